@@ -1,0 +1,64 @@
+package http
+
+import (
+	"context"
+	"time"
+
+	"ottla/protocol"
+)
+
+// Backend is what the front end needs of the broker. All methods may be
+// called from any goroutine; those that wait say how long. Errors are always
+// *protocol.Error.
+type Backend interface {
+	// Readiness tells which partitions lack a leader.
+	Readiness() protocol.Readiness
+
+	// LookupTopic resolves a topic from the routing snapshot: in the named
+	// cluster, or, when cluster is empty, in the one that has it. With create,
+	// an unknown topic is created if automatic creation is on; waits for that
+	// until the deadline. Errors: topic_not_found, cluster_not_found,
+	// ambiguous_topic, starting.
+	LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error)
+
+	// Produce sends every request to its partition's leader, following it when
+	// it moves, and returns when all have their Result or the deadline passed
+	// (then with outcome_unknown, or an error of outcome none if nothing was
+	// sent).
+	Produce(reqs []*protocol.ProduceRequest, deadline time.Time)
+
+	// Fetch reads a partition, waiting up to req.Timeout for a first record.
+	// Errors: offset_out_of_range with details earliest and latest.
+	Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error)
+	// PartitionOffsets returns the earliest and the latest (next) offset.
+	PartitionOffsets(topic *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error)
+
+	// Poll is one GET /events of a group member; waits up to req.Timeout.
+	// done, when not nil, ends the wait early (server shutdown).
+	Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
+	// Commit is POST /offset, Offsets is GET /offset.
+	Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)
+	Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error)
+
+	// Groups lists groups of one cluster, or of all when cluster is empty.
+	Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error)
+	Group(cluster, group string) (*protocol.GroupInfo, *protocol.Error)
+	DeleteGroup(cluster, group string) *protocol.Error
+	LeaveGroup(cluster, group string, id protocol.ConsumerID) *protocol.Error
+	Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error)
+
+	// CreateCluster reports whether the cluster is new; the same again is not.
+	CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (info *protocol.ClusterInfo, created bool, err *protocol.Error)
+	Clusters() ([]protocol.ClusterInfo, *protocol.Error)
+	Cluster(name string) (*protocol.ClusterDetail, *protocol.Error)
+	DeleteCluster(ctx context.Context, name string) *protocol.Error
+	StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error)
+	StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error)
+
+	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
+	// Topics lists topics, internal ones only when asked for.
+	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)
+	Topic(cluster, name string) (*protocol.TopicInfo, *protocol.Error)
+	AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error)
+	DeleteTopic(ctx context.Context, cluster, name string) *protocol.Error
+}

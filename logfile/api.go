@@ -1,0 +1,55 @@
+package logfile
+
+// This file is the agreed surface of the package: what the owner of a
+// replica (one goroutine at a time) and readers (any goroutine) call.
+
+// Identity binds a directory to one replica; a directory is never trusted by
+// its path.
+type Identity struct {
+	ClusterID string
+	TopicID   string
+	Topic     string
+	Partition int
+	Broker    int
+	ReplicaID uint64
+}
+
+// Kind says what an entry holds.
+type Kind byte
+
+// The kinds of entries.
+const (
+	KindRecords    Kind = 'r' // record lines, optionally preceded by "#p" lines
+	KindEmpty      Kind = 'e' // a new leader's empty entry
+	KindConfChange Kind = 'c' // a membership change: opaque bytes in a "#e" line
+	KindControl    Kind = 'x' // a replicated control entry (log start): opaque bytes in a "#e" line
+)
+
+// Frame is one raft log entry as it stands in a segment.
+type Frame struct {
+	Index      uint64
+	Term       uint64
+	Kind       Kind
+	BaseOffset int64 // offset of the first record, or the next offset when Count is 0
+	Count      int   // records
+	AppendTime int64 // milliseconds since 1970, monotone within the log
+	Body       []byte
+	BodySum    uint32 // CRC32C of Body alone, computed once by the leader
+}
+
+// TermStart is the first index of a term.
+type TermStart struct{ Index, Term uint64 }
+
+// Checkpoint begins each segment and may be repeated within one.
+type Checkpoint struct {
+	Index      uint64 // the entry before the segment's first, 0 at the beginning
+	Term       uint64 // and its term
+	HardTerm   uint64 // raft's current term and vote
+	Vote       uint64
+	Applied    uint64 // ConfState and Producers are as of this index
+	ConfState  []byte // opaque: marshalled raftpb.ConfState
+	NextOffset int64
+	LogStart   int64
+	Producers  []byte // opaque: producer table
+	Terms      []TermStart
+}

@@ -1,0 +1,117 @@
+package protocol
+
+import "time"
+
+// ClusterSpec asks for a cluster. Nil means "not sent": the default is taken,
+// and a repeated request is not compared in that field.
+type ClusterSpec struct {
+	Name              string
+	NumBrokers        *int     // 1-9, default 3
+	LogDirectory      *string  // relative path below the data directory, default the name
+	Partitions        *int     // default partitions of its topics, 1-1024, default 3
+	RetentionHours    *float64 // hours records are kept, -1 for ever, default 168
+	ReplicationFactor *int     // 1-num_brokers, default min(3, num_brokers)
+	Fsync             *string  // "always" (default) or "interval"
+}
+
+// ClusterInfo describes a cluster.
+type ClusterInfo struct {
+	ID                string       `json:"id"`
+	Name              string       `json:"name"`
+	NumBrokers        int          `json:"num_brokers"`
+	LogDirectory      string       `json:"log_directory"`
+	Partitions        int          `json:"partitions"`
+	RetentionHours    float64      `json:"retention_policies"`
+	ReplicationFactor int          `json:"replication_factor"`
+	Fsync             string       `json:"fsync"`
+	CreatedAt         time.Time    `json:"created_at"`
+	Brokers           []BrokerInfo `json:"brokers"`
+}
+
+// ClusterDetail is a cluster with its topics.
+type ClusterDetail struct {
+	ClusterInfo
+	Topics []TopicInfo `json:"topics"`
+}
+
+// BrokerInfo describes one broker; State is "running", "stopped" or "failed".
+type BrokerInfo struct {
+	ID        int       `json:"id"`
+	Host      string    `json:"host"`
+	Port      int       `json:"port"`
+	State     string    `json:"state"`
+	Directory string    `json:"directory"`
+	CreatedAt time.Time `json:"created_at"`
+	Cluster   string    `json:"-"`
+}
+
+// TopicSpec asks for a topic, or, for an existing one, for other settings.
+// Nil means "not sent".
+type TopicSpec struct {
+	Name              string
+	Cluster           string // empty: the default cluster when creating
+	Partitions        *int
+	ReplicationFactor *int
+	RetentionMs       *int64 // -1: for ever
+	RetentionBytes    *int64 // per partition; -1: unlimited
+	SegmentBytes      *int64
+	CleanupPolicy     *string // "delete" or "compact"
+	DeleteRetentionMs *int64
+	MaxRecordBytes    *int
+}
+
+// TopicInfo describes a topic.
+type TopicInfo struct {
+	ID                string          `json:"id"`
+	Name              string          `json:"name"`
+	Cluster           string          `json:"cluster"`
+	Partitions        []PartitionInfo `json:"partitions"`
+	ReplicationFactor int             `json:"replication_factor"`
+	RetentionMs       int64           `json:"retention_ms"`
+	RetentionBytes    int64           `json:"retention_bytes"`
+	SegmentBytes      int64           `json:"segment_bytes"`
+	CleanupPolicy     string          `json:"cleanup_policy"`
+	DeleteRetentionMs int64           `json:"delete_retention_ms"`
+	MaxRecordBytes    int             `json:"max_record_bytes"`
+	CreatedAt         time.Time       `json:"created_at"`
+}
+
+// PartitionInfo describes a partition. LeaderBrokerID is nil while there is
+// no leader; Replicas and InSync are broker ids.
+type PartitionInfo struct {
+	Number         int    `json:"partition_number"`
+	LeaderBrokerID *int   `json:"leader_broker_id"`
+	Replicas       []int  `json:"replicas"`
+	InSync         []int  `json:"in_sync"`
+	Earliest       Offset `json:"earliest"`
+	Latest         Offset `json:"latest"`
+}
+
+// Topic is what the front end needs of a topic on the hot path. It is
+// immutable, part of the routing snapshot.
+type Topic struct {
+	Cluster        string
+	Name           string
+	ID             string
+	Partitions     int
+	MaxRecordBytes int
+	Internal       bool
+	RoundRobin     *Counter // shared by all snapshots of this topic
+	Route          any      // the backend's own; opaque to callers
+}
+
+// Readiness is the answer to /readyz.
+type Readiness struct {
+	Ready      bool              `json:"ready"`
+	Starting   bool              `json:"starting"`
+	Leaderless []PartitionStatus `json:"leaderless"`
+	Degraded   []PartitionStatus `json:"degraded"` // have a leader, but replicas are missing or quarantined
+}
+
+// PartitionStatus says what ails one partition.
+type PartitionStatus struct {
+	Cluster   string `json:"cluster"`
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Reason    string `json:"reason"`
+}

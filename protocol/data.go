@@ -1,0 +1,191 @@
+package protocol
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Counter hands out consecutive numbers, for round-robin placement.
+type Counter struct{ n atomic.Uint64 }
+
+// Next returns 0, 1, 2, ... and is safe for concurrent use.
+func (c *Counter) Next() uint64 { return c.n.Add(1) - 1 }
+
+// ProduceRequest is one partition's share of a produce request. The backend
+// owns it, Lines included, from the call on.
+type ProduceRequest struct {
+	Topic     *Topic
+	Partition int
+	Lines     Lines
+	NoAck     bool // acks=none: answered when it is queued
+
+	// Idempotence; ProducerID is empty without it.
+	ProducerID string
+	Epoch      int64
+	Sequence   int64
+	BodyHash   uint64 // with an Idempotency-Key: tells another body from a retry
+
+	Result ProduceResult         // filled by the backend before Produce returns
+	Reply  Future[ProduceResult] // the backend's reply slot
+}
+
+// ProduceResult answers a ProduceRequest.
+type ProduceResult struct {
+	BaseOffset Offset
+	Duplicate  bool
+	Err        *Error
+}
+
+// Record is a record as it comes back. Key, Value and Headers are log tokens
+// (see token.go) in a buffer that the reader owns; Headers is empty without.
+type Record struct {
+	Topic     string
+	Partition int
+	Offset    Offset
+	Timestamp int64 // milliseconds since 1970
+	Key       []byte
+	Value     []byte
+	Headers   []byte
+}
+
+// TopicPartition names a partition.
+type TopicPartition struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+}
+
+// FetchRequest reads a partition without a group. It starts at Offset, or,
+// when Timestamp is set, at the first record whose timestamp is not before.
+type FetchRequest struct {
+	Topic      *Topic
+	Partition  int
+	Offset     Offset
+	Timestamp  *int64
+	MaxRecords int
+	MaxBytes   int
+	Timeout    time.Duration // how long to wait for a first record
+}
+
+// FetchReply answers a FetchRequest.
+type FetchReply struct {
+	Records       []Record
+	NextOffset    Offset
+	HighWatermark Offset
+	Earliest      Offset
+}
+
+// StartFrom says where a group starts on a partition without an offset.
+type StartFrom struct {
+	Latest    bool
+	Timestamp *int64 // milliseconds since 1970; nil: earliest, or latest
+}
+
+// PollRequest is one GET /events.
+type PollRequest struct {
+	Cluster        string     // empty: found by the topics
+	Group          string     // empty: consumer-<id>
+	ConsumerID     ConsumerID // 0: assign a fresh one
+	Topics         []string
+	MaxRecords     int
+	MaxBytes       int
+	Timeout        time.Duration
+	SessionTimeout time.Duration
+	AutoCommit     bool
+	From           StartFrom
+	Ack            string // cursor to commit first
+	After          string // cursor to read on from without committing
+}
+
+// PollReply answers a PollRequest.
+type PollReply struct {
+	ConsumerID ConsumerID
+	Group      string
+	Generation Generation
+	Records    []Record
+	Cursor     string
+	TimedOut   bool
+}
+
+// CommitRequest is one POST /offset. Without Offsets the consumer's position
+// is committed, of Topic if that is set.
+type CommitRequest struct {
+	Cluster    string
+	Group      string // empty: the one group the consumer is in
+	ConsumerID ConsumerID
+	Topic      string
+	Offsets    []OffsetCommit
+	Generation *Generation
+	Force      bool
+}
+
+// OffsetCommit is one partition's offset: the next one to read.
+type OffsetCommit struct {
+	Topic     string
+	Partition int
+	Offset    Offset
+	Metadata  string
+}
+
+// CommitReply answers a CommitRequest.
+type CommitReply struct {
+	Group      string           `json:"group"`
+	ConsumerID ConsumerID       `json:"consumer_id"`
+	Offsets    []CommittedEntry `json:"offsets"`
+}
+
+// CommittedEntry is one committed offset.
+type CommittedEntry struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    Offset `json:"offset"`
+}
+
+// OffsetsRequest is one GET /offset; Topic is optional.
+type OffsetsRequest struct {
+	Cluster string
+	Group   string
+	Topic   string
+}
+
+// OffsetInfo is one row of GET /offset.
+type OffsetInfo struct {
+	Topic     string      `json:"topic"`
+	Partition int         `json:"partition"`
+	Committed *Offset     `json:"committed"`
+	Position  *Offset     `json:"position"`
+	End       Offset      `json:"end"`
+	Lag       Offset      `json:"lag"`
+	Metadata  string      `json:"metadata"`
+	Owner     *ConsumerID `json:"owner"`
+}
+
+// GroupInfo describes a consumer group.
+type GroupInfo struct {
+	Group      string       `json:"group"`
+	Cluster    string       `json:"cluster"`
+	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
+	Generation Generation   `json:"generation"`
+	Members    []MemberInfo `json:"members"`
+	Lag        Offset       `json:"lag"`
+	CreatedAt  time.Time    `json:"created_at"`
+}
+
+// MemberInfo describes a group's member.
+type MemberInfo struct {
+	ConsumerID       ConsumerID       `json:"consumer_id"`
+	Topics           []string         `json:"topics"`
+	Assignment       []TopicPartition `json:"assignment"`
+	LeaseExpiresAt   time.Time        `json:"lease_expires_at"`
+	SessionTimeoutMs int64            `json:"session_timeout_ms"`
+}
+
+// SeekRequest moves a group's committed offsets.
+type SeekRequest struct {
+	Cluster   string
+	Group     string
+	Topic     string
+	Partition *int // nil: all partitions of the topic
+	Offset    *Offset
+	Timestamp *int64
+	Latest    bool // with Offset and Timestamp nil: latest, else earliest
+}

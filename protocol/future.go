@@ -1,0 +1,88 @@
+package protocol
+
+import (
+	"sync"
+	"time"
+)
+
+// Future is a reply slot: one actor puts one value, one caller waits for it.
+// Make it with NewFuture; never reuse it, because an answer may still come
+// after the caller gave up.
+type Future[T any] struct{ ch chan T }
+
+// NewFuture returns an empty reply slot.
+func NewFuture[T any]() Future[T] { return Future[T]{ch: make(chan T, 1)} }
+
+// Put stores the answer. It never blocks; of several answers the first stays.
+func (f Future[T]) Put(v T) {
+	select {
+	case f.ch <- v:
+	default:
+	}
+}
+
+// C is the channel on which the answer arrives.
+func (f Future[T]) C() <-chan T { return f.ch }
+
+// Wait returns the answer, or false when the deadline passes first.
+func (f Future[T]) Wait(deadline time.Time) (T, bool) {
+	select {
+	case v := <-f.ch:
+		return v, true
+	default:
+	}
+	t := acquireTimer(time.Until(deadline))
+	defer releaseTimer(t)
+	select {
+	case v := <-f.ch:
+		return v, true
+	case <-t.C:
+		var zero T
+		return zero, false
+	}
+}
+
+var timers sync.Pool
+
+func acquireTimer(d time.Duration) *time.Timer {
+	if t, ok := timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func releaseTimer(t *time.Timer) {
+	t.Stop()
+	timers.Put(t)
+}
+
+// Waiter is parked at one or more partitions (and at a group) until something
+// wakes it. Wake never blocks, and any number of wakes count as one.
+type Waiter struct{ ch chan struct{} }
+
+// NewWaiter returns a waiter that nothing has woken yet.
+func NewWaiter() *Waiter { return &Waiter{ch: make(chan struct{}, 1)} }
+
+// Wake wakes the waiter.
+func (w *Waiter) Wake() {
+	select {
+	case w.ch <- struct{}{}:
+	default:
+	}
+}
+
+// C receives once per wake.
+func (w *Waiter) C() <-chan struct{} { return w.ch }
+
+// Wait returns true when woken, false when the deadline passed first.
+func (w *Waiter) Wait(deadline time.Time) bool {
+	t := acquireTimer(time.Until(deadline))
+	defer releaseTimer(t)
+	select {
+	case <-w.ch:
+		return true
+	case <-t.C:
+		return false
+	}
+}

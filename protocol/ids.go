@@ -1,0 +1,48 @@
+package protocol
+
+// Offset counts records within a partition, from 0, dense. It is not a raft
+// index: an entry of the raft log carries any number of records, also none.
+type Offset int64
+
+// ConsumerID identifies a consumer; positive. The default group of consumer
+// 7 is "consumer-7".
+type ConsumerID int64
+
+// Generation counts the assignments of a consumer group, from 1.
+type Generation int64
+
+// DefaultCluster is the cluster that is created at first start and that a
+// request means when it names none and no cluster has its topic.
+const DefaultCluster = "default"
+
+// Names of the topics that Ottla keeps for itself in every cluster.
+const (
+	MetadataTopic = "__cluster_metadata"
+	OffsetsTopic  = "__consumer_offsets"
+)
+
+// IsInternalTopic reports whether a topic belongs to Ottla: clients may read
+// such a topic but not write to it.
+func IsInternalTopic(name string) bool {
+	return len(name) >= 2 && name[0] == '_' && name[1] == '_'
+}
+
+// MaxNameLength is the longest cluster, topic or group name, in bytes.
+const MaxNameLength = 200
+
+// ValidName reports whether s may name a cluster, topic or group: 1 to 200 of
+// [A-Za-z0-9._-], and neither "." nor "..".
+func ValidName(s string) bool {
+	if s == "" || len(s) > MaxNameLength || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

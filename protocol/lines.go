@@ -1,0 +1,67 @@
+package protocol
+
+import (
+	"strconv"
+	"time"
+)
+
+// Actions a log line can name.
+const (
+	ActionProduce   = "PRODUCE"
+	ActionTombstone = "TOMBSTONE" // a record with a null value
+)
+
+// NullToken is how a missing key or value stands in the log.
+const NullToken = "-"
+
+// Lines holds encoded records of one topic partition, each a whole line of
+// the log but for its offset, which only the leader knows. The front end
+// encodes them, the leader fills the gaps; see docs in package logfile.
+type Lines struct {
+	Buf  []byte
+	Gaps []int // for each record, where in Buf its offset belongs; ascending
+}
+
+// Len is the number of records.
+func (l *Lines) Len() int { return len(l.Gaps) }
+
+// Add appends one record. Key, value and headers are log tokens (see Token),
+// headers may be empty. Timestamp is in milliseconds since 1970.
+func (l *Lines) Add(timestamp int64, topic string, partition int, key, value []byte, action string, headers []byte) {
+	b := AppendTimestamp(l.Buf, timestamp)
+	b = append(b, ' ')
+	b = append(b, topic...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(partition), 10)
+	b = append(b, ' ')
+	l.Gaps = append(l.Gaps, len(b))
+	b = append(b, ' ')
+	b = append(b, key...)
+	b = append(b, ' ')
+	b = append(b, value...)
+	b = append(b, ' ')
+	b = append(b, action...)
+	if len(headers) > 0 {
+		b = append(b, ' ')
+		b = append(b, headers...)
+	}
+	l.Buf = append(b, '\n')
+}
+
+// AppendNumbered appends the complete lines to dst, the first record at
+// offset base.
+func (l *Lines) AppendNumbered(dst []byte, base Offset) []byte {
+	prev := 0
+	for i, gap := range l.Gaps {
+		dst = append(dst, l.Buf[prev:gap]...)
+		dst = strconv.AppendInt(dst, int64(base)+int64(i), 10)
+		prev = gap
+	}
+	return append(dst, l.Buf[prev:]...)
+}
+
+// AppendTimestamp appends "2026-11-22 17:16:03.123", the UTC date and time of
+// a timestamp in milliseconds since 1970.
+func AppendTimestamp(dst []byte, ms int64) []byte {
+	return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02 15:04:05.000")
+}
