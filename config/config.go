@@ -1,0 +1,130 @@
+// Package config holds the settings of the broker: their defaults, a strict
+// loader for config.yaml, overrides from the environment and validation.
+//
+// Three sources are laid over one another: Default, the file, and variables
+// named OTTLA_ plus the key's path in upper case (limits.body_bytes is
+// OTTLA_LIMITS_BODY_BYTES). Command line flags come last and belong to cli.
+package config
+
+import "time"
+
+// Config is every setting of `ottla serve`. The yaml tags are the keys of
+// config.yaml, where each is explained; a test keeps the two together.
+type Config struct {
+	Listen           string   `yaml:"listen"`             // HOST:PORT
+	AdvertisedHost   string   `yaml:"advertised_host"`    // empty: the host of Listen
+	DataDir          string   `yaml:"data_dir"`           // created when it is missing
+	DefaultCluster   string   `yaml:"default_cluster"`    // empty: none is created
+	AutoCreateTopics bool     `yaml:"auto_create_topics"` // on produce and on subscribe
+	RequestTimeout   Duration `yaml:"request_timeout"`    // until a produce is answered
+	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`   // until an orderly stop is given up
+	PprofListen      string   `yaml:"pprof_listen"`       // HOST:PORT; empty: off
+
+	Log      Log      `yaml:"log"`
+	HTTP     HTTP     `yaml:"http"`
+	Limits   Limits   `yaml:"limits"`
+	Polls    Polls    `yaml:"polls"`
+	Storage  Storage  `yaml:"storage"`
+	Raft     Raft     `yaml:"raft"`
+	Internal Internal `yaml:"internal_topics"`
+}
+
+// Log says what is logged to standard error and how.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// HTTP holds the timeouts of connections.
+type HTTP struct {
+	ReadTimeout  Duration `yaml:"read_timeout"`  // for one whole request to arrive
+	WriteTimeout Duration `yaml:"write_timeout"` // for one whole response to be taken
+	IdleTimeout  Duration `yaml:"idle_timeout"`  // between two requests of a connection
+}
+
+// Limits bounds whatever a client can make grow.
+type Limits struct {
+	BodyBytes     Bytes    `yaml:"body_bytes"`     // of a request, also after decompression
+	RecordBytes   Bytes    `yaml:"record_bytes"`   // of a record's key, value and headers
+	HeaderBytes   Bytes    `yaml:"header_bytes"`   // of a request's headers
+	BatchRecords  int      `yaml:"batch_records"`  // records in one produce request
+	MaxRecords    int      `yaml:"max_records"`    // highest max_records of a read
+	MaxBytes      Bytes    `yaml:"max_bytes"`      // highest max_bytes of a read
+	PollTimeout   Duration `yaml:"poll_timeout"`   // highest timeout_ms of a read
+	InflightBytes Bytes    `yaml:"inflight_bytes"` // request bodies in memory at once
+	ParkedPolls   int      `yaml:"parked_polls"`   // reads that wait at once
+	Connections   int      `yaml:"connections"`    // open client connections
+}
+
+// Polls holds what a read gets that does not say.
+type Polls struct {
+	Timeout        Duration `yaml:"timeout"`
+	MaxRecords     int      `yaml:"max_records"`
+	MaxBytes       Bytes    `yaml:"max_bytes"`
+	SessionTimeout Duration `yaml:"session_timeout"` // lease of a consumer
+}
+
+// Storage shapes the log files.
+type Storage struct {
+	SegmentBytes           Bytes    `yaml:"segment_bytes"`            // where a log file is rolled
+	BatchBytes             Bytes    `yaml:"batch_bytes"`              // most that group commit joins into one entry
+	RetentionCheckInterval Duration `yaml:"retention_check_interval"` // how often old segments are looked for
+	SyncInterval           Duration `yaml:"sync_interval"`            // for clusters with fsync "interval"
+}
+
+// Raft holds the clock of elections.
+type Raft struct {
+	TickInterval   Duration `yaml:"tick_interval"`
+	ElectionTicks  int      `yaml:"election_ticks"`
+	HeartbeatTicks int      `yaml:"heartbeat_ticks"`
+}
+
+// Internal shapes the topics that Ottla keeps for itself.
+type Internal struct {
+	OffsetsPartitions int `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster
+}
+
+// Default returns the settings that apply where nothing else is said. The
+// config.yaml in the repository spells out the same values.
+func Default() *Config {
+	return &Config{
+		Listen:           "127.0.0.1:8080",
+		DataDir:          "./data",
+		DefaultCluster:   "default",
+		AutoCreateTopics: true,
+		RequestTimeout:   Duration(10 * time.Second),
+		ShutdownTimeout:  Duration(30 * time.Second),
+		Log:              Log{Level: "info", Format: "text"},
+		HTTP: HTTP{
+			ReadTimeout:  Duration(30 * time.Second),
+			WriteTimeout: Duration(30 * time.Second),
+			IdleTimeout:  Duration(2 * time.Minute),
+		},
+		Limits: Limits{
+			BodyBytes:     16 * MiB,
+			RecordBytes:   1 * MiB,
+			HeaderBytes:   32 * KiB,
+			BatchRecords:  10_000,
+			MaxRecords:    10_000,
+			MaxBytes:      16 * MiB,
+			PollTimeout:   Duration(30 * time.Second),
+			InflightBytes: 256 * MiB,
+			ParkedPolls:   10_000,
+			Connections:   20_000,
+		},
+		Polls: Polls{
+			Timeout:        Duration(5 * time.Second),
+			MaxRecords:     500,
+			MaxBytes:       1 * MiB,
+			SessionTimeout: Duration(10 * time.Second),
+		},
+		Storage: Storage{
+			SegmentBytes:           128 * MiB,
+			BatchBytes:             1 * MiB,
+			RetentionCheckInterval: Duration(30 * time.Second),
+			SyncInterval:           Duration(time.Second),
+		},
+		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
+		Internal: Internal{OffsetsPartitions: 8},
+	}
+}

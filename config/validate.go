@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Validate checks every setting. The error has one line for each that is
+// wrong: its key, its value and the rule.
+func (c *Config) Validate() error {
+	var v validator
+	v.address("listen", c.Listen)
+	if c.PprofListen != "" {
+		v.address("pprof_listen", c.PprofListen)
+	}
+	v.check(c.AdvertisedHost == "" || !regexp.MustCompile(`[\s/:]`).MatchString(c.AdvertisedHost) ||
+		net.ParseIP(c.AdvertisedHost) != nil, "advertised_host", c.AdvertisedHost, "must be a host name or address without a port")
+	v.check(c.DataDir != "", "data_dir", c.DataDir, "must not be empty")
+	v.check(c.DefaultCluster == "" || validName(c.DefaultCluster), "default_cluster", c.DefaultCluster,
+		"must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
+	v.duration("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
+	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
+	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
+	v.duration("http.idle_timeout", c.HTTP.IdleTimeout, 100*time.Millisecond, 24*time.Hour)
+	c.validateLimits(&v)
+	c.validateBroker(&v)
+	return errors.Join(v.errs...)
+}
+
+func (c *Config) validateLimits(v *validator) {
+	l := &c.Limits
+	v.bytes("limits.body_bytes", l.BodyBytes, 1*KiB, 1*GiB)
+	v.bytes("limits.record_bytes", l.RecordBytes, 1, l.BodyBytes)
+	v.bytes("limits.header_bytes", l.HeaderBytes, 4*KiB, 1*MiB)
+	v.number("limits.batch_records", l.BatchRecords, 1, 1_000_000)
+	v.number("limits.max_records", l.MaxRecords, 1, 1_000_000)
+	v.bytes("limits.max_bytes", l.MaxBytes, 1*KiB, 1*GiB)
+	v.duration("limits.poll_timeout", l.PollTimeout, 0, 10*time.Minute)
+	v.bytes("limits.inflight_bytes", l.InflightBytes, l.BodyBytes, 1024*GiB)
+	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
+	v.number("limits.connections", l.Connections, 1, 10_000_000)
+
+	v.duration("polls.timeout", c.Polls.Timeout, 0, l.PollTimeout.D())
+	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)
+	v.bytes("polls.max_bytes", c.Polls.MaxBytes, 1, l.MaxBytes)
+	v.duration("polls.session_timeout", c.Polls.SessionTimeout, time.Second, time.Hour)
+}
+
+func (c *Config) validateBroker(v *validator) {
+	v.bytes("storage.segment_bytes", c.Storage.SegmentBytes, 64*KiB, 16*GiB)
+	v.bytes("storage.batch_bytes", c.Storage.BatchBytes, 1*KiB, 64*MiB)
+	v.duration("storage.retention_check_interval", c.Storage.RetentionCheckInterval, 100*time.Millisecond, 24*time.Hour)
+	v.duration("storage.sync_interval", c.Storage.SyncInterval, time.Millisecond, time.Hour)
+	v.duration("raft.tick_interval", c.Raft.TickInterval, time.Millisecond, 10*time.Second)
+	v.number("raft.heartbeat_ticks", c.Raft.HeartbeatTicks, 1, 100)
+	v.number("raft.election_ticks", c.Raft.ElectionTicks, 3*c.Raft.HeartbeatTicks, 1000)
+	v.number("internal_topics.offsets_partitions", c.Internal.OffsetsPartitions, 1, 1024)
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
+
+func validName(s string) bool { return namePattern.MatchString(s) && s != "." && s != ".." }
+
+// validator collects one error for each broken rule.
+type validator struct{ errs []error }
+
+func (v *validator) check(ok bool, key string, value any, rule string) {
+	if !ok {
+		v.errs = append(v.errs, fmt.Errorf("%s: %q %s", key, fmt.Sprint(value), rule))
+	}
+}
+
+func (v *validator) number(key string, n, low, high int) {
+	v.check(low <= n && n <= high, key, n, fmt.Sprintf("must be from %d to %d", low, high))
+}
+
+func (v *validator) bytes(key string, b, low, high Bytes) {
+	v.check(low <= b && b <= high, key, b, fmt.Sprintf("must be from %s to %s", low, high))
+}
+
+func (v *validator) duration(key string, d Duration, low, high time.Duration) {
+	v.check(low <= d.D() && d.D() <= high, key, d, fmt.Sprintf("must be from %s to %s", Duration(low), Duration(high)))
+}
+
+func (v *validator) oneOf(key, value string, allowed ...string) {
+	v.check(slices.Contains(allowed, value), key, value, fmt.Sprintf("must be one of %q", allowed))
+}
+
+func (v *validator) address(key, value string) {
+	_, port, err := net.SplitHostPort(value)
+	n, numErr := strconv.Atoi(port)
+	v.check(err == nil && numErr == nil && n >= 0 && n <= 65535, key, value,
+		"must be HOST:PORT with a port from 0 to 65535")
+}
