@@ -53,3 +53,47 @@ type Checkpoint struct {
 	Producers  []byte // opaque: producer table
 	Terms      []TermStart
 }
+
+// Options tune a log. The zero value means the defaults.
+type Options struct {
+	SegmentBytes  int64  // a segment of this size is rolled; default 128 MiB
+	IndexInterval int    // bytes between index entries; default 4096
+	BootID        string // of the running kernel; see Recovery in README.md
+	// Cache bounds the open handles of sealed segments. Logs may share one;
+	// nil gives the log one of its own with 4 handles.
+	Cache *HandleCache
+}
+
+// Recovered is what Open found.
+type Recovered struct {
+	Identity    Identity
+	Checkpoint  Checkpoint // the newest one
+	HardTerm    uint64     // the greatest of "#h", "#c" and the frames' terms
+	Vote        uint64     // in HardTerm, 0 if none
+	SyncedIndex uint64     // the log itself proves that this much was synced before; after Open all of it is
+	LastIndex   uint64
+	NextOffset  int64
+	LogStart    int64
+	SameBoot    bool   // the tail was written since the machine started
+	Clean       bool   // the log ends with a vouch for its last entry
+	CutBytes    int64  // an unsynced tail that was cut, 0 if none
+	BrokenCopy  string // where the cut bytes are kept, "" if none
+}
+
+// Record is one record of a log. Key, Value and Headers are tokens as they
+// stand in the line, Headers is empty when there are none.
+type Record struct {
+	Offset    int64
+	Timestamp int64 // milliseconds since 1970
+	Key       []byte
+	Value     []byte
+	Headers   []byte
+	Action    []byte
+}
+
+// Line is a record line with the fields that are the same all over a log.
+type Line struct {
+	Record
+	Topic     []byte
+	Partition int
+}

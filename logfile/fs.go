@@ -1,0 +1,34 @@
+package logfile
+
+import "io/fs"
+
+// FS is the disk interface of this package. Errors follow package os: they
+// match fs.ErrNotExist, syscall.ENOSPC and so on with errors.Is.
+type FS interface {
+	OpenFile(name string, flag int, perm fs.FileMode) (Handle, error)
+	MkdirAll(name string, perm fs.FileMode) error
+	Remove(name string) error
+	RemoveAll(name string) error
+	Rename(oldName, newName string) error
+	ReadDir(name string) ([]fs.DirEntry, error)
+	Stat(name string) (fs.FileInfo, error)
+	// SyncDir makes the entries of a directory durable.
+	SyncDir(name string) error
+}
+
+// Handle is an open file. ReadAt and WriteAt behave as in package io.
+type Handle interface {
+	ReadAt(p []byte, off int64) (int, error)
+	WriteAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
+	// Datasync makes the content and the size durable.
+	Datasync() error
+	Size() (int64, error)
+	// Fd returns the descriptor, for syncfs; false when there is none.
+	Fd() (uintptr, bool)
+	// Reserve allocates space for n bytes at off without changing the size,
+	// so that a full disk shows before the write. It does nothing where the
+	// filesystem cannot.
+	Reserve(off, n int64) error
+	Close() error
+}
