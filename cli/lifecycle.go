@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"ottla/config"
+)
+
+// frontEnd is the HTTP server as its life cycle sees it.
+type frontEnd interface {
+	// Serve answers requests until Shutdown, then returns nil.
+	Serve(net.Listener) error
+	// Shutdown stops accepting, ends parked polls and waits for the rest.
+	Shutdown(context.Context) error
+}
+
+// brokerNode is the node as its life cycle sees it.
+type brokerNode interface {
+	// Shutdown hands over leadership, syncs and releases the data directory.
+	Shutdown(context.Context) error
+}
+
+// opener opens the data directory and makes the server for it. It returns
+// once storage is open; recovery goes on behind the server. Host and port are
+// those that broker listings show.
+type opener func(ctx context.Context, cfg *config.Config, log *slog.Logger, host string, port int) (frontEnd, brokerNode, error)
+
+var errSecondSignal = errors.New("interrupted before the shutdown was complete")
+
+// serve runs the broker until a signal. The listener opens first, so that a
+// port in use is reported before the data directory is touched.
+func serve(p *process, cfg *config.Config) error {
+	log := newLogger(p.stderr, cfg.Log)
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("open listener: %w", err)
+	}
+	defer ln.Close() //nolint:errcheck // closed by Shutdown already, except on the error paths
+	host, port, err := advertised(cfg, ln)
+	if err != nil {
+		return err
+	}
+	if cfg.PprofListen != "" {
+		stop, err := startPprof(cfg.PprofListen, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	srv, node, err := p.open(context.Background(), cfg, log, host, port)
+	if err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	fmt.Fprintf(p.stdout, "ottla %s listening on http://%s, data in %s\n", buildVersion(), ln.Addr(), cfg.DataDir)
+
+	select {
+	case sig := <-p.signals:
+		log.Info("shutting down", "signal", sig.String())
+		return shutdown(p, cfg, srv, node)
+	case err := <-served:
+		err = fmt.Errorf("serve: %w", errors.Join(err, errors.New("listener closed")))
+		return errors.Join(err, shutdown(p, cfg, srv, node))
+	}
+}
+
+// shutdown stops the server, then the node: no request is in flight when
+// leadership goes. A second signal gives up at once, and so does the timeout.
+func shutdown(p *process, cfg *config.Config, srv frontEnd, node brokerNode) error {
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout.D())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := srv.Shutdown(ctx)
+		done <- errors.Join(err, node.Shutdown(ctx))
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("shut down: %w", err)
+		}
+		return nil
+	case <-p.signals:
+		return errSecondSignal
+	case <-ctx.Done():
+		return fmt.Errorf("shut down: not complete within %s", cfg.ShutdownTimeout)
+	}
+}
+
+// advertised is the host and port that broker listings show.
+func advertised(cfg *config.Config, ln net.Listener) (string, int, error) {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	if !ok {
+		return "", 0, fmt.Errorf("listener address %s is not TCP", ln.Addr())
+	}
+	if cfg.AdvertisedHost != "" {
+		return cfg.AdvertisedHost, addr.Port, nil
+	}
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen address: %w", err)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return host, addr.Port, nil
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of the binary.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// process is what a command may touch of the process it runs in, so that
+// tests can stand in for all of it.
+type process struct {
+	stdout    io.Writer
+	stderr    io.Writer
+	lookupEnv func(string) (string, bool)
+	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
+	open      opener
+}
+
+// usageError marks errors of the caller's making: exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// run executes the command that args name and returns the exit code.
+func run(p *process, args []string) int {
+	root := newRoot(p)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.stderr, "ottla: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
+		return exitUsage
+	default:
+		fmt.Fprintf(p.stderr, "ottla: %v\n", err)
+		return exitFailed
+	}
+}
+
+func newRoot(p *process) *cobra.Command {
+	serve := newServe(p)
+	root := &cobra.Command{
+		Use:   "ottla",
+		Short: "A partitioned, replicated log broker that is spoken to over plain HTTP",
+		Long: "Ottla is a Kafka-like broker over plain HTTP: partitioned, replicated logs,\n" +
+			"keyed and round-robin produce, consumer groups and long polls.\n\n" +
+			"Without a subcommand it serves, as 'ottla serve' does.",
+		Args:          noArgs,
+		RunE:          serve.RunE,
+		Version:       buildVersion(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetVersionTemplate("ottla {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.Flags().AddFlagSet(serve.Flags())
+	root.AddCommand(serve, newVersion())
+	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ottla %s\n", buildVersion())
+			return err
+		},
+	}
+}
+
+// noArgs refuses positional arguments; for the root they are commands that
+// do not exist.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usageError{fmt.Errorf("unknown command %q", args[0])}
+	}
+	return usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ottla/config"
+)
+
+// defaultConfigFile is read when it is there and --config names no other.
+const defaultConfigFile = "config.yaml"
+
+// serveFlags are the flags of `ottla serve`. They win over the environment,
+// which wins over the file.
+type serveFlags struct {
+	config  string
+	listen  string
+	dataDir string
+	check   bool
+}
+
+func newServe(p *process) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the broker (the default command)",
+		Long: "Run the broker until SIGINT or SIGTERM: it then finishes what is in flight,\n" +
+			"hands over leadership, syncs and exits 0. A second signal ends it at once.",
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := f.load(p.lookupEnv)
+			if err != nil {
+				return err
+			}
+			if f.check {
+				return printConfig(p, cfg)
+			}
+			return serve(p, cfg)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "configuration `FILE` (default ./"+defaultConfigFile+" if present)")
+	flags.StringVar(&f.listen, "listen", "", "address of the HTTP API, `HOST:PORT` (overrides the key listen)")
+	flags.StringVar(&f.dataDir, "data-dir", "", "`DIR` of all logs (overrides the key data_dir)")
+	flags.BoolVar(&f.check, "check", false, "validate the configuration, print it and end")
+	return cmd
+}
+
+// load lays file, environment and flags over the defaults and validates.
+func (f *serveFlags) load(lookupEnv func(string) (string, bool)) (*config.Config, error) {
+	cfg, err := f.loadFile()
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.ApplyEnv(lookupEnv); err != nil {
+		return nil, err
+	}
+	if f.listen != "" {
+		cfg.Listen = f.listen
+	}
+	if f.dataDir != "" {
+		cfg.DataDir = f.dataDir
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("invalid configuration:\n%w", err)
+	}
+	return cfg, nil
+}
+
+func (f *serveFlags) loadFile() (*config.Config, error) {
+	if f.config != "" {
+		return config.Load(f.config)
+	}
+	if _, err := os.Stat(defaultConfigFile); errors.Is(err, fs.ErrNotExist) {
+		return config.Default(), nil
+	}
+	return config.Load(defaultConfigFile)
+}
+
+func printConfig(p *process, cfg *config.Config) error {
+	out, err := cfg.YAML()
+	if err != nil {
+		return err
+	}
+	_, err = p.stdout.Write(out)
+	return err
+}
