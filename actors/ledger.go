@@ -1,0 +1,207 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// replicaState says what became of a replica id.
+type replicaState string
+
+const (
+	replicaLive    replicaState = "live"
+	replicaLost    replicaState = "lost"    // its data is gone or outdated; the id is never used again
+	replicaDeleted replicaState = "deleted" // its topic was deleted; the directory may still be going
+)
+
+// ledgerReplica is one replica id that this broker holds or has held.
+type ledgerReplica struct {
+	TopicID   string       `json:"topic_id"`
+	Topic     string       `json:"topic"`
+	Partition int          `json:"partition"`
+	ReplicaID uint64       `json:"replica_id"`
+	State     replicaState `json:"state"`
+}
+
+// replicaKey names a replica: raft's ids are unique within a partition only.
+type replicaKey struct {
+	TopicID   string
+	Partition int
+	ReplicaID uint64
+}
+
+func (k replicaKey) String() string {
+	return fmt.Sprintf("replica %d of topic %s partition %d", k.ReplicaID, k.TopicID, k.Partition)
+}
+
+func (r ledgerReplica) key() replicaKey { return replicaKey{r.TopicID, r.Partition, r.ReplicaID} }
+
+// ledgerFile is <broker directory>/ledger.json.
+type ledgerFile struct {
+	seal
+	ClusterID string          `json:"cluster_id"`
+	Broker    int             `json:"broker"`
+	Opens     uint64          `json:"opens"`
+	Replicas  []ledgerReplica `json:"replicas"`
+}
+
+// ledger is a broker's memory of its replica ids: one that is live here but
+// missing on disk was lost. It has one owner, no lock; its methods return when
+// the change is on disk, and a failed one changed nothing in memory. A burst
+// of changes is one write when given in one call.
+type ledger struct {
+	path string
+	disk durable
+	file ledgerFile
+	at   map[replicaKey]int // index in file.Replicas
+}
+
+// createLedger writes an empty ledger into a new broker directory. It returns
+// os.ErrExist when there is one.
+func createLedger(dir, clusterID string, broker int) error {
+	path := filepath.Join(dir, ledgerName)
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s: %w", path, os.ErrExist)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return durable{}.writeSealed(path, &ledgerFile{ClusterID: clusterID, Broker: broker})
+}
+
+// openLedger reads a broker's ledger and raises its open counter, on disk,
+// before it returns. Errors: os.ErrNotExist when the ledger is gone (with a
+// broker manifest beside it that is damage, never a fresh start),
+// *damagedFileError, *newerFormatError.
+func openLedger(dir, clusterID string, broker int) (*ledger, error) {
+	l := &ledger{path: filepath.Join(dir, ledgerName)}
+	if err := readSealed(l.path, &l.file); err != nil {
+		return nil, err
+	}
+	if l.file.ClusterID != clusterID || l.file.Broker != broker {
+		return nil, &damagedFileError{Path: l.path, Err: fmt.Errorf("it is of cluster %s, broker %d, not of cluster %s, broker %d",
+			l.file.ClusterID, l.file.Broker, clusterID, broker)}
+	}
+	next := l.file
+	next.Opens++
+	return l, l.replace(next)
+}
+
+// openCount is how often this ledger has been opened, this time included; at
+// least 1. A broker that shows a lower count than its peers remember is an
+// old copy.
+func (l *ledger) openCount() uint64 { return l.file.Opens }
+
+// replicas returns all entries in the order in which they were added.
+func (l *ledger) replicas() []ledgerReplica { return slices.Clone(l.file.Replicas) }
+
+// live returns the one live replica of a partition.
+func (l *ledger) live(topicID string, partition int) (ledgerReplica, bool) {
+	for _, r := range l.file.Replicas {
+		if r.State == replicaLive && r.TopicID == topicID && r.Partition == partition {
+			return r, true
+		}
+	}
+	return ledgerReplica{}, false
+}
+
+// add enters new live replicas. The same live entry again is nothing new; an
+// id that was lost or deleted, or a second live replica of a partition, is
+// refused, and then nothing is added.
+func (l *ledger) add(rs ...ledgerReplica) error {
+	next := l.file
+	next.Replicas = slices.Clone(next.Replicas)
+	held := make(map[replicaKey]replicaState, len(next.Replicas)) // also the live one of each partition, as id 0
+	for _, r := range next.Replicas {
+		held[r.key()] = r.State
+		if r.State == replicaLive {
+			held[r.partitionKey()] = replicaLive
+		}
+	}
+	for _, r := range rs {
+		r.State = replicaLive
+		state, known := held[r.key()]
+		switch {
+		case r.ReplicaID == 0:
+			return fmt.Errorf("%s: replica id 0 for %s-%d", l.path, r.Topic, r.Partition)
+		case known && state == replicaLive:
+			continue
+		case known:
+			return fmt.Errorf("%s: %v is %s and cannot return", l.path, r.key(), state)
+		case held[r.partitionKey()] == replicaLive:
+			return fmt.Errorf("%s: %v: the partition has another live replica", l.path, r.key())
+		}
+		held[r.key()], held[r.partitionKey()] = replicaLive, replicaLive
+		next.Replicas = append(next.Replicas, r)
+	}
+	if len(next.Replicas) == len(l.file.Replicas) {
+		return nil
+	}
+	return l.replace(next)
+}
+
+// partitionKey stands for whichever replica of the partition is live.
+func (r ledgerReplica) partitionKey() replicaKey {
+	return replicaKey{TopicID: r.TopicID, Partition: r.Partition}
+}
+
+// mark sets the state of replicas. A state only ever moves from live to
+// lost to deleted; asking for less is nothing new.
+func (l *ledger) mark(state replicaState, keys ...replicaKey) error {
+	next, changed := l.file, false
+	next.Replicas = slices.Clone(next.Replicas)
+	for _, k := range keys {
+		i, ok := l.at[k]
+		if !ok {
+			return fmt.Errorf("%s: no %v to mark %s", l.path, k, state)
+		}
+		if stateRank(state) > stateRank(next.Replicas[i].State) {
+			next.Replicas[i].State = state
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return l.replace(next)
+}
+
+func stateRank(s replicaState) int {
+	return slices.Index([]replicaState{replicaLive, replicaLost, replicaDeleted}, s)
+}
+
+// remove forgets replicas marked deleted, once their directories are gone.
+func (l *ledger) remove(keys ...replicaKey) error {
+	gone := make(map[replicaKey]bool, len(keys))
+	for _, k := range keys {
+		i, ok := l.at[k]
+		if !ok {
+			continue
+		}
+		if s := l.file.Replicas[i].State; s != replicaDeleted {
+			return fmt.Errorf("%s: %v is %s, not deleted", l.path, k, s)
+		}
+		gone[k] = true
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	next := l.file
+	next.Replicas = slices.DeleteFunc(slices.Clone(next.Replicas), func(r ledgerReplica) bool { return gone[r.key()] })
+	return l.replace(next)
+}
+
+// replace writes next; memory follows the disk.
+func (l *ledger) replace(next ledgerFile) error {
+	if err := l.disk.writeSealed(l.path, &next); err != nil {
+		return fmt.Errorf("write ledger: %w", err)
+	}
+	l.file = next
+	l.at = make(map[replicaKey]int, len(next.Replicas))
+	for i, r := range next.Replicas {
+		l.at[r.key()] = i
+	}
+	return nil
+}

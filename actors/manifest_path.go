@@ -1,0 +1,141 @@
+package actors
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"ottla/protocol"
+)
+
+const (
+	maxLogDirectoryDepth     = 8    // components; the search for lost manifests goes as deep
+	maxLogDirectoryLength    = 1024 // bytes
+	maxLogDirectoryComponent = 200  // bytes
+)
+
+// checkLogDirectory says whether rel may be a new cluster's log directory
+// below dataDir, where existing are in use: nil, or 422 directory_escapes for
+// a path that leaves the data directory or meets our own files, or 409
+// directory_in_use for one equal to, inside or around an existing one.
+func checkLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
+	if reason := badLogDirectory(rel); reason != "" {
+		return protocol.Errorf(protocol.CodeDirectoryEscapes, "log_directory %q %s", rel, reason)
+	}
+	here, err := resolveBelow(dataDir, rel)
+	if err != nil {
+		return protocol.Errorf(protocol.CodeDirectoryEscapes, "log_directory %q: %v", rel, err)
+	}
+	for _, other := range existing {
+		there, err := resolveBelow(dataDir, other)
+		if err != nil {
+			there = filepath.Clean(other) // unreachable at the moment, but taken
+		}
+		if within(here, there) || within(there, here) {
+			return protocol.Errorf(protocol.CodeDirectoryInUse,
+				"log_directory %q is equal to, inside or around %q of another cluster", rel, other).With("log_directory", other)
+		}
+	}
+	return nil
+}
+
+// badLogDirectory judges the text alone; empty means that it is fine.
+func badLogDirectory(rel string) string {
+	switch {
+	case rel == "":
+		return "is empty"
+	case len(rel) > maxLogDirectoryLength:
+		return "is too long"
+	case !utf8.ValidString(rel):
+		return "is not UTF-8"
+	case strings.HasPrefix(rel, "/") || filepath.IsAbs(rel):
+		return "is absolute"
+	}
+	parts := strings.Split(rel, "/")
+	if len(parts) > maxLogDirectoryDepth {
+		return "is too deep"
+	}
+	for _, part := range parts {
+		if reason := badComponent(part); reason != "" {
+			return reason
+		}
+	}
+	if !filepath.IsLocal(filepath.FromSlash(rel)) {
+		return "is not below the data directory"
+	}
+	return ""
+}
+
+func badComponent(part string) string {
+	switch {
+	case part == "":
+		return "has an empty component"
+	case part == "." || part == "..":
+		return "has the component " + part
+	case len(part) > maxLogDirectoryComponent:
+		return "has a component that is too long"
+	case strings.ContainsFunc(part, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }):
+		return "has a control character or backslash"
+	}
+	// Compared without case, because some filesystems do so too.
+	for _, own := range []string{lockName, manifestName, manifestName + ".tmp", ledgerName, ledgerName + ".tmp"} {
+		if strings.EqualFold(part, own) {
+			return "has the component " + part + ", which is a file of ours"
+		}
+	}
+	return ""
+}
+
+// resolveBelow follows the symbolic links of the part of rel that exists and
+// returns the path relative to dataDir; an error when that is outside of it or
+// is the data directory itself.
+func resolveBelow(dataDir, rel string) (string, error) {
+	root, err := filepath.EvalSymlinks(dataDir)
+	if err != nil {
+		return "", err
+	}
+	head, tail := filepath.Join(root, filepath.FromSlash(rel)), ""
+	for head != root {
+		info, err := os.Lstat(head)
+		if err == nil {
+			if head, err = realDirectory(head, info); err != nil {
+				return "", err
+			}
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return "", errors.New("cannot be looked up")
+		}
+		head, tail = filepath.Dir(head), filepath.Join(filepath.Base(head), tail)
+	}
+	out, err := filepath.Rel(root, filepath.Join(head, tail))
+	if err != nil || out == "." || !filepath.IsLocal(out) {
+		return "", errors.New("leads out of the data directory")
+	}
+	return out, nil
+}
+
+// realDirectory resolves an existing path. A dangling link is refused too:
+// what it points to may come up later.
+func realDirectory(path string, info os.FileInfo) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", errors.New("has a symbolic link that leads nowhere")
+	}
+	if info.Mode()&os.ModeSymlink != 0 {
+		if info, err = os.Stat(real); err != nil {
+			return "", errors.New("cannot be looked up")
+		}
+	}
+	if !info.IsDir() {
+		return "", errors.New("a file is in the way")
+	}
+	return real, nil
+}
+
+// within reports whether clean relative path a is b or below it.
+func within(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+string(filepath.Separator))
+}
