@@ -1,0 +1,121 @@
+package protocol
+
+import (
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const hexDigits = "0123456789abcdef"
+
+// AppendJSONString appends s as a JSON string: only what must be escaped is.
+// Bytes that are not UTF-8 become U+FFFD.
+func AppendJSONString[S ~string | ~[]byte](dst []byte, s S) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if plain[c] {
+			i++
+			continue
+		}
+		if c < utf8.RuneSelf {
+			dst = append(dst, s[start:i]...)
+			dst = appendEscape(dst, c)
+			i++
+			start = i
+			continue
+		}
+		r, size := decodeRune(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			dst = append(dst, s[start:i]...)
+			dst = utf8.AppendRune(dst, utf8.RuneError)
+			start = i + 1
+		}
+		i += size
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+func decodeRune[S ~string | ~[]byte](s S) (rune, int) {
+	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
+}
+
+// AppendUnescaped appends the content of a valid JSON string given without
+// its quotes. It returns false when an escape is half a surrogate pair, which
+// no UTF-8 text can hold; U+FFFD stands in its place then.
+func AppendUnescaped(dst, inner []byte) ([]byte, bool) {
+	whole := true
+	for i := 0; i < len(inner); {
+		if inner[i] != '\\' {
+			start := i
+			for i < len(inner) && inner[i] != '\\' {
+				i++
+			}
+			dst = append(dst, inner[start:i]...)
+			continue
+		}
+		if inner[i+1] != 'u' {
+			dst = append(dst, unescapeByte(inner[i+1]))
+			i += 2
+			continue
+		}
+		r := hexRune(inner[i+2:])
+		i += 6
+		if utf16.IsSurrogate(r) {
+			low := rune(-1)
+			if at(inner, i) == '\\' && at(inner, i+1) == 'u' {
+				low = hexRune(inner[i+2:])
+			}
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				whole = false
+			} else {
+				i += 6
+			}
+		}
+		dst = utf8.AppendRune(dst, r)
+	}
+	return dst, whole
+}
+
+func unescapeByte(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c
+}
+
+func hexRune(b []byte) rune {
+	var r rune
+	for _, c := range b[:4] {
+		d := c - '0'
+		if d > 9 {
+			d = c | 0x20 - 'a' + 10
+		}
+		r = r<<4 | rune(d)
+	}
+	return r
+}

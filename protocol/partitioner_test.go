@@ -1,0 +1,42 @@
+package protocol
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// The vectors of Kafka's UtilsTest.testMurmur2.
+func TestMurmur2(t *testing.T) {
+	for in, want := range map[string]int32{
+		"21":                         -973932308,
+		"foobar":                     -790332482,
+		"a-little-bit-long-string":   -985981536,
+		"a-little-bit-longer-string": -1486304829,
+		"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
+	} {
+		t.Run(in, func(t *testing.T) { assert.Equal(t, want, Murmur2([]byte(in))) })
+	}
+}
+
+func TestPartitionForKey(t *testing.T) {
+	place := func(key string) int { return int(uint32(Murmur2([]byte(key)))&0x7fffffff) % 1000 }
+	for name, c := range map[string]struct{ token, hashed string }{
+		"string by its content":    {`"user-42"`, "user-42"},
+		"escapes are decoded":      {`"a\u0062\n"`, "ab\n"},
+		"number by its text":       {`42`, "42"},
+		"object by its text":       {`{"a":1}`, `{"a":1}`},
+		"text":                     {`t"user-42"`, "user-42"},
+		"text, escaped":            {`t"a\nb"`, "a\nb"},
+		"bytes":                    {`b"/w=="`, "\xff"},
+		"empty string":             {`""`, ""},
+		"long content, then bytes": {`b"//79"`, "\xff\xfe\xfd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, place(c.hashed), PartitionForKey([]byte(c.token), 1000))
+		})
+	}
+	assert.Equal(t, 0, PartitionForKey([]byte(`"x"`), 1))
+	assert.Zero(t, testing.AllocsPerRun(10, func() { PartitionForKey([]byte(`"a\nb"`), 3) }))
+}

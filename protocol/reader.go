@@ -1,0 +1,138 @@
+package protocol
+
+import "bytes"
+
+// JSONReader walks one JSON text in a single pass without building values or
+// allocating: the caller enters the containers it knows and takes everything
+// else whole.
+//
+//	r := NewJSONReader(text)
+//	for r.Object(); r.Field(); {
+//		switch string(r.Key) { ... r.Value() ... }
+//	}
+//	err := r.End()
+//
+// The first error sticks: every later call returns false.
+type JSONReader struct {
+	Key []byte // the field name that Field found, decoded
+
+	src   []byte
+	pos   int
+	fresh bool // just entered a container: no comma is due
+	err   *SyntaxError
+}
+
+// NewJSONReader returns a reader at the beginning of src.
+func NewJSONReader(src []byte) JSONReader { return JSONReader{src: src} }
+
+// Err is the first error, a *SyntaxError, or nil.
+func (r *JSONReader) Err() error {
+	if r.err == nil {
+		return nil
+	}
+	return r.err
+}
+
+// Kind is the first byte of the next value: '{', '[', '"', a digit, '-', 't',
+// 'f', 'n', or 0 at the end. It says nothing about the rest of the value.
+func (r *JSONReader) Kind() byte {
+	r.pos = skipSpace(r.src, r.pos)
+	return at(r.src, r.pos)
+}
+
+// Object enters an object; false when the next value is none.
+func (r *JSONReader) Object() bool { return r.enter('{', "an object") }
+
+// Array enters an array; false when the next value is none.
+func (r *JSONReader) Array() bool { return r.enter('[', "an array") }
+
+// Field moves to the next field of the object that was entered last, or
+// leaves the object and returns false when there is none.
+func (r *JSONReader) Field() bool {
+	if !r.next('}') {
+		return false
+	}
+	if r.Kind() != '"' {
+		return r.fail(r.pos, expected(r.src, r.pos, "a field name"))
+	}
+	start := r.pos + 1
+	end, reason := scanString(r.src, r.pos)
+	if reason != "" {
+		return r.fail(end, reason)
+	}
+	r.Key = r.src[start : end-1]
+	if bytes.IndexByte(r.Key, '\\') >= 0 {
+		r.Key, _ = AppendUnescaped(nil, r.Key)
+	}
+	if r.pos = skipSpace(r.src, end); at(r.src, r.pos) != ':' {
+		return r.fail(r.pos, expected(r.src, r.pos, "':'"))
+	}
+	r.pos++
+	return true
+}
+
+// Element moves to the next element of the array that was entered last, or
+// leaves the array and returns false when there is none.
+func (r *JSONReader) Element() bool { return r.next(']') }
+
+// Value takes the next value whole.
+func (r *JSONReader) Value() (JSONValue, bool) {
+	if r.err != nil {
+		return JSONValue{}, false
+	}
+	start := skipSpace(r.src, r.pos)
+	end, spaced, reason := scanValue(r.src, start)
+	if reason != "" {
+		return JSONValue{}, r.fail(end, reason)
+	}
+	r.pos = end
+	return JSONValue{Raw: r.src[start:end:end], Spaced: spaced}, true
+}
+
+// End checks that nothing but white space is left and returns the first
+// error.
+func (r *JSONReader) End() error {
+	if r.Kind(); r.pos < len(r.src) {
+		r.fail(r.pos, "unexpected text after the value")
+	}
+	return r.Err()
+}
+
+func (r *JSONReader) enter(open byte, what string) bool {
+	if r.err != nil {
+		return false
+	}
+	if r.Kind() != open {
+		return r.fail(r.pos, expected(r.src, r.pos, what))
+	}
+	r.pos++
+	r.fresh = true
+	return true
+}
+
+// next consumes a comma where one is due, or the closing bracket.
+func (r *JSONReader) next(closing byte) bool {
+	if r.err != nil {
+		return false
+	}
+	c, fresh := r.Kind(), r.fresh
+	r.fresh = false
+	switch {
+	case c == closing:
+		r.pos++
+		return false
+	case fresh:
+		return true
+	case c != ',':
+		return r.fail(r.pos, expected(r.src, r.pos, "',' or '"+string(closing)+"'"))
+	}
+	r.pos++
+	return true
+}
+
+func (r *JSONReader) fail(offset int, reason string) bool {
+	if r.err == nil {
+		r.err = &SyntaxError{Offset: offset, Reason: reason}
+	}
+	return false
+}

@@ -1,0 +1,173 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func nested(open, closing string, depth int) string {
+	return strings.Repeat(open, depth) + strings.Repeat(closing, depth)
+}
+
+func TestAppendCompactJSONAccepts(t *testing.T) {
+	digits := strings.Repeat("9", 400)
+	for name, c := range map[string]struct{ in, want string }{
+		"object":            {` { "a" : [ 1 , 2 ] , "b" : { } } `, `{"a":[1,2],"b":{}}`},
+		"space in a string": {`{"a b": "c  d"}`, `{"a b":"c  d"}`},
+		"quote in a string": {`[ "\" : \\" , 1 ]`, `["\" : \\",1]`},
+		"400 digits":        {digits, digits},
+		"digit for digit":   {"1.50e+007", "1.50e+007"},
+		"minus zero":        {"-0.0", "-0.0"},
+		"escaped surrogate": {`"\ud83d\ude00"`, `"\ud83d\ude00"`},
+		"half a surrogate":  {`"\ud83d"`, `"\ud83d"`},
+		"four-byte rune":    {`"😀"`, `"😀"`},
+		"duplicate fields":  {`{"a":1,"a":2}`, `{"a":1,"a":2}`},
+		"words":             {"[true,\tfalse,\r\nnull]", "[true,false,null]"},
+		"deepest":           {nested("[", "]", MaxJSONDepth), nested("[", "]", MaxJSONDepth)},
+		"deepest objects": {
+			strings.Repeat(`{"a": `, MaxJSONDepth) + "1" + strings.Repeat("}", MaxJSONDepth),
+			strings.Repeat(`{"a":`, MaxJSONDepth) + "1" + strings.Repeat("}", MaxJSONDepth),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := AppendCompactJSON(nil, []byte(c.in))
+			require.NoError(t, err)
+			assert.Equal(t, c.want, string(out))
+		})
+	}
+}
+
+func TestAppendCompactJSONRefuses(t *testing.T) {
+	for name, in := range map[string]string{
+		"nothing": "", "space only": "  ", "two values": "1 2", "NUL after it": "1\x00",
+		"leading zero": "01", "plus": "+1", "bare point": "1.", "no integer part": ".5", "bare exponent": "1e",
+		"bare minus": "-", "trailing comma": "[1,]", "leading comma": "[,1]", "object comma": `{"a":1,}`,
+		"missing colon": `{"a" 1}`, "bare key": `{a:1}`, "mismatched": `[1}`, "unclosed": `{"a":[1`,
+		"newline in a string": "\"a\nb\"", "NUL in a string": "\"a\x00b\"", "bad escape": `"\x41"`,
+		"short unicode escape": `"\u12"`, "invalid UTF-8": "\"\xff\"", "overlong": "\"\xc0\xaf\"",
+		"encoded surrogate": "\"\xed\xa0\x80\"", "byte order mark": "\ufeff1", "single quotes": "'a'",
+		"NaN": "NaN", "capitals": "True", "cut word": "nul", "comment": "1//x",
+		"one too deep":   nested("[", "]", MaxJSONDepth+1),
+		"far too deep":   strings.Repeat("[", 1<<20),
+		"mixed too deep": strings.Repeat(`{"a":[`, MaxJSONDepth),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := AppendCompactJSON(nil, []byte(in))
+			var syntax *SyntaxError
+			require.ErrorAs(t, err, &syntax)
+			assert.LessOrEqual(t, syntax.Offset, len(in))
+			assert.NotEmpty(t, syntax.Reason)
+		})
+	}
+}
+
+func TestReaderEntersContainersInOnePass(t *testing.T) {
+	r := NewJSONReader([]byte(` {"a": [ {"x":1}, {} ,3 ] ,"\u0062" :{"k": [1, 2]}, "c":[]} `))
+	var got []string
+	for r.Object(); r.Field(); {
+		key := string(r.Key)
+		if r.Kind() != '[' {
+			v, ok := r.Value()
+			require.True(t, ok)
+			var scratch []byte
+			got = append(got, key+"="+string(v.Compact(&scratch)))
+			continue
+		}
+		for r.Array(); r.Element(); {
+			v, ok := r.Value()
+			require.True(t, ok)
+			got = append(got, key+"+"+string(v.Raw))
+		}
+	}
+	require.NoError(t, r.End())
+	assert.Equal(t, []string{`a+{"x":1}`, "a+{}", "a+3", `b={"k":[1,2]}`}, got)
+}
+
+func TestReaderErrorSticks(t *testing.T) {
+	for name, in := range map[string]string{
+		"not an object": `[1]`, "no comma": `{"a":1 "b":2}`, "bad key": `{1:2}`, "cut": `{"a":1`, "after it": `{} {}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewJSONReader([]byte(in))
+			for r.Object(); r.Field(); {
+				r.Value()
+			}
+			require.Error(t, r.End())
+			assert.False(t, r.Object() || r.Field() || r.Array() || r.Element() || r.End() == nil)
+		})
+	}
+}
+
+func TestReaderDoesNotAllocate(t *testing.T) {
+	text := []byte(`{"topic":"liked","key":"user-42","value":{"post":7,"tags":["a","b"]}}`)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		r := NewJSONReader(text)
+		for r.Object(); r.Field(); {
+			r.Value()
+		}
+		if r.End() != nil {
+			t.Fail()
+		}
+	}))
+}
+
+// depthOf is the nesting of valid JSON, counted the simple way.
+func depthOf(b []byte) (deepest int) {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == '[' || c == '{'):
+			depth++
+			deepest = max(deepest, depth)
+		case !inString && (c == ']' || c == '}'):
+			depth--
+		}
+	}
+	return deepest
+}
+
+func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
+	for _, s := range []string{`{"a": [1, 2.5e-3, "x\n"]}`, "[]", "\"\\ud800\"", "-0", "[[", "{\"a\":1,}", "\"\xff\"", " null "} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		out, err := AppendCompactJSON(nil, in)
+		want := json.Valid(in) && utf8.Valid(in) && depthOf(in) <= MaxJSONDepth
+		if want != (err == nil) {
+			t.Fatalf("%q: want valid=%v, got %v", in, want, err)
+		}
+		if err != nil {
+			return
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, in); err != nil || !bytes.Equal(compact.Bytes(), out) {
+			t.Fatalf("%q: got %q, want %q (%v)", in, out, compact.Bytes(), err)
+		}
+		again, err := AppendCompactJSON(nil, out)
+		if err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("compacting is not idempotent: %q, %q (%v)", out, again, err)
+		}
+	})
+}
+
+func BenchmarkReader(b *testing.B) {
+	text := []byte(`{"topic":"liked","key":"user-42","value":{"post":7,"text":"` + strings.Repeat("x", 60) + `"}}`)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := NewJSONReader(text)
+		for r.Object(); r.Field(); {
+			r.Value()
+		}
+	}
+}
