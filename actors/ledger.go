@@ -1,9 +1,7 @@
 package actors
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -63,9 +61,7 @@ type ledger struct {
 // os.ErrExist when there is one.
 func createLedger(dir, clusterID string, broker int) error {
 	path := filepath.Join(dir, ledgerName)
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("%s: %w", path, os.ErrExist)
-	} else if !errors.Is(err, os.ErrNotExist) {
+	if err := absent(path); err != nil {
 		return err
 	}
 	return durable{}.writeSealed(path, &ledgerFile{ClusterID: clusterID, Broker: broker})

@@ -102,6 +102,7 @@ func (m *manifests) logDirectories() []string {
 // caller then fills them (ledgers, first logs) and calls commit. After a crash
 // in between nothing of c is left at the next start.
 func (m *manifests) begin(c clusterManifest) error {
+	c.Phase = clusterCreating
 	if err := c.validate(); err != nil {
 		return err
 	}
@@ -113,20 +114,16 @@ func (m *manifests) begin(c clusterManifest) error {
 		}
 	}
 	for n := 1; n <= c.NumBrokers; n++ {
-		dir := m.brokerDir(c, n)
-		if _, err := os.Lstat(dir); err == nil {
-			return fmt.Errorf("create cluster %q: %s: %w", c.Name, dir, os.ErrExist)
-		} else if !errors.Is(err, os.ErrNotExist) {
+		if err := absent(m.brokerDir(c, n)); err != nil {
 			return fmt.Errorf("create cluster %q: %w", c.Name, err)
 		}
 	}
-	c.Phase = clusterCreating
 	if err := m.replaceRoot(append(slices.Clone(m.clusters), c)); err != nil {
 		return fmt.Errorf("create cluster %q: %w", c.Name, err)
 	}
 	for n := 1; n <= c.NumBrokers; n++ {
 		if err := m.disk.mkdirAll(m.dataDir, m.brokerDir(c, n)); err != nil {
-			return fmt.Errorf("create cluster %q: %w", c.Name, err)
+			return errors.Join(fmt.Errorf("create cluster %q: %w", c.Name, err), m.finishRemoval(c.ID))
 		}
 	}
 	return nil
@@ -210,36 +207,47 @@ func (m *manifests) removeBrokerDir(c clusterManifest, n int) error {
 // far as nothing else is in there.
 func (m *manifests) removeEmptyParents(c clusterManifest) {
 	for rel := filepath.Clean(c.LogDirectory); rel != "."; rel = filepath.Dir(rel) {
-		if os.Remove(filepath.Join(m.dataDir, rel)) != nil {
+		path := filepath.Join(m.dataDir, rel)
+		if info, err := os.Lstat(path); err != nil || !info.IsDir() || os.Remove(path) != nil {
 			return
 		}
 	}
 }
 
-// adoptBroker makes an empty directory for a broker that was lost and writes
-// its copy; place must be free (see putAside). The caller opens a new ledger
-// there first if fill is given: the copy is written last.
-func (m *manifests) adoptBroker(id string, broker int, fill func(dir string) error) error {
+// renewBroker makes a fresh directory for a broker that was lost. Its place
+// must be free (see putAside). Fill puts a new ledger there; the copy of the
+// manifest is written last.
+func (m *manifests) renewBroker(id string, broker int, fill func(dir string) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(id)
 	if i < 0 || broker < 1 || broker > m.clusters[i].NumBrokers {
-		return fmt.Errorf("restore broker %d of cluster %s: no such broker", broker, id)
+		return fmt.Errorf("renew broker %d of cluster %s: no such broker", broker, id)
 	}
 	c := m.clusters[i]
 	dir := m.brokerDir(c, broker)
-	if _, err := os.Lstat(filepath.Join(dir, manifestName)); err == nil {
-		return fmt.Errorf("restore broker %d of cluster %q: %s: %w", broker, c.Name, dir, os.ErrExist)
+	if err := absent(dir); err != nil {
+		return fmt.Errorf("renew broker %d of cluster %q: %w", broker, c.Name, err)
 	}
 	if err := m.disk.mkdirAll(m.dataDir, dir); err != nil {
-		return fmt.Errorf("restore broker %d of cluster %q: %w", broker, c.Name, err)
+		return fmt.Errorf("renew broker %d of cluster %q: %w", broker, c.Name, err)
 	}
-	if fill != nil {
-		if err := fill(dir); err != nil {
-			return fmt.Errorf("restore broker %d of cluster %q: %w", broker, c.Name, err)
-		}
+	if err := fill(dir); err != nil {
+		return fmt.Errorf("renew broker %d of cluster %q: %w", broker, c.Name, err)
 	}
 	return m.writeCopy(c, broker)
+}
+
+// absent returns os.ErrExist, with the path, when something is there.
+func absent(path string) error {
+	_, err := os.Lstat(path)
+	if err == nil {
+		return fmt.Errorf("%s: %w", path, os.ErrExist)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (m *manifests) writeCopy(c clusterManifest, broker int) error {
@@ -270,6 +278,8 @@ func (c clusterManifest) validate() error {
 		return fmt.Errorf("cluster manifest of %q: num_brokers %d, want 1-%d", c.Name, c.NumBrokers, maxBrokers)
 	case !filepath.IsLocal(c.LogDirectory) || filepath.Clean(c.LogDirectory) == ".":
 		return fmt.Errorf("cluster manifest of %q: log_directory %q leaves the data directory", c.Name, c.LogDirectory)
+	case c.Phase != clusterCreating && c.Phase != clusterCreated && c.Phase != clusterDeleting:
+		return fmt.Errorf("cluster manifest of %q: unknown phase %q", c.Name, c.Phase)
 	}
 	return nil
 }

@@ -1,0 +1,109 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// asideMark separates a directory's old name from a number in the name it
+// gets when it is put out of the way. Such a directory is never deleted by us.
+const asideMark = ".aside-"
+
+// putAside renames what stands in a broker's place, so that a new directory
+// can be made there, and returns its new path.
+func (m *manifests) putAside(dir string) (string, error) {
+	for n := 1; n < 10000; n++ {
+		to := dir + asideMark + strconv.Itoa(n)
+		_, err := os.Lstat(to)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("put %s aside: %w", dir, err)
+		}
+		if err := m.disk.rename(dir, to); err != nil {
+			return "", fmt.Errorf("put %s aside: %w", dir, err)
+		}
+		return to, nil
+	}
+	return "", fmt.Errorf("put %s aside: too many were put aside before", dir)
+}
+
+// moveHome undoes a swap of broker directories. A directory that stands in
+// another broker's place, or was put aside from there, goes where its own
+// manifest says it belongs, if that place is empty or wrongly taken too and no
+// second directory claims it. What the operator renamed to something else is
+// left alone. A crash between two renames is picked up by the next start.
+func (m *manifests) moveHome(found *survey) error {
+	homes := m.homes(m.clusters)
+	var moving []int
+	for i, f := range found.copies {
+		if m.strayed(found, homes, f) {
+			moving = append(moving, i)
+		}
+	}
+	for _, i := range moving {
+		f := &found.copies[i]
+		if !homes[f.dir].taken {
+			continue // aside already
+		}
+		to, err := m.putAside(f.dir)
+		if err != nil {
+			return err
+		}
+		f.dir = to
+	}
+	for _, i := range moving {
+		f := &found.copies[i]
+		home := m.brokerDir(f.doc.clusterManifest, f.doc.Broker)
+		if _, err := os.Lstat(home); !errors.Is(err, os.ErrNotExist) {
+			continue // something without a manifest stands there; it is reported as lost
+		}
+		if err := m.disk.mkdirAll(m.dataDir, filepath.Dir(home)); err != nil {
+			return fmt.Errorf("move %s home: %w", f.dir, err)
+		}
+		if err := m.disk.rename(f.dir, home); err != nil {
+			return fmt.Errorf("move %s home: %w", f.dir, err)
+		}
+		f.dir = home
+	}
+	return nil
+}
+
+// owner is whose place a directory is.
+type owner struct {
+	cluster string
+	broker  int
+	taken   bool // true for every entry; tells it from absence
+}
+
+func (m *manifests) homes(clusters []clusterManifest) map[string]owner {
+	homes := map[string]owner{}
+	for _, c := range clusters {
+		for n := 1; n <= c.NumBrokers; n++ {
+			homes[m.brokerDir(c, n)] = owner{cluster: c.ID, broker: n, taken: true}
+		}
+	}
+	return homes
+}
+
+// strayed reports whether f may be moved home.
+func (m *manifests) strayed(found *survey, homes map[string]owner, f foundCopy) bool {
+	stands := f.dir
+	if i := strings.LastIndex(stands, asideMark); i >= 0 {
+		stands = stands[:i]
+	}
+	o := homes[stands]
+	mine := o.cluster == f.doc.ID && o.broker == f.doc.Broker
+	if !o.taken || mine || m.find(f.doc.ID) < 0 {
+		return false
+	}
+	return !slices.ContainsFunc(found.copies, func(g foundCopy) bool {
+		return g.dir != f.dir && g.doc.ID == f.doc.ID && g.doc.Broker == f.doc.Broker
+	})
+}

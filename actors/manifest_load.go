@@ -1,0 +1,294 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// placeState says what was found where a broker's directory belongs.
+type placeState string
+
+const (
+	placeOK        placeState = "ok"
+	placeLost      placeState = "lost"      // no directory, or one without a manifest
+	placeMisplaced placeState = "misplaced" // another broker's or another cluster's directory stands there
+	placeDamaged   placeState = "damaged"   // its manifest cannot be read
+)
+
+// brokerPlace is the finding about one broker's directory. Only one that is
+// placeOK may be used; everything else counts as lost, and what stands in the
+// way is kept (see putAside).
+type brokerPlace struct {
+	Broker    int
+	Dir       string // where it belongs
+	State     placeState
+	Occupied  bool     // a directory stands there, whatever it holds
+	Elsewhere []string // where else a manifest of this very broker was found
+	Err       error    // why it is not ok
+}
+
+// clusterPlaces is a cluster and its brokers' places, broker 1 first.
+type clusterPlaces struct {
+	Manifest  clusterManifest
+	Brokers   []brokerPlace
+	Recovered bool // the root did not list it; its brokers' copies did
+}
+
+// foundCopy is a broker manifest met below the data directory.
+type foundCopy struct {
+	dir string
+	doc brokerManifest
+}
+
+// survey is what a walk of the data directory found.
+type survey struct {
+	copies  []foundCopy
+	damaged map[string]error // by directory
+}
+
+// loadManifests reads <dataDir>/cluster.json and every broker's copy, brings
+// them together, completes creations and deletions that a crash interrupted,
+// and moves swapped broker directories home. Nothing is changed before all of
+// them have been read and understood.
+//
+// Refused, with an error: a damaged root manifest (*damagedFileError), any of
+// a newer format (*newerFormatError), contradicting copies, and a cluster none
+// of whose brokers' directories is usable, because then a disk is probably
+// not mounted, and to start afresh would bury its data.
+func loadManifests(dataDir string) (*manifests, []clusterPlaces, error) {
+	return (&manifests{dataDir: dataDir}).load()
+}
+
+func (m *manifests) load() (*manifests, []clusterPlaces, error) {
+	var root rootManifest
+	err := readSealed(filepath.Join(m.dataDir, manifestName), &root)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("load clusters: %w", err)
+	}
+	rootThere := err == nil
+	for _, c := range root.Clusters {
+		if err := c.validate(); err != nil {
+			return nil, nil, fmt.Errorf("load clusters: %w", err)
+		}
+	}
+	found, err := m.survey()
+	if err != nil {
+		return nil, nil, fmt.Errorf("load clusters: %w", err)
+	}
+	m.clusters = root.Clusters
+	recovered, err := m.unlisted(found, rootThere)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load clusters: %w", err)
+	}
+	if len(recovered) > 0 {
+		if err := m.replaceRoot(append(slices.Clone(m.clusters), recovered...)); err != nil {
+			return nil, nil, fmt.Errorf("recover clusters from their brokers' copies: %w", err)
+		}
+	}
+	if err := m.completeInterrupted(found); err != nil {
+		return nil, nil, err
+	}
+	if err := m.moveHome(&found); err != nil {
+		return nil, nil, err
+	}
+	places, err := m.places(found, recovered)
+	return m, places, err
+}
+
+// survey looks for broker manifests as deep as a log directory may reach. It
+// does not follow symbolic links, and does not enter brokers' directories.
+func (m *manifests) survey() (survey, error) {
+	s := survey{damaged: map[string]error{}}
+	err := filepath.WalkDir(m.dataDir, func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return s.unreadable(m.dataDir, path, err)
+		case !d.IsDir() || path == m.dataDir:
+			return nil
+		case depth(m.dataDir, path) > maxLogDirectoryDepth+1:
+			return filepath.SkipDir
+		}
+		return s.look(path)
+	})
+	return s, err
+}
+
+// unreadable notes a directory that cannot be listed: it counts as damaged,
+// not as absent. The data directory itself has to be readable.
+func (s *survey) unreadable(dataDir, path string, err error) error {
+	if path == dataDir {
+		return err
+	}
+	if _, known := s.damaged[path]; !known {
+		s.damaged[path] = err
+	}
+	return filepath.SkipDir
+}
+
+func (s *survey) look(dir string) error {
+	var doc brokerManifest
+	err := readSealed(filepath.Join(dir, manifestName), &doc)
+	var newer *newerFormatError
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case errors.As(err, &newer):
+		return err
+	case err == nil && (doc.Broker < 1 || doc.Broker > doc.NumBrokers):
+		err = fmt.Errorf("it names broker %d of %d", doc.Broker, doc.NumBrokers)
+	case err == nil:
+		err = doc.validate()
+	}
+	var damaged *damagedFileError
+	if err != nil && !errors.As(err, &damaged) {
+		err = &damagedFileError{Path: filepath.Join(dir, manifestName), Err: err}
+	}
+	if err != nil {
+		s.damaged[dir] = err
+		return filepath.SkipDir
+	}
+	s.copies = append(s.copies, foundCopy{dir: dir, doc: doc})
+	return filepath.SkipDir
+}
+
+func depth(root, path string) int {
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return 0
+	}
+	return strings.Count(rel, string(filepath.Separator)) + 1
+}
+
+// unlisted returns the clusters that only their brokers' copies know of.
+// Copies of one cluster have to agree, with each other and with the list.
+// Beside a root manifest only a copy in its own place counts: others may be
+// backups of clusters deleted since. Without one, an unreadable copy of
+// nobody knows which cluster is refused.
+func (m *manifests) unlisted(found survey, rootThere bool) ([]clusterManifest, error) {
+	all := slices.Clone(m.clusters)
+	for _, f := range found.copies {
+		c := f.doc.clusterManifest
+		i := slices.IndexFunc(all, func(o clusterManifest) bool { return o.ID == c.ID })
+		switch {
+		case i >= 0 && !sameCluster(all[i], c):
+			return nil, fmt.Errorf("%s contradicts what else is known of cluster %s (%q)",
+				filepath.Join(f.dir, manifestName), c.ID, all[i].Name)
+		case i >= 0 || rootThere && f.dir != m.brokerDir(c, f.doc.Broker):
+			continue
+		}
+		if o, ok := colliding(all, c); ok {
+			return nil, fmt.Errorf("%s is of a cluster %s (%q) that collides with cluster %s (%q, %s); move one of them away",
+				f.dir, c.ID, c.Name, o.ID, o.Name, o.LogDirectory)
+		}
+		all = append(all, c)
+	}
+	homes := m.homes(all)
+	for dir, err := range found.damaged {
+		var damaged *damagedFileError
+		if !rootThere && errors.As(err, &damaged) && !homes[dir].taken {
+			return nil, fmt.Errorf("no %s in the data directory to say what this is: %w", manifestName, err)
+		}
+	}
+	return all[len(m.clusters):], nil
+}
+
+func colliding(all []clusterManifest, c clusterManifest) (clusterManifest, bool) {
+	i := slices.IndexFunc(all, func(o clusterManifest) bool {
+		return o.Name == c.Name || within(o.LogDirectory, c.LogDirectory) || within(c.LogDirectory, o.LogDirectory)
+	})
+	if i < 0 {
+		return clusterManifest{}, false
+	}
+	return all[i], true
+}
+
+func sameCluster(a, b clusterManifest) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.LogDirectory == b.LogDirectory && a.NumBrokers == b.NumBrokers &&
+		a.Fsync == b.Fsync && a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Voters, b.Voters)
+}
+
+// completeInterrupted carries on where a crash stopped a creation or a
+// deletion. A creation that got as far as a broker's copy, the last thing
+// before the root's entry, counts as done: to undo it could only lose.
+func (m *manifests) completeInterrupted(found survey) error {
+	for _, c := range slices.Clone(m.clusters) {
+		var err error
+		switch {
+		case c.Phase == clusterCreated:
+		case c.Phase == clusterCreating && hasCopy(found, c.ID):
+			next := slices.Clone(m.clusters)
+			next[m.find(c.ID)].Phase = clusterCreated
+			err = m.replaceRoot(next)
+		default:
+			err = m.finishRemoval(c.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("complete what was begun with cluster %q (%s): %w", c.Name, c.Phase, err)
+		}
+	}
+	return nil
+}
+
+func hasCopy(found survey, id string) bool {
+	return slices.ContainsFunc(found.copies, func(f foundCopy) bool { return f.doc.ID == id })
+}
+
+// places judges every broker's directory of every cluster.
+func (m *manifests) places(found survey, recovered []clusterManifest) ([]clusterPlaces, error) {
+	var all []clusterPlaces
+	var refused []error
+	for _, c := range m.clusters {
+		p := clusterPlaces{Manifest: c}
+		p.Recovered = slices.ContainsFunc(recovered, func(r clusterManifest) bool { return r.ID == c.ID })
+		usable := false
+		for n := 1; n <= c.NumBrokers; n++ {
+			place := m.place(found, c, n)
+			usable = usable || place.State == placeOK
+			p.Brokers = append(p.Brokers, place)
+		}
+		if !usable {
+			refused = append(refused, noBrokerError(c, p.Brokers))
+		}
+		all = append(all, p)
+	}
+	return all, errors.Join(refused...)
+}
+
+func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {
+	p := brokerPlace{Broker: n, Dir: m.brokerDir(c, n), State: placeLost, Err: errors.New("no directory")}
+	if _, err := os.Lstat(p.Dir); !errors.Is(err, os.ErrNotExist) {
+		p.Occupied, p.Err = true, errors.New("no "+manifestName+" in it")
+	}
+	if err, ok := found.damaged[p.Dir]; ok {
+		p.State, p.Err = placeDamaged, err
+	}
+	for _, f := range found.copies {
+		own := f.doc.ID == c.ID && f.doc.Broker == n
+		switch {
+		case f.dir == p.Dir && own:
+			p.State, p.Err = placeOK, nil
+		case f.dir == p.Dir:
+			p.State = placeMisplaced
+			p.Err = fmt.Errorf("it belongs to broker %d of cluster %q (%s)", f.doc.Broker, f.doc.Name, f.doc.ID)
+		case own:
+			p.Elsewhere = append(p.Elsewhere, f.dir)
+		}
+	}
+	return p
+}
+
+func noBrokerError(c clusterManifest, brokers []brokerPlace) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster %q (%s): none of its %d broker directories is usable; is a disk not mounted?", c.Name, c.ID, c.NumBrokers)
+	for _, p := range brokers {
+		fmt.Fprintf(&b, "\n  %s: %s: %v", p.Dir, p.State, p.Err)
+		if len(p.Elsewhere) > 0 {
+			fmt.Fprintf(&b, "; found in %s", strings.Join(p.Elsewhere, ", "))
+		}
+	}
+	return errors.New(b.String())
+}
