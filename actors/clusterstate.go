@@ -1,0 +1,219 @@
+package actors
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// Actions of records in __cluster_metadata.
+const (
+	actionCreateCluster   = "CREATE_CLUSTER"
+	actionRegisterBroker  = "REGISTER_BROKER"
+	actionCreateTopic     = "CREATE_TOPIC"
+	actionAlterTopic      = "ALTER_TOPIC"
+	actionDeleteTopic     = "DELETE_TOPIC"
+	actionForgetTopic     = "FORGET_TOPIC"
+	actionPlacePartition  = "PLACE_PARTITION"
+	actionReplaceReplica  = "REPLACE_REPLICA"
+	actionReplicaReplaced = "REPLICA_REPLACED"
+	actionConsumerIDs     = "CONSUMER_IDS"
+)
+
+// firstConsumerID is the first consumer id that is assigned. Ids that people
+// choose by hand are small, so assigned ones keep out of their way.
+const firstConsumerID protocol.ConsumerID = 1_000_001
+
+// clusterSettings are a cluster's resolved settings; CreatedAt is in
+// milliseconds since 1970.
+type clusterSettings struct {
+	ID                string  `json:"id"`
+	Name              string  `json:"name"`
+	NumBrokers        int     `json:"num_brokers"`
+	LogDirectory      string  `json:"log_directory"`
+	Partitions        int     `json:"partitions"`
+	RetentionHours    float64 `json:"retention_hours"`
+	ReplicationFactor int     `json:"replication_factor"`
+	Fsync             string  `json:"fsync"`
+	CreatedAt         int64   `json:"created_at"`
+}
+
+// clusterBroker is a broker as the cluster knows it.
+type clusterBroker struct {
+	ID        int    `json:"id"`
+	Host      string `json:"host"`
+	Port      int    `json:"port"`
+	CreatedAt int64  `json:"created_at"`
+}
+
+// topicSettings are a topic's resolved settings; -1 means no limit.
+type topicSettings struct {
+	ReplicationFactor int    `json:"replication_factor"`
+	RetentionMs       int64  `json:"retention_ms"`
+	RetentionBytes    int64  `json:"retention_bytes"`
+	SegmentBytes      int64  `json:"segment_bytes"`
+	CleanupPolicy     string `json:"cleanup_policy"`
+	DeleteRetentionMs int64  `json:"delete_retention_ms"`
+	MaxRecordBytes    int    `json:"max_record_bytes"`
+}
+
+// clusterTopic is a topic. Values in a clusterState are immutable: apply
+// replaces them, so a pointer taken from it may be kept and shared.
+type clusterTopic struct {
+	ID         string `json:"-"`
+	Name       string `json:"name"`
+	Partitions int    `json:"partitions"`
+	topicSettings
+	CreatedAt int64 `json:"created_at"`
+}
+
+// placedReplica is one copy of a partition: a broker and the raft id of the
+// replica there. An id is never used twice within a partition.
+type placedReplica struct {
+	Broker    int    `json:"broker"`
+	ReplicaID uint64 `json:"id"`
+}
+
+// pendingReplica is a replacement under way: NewID catches up on Broker and
+// then takes the place of OldID.
+type pendingReplica struct {
+	Broker int    `json:"broker"`
+	OldID  uint64 `json:"old_id"`
+	NewID  uint64 `json:"new_id"`
+}
+
+// clusterPartition is the placement of a partition. Replicas are in order of
+// preference, the preferred leader first. Immutable like clusterTopic.
+type clusterPartition struct {
+	Replicas      []placedReplica  `json:"replicas"`
+	Replacing     []pendingReplica `json:"replacing,omitempty"`
+	NextReplicaID uint64           `json:"next_replica_id"`
+}
+
+// partitionKey names a partition of a topic id.
+type partitionKey struct {
+	TopicID   string
+	Partition int
+}
+
+// clusterState is the state machine of __cluster_metadata. The decide methods
+// never change it: they return a reply and the records that, once committed,
+// apply turns into the new state. Decisions are made by the leader on a state
+// to which all earlier records have been applied. It is not safe for
+// concurrent use; time and ids are arguments.
+type clusterState struct {
+	settings   *clusterSettings // nil until CREATE_CLUSTER was applied
+	brokers    map[int]*clusterBroker
+	topics     map[string]*clusterTopic // by id
+	names      map[string]string        // name to id, of topics
+	partitions map[partitionKey]*clusterPartition
+	deleted    map[string]deletedTopic // by id, until every broker removed its copies
+	consumerID protocol.ConsumerID     // ids below are taken
+}
+
+// deletedTopic is what is kept of a deleted topic: the committed permission
+// to remove the directories that carry its id.
+type deletedTopic struct {
+	Name       string `json:"name"`
+	Partitions int    `json:"partitions"`
+	DeletedAt  int64  `json:"deleted_at"`
+}
+
+// newClusterState returns the state before the first record.
+func newClusterState() *clusterState {
+	return &clusterState{
+		brokers:    map[int]*clusterBroker{},
+		topics:     map[string]*clusterTopic{},
+		names:      map[string]string{},
+		partitions: map[partitionKey]*clusterPartition{},
+		deleted:    map[string]deletedTopic{},
+		consumerID: firstConsumerID,
+	}
+}
+
+// topicByName finds a topic; nil if there is none.
+func (s *clusterState) topicByName(name string) *clusterTopic {
+	return s.topics[s.names[name]]
+}
+
+// topicList returns all topics by name, internal ones included.
+func (s *clusterState) topicList() []*clusterTopic {
+	list := make([]*clusterTopic, 0, len(s.topics))
+	for _, t := range s.topics {
+		list = append(list, t)
+	}
+	slices.SortFunc(list, func(a, b *clusterTopic) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// partition finds the placement of a partition; nil if there is none.
+func (s *clusterState) partition(topicID string, partition int) *clusterPartition {
+	return s.partitions[partitionKey{topicID, partition}]
+}
+
+// brokerIDs returns the ids of all brokers, ascending.
+func (s *clusterState) brokerIDs() []int {
+	ids := make([]int, 0, len(s.brokers))
+	for id := range s.brokers {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// internal reports whether the topic is one of Ottla's own.
+func (t *clusterTopic) internal() bool { return protocol.IsInternalTopic(t.Name) }
+
+// brokersOf returns the brokers of the replicas in order of preference.
+func (p *clusterPartition) brokersOf() []int {
+	ids := make([]int, len(p.Replicas))
+	for i, r := range p.Replicas {
+		ids[i] = r.Broker
+	}
+	return ids
+}
+
+// clusterInfo describes the cluster as far as its metadata goes: the state of
+// a broker is left empty, its directory is relative to the data directory.
+func (s *clusterState) clusterInfo() protocol.ClusterInfo {
+	c := s.settings
+	info := protocol.ClusterInfo{
+		ID: c.ID, Name: c.Name, NumBrokers: c.NumBrokers, LogDirectory: c.LogDirectory,
+		Partitions: c.Partitions, RetentionHours: c.RetentionHours,
+		ReplicationFactor: c.ReplicationFactor, Fsync: c.Fsync,
+		CreatedAt: time.UnixMilli(c.CreatedAt).UTC(),
+	}
+	for _, id := range s.brokerIDs() {
+		b := s.brokers[id]
+		info.Brokers = append(info.Brokers, protocol.BrokerInfo{
+			ID: b.ID, Host: b.Host, Port: b.Port, Cluster: c.Name,
+			Directory: path.Join(c.LogDirectory, "broker-"+strconv.Itoa(b.ID)),
+			CreatedAt: time.UnixMilli(b.CreatedAt).UTC(),
+		})
+	}
+	return info
+}
+
+// topicInfo describes a topic as far as the metadata goes: leaders, in-sync
+// replicas and offsets are left empty.
+func (s *clusterState) topicInfo(t *clusterTopic) protocol.TopicInfo {
+	info := protocol.TopicInfo{
+		ID: t.ID, Name: t.Name, Cluster: s.settings.Name,
+		ReplicationFactor: t.ReplicationFactor, RetentionMs: t.RetentionMs,
+		RetentionBytes: t.RetentionBytes, SegmentBytes: t.SegmentBytes,
+		CleanupPolicy: t.CleanupPolicy, DeleteRetentionMs: t.DeleteRetentionMs,
+		MaxRecordBytes: t.MaxRecordBytes, CreatedAt: time.UnixMilli(t.CreatedAt).UTC(),
+		Partitions: make([]protocol.PartitionInfo, t.Partitions),
+	}
+	for i := range info.Partitions {
+		info.Partitions[i] = protocol.PartitionInfo{Number: i, Replicas: []int{}, InSync: []int{}}
+		if p := s.partition(t.ID, i); p != nil {
+			info.Partitions[i].Replicas = p.brokersOf()
+		}
+	}
+	return info
+}

@@ -1,0 +1,166 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"ottla/protocol"
+)
+
+// Kinds of keys in __cluster_metadata.
+const (
+	keyCluster     = "cluster"      // ["cluster"]
+	keyBroker      = "broker"       // ["broker",1]
+	keyTopic       = "topic"        // ["topic","<topic id>"]
+	keyPartition   = "partition"    // ["partition","<topic id>",0]
+	keyConsumerIDs = "consumer_ids" // ["consumer_ids"]
+)
+
+// clusterActions says which kind of key an action may have. An action that is
+// not listed was written by a newer build, and is refused.
+var clusterActions = map[string]string{
+	actionCreateCluster:   keyCluster,
+	actionRegisterBroker:  keyBroker,
+	actionCreateTopic:     keyTopic,
+	actionAlterTopic:      keyTopic,
+	actionDeleteTopic:     keyTopic + keyPartition,
+	actionForgetTopic:     keyTopic,
+	actionPlacePartition:  keyPartition,
+	actionReplaceReplica:  keyPartition,
+	actionReplicaReplaced: keyPartition,
+	actionConsumerIDs:     keyConsumerIDs,
+}
+
+// The values of __cluster_metadata, each with its format.
+type (
+	clusterValue struct {
+		V int `json:"v"`
+		clusterSettings
+	}
+	brokerValue struct {
+		V int `json:"v"`
+		clusterBroker
+	}
+	topicValue struct {
+		V       int           `json:"v"`
+		Topic   *clusterTopic `json:"topic,omitempty"`
+		Deleted *deletedTopic `json:"deleted,omitempty"`
+	}
+	partitionValue struct {
+		V int `json:"v"`
+		clusterPartition
+	}
+	consumerIDsValue struct {
+		V    int                 `json:"v"`
+		Next protocol.ConsumerID `json:"next"`
+	}
+)
+
+// apply is the only mutator of the state. It depends on nothing but the state
+// and the record, tolerates what compaction leaves out, and fails on a record
+// that this build does not understand; the state is then as before.
+func (s *clusterState) apply(rec stateRecord) error {
+	if err := s.applyRecord(rec); err != nil {
+		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.MetadataTopic, err)
+	}
+	return nil
+}
+
+func (s *clusterState) applyRecord(rec stateRecord) error {
+	kinds, known := clusterActions[rec.Action]
+	if !known {
+		return errors.New("unknown action")
+	}
+	kind, args, err := splitStateKey(rec.Key)
+	if err != nil {
+		return err
+	}
+	if kinds != kind && (rec.Action != actionDeleteTopic || kind != keyTopic && kind != keyPartition) {
+		return fmt.Errorf("a key of kind %q does not go with this action", kind)
+	}
+	switch {
+	case kind == keyCluster && len(args) == 0:
+		return s.applyCluster(rec.Value)
+	case kind == keyBroker && len(args) == 1:
+		return s.applyBroker(rec.Value)
+	case kind == keyTopic && len(args) == 1:
+		return s.applyTopic(args[0], rec.Value)
+	case kind == keyPartition && len(args) == 2:
+		return s.applyPartition(args[0], args[1], rec.Value)
+	case kind == keyConsumerIDs && len(args) == 0:
+		return s.applyConsumerIDs(rec.Value)
+	}
+	return errors.New("the key has the wrong number of elements")
+}
+
+func (s *clusterState) applyCluster(value []byte) error {
+	var v clusterValue
+	if err := readState(value, &v); err != nil {
+		return err
+	}
+	s.settings = &v.clusterSettings
+	return nil
+}
+
+func (s *clusterState) applyBroker(value []byte) error {
+	var v brokerValue
+	if err := readState(value, &v); err != nil {
+		return err
+	}
+	s.brokers[v.ID] = &v.clusterBroker
+	return nil
+}
+
+func (s *clusterState) applyTopic(id string, value []byte) error {
+	var v topicValue
+	if value != nil {
+		if err := readState(value, &v); err != nil {
+			return err
+		}
+		if (v.Topic == nil) == (v.Deleted == nil) {
+			return errors.New("a topic is either there or deleted")
+		}
+	}
+	if old := s.topics[id]; old != nil && s.names[old.Name] == id {
+		delete(s.names, old.Name)
+	}
+	delete(s.topics, id)
+	delete(s.deleted, id)
+	switch {
+	case v.Topic != nil:
+		v.Topic.ID = id
+		s.topics[id] = v.Topic
+		s.names[v.Topic.Name] = id
+	case v.Deleted != nil:
+		s.deleted[id] = *v.Deleted
+	}
+	return nil
+}
+
+func (s *clusterState) applyPartition(topicID, number string, value []byte) error {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 {
+		return fmt.Errorf("partition %q is not a number", number)
+	}
+	key := partitionKey{topicID, n}
+	if value == nil {
+		delete(s.partitions, key)
+		return nil
+	}
+	var v partitionValue
+	if err := readState(value, &v); err != nil {
+		return err
+	}
+	s.partitions[key] = &v.clusterPartition
+	return nil
+}
+
+func (s *clusterState) applyConsumerIDs(value []byte) error {
+	var v consumerIDsValue
+	if err := readState(value, &v); err != nil {
+		return err
+	}
+	s.consumerID = v.Next
+	return nil
+}

@@ -1,0 +1,119 @@
+package actors
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"ottla/protocol"
+)
+
+// clusterBootstrap is what the first records of a cluster need besides its
+// settings.
+type clusterBootstrap struct {
+	MetadataTopicID   string
+	MetadataReplicas  []placedReplica // the first voters, see metadataVoters
+	OffsetsTopicID    string
+	OffsetsPartitions int // 1-1024
+	Host              string
+	Port              int
+}
+
+// metadataVoters are the first replicas of __cluster_metadata: one on each of
+// up to five brokers, but an odd number of more than two, because a fourth
+// vote only makes a majority harder to get.
+func metadataVoters(numBrokers int) []placedReplica {
+	n := min(numBrokers, 5)
+	if n == 4 {
+		n = 3
+	}
+	voters := make([]placedReplica, n)
+	for i := range voters {
+		voters[i] = placedReplica{Broker: i + 1, ReplicaID: uint64(i + 1)}
+	}
+	return voters
+}
+
+// decideCreateCluster returns the first records of a cluster: its settings,
+// its brokers and the internal topics. It returns none if the state has a
+// cluster already. The settings come from resolveClusterSpec.
+func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap) []stateRecord {
+	if s.settings != nil {
+		return nil
+	}
+	recs := []stateRecord{{actionCreateCluster, stateKey(keyCluster), stateJSON(clusterValue{stateFormat, c})}}
+	brokers := make([]int, c.NumBrokers)
+	for i := range brokers {
+		brokers[i] = i + 1
+		recs = append(recs, brokerRecord(clusterBroker{ID: i + 1, Host: b.Host, Port: b.Port, CreatedAt: c.CreatedAt}))
+	}
+	meta := internalTopic(b.MetadataTopicID, protocol.MetadataTopic, 1, len(b.MetadataReplicas), c.CreatedAt)
+	recs = append(recs, topicRecord(actionCreateTopic, meta), partitionRecord(actionPlacePartition, meta.ID, 0, clusterPartition{
+		Replicas: b.MetadataReplicas, NextReplicaID: nextReplicaID(b.MetadataReplicas),
+	}))
+	offsets := internalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, b.OffsetsPartitions, min(3, c.NumBrokers), c.CreatedAt)
+	return append(recs, newTopicRecords(offsets, placeReplicas(brokers, 0, 0, offsets.Partitions, offsets.ReplicationFactor))...)
+}
+
+// decideRegisterBrokers returns records for the brokers whose address is not
+// host:port any more; after the address of the process has changed.
+func (s *clusterState) decideRegisterBrokers(host string, port int) []stateRecord {
+	var recs []stateRecord
+	for _, id := range s.brokerIDs() {
+		b := *s.brokers[id]
+		if b.Host == host && b.Port == port {
+			continue
+		}
+		b.Host, b.Port = host, port
+		recs = append(recs, brokerRecord(b))
+	}
+	return recs
+}
+
+// decideAllocateConsumerIDs takes n fresh consumer ids: first, first+1, ...
+// They are the caller's once the record is committed; a caller that fails
+// leaves a gap, nothing worse.
+func (s *clusterState) decideAllocateConsumerIDs(n int) (first protocol.ConsumerID, recs []stateRecord) {
+	first = s.consumerID
+	v := consumerIDsValue{V: stateFormat, Next: first + protocol.ConsumerID(n)}
+	return first, []stateRecord{{actionConsumerIDs, stateKey(keyConsumerIDs), stateJSON(v)}}
+}
+
+// conflict compares the fields that spec sends with the cluster: nil when
+// they agree, else cluster_exists naming those that do not.
+func (c *clusterSettings) conflict(spec *protocol.ClusterSpec) *protocol.Error {
+	var differ []string
+	differ = differs(differ, "num_brokers", spec.NumBrokers, c.NumBrokers)
+	differ = differs(differ, "partitions", spec.Partitions, c.Partitions)
+	differ = differs(differ, "retention_policies", spec.RetentionHours, c.RetentionHours)
+	differ = differs(differ, "replication_factor", spec.ReplicationFactor, c.ReplicationFactor)
+	differ = differs(differ, "fsync", spec.Fsync, c.Fsync)
+	if d := spec.LogDirectory; d != nil && path.Clean(*d) != path.Clean(c.LogDirectory) {
+		differ = append(differ, "log_directory")
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeClusterExists, "cluster %q exists with another %s",
+		c.Name, strings.Join(differ, ", ")).With("fields", differ)
+}
+
+// differs adds field to list if it was sent and is not what is there.
+func differs[T comparable](list []string, field string, sent *T, have T) []string {
+	if sent != nil && *sent != have {
+		return append(list, field)
+	}
+	return list
+}
+
+func invalidName(what, name string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeInvalidName,
+		"%s name %q must be 1 to %d of A-Z a-z 0-9 . _ - and neither \".\" nor \"..\"",
+		what, name, protocol.MaxNameLength)
+}
+
+func rangeRule(lo, hi int64) string { return fmt.Sprintf("%d to %d", lo, hi) }
+
+func brokerRecord(b clusterBroker) stateRecord {
+	return stateRecord{actionRegisterBroker, stateKey(keyBroker, b.ID), stateJSON(brokerValue{stateFormat, b})}
+}

@@ -1,0 +1,45 @@
+package actors
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// dump writes the whole state in a canonical form, one thing a line: two
+// states are equal exactly if their dumps are.
+func (s *clusterState) dump() string {
+	var b strings.Builder
+	if s.settings != nil {
+		fmt.Fprintf(&b, "cluster %s\n", stateJSON(s.settings))
+	}
+	for _, id := range s.brokerIDs() {
+		fmt.Fprintf(&b, "broker %s\n", stateJSON(s.brokers[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.topics)) {
+		fmt.Fprintf(&b, "topic %s %s\n", id, stateJSON(s.topics[id]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.names)) {
+		fmt.Fprintf(&b, "name %s %s\n", name, s.names[name])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), comparePartitionKeys) {
+		fmt.Fprintf(&b, "partition %s %d %s\n", key.TopicID, key.Partition, stateJSON(s.partitions[key]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.deleted)) {
+		fmt.Fprintf(&b, "deleted %s %s\n", id, stateJSON(s.deleted[id]))
+	}
+	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
+	return b.String()
+}
+
+// equal reports whether both states hold the same.
+func (s *clusterState) equal(o *clusterState) bool { return s.dump() == o.dump() }
+
+// comparePartitionKeys orders by topic id, then by number.
+func comparePartitionKeys(a, b partitionKey) int {
+	if c := strings.Compare(a.TopicID, b.TopicID); c != 0 {
+		return c
+	}
+	return a.Partition - b.Partition
+}

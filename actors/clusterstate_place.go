@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"hash/fnv"
+	"slices"
+)
+
+// placementStart says where in the list of brokers the rotation of a new
+// topic's preferred leaders begins: at the broker that leads the fewest
+// partitions, and among equals at one that the name picks, so that topics of
+// one partition do not all end up on the first broker.
+func (s *clusterState) placementStart(topic string) int {
+	brokers := s.brokerIDs()
+	leads := make([]int, len(brokers))
+	for key, p := range s.partitions {
+		if t := s.topics[key.TopicID]; t == nil || t.internal() || len(p.Replicas) == 0 {
+			continue
+		}
+		if i := indexOf(brokers, p.Replicas[0].Broker); i >= 0 {
+			leads[i]++
+		}
+	}
+	h := fnv.New32a()
+	h.Write([]byte(topic))
+	best := int(h.Sum32() % uint32(len(brokers)))
+	for i, first := 0, best; i < len(brokers); i++ {
+		if at := (first + i) % len(brokers); leads[at] < leads[best] {
+			best = at
+		}
+	}
+	return best
+}
+
+// placeReplicas places partitions from..to-1 of a topic with rf copies each.
+// Preferred leaders rotate over the brokers beginning at brokers[start]; the
+// other copies follow at a distance that grows with each round, so that the
+// partitions a broker leads fail over to different brokers.
+func placeReplicas(brokers []int, start, from, to, rf int) []clusterPartition {
+	n := len(brokers)
+	placed := make([]clusterPartition, 0, to-from)
+	for p := from; p < to; p++ {
+		leader := start + p
+		replicas := []placedReplica{{Broker: brokers[leader%n], ReplicaID: 1}}
+		for j := 1; j < rf; j++ {
+			shift := 1 + (p/n+j-1)%(n-1)
+			replicas = append(replicas, placedReplica{Broker: brokers[(leader+shift)%n], ReplicaID: uint64(j + 1)})
+		}
+		placed = append(placed, clusterPartition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})
+	}
+	return placed
+}
+
+// nextReplicaID is the first id above those of replicas.
+func nextReplicaID(replicas []placedReplica) uint64 {
+	next := uint64(1)
+	for _, r := range replicas {
+		next = max(next, r.ReplicaID+1)
+	}
+	return next
+}
+
+func indexOf(brokers []int, id int) int { return slices.Index(brokers, id) }
+
+// newTopicRecords are the records of a new topic and its partitions.
+func newTopicRecords(t clusterTopic, placed []clusterPartition) []stateRecord {
+	return append([]stateRecord{topicRecord(actionCreateTopic, t)}, placementRecords(t.ID, 0, placed)...)
+}
+
+// placementRecords are the records of partitions from, from+1, ...
+func placementRecords(topicID string, from int, placed []clusterPartition) []stateRecord {
+	recs := make([]stateRecord, len(placed))
+	for i, p := range placed {
+		recs[i] = partitionRecord(actionPlacePartition, topicID, from+i, p)
+	}
+	return recs
+}
+
+func topicRecord(action string, t clusterTopic) stateRecord {
+	return stateRecord{action, stateKey(keyTopic, t.ID), stateJSON(topicValue{V: stateFormat, Topic: &t})}
+}
+
+func partitionRecord(action, topicID string, partition int, p clusterPartition) stateRecord {
+	return stateRecord{action, stateKey(keyPartition, topicID, partition), stateJSON(partitionValue{stateFormat, p})}
+}

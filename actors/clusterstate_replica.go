@@ -1,0 +1,74 @@
+package actors
+
+import (
+	"slices"
+
+	"ottla/protocol"
+)
+
+// decideReplaceReplica allocates a new replica id for the copy on broker
+// whose id oldID must not come back (lost, damaged or outdated). Asked again
+// for the same oldID it returns the id that is already catching up; asked for
+// that one, because it was lost too, it allocates yet another for the same
+// place. Errors: partition_not_found, broker_not_found (no such replica).
+func (s *clusterState) decideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []stateRecord, err *protocol.Error) {
+	p := s.partition(topicID, partition)
+	if p == nil {
+		return 0, nil, noPartition(topicID, partition)
+	}
+	next := p.clone()
+	newID = next.NextReplicaID
+	at := slices.IndexFunc(next.Replacing, func(r pendingReplica) bool { return r.Broker == broker })
+	switch {
+	case at >= 0 && next.Replacing[at].OldID == oldID:
+		return next.Replacing[at].NewID, nil, nil
+	case at >= 0 && next.Replacing[at].NewID == oldID:
+		next.Replacing[at].NewID = newID
+	case at < 0 && slices.Contains(next.Replicas, placedReplica{broker, oldID}):
+		next.Replacing = append(next.Replacing, pendingReplica{Broker: broker, OldID: oldID, NewID: newID})
+	default:
+		return 0, nil, protocol.Errorf(protocol.CodeBrokerNotFound,
+			"partition %d of topic %s has no replica %d on broker %d", partition, topicID, oldID, broker)
+	}
+	next.NextReplicaID++
+	return newID, []stateRecord{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
+}
+
+// decideReplicaReplaced records that raft's membership has changed: newID
+// votes, the id it replaces is gone. The place in the order of preference
+// stays. No records if that is known. Errors: partition_not_found,
+// broker_not_found (no such replacement).
+func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]stateRecord, *protocol.Error) {
+	p := s.partition(topicID, partition)
+	if p == nil {
+		return nil, noPartition(topicID, partition)
+	}
+	if slices.Contains(p.Replicas, placedReplica{broker, newID}) {
+		return nil, nil
+	}
+	next := p.clone()
+	at := slices.IndexFunc(next.Replacing, func(r pendingReplica) bool { return r.Broker == broker && r.NewID == newID })
+	old := -1
+	if at >= 0 {
+		old = slices.Index(next.Replicas, placedReplica{broker, next.Replacing[at].OldID})
+	}
+	if old < 0 {
+		return nil, protocol.Errorf(protocol.CodeBrokerNotFound,
+			"partition %d of topic %s has no replica %d under way to broker %d", partition, topicID, newID, broker)
+	}
+	next.Replicas[old].ReplicaID = newID
+	next.Replacing = slices.Delete(next.Replacing, at, at+1)
+	return []stateRecord{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
+}
+
+// clone copies p, so that the copy can be changed.
+func (p *clusterPartition) clone() clusterPartition {
+	c := *p
+	c.Replicas = slices.Clone(p.Replicas)
+	c.Replacing = slices.Clone(p.Replacing)
+	return c
+}
+
+func noPartition(topicID string, partition int) *protocol.Error {
+	return protocol.Errorf(protocol.CodePartitionNotFound, "topic %s has no partition %d", topicID, partition)
+}

@@ -1,0 +1,157 @@
+package actors
+
+import (
+	"math"
+
+	"ottla/protocol"
+)
+
+// Ranges of settings, inclusive.
+const (
+	maxBrokers          = 9
+	maxTopicPartitions  = 1024
+	minTopicSegment     = 64 << 10 // small enough to watch segments roll
+	maxTopicSegment     = 4 << 30
+	maxTopicRecordBytes = 16 << 20
+	maxRetentionHours   = 1e9 // so that milliseconds fit
+)
+
+// Fsync modes and cleanup policies.
+const (
+	fsyncAlways   = "always"
+	fsyncInterval = "interval"
+	cleanDelete   = "delete"
+	cleanCompact  = "compact"
+)
+
+const defaultDeleteRetentionMs = 24 * 60 * 60 * 1000
+
+// topicLimits are the server's own bounds and defaults for topics.
+type topicLimits struct {
+	SegmentBytes   int64 // default size of a segment; 0: 128 MiB
+	MaxRecordBytes int   // the largest record the server takes, and the default; 0: 1 MiB
+}
+
+func (l topicLimits) orDefaults() topicLimits {
+	if l.SegmentBytes == 0 {
+		l.SegmentBytes = 128 << 20
+	}
+	if l.MaxRecordBytes == 0 {
+		l.MaxRecordBytes = 1 << 20
+	}
+	return l
+}
+
+// notInRange is the 422 for a setting outside of its range.
+func notInRange(field, rule string, got any) *protocol.Error {
+	return protocol.Errorf(protocol.CodeNotAllowed, "%s must be %s, got %v", field, rule, got).
+		With("field", field).With("allowed", rule).With("value", got)
+}
+
+// setting is an optional number of a request with its range.
+func setSetting[T int | int64](into *T, sent *T, field, rule string, ok func(T) bool) *protocol.Error {
+	if sent == nil {
+		return nil
+	}
+	if !ok(*sent) {
+		return notInRange(field, rule, *sent)
+	}
+	*into = *sent
+	return nil
+}
+
+// between returns a check for lo <= v <= hi.
+func between[T int | int64](lo, hi T) func(T) bool {
+	return func(v T) bool { return lo <= v && v <= hi }
+}
+
+// unlimitedOrPositive accepts -1 and everything above 0.
+func unlimitedOrPositive(v int64) bool { return v == -1 || v > 0 }
+
+// override checks the settings sent in spec and writes them over s. RF and
+// the number of partitions are not among them.
+func (s *topicSettings) override(spec *protocol.TopicSpec, limits topicLimits) *protocol.Error {
+	maxRecord := min(maxTopicRecordBytes, limits.MaxRecordBytes)
+	for _, err := range []*protocol.Error{
+		setSetting(&s.RetentionMs, spec.RetentionMs, "retention_ms", "-1 or more than 0", unlimitedOrPositive),
+		setSetting(&s.RetentionBytes, spec.RetentionBytes, "retention_bytes", "-1 or more than 0", unlimitedOrPositive),
+		setSetting(&s.SegmentBytes, spec.SegmentBytes, "segment_bytes",
+			rangeRule(minTopicSegment, maxTopicSegment), between[int64](minTopicSegment, maxTopicSegment)),
+		setSetting(&s.DeleteRetentionMs, spec.DeleteRetentionMs, "delete_retention_ms",
+			"0 or more", between[int64](0, math.MaxInt64)),
+		setSetting(&s.MaxRecordBytes, spec.MaxRecordBytes, "max_record_bytes",
+			rangeRule(1, int64(maxRecord)), between(1, maxRecord)),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if p := spec.CleanupPolicy; p != nil {
+		if *p != cleanDelete && *p != cleanCompact {
+			return notInRange("cleanup_policy", `"delete" or "compact"`, *p)
+		}
+		s.CleanupPolicy = *p
+	}
+	return nil
+}
+
+// topicDefaults are the settings of a topic that asks for none.
+func (c *clusterSettings) topicDefaults(limits topicLimits) topicSettings {
+	return topicSettings{
+		ReplicationFactor: c.ReplicationFactor,
+		RetentionMs:       retentionMs(c.RetentionHours),
+		RetentionBytes:    -1,
+		SegmentBytes:      limits.SegmentBytes,
+		CleanupPolicy:     cleanDelete,
+		DeleteRetentionMs: defaultDeleteRetentionMs,
+		MaxRecordBytes:    min(limits.MaxRecordBytes, maxTopicRecordBytes),
+	}
+}
+
+// retentionMs converts hours to milliseconds, at least one; -1 stays.
+func retentionMs(hours float64) int64 {
+	if hours < 0 {
+		return -1
+	}
+	return max(1, int64(hours*60*60*1000))
+}
+
+// resolveClusterSpec checks spec and fills in the defaults. Whether the log
+// directory is free is not decided here. Errors: invalid_name, not_allowed.
+func resolveClusterSpec(spec *protocol.ClusterSpec, id string, now int64) (clusterSettings, *protocol.Error) {
+	c := clusterSettings{
+		ID: id, Name: spec.Name, NumBrokers: 3, LogDirectory: spec.Name, Partitions: 3,
+		RetentionHours: 168, Fsync: fsyncAlways, CreatedAt: now,
+	}
+	if !protocol.ValidName(spec.Name) {
+		return c, invalidName("cluster", spec.Name)
+	}
+	if err := setSetting(&c.NumBrokers, spec.NumBrokers, "num_brokers", rangeRule(1, maxBrokers), between(1, maxBrokers)); err != nil {
+		return c, err
+	}
+	c.ReplicationFactor = min(3, c.NumBrokers)
+	if err := setSetting(&c.ReplicationFactor, spec.ReplicationFactor, "replication_factor",
+		rangeRule(1, int64(c.NumBrokers)), between(1, c.NumBrokers)); err != nil {
+		return c, err
+	}
+	if err := setSetting(&c.Partitions, spec.Partitions, "partitions",
+		rangeRule(1, maxTopicPartitions), between(1, maxTopicPartitions)); err != nil {
+		return c, err
+	}
+	if h := spec.RetentionHours; h != nil {
+		if *h != -1 && !(*h > 0 && *h <= maxRetentionHours) {
+			return c, notInRange("retention_policies", "-1 or hours above 0, to 1e9", *h)
+		}
+		c.RetentionHours = *h
+	}
+	if f := spec.Fsync; f != nil {
+		if *f != fsyncAlways && *f != fsyncInterval {
+			return c, notInRange("fsync", `"always" or "interval"`, *f)
+		}
+		c.Fsync = *f
+	}
+	if spec.LogDirectory != nil {
+		c.LogDirectory = *spec.LogDirectory
+	}
+	return c, nil
+}

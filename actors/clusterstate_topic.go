@@ -1,0 +1,162 @@
+package actors
+
+import (
+	"strings"
+
+	"ottla/protocol"
+)
+
+// decideCreateTopic creates a topic under id, or recognizes that it is there:
+// then it returns the existing id and no records. now is in milliseconds
+// since 1970. Errors: starting, invalid_name,
+// internal_topic, not_allowed, topic_exists.
+func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits topicLimits,
+) (topicID string, recs []stateRecord, err *protocol.Error) {
+	limits = limits.orDefaults()
+	if err := checkTopicName(spec.Name); err != nil {
+		return "", nil, err
+	}
+	if s.settings == nil || len(s.brokers) == 0 {
+		return "", nil, protocol.Errorf(protocol.CodeStarting, "the cluster's metadata is not there yet")
+	}
+	t := clusterTopic{
+		ID: id, Name: spec.Name, Partitions: s.settings.Partitions,
+		topicSettings: s.settings.topicDefaults(limits), CreatedAt: now,
+	}
+	if err := setSetting(&t.Partitions, spec.Partitions, "partitions",
+		rangeRule(1, maxTopicPartitions), between(1, maxTopicPartitions)); err != nil {
+		return "", nil, err
+	}
+	if err := setSetting(&t.ReplicationFactor, spec.ReplicationFactor, "replication_factor",
+		rangeRule(1, int64(s.settings.NumBrokers)), between(1, s.settings.NumBrokers)); err != nil {
+		return "", nil, err
+	}
+	if err := t.override(spec, limits); err != nil {
+		return "", nil, err
+	}
+	if have := s.topicByName(spec.Name); have != nil {
+		return have.ID, nil, have.conflict(spec)
+	}
+	start := s.placementStart(spec.Name)
+	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
+}
+
+// decideAlterTopic changes the settings that spec sends. Partitions can only
+// grow, the replication factor cannot change. No records: nothing to change.
+// Errors: topic_not_found, internal_topic, not_allowed.
+func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLimits) (topicID string, recs []stateRecord, err *protocol.Error) {
+	have, err := s.writableTopic(spec.Name)
+	if err != nil {
+		return "", nil, err
+	}
+	t := *have
+	if rf := spec.ReplicationFactor; rf != nil && *rf != t.ReplicationFactor {
+		return "", nil, protocol.Errorf(protocol.CodeNotAllowed,
+			"replication_factor of a topic cannot change, it is %d", t.ReplicationFactor).With("field", "replication_factor")
+	}
+	if err := setSetting(&t.Partitions, spec.Partitions, "partitions",
+		rangeRule(int64(have.Partitions), maxTopicPartitions)+", it can only grow",
+		between(have.Partitions, maxTopicPartitions)); err != nil {
+		return "", nil, err
+	}
+	if err := t.override(spec, limits.orDefaults()); err != nil {
+		return "", nil, err
+	}
+	if t == *have {
+		return t.ID, nil, nil
+	}
+	recs = []stateRecord{topicRecord(actionAlterTopic, t)}
+	if t.Partitions > have.Partitions {
+		start := s.placementStart(t.Name)
+		if first := s.partition(t.ID, 0); first != nil { // go on with the rotation
+			start = indexOf(s.brokerIDs(), first.Replicas[0].Broker)
+		}
+		added := placeReplicas(s.brokerIDs(), start, have.Partitions, t.Partitions, t.ReplicationFactor)
+		recs = append(recs, placementRecords(t.ID, have.Partitions, added)...)
+	}
+	return t.ID, recs, nil
+}
+
+// decideDeleteTopic deletes a topic and its placement. What stays is the
+// permission to remove its directories, until decideForgetTopic. Errors:
+// topic_not_found, internal_topic.
+func (s *clusterState) decideDeleteTopic(name string, now int64) (topicID string, recs []stateRecord, err *protocol.Error) {
+	t, err := s.writableTopic(name)
+	if err != nil {
+		return "", nil, err
+	}
+	gone := topicValue{V: stateFormat, Deleted: &deletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
+	recs = append(recs, stateRecord{actionDeleteTopic, stateKey(keyTopic, t.ID), stateJSON(gone)})
+	for p := range t.Partitions {
+		recs = append(recs, stateRecord{Action: actionDeleteTopic, Key: stateKey(keyPartition, t.ID, p)})
+	}
+	return t.ID, recs, nil
+}
+
+// decideForgetTopic forgets a deleted topic, when every broker has removed
+// its copies. No records if it is forgotten already.
+func (s *clusterState) decideForgetTopic(topicID string) []stateRecord {
+	if _, ok := s.deleted[topicID]; !ok {
+		return nil
+	}
+	return []stateRecord{{Action: actionForgetTopic, Key: stateKey(keyTopic, topicID)}}
+}
+
+// decideCreateInternalTopic creates one of Ottla's own topics, kept for ever
+// and compacted; no records if it is there.
+func (s *clusterState) decideCreateInternalTopic(name, id string, partitions int, now int64) (topicID string, recs []stateRecord) {
+	if have := s.topicByName(name); have != nil {
+		return have.ID, nil
+	}
+	t := internalTopic(id, name, partitions, min(3, s.settings.NumBrokers), now)
+	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), 0, 0, partitions, t.ReplicationFactor))
+}
+
+// writableTopic finds a topic that clients may change.
+func (s *clusterState) writableTopic(name string) (*clusterTopic, *protocol.Error) {
+	if err := checkTopicName(name); err != nil {
+		return nil, err
+	}
+	t := s.topicByName(name)
+	if t == nil {
+		return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", name)
+	}
+	return t, nil
+}
+
+func checkTopicName(name string) *protocol.Error {
+	if protocol.IsInternalTopic(name) {
+		return protocol.Errorf(protocol.CodeInternalTopic, "topic %q belongs to Ottla and is read-only", name)
+	}
+	if !protocol.ValidName(name) {
+		return invalidName("topic", name)
+	}
+	return nil
+}
+
+// conflict compares the fields that spec sends with the topic: nil when they
+// agree, else topic_exists naming those that do not.
+func (t *clusterTopic) conflict(spec *protocol.TopicSpec) *protocol.Error {
+	var differ []string
+	differ = differs(differ, "partitions", spec.Partitions, t.Partitions)
+	differ = differs(differ, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
+	differ = differs(differ, "retention_ms", spec.RetentionMs, t.RetentionMs)
+	differ = differs(differ, "retention_bytes", spec.RetentionBytes, t.RetentionBytes)
+	differ = differs(differ, "segment_bytes", spec.SegmentBytes, t.SegmentBytes)
+	differ = differs(differ, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
+	differ = differs(differ, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
+	differ = differs(differ, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
+	if len(differ) == 0 {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeTopicExists, "topic %q exists with another %s",
+		t.Name, strings.Join(differ, ", ")).With("fields", differ)
+}
+
+// internalTopic are the settings of one of Ottla's own topics.
+func internalTopic(id, name string, partitions, rf int, now int64) clusterTopic {
+	return clusterTopic{ID: id, Name: name, Partitions: partitions, CreatedAt: now, topicSettings: topicSettings{
+		ReplicationFactor: rf, RetentionMs: -1, RetentionBytes: -1, SegmentBytes: 16 << 20,
+		CleanupPolicy: cleanCompact, DeleteRetentionMs: defaultDeleteRetentionMs, MaxRecordBytes: 1 << 20,
+	}}
+}

@@ -1,0 +1,183 @@
+package actors
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+	"slices"
+
+	"ottla/protocol"
+)
+
+// cursor is what a client holds between two polls: where it was, as whom, and
+// under which generation. To the client it is an opaque token.
+type cursor struct {
+	ClusterID    string
+	Group        string
+	GroupCreated int64 // tells a deleted group from one of the same name
+	ConsumerID   protocol.ConsumerID
+	Generation   protocol.Generation
+	Term         uint64 // of the coordinator that made it
+	Positions    []cursorPosition
+}
+
+// cursorPosition is the next offset to read of a partition.
+type cursorPosition struct {
+	TopicID   string
+	Partition int
+	Offset    protocol.Offset
+}
+
+const (
+	cursorVersion  = 1
+	maxCursorBytes = 1 << 20 // as text; more than 100,000 positions
+)
+
+var (
+	cursorText = base64.RawURLEncoding.Strict()
+	cursorSums = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// encodeCursor returns the URL-safe token of c. The bytes under the base64:
+//
+//	version (1 byte), then as uvarints, strings and lists after their length:
+//	cluster id, group, group created, consumer id, generation, term,
+//	topics: topic id, positions: (partition - the one before, offset)
+//	CRC32C of all that (4 bytes, big endian)
+//
+// Order of the positions does not matter; a partition is there once.
+func encodeCursor(c *cursor) string {
+	positions := slices.Clone(c.Positions)
+	slices.SortFunc(positions, func(a, b cursorPosition) int {
+		return cmp.Or(cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
+	})
+	b := []byte{cursorVersion}
+	b = appendString(b, c.ClusterID)
+	b = appendString(b, c.Group)
+	b = binary.AppendUvarint(b, uint64(c.GroupCreated))
+	b = binary.AppendUvarint(b, uint64(c.ConsumerID))
+	b = binary.AppendUvarint(b, uint64(c.Generation))
+	b = binary.AppendUvarint(b, c.Term)
+	topics := slices.Collect(chunkTopics(positions))
+	b = binary.AppendUvarint(b, uint64(len(topics)))
+	for _, chunk := range topics {
+		b = appendString(b, chunk[0].TopicID)
+		b = binary.AppendUvarint(b, uint64(len(chunk)))
+		last := 0
+		for _, p := range chunk {
+			b = binary.AppendUvarint(b, uint64(p.Partition-last))
+			b = binary.AppendUvarint(b, uint64(p.Offset))
+			last = p.Partition
+		}
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, cursorSums))
+	return cursorText.EncodeToString(b)
+}
+
+// chunkTopics splits sorted positions by topic.
+func chunkTopics(positions []cursorPosition) func(yield func([]cursorPosition) bool) {
+	return func(yield func([]cursorPosition) bool) {
+		for len(positions) > 0 {
+			n := slices.IndexFunc(positions, func(p cursorPosition) bool { return p.TopicID != positions[0].TopicID })
+			if n < 0 {
+				n = len(positions)
+			}
+			if !yield(positions[:n]) {
+				return
+			}
+			positions = positions[n:]
+		}
+	}
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decodeCursor reads a token. Error: invalid_cursor, for everything that
+// encodeCursor has not made.
+func decodeCursor(token string) (*cursor, *protocol.Error) {
+	if len(token) > maxCursorBytes {
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is too long").With("limit", maxCursorBytes)
+	}
+	b, err := cursorText.DecodeString(token)
+	if err != nil || len(b) < 1+crc32.Size {
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "this is not a cursor")
+	}
+	body, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])
+	if crc32.Checksum(body, cursorSums) != sum {
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is damaged or cut short")
+	}
+	if body[0] != cursorVersion {
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has version %d, this server reads %d", body[0], cursorVersion)
+	}
+	r := cursorReader{b: body[1:]}
+	c := r.cursor()
+	if r.bad || len(r.b) > 0 {
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor does not hold what a cursor holds")
+	}
+	return c, nil
+}
+
+// cursorReader takes a cursor apart. After the first thing that does not fit
+// it is bad and returns zeros.
+type cursorReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *cursorReader) cursor() *cursor {
+	c := &cursor{
+		ClusterID: r.str(), Group: r.str(), GroupCreated: r.int(math.MaxInt64),
+		ConsumerID: protocol.ConsumerID(r.int(math.MaxInt64)), Generation: protocol.Generation(r.int(math.MaxInt64)),
+		Term: r.uvarint(),
+	}
+	for topics := r.count(2); topics > 0 && !r.bad; topics-- {
+		id := r.str()
+		partition := int64(0)
+		for n := r.count(2); n > 0 && !r.bad; n-- {
+			partition += r.int(math.MaxInt32)
+			if partition > math.MaxInt32 {
+				r.bad = true
+			}
+			c.Positions = append(c.Positions, cursorPosition{id, int(partition), protocol.Offset(r.int(math.MaxInt64))})
+		}
+	}
+	return c
+}
+
+func (r *cursorReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if r.bad || n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// int reads a number that is at most limit.
+func (r *cursorReader) int(limit uint64) int64 {
+	v := r.uvarint()
+	if v > limit {
+		r.bad = true
+		return 0
+	}
+	return int64(v)
+}
+
+// count reads the length of a list whose elements take at least size bytes.
+func (r *cursorReader) count(size int) int64 { return r.int(uint64(len(r.b) / size)) }
+
+func (r *cursorReader) str() string {
+	n := r.int(uint64(len(r.b)))
+	if r.bad || n > int64(len(r.b)) {
+		r.bad = true
+		return ""
+	}
+	s := string(r.b[:n])
+	r.b = r.b[n:]
+	return s
+}

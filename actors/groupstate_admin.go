@@ -1,0 +1,133 @@
+package actors
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"ottla/protocol"
+)
+
+// decideLeave takes a member out and gives its partitions to the others.
+// Errors: group_not_found, consumer_not_found.
+func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]stateRecord, *protocol.Error) {
+	if err := g.checkExists(); err != nil {
+		return nil, err
+	}
+	if !g.isMember(id) {
+		return nil, protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has no member %d", g.name, id)
+	}
+	next := g.now.clone()
+	next.remove(id)
+	for _, gone := range g.replaceable(now, next, 0) {
+		next.remove(gone)
+	}
+	return g.memberRecords(now, actionLeave, next.rebalanced()), nil
+}
+
+// decideSeek moves committed offsets anywhere. If the group has members, a new
+// generation begins and the positions of their responses are forgotten, so
+// that none of them can carry on or commit from where it was. Errors:
+// group_not_found, invalid_parameter, limit_exceeded.
+func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+	if err := g.checkExists(); err != nil {
+		return nil, err
+	}
+	recs, err := g.commitRecords(now, offsets, true)
+	if err != nil || len(g.now.Members) == 0 {
+		return recs, err
+	}
+	next := g.now.clone()
+	next.Generation++
+	return append(g.memberRecords(now, actionSeek, next), recs...), nil
+}
+
+// decideDelete deletes the group with its offsets. Errors: group_not_found,
+// group_not_empty (a member's lease still runs).
+func (g *groupState) decideDelete(now int64) ([]stateRecord, *protocol.Error) {
+	if err := g.checkExists(); err != nil {
+		return nil, err
+	}
+	for i := range g.now.Members {
+		if id := g.now.Members[i].ID; g.live(now, id) {
+			return nil, protocol.Errorf(protocol.CodeGroupNotEmpty, "group %q has live members", g.name).With("consumer_id", id)
+		}
+	}
+	recs := []stateRecord{{Action: actionDeleteGroup, Key: stateKey(keyGroup, g.name)}}
+	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
+		recs = append(recs, g.dropRecord(key))
+	}
+	return recs, nil
+}
+
+// decideTopicDeleted drops a deleted topic's offsets and takes it out of all
+// subscriptions, in a new generation if anybody subscribes to it.
+func (g *groupState) decideTopicDeleted(now int64, topicID string) []stateRecord {
+	var recs []stateRecord
+	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
+		if key.TopicID == topicID {
+			recs = append(recs, g.dropRecord(key))
+		}
+	}
+	if g.now.topic(topicID) == nil {
+		return recs
+	}
+	next := g.now.clone()
+	for i := range next.Members {
+		next.Members[i].Topics = slices.DeleteFunc(slices.Clone(next.Members[i].Topics), func(id string) bool { return id == topicID })
+	}
+	return append(recs, g.memberRecords(now, actionTopicDeleted, next.rebalanced())...)
+}
+
+// States of a group.
+const (
+	groupEmpty       = "empty"       // no member has a running lease
+	groupRebalancing = "rebalancing" // some live member has not polled in this generation yet
+	groupStable      = "stable"
+)
+
+// describe describes the group, but for its lag.
+func (g *groupState) describe(now int64) protocol.GroupInfo {
+	info := protocol.GroupInfo{
+		Group: g.name, Cluster: g.cluster, State: groupEmpty, Generation: g.now.Generation,
+		CreatedAt: time.UnixMilli(g.now.CreatedAt).UTC(), Members: []protocol.MemberInfo{},
+	}
+	for i := range g.now.Members {
+		gm := &g.now.Members[i]
+		if g.live(now, gm.ID) {
+			switch {
+			case g.told[gm.ID] != g.now.Generation:
+				info.State = groupRebalancing
+			case info.State == groupEmpty:
+				info.State = groupStable
+			}
+		}
+		info.Members = append(info.Members, g.describeMember(gm))
+	}
+	return info
+}
+
+func (g *groupState) describeMember(gm *groupMember) protocol.MemberInfo {
+	info := protocol.MemberInfo{
+		ConsumerID: gm.ID, SessionTimeoutMs: gm.SessionMs,
+		LeaseExpiresAt: time.UnixMilli(g.leases[gm.ID]).UTC(),
+		Topics:         []string{}, Assignment: []protocol.TopicPartition{},
+	}
+	for _, id := range gm.Topics {
+		if t := g.now.topic(id); t != nil {
+			info.Topics = append(info.Topics, t.Name)
+		}
+	}
+	slices.Sort(info.Topics)
+	for _, a := range g.assigned(g.now, gm.ID) {
+		info.Assignment = append(info.Assignment, protocol.TopicPartition{Topic: a.Topic, Partition: a.Partition})
+	}
+	return info
+}
+
+func (g *groupState) checkExists() *protocol.Error {
+	if g.exists() {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name)
+}

@@ -1,0 +1,190 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ottla/protocol"
+)
+
+// Kinds of keys in __consumer_offsets.
+const (
+	keyGroup  = "g" // ["g","<group>"]
+	keyOffset = "o" // ["o","<group>","<topic id>",0]
+)
+
+// groupActions says which kind of key an action has. An action that is not
+// listed was written by a newer build, and is refused.
+var groupActions = map[string]string{
+	actionCommit:       keyOffset,
+	actionDropOffset:   keyOffset,
+	actionJoin:         keyGroup,
+	actionResubscribe:  keyGroup,
+	actionUpdateMember: keyGroup,
+	actionLeave:        keyGroup,
+	actionExpire:       keyGroup,
+	actionSeek:         keyGroup,
+	actionTopicDeleted: keyGroup,
+	actionDeleteGroup:  keyGroup,
+}
+
+// The values of __consumer_offsets, each with its format.
+type (
+	membershipValue struct {
+		V int `json:"v"`
+		membership
+	}
+	offsetValue struct {
+		V int `json:"v"`
+		committedOffset
+	}
+)
+
+// groupOfKey returns the group that a record of __consumer_offsets is about,
+// to find the groupState that it belongs to.
+func groupOfKey(key []byte) (string, error) {
+	kind, args, err := splitStateKey(key)
+	switch {
+	case err != nil:
+		return "", err
+	case kind == keyGroup && len(args) == 1, kind == keyOffset && len(args) == 3:
+		return args[0], nil
+	}
+	return "", fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
+}
+
+// apply is the only mutator of the durable state. It fails on a record that
+// this build does not understand or that is about another group; the state is
+// then as before. A member that is new gets its first lease from the time of
+// the record.
+func (g *groupState) apply(rec stateRecord) error {
+	if err := g.applyRecord(rec); err != nil {
+		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.OffsetsTopic, err)
+	}
+	return nil
+}
+
+func (g *groupState) applyRecord(rec stateRecord) error {
+	kind, args, err := splitStateKey(rec.Key)
+	if err != nil {
+		return err
+	}
+	want, known := groupActions[rec.Action]
+	switch {
+	case !known:
+		return errors.New("unknown action")
+	case kind != want:
+		return fmt.Errorf("a key of kind %q does not go with this action", kind)
+	case len(args) == 0 || args[0] != g.name:
+		return fmt.Errorf("the record is not about group %q", g.name)
+	case kind == keyGroup && len(args) == 1:
+		return g.applyMembership(rec)
+	case kind == keyOffset && len(args) == 3:
+		return g.applyOffset(args[1], args[2], rec.Value)
+	}
+	return errors.New("the key has the wrong number of elements")
+}
+
+func (g *groupState) applyOffset(topicID, number string, value []byte) error {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 {
+		return fmt.Errorf("partition %q is not a number", number)
+	}
+	key := partitionKey{topicID, n}
+	if value == nil {
+		delete(g.offsets, key)
+		return nil
+	}
+	var v offsetValue
+	if err := readState(value, &v); err != nil {
+		return err
+	}
+	g.offsets[key] = v.committedOffset
+	return nil
+}
+
+func (g *groupState) applyMembership(rec stateRecord) error {
+	var v membershipValue
+	if rec.Value != nil {
+		if err := readState(rec.Value, &v); err != nil {
+			return err
+		}
+	}
+	if err := v.check(); err != nil {
+		return err
+	}
+	before := g.now
+	g.now = &v.membership
+	if rec.Action == actionSeek {
+		clear(g.positions)
+	}
+	for i := range g.now.Members {
+		if gm := &g.now.Members[i]; before.member(gm.ID) == nil {
+			g.leases[gm.ID] = g.now.ChangedAt + gm.SessionMs
+		}
+	}
+	for i := range before.Members {
+		if id := before.Members[i].ID; !g.isMember(id) {
+			delete(g.leases, id)
+			delete(g.told, id)
+			delete(g.positions, id)
+		}
+	}
+	return nil
+}
+
+// check refuses a membership that no decision can have made.
+func (m *membership) check() error {
+	ascending := slices.IsSortedFunc(m.Members, func(a, b groupMember) int { return int(min(1, max(-1, a.ID-b.ID))) })
+	if !ascending {
+		return errors.New("members are not in order")
+	}
+	if !slices.IsSortedFunc(m.Topics, func(a, b groupTopic) int { return strings.Compare(a.ID, b.ID) }) {
+		return errors.New("topics are not in order")
+	}
+	for i := range m.Topics {
+		for p, owner := range m.Topics[i].Owners {
+			if owner != 0 && m.member(owner) == nil {
+				return fmt.Errorf("partition %d of topic %s belongs to %d, who is no member", p, m.Topics[i].ID, owner)
+			}
+		}
+	}
+	return nil
+}
+
+// memberRecords is the record that makes next the membership.
+func (g *groupState) memberRecords(now int64, action string, next *membership) []stateRecord {
+	m := *next
+	m.ChangedAt = now
+	if m.CreatedAt == 0 {
+		m.CreatedAt = now
+	}
+	return []stateRecord{{action, stateKey(keyGroup, g.name), stateJSON(membershipValue{stateFormat, m})}}
+}
+
+func (g *groupState) commitRecord(now int64, o groupOffset) stateRecord {
+	v := offsetValue{stateFormat, committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}}
+	return stateRecord{actionCommit, stateKey(keyOffset, g.name, o.TopicID, o.Partition), stateJSON(v)}
+}
+
+func (g *groupState) dropRecord(key partitionKey) stateRecord {
+	return stateRecord{Action: actionDropOffset, Key: stateKey(keyOffset, g.name, key.TopicID, key.Partition)}
+}
+
+// dump writes the durable state in a canonical form: two groups are equal
+// exactly if their dumps are.
+func (g *groupState) dump() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "group %s %s\n", g.name, stateJSON(g.now))
+	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
+		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, stateJSON(g.offsets[key]))
+	}
+	return b.String()
+}
+
+// equal reports whether the durable states of both are the same.
+func (g *groupState) equal(o *groupState) bool { return g.dump() == o.dump() }

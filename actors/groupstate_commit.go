@@ -1,0 +1,162 @@
+package actors
+
+import (
+	"slices"
+
+	"ottla/protocol"
+)
+
+// decideCommit commits offsets for a consumer. A member may commit, lapsed or
+// not, what it owns and what nobody owns; generation, when given, must be the
+// current one. Records are returned for what changes; none means that all of
+// it is committed already. When they are applied, call renew. Errors:
+// consumer_not_found (never seen), stale_generation (expired or left, an older
+// generation, or a partition that belongs to another), offset_regression
+// unless force, limit_exceeded, invalid_parameter. Nothing is committed then.
+func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
+	if err := g.checkCommitter(id, generation, offsets, false); err != nil {
+		return nil, err
+	}
+	return g.commitRecords(now, offsets, force)
+}
+
+// decideAutoCommit moves the offsets of a member past the records that it is
+// about to be given: every partition must be its own in this generation.
+func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
+		return nil, err
+	}
+	return g.commitRecords(now, offsets, false)
+}
+
+// checkCommitter reports whether id may commit on these partitions; owned
+// demands that all of them are its own.
+func (g *groupState) checkCommitter(id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, owned bool) *protocol.Error {
+	if err := g.checkMember(id); err != nil {
+		return err
+	}
+	if generation != nil {
+		if err := g.checkGeneration(*generation); err != nil {
+			return err
+		}
+	}
+	for i := range offsets {
+		o := &offsets[i]
+		if owner := g.now.owner(o.key()); owner != id && (owned || owner != 0) {
+			return g.stale("partition %d of topic %q does not belong to consumer %d any more", o.Partition, o.Topic, id)
+		}
+	}
+	return nil
+}
+
+// checkMember tells members from former ones and from strangers.
+func (g *groupState) checkMember(id protocol.ConsumerID) *protocol.Error {
+	switch {
+	case g.isMember(id):
+		return nil
+	case slices.Contains(g.now.Former, id):
+		return g.stale("consumer %d is not a member of group %q any more", id, g.name)
+	}
+	return protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has never seen consumer %d", g.name, id)
+}
+
+// checkGeneration refuses every generation but the current one.
+func (g *groupState) checkGeneration(generation protocol.Generation) *protocol.Error {
+	if generation == g.now.Generation {
+		return nil
+	}
+	return g.stale("generation %d of group %q is not the current one", generation, g.name).With("generation", generation)
+}
+
+func (g *groupState) stale(format string, args ...any) *protocol.Error {
+	return protocol.Errorf(protocol.CodeStaleGeneration, format, args...).With("current_generation", g.now.Generation)
+}
+
+// commitRecords makes the records for the offsets that differ from what is
+// committed.
+func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
+	var recs []stateRecord
+	seen := make(map[partitionKey]bool, len(offsets))
+	for i := range offsets {
+		o := &offsets[i]
+		have, committed := g.offsets[o.key()]
+		switch {
+		case o.Offset < 0 || o.Partition < 0:
+			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition and offset must be 0 or more, got %d and %d", o.Partition, o.Offset)
+		case len(o.Metadata) > maxCommitMetadata:
+			return nil, protocol.Errorf(protocol.CodeLimitExceeded, "metadata of %d bytes is too long", len(o.Metadata)).With("limit", maxCommitMetadata)
+		case seen[o.key()]:
+			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition %d of topic %q is there twice", o.Partition, o.Topic)
+		case committed && o.Offset < have.Offset && !force:
+			return nil, protocol.Errorf(protocol.CodeOffsetRegression,
+				"partition %d of topic %q is at %d, going back to %d needs force", o.Partition, o.Topic, have.Offset, o.Offset).
+				With("topic", o.Topic).With("partition", o.Partition).With("current", have.Offset).With("requested", o.Offset)
+		}
+		seen[o.key()] = true
+		if !committed || have.Offset != o.Offset || have.Metadata != o.Metadata {
+			recs = append(recs, g.commitRecord(now, *o))
+		}
+	}
+	return recs, nil
+}
+
+// delivered notes the positions after a response: for every partition that
+// the member was assigned, also those without records. It is refused, false,
+// when the generation has passed.
+func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Generation, positions []groupOffset) bool {
+	if generation != g.now.Generation || !g.isMember(id) {
+		return false
+	}
+	mp := g.positions[id]
+	if mp == nil || mp.generation != generation {
+		fresh := &memberPositions{generation: generation, at: map[partitionKey]groupOffset{}}
+		if mp != nil {
+			for key, o := range mp.at {
+				if g.now.owner(key) == id {
+					fresh.at[key] = o
+				}
+			}
+		}
+		g.positions[id], mp = fresh, fresh
+	}
+	for _, o := range positions {
+		mp.at[o.key()] = o
+	}
+	return true
+}
+
+// position returns the offsets after the consumer's latest response, of one
+// topic if topicID is not empty: what a commit without offsets commits. Those
+// of partitions that have moved since are included, so that the commit is
+// refused rather than cut short. Errors: consumer_not_found,
+// stale_generation, position_unknown (nothing delivered since the last
+// failover or seek).
+func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOffset, *protocol.Error) {
+	if err := g.checkMember(id); err != nil {
+		return nil, err
+	}
+	var list []groupOffset
+	if mp := g.positions[id]; mp != nil {
+		for _, o := range mp.at {
+			if topicID == "" || o.TopicID == topicID {
+				list = append(list, o)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, protocol.Errorf(protocol.CodePositionUnknown,
+			"the position of consumer %d in group %q is not known, commit with offsets", id, g.name)
+	}
+	slices.SortFunc(list, func(a, b groupOffset) int { return comparePartitionKeys(a.key(), b.key()) })
+	return list, nil
+}
+
+// positionAt is the position of a partition's owner; false if it is unknown.
+func (g *groupState) positionAt(topicID string, partition int) (protocol.Offset, bool) {
+	key := partitionKey{topicID, partition}
+	if mp := g.positions[g.now.owner(key)]; mp != nil {
+		o, ok := mp.at[key]
+		return o.Offset, ok
+	}
+	return 0, false
+}

@@ -1,0 +1,98 @@
+package actors
+
+import (
+	"slices"
+
+	"ottla/protocol"
+)
+
+// polled renews the lease of a member at the beginning of a poll that may
+// stay parked for waitMs: a parked poll is a sign of life until it ends. It
+// also notes that the member knows the current generation; call it again
+// when a parked poll takes on a new one, and renew when the poll ends.
+func (g *groupState) polled(now int64, id protocol.ConsumerID, waitMs int64) {
+	if gm := g.now.member(id); gm != nil {
+		g.leases[id] = now + waitMs + gm.SessionMs
+		g.told[id] = g.now.Generation
+	}
+}
+
+// renew gives a member its full lease from now on; after a commit, and at the
+// end of a poll.
+func (g *groupState) renew(now int64, id protocol.ConsumerID) {
+	if gm := g.now.member(id); gm != nil {
+		g.leases[id] = now + gm.SessionMs
+	}
+}
+
+// resumeLeases gives all members their full lease from now on; when the
+// coordinator has changed and knows nothing of earlier polls.
+func (g *groupState) resumeLeases(now int64) {
+	for i := range g.now.Members {
+		g.renew(now, g.now.Members[i].ID)
+	}
+}
+
+// live reports whether a member's lease still runs.
+func (g *groupState) live(now int64, id protocol.ConsumerID) bool {
+	return now < g.leases[id]
+}
+
+// nextExpiry is when expire should be called: the earliest end of a lease that
+// still runs, 0 if none does.
+func (g *groupState) nextExpiry(now int64) int64 {
+	next := int64(0)
+	for i := range g.now.Members {
+		if at := g.leases[g.now.Members[i].ID]; at > now && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// expire makes a new generation without the lapsed members that others can
+// replace; no records if there are none.
+func (g *groupState) expire(now int64) []stateRecord {
+	gone := g.replaceable(now, g.now, 0)
+	if len(gone) == 0 {
+		return nil
+	}
+	next := g.now.clone()
+	for _, id := range gone {
+		next.remove(id)
+	}
+	return g.memberRecords(now, actionExpire, next.rebalanced())
+}
+
+// replaceable lists the lapsed members of m that can go: some live member
+// subscribes to a topic in which they own partitions, or they own none and
+// anybody is live. arriving counts as live.
+func (g *groupState) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
+	var lapsed []protocol.ConsumerID
+	wanted := map[string]bool{}
+	anyLive := false
+	for i := range m.Members {
+		gm := &m.Members[i]
+		if gm.ID != arriving && !g.live(now, gm.ID) {
+			lapsed = append(lapsed, gm.ID)
+			continue
+		}
+		anyLive = true
+		for _, t := range gm.Topics {
+			wanted[t] = true
+		}
+	}
+	if !anyLive || len(lapsed) == 0 {
+		return nil
+	}
+	owns, contested := map[protocol.ConsumerID]bool{}, map[protocol.ConsumerID]bool{}
+	for i := range m.Topics {
+		for _, owner := range m.Topics[i].Owners {
+			owns[owner] = true
+			if wanted[m.Topics[i].ID] {
+				contested[owner] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(lapsed, func(id protocol.ConsumerID) bool { return owns[id] && !contested[id] })
+}

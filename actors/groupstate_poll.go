@@ -1,0 +1,170 @@
+package actors
+
+import (
+	"slices"
+	"strings"
+
+	"ottla/protocol"
+)
+
+// assignedPartition is one partition of a member's share. Committed is nil
+// while the group has no offset for it: then its start is resolved and
+// committed by decideStart.
+type assignedPartition struct {
+	Topic     string
+	TopicID   string
+	Partition int
+	Committed *protocol.Offset
+}
+
+// pollDecision is the answer to a poll's subscription: the state after
+// Records. Without records nothing has to be committed first.
+type pollDecision struct {
+	Generation protocol.Generation
+	Assigned   []assignedPartition // by topic id and partition
+	Records    []stateRecord
+}
+
+// decidePoll subscribes the consumer to topics with a lease of sessionMs: it
+// joins, or changes its subscription, or finds all as it was. Lapsed members
+// whose partitions it can take are expired in the same generation. The
+// assignment holds at once. When the records are applied, call polled.
+// Errors: too_many_requests (the group is full).
+func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (pollDecision, *protocol.Error) {
+	next := g.now.clone()
+	action := next.subscribe(id, topics, sessionMs)
+	expired := g.replaceable(now, next, id)
+	for _, gone := range expired {
+		next.remove(gone)
+	}
+	if len(next.Members) > maxGroupMembers {
+		return pollDecision{}, protocol.Errorf(protocol.CodeTooManyRequests,
+			"group %q has %d members, no more can join", g.name, maxGroupMembers).With("limit", maxGroupMembers)
+	}
+	d := pollDecision{}
+	switch {
+	case action == actionJoin, action == actionResubscribe, len(expired) > 0:
+		if action == "" || action == actionUpdateMember {
+			action = actionExpire
+		}
+		next = next.rebalanced()
+		d.Records = g.memberRecords(now, action, next)
+	case action == actionUpdateMember:
+		d.Records = g.memberRecords(now, action, next)
+	}
+	d.Generation, d.Assigned = next.Generation, g.assigned(next, id)
+	return d, nil
+}
+
+// decideStart commits where the group starts on partitions of its own that
+// have no offset yet; one that has got one in the meantime is left alone. The
+// list of offsets that hold afterwards is returned in the same order. Errors:
+// as decideAutoCommit, but for offset_regression.
+func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []groupOffset) ([]groupOffset, []stateRecord, *protocol.Error) {
+	if err := g.checkCommitter(id, &generation, starts, true); err != nil {
+		return nil, nil, err
+	}
+	held := slices.Clone(starts)
+	var recs []stateRecord
+	for i := range held {
+		if have, ok := g.offsets[held[i].key()]; ok {
+			held[i].Offset, held[i].Metadata = have.Offset, have.Metadata
+			continue
+		}
+		recs = append(recs, g.commitRecord(now, held[i]))
+	}
+	return held, recs, nil
+}
+
+// assigned lists what id owns in m, with the committed offsets.
+func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedPartition {
+	var list []assignedPartition
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		for p, owner := range t.Owners {
+			if owner != id {
+				continue
+			}
+			a := assignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
+			if c, ok := g.offsets[partitionKey{t.ID, p}]; ok {
+				a.Committed = &c.Offset
+			}
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// subscribe puts the subscription into m and says what kind of change that
+// is; "" if it is none. Known partitions never become fewer: a routing table
+// that lags behind must not take them away again.
+func (m *membership) subscribe(id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (action string) {
+	var ids []string
+	grown := false
+	for _, t := range topics {
+		ids = append(ids, t.ID)
+		grown = m.know(t) || grown
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	at, known := m.find(id)
+	if !known {
+		m.Members = slices.Insert(m.Members, at, groupMember{ID: id, Topics: ids, SessionMs: sessionMs})
+		m.Former = slices.DeleteFunc(m.Former, func(f protocol.ConsumerID) bool { return f == id })
+		return actionJoin
+	}
+	have := m.Members[at]
+	m.Members[at] = groupMember{ID: id, Topics: ids, SessionMs: sessionMs}
+	switch {
+	case grown || !slices.Equal(have.Topics, ids):
+		return actionResubscribe
+	case have.SessionMs != sessionMs:
+		return actionUpdateMember
+	}
+	return ""
+}
+
+// know adds a topic, or partitions of it, without owners; reports whether m
+// changed.
+func (m *membership) know(t subscribedTopic) bool {
+	at, known := slices.BinarySearchFunc(m.Topics, t.ID, func(gt groupTopic, id string) int { return strings.Compare(gt.ID, id) })
+	if !known {
+		m.Topics = slices.Insert(m.Topics, at, groupTopic{ID: t.ID, Name: t.Name})
+	}
+	have := &m.Topics[at]
+	if len(have.Owners) >= t.Partitions {
+		return !known
+	}
+	more := make([]protocol.ConsumerID, t.Partitions-len(have.Owners))
+	have.Owners = append(have.Owners, more...)
+	return true
+}
+
+// remove takes a member out; it is remembered as a former one.
+func (m *membership) remove(id protocol.ConsumerID) {
+	at, ok := m.find(id)
+	if !ok {
+		return
+	}
+	m.Members = slices.Delete(m.Members, at, at+1)
+	m.Former = append(m.Former, id)
+	if n := len(m.Former) - maxFormerMembers; n > 0 {
+		m.Former = slices.Delete(m.Former, 0, n)
+	}
+}
+
+// rebalanced returns the next generation of m: topics nobody subscribes to
+// are dropped, every partition of the others gets its owner.
+func (m *membership) rebalanced() *membership {
+	next := m.clone()
+	next.Generation++
+	used := map[string]bool{}
+	for _, gm := range next.Members {
+		for _, t := range gm.Topics {
+			used[t] = true
+		}
+	}
+	next.Topics = slices.DeleteFunc(next.Topics, func(t groupTopic) bool { return !used[t.ID] })
+	assignPartitions(next.Members, next.Topics)
+	return next
+}

@@ -1,0 +1,117 @@
+package actors
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"ottla/protocol"
+)
+
+// stateFormat is the newest format of values in internal topics that this
+// build understands. Every value names its format in "v"; a newer one is
+// refused before anything of it is applied.
+const stateFormat = 1
+
+// stateRecord is one record of an internal topic: what happened, to what, and
+// the whole state of that thing from then on. Key and Value are compact JSON;
+// a nil Value says that the thing is gone. Because a value is always whole,
+// the newest record per key is all that a replay needs, and compaction by key
+// loses nothing.
+type stateRecord struct {
+	Action string
+	Key    []byte
+	Value  []byte
+}
+
+// appendStateLines encodes recs as lines of the log, stamped ts (milliseconds
+// since 1970).
+func appendStateLines(l *protocol.Lines, topic string, partition int, ts int64, recs []stateRecord) {
+	for i := range recs {
+		value := recs[i].Value
+		if value == nil {
+			value = []byte(protocol.NullToken)
+		}
+		l.Add(ts, topic, partition, recs[i].Key, value, recs[i].Action, nil)
+	}
+}
+
+// stateRecordOf turns the tokens of a line of an internal topic back into a
+// record. The record shares the tokens' memory. It fails when a token cannot
+// have been written by appendStateLines.
+func stateRecordOf(key, value, action []byte) (stateRecord, error) {
+	rec := stateRecord{Action: string(action), Key: key}
+	if rec.Action == "" {
+		return stateRecord{}, fmt.Errorf("internal record %q has no action", key)
+	}
+	if !json.Valid(key) {
+		return stateRecord{}, fmt.Errorf("internal record %s: key %q is not JSON", action, key)
+	}
+	if string(value) == protocol.NullToken {
+		return rec, nil
+	}
+	if !json.Valid(value) {
+		return stateRecord{}, fmt.Errorf("internal record %s %s: value %q is not JSON", action, key, value)
+	}
+	rec.Value = value
+	return rec, nil
+}
+
+// stateJSON is compact JSON without HTML escapes, so that grep finds in the
+// log what was written. The values are our own structs: it cannot fail.
+func stateJSON(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("BUG: internal record does not encode: %v", err))
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// stateKey makes the key of an internal record: a JSON array, its kind first.
+func stateKey(kind string, args ...any) []byte {
+	return stateJSON(append([]any{kind}, args...))
+}
+
+// splitStateKey takes a key apart: its kind and the other elements, strings
+// without quotes and numbers as they stand.
+func splitStateKey(key []byte) (kind string, args []string, err error) {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(key, &raw); err != nil {
+		return "", nil, fmt.Errorf("internal key %q: %w", key, err)
+	}
+	parts := make([]string, len(raw))
+	for i, r := range raw {
+		parts[i] = string(r)
+		if r[0] != '"' {
+			continue
+		}
+		if err := json.Unmarshal(r, &parts[i]); err != nil {
+			return "", nil, fmt.Errorf("internal key %q: %w", key, err)
+		}
+	}
+	if len(parts) == 0 {
+		return "", nil, fmt.Errorf("internal key %q is empty", key)
+	}
+	return parts[0], parts[1:], nil
+}
+
+// readState decodes a value strictly, after checking its format.
+func readState(value []byte, into any) error {
+	var head struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(value, &head); err != nil {
+		return fmt.Errorf("internal value: %w", err)
+	}
+	if head.V < 1 || head.V > stateFormat {
+		return fmt.Errorf("internal value has format %d, this build reads 1 to %d", head.V, stateFormat)
+	}
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("internal value: %w", err)
+	}
+	return nil
+}
