@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
 )
 
 // diskGroup names a partition within a cluster's directory: replicas of the
@@ -15,6 +17,8 @@ type diskGroup struct {
 	TopicID   string
 	Partition int
 }
+
+// All messages from and to Disk travel as pointers.
 
 // diskWrite asks Disk to execute a batch and make it durable. The answer is
 // exactly one diskDone to From, after a sync that began after this write and
@@ -26,7 +30,7 @@ type diskGroup struct {
 // sent again. An owner that gets a retriable error therefore sends the failed
 // write and those after it once more, in order, under their old Seq.
 type diskWrite struct {
-	From     *actor.PID // one incarnation of a replica
+	From     *actor.PID // one incarnation of a replica; the next one needs another name
 	Seq      uint64     // comes back in diskDone; ascending per From
 	Batch    diskBatch  // *logfile.Batch; nil or empty is answered in its turn
 	Group    diskGroup
@@ -98,6 +102,9 @@ func (e *syncError) Unwrap() error { return e.cause }
 func retriable(err error) bool {
 	var s *syncError
 	if errors.As(err, &s) {
+		return false
+	}
+	if errors.Is(err, logfile.ErrPoisoned) {
 		return false
 	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -1,0 +1,292 @@
+package actors
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Disk serves one filesystem: it executes the batches of all replicas on it
+// and makes them durable, as many as possible by one sync. While a round of
+// that runs on the worker goroutine, the mailbox fills the queue with the next
+// (see diskQueue, the pure core, and diskRound, the work). Receive never waits
+// for a file, but for Stopping, which lets the running round end.
+//
+// States: idle (nothing queued), waiting (for siblings, some microseconds),
+// running (a round is with the worker).
+type disk struct {
+	opt    diskOptions
+	queue  *diskQueue
+	broken *bool // an earlier instance failed: what it had queued is gone, so nothing may follow
+
+	self     *actor.PID
+	root     *actor.RootContext
+	work     chan *diskRound // to the worker; closed to end it
+	finished chan *diskRound // back from it
+	running  *diskRound
+	began    time.Duration // when the running round began
+	stalled  bool          // the running round has been reported
+
+	waitNo   uint64 // of the last sibling timer
+	waiting  bool   // it is under way
+	stopWait func()
+	stopTick func()
+}
+
+// diskOptions configures a Disk. Zero values mean the defaults named.
+type diskOptions struct {
+	Dir          string        // any directory of the filesystem, open while Disk lives
+	SiblingWait  time.Duration // longest wait for siblings, 100 us
+	SyncInterval time.Duration // between background syncs of NoSync writes, 1 s; stalls are noticed as often
+	StallAfter   time.Duration // a round longer than that is reported, 10 s
+	Stalled      func(diskStalled)
+	Logger       *slog.Logger
+	Stats        *diskStats
+
+	// For tests: time, timers and the way of syncing.
+	now    func() time.Duration
+	after  func(d time.Duration, f func()) (stop func())
+	syncer syncer
+}
+
+func (o diskOptions) withDefaults() diskOptions {
+	if o.SiblingWait == 0 {
+		o.SiblingWait = 100 * time.Microsecond
+	}
+	if o.SyncInterval == 0 {
+		o.SyncInterval = time.Second
+	}
+	if o.StallAfter == 0 {
+		o.StallAfter = 10 * time.Second
+	}
+	if o.Stalled == nil {
+		o.Stalled = func(diskStalled) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Stats == nil {
+		o.Stats = &diskStats{}
+	}
+	if o.now == nil {
+		start := time.Now()
+		o.now = func() time.Duration { return time.Since(start) }
+	}
+	if o.after == nil {
+		o.after = func(d time.Duration, f func()) func() {
+			t := time.AfterFunc(d, f)
+			return func() { t.Stop() }
+		}
+	}
+	return o
+}
+
+// Messages to itself.
+type (
+	diskRoundEnded  struct{}
+	diskWaitOver    struct{ no uint64 }
+	diskTick        struct{}
+	diskStatsAsking struct{} // answered with a diskSnapshot
+)
+
+// spawnDisk starts the Disk for the filesystem of opt.Dir. End it by Poison,
+// after the replicas: then everything sent before is still done, whereas Stop
+// fails what is queued.
+func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PID, error) {
+	opt = opt.withDefaults()
+	if opt.syncer == nil {
+		s, err := newSharedSyncer(opt.Dir, opt.Stats)
+		if err != nil {
+			return nil, fmt.Errorf("disk %s: %w", name, err)
+		}
+		opt.syncer = s
+	}
+	broken := false // only the actor itself touches it, one instance after the other
+	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} })
+	pid, err := root.SpawnNamed(props, name)
+	if err != nil {
+		return nil, fmt.Errorf("disk %s: %w", name, err)
+	}
+	return pid, nil
+}
+
+// Receive implements actor.Actor.
+func (d *disk) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		d.start(ctx)
+	case *diskWrite:
+		d.write(ctx, m)
+	case *diskRoundEnded:
+		d.roundEnded()
+	case *diskWaitOver:
+		d.waitOver(m)
+	case *diskTick:
+		d.tick()
+	case *diskStatsAsking:
+		ctx.Respond(d.opt.Stats.snapshot())
+	case *actor.Terminated:
+		d.queue.forget(m.Who)
+	case *actor.Restarting:
+		*d.broken = true
+		d.stop()
+	case *actor.Stopping:
+		d.stop()
+		d.release()
+	case *actor.Stopped:
+	default:
+		d.opt.Logger.Error("disk got an unknown message", "type", fmt.Sprintf("%T", m))
+	}
+}
+
+func (d *disk) start(ctx actor.Context) {
+	d.self, d.root = ctx.Self(), ctx.ActorSystem().Root
+	d.queue = newDiskQueue(d.opt.SiblingWait)
+	d.work, d.finished = make(chan *diskRound, 1), make(chan *diskRound, 1)
+	d.stopWait = func() {}
+	go d.worker(d.work, d.finished)
+	d.armTick()
+}
+
+// worker runs one round after the other. The result goes through a channel,
+// so that it can be had in Stopping, and a message announces it.
+func (d *disk) worker(work <-chan *diskRound, finished chan<- *diskRound) {
+	for r := range work {
+		r.run(d.opt.syncer)
+		finished <- r
+		d.root.Send(d.self, &diskRoundEnded{})
+	}
+}
+
+func (d *disk) write(ctx actor.Context, w *diskWrite) {
+	if *d.broken {
+		d.answer(laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: errDiskStopped}})
+		return
+	}
+	refused, isNew := d.queue.push(w, d.opt.now())
+	if isNew {
+		ctx.Watch(w.From)
+	}
+	if refused != nil {
+		d.answer(*refused)
+		return
+	}
+	d.proceed()
+}
+
+// proceed starts the next round if there is one to start.
+func (d *disk) proceed() {
+	now := d.opt.now()
+	r, wait := d.queue.next(now)
+	switch {
+	case r != nil:
+		d.endWait()
+		d.running, d.began, d.stalled = r, now, false
+		d.work <- r // never blocks: there is one round at a time
+	case wait > 0 && !d.waiting:
+		d.waiting = true
+		d.waitNo++
+		over := &diskWaitOver{no: d.waitNo}
+		d.stopWait = d.opt.after(wait, func() { d.root.Send(d.self, over) })
+	}
+}
+
+func (d *disk) endWait() {
+	if d.waiting {
+		d.waiting = false
+		d.stopWait()
+	}
+}
+
+func (d *disk) waitOver(m *diskWaitOver) {
+	if d.waiting && m.no == d.waitNo {
+		d.waiting = false
+		d.proceed()
+	}
+}
+
+// roundEnded starts the next round before it hands out the answers.
+func (d *disk) roundEnded() {
+	if d.running == nil {
+		return // its result was taken when stopping
+	}
+	answers := d.takeBack(<-d.finished)
+	d.proceed()
+	d.answer(answers...)
+}
+
+func (d *disk) takeBack(r *diskRound) []laneAnswer {
+	took := d.opt.now() - d.began
+	d.opt.Stats.round(r, took)
+	d.running = nil
+	if r.err != nil {
+		d.opt.Logger.Error("disk round failed", "dir", d.opt.Dir, "err", r.err)
+	}
+	if d.stalled {
+		d.opt.Stalled(diskStalled{Dir: d.opt.Dir, For: took, Froms: r.froms(), Over: true})
+	}
+	return d.queue.finish(r)
+}
+
+func (d *disk) answer(answers ...laneAnswer) {
+	for i := range answers {
+		a := &answers[i]
+		if a.failed {
+			d.root.Send(a.to, &diskFailed{Err: a.done.Err})
+			continue
+		}
+		d.root.Send(a.to, &a.done)
+	}
+}
+
+func (d *disk) armTick() {
+	d.stopTick = d.opt.after(d.opt.SyncInterval, func() { d.root.Send(d.self, &diskTick{}) })
+}
+
+// tick makes unsynced files due and looks whether the running round hangs.
+func (d *disk) tick() {
+	d.armTick()
+	d.queue.flush()
+	took := d.opt.now() - d.began
+	if d.running != nil && !d.stalled && took > d.opt.StallAfter {
+		d.stalled = true
+		d.opt.Stats.stalls.Add(1)
+		d.opt.Logger.Error("disk round hangs", "dir", d.opt.Dir, "for", took)
+		d.opt.Stalled(diskStalled{Dir: d.opt.Dir, For: took, Froms: d.running.froms()})
+	}
+	d.proceed()
+}
+
+// stop fails what is queued, and waits for the running round, so that nobody
+// closes a file under it. A round that hangs is left behind, its writes failed
+// with an outcome that nobody knows.
+func (d *disk) stop() {
+	d.endWait()
+	d.stopTick()
+	queued := d.queue.drain(errDiskStopped)
+	if d.running != nil {
+		gaveUp := make(chan struct{})
+		stopTimer := d.opt.after(d.opt.StallAfter, func() { close(gaveUp) })
+		select {
+		case r := <-d.finished:
+			d.answer(d.takeBack(r)...)
+		case <-gaveUp:
+			d.answer(d.running.abandon()...)
+		}
+		stopTimer()
+	}
+	close(d.work)
+	d.answer(queued...)
+}
+
+// release closes the syncer, unless a round left behind still uses it.
+func (d *disk) release() {
+	if d.running != nil {
+		return
+	}
+	if err := d.opt.syncer.close(); err != nil {
+		d.opt.Logger.Error("close filesystem", "dir", d.opt.Dir, "err", err)
+	}
+}

@@ -1,0 +1,326 @@
+package actors
+
+import (
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Bounds of one round. A vote that comes while a round runs waits for that
+// round, so rounds stay short; beside urgent writes they are shorter still.
+const (
+	maxLaneBytes        = 1 << 20  // of one replica, unless a single write is larger
+	maxRoundBytes       = 16 << 20 // of all
+	maxBytesBesideVotes = 1 << 20  // of the others in a round with urgent writes
+	maxFlushLanes       = 16       // whose unsynced files one round covers in the background
+)
+
+// diskQueue is what waits for Disk's next round, and who must wait: the pure
+// core of Disk. Time is given in as a monotonic duration. It has one owner.
+type diskQueue struct {
+	siblingWait time.Duration // longest time a write waits for its siblings
+
+	lanes   map[laneKey]*diskLane
+	groups  map[diskGroup][]*diskLane
+	order   []*diskLane            // lanes with queued writes, first come first
+	expects map[*diskLane]struct{} // lanes whose siblings have not come yet
+	urgent  int                    // queued writes with Priority
+	due     []*diskLane            // lanes to flush in the background
+	running bool
+}
+
+// laneKey is the value of a PID.
+type laneKey struct{ address, id string }
+
+// diskLane is one replica's place in the queue.
+type diskLane struct {
+	key    laneKey
+	from   *actor.PID
+	group  diskGroup
+	queue  []queuedWrite
+	urgent int // queued writes with Priority
+	last   uint64
+
+	expectIndex uint64 // with expectCount other lanes of the group
+	expectCount int
+
+	held    error  // why later writes are refused, nil when they are not
+	heldSeq uint64 // the write that failed
+
+	dirty []diskFile // written, but not synced; to be synced each by its own descriptor
+	isDue bool
+	inRun bool // part of the running round
+	dead  bool // its replica has stopped
+}
+
+type queuedWrite struct {
+	*diskWrite
+	at time.Duration
+}
+
+// laneAnswer is a diskDone on its way, or with failed a diskFailed.
+type laneAnswer struct {
+	to     *actor.PID
+	done   diskDone
+	failed bool
+}
+
+func newDiskQueue(siblingWait time.Duration) *diskQueue {
+	return &diskQueue{
+		siblingWait: siblingWait,
+		lanes:       map[laneKey]*diskLane{},
+		groups:      map[diskGroup][]*diskLane{},
+		expects:     map[*diskLane]struct{}{},
+	}
+}
+
+// push queues a write. It returns an answer instead when the lane is held,
+// and whether the lane is new.
+func (q *diskQueue) push(w *diskWrite, now time.Duration) (refused *laneAnswer, isNew bool) {
+	l, isNew := q.lane(w)
+	if l.held != nil {
+		if w.Seq > l.heldSeq || !retriable(l.held) {
+			err := &heldError{seq: l.heldSeq, cause: l.held}
+			return &laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}}, isNew
+		}
+		l.held = nil
+	}
+	if len(l.queue) == 0 {
+		q.order = append(q.order, l)
+	}
+	l.queue = append(l.queue, queuedWrite{diskWrite: w, at: now})
+	l.last = max(l.last, w.Index)
+	if w.Priority {
+		l.urgent++
+		q.urgent++
+	}
+	if _, expecting := q.expects[l]; w.Siblings > 0 && !expecting {
+		l.expectIndex, l.expectCount = w.Index, w.Siblings
+		q.expects[l] = struct{}{}
+	}
+	q.meet(l.group)
+	return nil, isNew
+}
+
+func (q *diskQueue) lane(w *diskWrite) (l *diskLane, isNew bool) {
+	key := laneKey{w.From.Address, w.From.Id}
+	l = q.lanes[key]
+	if l == nil {
+		l, isNew = &diskLane{key: key, from: w.From, group: w.Group}, true
+		q.lanes[key] = l
+		q.groups[l.group] = append(q.groups[l.group], l)
+	}
+	l.dead = false
+	return l, isNew
+}
+
+// meet forgets the expectations of a group that are met by now.
+func (q *diskQueue) meet(g diskGroup) {
+	if len(q.expects) == 0 {
+		return
+	}
+	for _, l := range q.groups[g] {
+		if _, ok := q.expects[l]; ok && q.siblings(l) >= l.expectCount {
+			delete(q.expects, l)
+		}
+	}
+}
+
+func (q *diskQueue) siblings(l *diskLane) (n int) {
+	for _, other := range q.groups[l.group] {
+		if other != l && len(other.queue) > 0 && other.last >= l.expectIndex {
+			n++
+		}
+	}
+	return n
+}
+
+// next returns the round to run now; or nil and how long to wait for siblings
+// before asking again; or nil and 0 when there is nothing to do or a round runs.
+func (q *diskQueue) next(now time.Duration) (round *diskRound, wait time.Duration) {
+	if q.running || len(q.order) == 0 && len(q.due) == 0 {
+		return nil, 0
+	}
+	if wait := q.wait(now); wait > 0 {
+		return nil, wait
+	}
+	q.running = true
+	return q.take(), 0
+}
+
+// wait is 0 when every sibling is here, something is urgent, or the oldest
+// write has waited long enough.
+func (q *diskQueue) wait(now time.Duration) time.Duration {
+	if len(q.expects) == 0 || q.urgent > 0 {
+		return 0
+	}
+	oldest := now
+	for _, l := range q.order {
+		oldest = min(oldest, l.queue[0].at)
+	}
+	return max(0, oldest+q.siblingWait-now)
+}
+
+// take composes a round: urgent lanes first, else first come first. What is
+// left of a lane goes behind those that got no turn.
+func (q *diskQueue) take() *diskRound {
+	r := &diskRound{}
+	slices.SortStableFunc(q.order, func(a, b *diskLane) int { return min(b.urgent, 1) - min(a.urgent, 1) })
+	budget := maxRoundBytes
+	if q.urgent > 0 {
+		budget = maxBytesBesideVotes
+	}
+	var waiting, leftover []*diskLane
+	for _, l := range q.order {
+		urgent := l.urgent > 0
+		if !urgent && budget <= 0 {
+			waiting = append(waiting, l)
+			continue
+		}
+		n := q.takeLane(r, l)
+		if !urgent {
+			budget -= n
+		}
+		if len(l.queue) > 0 {
+			leftover = append(leftover, l)
+		}
+	}
+	q.order = append(waiting, leftover...)
+	q.takeDue(r)
+	return r
+}
+
+// takeLane moves at most maxLaneBytes of a lane, and at least one write, into
+// the round, and returns how much it was.
+func (q *diskQueue) takeLane(r *diskRound, l *diskLane) (bytes int) {
+	n := 0
+	for ; n < len(l.queue); n++ {
+		size := batchBytes(l.queue[n].Batch)
+		if n > 0 && bytes+size > maxLaneBytes {
+			break
+		}
+		bytes += size
+		if l.queue[n].Priority {
+			l.urgent--
+			q.urgent--
+		}
+	}
+	rl := q.join(r, l)
+	for _, w := range l.queue[:n] {
+		rl.writes = append(rl.writes, w.diskWrite)
+	}
+	if l.queue = slices.Delete(l.queue, 0, n); len(l.queue) == 0 {
+		l.queue, l.last = nil, 0
+	}
+	delete(q.expects, l)
+	return bytes
+}
+
+// takeDue adds lanes whose unsynced files want a background sync.
+func (q *diskQueue) takeDue(r *diskRound) {
+	for n := 0; n < maxFlushLanes && len(q.due) > 0; n++ {
+		l := q.due[0]
+		q.due = q.due[1:]
+		l.isDue = false
+		if len(l.dirty) > 0 {
+			q.join(r, l).flush = true
+		}
+	}
+}
+
+func (q *diskQueue) join(r *diskRound, l *diskLane) *roundLane {
+	if l.inRun {
+		i := slices.IndexFunc(r.lanes, func(rl *roundLane) bool { return rl.lane == l })
+		return r.lanes[i]
+	}
+	l.inRun = true
+	rl := &roundLane{lane: l, dirty: l.dirty}
+	r.lanes = append(r.lanes, rl)
+	return rl
+}
+
+// flush makes every lane with unsynced files due for a background sync.
+func (q *diskQueue) flush() {
+	for _, l := range q.lanes {
+		if len(l.dirty) > 0 && !l.isDue {
+			l.isDue = true
+			q.due = append(q.due, l)
+		}
+	}
+}
+
+// finish takes back a round that has run and returns the answers to give, in
+// order. A lane in which a write failed is held from here on, and what else
+// it has queued fails with it.
+func (q *diskQueue) finish(r *diskRound) []laneAnswer {
+	q.running = false
+	var out []laneAnswer
+	for _, rl := range r.lanes {
+		l := rl.lane
+		l.inRun, l.dirty = false, rl.dirty
+		for i, w := range rl.writes {
+			out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: rl.errs[i]}})
+			if err := rl.errs[i]; err != nil && l.held == nil {
+				l.held, l.heldSeq = err, w.Seq
+			}
+		}
+		if rl.lost != nil {
+			out = append(out, laneAnswer{to: l.from, failed: true, done: diskDone{Err: rl.lost}})
+			l.held = rl.lost
+		}
+		if l.held != nil {
+			out = append(out, q.failLane(l, &heldError{seq: l.heldSeq, cause: l.held})...)
+		}
+		q.bury(l)
+	}
+	return out
+}
+
+// failLane answers all that a lane has queued with err.
+func (q *diskQueue) failLane(l *diskLane, err error) (out []laneAnswer) {
+	for _, w := range l.queue {
+		out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}})
+	}
+	if len(l.queue) > 0 {
+		q.order = slices.DeleteFunc(q.order, func(o *diskLane) bool { return o == l })
+	}
+	q.urgent -= l.urgent
+	l.queue, l.urgent, l.last = nil, 0, 0
+	delete(q.expects, l)
+	return out
+}
+
+// drain answers everything queued with err, for the end.
+func (q *diskQueue) drain(err error) (out []laneAnswer) {
+	for _, l := range slices.Clone(q.order) {
+		out = append(out, q.failLane(l, err)...)
+	}
+	return out
+}
+
+// forget drops the lane of a replica that has stopped, once it is empty.
+func (q *diskQueue) forget(from *actor.PID) {
+	if l := q.lanes[laneKey{from.Address, from.Id}]; l != nil {
+		l.dead = true
+		q.bury(l)
+	}
+}
+
+func (q *diskQueue) bury(l *diskLane) {
+	if !l.dead || l.inRun || len(l.queue) > 0 || len(l.dirty) > 0 && l.held == nil {
+		return
+	}
+	delete(q.lanes, l.key)
+	rest := slices.DeleteFunc(q.groups[l.group], func(o *diskLane) bool { return o == l })
+	if q.groups[l.group] = rest; len(rest) == 0 {
+		delete(q.groups, l.group)
+	}
+}
+
+func batchBytes(b diskBatch) int {
+	if b == nil || b.Empty() {
+		return 0
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,259 @@
+package actors
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+)
+
+// diskRound is the work between two looks into the mailbox: all batches are
+// executed, then one sync covers them. The queue makes it, the worker
+// goroutine runs it and hands it back; it has one owner at any time.
+type diskRound struct {
+	lanes []*roundLane
+	bytes int   // executed
+	files int   // synced
+	err   error // some error of the round, for the statistics
+}
+
+// roundLane is one replica's part of a round.
+type roundLane struct {
+	lane   *diskLane // the queue's; the worker leaves it alone
+	writes []*diskWrite
+	errs   []error // by write, nil is success
+	dirty  []diskFile
+	flush  bool  // sync dirty files though no write asks for it
+	lost   error // a failed sync of dirty files that no write asked for
+
+	touched [][]diskFile // by write, what its success depends on
+}
+
+// syncTarget is a file to be made durable. Alone says that it must be synced
+// by its own descriptor: its bytes may have been written back before this
+// round, and the error of that be reported to it alone.
+type syncTarget struct {
+	file  diskFile
+	alone bool
+}
+
+// syncer makes files durable; the result has one error, or nil, per target.
+type syncer interface {
+	sync(targets []syncTarget) []error
+	close() error
+}
+
+// run executes the round and syncs it.
+func (r *diskRound) run(s syncer) {
+	for _, rl := range r.lanes {
+		r.bytes += rl.execute()
+	}
+	targets := r.targets()
+	r.files = len(targets)
+	var failed map[diskFile]error
+	if len(targets) > 0 {
+		failed = syncTargets(s, targets)
+	}
+	for _, rl := range r.lanes {
+		rl.settle(failed)
+		if i := slices.IndexFunc(rl.errs, isError); i >= 0 {
+			r.err = rl.errs[i]
+		}
+		if rl.lost != nil {
+			r.err = rl.lost
+		}
+	}
+}
+
+func isError(err error) bool { return err != nil }
+
+// syncTargets returns the errors of those files that could not be synced.
+func syncTargets(s syncer, targets []syncTarget) map[diskFile]error {
+	var failed map[diskFile]error
+	for i, err := range s.sync(targets) {
+		if err == nil {
+			continue
+		}
+		if failed == nil {
+			failed = map[diskFile]error{}
+		}
+		failed[targets[i].file] = &syncError{cause: err}
+	}
+	return failed
+}
+
+// execute runs the lane's batches up to the first that fails.
+func (rl *roundLane) execute() (bytes int) {
+	rl.errs = make([]error, len(rl.writes))
+	rl.touched = make([][]diskFile, len(rl.writes))
+	for i, w := range rl.writes {
+		if w.Batch == nil || w.Batch.Empty() {
+			continue
+		}
+		err := executeBatch(w.Batch)
+		rl.touched[i] = batchFiles(w.Batch)
+		if err != nil {
+			rl.dirty = addFiles(rl.dirty, rl.touched[i])
+			rl.fail(i, fmt.Errorf("write: %w", err))
+			return bytes
+		}
+		bytes += w.Batch.Bytes()
+	}
+	return bytes
+}
+
+// executeBatch turns a panic into an error: it must cost one replica, not
+// the worker on which all depend.
+func executeBatch(b diskBatch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("BUG: batch panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return b.Execute()
+}
+
+// fail makes write i fail with err, and all after it with i.
+func (rl *roundLane) fail(i int, err error) {
+	rl.errs[i] = err
+	for j := i + 1; j < len(rl.writes); j++ {
+		rl.errs[j] = &heldError{seq: rl.writes[i].Seq, cause: err}
+	}
+}
+
+// wantsSync reports whether a write that was executed waits for a sync.
+func (rl *roundLane) wantsSync() bool {
+	if rl.flush {
+		return true
+	}
+	for i, w := range rl.writes {
+		if rl.errs[i] == nil && !w.NoSync {
+			return true
+		}
+	}
+	return false
+}
+
+// targets lists the files of the round to be synced, each once.
+func (r *diskRound) targets() []syncTarget {
+	var out []syncTarget
+	at := map[diskFile]int{}
+	add := func(f diskFile, alone bool) {
+		if i, ok := at[f]; ok {
+			out[i].alone = out[i].alone || alone
+			return
+		}
+		at[f] = len(out)
+		out = append(out, syncTarget{file: f, alone: alone})
+	}
+	for _, rl := range r.lanes {
+		if !rl.wantsSync() {
+			continue
+		}
+		for _, f := range rl.dirty {
+			add(f, true)
+		}
+		for i := range rl.writes {
+			if rl.errs[i] == nil {
+				for _, f := range rl.touched[i] {
+					add(f, false)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// settle turns failed syncs into the results of the writes that relied on
+// them, and says which files are still to be synced. A write without NoSync
+// relies on everything its lane wrote before it.
+func (rl *roundLane) settle(failed map[diskFile]error) {
+	if !rl.wantsSync() {
+		for i := range rl.writes {
+			if rl.errs[i] == nil {
+				rl.dirty = addFiles(rl.dirty, rl.touched[i])
+			}
+		}
+		return
+	}
+	inherited := anyFailed(rl.dirty, failed)
+	if inherited != nil {
+		rl.lost = inherited
+	} else if !slices.ContainsFunc(rl.errs, isError) {
+		rl.dirty = nil
+	}
+	err := inherited
+	for i := range rl.writes {
+		if rl.errs[i] != nil {
+			return // failed when executed, and with it all after it
+		}
+		if err == nil {
+			err = anyFailed(rl.touched[i], failed)
+		}
+		if err == nil {
+			continue
+		}
+		rl.fail(i, err)
+		return
+	}
+}
+
+func anyFailed(files []diskFile, failed map[diskFile]error) error {
+	for _, f := range files {
+		if err := failed[f]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addFiles(to, files []diskFile) []diskFile {
+	to = slices.Clip(to)
+	for _, f := range files {
+		if !slices.Contains(to, f) {
+			to = append(to, f)
+		}
+	}
+	return to
+}
+
+// batchFiles lists the files that a batch's durability depends on.
+func batchFiles(b diskBatch) []diskFile {
+	switch b := b.(type) {
+	case interface{ Files() []*logfile.File }:
+		files := b.Files()
+		out := make([]diskFile, len(files))
+		for i, f := range files {
+			out[i] = f
+		}
+		return out
+	case interface{ diskFiles() []diskFile }: // tests
+		return b.diskFiles()
+	default:
+		panic(fmt.Sprintf("BUG: batch %T has no files", b))
+	}
+}
+
+// froms lists the replicas of the round, each once.
+func (r *diskRound) froms() []*actor.PID {
+	out := make([]*actor.PID, len(r.lanes))
+	for i, rl := range r.lanes {
+		out[i] = rl.lane.from
+	}
+	return out
+}
+
+// abandon answers the writes of a round that hangs. It reads only what the
+// worker does not write.
+func (r *diskRound) abandon() (out []laneAnswer) {
+	for _, rl := range r.lanes {
+		for _, w := range rl.writes {
+			err := &syncError{cause: errDiskStopped}
+			out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}})
+		}
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package actors
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxParallelSyncs bounds the fdatasync calls under way at once.
+const maxParallelSyncs = 16
+
+// sharedSyncer syncs the files of a round in the way that has been cheapest
+// lately: one file by fdatasync, several by syncfs, which flushes the device
+// once for all of them, or by parallel fdatasync. It has one owner.
+type sharedSyncer struct {
+	fs      fileSystem
+	chooser syncChooser
+	stats   *diskStats
+	now     func() time.Duration
+}
+
+// fileSystem is syncfs for the one filesystem that a Disk serves.
+type fileSystem interface {
+	// covers reports whether syncfs may stand in for syncing f.
+	covers(f diskFile) bool
+	// syncfs makes durable all that was written to the filesystem before. It
+	// reports every error of a write-back since the last call.
+	syncfs() error
+	close() error
+}
+
+// newSharedSyncer makes the syncer for the filesystem of dir.
+func newSharedSyncer(dir string, stats *diskStats) (*sharedSyncer, error) {
+	fs, err := openFileSystem(dir)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	return &sharedSyncer{fs: fs, stats: stats, now: func() time.Duration { return time.Since(start) }}, nil
+}
+
+func (s *sharedSyncer) close() error { return s.fs.close() }
+
+// sync makes the targets durable and returns an error, or nil, for each.
+func (s *sharedSyncer) sync(targets []syncTarget) []error {
+	errs := make([]error, len(targets))
+	var together, alone []int
+	for i, t := range targets {
+		if t.alone || len(targets) == 1 || !s.fs.covers(t.file) {
+			alone = append(alone, i)
+		} else {
+			together = append(together, i)
+		}
+	}
+	if len(together) < 2 {
+		s.parallel(targets, append(alone, together...), errs)
+		return errs
+	}
+	start := s.now()
+	way := s.chooser.choose(len(together))
+	if way == bySyncfs {
+		s.shared(targets, together, errs)
+	} else {
+		s.parallel(targets, together, errs)
+	}
+	s.chooser.observe(len(together), way, s.now()-start)
+	s.parallel(targets, alone, errs)
+	return errs
+}
+
+// shared calls syncfs. When that fails it cannot say whose bytes were lost,
+// each file's own descriptor can.
+func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
+	s.stats.syncfs.Add(1)
+	if err := s.fs.syncfs(); err != nil {
+		text := "syncfs: " + err.Error()
+		s.stats.lastErr.Store(&text)
+		s.parallel(targets, which, errs)
+	}
+}
+
+// parallel syncs each file by its own descriptor.
+func (s *sharedSyncer) parallel(targets []syncTarget, which []int, errs []error) {
+	s.stats.syncs.Add(uint64(len(which)))
+	if len(which) == 1 {
+		errs[which[0]] = targets[which[0]].file.Sync()
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(which), maxParallelSyncs) {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(which); n = int(next.Add(1)) - 1 {
+				errs[which[n]] = targets[which[n]].file.Sync()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// syncWay is a way of syncing several files.
+type syncWay int
+
+const (
+	bySyncfs syncWay = iota
+	byFiles
+)
+
+// Every so many rounds the way that looks dearer is tried again; the gap
+// doubles while it stays so, because one syncfs on a filesystem that another
+// program fills may take seconds.
+const (
+	firstProbeGap = 64
+	lastProbeGap  = 8192
+)
+
+// syncChooser remembers what each way costs by the number of files, in powers
+// of two. The zero value is ready.
+type syncChooser struct{ sizes [11]syncCost }
+
+type syncCost struct {
+	cost  [2]time.Duration // moving average, 0: not tried yet
+	since int              // rounds since the last probe
+	gap   int              // rounds to the next one
+}
+
+func (c *syncChooser) size(files int) *syncCost {
+	return &c.sizes[min(bits.Len(uint(files)), len(c.sizes)-1)]
+}
+
+// choose picks the way for a number of files.
+func (c *syncChooser) choose(files int) syncWay {
+	s := c.size(files)
+	for _, way := range []syncWay{bySyncfs, byFiles} {
+		if s.cost[way] == 0 {
+			return way
+		}
+	}
+	best := s.best()
+	if s.gap = max(s.gap, firstProbeGap); s.since >= s.gap {
+		return 1 - best
+	}
+	return best
+}
+
+func (s *syncCost) best() syncWay {
+	if s.cost[byFiles] < s.cost[bySyncfs] {
+		return byFiles
+	}
+	return bySyncfs
+}
+
+// observe enters what a round cost.
+func (c *syncChooser) observe(files int, way syncWay, took time.Duration) {
+	s := c.size(files)
+	took = max(took, 1)
+	old, best := s.cost[way], s.best()
+	s.since++
+	switch {
+	case old == 0 || way != best && took < old:
+		s.cost[way] = took // a probe: what it cost long ago says nothing
+	default:
+		s.cost[way] = old + (took-old)/4
+	}
+	switch {
+	case s.best() != best:
+		s.since, s.gap = 0, firstProbeGap
+	case way != best:
+		s.since, s.gap = 0, min(2*max(s.gap, firstProbeGap), lastProbeGap)
+	}
+}
