@@ -15,7 +15,7 @@ const (
 	manifestName = "cluster.json"
 	ledgerName   = "ledger.json"
 	lockName     = "LOCK"
-	maxBrokers   = 9
+	maxManifestBrokers   = 9
 )
 
 // clusterPhase says how far a cluster's creation or deletion has come.
@@ -274,8 +274,8 @@ func (c clusterManifest) validate() error {
 	switch {
 	case c.ID == "":
 		return errors.New("cluster manifest: no id")
-	case c.NumBrokers < 1 || c.NumBrokers > maxBrokers:
-		return fmt.Errorf("cluster manifest of %q: num_brokers %d, want 1-%d", c.Name, c.NumBrokers, maxBrokers)
+	case c.NumBrokers < 1 || c.NumBrokers > maxManifestBrokers:
+		return fmt.Errorf("cluster manifest of %q: num_brokers %d, want 1-%d", c.Name, c.NumBrokers, maxManifestBrokers)
 	case !filepath.IsLocal(c.LogDirectory) || filepath.Clean(c.LogDirectory) == ".":
 		return fmt.Errorf("cluster manifest of %q: log_directory %q leaves the data directory", c.Name, c.LogDirectory)
 	case c.Phase != clusterCreating && c.Phase != clusterCreated && c.Phase != clusterDeleting:
