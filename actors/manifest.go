@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	manifestName = "cluster.json"
-	ledgerName   = "ledger.json"
-	lockName     = "LOCK"
-	maxManifestBrokers   = 9
+	manifestName       = "cluster.json"
+	ledgerName         = "ledger.json"
+	lockName           = "LOCK"
+	maxManifestBrokers = 9
 )
 
 // clusterPhase says how far a cluster's creation or deletion has come.
