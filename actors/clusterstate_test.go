@@ -1,0 +1,165 @@
+package actors
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// clusterHarness applies decisions as a cluster would and keeps their log.
+type clusterHarness struct {
+	t   testing.TB
+	s   *clusterState
+	log []stateRecord
+	ids int
+}
+
+// newClusterHarness bootstraps a cluster of n brokers at time 1000.
+func newClusterHarness(t testing.TB, n int) *clusterHarness {
+	h := &clusterHarness{t: t, s: newClusterState()}
+	settings, perr := resolveClusterSpec(&protocol.ClusterSpec{Name: "main", NumBrokers: &n}, "cluster-id", 1000)
+	require.Nil(t, perr)
+	h.do(h.s.decideCreateCluster(settings, clusterBootstrap{
+		MetadataTopicID: "meta-id", MetadataReplicas: metadataVoters(n),
+		OffsetsTopicID: "offsets-id", OffsetsPartitions: 4, Host: "127.0.0.1", Port: 8080,
+	}))
+	return h
+}
+
+// do applies recs and checks that the log replays to the same state.
+func (h *clusterHarness) do(recs []stateRecord) {
+	h.t.Helper()
+	for _, rec := range recs {
+		require.NoError(h.t, h.s.apply(rec))
+	}
+	h.log = append(h.log, recs...)
+	requireReplays(h.t, h.s, func() applier { return newClusterState() }, h.log)
+}
+
+// create creates a topic under a fresh id.
+func (h *clusterHarness) create(spec *protocol.TopicSpec) (*clusterTopic, bool, *protocol.Error) {
+	h.t.Helper()
+	h.ids++
+	before := h.s.dump()
+	id, recs, err := h.s.decideCreateTopic(spec, fmt.Sprintf("topic-%d", h.ids), 2000, topicLimits{})
+	require.Equal(h.t, before, h.s.dump(), "a decision changed the state")
+	h.do(recs)
+	return h.s.topics[id], len(recs) > 0, err
+}
+
+func TestClusterBootstrap(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	info := h.s.clusterInfo()
+	assert.Equal(t, "main", info.Name)
+	assert.Equal(t, 3, info.ReplicationFactor)
+	require.Len(t, info.Brokers, 3)
+	assert.Equal(t, "main/broker-2", info.Brokers[1].Directory)
+	assert.Equal(t, int64(1000), info.CreatedAt.UnixMilli())
+	for _, name := range []string{protocol.MetadataTopic, protocol.OffsetsTopic} {
+		topic := h.s.topicByName(name)
+		require.NotNil(t, topic, name)
+		assert.EqualValues(t, -1, topic.RetentionMs)
+		assert.Equal(t, cleanCompact, topic.CleanupPolicy)
+		assert.Len(t, h.s.topicInfo(topic).Partitions[0].Replicas, 3)
+	}
+	assert.Empty(t, h.s.decideCreateCluster(*h.s.settings, clusterBootstrap{}), "once is enough")
+	id, recs := h.s.decideCreateInternalTopic(protocol.OffsetsTopic, "other", 9, 5)
+	assert.Equal(t, "offsets-id", id)
+	assert.Empty(t, recs)
+
+	assert.Empty(t, h.s.decideRegisterBrokers("127.0.0.1", 8080))
+	recs = h.s.decideRegisterBrokers("10.0.0.1", 9090)
+	assert.Len(t, recs, 3)
+	h.do(recs)
+	assert.Equal(t, "10.0.0.1", h.s.clusterInfo().Brokers[0].Host)
+}
+
+func TestMetadataVoters(t *testing.T) {
+	for brokers, want := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3, 5: 5, 9: 5} {
+		assert.Len(t, metadataVoters(brokers), want, "%d brokers", brokers)
+	}
+}
+
+func TestClusterSpecRanges(t *testing.T) {
+	tests := []struct {
+		name string
+		spec protocol.ClusterSpec
+		code protocol.Code
+		text string
+	}{
+		{"bad name", protocol.ClusterSpec{Name: "a/b"}, protocol.CodeInvalidName, "a/b"},
+		{"no broker", protocol.ClusterSpec{Name: "a", NumBrokers: ptr(0)}, protocol.CodeNotAllowed, "num_brokers must be 1 to 9, got 0"},
+		{"ten brokers", protocol.ClusterSpec{Name: "a", NumBrokers: ptr(10)}, protocol.CodeNotAllowed, "num_brokers"},
+		{"too many copies", protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), ReplicationFactor: ptr(3)}, protocol.CodeNotAllowed, "replication_factor must be 1 to 2"},
+		{"no partition", protocol.ClusterSpec{Name: "a", Partitions: ptr(0)}, protocol.CodeNotAllowed, "partitions"},
+		{"too many partitions", protocol.ClusterSpec{Name: "a", Partitions: ptr(1025)}, protocol.CodeNotAllowed, "1 to 1024"},
+		{"no retention", protocol.ClusterSpec{Name: "a", RetentionHours: ptr(0.0)}, protocol.CodeNotAllowed, "retention_policies"},
+		{"negative retention", protocol.ClusterSpec{Name: "a", RetentionHours: ptr(-0.5)}, protocol.CodeNotAllowed, "retention_policies"},
+		{"endless retention", protocol.ClusterSpec{Name: "a", RetentionHours: ptr(1e300)}, protocol.CodeNotAllowed, "retention_policies"},
+		{"fsync", protocol.ClusterSpec{Name: "a", Fsync: ptr("never")}, protocol.CodeNotAllowed, "fsync"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := resolveClusterSpec(&tt.spec, "id", 1)
+			require.NotNil(t, err)
+			assert.Equal(t, tt.code, err.Code)
+			assert.Contains(t, err.Message, tt.text)
+		})
+	}
+}
+
+func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
+	c, err := resolveClusterSpec(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), RetentionHours: ptr(0.5), LogDirectory: ptr("logs/a")}, "id", 1)
+	require.Nil(t, err)
+	assert.Equal(t, 2, c.ReplicationFactor)
+	assert.EqualValues(t, 30*60*1000, retentionMs(c.RetentionHours))
+	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a"}))
+	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), LogDirectory: ptr("logs//a/")}))
+	err = c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(3), Partitions: ptr(3), LogDirectory: ptr("b"), Fsync: ptr("interval")})
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodeClusterExists, err.Code)
+	assert.Equal(t, []string{"num_brokers", "fsync", "log_directory"}, err.Details["fields"])
+}
+
+func TestConsumerIDsAreAllocatedOnce(t *testing.T) {
+	h := newClusterHarness(t, 1)
+	first, recs := h.s.decideAllocateConsumerIDs(100)
+	h.do(recs)
+	second, recs := h.s.decideAllocateConsumerIDs(1)
+	h.do(recs)
+	assert.Equal(t, firstConsumerID, first)
+	assert.Equal(t, first+100, second)
+}
+
+func TestApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	tests := []struct {
+		name, action, key, value, err string
+	}{
+		{"unknown action", "SPLIT_TOPIC", `["topic","a"]`, `{"v":1}`, "unknown action"},
+		{"newer format", actionCreateTopic, `["topic","a"]`, `{"v":2,"topic":{}}`, "format 2"},
+		{"no format", actionCreateTopic, `["topic","a"]`, `{"topic":{}}`, "format 0"},
+		{"unknown field", actionCreateTopic, `["topic","a"]`, `{"v":1,"topic":{"color":1}}`, "color"},
+		{"another kind of key", actionCreateTopic, `["broker",1]`, `{"v":1}`, "does not go with"},
+		{"key too short", actionCreateTopic, `["topic"]`, `{"v":1}`, "wrong number"},
+		{"partition is no number", actionPlacePartition, `["partition","a","b"]`, `{"v":1}`, "not a number"},
+		{"neither there nor deleted", actionCreateTopic, `["topic","a"]`, `{"v":1}`, "either there or deleted"},
+		{"not JSON", actionConsumerIDs, `["consumer_ids"]`, `{`, "JSON"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newClusterHarness(t, 1)
+			before := h.s.dump()
+			err := h.s.apply(stateRecord{tt.action, []byte(tt.key), []byte(tt.value)})
+			require.ErrorContains(t, err, tt.err)
+			assert.True(t, strings.HasPrefix(err.Error(), "apply "+tt.action))
+			assert.Equal(t, before, h.s.dump())
+		})
+	}
+}

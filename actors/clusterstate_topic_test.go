@@ -1,0 +1,242 @@
+package actors
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+func TestCreateTopicTakesDefaultsFromItsCluster(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	topic, created, err := h.create(&protocol.TopicSpec{Name: "liked"})
+	require.Nil(t, err)
+	assert.True(t, created)
+	assert.Equal(t, 3, topic.Partitions)
+	assert.Equal(t, topicSettings{
+		ReplicationFactor: 3, RetentionMs: 168 * 3600 * 1000, RetentionBytes: -1, SegmentBytes: 128 << 20,
+		CleanupPolicy: "delete", DeleteRetentionMs: 24 * 3600 * 1000, MaxRecordBytes: 1 << 20,
+	}, topic.topicSettings)
+	info := h.s.topicInfo(topic)
+	assert.Equal(t, "main", info.Cluster)
+	assert.Len(t, info.Partitions, 3)
+
+	again, created, err := h.create(&protocol.TopicSpec{Name: "liked", Partitions: ptr(3)})
+	require.Nil(t, err)
+	assert.False(t, created)
+	assert.Equal(t, topic.ID, again.ID)
+
+	_, created, err = h.create(&protocol.TopicSpec{Name: "liked", Partitions: ptr(4), CleanupPolicy: ptr("delete"), RetentionMs: ptr(int64(5))})
+	require.NotNil(t, err)
+	assert.False(t, created)
+	assert.Equal(t, protocol.CodeTopicExists, err.Code)
+	assert.Equal(t, []string{"partitions", "retention_ms"}, err.Details["fields"])
+}
+
+func TestTopicSpecRanges(t *testing.T) {
+	i64 := func(v int64) *int64 { return &v }
+	tests := []struct {
+		name string
+		spec protocol.TopicSpec
+		code protocol.Code
+		text string
+	}{
+		{"internal", protocol.TopicSpec{Name: "__x y"}, protocol.CodeInternalTopic, "read-only"},
+		{"bad name", protocol.TopicSpec{Name: ".."}, protocol.CodeInvalidName, "topic name"},
+		{"no partitions", protocol.TopicSpec{Partitions: ptr(0)}, protocol.CodeNotAllowed, "partitions must be 1 to 1024, got 0"},
+		{"too many partitions", protocol.TopicSpec{Partitions: ptr(1025)}, protocol.CodeNotAllowed, "partitions"},
+		{"more copies than brokers", protocol.TopicSpec{ReplicationFactor: ptr(4)}, protocol.CodeNotAllowed, "replication_factor must be 1 to 3"},
+		{"no copies", protocol.TopicSpec{ReplicationFactor: ptr(0)}, protocol.CodeNotAllowed, "replication_factor"},
+		{"no retention", protocol.TopicSpec{RetentionMs: i64(0)}, protocol.CodeNotAllowed, "retention_ms must be -1 or more than 0"},
+		{"negative retention", protocol.TopicSpec{RetentionMs: i64(-2)}, protocol.CodeNotAllowed, "retention_ms"},
+		{"retention of no bytes", protocol.TopicSpec{RetentionBytes: i64(0)}, protocol.CodeNotAllowed, "retention_bytes"},
+		{"tiny segments", protocol.TopicSpec{SegmentBytes: i64(65535)}, protocol.CodeNotAllowed, "segment_bytes must be 65536 to"},
+		{"huge segments", protocol.TopicSpec{SegmentBytes: i64(4<<30 + 1)}, protocol.CodeNotAllowed, "segment_bytes"},
+		{"another policy", protocol.TopicSpec{CleanupPolicy: ptr("both")}, protocol.CodeNotAllowed, "cleanup_policy"},
+		{"negative delete retention", protocol.TopicSpec{DeleteRetentionMs: i64(-1)}, protocol.CodeNotAllowed, "delete_retention_ms"},
+		{"no record fits", protocol.TopicSpec{MaxRecordBytes: ptr(0)}, protocol.CodeNotAllowed, "max_record_bytes"},
+		{"beyond the server's record limit", protocol.TopicSpec{MaxRecordBytes: ptr(1<<20 + 1)}, protocol.CodeNotAllowed, "max_record_bytes must be 1 to 1048576"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newClusterHarness(t, 3)
+			if tt.spec.Name == "" {
+				tt.spec.Name = "ok"
+			}
+			_, created, err := h.create(&tt.spec)
+			require.NotNil(t, err)
+			assert.False(t, created)
+			assert.Equal(t, tt.code, err.Code)
+			assert.Contains(t, err.Message, tt.text)
+		})
+	}
+}
+
+func TestCreateTopicBeforeBootstrapIsStarting(t *testing.T) {
+	_, recs, err := newClusterState().decideCreateTopic(&protocol.TopicSpec{Name: "a"}, "id", 1, topicLimits{})
+	require.NotNil(t, err)
+	assert.Empty(t, recs)
+	assert.Equal(t, protocol.CodeStarting, err.Code)
+}
+
+func TestAlterTopic(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	topic, _, _ := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)})
+	before := h.s.topicInfo(topic)
+
+	alter := func(spec protocol.TopicSpec) (int, *protocol.Error) {
+		spec.Name = "a"
+		id, recs, err := h.s.decideAlterTopic(&spec, topicLimits{})
+		if err == nil {
+			assert.Equal(t, topic.ID, id)
+		}
+		h.do(recs)
+		return len(recs), err
+	}
+	n, err := alter(protocol.TopicSpec{Partitions: ptr(2), ReplicationFactor: ptr(3)})
+	require.Nil(t, err)
+	assert.Zero(t, n, "nothing to change")
+	n, err = alter(protocol.TopicSpec{RetentionMs: ptr(int64(60_000)), Partitions: ptr(5)})
+	require.Nil(t, err)
+	assert.Equal(t, 1+3, n)
+	after := h.s.topicInfo(h.s.topicByName("a"))
+	assert.EqualValues(t, 60_000, after.RetentionMs)
+	assert.Equal(t, before.Partitions, after.Partitions[:2], "what was placed stays")
+	leaders := map[int]int{}
+	for _, p := range after.Partitions {
+		leaders[p.Replicas[0]]++
+	}
+	for broker, n := range leaders {
+		assert.InDelta(t, 1.5, n, 0.5, "broker %d", broker)
+	}
+
+	for name, spec := range map[string]protocol.TopicSpec{
+		"fewer partitions":   {Partitions: ptr(4)},
+		"replication factor": {ReplicationFactor: ptr(2)},
+		"out of range":       {SegmentBytes: ptr(int64(1))},
+	} {
+		n, err := alter(spec)
+		require.NotNil(t, err, name)
+		assert.Equal(t, protocol.CodeNotAllowed, err.Code, name)
+		assert.Zero(t, n, name)
+	}
+	_, _, err = h.s.decideAlterTopic(&protocol.TopicSpec{Name: "b"}, topicLimits{})
+	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
+	_, _, err = h.s.decideAlterTopic(&protocol.TopicSpec{Name: protocol.OffsetsTopic}, topicLimits{})
+	assert.Equal(t, protocol.CodeInternalTopic, err.Code)
+}
+
+func TestDeletedTopicLeavesThePermissionToRemoveItsFiles(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	old, _, _ := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)})
+	id, recs, err := h.s.decideDeleteTopic("a", 3000)
+	require.Nil(t, err)
+	assert.Equal(t, old.ID, id)
+	h.do(recs)
+	assert.Nil(t, h.s.topicByName("a"))
+	assert.Nil(t, h.s.partition(id, 0))
+	assert.Equal(t, deletedTopic{"a", 2, 3000}, h.s.deleted[id])
+	_, _, err = h.s.decideDeleteTopic("a", 3000)
+	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
+
+	next, created, err := h.create(&protocol.TopicSpec{Name: "a"})
+	require.Nil(t, err)
+	assert.True(t, created)
+	assert.NotEqual(t, id, next.ID, "another topic of the same name")
+	h.do(h.s.decideForgetTopic(id))
+	assert.Empty(t, h.s.deleted)
+	assert.Empty(t, h.s.decideForgetTopic(id))
+	assert.Equal(t, next.ID, h.s.topicByName("a").ID, "forgetting the old one leaves the new one alone")
+}
+
+func TestPlacementSpreads(t *testing.T) {
+	for brokers := 1; brokers <= 9; brokers++ {
+		for rf := 1; rf <= brokers; rf++ {
+			for _, partitions := range []int{1, 2, brokers, 2*brokers + 1, 64} {
+				t.Run(fmt.Sprintf("%d brokers rf %d %d partitions", brokers, rf, partitions), func(t *testing.T) {
+					checkPlacement(t, brokers, rf, partitions)
+				})
+			}
+		}
+	}
+}
+
+// checkPlacement checks that copies are on different brokers, that preferred
+// leaders differ by one at most, and that copies do where they must.
+func checkPlacement(t *testing.T, brokers, rf, partitions int) {
+	ids := make([]int, brokers)
+	for i := range ids {
+		ids[i] = i + 1
+	}
+	leads, copies := make([]int, brokers+1), make([]int, brokers+1)
+	for _, p := range placeReplicas(ids, 2, 0, partitions, rf) {
+		seen := map[int]bool{}
+		for _, r := range p.Replicas {
+			assert.False(t, seen[r.Broker], "two copies on broker %d", r.Broker)
+			assert.Less(t, r.ReplicaID, p.NextReplicaID)
+			seen[r.Broker] = true
+			copies[r.Broker]++
+		}
+		assert.Len(t, p.Replicas, rf)
+		leads[p.Replicas[0].Broker]++
+	}
+	for b := 1; b <= brokers; b++ {
+		assert.InDelta(t, float64(partitions)/float64(brokers), leads[b], 1, "leaders of broker %d", b)
+		if partitions%brokers == 0 {
+			assert.Equal(t, rf*partitions/brokers, copies[b], "copies on broker %d", b)
+		}
+	}
+}
+
+func TestTopicsOfOnePartitionShareTheBrokers(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	leads := map[int]int{}
+	for i := range 9 {
+		topic, _, err := h.create(&protocol.TopicSpec{Name: fmt.Sprintf("t%d", i), Partitions: ptr(1)})
+		require.Nil(t, err)
+		leads[h.s.partition(topic.ID, 0).Replicas[0].Broker]++
+	}
+	assert.Equal(t, map[int]int{1: 3, 2: 3, 3: 3}, leads)
+}
+
+func TestReplaceReplica(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	topic, _, _ := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
+	start := h.s.partition(topic.ID, 0)
+	victim := start.Replicas[1]
+	replace := func(old uint64) (uint64, *protocol.Error) {
+		id, recs, err := h.s.decideReplaceReplica(topic.ID, 0, victim.Broker, old)
+		h.do(recs)
+		return id, err
+	}
+	first, err := replace(victim.ReplicaID)
+	require.Nil(t, err)
+	assert.EqualValues(t, 4, first)
+	again, err := replace(victim.ReplicaID)
+	require.Nil(t, err)
+	assert.Equal(t, first, again, "the same question has the same answer")
+	second, err := replace(first)
+	require.Nil(t, err)
+	assert.EqualValues(t, 5, second, "the replacement was lost too")
+	_, err = replace(99)
+	assert.Equal(t, protocol.CodeBrokerNotFound, err.Code)
+	assert.Equal(t, start.Replicas, h.s.partition(topic.ID, 0).Replicas, "nothing is switched yet")
+
+	_, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, first)
+	assert.Equal(t, protocol.CodeBrokerNotFound, err.Code, "that one was given up")
+	recs, err := h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
+	require.Nil(t, err)
+	h.do(recs)
+	done := h.s.partition(topic.ID, 0)
+	assert.Empty(t, done.Replacing)
+	assert.Equal(t, placedReplica{victim.Broker, second}, done.Replicas[1], "in the place of the old one")
+	recs, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
+	require.Nil(t, err)
+	assert.Empty(t, recs)
+	_, _, err = h.s.decideReplaceReplica(topic.ID, 7, 1, 1)
+	assert.Equal(t, protocol.CodePartitionNotFound, err.Code)
+	assert.Equal(t, victim, start.Replicas[1], "values handed out before are not changed")
+}
