@@ -44,16 +44,17 @@ type HTTP struct {
 
 // Limits bounds whatever a client can make grow.
 type Limits struct {
-	BodyBytes     Bytes    `yaml:"body_bytes"`     // of a request, also after decompression
-	RecordBytes   Bytes    `yaml:"record_bytes"`   // of a record's key, value and headers
-	HeaderBytes   Bytes    `yaml:"header_bytes"`   // of a request's headers
-	BatchRecords  int      `yaml:"batch_records"`  // records in one produce request
-	MaxRecords    int      `yaml:"max_records"`    // highest max_records of a read
-	MaxBytes      Bytes    `yaml:"max_bytes"`      // highest max_bytes of a read
-	PollTimeout   Duration `yaml:"poll_timeout"`   // highest timeout_ms of a read
-	InflightBytes Bytes    `yaml:"inflight_bytes"` // request bodies in memory at once
-	ParkedPolls   int      `yaml:"parked_polls"`   // reads that wait at once
-	Connections   int      `yaml:"connections"`    // open client connections
+	BodyBytes      Bytes    `yaml:"body_bytes"`      // of a request, also after decompression
+	RecordBytes    Bytes    `yaml:"record_bytes"`    // of a record's key, value and headers
+	HeaderBytes    Bytes    `yaml:"header_bytes"`    // of a request's headers
+	BatchRecords   int      `yaml:"batch_records"`   // records in one produce request
+	MaxRecords     int      `yaml:"max_records"`     // highest max_records of a read
+	MaxBytes       Bytes    `yaml:"max_bytes"`       // highest max_bytes of a read
+	PollTimeout    Duration `yaml:"poll_timeout"`    // highest timeout_ms of a read
+	SessionTimeout Duration `yaml:"session_timeout"` // highest session_timeout_ms of a consumer
+	InflightBytes  Bytes    `yaml:"inflight_bytes"`  // request bodies in memory at once
+	ParkedPolls    int      `yaml:"parked_polls"`    // reads that wait at once
+	Connections    int      `yaml:"connections"`     // open client connections
 }
 
 // Polls holds what a read gets that does not say.
@@ -101,16 +102,17 @@ func Default() *Config {
 			IdleTimeout:  Duration(2 * time.Minute),
 		},
 		Limits: Limits{
-			BodyBytes:     16 * MiB,
-			RecordBytes:   1 * MiB,
-			HeaderBytes:   32 * KiB,
-			BatchRecords:  10_000,
-			MaxRecords:    10_000,
-			MaxBytes:      16 * MiB,
-			PollTimeout:   Duration(30 * time.Second),
-			InflightBytes: 256 * MiB,
-			ParkedPolls:   10_000,
-			Connections:   20_000,
+			BodyBytes:      16 * MiB,
+			RecordBytes:    1 * MiB,
+			HeaderBytes:    32 * KiB,
+			BatchRecords:   10_000,
+			MaxRecords:     10_000,
+			MaxBytes:       16 * MiB,
+			PollTimeout:    Duration(30 * time.Second),
+			SessionTimeout: Duration(5 * time.Minute),
+			InflightBytes:  256 * MiB,
+			ParkedPolls:    10_000,
+			Connections:    20_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

@@ -43,15 +43,16 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.batch_records", l.BatchRecords, 1, 1_000_000)
 	v.number("limits.max_records", l.MaxRecords, 1, 1_000_000)
 	v.bytes("limits.max_bytes", l.MaxBytes, 1*KiB, 1*GiB)
-	v.duration("limits.poll_timeout", l.PollTimeout, 0, 10*time.Minute)
+	v.duration("limits.poll_timeout", l.PollTimeout, time.Millisecond, 10*time.Minute)
+	v.duration("limits.session_timeout", l.SessionTimeout, time.Second, 24*time.Hour)
 	v.bytes("limits.inflight_bytes", l.InflightBytes, l.BodyBytes, 1024*GiB)
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 
-	v.duration("polls.timeout", c.Polls.Timeout, 0, l.PollTimeout.D())
+	v.duration("polls.timeout", c.Polls.Timeout, time.Millisecond, l.PollTimeout.D())
 	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)
 	v.bytes("polls.max_bytes", c.Polls.MaxBytes, 1, l.MaxBytes)
-	v.duration("polls.session_timeout", c.Polls.SessionTimeout, time.Second, time.Hour)
+	v.duration("polls.session_timeout", c.Polls.SessionTimeout, time.Second, l.SessionTimeout.D())
 }
 
 func (c *Config) validateBroker(v *validator) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 		{"default above its limit", func(c *Config) { c.Polls.MaxRecords = 10_001 },
 			`polls.max_records: "10001" must be from 1 to 10000`},
 		{"poll default above its limit", func(c *Config) { c.Polls.Timeout = c.Limits.PollTimeout + 1 },
-			`polls.timeout: "30.000000001s" must be from 0s to 30s`},
+			`polls.timeout: "30.000000001s" must be from 1ms to 30s`},
 		{"election within a heartbeat", func(c *Config) { c.Raft.HeartbeatTicks = 5 },
 			`raft.election_ticks: "10" must be from 15 to 1000`},
 		{"no offsets partitions", func(c *Config) { c.Internal.OffsetsPartitions = 0 },
@@ -56,7 +57,7 @@ func TestValidateAcceptsTheEdges(t *testing.T) {
 	c.AdvertisedHost = "::1"
 	c.DefaultCluster = ""
 	c.Limits.RecordBytes = c.Limits.BodyBytes
-	c.Polls.Timeout = 0
+	c.Polls.Timeout = Duration(time.Millisecond)
 	require.NoError(t, c.Validate())
 }
 
