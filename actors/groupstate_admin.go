@@ -19,10 +19,7 @@ func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]stateReco
 	}
 	next := g.now.clone()
 	next.remove(id)
-	for _, gone := range g.replaceable(now, next, 0) {
-		next.remove(gone)
-	}
-	return g.memberRecords(now, actionLeave, next.rebalanced()), nil
+	return g.memberRecords(now, actionLeave, g.settled(now, next, 0)), nil
 }
 
 // decideSeek moves committed offsets anywhere. If the group has members, a new
@@ -76,7 +73,7 @@ func (g *groupState) decideTopicDeleted(now int64, topicID string) []stateRecord
 	for i := range next.Members {
 		next.Members[i].Topics = slices.DeleteFunc(slices.Clone(next.Members[i].Topics), func(id string) bool { return id == topicID })
 	}
-	return append(recs, g.memberRecords(now, actionTopicDeleted, next.rebalanced())...)
+	return append(recs, g.memberRecords(now, actionTopicDeleted, g.settled(now, next, 0))...)
 }
 
 // States of a group.

@@ -53,15 +53,10 @@ func (g *groupState) nextExpiry(now int64) int64 {
 // expire makes a new generation without the lapsed members that others can
 // replace; no records if there are none.
 func (g *groupState) expire(now int64) []stateRecord {
-	gone := g.replaceable(now, g.now, 0)
-	if len(gone) == 0 {
+	if len(g.replaceable(now, g.now, 0)) == 0 {
 		return nil
 	}
-	next := g.now.clone()
-	for _, id := range gone {
-		next.remove(id)
-	}
-	return g.memberRecords(now, actionExpire, next.rebalanced())
+	return g.memberRecords(now, actionExpire, g.settled(now, g.now, 0))
 }
 
 // replaceable lists the lapsed members of m that can go: some live member

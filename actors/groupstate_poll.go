@@ -33,23 +33,19 @@ type pollDecision struct {
 func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (pollDecision, *protocol.Error) {
 	next := g.now.clone()
 	action := next.subscribe(id, topics, sessionMs)
-	expired := g.replaceable(now, next, id)
-	for _, gone := range expired {
-		next.remove(gone)
-	}
-	if len(next.Members) > maxGroupMembers {
-		return pollDecision{}, protocol.Errorf(protocol.CodeTooManyRequests,
-			"group %q has %d members, no more can join", g.name, maxGroupMembers).With("limit", maxGroupMembers)
-	}
 	d := pollDecision{}
 	switch {
-	case action == actionJoin, action == actionResubscribe, len(expired) > 0:
-		if action == "" || action == actionUpdateMember {
-			action = actionExpire
+	case action == actionJoin, action == actionResubscribe:
+		next = g.settled(now, next, id)
+		if action == actionJoin && len(next.Members) > maxGroupMembers {
+			return d, protocol.Errorf(protocol.CodeTooManyRequests,
+				"group %q has %d members, no more can join", g.name, maxGroupMembers).With("limit", maxGroupMembers)
 		}
-		next = next.rebalanced()
-		d.Records = g.memberRecords(now, action, next)
-	case action == actionUpdateMember:
+	case len(g.replaceable(now, next, id)) > 0:
+		action = actionExpire
+		next = g.settled(now, next, id)
+	}
+	if action != "" {
 		d.Records = g.memberRecords(now, action, next)
 	}
 	d.Generation, d.Assigned = next.Generation, g.assigned(next, id)
@@ -153,18 +149,34 @@ func (m *membership) remove(id protocol.ConsumerID) {
 	}
 }
 
-// rebalanced returns the next generation of m: topics nobody subscribes to
-// are dropped, every partition of the others gets its owner.
-func (m *membership) rebalanced() *membership {
+// settled returns the next generation of m: every partition has its owner,
+// and the lapsed members that can be replaced are gone. Taking one out may
+// hand a partition that a live member wants to another lapsed one, hence the
+// loop. arriving counts as live.
+func (g *groupState) settled(now int64, m *membership, arriving protocol.ConsumerID) *membership {
 	next := m.clone()
 	next.Generation++
+	for {
+		gone := g.replaceable(now, next, arriving)
+		for _, id := range gone {
+			next.remove(id)
+		}
+		next.rebalance()
+		if len(gone) == 0 {
+			return next
+		}
+	}
+}
+
+// rebalance drops topics nobody subscribes to and gives every partition of
+// the others its owner.
+func (m *membership) rebalance() {
 	used := map[string]bool{}
-	for _, gm := range next.Members {
+	for _, gm := range m.Members {
 		for _, t := range gm.Topics {
 			used[t] = true
 		}
 	}
-	next.Topics = slices.DeleteFunc(next.Topics, func(t groupTopic) bool { return !used[t.ID] })
-	assignPartitions(next.Members, next.Topics)
-	return next
+	m.Topics = slices.DeleteFunc(m.Topics, func(t groupTopic) bool { return !used[t.ID] })
+	assignPartitions(m.Members, m.Topics)
 }

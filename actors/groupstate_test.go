@@ -1,0 +1,229 @@
+package actors
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// groupHarness drives a groupState as its shell would: it applies the records
+// of each decision, keeps their log, lets a follower apply them as well, and
+// checks the invariants after every step.
+type groupHarness struct {
+	t        testing.TB
+	now      int64 // milliseconds
+	g        *groupState
+	follower *groupState
+	log      []stateRecord
+}
+
+func newGroupHarness(t testing.TB) *groupHarness {
+	h := &groupHarness{t: t, now: 1_000_000, g: newGroupState("main", "readers"), follower: newGroupState("main", "readers")}
+	t.Cleanup(func() {
+		requireReplays(t, h.g, func() applier { return newGroupState("main", "readers") }, h.log)
+	})
+	return h
+}
+
+// do applies the records of a decision, to the follower by way of the log's
+// tokens.
+func (h *groupHarness) do(recs []stateRecord) {
+	h.t.Helper()
+	for _, rec := range recs {
+		require.NoError(h.t, h.g.apply(rec))
+		value := rec.Value
+		if value == nil {
+			value = []byte(protocol.NullToken)
+		}
+		read, err := stateRecordOf(rec.Key, value, []byte(rec.Action))
+		require.NoError(h.t, err)
+		group, err := groupOfKey(read.Key)
+		require.NoError(h.t, err)
+		require.Equal(h.t, "readers", group)
+		require.NoError(h.t, h.follower.apply(read))
+	}
+	h.log = append(h.log, recs...)
+	require.Equal(h.t, h.g.dump(), h.follower.dump(), "live state and replayed state differ")
+	checkAssignment(h.t, h.g.now.Members, h.g.now.Topics)
+}
+
+// parseTopics reads "a:3,b:2": names with numbers of partitions. The id of a
+// topic is "id-<name>".
+func parseTopics(t testing.TB, s string) []subscribedTopic {
+	var topics []subscribedTopic
+	for field := range strings.SplitSeq(s, ",") {
+		name, n, ok := strings.Cut(field, ":")
+		partitions, err := strconv.Atoi(n)
+		require.True(t, ok && err == nil, "topics %q", s)
+		topics = append(topics, subscribedTopic{Name: name, ID: "id-" + name, Partitions: partitions})
+	}
+	return topics
+}
+
+// parseOffsets reads "a/0=10,b/1=5".
+func parseOffsets(t testing.TB, s string) []groupOffset {
+	var offsets []groupOffset
+	for field := range strings.SplitSeq(s, ",") {
+		var o groupOffset
+		name, rest, _ := strings.Cut(field, "/")
+		_, err := fmt.Sscanf(rest, "%d=%d", &o.Partition, &o.Offset)
+		require.NoError(t, err, "offsets %q", s)
+		o.Topic, o.TopicID = name, "id-"+name
+		offsets = append(offsets, o)
+	}
+	return offsets
+}
+
+// poll polls with a session timeout of 10 s and returns what is assigned.
+func (h *groupHarness) poll(id protocol.ConsumerID, topics string) []assignedPartition {
+	h.t.Helper()
+	before := h.g.dump()
+	d, err := h.g.decidePoll(h.now, id, parseTopics(h.t, topics), 10_000)
+	require.Nil(h.t, err)
+	require.Equal(h.t, before, h.g.dump(), "a decision changed the state")
+	h.do(d.Records)
+	require.Equal(h.t, d.Generation, h.g.generation(), "the answer is not what was decided")
+	require.Equal(h.t, d.Assigned, h.g.assigned(h.g.now, id), "the answer is not what was decided")
+	h.g.polled(h.now, id, 0)
+	return d.Assigned
+}
+
+// commit commits without naming a generation.
+func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.Error {
+	h.t.Helper()
+	recs, err := h.g.decideCommit(h.now, id, nil, parseOffsets(h.t, offsets), false)
+	h.do(recs)
+	if err == nil {
+		h.g.renew(h.now, id)
+	}
+	return err
+}
+
+// failover replaces the live state by what a new coordinator has: the log.
+func (h *groupHarness) failover() {
+	h.g = newGroupState("main", "readers")
+	for _, rec := range h.log {
+		require.NoError(h.t, h.g.apply(rec))
+	}
+	h.g.resumeLeases(h.now)
+}
+
+func requireCode(t testing.TB, code protocol.Code, err *protocol.Error) {
+	t.Helper()
+	require.NotNil(t, err, "want %s", code.Name)
+	require.Equal(t, code.Name, err.Code.Name, err.Message)
+}
+
+func TestCommitDetailsOfARegression(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(7, "a:1")
+	require.Nil(t, h.commit(7, "a/0=10"))
+	err := h.commit(7, "a/0=9")
+	requireCode(t, protocol.CodeOffsetRegression, err)
+	assert.EqualValues(t, 10, err.Details["current"])
+	assert.EqualValues(t, 9, err.Details["requested"])
+}
+
+func TestCommitRefusesWhatCannotBe(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(7, "a:2")
+	long := []groupOffset{{Topic: "a", TopicID: "id-a", Metadata: strings.Repeat("x", maxCommitMetadata+1)}}
+	_, err := h.g.decideCommit(h.now, 7, nil, long, false)
+	requireCode(t, protocol.CodeLimitExceeded, err)
+	requireCode(t, protocol.CodeInvalidParameter, h.commit(7, "a/0=-1"))
+	requireCode(t, protocol.CodeInvalidParameter, h.commit(7, "a/0=1,a/0=2"))
+	require.Empty(t, h.g.committedList(), "all or nothing")
+}
+
+func TestCommittingTheSameAgainNeedsNoRecord(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(7, "a:2")
+	require.Nil(t, h.commit(7, "a/0=10"))
+	n := len(h.log)
+	require.Nil(t, h.commit(7, "a/0=10"))
+	assert.Len(t, h.log, n)
+	noted := []groupOffset{{Topic: "a", TopicID: "id-a", Offset: 10, Metadata: "x"}}
+	recs, err := h.g.decideCommit(h.now, 7, nil, noted, false)
+	require.Nil(t, err)
+	assert.Len(t, recs, 1, "other metadata is a change")
+}
+
+func TestDescribe(t *testing.T) {
+	h := newGroupHarness(t)
+	assert.Equal(t, groupEmpty, h.g.describe(h.now).State)
+	h.poll(9, "b:1,a:2")
+	h.poll(7, "a:2")
+	info := h.g.describe(h.now)
+	assert.Equal(t, groupRebalancing, info.State, "9 does not know yet that 7 came")
+	h.poll(9, "b:1,a:2")
+	info = h.g.describe(h.now)
+	assert.Equal(t, groupStable, info.State)
+	assert.EqualValues(t, 2, info.Generation)
+	require.Len(t, info.Members, 2)
+	assert.EqualValues(t, 7, info.Members[0].ConsumerID)
+	assert.Equal(t, []string{"a", "b"}, info.Members[1].Topics)
+	assert.Equal(t, []protocol.TopicPartition{{Topic: "a", Partition: 1}}, info.Members[0].Assignment)
+	assert.EqualValues(t, h.now+10_000, info.Members[0].LeaseExpiresAt.UnixMilli())
+	assert.Equal(t, groupEmpty, h.g.describe(h.now+10_000).State, "all leases have run out")
+}
+
+func TestFullGroupTakesNobody(t *testing.T) {
+	h := newGroupHarness(t)
+	m := &membership{Generation: 1, CreatedAt: 1}
+	for i := range maxGroupMembers {
+		m.Members = append(m.Members, groupMember{ID: protocol.ConsumerID(i + 1), SessionMs: 10_000})
+	}
+	h.do(h.g.memberRecords(h.now, actionJoin, m))
+	_, err := h.g.decidePoll(h.now, 5000, parseTopics(t, "a:1"), 1000)
+	requireCode(t, protocol.CodeTooManyRequests, err)
+	_, err = h.g.decidePoll(h.now, 500, parseTopics(t, "a:1"), 1000)
+	require.Nil(t, err, "a member may still change its subscription")
+	h.now += 10_000
+	assert.Len(t, h.poll(5000, "a:1"), 1, "lapsed members make room")
+}
+
+func TestFormerMembersAreRememberedWithinBounds(t *testing.T) {
+	h := newGroupHarness(t)
+	for i := range protocol.ConsumerID(maxFormerMembers + 10) {
+		h.poll(i+1, "a:1")
+		recs, err := h.g.decideLeave(h.now, i+1)
+		require.Nil(t, err)
+		h.do(recs)
+	}
+	assert.Len(t, h.g.now.Former, maxFormerMembers)
+	requireCode(t, protocol.CodeStaleGeneration, h.commit(maxFormerMembers, "a/0=1"))
+	requireCode(t, protocol.CodeConsumerNotFound, h.commit(1, "a/0=1"))
+}
+
+func TestGroupApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	tests := []struct{ name, action, key, value, err string }{
+		{"unknown action", "SPLIT", `["g","readers"]`, `{"v":1}`, "unknown action"},
+		{"newer format", actionJoin, `["g","readers"]`, `{"v":2}`, "format 2"},
+		{"unknown field", actionCommit, `["o","readers","t",0]`, `{"v":1,"epoch":1}`, "epoch"},
+		{"another group", actionJoin, `["g","writers"]`, `{"v":1}`, "not about group"},
+		{"another kind of key", actionCommit, `["g","readers"]`, `{"v":1}`, "does not go with"},
+		{"key too long", actionJoin, `["g","readers",1]`, `{"v":1}`, "wrong number"},
+		{"partition is no number", actionCommit, `["o","readers","t","x"]`, `{"v":1}`, "not a number"},
+		{"owner is no member", actionJoin, `["g","readers"]`, `{"v":1,"topics":[{"id":"t","owners":[7]}]}`, "no member"},
+		{"members out of order", actionJoin, `["g","readers"]`, `{"v":1,"members":[{"id":2},{"id":1}]}`, "order"},
+		{"topics out of order", actionJoin, `["g","readers"]`, `{"v":1,"topics":[{"id":"b"},{"id":"a"}]}`, "order"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGroupState("main", "readers")
+			before := g.dump()
+			require.ErrorContains(t, g.apply(stateRecord{tt.action, []byte(tt.key), []byte(tt.value)}), tt.err)
+			assert.Equal(t, before, g.dump())
+		})
+	}
+	for _, key := range []string{`["x","readers"]`, `["g"]`, `[`} {
+		_, err := groupOfKey([]byte(key))
+		assert.Error(t, err, key)
+	}
+}
