@@ -1,0 +1,44 @@
+package logfile
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// Create makes the directory and an empty log in it that begins after cp. It
+// is durable when Create returns. A directory that has a log already is
+// refused with fs.ErrExist; leftovers of a creation that did not finish are
+// replaced. This does I/O.
+func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log, error) {
+	if cp.NextOffset < 0 || cp.LogStart < 0 || cp.LogStart > cp.NextOffset {
+		return nil, fmt.Errorf("create log in %s: %w: log start %d, next offset %d", dir, ErrRefused, cp.LogStart, cp.NextOffset)
+	}
+	if err := fsys.MkdirAll(dir, dirPerm); err != nil {
+		return nil, fmt.Errorf("create log: %w", err)
+	}
+	list, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("create log: %w", err)
+	}
+	for _, e := range list {
+		if strings.HasSuffix(e.Name(), ".log") || strings.HasSuffix(e.Name(), resetSuffix) {
+			return nil, fmt.Errorf("create log in %s: %s: %w", dir, e.Name(), fs.ErrExist)
+		}
+	}
+	l := newLog(fsys, dir, id, opt)
+	l.hardTerm, l.vote = cp.HardTerm, cp.Vote
+	l.begin(&cp)
+	l.startSegment(&cp, &segmentHead{id: id, boot: opt.BootID, prevBase: -1}, func(f *File, head []byte) {
+		err = l.create(f, head, f.path)
+	})
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(dir))
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("create log in %s: %w", dir, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,100 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// fields reads the space-separated fields of a "#" line. The first problem
+// sticks, so that callers check once at the end.
+type fields struct {
+	rest []byte
+	err  error
+}
+
+var errFewFields = errors.New("line has too few fields")
+
+func (f *fields) fail(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// word returns the next field, up to a space or the end of the line.
+func (f *fields) word() []byte {
+	if len(f.rest) == 0 {
+		f.fail(errFewFields)
+		return nil
+	}
+	w, rest, _ := bytes.Cut(f.rest, []byte{' '})
+	f.rest = rest
+	return w
+}
+
+// uint reads a decimal number without sign or leading zeros.
+func (f *fields) uint() uint64 {
+	w := f.word()
+	var v uint64
+	for _, c := range w {
+		d := uint64(c - '0')
+		if c < '0' || c > '9' || v > (1<<64-1-d)/10 {
+			f.fail(fmt.Errorf("bad number %q", w))
+			return 0
+		}
+		v = v*10 + d
+	}
+	if len(w) == 0 || len(w) > 1 && w[0] == '0' {
+		f.fail(fmt.Errorf("bad number %q", w))
+	}
+	return v
+}
+
+// int reads a decimal number that may be negative.
+func (f *fields) int() int64 {
+	w := f.word()
+	v, err := strconv.ParseInt(string(w), 10, 64)
+	if err != nil {
+		f.fail(fmt.Errorf("bad number %q", w))
+	}
+	return v
+}
+
+// hex reads a checksum.
+func (f *fields) hex() uint32 {
+	v, ok := parseHex(f.word())
+	if !ok {
+		f.fail(errors.New("bad checksum field"))
+	}
+	return v
+}
+
+// quoted reads a string in Go syntax.
+func (f *fields) quoted() string {
+	q, err := strconv.QuotedPrefix(string(f.rest))
+	if err != nil {
+		f.fail(fmt.Errorf("bad string: %w", err))
+		return ""
+	}
+	f.rest = bytes.TrimPrefix(f.rest[len(q):], []byte{' '})
+	s, err := strconv.Unquote(q)
+	if err != nil {
+		f.fail(fmt.Errorf("bad string: %w", err))
+	}
+	return s
+}
+
+// end reports the first problem, or fields left over.
+func (f *fields) end() error {
+	if f.err == nil && len(f.rest) != 0 {
+		f.err = errors.New("line has too many fields")
+	}
+	return f.err
+}
+
+func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(append(dst, ' '), v, 10) }
+func appendInt(dst []byte, v int64) []byte   { return strconv.AppendInt(append(dst, ' '), v, 10) }
+func appendQuote(dst []byte, s string) []byte {
+	return strconv.AppendQuote(append(dst, ' '), s)
+}

@@ -1,0 +1,246 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	filePerm = 0o644
+	dirPerm  = 0o755
+
+	minReserve = 64 << 10
+	maxReserve = 4 << 20
+)
+
+// state is what the files and batches of one log share.
+type state struct {
+	poison atomic.Pointer[error]
+
+	mu   sync.Mutex
+	next uint64 // the batch to execute next
+	err  error  // why it failed the last time
+}
+
+// File is one segment's file. The active segment's handle is open all the
+// time; sealed ones are opened when they are read and closed by the cache.
+type File struct {
+	fsys  FS
+	path  string
+	st    *state
+	cache *HandleCache
+
+	end      atomic.Int64  // bytes executed; more may lie in the file after a failed write
+	epoch    atomic.Uint64 // counts truncations
+	sealed   atomic.Bool
+	reserved int64 // by the disk goroutine
+
+	mu      sync.Mutex
+	h       Handle
+	refs    int
+	gone    bool // unlinked, or about to be
+	closed  bool
+	entries []entry // of a sealed segment, while its handle is open
+}
+
+// Path is where the file was created.
+func (f *File) Path() string { return f.path }
+
+// open returns the open handle for a reader; release must follow.
+func (f *File) open() (Handle, error) {
+	h, err := f.acquire()
+	if err == nil && f.sealed.Load() {
+		f.cache.touch(f)
+	}
+	return h, err
+}
+
+// acquire returns the open handle; release must follow.
+func (f *File) acquire() (Handle, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, fmt.Errorf("%s: %w", f.path, ErrClosed)
+	}
+	if f.h == nil {
+		if f.gone {
+			return nil, fmt.Errorf("%s: %w", f.path, ErrBelowStart)
+		}
+		h, err := f.fsys.OpenFile(f.path, os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open segment: %w", err)
+		}
+		f.h = h
+	}
+	f.refs++
+	return f.h, nil
+}
+
+func (f *File) release() {
+	f.mu.Lock()
+	f.refs--
+	h := f.dropLocked()
+	f.mu.Unlock()
+	closeQuietly(h)
+}
+
+// dropLocked gives up the handle when nobody needs it any more.
+func (f *File) dropLocked() Handle {
+	if f.refs > 0 || !f.closed && !f.gone {
+		return nil
+	}
+	h := f.h
+	f.h, f.entries = nil, nil
+	return h
+}
+
+// evict closes an idle handle, which the next reader opens again. It reports
+// false when the file is being read.
+func (f *File) evict() bool {
+	f.mu.Lock()
+	if f.refs > 0 {
+		f.mu.Unlock()
+		return false
+	}
+	h := f.h
+	f.h, f.entries = nil, nil
+	f.mu.Unlock()
+	closeQuietly(h)
+	return true
+}
+
+// retire marks the file before it is unlinked: readers that have it open go
+// on, nobody opens it again, or takes another file of the same name for it.
+func (f *File) retire() {
+	f.mu.Lock()
+	f.gone = true
+	h := f.dropLocked()
+	f.mu.Unlock()
+	f.cache.forget(f)
+	closeQuietly(h)
+}
+
+func (f *File) close() error {
+	f.mu.Lock()
+	f.closed = true
+	h := f.dropLocked()
+	f.mu.Unlock()
+	f.cache.forget(f)
+	if h == nil {
+		return nil
+	}
+	return h.Close()
+}
+
+// closeQuietly drops the error of a handle whose content was synced or is not
+// wanted any more.
+func closeQuietly(h Handle) {
+	if h != nil {
+		_ = h.Close()
+	}
+}
+
+func (f *File) isGone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gone
+}
+
+// Fd returns the descriptor, for syncfs. It is valid until the log is closed,
+// as long as the file is the active one.
+func (f *File) Fd() (uintptr, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.h == nil || f.closed {
+		return 0, false
+	}
+	return f.h.Fd()
+}
+
+// Sync makes everything executed so far durable. A failure poisons the log.
+// A file that was unlinked in the meantime has nothing to lose.
+func (f *File) Sync() error {
+	if err := f.Poisoned(); err != nil {
+		return err
+	}
+	h, err := f.acquire()
+	if err != nil {
+		if errors.Is(err, ErrBelowStart) {
+			return nil
+		}
+		return err
+	}
+	defer f.release()
+	if err := h.Datasync(); err != nil {
+		f.Poison(err)
+		return f.Poisoned()
+	}
+	return nil
+}
+
+// Poison ends all writing to the file and to its log, for good. The first
+// cause is kept.
+func (f *File) Poison(err error) { f.st.setPoison(f.path, err) }
+
+// Poisoned returns an error matching ErrPoisoned and the cause, or nil.
+func (f *File) Poisoned() error { return f.st.poisoned() }
+
+func (st *state) setPoison(path string, err error) {
+	err = fmt.Errorf("%s: %w: %w", path, ErrPoisoned, err)
+	st.poison.CompareAndSwap(nil, &err)
+}
+
+func (st *state) poisoned() error {
+	if p := st.poison.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// write appends p at off, the end of what was executed. After a failure
+// nothing of p counts, and the same write may be tried again.
+func (f *File) write(p []byte, off int64) error {
+	h, err := f.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	if end := f.end.Load(); end != off {
+		panic(fmt.Sprintf("BUG: %s: write at %d, executed up to %d", f.path, off, end))
+	}
+	if need := off + int64(len(p)); need > f.reserved {
+		ahead := min(max(off/8, minReserve), maxReserve)
+		if err := h.Reserve(off, int64(len(p))+ahead); err != nil {
+			return fmt.Errorf("reserve space in %s: %w", f.path, err)
+		}
+		f.reserved = need + ahead
+	}
+	if _, err := h.WriteAt(p, off); err != nil {
+		// Readers of the live file should not see half a line; if this fails
+		// too, the next write still begins at the same place.
+		_ = h.Truncate(off)
+		f.reserved = 0
+		return fmt.Errorf("write to %s: %w", f.path, err)
+	}
+	f.end.Store(off + int64(len(p)))
+	return nil
+}
+
+// truncate cuts the file and makes that durable before it returns.
+func (f *File) truncate(size int64) error {
+	h, err := f.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	f.epoch.Add(1)
+	if err := h.Truncate(size); err != nil {
+		return fmt.Errorf("truncate %s: %w", f.path, err)
+	}
+	f.end.Store(size)
+	f.reserved = 0
+	return f.Sync()
+}

@@ -1,0 +1,145 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// Limits and sizes of frames.
+const (
+	formatVersion = 1
+	blockSize     = 64 << 10 // bodies above this carry a checksum per block
+	// MaxBody is the largest body of a frame in bytes.
+	MaxBody     = 256 << 20
+	maxHeadLine = 256 // bytes of a "#f" line
+)
+
+// frameHead is what stands before a body:
+//
+//	#f 1 <index> <term> <kind> <base> <count> <length> <append time> <body crc> <synced> <head crc>
+//	#b <crc of block 0> <crc of block 1> ...      only when length > 64 KiB
+//
+// The head crc covers both lines.
+type frameHead struct {
+	Frame         // without Body and BodySum
+	length int    // of the body
+	sum    uint32 // sealed body CRC
+	synced uint64
+	blocks []uint32
+}
+
+// appendFrameHead appends the head of f, whose body is f.Body.
+func appendFrameHead(dst []byte, s sealer, f *Frame, synced uint64) []byte {
+	start := len(dst)
+	dst = append(dst, "#f 1"...)
+	dst = appendUint(dst, f.Index)
+	dst = appendUint(dst, f.Term)
+	dst = append(dst, ' ', byte(f.Kind))
+	dst = appendInt(dst, f.BaseOffset)
+	dst = appendInt(dst, int64(f.Count))
+	dst = appendInt(dst, int64(len(f.Body)))
+	dst = appendInt(dst, f.AppendTime)
+	dst = appendHex(append(dst, ' '), s.entry(f))
+	dst = appendUint(dst, synced)
+	if len(f.Body) <= blockSize {
+		return appendSeal(dst, start, s.local)
+	}
+	blocks := appendBlockLine(nil, f.Body)
+	sum := crc32.Update(s.local, castagnoli, dst[start:])
+	sum = crc32.Update(sum, castagnoli, blocks)
+	dst = append(appendHex(append(dst, ' '), sum), '\n')
+	return append(dst, blocks...)
+}
+
+func appendBlockLine(dst, body []byte) []byte {
+	dst = append(dst, "#b"...)
+	for len(body) > 0 {
+		n := min(len(body), blockSize)
+		dst = appendHex(append(dst, ' '), Checksum(body[:n]))
+		body = body[n:]
+	}
+	return append(dst, '\n')
+}
+
+func blockCount(length int) int { return (length + blockSize - 1) / blockSize }
+
+// blockLineLen is the length of the "#b" line, 0 when there is none.
+func blockLineLen(length int) int {
+	if length <= blockSize {
+		return 0
+	}
+	return 3 + 9*blockCount(length)
+}
+
+// parseHeadLine reads a "#f" line without its LF, but does not check it; the
+// check needs the block line, whose length it returns.
+func parseHeadLine(line []byte) (h frameHead, blockLine int, err error) {
+	text, _, ok := splitSeal(line)
+	if !ok || len(text) < 3 || string(text[:3]) != "#f " {
+		return h, 0, errors.New("not a frame header")
+	}
+	f := fields{rest: text[3:]}
+	if v := f.uint(); v != formatVersion && f.err == nil {
+		f.fail(fmt.Errorf("frame of version %d: %w", v, ErrNewerFormat))
+	}
+	h.Index, h.Term = f.uint(), f.uint()
+	if w := f.word(); len(w) == 1 {
+		h.Kind = Kind(w[0])
+	}
+	h.BaseOffset = f.int()
+	count, length := f.int(), f.int()
+	h.AppendTime = f.int()
+	h.sum, h.synced = f.hex(), f.uint()
+	if err := f.end(); err != nil {
+		return h, 0, err
+	}
+	if !h.Kind.valid() {
+		return h, 0, errors.New("unknown kind of frame")
+	}
+	if length < 0 || length > MaxBody || count < 0 || count > length || h.BaseOffset < 0 {
+		return h, 0, errors.New("frame header out of range")
+	}
+	h.Count, h.length = int(count), int(length)
+	return h, blockLineLen(h.length), nil
+}
+
+// checkHead verifies a head line and its block line (with LF), and keeps the
+// block checksums.
+func (h *frameHead) check(s sealer, line, blockLine []byte) error {
+	text, sum, _ := splitSeal(line)
+	got := crc32.Update(crc32.Update(s.local, castagnoli, text), castagnoli, blockLine)
+	if got != sum {
+		return errLineSum
+	}
+	if len(blockLine) == 0 {
+		return nil
+	}
+	if string(blockLine[:3]) != "#b " || blockLine[len(blockLine)-1] != '\n' {
+		return errors.New("not a block line")
+	}
+	f := fields{rest: blockLine[3 : len(blockLine)-1]}
+	h.blocks = make([]uint32, blockCount(h.length))
+	for i := range h.blocks {
+		h.blocks[i] = f.hex()
+	}
+	return f.end()
+}
+
+// checkBody verifies a whole body and returns the CRC of the body alone.
+func (h *frameHead) checkBody(s sealer, body []byte) (uint32, error) {
+	f := h.Frame
+	f.BodySum = Checksum(body)
+	if s.entry(&f) != h.sum {
+		return 0, errors.New("body checksum does not match")
+	}
+	return f.BodySum, nil
+}
+
+func (k Kind) valid() bool {
+	switch k {
+	case KindRecords, KindEmpty, KindConfChange, KindControl:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,141 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+)
+
+// FrameReader reads entries as they were at one moment. It is immutable and
+// safe for concurrent use.
+type FrameReader struct {
+	sealed   []*segment
+	active   segment
+	entries  []entry
+	epoch    uint64
+	seal     sealer
+	interval int
+}
+
+// Reader returns a snapshot for reading entries on another goroutine.
+func (l *Log) Reader() *FrameReader {
+	return &FrameReader{
+		sealed: l.sealed, active: l.active, entries: l.index.entries, epoch: l.active.file.epoch.Load(),
+		seal: l.seal, interval: l.opt.IndexInterval,
+	}
+}
+
+// ReadFrames reads entries lo to hi-1: at least one, and no further one once
+// their bodies have maxBytes together. The bodies belong to the caller. Only
+// entries whose batches are executed can be read; ErrBeyondEnd, ErrBelowStart
+// and *CorruptError as the case may be. This does I/O.
+func (l *Log) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
+	return l.Reader().ReadFrames(lo, hi, maxBytes)
+}
+
+// FirstIndex is the first entry that can be read.
+func (r *FrameReader) FirstIndex() uint64 {
+	if len(r.sealed) > 0 {
+		return r.sealed[0].first
+	}
+	return r.active.first
+}
+
+// LastIndex is the last entry that was staged.
+func (r *FrameReader) LastIndex() uint64 { return r.active.last }
+
+// ReadFrames is Log.ReadFrames, safe on any goroutine. When the log was
+// truncated since the snapshot was taken, it may return ErrStale.
+func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
+	if lo < r.FirstIndex() {
+		return nil, fmt.Errorf("entry %d, first is %d: %w", lo, r.FirstIndex(), ErrBelowStart)
+	}
+	if lo > r.LastIndex() {
+		return nil, fmt.Errorf("entry %d, last is %d: %w", lo, r.LastIndex(), ErrBeyondEnd)
+	}
+	hi = min(hi, r.LastIndex()+1)
+	var frames []Frame
+	for lo < hi && (len(frames) == 0 || maxBytes > 0) {
+		s, entries, err := r.segmentOf(lo)
+		var got []Frame
+		if err == nil {
+			epoch := s.file.epoch.Load()
+			got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
+			if err != nil && (s.file.epoch.Load() != epoch || s.file == r.active.file && epoch != r.epoch) {
+				err = fmt.Errorf("%w: %w", ErrStale, err)
+			}
+		}
+		if err != nil {
+			if len(frames) > 0 {
+				return frames, nil // the next read begins there and reports it
+			}
+			return nil, err
+		}
+		frames = append(frames, got...)
+		lo += uint64(len(got))
+	}
+	return frames, nil
+}
+
+func (r *FrameReader) segmentOf(index uint64) (*segment, []entry, error) {
+	if index >= r.active.first {
+		return &r.active, r.entries, nil
+	}
+	i := sort.Search(len(r.sealed), func(i int) bool { return r.sealed[i].last >= index })
+	s := r.sealed[i]
+	entries, err := s.load(r.seal, r.interval)
+	return s, entries, err
+}
+
+// readSegment reads entries of one segment; at least one when first is set.
+func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, room *int, first bool) ([]Frame, error) {
+	e, ok := byIndex(entries, lo)
+	if !ok {
+		return nil, &CorruptError{Path: s.file.path, Err: fmt.Errorf("entry %d is not in its index", lo)}
+	}
+	h, err := s.file.open()
+	if err != nil {
+		return nil, err
+	}
+	defer s.file.release()
+	sc := &scanner{h: h, path: s.file.path, seal: r.seal, pos: e.Pos, limit: s.file.end.Load()}
+	sc.chunk = min(max(*room, r.interval)+r.interval, 4*scanChunk)
+	hi = min(hi, s.last+1)
+	var frames []Frame
+	for next := lo; next < hi && (*room > 0 || first && len(frames) == 0); {
+		it, err := sc.peek()
+		if err != nil {
+			return nil, r.unread(sc, err)
+		}
+		sc.pos = it.end
+		if it.mark != 'f' || it.head.Index < next {
+			continue
+		}
+		f, err := sc.frame(&it)
+		if err == nil && f.Index != next {
+			err = &badItem{pos: it.pos, err: fmt.Errorf("entry %d after %d", f.Index, next-1)}
+		}
+		if err != nil {
+			return nil, r.unread(sc, err)
+		}
+		f.Body = slices.Clone(f.Body)
+		frames = append(frames, f)
+		*room -= len(f.Body)
+		next++
+	}
+	return frames, nil
+}
+
+// unread names an end of file for what it is: an entry not executed yet in the
+// active segment, damage elsewhere.
+func (r *FrameReader) unread(sc *scanner, err error) error {
+	if err == io.EOF {
+		if sc.path == r.active.file.path {
+			return fmt.Errorf("entry is not written yet: %w", ErrBeyondEnd)
+		}
+		err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
+	}
+	return sc.corrupt(err)
+}

@@ -1,0 +1,94 @@
+package logfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+)
+
+// A side file, <base>.idx, keeps the index of a sealed segment: a line naming
+// the format, the segment's size and the number of entries (8 bytes each,
+// little endian), the entries (five times 8 bytes) and a CRC32C of all of it.
+// It is not synced: a bad or missing one is built anew.
+const (
+	indexMagic  = "ottla index 1\n"
+	entryBytes  = 5 * 8
+	maxIndexLen = 1 << 30
+)
+
+func encodeIndex(entries []entry, size int64) []byte {
+	b := make([]byte, 0, len(indexMagic)+20+len(entries)*entryBytes)
+	b = append(b, indexMagic...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(size))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(entries)))
+	for _, e := range entries {
+		for _, v := range [...]uint64{uint64(e.Offset), e.Index, uint64(e.Pos), uint64(e.Line), uint64(e.MaxTime)} {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+	}
+	return binary.LittleEndian.AppendUint32(b, Checksum(b))
+}
+
+var errIndexFile = errors.New("index file is not usable")
+
+func decodeIndex(b []byte, size int64) ([]entry, error) {
+	head := len(indexMagic) + 16
+	if len(b) < head+4 || string(b[:len(indexMagic)]) != indexMagic {
+		return nil, errIndexFile
+	}
+	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
+	n := binary.LittleEndian.Uint64(b[head-8:])
+	if Checksum(body) != sum || binary.LittleEndian.Uint64(b[head-16:]) != uint64(size) ||
+		n > maxIndexLen/entryBytes || int(n)*entryBytes != len(body)-head {
+		return nil, errIndexFile
+	}
+	entries := make([]entry, n)
+	for i := range entries {
+		var v [5]uint64
+		for k := range v {
+			v[k] = binary.LittleEndian.Uint64(body[head+i*entryBytes+k*8:])
+		}
+		entries[i] = entry{int64(v[0]), v[1], int64(v[2]), int64(v[3]), int64(v[4])}
+	}
+	return entries, nil
+}
+
+func readIndexFile(fsys FS, path string, size int64) ([]entry, error) {
+	b, err := readAll(fsys, path, maxIndexLen)
+	if err != nil {
+		return nil, err
+	}
+	return decodeIndex(b, size)
+}
+
+func writeIndexFile(fsys FS, path string, entries []entry, size int64) error {
+	h, err := fsys.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return err
+	}
+	_, err = h.WriteAt(encodeIndex(entries, size), 0)
+	return errors.Join(err, h.Close())
+}
+
+// readAll reads a file of at most limit bytes.
+func readAll(fsys FS, path string, limit int64) ([]byte, error) {
+	h, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	size, err := h.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, errors.New("file is too long: " + path)
+	}
+	b := make([]byte, size)
+	n, err := h.ReadAt(b, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return b[:n], err
+}

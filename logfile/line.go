@@ -1,0 +1,228 @@
+package logfile
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+const timestampLen = len("2006-01-02 15:04:05.000")
+
+var errTimestamp = errors.New("bad timestamp")
+
+// ParseLine reads one record line without its LF:
+//
+//	<date> <time> <topic> <partition> <offset> <key> <value> <action>[ <headers>]
+//
+// The tokens are slices of line and are checked only as far as needed to tell
+// where they end.
+func ParseLine(line []byte) (Line, error) {
+	var l Line
+	ms, ok := parseTimestamp(line)
+	if !ok || len(line) == timestampLen || line[timestampLen] != ' ' {
+		return l, errTimestamp
+	}
+	l.Timestamp = ms
+	f := fields{rest: line[timestampLen+1:]}
+	l.Topic = f.word()
+	partition, offset := f.uint(), f.uint()
+	if f.err != nil {
+		return l, f.err
+	}
+	if partition > 1<<31 || offset > 1<<63-1 {
+		return l, errors.New("partition or offset out of range")
+	}
+	l.Partition, l.Offset = int(partition), int64(offset)
+	l.Key, l.Value = f.token(), f.token()
+	l.Action = f.word()
+	if len(f.rest) > 0 {
+		l.Headers = f.token()
+	}
+	if err := f.end(); err != nil {
+		return l, err
+	}
+	if len(l.Topic) == 0 || len(l.Action) == 0 || line[len(line)-1] == ' ' {
+		return l, errors.New("empty field")
+	}
+	return l, nil
+}
+
+// token returns the next token: it ends at a space outside JSON strings.
+func (f *fields) token() []byte {
+	b := f.rest
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case ' ':
+			return f.cut(i)
+		case '"':
+			n := stringEnd(b[i+1:])
+			if n < 0 {
+				f.fail(errors.New("string without end"))
+				return nil
+			}
+			i += 1 + n
+		}
+	}
+	return f.cut(len(b))
+}
+
+func (f *fields) cut(n int) []byte {
+	if n == 0 {
+		f.fail(errors.New("empty token"))
+		return nil
+	}
+	t := f.rest[:n:n]
+	f.rest = f.rest[min(n+1, len(f.rest)):]
+	return t
+}
+
+// stringEnd finds the quote that ends a JSON string.
+func stringEnd(b []byte) int {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		i += n
+		esc := i
+		for esc > 0 && b[esc-1] == '\\' {
+			esc--
+		}
+		if (i-esc)%2 == 0 {
+			return i
+		}
+	}
+}
+
+// parseTimestamp reads "2006-01-02 15:04:05.000", UTC, from the start of b.
+func parseTimestamp(b []byte) (ms int64, ok bool) {
+	if len(b) < timestampLen {
+		return 0, false
+	}
+	const shape = "dddd-dd-dd dd:dd:dd.ddd"
+	var n [7]int
+	k := 0
+	for i := range timestampLen {
+		c := b[i]
+		if shape[i] == 'd' {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			n[k] = n[k]*10 + int(c-'0')
+			continue
+		}
+		if c != shape[i] {
+			return 0, false
+		}
+		k++
+	}
+	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*1e6, time.UTC)
+	if n[3] > 23 || n[4] > 59 || n[5] > 59 || t.Day() != n[2] || int(t.Month()) != n[1] {
+		return 0, false
+	}
+	return t.UnixMilli(), true
+}
+
+// eachLine calls fn for every record line of a body, without its LF, until fn
+// returns false. Lines that start with "#" are passed over.
+func eachLine(body []byte, fn func(pos int, line []byte) bool) {
+	for pos := 0; pos < len(body); {
+		n := bytes.IndexByte(body[pos:], '\n')
+		if n < 0 {
+			n = len(body) - pos
+		}
+		if n > 0 && body[pos] != '#' && !fn(pos, body[pos:pos+n]) {
+			return
+		}
+		pos += n + 1
+	}
+}
+
+// ParseRecords returns the records of a frame in memory; they share its body.
+func ParseRecords(f Frame) ([]Record, error) {
+	if f.Kind != KindRecords {
+		return nil, nil
+	}
+	recs := make([]Record, 0, f.Count)
+	var err error
+	eachLine(f.Body, func(_ int, line []byte) bool {
+		var l Line
+		if l, err = ParseLine(line); err == nil && l.Offset != f.BaseOffset+int64(len(recs)) {
+			err = errors.New("unexpected offset")
+		}
+		if err != nil {
+			err = fmt.Errorf("record %d of entry %d: %w", len(recs), f.Index, err)
+			return false
+		}
+		recs = append(recs, l.Record)
+		return true
+	})
+	if err == nil && len(recs) != f.Count {
+		err = fmt.Errorf("entry %d holds %d records instead of %d", f.Index, len(recs), f.Count)
+	}
+	return recs, err
+}
+
+// ProducerLines returns what the "#p" lines of a frame say, without the mark.
+func ProducerLines(f Frame) [][]byte {
+	var lines [][]byte
+	rest := f.Body
+	for bytes.HasPrefix(rest, []byte("#p ")) {
+		line, after, _ := bytes.Cut(rest[3:], []byte{'\n'})
+		lines, rest = append(lines, line), after
+	}
+	return lines
+}
+
+// OpaqueBody wraps bytes as the body of an entry without records.
+func OpaqueBody(data []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode([]byte("#e "), data), '\n')
+}
+
+// OpaqueData unwraps OpaqueBody.
+func OpaqueData(body []byte) ([]byte, error) {
+	text, ok := bytes.CutPrefix(body, []byte("#e "))
+	if ok {
+		text, ok = bytes.CutSuffix(text, []byte{'\n'})
+	}
+	if !ok {
+		return nil, errors.New("not an opaque body")
+	}
+	data, err := base64.StdEncoding.Strict().AppendDecode(make([]byte, 0, len(text)), text)
+	if err != nil {
+		return nil, fmt.Errorf("opaque body: %w", err)
+	}
+	return data, nil
+}
+
+// checkBody verifies that a body holds what its frame says and cannot be taken
+// for anything else: whole lines, "#p" lines first, count record lines.
+func checkBody(f *Frame) error {
+	b := f.Body
+	if len(b) > MaxBody {
+		return fmt.Errorf("body of %d bytes, limit %d", len(b), MaxBody)
+	}
+	if len(b) > 0 && b[len(b)-1] != '\n' {
+		return errors.New("body does not end with LF")
+	}
+	count := 0
+	for len(b) > 0 {
+		n := bytes.IndexByte(b, '\n') + 1
+		switch {
+		case f.Kind == KindRecords && b[0] >= '0' && b[0] <= '9':
+			count++
+		case f.Kind == KindRecords && count == 0 && bytes.HasPrefix(b, []byte("#p ")):
+		case f.Kind != KindRecords && bytes.HasPrefix(b, []byte("#e ")):
+		default:
+			return errors.New("body holds a line that does not belong there: " + strconv.Quote(string(b[:min(n, 40)])))
+		}
+		b = b[n:]
+	}
+	if count != f.Count {
+		return fmt.Errorf("body holds %d records instead of %d", count, f.Count)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package logfile
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sort"
+)
+
+const (
+	defaultSegmentBytes  = 128 << 20
+	defaultIndexInterval = 4096
+)
+
+// segment is one file of the log. All but the file's content is constant once
+// the segment is sealed.
+type segment struct {
+	file    *File
+	base    int64  // offset of its first record, and its name
+	first   uint64 // raft index of its first entry
+	prev    TermStart
+	size    int64
+	last    uint64 // raft index of its last entry, first-1 when empty
+	next    int64  // offset after its last record
+	lastAt  int64  // append time of its last entry
+	maxTime int64  // no record in it has a greater timestamp
+}
+
+// framePos is where a frame that may still be truncated begins.
+type framePos struct {
+	pos    int64
+	offset int64 // its base offset
+}
+
+// Log is one replica's log, for one goroutine at a time. Its methods stage
+// steps in a Batch and do no I/O unless they say so.
+type Log struct {
+	fsys FS
+	dir  string
+	id   Identity
+	opt  Options
+	seal sealer
+	st   *state
+
+	batches uint64
+	sealed  []*segment // oldest first; copied before it is changed, as views share it
+	active  segment
+	index   *indexer    // of the active segment
+	terms   []TermStart // from before the first entry to the last
+
+	logStart int64
+	lastAt   int64 // greatest append time
+
+	hardTerm, vote uint64
+	applied        uint64
+	confState      []byte
+	producers      []byte
+
+	synced, vouched uint64
+	loose           bool // a hard state or a checkpoint is not vouched for
+	committed       uint64
+
+	tailFirst uint64     // raft index of tail[0]
+	tail      []framePos // of every entry from there on
+}
+
+func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
+	if opt.SegmentBytes <= 0 {
+		opt.SegmentBytes = defaultSegmentBytes
+	}
+	if opt.IndexInterval <= 0 {
+		opt.IndexInterval = defaultIndexInterval
+	}
+	if opt.Cache == nil {
+		opt.Cache = NewHandleCache(defaultHandles)
+	}
+	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, seal: newSealer(id), st: &state{next: 1}}
+}
+
+func (l *Log) newFile(base int64) *File {
+	return &File{fsys: l.fsys, path: segmentPath(l.dir, base), st: l.st, cache: l.opt.Cache}
+}
+
+// segmentPath is the name of the segment that begins with an offset.
+func segmentPath(dir string, base int64) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d.log", base))
+}
+
+func indexPath(segment string) string { return segment[:len(segment)-len(".log")] + ".idx" }
+
+// Identity is what the directory says it is.
+func (l *Log) Identity() Identity { return l.id }
+
+// FirstIndex is the raft index of the first entry present, or of the next one
+// when there is none.
+func (l *Log) FirstIndex() uint64 { return l.firstSegment().first }
+
+// LastIndex is the raft index of the last entry staged.
+func (l *Log) LastIndex() uint64 { return l.active.last }
+
+// NextOffset is the offset after the last record staged.
+func (l *Log) NextOffset() int64 { return l.active.next }
+
+// LogStart is the offset below which records are gone for readers.
+func (l *Log) LogStart() int64 { return l.logStart }
+
+// LastAppendTime is the greatest append time staged, in milliseconds since
+// 1970; 0 for an empty log.
+func (l *Log) LastAppendTime() int64 { return l.lastAt }
+
+// HardState is the term and vote staged last.
+func (l *Log) HardState() (term, vote uint64) { return l.hardTerm, l.vote }
+
+// Bytes is the size of all segments.
+func (l *Log) Bytes() int64 {
+	n := l.active.size
+	for _, s := range l.sealed {
+		n += s.size
+	}
+	return n
+}
+
+// SetSegmentBytes changes at what size segments are rolled, 0 for the default.
+func (l *Log) SetSegmentBytes(n int64) {
+	if n <= 0 {
+		n = defaultSegmentBytes
+	}
+	l.opt.SegmentBytes = n
+}
+
+func (l *Log) firstSegment() *segment {
+	if len(l.sealed) > 0 {
+		return l.sealed[0]
+	}
+	return &l.active
+}
+
+// Term returns the term of an entry, FirstIndex-1 to LastIndex.
+func (l *Log) Term(index uint64) (uint64, bool) {
+	if index+1 < l.FirstIndex() || index > l.LastIndex() {
+		return 0, false
+	}
+	i := sort.Search(len(l.terms), func(i int) bool { return l.terms[i].Index > index })
+	if i == 0 {
+		return 0, false
+	}
+	return l.terms[i-1].Term, true
+}
+
+// noteTerm extends the term runs by an entry.
+func (l *Log) noteTerm(index, term uint64) {
+	if n := len(l.terms); n == 0 || l.terms[n-1].Term != term {
+		l.terms = append(l.terms, TermStart{Index: index, Term: term})
+	}
+}
+
+// cutTerms forgets the terms of entries from index on.
+func (l *Log) cutTerms(index uint64) {
+	n := sort.Search(len(l.terms), func(i int) bool { return l.terms[i].Index >= index })
+	l.terms = l.terms[:n]
+}
+
+// trimTerms forgets the terms of entries before FirstIndex-1.
+func (l *Log) trimTerms() {
+	first := l.FirstIndex() - 1
+	n := sort.Search(len(l.terms), func(i int) bool { return l.terms[i].Index > first })
+	if n > 1 {
+		l.terms = slices.Clone(l.terms[n-1:])
+	}
+	if len(l.terms) > 0 && l.terms[0].Index < first {
+		l.terms[0].Index = first
+	}
+}
+
+// SetApplied says what the next checkpoint is to say: the state of raft's
+// membership and of the producers after the entry applied. It is kept in
+// memory; the slices must not be changed afterwards.
+func (l *Log) SetApplied(applied uint64, confState, producers []byte) {
+	l.applied, l.confState, l.producers = applied, confState, producers
+}
+
+// Synced tells the log that entries up to index are durable; the next frame
+// says so. After a truncation only a sync of the entries appended since counts
+// for their indexes.
+func (l *Log) Synced(index uint64) { l.synced = max(l.synced, min(index, l.active.last)) }
+
+// Committed says that nothing up to index will ever be truncated.
+func (l *Log) Committed(index uint64) {
+	index = min(index, l.active.last)
+	l.committed = max(l.committed, index)
+	if index >= l.tailFirst {
+		n := index - l.tailFirst + 1
+		l.tail = l.tail[n:]
+		l.tailFirst += n
+	}
+}
+
+// checkpoint describes the log at its end.
+func (l *Log) checkpoint(terms bool) *Checkpoint {
+	term, _ := l.Term(l.active.last)
+	cp := &Checkpoint{
+		Index: l.active.last, Term: term, HardTerm: l.hardTerm, Vote: l.vote,
+		Applied: l.applied, ConfState: l.confState, Producers: l.producers,
+		NextOffset: l.active.next, LogStart: l.logStart,
+	}
+	if terms {
+		cp.Terms = l.terms
+	}
+	return cp
+}
+
+// Close closes all handles. Readers in the middle of a read finish it.
+func (l *Log) Close() error {
+	err := l.active.file.close()
+	for _, s := range l.sealed {
+		if cerr := s.file.close(); err == nil {
+			err = cerr
+		}
+	}
+	return err
+}

@@ -1,0 +1,177 @@
+package logfile_test
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+	"ottla/logfile/faultfs"
+)
+
+func TestCreateAppendReopen(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b1"))
+	assert.Equal(t, uint64(1), l.FirstIndex())
+	assert.Equal(t, uint64(0), l.LastIndex())
+	want := []logfile.Frame{empty(1, 1, 0), records(2, 1, 0, 3, `{"a b":"c d"}`), records(3, 2, 3, 1, "-"),
+		frame(4, 2, logfile.KindConfChange, 4, 0, string(logfile.OpaqueBody([]byte("change"))))}
+	put(t, l, want[:2]...)
+	put(t, l, want[2:]...)
+	assert.Equal(t, want, all(t, l))
+	require.NoError(t, l.Close())
+
+	d.PowerCut(nil)
+	l, rec := open(t, d, options("b2"))
+	assert.Equal(t, want, all(t, l))
+	assert.Equal(t, identity, rec.Identity)
+	assert.Equal(t, uint64(2), rec.SyncedIndex)
+	assert.Equal(t, uint64(2), rec.HardTerm)
+	assert.Equal(t, []byte("conf"), rec.Checkpoint.ConfState)
+	assert.False(t, rec.SameBoot)
+	assert.False(t, rec.Clean)
+	assert.Equal(t, int64(4), l.NextOffset())
+	for i, want := range []uint64{0, 1, 1, 2, 2} {
+		term, ok := l.Term(uint64(i))
+		assert.True(t, ok)
+		assert.Equal(t, want, term, "index %d", i)
+	}
+	_, ok := l.Term(5)
+	assert.False(t, ok)
+	put(t, l, next(l, 2, "1"))
+	require.NoError(t, l.Close())
+	l, rec = open(t, d, options("b2"))
+	assert.Equal(t, uint64(5), rec.LastIndex)
+	assert.True(t, rec.SameBoot)
+	assert.Equal(t, int64(6), l.NextOffset())
+}
+
+func TestCreateAndOpenRefuse(t *testing.T) {
+	d := faultfs.New()
+	_, _, err := logfile.Open(d, dir, options("b"))
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	create(t, d, options("b"))
+	_, err = logfile.Create(d, dir, identity, logfile.Checkpoint{}, options("b"))
+	assert.ErrorIs(t, err, fs.ErrExist)
+}
+
+func TestAppendRefusesWhatDoesNotFollow(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, empty(1, 3, 0), records(2, 3, 0, 2, "1"))
+	l.Committed(1)
+	for name, f := range map[string]logfile.Frame{
+		"gap":                 records(4, 3, 2, 1, "1"),
+		"wrong base offset":   records(3, 3, 3, 1, "1"),
+		"falling term":        records(3, 2, 2, 1, "1"),
+		"count too low":       frame(3, 3, logfile.KindRecords, 2, 1, recordLine(2, 0, "1")+recordLine(3, 0, "1")),
+		"count too high":      frame(3, 3, logfile.KindRecords, 2, 2, recordLine(2, 0, "1")),
+		"no LF":               frame(3, 3, logfile.KindRecords, 2, 1, strings.TrimSuffix(recordLine(2, 0, "1"), "\n")),
+		"forged frame inside": frame(3, 3, logfile.KindRecords, 2, 1, recordLine(2, 0, "1")+"#f 1 4 3 r 3 0 0 0 00000000 0 00000000\n"),
+		"unknown kind":        frame(3, 3, 'z', 2, 0, ""),
+		"committed entry":     empty(1, 3, 0),
+		"records in opaque":   frame(3, 3, logfile.KindControl, 2, 0, recordLine(2, 0, "1")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b logfile.Batch
+			assert.ErrorIs(t, l.Append(&b, []logfile.Frame{f}), logfile.ErrRefused)
+			assert.True(t, b.Empty())
+			assert.Equal(t, uint64(2), l.LastIndex())
+		})
+	}
+}
+
+func TestBatchIsOneWrite(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	writes := 0
+	d.Fault = func(op faultfs.Op) error {
+		if op.Kind == "write" {
+			writes++
+		}
+		return nil
+	}
+	var b logfile.Batch
+	require.NoError(t, l.Append(&b, []logfile.Frame{empty(1, 1, 0), records(2, 1, 0, 2, "1")}))
+	l.SetHardState(&b, 1, 2)
+	require.NoError(t, l.Append(&b, []logfile.Frame{records(3, 1, 2, 2, "1")}))
+	run(t, &b)
+	assert.Equal(t, 1, writes)
+	assert.Len(t, b.Files(), 1)
+}
+
+func TestConflictTruncatesAcrossSegments(t *testing.T) {
+	d := faultfs.New()
+	opt := options("b")
+	opt.SegmentBytes = 600
+	l := create(t, d, opt)
+	for range 12 {
+		put(t, l, next(l, 2, `"0123456789"`))
+	}
+	require.Greater(t, len(segments(t, d)), 3)
+	kept := all(t, l)[:4]
+	var b logfile.Batch
+	l.SetHardState(&b, 5, 9)
+	f := records(5, 5, 8, 1, `"new"`)
+	require.NoError(t, l.Append(&b, []logfile.Frame{f}))
+	run(t, &b)
+	want := append(kept, f)
+	assert.Equal(t, want, all(t, l))
+	term, _ := l.Term(5)
+	assert.Equal(t, uint64(5), term)
+	require.NoError(t, l.Close())
+	d.PowerCut(nil)
+	l, rec := open(t, d, opt)
+	assert.Equal(t, want, all(t, l))
+	assert.Equal(t, uint64(9), rec.Vote)
+	// And again, now behind what was appended since Open.
+	f = records(3, 6, 4, 1, `"newer"`)
+	put(t, l, f)
+	assert.Equal(t, append(kept[:2:2], f), all(t, l))
+}
+
+func TestReset(t *testing.T) {
+	d := faultfs.New()
+	opt := options("b")
+	opt.SegmentBytes = 600
+	l := create(t, d, opt)
+	for range 6 {
+		put(t, l, next(l, 2, "1"))
+	}
+	var b logfile.Batch
+	l.SetHardState(&b, 4, 2)
+	l.Reset(&b, logfile.Checkpoint{Index: 100, Term: 3, HardTerm: 3, Vote: 1, Applied: 120, NextOffset: 500, LogStart: 500, ConfState: []byte("cs")})
+	run(t, &b)
+	assert.Equal(t, uint64(101), l.FirstIndex())
+	assert.Equal(t, uint64(100), l.LastIndex())
+	assert.Len(t, segments(t, d), 1)
+	put(t, l, records(101, 4, 500, 2, "1"))
+	require.NoError(t, l.Close())
+	l, rec := open(t, d, opt)
+	assert.Equal(t, int64(502), l.NextOffset())
+	assert.Equal(t, uint64(4), rec.HardTerm)
+	assert.Equal(t, uint64(2), rec.Vote)
+	assert.Equal(t, uint64(120), rec.Checkpoint.Applied)
+	term, ok := l.Term(100)
+	assert.True(t, ok)
+	assert.Equal(t, uint64(3), term)
+}
+
+func TestVouchOnlyWhenThereIsSomethingToSay(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	var b logfile.Batch
+	assert.True(t, l.Vouch(&b))
+	assert.False(t, l.Vouch(&b))
+	l.SetHardState(&b, 2, 1)
+	assert.True(t, l.Vouch(&b), "a vote is worth a vouch")
+	run(t, &b)
+	require.NoError(t, l.Close())
+	_, rec := open(t, d, options("b"))
+	assert.True(t, rec.Clean)
+	assert.Equal(t, uint64(1), rec.SyncedIndex)
+}

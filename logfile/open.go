@@ -1,0 +1,128 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Open reads the log in dir. It verifies the active segment, checks that the
+// sealed ones are all there, cuts a tail that was provably never synced (see
+// README.md, Recovery), and makes everything durable before it returns. It
+// returns a *CorruptError when the log is damaged, without having changed
+// anything, and fs.ErrNotExist when there is none.
+func Open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
+	l, rec, err := open(fsys, dir, opt)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open log: %w", err)
+	}
+	return l, rec, nil
+}
+
+func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
+	found, err := listDir(fsys, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found.reset != "" {
+		if err := finishReset(fsys, dir, found); err != nil {
+			return nil, nil, err
+		}
+		if found, err = listDir(fsys, dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(found.bases) == 0 {
+		return nil, nil, fmt.Errorf("no segment in %s: %w", dir, fs.ErrNotExist)
+	}
+	r := &recovery{fsys: fsys, dir: dir, opt: opt}
+	defer r.closeUnused()
+	if err := r.readHeads(found.bases); err != nil {
+		return nil, nil, err
+	}
+	if err := r.scanActive(); err != nil {
+		return nil, nil, err
+	}
+	if err := r.readCarry(); err != nil {
+		return nil, nil, err
+	}
+	if err := r.settle(found.tmp); err != nil {
+		return nil, nil, err
+	}
+	l := r.log
+	r.log = nil
+	return l, &r.rec, nil
+}
+
+// listing is what lies in a log's directory.
+type listing struct {
+	bases []int64 // of segments, ascending
+	reset string  // the segment that replaces all, if a reset was under way
+	tmp   []string
+}
+
+func listDir(fsys FS, dir string) (listing, error) {
+	var found listing
+	list, err := fsys.ReadDir(dir)
+	if err != nil {
+		return found, err
+	}
+	for _, e := range list {
+		name := e.Name()
+		stem, isLog := strings.CutSuffix(name, ".log")
+		switch {
+		case isLog && len(stem) == 20:
+			base, err := strconv.ParseInt(stem, 10, 64)
+			if err == nil && base >= 0 {
+				found.bases = append(found.bases, base)
+			}
+		case strings.HasSuffix(name, resetSuffix):
+			found.reset = name
+		case strings.HasSuffix(name, ".tmp"):
+			found.tmp = append(found.tmp, name)
+		}
+	}
+	slices.Sort(found.bases)
+	return found, nil
+}
+
+// finishReset completes a reset that was decided: its segment is complete.
+func finishReset(fsys FS, dir string, found listing) error {
+	path := filepath.Join(dir, found.reset)
+	h, err := fsys.OpenFile(path, 0, 0)
+	if err != nil {
+		return err
+	}
+	size, err := h.Size()
+	if err == nil {
+		_, _, _, err = readHead(h, path, size)
+	}
+	if cerr := h.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	slices.Reverse(found.bases)
+	gone := []string{carryName}
+	for _, base := range found.bases {
+		name := segmentPath("", base)
+		gone = append(gone, name, indexPath(name))
+	}
+	for _, name := range gone {
+		if err := fsys.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("finish reset: %w", err)
+		}
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		return fmt.Errorf("finish reset: %w", err)
+	}
+	if err := fsys.Rename(path, strings.TrimSuffix(path, resetSuffix)); err != nil {
+		return fmt.Errorf("finish reset: %w", err)
+	}
+	return fsys.SyncDir(dir)
+}

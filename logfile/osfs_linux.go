@@ -1,0 +1,46 @@
+package logfile
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+const fallocKeepSize = 1 // FALLOC_FL_KEEP_SIZE of linux/falloc.h
+
+// Datasync leaves out times, which recovery does not need.
+func (h osHandle) Datasync() error {
+	return h.control("fdatasync", syscall.Fdatasync)
+}
+
+// Reserve allocates beyond the end of the file with fallocate.
+func (h osHandle) Reserve(off, n int64) error {
+	err := h.control("fallocate", func(fd int) error {
+		return syscall.Fallocate(fd, fallocKeepSize, off, n)
+	})
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+func (h osHandle) control(call string, fn func(fd int) error) error {
+	conn, err := h.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) {
+		for {
+			if failed = fn(int(fd)); failed != syscall.EINTR {
+				return
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if failed != nil {
+		return &os.PathError{Op: call, Path: h.Name(), Err: failed}
+	}
+	return nil
+}

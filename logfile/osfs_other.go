@@ -1,0 +1,9 @@
+//go:build !linux
+
+package logfile
+
+// Datasync uses the full sync of the platform.
+func (h osHandle) Datasync() error { return h.Sync() }
+
+// Reserve does nothing here.
+func (h osHandle) Reserve(off, n int64) error { return nil }

@@ -1,0 +1,68 @@
+package logfile
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// resetSuffix marks a new first segment that is to replace everything else:
+// once it has this name the reset is decided, and recovery finishes it.
+const resetSuffix = ".reset"
+
+// Reset stages the replacement of the whole log by an empty one that begins
+// after cp, as a snapshot does. The greater of the hard states survives.
+func (l *Log) Reset(b *Batch, cp Checkpoint) {
+	l.joinHardState(cp.HardTerm, cp.Vote)
+	cp.HardTerm, cp.Vote = l.hardTerm, l.vote
+	old := append(slices.Clone(l.sealed), new(segment))
+	*old[len(old)-1] = l.active
+	slices.Reverse(old)
+	for _, s := range old {
+		b.synced(s.file)
+	}
+	l.sealed = nil
+	l.begin(&cp)
+	l.startSegment(&cp, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
+		reset := f.path + resetSuffix
+		b.runs(l, func() error { return l.create(f, head, reset) })
+		b.runs(l, func() error {
+			for _, s := range old {
+				s.file.retire()
+			}
+			if err := l.remove(filepath.Join(l.dir, carryName)); err != nil {
+				return err
+			}
+			return l.unlink(old)
+		})
+		b.runs(l, func() error {
+			if err := l.fsys.Rename(reset, f.path); err != nil {
+				return fmt.Errorf("finish reset: %w", err)
+			}
+			return l.syncDir()
+		})
+	})
+}
+
+// begin sets everything but the segment to the state of a checkpoint.
+func (l *Log) begin(cp *Checkpoint) {
+	if len(cp.Terms) == 0 {
+		cp.Terms = []TermStart{{cp.Index, cp.Term}}
+	}
+	l.terms = slices.Clone(cp.Terms)
+	l.logStart = cp.LogStart
+	l.applied, l.confState, l.producers = cp.Applied, cp.ConfState, cp.Producers
+	l.synced, l.vouched, l.committed, l.loose = cp.Index, cp.Index, cp.Index, false
+	l.tail, l.tailFirst = nil, cp.Index+1
+}
+
+// joinHardState takes over a term and vote unless a greater term, or a vote in
+// the same term, is known.
+func (l *Log) joinHardState(term, vote uint64) {
+	switch {
+	case term > l.hardTerm:
+		l.hardTerm, l.vote = term, vote
+	case term == l.hardTerm && l.vote == 0:
+		l.vote = vote
+	}
+}

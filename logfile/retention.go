@@ -1,0 +1,56 @@
+package logfile
+
+import "slices"
+
+// RetentionStart is the log start that retention asks for: behind the oldest
+// sealed segments whose entries are all committed and which were last appended
+// to more than retentionMs ago, or without which the log still has
+// retentionBytes; -1 is no limit. It equals LogStart when nothing is due. The
+// active segment is never due, see RollDue.
+func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed uint64) int64 {
+	start, total := l.logStart, l.Bytes()
+	for _, s := range l.sealed {
+		byTime := retentionMs >= 0 && s.lastAt+retentionMs < now
+		bySize := retentionBytes >= 0 && total-s.size >= retentionBytes
+		if s.last > committed || !byTime && !bySize {
+			break
+		}
+		total -= s.size
+		start = max(start, s.next)
+	}
+	return start
+}
+
+// SetLogStart hides all records below offset from new views and stages the
+// removal of segments wholly below it, the oldest first, after a checkpoint
+// that replaces what they say. Only segments whose entries are committed and
+// covered by SetApplied go; others stay until the next call. A start that lies
+// behind is ignored, one beyond the end means the end.
+func (l *Log) SetLogStart(b *Batch, offset int64) {
+	l.logStart = max(l.logStart, min(offset, l.active.next))
+	n := 0
+	for n < len(l.sealed) {
+		s := l.sealed[n]
+		if s.next > l.logStart || s.last > l.committed || s.last > l.applied {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	dropped := l.sealed[:n]
+	l.sealed = slices.Clone(l.sealed[n:])
+	l.trimTerms()
+	l.StageCheckpoint(b)
+	file := l.active.file
+	b.runs(l, func() error {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+		for _, s := range dropped {
+			s.file.retire()
+		}
+		return l.unlink(dropped)
+	})
+}

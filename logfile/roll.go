@@ -1,0 +1,154 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Roll seals the active segment and stages a new one, whatever the size, so
+// that retention can drop it. A segment without records is not rolled: it
+// reports false then.
+func (l *Log) Roll(b *Batch) bool {
+	a := &l.active
+	if a.next == a.base {
+		return false
+	}
+	old := *a
+	l.stageSeal(b, &old, l.index.entries)
+	l.sealed = append(l.sealed[:len(l.sealed):len(l.sealed)], &old)
+	cp := l.checkpoint(true)
+	l.startSegment(cp, &segmentHead{
+		id: l.id, boot: l.opt.BootID, prevBase: old.base, prevSize: old.size, prevMax: old.maxTime,
+	}, func(file *File, head []byte) {
+		b.runs(l, func() error { return l.create(file, head, file.path) })
+	})
+	l.vouched, l.loose = max(l.vouched, l.synced), false
+	return true
+}
+
+// RollDue reports whether every record of the active segment is older than
+// retentionMs, by append time; -1 is no limit.
+func (l *Log) RollDue(now, retentionMs int64) bool {
+	a := &l.active
+	return retentionMs >= 0 && a.next > a.base && a.lastAt+retentionMs < now
+}
+
+// stageSeal syncs the file before the next one may exist, gives back space
+// reserved behind it, and leaves the index beside it.
+func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
+	b.synced(s.file)
+	b.runs(l, func() error {
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
+		h, err := s.file.acquire()
+		if err != nil {
+			return err
+		}
+		_ = h.Truncate(s.size) // frees the reservation, changes nothing else
+		s.file.release()
+		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.size) // can be rebuilt
+		s.file.sealed.Store(true)
+		l.opt.Cache.touch(s.file)
+		return nil
+	})
+}
+
+// startSegment makes a new active segment in memory; stage gets its file and
+// its first lines.
+func (l *Log) startSegment(cp *Checkpoint, head *segmentHead, stage func(*File, []byte)) {
+	bytes := appendSegmentHead(nil, head)
+	bytes = appendCheckpoint(bytes, cp, l.lastAt, l.seal.local)
+	file := l.newFile(cp.NextOffset)
+	l.active = segment{
+		file: file, base: cp.NextOffset, first: cp.Index + 1, prev: TermStart{cp.Index, cp.Term},
+		size: int64(len(bytes)), last: cp.Index, next: cp.NextOffset, lastAt: l.lastAt, maxTime: noTime,
+	}
+	l.index = newIndexer(l.opt.IndexInterval)
+	stage(file, bytes)
+}
+
+// create makes a segment file with its first lines, complete and durable
+// before it gets the name target. It may be repeated after a failure.
+func (l *Log) create(f *File, head []byte, target string) error {
+	tmp := f.path + ".tmp"
+	h, err := l.fsys.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return fmt.Errorf("create segment: %w", err)
+	}
+	f.mu.Lock()
+	old := f.h
+	f.h = h
+	f.mu.Unlock()
+	closeQuietly(old)
+	f.end.Store(0)
+	f.reserved = 0
+	if err := f.write(head, 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := l.fsys.Rename(tmp, target); err != nil {
+		return fmt.Errorf("create segment: %w", err)
+	}
+	return l.syncDir()
+}
+
+// syncDir makes the directory durable; as with files, one failure is final.
+func (l *Log) syncDir() error {
+	if err := l.fsys.SyncDir(l.dir); err != nil {
+		l.st.setPoison(l.dir, err)
+		return l.st.poisoned()
+	}
+	return nil
+}
+
+// unlink removes segments in the order given, with their indexes. It may be
+// repeated after a failure.
+func (l *Log) unlink(segs []*segment) error {
+	for _, s := range segs {
+		for _, path := range []string{s.file.path, indexPath(s.file.path)} {
+			if err := l.remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return l.syncDir()
+}
+
+// remove takes a file away; one that is not there is fine.
+func (l *Log) remove(path string) error {
+	if err := l.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove segment: %w", err)
+	}
+	return nil
+}
+
+// writeSmall replaces a small file by a new content, durably.
+func (l *Log) writeSmall(name string, content []byte) error {
+	path := filepath.Join(l.dir, name)
+	h, err := l.fsys.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if _, err = h.WriteAt(content, 0); err == nil {
+		if serr := h.Datasync(); serr != nil {
+			l.st.setPoison(path, serr)
+			err = l.st.poisoned()
+		}
+	}
+	if cerr := h.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = l.fsys.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return l.syncDir()
+}

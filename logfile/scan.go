@@ -1,0 +1,188 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	scanChunk   = 256 << 10
+	maxMetaLine = 64 << 20 // bytes of a "#c" line
+)
+
+// scanner walks the items of a segment: frames and "#" lines between them.
+type scanner struct {
+	h     io.ReaderAt
+	path  string
+	seal  sealer
+	pos   int64 // of the next item
+	limit int64 // nothing at or beyond this is looked at
+	chunk int   // bytes to read at a time
+	fresh bool  // give every read a buffer of its own, so that slices stay valid
+	buf   []byte
+	start int64 // file position of buf[0]
+}
+
+// item is one frame's head or one "#" line.
+type item struct {
+	mark    byte // 'f', 'h', 's', 'c' or 'i'
+	pos     int64
+	line    []byte // without LF
+	head    frameHead
+	bodyPos int64
+	end     int64
+}
+
+// badItem says why there is no valid item at pos.
+type badItem struct {
+	pos   int64
+	end   int64 // where the frame would end by its valid header; 0: unknown
+	short bool  // it would be longer than the file
+	whole bool  // its checksum is good: no crash made it
+	err   error
+}
+
+func (b *badItem) Error() string { return b.err.Error() }
+func (b *badItem) Unwrap() error { return b.err }
+
+// errShort: the item is longer than the file.
+var errShort = errors.New("ends too early")
+
+// corrupt turns a scan error into a CorruptError; errors of the disk stay.
+func (s *scanner) corrupt(err error) error {
+	var bad *badItem
+	if errors.As(err, &bad) {
+		return &CorruptError{Path: s.path, Offset: bad.pos, Err: bad.err}
+	}
+	return err
+}
+
+// window returns n bytes at pos, or fewer at the limit.
+func (s *scanner) window(pos int64, n int) ([]byte, error) {
+	n = int(min(int64(n), s.limit-pos))
+	if n <= 0 {
+		return nil, nil
+	}
+	if off := pos - s.start; off >= 0 && off+int64(n) <= int64(len(s.buf)) {
+		return s.buf[off : off+int64(n) : off+int64(n)], nil
+	}
+	want := int(min(int64(max(n, s.chunk)), s.limit-pos))
+	if s.fresh || cap(s.buf) < want {
+		s.buf = make([]byte, want)
+	}
+	s.buf = s.buf[:want]
+	s.start = pos
+	got, err := s.h.ReadAt(s.buf, pos)
+	s.buf = s.buf[:got]
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read %s at %d: %w", s.path, pos, err)
+	}
+	return s.buf[:min(n, got):min(n, got)], nil
+}
+
+// line returns the line at pos without its LF, of at most max bytes.
+func (s *scanner) line(pos int64, max int) ([]byte, error) {
+	for n := min(maxHeadLine, max); ; n = min(n*8, max) {
+		w, err := s.window(pos, n)
+		if err != nil {
+			return nil, err
+		}
+		if end := bytes.IndexByte(w, '\n'); end >= 0 {
+			return w[:end], nil
+		}
+		if len(w) < n {
+			return nil, &badItem{pos: pos, short: true, err: fmt.Errorf("line %w", errShort)}
+		}
+		if n == max {
+			return nil, &badItem{pos: pos, err: errors.New("line without end")}
+		}
+	}
+}
+
+// peek parses the item at s.pos without reading a frame's body. It returns
+// io.EOF at the limit, a *badItem when there is no valid item.
+func (s *scanner) peek() (item, error) {
+	it := item{pos: s.pos}
+	if s.pos >= s.limit {
+		return it, io.EOF
+	}
+	first, err := s.window(s.pos, 3)
+	if err != nil {
+		return it, err
+	}
+	if len(first) == 0 {
+		return it, io.EOF
+	}
+	if !plausible(first) {
+		return it, &badItem{pos: s.pos, err: errors.New("neither a frame nor a line of its own")}
+	}
+	longest := maxMetaLine
+	if len(first) > 1 && first[1] == 'f' {
+		longest = maxHeadLine
+	}
+	line, err := s.line(s.pos, longest)
+	if err != nil {
+		return it, err
+	}
+	if len(line) < 2 {
+		return it, &badItem{pos: s.pos, err: errors.New("line is too short")}
+	}
+	it.mark, it.line = line[1], line
+	it.bodyPos = s.pos + int64(len(line)) + 1
+	it.end = it.bodyPos
+	if it.mark == 'f' {
+		return it, s.peekFrame(&it)
+	}
+	return it, nil
+}
+
+// plausible tells whether an item, or what a short write left of it, may
+// start like that.
+func plausible(b []byte) bool {
+	return b[0] == '#' && (len(b) < 2 || bytes.IndexByte([]byte("fhsci"), b[1]) >= 0) && (len(b) < 3 || b[2] == ' ')
+}
+
+func (s *scanner) peekFrame(it *item) error {
+	head, blockLine, err := parseHeadLine(it.line)
+	if err != nil {
+		return &badItem{pos: s.pos, err: err}
+	}
+	var blocks []byte
+	if blockLine > 0 {
+		lineLen := len(it.line)
+		w, err := s.window(s.pos, lineLen+1+blockLine)
+		if err != nil {
+			return err
+		}
+		if len(w) < lineLen+1+blockLine {
+			return &badItem{pos: s.pos, short: true, err: fmt.Errorf("block line %w", errShort)}
+		}
+		it.line, blocks = w[:lineLen], w[lineLen+1:]
+	}
+	if err := head.check(s.seal, it.line, blocks); err != nil {
+		return &badItem{pos: s.pos, err: err}
+	}
+	it.head = head
+	it.bodyPos += int64(blockLine)
+	it.end = it.bodyPos + int64(head.length)
+	return nil
+}
+
+// frame reads and verifies the body of a frame.
+func (s *scanner) frame(it *item) (Frame, error) {
+	f := it.head.Frame
+	body, err := s.window(it.bodyPos, it.head.length)
+	if err != nil {
+		return f, err
+	}
+	if len(body) < it.head.length {
+		return f, &badItem{pos: it.pos, end: it.end, short: true, err: fmt.Errorf("body %w", errShort)}
+	}
+	if f.BodySum, err = it.head.checkBody(s.seal, body); err != nil {
+		return f, &badItem{pos: it.pos, end: it.end, err: err}
+	}
+	f.Body = body
+	return f, nil
+}

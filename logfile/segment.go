@@ -1,0 +1,132 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// load returns the index of a sealed segment: from memory while its handle is
+// open, from its side file, or built anew from the segment. Any goroutine.
+func (s *segment) load(seal sealer, interval int) ([]entry, error) {
+	f := s.file
+	h, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.release()
+	f.mu.Lock()
+	entries := f.entries
+	f.mu.Unlock()
+	if entries != nil {
+		return entries, nil
+	}
+	path := indexPath(f.path)
+	entries, err = readIndexFile(f.fsys, path, s.size)
+	if err != nil || len(entries) == 0 {
+		if entries, err = s.rebuild(h, seal, interval); err != nil {
+			return nil, err
+		}
+		if !f.isGone() {
+			_ = writeIndexFile(f.fsys, path, entries, s.size) // saves time only
+		}
+	}
+	f.mu.Lock()
+	if f.h == h {
+		f.entries = entries
+	}
+	f.mu.Unlock()
+	return entries, nil
+}
+
+// rebuild reads a whole sealed segment, verifying it, to index it.
+func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) {
+	x := newIndexer(interval)
+	sc := &scanner{h: h, path: s.file.path, seal: seal, limit: s.size, chunk: scanChunk}
+	w := walker{last: s.first - 1, term: s.prev.Term, next: s.base}
+	for {
+		it, err := sc.peek()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, sc.corrupt(err)
+		}
+		if it.mark == 'f' {
+			f, err := sc.frame(&it)
+			if err == nil {
+				err = w.follow(&f, it.pos)
+			}
+			if err != nil {
+				return nil, sc.corrupt(err)
+			}
+			x.add(&f, it.pos, it.bodyPos)
+		}
+		sc.pos = it.end
+	}
+	if w.last != s.last || w.next != s.next {
+		return nil, sc.corrupt(&badItem{pos: sc.pos, err: fmt.Errorf("segment ends with entry %d instead of %d", w.last, s.last)})
+	}
+	return x.entries, nil
+}
+
+// walker checks that frames follow each other.
+type walker struct {
+	last uint64
+	term uint64
+	next int64
+}
+
+func (w *walker) follow(f *Frame, pos int64) error {
+	switch {
+	case f.Index != w.last+1:
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d after %d", f.Index, w.last)}
+	case f.Term < w.term:
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("term %d after %d", f.Term, w.term)}
+	case f.BaseOffset != w.next:
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("offset %d after %d", f.BaseOffset, w.next)}
+	}
+	if err := checkBody(f); err != nil {
+		return &badItem{pos: pos, whole: true, err: err}
+	}
+	w.last, w.term, w.next = f.Index, f.Term, f.BaseOffset+int64(f.Count)
+	return nil
+}
+
+// readHead reads the first two lines of a segment. Its file was complete
+// before it got its name, so anything wrong with them is damage.
+func readHead(h Handle, path string, size int64) (*segmentHead, Checkpoint, int64, error) {
+	var cp Checkpoint
+	sc := &scanner{h: h, path: path, limit: size, chunk: 4096}
+	fail := func(pos int64, err error) (*segmentHead, Checkpoint, int64, error) {
+		var bad *badItem
+		if isFormat := errors.As(err, &bad); isFormat {
+			err = bad.err
+		}
+		return nil, cp, 0, &CorruptError{Path: path, Offset: pos, Err: err}
+	}
+	it, err := sc.peek()
+	if err != nil {
+		return fail(0, orEmpty(err))
+	}
+	head, err := parseSegmentHead(it.line)
+	if err != nil {
+		return fail(0, err)
+	}
+	sc.pos = it.end
+	if it, err = sc.peek(); err != nil {
+		return fail(sc.pos, orEmpty(err))
+	}
+	cp, head.lastAt, err = parseCheckpoint(it.line, newSealer(head.id).local)
+	if err != nil {
+		return fail(sc.pos, err)
+	}
+	return head, cp, it.end, nil
+}
+
+func orEmpty(err error) error {
+	if err == io.EOF {
+		return errors.New("file ends before its header does")
+	}
+	return err
+}

@@ -1,0 +1,54 @@
+package logfile
+
+// OffsetForTime returns the offset of the first record, in the order of
+// offsets, whose timestamp (milliseconds since 1970) is not before ts; the
+// high watermark when there is none.
+func (v *View) OffsetForTime(ts int64) (int64, error) {
+	for i := 0; i <= len(v.sealed); i++ {
+		s, entries := &v.active, v.entries
+		if i < len(v.sealed) {
+			s = v.sealed[i]
+		}
+		if s.next <= v.start || s.maxTime < ts {
+			continue
+		}
+		if s.base >= v.hw {
+			break
+		}
+		if i < len(v.sealed) {
+			var err error
+			if entries, err = s.load(v.seal, v.interval); err != nil {
+				return 0, err
+			}
+		}
+		from := max(s.base, v.start)
+		if e, ok := byTime(entries, ts); ok {
+			from = max(from, e.Offset)
+		}
+		offset, found, err := v.scanForTime(s, entries, from, ts)
+		if err != nil || found {
+			return offset, err
+		}
+	}
+	return v.hw, nil
+}
+
+// scanForTime looks through one segment from an offset on.
+func (v *View) scanForTime(s *segment, entries []entry, from, ts int64) (int64, bool, error) {
+	const step = 1000
+	end := min(s.next, v.hw)
+	var recs []Record
+	for from < end {
+		r := &recordReader{dst: recs[:0], next: from, end: min(from+step, end), room: scanChunk}
+		if err := v.readSegment(r, s, entries); err != nil {
+			return 0, false, err
+		}
+		for _, rec := range r.dst {
+			if rec.Timestamp >= ts {
+				return rec.Offset, true, nil
+			}
+		}
+		recs, from = r.dst, r.next
+	}
+	return 0, false, nil
+}

@@ -1,0 +1,147 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+)
+
+// carryName is a side file that holds the hard state and the newest checkpoint
+// over a truncation, which may remove the lines that say them. An old one does
+// no harm: recovery takes whatever is newer.
+const carryName = "carry"
+
+// locate finds where an entry begins. It reads the file only for entries that
+// were there at Open.
+func (l *Log) locate(index uint64) (framePos, error) {
+	if index <= l.committed {
+		return framePos{}, fmt.Errorf("%w: entry %d is committed", ErrRefused, index)
+	}
+	if index < l.FirstIndex() {
+		return framePos{}, fmt.Errorf("%w: entry %d is below the log", ErrRefused, index)
+	}
+	if index >= l.tailFirst {
+		return l.tail[index-l.tailFirst], nil
+	}
+	s := l.segmentOf(index)
+	entries, err := l.entriesOf(s)
+	if err != nil {
+		return framePos{}, err
+	}
+	e, ok := byIndex(entries, index)
+	if !ok {
+		return framePos{}, &CorruptError{Path: s.file.path, Err: fmt.Errorf("entry %d is not in its index", index)}
+	}
+	h, err := s.file.open()
+	if err != nil {
+		return framePos{}, err
+	}
+	defer s.file.release()
+	sc := &scanner{h: h, path: s.file.path, seal: l.seal, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
+	for {
+		it, err := sc.peek()
+		if err != nil {
+			return framePos{}, sc.corrupt(err)
+		}
+		if it.mark == 'f' && it.head.Index == index {
+			return framePos{it.pos, it.head.BaseOffset}, nil
+		}
+		if it.mark == 'f' && it.head.Index > index {
+			return framePos{}, &CorruptError{Path: s.file.path, Offset: it.pos, Err: errors.New("entries out of order")}
+		}
+		sc.pos = it.end
+	}
+}
+
+// segmentOf finds the segment that holds an entry.
+func (l *Log) segmentOf(index uint64) *segment {
+	if index >= l.active.first {
+		return &l.active
+	}
+	i := sort.Search(len(l.sealed), func(i int) bool { return l.sealed[i].last >= index })
+	return l.sealed[i]
+}
+
+func (l *Log) entriesOf(s *segment) ([]entry, error) {
+	if s == &l.active {
+		return l.index.entries, nil
+	}
+	return s.load(l.seal, l.opt.IndexInterval)
+}
+
+// truncate stages the removal of every entry from index on, which begins at
+// at: the newest segments first, then the rest, each durable before the next.
+func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
+	s := l.segmentOf(index)
+	entries, err := l.entriesOf(s)
+	if err != nil {
+		return err
+	}
+	carry := l.carry(index - 1)
+	b.runs(l, func() error { return l.writeSmall(carryName, carry) })
+	if s != &l.active {
+		l.reopen(b, s)
+	}
+	a := &l.active
+	file, path := a.file, a.file.path
+	b.synced(file)
+	b.runs(l, func() error {
+		if err := l.remove(indexPath(path)); err != nil {
+			return err
+		}
+		return file.truncate(at.pos)
+	})
+	a.size, a.last, a.next = at.pos, index-1, at.offset
+	l.index = cutIndex(entries, at.pos, l.opt.IndexInterval, a.maxTime)
+	l.cutTerms(index)
+	if index >= l.tailFirst {
+		l.tail = slices.Clone(l.tail[:index-l.tailFirst])
+	} else {
+		l.tail, l.tailFirst = nil, index
+	}
+	l.synced, l.vouched = min(l.synced, index-1), min(l.vouched, index-1)
+	l.StageCheckpoint(b)
+	return nil
+}
+
+// reopen makes a sealed segment the active one and stages the removal of all
+// behind it.
+func (l *Log) reopen(b *Batch, s *segment) {
+	i := slices.Index(l.sealed, s)
+	later := append(slices.Clone(l.sealed[i+1:]), new(segment))
+	*later[len(later)-1] = l.active
+	slices.Reverse(later)
+	for _, gone := range later {
+		b.synced(gone.file)
+	}
+	b.runs(l, func() error {
+		for _, gone := range later {
+			gone.file.retire()
+		}
+		return l.unlink(later)
+	})
+	l.sealed = slices.Clone(l.sealed[:i])
+	l.active = *s
+	file := s.file
+	b.runs(l, func() error {
+		file.sealed.Store(false)
+		l.opt.Cache.forget(file)
+		h, err := file.acquire() // stays open from now on
+		if err != nil {
+			return err
+		}
+		_ = h
+		file.release()
+		return nil
+	})
+}
+
+// carry is the content of the side file: whose it is, and a checkpoint.
+func (l *Log) carry(last uint64) []byte {
+	cp := l.checkpoint(false)
+	cp.Index = last
+	cp.Term, _ = l.Term(last)
+	b := appendSegmentHead(nil, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1})
+	return appendCheckpoint(b, cp, l.lastAt, l.seal.local)
+}

@@ -1,0 +1,167 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sort"
+)
+
+// Verify walks every log in path or below it and reports each file that is
+// damaged, with the position of the first damage in it. A short last entry, as
+// a killed process leaves it, is none. It changes nothing, and is for logs
+// that no process has open. An error means that something could not be read.
+func Verify(fsys FS, path string, report func(path string, offset int64, err error)) error {
+	return walkLogs(fsys, path, func(dir string, bases []int64) error {
+		return verifyDir(fsys, dir, bases, report)
+	})
+}
+
+// WalkFrames calls fn for every entry of every log in path or below it, in
+// order; the body is valid during the call. It stops at the first error, be it
+// damage or fn's.
+func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame) error) error {
+	return walkLogs(fsys, path, func(dir string, bases []int64) error {
+		for i, base := range bases {
+			w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(bases)-1, each: fn}
+			if err := w.run(nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// walkLogs finds directories that hold segments; path may also be a segment.
+func walkLogs(fsys FS, path string, fn func(dir string, bases []int64) error) error {
+	fi, err := fsys.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		var base int64
+		if _, err := fmt.Sscanf(filepath.Base(path), "%020d.log", &base); err != nil {
+			return fmt.Errorf("%s is not a segment: %w", path, err)
+		}
+		return fn(filepath.Dir(path), []int64{base})
+	}
+	found, err := listDir(fsys, path)
+	if err != nil {
+		return err
+	}
+	if len(found.bases) > 0 {
+		if err := fn(path, found.bases); err != nil {
+			return err
+		}
+	}
+	list, err := fsys.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	sort.Slice(list, func(i, k int) bool { return list[i].Name() < list[k].Name() })
+	for _, e := range list {
+		if e.IsDir() {
+			if err := walkLogs(fsys, filepath.Join(path, e.Name()), fn); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func verifyDir(fsys FS, dir string, bases []int64, report func(string, int64, error)) error {
+	var prev *segmentWalk
+	for i, base := range bases {
+		w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(bases)-1}
+		err := w.run(prev)
+		var bad *CorruptError
+		switch {
+		case errors.As(err, &bad):
+			report(bad.Path, bad.Offset, bad.Err)
+			w = nil // what follows cannot be compared with it
+		case errors.Is(err, fs.ErrNotExist):
+			return err
+		case err != nil:
+			report(w.path, 0, err) // bytes that cannot be read are damage too
+			w = nil
+		}
+		prev = w
+	}
+	return nil
+}
+
+// segmentWalk reads one segment from end to end.
+type segmentWalk struct {
+	fsys FS
+	path string
+	tail bool // the newest segment: its last entry may be short
+	each func(path string, id Identity, f Frame) error
+
+	head *segmentHead
+	size int64
+	w    walker
+}
+
+func (s *segmentWalk) run(prev *segmentWalk) error {
+	h, err := s.fsys.OpenFile(s.path, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if s.size, err = h.Size(); err != nil {
+		return err
+	}
+	head, cp, end, err := readHead(h, s.path, s.size)
+	if err != nil {
+		return err
+	}
+	s.head = head
+	s.w = walker{last: cp.Index, term: cp.Term, next: cp.NextOffset}
+	if err := s.follows(prev, &cp); err != nil {
+		return err
+	}
+	r := &recovery{handle: h, fileSize: s.size, log: newLog(s.fsys, filepath.Dir(s.path), head.id, Options{BootID: head.boot})}
+	r.boot, r.rec.Clean = head.boot, true
+	r.log.active = segment{file: &File{path: s.path}, last: cp.Index, next: cp.NextOffset}
+	return s.items(r, end)
+}
+
+// follows checks that the segment continues the one before.
+func (s *segmentWalk) follows(prev *segmentWalk, cp *Checkpoint) error {
+	fail := func(err error) error { return &CorruptError{Path: s.path, Err: err} }
+	if segmentPath("", cp.NextOffset) != filepath.Base(s.path) {
+		return fail(fmt.Errorf("holds offset %d", cp.NextOffset))
+	}
+	if prev == nil {
+		return nil
+	}
+	if prev.head.id != s.head.id {
+		return fail(errors.New("belongs to another replica than the segment before it"))
+	}
+	if prev.w.last != cp.Index || prev.w.next != cp.NextOffset || prev.size != s.head.prevSize {
+		return &CorruptError{Path: prev.path, Offset: prev.size, Err: errors.New("does not end where the next segment begins")}
+	}
+	return nil
+}
+
+func (s *segmentWalk) items(r *recovery, pos int64) error {
+	r.log.index = newIndexer(defaultIndexInterval)
+	r.w = s.w
+	var each func(*Frame) error
+	if s.each != nil {
+		each = func(f *Frame) error { return s.each(s.path, s.head.id, *f) }
+	}
+	sc := r.scanner(pos)
+	err := r.scan(sc, each)
+	s.w = r.w
+	var bad *badItem
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if !s.tail {
+		return sc.corrupt(err)
+	}
+	r.opt.BootID = r.boot // the strictest rule
+	return r.judge(bad)
+}

@@ -1,0 +1,91 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// blocks takes records out of a large frame, reading and verifying only the
+// 64 KiB blocks that hold them.
+func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
+	at, offset := int64(0), it.head.BaseOffset // in the body
+	if from.Pos == it.pos && from.Line > it.bodyPos && from.Offset <= r.next {
+		at, offset = from.Line-it.bodyPos, from.Offset
+	}
+	w := blockWindow{sc: sc, it: it, fresh: r.fresh}
+	for !r.full && r.next < r.limit && at < int64(it.head.length) {
+		line, err := w.line(at, r.room)
+		if err != nil {
+			return err
+		}
+		at += int64(len(line)) + 1
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		if offset >= r.next {
+			if err := r.line(line, offset); err != nil {
+				return &badItem{pos: it.pos, err: err}
+			}
+		}
+		offset++
+	}
+	if !r.full && r.next < r.limit && offset != it.head.BaseOffset+int64(it.head.Count) {
+		return &badItem{pos: it.pos, err: errors.New("fewer records than the frame says")}
+	}
+	return nil
+}
+
+// blockWindow is a verified part of a large body, whole blocks.
+type blockWindow struct {
+	sc    *scanner
+	it    *item
+	fresh bool
+	buf   []byte
+	start int64 // in the body
+}
+
+// line returns the line at a position of the body, reading ahead as far as
+// the caller has room for.
+func (w *blockWindow) line(at int64, room int) ([]byte, error) {
+	for want := int64(1); ; {
+		if off := at - w.start; off >= 0 && off < int64(len(w.buf)) {
+			if n := bytes.IndexByte(w.buf[off:], '\n'); n >= 0 {
+				return w.buf[off : off+int64(n) : off+int64(n)], nil
+			}
+			if w.start+int64(len(w.buf)) >= int64(w.it.head.length) {
+				return nil, &badItem{pos: w.it.pos, err: errors.New("body does not end with LF")}
+			}
+			want = int64(len(w.buf)) - off + blockSize
+		}
+		want = max(want, min(int64(max(room, 0)), scanChunk))
+		if err := w.read(at, at+want); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// read fills the window with the blocks that cover [from, to) of the body.
+func (w *blockWindow) read(from, to int64) error {
+	length := int64(w.it.head.length)
+	first := from / blockSize
+	end := min((to+blockSize-1)/blockSize*blockSize, length)
+	w.start = first * blockSize
+	w.buf = make([]byte, end-w.start)
+	if n, err := w.sc.h.ReadAt(w.buf, w.it.bodyPos+w.start); n < len(w.buf) {
+		if err == io.EOF {
+			return &badItem{pos: w.it.pos, err: fmt.Errorf("body %w", errShort)}
+		}
+		return fmt.Errorf("read %s: %w", w.sc.path, err)
+	}
+	for b := w.buf; len(b) > 0; {
+		n := min(len(b), blockSize)
+		if Checksum(b[:n]) != w.it.head.blocks[first] {
+			return &badItem{pos: w.it.pos, err: fmt.Errorf("checksum of block %d does not match", first)}
+		}
+		b = b[n:]
+		first++
+	}
+	return nil
+}
