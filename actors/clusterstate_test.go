@@ -74,6 +74,12 @@ func TestClusterBootstrap(t *testing.T) {
 	assert.Equal(t, "offsets-id", id)
 	assert.Empty(t, recs)
 
+	var names []string
+	for _, topic := range h.s.topicList() {
+		names = append(names, topic.Name)
+	}
+	assert.Equal(t, []string{protocol.MetadataTopic, protocol.OffsetsTopic}, names)
+
 	assert.Empty(t, h.s.decideRegisterBrokers("127.0.0.1", 8080))
 	recs = h.s.decideRegisterBrokers("10.0.0.1", 9090)
 	assert.Len(t, recs, 3)
@@ -120,12 +126,28 @@ func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
 	require.Nil(t, err)
 	assert.Equal(t, 2, c.ReplicationFactor)
 	assert.EqualValues(t, 30*60*1000, retentionMs(c.RetentionHours))
+	assert.EqualValues(t, -1, retentionMs(-1))
+	assert.EqualValues(t, 1, retentionMs(1e-12), "however short, it ends")
 	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a"}))
 	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), LogDirectory: ptr("logs//a/")}))
 	err = c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(3), Partitions: ptr(3), LogDirectory: ptr("b"), Fsync: ptr("interval")})
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeClusterExists, err.Code)
 	assert.Equal(t, []string{"num_brokers", "fsync", "log_directory"}, err.Details["fields"])
+}
+
+func TestMissingInternalTopicIsCreated(t *testing.T) {
+	h := newClusterHarness(t, 5)
+	id, recs := h.s.decideCreateInternalTopic("__new", "new-id", 6, 2000)
+	assert.Equal(t, "new-id", id)
+	h.do(recs)
+	topic := h.s.topicByName("__new")
+	require.NotNil(t, topic)
+	assert.True(t, topic.internal())
+	assert.Equal(t, 3, topic.ReplicationFactor)
+	assert.Len(t, h.s.partition("new-id", 5).Replicas, 3)
+	assert.False(t, h.s.equal(newClusterHarness(t, 5).s))
+	assert.True(t, newClusterHarness(t, 5).s.equal(newClusterHarness(t, 5).s))
 }
 
 func TestConsumerIDsAreAllocatedOnce(t *testing.T) {

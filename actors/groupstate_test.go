@@ -49,7 +49,7 @@ func (h *groupHarness) do(recs []stateRecord) {
 		require.NoError(h.t, h.follower.apply(read))
 	}
 	h.log = append(h.log, recs...)
-	require.Equal(h.t, h.g.dump(), h.follower.dump(), "live state and replayed state differ")
+	require.True(h.t, h.g.equal(h.follower), "live state and replayed state differ:\n%s\n%s", h.g.dump(), h.follower.dump())
 	checkAssignment(h.t, h.g.now.Members, h.g.now.Topics)
 }
 
@@ -152,6 +152,30 @@ func TestCommittingTheSameAgainNeedsNoRecord(t *testing.T) {
 	recs, err := h.g.decideCommit(h.now, 7, nil, noted, false)
 	require.Nil(t, err)
 	assert.Len(t, recs, 1, "other metadata is a change")
+}
+
+func TestPositionsAndOffsetsCanBeRead(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(7, "a:2")
+	require.Nil(t, h.commit(7, "a/0=10"))
+	require.True(t, h.g.delivered(7, 1, parseOffsets(t, "a/0=12")))
+	c, ok := h.g.committed("id-a", 0)
+	assert.True(t, ok)
+	assert.Equal(t, committedOffset{Offset: 10, Topic: "a", At: h.now}, c)
+	_, ok = h.g.committed("id-a", 1)
+	assert.False(t, ok)
+	at, ok := h.g.positionAt("id-a", 0)
+	assert.True(t, ok)
+	assert.EqualValues(t, 12, at)
+	for _, p := range []int{-1, 1, 2} {
+		_, ok = h.g.positionAt("id-a", p)
+		assert.False(t, ok, "partition %d", p)
+	}
+	_, err := h.g.position(7, "id-b")
+	requireCode(t, protocol.CodePositionUnknown, err)
+	list, err := h.g.position(7, "id-a")
+	require.Nil(t, err)
+	assert.Len(t, list, 1)
 }
 
 func TestDescribe(t *testing.T) {
