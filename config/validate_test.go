@@ -14,32 +14,56 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 		edit func(*Config)
 		want string
 	}{
-		{"listen without a port", func(c *Config) { c.Listen = "localhost" },
-			`listen: "localhost" must be HOST:PORT with a port from 0 to 65535`},
-		{"listen with a port out of range", func(c *Config) { c.Listen = ":65536" },
-			`listen: ":65536" must be HOST:PORT with a port from 0 to 65535`},
-		{"pprof address", func(c *Config) { c.PprofListen = "on" },
-			`pprof_listen: "on" must be HOST:PORT with a port from 0 to 65535`},
-		{"advertised host with a port", func(c *Config) { c.AdvertisedHost = "a:1" },
-			`advertised_host: "a:1" must be a host name or address without a port`},
+		{
+			"listen without a port", func(c *Config) { c.Listen = "localhost" },
+			`listen: "localhost" must be HOST:PORT with a port from 0 to 65535`,
+		},
+		{
+			"listen with a port out of range", func(c *Config) { c.Listen = ":65536" },
+			`listen: ":65536" must be HOST:PORT with a port from 0 to 65535`,
+		},
+		{
+			"pprof address", func(c *Config) { c.PprofListen = "on" },
+			`pprof_listen: "on" must be HOST:PORT with a port from 0 to 65535`,
+		},
+		{
+			"advertised host with a port", func(c *Config) { c.AdvertisedHost = "a:1" },
+			`advertised_host: "a:1" must be a host name or address without a port`,
+		},
 		{"data directory empty", func(c *Config) { c.DataDir = "" }, `data_dir: "" must not be empty`},
-		{"cluster name", func(c *Config) { c.DefaultCluster = ".." },
-			`default_cluster: ".." must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..`},
+		{
+			"cluster name", func(c *Config) { c.DefaultCluster = ".." },
+			`default_cluster: ".." must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..`,
+		},
 		{"request timeout", func(c *Config) { c.RequestTimeout = 0 }, `request_timeout: "0s" must be from 100ms to 5m`},
-		{"log level", func(c *Config) { c.Log.Level = "loud" },
-			`log.level: "loud" must be one of ["debug" "info" "warn" "error"]`},
-		{"record larger than a body", func(c *Config) { c.Limits.RecordBytes = 17 * MiB },
-			`limits.record_bytes: "17MiB" must be from 1 to 16MiB`},
-		{"in-flight bytes below one body", func(c *Config) { c.Limits.InflightBytes = 1 },
-			`limits.inflight_bytes: "1" must be from 16MiB to 1024GiB`},
-		{"default above its limit", func(c *Config) { c.Polls.MaxRecords = 10_001 },
-			`polls.max_records: "10001" must be from 1 to 10000`},
-		{"poll default above its limit", func(c *Config) { c.Polls.Timeout = c.Limits.PollTimeout + 1 },
-			`polls.timeout: "30.000000001s" must be from 1ms to 30s`},
-		{"election within a heartbeat", func(c *Config) { c.Raft.HeartbeatTicks = 5 },
-			`raft.election_ticks: "10" must be from 15 to 1000`},
-		{"no offsets partitions", func(c *Config) { c.Internal.OffsetsPartitions = 0 },
-			`internal_topics.offsets_partitions: "0" must be from 1 to 1024`},
+		{
+			"log level", func(c *Config) { c.Log.Level = "loud" },
+			`log.level: "loud" must be one of ["debug" "info" "warn" "error"]`,
+		},
+		{
+			"record larger than a body", func(c *Config) { c.Limits.RecordBytes = 17 * MiB },
+			`limits.record_bytes: "17MiB" must be from 1 to 16MiB`,
+		},
+		{
+			"in-flight bytes below one body", func(c *Config) { c.Limits.InflightBytes = 1 },
+			`limits.inflight_bytes: "1" must be from 16MiB to 1024GiB`,
+		},
+		{
+			"default above its limit", func(c *Config) { c.Polls.MaxRecords = 10_001 },
+			`polls.max_records: "10001" must be from 1 to 10000`,
+		},
+		{
+			"poll default above its limit", func(c *Config) { c.Polls.Timeout = c.Limits.PollTimeout + 1 },
+			`polls.timeout: "30.000000001s" must be from 1ms to 30s`,
+		},
+		{
+			"election within a heartbeat", func(c *Config) { c.Raft.HeartbeatTicks = 5 },
+			`raft.election_ticks: "10" must be from 15 to 1000`,
+		},
+		{
+			"no offsets partitions", func(c *Config) { c.Internal.OffsetsPartitions = 0 },
+			`internal_topics.offsets_partitions: "0" must be from 1 to 1024`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,60 @@
+# Everything a developer does here. Plain `make` lists the targets.
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -X ottla/cli.version=$(VERSION)
+FUZZTIME ?= 10s
+
+# The race detector costs five to ten times the time, so it runs where goroutines
+# meet; the end-to-end tests drive a binary of their own.
+RACE_PACKAGES ?= ./actors/... ./cli/... ./http/... ./logfile/... ./protocol/...
+
+# Pinned, so that every machine sees the same findings. Built from source by the
+# Go toolchain, into a file that carries the version.
+LINT_VERSION := v2.15.0
+LINT         := bin/golangci-lint-$(LINT_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint fmt fuzz demo clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/ottla
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ottla .
+
+run: build ## Build and serve on 127.0.0.1:8080, data in ./data
+	./bin/ottla serve
+
+test: ## Run all tests, the end-to-end tests included
+	$(GO) test -timeout 10m ./...
+
+race: ## Run the packages where goroutines meet under the race detector
+	$(GO) test -race -short -timeout 10m $(RACE_PACKAGES)
+
+lint: $(LINT) ## Run gofmt, go vet and the linters of .golangci.yml
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(LINT) run
+
+fmt: $(LINT) ## Format all Go files as lint wants them
+	$(LINT) fmt
+
+$(LINT):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin/tmp $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/tmp/golangci-lint $@ && rmdir bin/tmp
+
+fuzz: ## Run every fuzz test for FUZZTIME (10s each)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for name in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+demo: build ## Produce, consume, kill -9, start again, read again, grep the log
+	$(GO) run ./demo -binary bin/ottla
+
+clean: ## Remove what was built; data directories stay
+	rm -rf bin dist

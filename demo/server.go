@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"time"
+)
+
+// server is a running ottla process.
+type server struct {
+	base string // http://host:port
+	cmd  *exec.Cmd
+}
+
+// batch is what GET /events answers, as far as the demo looks at it.
+type batch struct {
+	Records []struct {
+		Partition int
+		Offset    int64
+		Key       string
+		Value     json.RawMessage
+		Headers   map[string]string
+	}
+	Cursor string
+}
+
+var listening = regexp.MustCompile(`listening on (http://\S+),`)
+
+// startServer runs the binary on a data directory and waits until it is
+// ready.
+func startServer(binary, dir string) (*server, error) {
+	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", dir)
+	cmd.Env = append(os.Environ(), "OTTLA_LOG_LEVEL=warn")
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	s := &server{cmd: cmd}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		s.kill()
+		return nil, fmt.Errorf("server ended before it listened: %w", err)
+	}
+	m := listening.FindStringSubmatch(line)
+	if m == nil {
+		s.kill()
+		return nil, fmt.Errorf("unexpected first line of output %q", line)
+	}
+	s.base = m[1]
+	if err := s.waitReady(30 * time.Second); err != nil {
+		s.kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// waitReady asks /readyz until every partition has a leader.
+func (s *server) waitReady(timeout time.Duration) error {
+	deadline := time.After(timeout)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := s.call("GET", "/readyz", nil, nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return fmt.Errorf("not ready after %s: %w", timeout, err)
+		}
+	}
+}
+
+// kill ends the process without a chance to tidy up.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// poll reads on as consumer 1 of a group; ack is the cursor of the batch that
+// has been dealt with, if any.
+func (s *server) poll(group, ack string) (*batch, error) {
+	q := url.Values{
+		"topic": {topic}, "group": {group}, "consumer_id": {"1"},
+		"auto_commit": {"false"}, "max_records": {"100"}, "timeout_ms": {"1000"},
+	}
+	if ack != "" {
+		q.Set("ack", ack)
+	}
+	var b batch
+	if err := s.call("GET", "/events?"+q.Encode(), nil, &b); err != nil {
+		return nil, err
+	}
+	return &b, nil
+}
+
+// call sends a request with a JSON body, if there is one, and decodes the
+// answer into reply, if that is wanted. A status of 400 or more is an error.
+func (s *server) call(method, path string, body, reply any) error {
+	var reader io.Reader
+	if body != nil {
+		var buf bytes.Buffer
+		enc := json.NewEncoder(&buf)
+		enc.SetEscapeHTML(false) // keep the payload's bytes
+		if err := enc.Encode(body); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		reader = &buf
+	}
+	req, err := http.NewRequest(method, s.base+path, reader)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	data, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, data)
+	}
+	if reply == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, reply); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}
