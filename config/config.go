@@ -112,7 +112,7 @@ func Default() *Config {
 			SessionTimeout: Duration(5 * time.Minute),
 			InflightBytes:  256 * MiB,
 			ParkedPolls:    10_000,
-			Connections:    20_000,
+			Connections:    10_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),
@@ -127,6 +127,6 @@ func Default() *Config {
 			SyncInterval:           Duration(time.Second),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
-		Internal: Internal{OffsetsPartitions: 8},
+		Internal: Internal{OffsetsPartitions: 6},
 	}
 }
