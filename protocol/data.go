@@ -63,7 +63,8 @@ type FetchRequest struct {
 	Timestamp  *int64
 	MaxRecords int
 	MaxBytes   int
-	Timeout    time.Duration // how long to wait for a first record
+	Timeout    time.Duration   // how long to wait for a first record
+	Done       <-chan struct{} // when not nil, its closing ends the wait early
 }
 
 // FetchReply answers a FetchRequest.
@@ -94,6 +95,7 @@ type PollRequest struct {
 	From           StartFrom
 	Ack            string // cursor to commit first
 	After          string // cursor to read on from without committing
+	RecordCursors  bool   // fill in PollReply.Cursors; a backend may decline
 }
 
 // PollReply answers a PollRequest.
@@ -103,6 +105,7 @@ type PollReply struct {
 	Generation Generation
 	Records    []Record
 	Cursor     string
+	Cursors    []string // with RecordCursors: the position after each record
 	TimedOut   bool
 }
 

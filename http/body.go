@@ -1,0 +1,167 @@
+package http
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+
+	"ottla/protocol"
+)
+
+func (s *Server) bodyTooLarge() *protocol.Error {
+	return protocol.Errorf(protocol.CodeBodyTooLarge, "the body exceeds %d bytes", s.o.MaxBodyBytes).
+		With("limit", s.o.MaxBodyBytes)
+}
+
+// readBody reads and decompresses the request's body into c.body. Memory is
+// paid for before it is allocated, and grows only as bytes arrive.
+func (c *call) readBody() *protocol.Error {
+	stream := c.ctx.RequestBodyStream()
+	if stream == nil {
+		return nil
+	}
+	size := c.ctx.Request.Header.ContentLength() // negative: chunked
+	if size == 0 {
+		return nil
+	}
+	var err *protocol.Error
+	if size > c.srv.o.MaxBodyBytes {
+		err = c.srv.bodyTooLarge()
+	} else if err = c.hold(max(size, 0)); err == nil {
+		c.buf, err = c.readAll(c.buf[:0], stream, size)
+	}
+	if err != nil {
+		c.discard(stream)
+		return err
+	}
+	c.body = c.buf
+	return c.decompress()
+}
+
+// readAll appends what stream holds to dst, at most MaxBodyBytes. A size that
+// is not negative was announced and is held already.
+func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protocol.Error) {
+	limit := c.srv.o.MaxBodyBytes
+	for {
+		if len(dst) == cap(dst) {
+			grown := max(2*cap(dst), 4<<10)
+			if size >= 0 {
+				grown = min(grown, max(size, cap(dst)+1))
+			} else if err := c.hold(grown - cap(dst)); err != nil {
+				return dst, err
+			}
+			dst = append(make([]byte, 0, grown), dst...)
+		}
+		n, err := stream.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if len(dst) > limit {
+			return dst, c.srv.bodyTooLarge()
+		}
+		if err == io.EOF {
+			if size >= 0 && len(dst) < size {
+				err = io.ErrUnexpectedEOF
+			} else {
+				return dst, nil
+			}
+		}
+		if err != nil {
+			return dst, c.unreadable(err)
+		}
+		if len(dst) == size {
+			return dst, nil
+		}
+	}
+}
+
+// discard reads the rest of a refused body, within reason: closing the
+// connection on a client that still sends could lose it the answer.
+func (c *call) discard(stream io.Reader) {
+	if c.ctx.Response.ConnectionClose() {
+		return // it broke off
+	}
+	_, _ = io.CopyN(io.Discard, stream, 4*int64(c.srv.o.MaxBodyBytes))
+}
+
+// unreadable reports a body that broke off; the connection cannot be reused.
+func (c *call) unreadable(err error) *protocol.Error {
+	c.ctx.SetConnectionClose()
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return protocol.Errorf(protocol.CodeMalformed, "the body did not arrive within %s", c.srv.o.ReadTimeout)
+	}
+	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)
+}
+
+// hold takes n more bytes from the budget until the call is over.
+func (c *call) hold(n int) *protocol.Error {
+	if !c.srv.bytes.take(int64(n)) {
+		return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").
+			With("limit", c.srv.bytes.limit)
+	}
+	c.held += int64(n)
+	return nil
+}
+
+// The media types that mean something here.
+type mediaType int
+
+const (
+	mediaJSON mediaType = iota
+	mediaNDJSON
+	mediaRaw
+	mediaUnsupported
+)
+
+// media is the media type of the body. Clients that send none, or a form's,
+// with what begins like JSON mean JSON.
+func (c *call) media() mediaType {
+	name, params, _ := bytes.Cut(c.ctx.Request.Header.ContentType(), []byte(";"))
+	name = bytes.TrimSpace(name)
+	if !utf8Charset(params) {
+		return mediaUnsupported
+	}
+	switch {
+	case bytes.EqualFold(name, []byte("application/json")):
+		return mediaJSON
+	case bytes.EqualFold(name, []byte("application/x-ndjson")):
+		return mediaNDJSON
+	case bytes.EqualFold(name, []byte("application/octet-stream")), bytes.EqualFold(name, []byte("text/plain")):
+		return mediaRaw
+	case len(name) == 0, bytes.EqualFold(name, []byte("application/x-www-form-urlencoded")):
+		r := protocol.NewJSONReader(c.body)
+		if k := r.Kind(); k == '{' || k == '[' || len(c.body) == 0 {
+			return mediaJSON
+		}
+	}
+	return mediaUnsupported
+}
+
+// utf8Charset reports whether a charset, if one is given, is UTF-8.
+func utf8Charset(params []byte) bool {
+	for len(params) > 0 {
+		var p []byte
+		p, params, _ = bytes.Cut(params, []byte(";"))
+		name, value, _ := bytes.Cut(bytes.TrimSpace(p), []byte("="))
+		value = bytes.Trim(bytes.TrimSpace(value), `"`)
+		if bytes.EqualFold(name, []byte("charset")) &&
+			!bytes.EqualFold(value, []byte("utf-8")) && !bytes.EqualFold(value, []byte("utf8")) &&
+			!bytes.EqualFold(value, []byte("us-ascii")) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *call) unsupportedMedia() *protocol.Error {
+	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "content type %.100q is not supported here",
+		c.ctx.Request.Header.ContentType())
+}
+
+// wantJSON refuses a body that says it is something else than JSON.
+func (c *call) wantJSON() *protocol.Error {
+	if len(c.body) > 0 && c.media() != mediaJSON {
+		return c.unsupportedMedia()
+	}
+	return nil
+}

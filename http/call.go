@@ -1,0 +1,166 @@
+package http
+
+import (
+	"fmt"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// call is one request on its way through the front end. It is reused: nothing
+// of it may be kept after the handler returns.
+type call struct {
+	srv     *Server
+	ctx     *fasthttp.RequestCtx
+	body    []byte // the request's body, decompressed; aliases buf
+	buf     []byte
+	scratch []byte   // transformed parts of the body
+	records []record // of a produce request
+	held    int64    // bytes taken from the server's budget
+}
+
+// keepBytes is the largest buffer that is kept for the next request.
+const keepBytes = 64 << 10
+
+func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
+	c := s.calls.Get().(*call)
+	c.ctx = ctx
+	return c
+}
+
+func (s *Server) release(c *call) {
+	if c.held > 0 {
+		s.bytes.give(c.held)
+	}
+	clear(c.records)
+	next := call{srv: s, buf: c.buf[:0], scratch: c.scratch[:0], records: c.records[:0]}
+	if cap(next.buf) > keepBytes {
+		next.buf = nil
+	}
+	if cap(next.scratch) > keepBytes {
+		next.scratch = nil
+	}
+	if cap(next.records) > 512 {
+		next.records = nil
+	}
+	*c = next
+	s.calls.Put(c)
+}
+
+// wrap makes a route's handler one of fasthttp's.
+func (s *Server) wrap(rt route) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		c := s.acquire(ctx)
+		defer s.release(c)
+		c.begin()
+		c.run(rt)
+		c.compressResponse()
+	}
+}
+
+// run answers the request. A panic below is a bug of ours, and costs one
+// request and not the process.
+func (c *call) run(rt route) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.log.Error("panic in a handler", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
+				"request_id", string(c.requestID()), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			e := protocol.Errorf(protocol.CodeInternal, "internal error")
+			e.Outcome = protocol.OutcomeUnknown
+			c.fail(e)
+		}
+	}()
+	err := c.readBody()
+	if err == nil && rt.body == noBody && len(c.body) > 0 {
+		err = protocol.Errorf(protocol.CodeMalformed, "%s %s takes no body", rt.method, rt.path)
+	}
+	if err == nil && rt.body == jsonBody {
+		err = c.wantJSON()
+	}
+	if err == nil {
+		err = rt.handle(c)
+	} else if rt.refused != nil {
+		err = rt.refused(c, err)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// begin gives the answer its request id: the caller's if it is sane.
+func (c *call) begin() {
+	h := &c.ctx.Response.Header
+	if id := c.ctx.Request.Header.Peek(requestIDHeader); saneRequestID(id) {
+		h.SetBytesV(requestIDHeader, id)
+		return
+	}
+	var b [48]byte
+	id := append(b[:0], c.srv.idPrefix...)
+	id = append(id, '-')
+	id = strconv.AppendUint(id, c.srv.idNext.Add(1), 36)
+	h.SetBytesV(requestIDHeader, id)
+}
+
+func (c *call) requestID() []byte { return c.ctx.Response.Header.Peek(requestIDHeader) }
+
+func saneRequestID(id []byte) bool {
+	if len(id) == 0 || len(id) > 128 {
+		return false
+	}
+	for _, b := range id {
+		switch {
+		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9', b == '.', b == '_', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// out is an empty buffer for the answer's body, to be given to send.
+func (c *call) out() []byte { return c.ctx.Response.SwapBody(nil)[:0] }
+
+// send makes body, which began with out, the answer.
+func (c *call) send(status int, body []byte) {
+	resp := &c.ctx.Response
+	resp.SetStatusCode(status)
+	resp.Header.SetContentType("application/json")
+	if cap(body) > keepBytes {
+		// fasthttp would keep the buffer as long as the connection lives.
+		resp.SetBodyRaw(body)
+		return
+	}
+	resp.SwapBody(body)
+}
+
+// sendNothing answers 204.
+func (c *call) sendNothing() {
+	c.ctx.Response.ResetBody()
+	c.ctx.Response.SetStatusCode(fasthttp.StatusNoContent)
+}
+
+// param is a part of the path, decoded, in memory of its own.
+func (c *call) param(name string) string {
+	raw, _ := c.ctx.UserValue(name).(string)
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		return strings.Clone(raw)
+	}
+	return strings.Clone(decoded)
+}
+
+// nameParam is a part of the path that must be a valid name.
+func (c *call) nameParam(name string) (string, *protocol.Error) {
+	v := c.param(name)
+	if !protocol.ValidName(v) {
+		return "", invalidName(name, v)
+	}
+	return v, nil
+}

@@ -1,0 +1,142 @@
+package http
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// deadline is when a request that is answered now must have its answer.
+func (c *call) deadline() time.Time { return time.Now().Add(c.srv.o.RequestTimeout) }
+
+// timeout is the context of a change.
+func (c *call) timeout() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), c.deadline())
+}
+
+// oneOf takes one of some words.
+func oneOf(dst **string, words ...string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		var s string
+		if err := text(&s)(field, v); err != nil {
+			return err
+		}
+		for _, w := range words {
+			if s == w {
+				*dst = &s
+				return nil
+			}
+		}
+		return protocol.Errorf(protocol.CodeNotAllowed, "%s must be one of %q", field, words).With("field", field)
+	}
+}
+
+func postCluster(c *call) *protocol.Error {
+	spec := &protocol.ClusterSpec{}
+	err := c.bindBody(
+		field{name: "name", required: true, set: name(&spec.Name)},
+		field{name: "num_brokers", set: optionalInteger(&spec.NumBrokers, 1, 9, permitted)},
+		field{name: "log_directory", set: optionalText(&spec.LogDirectory)},
+		field{name: "partitions", set: optionalInteger(&spec.Partitions, 1, 1024, permitted)},
+		field{name: "retention_policies", set: hours(&spec.RetentionHours)},
+		field{name: "replication_factor", set: optionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
+		field{name: "fsync", set: oneOf(&spec.Fsync, "always", "interval")})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, created, err := c.srv.b.CreateCluster(ctx, spec)
+	if err != nil {
+		return err
+	}
+	info.Brokers = orEmpty(info.Brokers)
+	return c.sendCreated(created, info)
+}
+
+func getClusters(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	clusters, err := c.srv.b.Clusters()
+	if err != nil {
+		return err
+	}
+	for i := range clusters {
+		clusters[i].Brokers = orEmpty(clusters[i].Brokers)
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("clusters", clusters))
+}
+
+// clusterOf is the cluster of the path; the query must be empty.
+func (c *call) clusterOf() (string, *protocol.Error) {
+	if err := c.bindQuery(); err != nil {
+		return "", err
+	}
+	return c.nameParam("cluster")
+}
+
+func getCluster(c *call) *protocol.Error {
+	cluster, err := c.clusterOf()
+	if err != nil {
+		return err
+	}
+	detail, err := c.srv.b.Cluster(cluster)
+	if err != nil {
+		return err
+	}
+	detail.Brokers, detail.Topics = orEmpty(detail.Brokers), orEmpty(detail.Topics)
+	for i := range detail.Topics {
+		fillTopic(&detail.Topics[i])
+	}
+	return c.sendJSON(fasthttp.StatusOK, detail)
+}
+
+func deleteCluster(c *call) *protocol.Error {
+	cluster, err := c.clusterOf()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	if err := c.srv.b.DeleteCluster(ctx, cluster); err != nil {
+		return err
+	}
+	c.sendNothing()
+	return nil
+}
+
+func stopBroker(c *call) *protocol.Error  { return c.switchBroker(c.srv.b.StopBroker) }
+func startBroker(c *call) *protocol.Error { return c.switchBroker(c.srv.b.StartBroker) }
+
+// switchBroker stops or starts the broker of the path. A body may be empty or
+// an empty object.
+func (c *call) switchBroker(do func(context.Context, string, int) (*protocol.BrokerInfo, *protocol.Error)) *protocol.Error {
+	cluster, err := c.clusterOf()
+	if err != nil {
+		return err
+	}
+	if len(c.body) > 0 {
+		if err := bindJSON(c.body, nil); err != nil {
+			return err
+		}
+	}
+	n, ok := parseInteger([]byte(c.param("broker")))
+	if !ok {
+		return invalid("broker", "must be an integer")
+	}
+	if n < 1 || n > math.MaxInt32 {
+		return protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", cluster, n)
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := do(ctx, cluster, int(n))
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, info)
+}

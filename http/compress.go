@@ -1,0 +1,179 @@
+package http
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"ottla/protocol"
+)
+
+const (
+	compressFrom = 1 << 10 // answers up to this many bytes stay as they are
+	zstdWindow   = 8 << 20 // what every decoder must support; more is refused
+)
+
+var (
+	gzipReaders sync.Pool
+	gzipWriters = sync.Pool{New: func() any {
+		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+		if err != nil {
+			panic("BUG: gzip level: " + err.Error())
+		}
+		return w
+	}}
+	zstdReaders = sync.Pool{New: func() any {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow),
+			zstd.WithDecoderLowmem(true))
+		if err != nil {
+			panic("BUG: zstd decoder: " + err.Error())
+		}
+		return r
+	}}
+	zstdWriters = sync.Pool{New: func() any {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithWindowSize(1<<20))
+		if err != nil {
+			panic("BUG: zstd encoder: " + err.Error())
+		}
+		return w
+	}}
+)
+
+// decompress undoes the body's Content-Encoding. The size limit and the byte
+// budget hold while it grows, so a bomb costs no more than any other body.
+func (c *call) decompress() *protocol.Error {
+	encoding := bytes.TrimSpace(c.ctx.Request.Header.Peek("Content-Encoding"))
+	if len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
+		return nil
+	}
+	var (
+		plain []byte
+		err   *protocol.Error
+	)
+	switch {
+	case len(c.ctx.Request.Header.PeekAll("Content-Encoding")) > 1:
+		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "more than one content encoding")
+	case bytes.EqualFold(encoding, []byte("gzip")):
+		plain, err = c.gunzip()
+	case bytes.EqualFold(encoding, []byte("zstd")):
+		plain, err = c.unzstd()
+	default:
+		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "content encoding %.40q is not supported", encoding)
+	}
+	c.body = plain
+	return err
+}
+
+func (c *call) gunzip() ([]byte, *protocol.Error) {
+	r, ok := gzipReaders.Get().(*gzip.Reader)
+	var err error
+	if ok {
+		err = r.Reset(bytes.NewReader(c.body))
+	} else {
+		r, err = gzip.NewReader(bytes.NewReader(c.body))
+	}
+	if err != nil {
+		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid gzip: %v", err)
+	}
+	defer gzipReaders.Put(r)
+	return c.readAll(nil, corruptReader{r, "gzip"}, -1)
+}
+
+func (c *call) unzstd() ([]byte, *protocol.Error) {
+	r := zstdReaders.Get().(*zstd.Decoder)
+	defer zstdReaders.Put(r)
+	if err := r.Reset(bytes.NewReader(c.body)); err != nil {
+		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid zstd: %v", err)
+	}
+	return c.readAll(nil, corruptReader{r, "zstd"}, -1)
+}
+
+// corruptReader names the encoding in its errors.
+type corruptReader struct {
+	io.Reader
+	name string
+}
+
+func (r corruptReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = errors.New("not valid " + r.name + ": " + err.Error())
+	}
+	return n, err
+}
+
+// compressResponse compresses a large answer if the client takes it.
+func (c *call) compressResponse() {
+	resp := &c.ctx.Response
+	if resp.IsBodyStream() || len(resp.Body()) <= compressFrom {
+		return
+	}
+	resp.Header.Set("Vary", "Accept-Encoding")
+	encoding := chooseEncoding(c.ctx.Request.Header.Peek("Accept-Encoding"))
+	if encoding == "" {
+		return
+	}
+	var out bytes.Buffer
+	out.Grow(len(resp.Body()) / 4)
+	var err error
+	if encoding == "zstd" {
+		w := zstdWriters.Get().(*zstd.Encoder)
+		w.Reset(&out)
+		err = writeAll(w, resp.Body())
+		zstdWriters.Put(w)
+	} else {
+		w := gzipWriters.Get().(*gzip.Writer)
+		w.Reset(&out)
+		err = writeAll(w, resp.Body())
+		gzipWriters.Put(w)
+	}
+	if err != nil {
+		return // the plain answer is still there
+	}
+	resp.Header.Set("Content-Encoding", encoding)
+	resp.SetBodyRaw(out.Bytes())
+}
+
+func writeAll(w io.WriteCloser, b []byte) error {
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// chooseEncoding picks what an Accept-Encoding header likes best, "zstd",
+// "gzip" or "" for neither; of equals zstd.
+func chooseEncoding(accept []byte) string {
+	best, bestQ := "", 0.0
+	for len(accept) > 0 {
+		var item []byte
+		item, accept, _ = bytes.Cut(accept, []byte(","))
+		name, params, _ := bytes.Cut(item, []byte(";"))
+		q := quality(params)
+		switch name = bytes.TrimSpace(name); {
+		case bytes.EqualFold(name, []byte("zstd")) && q > 0 && q >= bestQ:
+			best, bestQ = "zstd", q
+		case bytes.EqualFold(name, []byte("gzip")) && q > bestQ:
+			best, bestQ = "gzip", q
+		}
+	}
+	return best
+}
+
+func quality(params []byte) float64 {
+	name, value, ok := bytes.Cut(bytes.TrimSpace(params), []byte("="))
+	if !ok || !bytes.EqualFold(bytes.TrimSpace(name), []byte("q")) {
+		return 1
+	}
+	q, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+	if err != nil {
+		return 0
+	}
+	return q
+}

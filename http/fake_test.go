@@ -1,0 +1,353 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"ottla/protocol"
+)
+
+// fakeBackend keeps topics in memory: enough of a broker to test what the
+// front end makes of requests and answers. Hooks replace single methods.
+type fakeBackend struct {
+	mu     sync.Mutex
+	topics map[string]*fakeTopic
+	wake   chan struct{} // closed and replaced at each append
+	read   map[string]protocol.Offset
+
+	auto     bool
+	reqs     []*protocol.ProduceRequest // seen by Produce
+	polls    []*protocol.PollRequest    // seen by Poll
+	parked   chan struct{}              // receives when a read begins to wait, if not nil
+	produce  func(reqs []*protocol.ProduceRequest, deadline time.Time)
+	poll     func(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
+	commit   func(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)
+	seek     func(req *protocol.SeekRequest)
+	ready    protocol.Readiness
+	clusters map[string]*protocol.ClusterSpec
+	specs    map[string]*protocol.TopicSpec
+	left     chan protocol.ConsumerID
+}
+
+type fakeTopic struct {
+	topic      *protocol.Topic
+	partitions [][]protocol.Record
+}
+
+func newFake() *fakeBackend {
+	return &fakeBackend{
+		topics: map[string]*fakeTopic{}, wake: make(chan struct{}), read: map[string]protocol.Offset{}, auto: true,
+		ready: protocol.Readiness{Ready: true}, clusters: map[string]*protocol.ClusterSpec{},
+		specs: map[string]*protocol.TopicSpec{}, left: make(chan protocol.ConsumerID, 10),
+	}
+}
+
+func (f *fakeBackend) add(name string, partitions int) *fakeTopic {
+	t := &fakeTopic{
+		topic: &protocol.Topic{Cluster: "default", Name: name, ID: "id-" + name, Partitions: partitions,
+			Internal: protocol.IsInternalTopic(name), RoundRobin: new(protocol.Counter)},
+		partitions: make([][]protocol.Record, partitions),
+	}
+	f.topics[name] = t
+	return t
+}
+
+func (f *fakeBackend) Readiness() protocol.Readiness { return f.ready }
+
+func (f *fakeBackend) LookupTopic(cluster, topic string, create bool, _ time.Time) (*protocol.Topic, *protocol.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if cluster != "" && cluster != "default" {
+		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
+	}
+	if t := f.topics[topic]; t != nil {
+		return t.topic, nil
+	}
+	if !create || !f.auto {
+		return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", topic)
+	}
+	return f.add(topic, 3).topic, nil
+}
+
+func (f *fakeBackend) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
+	if f.produce != nil {
+		f.produce(reqs, deadline)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, req := range reqs {
+		f.reqs = append(f.reqs, req)
+		log := &f.topics[req.Topic.Name].partitions[req.Partition]
+		base := protocol.Offset(len(*log))
+		*log = append(*log, parseLines(req.Lines.AppendNumbered(nil, base))...)
+		req.Result.BaseOffset = base
+	}
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
+// parseLines reads log lines back: what a line cannot say, a client cannot
+// get.
+func parseLines(text []byte) []protocol.Record {
+	var records []protocol.Record
+	for _, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
+		tokens := splitTokens(line)
+		if len(tokens) < 8 || len(tokens) > 9 {
+			panic(fmt.Sprintf("line with %d tokens: %q", len(tokens), line))
+		}
+		at, err := time.Parse("2006-01-02 15:04:05.000", string(tokens[0])+" "+string(tokens[1]))
+		if err != nil {
+			panic(err)
+		}
+		partition, err1 := strconv.Atoi(string(tokens[3]))
+		offset, err2 := strconv.Atoi(string(tokens[4]))
+		if err1 != nil || err2 != nil {
+			panic(fmt.Sprintf("bad numbers: %q", line))
+		}
+		rec := protocol.Record{Topic: string(tokens[2]), Partition: partition, Offset: protocol.Offset(offset),
+			Timestamp: at.UnixMilli(), Key: tokens[5], Value: tokens[6]}
+		if len(tokens) == 9 {
+			rec.Headers = tokens[8]
+		}
+		for _, token := range tokens[5:] {
+			if string(token) == string(tokens[7]) {
+				continue
+			}
+			if _, err := protocol.AppendTokenContent(nil, token); err != nil {
+				panic(err)
+			}
+		}
+		records = append(records, rec)
+	}
+	return records
+}
+
+// splitTokens splits at spaces outside of JSON strings.
+func splitTokens(line []byte) (tokens [][]byte) {
+	start, inString := 0, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case c == ' ' && !inString:
+			tokens = append(tokens, line[start:i])
+			start = i + 1
+		}
+	}
+	return append(tokens, line[start:])
+}
+
+func (f *fakeBackend) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	timeout := time.After(req.Timeout)
+	for {
+		f.mu.Lock()
+		log, wake := f.topics[req.Topic.Name].partitions[req.Partition], f.wake
+		f.mu.Unlock()
+		reply := &protocol.FetchReply{HighWatermark: protocol.Offset(len(log)), NextOffset: req.Offset}
+		for _, r := range log {
+			after := req.Timestamp == nil && r.Offset >= req.Offset || req.Timestamp != nil && r.Timestamp >= *req.Timestamp
+			if after && len(reply.Records) < req.MaxRecords {
+				reply.Records = append(reply.Records, r)
+				reply.NextOffset = r.Offset + 1
+			}
+		}
+		if len(reply.Records) > 0 || req.Timeout == 0 {
+			return reply, nil
+		}
+		f.announce()
+		select {
+		case <-wake:
+		case <-timeout:
+			return reply, nil
+		case <-req.Done:
+			return reply, nil
+		}
+	}
+}
+
+func (f *fakeBackend) announce() {
+	if f.parked != nil {
+		f.parked <- struct{}{}
+	}
+}
+
+func (f *fakeBackend) PartitionOffsets(t *protocol.Topic, p int) (earliest, latest protocol.Offset, err *protocol.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return 0, protocol.Offset(len(f.topics[t.Name].partitions[p])), nil
+}
+
+// Poll reads all partitions of the topics; its cursor counts records of the
+// topic's first partition.
+func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+	copied := *req
+	f.mu.Lock()
+	f.polls = append(f.polls, &copied)
+	f.mu.Unlock()
+	if f.poll != nil {
+		return f.poll(req, done)
+	}
+	reply := &protocol.PollReply{ConsumerID: req.ConsumerID, Group: req.Group, Generation: 1}
+	if reply.ConsumerID == 0 {
+		reply.ConsumerID = 77
+	}
+	if reply.Group == "" {
+		reply.Group = fmt.Sprintf("consumer-%d", reply.ConsumerID)
+	}
+	timeout := time.After(req.Timeout)
+	for {
+		wake := f.collect(req, reply)
+		if len(reply.Records) > 0 {
+			return reply, nil
+		}
+		reply.TimedOut = true
+		if req.Timeout == 0 {
+			return reply, nil
+		}
+		f.announce()
+		select {
+		case <-wake:
+			reply.TimedOut = false
+		case <-timeout:
+			return reply, nil
+		case <-done:
+			return reply, nil
+		}
+	}
+}
+
+func (f *fakeBackend) collect(req *protocol.PollRequest, reply *protocol.PollReply) chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range req.Topics {
+		t := f.topics[name]
+		if t == nil {
+			t = f.add(name, 1)
+		}
+		for p, log := range t.partitions {
+			at := fmt.Sprintf("%s/%s-%d", reply.Group, name, p)
+			next := f.read[at]
+			if req.After != "" {
+				n, _ := strconv.Atoi(req.After)
+				next = protocol.Offset(n)
+			}
+			for _, r := range log[next:] {
+				reply.Records = append(reply.Records, r)
+				if req.RecordCursors {
+					reply.Cursors = append(reply.Cursors, strconv.Itoa(int(r.Offset)+1))
+				}
+				if req.AutoCommit {
+					f.read[at] = r.Offset + 1
+				}
+				reply.Cursor = strconv.Itoa(int(r.Offset) + 1)
+			}
+		}
+	}
+	return f.wake
+}
+
+func (f *fakeBackend) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
+	if f.commit != nil {
+		return f.commit(req)
+	}
+	reply := &protocol.CommitReply{Group: req.Group, ConsumerID: req.ConsumerID}
+	for _, o := range req.Offsets {
+		reply.Offsets = append(reply.Offsets, protocol.CommittedEntry{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset})
+	}
+	return reply, nil
+}
+
+func (f *fakeBackend) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
+	if req.Group == "nobody" {
+		return nil, protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", req.Group)
+	}
+	committed, owner := protocol.Offset(5), protocol.ConsumerID(7)
+	return []protocol.OffsetInfo{
+		{Topic: "liked", Partition: 0, Committed: &committed, End: 9, Lag: 4, Owner: &owner},
+		{Topic: "liked", Partition: 1, End: 3, Lag: 3},
+	}, nil
+}
+
+func (f *fakeBackend) Groups(string) ([]protocol.GroupInfo, *protocol.Error) {
+	return []protocol.GroupInfo{{Group: "g", Cluster: "default", State: "stable", Generation: 2, Lag: 7}}, nil
+}
+
+func (f *fakeBackend) Group(_, group string) (*protocol.GroupInfo, *protocol.Error) {
+	if group == "nobody" {
+		return nil, protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", group)
+	}
+	return &protocol.GroupInfo{Group: group, Cluster: "default", State: "empty"}, nil
+}
+
+func (f *fakeBackend) DeleteGroup(_, group string) *protocol.Error {
+	if group == "busy" {
+		return protocol.Errorf(protocol.CodeGroupNotEmpty, "group %q has live members", group)
+	}
+	return nil
+}
+
+func (f *fakeBackend) LeaveGroup(_, _ string, id protocol.ConsumerID) *protocol.Error {
+	f.left <- id
+	return nil
+}
+
+func (f *fakeBackend) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
+	f.seek(req)
+	return nil, nil
+}
+
+func (f *fakeBackend) CreateCluster(_ context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
+	_, exists := f.clusters[spec.Name]
+	f.clusters[spec.Name] = spec
+	return &protocol.ClusterInfo{ID: "c1", Name: spec.Name, NumBrokers: 3}, !exists, nil
+}
+
+func (f *fakeBackend) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
+	return []protocol.ClusterInfo{{Name: "default", Brokers: []protocol.BrokerInfo{{ID: 1, Host: "127.0.0.1", Port: 8080}}}}, nil
+}
+
+func (f *fakeBackend) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
+	return &protocol.ClusterDetail{ClusterInfo: protocol.ClusterInfo{Name: name}}, nil
+}
+
+func (f *fakeBackend) DeleteCluster(context.Context, string) *protocol.Error { return nil }
+
+func (f *fakeBackend) StopBroker(_ context.Context, _ string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return &protocol.BrokerInfo{ID: id, State: "stopped"}, nil
+}
+
+func (f *fakeBackend) StartBroker(_ context.Context, _ string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return &protocol.BrokerInfo{ID: id, State: "running"}, nil
+}
+
+func (f *fakeBackend) CreateTopic(_ context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error) {
+	_, exists := f.specs[spec.Name]
+	f.specs[spec.Name] = spec
+	return &protocol.TopicInfo{ID: "t1", Name: spec.Name, Cluster: "default"}, !exists, nil
+}
+
+func (f *fakeBackend) Topics(_ string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
+	topics := []protocol.TopicInfo{{ID: "t1", Name: "liked", Cluster: "default", Partitions: []protocol.PartitionInfo{{Number: 0}, {Number: 1}}}}
+	if internal {
+		topics = append(topics, protocol.TopicInfo{ID: "t0", Name: protocol.OffsetsTopic, Cluster: "default"})
+	}
+	return topics, nil
+}
+
+func (f *fakeBackend) Topic(_, name string) (*protocol.TopicInfo, *protocol.Error) {
+	return &protocol.TopicInfo{ID: "t1", Name: name}, nil
+}
+
+func (f *fakeBackend) AlterTopic(_ context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error) {
+	f.specs[spec.Name] = spec
+	return &protocol.TopicInfo{ID: "t1", Name: spec.Name}, nil
+}
+
+func (f *fakeBackend) DeleteTopic(context.Context, string, string) *protocol.Error { return nil }

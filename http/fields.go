@@ -1,0 +1,162 @@
+package http
+
+import (
+	"bytes"
+	"math/bits"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// field is one thing that a request may carry, in its JSON body or in its
+// query.
+type field struct {
+	name     string
+	required bool
+	many     bool // may be repeated in a query
+	set      func(name string, v value) *protocol.Error
+}
+
+// value is a field's value as it came: JSON, or the text of a query parameter.
+type value struct {
+	json protocol.JSONValue
+	text []byte
+	isQ  bool // text counts
+}
+
+// wrong reports a value of the wrong type.
+func (v value) wrong(name, want string) *protocol.Error {
+	if v.isQ {
+		return invalid(name, "must be %s", want)
+	}
+	return wrongType(name, want)
+}
+
+// bindJSON sets fields from an object. Unknown, repeated and missing fields
+// are errors. The text must hold nothing else.
+func bindJSON(text []byte, fields []field) *protocol.Error {
+	r := protocol.NewJSONReader(text)
+	if err := bindObject(&r, "", fields); err != nil {
+		return err
+	}
+	if err := r.End(); err != nil {
+		return syntaxError("the body", err)
+	}
+	return nil
+}
+
+// bindObject sets fields from the object that is next in r; within names it
+// in messages, empty for the body itself.
+func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol.Error {
+	if k := r.Kind(); k != '{' && k != 0 {
+		return wrongType(orBody(within), "a JSON object")
+	}
+	var seen uint64
+	for r.Object(); r.Field(); {
+		i := indexOf(fields, r.Key)
+		if i < 0 {
+			return unknownField(within, r.Key)
+		}
+		if seen&(1<<i) != 0 {
+			return duplicateField(within, r.Key)
+		}
+		seen |= 1 << i
+		v, ok := r.Value()
+		if !ok {
+			break
+		}
+		if err := fields[i].set(prefixed(within, fields[i].name), value{json: v}); err != nil {
+			return err
+		}
+	}
+	if err := r.Err(); err != nil {
+		return syntaxError("the body", err)
+	}
+	return checkRequired(within, fields, seen)
+}
+
+// bindQuery sets fields from the query. Unknown, repeated and missing
+// parameters are errors.
+func bindQuery(args *fasthttp.Args, fields []field) *protocol.Error {
+	var seen uint64
+	for k, v := range args.All() {
+		i := indexOf(fields, k)
+		if i < 0 {
+			return protocol.Errorf(protocol.CodeUnknownParameter, "unknown query parameter %.100q", k).
+				With("parameter", string(bytes.ToValidUTF8(k, []byte("\ufffd"))))
+		}
+		if seen&(1<<i) != 0 && !fields[i].many {
+			return invalid(fields[i].name, "is given more than once")
+		}
+		seen |= 1 << i
+		if err := fields[i].set(fields[i].name, value{text: v, isQ: true}); err != nil {
+			return err
+		}
+	}
+	return checkRequired("", fields, seen)
+}
+
+// bindQuery sets fields from the query and from nothing else.
+func (c *call) bindQuery(fields ...field) *protocol.Error {
+	if len(fields) == 0 && len(c.ctx.URI().QueryString()) == 0 {
+		return nil
+	}
+	return bindQuery(c.ctx.QueryArgs(), fields)
+}
+
+// bindBody sets fields from the JSON body; the query must be empty.
+func (c *call) bindBody(fields ...field) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	if len(c.body) == 0 {
+		return protocol.Errorf(protocol.CodeMalformed, "a JSON body is required")
+	}
+	return bindJSON(c.body, fields)
+}
+
+func checkRequired(within string, fields []field, seen uint64) *protocol.Error {
+	for i := range fields {
+		if fields[i].required && seen&(1<<i) == 0 {
+			return missing(prefixed(within, fields[i].name))
+		}
+	}
+	return nil
+}
+
+func indexOf(fields []field, name []byte) int {
+	if len(fields) > bits.UintSize {
+		panic("BUG: more fields than bits")
+	}
+	for i := range fields {
+		if fields[i].name == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func unknownField(within string, key []byte) *protocol.Error {
+	name := prefixed(within, string(bytes.ToValidUTF8(key, []byte("\ufffd"))))
+	return protocol.Errorf(protocol.CodeUnknownField, "unknown field %.200q", name).With("field", name)
+}
+
+func duplicateField(within string, key []byte) *protocol.Error {
+	name := prefixed(within, string(key))
+	return protocol.Errorf(protocol.CodeMalformed, "field %.200q is given more than once", name).With("field", name)
+}
+
+func prefixed(within, name string) string {
+	if within == "" {
+		return name
+	}
+	return within + "." + name
+}
+
+func orBody(within string) string {
+	if within == "" {
+		return "the body"
+	}
+	return within
+}

@@ -1,0 +1,139 @@
+package http
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// clusterQuery takes ?cluster=, the only parameter of many routes.
+func (c *call) clusterQuery() (cluster string, err *protocol.Error) {
+	err = c.bindQuery(field{name: "cluster", set: name(&cluster)})
+	return cluster, err
+}
+
+// groupOf is the group of the path and the cluster of the query.
+func (c *call) groupOf() (cluster, group string, err *protocol.Error) {
+	if cluster, err = c.clusterQuery(); err == nil {
+		group, err = c.nameParam("group")
+	}
+	return cluster, group, err
+}
+
+func getGroups(c *call) *protocol.Error {
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	groups, err := c.srv.b.Groups(cluster)
+	if err != nil {
+		return err
+	}
+	for i := range groups {
+		fillGroup(&groups[i])
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("groups", groups))
+}
+
+func getGroup(c *call) *protocol.Error {
+	cluster, group, err := c.groupOf()
+	if err != nil {
+		return err
+	}
+	info, err := c.srv.b.Group(cluster, group)
+	if err != nil {
+		return err
+	}
+	fillGroup(info)
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+// fillGroup makes empty lists of missing ones.
+func fillGroup(g *protocol.GroupInfo) {
+	g.Members = orEmpty(g.Members)
+	for i := range g.Members {
+		m := &g.Members[i]
+		m.Topics, m.Assignment = orEmpty(m.Topics), orEmpty(m.Assignment)
+	}
+}
+
+func deleteGroup(c *call) *protocol.Error {
+	cluster, group, err := c.groupOf()
+	if err != nil {
+		return err
+	}
+	if err := c.srv.b.DeleteGroup(cluster, group); err != nil {
+		return err
+	}
+	c.sendNothing()
+	return nil
+}
+
+func deleteMember(c *call) *protocol.Error {
+	cluster, group, err := c.groupOf()
+	if err != nil {
+		return err
+	}
+	var id protocol.ConsumerID
+	param := value{text: []byte(c.param("consumer_id")), isQ: true}
+	if err := integer(&id, 1, maxID, atLeast)("consumer_id", param); err != nil {
+		return err
+	}
+	if err := c.srv.b.LeaveGroup(cluster, group, id); err != nil {
+		return err
+	}
+	c.sendNothing()
+	return nil
+}
+
+// postSeek moves a group's offsets.
+func postSeek(c *call) *protocol.Error {
+	cluster, group, err := c.groupOf()
+	if err != nil {
+		return err
+	}
+	req := &protocol.SeekRequest{Cluster: cluster, Group: group}
+	err = bindJSON(c.body, []field{
+		{name: "topic", required: true, set: name(&req.Topic)},
+		{name: "to", required: true, set: seekTarget(req)},
+		{name: "partition", set: func(_ string, v value) *protocol.Error {
+			n, err := decodePartition(v)
+			req.Partition = &n
+			return err
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	entries, err := c.srv.b.Seek(req)
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, struct {
+		Group   string                    `json:"group"`
+		Offsets []protocol.CommittedEntry `json:"offsets"`
+	}{group, orEmpty(entries)})
+}
+
+// seekTarget takes "earliest", "latest", an offset or {"timestamp": ms}.
+func seekTarget(req *protocol.SeekRequest) func(string, value) *protocol.Error {
+	return func(fieldName string, v value) *protocol.Error {
+		if v.json.Raw[0] == '{' {
+			r := protocol.NewJSONReader(v.json.Raw)
+			return bindObject(&r, fieldName, []field{
+				{name: "timestamp", required: true, set: optionalInteger(&req.Timestamp, 0, maxTimestamp, atLeast)},
+			})
+		}
+		if _, ok := v.integer(); ok {
+			return optionalInteger(&req.Offset, 0, maxOffset, atLeast)(fieldName, v)
+		}
+		switch s, _ := v.str(); s {
+		case "earliest":
+		case "latest":
+			req.Latest = true
+		default:
+			return wrongType(fieldName, `"earliest", "latest", an offset or {"timestamp": ms}`)
+		}
+		return nil
+	}
+}

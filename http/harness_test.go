@@ -1,0 +1,138 @@
+package http
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp/fasthttputil"
+)
+
+// harness is a server on an in-memory listener with a fake backend.
+type harness struct {
+	t    *testing.T
+	b    *fakeBackend
+	s    *Server
+	ln   *fasthttputil.InmemoryListener
+	http *nethttp.Client
+}
+
+func start(t *testing.T, o Options) *harness {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &harness{t: t, b: newFake(), ln: fasthttputil.NewInmemoryListener()}
+	h.s = New(h.b, o)
+	served := make(chan error, 1)
+	go func() { served <- h.s.Serve(h.ln) }()
+	transport := &nethttp.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return h.ln.Dial() },
+		DisableCompression: true,
+	}
+	h.http = &nethttp.Client{Transport: transport, Timeout: 20 * time.Second}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.NoError(t, h.s.Shutdown(ctx))
+		assert.NoError(t, <-served)
+		assert.Zero(t, h.s.bytes.used.Load(), "bytes that were never given back")
+		assert.Zero(t, h.s.parked.used.Load(), "parked reads that were never given back")
+	})
+	return h
+}
+
+// answer is a response, read.
+type answer struct {
+	status int
+	header nethttp.Header
+	body   string
+}
+
+// do sends a request; headers come in pairs.
+func (h *harness) do(method, target, body string, headers ...string) answer {
+	h.t.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req, err := nethttp.NewRequest(method, "http://ottla"+target, r)
+	require.NoError(h.t, err)
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := h.http.Do(req)
+	require.NoError(h.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(h.t, err)
+	assert.NotEmpty(h.t, resp.Header.Get(requestIDHeader))
+	return answer{resp.StatusCode, resp.Header, string(text)}
+}
+
+// raw sends bytes as they are and reads one response.
+func (h *harness) raw(request string) answer {
+	h.t.Helper()
+	conn, err := h.ln.Dial()
+	require.NoError(h.t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte(request))
+	require.NoError(h.t, err)
+	return readAnswer(h.t, bufio.NewReader(conn))
+}
+
+func readAnswer(t *testing.T, r *bufio.Reader) answer {
+	t.Helper()
+	resp, err := nethttp.ReadResponse(r, nil)
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return answer{resp.StatusCode, resp.Header, string(text)}
+}
+
+// wantError checks that an answer is an error in the one shape, with that
+// code.
+func wantError(t *testing.T, a answer, status int, code string) map[string]any {
+	t.Helper()
+	assert.Equal(t, status, a.status, a.body)
+	assert.Equal(t, "application/json", a.header.Get("Content-Type"))
+	var e map[string]any
+	require.NoError(t, json.Unmarshal([]byte(a.body), &e), a.body)
+	for _, field := range []string{"error_code", "code", "message", "retriable", "outcome", "request_id"} {
+		assert.Contains(t, e, field)
+	}
+	assert.Equal(t, code, e["code"], a.body)
+	assert.EqualValues(t, status, int(e["error_code"].(float64))/100)
+	assert.Equal(t, a.header.Get(requestIDHeader), e["request_id"])
+	if status == 429 || status == 503 || status == 504 {
+		assert.NotEmpty(t, a.header.Get("Retry-After"))
+	}
+	return e
+}
+
+// wantOK checks the status and that the body is JSON.
+func wantOK(t *testing.T, a answer, status int) map[string]any {
+	t.Helper()
+	require.Equal(t, status, a.status, a.body)
+	assert.Equal(t, "application/json", a.header.Get("Content-Type"))
+	var v map[string]any
+	require.NoError(t, json.Unmarshal([]byte(a.body), &v), a.body)
+	return v
+}
+
+// logged collects the log.
+func logged() (*slog.Logger, *bytes.Buffer) {
+	var b bytes.Buffer
+	return slog.New(slog.NewTextHandler(&b, nil)), &b
+}

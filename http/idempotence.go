@@ -1,0 +1,103 @@
+package http
+
+import (
+	"hash/fnv"
+	"math"
+
+	"ottla/protocol"
+)
+
+// keyPrefix sets the ids made of an Idempotency-Key apart from producers'.
+const keyPrefix = "key:"
+
+// maxIDLength is the longest Producer-Id or Idempotency-Key, in bytes.
+const maxIDLength = 200
+
+// idempotence identifies a request, so that a retry has no second effect.
+type idempotence struct {
+	id              string // empty: none
+	epoch, sequence int64
+	bodyHash        uint64 // of an Idempotency-Key's request
+	seed            uint32 // places records that have neither key nor partition
+}
+
+// apply tells the backend.
+func (d *idempotence) apply(req *protocol.ProduceRequest) {
+	req.ProducerID, req.Epoch, req.Sequence, req.BodyHash = d.id, d.epoch, d.sequence, d.bodyHash
+}
+
+// place is the partition of the record with that index: a function of the
+// request's identity alone.
+func (d *idempotence) place(index, partitions int) int {
+	return int((uint64(d.seed) + uint64(index)) % uint64(partitions))
+}
+
+// decodeIdempotence reads Producer-Id, Producer-Epoch and Producer-Seq (all or
+// none), or Idempotency-Key.
+func (c *call) decodeIdempotence(p *produce) *protocol.Error {
+	h := &c.ctx.Request.Header
+	id, epoch, seq := h.Peek("Producer-Id"), h.Peek("Producer-Epoch"), h.Peek("Producer-Seq")
+	key := h.Peek("Idempotency-Key")
+	given := 0
+	for _, v := range [...][]byte{id, epoch, seq} {
+		if v != nil {
+			given++
+		}
+	}
+	switch {
+	case given == 0 && key == nil:
+		return nil
+	case given != 0 && key != nil:
+		return invalid("Idempotency-Key", "excludes Producer-Id")
+	case key != nil:
+		return p.idempotence.fromKey(c, p, key)
+	case given != 3:
+		return invalid("Producer-Id", "needs Producer-Epoch and Producer-Seq, and they need it")
+	}
+	if err := checkID("Producer-Id", id); err != nil {
+		return err
+	}
+	if len(id) >= len(keyPrefix) && string(id[:len(keyPrefix)]) == keyPrefix {
+		return invalid("Producer-Id", "must not begin with %q", keyPrefix)
+	}
+	d := &p.idempotence
+	if err := integer(&d.epoch, 0, math.MaxInt64, atLeast)("Producer-Epoch", value{text: epoch, isQ: true}); err != nil {
+		return err
+	}
+	if err := integer(&d.sequence, 0, math.MaxInt64, atLeast)("Producer-Seq", value{text: seq, isQ: true}); err != nil {
+		return err
+	}
+	d.id = string(id)
+	// Consecutive single records go round-robin.
+	d.seed = uint32(protocol.Murmur2(id)) + uint32(d.sequence)
+	return nil
+}
+
+func (d *idempotence) fromKey(c *call, p *produce, key []byte) *protocol.Error {
+	if err := checkID("Idempotency-Key", key); err != nil {
+		return err
+	}
+	d.id = keyPrefix + string(key)
+	d.seed = uint32(protocol.Murmur2(key))
+	// The body, and what stands beside it in the query.
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(p.cluster + "\x00" + p.topic + "\x00"))
+	if c.media() == mediaRaw {
+		_, _ = h.Write(c.records[0].key)
+	}
+	_, _ = h.Write(c.body)
+	d.bodyHash = h.Sum64()
+	return nil
+}
+
+func checkID(header string, id []byte) *protocol.Error {
+	if len(id) == 0 || len(id) > maxIDLength {
+		return invalid(header, "must have 1 to %d bytes", maxIDLength)
+	}
+	for _, b := range id {
+		if b <= ' ' || b >= 0x7f {
+			return invalid(header, "must be printable ASCII without spaces")
+		}
+	}
+	return nil
+}

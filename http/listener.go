@@ -1,0 +1,148 @@
+package http
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// boundedListener bounds open connections. One too many is told so in the
+// shape of every other error and closed; the server below would answer it in
+// plain text. It also outlives running out of descriptors.
+type boundedListener struct {
+	net.Listener
+	limit int
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	open   map[*conn]struct{}
+	closed bool // no connection is worth keeping that has not sent a byte
+}
+
+// conn is a connection that is counted until it is closed.
+type conn struct {
+	net.Conn
+	ln   *boundedListener
+	used atomic.Bool // has sent a byte
+}
+
+const refusal = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
+	`"outcome":"none","request_id":""}`
+
+const refusalResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n" +
+	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusal
+
+func newBoundedListener(ln net.Listener, limit int, log *slog.Logger) *boundedListener {
+	return &boundedListener{Listener: ln, limit: limit, log: log, open: map[*conn]struct{}{}}
+}
+
+// Accept returns the next connection within the limit.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	pause := 5 * time.Millisecond
+	for {
+		raw, err := l.Listener.Accept()
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) {
+			l.log.Error("cannot accept a connection", "error", err, "pause", pause)
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c := l.admit(raw); c != nil {
+			return c, nil
+		}
+	}
+}
+
+func (l *boundedListener) admit(raw net.Conn) net.Conn {
+	c := &conn{Conn: raw, ln: l}
+	l.mu.Lock()
+	full := len(l.open) >= l.limit || l.closed
+	if !full {
+		l.open[c] = struct{}{}
+	}
+	l.mu.Unlock()
+	if !full {
+		return c
+	}
+	go refuse(raw)
+	return nil
+}
+
+// refuse answers without waiting for a request. It reads what the client
+// sends for a moment: closing with unread bytes would reset the connection
+// and could take the answer away again.
+func refuse(raw net.Conn) {
+	_ = raw.SetDeadline(time.Now().Add(time.Second))
+	_, _ = raw.Write([]byte(refusalResponse))
+	if half, ok := raw.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+		_, _ = io.CopyN(io.Discard, raw, keepBytes)
+	}
+	_ = raw.Close()
+}
+
+// closeUnused closes the connections that have not sent a byte; a shutdown
+// would wait for them.
+func (l *boundedListener) closeUnused() {
+	l.mu.Lock()
+	l.closed = true
+	var unused []*conn
+	for c := range l.open {
+		if !c.used.Load() {
+			unused = append(unused, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range unused {
+		_ = c.Close()
+	}
+}
+
+// Read reads from the connection.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.used.Load() {
+		c.used.Store(true)
+	}
+	return n, err
+}
+
+// Close closes the connection and makes room for another.
+func (c *conn) Close() error {
+	c.ln.mu.Lock()
+	delete(c.ln.open, c)
+	c.ln.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// peerGone reports whether the client has closed its side, without reading.
+// fasthttp never tells; a stream without anything to send would not notice.
+func peerGone(c net.Conn) bool {
+	counted, ok := c.(*conn)
+	if !ok {
+		return false
+	}
+	sc, ok := counted.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = rc.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		gone = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+	})
+	return gone || err != nil
+}

@@ -1,0 +1,62 @@
+package http
+
+import (
+	"encoding/json"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// getHealth answers as long as the process does.
+func getHealth(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, struct {
+		Status  string `json:"status"`
+		Version string `json:"version"`
+	}{"ok", c.srv.o.Version})
+}
+
+// getReady answers 200 when every partition has a leader. Otherwise 503, with
+// the same fields beside those of an error.
+func getReady(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	r := c.srv.b.Readiness()
+	r.Leaderless, r.Degraded = orEmpty(r.Leaderless), orEmpty(r.Degraded)
+	if r.Ready {
+		return c.sendJSON(fasthttp.StatusOK, r)
+	}
+	e := protocol.Errorf(protocol.CodeNoLeader, "%d partitions have no leader", len(r.Leaderless))
+	if r.Starting {
+		e = protocol.Errorf(protocol.CodeStarting, "the broker is starting")
+	}
+	state, err := json.Marshal(r)
+	if err != nil {
+		return protocol.Errorf(protocol.CodeInternal, "cannot render readiness: %v", err)
+	}
+	c.fail(e)
+	body := append(c.out(), '{')
+	body = appendErrorFields(body, e, c.requestID())
+	body = append(body, ',')
+	c.send(fasthttp.StatusServiceUnavailable, append(body, state[1:]...))
+	return nil
+}
+
+func routeNotFound(c *call) *protocol.Error {
+	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q", c.ctx.Method(), c.ctx.URI().PathOriginal())
+}
+
+func methodNotAllowed(c *call) *protocol.Error {
+	return protocol.Errorf(protocol.CodeMethodNotAllowed, "%s is not allowed here; allowed: %s",
+		c.ctx.Method(), c.ctx.Response.Header.Peek("Allow"))
+}
+
+// answerOptions needs nothing but the Allow header, which is set already.
+func answerOptions(c *call) *protocol.Error {
+	c.sendNothing()
+	return nil
+}

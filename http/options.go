@@ -1,0 +1,69 @@
+package http
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options are the limits and defaults of the front end. A zero field means
+// its default.
+type Options struct {
+	Version string       // shown by /healthz
+	Logger  *slog.Logger // default slog.Default()
+
+	MaxBodyBytes     int   // of a request, after decompression too; 16 MiB
+	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB
+	MaxHeaderBytes   int   // request line and headers, one read buffer per connection; 32 KiB
+	MaxBatchRecords  int   // records of one produce request; 10,000
+	MaxRecords       int   // largest max_records of a read; 10,000
+	MaxBytes         int   // largest max_bytes of a read; 16 MiB
+	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
+	MaxParkedPolls   int   // reads that wait, and streams; 10,000
+	MaxConnections   int   // open at the same time; 10,000
+
+	MaxTimeout        time.Duration // largest timeout_ms; 30 s
+	MaxSessionTimeout time.Duration // largest session_timeout_ms; 5 min
+	RequestTimeout    time.Duration // within which a produce or a change answers; 10 s
+	ReadTimeout       time.Duration // for a whole request to arrive; 30 s
+	WriteTimeout      time.Duration // for an answer, or a piece of a stream, to be taken; 30 s
+	IdleTimeout       time.Duration // between requests of a connection; 2 min
+	Heartbeat         time.Duration // between signs of life in an idle stream; 15 s
+
+	DefaultPollTimeout    time.Duration // timeout_ms of GET /events; 5 s
+	DefaultSessionTimeout time.Duration // session_timeout_ms; 10 s
+	DefaultMaxRecords     int           // max_records; 500
+	DefaultMaxBytes       int           // max_bytes; 1 MiB
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	orDefault(&o.MaxBodyBytes, 16<<20)
+	orDefault(&o.MaxRecordBytes, 1<<20)
+	orDefault(&o.MaxHeaderBytes, 32<<10)
+	orDefault(&o.MaxBatchRecords, 10_000)
+	orDefault(&o.MaxRecords, 10_000)
+	orDefault(&o.MaxBytes, 16<<20)
+	orDefault(&o.MaxInflightBytes, 256<<20)
+	orDefault(&o.MaxParkedPolls, 10_000)
+	orDefault(&o.MaxConnections, 10_000)
+	orDefault(&o.MaxTimeout, 30*time.Second)
+	orDefault(&o.MaxSessionTimeout, 5*time.Minute)
+	orDefault(&o.RequestTimeout, 10*time.Second)
+	orDefault(&o.ReadTimeout, 30*time.Second)
+	orDefault(&o.WriteTimeout, 30*time.Second)
+	orDefault(&o.IdleTimeout, 2*time.Minute)
+	orDefault(&o.Heartbeat, 15*time.Second)
+	orDefault(&o.DefaultPollTimeout, 5*time.Second)
+	orDefault(&o.DefaultSessionTimeout, 10*time.Second)
+	orDefault(&o.DefaultMaxRecords, 500)
+	orDefault(&o.DefaultMaxBytes, 1<<20)
+	return o
+}
+
+func orDefault[T int | int64 | time.Duration](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}

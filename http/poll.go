@@ -1,0 +1,180 @@
+package http
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// maxCursor is the longest cursor that is looked at, in bytes.
+const maxCursor = 16 << 10
+
+// maxID is the largest id a client may name: what JavaScript counts exactly.
+const maxID = 1<<53 - 1
+
+// getEvents is the poll of a group member; with an Accept header that asks
+// for one, a stream of such polls.
+func getEvents(c *call) *protocol.Error {
+	req, err := c.decodePoll()
+	if err != nil {
+		return err
+	}
+	if kind := c.wantsStream(); kind != noStream {
+		return c.startStream(kind, req)
+	}
+	release, err := c.park(req.Timeout)
+	if err != nil {
+		return err
+	}
+	defer release()
+	reply, err := c.srv.b.Poll(req, c.srv.done)
+	if err != nil {
+		return err
+	}
+	c.send(fasthttp.StatusOK, appendPoll(c.out(), reply))
+	return nil
+}
+
+// park takes a place among the waiting reads; one that does not wait needs
+// none.
+func (c *call) park(timeout time.Duration) (release func(), err *protocol.Error) {
+	if timeout <= 0 {
+		return func() {}, nil
+	}
+	parked := &c.srv.parked
+	if !parked.take(1) {
+		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads are waiting").With("limit", parked.limit)
+	}
+	return func() { parked.give(1) }, nil
+}
+
+// decodePoll reads the body or the query, not both.
+func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
+	o := &c.srv.o
+	req := &protocol.PollRequest{
+		MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Timeout: o.DefaultPollTimeout,
+		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true,
+	}
+	fields := []field{
+		{name: "topic", required: true, many: true, set: names(&req.Topics)},
+		{name: "cluster", set: name(&req.Cluster)},
+		{name: "consumer_id", set: integer(&req.ConsumerID, 1, maxID, atLeast)},
+		{name: "group", set: name(&req.Group)},
+		{name: "max_records", set: integer(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
+		{name: "max_bytes", set: integer(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
+		{name: "timeout_ms", set: milliseconds(&req.Timeout, 0, o.MaxTimeout)},
+		{name: "session_timeout_ms", set: milliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)},
+		{name: "auto_commit", set: boolean(&req.AutoCommit)},
+		{name: "from", set: from(&req.From)},
+		{name: "ack", set: cursor(&req.Ack)},
+		{name: "after", set: cursor(&req.After)},
+	}
+	if err := c.bindEither(fields); err != nil {
+		return nil, err
+	}
+	switch {
+	case req.Ack != "" && req.After != "":
+		return nil, invalid("ack", "excludes after")
+	case req.AutoCommit && req.Ack != "":
+		return nil, invalid("ack", "needs auto_commit=false")
+	case req.AutoCommit && req.After != "":
+		return nil, invalid("after", "needs auto_commit=false")
+	}
+	return req, nil
+}
+
+// bindEither sets fields from the body, or from the query when there is none.
+func (c *call) bindEither(fields []field) *protocol.Error {
+	if len(c.body) == 0 {
+		return bindQuery(c.ctx.QueryArgs(), fields)
+	}
+	if len(c.ctx.URI().QueryString()) > 0 {
+		return protocol.Errorf(protocol.CodeMalformed, "a body and query parameters exclude each other")
+	}
+	return bindJSON(c.body, fields)
+}
+
+// cursor takes what an earlier answer gave.
+func cursor(dst *string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		if err := text(dst)(field, v); err != nil {
+			return err
+		}
+		if *dst == "" || len(*dst) > maxCursor {
+			return protocol.Errorf(protocol.CodeInvalidCursor, "%s is not a cursor", field).With("field", field)
+		}
+		return nil
+	}
+}
+
+// from takes "earliest", "latest" or a timestamp.
+func from(dst *protocol.StartFrom) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		if n, ok := v.integer(); ok {
+			if n < 0 || n > maxTimestamp {
+				return invalid(field, "must be a timestamp from 0 to %d", int64(maxTimestamp))
+			}
+			dst.Timestamp = &n
+			return nil
+		}
+		switch s, _ := v.str(); s {
+		case "earliest":
+		case "latest":
+			dst.Latest = true
+		default:
+			return invalid(field, `must be "earliest", "latest" or a timestamp in milliseconds`)
+		}
+		return nil
+	}
+}
+
+// appendPoll renders a poll's answer.
+func appendPoll(dst []byte, r *protocol.PollReply) []byte {
+	dst = append(dst, `{"consumer_id":`...)
+	dst = strconv.AppendInt(dst, int64(r.ConsumerID), 10)
+	dst = append(dst, `,"group":`...)
+	dst = protocol.AppendJSONString(dst, r.Group)
+	dst = append(dst, `,"generation":`...)
+	dst = strconv.AppendInt(dst, int64(r.Generation), 10)
+	dst = append(dst, `,"records":`...)
+	dst = appendRecords(dst, r.Records)
+	dst = append(dst, `,"cursor":`...)
+	dst = protocol.AppendJSONString(dst, r.Cursor)
+	dst = append(dst, `,"timed_out":`...)
+	dst = strconv.AppendBool(dst, r.TimedOut)
+	return append(dst, '}')
+}
+
+// streamKind is the form of an endless answer.
+type streamKind int
+
+const (
+	noStream streamKind = iota
+	eventStream
+	ndjsonStream
+)
+
+// wantsStream reads the Accept header; JSON wins where it is named, too.
+func (c *call) wantsStream() streamKind {
+	kind := noStream
+	accept := c.ctx.Request.Header.Peek("Accept")
+	for len(accept) > 0 {
+		var item []byte
+		item, accept, _ = bytes.Cut(accept, []byte(","))
+		item, _, _ = bytes.Cut(item, []byte(";"))
+		switch item = bytes.TrimSpace(item); {
+		case bytes.EqualFold(item, []byte("application/json")):
+			return noStream
+		case kind != noStream:
+		case bytes.EqualFold(item, []byte("text/event-stream")):
+			kind = eventStream
+		case bytes.EqualFold(item, []byte("application/x-ndjson")):
+			kind = ndjsonStream
+		}
+	}
+	return kind
+}

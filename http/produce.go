@@ -1,0 +1,278 @@
+package http
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// produce is what a POST /events asks for, in whatever form it came.
+type produce struct {
+	topic, cluster string
+	batch          bool // answered as a batch
+	noAck          bool
+	offsets        bool // list every record's offset
+	idempotence    idempotence
+	now            int64 // milliseconds; for records without a timestamp
+	deadline       time.Time
+}
+
+// postEvents takes one event, a batch, NDJSON or raw bytes.
+//
+// A write to an internal topic is refused before anything else is looked at,
+// so every error gives way to that one when the topic can be seen.
+func postEvents(c *call) *protocol.Error {
+	err := c.produce()
+	if err != nil {
+		return refusedEvents(c, err)
+	}
+	return nil
+}
+
+// refusedEvents is what a produce request that failed with err answers.
+func refusedEvents(c *call, err *protocol.Error) *protocol.Error {
+	if topic := c.visibleTopic(); protocol.IsInternalTopic(topic) {
+		return internalTopic(topic)
+	}
+	return err
+}
+
+func internalTopic(topic string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeInternalTopic, "topic %.220q is internal: it can be read but not written", topic)
+}
+
+// visibleTopic finds the topic in the query, or in a body that need not be
+// valid any further than that.
+func (c *call) visibleTopic() string {
+	if topic := c.ctx.QueryArgs().Peek("topic"); len(topic) > 0 {
+		return string(topic)
+	}
+	r := protocol.NewJSONReader(c.body)
+	for r.Object(); r.Field(); {
+		isTopic := string(r.Key) == "topic"
+		v, ok := r.Value()
+		if isTopic && ok {
+			topic, _ := value{json: v}.str()
+			return topic
+		}
+	}
+	return ""
+}
+
+func (c *call) produce() *protocol.Error {
+	now := time.Now()
+	p := produce{now: now.UnixMilli(), deadline: now.Add(c.srv.o.RequestTimeout)}
+	var err *protocol.Error
+	switch c.media() {
+	case mediaJSON:
+		err = c.decodeEvents(&p)
+	case mediaNDJSON:
+		err = c.decodeNDJSON(&p)
+	case mediaRaw:
+		err = c.decodeRaw(&p)
+	default:
+		err = c.unsupportedMedia()
+	}
+	if err == nil && protocol.IsInternalTopic(p.topic) {
+		err = internalTopic(p.topic)
+	}
+	if err == nil {
+		err = c.decodeIdempotence(&p)
+	}
+	if err == nil {
+		err = c.checkRecords(&p, c.srv.o.MaxRecordBytes)
+	}
+	if err != nil {
+		return err
+	}
+	topic, err := c.srv.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
+	if err != nil {
+		return err
+	}
+	if topic.Internal {
+		return internalTopic(topic.Name)
+	}
+	if topic.MaxRecordBytes > 0 && topic.MaxRecordBytes < c.srv.o.MaxRecordBytes {
+		if err := c.checkRecords(&p, topic.MaxRecordBytes); err != nil {
+			return err
+		}
+	}
+	if err := c.place(&p, topic); err != nil {
+		return err
+	}
+	if p.batch {
+		return c.sendBatch(&p, topic)
+	}
+	return c.sendOne(&p, topic)
+}
+
+// checkRecords checks what concerns all records alike, before any is sent.
+func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
+	if len(c.records) == 0 {
+		return protocol.Errorf(protocol.CodeEmptyBatch, "the batch has no records")
+	}
+	for i := range c.records {
+		if r := &c.records[i]; r.size > maxBytes {
+			e := protocol.Errorf(protocol.CodeRecordTooLarge, "the record has %d bytes, more than %d", r.size, maxBytes).
+				With("limit", maxBytes)
+			if p.batch {
+				e = inRecord(e, "record", i)
+			}
+			return e
+		}
+	}
+	// Escapes can make the log line of a text much longer than the text.
+	if limit := 2 * c.srv.o.MaxBodyBytes; len(c.scratch) > limit {
+		return protocol.Errorf(protocol.CodeBatchTooLarge, "the records take more than %d bytes in the log", limit).
+			With("limit", limit)
+	}
+	return nil
+}
+
+// place gives every record a partition: the one it names, else by its key,
+// else round-robin, or by its request's id so that a retry lands where the
+// first try did.
+func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
+	for i := range c.records {
+		r := &c.records[i]
+		switch {
+		case r.partition >= topic.Partitions:
+			e := unknownPartition(int64(r.partition)).With("partitions", topic.Partitions)
+			if p.batch {
+				e = inRecord(e, "record", i)
+			}
+			return e
+		case r.partition >= 0:
+		case string(r.key) != protocol.NullToken:
+			r.partition = protocol.PartitionForKey(r.key, topic.Partitions)
+		case p.idempotence.id != "":
+			r.partition = p.idempotence.place(i, topic.Partitions)
+		default:
+			r.partition = int(topic.RoundRobin.Next() % uint64(topic.Partitions))
+		}
+		if r.timestamp < 0 {
+			r.timestamp = p.now
+		}
+	}
+	return nil
+}
+
+// query takes the parameters that every form has, and more.
+func (p *produce) query(c *call, more ...field) *protocol.Error {
+	if len(more) == 0 && len(c.ctx.URI().QueryString()) == 0 {
+		return nil
+	}
+	return c.bindQuery(append(more,
+		field{name: "offsets", set: boolean(&p.offsets)},
+		field{name: "acks", set: func(field string, v value) *protocol.Error {
+			switch string(v.text) {
+			case "all":
+			case "none":
+				p.noAck = true
+			default:
+				return invalid(field, "must be all or none")
+			}
+			return nil
+		}})...)
+}
+
+// line appends r to the lines of its partition.
+func (r *record) line(l *protocol.Lines, topic *protocol.Topic) {
+	action := protocol.ActionProduce
+	if string(r.value) == protocol.NullToken {
+		action = protocol.ActionTombstone
+	}
+	l.Add(r.timestamp, topic.Name, r.partition, r.key, r.value, action, r.headers)
+}
+
+// lineBytes is at least what line appends.
+func (r *record) lineBytes(topic *protocol.Topic) int {
+	const rest = len("2026-11-22 17:16:03.123      TOMBSTONE 65535  \n")
+	return rest + len(topic.Name) + len(r.key) + len(r.value) + len(r.headers)
+}
+
+// decodeRaw takes the body as one value, byte for byte.
+func (c *call) decodeRaw(p *produce) *protocol.Error {
+	rec := noRecord
+	var key *string
+	err := p.query(c,
+		field{name: "topic", required: true, set: name(&p.topic)},
+		field{name: "cluster", set: name(&p.cluster)},
+		field{name: "key", set: optionalText(&key)},
+		field{name: "timestamp", set: integer(&rec.timestamp, 0, maxTimestamp, atLeast)},
+		field{name: "partition", set: func(_ string, v value) (err *protocol.Error) {
+			rec.partition, err = decodePartition(v)
+			return err
+		}})
+	if err != nil {
+		return err
+	}
+	if key != nil {
+		start := len(c.scratch)
+		c.scratch = protocol.AppendJSONString(c.scratch, *key)
+		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
+		rec.size += len(rec.key)
+	}
+	rec.size += len(c.body)
+	if rec.size <= c.srv.o.MaxRecordBytes {
+		rec.value = c.rawToken(c.body)
+	}
+	c.records = append(c.records, rec)
+	return nil
+}
+
+// decodeNDJSON takes a record object from every line that is not blank.
+func (c *call) decodeNDJSON(p *produce) *protocol.Error {
+	p.batch = true
+	err := p.query(c,
+		field{name: "topic", required: true, set: name(&p.topic)},
+		field{name: "cluster", set: name(&p.cluster)})
+	if err != nil {
+		return err
+	}
+	rest := c.body
+	for n := 1; len(rest) > 0; n++ {
+		var text []byte
+		text, rest, _ = bytes.Cut(rest, []byte("\n"))
+		r := protocol.NewJSONReader(text)
+		if r.Kind() == 0 && r.End() == nil {
+			continue
+		}
+		if err := c.decodeRecord(&r); err != nil {
+			return inRecord(err, "line", n)
+		}
+		if err := r.End(); err != nil {
+			return inRecord(syntaxError("the line", err), "line", n)
+		}
+	}
+	return nil
+}
+
+// sendOne sends the only record and answers with its place.
+func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
+	// One allocation for what the backend owns, besides the line itself.
+	own := &struct {
+		req  protocol.ProduceRequest
+		list [1]*protocol.ProduceRequest
+		gap  [1]int
+	}{}
+	rec, req := &c.records[0], &own.req
+	own.list[0] = req
+	req.Topic, req.Partition, req.NoAck = topic, rec.partition, p.noAck
+	req.Lines = protocol.Lines{Buf: make([]byte, 0, rec.lineBytes(topic)), Gaps: own.gap[:0]}
+	rec.line(&req.Lines, topic)
+	p.idempotence.apply(req)
+	c.srv.b.Produce(own.list[:], p.deadline)
+	if req.Result.Err != nil {
+		return req.Result.Err
+	}
+	if p.noAck {
+		c.send(fasthttp.StatusAccepted, appendAccepted(c.out(), topic.Name))
+		return nil
+	}
+	c.send(fasthttp.StatusOK, appendPlace(c.out(), topic.Name, rec, &req.Result))
+	return nil
+}

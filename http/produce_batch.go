@@ -1,0 +1,152 @@
+package http
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// sendBatch sends each partition its share, in the order of the request, and
+// answers for all of them.
+func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
+	byPartition := make([]*protocol.ProduceRequest, topic.Partitions)
+	reqs := c.group(p, topic, byPartition)
+	c.srv.b.Produce(reqs, p.deadline)
+	if err := commonError(reqs); err != nil {
+		return err
+	}
+	failed := false
+	for _, req := range reqs {
+		failed = failed || req.Result.Err != nil
+	}
+	switch {
+	case failed:
+		c.send(fasthttp.StatusMultiStatus, c.appendBatch(p, topic, reqs, byPartition))
+	case p.noAck:
+		c.send(fasthttp.StatusAccepted, appendAccepted(c.out(), topic.Name))
+	default:
+		c.send(fasthttp.StatusOK, c.appendBatch(p, topic, reqs, byPartition))
+	}
+	return nil
+}
+
+// group makes one request per partition that has records; byPartition is
+// filled in with them.
+func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.ProduceRequest) []*protocol.ProduceRequest {
+	type share struct{ records, bytes int }
+	shares := make([]share, topic.Partitions)
+	used := 0
+	for i := range c.records {
+		s := &shares[c.records[i].partition]
+		if s.records == 0 {
+			used++
+		}
+		s.records++
+		s.bytes += c.records[i].lineBytes(topic)
+	}
+	own := make([]protocol.ProduceRequest, 0, used)
+	reqs := make([]*protocol.ProduceRequest, 0, used)
+	for partition, s := range shares {
+		if s.records == 0 {
+			continue
+		}
+		own = append(own, protocol.ProduceRequest{Topic: topic, Partition: partition, NoAck: p.noAck})
+		req := &own[len(own)-1]
+		req.Lines = protocol.Lines{Buf: make([]byte, 0, s.bytes), Gaps: make([]int, 0, s.records)}
+		p.idempotence.apply(req)
+		byPartition[partition] = req
+		reqs = append(reqs, req)
+	}
+	for i := range c.records {
+		rec := &c.records[i]
+		rec.line(&byPartition[rec.partition].Lines, topic)
+	}
+	return reqs
+}
+
+// commonError is the error that every partition failed with, if they did and
+// it is the same.
+func commonError(reqs []*protocol.ProduceRequest) *protocol.Error {
+	first := reqs[0].Result.Err
+	for _, req := range reqs {
+		if err := req.Result.Err; err == nil || first == nil || err.Code != first.Code || err.Outcome != first.Outcome {
+			return nil
+		}
+	}
+	return first
+}
+
+func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition []*protocol.ProduceRequest) []byte {
+	count, failed, duplicate := 0, false, true
+	for _, req := range reqs {
+		if req.Result.Err != nil {
+			failed = true
+			continue
+		}
+		count += req.Lines.Len()
+		duplicate = duplicate && req.Result.Duplicate
+	}
+	dst := append(c.out(), `{"topic":`...)
+	dst = protocol.AppendJSONString(dst, topic.Name)
+	dst = append(dst, `,"committed":`...)
+	dst = strconv.AppendBool(dst, !failed && !p.noAck)
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(count), 10)
+	if duplicate && !failed {
+		dst = append(dst, `,"duplicate":true`...)
+	}
+	dst = append(dst, `,"partitions":[`...)
+	for i, req := range reqs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = c.appendShare(dst, req)
+	}
+	dst = append(dst, ']')
+	if p.offsets {
+		dst = c.appendOffsets(dst, byPartition)
+	}
+	return append(dst, '}')
+}
+
+func (c *call) appendShare(dst []byte, req *protocol.ProduceRequest) []byte {
+	dst = append(dst, `{"partition":`...)
+	dst = strconv.AppendInt(dst, int64(req.Partition), 10)
+	if req.Result.Err == nil {
+		dst = append(dst, `,"base_offset":`...)
+		dst = strconv.AppendInt(dst, int64(req.Result.BaseOffset), 10)
+	}
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(req.Lines.Len()), 10)
+	if req.Result.Err != nil {
+		dst = append(dst, `,"error":`...)
+		dst = appendError(dst, req.Result.Err, c.requestID())
+	}
+	return append(dst, '}')
+}
+
+// appendOffsets lists where each record went, in the order of the request;
+// the offset is null where its partition failed.
+func (c *call) appendOffsets(dst []byte, byPartition []*protocol.ProduceRequest) []byte {
+	next := make([]int64, len(byPartition))
+	dst = append(dst, `,"offsets":[`...)
+	for i := range c.records {
+		partition := c.records[i].partition
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"partition":`...)
+		dst = strconv.AppendInt(dst, int64(partition), 10)
+		dst = append(dst, `,"offset":`...)
+		if res := &byPartition[partition].Result; res.Err == nil {
+			dst = strconv.AppendInt(dst, int64(res.BaseOffset)+next[partition], 10)
+			next[partition]++
+		} else {
+			dst = append(dst, `null`...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}

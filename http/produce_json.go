@@ -1,0 +1,152 @@
+package http
+
+import (
+	"strconv"
+
+	"ottla/protocol"
+)
+
+// decodeEvents takes a JSON body: one event, or a batch under "records".
+// One pass, no values built: this is the hot path.
+func (c *call) decodeEvents(p *produce) *protocol.Error {
+	if err := p.query(c); err != nil {
+		return err
+	}
+	if len(c.body) == 0 {
+		return protocol.Errorf(protocol.CodeMalformed, "a body is required")
+	}
+	r := protocol.NewJSONReader(c.body)
+	if k := r.Kind(); k != '{' && k != 0 {
+		return wrongType("the body", "a JSON object")
+	}
+	rec := noRecord
+	var seen seenFields
+	for r.Object(); r.Field(); {
+		f, err := c.decodeEventField(&r, p, &rec, seen)
+		if err != nil {
+			return err
+		}
+		seen |= f
+	}
+	if err := r.End(); err != nil {
+		return syntaxError("the body", err)
+	}
+	switch {
+	case seen&seenTopic == 0:
+		return missing("topic")
+	case !p.batch:
+		c.records = append(c.records, rec)
+	case seen&anyRecord != 0:
+		return invalid("records", "excludes the fields of a single event")
+	}
+	return nil
+}
+
+func (c *call) decodeEventField(r *protocol.JSONReader, p *produce, rec *record, seen seenFields) (seenFields, *protocol.Error) {
+	f, err := c.decodeRecordField(r, rec, seen)
+	if f != 0 || err != nil {
+		return f, err
+	}
+	dst := &p.topic
+	switch string(r.Key) {
+	case "topic":
+		f = seenTopic
+	case "cluster":
+		f, dst = seenCluster, &p.cluster
+	case "records":
+		f = seenRecords
+	default:
+		return 0, unknownField("", r.Key)
+	}
+	if seen&f != 0 {
+		return f, duplicateField("", r.Key)
+	}
+	if f == seenRecords {
+		p.batch = true
+		return f, c.decodeRecords(r)
+	}
+	v, ok := r.Value()
+	if !ok {
+		return f, nil // the reader keeps the error
+	}
+	return f, decodeName(dst, f, v)
+}
+
+// decodeName is name without its closure.
+func decodeName(dst *string, f seenFields, v protocol.JSONValue) *protocol.Error {
+	field := "topic"
+	if f == seenCluster {
+		field = "cluster"
+	}
+	s, ok := value{json: v}.str()
+	if !ok {
+		return wrongType(field, "a string")
+	}
+	if !protocol.ValidName(s) {
+		return invalidName(field, s)
+	}
+	*dst = s
+	return nil
+}
+
+func (c *call) decodeRecords(r *protocol.JSONReader) *protocol.Error {
+	if k := r.Kind(); k != '[' && k != 0 {
+		return wrongType("records", "an array")
+	}
+	i := 0
+	for r.Array(); r.Element(); i++ {
+		if err := c.decodeRecord(r); err != nil {
+			return inRecord(err, "record", i)
+		}
+	}
+	return nil // the reader keeps a syntax error
+}
+
+// decodeRecord appends the record object that is next in r.
+func (c *call) decodeRecord(r *protocol.JSONReader) *protocol.Error {
+	if limit := c.srv.o.MaxBatchRecords; len(c.records) == limit {
+		return protocol.Errorf(protocol.CodeBatchTooLarge, "a batch has at most %d records", limit).With("limit", limit)
+	}
+	if k := r.Kind(); k != '{' && k != 0 {
+		return wrongType("the record", "an object")
+	}
+	c.records = append(c.records, noRecord)
+	rec := &c.records[len(c.records)-1]
+	var seen seenFields
+	for r.Object(); r.Field(); {
+		f, err := c.decodeRecordField(r, rec, seen)
+		if err != nil {
+			return err
+		}
+		if f == 0 {
+			return unknownField("", r.Key)
+		}
+		seen |= f
+	}
+	if err := r.Err(); err != nil {
+		return syntaxError("the body", err)
+	}
+	return nil
+}
+
+func appendAccepted(dst []byte, topic string) []byte {
+	dst = append(dst, `{"topic":`...)
+	dst = protocol.AppendJSONString(dst, topic)
+	return append(dst, `,"committed":false}`...)
+}
+
+func appendPlace(dst []byte, topic string, rec *record, res *protocol.ProduceResult) []byte {
+	dst = append(dst, `{"topic":`...)
+	dst = protocol.AppendJSONString(dst, topic)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(rec.partition), 10)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendInt(dst, int64(res.BaseOffset), 10)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, rec.timestamp, 10)
+	dst = append(dst, `,"committed":true`...)
+	if res.Duplicate {
+		dst = append(dst, `,"duplicate":true`...)
+	}
+	return append(dst, '}')
+}

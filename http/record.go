@@ -1,0 +1,217 @@
+package http
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"ottla/protocol"
+)
+
+// maxTimestamp is the last millisecond that four digits of a year can hold.
+const maxTimestamp = 253402300799999
+
+// record is one record of a produce request, decoded.
+type record struct {
+	key, value, headers []byte // tokens; headers empty without
+	timestamp           int64  // -1: not given
+	partition           int    // -1: not given; else its index, once placed
+	size                int    // bytes of key, value and headers, decoded
+}
+
+var noRecord = record{key: []byte(protocol.NullToken), value: []byte(protocol.NullToken), timestamp: -1, partition: -1}
+
+// seenFields are the fields a record object has had so far.
+type seenFields uint16
+
+const (
+	seenKey seenFields = 1 << iota
+	seenKeyText
+	seenKeyBase64
+	seenValue
+	seenValueText
+	seenValueBase64
+	seenPartition
+	seenHeaders
+	seenTimestamp
+	seenTopic
+	seenCluster
+	seenRecords
+
+	anyKey    = seenKey | seenKeyText | seenKeyBase64
+	anyValue  = seenValue | seenValueText | seenValueBase64
+	anyRecord = anyKey | anyValue | seenPartition | seenHeaders | seenTimestamp
+)
+
+func recordField(key []byte) seenFields {
+	switch string(key) {
+	case "key":
+		return seenKey
+	case "value":
+		return seenValue
+	case "partition":
+		return seenPartition
+	case "headers":
+		return seenHeaders
+	case "timestamp":
+		return seenTimestamp
+	case "key_text":
+		return seenKeyText
+	case "key_base64":
+		return seenKeyBase64
+	case "value_text":
+		return seenValueText
+	case "value_base64":
+		return seenValueBase64
+	}
+	return 0
+}
+
+// decodeRecordField takes the field r.Key if a record has such a field; what
+// it is called comes back, 0 for another one.
+func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenFields) (seenFields, *protocol.Error) {
+	f := recordField(r.Key)
+	if f == 0 {
+		return 0, nil
+	}
+	if seen&f != 0 {
+		return f, duplicateField("", r.Key)
+	}
+	for _, exclusive := range [...]seenFields{anyKey, anyValue} {
+		if f&exclusive != 0 && seen&exclusive != 0 {
+			return f, invalid(string(r.Key), "excludes its other forms: one of plain, _text and _base64")
+		}
+	}
+	v, ok := r.Value()
+	if !ok {
+		return f, nil // the reader keeps the error
+	}
+	var err *protocol.Error
+	switch f {
+	case seenKey:
+		rec.key = c.jsonToken(v, &rec.size)
+	case seenValue:
+		rec.value = c.jsonToken(v, &rec.size)
+	case seenKeyText:
+		rec.key, err = c.textToken("key_text", v, &rec.size)
+	case seenValueText:
+		rec.value, err = c.textToken("value_text", v, &rec.size)
+	case seenKeyBase64:
+		rec.key, err = c.base64Token("key_base64", v, &rec.size)
+	case seenValueBase64:
+		rec.value, err = c.base64Token("value_base64", v, &rec.size)
+	case seenPartition:
+		rec.partition, err = decodePartition(value{json: v})
+	case seenTimestamp:
+		err = integer(&rec.timestamp, 0, maxTimestamp, atLeast)("timestamp", value{json: v})
+	case seenHeaders:
+		rec.headers, err = c.headersToken(v, &rec.size)
+	}
+	return f, err
+}
+
+func decodePartition(v value) (int, *protocol.Error) {
+	n, ok := v.integer()
+	if !ok {
+		return 0, v.wrong("partition", "an integer")
+	}
+	if n < 0 || n > math.MaxInt32 {
+		return 0, unknownPartition(n)
+	}
+	return int(n), nil
+}
+
+func unknownPartition(n int64) *protocol.Error {
+	return protocol.Errorf(protocol.CodeUnknownPartition, "partition %d does not exist", n).With("partition", n)
+}
+
+func (c *call) jsonToken(v protocol.JSONValue, size *int) []byte {
+	if string(v.Raw) == "null" {
+		return noRecord.key
+	}
+	token := v.Compact(&c.scratch)
+	*size += len(token)
+	return token
+}
+
+func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+	if v.Raw[0] != '"' {
+		return nil, wrongType(field, "a string")
+	}
+	start, inner := len(c.scratch), v.Raw[1:len(v.Raw)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		content, whole := protocol.AppendUnescaped(nil, inner)
+		if !whole {
+			return nil, wrongType(field, "a text; half a surrogate pair is none")
+		}
+		inner = content
+	}
+	*size += len(inner)
+	c.scratch = protocol.AppendTextToken(c.scratch, inner)
+	return c.scratch[start:len(c.scratch):len(c.scratch)], nil
+}
+
+func (c *call) base64Token(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+	if v.Raw[0] != '"' {
+		return nil, wrongType(field, "a string")
+	}
+	inner := v.Raw[1 : len(v.Raw)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		inner, _ = protocol.AppendUnescaped(nil, inner)
+	}
+	content, err := base64.StdEncoding.Strict().AppendDecode(nil, inner)
+	if err != nil || bytes.ContainsAny(inner, "\r\n") {
+		return nil, wrongType(field, "base64 with padding")
+	}
+	*size += len(content)
+	return c.rawToken(content), nil
+}
+
+// rawToken is the token of bytes that are not to be parsed.
+func (c *call) rawToken(content []byte) []byte {
+	start := len(c.scratch)
+	c.scratch = protocol.AppendRawToken(c.scratch, content)
+	return c.scratch[start:len(c.scratch):len(c.scratch)]
+}
+
+// headersToken checks that headers are an object of strings, each name once.
+func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+	if v.Raw[0] != '{' {
+		return nil, wrongType("headers", "an object of strings")
+	}
+	r := protocol.NewJSONReader(v.Raw)
+	names := map[string]struct{}{}
+	for r.Object(); r.Field(); {
+		field := "headers." + string(r.Key)
+		if _, twice := names[string(r.Key)]; twice {
+			return nil, duplicateField("headers", r.Key)
+		}
+		names[string(r.Key)] = struct{}{}
+		if r.Kind() != '"' {
+			return nil, wrongType(field, "a string")
+		}
+		r.Value()
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	token := v.Compact(&c.scratch)
+	*size += len(token)
+	return token, nil
+}
+
+// inRecord says in which record of a batch an error is.
+func inRecord(e *protocol.Error, unit string, index int) *protocol.Error {
+	e.Message = fmt.Sprintf("%s %d: %s", unit, index, e.Message)
+	return e.With(unit, index)
+}
+
+// checkText refuses a query parameter that is not UTF-8.
+func checkText(name string, v []byte) *protocol.Error {
+	if !utf8.Valid(v) {
+		return invalid(name, "must be UTF-8")
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// sendJSON answers with v, marshalled. For everything but records, which are
+// rendered straight from their tokens.
+func (c *call) sendJSON(status int, v any) *protocol.Error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return protocol.Errorf(protocol.CodeInternal, "cannot render the answer: %v", err)
+	}
+	c.send(status, append(c.out(), bytes.TrimSuffix(b.Bytes(), []byte("\n"))...))
+	return nil
+}
+
+// sendCreated answers 201 for something new, 200 for the same again.
+func (c *call) sendCreated(created bool, v any) *protocol.Error {
+	if created {
+		return c.sendJSON(fasthttp.StatusCreated, v)
+	}
+	return c.sendJSON(fasthttp.StatusOK, v)
+}
+
+// list is an answer with one plural key; nil becomes [].
+func list[T any](name string, items []T) map[string][]T {
+	return map[string][]T{name: orEmpty(items)}
+}
+
+func orEmpty[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// appendRecord appends a record as clients see it.
+func appendRecord(dst []byte, r *protocol.Record) []byte {
+	return append(appendRecordFields(dst, r), '}')
+}
+
+// appendRecordFields leaves the object open.
+func appendRecordFields(dst []byte, r *protocol.Record) []byte {
+	dst = append(dst, `{"topic":`...)
+	dst = protocol.AppendJSONString(dst, r.Topic)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(r.Partition), 10)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendInt(dst, int64(r.Offset), 10)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, r.Timestamp, 10)
+	dst = appendTokenField(dst, "key", r.Key)
+	dst = appendTokenField(dst, "value", r.Value)
+	dst = append(dst, `,"headers":`...)
+	if len(r.Headers) == 0 || string(r.Headers) == protocol.NullToken {
+		return append(dst, '{', '}')
+	}
+	return append(dst, r.Headers...)
+}
+
+// appendTokenField appends a key or value under the name that says what it
+// is. Tokens hold JSON already, so nothing is parsed again.
+func appendTokenField(dst []byte, name string, token []byte) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	switch protocol.KindOfToken(token) {
+	case protocol.TokenNull:
+		return append(dst, `":null`...)
+	case protocol.TokenText:
+		dst = append(dst, `_text":`...)
+		return append(dst, protocol.TokenString(token)...)
+	case protocol.TokenBytes:
+		dst = append(dst, `_base64":`...)
+		return append(dst, protocol.TokenString(token)...)
+	}
+	dst = append(dst, '"', ':')
+	return append(dst, token...)
+}
+
+func appendRecords(dst []byte, records []protocol.Record) []byte {
+	dst = append(dst, '[')
+	for i := range records {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendRecord(dst, &records[i])
+	}
+	return append(dst, ']')
+}

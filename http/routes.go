@@ -1,0 +1,86 @@
+package http
+
+import (
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// bodyKind says what body a route takes.
+type bodyKind int
+
+const (
+	noBody   bodyKind = iota
+	jsonBody          // JSON, or empty
+	anyBody           // the handler looks at the media type
+)
+
+// route is one line of the API.
+type route struct {
+	method, path string
+	body         bodyKind
+	handle       func(*call) *protocol.Error
+
+	// refused, if set, has the last word on a request whose body could not be
+	// read.
+	refused func(*call, *protocol.Error) *protocol.Error
+}
+
+// table is the whole API. A GET is also a HEAD, but for the one that changes
+// something.
+var table = []route{
+	{method: "POST", path: "/cluster", body: jsonBody, handle: postCluster},
+	{method: "GET", path: "/cluster", handle: getClusters},
+	{method: "GET", path: "/cluster/{cluster}", handle: getCluster},
+	{method: "DELETE", path: "/cluster/{cluster}", handle: deleteCluster},
+	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/stop", body: jsonBody, handle: stopBroker},
+	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/start", body: jsonBody, handle: startBroker},
+
+	{method: "POST", path: "/topic", body: jsonBody, handle: postTopic},
+	{method: "GET", path: "/topic", handle: getTopics},
+	{method: "GET", path: "/topic/{topic}", handle: getTopic},
+	{method: "PATCH", path: "/topic/{topic}", body: jsonBody, handle: patchTopic},
+	{method: "DELETE", path: "/topic/{topic}", handle: deleteTopic},
+	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", handle: getRecords},
+	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", handle: getPartitionOffsets},
+
+	{method: "POST", path: "/events", body: anyBody, handle: postEvents, refused: refusedEvents},
+	{method: "GET", path: "/events", body: jsonBody, handle: getEvents},
+	{method: "POST", path: "/offset", body: jsonBody, handle: postOffset},
+	{method: "GET", path: "/offset", handle: getOffset},
+
+	{method: "GET", path: "/groups", handle: getGroups},
+	{method: "GET", path: "/groups/{group}", handle: getGroup},
+	{method: "DELETE", path: "/groups/{group}", handle: deleteGroup},
+	{method: "POST", path: "/groups/{group}/seek", body: jsonBody, handle: postSeek},
+	{method: "DELETE", path: "/groups/{group}/members/{consumer_id}", handle: deleteMember},
+
+	{method: "GET", path: "/brokers", handle: viewBrokers},
+	{method: "GET", path: "/partitions", handle: viewPartitions},
+	{method: "GET", path: "/consumer_groups", handle: viewConsumerGroups},
+	{method: "GET", path: "/offset_commitments", handle: viewCommitments},
+	{method: "GET", path: "/topics", handle: viewTopics},
+
+	{method: "GET", path: "/healthz", handle: getHealth},
+	{method: "GET", path: "/readyz", handle: getReady},
+}
+
+// routes makes the table a handler.
+func (s *Server) routes() fasthttp.RequestHandler {
+	r := router.New()
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.SaveMatchedRoutePath = false
+	r.NotFound = s.wrap(route{body: anyBody, handle: routeNotFound})
+	r.MethodNotAllowed = s.wrap(route{body: anyBody, handle: methodNotAllowed})
+	r.GlobalOPTIONS = s.wrap(route{body: anyBody, handle: answerOptions})
+	for _, rt := range table {
+		h := s.wrap(rt)
+		r.Handle(rt.method, rt.path, h)
+		if rt.method == fasthttp.MethodGet && rt.body == noBody {
+			r.Handle(fasthttp.MethodHead, rt.path, h)
+		}
+	}
+	return r.Handler
+}

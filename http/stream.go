@@ -1,0 +1,225 @@
+package http
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// stream repeats polls and writes what they bring until the client leaves,
+// the server shuts down, or a poll fails.
+//
+// It runs after its handler has returned, so it holds no RequestCtx.
+type stream struct {
+	srv       *Server
+	kind      streamKind
+	req       protocol.PollRequest
+	conn      net.Conn
+	requestID []byte
+
+	commit     bool // the position is committed here, poll by poll (see resume)
+	leave      bool // the consumer id is ours: leave the group in the end
+	generation protocol.Generation
+	cursor     string
+	lastWrite  time.Time
+	buf        []byte
+}
+
+// startStream answers the first poll's error as any other, or begins the
+// stream.
+func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol.Error {
+	if !c.ctx.Request.Header.IsHTTP11() {
+		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
+	}
+	release, err := c.park(time.Second)
+	if err != nil {
+		return err
+	}
+	st := &stream{srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), leave: req.ConsumerID == 0,
+		requestID: append([]byte(nil), c.requestID()...)}
+	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
+	// The first poll does not wait: its answer carries the consumer's id.
+	st.req.Timeout = 0
+	st.req.RecordCursors = true
+	first, err := st.poll()
+	if err != nil {
+		release()
+		return err
+	}
+	// Each poll renews the lease, so none may outlast it; and an idle stream
+	// shows signs of life.
+	st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
+	// A WriteTimeout would end the stream as a whole; flush sets one for each
+	// piece instead.
+	_ = c.ctx.SetWriteDeadline(time.Time{})
+	resp := &c.ctx.Response
+	resp.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
+	resp.Header.Set("Cache-Control", "no-store")
+	resp.Header.SetContentType("application/x-ndjson")
+	if kind == eventStream {
+		resp.Header.SetContentType("text/event-stream")
+	}
+	resp.ImmediateHeaderFlush = true
+	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer release()
+		st.run(w, first)
+	})
+	return nil
+}
+
+// resume makes a Last-Event-ID the place to read on from. With auto_commit
+// the committed offset may be past it already, so reading goes by cursor and
+// committing is done here.
+func (st *stream) resume(lastEventID string) {
+	if lastEventID == "" || st.req.Ack != "" || st.req.After != "" || len(lastEventID) > maxCursor {
+		return
+	}
+	st.commit = st.req.AutoCommit
+	st.req.AutoCommit = false
+	st.req.After = lastEventID
+}
+
+// run writes the first answer and those of further polls.
+func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
+	defer func() {
+		if p := recover(); p != nil {
+			st.srv.log.Error("panic in a stream", "request_id", string(st.requestID), "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	if st.leave {
+		defer func() { _ = st.srv.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID) }()
+	}
+	st.lastWrite = time.Now()
+	for {
+		st.render(reply)
+		if !st.flush(w) {
+			return
+		}
+		select {
+		case <-st.srv.done:
+			return
+		default:
+		}
+		var err *protocol.Error
+		if reply, err = st.poll(); err != nil {
+			st.renderError(err)
+			st.flush(w)
+			return
+		}
+	}
+}
+
+// poll asks for the next records. A cursor that a rebalance made worthless is
+// dropped once: reading goes on from what is committed.
+func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
+	req := st.req
+	reply, err := st.srv.b.Poll(&req, st.srv.done)
+	if err != nil && errors.Is(err, protocol.Errorf(protocol.CodeStaleGeneration, "")) && st.generation != 0 {
+		st.req.After, req.After, st.cursor = "", "", ""
+		reply, err = st.srv.b.Poll(&req, st.srv.done)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st.req.ConsumerID, st.req.Group, st.req.Ack = reply.ConsumerID, reply.Group, ""
+	if st.commit && len(reply.Records) > 0 {
+		if err := st.commitPosition(reply); err != nil {
+			return nil, err
+		}
+	}
+	if !st.req.AutoCommit && reply.Cursor != "" {
+		st.req.After = reply.Cursor
+	}
+	return reply, nil
+}
+
+// commitPosition commits before the records are written: at most once, as
+// auto_commit says. What is committed already is no error.
+func (st *stream) commitPosition(reply *protocol.PollReply) *protocol.Error {
+	_, err := st.srv.b.Commit(&protocol.CommitRequest{
+		Cluster: st.req.Cluster, Group: reply.Group, ConsumerID: reply.ConsumerID, Generation: &reply.Generation,
+	})
+	if err != nil && err.Code == protocol.CodeOffsetRegression {
+		return nil
+	}
+	return err
+}
+
+// render appends a poll's answer to buf; signs of life when it is empty.
+func (st *stream) render(reply *protocol.PollReply) {
+	if st.generation != 0 && st.generation != reply.Generation && st.kind == eventStream {
+		st.buf = append(st.buf, "event: rebalance\ndata: {\"generation\":"...)
+		st.buf = strconv.AppendInt(st.buf, int64(reply.Generation), 10)
+		st.buf = append(st.buf, "}\n\n"...)
+	}
+	st.generation = reply.Generation
+	for i := range reply.Records {
+		// Between the cursors of two polls, the older one is safe: resuming
+		// there repeats records but skips none.
+		switch {
+		case i < len(reply.Cursors):
+			st.cursor = reply.Cursors[i]
+		case i == len(reply.Records)-1:
+			st.cursor = reply.Cursor
+		}
+		st.renderRecord(&reply.Records[i])
+	}
+	if len(st.buf) == 0 && st.kind == eventStream && time.Since(st.lastWrite) >= st.srv.o.Heartbeat {
+		st.buf = append(st.buf, ": alive\n\n"...)
+	}
+}
+
+func (st *stream) renderRecord(r *protocol.Record) {
+	if st.kind == ndjsonStream {
+		st.buf = appendRecordFields(st.buf, r)
+		st.buf = append(st.buf, `,"cursor":`...)
+		st.buf = protocol.AppendJSONString(st.buf, st.cursor)
+		st.buf = append(st.buf, '}', '\n')
+		return
+	}
+	st.buf = append(st.buf, "data: "...)
+	st.buf = appendRecord(st.buf, r) // one line: tokens have no control characters
+	st.buf = append(st.buf, '\n')
+	if st.cursor != "" {
+		st.buf = append(st.buf, "id: "...)
+		st.buf = append(st.buf, st.cursor...)
+		st.buf = append(st.buf, '\n')
+	}
+	st.buf = append(st.buf, '\n')
+}
+
+// renderError ends the stream with why it ends.
+func (st *stream) renderError(e *protocol.Error) {
+	if st.kind == eventStream {
+		st.buf = append(st.buf, "event: error\ndata: "...)
+		st.buf = appendError(st.buf, e, st.requestID)
+		st.buf = append(st.buf, "\n\n"...)
+		return
+	}
+	st.buf = append(st.buf, `{"error":`...)
+	st.buf = appendError(st.buf, e, st.requestID)
+	st.buf = append(st.buf, '}', '\n')
+}
+
+// flush writes buf within the write timeout; false when the client is gone.
+func (st *stream) flush(w *bufio.Writer) bool {
+	if len(st.buf) == 0 {
+		return !peerGone(st.conn)
+	}
+	now := time.Now()
+	_ = st.conn.SetWriteDeadline(now.Add(st.srv.o.WriteTimeout))
+	st.lastWrite = now
+	_, err := w.Write(st.buf)
+	if err == nil {
+		err = w.Flush()
+	}
+	if st.buf = st.buf[:0]; cap(st.buf) > keepBytes {
+		st.buf = nil
+	}
+	return err == nil
+}

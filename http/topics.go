@@ -1,0 +1,141 @@
+package http
+
+import (
+	"math"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// topicSettings are the fields that POST and PATCH share.
+func (c *call) topicSettings(spec *protocol.TopicSpec) []field {
+	const forEver = -1
+	maxRecord := int64(c.srv.o.MaxRecordBytes)
+	return []field{
+		{name: "cluster", set: name(&spec.Cluster)},
+		{name: "partitions", set: optionalInteger(&spec.Partitions, 1, 1024, permitted)},
+		{name: "replication_factor", set: optionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
+		{name: "retention_ms", set: optionalInteger(&spec.RetentionMs, forEver, math.MaxInt64, permitted)},
+		{name: "retention_bytes", set: optionalInteger(&spec.RetentionBytes, forEver, math.MaxInt64, permitted)},
+		{name: "segment_bytes", set: optionalInteger(&spec.SegmentBytes, 1, math.MaxInt64, permitted)},
+		{name: "cleanup_policy", set: oneOf(&spec.CleanupPolicy, "delete", "compact")},
+		{name: "delete_retention_ms", set: optionalInteger(&spec.DeleteRetentionMs, 0, math.MaxInt64, permitted)},
+		{name: "max_record_bytes", set: optionalInteger(&spec.MaxRecordBytes, 1, maxRecord, permitted)},
+	}
+}
+
+func postTopic(c *call) *protocol.Error {
+	spec := &protocol.TopicSpec{}
+	fields := append(c.topicSettings(spec), field{name: "name", required: true, set: name(&spec.Name)})
+	if err := c.bindBody(fields...); err != nil {
+		return err
+	}
+	if protocol.IsInternalTopic(spec.Name) {
+		return internalTopic(spec.Name)
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, created, err := c.srv.b.CreateTopic(ctx, spec)
+	if err != nil {
+		return err
+	}
+	fillTopic(info)
+	return c.sendCreated(created, info)
+}
+
+// patchTopic changes settings, or adds partitions.
+func patchTopic(c *call) *protocol.Error {
+	topic, err := c.nameParam("topic")
+	if err != nil {
+		return err
+	}
+	spec := &protocol.TopicSpec{Name: topic}
+	if spec.Cluster, err = c.clusterQuery(); err != nil {
+		return err
+	}
+	if err := bindJSON(c.body, c.topicSettings(spec)); err != nil {
+		return err
+	}
+	if protocol.IsInternalTopic(topic) {
+		return internalTopic(topic)
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := c.srv.b.AlterTopic(ctx, spec)
+	if err != nil {
+		return err
+	}
+	fillTopic(info)
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+// listQuery takes what lists of topics and their views share.
+func (c *call) listQuery() (cluster string, internal bool, err *protocol.Error) {
+	err = c.bindQuery(
+		field{name: "cluster", set: name(&cluster)},
+		field{name: "internal", set: boolean(&internal)})
+	return cluster, internal, err
+}
+
+func getTopics(c *call) *protocol.Error {
+	cluster, internal, err := c.listQuery()
+	if err != nil {
+		return err
+	}
+	topics, err := c.srv.b.Topics(cluster, internal)
+	if err != nil {
+		return err
+	}
+	for i := range topics {
+		fillTopic(&topics[i])
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("topics", topics))
+}
+
+// fillTopic makes empty lists of missing ones.
+func fillTopic(t *protocol.TopicInfo) {
+	t.Partitions = orEmpty(t.Partitions)
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		p.Replicas, p.InSync = orEmpty(p.Replicas), orEmpty(p.InSync)
+	}
+}
+
+// topicOf is the topic of the path and the cluster of the query.
+func (c *call) topicOf() (cluster, topic string, err *protocol.Error) {
+	if cluster, err = c.clusterQuery(); err == nil {
+		topic, err = c.nameParam("topic")
+	}
+	return cluster, topic, err
+}
+
+func getTopic(c *call) *protocol.Error {
+	cluster, topic, err := c.topicOf()
+	if err != nil {
+		return err
+	}
+	info, err := c.srv.b.Topic(cluster, topic)
+	if err != nil {
+		return err
+	}
+	fillTopic(info)
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+func deleteTopic(c *call) *protocol.Error {
+	cluster, topic, err := c.topicOf()
+	if err != nil {
+		return err
+	}
+	if protocol.IsInternalTopic(topic) {
+		return internalTopic(topic)
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	if err := c.srv.b.DeleteTopic(ctx, cluster, topic); err != nil {
+		return err
+	}
+	c.sendNothing()
+	return nil
+}

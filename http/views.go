@@ -1,0 +1,181 @@
+package http
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// The views show the broker's state as tables. An id is stable and unique
+// within its view and cluster.
+
+type brokerRow struct {
+	ID        int       `json:"id"`
+	Cluster   string    `json:"cluster"`
+	Host      string    `json:"host"`
+	Port      int       `json:"port"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func viewBrokers(c *call) *protocol.Error {
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	clusters, err := c.srv.b.Clusters()
+	if err != nil {
+		return err
+	}
+	rows, found := []brokerRow{}, cluster == ""
+	for _, cl := range clusters {
+		if cluster != "" && cl.Name != cluster {
+			continue
+		}
+		found = true
+		for _, b := range cl.Brokers {
+			rows = append(rows, brokerRow{b.ID, cl.Name, b.Host, b.Port, b.CreatedAt})
+		}
+	}
+	if !found {
+		return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("brokers", rows))
+}
+
+type partitionRow struct {
+	ID             string    `json:"id"`
+	Cluster        string    `json:"cluster"`
+	TopicID        string    `json:"topic_id"`
+	Number         int       `json:"partition_number"`
+	LeaderBrokerID *int      `json:"leader_broker_id"`
+	Replicas       []int     `json:"replicas"`
+	CreatedAt      time.Time `json:"created_at"`
+}
+
+func viewPartitions(c *call) *protocol.Error {
+	cluster, internal, err := c.listQuery()
+	if err != nil {
+		return err
+	}
+	topics, err := c.srv.b.Topics(cluster, internal)
+	if err != nil {
+		return err
+	}
+	rows := []partitionRow{}
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			rows = append(rows, partitionRow{fmt.Sprintf("%s-%d", t.ID, p.Number), t.Cluster, t.ID, p.Number,
+				p.LeaderBrokerID, orEmpty(p.Replicas), t.CreatedAt})
+		}
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("partitions", rows))
+}
+
+type topicRow struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Cluster string `json:"cluster"`
+}
+
+func viewTopics(c *call) *protocol.Error {
+	cluster, internal, err := c.listQuery()
+	if err != nil {
+		return err
+	}
+	topics, err := c.srv.b.Topics(cluster, internal)
+	if err != nil {
+		return err
+	}
+	rows := []topicRow{}
+	for _, t := range topics {
+		rows = append(rows, topicRow{t.ID, t.Name, t.Cluster})
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("topics", rows))
+}
+
+type groupRow struct {
+	ID        string               `json:"id"`
+	Cluster   string               `json:"cluster"`
+	GroupName string               `json:"group_name"`
+	MemberID  *protocol.ConsumerID `json:"member_id"`
+	TopicID   string               `json:"topic_id"`
+	Partition int                  `json:"partition_number"`
+	Offset    *protocol.Offset     `json:"offset"`
+	CreatedAt time.Time            `json:"created_at"`
+}
+
+func viewConsumerGroups(c *call) *protocol.Error {
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	rows, err := c.groupRows(cluster)
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("consumer_groups", rows))
+}
+
+type commitmentRow struct {
+	ID        string          `json:"id"`
+	Cluster   string          `json:"cluster"`
+	GroupID   string          `json:"consumer_group_id"`
+	TopicID   string          `json:"topic_id"`
+	Partition int             `json:"partition_number"`
+	Offset    protocol.Offset `json:"offset"`
+	CreatedAt time.Time       `json:"created_at"`
+}
+
+func viewCommitments(c *call) *protocol.Error {
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	groups, err := c.groupRows(cluster)
+	if err != nil {
+		return err
+	}
+	rows := []commitmentRow{}
+	for _, g := range groups {
+		if g.Offset != nil {
+			rows = append(rows, commitmentRow{fmt.Sprintf("%s@%d", g.ID, *g.Offset), g.Cluster, g.ID, g.TopicID,
+				g.Partition, *g.Offset, g.CreatedAt})
+		}
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("offset_commitments", rows))
+}
+
+// groupRows has a row for each partition that a group has to do with: its
+// owner, if any, and its committed offset, if any.
+func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
+	groups, err := c.srv.b.Groups(cluster)
+	if err != nil {
+		return nil, err
+	}
+	topics, err := c.srv.b.Topics(cluster, true)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[[2]string]string{}
+	for _, t := range topics {
+		ids[[2]string{t.Cluster, t.Name}] = t.ID
+	}
+	rows := []groupRow{}
+	for _, g := range groups {
+		offsets, err := c.srv.b.Offsets(&protocol.OffsetsRequest{Cluster: g.Cluster, Group: g.Group})
+		if err != nil {
+			if err.Code == protocol.CodeGroupNotFound {
+				continue // deleted in between
+			}
+			return nil, err
+		}
+		for _, o := range offsets {
+			rows = append(rows, groupRow{fmt.Sprintf("%s/%s-%d", g.Group, o.Topic, o.Partition), g.Cluster, g.Group,
+				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, g.CreatedAt})
+		}
+	}
+	return rows, nil
+}
