@@ -131,3 +131,5 @@ func segments(t testing.TB, d *faultfs.FS) []string {
 	}
 	return names
 }
+
+func hex(sum uint32) string { return fmt.Sprintf("%08x", sum) }

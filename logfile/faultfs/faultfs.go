@@ -45,6 +45,8 @@ type FS struct {
 	// Fault, when set, is asked before every operation; a non-nil error is
 	// returned instead of doing it. It must not call the FS.
 	Fault func(Op) error
+
+	readHook func(path string)
 }
 
 type inode struct {
@@ -109,6 +111,14 @@ func (d *FS) SetSpace(n int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.space = n
+}
+
+// SetReadHook calls fn before every read, without holding the disk, so that it
+// may wait for something.
+func (d *FS) SetReadHook(fn func(path string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.readHook = fn
 }
 
 // Ops is the number of operations so far.
@@ -454,6 +464,11 @@ func (h *handle) alive() error {
 
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	h.d.mu.Lock()
+	if hook := h.d.readHook; hook != nil {
+		h.d.mu.Unlock()
+		hook(h.path)
+		h.d.mu.Lock()
+	}
 	defer h.d.mu.Unlock()
 	if err := h.alive(); err != nil {
 		return 0, err

@@ -1,0 +1,152 @@
+package logfile_test
+
+import (
+	"fmt"
+	"math/rand"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+	"ottla/logfile/faultfs"
+)
+
+// TestCrashAtEveryStep stops each operation at every single step of the disk,
+// as kill -9 and as power cuts that keep nothing or a random part of what was
+// not synced, and opens what is left.
+func TestCrashAtEveryStep(t *testing.T) {
+	type op struct {
+		name   string
+		do     func(l *logfile.Log, b *logfile.Batch) error
+		before int    // entries that must be there afterwards, unless reset
+		reset  uint64 // the log may instead end here
+	}
+	cp := logfile.Checkpoint{Index: 50, Term: 1, NextOffset: 90, LogStart: 90, ConfState: []byte("reset")}
+	ops := []op{
+		{name: "append", before: 9, do: func(l *logfile.Log, b *logfile.Batch) error {
+			return l.Append(b, []logfile.Frame{next(l, 1, "2")})
+		}},
+		{name: "segment roll", before: 9, do: func(l *logfile.Log, b *logfile.Batch) error {
+			l.Roll(b)
+			return l.Append(b, []logfile.Frame{next(l, 1, "2")})
+		}},
+		{name: "conflict truncation in the active segment", before: 8, do: func(l *logfile.Log, b *logfile.Batch) error {
+			return l.Append(b, []logfile.Frame{records(9, 3, 16, 1, `"n"`)})
+		}},
+		{name: "conflict truncation across segments", before: 3, do: func(l *logfile.Log, b *logfile.Batch) error {
+			return l.Append(b, []logfile.Frame{records(4, 3, 6, 1, `"n"`)})
+		}},
+		{name: "retention", before: 9, do: func(l *logfile.Log, b *logfile.Batch) error {
+			l.SetApplied(9, []byte("conf"), nil)
+			l.Committed(9)
+			l.SetLogStart(b, 10)
+			return nil
+		}},
+		{name: "reset", before: 9, reset: 50, do: func(l *logfile.Log, b *logfile.Batch) error {
+			l.Reset(b, cp)
+			return nil
+		}},
+	}
+	opt := options("boot-1")
+	opt.SegmentBytes = 500
+	for _, o := range ops {
+		t.Run(o.name, func(t *testing.T) {
+			for n := 0; ; n++ {
+				done := false
+				for mode := range 4 {
+					d := faultfs.New()
+					l := create(t, d, opt)
+					var want []logfile.Frame
+					for range 9 {
+						f := next(l, 2, "1")
+						want = append(want, f)
+						put(t, l, f)
+					}
+					var b logfile.Batch
+					l.SetHardState(&b, 3, 3)
+					run(t, &b)
+					b = logfile.Batch{}
+					require.NoError(t, o.do(l, &b))
+					d.StopAfter(n)
+					err := tryRun(&b)
+					done = err == nil
+					what := fmt.Sprintf("step %d, mode %d", n, mode)
+					boot := crash(d, mode, int64(n))
+					got, rec := opened(t, d, boot, opt, what)
+					require.EqualValues(t, 3, rec.Vote, what)
+					require.GreaterOrEqual(t, rec.HardTerm, uint64(3), what)
+					if o.reset > 0 && got.LastIndex() == o.reset {
+						require.Equal(t, []byte("reset"), rec.Checkpoint.ConfState)
+						continue
+					}
+					require.NotEmpty(t, rec.Checkpoint.ConfState, what)
+					compare(t, want[:o.before], all(t, got), got.FirstIndex(), what)
+				}
+				if done {
+					return
+				}
+			}
+		})
+	}
+}
+
+// crash restarts the process (mode 0) or the machine, and returns the boot id.
+func crash(d *faultfs.FS, mode int, seed int64) string {
+	switch mode {
+	case 0:
+		d.Restart()
+		return "boot-1"
+	case 1:
+		d.PowerCut(nil)
+	default:
+		d.PowerCut(rand.New(rand.NewSource(seed*10 + int64(mode))))
+	}
+	return "boot-2"
+}
+
+// opened opens a log twice, since the first time may have repaired something,
+// and appends to it in between.
+func opened(t *testing.T, d *faultfs.FS, boot string, opt logfile.Options, what string) (*logfile.Log, *logfile.Recovered) {
+	opt.BootID = boot
+	l, first, err := logfile.Open(d, dir, opt)
+	require.NoError(t, err, what)
+	before := all(t, l)
+	require.NoError(t, l.Close())
+	d.PowerCut(nil)
+	l, rec, err := logfile.Open(d, dir, opt)
+	require.NoError(t, err, what)
+	require.Equal(t, before, all(t, l), what)
+	require.Equal(t, first.Vote, rec.Vote, what)
+	require.Equal(t, first.HardTerm, rec.HardTerm, what)
+	require.True(t, rec.Clean, what)
+	t.Cleanup(func() { _ = l.Close() })
+	return l, rec
+}
+
+// compare checks that got, which may begin later and go on longer, agrees with
+// want and holds all of it.
+func compare(t *testing.T, want, got []logfile.Frame, first uint64, what string) {
+	want = want[min(int(first)-1, len(want)):]
+	require.GreaterOrEqual(t, len(got), len(want), what)
+	require.Equal(t, want, got[:len(want)], what)
+}
+
+// TestCrashDuringRecovery stops Open at every step while it repairs a torn
+// tail.
+func TestCrashDuringRecovery(t *testing.T) {
+	s := newScene(t, 4, true, false, "1")
+	torn := s.data[:s.starts[3]+20]
+	for n := 0; ; n++ {
+		d := s.d.Clone()
+		d.WriteFile(s.path, torn)
+		d.StopAfter(n)
+		l, _, err := logfile.Open(d, dir, options("boot-2"))
+		boot := crash(d, n%4, int64(n))
+		l2, _ := opened(t, d, boot, options(boot), fmt.Sprint("step ", n))
+		require.Equal(t, s.frames[:3], all(t, l2))
+		if err == nil {
+			require.NoError(t, l.Close())
+			return
+		}
+	}
+}

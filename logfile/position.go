@@ -1,0 +1,16 @@
+package logfile
+
+// BaseOffset is the offset of the first record present, or of the next one
+// when there is none: the offset that goes with FirstIndex.
+func (l *Log) BaseOffset() int64 { return l.firstSegment().base }
+
+// OffsetOf returns the offset that an entry at index has, or would have if it
+// were appended there: FirstIndex to LastIndex+1. It reads a few KiB when the
+// entry was not appended since Open.
+func (l *Log) OffsetOf(index uint64) (int64, error) {
+	if index == l.active.last+1 {
+		return l.active.next, nil
+	}
+	at, err := l.locate(index)
+	return at.offset, err
+}
