@@ -219,10 +219,16 @@ func TestFormerMembersAreRememberedWithinBounds(t *testing.T) {
 		recs, err := h.g.decideLeave(h.now, i+1)
 		require.Nil(t, err)
 		h.do(recs)
+		h.now++
 	}
 	assert.Len(t, h.g.now.Former, maxFormerMembers)
 	requireCode(t, protocol.CodeStaleGeneration, h.commit(maxFormerMembers, "a/0=1"))
 	requireCode(t, protocol.CodeConsumerNotFound, h.commit(1, "a/0=1"))
+	h.poll(maxFormerMembers, "a:1")
+	assert.Len(t, h.g.now.Former, maxFormerMembers-1, "back again")
+	assert.Len(t, h.g.leases, 1, "nothing soft is kept of those that left")
+	assert.Len(t, h.g.told, 1)
+	assert.EqualValues(t, 1_000_000, h.g.createdAt())
 }
 
 func TestGroupApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {

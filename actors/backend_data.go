@@ -1,0 +1,233 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// failoverPatience is how long a request waits for a partition's next leader
+// before it answers that there is none.
+const failoverPatience = 5 * time.Second
+
+// Produce sends every request to its partition's leader and waits for all. A
+// leader that refuses because it does not lead has done nothing, so the request
+// follows the leadership until the deadline.
+func (n *Node) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
+	refs := make([]*leaderRef, len(reqs))
+	for i, req := range reqs {
+		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
+		if refs[i] = req.Topic.Route.(*topicRoute).partitions[req.Partition].leader.Load(); refs[i] != nil {
+			n.env.system.Root.Send(refs[i].pid, req)
+		}
+	}
+	for i, req := range reqs {
+		req.Result = n.awaitProduce(req, refs[i], deadline)
+	}
+}
+
+func (n *Node) awaitProduce(req *protocol.ProduceRequest, ref *leaderRef, deadline time.Time) protocol.ProduceResult {
+	route := req.Topic.Route.(*topicRoute).partitions[req.Partition]
+	patience := minTime(deadline, time.Now().Add(failoverPatience))
+	for {
+		if ref != nil {
+			res, ok := req.Reply.Wait(deadline)
+			if !ok {
+				return protocol.ProduceResult{Err: protocol.Unknownf("no majority confirmed the record in time")}
+			}
+			if res.Err == nil || res.Err.Code != protocol.CodeNoLeader {
+				return res
+			}
+		}
+		next := n.nextLeader(route, ref, patience)
+		if next == nil {
+			return protocol.ProduceResult{Err: n.leaderless(req.Topic, req.Partition)}
+		}
+		ref = next
+		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
+		n.env.system.Root.Send(ref.pid, req)
+	}
+}
+
+// nextLeader waits for a leader other than the one that refused. One that
+// refused because it was about to hand over, and then did not, is asked again.
+func (n *Node) nextLeader(route *partitionRoute, not *leaderRef, deadline time.Time) *leaderRef {
+	for time.Now().Before(deadline) {
+		if n.hopeless(route) {
+			return route.leader.Load()
+		}
+		if ref := route.await(not, minTime(deadline, time.Now().Add(50*time.Millisecond))); ref != nil {
+			return ref
+		}
+		select {
+		case <-n.stopped:
+			return nil
+		default:
+		}
+	}
+	return nil
+}
+
+// hopeless reports whether too few replicas run to elect a leader.
+func (n *Node) hopeless(route *partitionRoute) bool {
+	return route.group != nil && route.replicas > 0 && route.group.running() < route.replicas/2+1
+}
+
+func (n *Node) leaderless(t *protocol.Topic, partition int) *protocol.Error {
+	select {
+	case <-n.stopped:
+		return protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
+	default:
+	}
+	route := t.Route.(*topicRoute).partitions[partition]
+	if n.hopeless(route) {
+		return protocol.Errorf(protocol.CodeNotEnoughReplicas,
+			"partition %d of topic %q has %d of %d replicas running, no majority", partition, t.Name, route.group.running(), route.replicas)
+	}
+	return protocol.Errorf(protocol.CodeNoLeader, "partition %d of topic %q has no leader at the moment", partition, t.Name)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// route returns a partition's route; an error if there is no such partition.
+func (n *Node) route(t *protocol.Topic, partition int) (*partitionRoute, *protocol.Error) {
+	tr := t.Route.(*topicRoute)
+	if partition < 0 || partition >= len(tr.partitions) {
+		return nil, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %d", t.Name, partition).
+			With("partitions", len(tr.partitions))
+	}
+	return tr.partitions[partition], nil
+}
+
+// view returns the newest published view of a partition, and who published it.
+func (n *Node) view(t *protocol.Topic, partition int, patience time.Duration) (*logfile.View, *leaderRef, *protocol.Error) {
+	route, err := n.route(t, partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	ref := route.leader.Load()
+	if ref == nil {
+		ref = n.nextLeader(route, nil, time.Now().Add(patience))
+	}
+	if ref == nil {
+		return nil, nil, n.leaderless(t, partition)
+	}
+	return ref.view.Load(), ref, nil
+}
+
+// Fetch reads a partition on the caller's goroutine; only when there is
+// nothing yet does it park at the leader.
+func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	deadline := time.Now().Add(req.Timeout)
+	var waiter *protocol.Waiter
+	for {
+		v, ref, err := n.view(req.Topic, req.Partition, failoverPatience)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := readView(v, req)
+		if err != nil || len(reply.Records) > 0 || !time.Now().Before(deadline) {
+			return reply, err
+		}
+		if waiter == nil {
+			waiter = protocol.NewWaiter()
+		}
+		at := protocol.Offset(v.HighWatermark())
+		if req.Timestamp == nil {
+			at = max(at, req.Offset)
+		}
+		n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: waiter, Offset: at})
+		woken := n.awaitWake(waiter, deadline)
+		if !woken {
+			n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: waiter})
+			return reply, nil
+		}
+	}
+}
+
+// awaitWake waits for the waiter, the deadline or the end of the process.
+func (n *Node) awaitWake(w *protocol.Waiter, deadline time.Time) bool {
+	t := time.NewTimer(time.Until(deadline))
+	defer t.Stop()
+	select {
+	case <-w.C():
+		return true
+	case <-t.C:
+	case <-n.stopped:
+	}
+	return false
+}
+
+func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	offset := int64(req.Offset)
+	if req.Timestamp != nil {
+		at, err := v.OffsetForTime(*req.Timestamp)
+		if err != nil {
+			return nil, unreadable(req.Topic.Name, req.Partition, err)
+		}
+		offset = at
+	}
+	if offset < v.Earliest() {
+		return nil, outOfRange(req.Topic.Name, req.Partition, offset, v)
+	}
+	records, err := readRecords(nil, v, req.Topic.Name, req.Partition, offset, req.MaxRecords, req.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	reply := &protocol.FetchReply{
+		Records: records, NextOffset: protocol.Offset(offset),
+		HighWatermark: protocol.Offset(v.HighWatermark()), Earliest: protocol.Offset(v.Earliest()),
+	}
+	if len(records) > 0 {
+		reply.NextOffset = records[len(records)-1].Offset + 1
+	}
+	return reply, nil
+}
+
+// readRecords appends up to maxRecords records from offset on to dst.
+func readRecords(dst []protocol.Record, v *logfile.View, topic string, partition int, offset int64, maxRecords, maxBytes int) ([]protocol.Record, *protocol.Error) {
+	recs, err := v.Read(nil, offset, maxRecords, maxBytes)
+	if errors.Is(err, logfile.ErrBelowStart) {
+		return nil, outOfRange(topic, partition, offset, v)
+	}
+	if err != nil {
+		return nil, unreadable(topic, partition, err)
+	}
+	for i := range recs {
+		r := &recs[i]
+		dst = append(dst, protocol.Record{
+			Topic: topic, Partition: partition, Offset: protocol.Offset(r.Offset), Timestamp: r.Timestamp,
+			Key: r.Key, Value: r.Value, Headers: r.Headers,
+		})
+	}
+	return dst, nil
+}
+
+func outOfRange(topic string, partition int, offset int64, v *logfile.View) *protocol.Error {
+	return protocol.Errorf(protocol.CodeOffsetOutOfRange,
+		"offset %d of partition %d of topic %q is below the log start", offset, partition, topic).
+		With("earliest", v.Earliest()).With("latest", v.HighWatermark()).
+		With("topic", topic).With("partition", partition)
+}
+
+// unreadable is the answer for bytes that are there but cannot be read: never
+// "empty", never "not found".
+func unreadable(topic string, partition int, err error) *protocol.Error {
+	return protocol.Errorf(protocol.CodeStorageFailed, "partition %d of topic %q cannot be read: %v", partition, topic, err)
+}
+
+// PartitionOffsets returns the earliest and the next offset of a partition.
+func (n *Node) PartitionOffsets(t *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error) {
+	v, _, err := n.view(t, partition, failoverPatience)
+	if err != nil {
+		return 0, 0, err
+	}
+	return protocol.Offset(v.Earliest()), protocol.Offset(v.HighWatermark()), nil
+}

@@ -1,0 +1,364 @@
+package actors
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Broker states, as clients see them.
+const (
+	brokerRunning  = "running"
+	brokerStarting = "starting"
+	brokerStopping = "stopping"
+	brokerStopped  = "stopped"
+	brokerFailed   = "failed"
+)
+
+// brokerActor is one broker: its directory, the ledger in it, the clock of its
+// replicas, which are its children, and its stop and start.
+//
+// States: stopped -> starting -> running -> stopping -> stopped; failed when
+// its directory cannot be used.
+type brokerActor struct {
+	env      *environment
+	cluster  clusterManifest
+	parent   *actor.PID
+	id       int
+	dir      string
+	log      *slog.Logger
+	state    string
+	wiped    bool // the directory is new, whatever stood there before is lost
+	ledger   *ledger
+	replicas map[partitionKey]*localReplica
+	stopTick func()
+
+	ending    bool // the process ends: leadership is not handed over
+	handing   map[partitionKey]bool
+	closing   map[partitionKey]bool
+	stopSince time.Time
+}
+
+// localReplica is a replica of this broker as its actor knows it.
+type localReplica struct {
+	spec partitionSpec
+	pid  *actor.PID // nil while its log is being created, and after it failed
+	err  error
+}
+
+// Private messages of the broker actor.
+type (
+	brokerTick struct{}
+	// startBroker opens the broker's directory; brokerOpened answers.
+	startBroker struct{}
+	// stopBroker hands over leadership, closes all replicas; brokerClosed answers.
+	stopBroker struct {
+		Ending bool // of the process
+	}
+	brokerOpened struct {
+		Broker  int
+		Wiped   bool
+		Holding []ledgerReplica
+		Err     error
+	}
+	brokerClosed struct{ Broker int }
+	// ensureReplicas tells what this broker shall hold; known ones get the news.
+	ensureReplicas struct{ Specs []partitionSpec }
+	// logsCreated comes back from the goroutine that made first logs.
+	logsCreated struct {
+		Specs []partitionSpec
+		Errs  []error
+	}
+	// dropTopic removes all replicas of a deleted topic; topicDropped answers.
+	dropTopic    struct{ TopicID string }
+	topicDropped struct {
+		Broker  int
+		TopicID string
+		Err     error
+	}
+	// lossResolved says that every replica lost with a wiped directory has a
+	// successor in the metadata.
+	lossResolved struct{}
+	// handedOver says that a replica does not lead (any more).
+	handedOver struct{ Key partitionKey }
+)
+
+// Receive implements actor.Actor.
+func (b *brokerActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		b.state = brokerStopped
+		b.replicas = map[partitionKey]*localReplica{}
+	case *actor.Stopping:
+		b.stopClock()
+	case *actor.Stopped, *actor.Restarting:
+	case *actor.Terminated:
+		b.terminated(ctx, m.Who)
+	case *startBroker:
+		b.start(ctx)
+	case *stopBroker:
+		b.stop(ctx, m.Ending)
+	case *brokerTick:
+		b.tick(ctx)
+	case *ensureReplicas:
+		b.ensure(ctx, m.Specs)
+	case *logsCreated:
+		b.logsCreated(ctx, m)
+	case *replicaUp:
+		ctx.Send(b.parent, m)
+	case *replicaDown:
+		b.replicaDown(ctx, m)
+	case *dropTopic:
+		b.drop(ctx, m.TopicID)
+	case *topicDropped:
+		b.dropped(ctx, m)
+	case *lossResolved:
+		b.lossResolved()
+	case *brokerGone:
+		b.tell(ctx, m)
+	case *handedOver:
+		delete(b.handing, m.Key)
+		b.continueStop(ctx)
+	case *partitionClosed:
+		delete(b.closing, m.Key)
+		b.continueStop(ctx)
+	default:
+		b.log.Error("BUG: broker got an unknown message", "type", typeName(m))
+	}
+}
+
+func (b *brokerActor) tell(ctx actor.Context, m any) {
+	for _, r := range b.replicas {
+		if r.pid != nil {
+			ctx.Send(r.pid, m)
+		}
+	}
+}
+
+// start opens the directory and its ledger. A directory that is gone, or is
+// another broker's, is lost: a new one takes its place, under the old one's
+// name but with no memory, and says so.
+func (b *brokerActor) start(ctx actor.Context) {
+	if b.state != brokerStopped && b.state != brokerFailed {
+		return
+	}
+	b.state = brokerStarting
+	wiped, err := b.openDirectory()
+	if err != nil {
+		b.state = brokerFailed
+		b.log.Error("broker cannot start", "error", err)
+		ctx.Send(b.parent, &brokerOpened{Broker: b.id, Err: err})
+		return
+	}
+	b.wiped = wiped
+	b.state = brokerRunning
+	b.startClock(ctx)
+	ctx.Send(b.parent, &brokerOpened{Broker: b.id, Wiped: wiped, Holding: b.ledger.replicas()})
+}
+
+// wipedName marks a directory whose predecessor was lost, until the metadata
+// has a successor for every replica that was in it. Without the mark a crash
+// in between would make lost replicas look like ones never created, and a
+// voter could vote twice.
+const wipedName = "REPLACES-LOST"
+
+func (b *brokerActor) openDirectory() (wiped bool, err error) {
+	var doc brokerManifest
+	err = readSealed(filepath.Join(b.dir, manifestName), &doc)
+	usable := err == nil && doc.ID == b.cluster.ID && doc.Broker == b.id
+	creating := errors.Is(err, os.ErrNotExist) && b.cluster.Phase == clusterCreating
+	if !usable && !creating {
+		b.log.Warn("the broker's directory is lost, a new one takes its place", "directory", b.dir, "error", err)
+		if err := b.replaceDirectory(); err != nil {
+			return false, err
+		}
+	}
+	if b.ledger, err = openLedger(b.dir, b.cluster.ID, b.id); err != nil {
+		return false, err
+	}
+	_, err = os.Lstat(filepath.Join(b.dir, wipedName))
+	return err == nil, nil
+}
+
+func (b *brokerActor) replaceDirectory() error {
+	if _, err := os.Lstat(b.dir); err == nil {
+		if _, err := b.env.manifests.putAside(b.dir); err != nil {
+			return err
+		}
+	}
+	return b.env.manifests.renewBroker(b.cluster.ID, b.id, func(dir string) error {
+		if err := writeSynced(filepath.Join(dir, wipedName), []byte("see docs/architecture.md\n")); err != nil {
+			return err
+		}
+		return createLedger(dir, b.cluster.ID, b.id)
+	})
+}
+
+func (b *brokerActor) lossResolved() {
+	b.wiped = false
+	if err := os.Remove(filepath.Join(b.dir, wipedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		b.log.Error("remove mark", "error", err)
+	}
+}
+
+// startClock sends a tick to the broker's own mailbox at raft's pace.
+func (b *brokerActor) startClock(ctx actor.Context) {
+	self, system := ctx.Self(), ctx.ActorSystem()
+	t := time.NewTicker(b.env.opt.TickInterval)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-t.C:
+				system.Root.Send(self, &brokerTick{})
+			case <-done:
+				return
+			}
+		}
+	}()
+	b.stopTick = func() { t.Stop(); close(done) }
+}
+
+func (b *brokerActor) stopClock() {
+	if b.stopTick != nil {
+		b.stopTick()
+		b.stopTick = nil
+	}
+}
+
+func (b *brokerActor) tick(ctx actor.Context) {
+	switch b.state {
+	case brokerRunning:
+		b.tell(ctx, &partitionTick{})
+	case brokerStopping:
+		b.tell(ctx, &partitionTick{})
+		b.hurryStop(ctx)
+	}
+}
+
+func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
+	spec := r.spec
+	props := actor.PropsFromProducer(func() actor.Actor {
+		return &partitionActor{env: b.env, spec: spec, log: b.log.With(
+			"topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)}
+	}, actor.WithSupervisor(stopOnPanic(b.log)))
+	r.pid = ctx.Spawn(props)
+	ctx.Watch(r.pid)
+}
+
+// stopOnPanic stops a child that panicked: rebuilding it from its producer, as
+// the library would, loses its state and the message.
+func stopOnPanic(log *slog.Logger) actor.SupervisorStrategy {
+	return actor.NewOneForOneStrategy(0, 0, func(reason any) actor.Directive {
+		log.Error("actor panicked and is stopped", "reason", reason)
+		return actor.StopDirective
+	})
+}
+
+// terminated notices a replica that ended without having been asked to.
+func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
+	for key, r := range b.replicas {
+		if r.pid == nil || !r.pid.Equal(who) {
+			continue
+		}
+		r.pid = nil
+		if b.handing[key] || b.closing[key] {
+			delete(b.handing, key)
+			delete(b.closing, key)
+			b.continueStop(ctx)
+			return
+		}
+		if b.state == brokerRunning && r.err == nil {
+			r.err = errors.New("its actor ended unexpectedly")
+			ctx.Send(b.parent, &replicaDown{Key: key, Replica: r.spec.id.ReplicaID, Cause: r.err})
+		}
+		return
+	}
+}
+
+func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
+	r := b.replicas[m.Key]
+	if r == nil || r.spec.id.ReplicaID != m.Replica {
+		return
+	}
+	r.err = m.Cause
+	ctx.Send(b.parent, m)
+}
+
+// stop closes the broker. Leaders hand over first, where somebody can take
+// over; then every replica ends with a checkpoint.
+func (b *brokerActor) stop(ctx actor.Context, ending bool) {
+	if b.state != brokerRunning {
+		ctx.Send(b.parent, &brokerClosed{Broker: b.id})
+		return
+	}
+	b.state, b.ending, b.stopSince = brokerStopping, ending, b.env.now()
+	b.handing, b.closing = map[partitionKey]bool{}, map[partitionKey]bool{}
+	if !ending {
+		for key, r := range b.replicas {
+			if r.pid != nil {
+				b.handing[key] = true
+				ctx.Send(r.pid, &handOverLeadership{ReplyTo: ctx.Self()})
+			}
+		}
+	}
+	b.continueStop(ctx)
+}
+
+func (b *brokerActor) continueStop(ctx actor.Context) {
+	if b.state != brokerStopping || len(b.handing) > 0 {
+		return
+	}
+	if len(b.closing) == 0 && !b.allClosed() {
+		for key, r := range b.replicas {
+			if r.pid != nil {
+				b.closing[key] = true
+				ctx.Send(r.pid, &closePartition{ReplyTo: ctx.Self()})
+			}
+		}
+		return
+	}
+	if len(b.closing) > 0 {
+		return
+	}
+	b.stopClock()
+	clear(b.replicas)
+	b.state = brokerStopped
+	ctx.Send(b.parent, &brokerClosed{Broker: b.id})
+}
+
+func (b *brokerActor) allClosed() bool {
+	for _, r := range b.replicas {
+		if r.pid != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// How long a stop waits for leaders to be succeeded, and for logs to close.
+const (
+	handOverPatience = 3 * time.Second
+	closePatience    = 10 * time.Second
+)
+
+func (b *brokerActor) hurryStop(ctx actor.Context) {
+	waited := b.env.now().Sub(b.stopSince)
+	if len(b.handing) > 0 && waited > handOverPatience {
+		b.log.Warn("some replicas could not hand over leadership", "replicas", len(b.handing))
+		clear(b.handing)
+		b.continueStop(ctx)
+	}
+	if len(b.closing) > 0 && waited > closePatience {
+		b.log.Error("some replicas did not close in time", "replicas", len(b.closing))
+		for key := range b.closing {
+			if r := b.replicas[key]; r != nil && r.pid != nil {
+				ctx.Stop(r.pid)
+			}
+		}
+	}
+}

@@ -1,0 +1,406 @@
+package actors
+
+import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// clusterHandle is what goroutines outside the actor system see of a cluster.
+type clusterHandle struct {
+	manifest clusterManifest
+	pid      *actor.PID
+	routes   atomic.Pointer[routes]      // nil until the metadata is recovered
+	admin    atomic.Pointer[clusterView] // likewise
+	ids      consumerIDs
+	turns    protocol.Counter // which partition a poll reads first
+}
+
+// clusterView is an immutable picture of a cluster for lists and descriptions.
+type clusterView struct {
+	info       protocol.ClusterInfo
+	topics     []protocol.TopicInfo // by name, internal ones included; no offsets
+	partitions map[partitionKey]*partitionRoute
+	problems   map[partitionKey]string // replicas that are down or being replaced
+}
+
+// clusterActor is one cluster: the state machine of its __cluster_metadata,
+// which it follows and proposes to, and its brokers, which are its children.
+//
+// States: opening (brokers open their directories), recovering (until a
+// metadata leader has applied an entry of its own term), serving.
+type clusterActor struct {
+	env    *environment
+	log    *slog.Logger
+	handle *clusterHandle
+	create *createSpec // set while the cluster is being created
+	places []brokerPlace
+
+	state      *clusterState
+	nextOffset int64 // of __cluster_metadata, applied so far
+	recovered  bool
+	metaRoute  *partitionRoute
+	links      *links
+	brokers    map[int]*brokerInCluster
+	parts      map[partitionKey]*partitionRoute
+	counters   map[string]*protocol.Counter
+	problems   map[replicaKey]replicaProblem
+	dropping   map[string]map[int]bool // brokers that still have to remove a deleted topic
+	ops        []*metadataOp
+	current    *metadataOp
+	opSeq      uint64
+	endReply   *protocol.Future[error]
+}
+
+// createSpec is what a new cluster begins with.
+type createSpec struct {
+	settings clusterSettings
+	reply    protocol.Future[*protocol.Error]
+}
+
+// brokerInCluster is a broker as its cluster knows it.
+type brokerInCluster struct {
+	id     int
+	pid    *actor.PID
+	state  string
+	wiped  bool
+	told   map[partitionKey]toldReplica
+	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
+	holds  []ledgerReplica
+	reason error
+}
+
+// toldReplica is what a broker was last told of a replica. The pointers are
+// into the immutable values of clusterState.
+type toldReplica struct {
+	replica   uint64
+	topic     *clusterTopic
+	partition *clusterPartition
+}
+
+// replicaProblem is a replica that does not run although it should.
+type replicaProblem struct {
+	broker  int
+	cause   error
+	damaged bool
+}
+
+// Private messages of the cluster actor.
+type (
+	// metadataApplied brings committed records of __cluster_metadata; every
+	// replica sends them, the first to come counts.
+	metadataApplied struct{ Records []logfile.Record }
+	// partitionLed says that a replica leads and serves.
+	partitionLed struct {
+		Key    partitionKey
+		Broker int
+	}
+	// membersSettled says that a group has the members it wants.
+	membersSettled struct {
+		Key    partitionKey
+		Voters []uint64
+	}
+	// changeBroker stops or starts a broker.
+	changeBroker struct {
+		ID    int
+		Start bool
+		Reply protocol.Future[*protocol.Error]
+	}
+	// endCluster closes all brokers, at the end of the process or of the cluster.
+	endCluster struct{ Reply protocol.Future[error] }
+)
+
+// Receive implements actor.Actor.
+func (c *clusterActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		c.started(ctx)
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated:
+	case *brokerOpened:
+		c.brokerOpened(ctx, m)
+	case *brokerClosed:
+		c.brokerClosed(ctx, m)
+	case *metadataApplied:
+		c.applied(ctx, m.Records)
+	case *partitionLed:
+		c.partitionLed(ctx, m)
+	case *membersSettled:
+		c.membersSettled(ctx, m)
+	case *replicaUp:
+		c.replicaUp(m)
+	case *replicaDown:
+		c.replicaDown(ctx, m)
+	case *topicDropped:
+		c.topicDropped(ctx, m)
+	case *metadataOp:
+		c.enqueue(ctx, m)
+	case *metadataProposed:
+		c.proposed(ctx, m)
+	case *retryMetadata:
+		c.runNext(ctx)
+	case *changeBroker:
+		c.changeBroker(ctx, m)
+	case *endCluster:
+		c.end(ctx, m)
+	default:
+		c.log.Error("BUG: cluster got an unknown message", "type", typeName(m))
+	}
+}
+
+func metadataKey() partitionKey { return partitionKey{TopicID: protocol.MetadataTopic} }
+
+func (c *clusterActor) started(ctx actor.Context) {
+	c.state = newClusterState()
+	c.links = newLinks()
+	c.metaRoute = newPartitionRoute(metadataKey(), c.links.group(metadataKey()), len(c.handle.manifest.Voters))
+	c.brokers = map[int]*brokerInCluster{}
+	c.parts = map[partitionKey]*partitionRoute{metadataKey(): c.metaRoute}
+	c.counters = map[string]*protocol.Counter{}
+	c.problems = map[replicaKey]replicaProblem{}
+	c.dropping = map[string]map[int]bool{}
+	m := c.handle.manifest
+	for id := 1; id <= m.NumBrokers; id++ {
+		b := &brokerActor{env: c.env, cluster: m, id: id, parent: ctx.Self(),
+			dir: c.env.manifests.brokerDir(m, id), log: c.log.With("broker", id)}
+		pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }, actor.WithSupervisor(stopOnPanic(c.log))))
+		c.brokers[id] = &brokerInCluster{id: id, pid: pid, state: brokerStarting, told: map[partitionKey]toldReplica{}}
+		ctx.Send(pid, &startBroker{})
+	}
+}
+
+// brokerOpened opens the broker's metadata replica, without which nothing is
+// known of the others.
+func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
+	b := c.brokers[m.Broker]
+	if m.Err != nil {
+		b.state, b.reason = brokerFailed, m.Err
+		c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, m.Err))
+		c.publish()
+		return
+	}
+	b.state, b.wiped, b.holds, b.reason = brokerRunning, m.Wiped, m.Holding, nil
+	c.openMetadata(ctx, b)
+	if c.recovered {
+		c.resolveLoss(ctx, b)
+		c.reconcile(ctx)
+	}
+	c.answerBroker(b, nil)
+	c.publish()
+}
+
+// openMetadata tells a broker of its replica of __cluster_metadata: as a
+// founder in a new cluster, else under the id that its ledger has.
+func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
+	if c.state.topics[protocol.MetadataTopic] != nil {
+		return // reconcile does
+	}
+	want := c.metadataWant()
+	spec := partitionSpec{
+		id: logfile.Identity{ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
+			Topic: protocol.MetadataTopic, Broker: b.id},
+		want: want, settings: internalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(want), 0).topicSettings,
+		route: c.metaRoute, group: c.links.group(metadataKey()),
+	}
+	for _, r := range b.holds {
+		if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
+			spec.id.ReplicaID = r.ReplicaID
+		}
+	}
+	if c.create != nil {
+		for _, w := range want {
+			spec.founders = append(spec.founders, w.ReplicaID)
+			if w.Broker == b.id {
+				spec.id.ReplicaID = w.ReplicaID
+			}
+		}
+	}
+	if spec.id.ReplicaID != 0 {
+		ctx.Send(b.pid, &ensureReplicas{Specs: []partitionSpec{spec}})
+	}
+}
+
+// metadataWant is the membership of __cluster_metadata as far as it is known
+// before that log has been read: who holds it by its ledger, else the founders.
+func (c *clusterActor) metadataWant() []placedReplica {
+	var want []placedReplica
+	for _, v := range c.handle.manifest.Voters {
+		w := placedReplica{Broker: v.Broker, ReplicaID: v.ReplicaID}
+		for _, r := range c.brokers[v.Broker].holds {
+			if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
+				w.ReplicaID = r.ReplicaID
+			}
+		}
+		want = append(want, w)
+	}
+	return want
+}
+
+// applied follows __cluster_metadata. Every replica hands in what it applies;
+// an offset is taken once.
+func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
+	changed := false
+	for i := range records {
+		r := &records[i]
+		if r.Offset != c.nextOffset {
+			if r.Offset > c.nextOffset {
+				c.log.Error("BUG: metadata has a gap", "want", c.nextOffset, "got", r.Offset)
+			}
+			continue
+		}
+		c.nextOffset++
+		rec, err := stateRecordOf(r.Key, r.Value, r.Action)
+		if err == nil {
+			err = c.state.apply(rec)
+		}
+		if err != nil {
+			c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
+			continue
+		}
+		changed = true
+	}
+	if changed && c.recovered {
+		c.reconcile(ctx)
+		c.publish()
+	}
+}
+
+// partitionLed hears that a partition has a leader. With the metadata's first
+// one, everything that was committed before has been applied.
+func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
+	if m.Key != metadataKey() {
+		return
+	}
+	if !c.recovered && (c.state.settings != nil || c.create != nil) {
+		c.recovered = true
+		if c.create != nil {
+			c.bootstrap(ctx)
+		} else {
+			c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+				return s.decideRegisterBrokers(c.env.opt.Host, c.env.opt.Port), nil
+			}})
+		}
+		c.recoveredNow(ctx)
+	}
+	c.runNext(ctx)
+}
+
+func (c *clusterActor) recoveredNow(ctx actor.Context) {
+	for _, b := range c.brokers {
+		if b.state == brokerRunning {
+			c.resolveLoss(ctx, b)
+		}
+	}
+	c.reconcile(ctx)
+	c.publish()
+	if c.state.settings != nil {
+		c.log.Info("cluster is recovered", "topics", len(c.state.topics))
+	}
+}
+
+// bootstrap proposes a new cluster's first records; then its manifest becomes
+// final.
+func (c *clusterActor) bootstrap(ctx actor.Context) {
+	boot := clusterBootstrap{
+		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: newID(),
+		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
+	}
+	for _, v := range c.handle.manifest.Voters {
+		boot.MetadataReplicas = append(boot.MetadataReplicas, placedReplica{Broker: v.Broker, ReplicaID: v.ReplicaID})
+	}
+	create := c.create
+	c.enqueue(ctx, &metadataOp{
+		decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+			return s.decideCreateCluster(create.settings, boot), nil
+		},
+		done: func(err *protocol.Error) {
+			if err == nil {
+				if cerr := c.env.manifests.commit(c.handle.manifest.ID); cerr != nil {
+					err = protocol.Errorf(protocol.CodeStorageFailed, "write manifest: %v", cerr)
+				}
+			}
+			c.create = nil
+			create.reply.Put(err)
+		},
+	})
+}
+
+// changeBroker stops or starts a broker; no majority is needed for it.
+func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
+	b := c.brokers[m.ID]
+	switch {
+	case b == nil:
+		m.Reply.Put(protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", c.handle.manifest.Name, m.ID))
+	case m.Start && b.state == brokerRunning, !m.Start && b.state == brokerStopped:
+		m.Reply.Put(nil)
+	case m.Start && (b.state == brokerStopped || b.state == brokerFailed):
+		b.state = brokerStarting
+		b.reply = append(b.reply, m.Reply)
+		ctx.Send(b.pid, &startBroker{})
+	case !m.Start && b.state == brokerRunning:
+		b.state = brokerStopping
+		b.reply = append(b.reply, m.Reply)
+		ctx.Send(b.pid, &stopBroker{})
+	default:
+		m.Reply.Put(protocol.Errorf(protocol.CodeOverloaded, "broker %d is %s", b.id, b.state))
+	}
+	c.publish()
+}
+
+func (c *clusterActor) answerBroker(b *brokerInCluster, err *protocol.Error) {
+	for _, f := range b.reply {
+		f.Put(err)
+	}
+	b.reply = nil
+}
+
+func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
+	b := c.brokers[m.Broker]
+	b.state = brokerStopped
+	clear(b.told)
+	for _, other := range c.brokers {
+		if other.state == brokerRunning {
+			ctx.Send(other.pid, &brokerGone{Broker: m.Broker})
+		}
+	}
+	c.answerBroker(b, nil)
+	c.publish()
+	c.endIfClosed(ctx)
+}
+
+// end closes all brokers; the actor stops when they are closed.
+func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
+	c.endReply = &m.Reply
+	stopped := protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping")
+	for _, op := range c.ops {
+		op.finish(stopped)
+	}
+	c.ops = nil
+	for _, b := range c.brokers {
+		if b.state != brokerStopped && b.state != brokerFailed {
+			b.state = brokerStopping
+			ctx.Send(b.pid, &stopBroker{Ending: true})
+		}
+	}
+	c.endIfClosed(ctx)
+}
+
+func (c *clusterActor) endIfClosed(ctx actor.Context) {
+	if c.endReply == nil {
+		return
+	}
+	for _, b := range c.brokers {
+		if b.state != brokerStopped && b.state != brokerFailed {
+			return
+		}
+	}
+	c.endReply.Put(nil)
+	c.endReply = nil
+	ctx.Stop(ctx.Self())
+}
+
+func (c *clusterActor) String() string { return fmt.Sprintf("cluster(%s)", c.handle.manifest.Name) }

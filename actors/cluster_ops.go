@@ -1,0 +1,117 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// metadataOp is a change of __cluster_metadata: decided on the applied state,
+// proposed, and done when its records are applied. One is under way at a time,
+// so that each is decided on a state that has all earlier ones.
+type metadataOp struct {
+	decide   func(*clusterState) ([]stateRecord, *protocol.Error)
+	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
+	after    func(actor.Context)   // may be nil; after a success
+	deadline time.Time             // zero: retried for ever
+	seq      uint64
+}
+
+func (op *metadataOp) finish(err *protocol.Error) {
+	if op.done != nil {
+		op.done(err)
+	}
+}
+
+// metadataProposed is the log's answer to the operation with that number.
+type metadataProposed struct {
+	seq    uint64
+	result protocol.ProduceResult
+}
+
+// retryMetadata tries the waiting operation again.
+type retryMetadata struct{}
+
+// metadataRetry is the pause before an operation that found no leader is
+// tried again; a new leader ends it early.
+const metadataRetry = 100 * time.Millisecond
+
+func (c *clusterActor) enqueue(ctx actor.Context, op *metadataOp) {
+	if c.endReply != nil {
+		op.finish(protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping"))
+		return
+	}
+	c.ops = append(c.ops, op)
+	c.runNext(ctx)
+}
+
+// runNext decides and proposes the oldest waiting operation.
+func (c *clusterActor) runNext(ctx actor.Context) {
+	for c.current == nil && len(c.ops) > 0 && c.recovered {
+		op := c.ops[0]
+		if !op.deadline.IsZero() && c.env.now().After(op.deadline) {
+			c.ops = c.ops[1:]
+			op.finish(protocol.Errorf(protocol.CodeNotEnoughReplicas, "the cluster's metadata has no leader"))
+			continue
+		}
+		leader := c.metaRoute.leader.Load()
+		if leader == nil {
+			c.retryLater(ctx)
+			return
+		}
+		c.ops = c.ops[1:]
+		recs, err := op.decide(c.state)
+		if err != nil || len(recs) == 0 {
+			op.finish(err)
+			if err == nil && op.after != nil {
+				op.after(ctx)
+			}
+			continue
+		}
+		c.proposeOp(ctx, op, leader, recs)
+	}
+}
+
+func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *leaderRef, recs []stateRecord) {
+	c.opSeq++
+	op.seq, c.current = c.opSeq, op
+	lines := &protocol.Lines{}
+	appendStateLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
+	self, system, seq := ctx.Self(), c.env.system, op.seq
+	ctx.Send(leader.pid, &proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
+		system.Root.Send(self, &metadataProposed{seq: seq, result: res})
+	}})
+}
+
+// proposed ends the operation under way. Its records have been applied: the
+// replica that led sent them before this answer. One whose fate is unknown is
+// not decided again; what follows waits for the next leader, who has applied
+// whatever became of it.
+func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
+	op := c.current
+	if op == nil || op.seq != m.seq {
+		return
+	}
+	c.current = nil
+	switch err := m.result.Err; {
+	case err == nil:
+		op.finish(nil)
+		if op.after != nil {
+			op.after(ctx)
+		}
+	case err.Outcome == protocol.OutcomeNone || op.deadline.IsZero():
+		c.ops = append([]*metadataOp{op}, c.ops...)
+		c.retryLater(ctx)
+		return
+	default:
+		op.finish(err)
+	}
+	c.runNext(ctx)
+}
+
+func (c *clusterActor) retryLater(ctx actor.Context) {
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(metadataRetry, func() { system.Root.Send(self, &retryMetadata{}) })
+}

@@ -1,0 +1,282 @@
+package actors
+
+import (
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// reconcile tells every running broker what __cluster_metadata wants of it
+// that it has not been told yet, and has deleted topics removed.
+func (c *clusterActor) reconcile(ctx actor.Context) {
+	if c.state.settings == nil {
+		return
+	}
+	for _, b := range c.brokers {
+		if b.state != brokerRunning || b.wiped {
+			continue
+		}
+		var specs []partitionSpec
+		for key, p := range c.state.partitions {
+			t := c.state.topics[key.TopicID]
+			replica, founder := p.on(b.id)
+			if t == nil || replica == 0 {
+				continue
+			}
+			now := toldReplica{replica: replica, topic: t, partition: p}
+			if b.told[key] == now {
+				continue
+			}
+			b.told[key] = now
+			specs = append(specs, c.spec(key, t, p, b.id, replica, founder))
+		}
+		slices.SortFunc(specs, func(x, y partitionSpec) int { return comparePartitionKeys(x.key(), y.key()) })
+		if len(specs) > 0 {
+			ctx.Send(b.pid, &ensureReplicas{Specs: specs})
+		}
+	}
+	c.removeDeleted(ctx)
+}
+
+// on returns the replica that a broker shall hold, 0 if none: the one under
+// way, if one is being replaced. A founder is one that the partition began
+// with.
+func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
+	for _, r := range p.Replacing {
+		if r.Broker == broker {
+			return r.NewID, false
+		}
+	}
+	for _, r := range p.Replicas {
+		if r.Broker == broker {
+			return r.ReplicaID, r.ReplicaID <= uint64(len(p.Replicas))
+		}
+	}
+	return 0, false
+}
+
+// wanted is the membership to reach: replicas with their successors in place.
+func (p *clusterPartition) wanted() []placedReplica {
+	want := slices.Clone(p.Replicas)
+	for i := range want {
+		for _, r := range p.Replacing {
+			if r.Broker == want[i].Broker {
+				want[i].ReplicaID = r.NewID
+			}
+		}
+	}
+	return want
+}
+
+func (c *clusterActor) spec(key partitionKey, t *clusterTopic, p *clusterPartition, broker int, replica uint64, founder bool) partitionSpec {
+	s := partitionSpec{
+		id: logfile.Identity{
+			ClusterID: c.handle.manifest.ID, TopicID: t.ID, Topic: t.Name,
+			Partition: key.Partition, Broker: broker, ReplicaID: replica,
+		},
+		want: p.wanted(), settings: t.topicSettings,
+		lazySync: c.state.settings.Fsync == fsyncInterval,
+		route:    c.route(key), group: c.links.group(key),
+	}
+	if founder {
+		for id := range p.Replicas {
+			s.founders = append(s.founders, uint64(id+1))
+		}
+	}
+	return s
+}
+
+func (c *clusterActor) route(key partitionKey) *partitionRoute {
+	r := c.parts[key]
+	if r == nil {
+		replicas := 0
+		if p := c.state.partitions[key]; p != nil {
+			replicas = len(p.Replicas)
+		}
+		r = newPartitionRoute(key, c.links.group(key), replicas)
+		c.parts[key] = r
+	}
+	return r
+}
+
+// resolveLoss gives every replica of a broker whose directory was lost a
+// successor with a new id: the old one may have voted and acknowledged what
+// nobody can read any more.
+func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
+	if !b.wiped || c.state.settings == nil {
+		return
+	}
+	lost := 0
+	for key, p := range c.state.partitions {
+		replica, _ := p.on(b.id)
+		if replica == 0 || b.has(key, replica) {
+			continue
+		}
+		lost++
+		c.replaceReplica(ctx, key, b.id, replica)
+	}
+	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
+	id := b.id
+	c.enqueue(ctx, &metadataOp{
+		decide: func(*clusterState) ([]stateRecord, *protocol.Error) { return nil, nil },
+		done: func(err *protocol.Error) {
+			if err == nil {
+				c.brokers[id].wiped = false
+				c.env.system.Root.Send(c.brokers[id].pid, &lossResolved{})
+			}
+		},
+		after: c.reconcile,
+	})
+}
+
+// has reports whether the broker's (new) ledger has a replica.
+func (b *brokerInCluster) has(key partitionKey, replica uint64) bool {
+	return slices.ContainsFunc(b.holds, func(r ledgerReplica) bool {
+		return r.key() == replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica} && r.State == replicaLive
+	})
+}
+
+func (c *clusterActor) replaceReplica(ctx actor.Context, key partitionKey, broker int, old uint64) {
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, broker, old)
+		return recs, err
+	}})
+}
+
+// replicaDown hears of a replica that cannot go on. One that lost data gets a
+// successor, if its partition has others to rebuild it from.
+func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
+	p := c.state.partitions[m.Key]
+	if p == nil {
+		return
+	}
+	for _, b := range c.brokers {
+		if id, _ := p.on(b.id); id != m.Replica {
+			continue
+		}
+		key := replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica}
+		c.problems[key] = replicaProblem{broker: b.id, cause: m.Cause, damaged: m.Damaged}
+		c.log.Error("replica is down", "broker", b.id, "topic_id", m.Key.TopicID, "partition", m.Key.Partition,
+			"replica", m.Replica, "damaged", m.Damaged, "error", m.Cause)
+		if m.Damaged && len(p.Replicas) > 1 {
+			c.replaceReplica(ctx, m.Key, b.id, m.Replica)
+		}
+	}
+	c.publish()
+}
+
+func (c *clusterActor) replicaUp(m *replicaUp) {
+	delete(c.problems, replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica})
+}
+
+// membersSettled completes a replacement: the new replica votes, the old id
+// is gone from the group.
+func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
+	p := c.state.partitions[m.Key]
+	if p == nil {
+		return
+	}
+	for _, r := range p.Replacing {
+		if !slices.Contains(m.Voters, r.NewID) || slices.Contains(m.Voters, r.OldID) {
+			continue
+		}
+		delete(c.problems, replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: r.OldID})
+		c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+			return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
+		}})
+	}
+}
+
+// removeDeleted has every broker remove deleted topics, also those that were
+// deleted while it was stopped. When all have, the topic is forgotten.
+func (c *clusterActor) removeDeleted(ctx actor.Context) {
+	for id, t := range c.state.deleted {
+		if c.dropping[id] == nil {
+			c.dropping[id] = map[int]bool{}
+			for _, b := range c.brokers {
+				c.dropping[id][b.id] = false // not asked
+			}
+			for p := range t.Partitions {
+				key := partitionKey{TopicID: id, Partition: p}
+				delete(c.parts, key)
+				c.links.forget(key)
+			}
+		}
+		for n, asked := range c.dropping[id] {
+			if b := c.brokers[n]; !asked && b.state == brokerRunning {
+				c.dropping[id][n] = true
+				ctx.Send(b.pid, &dropTopic{TopicID: id})
+			}
+		}
+	}
+}
+
+func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
+	left := c.dropping[m.TopicID]
+	if left == nil {
+		return
+	}
+	if m.Err != nil {
+		left[m.Broker] = false // asked again when anything changes
+		return
+	}
+	delete(left, m.Broker)
+	if len(left) > 0 {
+		return
+	}
+	delete(c.dropping, m.TopicID)
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+		return s.decideForgetTopic(m.TopicID), nil
+	}})
+}
+
+// publish makes the routing snapshot and the view for lists anew.
+func (c *clusterActor) publish() {
+	if !c.recovered || c.state.settings == nil {
+		return
+	}
+	rt := &routes{cluster: c.state.settings.Name, topics: map[string]*protocol.Topic{}}
+	view := &clusterView{info: c.state.clusterInfo(), partitions: map[partitionKey]*partitionRoute{}, problems: map[partitionKey]string{}}
+	for i := range view.info.Brokers {
+		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
+			view.info.Brokers[i].State = b.clientState()
+		}
+	}
+	for _, t := range c.state.topicList() {
+		view.topics = append(view.topics, c.state.topicInfo(t))
+		counter := c.counters[t.ID]
+		if counter == nil {
+			counter = &protocol.Counter{}
+			c.counters[t.ID] = counter
+		}
+		tr := &topicRoute{cluster: c.handle, partitions: make([]*partitionRoute, t.Partitions)}
+		for p := range tr.partitions {
+			key := partitionKey{TopicID: t.ID, Partition: p}
+			tr.partitions[p] = c.route(key)
+			view.partitions[key] = tr.partitions[p]
+		}
+		rt.topics[t.Name] = &protocol.Topic{
+			Cluster: rt.cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
+			MaxRecordBytes: t.MaxRecordBytes, Internal: t.internal(), RoundRobin: counter, Route: tr,
+		}
+	}
+	for key, problem := range c.problems {
+		view.problems[partitionKey{TopicID: key.TopicID, Partition: key.Partition}] = problem.cause.Error()
+	}
+	c.handle.routes.Store(rt)
+	c.handle.admin.Store(view)
+}
+
+// clientState maps transient states to those that clients know.
+func (b *brokerInCluster) clientState() string {
+	switch b.state {
+	case brokerRunning, brokerFailed, brokerStopped:
+		return b.state
+	case brokerStarting:
+		return brokerStopped
+	}
+	return brokerRunning
+}

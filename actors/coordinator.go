@@ -1,0 +1,179 @@
+package actors
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// coordinator is what a replica of a __consumer_offsets partition adds to a
+// partition: the newest record per key of every group, kept on all replicas,
+// and, on the leader, an actor per group that somebody asked for. A group's
+// actor begins with these records, which is what a replay of the compacted log
+// would give it, and then runs ahead of the log: see groupActor.
+//
+// It belongs to its partition's actor and shares its goroutine.
+type coordinator struct {
+	p       *partitionActor
+	term    uint64
+	records map[string]map[string]stateRecord // by group and key
+	members map[string][]protocol.ConsumerID  // by group, former ones included
+	running map[string]*actor.PID             // by group; only while leading
+	names   map[string]string                 // of running, by PID id
+}
+
+// groupRequest is a message for a group, by way of its coordinator.
+type groupRequest struct {
+	Group string
+	Msg   groupMessage
+}
+
+// groupMessage is anything a group's actor is asked. refuse answers it when it
+// cannot be handed on.
+type groupMessage interface{ refuse(*protocol.Error) }
+
+func newCoordinator(p *partitionActor) *coordinator {
+	return &coordinator{
+		p: p, records: map[string]map[string]stateRecord{}, members: map[string][]protocol.ConsumerID{},
+		running: map[string]*actor.PID{}, names: map[string]string{},
+	}
+}
+
+// apply follows the committed records.
+func (c *coordinator) apply(records []logfile.Record) {
+	for i := range records {
+		rec, err := stateRecordOf(slices.Clone(records[i].Key), slices.Clone(records[i].Value), records[i].Action)
+		if err != nil {
+			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
+			continue
+		}
+		group, err := groupOfKey(rec.Key)
+		if err != nil {
+			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
+			continue
+		}
+		c.keep(group, rec)
+	}
+}
+
+func (c *coordinator) keep(group string, rec stateRecord) {
+	kept := c.records[group]
+	if kept == nil {
+		kept = map[string]stateRecord{}
+		c.records[group] = kept
+	}
+	if rec.Value == nil {
+		delete(kept, string(rec.Key))
+	} else {
+		kept[string(rec.Key)] = rec
+	}
+	if groupActions[rec.Action] == keyGroup {
+		c.members[group] = membersOf(rec.Value)
+	}
+	if len(kept) == 0 {
+		delete(c.records, group)
+		delete(c.members, group)
+	}
+}
+
+// membersOf lists who is or was in a group, to find the groups of a consumer.
+func membersOf(value []byte) []protocol.ConsumerID {
+	var v membershipValue
+	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
+		return nil
+	}
+	ids := slices.Clone(v.Former)
+	for i := range v.Members {
+		ids = append(ids, v.Members[i].ID)
+	}
+	return ids
+}
+
+func (c *coordinator) lead(term uint64) { c.term = term }
+
+// resign ends all groups' actors: what they hold is not committed here.
+func (c *coordinator) resign(ctx actor.Context) {
+	for _, pid := range c.running {
+		ctx.Send(pid, &groupResign{})
+		ctx.Poison(pid)
+	}
+	clear(c.running)
+	clear(c.names)
+}
+
+// ended forgets a group's actor that has stopped.
+func (c *coordinator) ended(pid *actor.PID) {
+	if name, ok := c.names[pid.Id]; ok {
+		delete(c.names, pid.Id)
+		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
+			delete(c.running, name)
+		}
+	}
+}
+
+// groupRequest hands a message to its group's actor, which is started if need
+// be. Only a poll can bring a group into being.
+func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
+	if p.coord == nil || p.ref == nil {
+		m.Msg.refuse(errNotLeader)
+		return
+	}
+	c := p.coord
+	pid := c.running[m.Group]
+	if pid == nil {
+		_, joins := m.Msg.(*groupPoll)
+		if len(c.records[m.Group]) == 0 && !joins {
+			m.Msg.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
+			return
+		}
+		pid = c.spawn(ctx, m.Group)
+	}
+	ctx.Send(pid, m.Msg)
+}
+
+func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
+	p := c.p
+	records := slices.Collect(maps.Values(c.records[group]))
+	term := c.term
+	pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		return &groupActor{
+			env: p.env, log: p.log.With("group", group), name: group, term: term,
+			clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: records,
+		}
+	}, actor.WithSupervisor(stopOnPanic(p.log))))
+	ctx.Watch(pid)
+	c.running[group] = pid
+	c.names[pid.Id] = group
+	return pid
+}
+
+// listGroups asks a coordinator which groups it has; with Consumer set, only
+// those that this consumer is or was in.
+type listGroups struct {
+	Consumer protocol.ConsumerID
+	Reply    protocol.Future[groupList]
+}
+
+type groupList struct {
+	Groups []string
+	Err    *protocol.Error
+}
+
+func (p *partitionActor) listGroups(m *listGroups) {
+	if p.coord == nil || p.ref == nil {
+		m.Reply.Put(groupList{Err: errNotLeader})
+		return
+	}
+	var names []string
+	for group := range p.coord.records {
+		if m.Consumer == 0 || slices.Contains(p.coord.members[group], m.Consumer) {
+			names = append(names, group)
+		}
+	}
+	m.Reply.Put(groupList{Groups: names})
+}

@@ -1,0 +1,105 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+)
+
+// Options configure a Node. Zero values mean the defaults named here.
+type Options struct {
+	DataDir string // must be set; created if missing
+	Host    string // as told to clients, default 127.0.0.1
+	Port    int
+	Logger  *slog.Logger // default: slog.Default()
+
+	RequestTimeout    time.Duration // control requests, 10 s
+	AutoCreateTopics  bool
+	DefaultCluster    string // created at first start; "": none
+	OffsetsPartitions int    // of __consumer_offsets, 6
+	SessionTimeout    time.Duration
+
+	SegmentBytes           int64         // default of topics, 128 MiB
+	MaxRecordBytes         int           // 1 MiB
+	MaxBatchBytes          int           // one raft entry, 1 MiB
+	RetentionCheckInterval time.Duration // 30 s
+	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
+
+	TickInterval   time.Duration // raft's clock, 100 ms
+	ElectionTicks  int           // 10
+	HeartbeatTicks int           // 1
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Host, "127.0.0.1")
+	setDefault(&o.RequestTimeout, 10*time.Second)
+	setDefault(&o.OffsetsPartitions, 6)
+	setDefault(&o.SessionTimeout, 10*time.Second)
+	setDefault(&o.SegmentBytes, 128<<20)
+	setDefault(&o.MaxRecordBytes, 1<<20)
+	setDefault(&o.MaxBatchBytes, 1<<20)
+	setDefault(&o.RetentionCheckInterval, 30*time.Second)
+	setDefault(&o.SyncInterval, time.Second)
+	setDefault(&o.TickInterval, 100*time.Millisecond)
+	setDefault(&o.ElectionTicks, 10)
+	setDefault(&o.HeartbeatTicks, 1)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// environment is what all actors of a node share. Immutable once started.
+type environment struct {
+	opt       Options
+	log       *slog.Logger
+	system    *actor.ActorSystem
+	fs        logfile.FS
+	handles   *logfile.HandleCache
+	bootID    string
+	now       func() time.Time
+	disk      *actor.PID
+	manifests *manifests
+}
+
+// startDisk starts the actor that writes for all brokers of the process.
+func (e *environment) startDisk() error {
+	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log})
+	e.disk = pid
+	return err
+}
+
+// stopDisk ends it once everything sent before is done.
+func (e *environment) stopDisk() {
+	if err := e.system.Root.PoisonFuture(e.disk).Wait(); err != nil {
+		e.log.Error("disk did not end in time", "error", err)
+	}
+}
+
+// quietLogger gives the actor library a logger that leaves out its debug and
+// info lines, which narrate every actor.
+func quietLogger(l *slog.Logger) func(*actor.ActorSystem) *slog.Logger {
+	return func(*actor.ActorSystem) *slog.Logger { return slog.New(warnOnly{l.Handler()}) }
+}
+
+// warnOnly passes warnings and errors.
+type warnOnly struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnOnly) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+func typeName(v any) string { return fmt.Sprintf("%T", v) }

@@ -1,0 +1,210 @@
+package actors
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// groupActor is the shell of one consumer group on its coordinator. It owns
+// the group's state and the polls of its members that are under way.
+//
+// The state runs ahead of the log: a decision's records are applied at once
+// and proposed; its answer, and every later answer that may depend on it, is
+// held back until they are committed. If they are not, because the coordinator
+// lost its leadership, the actor ends and with it the state that nobody saw.
+type groupActor struct {
+	env       *environment
+	log       *slog.Logger
+	name      string
+	term      uint64
+	clusterID string
+	partition int
+	records   []stateRecord // to begin with; nil once applied
+
+	state    *groupState
+	polls    map[protocol.ConsumerID]*pollHandle
+	proposed uint64 // number of the last proposal
+	held     []heldAnswer
+	inFlight int
+	resigned bool
+	timer    *time.Timer
+	timerAt  int64
+}
+
+// heldAnswer waits for proposal seq and all before it.
+type heldAnswer struct {
+	seq    uint64
+	answer func()
+	refuse func(*protocol.Error)
+}
+
+// Receive implements actor.Actor.
+func (g *groupActor) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(groupMessage); ok && g.resigned {
+		m.refuse(errNotLeader)
+		return
+	}
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		g.started()
+	case *actor.Stopping:
+		g.resign(errNotLeader)
+	case *actor.Stopped, *actor.Restarting:
+	case *groupPoll:
+		g.poll(ctx, m)
+	case *groupStart:
+		g.start(ctx, m)
+	case *groupDelivered:
+		g.delivered(ctx, m)
+	case *groupPollEnded:
+		g.pollEnded(m)
+	case *groupCommit:
+		g.commit(ctx, m)
+	case *groupRead:
+		g.confirmRead(ctx, m)
+	case *groupConfirmed:
+		g.read(m)
+	case *groupChange:
+		g.change(ctx, m)
+	case *groupTopicGone:
+		g.advance(ctx, g.state.decideTopicDeleted(g.now(), m.TopicID), nil, nil)
+	case *groupLeases:
+		g.timerAt = 0
+		g.advance(ctx, g.state.expire(g.now()), nil, nil)
+	case *groupCommitted:
+		g.committed(ctx, m)
+	case *groupResign:
+		g.resign(errNotLeader)
+	default:
+		g.log.Error("BUG: group got an unknown message", "type", typeName(m))
+	}
+	g.armTimer(ctx)
+}
+
+func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
+
+func (g *groupActor) started() {
+	g.state = newGroupState("", g.name)
+	g.polls = map[protocol.ConsumerID]*pollHandle{}
+	for _, rec := range g.records {
+		if err := g.state.apply(rec); err != nil {
+			g.log.Error("group record cannot be applied", "error", err)
+		}
+	}
+	g.records = nil
+	g.state.resumeLeases(g.now())
+}
+
+// advance applies a decision's records, proposes them, and lets the answer go
+// once they, and everything before them, are committed.
+func (g *groupActor) advance(ctx actor.Context, recs []stateRecord, answer func(), refuse func(*protocol.Error)) {
+	if len(recs) > 0 {
+		before := g.state.generation()
+		for _, rec := range recs {
+			if err := g.state.apply(rec); err != nil {
+				g.log.Error("BUG: a decided record cannot be applied", "error", err)
+			}
+		}
+		g.propose(ctx, recs)
+		if g.state.generation() != before {
+			g.rebalanced()
+		}
+	}
+	if answer == nil {
+		return
+	}
+	if g.inFlight == 0 {
+		answer()
+		return
+	}
+	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: refuse})
+}
+
+func (g *groupActor) propose(ctx actor.Context, recs []stateRecord) {
+	lines := &protocol.Lines{}
+	appendStateLines(lines, protocol.OffsetsTopic, g.partition, g.now(), recs)
+	g.proposed++
+	g.inFlight++
+	seq, self, system := g.proposed, ctx.Self(), g.env.system
+	ctx.Send(ctx.Parent(), &proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
+		system.Root.Send(self, &groupCommitted{seq: seq, err: res.Err})
+	}})
+}
+
+// rebalanced tells every parked poll that there is a new generation.
+func (g *groupActor) rebalanced() {
+	for id, h := range g.polls {
+		if g.state.isMember(id) {
+			h.tell(pollRebalanced)
+		} else {
+			h.tell(pollSuperseded)
+			delete(g.polls, id)
+		}
+	}
+}
+
+// committed releases the answers that waited for a proposal; a failed one ends
+// the actor.
+func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
+	if g.resigned {
+		return
+	}
+	if m.err != nil {
+		g.resign(m.err)
+		ctx.Stop(ctx.Self())
+		return
+	}
+	g.inFlight--
+	n := 0
+	for n < len(g.held) && g.held[n].seq <= m.seq {
+		n++
+	}
+	ready := g.held[:n]
+	g.held = g.held[n:]
+	for i := range ready {
+		ready[i].answer()
+	}
+}
+
+// resign refuses everything that is held and wakes all polls.
+func (g *groupActor) resign(cause *protocol.Error) {
+	if g.resigned {
+		return
+	}
+	g.resigned = true
+	held := g.held
+	g.held = nil
+	for i := range held {
+		held[i].refuse(cause)
+	}
+	for _, h := range g.polls {
+		h.tell(pollRebalanced)
+	}
+	clear(g.polls)
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+}
+
+// armTimer has the next lease's end looked at when it comes.
+func (g *groupActor) armTimer(ctx actor.Context) {
+	if g.resigned || g.state == nil || len(g.state.memberIDs()) < 2 {
+		return // a single member keeps its partitions, lapsed or not
+	}
+	next := g.state.nextExpiry(g.now())
+	if next == 0 || g.timerAt != 0 && g.timerAt <= next {
+		return
+	}
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.timerAt = next
+	self, system := ctx.Self(), g.env.system
+	g.timer = time.AfterFunc(time.Duration(next-g.now()+1)*time.Millisecond, func() {
+		system.Root.Send(self, &groupLeases{})
+	})
+}

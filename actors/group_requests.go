@@ -1,0 +1,186 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// poll subscribes a consumer, commits what it acknowledges, and answers with
+// its share.
+func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
+	now := g.now()
+	after, recs, err := g.cursors(m)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	for _, rec := range recs {
+		if aerr := g.state.apply(rec); aerr != nil {
+			g.log.Error("BUG: a decided record cannot be applied", "error", aerr)
+		}
+	}
+	if len(recs) > 0 {
+		g.propose(ctx, recs)
+	}
+	if old := g.polls[m.Consumer]; old != nil && old != m.Handle {
+		old.tell(pollSuperseded)
+	}
+	delete(g.polls, m.Consumer)
+	d, err := g.state.decidePoll(now, m.Consumer, m.Topics, m.SessionMs)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	share := groupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
+	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.refuse)
+	g.state.polled(now, m.Consumer, m.WaitMs)
+	g.polls[m.Consumer] = m.Handle
+}
+
+// cursors checks the poll's cursor against the state before the poll changes
+// it: ack becomes a commit, after a place to read on.
+func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []stateRecord, *protocol.Error) {
+	token := m.Ack
+	if token == "" {
+		token = m.After
+	}
+	if token == "" {
+		return nil, nil, nil
+	}
+	c, err := decodeCursor(token)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := g.state.checkCursor(c, g.clusterID, m.Consumer); err != nil {
+		return nil, nil, err
+	}
+	if m.After != "" {
+		return c.Positions, nil, nil
+	}
+	recs, err := g.state.decideAutoCommit(g.now(), m.Consumer, c.Generation, g.state.cursorOffsets(c))
+	return nil, recs, err
+}
+
+func (g *groupActor) start(ctx actor.Context, m *groupStart) {
+	held, recs, err := g.state.decideStart(g.now(), m.Consumer, m.Generation, m.Starts)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: held}) }, m.refuse)
+}
+
+func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
+	if m.Handle.signal.Load() == pollSuperseded {
+		m.refuse(errSuperseded)
+		return
+	}
+	var recs []stateRecord
+	if m.Commit {
+		var err *protocol.Error
+		if recs, err = g.state.decideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
+			m.refuse(err)
+			return
+		}
+	}
+	if !g.state.delivered(m.Consumer, m.Generation, m.Positions) {
+		m.refuse(g.state.stale("generation %d of group %q is not the current one", m.Generation, g.name))
+		return
+	}
+	cur := encodeCursor(g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions))
+	g.state.renew(g.now(), m.Consumer)
+	if g.polls[m.Consumer] == m.Handle {
+		delete(g.polls, m.Consumer)
+	}
+	g.advance(ctx, recs, func() { m.Reply.Put(groupCursor{Cursor: cur}) }, m.refuse)
+}
+
+// errSuperseded ends a poll whose consumer has polled again.
+var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll of this consumer took over")
+
+func (g *groupActor) pollEnded(m *groupPollEnded) {
+	if g.polls[m.Consumer] == m.Handle {
+		delete(g.polls, m.Consumer)
+		g.state.renew(g.now(), m.Consumer)
+	}
+}
+
+func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
+	offsets := m.Offsets
+	if len(offsets) == 0 {
+		var err *protocol.Error
+		if offsets, err = g.state.position(m.Consumer, m.TopicID); err != nil {
+			m.refuse(err)
+			return
+		}
+	}
+	recs, err := g.state.decideCommit(g.now(), m.Consumer, m.Generation, offsets, m.Force)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	g.state.renew(g.now(), m.Consumer)
+	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: offsets}) }, m.refuse)
+}
+
+// confirmRead makes sure that this coordinator still leads before it answers a
+// read: another one could have committed more.
+func (g *groupActor) confirmRead(ctx actor.Context, m *groupRead) {
+	self, system := ctx.Self(), g.env.system
+	ctx.Send(ctx.Parent(), &confirmRead{Done: func(err *protocol.Error) {
+		system.Root.Send(self, &groupConfirmed{read: m, err: err})
+	}})
+}
+
+func (g *groupActor) read(m *groupConfirmed) {
+	if m.err != nil || g.resigned {
+		m.read.refuse(errNotLeader)
+		return
+	}
+	if !g.state.exists() && len(g.state.offsets) == 0 {
+		m.read.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
+		return
+	}
+	r := groupReading{
+		Info: g.state.describe(g.now()), Offsets: g.state.committedList(), Topics: map[string]string{},
+		Owners: map[partitionKey]protocol.ConsumerID{}, Positions: map[partitionKey]protocol.Offset{},
+	}
+	for i := range g.state.now.Topics {
+		t := &g.state.now.Topics[i]
+		r.Topics[t.ID] = t.Name
+		for p, owner := range t.Owners {
+			key := partitionKey{TopicID: t.ID, Partition: p}
+			if owner != 0 {
+				r.Owners[key] = owner
+			}
+			if at, ok := g.state.positionAt(t.ID, p); ok {
+				r.Positions[key] = at
+			}
+		}
+	}
+	answer := func() { m.read.Reply.Put(r) }
+	if g.inFlight == 0 {
+		answer()
+		return
+	}
+	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.read.refuse})
+}
+
+func (g *groupActor) change(ctx actor.Context, m *groupChange) {
+	var recs []stateRecord
+	var err *protocol.Error
+	switch now := g.now(); {
+	case m.Delete:
+		recs, err = g.state.decideDelete(now)
+	case m.Leave != 0:
+		recs, err = g.state.decideLeave(now, m.Leave)
+	default:
+		recs, err = g.state.decideSeek(now, m.Seek)
+	}
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	g.advance(ctx, recs, func() { m.Reply.Put(nil) }, m.refuse)
+}

@@ -1,0 +1,313 @@
+package actors
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// errNotLeader is the answer of a replica that does not lead (any more) to
+// something it has not proposed: nothing happened, the router asks the leader.
+var errNotLeader = protocol.Errorf(protocol.CodeNoLeader, "the partition has no leader at the moment")
+
+// proposal is something that wants to be in the log: a client's records, a
+// state machine's records, or a control entry.
+type proposal struct {
+	req     *protocol.ProduceRequest // a client's; answered through its reply slot
+	lines   *protocol.Lines
+	control []byte // instead of lines
+	done    func(protocol.ProduceResult)
+}
+
+func (p *proposal) answer(res protocol.ProduceResult) {
+	switch {
+	case p.req != nil:
+		p.req.Reply.Put(res)
+	case p.done != nil:
+		p.done(res)
+	}
+}
+
+// round is one proposed entry and who waits for it.
+type round struct {
+	index, term uint64
+	base        int64
+	bytes       int
+	proposals   []proposal
+}
+
+// leading is what a replica has while it leads: gathered proposals, rounds in
+// flight and linearizable reads. Group commit needs no timer: the first
+// proposal of an idle partition goes at once, and whatever arrives while that
+// round is on its way to a majority's disks becomes the next one.
+type leading struct {
+	term    uint64
+	serving bool // an entry of this term is committed; nothing is answered before
+	moving  bool // leadership is being handed over; nothing new is proposed
+	heir    uint64
+	movedAt int // ticks since moving began
+
+	queue       []proposal
+	queuedBytes int
+	rounds      []round
+	kicked      bool
+
+	readSeq uint64
+	reads   []pendingRead
+}
+
+// secondRoundBytes is how much must have gathered before a second round may
+// start while the first is in flight. Rounds of a few small records cost more
+// than the disk; big ones overlap the network and encoding with the disk.
+const secondRoundBytes = 64 << 10
+
+const maxRoundsInFlight = 2
+
+// pendingRead is a linearizable read: it waits for a majority to confirm the
+// leader, and then until everything committed by then is applied.
+type pendingRead struct {
+	id        uint64
+	index     uint64
+	confirmed bool
+	done      func(*protocol.Error)
+}
+
+func newLeading(term uint64) *leading { return &leading{term: term} }
+
+// propose gathers p. The shell calls flush after what is in its mailbox now,
+// so that everything that arrived together shares one entry.
+func (r *replica) propose(p proposal) {
+	l := r.leading
+	if r.failed != nil || l == nil || l.moving {
+		p.answer(protocol.ProduceResult{Err: errNotLeader})
+		return
+	}
+	if p.req != nil && p.req.NoAck {
+		p.answer(protocol.ProduceResult{BaseOffset: -1}) // its later, true answer finds the slot taken
+	}
+	l.queue = append(l.queue, p)
+	l.queuedBytes += p.size()
+	if !l.kicked {
+		l.kicked = true
+		r.fx.kick = true
+	}
+}
+
+func (p *proposal) size() int {
+	if p.lines != nil {
+		return len(p.lines.Buf)
+	}
+	return len(p.control)
+}
+
+// flush proposes what was gathered, as far as the rounds in flight allow.
+func (r *replica) flush() {
+	if r.leading == nil || r.failed != nil {
+		return
+	}
+	r.leading.kicked = false
+	r.leading.pump(r)
+	r.drain()
+}
+
+func (l *leading) pump(r *replica) {
+	for len(l.queue) > 0 && l.serving {
+		if n := len(l.rounds); n >= maxRoundsInFlight || n > 0 && l.queuedBytes < secondRoundBytes {
+			return
+		}
+		if !l.proposeRound(r) {
+			return
+		}
+	}
+}
+
+// proposeRound makes one entry of the oldest proposals: at most maxBatchBytes,
+// or a single one that is larger.
+func (l *leading) proposeRound(r *replica) bool {
+	n, size := 1, l.queue[0].size()
+	if l.queue[0].control == nil {
+		for n < len(l.queue) && l.queue[n].control == nil && size+l.queue[n].size() <= r.cfg.maxBatchBytes {
+			size += l.queue[n].size()
+			n++
+		}
+	}
+	taken := l.queue[:n:n]
+	base := r.log.NextOffset()
+	data := l.encode(r, taken, base, size)
+	index := r.log.LastIndex() + 1
+	if err := r.rn.Propose(data); err != nil {
+		if errors.Is(err, raft.ErrProposalDropped) && len(l.rounds) > 0 {
+			return false // too much is uncommitted: wait for a round to end
+		}
+		l.take(n, size)
+		for i := range taken {
+			taken[i].answer(protocol.ProduceResult{Err: errNotLeader})
+		}
+		return true
+	}
+	l.take(n, size)
+	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken})
+	r.drain()
+	return r.leading == l
+}
+
+func (l *leading) take(n, size int) {
+	l.queue = l.queue[n:]
+	l.queuedBytes -= size
+	if len(l.queue) == 0 {
+		l.queue, l.queuedBytes = nil, 0
+	}
+}
+
+func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []byte {
+	now := max(r.cfg.now().UnixMilli(), r.log.LastAppendTime())
+	if c := taken[0].control; c != nil {
+		body := logfile.OpaqueBody(c)
+		buf := append(make([]byte, entryHeaderSize, entryHeaderSize+len(body)), body...)
+		return encodeEntry(buf, logfile.KindControl, base, 0, now)
+	}
+	records := 0
+	for i := range taken {
+		records += taken[i].lines.Len()
+	}
+	buf := make([]byte, entryHeaderSize, entryHeaderSize+size+records*decimalDigits(base+int64(records)))
+	next := base
+	for i := range taken {
+		buf = taken[i].lines.AppendNumbered(buf, protocol.Offset(next))
+		next += int64(taken[i].lines.Len())
+	}
+	return encodeEntry(buf, logfile.KindRecords, base, records, now)
+}
+
+func decimalDigits(n int64) int {
+	d := 1
+	for n >= 10 {
+		n /= 10
+		d++
+	}
+	return d
+}
+
+// committed is called for each entry as it is applied on the leader. It
+// answers the round that made exactly this entry; any round that should stand
+// at or before this index but does not is lost to another term.
+func (l *leading) committed(r *replica, e *raftpb.Entry) {
+	if e.Term == l.term && !l.serving {
+		l.serving = true
+		r.fx.role = true
+	}
+	for len(l.rounds) > 0 && l.rounds[0].index <= e.Index {
+		rd := l.rounds[0]
+		l.rounds[0] = round{}
+		l.rounds = l.rounds[1:]
+		if rd.index != e.Index || rd.term != e.Term {
+			failAll(rd.proposals, protocol.Unknownf("another entry took the place of this one"))
+			continue
+		}
+		next := rd.base
+		for i := range rd.proposals {
+			p := &rd.proposals[i]
+			p.answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
+			if p.lines != nil {
+				next += int64(p.lines.Len())
+			}
+		}
+	}
+}
+
+// applied is called after a run of entries was applied: reads that waited for
+// them are answered, and the next round may start.
+func (l *leading) applied(r *replica) {
+	kept := l.reads[:0]
+	for _, rd := range l.reads {
+		if rd.confirmed && rd.index <= r.applied {
+			rd.done(nil)
+			continue
+		}
+		kept = append(kept, rd)
+	}
+	l.reads = kept
+	if len(l.queue) > 0 && !l.kicked {
+		l.kicked = true
+		r.fx.kick = true
+	}
+	if l.moving && l.heir != 0 && len(l.rounds) == 0 {
+		l.transfer(r)
+	}
+}
+
+// readIndex calls done once the replica has applied everything that was
+// committed anywhere when it was called, or with an error if it does not lead.
+func (r *replica) readIndex(done func(*protocol.Error)) {
+	l := r.leading
+	if l == nil || r.failed != nil {
+		done(errNotLeader)
+		return
+	}
+	l.readSeq++
+	l.reads = append(l.reads, pendingRead{id: l.readSeq, done: done})
+	l.askRead(r, l.readSeq)
+	r.drain()
+}
+
+func (l *leading) askRead(r *replica, id uint64) {
+	r.rn.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
+}
+
+func (l *leading) readConfirmed(r *replica, rs raft.ReadState) {
+	if len(rs.RequestCtx) != 8 {
+		return
+	}
+	id := binary.BigEndian.Uint64(rs.RequestCtx)
+	for i := range l.reads {
+		// A majority that confirmed a later request confirmed the earlier ones.
+		if !l.reads[i].confirmed && l.reads[i].id <= id {
+			l.reads[i].confirmed, l.reads[i].index = true, rs.Index
+		}
+	}
+	l.applied(r)
+}
+
+// retryReads asks again, under a fresh id, for reads whose confirmation was
+// lost. A tick calls it.
+func (l *leading) retryReads(r *replica) {
+	waiting := false
+	for i := range l.reads {
+		waiting = waiting || !l.reads[i].confirmed
+	}
+	if waiting {
+		l.readSeq++
+		l.askRead(r, l.readSeq)
+		r.drain()
+	}
+}
+
+// stepDown answers everyone: what was proposed may or may not survive, what
+// was only gathered did not happen.
+func (l *leading) stepDown(unknown *protocol.Error) {
+	for i := range l.rounds {
+		failAll(l.rounds[i].proposals, unknown)
+	}
+	failAll(l.queue, errNotLeader)
+	for i := range l.reads {
+		l.reads[i].done(errNotLeader)
+	}
+	l.rounds, l.queue, l.reads, l.queuedBytes = nil, nil, nil, 0
+}
+
+func failAll(ps []proposal, err *protocol.Error) {
+	for i := range ps {
+		ps[i].answer(protocol.ProduceResult{Err: err})
+	}
+}
+
+// String helps in test failures.
+func (l *leading) String() string {
+	return fmt.Sprintf("leading(term=%d serving=%v queued=%d rounds=%d)", l.term, l.serving, len(l.queue), len(l.rounds))
+}

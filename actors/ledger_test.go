@@ -1,0 +1,216 @@
+package actors
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func newLedger(t *testing.T) (*ledger, string) {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, createLedger(dir, "c1", 2))
+	l, err := openLedger(dir, "c1", 2)
+	require.NoError(t, err)
+	return l, dir
+}
+
+func entry(topic string, partition int, id uint64) ledgerReplica {
+	return ledgerReplica{TopicID: "id-" + topic, Topic: topic, Partition: partition, ReplicaID: id, State: replicaLive}
+}
+
+func TestLedgerRemembers(t *testing.T) {
+	l, dir := newLedger(t)
+	assert.Equal(t, uint64(1), l.openCount())
+	a, b, again := entry("a", 0, 7), entry("a", 1, 7), entry("a", 0, 8)
+	require.NoError(t, l.add(a, b), "ids are unique within a partition only")
+	require.NoError(t, l.add(a), "nothing new")
+	require.NoError(t, l.mark(replicaLost, a.key()))
+	require.NoError(t, l.add(again))
+	require.NoError(t, l.mark(replicaDeleted, b.key()))
+
+	a.State, b.State = replicaLost, replicaDeleted
+	want := []ledgerReplica{a, b, again}
+	assert.Equal(t, want, l.replicas())
+	reopened, err := openLedger(dir, "c1", 2)
+	require.NoError(t, err)
+	assert.Equal(t, want, reopened.replicas())
+	assert.Equal(t, uint64(2), reopened.openCount())
+	got, ok := reopened.live(a.TopicID, 0)
+	assert.True(t, ok)
+	assert.Equal(t, again, got)
+	_, ok = reopened.live(b.TopicID, 1)
+	assert.False(t, ok)
+
+	require.NoError(t, reopened.remove(b.key(), b.key()))
+	reopened, err = openLedger(dir, "c1", 2)
+	require.NoError(t, err)
+	assert.Equal(t, []ledgerReplica{a, again}, reopened.replicas())
+}
+
+func TestLedgerRefuses(t *testing.T) {
+	base := []ledgerReplica{entry("live", 0, 1), entry("lost", 0, 2), entry("deleted", 0, 3)}
+	tests := map[string]func(l *ledger) error{
+		"a second live replica":          func(l *ledger) error { return l.add(entry("live", 0, 9)) },
+		"two live replicas in one call":  func(l *ledger) error { return l.add(entry("new", 0, 1), entry("new", 0, 2)) },
+		"an id that was lost":            func(l *ledger) error { return l.add(entry("lost", 0, 2)) },
+		"an id that was deleted":         func(l *ledger) error { return l.add(entry("deleted", 0, 3)) },
+		"id 0":                           func(l *ledger) error { return l.add(entry("new", 0, 0)) },
+		"marking what is not there":      func(l *ledger) error { return l.mark(replicaLost, entry("live", 1, 1).key()) },
+		"forgetting what is not deleted": func(l *ledger) error { return l.remove(base[1].key()) },
+		"a good one beside a bad one":    func(l *ledger) error { return l.add(entry("new", 0, 1), entry("live", 0, 9)) },
+	}
+	for name, act := range tests {
+		t.Run(name, func(t *testing.T) {
+			l, dir := newLedger(t)
+			require.NoError(t, l.add(base...))
+			require.NoError(t, l.mark(replicaLost, base[1].key()))
+			require.NoError(t, l.mark(replicaDeleted, base[2].key()))
+			before := l.replicas()
+			require.Error(t, act(l))
+			assert.Equal(t, before, l.replicas())
+			reopened, err := openLedger(dir, "c1", 2)
+			require.NoError(t, err)
+			assert.Equal(t, before, reopened.replicas())
+		})
+	}
+}
+
+func TestLedgerStatesOnlyMoveOn(t *testing.T) {
+	l, _ := newLedger(t)
+	r := entry("a", 0, 1)
+	require.NoError(t, l.add(r))
+	for _, s := range []replicaState{replicaLost, replicaLive, replicaDeleted, replicaLost} {
+		require.NoError(t, l.mark(s, r.key()))
+	}
+	assert.Equal(t, replicaDeleted, l.replicas()[0].State)
+}
+
+func TestLedgerBurstIsOneWrite(t *testing.T) {
+	l, dir := newLedger(t)
+	writes := 0
+	l.disk.hook = func(string) error { writes++; return nil }
+	var burst []ledgerReplica
+	for i := range 1000 {
+		burst = append(burst, entry("a", i, 1))
+	}
+	require.NoError(t, l.add(burst...))
+	assert.Equal(t, 2, writes, "one write, one rename")
+	l, err := openLedger(dir, "c1", 2)
+	require.NoError(t, err)
+	assert.Len(t, l.replicas(), 1000)
+}
+
+var errCrash = errors.New("crash")
+
+func TestLedgerCrashLeavesOldOrNew(t *testing.T) {
+	for step, after := range map[string]int{"before the write": 0, "before the rename": 1} {
+		t.Run(step, func(t *testing.T) {
+			l, dir := newLedger(t)
+			require.NoError(t, l.add(entry("a", 0, 1)))
+			l.disk.hook = crashAfter(after)
+			require.ErrorIs(t, l.add(entry("a", 1, 1)), errCrash)
+			assert.Len(t, l.replicas(), 1)
+			l, err := openLedger(dir, "c1", 2)
+			require.NoError(t, err)
+			assert.Len(t, l.replicas(), 1)
+		})
+	}
+}
+
+// crashAfter lets n steps through; nothing happens after that.
+func crashAfter(n int) func(string) error {
+	return func(string) error {
+		if n--; n < 0 {
+			return errCrash
+		}
+		return nil
+	}
+}
+
+func TestOpenLedgerRefuses(t *testing.T) {
+	damaged := func(err error) bool { var d *damagedFileError; return errors.As(err, &d) }
+	newer := func(err error) bool { var n *newerFormatError; return errors.As(err, &n) }
+	tests := map[string]struct {
+		content func(good []byte) []byte
+		want    func(error) bool
+	}{
+		"empty":            {func([]byte) []byte { return nil }, damaged},
+		"cut short":        {func(b []byte) []byte { return b[:len(b)/2] }, damaged},
+		"a flipped digit":  {func(b []byte) []byte { return replaceOnce(b, `"replica_id": 41`, `"replica_id": 40`) }, damaged},
+		"an unknown field": {func(b []byte) []byte { return replaceOnce(b, `"opens"`, `"opened"`) }, damaged},
+		"no version":       {func(b []byte) []byte { return replaceOnce(b, `"format_version": 1`, `"format_version": 0`) }, damaged},
+		"another broker":   {func(b []byte) []byte { return replaceOnce(b, `"broker": 2`, `"broker": 3`) }, damaged},
+		"a newer version":  {func(b []byte) []byte { return replaceOnce(b, `"format_version": 1`, `"format_version": 2, "x": 1`) }, newer},
+		"zeros":            {func(b []byte) []byte { return make([]byte, len(b)) }, damaged},
+		"something after":  {func(b []byte) []byte { return append(b, "{}"...) }, damaged},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l, dir := newLedger(t)
+			require.NoError(t, l.add(entry("a", 0, 41)))
+			path := filepath.Join(dir, ledgerName)
+			good, err := os.ReadFile(path)
+			require.NoError(t, err)
+			bad := tt.content(good)
+			require.NoError(t, os.WriteFile(path, bad, 0o600))
+			_, err = openLedger(dir, "c1", 2)
+			require.Error(t, err)
+			assert.True(t, tt.want(err), err)
+			assert.Contains(t, err.Error(), path)
+			now, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Equal(t, bad, append([]byte(nil), now...), "not overwritten")
+		})
+	}
+}
+
+func TestLedgerOfAnotherBroker(t *testing.T) {
+	_, dir := newLedger(t)
+	for name, open := range map[string]func() (*ledger, error){
+		"cluster": func() (*ledger, error) { return openLedger(dir, "c2", 2) },
+		"broker":  func() (*ledger, error) { return openLedger(dir, "c1", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := open()
+			var d *damagedFileError
+			require.ErrorAs(t, err, &d)
+		})
+	}
+}
+
+func TestLedgerMissingOrThere(t *testing.T) {
+	_, err := openLedger(t.TempDir(), "c1", 1)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, dir := newLedger(t)
+	require.ErrorIs(t, createLedger(dir, "c1", 2), os.ErrExist)
+}
+
+// FuzzOpenLedger: whatever the file holds, opening it neither panics nor
+// accepts what was not written by us.
+func FuzzOpenLedger(f *testing.F) {
+	good, err := encodeSealed(&ledgerFile{ClusterID: "c1", Broker: 2, Replicas: []ledgerReplica{entry("a", 0, 1)}})
+	require.NoError(f, err)
+	f.Add(good)
+	f.Add([]byte(`{"format_version":1,"checksum":"","replicas":[{}]}`))
+	f.Add([]byte(`{"format_version":99}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, ledgerName)
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		l, err := openLedger(dir, "c1", 2)
+		if err != nil {
+			now, readErr := os.ReadFile(path)
+			require.NoError(t, readErr)
+			require.Equal(t, string(data), string(now))
+			return
+		}
+		again, err := openLedger(dir, "c1", 2)
+		require.NoError(t, err)
+		require.Equal(t, l.replicas(), again.replicas())
+	})
+}

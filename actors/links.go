@@ -1,0 +1,92 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// links tells the replicas of a cluster how to reach each other. In one
+// process that is a mailbox; a link between processes would take its place
+// here, since a raftpb.Message can be serialized.
+type links struct {
+	mu     sync.Mutex
+	groups map[partitionKey]*groupLinks
+	// cut, when set by a test, tells which messages are lost.
+	cut atomic.Pointer[func(raftpb.Message) bool]
+}
+
+func newLinks() *links { return &links{groups: map[partitionKey]*groupLinks{}} }
+
+// group returns the links of one partition, shared by all its replicas.
+func (l *links) group(key partitionKey) *groupLinks {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.groups[key]
+	if g == nil {
+		g = &groupLinks{links: l}
+		g.pids.Store(&map[uint64]*actor.PID{})
+		l.groups[key] = g
+	}
+	return g
+}
+
+func (l *links) forget(key partitionKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.groups, key)
+}
+
+// groupLinks maps the running replicas of one partition to their mailboxes.
+type groupLinks struct {
+	links *links
+	mu    sync.Mutex
+	pids  atomic.Pointer[map[uint64]*actor.PID] // replaced, never changed
+}
+
+// register adds a running replica (nil removes it) and returns the mailboxes
+// of the others, which want to know.
+func (g *groupLinks) register(replica uint64, pid *actor.PID) []*actor.PID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := map[uint64]*actor.PID{}
+	var others []*actor.PID
+	for id, p := range *g.pids.Load() {
+		if id != replica {
+			next[id] = p
+			others = append(others, p)
+		}
+	}
+	if pid != nil {
+		next[replica] = pid
+	}
+	g.pids.Store(&next)
+	return others
+}
+
+// reachable reports whether a replica is running.
+func (g *groupLinks) reachable(replica uint64) bool {
+	_, ok := (*g.pids.Load())[replica]
+	return ok
+}
+
+// running is the number of running replicas.
+func (g *groupLinks) running() int { return len(*g.pids.Load()) }
+
+// send delivers a raft message, or loses it when the replica is not running:
+// raft expects no more of a network.
+func (g *groupLinks) send(ctx actor.SenderContext, m raftpb.Message) {
+	pid := (*g.pids.Load())[m.To]
+	if pid == nil {
+		return
+	}
+	if cut := g.links.cut.Load(); cut != nil && (*cut)(m) {
+		return
+	}
+	ctx.Send(pid, &peerMessage{m})
+}
+
+// peerMessage is a raft message between two replicas of a partition.
+type peerMessage struct{ raftpb.Message }

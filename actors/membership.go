@@ -1,0 +1,168 @@
+package actors
+
+import (
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+)
+
+// reconcileMembers moves the group one step from the membership it has to the
+// one that placement asks for: a new replica joins as a learner, and once it
+// has caught up it replaces the lost one in a single joint change. Idempotent,
+// called on the leader's tick, so that it survives a change of leader.
+func (r *replica) reconcileMembers(want []placedReplica) {
+	if r.leading == nil || !r.leading.serving || r.leading.moving || r.failed != nil || len(want) == 0 {
+		return
+	}
+	cs := r.storage.conf
+	if len(cs.VotersOutgoing) > 0 {
+		return // in a joint membership; raft leaves it by itself
+	}
+	wanted := make(map[uint64]bool, len(want))
+	for _, w := range want {
+		wanted[w.ReplicaID] = true
+	}
+	if cc, ok := r.nextChange(cs, want, wanted); ok {
+		if err := r.rn.ProposeConfChange(cc); err != nil {
+			r.cfg.logger.Debug("membership change refused", "error", err)
+		}
+		r.drain()
+	}
+}
+
+func (r *replica) nextChange(cs raftpb.ConfState, want []placedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
+	var gone []uint64 // voters that placement no longer has
+	for _, id := range cs.Voters {
+		if !wanted[id] {
+			gone = append(gone, id)
+		}
+	}
+	for _, id := range cs.Learners {
+		if !wanted[id] {
+			return single(raftpb.ConfChangeRemoveNode, id), true
+		}
+	}
+	for _, w := range want {
+		if slices.Contains(cs.Voters, w.ReplicaID) {
+			continue
+		}
+		if !slices.Contains(cs.Learners, w.ReplicaID) {
+			return single(raftpb.ConfChangeAddLearnerNode, w.ReplicaID), true
+		}
+		if !r.caughtUp(w.ReplicaID) {
+			continue
+		}
+		cc := raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: w.ReplicaID}}}
+		if len(gone) > 0 && gone[0] != r.id.ReplicaID {
+			cc.Changes = append(cc.Changes, raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode, NodeID: gone[0]})
+		}
+		return cc, true
+	}
+	if len(gone) > 0 && len(cs.Learners) == 0 && gone[0] != r.id.ReplicaID && len(cs.Voters) > len(want) {
+		return single(raftpb.ConfChangeRemoveNode, gone[0]), true
+	}
+	return raftpb.ConfChangeV2{}, false
+}
+
+func single(t raftpb.ConfChangeType, id uint64) raftpb.ConfChangeV2 {
+	return raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: t, NodeID: id}}}
+}
+
+// caughtUp reports whether a follower has every committed entry.
+func (r *replica) caughtUp(id uint64) bool {
+	ok := false
+	r.rn.WithProgress(func(pid uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if pid == id {
+			ok = pr.Match >= r.applied && pr.RecentActive
+		}
+	})
+	return ok
+}
+
+// settled reports whether the membership is exactly what placement wants.
+func (r *replica) settled(want []placedReplica) bool {
+	cs := r.storage.conf
+	if len(cs.VotersOutgoing) > 0 || len(cs.Learners) > 0 || len(cs.Voters) != len(want) {
+		return false
+	}
+	for _, w := range want {
+		if !slices.Contains(cs.Voters, w.ReplicaID) {
+			return false
+		}
+	}
+	return true
+}
+
+// bestHeir is the voter, among those reachable, that should lead next: the one
+// that placement prefers, else the one with the longest log. 0 if there is
+// none.
+func (r *replica) bestHeir(want []placedReplica, reachable func(uint64) bool) uint64 {
+	var best, bestMatch uint64
+	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
+		if id == r.id.ReplicaID || typ == raft.ProgressTypeLearner || !reachable(id) {
+			return
+		}
+		if best == 0 || pr.Match > bestMatch {
+			best, bestMatch = id, pr.Match
+		}
+	})
+	for _, w := range want {
+		if w.ReplicaID != r.id.ReplicaID && reachable(w.ReplicaID) && r.caughtUp(w.ReplicaID) &&
+			slices.Contains(r.storage.conf.Voters, w.ReplicaID) {
+			return w.ReplicaID
+		}
+	}
+	return best
+}
+
+// handOver lets another replica take over, once the rounds in flight have been
+// answered: a leader that steps down can only call them unknown. Nothing new
+// is proposed meanwhile; what was only gathered is refused, and asked again of
+// the next leader. An attempt that comes to nothing ends after an election
+// timeout.
+func (r *replica) handOver(to uint64) {
+	l := r.leading
+	if l == nil || to == 0 || l.moving {
+		return
+	}
+	l.moving, l.heir, l.movedAt = true, to, 0
+	failAll(l.queue, errNotLeader)
+	l.queue, l.queuedBytes = nil, 0
+	if len(l.rounds) == 0 {
+		l.transfer(r)
+	}
+	r.drain()
+}
+
+func (l *leading) transfer(r *replica) {
+	r.rn.TransferLeader(l.heir)
+	l.heir = 0
+}
+
+// moveTick ends an attempt to hand over that came to nothing.
+func (l *leading) moveTick(r *replica) {
+	if !l.moving {
+		return
+	}
+	if l.movedAt++; l.movedAt > r.cfg.electionTicks {
+		l.moving, l.heir = false, 0
+	}
+}
+
+// inSync lists the replicas that have every committed entry, the leader's own
+// view; nil on others.
+func (r *replica) inSync(reachable func(uint64) bool) []uint64 {
+	if r.leading == nil {
+		return nil
+	}
+	ids := []uint64{r.id.ReplicaID}
+	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
+		if id != r.id.ReplicaID && typ != raft.ProgressTypeLearner && pr.Match >= r.log.FirstIndex()-1 &&
+			pr.State == tracker.StateReplicate && reachable(id) {
+			ids = append(ids, id)
+		}
+	})
+	return ids
+}

@@ -1,0 +1,356 @@
+package actors
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// Node is a running broker process: all its clusters, and the way in for the
+// front end, whose Backend it implements.
+type Node struct {
+	env      *environment
+	pid      *actor.PID
+	clusters atomic.Pointer[map[string]*clusterHandle] // by name; replaced, never changed
+	release  func()                                    // of the data directory's lock
+	stopped  chan struct{}                             // closed when Shutdown begins
+	stopOnce sync.Once
+}
+
+// Start opens the data directory, locks it, and starts every cluster in it; at
+// first start it creates the default one. It returns when that is under way:
+// Readiness tells when partitions have leaders. Errors: another process has
+// the directory, a manifest is damaged or newer than this program, all
+// directories of a cluster are missing.
+func Start(_ context.Context, o Options) (*Node, error) {
+	o = o.withDefaults()
+	if o.DataDir == "" {
+		return nil, errors.New("start: no data directory given")
+	}
+	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	release, err := lockDataDir(o.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	m, places, err := loadManifests(o.DataDir)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	n := &Node{env: newEnvironment(o, m), release: release, stopped: make(chan struct{})}
+	n.clusters.Store(&map[string]*clusterHandle{})
+	if err := n.env.startDisk(); err != nil {
+		release()
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	n.pid = n.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		return &nodeActor{node: n, env: n.env, known: places, creating: map[string]*pendingCluster{}}
+	}, actor.WithSupervisor(stopOnPanic(n.env.log))))
+	return n, nil
+}
+
+func newEnvironment(o Options, m *manifests) *environment {
+	log := o.Logger
+	system := actor.NewActorSystem(
+		actor.WithLoggerFactory(quietLogger(log)),
+		actor.WithDeadLetterRequestLogging(false),
+	)
+	return &environment{
+		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(256),
+		bootID: bootID(), now: time.Now, manifests: m,
+	}
+}
+
+// bootID identifies the running kernel: page cache content survives a process,
+// not a boot.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// newID returns a random identity of 16 hex digits.
+func newID() string {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(fmt.Sprintf("BUG: no randomness: %v", err))
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// Shutdown ends the process's part in everything: waiting requests are
+// answered, logs closed with a checkpoint, the data directory released.
+func (n *Node) Shutdown(ctx context.Context) error {
+	var err error
+	n.stopOnce.Do(func() {
+		close(n.stopped)
+		reply := protocol.NewFuture[error]()
+		n.env.system.Root.Send(n.pid, &endNode{Reply: reply})
+		select {
+		case err = <-reply.C():
+		case <-ctx.Done():
+			err = fmt.Errorf("shutdown: %w", ctx.Err())
+		}
+		n.env.stopDisk()
+		n.env.system.Shutdown()
+		n.release()
+	})
+	return err
+}
+
+// nodeActor creates and deletes clusters, one change at a time.
+type nodeActor struct {
+	node     *Node
+	env      *environment
+	known    []clusterPlaces
+	creating map[string]*pendingCluster
+}
+
+// pendingCluster is a cluster whose creation is under way, and who waits.
+type pendingCluster struct {
+	handle   *clusterHandle
+	settings clusterSettings
+	replies  []protocol.Future[clusterCreation]
+}
+
+// clusterCreation answers a creation; Created is false for one that was there.
+type clusterCreation struct {
+	Handle  *clusterHandle
+	Created bool
+	Err     *protocol.Error
+}
+
+// Private messages of the node actor.
+type (
+	createCluster struct {
+		Spec  *protocol.ClusterSpec
+		Reply protocol.Future[clusterCreation]
+	}
+	deleteCluster struct {
+		Name  string
+		Reply protocol.Future[*protocol.Error]
+	}
+	creationEnded struct {
+		Name string
+		Err  *protocol.Error
+	}
+	clusterEnded struct {
+		Handle *clusterHandle
+		Reply  protocol.Future[*protocol.Error]
+	}
+	endNode struct{ Reply protocol.Future[error] }
+)
+
+// Receive implements actor.Actor.
+func (a *nodeActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		a.started(ctx)
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated:
+	case *createCluster:
+		a.create(ctx, m)
+	case *creationEnded:
+		a.creationEnded(ctx, m)
+	case *deleteCluster:
+		a.delete(ctx, m)
+	case *clusterEnded:
+		a.removeFiles(m)
+	case *endNode:
+		a.end(ctx, m)
+	default:
+		a.env.log.Error("BUG: node got an unknown message", "type", typeName(m))
+	}
+}
+
+func (a *nodeActor) started(ctx actor.Context) {
+	for _, p := range a.known {
+		h := &clusterHandle{manifest: p.Manifest}
+		a.spawn(ctx, h, nil)
+		a.publish(h.manifest.Name, h)
+	}
+	if name := a.env.opt.DefaultCluster; name != "" && len(a.known) == 0 {
+		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: protocol.NewFuture[clusterCreation]()})
+	}
+}
+
+func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpec) {
+	log := a.env.log.With("cluster", h.manifest.Name)
+	h.pid = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		return &clusterActor{env: a.env, log: log, handle: h, create: create}
+	}, actor.WithSupervisor(stopOnPanic(log))))
+}
+
+// publish changes the map of clusters that everybody sees; nil removes one.
+func (a *nodeActor) publish(name string, h *clusterHandle) {
+	next := maps.Clone(*a.node.clusters.Load())
+	delete(next, name)
+	if h != nil {
+		next[name] = h
+	}
+	a.node.clusters.Store(&next)
+}
+
+func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
+	settings, err := resolveClusterSpec(m.Spec, newID(), a.env.now().UnixMilli())
+	if err != nil {
+		m.Reply.Put(clusterCreation{Err: err})
+		return
+	}
+	if p := a.creating[settings.Name]; p != nil {
+		if err := p.settings.conflict(m.Spec); err != nil {
+			m.Reply.Put(clusterCreation{Err: err})
+			return
+		}
+		p.replies = append(p.replies, m.Reply)
+		return
+	}
+	if h := (*a.node.clusters.Load())[settings.Name]; h != nil {
+		m.Reply.Put(compareCluster(h, m.Spec))
+		return
+	}
+	if err := checkLogDirectory(a.env.opt.DataDir, settings.LogDirectory, a.env.manifests.logDirectories()); err != nil {
+		m.Reply.Put(clusterCreation{Err: err})
+		return
+	}
+	h, cerr := a.prepare(settings)
+	if cerr != nil {
+		m.Reply.Put(clusterCreation{Err: protocol.Errorf(protocol.CodeStorageFailed, "create cluster %q: %v", settings.Name, cerr)})
+		return
+	}
+	p := &pendingCluster{handle: h, settings: settings, replies: []protocol.Future[clusterCreation]{m.Reply}}
+	a.creating[settings.Name] = p
+	a.publish(settings.Name, h)
+	done := protocol.NewFuture[*protocol.Error]()
+	a.spawn(ctx, h, &createSpec{settings: settings, reply: done})
+	self := ctx.Self()
+	go func() {
+		err, ok := done.Wait(a.env.now().Add(a.env.opt.RequestTimeout))
+		if !ok {
+			err = protocol.Errorf(protocol.CodeNotEnoughReplicas, "the brokers of cluster %q did not start in time", settings.Name)
+		}
+		a.env.system.Root.Send(self, &creationEnded{Name: settings.Name, Err: err})
+	}()
+}
+
+// compareCluster answers a repeated creation.
+func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreation {
+	view := h.admin.Load()
+	if view == nil {
+		return clusterCreation{Err: errStarting}
+	}
+	i := view.info
+	have := clusterSettings{
+		Name: i.Name, NumBrokers: i.NumBrokers, LogDirectory: i.LogDirectory, Partitions: i.Partitions,
+		RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync,
+	}
+	return clusterCreation{Handle: h, Err: have.conflict(spec)}
+}
+
+var errStarting = protocol.Errorf(protocol.CodeStarting, "the broker is recovering its metadata")
+
+// prepare makes the directories and ledgers of a new cluster. Until the
+// manifest is committed, a crash leaves nothing of it.
+func (a *nodeActor) prepare(s clusterSettings) (*clusterHandle, error) {
+	m := clusterManifest{
+		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
+		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: clusterCreating,
+	}
+	for _, v := range metadataVoters(s.NumBrokers) {
+		m.Voters = append(m.Voters, metadataVoter{Broker: v.Broker, ReplicaID: v.ReplicaID})
+	}
+	if err := a.env.manifests.begin(m); err != nil {
+		return nil, err
+	}
+	for id := 1; id <= s.NumBrokers; id++ {
+		if err := createLedger(a.env.manifests.brokerDir(m, id), m.ID, id); err != nil {
+			return nil, errors.Join(err, a.env.manifests.abort(m.ID))
+		}
+	}
+	return &clusterHandle{manifest: m}, nil
+}
+
+func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
+	p := a.creating[m.Name]
+	if p == nil {
+		return
+	}
+	delete(a.creating, m.Name)
+	if m.Err != nil {
+		a.publish(m.Name, nil)
+		a.endAndRemove(ctx, p.handle, protocol.NewFuture[*protocol.Error]())
+	}
+	for i, f := range p.replies {
+		f.Put(clusterCreation{Handle: p.handle, Created: i == 0, Err: m.Err})
+	}
+}
+
+func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
+	h := (*a.node.clusters.Load())[m.Name]
+	switch {
+	case h == nil:
+		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", m.Name))
+	case a.creating[m.Name] != nil:
+		m.Reply.Put(protocol.Errorf(protocol.CodeOverloaded, "cluster %q is being created", m.Name))
+	default:
+		a.publish(m.Name, nil)
+		a.endAndRemove(ctx, h, m.Reply)
+	}
+}
+
+// endAndRemove closes a cluster and then removes its files.
+func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply protocol.Future[*protocol.Error]) {
+	ended := protocol.NewFuture[error]()
+	ctx.Send(h.pid, &endCluster{Reply: ended})
+	self := ctx.Self()
+	go func() {
+		<-ended.C()
+		a.env.system.Root.Send(self, &clusterEnded{Handle: h, Reply: reply})
+	}()
+}
+
+func (a *nodeActor) removeFiles(m *clusterEnded) {
+	if err := a.env.manifests.remove(m.Handle.manifest.ID); err != nil {
+		a.env.log.Error("delete cluster", "cluster", m.Handle.manifest.Name, "error", err)
+		m.Reply.Put(&protocol.Error{
+			Code: protocol.CodeStorageFailed, Message: "delete cluster: " + err.Error(), Outcome: protocol.OutcomeUnknown,
+		})
+		return
+	}
+	m.Reply.Put(nil)
+}
+
+// end closes all clusters, at the end of the process.
+func (a *nodeActor) end(ctx actor.Context, m *endNode) {
+	handles := slices.Collect(maps.Values(*a.node.clusters.Load()))
+	var waits []protocol.Future[error]
+	for _, h := range handles {
+		f := protocol.NewFuture[error]()
+		waits = append(waits, f)
+		ctx.Send(h.pid, &endCluster{Reply: f})
+	}
+	go func() {
+		var errs []error
+		for _, f := range waits {
+			errs = append(errs, <-f.C())
+		}
+		m.Reply.Put(errors.Join(errs...))
+	}()
+}

@@ -1,0 +1,464 @@
+package actors
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// partitionActor is the shell around a replica: it owns the replica's log and
+// raft state, the waiters parked at it, and, on a leader of
+// __consumer_offsets, the groups below it.
+//
+// States: opening (in Started), running, closing (a clean end was asked for:
+// nothing is accepted, the last writes and a checkpoint go to disk), failed.
+type partitionActor struct {
+	env  *environment
+	spec partitionSpec
+	log  *slog.Logger
+
+	rep      *replica
+	file     *logfile.Log
+	ref      *leaderRef // published while this replica leads and serves
+	waiters  map[*protocol.Waiter]protocol.Offset
+	coord    *coordinator // __consumer_offsets only
+	want     []placedReplica
+	settings topicSettings
+
+	ticks        int
+	leaderless   int  // ticks without a leader
+	outstanding  int  // writes at the disk without an answer
+	diskFull     bool // the disk refused a write for lack of space; sent again on a tick
+	closing      bool
+	finalWritten bool
+	closeReply   *actor.PID
+	handReply    *actor.PID // who asked for a hand-over that is under way
+}
+
+// Private messages of the partition actor.
+type (
+	// partitionTick is the broker's clock.
+	partitionTick struct{}
+	// flushGathered comes back to the sender after what was in the mailbox.
+	flushGathered struct{}
+	// parkWaiter parks a waiter until the high watermark passes Offset.
+	parkWaiter struct {
+		Waiter *protocol.Waiter
+		Offset protocol.Offset
+	}
+	// unparkWaiter takes a waiter out again.
+	unparkWaiter struct{ Waiter *protocol.Waiter }
+	// peersChanged says that a replica of this partition came or went.
+	peersChanged struct{}
+	// brokerGone says that a broker ended without handing over.
+	brokerGone struct{ Broker int }
+	// handOverLeadership asks a replica not to lead; handedOver answers once it
+	// does not, or cannot help it.
+	handOverLeadership struct{ ReplyTo *actor.PID }
+	// closePartition asks for a clean end; partitionClosed answers it.
+	closePartition  struct{ ReplyTo *actor.PID }
+	partitionClosed struct{ Key partitionKey }
+	// placementChanged brings what __cluster_metadata says now.
+	placementChanged struct {
+		Want     []placedReplica
+		Settings topicSettings
+	}
+	// describePartition asks a leader for its view of the partition.
+	describePartition struct {
+		Reply protocol.Future[partitionState]
+	}
+	partitionState struct {
+		Replica  uint64
+		InSync   []int // broker ids
+		Settled  bool
+		Err      *protocol.Error
+		Earliest protocol.Offset
+		Latest   protocol.Offset
+	}
+	// proposeRecords puts a state machine's records in the log. Done is called
+	// on the partition's goroutine: it may only send or put.
+	proposeRecords struct {
+		Lines *protocol.Lines
+		Done  func(protocol.ProduceResult)
+	}
+	// confirmRead asks for a linearizable read point.
+	confirmRead struct{ Done func(*protocol.Error) }
+	// replicaDown tells the broker that a replica cannot go on.
+	replicaDown struct {
+		Key     partitionKey
+		Replica uint64
+		Cause   error
+		Damaged bool // its files cannot be trusted
+	}
+)
+
+// Receive implements actor.Actor.
+func (p *partitionActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		p.open(ctx)
+	case *actor.Stopping:
+		p.stopping(ctx)
+	case *actor.Stopped, *actor.Restarting:
+	case *actor.Terminated:
+		p.coord.ended(m.Who)
+	case *listGroups:
+		p.listGroups(m)
+	case *protocol.ProduceRequest:
+		p.propose(ctx, proposal{req: m, lines: &m.Lines})
+	case *flushGathered:
+		p.do(ctx, p.rep.flush)
+	case *peerMessage:
+		p.do(ctx, func() { p.rep.step(m.Message) })
+	case *diskDone:
+		p.diskDone(ctx, m)
+	case *diskFailed:
+		p.do(ctx, func() { p.rep.fail(m.Err) })
+	case *partitionTick:
+		p.tick(ctx)
+	case *parkWaiter:
+		p.park(m)
+	case *unparkWaiter:
+		delete(p.waiters, m.Waiter)
+	case *proposeRecords:
+		p.propose(ctx, proposal{lines: m.Lines, done: m.Done})
+	case *confirmRead:
+		p.confirm(ctx, m)
+	case *groupRequest:
+		p.groupRequest(ctx, m)
+	case *describePartition:
+		m.Reply.Put(p.describe())
+	case *peersChanged:
+		p.do(ctx, p.campaignIfFirst)
+	case *brokerGone:
+		p.brokerGone(ctx, m.Broker)
+	case *handOverLeadership:
+		p.handReply = m.ReplyTo
+		p.do(ctx, p.handOver)
+		p.answerHandOver(ctx)
+	case *placementChanged:
+		p.want, p.settings = m.Want, m.Settings
+		if p.file != nil {
+			p.file.SetSegmentBytes(m.Settings.SegmentBytes)
+		}
+		p.membersChanged(ctx)
+	case *closePartition:
+		p.close(ctx, m)
+	default:
+		p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
+	}
+}
+
+// do runs one step of the replica and then whatever it asked for.
+func (p *partitionActor) do(ctx actor.Context, step func()) {
+	if p.rep == nil {
+		return
+	}
+	step()
+	p.carryOut(ctx)
+}
+
+func (p *partitionActor) carryOut(ctx actor.Context) {
+	for again := true; again; {
+		again = false
+		fx := p.rep.take()
+		for i := range fx.sends {
+			if !p.closing {
+				p.spec.group.send(ctx, fx.sends[i])
+			}
+		}
+		for _, w := range fx.writes {
+			p.write(ctx, w)
+		}
+		if fx.role {
+			p.roleChanged(ctx)
+			p.answerHandOver(ctx)
+		}
+		if fx.members {
+			p.membersChanged(ctx)
+		}
+		if fx.hwMoved {
+			p.publish()
+		}
+		if fx.kick {
+			ctx.Send(ctx.Self(), &flushGathered{})
+		}
+		if p.rep.failed != nil {
+			p.replicaFailed(ctx)
+		}
+		again = len(p.rep.fx.writes) > 0 || len(p.rep.fx.sends) > 0
+	}
+}
+
+func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
+	siblings := 0
+	if p.rep.leading != nil && len(w.entries) > 0 {
+		siblings = p.spec.group.running() - 1
+	}
+	p.outstanding++
+	ctx.Send(p.env.disk, &diskWrite{
+		From: ctx.Self(), Seq: w.seq, Batch: w.batch,
+		Group: diskGroup{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
+		Index: w.lastIndex(), Siblings: siblings, Priority: w.priority,
+		NoSync: p.rep.cfg.lazySync && !p.rep.cfg.internal && !w.mustSync,
+	})
+}
+
+// diskDone takes the disk's answer. A disk without space refused the write and
+// everything behind it without effect: they are sent again on a tick, when all
+// answers are in.
+func (p *partitionActor) diskDone(ctx actor.Context, m *diskDone) {
+	p.outstanding--
+	if m.Err != nil && retriable(m.Err) {
+		if !p.diskFull {
+			p.log.Error("disk is full, writes are held", "error", m.Err)
+		}
+		p.diskFull = true
+		return
+	}
+	p.do(ctx, func() { p.rep.diskDone(m.Seq, m.Err) })
+	p.continueClosing(ctx)
+}
+
+func (p *partitionActor) retryWrites(ctx actor.Context) {
+	if !p.diskFull || p.outstanding > 0 {
+		return
+	}
+	p.diskFull = false
+	for _, w := range p.rep.writes {
+		if w.seq > 0 {
+			p.write(ctx, w)
+		}
+	}
+}
+
+func (p *partitionActor) propose(ctx actor.Context, pr proposal) {
+	switch {
+	case p.rep == nil || p.closing:
+		pr.answer(protocol.ProduceResult{Err: errNotLeader})
+	case p.diskFull:
+		pr.answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
+	default:
+		p.do(ctx, func() { p.rep.propose(pr) })
+	}
+}
+
+func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
+	if p.rep == nil || p.closing {
+		m.Done(errNotLeader)
+		return
+	}
+	p.do(ctx, func() { p.rep.readIndex(m.Done) })
+}
+
+func (p *partitionActor) park(m *parkWaiter) {
+	if p.ref == nil || protocol.Offset(p.rep.hw) > m.Offset {
+		m.Waiter.Wake()
+		return
+	}
+	p.waiters[m.Waiter] = m.Offset
+}
+
+// publish shows readers the new high watermark and wakes who waited for it.
+func (p *partitionActor) publish() {
+	if p.ref == nil {
+		return
+	}
+	p.ref.view.Store(p.file.View(p.rep.hw))
+	for w, off := range p.waiters {
+		if off < protocol.Offset(p.rep.hw) {
+			delete(p.waiters, w)
+			w.Wake()
+		}
+	}
+}
+
+// roleChanged publishes or withdraws this replica as the partition's leader.
+func (p *partitionActor) roleChanged(ctx actor.Context) {
+	serving := p.rep.leading != nil && p.rep.leading.serving && !p.closing
+	if p.ref != nil && (!serving || p.rep.leading.term != p.ref.term) {
+		p.withdraw(ctx)
+	}
+	if !serving || p.ref != nil {
+		return
+	}
+	p.ref = &leaderRef{broker: p.spec.id.Broker, term: p.rep.leading.term, pid: ctx.Self()}
+	p.ref.view.Store(p.file.View(p.rep.hw))
+	p.leaderless = 0
+	if p.coord != nil {
+		p.coord.lead(p.ref.term)
+	}
+	p.spec.route.set(p.ref)
+	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.hw)
+	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker})
+	p.membersChanged(ctx)
+}
+
+// withdraw ends this replica's leadership as far as others can see it.
+func (p *partitionActor) withdraw(ctx actor.Context) {
+	if p.ref == nil {
+		return
+	}
+	p.spec.route.clear(p.ref)
+	p.ref = nil
+	for w := range p.waiters {
+		w.Wake()
+	}
+	clear(p.waiters)
+	if p.coord != nil {
+		p.coord.resign(ctx)
+	}
+}
+
+func (p *partitionActor) describe() partitionState {
+	if p.rep == nil || p.ref == nil {
+		return partitionState{Err: errNotLeader}
+	}
+	st := partitionState{
+		Replica: p.spec.id.ReplicaID, Settled: p.rep.settled(p.want),
+		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.hw),
+	}
+	in := p.rep.inSync(p.spec.group.reachable)
+	for _, w := range p.want {
+		for _, id := range in {
+			if id == w.ReplicaID {
+				st.InSync = append(st.InSync, w.Broker)
+			}
+		}
+	}
+	return st
+}
+
+// replicaFailed reports a final storage failure and ends the actor.
+func (p *partitionActor) replicaFailed(ctx actor.Context) {
+	if p.closing {
+		return
+	}
+	p.closing = true
+	cause := p.rep.failed
+	p.log.Error("replica stops: its storage failed", "error", cause)
+	p.withdraw(ctx)
+	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Damaged: true})
+	ctx.Stop(ctx.Self())
+}
+
+// close begins a clean end: everyone who waits is answered, what raft handed
+// to the disk is awaited, and a checkpoint vouches for all of it.
+func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
+	p.closeReply = m.ReplyTo
+	if p.rep == nil || p.closing {
+		p.closed(ctx)
+		return
+	}
+	p.withdraw(ctx)
+	p.closing = true
+	p.unregister(ctx)
+	p.rep.closing()
+	p.carryOut(ctx)
+	p.continueClosing(ctx)
+}
+
+func (p *partitionActor) continueClosing(ctx actor.Context) {
+	if !p.closing || p.closeReply == nil || p.rep == nil {
+		return
+	}
+	if p.rep.failed != nil || p.diskFull {
+		p.closed(ctx)
+		return
+	}
+	if len(p.rep.writes) > 0 {
+		return
+	}
+	if p.finalWritten {
+		p.closed(ctx)
+		return
+	}
+	p.finalWritten = true
+	p.rep.stageFinal()
+	p.carryOut(ctx)
+}
+
+func (p *partitionActor) closed(ctx actor.Context) {
+	if p.closeReply != nil {
+		ctx.Send(p.closeReply, &partitionClosed{Key: p.spec.key()})
+	}
+	ctx.Stop(ctx.Self())
+}
+
+// stopping is the last thing the actor does, also after a panic of a child or
+// a kill: whoever waits is answered.
+func (p *partitionActor) stopping(ctx actor.Context) {
+	p.withdraw(ctx)
+	p.unregister(ctx)
+	if p.rep != nil {
+		p.rep.closing()
+	}
+	if p.file != nil {
+		if err := p.file.Close(); err != nil {
+			p.log.Warn("close log", "error", err)
+		}
+	}
+}
+
+func (p *partitionActor) unregister(ctx actor.Context) {
+	for _, pid := range p.spec.group.register(p.spec.id.ReplicaID, nil) {
+		ctx.Send(pid, &peersChanged{})
+	}
+}
+
+// tick drives raft's clock, retries, retention and membership.
+func (p *partitionActor) tick(ctx actor.Context) {
+	if p.rep == nil || p.closing {
+		return
+	}
+	p.ticks++
+	p.retryWrites(ctx)
+	p.do(ctx, func() {
+		p.rep.tick()
+		p.leaderlessTick()
+		if p.ref != nil {
+			p.rep.reconcileMembers(p.want)
+			p.preferredTick()
+			p.retentionTick()
+		}
+	})
+	p.answerHandOver(ctx)
+}
+
+// answerHandOver answers who asked for a hand-over, when it is over.
+func (p *partitionActor) answerHandOver(ctx actor.Context) {
+	if p.handReply == nil || p.rep != nil && p.rep.leading != nil && p.rep.leading.moving {
+		return
+	}
+	ctx.Send(p.handReply, &handedOver{Key: p.spec.key()})
+	p.handReply = nil
+}
+
+// membersChanged tells the cluster that the group has the members it wants.
+func (p *partitionActor) membersChanged(ctx actor.Context) {
+	if p.ref != nil && p.rep.settled(p.want) {
+		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(p.rep.storage.conf.Voters)})
+	}
+}
+
+// retentionTick proposes a new log start when old segments are due.
+func (p *partitionActor) retentionTick() {
+	every := max(1, int(p.env.opt.RetentionCheckInterval/p.env.opt.TickInterval))
+	if p.ticks%every != 0 || p.spec.internal() {
+		return
+	}
+	now := p.env.now().UnixMilli()
+	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.applied)
+	if start > p.file.LogStart() {
+		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
+		p.rep.propose(proposal{control: encodeControl(control{LogStart: &start})})
+	}
+}
+
+// tickDuration converts a duration to ticks, at least one.
+func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }

@@ -1,0 +1,99 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// In one process nobody needs to wait for an election timeout: the directory
+// of running replicas says at once who is there. The replica that placement
+// names first among those running campaigns as soon as a majority runs;
+// pre-vote and votes keep that safe, whatever the directory says.
+
+// campaignIfFirst campaigns if nobody leads and this replica is the first of
+// those running.
+func (p *partitionActor) campaignIfFirst() {
+	if p.rep == nil || p.closing || p.rep.leading != nil || !p.firstRunning() {
+		return
+	}
+	if p.rep.leaderID != 0 && p.spec.group.reachable(p.rep.leaderID) {
+		return
+	}
+	if p.spec.group.running() < len(p.rep.storage.conf.Voters)/2+1 {
+		return
+	}
+	p.rep.campaign(p.rep.leaderID != 0)
+}
+
+// firstRunning reports whether this replica is a voter and no voter that
+// placement prefers is running.
+func (p *partitionActor) firstRunning() bool {
+	voter := map[uint64]bool{}
+	for _, id := range p.rep.storage.conf.Voters {
+		voter[id] = true
+	}
+	if !voter[p.spec.id.ReplicaID] {
+		return false
+	}
+	for _, w := range p.want {
+		if w.ReplicaID == p.spec.id.ReplicaID {
+			return true
+		}
+		if voter[w.ReplicaID] && p.spec.group.reachable(w.ReplicaID) {
+			return false
+		}
+	}
+	return true
+}
+
+// leaderlessTick repeats an attempt whose messages were lost, and lets others
+// try when the first one cannot win (its log is behind): each further tick one
+// more replica joins in, raft's own timeout being the last resort.
+func (p *partitionActor) leaderlessTick() {
+	if p.rep.leaderID != 0 && (p.rep.leading != nil || p.spec.group.reachable(p.rep.leaderID)) {
+		p.leaderless = 0
+		return
+	}
+	p.leaderless++
+	p.rep.forgetLeader()
+	p.campaignIfFirst()
+}
+
+// brokerGone reacts to the end of a broker that led: its followers forget it,
+// so that they vote at once, and the first of them campaigns.
+func (p *partitionActor) brokerGone(ctx actor.Context, broker int) {
+	if p.rep == nil || p.closing || p.rep.leading != nil {
+		return
+	}
+	for _, w := range p.want {
+		if w.Broker == broker && w.ReplicaID == p.rep.leaderID {
+			p.do(ctx, func() {
+				p.rep.forgetLeader()
+				p.campaignIfFirst()
+			})
+			return
+		}
+	}
+}
+
+// handOver lets the best other replica lead.
+func (p *partitionActor) handOver() {
+	if p.rep.leading != nil {
+		p.rep.handOver(p.rep.bestHeir(p.want, p.spec.group.reachable))
+	}
+}
+
+// preferredInterval is how often a leader that placement does not prefer
+// offers leadership back, so that leaders spread over brokers again.
+const preferredInterval = 3 * time.Second
+
+func (p *partitionActor) preferredTick() {
+	if p.ticks%p.env.ticks(preferredInterval) != 0 || len(p.want) == 0 || !p.rep.settled(p.want) {
+		return
+	}
+	first := p.want[0]
+	if first.ReplicaID != p.spec.id.ReplicaID && p.spec.group.reachable(first.ReplicaID) && p.rep.caughtUp(first.ReplicaID) {
+		p.rep.handOver(first.ReplicaID)
+	}
+}

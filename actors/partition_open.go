@@ -1,0 +1,147 @@
+package actors
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// partitionSpec is everything a replica is told when it is opened.
+type partitionSpec struct {
+	id         logfile.Identity
+	dir        string
+	want       []placedReplica // membership as __cluster_metadata wants it, preferred leader first
+	founders   []uint64        // the group's first voters when this replica is one of them
+	settings   topicSettings
+	lazySync   bool
+	route      *partitionRoute
+	group      *groupLinks
+	clusterPID *actor.PID
+}
+
+func (s *partitionSpec) key() partitionKey {
+	return partitionKey{TopicID: s.id.TopicID, Partition: s.id.Partition}
+}
+
+func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
+
+func (s *partitionSpec) logOptions(env *environment) logfile.Options {
+	return logfile.Options{SegmentBytes: s.settings.SegmentBytes, BootID: env.bootID, Cache: env.handles}
+}
+
+// create makes the replica's first, empty log; durable when it returns. A
+// founder begins with all founders as voters, a replica that joins later with
+// no membership at all: the leader's snapshot brings it. A directory that
+// holds this very replica already is fine: a crash came before the ledger.
+func (s *partitionSpec) create(env *environment) error {
+	log, _, err := logfile.Open(env.fs, s.dir, s.logOptions(env))
+	switch {
+	case err == nil && log.Identity() == s.id:
+		return log.Close()
+	case err == nil:
+		return errors.Join(fmt.Errorf("%s holds another replica: %+v", s.dir, log.Identity()), log.Close())
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	cp := logfile.Checkpoint{}
+	if len(s.founders) > 0 {
+		conf := raftpb.ConfState{Voters: s.founders}
+		if cp.ConfState, err = conf.Marshal(); err != nil {
+			return err
+		}
+		cp.Index, cp.Term, cp.HardTerm, cp.Applied = firstLogIndex, firstLogTerm, firstLogTerm, firstLogIndex
+	}
+	if log, err = logfile.Create(env.fs, s.dir, s.id, cp, s.logOptions(env)); err != nil {
+		return err
+	}
+	return log.Close()
+}
+
+// open opens the replica's log, which takes I/O: the actor's own goroutine is
+// the right place, nobody else waits for it.
+func (p *partitionActor) open(ctx actor.Context) {
+	p.waiters = map[*protocol.Waiter]protocol.Offset{}
+	p.want, p.settings = p.spec.want, p.spec.settings
+	if err := p.openReplica(ctx); err != nil {
+		var corrupt *logfile.CorruptError
+		missing := errors.Is(err, os.ErrNotExist)
+		p.log.Error("replica cannot be opened", "error", err, "missing", missing)
+		ctx.Send(ctx.Parent(), &replicaDown{
+			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: err, Damaged: missing || errors.As(err, &corrupt),
+		})
+		ctx.Stop(ctx.Self())
+		return
+	}
+	others := p.spec.group.register(p.spec.id.ReplicaID, ctx.Self())
+	for _, pid := range others {
+		ctx.Send(pid, &peersChanged{})
+	}
+	ctx.Send(ctx.Parent(), &replicaUp{Key: p.spec.key(), Replica: p.spec.id.ReplicaID})
+	p.do(ctx, p.campaignIfFirst)
+}
+
+// replicaUp tells the broker that a replica runs.
+type replicaUp struct {
+	Key     partitionKey
+	Replica uint64
+}
+
+func (p *partitionActor) openReplica(ctx actor.Context) error {
+	log, rec, err := logfile.Open(p.env.fs, p.spec.dir, p.spec.logOptions(p.env))
+	if err != nil {
+		return err
+	}
+	if log.Identity() != p.spec.id {
+		return errors.Join(fmt.Errorf("%s holds %+v, not %+v: %w", p.spec.dir, log.Identity(), p.spec.id, os.ErrNotExist), log.Close())
+	}
+	if rec.CutBytes > 0 {
+		p.log.Warn("an unsynced tail was cut", "bytes", rec.CutBytes, "copy", rec.BrokenCopy)
+	}
+	p.file = log
+	p.rep, err = newReplica(replicaConfig{
+		internal: p.spec.internal(), lazySync: p.spec.lazySync,
+		electionTicks: p.env.opt.ElectionTicks, heartbeatTicks: p.env.opt.HeartbeatTicks,
+		maxBatchBytes: p.env.opt.MaxBatchBytes, now: p.env.now, logger: p.log,
+		applyState: p.stateMachine(ctx),
+	}, log, rec)
+	return err
+}
+
+// stateMachine is what follows the committed records of an internal topic.
+func (p *partitionActor) stateMachine(ctx actor.Context) func([]logfile.Record) {
+	switch p.spec.id.Topic {
+	case protocol.MetadataTopic:
+		cluster, system := p.spec.clusterPID, ctx.ActorSystem()
+		return func(records []logfile.Record) {
+			system.Root.Send(cluster, &metadataApplied{Records: records})
+		}
+	case protocol.OffsetsTopic:
+		p.coord = newCoordinator(p)
+		return p.coord.apply
+	}
+	return nil
+}
+
+// stageFinal writes what makes the next start short: a checkpoint, and a vouch
+// for the last entry.
+func (r *replica) stageFinal() {
+	b := &logfile.Batch{}
+	r.log.StageCheckpoint(b)
+	r.log.Vouch(b)
+	r.enqueue(&stagedWrite{batch: b, mustSync: true})
+}
+
+func encodeControl(c control) []byte {
+	data, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
+	}
+	return data
+}

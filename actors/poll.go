@@ -1,0 +1,327 @@
+package actors
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// pollSession is one GET /events. It runs on the caller's goroutine: it asks
+// the group for the consumer's share, reads the partitions by itself, parks at
+// their leaders while there is nothing, and has the group note, and commit if
+// asked to, what it delivers.
+type pollSession struct {
+	n        *Node
+	h        *clusterHandle
+	req      *protocol.PollRequest
+	topics   map[string]*protocol.Topic // by id
+	deadline time.Time
+	handle   *pollHandle
+	share    groupShare
+	at       []groupOffset // positions, one per assigned partition
+	parked   []*leaderRef
+	first    bool // the cursor has not been used yet
+}
+
+// Poll implements one GET /events; see pollSession.
+func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+	s := &pollSession{n: n, req: req, deadline: time.Now().Add(req.Timeout), first: true}
+	if err := s.subscribe(); err != nil {
+		return nil, err
+	}
+	defer s.unpark()
+	for {
+		again, reply, err := s.round(done)
+		if !again {
+			return reply, err
+		}
+	}
+}
+
+// subscribe resolves topics, consumer and group.
+func (s *pollSession) subscribe() *protocol.Error {
+	s.topics = map[string]*protocol.Topic{}
+	for _, name := range s.req.Topics {
+		t, err := s.n.LookupTopic(s.req.Cluster, name, true, time.Now().Add(s.n.env.opt.RequestTimeout))
+		if err != nil {
+			return err
+		}
+		h := t.Route.(*topicRoute).cluster
+		if s.h != nil && s.h != h {
+			return protocol.Errorf(protocol.CodeAmbiguousTopic, "the topics of one poll must be in one cluster")
+		}
+		s.h, s.topics[t.ID] = h, t
+	}
+	if s.req.ConsumerID == 0 {
+		id, err := s.n.freshConsumerID(s.h)
+		if err != nil {
+			return err
+		}
+		s.req.ConsumerID = id
+	}
+	if s.req.Group == "" {
+		s.req.Group = "consumer-" + strconv.FormatInt(int64(s.req.ConsumerID), 10)
+	}
+	if s.req.SessionTimeout == 0 {
+		s.req.SessionTimeout = s.n.env.opt.SessionTimeout
+	}
+	s.handle = &pollHandle{waiter: protocol.NewWaiter()}
+	return nil
+}
+
+// round does one pass: share, read, deliver or wait. again is true when the
+// share has changed under it and nothing was delivered.
+func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.PollReply, err *protocol.Error) {
+	if err := s.askShare(); err != nil {
+		return false, nil, err
+	}
+	for {
+		records, err := s.read()
+		if err != nil {
+			s.end()
+			return false, nil, err
+		}
+		over := len(records) > 0 || !time.Now().Before(s.deadline)
+		if !over {
+			if over = !s.wait(done); !over {
+				switch s.handle.signal.Load() {
+				case pollRebalanced:
+					return true, nil, nil
+				case pollSuperseded:
+					return false, s.reply(nil, ""), nil
+				}
+				continue
+			}
+			if records, err = s.read(); err != nil { // one last look
+				s.end()
+				return false, nil, err
+			}
+		}
+		cursor, err := s.deliver(len(records) > 0)
+		switch {
+		case err == nil:
+			return false, s.reply(records, cursor), nil
+		case s.handle.signal.Load() == pollSuperseded:
+			return false, s.reply(nil, ""), nil
+		case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
+			return true, nil, nil // rebalanced in between: nothing was delivered
+		}
+		return false, nil, err
+	}
+}
+
+func (s *pollSession) reply(records []protocol.Record, cursor string) *protocol.PollReply {
+	if records == nil {
+		records = []protocol.Record{}
+	}
+	return &protocol.PollReply{
+		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
+		Records: records, Cursor: cursor, TimedOut: len(records) == 0 && s.handle.signal.Load() != pollSuperseded,
+	}
+}
+
+// askShare joins or renews, and works out where to read from.
+func (s *pollSession) askShare() *protocol.Error {
+	topics := make([]subscribedTopic, 0, len(s.topics))
+	for _, t := range s.topics {
+		if now := s.h.routes.Load().topics[t.Name]; now != nil && now.ID == t.ID {
+			t = now // partitions may have been added
+			s.topics[t.ID] = t
+		}
+		topics = append(topics, subscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
+	}
+	ack, after := s.req.Ack, s.req.After
+	if !s.first {
+		ack, after = "", ""
+	}
+	old := s.handle
+	s.handle = &pollHandle{waiter: protocol.NewWaiter()}
+	if old.signal.Load() == pollSuperseded {
+		s.handle.signal.Store(pollSuperseded)
+	}
+	wait := max(0, time.Until(s.deadline))
+	share, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
+		func(f protocol.Future[groupShare]) groupMessage {
+			return &groupPoll{
+				Consumer: s.req.ConsumerID, Topics: topics, SessionMs: s.req.SessionTimeout.Milliseconds(),
+				WaitMs: wait.Milliseconds(), Ack: ack, After: after, Handle: s.handle, Reply: f,
+			}
+		}, func(a groupShare) *protocol.Error { return a.Err })
+	if err != nil {
+		return err
+	}
+	if s.first {
+		s.share.After = share.After
+	}
+	share.After = s.share.After
+	s.share, s.first = share, false
+	return s.place()
+}
+
+// place finds the position on every assigned partition: after the cursor, at
+// the committed offset, or where the group starts, which is then committed.
+func (s *pollSession) place() *protocol.Error {
+	s.at = s.at[:0]
+	var starts []groupOffset
+	for _, a := range s.share.Assigned {
+		o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition}
+		switch {
+		case a.Committed != nil:
+			o.Offset = *a.Committed
+		default:
+			at, err := s.n.startOffset(s.topics[a.TopicID], a.Partition, s.req.From)
+			if err != nil {
+				return err
+			}
+			o.Offset = at
+			starts = append(starts, o)
+		}
+		s.at = append(s.at, o)
+	}
+	if len(starts) > 0 {
+		if again, err := s.commitStarts(starts); err != nil || again {
+			if again {
+				return s.askShare()
+			}
+			return err
+		}
+	}
+	for i := range s.at {
+		for _, c := range s.share.After {
+			if c.TopicID == s.at[i].TopicID && c.Partition == s.at[i].Partition {
+				s.at[i].Offset = c.Offset
+			}
+		}
+	}
+	return nil
+}
+
+// commitStarts resolves the start once and for all; again is true when the
+// share has changed meanwhile.
+func (s *pollSession) commitStarts(starts []groupOffset) (again bool, err *protocol.Error) {
+	held, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
+		func(f protocol.Future[groupOffsets]) groupMessage {
+			return &groupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
+		}, func(a groupOffsets) *protocol.Error { return a.Err })
+	if err != nil {
+		return err.Code == protocol.CodeStaleGeneration, err
+	}
+	for _, o := range held.Offsets {
+		if i := slices.IndexFunc(s.at, func(p groupOffset) bool { return p.key() == o.key() }); i >= 0 {
+			s.at[i].Offset = o.Offset
+		}
+	}
+	return false, nil
+}
+
+// read collects records from the assigned partitions, beginning with another
+// one each time so that none starves, and moves the positions past them.
+func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
+	var out []protocol.Record
+	left, bytes := s.req.MaxRecords, s.req.MaxBytes
+	if len(s.at) == 0 {
+		return nil, nil
+	}
+	turn := int(s.h.turns.Next() % uint64(len(s.at)))
+	for i := range s.at {
+		o := &s.at[(turn+i)%len(s.at)]
+		if left <= 0 || bytes <= 0 {
+			break
+		}
+		t := s.topics[o.TopicID]
+		if t == nil {
+			continue
+		}
+		v, _, err := s.n.view(t, o.Partition, failoverPatience)
+		if err != nil {
+			return nil, err
+		}
+		if int64(o.Offset) >= v.HighWatermark() {
+			continue
+		}
+		before := len(out)
+		if out, err = readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes); err != nil {
+			return nil, err
+		}
+		left -= len(out) - before
+		for j := before; j < len(out); j++ {
+			bytes -= len(out[j].Key) + len(out[j].Value) + len(out[j].Headers) + recordOverhead
+		}
+		if len(out) > before {
+			o.Offset = out[len(out)-1].Offset + 1
+		}
+	}
+	return out, nil
+}
+
+// recordOverhead is what a record costs besides its key, value and headers
+// when bytes are counted: roughly the rest of its line.
+const recordOverhead = 64
+
+// wait parks at all assigned partitions until one has something, the group
+// calls, or the time is over (false).
+func (s *pollSession) wait(done <-chan struct{}) bool {
+	s.unpark()
+	for _, o := range s.at {
+		t := s.topics[o.TopicID]
+		if t == nil {
+			continue
+		}
+		_, ref, err := s.n.view(t, o.Partition, 0)
+		if err != nil {
+			continue // without a leader there is nothing to wait for; the next look tells
+		}
+		s.parked = append(s.parked, ref)
+		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
+	}
+	t := time.NewTimer(time.Until(s.deadline))
+	defer t.Stop()
+	select {
+	case <-s.handle.waiter.C():
+		return true
+	case <-t.C:
+	case <-done:
+	case <-s.n.stopped:
+	}
+	return false
+}
+
+func (s *pollSession) unpark() {
+	for _, ref := range s.parked {
+		s.n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: s.handle.waiter})
+	}
+	s.parked = s.parked[:0]
+}
+
+// deliver has the group note the positions, durably with auto_commit, before
+// the response is sent.
+func (s *pollSession) deliver(any bool) (string, *protocol.Error) {
+	positions := slices.Clone(s.at)
+	answer, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
+		func(f protocol.Future[groupCursor]) groupMessage {
+			return &groupDelivered{
+				Consumer: s.req.ConsumerID, Generation: s.share.Generation, Positions: positions,
+				Commit: s.req.AutoCommit && any, Handle: s.handle, Reply: f,
+			}
+		}, func(a groupCursor) *protocol.Error { return a.Err })
+	return answer.Cursor, err
+}
+
+// end tells the group that the poll is over without a delivery.
+func (s *pollSession) end() {
+	offsets := s.h.routes.Load().topics[protocol.OffsetsTopic]
+	route := offsets.Route.(*topicRoute).partitions[groupPartition(s.req.Group, offsets.Partitions)]
+	if ref := route.leader.Load(); ref != nil {
+		s.n.env.system.Root.Send(ref.pid, &groupRequest{
+			Group: s.req.Group, Msg: &groupPollEnded{Consumer: s.req.ConsumerID, Handle: s.handle},
+		})
+	}
+}
+
+// String helps in logs.
+func (s *pollSession) String() string {
+	return fmt.Sprintf("poll(group=%s consumer=%d)", s.req.Group, s.req.ConsumerID)
+}

@@ -1,0 +1,385 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// Raft's tuning. Sizes are bytes. One entry is a group-committed batch, so a
+// few messages in flight are many records.
+const (
+	raftMaxSizePerMsg       = 1 << 20
+	raftMaxInflightMsgs     = 64
+	raftMaxInflightBytes    = 32 << 20
+	raftMaxUncommittedBytes = 128 << 20
+	raftMaxApplyBytes       = 16 << 20
+)
+
+// firstLogIndex is where every new group's log begins: its founding members
+// agree on an (imaginary) entry of this index and term. A member that joins
+// later and has nothing lacks that entry, so raft sends it a snapshot, and
+// with it the membership, which stands in no log entry.
+const (
+	firstLogIndex = 1
+	firstLogTerm  = 1
+)
+
+// replicaConfig is what a replica needs besides its log.
+type replicaConfig struct {
+	internal       bool // __cluster_metadata or __consumer_offsets: state in memory follows the log
+	lazySync       bool // fsync: interval; votes and internal topics sync all the same
+	electionTicks  int
+	heartbeatTicks int
+	maxBatchBytes  int
+	now            func() time.Time
+	logger         *slog.Logger
+	// applyState hands committed records of internal topics to their state
+	// machine, in order, on every replica.
+	applyState func(records []logfile.Record)
+}
+
+// replica is one broker's copy of a partition: raft's state machine, the log
+// file that is its log, and, while it leads, the producers waiting for it.
+// It does no I/O and knows no actor; its owner calls it from one goroutine and
+// carries out what take returns.
+type replica struct {
+	cfg     replicaConfig
+	id      logfile.Identity
+	rn      *raft.RawNode
+	log     *logfile.Log
+	storage *raftStorage
+
+	applied   uint64
+	hw        int64  // high watermark: the offset after the last committed record
+	confIndex uint64 // index of the entry that made the current membership
+	confBytes []byte // storage.conf, marshalled, for checkpoints
+
+	leaderID uint64   // who leads, 0 when unknown
+	leading  *leading // nil unless this replica leads
+
+	writeSeq uint64
+	writes   []*stagedWrite // handed out or waiting behind one that is; in order
+	failed   error          // a storage failure, final
+
+	fx effects
+}
+
+// effects is what a step asks the shell to do.
+type effects struct {
+	sends   []raftpb.Message
+	writes  []*stagedWrite
+	hwMoved bool // publish a view, wake waiters
+	role    bool // leadership was gained, lost, or has become ready to serve
+	members bool // the membership changed
+	kick    bool // something was gathered: call flush after the mailbox's present content
+}
+
+// stagedWrite is one storage message of raft on its way through the disk.
+type stagedWrite struct {
+	seq       uint64 // 0: nothing to write, only responses that wait in line
+	batch     *logfile.Batch
+	entries   []raftpb.Entry
+	snapshot  *raftpb.Snapshot
+	responses []raftpb.Message
+	mustSync  bool // term or vote changed
+	priority  bool
+}
+
+func (w *stagedWrite) lastIndex() uint64 {
+	if len(w.entries) == 0 {
+		return 0
+	}
+	return w.entries[len(w.entries)-1].Index
+}
+
+// newReplica starts raft on an opened log. The recovered hard state's commit
+// index is what the last checkpoint vouches for; the rest is learned again.
+func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*replica, error) {
+	r := &replica{cfg: cfg, id: log.Identity(), log: log}
+	r.storage = &raftStorage{log: log, snapshot: r.makeSnapshot}
+	if err := r.storage.conf.Unmarshal(rec.Checkpoint.ConfState); err != nil {
+		return nil, fmt.Errorf("membership in checkpoint: %w", err)
+	}
+	r.confBytes = rec.Checkpoint.ConfState
+	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
+	r.confIndex = applied
+	if cfg.internal {
+		r.storage.hard.Commit = applied
+		applied = log.FirstIndex() - 1 // replay everything
+	}
+	r.applied = applied
+	r.storage.hard.Term, r.storage.hard.Vote = rec.HardTerm, rec.Vote
+	r.storage.hard.Commit = max(r.storage.hard.Commit, applied)
+	hw, err := r.offsetAfter(applied)
+	if err != nil {
+		return nil, err
+	}
+	r.hw = hw
+	r.rn, err = raft.NewRawNode(&raft.Config{
+		ID:                        r.id.ReplicaID,
+		ElectionTick:              cfg.electionTicks,
+		HeartbeatTick:             cfg.heartbeatTicks,
+		Storage:                   r.storage,
+		Applied:                   applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             raftMaxSizePerMsg,
+		MaxCommittedSizePerReady:  raftMaxApplyBytes,
+		MaxUncommittedEntriesSize: raftMaxUncommittedBytes,
+		MaxInflightMsgs:           raftMaxInflightMsgs,
+		MaxInflightBytes:          raftMaxInflightBytes,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		Logger:                    raftLogger{cfg.logger},
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	r.drain()
+	return r, nil
+}
+
+// offsetAfter is the offset that follows the entry at index.
+func (r *replica) offsetAfter(index uint64) (int64, error) {
+	switch {
+	case index >= r.log.LastIndex():
+		return r.log.NextOffset(), nil
+	case index+1 == r.log.FirstIndex():
+		return r.log.BaseOffset(), nil
+	}
+	return r.log.OffsetOf(index + 1)
+}
+
+// take returns what the last calls asked for and forgets it.
+func (r *replica) take() effects {
+	fx := r.fx
+	r.fx = effects{}
+	return fx
+}
+
+// step hands a peer's message to raft.
+func (r *replica) step(m raftpb.Message) {
+	if r.failed != nil || m.To != r.id.ReplicaID {
+		return
+	}
+	if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrProposalDropped) && !errors.Is(err, raft.ErrStepPeerNotFound) {
+		r.cfg.logger.Debug("raft message refused", "type", m.Type.String(), "error", err)
+	}
+	r.drain()
+}
+
+// tick is raft's clock. When nothing is pending it also vouches for what was
+// synced last, so that recovery knows the log's end is no torn tail.
+func (r *replica) tick() {
+	if r.failed != nil {
+		return
+	}
+	r.rn.Tick()
+	r.drain()
+	if r.leading != nil {
+		r.leading.moveTick(r)
+		r.leading.retryReads(r)
+	}
+	if len(r.writes) > 0 {
+		return
+	}
+	b := &logfile.Batch{}
+	if r.log.Vouch(b) {
+		r.enqueue(&stagedWrite{batch: b})
+	}
+	if r.applied == r.log.LastIndex() {
+		r.storage.reset()
+	}
+}
+
+// campaign starts an election at once. With forget, it first forgets the
+// leader, which is known to be gone.
+func (r *replica) campaign(forget bool) {
+	if r.failed != nil || r.leading != nil {
+		return
+	}
+	if forget {
+		r.forgetLeader()
+	}
+	if err := r.rn.Campaign(); err != nil {
+		r.cfg.logger.Debug("campaign refused", "error", err)
+	}
+	r.drain()
+}
+
+// forgetLeader makes a follower willing to vote at once, although it heard of
+// its leader a moment ago.
+func (r *replica) forgetLeader() {
+	if r.failed != nil || r.leading != nil {
+		return
+	}
+	if err := r.rn.ForgetLeader(); err != nil {
+		r.cfg.logger.Debug("forget leader refused", "error", err)
+	}
+	r.drain()
+}
+
+// drain carries out everything raft has ready. It ends because each pass
+// empties raft's outbox and only steps local responses.
+func (r *replica) drain() {
+	for r.failed == nil && r.rn.HasReady() {
+		rd := r.rn.Ready()
+		if rd.SoftState != nil {
+			r.roleChanged(rd.SoftState)
+		}
+		for i := range rd.ReadStates {
+			if r.leading != nil {
+				r.leading.readConfirmed(r, rd.ReadStates[i])
+			}
+		}
+		for i := range rd.Messages {
+			switch m := rd.Messages[i]; m.To {
+			case raft.LocalAppendThread:
+				r.storageAppend(m)
+			case raft.LocalApplyThread:
+				r.storageApply(m)
+			default:
+				r.fx.sends = append(r.fx.sends, m)
+			}
+		}
+	}
+}
+
+// storageAppend stages what raft wants durable. Its responses leave in order,
+// and only after a sync that began after all earlier writes of this replica.
+func (r *replica) storageAppend(m raftpb.Message) {
+	b := &logfile.Batch{}
+	w := &stagedWrite{batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
+	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
+		if err := r.stageSnapshot(b, m); err != nil {
+			r.fail(err)
+			return
+		}
+	}
+	if m.Term != 0 && (m.Term != r.storage.hard.Term || m.Vote != r.storage.hard.Vote) {
+		r.storage.hard.Term, r.storage.hard.Vote = m.Term, m.Vote
+		r.log.SetHardState(b, m.Term, m.Vote)
+		w.mustSync, w.priority = true, true
+	}
+	if m.Commit != 0 {
+		r.storage.hard.Commit = m.Commit
+	}
+	if len(m.Entries) > 0 {
+		if err := r.stageEntries(b, m.Entries); err != nil {
+			r.fail(err)
+			return
+		}
+	}
+	r.enqueue(w)
+}
+
+func (r *replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
+	frames := make([]logfile.Frame, len(ents))
+	now := max(r.cfg.now().UnixMilli(), r.log.LastAppendTime())
+	next, err := r.log.OffsetOf(ents[0].Index) // of entries that carry no offset of their own
+	if err != nil {
+		return err
+	}
+	for i := range ents {
+		f, err := frameOf(&ents[i], next, now)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", ents[i].Index, err)
+		}
+		frames[i] = f
+		next = f.BaseOffset + int64(f.Count)
+	}
+	return r.log.Append(b, frames)
+}
+
+// enqueue hands a write to the shell, or, when there is nothing to write,
+// lets its responses wait behind the writes that are under way.
+func (r *replica) enqueue(w *stagedWrite) {
+	if w.batch.Empty() {
+		if len(w.responses) == 0 && w.snapshot == nil {
+			return
+		}
+		if len(r.writes) == 0 {
+			r.deliver(w)
+			return
+		}
+		r.writes = append(r.writes, w)
+		return
+	}
+	r.writeSeq++
+	w.seq = r.writeSeq
+	w.priority = w.priority || r.cfg.internal
+	r.writes = append(r.writes, w)
+	r.fx.writes = append(r.fx.writes, w)
+}
+
+// diskDone takes the disk's answer to the write with that number.
+func (r *replica) diskDone(seq uint64, err error) {
+	if r.failed != nil {
+		return
+	}
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	for len(r.writes) > 0 && r.writes[0].seq <= seq {
+		w := r.writes[0]
+		r.writes[0] = nil
+		r.writes = r.writes[1:]
+		if last := w.lastIndex(); last > 0 {
+			r.log.Synced(last)
+		}
+		r.deliver(w)
+	}
+	r.drain()
+}
+
+// deliver lets a durable write's responses go.
+func (r *replica) deliver(w *stagedWrite) {
+	if w.snapshot != nil {
+		r.snapshotInstalled(w.snapshot)
+	}
+	r.storage.stable(w.entries)
+	for i := range w.responses {
+		m := w.responses[i]
+		if m.To != r.id.ReplicaID {
+			r.fx.sends = append(r.fx.sends, m)
+			continue
+		}
+		if err := r.rn.Step(m); err != nil {
+			r.cfg.logger.Debug("local raft response refused", "type", m.Type.String(), "error", err)
+		}
+	}
+}
+
+// fail stops the replica for good: nothing is acknowledged, voted or written
+// any more. Its owner reports it and rebuilds it from its peers.
+func (r *replica) fail(err error) {
+	if r.failed != nil {
+		return
+	}
+	r.failed = err
+	if r.leading != nil {
+		r.leading.stepDown(protocol.Unknownf("the leader's storage failed"))
+		r.leading = nil
+	}
+	r.leaderID = 0
+	r.fx.role = true
+}
+
+// closing fails everything that waits, at the end of the replica's life.
+func (r *replica) closing() {
+	if r.leading != nil {
+		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))
+		r.leading = nil
+	}
+	r.leaderID = 0
+}

@@ -1,0 +1,211 @@
+package actors
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// control is the body of a control entry: replicated facts about the log
+// itself that are no records.
+type control struct {
+	LogStart *int64 `json:"log_start,omitempty"` // records below this offset are gone
+}
+
+// storageApply applies committed entries, all of which are durable here, and
+// answers raft at once.
+func (r *replica) storageApply(m raftpb.Message) {
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if err := r.apply(e); err != nil {
+			r.fail(fmt.Errorf("apply entry %d: %w", e.Index, err))
+			return
+		}
+		r.applied = e.Index
+		if r.leading != nil {
+			r.leading.committed(r, e)
+		}
+	}
+	r.log.Committed(r.applied)
+	r.storage.trim(r.applied)
+	r.log.SetApplied(r.applied, r.confBytes, nil)
+	for i := range m.Responses {
+		if err := r.rn.Step(m.Responses[i]); err != nil {
+			r.cfg.logger.Debug("local raft response refused", "error", err)
+		}
+	}
+	if r.leading != nil {
+		r.leading.applied(r)
+	}
+}
+
+func (r *replica) apply(e *raftpb.Entry) error {
+	if e.Type != raftpb.EntryNormal {
+		return r.applyConfChange(e)
+	}
+	if len(e.Data) == 0 {
+		return nil
+	}
+	h, body, err := parseEntryHeader(e.Data)
+	if err != nil {
+		return err
+	}
+	if h.kind == logfile.KindControl {
+		return r.applyControl(body)
+	}
+	if next := h.baseOffset + int64(h.count); next > r.hw {
+		r.hw = next
+		r.fx.hwMoved = true
+	}
+	if r.cfg.applyState == nil {
+		return nil
+	}
+	records, err := logfile.ParseRecords(logfile.Frame{
+		Index: e.Index, Term: e.Term, Kind: h.kind, BaseOffset: h.baseOffset, Count: h.count,
+		AppendTime: h.appendTime, Body: body, BodySum: h.bodySum,
+	})
+	if err != nil {
+		return err
+	}
+	r.cfg.applyState(records)
+	return nil
+}
+
+func (r *replica) applyControl(body []byte) error {
+	data, err := logfile.OpaqueData(body)
+	if err != nil {
+		return err
+	}
+	var c control
+	if err := json.Unmarshal(data, &c); err != nil {
+		return fmt.Errorf("control entry: %w", err)
+	}
+	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
+		b := &logfile.Batch{}
+		r.log.SetLogStart(b, *c.LogStart)
+		r.enqueue(&stagedWrite{batch: b})
+		r.fx.hwMoved = true // the view's start moved
+	}
+	return nil
+}
+
+// applyConfChange switches the membership and writes it down at once, in a
+// checkpoint: a restart begins from there, not from the entry.
+func (r *replica) applyConfChange(e *raftpb.Entry) error {
+	if e.Index <= r.confIndex {
+		return nil // a snapshot brought a membership that already includes it
+	}
+	var cc raftpb.ConfChangeI
+	if e.Type == raftpb.EntryConfChange {
+		var v1 raftpb.ConfChange
+		if err := v1.Unmarshal(e.Data); err != nil {
+			return err
+		}
+		cc = v1
+	} else {
+		var v2 raftpb.ConfChangeV2
+		if err := v2.Unmarshal(e.Data); err != nil {
+			return err
+		}
+		cc = v2
+	}
+	cs := r.rn.ApplyConfChange(cc)
+	r.setConf(*cs, e.Index)
+	return nil
+}
+
+func (r *replica) setConf(cs raftpb.ConfState, index uint64) {
+	r.storage.conf, r.confIndex = cs, index
+	conf, err := cs.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("BUG: membership cannot be marshalled: %v", err))
+	}
+	r.confBytes = conf
+	r.log.SetApplied(max(index, r.applied), conf, nil)
+	b := &logfile.Batch{}
+	r.log.StageCheckpoint(b)
+	r.enqueue(&stagedWrite{batch: b})
+	r.fx.members = true
+}
+
+// snapshotData travels in a snapshot: everything a new copy needs besides the
+// retained entries, which follow by ordinary appends.
+type snapshotData struct {
+	NextOffset int64  `json:"next_offset"`
+	LogStart   int64  `json:"log_start"`
+	ConfIndex  uint64 `json:"conf_index"`
+}
+
+// makeSnapshot describes the beginning of the retained log. The membership is
+// the current one; the receiver skips the changes that led to it.
+func (r *replica) makeSnapshot() (raftpb.Snapshot, error) {
+	index := r.log.FirstIndex() - 1
+	term, ok := r.log.Term(index)
+	if !ok {
+		return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	data, err := json.Marshal(snapshotData{NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex})
+	if err != nil {
+		return raftpb.Snapshot{}, err
+	}
+	return raftpb.Snapshot{Data: data, Metadata: raftpb.SnapshotMetadata{
+		Index: index, Term: term, ConfState: r.storage.conf,
+	}}, nil
+}
+
+// stageSnapshot replaces the log by an empty one that begins after the
+// snapshot.
+func (r *replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
+	var d snapshotData
+	if err := json.Unmarshal(m.Snapshot.Data, &d); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	conf, err := m.Snapshot.Metadata.ConfState.Marshal()
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	r.log.Reset(b, logfile.Checkpoint{
+		Index: m.Snapshot.Metadata.Index, Term: m.Snapshot.Metadata.Term,
+		HardTerm: r.storage.hard.Term, Vote: r.storage.hard.Vote,
+		Applied: max(m.Snapshot.Metadata.Index, d.ConfIndex), ConfState: conf,
+		NextOffset: d.NextOffset, LogStart: d.LogStart,
+	})
+	r.storage.reset()
+	return nil
+}
+
+// snapshotInstalled is called once the new log is durable.
+func (r *replica) snapshotInstalled(s *raftpb.Snapshot) {
+	var d snapshotData
+	if err := json.Unmarshal(s.Data, &d); err != nil {
+		return // staged from the same bytes, which were readable then
+	}
+	r.storage.conf = s.Metadata.ConfState
+	if conf, err := s.Metadata.ConfState.Marshal(); err == nil {
+		r.confBytes = conf
+	}
+	r.confIndex = max(s.Metadata.Index, d.ConfIndex)
+	r.applied = s.Metadata.Index
+	r.hw = d.NextOffset
+	r.fx.hwMoved, r.fx.members = true, true
+}
+
+// roleChanged follows raft's soft state.
+func (r *replica) roleChanged(s *raft.SoftState) {
+	r.leaderID = s.Lead
+	leads := s.RaftState == raft.StateLeader
+	switch {
+	case leads && r.leading == nil:
+		r.leading = newLeading(r.rn.BasicStatus().Term)
+		r.fx.role = true
+	case !leads && r.leading != nil:
+		r.leading.stepDown(protocol.Unknownf("the leader changed before the record was committed"))
+		r.leading = nil
+		r.fx.role = true
+	}
+}

@@ -1,0 +1,96 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// routes is the immutable routing snapshot of one cluster. The Cluster actor
+// publishes a new one when topics change; who leads a partition changes more
+// often and is a cell of its own in it.
+type routes struct {
+	cluster string
+	topics  map[string]*protocol.Topic // by name; Route is a *topicRoute
+}
+
+// topicRoute is the Route of a protocol.Topic.
+type topicRoute struct {
+	cluster    *clusterHandle
+	partitions []*partitionRoute
+}
+
+// partitionRoute is the cell that says who leads a partition.
+type partitionRoute struct {
+	key      partitionKey
+	group    *groupLinks
+	replicas int // as placed
+	leader   atomic.Pointer[leaderRef]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced whenever leader changes
+}
+
+// leaderRef is a replica that leads and serves, with its newest view.
+type leaderRef struct {
+	broker int
+	term   uint64
+	pid    *actor.PID
+	view   atomic.Pointer[logfile.View]
+}
+
+func newPartitionRoute(key partitionKey, group *groupLinks, replicas int) *partitionRoute {
+	return &partitionRoute{key: key, group: group, replicas: replicas, changed: make(chan struct{})}
+}
+
+// set publishes a leader, unless one of a later term is known already.
+func (p *partitionRoute) set(ref *leaderRef) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cur := p.leader.Load(); cur != nil && cur.term > ref.term {
+		return
+	}
+	p.leader.Store(ref)
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// clear withdraws a leader that stepped down or stopped.
+func (p *partitionRoute) clear(ref *leaderRef) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leader.Load() != ref {
+		return
+	}
+	p.leader.Store(nil)
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// await returns the leader, waiting for one other than not until the deadline;
+// then it returns whoever leads, nil if nobody does.
+func (p *partitionRoute) await(not *leaderRef, deadline time.Time) *leaderRef {
+	for {
+		p.mu.Lock()
+		ref, changed := p.leader.Load(), p.changed
+		p.mu.Unlock()
+		if ref != nil && ref != not {
+			return ref
+		}
+		wait := time.Until(deadline)
+		if wait <= 0 {
+			return ref
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-changed:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}

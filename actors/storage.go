@@ -1,0 +1,139 @@
+package actors
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+)
+
+// raftStorage shows a replica's log file to raft. Entries that were written
+// lately stay in memory, because peers and apply want exactly those; older
+// ones are read from the file.
+//
+// Invariant: entries[i].Index == first+i, and everything in it is durable.
+type raftStorage struct {
+	log      *logfile.Log
+	hard     raftpb.HardState
+	conf     raftpb.ConfState
+	snapshot func() (raftpb.Snapshot, error)
+
+	first   uint64 // index of entries[0]
+	entries []raftpb.Entry
+	bytes   int
+}
+
+// maxCachedBytes bounds the entries a replica keeps in memory after they are
+// applied, for followers that are a little behind.
+const maxCachedBytes = 1 << 20
+
+// InitialState implements raft.Storage.
+func (s *raftStorage) InitialState() (raftpb.HardState, raftpb.ConfState, error) {
+	return s.hard, s.conf, nil
+}
+
+// FirstIndex implements raft.Storage.
+func (s *raftStorage) FirstIndex() (uint64, error) { return s.log.FirstIndex(), nil }
+
+// LastIndex implements raft.Storage.
+func (s *raftStorage) LastIndex() (uint64, error) { return s.log.LastIndex(), nil }
+
+// Term implements raft.Storage.
+func (s *raftStorage) Term(index uint64) (uint64, error) {
+	if index+1 < s.log.FirstIndex() {
+		return 0, raft.ErrCompacted
+	}
+	if index > s.log.LastIndex() {
+		return 0, raft.ErrUnavailable
+	}
+	term, ok := s.log.Term(index)
+	if !ok {
+		return 0, raft.ErrCompacted
+	}
+	return term, nil
+}
+
+// Entries implements raft.Storage. A byte that cannot be read is no absence:
+// the error is not one that raft takes for "compacted", so raft panics and the
+// replica stops, which is what storage failures must do.
+func (s *raftStorage) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
+	if lo < s.log.FirstIndex() {
+		return nil, raft.ErrCompacted
+	}
+	if len(s.entries) > 0 && lo >= s.first {
+		return limitEntries(s.entries[lo-s.first:min(hi-s.first, uint64(len(s.entries)))], maxSize), nil
+	}
+	frames, err := s.log.ReadFrames(lo, hi, int(min(maxSize, 16<<20)))
+	if err != nil {
+		return nil, fmt.Errorf("read entries %d to %d: %w", lo, hi, err)
+	}
+	out := make([]raftpb.Entry, len(frames))
+	for i := range frames {
+		if out[i], err = entryOf(&frames[i]); err != nil {
+			return nil, err
+		}
+	}
+	return limitEntries(out, maxSize), nil
+}
+
+// limitEntries cuts a run of entries at maxSize bytes, but keeps at least one.
+// The result's capacity is its length, so that an append copies.
+func limitEntries(ents []raftpb.Entry, maxSize uint64) []raftpb.Entry {
+	var size uint64
+	for i := range ents {
+		size += uint64(ents[i].Size())
+		if size > maxSize && i > 0 {
+			return ents[:i:i]
+		}
+	}
+	return ents[:len(ents):len(ents)]
+}
+
+// Snapshot implements raft.Storage.
+func (s *raftStorage) Snapshot() (raftpb.Snapshot, error) { return s.snapshot() }
+
+// stable takes entries that have just become durable.
+func (s *raftStorage) stable(ents []raftpb.Entry) {
+	if len(ents) == 0 {
+		return
+	}
+	at := ents[0].Index
+	switch {
+	case len(s.entries) == 0 || at < s.first || at > s.first+uint64(len(s.entries)):
+		s.first, s.entries, s.bytes = at, nil, 0
+	case at < s.first+uint64(len(s.entries)):
+		keep := at - s.first
+		for i := keep; i < uint64(len(s.entries)); i++ {
+			s.bytes -= len(s.entries[i].Data)
+		}
+		s.entries = append([]raftpb.Entry(nil), s.entries[:keep]...) // readers may hold the old tail
+	}
+	for i := range ents {
+		s.bytes += len(ents[i].Data)
+	}
+	s.entries = append(s.entries, ents...)
+}
+
+// trim drops applied entries from memory beyond the byte budget.
+func (s *raftStorage) trim(applied uint64) {
+	if s.bytes <= maxCachedBytes && len(s.entries) <= maxCachedEntries {
+		return
+	}
+	drop := 0
+	for drop < len(s.entries) && s.first+uint64(drop) <= applied &&
+		(s.bytes > maxCachedBytes/2 || len(s.entries)-drop > maxCachedEntries/2) {
+		s.bytes -= len(s.entries[drop].Data)
+		drop++
+	}
+	s.entries = append([]raftpb.Entry(nil), s.entries[drop:]...)
+	s.first += uint64(drop)
+}
+
+// maxCachedEntries bounds the number of cached entries, whose bookkeeping
+// outweighs their data when records are small.
+const maxCachedEntries = 1024
+
+// reset forgets everything after a snapshot was installed.
+func (s *raftStorage) reset() { s.first, s.entries, s.bytes = 0, nil, 0 }
