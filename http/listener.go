@@ -31,11 +31,11 @@ type conn struct {
 	used atomic.Bool // has sent a byte
 }
 
-const refusal = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
+const refusalBody = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
 	`"outcome":"none","request_id":""}`
 
 const refusalResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n" +
-	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusal
+	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusalBody
 
 func newBoundedListener(ln net.Listener, limit int, log *slog.Logger) *boundedListener {
 	return &boundedListener{Listener: ln, limit: limit, log: log, open: map[*conn]struct{}{}}
