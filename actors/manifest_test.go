@@ -1,0 +1,242 @@
+package actors
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func spec(id, logDirectory string, brokers int) clusterManifest {
+	c := clusterManifest{
+		ID: id, Name: "name-" + id, LogDirectory: logDirectory, NumBrokers: brokers, Fsync: "always",
+		CreatedAt: time.Date(2026, 11, 22, 17, 16, 3, 123000000, time.UTC),
+	}
+	for n := 1; n <= brokers; n++ {
+		c.Voters = append(c.Voters, metadataVoter{Broker: n, ReplicaID: uint64(100 + n)})
+	}
+	return c
+}
+
+// load reads a data directory as a start does.
+func load(t *testing.T, dir string) (*manifests, []clusterPlaces) {
+	t.Helper()
+	m, places, err := loadManifests(dir)
+	require.NoError(t, err)
+	return m, places
+}
+
+// create makes a cluster whose brokers each keep a file that tells them apart.
+func create(t *testing.T, m *manifests, c clusterManifest) {
+	t.Helper()
+	require.NoError(t, m.begin(c))
+	fill(t, m, c)
+	require.NoError(t, m.commit(c.ID))
+}
+
+func fill(t *testing.T, m *manifests, c clusterManifest) {
+	t.Helper()
+	for n := 1; n <= c.NumBrokers; n++ {
+		dir := m.brokerDir(c, n)
+		require.NoError(t, createLedger(dir, c.ID, n))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "data"), []byte(c.ID+"/"+strconv.Itoa(n)), 0o600))
+	}
+}
+
+// states lists what was found of a cluster's brokers.
+func states(p clusterPlaces) (out []placeState) {
+	for _, b := range p.Brokers {
+		out = append(out, b.State)
+	}
+	return out
+}
+
+// requireIntact checks that each usable place holds its own broker's data.
+func requireIntact(t *testing.T, places []clusterPlaces) {
+	t.Helper()
+	for _, p := range places {
+		for _, b := range p.Brokers {
+			if b.State != placeOK {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(b.Dir, "data"))
+			require.NoError(t, err)
+			require.Equal(t, p.Manifest.ID+"/"+strconv.Itoa(b.Broker), string(data))
+		}
+	}
+}
+
+func TestManifestsCreateAndLoad(t *testing.T) {
+	dir := t.TempDir()
+	m, places := load(t, dir)
+	assert.Empty(t, places)
+	a, b := spec("a", "alpha", 3), spec("b", "deep/er/beta", 1)
+	create(t, m, a)
+	create(t, m, b)
+	assert.Equal(t, []string{"alpha", "deep/er/beta"}, m.logDirectories())
+
+	m, places = load(t, dir)
+	a.Phase, b.Phase = clusterCreated, clusterCreated
+	assert.Equal(t, []clusterManifest{a, b}, m.list())
+	require.Len(t, places, 2)
+	assert.Equal(t, []placeState{placeOK, placeOK, placeOK}, states(places[0]))
+	assert.Equal(t, []placeState{placeOK}, states(places[1]))
+	assert.False(t, places[0].Recovered)
+	requireIntact(t, places)
+}
+
+func TestManifestsRefuseToCreate(t *testing.T) {
+	tests := map[string]func(c *clusterManifest){
+		"the same id":             func(c *clusterManifest) { c.ID = "a" },
+		"the same name":           func(c *clusterManifest) { c.Name = "name-a" },
+		"an occupied directory":   func(c *clusterManifest) { c.LogDirectory = "alpha" },
+		"no id":                   func(c *clusterManifest) { c.ID = "" },
+		"no brokers":              func(c *clusterManifest) { c.NumBrokers = 0 },
+		"too many brokers":        func(c *clusterManifest) { c.NumBrokers = 10 },
+		"a path that leads out":   func(c *clusterManifest) { c.LogDirectory = "../x" },
+		"the data directory":      func(c *clusterManifest) { c.LogDirectory = "." },
+		"an unwritable directory": func(c *clusterManifest) { c.LogDirectory = "file/x" },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			m, _ := load(t, dir)
+			create(t, m, spec("a", "alpha", 1))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+			c := spec("b", "beta", 1)
+			change(&c)
+			require.Error(t, m.begin(c))
+			assert.Len(t, m.list(), 1)
+			_, places := load(t, dir)
+			require.Len(t, places, 1)
+			requireIntact(t, places)
+		})
+	}
+}
+
+func TestManifestsCreationCrashesAtEveryStep(t *testing.T) {
+	outcomes := map[int]bool{} // clusters seen afterwards
+	for steps := 0; ; steps++ {
+		dir := t.TempDir()
+		m, _ := load(t, dir)
+		create(t, m, spec("old", "old", 1))
+		m.disk.hook = crashAfter(steps)
+		c := spec("new", "sub/new", 3)
+		err := m.begin(c)
+		if err == nil {
+			fill(t, m, c)
+			err = m.commit(c.ID)
+		}
+		done := err == nil
+		if !done {
+			require.ErrorIs(t, err, errCrash)
+		}
+
+		m, places := load(t, dir)
+		requireIntact(t, places)
+		require.GreaterOrEqual(t, len(places), 1)
+		outcomes[len(places)] = true
+		if len(places) == 1 {
+			require.False(t, done, "a completed creation is kept")
+			assert.NoDirExists(t, filepath.Join(dir, "sub"), "step %d: nothing is left of the other", steps)
+			create(t, m, c) // and it can be made again
+		}
+		_, places = load(t, dir)
+		require.Len(t, places, 2)
+		if done {
+			assert.Equal(t, []placeState{placeOK, placeOK, placeOK}, states(places[1]))
+			break
+		}
+	}
+	assert.Len(t, outcomes, 2)
+}
+
+func TestManifestsDeletionCrashesAtEveryStep(t *testing.T) {
+	outcomes := map[int]bool{}
+	for steps := 0; ; steps++ {
+		dir := t.TempDir()
+		m, _ := load(t, dir)
+		create(t, m, spec("keep", "shared/keep", 1))
+		create(t, m, spec("gone", "shared/gone", 3))
+		m.disk.hook = crashAfter(steps)
+		err := m.remove("gone")
+		_, places := load(t, dir)
+		requireIntact(t, places)
+		outcomes[len(places)] = true
+		if len(places) == 1 {
+			assert.NoDirExists(t, filepath.Join(dir, "shared/gone"), "step %d", steps)
+			assert.DirExists(t, filepath.Join(dir, "shared/keep/broker-1"))
+		} else {
+			require.ErrorIs(t, err, errCrash)
+			assert.Equal(t, []placeState{placeOK, placeOK, placeOK}, states(places[1]), "all or nothing")
+		}
+		if err == nil {
+			break
+		}
+	}
+	assert.Len(t, outcomes, 2)
+}
+
+// A deletion that stopped within the removal of a directory leaves one without
+// a manifest; it goes too.
+func TestManifestsDeletionOfHalfRemovedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	m, _ := load(t, dir)
+	create(t, m, spec("gone", "gone", 2))
+	m.disk.hook = crashAfter(2) // the mark is written
+	require.ErrorIs(t, m.remove("gone"), errCrash)
+	require.NoError(t, os.Remove(filepath.Join(dir, "gone/broker-1/cluster.json")))
+	_, places := load(t, dir)
+	assert.Empty(t, places)
+	assert.NoDirExists(t, filepath.Join(dir, "gone"))
+}
+
+func TestManifestsDeletionKeepsWhatIsNotItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	m, _ := load(t, dir)
+	create(t, m, spec("a", "a", 2))
+	create(t, m, spec("b", "b", 1))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "a/broker-2")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "b/broker-1"), filepath.Join(dir, "a/broker-2")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a/notes"), nil, 0o600))
+	require.NoError(t, m.remove("a"))
+	assert.FileExists(t, filepath.Join(dir, "a/broker-2/data"))
+	assert.FileExists(t, filepath.Join(dir, "a/notes"))
+	assert.NoDirExists(t, filepath.Join(dir, "a/broker-1"))
+	require.Error(t, m.remove("a"), "gone already")
+}
+
+func TestManifestsRenewBroker(t *testing.T) {
+	dir := t.TempDir()
+	m, _ := load(t, dir)
+	create(t, m, spec("a", "a", 3))
+	require.NoError(t, os.Remove(filepath.Join(dir, "a/broker-2/cluster.json")))
+	m, places := load(t, dir)
+	require.Equal(t, []placeState{placeOK, placeLost, placeOK}, states(places[0]))
+	lost := places[0].Brokers[1]
+	require.True(t, lost.Occupied)
+
+	fresh := func(dir string) error { return createLedger(dir, "a", 2) }
+	require.ErrorIs(t, m.renewBroker("a", 2, fresh), os.ErrExist, "what is there is not written over")
+	aside, err := m.putAside(lost.Dir)
+	require.NoError(t, err)
+	assert.FileExists(t, filepath.Join(aside, "data"))
+
+	m.disk.hook = crashAfter(1) // the directory is there, its manifest is not
+	require.ErrorIs(t, m.renewBroker("a", 2, fresh), errCrash)
+	m, places = load(t, dir)
+	assert.Equal(t, placeLost, places[0].Brokers[1].State)
+	_, err = m.putAside(lost.Dir)
+	require.NoError(t, err)
+	require.NoError(t, m.renewBroker("a", 2, fresh))
+	_, places = load(t, dir)
+	assert.Equal(t, placeOK, places[0].Brokers[1].State)
+	assert.FileExists(t, filepath.Join(lost.Dir, ledgerName))
+	for _, n := range []int{0, 4} {
+		require.Error(t, m.renewBroker("a", n, fresh), "no broker %d", n)
+	}
+}
