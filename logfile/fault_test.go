@@ -1,0 +1,196 @@
+package logfile_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+	"ottla/logfile/faultfs"
+)
+
+var errIO = errors.New("input/output error")
+
+// failNth fails the nth operation (from 1) of a kind once.
+func failNth(kind string, n int, err error) func(faultfs.Op) error {
+	return func(op faultfs.Op) error {
+		if op.Kind != kind {
+			return nil
+		}
+		if n--; n == 0 {
+			return err
+		}
+		return nil
+	}
+}
+
+func TestFailedSyncPoisonsForGood(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	acked := all(t, l)
+	d.Fault = failNth("sync", 1, errIO)
+	var b logfile.Batch
+	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
+	require.NoError(t, b.Execute())
+	f := b.Files()[0]
+	err := f.Sync()
+	assert.ErrorIs(t, err, logfile.ErrPoisoned)
+	assert.ErrorIs(t, err, errIO)
+	assert.ErrorIs(t, f.Sync(), logfile.ErrPoisoned, "a second sync must not succeed")
+	assert.ErrorIs(t, f.Poisoned(), errIO)
+	var later logfile.Batch
+	require.NoError(t, l.Append(&later, []logfile.Frame{next(l, 1, "3")}))
+	assert.ErrorIs(t, later.Execute(), logfile.ErrPoisoned)
+	require.NoError(t, l.Close())
+
+	// The page cache still has what the disk does not; recovery writes it again,
+	// so that what it found stays after the next power cut.
+	d.Restart()
+	l, rec := open(t, d, options("b"))
+	found := all(t, l)
+	assert.Equal(t, acked, found[:1])
+	require.NoError(t, l.Close())
+	d.PowerCut(nil)
+	l, rec2 := open(t, d, options("b2"))
+	assert.Equal(t, found, all(t, l))
+	assert.Equal(t, rec.LastIndex, rec2.LastIndex)
+}
+
+// TestEverySyncOfARollPoisons: whichever sync fails, nothing is acknowledged
+// afterwards.
+func TestEverySyncOfARollPoisons(t *testing.T) {
+	for _, kind := range []string{"sync", "syncdir"} {
+		for n := 1; ; n++ {
+			d := faultfs.New()
+			l := create(t, d, options("b"))
+			put(t, l, next(l, 1, "1"))
+			failed := false
+			fault := failNth(kind, n, errIO)
+			d.Fault = func(op faultfs.Op) error {
+				err := fault(op)
+				failed = failed || err != nil
+				return err
+			}
+			var b, later logfile.Batch
+			l.Roll(&b)
+			require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
+			err := tryRun(&b)
+			if !failed {
+				require.NoError(t, err)
+				break
+			}
+			require.ErrorIs(t, err, logfile.ErrPoisoned, "%s %d", kind, n)
+			require.ErrorIs(t, tryRun(&b), logfile.ErrPoisoned, "%s %d", kind, n)
+			require.NoError(t, l.Append(&later, []logfile.Frame{next(l, 1, "3")}))
+			require.ErrorIs(t, later.Execute(), logfile.ErrPoisoned)
+		}
+	}
+}
+
+func TestFullDiskIsRetriable(t *testing.T) {
+	for name, full := range map[string]func(d *faultfs.FS){
+		"half the frame is written": func(d *faultfs.FS) { d.SetSpace(40) },
+		"nothing is written":        func(d *faultfs.FS) { d.SetSpace(0) },
+		"reserving fails":           func(d *faultfs.FS) { d.Fault = failNth("reserve", 1, syscall.ENOSPC) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := faultfs.New()
+			l := create(t, d, options("b"))
+			big := `"` + strings.Repeat("x", 100_000) + `"` // more than is reserved
+			put(t, l, next(l, 1, "1"))
+			first := next(l, 1, big)
+			var b, b2 logfile.Batch
+			require.NoError(t, l.Append(&b, []logfile.Frame{first}))
+			second := next(l, 1, "2")
+			require.NoError(t, l.Append(&b2, []logfile.Frame{second}))
+			full(d)
+			before, err := d.ReadFile(segments(t, d)[0])
+			require.NoError(t, err)
+			err = b.Execute()
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			assert.NotErrorIs(t, err, logfile.ErrPoisoned)
+			after, err := d.ReadFile(segments(t, d)[0])
+			require.NoError(t, err)
+			assert.Equal(t, before, after, "half a frame is in sight")
+
+			d.SetSpace(-1)
+			err = b2.Execute()
+			require.ErrorIs(t, err, logfile.ErrOrder, "a later batch must not overtake")
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			run(t, &b)
+			run(t, &b)
+			run(t, &b2)
+			assert.Equal(t, []logfile.Frame{first, second}, all(t, l)[1:])
+			require.NoError(t, l.Close())
+			d.PowerCut(nil)
+			l, _ = open(t, d, options("b2"))
+			assert.Equal(t, []logfile.Frame{first, second}, all(t, l)[1:])
+		})
+	}
+}
+
+func TestFullDiskWhileRollingIsRetriable(t *testing.T) {
+	for n := 1; ; n++ {
+		d := faultfs.New()
+		l := create(t, d, options("b"))
+		put(t, l, next(l, 1, "1"))
+		failed := false
+		count := 0
+		d.Fault = func(op faultfs.Op) error {
+			if op.Kind == "write" || op.Kind == "create" || op.Kind == "rename" {
+				if count++; count == n {
+					failed = true
+					return syscall.ENOSPC
+				}
+			}
+			return nil
+		}
+		var b logfile.Batch
+		l.Roll(&b)
+		f := next(l, 1, "2")
+		require.NoError(t, l.Append(&b, []logfile.Frame{f}))
+		if err := tryRun(&b); err != nil {
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.NoError(t, tryRun(&b), "operation %d", n)
+		}
+		require.Equal(t, f, all(t, l)[1])
+		require.NoError(t, l.Close())
+		d.PowerCut(nil)
+		l, _ = open(t, d, options("b2"))
+		require.Equal(t, f, all(t, l)[1])
+		if !failed {
+			return
+		}
+	}
+}
+
+func TestReadErrorIsNeitherEmptyNorDamage(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 3, "1"))
+	d.Fault = failNth("read", 1, errIO)
+	_, err := l.View(3).Read(nil, 0, 10, 1000)
+	assert.ErrorIs(t, err, errIO)
+	var bad *logfile.CorruptError
+	assert.False(t, errors.As(err, &bad))
+	require.NoError(t, l.Close())
+	d.Fault = failNth("read", 2, errIO)
+	_, _, err = logfile.Open(d, dir, options("b"))
+	assert.ErrorIs(t, err, errIO)
+	assert.False(t, errors.As(err, &bad))
+}
+
+func TestClosed(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	v := l.View(1)
+	require.NoError(t, l.Close())
+	_, err := v.Read(nil, 0, 1, 1)
+	assert.ErrorIs(t, err, logfile.ErrClosed)
+}
