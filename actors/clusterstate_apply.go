@@ -122,7 +122,7 @@ func (s *clusterState) applyTopic(id string, value []byte) error {
 			return errors.New("a topic is either there or deleted")
 		}
 	}
-	if old := s.topics[id]; old != nil && s.names[old.Name] == id {
+	if old := s.topics[id]; old != nil {
 		delete(s.names, old.Name)
 	}
 	delete(s.topics, id)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+	"strings"
 
 	"ottla/protocol"
 )
@@ -103,7 +104,7 @@ func decodeCursor(token string) (*cursor, *protocol.Error) {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is too long").With("limit", maxCursorBytes)
 	}
 	b, err := cursorText.DecodeString(token)
-	if err != nil || len(b) < 1+crc32.Size {
+	if err != nil || len(b) < 1+crc32.Size || strings.ContainsAny(token, "\r\n") { // which base64 skips
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "this is not a cursor")
 	}
 	body, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])

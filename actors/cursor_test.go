@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 
@@ -64,7 +66,17 @@ func TestDamagedCursorsAreRefused(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if last := len(token) - 1; rune(token[last]) != c {
+			refused(token[:last]+string(c), "last character changed")
+		}
+	}
+	refused(token[:9]+"\n"+token[9:], "broken in two lines")
 	refused(token+"A", "longer")
+	body, err := cursorText.DecodeString(token)
+	require.NoError(t, err)
+	body = append(body[:len(body)-4], 0)
+	refused(cursorText.EncodeToString(binary.BigEndian.AppendUint32(body, crc32.Checksum(body, cursorSums))), "something behind it")
 	refused("", "empty")
 	refused("0", "a number")
 	refused(strings.Repeat("A", maxCursorBytes+1), "too long")
