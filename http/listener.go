@@ -32,7 +32,7 @@ type conn struct {
 }
 
 const refusalBody = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
-	`"outcome":"none","request_id":""}`
+	`"outcome":"none","request_id":"refused"}`
 
 const refusalResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n" +
 	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusalBody
