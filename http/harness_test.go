@@ -18,21 +18,43 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 )
 
-// harness is a server on an in-memory listener with a fake backend.
+// harness is a server on a listener, in memory as a rule, with a fake backend.
 type harness struct {
 	t    *testing.T
 	b    *fakeBackend
 	s    *Server
-	ln   *fasthttputil.InmemoryListener
+	ln   listener
 	http *nethttp.Client
 }
 
+type listener interface {
+	net.Listener
+	Dial() (net.Conn, error)
+}
+
+type tcpListener struct{ net.Listener }
+
+func (l tcpListener) Dial() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
+
 func start(t *testing.T, o Options) *harness {
+	t.Helper()
+	return startOn(t, o, fasthttputil.NewInmemoryListener())
+}
+
+// startTCP is for what only a real connection can show.
+func startTCP(t *testing.T, o Options) *harness {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return startOn(t, o, tcpListener{ln})
+}
+
+func startOn(t *testing.T, o Options, ln listener) *harness {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &harness{t: t, b: newFake(), ln: fasthttputil.NewInmemoryListener()}
+	h := &harness{t: t, b: newFake(), ln: ln}
 	h.s = New(h.b, o)
 	served := make(chan error, 1)
 	go func() { served <- h.s.Serve(h.ln) }()

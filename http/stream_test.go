@@ -1,0 +1,170 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// follow opens a stream and returns its response and a reader of lines.
+func (h *harness) follow(target, accept string, headers ...string) (*nethttp.Response, func() string) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := nethttp.NewRequestWithContext(ctx, "GET", "http://ottla"+target, nil)
+	require.NoError(h.t, err)
+	req.Header.Set("Accept", accept)
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := h.http.Do(req)
+	require.NoError(h.t, err)
+	h.t.Cleanup(func() {
+		cancel()
+		resp.Body.Close()
+	})
+	lines := bufio.NewReader(resp.Body)
+	return resp, func() string {
+		h.t.Helper()
+		line, err := lines.ReadString('\n')
+		require.NoError(h.t, err)
+		return line
+	}
+}
+
+func (h *harness) send(value int) {
+	h.t.Helper()
+	wantOK(h.t, h.do("POST", "/events", fmt.Sprintf(`{"topic":"t","partition":0,"value":%d,"timestamp":1}`, value)), 200)
+}
+
+func event(i int) string {
+	return fmt.Sprintf(`{"topic":"t","partition":0,"offset":%d,"timestamp":1,"key":null,"value":%d,"headers":{}`, i, i)
+}
+
+func TestServerSentEvents(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	resp, line := h.follow("/events?topic=t", "text/event-stream")
+	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	assert.Equal(t, "77", resp.Header.Get("Ottla-Consumer-Id"))
+	assert.NotEmpty(t, resp.Header.Get(requestIDHeader))
+	for i := range 3 {
+		assert.Equal(t, "data: "+event(i)+"}\n", line())
+		assert.Equal(t, fmt.Sprintf("id: %d\n", i+1), line())
+		assert.Equal(t, "\n", line())
+		h.send(i + 1)
+	}
+	require.NoError(t, h.s.Shutdown(context.Background()))
+	assert.Equal(t, protocol.ConsumerID(77), <-h.b.left, "its own consumer leaves")
+}
+
+func TestNDJSONStream(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	h.send(1)
+	resp, line := h.follow("/events?topic=t&consumer_id=5&auto_commit=false", "application/x-ndjson")
+	assert.Equal(t, "application/x-ndjson", resp.Header.Get("Content-Type"))
+	assert.Equal(t, "5", resp.Header.Get("Ottla-Consumer-Id"))
+	assert.Equal(t, event(0)+`,"cursor":"1"}`+"\n", line())
+	assert.Equal(t, event(1)+`,"cursor":"2"}`+"\n", line())
+	h.send(2)
+	assert.Equal(t, event(2)+`,"cursor":"3"}`+"\n", line())
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	assert.Equal(t, "2", h.b.polls[1].After, "reads on by cursor")
+	assert.False(t, h.b.polls[1].AutoCommit)
+	assert.Equal(t, protocol.ConsumerID(5), h.b.polls[1].ConsumerID)
+}
+
+func TestStreamResumesAtLastEventID(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for i := range 3 {
+		h.send(i)
+	}
+	commits := make(chan protocol.ConsumerID, 10)
+	h.b.commit = func(r *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
+		commits <- r.ConsumerID
+		return nil, protocol.Errorf(protocol.CodeOffsetRegression, "committed already")
+	}
+	_, line := h.follow("/events?topic=t&consumer_id=5", "text/event-stream", "Last-Event-ID", "2")
+	assert.Equal(t, "data: "+event(2)+"}\n", line())
+	assert.Equal(t, protocol.ConsumerID(5), <-commits, "auto_commit commits what it delivers")
+}
+
+func TestStreamErrors(t *testing.T) {
+	h := start(t, Options{})
+	gone := protocol.Errorf(protocol.CodeTopicNotFound, "no such topic")
+	h.b.poll = func(*protocol.PollRequest, <-chan struct{}) (*protocol.PollReply, *protocol.Error) { return nil, gone }
+	wantError(t, h.do("GET", "/events?topic=t", "", "Accept", "text/event-stream"), 404, "topic_not_found")
+	wantError(t, h.raw("GET /events?topic=t HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n"), 400, "malformed")
+
+	for accept, want := range map[string]string{
+		"text/event-stream":    "event: rebalance\ndata: {\"generation\":2}\n\nevent: error\ndata: {\"error_code\":40401,",
+		"application/x-ndjson": `{"error":{"error_code":40401,`,
+	} {
+		t.Run(accept, func(t *testing.T) {
+			n := 0
+			h.b.poll = func(r *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+				switch n++; n {
+				case 1, 3:
+					return &protocol.PollReply{ConsumerID: 5, Group: "g", Generation: protocol.Generation(n+1) / 2, Cursor: fmt.Sprint(n)}, nil
+				case 2:
+					assert.Equal(t, "1", r.After)
+					return nil, protocol.Errorf(protocol.CodeStaleGeneration, "rebalanced")
+				}
+				return nil, gone
+			}
+			resp, _ := h.follow("/events?topic=t&auto_commit=false&consumer_id=5", accept)
+			text, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.True(t, strings.HasPrefix(string(text), want), "%s", text)
+		})
+	}
+}
+
+func TestIdleEventStreamShowsSignsOfLife(t *testing.T) {
+	h := start(t, Options{Heartbeat: time.Millisecond})
+	h.b.add("t", 1)
+	_, line := h.follow("/events?topic=t&consumer_id=5", "text/event-stream")
+	assert.Equal(t, ": alive\n", line())
+}
+
+func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
+	h := start(t, Options{WriteTimeout: 20 * time.Millisecond, Heartbeat: 30 * time.Millisecond})
+	h.b.add("t", 1)
+	_, line := h.follow("/events?topic=t&consumer_id=5", "text/event-stream")
+	for range 3 {
+		assert.Equal(t, ": alive\n", line())
+		assert.Equal(t, "\n", line())
+	}
+}
+
+func TestAVanishedClientEndsItsStream(t *testing.T) {
+	for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
+		t.Run(accept, func(t *testing.T) {
+			h := startTCP(t, Options{Heartbeat: 5 * time.Millisecond})
+			h.b.add("t", 1)
+			ctx, cancel := context.WithCancel(context.Background())
+			req, err := nethttp.NewRequestWithContext(ctx, "GET", "http://ottla/events?topic=t", nil)
+			require.NoError(t, err)
+			req.Header.Set("Accept", accept)
+			resp, err := h.http.Do(req)
+			require.NoError(t, err)
+			cancel()
+			_ = resp.Body.Close()
+			assert.Equal(t, protocol.ConsumerID(77), <-h.b.left)
+		})
+	}
+}
