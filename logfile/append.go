@@ -16,6 +16,9 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 	cut := frames[0].Index <= l.active.last
 	at := framePos{offset: l.active.next}
 	if cut {
+		if frames[0].Index <= l.committed {
+			return fmt.Errorf("%w: entry %d is committed", ErrRefused, frames[0].Index)
+		}
 		var err error
 		if at, err = l.locate(frames[0].Index); err != nil {
 			return err

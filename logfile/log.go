@@ -211,7 +211,10 @@ func (l *Log) checkpoint(terms bool) *Checkpoint {
 
 // Close closes all handles. Readers in the middle of a read finish it.
 func (l *Log) Close() error {
-	err := l.active.file.close()
+	var err error
+	if l.active.file != nil { // nil only while Open fails
+		err = l.active.file.close()
+	}
 	for _, s := range l.sealed {
 		if cerr := s.file.close(); err == nil {
 			err = cerr

@@ -175,3 +175,31 @@ func TestVouchOnlyWhenThereIsSomethingToSay(t *testing.T) {
 	assert.True(t, rec.Clean)
 	assert.Equal(t, uint64(1), rec.SyncedIndex)
 }
+
+func TestOffsetOf(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, smallSegments())
+	want := []int64{0}
+	for i := range 20 {
+		put(t, l, next(l, 1+i%3, "1"))
+		want = append(want, l.NextOffset())
+	}
+	check := func(l *logfile.Log) {
+		for i := l.FirstIndex(); i <= l.LastIndex()+1; i++ {
+			got, err := l.OffsetOf(i)
+			require.NoError(t, err)
+			require.Equal(t, want[i-1], got)
+		}
+	}
+	check(l)
+	l.Committed(15)
+	check(l)
+	require.NoError(t, l.Close())
+	l, _ = open(t, d, smallSegments())
+	check(l)
+	assert.Equal(t, int64(0), l.BaseOffset())
+	_, err := l.OffsetOf(0)
+	assert.ErrorIs(t, err, logfile.ErrRefused)
+	_, err = l.OffsetOf(22)
+	assert.Error(t, err)
+}

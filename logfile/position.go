@@ -6,7 +6,7 @@ func (l *Log) BaseOffset() int64 { return l.firstSegment().base }
 
 // OffsetOf returns the offset that an entry at index has, or would have if it
 // were appended there: FirstIndex to LastIndex+1. It reads a few KiB when the
-// entry was not appended since Open.
+// entry is committed or was not appended since Open.
 func (l *Log) OffsetOf(index uint64) (int64, error) {
 	if index == l.active.last+1 {
 		return l.active.next, nil

@@ -3,6 +3,7 @@ package logfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 )
@@ -13,10 +14,10 @@ import (
 const carryName = "carry"
 
 // locate finds where an entry begins. It reads the file only for entries that
-// were there at Open.
+// are committed or were there at Open.
 func (l *Log) locate(index uint64) (framePos, error) {
-	if index <= l.committed {
-		return framePos{}, fmt.Errorf("%w: entry %d is committed", ErrRefused, index)
+	if index > l.active.last {
+		return framePos{}, fmt.Errorf("entry %d, last is %d: %w", index, l.active.last, ErrBeyondEnd)
 	}
 	if index < l.FirstIndex() {
 		return framePos{}, fmt.Errorf("%w: entry %d is below the log", ErrRefused, index)
@@ -41,6 +42,9 @@ func (l *Log) locate(index uint64) (framePos, error) {
 	sc := &scanner{h: h, path: s.file.path, seal: l.seal, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
 	for {
 		it, err := sc.peek()
+		if err == io.EOF {
+			err = fmt.Errorf("entry %d is not written yet: %w", index, ErrBeyondEnd)
+		}
 		if err != nil {
 			return framePos{}, sc.corrupt(err)
 		}

@@ -1,0 +1,68 @@
+package logfile
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzParseLine(f *testing.F) {
+	f.Add([]byte(`2026-11-22 17:16:03.123 liked 0 42 "user-42" {"post":7} PRODUCE`))
+	f.Add([]byte(`2026-11-22 17:16:03.123 liked 0 42 t"a\" b" b"AA==" PRODUCE {"h":"x y"}`))
+	f.Add([]byte(`2026-11-22 17:16:03.123 liked 0 42 - - TOMBSTONE`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		l, err := ParseLine(line)
+		if err != nil {
+			return
+		}
+		back := line[: timestampLen+1 : timestampLen+1]
+		back = append(append(back, l.Topic...), ' ')
+		back = appendInt(back[:len(back)-1], int64(l.Partition))
+		back = appendInt(back, l.Offset)
+		for _, token := range [][]byte{l.Key, l.Value, l.Action, l.Headers} {
+			if len(token) > 0 {
+				back = append(append(back, ' '), token...)
+			}
+		}
+		require.Equal(t, string(line), string(back), "a line is the sum of its tokens")
+	})
+}
+
+var fuzzSealer = newSealer(Identity{ClusterID: "c", TopicID: "t", ReplicaID: 1})
+
+func FuzzFrameHead(f *testing.F) {
+	fr := Frame{Index: 1, Term: 2, Kind: KindRecords, BaseOffset: 3, Count: 1, AppendTime: 5, Body: []byte("x\n")}
+	head := appendFrameHead(nil, fuzzSealer, &fr, 7)
+	f.Add(head[:len(head)-1])
+	f.Fuzz(func(t *testing.T, line []byte) {
+		h, blocks, err := parseHeadLine(line)
+		if err != nil {
+			return
+		}
+		require.LessOrEqual(t, h.length, MaxBody)
+		require.Equal(t, h.length > blockSize, blocks > 0)
+		_ = h.check(fuzzSealer, line, make([]byte, blocks))
+	})
+}
+
+func FuzzCheckpointLine(f *testing.F) {
+	cp := Checkpoint{Index: 1, Term: 1, ConfState: []byte("x"), Terms: []TermStart{{0, 0}, {1, 1}}}
+	line := appendCheckpoint(nil, &cp, 9, fuzzSealer.local)
+	text, err := unseal(line[:len(line)-1], fuzzSealer.local)
+	require.NoError(f, err)
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		line := appendSeal(append([]byte(nil), text...), 0, fuzzSealer.local) // past the checksum
+		line = line[:len(line)-1]
+		if cp, at, err := parseCheckpoint(line, fuzzSealer.local); err == nil {
+			back := appendCheckpoint(nil, &cp, at, fuzzSealer.local)
+			again, at2, err := parseCheckpoint(back[:len(back)-1], fuzzSealer.local)
+			require.NoError(t, err)
+			require.Equal(t, at, at2)
+			require.Equal(t, cp, again)
+		}
+		_, _ = parseSegmentHead(appendSeal(append([]byte(nil), text...), 0, 0))
+		_, _, _ = parseHardState(line, fuzzSealer.local)
+		_, _, _ = parseVouch(line, fuzzSealer.local)
+	})
+}
