@@ -110,7 +110,7 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	}
 	r.confBytes = rec.Checkpoint.ConfState
 	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
-	r.confIndex = applied
+	r.confIndex = rec.Checkpoint.Applied // may be ahead of the log, after a snapshot
 	if cfg.internal {
 		r.storage.hard.Commit = applied
 		applied = log.FirstIndex() - 1 // replay everything
