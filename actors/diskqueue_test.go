@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
 )
 
 const us = time.Microsecond
@@ -277,6 +279,17 @@ func TestDiskQueueBackgroundSync(t *testing.T) {
 	assert.Equal(t, []string{"a lost"}, runOne(t, q, s))
 	refused, _ := q.push(write("a", 3, noSync), 0)
 	assert.NotNil(t, refused)
+}
+
+func TestDiskQueueBackgroundSyncOfAClosedFile(t *testing.T) {
+	q, s, f := newDiskQueue(0), &plainSyncer{}, &fakeFile{}
+	q.push(write("a", 1, noSync, batch(writeTo(5, f))), 0)
+	runOne(t, q, s)
+	q.forget(fakePID("a"))
+	f.failWith(fmt.Errorf("segment: %w", logfile.ErrClosed))
+	q.flush()
+	assert.Empty(t, runOne(t, q, s), "its owner has gone")
+	assert.Empty(t, q.lanes)
 }
 
 func TestDiskQueueSyncCoversEarlierUnsyncedWrites(t *testing.T) {

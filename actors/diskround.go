@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -180,6 +181,10 @@ func (rl *roundLane) settle(failed map[diskFile]error) {
 		return
 	}
 	inherited := anyFailed(rl.dirty, failed)
+	if len(rl.writes) == 0 && errors.Is(inherited, logfile.ErrClosed) {
+		rl.dirty = nil // its owner ended meanwhile and waits for nothing
+		return
+	}
 	if inherited != nil {
 		rl.lost = inherited
 	} else if !slices.ContainsFunc(rl.errs, isError) {
