@@ -48,7 +48,7 @@ func notInRange(field, rule string, got any) *protocol.Error {
 		With("field", field).With("allowed", rule).With("value", got)
 }
 
-// setting is an optional number of a request with its range.
+// setSetting writes a number that was sent to into, if ok says it is in range.
 func setSetting[T int | int64](into *T, sent *T, field, rule string, ok func(T) bool) *protocol.Error {
 	if sent == nil {
 		return nil

@@ -36,7 +36,7 @@ func TestStormOf100Members(t *testing.T) {
 				members: map[protocol.ConsumerID]*stormMember{}, model: map[partitionKey]protocol.Offset{},
 				sizes: map[string]int{"a": 60, "b": 40, "c": 20},
 			}
-			for range 1500 {
+			for range 1000 {
 				s.step()
 				s.check()
 			}

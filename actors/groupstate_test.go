@@ -48,6 +48,9 @@ func (h *groupHarness) do(recs []stateRecord) {
 		require.Equal(h.t, "readers", group)
 		require.NoError(h.t, h.follower.apply(read))
 	}
+	if len(recs) == 0 {
+		return
+	}
 	h.log = append(h.log, recs...)
 	require.True(h.t, h.g.equal(h.follower), "live state and replayed state differ:\n%s\n%s", h.g.dump(), h.follower.dump())
 	checkAssignment(h.t, h.g.now.Members, h.g.now.Topics)
@@ -105,10 +108,11 @@ func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.
 	return err
 }
 
-// failover replaces the live state by what a new coordinator has: the log.
+// failover replaces the live state by what a new coordinator has: the log,
+// compacted.
 func (h *groupHarness) failover() {
 	h.g = newGroupState("main", "readers")
-	for _, rec := range h.log {
+	for _, rec := range compacted(h.log, true) {
 		require.NoError(h.t, h.g.apply(rec))
 	}
 	h.g.resumeLeases(h.now)
