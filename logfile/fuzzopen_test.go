@@ -17,7 +17,7 @@ func FuzzOpen(f *testing.F) {
 	golden, err := os.ReadFile(filepath.Join("testdata", "golden.log"))
 	require.NoError(f, err)
 	f.Add(golden)
-	for _, cut := range []int{20, 60, 150, 400, 600} {
+	for _, cut := range []int{20, 60, 150, 300, 450} {
 		f.Add(golden[:len(golden)-cut])
 	}
 	f.Add(append(golden[:len(golden)-30:len(golden)-30], make([]byte, 600)...))
