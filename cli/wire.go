@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"ottla/actors"
+	"ottla/config"
+	"ottla/http"
+)
+
+// Main runs the command that args name, without the program's name, and
+// returns the exit code.
+func Main(args []string) int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	return run(&process{
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		lookupEnv: os.LookupEnv,
+		signals:   signals,
+		open:      openBroker,
+	}, args)
+}
+
+// openBroker starts the actors and makes the HTTP server in front of them.
+func openBroker(ctx context.Context, cfg *config.Config, log *slog.Logger, host string, port int) (frontEnd, brokerNode, error) {
+	node, err := actors.Start(ctx, actorOptions(cfg, log, host, port))
+	if err != nil {
+		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
+	}
+	return http.New(node, httpOptions(cfg, log)), node, nil
+}
+
+func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) actors.Options {
+	return actors.Options{
+		DataDir:                cfg.DataDir,
+		Host:                   host,
+		Port:                   port,
+		Logger:                 log,
+		RequestTimeout:         cfg.RequestTimeout.D(),
+		AutoCreateTopics:       cfg.AutoCreateTopics,
+		DefaultCluster:         cfg.DefaultCluster,
+		SegmentBytes:           int64(cfg.Storage.SegmentBytes),
+		RetentionCheckInterval: cfg.Storage.RetentionCheckInterval.D(),
+		OffsetsPartitions:      cfg.Internal.OffsetsPartitions,
+		SessionTimeout:         cfg.Polls.SessionTimeout.D(),
+		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
+		TickInterval:           cfg.Raft.TickInterval.D(),
+		ElectionTicks:          cfg.Raft.ElectionTicks,
+		HeartbeatTicks:         cfg.Raft.HeartbeatTicks,
+		MaxBatchBytes:          int(cfg.Storage.BatchBytes),
+		SyncInterval:           cfg.Storage.SyncInterval.D(),
+	}
+}
+
+func httpOptions(cfg *config.Config, log *slog.Logger) http.Options {
+	return http.Options{
+		Version:               buildVersion(),
+		Logger:                log,
+		MaxBodyBytes:          int(cfg.Limits.BodyBytes),
+		MaxRecordBytes:        int(cfg.Limits.RecordBytes),
+		MaxHeaderBytes:        int(cfg.Limits.HeaderBytes),
+		MaxBatchRecords:       cfg.Limits.BatchRecords,
+		MaxRecords:            cfg.Limits.MaxRecords,
+		MaxBytes:              int(cfg.Limits.MaxBytes),
+		MaxInflightBytes:      int64(cfg.Limits.InflightBytes),
+		MaxParkedPolls:        cfg.Limits.ParkedPolls,
+		MaxConnections:        cfg.Limits.Connections,
+		MaxTimeout:            cfg.Limits.PollTimeout.D(),
+		MaxSessionTimeout:     cfg.Limits.SessionTimeout.D(),
+		RequestTimeout:        cfg.RequestTimeout.D(),
+		ReadTimeout:           cfg.HTTP.ReadTimeout.D(),
+		WriteTimeout:          cfg.HTTP.WriteTimeout.D(),
+		IdleTimeout:           cfg.HTTP.IdleTimeout.D(),
+		DefaultPollTimeout:    cfg.Polls.Timeout.D(),
+		DefaultSessionTimeout: cfg.Polls.SessionTimeout.D(),
+		DefaultMaxRecords:     cfg.Polls.MaxRecords,
+		DefaultMaxBytes:       int(cfg.Polls.MaxBytes),
+	}
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"log/slog"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"ottla/config"
+)
+
+// A zero option means its default, so a setting that is not handed over would
+// be ignored without a word.
+func TestEveryOptionIsHandedOver(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	notConfigured := map[string]bool{"Heartbeat": true}
+	for _, options := range []any{
+		actorOptions(config.Default(), log, "host", 1),
+		httpOptions(config.Default(), log),
+	} {
+		v := reflect.ValueOf(options)
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			assert.Equal(t, notConfigured[name], v.Field(i).IsZero(), "%s.%s", v.Type(), name)
+		}
+	}
+}
+
+// Each setting must make a difference to some option, but for those that the
+// process itself uses.
+func TestEverySettingIsUsed(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	options := func(c *config.Config) []any {
+		return []any{actorOptions(c, log, "host", 1), httpOptions(c, log)}
+	}
+	own := map[string]bool{
+		"Listen": true, "AdvertisedHost": true, "ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
+	}
+	base := options(config.Default())
+	var walk func(path []int, t reflect.Type)
+	walk = func(path []int, typ reflect.Type) {
+		for i := range typ.NumField() {
+			at := append(append([]int{}, path...), i)
+			if typ.Field(i).Type.Kind() == reflect.Struct {
+				walk(at, typ.Field(i).Type)
+				continue
+			}
+			c := config.Default()
+			field := reflect.ValueOf(c).Elem().FieldByIndex(at)
+			switch field.Kind() {
+			case reflect.String:
+				field.SetString("changed")
+			case reflect.Bool:
+				field.SetBool(!field.Bool())
+			default:
+				field.SetInt(field.Int() + 1)
+			}
+			name := typ.Field(i).Name
+			assert.Equal(t, own[name], reflect.DeepEqual(base, options(c)), name)
+		}
+	}
+	walk(nil, reflect.TypeFor[config.Config]())
+}
