@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -18,6 +19,9 @@ func (v value) str() (string, bool) {
 	raw := v.json.Raw
 	if raw[0] != '"' {
 		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true
 	}
 	s, whole := protocol.AppendUnescaped(nil, raw[1:len(raw)-1])
 	return string(s), whole

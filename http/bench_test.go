@@ -1,0 +1,116 @@
+package http
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// instantBackend has one topic and answers a produce at once.
+type instantBackend struct {
+	*fakeBackend
+	topic *protocol.Topic
+}
+
+func (b *instantBackend) LookupTopic(string, string, bool, time.Time) (*protocol.Topic, *protocol.Error) {
+	return b.topic, nil
+}
+
+func (b *instantBackend) Produce(reqs []*protocol.ProduceRequest, _ time.Time) {
+	for _, r := range reqs {
+		r.Result.BaseOffset = 42
+	}
+}
+
+func instantServer() *Server {
+	topic := &protocol.Topic{Name: "liked", Partitions: 3, MaxRecordBytes: 1 << 20, RoundRobin: new(protocol.Counter)}
+	return New(&instantBackend{newFake(), topic}, Options{Logger: slog.New(slog.DiscardHandler)})
+}
+
+// handle runs one request through the handler alone.
+func handle(s *Server, ctx *fasthttp.RequestCtx, body *strings.Reader, text string) {
+	body.Reset(text)
+	ctx.Request.Reset()
+	ctx.Response.Reset()
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetRequestURI("/events")
+	ctx.Request.SetBodyStream(body, len(text))
+	s.Handler(ctx)
+}
+
+const event130 = `{"topic":"liked","key":"user-42","value":{"post":7,"at":"2026-11-22T17:16:03Z","text":"the quick brown fox jumps over it"}}`
+
+func TestProduceAllocatesLittle(t *testing.T) {
+	s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+	handle(s, ctx, body, event130)
+	require.Equal(t, 200, ctx.Response.StatusCode(), string(ctx.Response.Body()))
+	allocs := testing.AllocsPerRun(200, func() { handle(s, ctx, body, event130) })
+	require.LessOrEqual(t, allocs, 12.0)
+}
+
+func BenchmarkProduceOne(b *testing.B) {
+	s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+	b.ReportAllocs()
+	for b.Loop() {
+		handle(s, ctx, body, event130)
+	}
+}
+
+// The whole way over loopback TCP, client included.
+func BenchmarkProduceOverTCP(b *testing.B) {
+	s := instantServer()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	go func() { _ = s.Serve(ln) }()
+	client := &fasthttp.HostClient{Addr: ln.Addr().String(), MaxConns: 1000}
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		req.Header.SetMethod("POST")
+		req.SetRequestURI("http://" + ln.Addr().String() + "/events")
+		req.Header.SetContentType("application/json")
+		req.SetBodyString(event130)
+		for pb.Next() {
+			if err := client.Do(req, resp); err != nil || resp.StatusCode() != 200 {
+				b.Error(err, resp.StatusCode())
+				return
+			}
+		}
+	})
+	b.StopTimer()
+	client.CloseIdleConnections()
+	require.NoError(b, s.Shutdown(context.Background()))
+}
+
+func BenchmarkProduceBatch500(b *testing.B) {
+	s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+	record := strings.Replace(event130, `"topic":"liked",`, "", 1)
+	batch := `{"topic":"liked","records":[` + strings.Repeat(record+",", 499) + record + `]}`
+	b.SetBytes(int64(len(batch)))
+	b.ReportAllocs()
+	for b.Loop() {
+		handle(s, ctx, body, batch)
+	}
+}
+
+func BenchmarkRenderPoll(b *testing.B) {
+	reply := &protocol.PollReply{ConsumerID: 1, Group: "g", Generation: 1, Cursor: "c"}
+	for i := range 500 {
+		reply.Records = append(reply.Records, protocol.Record{Topic: "liked", Offset: protocol.Offset(i), Timestamp: 1790000000000,
+			Key: []byte(`"user-42"`), Value: []byte(`{"post":7,"text":"the quick brown fox"}`)})
+	}
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		out = appendPoll(out[:0], reply)
+	}
+	b.SetBytes(int64(len(out)))
+}
