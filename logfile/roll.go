@@ -17,6 +17,11 @@ func (l *Log) Roll(b *Batch) bool {
 		return false
 	}
 	old := *a
+	// Until the seal is executed the file may lack its last entries, and no
+	// index could be built from it: readers get the one in memory.
+	old.file.mu.Lock()
+	old.file.entries = l.index.entries
+	old.file.mu.Unlock()
 	l.stageSeal(b, &old, l.index.entries)
 	l.sealed = append(l.sealed[:len(l.sealed):len(l.sealed)], &old)
 	cp := l.checkpoint(true)
