@@ -13,15 +13,19 @@ func TestClusters(t *testing.T) {
 	h := start(t, Options{})
 	body := `{"name":"c","num_brokers":5,"log_directory":"a/b","partitions":1024,"retention_policies":0.5,"replication_factor":3,"fsync":"interval"}`
 	v := wantOK(t, h.do("POST", "/cluster", body), 201)
-	for _, field := range []string{"id", "name", "num_brokers", "log_directory", "partitions", "retention_policies",
-		"replication_factor", "fsync", "created_at", "brokers"} {
+	for _, field := range []string{
+		"id", "name", "num_brokers", "log_directory", "partitions", "retention_policies",
+		"replication_factor", "fsync", "created_at", "brokers",
+	} {
 		assert.Contains(t, v, field)
 	}
 	assert.Equal(t, []any{}, v["brokers"])
 	wantOK(t, h.do("POST", "/cluster", body), 200)
 	five, dir, partitions, hours, factor, fsync := 5, "a/b", 1024, 0.5, 3, "interval"
-	assert.Equal(t, &protocol.ClusterSpec{Name: "c", NumBrokers: &five, LogDirectory: &dir, Partitions: &partitions,
-		RetentionHours: &hours, ReplicationFactor: &factor, Fsync: &fsync}, h.b.clusters["c"])
+	assert.Equal(t, &protocol.ClusterSpec{
+		Name: "c", NumBrokers: &five, LogDirectory: &dir, Partitions: &partitions,
+		RetentionHours: &hours, ReplicationFactor: &factor, Fsync: &fsync,
+	}, h.b.clusters["c"])
 	wantOK(t, h.do("POST", "/cluster", `{"name":"d","retention_policies":-1}`), 201)
 	require.NotNil(t, h.b.clusters["d"].RetentionHours)
 	assert.Equal(t, -1.0, *h.b.clusters["d"].RetentionHours)
@@ -66,8 +70,10 @@ func TestOffsets(t *testing.T) {
 	wantOK(t, h.do("POST", "/offset", `{"consumer_id":7,"group":"g","cluster":"c","topic":"t","generation":3,"force":true,
 		"offsets":[{"partition":0,"offset":4},{"topic":"u","partition":1,"offset":0,"metadata":"m"}]}`), 200)
 	generation := protocol.Generation(3)
-	assert.Equal(t, &protocol.CommitRequest{ConsumerID: 7, Group: "g", Cluster: "c", Topic: "t", Generation: &generation, Force: true,
-		Offsets: []protocol.OffsetCommit{{Topic: "t", Partition: 0, Offset: 4}, {Topic: "u", Partition: 1, Metadata: "m"}}}, seen)
+	assert.Equal(t, &protocol.CommitRequest{
+		ConsumerID: 7, Group: "g", Cluster: "c", Topic: "t", Generation: &generation, Force: true,
+		Offsets: []protocol.OffsetCommit{{Topic: "t", Partition: 0, Offset: 4}, {Topic: "u", Partition: 1, Metadata: "m"}},
+	}, seen)
 	assert.JSONEq(t, `{"offsets":[
 		{"topic":"liked","partition":0,"committed":5,"position":null,"end":9,"lag":4,"metadata":"","owner":7},
 		{"topic":"liked","partition":1,"committed":null,"position":null,"end":3,"lag":3,"metadata":"","owner":null}]}`,

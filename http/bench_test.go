@@ -104,8 +104,10 @@ func BenchmarkProduceBatch500(b *testing.B) {
 func BenchmarkRenderPoll(b *testing.B) {
 	reply := &protocol.PollReply{ConsumerID: 1, Group: "g", Generation: 1, Cursor: "c"}
 	for i := range 500 {
-		reply.Records = append(reply.Records, protocol.Record{Topic: "liked", Offset: protocol.Offset(i), Timestamp: 1790000000000,
-			Key: []byte(`"user-42"`), Value: []byte(`{"post":7,"text":"the quick brown fox"}`)})
+		reply.Records = append(reply.Records, protocol.Record{
+			Topic: "liked", Offset: protocol.Offset(i), Timestamp: 1790000000000,
+			Key: []byte(`"user-42"`), Value: []byte(`{"post":7,"text":"the quick brown fox"}`),
+		})
 	}
 	var out []byte
 	b.ReportAllocs()

@@ -102,7 +102,7 @@ type corruptReader struct {
 
 func (r corruptReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = errors.New("not valid " + r.name + ": " + err.Error())
 	}
 	return n, err

@@ -48,8 +48,10 @@ func newFake() *fakeBackend {
 
 func (f *fakeBackend) add(name string, partitions int) *fakeTopic {
 	t := &fakeTopic{
-		topic: &protocol.Topic{Cluster: "default", Name: name, ID: "id-" + name, Partitions: partitions,
-			Internal: protocol.IsInternalTopic(name), RoundRobin: new(protocol.Counter)},
+		topic: &protocol.Topic{
+			Cluster: "default", Name: name, ID: "id-" + name, Partitions: partitions,
+			Internal: protocol.IsInternalTopic(name), RoundRobin: new(protocol.Counter),
+		},
 		partitions: make([][]protocol.Record, partitions),
 	}
 	f.topics[name] = t
@@ -109,8 +111,10 @@ func parseLines(text []byte) []protocol.Record {
 		if err1 != nil || err2 != nil {
 			panic(fmt.Sprintf("bad numbers: %q", line))
 		}
-		rec := protocol.Record{Topic: string(tokens[2]), Partition: partition, Offset: protocol.Offset(offset),
-			Timestamp: at.UnixMilli(), Key: tokens[5], Value: tokens[6]}
+		rec := protocol.Record{
+			Topic: string(tokens[2]), Partition: partition, Offset: protocol.Offset(offset),
+			Timestamp: at.UnixMilli(), Key: tokens[5], Value: tokens[6],
+		}
 		if len(tokens) == 9 {
 			rec.Headers = tokens[8]
 		}

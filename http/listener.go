@@ -48,7 +48,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		raw, err := l.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) {
 			l.log.Error("cannot accept a connection", "error", err, "pause", pause)
-			time.Sleep(pause)
+			<-time.After(pause)
 			pause = min(2*pause, time.Second)
 			continue
 		}

@@ -16,8 +16,10 @@ func TestPollForms(t *testing.T) {
 		return &protocol.PollReply{ConsumerID: 7, Group: "g", Generation: 2, Cursor: "c", TimedOut: true}, nil
 	}
 	at := int64(5)
-	standard := protocol.PollRequest{Topics: []string{"liked"}, MaxRecords: 500, MaxBytes: 1 << 20, Timeout: 5 * time.Second,
-		SessionTimeout: 10 * time.Second, AutoCommit: true}
+	standard := protocol.PollRequest{
+		Topics: []string{"liked"}, MaxRecords: 500, MaxBytes: 1 << 20, Timeout: 5 * time.Second,
+		SessionTimeout: 10 * time.Second, AutoCommit: true,
+	}
 	with := func(change func(*protocol.PollRequest)) protocol.PollRequest {
 		r := standard
 		change(&r)

@@ -36,8 +36,6 @@ func checkRefusals(t *testing.T, o Options, table map[string]refusal) {
 }
 
 func TestProduceRefusals(t *testing.T) {
-	ndjson := []string{"Content-Type", "application/x-ndjson"}
-	raw := []string{"Content-Type", "application/octet-stream"}
 	tooDeep := strings.Repeat("[", 513) + strings.Repeat("]", 513)
 	checkRefusals(t, Options{MaxBatchRecords: 3}, map[string]refusal{
 		"no body":              {"POST /events", 400, "malformed", "body", nil},
@@ -89,6 +87,13 @@ func TestProduceRefusals(t *testing.T) {
 		"record partition":     {`POST /events {"topic":"liked","records":[{},{"partition":7}]}`, 422, "unknown_partition", "record 1", nil},
 		"records cut":          {`POST /events {"topic":"liked","records":[{},{"value":1`, 400, "malformed", "unexpected end", nil},
 		"records comma":        {`POST /events {"topic":"liked","records":[{},]}`, 400, "malformed", "", nil},
+	})
+}
+
+func TestProduceFormRefusals(t *testing.T) {
+	ndjson := []string{"Content-Type", "application/x-ndjson"}
+	raw := []string{"Content-Type", "application/octet-stream"}
+	checkRefusals(t, Options{MaxBatchRecords: 3}, map[string]refusal{
 		"acks bad":             {`POST /events?acks=1 {"topic":"liked"}`, 400, "invalid_parameter", "acks", nil},
 		"acks twice":           {`POST /events?acks=all&acks=none {"topic":"liked"}`, 400, "invalid_parameter", "acks", nil},
 		"offsets bad":          {`POST /events?offsets=1 {"topic":"liked"}`, 400, "invalid_parameter", "offsets", nil},
@@ -141,38 +146,43 @@ func TestInternalTopicsComeFirst(t *testing.T) {
 	})
 }
 
-func TestOtherRefusals(t *testing.T) {
+func TestAdminRefusals(t *testing.T) {
 	checkRefusals(t, Options{}, map[string]refusal{
-		"no route":             {"GET /nothing", 404, "route_not_found", "/nothing", nil},
-		"trailing slash":       {"GET /cluster/", 404, "route_not_found", "", nil},
-		"wrong case":           {"GET /Cluster", 404, "route_not_found", "", nil},
-		"unexpected body":      {"GET /cluster {}", 400, "malformed", "no body", nil},
-		"cluster no body":      {"POST /cluster", 400, "malformed", "body", nil},
-		"cluster no name":      {"POST /cluster {}", 400, "missing_field", "name", nil},
-		"cluster bad name":     {`POST /cluster {"name":"a b"}`, 422, "invalid_name", "name", nil},
-		"no brokers":           {`POST /cluster {"name":"a","num_brokers":0}`, 422, "not_allowed", "num_brokers", nil},
-		"ten brokers":          {`POST /cluster {"name":"a","num_brokers":10}`, 422, "not_allowed", "num_brokers", nil},
-		"brokers text":         {`POST /cluster {"name":"a","num_brokers":"3"}`, 400, "malformed", "num_brokers", nil},
-		"brokers fraction":     {`POST /cluster {"name":"a","num_brokers":2.5}`, 400, "malformed", "num_brokers", nil},
-		"partitions":           {`POST /cluster {"name":"a","partitions":1025}`, 422, "not_allowed", "partitions", nil},
-		"retention zero":       {`POST /cluster {"name":"a","retention_policies":0}`, 422, "not_allowed", "retention_policies", nil},
-		"retention minus two":  {`POST /cluster {"name":"a","retention_policies":-2}`, 422, "not_allowed", "retention_policies", nil},
-		"retention text":       {`POST /cluster {"name":"a","retention_policies":"x"}`, 400, "malformed", "retention_policies", nil},
-		"retention huge":       {`POST /cluster {"name":"a","retention_policies":1e400}`, 422, "not_allowed", "retention_policies", nil},
-		"fsync":                {`POST /cluster {"name":"a","fsync":"never"}`, 422, "not_allowed", "fsync", nil},
-		"cluster field":        {`POST /cluster {"name":"a","nmu_brokers":1}`, 400, "unknown_field", "nmu_brokers", nil},
-		"cluster parameter":    {`POST /cluster?x=1 {"name":"a"}`, 400, "unknown_parameter", "x", nil},
-		"cluster media":        {`POST /cluster {"name":"a"}`, 415, "unsupported_media_type", "", []string{"Content-Type", "text/plain"}},
-		"broker id":            {"POST /cluster/a/brokers/x/stop", 400, "invalid_parameter", "broker", nil},
-		"broker zero":          {"POST /cluster/a/brokers/0/stop", 404, "broker_not_found", "0", nil},
-		"broker body":          {`POST /cluster/a/brokers/1/stop {"x":1}`, 400, "unknown_field", "x", nil},
-		"path name":            {"GET /topic/a%2Fb", 422, "invalid_name", "a/b", nil},
-		"topic policy":         {`POST /topic {"name":"a","cleanup_policy":"drop"}`, 422, "not_allowed", "cleanup_policy", nil},
-		"topic partitions":     {`POST /topic {"name":"a","partitions":0}`, 422, "not_allowed", "partitions", nil},
-		"topic retention":      {`POST /topic {"name":"a","retention_ms":99999999999999999999}`, 422, "not_allowed", "retention_ms", nil},
-		"patch empty":          {"PATCH /topic/a", 400, "malformed", "", nil},
-		"patch name":           {`PATCH /topic/a {"name":"b"}`, 400, "unknown_field", "name", nil},
-		"list parameter":       {"GET /topic?internal=yes", 400, "invalid_parameter", "internal", nil},
+		"no route":            {"GET /nothing", 404, "route_not_found", "/nothing", nil},
+		"trailing slash":      {"GET /cluster/", 404, "route_not_found", "", nil},
+		"wrong case":          {"GET /Cluster", 404, "route_not_found", "", nil},
+		"unexpected body":     {"GET /cluster {}", 400, "malformed", "no body", nil},
+		"cluster no body":     {"POST /cluster", 400, "malformed", "body", nil},
+		"cluster no name":     {"POST /cluster {}", 400, "missing_field", "name", nil},
+		"cluster bad name":    {`POST /cluster {"name":"a b"}`, 422, "invalid_name", "name", nil},
+		"no brokers":          {`POST /cluster {"name":"a","num_brokers":0}`, 422, "not_allowed", "num_brokers", nil},
+		"ten brokers":         {`POST /cluster {"name":"a","num_brokers":10}`, 422, "not_allowed", "num_brokers", nil},
+		"brokers text":        {`POST /cluster {"name":"a","num_brokers":"3"}`, 400, "malformed", "num_brokers", nil},
+		"brokers fraction":    {`POST /cluster {"name":"a","num_brokers":2.5}`, 400, "malformed", "num_brokers", nil},
+		"partitions":          {`POST /cluster {"name":"a","partitions":1025}`, 422, "not_allowed", "partitions", nil},
+		"retention zero":      {`POST /cluster {"name":"a","retention_policies":0}`, 422, "not_allowed", "retention_policies", nil},
+		"retention minus two": {`POST /cluster {"name":"a","retention_policies":-2}`, 422, "not_allowed", "retention_policies", nil},
+		"retention text":      {`POST /cluster {"name":"a","retention_policies":"x"}`, 400, "malformed", "retention_policies", nil},
+		"retention huge":      {`POST /cluster {"name":"a","retention_policies":1e400}`, 422, "not_allowed", "retention_policies", nil},
+		"fsync":               {`POST /cluster {"name":"a","fsync":"never"}`, 422, "not_allowed", "fsync", nil},
+		"cluster field":       {`POST /cluster {"name":"a","nmu_brokers":1}`, 400, "unknown_field", "nmu_brokers", nil},
+		"cluster parameter":   {`POST /cluster?x=1 {"name":"a"}`, 400, "unknown_parameter", "x", nil},
+		"cluster media":       {`POST /cluster {"name":"a"}`, 415, "unsupported_media_type", "", []string{"Content-Type", "text/plain"}},
+		"broker id":           {"POST /cluster/a/brokers/x/stop", 400, "invalid_parameter", "broker", nil},
+		"broker zero":         {"POST /cluster/a/brokers/0/stop", 404, "broker_not_found", "0", nil},
+		"broker body":         {`POST /cluster/a/brokers/1/stop {"x":1}`, 400, "unknown_field", "x", nil},
+		"path name":           {"GET /topic/a%2Fb", 422, "invalid_name", "a/b", nil},
+		"topic policy":        {`POST /topic {"name":"a","cleanup_policy":"drop"}`, 422, "not_allowed", "cleanup_policy", nil},
+		"topic partitions":    {`POST /topic {"name":"a","partitions":0}`, 422, "not_allowed", "partitions", nil},
+		"topic retention":     {`POST /topic {"name":"a","retention_ms":99999999999999999999}`, 422, "not_allowed", "retention_ms", nil},
+		"patch empty":         {"PATCH /topic/a", 400, "malformed", "", nil},
+		"patch name":          {`PATCH /topic/a {"name":"b"}`, 400, "unknown_field", "name", nil},
+		"list parameter":      {"GET /topic?internal=yes", 400, "invalid_parameter", "internal", nil},
+	})
+}
+
+func TestReadRefusals(t *testing.T) {
+	checkRefusals(t, Options{}, map[string]refusal{
 		"poll no topic":        {"GET /events", 400, "missing_field", "topic", nil},
 		"poll both":            {`GET /events?topic=a {"topic":"a"}`, 400, "malformed", "exclude", nil},
 		"poll topic number":    {`GET /events {"topic":7}`, 400, "malformed", "topic", nil},

@@ -40,8 +40,10 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	if err != nil {
 		return err
 	}
-	st := &stream{srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), leave: req.ConsumerID == 0,
-		requestID: append([]byte(nil), c.requestID()...)}
+	st := &stream{
+		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), leave: req.ConsumerID == 0,
+		requestID: append([]byte(nil), c.requestID()...),
+	}
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0

@@ -127,6 +127,15 @@ func TestBodyLimits(t *testing.T) {
 	}
 }
 
+// A client that sends all of an oversized body before it reads gets its
+// answer, and not a reset connection.
+func TestOversizedBodiesAreAnswered(t *testing.T) {
+	h := startTCP(t, Options{MaxBodyBytes: 1 << 20})
+	for _, kind := range []string{"text/plain", "application/json"} {
+		wantError(t, h.do("POST", "/events?topic=t", strings.Repeat("x", 3<<20), "Content-Type", kind), 413, "body_too_large")
+	}
+}
+
 func TestBodyThatBreaksOff(t *testing.T) {
 	h := start(t, Options{ReadTimeout: 50 * time.Millisecond})
 	for name, request := range map[string]string{

@@ -67,8 +67,10 @@ func viewPartitions(c *call) *protocol.Error {
 	rows := []partitionRow{}
 	for _, t := range topics {
 		for _, p := range t.Partitions {
-			rows = append(rows, partitionRow{fmt.Sprintf("%s-%d", t.ID, p.Number), t.Cluster, t.ID, p.Number,
-				p.LeaderBrokerID, orEmpty(p.Replicas), t.CreatedAt})
+			rows = append(rows, partitionRow{
+				fmt.Sprintf("%s-%d", t.ID, p.Number), t.Cluster, t.ID, p.Number,
+				p.LeaderBrokerID, orEmpty(p.Replicas), t.CreatedAt,
+			})
 		}
 	}
 	return c.sendJSON(fasthttp.StatusOK, list("partitions", rows))
@@ -141,8 +143,10 @@ func viewCommitments(c *call) *protocol.Error {
 	rows := []commitmentRow{}
 	for _, g := range groups {
 		if g.Offset != nil {
-			rows = append(rows, commitmentRow{fmt.Sprintf("%s@%d", g.ID, *g.Offset), g.Cluster, g.ID, g.TopicID,
-				g.Partition, *g.Offset, g.CreatedAt})
+			rows = append(rows, commitmentRow{
+				fmt.Sprintf("%s@%d", g.ID, *g.Offset), g.Cluster, g.ID, g.TopicID,
+				g.Partition, *g.Offset, g.CreatedAt,
+			})
 		}
 	}
 	return c.sendJSON(fasthttp.StatusOK, list("offset_commitments", rows))
@@ -173,8 +177,10 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 			return nil, err
 		}
 		for _, o := range offsets {
-			rows = append(rows, groupRow{fmt.Sprintf("%s/%s-%d", g.Group, o.Topic, o.Partition), g.Cluster, g.Group,
-				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, g.CreatedAt})
+			rows = append(rows, groupRow{
+				fmt.Sprintf("%s/%s-%d", g.Group, o.Topic, o.Partition), g.Cluster, g.Group,
+				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, g.CreatedAt,
+			})
 		}
 	}
 	return rows, nil
