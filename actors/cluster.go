@@ -3,6 +3,8 @@ package actors
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -273,6 +275,12 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 // one, everything that was committed before has been applied.
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != metadataKey() {
+		if t := c.state.topics[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.deleted) > 0 {
+			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.deleted))}
+			if ref := c.route(m.Key).leader.Load(); ref != nil {
+				ctx.Send(ref.pid, gone)
+			}
+		}
 		return
 	}
 	if !c.recovered && (c.state.settings != nil || c.create != nil) {

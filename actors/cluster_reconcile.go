@@ -195,6 +195,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 func (c *clusterActor) removeDeleted(ctx actor.Context) {
 	for id, t := range c.state.deleted {
 		if c.dropping[id] == nil {
+			c.tellCoordinators(ctx, id)
 			c.dropping[id] = map[int]bool{}
 			for _, b := range c.brokers {
 				c.dropping[id][b.id] = false // not asked
@@ -210,6 +211,19 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 				c.dropping[id][n] = true
 				ctx.Send(b.pid, &dropTopic{TopicID: id})
 			}
+		}
+	}
+}
+
+// tellCoordinators has all groups forget a deleted topic.
+func (c *clusterActor) tellCoordinators(ctx actor.Context, deleted string) {
+	offsets := c.state.topicByName(protocol.OffsetsTopic)
+	if offsets == nil {
+		return
+	}
+	for p := range offsets.Partitions {
+		if ref := c.route(partitionKey{TopicID: offsets.ID, Partition: p}).leader.Load(); ref != nil {
+			ctx.Send(ref.pid, &topicsGone{TopicIDs: []string{deleted}})
 		}
 	}
 }

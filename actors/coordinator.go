@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -25,6 +26,7 @@ type coordinator struct {
 	members map[string][]protocol.ConsumerID  // by group, former ones included
 	running map[string]*actor.PID             // by group; only while leading
 	names   map[string]string                 // of running, by PID id
+	unclear map[string]uint64                 // by group: proposals to be answered before its next actor
 }
 
 // groupRequest is a message for a group, by way of its coordinator.
@@ -40,7 +42,7 @@ type groupMessage interface{ refuse(*protocol.Error) }
 func newCoordinator(p *partitionActor) *coordinator {
 	return &coordinator{
 		p: p, records: map[string]map[string]stateRecord{}, members: map[string][]protocol.ConsumerID{},
-		running: map[string]*actor.PID{}, names: map[string]string{},
+		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
 	}
 }
 
@@ -104,16 +106,33 @@ func (c *coordinator) resign(ctx actor.Context) {
 	}
 	clear(c.running)
 	clear(c.names)
+	clear(c.unclear)
 }
 
-// ended forgets a group's actor that has stopped.
+// ended forgets a group's actor that has stopped by itself. What it proposed
+// may still be committed: until that is clear the records kept here are not
+// what its successor may begin with.
 func (c *coordinator) ended(pid *actor.PID) {
 	if name, ok := c.names[pid.Id]; ok {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
+			if l := c.p.rep.leading; l != nil {
+				c.unclear[name] = l.taken
+			}
 		}
 	}
+}
+
+// clear reports whether everything that a group's former actor proposed has
+// been answered.
+func (c *coordinator) clear(group string) bool {
+	upTo, known := c.unclear[group]
+	if l := c.p.rep.leading; known && l != nil && l.answered < upTo && len(l.rounds)+len(l.queue) > 0 {
+		return false
+	}
+	delete(c.unclear, group)
+	return true
 }
 
 // groupRequest hands a message to its group's actor, which is started if need
@@ -126,6 +145,10 @@ func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
 	c := p.coord
 	pid := c.running[m.Group]
 	if pid == nil {
+		if !c.clear(m.Group) {
+			m.Msg.refuse(errNotLeader)
+			return
+		}
 		_, joins := m.Msg.(*groupPoll)
 		if len(c.records[m.Group]) == 0 && !joins {
 			m.Msg.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
@@ -150,6 +173,35 @@ func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	c.running[group] = pid
 	c.names[pid.Id] = group
 	return pid
+}
+
+// topicsGone tells a coordinator that topics were deleted: their offsets and
+// subscriptions go.
+type topicsGone struct{ TopicIDs []string }
+
+func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
+	if p.coord == nil || p.ref == nil {
+		return // the next leader is told when it leads
+	}
+	for group, kept := range p.coord.records {
+		for _, id := range m.TopicIDs {
+			if mentions(kept, id) {
+				p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
+			}
+		}
+	}
+}
+
+// mentions reports whether a group's records name a topic id, which is random
+// hex and so found in nothing else.
+func mentions(records map[string]stateRecord, topicID string) bool {
+	id := []byte(topicID)
+	for _, rec := range records {
+		if bytes.Contains(rec.Key, id) || bytes.Contains(rec.Value, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // listGroups asks a coordinator which groups it has; with Consumer set, only

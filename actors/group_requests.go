@@ -29,6 +29,9 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	delete(g.polls, m.Consumer)
 	d, err := g.state.decidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
+		if len(recs) > 0 {
+			err.Outcome = protocol.OutcomeUnknown // what was acknowledged is on its way
+		}
 		m.refuse(err)
 		return
 	}

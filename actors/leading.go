@@ -57,6 +57,8 @@ type leading struct {
 	queuedBytes int
 	rounds      []round
 	kicked      bool
+	taken       uint64 // proposals gathered so far
+	answered    uint64 // of these, in order
 
 	readSeq uint64
 	reads   []pendingRead
@@ -93,6 +95,7 @@ func (r *replica) propose(p proposal) {
 	}
 	l.queue = append(l.queue, p)
 	l.queuedBytes += p.size()
+	l.taken++
 	if !l.kicked {
 		l.kicked = true
 		r.fx.kick = true
@@ -146,9 +149,8 @@ func (l *leading) proposeRound(r *replica) bool {
 			return false // too much is uncommitted: wait for a round to end
 		}
 		l.take(n, size)
-		for i := range taken {
-			taken[i].answer(protocol.ProduceResult{Err: errNotLeader})
-		}
+		l.answered += uint64(n)
+		failAll(taken, errNotLeader)
 		return true
 	}
 	l.take(n, size)
@@ -206,6 +208,7 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 		rd := l.rounds[0]
 		l.rounds[0] = round{}
 		l.rounds = l.rounds[1:]
+		l.answered += uint64(len(rd.proposals))
 		if rd.index != e.Index || rd.term != e.Term {
 			failAll(rd.proposals, protocol.Unknownf("another entry took the place of this one"))
 			continue

@@ -128,6 +128,7 @@ func (r *replica) handOver(to uint64) {
 		return
 	}
 	l.moving, l.heir, l.movedAt = true, to, 0
+	l.taken -= uint64(len(l.queue)) // as if they had never come: those before are still under way
 	failAll(l.queue, errNotLeader)
 	l.queue, l.queuedBytes = nil, 0
 	if len(l.rounds) == 0 {

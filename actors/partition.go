@@ -107,6 +107,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *actor.Stopped, *actor.Restarting:
 	case *actor.Terminated:
 		p.coord.ended(m.Who)
+	case *topicsGone:
+		p.topicsGone(ctx, m)
 	case *listGroups:
 		p.listGroups(m)
 	case *protocol.ProduceRequest:
