@@ -168,3 +168,15 @@ func TestAVanishedClientEndsItsStream(t *testing.T) {
 		})
 	}
 }
+
+// A backend without a cursor for each record still lets a client resume
+// without skipping: between two polls' cursors the older one stands.
+func TestStreamWithoutRecordCursors(t *testing.T) {
+	st := &stream{srv: instantServer(), kind: ndjsonStream, generation: 1, cursor: "old"}
+	rec := protocol.Record{Topic: "t", Key: []byte("-"), Value: []byte("1")}
+	st.render(&protocol.PollReply{Generation: 1, Records: []protocol.Record{rec, rec}, Cursor: "new"})
+	lines := strings.Split(string(st.buf), "\n")
+	require.Len(t, lines, 3)
+	assert.Contains(t, lines[0], `"cursor":"old"}`)
+	assert.Contains(t, lines[1], `"cursor":"new"}`)
+}
