@@ -63,6 +63,11 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 		if err == nil {
 			epoch := s.file.epoch.Load()
 			got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
+			if bad := (*CorruptError)(nil); errors.As(err, &bad) && s != &r.active {
+				if entries, rerr := s.reindex(r.seal, r.interval); rerr == nil {
+					got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
+				}
+			}
 			if err != nil && (s.file.epoch.Load() != epoch || s.file == r.active.file && epoch != r.epoch) {
 				err = fmt.Errorf("%w: %w", ErrStale, err)
 			}

@@ -8,8 +8,8 @@ import (
 )
 
 // A side file, <base>.idx, keeps the index of a sealed segment: a line naming
-// the format, the segment's size and the number of entries (8 bytes each,
-// little endian), the entries (five times 8 bytes) and a CRC32C of all of it.
+// the format, which segment it is for (a CRC32C of what is known of it), the
+// number of entries (8 bytes each, little endian), the entries (five times 8 bytes) and a CRC32C of all of it.
 // It is not synced: a bad or missing one is built anew.
 const (
 	indexMagic  = "ottla index 1\n"
@@ -17,10 +17,20 @@ const (
 	maxIndexLen = 1 << 30
 )
 
-func encodeIndex(entries []entry, size int64) []byte {
+// indexKey tells a segment from an earlier one of the same name, whose index
+// may come back after a power cut.
+func (s *segment) indexKey() uint64 {
+	var b []byte
+	for _, v := range [...]int64{s.size, s.base, int64(s.first), int64(s.last), s.next, s.lastAt, s.maxTime} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(v))
+	}
+	return uint64(Checksum(b))
+}
+
+func encodeIndex(entries []entry, key uint64) []byte {
 	b := make([]byte, 0, len(indexMagic)+20+len(entries)*entryBytes)
 	b = append(b, indexMagic...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(size))
+	b = binary.LittleEndian.AppendUint64(b, key)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(entries)))
 	for _, e := range entries {
 		for _, v := range [...]uint64{uint64(e.Offset), e.Index, uint64(e.Pos), uint64(e.Line), uint64(e.MaxTime)} {
@@ -32,14 +42,14 @@ func encodeIndex(entries []entry, size int64) []byte {
 
 var errIndexFile = errors.New("index file is not usable")
 
-func decodeIndex(b []byte, size int64) ([]entry, error) {
+func decodeIndex(b []byte, key uint64) ([]entry, error) {
 	head := len(indexMagic) + 16
 	if len(b) < head+4 || string(b[:len(indexMagic)]) != indexMagic {
 		return nil, errIndexFile
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
 	n := binary.LittleEndian.Uint64(b[head-8:])
-	if Checksum(body) != sum || binary.LittleEndian.Uint64(b[head-16:]) != uint64(size) ||
+	if Checksum(body) != sum || binary.LittleEndian.Uint64(b[head-16:]) != key ||
 		n > maxIndexLen/entryBytes || int(n)*entryBytes != len(body)-head {
 		return nil, errIndexFile
 	}
@@ -54,20 +64,20 @@ func decodeIndex(b []byte, size int64) ([]entry, error) {
 	return entries, nil
 }
 
-func readIndexFile(fsys FS, path string, size int64) ([]entry, error) {
+func readIndexFile(fsys FS, path string, key uint64) ([]entry, error) {
 	b, err := readAll(fsys, path, maxIndexLen)
 	if err != nil {
 		return nil, err
 	}
-	return decodeIndex(b, size)
+	return decodeIndex(b, key)
 }
 
-func writeIndexFile(fsys FS, path string, entries []entry, size int64) error {
+func writeIndexFile(fsys FS, path string, entries []entry, key uint64) error {
 	h, err := fsys.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
 	if err != nil {
 		return err
 	}
-	_, err = h.WriteAt(encodeIndex(entries, size), 0)
+	_, err = h.WriteAt(encodeIndex(entries, key), 0)
 	return errors.Join(err, h.Close())
 }
 

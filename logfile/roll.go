@@ -55,7 +55,7 @@ func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
 		}
 		_ = h.Truncate(s.size) // frees the reservation, changes nothing else
 		s.file.release()
-		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.size) // can be rebuilt
+		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.indexKey()) // can be rebuilt
 		s.file.sealed.Store(true)
 		l.opt.Cache.touch(s.file)
 		return nil

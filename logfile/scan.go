@@ -23,6 +23,7 @@ type scanner struct {
 	fresh bool  // give every read a buffer of its own, so that slices stay valid
 	buf   []byte
 	start int64 // file position of buf[0]
+	cur   item  // what peek returned last; here so that it needs no allocation
 }
 
 // item is one frame's head or one "#" line.
@@ -132,10 +133,11 @@ func (s *scanner) peek() (item, error) {
 	it.mark, it.line = line[1], line
 	it.bodyPos = s.pos + int64(len(line)) + 1
 	it.end = it.bodyPos
+	s.cur = it
 	if it.mark == 'f' {
-		return it, s.peekFrame(&it)
+		err = s.peekFrame(&s.cur)
 	}
-	return it, nil
+	return s.cur, err
 }
 
 // plausible tells whether an item, or what a short write left of it, may

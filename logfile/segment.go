@@ -22,21 +22,41 @@ func (s *segment) load(seal sealer, interval int) ([]entry, error) {
 		return entries, nil
 	}
 	path := indexPath(f.path)
-	entries, err = readIndexFile(f.fsys, path, s.size)
+	entries, err = readIndexFile(f.fsys, path, s.indexKey())
 	if err != nil || len(entries) == 0 {
-		if entries, err = s.rebuild(h, seal, interval); err != nil {
-			return nil, err
-		}
-		if !f.isGone() {
-			_ = writeIndexFile(f.fsys, path, entries, s.size) // saves time only
-		}
+		return s.reindex(seal, interval)
 	}
+	f.keep(h, entries)
+	return entries, nil
+}
+
+// reindex builds the index of a sealed segment anew. Reads that find the
+// segment damaged try again with it, as the side file may be what is wrong.
+func (s *segment) reindex(seal sealer, interval int) ([]entry, error) {
+	f := s.file
+	h, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.release()
+	entries, err := s.rebuild(h, seal, interval)
+	if err != nil {
+		return nil, err
+	}
+	if !f.isGone() {
+		_ = writeIndexFile(f.fsys, indexPath(f.path), entries, s.indexKey()) // saves time only
+	}
+	f.keep(h, entries)
+	return entries, nil
+}
+
+// keep remembers an index for as long as the handle stays open.
+func (f *File) keep(h Handle, entries []entry) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.h == h {
 		f.entries = entries
 	}
-	f.mu.Unlock()
-	return entries, nil
 }
 
 // rebuild reads a whole sealed segment, verifying it, to index it.

@@ -54,6 +54,11 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 		if err == nil {
 			err = v.readSegment(r, s, entries)
 		}
+		if bad := (*CorruptError)(nil); errors.As(err, &bad) && s != &v.active {
+			if entries, rerr := s.reindex(v.seal, v.interval); rerr == nil {
+				err = v.readSegment(r, s, entries)
+			}
+		}
 		if err != nil {
 			if len(r.dst) > len(dst) {
 				return r.dst, nil // the next read begins there and reports it
@@ -135,9 +140,9 @@ func (r *recordReader) item(sc *scanner, from entry) error {
 			return &badItem{pos: it.pos, err: fmt.Errorf("offset %d after %d", it.head.BaseOffset, r.next)}
 		}
 		if it.head.blocks != nil {
-			err = r.blocks(sc, &it, from)
+			err = r.blocks(sc, &sc.cur, from)
 		} else {
-			err = r.body(sc, &it)
+			err = r.body(sc, &sc.cur)
 		}
 	}
 	sc.pos = it.end

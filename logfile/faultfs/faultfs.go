@@ -154,9 +154,9 @@ func (d *FS) PowerCut(rnd *rand.Rand) {
 		}
 	}
 	d.names = make(map[string]*inode, len(d.durable))
-	for path, n := range d.durable {
-		n.tear(rnd, keep)
-		d.names[path] = n
+	for _, path := range sortedKeys(d.durable) {
+		d.names[path] = d.durable[path]
+		d.names[path].tear(rnd, keep)
 	}
 	d.restart()
 }
