@@ -232,11 +232,13 @@ func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
 	assert.Equal(t, []string{"a:5 again"}, answersText([]laneAnswer{*refused}))
 
 	err = nil
+	s.rounds = nil
 	for seq := uint64(2); seq <= 5; seq++ {
 		refused, _ = q.push(write("a", seq), 0)
 		require.Nil(t, refused, "seq %d", seq)
 	}
 	assert.Equal(t, []string{"a:2 ok", "a:3 ok", "a:4 ok", "a:5 ok"}, runOne(t, q, s))
+	assert.Contains(t, s.rounds[0], syncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
 }
 
 func TestDiskQueueFailedSyncIsFinal(t *testing.T) {

@@ -136,9 +136,13 @@ func TestManifestsCreationCrashesAtEveryStep(t *testing.T) {
 			require.ErrorIs(t, err, errCrash)
 		}
 
+		_, noCopy := os.Stat(filepath.Join(dir, "sub/new/broker-1", manifestName))
 		m, places := load(t, dir)
 		requireIntact(t, places)
 		require.GreaterOrEqual(t, len(places), 1)
+		if noCopy == nil {
+			require.Len(t, places, 2, "step %d: nothing that has a manifest is taken back", steps)
+		}
 		outcomes[len(places)] = true
 		if len(places) == 1 {
 			require.False(t, done, "a completed creation is kept")
@@ -221,7 +225,10 @@ func TestManifestsRenewBroker(t *testing.T) {
 	require.True(t, lost.Occupied)
 
 	fresh := func(dir string) error { return createLedger(dir, "a", 2) }
-	require.ErrorIs(t, m.renewBroker("a", 2, fresh), os.ErrExist, "what is there is not written over")
+	filled := false
+	err := m.renewBroker("a", 2, func(string) error { filled = true; return nil })
+	require.ErrorIs(t, err, os.ErrExist, "what is there is not written over")
+	require.False(t, filled)
 	aside, err := m.putAside(lost.Dir)
 	require.NoError(t, err)
 	assert.FileExists(t, filepath.Join(aside, "data"))
