@@ -48,7 +48,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 		}},
 	}
 	opt := options("boot-1")
-	opt.SegmentBytes = 500
+	opt.SegmentBytes = 300
 	for _, o := range ops {
 		t.Run(o.name, func(t *testing.T) {
 			for n := 0; ; n++ {

@@ -35,7 +35,8 @@ func TestFailedSyncPoisonsForGood(t *testing.T) {
 	acked := all(t, l)
 	d.Fault = failNth("sync", 1, errIO)
 	var b logfile.Batch
-	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
+	big := `"` + strings.Repeat("x", 3000) + `"` // several sectors
+	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, big)}))
 	require.NoError(t, b.Execute())
 	f := b.Files()[0]
 	err := f.Sync()

@@ -196,7 +196,7 @@ func (d *FS) reachable(path string) bool {
 
 // tear mixes synced and unsynced content.
 func (n *inode) tear(rnd *rand.Rand, keep func() bool) {
-	if n.dir || len(n.dirty) == 0 && len(n.data) == len(n.synced) {
+	if n.dir || len(n.dirty) == 0 && slices.Equal(n.data, n.synced) {
 		return
 	}
 	size := len(n.synced)
