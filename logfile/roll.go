@@ -112,8 +112,9 @@ func (l *Log) syncDir() error {
 	return nil
 }
 
-// unlink removes segments in the order given, with their indexes. It may be
-// repeated after a failure.
+// unlink removes segments in the order given, with their indexes, each durably
+// before the next: not every filesystem keeps the order of unlinks, and a log
+// with a hole counts as damaged. It may be repeated after a failure.
 func (l *Log) unlink(segs []*segment) error {
 	for _, s := range segs {
 		for _, path := range []string{s.file.path, indexPath(s.file.path)} {
@@ -121,8 +122,11 @@ func (l *Log) unlink(segs []*segment) error {
 				return err
 			}
 		}
+		if err := l.syncDir(); err != nil {
+			return err
+		}
 	}
-	return l.syncDir()
+	return nil
 }
 
 // remove takes a file away; one that is not there is fine.
