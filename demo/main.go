@@ -155,12 +155,12 @@ func grepLog(dir, key string) error {
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no log files below %s: %w", dir, err)
 	}
-	out, err := exec.Command("grep", append([]string{"-h", `"` + key + `"`}, files...)...).Output()
+	out, err := exec.Command("grep", append([]string{"-h", ` "` + key + `" `}, files...)...).Output()
 	if err != nil {
 		return fmt.Errorf("grep finds no %q in the log: %w", key, err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	say(`grep '"%s"' broker-1/%s-*/*.log finds %d lines in the live log, the first one:`, key, topic, len(lines))
+	say(`grep -h ' "%s" ' broker-1/%s-*/*.log finds %d lines in the live log, the first one:`, key, topic, len(lines))
 	first := lines[0]
 	if len(first) > 160 {
 		first = first[:160] + " ..."
