@@ -144,7 +144,7 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 			at = max(at, req.Offset)
 		}
 		n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: waiter, Offset: at})
-		woken := n.awaitWake(waiter, deadline)
+		woken := n.awaitWake(waiter, deadline, req.Done)
 		if !woken {
 			n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: waiter})
 			return reply, nil
@@ -152,14 +152,16 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 	}
 }
 
-// awaitWake waits for the waiter, the deadline or the end of the process.
-func (n *Node) awaitWake(w *protocol.Waiter, deadline time.Time) bool {
+// awaitWake waits for the waiter, the deadline or the end of the process, of
+// which done is the front end's word.
+func (n *Node) awaitWake(w *protocol.Waiter, deadline time.Time, done <-chan struct{}) bool {
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
 	select {
 	case <-w.C():
 		return true
 	case <-t.C:
+	case <-done:
 	case <-n.stopped:
 	}
 	return false

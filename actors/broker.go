@@ -53,8 +53,9 @@ type localReplica struct {
 // Private messages of the broker actor.
 type (
 	brokerTick struct{}
-	// startBroker opens the broker's directory; brokerOpened answers.
-	startBroker struct{}
+	// startBroker opens the broker's directory; brokerOpened answers. Creating
+	// says that the cluster is being made and its manifests are not written yet.
+	startBroker struct{ Creating bool }
 	// stopBroker hands over leadership, closes all replicas; brokerClosed answers.
 	stopBroker struct {
 		Ending bool // of the process
@@ -99,7 +100,7 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	case *actor.Terminated:
 		b.terminated(ctx, m.Who)
 	case *startBroker:
-		b.start(ctx)
+		b.start(ctx, m.Creating)
 	case *stopBroker:
 		b.stop(ctx, m.Ending)
 	case *brokerTick:
@@ -142,12 +143,12 @@ func (b *brokerActor) tell(ctx actor.Context, m any) {
 // start opens the directory and its ledger. A directory that is gone, or is
 // another broker's, is lost: a new one takes its place, under the old one's
 // name but with no memory, and says so.
-func (b *brokerActor) start(ctx actor.Context) {
+func (b *brokerActor) start(ctx actor.Context, creating bool) {
 	if b.state != brokerStopped && b.state != brokerFailed {
 		return
 	}
 	b.state = brokerStarting
-	wiped, err := b.openDirectory()
+	wiped, err := b.openDirectory(creating)
 	if err != nil {
 		b.state = brokerFailed
 		b.log.Error("broker cannot start", "error", err)
@@ -166,11 +167,10 @@ func (b *brokerActor) start(ctx actor.Context) {
 // voter could vote twice.
 const wipedName = "REPLACES-LOST"
 
-func (b *brokerActor) openDirectory() (wiped bool, err error) {
+func (b *brokerActor) openDirectory(creating bool) (wiped bool, err error) {
 	var doc brokerManifest
 	err = readSealed(filepath.Join(b.dir, manifestName), &doc)
 	usable := err == nil && doc.ID == b.cluster.ID && doc.Broker == b.id
-	creating := errors.Is(err, os.ErrNotExist) && b.cluster.Phase == clusterCreating
 	if !usable && !creating {
 		b.log.Warn("the broker's directory is lost, a new one takes its place", "directory", b.dir, "error", err)
 		if err := b.replaceDirectory(); err != nil {

@@ -171,7 +171,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 			dir: c.env.manifests.brokerDir(m, id), log: c.log.With("broker", id)}
 		pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }, actor.WithSupervisor(stopOnPanic(c.log))))
 		c.brokers[id] = &brokerInCluster{id: id, pid: pid, state: brokerStarting, told: map[partitionKey]toldReplica{}}
-		ctx.Send(pid, &startBroker{})
+		ctx.Send(pid, &startBroker{Creating: c.create != nil})
 	}
 }
 
@@ -198,7 +198,7 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 // openMetadata tells a broker of its replica of __cluster_metadata: as a
 // founder in a new cluster, else under the id that its ledger has.
 func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
-	if c.state.topics[protocol.MetadataTopic] != nil {
+	if c.recovered && c.state.topics[protocol.MetadataTopic] != nil {
 		return // reconcile does
 	}
 	want := c.metadataWant()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,9 @@ func (w testLog) Write(p []byte) (int, error) {
 func startNode(t *testing.T, dir string, change ...func(*Options)) *Node {
 	t.Helper()
 	level := slog.LevelWarn
+	if os.Getenv("OTTLA_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
 	if testing.Verbose() {
 		level = slog.LevelInfo
 	}

@@ -277,16 +277,7 @@ func (s *pollSession) wait(done <-chan struct{}) bool {
 		s.parked = append(s.parked, ref)
 		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
 	}
-	t := time.NewTimer(time.Until(s.deadline))
-	defer t.Stop()
-	select {
-	case <-s.handle.waiter.C():
-		return true
-	case <-t.C:
-	case <-done:
-	case <-s.n.stopped:
-	}
-	return false
+	return s.n.awaitWake(s.handle.waiter, s.deadline, done)
 }
 
 func (s *pollSession) unpark() {
