@@ -67,7 +67,7 @@ type (
 		Reply      protocol.Future[groupCursor]
 	}
 	groupCursor struct {
-		Cursor string
+		Cursor *cursor
 		Err    *protocol.Error
 	}
 	// groupPollEnded ends a poll that delivers nothing.

@@ -91,7 +91,7 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 		m.refuse(g.state.stale("generation %d of group %q is not the current one", m.Generation, g.name))
 		return
 	}
-	cur := encodeCursor(g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions))
+	cur := g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
 	g.state.renew(g.now(), m.Consumer)
 	if g.polls[m.Consumer] == m.Handle {
 		delete(g.polls, m.Consumer)

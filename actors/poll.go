@@ -22,6 +22,7 @@ type pollSession struct {
 	handle   *pollHandle
 	share    groupShare
 	at       []groupOffset // positions, one per assigned partition
+	from     []groupOffset // the same before the last read
 	parked   []*leaderRef
 	first    bool // the cursor has not been used yet
 }
@@ -91,7 +92,7 @@ func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.P
 				case pollRebalanced:
 					return true, nil, nil
 				case pollSuperseded:
-					return false, s.reply(nil, ""), nil
+					return false, s.reply(nil, nil), nil
 				}
 				continue
 			}
@@ -105,7 +106,7 @@ func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.P
 		case err == nil:
 			return false, s.reply(records, cursor), nil
 		case s.handle.signal.Load() == pollSuperseded:
-			return false, s.reply(nil, ""), nil
+			return false, s.reply(nil, nil), nil
 		case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
 			return true, nil, nil // rebalanced in between: nothing was delivered
 		}
@@ -113,14 +114,42 @@ func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.P
 	}
 }
 
-func (s *pollSession) reply(records []protocol.Record, cursor string) *protocol.PollReply {
+func (s *pollSession) reply(records []protocol.Record, c *cursor) *protocol.PollReply {
 	if records == nil {
 		records = []protocol.Record{}
 	}
-	return &protocol.PollReply{
+	reply := &protocol.PollReply{
 		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
-		Records: records, Cursor: cursor, TimedOut: len(records) == 0 && s.handle.signal.Load() != pollSuperseded,
+		Records: records, TimedOut: len(records) == 0 && s.handle.signal.Load() != pollSuperseded,
 	}
+	if c == nil {
+		return reply
+	}
+	reply.Cursor = encodeCursor(c)
+	if s.req.RecordCursors {
+		reply.Cursors = s.recordCursors(records, *c)
+	}
+	return reply
+}
+
+// recordCursors makes a cursor after each record: streams resume between two
+// records, not only between two responses.
+func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []string {
+	cursors := make([]string, len(records))
+	c.Positions = make([]cursorPosition, len(s.from))
+	for i, o := range s.from {
+		c.Positions[i] = cursorPosition{o.TopicID, o.Partition, o.Offset}
+	}
+	for i := range records {
+		r := &records[i]
+		for j, o := range s.from {
+			if o.Topic == r.Topic && o.Partition == r.Partition {
+				c.Positions[j].Offset = r.Offset + 1
+			}
+		}
+		cursors[i] = encodeCursor(&c)
+	}
+	return cursors
 }
 
 // askShare joins or renews, and works out where to read from.
@@ -221,6 +250,7 @@ func (s *pollSession) commitStarts(starts []groupOffset) (again bool, err *proto
 // one each time so that none starves, and moves the positions past them.
 func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
 	var out []protocol.Record
+	s.from = append(s.from[:0], s.at...)
 	left, bytes := s.req.MaxRecords, s.req.MaxBytes
 	if len(s.at) == 0 {
 		return nil, nil
@@ -289,7 +319,7 @@ func (s *pollSession) unpark() {
 
 // deliver has the group note the positions, durably with auto_commit, before
 // the response is sent.
-func (s *pollSession) deliver(any bool) (string, *protocol.Error) {
+func (s *pollSession) deliver(any bool) (*cursor, *protocol.Error) {
 	positions := slices.Clone(s.at)
 	answer, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
 		func(f protocol.Future[groupCursor]) groupMessage {
