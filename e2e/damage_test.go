@@ -58,7 +58,6 @@ func (s *server) waitInSync(topic string, replicas int) {
 }
 
 func TestDirectoryDeletedWhileTheBrokerIsStopped(t *testing.T) {
-	gap(t, "starting a broker whose directory is gone")
 	t.Parallel()
 	s, lines := filled(t)
 	s.setBroker(3, "stop", "stopped")

@@ -88,7 +88,6 @@ func TestServerSentEvents(t *testing.T) {
 }
 
 func TestServerSentEventsGoOnAfterTheLastID(t *testing.T) {
-	gap(t, "a cursor for each record of a batch")
 	t.Parallel()
 	s := start(t)
 	s.topic("sse", 1)
