@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -57,8 +58,9 @@ type leading struct {
 	queuedBytes int
 	rounds      []round
 	kicked      bool
-	taken       uint64 // proposals gathered so far
-	answered    uint64 // of these, in order
+	flying      map[string]*inFlight // by producer id
+	taken       uint64               // proposals gathered so far
+	answered    uint64               // of these, in order
 
 	readSeq uint64
 	reads   []pendingRead
@@ -131,20 +133,18 @@ func (l *leading) pump(r *replica) {
 }
 
 // proposeRound makes one entry of the oldest proposals: at most maxBatchBytes,
-// or a single one that is larger.
+// or a single one that is larger. It reports whether more may follow.
 func (l *leading) proposeRound(r *replica) bool {
-	n, size := 1, l.queue[0].size()
-	if l.queue[0].control == nil {
-		for n < len(l.queue) && l.queue[n].control == nil && size+l.queue[n].size() <= r.cfg.maxBatchBytes {
-			size += l.queue[n].size()
-			n++
-		}
+	n, size := l.admitted(r)
+	if n == 0 {
+		return false // nothing new, or it waits for a round in flight
 	}
 	taken := l.queue[:n:n]
 	base := r.log.NextOffset()
 	data := l.encode(r, taken, base, size)
 	index := r.log.LastIndex() + 1
 	if err := r.rn.Propose(data); err != nil {
+		l.unfly(taken)
 		if errors.Is(err, raft.ErrProposalDropped) && len(l.rounds) > 0 {
 			return false // too much is uncommitted: wait for a round to end
 		}
@@ -157,6 +157,64 @@ func (l *leading) proposeRound(r *replica) bool {
 	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken})
 	r.drain()
 	return r.leading == l
+}
+
+// admitted returns how many of the oldest proposals, and how many bytes, make
+// the next entry, after it has answered those that are not new.
+func (l *leading) admitted(r *replica) (n, size int) {
+	for n < len(l.queue) && l.fits(n, size, r.cfg.maxBatchBytes) {
+		if l.queue[n].producer() != "" {
+			return l.admittedOnce(r, n, size)
+		}
+		size += l.queue[n].size()
+		n++
+	}
+	return n, size
+}
+
+// fits reports whether proposal n of the queue may go into an entry with all
+// before it.
+func (l *leading) fits(n, size, limit int) bool {
+	p := &l.queue[n]
+	return n == 0 || p.control == nil && l.queue[0].control == nil && size+p.size() <= limit
+}
+
+// admittedOnce goes on where proposals of producers are among the oldest. Those
+// that are not new are answered and leave the queue. A producer has one request
+// in flight: a further one stays where it is until that one is through.
+func (l *leading) admittedOnce(r *replica, n, size int) (int, int) {
+	seen := map[string]bool{}
+	for n < len(l.queue) && l.fits(n, size, r.cfg.maxBatchBytes) {
+		p := &l.queue[n]
+		if id := p.producer(); id != "" {
+			if seen[id] {
+				break
+			}
+			switch l.admit(r, p) {
+			case admitWait:
+				return n, size
+			case admitAnswered:
+				l.queuedBytes -= p.size()
+				l.answered++
+				l.queue = slices.Delete(l.queue, n, n+1)
+				continue
+			}
+			seen[id] = true
+		}
+		size += p.size()
+		n++
+	}
+	if len(l.queue) == 0 {
+		l.queue, l.queuedBytes = nil, 0
+	}
+	return n, size
+}
+
+func (p *proposal) producer() string {
+	if p.req == nil {
+		return ""
+	}
+	return p.req.ProducerID
 }
 
 func (l *leading) take(n, size int) {
@@ -180,6 +238,13 @@ func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []b
 	}
 	buf := make([]byte, entryHeaderSize, entryHeaderSize+size+records*decimalDigits(base+int64(records)))
 	next := base
+	for i := range taken {
+		if taken[i].producer() != "" {
+			buf = l.fly(taken[i].req, next).appendLine(buf)
+		}
+		next += int64(taken[i].lines.Len())
+	}
+	next = base
 	for i := range taken {
 		buf = taken[i].lines.AppendNumbered(buf, protocol.Offset(next))
 		next += int64(taken[i].lines.Len())
@@ -217,6 +282,9 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 		for i := range rd.proposals {
 			p := &rd.proposals[i]
 			p.answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
+			if p.producer() != "" {
+				l.landed(p.req)
+			}
 			if p.lines != nil {
 				next += int64(p.lines.Len())
 			}
@@ -297,6 +365,7 @@ func (l *leading) stepDown(unknown *protocol.Error) {
 	for i := range l.rounds {
 		failAll(l.rounds[i].proposals, unknown)
 	}
+	l.dropFlying(unknown)
 	failAll(l.queue, errNotLeader)
 	for i := range l.reads {
 		l.reads[i].done(errNotLeader)

@@ -62,6 +62,8 @@ type replica struct {
 	confIndex uint64 // index of the entry that made the current membership
 	confBytes []byte // storage.conf, marshalled, for checkpoints
 
+	producers *producerTable
+
 	leaderID uint64   // who leads, 0 when unknown
 	leading  *leading // nil unless this replica leads
 
@@ -109,6 +111,11 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 		return nil, fmt.Errorf("membership in checkpoint: %w", err)
 	}
 	r.confBytes = rec.Checkpoint.ConfState
+	var err error
+	if r.producers, err = decodeProducerTable(rec.Checkpoint.Producers); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	log.ProducersFrom(func() []byte { return r.producers.encode() })
 	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
 	r.confIndex = rec.Checkpoint.Applied // may be ahead of the log, after a snapshot
 	if cfg.internal {
@@ -118,11 +125,9 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	r.applied = applied
 	r.storage.hard.Term, r.storage.hard.Vote = rec.HardTerm, rec.Vote
 	r.storage.hard.Commit = max(r.storage.hard.Commit, applied)
-	hw, err := r.offsetAfter(applied)
-	if err != nil {
+	if r.hw, err = r.offsetAfter(applied); err != nil {
 		return nil, err
 	}
-	r.hw = hw
 	r.rn, err = raft.NewRawNode(&raft.Config{
 		ID:                        r.id.ReplicaID,
 		ElectionTick:              cfg.electionTicks,

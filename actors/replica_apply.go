@@ -58,6 +58,9 @@ func (r *replica) apply(e *raftpb.Entry) error {
 	if h.kind == logfile.KindControl {
 		return r.applyControl(body)
 	}
+	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
+		return err
+	}
 	if next := h.baseOffset + int64(h.count); next > r.hw {
 		r.hw = next
 		r.fx.hwMoved = true
@@ -139,6 +142,7 @@ type snapshotData struct {
 	NextOffset int64  `json:"next_offset"`
 	LogStart   int64  `json:"log_start"`
 	ConfIndex  uint64 `json:"conf_index"`
+	Producers  []byte `json:"producers,omitempty"` // the table of the moment; replaying the entries changes nothing in the end
 }
 
 // makeSnapshot describes the beginning of the retained log. The membership is
@@ -149,7 +153,7 @@ func (r *replica) makeSnapshot() (raftpb.Snapshot, error) {
 	if !ok {
 		return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
 	}
-	data, err := json.Marshal(snapshotData{NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex})
+	data, err := json.Marshal(snapshotData{NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex, Producers: r.producers.encode()})
 	if err != nil {
 		return raftpb.Snapshot{}, err
 	}
@@ -173,8 +177,11 @@ func (r *replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 		Index: m.Snapshot.Metadata.Index, Term: m.Snapshot.Metadata.Term,
 		HardTerm: r.storage.hard.Term, Vote: r.storage.hard.Vote,
 		Applied: max(m.Snapshot.Metadata.Index, d.ConfIndex), ConfState: conf,
-		NextOffset: d.NextOffset, LogStart: d.LogStart,
+		NextOffset: d.NextOffset, LogStart: d.LogStart, Producers: d.Producers,
 	})
+	if r.producers, err = decodeProducerTable(d.Producers); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	r.storage.reset()
 	return nil
 }

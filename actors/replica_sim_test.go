@@ -32,6 +32,7 @@ type replicaSim struct {
 	acked map[int64]string // by offset
 	fate  map[string]error // answers that were no success
 	calm  bool             // no more faults: everything arrives
+	watch []func() bool    // asked after each step until they say that they are done
 }
 
 // simReplica is one of them with a disk of its own.
@@ -195,6 +196,9 @@ func (s *replicaSim) produce(n *simReplica) {
 
 // step does one thing that could happen.
 func (s *replicaSim) step() {
+	defer func() {
+		s.watch = slices.DeleteFunc(s.watch, func(done func() bool) bool { return done() })
+	}()
 	n := s.nodes[s.rnd.Intn(len(s.nodes))]
 	switch p := s.rnd.Intn(1000); {
 	case p < 400:

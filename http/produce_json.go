@@ -143,7 +143,11 @@ func appendPlace(dst []byte, topic string, rec *record, res *protocol.ProduceRes
 	dst = append(dst, `,"offset":`...)
 	dst = strconv.AppendInt(dst, int64(res.BaseOffset), 10)
 	dst = append(dst, `,"timestamp":`...)
-	dst = strconv.AppendInt(dst, rec.timestamp, 10)
+	timestamp := rec.timestamp
+	if res.Duplicate && res.Timestamp != 0 {
+		timestamp = res.Timestamp // of the original
+	}
+	dst = strconv.AppendInt(dst, timestamp, 10)
 	dst = append(dst, `,"committed":true`...)
 	if res.Duplicate {
 		dst = append(dst, `,"duplicate":true`...)

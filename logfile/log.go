@@ -55,6 +55,7 @@ type Log struct {
 	applied        uint64
 	confState      []byte
 	producers      []byte
+	producersFrom  func() []byte // instead of producers, when set
 
 	synced, vouched uint64
 	loose           bool // a hard state or a checkpoint is not vouched for
@@ -172,6 +173,11 @@ func (l *Log) trimTerms() {
 	}
 }
 
+// ProducersFrom names a function that returns the producer table as of the
+// last SetApplied, or later, for checkpoints: encoding it at each SetApplied
+// would cost more than the rest.
+func (l *Log) ProducersFrom(fn func() []byte) { l.producersFrom = fn }
+
 // SetApplied says what the next checkpoint is to say: the state of raft's
 // membership and of the producers after the entry applied. It is kept in
 // memory; the slices must not be changed afterwards.
@@ -198,6 +204,9 @@ func (l *Log) Committed(index uint64) {
 // checkpoint describes the log at its end.
 func (l *Log) checkpoint(terms bool) *Checkpoint {
 	term, _ := l.Term(l.active.last)
+	if l.producersFrom != nil {
+		l.producers = l.producersFrom()
+	}
 	cp := &Checkpoint{
 		Index: l.active.last, Term: term, HardTerm: l.hardTerm, Vote: l.vote,
 		Applied: l.applied, ConfState: l.confState, Producers: l.producers,

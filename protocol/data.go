@@ -33,6 +33,7 @@ type ProduceRequest struct {
 type ProduceResult struct {
 	BaseOffset Offset
 	Duplicate  bool
+	Timestamp  int64 // of a duplicate's first record, milliseconds since 1970
 	Err        *Error
 }
 

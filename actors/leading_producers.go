@@ -1,0 +1,125 @@
+package actors
+
+import (
+	"time"
+
+	"ottla/protocol"
+)
+
+// inFlight is a producer's newest request that is proposed but not applied,
+// and the retries of it that wait for its result.
+type inFlight struct {
+	state   producerState
+	waiters []*protocol.ProduceRequest
+}
+
+// admission says what became of a proposal that asked to be proposed.
+type admission int
+
+const (
+	admitNew      admission = iota
+	admitWait               // behind an earlier request of its producer
+	admitAnswered           // it is not new
+)
+
+// admit decides, at the moment a gathered proposal would be proposed, whether
+// it is new. By then every earlier entry of the log is in the table or in
+// flight, also those of former leaders, so that a retry finds its first result
+// wherever that is.
+func (l *leading) admit(r *replica, p *proposal) admission {
+	req := p.req
+	if fl := l.flying[req.ProducerID]; fl != nil {
+		switch v, err := fl.state.judge(req); v {
+		case verdictDuplicate:
+			fl.waiters = append(fl.waiters, req)
+		case verdictRefused:
+			p.answer(protocol.ProduceResult{Err: err})
+		default:
+			return admitWait
+		}
+		return admitAnswered
+	}
+	known := r.producers.get(req.ProducerID)
+	if known == nil {
+		if r.producers.full(r.cfg.now().UnixMilli()) {
+			p.answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
+				"the partition remembers %d producers, no more fit", maxProducers).With("limit", maxProducers)})
+			return admitAnswered
+		}
+		return admitNew
+	}
+	switch v, err := known.judge(req); v {
+	case verdictDuplicate:
+		p.answer(known.result())
+	case verdictRefused:
+		p.answer(protocol.ProduceResult{Err: err})
+	default:
+		return admitNew
+	}
+	return admitAnswered
+}
+
+// result is the answer to a retry.
+func (s *producerState) result() protocol.ProduceResult {
+	return protocol.ProduceResult{BaseOffset: protocol.Offset(s.base), Timestamp: s.timestamp, Duplicate: true}
+}
+
+// fly notes a request that is being proposed at base and returns its "#p"
+// line's content.
+func (l *leading) fly(req *protocol.ProduceRequest, base int64) *producerState {
+	fl := &inFlight{state: producerState{
+		id: req.ProducerID, epoch: req.Epoch, seq: req.Sequence, hash: req.BodyHash,
+		base: base, count: req.Lines.Len(), timestamp: lineTimestamp(req.Lines.Buf),
+	}}
+	if l.flying == nil {
+		l.flying = map[string]*inFlight{}
+	}
+	l.flying[req.ProducerID] = fl
+	return &fl.state
+}
+
+// unfly takes back what was noted for an entry that raft did not take. The
+// retries that wait for an older request of the same producer cannot be there:
+// a producer is in flight once.
+func (l *leading) unfly(taken []proposal) {
+	for i := range taken {
+		if id := taken[i].producer(); id != "" {
+			delete(l.flying, id)
+		}
+	}
+}
+
+// landed answers the retries of a request that was committed.
+func (l *leading) landed(req *protocol.ProduceRequest) {
+	fl := l.flying[req.ProducerID]
+	if fl == nil || fl.state.epoch != req.Epoch || fl.state.seq != req.Sequence {
+		return // a newer request of the same producer is in flight
+	}
+	delete(l.flying, req.ProducerID)
+	for _, w := range fl.waiters {
+		w.Reply.Put(fl.state.result())
+	}
+}
+
+// dropFlying answers all waiting retries when leadership ends.
+func (l *leading) dropFlying(err *protocol.Error) {
+	for _, fl := range l.flying {
+		for _, w := range fl.waiters {
+			w.Reply.Put(protocol.ProduceResult{Err: err})
+		}
+	}
+	l.flying = nil
+}
+
+// lineTimestamp reads the timestamp that begins a line, 0 if it is none.
+func lineTimestamp(line []byte) int64 {
+	const layout = "2006-01-02 15:04:05.000"
+	if len(line) < len(layout) {
+		return 0
+	}
+	at, err := time.Parse(layout, string(line[:len(layout)]))
+	if err != nil {
+		return 0
+	}
+	return at.UnixMilli()
+}
