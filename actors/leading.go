@@ -41,6 +41,8 @@ type round struct {
 	base        int64
 	bytes       int
 	proposals   []proposal
+	retries     []*protocol.ProduceRequest // that waited for this round
+	retried     []protocol.ProduceResult   // their answers
 }
 
 // leading is what a replica has while it leads: gathered proposals, rounds in
@@ -261,9 +263,10 @@ func decimalDigits(n int64) int {
 	return d
 }
 
-// committed is called for each entry as it is applied on the leader. It
-// answers the round that made exactly this entry; any round that should stand
-// at or before this index but does not is lost to another term.
+// committed is called for each entry as it is applied on the leader. The round
+// that made exactly this entry is done, and answered once readers can see it;
+// any round that should stand at or before this index but does not is lost to
+// another term.
 func (l *leading) committed(r *replica, e *raftpb.Entry) {
 	if e.Term == l.term && !l.serving {
 		l.serving = true
@@ -278,17 +281,27 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 			failAll(rd.proposals, protocol.Unknownf("another entry took the place of this one"))
 			continue
 		}
-		next := rd.base
+		r.fx.committed = append(r.fx.committed, rd)
 		for i := range rd.proposals {
-			p := &rd.proposals[i]
-			p.answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
-			if p.producer() != "" {
-				l.landed(p.req)
-			}
-			if p.lines != nil {
-				next += int64(p.lines.Len())
+			if p := &rd.proposals[i]; p.producer() != "" {
+				l.landed(r, p.req)
 			}
 		}
+	}
+}
+
+// answer tells everyone in a committed round where their records are.
+func (rd *round) answer() {
+	next := rd.base
+	for i := range rd.proposals {
+		p := &rd.proposals[i]
+		p.answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
+		if p.lines != nil {
+			next += int64(p.lines.Len())
+		}
+	}
+	for i := range rd.retries {
+		rd.retries[i].Reply.Put(rd.retried[i])
 	}
 }
 

@@ -89,15 +89,18 @@ func (l *leading) unfly(taken []proposal) {
 	}
 }
 
-// landed answers the retries of a request that was committed.
-func (l *leading) landed(req *protocol.ProduceRequest) {
+// landed ends a request's flight; its retries are answered with its round, the
+// last that was committed.
+func (l *leading) landed(r *replica, req *protocol.ProduceRequest) {
 	fl := l.flying[req.ProducerID]
-	if fl == nil || fl.state.epoch != req.Epoch || fl.state.seq != req.Sequence {
-		return // a newer request of the same producer is in flight
+	if fl == nil {
+		return
 	}
 	delete(l.flying, req.ProducerID)
+	rd := &r.fx.committed[len(r.fx.committed)-1]
 	for _, w := range fl.waiters {
-		w.Reply.Put(fl.state.result())
+		rd.retries = append(rd.retries, w)
+		rd.retried = append(rd.retried, fl.state.result())
 	}
 }
 

@@ -18,7 +18,8 @@ func (r *replica) reconcileMembers(want []placedReplica) {
 	}
 	cs := r.storage.conf
 	if len(cs.VotersOutgoing) > 0 {
-		return // in a joint membership; raft leaves it by itself
+		r.leaveJoint()
+		return
 	}
 	wanted := make(map[uint64]bool, len(want))
 	for _, w := range want {
@@ -30,6 +31,19 @@ func (r *replica) reconcileMembers(want []placedReplica) {
 		}
 		r.drain()
 	}
+}
+
+// leaveJoint ends a joint membership. Raft proposes that by itself, once, and
+// again only when something else is applied; a proposal that was dropped, in a
+// hand-over for one, would leave an idle group in it for good.
+func (r *replica) leaveJoint() {
+	if r.applied != r.log.LastIndex() {
+		return
+	}
+	if err := r.rn.ProposeConfChange(raftpb.ConfChangeV2{}); err != nil {
+		r.cfg.logger.Debug("leaving the joint membership refused", "error", err)
+	}
+	r.drain()
 }
 
 func (r *replica) nextChange(cs raftpb.ConfState, want []placedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
@@ -152,16 +166,17 @@ func (l *leading) moveTick(r *replica) {
 	}
 }
 
-// inSync lists the replicas that have every committed entry, the leader's own
-// view; nil on others.
+// inSync lists the replicas that have every entry committed a second or two
+// ago, as Kafka's in-sync replicas, and that count for majorities, in both
+// halves of a joint membership; nil on followers.
 func (r *replica) inSync(reachable func(uint64) bool) []uint64 {
 	if r.leading == nil {
 		return nil
 	}
-	ids := []uint64{r.id.ReplicaID}
+	ids, out := []uint64{r.id.ReplicaID}, r.storage.conf.VotersOutgoing
 	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
-		if id != r.id.ReplicaID && typ != raft.ProgressTypeLearner && pr.Match >= r.log.FirstIndex()-1 &&
-			pr.State == tracker.StateReplicate && reachable(id) {
+		counts := typ != raft.ProgressTypeLearner && (len(out) == 0 || slices.Contains(out, id))
+		if id != r.id.ReplicaID && counts && pr.State == tracker.StateReplicate && pr.Match >= r.syncFloor && reachable(id) {
 			ids = append(ids, id)
 		}
 	})

@@ -59,9 +59,11 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	opened := make(chan struct{})
 	n.pid = n.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
-		return &nodeActor{node: n, env: n.env, known: places, creating: map[string]*pendingCluster{}}
+		return &nodeActor{node: n, env: n.env, known: places, opened: opened, creating: map[string]*pendingCluster{}}
 	}, actor.WithSupervisor(stopOnPanic(n.env.log))))
+	<-opened // from here on a cluster that exists is "starting", never "not found"
 	return n, nil
 }
 
@@ -121,6 +123,7 @@ type nodeActor struct {
 	node     *Node
 	env      *environment
 	known    []clusterPlaces
+	opened   chan struct{} // closed once every known cluster can be looked up
 	creating map[string]*pendingCluster
 }
 
@@ -189,6 +192,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 	if name := a.env.opt.DefaultCluster; name != "" && len(a.known) == 0 {
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: protocol.NewFuture[clusterCreation]()})
 	}
+	close(a.opened)
 }
 
 func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpec) {

@@ -187,13 +187,16 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		if fx.hwMoved {
 			p.publish()
 		}
+		for i := range fx.committed { // after publish: who has an answer can read what it says
+			fx.committed[i].answer()
+		}
 		if fx.kick {
 			ctx.Send(ctx.Self(), &flushGathered{})
 		}
 		if p.rep.failed != nil {
 			p.replicaFailed(ctx)
 		}
-		again = len(p.rep.fx.writes) > 0 || len(p.rep.fx.sends) > 0
+		again = len(p.rep.fx.writes) > 0 || len(p.rep.fx.sends) > 0 || len(p.rep.fx.committed) > 0
 	}
 }
 

@@ -64,6 +64,9 @@ type replica struct {
 
 	producers *producerTable
 
+	ticks                int
+	syncFloor, nextFloor uint64 // applied one to two election timeouts ago, see inSync
+
 	leaderID uint64   // who leads, 0 when unknown
 	leading  *leading // nil unless this replica leads
 
@@ -76,12 +79,13 @@ type replica struct {
 
 // effects is what a step asks the shell to do.
 type effects struct {
-	sends   []raftpb.Message
-	writes  []*stagedWrite
-	hwMoved bool // publish a view, wake waiters
-	role    bool // leadership was gained, lost, or has become ready to serve
-	members bool // the membership changed
-	kick    bool // something was gathered: call flush after the mailbox's present content
+	sends     []raftpb.Message
+	writes    []*stagedWrite
+	hwMoved   bool    // publish a view, wake waiters
+	role      bool    // leadership was gained, lost, or has become ready to serve
+	members   bool    // the membership changed
+	committed []round // to be answered, after the view was published
+	kick      bool    // something was gathered: call flush after the mailbox's present content
 }
 
 // stagedWrite is one storage message of raft on its way through the disk.
@@ -190,6 +194,9 @@ func (r *replica) tick() {
 	}
 	r.rn.Tick()
 	r.drain()
+	if r.ticks++; r.ticks%r.cfg.electionTicks == 0 {
+		r.syncFloor, r.nextFloor = r.nextFloor, r.applied
+	}
 	if r.leading != nil {
 		r.leading.moveTick(r)
 		r.leading.retryReads(r)

@@ -95,6 +95,9 @@ func (n *simReplica) collect() {
 		fx := n.rep.take()
 		n.sim.net = append(n.sim.net, fx.sends...)
 		n.queue = append(n.queue, fx.writes...)
+		for i := range fx.committed {
+			fx.committed[i].answer()
+		}
 		if fx.kick {
 			n.rep.flush()
 		}
