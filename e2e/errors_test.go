@@ -162,7 +162,6 @@ func TestRequestIDs(t *testing.T) {
 }
 
 func TestIdempotentProduce(t *testing.T) {
-	gap(t, "producer state")
 	t.Parallel()
 	s := start(t)
 	s.topic("i", 3)
