@@ -167,8 +167,10 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
 	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerActor{env: c.env, cluster: m, id: id, parent: ctx.Self(),
-			dir: c.env.manifests.brokerDir(m, id), log: c.log.With("broker", id)}
+		b := &brokerActor{
+			env: c.env, cluster: m, id: id, parent: ctx.Self(),
+			dir: c.env.manifests.brokerDir(m, id), log: c.log.With("broker", id),
+		}
 		pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }, actor.WithSupervisor(stopOnPanic(c.log))))
 		c.brokers[id] = &brokerInCluster{id: id, pid: pid, state: brokerStarting, told: map[partitionKey]toldReplica{}}
 		ctx.Send(pid, &startBroker{Creating: c.create != nil})
@@ -203,8 +205,10 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 	}
 	want := c.metadataWant()
 	spec := partitionSpec{
-		id: logfile.Identity{ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
-			Topic: protocol.MetadataTopic, Broker: b.id},
+		id: logfile.Identity{
+			ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
+			Topic: protocol.MetadataTopic, Broker: b.id,
+		},
 		want: want, settings: internalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(want), 0).topicSettings,
 		route: c.metaRoute, group: c.links.group(metadataKey()),
 	}
@@ -231,7 +235,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 func (c *clusterActor) metadataWant() []placedReplica {
 	var want []placedReplica
 	for _, v := range c.handle.manifest.Voters {
-		w := placedReplica{Broker: v.Broker, ReplicaID: v.ReplicaID}
+		w := placedReplica(v)
 		for _, r := range c.brokers[v.Broker].holds {
 			if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
 				w.ReplicaID = r.ReplicaID
@@ -318,7 +322,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
 	}
 	for _, v := range c.handle.manifest.Voters {
-		boot.MetadataReplicas = append(boot.MetadataReplicas, placedReplica{Broker: v.Broker, ReplicaID: v.ReplicaID})
+		boot.MetadataReplicas = append(boot.MetadataReplicas, placedReplica(v))
 	}
 	create := c.create
 	c.enqueue(ctx, &metadataOp{

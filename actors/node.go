@@ -278,7 +278,7 @@ func (a *nodeActor) prepare(s clusterSettings) (*clusterHandle, error) {
 		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: clusterCreating,
 	}
 	for _, v := range metadataVoters(s.NumBrokers) {
-		m.Voters = append(m.Voters, metadataVoter{Broker: v.Broker, ReplicaID: v.ReplicaID})
+		m.Voters = append(m.Voters, metadataVoter(v))
 	}
 	if err := a.env.manifests.begin(m); err != nil {
 		return nil, err
@@ -325,7 +325,9 @@ func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply prot
 	ctx.Send(h.pid, &endCluster{Reply: ended})
 	self := ctx.Self()
 	go func() {
-		<-ended.C()
+		if err := <-ended.C(); err != nil {
+			a.env.log.Error("close cluster", "cluster", h.manifest.Name, "error", err)
+		}
 		a.env.system.Root.Send(self, &clusterEnded{Handle: h, Reply: reply})
 	}()
 }

@@ -6,7 +6,6 @@ package faultfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"math/rand"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"ottla/logfile"
@@ -447,131 +445,3 @@ func (d *FS) SyncDir(name string) error {
 	}
 	return nil
 }
-
-type handle struct {
-	d    *FS
-	n    *inode
-	path string
-	gen  int
-}
-
-func (h *handle) alive() error {
-	if h.gen != h.d.gen {
-		return &fs.PathError{Op: "use", Path: h.path, Err: ErrStopped}
-	}
-	return nil
-}
-
-func (h *handle) ReadAt(p []byte, off int64) (int, error) {
-	h.d.mu.Lock()
-	if hook := h.d.readHook; hook != nil {
-		h.d.mu.Unlock()
-		hook(h.path)
-		h.d.mu.Lock()
-	}
-	defer h.d.mu.Unlock()
-	if err := h.alive(); err != nil {
-		return 0, err
-	}
-	if h.d.Fault != nil {
-		if err := h.d.Fault(Op{"read", h.path}); err != nil {
-			return 0, &fs.PathError{Op: "read", Path: h.path, Err: err}
-		}
-	}
-	if off >= int64(len(h.n.data)) {
-		return 0, io.EOF
-	}
-	n := copy(p, h.n.data[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (h *handle) WriteAt(p []byte, off int64) (int, error) {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if err := h.alive(); err != nil {
-		return 0, err
-	}
-	if err := h.d.step("write", h.path); err != nil {
-		if errors.Is(err, ErrStopped) {
-			h.put(p[:len(p)/2], off) // killed in the middle of the call
-		}
-		return 0, err
-	}
-	n := len(p)
-	if h.d.space >= 0 {
-		n = int(min(int64(n), h.d.space))
-		h.d.space -= int64(n)
-	}
-	h.put(p[:n], off)
-	if n < len(p) {
-		return n, &fs.PathError{Op: "write", Path: h.path, Err: syscall.ENOSPC}
-	}
-	return n, nil
-}
-
-func (h *handle) put(p []byte, off int64) {
-	if grow := int(off) + len(p) - len(h.n.data); grow > 0 {
-		h.n.data = append(h.n.data, make([]byte, grow)...)
-	}
-	copy(h.n.data[off:], p)
-	h.n.touch(int(off), int(off)+len(p))
-}
-
-func (h *handle) Truncate(size int64) error {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if err := h.alive(); err != nil {
-		return err
-	}
-	if err := h.d.step("truncate", h.path); err != nil {
-		return err
-	}
-	if size <= int64(len(h.n.data)) {
-		h.n.data = h.n.data[:size:size]
-	} else {
-		h.put(nil, size)
-	}
-	h.n.touch(int(size), int(size)+1)
-	return nil
-}
-
-// Datasync makes the content durable. After one that failed, Linux takes the
-// pages for clean: the next one succeeds without writing them.
-func (h *handle) Datasync() error {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if err := h.alive(); err != nil {
-		return err
-	}
-	if err := h.d.step("sync", h.path); err != nil {
-		if !errors.Is(err, ErrStopped) {
-			h.n.dirty = nil
-		}
-		return err
-	}
-	h.n.synced = h.n.flush(len(h.n.data), func() bool { return true })
-	h.n.dirty = nil
-	return nil
-}
-
-func (h *handle) Size() (int64, error) {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	return int64(len(h.n.data)), h.alive()
-}
-
-func (h *handle) Fd() (uintptr, bool) { return 0, false }
-
-func (h *handle) Reserve(_, n int64) error {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if err := h.alive(); err != nil {
-		return err
-	}
-	return h.d.step("reserve", h.path)
-}
-
-func (h *handle) Close() error { return nil }
