@@ -74,7 +74,7 @@ func newEnvironment(o Options, m *manifests) *environment {
 		actor.WithDeadLetterRequestLogging(false),
 	)
 	return &environment{
-		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(256),
+		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: bootID(), now: time.Now, manifests: m,
 	}
 }

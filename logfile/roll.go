@@ -56,6 +56,9 @@ func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
 		_ = h.Truncate(s.size) // frees the reservation, changes nothing else
 		s.file.release()
 		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.indexKey()) // can be rebuilt
+		s.file.mu.Lock()
+		s.file.entries = nil // who reads the segment loads them again: memory must not grow with the log
+		s.file.mu.Unlock()
 		s.file.sealed.Store(true)
 		l.opt.Cache.touch(s.file)
 		return nil
