@@ -166,7 +166,7 @@ func (n *Node) addReadiness(r *protocol.Readiness, view *clusterView, t *protoco
 		case route.leader.Load() == nil:
 			if s.Reason == "" {
 				s.Reason = "no leader"
-				if n.hopeless(route) {
+				if lacksMajority(route) {
 					s.Reason = "no majority of its replicas is running"
 				}
 			}

@@ -55,7 +55,7 @@ func (n *Node) awaitProduce(req *protocol.ProduceRequest, ref *leaderRef, deadli
 // refused because it was about to hand over, and then did not, is asked again.
 func (n *Node) nextLeader(route *partitionRoute, not *leaderRef, deadline time.Time) *leaderRef {
 	for time.Now().Before(deadline) {
-		if n.hopeless(route) {
+		if hopeless(route) {
 			return route.leader.Load()
 		}
 		if ref := route.await(not, minTime(deadline, time.Now().Add(50*time.Millisecond))); ref != nil {
@@ -70,11 +70,32 @@ func (n *Node) nextLeader(route *partitionRoute, not *leaderRef, deadline time.T
 	return nil
 }
 
-// hopeless reports whether too few replicas run to elect a leader.
-func (n *Node) hopeless(route *partitionRoute) bool {
+// hopeless reports whether waiting for a leader is in vain: there was one, and
+// too few replicas run to elect another. Those of a partition that has never
+// been led are most likely still being made.
+func hopeless(route *partitionRoute) bool {
+	return route.led.Load() && lacksMajority(route)
+}
+
+// lacksMajority reports whether too few replicas run to elect a leader.
+func lacksMajority(route *partitionRoute) bool {
 	return route.group != nil && route.replicas > 0 && route.group.running() < route.replicas/2+1
 }
 
+// gone is why a topic that was looked up earlier cannot be found any more, nil
+// if it still can.
+func (n *Node) gone(t *protocol.Topic) *protocol.Error {
+	h := t.Route.(*topicRoute).cluster
+	if (*n.clusters.Load())[t.Cluster] != h {
+		return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", t.Cluster)
+	}
+	if now := h.routes.Load().topics[t.Name]; now == nil || now.ID != t.ID {
+		return topicNotFound(t.Name)
+	}
+	return nil
+}
+
+// leaderless is the answer for a partition that nobody leads.
 func (n *Node) leaderless(t *protocol.Topic, partition int) *protocol.Error {
 	select {
 	case <-n.stopped:
@@ -82,7 +103,10 @@ func (n *Node) leaderless(t *protocol.Topic, partition int) *protocol.Error {
 	default:
 	}
 	route := t.Route.(*topicRoute).partitions[partition]
-	if n.hopeless(route) {
+	if err := n.gone(t); err != nil {
+		return err
+	}
+	if lacksMajority(route) {
 		return protocol.Errorf(protocol.CodeNotEnoughReplicas,
 			"partition %d of topic %q has %d of %d replicas running, no majority", partition, t.Name, route.group.running(), route.replicas)
 	}

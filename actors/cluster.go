@@ -113,6 +113,8 @@ type (
 		Start bool
 		Reply protocol.Future[*protocol.Error]
 	}
+	// inspectCluster runs a function on the cluster's goroutine; tests use it.
+	inspectCluster struct{ Do func(*clusterActor) }
 	// endCluster closes all brokers, at the end of the process or of the cluster.
 	endCluster struct{ Reply protocol.Future[error] }
 )
@@ -147,6 +149,8 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 		c.runNext(ctx)
 	case *changeBroker:
 		c.changeBroker(ctx, m)
+	case *inspectCluster:
+		m.Do(c)
 	case *endCluster:
 		c.end(ctx, m)
 	default:
@@ -270,8 +274,8 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		changed = true
 	}
 	if changed && c.recovered {
+		c.publish() // first, so that nothing is removed that can still be found
 		c.reconcile(ctx)
-		c.publish()
 	}
 }
 

@@ -31,6 +31,7 @@ type partitionRoute struct {
 	group    *groupLinks
 	replicas int // as placed
 	leader   atomic.Pointer[leaderRef]
+	led      atomic.Bool // has had a leader since this process began
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever leader changes
@@ -56,6 +57,7 @@ func (p *partitionRoute) set(ref *leaderRef) {
 		return
 	}
 	p.leader.Store(ref)
+	p.led.Store(true)
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
