@@ -1,0 +1,117 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"ottla/protocol"
+)
+
+// ClusterSpec asks for a cluster; zero fields mean the server's defaults.
+type ClusterSpec struct {
+	Name              string  `json:"name"`
+	NumBrokers        int     `json:"num_brokers,omitempty"`
+	LogDirectory      string  `json:"log_directory,omitempty"`
+	Partitions        int     `json:"partitions,omitempty"`         // default of its topics
+	RetentionHours    float64 `json:"retention_policies,omitempty"` // -1: for ever
+	ReplicationFactor int     `json:"replication_factor,omitempty"`
+	Fsync             string  `json:"fsync,omitempty"` // "always" or "interval"
+}
+
+// TopicSpec asks for a topic; zero fields mean the server's defaults.
+type TopicSpec struct {
+	Name              string `json:"name"`
+	Cluster           string `json:"cluster,omitempty"`
+	Partitions        int    `json:"partitions,omitempty"`
+	ReplicationFactor int    `json:"replication_factor,omitempty"`
+	RetentionMs       int64  `json:"retention_ms,omitempty"`
+	RetentionBytes    int64  `json:"retention_bytes,omitempty"`
+	SegmentBytes      int64  `json:"segment_bytes,omitempty"`
+	CleanupPolicy     string `json:"cleanup_policy,omitempty"` // "delete" or "compact"
+	MaxRecordBytes    int    `json:"max_record_bytes,omitempty"`
+}
+
+// CreateCluster creates a cluster, or returns the one that is there already
+// with the same settings.
+func (c *Client) CreateCluster(ctx context.Context, spec ClusterSpec) (*protocol.ClusterInfo, error) {
+	info := &protocol.ClusterInfo{}
+	return info, c.call(ctx, http.MethodPost, "/cluster", nil, spec, info)
+}
+
+// Clusters lists all clusters.
+func (c *Client) Clusters(ctx context.Context) ([]protocol.ClusterInfo, error) {
+	var reply struct{ Clusters []protocol.ClusterInfo }
+	err := c.call(ctx, http.MethodGet, "/cluster", nil, nil, &reply)
+	return reply.Clusters, err
+}
+
+// DeleteCluster deletes a cluster with everything in it.
+func (c *Client) DeleteCluster(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/cluster/"+url.PathEscape(name), nil, nil, nil)
+}
+
+// CreateTopic creates a topic, or returns the one that is there already with
+// the same settings.
+func (c *Client) CreateTopic(ctx context.Context, spec TopicSpec) (*protocol.TopicInfo, error) {
+	info := &protocol.TopicInfo{}
+	return info, c.call(ctx, http.MethodPost, "/topic", nil, spec, info)
+}
+
+// Topic describes a topic; cluster may be empty where only one has it.
+func (c *Client) Topic(ctx context.Context, cluster, name string) (*protocol.TopicInfo, error) {
+	info := &protocol.TopicInfo{}
+	return info, c.call(ctx, http.MethodGet, "/topic/"+url.PathEscape(name), inCluster(cluster), nil, info)
+}
+
+// Topics lists the topics of a cluster, of all clusters if it is empty.
+func (c *Client) Topics(ctx context.Context, cluster string) ([]protocol.TopicInfo, error) {
+	var reply struct{ Topics []protocol.TopicInfo }
+	err := c.call(ctx, http.MethodGet, "/topic", inCluster(cluster), nil, &reply)
+	return reply.Topics, err
+}
+
+// DeleteTopic deletes a topic with its records.
+func (c *Client) DeleteTopic(ctx context.Context, cluster, name string) error {
+	return c.call(ctx, http.MethodDelete, "/topic/"+url.PathEscape(name), inCluster(cluster), nil, nil)
+}
+
+// Group describes a consumer group.
+func (c *Client) Group(ctx context.Context, cluster, group string) (*protocol.GroupInfo, error) {
+	info := &protocol.GroupInfo{}
+	return info, c.call(ctx, http.MethodGet, "/groups/"+url.PathEscape(group), inCluster(cluster), nil, info)
+}
+
+// DeleteGroup deletes a group without live members, and its offsets.
+func (c *Client) DeleteGroup(ctx context.Context, cluster, group string) error {
+	return c.call(ctx, http.MethodDelete, "/groups/"+url.PathEscape(group), inCluster(cluster), nil, nil)
+}
+
+// LeaveGroup takes a member out of its group, so that its partitions move at
+// once.
+func (c *Client) LeaveGroup(ctx context.Context, cluster, group string, consumerID int64) error {
+	path := "/groups/" + url.PathEscape(group) + "/members/" + strconv.FormatInt(consumerID, 10)
+	return c.call(ctx, http.MethodDelete, path, inCluster(cluster), nil, nil)
+}
+
+// Offsets lists where a group is, on one topic or, if it is empty, on all.
+func (c *Client) Offsets(ctx context.Context, cluster, group, topic string) ([]protocol.OffsetInfo, error) {
+	q := inCluster(cluster)
+	q.Set("group", group)
+	setQuery(q, "topic", topic)
+	var reply struct{ Offsets []protocol.OffsetInfo }
+	err := c.call(ctx, http.MethodGet, "/offset", q, nil, &reply)
+	return reply.Offsets, err
+}
+
+// Ready returns nil once the server has a leader for every partition.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, "/readyz", nil, nil, nil)
+}
+
+func inCluster(cluster string) url.Values {
+	q := url.Values{}
+	setQuery(q, "cluster", cluster)
+	return q
+}

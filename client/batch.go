@@ -1,0 +1,56 @@
+package client
+
+import "time"
+
+// batch is what one request carries: lines of NDJSON, and for each of them
+// whom to tell.
+type batch struct {
+	body  []byte
+	lines []line
+	acks  bool      // somebody wants to know the offsets
+	since time.Time // of the first record
+	cost  int64     // of the budget
+}
+
+// line is one record of a batch.
+type line struct {
+	end  int // in body
+	done func(Ack, error)
+}
+
+// lineOverhead is about what a record costs besides its text.
+const lineOverhead = 32
+
+// lineCost is what a record of so many bytes takes of the budget.
+func lineCost(bytes int) int64 { return int64(bytes) + lineOverhead }
+
+func (b *batch) add(text []byte, done func(Ack, error), now time.Time) {
+	if len(b.lines) == 0 {
+		b.since = now
+	}
+	b.body = append(b.body, text...)
+	b.lines = append(b.lines, line{len(b.body), done})
+	b.acks = b.acks || done != nil
+	b.cost += lineCost(len(text))
+}
+
+// cut takes line i out and returns whom to tell.
+func (b *batch) cut(i int) func(Ack, error) {
+	start, end := 0, b.lines[i].end
+	if i > 0 {
+		start = b.lines[i-1].end
+	}
+	done := b.lines[i].done
+	b.body = append(b.body[:start], b.body[end:]...)
+	b.lines = append(b.lines[:i], b.lines[i+1:]...)
+	for j := i; j < len(b.lines); j++ {
+		b.lines[j].end -= end - start
+	}
+	return done
+}
+
+// reset empties b for its next use and lets go of what it referred to.
+func (b *batch) reset() {
+	clear(b.lines)
+	*b = batch{body: b.body[:0], lines: b.lines[:0]}
+}

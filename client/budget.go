@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"sync"
+)
+
+// budget hands out a bounded number of bytes, first come, first served.
+type budget struct {
+	mu      sync.Mutex
+	free    int64
+	limit   int64
+	waiting []*claim
+}
+
+// claim is a caller that waits for bytes.
+type claim struct {
+	bytes   int64
+	granted chan struct{}
+}
+
+func newBudget(limit int64) *budget { return &budget{free: limit, limit: limit} }
+
+// take waits for bytes. What exceeds the whole budget counts as all of it, so
+// that one large record can still pass, alone.
+func (b *budget) take(ctx context.Context, bytes int64) error {
+	bytes = min(bytes, b.limit)
+	b.mu.Lock()
+	if len(b.waiting) == 0 && b.free >= bytes {
+		b.free -= bytes
+		b.mu.Unlock()
+		return nil
+	}
+	c := &claim{bytes: bytes, granted: make(chan struct{})}
+	b.waiting = append(b.waiting, c)
+	b.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, w := range b.waiting {
+		if w == c {
+			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+			b.grant() // the next one may want less
+			return ctx.Err()
+		}
+	}
+	return nil // granted in the same moment
+}
+
+// give returns bytes.
+func (b *budget) give(bytes int64) {
+	b.mu.Lock()
+	b.free += min(bytes, b.limit)
+	b.grant()
+	b.mu.Unlock()
+}
+
+func (b *budget) grant() {
+	n := 0
+	for n < len(b.waiting) && b.free >= b.waiting[n].bytes {
+		b.free -= b.waiting[n].bytes
+		close(b.waiting[n].granted)
+		n++
+	}
+	if n > 0 {
+		b.waiting = append(b.waiting[:0], b.waiting[n:]...)
+	}
+}

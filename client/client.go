@@ -1,0 +1,151 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Client sends requests to one server. Make it with [New].
+type Client struct {
+	base string // scheme://host:port, without a slash at the end
+	http *http.Client
+}
+
+// Option changes a Client that New makes.
+type Option func(*Client)
+
+// WithHTTPClient uses another HTTP client, say one with TLS settings. Its
+// Timeout must allow for long polls.
+func WithHTTPClient(c *http.Client) Option { return func(cl *Client) { cl.http = c } }
+
+// New returns a client of the server, a URL such as "http://127.0.0.1:8080".
+// Nothing is sent yet.
+func New(server string, options ...Option) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, fmt.Errorf("client: server: %w", err)
+	}
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("client: server %q is not a URL with a host", server)
+	}
+	c := &Client{base: strings.TrimSuffix(server, "/")}
+	for _, o := range options {
+		o(c)
+	}
+	if c.http == nil {
+		c.http = defaultHTTPClient()
+	}
+	return c, nil
+}
+
+// defaultHTTPClient keeps connections open, as many as requests were under
+// way at once. It asks for no compressed answers: they cost both sides more
+// time than the network saves where a broker usually stands.
+func defaultHTTPClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
+	}}
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+// request is one HTTP request.
+type request struct {
+	method  string
+	path    string // escaped
+	query   url.Values
+	body    []byte
+	headers map[string]string
+}
+
+// send sends a request and appends the body of its answer to buf. Anything
+// but a status below 300 is an *Error.
+func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, error) {
+	target := c.base + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range r.headers {
+		req.Header.Set(name, value)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &transportError{fmt.Errorf("client: %w", err)}
+	}
+	buf, err = readAll(buf, resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, &transportError{fmt.Errorf("client: read answer: %w", err)}
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return nil, decodeError(resp, buf)
+	}
+	return buf, nil
+}
+
+// call sends a request with a JSON body, nil for none, and decodes the answer
+// into reply, nil to drop it.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, reply any) error {
+	r := &request{method: method, path: path, query: query}
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("client: encode request: %w", err)
+		}
+		r.body = data
+	}
+	data, err := c.send(ctx, r, nil)
+	if err != nil || reply == nil {
+		return err
+	}
+	if err := json.Unmarshal(data, reply); err != nil {
+		return fmt.Errorf("client: decode answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// readAll is io.ReadAll into a buffer that is used again.
+func readAll(buf []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}

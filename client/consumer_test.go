@@ -1,0 +1,165 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/client"
+)
+
+// script answers requests one after the other and keeps them; the last answer
+// is repeated.
+type script struct {
+	mu      sync.Mutex
+	asked   []string
+	answers []string // "status body"
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	q := r.URL.Query()
+	q.Del("auto_commit")
+	q.Del("topic")
+	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+q.Encode()))
+	answer := s.answers[0]
+	if len(s.answers) > 1 {
+		s.answers = s.answers[1:]
+	}
+	s.mu.Unlock()
+	status, body, _ := strings.Cut(answer, " ")
+	switch status {
+	case "200":
+		fmt.Fprint(w, body)
+	case "204":
+		w.WriteHeader(http.StatusNoContent)
+	case "lost":
+		panic(http.ErrAbortHandler)
+	default:
+		writeError(w, int(status[0]-'0')*100+int(status[1]-'0')*10+int(status[2]-'0'), body, "")
+	}
+}
+
+func records(cursor string, values ...string) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = fmt.Sprintf(`{"topic":"t","partition":0,"offset":%d,"timestamp":0,"key":null,"value":%q,"headers":{}}`, i, v)
+	}
+	return fmt.Sprintf(`200 {"consumer_id":9,"group":"g","generation":1,"records":[%s],"cursor":%q,"timed_out":%t}`,
+		strings.Join(list, ","), cursor, len(values) == 0)
+}
+
+func consume(t *testing.T, answers ...string) (*script, *client.Consumer) {
+	s := &script{answers: answers}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL)
+	require.NoError(t, err)
+	consumer, err := c.NewConsumer(client.ConsumerConfig{
+		Group: "g", Topics: []string{"t"}, From: "earliest", RetryBackoff: time.Millisecond,
+	})
+	require.NoError(t, err)
+	return s, consumer
+}
+
+func TestConsumerAcknowledgesABatchWithTheNextPoll(t *testing.T) {
+	s, c := consume(t, records("c1", "a", "b"), records("c2"), records("c3", "c"), records("c4"), "204 ")
+	batch, err := c.Poll(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, batch, 2)
+	assert.Equal(t, int64(9), c.ID())
+	batch, err = c.Poll(t.Context())
+	require.NoError(t, err)
+	require.Len(t, batch, 1)
+	assert.Equal(t, "c", batch[0].Value.String())
+	require.NoError(t, c.Close(t.Context()))
+	assert.Equal(t, []string{
+		"GET /events from=earliest&group=g",
+		"GET /events ack=c1&consumer_id=9&from=earliest&group=g",
+		"GET /events ack=c2&consumer_id=9&from=earliest&group=g",
+		"GET /events ack=c3&consumer_id=9&from=earliest&group=g&max_records=1&timeout_ms=0",
+		"DELETE /groups/g/members/9",
+	}, s.asked)
+	_, err = c.Poll(t.Context())
+	require.ErrorIs(t, err, client.ErrClosed)
+	require.NoError(t, c.Close(t.Context()))
+}
+
+func TestConsumerWaitsFailuresOutAndKeepsItsCursor(t *testing.T) {
+	s, c := consume(t, records("c1", "a"), "503 no_leader", "lost ", "429 overloaded", records("c2", "b"))
+	for range 2 {
+		_, err := c.Poll(t.Context())
+		require.NoError(t, err)
+	}
+	require.Len(t, s.asked, 5)
+	for _, asked := range s.asked[1:] {
+		assert.Contains(t, asked, "ack=c1")
+	}
+}
+
+func TestConsumerThatLostItsPlaceStartsFromWhatIsCommitted(t *testing.T) {
+	s := &script{answers: []string{records("c1", "a"), "", records("c2", "a")}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.RawQuery, "ack=c1") {
+			w.WriteHeader(409)
+			fmt.Fprint(w, `{"error_code":40905,"code":"stale_generation","retriable":false,"outcome":"none"}`)
+			s.mu.Lock()
+			s.answers = s.answers[1:]
+			s.mu.Unlock()
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL)
+	require.NoError(t, err)
+	consumer, err := c.NewConsumer(client.ConsumerConfig{Group: "g", Topics: []string{"t"}, RetryBackoff: time.Millisecond})
+	require.NoError(t, err)
+	for range 2 {
+		batch, err := consumer.Poll(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "a", batch[0].Value.String())
+	}
+}
+
+func TestRunLeavesABatchThatFailedUncommitted(t *testing.T) {
+	s, c := consume(t, records("c1", "a"), records("c2", "b"), "204 ")
+	bad := errors.New("bad")
+	err := c.Run(t.Context(), func(_ context.Context, batch []client.Message) error {
+		if batch[0].Value.String() == "b" {
+			return bad
+		}
+		return nil
+	})
+	require.ErrorIs(t, err, bad)
+	require.NoError(t, c.Close(t.Context()))
+	assert.Equal(t, []string{
+		"GET /events from=earliest&group=g",
+		"GET /events ack=c1&consumer_id=9&from=earliest&group=g",
+		"DELETE /groups/g/members/9",
+	}, s.asked)
+}
+
+func TestConsumerEndsWithItsContextAndOnWhatNobodyCures(t *testing.T) {
+	_, c := consume(t, "503 starting")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Poll(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, c.Close(t.Context()), "it never joined")
+
+	_, c = consume(t, "416 offset_out_of_range")
+	_, err = c.Poll(t.Context())
+	var e *client.Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, 416, e.Status)
+}

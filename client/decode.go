@@ -1,0 +1,170 @@
+package client
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"ottla/protocol"
+)
+
+// decoder reads answers that hold records, in one pass.
+type decoder struct {
+	r     protocol.JSONReader
+	topic string // of the record before: mostly that of the next, too
+	err   error  // of a value of the wrong type
+}
+
+// fail keeps the first error.
+func (d *decoder) fail(field string, v protocol.JSONValue) {
+	if d.err == nil {
+		d.err = fmt.Errorf("client: answer: %s: unexpected %.50q", field, v.Raw)
+	}
+}
+
+// end is the first error, once all is read.
+func (d *decoder) end() error {
+	if err := d.r.End(); err != nil {
+		return fmt.Errorf("client: answer: %w", err)
+	}
+	return d.err
+}
+
+func (d *decoder) int64(field string) int64 {
+	v, ok := d.r.Value()
+	if !ok {
+		return 0
+	}
+	n, ok := parseInt(v.Raw)
+	if !ok {
+		d.fail(field, v)
+	}
+	return n
+}
+
+// parseInt is strconv.ParseInt without the string.
+func parseInt(b []byte) (int64, bool) {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		n = -n
+	}
+	return n, true
+}
+
+func (d *decoder) bool(field string) bool {
+	v, ok := d.r.Value()
+	switch {
+	case !ok:
+	case string(v.Raw) == "true":
+		return true
+	case string(v.Raw) != "false":
+		d.fail(field, v)
+	}
+	return false
+}
+
+// text decodes a string, into old when it is the same.
+func (d *decoder) text(field, old string) string {
+	v, ok := d.r.Value()
+	switch {
+	case !ok:
+		return ""
+	case string(v.Raw) == "null":
+		return ""
+	case v.Raw[0] != '"':
+		d.fail(field, v)
+		return ""
+	}
+	inner := v.Raw[1 : len(v.Raw)-1]
+	if string(inner) == old {
+		return old
+	}
+	s, _ := protocol.AppendUnescaped(nil, inner)
+	return string(s)
+}
+
+// messages decodes an array of records. They share the answer's memory.
+func (d *decoder) messages() []Message {
+	var list []Message
+	for d.r.Array(); d.r.Element(); {
+		list = append(list, Message{})
+		d.message(&list[len(list)-1])
+	}
+	return list
+}
+
+func (d *decoder) message(m *Message) {
+	for d.r.Object(); d.r.Field(); {
+		switch string(d.r.Key) {
+		case "topic":
+			d.topic = d.text("topic", d.topic)
+			m.Topic = d.topic
+		case "partition":
+			m.Partition = int(d.int64("partition"))
+		case "offset":
+			m.Offset = d.int64("offset")
+		case "timestamp":
+			m.Timestamp = time.UnixMilli(d.int64("timestamp"))
+		case "key":
+			m.Key = d.data(JSON, inRaw)
+		case "key_text":
+			m.Key = d.data(Text, quotedText)
+		case "key_base64":
+			m.Key = d.data(Bytes, quotedBytes)
+		case "value":
+			m.Value = d.data(JSON, inRaw)
+		case "value_text":
+			m.Value = d.data(Text, quotedText)
+		case "value_base64":
+			m.Value = d.data(Bytes, quotedBytes)
+		case "headers":
+			m.Headers = d.headers()
+		default:
+			d.r.Value()
+		}
+	}
+}
+
+func (d *decoder) data(kind Kind, f form) Data {
+	v, ok := d.r.Value()
+	if !ok || string(v.Raw) == "null" {
+		return Data{}
+	}
+	if f != inRaw && v.Raw[0] != '"' {
+		d.fail("record", v)
+		return Data{}
+	}
+	if f == quotedBytes {
+		if _, err := base64.StdEncoding.DecodeString(string(v.Raw[1 : len(v.Raw)-1])); err != nil {
+			d.fail("record", v)
+			return Data{}
+		}
+	}
+	return Data{kind: kind, raw: v.Raw, form: f}
+}
+
+func (d *decoder) headers() map[string]string {
+	v, ok := d.r.Value()
+	if !ok || string(v.Raw) == "{}" || string(v.Raw) == "null" {
+		return nil
+	}
+	var h map[string]string
+	if err := json.Unmarshal(v.Raw, &h); err != nil {
+		d.fail("headers", v)
+	}
+	return h
+}

@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// lane gathers records into batches and sends those one at a time, as the
+// server asks of a producer id.
+type lane struct {
+	p    *Producer
+	wire wire
+	wake chan struct{} // something changed for run; capacity 1
+
+	mu       sync.Mutex
+	open     *batch   // being filled; nil: none yet
+	ready    []*batch // full or sealed, oldest first
+	spare    []*batch // to be filled again
+	closed   bool
+	batches  uint64 // that ever left open
+	finished uint64 // of them, those whose results are known
+	waiters  []waiter
+}
+
+// waiter is told when so many batches are finished.
+type waiter struct {
+	batches uint64
+	done    chan struct{}
+}
+
+func newLane(p *Producer, topic, id string) (*lane, error) {
+	q := url.Values{"topic": {topic}}
+	setQuery(q, "cluster", p.cfg.Cluster)
+	plain := q.Encode()
+	q.Set("offsets", "true")
+	l := &lane{p: p, wake: make(chan struct{}, 1)}
+	l.wire = wire{
+		client: p.client, id: id, epoch: p.cfg.Epoch,
+		plain:   "/events?" + plain,
+		offsets: "/events?" + q.Encode(),
+		headers: headersOf(&p.cfg, id),
+	}
+	return l, l.wire.compressWith(p.cfg.Compression)
+}
+
+// add puts a record into the open batch; a batch that would grow too large is
+// sealed first.
+func (l *lane) add(text []byte, done func(Ack, error)) error {
+	cfg := &l.p.cfg
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if l.open != nil && len(l.open.body)+len(text) > cfg.BatchBytes {
+		l.sealLocked()
+	}
+	if l.open == nil {
+		l.open = l.fresh()
+	}
+	var now time.Time
+	if len(l.open.lines) == 0 && cfg.Linger > 0 {
+		now = time.Now()
+	}
+	l.open.add(text, done, now)
+	if first := len(l.open.lines) == 1; len(l.open.body) >= cfg.BatchBytes || len(l.open.lines) >= cfg.BatchRecords {
+		l.sealLocked()
+	} else if first {
+		l.signal()
+	}
+	return nil
+}
+
+func (l *lane) fresh() *batch {
+	if n := len(l.spare); n > 0 {
+		b := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return b
+	}
+	return &batch{}
+}
+
+// seal sends what is there without lingering.
+func (l *lane) seal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealLocked()
+}
+
+func (l *lane) sealLocked() {
+	if l.open == nil || len(l.open.lines) == 0 {
+		return
+	}
+	l.ready = append(l.ready, l.open)
+	l.open = nil
+	l.batches++
+	l.p.sticky.Add(1)
+	l.signal()
+}
+
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.sealLocked()
+}
+
+// settled is closed once all batches that have left so far are finished.
+func (l *lane) settled() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	done := make(chan struct{})
+	if l.finished >= l.batches {
+		close(done)
+		return done
+	}
+	l.waiters = append(l.waiters, waiter{l.batches, done})
+	return done
+}
+
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends batches until the producer ends; what is left then fails.
+func (l *lane) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		b, wait := l.next()
+		switch {
+		case b != nil:
+			l.deliver(b)
+			l.finish(b)
+			continue
+		case l.p.ctx.Err() != nil:
+			return
+		}
+		timer.Reset(wait)
+		select {
+		case <-l.wake:
+		case <-timer.C:
+		case <-l.p.ctx.Done():
+		}
+	}
+}
+
+// next takes the oldest batch that is due, or says how long to wait for one.
+func (l *lane) next() (*batch, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ready) == 0 && l.open != nil && len(l.open.lines) > 0 {
+		if left := l.lingers(); left > 0 && l.p.ctx.Err() == nil {
+			return nil, left
+		}
+		l.sealLocked()
+	}
+	if len(l.ready) == 0 {
+		return nil, time.Hour
+	}
+	b := l.ready[0]
+	l.ready = append(l.ready[:0], l.ready[1:]...)
+	return b, 0
+}
+
+// lingers is how much longer the open batch may wait for records.
+func (l *lane) lingers() time.Duration {
+	if l.p.cfg.Linger == 0 {
+		return 0
+	}
+	return l.p.cfg.Linger - time.Since(l.open.since)
+}
+
+// maxSpare bounds the empty batches a lane keeps: one being filled, one under
+// way, and one between.
+const maxSpare = 2
+
+// finish counts a batch whose records have all been told of, and keeps its
+// memory for the next.
+func (l *lane) finish(b *batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cap(b.body) <= 2*l.p.cfg.BatchBytes && len(l.spare) < maxSpare {
+		b.reset()
+		l.spare = append(l.spare, b)
+	}
+	l.finished++
+	left := l.waiters[:0]
+	for _, w := range l.waiters {
+		if w.batches <= l.finished {
+			close(w.done)
+		} else {
+			left = append(left, w)
+		}
+	}
+	l.waiters = left
+}
+
+// deliver sends a batch until the fate of its records is known, and tells.
+func (l *lane) deliver(b *batch) {
+	d := delivery{lane: l, batch: b}
+	cost := b.cost
+	d.run()
+	l.p.memory.give(cost)
+	silent := 0
+	for i := range b.lines {
+		res := d.result(i)
+		switch done := b.lines[i].done; {
+		case done != nil:
+			done(res.ack, res.err)
+		case res.err != nil:
+			silent++
+		}
+	}
+	if silent > 0 {
+		l.p.noteFailed(silent, d.err)
+	}
+	if d.tainted {
+		b.body, l.wire.packed = nil, nil
+	}
+}
+
+// tryContext is the context of one request.
+func (l *lane) tryContext(deadline time.Time) (context.Context, context.CancelFunc) {
+	if limit := time.Now().Add(l.p.cfg.RequestTimeout); limit.Before(deadline) {
+		deadline = limit
+	}
+	return context.WithDeadline(l.p.ctx, deadline)
+}

@@ -1,0 +1,154 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// FetchOptions say what Fetch returns. Zero fields mean the server's defaults.
+type FetchOptions struct {
+	Cluster    string        // needed where several clusters have the topic
+	Offset     int64         // first record
+	Since      time.Time     // instead of Offset: first record not before that time
+	MaxRecords int           //
+	MaxBytes   int           // one record is returned all the same
+	Wait       time.Duration // how long to wait for a first record; 0: not at all
+}
+
+// FetchReply is what Fetch returns.
+type FetchReply struct {
+	Messages      []Message
+	NextOffset    int64 // to go on from
+	HighWatermark int64 // offset of the next record to be committed
+	Earliest      int64 // first offset that retention left
+}
+
+// Fetch reads a partition from a place that the caller keeps, without a
+// group.
+func (c *Client) Fetch(ctx context.Context, topic string, partition int, o FetchOptions) (*FetchReply, error) {
+	q := url.Values{}
+	setQuery(q, "cluster", o.Cluster)
+	if o.Since.IsZero() {
+		q.Set("offset", strconv.FormatInt(o.Offset, 10))
+	} else {
+		q.Set("timestamp", strconv.FormatInt(o.Since.UnixMilli(), 10))
+	}
+	setInt(q, "max_records", int64(o.MaxRecords))
+	setInt(q, "max_bytes", int64(o.MaxBytes))
+	setInt(q, "timeout_ms", o.Wait.Milliseconds())
+	body, err := c.send(ctx, &request{
+		method: http.MethodGet, path: fmt.Sprintf("/topic/%s/partitions/%d/records", url.PathEscape(topic), partition), query: q,
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	reply := &FetchReply{}
+	d := decoder{r: protocol.NewJSONReader(body)}
+	for d.r.Object(); d.r.Field(); {
+		switch string(d.r.Key) {
+		case "records":
+			reply.Messages = d.messages()
+		case "next_offset":
+			reply.NextOffset = d.int64("next_offset")
+		case "high_watermark":
+			reply.HighWatermark = d.int64("high_watermark")
+		case "earliest":
+			reply.Earliest = d.int64("earliest")
+		default:
+			d.r.Value()
+		}
+	}
+	return reply, d.end()
+}
+
+// PollRequest is one poll of a group's member. Zero fields mean the server's
+// defaults.
+type PollRequest struct {
+	Cluster        string
+	Group          string // default "consumer-<id>"
+	ConsumerID     int64  // 0: a fresh one is assigned and returned
+	Topics         []string
+	MaxRecords     int
+	MaxBytes       int
+	Wait           time.Duration // how long to wait for a first record; negative: not at all
+	SessionTimeout time.Duration
+	From           string // "earliest" (default), "latest" or a timestamp in milliseconds
+	AutoCommit     bool   // commit the returned records before they are returned: at most once
+	Ack            string // cursor to commit first; not with AutoCommit
+	After          string // cursor to read on from without committing; not with AutoCommit
+}
+
+// PollReply is what a poll returns.
+type PollReply struct {
+	ConsumerID int64
+	Group      string
+	Generation int64
+	Messages   []Message
+	Cursor     string // the place after Messages, for Ack or After
+	TimedOut   bool
+}
+
+// Poll is one poll, as it is. [Consumer] makes a loop of it.
+func (c *Client) Poll(ctx context.Context, p PollRequest) (*PollReply, error) {
+	body, err := c.send(ctx, &request{method: http.MethodGet, path: "/events", query: p.query()}, nil)
+	if err != nil {
+		return nil, err
+	}
+	reply := &PollReply{}
+	d := decoder{r: protocol.NewJSONReader(body)}
+	for d.r.Object(); d.r.Field(); {
+		switch string(d.r.Key) {
+		case "consumer_id":
+			reply.ConsumerID = d.int64("consumer_id")
+		case "group":
+			reply.Group = d.text("group", p.Group)
+		case "generation":
+			reply.Generation = d.int64("generation")
+		case "records":
+			reply.Messages = d.messages()
+		case "cursor":
+			reply.Cursor = d.text("cursor", "")
+		case "timed_out":
+			reply.TimedOut = d.bool("timed_out")
+		default:
+			d.r.Value()
+		}
+	}
+	return reply, d.end()
+}
+
+func (p *PollRequest) query() url.Values {
+	q := url.Values{"topic": p.Topics, "auto_commit": {strconv.FormatBool(p.AutoCommit)}}
+	setQuery(q, "cluster", p.Cluster)
+	setQuery(q, "group", p.Group)
+	setQuery(q, "from", p.From)
+	setQuery(q, "ack", p.Ack)
+	setQuery(q, "after", p.After)
+	setInt(q, "consumer_id", p.ConsumerID)
+	setInt(q, "max_records", int64(p.MaxRecords))
+	setInt(q, "max_bytes", int64(p.MaxBytes))
+	setInt(q, "session_timeout_ms", p.SessionTimeout.Milliseconds())
+	setInt(q, "timeout_ms", p.Wait.Milliseconds())
+	if p.Wait < 0 {
+		q.Set("timeout_ms", "0")
+	}
+	return q
+}
+
+func setQuery(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+func setInt(q url.Values, name string, value int64) {
+	if value != 0 {
+		q.Set(name, strconv.FormatInt(value, 10))
+	}
+}

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// Record is what is written: one event.
+type Record struct {
+	Key     Data // records with the same key go to the same partition
+	Value   Data // null is a tombstone
+	Headers map[string]string
+
+	// Partition, unless nil, overrides the placement by key.
+	Partition *int
+
+	// Timestamp is the record's time, with a precision of milliseconds; zero
+	// means when the server takes it.
+	Timestamp time.Time
+}
+
+// Ack says where a record is. It is given once the record is on the disks of
+// a majority of its partition's replicas.
+type Ack struct {
+	Partition int
+	Offset    int64
+	Duplicate bool // a repeated request: the first try had done it
+}
+
+// append appends the fields of r as a JSON object without its braces, the key
+// first; comma tells whether other fields stand before them.
+func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err error) {
+	start := len(dst)
+	first := func() bool { return !comma && len(dst) == start }
+	if dst, err = r.Key.appendField(dst, "key", first()); err != nil {
+		return dst, 0, fmt.Errorf("client: key: %w", err)
+	}
+	keyEnd = len(dst)
+	if dst, err = r.Value.appendField(dst, "value", first()); err != nil {
+		return dst, 0, fmt.Errorf("client: value: %w", err)
+	}
+	if r.Partition != nil {
+		dst = appendName(dst, "partition", first())
+		dst = strconv.AppendInt(dst, int64(*r.Partition), 10)
+	}
+	if !r.Timestamp.IsZero() {
+		dst = appendName(dst, "timestamp", first())
+		dst = strconv.AppendInt(dst, r.Timestamp.UnixMilli(), 10)
+	}
+	if len(r.Headers) > 0 {
+		dst = appendName(dst, "headers", first())
+		dst = appendHeaders(dst, r.Headers)
+	}
+	return dst, keyEnd, nil
+}
+
+// appendLine appends r as a line of NDJSON and says where its key ends.
+func (r *Record) appendLine(dst []byte) (text []byte, keyEnd int, err error) {
+	dst = append(dst, '{')
+	dst, keyEnd, err = r.append(dst, false)
+	return append(dst, '}', '\n'), keyEnd, err
+}
+
+func appendName(dst []byte, name string, first bool) []byte {
+	if !first {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	return append(dst, '"', ':')
+}
+
+// appendHeaders is sorted, so that the same record is the same bytes.
+func appendHeaders(dst []byte, headers map[string]string) []byte {
+	names := make([]string, 0, len(headers))
+	for name := range headers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	dst = append(dst, '{')
+	for i, name := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = protocol.AppendJSONString(dst, name)
+		dst = append(dst, ':')
+		dst = protocol.AppendJSONString(dst, headers[name])
+	}
+	return append(dst, '}')
+}
+
+// Message is a record as it comes back.
+type Message struct {
+	Topic     string
+	Partition int
+	Offset    int64
+	Timestamp time.Time
+	Key       Data
+	Value     Data
+	Headers   map[string]string // nil when there are none
+}
