@@ -72,6 +72,17 @@ func (g *groupLinks) reachable(replica uint64) bool {
 	return ok
 }
 
+// others returns the mailboxes of the running replicas but one.
+func (g *groupLinks) others(replica uint64) []*actor.PID {
+	var pids []*actor.PID
+	for id, pid := range *g.pids.Load() {
+		if id != replica {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // running is the number of running replicas.
 func (g *groupLinks) running() int { return len(*g.pids.Load()) }
 

@@ -84,12 +84,14 @@ func single(t raftpb.ConfChangeType, id uint64) raftpb.ConfChangeV2 {
 	return raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: t, NodeID: id}}}
 }
 
-// caughtUp reports whether a follower has every committed entry.
+// caughtUp reports whether a follower has every committed entry. Raft's own
+// RecentActive would not do: it is cleared every election timeout, so that a
+// caller in step with that never sees it set.
 func (r *replica) caughtUp(id uint64) bool {
 	ok := false
 	r.rn.WithProgress(func(pid uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if pid == id {
-			ok = pr.Match >= r.applied && pr.RecentActive
+			ok = pr.Match >= r.applied
 		}
 	})
 	return ok

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
 	"ottla/protocol"
@@ -31,6 +32,8 @@ type partitionActor struct {
 	settings topicSettings
 
 	ticks        int
+	idleTicks    int  // on a leader, see quietTick
+	quiet        bool // raft's clock stands still
 	leaderless   int  // ticks without a leader
 	outstanding  int  // writes at the disk without an answer
 	diskFull     bool // the disk refused a write for lack of space; sent again on a tick
@@ -116,6 +119,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *flushGathered:
 		p.do(ctx, p.rep.flush)
 	case *peerMessage:
+		if p.quiet && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
+			p.wake()
+		}
 		p.do(ctx, func() { p.rep.step(m.Message) })
 	case *diskDone:
 		p.diskDone(ctx, m)
@@ -135,11 +141,16 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.groupRequest(ctx, m)
 	case *describePartition:
 		m.Reply.Put(p.describe())
+	case *fallQuiet:
+		p.followQuiet(m)
 	case *peersChanged:
+		p.wake()
 		p.do(ctx, p.campaignIfFirst)
 	case *brokerGone:
+		p.wake()
 		p.brokerGone(ctx, m.Broker)
 	case *handOverLeadership:
+		p.wake()
 		p.handReply = m.ReplyTo
 		p.do(ctx, p.handOver)
 		p.answerHandOver(ctx)
@@ -249,6 +260,7 @@ func (p *partitionActor) propose(ctx actor.Context, pr proposal) {
 	case p.diskFull:
 		pr.answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
 	default:
+		p.wake()
 		p.do(ctx, func() { p.rep.propose(pr) })
 	}
 }
@@ -258,6 +270,7 @@ func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 		m.Done(errNotLeader)
 		return
 	}
+	p.wake()
 	p.do(ctx, func() { p.rep.readIndex(m.Done) })
 }
 
@@ -423,6 +436,10 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	}
 	p.ticks++
 	p.retryWrites(ctx)
+	if p.quiet {
+		p.do(ctx, p.quietRetention)
+		return
+	}
 	p.do(ctx, func() {
 		p.rep.tick()
 		p.leaderlessTick()
@@ -432,6 +449,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 			p.retentionTick()
 		}
 	})
+	p.quietTick(ctx)
 	p.answerHandOver(ctx)
 }
 
@@ -448,6 +466,18 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 func (p *partitionActor) membersChanged(ctx actor.Context) {
 	if p.ref != nil && p.rep.settled(p.want) {
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(p.rep.storage.conf.Voters)})
+	}
+}
+
+// quietRetention looks for old segments of a partition that is otherwise idle;
+// a proposal wakes it.
+func (p *partitionActor) quietRetention() {
+	if p.ref == nil {
+		return
+	}
+	p.retentionTick()
+	if p.rep.leading != nil && len(p.rep.leading.queue) > 0 {
+		p.wake()
 	}
 }
 

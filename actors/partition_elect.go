@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"time"
-
 	"github.com/asynkron/protoactor-go/actor"
 )
 
@@ -84,12 +82,12 @@ func (p *partitionActor) handOver() {
 	}
 }
 
-// preferredInterval is how often a leader that placement does not prefer
+// preferredTicks is how often (3 s at the default tick) a leader that placement does not prefer
 // offers leadership back, so that leaders spread over brokers again.
-const preferredInterval = 3 * time.Second
+const preferredTicks = 30
 
 func (p *partitionActor) preferredTick() {
-	if p.ticks%p.env.ticks(preferredInterval) != 0 || len(p.want) == 0 || !p.rep.settled(p.want) {
+	if p.ticks%preferredTicks != 0 || len(p.want) == 0 || !p.rep.settled(p.want) {
 		return
 	}
 	first := p.want[0]
