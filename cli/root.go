@@ -19,8 +19,10 @@ const (
 // process is what a command may touch of the process it runs in, so that
 // tests can stand in for all of it.
 type process struct {
+	stdin     io.Reader
 	stdout    io.Writer
 	stderr    io.Writer
+	terminal  bool // stderr is one
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
 	open      opener
@@ -50,6 +52,9 @@ func run(p *process, args []string) int {
 	}
 }
 
+// clientGroup gathers the clients of the API in the help text.
+const clientGroup = "client"
+
 func newRoot(p *process) *cobra.Command {
 	serve := newServe(p)
 	root := &cobra.Command{
@@ -70,6 +75,12 @@ func newRoot(p *process) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.Flags().AddFlagSet(serve.Flags())
 	root.AddCommand(serve, newVersion())
+	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands that ask a server:"})
+	for _, cmd := range []*cobra.Command{newCluster(p), newTopic(p), newProduce(p), newConsume(p), newOffset(p), newGroup(p)} {
+		cmd.GroupID = clientGroup
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(newLog(p))
 	return root
 }
 

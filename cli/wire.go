@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"ottla/actors"
 	"ottla/config"
 	"ottla/http"
@@ -19,8 +21,10 @@ func Main(args []string) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	return run(&process{
+		stdin:     os.Stdin,
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
+		terminal:  term.IsTerminal(int(os.Stderr.Fd())),
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		open:      openBroker,

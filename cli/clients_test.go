@@ -1,0 +1,295 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// asked is one request that a stand-in server got.
+type asked struct {
+	line   string // method and target
+	body   string
+	header http.Header
+}
+
+// standIn is a server that answers what a test tells it to.
+type standIn struct {
+	mu     sync.Mutex
+	asked  []asked
+	answer func(n int, a asked) (status int, body string)
+	url    string
+}
+
+func newStandIn(t *testing.T, answer func(n int, a asked) (int, string)) *standIn {
+	t.Helper()
+	s := &standIn{answer: answer}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		a := asked{r.Method + " " + r.URL.String(), string(text), r.Header}
+		s.mu.Lock()
+		s.asked = append(s.asked, a)
+		n := len(s.asked)
+		s.mu.Unlock()
+		status, body := s.answer(n, a)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(srv.Close)
+	s.url = srv.URL
+	return s
+}
+
+// ottla runs a command against the stand-in.
+func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := &process{
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: make(chan os.Signal, 2),
+		lookupEnv: func(name string) (string, bool) { return s.url, name == "OTTLA_SERVER" },
+	}
+	code = run(p, args)
+	return code, out.String(), errs.String()
+}
+
+const notFound = `{"error_code":40401,"code":"topic_not_found","message":"topic \"x\" does not exist","retriable":false,` +
+	`"outcome":"none","request_id":"r1"}`
+
+func TestCommandsAskWhatTheySay(t *testing.T) {
+	tests := []struct {
+		args string
+		line string
+		body string
+	}{
+		{"cluster create c --num-brokers 1 --retention-hours -1 --log-directory d", "POST /cluster", `{"name":"c","num_brokers":1,"retention_policies":-1,"log_directory":"d"}`},
+		{"cluster list", "GET /cluster", ""},
+		{"cluster describe c", "GET /cluster/c", ""},
+		{"cluster delete c", "DELETE /cluster/c", ""},
+		{"cluster stop-broker c 2", "POST /cluster/c/brokers/2/stop", ""},
+		{"cluster start-broker c 2", "POST /cluster/c/brokers/2/start", ""},
+		{"topic create t --partitions 2 --cluster c --cleanup-policy compact", "POST /topic", `{"name":"t","partitions":2,"cluster":"c","cleanup_policy":"compact"}`},
+		{"topic list --internal", "GET /topic?internal=true", ""},
+		{"topic list --cluster c", "GET /topic?cluster=c", ""},
+		{"topic describe a/b", "GET /topic/a%2Fb", ""},
+		{"topic alter t --retention-ms -1 --cluster c", "PATCH /topic/t?cluster=c", `{"retention_ms":-1}`},
+		{"topic delete t", "DELETE /topic/t", ""},
+		{"group list", "GET /groups", ""},
+		{"group describe g --cluster c", "GET /groups/g?cluster=c", ""},
+		{"group delete g", "DELETE /groups/g", ""},
+		{"group seek g --topic t --to latest", "POST /groups/g/seek", `{"topic":"t","to":"latest"}`},
+		{"group seek g --topic t --to 7 --partition 0", "POST /groups/g/seek", `{"topic":"t","to":7,"partition":0}`},
+		{"group seek g --topic t --to 1970-01-01T00:00:01Z", "POST /groups/g/seek", `{"topic":"t","to":{"timestamp":1000}}`},
+		{"offset list --group g --topic t", "GET /offset?group=g&topic=t", ""},
+		{"offset commit --consumer-id 7", "POST /offset", `{"consumer_id":7}`},
+		{
+			"offset commit --consumer-id 7 --group g --topic t --partition 0 --offset 0 --metadata m --force", "POST /offset",
+			`{"consumer_id":7,"group":"g","topic":"t","force":true,"offsets":[{"topic":"t","partition":0,"offset":0,"metadata":"m"}]}`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			s := newStandIn(t, func(int, asked) (int, string) { return 200, `{"name":"x"}` })
+			code, stdout, stderr := s.ottla(t, "", append(strings.Fields(tt.args), "--output", "json")...)
+			require.Equal(t, exitOK, code, stderr)
+			require.Len(t, s.asked, 1)
+			assert.Equal(t, tt.line, s.asked[0].line)
+			if tt.body == "" {
+				assert.Empty(t, s.asked[0].body)
+			} else {
+				assert.JSONEq(t, tt.body, s.asked[0].body)
+			}
+			if !strings.Contains(tt.args, "delete") {
+				assert.JSONEq(t, `{"name":"x"}`, stdout)
+			}
+		})
+	}
+}
+
+func TestTables(t *testing.T) {
+	answers := map[string]string{
+		"cluster list": `{"clusters":[{"name":"c","num_brokers":3,"retention_policies":-1,"brokers":[{"state":"running"},{"state":"stopped"}]}]}`,
+		"topic list":   `{"topics":[{"name":"t","cluster":"c","retention_ms":3600000,"partitions":[{"leader_broker_id":1,"earliest":2,"latest":9},{"leader_broker_id":null}]}]}`,
+		"topic describe t": `{"name":"t","retention_bytes":-1,"partitions":[{"partition_number":0,"leader_broker_id":2,"replicas":[2,1],` +
+			`"in_sync":[2],"earliest":0,"latest":4}]}`,
+		"group list":              `{"groups":[{"group":"g\u001b[2J","state":"empty","lag":4}]}`,
+		"group describe g":        `{"group":"g","members":[{"consumer_id":7,"assignment":[{"topic":"t","partition":1}]}]}`,
+		"offset list --group g":   `{"offsets":[{"topic":"t","partition":0,"committed":null,"end":5,"lag":5,"owner":7}]}`,
+		"cluster stop-broker c 2": `{"id":2,"state":"stopped"}`,
+		"topic delete t":          ``,
+	}
+	want := map[string][]string{
+		"cluster list":            {"NAME", "for ever", "c     3        1 "},
+		"topic list":              {"CLUSTER", "c        t     2           0         1           7        1h0m0s"},
+		"topic describe t":        {"leader 2, replicas 2,1, in sync 2, offsets 0 to 4", "no limit"},
+		"group list":              {"g?[2J"},
+		"group describe g":        {"CONSUMER 7", "t-1"},
+		"offset list --group g":   {"t      0          -          -         5    5    7         -"},
+		"cluster stop-broker c 2": {"broker 2 is stopped"},
+		"topic delete t":          {"topic t deleted"},
+	}
+	for args, answer := range answers {
+		t.Run(args, func(t *testing.T) {
+			s := newStandIn(t, func(int, asked) (int, string) { return 200, answer })
+			code, stdout, stderr := s.ottla(t, "", strings.Fields(args)...)
+			require.Equal(t, exitOK, code, stderr)
+			for _, text := range want[args] {
+				assert.Contains(t, stdout, text)
+			}
+			assert.NotContains(t, stdout, "\x1b")
+		})
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) { return 404, notFound })
+	code, _, stderr := s.ottla(t, "", "topic", "describe", "x")
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "ottla: topic \"x\" does not exist (topic_not_found, request r1); 'ottla topic list' shows what there is\n", stderr)
+
+	s = newStandIn(t, func(int, asked) (int, string) { return 200, "<html>" })
+	code, _, stderr = s.ottla(t, "", "topic", "list")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "not what an Ottla server gives")
+
+	s = newStandIn(t, func(int, asked) (int, string) { return 502, "<html>" })
+	_, _, stderr = s.ottla(t, "", "topic", "list")
+	assert.Contains(t, stderr, "answered 502 Bad Gateway; is it an Ottla server?")
+
+	s.url = "http://" + freeAddress(t)
+	for _, args := range []string{"topic list", "consume t --follow", "produce t"} {
+		code, _, stderr = s.ottla(t, "x\n", strings.Fields(args)...)
+		assert.Equal(t, exitFailed, code, args)
+		assert.Contains(t, stderr, "is 'ottla serve' running?", args)
+	}
+}
+
+func TestWrongUsageExitsTwo(t *testing.T) {
+	for _, args := range []string{
+		"topic", "topic frob", "topic create", "topic create a b", "topic list --output yaml", "topic alter t", "topic list --server ftp://x",
+		"group seek g --topic t", "group seek g --topic t --to soon", "offset list", "offset commit", "offset commit --consumer-id 1 --offset 3",
+		"produce", "produce a b c", "produce t --key a --key-field b", "consume t --from soon", "consume t --max-records -1", "consume t --wait 1h",
+		"log", "log verify", "log repair", "cluster create c --num-brokers many",
+	} {
+		s := newStandIn(t, func(int, asked) (int, string) { return 500, "" })
+		code, _, stderr := s.ottla(t, "", strings.Fields(args)...)
+		assert.Equal(t, exitUsage, code, args)
+		assert.Contains(t, stderr, "--help' for usage", args)
+		assert.Empty(t, s.asked, args)
+	}
+}
+
+func TestHelpAndCompletion(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) { return 500, "" })
+	for _, args := range []string{"--help", "produce --help", "log repair --help", "completion bash", "completion zsh"} {
+		code, stdout, _ := s.ottla(t, "", strings.Fields(args)...)
+		assert.Equal(t, exitOK, code, args)
+		assert.NotEmpty(t, stdout, args)
+	}
+}
+
+func TestProduceEncodesLines(t *testing.T) {
+	tests := []struct {
+		name, flags, stdin string
+		want               []string
+	}{
+		{"json and text", "", "{\"a\": 1}\nhello \"x\"\n12345678901234567890\n", []string{`{"value":{"a": 1}}`, `{"value":"hello \"x\""}`, `{"value":12345678901234567890}`}},
+		{"no newline at the end", "", "a\nb", []string{`{"value":"a"}`, `{"value":"b"}`}},
+		{"empty line", "", "\n", []string{`{"value":""}`}},
+		{"not UTF-8", "", "\xff\n", []string{`{"value_base64":"/w=="}`}},
+		{"half JSON", "", "{\"a\":\n", []string{`{"value":"{\"a\":"}`}},
+		{"key", "--key k\"", "1\n", []string{`{"key":"k\"","value":1}`}},
+		{"key field", "--key-field id", "{\"n\":{\"id\":1},\"id\":[2]}\n", []string{`{"key":[2],"value":{"n":{"id":1},"id":[2]}}`}},
+		{"partition", "--partition 1", "1\n", []string{`{"partition":1,"value":1}`}},
+		{"nothing", "", "", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+			code, stdout, stderr := s.ottla(t, tt.stdin, append([]string{"produce", "t", "--output", "json"}, strings.Fields(tt.flags)...)...)
+			require.Equal(t, exitOK, code, stderr)
+			var got []string
+			for _, a := range s.asked {
+				assert.Equal(t, "POST /events?topic=t", a.line)
+				assert.Equal(t, "application/x-ndjson", a.header.Get("Content-Type"))
+				got = append(got, strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")...)
+			}
+			assert.Equal(t, tt.want, got)
+			var sum struct{ Count int }
+			require.NoError(t, json.Unmarshal([]byte(stdout), &sum))
+			assert.Equal(t, len(tt.want), sum.Count)
+		})
+	}
+}
+
+func TestProduceBatches(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+	file := t.TempDir() + "/lines"
+	big := strings.Repeat("x", 400<<10)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("1\n", 2500)+strings.Repeat(big+"\n", 5)), 0o600))
+	code, stdout, stderr := s.ottla(t, "", "produce", "t", file)
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, "2505 records committed to t\n", stdout)
+	assert.Empty(t, stderr, "no progress where there is no terminal")
+	lines, seq := 0, map[string]bool{}
+	for _, a := range s.asked {
+		n := strings.Count(a.body, "\n")
+		lines += n
+		assert.LessOrEqual(t, n, produceRecords)
+		assert.LessOrEqual(t, len(a.body), produceBytes+1024)
+		seq[a.header.Get("Producer-Seq")] = true
+	}
+	assert.Equal(t, 2505, lines)
+	assert.Len(t, seq, len(s.asked), "a sequence number for each batch")
+}
+
+func TestProduceSendsAgainUnderTheSameNumber(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		switch n {
+		case 1:
+			return 504, `{"code":"outcome_unknown","message":"m","retriable":true,"outcome":"unknown"}`
+		case 2:
+			return 207, `{"partitions":[{"partition":0,"count":1},{"partition":1,"error":{"code":"no_leader","message":"m","retriable":true}}]}`
+		}
+		return 200, `{}`
+	})
+	code, stdout, stderr := s.ottla(t, "1\n2\n", "produce", "t")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, "2 records committed to t\n", stdout)
+	assert.Contains(t, stderr, "retrying: m (outcome_unknown)")
+	require.Len(t, s.asked, 3)
+	for _, a := range s.asked {
+		assert.Equal(t, s.asked[0].body, a.body)
+		for _, name := range []string{"Producer-Id", "Producer-Epoch", "Producer-Seq"} {
+			assert.NotEmpty(t, a.header.Get(name))
+			assert.Equal(t, s.asked[0].header.Get(name), a.header.Get(name))
+		}
+	}
+}
+
+func TestProduceFailures(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+	code, _, stderr := s.ottla(t, "{\"id\":1}\n{}\n", "produce", "t", "--key-field", "id")
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "ottla: line 2: the object has no field \"id\" for --key-field; 1 records were committed before\n", stderr)
+	require.Len(t, s.asked, 1, "what came before is sent")
+
+	s = newStandIn(t, func(int, asked) (int, string) {
+		return 207, `{"partitions":[{"partition":4,"error":{"code":"record_too_large","message":"too large","retriable":false}}]}`
+	})
+	code, _, stderr = s.ottla(t, "1\n", "produce", "t")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "lines 1 to 1: partition 4: too large")
+
+	code, _, stderr = s.ottla(t, "", "produce", "t", "/no/such/file")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "/no/such/file")
+}

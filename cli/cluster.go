@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// clusterAnswer is what tables show of a cluster.
+type clusterAnswer struct {
+	Name              string        `json:"name"`
+	NumBrokers        int           `json:"num_brokers"`
+	LogDirectory      string        `json:"log_directory"`
+	Partitions        int           `json:"partitions"`
+	RetentionHours    json.Number   `json:"retention_policies"`
+	ReplicationFactor int           `json:"replication_factor"`
+	Fsync             string        `json:"fsync"`
+	CreatedAt         string        `json:"created_at"`
+	Topics            []topicAnswer `json:"topics"`
+	Brokers           []struct {
+		ID        int    `json:"id"`
+		Host      string `json:"host"`
+		Port      int    `json:"port"`
+		State     string `json:"state"`
+		Directory string `json:"directory"`
+	} `json:"brokers"`
+}
+
+func newCluster(p *process) *cobra.Command {
+	r := &remote{p: p}
+	cmd := family("cluster", "Create, list, describe and delete clusters; stop and start their brokers",
+		newClusterCreate(r), newClusterList(r), newClusterDescribe(r), newClusterDelete(r),
+		newBrokerSwitch(r, "stop"), newBrokerSwitch(r, "start"))
+	r.addFlags(cmd)
+	return cmd
+}
+
+func newClusterCreate(r *remote) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a cluster and start its brokers",
+		Long: "Create a cluster and start its brokers. The same again is no error; the same\n" +
+			"name with other settings is. What is not given is the server's default.",
+		Example: "  ottla cluster create orders\n  ottla cluster create scratch --num-brokers 1 --retention-hours 1",
+		Args:    exactArgs("a NAME"),
+	}
+	flags := cmd.Flags()
+	flags.Int("num-brokers", 3, "brokers of the cluster, 1 to 9")
+	flags.String("log-directory", "", "`DIR` of its logs below the data directory (default: the name)")
+	flags.Int("partitions", 3, "default number of partitions of its topics, 1 to 1024")
+	flags.Float64("retention-hours", 168, "hours that records are kept, -1 for ever")
+	flags.Int("replication-factor", 0, "copies of each partition (default: 3, or as many as there are brokers)")
+	flags.String("fsync", "always", "when to sync: always, or interval (a power cut can lose acknowledged records)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		fields := changed(cmd.Flags(), map[string]string{"retention-hours": "retention_policies"})
+		fields["name"] = args[0]
+		return r.change(cmd, http.MethodPost, "/cluster", nil, fields, describeCluster)
+	}
+	return cmd
+}
+
+// changed collects the flags that were given as fields of a request. A flag
+// is named as its field, with dashes; renamed has the exceptions.
+func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
+	fields := map[string]any{}
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name == "server" || f.Name == "output" {
+			return
+		}
+		name := renamed[f.Name]
+		if name == "" {
+			name = strings.ReplaceAll(f.Name, "-", "_")
+		}
+		if f.Value.Type() == "string" {
+			fields[name] = f.Value.String()
+			return
+		}
+		fields[name] = json.RawMessage(f.Value.String()) // a number or a boolean
+	})
+	return fields
+}
+
+// change sends fields and shows the answer.
+func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fields map[string]any, rows func(json.RawMessage) ([][]string, error)) error {
+	text, err := body(fields)
+	if err != nil {
+		return err
+	}
+	answer, err := r.call(cmd, request{method: method, path: path, query: query(q...), body: text})
+	if err != nil {
+		return err
+	}
+	return r.show(answer, func() ([][]string, error) { return rows(answer) })
+}
+
+// get asks for something and shows it.
+func (r *remote) get(cmd *cobra.Command, path string, q []string, rows func(json.RawMessage) ([][]string, error)) error {
+	answer, err := r.call(cmd, request{method: http.MethodGet, path: path, query: query(q...)})
+	if err != nil {
+		return err
+	}
+	return r.show(answer, func() ([][]string, error) { return rows(answer) })
+}
+
+// remove deletes something and says so.
+func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string) error {
+	if _, err := r.call(cmd, request{method: http.MethodDelete, path: path, query: query(q...)}); err != nil {
+		return err
+	}
+	if r.output == "table" {
+		fmt.Fprintf(r.p.stdout, "%s deleted\n", printable(what))
+	}
+	return nil
+}
+
+func newClusterList(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List clusters", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.get(cmd, "/cluster", nil, func(text json.RawMessage) ([][]string, error) {
+				var a struct{ Clusters []clusterAnswer }
+				if err := json.Unmarshal(text, &a); err != nil {
+					return nil, err
+				}
+				rows := [][]string{{"NAME", "BROKERS", "RUNNING", "PARTITIONS", "REPLICAS", "RETENTION", "FSYNC", "DIRECTORY"}}
+				for _, c := range a.Clusters {
+					running := 0
+					for _, b := range c.Brokers {
+						if b.State == "running" {
+							running++
+						}
+					}
+					rows = append(rows, []string{
+						c.Name, strconv.Itoa(c.NumBrokers), strconv.Itoa(running), strconv.Itoa(c.Partitions),
+						strconv.Itoa(c.ReplicationFactor), hours(c.RetentionHours), c.Fsync, c.LogDirectory,
+					})
+				}
+				return rows, nil
+			})
+		},
+	}
+}
+
+func hours(n json.Number) string {
+	if n == "-1" {
+		return "for ever"
+	}
+	return n.String() + "h"
+}
+
+func newClusterDescribe(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "describe NAME", Short: "Show a cluster's brokers and topics", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.get(cmd, path("cluster", args[0]), nil, describeCluster)
+		},
+	}
+}
+
+func describeCluster(text json.RawMessage) ([][]string, error) {
+	var c clusterAnswer
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, err
+	}
+	rows := [][]string{
+		{"NAME", c.Name},
+		{"CREATED", c.CreatedAt},
+		{"DIRECTORY", c.LogDirectory},
+		{"PARTITIONS", strconv.Itoa(c.Partitions)},
+		{"REPLICAS", strconv.Itoa(c.ReplicationFactor)},
+		{"RETENTION", hours(c.RetentionHours)},
+		{"FSYNC", c.Fsync},
+	}
+	for _, b := range c.Brokers {
+		rows = append(rows, []string{fmt.Sprintf("BROKER %d", b.ID), fmt.Sprintf("%s, %s:%d, %s", b.State, b.Host, b.Port, b.Directory)})
+	}
+	for _, t := range c.Topics {
+		rows = append(rows, []string{"TOPIC " + t.Name, t.summary()})
+	}
+	return rows, nil
+}
+
+func newClusterDelete(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Delete a cluster with all its topics", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.remove(cmd, path("cluster", args[0]), nil, "cluster "+args[0])
+		},
+	}
+}
+
+// newBrokerSwitch is `cluster stop-broker` or `cluster start-broker`.
+func newBrokerSwitch(r *remote, verb string) *cobra.Command {
+	return &cobra.Command{
+		Use:   verb + "-broker NAME ID",
+		Short: strings.ToUpper(verb[:1]) + verb[1:] + " one broker of a cluster",
+		Args:  exactArgs("a NAME", "a broker's ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			answer, err := r.call(cmd, request{method: http.MethodPost, path: path("cluster", args[0], "brokers", args[1], verb)})
+			if err != nil {
+				return err
+			}
+			return r.show(answer, func() ([][]string, error) {
+				var b struct {
+					ID    int    `json:"id"`
+					State string `json:"state"`
+				}
+				err := json.Unmarshal(answer, &b)
+				return [][]string{{fmt.Sprintf("broker %d is %s", b.ID, b.State)}}, err
+			})
+		},
+	}
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func records(from, to int) string {
+	var list []string
+	for i := from; i < to; i++ {
+		list = append(list, fmt.Sprintf(`{"topic":"t","partition":0,"offset":%d,"key":null,"value":1.50}`, i))
+	}
+	return strings.Join(list, ",")
+}
+
+func pollAnswer(list, cursor string) string {
+	return `{"consumer_id":7,"group":"g","generation":1,"records":[` + list + `],"cursor":"` + cursor + `","timed_out":false}`
+}
+
+func fieldsOf(t *testing.T, a asked) map[string]any {
+	t.Helper()
+	var v map[string]any
+	require.NoError(t, json.Unmarshal([]byte(a.body), &v), a.body)
+	return v
+}
+
+func TestConsumeAcknowledgesWhatItPrinted(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		switch n {
+		case 1:
+			return 200, pollAnswer(records(0, 2), "c1")
+		case 2:
+			return 200, pollAnswer(records(2, 3), "c2")
+		case 3:
+			return 200, pollAnswer("", "c3")
+		}
+		return 204, ""
+	})
+	code, stdout, stderr := s.ottla(t, "", "consume", "t", "--group", "g", "--from", "2026-11-22T00:00:00Z")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, strings.ReplaceAll(records(0, 3), "},{", "}\n{")+"\n", stdout, "byte for byte")
+	require.Len(t, s.asked, 4)
+	first := fieldsOf(t, s.asked[0])
+	assert.Equal(t, false, first["auto_commit"])
+	assert.EqualValues(t, 1795305600000, first["from"])
+	assert.NotContains(t, first, "consumer_id")
+	assert.Equal(t, "c1", fieldsOf(t, s.asked[1])["ack"])
+	assert.EqualValues(t, 7, fieldsOf(t, s.asked[1])["consumer_id"])
+	assert.Equal(t, "c2", fieldsOf(t, s.asked[2])["ack"])
+	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[3].line)
+}
+
+func TestConsumeMaxRecords(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		if n == 1 {
+			return 200, pollAnswer(records(0, 2), "c1")
+		}
+		return 200, `{}`
+	})
+	code, stdout, _ := s.ottla(t, "", "consume", "t", "--max-records", "2", "--follow", "--group", "g")
+	require.Equal(t, exitOK, code)
+	assert.Equal(t, 2, strings.Count(stdout, "\n"))
+	require.Len(t, s.asked, 3)
+	assert.EqualValues(t, 2, fieldsOf(t, s.asked[0])["max_records"])
+	assert.Equal(t, "POST /offset", s.asked[1].line)
+	assert.JSONEq(t, `{"consumer_id":7,"group":"g","offsets":[{"topic":"t","partition":0,"offset":2}]}`, s.asked[1].body)
+}
+
+func TestConsumeWithoutGroupLeavesNothingBehind(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		if n == 1 {
+			return 200, strings.Replace(pollAnswer("", ""), `"g"`, `"consumer-7"`, 1)
+		}
+		return 204, ""
+	})
+	code, stdout, _ := s.ottla(t, "", "consume", "t")
+	require.Equal(t, exitOK, code)
+	assert.Empty(t, stdout)
+	require.Len(t, s.asked, 3)
+	assert.Equal(t, "DELETE /groups/consumer-7/members/7", s.asked[1].line)
+	assert.Equal(t, "DELETE /groups/consumer-7", s.asked[2].line)
+}
+
+// A restarted server does not take the old cursor: the offsets are committed
+// instead, and nothing is printed twice or left out.
+func TestConsumeFollowsOverARestart(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	s := newStandIn(t, nil)
+	s.answer = func(n int, a asked) (int, string) {
+		switch n {
+		case 1:
+			return 200, pollAnswer(records(0, 2), "old")
+		case 2:
+			return 503, `{"code":"starting","message":"starting","retriable":true}`
+		case 3:
+			return 409, `{"code":"stale_generation","message":"stale"}`
+		case 4:
+			return 200, `{}`
+		case 5:
+			return 200, pollAnswer(records(2, 3), "new")
+		case 6:
+			signals <- syscall.SIGINT
+			return 200, pollAnswer("", "new2")
+		}
+		return 204, ""
+	}
+	var out, errs bytes.Buffer
+	p := &process{
+		stdout: &out, stderr: &errs, signals: signals,
+		lookupEnv: func(name string) (string, bool) { return s.url, name == "OTTLA_SERVER" },
+	}
+	require.Equal(t, exitOK, run(p, []string{"consume", "t", "--group", "g", "--follow"}), errs.String())
+	assert.Equal(t, strings.ReplaceAll(records(0, 3), "},{", "}\n{")+"\n", out.String())
+	assert.Equal(t, "old", fieldsOf(t, s.asked[1])["ack"])
+	assert.Equal(t, "old", fieldsOf(t, s.asked[2])["ack"])
+	assert.Equal(t, "POST /offset", s.asked[3].line)
+	assert.NotContains(t, fieldsOf(t, s.asked[4]), "ack")
+	assert.Contains(t, errs.String(), "retrying: starting")
+	assert.Contains(t, errs.String(), "the server answers again")
+}
+
+func TestConsumeFailures(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) {
+		return 416, `{"code":"offset_out_of_range","message":"below","retriable":false}`
+	})
+	code, _, stderr := s.ottla(t, "", "consume", "t", "--follow")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "group seek")
+}

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// groupAnswer is what tables show of a group.
+type groupAnswer struct {
+	Group      string `json:"group"`
+	Cluster    string `json:"cluster"`
+	State      string `json:"state"`
+	Generation int64  `json:"generation"`
+	Lag        int64  `json:"lag"`
+	CreatedAt  string `json:"created_at"`
+	Members    []struct {
+		ConsumerID     int64    `json:"consumer_id"`
+		Topics         []string `json:"topics"`
+		LeaseExpiresAt string   `json:"lease_expires_at"`
+		Assignment     []struct {
+			Topic     string `json:"topic"`
+			Partition int    `json:"partition"`
+		} `json:"assignment"`
+	} `json:"members"`
+}
+
+func newGroup(p *process) *cobra.Command {
+	r := &remote{p: p}
+	cmd := family("group", "List, describe, seek and delete consumer groups",
+		newGroupList(r), newGroupDescribe(r), newGroupSeek(r), newGroupDelete(r))
+	r.addFlags(cmd)
+	return cmd
+}
+
+func clusterFlag(cmd *cobra.Command, cluster *string, usage string) *cobra.Command {
+	cmd.Flags().StringVar(cluster, "cluster", "", usage)
+	return cmd
+}
+
+func newGroupList(r *remote) *cobra.Command {
+	var cluster string
+	return clusterFlag(&cobra.Command{
+		Use: "list", Short: "List consumer groups", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.get(cmd, "/groups", []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
+				var a struct{ Groups []groupAnswer }
+				if err := json.Unmarshal(text, &a); err != nil {
+					return nil, err
+				}
+				rows := [][]string{{"CLUSTER", "GROUP", "STATE", "GENERATION", "MEMBERS", "LAG"}}
+				for _, g := range a.Groups {
+					rows = append(rows, []string{
+						g.Cluster, g.Group, g.State, strconv.FormatInt(g.Generation, 10),
+						strconv.Itoa(len(g.Members)), strconv.FormatInt(g.Lag, 10),
+					})
+				}
+				return rows, nil
+			})
+		},
+	}, &cluster, "only groups of this cluster")
+}
+
+func newGroupDescribe(r *remote) *cobra.Command {
+	var cluster string
+	return clusterFlag(&cobra.Command{
+		Use: "describe NAME", Short: "Show a group's members and what they are assigned", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
+				var g groupAnswer
+				if err := json.Unmarshal(text, &g); err != nil {
+					return nil, err
+				}
+				rows := [][]string{
+					{"GROUP", g.Group},
+					{"CLUSTER", g.Cluster},
+					{"CREATED", g.CreatedAt},
+					{"STATE", g.State},
+					{"GENERATION", strconv.FormatInt(g.Generation, 10)},
+					{"LAG", strconv.FormatInt(g.Lag, 10)},
+				}
+				for _, m := range g.Members {
+					var owned []string
+					for _, a := range m.Assignment {
+						owned = append(owned, fmt.Sprintf("%s-%d", a.Topic, a.Partition))
+					}
+					rows = append(rows, []string{
+						fmt.Sprintf("CONSUMER %d", m.ConsumerID),
+						fmt.Sprintf("lease until %s, partitions %s", m.LeaseExpiresAt, printable(strings.Join(owned, " "))),
+					})
+				}
+				return rows, nil
+			})
+		},
+	}, &cluster, "the group's cluster")
+}
+
+func newGroupSeek(r *remote) *cobra.Command {
+	var cluster, topic, to string
+	var partition int
+	cmd := clusterFlag(&cobra.Command{
+		Use:   "seek NAME --topic TOPIC --to WHERE",
+		Short: "Move a group's committed offsets",
+		Long: "Move a group's committed offsets of one topic, in all its partitions or in one.\n" +
+			"WHERE is earliest, latest, an offset, or a time such as 2026-11-22T17:16:03Z.\n" +
+			"Live members get a new generation and read on from there.",
+		Example: "  ottla group seek mailer --topic liked --to earliest\n" +
+			"  ottla group seek mailer --topic liked --partition 0 --to 42",
+		Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if topic == "" || to == "" {
+				return usageError{fmt.Errorf("%s needs --topic and --to", cmd.CommandPath())}
+			}
+			target, err := seekTarget(to)
+			if err != nil {
+				return err
+			}
+			fields := map[string]any{"topic": topic, "to": target}
+			if cmd.Flags().Changed("partition") {
+				fields["partition"] = partition
+			}
+			return r.change(cmd, http.MethodPost, path("groups", args[0], "seek"), []string{"cluster", cluster}, fields, offsetRows)
+		},
+	}, &cluster, "the group's cluster")
+	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC` to move in (required)")
+	cmd.Flags().StringVar(&to, "to", "", "`WHERE` to: earliest, latest, an offset or a time (required)")
+	cmd.Flags().IntVar(&partition, "partition", 0, "only this partition")
+	return cmd
+}
+
+// seekTarget is the API's form of what a user calls a place in a log.
+func seekTarget(to string) (any, error) {
+	if to == "earliest" || to == "latest" {
+		return to, nil
+	}
+	if n, err := strconv.ParseInt(to, 10, 64); err == nil && n >= 0 {
+		return n, nil
+	}
+	if t, err := time.Parse(time.RFC3339, to); err == nil {
+		return map[string]int64{"timestamp": t.UnixMilli()}, nil
+	}
+	return nil, usageError{fmt.Errorf("%q must be earliest, latest, an offset or a time such as 2026-11-22T17:16:03Z", to)}
+}
+
+func newGroupDelete(r *remote) *cobra.Command {
+	var cluster string
+	return clusterFlag(&cobra.Command{
+		Use: "delete NAME", Short: "Delete a group without live members", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.remove(cmd, path("groups", args[0]), []string{"cluster", cluster}, "group "+args[0])
+		},
+	}, &cluster, "the group's cluster")
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ottla/actors"
+	"ottla/logfile"
+)
+
+func newLog(p *process) *cobra.Command {
+	return family("log", "Verify, print and repair log files, offline",
+		newLogVerify(p), newLogCat(p), newLogRepair(p))
+}
+
+func newLogVerify(p *process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Check every file of a data directory, or of anything below it",
+		Long: "Check every log file, manifest and ledger in DIR, a data directory or anything\n" +
+			"below it. Each damaged one is a line with its path and the byte where the damage\n" +
+			"begins; then the exit code is 1. The server must not be running.",
+		Example: "  ottla log verify ./data\n  ottla log verify ./data/default/broker-1/liked-0",
+		Args:    exactArgs("a DIR"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			release, err := actors.LockOffline(args[0])
+			if err != nil {
+				return offlineError(err)
+			}
+			defer release()
+			return verify(p, args[0])
+		},
+	}
+}
+
+// offlineError explains a directory that is in use.
+func offlineError(err error) error {
+	return fmt.Errorf("%w; stop the server first, or look at a copy", err)
+}
+
+func verify(p *process, dir string) error {
+	files, err := countLogs(dir)
+	if err != nil {
+		return err
+	}
+	if files == 0 {
+		return fmt.Errorf("no log files in %s or below it", dir)
+	}
+	damaged := 0
+	report := func(path string, offset int64, err error) {
+		damaged++
+		fmt.Fprintf(p.stdout, "%s: damaged at byte %d: %s\n", path, offset, oneLine(err))
+	}
+	if err := logfile.Verify(logfile.OSFS{}, dir, report); err != nil {
+		return err
+	}
+	if err := actors.VerifyManifests(dir, func(path string, err error) { report(path, 0, err) }); err != nil {
+		return err
+	}
+	if damaged > 0 {
+		return fmt.Errorf("%d damaged files; 'ottla log repair %s' says what can be done", damaged, dir)
+	}
+	fmt.Fprintf(p.stderr, "%d log files, no damage\n", files)
+	return nil
+}
+
+// oneLine keeps an error on its line, whatever bytes it quotes.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+func countLogs(dir string) (n int, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".log") {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+func newLogCat(p *process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cat DIR",
+		Short: "Print the records of logs, as they stand in the files",
+		Long: "Print the records of every log in DIR or below it, one a line, after checking\n" +
+			"their checksums. It stops at damage. A data directory holds every replica's copy;\n" +
+			"name one broker's directory to see each record once. The last records of a log\n" +
+			"may not be committed.",
+		Example: "  ottla log cat ./data/default/broker-1/liked-0",
+		Args:    exactArgs("a DIR"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			out := bufio.NewWriterSize(p.stdout, 256<<10)
+			err := logfile.WalkFrames(logfile.OSFS{}, args[0], func(_ string, _ logfile.Identity, f logfile.Frame) error {
+				if f.Kind != logfile.KindRecords {
+					return nil
+				}
+				for line := range bytes.Lines(f.Body) {
+					if line[0] == '#' {
+						continue
+					}
+					if _, err := out.Write(line); err != nil {
+						return fmt.Errorf("print: %w", err)
+					}
+				}
+				return nil
+			})
+			return errors.Join(err, out.Flush())
+		},
+	}
+}

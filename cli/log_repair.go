@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ottla/actors"
+	"ottla/logfile"
+)
+
+func newLogRepair(p *process) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "repair DIR",
+		Short: "Explain what damage costs and, with --yes, cut what cannot be read",
+		Long: "Explain for each damaged log in DIR or below it what can be done and what would\n" +
+			"be lost, and do it only with --yes.\n\n" +
+			"What it can do: make a partition with one replica usable again whose newest log\n" +
+			"file is damaged, by cutting that file at the damage. Every record behind that is\n" +
+			"lost to the broker; the bytes are kept beside it in a .broken file.\n\n" +
+			"What it leaves alone: a partition with several replicas, which heals by itself\n" +
+			"from the others when the server runs; damage in older log files, in a file's\n" +
+			"header, in manifests and in ledgers, which only a backup can undo. Exit code: 0\n" +
+			"when nothing is damaged any more, else 1.",
+		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes",
+		Args:    exactArgs("a DIR"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			release, err := actors.LockOffline(args[0])
+			if err != nil {
+				return offlineError(err)
+			}
+			defer release()
+			return repair(p, args[0], yes)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	return cmd
+}
+
+// repairCount sums up what was found.
+type repairCount struct{ cuttable, done, left int }
+
+func repair(p *process, dir string, yes bool) error {
+	if n, err := countLogs(dir); err != nil || n == 0 {
+		return errors.Join(err, noLogs(dir, n))
+	}
+	var damages []logfile.Damage
+	err := logfile.Diagnose(logfile.OSFS{}, dir, actors.BootID(), func(d logfile.Damage) { damages = append(damages, d) })
+	if err != nil {
+		return err
+	}
+	var n repairCount
+	for _, d := range damages {
+		if err := repairOne(p, d, yes, &n); err != nil {
+			return err
+		}
+	}
+	err = actors.VerifyManifests(dir, func(path string, err error) {
+		n.left++
+		fmt.Fprintf(p.stdout, "%s: damaged: %s\n  not repairable: restore this file from a backup.\n", path, oneLine(err))
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case n.left > 0:
+		return fmt.Errorf("%d repaired, %d repairable with --yes, %d damages are left", n.done, n.cuttable-n.done, n.left)
+	case n.cuttable > n.done:
+		return fmt.Errorf("%d repairable; run it again with --yes to do it", n.cuttable-n.done)
+	case n.done == 0:
+		fmt.Fprintln(p.stderr, "nothing to repair")
+	}
+	return nil
+}
+
+func noLogs(dir string, n int) error {
+	if n > 0 {
+		return nil
+	}
+	return fmt.Errorf("no log files in %s or below it", dir)
+}
+
+// repairOne explains one damage, and undoes it if it may.
+func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
+	if logfile.PutAside(filepath.Dir(d.Path)) {
+		fmt.Fprintf(p.stdout, "%s: damaged, but no longer in use: the broker replaced this replica; delete it when you like.\n", filepath.Dir(d.Path))
+		return nil
+	}
+	fmt.Fprintf(p.stdout, "%s: damaged at byte %d: %s\n", d.Path, d.Offset, oneLine(d.Err))
+	if why := notRepairable(&d); why != "" {
+		n.left++
+		fmt.Fprintf(p.stdout, "  not repairable here: %s\n", why)
+		return nil
+	}
+	n.cuttable++
+	fmt.Fprintf(p.stdout, "  topic %s, partition %d, broker %d, the only replica\n", d.Identity.Topic, d.Identity.Partition, d.Identity.Broker)
+	fmt.Fprintf(p.stdout, "  kept: every record below offset %d\n", d.NextOffset)
+	fmt.Fprintf(p.stdout, "  lost: every record from offset %d on%s, the last %d bytes of the file, acknowledged records among them\n",
+		d.NextOffset, upTo(&d), d.LostBytes)
+	fmt.Fprintf(p.stdout, "  consumers that were further on get offset_out_of_range or wait until the log has grown so far again\n")
+	if !yes {
+		return nil
+	}
+	kept, err := logfile.CutTail(logfile.OSFS{}, d, actors.BootID())
+	if err != nil {
+		return fmt.Errorf("repair %s: %w", d.Path, err)
+	}
+	n.done++
+	fmt.Fprintf(p.stdout, "  done; the cut bytes are in %s\n", kept)
+	return nil
+}
+
+func upTo(d *logfile.Damage) string {
+	if d.LostNext <= d.NextOffset {
+		return ""
+	}
+	return fmt.Sprintf(" (readable ones reach %d)", d.LostNext-1)
+}
+
+// notRepairable says why a damage is left alone, "" if it is not.
+func notRepairable(d *logfile.Damage) string {
+	if !d.Tail {
+		return "only the tail of the newest log file can be cut without breaking what follows it. " +
+			"With other replicas it heals when the server runs; else restore the directory from a backup, or delete the topic."
+	}
+	sole, err := actors.SoleVoter(d.ConfState, d.Identity.ReplicaID)
+	switch {
+	case err != nil:
+		return oneLine(err)
+	case d.ConfMoved:
+		return "the partition's replicas changed about there, so it is not certain that this is the only one."
+	case !sole:
+		return "the partition has other replicas. It heals from them when the server runs; " +
+			"cutting this one would make it forget records that it acknowledged."
+	}
+	return ""
+}

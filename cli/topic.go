@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// topicAnswer is what tables show of a topic.
+type topicAnswer struct {
+	Name              string `json:"name"`
+	Cluster           string `json:"cluster"`
+	ReplicationFactor int    `json:"replication_factor"`
+	RetentionMs       int64  `json:"retention_ms"`
+	RetentionBytes    int64  `json:"retention_bytes"`
+	SegmentBytes      int64  `json:"segment_bytes"`
+	CleanupPolicy     string `json:"cleanup_policy"`
+	DeleteRetentionMs int64  `json:"delete_retention_ms"`
+	MaxRecordBytes    int64  `json:"max_record_bytes"`
+	CreatedAt         string `json:"created_at"`
+	Partitions        []struct {
+		Number   int   `json:"partition_number"`
+		Leader   *int  `json:"leader_broker_id"`
+		Replicas []int `json:"replicas"`
+		InSync   []int `json:"in_sync"`
+		Earliest int64 `json:"earliest"`
+		Latest   int64 `json:"latest"`
+	} `json:"partitions"`
+}
+
+func (t *topicAnswer) records() (n int64) {
+	for _, p := range t.Partitions {
+		n += p.Latest - p.Earliest
+	}
+	return n
+}
+
+func (t *topicAnswer) leaderless() (n int) {
+	for _, p := range t.Partitions {
+		if p.Leader == nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *topicAnswer) summary() string {
+	s := fmt.Sprintf("%d partitions, %d offsets", len(t.Partitions), t.records())
+	if n := t.leaderless(); n > 0 {
+		s += fmt.Sprintf(", %d without a leader", n)
+	}
+	return s
+}
+
+func newTopic(p *process) *cobra.Command {
+	r := &remote{p: p}
+	cmd := family("topic", "Create, list, describe, alter and delete topics",
+		newTopicCreate(r), newTopicList(r), newTopicDescribe(r), newTopicAlter(r), newTopicDelete(r))
+	r.addFlags(cmd)
+	return cmd
+}
+
+// addTopicFlags gives cmd the settings that create and alter share.
+func addTopicFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Int("partitions", 0, "number of partitions, 1 to 1024; it can grow, never shrink")
+	flags.Int64("retention-ms", 0, "milliseconds that records are kept, -1 for ever")
+	flags.Int64("retention-bytes", 0, "bytes kept per partition, -1 without limit")
+	flags.Int64("segment-bytes", 0, "size at which a log file is closed")
+	flags.String("cleanup-policy", "delete", "delete (by age and size) or compact (newest record per key)")
+	flags.Int64("delete-retention-ms", 0, "milliseconds that tombstones are kept when compacting")
+	flags.Int("max-record-bytes", 0, "largest record")
+	flags.String("cluster", "", "the topic's cluster")
+}
+
+func newTopicCreate(r *remote) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "create NAME",
+		Short:   "Create a topic",
+		Long:    "Create a topic. The same again is no error; the same name with other settings\nis. What is not given is the cluster's default.",
+		Example: "  ottla topic create liked --partitions 6\n  ottla topic create audit --retention-ms -1",
+		Args:    exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fields := changed(cmd.Flags(), nil)
+			fields["name"] = args[0]
+			return r.change(cmd, http.MethodPost, "/topic", nil, fields, describeTopic)
+		},
+	}
+	addTopicFlags(cmd)
+	cmd.Flags().Int("replication-factor", 0, "copies of each partition")
+	return cmd
+}
+
+func newTopicAlter(r *remote) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "alter NAME",
+		Short:   "Change a topic's settings, or add partitions",
+		Long:    "Change a topic's settings, or add partitions. Only the flags given change.\nWith more partitions, records of a key may go to another one than before.",
+		Example: "  ottla topic alter liked --retention-ms 3600000",
+		Args:    exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fields := changed(cmd.Flags(), nil)
+			cluster, _ := fields["cluster"].(string)
+			delete(fields, "cluster")
+			if len(fields) == 0 {
+				return usageError{fmt.Errorf("%s needs a setting to change", cmd.CommandPath())}
+			}
+			return r.change(cmd, http.MethodPatch, path("topic", args[0]), []string{"cluster", cluster}, fields, describeTopic)
+		},
+	}
+	addTopicFlags(cmd)
+	return cmd
+}
+
+func newTopicList(r *remote) *cobra.Command {
+	var cluster string
+	var internal bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List topics", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := []string{"cluster", cluster, "internal", ""}
+			if internal {
+				q[3] = "true"
+			}
+			return r.get(cmd, "/topic", q, func(text json.RawMessage) ([][]string, error) {
+				var a struct{ Topics []topicAnswer }
+				if err := json.Unmarshal(text, &a); err != nil {
+					return nil, err
+				}
+				rows := [][]string{{"CLUSTER", "NAME", "PARTITIONS", "REPLICAS", "LEADERLESS", "OFFSETS", "RETENTION", "CLEANUP"}}
+				for _, t := range a.Topics {
+					rows = append(rows, []string{
+						t.Cluster, t.Name, strconv.Itoa(len(t.Partitions)), strconv.Itoa(t.ReplicationFactor),
+						strconv.Itoa(t.leaderless()), strconv.FormatInt(t.records(), 10), milliseconds(t.RetentionMs), t.CleanupPolicy,
+					})
+				}
+				return rows, nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "", "only topics of this cluster")
+	cmd.Flags().BoolVar(&internal, "internal", false, "internal topics, too")
+	return cmd
+}
+
+func milliseconds(ms int64) string {
+	if ms < 0 {
+		return "for ever"
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
+func newTopicDescribe(r *remote) *cobra.Command {
+	var cluster string
+	cmd := &cobra.Command{
+		Use: "describe NAME", Short: "Show a topic's settings and partitions", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.get(cmd, path("topic", args[0]), []string{"cluster", cluster}, describeTopic)
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
+	return cmd
+}
+
+func describeTopic(text json.RawMessage) ([][]string, error) {
+	var t topicAnswer
+	if err := json.Unmarshal(text, &t); err != nil {
+		return nil, err
+	}
+	bytes := "no limit"
+	if t.RetentionBytes >= 0 {
+		bytes = strconv.FormatInt(t.RetentionBytes, 10)
+	}
+	rows := [][]string{
+		{"NAME", t.Name},
+		{"CLUSTER", t.Cluster},
+		{"CREATED", t.CreatedAt},
+		{"REPLICAS", strconv.Itoa(t.ReplicationFactor)},
+		{"RETENTION", milliseconds(t.RetentionMs)},
+		{"RETENTION BYTES", bytes},
+		{"SEGMENT BYTES", strconv.FormatInt(t.SegmentBytes, 10)},
+		{"CLEANUP", t.CleanupPolicy},
+		{"MAX RECORD BYTES", strconv.FormatInt(t.MaxRecordBytes, 10)},
+	}
+	for _, p := range t.Partitions {
+		leader := "none"
+		if p.Leader != nil {
+			leader = strconv.Itoa(*p.Leader)
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("PARTITION %d", p.Number),
+			fmt.Sprintf("leader %s, replicas %s, in sync %s, offsets %d to %d", leader, join(p.Replicas), join(p.InSync), p.Earliest, p.Latest),
+		})
+	}
+	return rows, nil
+}
+
+func join(ids []int) string {
+	if len(ids) == 0 {
+		return "none"
+	}
+	parts := make([]string, len(ids))
+	for i, id := range ids {
+		parts[i] = strconv.Itoa(id)
+	}
+	return strings.Join(parts, ",")
+}
+
+func newTopicDelete(r *remote) *cobra.Command {
+	var cluster string
+	cmd := &cobra.Command{
+		Use: "delete NAME", Short: "Delete a topic with all its records", Args: exactArgs("a NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.remove(cmd, path("topic", args[0]), []string{"cluster", cluster}, "topic "+args[0])
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
+	return cmd
+}
