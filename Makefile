@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo clean
+.PHONY: help build run test race lint fmt fuzz demo chaos sim clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ fuzz: ## Run every fuzz test for FUZZTIME (10s each)
 
 demo: build ## Produce, consume, kill -9, start again, read again, grep the log
 	$(GO) run ./demo -binary bin/ottla
+
+CHAOS_KILLS ?= 500
+
+chaos: build ## Kill -9 the broker CHAOS_KILLS (500) times under load and check what it promised
+	$(GO) run ./chaos -binary bin/ottla -kills $(CHAOS_KILLS)
+
+SIM_SEEDS ?= 10000
+
+sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
+	OTTLA_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m -run Simulation ./actors
 
 clean: ## Remove what was built; data directories stay
 	rm -rf bin dist
