@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -84,8 +85,12 @@ func putReplicaAside(env *environment, dir string, id uint64) error {
 	return env.fs.SyncDir(filepath.Dir(dir))
 }
 
-// createAll makes first logs on a goroutine of its own, because each takes
-// several syncs; logsCreated comes back.
+// createAtOnce is how many logs a broker creates at the same time: their syncs
+// share the journal's commits.
+const createAtOnce = 16
+
+// createAll makes first logs beside the mailbox, because each takes several
+// syncs; logsCreated comes back.
 func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 	if len(specs) == 0 {
 		return
@@ -93,9 +98,16 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 	env, self := b.env, ctx.Self()
 	go func() {
 		m := &logsCreated{Specs: specs, Errs: make([]error, len(specs))}
+		var creating sync.WaitGroup
+		slots := make(chan struct{}, createAtOnce)
 		for i := range specs {
-			m.Errs[i] = specs[i].create(env)
+			slots <- struct{}{}
+			creating.Go(func() {
+				m.Errs[i] = specs[i].create(env)
+				<-slots
+			})
 		}
+		creating.Wait()
 		env.system.Root.Send(self, m)
 	}()
 }

@@ -35,6 +35,7 @@ type partitionActor struct {
 	idleTicks    int  // on a leader, see quietTick
 	quiet        bool // raft's clock stands still
 	leaderless   int  // ticks without a leader
+	nextTry      int  // the value of leaderless at which to campaign again
 	outstanding  int  // writes at the disk without an answer
 	diskFull     bool // the disk refused a write for lack of space; sent again on a tick
 	closing      bool
@@ -307,7 +308,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	}
 	p.ref = &leaderRef{broker: p.spec.id.Broker, term: p.rep.leading.term, pid: ctx.Self()}
 	p.ref.view.Store(p.file.View(p.rep.hw))
-	p.leaderless = 0
+	p.leaderless, p.nextTry = 0, 0
 	if p.coord != nil {
 		p.coord.lead(p.ref.term)
 	}

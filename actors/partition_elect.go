@@ -18,6 +18,9 @@ func (p *partitionActor) campaignIfFirst() {
 	if p.rep.leaderID != 0 && p.spec.group.reachable(p.rep.leaderID) {
 		return
 	}
+	if p.outstanding > 0 {
+		return // its vote may be on its way to the disk: a new term would void it
+	}
 	if p.spec.group.running() < len(p.rep.storage.conf.Voters)/2+1 {
 		return
 	}
@@ -45,17 +48,22 @@ func (p *partitionActor) firstRunning() bool {
 	return true
 }
 
-// leaderlessTick repeats an attempt whose messages were lost, and lets others
-// try when the first one cannot win (its log is behind): each further tick one
-// more replica joins in, raft's own timeout being the last resort.
+// leaderlessTick repeats an attempt whose messages were lost, first on the next
+// tick and then after twice as long each time: with many partitions and a slow
+// disk, an election takes longer than a tick, and one that is begun anew before
+// it ends never does. When the first replica cannot win (its log is behind),
+// raft's own timeout lets others try.
 func (p *partitionActor) leaderlessTick() {
 	if p.rep.leaderID != 0 && (p.rep.leading != nil || p.spec.group.reachable(p.rep.leaderID)) {
-		p.leaderless = 0
+		p.leaderless, p.nextTry = 0, 0
 		return
 	}
 	p.leaderless++
 	p.rep.forgetLeader()
-	p.campaignIfFirst()
+	if p.leaderless >= p.nextTry && p.outstanding == 0 {
+		p.nextTry = 2 * p.leaderless
+		p.campaignIfFirst()
+	}
 }
 
 // brokerGone reacts to the end of a broker that led: its followers forget it,
