@@ -66,6 +66,8 @@ type leading struct {
 
 	readSeq uint64
 	reads   []pendingRead
+
+	snapshots map[uint64]int // ticks for which a follower has owed the answer to a snapshot
 }
 
 // secondRoundBytes is how much must have gathered before a second round may

@@ -184,3 +184,27 @@ func (r *replica) inSync(reachable func(uint64) bool) []uint64 {
 	})
 	return ids
 }
+
+// retrySnapshots sends a snapshot again when its receiver has not answered for
+// an election timeout. Raft waits for the answer for ever and leaves it to its
+// owner to notice that the message, or the receiver, was lost. A snapshot is
+// small, and one that comes twice does no harm. A tick calls it.
+func (l *leading) retrySnapshots(r *replica) {
+	var owing map[uint64]int
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if pr.State == tracker.StateSnapshot {
+			if owing == nil {
+				owing = map[uint64]int{}
+			}
+			owing[id] = l.snapshots[id] + 1
+		}
+	})
+	l.snapshots = owing
+	for id, ticks := range owing {
+		if ticks >= r.cfg.electionTicks {
+			r.rn.ReportSnapshot(id, raft.SnapshotFailure)
+			delete(owing, id)
+		}
+	}
+	r.drain()
+}

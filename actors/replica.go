@@ -200,6 +200,7 @@ func (r *replica) tick() {
 	if r.leading != nil {
 		r.leading.moveTick(r)
 		r.leading.retryReads(r)
+		r.leading.retrySnapshots(r)
 	}
 	if len(r.writes) > 0 {
 		return

@@ -33,6 +33,8 @@ type replicaSim struct {
 	fate  map[string]error // answers that were no success
 	calm  bool             // no more faults: everything arrives
 	watch []func() bool    // asked after each step until they say that they are done
+	drop  func(raftpb.Message) bool
+	plus  *simChanges // nil unless membership, retention, reads and producers are simulated too
 }
 
 // simReplica is one of them with a disk of its own.
@@ -45,6 +47,7 @@ type simReplica struct {
 	queue    []*stagedWrite // handed to the disk, not executed
 	executed []*stagedWrite // executed, not synced
 	boots    int            // power cuts, each of which ends in another boot
+	lost     bool           // for good: another replica takes its place
 }
 
 const simDir = "/replica"
@@ -165,7 +168,10 @@ func (s *replicaSim) deliver() {
 	if s.calm || fate != 0 { // 0: it arrives and stays, to arrive again
 		s.net = slices.Delete(s.net, i, i+1)
 	}
-	n := s.nodes[m.To-1]
+	n := s.nodes[m.To-1] // ids are given out in order
+	if s.drop != nil && s.drop(m) {
+		return
+	}
 	if n.rep == nil || !s.calm && fate == 1 {
 		return
 	}
@@ -212,8 +218,7 @@ func (s *replicaSim) step() {
 		n.sync()
 	case p < 760 && n.rep != nil:
 		s.clock = s.clock.Add(100 * time.Millisecond)
-		n.rep.tick()
-		n.collect()
+		s.tick(n)
 	case p < 940:
 		s.produce(n)
 	case p < 944:
@@ -222,28 +227,43 @@ func (s *replicaSim) step() {
 		for _, n := range s.nodes {
 			n.crash(true)
 		}
-	case p < 970 && n.rep == nil:
+	case p < 970 && n.rep == nil && !n.lost:
 		n.open()
 	case p < 975 && n.rep != nil:
 		n.rep.campaign(true)
 		n.collect()
 	case p < 980 && n.rep != nil:
-		n.rep.handOver(uint64(1 + s.rnd.Intn(3)))
+		n.rep.handOver(uint64(1 + s.rnd.Intn(len(s.nodes))))
 		n.collect()
+	case p >= 980 && s.plus != nil:
+		s.plus.step(n)
 	}
+}
+
+func (s *replicaSim) tick(n *simReplica) {
+	n.rep.tick()
+	if s.plus != nil {
+		s.plus.tick(n)
+	}
+	n.collect()
+}
+
+// live are the replicas that are not lost for good.
+func (s *replicaSim) live() []*simReplica {
+	return slices.DeleteFunc(slices.Clone(s.nodes), func(n *simReplica) bool { return n.lost })
 }
 
 // settle ends the faults and runs until all replicas agree.
 func (s *replicaSim) settle() {
 	s.calm = true
 	s.net = nil
-	for _, n := range s.nodes {
+	for _, n := range s.live() {
 		if n.rep == nil {
 			n.open()
 		}
 	}
 	for range 3000 {
-		for _, n := range s.nodes {
+		for _, n := range s.live() {
 			for len(n.queue) > 0 {
 				n.execute()
 			}
@@ -257,9 +277,8 @@ func (s *replicaSim) settle() {
 		}
 		if len(s.net) == 0 {
 			s.clock = s.clock.Add(100 * time.Millisecond)
-			for _, n := range s.nodes {
-				n.rep.tick()
-				n.collect()
+			for _, n := range s.live() {
+				s.tick(n)
 			}
 		}
 	}
@@ -268,24 +287,29 @@ func (s *replicaSim) settle() {
 
 func (s *replicaSim) agreed() bool {
 	serving := false
-	for _, n := range s.nodes {
+	live := s.live()
+	for _, n := range live {
 		serving = serving || n.rep.leading != nil && n.rep.leading.serving && len(n.rep.leading.rounds) == 0
-		if n.rep.applied != s.nodes[0].rep.applied || n.rep.applied != n.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {
+		if s.plus != nil && !n.rep.settled(s.plus.want) {
+			return false
+		}
+		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {
 			return false
 		}
 	}
 	return serving
 }
 
-// values reads a replica's whole log, as a consumer would.
+// values reads a replica's whole log, as a consumer would. What retention has
+// dropped is empty.
 func (n *simReplica) values() []string {
 	v := n.log.View(n.rep.hw)
 	recs, err := v.Read(nil, v.Earliest(), 1<<20, 1<<30)
 	require.NoError(n.sim.t, err)
-	out := make([]string, len(recs))
+	out := make([]string, v.Earliest(), max(v.Earliest(), v.HighWatermark()))
 	for i := range recs {
-		require.EqualValues(n.sim.t, i, recs[i].Offset, "offsets are dense")
-		out[i] = string(recs[i].Value)
+		require.EqualValues(n.sim.t, len(out), recs[i].Offset, "offsets are dense")
+		out = append(out, string(recs[i].Value))
 	}
 	return out
 }
@@ -293,12 +317,17 @@ func (n *simReplica) values() []string {
 // check is the checker: nothing acknowledged is missing or elsewhere, nothing
 // is there twice, nothing definitely refused is there, all replicas agree.
 func (s *replicaSim) check() {
-	want := s.nodes[0].values()
-	for _, n := range s.nodes[1:] {
+	live := s.live()
+	want := live[0].values()
+	for _, n := range live[1:] {
 		require.Equal(s.t, want, n.values(), "replica %d", n.id)
+		require.Equal(s.t, live[0].rep.producers.encode(), n.rep.producers.encode(), "replica %d", n.id)
 	}
 	at := map[string]int64{}
 	for off, v := range want {
+		if v == "" {
+			continue
+		}
 		_, twice := at[v]
 		require.False(s.t, twice, "value %s is there twice", v)
 		at[v] = int64(off)
@@ -309,6 +338,10 @@ func (s *replicaSim) check() {
 	}
 	for off, v := range s.acked {
 		got, ok := at[v]
+		if off < live[0].log.LogStart() {
+			require.False(s.t, ok, "value %s was acknowledged at offset %d, below the log start, and is at %d", v, off, got)
+			continue
+		}
 		require.True(s.t, ok, "value %s was acknowledged at offset %d and is lost", v, off)
 		require.Equal(s.t, off, got, "value %s moved", v)
 	}

@@ -1,0 +1,31 @@
+package actors
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// TestLostSnapshotIsSentAgain loses the snapshot for a new replica: raft would
+// wait for its answer until the leader changes.
+func TestLostSnapshotIsSentAgain(t *testing.T) {
+	s := newReplicaSim(t, 1)
+	s.plus = newSimChanges(s)
+	s.nodes[0].rep.campaign(false)
+	s.nodes[0].collect()
+	s.settle()
+	s.plus.replace(s.nodes[2])
+	require.Equal(t, 1, s.plus.replaced)
+	lost := 0
+	s.drop = func(m raftpb.Message) bool {
+		if m.Type != raftpb.MsgSnap || lost > 2 {
+			return false
+		}
+		lost++
+		return true
+	}
+	s.settle()
+	require.Equal(t, 3, lost)
+	s.check()
+}
