@@ -15,10 +15,10 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo chaos sim clean
+.PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/ottla
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ottla .
@@ -60,6 +60,11 @@ CHAOS_KILLS ?= 500
 
 chaos: build ## Kill -9 the broker CHAOS_KILLS (500) times under load and check what it promised
 	$(GO) run ./chaos -binary bin/ottla -kills $(CHAOS_KILLS)
+
+CHAOS_CUTS ?= 200
+
+chaos-power: build ## The same with CHAOS_CUTS (200) power cuts on a loop-mounted disk; needs root
+	$(GO) run ./chaos -binary bin/ottla -power -kills $(CHAOS_CUTS)
 
 SIM_SEEDS ?= 10000
 

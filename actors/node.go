@@ -29,6 +29,8 @@ type Node struct {
 	release  func()                                    // of the data directory's lock
 	stopped  chan struct{}                             // closed when Shutdown begins
 	stopOnce sync.Once
+
+	allocating sync.Mutex // held while a cluster takes consumer ids
 }
 
 // Start opens the data directory, locks it, and starts every cluster in it; at
@@ -79,9 +81,16 @@ func newEnvironment(o Options, m *manifests) *environment {
 	}
 }
 
+// simulatedBootEnv names the variable with which a test that takes the disk
+// away under a running kernel pretends that the machine was started anew.
+const simulatedBootEnv = "OTTLA_SIMULATED_BOOT_ID"
+
 // bootID identifies the running kernel: page cache content survives a process,
 // not a boot.
 func bootID() string {
+	if id := os.Getenv(simulatedBootEnv); id != "" {
+		return id
+	}
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""

@@ -8,6 +8,7 @@ import (
 	"math/rand"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type options struct {
 	producers int
 	consumers int
 	seed      int64
+	power     bool
 	minUp     time.Duration
 	maxUp     time.Duration
 }
@@ -29,6 +31,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/ottla", "the broker")
 	flag.StringVar(&o.dir, "dir", "", "working directory (default: a temporary one)")
 	flag.IntVar(&o.kills, "kills", 20, "how often the broker is killed")
+	flag.BoolVar(&o.power, "power", false, "cut the power instead: the data is on an ext4 image of which only what was synced survives (needs root)")
 	flag.IntVar(&o.producers, "producers", 8, "producers, each with an id")
 	flag.IntVar(&o.consumers, "consumers", 3, "consumers, each a group of its own")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of all random decisions")
@@ -66,6 +69,22 @@ func run(o *options, out io.Writer) ([]violation, error) {
 	if err != nil {
 		return nil, err
 	}
+	end := s.kill
+	if o.power {
+		v, err := newVolume(o.dir)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			_ = s.kill() // if it still runs, it holds the volume
+			if err := v.detach(); err != nil {
+				fmt.Fprintln(out, err)
+			}
+		}()
+		s.dir = filepath.Join(v.mount, "data")
+		s.boots = 1
+		end = func() error { return v.cut(s) }
+	}
 	if _, err := s.start(); err != nil {
 		return nil, err
 	}
@@ -83,7 +102,7 @@ func run(o *options, out io.Writer) ([]violation, error) {
 	for n := range o.consumers {
 		wg.Go(func() { consumer(ctx, s, rec, chaosTopic, n+1) })
 	}
-	slowest, err := killLoop(o, s, rec, rnd, out)
+	slowest, err := killLoop(o, s, end, rec, rnd, out)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +112,10 @@ func run(o *options, out io.Writer) ([]violation, error) {
 	return finish(s, rec, slowest, o, out)
 }
 
-func killLoop(o *options, s *server, rec *recorder, rnd *rand.Rand, out io.Writer) (slowest time.Duration, err error) {
+func killLoop(o *options, s *server, end func() error, rec *recorder, rnd *rand.Rand, out io.Writer) (slowest time.Duration, err error) {
 	for k := 1; k <= o.kills; k++ {
 		pause(context.Background(), o.minUp+time.Duration(rnd.Int63n(int64(o.maxUp-o.minUp))))
-		if err := s.kill(); err != nil {
+		if err := end(); err != nil {
 			return slowest, fmt.Errorf("kill %d: %w", k, err)
 		}
 		took, err := s.start()

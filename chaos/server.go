@@ -23,6 +23,7 @@ type server struct {
 	binary, dir, addr string
 	log               *os.File
 	cmd               *exec.Cmd
+	boots             int // simulated ones, 0: none
 }
 
 func newServer(binary, dir string) (*server, error) {
@@ -46,6 +47,9 @@ func (s *server) start() (time.Duration, error) {
 	began := time.Now()
 	s.cmd = exec.Command(s.binary, "serve", "--listen", s.addr, "--data-dir", s.dir)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if s.boots > 0 {
+		s.cmd.Env = append(os.Environ(), fmt.Sprintf("OTTLA_SIMULATED_BOOT_ID=boot-%d", s.boots))
+	}
 	if err := s.cmd.Start(); err != nil {
 		return 0, err
 	}
