@@ -47,6 +47,7 @@ type clusterActor struct {
 	nextOffset int64 // of __cluster_metadata, applied so far
 	recovered  bool
 	metaRoute  *partitionRoute
+	metaTerm   uint64 // of the newest metadata leader whose records, all of them, are applied here
 	links      *links
 	brokers    map[int]*brokerInCluster
 	parts      map[partitionKey]*partitionRoute
@@ -56,6 +57,7 @@ type clusterActor struct {
 	ops        []*metadataOp
 	current    *metadataOp
 	opSeq      uint64
+	retrying   bool // a retryMetadata is on its way
 	endReply   *protocol.Future[error]
 }
 
@@ -101,6 +103,7 @@ type (
 	partitionLed struct {
 		Key    partitionKey
 		Broker int
+		Term   uint64
 	}
 	// membersSettled says that a group has the members it wants.
 	membersSettled struct {
@@ -146,6 +149,7 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	case *metadataProposed:
 		c.proposed(ctx, m)
 	case *retryMetadata:
+		c.retrying = false
 		c.runNext(ctx)
 	case *changeBroker:
 		c.changeBroker(ctx, m)
@@ -291,6 +295,7 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 		}
 		return
 	}
+	c.metadataLed(ctx, m.Term)
 	if !c.recovered && (c.state.settings != nil || c.create != nil) {
 		c.recovered = true
 		if c.create != nil {

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -51,13 +52,16 @@ func (c *clusterActor) enqueue(ctx actor.Context, op *metadataOp) {
 func (c *clusterActor) runNext(ctx actor.Context) {
 	for c.current == nil && len(c.ops) > 0 && c.recovered {
 		op := c.ops[0]
-		if !op.deadline.IsZero() && c.env.now().After(op.deadline) {
+		if op.overdue(c.env.now()) {
 			c.ops = c.ops[1:]
-			op.finish(protocol.Errorf(protocol.CodeNotEnoughReplicas, "the cluster's metadata has no leader"))
+			op.finish(errNoMetadata())
 			continue
 		}
+		// A leader's records come before its partitionLed. Until that is here,
+		// something that it has applied may still be in the mailbox.
 		leader := c.metaRoute.leader.Load()
-		if leader == nil {
+		if leader == nil || leader.term != c.metaTerm {
+			c.expireOps()
 			c.retryLater(ctx)
 			return
 		}
@@ -111,7 +115,47 @@ func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 	c.runNext(ctx)
 }
 
+// metadataLed takes notice of a new leader. An operation that was proposed to
+// its predecessor and has no answer by now may never get one: the mailbox in
+// which it lay can have gone with its actor.
+func (c *clusterActor) metadataLed(ctx actor.Context, term uint64) {
+	if term <= c.metaTerm {
+		return
+	}
+	c.metaTerm = term
+	if c.current != nil {
+		c.proposed(ctx, &metadataProposed{seq: c.current.seq, result: protocol.ProduceResult{
+			Err: protocol.Unknownf("the leader of the cluster's metadata changed"),
+		}})
+	}
+}
+
+func errNoMetadata() *protocol.Error {
+	return protocol.Errorf(protocol.CodeNotEnoughReplicas, "the cluster's metadata has no leader")
+}
+
+func (op *metadataOp) overdue(now time.Time) bool {
+	return !op.deadline.IsZero() && now.After(op.deadline)
+}
+
+// expireOps ends the operations whose time is over, wherever they wait: the
+// oldest may be one that waits for ever.
+func (c *clusterActor) expireOps() {
+	now := c.env.now()
+	c.ops = slices.DeleteFunc(c.ops, func(op *metadataOp) bool {
+		if op.overdue(now) {
+			op.finish(errNoMetadata())
+			return true
+		}
+		return false
+	})
+}
+
 func (c *clusterActor) retryLater(ctx actor.Context) {
+	if c.retrying {
+		return // one timer is enough, however many wait
+	}
+	c.retrying = true
 	self, system := ctx.Self(), c.env.system
 	time.AfterFunc(metadataRetry, func() { system.Root.Send(self, &retryMetadata{}) })
 }

@@ -314,7 +314,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	}
 	p.spec.route.set(p.ref)
 	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.hw)
-	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker})
+	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.term})
 	p.membersChanged(ctx)
 }
 

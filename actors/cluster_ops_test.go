@@ -1,0 +1,122 @@
+package actors
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// opsProbe is a cluster without brokers whose metadata leaders are mailboxes
+// that the test reads.
+type opsProbe struct {
+	t       *testing.T
+	env     *environment
+	cluster *actor.PID
+	now     time.Time // of the cluster; changed on its goroutine
+}
+
+func newOpsProbe(t *testing.T) *opsProbe {
+	p := &opsProbe{t: t, now: time.Unix(1_700_000_000, 0)}
+	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), nil)
+	p.env.now = func() time.Time { return p.now }
+	c := &clusterActor{env: p.env, log: p.env.log, handle: &clusterHandle{}}
+	p.cluster = p.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
+	t.Cleanup(func() { p.env.system.Root.Stop(p.cluster) })
+	p.inspect(func(c *clusterActor) { c.recovered = true })
+	return p
+}
+
+// inspect runs do on the cluster's goroutine, after everything sent before.
+func (p *opsProbe) inspect(do func(*clusterActor)) {
+	p.t.Helper()
+	done := protocol.NewFuture[bool]()
+	p.env.system.Root.Send(p.cluster, &inspectCluster{Do: func(c *clusterActor) { do(c); done.Put(true) }})
+	_, ok := done.Wait(time.Now().Add(10 * time.Second))
+	require.True(p.t, ok, "the cluster does not answer")
+}
+
+// leader is published as the metadata's leader; what is proposed to it comes
+// out of the channel.
+func (p *opsProbe) leader(term uint64) <-chan *proposeRecords {
+	proposals := make(chan *proposeRecords, 10)
+	pid := p.env.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if m, ok := ctx.Message().(*proposeRecords); ok {
+			proposals <- m
+		}
+	}))
+	p.t.Cleanup(func() { p.env.system.Root.Stop(pid) })
+	p.inspect(func(c *clusterActor) { c.metaRoute.set(&leaderRef{term: term, pid: pid}) })
+	return proposals
+}
+
+func (p *opsProbe) led(term uint64) {
+	p.env.system.Root.Send(p.cluster, &partitionLed{Key: metadataKey(), Term: term})
+}
+
+// enqueue asks for an operation; decided counts how often it was decided.
+func (p *opsProbe) enqueue(deadline time.Time, decided *int) protocol.Future[*protocol.Error] {
+	done := protocol.NewFuture[*protocol.Error]()
+	p.env.system.Root.Send(p.cluster, &metadataOp{
+		decide: func(*clusterState) ([]stateRecord, *protocol.Error) {
+			*decided++
+			return []stateRecord{{Action: "X", Key: []byte(`["x"]`)}}, nil
+		},
+		done: done.Put, deadline: deadline,
+	})
+	return done
+}
+
+func (p *opsProbe) answer(f protocol.Future[*protocol.Error]) *protocol.Error {
+	p.t.Helper()
+	err, ok := f.Wait(time.Now().Add(10 * time.Second))
+	require.True(p.t, ok, "the operation was not answered")
+	return err
+}
+
+func TestMetadataOperationOutlivesADeadLeader(t *testing.T) {
+	p := newOpsProbe(t)
+	var decided int
+	first := p.leader(1)
+	p.led(1)
+	lost := p.enqueue(p.now.Add(time.Hour), &decided)
+	<-first // and never answered: its mailbox went with its actor
+	next := p.enqueue(p.now.Add(time.Hour), &decided)
+	second := p.leader(2)
+	p.led(2)
+	err := p.answer(lost)
+	require.NotNil(t, err)
+	require.Equal(t, protocol.OutcomeUnknown, err.Outcome)
+	(<-second).Done(protocol.ProduceResult{})
+	require.Nil(t, p.answer(next), "the one behind it goes on")
+}
+
+func TestMetadataIsDecidedOnAllThatItsLeaderHasApplied(t *testing.T) {
+	p := newOpsProbe(t)
+	var decided int
+	p.led(1)
+	proposals := p.leader(2) // published, but what it applied is still in the cluster's mailbox
+	done := p.enqueue(p.now.Add(time.Hour), &decided)
+	p.inspect(func(*clusterActor) { require.Zero(t, decided, "decided on a state that is behind") })
+	p.led(2)
+	(<-proposals).Done(protocol.ProduceResult{})
+	require.Nil(t, p.answer(done))
+	require.Equal(t, 1, decided)
+}
+
+func TestOverdueMetadataOperationsEndBehindOneThatWaits(t *testing.T) {
+	p := newOpsProbe(t)
+	var decided int
+	p.enqueue(time.Time{}, &decided) // for ever
+	done := p.enqueue(p.now.Add(time.Second), &decided)
+	p.inspect(func(c *clusterActor) { p.now = p.now.Add(time.Minute) })
+	err := p.answer(done)
+	require.NotNil(t, err)
+	require.Equal(t, protocol.OutcomeNone, err.Outcome)
+	require.Equal(t, protocol.CodeNotEnoughReplicas, err.Code)
+	p.inspect(func(c *clusterActor) { require.Len(t, c.ops, 1) })
+}
