@@ -236,6 +236,7 @@ func (p *partitionActor) diskDone(ctx actor.Context, m *diskDone) {
 			p.log.Error("disk is full, writes are held", "error", m.Err)
 		}
 		p.diskFull = true
+		p.continueClosing(ctx)
 		return
 	}
 	p.do(ctx, func() { p.rep.diskDone(m.Seq, m.Err) })
@@ -363,7 +364,7 @@ func (p *partitionActor) replicaFailed(ctx actor.Context) {
 	p.log.Error("replica stops: its storage failed", "error", cause)
 	p.withdraw(ctx)
 	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Damaged: true})
-	ctx.Stop(ctx.Self())
+	ctx.Poison(ctx.Self()) // not Stop: what is in the mailbox wants an answer
 }
 
 // close begins a clean end: everyone who waits is answered, what raft handed
@@ -406,7 +407,7 @@ func (p *partitionActor) closed(ctx actor.Context) {
 	if p.closeReply != nil {
 		ctx.Send(p.closeReply, &partitionClosed{Key: p.spec.key()})
 	}
-	ctx.Stop(ctx.Self())
+	ctx.Poison(ctx.Self())
 }
 
 // stopping is the last thing the actor does, also after a panic of a child or

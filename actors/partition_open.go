@@ -76,7 +76,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 		ctx.Send(ctx.Parent(), &replicaDown{
 			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: err, Damaged: missing || errors.As(err, &corrupt),
 		})
-		ctx.Stop(ctx.Self())
+		ctx.Poison(ctx.Self())
 		return
 	}
 	others := p.spec.group.register(p.spec.id.ReplicaID, ctx.Self())
