@@ -25,6 +25,9 @@ func (n *Node) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
 	}
 	for i, req := range reqs {
 		req.Result = n.awaitProduce(req, refs[i], deadline)
+		if req.Result.Err == nil && !req.Result.Duplicate {
+			req.Topic.Route.(*topicRoute).partitions[req.Partition].stats.produced(&req.Lines)
+		}
 	}
 }
 
@@ -158,6 +161,9 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 		}
 		reply, err := readView(v, req)
 		if err != nil || len(reply.Records) > 0 || !time.Now().Before(deadline) {
+			if err == nil {
+				countFetched(req.Topic, req.Partition, reply.Records)
+			}
 			return reply, err
 		}
 		if waiter == nil {
@@ -174,6 +180,11 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 			return reply, nil
 		}
 	}
+}
+
+// countFetched counts records that were read for a client.
+func countFetched(t *protocol.Topic, partition int, records []protocol.Record) {
+	t.Route.(*topicRoute).partitions[partition].stats.fetched(records)
 }
 
 // awaitWake waits for the waiter, the deadline or the end of the process, of

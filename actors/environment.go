@@ -72,11 +72,12 @@ type environment struct {
 	now       func() time.Time
 	disk      *actor.PID
 	manifests *manifests
+	stats     nodeStats
 }
 
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
-	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log})
+	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk})
 	e.disk = pid
 	return err
 }

@@ -253,6 +253,9 @@ func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []b
 		buf = taken[i].lines.AppendNumbered(buf, protocol.Offset(next))
 		next += int64(taken[i].lines.Len())
 	}
+	if r.cfg.stats != nil && !r.cfg.internal {
+		r.cfg.stats.entry(records, len(buf))
+	}
 	return encodeEntry(buf, logfile.KindRecords, base, records, now)
 }
 

@@ -30,7 +30,8 @@ type Node struct {
 	stopped  chan struct{}                             // closed when Shutdown begins
 	stopOnce sync.Once
 
-	allocating sync.Mutex // held while a cluster takes consumer ids
+	allocating   sync.Mutex // held while a cluster takes consumer ids
+	groupMetrics groupReader
 }
 
 // Start opens the data directory, locks it, and starts every cluster in it; at

@@ -313,6 +313,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	if p.coord != nil {
 		p.coord.lead(p.ref.term)
 	}
+	p.env.stats.elections.Add(1)
 	p.spec.route.set(p.ref)
 	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.hw)
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.term})

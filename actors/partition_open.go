@@ -109,7 +109,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 		internal: p.spec.internal(), lazySync: p.spec.lazySync,
 		electionTicks: p.env.opt.ElectionTicks, heartbeatTicks: p.env.opt.HeartbeatTicks,
 		maxBatchBytes: p.env.opt.MaxBatchBytes, now: p.env.now, logger: p.log,
-		applyState: p.stateMachine(ctx),
+		applyState: p.stateMachine(ctx), stats: &p.env.stats,
 	}, log, rec)
 	return err
 }

@@ -281,6 +281,7 @@ func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
 			bytes -= len(out[j].Key) + len(out[j].Value) + len(out[j].Headers) + recordOverhead
 		}
 		if len(out) > before {
+			countFetched(t, o.Partition, out[before:])
 			o.Offset = out[len(out)-1].Offset + 1
 		}
 	}

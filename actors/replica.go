@@ -44,6 +44,7 @@ type replicaConfig struct {
 	// applyState hands committed records of internal topics to their state
 	// machine, in order, on every replica.
 	applyState func(records []logfile.Record)
+	stats      *nodeStats // nil: nobody counts
 }
 
 // replica is one broker's copy of a partition: raft's state machine, the log

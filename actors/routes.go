@@ -31,6 +31,7 @@ type partitionRoute struct {
 	group    *groupLinks
 	replicas int // as placed
 	leader   atomic.Pointer[leaderRef]
+	stats    partitionStats
 	led      atomic.Bool // has had a leader since this process began
 
 	mu      sync.Mutex

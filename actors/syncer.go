@@ -45,6 +45,11 @@ func (s *sharedSyncer) close() error { return s.fs.close() }
 // sync makes the targets durable and returns an error, or nil, for each.
 func (s *sharedSyncer) sync(targets []syncTarget) []error {
 	errs := make([]error, len(targets))
+	if len(targets) == 0 {
+		return errs
+	}
+	began := s.now()
+	defer func() { s.stats.syncTime.observeTime(s.now() - began) }()
 	var together, alone []int
 	for i, t := range targets {
 		if t.alone || len(targets) == 1 || !s.fs.covers(t.file) {

@@ -13,6 +13,8 @@ import (
 type Backend interface {
 	// Readiness tells which partitions lack a leader.
 	Readiness() protocol.Readiness
+	// Metrics reads what the broker counts; it waits a moment at most.
+	Metrics() *protocol.Metrics
 
 	// LookupTopic resolves a topic from the routing snapshot: in the named
 	// cluster, or, when cluster is empty, in the one that has it. With create,

@@ -35,7 +35,7 @@ func (c *call) readBody() *protocol.Error {
 		c.discard(stream)
 		return err
 	}
-	c.body = c.buf
+	c.body, c.wire = c.buf, len(c.buf)
 	return c.decompress()
 }
 

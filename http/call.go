@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -24,6 +25,7 @@ type call struct {
 	scratch []byte   // transformed parts of the body
 	records []record // of a produce request
 	held    int64    // bytes taken from the server's budget
+	wire    int      // bytes of the body as it came
 }
 
 // keepBytes is the largest buffer that is kept for the next request.
@@ -56,12 +58,15 @@ func (s *Server) release(c *call) {
 
 // wrap makes a route's handler one of fasthttp's.
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
+	counts := s.metrics.forRoute(rt.method, rt.path)
 	return func(ctx *fasthttp.RequestCtx) {
+		began := time.Now()
 		c := s.acquire(ctx)
 		defer s.release(c)
 		c.begin()
 		c.run(rt)
 		c.compressResponse()
+		counts.done(c, began)
 	}
 }
 

@@ -28,6 +28,7 @@ type fakeBackend struct {
 	commit   func(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)
 	seek     func(req *protocol.SeekRequest)
 	ready    protocol.Readiness
+	metrics  protocol.Metrics
 	clusters map[string]*protocol.ClusterSpec
 	specs    map[string]*protocol.TopicSpec
 	left     chan protocol.ConsumerID
@@ -59,6 +60,8 @@ func (f *fakeBackend) add(name string, partitions int) *fakeTopic {
 }
 
 func (f *fakeBackend) Readiness() protocol.Readiness { return f.ready }
+
+func (f *fakeBackend) Metrics() *protocol.Metrics { return &f.metrics }
 
 func (f *fakeBackend) LookupTopic(cluster, topic string, create bool, _ time.Time) (*protocol.Topic, *protocol.Error) {
 	f.mu.Lock()

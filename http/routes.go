@@ -64,6 +64,7 @@ var table = []route{
 
 	{method: "GET", path: "/healthz", handle: getHealth},
 	{method: "GET", path: "/readyz", handle: getReady},
+	{method: "GET", path: "/metrics", handle: getMetrics},
 }
 
 // routes makes the table a handler.

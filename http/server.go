@@ -23,6 +23,7 @@ type Server struct {
 	log     *slog.Logger
 	fast    *fasthttp.Server
 	handler fasthttp.RequestHandler
+	metrics *metrics
 
 	bytes  budget // of request bodies in memory
 	parked budget // of waiting reads and streams
@@ -47,6 +48,7 @@ func New(b Backend, o Options) *Server {
 		parked:   newBudget(int64(o.MaxParkedPolls)),
 	}
 	s.calls.New = func() any { return &call{srv: s} }
+	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	s.fast = &fasthttp.Server{
 		Handler:      s.handler,

@@ -216,6 +216,7 @@ func (st *stream) flush(w *bufio.Writer) bool {
 	now := time.Now()
 	_ = st.conn.SetWriteDeadline(now.Add(st.srv.o.WriteTimeout))
 	st.lastWrite = now
+	st.srv.metrics.streamed.Add(float64(len(st.buf)))
 	_, err := w.Write(st.buf)
 	if err == nil {
 		err = w.Flush()

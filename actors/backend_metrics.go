@@ -1,0 +1,116 @@
+package actors
+
+import (
+	"sync"
+	"time"
+
+	"ottla/protocol"
+)
+
+// groupsPatience is how long a reading of the metrics waits for the groups'
+// coordinators; one that has no leader would hold it up for seconds.
+const groupsPatience = 500 * time.Millisecond
+
+// Metrics reads everything that the node counts. It waits for nothing but,
+// for a moment, the coordinators of groups.
+func (n *Node) Metrics() *protocol.Metrics {
+	s := &n.env.stats
+	m := &protocol.Metrics{
+		Elections:    s.elections.Load(),
+		BatchRecords: s.batchRecords.snapshot(0, 14, 1),
+		BatchBytes:   s.batchBytes.snapshot(7, 24, 1),
+		Disk:         s.disk.metrics(),
+	}
+	for name, h := range *n.clusters.Load() {
+		view := h.admin.Load()
+		if view == nil {
+			continue // still recovering
+		}
+		states := map[string]int{}
+		for _, b := range view.info.Brokers {
+			states[b.State]++
+		}
+		for state, count := range states {
+			m.Brokers = append(m.Brokers, protocol.BrokerMetrics{Cluster: name, State: state, Count: count})
+		}
+		for i := range view.topics {
+			m.Topics = append(m.Topics, topicMetrics(view, &view.topics[i]))
+		}
+	}
+	m.Groups, m.GroupsStale = n.groupMetrics.read(n)
+	m.DataDirFree, m.DataDirTotal = diskSpace(n.env.opt.DataDir)
+	return m
+}
+
+func topicMetrics(view *clusterView, t *protocol.TopicInfo) protocol.TopicMetrics {
+	m := protocol.TopicMetrics{
+		Cluster: t.Cluster, Topic: t.Name, Internal: protocol.IsInternalTopic(t.Name), Partitions: len(t.Partitions),
+	}
+	for p := range t.Partitions {
+		key := partitionKey{t.ID, p}
+		route := view.partitions[key]
+		if route == nil {
+			continue
+		}
+		s := &route.stats
+		m.ProducedRecords += s.producedRecords.Load()
+		m.ProducedBytes += s.producedBytes.Load()
+		m.FetchedRecords += s.fetchedRecords.Load()
+		m.FetchedBytes += s.fetchedBytes.Load()
+		ref := route.leader.Load()
+		switch {
+		case ref == nil:
+			m.Leaderless++
+			continue
+		case view.problems[key] != "" || route.group.running() < route.replicas:
+			m.UnderReplicated++
+		}
+		m.LogBytes += ref.view.Load().Size()
+	}
+	return m
+}
+
+// groupReader reads the groups of all clusters in the background, one reading
+// at a time, and keeps the last one.
+type groupReader struct {
+	mu    sync.Mutex
+	busy  chan struct{} // closed when the reading under way is over; nil: none is
+	last  []protocol.GroupMetrics
+	stale bool
+}
+
+// read returns a fresh reading, or the last one if that takes too long.
+func (g *groupReader) read(n *Node) (groups []protocol.GroupMetrics, stale bool) {
+	g.mu.Lock()
+	if g.busy == nil {
+		g.busy = make(chan struct{})
+		go g.refresh(n, g.busy)
+	}
+	busy := g.busy
+	g.mu.Unlock()
+	t := time.NewTimer(groupsPatience)
+	defer t.Stop()
+	select {
+	case <-busy:
+	case <-t.C:
+		stale = true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last, stale || g.stale
+}
+
+func (g *groupReader) refresh(n *Node, done chan struct{}) {
+	infos, err := n.Groups("")
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stale = err != nil; !g.stale {
+		g.last = make([]protocol.GroupMetrics, len(infos))
+		for i := range infos {
+			x := &infos[i]
+			g.last[i] = protocol.GroupMetrics{Cluster: x.Cluster, Group: x.Group, Members: len(x.Members), Lag: int64(x.Lag)}
+		}
+	}
+	g.busy = nil
+	close(done)
+}

@@ -1,0 +1,98 @@
+package actors
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+func TestHistogramBuckets(t *testing.T) {
+	var h histogram
+	for _, v := range []uint64{0, 1, 2, 3, 4, 5, 8, 9, 1 << 40} {
+		h.observe(v)
+	}
+	got := h.snapshot(1, 3, 10)
+	assert.Equal(t, []float64{20, 40, 80}, got.Bounds)
+	assert.Equal(t, []uint64{3, 2, 2, 2}, got.Counts, "up to 2, 4, 8, and above")
+	assert.InDelta(t, 10*(0+1+2+3+4+5+8+9+1<<40), got.Sum, 1)
+
+	var d histogram
+	d.observeTime(-time.Second)
+	d.observeTime(3 * time.Microsecond)
+	assert.EqualValues(t, 1, d.counts[0].Load())
+	assert.EqualValues(t, 1, d.counts[2].Load())
+	assert.Zero(t, testing.AllocsPerRun(10, func() { d.observe(7) }))
+}
+
+func topicOf(t *testing.T, m *protocol.Metrics, name string) protocol.TopicMetrics {
+	t.Helper()
+	for _, x := range m.Topics {
+		if x.Topic == name {
+			return x
+		}
+	}
+	require.FailNow(t, "no metrics of topic", name)
+	return protocol.TopicMetrics{}
+}
+
+func TestMetricsOfANode(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	before := n.Metrics()
+	produce(t, n, "liked", 0, "1", "2")
+	produce(t, n, "liked", 1, "3")
+	require.Len(t, fetchAll(t, n, "liked", 0), 2)
+	tp, err := n.LookupTopic("", "liked", false, time.Time{})
+	require.Nil(t, err)
+	reply, err := n.Poll(&protocol.PollRequest{
+		Group: "g", Topics: []string{"liked"}, MaxRecords: 10, MaxBytes: 1 << 20, Timeout: 5 * time.Second,
+		SessionTimeout: 10 * time.Second, AutoCommit: true,
+	}, nil)
+	require.Nil(t, err)
+
+	m := n.Metrics()
+	liked := topicOf(t, m, "liked")
+	assert.EqualValues(t, 3, liked.ProducedRecords)
+	assert.Greater(t, liked.ProducedBytes, uint64(3*30))
+	assert.EqualValues(t, 2+len(reply.Records), liked.FetchedRecords)
+	assert.Positive(t, liked.FetchedBytes)
+	assert.Equal(t, tp.Partitions, liked.Partitions)
+	assert.Zero(t, liked.Leaderless)
+	assert.Positive(t, liked.LogBytes)
+	assert.Greater(t, m.Elections, before.Elections)
+	assert.Greater(t, m.Disk.Rounds, before.Disk.Rounds)
+	var rounds, syncs, entries uint64
+	for _, c := range m.Disk.RoundSeconds.Counts {
+		rounds += c
+	}
+	for _, c := range m.Disk.SyncSeconds.Counts {
+		syncs += c
+	}
+	for _, c := range m.BatchRecords.Counts {
+		entries += c
+	}
+	assert.Equal(t, m.Disk.Rounds, rounds)
+	assert.Positive(t, syncs)
+	assert.EqualValues(t, 2, entries, "internal topics do not count")
+	assert.InDelta(t, 3, m.BatchRecords.Sum, 0)
+	assert.Positive(t, m.DataDirFree)
+	assert.Equal(t, []protocol.BrokerMetrics{{Cluster: "default", State: "running", Count: 3}}, m.Brokers)
+	require.Len(t, m.Groups, 1)
+	assert.Equal(t, "g", m.Groups[0].Group)
+	assert.EqualValues(t, 3-len(reply.Records), m.Groups[0].Lag)
+
+	_, perr := n.StopBroker(t.Context(), "default", 3)
+	require.Nil(t, perr)
+	liked = topicOf(t, n.Metrics(), "liked")
+	assert.Equal(t, tp.Partitions, liked.UnderReplicated)
+	_, perr = n.StopBroker(t.Context(), "default", 2)
+	require.Nil(t, perr)
+	began := time.Now()
+	m = n.Metrics()
+	assert.Less(t, time.Since(began), 2*time.Second, "groups without a coordinator do not hold it up")
+	require.Len(t, m.Groups, 1, "the last reading stays")
+}

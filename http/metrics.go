@@ -1,0 +1,147 @@
+package http
+
+import (
+	"bytes"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// metrics is what the front end counts. Its label values come from the table
+// of routes and from HTTP's statuses, so a client cannot add to them.
+type metrics struct {
+	registry *prometheus.Registry
+	seconds  *prometheus.HistogramVec
+	in, out  *prometheus.CounterVec
+	streamed prometheus.Counter
+}
+
+// latencyBounds reach from a request that touches no disk to the longest
+// poll, in seconds.
+var latencyBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newMetrics(s *Server) *metrics {
+	labels := []string{"method", "route"}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ottla_http_request_duration_seconds", Help: "Time from a request's headers to its answer, waiting polls included.",
+			Buckets: latencyBounds,
+		}, append(labels, "status")),
+		in: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ottla_http_request_body_bytes_total", Help: "Bytes of request bodies, as sent.",
+		}, labels),
+		out: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ottla_http_response_body_bytes_total", Help: "Bytes of response bodies, as sent; streams aside.",
+		}, labels),
+		streamed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ottla_http_stream_bytes_total", Help: "Bytes sent in endless answers (server-sent events and NDJSON).",
+		}),
+	}
+	gauge := func(name, help string, read func() int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
+	}
+	m.registry.MustRegister(
+		m.seconds, m.in, m.out, m.streamed,
+		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.used.Load),
+		gauge("ottla_http_inflight_bytes_limit", "Most of them; beyond it requests get 429.", func() int64 { return s.bytes.limit }),
+		gauge("ottla_http_parked_polls", "Reads that wait for records, and streams.", s.parked.used.Load),
+		gauge("ottla_http_parked_polls_limit", "Most of them; beyond it reads get 503.", func() int64 { return s.parked.limit }),
+		gauge("ottla_http_connections", "Open client connections.", s.openConnections),
+		gauge("ottla_http_connections_limit", "Most of them.", func() int64 { return int64(s.o.MaxConnections) }),
+		buildInfo(s.o.Version),
+		newBrokerCollector(s.b),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "ottla_build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH},
+	})
+	g.Set(1)
+	return g
+}
+
+func (s *Server) openConnections() int64 {
+	ln := s.ln.Load()
+	if ln == nil {
+		return 0
+	}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return int64(len(ln.open))
+}
+
+// routeMetrics are one route's counters, looked up once: a request costs a
+// few atomic additions.
+type routeMetrics struct {
+	seconds prometheus.ObserverVec
+	status  [600]atomic.Pointer[prometheus.Observer] // filled in as statuses occur
+	in, out prometheus.Counter
+}
+
+// forRoute returns the counters of a route; what matches no route shares
+// those of path "".
+func (m *metrics) forRoute(method, path string) *routeMetrics {
+	labels := prometheus.Labels{"method": method, "route": path}
+	return &routeMetrics{seconds: m.seconds.MustCurryWith(labels), in: m.in.With(labels), out: m.out.With(labels)}
+}
+
+// done counts a request that was answered.
+func (r *routeMetrics) done(c *call, began time.Time) {
+	resp := &c.ctx.Response
+	r.observer(resp.StatusCode()).Observe(time.Since(began).Seconds())
+	if c.wire > 0 {
+		r.in.Add(float64(c.wire))
+	}
+	if !resp.IsBodyStream() {
+		r.out.Add(float64(len(resp.Body())))
+	}
+}
+
+func (r *routeMetrics) observer(status int) prometheus.Observer {
+	if status < 0 || status >= len(r.status) {
+		status = 0
+	}
+	slot := &r.status[status]
+	if o := slot.Load(); o != nil {
+		return *o
+	}
+	o := r.seconds.WithLabelValues(strconv.Itoa(status))
+	slot.Store(&o)
+	return o
+}
+
+// getMetrics answers in Prometheus' text format.
+func getMetrics(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	families, err := c.srv.metrics.registry.Gather()
+	if err != nil {
+		return protocol.Errorf(protocol.CodeInternal, "cannot gather metrics: %v", err)
+	}
+	var text bytes.Buffer
+	format := expfmt.NewFormat(expfmt.TypeTextPlain)
+	enc := expfmt.NewEncoder(&text, format)
+	for _, f := range families {
+		if err := enc.Encode(f); err != nil {
+			return protocol.Errorf(protocol.CodeInternal, "cannot render metrics: %v", err)
+		}
+	}
+	c.send(fasthttp.StatusOK, append(c.out(), text.Bytes()...))
+	c.ctx.Response.Header.SetContentType(string(format))
+	return nil
+}
