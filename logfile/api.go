@@ -23,6 +23,10 @@ const (
 	KindEmpty      Kind = 'e' // a new leader's empty entry
 	KindConfChange Kind = 'c' // a membership change: opaque bytes in a "#e" line
 	KindControl    Kind = 'x' // a replicated control entry (log start): opaque bytes in a "#e" line
+	// KindCompacted is a run of records that compaction kept, in a part, never
+	// in a segment: offsets ascend and may have gaps, Index counts the frames of
+	// the part from 1, Term is 0.
+	KindCompacted Kind = 'k'
 )
 
 // Frame is one raft log entry as it stands in a segment.
@@ -51,6 +55,7 @@ type Checkpoint struct {
 	NextOffset int64
 	LogStart   int64
 	Producers  []byte // opaque: producer table
+	Compaction []byte // opaque: the last compaction that was asked for, as of Applied
 	Terms      []TermStart
 }
 

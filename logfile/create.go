@@ -27,6 +27,7 @@ func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log,
 			return nil, fmt.Errorf("create log in %s: %s: %w", dir, e.Name(), fs.ErrExist)
 		}
 	}
+	cp.LogStart = cp.NextOffset // nothing is below
 	l := newLog(fsys, dir, id, opt)
 	l.hardTerm, l.vote = cp.HardTerm, cp.Vote
 	l.begin(&cp)

@@ -94,7 +94,7 @@ func parseHeadLine(line []byte) (h frameHead, blockLine int, err error) {
 	if err := f.end(); err != nil {
 		return h, 0, err
 	}
-	if !h.Kind.valid() {
+	if !h.Kind.valid() && h.Kind != KindCompacted {
 		return h, 0, errors.New("unknown kind of frame")
 	}
 	if length < 0 || length > MaxBody || count < 0 || count > length || h.BaseOffset < 0 {
@@ -143,3 +143,6 @@ func (k Kind) valid() bool {
 	}
 	return false
 }
+
+// hasRecords reports whether the body consists of record lines.
+func (k Kind) hasRecords() bool { return k == KindRecords || k == KindCompacted }

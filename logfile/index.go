@@ -38,9 +38,10 @@ func (x *indexer) add(f *Frame, pos, bodyPos int64) {
 	if n := len(x.entries); n == 0 || pos-x.entries[n-1].Pos >= x.interval {
 		x.entries = append(x.entries, entry{f.BaseOffset, f.Index, pos, bodyPos, x.maxTime()})
 	}
-	if f.Kind != KindRecords {
+	if !f.Kind.hasRecords() {
 		return
 	}
+	dense := f.Kind == KindRecords // else the frame's place in the index is enough
 	body, offset, block := f.Body, f.BaseOffset, 0
 	for at := 0; at < len(body); {
 		n := bytes.IndexByte(body[at:], '\n')
@@ -48,7 +49,7 @@ func (x *indexer) add(f *Frame, pos, bodyPos int64) {
 			n = len(body) - at
 		}
 		if body[at] != '#' {
-			if at/blockSize > block {
+			if dense && at/blockSize > block {
 				block = at / blockSize
 				x.entries = append(x.entries, entry{offset, f.Index, pos, bodyPos + int64(at), x.maxTime()})
 			}

@@ -143,16 +143,20 @@ func eachLine(body []byte, fn func(pos int, line []byte) bool) {
 
 // ParseRecords returns the records of a frame in memory; they share its body.
 func ParseRecords(f Frame) ([]Record, error) {
-	if f.Kind != KindRecords {
+	if !f.Kind.hasRecords() {
 		return nil, nil
 	}
 	recs := make([]Record, 0, f.Count)
 	var err error
+	due := f.BaseOffset
 	eachLine(f.Body, func(_ int, line []byte) bool {
 		var l Line
-		if l, err = ParseLine(line); err == nil && l.Offset != f.BaseOffset+int64(len(recs)) {
+		l, err = ParseLine(line)
+		gap := f.Kind == KindCompacted && len(recs) > 0 && l.Offset > due
+		if err == nil && l.Offset != due && !gap {
 			err = errors.New("unexpected offset")
 		}
+		due = l.Offset + 1
 		if err != nil {
 			err = fmt.Errorf("record %d of entry %d: %w", len(recs), f.Index, err)
 			return false
@@ -212,10 +216,10 @@ func checkBody(f *Frame) error {
 	for len(b) > 0 {
 		n := bytes.IndexByte(b, '\n') + 1
 		switch {
-		case f.Kind == KindRecords && b[0] >= '0' && b[0] <= '9':
+		case f.Kind.hasRecords() && b[0] >= '0' && b[0] <= '9':
 			count++
 		case f.Kind == KindRecords && count == 0 && bytes.HasPrefix(b, []byte("#p ")):
-		case f.Kind != KindRecords && bytes.HasPrefix(b, []byte("#e ")):
+		case !f.Kind.hasRecords() && bytes.HasPrefix(b, []byte("#e ")):
 		default:
 			return errors.New("body holds a line that does not belong there: " + strconv.Quote(string(b[:min(n, 40)])))
 		}

@@ -16,6 +16,7 @@ const (
 // the segment is sealed.
 type segment struct {
 	file    *File
+	part    bool   // made by compaction: first and last count its frames, offsets have gaps
 	base    int64  // offset of its first record, and its name
 	first   uint64 // raft index of its first entry
 	prev    TermStart
@@ -50,6 +51,9 @@ type Log struct {
 
 	logStart int64
 	lastAt   int64 // greatest append time
+
+	compacted  *CompactedSet // nil: none; hides what segments hold below its Next
+	compaction []byte        // opaque, for checkpoints
 
 	hardTerm, vote uint64
 	applied        uint64
@@ -115,7 +119,7 @@ func (l *Log) HardState() (term, vote uint64) { return l.hardTerm, l.vote }
 // Bytes is the size of all segments.
 func (l *Log) Bytes() int64 {
 	n := l.active.size
-	for _, s := range l.sealed {
+	for _, s := range append(l.parts(), l.sealed...) {
 		n += s.size
 	}
 	return n
@@ -210,7 +214,7 @@ func (l *Log) checkpoint(terms bool) *Checkpoint {
 	cp := &Checkpoint{
 		Index: l.active.last, Term: term, HardTerm: l.hardTerm, Vote: l.vote,
 		Applied: l.applied, ConfState: l.confState, Producers: l.producers,
-		NextOffset: l.active.next, LogStart: l.logStart,
+		NextOffset: l.active.next, LogStart: l.logStart, Compaction: l.compaction,
 	}
 	if terms {
 		cp.Terms = l.terms
@@ -224,7 +228,7 @@ func (l *Log) Close() error {
 	if l.active.file != nil { // nil only while Open fails
 		err = l.active.file.close()
 	}
-	for _, s := range l.sealed {
+	for _, s := range append(l.parts(), l.sealed...) {
 		if cerr := s.file.close(); err == nil {
 			err = cerr
 		}

@@ -60,10 +60,10 @@ func parseSegmentHead(line []byte) (*segmentHead, error) {
 
 // A checkpoint line:
 //
-//	#c <index> <term> <hard term> <vote> <applied> <next offset> <log start> <append time> <terms> <conf state> <producers> <crc>
+//	#c <index> <term> <hard term> <vote> <applied> <next offset> <log start> <append time> <terms> <conf state> <producers>[ <compaction>] <crc>
 //
-// Terms are index:term pairs joined by commas, the two blobs base64; "-"
-// stands for none.
+// Terms are index:term pairs joined by commas, the blobs base64; "-" stands
+// for none. Logs that were never compacted have no <compaction>.
 func appendCheckpoint(dst []byte, cp *Checkpoint, appendTime int64, seed uint32) []byte {
 	start := len(dst)
 	dst = append(dst, "#c"...)
@@ -86,6 +86,9 @@ func appendCheckpoint(dst []byte, cp *Checkpoint, appendTime int64, seed uint32)
 	}
 	dst = appendBlob(dst, cp.ConfState)
 	dst = appendBlob(dst, cp.Producers)
+	if len(cp.Compaction) > 0 {
+		dst = appendBlob(dst, cp.Compaction)
+	}
 	return appendSeal(dst, start, seed)
 }
 
@@ -105,6 +108,9 @@ func parseCheckpoint(line []byte, seed uint32) (cp Checkpoint, appendTime int64,
 	cp.NextOffset, cp.LogStart, appendTime = f.int(), f.int(), f.int()
 	cp.Terms = parseTerms(&f)
 	cp.ConfState, cp.Producers = parseBlob(&f), parseBlob(&f)
+	if f.err == nil && len(f.rest) > 0 {
+		cp.Compaction = parseBlob(&f)
+	}
 	if f.err == nil && (cp.NextOffset < 0 || cp.LogStart < 0) {
 		f.fail(errors.New("negative offset"))
 	}

@@ -50,6 +50,9 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	if err := r.readCarry(); err != nil {
 		return nil, nil, err
 	}
+	if err := r.readParts(found.parts); err != nil {
+		return nil, nil, err
+	}
 	if err := r.settle(found.tmp); err != nil {
 		return nil, nil, err
 	}
@@ -61,12 +64,14 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 // listing is what lies in a log's directory.
 type listing struct {
 	bases []int64 // of segments, ascending
-	reset string  // the segment that replaces all, if a reset was under way
+	parts []string
+	reset string // the segment that replaces all, if a reset was under way
 	tmp   []string
 }
 
 func listDir(fsys FS, dir string) (listing, error) {
 	var found listing
+	var indexes []string
 	list, err := fsys.ReadDir(dir)
 	if err != nil {
 		return found, err
@@ -74,7 +79,12 @@ func listDir(fsys FS, dir string) (listing, error) {
 	for _, e := range list {
 		name := e.Name()
 		stem, isLog := strings.CutSuffix(name, ".log")
+		_, _, isPart := partName(name)
 		switch {
+		case isPart:
+			found.parts = append(found.parts, name)
+		case strings.HasSuffix(name, ".idx") && len(name) == len(partPath("", 0, 0)):
+			indexes = append(indexes, name)
 		case isLog && len(stem) == 20:
 			base, err := strconv.ParseInt(stem, 10, 64)
 			if err == nil && base >= 0 {
@@ -87,6 +97,11 @@ func listDir(fsys FS, dir string) (listing, error) {
 		}
 	}
 	slices.Sort(found.bases)
+	for _, name := range indexes { // of parts that never got their names
+		if !slices.Contains(found.parts, strings.TrimSuffix(name, ".idx")+".log") {
+			found.tmp = append(found.tmp, name)
+		}
+	}
 	return found, nil
 }
 

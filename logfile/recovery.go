@@ -24,7 +24,8 @@ type recovery struct {
 	proven   uint64 // highest index known to be synced
 	vouchEnd int64  // everything below was synced for certain
 	w        walker
-	cutAt    int64 // where a tail to be cut begins, -1: none
+	cutAt    int64    // where a tail to be cut begins, -1: none
+	stale    []string // parts of generations that are not complete, or not the newest
 }
 
 func (r *recovery) closeUnused() {
@@ -130,7 +131,6 @@ func (r *recovery) scanActive() error {
 		return err
 	}
 	l.active.size = sc.pos
-	l.logStart = max(l.logStart, l.firstSegment().base)
 	l.trimTerms()
 	return nil
 }
@@ -215,7 +215,7 @@ func (r *recovery) takeCheckpoint(cp Checkpoint, lastAt int64) {
 	l.logStart = max(l.logStart, cp.LogStart)
 	l.lastAt = max(l.lastAt, lastAt)
 	if cp.Applied >= l.applied {
-		l.applied, l.confState, l.producers = cp.Applied, cp.ConfState, cp.Producers
+		l.applied, l.confState, l.producers, l.compaction = cp.Applied, cp.ConfState, cp.Producers, cp.Compaction
 		r.rec.Checkpoint = cp
 	}
 }
@@ -247,7 +247,7 @@ func (r *recovery) readCarry() error {
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	if cp.Applied > l.applied && cp.Applied <= l.active.last {
 		cp.LogStart = max(cp.LogStart, l.logStart)
-		l.applied, l.confState, l.producers = cp.Applied, cp.ConfState, cp.Producers
+		l.applied, l.confState, l.producers, l.compaction = cp.Applied, cp.ConfState, cp.Producers, cp.Compaction
 		r.rec.Checkpoint = cp
 	}
 	return nil

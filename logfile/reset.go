@@ -11,7 +11,10 @@ import (
 const resetSuffix = ".reset"
 
 // Reset stages the replacement of the whole log by an empty one that begins
-// after cp, as a snapshot does. The greater of the hard states survives.
+// after cp, as a snapshot does. The greater of the hard states survives. So do
+// the parts of a compaction that reach up to where the new log begins: they
+// must be in place before when the snapshot is of a compacted log. Without
+// them there is nothing to be read below the new beginning.
 func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	cp.HardTerm, cp.Vote = l.hardTerm, l.vote
@@ -22,18 +25,19 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 		b.synced(s.file)
 	}
 	l.sealed = nil
+	parts := l.keepCompacted(&cp)
 	l.begin(&cp)
 	l.startSegment(&cp, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		reset := f.path + resetSuffix
 		b.runs(l, func() error { return l.create(f, head, reset) })
 		b.runs(l, func() error {
-			for _, s := range old {
+			for _, s := range append(parts, old...) {
 				s.file.retire()
 			}
 			if err := l.remove(filepath.Join(l.dir, carryName)); err != nil {
 				return err
 			}
-			return l.unlink(old)
+			return l.unlink(append(parts, old...))
 		})
 		b.runs(l, func() error {
 			if err := l.fsys.Rename(reset, f.path); err != nil {
@@ -51,7 +55,7 @@ func (l *Log) begin(cp *Checkpoint) {
 	}
 	l.terms = slices.Clone(cp.Terms)
 	l.logStart = cp.LogStart
-	l.applied, l.confState, l.producers = cp.Applied, cp.ConfState, cp.Producers
+	l.applied, l.confState, l.producers, l.compaction = cp.Applied, cp.ConfState, cp.Producers, cp.Compaction
 	l.synced, l.vouched, l.committed, l.loose = cp.Index, cp.Index, cp.Index, false
 	l.tail, l.tailFirst = nil, cp.Index+1
 }

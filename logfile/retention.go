@@ -9,6 +9,14 @@ import "slices"
 // active segment is never due, see RollDue.
 func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed uint64) int64 {
 	start, total := l.logStart, l.Bytes()
+	if c := l.Compacted(); c.Next > start {
+		total -= l.partBytes()
+		byTime := retentionMs >= 0 && c.AppendTime+retentionMs < now
+		if !byTime && (retentionBytes < 0 || total < retentionBytes) {
+			return start
+		}
+		start = c.Next
+	}
 	for _, s := range l.sealed {
 		byTime := retentionMs >= 0 && s.lastAt+retentionMs < now
 		bySize := retentionBytes >= 0 && total-s.size >= retentionBytes
@@ -36,6 +44,33 @@ func (l *Log) SetLogStart(b *Batch, offset int64) {
 		}
 		n++
 	}
+	l.dropSealed(b, n)
+	l.dropParts(b)
+}
+
+// dropParts stages the removal of parts wholly below the log start.
+func (l *Log) dropParts(b *Batch) {
+	parts := l.parts()
+	if len(parts) == 0 || l.Compacted().Next > l.logStart || l.firstSegment().base > l.logStart {
+		return
+	}
+	l.compacted = nil
+	l.StageCheckpoint(b)
+	file := l.active.file
+	b.runs(l, func() error {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+		for _, s := range parts {
+			s.file.retire()
+		}
+		return l.unlink(parts)
+	})
+}
+
+// dropSealed stages the removal of the n oldest segments, after a checkpoint
+// that replaces what they say.
+func (l *Log) dropSealed(b *Batch, n int) {
 	if n == 0 {
 		return
 	}

@@ -28,7 +28,7 @@ type scanner struct {
 
 // item is one frame's head or one "#" line.
 type item struct {
-	mark    byte // 'f', 'h', 's', 'c' or 'i'
+	mark    byte // 'f', 'h', 's', 'c', 'i' or 'k'
 	pos     int64
 	line    []byte // without LF
 	head    frameHead
@@ -143,7 +143,7 @@ func (s *scanner) peek() (item, error) {
 // plausible tells whether an item, or what a short write left of it, may
 // start like that.
 func plausible(b []byte) bool {
-	return b[0] == '#' && (len(b) < 2 || bytes.IndexByte([]byte("fhsci"), b[1]) >= 0) && (len(b) < 3 || b[2] == ' ')
+	return b[0] == '#' && (len(b) < 2 || bytes.IndexByte([]byte("fhscik"), b[1]) >= 0) && (len(b) < 3 || b[2] == ' ')
 }
 
 func (s *scanner) peekFrame(it *item) error {

@@ -75,7 +75,7 @@ func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) 
 		if it.mark == 'f' {
 			f, err := sc.frame(&it)
 			if err == nil {
-				err = w.follow(&f, it.pos)
+				err = s.follow(&w, &f, it.pos)
 			}
 			if err != nil {
 				return nil, sc.corrupt(err)
@@ -84,10 +84,17 @@ func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) 
 		}
 		sc.pos = it.end
 	}
-	if w.last != s.last || w.next != s.next {
+	if w.last != s.last || w.next > s.next || w.next < s.next && !s.part {
 		return nil, sc.corrupt(&badItem{pos: sc.pos, err: fmt.Errorf("segment ends with entry %d instead of %d", w.last, s.last)})
 	}
 	return x.entries, nil
+}
+
+func (s *segment) follow(w *walker, f *Frame, pos int64) error {
+	if s.part {
+		return w.followPart(f, pos)
+	}
+	return w.follow(f, pos)
 }
 
 // walker checks that frames follow each other.
@@ -99,6 +106,8 @@ type walker struct {
 
 func (w *walker) follow(f *Frame, pos int64) error {
 	switch {
+	case f.Kind == KindCompacted:
+		return &badItem{pos: pos, whole: true, err: errors.New("a compacted frame in a segment")}
 	case f.Index != w.last+1:
 		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d after %d", f.Index, w.last)}
 	case f.Term < w.term:

@@ -21,6 +21,9 @@ func (r *recovery) settle(tmp []string) error {
 		l.hardTerm, l.vote = r.w.term, 0
 	}
 	rec.HardTerm, rec.Vote = l.hardTerm, l.vote
+	for _, name := range r.stale {
+		tmp = append(tmp, name, indexPath(name))
+	}
 	for _, name := range tmp {
 		if err := r.fsys.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -4,24 +4,28 @@ package logfile
 // offsets, whose timestamp (milliseconds since 1970) is not before ts; the
 // high watermark when there is none.
 func (v *View) OffsetForTime(ts int64) (int64, error) {
-	for i := 0; i <= len(v.sealed); i++ {
+	closed := append(v.parts, v.sealed...)
+	for i := 0; i <= len(closed); i++ {
 		s, entries := &v.active, v.entries
-		if i < len(v.sealed) {
-			s = v.sealed[i]
+		if i < len(closed) {
+			s = closed[i]
 		}
-		if s.next <= v.start || s.maxTime < ts {
+		from := max(s.base, v.start)
+		if !s.part {
+			from = max(from, v.floor)
+		}
+		if s.next <= from || s.maxTime < ts {
 			continue
 		}
 		if s.base >= v.hw {
 			break
 		}
-		if i < len(v.sealed) {
+		if i < len(closed) {
 			var err error
 			if entries, err = s.load(v.seal, v.interval); err != nil {
 				return 0, err
 			}
 		}
-		from := max(s.base, v.start)
 		if e, ok := byTime(entries, ts); ok {
 			from = max(from, e.Offset)
 		}
@@ -39,7 +43,7 @@ func (v *View) scanForTime(s *segment, entries []entry, from, ts int64) (int64, 
 	end := min(s.next, v.hw)
 	var recs []Record
 	for from < end {
-		r := &recordReader{dst: recs[:0], next: from, end: min(from+step, end), room: scanChunk}
+		r := &recordReader{dst: recs[:0], next: from, end: end, left: step, room: scanChunk}
 		if err := v.readSegment(r, s, entries); err != nil {
 			return 0, false, err
 		}

@@ -13,18 +13,34 @@ import (
 // a killed process leaves it, is none. It changes nothing, and is for logs
 // that no process has open. An error means that something could not be read.
 func Verify(fsys FS, path string, report func(path string, offset int64, err error)) error {
-	return walkLogs(fsys, path, func(dir string, bases []int64) error {
-		return verifyDir(fsys, dir, bases, report)
+	return walkListings(fsys, path, func(dir string, found listing) error {
+		for _, name := range found.parts {
+			if err := verifyPart(fsys, filepath.Join(dir, name), report); err != nil {
+				return err
+			}
+		}
+		return verifyDir(fsys, dir, found.bases, report)
 	})
 }
 
 // WalkFrames calls fn for every entry of every log in path or below it, in
-// order; the body is valid during the call. It stops at the first error, be it
-// damage or fn's.
+// order; the body is valid during the call. The frames of a compacted log's
+// parts come first, and the records that they replace do not come again. It
+// stops at the first error, be it damage or fn's.
 func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame) error) error {
-	return walkLogs(fsys, path, func(dir string, bases []int64) error {
-		for i, base := range bases {
-			w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(bases)-1, each: fn}
+	return walkListings(fsys, path, func(dir string, found listing) error {
+		floor, err := walkParts(fsys, dir, found.parts, fn)
+		if err != nil {
+			return err
+		}
+		each := func(path string, id Identity, f Frame) error {
+			if f.Count > 0 && f.BaseOffset < floor {
+				return nil
+			}
+			return fn(path, id, f)
+		}
+		for i, base := range found.bases {
+			w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(found.bases)-1, each: each}
 			if err := w.run(nil); err != nil {
 				return err
 			}
@@ -35,23 +51,31 @@ func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame)
 
 // walkLogs finds directories that hold segments; path may also be a segment.
 func walkLogs(fsys FS, path string, fn func(dir string, bases []int64) error) error {
+	return walkListings(fsys, path, func(dir string, found listing) error { return fn(dir, found.bases) })
+}
+
+// walkListings is walkLogs with all that lies there; path may also be a part.
+func walkListings(fsys FS, path string, fn func(dir string, found listing) error) error {
 	fi, err := fsys.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !fi.IsDir() {
+		if _, _, isPart := partName(filepath.Base(path)); isPart {
+			return fn(filepath.Dir(path), listing{parts: []string{filepath.Base(path)}})
+		}
 		var base int64
 		if _, err := fmt.Sscanf(filepath.Base(path), "%020d.log", &base); err != nil {
 			return fmt.Errorf("%s is not a segment: %w", path, err)
 		}
-		return fn(filepath.Dir(path), []int64{base})
+		return fn(filepath.Dir(path), listing{bases: []int64{base}})
 	}
 	found, err := listDir(fsys, path)
 	if err != nil {
 		return err
 	}
 	if len(found.bases) > 0 {
-		if err := fn(path, found.bases); err != nil {
+		if err := fn(path, found); err != nil {
 			return err
 		}
 	}
@@ -62,7 +86,7 @@ func walkLogs(fsys FS, path string, fn func(dir string, bases []int64) error) er
 	sort.Slice(list, func(i, k int) bool { return list[i].Name() < list[k].Name() })
 	for _, e := range list {
 		if e.IsDir() {
-			if err := walkLogs(fsys, filepath.Join(path, e.Name()), fn); err != nil {
+			if err := walkListings(fsys, filepath.Join(path, e.Name()), fn); err != nil {
 				return err
 			}
 		}

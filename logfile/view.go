@@ -12,6 +12,8 @@ import (
 // concurrent use; a read that has begun is not disturbed when its segment is
 // unlinked.
 type View struct {
+	parts    []*segment // what compaction has made of everything below floor
+	floor    int64
 	sealed   []*segment
 	active   segment
 	entries  []entry // of the active segment
@@ -25,7 +27,7 @@ type View struct {
 // must be committed and its batches executed.
 func (l *Log) View(highWatermark int64) *View {
 	return &View{
-		sealed: l.sealed, active: l.active, entries: l.index.entries, start: l.logStart,
+		parts: l.parts(), floor: l.Compacted().Next, sealed: l.sealed, active: l.active, entries: l.index.entries, start: l.logStart,
 		hw: max(min(highWatermark, l.active.next), l.logStart), seal: l.seal, interval: l.opt.IndexInterval,
 	}
 }
@@ -40,7 +42,8 @@ func (v *View) HighWatermark() int64 { return v.hw }
 // at most maxRecords, and not beyond the one whose line exceeds maxBytes in
 // total, but at least one if there is one. The tokens lie in memory that
 // belongs to the caller. An offset at or behind the high watermark gives none,
-// one below Earliest ErrBelowStart. Damaged bytes are a *CorruptError.
+// one below Earliest ErrBelowStart; where compaction has left a gap the record
+// behind it is next. Damaged bytes are a *CorruptError.
 func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Record, error) {
 	if offset < v.start {
 		return dst, fmt.Errorf("offset %d, earliest is %d: %w", offset, v.start, ErrBelowStart)
@@ -48,7 +51,7 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 	if offset >= v.hw || maxRecords <= 0 {
 		return dst, nil
 	}
-	r := &recordReader{dst: dst, next: offset, end: offset + min(int64(maxRecords), v.hw-offset), room: maxBytes, fresh: true}
+	r := &recordReader{dst: dst, next: offset, end: v.hw, left: maxRecords, room: maxBytes, fresh: true}
 	for !r.full && r.next < r.end {
 		s, entries, err := v.segmentAt(r.next)
 		if err == nil {
@@ -71,6 +74,11 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 
 // segmentAt finds the segment that holds an offset, and its index.
 func (v *View) segmentAt(offset int64) (*segment, []entry, error) {
+	if offset < v.floor {
+		i := sort.Search(len(v.parts), func(i int) bool { return v.parts[i].next > offset })
+		entries, err := v.parts[i].load(v.seal, v.interval)
+		return v.parts[i], entries, err
+	}
 	i := sort.Search(len(v.sealed), func(i int) bool { return v.sealed[i].next > offset })
 	if i == len(v.sealed) {
 		return &v.active, v.entries, nil
@@ -82,6 +90,9 @@ func (v *View) segmentAt(offset int64) (*segment, []entry, error) {
 
 // readSegment reads on in one segment, up to its end at most.
 func (v *View) readSegment(r *recordReader, s *segment, entries []entry) error {
+	if s.part {
+		return v.readPart(r, s, entries)
+	}
 	from, i := byOffset(entries, r.next)
 	if i < 0 {
 		return &CorruptError{Path: s.file.path, Err: fmt.Errorf("offset %d is not in its index", r.next)}
@@ -92,8 +103,8 @@ func (v *View) readSegment(r *recordReader, s *segment, entries []entry) error {
 	}
 	defer s.file.release()
 	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: from.Pos, limit: s.file.end.Load(), fresh: r.fresh}
-	sc.chunk = readSize(entries, i, r.end, sc.limit, r.room)
-	r.limit = min(r.end, s.next)
+	r.limit = min(r.end, s.next, r.next+int64(r.left))
+	sc.chunk = readSize(entries, i, r.limit, sc.limit, r.room)
 	for !r.full && r.next < r.limit {
 		if err := r.item(sc, from); err != nil {
 			if err == io.EOF {
@@ -122,7 +133,8 @@ type recordReader struct {
 	dst   []Record
 	next  int64 // offset of the next record wanted
 	end   int64 // wanted are records below this
-	limit int64 // the same, in this segment
+	left  int   // how many more
+	limit int64 // where the present segment's wanted records end
 	room  int   // bytes of lines
 	taken bool
 	full  bool
@@ -185,8 +197,14 @@ func (r *recordReader) line(line []byte, offset int64) error {
 	if l.Offset != offset {
 		return fmt.Errorf("record of offset %d where %d is due", l.Offset, offset)
 	}
-	r.dst = append(r.dst, l.Record)
-	r.next, r.taken = offset+1, true
-	r.room -= len(line) + 1
+	r.take(&l.Record, len(line)+1)
 	return nil
+}
+
+func (r *recordReader) take(rec *Record, size int) {
+	r.dst = append(r.dst, *rec)
+	r.next, r.taken = rec.Offset+1, true
+	r.room -= size
+	r.left--
+	r.full = r.left == 0
 }

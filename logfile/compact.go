@@ -1,0 +1,233 @@
+package logfile
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Compaction says what one compaction is to do. What remains is a function of
+// the records below Next and of these numbers alone, so that replicas that did
+// other compactions before, or none, are left with the same records.
+type Compaction struct {
+	Generation uint64 // raft index of the entry that asks for it, later than any before
+	To         uint64 // raft index of the last entry to cover; committed
+	Next       int64  // the offset after that entry
+	Start      int64  // the log start: records below are gone
+	DropBelow  int64  // tombstones at lower offsets are dropped
+	MaxKeys    int    // keys in memory at a time, default 1 Mi; more cost another pass over the data
+}
+
+const defaultMaxKeys = 1 << 20
+
+// CompactionSource is a log as it was at one moment, for Compact. It is
+// immutable and safe to use on any goroutine.
+type CompactionSource struct {
+	log    *Log // what never changes in it
+	old    CompactedInfo
+	parts  []*segment
+	sealed []*segment
+	active segment
+}
+
+// CompactionSource takes a snapshot. The entries up to Compaction.To must have
+// been executed.
+func (l *Log) CompactionSource() *CompactionSource {
+	s := &CompactionSource{
+		log:    &Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, seal: l.seal, st: l.st},
+		sealed: l.sealed, active: l.active,
+	}
+	if l.compacted != nil {
+		s.old, s.parts = l.compacted.CompactedInfo, l.compacted.parts
+	}
+	return s
+}
+
+// Compact writes a new generation of parts aside: of each key the newest
+// record, every record without a key, and of tombstones those that are the
+// newest and at or above DropBelow. The very last record always stays, so that
+// a reader at any offset below the high watermark finds one. Pace is told of
+// bytes before they are read or written; it may wait, and ends it with its
+// error. Nothing is left behind by a failure.
+func (s *CompactionSource) Compact(c Compaction, pace func(bytes int) error) (*CompactedSet, error) {
+	if c.MaxKeys <= 0 {
+		c.MaxKeys = defaultMaxKeys
+	}
+	keep, info, err := s.choose(&c, pace)
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", err)
+	}
+	w := newPartWriter(s.log, info, pace)
+	n := 0
+	err = s.each(&c, pace, func(r *Record, line []byte, _ int64) error {
+		n++
+		dropped := isTombstone(r) && r.Offset < c.DropBelow && r.Offset != c.Next-1
+		if !keep.has(n-1) || dropped {
+			return nil
+		}
+		return w.add(line, r)
+	})
+	var set *CompactedSet
+	if err == nil {
+		set, err = w.Finish()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", errors.Join(err, w.Abort()))
+	}
+	return set, nil
+}
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b *bits) set(n int) {
+	for n/64 >= len(*b) {
+		*b = append(*b, 0)
+	}
+	(*b)[n/64] |= 1 << (n % 64)
+}
+
+func (b *bits) drop(n int)    { (*b)[n/64] &^= 1 << (n % 64) }
+func (b bits) has(n int) bool { return n/64 < len(b) && b[n/64]&(1<<(n%64)) != 0 }
+
+// keyHash stands for a key. At 128 bits of SHA-256 nobody finds two keys with
+// the same, not even on purpose.
+type keyHash [16]byte
+
+// choose finds the records that are the newest of their keys, by their number
+// in the order of offsets. Keys are looked at in as many passes as memory asks
+// for, each time another share of them.
+func (s *CompactionSource) choose(c *Compaction, pace func(int) error) (bits, CompactedInfo, error) {
+	info := CompactedInfo{Generation: c.Generation, To: c.To, Start: c.Start, Next: c.Next}
+	errTooMany := errors.New("too many keys for one pass")
+	for shares := uint32(1); ; shares *= 2 {
+		var keep bits
+		var err error
+		for share := uint32(0); share < shares && err == nil; share++ {
+			newest := map[keyHash]int{}
+			n := -1
+			err = s.each(c, pace, func(r *Record, _ []byte, appended int64) error {
+				n++
+				info.AppendTime = max(info.AppendTime, appended)
+				if string(r.Key) == string(nullToken) {
+					keep.set(n)
+					return nil
+				}
+				sum := sha256.Sum256(r.Key)
+				key := keyHash(sum[:16])
+				if binary.LittleEndian.Uint32(key[:])%shares != share {
+					return nil
+				}
+				if older, known := newest[key]; known {
+					keep.drop(older)
+				} else if len(newest) >= c.MaxKeys {
+					return errTooMany
+				}
+				newest[key] = n
+				keep.set(n)
+				return nil
+			})
+		}
+		if !errors.Is(err, errTooMany) {
+			return keep, info, err
+		}
+	}
+}
+
+// each calls fn for every record from Start to the entry To, in order.
+func (s *CompactionSource) each(c *Compaction, pace func(int) error, fn func(r *Record, line []byte, appended int64) error) error {
+	next := max(c.Start, s.old.Start)
+	reached := s.old.To
+	for _, p := range s.parts {
+		err := s.frames(p, pace, func(f *Frame) (bool, error) {
+			return true, eachRecord(f, next, func(r *Record, line []byte) error { return fn(r, line, s.old.AppendTime) })
+		})
+		if err != nil {
+			return err
+		}
+	}
+	next = max(next, s.old.Next)
+	for _, seg := range append(s.sealed[:len(s.sealed):len(s.sealed)], &s.active) {
+		if seg.last <= s.old.To && seg.next <= next || seg.first > c.To {
+			continue
+		}
+		err := s.frames(seg, pace, func(f *Frame) (bool, error) {
+			if f.BaseOffset > next {
+				return false, fmt.Errorf("%w: offset %d after %d", ErrRefused, f.BaseOffset, next)
+			}
+			err := eachRecord(f, next, func(r *Record, line []byte) error { return fn(r, line, f.AppendTime) })
+			reached = max(reached, f.Index)
+			next = max(next, f.BaseOffset+int64(f.Count))
+			return f.Index < c.To, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if reached != c.To || next != c.Next {
+		return fmt.Errorf("%w: the log gives entries up to %d and offset %d, not %d and %d", ErrRefused, reached, next, c.To, c.Next)
+	}
+	return nil
+}
+
+// frames reads one file from its beginning until fn returns false.
+func (s *CompactionSource) frames(seg *segment, pace func(int) error, fn func(*Frame) (bool, error)) error {
+	h, err := seg.file.open()
+	if err != nil {
+		return err
+	}
+	defer seg.file.release()
+	sc := &scanner{h: h, path: seg.file.path, seal: s.log.seal, limit: seg.file.end.Load(), chunk: scanChunk}
+	w := walker{last: seg.first - 1, term: seg.prev.Term, next: seg.base}
+	paid := int64(0)
+	for w.last < seg.last {
+		it, err := sc.peek()
+		if errors.Is(err, io.EOF) {
+			err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
+		}
+		var f Frame
+		if err == nil && it.mark == 'f' {
+			if f, err = sc.frame(&it); err == nil {
+				err = seg.follow(&w, &f, it.pos)
+			}
+		}
+		if err != nil {
+			return sc.corrupt(err)
+		}
+		sc.pos = it.end
+		if due := sc.pos - paid; due >= compactChunk {
+			paid = sc.pos
+			if err := pace(int(due)); err != nil {
+				return err
+			}
+		}
+		if it.mark != 'f' {
+			continue
+		}
+		if more, err := fn(&f); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachRecord calls fn for the records of a frame from an offset on.
+func eachRecord(f *Frame, from int64, fn func(r *Record, line []byte) error) error {
+	if !f.Kind.hasRecords() {
+		return nil
+	}
+	var err error
+	eachLine(f.Body, func(_ int, line []byte) bool {
+		var l Line
+		if l, err = ParseLine(line); err != nil {
+			return false
+		}
+		if l.Offset >= from {
+			err = fn(&l.Record, line)
+		}
+		return err == nil
+	})
+	return err
+}

@@ -1,0 +1,115 @@
+package logfile
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Compacted describes what compaction has made of the log's beginning; the
+// zero value when it never did.
+func (l *Log) Compacted() CompactedInfo {
+	if l.compacted == nil {
+		return CompactedInfo{}
+	}
+	return l.compacted.CompactedInfo
+}
+
+func (l *Log) parts() []*segment {
+	if l.compacted == nil {
+		return nil
+	}
+	return slices.Clip(l.compacted.parts)
+}
+
+// SetCompaction says what the next checkpoint is to say of the last compaction
+// that was asked for; like SetApplied it is kept in memory.
+func (l *Log) SetCompaction(opaque []byte) { l.compaction = opaque }
+
+// CompactionDue measures what a compaction of everything sealed and committed
+// would do: to which entry and offset it would reach, how many bytes of
+// segments it would take in, and how many bytes of parts it would write again.
+func (l *Log) CompactionDue(committed uint64) (to uint64, next, dirty, clean int64) {
+	to, next = l.Compacted().To, l.Compacted().Next
+	for _, s := range l.sealed {
+		if s.last > committed {
+			break
+		}
+		if s.last > to {
+			dirty += s.size
+			to, next = s.last, s.next
+		}
+	}
+	return to, next, dirty, l.partBytes()
+}
+
+func (l *Log) partBytes() (n int64) {
+	for _, p := range l.parts() {
+		n += p.size
+	}
+	return n
+}
+
+// StageCompacted stages giving a new generation's parts their names, the last
+// one last. Once that is executed the generation counts, also after a crash;
+// AdoptCompacted is due then.
+func (l *Log) StageCompacted(b *Batch, set *CompactedSet) {
+	for i, p := range set.parts {
+		tmp, path := set.tmp[i], p.file.path
+		if i == len(set.parts)-1 && i > 0 {
+			b.runs(l, l.syncDir)
+		}
+		b.runs(l, func() error {
+			if err := l.fsys.Rename(tmp, path); err != nil {
+				return fmt.Errorf("name part: %w", err)
+			}
+			return nil
+		})
+	}
+	b.runs(l, l.syncDir)
+}
+
+// AdoptCompacted makes a generation whose StageCompacted has been executed the
+// one that is read, and stages the removal of what it replaces. A generation
+// that is not newer than the present one is ignored.
+func (l *Log) AdoptCompacted(b *Batch, set *CompactedSet) {
+	if set.Generation <= l.Compacted().Generation {
+		return
+	}
+	old := l.parts()
+	l.compacted = &CompactedSet{CompactedInfo: set.CompactedInfo, parts: set.parts}
+	if len(old) > 0 {
+		b.runs(l, func() error {
+			for _, s := range old {
+				s.file.retire()
+			}
+			return l.unlink(old)
+		})
+	}
+	l.DropCompacted(b)
+}
+
+// DropCompacted stages the removal of segments that compaction has replaced,
+// as far as their entries are committed and covered by SetApplied, after a
+// checkpoint that replaces what they say. It reports whether there were any.
+func (l *Log) DropCompacted(b *Batch) bool {
+	to := min(l.Compacted().To, l.committed, l.applied)
+	n := 0
+	for n < len(l.sealed) && l.sealed[n].last <= to && l.sealed[n].next <= l.Compacted().Next {
+		n++
+	}
+	l.dropSealed(b, n)
+	return n > 0
+}
+
+// keepCompacted prepares a reset: parts that do not reach up to the new
+// beginning go, and are returned; the log then starts there.
+func (l *Log) keepCompacted(cp *Checkpoint) (gone []*segment) {
+	c := l.Compacted()
+	if c.Generation > 0 && c.Next >= cp.NextOffset && c.Start <= cp.LogStart {
+		return nil
+	}
+	gone = l.parts()
+	l.compacted = nil
+	cp.LogStart = max(cp.LogStart, cp.NextOffset)
+	return gone
+}

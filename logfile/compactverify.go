@@ -1,0 +1,93 @@
+package logfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// walkPart verifies one part from end to end.
+func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, err error) {
+	h, err := fsys.OpenFile(path, 0, 0)
+	if err != nil {
+		return e, err
+	}
+	defer closeQuietly(h)
+	id, e, endPos, err := readPart(h, path)
+	if err != nil {
+		return e, err
+	}
+	sc := &scanner{h: h, path: path, seal: newSealer(id), limit: endPos, chunk: scanChunk}
+	w := walker{next: e.Start}
+	for {
+		it, err := sc.peek()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && it.mark == 'f' {
+			var f Frame
+			if f, err = sc.frame(&it); err == nil {
+				err = w.followPart(&f, it.pos)
+			}
+			if err == nil && fn != nil {
+				if err := fn(id, f); err != nil {
+					return e, err
+				}
+			}
+		}
+		if err != nil {
+			return e, sc.corrupt(err)
+		}
+		sc.pos = it.end
+	}
+	if w.last != e.frames || w.next > e.Next {
+		return e, &CorruptError{Path: path, Offset: endPos, Err: errors.New("does not hold the frames that its last line counts")}
+	}
+	return e, nil
+}
+
+func verifyPart(fsys FS, path string, report func(path string, offset int64, err error)) error {
+	_, err := walkPart(fsys, path, nil)
+	var bad *CorruptError
+	switch {
+	case errors.As(err, &bad):
+		report(bad.Path, bad.Offset, bad.Err)
+	case errors.Is(err, fs.ErrNotExist):
+		return err
+	case err != nil:
+		report(path, 0, err) // bytes that cannot be read are damage too
+	}
+	return nil
+}
+
+// walkParts calls fn for the frames of the newest complete generation, and
+// returns the offset behind it.
+func walkParts(fsys FS, dir string, names []string, fn func(path string, id Identity, f Frame) error) (int64, error) {
+	slices.Sort(names)
+	newest, floor := uint64(0), int64(0)
+	for _, name := range names {
+		h, err := fsys.OpenFile(filepath.Join(dir, name), 0, 0)
+		if err != nil {
+			return 0, err
+		}
+		_, e, _, err := readPart(h, filepath.Join(dir, name))
+		if err = errors.Join(err, h.Close()); err != nil {
+			return 0, err
+		}
+		if e.parts > 0 && e.Generation > newest || len(names) == 1 {
+			newest, floor = e.Generation, e.Next
+		}
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if _, generation, _ := partName(name); generation != newest {
+			continue
+		}
+		if _, err := walkPart(fsys, path, func(id Identity, f Frame) error { return fn(path, id, f) }); err != nil {
+			return 0, err
+		}
+	}
+	return floor, nil
+}

@@ -1,0 +1,237 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+)
+
+const (
+	compactFrame = 16 << 10  // bytes of records in a frame of a part, unless one is larger
+	compactChunk = 256 << 10 // bytes of a write
+	compactSync  = 4 << 20   // bytes between two syncs
+)
+
+// tmpSerial tells the temporary names of a process apart, so that a writer
+// that was given up cannot disturb the next one.
+var tmpSerial atomic.Uint64
+
+// PartWriter writes one generation of parts aside, on any goroutine, in small
+// synced steps. What it made counts only after Log.StageCompacted.
+type PartWriter struct {
+	log       *Log // for what never changes in it: names, identity, checksums
+	info      CompactedInfo
+	partBytes int64
+	pace      func(bytes int) error
+
+	set      CompactedSet
+	h        Handle
+	path     string
+	buf      []byte
+	pos      int64 // of buf[0] in the file
+	unsynced int64
+	index    *indexer
+	end      partEnd
+
+	body  []byte
+	base  int64 // of body's first record
+	count int
+	next  int64
+}
+
+// NewPartWriter begins a generation. Of info it needs all but the counts. Pace
+// is told of bytes before they are written; it may wait, and ends the writing
+// with its error.
+func (l *Log) NewPartWriter(info CompactedInfo, pace func(bytes int) error) *PartWriter {
+	return newPartWriter(&Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, seal: l.seal, st: l.st}, info, pace)
+}
+
+func newPartWriter(l *Log, info CompactedInfo, pace func(bytes int) error) *PartWriter {
+	w := &PartWriter{log: l, info: info, partBytes: l.opt.SegmentBytes, pace: pace, next: info.Start}
+	w.set.CompactedInfo = info
+	w.set.Records, w.set.Tombstones = 0, 0
+	return w
+}
+
+// Append adds whole record lines, in order of their offsets.
+func (w *PartWriter) Append(lines []byte) error {
+	var err error
+	eachLine(lines, func(_ int, line []byte) bool {
+		var l Line
+		if l, err = ParseLine(line); err == nil {
+			err = w.add(line, &l.Record)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// add appends one record, whose line comes without its LF.
+func (w *PartWriter) add(line []byte, r *Record) error {
+	if r.Offset < w.next || r.Offset >= w.info.Next {
+		return fmt.Errorf("%w: record %d after %d, before %d", ErrRefused, r.Offset, w.next, w.info.Next)
+	}
+	if len(w.body)+len(line) >= compactFrame && w.count > 0 {
+		if err := w.frame(); err != nil {
+			return err
+		}
+	}
+	if w.count == 0 {
+		w.base = r.Offset
+	}
+	w.body = append(append(w.body, line...), '\n')
+	w.count++
+	w.next = r.Offset + 1
+	w.set.Records++
+	if isTombstone(r) {
+		w.set.Tombstones++
+	}
+	return nil
+}
+
+// frame writes what has gathered.
+func (w *PartWriter) frame() error {
+	if w.count == 0 {
+		return nil
+	}
+	if w.h != nil && w.pos+int64(len(w.buf)) >= w.partBytes {
+		if err := w.endPart(w.base, false); err != nil {
+			return err
+		}
+	}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	w.end.frames++
+	f := Frame{
+		Index: w.end.frames, Kind: KindCompacted, BaseOffset: w.base, Count: w.count,
+		AppendTime: w.info.AppendTime, Body: w.body, BodySum: Checksum(w.body),
+	}
+	at := w.pos + int64(len(w.buf))
+	w.buf = appendFrameHead(w.buf, w.log.seal, &f, 0)
+	w.index.add(&f, at, w.pos+int64(len(w.buf)))
+	w.buf = append(w.buf, w.body...)
+	w.body, w.count = w.body[:0], 0
+	if len(w.buf) >= compactChunk {
+		return w.write()
+	}
+	return nil
+}
+
+// begin makes the next part's file, if there is none.
+func (w *PartWriter) begin() error {
+	if w.h != nil {
+		return nil
+	}
+	start := w.info.Start
+	if n := len(w.set.parts); n > 0 {
+		start = w.set.parts[n-1].next
+	}
+	w.path = partPath(w.log.dir, start, w.info.Generation)
+	tmp := fmt.Sprintf("%s.%d.tmp", w.path, tmpSerial.Add(1))
+	h, err := w.log.fsys.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return fmt.Errorf("create part: %w", err)
+	}
+	w.h, w.pos, w.unsynced = h, 0, 0
+	w.set.tmp = append(w.set.tmp, tmp)
+	w.index = newIndexer(w.log.opt.IndexInterval)
+	w.end = partEnd{CompactedInfo: w.info, part: len(w.set.parts)}
+	w.end.Start = start
+	w.buf = appendSegmentHead(w.buf[:0], &segmentHead{id: w.log.id, boot: w.log.opt.BootID, prevBase: -1})
+	return nil
+}
+
+// write hands what is encoded to the file.
+func (w *PartWriter) write() error {
+	if err := w.pace(len(w.buf)); err != nil {
+		return err
+	}
+	if _, err := w.h.WriteAt(w.buf, w.pos); err != nil {
+		return fmt.Errorf("write part: %w", err)
+	}
+	n := int64(len(w.buf))
+	w.pos, w.unsynced, w.buf = w.pos+n, w.unsynced+n, w.buf[:0]
+	if w.unsynced < compactSync {
+		return nil
+	}
+	w.unsynced = 0
+	return w.sync()
+}
+
+func (w *PartWriter) sync() error {
+	if err := w.h.Datasync(); err != nil {
+		return fmt.Errorf("sync part: %w", err)
+	}
+	return nil
+}
+
+// endPart completes a part that covers offsets up to next.
+func (w *PartWriter) endPart(next int64, last bool) error {
+	w.end.Next = next
+	w.end.Records, w.end.Tombstones = w.set.Records, w.set.Tombstones
+	w.end.maxTime = w.index.maxTime()
+	if last {
+		w.end.parts = len(w.set.parts) + 1
+	}
+	endPos := w.pos + int64(len(w.buf))
+	w.buf = appendPartEnd(w.buf, &w.end, w.log.seal.local)
+	if err := w.write(); err != nil {
+		return err
+	}
+	if err := w.sync(); err != nil {
+		return err
+	}
+	h := w.h
+	w.h = nil
+	if err := h.Close(); err != nil {
+		return fmt.Errorf("close part: %w", err)
+	}
+	s := w.log.partSegment(w.path, &w.end, endPos)
+	_ = writeIndexFile(w.log.fsys, indexPath(w.path), w.index.entries, s.indexKey()) // can be rebuilt
+	w.set.parts = append(w.set.parts, s)
+	return nil
+}
+
+// Finish completes the generation; its files are durable, but for their names.
+func (w *PartWriter) Finish() (*CompactedSet, error) {
+	if err := w.frame(); err != nil {
+		return nil, err
+	}
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	if err := w.endPart(w.info.Next, true); err != nil {
+		return nil, err
+	}
+	return &w.set, nil
+}
+
+// Abort removes what was written.
+func (w *PartWriter) Abort() error {
+	var errs []error
+	if w.h != nil {
+		errs = append(errs, w.h.Close())
+		w.h = nil
+	}
+	return errors.Join(append(errs, w.set.discard(w.log))...)
+}
+
+// discard removes the files of a set that is not in place.
+func (s *CompactedSet) discard(l *Log) error {
+	var errs []error
+	for _, tmp := range s.tmp {
+		errs = append(errs, l.remove(tmp))
+	}
+	for _, p := range s.parts {
+		errs = append(errs, l.remove(indexPath(p.file.path)))
+	}
+	return errors.Join(errs...)
+}
+
+// isTombstone: the record says that its key is gone.
+func isTombstone(r *Record) bool { return bytes.Equal(r.Value, nullToken) }
+
+var nullToken = []byte("-")
