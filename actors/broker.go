@@ -35,6 +35,7 @@ type brokerActor struct {
 	wiped    bool // the directory is new, whatever stood there before is lost
 	ledger   *ledger
 	replicas map[partitionKey]*localReplica
+	busy     map[string]*busyDirectory // by path
 	stopTick func()
 
 	ending    bool // the process ends: leadership is not handed over
@@ -94,6 +95,7 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		b.state = brokerStopped
 		b.replicas = map[partitionKey]*localReplica{}
+		b.busy = map[string]*busyDirectory{}
 	case *actor.Stopping:
 		b.stopClock()
 	case *actor.Stopped, *actor.Restarting:
@@ -261,6 +263,13 @@ func stopOnPanic(log *slog.Logger) actor.SupervisorStrategy {
 
 // terminated notices a replica that ended without having been asked to.
 func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
+	for dir, busy := range b.busy {
+		if busy.pid != nil && busy.pid.Equal(who) {
+			b.free(ctx, dir)
+			b.continueStop(ctx)
+			return
+		}
+	}
 	for key, r := range b.replicas {
 		if r.pid == nil || !r.pid.Equal(who) {
 			continue
@@ -292,6 +301,14 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 // stop closes the broker. Leaders hand over first, where somebody can take
 // over; then every replica ends with a checkpoint.
 func (b *brokerActor) stop(ctx actor.Context, ending bool) {
+	if b.state == brokerStopping { // answered when that is over
+		if ending {
+			b.ending = true
+			clear(b.handing)
+			b.continueStop(ctx)
+		}
+		return
+	}
 	if b.state != brokerRunning {
 		ctx.Send(b.parent, &brokerClosed{Broker: b.id})
 		return
@@ -322,8 +339,8 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 		}
 		return
 	}
-	if len(b.closing) > 0 {
-		return
+	if len(b.closing) > 0 || len(b.busy) > 0 {
+		return // nothing of this run may touch the directory in the next one
 	}
 	b.stopClock()
 	clear(b.replicas)

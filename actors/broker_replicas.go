@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -27,11 +28,18 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 		spec.dir = b.replicaDir(spec.id.Topic, spec.id.Partition)
 		spec.clusterPID = b.parent
 		key := spec.key()
-		if r := b.replicas[key]; r != nil && r.spec.id.ReplicaID == spec.id.ReplicaID {
+		r := b.replicas[key]
+		if r != nil && r.spec.id.ReplicaID == spec.id.ReplicaID {
 			r.spec.want, r.spec.settings = spec.want, spec.settings
 			if r.pid != nil {
 				ctx.Send(r.pid, &placementChanged{Want: spec.want, Settings: spec.settings})
 			}
+			continue
+		}
+		if r != nil {
+			b.end(ctx, key, r)
+		}
+		if b.postponed(spec) {
 			continue
 		}
 		held, ok := b.ledger.live(key.TopicID, key.Partition)
@@ -40,7 +48,7 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 			b.spawn(ctx, b.replicas[key])
 			continue
 		}
-		if err := b.retire(ctx, key, spec); err != nil {
+		if err := b.retire(spec); err != nil {
 			b.log.Error("replica cannot be replaced", "topic", spec.id.Topic, "partition", spec.id.Partition, "error", err)
 			continue
 		}
@@ -50,14 +58,48 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 	b.createAll(ctx, fresh)
 }
 
-// retire ends the replica whose place another one takes: its id never comes
-// back, its directory is put aside.
-func (b *brokerActor) retire(ctx actor.Context, key partitionKey, spec partitionSpec) error {
-	if old := b.replicas[key]; old != nil && old.pid != nil {
-		ctx.Stop(old.pid)
+// busyDirectory is a replica's directory that something still works in: an
+// actor that was told to end, or a goroutine that makes a first log. Steps that
+// find files by their path must be over before another replica, or another
+// topic of the same name, comes to stand there.
+type busyDirectory struct {
+	pid  *actor.PID // nil: a log is being made
+	then []func(actor.Context)
+}
+
+// free goes on with what waited for a directory.
+func (b *brokerActor) free(ctx actor.Context, dir string) {
+	busy := b.busy[dir]
+	delete(b.busy, dir)
+	for _, then := range busy.then {
+		then(ctx)
 	}
+}
+
+// end has a replica's actor end; its directory is busy until it has.
+func (b *brokerActor) end(ctx actor.Context, key partitionKey, r *localReplica) {
 	delete(b.replicas, key)
-	held, ok := b.ledger.live(key.TopicID, key.Partition)
+	if r.pid != nil {
+		b.busy[r.spec.dir] = &busyDirectory{pid: r.pid}
+		ctx.Poison(r.pid) // what is in its mailbox wants an answer
+	}
+}
+
+// postponed reports whether a replica's directory is busy; then it is ensured
+// once that is over.
+func (b *brokerActor) postponed(spec partitionSpec) bool {
+	busy := b.busy[spec.dir]
+	if busy == nil {
+		return false
+	}
+	busy.then = append(busy.then, func(ctx actor.Context) { b.ensure(ctx, []partitionSpec{spec}) })
+	return true
+}
+
+// retire gives up the replica whose place another one takes: its id never
+// comes back, its directory is put aside. Its actor has ended.
+func (b *brokerActor) retire(spec partitionSpec) error {
+	held, ok := b.ledger.live(spec.id.TopicID, spec.id.Partition)
 	if !ok {
 		return nil
 	}
@@ -95,6 +137,9 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 	if len(specs) == 0 {
 		return
 	}
+	for i := range specs {
+		b.busy[specs[i].dir] = &busyDirectory{}
+	}
 	env, self := b.env, ctx.Self()
 	go func() {
 		m := &logsCreated{Specs: specs, Errs: make([]error, len(specs))}
@@ -113,33 +158,33 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 }
 
 // logsCreated enters new replicas in the ledger, in one write, and only then
-// lets them run: a replica that has voted is one the ledger knows.
+// lets them run: a replica that has voted is one the ledger knows. Those that
+// nobody wants any more are entered too, for they are there.
 func (b *brokerActor) logsCreated(ctx actor.Context, m *logsCreated) {
 	var entries []ledgerReplica
-	var ready []*localReplica
+	for i, spec := range m.Specs {
+		if m.Errs[i] == nil {
+			entries = append(entries, ledgerReplica{
+				TopicID: spec.id.TopicID, Topic: spec.id.Topic, Partition: spec.id.Partition, ReplicaID: spec.id.ReplicaID,
+			})
+		}
+	}
+	err := b.ledger.add(entries...)
 	for i, spec := range m.Specs {
 		r := b.replicas[spec.key()]
 		if r == nil || r.spec.id.ReplicaID != spec.id.ReplicaID || b.state != brokerRunning {
-			continue // dropped, or stopped, meanwhile
+			continue // dropped, replaced or stopped meanwhile
 		}
-		if m.Errs[i] != nil {
-			b.createFailed(ctx, r, m.Errs[i])
+		if failed := cmp.Or(m.Errs[i], err); failed != nil {
+			b.createFailed(ctx, r, failed)
 			continue
 		}
-		ready = append(ready, r)
-		entries = append(entries, ledgerReplica{
-			TopicID: spec.id.TopicID, Topic: spec.id.Topic, Partition: spec.id.Partition, ReplicaID: spec.id.ReplicaID,
-		})
-	}
-	if err := b.ledger.add(entries...); err != nil {
-		for _, r := range ready {
-			b.createFailed(ctx, r, err)
-		}
-		return
-	}
-	for _, r := range ready {
 		b.spawn(ctx, r)
 	}
+	for i := range m.Specs {
+		b.free(ctx, m.Specs[i].dir)
+	}
+	b.continueStop(ctx)
 }
 
 func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error) {
@@ -148,12 +193,42 @@ func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error
 	ctx.Send(b.parent, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err})
 }
 
-// drop removes every replica of a deleted topic. The directories lose their
-// names at once, so that a topic of the same name can be created, and their
-// content on a goroutine.
+// drop ends every replica of a deleted topic and then removes their files.
 func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {
 		return
+	}
+	waiting := 0
+	over := func(ctx actor.Context) {
+		if waiting--; waiting == 0 {
+			b.dropFiles(ctx, topicID)
+		}
+	}
+	for key, r := range b.replicas {
+		if key.TopicID != topicID {
+			continue
+		}
+		b.end(ctx, key, r)
+		if busy := b.busy[r.spec.dir]; busy != nil {
+			waiting++
+			busy.then = append(busy.then, over)
+		}
+	}
+	if waiting == 0 {
+		b.dropFiles(ctx, topicID)
+	}
+}
+
+// dropFiles removes a deleted topic's files. The directories lose their names
+// at once, so that a topic of the same name can be created, and their content
+// on a goroutine.
+func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
+	if b.state != brokerRunning {
+		return // asked again after the next start
+	}
+	taken := map[string]bool{} // by a topic of the same name, when an earlier try got half way
+	for _, r := range b.replicas {
+		taken[r.spec.dir] = true
 	}
 	var keys []replicaKey
 	var dirs []string
@@ -161,24 +236,14 @@ func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 		if r.TopicID != topicID {
 			continue
 		}
-		key := partitionKey{TopicID: topicID, Partition: r.Partition}
-		if local := b.replicas[key]; local != nil && local.pid != nil {
-			ctx.Stop(local.pid)
-		}
-		delete(b.replicas, key)
 		keys = append(keys, r.key())
 		if r.State == replicaLost {
 			continue // its directory was put aside
 		}
 		dir := b.replicaDir(r.Topic, r.Partition)
 		dirs = append(dirs, fmt.Sprintf("%s.deleted-%s", dir, topicID))
-		if r.State == replicaLive {
+		if r.State == replicaLive && !taken[dir] {
 			b.renameDeleted(dir, dirs[len(dirs)-1])
-		}
-	}
-	for key := range b.replicas { // being created: not in the ledger yet
-		if key.TopicID == topicID {
-			delete(b.replicas, key)
 		}
 	}
 	err := b.ledger.mark(replicaDeleted, keys...)

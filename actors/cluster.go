@@ -383,6 +383,7 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b := c.brokers[m.Broker]
 	b.state = brokerStopped
 	clear(b.told)
+	c.forgetBroker(b.id)
 	for _, other := range c.brokers {
 		if other.state == brokerRunning {
 			ctx.Send(other.pid, &brokerGone{Broker: m.Broker})
@@ -391,6 +392,17 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	c.answerBroker(b, nil)
 	c.publish()
 	c.endIfClosed(ctx)
+}
+
+// forgetBroker drops what is known of a stopped broker's replicas; the next
+// start tells anew, and what it has not removed yet it is asked for again.
+func (c *clusterActor) forgetBroker(id int) {
+	maps.DeleteFunc(c.problems, func(_ replicaKey, p replicaProblem) bool { return p.broker == id })
+	for _, left := range c.dropping {
+		if _, ok := left[id]; ok {
+			left[id] = false
+		}
+	}
 }
 
 // end closes all brokers; the actor stops when they are closed.

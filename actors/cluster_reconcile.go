@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -15,6 +16,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	if c.state.settings == nil {
 		return
 	}
+	c.removeDeleted(ctx) // first: a new topic of the same name takes the place
 	for _, b := range c.brokers {
 		if b.state != brokerRunning || b.wiped {
 			continue
@@ -38,7 +40,6 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 			ctx.Send(b.pid, &ensureReplicas{Specs: specs})
 		}
 	}
-	c.removeDeleted(ctx)
 }
 
 // on returns the replica that a broker shall hold, 0 if none: the one under
@@ -196,6 +197,8 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 	for id, t := range c.state.deleted {
 		if c.dropping[id] == nil {
 			c.tellCoordinators(ctx, id)
+			delete(c.counters, id)
+			maps.DeleteFunc(c.problems, func(key replicaKey, _ replicaProblem) bool { return key.TopicID == id })
 			c.dropping[id] = map[int]bool{}
 			for _, b := range c.brokers {
 				c.dropping[id][b.id] = false // not asked

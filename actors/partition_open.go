@@ -39,14 +39,18 @@ func (s *partitionSpec) logOptions(env *environment) logfile.Options {
 // create makes the replica's first, empty log; durable when it returns. A
 // founder begins with all founders as voters, a replica that joins later with
 // no membership at all: the leader's snapshot brings it. A directory that
-// holds this very replica already is fine: a crash came before the ledger.
+// holds this very replica already is fine: a crash came before the ledger. One
+// that holds something else is put aside: the ledger has nothing there, a crash
+// came after it was told and before the directory lost its name.
 func (s *partitionSpec) create(env *environment) error {
 	log, _, err := logfile.Open(env.fs, s.dir, s.logOptions(env))
 	switch {
 	case err == nil && log.Identity() == s.id:
 		return log.Close()
 	case err == nil:
-		return errors.Join(fmt.Errorf("%s holds another replica: %+v", s.dir, log.Identity()), log.Close())
+		if err := errors.Join(log.Close(), putReplicaAside(env, s.dir, log.Identity().ReplicaID)); err != nil {
+			return err
+		}
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}

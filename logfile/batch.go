@@ -60,6 +60,9 @@ func (b *Batch) Execute() error {
 	st := b.st
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.closed {
+		return ErrClosed // steps that create files by their path among them
+	}
 	if err := st.poisoned(); err != nil {
 		return err
 	}

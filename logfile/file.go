@@ -20,9 +20,10 @@ const (
 type state struct {
 	poison atomic.Pointer[error]
 
-	mu   sync.Mutex
-	next uint64 // the batch to execute next
-	err  error  // why it failed the last time
+	mu     sync.Mutex
+	next   uint64 // the batch to execute next
+	err    error  // why it failed the last time
+	closed bool   // nothing is executed any more
 }
 
 // File is one segment's file. The active segment's handle is open all the

@@ -222,8 +222,13 @@ func (l *Log) checkpoint(terms bool) *Checkpoint {
 	return cp
 }
 
-// Close closes all handles. Readers in the middle of a read finish it.
+// Close closes all handles. Readers in the middle of a read finish it; a batch
+// in the middle of its execution is awaited, later ones fail with ErrClosed, so
+// that the directory can be renamed and its place taken.
 func (l *Log) Close() error {
+	l.st.mu.Lock()
+	l.st.closed = true
+	l.st.mu.Unlock()
 	var err error
 	if l.active.file != nil { // nil only while Open fails
 		err = l.active.file.close()
