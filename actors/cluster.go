@@ -139,7 +139,7 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	case *membersSettled:
 		c.membersSettled(ctx, m)
 	case *replicaUp:
-		c.replicaUp(m)
+		c.replicaUp(ctx, m)
 	case *replicaDown:
 		c.replicaDown(ctx, m)
 	case *topicDropped:

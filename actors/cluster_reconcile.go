@@ -147,8 +147,57 @@ func (c *clusterActor) replaceReplica(ctx actor.Context, key partitionKey, broke
 	}})
 }
 
-// replicaDown hears of a replica that cannot go on. One that lost data gets a
-// successor, if its partition has others to rebuild it from.
+// replaceDamaged gives every damaged replica of a partition a successor, as
+// long as those that remain are a majority to rebuild it from. Where they are
+// not, as when one disk fails under all of them, its files stay in place: put
+// aside they would be out of reach of a restart and of a repair.
+func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey) {
+	p := c.state.partitions[key]
+	if p == nil {
+		return
+	}
+	for _, r := range p.wanted() {
+		if !c.damaged(key, r.ReplicaID) {
+			continue
+		}
+		if !c.rebuildable(key, r) {
+			c.log.Error("damaged replica is kept: too few others are left to rebuild it from",
+				"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
+			continue
+		}
+		c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+			if !c.rebuildable(key, r) {
+				return nil, nil // others were damaged meanwhile
+			}
+			_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
+			return recs, err
+		}})
+	}
+}
+
+func (c *clusterActor) damaged(key partitionKey, replica uint64) bool {
+	return c.problems[replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}].damaged
+}
+
+// rebuildable reports whether a majority of a partition's members is sound
+// without one of them. Those being replaced do not count, nor do their
+// successors, which have nothing yet.
+func (c *clusterActor) rebuildable(key partitionKey, without placedReplica) bool {
+	p := c.state.partitions[key]
+	if p == nil {
+		return false
+	}
+	sound := 0
+	for _, r := range p.Replicas {
+		replaced := slices.ContainsFunc(p.Replacing, func(x pendingReplica) bool { return x.Broker == r.Broker })
+		if r.Broker != without.Broker && !replaced && !c.damaged(key, r.ReplicaID) {
+			sound++
+		}
+	}
+	return sound >= len(p.Replicas)/2+1
+}
+
+// replicaDown hears of a replica that cannot go on.
 func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	p := c.state.partitions[m.Key]
 	if p == nil {
@@ -162,15 +211,19 @@ func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		c.problems[key] = replicaProblem{broker: b.id, cause: m.Cause, damaged: m.Damaged}
 		c.log.Error("replica is down", "broker", b.id, "topic_id", m.Key.TopicID, "partition", m.Key.Partition,
 			"replica", m.Replica, "damaged", m.Damaged, "error", m.Cause)
-		if m.Damaged && len(p.Replicas) > 1 {
-			c.replaceReplica(ctx, m.Key, b.id, m.Replica)
-		}
 	}
+	c.replaceDamaged(ctx, m.Key)
 	c.publish()
 }
 
-func (c *clusterActor) replicaUp(m *replicaUp) {
-	delete(c.problems, replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica})
+func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
+	key := replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica}
+	if _, was := c.problems[key]; !was {
+		return
+	}
+	delete(c.problems, key)
+	c.replaceDamaged(ctx, m.Key)
+	c.publish()
 }
 
 // membersSettled completes a replacement: the new replica votes, the old id
@@ -180,14 +233,22 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 	if p == nil {
 		return
 	}
+	gone := func(id uint64) bool {
+		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.wanted(), func(r placedReplica) bool { return r.ReplicaID == id })
+	}
+	maps.DeleteFunc(c.problems, func(key replicaKey, _ replicaProblem) bool {
+		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.ReplicaID)
+	})
 	for _, r := range p.Replacing {
 		if !slices.Contains(m.Voters, r.NewID) || slices.Contains(m.Voters, r.OldID) {
 			continue
 		}
-		delete(c.problems, replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: r.OldID})
-		c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
-			return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
-		}})
+		c.enqueue(ctx, &metadataOp{
+			decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+				return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
+			},
+			after: func(ctx actor.Context) { c.replaceDamaged(ctx, m.Key) },
+		})
 	}
 }
 

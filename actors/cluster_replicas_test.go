@@ -1,0 +1,67 @@
+package actors
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// TestDamagedReplicasAreReplacedWhileAMajorityIsSound fails one replica after
+// the other: what is left of the last ones is all there is, so it stays.
+func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	topic, _, perr := h.create(&protocol.TopicSpec{Name: "hurt", Partitions: ptr(1)})
+	require.Nil(t, perr)
+	key := partitionKey{TopicID: topic.ID}
+	p := newOpsProbe(t)
+	proposals := p.leader(1)
+	p.led(1)
+	p.inspect(func(c *clusterActor) {
+		c.state = h.s
+		for id := 1; id <= 3; id++ {
+			c.brokers[id] = &brokerInCluster{id: id, state: brokerStopped}
+		}
+	})
+	down := func(replica uint64) {
+		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: replica, Cause: errors.New("checksum"), Damaged: true})
+	}
+	waiting := func() (n int) {
+		p.inspect(func(c *clusterActor) { n = len(c.ops) })
+		return n
+	}
+	down(1)
+	first := <-proposals
+	require.Contains(t, string(first.Lines.Buf), actionReplaceReplica)
+	down(2)
+	down(3)
+	require.Zero(t, waiting(), "nothing to rebuild the others from")
+
+	p.inspect(func(c *clusterActor) {
+		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, h.s.partitions[key].Replicas[0].Broker, 1)
+		require.Nil(t, err)
+		require.NoError(t, c.state.apply(recs[0]))
+	})
+	first.Done(protocol.ProduceResult{})
+	require.Zero(t, waiting())
+
+	// Replica 3 opens after all, and with it 2 rebuilds 4, the successor of 1.
+	p.env.system.Root.Send(p.cluster, &replicaUp{Key: key, Replica: 3})
+	require.Zero(t, waiting(), "2 is still one of the two that are needed")
+	p.env.system.Root.Send(p.cluster, &membersSettled{Key: key, Voters: []uint64{2, 3, 4}})
+	second := <-proposals
+	require.Contains(t, string(second.Lines.Buf), actionReplicaReplaced)
+	p.inspect(func(c *clusterActor) {
+		require.Len(t, c.problems, 1, "of those that are no members any more nothing is said")
+		part := c.state.partitions[key]
+		recs, err := c.state.decideReplicaReplaced(key.TopicID, 0, part.Replacing[0].Broker, part.Replacing[0].NewID)
+		require.Nil(t, err)
+		require.NoError(t, c.state.apply(recs[0]))
+	})
+	second.Done(protocol.ProduceResult{})
+	third := <-proposals
+	require.True(t, strings.Contains(string(third.Lines.Buf), actionReplaceReplica), "now 2 can be spared")
+}
