@@ -17,7 +17,7 @@ func groupPartition(group string, partitions int) int {
 }
 
 // askGroup sends a message to a group's coordinator and waits for the answer,
-// following the coordinator when it moves. The slot is made anew for each try.
+// following the coordinator when it moves; see askLeader.
 func askGroup[T any](n *Node, h *clusterHandle, group string, deadline time.Time,
 	message func(protocol.Future[T]) groupMessage, failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
@@ -28,25 +28,13 @@ func askGroup[T any](n *Node, h *clusterHandle, group string, deadline time.Time
 	}
 	partition := groupPartition(group, offsets.Partitions)
 	route := offsets.Route.(*topicRoute).partitions[partition]
-	patience := minTime(deadline, time.Now().Add(failoverPatience))
-	ref := route.leader.Load()
-	for {
-		if ref != nil {
-			slot := protocol.NewFuture[T]()
-			n.env.system.Root.Send(ref.pid, &groupRequest{Group: group, Msg: message(slot)})
-			answer, ok := slot.Wait(deadline)
-			if !ok {
-				return none, protocol.Unknownf("the coordinator of group %q did not answer in time", group)
-			}
-			err := failed(answer)
-			if err == nil || err.Code != protocol.CodeNoLeader {
-				return answer, err
-			}
-		}
-		if ref = n.nextLeader(route, ref, patience); ref == nil {
-			return none, n.leaderless(offsets, partition)
-		}
+	answer, err := askLeader(n, route, deadline, func(ref *leaderRef, slot protocol.Future[T]) {
+		n.env.system.Root.Send(ref.pid, &groupRequest{Group: group, Msg: message(slot)})
+	}, failed)
+	if err != nil && err.Code == protocol.CodeNoLeader {
+		err = n.leaderless(offsets, partition)
 	}
+	return answer, err
 }
 
 // groupsOf asks all coordinators of a cluster for their groups; with a
@@ -73,25 +61,10 @@ func (n *Node) groupsOf(h *clusterHandle, consumer protocol.ConsumerID) ([]strin
 }
 
 func (n *Node) listGroups(route *partitionRoute, consumer protocol.ConsumerID, deadline time.Time) ([]string, *protocol.Error) {
-	patience := minTime(deadline, time.Now().Add(failoverPatience))
-	ref := route.leader.Load()
-	for {
-		if ref == nil {
-			if ref = n.nextLeader(route, nil, patience); ref == nil {
-				return nil, errNotLeader
-			}
-		}
-		slot := protocol.NewFuture[groupList]()
+	list, err := askLeader(n, route, deadline, func(ref *leaderRef, slot protocol.Future[groupList]) {
 		n.env.system.Root.Send(ref.pid, &listGroups{Consumer: consumer, Reply: slot})
-		list, ok := slot.Wait(patience)
-		if !ok {
-			return nil, errNotLeader
-		}
-		if list.Err == nil {
-			return list.Groups, nil
-		}
-		ref = n.nextLeader(route, ref, patience)
-	}
+	}, func(l groupList) *protocol.Error { return l.Err })
+	return list.Groups, err
 }
 
 // groupCluster finds the one cluster that has a group.
@@ -284,7 +257,7 @@ func (n *Node) offsetRow(t *protocol.Topic, partition int, r *groupReading) (row
 	for i := range r.Offsets {
 		if o := &r.Offsets[i]; o.key() == key {
 			at := o.Offset
-			row.Committed, row.Metadata = &at, o.Metadata
+			row.Committed, row.Metadata, row.CommittedAt = &at, o.Metadata, time.UnixMilli(o.At).UTC()
 			mentioned = true
 		}
 	}
@@ -378,6 +351,13 @@ func (n *Node) changeGroup(cluster, group string, change groupChange) *protocol.
 		m.Reply = f
 		return &m
 	}, func(err *protocol.Error) *protocol.Error { return err })
+	if err != nil && err.Outcome == protocol.OutcomeUnknown {
+		switch { // an earlier attempt has done it
+		case change.Leave != 0 && (err.Code == protocol.CodeConsumerNotFound || err.Code == protocol.CodeStaleGeneration),
+			change.Delete && err.Code == protocol.CodeGroupNotFound:
+			return nil
+		}
+	}
 	return err
 }
 

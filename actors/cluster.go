@@ -21,6 +21,7 @@ type clusterHandle struct {
 	admin    atomic.Pointer[clusterView] // likewise
 	ids      consumerIDs
 	turns    protocol.Counter // which partition a poll reads first
+	polls    protocol.Counter // numbers them
 }
 
 // clusterView is an immutable picture of a cluster for lists and descriptions.

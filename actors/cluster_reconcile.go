@@ -344,7 +344,10 @@ func (c *clusterActor) publish() {
 	for key, problem := range c.problems {
 		view.problems[partitionKey{TopicID: key.TopicID, Partition: key.Partition}] = problem.cause.Error()
 	}
+	before := c.handle.routes.Load()
+	announce := rt.succeed(before)
 	c.handle.routes.Store(rt)
+	announce()
 	c.handle.admin.Store(view)
 }
 

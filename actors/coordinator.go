@@ -20,19 +20,39 @@ import (
 //
 // It belongs to its partition's actor and shares its goroutine.
 type coordinator struct {
-	p       *partitionActor
-	term    uint64
-	records map[string]map[string]stateRecord // by group and key
-	members map[string][]protocol.ConsumerID  // by group, former ones included
-	running map[string]*actor.PID             // by group; only while leading
-	names   map[string]string                 // of running, by PID id
-	unclear map[string]uint64                 // by group: proposals to be answered before its next actor
+	p        *partitionActor
+	term     uint64
+	ledTicks int                               // ticks of leading
+	records  map[string]map[string]stateRecord // by group and key
+	members  map[string][]protocol.ConsumerID  // by group, former ones included
+	running  map[string]*actor.PID             // by group; only while leading
+	names    map[string]string                 // of running, by PID id
+	unclear  map[string]uint64                 // by group: proposals to be answered before its next actor
 }
 
 // groupRequest is a message for a group, by way of its coordinator.
 type groupRequest struct {
 	Group string
 	Msg   groupMessage
+}
+
+// coordinate handles the messages of a coordinator; false for any other.
+func (p *partitionActor) coordinate(ctx actor.Context, message any) bool {
+	switch m := message.(type) {
+	case *groupRequest:
+		p.groupRequest(ctx, m)
+	case *groupFailed:
+		p.coord.failed(ctx, m.PID)
+	case *topicsGone:
+		p.topicsGone(ctx, m)
+	case *listGroups:
+		p.listGroups(m)
+	case *keptRecords:
+		m.Reply.Put(p.coord.kept())
+	default:
+		return false
+	}
+	return true
 }
 
 // groupMessage is anything a group's actor is asked. refuse answers it when it
@@ -96,7 +116,7 @@ func membersOf(value []byte) []protocol.ConsumerID {
 	return ids
 }
 
-func (c *coordinator) lead(term uint64) { c.term = term }
+func (c *coordinator) lead(term uint64) { c.term, c.ledTicks = term, 0 }
 
 // resign ends all groups' actors: what they hold is not committed here.
 func (c *coordinator) resign(ctx actor.Context) {
@@ -107,6 +127,13 @@ func (c *coordinator) resign(ctx actor.Context) {
 	clear(c.running)
 	clear(c.names)
 	clear(c.unclear)
+}
+
+// failed ends a group's actor that cannot go on, after all that was handed on
+// to it, which it refuses.
+func (c *coordinator) failed(ctx actor.Context, pid *actor.PID) {
+	c.ended(pid)
+	ctx.Poison(pid)
 }
 
 // ended forgets a group's actor that has stopped by itself. What it proposed
@@ -175,6 +202,26 @@ func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	return pid
 }
 
+// proposalRun ties the proposals of one group's actor together: each was
+// decided on a state that includes the ones before, so that after a failure
+// none that follows may enter the log. It belongs to the partition's goroutine.
+type proposalRun struct{ failed bool }
+
+func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
+	done := m.Done
+	if run := m.Run; run != nil {
+		if run.failed {
+			done(protocol.ProduceResult{Err: errNotLeader})
+			return
+		}
+		done = func(res protocol.ProduceResult) {
+			run.failed = run.failed || res.Err != nil
+			m.Done(res)
+		}
+	}
+	p.propose(ctx, proposal{lines: m.Lines, done: done})
+}
+
 // topicsGone tells a coordinator that topics were deleted: their offsets and
 // subscriptions go.
 type topicsGone struct{ TopicIDs []string }
@@ -228,4 +275,19 @@ func (p *partitionActor) listGroups(m *listGroups) {
 		}
 	}
 	m.Reply.Put(groupList{Groups: names})
+}
+
+// keptRecords asks any replica for the records that it keeps of every group.
+type keptRecords struct {
+	Reply protocol.Future[map[string][]stateRecord]
+}
+
+func (c *coordinator) kept() map[string][]stateRecord {
+	all := map[string][]stateRecord{}
+	if c != nil {
+		for group, kept := range c.records {
+			all[group] = slices.Collect(maps.Values(kept))
+		}
+	}
+	return all
 }

@@ -21,6 +21,16 @@ func (g *groupState) cursorFor(clusterID string, id protocol.ConsumerID, term ui
 // partition is not its own). Check before decidePoll: what the poll itself
 // changes does not make its cursor stale.
 func (g *groupState) checkCursor(c *cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
+	if err := g.checkCursorOrigin(c, clusterID, id); err != nil {
+		return err
+	}
+	generation := c.Generation
+	return g.checkCommitter(id, &generation, g.cursorOffsets(c), true)
+}
+
+// checkCursorOrigin is the part of checkCursor that does not depend on the
+// generation. Errors: foreign_cursor.
+func (g *groupState) checkCursorOrigin(c *cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
 	switch {
 	case c.ClusterID != clusterID:
 		return protocol.Errorf(protocol.CodeForeignCursor, "the cursor belongs to another cluster")
@@ -31,8 +41,19 @@ func (g *groupState) checkCursor(c *cursor, clusterID string, id protocol.Consum
 	case c.ConsumerID != id:
 		return protocol.Errorf(protocol.CodeForeignCursor, "the cursor belongs to consumer %d, not to %d", c.ConsumerID, id)
 	}
-	generation := c.Generation
-	return g.checkCommitter(id, &generation, g.cursorOffsets(c), true)
+	return nil
+}
+
+// heldPositions are those positions of a cursor that its consumer can read on
+// from, whatever has happened since: it has owned their partitions all along.
+func (g *groupState) heldPositions(c *cursor) []cursorPosition {
+	var held []cursorPosition
+	for _, p := range c.Positions {
+		if g.held(c.ConsumerID, partitionKey{p.TopicID, p.Partition}, c.Generation) {
+			held = append(held, p)
+		}
+	}
+	return held
 }
 
 // cursorOffsets are the positions of a cursor as offsets to read from or to

@@ -23,6 +23,7 @@ type Options struct {
 	DefaultCluster    string // created at first start; "": none
 	OffsetsPartitions int    // of __consumer_offsets, 6
 	SessionTimeout    time.Duration
+	OffsetsRetention  time.Duration // of groups that nobody uses any more, 7 days; below 0: for ever
 
 	SegmentBytes           int64         // default of topics, 128 MiB
 	MaxRecordBytes         int           // 1 MiB
@@ -40,6 +41,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RequestTimeout, 10*time.Second)
 	setDefault(&o.OffsetsPartitions, 6)
 	setDefault(&o.SessionTimeout, 10*time.Second)
+	setDefault(&o.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&o.SegmentBytes, 128<<20)
 	setDefault(&o.MaxRecordBytes, 1<<20)
 	setDefault(&o.MaxBatchBytes, 1<<20)

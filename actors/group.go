@@ -2,6 +2,7 @@ package actors
 
 import (
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -15,7 +16,8 @@ import (
 // The state runs ahead of the log: a decision's records are applied at once
 // and proposed; its answer, and every later answer that may depend on it, is
 // held back until they are committed. If they are not, because the coordinator
-// lost its leadership, the actor ends and with it the state that nobody saw.
+// lost its leadership, the actor resigns: what it holds is answered as unknown,
+// and its state, which nobody saw, ends with it.
 type groupActor struct {
 	env       *environment
 	log       *slog.Logger
@@ -27,6 +29,8 @@ type groupActor struct {
 
 	state    *groupState
 	polls    map[protocol.ConsumerID]*pollHandle
+	newest   map[protocol.ConsumerID]uint64 // number of each member's latest poll
+	run      *proposalRun
 	proposed uint64 // number of the last proposal
 	held     []heldAnswer
 	inFlight int
@@ -52,7 +56,7 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		g.started()
 	case *actor.Stopping:
-		g.resign(errNotLeader)
+		g.resign(0, nil)
 	case *actor.Stopped, *actor.Restarting:
 	case *groupPoll:
 		g.poll(ctx, m)
@@ -61,7 +65,7 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *groupDelivered:
 		g.delivered(ctx, m)
 	case *groupPollEnded:
-		g.pollEnded(m)
+		g.pollEnded(ctx, m)
 	case *groupCommit:
 		g.commit(ctx, m)
 	case *groupRead:
@@ -72,13 +76,15 @@ func (g *groupActor) Receive(ctx actor.Context) {
 		g.change(ctx, m)
 	case *groupTopicGone:
 		g.advance(ctx, g.state.decideTopicDeleted(g.now(), m.TopicID), nil, nil)
+	case *groupExpire:
+		g.advance(ctx, g.state.decideExpireGroup(g.now(), m.RetentionMs), nil, nil)
 	case *groupLeases:
 		g.timerAt = 0
 		g.advance(ctx, g.state.expire(g.now()), nil, nil)
 	case *groupCommitted:
 		g.committed(ctx, m)
 	case *groupResign:
-		g.resign(errNotLeader)
+		g.resign(0, nil)
 	default:
 		g.log.Error("BUG: group got an unknown message", "type", typeName(m))
 	}
@@ -90,6 +96,8 @@ func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
 func (g *groupActor) started() {
 	g.state = newGroupState("", g.name)
 	g.polls = map[protocol.ConsumerID]*pollHandle{}
+	g.newest = map[protocol.ConsumerID]uint64{}
+	g.run = &proposalRun{}
 	for _, rec := range g.records {
 		if err := g.state.apply(rec); err != nil {
 			g.log.Error("group record cannot be applied", "error", err)
@@ -130,7 +138,7 @@ func (g *groupActor) propose(ctx actor.Context, recs []stateRecord) {
 	g.proposed++
 	g.inFlight++
 	seq, self, system := g.proposed, ctx.Self(), g.env.system
-	ctx.Send(ctx.Parent(), &proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
+	ctx.Send(ctx.Parent(), &proposeRecords{Lines: lines, Run: g.run, Done: func(res protocol.ProduceResult) {
 		system.Root.Send(self, &groupCommitted{seq: seq, err: res.Err})
 	}})
 }
@@ -145,17 +153,19 @@ func (g *groupActor) rebalanced() {
 			delete(g.polls, id)
 		}
 	}
+	maps.DeleteFunc(g.newest, func(id protocol.ConsumerID, _ uint64) bool { return !g.state.isMember(id) })
 }
 
-// committed releases the answers that waited for a proposal; a failed one ends
-// the actor.
+// committed releases the answers that waited for a proposal. After a failed
+// one the actor only refuses, until its coordinator, which knows what is still
+// on the way to it, ends it.
 func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	if g.resigned {
 		return
 	}
 	if m.err != nil {
-		g.resign(m.err)
-		ctx.Stop(ctx.Self())
+		g.resign(m.seq, m.err)
+		ctx.Send(ctx.Parent(), &groupFailed{PID: ctx.Self()})
 		return
 	}
 	g.inFlight--
@@ -170,8 +180,10 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	}
 }
 
-// resign refuses everything that is held and wakes all polls.
-func (g *groupActor) resign(cause *protocol.Error) {
+// resign refuses everything that is held and wakes all polls. Proposal number
+// failed, if it is not 0, met with cause; what became of others that are under
+// way is unknown.
+func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 	if g.resigned {
 		return
 	}
@@ -179,7 +191,11 @@ func (g *groupActor) resign(cause *protocol.Error) {
 	held := g.held
 	g.held = nil
 	for i := range held {
-		held[i].refuse(cause)
+		if held[i].seq == failed {
+			held[i].refuse(cause)
+		} else {
+			held[i].refuse(protocol.Unknownf("the coordinator of group %q changed before this was committed", g.name))
+		}
 	}
 	for _, h := range g.polls {
 		h.tell(pollRebalanced)

@@ -3,11 +3,14 @@ package actors
 import (
 	"sync/atomic"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"ottla/protocol"
 )
 
 // pollHandle is how a group reaches a poll that may be parked at partitions.
 type pollHandle struct {
+	number uint64 // of the poll: later ones have higher numbers
 	waiter *protocol.Waiter
 	signal atomic.Int32
 }
@@ -39,6 +42,7 @@ type (
 		WaitMs    int64 // how long the poll may stay parked
 		Ack       string
 		After     string
+		Continue  bool // After may be of an older generation: it counts where nothing moved
 		Handle    *pollHandle
 		Reply     protocol.Future[groupShare]
 	}
@@ -70,10 +74,12 @@ type (
 		Cursor *cursor
 		Err    *protocol.Error
 	}
-	// groupPollEnded ends a poll that delivers nothing.
+	// groupPollEnded ends a poll that delivers nothing. Its consumer was last
+	// known to be alive SilentMs ago.
 	groupPollEnded struct {
 		Consumer protocol.ConsumerID
 		Handle   *pollHandle
+		SilentMs int64
 	}
 	// groupCommit is POST /offset. Without Offsets the positions are committed.
 	groupCommit struct {
@@ -109,6 +115,11 @@ type (
 	}
 	// groupResign says that this coordinator does not lead any more.
 	groupResign struct{}
+	// groupFailed tells the coordinator that a group cannot go on: what it
+	// decided is not in the log.
+	groupFailed struct{ PID *actor.PID }
+	// groupExpire deletes the group if nobody has used it for so long.
+	groupExpire struct{ RetentionMs int64 }
 	// groupCommitted is the log's answer to proposal number seq.
 	groupCommitted struct {
 		seq uint64
@@ -133,3 +144,4 @@ func (m *groupCommit) refuse(err *protocol.Error)    { m.Reply.Put(groupOffsets{
 func (m *groupRead) refuse(err *protocol.Error)      { m.Reply.Put(groupReading{Err: err}) }
 func (m *groupChange) refuse(err *protocol.Error)    { m.Reply.Put(err) }
 func (m *groupTopicGone) refuse(*protocol.Error)     {}
+func (m *groupExpire) refuse(*protocol.Error)        {}

@@ -10,6 +10,10 @@ import (
 // its share.
 func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	now := g.now()
+	if !g.isNewest(m.Consumer, m.Handle) {
+		m.refuse(errSuperseded)
+		return
+	}
 	after, recs, err := g.cursors(m)
 	if err != nil {
 		m.refuse(err)
@@ -39,6 +43,16 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.refuse)
 	g.state.polled(now, m.Consumer, m.WaitMs)
 	g.polls[m.Consumer] = m.Handle
+	g.newest[m.Consumer] = m.Handle.number
+}
+
+// isNewest refuses a poll that asks again, because of a rebalance or a new
+// coordinator, when a later poll of its consumer was already here.
+func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
+	if h.number < g.newest[id] {
+		h.tell(pollSuperseded)
+	}
+	return h.signal.Load() != pollSuperseded
 }
 
 // cursors checks the poll's cursor against the state before the poll changes
@@ -55,13 +69,17 @@ func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []stateRecord, *pr
 	if err != nil {
 		return nil, nil, err
 	}
+	if m.After != "" && m.Continue {
+		err := g.state.checkCursorOrigin(c, g.clusterID, m.Consumer)
+		return g.state.heldPositions(c), nil, err
+	}
 	if err := g.state.checkCursor(c, g.clusterID, m.Consumer); err != nil {
 		return nil, nil, err
 	}
 	if m.After != "" {
 		return c.Positions, nil, nil
 	}
-	recs, err := g.state.decideAutoCommit(g.now(), m.Consumer, c.Generation, g.state.cursorOffsets(c))
+	recs, err := g.state.decideAck(g.now(), m.Consumer, c.Generation, g.state.cursorOffsets(c))
 	return nil, recs, err
 }
 
@@ -75,7 +93,7 @@ func (g *groupActor) start(ctx actor.Context, m *groupStart) {
 }
 
 func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
-	if m.Handle.signal.Load() == pollSuperseded {
+	if !g.isNewest(m.Consumer, m.Handle) {
 		m.refuse(errSuperseded)
 		return
 	}
@@ -102,11 +120,15 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 // errSuperseded ends a poll whose consumer has polled again.
 var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll of this consumer took over")
 
-func (g *groupActor) pollEnded(m *groupPollEnded) {
-	if g.polls[m.Consumer] == m.Handle {
-		delete(g.polls, m.Consumer)
-		g.state.renew(g.now(), m.Consumer)
+// pollEnded lets the lease run from the consumer's last sign of life, which
+// may leave nothing of it.
+func (g *groupActor) pollEnded(ctx actor.Context, m *groupPollEnded) {
+	if g.polls[m.Consumer] != m.Handle {
+		return
 	}
+	delete(g.polls, m.Consumer)
+	g.state.renew(g.now()-m.SilentMs, m.Consumer)
+	g.advance(ctx, g.state.expire(g.now()), nil, nil)
 }
 
 func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
@@ -123,7 +145,7 @@ func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
 		m.refuse(err)
 		return
 	}
-	g.state.renew(g.now(), m.Consumer)
+	g.state.prolong(g.now(), m.Consumer)
 	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: offsets}) }, m.refuse)
 }
 

@@ -20,6 +20,7 @@ const (
 	actionSeek         = "SEEK"
 	actionTopicDeleted = "TOPIC_DELETED"
 	actionDeleteGroup  = "DELETE_GROUP"
+	actionExpireGroup  = "EXPIRE_GROUP" // nobody has used it for long
 )
 
 // Bounds of what clients can grow in a group.
@@ -43,6 +44,7 @@ type groupOffset struct {
 	Partition int
 	Offset    protocol.Offset
 	Metadata  string // at most 4096 bytes
+	At        int64  // of a committed one: when, in milliseconds since 1970
 }
 
 func (o *groupOffset) key() partitionKey { return partitionKey{o.TopicID, o.Partition} }
@@ -88,8 +90,9 @@ type membership struct {
 // Durable, changed by apply only and equal on every replay: generation,
 // members, assignment, former members, committed offsets. Soft, changed by
 // polled, renew, delivered and resumeLeases: the leases, which generation a
-// member has been told of, and the positions of its responses; after a
-// failover leases are full again and positions unknown.
+// member has been told of, the positions of its responses, and since which
+// generation each partition has had its owner; after a failover leases are
+// full again, positions unknown and all owners as of the current generation.
 //
 // Decisions are made on a state to which all earlier records were applied and
 // change nothing themselves. Whoever applies records before they are committed
@@ -116,6 +119,8 @@ type groupState struct {
 	leases    map[protocol.ConsumerID]int64 // deadlines
 	told      map[protocol.ConsumerID]protocol.Generation
 	positions map[protocol.ConsumerID]*memberPositions
+	since     map[partitionKey]protocol.Generation // of the owner; a seek begins anew
+	aliveAt   int64                                // the last sign of life of any member
 }
 
 // memberPositions are the offsets after a member's latest response.
@@ -132,6 +137,7 @@ func newGroupState(cluster, name string) *groupState {
 		leases:    map[protocol.ConsumerID]int64{},
 		told:      map[protocol.ConsumerID]protocol.Generation{},
 		positions: map[protocol.ConsumerID]*memberPositions{},
+		since:     map[partitionKey]protocol.Generation{},
 	}
 }
 
@@ -167,7 +173,7 @@ func (g *groupState) committedList() []groupOffset {
 	list := make([]groupOffset, 0, len(g.offsets))
 	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
 		c := g.offsets[key]
-		list = append(list, groupOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata})
+		list = append(list, groupOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata, At: c.At})
 	}
 	return list
 }

@@ -50,11 +50,40 @@ func (g *groupState) decideDelete(now int64) ([]stateRecord, *protocol.Error) {
 			return nil, protocol.Errorf(protocol.CodeGroupNotEmpty, "group %q has live members", g.name).With("consumer_id", id)
 		}
 	}
-	recs := []stateRecord{{Action: actionDeleteGroup, Key: stateKey(keyGroup, g.name)}}
+	return g.forgetRecords(actionDeleteGroup), nil
+}
+
+// decideExpireGroup deletes the group with its offsets when for the retention
+// no member was alive and nothing was committed or changed; no records before
+// that. What this coordinator has not seen itself counts by the times in the
+// log.
+func (g *groupState) decideExpireGroup(now, retentionMs int64) []stateRecord {
+	if !g.exists() || now-g.usedAt() < retentionMs {
+		return nil
+	}
+	for i := range g.now.Members {
+		if g.live(now, g.now.Members[i].ID) {
+			return nil
+		}
+	}
+	return g.forgetRecords(actionExpireGroup)
+}
+
+// usedAt is when anything was last done with the group.
+func (g *groupState) usedAt() int64 {
+	at := max(g.aliveAt, g.now.ChangedAt)
+	for _, c := range g.offsets {
+		at = max(at, c.At)
+	}
+	return at
+}
+
+func (g *groupState) forgetRecords(action string) []stateRecord {
+	recs := []stateRecord{{Action: action, Key: stateKey(keyGroup, g.name)}}
 	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
 		recs = append(recs, g.dropRecord(key))
 	}
-	return recs, nil
+	return recs
 }
 
 // decideTopicDeleted drops a deleted topic's offsets and takes it out of all

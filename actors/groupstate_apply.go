@@ -30,6 +30,7 @@ var groupActions = map[string]string{
 	actionSeek:         keyGroup,
 	actionTopicDeleted: keyGroup,
 	actionDeleteGroup:  keyGroup,
+	actionExpireGroup:  keyGroup,
 }
 
 // The values of __consumer_offsets, each with its format.
@@ -119,6 +120,7 @@ func (g *groupState) applyMembership(rec stateRecord) error {
 	}
 	before := g.now
 	g.now = &v.membership
+	g.noteOwners(before, rec.Action == actionSeek)
 	if rec.Action == actionSeek {
 		clear(g.positions)
 	}
@@ -135,6 +137,29 @@ func (g *groupState) applyMembership(rec stateRecord) error {
 		}
 	}
 	return nil
+}
+
+// noteOwners remembers since which generation each partition has had its
+// owner.
+func (g *groupState) noteOwners(before *membership, anew bool) {
+	for i := range before.Topics {
+		t := &before.Topics[i]
+		for p := range t.Owners {
+			if key := (partitionKey{t.ID, p}); g.now.owner(key) == 0 {
+				delete(g.since, key)
+			}
+		}
+	}
+	for i := range g.now.Topics {
+		t := &g.now.Topics[i]
+		had := before.topic(t.ID)
+		for p, owner := range t.Owners {
+			kept := had != nil && p < len(had.Owners) && had.Owners[p] == owner
+			if owner != 0 && (!kept || anew) {
+				g.since[partitionKey{t.ID, p}] = g.now.Generation
+			}
+		}
+	}
 }
 
 // check refuses a membership that no decision can have made.

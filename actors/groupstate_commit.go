@@ -9,7 +9,7 @@ import (
 // decideCommit commits offsets for a consumer. A member may commit, lapsed or
 // not, what it owns and what nobody owns; generation, when given, must be the
 // current one. Records are returned for what changes; none means that all of
-// it is committed already. When they are applied, call renew. Errors:
+// it is committed already. When they are applied, call prolong. Errors:
 // consumer_not_found (never seen), stale_generation (expired or left, an older
 // generation, or a partition that belongs to another), offset_regression
 // unless force, limit_exceeded, invalid_parameter. Nothing is committed then.
@@ -20,13 +20,27 @@ func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation 
 	return g.commitRecords(now, offsets, force)
 }
 
-// decideAutoCommit moves the offsets of a member past the records that it is
-// about to be given: every partition must be its own in this generation.
-func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+// decideAck commits what a member acknowledges with its next poll: every
+// partition must be its own in this generation.
+func (g *groupState) decideAck(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
 	return g.commitRecords(now, offsets, false)
+}
+
+// decideAutoCommit moves the offsets of a member past the records that it is
+// about to be given, as decideAck does. One that is further already, because
+// the member reads again what it was given before, stays.
+func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
+		return nil, err
+	}
+	ahead := slices.DeleteFunc(slices.Clone(offsets), func(o groupOffset) bool {
+		have, committed := g.offsets[o.key()]
+		return committed && o.Offset <= have.Offset
+	})
+	return g.commitRecords(now, ahead, false)
 }
 
 // checkCommitter reports whether id may commit on these partitions; owned
@@ -112,7 +126,7 @@ func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Gener
 		fresh := &memberPositions{generation: generation, at: map[partitionKey]groupOffset{}}
 		if mp != nil {
 			for key, o := range mp.at {
-				if g.now.owner(key) == id {
+				if g.held(id, key, mp.generation) {
 					fresh.at[key] = o
 				}
 			}
@@ -123,6 +137,12 @@ func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Gener
 		mp.at[o.key()] = o
 	}
 	return true
+}
+
+// held reports whether id has owned a partition without a break since a
+// generation; nobody else can have read or committed on it then.
+func (g *groupState) held(id protocol.ConsumerID, key partitionKey, since protocol.Generation) bool {
+	return g.now.owner(key) == id && g.since[key] <= since
 }
 
 // position returns the offsets after the consumer's latest response, of one
@@ -137,10 +157,14 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 	}
 	var list []groupOffset
 	if mp := g.positions[id]; mp != nil {
-		for _, o := range mp.at {
-			if topicID == "" || o.TopicID == topicID {
-				list = append(list, o)
+		for key, o := range mp.at {
+			if topicID != "" && o.TopicID != topicID {
+				continue
 			}
+			if g.now.owner(key) == id && !g.held(id, key, mp.generation) {
+				return nil, g.stale("partition %d of topic %q belonged to another consumer in between", o.Partition, o.Topic)
+			}
+			list = append(list, o)
 		}
 	}
 	if len(list) == 0 {
@@ -154,7 +178,8 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 // positionAt is the position of a partition's owner; false if it is unknown.
 func (g *groupState) positionAt(topicID string, partition int) (protocol.Offset, bool) {
 	key := partitionKey{topicID, partition}
-	if mp := g.positions[g.now.owner(key)]; mp != nil {
+	owner := g.now.owner(key)
+	if mp := g.positions[owner]; mp != nil && g.held(owner, key, mp.generation) {
 		o, ok := mp.at[key]
 		return o.Offset, ok
 	}

@@ -14,14 +14,25 @@ func (g *groupState) polled(now int64, id protocol.ConsumerID, waitMs int64) {
 	if gm := g.now.member(id); gm != nil {
 		g.leases[id] = now + waitMs + gm.SessionMs
 		g.told[id] = g.now.Generation
+		g.aliveAt = max(g.aliveAt, now)
 	}
 }
 
-// renew gives a member its full lease from now on; after a commit, and at the
-// end of a poll.
+// renew gives a member its full lease from now on, at the end of a poll.
 func (g *groupState) renew(now int64, id protocol.ConsumerID) {
 	if gm := g.now.member(id); gm != nil {
 		g.leases[id] = now + gm.SessionMs
+		g.aliveAt = max(g.aliveAt, now)
+	}
+}
+
+// prolong is renew after a commit: a poll of the same member that is parked
+// meanwhile does not get a shorter lease by that.
+func (g *groupState) prolong(now int64, id protocol.ConsumerID) {
+	at := g.leases[id]
+	g.renew(now, id)
+	if g.isMember(id) {
+		g.leases[id] = max(at, g.leases[id])
 	}
 }
 
@@ -29,7 +40,8 @@ func (g *groupState) renew(now int64, id protocol.ConsumerID) {
 // coordinator has changed and knows nothing of earlier polls.
 func (g *groupState) resumeLeases(now int64) {
 	for i := range g.now.Members {
-		g.renew(now, g.now.Members[i].ID)
+		gm := &g.now.Members[i]
+		g.leases[gm.ID] = now + gm.SessionMs // a benefit of the doubt, no sign of life
 	}
 }
 

@@ -88,6 +88,7 @@ type (
 	// on the partition's goroutine: it may only send or put.
 	proposeRecords struct {
 		Lines *protocol.Lines
+		Run   *proposalRun // nil: of its own
 		Done  func(protocol.ProduceResult)
 	}
 	// confirmRead asks for a linearizable read point.
@@ -111,10 +112,6 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *actor.Stopped, *actor.Restarting:
 	case *actor.Terminated:
 		p.coord.ended(m.Who)
-	case *topicsGone:
-		p.topicsGone(ctx, m)
-	case *listGroups:
-		p.listGroups(m)
 	case *protocol.ProduceRequest:
 		p.propose(ctx, proposal{req: m, lines: &m.Lines})
 	case *flushGathered:
@@ -135,11 +132,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *unparkWaiter:
 		delete(p.waiters, m.Waiter)
 	case *proposeRecords:
-		p.propose(ctx, proposal{lines: m.Lines, done: m.Done})
+		p.proposeRecords(ctx, m)
 	case *confirmRead:
 		p.confirm(ctx, m)
-	case *groupRequest:
-		p.groupRequest(ctx, m)
 	case *describePartition:
 		m.Reply.Put(p.describe())
 	case *fallQuiet:
@@ -164,7 +159,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *closePartition:
 		p.close(ctx, m)
 	default:
-		p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
+		if !p.coordinate(ctx, m) {
+			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
+		}
 	}
 }
 
@@ -439,6 +436,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	}
 	p.ticks++
 	p.retryWrites(ctx)
+	p.coord.expiryTick(ctx)
 	if p.quiet {
 		p.do(ctx, p.quietRetention)
 		return

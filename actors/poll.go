@@ -17,9 +17,13 @@ type pollSession struct {
 	n        *Node
 	h        *clusterHandle
 	req      *protocol.PollRequest
+	routes   *routes                    // when the share was asked for
 	topics   map[string]*protocol.Topic // by id
 	deadline time.Time
+	number   uint64
 	handle   *pollHandle
+	alive    time.Time // when the client was last known to be there
+	waited   bool
 	share    groupShare
 	at       []groupOffset // positions, one per assigned partition
 	from     []groupOffset // the same before the last read
@@ -29,7 +33,8 @@ type pollSession struct {
 
 // Poll implements one GET /events; see pollSession.
 func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-	s := &pollSession{n: n, req: req, deadline: time.Now().Add(req.Timeout), first: true}
+	now := time.Now()
+	s := &pollSession{n: n, req: req, deadline: now.Add(req.Timeout), alive: now, first: true}
 	if err := s.subscribe(); err != nil {
 		return nil, err
 	}
@@ -38,6 +43,9 @@ func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.
 		again, reply, err := s.round(done)
 		if !again {
 			return reply, err
+		}
+		if req.Announce {
+			s.deadline = time.Now()
 		}
 	}
 }
@@ -56,6 +64,11 @@ func (s *pollSession) subscribe() *protocol.Error {
 		}
 		s.h, s.topics[t.ID] = h, t
 	}
+	if s.req.Resume && s.req.ConsumerID == 0 {
+		if err := s.resume(); err != nil {
+			return err
+		}
+	}
 	if s.req.ConsumerID == 0 {
 		id, err := s.n.freshConsumerID(s.h)
 		if err != nil {
@@ -69,7 +82,21 @@ func (s *pollSession) subscribe() *protocol.Error {
 	if s.req.SessionTimeout == 0 {
 		s.req.SessionTimeout = s.n.env.opt.SessionTimeout
 	}
-	s.handle = &pollHandle{waiter: protocol.NewWaiter()}
+	s.number = s.h.polls.Next()
+	s.handle = &pollHandle{number: s.number, waiter: protocol.NewWaiter()}
+	return nil
+}
+
+// resume makes the request one of the consumer that its cursor was made for.
+func (s *pollSession) resume() *protocol.Error {
+	c, err := decodeCursor(s.req.After)
+	if err != nil {
+		return err
+	}
+	s.req.ConsumerID = c.ConsumerID
+	if s.req.Group == "" {
+		s.req.Group = c.Group
+	}
 	return nil
 }
 
@@ -77,6 +104,9 @@ func (s *pollSession) subscribe() *protocol.Error {
 // share has changed under it and nothing was delivered.
 func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.PollReply, err *protocol.Error) {
 	if err := s.askShare(); err != nil {
+		if s.superseded() {
+			return false, s.reply(nil, nil), nil
+		}
 		return false, nil, err
 	}
 	for {
@@ -87,25 +117,31 @@ func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.P
 		}
 		over := len(records) > 0 || !time.Now().Before(s.deadline)
 		if !over {
-			if over = !s.wait(done); !over {
-				switch s.handle.signal.Load() {
-				case pollRebalanced:
-					return true, nil, nil
-				case pollSuperseded:
-					return false, s.reply(nil, nil), nil
-				}
+			switch s.wait(done) {
+			case waitWoken:
 				continue
+			case waitShareChanged:
+				return true, nil, nil
+			case waitSuperseded:
+				return false, s.reply(nil, nil), nil
+			case waitClientGone:
+				s.end()
+				return false, s.reply(nil, nil), nil
 			}
 			if records, err = s.read(); err != nil { // one last look
 				s.end()
 				return false, nil, err
 			}
 		}
+		if s.waited && len(records) > 0 && s.clientGone() {
+			s.end()
+			return false, s.reply(nil, nil), nil
+		}
 		cursor, err := s.deliver(len(records) > 0)
 		switch {
 		case err == nil:
 			return false, s.reply(records, cursor), nil
-		case s.handle.signal.Load() == pollSuperseded:
+		case s.superseded():
 			return false, s.reply(nil, nil), nil
 		case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
 			return true, nil, nil // rebalanced in between: nothing was delivered
@@ -120,7 +156,7 @@ func (s *pollSession) reply(records []protocol.Record, c *cursor) *protocol.Poll
 	}
 	reply := &protocol.PollReply{
 		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
-		Records: records, TimedOut: len(records) == 0 && s.handle.signal.Load() != pollSuperseded,
+		Records: records, TimedOut: len(records) == 0 && !s.superseded(),
 	}
 	if c == nil {
 		return reply
@@ -155,37 +191,36 @@ func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []strin
 // askShare joins or renews, and works out where to read from.
 func (s *pollSession) askShare() *protocol.Error {
 	topics := make([]subscribedTopic, 0, len(s.topics))
+	s.routes = s.h.routes.Load()
 	for _, t := range s.topics {
-		if now := s.h.routes.Load().topics[t.Name]; now != nil && now.ID == t.ID {
-			t = now // partitions may have been added
-			s.topics[t.ID] = t
+		now := s.routes.topics[t.Name]
+		if now == nil || now.ID != t.ID {
+			if !s.first {
+				s.end()
+			}
+			return topicNotFound(t.Name)
 		}
+		t = now // partitions may have been added
+		s.topics[t.ID] = t
 		topics = append(topics, subscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
 	}
-	ack, after := s.req.Ack, s.req.After
+	ack := s.req.Ack
 	if !s.first {
-		ack, after = "", ""
+		ack = ""
 	}
-	old := s.handle
-	s.handle = &pollHandle{waiter: protocol.NewWaiter()}
-	if old.signal.Load() == pollSuperseded {
-		s.handle.signal.Store(pollSuperseded)
-	}
+	s.handle = &pollHandle{number: s.number, waiter: protocol.NewWaiter()}
 	wait := max(0, time.Until(s.deadline))
 	share, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
 		func(f protocol.Future[groupShare]) groupMessage {
 			return &groupPoll{
 				Consumer: s.req.ConsumerID, Topics: topics, SessionMs: s.req.SessionTimeout.Milliseconds(),
-				WaitMs: wait.Milliseconds(), Ack: ack, After: after, Handle: s.handle, Reply: f,
+				WaitMs: wait.Milliseconds(), Ack: ack, After: s.req.After, Continue: s.req.Continue || !s.first,
+				Handle: s.handle, Reply: f,
 			}
 		}, func(a groupShare) *protocol.Error { return a.Err })
 	if err != nil {
 		return err
 	}
-	if s.first {
-		s.share.After = share.After
-	}
-	share.After = s.share.After
 	s.share, s.first = share, false
 	return s.place()
 }
@@ -247,13 +282,24 @@ func (s *pollSession) commitStarts(starts []groupOffset) (again bool, err *proto
 }
 
 // read collects records from the assigned partitions, beginning with another
-// one each time so that none starves, and moves the positions past them.
+// one each time so that none starves, and moves the positions past them. While
+// a partition has no leader the others are read; only if they have nothing is
+// the leader waited for.
 func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
-	var out []protocol.Record
 	s.from = append(s.from[:0], s.at...)
+	out, leaderless, err := s.readAll(0)
+	if err == nil && len(out) == 0 && leaderless {
+		out, _, err = s.readAll(failoverPatience)
+	}
+	return out, err
+}
+
+// readAll is one pass over the partitions. Without patience those that have no
+// leader are left out, and reported.
+func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, leaderless bool, err *protocol.Error) {
 	left, bytes := s.req.MaxRecords, s.req.MaxBytes
 	if len(s.at) == 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	turn := int(s.h.turns.Next() % uint64(len(s.at)))
 	for i := range s.at {
@@ -265,16 +311,20 @@ func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
 		if t == nil {
 			continue
 		}
-		v, _, err := s.n.view(t, o.Partition, failoverPatience)
+		v, _, err := s.n.view(t, o.Partition, patience)
+		if err != nil && patience == 0 {
+			leaderless = true
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, true, err
 		}
 		if int64(o.Offset) >= v.HighWatermark() {
 			continue
 		}
 		before := len(out)
 		if out, err = readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		left -= len(out) - before
 		for j := before; j < len(out); j++ {
@@ -285,38 +335,12 @@ func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
 			o.Offset = out[len(out)-1].Offset + 1
 		}
 	}
-	return out, nil
+	return out, leaderless, nil
 }
 
 // recordOverhead is what a record costs besides its key, value and headers
 // when bytes are counted: roughly the rest of its line.
 const recordOverhead = 64
-
-// wait parks at all assigned partitions until one has something, the group
-// calls, or the time is over (false).
-func (s *pollSession) wait(done <-chan struct{}) bool {
-	s.unpark()
-	for _, o := range s.at {
-		t := s.topics[o.TopicID]
-		if t == nil {
-			continue
-		}
-		_, ref, err := s.n.view(t, o.Partition, 0)
-		if err != nil {
-			continue // without a leader there is nothing to wait for; the next look tells
-		}
-		s.parked = append(s.parked, ref)
-		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
-	}
-	return s.n.awaitWake(s.handle.waiter, s.deadline, done)
-}
-
-func (s *pollSession) unpark() {
-	for _, ref := range s.parked {
-		s.n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: s.handle.waiter})
-	}
-	s.parked = s.parked[:0]
-}
 
 // deliver has the group note the positions, durably with auto_commit, before
 // the response is sent.
@@ -330,17 +354,6 @@ func (s *pollSession) deliver(any bool) (*cursor, *protocol.Error) {
 			}
 		}, func(a groupCursor) *protocol.Error { return a.Err })
 	return answer.Cursor, err
-}
-
-// end tells the group that the poll is over without a delivery.
-func (s *pollSession) end() {
-	offsets := s.h.routes.Load().topics[protocol.OffsetsTopic]
-	route := offsets.Route.(*topicRoute).partitions[groupPartition(s.req.Group, offsets.Partitions)]
-	if ref := route.leader.Load(); ref != nil {
-		s.n.env.system.Root.Send(ref.pid, &groupRequest{
-			Group: s.req.Group, Msg: &groupPollEnded{Consumer: s.req.ConsumerID, Handle: s.handle},
-		})
-	}
 }
 
 // String helps in logs.

@@ -17,6 +17,26 @@ import (
 type routes struct {
 	cluster string
 	topics  map[string]*protocol.Topic // by name; Route is a *topicRoute
+	changed chan struct{}              // closed when a later snapshot has other topics or partitions
+}
+
+// succeed makes r the successor of another snapshot; announce tells who looks
+// at that one, once r is published.
+func (r *routes) succeed(before *routes) (announce func()) {
+	r.changed = make(chan struct{})
+	if before == nil {
+		return func() {}
+	}
+	same := len(r.topics) == len(before.topics)
+	for name, t := range r.topics {
+		had := before.topics[name]
+		same = same && had != nil && had.ID == t.ID && had.Partitions == t.Partitions
+	}
+	if same {
+		r.changed = before.changed
+		return func() {}
+	}
+	return func() { close(before.changed) }
 }
 
 // topicRoute is the Route of a protocol.Topic.
@@ -73,6 +93,13 @@ func (p *partitionRoute) clear(ref *leaderRef) {
 	p.leader.Store(nil)
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// current returns who leads and what is closed when that changes.
+func (p *partitionRoute) current() (*leaderRef, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leader.Load(), p.changed
 }
 
 // await returns the leader, waiting for one other than not until the deadline;

@@ -52,6 +52,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SegmentBytes:           int64(cfg.Storage.SegmentBytes),
 		RetentionCheckInterval: cfg.Storage.RetentionCheckInterval.D(),
 		OffsetsPartitions:      cfg.Internal.OffsetsPartitions,
+		OffsetsRetention:       cfg.Internal.OffsetsRetention.D(),
 		SessionTimeout:         cfg.Polls.SessionTimeout.D(),
 		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
 		TickInterval:           cfg.Raft.TickInterval.D(),

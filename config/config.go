@@ -82,7 +82,8 @@ type Raft struct {
 
 // Internal shapes the topics that Ottla keeps for itself.
 type Internal struct {
-	OffsetsPartitions int `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster
+	OffsetsPartitions int      `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster
+	OffsetsRetention  Duration `yaml:"offsets_retention"`  // of groups that nobody uses any more
 }
 
 // Default returns the settings that apply where nothing else is said. The
@@ -127,6 +128,6 @@ func Default() *Config {
 			SyncInterval:           Duration(time.Second),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
-		Internal: Internal{OffsetsPartitions: 6},
+		Internal: Internal{OffsetsPartitions: 6, OffsetsRetention: Duration(7 * 24 * time.Hour)},
 	}
 }

@@ -64,6 +64,7 @@ func (c *Config) validateBroker(v *validator) {
 	v.number("raft.heartbeat_ticks", c.Raft.HeartbeatTicks, 1, 100)
 	v.number("raft.election_ticks", c.Raft.ElectionTicks, 3*c.Raft.HeartbeatTicks, 1000)
 	v.number("internal_topics.offsets_partitions", c.Internal.OffsetsPartitions, 1, 1024)
+	v.duration("internal_topics.offsets_retention", c.Internal.OffsetsRetention, time.Minute, 10*365*24*time.Hour)
 }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)

@@ -195,6 +195,7 @@ func (f *fakeBackend) PartitionOffsets(t *protocol.Topic, p int) (earliest, late
 // topic's first partition.
 func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 	copied := *req
+	copied.Gone = nil // functions cannot be compared
 	f.mu.Lock()
 	f.polls = append(f.polls, &copied)
 	f.mu.Unlock()

@@ -31,6 +31,8 @@ func getEvents(c *call) *protocol.Error {
 		return err
 	}
 	defer release()
+	conn := c.ctx.Conn()
+	req.Gone = func() bool { return peerGone(conn) }
 	reply, err := c.srv.b.Poll(req, c.srv.done)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package http
 
 import (
 	"bufio"
-	"errors"
 	"net"
 	"runtime/debug"
 	"strconv"
@@ -22,8 +21,8 @@ type stream struct {
 	conn      net.Conn
 	requestID []byte
 
-	commit     bool // the position is committed here, poll by poll (see resume)
-	leave      bool // the consumer id is ours: leave the group in the end
+	follow     bool // each poll begins at the cursor of the one before
+	leave      bool // the consumer is of this stream alone: it leaves the group in the end
 	generation protocol.Generation
 	cursor     string
 	lastWrite  time.Time
@@ -41,10 +40,12 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		return err
 	}
 	st := &stream{
-		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), leave: req.ConsumerID == 0,
+		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), follow: !req.AutoCommit,
 		requestID: append([]byte(nil), c.requestID()...),
 	}
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
+	st.leave = req.ConsumerID == 0 && st.req.After == ""
+	st.req.Gone = func() bool { return peerGone(st.conn) }
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0
 	st.req.RecordCursors = true
@@ -56,6 +57,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	// Each poll renews the lease, so none may outlast it; and an idle stream
 	// shows signs of life.
 	st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
+	st.req.Continue, st.req.Announce = true, true
 	// A WriteTimeout would end the stream as a whole; flush sets one for each
 	// piece instead.
 	_ = c.ctx.SetWriteDeadline(time.Time{})
@@ -74,16 +76,16 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	return nil
 }
 
-// resume makes a Last-Event-ID the place to read on from. With auto_commit
-// the committed offset may be past it already, so reading goes by cursor and
-// committing is done here.
+// resume makes a Last-Event-ID the place to read on from, and its consumer the
+// one who reads: a browser that connects again sends nothing else, so its lease
+// is left to run out when a stream breaks off. With auto_commit
+// the committed offset may be past it already, so all further polls go by
+// their cursors.
 func (st *stream) resume(lastEventID string) {
 	if lastEventID == "" || st.req.Ack != "" || st.req.After != "" || len(lastEventID) > maxCursor {
 		return
 	}
-	st.commit = st.req.AutoCommit
-	st.req.AutoCommit = false
-	st.req.After = lastEventID
+	st.req.After, st.req.Resume, st.follow = lastEventID, true, true
 }
 
 // run writes the first answer and those of further polls.
@@ -93,9 +95,12 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 			st.srv.log.Error("panic in a stream", "request_id", string(st.requestID), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if st.leave {
-		defer func() { _ = st.srv.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID) }()
-	}
+	defer func() {
+		// Who has the id of a record may come back with it.
+		if st.leave && st.cursor == "" {
+			_ = st.srv.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
+		}
+	}()
 	st.lastWrite = time.Now()
 	for {
 		st.render(reply)
@@ -116,40 +121,18 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 	}
 }
 
-// poll asks for the next records. A cursor that a rebalance made worthless is
-// dropped once: reading goes on from what is committed.
+// poll asks for the next records.
 func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 	req := st.req
 	reply, err := st.srv.b.Poll(&req, st.srv.done)
-	if err != nil && errors.Is(err, protocol.Errorf(protocol.CodeStaleGeneration, "")) && st.generation != 0 {
-		st.req.After, req.After, st.cursor = "", "", ""
-		reply, err = st.srv.b.Poll(&req, st.srv.done)
-	}
 	if err != nil {
 		return nil, err
 	}
 	st.req.ConsumerID, st.req.Group, st.req.Ack = reply.ConsumerID, reply.Group, ""
-	if st.commit && len(reply.Records) > 0 {
-		if err := st.commitPosition(reply); err != nil {
-			return nil, err
-		}
-	}
-	if !st.req.AutoCommit && reply.Cursor != "" {
+	if st.follow && reply.Cursor != "" {
 		st.req.After = reply.Cursor
 	}
 	return reply, nil
-}
-
-// commitPosition commits before the records are written: at most once, as
-// auto_commit says. What is committed already is no error.
-func (st *stream) commitPosition(reply *protocol.PollReply) *protocol.Error {
-	_, err := st.srv.b.Commit(&protocol.CommitRequest{
-		Cluster: st.req.Cluster, Group: reply.Group, ConsumerID: reply.ConsumerID, Generation: &reply.Generation,
-	})
-	if err != nil && err.Code == protocol.CodeOffsetRegression {
-		return nil
-	}
-	return err
 }
 
 // render appends a poll's answer to buf; signs of life when it is empty.

@@ -65,7 +65,29 @@ func TestServerSentEvents(t *testing.T) {
 		h.send(i + 1)
 	}
 	require.NoError(t, h.s.Shutdown(context.Background()))
-	assert.Equal(t, protocol.ConsumerID(77), <-h.b.left, "its own consumer leaves")
+	assert.Empty(t, h.b.left, "a client that has an id may come back with it")
+}
+
+func TestAStreamThatBroughtNothingLeavesItsGroup(t *testing.T) {
+	h := start(t, Options{Heartbeat: time.Millisecond})
+	h.b.add("t", 1)
+	_, line := h.follow("/events?topic=t", "text/event-stream")
+	assert.Equal(t, ": alive\n", line())
+	require.NoError(t, h.s.Shutdown(context.Background()))
+	assert.Equal(t, protocol.ConsumerID(77), <-h.b.left)
+}
+
+func TestStreamResumesAsTheSameConsumer(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	h.send(1)
+	_, line := h.follow("/events?topic=t&auto_commit=false", "text/event-stream", "Last-Event-ID", "1")
+	assert.Equal(t, "data: "+event(1)+"}\n", line())
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	assert.True(t, h.b.polls[0].Resume, "the cursor says who it is")
+	assert.Equal(t, "1", h.b.polls[0].After)
 }
 
 func TestNDJSONStream(t *testing.T) {
@@ -93,14 +115,19 @@ func TestStreamResumesAtLastEventID(t *testing.T) {
 	for i := range 3 {
 		h.send(i)
 	}
-	commits := make(chan protocol.ConsumerID, 10)
-	h.b.commit = func(r *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
-		commits <- r.ConsumerID
-		return nil, protocol.Errorf(protocol.CodeOffsetRegression, "committed already")
-	}
 	_, line := h.follow("/events?topic=t&consumer_id=5", "text/event-stream", "Last-Event-ID", "2")
 	assert.Equal(t, "data: "+event(2)+"}\n", line())
-	assert.Equal(t, protocol.ConsumerID(5), <-commits, "auto_commit commits what it delivers")
+	h.send(3)
+	assert.Equal(t, "id: 3\n", line())
+	assert.Equal(t, "\n", line())
+	assert.Equal(t, "data: "+event(3)+"}\n", line())
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	assert.Equal(t, "2", h.b.polls[0].After)
+	assert.False(t, h.b.polls[0].Continue, "a cursor of an older generation is refused")
+	assert.Equal(t, "3", h.b.polls[1].After, "the committed offset may be far ahead")
+	assert.True(t, h.b.polls[1].Continue, "within the stream a rebalance does no harm")
+	assert.True(t, h.b.polls[1].AutoCommit)
 }
 
 func TestStreamErrors(t *testing.T) {
@@ -116,13 +143,9 @@ func TestStreamErrors(t *testing.T) {
 	} {
 		t.Run(accept, func(t *testing.T) {
 			n := 0
-			h.b.poll = func(r *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-				switch n++; n {
-				case 1, 3:
-					return &protocol.PollReply{ConsumerID: 5, Group: "g", Generation: protocol.Generation(n+1) / 2, Cursor: fmt.Sprint(n)}, nil
-				case 2:
-					assert.Equal(t, "1", r.After)
-					return nil, protocol.Errorf(protocol.CodeStaleGeneration, "rebalanced")
+			h.b.poll = func(*protocol.PollRequest, <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+				if n++; n <= 2 {
+					return &protocol.PollReply{ConsumerID: 5, Group: "g", Generation: protocol.Generation(n), Cursor: fmt.Sprint(n)}, nil
 				}
 				return nil, gone
 			}

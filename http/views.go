@@ -179,9 +179,17 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 		for _, o := range offsets {
 			rows = append(rows, groupRow{
 				fmt.Sprintf("%s/%s-%d", g.Group, o.Topic, o.Partition), g.Cluster, g.Group,
-				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, g.CreatedAt,
+				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, since(o, g),
 			})
 		}
 	}
 	return rows, nil
+}
+
+// since is when an offset was committed; without one, when its group began.
+func since(o protocol.OffsetInfo, g protocol.GroupInfo) time.Time {
+	if o.Committed == nil {
+		return g.CreatedAt
+	}
+	return o.CommittedAt
 }

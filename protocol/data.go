@@ -95,8 +95,15 @@ type PollRequest struct {
 	AutoCommit     bool
 	From           StartFrom
 	Ack            string // cursor to commit first
-	After          string // cursor to read on from without committing
+	After          string // cursor to read on from; with AutoCommit nothing steps back
+	Resume         bool   // without ConsumerID: be the consumer of After, not a fresh one
 	RecordCursors  bool   // fill in PollReply.Cursors; a backend may decline
+
+	// The next two are for streams, which are one poll after the other.
+	Continue bool // After counts in a later generation, too, for partitions that stayed
+	Announce bool // a rebalance ends the wait
+
+	Gone func() bool // when not nil, whether the client has left; nothing is delivered then
 }
 
 // PollReply answers a PollRequest.
@@ -161,6 +168,8 @@ type OffsetInfo struct {
 	Lag       Offset      `json:"lag"`
 	Metadata  string      `json:"metadata"`
 	Owner     *ConsumerID `json:"owner"`
+
+	CommittedAt time.Time `json:"-"` // zero without Committed
 }
 
 // GroupInfo describes a consumer group.

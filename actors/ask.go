@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"time"
+
+	"ottla/protocol"
+)
+
+// How long an answer of a leader is waited for before the question is put
+// again: after it was withdrawn, to whoever leads then, and else to itself,
+// for an actor below it may have died with the question. Everything that is
+// asked in this way may be asked twice.
+const (
+	withdrawnPatience = 50 * time.Millisecond
+	unansweredLeader  = 3 * time.Second
+)
+
+// awaitAnswer waits for the answer of the replica that led a partition, as
+// long as it is worth it; false if there is none.
+func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Future[T], deadline time.Time) (T, bool) {
+	until := minTime(deadline, time.Now().Add(unansweredLeader))
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	for {
+		leader, changed := route.current()
+		if leader != ref {
+			// What ends in order answers everybody first.
+			return slot.Wait(minTime(until, time.Now().Add(withdrawnPatience)))
+		}
+		select {
+		case answer := <-slot.C():
+			return answer, true
+		case <-changed:
+		case <-t.C:
+			return slot.Wait(time.Now())
+		}
+	}
+}
+
+// askLeader puts a question to a partition's leader, and to the next one when
+// it does not lead, ends, or cannot tell what became of it. failed takes the
+// error out of an answer. Errors: no_leader when there was none for
+// failoverPatience; outcome_unknown. Once a question has gone unanswered or
+// was answered so, the outcome of any further error is unknown.
+func askLeader[T any](n *Node, route *partitionRoute, deadline time.Time,
+	ask func(*leaderRef, protocol.Future[T]), failed func(T) *protocol.Error,
+) (T, *protocol.Error) {
+	var none T
+	var patience time.Time // set when trouble begins
+	unclear := false
+	ref := route.leader.Load()
+	for {
+		if ref != nil {
+			slot := protocol.NewFuture[T]()
+			ask(ref, slot)
+			answer, ok := awaitAnswer(route, ref, slot, deadline)
+			switch err := failed(answer); {
+			case !ok, err != nil && err.Outcome == protocol.OutcomeUnknown:
+				unclear, patience = true, time.Time{}
+			case err == nil || err.Code != protocol.CodeNoLeader:
+				return answer, unclearly(err, unclear)
+			}
+		}
+		if patience.IsZero() {
+			patience = minTime(deadline, time.Now().Add(failoverPatience))
+		}
+		if ref = n.nextLeader(route, ref, patience); ref == nil {
+			return none, unclearly(errNotLeader, unclear)
+		}
+	}
+}
+
+// unclearly is an error after an attempt whose outcome is unknown.
+func unclearly(err *protocol.Error, unclear bool) *protocol.Error {
+	switch {
+	case err == nil || !unclear:
+		return err
+	case err.Code == protocol.CodeNoLeader:
+		return protocol.Unknownf("nobody confirmed it in time")
+	}
+	e := *err
+	e.Outcome = protocol.OutcomeUnknown
+	return &e
+}

@@ -1,0 +1,55 @@
+package actors
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// How often groups that nobody uses any more are looked for, and how long a
+// coordinator must have led before it does: it does not know who polled under
+// its predecessor, so everybody gets the time to do it again.
+const (
+	groupExpiryInterval = time.Minute
+	groupExpiryGrace    = time.Hour
+)
+
+// expiryTick asks every group that may be dead to look at itself. The first
+// time that starts its actor, which gives its members another lease.
+func (c *coordinator) expiryTick(ctx actor.Context) {
+	if c == nil || c.p.ref == nil {
+		return
+	}
+	retention := c.p.env.opt.OffsetsRetention
+	c.ledTicks++
+	if retention <= 0 || c.ledTicks%c.p.env.ticks(min(groupExpiryInterval, retention/4)) != 0 ||
+		c.ledTicks < c.p.env.ticks(min(groupExpiryGrace, retention)) {
+		return
+	}
+	c.expireGroups(ctx)
+}
+
+func (c *coordinator) expireGroups(ctx actor.Context) {
+	retention := c.p.env.opt.OffsetsRetention.Milliseconds()
+	due := c.p.env.now().UnixMilli() - retention
+	for group, kept := range c.records {
+		if lastUse(kept) <= due {
+			c.p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
+		}
+	}
+}
+
+// lastUse is when a group's records were last changed.
+func lastUse(records map[string]stateRecord) int64 {
+	last := int64(0)
+	for _, rec := range records {
+		var v struct {
+			At int64 `json:"at"`
+		}
+		if json.Unmarshal(rec.Value, &v) == nil {
+			last = max(last, v.At)
+		}
+	}
+	return last
+}
