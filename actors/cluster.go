@@ -30,6 +30,8 @@ type clusterView struct {
 	topics     []protocol.TopicInfo // by name, internal ones included; no offsets
 	partitions map[partitionKey]*partitionRoute
 	problems   map[partitionKey]string // replicas that are down or being replaced
+
+	nextConsumerID protocol.ConsumerID // ids from this one on are free
 }
 
 // clusterActor is one cluster: the state machine of its __cluster_metadata,

@@ -70,11 +70,11 @@ func (s *clusterState) decideRegisterBrokers(host string, port int) []stateRecor
 	return recs
 }
 
-// decideAllocateConsumerIDs takes n fresh consumer ids: first, first+1, ...
-// They are the caller's once the record is committed; a caller that fails
+// decideAllocateConsumerIDs takes n fresh consumer ids, none below floor: first,
+// first+1, ... They are the caller's once the record is committed; a caller that fails
 // leaves a gap, nothing worse.
-func (s *clusterState) decideAllocateConsumerIDs(n int) (first protocol.ConsumerID, recs []stateRecord) {
-	first = s.consumerID
+func (s *clusterState) decideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []stateRecord) {
+	first = max(s.consumerID, floor)
 	v := consumerIDsValue{V: stateFormat, Next: first + protocol.ConsumerID(n)}
 	return first, []stateRecord{{actionConsumerIDs, stateKey(keyConsumerIDs), stateJSON(v)}}
 }

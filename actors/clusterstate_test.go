@@ -152,12 +152,14 @@ func TestMissingInternalTopicIsCreated(t *testing.T) {
 
 func TestConsumerIDsAreAllocatedOnce(t *testing.T) {
 	h := newClusterHarness(t, 1)
-	first, recs := h.s.decideAllocateConsumerIDs(100)
+	first, recs := h.s.decideAllocateConsumerIDs(100, 0)
 	h.do(recs)
-	second, recs := h.s.decideAllocateConsumerIDs(1)
+	second, recs := h.s.decideAllocateConsumerIDs(1, 0)
 	h.do(recs)
 	assert.Equal(t, firstConsumerID, first)
 	assert.Equal(t, first+100, second)
+	above, _ := h.s.decideAllocateConsumerIDs(1, second+5000)
+	assert.Equal(t, second+5000, above, "ids that another cluster assigned are left out")
 }
 
 func TestApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {

@@ -31,12 +31,21 @@ func (c *consumerIDs) take(allocate func(n int) (protocol.ConsumerID, *protocol.
 	return id, nil
 }
 
+// freshConsumerID assigns an id that no other cluster has assigned either:
+// clients name a consumer by its id alone.
 func (n *Node) freshConsumerID(h *clusterHandle) (protocol.ConsumerID, *protocol.Error) {
 	return h.ids.take(func(count int) (protocol.ConsumerID, *protocol.Error) {
-		var first protocol.ConsumerID
+		n.allocating.Lock()
+		defer n.allocating.Unlock()
+		var first, floor protocol.ConsumerID
+		for _, other := range *n.clusters.Load() {
+			if view := other.admin.Load(); view != nil {
+				floor = max(floor, view.nextConsumerID)
+			}
+		}
 		err := n.change(h, time.Now().Add(n.env.opt.RequestTimeout), func(s *clusterState) ([]stateRecord, *protocol.Error) {
 			var recs []stateRecord
-			first, recs = s.decideAllocateConsumerIDs(count)
+			first, recs = s.decideAllocateConsumerIDs(count, floor)
 			return recs, nil
 		})
 		return first, err

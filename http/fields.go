@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"fmt"
 	"math/bits"
 
 	"github.com/valyala/fasthttp"
@@ -47,16 +48,23 @@ func bindJSON(text []byte, fields []field) *protocol.Error {
 }
 
 // bindObject sets fields from the object that is next in r; within names it
-// in messages, empty for the body itself.
+// in messages, empty for the body itself. What is wrong with the object's form
+// is reported before what is wrong with a value.
 func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol.Error {
 	if k := r.Kind(); k != '{' && k != 0 {
 		return wrongType(orBody(within), "a JSON object")
 	}
-	var seen uint64
+	var (
+		seen    uint64
+		unknown []string
+		wrong   *protocol.Error // the first value that is
+	)
 	for r.Object(); r.Field(); {
 		i := indexOf(fields, r.Key)
 		if i < 0 {
-			return unknownField(within, r.Key)
+			unknown = noteUnknown(unknown, []byte(prefixed(within, string(r.Key))))
+			r.Value()
+			continue
 		}
 		if seen&(1<<i) != 0 {
 			return duplicateField(within, r.Key)
@@ -66,12 +74,18 @@ func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol
 		if !ok {
 			break
 		}
-		if err := fields[i].set(prefixed(within, fields[i].name), value{json: v}); err != nil {
-			return err
+		if err := fields[i].set(prefixed(within, fields[i].name), value{json: v}); wrong == nil {
+			wrong = err
 		}
 	}
 	if err := r.Err(); err != nil {
 		return syntaxError("the body", err)
+	}
+	if len(unknown) > 0 {
+		return unknownNames(protocol.CodeUnknownField, "field", "unknown field", unknown)
+	}
+	if wrong != nil {
+		return wrong
 	}
 	return checkRequired(within, fields, seen)
 }
@@ -79,20 +93,31 @@ func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol
 // bindQuery sets fields from the query. Unknown, repeated and missing
 // parameters are errors.
 func bindQuery(args *fasthttp.Args, fields []field) *protocol.Error {
-	var seen uint64
+	var (
+		seen    uint64
+		unknown []string
+		wrong   *protocol.Error // the first value that is
+	)
 	for k, v := range args.All() {
 		i := indexOf(fields, k)
 		if i < 0 {
-			return protocol.Errorf(protocol.CodeUnknownParameter, "unknown query parameter %.100q", k).
-				With("parameter", string(bytes.ToValidUTF8(k, []byte("\ufffd"))))
+			unknown = noteUnknown(unknown, k)
+			continue
 		}
+		err := fields[i].set(fields[i].name, value{text: v, isQ: true})
 		if seen&(1<<i) != 0 && !fields[i].many {
-			return invalid(fields[i].name, "is given more than once")
+			err = invalid(fields[i].name, "is given more than once")
 		}
 		seen |= 1 << i
-		if err := fields[i].set(fields[i].name, value{text: v, isQ: true}); err != nil {
-			return err
+		if wrong == nil {
+			wrong = err
 		}
+	}
+	if len(unknown) > 0 {
+		return unknownNames(protocol.CodeUnknownParameter, "parameter", "unknown query parameter", unknown)
+	}
+	if wrong != nil {
+		return wrong
 	}
 	return checkRequired("", fields, seen)
 }
@@ -135,6 +160,28 @@ func indexOf(fields []field, name []byte) int {
 		}
 	}
 	return -1
+}
+
+// maxUnknown bounds how many unknown names an answer lists.
+const maxUnknown = 16
+
+func noteUnknown(list []string, name []byte) []string {
+	if len(list) == maxUnknown {
+		return list
+	}
+	return append(list, string(bytes.ToValidUTF8(name, []byte("\ufffd"))))
+}
+
+// unknownNames reports names that a request does not have.
+func unknownNames(code protocol.Code, detail, what string, names []string) *protocol.Error {
+	e := protocol.Errorf(code, "%s %.200q", what, names[0]).With(detail, names[0])
+	if len(names) > 1 {
+		for _, name := range names[1:] {
+			e.Message += fmt.Sprintf(", %.200q", name)
+		}
+		e = e.With(detail+"s", names)
+	}
+	return e
 }
 
 func unknownField(within string, key []byte) *protocol.Error {

@@ -11,7 +11,7 @@ import (
 )
 
 // maxCursor is the longest cursor that is looked at, in bytes.
-const maxCursor = 16 << 10
+const maxCursor = 1 << 20
 
 // maxID is the largest id a client may name: what JavaScript counts exactly.
 const maxID = 1<<53 - 1

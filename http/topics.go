@@ -50,15 +50,20 @@ func patchTopic(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
+	if protocol.IsInternalTopic(topic) {
+		return internalTopic(topic)
+	}
 	spec := &protocol.TopicSpec{Name: topic}
-	if spec.Cluster, err = c.clusterQuery(); err != nil {
+	cluster, err := c.clusterQuery()
+	if err != nil {
 		return err
 	}
+	spec.Cluster = cluster
 	if err := bindJSON(c.body, c.topicSettings(spec)); err != nil {
 		return err
 	}
-	if protocol.IsInternalTopic(topic) {
-		return internalTopic(topic)
+	if cluster != "" && spec.Cluster != cluster {
+		return invalid("cluster", "is %q in the body, %q in the query", spec.Cluster, cluster)
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
@@ -124,12 +129,12 @@ func getTopic(c *call) *protocol.Error {
 }
 
 func deleteTopic(c *call) *protocol.Error {
+	if topic := c.param("topic"); protocol.IsInternalTopic(topic) && protocol.ValidName(topic) {
+		return internalTopic(topic)
+	}
 	cluster, topic, err := c.topicOf()
 	if err != nil {
 		return err
-	}
-	if protocol.IsInternalTopic(topic) {
-		return internalTopic(topic)
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
