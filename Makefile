@@ -15,7 +15,8 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim clean
+.PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim \
+	bench bench-smoke bench-compare micro clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +71,31 @@ SIM_SEEDS ?= 10000
 
 sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
 	OTTLA_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m -run Simulation ./actors
+
+BENCH_FLAGS ?= --connections 1,64,256 --runs 5 --duration 10s --out bench/results/latest
+
+bench: build ## Measure all workloads with BENCH_FLAGS; table, JSON and picture
+	./bin/ottla bench $(BENCH_FLAGS)
+
+# A ratio of two rates of the same minute: a limit for either rate would say more
+# about the machine than about the code.
+bench-smoke: build ## Check in under a minute that single events keep 0.30 of a bare echo server's rate
+	./bin/ottla bench ratio produce-single --min 0.30 --connections 256 --runs 3 --duration 5s --warmup 2s
+
+REF ?= HEAD
+COMPARE_FLAGS ?= produce-single --connections 64 --runs 5 --duration 5s --warmup 1s
+
+bench-compare: build ## Compare the working tree with commit REF (HEAD), workloads in COMPARE_FLAGS
+	@set -e; tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree" 2>/dev/null || rm -rf "$$tree"; git worktree prune' EXIT; \
+	git worktree add --quiet --detach "$$tree" $(REF); \
+	(cd "$$tree" && $(GO) build -trimpath -o bin/ottla .); \
+	echo "base $$(git rev-parse --short $(REF)), head $(VERSION)"; \
+	./bin/ottla bench compare --base "$$tree/bin/ottla" $(COMPARE_FLAGS)
+
+MICRO ?= .
+
+micro: ## Run the Go micro-benchmarks that match MICRO (.), six times each, as benchstat wants them
+	$(GO) test -run '^$$' -bench '$(MICRO)' -count 6 -benchmem ./...
 
 clean: ## Remove what was built; data directories stay
 	rm -rf bin dist

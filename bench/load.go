@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// call is one request, rendered.
+type call struct {
+	wire    []byte
+	records int    // that it writes or reads
+	want    []byte // stands near the end of the right answer's body; nil: any will do
+}
+
+// load is a stream of requests over a number of connections.
+type load struct {
+	addr        string
+	connections int
+	rec         *recorder
+	slots       *schedule // nil: closed loop
+
+	// next is the request that a connection sends next; n counts them.
+	next func(connection int, n int64) *call
+}
+
+// connection is one connection's state, whatever drives it.
+type connection struct {
+	id     int
+	n      int64 // requests so far
+	call   *call
+	start  time.Time // when the request was due, or sent
+	answer response
+	unsent []byte
+}
+
+// finish records the answer that has come in.
+func (l *load) finish(c *connection, now time.Time) {
+	r := &c.answer
+	switch {
+	case !r.ok():
+		l.rec.failed(fmt.Sprintf("status %d: %s", r.status, r.tail))
+	case !c.right():
+		l.rec.failed(fmt.Sprintf("answer without %q: ... %s", c.call.want, r.tail[max(0, len(r.tail)-200):]))
+	default:
+		l.rec.done(now.Sub(c.start), c.call.records, r.length)
+	}
+}
+
+// prepare makes the next request current.
+func (l *load) prepare(c *connection, start time.Time) {
+	c.call = l.next(c.id, c.n)
+	c.n++
+	c.start = start
+	c.unsent = c.call.wire
+}
+
+// runPortable drives each connection from a goroutine of its own.
+func (l *load) runPortable(ctx context.Context) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs error
+	)
+	for id := range l.connections {
+		wg.Go(func() {
+			if err := l.drive(ctx, id); err != nil && ctx.Err() == nil {
+				mu.Lock()
+				errs = errors.Join(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+func (l *load) drive(ctx context.Context, id int) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", l.addr)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	defer conn.Close() //nolint:errcheck // nothing is lost with it
+	c := &connection{id: id}
+	buf := make([]byte, 64<<10)
+	for ctx.Err() == nil {
+		start := time.Now()
+		if l.slots != nil {
+			start = l.slots.reserve()
+			if !waitUntil(ctx, start) {
+				return nil
+			}
+		}
+		l.prepare(c, start)
+		if _, err := conn.Write(c.unsent); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		for done := false; !done; {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return fmt.Errorf("receive: %w", err)
+			}
+			if done, err = c.answer.feed(buf[:n]); err != nil {
+				return err
+			}
+		}
+		l.finish(c, time.Now())
+	}
+	return nil
+}
+
+// waitUntil returns false when ctx ends first.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,84 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Options say what is measured and how.
+type Options struct {
+	Workloads   []string      `json:"workloads"`
+	Server      string        `json:"server,omitempty"` // a running broker; empty: one is started for the purpose
+	Cluster     string        `json:"cluster,omitempty"`
+	Connections []int         `json:"connections"` // each workload runs once with each
+	Rate        float64       `json:"rate"`        // requests per second of an open loop; 0: closed loop
+	Duration    time.Duration `json:"duration_ns"`
+	Warmup      time.Duration `json:"warmup_ns"`
+	Runs        int           `json:"runs"`
+	Payload     int           `json:"payload_bytes"` // body of a single produce
+	BatchSize   int           `json:"batch_records"` // of produce-batch and fetch
+	RecordBytes int           `json:"record_bytes"`  // value of a record of a batch
+	Keyed       bool          `json:"keyed"`
+	Compression string        `json:"compression"` // of produce-async: none, gzip or zstd
+
+	// Of the topics, and of the broker that is started.
+	Partitions int    `json:"partitions"`
+	Replicas   int    `json:"replicas"`
+	Fsync      string `json:"fsync"`
+
+	Binary  string   `json:"-"` // started as broker and as echo server
+	Version string   `json:"version"`
+	DataDir string   `json:"-"` // directory below which the broker's data directory is made; empty: the system's
+	Env     []string `json:"-"` // of the broker, besides the process's own
+
+	// Progress shows one line that is overwritten; nil: none.
+	Progress io.Writer `json:"-"`
+}
+
+// DefaultOptions are those of `ottla bench`.
+func DefaultOptions() Options {
+	return Options{
+		Connections: []int{64}, Duration: 10 * time.Second, Warmup: 2 * time.Second, Runs: 1,
+		Payload: 130, BatchSize: 500, RecordBytes: 100, Keyed: true, Compression: "none",
+		Partitions: 1, Replicas: 3, Fsync: "always",
+	}
+}
+
+// Validate names the first option that makes no sense.
+func (o *Options) Validate() error {
+	for _, name := range o.Workloads {
+		if find(name) == nil {
+			return fmt.Errorf("unknown workload %q: there are %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	if len(o.Workloads) == 0 || len(o.Connections) == 0 {
+		return errors.New("at least one workload and one number of connections are needed")
+	}
+	for _, n := range o.Connections {
+		if n < 1 {
+			return errors.New("connections must be positive")
+		}
+	}
+	for name, n := range map[string]int{
+		"runs": o.Runs, "payload": o.Payload, "batch": o.BatchSize, "record size": o.RecordBytes,
+		"partitions": o.Partitions, "replicas": o.Replicas,
+	} {
+		if n < 1 {
+			return fmt.Errorf("%s must be positive", name)
+		}
+	}
+	switch {
+	case o.Rate < 0 || o.Warmup < 0:
+		return errors.New("rate and warm-up must not be negative")
+	case o.Duration < 100*time.Millisecond:
+		return errors.New("a duration below 100ms says nothing")
+	case o.Fsync != "always" && o.Fsync != "interval":
+		return errors.New("fsync must be always or interval")
+	case o.Compression != "none" && o.Compression != "gzip" && o.Compression != "zstd":
+		return errors.New("compression must be none, gzip or zstd")
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func sample() *Result {
+	r := &Result{Options: DefaultOptions(), Environment: Environment{Version: "v1", CPU: "C & D", Filesystem: "tmpfs"}}
+	for run, rate := range []float64{100, 300, 1200} {
+		m := Measurement{Name: "produce-single", Run: run + 1, Connections: 64, Seconds: 2, RequestsPerSecond: rate, RecordsPerSecond: rate}
+		m.Latency.P50 = 1000 / rate
+		m.Requests, m.Errors, m.FirstError = 10, 1, "status 503: busy"
+		m.Series = []Point{{Seconds: 1, Rate: rate, P50: 5, P99: 50, Max: 5000}, {Seconds: 2}}
+		r.Measurements = append(r.Measurements, m)
+	}
+	r.Measurements = append(r.Measurements, Measurement{Name: "echo", Connections: 1, Seconds: 1, OpenRate: 1000, Overdue: 7})
+	return r
+}
+
+func TestTableShowsMediansAndWhatWentWrong(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, sample().WriteTable(&b))
+	assert.Regexp(t, `produce-single +64 +closed +300 +300 `, b.String())
+	assert.Contains(t, b.String(), "run 2: 1 errors, the first: status 503: busy")
+	assert.Contains(t, b.String(), "7 requests were due")
+	assert.Contains(t, b.String(), "open 1,000")
+	assert.Contains(t, b.String(), "tmpfs: nothing is made durable")
+}
+
+func TestResultSurvivesJSON(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, sample().WriteJSON(&b))
+	var back map[string]any
+	require.NoError(t, json.Unmarshal(b.Bytes(), &back))
+	first := back["measurements"].([]any)[0].(map[string]any)
+	assert.InDelta(t, 10, first["requests"], 0)
+	assert.InDelta(t, 10, first["latency_us"].(map[string]any)["p50"], 0)
+	assert.Len(t, first["series"], 2)
+}
+
+func TestPictureIsXMLWithACurveForEachFigure(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, sample().WriteSVG(&b))
+	assert.NotContains(t, b.String(), "NaN")
+	assert.NotContains(t, b.String(), "Inf")
+	lines := 0
+	for d := xml.NewDecoder(&b); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "polyline" {
+			lines++
+		}
+	}
+	assert.Equal(t, 4*4, lines)
+}
+
+func TestComparisonTellsChanceFromChange(t *testing.T) {
+	var base, head Result
+	for i := range 5 {
+		m := Measurement{Name: "x", RecordsPerSecond: 100 + float64(i), BrokerCores: 1}
+		m.Latency.P50, m.Latency.P99 = 10+float64(i%3)/10, 20
+		base.Measurements = append(base.Measurements, m)
+		m.RecordsPerSecond *= 2
+		head.Measurements = append(head.Measurements, m)
+	}
+	var b bytes.Buffer
+	require.NoError(t, writeComparison(&b, &base, &head))
+	assert.Regexp(t, `records/s +102 +204 +2\.000 +0\.008 \*`, b.String())
+	assert.Regexp(t, `p50 +10µs +10µs +1\.000 +1\.000\s`, b.String())
+	assert.Contains(t, b.String(), "5 runs each")
+}
+
+func TestOptionsThatMakeNoSense(t *testing.T) {
+	good := DefaultOptions()
+	good.Workloads = Names()
+	require.NoError(t, good.Validate())
+	for name, spoil := range map[string]func(*Options){
+		"workload":    func(o *Options) { o.Workloads = []string{"nope"} },
+		"none":        func(o *Options) { o.Workloads = nil },
+		"connections": func(o *Options) { o.Connections = []int{0} },
+		"runs":        func(o *Options) { o.Runs = 0 },
+		"rate":        func(o *Options) { o.Rate = -1 },
+		"duration":    func(o *Options) { o.Duration = time.Millisecond },
+		"fsync":       func(o *Options) { o.Fsync = "never" },
+		"compression": func(o *Options) { o.Compression = "lzma" },
+	} {
+		o := good
+		spoil(&o)
+		assert.Error(t, o.Validate(), name)
+	}
+	for server, want := range map[string]string{
+		"http://127.0.0.1:8080": "127.0.0.1:8080", "http://localhost/": "localhost:80", "https://x": "", "http://x/path": "", "x": "", "http://\x00": "",
+	} {
+		got, err := address(server)
+		assert.Equal(t, want, got)
+		assert.Equal(t, want == "", err != nil, server)
+	}
+}
+
+func TestRequestsHaveTheSizeAskedFor(t *testing.T) {
+	o := DefaultOptions()
+	s := &session{Options: &o, workload: find("produce-single"), target: "x:1"}
+	for i := range 1024 {
+		require.Len(t, s.event("liked", i), 130)
+		require.Len(t, s.value(i), 100)
+		require.True(t, json.Valid(s.event("liked", i)))
+		require.True(t, json.Valid(s.line(i)))
+	}
+	assert.Equal(t, "12,345,678", thousands(12345678))
+	assert.Equal(t, "123", thousands(123))
+	assert.Equal(t, "1.50ms", duration(1500))
+}

@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"ottla/client"
+)
+
+// Result is what a bench found out.
+type Result struct {
+	Environment  Environment   `json:"environment"`
+	Options      Options       `json:"options"`
+	Measurements []Measurement `json:"measurements"`
+}
+
+// Run measures all workloads that o names, one after the other, Runs times.
+// Within a run they share a broker, or use the given one.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	env, err := environment(&o)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Environment: env, Options: o}
+	for run := 1; run <= o.Runs; run++ {
+		list, err := runOnce(ctx, &o)
+		for i := range list {
+			list[i].Run = run
+		}
+		result.Measurements = append(result.Measurements, list...)
+		if err != nil {
+			return result, err
+		}
+	}
+	return result, nil
+}
+
+// runOnce goes through the workloads once.
+func runOnce(ctx context.Context, o *Options) ([]Measurement, error) {
+	t := targets{o: o, progress: &progress{out: o.Progress}}
+	defer t.stop()
+	var all []Measurement
+	for _, name := range o.Workloads {
+		w := find(name)
+		connections := o.Connections
+		if w.fixed > 0 {
+			connections = []int{w.fixed}
+		}
+		for _, n := range connections {
+			list, err := t.run(ctx, w, n)
+			if err != nil {
+				return all, fmt.Errorf("%s with %d connections: %w", name, n, err)
+			}
+			all = append(all, list...)
+		}
+	}
+	return all, nil
+}
+
+// targets are the processes that are measured, started when first needed.
+type targets struct {
+	o            *Options
+	progress     *progress
+	echo, broker *process
+}
+
+// run measures one workload.
+func (t *targets) run(ctx context.Context, w *workload, connections int) ([]Measurement, error) {
+	s := &session{Options: t.o, workload: w, connections: connections, progress: t.progress}
+	defer t.progress.line("")
+	if w.echo {
+		if err := t.startEcho(); err != nil {
+			return nil, err
+		}
+		s.target, s.measured = t.echo.addr, t.echo
+		return w.run(ctx, s)
+	}
+	if err := t.reach(ctx, s); err != nil {
+		return nil, err
+	}
+	defer s.client.CloseIdleConnections()
+	return w.run(ctx, s)
+}
+
+func (t *targets) startEcho() (err error) {
+	if t.echo == nil {
+		t.echo, err = startProcess(t.o.Binary, nil, "bench", "echo-server")
+	}
+	return err
+}
+
+// reach points s at the broker.
+func (t *targets) reach(ctx context.Context, s *session) (err error) {
+	url := t.o.Server
+	s.cluster = t.o.Cluster
+	if url == "" {
+		if t.broker == nil {
+			t.progress.line("starting a broker ...")
+			if t.broker, err = startBroker(ctx, t.o); err != nil {
+				return err
+			}
+		}
+		url, s.measured, s.cluster = t.broker.url, t.broker, ownCluster
+	}
+	if s.client, err = client.New(url); err != nil {
+		return err
+	}
+	if s.target, err = address(url); err != nil {
+		return err
+	}
+	if t.o.Server != "" {
+		return nil
+	}
+	_, err = s.client.CreateCluster(ctx, client.ClusterSpec{
+		Name: ownCluster, NumBrokers: max(minBrokers, t.o.Replicas), ReplicationFactor: t.o.Replicas, Fsync: t.o.Fsync,
+	})
+	return err
+}
+
+const (
+	ownCluster = "bench"
+	minBrokers = 3 // also of a cluster whose topics have one replica
+)
+
+func (t *targets) stop() {
+	for _, p := range []*process{t.echo, t.broker} {
+		if p != nil {
+			p.stop()
+		}
+	}
+}

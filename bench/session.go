@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ottla/client"
+)
+
+// topics numbers the topics of this process, so that each run has a fresh one.
+var topics atomic.Int64
+
+// session is one run of one workload against one target.
+type session struct {
+	*Options
+	workload    *workload
+	connections int
+	target      string // host:port
+	client      *client.Client
+	cluster     string
+	measured    *process // whose CPU time is taken; nil: unknown
+	progress    *progress
+}
+
+// createTopic makes a fresh topic and returns a function that deletes it.
+func (s *session) createTopic(ctx context.Context) (topic string, remove func(), err error) {
+	topic = fmt.Sprintf("bench-%s-%d-%d", s.workload.name, os.Getpid(), topics.Add(1))
+	_, err = s.client.CreateTopic(ctx, client.TopicSpec{
+		Name: topic, Cluster: s.cluster, Partitions: s.Partitions, ReplicationFactor: s.Replicas,
+	})
+	if err != nil {
+		return "", nil, fmt.Errorf("create topic: %w", err)
+	}
+	return topic, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = s.client.DeleteTopic(ctx, s.cluster, topic) // a leftover harms nobody
+	}, nil
+}
+
+// schedule is that of an open loop, nil for a closed one.
+func (s *session) schedule() *schedule {
+	if s.Rate == 0 {
+		return nil
+	}
+	return newSchedule(s.Rate, time.Now())
+}
+
+// jobs are what runs at the same time; each ends with its context.
+type jobs []func(context.Context) error
+
+// errEnded ends the jobs of a measurement that is complete.
+var errEnded = errors.New("the measurement is complete")
+
+// measure runs jobs for warm-up and duration and sums up what the recorders
+// got in the latter.
+func (s *session) measure(ctx context.Context, recorders []*recorder, js jobs) ([]Measurement, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, job := range js {
+		running.Go(func() {
+			if err := job(ctx); err != nil {
+				cancel(err) // without effect once it has ended
+			}
+		})
+	}
+	measurements, err := s.watch(ctx, recorders)
+	cancel(errEnded)
+	running.Wait()
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, errEnded) {
+		err = cause
+	}
+	return measurements, err
+}
+
+// watch waits the warm-up out, then takes the series.
+func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measurement, error) {
+	if !waitUntil(ctx, time.Now().Add(s.Warmup)) {
+		return nil, context.Cause(ctx)
+	}
+	interval := min(time.Second, max(100*time.Millisecond, s.Duration/40))
+	start := time.Now()
+	before, own := s.usage(), usageOf(os.Getpid())
+	for _, r := range recorders {
+		r.begin()
+		if r.slots != nil {
+			// The warm-up's arrears are not the measurement's.
+			r.slots.restart(start)
+		}
+	}
+	last := start
+	for last.Sub(start) < s.Duration {
+		if !waitUntil(ctx, last.Add(interval)) {
+			return nil, context.Cause(ctx)
+		}
+		now := time.Now()
+		for i, r := range recorders {
+			p := r.point(now.Sub(start), now.Sub(last))
+			if i == 0 {
+				s.progress.show(s, r.name, p)
+			}
+		}
+		last = now
+	}
+	elapsed := last.Sub(start)
+	after, ownAfter := s.usage(), usageOf(os.Getpid())
+	list := make([]Measurement, len(recorders))
+	for i, r := range recorders {
+		m := r.measurement(elapsed)
+		m.Connections = s.connections
+		m.LoadCores = (ownAfter.cpu - own.cpu).Seconds() / elapsed.Seconds()
+		m.BrokerCores = (after.cpu - before.cpu).Seconds() / elapsed.Seconds()
+		m.BrokerMB = float64(after.rss) / 1e6
+		if m.Requests == 0 {
+			return nil, fmt.Errorf("%s: no request succeeded: %s", m.Name, m.FirstError)
+		}
+		list[i] = m
+	}
+	return list, nil
+}
+
+func (s *session) usage() usage {
+	if s.measured == nil {
+		return usage{}
+	}
+	return usageOf(s.measured.cmd.Process.Pid)
+}
+
+// post renders a POST request.
+func (s *session) post(path, mediaType string, body []byte) []byte {
+	b := append([]byte(nil), "POST "+path+" HTTP/1.1\r\nHost: "+s.target+"\r\nContent-Type: "+mediaType+"\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, body...)
+}
+
+// get renders a GET request.
+func (s *session) get(path string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.target + "\r\n\r\n")
+}

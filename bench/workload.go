@@ -1,0 +1,48 @@
+package bench
+
+import "context"
+
+// workload is something to measure.
+type workload struct {
+	name, about string
+	echo        bool // runs against the echo server, not the broker
+	fixed       int  // connections, whatever is asked for; 0: as asked for
+	run         func(ctx context.Context, s *session) ([]Measurement, error)
+}
+
+// workloads in the order in which all of them run.
+var workloads = []workload{
+	{name: "echo", about: "single events to a bare fasthttp echo server: what HTTP alone costs", echo: true, run: runEcho},
+	{name: "produce-single", about: "one event a request", run: runSingle},
+	{name: "produce-batch", about: "NDJSON batches", run: runBatch},
+	{name: "produce-async", about: "the Go client's Producer; latency from Send to its callback", fixed: asyncLanes, run: runAsync},
+	{name: "fetch", about: "reads of a partition that is there already, from memory as a rule", run: runFetch},
+	{name: "longpoll", about: "single events to parked polls: until the ack, until the delivery, and the difference", fixed: 1, run: runLongPoll},
+	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
+}
+
+// Names are the workloads there are.
+func Names() []string {
+	names := make([]string, len(workloads))
+	for i, w := range workloads {
+		names[i] = w.name
+	}
+	return names
+}
+
+// About says what a workload does.
+func About(name string) string {
+	if w := find(name); w != nil {
+		return w.about
+	}
+	return ""
+}
+
+func find(name string) *workload {
+	for i := range workloads {
+		if workloads[i].name == name {
+			return &workloads[i]
+		}
+	}
+	return nil
+}
