@@ -137,6 +137,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.confirm(ctx, m)
 	case *describePartition:
 		m.Reply.Put(p.describe())
+	case *listProducers:
+		m.Reply.Put(p.listProducers())
 	case *fallQuiet:
 		p.followQuiet(m)
 	case *peersChanged:

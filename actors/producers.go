@@ -51,6 +51,15 @@ func (t *producerTable) get(id string) *producerState {
 	return nil
 }
 
+// ids lists the producers, least recently heard of first.
+func (t *producerTable) ids() []string {
+	ids := make([]string, 0, len(t.byID))
+	for e := t.order.Front(); e != nil; e = e.Next() {
+		ids = append(ids, e.Value.(*producerState).id)
+	}
+	return ids
+}
+
 // put enters a producer's newest request and forgets those not heard of for
 // producerRetention before it.
 func (t *producerTable) put(s *producerState) {

@@ -111,6 +111,7 @@ func TestViews(t *testing.T) {
 	h := start(t, Options{})
 	for target, want := range map[string]string{
 		"/brokers?cluster=default": `{"brokers":[{"id":1,"cluster":"default","host":"127.0.0.1","port":8080,"created_at":"0001-01-01T00:00:00Z"}]}`,
+		"/producers":               `{"producers":[{"id":"p/1","cluster":"default","name":"p/1"}]}`,
 		"/topics":                  `{"topics":[{"id":"t1","name":"liked","cluster":"default"}]}`,
 		"/partitions": `{"partitions":[
 			{"id":"t1-0","cluster":"default","topic_id":"t1","partition_number":0,"leader_broker_id":null,"replicas":[],"created_at":"0001-01-01T00:00:00Z"},

@@ -60,6 +60,9 @@ type Backend interface {
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
 	// Topics lists topics, internal ones only when asked for.
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)
+	// Producers lists the producers remembered by one cluster, or by all when
+	// cluster is empty, by cluster and name.
+	Producers(cluster string) ([]protocol.ProducerInfo, *protocol.Error)
 	Topic(cluster, name string) (*protocol.TopicInfo, *protocol.Error)
 	AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error)
 	DeleteTopic(ctx context.Context, cluster, name string) *protocol.Error

@@ -349,6 +349,10 @@ func (f *fakeBackend) Topics(_ string, internal bool) ([]protocol.TopicInfo, *pr
 	return topics, nil
 }
 
+func (f *fakeBackend) Producers(string) ([]protocol.ProducerInfo, *protocol.Error) {
+	return []protocol.ProducerInfo{{Cluster: "default", Name: "key:order-7"}, {Cluster: "default", Name: "p/1"}}, nil
+}
+
 func (f *fakeBackend) Topic(_, name string) (*protocol.TopicInfo, *protocol.Error) {
 	return &protocol.TopicInfo{ID: "t1", Name: name}, nil
 }

@@ -60,6 +60,7 @@ var table = []route{
 	{method: "GET", path: "/partitions", handle: viewPartitions},
 	{method: "GET", path: "/consumer_groups", handle: viewConsumerGroups},
 	{method: "GET", path: "/offset_commitments", handle: viewCommitments},
+	{method: "GET", path: "/producers", handle: viewProducers},
 	{method: "GET", path: "/topics", handle: viewTopics},
 
 	{method: "GET", path: "/healthz", handle: getHealth},

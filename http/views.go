@@ -2,6 +2,7 @@ package http
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -74,6 +75,31 @@ func viewPartitions(c *call) *protocol.Error {
 		}
 	}
 	return c.sendJSON(fasthttp.StatusOK, list("partitions", rows))
+}
+
+type producerRow struct {
+	ID      string `json:"id"`
+	Cluster string `json:"cluster"`
+	Name    string `json:"name"`
+}
+
+// viewProducers lists the Producer-Ids; an Idempotency-Key is no producer.
+func viewProducers(c *call) *protocol.Error {
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	producers, err := c.srv.b.Producers(cluster)
+	if err != nil {
+		return err
+	}
+	rows := []producerRow{}
+	for _, p := range producers {
+		if !strings.HasPrefix(p.Name, keyPrefix) {
+			rows = append(rows, producerRow{p.Name, p.Cluster, p.Name})
+		}
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("producers", rows))
 }
 
 type topicRow struct {

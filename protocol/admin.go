@@ -87,6 +87,13 @@ type PartitionInfo struct {
 	Latest         Offset `json:"latest"`
 }
 
+// ProducerInfo is a producer that a cluster remembers. Name is its Producer-Id,
+// or what stands for an Idempotency-Key.
+type ProducerInfo struct {
+	Cluster string
+	Name    string
+}
+
 // Topic is what the front end needs of a topic on the hot path. It is
 // immutable, part of the routing snapshot.
 type Topic struct {
