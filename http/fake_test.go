@@ -314,15 +314,18 @@ func (f *fakeBackend) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry
 func (f *fakeBackend) CreateCluster(_ context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
 	_, exists := f.clusters[spec.Name]
 	f.clusters[spec.Name] = spec
-	return &protocol.ClusterInfo{ID: "c1", Name: spec.Name, NumBrokers: 3}, !exists, nil
+	info := fakeCluster(spec.Name)
+	return &info, !exists, nil
 }
 
 func (f *fakeBackend) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
-	return []protocol.ClusterInfo{{Name: "default", Brokers: []protocol.BrokerInfo{{ID: 1, Host: "127.0.0.1", Port: 8080}}}}, nil
+	info := fakeCluster("default")
+	info.Brokers = []protocol.BrokerInfo{{ID: 1, Host: "127.0.0.1", Port: 8080, State: "running"}}
+	return []protocol.ClusterInfo{info}, nil
 }
 
 func (f *fakeBackend) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
-	return &protocol.ClusterDetail{ClusterInfo: protocol.ClusterInfo{Name: name}}, nil
+	return &protocol.ClusterDetail{ClusterInfo: fakeCluster(name)}, nil
 }
 
 func (f *fakeBackend) DeleteCluster(context.Context, string) *protocol.Error { return nil }
@@ -338,13 +341,17 @@ func (f *fakeBackend) StartBroker(_ context.Context, _ string, id int) (*protoco
 func (f *fakeBackend) CreateTopic(_ context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error) {
 	_, exists := f.specs[spec.Name]
 	f.specs[spec.Name] = spec
-	return &protocol.TopicInfo{ID: "t1", Name: spec.Name, Cluster: "default"}, !exists, nil
+	return fakeTopicInfo(spec.Name), !exists, nil
 }
 
 func (f *fakeBackend) Topics(_ string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
-	topics := []protocol.TopicInfo{{ID: "t1", Name: "liked", Cluster: "default", Partitions: []protocol.PartitionInfo{{Number: 0}, {Number: 1}}}}
+	liked := fakeTopicInfo("liked")
+	liked.Partitions = []protocol.PartitionInfo{{Number: 0}, {Number: 1}}
+	topics := []protocol.TopicInfo{*liked}
 	if internal {
-		topics = append(topics, protocol.TopicInfo{ID: "t0", Name: protocol.OffsetsTopic, Cluster: "default"})
+		offsets := fakeTopicInfo(protocol.OffsetsTopic)
+		offsets.ID = "t0"
+		topics = append(topics, *offsets)
 	}
 	return topics, nil
 }
@@ -354,12 +361,20 @@ func (f *fakeBackend) Producers(string) ([]protocol.ProducerInfo, *protocol.Erro
 }
 
 func (f *fakeBackend) Topic(_, name string) (*protocol.TopicInfo, *protocol.Error) {
-	return &protocol.TopicInfo{ID: "t1", Name: name}, nil
+	return fakeTopicInfo(name), nil
 }
 
 func (f *fakeBackend) AlterTopic(_ context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error) {
 	f.specs[spec.Name] = spec
-	return &protocol.TopicInfo{ID: "t1", Name: spec.Name}, nil
+	return fakeTopicInfo(spec.Name), nil
 }
 
 func (f *fakeBackend) DeleteTopic(context.Context, string, string) *protocol.Error { return nil }
+
+func fakeCluster(name string) protocol.ClusterInfo {
+	return protocol.ClusterInfo{ID: "c1", Name: name, NumBrokers: 3, LogDirectory: name, Partitions: 3, ReplicationFactor: 3, Fsync: "always"}
+}
+
+func fakeTopicInfo(name string) *protocol.TopicInfo {
+	return &protocol.TopicInfo{ID: "t1", Name: name, Cluster: "default", CleanupPolicy: "delete"}
+}

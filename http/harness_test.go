@@ -100,7 +100,9 @@ func (h *harness) do(method, target, body string, headers ...string) answer {
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(h.t, err)
 	assert.NotEmpty(h.t, resp.Header.Get(requestIDHeader))
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	a := answer{resp.StatusCode, resp.Header, string(text)}
+	checkContract(h.t, method, target, body, headers, a)
+	return a
 }
 
 // raw sends bytes as they are and reads one response.

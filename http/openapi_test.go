@@ -1,0 +1,224 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"mime"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// theContract is the document, loaded once for all tests.
+var theContract = sync.OnceValues(func() (*openapi3.T, error) {
+	return openapi3.NewLoader().LoadFromData(openAPI)
+})
+
+func TestContractIsValid(t *testing.T) {
+	doc, err := theContract()
+	require.NoError(t, err)
+	assert.Equal(t, "3.1.0", doc.OpenAPI)
+	require.NoError(t, doc.Validate(t.Context(), openapi3.EnableExamplesValidation()))
+}
+
+func TestContractHasEveryRouteAndNoOther(t *testing.T) {
+	doc, err := theContract()
+	require.NoError(t, err)
+	var routes, documented []string
+	for _, rt := range table {
+		routes = append(routes, rt.method+" "+rt.path)
+		if rt.body == noBody {
+			if item := doc.Paths.Value(rt.path); item != nil && item.GetOperation(rt.method) != nil {
+				assert.Nil(t, item.GetOperation(rt.method).RequestBody, "%s takes no body", rt.path)
+			}
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			documented = append(documented, method+" "+path)
+		}
+	}
+	assert.ElementsMatch(t, routes, documented)
+}
+
+// checkContract holds an answer that a test got against the contract, and the
+// request, too, if it was accepted. All tests of this package pass through it.
+func checkContract(t *testing.T, method, target, body string, headers []string, a answer) {
+	t.Helper()
+	doc, err := theContract()
+	require.NoError(t, err)
+	u, err := url.Parse(target)
+	if err != nil {
+		return
+	}
+	if method == "HEAD" || a.status == 405 {
+		return // no body to look at; not an operation
+	}
+	op := operationFor(doc, method, u.EscapedPath())
+	if op == nil {
+		assert.Contains(t, []int{204, 400, 404, 405, 413, 415, 429, 503}, a.status, "%s %s is not in the contract", method, target)
+		return
+	}
+	where := method + " " + target + ": " + a.body
+	if len(where) > 500 {
+		where = where[:500]
+	}
+	resp := op.Responses.Status(a.status)
+	if !assert.NotNil(t, resp, "status %d is not in the contract: %s", a.status, where) {
+		return
+	}
+	checkBody(t, resp.Value.Content, a, where)
+	if a.status < 300 {
+		checkRequest(t, op, u, body, headers, where)
+	}
+}
+
+// checkBody holds an answer's body against the media types of its status.
+func checkBody(t *testing.T, content openapi3.Content, a answer, where string) {
+	t.Helper()
+	if len(content) == 0 {
+		assert.Empty(t, a.body, where)
+		return
+	}
+	media, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	require.NoError(t, err, where)
+	m := content[media]
+	if !assert.NotNil(t, m, "media type %s is not in the contract: %s", media, where) {
+		return
+	}
+	if media != "application/json" || a.header.Get("Content-Encoding") != "" {
+		return
+	}
+	assert.NoError(t, visit(m.Schema, a.body), where)
+}
+
+// checkRequest holds an accepted request against the contract: what the
+// server takes must be documented.
+func checkRequest(t *testing.T, op *openapi3.Operation, u *url.URL, body string, headers []string, where string) {
+	t.Helper()
+	for name := range u.Query() {
+		assert.NotNil(t, op.Parameters.GetByInAndName("query", name), "parameter %s is not in the contract: %s", name, where)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if name := headers[i]; strings.HasPrefix(name, "Producer-") || name == "Idempotency-Key" || name == "Last-Event-ID" {
+			assert.NotNil(t, op.Parameters.GetByInAndName("header", name), "header %s is not in the contract: %s", name, where)
+		}
+		if headers[i] == "Content-Type" && !strings.HasPrefix(headers[i+1], "application/json") || headers[i] == "Content-Encoding" {
+			return
+		}
+	}
+	if op.RequestBody == nil || body == "" || !json.Valid([]byte(body)) {
+		return
+	}
+	assert.NoError(t, visit(op.RequestBody.Value.Content["application/json"].Schema, body), "request of %s", where)
+}
+
+func visit(schema *openapi3.SchemaRef, text string) error {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return err
+	}
+	return schema.Value.VisitJSON(floats(v), openapi3.EnableJSONSchema2020())
+}
+
+// floats makes numbers what the validator knows, also those that are larger.
+func floats(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return math.MaxFloat64
+		}
+		return f
+	case map[string]any:
+		for k, x := range v {
+			v[k] = floats(x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = floats(x)
+		}
+	}
+	return v
+}
+
+func TestContractTellsDifferencesApart(t *testing.T) {
+	doc, err := theContract()
+	require.NoError(t, err)
+	good := `{"topic":"t","partition":0,"offset":1,"timestamp":1,"key":null,"value_text":"x","headers":{}}`
+	record := doc.Components.Schemas["Record"]
+	require.NoError(t, visit(record, good))
+	for _, bad := range []string{
+		`{}`,
+		strings.Replace(good, `"offset":1`, `"offset":"1"`, 1),
+		strings.Replace(good, `"key":null,`, ``, 1),
+		strings.Replace(good, `"key":null,`, `"key":1,"key_text":"x",`, 1),
+		strings.Replace(good, `"headers":{}`, `"headers":null`, 1),
+		strings.Replace(good, `"topic"`, `"more":1,"topic"`, 1),
+	} {
+		assert.Error(t, visit(record, bad), bad)
+	}
+	for _, path := range []string{"/topic", "/topic/a", "/topic/a/partitions/0/records"} {
+		assert.NotNil(t, operationFor(doc, "GET", path), path)
+	}
+	for _, path := range []string{"/", "/topic/", "/topic/a/b", "/nope"} {
+		assert.Nil(t, operationFor(doc, "GET", path), path)
+	}
+}
+
+// operationFor finds the operation of a path by the document's templates.
+func operationFor(doc *openapi3.T, method, path string) *openapi3.Operation {
+	parts := strings.Split(path, "/")
+	for template, item := range doc.Paths.Map() {
+		names := strings.Split(template, "/")
+		if len(names) != len(parts) {
+			continue
+		}
+		same := true
+		for i, name := range names {
+			same = same && (name == parts[i] || strings.HasPrefix(name, "{") && parts[i] != "")
+		}
+		if same {
+			return item.GetOperation(method)
+		}
+	}
+	return nil
+}
+
+func TestContractAsServed(t *testing.T) {
+	h := start(t, Options{})
+	a := h.do("GET", "/openapi.json", "")
+	assert.Equal(t, 200, a.status)
+	assert.Equal(t, "application/json", a.header.Get("Content-Type"))
+	assert.JSONEq(t, string(openAPI), a.body)
+}
+
+func TestDocsPage(t *testing.T) {
+	h := start(t, Options{})
+	a := h.do("GET", "/docs", "")
+	require.Equal(t, 200, a.status, a.body)
+	assert.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+	doc, err := theContract()
+	require.NoError(t, err)
+	for path, item := range doc.Paths.Map() {
+		assert.Contains(t, a.body, "<code>"+path+"</code>")
+		for _, op := range item.Operations() {
+			assert.Contains(t, a.body, `id="`+op.OperationID+`"`)
+		}
+	}
+	for name := range doc.Components.Schemas {
+		assert.Contains(t, a.body, `id="schema-`+name+`"`)
+	}
+	for _, foreign := range []string{"http://", "https://", "src=", "@import", "<script"} {
+		assert.NotContains(t, a.body, foreign, "nothing from anywhere else")
+	}
+	assert.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'")
+}
