@@ -1,0 +1,34 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// The widest topic there can be has thousands of replicas elect leaders at the
+// same moment, on one disk. They must come to an end: an election that is begun
+// anew before its votes are on disk never does.
+func TestTheWidestTopic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes 3,072 replicas")
+	}
+	s := start(t)
+	s.topic("small", 1)
+	a := s.post("/topic", object{"name": "wide", "partitions": 1024})
+	if a.status != http.StatusCreated { // a slow disk: it is there all the same
+		e := a.anyError()
+		if e.Outcome != "applied" || a.status != http.StatusServiceUnavailable {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	s.eventually(45*time.Second, "every partition has a leader", func() error {
+		if a := s.get("/readyz"); a.status != http.StatusOK {
+			return fmt.Errorf("%d %.200s", a.status, a.body)
+		}
+		return nil
+	})
+	s.produce("wide", object{"value": 1, "partition": 1023})
+	s.produce("small", object{"value": 1})
+}
