@@ -29,3 +29,24 @@ func TestLostSnapshotIsSentAgain(t *testing.T) {
 	require.Equal(t, 3, lost)
 	s.check()
 }
+
+// TestLearnerVotesOnlyWhenItHasCaughtUp: one that has nothing yet would count
+// for majorities and hold them up.
+func TestLearnerVotesOnlyWhenItHasCaughtUp(t *testing.T) {
+	s := newReplicaSim(t, 1)
+	s.plus = newSimChanges(s)
+	s.nodes[0].rep.campaign(false)
+	s.nodes[0].collect()
+	s.settle()
+	s.plus.replace(s.nodes[2])
+	s.drop = func(m raftpb.Message) bool { return m.To == 4 }
+	s.run(300)
+	leader := s.nodes[0].rep
+	require.NotNil(t, leader.leading)
+	require.Equal(t, []uint64{4}, leader.storage.conf.Learners)
+	require.NotContains(t, leader.storage.conf.Voters, uint64(4))
+	s.drop = nil
+	s.settle()
+	require.Contains(t, leader.storage.conf.Voters, uint64(4))
+	s.check()
+}

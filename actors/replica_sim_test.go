@@ -262,7 +262,15 @@ func (s *replicaSim) settle() {
 			n.open()
 		}
 	}
-	for range 3000 {
+	if !s.run(3000) {
+		s.t.Fatal("the replicas do not agree although nothing fails any more")
+	}
+}
+
+// run lets everything happen in its order until all replicas agree, at most so
+// many rounds.
+func (s *replicaSim) run(rounds int) bool {
+	for range rounds {
 		for _, n := range s.live() {
 			for len(n.queue) > 0 {
 				n.execute()
@@ -273,7 +281,7 @@ func (s *replicaSim) settle() {
 			s.deliver()
 		}
 		if s.agreed() {
-			return
+			return true
 		}
 		if len(s.net) == 0 {
 			s.clock = s.clock.Add(100 * time.Millisecond)
@@ -282,7 +290,7 @@ func (s *replicaSim) settle() {
 			}
 		}
 	}
-	s.t.Fatal("the replicas do not agree although nothing fails any more")
+	return false
 }
 
 func (s *replicaSim) agreed() bool {
