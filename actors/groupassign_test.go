@@ -248,9 +248,13 @@ func TestAssignIsFastEnoughForBigGroups(t *testing.T) {
 	assert.Less(t, best, 50*time.Millisecond)
 }
 
-func BenchmarkAssign100Members300Partitions(b *testing.B) {
-	members := makeMembers(slices.Repeat([]string{"abc"}, 100)...)
-	for b.Loop() {
-		assignPartitions(members, makeTopics(100, 100, 100))
+func BenchmarkAssign(b *testing.B) {
+	for _, n := range []int{3, 100} {
+		b.Run(fmt.Sprintf("members=%d/partitions=300", n), func(b *testing.B) {
+			members := makeMembers(slices.Repeat([]string{"abc"}, n)...)
+			for b.Loop() {
+				assignPartitions(members, makeTopics(100, 100, 100))
+			}
+		})
 	}
 }

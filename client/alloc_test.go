@@ -24,16 +24,16 @@ func (instant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"committed":true}`))}, err
 }
 
-func instantProducer(t testing.TB) *client.Producer {
+func instantProducer(t testing.TB, cfg client.ProducerConfig) *client.Producer {
 	c, err := client.New("http://none.invalid", client.WithHTTPClient(&http.Client{Transport: instant{}}))
 	require.NoError(t, err)
-	return newProducer(t, c, client.ProducerConfig{})
+	return newProducer(t, c, cfg)
 }
 
 var event = client.Record{Key: client.StringData("user-42"), Value: client.JSONData([]byte(`{"post":7,"text":"the quick brown fox"}`))}
 
 func TestSendAllocatesNothingPerRecord(t *testing.T) {
-	p := instantProducer(t)
+	p := instantProducer(t, client.ProducerConfig{})
 	const records = 20000
 	send := func() {
 		for range records {
@@ -49,12 +49,19 @@ func TestSendAllocatesNothingPerRecord(t *testing.T) {
 }
 
 func BenchmarkProducerSend(b *testing.B) {
-	p := instantProducer(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := p.Send(b.Context(), event, nil); err != nil {
-			b.Fatal(err)
-		}
+	for _, c := range []struct {
+		name string
+		how  client.Compression
+	}{{"none", client.NoCompression}, {"gzip", client.Gzip}, {"zstd", client.Zstd}} {
+		b.Run("compression="+c.name, func(b *testing.B) {
+			p := instantProducer(b, client.ProducerConfig{Compression: c.how})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := p.Send(b.Context(), event, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			require.NoError(b, p.Flush(b.Context()))
+		})
 	}
-	require.NoError(b, p.Flush(b.Context()))
 }

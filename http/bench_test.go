@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -56,11 +57,22 @@ func TestProduceAllocatesLittle(t *testing.T) {
 	require.LessOrEqual(t, allocs, 12.0)
 }
 
+// eventOf is a produce request of so many bytes.
+func eventOf(size int) string {
+	const head, end = `{"topic":"liked","key":"user-42","value":{"post":7,"text":"`, `"}}`
+	return head + strings.Repeat("x", size-len(head)-len(end)) + end
+}
+
 func BenchmarkProduceOne(b *testing.B) {
-	s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
-	b.ReportAllocs()
-	for b.Loop() {
-		handle(s, ctx, body, event130)
+	for _, size := range []int{130, 1000, 10_000} {
+		b.Run(fmt.Sprint("bytes=", size), func(b *testing.B) {
+			s, ctx, body, event := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader(""), eventOf(size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				handle(s, ctx, body, event)
+			}
+		})
 	}
 }
 
@@ -90,20 +102,30 @@ func BenchmarkProduceOverTCP(b *testing.B) {
 	require.NoError(b, s.Shutdown(context.Background()))
 }
 
-func BenchmarkProduceBatch500(b *testing.B) {
-	s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+func BenchmarkProduceBatch(b *testing.B) {
 	record := strings.Replace(event130, `"topic":"liked",`, "", 1)
-	batch := `{"topic":"liked","records":[` + strings.Repeat(record+",", 499) + record + `]}`
-	b.SetBytes(int64(len(batch)))
-	b.ReportAllocs()
-	for b.Loop() {
-		handle(s, ctx, body, batch)
+	for _, n := range []int{1, 10, 500} {
+		b.Run(fmt.Sprint("records=", n), func(b *testing.B) {
+			s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+			batch := `{"topic":"liked","records":[` + strings.Repeat(record+",", n-1) + record + `]}`
+			b.SetBytes(int64(len(batch)))
+			b.ReportAllocs()
+			for b.Loop() {
+				handle(s, ctx, body, batch)
+			}
+		})
 	}
 }
 
 func BenchmarkRenderPoll(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprint("records=", n), func(b *testing.B) { benchRenderPoll(b, n) })
+	}
+}
+
+func benchRenderPoll(b *testing.B, n int) {
 	reply := &protocol.PollReply{ConsumerID: 1, Group: "g", Generation: 1, Cursor: "c"}
-	for i := range 500 {
+	for i := range n {
 		reply.Records = append(reply.Records, protocol.Record{
 			Topic: "liked", Offset: protocol.Offset(i), Timestamp: 1790000000000,
 			Key: []byte(`"user-42"`), Value: []byte(`{"post":7,"text":"the quick brown fox"}`),

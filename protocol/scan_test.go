@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -161,13 +162,28 @@ func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
 }
 
 func BenchmarkReader(b *testing.B) {
-	text := []byte(`{"topic":"liked","key":"user-42","value":{"post":7,"text":"` + strings.Repeat("x", 60) + `"}}`)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		r := NewJSONReader(text)
-		for r.Object(); r.Field(); {
-			r.Value()
-		}
+	for _, n := range []int{60, 1000} {
+		b.Run(fmt.Sprint("text=", n), func(b *testing.B) {
+			text := []byte(`{"topic":"liked","key":"user-42","value":{"post":7,"text":"` + strings.Repeat("x", n) + `"}}`)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r := NewJSONReader(text)
+				for r.Object(); r.Field(); {
+					r.Value()
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPartitionForKey(b *testing.B) {
+	for _, n := range []int{10, 100} {
+		b.Run(fmt.Sprint("key=", n), func(b *testing.B) {
+			token := []byte(`"` + strings.Repeat("k", n) + `"`)
+			for b.Loop() {
+				PartitionForKey(token, 16)
+			}
+		})
 	}
 }
