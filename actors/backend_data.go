@@ -155,11 +155,14 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 	deadline := time.Now().Add(req.Timeout)
 	var waiter *protocol.Waiter
 	for {
-		v, ref, err := n.view(req.Topic, req.Partition, failoverPatience)
-		if err != nil {
-			return nil, err
-		}
-		reply, err := readView(v, req)
+		var v *logfile.View
+		var ref *leaderRef
+		var reply *protocol.FetchReply
+		err := n.fresh(req.Topic, req.Partition, func(view *logfile.View, leader *leaderRef) (err *protocol.Error) {
+			v, ref = view, leader
+			reply, err = readView(v, req)
+			return err
+		})
 		if err != nil || len(reply.Records) > 0 || !time.Now().Before(deadline) {
 			if err == nil {
 				countFetched(req.Topic, req.Partition, reply.Records)
@@ -206,6 +209,9 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 	offset := int64(req.Offset)
 	if req.Timestamp != nil {
 		at, err := v.OffsetForTime(*req.Timestamp)
+		if errors.Is(err, logfile.ErrStale) {
+			return nil, errStaleView
+		}
 		if err != nil {
 			return nil, unreadable(req.Topic.Name, req.Partition, err)
 		}
@@ -234,6 +240,9 @@ func readRecords(dst []protocol.Record, v *logfile.View, topic string, partition
 	if errors.Is(err, logfile.ErrBelowStart) {
 		return nil, outOfRange(topic, partition, offset, v)
 	}
+	if errors.Is(err, logfile.ErrStale) {
+		return nil, errStaleView
+	}
 	if err != nil {
 		return nil, unreadable(topic, partition, err)
 	}
@@ -245,6 +254,24 @@ func readRecords(dst []protocol.Record, v *logfile.View, topic string, partition
 		})
 	}
 	return dst, nil
+}
+
+// errStaleView: compaction or retention removed a file while it was read. The
+// newest view is without it; it never reaches a client.
+var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's files changed while they were read")
+
+// fresh calls read with a partition's newest view, again when that turned out
+// not to be the newest any more.
+func (n *Node) fresh(t *protocol.Topic, partition int, read func(*logfile.View, *leaderRef) *protocol.Error) *protocol.Error {
+	for tries := 0; ; tries++ {
+		v, ref, err := n.view(t, partition, failoverPatience)
+		if err != nil {
+			return err
+		}
+		if err = read(v, ref); err != errStaleView || tries == 10 {
+			return err
+		}
+	}
 }
 
 func outOfRange(topic string, partition int, offset int64, v *logfile.View) *protocol.Error {

@@ -2,10 +2,12 @@ package actors
 
 import (
 	"cmp"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"time"
 
+	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -396,19 +398,24 @@ func (n *Node) seekTarget(t *protocol.Topic, partition int, req *protocol.SeekRe
 
 // startOffset resolves where a group starts on a partition.
 func (n *Node) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
-	v, _, err := n.view(t, partition, failoverPatience)
-	if err != nil {
-		return 0, err
-	}
-	switch {
-	case from.Timestamp != nil:
-		at, err := v.OffsetForTime(*from.Timestamp)
-		if err != nil {
-			return 0, unreadable(t.Name, partition, err)
+	var at int64
+	err := n.fresh(t, partition, func(v *logfile.View, _ *leaderRef) *protocol.Error {
+		var err error
+		switch {
+		case from.Timestamp != nil:
+			at, err = v.OffsetForTime(*from.Timestamp)
+		case from.Latest:
+			at = v.HighWatermark()
+		default:
+			at = v.Earliest()
 		}
-		return protocol.Offset(at), nil
-	case from.Latest:
-		return protocol.Offset(v.HighWatermark()), nil
-	}
-	return protocol.Offset(v.Earliest()), nil
+		switch {
+		case errors.Is(err, logfile.ErrStale):
+			return errStaleView
+		case err != nil:
+			return unreadable(t.Name, partition, err)
+		}
+		return nil
+	})
+	return protocol.Offset(at), err
 }

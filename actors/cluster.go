@@ -101,7 +101,12 @@ type replicaProblem struct {
 type (
 	// metadataApplied brings committed records of __cluster_metadata; every
 	// replica sends them, the first to come counts.
-	metadataApplied struct{ Records []logfile.Record }
+	metadataApplied struct {
+		Records []logfile.Record
+		// Restore, when set, says that the records are what compaction has left of
+		// all below that offset.
+		Restore int64
+	}
 	// partitionLed says that a replica leads and serves.
 	partitionLed struct {
 		Key    partitionKey
@@ -136,6 +141,10 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	case *brokerClosed:
 		c.brokerClosed(ctx, m)
 	case *metadataApplied:
+		if m.Restore > 0 {
+			c.restored(ctx, m)
+			return
+		}
 		c.applied(ctx, m.Records)
 	case *partitionLed:
 		c.partitionLed(ctx, m)
@@ -257,6 +266,36 @@ func (c *clusterActor) metadataWant() []placedReplica {
 	return want
 }
 
+// restored takes over compacted records: they are the whole state up to an
+// offset, and when that is further than has been applied, they replace it. A
+// thing that is not among them may be gone, so adding them would not do.
+func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
+	if m.Restore <= c.nextOffset {
+		return
+	}
+	c.state = newClusterState()
+	for i := range m.Records {
+		c.apply(&m.Records[i])
+	}
+	c.nextOffset = m.Restore
+	if c.recovered {
+		c.publish()
+		c.reconcile(ctx)
+	}
+}
+
+// apply takes one record over.
+func (c *clusterActor) apply(r *logfile.Record) bool {
+	rec, err := stateRecordOf(r.Key, r.Value, r.Action)
+	if err == nil {
+		err = c.state.apply(rec)
+	}
+	if err != nil {
+		c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
+	}
+	return err == nil
+}
+
 // applied follows __cluster_metadata. Every replica hands in what it applies;
 // an offset is taken once.
 func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
@@ -270,15 +309,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 			continue
 		}
 		c.nextOffset++
-		rec, err := stateRecordOf(r.Key, r.Value, r.Action)
-		if err == nil {
-			err = c.state.apply(rec)
-		}
-		if err != nil {
-			c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
-			continue
-		}
-		changed = true
+		changed = c.apply(r) || changed
 	}
 	if changed && c.recovered {
 		c.publish() // first, so that nothing is removed that can still be found

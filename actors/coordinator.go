@@ -83,6 +83,13 @@ func (c *coordinator) apply(records []logfile.Record) {
 	}
 }
 
+// restore begins anew with compacted records.
+func (c *coordinator) restore(records []logfile.Record, _ int64) {
+	clear(c.records)
+	clear(c.members)
+	c.apply(records)
+}
+
 func (c *coordinator) keep(group string, rec stateRecord) {
 	kept := c.records[group]
 	if kept == nil {

@@ -74,7 +74,9 @@ type environment struct {
 	now       func() time.Time
 	disk      *actor.PID
 	manifests *manifests
-	stats     nodeStats
+
+	background *background
+	stats      nodeStats
 }
 
 // startDisk starts the actor that writes for all brokers of the process.

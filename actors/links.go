@@ -99,5 +99,12 @@ func (g *groupLinks) send(ctx actor.SenderContext, m raftpb.Message) {
 	ctx.Send(pid, &peerMessage{m})
 }
 
+// tell delivers another message to a replica, or loses it likewise.
+func (g *groupLinks) tell(ctx actor.SenderContext, replica uint64, message any) {
+	if pid := (*g.pids.Load())[replica]; pid != nil {
+		ctx.Send(pid, message)
+	}
+}
+
 // peerMessage is a raft message between two replicas of a partition.
 type peerMessage struct{ raftpb.Message }

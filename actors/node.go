@@ -78,7 +78,7 @@ func newEnvironment(o Options, m *manifests) *environment {
 	)
 	return &environment{
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: bootID(), now: time.Now, manifests: m,
+		bootID: bootID(), now: time.Now, manifests: m, background: newBackground(),
 	}
 }
 

@@ -23,10 +23,13 @@ type partitionActor struct {
 	spec partitionSpec
 	log  *slog.Logger
 
-	rep      *replica
-	file     *logfile.Log
-	ref      *leaderRef // published while this replica leads and serves
-	waiters  map[*protocol.Waiter]protocol.Offset
+	rep     *replica
+	file    *logfile.Log
+	ref     *leaderRef // published while this replica leads and serves
+	waiters map[*protocol.Waiter]protocol.Offset
+
+	compaction partitionCompaction
+
 	coord    *coordinator // __consumer_offsets only
 	want     []placedReplica
 	settings topicSettings
@@ -157,11 +160,12 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		if p.file != nil {
 			p.file.SetSegmentBytes(m.Settings.SegmentBytes)
 		}
+		p.wake()
 		p.membersChanged(ctx)
 	case *closePartition:
 		p.close(ctx, m)
 	default:
-		if !p.coordinate(ctx, m) {
+		if !p.coordinate(ctx, m) && !p.compactionMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
 		}
 	}
@@ -200,6 +204,9 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		}
 		for i := range fx.committed { // after publish: who has an answer can read what it says
 			fx.committed[i].answer()
+		}
+		if fx.fetch {
+			p.startFetch(ctx)
 		}
 		if fx.kick {
 			ctx.Send(ctx.Self(), &flushGathered{})
@@ -415,6 +422,7 @@ func (p *partitionActor) closed(ctx actor.Context) {
 func (p *partitionActor) stopping(ctx actor.Context) {
 	p.withdraw(ctx)
 	p.unregister(ctx)
+	p.stopCompaction()
 	if p.rep != nil {
 		p.rep.closing()
 	}
@@ -439,6 +447,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.ticks++
 	p.retryWrites(ctx)
 	p.coord.expiryTick(ctx)
+	p.compactTick(ctx)
 	if p.quiet {
 		p.do(ctx, p.quietRetention)
 		return
@@ -469,32 +478,6 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 func (p *partitionActor) membersChanged(ctx actor.Context) {
 	if p.ref != nil && p.rep.settled(p.want) {
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(p.rep.storage.conf.Voters)})
-	}
-}
-
-// quietRetention looks for old segments of a partition that is otherwise idle;
-// a proposal wakes it.
-func (p *partitionActor) quietRetention() {
-	if p.ref == nil {
-		return
-	}
-	p.retentionTick()
-	if p.rep.leading != nil && len(p.rep.leading.queue) > 0 {
-		p.wake()
-	}
-}
-
-// retentionTick proposes a new log start when old segments are due.
-func (p *partitionActor) retentionTick() {
-	every := max(1, int(p.env.opt.RetentionCheckInterval/p.env.opt.TickInterval))
-	if p.ticks%every != 0 || p.spec.internal() {
-		return
-	}
-	now := p.env.now().UnixMilli()
-	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.applied)
-	if start > p.file.LogStart() {
-		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
-		p.rep.propose(proposal{control: encodeControl(control{LogStart: &start})})
 	}
 }
 

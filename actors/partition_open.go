@@ -109,28 +109,33 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 		p.log.Warn("an unsynced tail was cut", "bytes", rec.CutBytes, "copy", rec.BrokenCopy)
 	}
 	p.file = log
+	apply, restore := p.stateMachine(ctx)
 	p.rep, err = newReplica(replicaConfig{
 		internal: p.spec.internal(), lazySync: p.spec.lazySync,
 		electionTicks: p.env.opt.ElectionTicks, heartbeatTicks: p.env.opt.HeartbeatTicks,
 		maxBatchBytes: p.env.opt.MaxBatchBytes, now: p.env.now, logger: p.log,
-		applyState: p.stateMachine(ctx), stats: &p.env.stats,
+		applyState: apply, restoreState: restore, stats: &p.env.stats,
 	}, log, rec)
 	return err
 }
 
-// stateMachine is what follows the committed records of an internal topic.
-func (p *partitionActor) stateMachine(ctx actor.Context) func([]logfile.Record) {
+// stateMachine is what follows the committed records of an internal topic, and
+// what takes over compacted ones.
+func (p *partitionActor) stateMachine(ctx actor.Context) (apply func([]logfile.Record), restore func([]logfile.Record, int64)) {
 	switch p.spec.id.Topic {
 	case protocol.MetadataTopic:
 		cluster, system := p.spec.clusterPID, ctx.ActorSystem()
-		return func(records []logfile.Record) {
+		apply = func(records []logfile.Record) {
 			system.Root.Send(cluster, &metadataApplied{Records: records})
+		}
+		return apply, func(records []logfile.Record, next int64) {
+			system.Root.Send(cluster, &metadataApplied{Records: records, Restore: next})
 		}
 	case protocol.OffsetsTopic:
 		p.coord = newCoordinator(p)
-		return p.coord.apply
+		return p.coord.apply, p.coord.restore
 	}
-	return nil
+	return nil, nil
 }
 
 // stageFinal writes what makes the next start short: a checkpoint, and a vouch

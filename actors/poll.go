@@ -323,9 +323,14 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 			continue
 		}
 		before := len(out)
-		if out, err = readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes); err != nil {
+		more, err := readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes)
+		if err == errStaleView {
+			continue // the next look takes a newer one
+		}
+		if err != nil {
 			return nil, false, err
 		}
+		out = more
 		left -= len(out) - before
 		for j := before; j < len(out); j++ {
 			bytes -= len(out[j].Key) + len(out[j].Value) + len(out[j].Headers) + recordOverhead

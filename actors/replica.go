@@ -44,7 +44,10 @@ type replicaConfig struct {
 	// applyState hands committed records of internal topics to their state
 	// machine, in order, on every replica.
 	applyState func(records []logfile.Record)
-	stats      *nodeStats // nil: nobody counts
+	// restoreState replaces that state machine's state by what compacted records
+	// say, which is everything up to offset next.
+	restoreState func(records []logfile.Record, next int64)
+	stats        *nodeStats // nil: nobody counts
 }
 
 // replica is one broker's copy of a partition: raft's state machine, the log
@@ -64,6 +67,11 @@ type replica struct {
 	confBytes []byte // storage.conf, marshalled, for checkpoints
 
 	producers *producerTable
+
+	compaction compaction    // asked for last, as of applied
+	installing uint64        // generation of parts on their way through the disk
+	stateFrom  int64         // records below are in the restored state
+	held       *heldSnapshot // waits for its compacted records
 
 	ticks                int
 	syncFloor, nextFloor uint64 // applied one to two election timeouts ago, see inSync
@@ -86,6 +94,7 @@ type effects struct {
 	role      bool    // leadership was gained, lost, or has become ready to serve
 	members   bool    // the membership changed
 	committed []round // to be answered, after the view was published
+	fetch     bool    // compacted records of the held snapshot are wanted
 	kick      bool    // something was gathered: call flush after the mailbox's present content
 }
 
@@ -98,6 +107,7 @@ type stagedWrite struct {
 	responses []raftpb.Message
 	mustSync  bool // term or vote changed
 	priority  bool
+	then      func() // called when it is durable
 }
 
 func (w *stagedWrite) lastIndex() uint64 {
@@ -119,6 +129,12 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	var err error
 	if r.producers, err = decodeProducerTable(rec.Checkpoint.Producers); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if r.compaction, err = decodeCompaction(rec.Checkpoint.Compaction); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := r.restoreState(); err != nil {
+		return nil, err
 	}
 	log.ProducersFrom(func() []byte { return r.producers.encode() })
 	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
@@ -178,7 +194,7 @@ func (r *replica) take() effects {
 
 // step hands a peer's message to raft.
 func (r *replica) step(m raftpb.Message) {
-	if r.failed != nil || m.To != r.id.ReplicaID {
+	if r.failed != nil || m.To != r.id.ReplicaID || r.holdSnapshot(m) {
 		return
 	}
 	if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrProposalDropped) && !errors.Is(err, raft.ErrStepPeerNotFound) {
@@ -360,6 +376,9 @@ func (r *replica) diskDone(seq uint64, err error) {
 func (r *replica) deliver(w *stagedWrite) {
 	if w.snapshot != nil {
 		r.snapshotInstalled(w.snapshot)
+	}
+	if w.then != nil {
+		w.then()
 	}
 	r.storage.stable(w.entries)
 	for i := range w.responses {

@@ -14,7 +14,8 @@ import (
 // control is the body of a control entry: replicated facts about the log
 // itself that are no records.
 type control struct {
-	LogStart *int64 `json:"log_start,omitempty"` // records below this offset are gone
+	LogStart *int64      `json:"log_start,omitempty"` // records below this offset are gone
+	Compact  *compaction `json:"compact,omitempty"`   // do this
 }
 
 // storageApply applies committed entries, all of which are durable here, and
@@ -56,7 +57,7 @@ func (r *replica) apply(e *raftpb.Entry) error {
 		return err
 	}
 	if h.kind == logfile.KindControl {
-		return r.applyControl(body)
+		return r.applyControl(e.Index, body)
 	}
 	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
 		return err
@@ -75,11 +76,11 @@ func (r *replica) apply(e *raftpb.Entry) error {
 	if err != nil {
 		return err
 	}
-	r.cfg.applyState(records)
+	r.cfg.applyState(r.beyondState(records))
 	return nil
 }
 
-func (r *replica) applyControl(body []byte) error {
+func (r *replica) applyControl(index uint64, body []byte) error {
 	data, err := logfile.OpaqueData(body)
 	if err != nil {
 		return err
@@ -93,6 +94,9 @@ func (r *replica) applyControl(body []byte) error {
 		r.log.SetLogStart(b, *c.LogStart)
 		r.enqueue(&stagedWrite{batch: b})
 		r.fx.hwMoved = true // the view's start moved
+	}
+	if c.Compact != nil {
+		r.compactionAsked(index, *c.Compact)
 	}
 	return nil
 }
@@ -143,6 +147,9 @@ type snapshotData struct {
 	LogStart   int64  `json:"log_start"`
 	ConfIndex  uint64 `json:"conf_index"`
 	Producers  []byte `json:"producers,omitempty"` // the table of the moment; replaying the entries changes nothing in the end
+
+	Compaction []byte                 `json:"compaction,omitempty"` // asked for last, of the moment too
+	Compacted  *logfile.CompactedInfo `json:"compacted,omitempty"`  // records that must be there before
 }
 
 // makeSnapshot describes the beginning of the retained log. The membership is
@@ -153,7 +160,14 @@ func (r *replica) makeSnapshot() (raftpb.Snapshot, error) {
 	if !ok {
 		return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
 	}
-	data, err := json.Marshal(snapshotData{NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex, Producers: r.producers.encode()})
+	d := snapshotData{
+		NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex,
+		Producers: r.producers.encode(), Compaction: r.compaction.encode(),
+	}
+	if parts := r.log.Compacted(); parts.Generation > 0 {
+		d.Compacted = &parts
+	}
+	data, err := json.Marshal(d)
 	if err != nil {
 		return raftpb.Snapshot{}, err
 	}
@@ -177,8 +191,11 @@ func (r *replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 		Index: m.Snapshot.Metadata.Index, Term: m.Snapshot.Metadata.Term,
 		HardTerm: r.storage.hard.Term, Vote: r.storage.hard.Vote,
 		Applied: max(m.Snapshot.Metadata.Index, d.ConfIndex), ConfState: conf,
-		NextOffset: d.NextOffset, LogStart: d.LogStart, Producers: d.Producers,
+		NextOffset: d.NextOffset, LogStart: d.LogStart, Producers: d.Producers, Compaction: d.Compaction,
 	})
+	if r.compaction, err = decodeCompaction(d.Compaction); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	if r.producers, err = decodeProducerTable(d.Producers); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
@@ -200,6 +217,9 @@ func (r *replica) snapshotInstalled(s *raftpb.Snapshot) {
 	r.applied = s.Metadata.Index
 	r.hw = d.NextOffset
 	r.fx.hwMoved, r.fx.members = true, true
+	if err := r.restoreState(); err != nil {
+		r.fail(err)
+	}
 }
 
 // roleChanged follows raft's soft state.

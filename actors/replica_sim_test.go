@@ -35,6 +35,7 @@ type replicaSim struct {
 	watch []func() bool    // asked after each step until they say that they are done
 	drop  func(raftpb.Message) bool
 	plus  *simChanges // nil unless membership, retention, reads and producers are simulated too
+	keyed *simKeyed   // nil unless records have keys and the log is compacted
 }
 
 // simReplica is one of them with a disk of its own.
@@ -48,6 +49,9 @@ type simReplica struct {
 	executed []*stagedWrite // executed, not synced
 	boots    int            // power cuts, each of which ends in another boot
 	lost     bool           // for good: another replica takes its place
+	job      *simJob        // a compaction under way
+	fetch    bool           // its snapshot waits for compacted records
+	state    map[string]string
 }
 
 const simDir = "/replica"
@@ -84,10 +88,15 @@ func (n *simReplica) open() {
 	spec := n.spec(nil)
 	log, rec, err := logfile.Open(n.fs, simDir, spec.logOptions(&environment{bootID: strconv.Itoa(n.boots)}))
 	require.NoError(n.sim.t, err, "replica %d", n.id)
-	rep, err := newReplica(replicaConfig{
+	cfg := replicaConfig{
 		electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 400,
 		now: func() time.Time { return n.sim.clock }, logger: slog.New(slog.DiscardHandler),
-	}, log, rec)
+	}
+	n.job, n.fetch = nil, false
+	if n.sim.keyed != nil {
+		n.sim.keyed.configure(n, &cfg)
+	}
+	rep, err := newReplica(cfg, log, rec)
 	require.NoError(n.sim.t, err)
 	n.log, n.rep, n.queue, n.executed = log, rep, nil, nil
 	n.collect()
@@ -101,6 +110,7 @@ func (n *simReplica) collect() {
 		for i := range fx.committed {
 			fx.committed[i].answer()
 		}
+		n.fetch = n.fetch || fx.fetch
 		if fx.kick {
 			n.rep.flush()
 		}
@@ -189,7 +199,11 @@ func (s *replicaSim) produce(n *simReplica) {
 	for i := range values {
 		s.next++
 		values[i] = strconv.Itoa(s.next)
-		lines.Add(s.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(values[i]), protocol.ActionProduce, nil)
+		key := []byte("-")
+		if s.keyed != nil {
+			key, values[i] = s.keyed.record(values[i])
+		}
+		lines.Add(s.clock.UnixMilli(), "sim", 0, key, []byte(values[i]), protocol.ActionProduce, nil)
 	}
 	n.rep.propose(proposal{lines: lines, done: func(res protocol.ProduceResult) {
 		for i, v := range values {
@@ -235,6 +249,8 @@ func (s *replicaSim) step() {
 	case p < 980 && n.rep != nil:
 		n.rep.handOver(uint64(1 + s.rnd.Intn(len(s.nodes))))
 		n.collect()
+	case p >= 980 && s.keyed != nil && s.rnd.Intn(3) > 0:
+		s.keyed.step(n)
 	case p >= 980 && s.plus != nil:
 		s.plus.step(n)
 	}
@@ -272,6 +288,9 @@ func (s *replicaSim) settle() {
 func (s *replicaSim) run(rounds int) bool {
 	for range rounds {
 		for _, n := range s.live() {
+			if s.keyed != nil {
+				s.keyed.work(n)
+			}
 			for len(n.queue) > 0 {
 				n.execute()
 			}
@@ -299,6 +318,9 @@ func (s *replicaSim) agreed() bool {
 	for _, n := range live {
 		serving = serving || n.rep.leading != nil && n.rep.leading.serving && len(n.rep.leading.rounds) == 0
 		if s.plus != nil && !n.rep.settled(s.plus.want) {
+			return false
+		}
+		if _, pending := n.rep.pendingCompaction(); pending || n.rep.held != nil {
 			return false
 		}
 		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {

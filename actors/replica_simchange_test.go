@@ -53,6 +53,9 @@ func (c *simChanges) tick(n *simReplica) {
 		return
 	}
 	r.reconcileMembers(c.want)
+	if c.s.keyed != nil {
+		return // compacted logs have no retention
+	}
 	start := n.log.RetentionStart(c.s.clock.UnixMilli(), -1, 6000, r.applied)
 	if start > n.log.LogStart() {
 		r.propose(proposal{control: encodeControl(control{LogStart: &start})})

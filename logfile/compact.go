@@ -74,7 +74,7 @@ func (s *CompactionSource) Compact(c Compaction, pace func(bytes int) error) (*C
 		set, err = w.Finish()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("compact: %w", errors.Join(err, w.Abort()))
+		return nil, fmt.Errorf("compact: %w", w.Abort(err))
 	}
 	return set, nil
 }

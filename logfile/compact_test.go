@@ -111,7 +111,8 @@ func (k *keyed) install(set *logfile.CompactedSet) {
 	var b, b2 logfile.Batch
 	k.l.StageCompacted(&b, set)
 	run(k.t, &b)
-	k.l.AdoptCompacted(&b2, set)
+	k.l.AdoptCompacted(set)
+	k.l.DropCompacted(&b2)
 	run(k.t, &b2)
 }
 
@@ -320,7 +321,8 @@ func (k *keyed) crashing(c logfile.Compaction) error {
 	if err := tryRun(&b); err != nil {
 		return err
 	}
-	k.l.AdoptCompacted(&b2, set)
+	k.l.AdoptCompacted(set)
+	k.l.DropCompacted(&b2)
 	return tryRun(&b2)
 }
 

@@ -69,36 +69,45 @@ func (l *Log) StageCompacted(b *Batch, set *CompactedSet) {
 }
 
 // AdoptCompacted makes a generation whose StageCompacted has been executed the
-// one that is read, and stages the removal of what it replaces. A generation
-// that is not newer than the present one is ignored.
-func (l *Log) AdoptCompacted(b *Batch, set *CompactedSet) {
+// one that is read, in memory: what it replaces is still there for readers of
+// older views, until DropCompacted. A generation that is not newer than the
+// present one, or ends before the log begins, is ignored.
+func (l *Log) AdoptCompacted(set *CompactedSet) {
 	if set.Generation <= l.Compacted().Generation {
 		return
 	}
-	old := l.parts()
-	l.compacted = &CompactedSet{CompactedInfo: set.CompactedInfo, parts: set.parts}
-	if len(old) > 0 {
-		b.runs(l, func() error {
-			for _, s := range old {
-				s.file.retire()
-			}
-			return l.unlink(old)
-		})
+	if set.Next < l.firstSegment().base || set.Next <= l.logStart {
+		l.replaced = append(l.replaced, set.parts...)
+		return
 	}
-	l.DropCompacted(b)
+	l.replaced = append(l.replaced, l.parts()...)
+	l.compacted = &CompactedSet{CompactedInfo: set.CompactedInfo, parts: set.parts}
+	l.logStart = max(l.logStart, set.Start)
 }
 
-// DropCompacted stages the removal of segments that compaction has replaced,
-// as far as their entries are committed and covered by SetApplied, after a
-// checkpoint that replaces what they say. It reports whether there were any.
+// DropCompacted stages the removal of what compaction has replaced: older
+// parts, and segments as far as their entries are committed and covered by
+// SetApplied, after a checkpoint that replaces what they say. It reports
+// whether there was anything.
 func (l *Log) DropCompacted(b *Batch) bool {
 	to := min(l.Compacted().To, l.committed, l.applied)
 	n := 0
 	for n < len(l.sealed) && l.sealed[n].last <= to && l.sealed[n].next <= l.Compacted().Next {
 		n++
 	}
+	parts := l.replaced
+	if n == 0 && len(parts) == 0 {
+		return false
+	}
+	l.replaced = nil
 	l.dropSealed(b, n)
-	return n > 0
+	b.runs(l, func() error {
+		for _, s := range parts {
+			s.file.retire()
+		}
+		return l.unlink(parts)
+	})
+	return true
 }
 
 // keepCompacted prepares a reset: parts that do not reach up to the new

@@ -33,6 +33,7 @@ type CompactedSet struct {
 	CompactedInfo
 	parts []*segment
 	tmp   []string // their names while they are not in place
+	log   *Log     // for what never changes in it
 }
 
 // partEnd is what the last line of a part says.

@@ -50,7 +50,7 @@ func (l *Log) NewPartWriter(info CompactedInfo, pace func(bytes int) error) *Par
 
 func newPartWriter(l *Log, info CompactedInfo, pace func(bytes int) error) *PartWriter {
 	w := &PartWriter{log: l, info: info, partBytes: l.opt.SegmentBytes, pace: pace, next: info.Start}
-	w.set.CompactedInfo = info
+	w.set.CompactedInfo, w.set.log = info, l
 	w.set.Records, w.set.Tombstones = 0, 0
 	return w
 }
@@ -209,24 +209,25 @@ func (w *PartWriter) Finish() (*CompactedSet, error) {
 	return &w.set, nil
 }
 
-// Abort removes what was written.
-func (w *PartWriter) Abort() error {
-	var errs []error
+// Abort removes what was written, and returns the cause, with what else went
+// wrong.
+func (w *PartWriter) Abort(cause error) error {
 	if w.h != nil {
-		errs = append(errs, w.h.Close())
+		cause = errors.Join(cause, w.h.Close())
 		w.h = nil
 	}
-	return errors.Join(append(errs, w.set.discard(w.log))...)
+	return errors.Join(cause, w.set.Discard())
 }
 
-// discard removes the files of a set that is not in place.
-func (s *CompactedSet) discard(l *Log) error {
+// Discard removes the files of a generation that StageCompacted was not called
+// for.
+func (s *CompactedSet) Discard() error {
 	var errs []error
 	for _, tmp := range s.tmp {
-		errs = append(errs, l.remove(tmp))
+		errs = append(errs, s.log.remove(tmp))
 	}
 	for _, p := range s.parts {
-		errs = append(errs, l.remove(indexPath(p.file.path)))
+		errs = append(errs, s.log.remove(indexPath(p.file.path)))
 	}
 	return errors.Join(errs...)
 }

@@ -53,6 +53,7 @@ type Log struct {
 	lastAt   int64 // greatest append time
 
 	compacted  *CompactedSet // nil: none; hides what segments hold below its Next
+	replaced   []*segment    // parts of older generations, still on disk
 	compaction []byte        // opaque, for checkpoints
 
 	hardTerm, vote uint64

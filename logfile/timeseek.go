@@ -2,8 +2,13 @@ package logfile
 
 // OffsetForTime returns the offset of the first record, in the order of
 // offsets, whose timestamp (milliseconds since 1970) is not before ts; the
-// high watermark when there is none.
+// high watermark when there is none. As Read it may return ErrStale.
 func (v *View) OffsetForTime(ts int64) (int64, error) {
+	offset, err := v.offsetForTime(ts)
+	return offset, stale(err)
+}
+
+func (v *View) offsetForTime(ts int64) (int64, error) {
 	closed := append(v.parts, v.sealed...)
 	for i := 0; i <= len(closed); i++ {
 		s, entries := &v.active, v.entries

@@ -43,7 +43,8 @@ func (v *View) HighWatermark() int64 { return v.hw }
 // total, but at least one if there is one. The tokens lie in memory that
 // belongs to the caller. An offset at or behind the high watermark gives none,
 // one below Earliest ErrBelowStart; where compaction has left a gap the record
-// behind it is next. Damaged bytes are a *CorruptError.
+// behind it is next. Damaged bytes are a *CorruptError; ErrStale says that a
+// file was removed since: take a newer view.
 func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Record, error) {
 	if offset < v.start {
 		return dst, fmt.Errorf("offset %d, earliest is %d: %w", offset, v.start, ErrBelowStart)
@@ -66,10 +67,19 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 			if len(r.dst) > len(dst) {
 				return r.dst, nil // the next read begins there and reports it
 			}
-			return dst, err
+			return dst, stale(err)
 		}
 	}
 	return r.dst, nil
+}
+
+// stale says of a file that was removed, although the view has it, that the
+// view is too old: whether the records are gone is for a newer one to say.
+func stale(err error) error {
+	if errors.Is(err, ErrBelowStart) {
+		return fmt.Errorf("%w: %s", ErrStale, err.Error())
+	}
+	return err
 }
 
 // segmentAt finds the segment that holds an offset, and its index.

@@ -1,0 +1,250 @@
+package actors
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// simKeyed adds keys, tombstones and compaction to replicaSim. It remembers
+// every record that any replica applied, so that it can tell what compaction
+// has to leave.
+type simKeyed struct {
+	s        *replicaSim
+	internal bool // the log has a state machine, which replays it
+	history  map[int64]logfile.Record
+	done     int // compactions
+	fetched  int // sets of compacted records copied
+	dropped  int // tombstones gone
+}
+
+// simJob is a compaction between its beginning and its end.
+type simJob struct {
+	source *logfile.CompactionSource
+	spec   logfile.Compaction
+}
+
+// tombstoneMs is the simulated delete_retention_ms.
+const tombstoneMs = 500
+
+func (k *simKeyed) configure(n *simReplica, cfg *replicaConfig) {
+	cfg.internal = k.internal
+	n.state = map[string]string{}
+	cfg.applyState = func(records []logfile.Record) {
+		for _, r := range records {
+			r = cloneRecord(r)
+			if old, known := k.history[r.Offset]; known {
+				require.Equal(k.s.t, old, r, "replica %d applies another record at an offset", n.id)
+			}
+			k.history[r.Offset] = r
+			n.follow(r)
+		}
+	}
+	cfg.restoreState = func(records []logfile.Record, _ int64) {
+		clear(n.state)
+		for _, r := range records {
+			n.follow(r)
+		}
+	}
+}
+
+func cloneRecord(r logfile.Record) logfile.Record {
+	return logfile.Record{
+		Offset: r.Offset, Timestamp: r.Timestamp, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Action: bytes.Clone(r.Action),
+	}
+}
+
+func (n *simReplica) follow(r logfile.Record) {
+	if string(r.Value) == protocol.NullToken {
+		delete(n.state, string(r.Key))
+		return
+	}
+	n.state[string(r.Key)] = string(r.Value)
+}
+
+// record makes up a key, and now and then a tombstone.
+func (k *simKeyed) record(value string) (key []byte, token string) {
+	switch k.s.rnd.Intn(10) {
+	case 0:
+		return []byte("-"), value
+	case 1, 2:
+		value = protocol.NullToken
+	}
+	return strconv.AppendInt(nil, k.s.rnd.Int63n(40), 10), value
+}
+
+func (k *simKeyed) step(n *simReplica) {
+	switch p := k.s.rnd.Intn(20); {
+	case p == 0:
+		k.s.plus.replace(n)
+	case n.rep == nil:
+	case p < 5:
+		k.ask(n)
+	case p < 10:
+		k.begin(n)
+	case p < 15:
+		k.finish(n)
+	case p < 17:
+		k.copyParts(n)
+	default:
+		n.rep.dropCompacted()
+		n.collect()
+	}
+}
+
+// work does everything that is due.
+func (k *simKeyed) work(n *simReplica) {
+	k.ask(n)
+	k.begin(n)
+	k.finish(n)
+	k.copyParts(n)
+	n.rep.dropCompacted()
+	n.collect()
+}
+
+func (k *simKeyed) ask(n *simReplica) {
+	plan, due := n.rep.planCompaction(k.s.clock.UnixMilli(), tombstoneMs)
+	if due {
+		n.rep.propose(proposal{control: encodeControl(control{Compact: &plan})})
+		n.collect()
+	}
+}
+
+func (k *simKeyed) begin(n *simReplica) {
+	if spec, due := n.rep.pendingCompaction(); due && n.job == nil {
+		spec.MaxKeys = 4
+		n.job = &simJob{source: n.log.CompactionSource(), spec: spec}
+	}
+}
+
+func noPace(int) error { return nil }
+
+func (k *simKeyed) finish(n *simReplica) {
+	if n.job == nil {
+		return
+	}
+	set, err := n.job.source.Compact(n.job.spec, noPace)
+	n.job = nil
+	if errors.Is(err, logfile.ErrBelowStart) {
+		return // a snapshot replaced what was to be compacted
+	}
+	require.NoError(k.s.t, err, "replica %d", n.id)
+	require.NoError(k.s.t, n.rep.installParts(set))
+	n.collect()
+	k.done++
+}
+
+// copyParts brings the compacted records that a held snapshot waits for.
+func (k *simKeyed) copyParts(n *simReplica) {
+	if !n.fetch || n.rep.held == nil {
+		return
+	}
+	n.fetch = false
+	info, from := n.rep.held.parts, k.s.nodes[n.rep.held.message.From-1]
+	if from.rep == nil || from.log.Compacted().Generation != info.Generation {
+		return // the snapshot comes again
+	}
+	parts := from.log.CompactedReader()
+	w := n.log.NewPartWriter(info, noPace)
+	for at := info.Start; at < info.Next; {
+		lines, next, err := parts.Lines(at, 200)
+		require.NoError(k.s.t, err)
+		require.NoError(k.s.t, w.Append(lines))
+		at = next
+	}
+	set, err := w.Finish()
+	require.NoError(k.s.t, err)
+	require.NoError(k.s.t, n.rep.installParts(set))
+	n.collect()
+	k.fetched++
+}
+
+// check compares what every replica has left with what history and the last
+// compaction ask for, and its state with all of history.
+func (k *simKeyed) check() {
+	live := k.s.live()
+	c := live[0].rep.compaction
+	end := live[0].rep.hw
+	state, newest := map[string]string{}, map[string]int64{}
+	for off := range end {
+		r, known := k.history[off]
+		require.True(k.s.t, known, "nobody applied offset %d", off)
+		if off < c.Next {
+			newest[string(r.Key)] = off
+		}
+		(&simReplica{state: state}).follow(r)
+	}
+	var want []logfile.Record
+	for off := range end {
+		r := k.history[off]
+		nullKey, tombstone := string(r.Key) == "-", string(r.Value) == "-"
+		if off < c.Next && !nullKey && newest[string(r.Key)] != off {
+			continue
+		}
+		if tombstone && off < c.DropBelow && off != c.Next-1 {
+			k.dropped++
+			continue
+		}
+		want = append(want, r)
+	}
+	for _, n := range live {
+		require.Equal(k.s.t, c, n.rep.compaction, "replica %d", n.id)
+		v := n.log.View(n.rep.hw)
+		require.Zero(k.s.t, v.Earliest())
+		recs, err := v.Read(nil, 0, 1<<20, 1<<30)
+		require.NoError(k.s.t, err)
+		got := make([]logfile.Record, len(recs))
+		for i := range recs {
+			got[i] = cloneRecord(recs[i])
+		}
+		require.Equal(k.s.t, want, got, "replica %d", n.id)
+		if k.internal {
+			require.Equal(k.s.t, state, n.state, "replica %d", n.id)
+		}
+		require.Equal(k.s.t, live[0].rep.producers.encode(), n.rep.producers.encode(), "replica %d", n.id)
+		require.NoError(k.s.t, logfile.Verify(n.fs, simDir, func(path string, at int64, err error) {
+			k.s.t.Errorf("replica %d: %s at %d: %v", n.id, path, at, err)
+		}))
+	}
+	for off, v := range k.s.acked {
+		require.Equal(k.s.t, v, string(k.history[off].Value), "offset %d", off)
+	}
+}
+
+// TestReplicaSimulationCompaction is TestReplicaSimulation with compaction and
+// with replicas that are lost and come back by snapshot and compacted records.
+func TestReplicaSimulationCompaction(t *testing.T) {
+	var done, fetched, dropped, replaced int
+	seeds, first := simEnv("OTTLA_SIM_SEEDS", 40), simEnv("OTTLA_SIM_FIRST", 1)
+	for seed := first; seed < first+seeds; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			s := newReplicaSim(t, int64(seed))
+			s.plus = newSimChanges(s)
+			s.keyed = &simKeyed{s: s, internal: seed%2 == 0, history: map[int64]logfile.Record{}}
+			for _, n := range s.nodes { // again, with a state
+				n.crash(false)
+				n.open()
+			}
+			s.nodes[0].rep.campaign(false)
+			s.nodes[0].collect()
+			for range 12000 {
+				s.step()
+			}
+			s.settle()
+			s.keyed.check()
+			done, fetched, dropped = done+s.keyed.done, fetched+s.keyed.fetched, dropped+s.keyed.dropped
+			replaced += s.plus.replaced
+		})
+	}
+	t.Logf("%d compactions, %d copies to %d replicas, %d tombstones dropped in %d runs", done, fetched, replaced, dropped, seeds)
+	if seeds >= 20 {
+		require.Greater(t, min(done, fetched, dropped), seeds/10, "the simulation hardly gets to what it is for")
+	}
+}
