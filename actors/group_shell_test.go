@@ -1,0 +1,182 @@
+package actors
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// groupProbe is a group's actor below a parent that answers nothing by itself:
+// the test is its partition.
+type groupProbe struct {
+	t      *testing.T
+	system *actor.ActorSystem
+	group  *actor.PID
+	asked  chan any // what the group sends to its parent
+}
+
+func newGroupProbe(t *testing.T, records ...stateRecord) *groupProbe {
+	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100)}
+	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
+	started := make(chan *actor.PID, 1)
+	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case *actor.Started:
+			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+				return &groupActor{env: env, log: env.log, name: "g", term: 7, clusterID: "c", records: records}
+			}))
+		case *proposeRecords, *confirmRead, *groupFailed:
+			p.asked <- m
+		}
+	}, actor.WithSupervisor(stopOnPanic(env.log)))) // as the partition has
+	p.group = <-started
+	t.Cleanup(func() { _ = p.system.Root.PoisonFuture(parent).Wait() })
+	return p
+}
+
+// proposal takes the next proposal that the group made.
+func (p *groupProbe) proposal() *proposeRecords {
+	p.t.Helper()
+	select {
+	case m := <-p.asked:
+		require.IsType(p.t, &proposeRecords{}, m)
+		return m.(*proposeRecords)
+	case <-time.After(10 * time.Second):
+		require.FailNow(p.t, "nothing was proposed")
+		return nil
+	}
+}
+
+// poll sends a poll of topic "t" with two partitions.
+func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*pollHandle, protocol.Future[groupShare]) {
+	h := &pollHandle{number: number, waiter: protocol.NewWaiter()}
+	reply := protocol.NewFuture[groupShare]()
+	p.system.Root.Send(p.group, &groupPoll{
+		Consumer: id, Topics: []subscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
+	})
+	return h, reply
+}
+
+// joined is a poll whose records are committed.
+func (p *groupProbe) joined(id protocol.ConsumerID) (*pollHandle, groupShare) {
+	h, reply := p.poll(id, uint64(id))
+	p.proposal().Done(protocol.ProduceResult{})
+	return h, p.answer(reply)
+}
+
+func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
+	p.t.Helper()
+	a, ok := f.Wait(time.Now().Add(10 * time.Second))
+	require.True(p.t, ok, "no answer")
+	return a
+}
+
+// barrier returns once the group has handled everything before.
+func (p *groupProbe) barrier() {
+	p.t.Helper()
+	f := protocol.NewFuture[groupOffsets]()
+	p.system.Root.Send(p.group, &groupCommit{Consumer: 4711, Reply: f})
+	a, ok := f.Wait(time.Now().Add(10 * time.Second))
+	require.True(p.t, ok && a.Err != nil)
+}
+
+func (p *groupProbe) unanswered(f protocol.Future[groupShare]) {
+	p.t.Helper()
+	p.barrier()
+	_, ok := f.Wait(time.Time{})
+	require.False(p.t, ok, "answered before it was committed")
+}
+
+func outcomeOf(err *protocol.Error) protocol.Outcome {
+	if err == nil {
+		return protocol.OutcomeApplied
+	}
+	return err.Outcome
+}
+
+func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {
+	p := newGroupProbe(t)
+	_, first := p.poll(1, 1)
+	join := p.proposal()
+	_, second := p.poll(1, 2) // writes nothing, but depends on the join
+	p.unanswered(first)
+	p.unanswered(second)
+	require.Empty(t, p.asked, "the second poll proposes nothing")
+	join.Done(protocol.ProduceResult{})
+	assert.Len(t, p.answer(first).Assigned, 2)
+	assert.Len(t, p.answer(second).Assigned, 2)
+	_, third := p.poll(1, 3)
+	assert.Nil(t, p.answer(third).Err)
+	assert.Empty(t, p.asked, "a poll of a stable group writes nothing")
+}
+
+func TestGroupAfterAFailedProposal(t *testing.T) {
+	p := newGroupProbe(t)
+	parked, _ := p.joined(1)
+	_, second := p.poll(2, 2)
+	_, third := p.poll(3, 3)
+	join2, join3 := p.proposal(), p.proposal()
+	assert.Same(t, join2.Run, join3.Run, "what depends on each other is refused together")
+	p.unanswered(second)
+	join2.Done(protocol.ProduceResult{Err: errNotLeader})
+	assert.Equal(t, protocol.OutcomeNone, outcomeOf(p.answer(second).Err), "it was refused")
+	assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(third).Err), "it may have been written")
+	assert.Equal(t, pollRebalanced, parked.signal.Load())
+	assert.True(t, parked.waiter.Wait(time.Now()), "parked polls look for the next coordinator")
+	assert.Equal(t, &groupFailed{PID: p.group}, <-p.asked)
+	join3.Done(protocol.ProduceResult{})
+	_, late := p.poll(4, 4)
+	assert.Equal(t, errNotLeader, p.answer(late).Err, "until it is ended it refuses")
+}
+
+func TestGroupsHeldAnswersAreUnknownWhenItEnds(t *testing.T) {
+	for name, end := range map[string]func(*groupProbe){
+		"resign": func(p *groupProbe) { p.system.Root.Send(p.group, &groupResign{}) },
+		"stop":   func(p *groupProbe) { p.system.Root.Stop(p.group) },
+		"panic":  func(p *groupProbe) { p.system.Root.Send(p.group, &groupPoll{Consumer: 9}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newGroupProbe(t)
+			parked, _ := p.joined(1)
+			_, held := p.poll(2, 2)
+			p.proposal()
+			p.unanswered(held)
+			end(p)
+			assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(held).Err))
+			assert.True(t, parked.waiter.Wait(time.Now().Add(10*time.Second)))
+		})
+	}
+}
+
+// A poll that was woken by a rebalance and asks again must not push aside the
+// one that its consumer has begun since.
+func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
+	p := newGroupProbe(t)
+	older, _ := p.joined(1)
+	newer, reply := p.poll(1, 5)
+	require.Nil(t, p.answer(reply).Err)
+	assert.Equal(t, pollSuperseded, older.signal.Load())
+	again, reply := p.poll(1, older.number)
+	assert.Equal(t, protocol.CodeStaleGeneration, p.answer(reply).Err.Code)
+	assert.Equal(t, pollSuperseded, again.signal.Load())
+	assert.Equal(t, pollGoesOn, newer.signal.Load())
+}
+
+func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
+	p := &partitionActor{}
+	run := &proposalRun{}
+	var got []*protocol.Error
+	done := func(res protocol.ProduceResult) { got = append(got, res.Err) }
+	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
+	require.True(t, run.failed, "a partition without a replica refuses")
+	p.closing = false
+	p.rep = &replica{} // would be asked otherwise, and panic
+	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
+	require.Equal(t, []*protocol.Error{errNotLeader, errNotLeader}, got)
+}

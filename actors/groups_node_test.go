@@ -1,0 +1,162 @@
+package actors
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// keptGroups asks every replica of __consumer_offsets what it keeps, as the
+// canonical form of each group.
+func keptGroups(t *testing.T, n *Node) []map[string]string {
+	t.Helper()
+	offsets := (*n.clusters.Load())["default"].routes.Load().topics[protocol.OffsetsTopic]
+	var all []map[string]string
+	for _, route := range offsets.Route.(*topicRoute).partitions {
+		for replica, pid := range *route.group.pids.Load() {
+			f := protocol.NewFuture[map[string][]stateRecord]()
+			n.env.system.Root.Send(pid, &keptRecords{Reply: f})
+			groups, ok := f.Wait(time.Now().Add(10 * time.Second))
+			require.True(t, ok)
+			at := map[string]string{}
+			for name, records := range groups {
+				g := newGroupState("", name)
+				for _, rec := range records {
+					require.NoError(t, g.apply(rec))
+				}
+				at[name] = g.dump()
+			}
+			for len(all) < int(replica) {
+				all = append(all, map[string]string{})
+			}
+			for name, dump := range at {
+				all[replica-1][name] = dump
+			}
+		}
+	}
+	return all
+}
+
+// Whatever happens to groups, every replica keeps the same of them, and that
+// is what their coordinators answer.
+func TestGroupsAreTheSameOnEveryReplica(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(4)})
+	for p := range 4 {
+		produce(t, n, "a", p, "1", "2", "3", "4", "5")
+	}
+	const seed = 11
+	var members sync.WaitGroup
+	for id := protocol.ConsumerID(1); id <= 8; id++ {
+		members.Go(func() {
+			rnd := rand.New(rand.NewPCG(seed, uint64(id)))
+			for range 60 {
+				randomGroupStep(n, rnd, id, fmt.Sprintf("g%d", rnd.IntN(3)))
+			}
+		})
+	}
+	members.Wait()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		kept := keptGroups(t, n)
+		require.Len(c, kept, 3)
+		assert.NotEmpty(c, kept[0])
+		assert.Equal(c, kept[0], kept[1])
+		assert.Equal(c, kept[0], kept[2])
+	}, 10*time.Second, 10*time.Millisecond)
+	for name, dump := range keptGroups(t, n)[0] {
+		info, err := n.Group("default", name)
+		require.Nil(t, err)
+		assert.Contains(t, dump, fmt.Sprintf(`"generation":%d,`, info.Generation))
+		for _, o := range info.Members {
+			assert.Contains(t, dump, fmt.Sprintf(`{"id":%d,`, o.ConsumerID))
+		}
+		rows, err := n.Offsets(&protocol.OffsetsRequest{Cluster: "default", Group: name})
+		require.Nil(t, err)
+		for _, row := range rows {
+			if row.Committed != nil {
+				assert.Contains(t, dump, fmt.Sprintf(` %d {"offset":%d,`, row.Partition, *row.Committed))
+			}
+		}
+	}
+}
+
+func randomGroupStep(n *Node, rnd *rand.Rand, id protocol.ConsumerID, group string) {
+	switch rnd.IntN(10) {
+	case 0:
+		_ = n.LeaveGroup("default", group, id)
+	case 1:
+		to := protocol.Offset(rnd.IntN(5))
+		_, _ = n.Seek(&protocol.SeekRequest{Cluster: "default", Group: group, Topic: "a", Offset: &to})
+	case 2:
+		_, _ = n.Commit(&protocol.CommitRequest{Cluster: "default", Group: group, ConsumerID: id})
+	case 3:
+		_ = n.DeleteGroup("default", group)
+	default:
+		_, _ = n.Poll(&protocol.PollRequest{
+			Group: group, ConsumerID: id, Topics: []string{"a"}, MaxRecords: 1 + rnd.IntN(3), MaxBytes: 1 << 20,
+			AutoCommit: rnd.IntN(2) == 0, Timeout: time.Duration(rnd.IntN(3)) * time.Millisecond, SessionTimeout: time.Second,
+		}, nil)
+	}
+}
+
+// A coordinator that vanishes with what it was asked costs its members a
+// moment, not the time in which a request must be answered.
+func TestPollsSurviveTheDeathOfTheirCoordinator(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
+	offsets := (*n.clusters.Load())["default"].routes.Load().topics[protocol.OffsetsTopic]
+	route := offsets.Route.(*topicRoute).partitions[groupPartition("g", offsets.Partitions)]
+	poll := func() (*protocol.PollReply, *protocol.Error) {
+		return n.Poll(&protocol.PollRequest{
+			Group: "g", ConsumerID: 1, Topics: []string{"a"}, MaxRecords: 10, MaxBytes: 1 << 20, AutoCommit: true, Timeout: 200 * time.Millisecond,
+		}, nil)
+	}
+	_, err := poll()
+	require.Nil(t, err)
+	produce(t, n, "a", 0, "1")
+	ref := route.leader.Load()
+	n.env.system.Root.Stop(ref.pid) // its mailbox ends in nothing, as after a panic
+	began := time.Now()
+	reply, err := poll()
+	require.Nil(t, err)
+	require.Len(t, reply.Records, 1)
+	assert.Less(t, time.Since(began), 3*time.Second)
+	t.Logf("the first poll after the death of a coordinator took %s", time.Since(began))
+}
+
+// A group nobody uses is deleted by its coordinator; one that is polled stays,
+// however long it has committed nothing.
+func TestCoordinatorsDeleteDeadGroups(t *testing.T) {
+	n := startNode(t, t.TempDir(), func(o *Options) {
+		o.OffsetsRetention = 2 * time.Second
+		o.TickInterval = 10 * time.Millisecond
+	})
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
+	produce(t, n, "a", 0, "1")
+	poll := func(group string) *protocol.PollReply {
+		reply, err := n.Poll(&protocol.PollRequest{
+			Group: group, ConsumerID: 1, Topics: []string{"a"}, MaxRecords: 10, MaxBytes: 1 << 20, AutoCommit: true,
+			SessionTimeout: time.Second,
+		}, nil)
+		require.Nil(t, err)
+		return reply
+	}
+	poll("dead")
+	poll("used")
+	require.Eventually(t, func() bool {
+		assert.Empty(t, poll("used").Records, "it goes on where it was")
+		_, err := n.Group("default", "dead")
+		return err != nil && err.Code == protocol.CodeGroupNotFound
+	}, 20*time.Second, 20*time.Millisecond)
+	assert.Len(t, poll("dead").Records, 1, "what comes later begins anew")
+}

@@ -1,0 +1,116 @@
+package actors
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+const day = int64(24 * 60 * 60 * 1000)
+
+func TestGroupsThatNobodyUsesExpire(t *testing.T) {
+	h := newGroupHarness(t)
+	expire := func() bool {
+		recs := h.g.decideExpireGroup(h.now, 7*day)
+		h.do(recs)
+		return len(recs) > 0
+	}
+	require.False(t, expire(), "there is no group yet")
+	h.poll(1, "a:2")
+	require.Nil(t, h.commit(1, "a/0=10,a/1=3"))
+	for range 10 { // polls write nothing, and keep it
+		h.now += day
+		require.False(t, expire())
+		h.poll(1, "a:2")
+	}
+	h.now += 7*day - 1
+	require.False(t, expire())
+	h.now++
+	require.True(t, expire())
+	require.False(t, h.g.exists())
+	require.Empty(t, h.g.offsets)
+	require.False(t, expire())
+}
+
+func TestExpiryAfterAFailover(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(1, "a:1")
+	require.Nil(t, h.commit(1, "a/0=10"))
+	h.now += 8 * day
+	h.failover()
+	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "its member gets another lease")
+	h.now += 10_000
+	require.NotEmpty(t, h.g.decideExpireGroup(h.now, 7*day), "but a failover is no use")
+
+	h.poll(1, "a:1")
+	h.now += 10_000
+	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "a poll is, even if it writes nothing")
+	h.now += 6 * day
+	require.Nil(t, h.commit(1, "a/0=11"))
+	h.failover()
+	h.now += 6 * day
+	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "the log says when it was used")
+}
+
+func TestAPartitionThatWentAndCameBack(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(1, "a:2")
+	require.True(t, h.g.delivered(1, h.g.generation(), parseOffsets(t, "a/0=5,a/1=7")))
+	before := &cursor{ConsumerID: 1, Generation: h.g.generation(), Positions: []cursorPosition{{"id-a", 0, 5}, {"id-a", 1, 7}}}
+	require.Len(t, h.g.heldPositions(before), 2)
+
+	share := h.poll(2, "a:2")
+	require.Len(t, share, 1)
+	gone := share[0].Partition
+	kept := h.g.heldPositions(before)
+	require.Len(t, kept, 1)
+	require.NotEqual(t, gone, kept[0].Partition)
+
+	recs, err := h.g.decideLeave(h.now, 2)
+	require.Nil(t, err)
+	h.do(recs)
+	require.Equal(t, kept, h.g.heldPositions(before), "the other one may have been read by somebody else")
+	_, known := h.g.positionAt("id-a", gone)
+	assert.False(t, known)
+	_, err = h.g.position(1, "")
+	requireCode(t, protocol.CodeStaleGeneration, err)
+
+	require.True(t, h.g.delivered(1, h.g.generation(), parseOffsets(t, "a/0=9,a/1=9")))
+	list, err := h.g.position(1, "")
+	require.Nil(t, err)
+	require.Len(t, list, 2)
+
+	held := &cursor{ConsumerID: 1, Generation: h.g.generation(), Positions: before.Positions}
+	recs, err = h.g.decideSeek(h.now, parseOffsets(t, "a/0=0"))
+	require.Nil(t, err)
+	h.do(recs)
+	require.Empty(t, h.g.heldPositions(held), "after a seek nobody goes on from where it was")
+}
+
+func TestAutoCommitDoesNotStepBack(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(1, "a:2")
+	require.Nil(t, h.commit(1, "a/0=10"))
+	recs, err := h.g.decideAutoCommit(h.now, 1, h.g.generation(), parseOffsets(t, "a/0=4,a/1=2"))
+	require.Nil(t, err)
+	h.do(recs)
+	at0, _ := h.g.committed("id-a", 0)
+	at1, _ := h.g.committed("id-a", 1)
+	assert.EqualValues(t, 10, at0.Offset)
+	assert.EqualValues(t, 2, at1.Offset)
+	_, err = h.g.decideAck(h.now, 1, h.g.generation(), parseOffsets(t, "a/0=4"))
+	requireCode(t, protocol.CodeOffsetRegression, err)
+}
+
+func TestACommitDoesNotShortenTheLeaseOfAParkedPoll(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(1, "a:1")
+	h.g.polled(h.now, 1, 30_000)
+	h.g.prolong(h.now+1000, 1)
+	assert.True(t, h.g.live(h.now+39_999, 1))
+	h.g.renew(h.now+1000, 1)
+	assert.False(t, h.g.live(h.now+11_000, 1), "the end of the poll does")
+}
