@@ -317,8 +317,9 @@ func (c *clusterActor) publish() {
 		return
 	}
 	rt := &routes{cluster: c.state.settings.Name, topics: map[string]*protocol.Topic{}}
-	view := &clusterView{info: c.state.clusterInfo(), partitions: map[partitionKey]*partitionRoute{}, problems: map[partitionKey]string{},
-		nextConsumerID: c.state.consumerID,
+	view := &clusterView{
+		info: c.state.clusterInfo(), partitions: map[partitionKey]*partitionRoute{},
+		problems: map[partitionKey]string{}, nextConsumerID: c.state.consumerID,
 	}
 	for i := range view.info.Brokers {
 		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
