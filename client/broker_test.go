@@ -19,42 +19,67 @@ import (
 	"ottla/client"
 )
 
-// broker starts the real binary on fresh data and returns its URL.
-func broker(t *testing.T) string {
+// broker is the real binary on fresh data.
+type broker struct {
+	t      *testing.T
+	binary string
+	dir    string
+	listen string
+	cmd    *exec.Cmd
+}
+
+// startBroker builds the binary, unless the variable names one, and runs it.
+func startBroker(t *testing.T) *broker {
 	if testing.Short() {
 		t.Skip("needs a build of the broker")
 	}
-	dir := t.TempDir()
-	binary := os.Getenv("OTTLA_E2E_BINARY")
-	if binary == "" {
-		binary = filepath.Join(dir, "ottla")
-		if out, err := exec.Command("go", "build", "-o", binary, "ottla").CombinedOutput(); err != nil {
+	b := &broker{t: t, dir: t.TempDir(), binary: os.Getenv("OTTLA_E2E_BINARY"), listen: "127.0.0.1:0"}
+	if b.binary == "" {
+		b.binary = filepath.Join(b.dir, "ottla")
+		if out, err := exec.Command("go", "build", "-o", b.binary, "ottla").CombinedOutput(); err != nil {
 			t.Skipf("cannot build the broker: %v\n%s", err, out)
 		}
 	}
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
-	cmd.Dir = dir
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
+	b.start()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		_ = b.cmd.Process.Signal(syscall.SIGTERM)
+		_ = b.cmd.Wait()
 	})
+	return b
+}
+
+// start runs the process and keeps its address, so that it can come back
+// there.
+func (b *broker) start() {
+	b.cmd = exec.Command(b.binary, "serve", "--listen", b.listen, "--data-dir", filepath.Join(b.dir, "data"))
+	b.cmd.Dir = b.dir
+	stdout, err := b.cmd.StdoutPipe()
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.cmd.Start())
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err)
-	m := regexp.MustCompile(`listening on (http://\S+),`).FindStringSubmatch(line)
-	require.NotNil(t, m, line)
-	return m[1]
+	require.NoError(b.t, err)
+	m := regexp.MustCompile(`listening on http://(\S+),`).FindStringSubmatch(line)
+	require.NotNil(b.t, m, line)
+	b.listen = m[1]
+}
+
+func (b *broker) kill() {
+	require.NoError(b.t, b.cmd.Process.Kill())
+	_ = b.cmd.Wait()
+}
+
+func (b *broker) client() *client.Client {
+	c, err := client.New("http://" + b.listen)
+	require.NoError(b.t, err)
+	require.Eventually(b.t, func() bool { return c.Ready(b.t.Context()) == nil }, 30*time.Second, 20*time.Millisecond)
+	return c
 }
 
 // Everything at once, against the broker itself: what the producer reports is
 // what a fetch finds there, and a group gets all of it.
 func TestAgainstTheBroker(t *testing.T) {
-	c, err := client.New(broker(t))
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return c.Ready(t.Context()) == nil }, 30*time.Second, 20*time.Millisecond)
-	_, err = c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 3})
+	c := startBroker(t).client()
+	_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 3})
 	require.NoError(t, err)
 
 	const n = 3000
@@ -106,4 +131,65 @@ func TestAgainstTheBroker(t *testing.T) {
 		require.NotNil(t, o.Committed)
 		assert.Zero(t, o.Lag, "all is committed on partition %d", o.Partition)
 	}
+}
+
+// The broker is killed again and again under a producer that uses all its
+// lanes; in the end every record is there, once, where its ack says.
+func TestProducerAcrossKills(t *testing.T) {
+	b := startBroker(t)
+	c := b.client()
+	_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 3})
+	require.NoError(t, err)
+	p, err := c.NewProducer("liked", client.ProducerConfig{BatchRecords: 20})
+	require.NoError(t, err)
+	const n, kills = 6000, 3
+	acked := make(chan struct{}, n)
+	var mu sync.Mutex
+	written := map[client.Ack]int{}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for i := range n {
+			err := p.Send(t.Context(), number(i), func(ack client.Ack, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if assert.NoError(t, err) {
+					ack.Duplicate = false
+					written[ack] = i
+				}
+				acked <- struct{}{}
+			})
+			assert.NoError(t, err)
+		}
+	}()
+	for range kills {
+		for range n / (kills + 2) {
+			<-acked
+		}
+		b.kill()
+		b.start()
+	}
+	<-sent
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, p.Close(ctx))
+	require.Len(t, written, n)
+
+	total := 0
+	for partition := range 3 {
+		for offset := int64(0); ; {
+			reply, err := c.Fetch(t.Context(), "liked", partition, client.FetchOptions{Offset: offset, MaxRecords: 1000})
+			require.NoError(t, err)
+			for _, m := range reply.Messages {
+				i, ok := written[client.Ack{Partition: partition, Offset: m.Offset}]
+				require.True(t, ok, "nobody was told of partition %d offset %d: %s", partition, m.Offset, m.Value)
+				require.Equal(t, strconv.Itoa(i), m.Value.String())
+				total++
+			}
+			if offset = reply.NextOffset; len(reply.Messages) == 0 {
+				break
+			}
+		}
+	}
+	assert.Equal(t, n, total)
 }
