@@ -19,6 +19,9 @@ type boundedListener struct {
 	limit int
 	log   *slog.Logger
 
+	once     sync.Once // closes the listener
+	closeErr error
+
 	mu     sync.Mutex
 	open   map[*conn]struct{}
 	closed bool // no connection is worth keeping that has not sent a byte
@@ -87,6 +90,12 @@ func refuse(raw net.Conn) {
 		_, _ = io.CopyN(io.Discard, raw, keepBytes)
 	}
 	_ = raw.Close()
+}
+
+// Close stops accepting. Closing again does nothing.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { l.closeErr = l.Listener.Close() })
+	return l.closeErr
 }
 
 // closeUnused closes the connections that have not sent a byte; a shutdown

@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -48,4 +49,30 @@ func TestBudget(t *testing.T) {
 	b.give(4)
 	assert.False(t, b.take(5))
 	assert.True(t, b.take(4))
+}
+
+// A signal may come before the server has begun to serve: then it never does.
+func TestShutdownBeforeServe(t *testing.T) {
+	for _, when := range []string{"before", "during"} {
+		t.Run(when, func(t *testing.T) {
+			s := New(newFake(), Options{Logger: slog.New(slog.DiscardHandler)})
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer ln.Close()
+			if when == "before" {
+				require.NoError(t, s.Shutdown(t.Context()))
+			}
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(ln) }()
+			if when == "during" {
+				require.NoError(t, s.Shutdown(t.Context()))
+			}
+			select {
+			case err := <-served:
+				assert.NoError(t, err)
+			case <-time.After(10 * time.Second):
+				assert.Fail(t, "it serves although it was shut down")
+			}
+		})
+	}
 }

@@ -87,10 +87,23 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) { s.handler(ctx) }
 func (s *Server) Serve(ln net.Listener) error {
 	bounded := newBoundedListener(ln, s.o.MaxConnections, s.log)
 	s.ln.Store(bounded)
-	if err := s.fast.Serve(bounded); err != nil {
+	if s.ending() { // fasthttp would not know that it was shut down already
+		return bounded.Close()
+	}
+	if err := s.fast.Serve(bounded); err != nil && !s.ending() {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// ending reports whether Shutdown was called.
+func (s *Server) ending() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Shutdown stops accepting, ends parked polls and streams, and returns when
@@ -99,6 +112,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.doneOnce.Do(func() { close(s.done) })
 	if ln := s.ln.Load(); ln != nil {
 		ln.closeUnused()
+		if err := ln.Close(); err != nil {
+			s.log.Warn("close the listener", "error", err)
+		}
 	}
 	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("shut down http: %w", err)
