@@ -75,7 +75,7 @@ func (t *targets) run(ctx context.Context, w *workload, connections int) ([]Meas
 		if err := t.startEcho(); err != nil {
 			return nil, err
 		}
-		s.target, s.measured = t.echo.addr, t.echo
+		s.target, s.pids = t.echo.addr, []int{t.echo.cmd.Process.Pid}
 		return w.run(ctx, s)
 	}
 	if err := t.reach(ctx, s); err != nil {
@@ -103,7 +103,7 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 				return err
 			}
 		}
-		url, s.measured, s.cluster = t.broker.url, t.broker, ownCluster
+		url, s.pids, s.cluster = t.broker.url, []int{t.broker.cmd.Process.Pid}, ownCluster
 	}
 	if s.client, err = client.New(url); err != nil {
 		return err

@@ -24,7 +24,7 @@ type session struct {
 	target      string // host:port
 	client      *client.Client
 	cluster     string
-	measured    *process // whose CPU time is taken; nil: unknown
+	pids        []int // of the processes whose CPU time is taken
 	progress    *progress
 }
 
@@ -126,11 +126,13 @@ func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measureme
 	return list, nil
 }
 
-func (s *session) usage() usage {
-	if s.measured == nil {
-		return usage{}
+func (s *session) usage() (sum usage) {
+	for _, pid := range s.pids {
+		u := usageOf(pid)
+		sum.cpu += u.cpu
+		sum.rss += u.rss
 	}
-	return usageOf(s.measured.cmd.Process.Pid)
+	return sum
 }
 
 // post renders a POST request.
