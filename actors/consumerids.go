@@ -12,23 +12,54 @@ import (
 type consumerIDs struct {
 	mu         sync.Mutex
 	next, last protocol.ConsumerID // next <= last: free
+	taking     *idAllocation       // nil when none is under way
+}
+
+// idAllocation is one attempt to get a block. Everybody who needs an id
+// meanwhile waits for it and shares its failure: tried by one after the other,
+// while the metadata has no leader, the last would wait for all before it.
+type idAllocation struct {
+	done chan struct{}
+	err  *protocol.Error
 }
 
 const consumerIDBlock = 1000
 
 func (c *consumerIDs) take(allocate func(n int) (protocol.ConsumerID, *protocol.Error)) (protocol.ConsumerID, *protocol.Error) {
+	for {
+		c.mu.Lock()
+		if c.next != 0 && c.next <= c.last {
+			id := c.next
+			c.next++
+			c.mu.Unlock()
+			return id, nil
+		}
+		a, mine := c.taking, c.taking == nil
+		if mine {
+			a = &idAllocation{done: make(chan struct{})}
+			c.taking = a
+		}
+		c.mu.Unlock()
+		if mine {
+			c.fill(a, allocate)
+		}
+		<-a.done
+		if a.err != nil {
+			err := *a.err
+			return 0, &err
+		}
+	}
+}
+
+func (c *consumerIDs) fill(a *idAllocation, allocate func(n int) (protocol.ConsumerID, *protocol.Error)) {
+	first, err := allocate(consumerIDBlock)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.next == 0 || c.next > c.last {
-		first, err := allocate(consumerIDBlock)
-		if err != nil {
-			return 0, err
-		}
+	if a.err = err; err == nil {
 		c.next, c.last = first, first+consumerIDBlock-1
 	}
-	id := c.next
-	c.next++
-	return id, nil
+	c.taking = nil
+	close(a.done)
 }
 
 // freshConsumerID assigns an id that no other cluster has assigned either:
@@ -48,6 +79,9 @@ func (n *Node) freshConsumerID(h *clusterHandle) (protocol.ConsumerID, *protocol
 			first, recs = s.decideAllocateConsumerIDs(count, floor)
 			return recs, nil
 		})
-		return first, err
+		if err != nil {
+			return 0, err // first may still be written
+		}
+		return first, nil
 	})
 }
