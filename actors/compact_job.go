@@ -73,10 +73,14 @@ type compactDone struct {
 	err error
 }
 
-// compactPatience is how long failed work rests before it is tried again, how
-// long a leader waits for its own request to appear in the log, and how long it
-// keeps its parts as they are for a replica that reads them.
-const compactPatience = 30 * time.Second
+const (
+	// compactPatience is how long failed work rests before it is tried again, and
+	// how long a leader waits for its own request to appear in the log.
+	compactPatience = 30 * time.Second
+	// servePatience is how long a leader keeps its parts as they are for a replica
+	// that has read of them.
+	servePatience = 5 * time.Second
+)
 
 // compactTick starts what is due. It runs on every replica, quiet or not.
 func (p *partitionActor) compactTick(ctx actor.Context) {
@@ -178,7 +182,7 @@ func (p *partitionActor) compacts() bool { return p.settings.CleanupPolicy == cl
 func (p *partitionActor) askCompaction() {
 	c := &p.compaction
 	patience := p.env.ticks(compactPatience)
-	if c.served > 0 && p.ticks-c.served < patience {
+	if c.served > 0 && p.ticks-c.served < p.env.ticks(servePatience) {
 		return
 	}
 	if generation := p.rep.compaction.Generation; c.askedAt > 0 && c.asked == generation && p.ticks-c.askedAt < patience {

@@ -31,6 +31,8 @@ type Options struct {
 	RetentionCheckInterval time.Duration // 30 s
 	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
 
+	internalSegmentBytes int64 // of internal topics, for tests
+
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
 	HeartbeatTicks int           // 1

@@ -158,7 +158,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *placementChanged:
 		p.want, p.settings = m.Want, m.Settings
 		if p.file != nil {
-			p.file.SetSegmentBytes(m.Settings.SegmentBytes)
+			p.file.SetSegmentBytes(p.spec.segmentBytes(p.env, m.Settings))
 		}
 		p.wake()
 		p.membersChanged(ctx)

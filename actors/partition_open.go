@@ -33,7 +33,14 @@ func (s *partitionSpec) key() partitionKey {
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
 
 func (s *partitionSpec) logOptions(env *environment) logfile.Options {
-	return logfile.Options{SegmentBytes: s.settings.SegmentBytes, BootID: env.bootID, Cache: env.handles}
+	return logfile.Options{SegmentBytes: s.segmentBytes(env, s.settings), BootID: env.bootID, Cache: env.handles}
+}
+
+func (s *partitionSpec) segmentBytes(env *environment, settings topicSettings) int64 {
+	if n := env.opt.internalSegmentBytes; n > 0 && s.internal() {
+		return n
+	}
+	return settings.SegmentBytes
 }
 
 // create makes the replica's first, empty log; durable when it returns. A
