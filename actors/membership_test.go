@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,8 +42,9 @@ func TestLearnerVotesOnlyWhenItHasCaughtUp(t *testing.T) {
 	s.plus.replace(s.nodes[2])
 	s.drop = func(m raftpb.Message) bool { return m.To == 4 }
 	s.run(300)
-	leader := s.nodes[0].rep
-	require.NotNil(t, leader.leading)
+	i := slices.IndexFunc(s.live(), func(n *simReplica) bool { return n.rep.leading != nil })
+	require.GreaterOrEqual(t, i, 0)
+	leader := s.live()[i].rep
 	require.Equal(t, []uint64{4}, leader.storage.conf.Learners)
 	require.NotContains(t, leader.storage.conf.Voters, uint64(4))
 	s.drop = nil
