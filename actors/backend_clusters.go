@@ -163,7 +163,7 @@ func (n *Node) addReadiness(r *protocol.Readiness, view *clusterView, t *protoco
 		route := view.partitions[key]
 		s := protocol.PartitionStatus{Cluster: t.Cluster, Topic: t.Name, Partition: p, Reason: view.problems[key]}
 		switch {
-		case route.leader.Load() == nil:
+		case route.leader.Load() == nil && (lacksMajority(route) || !route.electing()):
 			if s.Reason == "" {
 				s.Reason = "no leader"
 				if lacksMajority(route) {

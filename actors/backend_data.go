@@ -228,8 +228,11 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 		Records: records, NextOffset: protocol.Offset(offset),
 		HighWatermark: protocol.Offset(v.HighWatermark()), Earliest: protocol.Offset(v.Earliest()),
 	}
-	if len(records) > 0 {
+	switch {
+	case len(records) > 0:
 		reply.NextOffset = records[len(records)-1].Offset + 1
+	case offset < v.HighWatermark():
+		reply.NextOffset = reply.HighWatermark // compaction left nothing up to there
 	}
 	return reply, nil
 }

@@ -338,6 +338,8 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 		if len(out) > before {
 			countFetched(t, o.Partition, out[before:])
 			o.Offset = out[len(out)-1].Offset + 1
+		} else {
+			o.Offset = protocol.Offset(v.HighWatermark()) // compaction left nothing up to there
 		}
 	}
 	return out, leaderless, nil

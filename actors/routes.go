@@ -54,6 +54,7 @@ type partitionRoute struct {
 	stats    partitionStats
 	led      atomic.Bool // has had a leader since this process began
 
+	lostAt  atomic.Int64 // when the last leader left, milliseconds since 1970; 0: there was none yet
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever leader changes
 }
@@ -90,6 +91,7 @@ func (p *partitionRoute) clear(ref *leaderRef) {
 	if p.leader.Load() != ref {
 		return
 	}
+	p.lostAt.Store(time.Now().UnixMilli())
 	p.leader.Store(nil)
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -101,6 +103,16 @@ func (p *partitionRoute) current() (*leaderRef, <-chan struct{}) {
 	defer p.mu.Unlock()
 	return p.leader.Load(), p.changed
 }
+
+// electing reports whether the last leader left just now: a hand-over takes
+// some milliseconds, in which requests wait rather than fail.
+func (p *partitionRoute) electing() bool {
+	return time.Now().UnixMilli()-p.lostAt.Load() < electionGrace.Milliseconds()
+}
+
+// electionGrace is how long a partition may be between two leaders before it
+// counts as leaderless.
+const electionGrace = time.Second
 
 // await returns the leader, waiting for one other than not until the deadline;
 // then it returns whoever leads, nil if nobody does.
