@@ -97,7 +97,7 @@ func newLogCat(p *process) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			out := bufio.NewWriterSize(p.stdout, 256<<10)
 			err := logfile.WalkFrames(logfile.OSFS{}, args[0], func(_ string, _ logfile.Identity, f logfile.Frame) error {
-				if f.Kind != logfile.KindRecords {
+				if f.Kind != logfile.KindRecords && f.Kind != logfile.KindCompacted {
 					return nil
 				}
 				for line := range bytes.Lines(f.Body) {
