@@ -34,12 +34,12 @@ func compactDir(t *testing.T, dir string) {
 
 func TestLogCatShowsCompactedRecords(t *testing.T) {
 	dir := logDir(t, 5, 1)
-	_, before, _ := offline(t, "log", "cat", dir)
+	_, before, _ := offline(t, "cat", dir)
 	require.Len(t, strings.Split(strings.TrimSpace(before), "\n"), 5)
 	compactDir(t, dir)
-	code, after, stderr := offline(t, "log", "cat", dir)
+	code, after, stderr := offline(t, "cat", dir)
 	assert.Zero(t, code, stderr)
 	assert.Equal(t, before, after, "records without keys are all kept")
-	code, _, stderr = offline(t, "log", "verify", dir)
+	code, _, stderr = offline(t, "verify", dir)
 	assert.Zero(t, code, stderr)
 }
