@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim \
-	bench bench-smoke bench-compare micro clean
+	bench bench-smoke bench-compare micro install release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,21 @@ MICRO ?= .
 
 micro: ## Run the Go micro-benchmarks that match MICRO (.), six times each, as benchstat wants them
 	$(GO) test -run '^$$' -bench '$(MICRO)' -count 6 -benchmem ./...
+
+PREFIX   ?= /usr/local
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+install: build ## Copy bin/ottla to PREFIX/bin (/usr/local/bin)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 bin/ottla "$(DESTDIR)$(PREFIX)/bin/ottla"
+
+release: ## Build static binaries for PLATFORMS into dist/, with SHA256SUMS
+	rm -rf dist && mkdir -p dist
+	@set -e; for p in $(PLATFORMS); do \
+		out=dist/ottla-$(VERSION)-$${p%/*}-$${p#*/}; echo "== $$out"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $$out .; \
+	done
+	cd dist && { sha256sum ottla-* 2>/dev/null || shasum -a 256 ottla-*; } > SHA256SUMS
 
 clean: ## Remove what was built; data directories stay
 	rm -rf bin dist
