@@ -16,10 +16,10 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim \
-	bench bench-smoke bench-compare micro install release clean
+	bench bench-smoke bench-compare bench-peers micro install release clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/ottla
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ottla .
@@ -91,6 +91,13 @@ bench-compare: build ## Compare the working tree with commit REF (HEAD), workloa
 	(cd "$$tree" && $(GO) build -trimpath -o bin/ottla .); \
 	echo "base $$(git rev-parse --short $(REF)), head $(VERSION)"; \
 	./bin/ottla bench compare --base "$$tree/bin/ottla" $(COMPARE_FLAGS)
+
+PEERS_FLAGS ?= -runs 3 -duration 10s -out bench/results/peers
+
+bench-peers: build ## Measure peers side by side: NATS JetStream and, if installed, Redis with webdis
+	@mkdir -p bench/results
+	cd bench/peers && $(GO) build -o ../../bin/peers .
+	./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
 
 MICRO ?= .
 

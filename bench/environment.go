@@ -21,7 +21,9 @@ type Environment struct {
 	SyncMicros float64 `json:"fdatasync_p50_us"`
 }
 
-func environment(o *Options) (Environment, error) {
+// Describe finds out where a result with these options comes from. The disk is
+// probed, which takes a moment.
+func Describe(o Options) (Environment, error) {
 	dir := o.DataDir
 	if dir == "" {
 		dir = os.TempDir()

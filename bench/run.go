@@ -20,7 +20,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	env, err := environment(&o)
+	env, err := Describe(o)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,158 @@
+// Command peers measures Ottla and its peers side by side: one machine, one
+// load generator, one payload, in turn, so that each sees the same conditions.
+//
+//	echo             bare fasthttp: what HTTP alone costs
+//	ottla            single events, batches, the Go client, fetches; 3 replicas and 1
+//	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec
+//	NATS JetStream   single events, asynchronous publishes and an ordered consumer; file storage, 3 replicas and 1
+//
+// It is a module of its own, so that the peers' code is no dependency of
+// Ottla's. Redis and webdis come from the system's packages; what is not
+// installed is left out, and said so.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"ottla/bench"
+)
+
+// errMissing marks peers that are not installed.
+var errMissing = errors.New("not installed")
+
+// suite is one round's common ground.
+type suite struct {
+	o      bench.Options
+	result bench.Result
+	run    int
+	only   string
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == natsCommand {
+		exit(serveNATS(os.Args[2:]))
+	}
+	s := &suite{o: bench.DefaultOptions()}
+	out := flag.String("out", "", "write `NAME`.json and NAME.svg")
+	flag.StringVar(&s.o.Binary, "ottla", "bin/ottla", "`FILE` of the broker")
+	flag.StringVar(&s.o.DataDir, "data-dir", "", "`DIR` below which all data is kept for the time")
+	flag.StringVar(&s.only, "only", "", "one of ottla, redis, nats (default: all)")
+	flag.DurationVar(&s.o.Duration, "duration", s.o.Duration, "how long to measure each")
+	flag.DurationVar(&s.o.Warmup, "warmup", s.o.Warmup, "how long to run before that")
+	flag.IntVar(&s.o.Runs, "runs", 3, "rounds; medians are shown")
+	flag.Parse()
+	if text, err := exec.Command(s.o.Binary, "version").Output(); err == nil {
+		s.o.Version = strings.TrimPrefix(strings.TrimSpace(string(text)), "ottla ")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	exit(s.all(ctx, *out))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// all runs every round and prints what came out, also after a failure.
+func (s *suite) all(ctx context.Context, out string) error {
+	var err error
+	if s.result.Environment, err = bench.Describe(s.o); err != nil {
+		return err
+	}
+	for s.run = 1; s.run <= s.o.Runs && err == nil; s.run++ {
+		err = s.round(ctx)
+	}
+	s.result.Options = s.o
+	if len(s.result.Measurements) == 0 {
+		return err
+	}
+	err = errors.Join(err, s.result.WriteTable(os.Stdout))
+	if out == "" {
+		return err
+	}
+	base := strings.TrimSuffix(out, ".json")
+	return errors.Join(err, save(base+".json", s.result.WriteJSON), save(base+".svg", s.result.WriteSVG))
+}
+
+func save(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func (s *suite) round(ctx context.Context) error {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"ottla", s.ottla}, {"redis", s.redis}, {"nats", s.nats}} {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		err := part.run(ctx)
+		if errors.Is(err, errMissing) {
+			fmt.Fprintf(os.Stderr, "peers: left out: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+// add keeps a measurement of this round.
+func (s *suite) add(m bench.Measurement) {
+	m.Run = s.run
+	s.result.Measurements = append(s.result.Measurements, m)
+}
+
+// ottla measures the broker itself, and the ceiling.
+func (s *suite) ottla(ctx context.Context) error {
+	for _, replicas := range []int{3, 1} {
+		o := s.o
+		o.Runs, o.Replicas = 1, replicas
+		for _, part := range []struct {
+			connections []int
+			workloads   []string
+		}{
+			{[]int{64, 256}, []string{"produce-single"}},
+			{[]int{16}, []string{"produce-batch", "produce-async", "fetch"}},
+		} {
+			o.Connections, o.Workloads = part.connections, part.workloads
+			if replicas == 3 && len(part.workloads) == 1 {
+				o.Workloads = append([]string{"echo"}, o.Workloads...)
+			}
+			r, err := bench.Run(ctx, o)
+			if err != nil {
+				return err
+			}
+			for _, m := range r.Measurements {
+				if m.Name != "echo" {
+					m.Name = fmt.Sprintf("ottla %s R%d", m.Name, replicas)
+				}
+				s.add(m)
+			}
+		}
+	}
+	return nil
+}
+
+// payload is the value of a single event, about what the bench sends as one.
+func payload(i int) string {
+	return fmt.Sprintf(`{"post":%d,"text":"the quick brown fox jumps over the lazy dog and the quick brown fox"}`, 1000+i%1000)
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"ottla/bench"
+)
+
+const (
+	subject = "liked"
+	stream  = "LIKED"
+
+	// pending is how many asynchronous publishes are under way.
+	pending = 4096
+
+	// stall is how long a publish waits for a place among them.
+	stall = 30 * time.Second
+
+	// preloaded is how many messages the ordered consumer reads.
+	preloaded = 200_000
+)
+
+// nats measures JetStream with file storage: as it comes, which syncs every
+// two minutes, and syncing always.
+func (s *suite) nats(ctx context.Context) error {
+	for _, replicas := range []int{3, 1} {
+		for _, always := range []bool{false, true} {
+			if err := s.natsWith(ctx, replicas, always); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *suite) natsWith(ctx context.Context, replicas int, always bool) error {
+	dir, err := os.MkdirTemp(s.o.DataDir, "peers-nats-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{natsCommand, "-addr", addr, "-dir", dir, "-replicas", fmt.Sprint(replicas), fmt.Sprintf("-sync-always=%t", always)}
+	srv, err := startChild(ctx, addr, self, args...)
+	if err != nil {
+		return err
+	}
+	defer srv.stop()
+	js, closeConn, err := connectNATS(ctx, addr, replicas)
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	mode := fmt.Sprintf(" R%d, sync 2m", replicas)
+	if always {
+		mode = fmt.Sprintf(" R%d, sync always", replicas)
+	}
+	for _, job := range []struct {
+		name        string
+		connections int
+		run         func(context.Context, bench.Counter) error
+	}{
+		{"JetStream single", 64, publishers(js, 64)},
+		{"JetStream single", 256, publishers(js, 256)},
+		{"JetStream async", 1, publishAsync(js)},
+		{"JetStream ordered consumer", 1, orderedConsumer(js)},
+	} {
+		if job.name == "JetStream ordered consumer" {
+			if err := refill(ctx, js, replicas); err != nil {
+				return err
+			}
+		}
+		m, err := bench.MeasurePeer(ctx, s.o, bench.Peer{Name: job.name + mode, Connections: job.connections, Pids: []int{srv.pid()}}, job.run)
+		if err != nil {
+			return fmt.Errorf("%s%s: %w", job.name, mode, err)
+		}
+		s.add(m)
+	}
+	return nil
+}
+
+// connectNATS waits until the stream can be made: a cluster elects first.
+func connectNATS(ctx context.Context, addr string, replicas int) (jetstream.JetStream, func(), error) {
+	conn, err := nats.Connect("nats://" + addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect: %w", err)
+	}
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(pending))
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := createStream(ctx, js, replicas)
+		if err == nil {
+			return js, conn.Close, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			conn.Close()
+			return nil, nil, fmt.Errorf("create stream: %w", err)
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func createStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: stream, Subjects: []string{subject}, Storage: jetstream.FileStorage, Replicas: replicas,
+	})
+	return err
+}
+
+// publishers publish one message after the other each, and wait for its ack.
+func publishers(js jetstream.JetStream, n int) func(context.Context, bench.Counter) error {
+	return func(ctx context.Context, c bench.Counter) error {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					start := time.Now()
+					_, err := js.Publish(ctx, subject, []byte(payload(i)))
+					switch {
+					case ctx.Err() != nil:
+					case err != nil:
+						c.Failed(err)
+					default:
+						c.Done(time.Since(start), 1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		return nil
+	}
+}
+
+// publishAsync keeps pending messages under way on one connection.
+func publishAsync(js jetstream.JetStream) func(context.Context, bench.Counter) error {
+	type sent struct {
+		future jetstream.PubAckFuture
+		at     time.Time
+	}
+	return func(ctx context.Context, c bench.Counter) error {
+		inFlight := make(chan sent, pending)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for s := range inFlight {
+				select {
+				case <-s.future.Ok():
+					c.Done(time.Since(s.at), 1)
+				case err := <-s.future.Err():
+					c.Failed(err)
+				case <-ctx.Done():
+				}
+			}
+		})
+		defer wg.Wait()
+		defer close(inFlight)
+		for i := 0; ctx.Err() == nil; i++ {
+			s := sent{at: time.Now()}
+			var err error
+			if s.future, err = js.PublishAsync(subject, []byte(payload(i)), jetstream.WithStallWait(stall)); err != nil {
+				c.Failed(err)
+				continue
+			}
+			select {
+			case inFlight <- s:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+}
+
+// refill leaves as many messages in the stream as Ottla's fetch reads.
+func refill(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	// What is still under way would wait for ever for a stream that is gone.
+	if err := settled(ctx, js); err != nil {
+		return err
+	}
+	if err := js.DeleteStream(ctx, stream); err != nil {
+		return fmt.Errorf("empty the stream: %w", err)
+	}
+	if err := createStream(ctx, js, replicas); err != nil {
+		return fmt.Errorf("empty the stream: %w", err)
+	}
+	for i := range preloaded {
+		if _, err := js.PublishAsync(subject, []byte(payload(i)), jetstream.WithStallWait(stall)); err != nil {
+			return fmt.Errorf("preload: %w", err)
+		}
+	}
+	return settled(ctx, js)
+}
+
+// settled waits for the acks of everything published so far.
+func settled(ctx context.Context, js jetstream.JetStream) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	select {
+	case <-js.PublishAsyncComplete():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d publishes remain without an ack: %w", js.PublishAsyncPending(), ctx.Err())
+	}
+}
+
+// orderedConsumer reads the stream again and again. It counts; what a message
+// took to arrive says nothing when it was there before.
+func orderedConsumer(js jetstream.JetStream) func(context.Context, bench.Counter) error {
+	const step = 500 // messages that are counted at once, as one fetch of Ottla's
+	return func(ctx context.Context, c bench.Counter) error {
+		for ctx.Err() == nil {
+			consumer, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})
+			if err != nil {
+				return ignoreEnd(ctx, err)
+			}
+			seen, last := 0, time.Now()
+			done := make(chan struct{})
+			consuming, err := consumer.Consume(func(jetstream.Msg) {
+				seen++
+				if seen%step == 0 {
+					now := time.Now()
+					c.Done(now.Sub(last), step)
+					last = now
+				}
+				if seen == preloaded {
+					close(done)
+				}
+			}, jetstream.PullMaxMessages(10_000))
+			if err != nil {
+				return ignoreEnd(ctx, err)
+			}
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
+			consuming.Stop()
+		}
+		return nil
+	}
+}
+
+// ignoreEnd drops errors that come from the end of the measurement.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
