@@ -44,7 +44,7 @@ func (b *Batch) Reset() {
 	*b = Batch{data: b.data[:0], steps: b.steps[:0], files: b.files[:0]}
 }
 
-// ErrOrder: an earlier batch of the same log has not been executed. It comes
+// ErrOrder says that an earlier batch of the same log is not executed. It comes
 // with the reason why that one failed, if it did.
 var ErrOrder = errors.New("an earlier batch is not executed")
 

@@ -136,7 +136,7 @@ func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, ro
 // unread names an end of file for what it is: an entry not executed yet in the
 // active segment, damage elsewhere.
 func (r *FrameReader) unread(sc *scanner, err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if sc.path == r.active.file.path {
 			return fmt.Errorf("entry is not written yet: %w", ErrBeyondEnd)
 		}

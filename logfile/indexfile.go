@@ -87,7 +87,7 @@ func readAll(fsys FS, path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer h.Close()
+	defer closeQuietly(h)
 	size, err := h.Size()
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func readAll(fsys FS, path string, limit int64) ([]byte, error) {
 	}
 	b := make([]byte, size)
 	n, err := h.ReadAt(b, 0)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return b[:n], err

@@ -17,8 +17,10 @@ func TestCreateAppendReopen(t *testing.T) {
 	l := create(t, d, options("b1"))
 	assert.Equal(t, uint64(1), l.FirstIndex())
 	assert.Equal(t, uint64(0), l.LastIndex())
-	want := []logfile.Frame{empty(1, 1, 0), records(2, 1, 0, 3, `{"a b":"c d"}`), records(3, 2, 3, 1, "-"),
-		frame(4, 2, logfile.KindConfChange, 4, 0, string(logfile.OpaqueBody([]byte("change"))))}
+	want := []logfile.Frame{
+		empty(1, 1, 0), records(2, 1, 0, 3, `{"a b":"c d"}`), records(3, 2, 3, 1, "-"),
+		frame(4, 2, logfile.KindConfChange, 4, 0, string(logfile.OpaqueBody([]byte("change")))),
+	}
 	put(t, l, want[:2]...)
 	put(t, l, want[2:]...)
 	assert.Equal(t, want, all(t, l))

@@ -32,7 +32,7 @@ func (h osHandle) control(call string, fn func(fd int) error) error {
 	var failed error
 	if err := conn.Control(func(fd uintptr) {
 		for {
-			if failed = fn(int(fd)); failed != syscall.EINTR {
+			if failed = fn(int(fd)); !errors.Is(failed, syscall.EINTR) {
 				return
 			}
 		}

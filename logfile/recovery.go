@@ -99,8 +99,10 @@ func (r *recovery) chain(prev *segment, base int64, head *segmentHead, cp *Check
 		return fail("the segment before it, %d, is missing", head.prevBase)
 	}
 	if head.prevSize != prev.size {
-		return &CorruptError{Path: prev.file.path, Offset: min(head.prevSize, prev.size),
-			Err: fmt.Errorf("sealed with %d bytes, has %d", head.prevSize, prev.size)}
+		return &CorruptError{
+			Path: prev.file.path, Offset: min(head.prevSize, prev.size),
+			Err: fmt.Errorf("sealed with %d bytes, has %d", head.prevSize, prev.size),
+		}
 	}
 	if cp.Index < prev.last || cp.NextOffset <= prev.base {
 		return fail("does not follow the segment before it")
@@ -143,7 +145,7 @@ func (r *recovery) scanner(pos int64) *scanner {
 func (r *recovery) scan(sc *scanner, each func(*Frame) error) error {
 	for {
 		it, err := sc.peek()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
@@ -231,7 +233,7 @@ func (r *recovery) readCarry() error {
 	if err != nil {
 		return err
 	}
-	defer h.Close()
+	defer closeQuietly(h)
 	size, err := h.Size()
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) 
 	w := walker{last: s.first - 1, term: s.prev.Term, next: s.base}
 	for {
 		it, err := sc.peek()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -154,7 +154,7 @@ func readHead(h Handle, path string, size int64) (*segmentHead, Checkpoint, int6
 }
 
 func orEmpty(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errors.New("file ends before its header does")
 	}
 	return err

@@ -42,7 +42,7 @@ func (l *Log) locate(index uint64) (framePos, error) {
 	sc := &scanner{h: h, path: s.file.path, seal: l.seal, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
 	for {
 		it, err := sc.peek()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("entry %d is not written yet: %w", index, ErrBeyondEnd)
 		}
 		if err != nil {

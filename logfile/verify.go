@@ -132,7 +132,7 @@ func (s *segmentWalk) run(prev *segmentWalk) error {
 	if err != nil {
 		return err
 	}
-	defer h.Close()
+	defer closeQuietly(h)
 	if s.size, err = h.Size(); err != nil {
 		return err
 	}
