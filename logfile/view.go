@@ -117,7 +117,7 @@ func (v *View) readSegment(r *recordReader, s *segment, entries []entry) error {
 	sc.chunk = readSize(entries, i, r.limit, sc.limit, r.room)
 	for !r.full && r.next < r.limit {
 		if err := r.item(sc, from); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
 			}
 			return sc.corrupt(err)
