@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -39,10 +40,15 @@ type Node struct {
 // Readiness tells when partitions have leaders. Errors: another process has
 // the directory, a manifest is damaged or newer than this program, all
 // directories of a cluster are missing.
-func Start(_ context.Context, o Options) (*Node, error) {
+func Start(ctx context.Context, o Options) (*Node, error) {
 	o = o.withDefaults()
 	if o.DataDir == "" {
 		return nil, errors.New("start: no data directory given")
+	}
+	// Absolute and clean: what lies below it is told by comparing paths.
+	var err error
+	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
 	}
 	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -62,11 +68,14 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	opened := make(chan struct{})
+	opened := make(chan error, 1)
 	n.pid = n.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
 		return &nodeActor{node: n, env: n.env, known: places, opened: opened, creating: map[string]*pendingCluster{}}
 	}, actor.WithSupervisor(stopOnPanic(n.env.log))))
-	<-opened // from here on a cluster that exists is "starting", never "not found"
+	// From here on a cluster that exists is "starting", never "not found".
+	if err := <-opened; err != nil {
+		return nil, errors.Join(fmt.Errorf("start: %w", err), n.Shutdown(ctx))
+	}
 	return n, nil
 }
 
@@ -133,7 +142,7 @@ type nodeActor struct {
 	node     *Node
 	env      *environment
 	known    []clusterPlaces
-	opened   chan struct{} // closed once every known cluster can be looked up
+	opened   chan error // gets one value once every known cluster can be looked up
 	creating map[string]*pendingCluster
 }
 
@@ -200,9 +209,18 @@ func (a *nodeActor) started(ctx actor.Context) {
 		a.publish(h.manifest.Name, h)
 	}
 	if name := a.env.opt.DefaultCluster; name != "" && len(a.known) == 0 {
-		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: protocol.NewFuture[clusterCreation]()})
+		reply := protocol.NewFuture[clusterCreation]()
+		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})
+		select {
+		case res := <-reply.C():
+			if res.Err != nil { // it could not even be begun
+				a.opened <- fmt.Errorf("create the default cluster: %w", res.Err)
+				return
+			}
+		default:
+		}
 	}
-	close(a.opened)
+	a.opened <- nil
 }
 
 func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpec) {
@@ -308,6 +326,7 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 	}
 	delete(a.creating, m.Name)
 	if m.Err != nil {
+		a.env.log.Error("cluster is not created", "cluster", m.Name, "error", m.Err)
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, p.handle, protocol.NewFuture[*protocol.Error]())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -112,4 +113,14 @@ func TestProduceFetchRestart(t *testing.T) {
 	require.Equal(t, want, fetchAll(t, n, "liked", 0))
 	require.EqualValues(t, 3, produce(t, n, "liked", 0, `4`))
 	stopNode(t, n)
+}
+
+func TestStartSaysWhyTheDefaultClusterCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "default"), []byte("a file in the way"), 0o644))
+	_, err := Start(context.Background(), Options{DataDir: dir, DefaultCluster: "default"})
+	require.ErrorContains(t, err, "default cluster")
+	release, err := lockDataDir(dir)
+	require.NoError(t, err, "a failed start leaves nothing locked")
+	release()
 }
