@@ -20,7 +20,7 @@ type frontEnd interface {
 
 // brokerNode is the node as its life cycle sees it.
 type brokerNode interface {
-	// Shutdown hands over leadership, syncs and releases the data directory.
+	// Shutdown closes all logs with a checkpoint and releases the data directory.
 	Shutdown(context.Context) error
 }
 
@@ -70,7 +70,7 @@ func serve(p *process, cfg *config.Config) error {
 }
 
 // shutdown stops the server, then the node: no request is in flight when
-// leadership goes. A second signal gives up at once, and so does the timeout.
+// the logs are closed. A second signal gives up at once, and so does the timeout.
 func shutdown(p *process, cfg *config.Config, srv frontEnd, node brokerNode) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout.D())
 	defer cancel()

@@ -29,7 +29,7 @@ func newServe(p *process) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the broker (the default command)",
 		Long: "Run the broker until SIGINT or SIGTERM: it then finishes what is in flight,\n" +
-			"hands over leadership, syncs and exits 0. A second signal ends it at once.",
+			"closes every log with a checkpoint and exits 0. A second signal ends it at once.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := f.load(p.lookupEnv)

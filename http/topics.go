@@ -83,12 +83,17 @@ func (c *call) listQuery() (cluster string, internal bool, err *protocol.Error) 
 	return cluster, internal, err
 }
 
-func getTopics(c *call) *protocol.Error {
+// listTopics are the topics that a list or a view is asked for.
+func (c *call) listTopics() ([]protocol.TopicInfo, *protocol.Error) {
 	cluster, internal, err := c.listQuery()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	topics, err := c.srv.b.Topics(cluster, internal)
+	return c.srv.b.Topics(cluster, internal)
+}
+
+func getTopics(c *call) *protocol.Error {
+	topics, err := c.listTopics()
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,7 @@ type partitionRow struct {
 }
 
 func viewPartitions(c *call) *protocol.Error {
-	cluster, internal, err := c.listQuery()
-	if err != nil {
-		return err
-	}
-	topics, err := c.srv.b.Topics(cluster, internal)
+	topics, err := c.listTopics()
 	if err != nil {
 		return err
 	}
@@ -109,11 +105,7 @@ type topicRow struct {
 }
 
 func viewTopics(c *call) *protocol.Error {
-	cluster, internal, err := c.listQuery()
-	if err != nil {
-		return err
-	}
-	topics, err := c.srv.b.Topics(cluster, internal)
+	topics, err := c.listTopics()
 	if err != nil {
 		return err
 	}
