@@ -49,7 +49,7 @@ func projectFiles(t *testing.T) []string {
 			}
 			return nil
 		}
-		if d.Type().IsRegular() {
+		if d.Type().IsRegular() && path != ".git" { // a file in a linked work tree
 			paths = append(paths, path)
 		}
 		return nil
