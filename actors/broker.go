@@ -121,8 +121,6 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.dropped(ctx, m)
 	case *lossResolved:
 		b.lossResolved()
-	case *brokerGone:
-		b.tell(ctx, m)
 	case *handedOver:
 		delete(b.handing, m.Key)
 		b.continueStop(ctx)

@@ -418,11 +418,6 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b.state = brokerStopped
 	clear(b.told)
 	c.forgetBroker(b.id)
-	for _, other := range c.brokers {
-		if other.state == brokerRunning {
-			ctx.Send(other.pid, &brokerGone{Broker: m.Broker})
-		}
-	}
 	c.answerBroker(b, nil)
 	c.publish()
 	c.endIfClosed(ctx)

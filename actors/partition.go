@@ -37,8 +37,7 @@ type partitionActor struct {
 	ticks        int
 	idleTicks    int  // on a leader, see quietTick
 	quiet        bool // raft's clock stands still
-	leaderless   int  // ticks without a leader
-	nextTry      int  // the value of leaderless at which to campaign again
+	election     election
 	outstanding  int  // writes at the disk without an answer
 	diskFull     bool // the disk refused a write for lack of space; sent again on a tick
 	closing      bool
@@ -62,8 +61,6 @@ type (
 	unparkWaiter struct{ Waiter *protocol.Waiter }
 	// peersChanged says that a replica of this partition came or went.
 	peersChanged struct{}
-	// brokerGone says that a broker ended without handing over.
-	brokerGone struct{ Broker int }
 	// handOverLeadership asks a replica not to lead; handedOver answers once it
 	// does not, or cannot help it.
 	handOverLeadership struct{ ReplyTo *actor.PID }
@@ -146,10 +143,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.followQuiet(m)
 	case *peersChanged:
 		p.wake()
-		p.do(ctx, p.campaignIfFirst)
-	case *brokerGone:
-		p.wake()
-		p.brokerGone(ctx, m.Broker)
+		p.do(ctx, func() { p.seekLeader(ctx) })
+	case *leaderless:
+		p.do(ctx, func() { p.otherLeaderless(ctx, m) })
 	case *handOverLeadership:
 		p.wake()
 		p.handReply = m.ReplyTo
@@ -183,6 +179,9 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
+		if p.election.open && p.rep.leaderID != 0 {
+			p.leaderSeen(ctx)
+		}
 		fx := p.rep.take()
 		for i := range fx.sends {
 			if !p.closing {
@@ -315,7 +314,6 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	}
 	p.ref = &leaderRef{broker: p.spec.id.Broker, term: p.rep.leading.term, pid: ctx.Self()}
 	p.ref.view.Store(p.file.View(p.rep.hw))
-	p.leaderless, p.nextTry = 0, 0
 	if p.coord != nil {
 		p.coord.lead(p.ref.term)
 	}
@@ -454,7 +452,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	}
 	p.do(ctx, func() {
 		p.rep.tick()
-		p.leaderlessTick()
+		p.leaderlessTick(ctx)
 		if p.ref != nil {
 			p.rep.reconcileMembers(p.want)
 			p.preferredTick()

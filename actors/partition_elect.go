@@ -1,85 +1,170 @@
 package actors
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// In one process nobody needs to wait for an election timeout: the directory
-// of running replicas says at once who is there. The replica that placement
-// names first among those running campaigns as soon as a majority runs;
-// pre-vote and votes keep that safe, whatever the directory says.
+// In one process nobody needs to wait for an election timeout. The directory
+// of running replicas says at once who is there, and replicas without a leader
+// tell each other how far their logs reach. The one that can win, and that
+// placement prefers among those, campaigns as soon as it knows that it is;
+// pre-vote and votes keep that safe, whatever was said.
 
-// campaignIfFirst campaigns if nobody leads and this replica is the first of
-// those running.
-func (p *partitionActor) campaignIfFirst() {
-	if p.rep == nil || p.closing || p.rep.leading != nil || !p.firstRunning() {
-		return
-	}
-	if p.rep.leaderID != 0 && p.spec.group.reachable(p.rep.leaderID) {
-		return
-	}
-	if p.outstanding > 0 {
-		return // its vote may be on its way to the disk: a new term would void it
-	}
-	if p.spec.group.running() < len(p.rep.storage.conf.Voters)/2+1 {
-		return
-	}
-	p.rep.campaign(p.rep.leaderID != 0)
+// election is what a replica without a leader knows of the others without one.
+type election struct {
+	open    bool                   // this replica has no leader
+	known   map[uint64]logPosition // of replicas that have none either
+	ticks   int                    // since it has none
+	nextTry int                    // the value of ticks at which to campaign again
 }
 
-// firstRunning reports whether this replica is a voter and no voter that
-// placement prefers is running.
-func (p *partitionActor) firstRunning() bool {
-	voter := map[uint64]bool{}
-	for _, id := range p.rep.storage.conf.Voters {
-		voter[id] = true
-	}
-	if !voter[p.spec.id.ReplicaID] {
-		return false
-	}
-	for _, w := range p.want {
-		if w.ReplicaID == p.spec.id.ReplicaID {
-			return true
-		}
-		if voter[w.ReplicaID] && p.spec.group.reachable(w.ReplicaID) {
-			return false
-		}
-	}
-	return true
+// logPosition is the last entry of a log: what raft compares to grant a vote.
+type logPosition struct{ Term, Index uint64 }
+
+func (a logPosition) compare(b logPosition) int {
+	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
 }
 
-// leaderlessTick repeats an attempt whose messages were lost, first on the next
-// tick and then after twice as long each time: with many partitions and a slow
-// disk, an election takes longer than a tick, and one that is begun anew before
-// it ends never does. When the first replica cannot win (its log is behind),
-// raft's own timeout lets others try.
-func (p *partitionActor) leaderlessTick() {
-	if p.rep.leaderID != 0 && (p.rep.leading != nil || p.spec.group.reachable(p.rep.leaderID)) {
-		p.leaderless, p.nextTry = 0, 0
+// leaderless tells another replica that this one has no leader, so would vote,
+// and how far its log reaches.
+type leaderless struct {
+	Replica uint64
+	Last    logPosition
+}
+
+// standTicks is how long a replica gives each one that should lead rather than
+// itself: 300 ms at the default tick.
+const standTicks = 3
+
+// hasLeader reports whether a running replica is known to lead.
+func (p *partitionActor) hasLeader() bool {
+	return p.rep.leading != nil || p.rep.leaderID != 0 && p.spec.group.reachable(p.rep.leaderID)
+}
+
+// seekLeader begins an election, or goes on with one when replicas came or
+// went: all others hear where this one stands.
+func (p *partitionActor) seekLeader(ctx actor.Context) {
+	if p.rep == nil || p.closing || p.rep.failed != nil || p.hasLeader() {
 		return
 	}
-	p.leaderless++
+	p.wake()
+	if !p.election.open {
+		p.election = election{open: true, known: map[uint64]logPosition{}}
+	}
 	p.rep.forgetLeader()
-	if p.leaderless >= p.nextTry && p.outstanding == 0 {
-		p.nextTry = 2 * p.leaderless
-		p.campaignIfFirst()
+	m := &leaderless{Replica: p.spec.id.ReplicaID, Last: p.rep.lastPosition()}
+	for _, pid := range p.spec.group.others(m.Replica) {
+		ctx.Send(pid, m)
+	}
+	p.campaignIfBest()
+}
+
+// otherLeaderless hears where another replica stands.
+func (p *partitionActor) otherLeaderless(ctx actor.Context, m *leaderless) {
+	if p.rep == nil || p.closing || p.rep.failed != nil || p.hasLeader() {
+		return
+	}
+	if !p.election.open {
+		p.seekLeader(ctx)
+	}
+	p.election.known[m.Replica] = m.Last
+	p.campaignIfBest()
+}
+
+// leaderSeen looks at the leader that raft has learned of. It may be one that
+// is gone, whose last message was still in the mailbox: it moved this log.
+func (p *partitionActor) leaderSeen(ctx actor.Context) {
+	if p.hasLeader() {
+		p.election = election{}
+		return
+	}
+	p.seekLeader(ctx)
+}
+
+func (p *partitionActor) campaignIfBest() {
+	if p.rank() == 0 && !p.rep.campaigning() && !p.rep.votePending() {
+		p.election.nextTry = max(p.election.nextTry, p.election.ticks+2)
+		p.rep.campaign(false)
 	}
 }
 
-// brokerGone reacts to the end of a broker that led: its followers forget it,
-// so that they vote at once, and the first of them campaigns.
-func (p *partitionActor) brokerGone(ctx actor.Context, broker int) {
-	if p.rep == nil || p.closing || p.rep.leading != nil {
-		return
+// rank is how many running voters should rather campaign than this one: those
+// with a longer log, those as good that placement prefers, and those that have
+// not said where they stand, who may have a leader. Negative when this one
+// cannot win: it has no vote, or too few voters run.
+func (p *partitionActor) rank() int {
+	conf := &p.rep.storage.conf
+	self := p.spec.id.ReplicaID
+	if !slices.Contains(conf.Voters, self) && !slices.Contains(conf.VotersOutgoing, self) ||
+		!p.majorityRuns(conf.Voters) || !p.majorityRuns(conf.VotersOutgoing) {
+		return -1
 	}
-	for _, w := range p.want {
-		if w.Broker == broker && w.ReplicaID == p.rep.leaderID {
-			p.do(ctx, func() {
-				p.rep.forgetLeader()
-				p.campaignIfFirst()
-			})
+	mine, better := p.rep.lastPosition(), 0
+	count := func(id uint64) {
+		if id == self || !p.spec.group.reachable(id) {
 			return
 		}
+		theirs, known := p.election.known[id]
+		if !known || cmp.Or(theirs.compare(mine), p.preference(self)-p.preference(id)) > 0 {
+			better++
+		}
+	}
+	for _, id := range conf.Voters {
+		count(id)
+	}
+	for _, id := range conf.VotersOutgoing {
+		if !slices.Contains(conf.Voters, id) {
+			count(id)
+		}
+	}
+	return better
+}
+
+// preference is a replica's place in what placement prefers, the first one 0.
+func (p *partitionActor) preference(replica uint64) int {
+	i := slices.IndexFunc(p.want, func(w placedReplica) bool { return w.ReplicaID == replica })
+	if i < 0 {
+		return len(p.want) + int(replica)
+	}
+	return i
+}
+
+// majorityRuns reports whether a majority of some voters runs; no voters are
+// no condition.
+func (p *partitionActor) majorityRuns(voters []uint64) bool {
+	running := 0
+	for _, id := range voters {
+		if id == p.spec.id.ReplicaID || p.spec.group.reachable(id) {
+			running++
+		}
+	}
+	return len(voters) == 0 || running >= len(voters)/2+1
+}
+
+// leaderlessTick repeats an attempt whose messages were lost, after twice as
+// long each time: with many partitions and a slow disk, an election takes
+// longer than a tick, and one that is begun anew before it ends never does.
+// When those that should lead do not come to it, the next in rank tries.
+func (p *partitionActor) leaderlessTick(ctx actor.Context) {
+	if p.hasLeader() {
+		p.election = election{}
+		return
+	}
+	if !p.election.open {
+		p.seekLeader(ctx)
+		return
+	}
+	e := &p.election
+	e.ticks++
+	if e.ticks < e.nextTry || p.rep.votePending() {
+		return
+	}
+	if rank := p.rank(); rank >= 0 && e.ticks >= rank*standTicks {
+		e.nextTry = 2 * e.ticks
+		p.rep.campaign(false)
 	}
 }
 

@@ -95,7 +95,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 		ctx.Send(pid, &peersChanged{})
 	}
 	ctx.Send(ctx.Parent(), &replicaUp{Key: p.spec.key(), Replica: p.spec.id.ReplicaID})
-	p.do(ctx, p.campaignIfFirst)
+	p.do(ctx, func() { p.seekLeader(ctx) })
 }
 
 // replicaUp tells the broker that a replica runs.

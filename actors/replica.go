@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -256,6 +257,28 @@ func (r *replica) forgetLeader() {
 		r.cfg.logger.Debug("forget leader refused", "error", err)
 	}
 	r.drain()
+}
+
+// lastPosition is the last entry of the log, whether or not it is on disk yet.
+func (r *replica) lastPosition() logPosition {
+	last := r.log.LastIndex()
+	term, err := r.storage.Term(last)
+	if err != nil {
+		return logPosition{} // an empty log without memory of what came before
+	}
+	return logPosition{Term: term, Index: last}
+}
+
+// campaigning reports whether an election of this replica's is under way.
+func (r *replica) campaigning() bool {
+	s := r.rn.BasicStatus().RaftState
+	return s == raft.StatePreCandidate || s == raft.StateCandidate
+}
+
+// votePending reports whether a vote is on its way to the disk: a new term
+// would void it.
+func (r *replica) votePending() bool {
+	return slices.ContainsFunc(r.writes, func(w *stagedWrite) bool { return w.mustSync })
 }
 
 // drain carries out everything raft has ready. It ends because each pass

@@ -1,0 +1,55 @@
+package actors
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// slowRaft makes raft's own timeouts (30 to 60 s) useless: what is elected in a
+// test was elected without them.
+func slowRaft(o *Options) { o.ElectionTicks = 300 }
+
+// TestStartElectsWhoHasTheLongestLog: the replicas that placement prefers lack
+// entries, and nobody waits for raft's timeout to find another.
+func TestStartElectsWhoHasTheLongestLog(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir, slowRaft)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "long", Partitions: ptr(3)})
+	_, err := n.StopBroker(context.Background(), "default", 1)
+	require.Nil(t, err)
+	for p := range 3 {
+		produce(t, n, "long", p, `"beyond broker 1"`)
+	}
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "later", Partitions: ptr(3)}) // in the metadata too
+	stopNode(t, n)
+
+	n = startNode(t, dir, slowRaft)
+	defer stopNode(t, n)
+	for p := range 3 {
+		require.Len(t, fetchAll(t, n, "long", p), 1)
+	}
+}
+
+// TestReplicaEndsAndAnotherLeadsAtOnce ends the leader's actor without a
+// hand-over, again and again.
+func TestReplicaEndsAndAnotherLeadsAtOnce(t *testing.T) {
+	n := startNode(t, t.TempDir(), slowRaft)
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
+	tp, err := n.LookupTopic("", "q", false, time.Time{})
+	require.Nil(t, err)
+	route := tp.Route.(*topicRoute).partitions[0]
+	produce(t, n, "q", 0, `1`)
+	ref := route.leader.Load()
+	n.env.system.Root.Stop(ref.pid)
+	next := route.await(ref, time.Now().Add(5*time.Second))
+	require.NotNil(t, next)
+	require.NotEqual(t, ref.broker, next.broker)
+	produce(t, n, "q", 0, `2`)
+	require.Len(t, fetchAll(t, n, "q", 0), 2)
+}
