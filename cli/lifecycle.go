@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 
 	"ottla/config"
@@ -27,14 +26,16 @@ type brokerNode interface {
 // opener opens the data directory and makes the server for it. It returns
 // once storage is open; recovery goes on behind the server. Host and port are
 // those that broker listings show.
-type opener func(ctx context.Context, cfg *config.Config, log *slog.Logger, host string, port int) (frontEnd, brokerNode, error)
+type opener func(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error)
 
 var errSecondSignal = errors.New("interrupted before the shutdown was complete")
 
 // serve runs the broker until a signal. The listener opens first, so that a
 // port in use is reported before the data directory is touched.
 func serve(p *process, cfg *config.Config) error {
-	log := newLogger(p.stderr, cfg.Log)
+	l := newLogs(p.stderr, p.terminal, cfg.Log)
+	defer l.close()
+	log := l.logger("cli")
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("open listener: %w", err)
@@ -51,7 +52,7 @@ func serve(p *process, cfg *config.Config) error {
 		}
 		defer stop()
 	}
-	srv, node, err := p.open(context.Background(), cfg, log, host, port)
+	srv, node, err := p.open(context.Background(), cfg, l, host, port)
 	if err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}

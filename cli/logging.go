@@ -1,21 +1,91 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"sync"
 
 	"ottla/config"
 )
 
-// newLogger writes structured lines to w. The level was validated already.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
+// logs makes the loggers of a running broker. All of them write whole lines
+// to the same place.
+type logs struct {
+	c        config.Log
+	handler  slog.Handler // takes every level; levelled decides
+	requests *slog.Logger // nil unless requests are logged
+	queue    *lineQueue   // of requests' lines
+}
+
+// newLogs writes to w, which may be a terminal. The settings were validated
+// already. close must be called.
+func newLogs(w io.Writer, terminal bool, c config.Log) *logs {
+	l := &logs{c: c}
+	w = &lockedWriter{w: w}
+	l.handler = newHandler(w, terminal, c.Format)
+	if c.Requests {
+		l.queue = newLineQueue(w, maxQueued, l.logger("cli"))
+		l.requests = slog.New(newHandler(l.queue, terminal, c.Format))
+	}
+	return l
+}
+
+func newHandler(w io.Writer, terminal bool, format string) slog.Handler {
+	opts := &slog.HandlerOptions{Level: slog.LevelDebug}
+	if format == "json" || format == "auto" && !terminal {
+		return slog.NewJSONHandler(w, opts)
+	}
+	return slog.NewTextHandler(w, opts)
+}
+
+// logger is that of a package, at the package's level.
+func (l *logs) logger(name string) *slog.Logger {
+	text := l.c.Level
+	if own, ok := l.c.Levels[name]; ok {
+		text = own
+	}
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+	if err := level.UnmarshalText([]byte(text)); err != nil {
 		level = slog.LevelInfo
 	}
-	opts := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(levelled{l.handler, level}).With("package", name)
+}
+
+// close writes what is still queued.
+func (l *logs) close() {
+	if l.queue != nil {
+		l.queue.close()
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// levelled is a handler with a level of its own.
+type levelled struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled reports whether the level is high enough.
+func (h levelled) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+// WithAttrs keeps the level.
+func (h levelled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return levelled{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup keeps the level.
+func (h levelled) WithGroup(name string) slog.Handler {
+	return levelled{h.Handler.WithGroup(name), h.level}
+}
+
+// lockedWriter lets several handlers share a writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }

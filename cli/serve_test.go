@@ -61,7 +61,7 @@ func (f fakeNode) Shutdown(context.Context) error {
 	return f.stopErr
 }
 
-func (f *fake) open(_ context.Context, cfg *config.Config, _ *slog.Logger, host string, port int) (frontEnd, brokerNode, error) {
+func (f *fake) open(_ context.Context, cfg *config.Config, _ *logs, host string, port int) (frontEnd, brokerNode, error) {
 	f.cfg, f.host, f.port = cfg, host, port
 	return f, fakeNode{f}, nil
 }
@@ -133,7 +133,7 @@ func TestFailuresExitOne(t *testing.T) {
 			p.lookupEnv = func(name string) (string, bool) { return taken.Addr().String(), name == "OTTLA_PPROF_LISTEN" }
 		}, nil, "open profiler"},
 		{"broker does not open", func(_ *fake, p *process) {
-			p.open = func(context.Context, *config.Config, *slog.Logger, string, int) (frontEnd, brokerNode, error) {
+			p.open = func(context.Context, *config.Config, *logs, string, int) (frontEnd, brokerNode, error) {
 				return nil, nil, errors.New("disk on fire")
 			}
 		}, nil, "start broker: disk on fire"},
@@ -236,17 +236,6 @@ func TestAdvertisedHost(t *testing.T) {
 			assert.Equal(t, ln.Addr().(*net.TCPAddr).Port, port)
 		})
 	}
-}
-
-func TestLogFormats(t *testing.T) {
-	var out bytes.Buffer
-	newLogger(&out, config.Log{Level: "warn", Format: "json"}).Info("hidden")
-	assert.Empty(t, out.String())
-	newLogger(&out, config.Log{Level: "info", Format: "json"}).Info("shown", "n", 1)
-	assert.Contains(t, out.String(), `"msg":"shown","n":1}`)
-	out.Reset()
-	newLogger(&out, config.Log{Level: "debug", Format: "text"}).Debug("shown", "n", 1)
-	assert.Contains(t, out.String(), "msg=shown n=1\n")
 }
 
 func TestProfilerHasItsOwnAddress(t *testing.T) {

@@ -32,12 +32,12 @@ func Main(args []string) int {
 }
 
 // openBroker starts the actors and makes the HTTP server in front of them.
-func openBroker(ctx context.Context, cfg *config.Config, log *slog.Logger, host string, port int) (frontEnd, brokerNode, error) {
-	node, err := actors.Start(ctx, actorOptions(cfg, log, host, port))
+func openBroker(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error) {
+	node, err := actors.Start(ctx, actorOptions(cfg, l.logger("actors"), host, port))
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
-	return http.New(node, httpOptions(cfg, log)), node, nil
+	return http.New(node, httpOptions(cfg, l)), node, nil
 }
 
 func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) actors.Options {
@@ -63,10 +63,11 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 	}
 }
 
-func httpOptions(cfg *config.Config, log *slog.Logger) http.Options {
+func httpOptions(cfg *config.Config, l *logs) http.Options {
 	return http.Options{
 		Version:               buildVersion(),
-		Logger:                log,
+		Logger:                l.logger("http"),
+		Requests:              l.requests,
 		MaxBodyBytes:          int(cfg.Limits.BodyBytes),
 		MaxRecordBytes:        int(cfg.Limits.RecordBytes),
 		MaxHeaderBytes:        int(cfg.Limits.HeaderBytes),

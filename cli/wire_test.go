@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"log/slog"
 	"reflect"
 	"testing"
@@ -15,9 +16,11 @@ import (
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	notConfigured := map[string]bool{"Heartbeat": true}
+	l := newLogs(io.Discard, false, config.Log{Requests: true})
+	defer l.close()
 	for _, options := range []any{
 		actorOptions(config.Default(), log, "host", 1),
-		httpOptions(config.Default(), log),
+		httpOptions(config.Default(), l),
 	} {
 		v := reflect.ValueOf(options)
 		for i := range v.NumField() {
@@ -33,12 +36,13 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 // Each setting must make a difference to some option, but for those that the
 // process itself uses.
 func TestEverySettingIsUsed(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
+	log, l := slog.New(slog.DiscardHandler), &logs{handler: slog.DiscardHandler}
 	options := func(c *config.Config) []any {
-		return []any{actorOptions(c, log, "host", 1), httpOptions(c, log)}
+		return []any{actorOptions(c, log, "host", 1), httpOptions(c, l)}
 	}
 	own := map[string]bool{
 		"Listen": true, "AdvertisedHost": true, "ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
+		"Levels": true, "Requests": true,
 	}
 	base := options(config.Default())
 	var walk func(path []int, t reflect.Type)
@@ -54,6 +58,8 @@ func TestEverySettingIsUsed(t *testing.T) {
 			switch field.Kind() {
 			case reflect.String:
 				field.SetString("changed")
+			case reflect.Map:
+				field.Set(reflect.ValueOf(config.Levels{"http": "debug"}))
 			case reflect.Bool:
 				field.SetBool(!field.Bool())
 			default:

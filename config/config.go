@@ -31,8 +31,10 @@ type Config struct {
 
 // Log says what is logged to standard error and how.
 type Log struct {
-	Level  string `yaml:"level"`  // debug, info, warn or error
-	Format string `yaml:"format"` // text or json
+	Level    string `yaml:"level"`    // debug, info, warn or error
+	Levels   Levels `yaml:"levels"`   // of single packages, where they differ
+	Format   string `yaml:"format"`   // auto, text or json
+	Requests bool   `yaml:"requests"` // one line for each request
 }
 
 // HTTP holds the timeouts of connections.
@@ -96,7 +98,7 @@ func Default() *Config {
 		AutoCreateTopics: true,
 		RequestTimeout:   Duration(10 * time.Second),
 		ShutdownTimeout:  Duration(30 * time.Second),
-		Log:              Log{Level: "info", Format: "text"},
+		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),

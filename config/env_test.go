@@ -29,6 +29,8 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 			env[l.env()] = fmt.Sprint(1000 + i)
 		case Duration:
 			env[l.env()] = fmt.Sprintf("%dms", 1000+i)
+		case Levels:
+			env[l.env()] = "http=warn, actors=debug"
 		case Bytes:
 			env[l.env()] = fmt.Sprintf("%dKiB", 1000+i)
 		}
@@ -47,6 +49,8 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 			want = 1000 + i
 		case Duration:
 			want = Duration(time.Duration(1000+i) * time.Millisecond)
+		case Levels:
+			want = Levels{"http": "warn", "actors": "debug"}
 		case Bytes:
 			want = Bytes(1000+i) * KiB
 		}
@@ -69,11 +73,13 @@ func TestEnvironmentErrorsNameTheVariable(t *testing.T) {
 	err := Default().ApplyEnv(lookupIn(map[string]string{
 		"OTTLA_AUTO_CREATE_TOPICS": "yes",
 		"OTTLA_REQUEST_TIMEOUT":    "10",
+		"OTTLA_LOG_LEVELS":         "debug",
 	}))
 	require.Error(t, err)
 	assert.Equal(t, []string{
 		`environment variable OTTLA_AUTO_CREATE_TOPICS: "yes" is neither true nor false`,
 		`environment variable OTTLA_REQUEST_TIMEOUT: "10" is not a duration such as 10s, 1m30s or 100ms`,
+		`environment variable OTTLA_LOG_LEVELS: "debug" is not a list such as actors=debug,http=warn`,
 	}, strings.Split(err.Error(), "\n"))
 }
 

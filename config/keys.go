@@ -50,6 +50,12 @@ func (l leaf) set(text string) error {
 			return err
 		}
 		*p = b
+	case *Levels:
+		levels, err := ParseLevels(text)
+		if err != nil {
+			return err
+		}
+		*p = levels
 	default:
 		panic(fmt.Sprintf("BUG: config key %s has the unsupported type %s", l.path, l.value.Type()))
 	}

@@ -98,6 +98,10 @@ func (p *parser) mapping(prefix string, n *yaml.Node) {
 }
 
 func (p *parser) scalar(l leaf, n *yaml.Node) {
+	if levels, ok := l.value.Addr().Interface().(*Levels); ok && n.Kind == yaml.MappingNode {
+		p.levels(l.path, levels, n)
+		return
+	}
 	if n.Kind != yaml.ScalarNode {
 		p.fail(n, "key %s must have a single value", l.path)
 		return
@@ -108,6 +112,25 @@ func (p *parser) scalar(l leaf, n *yaml.Node) {
 	}
 	if err := l.set(n.Value); err != nil {
 		p.fail(n, "key %s: %v", l.path, err)
+	}
+}
+
+// levels reads {package: level, ...}; that they exist is for Validate to say.
+func (p *parser) levels(path string, out *Levels, n *yaml.Node) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || value.Kind != yaml.ScalarNode || value.Tag == "!!null" {
+			p.fail(key, "key %s must be a mapping of packages to levels", path)
+			continue
+		}
+		if _, dup := (*out)[key.Value]; dup {
+			p.fail(key, "key %s has %s twice", path, key.Value)
+			continue
+		}
+		if *out == nil {
+			*out = Levels{}
+		}
+		(*out)[key.Value] = value.Value
 	}
 }
 

@@ -50,6 +50,7 @@ func TestRenderedConfigurationReadsBack(t *testing.T) {
 	c := Default()
 	c.Limits.RecordBytes = 1500
 	c.Polls.Timeout = Duration(1500 * time.Millisecond)
+	c.Log.Levels = Levels{"http": "debug", "actors": "warn"}
 	out, err := c.YAML()
 	require.NoError(t, err)
 	back, err := Parse(out)

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +19,7 @@ func (c *Config) Validate() error {
 	v.address("listen", c.Listen)
 	if c.PprofListen != "" {
 		v.address("pprof_listen", c.PprofListen)
+		v.check(loopback(c.PprofListen), "pprof_listen", c.PprofListen, "must be a loopback address: the profiler shows memory")
 	}
 	v.check(c.AdvertisedHost == "" || !regexp.MustCompile(`[\s/:]`).MatchString(c.AdvertisedHost) ||
 		net.ParseIP(c.AdvertisedHost) != nil, "advertised_host", c.AdvertisedHost, "must be a host name or address without a port")
@@ -25,14 +28,26 @@ func (c *Config) Validate() error {
 		"must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
 	v.duration("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
-	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	v.oneOf("log.format", c.Log.Format, "text", "json")
+	c.validateLog(&v)
 	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.idle_timeout", c.HTTP.IdleTimeout, 100*time.Millisecond, 24*time.Hour)
 	c.validateLimits(&v)
 	c.validateBroker(&v)
 	return errors.Join(v.errs...)
+}
+
+// LogPackages are those whose level log.levels can set.
+var LogPackages = []string{"actors", "cli", "http"}
+
+func (c *Config) validateLog(v *validator) {
+	levels := []string{"debug", "info", "warn", "error"}
+	v.oneOf("log.level", c.Log.Level, levels...)
+	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
+	for _, name := range slices.Sorted(maps.Keys(c.Log.Levels)) {
+		v.oneOf("log.levels", name, LogPackages...)
+		v.oneOf("log.levels."+name, c.Log.Levels[name], levels...)
+	}
 }
 
 func (c *Config) validateLimits(v *validator) {
@@ -94,6 +109,17 @@ func (v *validator) duration(key string, d Duration, low, high time.Duration) {
 
 func (v *validator) oneOf(key, value string, allowed ...string) {
 	v.check(slices.Contains(allowed, value), key, value, fmt.Sprintf("must be one of %q", allowed))
+}
+
+// loopback tells addresses that only this machine can reach. What is no
+// address at all is another rule's business.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
 }
 
 func (v *validator) address(key, value string) {

@@ -41,6 +41,30 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`log.level: "loud" must be one of ["debug" "info" "warn" "error"]`,
 		},
 		{
+			"level of a package", func(c *Config) { c.Log.Levels = Levels{"http": "loud"} },
+			`log.levels.http: "loud" must be one of ["debug" "info" "warn" "error"]`,
+		},
+		{
+			"level of no package", func(c *Config) { c.Log.Levels = Levels{"kafka": "warn"} },
+			`log.levels: "kafka" must be one of ["actors" "cli" "http"]`,
+		},
+		{
+			"log format", func(c *Config) { c.Log.Format = "xml" },
+			`log.format: "xml" must be one of ["auto" "text" "json"]`,
+		},
+		{
+			"profiler for everybody", func(c *Config) { c.PprofListen = "0.0.0.0:6060" },
+			`pprof_listen: "0.0.0.0:6060" must be a loopback address: the profiler shows memory`,
+		},
+		{
+			"profiler on every address", func(c *Config) { c.PprofListen = ":6060" },
+			`pprof_listen: ":6060" must be a loopback address: the profiler shows memory`,
+		},
+		{
+			"profiler on a name", func(c *Config) { c.PprofListen = "example.org:6060" },
+			`pprof_listen: "example.org:6060" must be a loopback address: the profiler shows memory`,
+		},
+		{
 			"record larger than a body", func(c *Config) { c.Limits.RecordBytes = 17 * MiB },
 			`limits.record_bytes: "17MiB" must be from 1 to 16MiB`,
 		},
@@ -82,6 +106,8 @@ func TestValidateAcceptsTheEdges(t *testing.T) {
 	c.DefaultCluster = ""
 	c.Limits.RecordBytes = c.Limits.BodyBytes
 	c.Polls.Timeout = Duration(time.Millisecond)
+	require.NoError(t, c.Validate())
+	c.PprofListen = "[::1]:0"
 	require.NoError(t, c.Validate())
 }
 

@@ -26,6 +26,9 @@ type call struct {
 	records []record // of a produce request
 	held    int64    // bytes taken from the server's budget
 	wire    int      // bytes of the body as it came
+	code    string   // of the error that was answered
+	route   string   // as in the table of routes
+	began   time.Time
 }
 
 // keepBytes is the largest buffer that is kept for the next request.
@@ -60,13 +63,14 @@ func (s *Server) release(c *call) {
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
 	return func(ctx *fasthttp.RequestCtx) {
-		began := time.Now()
 		c := s.acquire(ctx)
 		defer s.release(c)
+		c.route, c.began = rt.path, time.Now()
 		c.begin()
 		c.run(rt)
 		c.compressResponse()
-		counts.done(c, began)
+		counts.done(c, c.began)
+		c.logRequest()
 	}
 }
 

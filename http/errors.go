@@ -15,6 +15,7 @@ import (
 func (c *call) fail(e *protocol.Error) {
 	resp := &c.ctx.Response
 	status := e.Code.Status()
+	c.code = e.Code.Name
 	if status == fasthttp.StatusInternalServerError {
 		c.srv.log.Error("request failed", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
 			"request_id", string(c.requestID()), "error", e.Error())

@@ -10,6 +10,9 @@ import (
 type Options struct {
 	Version string       // shown by /healthz
 	Logger  *slog.Logger // default slog.Default()
+	// Requests gets one record for each request; its handler must not block.
+	// nil: they are not logged.
+	Requests *slog.Logger
 
 	MaxBodyBytes     int   // of a request, after decompression too; 16 MiB
 	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB

@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -127,6 +128,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 	c := s.acquire(ctx)
 	defer s.release(c)
+	c.began = time.Now()
 	c.begin()
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
@@ -139,6 +141,7 @@ func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		c.fail(protocol.Errorf(protocol.CodeMalformed, "not a valid HTTP request"))
 	}
+	c.logRequest()
 }
 
 // expectContinue refuses a body that is too large before the client sends it.
@@ -148,8 +151,10 @@ func (s *Server) expectContinue(ctx *fasthttp.RequestCtx) int {
 	}
 	c := s.acquire(ctx)
 	defer s.release(c)
+	c.began = time.Now()
 	c.begin()
 	c.fail(s.bodyTooLarge())
+	c.logRequest()
 	return ctx.Response.StatusCode()
 }
 

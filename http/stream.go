@@ -20,6 +20,7 @@ type stream struct {
 	req       protocol.PollRequest
 	conn      net.Conn
 	requestID []byte
+	answered  answered // for the log of requests
 
 	follow     bool // each poll begins at the cursor of the one before
 	leave      bool // the consumer is of this stream alone: it leaves the group in the end
@@ -69,8 +70,10 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		resp.Header.SetContentType("text/event-stream")
 	}
 	resp.ImmediateHeaderFlush = true
+	st.answered = c.answered()
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer release()
+		defer st.logRequest()
 		st.run(w, first)
 	})
 	return nil
@@ -180,6 +183,7 @@ func (st *stream) renderRecord(r *protocol.Record) {
 
 // renderError ends the stream with why it ends.
 func (st *stream) renderError(e *protocol.Error) {
+	st.answered.code = e.Code.Name
 	if st.kind == eventStream {
 		st.buf = append(st.buf, "event: error\ndata: "...)
 		st.buf = appendError(st.buf, e, st.requestID)
@@ -191,6 +195,13 @@ func (st *stream) renderError(e *protocol.Error) {
 	st.buf = append(st.buf, '}', '\n')
 }
 
+// logRequest logs the stream that ends.
+func (st *stream) logRequest() {
+	if st.srv.o.Requests != nil {
+		st.srv.logAnswered(&st.answered)
+	}
+}
+
 // flush writes buf within the write timeout; false when the client is gone.
 func (st *stream) flush(w *bufio.Writer) bool {
 	if len(st.buf) == 0 {
@@ -200,6 +211,7 @@ func (st *stream) flush(w *bufio.Writer) bool {
 	_ = st.conn.SetWriteDeadline(now.Add(st.srv.o.WriteTimeout))
 	st.lastWrite = now
 	st.srv.metrics.streamed.Add(float64(len(st.buf)))
+	st.answered.out += len(st.buf)
 	_, err := w.Write(st.buf)
 	if err == nil {
 		err = w.Flush()
