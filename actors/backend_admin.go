@@ -103,7 +103,7 @@ func (n *Node) limits() topicLimits {
 // change runs one operation on a cluster's metadata and waits for it.
 func (n *Node) change(h *clusterHandle, deadline time.Time, decide func(*clusterState) ([]stateRecord, *protocol.Error)) *protocol.Error {
 	reply := protocol.NewFuture[*protocol.Error]()
-	n.env.system.Root.Send(h.pid, &metadataOp{decide: decide, done: reply.Put, deadline: deadline})
+	n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: decide, done: reply.Put, deadline: deadline})
 	err, ok := reply.Wait(deadline.Add(time.Second))
 	if !ok {
 		return protocol.Unknownf("the cluster's metadata did not answer in time")

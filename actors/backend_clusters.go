@@ -83,7 +83,7 @@ func (n *Node) changeBroker(ctx context.Context, cluster string, id int, start b
 	}
 	deadline := n.deadline(ctx)
 	reply := protocol.NewFuture[*protocol.Error]()
-	n.env.system.Root.Send(h.pid, &changeBroker{ID: id, Start: start, Reply: reply})
+	n.env.system.Root.Send(h.pid.Load(), &changeBroker{ID: id, Start: start, Reply: reply})
 	err, ok := reply.Wait(deadline.Add(handOverPatience + closePatience))
 	switch {
 	case !ok:

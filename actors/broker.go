@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -25,6 +26,7 @@ const (
 // States: stopped -> starting -> running -> stopping -> stopped; failed when
 // its directory cannot be used.
 type brokerActor struct {
+	childPanics
 	env      *environment
 	cluster  clusterManifest
 	parent   *actor.PID
@@ -32,7 +34,8 @@ type brokerActor struct {
 	dir      string
 	log      *slog.Logger
 	state    string
-	wiped    bool // the directory is new, whatever stood there before is lost
+	wiped    bool            // the directory is new, whatever stood there before is lost
+	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *ledger
 	replicas map[partitionKey]*localReplica
 	busy     map[string]*busyDirectory // by path
@@ -242,21 +245,10 @@ func (b *brokerActor) tick(ctx actor.Context) {
 
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	spec := r.spec
-	props := actor.PropsFromProducer(func() actor.Actor {
-		return &partitionActor{env: b.env, spec: spec, log: b.log.With(
-			"topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)}
-	}, actor.WithSupervisor(stopOnPanic(b.log)))
-	r.pid = ctx.Spawn(props)
-	ctx.Watch(r.pid)
-}
-
-// stopOnPanic stops a child that panicked: rebuilding it from its producer, as
-// the library would, loses its state and the message.
-func stopOnPanic(log *slog.Logger) actor.SupervisorStrategy {
-	return actor.NewOneForOneStrategy(0, 0, func(reason any) actor.Directive {
-		log.Error("actor panicked and is stopped", "reason", reason)
-		return actor.StopDirective
-	})
+	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)
+	r.pid = ctx.Spawn(actorProps(log, func() actor.Actor {
+		return &partitionActor{env: b.env, spec: spec, log: log}
+	}))
 }
 
 // terminated notices a replica that ended without having been asked to.
@@ -280,7 +272,7 @@ func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 			return
 		}
 		if b.state == brokerRunning && r.err == nil {
-			r.err = errors.New("its actor ended unexpectedly")
+			r.err = b.cause(who)
 			ctx.Send(b.parent, &replicaDown{Key: key, Replica: r.spec.id.ReplicaID, Cause: r.err})
 		}
 		return

@@ -141,7 +141,7 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 		b.busy[specs[i].dir] = &busyDirectory{}
 	}
 	env, self := b.env, ctx.Self()
-	go func() {
+	b.work.Go(func() {
 		m := &logsCreated{Specs: specs, Errs: make([]error, len(specs))}
 		var creating sync.WaitGroup
 		slots := make(chan struct{}, createAtOnce)
@@ -154,7 +154,7 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 		}
 		creating.Wait()
 		env.system.Root.Send(self, m)
-	}()
+	})
 }
 
 // logsCreated enters new replicas in the ledger, in one write, and only then
@@ -248,13 +248,13 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 	}
 	err := b.ledger.mark(replicaDeleted, keys...)
 	env, self, id := b.env, ctx.Self(), b.id
-	go func() {
+	b.work.Go(func() {
 		errs := []error{err}
 		for _, dir := range dirs {
 			errs = append(errs, durable{}.removeAll(dir))
 		}
 		env.system.Root.Send(self, &topicDropped{Broker: id, TopicID: topicID, Err: errors.Join(errs...)})
-	}()
+	})
 }
 
 func (b *brokerActor) renameDeleted(from, to string) {

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func newBrokerProbe(t *testing.T, fsys logfile.FS) *brokerProbe {
 	up := p.env.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
-			b := &brokerActor{env: p.env, cluster: clusterManifest{ID: "c"}, id: 1, parent: ctx.Self(), dir: dir, log: p.env.log}
+			b := &brokerActor{env: p.env, cluster: clusterManifest{ID: "c"}, id: 1, parent: ctx.Self(), dir: dir, log: p.env.log, work: &sync.WaitGroup{}}
 			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }))
 		default:
 			p.told <- m

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -16,9 +17,10 @@ import (
 // clusterHandle is what goroutines outside the actor system see of a cluster.
 type clusterHandle struct {
 	manifest clusterManifest
-	pid      *actor.PID
+	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew
 	routes   atomic.Pointer[routes]      // nil until the metadata is recovered
 	admin    atomic.Pointer[clusterView] // likewise
+	work     map[int]*sync.WaitGroup     // goroutines in brokers' directories; the cluster's actor's, and after it Node's
 	ids      consumerIDs
 	turns    protocol.Counter // which partition a poll reads first
 	polls    protocol.Counter // numbers them
@@ -40,11 +42,12 @@ type clusterView struct {
 // States: opening (brokers open their directories), recovering (until a
 // metadata leader has applied an entry of its own term), serving.
 type clusterActor struct {
-	env    *environment
-	log    *slog.Logger
-	handle *clusterHandle
-	create *createSpec // set while the cluster is being created
-	places []brokerPlace
+	childPanics // of brokers
+	env         *environment
+	log         *slog.Logger
+	handle      *clusterHandle
+	create      *createSpec // set while the cluster is being created
+	places      []brokerPlace
 
 	state      *clusterState
 	nextOffset int64 // of __cluster_metadata, applied so far
@@ -62,6 +65,7 @@ type clusterActor struct {
 	opSeq      uint64
 	retrying   bool // a retryMetadata is on its way
 	endReply   *protocol.Future[error]
+	ended      bool // the actor is stopping
 }
 
 // createSpec is what a new cluster begins with.
@@ -79,7 +83,10 @@ type brokerInCluster struct {
 	told   map[partitionKey]toldReplica
 	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
 	holds  []ledgerReplica
-	reason error
+	reason error // of the state failed
+
+	gone  bool         // its actor panicked, and what it left behind still works in its directory
+	pause restartPause // before it is started again after that
 }
 
 // toldReplica is what a broker was last told of a replica. The pointers are
@@ -135,7 +142,15 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		c.started(ctx)
-	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated:
+	case *actor.Stopping:
+		c.stopping()
+	case *actor.Stopped, *actor.Restarting:
+	case *actor.Terminated:
+		c.brokerEnded(ctx, m.Who)
+	case *brokerCleared:
+		c.brokerCleared(ctx, m)
+	case *restartBroker:
+		c.restartBroker(ctx, m)
 	case *brokerOpened:
 		c.brokerOpened(ctx, m)
 	case *brokerClosed:
@@ -187,13 +202,10 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
 	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerActor{
-			env: c.env, cluster: m, id: id, parent: ctx.Self(),
-			dir: c.env.manifests.brokerDir(m, id), log: c.log.With("broker", id),
-		}
-		pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }, actor.WithSupervisor(stopOnPanic(c.log))))
-		c.brokers[id] = &brokerInCluster{id: id, pid: pid, state: brokerStarting, told: map[partitionKey]toldReplica{}}
-		ctx.Send(pid, &startBroker{Creating: c.create != nil})
+		b := &brokerInCluster{id: id, state: brokerStarting, told: map[partitionKey]toldReplica{}}
+		c.brokers[id] = b
+		c.spawnBroker(ctx, b)
+		ctx.Send(b.pid, &startBroker{Creating: c.create != nil})
 	}
 }
 
@@ -393,9 +405,11 @@ func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 	case m.Start && b.state == brokerRunning, !m.Start && b.state == brokerStopped:
 		m.Reply.Put(nil)
 	case m.Start && (b.state == brokerStopped || b.state == brokerFailed):
-		b.state = brokerStarting
 		b.reply = append(b.reply, m.Reply)
-		ctx.Send(b.pid, &startBroker{})
+		c.startBroker(ctx, b)
+	case !m.Start && b.state == brokerFailed:
+		b.state = brokerStopped // and is not started again
+		m.Reply.Put(nil)
 	case !m.Start && b.state == brokerRunning:
 		b.state = brokerStopping
 		b.reply = append(b.reply, m.Reply)
@@ -443,7 +457,10 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	}
 	c.ops = nil
 	for _, b := range c.brokers {
-		if b.state != brokerStopped && b.state != brokerFailed {
+		switch {
+		case b.gone:
+			b.state = brokerFailed
+		case b.state != brokerStopped && b.state != brokerFailed:
 			b.state = brokerStopping
 			ctx.Send(b.pid, &stopBroker{Ending: true})
 		}
@@ -456,7 +473,7 @@ func (c *clusterActor) endIfClosed(ctx actor.Context) {
 		return
 	}
 	for _, b := range c.brokers {
-		if b.state != brokerStopped && b.state != brokerFailed {
+		if b.gone || b.state != brokerStopped && b.state != brokerFailed {
 			return
 		}
 	}

@@ -324,6 +324,9 @@ func (c *clusterActor) publish() {
 	for i := range view.info.Brokers {
 		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
 			view.info.Brokers[i].State = b.clientState()
+			if b.state == brokerFailed && b.reason != nil {
+				view.info.Brokers[i].Error = b.reason.Error()
+			}
 		}
 	}
 	for _, t := range c.state.topicList() {

@@ -24,7 +24,7 @@ func dumpCluster(t *testing.T, n *Node) string {
 	var dump string
 	require.Eventually(t, func() bool {
 		got := make(chan string, 1)
-		n.env.system.Root.Send(h.pid, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+		n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
 			got <- s.dump()
 			return nil, nil
 		}})

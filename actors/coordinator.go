@@ -197,13 +197,12 @@ func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	p := c.p
 	records := slices.Collect(maps.Values(c.records[group]))
 	term := c.term
-	pid := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+	pid := ctx.Spawn(actorProps(p.log, func() actor.Actor {
 		return &groupActor{
 			env: p.env, log: p.log.With("group", group), name: group, term: term,
 			clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: records,
 		}
-	}, actor.WithSupervisor(stopOnPanic(p.log))))
-	ctx.Watch(pid)
+	}))
 	c.running[group] = pid
 	c.names[pid.Id] = group
 	return pid

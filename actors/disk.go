@@ -42,6 +42,7 @@ type diskOptions struct {
 	SyncInterval time.Duration // between background syncs of NoSync writes, 1 s; stalls are noticed as often
 	StallAfter   time.Duration // a round longer than that is reported, 10 s
 	Stalled      func(diskStalled)
+	Failed       func(error) // told once the actor has panicked; it refuses everything from then on
 	Logger       *slog.Logger
 	Stats        *diskStats
 
@@ -63,6 +64,9 @@ func (o diskOptions) withDefaults() diskOptions {
 	}
 	if o.Stalled == nil {
 		o.Stalled = func(diskStalled) {}
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -104,7 +108,8 @@ func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PI
 		opt.syncer = s
 	}
 	broken := false // only the actor itself touches it, one instance after the other
-	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} })
+	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} },
+		actor.WithGuardian(&rootFailure{name: "disk", failed: opt.Failed}))
 	pid, err := root.SpawnNamed(props, name)
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", name, err)

@@ -79,11 +79,12 @@ type environment struct {
 
 	background *background
 	stats      nodeStats
+	failed     chan error // one value, when the process cannot go on
 }
 
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
-	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk})
+	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Failed: e.fail})
 	e.disk = pid
 	return err
 }

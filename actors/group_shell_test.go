@@ -34,7 +34,7 @@ func newGroupProbe(t *testing.T, records ...stateRecord) *groupProbe {
 		case *proposeRecords, *confirmRead, *groupFailed:
 			p.asked <- m
 		}
-	}, actor.WithSupervisor(stopOnPanic(env.log)))) // as the partition has
+	}, actor.WithSupervisor(&childPanics{}))) // as the partition has
 	p.group = <-started
 	t.Cleanup(func() { _ = p.system.Root.PoisonFuture(parent).Wait() })
 	return p

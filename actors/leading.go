@@ -310,6 +310,18 @@ func (rd *round) answer() {
 	}
 }
 
+// leaveUnanswered ends the wait for committed rounds that a panic kept from
+// being answered; who has an answer already keeps it.
+func leaveUnanswered(rounds []round) {
+	lost := protocol.Unknownf("the leader failed before it could answer")
+	for i := range rounds {
+		failAll(rounds[i].proposals, lost)
+		for _, req := range rounds[i].retries {
+			req.Reply.Put(protocol.ProduceResult{Err: lost})
+		}
+	}
+}
+
 // applied is called after a run of entries was applied: reads that waited for
 // them are answered, and the next round may start.
 func (l *leading) applied(r *replica) {

@@ -69,9 +69,12 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	opened := make(chan error, 1)
-	n.pid = n.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
-		return &nodeActor{node: n, env: n.env, known: places, opened: opened, creating: map[string]*pendingCluster{}}
-	}, actor.WithSupervisor(stopOnPanic(n.env.log))))
+	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
+		return &nodeActor{
+			node: n, env: n.env, known: places, opened: opened,
+			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*restartPause{},
+		}
+	}, actor.WithGuardian(&rootFailure{name: "node", failed: n.env.fail, stop: true})))
 	// From here on a cluster that exists is "starting", never "not found".
 	if err := <-opened; err != nil {
 		return nil, errors.Join(fmt.Errorf("start: %w", err), n.Shutdown(ctx))
@@ -85,8 +88,10 @@ func newEnvironment(o Options, m *manifests) *environment {
 		actor.WithLoggerFactory(quietLogger(log)),
 		actor.WithDeadLetterRequestLogging(false),
 	)
+	refuseDeadLetters(system)
 	return &environment{
-		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
+		failed: make(chan error, 1),
+		opt:    o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: bootID(), now: time.Now, manifests: m, background: newBackground(),
 	}
 }
@@ -139,11 +144,14 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // nodeActor creates and deletes clusters, one change at a time.
 type nodeActor struct {
-	node     *Node
-	env      *environment
-	known    []clusterPlaces
-	opened   chan error // gets one value once every known cluster can be looked up
-	creating map[string]*pendingCluster
+	childPanics // of clusters
+	node        *Node
+	env         *environment
+	known       []clusterPlaces
+	opened      chan error // gets one value once every known cluster can be looked up
+	creating    map[string]*pendingCluster
+	ending      map[string]bool // clusters that were told to end, by PID
+	pauses      map[*clusterHandle]*restartPause
 }
 
 // pendingCluster is a cluster whose creation is under way, and who waits.
@@ -186,7 +194,11 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		a.started(ctx)
-	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated:
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+	case *actor.Terminated:
+		a.clusterTerminated(ctx, m.Who)
+	case *restartCluster:
+		a.restartCluster(ctx, m)
 	case *createCluster:
 		a.create(ctx, m)
 	case *creationEnded:
@@ -225,9 +237,9 @@ func (a *nodeActor) started(ctx actor.Context) {
 
 func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpec) {
 	log := a.env.log.With("cluster", h.manifest.Name)
-	h.pid = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+	h.pid.Store(ctx.Spawn(actorProps(log, func() actor.Actor {
 		return &clusterActor{env: a.env, log: log, handle: h, create: create}
-	}, actor.WithSupervisor(stopOnPanic(log))))
+	})))
 }
 
 // publish changes the map of clusters that everybody sees; nil removes one.
@@ -351,7 +363,7 @@ func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
 // endAndRemove closes a cluster and then removes its files.
 func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply protocol.Future[*protocol.Error]) {
 	ended := protocol.NewFuture[error]()
-	ctx.Send(h.pid, &endCluster{Reply: ended})
+	a.endCluster(ctx, h, ended)
 	self := ctx.Self()
 	go func() {
 		if err := <-ended.C(); err != nil {
@@ -379,7 +391,7 @@ func (a *nodeActor) end(ctx actor.Context, m *endNode) {
 	for _, h := range handles {
 		f := protocol.NewFuture[error]()
 		waits = append(waits, f)
-		ctx.Send(h.pid, &endCluster{Reply: f})
+		a.endCluster(ctx, h, f)
 	}
 	go func() {
 		var errs []error

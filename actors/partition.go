@@ -19,9 +19,10 @@ import (
 // States: opening (in Started), running, closing (a clean end was asked for:
 // nothing is accepted, the last writes and a checkpoint go to disk), failed.
 type partitionActor struct {
-	env  *environment
-	spec partitionSpec
-	log  *slog.Logger
+	childPanics // of groups
+	env         *environment
+	spec        partitionSpec
+	log         *slog.Logger
 
 	rep     *replica
 	file    *logfile.Log
@@ -44,6 +45,7 @@ type partitionActor struct {
 	finalWritten bool
 	closeReply   *actor.PID
 	handReply    *actor.PID // who asked for a hand-over that is under way
+	due          []round    // committed, being answered
 }
 
 // Private messages of the partition actor.
@@ -201,9 +203,11 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		if fx.hwMoved {
 			p.publish()
 		}
-		for i := range fx.committed { // after publish: who has an answer can read what it says
-			fx.committed[i].answer()
+		p.due = fx.committed
+		for i := range p.due { // after publish: who has an answer can read what it says
+			p.due[i].answer()
 		}
+		p.due = nil
 		if fx.fetch {
 			p.startFetch(ctx)
 		}
@@ -415,19 +419,23 @@ func (p *partitionActor) closed(ctx actor.Context) {
 	ctx.Poison(ctx.Self())
 }
 
-// stopping is the last thing the actor does, also after a panic of a child or
-// a kill: whoever waits is answered.
+// stopping is the last thing the actor does, also after a panic: whoever waits
+// is answered. After a panic nothing is sure to be sound, so every step is
+// tried for itself.
 func (p *partitionActor) stopping(ctx actor.Context) {
-	p.withdraw(ctx)
-	p.unregister(ctx)
-	p.stopCompaction()
+	attempt(p.log, func() { p.withdraw(ctx) })
+	attempt(p.log, func() { p.unregister(ctx) })
+	attempt(p.log, p.stopCompaction)
 	if p.rep != nil {
-		p.rep.closing()
+		attempt(p.log, func() { leaveUnanswered(append(p.due, p.rep.fx.committed...)) })
+		attempt(p.log, p.rep.closing)
 	}
 	if p.file != nil {
-		if err := p.file.Close(); err != nil {
-			p.log.Warn("close log", "error", err)
-		}
+		attempt(p.log, func() {
+			if err := p.file.Close(); err != nil {
+				p.log.Warn("close log", "error", err)
+			}
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ func TestIdlePartitionsSendNothing(t *testing.T) {
 	h := (*n.clusters.Load())["default"]
 	var messages protocol.Counter
 	reply := protocol.NewFuture[*links]()
-	n.env.system.Root.Send(h.pid, &inspectCluster{Do: func(c *clusterActor) { reply.Put(c.links) }})
+	n.env.system.Root.Send(h.pid.Load(), &inspectCluster{Do: func(c *clusterActor) { reply.Put(c.links) }})
 	l, ok := reply.Wait(time.Now().Add(5 * time.Second))
 	require.True(t, ok)
 	count := func(raftpb.Message) bool { messages.Next(); return false }

@@ -30,7 +30,8 @@ func (r *routes) succeed(before *routes) (announce func()) {
 	same := len(r.topics) == len(before.topics)
 	for name, t := range r.topics {
 		had := before.topics[name]
-		same = same && had != nil && had.ID == t.ID && had.Partitions == t.Partitions
+		same = same && had != nil && had.ID == t.ID && had.Partitions == t.Partitions &&
+			had.Route.(*topicRoute).partitions[0] == t.Route.(*topicRoute).partitions[0] // else of an actor that failed
 	}
 	if same {
 		r.changed = before.changed

@@ -21,6 +21,8 @@ type frontEnd interface {
 type brokerNode interface {
 	// Shutdown closes all logs with a checkpoint and releases the data directory.
 	Shutdown(context.Context) error
+	// Failed gets an error when the node cannot go on.
+	Failed() <-chan error
 }
 
 // opener opens the data directory and makes the server for it. It returns
@@ -64,6 +66,9 @@ func serve(p *process, cfg *config.Config) error {
 	case sig := <-p.signals:
 		log.Info("shutting down", "signal", sig.String())
 		return shutdown(p, cfg, srv, node)
+	case err := <-node.Failed():
+		log.Error("the broker cannot go on and ends", "error", err)
+		return errors.Join(fmt.Errorf("broker failed: %w", err), shutdown(p, cfg, srv, node))
 	case err := <-served:
 		err = fmt.Errorf("serve: %w", errors.Join(err, errors.New("listener closed")))
 		return errors.Join(err, shutdown(p, cfg, srv, node))

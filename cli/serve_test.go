@@ -27,6 +27,7 @@ type fake struct {
 	hang     chan struct{} // when set, the node's Shutdown waits for it
 	serveErr error
 	stopErr  error
+	failed   chan error
 	cfg      *config.Config
 	host     string
 	port     int
@@ -52,6 +53,8 @@ func (f *fake) Shutdown(context.Context) error {
 }
 
 type fakeNode struct{ *fake }
+
+func (f fakeNode) Failed() <-chan error { return f.failed }
 
 func (f fakeNode) Shutdown(context.Context) error {
 	f.calls <- "shutdown node"
@@ -138,6 +141,10 @@ func TestFailuresExitOne(t *testing.T) {
 			}
 		}, nil, "start broker: disk on fire"},
 		{"server fails", func(f *fake, _ *process) { f.serveErr = errors.New("no descriptors") }, nil, "serve: no descriptors"},
+		{"node fails", func(f *fake, _ *process) {
+			f.failed = make(chan error, 1)
+			f.failed <- errors.New("the disk actor panicked")
+		}, nil, "broker failed: the disk actor panicked"},
 		{"node fails to stop", func(f *fake, p *process) {
 			f.stopErr = errors.New("sync failed")
 			signals := make(chan os.Signal, 1)

@@ -40,6 +40,7 @@ type BrokerInfo struct {
 	Host      string    `json:"host"`
 	Port      int       `json:"port"`
 	State     string    `json:"state"`
+	Error     string    `json:"error,omitempty"` // why it failed
 	Directory string    `json:"directory"`
 	CreatedAt time.Time `json:"created_at"`
 	Cluster   string    `json:"-"`

@@ -1,0 +1,125 @@
+package actors
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// A broker whose actor panics is a failed broker. Its replicas end with it and
+// answer everybody, so that others lead at once. It is started again after a
+// pause, by a new actor in the same directory, or at once when somebody asks.
+
+type (
+	// brokerCleared says that nothing of a broker that panicked is left at work.
+	brokerCleared struct{ ID int }
+	// restartBroker starts a broker again that panicked, if it has not been
+	// started, or stopped, meanwhile.
+	restartBroker struct {
+		ID  int
+		PID *actor.PID
+	}
+)
+
+func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
+	m, work := c.handle.manifest, &sync.WaitGroup{}
+	broker := &brokerActor{
+		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
+		dir: c.env.manifests.brokerDir(m, b.id), log: c.log.With("broker", b.id),
+	}
+	b.pid = ctx.Spawn(actorProps(broker.log, func() actor.Actor { return broker }))
+	if c.handle.work == nil {
+		c.handle.work = map[int]*sync.WaitGroup{}
+	}
+	c.handle.work[b.id] = work
+}
+
+// startBroker has a broker started that is stopped or failed.
+func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
+	b.state = brokerStarting
+	if !b.gone { // else when it is cleared
+		ctx.Send(b.pid, &startBroker{Creating: c.create != nil})
+	}
+}
+
+// brokerEnded notices a broker's actor that ended by a panic.
+func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
+	if c.ended {
+		return
+	}
+	for _, b := range c.brokers {
+		if !b.pid.Equal(who) || b.gone {
+			continue
+		}
+		b.reason = c.cause(who)
+		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
+		b.state, b.gone, b.wiped = brokerFailed, true, false
+		clear(b.told)
+		c.forgetBroker(b.id)
+		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.id, b.reason))
+		c.publish()
+		work, self, system, id := c.handle.work[b.id], ctx.Self(), c.env.system, b.id
+		go func() {
+			work.Wait()
+			system.Root.Send(self, &brokerCleared{ID: id})
+		}()
+		return
+	}
+}
+
+// brokerCleared gives a broker that panicked a new actor.
+func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
+	b := c.brokers[m.ID]
+	b.gone = false
+	if c.endReply != nil {
+		c.endIfClosed(ctx)
+		return
+	}
+	c.spawnBroker(ctx, b)
+	if b.state == brokerStarting { // somebody asked meanwhile
+		c.startBroker(ctx, b)
+		return
+	}
+	again := &restartBroker{ID: b.id, PID: b.pid}
+	pause := b.pause.next(c.env.now())
+	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(pause, func() { system.Root.Send(self, again) })
+}
+
+func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
+	b := c.brokers[m.ID]
+	if c.endReply == nil && b.state == brokerFailed && b.pid.Equal(m.PID) {
+		c.startBroker(ctx, b)
+	}
+}
+
+// stopping is the last thing the actor does, also after a panic: whoever waits
+// for it is answered.
+func (c *clusterActor) stopping() {
+	c.ended = true
+	ended := protocol.Errorf(protocol.CodeStarting, "the cluster failed and is started again")
+	attempt(c.log, func() {
+		if c.current != nil {
+			c.current.finish(protocol.Unknownf("the cluster failed before this was confirmed"))
+		}
+		for _, op := range c.ops {
+			op.finish(ended)
+		}
+	})
+	attempt(c.log, func() {
+		for _, b := range c.brokers {
+			c.answerBroker(b, ended)
+		}
+	})
+	if c.create != nil {
+		c.create.reply.Put(protocol.Errorf(protocol.CodeInternal, "the cluster failed while it was being created"))
+	}
+	if c.endReply != nil {
+		c.endReply.Put(errors.New("the cluster's actor failed"))
+	}
+}

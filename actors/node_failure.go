@@ -1,0 +1,78 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// A cluster whose actor panics is started again after a pause, as at a start of
+// the process: all of its brokers have ended with it, closed their files and
+// answered everybody. Other clusters go on. The old routes stay published until
+// the new ones are there; nobody leads in them, which is answered as retriable.
+// Without Node or Disk nothing goes on: see Failed.
+
+// Failed gets an error when the process cannot go on and has to be started
+// again.
+func (n *Node) Failed() <-chan error { return n.env.failed }
+
+// fail tells the owner of the process that it cannot go on; the first cause
+// counts.
+func (e *environment) fail(err error) {
+	select {
+	case e.failed <- err:
+	default:
+	}
+}
+
+// restartCluster comes when nothing of a cluster that panicked is left at work,
+// and its pause is over.
+type restartCluster struct{ handle *clusterHandle }
+
+func (a *nodeActor) endCluster(ctx actor.Context, h *clusterHandle, reply protocol.Future[error]) {
+	pid := h.pid.Load()
+	a.ending[pid.Id] = true
+	ctx.Send(pid, &endCluster{Reply: reply})
+}
+
+// clusterTerminated notices a cluster that ended without having been told to.
+func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
+	cause := a.cause(who)
+	if a.ending[who.Id] {
+		delete(a.ending, who.Id)
+		return
+	}
+	for name, h := range *a.node.clusters.Load() {
+		if !h.pid.Load().Equal(who) {
+			continue
+		}
+		a.env.log.Error("cluster failed", "cluster", name, "error", cause)
+		if a.creating[name] != nil {
+			return // whoever creates it is told, and removes it
+		}
+		if a.pauses[h] == nil {
+			a.pauses[h] = &restartPause{}
+		}
+		pause := a.pauses[h].next(a.env.now())
+		self, system := ctx.Self(), a.env.system
+		go func() {
+			for _, work := range h.work {
+				work.Wait()
+			}
+			time.AfterFunc(pause, func() { system.Root.Send(self, &restartCluster{handle: h}) })
+		}()
+		return
+	}
+}
+
+func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
+	name := m.handle.manifest.Name
+	if (*a.node.clusters.Load())[name] != m.handle || a.ending[m.handle.pid.Load().Id] {
+		return // deleted, or the process ends
+	}
+	a.env.log.Info("cluster is started again", "cluster", name)
+	m.handle.work = nil
+	a.spawn(ctx, m.handle, nil)
+}

@@ -1,0 +1,194 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// An actor that panics is stopped, never resumed or rebuilt in place: nobody
+// knows what its state is worth, and all of it can be had again from the logs.
+// Its end is noticed by its parent, which decides what follows (see
+// docs/architecture.md, "When an actor panics"), and every message for it that
+// somebody waits for is answered: with outcome unknown the one it was working
+// on, with outcome none those behind and those that come too late.
+
+// refusable is a message whose sender waits for an answer.
+type refusable interface{ refuse(*protocol.Error) }
+
+func (m *proposeRecords) refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
+func (m *confirmRead) refuse(err *protocol.Error)    { m.Done(err) }
+func (m *parkWaiter) refuse(*protocol.Error)         { m.Waiter.Wake() }
+func (m *groupRequest) refuse(err *protocol.Error)   { m.Msg.refuse(err) }
+func (m *listGroups) refuse(err *protocol.Error)     { m.Reply.Put(groupList{Err: err}) }
+func (m *describePartition) refuse(err *protocol.Error) {
+	m.Reply.Put(partitionState{Err: err})
+}
+func (m *metadataOp) refuse(err *protocol.Error)    { m.finish(err) }
+func (m *changeBroker) refuse(err *protocol.Error)  { m.Reply.Put(err) }
+func (m *endCluster) refuse(*protocol.Error)        { m.Reply.Put(nil) } // it has ended
+func (m *createCluster) refuse(err *protocol.Error) { m.Reply.Put(clusterCreation{Err: err}) }
+func (m *deleteCluster) refuse(err *protocol.Error) { m.Reply.Put(err) }
+func (m *endNode) refuse(*protocol.Error)           { m.Reply.Put(errors.New("the node's actor failed")) }
+
+// refuse answers a message that will not be worked on (any more).
+func refuse(message any, err *protocol.Error) {
+	if env, ok := message.(*actor.MessageEnvelope); ok {
+		message = env.Message
+	}
+	switch m := message.(type) {
+	case *protocol.ProduceRequest:
+		m.Reply.Put(protocol.ProduceResult{Err: err})
+	case refusable:
+		m.refuse(err)
+	}
+}
+
+// refuseDeadLetters answers what is sent to actors that have ended.
+func refuseDeadLetters(system *actor.ActorSystem) {
+	system.EventStream.Subscribe(func(event any) {
+		if dead, ok := event.(*actor.DeadLetterEvent); ok {
+			refuse(dead.Message, errNotLeader)
+		}
+	})
+}
+
+// actorProps are the properties of every actor with children or askers: a
+// mailbox that answers what the actor does not, and children that stop when
+// they panic, unless the actor is an actor.SupervisorStrategy by itself.
+func actorProps(log *slog.Logger, producer actor.Producer, more ...actor.PropsOption) *actor.Props {
+	mailbox := actor.Unbounded()
+	return actor.PropsFromProducer(producer, append(more,
+		actor.WithMailbox(func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }),
+		actor.WithSupervisor(&childPanics{}))...)
+}
+
+// answeringMailbox stands between a mailbox and its actor.
+type answeringMailbox struct {
+	actor.Mailbox
+	log     *slog.Logger
+	invoker actor.MessageInvoker
+	ended   bool // touched on the actor's goroutine only
+}
+
+// RegisterHandlers implements actor.Mailbox.
+func (m *answeringMailbox) RegisterHandlers(invoker actor.MessageInvoker, d actor.Dispatcher) {
+	m.invoker = invoker
+	m.Mailbox.RegisterHandlers(m, d)
+}
+
+// InvokeUserMessage implements actor.MessageInvoker.
+func (m *answeringMailbox) InvokeUserMessage(message any) {
+	if m.ended {
+		refuse(message, errNotLeader)
+		return
+	}
+	m.invoker.InvokeUserMessage(message)
+}
+
+// InvokeSystemMessage implements actor.MessageInvoker. What is left in the
+// mailbox of an actor that has ended would be dropped in silence; after a panic
+// it would not even be looked at, because the mailbox is suspended.
+func (m *answeringMailbox) InvokeSystemMessage(message any) {
+	m.invoker.InvokeSystemMessage(message)
+	switch message.(type) {
+	case *actor.Stop, *actor.Terminated:
+	default:
+		return
+	}
+	ctx, ok := m.invoker.(actor.Context)
+	if !ok || m.ended {
+		return
+	}
+	if _, alive := ctx.ActorSystem().ProcessRegistry.Get(ctx.Self()); !alive {
+		m.ended = true
+		m.PostSystemMessage(&actor.ResumeMailbox{})
+	}
+}
+
+// EscalateFailure implements actor.MessageInvoker.
+func (m *answeringMailbox) EscalateFailure(reason, message any) {
+	m.log.Error("BUG: actor panicked and is stopped", "reason", reason, "message", typeName(message), "stack", string(debug.Stack()))
+	attempt(m.log, func() { refuse(message, protocol.Unknownf("the broker failed at this request: %v", reason)) })
+	m.invoker.EscalateFailure(reason, message)
+}
+
+// attempt runs one of several steps that must all be tried.
+func attempt(log *slog.Logger, step func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("BUG: panic in the end of an actor", "reason", p, "stack", string(debug.Stack()))
+		}
+	}()
+	step()
+}
+
+// childPanics is the one way of supervision: who panics is stopped. Embedded in
+// a parent, it remembers why, on the parent's goroutine.
+type childPanics struct{ causes map[string]error }
+
+// HandleFailure implements actor.SupervisorStrategy.
+func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	if c.causes == nil {
+		c.causes = map[string]error{}
+	}
+	c.causes[child.Id] = fmt.Errorf("it panicked: %v", reason)
+	s.StopChildren(child)
+}
+
+// cause is why a child ended; the answer is given once.
+func (c *childPanics) cause(child *actor.PID) error {
+	err := c.causes[child.Id]
+	if delete(c.causes, child.Id); err == nil {
+		err = errors.New("its actor ended unexpectedly")
+	}
+	return err
+}
+
+// rootFailure is the supervision of actors without a parent: without Node and
+// Disk a process is of no use. Stop says whether the actor is stopped, or left
+// to restart, which is how Disk refuses what comes after.
+type rootFailure struct {
+	name   string
+	failed func(error)
+	stop   bool
+}
+
+// HandleFailure implements actor.SupervisorStrategy.
+func (r *rootFailure) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	r.failed(fmt.Errorf("the %s actor panicked: %v", r.name, reason))
+	if r.stop {
+		s.StopChildren(child)
+		return
+	}
+	s.RestartChildren(child)
+}
+
+// restartPause is how long to wait before something that failed is started
+// again: a second at first, then twice as long each time, a minute at most. A
+// long time without a failure makes it short again.
+type restartPause struct {
+	pause  time.Duration
+	failed time.Time
+}
+
+const (
+	firstRestartPause = time.Second
+	lastRestartPause  = time.Minute
+	restartForgotten  = 10 * time.Minute
+)
+
+func (r *restartPause) next(now time.Time) time.Duration {
+	r.pause = min(2*r.pause, lastRestartPause)
+	if r.pause == 0 || now.Sub(r.failed) > restartForgotten {
+		r.pause = firstRestartPause
+	}
+	r.failed = now
+	return r.pause
+}
