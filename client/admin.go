@@ -52,6 +52,23 @@ func (c *Client) DeleteCluster(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "/cluster/"+url.PathEscape(name), nil, nil, nil)
 }
 
+// StopBroker stops one broker of a cluster; its leaderships move away first
+// where they can.
+func (c *Client) StopBroker(ctx context.Context, cluster string, broker int) error {
+	return c.brokerCall(ctx, cluster, broker, "stop")
+}
+
+// StartBroker starts a stopped broker. It returns when every partition that
+// has a majority has a leader.
+func (c *Client) StartBroker(ctx context.Context, cluster string, broker int) error {
+	return c.brokerCall(ctx, cluster, broker, "start")
+}
+
+func (c *Client) brokerCall(ctx context.Context, cluster string, broker int, what string) error {
+	path := "/cluster/" + url.PathEscape(cluster) + "/brokers/" + strconv.Itoa(broker) + "/" + what
+	return c.call(ctx, http.MethodPost, path, nil, nil, nil)
+}
+
 // CreateTopic creates a topic, or returns the one that is there already with
 // the same settings.
 func (c *Client) CreateTopic(ctx context.Context, spec TopicSpec) (*protocol.TopicInfo, error) {
@@ -103,6 +120,27 @@ func (c *Client) Offsets(ctx context.Context, cluster, group, topic string) ([]p
 	var reply struct{ Offsets []protocol.OffsetInfo }
 	err := c.call(ctx, http.MethodGet, "/offset", q, nil, &reply)
 	return reply.Offsets, err
+}
+
+// PartitionOffset is a place in a partition: the offset of the next record to
+// read.
+type PartitionOffset struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
+// CommitOffsets commits where a group is, as the member that the partitions
+// belong to; if they do not, the error is stale_generation. Going back is
+// refused. [Consumer] commits by itself.
+func (c *Client) CommitOffsets(ctx context.Context, cluster, group string, consumerID int64, offsets []PartitionOffset) error {
+	body := struct {
+		Cluster    string            `json:"cluster,omitempty"`
+		Group      string            `json:"group"`
+		ConsumerID int64             `json:"consumer_id"`
+		Offsets    []PartitionOffset `json:"offsets"`
+	}{cluster, group, consumerID, offsets}
+	return c.call(ctx, http.MethodPost, "/offset", nil, body, nil)
 }
 
 // Ready returns nil once the server has a leader for every partition.

@@ -49,7 +49,12 @@ func TestAdministrationAsksForTheRightThings(t *testing.T) {
 			assert.Equal(t, 3, list[0].Partition)
 			return err
 		},
-		`GET /readyz `: func(ctx context.Context, c *client.Client) error { return c.Ready(ctx) },
+		`POST /offset {"cluster":"c","group":"g","consumer_id":7,"offsets":[{"topic":"t","partition":1,"offset":5}]}`: func(ctx context.Context, c *client.Client) error {
+			return c.CommitOffsets(ctx, "c", "g", 7, []client.PartitionOffset{{Topic: "t", Partition: 1, Offset: 5}})
+		},
+		`POST /cluster/c/brokers/2/stop `:  func(ctx context.Context, c *client.Client) error { return c.StopBroker(ctx, "c", 2) },
+		`POST /cluster/c/brokers/2/start `: func(ctx context.Context, c *client.Client) error { return c.StartBroker(ctx, "c", 2) },
+		`GET /readyz `:                     func(ctx context.Context, c *client.Client) error { return c.Ready(ctx) },
 	} {
 		c, asked := answering(t, 200, `{"name":"x","clusters":[{"name":"x"}],"topics":[{"name":"x"},{"name":"y"}],"offsets":[{"partition":3}]}`)
 		require.NoError(t, do(t.Context(), c), want)

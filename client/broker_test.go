@@ -193,3 +193,49 @@ func TestProducerAcrossKills(t *testing.T) {
 	}
 	assert.Equal(t, n, total)
 }
+
+// A consumer that takes longer over a batch than its session lasts keeps its
+// partition while another member asks for it, and its work is not done twice.
+// One that hangs loses it.
+func TestSlowConsumerAgainstTheBroker(t *testing.T) {
+	c := startBroker(t).client()
+	const session = 300 * time.Millisecond
+	for name, patience := range map[string]time.Duration{"slow": time.Minute, "hangs": session / 10} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: name, Partitions: 1})
+			require.NoError(t, err)
+			for i := range 3 {
+				_, err := c.Produce(t.Context(), name, number(i))
+				require.NoError(t, err)
+			}
+			slow, err := c.NewConsumer(client.ConsumerConfig{
+				Group: name, Topics: []string{name}, SessionTimeout: session, MaxProcessing: patience, Wait: time.Second,
+			})
+			require.NoError(t, err)
+			batch, err := slow.Poll(t.Context())
+			require.NoError(t, err)
+			require.Len(t, batch, 3)
+
+			other := client.PollRequest{Group: name, Topics: []string{name}, Wait: session, SessionTimeout: 10 * time.Second}
+			got := 0
+			for range 5 {
+				reply, err := c.Poll(t.Context(), other)
+				require.NoError(t, err)
+				other.ConsumerID = reply.ConsumerID
+				got += len(reply.Messages)
+			}
+			if name == "hangs" {
+				assert.Positive(t, got, "nobody took over")
+				return
+			}
+			assert.Zero(t, got, "the partition was taken away")
+			_, err = c.Produce(t.Context(), name, number(3))
+			require.NoError(t, err)
+			batch, err = slow.Poll(t.Context())
+			require.NoError(t, err)
+			require.Len(t, batch, 1, "what was processed came again")
+			assert.Equal(t, "3", batch[0].Value.String())
+			require.NoError(t, slow.Close(t.Context()))
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,10 +27,16 @@ type ConsumerConfig struct {
 	// again.
 	Wait time.Duration
 
-	// SessionTimeout is how long the group waits for the next poll before it
-	// gives the consumer's partitions to others; processing a batch must take
-	// less.
+	// SessionTimeout is how long the group waits for a sign of life before it
+	// gives the consumer's partitions to others. The consumer gives one three
+	// times as often, of its own accord while a batch is processed. Zero is
+	// taken for 10 s, the server's default.
 	SessionTimeout time.Duration
+
+	// MaxProcessing is how long a batch may take, from one Poll to the next.
+	// After that the signs of life end, so that others can take over from a
+	// consumer that hangs. Default 5 minutes.
+	MaxProcessing time.Duration
 
 	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
 }
@@ -38,14 +45,19 @@ type ConsumerConfig struct {
 // returned counts as processed when the next poll is made. Only one goroutine
 // may use it at a time.
 //
-// Failures that pass, a server that restarts among them, are waited out. A
-// consumer that lost its partitions in between goes on with those it has then;
-// records that it had not finished come again, there or elsewhere.
+// Failures that pass, a server that restarts among them, are waited out. When
+// members join or leave, a consumer goes on with the partitions it has then;
+// what it had processed of others that moved meanwhile comes again, elsewhere.
 type Consumer struct {
 	client *Client
 	poll   PollRequest
 	first  time.Duration // backoff
-	cursor string        // place after the batch that was returned last
+	alive  time.Duration // longest processing of a batch
+	beat   *heartbeat    // nil: no batch is being processed
+
+	// Of the batch that was returned last; empty when it is committed.
+	cursor string            // the place after it
+	places []PartitionOffset // the same by partition, for when the cursor is no longer taken
 
 	once   sync.Once
 	closed bool
@@ -58,7 +70,8 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 		return nil, errors.New("client: a consumer needs a group and a topic")
 	}
 	orDefault(&cfg.RetryBackoff, defaultBackoff)
-	return &Consumer{client: c, first: cfg.RetryBackoff, poll: PollRequest{
+	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
+	return &Consumer{client: c, first: cfg.RetryBackoff, alive: cfg.MaxProcessing, poll: PollRequest{
 		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: cfg.Topics, From: cfg.From,
 		MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
@@ -71,6 +84,7 @@ func (c *Consumer) ID() int64 { return c.poll.ConsumerID }
 // returns at least one, or the error of ctx, or one that waiting does not
 // cure.
 func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
+	c.beat.end(ctx)
 	for tries := 0; ; {
 		if c.closed {
 			return nil, ErrClosed
@@ -82,8 +96,9 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 			return nil, ctx.Err()
 		case err == nil:
 			tries = 0
-			c.poll.ConsumerID = reply.ConsumerID
-			if c.cursor = reply.Cursor; len(reply.Messages) > 0 {
+			c.took(reply)
+			if len(reply.Messages) > 0 {
+				c.beat = c.startHeartbeat()
 				return reply.Messages, nil
 			}
 			if reply.TimedOut {
@@ -93,7 +108,9 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 			// not chase each other without a pause.
 		case lostPlace(err):
 			// The group moved on without us; its committed offsets say where.
-			c.cursor = ""
+			if _, retry := c.salvage(ctx, err); retry == nil {
+				c.forget()
+			}
 		case !retriable(err):
 			return nil, fmt.Errorf("poll as group %s: %w", c.poll.Group, err)
 		}
@@ -104,9 +121,48 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 	}
 }
 
+// took notes what a poll returned.
+func (c *Consumer) took(reply *PollReply) {
+	c.poll.ConsumerID = reply.ConsumerID
+	c.cursor, c.places = reply.Cursor, c.places[:0]
+	for i := range reply.Messages {
+		m := &reply.Messages[i]
+		at := slices.IndexFunc(c.places, func(o PartitionOffset) bool { return o.Partition == m.Partition && o.Topic == m.Topic })
+		if at < 0 {
+			at = len(c.places)
+			c.places = append(c.places, PartitionOffset{Topic: m.Topic, Partition: m.Partition})
+		}
+		c.places[at].Offset = m.Offset + 1
+	}
+}
+
+// forget leaves the last batch as it is: uncommitted, or committed otherwise.
+func (c *Consumer) forget() { c.cursor, c.places = "", c.places[:0] }
+
 // lostPlace reports whether the cursor has become worthless.
 func lostPlace(err error) bool {
 	return HasCode(err, protocol.CodeStaleGeneration) || HasCode(err, protocol.CodeForeignCursor)
+}
+
+// salvage commits the last batch on those of its partitions that still belong
+// to the consumer, after why, which says that its cursor is of an older
+// generation. moved is why it cannot on others; they come again, elsewhere.
+// retry is a failure that passes.
+func (c *Consumer) salvage(ctx context.Context, why error) (moved, retry error) {
+	if !HasCode(why, protocol.CodeStaleGeneration) {
+		return why, nil // the group is not the one it was
+	}
+	for _, o := range c.places {
+		err := c.client.CommitOffsets(ctx, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID, []PartitionOffset{o})
+		switch {
+		case err == nil:
+		case retriable(err) || ctx.Err() != nil:
+			return moved, err
+		default:
+			moved = err
+		}
+	}
+	return moved, nil
 }
 
 // Run polls and hands each batch to process until ctx ends or process fails;
@@ -118,7 +174,8 @@ func (c *Consumer) Run(ctx context.Context, process func(context.Context, []Mess
 			return err
 		}
 		if err := process(ctx, batch); err != nil {
-			c.cursor = ""
+			c.beat.end(ctx)
+			c.forget()
 			return err
 		}
 	}
@@ -130,6 +187,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {
 		c.closed = true
+		c.beat.end(ctx)
 		if c.poll.ConsumerID == 0 {
 			return // never joined
 		}
@@ -147,16 +205,17 @@ func (c *Consumer) Close(ctx context.Context) error {
 
 // commit is a poll that takes as little as a poll can.
 func (c *Consumer) commit(ctx context.Context) error {
-	last := c.poll
-	last.Ack, last.Wait, last.MaxRecords = c.cursor, -1, 1
+	last := c.sign()
+	last.Ack = c.cursor
 	for tries := 0; ; tries++ {
 		_, err := c.client.Poll(ctx, last)
-		switch {
-		case err == nil:
-			return nil
-		case lostPlace(err):
-			return fmt.Errorf("client: the last batch is not committed, others will get it: %w", err)
-		case !retriable(err):
+		if lostPlace(err) {
+			var moved error
+			if moved, err = c.salvage(ctx, err); moved != nil && err == nil {
+				return fmt.Errorf("client: the last batch is not all committed, others will get the rest: %w", moved)
+			}
+		}
+		if err == nil || !retriable(err) {
 			return err
 		}
 		if err := sleep(ctx, c.backoff(tries)); err != nil {

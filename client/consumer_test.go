@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/client"
+	"ottla/protocol"
 )
 
 // script answers requests one after the other and keeps them; the last answer
@@ -25,12 +28,20 @@ type script struct {
 	answers []string // "status body"
 }
 
+// all is what has been asked so far.
+func (s *script) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	q := r.URL.Query()
 	q.Del("auto_commit")
 	q.Del("topic")
-	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+q.Encode()))
+	sent, _ := io.ReadAll(r.Body)
+	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+q.Encode()+" "+string(sent)))
 	answer := s.answers[0]
 	if len(s.answers) > 1 {
 		s.answers = s.answers[1:]
@@ -45,6 +56,11 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "lost":
 		panic(http.ErrAbortHandler)
 	default:
+		if body == "stale_generation" {
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprintf(w, `{"error_code":%d,"code":"stale_generation","outcome":"none"}`, protocol.CodeStaleGeneration.Number)
+			return
+		}
 		writeError(w, int(status[0]-'0')*100+int(status[1]-'0')*10+int(status[2]-'0'), body, "")
 	}
 }
@@ -86,7 +102,7 @@ func TestConsumerAcknowledgesABatchWithTheNextPoll(t *testing.T) {
 		"GET /events from=earliest&group=g",
 		"GET /events ack=c1&consumer_id=9&from=earliest&group=g",
 		"GET /events ack=c2&consumer_id=9&from=earliest&group=g",
-		"GET /events ack=c3&consumer_id=9&from=earliest&group=g&max_records=1&timeout_ms=0",
+		"GET /events ack=c3&consumer_id=9&from=earliest&group=g&max_bytes=1&max_records=1&timeout_ms=0",
 		"DELETE /groups/g/members/9",
 	}, s.asked)
 	_, err = c.Poll(t.Context())
@@ -103,6 +119,69 @@ func TestConsumerWaitsFailuresOutAndKeepsItsCursor(t *testing.T) {
 	require.Len(t, s.asked, 5)
 	for _, asked := range s.asked[1:] {
 		assert.Contains(t, asked, "ack=c1")
+	}
+}
+
+// The lease is renewed by polls without a cursor, and none is late.
+func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
+	s := &script{answers: []string{records("c1", "a"), records("c9", "a"), "503 no_leader", records("c9", "a")}}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL)
+	require.NoError(t, err)
+	consumer, err := c.NewConsumer(client.ConsumerConfig{Group: "g", Topics: []string{"t"}, SessionTimeout: 30 * time.Millisecond})
+	require.NoError(t, err)
+	_, err = consumer.Poll(t.Context())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(s.all()) > 4 }, 10*time.Second, time.Millisecond)
+	_, err = consumer.Poll(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, consumer.Close(t.Context()))
+	asked := s.all()
+	n := len(asked)
+	for _, sign := range asked[1:5] {
+		assert.Equal(t, "GET /events consumer_id=9&group=g&max_bytes=1&max_records=1&session_timeout_ms=30&timeout_ms=0", sign)
+	}
+	assert.Equal(t, "DELETE /groups/g/members/9", asked[n-1])
+	assert.Contains(t, asked[n-2], "ack=c9")
+	assert.Contains(t, strings.Join(asked, "\n"), "ack=c1")
+}
+
+// A rebalance makes the cursor worthless, not the work: it is committed by
+// offsets where the partition stayed.
+func TestConsumerCommitsByOffsetsAfterARebalance(t *testing.T) {
+	const two = `200 {"consumer_id":9,"group":"g","generation":1,"records":[` +
+		`{"topic":"t","partition":0,"offset":7,"timestamp":0,"key":null,"value":1,"headers":{}},` +
+		`{"topic":"t","partition":1,"offset":3,"timestamp":0,"key":null,"value":1,"headers":{}},` +
+		`{"topic":"t","partition":0,"offset":8,"timestamp":0,"key":null,"value":1,"headers":{}}],"cursor":"c1","timed_out":false}`
+	stale := "409 stale_generation"
+	for name, c := range map[string]struct {
+		answers []string
+		closing string // an error of Close
+	}{
+		"both stayed": {answers: []string{two, stale, "200 {}", "200 {}", records("c2", "b"), stale, "200 {}", "204 "}},
+		"one moved":   {answers: []string{two, stale, "200 {}", stale, records("c2", "b"), stale, stale, "204 "}, closing: "others will get the rest"},
+		"a passing failure": {answers: []string{
+			two, stale, "200 {}", "503 no_leader", stale, "200 {}", "200 {}", records("c2", "b"), stale, "503 no_leader", stale, "200 {}", "204 ",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, consumer := consume(t, c.answers...)
+			for range 2 {
+				_, err := consumer.Poll(t.Context())
+				require.NoError(t, err)
+			}
+			err := consumer.Close(t.Context())
+			if c.closing == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.closing)
+			}
+			asked := s.all()
+			assert.Equal(t, `POST /offset  {"group":"g","consumer_id":9,"offsets":[{"topic":"t","partition":0,"offset":9}]}`, asked[2])
+			assert.Equal(t, `POST /offset  {"group":"g","consumer_id":9,"offsets":[{"topic":"t","partition":1,"offset":4}]}`, asked[3])
+			assert.Len(t, asked, len(c.answers))
+		})
 	}
 }
 
