@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race lint fmt fuzz demo chaos chaos-power sim \
-	bench bench-smoke bench-compare bench-peers micro install release clean
+	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,11 @@ bench: build ## Measure all workloads with BENCH_FLAGS; table, JSON and picture
 # about the machine than about the code.
 bench-smoke: build ## Check in under a minute that single events keep 0.30 of a bare echo server's rate
 	./bin/ottla bench ratio produce-single --min 0.30 --connections 256 --runs 3 --duration 5s --warmup 2s
+
+SCALE_FLAGS ?= --runs 3 --duration 5s --out bench/results/scale
+
+bench-scale: build ## Measure large logs, many polls, idle partitions, failover against their targets; 11 GB of disk
+	./bin/ottla bench scale $(SCALE_FLAGS)
 
 REF ?= HEAD
 COMPARE_FLAGS ?= produce-single --connections 64 --runs 5 --duration 5s --warmup 1s

@@ -25,6 +25,10 @@ type load struct {
 
 	// next is the request that a connection sends next; n counts them.
 	next func(connection int, n int64) *call
+
+	// answered, unless nil, is told of every right answer before next is asked
+	// for another request.
+	answered func(c *connection, now time.Time)
 }
 
 // connection is one connection's state, whatever drives it.
@@ -47,6 +51,9 @@ func (l *load) finish(c *connection, now time.Time) {
 		l.rec.failed(fmt.Sprintf("answer without %q: ... %s", c.call.want, r.tail[max(0, len(r.tail)-200):]))
 	default:
 		l.rec.done(now.Sub(c.start), c.call.records, r.length)
+		if l.answered != nil {
+			l.answered(c, now)
+		}
 	}
 }
 

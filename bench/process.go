@@ -65,18 +65,28 @@ func startProcess(binary string, env []string, args ...string) (*process, error)
 
 // stop ends the child and removes its data.
 func (p *process) stop() {
+	p.end()
+	if p.dir != "" {
+		_ = os.RemoveAll(p.dir)
+	}
+}
+
+// end asks the child to end, and sees to it that it does.
+func (p *process) end() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	t := time.NewTimer(stopTimeout)
 	defer t.Stop()
 	select {
 	case <-p.exited:
 	case <-t.C:
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+		p.kill()
 	}
-	if p.dir != "" {
-		_ = os.RemoveAll(p.dir)
-	}
+}
+
+// kill is kill -9.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
 }
 
 // startBroker runs a broker on a data directory of its own and waits until it
@@ -86,15 +96,25 @@ func startBroker(ctx context.Context, o *Options) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	env := append([]string{"OTTLA_LOG_LEVEL=warn", "OTTLA_DEFAULT_CLUSTER="}, o.Env...)
-	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
+	p, err := startBrokerIn(ctx, o, dir)
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err
 	}
 	p.dir = dir
+	return p, nil
+}
+
+// startBrokerIn runs a broker on the data below dir, which stays, and waits
+// until it is ready.
+func startBrokerIn(ctx context.Context, o *Options, dir string) (*process, error) {
+	env := append([]string{"OTTLA_LOG_LEVEL=warn", "OTTLA_DEFAULT_CLUSTER="}, o.Env...)
+	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
+	if err != nil {
+		return nil, err
+	}
 	if err := p.waitReady(ctx); err != nil {
-		p.stop()
+		p.end()
 		return nil, err
 	}
 	return p, nil
@@ -106,9 +126,9 @@ func (p *process) waitReady(ctx context.Context) error {
 		return err
 	}
 	defer c.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := c.Ready(ctx)

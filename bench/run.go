@@ -114,8 +114,13 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 	if t.o.Server != "" {
 		return nil
 	}
-	_, err = s.client.CreateCluster(ctx, client.ClusterSpec{
-		Name: ownCluster, NumBrokers: max(minBrokers, t.o.Replicas), ReplicationFactor: t.o.Replicas, Fsync: t.o.Fsync,
+	return createOwnCluster(ctx, s.client, t.o)
+}
+
+// createOwnCluster makes the cluster of a broker that the bench has started.
+func createOwnCluster(ctx context.Context, c *client.Client, o *Options) error {
+	_, err := c.CreateCluster(ctx, client.ClusterSpec{
+		Name: ownCluster, NumBrokers: max(minBrokers, o.Replicas), ReplicationFactor: o.Replicas, Fsync: o.Fsync,
 	})
 	return err
 }

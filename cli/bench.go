@@ -47,7 +47,7 @@ func newBench(p *process) *cobra.Command {
 		},
 	}
 	f.addFlags(cmd)
-	cmd.AddCommand(f.newRatio(), f.newCompare(), f.newEchoServer())
+	cmd.AddCommand(f.newRatio(), f.newCompare(), f.newScale(), f.newEchoServer())
 	return cmd
 }
 
@@ -218,14 +218,18 @@ func (f *benchFlags) save(result *bench.Result) error {
 	if f.out == "" {
 		return nil
 	}
-	base := strings.TrimSuffix(f.out, ".json")
-	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
-		return fmt.Errorf("save the result: %w", err)
+	return errors.Join(f.saveAs(".json", result.WriteJSON), f.saveAs(".svg", result.WriteSVG))
+}
+
+// saveAs writes the file that --out names with an ending.
+func (f *benchFlags) saveAs(ending string, write func(io.Writer) error) error {
+	path := strings.TrimSuffix(f.out, ".json") + ending
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = saveFile(path, write)
 	}
-	for name, write := range map[string]func(io.Writer) error{".json": result.WriteJSON, ".svg": result.WriteSVG} {
-		if err := saveFile(base+name, write); err != nil {
-			return fmt.Errorf("save the result: %w", err)
-		}
+	if err != nil {
+		return fmt.Errorf("save the result: %w", err)
 	}
 	return nil
 }

@@ -18,6 +18,10 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		{"bench", "compare"},
 		{"bench", "compare", "--base", "x", "nope"},
 		{"bench", "ratio", "nope"},
+		{"bench", "scale", "nope"},
+		{"bench", "scale", "idle", "--stops", "0"},
+		{"bench", "scale", "idle", "--window", "1ms"},
+		{"bench", "scale", "idle", "--server", "http://127.0.0.1:1"},
 	} {
 		var stdout, stderr bytes.Buffer
 		p := &process{stdout: &stdout, stderr: &stderr, lookupEnv: os.LookupEnv, signals: make(chan os.Signal)}
