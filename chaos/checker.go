@@ -3,10 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
+	"time"
 )
 
-// place is where a record stands.
+// place is where a record stands in its topic.
 type place struct {
 	partition int
 	offset    int64
@@ -23,9 +26,11 @@ const (
 
 // produced is one record that a client tried to produce, retries included.
 type produced struct {
-	value   string // unique
-	outcome outcome
-	at      place // when acked
+	topic        string
+	value        string // unique
+	outcome      outcome
+	at           place // when acked
+	began, ended time.Duration
 }
 
 // record is one of the final log.
@@ -34,150 +39,134 @@ type record struct {
 	value string
 }
 
-// committed is an acknowledged commit or an answered read of a group's offset
-// on one partition. Calls of one client on one partition follow each other.
-type committed struct {
-	client    string
-	partition int
-	offset    int64
-	read      bool
-}
-
 // delivery is one poll's records of one partition.
 type delivery struct {
-	client    string
-	partition int
-	offsets   []int64
-	seek      bool // a failed poll came before: the position may step back to the committed offset
-	reset     bool // instead of offsets: the same, noted for a partition that a response had nothing of
+	group      string
+	member     int
+	generation int64
+	partition  int
+	offsets    []int64 // none: only that the member's positions may have changed
+	fresh      bool    // a failed poll or a new generation came before: the position may be another one
 }
+
+// never is later than everything.
+const never = time.Duration(math.MaxInt64)
+
+// lifetime says when a topic was last deleted (asked for) and made again (answered).
+type lifetime struct{ deleted, created time.Duration }
 
 // history is everything that was seen.
 type history struct {
 	produced   []produced
-	committed  []committed
 	deliveries []delivery
+	churned    map[string]lifetime // topics that were deleted and made again
+	violations []violation         // what clients saw themselves
 }
 
 // violation is a broken promise.
 type violation struct {
-	kind string // lost, moved, phantom, duplicate, regression, skipped, ...
-	text string
+	Kind string `json:"kind"` // lost, moved, phantom, duplicate, skipped, ...
+	Text string `json:"text"`
 }
 
-func (v violation) String() string { return v.kind + ": " + v.text }
+func (v violation) String() string { return v.Kind + ": " + v.Text }
 
-// check holds a history against the final log, of which finals has one copy
-// per broker; the first is the one that the API gives.
-func check(h *history, finals [][]record) []violation {
+// finalLog is a topic as it is in the end.
+type finalLog struct {
+	topic   string
+	start   map[int]int64    // log start of partitions, retention was there
+	records []record         // as the API gives them
+	copies  map[int][]record // by broker, from the files
+}
+
+// checkLog holds the history of a topic's records against its final log.
+func checkLog(h *history, f *finalLog) []violation {
 	var out []violation
-	log := finals[0]
 	at := map[string][]place{}
-	values := map[place]string{}
 	last := map[int]int64{}
-	for _, r := range log {
+	for _, r := range f.records {
 		at[r.value] = append(at[r.value], r.at)
-		values[r.at] = r.value
 		last[r.at.partition] = max(last[r.at.partition], r.at.offset)
 	}
+	life, churned := h.churned[f.topic]
 	for _, p := range h.produced {
-		out = append(out, checkProduced(p, at[p.value], last)...)
+		switch {
+		case p.topic != f.topic:
+		case !churned || p.began > life.created:
+			out = append(out, checkProduced(p, at[p.value], f.start, last)...)
+		case p.outcome == acked && p.ended < life.deleted && len(at[p.value]) > 0:
+			out = append(out, violation{"ghost", fmt.Sprintf("%s is at %v of %s, which was deleted since", p.value, at[p.value], f.topic)})
+		}
 	}
-	out = append(out, checkDense(log)...)
-	out = append(out, checkCommitted(h.committed)...)
-	out = append(out, checkDeliveries(h.deliveries)...)
-	for b, copyOfLog := range finals[1:] {
-		out = append(out, checkCopy(b+1, log, copyOfLog)...)
+	for value, places := range at {
+		if len(places) > 1 {
+			out = append(out, violation{"duplicate", fmt.Sprintf("%s is at %v of %s", value, places, f.topic)})
+		}
+	}
+	out = append(out, checkDense(f)...)
+	for _, b := range slices.Sorted(maps.Keys(f.copies)) {
+		out = append(out, checkCopy(f, b)...)
 	}
 	return out
 }
 
-func checkProduced(p produced, at []place, last map[int]int64) []violation {
-	var out []violation
+func checkProduced(p produced, at []place, start, last map[int]int64) []violation {
 	switch {
+	case p.outcome == acked && p.at.offset < start[p.at.partition]: // retention
 	case p.outcome == acked && len(at) == 0:
 		part := "middle"
 		if p.at.offset > last[p.at.partition] {
 			part = "tail"
-		} else if p.at.offset == 0 {
+		} else if p.at.offset == start[p.at.partition] {
 			part = "prefix"
 		}
-		out = append(out, violation{"lost", fmt.Sprintf("%s, acknowledged at %d/%d (%s)", p.value, p.at.partition, p.at.offset, part)})
+		return []violation{{"lost", fmt.Sprintf("%s of %s, acknowledged at %v (%s) at %s", p.value, p.topic, p.at, part, p.ended)}}
 	case p.outcome == acked && !slices.Contains(at, p.at):
-		out = append(out, violation{"moved", fmt.Sprintf("%s, acknowledged at %v, is at %v", p.value, p.at, at)})
+		return []violation{{"moved", fmt.Sprintf("%s of %s, acknowledged at %v, is at %v", p.value, p.topic, p.at, at)}}
 	case p.outcome == refused && len(at) > 0:
-		out = append(out, violation{"phantom", fmt.Sprintf("%s was refused with outcome none and is at %v", p.value, at)})
+		return []violation{{"phantom", fmt.Sprintf("%s of %s was refused with outcome none and is at %v", p.value, p.topic, at)}}
 	}
-	if len(at) > 1 {
-		out = append(out, violation{"duplicate", fmt.Sprintf("%s is at %v", p.value, at)})
-	}
-	return out
+	return nil
 }
 
-// checkDense demands that offsets of a partition are 0, 1, 2, ...
-func checkDense(log []record) []violation {
-	next := map[int]int64{}
-	sorted := slices.Clone(log)
-	slices.SortStableFunc(sorted, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.at.partition, b.at.partition), cmp.Compare(a.at.offset, b.at.offset))
-	})
-	for _, r := range sorted {
+// checkDense demands that offsets of a partition follow each other from the
+// log start on.
+func checkDense(f *finalLog) []violation {
+	next := maps.Clone(f.start)
+	if next == nil {
+		next = map[int]int64{}
+	}
+	for _, r := range inOrder(f.records) {
 		if r.at.offset != next[r.at.partition] {
-			return []violation{{"gap", fmt.Sprintf("partition %d has offset %d where %d is due", r.at.partition, r.at.offset, next[r.at.partition])}}
+			return []violation{{"gap", fmt.Sprintf("%s-%d has offset %d where %d is due", f.topic, r.at.partition, r.at.offset, next[r.at.partition])}}
 		}
 		next[r.at.partition]++
 	}
 	return nil
 }
 
-// checkCommitted treats a committed offset as a register that only grows: a
-// read returns at least the latest acknowledged commit of the same client.
-func checkCommitted(calls []committed) []violation {
-	var out []violation
-	latest := map[string]int64{}
-	for _, c := range calls {
-		key := fmt.Sprintf("%s/%d", c.client, c.partition)
-		if c.offset < latest[key] {
-			what := "commit"
-			if c.read {
-				what = "read"
-			}
-			out = append(out, violation{"regression", fmt.Sprintf("%s of %s gave %d after %d", what, key, c.offset, latest[key])})
-		}
-		latest[key] = max(latest[key], c.offset)
-	}
-	return out
+func inOrder(records []record) []record {
+	sorted := slices.Clone(records)
+	slices.SortStableFunc(sorted, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.at.partition, b.at.partition), cmp.Compare(a.at.offset, b.at.offset))
+	})
+	return sorted
 }
 
-// checkDeliveries demands that a client sees a partition's offsets without
-// gaps: the next one, or, after a rebalance or a restart, an earlier one.
-func checkDeliveries(polls []delivery) []violation {
-	var out []violation
-	next, again := map[string]int64{}, map[string]bool{}
-	for _, d := range polls {
-		key := fmt.Sprintf("%s/%d", d.client, d.partition)
-		again[key] = again[key] || d.reset || d.seek
-		for i, off := range d.offsets {
-			want, known := next[key]
-			if known && off != want && (i > 0 || off > want || !again[key]) {
-				out = append(out, violation{"skipped", fmt.Sprintf("%s got offset %d where %d was due", key, off, want)})
-			}
-			next[key] = off + 1
-			again[key] = false
+// checkCopy compares a broker's files with the log. They may still hold what is
+// below the log start.
+func checkCopy(f *finalLog, broker int) []violation {
+	kept := slices.DeleteFunc(slices.Clone(f.copies[broker]), func(r record) bool { return r.at.offset < f.start[r.at.partition] })
+	for i, r := range f.records {
+		if i == len(kept) {
+			return []violation{{"diverged", fmt.Sprintf("broker %d has %d records of %s, the log %d", broker, len(kept), f.topic, len(f.records))}}
+		}
+		if kept[i] != r {
+			return []violation{{"diverged", fmt.Sprintf("broker %d has %v of %s, the log %v", broker, kept[i], f.topic, r)}}
 		}
 	}
-	return out
-}
-
-// checkCopy compares a broker's copy with the log.
-func checkCopy(broker int, log, copyOfLog []record) []violation {
-	if len(log) != len(copyOfLog) {
-		return []violation{{"diverged", fmt.Sprintf("broker %d has %d records, the log %d", broker, len(copyOfLog), len(log))}}
-	}
-	for i := range log {
-		if log[i] != copyOfLog[i] {
-			return []violation{{"diverged", fmt.Sprintf("broker %d has %v, the log %v", broker, copyOfLog[i], log[i])}}
-		}
+	if len(kept) > len(f.records) {
+		return []violation{{"diverged", fmt.Sprintf("broker %d has %d records of %s, the log %d", broker, len(kept), f.topic, len(f.records))}}
 	}
 	return nil
 }

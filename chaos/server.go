@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -12,18 +9,26 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
+	"strings"
 	"syscall"
 	"time"
+)
+
+const (
+	startLimit = 60 * time.Second // from start to ready; the machine may be busy
+	stopLimit  = 40 * time.Second // more than the broker's own limit for an orderly stop
 )
 
 // server is the broker under test.
 type server struct {
 	binary, dir, addr string
 	log               *os.File
-	cmd               *exec.Cmd
-	boots             int // simulated ones, 0: none
+	boots             int          // simulated ones, 0: none
+	intercept         *interceptor // of its syncs, nil: none
+
+	cmd      *exec.Cmd
+	launched time.Time
+	exited   chan struct{} // closed when cmd has ended
 }
 
 func newServer(binary, dir string) (*server, error) {
@@ -43,122 +48,131 @@ func newServer(binary, dir string) (*server, error) {
 }
 
 // start starts the broker and waits until every partition has a leader.
-func (s *server) start() (time.Duration, error) {
-	began := time.Now()
-	s.cmd = exec.Command(s.binary, "serve", "--listen", s.addr, "--data-dir", s.dir)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if s.boots > 0 {
-		s.cmd.Env = append(os.Environ(), fmt.Sprintf("OTTLA_SIMULATED_BOOT_ID=boot-%d", s.boots))
+func (s *server) start() error {
+	if err := s.launch(); err != nil {
+		return err
 	}
-	if err := s.cmd.Start(); err != nil {
-		return 0, err
-	}
-	for time.Since(began) < time.Minute {
-		resp, err := http.Get(s.url("/readyz"))
-		if err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return time.Since(began), nil
-			}
+	return s.waitReady(startLimit)
+}
+
+// launch starts the process and waits for nothing.
+func (s *server) launch() error {
+	args := []string{"serve", "--listen", s.addr, "--data-dir", s.dir}
+	cmd, attach := exec.Command(s.binary, args...), func() error { return nil }
+	if s.intercept != nil {
+		var err error
+		if cmd, attach, err = s.intercept.command(s.binary, args...); err != nil {
+			return err
 		}
+	}
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	// Retention runs all the time; a mistyped topic is not to be made again
+	// behind the back of who deleted it.
+	cmd.Env = append(os.Environ(), "OTTLA_STORAGE_RETENTION_CHECK_INTERVAL=500ms", "OTTLA_AUTO_CREATE_TOPICS=false")
+	if s.boots > 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("OTTLA_SIMULATED_BOOT_ID=boot-%d", s.boots))
+	}
+	s.launched = time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in its state
+		close(exited)
+	}()
+	s.cmd, s.exited = cmd, exited
+	return attach()
+}
+
+// waitReady waits until every partition has a leader.
+func (s *server) waitReady(limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	last := "no answer"
+	for time.Now().Before(deadline) {
+		select {
+		case <-s.exited:
+			return fmt.Errorf("the broker ended by itself (%s), see %s", s.cmd.ProcessState, s.log.Name())
+		default:
+		}
+		status, body := s.get("/readyz")
+		if status == http.StatusOK {
+			return nil
+		}
+		last = fmt.Sprintf("%d %.500s", status, body)
 		pause(context.Background(), 2*time.Millisecond)
 	}
-	return 0, fmt.Errorf("not ready a minute after start, see %s", s.log.Name())
+	return fmt.Errorf("not ready after %s (%s), see %s", limit, last, s.log.Name())
+}
+
+// get is a request of the campaign itself; status 0 means no answer.
+func (s *server) get(path string) (int, []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url(path), nil)
+	if err != nil {
+		return 0, nil
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, body
 }
 
 // kill ends the process as kill -9 does.
 func (s *server) kill() error {
 	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		return err
+		return fmt.Errorf("kill: %w", err)
 	}
-	_ = s.cmd.Wait() // reports the signal that we sent
+	<-s.exited
 	return nil
 }
 
 // stop ends it in order.
 func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+		return fmt.Errorf("stop: %w", err)
 	}
-	return s.cmd.Wait()
+	select {
+	case <-s.exited:
+	case <-time.After(stopLimit):
+		return fmt.Errorf("still there %s after SIGTERM", stopLimit)
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("exit status %d after SIGTERM, see %s", code, s.log.Name())
+	}
+	return nil
+}
+
+// end makes sure that nothing is left running.
+func (s *server) end() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGCONT) // all these fail if it has ended
+	_ = s.cmd.Process.Kill()
+	<-s.exited
 }
 
 func (s *server) url(path string) string { return "http://" + s.addr + path }
 
-// readLog reads all records of a topic through the API.
-func (s *server) readLog(topic string, partitions int) ([]record, error) {
-	var out []record
-	for p := range partitions {
-		next := int64(0)
-		for {
-			var page struct {
-				Records []struct {
-					Offset int64           `json:"offset"`
-					Value  json.RawMessage `json:"value"`
-				} `json:"records"`
-				Next int64 `json:"next_offset"`
-				High int64 `json:"high_watermark"`
-			}
-			resp, err := http.Get(s.url(fmt.Sprintf("/topic/%s/partitions/%d/records?offset=%d&max_records=10000&max_bytes=16777216", topic, p, next)))
-			if err != nil {
-				return nil, err
-			}
-			body, err := io.ReadAll(resp.Body)
-			_ = resp.Body.Close()
-			if err != nil || resp.StatusCode != http.StatusOK {
-				return nil, fmt.Errorf("read log: %d %s %w", resp.StatusCode, body, err)
-			}
-			if err := json.Unmarshal(body, &page); err != nil {
-				return nil, err
-			}
-			for _, r := range page.Records {
-				out = append(out, record{place{p, r.Offset}, string(r.Value)})
-			}
-			if next = page.Next; next >= page.High {
-				break
-			}
-		}
-	}
-	return out, nil
+// clusterDir is where the default cluster keeps its brokers' directories.
+func (s *server) clusterDir() string { return filepath.Join(s.dir, "default") }
+
+func (s *server) brokerDir(broker int) string {
+	return filepath.Join(s.clusterDir(), fmt.Sprintf("broker-%d", broker))
 }
 
-// readFiles reads a topic's records from one broker's files, without the
-// broker's help: lines that do not begin with '#'.
-func (s *server) readFiles(broker int, topic string, partitions int) ([]record, error) {
-	var out []record
-	for p := range partitions {
-		files, err := filepath.Glob(filepath.Join(s.dir, "default", "broker-"+strconv.Itoa(broker), fmt.Sprintf("%s-%d", topic, p), "*.log"))
-		if err != nil {
-			return nil, err
-		}
-		slices.Sort(files)
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				return nil, err
-			}
-			sc := bufio.NewScanner(bytes.NewReader(data))
-			sc.Buffer(nil, 64<<20)
-			for sc.Scan() {
-				line := sc.Bytes()
-				if len(line) == 0 || line[0] == '#' {
-					continue
-				}
-				f := bytes.Fields(line) // date time topic partition offset key value action; values have no spaces
-				if len(f) < 8 {
-					return nil, fmt.Errorf("strange line %q", line)
-				}
-				off, err := strconv.ParseInt(string(f[4]), 10, 64)
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, record{place{p, off}, string(f[6])})
-			}
-			if err := sc.Err(); err != nil {
-				return nil, err
-			}
-		}
+// program runs a command of the system.
+func program(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}
-	return out, nil
+	return nil
 }

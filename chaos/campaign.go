@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// campaign is a choice of faults, one of which strikes in each round. One that
+// is there twice is twice as likely.
+type campaign struct {
+	name   string
+	faults []*fault
+}
+
+var campaigns = []campaign{
+	{"kill", []*fault{faultKill}},
+	{"power", []*fault{faultPower}},
+	{"pause", []*fault{faultPause}},
+	{"full", []*fault{faultFull}},
+	{"sync", []*fault{faultSync, faultSync, faultHang}},
+	{"damage", []*fault{faultFlip, faultLive, faultKill}},
+	{"dirs", []*fault{faultDelete, faultSwap, faultKill}},
+	{"outdated", []*fault{faultOld, faultOld, faultKill}},
+	{"brokers", []*fault{faultAdmin}},
+	{"storm", []*fault{faultStorm, faultAdmin, faultStop}},
+	{"brief", []*fault{faultKill, faultStop, faultPower, faultPause, faultSync, faultHang, faultDelete, faultSwap, faultAdmin, faultStorm}},
+	{"mix", []*fault{
+		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultHang,
+		faultFlip, faultLive, faultDelete, faultSwap, faultAdmin, faultAdmin, faultStorm,
+	}},
+}
+
+func listCampaigns(out io.Writer) {
+	for _, c := range campaigns {
+		var names []string
+		for _, f := range c.faults {
+			if !strings.Contains(strings.Join(names, ", "), f.name) {
+				names = append(names, f.name)
+			}
+		}
+		fmt.Fprintf(out, "%-9s %s\n", c.name, strings.Join(names, ", "))
+	}
+}
+
+func findCampaign(name string) (*campaign, error) {
+	for i := range campaigns {
+		if campaigns[i].name == name {
+			return &campaigns[i], nil
+		}
+	}
+	return nil, fmt.Errorf("no campaign %q, see -list", name)
+}
+
+// runCampaign does it all: set up, rounds of harm, the check. An error is
+// trouble of the campaign itself or a broker that does not come back;
+// violations are in the result.
+func runCampaign(o *options, out io.Writer) (*result, error) {
+	c, err := findCampaign(o.campaign)
+	if err != nil {
+		return nil, err
+	}
+	temporary := o.dir == ""
+	if temporary {
+		if o.dir, err = os.MkdirTemp("", "ottla-chaos-"); err != nil {
+			return nil, err
+		}
+	}
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
+	w := &world{
+		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(),
+		victim: 1 + int(uint64(o.seed)%brokers), strikes: map[string]int{},
+	}
+	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
+	res, err := w.campaign(c)
+	bad := err != nil || len(res.Violations) > 0
+	if w.disk != nil {
+		err = errors.Join(err, w.disk.detach(bad))
+		if bad {
+			fmt.Fprintln(out, "the disk is kept:", w.disk.image())
+		}
+	}
+	if temporary && !bad {
+		err = errors.Join(err, os.RemoveAll(o.dir))
+	}
+	return res, err
+}
+
+// again is the command that repeats the campaign's decisions; the instants at
+// which they fall are never the same.
+func (o *options) again() string {
+	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -min-up %s -max-up %s",
+		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.minUp, o.maxUp)
+}
+
+// campaign sets up, strikes and checks. Nothing of it runs on afterwards.
+func (w *world) campaign(c *campaign) (*result, error) {
+	faults, err := w.setUp(c)
+	if err != nil {
+		return nil, err
+	}
+	defer w.s.end()
+	if err := w.s.start(); err != nil {
+		return nil, err
+	}
+	if err := w.createTopics(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var wg sync.WaitGroup
+	w.clients(ctx, &wg)
+	rounds, err := w.rounds(faults)
+	if err == nil {
+		pause(ctx, 500*time.Millisecond) // a last stretch without harm
+	}
+	cancel()
+	wg.Wait()
+	if err != nil {
+		for _, v := range w.rec.h.violations {
+			fmt.Fprintln(w.out, "VIOLATION", v)
+		}
+		return nil, fmt.Errorf("round %d: %w", rounds, err)
+	}
+	return w.finish(rounds)
+}
+
+// setUp prepares disk and server, and returns the faults that are possible.
+// A campaign of one kind that is not possible is an error, of several kinds
+// goes on with the others.
+func (w *world) setUp(c *campaign) ([]*fault, error) {
+	var all need
+	for _, f := range c.faults {
+		all |= f.needs
+	}
+	var err error
+	if w.s, err = newServer(w.o.binary, w.o.dir); err != nil {
+		return nil, err
+	}
+	var missing error
+	if all&needsIntercept != 0 {
+		if err := canIntercept(); err != nil {
+			missing = &missingError{"making syncs fail needs seccomp: " + err.Error()}
+			all &^= needsIntercept
+		} else {
+			w.s.intercept = &interceptor{}
+		}
+	}
+	if all&needsImage != 0 {
+		if err := w.mount(); err != nil {
+			missing = err
+			all &^= needsImage
+		}
+	}
+	var possible []*fault
+	for _, f := range c.faults {
+		if f.needs&^all == 0 {
+			possible = append(possible, f)
+		}
+	}
+	if len(possible) == 0 {
+		return nil, missing
+	}
+	if missing != nil {
+		fmt.Fprintln(w.out, "LEFT OUT:", missing)
+	}
+	return possible, nil
+}
+
+// mount puts the data on a disk of its own.
+func (w *world) mount() error {
+	images, err := imageDir(w.o)
+	if err != nil {
+		return err
+	}
+	if w.disk, err = newVolume(w.o.dir, images); err != nil {
+		return errors.Join(err, os.RemoveAll(images))
+	}
+	w.s.dir = filepath.Join(w.disk.mount, "data")
+	w.s.boots = 1
+	return nil
+}
+
+// rounds strikes until all rounds are done, time is over or a person
+// interrupts, and returns how many were done.
+func (w *world) rounds(faults []*fault) (int, error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	began := time.Now()
+	for n := 1; n <= w.o.rounds; n++ {
+		pause(ctx, w.between(w.o.minUp, w.o.maxUp))
+		if ctx.Err() != nil || w.o.within > 0 && time.Since(began) > w.o.within {
+			return n - 1, nil
+		}
+		f := faults[w.rnd.Intn(len(faults))]
+		w.strikes[f.name]++
+		fmt.Fprintf(w.s.log, "chaos: round %d: %s\n", n, f.name)
+		struck := time.Now()
+		if err := f.strike(w); err != nil {
+			return n, fmt.Errorf("%s: %w", f.name, err)
+		}
+		if err := w.settle(fmt.Sprintf("round %d, %s", n, f.name), struck); err != nil {
+			return n, err
+		}
+		if n%10 == 0 || n == w.o.rounds {
+			fmt.Fprintf(w.out, "%d rounds, %d records acknowledged, slowest recovery %s\n", n, w.rec.acks.Load(), w.slowest.Round(time.Millisecond))
+		}
+	}
+	return w.o.rounds, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+)
+
+// callLimit is when a client gives up waiting; more than the broker's own
+// request_timeout.
+const callLimit = 15 * time.Second
+
+// answer is what the clients look at in a response.
+type answer struct {
+	Partition  int             `json:"partition"`
+	Offset     int64           `json:"offset"`
+	Offsets    json.RawMessage `json:"offsets"` // of a batch, a commit or a group
+	Code       string          `json:"code"`
+	Outcome    string          `json:"outcome"`
+	Details    json.RawMessage `json:"details"`
+	Cursor     string          `json:"cursor"`
+	Generation int64           `json:"generation"`
+	Records    []consumed      `json:"records"`
+	Earliest   int64           `json:"earliest"`
+}
+
+// consumed is a record as a client reads it.
+type consumed struct {
+	Partition int             `json:"partition"`
+	Offset    int64           `json:"offset"`
+	Value     json.RawMessage `json:"value"`
+}
+
+// offsetRow is a partition of a group.
+type offsetRow struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Committed *int64 `json:"committed"`
+	End       int64  `json:"end"`
+}
+
+// call does one request; status 0 means that no answer came.
+func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, answer{}
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, answer{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	var a answer
+	if err != nil || len(data) > 0 && json.Unmarshal(data, &a) != nil {
+		return 0, answer{}
+	}
+	return resp.StatusCode, a
+}
+
+// none says that a request was refused and nothing has happened.
+func (a *answer) none(status int) bool { return status != 0 && a.Outcome == "none" }
+
+// decode reads a part of an answer; nothing if it is not there.
+func decode[T any](raw json.RawMessage) T {
+	var v T
+	if len(raw) > 0 && json.Unmarshal(raw, &v) != nil {
+		var zero T
+		return zero
+	}
+	return v
+}
+
+// pause waits a little, or until the end.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// fault is one kind of harm. It leaves the broker's process running; that the
+// broker serves again is looked at afterwards.
+type fault struct {
+	name   string
+	needs  need
+	strike func(w *world) error
+}
+
+type need int
+
+const (
+	needsImage     need = 1 << iota // the data on a disk image of our own
+	needsIntercept                  // a hand in the broker's syncs
+)
+
+var (
+	faultKill   = &fault{"kill -9", 0, func(w *world) error { return w.restart(w.s.kill) }}
+	faultStop   = &fault{"orderly stop", 0, func(w *world) error { return w.restart(w.s.stop) }}
+	faultPower  = &fault{"power cut", needsImage, func(w *world) error { return w.restart(func() error { return w.disk.cut(w.s) }) }}
+	faultPause  = &fault{"pause", 0, pauseProcess}
+	faultFull   = &fault{"full disk", needsImage, fullDisk}
+	faultSync   = &fault{"failed sync", needsIntercept, failSyncs}
+	faultHang   = &fault{"slow sync", needsIntercept, slowSyncs}
+	faultFlip   = &fault{"damage while down", 0, damageWhileDown}
+	faultLive   = &fault{"damage while running", 0, func(w *world) error { return w.damage(1 + w.rnd.Intn(2)) }}
+	faultDelete = &fault{"deleted directory", 0, deletedDirectory}
+	faultSwap   = &fault{"swapped directories", 0, swappedDirectories}
+	faultOld    = &fault{"outdated directory", 0, outdatedDirectory}
+	faultAdmin  = &fault{"brokers stopped and started", 0, stopBrokers}
+	faultStorm  = &fault{"rebalance storm", 0, rebalanceStorm}
+)
+
+// restart ends the process in some way and starts it again.
+func (w *world) restart(end func() error) error {
+	if err := end(); err != nil {
+		return err
+	}
+	return w.s.start()
+}
+
+// end ends the process in one of the ways that are possible here.
+func (w *world) end() error {
+	switch n := w.rnd.Intn(3); {
+	case n == 0:
+		return w.s.stop()
+	case n == 1 && w.disk != nil:
+		return w.disk.cut(w.s)
+	}
+	return w.s.kill()
+}
+
+// pauseProcess holds the process up, mostly for less than leases and polls
+// last, sometimes for longer.
+func pauseProcess(w *world) error {
+	span := w.between(10*time.Millisecond, 1500*time.Millisecond)
+	if w.rnd.Intn(5) == 0 {
+		span = w.between(1500*time.Millisecond, 5*time.Second)
+	}
+	if err := w.s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	pause(context.Background(), span)
+	return w.s.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// rebalanceStorm has members leave, sleep and join without a rest.
+func rebalanceStorm(w *world) error {
+	w.storm.Store(true)
+	defer w.storm.Store(false)
+	pause(context.Background(), w.between(time.Second, 3*time.Second))
+	return nil
+}
+
+// stopBrokers stops some or all brokers by the API and starts them again, in
+// random order.
+func stopBrokers(w *world) error {
+	order := w.rnd.Perm(brokers)[:1+w.rnd.Intn(brokers)]
+	if w.rnd.Intn(2) == 0 {
+		order = order[:1]
+	}
+	for _, b := range order {
+		w.setBroker(b+1, "stop")
+		pause(context.Background(), w.between(0, 300*time.Millisecond))
+	}
+	pause(context.Background(), w.between(0, time.Second))
+	w.rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	for _, b := range order {
+		w.setBroker(b+1, "start")
+		pause(context.Background(), w.between(0, 100*time.Millisecond))
+	}
+	return nil
+}
+
+func (w *world) setBroker(id int, action string) {
+	path := fmt.Sprintf("/cluster/default/brokers/%d/%s", id, action)
+	if status, a := call(context.Background(), "POST", w.s.url(path), nil, nil); status != 200 {
+		w.rec.violate("admin", "POST %s: status %d %s (outcome %s)", path, status, a.Code, a.Outcome)
+	}
+}

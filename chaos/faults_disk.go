@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// fullDisk fills the disk for a while. Some of the time the broker is killed
+// meanwhile, and some of that time started while there is still no room: then
+// it may refuse, but must be able to start once there is.
+func fullDisk(w *world) error {
+	if err := w.disk.fill(int64(w.rnd.Intn(256 << 10))); err != nil {
+		return err
+	}
+	pause(context.Background(), w.between(100*time.Millisecond, 1500*time.Millisecond))
+	way := w.rnd.Intn(4)
+	if way < 2 {
+		return w.disk.free()
+	}
+	if err := w.s.kill(); err != nil {
+		return err
+	}
+	if way == 2 {
+		if err := w.disk.free(); err != nil {
+			return err
+		}
+		return w.s.start()
+	}
+	if err := w.s.launch(); err != nil {
+		return err
+	}
+	pause(context.Background(), w.between(100*time.Millisecond, 2*time.Second))
+	if err := w.disk.free(); err != nil {
+		return err
+	}
+	if err := w.s.waitReady(startLimit); err == nil {
+		return nil
+	}
+	w.s.end()
+	return w.s.start()
+}
+
+// failSyncs makes some syncs of one broker fail, sometimes of all brokers. A
+// broker that was told so must not acknowledge by what it has; with one such
+// broker the others go on serving. Then the process is ended, also by a power
+// cut, which takes what was not synced.
+func failSyncs(w *world) error {
+	broker, left := 1+w.rnd.Intn(brokers), 1+w.rnd.Intn(5)
+	all := w.rnd.Intn(5) == 0
+	errno := []syscall.Errno{syscall.EIO, syscall.EIO, syscall.ENOSPC}[w.rnd.Intn(3)]
+	mine := fmt.Sprintf("/broker-%d/", broker)
+	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+		switch {
+		case !strings.HasPrefix(path, w.s.dir):
+			return 0, 0
+		case path == w.s.dir: // syncfs; it fails as long as one of its files would
+			if left > 0 {
+				return errno, 0
+			}
+			return 0, 0
+		case left > 0 && (all || strings.Contains(path, mine)):
+			left--
+			return errno, 0
+		}
+		return 0, 0
+	})
+	pause(context.Background(), w.between(50*time.Millisecond, time.Second))
+	if !all {
+		if err := w.settle(fmt.Sprintf("failed syncs of broker %d", broker), time.Now()); err != nil {
+			return err
+		}
+	}
+	w.s.intercept.set(nil)
+	return w.restart(w.end)
+}
+
+// slowSyncs makes all syncs of one broker take long.
+func slowSyncs(w *world) error {
+	mine := fmt.Sprintf("/broker-%d/", 1+w.rnd.Intn(brokers))
+	long := w.between(20*time.Millisecond, time.Second)
+	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+		if path == w.s.dir || strings.Contains(path, mine) {
+			return 0, long
+		}
+		return 0, 0
+	})
+	pause(context.Background(), w.between(100*time.Millisecond, 2*time.Second))
+	w.s.intercept.set(nil)
+	return nil
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// damageWhileDown ends the process, harms files of the victim, and starts it.
+func damageWhileDown(w *world) error {
+	return w.restart(func() error {
+		if err := w.end(); err != nil {
+			return err
+		}
+		return w.damage(1 + w.rnd.Intn(4))
+	})
+}
+
+// damage harms so many log files of the victim: a bit flipped, or a block of
+// zeros, anywhere, also in internal topics.
+func (w *world) damage(files int) error {
+	paths, err := filepath.Glob(filepath.Join(w.s.brokerDir(w.victim), "*-[0-9]", "*.log"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(paths)
+	for range files {
+		if len(paths) == 0 {
+			return nil
+		}
+		path := paths[w.rnd.Intn(len(paths))]
+		if err := w.damageFile(path); err != nil && !errors.Is(err, os.ErrNotExist) { // retention was faster
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) damageFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return errors.Join(err, f.Close())
+	}
+	at := w.rnd.Int63n(info.Size())
+	b := make([]byte, 1)
+	if w.rnd.Intn(2) == 0 {
+		at = at / 4096 * 4096
+		b = make([]byte, min(4096, info.Size()-at))
+	} else {
+		if _, err := f.ReadAt(b, at); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		b[0] ^= 1 << w.rnd.Intn(8)
+	}
+	_, err = f.WriteAt(b, at)
+	fmt.Fprintf(w.s.log, "chaos: damaged %s: %d bytes at %d\n", path, len(b), at)
+	return errors.Join(err, f.Close())
+}
+
+// deletedDirectory removes the victim's directory while the process is down.
+func deletedDirectory(w *world) error {
+	return w.restart(func() error {
+		if err := w.end(); err != nil {
+			return err
+		}
+		return os.RemoveAll(w.s.brokerDir(w.victim))
+	})
+}
+
+// swappedDirectories exchanges the directories of two brokers.
+func swappedDirectories(w *world) error {
+	return w.restart(func() error {
+		if err := w.end(); err != nil {
+			return err
+		}
+		order := w.rnd.Perm(brokers)
+		one, two, aside := w.s.brokerDir(order[0]+1), w.s.brokerDir(order[1]+1), filepath.Join(w.s.clusterDir(), "swap")
+		return errors.Join(os.Rename(one, aside), os.Rename(two, one), os.Rename(aside, two))
+	})
+}
+
+// outdatedDirectory puts an older copy of the victim's directory in place of
+// the present one, or, every other time, takes that copy.
+func outdatedDirectory(w *world) error {
+	return w.restart(func() error {
+		if err := w.end(); err != nil {
+			return err
+		}
+		dir := w.s.brokerDir(w.victim)
+		if w.aside == "" {
+			w.aside = filepath.Join(w.o.dir, "backup")
+			return program("cp", "-a", dir, w.aside)
+		}
+		backup := w.aside
+		w.aside = ""
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		return errors.Join(program("cp", "-a", backup, dir), os.RemoveAll(backup))
+	})
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"ottla/chaos/offsetcheck"
+)
+
+const (
+	drainLimit  = 60 * time.Second // for all groups to reach the end
+	inSyncLimit = 60 * time.Second // for all replicas to have everything
+	orderLimit  = 30 * time.Second // of thinking per committed offset
+)
+
+// finish lets all groups consume to the end, reads the logs through the API
+// and from every broker's files, and checks.
+func (w *world) finish(rounds int) (*result, error) {
+	// What clients had under way when they were cut off ends with a clean stop.
+	if err := w.restart(w.s.stop); err != nil {
+		return nil, fmt.Errorf("clean stop: %w", err)
+	}
+	res := &result{
+		Campaign: w.o.campaign, Seed: w.o.seed, Rounds: rounds, Strikes: w.strikes, Version: w.version(),
+		Acked: int(w.rec.acks.Load()), SlowestMS: w.slowest.Milliseconds(), Date: w.rec.began.UTC().Format(time.DateTime),
+	}
+	w.drain()
+	w.waitInSync()
+	logs := map[string]*finalLog{}
+	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+		f, err := w.s.readLog(topic)
+		if err != nil {
+			w.rec.violate("unreadable", "%v", err)
+		}
+		logs[topic] = f
+		res.Log += len(f.records)
+	}
+	if err := w.s.stop(); err != nil {
+		return nil, fmt.Errorf("clean stop: %w", err)
+	}
+	h := &w.rec.h
+	res.Violations = h.violations
+	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+		f := logs[topic]
+		for b := 1; b <= brokers; b++ {
+			var err error
+			if f.copies[b], err = w.s.readFiles(b, topic); err != nil {
+				res.Violations = append(res.Violations, violation{"unreadable", err.Error()})
+			}
+		}
+		res.Violations = append(res.Violations, checkLog(h, f)...)
+	}
+	res.Violations = append(res.Violations, checkGroups(h.deliveries, w.groups, logs[mainTopic].ends())...)
+	res.Violations = append(res.Violations, checkOffsets(w.rec.offsets)...)
+	for _, d := range h.deliveries {
+		res.Delivered += len(d.offsets)
+	}
+	res.OffsetCalls, res.OffsetUnknown = w.rec.offsets.Size()
+	res.Seconds = int(w.rec.now().Seconds())
+	res.print(w.out)
+	return res, res.append(w.o.results)
+}
+
+// checkOffsets has every committed offset looked at as a register.
+func checkOffsets(h *offsetcheck.History) []violation {
+	err := h.Check(orderLimit)
+	if err == nil {
+		return nil
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []violation
+		for _, e := range list.Unwrap() {
+			out = append(out, violation{"offset", e.Error()})
+		}
+		return out
+	}
+	return []violation{{"offset", err.Error()}}
+}
+
+// drain has a new member of each group on the main topic read and commit to the
+// end; that all was delivered is checked afterwards.
+func (w *world) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	for i, g := range w.groups {
+		if g.topic != mainTopic {
+			continue
+		}
+		if g.mode == byPost {
+			g = &group{g.name, g.topic, byAck}
+		}
+		m := newMember(w, g, 100*(i+1)+99, w.o.seed)
+		for !w.atEnd(ctx, g) {
+			if ctx.Err() != nil {
+				w.rec.violate("stuck", "group %s has not reached the end after %s: %v", g.name, drainLimit, w.lag(g))
+				return
+			}
+			m.poll(ctx)
+		}
+		m.leave(ctx)
+	}
+}
+
+func (w *world) atEnd(ctx context.Context, g *group) bool {
+	if g.mode == byAuto {
+		return len(w.lag(g)) == 0
+	}
+	rows := readOffsets(ctx, w, "drain", g)
+	return len(rows) == partitions && !slices.ContainsFunc(rows, behind)
+}
+
+func behind(r offsetRow) bool { return r.End > 0 && (r.Committed == nil || *r.Committed < r.End) }
+
+// lag lists the partitions whose end a group has not reached.
+func (w *world) lag(g *group) []string {
+	status, body := w.s.get("/offset?group=" + g.name + "&topic=" + g.topic)
+	if status != http.StatusOK {
+		return []string{fmt.Sprintf("%d %s", status, body)}
+	}
+	var list []string
+	rows := decode[[]offsetRow](decode[answer](body).Offsets)
+	for _, r := range slices.DeleteFunc(rows, func(r offsetRow) bool { return !behind(r) }) {
+		at := "nothing"
+		if r.Committed != nil {
+			at = fmt.Sprint(*r.Committed)
+		}
+		list = append(list, fmt.Sprintf("partition %d: %s of %d", r.Partition, at, r.End))
+	}
+	return list
+}
+
+// waitInSync demands that all brokers get back to having everything.
+func (w *world) waitInSync() {
+	deadline := time.Now().Add(inSyncLimit)
+	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+		for {
+			err := w.inSync(topic)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				w.rec.violate("stuck", "not all replicas are in sync after %s: %v", inSyncLimit, err)
+				return
+			}
+			pause(context.Background(), 20*time.Millisecond)
+		}
+	}
+}
+
+func (w *world) inSync(topic string) error {
+	status, body := w.s.get("/topic/" + topic)
+	var info struct {
+		Partitions []struct {
+			InSync []int `json:"in_sync"`
+		} `json:"partitions"`
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("topic %s: %d %.300s", topic, status, body)
+	}
+	if err := json.Unmarshal(body, &info); err != nil {
+		return err
+	}
+	for p, row := range info.Partitions {
+		if len(row.InSync) != brokers {
+			return fmt.Errorf("%s-%d is in sync on %v only", topic, p, row.InSync)
+		}
+	}
+	if len(info.Partitions) != partitions {
+		return errors.New("partitions of " + topic + " are missing")
+	}
+	return nil
+}
+
+// version is what the broker says of itself.
+func (w *world) version() string {
+	_, body := w.s.get("/healthz")
+	return decode[struct {
+		Version string `json:"version"`
+	}](body).Version
+}

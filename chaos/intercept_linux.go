@@ -1,0 +1,220 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// interceptedArg makes this program install the filter and become the broker.
+const interceptedArg = "-run-intercepted"
+
+// interceptor decides over every fsync, fdatasync and syncfs of the broker. A
+// seccomp filter hands these calls to us (seccomp_unotify(2)); nothing else of
+// the broker is touched or slowed down, and no privilege is needed. A call that
+// is made to fail is not executed: what it was to make durable is not.
+type interceptor struct {
+	mu   sync.Mutex
+	rule syncRule
+	hits int // calls that a rule did something to
+}
+
+// syncRule says what becomes of a sync of a file: it waits, then it fails
+// unless errno is 0.
+type syncRule func(path string) (errno syscall.Errno, wait time.Duration)
+
+// set replaces the rule; nil lets every sync pass. It returns how many calls
+// the old one has changed.
+func (i *interceptor) set(r syncRule) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	hits := i.hits
+	i.rule, i.hits = r, 0
+	return hits
+}
+
+func (i *interceptor) changed() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.hits
+}
+
+func (i *interceptor) decide(path string) (syscall.Errno, time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.rule == nil {
+		return 0, 0
+	}
+	errno, wait := i.rule(path)
+	if errno != 0 || wait != 0 {
+		i.hits++
+	}
+	return errno, wait
+}
+
+// command prepares the broker's process; attach is to be called once it runs.
+func (i *interceptor) command(binary string, args ...string) (cmd *exec.Cmd, attach func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "socketpair")
+	cmd = exec.Command(self, append([]string{interceptedArg, binary}, args...)...)
+	cmd.ExtraFiles = []*os.File{theirs}
+	attach = func() error {
+		defer func() { _ = unix.Close(pair[0]) }()
+		if err := theirs.Close(); err != nil { // so that its death ends our wait
+			return err
+		}
+		listener, err := receiveFile(pair[0])
+		if err != nil {
+			return fmt.Errorf("intercept syncs: %w", err)
+		}
+		go i.serve(listener)
+		return nil
+	}
+	return cmd, attach, nil
+}
+
+// receiveFile takes a descriptor from a socket.
+func receiveFile(socket int) (int, error) {
+	buf, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(socket, buf, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) == 0 {
+		return 0, errors.New("the filter could not be installed")
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) == 0 {
+		return 0, errors.New("the filter could not be installed")
+	}
+	return fds[0], nil
+}
+
+// runIntercepted installs the filter on this thread, hands its listener to the
+// parent through descriptor 3, and becomes the program. It returns on failure
+// only.
+func runIntercepted(argv []string) error {
+	runtime.LockOSThread() // the filter is the thread's, and exec keeps that thread
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no new privileges: %w", err)
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_FSYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_FDATASYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_SYNCFS},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0); err != nil {
+		return fmt.Errorf("hand over the listener: %w", err)
+	}
+	for _, fd := range []int{3, int(listener)} {
+		if err := unix.Close(fd); err != nil {
+			return err
+		}
+	}
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(path, argv, os.Environ())
+}
+
+// The kernel's structures, see seccomp_unotify(2).
+type (
+	notification struct {
+		id    uint64
+		pid   uint32
+		flags uint32
+		nr    int32
+		arch  uint32
+		ip    uint64
+		args  [6]uint64
+	}
+	notificationReply struct {
+		id    uint64
+		val   int64
+		err   int32
+		flags uint32
+	}
+)
+
+// serve answers the calls of one process until it has ended.
+func (i *interceptor) serve(listener int) {
+	var waiting sync.WaitGroup
+	defer func() {
+		waiting.Wait()
+		_ = unix.Close(listener)
+	}()
+	for {
+		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(poll, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if poll[0].Revents&unix.POLLIN == 0 {
+			if poll[0].Revents != 0 {
+				return // nobody is left under the filter
+			}
+			continue
+		}
+		var n notification
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
+			continue // the caller was killed in between
+		}
+		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0])) // "" if it was killed
+		errno, wait := i.decide(path)
+		reply := notificationReply{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+		if errno != 0 {
+			reply = notificationReply{id: n.id, err: -int32(errno)}
+		}
+		if wait == 0 {
+			answerNotification(listener, &reply)
+			continue
+		}
+		waiting.Go(func() {
+			<-time.After(wait)
+			answerNotification(listener, &reply)
+		})
+	}
+}
+
+// answerNotification fails only if the caller was killed meanwhile.
+func answerNotification(listener int, r *notificationReply) {
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(r)))
+}
+
+// canIntercept tries it with a program that syncs nothing.
+func canIntercept() error {
+	i := &interceptor{}
+	cmd, attach, err := i.command("true")
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return errors.Join(attach(), cmd.Wait())
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand"
+	"net/http"
+	"strings"
+	"time"
+
+	"ottla/chaos/offsetcheck"
+)
+
+// How a group commits.
+type commitMode int
+
+const (
+	byAck  commitMode = iota // the cursor of a response comes back with the next poll
+	byPost                   // POST /offset, several clients at the same time
+	byAuto                   // auto_commit
+)
+
+// group is a consumer group with several members.
+type group struct {
+	name  string
+	topic string
+	mode  commitMode
+}
+
+// member is one consumer. It leaves and joins again, and sleeps through its
+// lease, as often as the world's unrest says; then its partitions move.
+type member struct {
+	w          *world
+	g          *group
+	id         int
+	rnd        *rand.Rand
+	session    time.Duration
+	cursor     string
+	generation int64
+	fresh      bool
+	pending    map[int]int64 // by partition, what the cursor or a commit covers
+	posts      chan map[int]int64
+}
+
+func newMember(w *world, g *group, id int, seed int64) *member {
+	rnd := rand.New(rand.NewSource(seed))
+	return &member{
+		w: w, g: g, id: id, rnd: rnd, fresh: true, pending: map[int]int64{},
+		session: time.Duration(1000+rnd.Intn(2000)) * time.Millisecond, posts: make(chan map[int]int64, 4),
+	}
+}
+
+// run polls until the end.
+func (m *member) run(ctx context.Context) {
+	if m.g.mode == byPost {
+		done := make(chan struct{})
+		defer func() { <-done }()
+		go func() {
+			defer close(done)
+			m.w.together(2, func() { m.postAll(ctx) })
+		}()
+	}
+	for ctx.Err() == nil {
+		switch {
+		case m.rnd.Intn(m.w.calm()) > 0:
+			m.poll(ctx)
+		case m.rnd.Intn(2) == 0:
+			m.leave(ctx)
+		default: // a member that is held up, and comes back as if nothing had happened
+			pause(ctx, time.Duration((0.5+m.rnd.Float64())*float64(m.session)))
+		}
+	}
+}
+
+// leave leaves the group, for a while.
+func (m *member) leave(ctx context.Context) {
+	call(ctx, http.MethodDelete, m.w.s.url(fmt.Sprintf("/groups/%s/members/%d", m.g.name, m.id)), nil, nil)
+	m.forget()
+	pause(ctx, time.Duration(m.rnd.Intn(1000))*time.Millisecond)
+}
+
+// forget makes the member begin at what is committed.
+func (m *member) forget() {
+	m.cursor, m.fresh, m.pending = "", true, map[int]int64{}
+}
+
+// poll takes the next records; with ack it commits the last ones.
+func (m *member) poll(ctx context.Context) {
+	url := fmt.Sprintf("/events?topic=%s&group=%s&consumer_id=%d&timeout_ms=%d&session_timeout_ms=%d&max_records=%d&auto_commit=%t",
+		m.g.topic, m.g.name, m.id, m.rnd.Intn(600), m.session.Milliseconds(), 1+m.rnd.Intn(400), m.g.mode == byAuto)
+	var acks map[int]*offsetcheck.Op
+	switch {
+	case m.cursor == "" || m.g.mode == byAuto:
+	case m.g.mode == byAck && m.rnd.Intn(10) > 0:
+		url += "&ack=" + m.cursor
+		acks = m.commits(m.pending)
+	default:
+		url += "&after=" + m.cursor
+	}
+	status, a := call(ctx, http.MethodGet, m.w.s.url(url), nil, nil)
+	if status != http.StatusOK {
+		m.refusedPoll(ctx, status, &a, acks)
+		return
+	}
+	end(acks, (*offsetcheck.Op).Acked)
+	m.fresh = m.fresh || a.Generation != m.generation
+	m.generation = a.Generation
+	m.w.rec.delivered(m, a.Records, m.fresh)
+	m.cursor, m.fresh = a.Cursor, false
+	if acks != nil {
+		m.pending = map[int]int64{}
+	}
+	for _, r := range a.Records {
+		m.pending[r.Partition] = r.Offset + 1
+	}
+	if m.g.mode == byPost && len(m.pending) > 0 {
+		select {
+		case m.posts <- maps.Clone(m.pending):
+		default: // both are busy; the next ones cover it
+		}
+	}
+}
+
+func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks map[int]*offsetcheck.Op) {
+	m.fresh = true
+	if a.none(status) {
+		endRefused(acks, m.g.topic, a)
+	}
+	if status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
+		m.forget() // another generation, term or topic: begin at what is committed
+	}
+	pause(ctx, 5*time.Millisecond)
+}
+
+// commits begins a commit of each partition.
+func (m *member) commits(offsets map[int]int64) map[int]*offsetcheck.Op {
+	ops := map[int]*offsetcheck.Op{}
+	if m.g.topic != mainTopic {
+		return ops // its log is another one from time to time
+	}
+	for p, off := range offsets {
+		ops[p] = m.w.rec.offsets.Commit(fmt.Sprint(m.id), m.g.register(p), off)
+	}
+	return ops
+}
+
+func (g *group) register(partition int) offsetcheck.Register {
+	return offsetcheck.Register{Group: g.name, Topic: g.topic, Partition: partition}
+}
+
+func end(ops map[int]*offsetcheck.Op, how func(*offsetcheck.Op)) {
+	for _, op := range ops {
+		how(op)
+	}
+}
+
+// endRefused ends commits that were refused with outcome none; one partition
+// may have been named as being further already.
+func endRefused(ops map[int]*offsetcheck.Op, topic string, a *answer) {
+	d := decode[struct {
+		Topic     string `json:"topic"`
+		Partition int    `json:"partition"`
+		Current   int64  `json:"current"`
+	}](a.Details)
+	for p, op := range ops {
+		if a.Code == "offset_regression" && d.Topic == topic && d.Partition == p {
+			op.Behind(d.Current)
+		} else {
+			op.Refused()
+		}
+	}
+}
+
+// postAll is one of the clients that commit for the member.
+func (m *member) postAll(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case offsets := <-m.posts:
+			m.post(ctx, offsets)
+		}
+	}
+}
+
+func (m *member) post(ctx context.Context, offsets map[int]int64) {
+	var rows []string
+	for p, off := range offsets {
+		rows = append(rows, fmt.Sprintf(`{"topic":%q,"partition":%d,"offset":%d}`, m.g.topic, p, off))
+	}
+	body := fmt.Appendf(nil, `{"consumer_id":%d,"group":%q,"offsets":[%s]}`, m.id, m.g.name, strings.Join(rows, ","))
+	ops := m.commits(offsets)
+	status, a := call(ctx, http.MethodPost, m.w.s.url("/offset"), nil, body)
+	switch {
+	case status == http.StatusOK:
+		end(ops, (*offsetcheck.Op).Acked)
+	case a.none(status):
+		endRefused(ops, m.g.topic, &a)
+	}
+}
+
+// watcher reads the committed offsets of all groups on the main topic.
+func watcher(ctx context.Context, w *world, name string, rnd *rand.Rand) {
+	for ctx.Err() == nil {
+		g := w.groups[rnd.Intn(len(w.groups))]
+		if g.topic == mainTopic && g.mode != byAuto {
+			readOffsets(ctx, w, name, g)
+		}
+		pause(ctx, time.Duration(rnd.Intn(20))*time.Millisecond)
+	}
+}
+
+func readOffsets(ctx context.Context, w *world, client string, g *group) []offsetRow {
+	var ops []*offsetcheck.Op
+	for p := range partitions {
+		ops = append(ops, w.rec.offsets.Read(client, g.register(p)))
+	}
+	status, a := call(ctx, http.MethodGet, w.s.url("/offset?group="+g.name+"&topic="+g.topic), nil, nil)
+	if status != http.StatusOK {
+		return nil
+	}
+	rows := decode[[]offsetRow](a.Offsets)
+	committed := map[int]int64{}
+	for _, row := range rows {
+		if row.Committed != nil {
+			committed[row.Partition] = *row.Committed
+		}
+	}
+	for p, op := range ops {
+		off, ok := committed[p]
+		if !ok { // also of a partition that is not listed
+			off = offsetcheck.None
+		}
+		op.Returned(off)
+	}
+	return rows
+}

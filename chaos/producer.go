@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// producer sends one request after the other under an id of its own. A request
+// without an answer is sent again under the same sequence until there is one:
+// the log must then have its records exactly once.
+type producer struct {
+	s     *server
+	rec   *recorder
+	rnd   *rand.Rand
+	id    string
+	topic string
+	most  int // records in a request; 1: no batches
+	every time.Duration
+	seq   int
+}
+
+// run produces until the end. It now and then cuts off its own request, as a
+// lost answer would, and reads its own write.
+func (p *producer) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		p.seq++
+		batch := p.batch()
+		p.send(ctx, batch)
+		p.rec.produced(batch)
+		if p.rnd.Intn(50) == 0 && batch[0].outcome == acked {
+			p.readBack(ctx, batch[0])
+		}
+		pause(ctx, p.every)
+	}
+}
+
+func (p *producer) batch() []produced {
+	batch := make([]produced, 1+p.rnd.Intn(p.most))
+	for i := range batch {
+		batch[i] = produced{topic: p.topic, value: fmt.Sprintf(`"%s-%d.%d"`, p.id, p.seq, i), outcome: refused, began: p.rec.now()}
+	}
+	return batch
+}
+
+// send repeats the request until it was acknowledged, or, sometimes, until a
+// refusal is known to be one: then nothing of it may be in the log.
+func (p *producer) send(ctx context.Context, batch []produced) {
+	path, body := p.request(batch)
+	header := http.Header{"Producer-Id": {p.id}, "Producer-Epoch": {"0"}, "Producer-Seq": {strconv.Itoa(p.seq)}}
+	giveUp := p.rnd.Intn(3) == 0
+	for {
+		try, cancel := ctx, func() {}
+		if p.rnd.Intn(100) == 0 {
+			try, cancel = context.WithTimeout(ctx, time.Duration(p.rnd.Intn(5000))*time.Microsecond)
+		}
+		status, a := call(try, http.MethodPost, p.s.url(path), header, body)
+		cancel()
+		switch {
+		case status == http.StatusOK:
+			p.acked(batch, &a)
+			return
+		case !a.none(status):
+			mark(batch, unknown) // and stays so whatever refusal follows
+		}
+		if ctx.Err() != nil {
+			mark(batch, unknown) // the last try was cut off by ourselves
+			return
+		}
+		if giveUp && batch[0].outcome == refused {
+			p.finish(batch)
+			return
+		}
+		pause(ctx, time.Duration(1+p.rnd.Intn(10))*time.Millisecond)
+	}
+}
+
+func mark(batch []produced, o outcome) {
+	for i := range batch {
+		batch[i].outcome = o
+	}
+}
+
+func (p *producer) finish(batch []produced) {
+	for i := range batch {
+		batch[i].ended = p.rec.now()
+	}
+}
+
+// request is a single record or a batch. A third of the records has no key,
+// so that the id decides where a retry goes.
+func (p *producer) request(batch []produced) (path string, body []byte) {
+	var records []string
+	for i := range batch {
+		key := ""
+		if p.rnd.Intn(3) > 0 {
+			key = fmt.Sprintf(`"key":"k%d",`, p.rnd.Intn(97))
+		}
+		records = append(records, fmt.Sprintf(`%s"value":%s`, key, batch[i].value))
+	}
+	if p.most == 1 {
+		return "/events", fmt.Appendf(nil, `{"topic":%q,%s}`, p.topic, records[0])
+	}
+	return "/events?offsets=true", fmt.Appendf(nil, `{"topic":%q,"records":[{%s}]}`, p.topic, strings.Join(records, "},{"))
+}
+
+// acked notes where the records are.
+func (p *producer) acked(batch []produced, a *answer) {
+	defer p.finish(batch)
+	if p.most == 1 {
+		batch[0].outcome, batch[0].at = acked, place{a.Partition, a.Offset}
+		return
+	}
+	places := decode[[]struct {
+		Partition int   `json:"partition"`
+		Offset    int64 `json:"offset"`
+	}](a.Offsets)
+	if len(places) != len(batch) {
+		p.rec.violate("answer", "%s-%d was acknowledged with %d offsets for %d records", p.id, p.seq, len(places), len(batch))
+		mark(batch, unknown)
+		return
+	}
+	for i, at := range places {
+		batch[i].outcome, batch[i].at = acked, place{at.Partition, at.Offset}
+	}
+}
+
+// readBack demands that what was acknowledged can be read.
+func (p *producer) readBack(ctx context.Context, r produced) {
+	status, a := call(ctx, http.MethodGet, p.s.url(recordsPath(p.topic, r.at.partition, r.at.offset, 1)), nil, nil)
+	switch {
+	case status != http.StatusOK:
+	case len(a.Records) == 0:
+		if p.topic == mainTopic { // records of others may be gone by intention
+			p.rec.violate("stale read", "%s, acknowledged at %v, could not be read afterwards", r.value, r.at)
+		}
+	default:
+		p.rec.saw(p.topic, a.Records)
+	}
+}
+
+func recordsPath(topic string, partition int, offset int64, most int) string {
+	return fmt.Sprintf("/topic/%s/partitions/%d/records?offset=%d&max_records=%d", topic, partition, offset, most)
+}
+
+// browser reads partitions without a group, from anywhere: values at an offset
+// never change, and a read begins where it was asked to, or is told that
+// retention was there.
+func browser(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic string) {
+	for ctx.Err() == nil {
+		p := rnd.Intn(partitions)
+		status, ends := call(ctx, http.MethodGet, s.url(fmt.Sprintf("/topic/%s/partitions/%d/offsets", topic, p)), nil, nil)
+		if status == http.StatusOK {
+			browse(ctx, s, rec, rnd, topic, p, ends.Earliest)
+		}
+		pause(ctx, time.Duration(rnd.Intn(100))*time.Millisecond)
+	}
+}
+
+func browse(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic string, p int, earliest int64) {
+	from := earliest + rnd.Int63n(1+max(0, rec.highest(topic, p)-earliest))
+	status, a := call(ctx, http.MethodGet, s.url(recordsPath(topic, p, from, 100)), nil, nil)
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		d := decode[struct {
+			Earliest int64 `json:"earliest"`
+		}](a.Details)
+		if d.Earliest <= from {
+			rec.violate("answer", "offset %d of %s-%d was refused as being below %d", from, topic, p, d.Earliest)
+		}
+		return
+	}
+	if status != http.StatusOK {
+		return
+	}
+	rec.saw(topic, a.Records)
+	for i, r := range a.Records {
+		if r.Offset != from+int64(i) {
+			rec.violate("skipped", "a read of %s-%d from %d has %d at place %d", topic, p, from, r.Offset, i)
+			return
+		}
+	}
+}
+
+// text is a value as the history knows it.
+func text(v json.RawMessage) string { return string(v) }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ottla/chaos/offsetcheck"
+)
+
+// recorder collects the history of all clients.
+type recorder struct {
+	began   time.Time
+	acks    atomic.Int64
+	offsets *offsetcheck.History
+
+	mu    sync.Mutex
+	h     history
+	seen  map[position]string
+	highs map[position]int64 // offset 0: the highest offset seen of a partition
+}
+
+// position is an offset of a topic.
+type position struct {
+	topic string
+	at    place
+}
+
+func newRecorder() *recorder {
+	return &recorder{
+		began: time.Now(), offsets: offsetcheck.New(),
+		h:    history{churned: map[string]lifetime{}},
+		seen: map[position]string{}, highs: map[position]int64{},
+	}
+}
+
+// now is the time of the campaign.
+func (r *recorder) now() time.Duration { return time.Since(r.began) }
+
+// violate notes what a client saw and must not see.
+func (r *recorder) violate(kind, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.violations = append(r.h.violations, violation{kind, fmt.Sprintf(format, args...)})
+}
+
+func (r *recorder) produced(batch []produced) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.produced = append(r.h.produced, batch...)
+	for _, p := range batch {
+		if p.outcome == acked {
+			r.acks.Add(1)
+			r.high(p.topic, p.at)
+		}
+	}
+}
+
+func (r *recorder) high(topic string, at place) {
+	key := position{topic, place{at.partition, 0}}
+	r.highs[key] = max(r.highs[key], at.offset)
+}
+
+// highest is the greatest offset that anybody has seen of a partition.
+func (r *recorder) highest(topic string, partition int) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.highs[position{topic, place{partition, 0}}]
+}
+
+// saw notes values: at one offset there is one value, for ever. A topic that
+// is deleted and made again has a new log each time, so it is left out.
+func (r *recorder) saw(topic string, records []consumed) {
+	if topic == churnTopic {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range records {
+		key, value := position{topic, place{c.Partition, c.Offset}}, text(c.Value)
+		if old, ok := r.seen[key]; ok && old != value {
+			r.h.violations = append(r.h.violations, violation{"inconsistent", fmt.Sprintf("%s %v gave %s and later %s", topic, key.at, old, value)})
+		}
+		r.seen[key] = value
+		r.high(topic, key.at)
+	}
+}
+
+// delivered notes a poll's records. With fresh the member's positions may be
+// others than where it was: a new generation, or a failed poll before.
+func (r *recorder) delivered(m *member, records []consumed, fresh bool) {
+	r.saw(m.g.topic, records)
+	byPartition := map[int][]int64{}
+	for _, c := range records {
+		byPartition[c.Partition] = append(byPartition[c.Partition], c.Offset)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range partitions {
+		if offs := byPartition[p]; len(offs) > 0 || fresh {
+			r.h.deliveries = append(r.h.deliveries, delivery{
+				group: m.g.name, member: m.id, generation: m.generation, partition: p, offsets: offs, fresh: fresh,
+			})
+		}
+	}
+}
+
+// deleting and created note when a topic was deleted and made again.
+func (r *recorder) deleting(topic string) {
+	at := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.h.churned[topic]
+	l.deleted, l.created = at, never
+	r.h.churned[topic] = l
+}
+
+func (r *recorder) created(topic string) {
+	at := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.h.churned[topic]
+	l.created = at
+	r.h.churned[topic] = l
+}

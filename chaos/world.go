@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	mainTopic  = "chaos"      // keeps everything
+	shortTopic = "chaos-keep" // retention takes its oldest records all the time
+	churnTopic = "chaos-new"  // is deleted and made again all the time
+	partitions = 3            // of each
+	brokers    = 3
+
+	progressLimit = 60 * time.Second // from the end of the harm to the next acknowledgements
+	progressAcks  = 20
+)
+
+// world is a broker, its disk and its clients.
+type world struct {
+	o      *options
+	out    io.Writer
+	rnd    *rand.Rand
+	s      *server
+	disk   *volume // nil: the data is in an ordinary directory
+	rec    *recorder
+	groups []*group
+	victim int // the broker whose files are harmed: one of three, so a minority of every partition
+	aside  string
+
+	storm    atomic.Bool // members come and go all the time
+	strikes  map[string]int
+	slowest  time.Duration // from the end of the harm, or the start after it, to new acknowledgements
+	restarts int
+}
+
+// calm is the mean number of polls between two whims of a member.
+func (w *world) calm() int {
+	if w.storm.Load() {
+		return 4
+	}
+	return 150
+}
+
+// together runs f so many times at once and waits for all.
+func (w *world) together(n int, f func()) {
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(f)
+	}
+	wg.Wait()
+}
+
+// between is a random duration.
+func (w *world) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(w.rnd.Int63n(int64(most-least)+1))
+}
+
+func (w *world) createTopics() error {
+	for topic, settings := range topicSettings {
+		if status, a := call(context.Background(), http.MethodPost, w.s.url("/topic"), nil, topicBody(topic, settings)); status != http.StatusCreated {
+			return fmt.Errorf("create topic %s: status %d %s", topic, status, a.Code)
+		}
+	}
+	return nil
+}
+
+var topicSettings = map[string]string{
+	mainTopic:  `"segment_bytes":262144`,
+	shortTopic: `"segment_bytes":65536,"retention_bytes":262144`,
+	churnTopic: `"segment_bytes":65536`,
+}
+
+func topicBody(topic, settings string) []byte {
+	return fmt.Appendf(nil, `{"name":%q,"partitions":%d,%s}`, topic, partitions, settings)
+}
+
+// clients starts all clients; they end with ctx.
+func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
+	seed := w.o.seed
+	random := func() *rand.Rand { seed++; return rand.New(rand.NewSource(seed)) }
+	producers := 0
+	produce := func(topic string, most int, every time.Duration) {
+		producers++
+		p := &producer{s: w.s, rec: w.rec, rnd: random(), id: fmt.Sprintf("p%d", producers), topic: topic, most: most, every: every}
+		wg.Go(func() { p.run(ctx) })
+	}
+	for n := range w.o.producers {
+		produce(mainTopic, 1+9*(n%2), 0)
+	}
+	produce(shortTopic, 40, 5*time.Millisecond)
+	produce(churnTopic, 1, 2*time.Millisecond)
+	produce(churnTopic, 10, 5*time.Millisecond)
+
+	w.groups = []*group{
+		{"acks", mainTopic, byAck}, {"more-acks", mainTopic, byAck}, {"posts", mainTopic, byPost},
+		{"auto", mainTopic, byAuto}, {"churn", churnTopic, byAck},
+	}
+	for i, g := range w.groups {
+		for p := range partitions { // where a group joins, the broker commits where it starts
+			w.rec.offsets.Commit("the broker", g.register(p), 0)
+		}
+		for n := range 2 + i%2 {
+			seed++
+			m := newMember(w, g, 100*(i+1)+n, seed)
+			wg.Go(func() { m.run(ctx) })
+		}
+	}
+	for n := range 2 {
+		wg.Go(func() { watcher(ctx, w, fmt.Sprintf("watcher %d", n), random()) })
+	}
+	for _, topic := range []string{mainTopic, shortTopic} {
+		wg.Go(func() { browser(ctx, w.s, w.rec, random(), topic) })
+	}
+	wg.Go(func() { churner(ctx, w.s, w.rec, random()) })
+}
+
+// churner deletes a topic and makes it again, whatever happens meanwhile.
+func churner(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand) {
+	for {
+		pause(ctx, time.Duration(500+rnd.Intn(2500))*time.Millisecond)
+		if ctx.Err() != nil {
+			return
+		}
+		rec.deleting(churnTopic)
+		until(func() bool {
+			status, _ := call(context.Background(), http.MethodDelete, s.url("/topic/"+churnTopic), nil, nil)
+			return status == http.StatusNoContent || status == http.StatusNotFound
+		})
+		pause(ctx, time.Duration(rnd.Intn(200))*time.Millisecond)
+		until(func() bool {
+			status, _ := call(context.Background(), http.MethodPost, s.url("/topic"), nil, topicBody(churnTopic, topicSettings[churnTopic]))
+			return status == http.StatusCreated || status == http.StatusOK
+		})
+		rec.created(churnTopic)
+	}
+}
+
+// until repeats a request, for a minute at most, so that a broken broker does
+// not keep the campaign from its end.
+func until(done func() bool) {
+	for deadline := time.Now().Add(time.Minute); !done() && time.Now().Before(deadline); {
+		pause(context.Background(), 20*time.Millisecond)
+	}
+}
+
+// settle demands that the broker serves again after what was done to it. It
+// notes how long that took, from the last start of the process if there was one
+// since it was struck.
+func (w *world) settle(what string, struck time.Time) error {
+	began, from := time.Now(), w.rec.acks.Load()
+	if w.s.launched.After(struck) {
+		began = w.s.launched
+	}
+	err := w.s.waitReady(progressLimit)
+	for err == nil && w.rec.acks.Load() < from+progressAcks {
+		select {
+		case <-w.s.exited:
+			err = fmt.Errorf("the broker ended by itself (%s)", w.s.cmd.ProcessState)
+		case <-time.After(2 * time.Millisecond):
+		}
+		if time.Since(began) > progressLimit {
+			status, body := w.s.get("/readyz")
+			err = fmt.Errorf("nothing is acknowledged any more; readyz says %d %.500s", status, body)
+		}
+	}
+	w.slowest = max(w.slowest, time.Since(began))
+	if err == nil {
+		return nil
+	}
+	w.rec.violate("stuck", "after %s: %v", what, err)
+	w.s.end()
+	w.restarts++
+	if err := w.s.start(); err != nil {
+		return fmt.Errorf("stuck after %s, and not ready after a restart: %w", what, err)
+	}
+	return nil
+}
