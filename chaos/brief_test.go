@@ -31,7 +31,7 @@ func TestBriefCampaign(t *testing.T) {
 	var said strings.Builder
 	res, err := runCampaign(&options{
 		binary: binary, campaign: "brief", rounds: 8, seed: time.Now().UnixNano(), producers: 4,
-		results: filepath.Join(dir, "results"), minUp: 20 * time.Millisecond, maxUp: 200 * time.Millisecond, within: 6 * time.Second,
+		results: filepath.Join(dir, "results"), minUp: 20 * time.Millisecond, maxUp: 200 * time.Millisecond, within: 5 * time.Second,
 	}, &said)
 	t.Log(said.String())
 	require.NoError(t, err)

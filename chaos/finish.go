@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"ottla/chaos/offsetcheck"
@@ -87,22 +88,26 @@ func checkOffsets(h *offsetcheck.History) []violation {
 func (w *world) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
+	var wg sync.WaitGroup
 	for i, g := range w.groups {
-		if g.topic != mainTopic {
-			continue
+		if g.topic == mainTopic {
+			wg.Go(func() { w.drainGroup(ctx, g, 100*(i+1)+99) })
 		}
-		if g.mode == byPost {
-			g = &group{g.name, g.topic, byAck}
+	}
+	wg.Wait()
+}
+
+func (w *world) drainGroup(ctx context.Context, g *group, id int) {
+	if g.mode == byPost {
+		g = &group{g.name, g.topic, byAck}
+	}
+	m := newMember(w, g, id, w.o.seed)
+	for !w.atEnd(ctx, g) {
+		if ctx.Err() != nil {
+			w.rec.violate("stuck", "group %s has not reached the end after %s: %v", g.name, drainLimit, w.lag(g))
+			return
 		}
-		m := newMember(w, g, 100*(i+1)+99, w.o.seed)
-		for !w.atEnd(ctx, g) {
-			if ctx.Err() != nil {
-				w.rec.violate("stuck", "group %s has not reached the end after %s: %v", g.name, drainLimit, w.lag(g))
-				return
-			}
-			m.poll(ctx)
-		}
-		m.leave(ctx)
+		m.poll(ctx)
 	}
 }
 

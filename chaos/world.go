@@ -99,8 +99,11 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	produce(churnTopic, 10, 5*time.Millisecond)
 
 	w.groups = []*group{
-		{"acks", mainTopic, byAck}, {"more-acks", mainTopic, byAck}, {"posts", mainTopic, byPost},
-		{"auto", mainTopic, byAuto}, {"churn", churnTopic, byAck},
+		{"acks", mainTopic, byAck},
+		{"more-acks", mainTopic, byAck},
+		{"posts", mainTopic, byPost},
+		{"auto", mainTopic, byAuto},
+		{"churn", churnTopic, byAck},
 	}
 	for i, g := range w.groups {
 		for p := range partitions { // where a group joins, the broker commits where it starts
