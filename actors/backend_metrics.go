@@ -20,6 +20,8 @@ func (n *Node) Metrics() *protocol.Metrics {
 		BatchRecords: s.batchRecords.snapshot(0, 14, 1),
 		BatchBytes:   s.batchBytes.snapshot(7, 24, 1),
 		Disk:         s.disk.metrics(),
+
+		DirectoriesReplaced: map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()},
 	}
 	for name, h := range *n.clusters.Load() {
 		view := h.admin.Load()

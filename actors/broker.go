@@ -1,10 +1,7 @@
 package actors
 
 import (
-	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -37,6 +34,7 @@ type brokerActor struct {
 	wiped    bool            // the directory is new, whatever stood there before is lost
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *ledger
+	raisedAt time.Time // the ledger's counter, last
 	replicas map[partitionKey]*localReplica
 	busy     map[string]*busyDirectory // by path
 	stopTick func()
@@ -58,8 +56,12 @@ type localReplica struct {
 type (
 	brokerTick struct{}
 	// startBroker opens the broker's directory; brokerOpened answers. Creating
-	// says that the cluster is being made and its manifests are not written yet.
-	startBroker struct{ Creating bool }
+	// says that the cluster is being made and its manifests are not written yet;
+	// Known is the greatest count that a peer has noted of this broker.
+	startBroker struct {
+		Creating bool
+		Known    uint64
+	}
 	// stopBroker hands over leadership, closes all replicas; brokerClosed answers.
 	stopBroker struct {
 		Ending bool // of the process
@@ -68,9 +70,14 @@ type (
 		Broker  int
 		Wiped   bool
 		Holding []ledgerReplica
+		Opens   uint64         // its counter, on disk
+		Peers   map[int]uint64 // what it knows of the others'
 		Err     error
 	}
-	brokerClosed struct{ Broker int }
+	brokerClosed struct {
+		Broker int
+		Opens  uint64 // its counter, on disk; 0: it was not open
+	}
 	// ensureReplicas tells what this broker shall hold; known ones get the news.
 	ensureReplicas struct{ Specs []partitionSpec }
 	// logsCreated comes back from the goroutine that made first logs.
@@ -105,7 +112,7 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	case *actor.Terminated:
 		b.terminated(ctx, m.Who)
 	case *startBroker:
-		b.start(ctx, m.Creating)
+		b.start(ctx, m)
 	case *stopBroker:
 		b.stop(ctx, m.Ending)
 	case *brokerTick:
@@ -124,6 +131,10 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.dropped(ctx, m)
 	case *lossResolved:
 		b.lossResolved()
+	case *notePeers:
+		b.notePeers(ctx, m)
+	case *refuseBroker:
+		b.refused()
 	case *handedOver:
 		delete(b.handing, m.Key)
 		b.continueStop(ctx)
@@ -143,69 +154,27 @@ func (b *brokerActor) tell(ctx actor.Context, m any) {
 	}
 }
 
-// start opens the directory and its ledger. A directory that is gone, or is
-// another broker's, is lost: a new one takes its place, under the old one's
-// name but with no memory, and says so.
-func (b *brokerActor) start(ctx actor.Context, creating bool) {
+// start opens the directory and its ledger. A directory that is gone, is
+// another broker's or an older copy is lost: a new one takes its place, under
+// the old one's name but with no memory, and says so.
+func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 	if b.state != brokerStopped && b.state != brokerFailed {
 		return
 	}
 	b.state = brokerStarting
-	wiped, err := b.openDirectory(creating)
+	wiped, err := b.openDirectory(m.Creating, m.Known)
 	if err != nil {
 		b.state = brokerFailed
 		b.log.Error("broker cannot start", "error", err)
 		ctx.Send(b.parent, &brokerOpened{Broker: b.id, Err: err})
 		return
 	}
-	b.wiped = wiped
+	b.wiped, b.raisedAt = wiped, b.env.now()
 	b.state = brokerRunning
 	b.startClock(ctx)
-	ctx.Send(b.parent, &brokerOpened{Broker: b.id, Wiped: wiped, Holding: b.ledger.replicas()})
-}
-
-// wipedName marks a directory whose predecessor was lost, until the metadata
-// has a successor for every replica that was in it. Without the mark a crash
-// in between would make lost replicas look like ones never created, and a
-// voter could vote twice.
-const wipedName = "REPLACES-LOST"
-
-func (b *brokerActor) openDirectory(creating bool) (wiped bool, err error) {
-	var doc brokerManifest
-	err = readSealed(filepath.Join(b.dir, manifestName), &doc)
-	usable := err == nil && doc.ID == b.cluster.ID && doc.Broker == b.id
-	if !usable && !creating {
-		b.log.Warn("the broker's directory is lost, a new one takes its place", "directory", b.dir, "error", err)
-		if err := b.replaceDirectory(); err != nil {
-			return false, err
-		}
-	}
-	if b.ledger, err = openLedger(b.dir, b.cluster.ID, b.id); err != nil {
-		return false, err
-	}
-	_, err = os.Lstat(filepath.Join(b.dir, wipedName))
-	return err == nil, nil
-}
-
-func (b *brokerActor) replaceDirectory() error {
-	if _, err := os.Lstat(b.dir); err == nil {
-		if _, err := b.env.manifests.putAside(b.dir); err != nil {
-			return err
-		}
-	}
-	return b.env.manifests.renewBroker(b.cluster.ID, b.id, func(dir string) error {
-		if err := writeSynced(filepath.Join(dir, wipedName), []byte("see docs/architecture.md\n")); err != nil {
-			return err
-		}
-		return createLedger(dir, b.cluster.ID, b.id)
+	ctx.Send(b.parent, &brokerOpened{
+		Broker: b.id, Wiped: wiped, Holding: b.ledger.replicas(), Opens: b.ledger.openCount(), Peers: b.ledger.peers(),
 	})
-}
-
-func (b *brokerActor) lossResolved() {
-	b.wiped = false
-	if err := os.Remove(filepath.Join(b.dir, wipedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		b.log.Error("remove mark", "error", err)
-	}
 }
 
 // startClock sends a tick to the broker's own mailbox at raft's pace.
@@ -237,6 +206,7 @@ func (b *brokerActor) tick(ctx actor.Context) {
 	switch b.state {
 	case brokerRunning:
 		b.tell(ctx, &partitionTick{})
+		b.raiseTick(ctx)
 	case brokerStopping:
 		b.tell(ctx, &partitionTick{})
 		b.hurryStop(ctx)
@@ -335,7 +305,7 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 	b.stopClock()
 	clear(b.replicas)
 	b.state = brokerStopped
-	ctx.Send(b.parent, &brokerClosed{Broker: b.id})
+	ctx.Send(b.parent, &brokerClosed{Broker: b.id, Opens: b.raise()})
 }
 
 func (b *brokerActor) allClosed() bool {

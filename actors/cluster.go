@@ -47,10 +47,15 @@ type clusterActor struct {
 	log         *slog.Logger
 	handle      *clusterHandle
 	create      *createSpec // set while the cluster is being created
-	places      []brokerPlace
 
 	state      *clusterState
 	nextOffset int64 // of __cluster_metadata, applied so far
+	intros     *introductions
+	waits      uint64 // numbers the waits for brokers that are being introduced
+	waiting    bool
+	impatient  bool           // brokers that are slow to open are not waited for
+	farewells  map[int]uint64 // last counters of brokers that end with the process
+	leaving    int            // of those, how many still have to note the others'
 	recovered  bool
 	metaRoute  *partitionRoute
 	metaTerm   uint64 // of the newest metadata leader whose records, all of them, are applied here
@@ -83,7 +88,8 @@ type brokerInCluster struct {
 	told   map[partitionKey]toldReplica
 	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
 	holds  []ledgerReplica
-	reason error // of the state failed
+	opened *brokerOpened // set while it waits to be let in
+	reason error         // of the state failed
 
 	gone  bool         // its actor panicked, and what it left behind still works in its directory
 	pause restartPause // before it is started again after that
@@ -153,6 +159,14 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 		c.restartBroker(ctx, m)
 	case *brokerOpened:
 		c.brokerOpened(ctx, m)
+	case *peersNoted:
+		c.peersNoted(ctx, m)
+	case *introductionDue:
+		c.introductionDue(ctx, m)
+	case *farewellDue:
+		c.farewellDue(ctx)
+	case *brokerRaised:
+		c.raised(ctx, m.Broker, m.Opens)
 	case *brokerClosed:
 		c.brokerClosed(ctx, m)
 	case *metadataApplied:
@@ -194,6 +208,7 @@ func metadataKey() partitionKey { return partitionKey{TopicID: protocol.Metadata
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = newClusterState()
 	c.links = newLinks()
+	c.intros = newIntroductions()
 	c.metaRoute = newPartitionRoute(metadataKey(), c.links.group(metadataKey()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
 	c.parts = map[partitionKey]*partitionRoute{metadataKey(): c.metaRoute}
@@ -201,32 +216,13 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.problems = map[replicaKey]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
+	known := c.knownCounts()
 	for id := 1; id <= m.NumBrokers; id++ {
 		b := &brokerInCluster{id: id, state: brokerStarting, told: map[partitionKey]toldReplica{}}
 		c.brokers[id] = b
 		c.spawnBroker(ctx, b)
-		ctx.Send(b.pid, &startBroker{Creating: c.create != nil})
+		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known[id]})
 	}
-}
-
-// brokerOpened opens the broker's metadata replica, without which nothing is
-// known of the others.
-func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
-	b := c.brokers[m.Broker]
-	if m.Err != nil {
-		b.state, b.reason = brokerFailed, m.Err
-		c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, m.Err))
-		c.publish()
-		return
-	}
-	b.state, b.wiped, b.holds, b.reason = brokerRunning, m.Wiped, m.Holding, nil
-	c.openMetadata(ctx, b)
-	if c.recovered {
-		c.resolveLoss(ctx, b)
-		c.reconcile(ctx)
-	}
-	c.answerBroker(b, nil)
-	c.publish()
 }
 
 // openMetadata tells a broker of its replica of __cluster_metadata: as a
@@ -429,11 +425,16 @@ func (c *clusterActor) answerBroker(b *brokerInCluster, err *protocol.Error) {
 
 func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b := c.brokers[m.Broker]
-	b.state = brokerStopped
+	b.state, b.opened = brokerStopped, nil
+	c.raised(ctx, b.id, m.Opens)
+	if c.endReply != nil && m.Opens > 0 {
+		c.farewells[b.id] = m.Opens
+	}
 	clear(b.told)
 	c.forgetBroker(b.id)
 	c.answerBroker(b, nil)
 	c.publish()
+	c.introducedOrGone(ctx, b.id)
 	c.endIfClosed(ctx)
 }
 
@@ -450,7 +451,7 @@ func (c *clusterActor) forgetBroker(id int) {
 
 // end closes all brokers; the actor stops when they are closed.
 func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
-	c.endReply = &m.Reply
+	c.endReply, c.farewells = &m.Reply, map[int]uint64{}
 	stopped := protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping")
 	for _, op := range c.ops {
 		op.finish(stopped)
@@ -476,6 +477,9 @@ func (c *clusterActor) endIfClosed(ctx actor.Context) {
 		if b.gone || b.state != brokerStopped && b.state != brokerFailed {
 			return
 		}
+	}
+	if c.farewell(ctx) {
+		return
 	}
 	c.endReply.Put(nil)
 	c.endReply = nil

@@ -41,9 +41,16 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 // startBroker has a broker started that is stopped or failed.
 func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	b.state = brokerStarting
-	if !b.gone { // else when it is cleared
-		ctx.Send(b.pid, &startBroker{Creating: c.create != nil})
+	if b.gone {
+		return // when it is cleared
 	}
+	known, err := c.env.manifests.ageOf(c.handle.manifest, b.id, c.intros.counts[b.id])
+	if err != nil {
+		c.log.Error("broker cannot start", "broker", b.id, "error", err)
+		c.startFailed(b, err)
+		return
+	}
+	ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known})
 }
 
 // brokerEnded notices a broker's actor that ended by a panic.
@@ -57,11 +64,12 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		}
 		b.reason = c.cause(who)
 		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
-		b.state, b.gone, b.wiped = brokerFailed, true, false
+		b.state, b.gone, b.wiped, b.opened = brokerFailed, true, false, nil
 		clear(b.told)
 		c.forgetBroker(b.id)
 		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.id, b.reason))
 		c.publish()
+		c.introducedOrGone(ctx, b.id)
 		work, self, system, id := c.handle.work[b.id], ctx.Self(), c.env.system, b.id
 		go func() {
 			work.Wait()

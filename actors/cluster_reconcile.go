@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -117,6 +118,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 			continue
 		}
 		lost++
+		c.problems[replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}] = replicaProblem{broker: b.id, cause: c.lossCause(b, p)}
 		c.replaceReplica(ctx, key, b.id, replica)
 	}
 	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
@@ -131,6 +133,22 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 		},
 		after: c.reconcile,
 	})
+}
+
+// lossCause is what /readyz says of a replica that was lost with its broker's
+// directory, until its successor votes.
+func (c *clusterActor) lossCause(b *brokerInCluster, p *clusterPartition) error {
+	kept := 0
+	for _, r := range p.Replicas {
+		if other := c.brokers[r.Broker]; r.Broker != b.id && other != nil && !other.wiped {
+			kept++
+		}
+	}
+	if kept < len(p.Replicas)/2+1 {
+		return fmt.Errorf("a majority of its replicas was lost, the one on broker %d among them; if it stays without a leader,"+
+			" put the directories back or see '%s'", b.id, repairCommand)
+	}
+	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.id)
 }
 
 // has reports whether the broker's (new) ledger has a replica.
@@ -161,7 +179,7 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey) {
 			continue
 		}
 		if !c.rebuildable(key, r) {
-			c.log.Error("damaged replica is kept: too few others are left to rebuild it from",
+			c.log.Error("damaged replica is kept: too few others are left to rebuild it from; if they are gone for good, see '"+repairCommand+"'",
 				"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
 			continue
 		}

@@ -31,7 +31,8 @@ type Options struct {
 	RetentionCheckInterval time.Duration // 30 s
 	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
 
-	internalSegmentBytes int64 // of internal topics, for tests
+	internalSegmentBytes int64         // of internal topics, for tests
+	raiseInterval        time.Duration // of the ledgers' counters, likewise
 
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
@@ -49,6 +50,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)
 	setDefault(&o.SyncInterval, time.Second)
+	setDefault(&o.raiseInterval, raiseInterval)
 	setDefault(&o.TickInterval, 100*time.Millisecond)
 	setDefault(&o.ElectionTicks, 10)
 	setDefault(&o.HeartbeatTicks, 1)

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 )
@@ -43,7 +44,17 @@ type ledgerFile struct {
 	ClusterID string          `json:"cluster_id"`
 	Broker    int             `json:"broker"`
 	Opens     uint64          `json:"opens"`
+	Peers     map[int]uint64  `json:"peers,omitempty"` // the greatest Opens that was seen of other brokers
 	Replicas  []ledgerReplica `json:"replicas"`
+}
+
+func (f *ledgerFile) newest() int { return ledgerPeersVersion }
+
+func (f *ledgerFile) version() int {
+	if len(f.Peers) > 0 {
+		return ledgerPeersVersion
+	}
+	return manifestVersion
 }
 
 // ledger is a broker's memory of its replica ids: one that is live here but
@@ -67,11 +78,10 @@ func createLedger(dir, clusterID string, broker int) error {
 	return durable{}.writeSealed(path, &ledgerFile{ClusterID: clusterID, Broker: broker})
 }
 
-// openLedger reads a broker's ledger and raises its open counter, on disk,
-// before it returns. Errors: os.ErrNotExist when the ledger is gone (with a
-// broker manifest beside it that is damage, never a fresh start),
-// *damagedFileError, *newerFormatError.
-func openLedger(dir, clusterID string, broker int) (*ledger, error) {
+// readLedger reads a broker's ledger and changes nothing. Errors:
+// os.ErrNotExist when it is gone (with a broker manifest beside it that is
+// damage, never a fresh start), *damagedFileError, *newerFormatError.
+func readLedger(dir, clusterID string, broker int) (*ledger, error) {
 	l := &ledger{path: filepath.Join(dir, ledgerName)}
 	if err := readSealed(l.path, &l.file); err != nil {
 		return nil, err
@@ -80,15 +90,55 @@ func openLedger(dir, clusterID string, broker int) (*ledger, error) {
 		return nil, &damagedFileError{Path: l.path, Err: fmt.Errorf("it is of cluster %s, broker %d, not of cluster %s, broker %d",
 			l.file.ClusterID, l.file.Broker, clusterID, broker)}
 	}
-	next := l.file
-	next.Opens++
-	return l, l.replace(next)
+	l.index()
+	return l, nil
 }
 
-// openCount is how often this ledger has been opened, this time included; at
-// least 1. A broker that shows a lower count than its peers remember is an
-// old copy.
+// openLedger reads a broker's ledger and raises its counter beyond what it was
+// and beyond floor, on disk, before it returns. Errors: as readLedger, and
+// that of the write.
+func openLedger(dir, clusterID string, broker int, floor uint64) (*ledger, error) {
+	l, err := readLedger(dir, clusterID, broker)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.raise(floor)
+}
+
+// raise counts once more: at each open and close, and now and then between
+// them, so that a copy made before is older by its counter.
+func (l *ledger) raise(floor uint64) error {
+	next := l.file
+	next.Opens = max(next.Opens, floor) + 1
+	return l.replace(next)
+}
+
+// openCount is the counter as it is on disk, at least 1 once the ledger was
+// opened. A broker that shows less than its peers have noted is an old copy.
 func (l *ledger) openCount() uint64 { return l.file.Opens }
+
+// peers is what was noted of other brokers' counters.
+func (l *ledger) peers() map[int]uint64 { return maps.Clone(l.file.Peers) }
+
+// notePeers keeps what the counters of other brokers are. They never go down,
+// and a note of one's own is none.
+func (l *ledger) notePeers(counts map[int]uint64) error {
+	next, changed := l.file, false
+	next.Peers = maps.Clone(next.Peers)
+	for broker, count := range counts {
+		if broker == l.file.Broker || count <= next.Peers[broker] {
+			continue
+		}
+		if next.Peers == nil {
+			next.Peers = map[int]uint64{}
+		}
+		next.Peers[broker], changed = count, true
+	}
+	if !changed {
+		return nil
+	}
+	return l.replace(next)
+}
 
 // replicas returns all entries in the order in which they were added.
 func (l *ledger) replicas() []ledgerReplica { return slices.Clone(l.file.Replicas) }
@@ -195,9 +245,13 @@ func (l *ledger) replace(next ledgerFile) error {
 		return fmt.Errorf("write ledger: %w", err)
 	}
 	l.file = next
-	l.at = make(map[replicaKey]int, len(next.Replicas))
-	for i, r := range next.Replicas {
+	l.index()
+	return nil
+}
+
+func (l *ledger) index() {
+	l.at = make(map[replicaKey]int, len(l.file.Replicas))
+	for i, r := range l.file.Replicas {
 		l.at[r.key()] = i
 	}
-	return nil
 }

@@ -14,7 +14,7 @@ func newLedger(t *testing.T) (*ledger, string) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, createLedger(dir, "c1", 2))
-	l, err := openLedger(dir, "c1", 2)
+	l, err := openLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
 	return l, dir
 }
@@ -36,7 +36,7 @@ func TestLedgerRemembers(t *testing.T) {
 	a.State, b.State = replicaLost, replicaDeleted
 	want := []ledgerReplica{a, b, again}
 	assert.Equal(t, want, l.replicas())
-	reopened, err := openLedger(dir, "c1", 2)
+	reopened, err := openLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
 	assert.Equal(t, want, reopened.replicas())
 	assert.Equal(t, uint64(2), reopened.openCount())
@@ -47,7 +47,7 @@ func TestLedgerRemembers(t *testing.T) {
 	assert.False(t, ok)
 
 	require.NoError(t, reopened.remove(b.key(), b.key()))
-	reopened, err = openLedger(dir, "c1", 2)
+	reopened, err = openLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
 	assert.Equal(t, []ledgerReplica{a, again}, reopened.replicas())
 }
@@ -73,7 +73,7 @@ func TestLedgerRefuses(t *testing.T) {
 			before := l.replicas()
 			require.Error(t, act(l))
 			assert.Equal(t, before, l.replicas())
-			reopened, err := openLedger(dir, "c1", 2)
+			reopened, err := openLedger(dir, "c1", 2, 0)
 			require.NoError(t, err)
 			assert.Equal(t, before, reopened.replicas())
 		})
@@ -100,7 +100,7 @@ func TestLedgerBurstIsOneWrite(t *testing.T) {
 	}
 	require.NoError(t, l.add(burst...))
 	assert.Equal(t, 2, writes, "one write, one rename")
-	l, err := openLedger(dir, "c1", 2)
+	l, err := openLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
 	assert.Len(t, l.replicas(), 1000)
 }
@@ -115,7 +115,7 @@ func TestLedgerCrashLeavesOldOrNew(t *testing.T) {
 			l.disk.hook = crashAfter(after)
 			require.ErrorIs(t, l.add(entry("a", 1, 1)), errCrash)
 			assert.Len(t, l.replicas(), 1)
-			l, err := openLedger(dir, "c1", 2)
+			l, err := openLedger(dir, "c1", 2, 0)
 			require.NoError(t, err)
 			assert.Len(t, l.replicas(), 1)
 		})
@@ -145,7 +145,7 @@ func TestOpenLedgerRefuses(t *testing.T) {
 		"an unknown field": {func(b []byte) []byte { return replaceOnce(b, `"opens"`, `"opened"`) }, damaged},
 		"no version":       {func(b []byte) []byte { return replaceOnce(b, `"format_version": 1`, `"format_version": 0`) }, damaged},
 		"another broker":   {func(b []byte) []byte { return replaceOnce(b, `"broker": 2`, `"broker": 3`) }, damaged},
-		"a newer version":  {func(b []byte) []byte { return replaceOnce(b, `"format_version": 1`, `"format_version": 2, "x": 1`) }, newer},
+		"a newer version":  {func(b []byte) []byte { return replaceOnce(b, `"format_version": 1`, `"format_version": 3, "x": 1`) }, newer},
 		"zeros":            {func(b []byte) []byte { return make([]byte, len(b)) }, damaged},
 		"something after":  {func(b []byte) []byte { return append(b, "{}"...) }, damaged},
 	}
@@ -158,7 +158,7 @@ func TestOpenLedgerRefuses(t *testing.T) {
 			require.NoError(t, err)
 			bad := tt.content(good)
 			require.NoError(t, os.WriteFile(path, bad, 0o600))
-			_, err = openLedger(dir, "c1", 2)
+			_, err = openLedger(dir, "c1", 2, 0)
 			require.Error(t, err)
 			assert.True(t, tt.want(err), err)
 			assert.Contains(t, err.Error(), path)
@@ -172,8 +172,8 @@ func TestOpenLedgerRefuses(t *testing.T) {
 func TestLedgerOfAnotherBroker(t *testing.T) {
 	_, dir := newLedger(t)
 	for name, open := range map[string]func() (*ledger, error){
-		"cluster": func() (*ledger, error) { return openLedger(dir, "c2", 2) },
-		"broker":  func() (*ledger, error) { return openLedger(dir, "c1", 1) },
+		"cluster": func() (*ledger, error) { return openLedger(dir, "c2", 2, 0) },
+		"broker":  func() (*ledger, error) { return openLedger(dir, "c1", 1, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open()
@@ -184,7 +184,7 @@ func TestLedgerOfAnotherBroker(t *testing.T) {
 }
 
 func TestLedgerMissingOrThere(t *testing.T) {
-	_, err := openLedger(t.TempDir(), "c1", 1)
+	_, err := openLedger(t.TempDir(), "c1", 1, 0)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, dir := newLedger(t)
 	require.ErrorIs(t, createLedger(dir, "c1", 2), os.ErrExist)
@@ -202,14 +202,14 @@ func FuzzOpenLedger(f *testing.F) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, ledgerName)
 		require.NoError(t, os.WriteFile(path, data, 0o600))
-		l, err := openLedger(dir, "c1", 2)
+		l, err := openLedger(dir, "c1", 2, 0)
 		if err != nil {
 			now, readErr := os.ReadFile(path)
 			require.NoError(t, readErr)
 			require.Equal(t, string(data), string(now))
 			return
 		}
-		again, err := openLedger(dir, "c1", 2)
+		again, err := openLedger(dir, "c1", 2, 0)
 		require.NoError(t, err)
 		require.Equal(t, l.replicas(), again.replicas())
 	})

@@ -17,6 +17,7 @@ const (
 	placeLost      placeState = "lost"      // no directory, or one without a manifest
 	placeMisplaced placeState = "misplaced" // another broker's or another cluster's directory stands there
 	placeDamaged   placeState = "damaged"   // its manifest cannot be read
+	placeOutdated  placeState = "outdated"  // an older copy: a peer has seen a newer one
 )
 
 // brokerPlace is the finding about one broker's directory. Only one that is
@@ -57,8 +58,9 @@ type survey struct {
 //
 // Refused, with an error: a damaged root manifest (*damagedFileError), any of
 // a newer format (*newerFormatError), contradicting copies, and a cluster none
-// of whose brokers' directories is usable, because then a disk is probably
-// not mounted, and to start afresh would bury its data.
+// of whose brokers' directories is usable, or whose metadata has lost a
+// majority, because then a disk is probably not mounted, and to start afresh
+// would bury its data; and older copies that are needed for a majority.
 func loadManifests(dataDir string) (*manifests, []clusterPlaces, error) {
 	return (&manifests{dataDir: dataDir}).load()
 }
@@ -89,7 +91,7 @@ func (m *manifests) load() (*manifests, []clusterPlaces, error) {
 			return nil, nil, fmt.Errorf("recover clusters from their brokers' copies: %w", err)
 		}
 	}
-	if err := m.completeInterrupted(found); err != nil {
+	if err := m.completeInterrupted(&found); err != nil {
 		return nil, nil, err
 	}
 	if err := m.moveHome(&found); err != nil {
@@ -214,15 +216,13 @@ func sameCluster(a, b clusterManifest) bool {
 // completeInterrupted carries on where a crash stopped a creation or a
 // deletion. A creation that got as far as a broker's copy, the last thing
 // before the root's entry, counts as done: to undo it could only lose.
-func (m *manifests) completeInterrupted(found survey) error {
+func (m *manifests) completeInterrupted(found *survey) error {
 	for _, c := range slices.Clone(m.clusters) {
 		var err error
 		switch {
 		case c.Phase == clusterCreated:
 		case c.Phase == clusterCreating && hasCopy(found, c.ID):
-			next := slices.Clone(m.clusters)
-			next[m.find(c.ID)].Phase = clusterCreated
-			err = m.replaceRoot(next)
+			err = m.completeCreation(found, c)
 		default:
 			err = m.finishRemoval(c.ID)
 		}
@@ -233,7 +233,29 @@ func (m *manifests) completeInterrupted(found survey) error {
 	return nil
 }
 
-func hasCopy(found survey, id string) bool {
+// completeCreation writes the copies that a crash kept from being written:
+// without them, brokers that have everything would pass for lost.
+func (m *manifests) completeCreation(found *survey, c clusterManifest) error {
+	c.Phase = clusterCreated
+	for n := 1; n <= c.NumBrokers; n++ {
+		dir := m.brokerDir(c, n)
+		if err := absent(filepath.Join(dir, manifestName)); err != nil {
+			continue // there, or for place to judge
+		}
+		if _, err := readLedger(dir, c.ID, n); err != nil {
+			continue
+		}
+		if err := m.writeCopy(c, n); err != nil {
+			return err
+		}
+		found.copies = append(found.copies, foundCopy{dir: dir, doc: brokerManifest{Broker: n, clusterManifest: c}})
+	}
+	next := slices.Clone(m.clusters)
+	next[m.find(c.ID)] = c
+	return m.replaceRoot(next)
+}
+
+func hasCopy(found *survey, id string) bool {
 	return slices.ContainsFunc(found.copies, func(f foundCopy) bool { return f.doc.ID == id })
 }
 
@@ -252,6 +274,8 @@ func (m *manifests) places(found survey, recovered []clusterManifest) ([]cluster
 		}
 		if !usable {
 			refused = append(refused, noBrokerError(c, p.Brokers))
+		} else if err := m.checkAges(&p); err != nil {
+			refused = append(refused, err)
 		}
 		all = append(all, p)
 	}
@@ -284,11 +308,6 @@ func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {
 func noBrokerError(c clusterManifest, brokers []brokerPlace) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster %q (%s): none of its %d broker directories is usable; is a disk not mounted?", c.Name, c.ID, c.NumBrokers)
-	for _, p := range brokers {
-		fmt.Fprintf(&b, "\n  %s: %s: %v", p.Dir, p.State, p.Err)
-		if len(p.Elsewhere) > 0 {
-			fmt.Fprintf(&b, "; found in %s", strings.Join(p.Elsewhere, ", "))
-		}
-	}
+	describePlaces(&b, brokers)
 	return errors.New(b.String())
 }

@@ -12,13 +12,13 @@ import (
 )
 
 // twoClusters is a data directory with cluster a (a/broker-1..3) and b
-// (deep/b/broker-1..2).
+// (deep/b/broker-1..3).
 func twoClusters(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	m, _ := load(t, dir)
 	create(t, m, spec("a", "a", 3))
-	create(t, m, spec("b", "deep/b", 2))
+	create(t, m, spec("b", "deep/b", 3))
 	return dir
 }
 
@@ -30,62 +30,62 @@ func TestLoadManifestsAfterAccidents(t *testing.T) {
 		a, b     []placeState
 		kept     string // a file that must still be there, somewhere
 	}{
-		"nothing": {func(*testing.T, func(string) string) {}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		"nothing": {func(*testing.T, func(string) string) {}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"root manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"root manifest and a broker lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			require.NoError(t, os.RemoveAll(in("a/broker-1")))
-		}, []placeState{lost, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{lost, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"one broker's directory lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-2")))
-		}, []placeState{ok, lost, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, lost, ok}, []placeState{ok, ok, ok}, ""},
 		"a broker's manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("a/broker-2/cluster.json")))
-		}, []placeState{ok, lost, ok}, []placeState{ok, ok}, "a/broker-2/data"},
+		}, []placeState{ok, lost, ok}, []placeState{ok, ok, ok}, "a/broker-2/data"},
 		"a broker's manifest damaged": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.WriteFile(in("a/broker-2/cluster.json"), []byte("{"), 0o600))
-		}, []placeState{ok, damaged, ok}, []placeState{ok, ok}, "a/broker-2/data"},
+		}, []placeState{ok, damaged, ok}, []placeState{ok, ok, ok}, "a/broker-2/data"},
 		"two brokers swapped": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("a/broker-3"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"three brokers rotated": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("a/broker-3"))
 			swap(t, in("a/broker-2"), in("a/broker-3"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"brokers of two clusters swapped": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("deep/b/broker-2"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"all swapped and the root manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			swap(t, in("a/broker-1"), in("deep/b/broker-1"))
 			swap(t, in("a/broker-2"), in("deep/b/broker-2"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 		"one moved over another that was deleted": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-3")))
 			require.NoError(t, os.Rename(in("a/broker-1"), in("a/broker-3")))
-		}, []placeState{ok, ok, lost}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, lost}, []placeState{ok, ok, ok}, ""},
 		"one copied over another": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-3")))
 			require.NoError(t, os.CopyFS(in("a/broker-3"), os.DirFS(in("a/broker-1"))))
-		}, []placeState{ok, ok, misplaced}, []placeState{ok, ok}, "a/broker-3/data"},
+		}, []placeState{ok, ok, misplaced}, []placeState{ok, ok, ok}, "a/broker-3/data"},
 		"swapped, and its own place holds something without a manifest": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a/broker-1"), in("deep/b/broker-2.old")))
 			require.NoError(t, os.RemoveAll(in("deep/b/broker-2")))
 			require.NoError(t, os.Rename(in("deep/b/broker-2.old"), in("deep/b/broker-2")))
 			require.NoError(t, os.MkdirAll(in("a/broker-1/topic-0"), 0o755))
-		}, []placeState{lost, ok, ok}, []placeState{ok, lost}, "deep/b/broker-2.aside-1/data"},
+		}, []placeState{lost, ok, ok}, []placeState{ok, lost, ok}, "deep/b/broker-2.aside-1/data"},
 		"one renamed by the operator": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a/broker-1"), in("a/broker-1.bak")))
-		}, []placeState{lost, ok, ok}, []placeState{ok, ok}, "a/broker-1.bak/data"},
+		}, []placeState{lost, ok, ok}, []placeState{ok, ok, ok}, "a/broker-1.bak/data"},
 		"a whole cluster copied": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.CopyFS(in("a-backup"), os.DirFS(in("a"))))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, "a-backup/broker-1/data"},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, "a-backup/broker-1/data"},
 		"a temporary file left behind": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.WriteFile(in("cluster.json.tmp"), []byte("{"), 0o600))
 			require.NoError(t, os.WriteFile(in("a/broker-1/cluster.json.tmp"), nil, 0o600))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok}, ""},
+		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,13 +149,22 @@ func TestLoadManifestsRefuses(t *testing.T) {
 		"all manifests of a cluster missing": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("deep/b/broker-1/cluster.json")))
 			require.NoError(t, os.Remove(in("deep/b/broker-2/cluster.json")))
+			require.NoError(t, os.Remove(in("deep/b/broker-3/cluster.json")))
 		}, says("no cluster.json in it")},
+		"a majority of a cluster's directories missing": {func(t *testing.T, in func(string) string) {
+			require.NoError(t, os.RemoveAll(in("a/broker-1")))
+			require.NoError(t, os.RemoveAll(in("a/broker-2")))
+		}, says(repairCommand)},
+		"a ledger of a newer version": {
+			edit("a/broker-3/ledger.json", `"format_version": 1`, `"format_version": 7`), newer,
+		},
 		"a cluster moved as a whole": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a"), in("moved")))
 		}, says("moved/broker-1")},
 		"no root manifest and an unreadable copy of who knows what": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			require.NoError(t, os.RemoveAll(in("deep/b/broker-1")))
+			require.NoError(t, os.RemoveAll(in("deep/b/broker-3")))
 			require.NoError(t, os.WriteFile(in("deep/b/broker-2/cluster.json"), nil, 0o600))
 		}, damaged},
 		"copies that contradict each other": {func(t *testing.T, in func(string) string) {

@@ -151,8 +151,8 @@ func TestManifestsCreationCrashesAtEveryStep(t *testing.T) {
 		}
 		_, places = load(t, dir)
 		require.Len(t, places, 2)
+		assert.Equal(t, []placeState{placeOK, placeOK, placeOK}, states(places[1]), "step %d", steps)
 		if done {
-			assert.Equal(t, []placeState{placeOK, placeOK, placeOK}, states(places[1]))
 			break
 		}
 	}

@@ -11,9 +11,12 @@ import (
 	"path/filepath"
 )
 
-// manifestVersion is the newest format of cluster.json and ledger.json that
-// this program reads, and the one it writes.
-const manifestVersion = 1
+// Formats. A program without the counts of the peers refuses a ledger that has
+// them, as it should: it would not keep them.
+const (
+	manifestVersion    = 1 // of cluster.json, and of a ledger without peers
+	ledgerPeersVersion = 2 // of a ledger that knows its peers
+)
 
 // manifestLimit bounds what is read of one such file, in bytes.
 const manifestLimit = 64 << 20
@@ -27,9 +30,15 @@ type seal struct {
 }
 
 func (s *seal) sealed() *seal { return s }
+func (s *seal) version() int  { return manifestVersion }
+func (s *seal) newest() int   { return manifestVersion }
 
 // sealable is a JSON document that embeds seal.
-type sealable interface{ sealed() *seal }
+type sealable interface {
+	sealed() *seal
+	version() int // the format to write it in
+	newest() int  // the newest format of it that this program reads
+}
 
 // damagedFileError says that a file is there but cannot be trusted. It is
 // never overwritten.
@@ -45,11 +54,12 @@ func (e *damagedFileError) Unwrap() error { return e.Err }
 type newerFormatError struct {
 	Path    string
 	Version int
+	Newest  int // that this program reads
 }
 
 func (e *newerFormatError) Error() string {
 	return fmt.Sprintf("%s has format version %d, this program knows %d: a newer ottla wrote it",
-		e.Path, e.Version, manifestVersion)
+		e.Path, e.Version, e.Newest)
 }
 
 // readSealed reads path into v. Errors: fs.ErrNotExist, *damagedFileError,
@@ -63,8 +73,8 @@ func readSealed(path string, v sealable) error {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return &damagedFileError{Path: path, Err: err}
 	}
-	if head.FormatVersion > manifestVersion {
-		return &newerFormatError{Path: path, Version: head.FormatVersion}
+	if head.FormatVersion > v.newest() {
+		return &newerFormatError{Path: path, Version: head.FormatVersion, Newest: v.newest()}
 	}
 	if head.FormatVersion < 1 {
 		return &damagedFileError{Path: path, Err: fmt.Errorf("format_version %d", head.FormatVersion)}
@@ -114,7 +124,7 @@ func checksum(v sealable) (string, error) {
 
 // encodeSealed is the file that readSealed reads.
 func encodeSealed(v sealable) ([]byte, error) {
-	v.sealed().FormatVersion = manifestVersion
+	v.sealed().FormatVersion = v.version()
 	sum, err := checksum(v)
 	if err != nil {
 		return nil, err

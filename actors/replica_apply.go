@@ -107,19 +107,9 @@ func (r *replica) applyConfChange(e *raftpb.Entry) error {
 	if e.Index <= r.confIndex {
 		return nil // a snapshot brought a membership that already includes it
 	}
-	var cc raftpb.ConfChangeI
-	if e.Type == raftpb.EntryConfChange {
-		var v1 raftpb.ConfChange
-		if err := v1.Unmarshal(e.Data); err != nil {
-			return err
-		}
-		cc = v1
-	} else {
-		var v2 raftpb.ConfChangeV2
-		if err := v2.Unmarshal(e.Data); err != nil {
-			return err
-		}
-		cc = v2
+	cc, err := confChangeOf(e)
+	if err != nil {
+		return err
 	}
 	cs := r.rn.ApplyConfChange(cc)
 	r.setConf(*cs, e.Index)

@@ -13,8 +13,18 @@ import (
 type nodeStats struct {
 	disk         diskStats
 	elections    atomic.Uint64
+	lostDirs     atomic.Uint64 // directories of brokers that were replaced, by reason
+	outdatedDirs atomic.Uint64
 	batchRecords histogram
 	batchBytes   histogram
+}
+
+func (s *nodeStats) directoryReplaced(reason string) {
+	if reason == directoryOutdated {
+		s.outdatedDirs.Add(1)
+		return
+	}
+	s.lostDirs.Add(1)
 }
 
 // entry counts one entry that a leader of a topic has proposed.

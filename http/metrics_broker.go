@@ -76,6 +76,7 @@ var (
 	descGroupMembers    = desc("group_members", "Live members of a group.", "cluster", "group")
 	descGroupsStale     = desc("groups_stale", "1 when groups are as of an earlier reading, because a coordinator does not answer.")
 	descBrokers         = desc("brokers", "Brokers by state.", "cluster", "state")
+	descReplaced        = desc("broker_directories_replaced_total", "Directories of brokers that were lost or older copies; their replicas are rebuilt.", "reason")
 	descElections       = desc("elections_total", "Leaders that partitions have got.")
 	descBatchRecords    = desc("batch_records", "Records per log entry (group commit), internal topics aside.")
 	descBatchBytes      = desc("batch_bytes", "Bytes per log entry.")
@@ -95,7 +96,7 @@ var (
 func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
-		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descElections,
+		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descReplaced, descElections,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descFree, descTotal,
 	} {
@@ -112,6 +113,9 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	b.collectGroups(ch, m)
 	for _, x := range m.Brokers {
 		send(ch, descBrokers, prometheus.GaugeValue, float64(x.Count), x.Cluster, x.State)
+	}
+	for reason, n := range m.DirectoriesReplaced {
+		send(ch, descReplaced, prometheus.CounterValue, float64(n), reason)
 	}
 	send(ch, descElections, prometheus.CounterValue, float64(m.Elections))
 	sendHistogram(ch, descBatchRecords, &m.BatchRecords)

@@ -90,6 +90,8 @@ func TestMetricsOfTheBroker(t *testing.T) {
 		BatchRecords: protocol.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{3, 4, 5}, Sum: 100},
 		Disk:         protocol.DiskMetrics{Failures: 1},
 		DataDirFree:  10, DataDirTotal: 20,
+
+		DirectoriesReplaced: map[string]uint64{"outdated": 6},
 	}
 	got := h.scrape()
 	for name, want := range map[string]float64{
@@ -98,6 +100,7 @@ func TestMetricsOfTheBroker(t *testing.T) {
 		"topic_under_replicated_partitions": 2, "topic_log_bytes": 99, "group_lag": 4, "group_members": 2,
 		"groups_stale": 0, "brokers": 3, "elections_total": 12, "disk_failed_rounds_total": 1,
 		"data_dir_free_bytes": 10, "data_dir_total_bytes": 20,
+		"broker_directories_replaced_total": 6,
 	} {
 		f := got["ottla_"+name]
 		if assert.NotNil(t, f, name) {

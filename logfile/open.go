@@ -36,21 +36,9 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 			return nil, nil, err
 		}
 	}
-	if len(found.bases) == 0 {
-		return nil, nil, fmt.Errorf("no segment in %s: %w", dir, fs.ErrNotExist)
-	}
 	r := &recovery{fsys: fsys, dir: dir, opt: opt}
 	defer r.closeUnused()
-	if err := r.readHeads(found.bases); err != nil {
-		return nil, nil, err
-	}
-	if err := r.scanActive(); err != nil {
-		return nil, nil, err
-	}
-	if err := r.readCarry(); err != nil {
-		return nil, nil, err
-	}
-	if err := r.readParts(found.parts); err != nil {
+	if err := r.read(found); err != nil {
 		return nil, nil, err
 	}
 	if err := r.settle(found.tmp); err != nil {
@@ -59,6 +47,23 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	l := r.log
 	r.log = nil
 	return l, &r.rec, nil
+}
+
+// read is all of a recovery but its consequences: it writes nothing.
+func (r *recovery) read(found listing) error {
+	if len(found.bases) == 0 {
+		return fmt.Errorf("no segment in %s: %w", r.dir, fs.ErrNotExist)
+	}
+	if err := r.readHeads(found.bases); err != nil {
+		return err
+	}
+	if err := r.scanActive(); err != nil {
+		return err
+	}
+	if err := r.readCarry(); err != nil {
+		return err
+	}
+	return r.readParts(found.parts)
 }
 
 // listing is what lies in a log's directory.

@@ -10,8 +10,8 @@ import (
 
 const openRW = os.O_RDWR
 
-// settle does what the recovery decided and makes everything durable.
-func (r *recovery) settle(tmp []string) error {
+// conclude says what the log is.
+func (r *recovery) conclude() {
 	l, a := r.log, &r.log.active
 	rec := &r.rec
 	rec.Identity, rec.LastIndex, rec.NextOffset, rec.LogStart = l.id, a.last, a.next, l.logStart
@@ -21,6 +21,12 @@ func (r *recovery) settle(tmp []string) error {
 		l.hardTerm, l.vote = r.w.term, 0
 	}
 	rec.HardTerm, rec.Vote = l.hardTerm, l.vote
+}
+
+// settle does what the recovery decided and makes everything durable.
+func (r *recovery) settle(tmp []string) error {
+	r.conclude()
+	l, a := r.log, &r.log.active
 	for _, name := range r.stale {
 		tmp = append(tmp, name, indexPath(name))
 	}
@@ -30,7 +36,7 @@ func (r *recovery) settle(tmp []string) error {
 		}
 	}
 	if r.cutAt >= 0 {
-		rec.Clean = false
+		r.rec.Clean = false
 		if err := r.cut(); err != nil {
 			return err
 		}

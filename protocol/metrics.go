@@ -13,6 +13,10 @@ type Metrics struct {
 	BatchBytes   Histogram // bytes of the same entries
 	GroupsStale  bool      // Groups is an older reading: a coordinator does not answer
 
+	// DirectoriesReplaced counts directories of brokers that could not be used
+	// and were put aside, by reason: "lost" or "outdated".
+	DirectoriesReplaced map[string]uint64
+
 	DataDirFree  uint64 // bytes of its filesystem that are free, 0 if unknown
 	DataDirTotal uint64
 }

@@ -1,0 +1,150 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// wipedName marks a directory whose predecessor was lost, until the metadata
+// has a successor for every replica that was in it. Without the mark a crash
+// in between would make lost replicas look like ones never created, and a
+// voter could vote twice.
+const wipedName = "REPLACES-LOST"
+
+// Private messages of the broker actor that concern its ledger's counter.
+type (
+	// notePeers tells what the counters of other brokers are; peersNoted answers
+	// when they are on disk. Round 0 wants no answer.
+	notePeers struct {
+		Round  uint64
+		Counts map[int]uint64
+	}
+	peersNoted struct {
+		Round  uint64
+		Broker int
+		Err    error
+	}
+	// brokerRaised says that a running broker's counter was raised.
+	brokerRaised struct {
+		Broker int
+		Opens  uint64
+	}
+	// refuseBroker takes a start back: no replica was opened yet.
+	refuseBroker struct{}
+)
+
+// openDirectory makes the directory usable and opens its ledger. Known is what
+// a peer has seen of this broker's counter.
+func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, err error) {
+	reason, why := b.unusable(known)
+	if reason != "" && !creating {
+		b.log.Error("the broker's directory cannot be used, a new one takes its place; its replicas are rebuilt under new ids",
+			"directory", b.dir, "reason", reason, "error", why)
+		if err := b.replaceDirectory(reason); err != nil {
+			return false, err
+		}
+		b.env.stats.directoryReplaced(reason)
+	}
+	if b.ledger, err = openLedger(b.dir, b.cluster.ID, b.id, known); err != nil {
+		return false, err
+	}
+	return replacesLost(b.dir), nil
+}
+
+// Why a broker's directory is replaced; values of a metric's label.
+const (
+	directoryLost     = "lost"     // missing, damaged or somebody else's
+	directoryOutdated = "outdated" // an older copy
+)
+
+// unusable says why the directory must be replaced, "" if it need not be.
+func (b *brokerActor) unusable(known uint64) (reason string, err error) {
+	var doc brokerManifest
+	if err := readSealed(filepath.Join(b.dir, manifestName), &doc); err != nil {
+		return directoryLost, err
+	}
+	if doc.ID != b.cluster.ID || doc.Broker != b.id {
+		return directoryLost, fmt.Errorf("it is of broker %d of cluster %s", doc.Broker, doc.ID)
+	}
+	l, err := readLedger(b.dir, b.cluster.ID, b.id)
+	if err != nil {
+		return "", err // opening it fails likewise, and says why
+	}
+	age := brokerAge{Opens: l.openCount(), Known: known}
+	if isOldCopy(b.dir, l, age) {
+		return directoryOutdated, age.err()
+	}
+	return "", nil
+}
+
+func (b *brokerActor) replaceDirectory(reason string) error {
+	if _, err := os.Lstat(b.dir); err == nil {
+		if _, err := b.env.manifests.putAside(b.dir); err != nil {
+			return err
+		}
+	}
+	return b.env.manifests.renewBroker(b.cluster.ID, b.id, func(dir string) error {
+		if err := writeSynced(filepath.Join(dir, wipedName), []byte(reason+"; see docs/architecture.md\n")); err != nil {
+			return err
+		}
+		return createLedger(dir, b.cluster.ID, b.id)
+	})
+}
+
+func (b *brokerActor) lossResolved() {
+	b.wiped = false
+	if err := os.Remove(filepath.Join(b.dir, wipedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		b.log.Error("remove mark", "error", err)
+	}
+}
+
+// raiseInterval is how often a running broker's counter is raised: a copy of
+// the directory that was made longer ago than that is noticed even when the
+// broker was not stopped since.
+const raiseInterval = 10 * time.Minute
+
+func (b *brokerActor) raiseTick(ctx actor.Context) {
+	if b.env.now().Sub(b.raisedAt) < b.env.opt.raiseInterval {
+		return
+	}
+	if n := b.raise(); n > 0 {
+		ctx.Send(b.parent, &brokerRaised{Broker: b.id, Opens: n})
+	}
+}
+
+// raise raises the counter and returns it, 0 if it could not be written.
+func (b *brokerActor) raise() uint64 {
+	b.raisedAt = b.env.now()
+	if b.ledger == nil {
+		return 0
+	}
+	if err := b.ledger.raise(0); err != nil {
+		b.log.Error("raise the ledger's counter", "error", err)
+		return 0
+	}
+	return b.ledger.openCount()
+}
+
+// notePeers also works after a stop that ends the process: the directory is
+// still ours.
+func (b *brokerActor) notePeers(ctx actor.Context, m *notePeers) {
+	err := errors.New("the broker is not running")
+	if b.ledger != nil && (b.state == brokerRunning || b.state == brokerStopped && b.ending) {
+		if err = b.ledger.notePeers(m.Counts); err != nil {
+			b.log.Error("note the peers' counters", "error", err)
+		}
+	}
+	if m.Round > 0 {
+		ctx.Send(b.parent, &peersNoted{Round: m.Round, Broker: b.id, Err: err})
+	}
+}
+
+func (b *brokerActor) refused() {
+	b.stopClock()
+	b.state = brokerFailed
+}

@@ -1,0 +1,219 @@
+package actors
+
+import (
+	"maps"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// A broker that has opened its directory is introduced before its replicas
+// run: all running brokers write its counter into their ledgers, and it writes
+// theirs into its own. See outdated.go for what that is good for.
+
+// introductionPatience bounds how long brokers that are ready wait for one
+// whose disk does not answer.
+const introductionPatience = 5 * time.Second
+
+// introductionDue ends a wait.
+type introductionDue struct{ Wait uint64 }
+
+// brokerOpened takes a broker's answer to its start.
+func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
+	b := c.brokers[m.Broker]
+	if b.gone {
+		return // from an actor that panicked since
+	}
+	b.opened = nil
+	if m.Err != nil {
+		c.startFailed(b, m.Err)
+		c.introduce(ctx)
+		return
+	}
+	b.opened = m
+	c.intros.counts[b.id] = max(m.Opens, c.intros.counts[b.id])
+	for peer, count := range m.Peers {
+		c.intros.counts[peer] = max(count, c.intros.counts[peer])
+	}
+	c.intros.fresh[b.id] = true
+	c.introduce(ctx)
+}
+
+func (c *clusterActor) startFailed(b *brokerInCluster, err error) {
+	b.state, b.reason, b.opened = brokerFailed, err, nil
+	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
+	c.publish()
+}
+
+// introduce begins a round when no broker is opening any more. Rounds do not
+// overlap; a broker that opens during one waits for the next.
+func (c *clusterActor) introduce(ctx actor.Context) {
+	if len(c.intros.fresh) == 0 || c.intros.underWay() {
+		return
+	}
+	var running []int
+	for _, b := range c.brokers {
+		switch {
+		case b.state == brokerStarting && b.opened == nil && !b.gone && !c.impatient:
+			c.awaitIntroduction(ctx)
+			return
+		case b.state == brokerRunning:
+			running = append(running, b.id)
+		}
+	}
+	c.impatient = false
+	ask := c.intros.begin(running)
+	if len(ask) == 1 {
+		c.intros.answered(c.intros.round, ask[0], nil) // nobody to note anything about
+		c.endIntroduction(ctx)
+		return
+	}
+	for _, id := range ask {
+		ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.round, Counts: maps.Clone(c.intros.counts)})
+	}
+	c.waiting = false // whatever was waited for before
+	c.awaitIntroduction(ctx)
+}
+
+func (c *clusterActor) awaitIntroduction(ctx actor.Context) {
+	if c.waiting {
+		return
+	}
+	c.waiting = true
+	c.waits++
+	self, system, wait := ctx.Self(), ctx.ActorSystem(), c.waits
+	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, &introductionDue{Wait: wait}) })
+}
+
+func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
+	if !c.waiting || m.Wait != c.waits {
+		return
+	}
+	c.waiting = false
+	if c.intros.underWay() {
+		c.log.Error("some brokers do not write their ledgers in time", "brokers", len(c.intros.asked))
+		c.endIntroduction(ctx)
+		return
+	}
+	c.log.Error("some brokers do not open in time, the others go on")
+	c.impatient = true
+	c.introduce(ctx)
+}
+
+func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
+	if m.Round == farewellRound {
+		c.leaving--
+		c.endIfClosed(ctx)
+		return
+	}
+	c.intros.answered(m.Round, m.Broker, m.Err)
+	c.endIntroduction(ctx)
+}
+
+// endIntroduction lets the brokers of a round in, when all have answered or
+// are not waited for any more.
+func (c *clusterActor) endIntroduction(ctx actor.Context) {
+	if c.intros.guests == nil || c.waiting && c.intros.underWay() {
+		return
+	}
+	c.waiting = false
+	in, refused := c.intros.conclude()
+	for id, err := range refused {
+		c.log.Error("broker cannot start", "broker", id, "error", err)
+		ctx.Send(c.brokers[id].pid, &refuseBroker{})
+		c.startFailed(c.brokers[id], err)
+	}
+	for _, id := range in {
+		c.letIn(ctx, c.brokers[id])
+	}
+	c.introduce(ctx)
+}
+
+// letIn opens the broker's metadata replica, without which nothing is known of
+// the others.
+func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
+	if b.opened == nil || b.state != brokerStarting {
+		return // closed meanwhile
+	}
+	m := b.opened
+	b.state, b.wiped, b.holds, b.reason, b.opened = brokerRunning, m.Wiped, m.Holding, nil, nil
+	c.openMetadata(ctx, b)
+	if c.recovered {
+		c.resolveLoss(ctx, b)
+		c.reconcile(ctx)
+	}
+	c.answerBroker(b, nil)
+	c.publish()
+}
+
+// raised spreads a running broker's new counter, or the last one of a broker
+// that was closed.
+func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
+	if opens == 0 {
+		return
+	}
+	c.intros.counts[broker] = max(opens, c.intros.counts[broker])
+	for _, other := range c.brokers {
+		if other.id != broker && other.state == brokerRunning {
+			ctx.Send(other.pid, &notePeers{Counts: map[int]uint64{broker: opens}})
+		}
+	}
+}
+
+// knownCounts is what the ledgers know of each other's counters before any of
+// them is opened.
+func (c *clusterActor) knownCounts() map[int]uint64 {
+	m, known := c.handle.manifest, map[int]uint64{}
+	ledgers, err := c.env.manifests.ledgersOf(m)
+	if err != nil {
+		c.log.Error("compare the brokers' ledgers", "error", err) // opening them fails likewise
+	}
+	for id, age := range compareLedgers(m.NumBrokers, ledgers) {
+		known[id] = age.Known
+	}
+	return known
+}
+
+// introducedOrGone goes on when a broker was closed that others may have
+// waited for.
+func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
+	c.intros.gone(broker)
+	c.endIntroduction(ctx)
+	if c.endReply == nil {
+		c.introduce(ctx)
+	}
+}
+
+// farewellRound numbers the last round, when the process ends.
+const farewellRound = ^uint64(0)
+
+// farewell has the brokers that end with the process note each other's last
+// counters, so that a copy made while they ran is older than any of them. It
+// reports whether it must be waited for.
+func (c *clusterActor) farewell(ctx actor.Context) bool {
+	if c.farewells == nil {
+		return c.leaving > 0
+	}
+	counts := c.farewells
+	c.farewells = nil
+	if len(counts) < 2 {
+		return false
+	}
+	for id := range counts {
+		ctx.Send(c.brokers[id].pid, &notePeers{Round: farewellRound, Counts: maps.Clone(counts)})
+	}
+	c.leaving = len(counts)
+	self, system := ctx.Self(), ctx.ActorSystem()
+	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, &farewellDue{}) })
+	return true
+}
+
+// farewellDue ends the wait for disks that do not answer.
+type farewellDue struct{}
+
+func (c *clusterActor) farewellDue(ctx actor.Context) {
+	c.leaving = 0
+	c.endIfClosed(ctx)
+}

@@ -1,0 +1,163 @@
+package actors
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"go.etcd.io/raft/v3/confchange"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"ottla/logfile"
+)
+
+// replicaCopy is what one broker's directory has of a partition, looked at
+// while no process runs.
+type replicaCopy struct {
+	Broker    int
+	ReplicaID uint64
+	Dir       string
+	Outdated  bool  // the broker's directory is an older copy
+	Err       error // why it cannot be used; os.ErrNotExist: it is not there
+
+	LastIndex  uint64
+	LastTerm   uint64
+	HardTerm   uint64
+	NextOffset int64
+	// Confs are the memberships that may be in force: that of the last
+	// checkpoint, and that after every change in the log, committed or not.
+	Confs []raftpb.ConfState
+}
+
+// inspectReplica reads a replica that the ledger of the broker whose directory
+// is dir has as live. It changes nothing.
+func inspectReplica(clusterID string, broker int, dir string, r ledgerReplica) replicaCopy {
+	c := replicaCopy{Broker: broker, ReplicaID: r.ReplicaID, Dir: filepath.Join(dir, r.Topic+"-"+strconv.Itoa(r.Partition))}
+	found, err := logfile.Inspect(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID()})
+	if err != nil {
+		c.Err = err
+		return c
+	}
+	want := logfile.Identity{
+		ClusterID: clusterID, TopicID: r.TopicID, Topic: r.Topic, Partition: r.Partition, Broker: broker, ReplicaID: r.ReplicaID,
+	}
+	if found.Identity != want {
+		c.Err = fmt.Errorf("%s holds %+v, not %+v: %w", c.Dir, found.Identity, want, os.ErrNotExist)
+		return c
+	}
+	c.LastIndex, c.LastTerm, c.HardTerm, c.NextOffset = found.LastIndex, found.LastTerm, found.HardTerm, found.NextOffset
+	c.Confs, c.Err = confStates(found)
+	return c
+}
+
+// confStates returns the membership of the checkpoint, and the one after the
+// changes that follow it, if there are any.
+func confStates(found *logfile.Inspection) ([]raftpb.ConfState, error) {
+	var cs raftpb.ConfState
+	if err := cs.Unmarshal(found.Checkpoint.ConfState); err != nil {
+		return nil, fmt.Errorf("membership in checkpoint: %w", err)
+	}
+	confs := []raftpb.ConfState{cs}
+	for i := range found.Changes {
+		e, err := entryOf(&found.Changes[i])
+		if err != nil {
+			return nil, err
+		}
+		if cs, err = changeConf(cs, &e); err != nil {
+			return nil, fmt.Errorf("membership entry %d: %w", e.Index, err)
+		}
+		confs = append(confs, cs)
+	}
+	return confs, nil
+}
+
+// changeConf is what raft makes of a membership entry.
+func changeConf(cs raftpb.ConfState, e *raftpb.Entry) (raftpb.ConfState, error) {
+	change, err := confChangeOf(e)
+	if err != nil {
+		return cs, err
+	}
+	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(raftMaxInflightMsgs, 0), LastIndex: e.Index}
+	cfg, progress, err := confchange.Restore(changer, cs)
+	if err != nil {
+		return cs, err
+	}
+	changer.Tracker.Config, changer.Tracker.Progress = cfg, progress
+	cc := change.AsV2()
+	if cc.LeaveJoint() {
+		cfg, progress, err = changer.LeaveJoint()
+	} else if autoLeave, ok := cc.EnterJoint(); ok {
+		cfg, progress, err = changer.EnterJoint(autoLeave, cc.Changes...)
+	} else {
+		cfg, progress, err = changer.Simple(cc.Changes...)
+	}
+	if err != nil {
+		return cs, err
+	}
+	changer.Tracker.Config, changer.Tracker.Progress = cfg, progress
+	return changer.Tracker.ConfState(), nil
+}
+
+// confChangeOf decodes a membership entry of either form.
+func confChangeOf(e *raftpb.Entry) (raftpb.ConfChangeI, error) {
+	if e.Type == raftpb.EntryConfChange {
+		var v1 raftpb.ConfChange
+		err := v1.Unmarshal(e.Data)
+		return v1, err
+	}
+	var v2 raftpb.ConfChangeV2
+	err := v2.Unmarshal(e.Data)
+	return v2, err
+}
+
+// usable reports whether the copy can be read and has a membership: one that
+// has none is a newcomer that no leader has reached yet.
+func (c *replicaCopy) usable() bool {
+	return c.Err == nil && len(c.Confs) > 0 && len(c.Confs[0].Voters) > 0
+}
+
+// quorum reports whether the replicas that are there are enough for every
+// membership that may be in force.
+func (c *replicaCopy) quorum(there map[uint64]bool) bool {
+	for i := range c.Confs {
+		if !majority(c.Confs[i].Voters, there) || len(c.Confs[i].VotersOutgoing) > 0 && !majority(c.Confs[i].VotersOutgoing, there) {
+			return false
+		}
+	}
+	return len(c.Confs) > 0
+}
+
+func majority(voters []uint64, there map[uint64]bool) bool {
+	n := 0
+	for _, id := range voters {
+		if there[id] {
+			n++
+		}
+	}
+	return n >= len(voters)/2+1
+}
+
+// longestCopy is the usable copy that raft would elect: the one whose last
+// entry has the greatest term, of those the longest. Whatever any of these
+// copies knows to be committed, that one has. Nil if there is none.
+func longestCopy(copies []replicaCopy) *replicaCopy {
+	var best *replicaCopy
+	for i := range copies {
+		c := &copies[i]
+		if c.usable() && (best == nil || cmp.Or(
+			cmp.Compare(c.LastTerm, best.LastTerm), cmp.Compare(c.LastIndex, best.LastIndex),
+		) > 0) {
+			best = c
+		}
+	}
+	return best
+}
+
+func isCorrupt(err error) bool {
+	var corrupt *logfile.CorruptError
+	return errors.As(err, &corrupt)
+}
