@@ -202,7 +202,7 @@ func (r *recovery) take(sc *scanner, it *item, each func(*Frame) error) error {
 		if err != nil {
 			return wrap(err)
 		}
-		r.boot, r.vouchEnd = boot, it.end
+		r.boot, r.vouchEnd = boot, it.pos // not the vouch itself: its own sync may have failed
 		r.proven = max(r.proven, index)
 		r.rec.Clean = index >= l.active.last
 	default:
