@@ -276,6 +276,10 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 	if e.Term == l.term && !l.serving {
 		l.serving = true
 		r.fx.role = true
+		if len(l.reads) > 0 {
+			l.readSeq++
+			l.askRead(r, l.readSeq)
+		}
 	}
 	for len(l.rounds) > 0 && l.rounds[0].index <= e.Index {
 		rd := l.rounds[0]
@@ -357,7 +361,13 @@ func (r *replica) readIndex(done func(*protocol.Error)) {
 	r.drain()
 }
 
+// askRead asks raft to confirm the reads up to id, once this leader knows what
+// is committed: raft keeps that rule by itself only where there are peers to
+// ask.
 func (l *leading) askRead(r *replica, id uint64) {
+	if !l.serving {
+		return
+	}
 	r.rn.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
 }
 

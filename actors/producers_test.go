@@ -137,39 +137,35 @@ func TestConcurrentRetriesMakeOneRecord(t *testing.T) {
 	}
 }
 
+var producersSimulation = simulation{
+	seeds: 40, meets: append([]string{"requests answered"}, commonly...),
+	history: func(s *replicaSim) {
+		s.begin()
+		producers := []*simProducer{{sim: s, id: "a"}, {sim: s, id: "b"}}
+		for range 4000 {
+			s.step()
+			if s.rnd.Intn(4) == 0 {
+				producers[s.rnd.Intn(2)].try(s.any(), s.rnd)
+			}
+		}
+		s.settle()
+		s.check()
+		at := map[string]int{}
+		for off, v := range s.nodes[0].values() {
+			at[v] = off
+		}
+		for _, p := range producers {
+			for v, off := range p.acked {
+				require.Equal(s.t, int(off), at[v], "value %s of producer %s", v, p.id)
+				s.tally["requests answered"]++
+			}
+		}
+	},
+}
+
 // TestProducerSequencesInSimulation has producers with ids retry through
 // crashes and changes of the leader: each request stands in the log once.
-func TestProducerSequencesInSimulation(t *testing.T) {
-	seeds, first := simEnv("OTTLA_SIM_SEEDS", 40), simEnv("OTTLA_SIM_FIRST", 1)
-	total := 0
-	for seed := first; seed < first+seeds; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			s := newReplicaSim(t, int64(seed))
-			s.nodes[0].rep.campaign(false)
-			s.nodes[0].collect()
-			producers := []*simProducer{{sim: s, id: "a"}, {sim: s, id: "b"}}
-			for range 4000 {
-				s.step()
-				if s.rnd.Intn(4) == 0 {
-					producers[s.rnd.Intn(2)].try(s.nodes[s.rnd.Intn(3)], s.rnd)
-				}
-			}
-			s.settle()
-			s.check()
-			at := map[string]int{}
-			for off, v := range s.nodes[0].values() {
-				at[v] = off
-			}
-			for _, p := range producers {
-				for v, off := range p.acked {
-					require.Equal(t, int(off), at[v], "value %s of producer %s", v, p.id)
-					total++
-				}
-			}
-		})
-	}
-	require.Greater(t, total, seeds*5)
-}
+func TestProducerSequencesInSimulation(t *testing.T) { producersSimulation.test(t) }
 
 // simProducer sends one request after the other, and each again until it is
 // answered; sometimes it forgets that it was.
@@ -182,7 +178,7 @@ type simProducer struct {
 }
 
 func (p *simProducer) try(n *simReplica, rnd *rand.Rand) {
-	if n.rep == nil {
+	if n.rep == nil || n.full {
 		return
 	}
 	if p.done && rnd.Intn(3) > 0 {
@@ -196,8 +192,7 @@ func (p *simProducer) try(n *simReplica, rnd *rand.Rand) {
 	req := &protocol.ProduceRequest{ProducerID: p.id, Sequence: p.seq, Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	req.Lines.Add(p.sim.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(value), protocol.ActionProduce, nil)
 	seq := p.seq
-	n.rep.propose(proposal{req: req, lines: &req.Lines, done: nil})
-	n.collect()
+	n.do(func() { n.rep.propose(proposal{req: req, lines: &req.Lines, done: nil}) })
 	p.sim.watch = append(p.sim.watch, func() bool {
 		select {
 		case res := <-req.Reply.C():

@@ -1,11 +1,9 @@
 package actors
 
 import (
-	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"math/rand"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -14,39 +12,48 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 
-	"ottla/logfile"
 	"ottla/logfile/faultfs"
 	"ottla/protocol"
 )
 
-// replicaSim is a partition of three replicas in simulated time: one goroutine
-// decides, from a seed, which message arrives, which disk syncs and who loses
-// power next. Nothing in it waits or sleeps.
+// replicaSim is a partition in simulated time: one goroutine decides, from a
+// seed, which message arrives, which disk syncs or fails, and who loses power
+// next. Nothing in it waits or sleeps, and a seed always gives the same
+// history.
 type replicaSim struct {
 	t     *testing.T
 	rnd   *rand.Rand
+	trace io.Writer      // gets everything that happens, nil unless somebody looks
+	tally map[string]int // how often what was met, so that a test can tell that it tests
+
 	clock time.Time
 	nodes []*simReplica
 	net   []raftpb.Message
-	next  int              // number of the next value
-	acked map[int64]string // by offset
-	fate  map[string]error // answers that were no success
-	calm  bool             // no more faults: everything arrives
-	watch []func() bool    // asked after each step until they say that they are done
-	drop  func(raftpb.Message) bool
-	plus  *simChanges // nil unless membership, retention, reads and producers are simulated too
-	keyed *simKeyed   // nil unless records have keys and the log is compacted
+	split map[uint64]bool // these and all others do not hear of each other; nil: all do
+
+	next    int               // number of the next value
+	acked   map[int64]string  // by offset
+	fate    map[string]error  // answers that were no success
+	seen    map[int64]string  // what readers saw, by offset
+	leaders map[uint64]uint64 // by term
+	calm    bool              // no more faults: everything arrives
+	watch   []func() bool     // asked after each step until they say that they are done
+	drop    func(raftpb.Message) bool
+	plus    *simChanges // nil unless membership, retention and producers are simulated too
+	keyed   *simKeyed   // nil unless records have keys and the log is compacted
 }
 
-// simReplica is one of them with a disk of its own.
+// simReplica is one replica with a disk of its own.
 type simReplica struct {
 	sim      *replicaSim
 	id       uint64
 	fs       *faultfs.FS
 	rep      *replica // nil while it is down
-	log      *logfile.Log
+	skew     time.Duration
 	queue    []*stagedWrite // handed to the disk, not executed
 	executed []*stagedWrite // executed, not synced
+	full     bool           // the disk refused the first of queue for lack of space
+	doomed   bool           // the disk was told to fail in a way that is final
 	boots    int            // power cuts, each of which ends in another boot
 	lost     bool           // for good: another replica takes its place
 	job      *simJob        // a compaction under way
@@ -56,57 +63,95 @@ type simReplica struct {
 
 const simDir = "/replica"
 
-func newReplicaSim(t *testing.T, seed int64) *replicaSim {
-	s := &replicaSim{
-		t: t, rnd: rand.New(rand.NewSource(seed)), clock: time.UnixMilli(1_700_000_000_000),
-		acked: map[int64]string{}, fate: map[string]error{},
+// simReplicas is the number of replicas that a seed has: three, or five, or
+// one.
+func simReplicas(seed int64) int {
+	switch seed % 10 {
+	case 0, 5:
+		return 5
+	case 1:
+		return 1
 	}
-	voters := []uint64{1, 2, 3}
+	return 3
+}
+
+func newReplicaSim(t *testing.T, seed int64, trace io.Writer) *replicaSim {
+	s := &replicaSim{
+		t: t, rnd: rand.New(rand.NewSource(seed)), trace: trace, tally: map[string]int{},
+		clock: time.UnixMilli(1_700_000_000_000),
+		acked: map[int64]string{}, fate: map[string]error{}, seen: map[int64]string{}, leaders: map[uint64]uint64{},
+	}
+	var voters []uint64
+	for range simReplicas(seed) {
+		voters = append(voters, uint64(len(voters)+1))
+	}
 	for _, id := range voters {
 		n := &simReplica{sim: s, id: id, fs: faultfs.New()}
 		spec := n.spec(voters)
 		require.NoError(t, spec.create(&environment{fs: n.fs, bootID: "0"}))
 		s.nodes = append(s.nodes, n)
-		n.open()
 	}
 	return s
 }
 
-func (n *simReplica) spec(founders []uint64) partitionSpec {
-	return partitionSpec{
-		id: logfile.Identity{
-			ClusterID: "c", TopicID: "t", Topic: "sim", Broker: int(n.id), ReplicaID: n.id,
-		},
-		dir: simDir, founders: founders, settings: topicSettings{SegmentBytes: 2000},
+// begin opens all replicas and has the first one campaign.
+func (s *replicaSim) begin() {
+	for _, n := range s.nodes {
+		n.open()
+	}
+	if n := s.nodes[0]; n.rep != nil {
+		n.do(func() { n.rep.campaign(false) })
 	}
 }
 
-// open starts the replica from what its disk has. A replica that the faults
-// left damaged would be rebuilt from its peers; faults of this simulation never
-// damage what was synced, so that is a failure.
-func (n *simReplica) open() {
-	spec := n.spec(nil)
-	log, rec, err := logfile.Open(n.fs, simDir, spec.logOptions(&environment{bootID: strconv.Itoa(n.boots)}))
-	require.NoError(n.sim.t, err, "replica %d", n.id)
-	cfg := replicaConfig{
+// any is a replica, running or not.
+func (s *replicaSim) any() *simReplica { return s.nodes[s.rnd.Intn(len(s.nodes))] }
+
+// chance is true once in so many times, and never in calm.
+func (s *replicaSim) chance(in int) bool { return s.rnd.Intn(in) == 0 && !s.calm }
+
+func (n *simReplica) config() replicaConfig {
+	return replicaConfig{
 		electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 400,
-		now: func() time.Time { return n.sim.clock }, logger: slog.New(slog.DiscardHandler),
+		now: n.now, logger: slog.New(slog.DiscardHandler),
 	}
-	n.job, n.fetch = nil, false
-	if n.sim.keyed != nil {
-		n.sim.keyed.configure(n, &cfg)
-	}
-	rep, err := newReplica(cfg, log, rec)
-	require.NoError(n.sim.t, err)
-	n.log, n.rep, n.queue, n.executed = log, rep, nil, nil
+}
+
+// now is the replica's clock, which is not always right.
+func (n *simReplica) now() time.Time { return n.sim.clock.Add(n.skew) }
+
+// do runs one step of the replica and what it asks for. A disk that dies in
+// the middle takes the process with it, whatever the step makes of that.
+func (n *simReplica) do(step func()) {
+	defer func() {
+		if n.fs.Stopped() && n.rep != nil {
+			_ = recover() // raft panics over entries that it cannot read
+			n.sim.tally["interrupted steps"]++
+			n.crash(n.sim.rnd.Intn(2) == 0)
+		}
+	}()
+	step()
 	n.collect()
 }
 
+// collect carries out what the replica asks for.
 func (n *simReplica) collect() {
-	for i := 0; i < 100; i++ {
+	for i := 0; n.rep != nil; i++ {
 		fx := n.rep.take()
+		if n.rep.failed != nil {
+			n.mustBeSilent(&fx)
+			return
+		}
+		for _, m := range fx.sends {
+			n.sim.noteMessage("send", m)
+			n.prove(m)
+		}
 		n.sim.net = append(n.sim.net, fx.sends...)
 		n.queue = append(n.queue, fx.writes...)
+		n.checkLeader()
+		if fx.hwMoved && n.sim.rnd.Intn(8) == 0 {
+			n.look()
+		}
 		for i := range fx.committed {
 			fx.committed[i].answer()
 		}
@@ -114,53 +159,11 @@ func (n *simReplica) collect() {
 		if fx.kick {
 			n.rep.flush()
 		}
-		if len(fx.sends) == 0 && len(fx.writes) == 0 && !fx.kick {
-			require.NoError(n.sim.t, n.rep.failed, "replica %d", n.id)
+		if len(fx.sends) == 0 && len(fx.writes) == 0 && !fx.kick && n.rep.failed == nil {
 			return
 		}
+		require.Less(n.sim.t, i, 100, "a replica does not come to rest")
 	}
-	n.sim.t.Fatal("a replica does not come to rest")
-}
-
-// crash ends the replica: a kill keeps what was written, a power cut only what
-// was synced, and anything of the rest.
-func (n *simReplica) crash(power bool) {
-	if n.rep == nil {
-		return
-	}
-	n.rep.closing()
-	n.rep = nil
-	if power {
-		n.fs.PowerCut(n.sim.rnd)
-		n.boots++
-	} else {
-		n.fs.Restart()
-	}
-}
-
-func (n *simReplica) execute() {
-	if len(n.queue) == 0 {
-		return
-	}
-	w := n.queue[0]
-	n.queue = n.queue[1:]
-	require.NoError(n.sim.t, w.batch.Execute())
-	n.executed = append(n.executed, w)
-}
-
-func (n *simReplica) sync() {
-	if len(n.executed) == 0 {
-		return
-	}
-	for _, w := range n.executed {
-		for _, f := range w.batch.Files() {
-			require.NoError(n.sim.t, f.Sync())
-		}
-	}
-	last := n.executed[len(n.executed)-1].seq
-	n.executed = nil
-	n.rep.diskDone(last, nil)
-	n.collect()
 }
 
 // deliver takes a random message from the network: in any order, sometimes
@@ -179,18 +182,18 @@ func (s *replicaSim) deliver() {
 		s.net = slices.Delete(s.net, i, i+1)
 	}
 	n := s.nodes[m.To-1] // ids are given out in order
-	if s.drop != nil && s.drop(m) {
+	if s.drop != nil && s.drop(m) || s.split != nil && s.split[m.From] != s.split[m.To] {
 		return
 	}
 	if n.rep == nil || !s.calm && fate == 1 {
 		return
 	}
-	n.rep.step(m)
-	n.collect()
+	s.noteMessage("step", m)
+	n.do(func() { n.rep.step(m) })
 }
 
 func (s *replicaSim) produce(n *simReplica) {
-	if n.rep == nil {
+	if n.rep == nil || n.full { // the shell answers storage_full
 		return
 	}
 	lines := &protocol.Lines{}
@@ -205,16 +208,29 @@ func (s *replicaSim) produce(n *simReplica) {
 		}
 		lines.Add(s.clock.UnixMilli(), "sim", 0, key, []byte(values[i]), protocol.ActionProduce, nil)
 	}
-	n.rep.propose(proposal{lines: lines, done: func(res protocol.ProduceResult) {
+	done := func(res protocol.ProduceResult) {
+		if res.Err == nil {
+			n.proveAck(int64(res.BaseOffset), values)
+		}
 		for i, v := range values {
 			if res.Err != nil {
 				s.fate[v] = res.Err
 				continue
 			}
-			s.acked[int64(res.BaseOffset)+int64(i)] = v
+			s.ack(int64(res.BaseOffset)+int64(i), v)
 		}
-	}})
-	n.collect()
+	}
+	n.do(func() { n.rep.propose(proposal{lines: lines, done: done}) })
+}
+
+// ack notes that a value was acknowledged at an offset.
+func (s *replicaSim) ack(at int64, value string) {
+	if old, ok := s.acked[at]; ok {
+		require.Equal(s.t, old, value, "offset %d was acknowledged twice", at)
+	}
+	s.acked[at] = value
+	s.tally["acked"]++
+	s.note("ack %d %s", at, value)
 }
 
 // step does one thing that could happen.
@@ -222,8 +238,12 @@ func (s *replicaSim) step() {
 	defer func() {
 		s.watch = slices.DeleteFunc(s.watch, func(done func() bool) bool { return done() })
 	}()
-	n := s.nodes[s.rnd.Intn(len(s.nodes))]
-	switch p := s.rnd.Intn(1000); {
+	n := s.any()
+	p := s.rnd.Intn(1000)
+	s.note("%d %d", n.id, p)
+	switch {
+	case n.rep != nil && n.rep.failed != nil && p < 50: // the rest shows that it is silent
+		n.crash(s.rnd.Intn(2) == 0)
 	case p < 400:
 		s.deliver()
 	case p < 550 && n.rep != nil:
@@ -235,33 +255,77 @@ func (s *replicaSim) step() {
 		s.tick(n)
 	case p < 940:
 		s.produce(n)
-	case p < 944:
-		n.crash(s.rnd.Intn(2) == 0)
-	case p < 945: // everything at once
-		for _, n := range s.nodes {
-			n.crash(true)
-		}
+	case p < 950:
+		s.fault(n)
 	case p < 970 && n.rep == nil && !n.lost:
 		n.open()
 	case p < 975 && n.rep != nil:
-		n.rep.campaign(true)
-		n.collect()
+		n.do(func() { n.rep.campaign(true) })
 	case p < 980 && n.rep != nil:
-		n.rep.handOver(uint64(1 + s.rnd.Intn(len(s.nodes))))
-		n.collect()
-	case p >= 980 && s.keyed != nil && s.rnd.Intn(3) > 0:
+		n.do(func() { n.rep.handOver(uint64(1 + s.rnd.Intn(len(s.nodes)))) })
+	case p < 983:
+		s.read(n)
+	case s.keyed != nil && s.rnd.Intn(3) > 0:
 		s.keyed.step(n)
-	case p >= 980 && s.plus != nil:
+	case s.plus != nil:
 		s.plus.step(n)
 	}
 }
 
-func (s *replicaSim) tick(n *simReplica) {
-	n.rep.tick()
-	if s.plus != nil {
-		s.plus.tick(n)
+// fault does one of the things that should not happen.
+func (s *replicaSim) fault(n *simReplica) {
+	switch p := s.rnd.Intn(40); {
+	case p < 13:
+		n.crash(s.rnd.Intn(2) == 0)
+	case p < 14:
+		for _, n := range s.nodes {
+			n.crash(true)
+		}
+	case p < 18:
+		n.stop()
+	case p < 26:
+		n.trouble()
+	case p < 28:
+		n.skew = time.Duration(s.rnd.Intn(480)-240) * time.Second
+		s.tally["clock jumps"]++
+	case p < 31:
+		s.split = map[uint64]bool{}
+		for _, n := range s.nodes {
+			s.split[n.id] = s.rnd.Intn(2) == 0
+		}
+		s.tally["splits"]++
+	default:
+		s.split = nil
 	}
-	n.collect()
+}
+
+func (s *replicaSim) tick(n *simReplica) {
+	n.full = false // it is tried again
+	n.do(func() {
+		n.rep.tick()
+		if s.plus != nil {
+			s.plus.tick(n)
+		}
+	})
+}
+
+// read asks for a linearizable read: it must see everything that was
+// acknowledged before it was asked.
+func (s *replicaSim) read(n *simReplica) {
+	if n.rep == nil {
+		return
+	}
+	var least int64
+	for off := range s.acked {
+		least = max(least, off+1)
+	}
+	done := func(err *protocol.Error) {
+		if err == nil {
+			s.tally["reads"]++
+			require.GreaterOrEqual(s.t, n.rep.hw, least, "replica %d answers a read with less than was acknowledged", n.id)
+		}
+	}
+	n.do(func() { n.rep.readIndex(done) })
 }
 
 // live are the replicas that are not lost for good.
@@ -272,8 +336,14 @@ func (s *replicaSim) live() []*simReplica {
 // settle ends the faults and runs until all replicas agree.
 func (s *replicaSim) settle() {
 	s.calm = true
-	s.net = nil
+	s.net, s.split = nil, nil
 	for _, n := range s.live() {
+		if n.doomed || n.fs.Stopped() {
+			n.crash(false)
+		}
+		n.fs.StopAfter(-1)
+		n.fs.SetSpace(-1)
+		n.full = false
 		if n.rep == nil {
 			n.open()
 		}
@@ -323,85 +393,9 @@ func (s *replicaSim) agreed() bool {
 		if _, pending := n.rep.pendingCompaction(); pending || n.rep.held != nil {
 			return false
 		}
-		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {
+		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.rep.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {
 			return false
 		}
 	}
 	return serving
-}
-
-// values reads a replica's whole log, as a consumer would. What retention has
-// dropped is empty.
-func (n *simReplica) values() []string {
-	v := n.log.View(n.rep.hw)
-	recs, err := v.Read(nil, v.Earliest(), 1<<20, 1<<30)
-	require.NoError(n.sim.t, err)
-	out := make([]string, v.Earliest(), max(v.Earliest(), v.HighWatermark()))
-	for i := range recs {
-		require.EqualValues(n.sim.t, len(out), recs[i].Offset, "offsets are dense")
-		out = append(out, string(recs[i].Value))
-	}
-	return out
-}
-
-// check is the checker: nothing acknowledged is missing or elsewhere, nothing
-// is there twice, nothing definitely refused is there, all replicas agree.
-func (s *replicaSim) check() {
-	live := s.live()
-	want := live[0].values()
-	for _, n := range live[1:] {
-		require.Equal(s.t, want, n.values(), "replica %d", n.id)
-		require.Equal(s.t, live[0].rep.producers.encode(), n.rep.producers.encode(), "replica %d", n.id)
-	}
-	at := map[string]int64{}
-	for off, v := range want {
-		if v == "" {
-			continue
-		}
-		_, twice := at[v]
-		require.False(s.t, twice, "value %s is there twice", v)
-		at[v] = int64(off)
-		var perr *protocol.Error
-		if err := s.fate[v]; errors.As(err, &perr) {
-			require.Equal(s.t, protocol.OutcomeUnknown, perr.Outcome, "value %s was refused with outcome none", v)
-		}
-	}
-	for off, v := range s.acked {
-		got, ok := at[v]
-		if off < live[0].log.LogStart() {
-			require.False(s.t, ok, "value %s was acknowledged at offset %d, below the log start, and is at %d", v, off, got)
-			continue
-		}
-		require.True(s.t, ok, "value %s was acknowledged at offset %d and is lost", v, off)
-		require.Equal(s.t, off, got, "value %s moved", v)
-	}
-}
-
-// TestReplicaSimulation runs many seeds. OTTLA_SIM_SEEDS says how many,
-// OTTLA_SIM_FIRST which is the first: a failure names its seed.
-func TestReplicaSimulation(t *testing.T) {
-	acked := 0
-	seeds, first := simEnv("OTTLA_SIM_SEEDS", 60), simEnv("OTTLA_SIM_FIRST", 1)
-	for seed := first; seed < first+seeds; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			s := newReplicaSim(t, int64(seed))
-			s.nodes[0].rep.campaign(false)
-			s.nodes[0].collect()
-			for range 3000 {
-				s.step()
-			}
-			s.settle()
-			s.check()
-			acked += len(s.acked)
-		})
-	}
-	require.Greater(t, acked, seeds*20, "the simulation hardly gets anything done, so it proves little")
-	t.Logf("%d records acknowledged in %d runs", acked, seeds)
-}
-
-func simEnv(name string, def int) int {
-	if v, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return v
-	}
-	return def
 }

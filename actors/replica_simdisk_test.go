@@ -1,0 +1,200 @@
+package actors
+
+import (
+	"errors"
+	"strconv"
+	"syscall"
+
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+	"ottla/logfile/faultfs"
+)
+
+func (n *simReplica) spec(founders []uint64) partitionSpec {
+	return partitionSpec{
+		id: logfile.Identity{
+			ClusterID: "c", TopicID: "t", Topic: "sim", Broker: int(n.id), ReplicaID: n.id,
+		},
+		dir: simDir, founders: founders, settings: topicSettings{SegmentBytes: 2000},
+	}
+}
+
+// open starts the replica from what its disk has. A replica that the faults
+// left damaged would be rebuilt from its peers; faults of this simulation never
+// damage what was synced, so that is a failure. Now and then the process or
+// the machine dies in the middle of it.
+func (n *simReplica) open() {
+	spec := n.spec(nil)
+	interrupted := n.sim.chance(10)
+	if interrupted {
+		n.fs.StopAfter(n.sim.rnd.Intn(12))
+	}
+	log, rec, err := logfile.Open(n.fs, simDir, spec.logOptions(&environment{bootID: strconv.Itoa(n.boots)}))
+	if interrupted && n.fs.Stopped() {
+		n.sim.tally["interrupted recoveries"]++
+		n.reboot(n.sim.rnd.Intn(2) == 0)
+		return
+	}
+	n.fs.StopAfter(-1)
+	require.NoError(n.sim.t, err, "replica %d", n.id)
+	n.sim.note("open %d: last %d cut %d", n.id, rec.LastIndex, rec.CutBytes)
+	cfg := n.config()
+	n.job, n.fetch, n.full, n.doomed = nil, false, false, false
+	if n.sim.keyed != nil {
+		n.sim.keyed.configure(n, &cfg)
+	}
+	rep, err := newReplica(cfg, log, rec)
+	require.NoError(n.sim.t, err)
+	n.rep, n.queue, n.executed = rep, nil, nil
+	n.do(func() {})
+}
+
+// crash ends the replica: a kill keeps what was written, a power cut only what
+// was synced, and anything of the rest.
+func (n *simReplica) crash(power bool) {
+	if n.rep == nil {
+		return
+	}
+	n.rep.closing()
+	n.rep = nil
+	n.reboot(power)
+}
+
+func (n *simReplica) reboot(power bool) {
+	n.sim.note("crash %d %v", n.id, power)
+	n.queue, n.executed = nil, nil
+	if power {
+		n.fs.PowerCut(n.sim.rnd)
+		n.boots++
+		n.sim.tally["power cuts"]++
+	} else {
+		n.fs.Restart()
+		n.sim.tally["kills"]++
+	}
+}
+
+// stop ends the replica in order, as the partition's actor does: its last
+// writes and a checkpoint are on disk.
+func (n *simReplica) stop() {
+	if n.rep == nil || n.doomed || n.full {
+		return
+	}
+	n.do(func() { n.rep.closing() })
+	for final := false; n.rep != nil && (!final || len(n.queue) > 0); {
+		for n.rep != nil && len(n.queue) > 0 && !n.full {
+			n.execute()
+		}
+		if n.rep == nil || n.full {
+			n.crash(false)
+			return
+		}
+		n.sync()
+		if n.rep != nil && !final && len(n.queue) == 0 {
+			final = true
+			n.do(func() { n.rep.stageFinal() })
+		}
+	}
+	if n.rep == nil {
+		return
+	}
+	if len(n.executed) > 0 {
+		n.sync()
+	}
+	require.NoError(n.sim.t, n.rep.log.Close())
+	n.rep = nil
+	n.sim.tally["clean stops"]++
+	n.reboot(n.sim.rnd.Intn(2) == 0)
+}
+
+// trouble prepares the disk to fail: it is full, dies in the middle of
+// something, or reports an error that is final for the replica.
+func (n *simReplica) trouble() {
+	if n.rep == nil || n.doomed {
+		return
+	}
+	switch n.sim.rnd.Intn(4) {
+	case 0:
+		n.fs.SetSpace(int64(n.sim.rnd.Intn(600)))
+	case 1:
+		n.fs.StopAfter(n.sim.rnd.Intn(8))
+	default:
+		n.doomed = true
+		kinds := []string{"sync", "sync", "sync", "syncdir", "write", "create", "rename", "truncate"}
+		kind := kinds[n.sim.rnd.Intn(len(kinds))]
+		failed := false
+		n.fs.Fault = func(op faultfs.Op) error {
+			if failed || op.Kind != kind {
+				return nil
+			}
+			failed = true // once: after a failed sync the next one succeeds, and lies
+			n.sim.tally["failed "+kind]++
+			n.sim.note("fail %d %s", n.id, kind)
+			return syscall.EIO
+		}
+	}
+}
+
+// execute lets the disk execute the oldest write. What happens to it when that
+// fails is what Disk and the partition's actor do.
+func (n *simReplica) execute() {
+	if len(n.queue) == 0 || n.full {
+		return
+	}
+	w := n.queue[0]
+	err := w.batch.Execute()
+	n.sim.note("execute %d %d: %v", n.id, w.seq, err)
+	switch {
+	case n.fs.Stopped():
+		n.sim.tally["interrupted writes"]++
+		n.crash(n.sim.rnd.Intn(2) == 0)
+	case err == nil:
+		n.queue = n.queue[1:]
+		n.executed = append(n.executed, w)
+	case n.rep.failed != nil:
+		n.queue = n.queue[1:]
+	case retriable(err):
+		n.full = true
+		n.sim.tally["full disks"]++
+		if n.sim.rnd.Intn(2) == 0 {
+			n.fs.SetSpace(-1)
+		}
+	default:
+		require.True(n.sim.t, n.doomed, "replica %d: %v", n.id, err)
+		n.queue = n.queue[1:]
+		n.answer(w.seq, err)
+	}
+}
+
+func (n *simReplica) sync() {
+	if len(n.executed) == 0 {
+		return
+	}
+	var errs []error
+	for _, w := range n.executed {
+		for _, f := range w.batch.Files() {
+			if err := f.Sync(); err != nil {
+				errs = append(errs, &syncError{cause: err})
+			}
+		}
+	}
+	err := errors.Join(errs...)
+	n.sim.note("sync %d: %v", n.id, err)
+	if n.fs.Stopped() {
+		n.sim.tally["interrupted writes"]++
+		n.crash(n.sim.rnd.Intn(2) == 0)
+		return
+	}
+	require.True(n.sim.t, err == nil || n.doomed, "replica %d: %v", n.id, err)
+	last := n.executed[len(n.executed)-1].seq
+	n.executed = nil
+	n.answer(last, err)
+}
+
+// answer is Disk's. A failed replica takes none, and says nothing any more.
+func (n *simReplica) answer(seq uint64, err error) {
+	if err != nil && n.rep.failed == nil {
+		n.sim.tally["poisoned replicas"]++
+	}
+	n.do(func() { n.rep.diskDone(seq, err) })
+}
