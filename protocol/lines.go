@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,7 +62,38 @@ func (l *Lines) AppendNumbered(dst []byte, base Offset) []byte {
 }
 
 // AppendTimestamp appends "2026-11-22 17:16:03.123", the UTC date and time of
-// a timestamp in milliseconds since 1970.
+// a timestamp in milliseconds since 1970, which may be up to the year 9999.
+//
+// Every record of every request has one. The date is taken from the standard
+// library once a day, the rest is digits.
 func AppendTimestamp(dst []byte, ms int64) []byte {
-	return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02 15:04:05.000")
+	const day = 24 * 60 * 60 * 1000
+	number := ms / day
+	if ms < 0 {
+		return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02 15:04:05.000")
+	}
+	d := lastDate.Load()
+	if d == nil || d.day != number {
+		d = &date{day: number, text: time.UnixMilli(ms).UTC().Format("2006-01-02 ")}
+		lastDate.Store(d)
+	}
+	dst = append(dst, d.text...)
+	rest := int(ms - number*day)
+	seconds := rest / 1000
+	dst = appendTwo(dst, seconds/3600, ':')
+	dst = appendTwo(dst, seconds/60%60, ':')
+	dst = appendTwo(dst, seconds%60, '.')
+	return append(dst, byte('0'+rest%1000/100), byte('0'+rest/10%10), byte('0'+rest%10))
 }
+
+func appendTwo(dst []byte, n int, end byte) []byte {
+	return append(dst, byte('0'+n/10), byte('0'+n%10), end)
+}
+
+// date is the text of one day, counted from 1970.
+type date struct {
+	day  int64
+	text string
+}
+
+var lastDate atomic.Pointer[date]
