@@ -32,6 +32,8 @@ type conn struct {
 	net.Conn
 	ln   *boundedListener
 	used atomic.Bool // has sent a byte
+
+	reading, writing lazyDeadline
 }
 
 const refusalBody = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
@@ -113,15 +115,6 @@ func (l *boundedListener) closeUnused() {
 	for _, c := range unused {
 		_ = c.Close()
 	}
-}
-
-// Read reads from the connection.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 && !c.used.Load() {
-		c.used.Store(true)
-	}
-	return n, err
 }
 
 // Close closes the connection and makes room for another.
