@@ -60,6 +60,8 @@ type leading struct {
 	queuedBytes int
 	rounds      []round
 	kicked      bool
+	usual       int                  // proposals of a round lately: the greatest, forgotten by a quarter a round
+	yields      int                  // since kicked, see expectsMore
 	flying      map[string]*inFlight // by producer id
 	taken       uint64               // proposals gathered so far
 	answered    uint64               // of these, in order
@@ -76,6 +78,10 @@ type leading struct {
 const secondRoundBytes = 64 << 10
 
 const maxRoundsInFlight = 2
+
+// maxYields bounds how long an expectation that is not met holds a round up: to
+// microseconds when nothing else runs.
+const maxYields = 10
 
 // pendingRead is a linearizable read: it waits for a majority to confirm the
 // leader, and then until everything committed by then is applied.
@@ -115,12 +121,26 @@ func (p *proposal) size() int {
 	return len(p.control)
 }
 
+// expectsMore reports whether what has gathered is little beside the rounds
+// before, so that more is likely to be on its way: clients that were answered
+// together ask again together, and without this the first of them would get a
+// round of its own, for which all the others wait. A caller that has let the
+// others run maxYields times is told to go on.
+func (r *replica) expectsMore() bool {
+	l := r.leading
+	if l == nil || len(l.rounds) > 0 || len(l.queue)*2 >= l.usual || l.yields >= maxYields {
+		return false
+	}
+	l.yields++
+	return true
+}
+
 // flush proposes what was gathered, as far as the rounds in flight allow.
 func (r *replica) flush() {
 	if r.leading == nil || r.failed != nil {
 		return
 	}
-	r.leading.kicked = false
+	r.leading.kicked, r.leading.yields = false, 0
 	r.leading.pump(r)
 	r.drain()
 }
@@ -158,6 +178,7 @@ func (l *leading) proposeRound(r *replica) bool {
 		return true
 	}
 	l.take(n, size)
+	l.usual = max(n, l.usual*3/4)
 	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken})
 	r.drain()
 	return r.leading == l
