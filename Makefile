@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo chaos chaos-sum sim \
+.PHONY: help build run test race lint fmt fuzz demo contract monitoring-check chaos chaos-sum sim \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -56,6 +56,11 @@ fuzz: ## Run every fuzz test for FUZZTIME (10s each)
 
 demo: build ## Produce, consume, kill -9, start again, read again, grep the log
 	$(GO) run ./demo -binary bin/ottla
+
+SECONDS_EACH ?= 30
+
+contract: build ## Hold a running server against /openapi.json with Schemathesis, twice SECONDS_EACH (30)
+	SECONDS_EACH=$(SECONDS_EACH) ./e2e/contract/run bin/ottla
 
 CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm mix
 CHAOS_ROUNDS    ?= 30
@@ -110,6 +115,9 @@ bench-peers: build ## Measure peers side by side: NATS JetStream and, if install
 	@mkdir -p bench/results
 	cd bench/peers && $(GO) build -o ../../bin/peers .
 	./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
+
+monitoring-check: build ## Check the alert rules and the metrics' names with promtool, where it is installed
+	./e2e/contract/promtool bin/ottla
 
 MICRO ?= .
 

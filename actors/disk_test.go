@@ -10,6 +10,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
 )
 
 const patience = 10 * time.Second // of a test, for what must come
@@ -188,6 +190,24 @@ func TestDiskFailures(t *testing.T) {
 	assert.NoError(t, fine.expect(t, 2)[0])
 	assert.NotZero(t, r.stats.snapshot().Failures)
 	assert.NotEmpty(t, r.stats.snapshot().LastError)
+}
+
+// A topic that is deleted closes its logs while writes to them are queued. They
+// fail, but nobody is to be woken for a disk that is well.
+func TestDiskFailuresOfClosedLogsAreNotTheDisks(t *testing.T) {
+	r := newDiskRig(t)
+	go func() {
+		for range r.syncer.entered {
+			r.syncer.leave <- struct{}{}
+		}
+	}()
+	deleted := r.probe("deleted")
+	closed := logfile.ErrClosed
+	r.send(deleted, 1, batch(failing(&closed, &fakeFile{})))
+	require.ErrorIs(t, deleted.expect(t, 1)[0], logfile.ErrClosed)
+	r.settle()
+	assert.Zero(t, r.stats.snapshot().Failures)
+	assert.Empty(t, r.stats.snapshot().LastError)
 }
 
 func TestDiskReportsAStalledRound(t *testing.T) {

@@ -60,7 +60,7 @@ func (r *diskRound) run(s syncer) {
 	}
 	for _, rl := range r.lanes {
 		rl.settle(failed)
-		if i := slices.IndexFunc(rl.errs, isError); i >= 0 {
+		if i := slices.IndexFunc(rl.errs, ofTheDisk); i >= 0 {
 			r.err = rl.errs[i]
 		}
 		if rl.lost != nil {
@@ -70,6 +70,10 @@ func (r *diskRound) run(s syncer) {
 }
 
 func isError(err error) bool { return err != nil }
+
+// ofTheDisk leaves out writes to a log that was closed before their turn, as a
+// topic's are that is deleted.
+func ofTheDisk(err error) bool { return err != nil && !errors.Is(err, logfile.ErrClosed) }
 
 // syncTargets returns the errors of those files that could not be synced.
 func syncTargets(s syncer, targets []syncTarget) map[diskFile]error {

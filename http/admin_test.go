@@ -40,7 +40,7 @@ func TestClusters(t *testing.T) {
 
 func TestTopics(t *testing.T) {
 	h := start(t, Options{})
-	body := `{"name":"t","cluster":"c","partitions":2,"retention_ms":-1,"retention_bytes":5,"segment_bytes":6,
+	body := `{"name":"t","cluster":"c","partitions":2,"retention_ms":-1,"retention_bytes":5,"segment_bytes":65536,
 		"cleanup_policy":"compact","delete_retention_ms":0,"max_record_bytes":100,"replication_factor":1}`
 	v := wantOK(t, h.do("POST", "/topic", body), 201)
 	assert.Equal(t, []any{}, v["partitions"])
