@@ -29,6 +29,8 @@ type Server struct {
 	bytes  budget // of request bodies in memory
 	parked budget // of waiting reads and streams
 
+	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
+
 	done     chan struct{} // closed when shutdown begins; ends parked polls
 	doneOnce sync.Once
 
@@ -120,7 +122,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("shut down http: %w", err)
 	}
-	return nil
+	return s.awaitStreams(ctx)
+}
+
+// awaitStreams returns when no stream asks the backend for anything any more.
+func (s *Server) awaitStreams(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		s.streams.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut down http: streams: %w", ctx.Err())
+	}
 }
 
 // transportError answers what never became a request: bad or oversized

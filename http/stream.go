@@ -71,9 +71,11 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	}
 	resp.ImmediateHeaderFlush = true
 	st.answered = c.answered()
+	c.srv.streams.Add(1)
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer st.srv.streams.Done()
+		defer st.logRequest() // after release: who reads the log finds the stream ended
 		defer release()
-		defer st.logRequest()
 		st.run(w, first)
 	})
 	return nil
