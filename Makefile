@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo contract monitoring-check chaos chaos-sum sim \
+.PHONY: help build run test race lint fmt fuzz demo contract monitoring-check chaos chaos-sum sim mutate \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -83,6 +83,9 @@ SIM_SEEDS ?= 10000
 
 sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
 	OTTLA_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m -run Simulation ./actors
+
+mutate: ## Build known bugs in, one at a time, and see that the tests notice each
+	$(GO) run ./mutate/campaign
 
 BENCH_FLAGS ?= --connections 1,64,256 --runs 5 --duration 10s --out bench/results/latest
 

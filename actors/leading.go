@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
+	"ottla/mutate"
 	"ottla/protocol"
 )
 
@@ -180,6 +181,9 @@ func (l *leading) proposeRound(r *replica) bool {
 	l.take(n, size)
 	l.usual = max(n, l.usual*3/4)
 	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken})
+	if mutate.On(mutate.AckOnLocalAppend) {
+		l.rounds[len(l.rounds)-1].answer()
+	}
 	r.drain()
 	return r.leading == l
 }
@@ -261,7 +265,7 @@ func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []b
 	for i := range taken {
 		records += taken[i].lines.Len()
 	}
-	buf := make([]byte, entryHeaderSize, entryHeaderSize+size+records*decimalDigits(base+int64(records)))
+	buf := mutate.Reused(make([]byte, entryHeaderSize, entryHeaderSize+size+records*decimalDigits(base+int64(records))))
 	next := base
 	for i := range taken {
 		if taken[i].producer() != "" {

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
+	"ottla/mutate"
 	"ottla/protocol"
 )
 
@@ -130,6 +131,9 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	var err error
 	if r.producers, err = decodeProducerTable(rec.Checkpoint.Producers); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if mutate.On(mutate.ForgetProducers) {
+		r.producers = newProducerTable()
 	}
 	if r.compaction, err = decodeCompaction(rec.Checkpoint.Compaction); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
@@ -379,7 +383,7 @@ func (r *replica) diskDone(seq uint64, err error) {
 	if r.failed != nil {
 		return
 	}
-	if err != nil {
+	if err != nil && !mutate.On(mutate.IgnoreSyncError) {
 		r.fail(err)
 		return
 	}

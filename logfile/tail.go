@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"ottla/mutate"
 )
 
 const sectorSize = 512
@@ -14,6 +16,10 @@ const sectorSize = 512
 // what a crash leaves. Anything else is damage.
 func (r *recovery) judge(bad *badItem) error {
 	damage := &CorruptError{Path: r.log.active.file.path, Offset: bad.pos, Err: bad.err}
+	if mutate.On(mutate.TruncateBadChecksum) {
+		r.cutAt = bad.pos
+		return nil
+	}
 	if bad.whole || errors.Is(bad.err, ErrNewerFormat) {
 		return damage
 	}
