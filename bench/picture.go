@@ -14,8 +14,8 @@ const (
 	panelHeight  = 130
 	panelLeft    = 80
 	panelRight   = 20
-	titleHeight  = 34
-	panelGap     = 26
+	titleHeight  = 46
+	panelGap     = 40 // room for the times below a panel and the legend above the next
 )
 
 // curve is one line of a panel.
@@ -34,7 +34,7 @@ func (r *Result) WriteSVG(w io.Writer) error {
 	for i := range r.Measurements {
 		m := &r.Measurements[i]
 		top := i * rowHeight
-		title := fmt.Sprintf("%s, %d connections, %s loop, run %d: %s requests/s, p50 %s, p99 %s", m.Name, m.Connections, m.loop(), m.Run,
+		title := fmt.Sprintf("%s, %d connections, %s, run %d: %s requests/s, p50 %s, p99 %s", m.Name, m.Connections, m.loopTitle(), m.Run,
 			thousands(m.RequestsPerSecond), duration(m.Latency.P50), duration(m.Latency.P99))
 		fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="bold">%s</text>`+"\n", panelLeft, top+20, html.EscapeString(title))
 		drawPanel(&b, m, top+titleHeight, false, []curve{
@@ -51,45 +51,99 @@ func (r *Result) WriteSVG(w io.Writer) error {
 	return err
 }
 
-// drawPanel draws curves over time: from zero, or, of latencies, on a scale
-// of decades.
-func drawPanel(b *bytes.Buffer, m *Measurement, top int, latency bool, curves []curve) {
-	low, high := 0.0, 1.0
-	for _, p := range m.Series {
+func (m *Measurement) loopTitle() string {
+	if m.OpenRate > 0 {
+		return "open loop at " + thousands(m.OpenRate) + "/s"
+	}
+	return "closed loop"
+}
+
+// scale maps values to a panel's height, 0 to 1, and has marks to read it by.
+type scale struct {
+	at    func(float64) float64
+	marks []float64
+	text  func(float64) string
+}
+
+// linear begins at zero, as rates should be seen.
+func linear(points []Point, curves []curve) scale {
+	high := 1.0
+	for _, p := range points {
 		for _, c := range curves {
 			high = max(high, c.of(p))
 		}
 	}
-	text := thousands
-	scale := func(v float64) float64 { return (v - low) / (high - low) }
-	marks := []float64{0, high / 2, high}
+	step := niceStep(high / 4)
+	high = step * math.Ceil(high/step)
+	s := scale{at: func(v float64) float64 { return v / high }, text: thousands}
+	for v := 0.0; v <= high*1.001; v += step {
+		s.marks = append(s.marks, v)
+	}
+	return s
+}
+
+// logarithmic shows latencies, which span decades.
+func logarithmic(points []Point) scale {
+	low, high := decades(points)
+	s := scale{text: wholeDuration, at: func(v float64) float64 {
+		return (math.Log10(max(v, low)) - math.Log10(low)) / (math.Log10(high) - math.Log10(low))
+	}}
+	for v := low; v <= high*1.001; v *= 10 {
+		s.marks = append(s.marks, v)
+	}
+	return s
+}
+
+// niceStep is the smallest of 1, 2 or 5 times a power of ten that is at least
+// v.
+func niceStep(v float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, n := range []float64{1, 2, 5} {
+		if n*unit >= v*0.999 {
+			return n * unit
+		}
+	}
+	return 10 * unit
+}
+
+// wholeDuration writes a power of ten of microseconds.
+func wholeDuration(us float64) string {
+	switch {
+	case us < 999:
+		return fmt.Sprintf("%.0f µs", us)
+	case us < 999e3:
+		return fmt.Sprintf("%.0f ms", us/1e3)
+	}
+	return fmt.Sprintf("%.0f s", us/1e6)
+}
+
+// drawPanel draws curves over time.
+func drawPanel(b *bytes.Buffer, m *Measurement, top int, latency bool, curves []curve) {
+	sc := linear(m.Series, curves)
 	if latency {
-		text = duration
-		low, high = decades(m.Series)
-		scale = func(v float64) float64 {
-			return (math.Log10(max(v, low)) - math.Log10(low)) / (math.Log10(high) - math.Log10(low))
-		}
-		marks = nil
-		for v := low; v <= high*1.001; v *= 10 {
-			marks = append(marks, v)
-		}
+		sc = logarithmic(m.Series)
 	}
 	width := float64(pictureWidth - panelLeft - panelRight)
-	y := func(v float64) float64 { return float64(top) + panelHeight*(1-scale(v)) }
-	for _, v := range marks {
+	x := func(seconds float64) float64 { return float64(panelLeft) + width*min(1, seconds/m.Seconds) }
+	y := func(v float64) float64 { return float64(top) + panelHeight*(1-sc.at(v)) }
+	for _, v := range sc.marks {
 		fmt.Fprintf(b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end" fill="#666">%s</text>`+"\n",
-			panelLeft, pictureWidth-panelRight, y(v), y(v), panelLeft-6, y(v)+4, text(v))
+			panelLeft, pictureWidth-panelRight, y(v), y(v), panelLeft-6, y(v)+4, sc.text(v))
+	}
+	if m.Seconds > 0 {
+		step := niceStep(m.Seconds / 10)
+		for t := 0.0; t <= m.Seconds*1.001; t += step {
+			fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle" fill="#666">%.4g s</text>`+"\n", x(t), top+panelHeight+14, t)
+		}
 	}
 	for i, c := range curves {
-		fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", panelLeft+6+90*i, top+12, c.color, c.name)
+		fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", panelLeft+6+90*i, top-5, c.color, c.name)
 		fmt.Fprintf(b, `<polyline fill="none" stroke="%s" stroke-width="1.5" points="`, c.color)
 		for _, p := range m.Series {
-			fmt.Fprintf(b, "%.1f,%.1f ", float64(panelLeft)+width*min(1, p.Seconds/m.Seconds), y(c.of(p)))
+			fmt.Fprintf(b, "%.1f,%.1f ", x(p.Seconds), y(c.of(p)))
 		}
 		fmt.Fprintln(b, `"/>`)
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#666">%.0f s</text>`+"\n",
-		pictureWidth-panelRight, top+panelHeight+14, m.Seconds)
 }
 
 // decades are powers of ten around all latencies.

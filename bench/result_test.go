@@ -66,6 +66,17 @@ func TestPictureIsXMLWithACurveForEachFigure(t *testing.T) {
 	assert.Equal(t, 4*4, lines)
 }
 
+func TestPictureCanBeRead(t *testing.T) {
+	for v, want := range map[float64]float64{1: 1, 1.1: 2, 3: 5, 5.1: 10, 0.03: 0.05, 959: 1000} {
+		assert.InDelta(t, want, niceStep(v), want/1e6, "%v", v)
+	}
+	var b bytes.Buffer
+	require.NoError(t, sample().WriteSVG(&b))
+	for _, text := range []string{">500<", ">1,500<", ">1 µs<", ">10 ms<", ">0 s<", ">2 s<", "closed loop, run 2", "open loop at 1,000/s"} {
+		assert.Contains(t, b.String(), text)
+	}
+}
+
 func TestComparisonTellsChanceFromChange(t *testing.T) {
 	var base, head Result
 	for i := range 5 {

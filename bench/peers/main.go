@@ -4,7 +4,8 @@
 //	echo             bare fasthttp: what HTTP alone costs
 //	ottla            single events, batches, the Go client, fetches; 3 replicas and 1
 //	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec
-//	NATS JetStream   single events, asynchronous publishes and an ordered consumer; file storage, 3 replicas and 1
+//	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer;
+//	                 file storage, 3 replicas and 1
 //
 // It is a module of its own, so that the peers' code is no dependency of
 // Ottla's. Redis and webdis come from the system's packages; what is not
@@ -45,7 +46,7 @@ func main() {
 	out := flag.String("out", "", "write `NAME`.json and NAME.svg")
 	flag.StringVar(&s.o.Binary, "ottla", "bin/ottla", "`FILE` of the broker")
 	flag.StringVar(&s.o.DataDir, "data-dir", "", "`DIR` below which all data is kept for the time")
-	flag.StringVar(&s.only, "only", "", "one of ottla, redis, nats (default: all)")
+	flag.StringVar(&s.only, "only", "", "one of ottla, redis, nats, nats-3, nats-1 (default: all)")
 	flag.DurationVar(&s.o.Duration, "duration", s.o.Duration, "how long to measure each")
 	flag.DurationVar(&s.o.Warmup, "warmup", s.o.Warmup, "how long to run before that")
 	flag.IntVar(&s.o.Runs, "runs", 3, "rounds; medians are shown")
@@ -99,8 +100,8 @@ func (s *suite) round(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"ottla", s.ottla}, {"redis", s.redis}, {"nats", s.nats}} {
-		if s.only != "" && s.only != part.name {
+	}{{"ottla", s.ottla}, {"redis", s.redis}, {"nats-3", s.nats(3)}, {"nats-1", s.nats(1)}} {
+		if !strings.HasPrefix(part.name, s.only) {
 			continue
 		}
 		err := part.run(ctx)
@@ -152,7 +153,13 @@ func (s *suite) ottla(ctx context.Context) error {
 	return nil
 }
 
-// payload is the value of a single event, about what the bench sends as one.
-func payload(i int) string {
-	return fmt.Sprintf(`{"post":%d,"text":"the quick brown fox jumps over the lazy dog and the quick brown fox"}`, 1000+i%1000)
-}
+// payloads are values of single events, about what the bench sends as one.
+var payloads = func() (list [1000][]byte) {
+	for i := range list {
+		list[i] = fmt.Appendf(nil, `{"post":%d,"text":"the quick brown fox jumps over the lazy dog and the quick brown fox"}`, 1000+i)
+	}
+	return list
+}()
+
+// payload is one of them; it must not be changed.
+func payload(i int) []byte { return payloads[i%len(payloads)] }

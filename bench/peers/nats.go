@@ -30,15 +30,15 @@ const (
 
 // nats measures JetStream with file storage: as it comes, which syncs every
 // two minutes, and syncing always.
-func (s *suite) nats(ctx context.Context) error {
-	for _, replicas := range []int{3, 1} {
+func (s *suite) nats(replicas int) func(context.Context) error {
+	return func(ctx context.Context) error {
 		for _, always := range []bool{false, true} {
 			if err := s.natsWith(ctx, replicas, always); err != nil {
 				return err
 			}
 		}
+		return nil
 	}
-	return nil
 }
 
 func (s *suite) natsWith(ctx context.Context, replicas int, always bool) error {
@@ -78,6 +78,9 @@ func (s *suite) natsWith(ctx context.Context, replicas int, always bool) error {
 		{"JetStream single", 64, publishers(js, 64)},
 		{"JetStream single", 256, publishers(js, 256)},
 		{"JetStream async", 1, publishAsync(js)},
+		{"JetStream atomic batch", 16, eachWithItsOwn(addr, 16, publishAtomic)},
+		{"JetStream fast batch", 1, eachWithItsOwn(addr, 1, publishFast)},
+		{"JetStream fast batch", 4, eachWithItsOwn(addr, 4, publishFast)},
 		{"JetStream ordered consumer", 1, orderedConsumer(js)},
 	} {
 		if job.name == "JetStream ordered consumer" {
@@ -131,6 +134,7 @@ func pause(ctx context.Context, d time.Duration) {
 func createStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: stream, Subjects: []string{subject}, Storage: jetstream.FileStorage, Replicas: replicas,
+		AllowAtomicPublish: true, AllowBatchPublish: true,
 	})
 	return err
 }
@@ -143,7 +147,7 @@ func publishers(js jetstream.JetStream, n int) func(context.Context, bench.Count
 			wg.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
 					start := time.Now()
-					_, err := js.Publish(ctx, subject, []byte(payload(i)))
+					_, err := js.Publish(ctx, subject, payload(i))
 					switch {
 					case ctx.Err() != nil:
 					case err != nil:
@@ -184,7 +188,7 @@ func publishAsync(js jetstream.JetStream) func(context.Context, bench.Counter) e
 		for i := 0; ctx.Err() == nil; i++ {
 			s := sent{at: time.Now()}
 			var err error
-			if s.future, err = js.PublishAsync(subject, []byte(payload(i)), jetstream.WithStallWait(stall)); err != nil {
+			if s.future, err = js.PublishAsync(subject, payload(i), jetstream.WithStallWait(stall)); err != nil {
 				c.Failed(err)
 				continue
 			}
@@ -210,7 +214,7 @@ func refill(ctx context.Context, js jetstream.JetStream, replicas int) error {
 		return fmt.Errorf("empty the stream: %w", err)
 	}
 	for i := range preloaded {
-		if _, err := js.PublishAsync(subject, []byte(payload(i)), jetstream.WithStallWait(stall)); err != nil {
+		if _, err := js.PublishAsync(subject, payload(i), jetstream.WithStallWait(stall)); err != nil {
 			return fmt.Errorf("preload: %w", err)
 		}
 	}

@@ -59,7 +59,7 @@ func (s *suite) redisWith(ctx context.Context, fsync string, connections int) er
 
 	bodies := make([][]byte, 1000)
 	for i := range bodies {
-		bodies[i] = []byte("XADD/liked/*/key/user-" + strconv.Itoa(100000+i) + "/value/" + payload(i))
+		bodies[i] = []byte("XADD/liked/*/key/user-" + strconv.Itoa(100000+i) + "/value/" + string(payload(i)))
 	}
 	m, err := bench.MeasurePeerHTTP(ctx, s.o, bench.Peer{
 		Name: "webdis XADD single, appendfsync " + fsync, Connections: connections, Pids: []int{redis.pid(), webdis.pid()},
