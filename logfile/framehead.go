@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strconv"
 )
 
 // Limits and sizes of frames.
@@ -31,6 +32,12 @@ type frameHead struct {
 
 // appendFrameHead appends the head of f, whose body is f.Body.
 func appendFrameHead(dst []byte, s sealer, f *Frame, synced uint64) []byte {
+	return appendPaddedHead(dst, s, f, synced, 0)
+}
+
+// appendPaddedHead appends a head with so many zeros before the append time,
+// which mending needs to fill a gap to the byte.
+func appendPaddedHead(dst []byte, s sealer, f *Frame, synced uint64, zeros int) []byte {
 	start := len(dst)
 	dst = append(dst, "#f 1"...)
 	dst = appendUint(dst, f.Index)
@@ -39,7 +46,11 @@ func appendFrameHead(dst []byte, s sealer, f *Frame, synced uint64) []byte {
 	dst = appendInt(dst, f.BaseOffset)
 	dst = appendInt(dst, int64(f.Count))
 	dst = appendInt(dst, int64(len(f.Body)))
-	dst = appendInt(dst, f.AppendTime)
+	dst = append(dst, ' ')
+	for range zeros {
+		dst = append(dst, '0')
+	}
+	dst = strconv.AppendInt(dst, f.AppendTime, 10)
 	dst = appendHex(append(dst, ' '), s.entry(f))
 	dst = appendUint(dst, synced)
 	if len(f.Body) <= blockSize {

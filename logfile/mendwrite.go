@@ -1,0 +1,264 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// fillerLine is the least length of a line that stands in a gap for lines that
+// are lost: "#h 0 <digits> <crc>", a term and vote that change nothing. That is
+// also the least length of a lost line of that kind.
+const (
+	fillerLine    = 16
+	longestFiller = 35
+)
+
+// fill writes an entry into its gap.
+func (m *Mending) fill(g *gap, f *Frame) error {
+	tmp, err := m.copyOf(g.seg)
+	if err != nil {
+		return err
+	}
+	if g.head != nil {
+		g.due++
+		return writeAll(tmp, f.Body, g.from)
+	}
+	head := appendFrameHead(nil, m.seal, f, g.synced)
+	rest := g.to - g.pos - int64(len(head)+len(f.Body))
+	if g.due == g.last && rest > 0 && rest < fillerLine {
+		head = appendPaddedHead(nil, m.seal, f, g.synced, int(rest))
+		rest = 0
+	}
+	if rest < 0 {
+		return g.corrupt(fmt.Errorf("entry %d does not fit into the %d bytes that are damaged", f.Index, g.to-g.from))
+	}
+	if err := writeAll(tmp, append(head, f.Body...), g.pos); err != nil {
+		return err
+	}
+	g.pos += int64(len(head) + len(f.Body))
+	g.next = f.BaseOffset + int64(f.Count)
+	g.due++
+	return nil
+}
+
+// fillRest puts a filler where lines of this replica alone stood. What they
+// said must stand elsewhere: term and vote in a later line.
+func (m *Mending) fillRest(g *gap) error {
+	rest := g.to - g.pos
+	switch {
+	case rest == 0:
+		return nil
+	case rest < fillerLine:
+		return g.corrupt(fmt.Errorf("%d bytes are damaged, too few for a line", rest))
+	case !g.guarded:
+		return g.corrupt(errors.New("the term or the vote may have stood in the damaged bytes, and nothing behind them says either"))
+	}
+	tmp, err := m.copyOf(g.seg)
+	if err != nil {
+		return err
+	}
+	for rest > 0 {
+		n := min(rest, longestFiller)
+		if left := rest - n; left > 0 && left < fillerLine {
+			n -= fillerLine - left
+		}
+		digits := uint64(1)
+		for range n - fillerLine {
+			digits *= 10
+		}
+		line := appendHardState(nil, 0, digits, m.seal.local)
+		if err := writeAll(tmp, line, g.pos); err != nil {
+			return err
+		}
+		g.pos += int64(len(line))
+		rest = g.to - g.pos
+	}
+	return nil
+}
+
+func (g *gap) corrupt(err error) error {
+	return &CorruptError{Path: g.seg.path, Offset: g.from, Err: err}
+}
+
+func writeAll(h Handle, b []byte, off int64) error {
+	if _, err := h.WriteAt(b, off); err != nil {
+		return fmt.Errorf("write mended copy: %w", err)
+	}
+	return nil
+}
+
+func (s *wounded) tmpPath() string { return s.path + ".mend.tmp" } // Open removes what ends like that
+
+// copyOf returns the copy of a segment that is being mended.
+func (m *Mending) copyOf(s *wounded) (Handle, error) {
+	if s.tmp != nil {
+		return s.tmp, nil
+	}
+	h, err := m.duplicate(s, s.tmpPath(), s.end, s.patches)
+	s.tmp = h
+	return h, err
+}
+
+// duplicate copies the first end bytes of a segment to a new file.
+func (m *Mending) duplicate(s *wounded, to string, end int64, patches []patch) (Handle, error) {
+	from, err := m.fsys.OpenFile(s.path, 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("copy segment: %w", err)
+	}
+	defer closeQuietly(from)
+	h, err := m.fsys.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return nil, fmt.Errorf("copy segment: %w", err)
+	}
+	src := &patched{Handle: from, seg: &wounded{patches: patches}}
+	buf := make([]byte, scanChunk)
+	for pos := int64(0); pos < min(end, s.size); {
+		n := int(min(int64(len(buf)), min(end, s.size)-pos))
+		if err = m.pace(2 * n); err != nil {
+			break
+		}
+		if got, rerr := src.ReadAt(buf[:n], pos); got < n {
+			err = fmt.Errorf("read %s: %w", s.path, rerr)
+			break
+		}
+		if err = writeAll(h, buf[:n], pos); err != nil {
+			break
+		}
+		pos += int64(n)
+	}
+	if err != nil {
+		closeQuietly(h)
+		return nil, err
+	}
+	return h, nil
+}
+
+// Finish verifies the mended copies and puts them in the place of the damaged
+// segments, each of which is kept beside its successor as <name>.damaged-<n>.
+// Afterwards Open takes the log, under the same replica id: nothing that it
+// held is missing. It is to be called when Want wants nothing more; it returns
+// a *CorruptError when the term or the vote may be lost, and then, as after
+// any error, damaged segments not replaced yet are as they were.
+func (m *Mending) Finish() error {
+	if want, more := m.Want(); more {
+		return fmt.Errorf("finish mending: %w: entry %d is missing", ErrRefused, want.First)
+	}
+	for _, g := range m.gaps {
+		if g.head != nil {
+			continue
+		}
+		if err := m.fillRest(g); err != nil {
+			return fmt.Errorf("finish mending: %w", err)
+		}
+	}
+	for _, s := range m.segs {
+		if !s.hurt() {
+			continue
+		}
+		if err := m.check(s); err != nil {
+			return fmt.Errorf("finish mending: %w", err)
+		}
+	}
+	for _, s := range m.segs {
+		if !s.hurt() {
+			continue
+		}
+		if err := m.replace(s); err != nil {
+			return fmt.Errorf("finish mending: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *wounded) hurt() bool { return len(s.gaps)+len(s.patches) > 0 || s.size != s.end }
+
+// check makes a mended copy durable and reads it once more.
+func (m *Mending) check(s *wounded) error {
+	tmp, err := m.copyOf(s)
+	if err != nil {
+		return err
+	}
+	if err := tmp.Datasync(); err != nil {
+		return err
+	}
+	again := &wounded{path: s.path, boot: s.boot, size: s.end, end: s.end, headEnd: s.headEnd, cp: s.cp, active: s.active}
+	index := 0
+	for i := range m.segs {
+		if m.segs[i] == s {
+			index, m.segs[i] = i, again
+		}
+	}
+	err = m.scan(again, tmp)
+	m.segs[index] = s
+	if err == nil && again.hurt() {
+		err = &CorruptError{Path: s.tmpPath(), Err: errors.New("the mended copy is not whole")}
+	}
+	return err
+}
+
+// replace gives a mended copy its name. The damaged file is copied, not
+// renamed: at every moment there is a file of that name.
+func (m *Mending) replace(s *wounded) error {
+	kept, err := m.keptName(s.path)
+	if err != nil {
+		return err
+	}
+	h, err := m.duplicate(s, kept, s.size, nil)
+	if err != nil {
+		return errors.Join(err, m.remove(kept))
+	}
+	if err := errors.Join(h.Datasync(), h.Close()); err != nil {
+		return err
+	}
+	if err := m.remove(indexPath(s.path)); err != nil {
+		return err
+	}
+	if err := m.fsys.SyncDir(m.dir); err != nil {
+		return err
+	}
+	err = s.tmp.Close()
+	s.tmp = nil
+	if err == nil {
+		err = m.fsys.Rename(s.tmpPath(), s.path)
+	}
+	if err != nil {
+		return err
+	}
+	return m.fsys.SyncDir(m.dir)
+}
+
+func (m *Mending) keptName(path string) (string, error) {
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s.damaged-%d", path, n)
+		_, err := m.fsys.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+func (m *Mending) remove(path string) error {
+	if err := m.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Abort removes what was written; the log is as it was. It may be called after
+// Finish too.
+func (m *Mending) Abort() error {
+	var errs []error
+	for _, s := range m.segs {
+		if s.tmp != nil {
+			closeQuietly(s.tmp)
+			s.tmp = nil
+		}
+		errs = append(errs, m.remove(s.tmpPath()))
+	}
+	return errors.Join(errs...)
+}
