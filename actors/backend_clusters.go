@@ -139,6 +139,11 @@ func (n *Node) Readiness() protocol.Readiness {
 		view := h.admin.Load()
 		if view == nil {
 			r.Starting = true
+			if trouble := h.trouble.Load(); trouble != nil && *trouble != "" {
+				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
+					Cluster: h.manifest.Name, Topic: protocol.MetadataTopic, Reason: *trouble,
+				})
+			}
 			continue
 		}
 		for i := range view.topics {

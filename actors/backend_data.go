@@ -111,9 +111,20 @@ func (n *Node) leaderless(t *protocol.Topic, partition int) *protocol.Error {
 	}
 	if lacksMajority(route) {
 		return protocol.Errorf(protocol.CodeNotEnoughReplicas,
-			"partition %d of topic %q has %d of %d replicas running, no majority", partition, t.Name, route.group.running(), route.replicas)
+			"partition %d of topic %q has %d of %d replicas running, no majority%s",
+			partition, t.Name, route.group.running(), route.replicas, n.ailment(t, route.key))
 	}
 	return protocol.Errorf(protocol.CodeNoLeader, "partition %d of topic %q has no leader at the moment", partition, t.Name)
+}
+
+// ailment says what is wrong with a partition's replicas, as far as that is
+// known.
+func (n *Node) ailment(t *protocol.Topic, key partitionKey) string {
+	view := t.Route.(*topicRoute).cluster.admin.Load()
+	if view == nil || view.problems[key] == "" {
+		return ""
+	}
+	return ": " + view.problems[key]
 }
 
 func minTime(a, b time.Time) time.Time {
@@ -271,10 +282,26 @@ func (n *Node) fresh(t *protocol.Topic, partition int, read func(*logfile.View, 
 		if err != nil {
 			return err
 		}
-		if err = read(v, ref); err != errStaleView || tries == 10 {
+		err = read(v, ref)
+		switch {
+		case err == nil || tries == 10:
+			return err
+		case err == errStaleView:
+		case err.Code != protocol.CodeStorageFailed || !n.succeeded(t, partition, ref):
 			return err
 		}
 	}
+}
+
+// succeeded reports whether another replica leads after ref, whose bytes could
+// not be read: damage ends a leader, and its successor has them.
+func (n *Node) succeeded(t *protocol.Topic, partition int, ref *leaderRef) bool {
+	route, err := n.route(t, partition)
+	if err != nil {
+		return false
+	}
+	next := n.nextLeader(route, ref, time.Now().Add(failoverPatience))
+	return next != nil && next != ref
 }
 
 func outOfRange(topic string, partition int, offset int64, v *logfile.View) *protocol.Error {

@@ -37,6 +37,8 @@ type brokerActor struct {
 	raisedAt time.Time // the ledger's counter, last
 	replicas map[partitionKey]*localReplica
 	busy     map[string]*busyDirectory // by path
+	ailing   map[partitionKey]*ailing
+	links    *links
 	stopTick func()
 
 	ending    bool // the process ends: leadership is not handed over
@@ -106,7 +108,9 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.state = brokerStopped
 		b.replicas = map[partitionKey]*localReplica{}
 		b.busy = map[string]*busyDirectory{}
+		b.ailing = map[partitionKey]*ailing{}
 	case *actor.Stopping:
+		b.endAllMending()
 		b.stopClock()
 	case *actor.Stopped, *actor.Restarting:
 	case *actor.Terminated:
@@ -122,9 +126,19 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	case *logsCreated:
 		b.logsCreated(ctx, m)
 	case *replicaUp:
-		ctx.Send(b.parent, m)
+		b.replicaUp(ctx, m)
 	case *replicaDown:
 		b.replicaDown(ctx, m)
+	case *replicaEnded:
+		b.replicaEnded(ctx, m)
+	case *mendReplica:
+		b.mendReplica(ctx, m)
+	case *mendEnded:
+		b.mendEnded(ctx, m)
+	case *framesAsked:
+		b.framesAsked(ctx, m)
+	case *framesLent:
+		b.framesLent(m)
 	case *dropTopic:
 		b.drop(ctx, m.TopicID)
 	case *topicDropped:
@@ -207,6 +221,7 @@ func (b *brokerActor) tick(ctx actor.Context) {
 	case brokerRunning:
 		b.tell(ctx, &partitionTick{})
 		b.raiseTick(ctx)
+		b.tryAgain(ctx)
 	case brokerStopping:
 		b.tell(ctx, &partitionTick{})
 		b.hurryStop(ctx)
@@ -241,21 +256,10 @@ func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 			b.continueStop(ctx)
 			return
 		}
-		if b.state == brokerRunning && r.err == nil {
-			r.err = b.cause(who)
-			ctx.Send(b.parent, &replicaDown{Key: key, Replica: r.spec.id.ReplicaID, Cause: r.err})
-		}
+		// This message has overtaken the one that says why, if there is one.
+		ctx.Send(ctx.Self(), &replicaEnded{Key: key, Replica: r.spec.id.ReplicaID, Cause: b.cause(who)})
 		return
 	}
-}
-
-func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
-	r := b.replicas[m.Key]
-	if r == nil || r.spec.id.ReplicaID != m.Replica {
-		return
-	}
-	r.err = m.Cause
-	ctx.Send(b.parent, m)
 }
 
 // stop closes the broker. Leaders hand over first, where somebody can take
@@ -274,6 +278,7 @@ func (b *brokerActor) stop(ctx actor.Context, ending bool) {
 		return
 	}
 	b.state, b.ending, b.stopSince = brokerStopping, ending, b.env.now()
+	b.endAllMending()
 	b.handing, b.closing = map[partitionKey]bool{}, map[partitionKey]bool{}
 	if !ending {
 		for key, r := range b.replicas {
@@ -304,6 +309,7 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 	}
 	b.stopClock()
 	clear(b.replicas)
+	clear(b.ailing)
 	b.state = brokerStopped
 	ctx.Send(b.parent, &brokerClosed{Broker: b.id, Opens: b.raise()})
 }

@@ -78,6 +78,7 @@ func (b *brokerActor) free(ctx actor.Context, dir string) {
 
 // end has a replica's actor end; its directory is busy until it has.
 func (b *brokerActor) end(ctx actor.Context, key partitionKey, r *localReplica) {
+	b.endMending(key)
 	delete(b.replicas, key)
 	if r.pid != nil {
 		b.busy[r.spec.dir] = &busyDirectory{pid: r.pid}
@@ -188,9 +189,8 @@ func (b *brokerActor) logsCreated(ctx actor.Context, m *logsCreated) {
 }
 
 func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error) {
-	r.err = err
 	b.log.Error("replica cannot be created", "topic", r.spec.id.Topic, "partition", r.spec.id.Partition, "error", err)
-	ctx.Send(b.parent, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err})
+	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: openFault(err)})
 }
 
 // drop ends every replica of a deleted topic and then removes their files.

@@ -22,8 +22,9 @@ type clusterHandle struct {
 	admin    atomic.Pointer[clusterView] // likewise
 	work     map[int]*sync.WaitGroup     // goroutines in brokers' directories; the cluster's actor's, and after it Node's
 	ids      consumerIDs
-	turns    protocol.Counter // which partition a poll reads first
-	polls    protocol.Counter // numbers them
+	turns    protocol.Counter       // which partition a poll reads first
+	polls    protocol.Counter       // numbers them
+	trouble  atomic.Pointer[string] // what keeps the metadata from being recovered
 }
 
 // clusterView is an immutable picture of a cluster for lists and descriptions.
@@ -107,7 +108,8 @@ type toldReplica struct {
 type replicaProblem struct {
 	broker  int
 	cause   error
-	damaged bool
+	fault   replicaFault
+	running bool // it serves what it can
 }
 
 // Private messages of the cluster actor.
@@ -183,6 +185,8 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 		c.replicaUp(ctx, m)
 	case *replicaDown:
 		c.replicaDown(ctx, m)
+	case *mendFailed:
+		c.mendFailed(m)
 	case *topicDropped:
 		c.topicDropped(ctx, m)
 	case *metadataOp:
@@ -359,6 +363,7 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 		}
 	}
 	c.reconcile(ctx)
+	c.restoreAll(ctx)
 	c.publish()
 	if c.state.settings != nil {
 		c.log.Info("cluster is recovered", "topics", len(c.state.topics))
@@ -432,6 +437,7 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	}
 	clear(b.told)
 	c.forgetBroker(b.id)
+	c.restoreAll(ctx)
 	c.answerBroker(b, nil)
 	c.publish()
 	c.introducedOrGone(ctx, b.id)

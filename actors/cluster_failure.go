@@ -29,9 +29,10 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	m, work := c.handle.manifest, &sync.WaitGroup{}
 	broker := &brokerActor{
 		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
-		dir: c.env.manifests.brokerDir(m, b.id), log: c.log.With("broker", b.id),
+		dir: c.env.manifests.brokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
 	}
 	b.pid = ctx.Spawn(actorProps(broker.log, func() actor.Actor { return broker }))
+	c.links.join(b.id, b.pid)
 	if c.handle.work == nil {
 		c.handle.work = map[int]*sync.WaitGroup{}
 	}
@@ -47,7 +48,7 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	known, err := c.env.manifests.ageOf(c.handle.manifest, b.id, c.intros.counts[b.id])
 	if err != nil {
 		c.log.Error("broker cannot start", "broker", b.id, "error", err)
-		c.startFailed(b, err)
+		c.startFailed(ctx, b, err)
 		return
 	}
 	ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known})
@@ -67,6 +68,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		b.state, b.gone, b.wiped, b.opened = brokerFailed, true, false, nil
 		clear(b.told)
 		c.forgetBroker(b.id)
+		c.restoreAll(ctx)
 		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.id, b.reason))
 		c.publish()
 		c.introducedOrGone(ctx, b.id)

@@ -28,7 +28,7 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	}
 	b.opened = nil
 	if m.Err != nil {
-		c.startFailed(b, m.Err)
+		c.startFailed(ctx, b, m.Err)
 		c.introduce(ctx)
 		return
 	}
@@ -41,8 +41,9 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	c.introduce(ctx)
 }
 
-func (c *clusterActor) startFailed(b *brokerInCluster, err error) {
+func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err error) {
 	b.state, b.reason, b.opened = brokerFailed, err, nil
+	c.restoreAll(ctx) // who waited for its replicas waits no more
 	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
 	c.publish()
 }
@@ -123,7 +124,7 @@ func (c *clusterActor) endIntroduction(ctx actor.Context) {
 	for id, err := range refused {
 		c.log.Error("broker cannot start", "broker", id, "error", err)
 		ctx.Send(c.brokers[id].pid, &refuseBroker{})
-		c.startFailed(c.brokers[id], err)
+		c.startFailed(ctx, c.brokers[id], err)
 	}
 	for _, id := range in {
 		c.letIn(ctx, c.brokers[id])

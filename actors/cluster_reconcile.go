@@ -165,85 +165,6 @@ func (c *clusterActor) replaceReplica(ctx actor.Context, key partitionKey, broke
 	}})
 }
 
-// replaceDamaged gives every damaged replica of a partition a successor, as
-// long as those that remain are a majority to rebuild it from. Where they are
-// not, as when one disk fails under all of them, its files stay in place: put
-// aside they would be out of reach of a restart and of a repair.
-func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey) {
-	p := c.state.partitions[key]
-	if p == nil {
-		return
-	}
-	for _, r := range p.wanted() {
-		if !c.damaged(key, r.ReplicaID) {
-			continue
-		}
-		if !c.rebuildable(key, r) {
-			c.log.Error("damaged replica is kept: too few others are left to rebuild it from; if they are gone for good, see '"+repairCommand+"'",
-				"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
-			continue
-		}
-		c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
-			if !c.rebuildable(key, r) {
-				return nil, nil // others were damaged meanwhile
-			}
-			_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
-			return recs, err
-		}})
-	}
-}
-
-func (c *clusterActor) damaged(key partitionKey, replica uint64) bool {
-	return c.problems[replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}].damaged
-}
-
-// rebuildable reports whether a majority of a partition's members is sound
-// without one of them. Those being replaced do not count, nor do their
-// successors, which have nothing yet.
-func (c *clusterActor) rebuildable(key partitionKey, without placedReplica) bool {
-	p := c.state.partitions[key]
-	if p == nil {
-		return false
-	}
-	sound := 0
-	for _, r := range p.Replicas {
-		replaced := slices.ContainsFunc(p.Replacing, func(x pendingReplica) bool { return x.Broker == r.Broker })
-		if r.Broker != without.Broker && !replaced && !c.damaged(key, r.ReplicaID) {
-			sound++
-		}
-	}
-	return sound >= len(p.Replicas)/2+1
-}
-
-// replicaDown hears of a replica that cannot go on.
-func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
-	p := c.state.partitions[m.Key]
-	if p == nil {
-		return
-	}
-	for _, b := range c.brokers {
-		if id, _ := p.on(b.id); id != m.Replica {
-			continue
-		}
-		key := replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica}
-		c.problems[key] = replicaProblem{broker: b.id, cause: m.Cause, damaged: m.Damaged}
-		c.log.Error("replica is down", "broker", b.id, "topic_id", m.Key.TopicID, "partition", m.Key.Partition,
-			"replica", m.Replica, "damaged", m.Damaged, "error", m.Cause)
-	}
-	c.replaceDamaged(ctx, m.Key)
-	c.publish()
-}
-
-func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
-	key := replicaKey{TopicID: m.Key.TopicID, Partition: m.Key.Partition, ReplicaID: m.Replica}
-	if _, was := c.problems[key]; !was {
-		return
-	}
-	delete(c.problems, key)
-	c.replaceDamaged(ctx, m.Key)
-	c.publish()
-}
-
 // membersSettled completes a replacement: the new replica votes, the old id
 // is gone from the group.
 func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
@@ -265,7 +186,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 			decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
 				return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
 			},
-			after: func(ctx actor.Context) { c.replaceDamaged(ctx, m.Key) },
+			after: func(ctx actor.Context) { c.restore(ctx, m.Key) },
 		})
 	}
 }
@@ -332,12 +253,14 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.settings == nil {
+		trouble := c.describeProblems()[metadataKey()]
+		c.handle.trouble.Store(&trouble)
 		return
 	}
 	rt := &routes{cluster: c.state.settings.Name, topics: map[string]*protocol.Topic{}}
 	view := &clusterView{
 		info: c.state.clusterInfo(), partitions: map[partitionKey]*partitionRoute{},
-		problems: map[partitionKey]string{}, nextConsumerID: c.state.consumerID,
+		problems: c.describeProblems(), nextConsumerID: c.state.consumerID,
 	}
 	for i := range view.info.Brokers {
 		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
@@ -364,9 +287,6 @@ func (c *clusterActor) publish() {
 			Cluster: rt.cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
 			MaxRecordBytes: t.MaxRecordBytes, Internal: t.internal(), RoundRobin: counter, Route: tr,
 		}
-	}
-	for key, problem := range c.problems {
-		view.problems[partitionKey{TopicID: key.TopicID, Partition: key.Partition}] = problem.cause.Error()
 	}
 	before := c.handle.routes.Load()
 	announce := rt.succeed(before)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
 	"ottla/protocol"
@@ -19,15 +20,28 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	key := partitionKey{TopicID: topic.ID}
 	p := newOpsProbe(t)
 	proposals := p.leader(1)
+	mends := make(chan *mendReplica, 10)
+	broker := p.env.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if m, ok := ctx.Message().(*mendReplica); ok {
+			mends <- m
+		}
+	}))
+	t.Cleanup(func() { _ = p.env.system.Root.StopFuture(broker).Wait() })
 	p.led(1)
 	p.inspect(func(c *clusterActor) {
 		c.state = h.s
 		for id := 1; id <= 3; id++ {
-			c.brokers[id] = &brokerInCluster{id: id, state: brokerStopped}
+			c.brokers[id] = &brokerInCluster{id: id, state: brokerRunning, pid: broker}
+			c.links.group(key).register(uint64(id), broker)
 		}
 	})
 	down := func(replica uint64) {
-		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: replica, Cause: errors.New("checksum"), Damaged: true})
+		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, nil) })
+		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: replica, Cause: errors.New("checksum"), Fault: faultDamage})
+	}
+	up := func(replica uint64) {
+		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, broker) })
+		p.env.system.Root.Send(p.cluster, &replicaUp{Key: key, Replica: replica})
 	}
 	waiting := func() (n int) {
 		p.inspect(func(c *clusterActor) { n = len(c.ops) })
@@ -39,6 +53,8 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	down(2)
 	down(3)
 	require.Zero(t, waiting(), "nothing to rebuild the others from")
+	require.EqualValues(t, 1, (<-mends).Replica, "its successor is not decided on yet")
+	require.EqualValues(t, 2, (<-mends).Replica)
 
 	p.inspect(func(c *clusterActor) {
 		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, h.s.partitions[key].Replicas[0].Broker, 1)
@@ -49,8 +65,9 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	require.Zero(t, waiting())
 
 	// Replica 3 opens after all, and with it 2 rebuilds 4, the successor of 1.
-	p.env.system.Root.Send(p.cluster, &replicaUp{Key: key, Replica: 3})
+	up(3)
 	require.Zero(t, waiting(), "2 is still one of the two that are needed")
+	up(4)
 	p.env.system.Root.Send(p.cluster, &membersSettled{Key: key, Voters: []uint64{2, 3, 4}})
 	second := <-proposals
 	require.Contains(t, string(second.Lines.Buf), actionReplicaReplaced)

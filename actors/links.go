@@ -12,13 +12,33 @@ import (
 // process that is a mailbox; a link between processes would take its place
 // here, since a raftpb.Message can be serialized.
 type links struct {
-	mu     sync.Mutex
-	groups map[partitionKey]*groupLinks
+	mu      sync.Mutex
+	groups  map[partitionKey]*groupLinks
+	brokers map[int]*actor.PID // their mailboxes
 	// cut, when set by a test, tells which messages are lost.
 	cut atomic.Pointer[func(raftpb.Message) bool]
 }
 
-func newLinks() *links { return &links{groups: map[partitionKey]*groupLinks{}} }
+func newLinks() *links {
+	return &links{groups: map[partitionKey]*groupLinks{}, brokers: map[int]*actor.PID{}}
+}
+
+// join adds a broker's mailbox.
+func (l *links) join(broker int, pid *actor.PID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.brokers[broker] = pid
+}
+
+// tellBroker delivers a message to a broker, or loses it.
+func (l *links) tellBroker(to actor.SenderContext, broker int, message any) {
+	l.mu.Lock()
+	pid := l.brokers[broker]
+	l.mu.Unlock()
+	if pid != nil {
+		to.Send(pid, message)
+	}
+}
 
 // group returns the links of one partition, shared by all its replicas.
 func (l *links) group(key partitionKey) *groupLinks {

@@ -101,7 +101,8 @@ type (
 		Key     partitionKey
 		Replica uint64
 		Cause   error
-		Damaged bool // its files cannot be trusted
+		Fault   replicaFault
+		Running bool // it serves what it can
 	}
 )
 
@@ -163,6 +164,10 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.membersChanged(ctx)
 	case *closePartition:
 		p.close(ctx, m)
+	case *damageFound:
+		p.damageFound(ctx, m)
+	case *framesAsked:
+		p.lend(m)
 	default:
 		if !p.coordinate(ctx, m) && !p.compactionMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
@@ -374,19 +379,6 @@ func (p *partitionActor) describe() partitionState {
 		}
 	}
 	return st
-}
-
-// replicaFailed reports a final storage failure and ends the actor.
-func (p *partitionActor) replicaFailed(ctx actor.Context) {
-	if p.closing {
-		return
-	}
-	p.closing = true
-	cause := p.rep.failed
-	p.log.Error("replica stops: its storage failed", "error", cause)
-	p.withdraw(ctx)
-	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Damaged: true})
-	ctx.Poison(ctx.Self()) // not Stop: what is in the mailbox wants an answer
 }
 
 // close begins a clean end: everyone who waits is answered, what raft handed

@@ -81,12 +81,9 @@ func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.want, p.settings = p.spec.want, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
-		var corrupt *logfile.CorruptError
-		missing := errors.Is(err, os.ErrNotExist)
-		p.log.Error("replica cannot be opened", "error", err, "missing", missing)
-		ctx.Send(ctx.Parent(), &replicaDown{
-			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: err, Damaged: missing || errors.As(err, &corrupt),
-		})
+		fault := openFault(err)
+		p.log.Error("replica cannot be opened", "fault", string(fault), "error", err)
+		ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: err, Fault: fault})
 		ctx.Poison(ctx.Self())
 		return
 	}
@@ -116,6 +113,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 		p.log.Warn("an unsynced tail was cut", "bytes", rec.CutBytes, "copy", rec.BrokenCopy)
 	}
 	p.file = log
+	p.onDamage(ctx, log)
 	apply, restore := p.stateMachine(ctx)
 	p.rep, err = newReplica(replicaConfig{
 		internal: p.spec.internal(), lazySync: p.spec.lazySync,

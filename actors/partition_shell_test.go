@@ -112,7 +112,7 @@ func TestFailedPartitionAnswersWhatIsInItsMailbox(t *testing.T) {
 	res, ok := req.Reply.Wait(time.Now().Add(5 * time.Second))
 	require.True(t, ok, "dropped")
 	require.Equal(t, protocol.CodeNoLeader, res.Err.Code)
-	require.True(t, await[*replicaDown](p).Damaged)
+	require.Equal(t, faultDisk, await[*replicaDown](p).Fault)
 }
 
 func oneLine() *protocol.Lines {

@@ -24,7 +24,7 @@ func (r *replica) storageApply(m raftpb.Message) {
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if err := r.apply(e); err != nil {
-			r.fail(fmt.Errorf("apply entry %d: %w", e.Index, err))
+			r.fail(&stateError{e.Index, err})
 			return
 		}
 		r.applied = e.Index

@@ -138,7 +138,11 @@ func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, ch
 	if c.causes == nil {
 		c.causes = map[string]error{}
 	}
-	c.causes[child.Id] = fmt.Errorf("it panicked: %v", reason)
+	if err, ok := reason.(error); ok {
+		c.causes[child.Id] = fmt.Errorf("it panicked: %w", err)
+	} else {
+		c.causes[child.Id] = fmt.Errorf("it panicked: %v", reason)
+	}
 	s.StopChildren(child)
 }
 

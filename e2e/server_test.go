@@ -158,15 +158,6 @@ func (s *server) stop() {
 	require.Equal(s.t, 0, s.cmd.ProcessState.ExitCode(), s.stderr.tail(8000))
 }
 
-// gap skips a test of something that the broker is known not to do yet, so
-// that the rest of the package can be relied upon. OTTLA_E2E_GAPS=1 runs all.
-func gap(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("OTTLA_E2E_GAPS") == "" {
-		t.Skip("known gap: " + what)
-	}
-}
-
 // brokerDir is where a broker of a cluster keeps its files.
 func (s *server) brokerDir(cluster string, broker int) string {
 	return filepath.Join(s.dir, cluster, fmt.Sprintf("broker-%d", broker))

@@ -17,13 +17,14 @@ type FrameReader struct {
 	epoch    uint64
 	seal     sealer
 	interval int
+	damaged  func(error)
 }
 
 // Reader returns a snapshot for reading entries on another goroutine.
 func (l *Log) Reader() *FrameReader {
 	return &FrameReader{
 		sealed: l.sealed, active: l.active, entries: l.index.entries, epoch: l.active.file.epoch.Load(),
-		seal: l.seal, interval: l.opt.IndexInterval,
+		seal: l.seal, interval: l.opt.IndexInterval, damaged: l.damaged,
 	}
 }
 
@@ -76,12 +77,21 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 			if len(frames) > 0 {
 				return frames, nil // the next read begins there and reports it
 			}
+			tellDamage(r.damaged, err)
 			return nil, err
 		}
 		frames = append(frames, got...)
 		lo += uint64(len(got))
 	}
 	return frames, nil
+}
+
+// tellDamage passes damage on, unless the log changed under the reader.
+func tellDamage(fn func(error), err error) {
+	var bad *CorruptError
+	if fn != nil && errors.As(err, &bad) && !errors.Is(err, ErrStale) {
+		fn(err)
+	}
 }
 
 func (r *FrameReader) segmentOf(index uint64) (*segment, []entry, error) {

@@ -66,6 +66,8 @@ type Log struct {
 	loose           bool // a hard state or a checkpoint is not vouched for
 	committed       uint64
 
+	damaged func(error) // set by OnDamage
+
 	tailFirst uint64     // raft index of tail[0]
 	tail      []framePos // of every entry from there on
 }
@@ -182,6 +184,10 @@ func (l *Log) trimTerms() {
 // last SetApplied, or later, for checkpoints: encoding it at each SetApplied
 // would cost more than the rest.
 func (l *Log) ProducersFrom(fn func() []byte) { l.producersFrom = fn }
+
+// OnDamage names a function that is called, on the reader's goroutine, when a
+// view or a frame reader made afterwards meets damage.
+func (l *Log) OnDamage(fn func(error)) { l.damaged = fn }
 
 // SetApplied says what the next checkpoint is to say: the state of raft's
 // membership and of the producers after the entry applied. It is kept in

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 )
 
 // Mending makes a damaged log whole again with entries that other copies of it
@@ -73,6 +74,9 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 
 // Identity is what the directory says it is.
 func (m *Mending) Identity() Identity { return m.id }
+
+// Damaged reports whether anything was found that Finish would change.
+func (m *Mending) Damaged() bool { return slices.ContainsFunc(m.segs, (*wounded).hurt) }
 
 // Want returns the next entries wanted; false when the log lacks none.
 func (m *Mending) Want() (Want, bool) {

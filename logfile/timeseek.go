@@ -5,6 +5,7 @@ package logfile
 // high watermark when there is none. As Read it may return ErrStale.
 func (v *View) OffsetForTime(ts int64) (int64, error) {
 	offset, err := v.offsetForTime(ts)
+	tellDamage(v.damaged, err)
 	return offset, stale(err)
 }
 

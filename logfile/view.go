@@ -21,6 +21,7 @@ type View struct {
 	hw       int64
 	seal     sealer
 	interval int
+	damaged  func(error)
 }
 
 // View returns a snapshot for readers. Everything below the high watermark
@@ -28,7 +29,7 @@ type View struct {
 func (l *Log) View(highWatermark int64) *View {
 	return &View{
 		parts: l.parts(), floor: l.Compacted().Next, sealed: l.sealed, active: l.active, entries: l.index.entries, start: l.logStart,
-		hw: max(min(highWatermark, l.active.next), l.logStart), seal: l.seal, interval: l.opt.IndexInterval,
+		hw: max(min(highWatermark, l.active.next), l.logStart), seal: l.seal, interval: l.opt.IndexInterval, damaged: l.damaged,
 	}
 }
 
@@ -67,6 +68,7 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 			if len(r.dst) > len(dst) {
 				return r.dst, nil // the next read begins there and reports it
 			}
+			tellDamage(v.damaged, err)
 			return dst, stale(err)
 		}
 	}

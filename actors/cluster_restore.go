@@ -1,0 +1,197 @@
+package actors
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// What becomes of a replica whose files cannot be trusted. While a majority of
+// the others runs, it gets a successor with a new id, which they fill. Without
+// one there is nobody to decide on a successor, and its files are needed: it is
+// mended in place, under its id, with entries out of the other copies' files.
+
+// remedy is what a damaged replica needs.
+type remedy int
+
+const (
+	remedyWait    remedy = iota // others have not said yet whether they are sound
+	remedyReplace               // a majority of the others runs
+	remedyMend                  // it does not
+)
+
+// members is a partition's membership. That of __cluster_metadata is needed
+// before anything of it has been read.
+func (c *clusterActor) members(key partitionKey) *clusterPartition {
+	if p := c.state.partitions[key]; p != nil || key != metadataKey() {
+		return p
+	}
+	return &clusterPartition{Replicas: c.metadataWant()}
+}
+
+// restore does what a partition's damaged replicas need.
+func (c *clusterActor) restore(ctx actor.Context, key partitionKey) {
+	p := c.members(key)
+	if p == nil {
+		return
+	}
+	for _, r := range p.wanted() {
+		problem, down := c.problems[problemKey(key, r.ReplicaID)]
+		if !down || !problem.fault.rebuilds() || problem.running {
+			continue
+		}
+		switch c.remedy(key, r) {
+		case remedyReplace:
+			c.replaceDamaged(ctx, key, r)
+		case remedyMend:
+			c.mend(ctx, key, r, problem)
+		case remedyWait:
+		}
+	}
+}
+
+// restoreAll looks at every partition that has a replica down, when brokers
+// came or went.
+func (c *clusterActor) restoreAll(ctx actor.Context) {
+	keys := map[partitionKey]bool{}
+	for k := range c.problems {
+		keys[partitionKey{TopicID: k.TopicID, Partition: k.Partition}] = true
+	}
+	for key := range keys {
+		c.restore(ctx, key)
+	}
+}
+
+func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey, r placedReplica) {
+	if c.state.partitions[key] == nil {
+		return // a majority of __cluster_metadata runs, so it will be known soon
+	}
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+		if !c.damaged(key, r.ReplicaID) || c.remedy(key, r) != remedyReplace {
+			return nil, nil // others failed meanwhile, or it was mended
+		}
+		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
+		return recs, err
+	}})
+}
+
+// mend has the broker of a damaged replica mend it. Asked again it tries at
+// once, as circumstances have changed.
+func (c *clusterActor) mend(ctx actor.Context, key partitionKey, r placedReplica, problem replicaProblem) {
+	b := c.brokers[r.Broker]
+	if problem.fault != faultDamage || b.state != brokerRunning || b.pid == nil {
+		return
+	}
+	m := &mendReplica{Key: key, Replica: r.ReplicaID}
+	for _, o := range c.brokers {
+		m.Lenders = append(m.Lenders, o.id)
+	}
+	slices.Sort(m.Lenders)
+	ctx.Send(b.pid, m)
+}
+
+func problemKey(key partitionKey, replica uint64) replicaKey {
+	return replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}
+}
+
+func (c *clusterActor) damaged(key partitionKey, replica uint64) bool {
+	problem, down := c.problems[problemKey(key, replica)]
+	return down && problem.fault.rebuilds()
+}
+
+// remedy decides for one damaged replica. Those being replaced do not count
+// for a majority, nor do their successors, which have nothing yet.
+func (c *clusterActor) remedy(key partitionKey, without placedReplica) remedy {
+	p := c.members(key)
+	if p == nil {
+		return remedyWait
+	}
+	sound, unknown := 0, 0
+	group := c.links.group(key)
+	for _, r := range p.Replicas {
+		replaced := slices.ContainsFunc(p.Replacing, func(x pendingReplica) bool { return x.Broker == r.Broker })
+		if r.Broker == without.Broker || replaced {
+			continue
+		}
+		_, down := c.problems[problemKey(key, r.ReplicaID)]
+		b := c.brokers[r.Broker]
+		switch {
+		case c.damaged(key, r.ReplicaID):
+		case group.reachable(r.ReplicaID):
+			sound++
+		case !down && b != nil && (b.state == brokerStarting || b.state == brokerRunning):
+			unknown++
+		}
+	}
+	majority := len(p.Replicas)/2 + 1
+	switch {
+	case sound >= majority:
+		return remedyReplace
+	case sound+unknown >= majority:
+		return remedyWait
+	}
+	return remedyMend
+}
+
+// replicaDown hears of a replica that cannot go on.
+func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
+	p := c.members(m.Key)
+	if p == nil {
+		return
+	}
+	for _, r := range p.wanted() {
+		if r.ReplicaID != m.Replica {
+			continue
+		}
+		c.problems[problemKey(m.Key, m.Replica)] = replicaProblem{broker: r.Broker, cause: m.Cause, fault: m.Fault, running: m.Running}
+		c.log.Error("replica is down", "broker", r.Broker, "topic_id", m.Key.TopicID, "partition", m.Key.Partition,
+			"replica", m.Replica, "fault", string(m.Fault), "error", m.Cause)
+	}
+	c.restore(ctx, m.Key)
+	c.publish()
+}
+
+// mendFailed hears that a damaged replica cannot be mended now; its broker
+// tries again from time to time.
+func (c *clusterActor) mendFailed(m *mendFailed) {
+	key := problemKey(m.Key, m.Replica)
+	if problem, down := c.problems[key]; down {
+		problem.cause = m.Cause
+		c.problems[key] = problem
+		c.publish()
+	}
+}
+
+func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
+	key := problemKey(m.Key, m.Replica)
+	_, was := c.problems[key]
+	delete(c.problems, key)
+	for k := range c.problems {
+		if k.TopicID == m.Key.TopicID && k.Partition == m.Key.Partition {
+			c.restore(ctx, m.Key)
+			break
+		}
+	}
+	if was {
+		c.publish()
+	}
+}
+
+// describeProblems says of each partition what ails its replicas.
+func (c *clusterActor) describeProblems() map[partitionKey]string {
+	lines := map[partitionKey][]string{}
+	for key, problem := range c.problems {
+		at := partitionKey{TopicID: key.TopicID, Partition: key.Partition}
+		lines[at] = append(lines[at], fmt.Sprintf("broker %d: %s: %v", problem.broker, problem.fault, problem.cause))
+	}
+	all := map[partitionKey]string{}
+	for at, list := range lines {
+		slices.Sort(list)
+		all[at] = strings.Join(list, "; ")
+	}
+	return all
+}

@@ -1,0 +1,191 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"ottla/logfile"
+)
+
+// A damaged replica is mended in place: a goroutine of its broker finds what
+// is missing, asks the other brokers for it, and each of them answers out of
+// its own files, whether its replica runs or is damaged itself, and out of
+// what it has put aside. What may be taken is logfile.Mending's to decide.
+
+// Messages between brokers; they can be serialized.
+type (
+	// framesAsked asks a broker for entries of a partition.
+	framesAsked struct {
+		From int // the broker that asks
+		Key  partitionKey
+		Seq  uint64 // comes back in the answer
+		Want logfile.Want
+	}
+	// framesLent answers it.
+	framesLent struct {
+		From  int
+		Key   partitionKey
+		Seq   uint64
+		Loans []logfile.Loan // one for each copy that the broker has and that holds any of it
+		Err   string         // why there are none
+	}
+)
+
+const (
+	lendBytes    = 1 << 20         // of bodies in one answer; one entry may be more
+	lendPatience = 5 * time.Second // until an answer counts as lost
+)
+
+// mendJob mends one replica, on its own goroutine.
+type mendJob struct {
+	env     *environment
+	spec    partitionSpec
+	broker  int
+	lenders []int
+	links   *links
+	answers chan *framesLent
+	cancel  context.CancelFunc
+	seq     uint64
+}
+
+// run returns no error when the replica may be opened again. It reports
+// whether there was anything that it could mend.
+func (j *mendJob) run(ctx context.Context) (found bool, err error) {
+	m, err := logfile.Examine(j.env.fs, j.spec.dir, j.spec.logOptions(j.env), j.env.background.pace(ctx))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, m.Abort()) }()
+	if m.Identity() != j.spec.id {
+		return false, fmt.Errorf("%s holds %+v, not %+v", j.spec.dir, m.Identity(), j.spec.id)
+	}
+	if !m.Damaged() {
+		return false, nil
+	}
+	for {
+		w, more := m.Want()
+		if !more {
+			return true, m.Finish()
+		}
+		if err := j.obtain(ctx, m, w); err != nil {
+			return true, err
+		}
+	}
+}
+
+// obtain puts at least the first of the entries wanted in its place.
+func (j *mendJob) obtain(ctx context.Context, m *logfile.Mending, w logfile.Want) error {
+	var reasons []error
+	for _, lender := range j.lenders {
+		answer, err := j.ask(ctx, lender, w)
+		if err != nil {
+			reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
+			continue
+		}
+		for _, loan := range answer.Loans {
+			taken, err := putAll(m, loan)
+			if err != nil && !errors.Is(err, logfile.ErrUnfit) {
+				return err
+			}
+			if taken > 0 {
+				return nil
+			}
+			if err != nil {
+				reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
+			}
+		}
+	}
+	return fmt.Errorf("entry %d is damaged, and no other copy within reach has it: %w", w.First, errors.Join(reasons...))
+}
+
+func putAll(m *logfile.Mending, loan logfile.Loan) (taken int, err error) {
+	for i := range loan.Frames {
+		if err := m.Put(&loan.Frames[i], loan.AnchorTerm); err != nil {
+			return taken, err
+		}
+		taken++
+	}
+	return taken, nil
+}
+
+// ask asks one broker and waits for its answer.
+func (j *mendJob) ask(ctx context.Context, lender int, w logfile.Want) (*framesLent, error) {
+	j.seq++
+	j.links.tellBroker(j.env.system.Root, lender, &framesAsked{From: j.broker, Key: j.spec.key(), Seq: j.seq, Want: w})
+	t := time.NewTimer(lendPatience)
+	defer t.Stop()
+	for {
+		select {
+		case a := <-j.answers:
+			if a.Seq != j.seq || a.From != lender {
+				continue
+			}
+			if a.Err != "" {
+				return nil, errors.New(a.Err)
+			}
+			return a, nil
+		case <-t.C:
+			return nil, errors.New("does not answer")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// lendFrames answers a broker that asks, from files that nobody writes to: a
+// replica that does not run, and those put aside.
+func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfile.Identity, dirs []string, loans []logfile.Loan) {
+	answer := &framesLent{From: broker, Key: m.Key, Seq: m.Seq, Loans: loans}
+	why := errors.New("has no other copy of it")
+	for _, dir := range dirs {
+		loan, err := logfile.Lend(env.fs, dir, id, m.Want, lendBytes)
+		switch {
+		case err != nil:
+			why = err
+		case len(loan.Frames) > 0:
+			answer.Loans = append(answer.Loans, loan)
+		default:
+			why = errors.New("its copy is damaged there too")
+		}
+	}
+	if len(answer.Loans) == 0 {
+		answer.Err = why.Error()
+	}
+	l.tellBroker(env.system.Root, m.From, answer)
+}
+
+// asideDirs are the directories of a replica's predecessors, which are kept
+// for people, and for this.
+func asideDirs(dir string) []string {
+	dirs, err := filepath.Glob(dir + ".replaced-*")
+	if err != nil {
+		return nil // only a bad pattern, which no topic's name makes
+	}
+	return dirs
+}
+
+// lend answers for a replica that runs, on a goroutine. Entries that may still
+// be cut off are lent only while nothing is on its way to the disk: else what
+// is read and what this replica says of the anchor could be of two logs.
+func (p *partitionActor) lend(m *framesAsked) {
+	dirs := asideDirs(p.spec.dir)
+	var reader *logfile.FrameReader
+	anchor := uint64(0)
+	if p.rep != nil && !p.closing && (len(p.rep.writes) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.applied) {
+		reader = p.file.Reader()
+		anchor, _ = p.file.Term(m.Want.Anchor.Index)
+	}
+	env, links, id := p.env, p.spec.group.links, p.spec.id
+	go func() {
+		var loans []logfile.Loan
+		if reader != nil {
+			if loan, err := reader.Lend(m.Want, anchor, lendBytes); err == nil {
+				loans = append(loans, loan)
+			}
+		}
+		lendFrames(env, links, m, id.Broker, id, dirs, loans)
+	}()
+}

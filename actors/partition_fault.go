@@ -1,0 +1,51 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/logfile"
+)
+
+// damageFound says that a reader, or the scrub, met damaged bytes in the log of
+// a running replica.
+type damageFound struct{ Err error }
+
+// damageFound takes the replica out of service: what it holds cannot be
+// trusted, and another one that can leads on. The one copy of a partition goes
+// on with what can be read, as nobody could take over; what cannot be read
+// fails, and readiness says so.
+func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
+	if p.rep == nil || p.closing || p.rep.failed != nil {
+		return
+	}
+	if len(p.want) == 1 && p.want[0].ReplicaID == p.spec.id.ReplicaID {
+		p.log.Error("damage in the only copy of the partition", "error", m.Err)
+		ctx.Send(ctx.Parent(), &replicaDown{
+			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: m.Err, Fault: faultDamage, Running: true,
+		})
+		return
+	}
+	p.do(ctx, func() { p.rep.fail(m.Err) })
+}
+
+// onDamage tells the actor of damage that any reader of its log meets.
+func (p *partitionActor) onDamage(ctx actor.Context, log *logfile.Log) {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	log.OnDamage(func(err error) { root.Send(self, &damageFound{err}) })
+}
+
+// replicaFailed reports a final storage failure and ends the actor.
+func (p *partitionActor) replicaFailed(ctx actor.Context) {
+	if p.closing {
+		return
+	}
+	p.log.Error("replica stops: its storage failed", "error", p.rep.failed)
+	p.end(ctx, runFault(p.rep.failed), p.rep.failed)
+}
+
+func (p *partitionActor) end(ctx actor.Context, fault replicaFault, cause error) {
+	p.closing = true
+	p.withdraw(ctx)
+	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Fault: fault})
+	ctx.Poison(ctx.Self()) // not Stop: what is in the mailbox wants an answer
+}
