@@ -1,0 +1,91 @@
+package actors
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+func TestRetryDelays(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := &brokerActor{env: &environment{now: func() time.Time { return now }}}
+	opened, panicked := &ailing{fault: faultOpen}, &ailing{fault: faultPanic}
+	var waits []time.Duration
+	for range 9 {
+		b.schedule(opened)
+		waits = append(waits, opened.retryAt.Sub(now))
+	}
+	s := time.Second
+	assert.Equal(t, []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s, 60 * s}, waits)
+	for range panicTries {
+		b.schedule(panicked)
+		require.False(t, panicked.retryAt.IsZero())
+	}
+	b.schedule(panicked)
+	require.True(t, panicked.retryAt.IsZero(), "given up")
+}
+
+// awaitFault waits until readiness names a fault of a broker's replica.
+func awaitFault(t *testing.T, n *Node, broker int, fault replicaFault) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		r := n.Readiness()
+		reasons := ""
+		for _, s := range append(r.Degraded, r.Leaderless...) {
+			reasons += s.Reason
+		}
+		assert.Contains(c, reasons, fmt.Sprintf("broker %d: %s: ", broker, fault))
+	}, 15*time.Second, time.Millisecond)
+}
+
+// A log that cannot be opened for a reason that may pass is opened once that
+// has passed, under its id, without anybody starting the broker again.
+func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "shut", Partitions: ptr(1)})
+	produce(t, n, "shut", 0, `1`)
+	awaitSameLines(t, dir, "shut", 0)
+	stopNode(t, n)
+	path := filepath.Join(dir, "default", brokerDirName(2), "shut-0", "00000000000000000000.log")
+	require.NoError(t, os.Rename(path, path+".kept"))
+	require.NoError(t, os.Mkdir(path, 0o755)) // opening it fails, and it is neither damaged nor missing
+
+	n = startNode(t, dir)
+	defer stopNode(t, n)
+	awaitFault(t, n, 2, faultOpen)
+	produce(t, n, "shut", 0, `2`)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Rename(path+".kept", path))
+	awaitSettled(t, n)
+	awaitSameLines(t, dir, "shut", 0)
+	require.Empty(t, replicaDirs(t, dir, 2, "shut-0.replaced"), "it is the same replica")
+	require.Empty(t, n.Readiness().Degraded)
+}
+
+// A replica that panics gives way to the next leader, is named, and comes back.
+func TestReplicaThatPanicsComesBack(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "bug", Partitions: ptr(1)})
+	produce(t, n, "bug", 0, `1`)
+	awaitSettled(t, n)
+	tp, perr := n.LookupTopic("", "bug", false, time.Time{})
+	require.Nil(t, perr)
+	ref := tp.Route.(*topicRoute).partitions[0].leader.Load()
+	n.env.system.Root.Send(ref.pid, &confirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
+	awaitFault(t, n, ref.broker, faultPanic)
+	produce(t, n, "bug", 0, `2`)
+	awaitSettled(t, n)
+	awaitSameLines(t, dir, "bug", 0)
+	require.Equal(t, []string{`1`, `2`}, fetchAll(t, n, "bug", 0))
+	require.Empty(t, replicaDirs(t, dir, ref.broker, "bug-0.replaced"))
+}
