@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo contract monitoring-check chaos chaos-sum sim mutate \
+.PHONY: help build run test race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -124,7 +124,7 @@ bench-peers: build ## Measure peers side by side: NATS JetStream, and Redis with
 	cd bench/peers && $(GO) build -o ../../bin/peers .
 	./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
 
-monitoring-check: build ## Check the alert rules and the metrics' names with promtool, where it is installed
+monitoring: build ## Check the alert rules and the metrics' names with promtool, where it is installed
 	./e2e/contract/promtool bin/ottla
 
 MICRO ?= .

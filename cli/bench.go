@@ -90,6 +90,7 @@ func (f *benchFlags) newRatio() *cobra.Command {
 		Long: "Measure echo and a workload (default produce-single) in turn and print the ratio of\n" +
 			"their rates, which depends much less on the machine than a rate does. Fails if the median\n" +
 			"is below --min.",
+		Example: "  ottla bench ratio produce-single --min 0.30 --connections 256",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "produce-single"
@@ -120,6 +121,7 @@ func (f *benchFlags) newCompare() *cobra.Command {
 		Short: "Compare two builds of the broker",
 		Long: "Run workloads (default produce-single) against two builds in turn, --runs times each,\n" +
 			"and print medians, their ratio, and the p value of the Mann-Whitney test.",
+		Example:   "  ottla bench compare --base old/ottla produce-single --runs 5",
 		ValidArgs: bench.Names(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if base == "" {

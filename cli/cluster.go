@@ -121,6 +121,7 @@ func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string
 func newClusterList(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List clusters", Args: exactArgs(),
+		Example: "  ottla cluster list\n  ottla cluster list --output json | jq '.clusters[].name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/cluster", nil, func(text json.RawMessage) ([][]string, error) {
 				var a struct{ Clusters []clusterAnswer }
@@ -156,6 +157,7 @@ func hours(n json.Number) string {
 func newClusterDescribe(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "describe NAME", Short: "Show a cluster's brokers and topics", Args: exactArgs("a NAME"),
+		Example: "  ottla cluster describe default",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("cluster", args[0]), nil, describeCluster)
 		},
@@ -188,6 +190,7 @@ func describeCluster(text json.RawMessage) ([][]string, error) {
 func newClusterDelete(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Short: "Delete a cluster with all its topics", Args: exactArgs("a NAME"),
+		Example: "  ottla cluster delete scratch",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.remove(cmd, path("cluster", args[0]), nil, "cluster "+args[0])
 		},
@@ -197,9 +200,10 @@ func newClusterDelete(r *remote) *cobra.Command {
 // newBrokerSwitch is `cluster stop-broker` or `cluster start-broker`.
 func newBrokerSwitch(r *remote, verb string) *cobra.Command {
 	return &cobra.Command{
-		Use:   verb + "-broker NAME ID",
-		Short: strings.ToUpper(verb[:1]) + verb[1:] + " one broker of a cluster",
-		Args:  exactArgs("a NAME", "a broker's ID"),
+		Use:     verb + "-broker NAME ID",
+		Short:   strings.ToUpper(verb[:1]) + verb[1:] + " one broker of a cluster",
+		Example: "  ottla cluster " + verb + "-broker default 2",
+		Args:    exactArgs("a NAME", "a broker's ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, err := r.call(cmd, request{method: http.MethodPost, path: path("cluster", args[0], "brokers", args[1], verb)})
 			if err != nil {

@@ -47,6 +47,7 @@ func newGroupList(r *remote) *cobra.Command {
 	var cluster string
 	return clusterFlag(&cobra.Command{
 		Use: "list", Short: "List consumer groups", Args: exactArgs(),
+		Example: "  ottla group list --cluster default",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/groups", []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
 				var a struct{ Groups []groupAnswer }
@@ -70,6 +71,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 	var cluster string
 	return clusterFlag(&cobra.Command{
 		Use: "describe NAME", Short: "Show a group's members and what they are assigned", Args: exactArgs("a NAME"),
+		Example: "  ottla group describe mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
 				var g groupAnswer
@@ -151,6 +153,7 @@ func newGroupDelete(r *remote) *cobra.Command {
 	var cluster string
 	return clusterFlag(&cobra.Command{
 		Use: "delete NAME", Short: "Delete a group without live members", Args: exactArgs("a NAME"),
+		Example: "  ottla group delete mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.remove(cmd, path("groups", args[0]), []string{"cluster", cluster}, "group "+args[0])
 		},

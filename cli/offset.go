@@ -20,6 +20,7 @@ func newOffsetList(r *remote) *cobra.Command {
 	var cluster, group, topic string
 	cmd := clusterFlag(&cobra.Command{
 		Use: "list --group G", Short: "Show what a group has committed, and its lag", Args: exactArgs(),
+		Example: "  ottla offset list --group mailer",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if group == "" {
 				return usageError{fmt.Errorf("%s needs --group", cmd.CommandPath())}

@@ -25,7 +25,7 @@ type remote struct {
 func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else "+defaultServer+")")
-	flags.StringVar(&r.output, "output", "table", "how to print: `table` or json")
+	flags.StringVar(&r.output, "output", "table", "how to print: `FORMAT` is table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

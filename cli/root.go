@@ -81,13 +81,15 @@ func newRoot(p *process) *cobra.Command {
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(newLog(p), newBench(p))
+	addCompletions(p, root)
 	return root
 }
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  ottla version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ottla %s\n", buildVersion())

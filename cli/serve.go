@@ -30,6 +30,8 @@ func newServe(p *process) *cobra.Command {
 		Short: "Run the broker (the default command)",
 		Long: "Run the broker until SIGINT or SIGTERM: it then finishes what is in flight,\n" +
 			"closes every log with a checkpoint and exits 0. A second signal ends it at once.",
+		Example: "  ottla serve --listen 127.0.0.1:9000 --data-dir /var/lib/ottla\n" +
+			"  OTTLA_LOG_LEVEL=debug ottla serve --check",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := f.load(p.lookupEnv)

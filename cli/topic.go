@@ -122,6 +122,7 @@ func newTopicList(r *remote) *cobra.Command {
 	var internal bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List topics", Args: exactArgs(),
+		Example: "  ottla topic list\n  ottla topic list --internal --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := []string{"cluster", cluster, "internal", ""}
 			if internal {
@@ -159,6 +160,7 @@ func newTopicDescribe(r *remote) *cobra.Command {
 	var cluster string
 	cmd := &cobra.Command{
 		Use: "describe NAME", Short: "Show a topic's settings and partitions", Args: exactArgs("a NAME"),
+		Example: "  ottla topic describe liked",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("topic", args[0]), []string{"cluster", cluster}, describeTopic)
 		},
@@ -215,6 +217,7 @@ func newTopicDelete(r *remote) *cobra.Command {
 	var cluster string
 	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a topic with all its records", Args: exactArgs("a NAME"),
+		Example: "  ottla topic delete liked",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.remove(cmd, path("topic", args[0]), []string{"cluster", cluster}, "topic "+args[0])
 		},

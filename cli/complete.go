@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// completionPatience is how long a shell waits for names after a tab.
+const completionPatience = 2 * time.Second
+
+// listing is where the names of one kind of thing come from.
+type listing struct{ path, list, field string }
+
+var listings = map[string]listing{
+	"cluster": {"/cluster", "clusters", "name"},
+	"topic":   {"/topic", "topics", "name"},
+	"group":   {"/groups", "groups", "group"},
+}
+
+// addCompletions gives cmd and all below it what the shell offers: names that
+// the server has, words that a flag takes, directories and files where one is
+// meant, and nothing where nothing is known.
+func addCompletions(p *process, cmd *cobra.Command) {
+	for _, child := range cmd.Commands() {
+		addCompletions(p, child)
+	}
+	if cmd.ValidArgsFunction == nil && len(cmd.ValidArgs) == 0 {
+		cmd.ValidArgsFunction = argumentCompletion(p, cmd)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if complete := flagCompletion(p, f.Name); complete != nil {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails where there is one already
+		}
+	})
+}
+
+func argumentCompletion(p *process, cmd *cobra.Command) cobra.CompletionFunc {
+	kind := ""
+	use := strings.Fields(cmd.Use)
+	switch {
+	case len(use) < 2 || cmd.Name() == "create":
+	case use[1] == "TOPIC":
+		kind = "topic"
+	case use[1] == "NAME" && cmd.HasParent():
+		kind = cmd.Parent().Name()
+	case use[1] == "DIR":
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}
+	}
+	file := strings.Contains(cmd.Use, "[FILE]")
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		switch {
+		case len(args) == 0 && kind != "":
+			return names(p, cmd, kind), cobra.ShellCompDirectiveNoFileComp
+		case len(args) == 1 && file:
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func flagCompletion(p *process, flag string) cobra.CompletionFunc {
+	words := map[string][]string{
+		"from": {"earliest", "latest"}, "to": {"earliest", "latest"}, "fsync": {"always", "interval"}, "cleanup-policy": {"delete", "compact"},
+	}
+	switch {
+	case listings[flag].path != "":
+		return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return names(p, cmd, flag), cobra.ShellCompDirectiveNoFileComp
+		}
+	case words[flag] != nil:
+		return cobra.FixedCompletions(words[flag], cobra.ShellCompDirectiveNoFileComp)
+	case flag == "data-dir":
+		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	}
+	return nil
+}
+
+// names asks the server that the line so far names. A shell has no place for
+// errors: then there are none.
+func names(p *process, cmd *cobra.Command, kind string) []string {
+	r := &remote{p: p, output: "json"}
+	r.server, _ = cmd.Flags().GetString("server")
+	c, err := r.client()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
+	defer cancel()
+	from := listings[kind]
+	cluster := ""
+	if kind != "cluster" {
+		cluster, _ = cmd.Flags().GetString("cluster")
+	}
+	var answer map[string][]map[string]any
+	if c.do(ctx, request{method: "GET", path: from.path, query: query("cluster", cluster)}, &answer) != nil {
+		return nil
+	}
+	var found []string
+	for _, thing := range answer[from.list] {
+		if name, ok := thing[from.field].(string); ok {
+			found = append(found, name)
+		}
+	}
+	return found
+}
