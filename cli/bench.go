@@ -91,7 +91,7 @@ func (f *benchFlags) newRatio() *cobra.Command {
 			"their rates, which depends much less on the machine than a rate does. Fails if the median\n" +
 			"is below --min.",
 		Example: "  ottla bench ratio produce-single --min 0.30 --connections 256",
-		Args: cobra.MaximumNArgs(1),
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "produce-single"
 			if len(args) == 1 {
