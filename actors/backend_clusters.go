@@ -167,6 +167,11 @@ func (n *Node) addReadiness(r *protocol.Readiness, view *clusterView, t *protoco
 		key := partitionKey{t.ID, p}
 		route := view.partitions[key]
 		s := protocol.PartitionStatus{Cluster: t.Cluster, Topic: t.Name, Partition: p, Reason: view.problems[key]}
+		if why := n.env.stall.Load(); why != nil {
+			s.Reason = *why
+			r.Leaderless = append(r.Leaderless, s)
+			continue
+		}
 		switch {
 		case route.leader.Load() == nil && (lacksMajority(route) || !route.electing()):
 			if s.Reason == "" {

@@ -198,6 +198,8 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 		c.runNext(ctx)
 	case *changeBroker:
 		c.changeBroker(ctx, m)
+	case *diskChanged:
+		c.publish()
 	case *inspectCluster:
 		m.Do(c)
 	case *endCluster:

@@ -264,10 +264,7 @@ func (c *clusterActor) publish() {
 	}
 	for i := range view.info.Brokers {
 		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
-			view.info.Brokers[i].State = b.clientState()
-			if b.state == brokerFailed && b.reason != nil {
-				view.info.Brokers[i].Error = b.reason.Error()
-			}
+			view.info.Brokers[i].State, view.info.Brokers[i].Error = c.brokerState(b)
 		}
 	}
 	for _, t := range c.state.topicList() {

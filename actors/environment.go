@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -33,6 +34,8 @@ type Options struct {
 
 	internalSegmentBytes int64         // of internal topics, for tests
 	raiseInterval        time.Duration // of the ledgers' counters, likewise
+	stallAfter           time.Duration // when the disk counts as failed, 10 s, likewise
+	syncer               syncer        // likewise
 
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
@@ -81,12 +84,17 @@ type environment struct {
 
 	background *background
 	stats      nodeStats
-	failed     chan error // one value, when the process cannot go on
+	node       atomic.Pointer[actor.PID]
+	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
+	failed     chan error             // one value, when the process cannot go on
 }
 
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
-	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Failed: e.fail})
+	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{
+		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk,
+		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, syncer: e.opt.syncer,
+	})
 	e.disk = pid
 	return err
 }

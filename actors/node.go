@@ -75,6 +75,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*restartPause{},
 		}
 	}, actor.WithGuardian(&rootFailure{name: "node", failed: n.env.fail, stop: true})))
+	n.env.node.Store(n.pid)
 	// From here on a cluster that exists is "starting", never "not found".
 	if err := <-opened; err != nil {
 		return nil, errors.Join(fmt.Errorf("start: %w", err), n.Shutdown(ctx))
@@ -199,6 +200,8 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.clusterTerminated(ctx, m.Who)
 	case *restartCluster:
 		a.restartCluster(ctx, m)
+	case *diskChanged:
+		a.tellClusters(ctx, m)
 	case *createCluster:
 		a.create(ctx, m)
 	case *creationEnded:

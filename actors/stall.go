@@ -1,0 +1,67 @@
+package actors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/protocol"
+)
+
+// A disk that does not end a round within a deadline has failed as far as
+// anybody can tell, and so have the brokers on it: they say so, the process is
+// not ready, and new records are refused at once instead of waiting for their
+// timeout. What was proposed before is unknown until the disk is back. Nothing
+// is closed, because closing would wait for the disk; when the round ends after
+// all, everything goes on, and an error of it is handled as any other.
+//
+// One Disk serves all brokers of the process, so there is no other broker for
+// the leadership to go to, and it stays where it is: committed records can be
+// read meanwhile.
+
+// diskChanged says that the disk hangs, or does not any more.
+type diskChanged struct{}
+
+// diskHangs is what Disk calls, on its own goroutine.
+func (e *environment) diskHangs(m diskStalled) {
+	var why *string
+	if !m.Over {
+		s := fmt.Sprintf("the disk of %s has not ended a write and sync within %s", m.Dir, m.For.Round(time.Millisecond))
+		why = &s
+	} else {
+		e.log.Info("the disk goes on", "dir", m.Dir, "after", m.For)
+	}
+	e.stall.Store(why)
+	if node := e.node.Load(); node != nil {
+		e.system.Root.Send(node, &diskChanged{})
+	}
+}
+
+// stalled is why nothing can be written at the moment, nil if it can.
+func (e *environment) stalled() *protocol.Error {
+	why := e.stall.Load()
+	if why == nil {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeNotEnoughReplicas, "%s", *why)
+}
+
+// tellClusters passes a message on to every cluster.
+func (a *nodeActor) tellClusters(ctx actor.Context, m any) {
+	for _, h := range *a.node.clusters.Load() {
+		ctx.Send(h.pid.Load(), m)
+	}
+}
+
+// brokerState is a broker's state as clients see it, and why it failed.
+func (c *clusterActor) brokerState(b *brokerInCluster) (state, why string) {
+	state = b.clientState()
+	switch hangs := c.env.stall.Load(); {
+	case state == brokerFailed && b.reason != nil:
+		why = b.reason.Error()
+	case state == brokerRunning && hangs != nil:
+		state, why = brokerFailed, *hangs
+	}
+	return state, why
+}
