@@ -42,12 +42,24 @@ func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.
 	for {
 		again, reply, err := s.round(done)
 		if !again {
-			return reply, err
+			return reply, s.afterAck(err)
 		}
 		if req.Announce {
 			s.deadline = time.Now()
 		}
 	}
+}
+
+// afterAck makes an error tell that the acknowledged offsets are committed all
+// the same: the group took them with the first answer that it gave, and what
+// failed came later.
+func (s *pollSession) afterAck(err *protocol.Error) *protocol.Error {
+	if err == nil || s.req.Ack == "" || s.first || err.Outcome == protocol.OutcomeUnknown {
+		return err
+	}
+	e := *err
+	e.Outcome = protocol.OutcomeApplied
+	return &e
 }
 
 // subscribe resolves topics, consumer and group.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -28,6 +27,7 @@ const (
 type produced struct {
 	topic        string
 	value        string // unique
+	key          string
 	outcome      outcome
 	at           place // when acked
 	began, ended time.Duration
@@ -73,10 +73,11 @@ func (v violation) String() string { return v.Kind + ": " + v.Text }
 
 // finalLog is a topic as it is in the end.
 type finalLog struct {
-	topic   string
-	start   map[int]int64    // log start of partitions, retention was there
-	records []record         // as the API gives them
-	copies  map[int][]record // by broker, from the files
+	topic     string
+	compacted bool             // older records of a key may be gone
+	start     map[int]int64    // log start of partitions, retention was there
+	records   []record         // as the API gives them
+	copies    map[int][]record // by broker, from the files
 }
 
 // checkLog holds the history of a topic's records against its final log.
@@ -89,9 +90,11 @@ func checkLog(h *history, f *finalLog) []violation {
 		last[r.at.partition] = max(last[r.at.partition], r.at.offset)
 	}
 	life, churned := h.churned[f.topic]
+	newest := newestOfKeys(h, f)
 	for _, p := range h.produced {
 		switch {
 		case p.topic != f.topic:
+		case f.compacted && p.outcome == acked && len(at[p.value]) == 0 && newest[p.key] > p.at.offset:
 		case !churned || p.began > life.created:
 			out = append(out, checkProduced(p, at[p.value], f.start, last)...)
 		case p.outcome == acked && p.ended < life.deleted && len(at[p.value]) > 0:
@@ -108,6 +111,25 @@ func checkLog(h *history, f *finalLog) []violation {
 		out = append(out, checkCopy(f, b)...)
 	}
 	return out
+}
+
+// newestOfKeys returns the offset of each key's newest record in a compacted
+// log. A key is always in the same partition.
+func newestOfKeys(h *history, f *finalLog) map[string]int64 {
+	if !f.compacted {
+		return nil
+	}
+	keys := map[string]string{}
+	for _, p := range h.produced {
+		if p.topic == f.topic {
+			keys[p.value] = p.key
+		}
+	}
+	newest := map[string]int64{}
+	for _, r := range f.records {
+		newest[keys[r.value]] = max(newest[keys[r.value]], r.at.offset)
+	}
+	return newest
 }
 
 func checkProduced(p produced, at []place, start, last map[int]int64) []violation {
@@ -130,27 +152,22 @@ func checkProduced(p produced, at []place, start, last map[int]int64) []violatio
 }
 
 // checkDense demands that offsets of a partition follow each other from the
-// log start on.
+// log start on, and in a compacted log, that they ascend.
 func checkDense(f *finalLog) []violation {
 	next := maps.Clone(f.start)
 	if next == nil {
 		next = map[int]int64{}
 	}
-	for _, r := range inOrder(f.records) {
+	for _, r := range f.records {
+		if f.compacted && r.at.offset > next[r.at.partition] {
+			next[r.at.partition] = r.at.offset
+		}
 		if r.at.offset != next[r.at.partition] {
 			return []violation{{"gap", fmt.Sprintf("%s-%d has offset %d where %d is due", f.topic, r.at.partition, r.at.offset, next[r.at.partition])}}
 		}
 		next[r.at.partition]++
 	}
 	return nil
-}
-
-func inOrder(records []record) []record {
-	sorted := slices.Clone(records)
-	slices.SortStableFunc(sorted, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.at.partition, b.at.partition), cmp.Compare(a.at.offset, b.at.offset))
-	})
-	return sorted
 }
 
 // checkCopy compares a broker's files with the log. They may still hold what is

@@ -15,6 +15,12 @@ func sent(value string, o outcome, partition int, offset int64) produced {
 	return produced{topic: "t", value: value, outcome: o, at: place{partition, offset}, began: 1, ended: 2}
 }
 
+func keyed(value string, offset int64) produced {
+	p := sent(value, acked, 0, offset)
+	p.key = "k"
+	return p
+}
+
 func TestLogCheckerFindsEachKind(t *testing.T) {
 	log := []record{rec(0, 0, "a"), rec(0, 1, "b"), rec(1, 0, "c")}
 	with := func(extra ...record) []record { return append(append([]record{}, log...), extra...) }
@@ -42,6 +48,9 @@ func TestLogCheckerFindsEachKind(t *testing.T) {
 		"deleted with its log": {[]produced{sent("z", acked, 0, 2)}, map[string]lifetime{"t": {3, 4}}, finalLog{records: log}, ""},
 		"outlived its log":     {[]produced{sent("a", acked, 0, 5)}, map[string]lifetime{"t": {3, 4}}, finalLog{records: log}, "ghost"},
 		"lost since":           {[]produced{sent("z", acked, 0, 2)}, map[string]lifetime{"t": {0, 0}}, finalLog{records: log}, "lost"},
+		"compacted":            {[]produced{keyed("a", 0), keyed("b", 5), keyed("z", 3)}, nil, finalLog{records: []record{rec(0, 5, "b")}, compacted: true}, ""},
+		"newest of a key lost": {[]produced{keyed("b", 5), keyed("z", 7)}, nil, finalLog{records: []record{rec(0, 5, "b")}, compacted: true}, "lost"},
+		"compacted, unordered": {nil, nil, finalLog{records: []record{rec(0, 5, "b"), rec(0, 4, "c")}, compacted: true}, "gap"},
 		"never made again":     {[]produced{sent("z", acked, 0, 2)}, map[string]lifetime{"t": {1, never}}, finalLog{records: log}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

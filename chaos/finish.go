@@ -13,6 +13,8 @@ import (
 	"ottla/chaos/offsetcheck"
 )
 
+var allTopics = []string{mainTopic, shortTopic, churnTopic, keyTopic}
+
 const (
 	drainLimit  = 60 * time.Second // for all groups to reach the end
 	inSyncLimit = 60 * time.Second // for all replicas to have everything
@@ -33,7 +35,7 @@ func (w *world) finish(rounds int) (*result, error) {
 	w.drain()
 	w.waitInSync()
 	logs := map[string]*finalLog{}
-	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+	for _, topic := range allTopics {
 		f, err := w.s.readLog(topic)
 		if err != nil {
 			w.rec.violate("unreadable", "%v", err)
@@ -46,9 +48,10 @@ func (w *world) finish(rounds int) (*result, error) {
 	}
 	h := &w.rec.h
 	res.Violations = h.violations
-	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+	for _, topic := range allTopics {
 		f := logs[topic]
-		for b := 1; b <= brokers; b++ {
+		f.compacted = topic == keyTopic
+		for b := 1; b <= brokers && !f.compacted; b++ { // compaction is each replica's own affair
 			var err error
 			if f.copies[b], err = w.s.readFiles(b, topic); err != nil {
 				res.Violations = append(res.Violations, violation{"unreadable", err.Error()})
@@ -142,7 +145,7 @@ func (w *world) lag(g *group) []string {
 // waitInSync demands that all brokers get back to having everything.
 func (w *world) waitInSync() {
 	deadline := time.Now().Add(inSyncLimit)
-	for _, topic := range []string{mainTopic, shortTopic, churnTopic} {
+	for _, topic := range allTopics {
 		for {
 			err := w.inSync(topic)
 			if err == nil {

@@ -103,7 +103,9 @@ func (m *member) poll(ctx context.Context) {
 		m.refusedPoll(ctx, status, &a, acks)
 		return
 	}
-	end(acks, (*offsetcheck.Op).Acked)
+	if a.Cursor != "" { // else a newer poll of this consumer took over, and maybe too early for the ack
+		end(acks, (*offsetcheck.Op).Acked)
+	}
 	m.fresh = m.fresh || a.Generation != m.generation
 	m.generation = a.Generation
 	m.w.rec.delivered(m, a.Records, m.fresh)
@@ -124,8 +126,11 @@ func (m *member) poll(ctx context.Context) {
 
 func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks map[int]*offsetcheck.Op) {
 	m.fresh = true
-	if a.none(status) {
+	switch {
+	case a.none(status):
 		endRefused(acks, m.g.topic, a)
+	case a.Outcome == "applied":
+		end(acks, (*offsetcheck.Op).Acked)
 	}
 	if status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
 		m.forget() // another generation, term or topic: begin at what is committed

@@ -21,6 +21,7 @@ type producer struct {
 	id    string
 	topic string
 	most  int // records in a request; 1: no batches
+	keys  int // all records have one of so many keys of its own, 0: some have one of all producers'
 	every time.Duration
 	seq   int
 }
@@ -44,6 +45,12 @@ func (p *producer) batch() []produced {
 	batch := make([]produced, 1+p.rnd.Intn(p.most))
 	for i := range batch {
 		batch[i] = produced{topic: p.topic, value: fmt.Sprintf(`"%s-%d.%d"`, p.id, p.seq, i), outcome: refused, began: p.rec.now()}
+		switch {
+		case p.keys > 0:
+			batch[i].key = fmt.Sprintf("%s-%d", p.id, p.rnd.Intn(p.keys))
+		case p.rnd.Intn(3) > 0:
+			batch[i].key = fmt.Sprintf("k%d", p.rnd.Intn(97))
+		}
 	}
 	return batch
 }
@@ -92,14 +99,14 @@ func (p *producer) finish(batch []produced) {
 	}
 }
 
-// request is a single record or a batch. A third of the records has no key,
-// so that the id decides where a retry goes.
+// request is a single record or a batch. Of records without a key the id decides
+// where a retry goes.
 func (p *producer) request(batch []produced) (path string, body []byte) {
 	var records []string
 	for i := range batch {
 		key := ""
-		if p.rnd.Intn(3) > 0 {
-			key = fmt.Sprintf(`"key":"k%d",`, p.rnd.Intn(97))
+		if batch[i].key != "" {
+			key = fmt.Sprintf(`"key":%q,`, batch[i].key)
 		}
 		records = append(records, fmt.Sprintf(`%s"value":%s`, key, batch[i].value))
 	}

@@ -15,6 +15,7 @@ const (
 	mainTopic  = "chaos"      // keeps everything
 	shortTopic = "chaos-keep" // retention takes its oldest records all the time
 	churnTopic = "chaos-new"  // is deleted and made again all the time
+	keyTopic   = "chaos-keys" // is compacted
 	partitions = 3            // of each
 	brokers    = 3
 
@@ -75,6 +76,7 @@ var topicSettings = map[string]string{
 	mainTopic:  `"segment_bytes":262144`,
 	shortTopic: `"segment_bytes":65536,"retention_bytes":262144`,
 	churnTopic: `"segment_bytes":65536`,
+	keyTopic:   `"segment_bytes":65536,"cleanup_policy":"compact"`,
 }
 
 func topicBody(topic, settings string) []byte {
@@ -86,17 +88,18 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	seed := w.o.seed
 	random := func() *rand.Rand { seed++; return rand.New(rand.NewSource(seed)) }
 	producers := 0
-	produce := func(topic string, most int, every time.Duration) {
+	produce := func(topic string, most, keys int, every time.Duration) {
 		producers++
-		p := &producer{s: w.s, rec: w.rec, rnd: random(), id: fmt.Sprintf("p%d", producers), topic: topic, most: most, every: every}
+		p := &producer{s: w.s, rec: w.rec, rnd: random(), id: fmt.Sprintf("p%d", producers), topic: topic, most: most, keys: keys, every: every}
 		wg.Go(func() { p.run(ctx) })
 	}
 	for n := range w.o.producers {
-		produce(mainTopic, 1+9*(n%2), 0)
+		produce(mainTopic, 1+9*(n%2), 0, time.Duration(1+4*(n%2))*time.Millisecond)
 	}
-	produce(shortTopic, 40, 5*time.Millisecond)
-	produce(churnTopic, 1, 2*time.Millisecond)
-	produce(churnTopic, 10, 5*time.Millisecond)
+	produce(shortTopic, 40, 0, 5*time.Millisecond)
+	produce(churnTopic, 1, 0, 2*time.Millisecond)
+	produce(churnTopic, 10, 0, 5*time.Millisecond)
+	produce(keyTopic, 20, 10, 5*time.Millisecond)
 
 	w.groups = []*group{
 		{"acks", mainTopic, byAck},

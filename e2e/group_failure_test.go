@@ -59,6 +59,30 @@ func TestPausedMemberReturns(t *testing.T) {
 	end()
 }
 
+// A poll that commits what it acknowledges, and then finds nobody to read
+// from, says that it has committed.
+func TestFailedPollTellsThatItsAckWasApplied(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.post("/topic", object{"name": "one", "partitions": 1, "replication_factor": 1}).want(http.StatusCreated)
+	s.produceAll("one", "v", 3)
+	got := s.poll("topic=one", "group=g", "consumer_id=1", "auto_commit=false")
+	require.Len(t, got.Records, 3)
+	var info struct {
+		Partitions []struct {
+			Leader int `json:"leader_broker_id"`
+		} `json:"partitions"`
+	}
+	s.get("/topic/one").want(http.StatusOK).as(&info)
+	s.setBroker(info.Partitions[0].Leader, "stop", "stopped")
+	failed := s.get(eventsPath("topic=one", "group=g", "consumer_id=1", "auto_commit=false", "timeout_ms=100", "ack="+got.Cursor))
+	e := failed.wantError(http.StatusServiceUnavailable, "not_enough_replicas")
+	s.setBroker(info.Partitions[0].Leader, "start", "running")
+	s.waitReady()
+	require.EqualValues(t, 3, s.committed("g", "one", 0))
+	require.Equal(t, "applied", e.Outcome, "%s", failed.body)
+}
+
 // Offsets, members and generations outlive the process; nothing that a member
 // committed is delivered again, nothing else is lost.
 func TestKillWhileAGroupConsumes(t *testing.T) {
