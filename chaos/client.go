@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 )
 
@@ -42,7 +44,8 @@ type offsetRow struct {
 	End       int64  `json:"end"`
 }
 
-// call does one request; status 0 means that no answer came.
+// call does one request; status 0 means that no answer came. One that nobody
+// listened for has outcome none.
 func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -54,6 +57,9 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 		req.Header[k] = v
 	}
 	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return 0, answer{Outcome: "none"}
+	}
 	if err != nil {
 		return 0, answer{}
 	}
@@ -67,7 +73,7 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 }
 
 // none says that a request was refused and nothing has happened.
-func (a *answer) none(status int) bool { return status != 0 && a.Outcome == "none" }
+func (a *answer) none() bool { return a.Outcome == "none" }
 
 // decode reads a part of an answer; nothing if it is not there.
 func decode[T any](raw json.RawMessage) T {

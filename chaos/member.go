@@ -127,7 +127,8 @@ func (m *member) poll(ctx context.Context) {
 func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks map[int]*offsetcheck.Op) {
 	m.fresh = true
 	switch {
-	case a.none(status):
+	case a.none():
+		m.note("ack", acks, status, a)
 		endRefused(acks, m.g.topic, a)
 	case a.Outcome == "applied":
 		end(acks, (*offsetcheck.Op).Acked)
@@ -136,6 +137,13 @@ func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks ma
 		m.forget() // another generation, term or topic: begin at what is committed
 	}
 	pause(ctx, 5*time.Millisecond)
+}
+
+// note writes into the broker's log why a commit was refused.
+func (m *member) note(what string, ops map[int]*offsetcheck.Op, status int, a *answer) {
+	if len(ops) > 0 && status != 0 {
+		fmt.Fprintf(m.w.s.log, "chaos: %s of member %d refused with %d %s: %v\n", what, m.id, status, a.Code, ops)
+	}
 }
 
 // commits begins a commit of each partition.
@@ -200,7 +208,8 @@ func (m *member) post(ctx context.Context, offsets map[int]int64) {
 	switch {
 	case status == http.StatusOK:
 		end(ops, (*offsetcheck.Op).Acked)
-	case a.none(status):
+	case a.none():
+		m.note("post", ops, status, &a)
 		endRefused(ops, m.g.topic, &a)
 	}
 }

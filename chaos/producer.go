@@ -72,7 +72,7 @@ func (p *producer) send(ctx context.Context, batch []produced) {
 		case status == http.StatusOK:
 			p.acked(batch, &a)
 			return
-		case !a.none(status):
+		case !a.none():
 			mark(batch, unknown) // and stays so whatever refusal follows
 		}
 		if ctx.Err() != nil {

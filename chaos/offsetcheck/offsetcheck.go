@@ -229,7 +229,7 @@ func checkRegister(r Register, ops []*Op, limit time.Duration) error {
 	for i, o := range ops {
 		history[i] = porcupine.Operation{Input: o, Output: o, Call: o.begun, Return: o.ended}
 		if o.result == pending {
-			history[i].Return = math.MaxInt64
+			history[i].Return = passed(ops, o)
 		}
 	}
 	res, info := porcupine.CheckOperationsVerbose(model, history, limit)
@@ -245,11 +245,14 @@ func checkRegister(r Register, ops []*Op, limit time.Duration) error {
 // relevant leaves out what cannot matter: reads without an answer, what was
 // refused, and commits of unknown outcome whose offset nobody ever saw. If an
 // order exists with such a commit, there is one without it, because nothing
-// but a sight of it tells it from the smaller offset before it. This keeps the
-// search short: each call that never ends doubles it in the worst case.
+// but a sight of it tells it from the smaller offset before it. Of several
+// unknown commits of one offset the first may as well stand for all, unless
+// there are seeks. This keeps the search short: each call that never ends
+// doubles it in the worst case.
 func relevant(ops []*Op) []*Op {
-	seen := map[int64]bool{}
+	seen, seeks := map[int64]bool{}, false
 	for _, o := range ops {
+		seeks = seeks || o.kind == seek
 		switch {
 		case o.kind == read && o.result == acked:
 			seen[o.offset] = true
@@ -257,9 +260,37 @@ func relevant(ops []*Op) []*Op {
 			seen[o.current] = true
 		}
 	}
+	sent := map[int64]bool{}
 	return slices.DeleteFunc(slices.Clone(ops), func(o *Op) bool {
-		return o.result == refused || o.result == pending && (o.kind == read || o.kind == commit && !seen[o.offset])
+		switch {
+		case o.result == refused || o.result == pending && o.kind == read:
+			return true
+		case o.result != pending || o.kind != commit:
+			return false
+		case sent[o.offset] && !seeks:
+			return true
+		}
+		sent[o.offset] = true
+		return !seen[o.offset]
 	})
+}
+
+// passed is when an unknown commit has lost its chance: from the first answer
+// on that shows its offset or a greater one it changes nothing, whether it
+// happens or not, for the offset does not go back. So it may as well end with
+// that answer, which keeps the search short where many answers are lost. After
+// a seek nothing of that is certain.
+func passed(ops []*Op, unknown *Op) int64 {
+	end := int64(math.MaxInt64)
+	for _, o := range ops {
+		if o.kind == seek {
+			return math.MaxInt64
+		}
+		if shows := max(o.offset, o.current); o.result != pending && shows >= unknown.offset {
+			end = min(end, max(o.ended, unknown.begun+1))
+		}
+	}
+	return end
 }
 
 // model is one register. Input and output are the operation itself; the state

@@ -223,6 +223,24 @@ func TestLongHistoryWithManyUnknownsIsDecided(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A client that sends its commit again and again while no answer comes.
+func TestManyUnknownRetriesAreDecided(t *testing.T) {
+	h := New()
+	for round := range int64(200) {
+		for range 30 {
+			h.Commit("c", reg, round)
+		}
+		reads(h, round)
+		reads(h, round)
+	}
+	began := time.Now()
+	require.NoError(t, h.Check(time.Minute))
+	require.Less(t, time.Since(began), 30*time.Second)
+	reads(h, 198)
+	var v *Violation
+	require.ErrorAs(t, h.Check(time.Minute), &v)
+}
+
 func TestAnOperationEndsOnce(t *testing.T) {
 	op := New().Commit("c", reg, 1)
 	op.Acked()
