@@ -30,8 +30,8 @@ func TestBriefCampaign(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	var said strings.Builder
 	res, err := runCampaign(&options{
-		binary: binary, campaign: "brief", rounds: 8, seed: time.Now().UnixNano(), producers: 4,
-		results: filepath.Join(dir, "results"), minUp: 20 * time.Millisecond, maxUp: 200 * time.Millisecond, within: 5 * time.Second,
+		binary: binary, campaign: "brief", rounds: 6, seed: time.Now().UnixNano(), producers: 4,
+		results: filepath.Join(dir, "results"), minUp: 20 * time.Millisecond, maxUp: 200 * time.Millisecond, within: 4 * time.Second,
 	}, &said)
 	t.Log(said.String())
 	require.NoError(t, err)
