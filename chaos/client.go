@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -49,6 +51,8 @@ type offsetRow struct {
 func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
+	var sent atomic.Bool // also before the transport tries again by itself, as it does with a GET
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, answer{}
@@ -57,7 +61,7 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 		req.Header[k] = v
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) && !sent.Load() {
 		return 0, answer{Outcome: "none"}
 	}
 	if err != nil {
