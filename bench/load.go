@@ -99,7 +99,7 @@ func (l *load) drive(ctx context.Context, id int) error {
 		start := time.Now()
 		if l.slots != nil {
 			start = l.slots.reserve()
-			if !waitUntil(ctx, start) {
+			if !waitDue(ctx, start) {
 				return nil
 			}
 		}
@@ -119,6 +119,22 @@ func (l *load) drive(ctx context.Context, id int) error {
 		l.finish(c, time.Now())
 	}
 	return nil
+}
+
+// timerSlack is how late the runtime's timers may fire: its poller counts
+// milliseconds.
+const timerSlack = 1500 * time.Microsecond
+
+// waitDue is waitUntil without the slack of timers, which would count as
+// latency.
+func waitDue(ctx context.Context, at time.Time) bool {
+	if !waitUntil(ctx, at.Add(-timerSlack)) {
+		return false
+	}
+	if left := time.Until(at); left > 0 {
+		nap(left)
+	}
+	return ctx.Err() == nil
 }
 
 // waitUntil returns false when ctx ends first.

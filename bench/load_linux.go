@@ -240,3 +240,11 @@ func (p *loop) read(c *polled) error {
 	}
 	return p.start(c, due)
 }
+
+// nap sleeps by the kernel's clock, which is exact to some 50 microseconds.
+// It holds a thread meanwhile.
+func nap(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	for errors.Is(unix.Nanosleep(&ts, &ts), unix.EINTR) {
+	}
+}

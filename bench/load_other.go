@@ -2,7 +2,13 @@
 
 package bench
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // run sends requests until ctx ends.
 func (l *load) run(ctx context.Context) error { return l.runPortable(ctx) }
+
+// nap leaves it to the runtime.
+func nap(d time.Duration) { <-time.After(d) }

@@ -169,3 +169,15 @@ func TestScheduleIsEven(t *testing.T) {
 	s.restart(start.Add(-time.Second))
 	assert.InDelta(t, 1000, s.overdue(), 500)
 }
+
+func TestDueMeansNeverEarly(t *testing.T) {
+	for i := range 20 {
+		due := time.Now().Add(time.Duration(i) * 300 * time.Microsecond)
+		require.True(t, waitDue(t.Context(), due))
+		assert.False(t, time.Now().Before(due))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.False(t, waitDue(ctx, time.Now().Add(time.Hour)))
+	assert.False(t, waitDue(ctx, time.Now()))
+}

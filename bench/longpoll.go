@@ -81,7 +81,7 @@ func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
 func (l *longPoll) produce(ctx context.Context) error {
 	for n := 0; ; n++ {
 		due := l.slots.reserve()
-		if !waitUntil(ctx, due) {
+		if !waitDue(ctx, due) {
 			return nil
 		}
 		l.note(n, func(m *moments) { m.sent = due })

@@ -176,7 +176,7 @@ func (s *session) sendAsync(ctx context.Context, p *client.Producer, rec *record
 	for n := 0; ; n++ {
 		start := time.Now()
 		if rec.slots != nil {
-			if start = rec.slots.reserve(); !waitUntil(ctx, start) {
+			if start = rec.slots.reserve(); !waitDue(ctx, start) {
 				return nil
 			}
 		}

@@ -14,8 +14,12 @@ import (
 	"ottla/bench"
 )
 
-// batchSize is as many records as a batch of Ottla's workloads has.
-const batchSize = 500
+const (
+	// batchSize is as many records as a batch of Ottla's workloads has.
+	batchSize = 500
+
+	closePatience = 5 * time.Second
+)
 
 // eachWithItsOwn runs publish n times at once, each with a connection of its
 // own.
@@ -81,9 +85,13 @@ func publishFast(ctx context.Context, js jetstream.JetStream, c bench.Counter) e
 	if err != nil {
 		return err
 	}
-	defer p.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what it says comes after the measurement
-	var marks []time.Time                     // when the last message of each part without an ack was sent
-	counted := uint64(0)                      // messages
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+		defer cancel()
+		_, _ = p.Close(closing) // what it says comes after the measurement
+	}()
+	var marks []time.Time // when the last message of each part without an ack was sent
+	counted := uint64(0)  // messages
 	for i := 0; ctx.Err() == nil; i++ {
 		ack, err := p.Add(subject, payload(i))
 		if err != nil {
