@@ -38,6 +38,7 @@ const (
 type replicaConfig struct {
 	internal       bool // __cluster_metadata or __consumer_offsets: state in memory follows the log
 	lazySync       bool // fsync: interval; votes and internal topics sync all the same
+	soleVoter      bool // forced: whatever the log says, it is the only member
 	electionTicks  int
 	heartbeatTicks int
 	maxBatchBytes  int
@@ -148,6 +149,11 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 		r.storage.hard.Commit = applied
 		applied = log.FirstIndex() - 1 // replay everything
 	}
+	if cfg.soleVoter {
+		if err := r.becomeSoleVoter(); err != nil {
+			return nil, err
+		}
+	}
 	r.applied = applied
 	r.storage.hard.Term, r.storage.hard.Vote = rec.HardTerm, rec.Vote
 	r.storage.hard.Commit = max(r.storage.hard.Commit, applied)
@@ -177,6 +183,14 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	}
 	r.drain()
 	return r, nil
+}
+
+// becomeSoleVoter replaces the membership, and all changes of it in the log.
+func (r *replica) becomeSoleVoter() (err error) {
+	r.storage.conf = raftpb.ConfState{Voters: []uint64{r.id.ReplicaID}}
+	r.confBytes, err = r.storage.conf.Marshal()
+	r.confIndex = r.log.LastIndex()
+	return err
 }
 
 // offsetAfter is the offset that follows the entry at index.

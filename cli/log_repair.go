@@ -12,10 +12,10 @@ import (
 )
 
 func newLogRepair(p *process) *cobra.Command {
-	var yes bool
+	var yes, force, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "repair DIR",
-		Short: "Explain what damage costs and, with --yes, cut what cannot be read",
+		Short: "Explain what damage or a lost majority costs and, with --yes, go on with what is left",
 		Long: "Explain for each damaged log in DIR or below it what can be done and what would\n" +
 			"be lost, and do it only with --yes.\n\n" +
 			"What it can do: make a partition with one replica usable again whose newest log\n" +
@@ -24,19 +24,27 @@ func newLogRepair(p *process) *cobra.Command {
 			"What it leaves alone: a partition with several replicas, which heals by itself\n" +
 			"from the others when the server runs; damage in older log files, in a file's\n" +
 			"header, in manifests and in ledgers, which only a backup can undo. Exit code: 0\n" +
-			"when nothing is damaged any more, else 1.",
-		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes",
+			"when nothing is damaged any more, else 1.\n\n" + forceHelp,
+		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes\n  ottla log repair ./data --force-membership --dry-run",
 		Args:    exactArgs("a DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if dryRun && (yes || !force) {
+				return usageError{errors.New("--dry-run goes with --force-membership and without --yes")}
+			}
 			release, err := actors.LockOffline(args[0])
 			if err != nil {
 				return offlineError(err)
 			}
 			defer release()
+			if force {
+				return forceMembership(p, args[0], yes, dryRun)
+			}
 			return repair(p, args[0], yes)
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&force, "force-membership", false, "go on with one copy where a majority is lost for good")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --force-membership: only say what it would do")
 	return cmd
 }
 

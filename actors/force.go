@@ -1,0 +1,300 @@
+package actors
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// ForcePlan is what a forced change of membership would do to a data directory
+// in which partitions have lost a majority of their replicas for good.
+type ForcePlan struct {
+	Brokers    []ForcedBroker    // that are not as they should be
+	Partitions []ForcedPartition // that have no majority and a copy to go on with
+	Gone       []string          // that have no majority and no copy to go on with, and why
+
+	dataDir  string
+	clusters []*forcedCluster
+}
+
+// ForcedBroker is a broker whose directory is missing, an older copy, or not
+// readable.
+type ForcedBroker struct {
+	Cluster string
+	Broker  int
+	Dir     string
+	Finding string
+}
+
+// ForcedPartition is a partition of which one copy becomes the whole.
+type ForcedPartition struct {
+	Cluster, Topic string
+	Partition      int
+	Survivor       ForcedCopy
+	Others         []ForcedCopy // given up, those that are lost among them
+}
+
+// ForcedCopy is a replica of such a partition.
+type ForcedCopy struct {
+	Broker              int
+	ReplicaID           uint64
+	Dir                 string
+	Finding             string // "ok", or what is wrong with it
+	Readable            bool   // then the rest is known
+	LastTerm, LastIndex uint64
+	NextOffset          int64 // the offset after its last record
+}
+
+// forcedCluster is a cluster as it was found.
+type forcedCluster struct {
+	manifest clusterManifest
+	dirs     map[int]string
+	ledgers  map[int]*ledger // of the brokers that have one
+	ages     map[int]brokerAge
+	copies   map[partitionKey][]replicaCopy
+	state    *clusterState
+	force    []forcedGroup
+}
+
+// forcedGroup is the partition of a ForcedPartition.
+type forcedGroup struct {
+	key      partitionKey
+	survivor replicaCopy
+	term     uint64 // the greatest that a readable copy has seen
+}
+
+// PlanForce looks for partitions without a majority in a data directory that
+// no process has open. It changes nothing. Errors: the directory is not one, a
+// manifest is damaged or newer than this program, a broker's directory was
+// found in another place, a cluster has no readable metadata.
+func PlanForce(dataDir string) (*ForcePlan, error) {
+	m := &manifests{dataDir: dataDir}
+	var root rootManifest
+	if err := readSealed(filepath.Join(dataDir, manifestName), &root); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no data directory: it has no %s (starting the server makes that from its brokers' copies)", dataDir, manifestName)
+	} else if err != nil {
+		return nil, err
+	}
+	found, err := m.survey()
+	if err != nil {
+		return nil, err
+	}
+	m.clusters = root.Clusters
+	p := &ForcePlan{dataDir: dataDir}
+	for _, c := range root.Clusters {
+		if err := c.validate(); err != nil {
+			return nil, err
+		}
+		if c.Phase != clusterCreated {
+			continue // the next start completes or removes it
+		}
+		if err := p.addCluster(m, found, c); err != nil {
+			return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+		}
+	}
+	return p, nil
+}
+
+func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) error {
+	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[partitionKey][]replicaCopy{}}
+	var err error
+	if f.ledgers, err = m.ledgersOf(c); err != nil {
+		return err
+	}
+	f.ages = compareLedgers(c.NumBrokers, f.ledgers)
+	for n := 1; n <= c.NumBrokers; n++ {
+		f.dirs[n] = m.brokerDir(c, n)
+		place := m.place(found, c, n)
+		if place.State != placeOK && len(place.Elsewhere) > 0 {
+			return fmt.Errorf("broker %d's directory was found in %s: put it back as %s first", n, place.Elsewhere[0], place.Dir)
+		}
+		if finding := f.finding(n, place); finding != "" {
+			p.Brokers = append(p.Brokers, ForcedBroker{Cluster: c.Name, Broker: n, Dir: place.Dir, Finding: finding})
+		}
+		f.readCopies(n)
+	}
+	if err := f.readMetadata(); err != nil {
+		return err
+	}
+	p.clusters = append(p.clusters, f)
+	for _, key := range f.partitionKeys() {
+		p.addPartition(f, key)
+	}
+	return nil
+}
+
+// finding says what is wrong with a broker's directory, "" if nothing is.
+func (f *forcedCluster) finding(broker int, place brokerPlace) string {
+	switch {
+	case place.State != placeOK:
+		return fmt.Sprintf("%s: %v", place.State, place.Err)
+	case f.ledgers[broker] == nil:
+		_, err := readLedger(place.Dir, f.manifest.ID, broker)
+		return fmt.Sprintf("its ledger cannot be read (%v); put the directory away to have the broker rebuilt", err)
+	case f.old(broker):
+		return f.ages[broker].err().Error()
+	}
+	return ""
+}
+
+func (f *forcedCluster) old(broker int) bool {
+	l := f.ledgers[broker]
+	return l != nil && isOldCopy(f.dirs[broker], l, f.ages[broker])
+}
+
+// readCopies looks at every live replica of a broker.
+func (f *forcedCluster) readCopies(broker int) {
+	l := f.ledgers[broker]
+	if l == nil {
+		return
+	}
+	for _, r := range l.replicas() {
+		if r.State != replicaLive {
+			continue
+		}
+		c := inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)
+		c.Outdated = f.old(broker)
+		key := partitionKey{TopicID: r.TopicID, Partition: r.Partition}
+		f.copies[key] = append(f.copies[key], c)
+	}
+}
+
+// readMetadata builds the cluster's state from the copy that the cluster will
+// go on with.
+func (f *forcedCluster) readMetadata() error {
+	copies := f.copies[metadataKey()]
+	best := f.majorityOf(copies)
+	if best == nil {
+		best = longestCopy(copies)
+	}
+	if best == nil {
+		errs := []error{errors.New("no copy of its metadata can be read; only a backup can bring it back")}
+		for _, c := range copies {
+			errs = append(errs, c.Err)
+		}
+		return errors.Join(errs...)
+	}
+	f.state = newClusterState()
+	return logfile.WalkFrames(logfile.OSFS{}, best.Dir, func(_ string, _ logfile.Identity, fr logfile.Frame) error {
+		if fr.Kind != logfile.KindRecords && fr.Kind != logfile.KindCompacted {
+			return nil
+		}
+		records, err := logfile.ParseRecords(fr)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			rec, err := stateRecordOf(records[i].Key, records[i].Value, records[i].Action)
+			if err == nil {
+				err = f.state.apply(rec)
+			}
+			if err != nil {
+				return fmt.Errorf("metadata record at offset %d: %w", records[i].Offset, err)
+			}
+		}
+		return nil
+	})
+}
+
+// majorityOf returns the longest sound copy if the sound ones are enough to
+// elect a leader, else nil.
+func (f *forcedCluster) majorityOf(copies []replicaCopy) *replicaCopy {
+	sound := slices.DeleteFunc(slices.Clone(copies), func(c replicaCopy) bool { return c.Outdated || !c.usable() })
+	there := map[uint64]bool{}
+	for _, c := range sound {
+		there[c.ReplicaID] = true
+	}
+	if best := longestCopy(sound); best != nil && best.quorum(there) {
+		return best
+	}
+	return nil
+}
+
+// partitionKeys lists the metadata, the offsets and then all others by name.
+func (f *forcedCluster) partitionKeys() []partitionKey {
+	var keys []partitionKey
+	for key := range f.state.partitions {
+		if f.state.topics[key.TopicID] != nil {
+			keys = append(keys, key)
+		}
+	}
+	rank := func(topic string) int {
+		return slices.Index([]string{"", protocol.OffsetsTopic, protocol.MetadataTopic}, topic)
+	}
+	slices.SortFunc(keys, func(a, b partitionKey) int {
+		x, y := f.state.topics[a.TopicID].Name, f.state.topics[b.TopicID].Name
+		return cmp.Or(cmp.Compare(rank(y), rank(x)), cmp.Compare(x, y), cmp.Compare(a.Partition, b.Partition))
+	})
+	return keys
+}
+
+func (p *ForcePlan) addPartition(f *forcedCluster, key partitionKey) {
+	topic, part := f.state.topics[key.TopicID], f.state.partitions[key]
+	copies := slices.Clone(f.copies[key])
+	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
+		if id, _ := part.on(copies[i].Broker); id != copies[i].ReplicaID {
+			copies[i].Err = cmp.Or(copies[i].Err, error(errGivenUp))
+		}
+	}
+	if f.majorityOf(copies) != nil {
+		return
+	}
+	survivor := longestCopy(copies)
+	forced := ForcedPartition{Cluster: f.manifest.Name, Topic: topic.Name, Partition: key.Partition}
+	for _, r := range part.wanted() {
+		c := copyOn(copies, r)
+		if survivor != nil && c.Broker == survivor.Broker {
+			forced.Survivor = c
+		} else {
+			forced.Others = append(forced.Others, c)
+		}
+	}
+	if survivor == nil {
+		gone := fmt.Sprintf("%s: %s-%d", f.manifest.Name, topic.Name, key.Partition)
+		for _, c := range forced.Others {
+			gone += fmt.Sprintf("; broker %d: %s", c.Broker, c.Finding)
+		}
+		p.Gone = append(p.Gone, gone)
+		return
+	}
+	group := forcedGroup{key: key, survivor: *survivor}
+	for _, c := range copies {
+		group.term = max(group.term, c.HardTerm)
+	}
+	f.force = append(f.force, group)
+	p.Partitions = append(p.Partitions, forced)
+}
+
+var errGivenUp = errors.New("it failed before, and another replica was to take its place")
+
+// copyOn describes a member as it was found.
+func copyOn(copies []replicaCopy, r placedReplica) ForcedCopy {
+	out := ForcedCopy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
+	for _, c := range copies {
+		if c.Broker != r.Broker {
+			continue
+		}
+		out.ReplicaID, out.Dir = c.ReplicaID, c.Dir
+		out.LastTerm, out.LastIndex, out.NextOffset = c.LastTerm, c.LastIndex, c.NextOffset
+		out.Readable = c.usable()
+		switch {
+		case isCorrupt(c.Err):
+			out.Finding = "damaged: " + c.Err.Error()
+		case c.Err != nil:
+			out.Finding = c.Err.Error()
+		case !c.usable():
+			out.Finding = "empty: it was being built"
+		case c.Outdated:
+			out.Finding = "an older copy"
+		default:
+			out.Finding = "ok"
+		}
+	}
+	return out
+}

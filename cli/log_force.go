@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"ottla/actors"
+)
+
+const forceHelp = "With --force-membership, for when a majority of a partition's replicas is gone for good:\n" +
+	"of every partition that lost its majority, internal ones among them, the longest copy\n" +
+	"that is left becomes the whole; all other copies are put aside and rebuilt from it when\n" +
+	"the server runs. What only the lost copies had is lost, though it was acknowledged.\n" +
+	"DIR is the data directory then. It says what it would do and asks first; --yes does it\n" +
+	"without asking, --dry-run only says it."
+
+// forceMembership explains what is without a majority and, if it may, goes on
+// with what is left.
+func forceMembership(p *process, dir string, yes, dryRun bool) error {
+	plan, err := actors.PlanForce(dir)
+	if err != nil {
+		return err
+	}
+	explainForce(p, plan)
+	if len(plan.Partitions) == 0 {
+		if len(plan.Gone) > 0 {
+			return fmt.Errorf("%d partitions have no copy to go on with, and nothing else lacks a majority", len(plan.Gone))
+		}
+		fmt.Fprintln(p.stderr, "every partition has a majority of its replicas; nothing to do")
+		return nil
+	}
+	if dryRun {
+		return fmt.Errorf("%d partitions would be forced; nothing was changed", len(plan.Partitions))
+	}
+	if !yes {
+		if err := confirmForce(p, len(plan.Partitions)); err != nil {
+			return err
+		}
+	}
+	if err := plan.Execute(); err != nil {
+		return fmt.Errorf("force membership (run it again to complete it): %w", err)
+	}
+	fmt.Fprintf(p.stderr, "%d partitions go on with one copy; start the server to have the others rebuilt\n", len(plan.Partitions))
+	if len(plan.Gone) > 0 {
+		return fmt.Errorf("%d partitions have no copy to go on with; delete their topics, or restore a backup", len(plan.Gone))
+	}
+	return nil
+}
+
+// confirmForce asks who sits at the terminal; nobody else can agree to a loss.
+func confirmForce(p *process, partitions int) error {
+	if in, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
+		return errors.New("nothing was changed; run it again with --yes to do it")
+	}
+	fmt.Fprintf(p.stderr, "Give up what may be lost in %d partitions? Type yes: ", partitions)
+	answer, err := bufio.NewReader(p.stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}
+
+func explainForce(p *process, plan *actors.ForcePlan) {
+	for _, b := range plan.Brokers {
+		fmt.Fprintf(p.stdout, "cluster %s, broker %d: %s: %s\n", b.Cluster, b.Broker, b.Dir, oneLine(errors.New(b.Finding)))
+	}
+	for i := range plan.Partitions {
+		f := &plan.Partitions[i]
+		s := &f.Survivor
+		fmt.Fprintf(p.stdout, "cluster %s, %s-%d: no majority of its %d replicas is left\n", f.Cluster, f.Topic, f.Partition, len(f.Others)+1)
+		fmt.Fprintf(p.stdout, "  survivor: replica %d on broker %d (%s), last entry %d of term %d, next offset %d: the longest log of those left\n",
+			s.ReplicaID, s.Broker, s.Finding, s.LastIndex, s.LastTerm, s.NextOffset)
+		for j := range f.Others {
+			o := &f.Others[j]
+			fmt.Fprintf(p.stdout, "  given up: replica %d on broker %d: %s%s\n", o.ReplicaID, o.Broker, oneLine(errors.New(o.Finding)), had(o))
+		}
+		fmt.Fprintf(p.stdout, "  may be lost: acknowledged records at offset %d and above, if the copies given up had any; uncommitted ones below it stay\n", s.NextOffset)
+	}
+	for _, gone := range plan.Gone {
+		fmt.Fprintf(p.stdout, "%s: no copy to go on with\n", oneLine(errors.New(gone)))
+	}
+}
+
+func had(o *actors.ForcedCopy) string {
+	if !o.Readable {
+		return "; what it had is not known"
+	}
+	return fmt.Sprintf("; last entry %d of term %d, next offset %d", o.LastIndex, o.LastTerm, o.NextOffset)
+}

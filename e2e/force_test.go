@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// offline runs a subcommand of the binary to its end.
+func (s *server) offline(args ...string) (out string, code int) {
+	s.t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = filepath.Dir(s.dir)
+	data, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		require.NoError(s.t, err)
+	}
+	return string(data), cmd.ProcessState.ExitCode()
+}
+
+// Two of three broker directories are gone for good: the server refuses, the
+// command says what is left, and afterwards everything that the survivor has
+// is served, by three replicas again.
+func TestMajorityLostAndMembershipForced(t *testing.T) {
+	t.Parallel()
+	s, lines := filled(t)
+	p := s.poll("topic=d", "group=g", "consumer_id=1", "max_records=7")
+	require.Len(t, p.Records, 7)
+	var committed []int64
+	for i := range 3 {
+		committed = append(committed, s.committed("g", "d", i))
+	}
+	out, code := s.offline("log", "repair", s.dir, "--force-membership", "--yes")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "stop the server first")
+
+	s.kill()
+	kept := filepath.Join(t.TempDir(), "kept")
+	require.NoError(t, os.CopyFS(kept, os.DirFS(s.brokerDir("default", 1))))
+	for b := 1; b <= 3; b += 2 {
+		require.NoError(t, os.RemoveAll(s.brokerDir("default", b)))
+	}
+	refusal, err := s.runToEnd()
+	require.Error(t, err, refusal)
+	assert.Contains(t, refusal, "ottla log repair --force-membership")
+	assert.NoDirExists(t, s.brokerDir("default", 1), "nothing is made anew")
+
+	plan, code := s.offline("log", "repair", s.dir, "--force-membership", "--dry-run")
+	assert.Equal(t, 1, code, plan)
+	for _, want := range []string{"__cluster_metadata-0", "__consumer_offsets-0", "d-2", "survivor: replica 2 on broker 2", "next offset 20", "given up: replica 1 on broker 1"} {
+		assert.Contains(t, plan, want)
+	}
+	again, _ := s.offline("log", "repair", s.dir, "--force-membership", "--dry-run")
+	assert.Equal(t, plan, again, "a dry run changes nothing")
+	out, code = s.offline("log", "repair", s.dir, "--force-membership")
+	assert.Equal(t, 1, code, out)
+	assert.Contains(t, out, "--yes", "nobody at a terminal agreed")
+	refusal, err = s.runToEnd()
+	require.Error(t, err, refusal)
+
+	out, code = s.offline("log", "repair", s.dir, "--force-membership", "--yes")
+	require.Equal(t, 0, code, out)
+	out, code = s.offline("log", "repair", s.dir, "--force-membership", "--yes")
+	require.Equal(t, 0, code, out)
+	assert.Contains(t, out, "nothing to do")
+
+	s.again()
+	assert.Equal(t, lines, s.sameLines("default", "d", 3, []int{1, 2, 3}, 60))
+	for i := range 3 {
+		assert.Len(t, s.readPartition("d", i), 20)
+		assert.Equal(t, committed[i], s.committed("g", "d", i))
+	}
+	s.standsAlone(2, 60)
+	s.waitInSync("d", 3)
+
+	// A directory that was given up turns up again: it is older than the rest.
+	s.stop()
+	s.restoreOld(kept, 1)
+	s.again()
+	s.sameLines("default", "d", 3, []int{1, 2, 3}, 63)
+	assert.DirExists(t, s.brokerDir("default", 1)+".aside-1")
+}
+
+// Copies of different ages are all that is left: the longest of each
+// partition survives, the older copies do not vote again.
+func TestMembershipForcedOverOlderCopies(t *testing.T) {
+	t.Parallel()
+	s, _ := filled(t)
+	s.stop()
+	old := t.TempDir()
+	for b := 1; b <= 2; b++ {
+		require.NoError(t, os.CopyFS(filepath.Join(old, fmt.Sprint(b)), os.DirFS(s.brokerDir("default", b))))
+	}
+	s.again()
+	s.waitInSync("d", 3)
+	s.setBroker(3, "stop", "stopped")
+	for i := range 3 {
+		s.produce("d", object{"value": "since", "partition": i})
+	}
+	s.stop()
+	s.restoreOld(filepath.Join(old, "2"), 2)
+	require.NoError(t, os.RemoveAll(s.brokerDir("default", 3)))
+	refusal, err := s.runToEnd()
+	require.Error(t, err, refusal)
+
+	out, code := s.offline("log", "repair", s.dir, "--force-membership", "--yes")
+	require.Equal(t, 0, code, out)
+	assert.Contains(t, out, "an older copy")
+	assert.Contains(t, out, "survivor: replica 1 on broker 1")
+	s.again()
+	s.sameLines("default", "d", 3, []int{1, 2, 3}, 63)
+	for i := range 3 {
+		assert.Len(t, s.readPartition("d", i), 21)
+	}
+	s.standsAlone(1, 63)
+}
+
+// A majority of one partition's copies is deleted: the others go on, and the
+// command touches that partition alone.
+func TestMembershipOfOnePartitionForced(t *testing.T) {
+	t.Parallel()
+	s, lines := filled(t)
+	s.stop()
+	for b := 1; b <= 2; b++ {
+		require.NoError(t, os.RemoveAll(filepath.Join(s.brokerDir("default", b), "d-1")))
+	}
+	s.launch()
+	s.eventually(waitTimeout, "readyz names the partition", func() error {
+		if body := string(s.get("/readyz").body); !strings.Contains(body, `"topic":"d","partition":1`) {
+			return fmt.Errorf("%s", body)
+		}
+		return nil
+	})
+	assert.Len(t, s.readPartition("d", 0), 20, "the others serve")
+	s.stop()
+
+	out, code := s.offline("log", "repair", s.dir, "--force-membership", "--yes")
+	require.Equal(t, 0, code, out)
+	assert.Contains(t, out, "d-1: no majority")
+	assert.NotContains(t, out, "d-0")
+	s.again()
+	assert.Equal(t, lines, s.sameLines("default", "d", 3, []int{1, 2, 3}, 60))
+	s.standsAlone(3, 60)
+}
