@@ -32,6 +32,8 @@ func (f replicaFault) passes() bool { return f == faultOpen || f == faultPanic }
 func openFault(err error) replicaFault {
 	var bad *logfile.CorruptError
 	switch {
+	case errors.Is(err, logfile.ErrNewerFormat): // reported as corrupt, but it only needs another program
+		return faultOpen
 	case errors.As(err, &bad):
 		return faultDamage
 	case errors.Is(err, fs.ErrNotExist):

@@ -19,7 +19,7 @@ type ForcePlan struct {
 	Partitions []ForcedPartition // that have no majority and a copy to go on with
 	Gone       []string          // that have no majority and no copy to go on with, and why
 
-	dataDir  string
+	complete bool
 	clusters []*forcedCluster
 }
 
@@ -70,10 +70,12 @@ type forcedGroup struct {
 }
 
 // PlanForce looks for partitions without a majority in a data directory that
-// no process has open. It changes nothing. Errors: the directory is not one, a
-// manifest is damaged or newer than this program, a broker's directory was
-// found in another place, a cluster has no readable metadata.
-func PlanForce(dataDir string) (*ForcePlan, error) {
+// no process has open. It changes nothing, but for completing, if asked to, what
+// any start completes: the replacement of a log by a snapshot. Errors: the
+// directory is not one, a manifest is damaged, something is newer than this
+// program, a broker's directory was found in another place, a cluster has no
+// readable metadata.
+func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
 	m := &manifests{dataDir: dataDir}
 	var root rootManifest
 	if err := readSealed(filepath.Join(dataDir, manifestName), &root); errors.Is(err, os.ErrNotExist) {
@@ -86,7 +88,7 @@ func PlanForce(dataDir string) (*ForcePlan, error) {
 		return nil, err
 	}
 	m.clusters = root.Clusters
-	p := &ForcePlan{dataDir: dataDir}
+	p := &ForcePlan{complete: complete}
 	for _, c := range root.Clusters {
 		if err := c.validate(); err != nil {
 			return nil, err
@@ -112,12 +114,15 @@ func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) er
 		f.dirs[n] = m.brokerDir(c, n)
 		place := m.place(found, c, n)
 		if place.State != placeOK && len(place.Elsewhere) > 0 {
-			return fmt.Errorf("broker %d's directory was found in %s: put it back as %s first", n, place.Elsewhere[0], place.Dir)
+			return fmt.Errorf("broker %d has no usable directory, but one of it was found in %s: put that back as %s, or move it out of the data directory if it is of no use",
+				n, place.Elsewhere[0], place.Dir)
 		}
 		if finding := f.finding(n, place); finding != "" {
 			p.Brokers = append(p.Brokers, ForcedBroker{Cluster: c.Name, Broker: n, Dir: place.Dir, Finding: finding})
 		}
-		f.readCopies(n)
+		if err := f.readCopies(n, p.complete); err != nil {
+			return err
+		}
 	}
 	if err := f.readMetadata(); err != nil {
 		return err
@@ -149,20 +154,30 @@ func (f *forcedCluster) old(broker int) bool {
 }
 
 // readCopies looks at every live replica of a broker.
-func (f *forcedCluster) readCopies(broker int) {
+func (f *forcedCluster) readCopies(broker int, complete bool) error {
 	l := f.ledgers[broker]
 	if l == nil {
-		return
+		return nil
 	}
 	for _, r := range l.replicas() {
 		if r.State != replicaLive {
 			continue
 		}
 		c := inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)
+		if complete && errors.Is(c.Err, logfile.ErrUnfinished) {
+			if log, _, err := logfile.Open(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID()}); err == nil {
+				c.Err = log.Close()
+			}
+			c = inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)
+		}
+		if errors.Is(c.Err, logfile.ErrNewerFormat) {
+			return fmt.Errorf("%s: %w: use the program that wrote it", c.Dir, c.Err)
+		}
 		c.Outdated = f.old(broker)
 		key := partitionKey{TopicID: r.TopicID, Partition: r.Partition}
 		f.copies[key] = append(f.copies[key], c)
 	}
+	return nil
 }
 
 // readMetadata builds the cluster's state from the copy that the cluster will

@@ -22,7 +22,7 @@ const forceHelp = "With --force-membership, for when a majority of a partition's
 // forceMembership explains what is without a majority and, if it may, goes on
 // with what is left.
 func forceMembership(p *process, dir string, yes, dryRun bool) error {
-	plan, err := actors.PlanForce(dir)
+	plan, err := actors.PlanForce(dir, !dryRun)
 	if err != nil {
 		return err
 	}

@@ -138,6 +138,7 @@ func TestMembershipOfOnePartitionForced(t *testing.T) {
 		return nil
 	})
 	assert.Len(t, s.readPartition("d", 0), 20, "the others serve")
+	assert.Contains(t, s.stderr.tail(100000), "ottla log repair --force-membership")
 	s.stop()
 
 	out, code := s.offline("log", "repair", s.dir, "--force-membership", "--yes")

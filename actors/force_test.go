@@ -1,0 +1,160 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// What follows the last checkpoint of the survivor's log is not forgotten: the
+// producers of those records among it, and membership changes in it are not
+// taken up again.
+func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
+	dir, image := t.TempDir(), t.TempDir()
+	n := startNode(t, dir)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "kept", Partitions: ptr(1)})
+	produce(t, n, "kept", 0, `0`)
+	// Broker 3 is lost and rebuilt, so that the log has changes of membership.
+	_, err := n.StopBroker(context.Background(), "default", 3)
+	require.Nil(t, err)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "default", "broker-3")))
+	_, err = n.StartBroker(context.Background(), "default", 3)
+	require.Nil(t, err)
+	awaitSettled(t, n)
+	for i := 1; i < 30; i++ {
+		produce(t, n, "kept", 0, fmt.Sprint(i))
+	}
+	awaitSameLines(t, dir, "kept", 0)
+	// As a kill would leave it: no checkpoint of a clean end.
+	require.NoError(t, os.CopyFS(image, os.DirFS(dir)))
+	stopNode(t, n)
+	for b := 1; b <= 2; b++ {
+		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", brokerDirName(b))))
+	}
+	_, _, startErr := loadManifests(image)
+	require.ErrorContains(t, startErr, repairCommand)
+
+	plan, perr := PlanForce(image, true)
+	require.NoError(t, perr)
+	require.Len(t, plan.Partitions, 1+6+1)
+	last := plan.Partitions[7]
+	assert.Equal(t, "kept", last.Topic)
+	assert.Equal(t, 3, last.Survivor.Broker)
+	assert.EqualValues(t, 30, last.Survivor.NextOffset)
+	assert.Len(t, last.Others, 2)
+	require.NoError(t, plan.Execute())
+	plan, perr = PlanForce(image, true)
+	require.NoError(t, perr)
+	assert.Empty(t, plan.Partitions, "once is enough")
+
+	n = startNode(t, image)
+	defer stopNode(t, n)
+	awaitSettled(t, n)
+	require.Len(t, fetchAll(t, n, "kept", 0), 30)
+	require.EqualValues(t, 30, produce(t, n, "kept", 0, `30`))
+	awaitSameLines(t, image, "kept", 0)
+}
+
+// The survivor's log ends with changes of membership that lost members may have
+// committed or not. They are passed over, then and at every later start.
+func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
+	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
+	spec := partitionSpec{id: id, dir: filepath.Join(t.TempDir(), "t-0"), founders: []uint64{1, 2, 3}}
+	env := &environment{fs: logfile.OSFS{}}
+	require.NoError(t, spec.create(env))
+	log, _, err := logfile.Open(env.fs, spec.dir, logfile.Options{})
+	require.NoError(t, err)
+	b := &logfile.Batch{}
+	for i, cc := range []raftpb.ConfChangeV2{
+		single(raftpb.ConfChangeAddLearnerNode, 4),
+		{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: 4}, {Type: raftpb.ConfChangeRemoveNode, NodeID: 2}}},
+	} {
+		data, err := cc.Marshal()
+		require.NoError(t, err)
+		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(firstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
+		require.NoError(t, err)
+		require.NoError(t, log.Append(b, []logfile.Frame{f}))
+	}
+	require.NoError(t, b.Execute())
+	require.NoError(t, log.Close())
+
+	held := ledgerReplica{TopicID: "t", Topic: "t", ReplicaID: 2}
+	c := inspectReplica("c", 2, filepath.Dir(spec.dir), held)
+	require.NoError(t, c.Err)
+	require.Len(t, c.Confs, 3)
+	require.NoError(t, forceSoleVoter(c, 11))
+
+	c = inspectReplica("c", 2, filepath.Dir(spec.dir), held)
+	require.NoError(t, c.Err)
+	assert.Equal(t, []raftpb.ConfState{{Voters: []uint64{2}}}, c.Confs)
+	assert.EqualValues(t, 12, c.LastTerm, "beyond all that are known")
+	assert.EqualValues(t, firstLogIndex+3, c.LastIndex)
+	for _, internal := range []bool{true, false} { // internal topics replay everything
+		log, rec, err := logfile.Open(env.fs, spec.dir, logfile.Options{})
+		require.NoError(t, err)
+		rep, err := newReplica(replicaConfig{
+			internal: internal, electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 1 << 20, now: time.Now, logger: slog.New(slog.DiscardHandler),
+		}, log, rec)
+		require.NoError(t, err)
+		rep.campaign(false)
+		require.NoError(t, rep.runAlone())
+		require.True(t, rep.leading.serving, "it needs nobody")
+		assert.Equal(t, []uint64{2}, rep.storage.conf.Voters)
+		require.NoError(t, log.Close())
+	}
+}
+
+// A crash at any step of the command leaves what the same command completes.
+func TestForceIsCompletedAfterACrash(t *testing.T) {
+	base := t.TempDir()
+	n := startNode(t, base)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "kept", Partitions: ptr(1)})
+	produce(t, n, "kept", 0, `1`, `2`)
+	stopNode(t, n)
+	// One copy of one partition is all that is left of it; the others go on.
+	for _, b := range []int{1, 3} {
+		require.NoError(t, os.RemoveAll(filepath.Join(base, "default", brokerDirName(b), "kept-0")))
+	}
+	for steps := 0; ; steps++ {
+		dir := filepath.Join(t.TempDir(), "data")
+		require.NoError(t, os.CopyFS(dir, os.DirFS(base)))
+		plan, err := PlanForce(dir, true)
+		require.NoError(t, err)
+		require.Len(t, plan.Partitions, 1)
+		left := steps
+		hook := func(string) error {
+			if left--; left < 0 {
+				return errCrash
+			}
+			return nil
+		}
+		for _, l := range plan.clusters[0].ledgers {
+			l.disk.hook = hook
+		}
+		err = plan.Execute()
+		if err != nil {
+			require.ErrorIs(t, err, errCrash)
+		}
+		again, perr := PlanForce(dir, true)
+		require.NoError(t, perr)
+		require.NoError(t, again.Execute(), "step %d", steps)
+		n := startNode(t, dir)
+		awaitSettled(t, n)
+		require.Equal(t, []string{`1`, `2`}, fetchAll(t, n, "kept", 0), "step %d", steps)
+		stopNode(t, n)
+		if err == nil {
+			return
+		}
+	}
+}
