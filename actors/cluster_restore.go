@@ -83,6 +83,10 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey, r pla
 // once, as circumstances have changed.
 func (c *clusterActor) mend(ctx actor.Context, key partitionKey, r placedReplica, problem replicaProblem) {
 	b := c.brokers[r.Broker]
+	if problem.fault == faultMissing {
+		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+repairCommand+"'",
+			"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
+	}
 	if problem.fault != faultDamage || b.state != brokerRunning || b.pid == nil {
 		return
 	}
