@@ -20,6 +20,7 @@ func (n *Node) Metrics() *protocol.Metrics {
 		BatchRecords: s.batchRecords.snapshot(0, 14, 1),
 		BatchBytes:   s.batchBytes.snapshot(7, 24, 1),
 		Disk:         s.disk.metrics(),
+		Scrub:        n.env.scrubber.stats.metrics(),
 
 		DirectoriesReplaced: map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()},
 	}

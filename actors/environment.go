@@ -32,10 +32,14 @@ type Options struct {
 	RetentionCheckInterval time.Duration // 30 s
 	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
 
-	internalSegmentBytes int64         // of internal topics, for tests
-	raiseInterval        time.Duration // of the ledgers' counters, likewise
-	stallAfter           time.Duration // when the disk counts as failed, 10 s, likewise
-	syncer               syncer        // likewise
+	ScrubInterval       time.Duration // in which every sealed segment is verified once; 0: never
+	ScrubBytesPerSecond int64         // 8 MiB
+
+	now                  func() time.Time // the clock, for tests
+	internalSegmentBytes int64            // of internal topics, likewise
+	raiseInterval        time.Duration    // of the ledgers' counters, likewise
+	stallAfter           time.Duration    // when the disk counts as failed, 10 s, likewise
+	syncer               syncer           // likewise
 
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
@@ -54,6 +58,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)
 	setDefault(&o.SyncInterval, time.Second)
 	setDefault(&o.raiseInterval, raiseInterval)
+	setDefault(&o.ScrubBytesPerSecond, 8<<20)
+	if o.now == nil {
+		o.now = time.Now
+	}
 	setDefault(&o.TickInterval, 100*time.Millisecond)
 	setDefault(&o.ElectionTicks, 10)
 	setDefault(&o.HeartbeatTicks, 1)
@@ -83,6 +91,7 @@ type environment struct {
 	manifests *manifests
 
 	background *background
+	scrubber   *scrubber
 	stats      nodeStats
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not

@@ -93,7 +93,7 @@ func newEnvironment(o Options, m *manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1),
 		opt:    o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: bootID(), now: time.Now, manifests: m, background: newBackground(),
+		bootID: bootID(), now: o.now, manifests: m, background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
 

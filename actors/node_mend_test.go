@@ -38,7 +38,9 @@ func damageRecord(t *testing.T, dir string, broker int, topic string, partition 
 // filledTopic is a topic of one partition with 400 records in several segments.
 func filledTopic(t *testing.T, n *Node, name string) {
 	t.Helper()
-	createTestTopic(t, n, &protocol.TopicSpec{Name: name, Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10))})
+	createTestTopic(t, n, &protocol.TopicSpec{
+		Name: name, Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10)), RetentionMs: ptr(int64(-1)),
+	})
 	value := `"` + strings.Repeat("x", 900) + `"`
 	for range 100 {
 		produce(t, n, name, 0, value, value, value, value)

@@ -31,6 +31,7 @@ type partitionActor struct {
 	waiters map[*protocol.Waiter]protocol.Offset
 
 	compaction partitionCompaction
+	scrub      scrubPlan
 
 	coord    *coordinator // __consumer_offsets only
 	want     []placedReplica
@@ -164,6 +165,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.membersChanged(ctx)
 	case *closePartition:
 		p.close(ctx, m)
+	case *scrubEnded:
+		p.scrubEnded(ctx, m)
 	case *damageFound:
 		p.damageFound(ctx, m)
 	case *framesAsked:
@@ -394,6 +397,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.retryWrites(ctx)
 	p.coord.expiryTick(ctx)
 	p.compactTick(ctx)
+	p.scrubTick(ctx)
 	if p.quiet {
 		p.do(ctx, p.quietRetention)
 		return

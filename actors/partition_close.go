@@ -52,6 +52,7 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 	attempt(p.log, func() { p.withdraw(ctx) })
 	attempt(p.log, func() { p.unregister(ctx) })
 	attempt(p.log, p.stopCompaction)
+	p.endScrub()
 	if p.rep != nil {
 		attempt(p.log, func() { leaveUnanswered(append(p.due, p.rep.fx.committed...)) })
 		attempt(p.log, p.rep.closing)

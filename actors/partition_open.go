@@ -114,6 +114,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 	}
 	p.file = log
 	p.onDamage(ctx, log)
+	p.scrub = newScrubPlan(p.env.opt.ScrubInterval, p.spec.dir, p.env.now())
 	apply, restore := p.stateMachine(ctx)
 	p.rep, err = newReplica(replicaConfig{
 		internal: p.spec.internal(), lazySync: p.spec.lazySync,

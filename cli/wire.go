@@ -60,6 +60,8 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		HeartbeatTicks:         cfg.Raft.HeartbeatTicks,
 		MaxBatchBytes:          int(cfg.Storage.BatchBytes),
 		SyncInterval:           cfg.Storage.SyncInterval.D(),
+		ScrubInterval:          cfg.Storage.ScrubInterval.D(),
+		ScrubBytesPerSecond:    int64(cfg.Storage.ScrubBytesPerSecond),
 	}
 }
 

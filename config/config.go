@@ -73,6 +73,8 @@ type Storage struct {
 	BatchBytes             Bytes    `yaml:"batch_bytes"`              // most that group commit joins into one entry
 	RetentionCheckInterval Duration `yaml:"retention_check_interval"` // how often old segments are looked for
 	SyncInterval           Duration `yaml:"sync_interval"`            // for clusters with fsync "interval"
+	ScrubInterval          Duration `yaml:"scrub_interval"`           // in which every closed log file is verified once; 0s: never
+	ScrubBytesPerSecond    Bytes    `yaml:"scrub_bytes_per_second"`   // most that the scrub reads
 }
 
 // Raft holds the clock of elections.
@@ -128,6 +130,8 @@ func Default() *Config {
 			BatchBytes:             1 * MiB,
 			RetentionCheckInterval: Duration(30 * time.Second),
 			SyncInterval:           Duration(time.Second),
+			ScrubInterval:          Duration(7 * 24 * time.Hour),
+			ScrubBytesPerSecond:    8 * MiB,
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
 		Internal: Internal{OffsetsPartitions: 6, OffsetsRetention: Duration(7 * 24 * time.Hour)},

@@ -75,6 +75,10 @@ func (c *Config) validateBroker(v *validator) {
 	v.bytes("storage.batch_bytes", c.Storage.BatchBytes, 1*KiB, 64*MiB)
 	v.duration("storage.retention_check_interval", c.Storage.RetentionCheckInterval, 100*time.Millisecond, 24*time.Hour)
 	v.duration("storage.sync_interval", c.Storage.SyncInterval, time.Millisecond, time.Hour)
+	if c.Storage.ScrubInterval != 0 { // 0s switches it off
+		v.duration("storage.scrub_interval", c.Storage.ScrubInterval, time.Minute, 365*24*time.Hour)
+	}
+	v.bytes("storage.scrub_bytes_per_second", c.Storage.ScrubBytesPerSecond, 64*KiB, 16*GiB)
 	v.duration("raft.tick_interval", c.Raft.TickInterval, time.Millisecond, 10*time.Second)
 	v.number("raft.heartbeat_ticks", c.Raft.HeartbeatTicks, 1, 100)
 	v.number("raft.election_ticks", c.Raft.ElectionTicks, 3*c.Raft.HeartbeatTicks, 1000)

@@ -88,6 +88,10 @@ var (
 	descWritten         = desc("disk_written_bytes_total", "Bytes written to logs, all replicas.")
 	descStalls          = desc("disk_stalls_total", "Rounds that hung for seconds.")
 	descFailures        = desc("disk_failed_rounds_total", "Rounds in which a write or a sync failed.")
+	descScrubBytes      = desc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
+	descScrubReplicas   = desc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
+	descScrubDamage     = desc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
+	descScrubEnded      = desc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970.")
 	descFree            = desc("data_dir_free_bytes", "Bytes left on the data directory's filesystem.")
 	descTotal           = desc("data_dir_total_bytes", "Size of that filesystem.")
 )
@@ -98,7 +102,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
 		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descReplaced, descElections,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
-		descWritten, descStalls, descFailures, descFree, descTotal,
+		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
 	} {
 		ch <- d
 	}
@@ -126,8 +130,12 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	for desc, v := range map[*prometheus.Desc]uint64{
 		descFileSyncs: d.FileSyncs, descFSSyncs: d.FilesystemSyncs, descSyncedFiles: d.Files, descWritten: d.Bytes,
 		descStalls: d.Stalls, descFailures: d.Failures,
+		descScrubBytes: m.Scrub.Bytes, descScrubReplicas: m.Scrub.Replicas, descScrubDamage: m.Scrub.Damage,
 	} {
 		send(ch, desc, prometheus.CounterValue, float64(v))
+	}
+	if m.Scrub.LastEnded > 0 {
+		send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	}
 	if m.DataDirTotal > 0 {
 		send(ch, descFree, prometheus.GaugeValue, float64(m.DataDirFree))

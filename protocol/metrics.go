@@ -7,6 +7,7 @@ type Metrics struct {
 	Groups  []GroupMetrics
 	Brokers []BrokerMetrics
 	Disk    DiskMetrics
+	Scrub   ScrubMetrics
 
 	Elections    uint64    // leaders that partitions have got
 	BatchRecords Histogram // records per raft entry of topics, internal ones aside
@@ -19,6 +20,14 @@ type Metrics struct {
 
 	DataDirFree  uint64 // bytes of its filesystem that are free, 0 if unknown
 	DataDirTotal uint64
+}
+
+// ScrubMetrics is about the verification of sealed segments.
+type ScrubMetrics struct {
+	Bytes     uint64 // verified
+	Damage    uint64 // replicas in which it found some
+	Replicas  uint64 // verified from end to end
+	LastEnded int64  // when the last of these ended, milliseconds since 1970; 0: none has
 }
 
 // TopicMetrics is about one topic. Bytes are those of log lines.
