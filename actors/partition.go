@@ -165,14 +165,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.membersChanged(ctx)
 	case *closePartition:
 		p.close(ctx, m)
-	case *scrubEnded:
-		p.scrubEnded(ctx, m)
-	case *damageFound:
-		p.damageFound(ctx, m)
-	case *framesAsked:
-		p.lend(m)
 	default:
-		if !p.coordinate(ctx, m) && !p.compactionMessage(ctx, m) {
+		if !p.coordinate(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
 		}
 	}

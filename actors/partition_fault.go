@@ -10,6 +10,21 @@ import (
 // a running replica.
 type damageFound struct{ Err error }
 
+// damageMessage handles what is about damage; false for any other message.
+func (p *partitionActor) damageMessage(ctx actor.Context, message any) bool {
+	switch m := message.(type) {
+	case *damageFound:
+		p.damageFound(ctx, m)
+	case *scrubEnded:
+		p.scrubEnded(ctx, m)
+	case *framesAsked:
+		p.lend(m)
+	default:
+		return false
+	}
+	return true
+}
+
 // damageFound takes the replica out of service: what it holds cannot be
 // trusted, and another one that can leads on. The one copy of a partition goes
 // on with what can be read, as nobody could take over; what cannot be read
