@@ -32,6 +32,7 @@ type partitionActor struct {
 
 	compaction partitionCompaction
 	scrub      scrubPlan
+	hurt       bool // damage was found, and the replica goes on
 
 	coord    *coordinator // __consumer_offsets only
 	want     []placedReplica

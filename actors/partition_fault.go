@@ -34,6 +34,10 @@ func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
 		return
 	}
 	if len(p.want) == 1 && p.want[0].ReplicaID == p.spec.id.ReplicaID {
+		if p.hurt {
+			return // told already; each read of the damaged bytes says so anew
+		}
+		p.hurt = true
 		p.log.Error("damage in the only copy of the partition", "error", m.Err)
 		ctx.Send(ctx.Parent(), &replicaDown{
 			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: m.Err, Fault: faultDamage, Running: true,

@@ -120,3 +120,24 @@ func oneLine() *protocol.Lines {
 	l.Add(1_700_000_000_000, "alone", 0, []byte("-"), []byte("1"), protocol.ActionProduce, nil)
 	return l
 }
+
+// TestDamageInTheOnlyCopyIsToldOnce: nobody could take over, so the partition
+// goes on; a client that reads the damaged bytes over and over fills no log.
+func TestDamageInTheOnlyCopyIsToldOnce(t *testing.T) {
+	p := startLonePartition(t)
+	for range 3 {
+		p.env.system.Root.Send(p.pid, &damageFound{Err: &logfile.CorruptError{Path: "x", Err: errors.New("checksum")}})
+	}
+	req := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
+	p.env.system.Root.Send(p.pid, req)
+	res, ok := req.Reply.Wait(time.Now().Add(5 * time.Second))
+	require.True(t, ok)
+	require.Nil(t, res.Err)
+	told := await[*replicaDown](p)
+	require.Equal(t, faultDamage, told.Fault)
+	require.True(t, told.Running)
+	for len(p.told) > 0 {
+		_, again := (<-p.told).(*replicaDown)
+		require.False(t, again)
+	}
+}
