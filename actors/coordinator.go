@@ -3,7 +3,6 @@ package actors
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -22,12 +21,12 @@ import (
 type coordinator struct {
 	p        *partitionActor
 	term     uint64
-	ledTicks int                               // ticks of leading
-	records  map[string]map[string]stateRecord // by group and key
-	members  map[string][]protocol.ConsumerID  // by group, former ones included
-	running  map[string]*actor.PID             // by group; only while leading
-	names    map[string]string                 // of running, by PID id
-	unclear  map[string]uint64                 // by group: proposals to be answered before its next actor
+	ledTicks int                              // ticks of leading
+	records  map[string][]stateRecord         // by group, ascending by key
+	members  map[string][]protocol.ConsumerID // by group, former ones included
+	running  map[string]*actor.PID            // by group; only while leading
+	names    map[string]string                // of running, by PID id
+	unclear  map[string]uint64                // by group: proposals to be answered before its next actor
 }
 
 // groupRequest is a message for a group, by way of its coordinator.
@@ -61,7 +60,7 @@ type groupMessage interface{ refuse(*protocol.Error) }
 
 func newCoordinator(p *partitionActor) *coordinator {
 	return &coordinator{
-		p: p, records: map[string]map[string]stateRecord{}, members: map[string][]protocol.ConsumerID{},
+		p: p, records: map[string][]stateRecord{}, members: map[string][]protocol.ConsumerID{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
 	}
 }
@@ -92,15 +91,17 @@ func (c *coordinator) restore(records []logfile.Record, _ int64) {
 
 func (c *coordinator) keep(group string, rec stateRecord) {
 	kept := c.records[group]
-	if kept == nil {
-		kept = map[string]stateRecord{}
-		c.records[group] = kept
+	i, found := slices.BinarySearchFunc(kept, rec.Key, func(r stateRecord, key []byte) int { return bytes.Compare(r.Key, key) })
+	switch {
+	case rec.Value == nil && found:
+		kept = slices.Delete(kept, i, i+1)
+	case rec.Value == nil:
+	case found:
+		kept[i] = rec
+	default:
+		kept = slices.Insert(kept, i, rec)
 	}
-	if rec.Value == nil {
-		delete(kept, string(rec.Key))
-	} else {
-		kept[string(rec.Key)] = rec
-	}
+	c.records[group] = kept
 	if groupActions[rec.Action] == keyGroup {
 		c.members[group] = membersOf(rec.Value)
 	}
@@ -195,11 +196,11 @@ func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
 
 func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	p := c.p
-	records := slices.Collect(maps.Values(c.records[group]))
+	records := slices.Clone(c.records[group])
 	term := c.term
 	pid := ctx.Spawn(actorProps(p.log, func() actor.Actor {
 		return &groupActor{
-			env: p.env, log: p.log.With("group", group), name: group, term: term,
+			env: p.env, log: p.log, name: group, term: term,
 			clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: records,
 		}
 	}))
@@ -247,7 +248,7 @@ func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
 
 // mentions reports whether a group's records name a topic id, which is random
 // hex and so found in nothing else.
-func mentions(records map[string]stateRecord, topicID string) bool {
+func mentions(records []stateRecord, topicID string) bool {
 	id := []byte(topicID)
 	for _, rec := range records {
 		if bytes.Contains(rec.Key, id) || bytes.Contains(rec.Value, id) {
@@ -292,7 +293,7 @@ func (c *coordinator) kept() map[string][]stateRecord {
 	all := map[string][]stateRecord{}
 	if c != nil {
 		for group, kept := range c.records {
-			all[group] = slices.Collect(maps.Values(kept))
+			all[group] = slices.Clone(kept)
 		}
 	}
 	return all

@@ -41,7 +41,7 @@ func (c *coordinator) expireGroups(ctx actor.Context) {
 }
 
 // lastUse is when a group's records were last changed.
-func lastUse(records map[string]stateRecord) int64 {
+func lastUse(records []stateRecord) int64 {
 	last := int64(0)
 	for _, rec := range records {
 		var v struct {

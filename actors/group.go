@@ -86,10 +86,13 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *groupResign:
 		g.resign(0, nil)
 	default:
-		g.log.Error("BUG: group got an unknown message", "type", typeName(m))
+		g.logger().Error("BUG: group got an unknown message", "type", typeName(m))
 	}
 	g.armTimer(ctx)
 }
+
+// logger names the group; made when it is needed, for there are many groups.
+func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
 func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
 
@@ -100,7 +103,7 @@ func (g *groupActor) started() {
 	g.run = &proposalRun{}
 	for _, rec := range g.records {
 		if err := g.state.apply(rec); err != nil {
-			g.log.Error("group record cannot be applied", "error", err)
+			g.logger().Error("group record cannot be applied", "error", err)
 		}
 	}
 	g.records = nil
@@ -114,7 +117,7 @@ func (g *groupActor) advance(ctx actor.Context, recs []stateRecord, answer func(
 		before := g.state.generation()
 		for _, rec := range recs {
 			if err := g.state.apply(rec); err != nil {
-				g.log.Error("BUG: a decided record cannot be applied", "error", err)
+				g.logger().Error("BUG: a decided record cannot be applied", "error", err)
 			}
 		}
 		g.propose(ctx, recs)

@@ -21,7 +21,7 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	}
 	for _, rec := range recs {
 		if aerr := g.state.apply(rec); aerr != nil {
-			g.log.Error("BUG: a decided record cannot be applied", "error", aerr)
+			g.logger().Error("BUG: a decided record cannot be applied", "error", aerr)
 		}
 	}
 	if len(recs) > 0 {

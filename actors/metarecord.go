@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"ottla/protocol"
 )
@@ -70,26 +71,45 @@ func stateJSON(v any) []byte {
 }
 
 // stateKey makes the key of an internal record: a JSON array, its kind first.
+// The arguments are strings and integers.
 func stateKey(kind string, args ...any) []byte {
-	return stateJSON(append([]any{kind}, args...))
+	key := protocol.AppendJSONString([]byte{'['}, kind)
+	for _, arg := range args {
+		key = append(key, ',')
+		switch arg := arg.(type) {
+		case string:
+			key = protocol.AppendJSONString(key, arg)
+		case int:
+			key = strconv.AppendInt(key, int64(arg), 10)
+		default:
+			key = append(key, stateJSON(arg)...)
+		}
+	}
+	return append(key, ']')
 }
 
 // splitStateKey takes a key apart: its kind and the other elements, strings
 // without quotes and numbers as they stand.
 func splitStateKey(key []byte) (kind string, args []string, err error) {
-	var raw []json.RawMessage
-	if err := json.Unmarshal(key, &raw); err != nil {
-		return "", nil, fmt.Errorf("internal key %q: %w", key, err)
-	}
-	parts := make([]string, len(raw))
-	for i, r := range raw {
-		parts[i] = string(r)
-		if r[0] != '"' {
+	r := protocol.NewJSONReader(key)
+	parts := make([]string, 0, 4)
+	for r.Array(); r.Element(); {
+		v, ok := r.Value()
+		if !ok {
+			break
+		}
+		if v.Raw[0] != '"' {
+			parts = append(parts, string(v.Raw))
 			continue
 		}
-		if err := json.Unmarshal(r, &parts[i]); err != nil {
-			return "", nil, fmt.Errorf("internal key %q: %w", key, err)
+		inner := v.Raw[1 : len(v.Raw)-1]
+		if bytes.IndexByte(inner, '\\') >= 0 {
+			inner, _ = protocol.AppendUnescaped(nil, inner)
 		}
+		parts = append(parts, string(inner))
+	}
+	if err := r.End(); err != nil {
+		return "", nil, fmt.Errorf("internal key %q: %w", key, err)
 	}
 	if len(parts) == 0 {
 		return "", nil, fmt.Errorf("internal key %q is empty", key)

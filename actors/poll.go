@@ -23,7 +23,9 @@ type pollSession struct {
 	number   uint64
 	handle   *pollHandle
 	alive    time.Time // when the client was last known to be there
+	done     <-chan struct{}
 	waited   bool
+	ended    waitEnd // how the last wait ended
 	share    groupShare
 	at       []groupOffset // positions, one per assigned partition
 	from     []groupOffset // the same before the last read
@@ -33,21 +35,43 @@ type pollSession struct {
 
 // Poll implements one GET /events; see pollSession.
 func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-	now := time.Now()
-	s := &pollSession{n: n, req: req, deadline: now.Add(req.Timeout), alive: now, first: true}
-	if err := s.subscribe(); err != nil {
-		return nil, err
-	}
-	defer s.unpark()
+	s := n.StartPoll(req, done)
 	for {
-		again, reply, err := s.round(done)
-		if !again {
-			return reply, s.afterAck(err)
+		reply, waits, err := s.Advance()
+		if !waits {
+			return reply, err
 		}
-		if req.Announce {
-			s.deadline = time.Now()
+		s.Wait()
+	}
+}
+
+// StartPoll begins a poll that its caller carries on; see protocol.PendingPoll.
+func (n *Node) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
+	now := time.Now()
+	return &pollSession{n: n, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true}
+}
+
+// Advance implements protocol.PendingPoll.
+func (s *pollSession) Advance() (*protocol.PollReply, bool, *protocol.Error) {
+	reply, waits, err := s.advance()
+	if !waits {
+		s.unpark()
+	}
+	return reply, waits, err
+}
+
+func (s *pollSession) advance() (reply *protocol.PollReply, waits bool, err *protocol.Error) {
+	if s.handle == nil {
+		if err := s.subscribe(); err != nil {
+			return nil, false, err
 		}
 	}
+	for again := true; again; {
+		if again, waits, reply, err = s.round(); again {
+			s.ended = waitShareChanged
+		}
+	}
+	return reply, waits, s.afterAck(err)
 }
 
 // afterAck makes an error tell that the acknowledged offsets are committed all
@@ -112,54 +136,55 @@ func (s *pollSession) resume() *protocol.Error {
 	return nil
 }
 
-// round does one pass: share, read, deliver or wait. again is true when the
-// share has changed under it and nothing was delivered.
-func (s *pollSession) round(done <-chan struct{}) (again bool, reply *protocol.PollReply, err *protocol.Error) {
-	if err := s.askShare(); err != nil {
-		if s.superseded() {
-			return false, s.reply(nil, nil), nil
+// round does one pass: share, read, deliver, or wait if there is nothing. again
+// is true when the share has changed under it and nothing was delivered.
+func (s *pollSession) round() (again, waits bool, reply *protocol.PollReply, err *protocol.Error) {
+	switch s.ended {
+	case waitSuperseded:
+		return false, false, s.reply(nil, nil), nil
+	case waitClientGone:
+		s.end()
+		return false, false, s.reply(nil, nil), nil
+	case waitNone, waitShareChanged:
+		if s.ended == waitShareChanged && s.req.Announce {
+			s.deadline = time.Now()
 		}
-		return false, nil, err
-	}
-	for {
-		records, err := s.read()
-		if err != nil {
-			s.end()
-			return false, nil, err
-		}
-		over := len(records) > 0 || !time.Now().Before(s.deadline)
-		if !over {
-			switch s.wait(done) {
-			case waitWoken:
-				continue
-			case waitShareChanged:
-				return true, nil, nil
-			case waitSuperseded:
-				return false, s.reply(nil, nil), nil
-			case waitClientGone:
-				s.end()
-				return false, s.reply(nil, nil), nil
+		if err := s.askShare(); err != nil {
+			if s.superseded() {
+				return false, false, s.reply(nil, nil), nil
 			}
-			if records, err = s.read(); err != nil { // one last look
-				s.end()
-				return false, nil, err
-			}
+			return false, false, nil, err
 		}
-		if s.waited && len(records) > 0 && s.clientGone() {
-			s.end()
-			return false, s.reply(nil, nil), nil
-		}
-		cursor, err := s.deliver(len(records) > 0)
-		switch {
-		case err == nil:
-			return false, s.reply(records, cursor), nil
-		case s.superseded():
-			return false, s.reply(nil, nil), nil
-		case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
-			return true, nil, nil // rebalanced in between: nothing was delivered
-		}
-		return false, nil, err
 	}
+	records, err := s.read()
+	if err != nil {
+		s.end()
+		return false, false, nil, err
+	}
+	if len(records) == 0 && s.ended != waitOver && time.Now().Before(s.deadline) {
+		return false, true, nil, nil
+	}
+	again, reply, err = s.answer(records)
+	return again, false, reply, err
+}
+
+// answer has the records noted, and committed if that is asked for, and
+// answers with them.
+func (s *pollSession) answer(records []protocol.Record) (again bool, reply *protocol.PollReply, err *protocol.Error) {
+	if s.waited && len(records) > 0 && s.clientGone() {
+		s.end()
+		return false, s.reply(nil, nil), nil
+	}
+	cursor, err := s.deliver(len(records) > 0)
+	switch {
+	case err == nil:
+		return false, s.reply(records, cursor), nil
+	case s.superseded():
+		return false, s.reply(nil, nil), nil
+	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
+		return true, nil, nil // rebalanced in between: nothing was delivered
+	}
+	return false, nil, err
 }
 
 func (s *pollSession) reply(records []protocol.Record, c *cursor) *protocol.PollReply {

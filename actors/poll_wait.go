@@ -10,7 +10,8 @@ import (
 type waitEnd int
 
 const (
-	waitOver         waitEnd = iota // the time is up, or the process ends
+	waitNone         waitEnd = iota // there was none yet
+	waitOver                        // the time is up, or the process ends
 	waitWoken                       // there may be records
 	waitShareChanged                // a new generation, or topics have changed
 	waitSuperseded                  // a newer poll of this consumer took over, or it left
@@ -24,11 +25,23 @@ const (
 	maxAliveInterval = 5 * time.Second
 )
 
-// wait parks at all assigned partitions until one has something, the group
-// calls, or the time is over.
-func (s *pollSession) wait(done <-chan struct{}) waitEnd {
-	s.unpark()
+// Wait implements protocol.PendingPoll: it parks at all assigned partitions
+// until one has something, the group calls, or the time is over.
+func (s *pollSession) Wait() {
 	s.waited = true
+	if !s.park() {
+		s.ended = waitWoken // the next look waits for the leader
+		return
+	}
+	for again := true; again; {
+		s.ended, again = s.waitOnce()
+	}
+}
+
+// park leaves the waiter at all assigned partitions; false when one has no
+// leader.
+func (s *pollSession) park() bool {
+	s.unpark()
 	for _, o := range s.at {
 		t := s.topics[o.TopicID]
 		if t == nil {
@@ -36,23 +49,19 @@ func (s *pollSession) wait(done <-chan struct{}) waitEnd {
 		}
 		_, ref, err := s.n.view(t, o.Partition, 0)
 		if err != nil {
-			return waitWoken // the next look waits for the leader
+			return false
 		}
 		s.parked = append(s.parked, ref)
 		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
 	}
-	for {
-		if end, again := s.waitOnce(done); !again {
-			return end
-		}
-	}
+	return true
 }
 
 // waitOnce waits until anything happens; again is true when that does not
 // concern this poll.
-func (s *pollSession) waitOnce(done <-chan struct{}) (end waitEnd, again bool) {
+func (s *pollSession) waitOnce() (end waitEnd, again bool) {
 	until := s.deadline
-	if s.req.Gone != nil {
+	if s.req.Gone != nil && s.req.Left == nil {
 		every := min(maxAliveInterval, max(minAliveInterval, s.req.SessionTimeout/4))
 		until = minTime(until, time.Now().Add(every))
 	}
@@ -78,7 +87,14 @@ func (s *pollSession) waitOnce(done <-chan struct{}) (end waitEnd, again bool) {
 			return waitClientGone, false
 		}
 		return waitOver, time.Now().Before(s.deadline)
-	case <-done:
+	case <-s.req.Left:
+		if s.clientGone() {
+			s.alive = time.Now() // it has only just left
+			return waitClientGone, false
+		}
+		s.req.Left = nil
+		return 0, true
+	case <-s.done:
 	case <-s.n.stopped:
 	}
 	return waitOver, false

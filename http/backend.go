@@ -38,6 +38,8 @@ type Backend interface {
 	// Poll is one GET /events of a group member; waits up to req.Timeout.
 	// done, when not nil, ends the wait early (server shutdown).
 	Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
+	// StartPoll is Poll step by step.
+	StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll
 	// Commit is POST /offset, Offsets is GET /offset.
 	Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)
 	Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error)

@@ -14,6 +14,10 @@ func (s *Server) bodyTooLarge() *protocol.Error {
 		With("limit", s.o.MaxBodyBytes)
 }
 
+func (s *Server) tooManyBytes() *protocol.Error {
+	return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").With("limit", s.bytes.limit)
+}
+
 // readBody reads and decompresses the request's body into c.body. Memory is
 // paid for before it is allocated, and grows only as bytes arrive.
 func (c *call) readBody() *protocol.Error {
@@ -80,7 +84,9 @@ func (c *call) discard(stream io.Reader) {
 	if c.ctx.Response.ConnectionClose() {
 		return // it broke off
 	}
-	_, _ = io.CopyN(io.Discard, stream, 4*int64(c.srv.o.MaxBodyBytes))
+	if _, err := io.CopyN(io.Discard, stream, 4*int64(c.srv.o.MaxBodyBytes)); !errors.Is(err, io.EOF) {
+		c.ctx.SetConnectionClose()
+	}
 }
 
 // unreadable reports a body that broke off; the connection cannot be reused.
@@ -96,8 +102,7 @@ func (c *call) unreadable(err error) *protocol.Error {
 // hold takes n more bytes from the budget until the call is over.
 func (c *call) hold(n int) *protocol.Error {
 	if !c.srv.bytes.take(int64(n)) {
-		return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").
-			With("limit", c.srv.bytes.limit)
+		return c.srv.tooManyBytes()
 	}
 	c.held += int64(n)
 	return nil

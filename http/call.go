@@ -1,7 +1,6 @@
 package http
 
 import (
-	"fmt"
 	"net/url"
 	"runtime/debug"
 	"strconv"
@@ -29,6 +28,9 @@ type call struct {
 	code    string   // of the error that was answered
 	route   string   // as in the table of routes
 	began   time.Time
+
+	done      func(*call) // what follows the answer on this route
+	suspended bool        // the answer is waited for: it follows later
 }
 
 // keepBytes is the largest buffer that is kept for the next request.
@@ -62,30 +64,39 @@ func (s *Server) release(c *call) {
 // wrap makes a route's handler one of fasthttp's.
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
-	return func(ctx *fasthttp.RequestCtx) {
-		c := s.acquire(ctx)
-		defer s.release(c)
-		c.route, c.began = rt.path, time.Now()
-		c.begin()
-		c.run(rt)
+	done := func(c *call) {
 		c.compressResponse()
 		counts.done(c, c.began)
 		c.logRequest()
 	}
+	return func(ctx *fasthttp.RequestCtx) {
+		c := s.acquire(ctx)
+		defer s.release(c)
+		c.route, c.began, c.done = rt.path, time.Now(), done
+		c.begin()
+		c.run(func() *protocol.Error { return c.handle(rt) })
+		if !c.suspended {
+			done(c)
+		}
+	}
 }
 
-// run answers the request. A panic below is a bug of ours, and costs one
-// request and not the process.
-func (c *call) run(rt route) {
+// run answers the request with what answer makes of it. A panic below is a bug
+// of ours, and costs one request and not the process.
+func (c *call) run(answer func() *protocol.Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.srv.log.Error("panic in a handler", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
-				"request_id", string(c.requestID()), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			e := protocol.Errorf(protocol.CodeInternal, "internal error")
-			e.Outcome = protocol.OutcomeUnknown
-			c.fail(e)
+			c.suspended = false
+			c.fail(c.panicked(p, debug.Stack()))
 		}
 	}()
+	if err := answer(); err != nil {
+		c.fail(err)
+	}
+}
+
+// handle reads the body and has the route's handler do the rest.
+func (c *call) handle(rt route) *protocol.Error {
 	err := c.readBody()
 	if err == nil && rt.body == noBody && len(c.body) > 0 {
 		err = protocol.Errorf(protocol.CodeMalformed, "%s %s takes no body", rt.method, rt.path)
@@ -94,13 +105,12 @@ func (c *call) run(rt route) {
 		err = c.wantJSON()
 	}
 	if err == nil {
-		err = rt.handle(c)
-	} else if rt.refused != nil {
-		err = rt.refused(c, err)
+		return rt.handle(c)
 	}
-	if err != nil {
-		c.fail(err)
+	if rt.refused != nil {
+		return rt.refused(c, err)
 	}
+	return err
 }
 
 // begin gives the answer its request id: the caller's if it is sane.

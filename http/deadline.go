@@ -61,9 +61,6 @@ func (c *conn) SetDeadline(t time.Time) error {
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		if n > 0 && !c.used.Load() {
-			c.used.Store(true)
-		}
 		if err == nil || n > 0 || !c.reading.early(err, c.Conn.SetReadDeadline) {
 			return n, err
 		}

@@ -193,6 +193,28 @@ func (f *fakeBackend) PartitionOffsets(t *protocol.Topic, p int) (earliest, late
 
 // Poll reads all partitions of the topics; its cursor counts records of the
 // topic's first partition.
+func (f *fakeBackend) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
+	return &fakePoll{f: f, req: req, done: done}
+}
+
+// fakePoll waits once, whatever for.
+type fakePoll struct {
+	f      *fakeBackend
+	req    *protocol.PollRequest
+	done   <-chan struct{}
+	waited bool
+}
+
+func (p *fakePoll) Advance() (*protocol.PollReply, bool, *protocol.Error) {
+	if !p.waited && p.req.Timeout > 0 {
+		return nil, true, nil
+	}
+	reply, err := p.f.Poll(p.req, p.done)
+	return reply, false, err
+}
+
+func (p *fakePoll) Wait() { p.waited = true }
+
 func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 	copied := *req
 	copied.Gone = nil // functions cannot be compared

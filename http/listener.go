@@ -24,17 +24,26 @@ type boundedListener struct {
 
 	mu     sync.Mutex
 	open   map[*conn]struct{}
-	closed bool // no connection is worth keeping that has not sent a byte
+	closed bool          // no idle connection is worth keeping
+	empty  chan struct{} // closed when, after that, none is open
 }
 
 // conn is a connection that is counted until it is closed.
 type conn struct {
 	net.Conn
-	ln   *boundedListener
-	used atomic.Bool // has sent a byte
+	ln    *boundedListener
+	k     *connection
+	state atomic.Int32
 
 	reading, writing lazyDeadline
 }
+
+// What a connection is doing.
+const (
+	connActive int32 = iota // a request, or part of one, is here
+	connIdle                // waits for the next
+	connClosed              // the server ends, so nothing more is read
+)
 
 const refusalBody = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
 	`"outcome":"none","request_id":"refused"}`
@@ -43,14 +52,14 @@ const refusalResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: appli
 	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusalBody
 
 func newBoundedListener(ln net.Listener, limit int, log *slog.Logger) *boundedListener {
-	return &boundedListener{Listener: ln, limit: limit, log: log, open: map[*conn]struct{}{}}
+	return &boundedListener{Listener: ln, limit: limit, log: log, open: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
-// Accept returns the next connection within the limit.
-func (l *boundedListener) Accept() (net.Conn, error) {
+// accept returns the next connection within the limit.
+func (l *boundedListener) accept() (*conn, error) {
 	pause := 5 * time.Millisecond
 	for {
-		raw, err := l.Listener.Accept()
+		raw, err := l.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) {
 			l.log.Error("cannot accept a connection", "error", err, "pause", pause)
 			<-time.After(pause)
@@ -66,7 +75,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *boundedListener) admit(raw net.Conn) net.Conn {
+func (l *boundedListener) admit(raw net.Conn) *conn {
 	c := &conn{Conn: raw, ln: l}
 	l.mu.Lock()
 	full := len(l.open) >= l.limit || l.closed
@@ -100,19 +109,23 @@ func (l *boundedListener) Close() error {
 	return l.closeErr
 }
 
-// closeUnused closes the connections that have not sent a byte; a shutdown
-// would wait for them.
-func (l *boundedListener) closeUnused() {
+// closeIdle closes the connections that have no request under way, and from
+// now on there are no new ones. empty tells when the others have ended.
+func (l *boundedListener) closeIdle() {
 	l.mu.Lock()
+	first := !l.closed
 	l.closed = true
-	var unused []*conn
+	if first && len(l.open) == 0 {
+		close(l.empty)
+	}
+	var idle []*conn
 	for c := range l.open {
-		if !c.used.Load() {
-			unused = append(unused, c)
+		if c.state.CompareAndSwap(connIdle, connClosed) {
+			idle = append(idle, c)
 		}
 	}
 	l.mu.Unlock()
-	for _, c := range unused {
+	for _, c := range idle {
 		_ = c.Close()
 	}
 }
@@ -120,7 +133,12 @@ func (l *boundedListener) closeUnused() {
 // Close closes the connection and makes room for another.
 func (c *conn) Close() error {
 	c.ln.mu.Lock()
-	delete(c.ln.open, c)
+	if _, open := c.ln.open[c]; open {
+		delete(c.ln.open, c)
+		if c.ln.closed && len(c.ln.open) == 0 {
+			close(c.ln.empty)
+		}
+	}
 	c.ln.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -34,11 +34,11 @@ func TestListenerOutlivesRunningOutOfDescriptors(t *testing.T) {
 	exhausted := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	final := errors.New("closed for good")
 	ln := newBoundedListener(&scripted{script: []any{exhausted, exhausted, server, final}}, 1, slog.New(slog.DiscardHandler))
-	c, err := ln.Accept()
+	c, err := ln.accept()
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	assert.Empty(t, ln.open, "a closed connection makes room")
-	_, err = ln.Accept()
+	_, err = ln.accept()
 	assert.ErrorIs(t, err, final)
 }
 

@@ -30,15 +30,33 @@ func getEvents(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	conn := c.ctx.Conn()
+	conn, srv := c.ctx.Conn(), c.srv
 	req.Gone = func() bool { return peerGone(conn) }
-	reply, err := c.srv.b.Poll(req, c.srv.done)
-	if err != nil {
-		return err
-	}
-	c.send(fasthttp.StatusOK, appendPoll(c.out(), reply))
-	return nil
+	poll := srv.b.StartPoll(req, srv.done)
+	var forget func() // the watch for the client's departure, once it waits
+	return c.await(&suspension{
+		step: func() (answerFunc, func()) {
+			reply, waits, err := poll.Advance()
+			if waits && forget == nil {
+				req.Left, forget = srv.departures.of(conn)
+			}
+			if waits {
+				return nil, poll.Wait
+			}
+			return func(c *call) *protocol.Error {
+				if err == nil {
+					c.send(fasthttp.StatusOK, appendPoll(c.out(), reply))
+				}
+				return err
+			}, nil
+		},
+		release: func() {
+			if forget != nil {
+				forget()
+			}
+			release()
+		},
+	}, req.Timeout)
 }
 
 // park takes a place among the waiting reads; one that does not wait needs

@@ -66,13 +66,19 @@ func getRecords(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	reply, err := c.srv.b.Fetch(req)
-	if err != nil {
-		return err
-	}
-	c.send(fasthttp.StatusOK, appendFetch(c.out(), reply))
-	return nil
+	srv := c.srv
+	return c.await(&suspension{
+		step: func() (answerFunc, func()) {
+			reply, err := srv.b.Fetch(req)
+			return func(c *call) *protocol.Error {
+				if err == nil {
+					c.send(fasthttp.StatusOK, appendFetch(c.out(), reply))
+				}
+				return err
+			}, nil
+		},
+		release: release,
+	}, req.Timeout)
 }
 
 // maxOffset leaves room to count on.

@@ -22,7 +22,6 @@ type Server struct {
 	b       Backend
 	o       Options
 	log     *slog.Logger
-	fast    *fasthttp.Server
 	handler fasthttp.RequestHandler
 	metrics *metrics
 
@@ -30,6 +29,8 @@ type Server struct {
 	parked budget // of waiting reads and streams
 
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
+
+	departures departures // of clients whose requests wait
 
 	done     chan struct{} // closed when shutdown begins; ends parked polls
 	doneOnce sync.Once
@@ -53,33 +54,6 @@ func New(b Backend, o Options) *Server {
 	s.calls.New = func() any { return &call{srv: s} }
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
-	s.fast = &fasthttp.Server{
-		Handler:      s.handler,
-		ErrorHandler: s.transportError,
-		ExpectHandler: func(ctx *fasthttp.RequestCtx) int {
-			return s.expectContinue(ctx)
-		},
-		Name:   "ottla",
-		Logger: transportLogger{s.log},
-
-		// The listener bounds connections with an answer in our own shape;
-		// this bound is only a backstop for workers that are still ending.
-		Concurrency:     o.MaxConnections + 1024,
-		ReadBufferSize:  o.MaxHeaderBytes,
-		ReadTimeout:     o.ReadTimeout,
-		WriteTimeout:    o.WriteTimeout,
-		IdleTimeout:     o.IdleTimeout,
-		CloseOnShutdown: true,
-
-		// Bodies are read by the handler, so that their size is known and paid
-		// for before memory is allocated. This switches MaxRequestBodySize
-		// off; call.readBody enforces it.
-		StreamRequestBody:            true,
-		MaxRequestBodySize:           o.MaxBodyBytes,
-		DisablePreParseMultipartForm: true,
-		NoDefaultContentType:         true,
-		SecureErrorLogMessage:        true,
-	}
 	return s
 }
 
@@ -93,10 +67,16 @@ func (s *Server) Serve(ln net.Listener) error {
 	if s.ending() { // fasthttp would not know that it was shut down already
 		return bounded.Close()
 	}
-	if err := s.fast.Serve(bounded); err != nil && !s.ending() {
-		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	for {
+		c, err := bounded.accept()
+		if err != nil && s.ending() {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+		}
+		go s.serveConnection(c)
 	}
-	return nil
 }
 
 // ending reports whether Shutdown was called.
@@ -113,14 +93,19 @@ func (s *Server) ending() bool {
 // what is in flight has been answered or ctx ends, whichever is first.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.doneOnce.Do(func() { close(s.done) })
-	if ln := s.ln.Load(); ln != nil {
-		ln.closeUnused()
-		if err := ln.Close(); err != nil {
-			s.log.Warn("close the listener", "error", err)
-		}
+	ln := s.ln.Load()
+	if ln == nil {
+		return nil
 	}
-	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("shut down http: %w", err)
+	defer s.departures.close()
+	if err := ln.Close(); err != nil {
+		s.log.Warn("close the listener", "error", err)
+	}
+	ln.closeIdle()
+	select {
+	case <-ln.empty:
+	case <-ctx.Done():
+		return fmt.Errorf("shut down http: %w", ctx.Err())
 	}
 	return s.awaitStreams(ctx)
 }
@@ -153,6 +138,8 @@ func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		c.fail(protocol.Errorf(protocol.CodeLimitExceeded, "request line and headers exceed %d bytes", s.o.MaxHeaderBytes).
 			With("limit", s.o.MaxHeaderBytes))
+	case errors.Is(err, errNoRoom):
+		c.fail(s.tooManyBytes())
 	case errors.As(err, &timeout) && timeout.Timeout():
 		c.fail(protocol.Errorf(protocol.CodeMalformed, "the request did not arrive within %s", s.o.ReadTimeout))
 	default:

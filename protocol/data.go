@@ -103,7 +103,19 @@ type PollRequest struct {
 	Continue bool // After counts in a later generation, too, for partitions that stayed
 	Announce bool // a rebalance ends the wait
 
-	Gone func() bool // when not nil, whether the client has left; nothing is delivered then
+	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
+	Left <-chan struct{} // when not nil, closed when it leaves; else Gone is asked from time to time
+}
+
+// PendingPoll is a poll step by step, for callers that have better things to
+// do with a goroutine's stack than to wait on it. One step at a time.
+type PendingPoll interface {
+	// Advance returns the answer, or that the poll waits: for Wait, and then
+	// for another Advance.
+	Advance() (reply *PollReply, waits bool, err *Error)
+	// Wait returns when there may be something to answer, at the latest when
+	// the poll's time is up.
+	Wait()
 }
 
 // PollReply answers a PollRequest.

@@ -1,0 +1,354 @@
+package http
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/valyala/fasthttp"
+)
+
+// connection serves the requests of one client, one after the other. It stands
+// in for the loop of fasthttp.Server, which holds a read buffer as large as
+// the largest header, a writer and a request for as long as a connection is
+// open: too much for ten thousand parked polls (docs/adr/0005). fasthttp reads
+// headers and chunks and writes answers, as it does there.
+type connection struct {
+	srv *Server
+	c   *conn
+	w   wire
+	g   *gear // nil while nothing of a request is here
+
+	tryRead func(uintptr) bool
+	readErr error
+
+	// Of the present request.
+	body   bodyReader
+	big    *bufio.Reader // instead of the gear's: the headers are large
+	http11 bool
+	close  bool        // the connection ends with its answer
+	later  *suspension // its answer is waited for
+}
+
+// serveConnection serves c until either side closes it.
+func (s *Server) serveConnection(c *conn) {
+	k := &connection{srv: s, c: c, w: wire{c: c, readIn: s.o.ReadTimeout, writeIn: s.o.WriteTimeout}}
+	c.k = k
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			k.w.raw, k.tryRead = raw, k.peek
+		}
+	}
+	if k.w.awaitWithin(s.o.ReadTimeout) != nil {
+		k.end()
+		return
+	}
+	k.serve()
+}
+
+// serve answers requests until one waits, on another goroutine, or the
+// connection ends.
+func (k *connection) serve() {
+	defer k.caught()
+	for {
+		p := proceedOver
+		if k.await() && k.request() {
+			p = proceedAnswered
+			if k.later != nil {
+				k.suspend()
+				p = k.proceed()
+			}
+		}
+		if !k.goOn(p) {
+			return
+		}
+	}
+}
+
+// caught turns a panic of the transport into the end of one connection;
+// handlers have a net of their own.
+func (k *connection) caught() {
+	if p := recover(); p != nil {
+		k.srv.log.Error("panic in a connection", "remote", k.c.RemoteAddr().String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		k.g = nil // whatever state it is in
+		k.end()
+	}
+}
+
+func (k *connection) end() {
+	k.releaseBig()
+	if k.g != nil {
+		k.reset()
+		k.releaseGear()
+	}
+	_ = k.c.Close()
+}
+
+// await returns when the first byte of a request has arrived; false when none
+// will.
+func (k *connection) await() bool {
+	if k.g != nil && k.reader().Buffered() > 0 {
+		return true
+	}
+	k.releaseBig()
+	k.c.state.Store(connIdle)
+	if k.srv.ending() {
+		return false
+	}
+	var err error
+	if k.w.raw == nil {
+		k.acquireGear()
+		_, err = k.g.br.Peek(1)
+	} else if err = k.w.untilDeadline(func() error { return k.w.raw.Read(k.tryRead) }); err == nil {
+		err = k.readErr
+	}
+	return k.c.state.CompareAndSwap(connIdle, connActive) && err == nil
+}
+
+// peek looks for the first byte, and holds no buffer while there is none. The
+// netpoller calls it when there may be one.
+func (k *connection) peek(fd uintptr) bool {
+	k.acquireGear()
+	k.w.fd, k.w.peek = fd, true
+	_, k.readErr = k.g.br.Peek(1)
+	k.w.peek = false
+	if errors.Is(k.readErr, errNothingYet) {
+		k.releaseGear()
+		return false
+	}
+	return true
+}
+
+func (k *connection) acquireGear() {
+	if k.g != nil {
+		return
+	}
+	k.g = gears.Get().(*gear)
+	k.g.br.Reset(&k.w)
+	k.g.bw.Reset(&k.w)
+	k.w.pending = k.g.bw
+	k.g.ctx.Init2(k.c, transportLogger{k.srv.log}, false)
+}
+
+// releaseGear gives the gear to the next request of any connection; it must
+// be reset and hold no byte.
+func (k *connection) releaseGear() {
+	g := k.g
+	k.g, k.w.pending = nil, nil
+	g.br.Reset(nil)
+	g.bw.Reset(nil)
+	gears.Put(g)
+}
+
+// reset forgets the present request and its answer.
+func (k *connection) reset() {
+	k.g.ctx.Request.Reset()
+	k.g.ctx.Response.Reset()
+	k.body = bodyReader{}
+}
+
+func (k *connection) reader() *bufio.Reader {
+	if k.big != nil {
+		return k.big
+	}
+	return k.g.br
+}
+
+// request reads a request, has it handled, and sends its answer unless it is
+// suspended; false when the connection must not be used any more.
+func (k *connection) request() bool {
+	ctx := &k.g.ctx
+	if err := k.readHeader(); err != nil {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			k.refuse(err)
+		}
+		return false
+	}
+	k.close, k.http11 = ctx.Request.Header.ConnectionClose(), ctx.Request.Header.IsHTTP11()
+	if final, err := k.expected(); final || err != nil {
+		return false
+	}
+	if err := k.openBody(); err != nil {
+		k.refuse(err)
+		return false
+	}
+	k.srv.handler(ctx)
+	k.close = k.close || !k.bodyEnded()
+	return k.later != nil || k.finish()
+}
+
+// finish sends the answer and makes ready for the next request; false when
+// there must be none.
+func (k *connection) finish() bool {
+	err := k.respond()
+	k.reset()
+	return err == nil && !k.close
+}
+
+// readHeader reads the request line and the headers.
+func (k *connection) readHeader() error {
+	r := &k.g.ctx.Request
+	err := r.Header.Read(k.reader())
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) && k.big == nil && k.srv.o.MaxHeaderBytes > readBuffer {
+		if err := k.enlarge(); err != nil {
+			return err
+		}
+		err = r.Header.Read(k.big)
+	}
+	if err != nil {
+		return err
+	}
+	return checkTarget(r)
+}
+
+// errNoRoom: there is no room for a large header.
+var errNoRoom = errors.New("too many request bytes in flight")
+
+// enlarge goes on with a buffer for the largest header that is allowed.
+func (k *connection) enlarge() error {
+	size := k.srv.o.MaxHeaderBytes
+	if !k.srv.bytes.take(int64(size)) {
+		return errNoRoom
+	}
+	begun, _ := k.g.br.Peek(k.g.br.Buffered())
+	k.big = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(begun)), &k.w), size)
+	k.g.br.Reset(&k.w)
+	return nil
+}
+
+func (k *connection) releaseBig() {
+	if k.big != nil {
+		k.srv.bytes.give(int64(k.big.Size()))
+		k.big = nil
+	}
+}
+
+// expected answers "Expect: 100-continue"; final is true when the request is
+// refused for it.
+func (k *connection) expected() (final bool, err error) {
+	ctx := &k.g.ctx
+	if !ctx.Request.MayContinue() {
+		return false, nil
+	}
+	if k.srv.expectContinue(ctx) != fasthttp.StatusContinue {
+		k.close = true
+		return true, k.respond()
+	}
+	if _, err = k.g.bw.WriteString("HTTP/1.1 100 Continue\r\n\r\n"); err == nil {
+		err = k.g.bw.Flush()
+	}
+	return false, err
+}
+
+// openBody makes the request's body a stream: the handler reads it, so that
+// its size is known and paid for before memory is allocated.
+func (k *connection) openBody() error {
+	r := &k.g.ctx.Request
+	n := r.Header.ContentLength()
+	if n < 0 {
+		return r.ContinueReadBodyStream(k.reader(), k.srv.o.MaxBodyBytes, false)
+	}
+	if n > 0 {
+		k.body = bodyReader{br: k.reader(), left: n}
+		r.SetBodyStream(&k.body, n)
+	}
+	return nil
+}
+
+// bodyEnded reports whether the next byte is that of another request. A
+// handler that does not read to the end says that the connection closes.
+func (k *connection) bodyEnded() bool {
+	if k.g.ctx.Response.ConnectionClose() || k.body.left > 0 {
+		return false
+	}
+	stream := k.g.ctx.RequestBodyStream()
+	if stream == nil {
+		return true
+	}
+	var b [1]byte
+	n, err := stream.Read(b[:])
+	return n == 0 && errors.Is(err, io.EOF)
+}
+
+// refuse answers what never became a request.
+func (k *connection) refuse(err error) {
+	k.srv.transportError(&k.g.ctx, err)
+	k.close = true
+	_ = k.respond()
+}
+
+// respond sends the answer, unless another request waits already: then their
+// answers leave together.
+func (k *connection) respond() error {
+	ctx := &k.g.ctx
+	resp, bw := &ctx.Response, k.g.bw
+	k.close = k.close || resp.ConnectionClose() || k.srv.ending()
+	if k.close {
+		resp.SetConnectionClose()
+	} else if !k.http11 {
+		resp.Header.Set("Connection", "keep-alive")
+	}
+	resp.Header.SetNoDefaultContentType(true)
+	resp.Header.SetServer("ottla")
+	resp.SkipBody = resp.SkipBody || ctx.IsHead()
+	if resp.IsBodyStream() {
+		return errors.Join(resp.Write(bw), bw.Flush())
+	}
+	if body := resp.Body(); len(body) > writeBuffer/2 && !resp.SkipBody {
+		if err := bw.Flush(); err != nil {
+			return err
+		}
+		resp.Header.SetContentLength(len(body))
+		return k.w.writeBoth(resp.Header.AppendBytes(bw.AvailableBuffer()), body)
+	}
+	err := resp.Write(bw)
+	if err == nil && (k.close || k.reader().Buffered() == 0) {
+		err = bw.Flush()
+	}
+	return err
+}
+
+// checkTarget reports a target or a Host header that is not valid. What is
+// let pass without being parsed cannot be wrong.
+func checkTarget(r *fasthttp.Request) error {
+	target, host := r.Header.RequestURI(), r.Header.Host()
+	if plainTarget(target) && plainHost(host) {
+		return nil
+	}
+	var u fasthttp.URI
+	return u.Parse(host, target)
+}
+
+func plainTarget(t []byte) bool {
+	if len(t) == 0 || t[0] != '/' || len(t) > 1 && t[1] == '/' {
+		return false
+	}
+	for _, b := range t {
+		if b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// plainHost knows names and IPv4 addresses, with a port or without.
+func plainHost(h []byte) bool {
+	name, port, _ := bytes.Cut(h, []byte{':'})
+	for _, b := range port {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	for _, b := range name {
+		if (b|0x20 < 'a' || b|0x20 > 'z') && (b < '0' || b > '9') && b != '.' && b != '-' {
+			return false
+		}
+	}
+	return len(name) > 0
+}

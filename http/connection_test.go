@@ -1,0 +1,153 @@
+package http
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// Headers up to the limit are taken, however they are cut into packets, and
+// what follows them on the connection is not lost.
+func TestLargeHeaders(t *testing.T) {
+	h := startTCP(t, Options{})
+	for _, size := range []int{3 << 10, 4 << 10, 5 << 10, 31 << 10} {
+		for _, pieces := range []int{1, 7} {
+			conn, err := h.ln.Dial()
+			require.NoError(t, err)
+			r := bufio.NewReader(conn)
+			request := "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Filler: " + strings.Repeat("x", size) + "\r\n\r\n" +
+				"POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}" +
+				"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+			for i := range pieces {
+				_, err = conn.Write([]byte(request[i*len(request)/pieces : (i+1)*len(request)/pieces]))
+				require.NoError(t, err)
+			}
+			for range 3 {
+				assert.Equal(t, 200, readAnswer(t, r).status)
+			}
+			require.NoError(t, conn.Close())
+		}
+	}
+}
+
+func TestLargeHeadersArePaidFor(t *testing.T) {
+	h := startTCP(t, Options{MaxInflightBytes: 40 << 10})
+	large := "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Filler: " + strings.Repeat("x", 8<<10) + "\r\n\r\n"
+	entered, leave := make(chan struct{}), make(chan struct{})
+	h.b.produce = func([]*protocol.ProduceRequest, time.Time) { close(entered); <-leave }
+	first := make(chan answer, 1)
+	go func() {
+		first <- h.raw("POST /events HTTP/1.1\r\nHost: a\r\nX-Filler: " + strings.Repeat("x", 8<<10) + "\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}")
+	}()
+	<-entered
+	wantError(t, h.raw(large), 429, "too_many_requests")
+	close(leave)
+	assert.Equal(t, 200, (<-first).status)
+	assert.Equal(t, 200, h.raw(large).status)
+}
+
+// A parked poll, and a connection between two requests, hold no buffers.
+func TestWaitingHoldsNoBuffers(t *testing.T) {
+	h := startTCP(t, Options{})
+	h.b.add("t", 1)
+	h.b.parked = make(chan struct{}, 1)
+	conn, err := h.ln.Dial()
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("GET /events?topic=t&timeout_ms=30000 HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n"))
+	require.NoError(t, err)
+	<-h.b.parked
+	for _, k := range h.connections() {
+		assert.Nil(t, k.g)
+		assert.Nil(t, k.big)
+	}
+	wantOK(t, h.do("POST", "/events", `{"topic":"t","value":1}`), 200)
+	a := readAnswer(t, bufio.NewReader(conn))
+	assert.Equal(t, 200, a.status)
+	assert.Contains(t, a.body, `"value":1`)
+	assert.Equal(t, "mine", a.header.Get(requestIDHeader))
+}
+
+func (h *harness) connections() []*connection {
+	ln := h.s.ln.Load()
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	var list []*connection
+	for c := range ln.open {
+		list = append(list, c.k)
+	}
+	return list
+}
+
+// What is pipelined behind a poll is answered after it, and answers before it
+// do not wait for it.
+func TestPipelinedAroundAPoll(t *testing.T) {
+	h := startTCP(t, Options{})
+	h.b.add("t", 1)
+	h.b.parked = make(chan struct{}, 1)
+	conn, err := h.ln.Dial()
+	require.NoError(t, err)
+	defer conn.Close()
+	one := "GET %s HTTP/1.1\r\nHost: a\r\nX-Request-Id: r%d\r\n\r\n"
+	_, err = fmt.Fprintf(conn, one+one+one, "/healthz", 0, "/events?topic=t&timeout_ms=30000", 1, "/healthz", 2)
+	require.NoError(t, err)
+	r := bufio.NewReader(conn)
+	assert.Equal(t, "r0", readAnswer(t, r).header.Get(requestIDHeader))
+	<-h.b.parked
+	wantOK(t, h.do("POST", "/events", `{"topic":"t","value":1}`), 200)
+	for i := 1; i <= 2; i++ {
+		assert.Equal(t, fmt.Sprintf("r%d", i), readAnswer(t, r).header.Get(requestIDHeader))
+	}
+}
+
+// A client that leaves ends its poll at once, not at the next look.
+func TestDeparturesAreTold(t *testing.T) {
+	h := startTCP(t, Options{})
+	told := make(chan bool, 1)
+	h.b.poll = func(req *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+		if req.Left == nil {
+			told <- false // looked at from time to time, on this system
+			return &protocol.PollReply{}, nil
+		}
+		select {
+		case <-req.Left:
+			told <- req.Gone()
+		case <-time.After(10 * time.Second):
+			t.Error("nobody told")
+			told <- true
+		}
+		return &protocol.PollReply{}, nil
+	}
+	conn, err := h.ln.Dial()
+	require.NoError(t, err)
+	_, err = conn.Write([]byte("GET /events?topic=t&timeout_ms=30000 HTTP/1.1\r\nHost: a\r\n\r\n"))
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	if !<-told {
+		t.Skip("departures are not told on this system")
+	}
+	require.NoError(t, conn.Close())
+}
+
+// Targets and hosts that the parser refuses are refused.
+func TestBadTargets(t *testing.T) {
+	h := start(t, Options{})
+	for _, head := range []string{
+		"GET /a\x7fb HTTP/1.1\r\nHost: a", "GET / HTTP/1.1\r\nHost: [::1", "GET 1http://a/ HTTP/1.1\r\nHost: b",
+		"GET / HTTP/1.1\r\nHost: a:x",
+	} {
+		a := h.raw(head + "\r\n\r\n")
+		assert.Equal(t, 400, a.status, head)
+	}
+	for _, host := range []string{"a:1", "127.0.0.1:8080", "[::1]:80", "a.b-c", "a:"} {
+		assert.Equal(t, 200, h.raw("GET /healthz HTTP/1.1\r\nHost: "+host+"\r\n\r\n").status, host)
+	}
+}

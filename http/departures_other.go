@@ -1,0 +1,11 @@
+//go:build !linux
+
+package http
+
+// departures cannot tell here when clients leave: they are looked at from time
+// to time.
+type departures struct{}
+
+func (d *departures) watch(*conn) (<-chan struct{}, func()) { return nil, func() {} }
+
+func (d *departures) close() {}

@@ -1,0 +1,186 @@
+package http
+
+import (
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// answerFunc renders an answer that was waited for.
+type answerFunc func(*call) *protocol.Error
+
+// suspension is a request whose answer is waited for. It holds what the rest
+// of the way needs and no buffer: that, and a goroutine with a small stack, is
+// all that a parked poll costs here.
+type suspension struct {
+	// step returns the answer, or what is to be waited for before the next
+	// step. Neither may use the call.
+	step    func() (answerFunc, func())
+	release func() // when there is an answer
+
+	done   func(*call) // what follows an answer on this route
+	began  time.Time
+	wire   int
+	route  string
+	method string
+	target string // with the query
+	accept string // encodings
+	id     string
+}
+
+// await answers the request with what comes of s. What cannot take long is
+// done at once.
+func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
+	k := connectionOf(c.ctx)
+	if k == nil || timeout <= 0 {
+		return s.now()(c)
+	}
+	s.done, s.began, s.wire, s.route, s.method = c.done, c.began, c.wire, c.route, methodName(c.ctx.Method())
+	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
+	s.id = string(c.requestID())
+	k.later, c.suspended = s, true
+	return nil
+}
+
+// now goes all the way on this goroutine.
+func (s *suspension) now() answerFunc {
+	defer s.release()
+	for {
+		answer, wait := s.step()
+		if wait == nil {
+			return answer
+		}
+		wait()
+	}
+}
+
+// next takes a step. A panic is a bug of ours, and costs one request.
+func (s *suspension) next() (answer answerFunc, wait func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, wait = panicAnswer(p), nil
+		}
+		if wait == nil {
+			s.release()
+		}
+	}()
+	return s.step()
+}
+
+// waited runs what a step asked for.
+func (s *suspension) waited(wait func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer := panicAnswer(p)
+			s.step = func() (answerFunc, func()) { return answer, nil }
+		}
+	}()
+	wait()
+}
+
+func panicAnswer(p any) answerFunc {
+	stack := debug.Stack()
+	return func(c *call) *protocol.Error { return c.panicked(p, stack) }
+}
+
+// panicked reports a panic of a handler.
+func (c *call) panicked(p any, stack []byte) *protocol.Error {
+	c.srv.log.Error("panic in a handler", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
+		"request_id", string(c.requestID()), "panic", fmt.Sprint(p), "stack", string(stack))
+	e := protocol.Errorf(protocol.CodeInternal, "internal error")
+	e.Outcome = protocol.OutcomeUnknown
+	return e
+}
+
+// connectionOf is the connection that a request came on, nil in a test that
+// calls the handler by itself.
+func connectionOf(ctx *fasthttp.RequestCtx) *connection {
+	if c, ok := ctx.Conn().(*conn); ok {
+		return c.k
+	}
+	return nil
+}
+
+// of watches for the departure of whoever a connection belongs to.
+func (d *departures) of(c net.Conn) (<-chan struct{}, func()) {
+	if counted, ok := c.(*conn); ok {
+		return d.watch(counted)
+	}
+	return nil, func() {}
+}
+
+// suspend gives back what the connection holds while its request waits.
+func (k *connection) suspend() {
+	if k.g.bw.Flush() != nil || k.reader().Buffered() > 0 {
+		return // a broken connection is noticed when the answer is sent
+	}
+	k.releaseBig()
+	k.reset()
+	k.releaseGear()
+}
+
+// How far a suspended request has come.
+type progress int
+
+const (
+	proceedWaits    progress = iota // another goroutine goes on
+	proceedAnswered                 // and the connection goes on
+	proceedOver
+)
+
+// proceed takes the suspended request a step further. A wait gets a goroutine
+// of its own, for the stack of this one has grown.
+func (k *connection) proceed() progress {
+	answer, wait := k.later.next()
+	if wait != nil {
+		go k.wait(wait)
+		return proceedWaits
+	}
+	s := k.later
+	k.later = nil
+	k.acquireGear()
+	s.restore(&k.g.ctx)
+	c := k.srv.acquire(&k.g.ctx)
+	c.route, c.began, c.wire = s.route, s.began, s.wire
+	c.run(func() *protocol.Error { return answer(c) })
+	s.done(c)
+	k.srv.release(c)
+	if k.finish() {
+		return proceedAnswered
+	}
+	return proceedOver
+}
+
+// wait waits, and then serves on.
+func (k *connection) wait(wait func()) {
+	defer k.caught()
+	k.later.waited(wait)
+	if k.goOn(k.proceed()) {
+		k.serve()
+	}
+}
+
+// goOn reports whether this goroutine has a next request to read.
+func (k *connection) goOn(p progress) bool {
+	if p == proceedAnswered && k.w.awaitWithin(k.srv.o.IdleTimeout) == nil {
+		return true
+	}
+	if p != proceedWaits {
+		k.end()
+	}
+	return false
+}
+
+// restore makes ctx the request again, as far as anybody still asks.
+func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
+	ctx.Request.Reset()
+	ctx.Request.Header.SetMethod(s.method)
+	ctx.Request.SetRequestURI(s.target)
+	ctx.Request.Header.Set("Accept-Encoding", s.accept)
+	ctx.Response.Header.Set(requestIDHeader, s.id)
+}
