@@ -53,3 +53,26 @@ func TestReplicaEndsAndAnotherLeadsAtOnce(t *testing.T) {
 	produce(t, n, "q", 0, `2`)
 	require.Len(t, fetchAll(t, n, "q", 0), 2)
 }
+
+// TestStopOfABrokerCostsNoTimeout: leaders hand over, and nobody waits for
+// raft's timeouts, which would take half a minute here.
+func TestStopOfABrokerCostsNoTimeout(t *testing.T) {
+	n := startNode(t, t.TempDir(), slowRaft)
+	defer stopNode(t, n)
+	l := startLoad(t, n, "q", 6)
+	var worst time.Duration
+	for round := range 6 {
+		id := 1 + round%3
+		awaitSettled(t, n)
+		l.forget()
+		_, err := n.StopBroker(context.Background(), "default", id)
+		require.Nil(t, err)
+		l.awaitAcks(5)
+		worst = max(worst, l.longest())
+		_, err = n.StartBroker(context.Background(), "default", id)
+		require.Nil(t, err)
+	}
+	t.Logf("longest time without an acknowledgement: %s", worst)
+	require.Less(t, worst, 5*time.Second)
+	l.end(t)
+}
