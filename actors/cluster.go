@@ -440,8 +440,8 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	clear(b.told)
 	c.forgetBroker(b.id)
 	c.restoreAll(ctx)
-	c.answerBroker(b, nil)
 	c.publish()
+	c.answerBroker(b, nil)
 	c.introducedOrGone(ctx, b.id)
 	c.endIfClosed(ctx)
 }

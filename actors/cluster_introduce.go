@@ -44,8 +44,8 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err error) {
 	b.state, b.reason, b.opened = brokerFailed, err, nil
 	c.restoreAll(ctx) // who waited for its replicas waits no more
-	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
 	c.publish()
+	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
 }
 
 // introduce begins a round when no broker is opening any more. Rounds do not
@@ -145,8 +145,8 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 		c.resolveLoss(ctx, b)
 		c.reconcile(ctx)
 	}
+	c.publish() // first: who has an answer reads the new state
 	c.answerBroker(b, nil)
-	c.publish()
 }
 
 // raised spreads a running broker's new counter, or the last one of a broker
