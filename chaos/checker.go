@@ -179,7 +179,7 @@ func checkCopy(f *finalLog, broker int) []violation {
 			return []violation{{"diverged", fmt.Sprintf("broker %d has %d records of %s, the log %d", broker, len(kept), f.topic, len(f.records))}}
 		}
 		if kept[i] != r {
-			return []violation{{"diverged", fmt.Sprintf("broker %d has %v of %s, the log %v", broker, kept[i], f.topic, r)}}
+			return []violation{{"diverged", fmt.Sprintf("broker %d has %.200q of %s at %v, the log %.200q", broker, kept[i].value, f.topic, kept[i].at, r.value)}}
 		}
 	}
 	if len(kept) > len(f.records) {
