@@ -135,6 +135,20 @@ func (g *groupActor) advance(ctx actor.Context, recs []stateRecord, answer func(
 	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: refuse})
 }
 
+// refuse answers with what the state says against a request, once what the state
+// rests on is committed: a refusal, too, tells what it is at. If that is not
+// committed after all, the next coordinator is to be asked, for nothing was
+// proposed for this request.
+func (g *groupActor) refuse(m groupMessage, err *protocol.Error) {
+	if g.inFlight == 0 {
+		m.refuse(err)
+		return
+	}
+	g.held = append(g.held, heldAnswer{
+		seq: g.proposed, answer: func() { m.refuse(err) }, refuse: func(*protocol.Error) { m.refuse(errNotLeader) },
+	})
+}
+
 func (g *groupActor) propose(ctx actor.Context, recs []stateRecord) {
 	lines := &protocol.Lines{}
 	appendStateLines(lines, protocol.OffsetsTopic, g.partition, g.now(), recs)

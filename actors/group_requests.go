@@ -16,7 +16,7 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	}
 	after, recs, err := g.cursors(m)
 	if err != nil {
-		m.refuse(err)
+		g.refuse(m, err)
 		return
 	}
 	for _, rec := range recs {
@@ -86,7 +86,7 @@ func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []stateRecord, *pr
 func (g *groupActor) start(ctx actor.Context, m *groupStart) {
 	held, recs, err := g.state.decideStart(g.now(), m.Consumer, m.Generation, m.Starts)
 	if err != nil {
-		m.refuse(err)
+		g.refuse(m, err)
 		return
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: held}) }, m.refuse)
@@ -101,12 +101,12 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 	if m.Commit {
 		var err *protocol.Error
 		if recs, err = g.state.decideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
-			m.refuse(err)
+			g.refuse(m, err)
 			return
 		}
 	}
 	if !g.state.delivered(m.Consumer, m.Generation, m.Positions) {
-		m.refuse(g.state.stale("generation %d of group %q is not the current one", m.Generation, g.name))
+		g.refuse(m, g.state.stale("generation %d of group %q is not the current one", m.Generation, g.name))
 		return
 	}
 	cur := g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
@@ -136,13 +136,13 @@ func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
 	if len(offsets) == 0 {
 		var err *protocol.Error
 		if offsets, err = g.state.position(m.Consumer, m.TopicID); err != nil {
-			m.refuse(err)
+			g.refuse(m, err)
 			return
 		}
 	}
 	recs, err := g.state.decideCommit(g.now(), m.Consumer, m.Generation, offsets, m.Force)
 	if err != nil {
-		m.refuse(err)
+		g.refuse(m, err)
 		return
 	}
 	g.state.prolong(g.now(), m.Consumer)
@@ -204,7 +204,7 @@ func (g *groupActor) change(ctx actor.Context, m *groupChange) {
 		recs, err = g.state.decideSeek(now, m.Seek)
 	}
 	if err != nil {
-		m.refuse(err)
+		g.refuse(m, err)
 		return
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(nil) }, m.refuse)

@@ -80,8 +80,9 @@ func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
 // barrier returns once the group has handled everything before.
 func (p *groupProbe) barrier() {
 	p.t.Helper()
-	f := protocol.NewFuture[groupOffsets]()
-	p.system.Root.Send(p.group, &groupCommit{Consumer: 4711, Reply: f})
+	f, h := protocol.NewFuture[groupShare](), &pollHandle{waiter: protocol.NewWaiter()}
+	h.tell(pollSuperseded) // refused at once, whatever the state is
+	p.system.Root.Send(p.group, &groupPoll{Consumer: 4711, Handle: h, Reply: f})
 	a, ok := f.Wait(time.Now().Add(10 * time.Second))
 	require.True(p.t, ok && a.Err != nil)
 }
@@ -114,6 +115,39 @@ func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {
 	_, third := p.poll(1, 3)
 	assert.Nil(t, p.answer(third).Err)
 	assert.Empty(t, p.asked, "a poll of a stable group writes nothing")
+}
+
+// A refusal tells what the group is at, so it must not tell of what may yet be
+// lost with this coordinator.
+func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
+	p := newGroupProbe(t)
+	p.joined(1)
+	commit := func(at protocol.Offset) protocol.Future[groupOffsets] {
+		f := protocol.NewFuture[groupOffsets]()
+		p.system.Root.Send(p.group, &groupCommit{Consumer: 1, Offsets: []groupOffset{{Topic: "t", TopicID: "id-t", Offset: at}}, Reply: f})
+		return f
+	}
+	answer := func(f protocol.Future[groupOffsets]) *protocol.Error {
+		a, ok := f.Wait(time.Now().Add(10 * time.Second))
+		require.True(t, ok, "no answer")
+		return a.Err
+	}
+	first := commit(9)
+	proposed := p.proposal()
+	behind := commit(5)
+	p.barrier()
+	_, answered := behind.Wait(time.Time{})
+	require.False(t, answered, "refused for an offset that is not committed yet")
+	proposed.Done(protocol.ProduceResult{})
+	require.Nil(t, answer(first))
+	require.Equal(t, protocol.CodeOffsetRegression, answer(behind).Code)
+
+	lost := commit(20)
+	proposed = p.proposal()
+	behind = commit(15)
+	proposed.Done(protocol.ProduceResult{Err: protocol.Unknownf("lost")})
+	require.Equal(t, protocol.OutcomeUnknown, outcomeOf(answer(lost)))
+	require.Equal(t, errNotLeader, answer(behind), "the next coordinator decides")
 }
 
 func TestGroupAfterAFailedProposal(t *testing.T) {
