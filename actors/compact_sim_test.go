@@ -201,7 +201,7 @@ func (k *simKeyed) check() {
 		}
 		(&simReplica{state: state}).follow(r)
 	}
-	var want []logfile.Record
+	want := []logfile.Record{}
 	for off := range end {
 		r := k.history[off]
 		nullKey, tombstone := string(r.Key) == "-", string(r.Value) == "-"

@@ -151,7 +151,7 @@ var producersSimulation = simulation{
 		s.settle()
 		s.check()
 		at := map[string]int{}
-		for off, v := range s.nodes[0].values() {
+		for off, v := range s.live()[0].values() {
 			at[v] = off
 		}
 		for _, p := range producers {

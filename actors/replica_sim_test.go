@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand"
@@ -54,6 +55,8 @@ type simReplica struct {
 	executed []*stagedWrite // executed, not synced
 	full     bool           // the disk refused the first of queue for lack of space
 	doomed   bool           // the disk was told to fail in a way that is final
+	top      uint64         // the greatest index executed, truncated since or not
+	half     bool           // a power cut came in the middle of a truncation
 	boots    int            // power cuts, each of which ends in another boot
 	lost     bool           // for good: another replica takes its place
 	job      *simJob        // a compaction under way
@@ -349,8 +352,25 @@ func (s *replicaSim) settle() {
 		}
 	}
 	if !s.run(3000) {
-		s.t.Fatal("the replicas do not agree although nothing fails any more")
+		s.t.Fatalf("the replicas do not agree although nothing fails any more%s", s.describe())
 	}
+}
+
+// describe says where every replica stands.
+func (s *replicaSim) describe() string {
+	text := ""
+	for _, n := range s.live() {
+		r := n.rep
+		st := r.rn.BasicStatus()
+		_, pending := r.pendingCompaction()
+		text += fmt.Sprintf("\nreplica %d: %v, term %d, leader %d, vote %d, members %v, commit %d, applied %d, log %d to %d, %d writes, compaction pending %v, snapshot held %v, %v",
+			n.id, st.RaftState, st.Term, st.Lead, st.Vote, r.storage.conf, st.Commit, r.applied, r.log.FirstIndex(), r.log.LastIndex(),
+			len(n.queue)+len(n.executed), pending, r.held != nil, r.leading)
+	}
+	if s.plus != nil {
+		text += fmt.Sprintf("\nwanted: %v", s.plus.want)
+	}
+	return text
 }
 
 // run lets everything happen in its order until all replicas agree, at most so

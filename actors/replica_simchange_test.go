@@ -68,23 +68,29 @@ func (c *simChanges) step(n *simReplica) {
 	}
 }
 
-// replace loses a replica for good. One at a time: more would be a majority,
-// as is a single one.
+// replace loses a replica for good. One at a time: more would be a majority, as
+// is a single one; and the others must have the present membership on disk:
+// one that forgets it in a power cut asks the replaced ones for their votes.
 func (c *simChanges) replace(n *simReplica) {
 	if len(c.want) == 1 {
 		return
 	}
 	for _, m := range c.s.nodes {
-		if m.lost && m.rep != nil || !m.lost && (m.rep == nil || m.rep.failed != nil || !m.rep.settled(c.want)) {
+		if m.lost && m.rep != nil || !m.lost && (m.rep == nil || m.rep.failed != nil || !m.rep.settled(c.want) || len(m.queue)+len(m.executed) > 0) {
 			return
 		}
 	}
 	if n.lost {
 		return
 	}
-	s := c.s
 	n.crash(true)
 	n.lost = true
+	c.substitute(n)
+}
+
+// substitute brings a new replica in the place of a lost one.
+func (c *simChanges) substitute(n *simReplica) {
+	s := c.s
 	next := &simReplica{sim: s, id: uint64(len(s.nodes) + 1), fs: faultfs.New()}
 	spec := next.spec(nil)
 	require.NoError(s.t, spec.create(&environment{fs: next.fs, bootID: "0"}))

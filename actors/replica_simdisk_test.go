@@ -20,10 +20,9 @@ func (n *simReplica) spec(founders []uint64) partitionSpec {
 	}
 }
 
-// open starts the replica from what its disk has. A replica that the faults
-// left damaged would be rebuilt from its peers; faults of this simulation never
-// damage what was synced, so that is a failure. Now and then the process or
-// the machine dies in the middle of it.
+// open starts the replica from what its disk has. What was synced is never
+// damaged in this simulation, so a log that is is a failure; but for one case,
+// see half. Now and then the process or the machine dies in the middle of it.
 func (n *simReplica) open() {
 	spec := n.spec(nil)
 	interrupted := n.sim.chance(10)
@@ -37,6 +36,11 @@ func (n *simReplica) open() {
 		return
 	}
 	n.fs.StopAfter(-1)
+	if n.isHalf(err) {
+		n.sim.giveUp(n)
+		return
+	}
+	n.half = false
 	require.NoError(n.sim.t, err, "replica %d", n.id)
 	n.sim.note("open %d: last %d cut %d", n.id, rec.LastIndex, rec.CutBytes)
 	cfg := n.config()
@@ -46,8 +50,28 @@ func (n *simReplica) open() {
 	}
 	rep, err := newReplica(cfg, log, rec)
 	require.NoError(n.sim.t, err)
-	n.rep, n.queue, n.executed = rep, nil, nil
+	n.rep, n.queue, n.executed, n.top = rep, nil, nil, rec.LastIndex
 	n.do(func() {})
+}
+
+// isHalf reports whether err is what a power cut in the middle of a truncation
+// may leave: zeros where the end was to be and, behind them, what was to be cut
+// off. Nothing tells that from damage, so the replica is rebuilt by its peers,
+// as a damaged one is.
+func (n *simReplica) isHalf(err error) bool {
+	var damage *logfile.CorruptError
+	return n.half && errors.As(err, &damage)
+}
+
+// giveUp loses a replica for good.
+func (s *replicaSim) giveUp(n *simReplica) {
+	s.tally["half truncations"]++
+	n.lost = true
+	if s.plus != nil {
+		s.plus.substitute(n)
+	} else if len(s.live()) <= len(s.nodes)/2 {
+		s.t.Skip("a majority was hit by a power cut while it truncated")
+	}
 }
 
 // crash ends the replica: a kill keeps what was written, a power cut only what
@@ -147,8 +171,11 @@ func (n *simReplica) execute() {
 	switch {
 	case n.fs.Stopped():
 		n.sim.tally["interrupted writes"]++
-		n.crash(n.sim.rnd.Intn(2) == 0)
+		power := n.sim.rnd.Intn(2) == 0
+		n.half = power && len(w.entries) > 0 && w.entries[0].Index <= n.top
+		n.crash(power)
 	case err == nil:
+		n.top = max(n.top, w.lastIndex())
 		n.queue = n.queue[1:]
 		n.executed = append(n.executed, w)
 	case n.rep.failed != nil:
