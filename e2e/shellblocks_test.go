@@ -49,7 +49,11 @@ func shellLine(t *testing.T, line, dataDir string) string {
 	case strings.HasPrefix(line, "make"):
 		makefile, err := os.ReadFile("../Makefile")
 		require.NoError(t, err)
-		for _, target := range strings.Fields(line)[1:] {
+		setting := regexp.MustCompile(` ([A-Z_]+)=('[^']*'|"[^"]*"|\S+)`)
+		for _, m := range setting.FindAllStringSubmatch(line, -1) {
+			assert.Regexp(t, `(?m)^`+m[1]+`\s*\?=`, string(makefile), line)
+		}
+		for _, target := range strings.Fields(setting.ReplaceAllString(line, ""))[1:] {
 			assert.Regexp(t, `(?m)^`+target+`:`, string(makefile), line)
 		}
 		return ""

@@ -91,7 +91,7 @@ var (
 	descScrubBytes      = desc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
 	descScrubReplicas   = desc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = desc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
-	descScrubEnded      = desc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970.")
+	descScrubEnded      = desc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970; 0: not since the start.")
 	descFree            = desc("data_dir_free_bytes", "Bytes left on the data directory's filesystem.")
 	descTotal           = desc("data_dir_total_bytes", "Size of that filesystem.")
 )
@@ -134,9 +134,7 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		send(ch, desc, prometheus.CounterValue, float64(v))
 	}
-	if m.Scrub.LastEnded > 0 {
-		send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
-	}
+	send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	if m.DataDirTotal > 0 {
 		send(ch, descFree, prometheus.GaugeValue, float64(m.DataDirFree))
 		send(ch, descTotal, prometheus.GaugeValue, float64(m.DataDirTotal))
