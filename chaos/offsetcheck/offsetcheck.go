@@ -286,7 +286,11 @@ func passed(ops []*Op, unknown *Op) int64 {
 		if o.kind == seek {
 			return math.MaxInt64
 		}
-		if shows := max(o.offset, o.current); o.result != pending && shows >= unknown.offset {
+		shows := o.offset
+		if o.result == behind {
+			shows = o.current
+		}
+		if o.result != pending && shows >= unknown.offset {
 			end = min(end, max(o.ended, unknown.begun+1))
 		}
 	}

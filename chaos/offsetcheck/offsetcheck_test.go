@@ -37,6 +37,12 @@ func TestHistoriesThatARegisterExplains(t *testing.T) {
 			reads(h, 1)
 			reads(h, 5)
 		},
+		"an unknown commit of the first offset happens late": func(h *History) {
+			h.Commit("c", reg, 0)
+			reads(h, None)
+			reads(h, None)
+			reads(h, 0)
+		},
 		"an unknown commit never happens": func(h *History) {
 			h.Commit("c", reg, 5)
 			reads(h, None)
