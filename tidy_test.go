@@ -133,6 +133,7 @@ var unfit = []struct {
 }{
 	{"work left open", regexp.MustCompile(`\b(TO[D]O|FIX[M]E|XX[X])\b|panic\("(un|not )impl[e]mented`)},
 	{"a path of one machine", regexp.MustCompile(`(^|[^A-Za-z0-9_.\-])/(home|root|Users|wor[k]|far[m])/`)},
+	{"a conflict left by a merge", regexp.MustCompile(`^(<{7}|>{7}|\|{7})( |\r?$)|^={7}\r?$`)},
 }
 
 func TestTextIsFitToPublish(t *testing.T) {

@@ -117,7 +117,7 @@ func Default() *Config {
 			SessionTimeout: Duration(5 * time.Minute),
 			InflightBytes:  256 * MiB,
 			ParkedPolls:    10_000,
-			Connections:    10_000,
+			Connections:    20_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

@@ -22,7 +22,7 @@ type Options struct {
 	MaxBytes         int   // largest max_bytes of a read; 16 MiB
 	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
 	MaxParkedPolls   int   // reads that wait, and streams; 10,000
-	MaxConnections   int   // open at the same time; 10,000
+	MaxConnections   int   // open at the same time, more than may wait in polls; 20,000
 
 	MaxTimeout        time.Duration // largest timeout_ms; 30 s
 	MaxSessionTimeout time.Duration // largest session_timeout_ms; 5 min
@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxBytes, 16<<20)
 	orDefault(&o.MaxInflightBytes, 256<<20)
 	orDefault(&o.MaxParkedPolls, 10_000)
-	orDefault(&o.MaxConnections, 10_000)
+	orDefault(&o.MaxConnections, 20_000)
 	orDefault(&o.MaxTimeout, 30*time.Second)
 	orDefault(&o.MaxSessionTimeout, 5*time.Minute)
 	orDefault(&o.RequestTimeout, 10*time.Second)
