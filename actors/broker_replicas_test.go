@@ -108,3 +108,16 @@ func TestLeftOverDirectoryIsPutAside(t *testing.T) {
 	awaitSettled(t, n)
 	require.DirExists(t, place+".replaced-7")
 }
+
+// A change of placement between the last broker's answer and the record that
+// forgets the topic asks all brokers once more; with a stopped one among them,
+// that round never ends.
+func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
+	c := &clusterActor{
+		state:    newClusterState(),
+		dropping: map[string]map[int]bool{"being deleted": {2: true}, "forgotten": {2: false}},
+	}
+	c.state.deleted["being deleted"] = deletedTopic{}
+	c.removeDeleted(nil) // nobody is asked, so nothing is sent
+	require.Equal(t, map[string]map[int]bool{"being deleted": {2: true}}, c.dropping)
+}

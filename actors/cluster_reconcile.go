@@ -194,6 +194,11 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 // removeDeleted has every broker remove deleted topics, also those that were
 // deleted while it was stopped. When all have, the topic is forgotten.
 func (c *clusterActor) removeDeleted(ctx actor.Context) {
+	// One that is being forgotten may have been begun anew: nobody would end it.
+	maps.DeleteFunc(c.dropping, func(id string, _ map[int]bool) bool {
+		_, deleted := c.state.deleted[id]
+		return !deleted
+	})
 	for id, t := range c.state.deleted {
 		if c.dropping[id] == nil {
 			c.tellCoordinators(ctx, id)
