@@ -8,12 +8,11 @@ import (
 
 // Ranges of settings, inclusive.
 const (
-	maxBrokers          = 9
-	maxTopicPartitions  = 1024
-	minTopicSegment     = 64 << 10 // small enough to watch segments roll
-	maxTopicSegment     = 4 << 30
-	maxTopicRecordBytes = 16 << 20
-	maxRetentionHours   = 1e9 // so that milliseconds fit
+	maxBrokers         = 9
+	maxTopicPartitions = 1024
+	minTopicSegment    = 64 << 10 // small enough to watch segments roll
+	maxTopicSegment    = 4 << 30
+	maxRetentionHours  = 1e9 // so that milliseconds fit
 )
 
 // Fsync modes and cleanup policies.
@@ -71,7 +70,7 @@ func unlimitedOrPositive(v int64) bool { return v == -1 || v > 0 }
 // override checks the settings sent in spec and writes them over s. RF and
 // the number of partitions are not among them.
 func (s *topicSettings) override(spec *protocol.TopicSpec, limits topicLimits) *protocol.Error {
-	maxRecord := min(maxTopicRecordBytes, limits.MaxRecordBytes)
+	maxRecord := min(protocol.MaxTopicRecordBytes, limits.MaxRecordBytes)
 	for _, err := range []*protocol.Error{
 		setSetting(&s.RetentionMs, spec.RetentionMs, "retention_ms", "-1 or more than 0", unlimitedOrPositive),
 		setSetting(&s.RetentionBytes, spec.RetentionBytes, "retention_bytes", "-1 or more than 0", unlimitedOrPositive),
@@ -104,7 +103,7 @@ func (c *clusterSettings) topicDefaults(limits topicLimits) topicSettings {
 		SegmentBytes:      limits.SegmentBytes,
 		CleanupPolicy:     cleanDelete,
 		DeleteRetentionMs: defaultDeleteRetentionMs,
-		MaxRecordBytes:    min(limits.MaxRecordBytes, maxTopicRecordBytes),
+		MaxRecordBytes:    min(limits.MaxRecordBytes, protocol.MaxTopicRecordBytes),
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,9 +17,9 @@ import (
 //go:embed docs.html
 var docsTemplate string
 
-// docsPage is the contract as a page for people, made once.
-var docsPage = sync.OnceValues(func() ([]byte, error) {
-	doc, err := readContract(openAPI)
+// docsPage makes a page for people of a contract.
+func docsPage(contract []byte) ([]byte, error) {
+	doc, err := readContract(contract)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +32,7 @@ var docsPage = sync.OnceValues(func() ([]byte, error) {
 		return nil, fmt.Errorf("template: %w", err)
 	}
 	return page.Bytes(), nil
-})
+}
 
 // getDocs answers the page. It needs nothing from anywhere else, and may not
 // fetch anything either.
@@ -41,7 +40,7 @@ func getDocs(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	page, err := docsPage()
+	page, err := c.srv.docs()
 	if err != nil {
 		return protocol.Errorf(protocol.CodeInternal, "cannot render the documentation: %v", err)
 	}

@@ -3,12 +3,14 @@ package http
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"mime"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/assert"
@@ -17,7 +19,7 @@ import (
 
 // theContract is the document, loaded once for all tests.
 var theContract = sync.OnceValues(func() (*openapi3.T, error) {
-	return openapi3.NewLoader().LoadFromData(openAPI)
+	return openapi3.NewLoader().LoadFromData(contractFor(Options{}.withDefaults()))
 })
 
 func TestContractIsValid(t *testing.T) {
@@ -198,7 +200,51 @@ func TestContractAsServed(t *testing.T) {
 	a := h.do("GET", "/openapi.json", "")
 	assert.Equal(t, 200, a.status)
 	assert.Equal(t, "application/json", a.header.Get("Content-Type"))
-	assert.JSONEq(t, string(openAPI), a.body)
+	assert.JSONEq(t, string(contractFor(Options{}.withDefaults())), a.body)
+	assert.NotContains(t, a.body, "${", "a limit that nobody fills in")
+	assert.Equal(t, a.body, h.do("GET", "/openapi.json", "").body, "the second answer is the first")
+}
+
+// A server that is configured otherwise says so in its own contract, and keeps
+// to what it says: what it names is taken, one more is refused.
+func TestContractHasTheLimitsOfItsServer(t *testing.T) {
+	o := Options{
+		MaxBodyBytes: 4321, MaxRecordBytes: 1234, MaxHeaderBytes: 8 << 10, MaxBatchRecords: 7, MaxRecords: 11, MaxBytes: 5000,
+		MaxInflightBytes: 98_765, MaxParkedPolls: 321, MaxTimeout: 777 * time.Millisecond, MaxSessionTimeout: 2 * time.Second,
+		RequestTimeout: 1500 * time.Millisecond, DefaultPollTimeout: 5 * time.Millisecond, DefaultSessionTimeout: time.Second,
+		DefaultMaxRecords: 3, DefaultMaxBytes: 999,
+	}
+	h := start(t, o)
+	text := h.do("GET", "/openapi.json", "").body
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(t.Context(), openapi3.EnableExamplesValidation()))
+
+	poll := doc.Paths.Value("/events").Get
+	body := doc.Components.Schemas["PollRequest"].Value.Properties
+	for name, want := range map[string][2]float64{
+		"max_records": {11, 3}, "max_bytes": {5000, 999}, "timeout_ms": {777, 5}, "session_timeout_ms": {2000, 1000},
+	} {
+		p := poll.Parameters.GetByInAndName("query", name).Schema.Value
+		assert.Equal(t, want, [2]float64{*p.Max, p.Default.(float64)}, name)
+		assert.Equal(t, want, [2]float64{*body[name].Value.Max, body[name].Value.Default.(float64)}, "%s in a body", name)
+		target := fmt.Sprintf("/events?topic=liked&%s=", name)
+		assert.Equal(t, 200, h.do("GET", target+fmt.Sprint(want[0]), "").status, name)
+		assert.Equal(t, 400, h.do("GET", target+fmt.Sprint(want[0]+1), "").status, name)
+	}
+	batch := doc.Components.Schemas["Batch"].Value.Properties["records"].Value
+	assert.Equal(t, uint64(7), *batch.MaxItems)
+	for n, status := range map[int]int{7: 200, 8: 413} {
+		records := strings.TrimSuffix(strings.Repeat(`{"value":1},`, n), ",")
+		assert.Equal(t, status, h.do("POST", "/events", `{"topic":"liked","records":[`+records+`]}`).status, "%d records", n)
+	}
+	for _, name := range []string{"TopicSpec", "TopicPatch"} {
+		assert.Equal(t, 1234.0, *doc.Components.Schemas[name].Value.Properties["max_record_bytes"].Value.Max, name)
+	}
+	for _, said := range []string{"8,192 bytes", "4,321 bytes", "beyond 1,234 ", "98,765 bytes", "321 waiting", "1,500 ms"} {
+		assert.Contains(t, text, said)
+		assert.Contains(t, h.do("GET", "/docs", "").body, said)
+	}
 }
 
 func TestDocsPage(t *testing.T) {

@@ -38,7 +38,11 @@ type Server struct {
 	idPrefix string // of generated request ids, random per process
 	idNext   atomic.Uint64
 	calls    sync.Pool // of *call
-	ln       atomic.Pointer[boundedListener]
+
+	contract func() []byte          // openapi.json with the limits of o, made once
+	docs     func() ([]byte, error) // the same as a page, made once
+
+	ln atomic.Pointer[boundedListener]
 }
 
 // New returns a server that is not serving yet.
@@ -52,6 +56,8 @@ func New(b Backend, o Options) *Server {
 		parked:   newBudget(int64(o.MaxParkedPolls)),
 	}
 	s.calls.New = func() any { return &call{srv: s} }
+	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
+	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	return s

@@ -46,6 +46,10 @@ type BrokerInfo struct {
 	Cluster   string    `json:"-"`
 }
 
+// MaxTopicRecordBytes bounds max_record_bytes of a topic, whatever the server
+// is configured to take.
+const MaxTopicRecordBytes = 16 << 20
+
 // TopicSpec asks for a topic, or, for an existing one, for other settings.
 // Nil means "not sent".
 type TopicSpec struct {
