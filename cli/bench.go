@@ -183,7 +183,7 @@ func (f *benchFlags) run(do func(context.Context) error) error {
 	if f.output != "table" && f.output != "json" {
 		return usageError{errors.New("--output must be table or json")}
 	}
-	if f.p.terminal {
+	if f.p.fancy() {
 		o.Progress = f.p.stderr
 	}
 	ctx, stop := f.context()

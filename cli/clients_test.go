@@ -279,7 +279,7 @@ func TestProduceFailures(t *testing.T) {
 	s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
 	code, _, stderr := s.ottla(t, "{\"id\":1}\n{}\n", "produce", "t", "--key-field", "id")
 	assert.Equal(t, exitFailed, code)
-	assert.Equal(t, "ottla: line 2: the object has no field \"id\" for --key-field; 1 records were committed before\n", stderr)
+	assert.Equal(t, "ottla: line 2: the object has no field \"id\" for --key-field; 1 record committed before\n", stderr)
 	require.Len(t, s.asked, 1, "what came before is sent")
 
 	s = newStandIn(t, func(int, asked) (int, string) {

@@ -46,7 +46,7 @@ func offlineError(err error) error {
 }
 
 func verify(p *process, dir string) error {
-	files, err := countLogs(dir)
+	files, size, err := countLogs(dir)
 	if err != nil {
 		return err
 	}
@@ -54,33 +54,74 @@ func verify(p *process, dir string) error {
 		return fmt.Errorf("no log files in %s or below it", dir)
 	}
 	damaged := 0
+	reading := &readProgress{FS: logfile.OSFS{}, progress: newProgress(p, "files", size)}
+	defer reading.progress.end()
 	report := func(path string, offset int64, err error) {
 		damaged++
+		reading.progress.end() // its line, not what it counts
 		fmt.Fprintf(p.stdout, "%s: damaged at byte %d: %s\n", path, offset, oneLine(err))
 	}
-	if err := logfile.Verify(logfile.OSFS{}, dir, report); err != nil {
+	if err := logfile.Verify(reading, dir, report); err != nil {
 		return err
 	}
 	if err := actors.VerifyManifests(dir, func(path string, err error) { report(path, 0, err) }); err != nil {
 		return err
 	}
+	reading.progress.end()
 	if damaged > 0 {
-		return fmt.Errorf("%d damaged files; 'ottla log repair %s' says what can be done", damaged, dir)
+		return fmt.Errorf("%s; 'ottla log repair %s' says what can be done", count(damaged, "damaged file"), dir)
 	}
-	fmt.Fprintf(p.stderr, "%d log files, no damage\n", files)
+	fmt.Fprintf(p.stderr, "%s, no damage\n", count(files, "log file"))
 	return nil
 }
 
 // oneLine keeps an error on its line, whatever bytes it quotes.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-func countLogs(dir string) (n int, err error) {
+// countLogs counts the log files in dir and below it, and their bytes.
+func countLogs(dir string) (n int, size int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".log") {
 			n++
+			if info, err := d.Info(); err == nil { // verify says what is wrong with it
+				size += info.Size()
+			}
 		}
 		return err
 	})
+	return n, size, err
+}
+
+// readProgress is a file system that shows how much of it has been read.
+type readProgress struct {
+	logfile.FS
+	progress *progress
+	files    int
+	bytes    int64
+}
+
+func (r *readProgress) OpenFile(name string, flag int, perm fs.FileMode) (logfile.Handle, error) {
+	h, err := r.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	r.files++
+	return &readHandle{Handle: h, r: r}, nil
+}
+
+type readHandle struct {
+	logfile.Handle
+	r   *readProgress
+	end int64 // of what was read so far; some is read twice
+}
+
+func (h *readHandle) ReadAt(p []byte, off int64) (int, error) {
+	n, err := h.Handle.ReadAt(p, off)
+	if end := off + int64(n); end > h.end {
+		h.r.bytes += end - h.end
+		h.end = end
+	}
+	h.r.progress.update(h.r.files, h.r.bytes)
 	return n, err
 }
 

@@ -52,7 +52,7 @@ func newLogRepair(p *process) *cobra.Command {
 type repairCount struct{ cuttable, done, left int }
 
 func repair(p *process, dir string, yes bool) error {
-	if n, err := countLogs(dir); err != nil || n == 0 {
+	if n, _, err := countLogs(dir); err != nil || n == 0 {
 		return errors.Join(err, noLogs(dir, n))
 	}
 	var damages []logfile.Damage

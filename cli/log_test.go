@@ -76,7 +76,7 @@ func TestLogVerifyAndCat(t *testing.T) {
 	code, stdout, stderr := offline(t, "verify", root)
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stdout)
-	assert.Equal(t, "1 log files, no damage\n", stderr)
+	assert.Equal(t, "1 log file, no damage\n", stderr)
 
 	spoil(t, dir, `{"n":2}`)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "cluster.json"), []byte(`{"clusters":[`), 0o600))

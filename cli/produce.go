@@ -94,7 +94,7 @@ func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) e
 	err = s.run(ctx, in)
 	s.progress.end()
 	if err != nil {
-		return fmt.Errorf("%w; %d records were committed before", interrupted(err), s.committed)
+		return fmt.Errorf("%w; %s committed before", interrupted(err), count(s.committed, "record"))
 	}
 	return s.report()
 }
@@ -280,6 +280,6 @@ func (s *producer) report() error {
 			protocol.AppendJSONString(nil, s.o.topic), s.committed)
 		return err
 	}
-	_, err := fmt.Fprintf(s.r.p.stdout, "%d records committed to %s\n", s.committed, s.o.topic)
+	_, err := fmt.Fprintf(s.r.p.stdout, "%s committed to %s\n", count(s.committed, "record"), s.o.topic)
 	return err
 }

@@ -104,55 +104,6 @@ func (s *producer) partial(partitions []struct {
 	return first
 }
 
-// progress shows on a terminal how far a command has come. Elsewhere only its
-// notes appear.
-type progress struct {
-	p       *process
-	unit    string
-	total   int64 // bytes; 0: not known
-	started time.Time
-	shown   time.Time
-	open    bool // a line stands there without its end
-}
-
-func newProgress(p *process, unit string, total int64) *progress {
-	return &progress{p: p, unit: unit, total: total, started: time.Now()}
-}
-
-// update shows how many are done, a few times a second.
-func (g *progress) update(done int, bytes int64) {
-	now := time.Now()
-	if !g.p.terminal || now.Sub(g.shown) < 200*time.Millisecond {
-		return
-	}
-	g.shown, g.open = now, true
-	rate := float64(done) / max(now.Sub(g.started).Seconds(), 0.001)
-	text := fmt.Sprintf("%d %s, %.0f/s", done, g.unit, rate)
-	if g.total > 0 {
-		part := min(float64(bytes)/float64(g.total), 1)
-		const width = 30
-		full := int(part * width)
-		text = fmt.Sprintf("[%-*s] %3.0f%%  %s", width, bar[:full], part*100, text)
-	}
-	fmt.Fprintf(g.p.stderr, "\r\x1b[K%s", text)
-}
-
-const bar = "##############################"
-
-// note prints a line beside the progress.
-func (g *progress) note(text string) {
-	g.end()
-	fmt.Fprintf(g.p.stderr, "ottla: %s\n", text)
-}
-
-// end takes the line away.
-func (g *progress) end() {
-	if g.open {
-		g.open = false
-		fmt.Fprint(g.p.stderr, "\r\x1b[K")
-	}
-}
-
 // decodeInto decodes JSON that a server sent.
 func decodeInto(text json.RawMessage, out any) error {
 	if err := json.Unmarshal(text, out); err != nil {

@@ -44,10 +44,10 @@ func run(p *process, args []string) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "ottla: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
+		fmt.Fprintf(p.stderr, "%s %v\nRun '%s --help' for usage.\n", p.prefix(red), err, cmd.CommandPath())
 		return exitUsage
 	default:
-		fmt.Fprintf(p.stderr, "ottla: %v\n", err)
+		fmt.Fprintf(p.stderr, "%s %v\n", p.prefix(red), err)
 		return exitFailed
 	}
 }

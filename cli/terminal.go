@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// fancy reports whether standard error is a terminal that can do more than
+// print lines.
+func (p *process) fancy() bool { return p.terminal && p.env("TERM") != "dumb" }
+
+// env is a variable of the environment, empty where there is none.
+func (p *process) env(name string) string {
+	if p.lookupEnv == nil {
+		return ""
+	}
+	v, _ := p.lookupEnv(name)
+	return v
+}
+
+// Colours, as SGR parameters (ECMA-48).
+const (
+	red    = 31
+	yellow = 33
+)
+
+// prefix begins a message on standard error, red for errors and yellow for
+// warnings. There are colours on a terminal only, and not where NO_COLOR is set
+// to anything (no-color.org); nothing on standard output ever has any.
+func (p *process) prefix(colour int) string {
+	if !p.fancy() || p.env("NO_COLOR") != "" {
+		return "ottla:"
+	}
+	return fmt.Sprintf("\x1b[1;%dmottla:\x1b[0m", colour)
+}
+
+// count is a number of things: 1 record, 2 records.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+// progress shows on a terminal how far a command has come. Elsewhere only its
+// notes appear.
+type progress struct {
+	p       *process
+	unit    string
+	total   int64 // bytes; 0: not known
+	started time.Time
+	shown   time.Time
+	open    bool // a line stands there without its end
+}
+
+func newProgress(p *process, unit string, total int64) *progress {
+	return &progress{p: p, unit: unit, total: total, started: time.Now()}
+}
+
+// update shows how many are done, a few times a second.
+func (g *progress) update(done int, bytes int64) {
+	now := time.Now()
+	if !g.p.fancy() || now.Sub(g.shown) < 200*time.Millisecond {
+		return
+	}
+	g.shown, g.open = now, true
+	rate := float64(done) / max(now.Sub(g.started).Seconds(), 0.001)
+	text := fmt.Sprintf("%d %s, %.0f/s", done, g.unit, rate)
+	if g.total > 0 {
+		part := min(float64(bytes)/float64(g.total), 1)
+		const width = 30
+		full := int(part * width)
+		text = fmt.Sprintf("[%-*s] %3.0f%%  %s", width, bar[:full], part*100, text)
+	}
+	fmt.Fprintf(g.p.stderr, "\r\x1b[K%s", text)
+}
+
+const bar = "##############################"
+
+// note prints a line beside the progress.
+func (g *progress) note(text string) {
+	g.end()
+	fmt.Fprintf(g.p.stderr, "%s %s\n", g.p.prefix(yellow), text)
+}
+
+// end takes the line away.
+func (g *progress) end() {
+	if g.open {
+		g.open = false
+		fmt.Fprint(g.p.stderr, "\r\x1b[K")
+	}
+}

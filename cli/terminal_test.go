@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+)
+
+// onTerminal runs a command with standard error on a terminal.
+func onTerminal(env map[string]string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	p := &process{stdout: &out, stderr: &errs, terminal: true, lookupEnv: func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}}
+	code = run(p, args)
+	return code, out.String(), errs.String()
+}
+
+func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
+	const plain = "ottla: 1 damaged file; "
+	dir := logDir(t, 5, 1)
+	spoil(t, dir, `{"n":2}`)
+	for name, tt := range map[string]struct {
+		env    map[string]string
+		prefix string
+	}{
+		"terminal":       {nil, "\x1b[1;31mottla:\x1b[0m 1 damaged file; "},
+		"NO_COLOR":       {map[string]string{"NO_COLOR": "1"}, plain},
+		"NO_COLOR empty": {map[string]string{"NO_COLOR": ""}, "\x1b[1;31mottla:\x1b[0m 1 damaged file; "},
+		"dumb":           {map[string]string{"TERM": "dumb"}, plain},
+	} {
+		code, stdout, stderr := onTerminal(tt.env, "log", "verify", dir)
+		assert.Equal(t, exitFailed, code)
+		assert.NotContains(t, stdout, "\x1b", name)
+		assert.Contains(t, stderr, tt.prefix, name)
+	}
+	_, _, stderr := offline(t, "verify", dir)
+	assert.NotContains(t, stderr, "\x1b", "no terminal")
+	_, _, stderr = onTerminal(nil, "log", "verify")
+	assert.Contains(t, stderr, "\x1b[1;31mottla:\x1b[0m", "usage, too")
+}
+
+func TestVerifyShowsItsProgressOnATerminal(t *testing.T) {
+	root := filepath.Dir(filepath.Dir(logDir(t, 5, 1)))
+	_, _, stderr := onTerminal(nil, "log", "verify", root)
+	assert.Regexp(t, "^\r\x1b\\[K\\[#* *\\] +\\d+%  1 files, \\d+/s\r\x1b\\[K1 log file, no damage\n$", stderr)
+	_, _, stderr = onTerminal(map[string]string{"TERM": "dumb"}, "log", "verify", root)
+	assert.Equal(t, "1 log file, no damage\n", stderr)
+}
+
+// What progress counts is what there is to read: it ends at 100 %.
+func TestVerifyReadsEveryByteOnce(t *testing.T) {
+	dir := logDir(t, 5, 1)
+	info, err := os.Stat(segment(dir))
+	require.NoError(t, err)
+	files, size, err := countLogs(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []any{1, info.Size()}, []any{files, size})
+	r := &readProgress{FS: logfile.OSFS{}, progress: newProgress(&process{}, "files", size)}
+	require.NoError(t, logfile.Verify(r, dir, func(string, int64, error) { t.Error("damage") }))
+	assert.Equal(t, []any{1, info.Size()}, []any{r.files, r.bytes})
+}
+
+func TestCount(t *testing.T) {
+	assert.Equal(t, []string{"0 records", "1 record", "2 records"}, []string{count(0, "record"), count(1, "record"), count(2, "record")})
+}
