@@ -62,6 +62,36 @@ func TestFailedSyncPoisonsForGood(t *testing.T) {
 	assert.Equal(t, rec.LastIndex, rec2.LastIndex)
 }
 
+// TestLostVoteIsWrittenAgain: the header of an entry says which entry before it
+// was synced, and nothing of the lines between the two. When their sync fails
+// they stay in the page cache alone, like the entry.
+func TestLostVoteIsWrittenAgain(t *testing.T) {
+	for i := 0; i < 512; i += 5 { // wherever it stands in a sector, across a boundary too
+		d := faultfs.New()
+		l := create(t, d, options("b"))
+		put(t, l, next(l, 1, strings.Repeat("1", 1+i)))
+		var b logfile.Batch
+		l.SetHardState(&b, 7, 2)
+		require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 7, "2")}))
+		d.Fault = failNth("sync", 1, errIO)
+		require.ErrorIs(t, tryRun(&b), logfile.ErrPoisoned)
+		require.NoError(t, l.Close())
+
+		d.Restart() // kill -9
+		l, rec := open(t, d, options("b"))
+		require.EqualValues(t, 2, l.LastIndex())
+		require.EqualValues(t, 2, rec.Vote)
+		require.NoError(t, l.Close())
+
+		d.PowerCut(nil)
+		l, rec, err := logfile.Open(d, dir, options("b2"))
+		require.NoError(t, err, "value of %d bytes", 1+i)
+		require.EqualValues(t, 2, l.LastIndex(), "value of %d bytes: a synced entry is gone", 1+i)
+		require.EqualValues(t, []uint64{7, 2}, []uint64{rec.HardTerm, rec.Vote})
+		require.NoError(t, l.Close())
+	}
+}
+
 // TestLostVouchIsWrittenAgain: a vouch speaks for what is before it, not for
 // itself. When its own sync fails it stays in the page cache alone; were it not
 // written again, a later power cut would leave a hole before synced entries.

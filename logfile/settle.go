@@ -101,8 +101,8 @@ func (r *recovery) brokenName() (string, error) {
 func (r *recovery) rewrite() error {
 	a := &r.log.active
 	from := r.vouchEnd
-	if e, ok := byIndex(r.log.index.entries, r.proven+1); ok {
-		from = max(from, e.Pos)
+	if e, ok := byIndex(r.log.index.entries, r.proven); ok {
+		from = max(from, e.Pos) // not the next entry's place: lines between the two are not proven
 	}
 	buf := make([]byte, min(scanChunk, max(a.size-from, 0)))
 	for pos := from; pos < a.size; pos += int64(len(buf)) {
