@@ -143,6 +143,8 @@ var waysIn = []wayIn{
 	{"ndjson", always, func(s *server, topic string, all []payload) {
 		s.post("/events?topic="+topic, join(all, "\r\n"), "Content-Type", "application/x-ndjson").want(http.StatusOK)
 	}},
+	{"client", always, sendWithClient},
+	{"producer", always, sendWithProducer},
 	{"raw", func(p payload) bool {
 		return !p.json && utf8.ValidString(p.content) && len(p.content) < 1000 // the key is in the address
 	}, func(s *server, topic string, all []payload) {
@@ -206,6 +208,8 @@ func parseRecord(t *testing.T, text []byte) cameBack {
 }
 
 var waysOut = map[string]func(s *server, topic string, n int) []cameBack{
+	"client":   fetchWithClient,
+	"consumer": consumeWithClient,
 	"fetch": func(s *server, topic string, n int) (got []cameBack) {
 		for len(got) < n {
 			var a struct{ Records []cameBack }
@@ -310,7 +314,7 @@ func TestNaughtyValues(t *testing.T) {
 	}
 	check("")
 	for topic := range sent { // so that groups begin again
-		for _, out := range []string{"poll", "sse", "lines"} {
+		for _, out := range []string{"poll", "sse", "lines", "client"} {
 			s.eventually(waitTimeout, "the group is empty", func() error {
 				if a := s.delete("/groups/" + out + "-" + topic); a.status != http.StatusNoContent && a.status != http.StatusNotFound {
 					return fmt.Errorf("%d %s", a.status, a.body)
