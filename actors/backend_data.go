@@ -231,7 +231,7 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 	if offset < v.Earliest() {
 		return nil, outOfRange(req.Topic.Name, req.Partition, offset, v)
 	}
-	records, err := readRecords(nil, v, req.Topic.Name, req.Partition, offset, req.MaxRecords, req.MaxBytes)
+	records, err := readInto(req.Room, v, req, offset)
 	if err != nil {
 		return nil, err
 	}
@@ -246,6 +246,22 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 		reply.NextOffset = reply.HighWatermark // compaction left nothing up to there
 	}
 	return reply, nil
+}
+
+// readInto reads what is asked for as far as there is room for it.
+func readInto(room protocol.Room, v *logfile.View, req *protocol.FetchRequest, offset int64) ([]protocol.Record, *protocol.Error) {
+	if offset >= v.HighWatermark() {
+		return nil, keepRoom(room, nil)
+	}
+	bytes, err := takeRoom(room, req.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	records, err := readRecords(nil, v, req.Topic.Name, req.Partition, offset, req.MaxRecords, bytes)
+	if err != nil {
+		return nil, err
+	}
+	return records, keepRoom(room, records)
 }
 
 // readRecords appends up to maxRecords records from offset on to dst.

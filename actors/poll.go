@@ -328,13 +328,16 @@ func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
 	if err == nil && len(out) == 0 && leaderless {
 		out, _, err = s.readAll(failoverPatience)
 	}
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, keepRoom(s.req.Room, out)
 }
 
 // readAll is one pass over the partitions. Without patience those that have no
 // leader are left out, and reported.
 func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, leaderless bool, err *protocol.Error) {
-	left, bytes := s.req.MaxRecords, s.req.MaxBytes
+	left, bytes, roomy := s.req.MaxRecords, s.req.MaxBytes, false
 	if len(s.at) == 0 {
 		return nil, false, nil
 	}
@@ -359,6 +362,12 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 		if int64(o.Offset) >= v.HighWatermark() {
 			continue
 		}
+		if !roomy {
+			if bytes, err = takeRoom(s.req.Room, s.req.MaxBytes); err != nil {
+				return nil, false, err
+			}
+			roomy = true
+		}
 		before := len(out)
 		more, err := readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes)
 		if err == errStaleView {
@@ -370,7 +379,7 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 		out = more
 		left -= len(out) - before
 		for j := before; j < len(out); j++ {
-			bytes -= len(out[j].Key) + len(out[j].Value) + len(out[j].Headers) + recordOverhead
+			bytes -= sizeOf(&out[j])
 		}
 		if len(out) > before {
 			countFetched(t, o.Partition, out[before:])
@@ -381,10 +390,6 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 	}
 	return out, leaderless, nil
 }
-
-// recordOverhead is what a record costs besides its key, value and headers
-// when bytes are counted: roughly the rest of its line.
-const recordOverhead = 64
 
 // deliver has the group note the positions, durably with auto_commit, before
 // the response is sent.

@@ -77,6 +77,7 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		MaxRecords:            cfg.Limits.MaxRecords,
 		MaxBytes:              int(cfg.Limits.MaxBytes),
 		MaxInflightBytes:      int64(cfg.Limits.InflightBytes),
+		MaxResponseBytes:      int64(cfg.Limits.ResponseBytes),
 		MaxParkedPolls:        cfg.Limits.ParkedPolls,
 		MaxConnections:        cfg.Limits.Connections,
 		MaxTimeout:            cfg.Limits.PollTimeout.D(),

@@ -55,6 +55,7 @@ type Limits struct {
 	PollTimeout    Duration `yaml:"poll_timeout"`    // highest timeout_ms of a read
 	SessionTimeout Duration `yaml:"session_timeout"` // highest session_timeout_ms of a consumer
 	InflightBytes  Bytes    `yaml:"inflight_bytes"`  // request bodies in memory at once
+	ResponseBytes  Bytes    `yaml:"response_bytes"`  // answers in memory at once
 	ParkedPolls    int      `yaml:"parked_polls"`    // reads that wait at once
 	Connections    int      `yaml:"connections"`     // open client connections
 }
@@ -116,6 +117,7 @@ func Default() *Config {
 			PollTimeout:    Duration(30 * time.Second),
 			SessionTimeout: Duration(5 * time.Minute),
 			InflightBytes:  256 * MiB,
+			ResponseBytes:  128 * MiB,
 			ParkedPolls:    10_000,
 			Connections:    20_000,
 		},

@@ -61,6 +61,7 @@ func (c *Config) validateLimits(v *validator) {
 	v.duration("limits.poll_timeout", l.PollTimeout, time.Millisecond, 10*time.Minute)
 	v.duration("limits.session_timeout", l.SessionTimeout, time.Second, 24*time.Hour)
 	v.bytes("limits.inflight_bytes", l.InflightBytes, l.BodyBytes, 1024*GiB)
+	v.bytes("limits.response_bytes", l.ResponseBytes, max(l.MaxBytes, 1*MiB), 1024*GiB)
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 

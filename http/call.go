@@ -24,6 +24,7 @@ type call struct {
 	scratch []byte   // transformed parts of the body
 	records []record // of a produce request
 	held    int64    // bytes taken from the server's budget
+	ownRoom *room    // of a call that came on no connection
 	wire    int      // bytes of the body as it came
 	code    string   // of the error that was answered
 	route   string   // as in the table of routes
@@ -46,6 +47,9 @@ func (s *Server) release(c *call) {
 	if c.held > 0 {
 		s.bytes.give(c.held)
 	}
+	if c.ownRoom != nil {
+		c.ownRoom.release()
+	}
 	clear(c.records)
 	next := call{srv: s, buf: c.buf[:0], scratch: c.scratch[:0], records: c.records[:0]}
 	if cap(next.buf) > keepBytes {
@@ -64,8 +68,11 @@ func (s *Server) release(c *call) {
 // wrap makes a route's handler one of fasthttp's.
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
+	refusable := rt.method == fasthttp.MethodGet && rt.body == noBody
 	done := func(c *call) {
+		c.account(refusable)
 		c.compressResponse()
+		c.account(false)
 		counts.done(c, c.began)
 		c.logRequest()
 	}

@@ -32,12 +32,14 @@ type connection struct {
 	big    *bufio.Reader // instead of the gear's: the headers are large
 	http11 bool
 	close  bool        // the connection ends with its answer
+	room   room        // what its answer holds
 	later  *suspension // its answer is waited for
 }
 
 // serveConnection serves c until either side closes it.
 func (s *Server) serveConnection(c *conn) {
 	k := &connection{srv: s, c: c, w: wire{c: c, readIn: s.o.ReadTimeout, writeIn: s.o.WriteTimeout}}
+	k.room.b = &s.answers
 	c.k = k
 	if sc, ok := c.Conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -81,6 +83,7 @@ func (k *connection) caught() {
 }
 
 func (k *connection) end() {
+	k.room.release()
 	k.releaseBig()
 	if k.g != nil {
 		k.reset()
@@ -187,6 +190,7 @@ func (k *connection) request() bool {
 func (k *connection) finish() bool {
 	err := k.respond()
 	k.reset()
+	k.room.release()
 	return err == nil && !k.close
 }
 

@@ -165,6 +165,13 @@ func (f *fakeBackend) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *
 				reply.NextOffset = r.Offset + 1
 			}
 		}
+		if len(reply.Records) > 0 {
+			records, err := within(req.Room, req.MaxBytes, reply.Records)
+			if err != nil {
+				return nil, err
+			}
+			reply.Records, reply.NextOffset = records, records[len(records)-1].Offset+1
+		}
 		if len(reply.Records) > 0 || req.Timeout == 0 {
 			return reply, nil
 		}
@@ -177,6 +184,19 @@ func (f *fakeBackend) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *
 			return reply, nil
 		}
 	}
+}
+
+// within keeps as many records as there is room for.
+func within(room protocol.Room, most int, records []protocol.Record) ([]protocol.Record, *protocol.Error) {
+	most, err := room.Take(most)
+	if err != nil {
+		return nil, err
+	}
+	size, n := 0, 0
+	for ; n < len(records) && (n == 0 || size <= most); n++ {
+		size += len(records[n].Key) + len(records[n].Value) + 64
+	}
+	return records[:n], room.Keep(size)
 }
 
 func (f *fakeBackend) announce() {
@@ -217,7 +237,7 @@ func (p *fakePoll) Wait() { p.waited = true }
 
 func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 	copied := *req
-	copied.Gone = nil // functions cannot be compared
+	copied.Gone, copied.Room = nil, nil // they cannot be compared
 	f.mu.Lock()
 	f.polls = append(f.polls, &copied)
 	f.mu.Unlock()
@@ -233,9 +253,9 @@ func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*pr
 	}
 	timeout := time.After(req.Timeout)
 	for {
-		wake := f.collect(req, reply)
-		if len(reply.Records) > 0 {
-			return reply, nil
+		wake, err := f.collect(req, reply)
+		if err != nil || len(reply.Records) > 0 {
+			return reply, err
 		}
 		reply.TimedOut = true
 		if req.Timeout == 0 {
@@ -253,7 +273,7 @@ func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*pr
 	}
 }
 
-func (f *fakeBackend) collect(req *protocol.PollRequest, reply *protocol.PollReply) chan struct{} {
+func (f *fakeBackend) collect(req *protocol.PollRequest, reply *protocol.PollReply) (chan struct{}, *protocol.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, name := range req.Topics {
@@ -268,7 +288,14 @@ func (f *fakeBackend) collect(req *protocol.PollRequest, reply *protocol.PollRep
 				n, _ := strconv.Atoi(req.After)
 				next = protocol.Offset(n)
 			}
-			for _, r := range log[next:] {
+			if len(log[next:]) == 0 {
+				continue
+			}
+			records, err := within(req.Room, req.MaxBytes, log[next:])
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range records {
 				reply.Records = append(reply.Records, r)
 				if req.RecordCursors {
 					reply.Cursors = append(reply.Cursors, strconv.Itoa(int(r.Offset)+1))
@@ -280,7 +307,7 @@ func (f *fakeBackend) collect(req *protocol.PollRequest, reply *protocol.PollRep
 			}
 		}
 	}
-	return f.wake
+	return f.wake, nil
 }
 
 func (f *fakeBackend) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {

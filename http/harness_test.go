@@ -70,6 +70,7 @@ func startOn(t *testing.T, o Options, ln listener) *harness {
 		assert.NoError(t, h.s.Shutdown(ctx))
 		assert.NoError(t, <-served)
 		assert.Zero(t, h.s.bytes.used.Load(), "bytes that were never given back")
+		assert.Zero(t, h.s.answers.used.Load(), "bytes of answers that were never given back")
 		assert.Zero(t, h.s.parked.used.Load(), "parked reads that were never given back")
 	})
 	return h

@@ -21,6 +21,7 @@ type Options struct {
 	MaxRecords       int   // largest max_records of a read; 10,000
 	MaxBytes         int   // largest max_bytes of a read; 16 MiB
 	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
+	MaxResponseBytes int64 // answers in memory, over all connections; 128 MiB
 	MaxParkedPolls   int   // reads that wait, and streams; 10,000
 	MaxConnections   int   // open at the same time, more than may wait in polls; 20,000
 
@@ -49,6 +50,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxRecords, 10_000)
 	orDefault(&o.MaxBytes, 16<<20)
 	orDefault(&o.MaxInflightBytes, 256<<20)
+	orDefault(&o.MaxResponseBytes, 128<<20)
 	orDefault(&o.MaxParkedPolls, 10_000)
 	orDefault(&o.MaxConnections, 20_000)
 	orDefault(&o.MaxTimeout, 30*time.Second)

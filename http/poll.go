@@ -31,6 +31,7 @@ func getEvents(c *call) *protocol.Error {
 		return err
 	}
 	conn, srv := c.ctx.Conn(), c.srv
+	req.Room = c.room()
 	req.Gone = func() bool { return peerGone(conn) }
 	poll := srv.b.StartPoll(req, srv.done)
 	var forget func() // the watch for the client's departure, once it waits

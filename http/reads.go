@@ -67,6 +67,7 @@ func getRecords(c *call) *protocol.Error {
 		return err
 	}
 	srv := c.srv
+	req.Room = c.room()
 	return c.await(&suspension{
 		step: func() (answerFunc, func()) {
 			reply, err := srv.b.Fetch(req)

@@ -19,6 +19,7 @@ type stream struct {
 	kind      streamKind
 	req       protocol.PollRequest
 	conn      net.Conn
+	room      room // of what is not written yet
 	requestID []byte
 	answered  answered // for the log of requests
 
@@ -44,6 +45,8 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), follow: !req.AutoCommit,
 		requestID: append([]byte(nil), c.requestID()...),
 	}
+	st.room.b = &c.srv.answers
+	st.req.Room = &st.room
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""
 	st.req.Gone = func() bool { return peerGone(st.conn) }
@@ -52,6 +55,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	st.req.RecordCursors = true
 	first, err := st.poll()
 	if err != nil {
+		st.room.release()
 		release()
 		return err
 	}
@@ -76,7 +80,10 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		defer st.srv.streams.Done()
 		defer st.logRequest() // after release: who reads the log finds the stream ended
 		defer release()
-		st.run(w, first)
+		defer st.room.release()
+		reply := first
+		first = nil // a stream may last; its first records need not
+		st.run(w, reply)
 	})
 	return nil
 }
@@ -109,6 +116,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 	st.lastWrite = time.Now()
 	for {
 		st.render(reply)
+		st.room.set(int64(cap(st.buf)))
 		if !st.flush(w) {
 			return
 		}
@@ -206,6 +214,7 @@ func (st *stream) logRequest() {
 
 // flush writes buf within the write timeout; false when the client is gone.
 func (st *stream) flush(w *bufio.Writer) bool {
+	defer st.room.release()
 	if len(st.buf) == 0 {
 		return !peerGone(st.conn)
 	}
@@ -214,12 +223,24 @@ func (st *stream) flush(w *bufio.Writer) bool {
 	st.lastWrite = now
 	st.srv.metrics.streamed.Add(float64(len(st.buf)))
 	st.answered.out += len(st.buf)
-	_, err := w.Write(st.buf)
-	if err == nil {
-		err = w.Flush()
-	}
-	if st.buf = st.buf[:0]; cap(st.buf) > keepBytes {
-		st.buf = nil
+	err := writePieces(w, st.buf)
+	if st.buf = st.buf[:0]; cap(st.buf) > writeBuffer {
+		st.buf = nil // there may be thousands of streams that wait
 	}
 	return err == nil
+}
+
+// streamPiece is how much is written of a stream at once: the pipe to the
+// connection copies what it is given, and holds a few pieces.
+const streamPiece = 16 << 10
+
+func writePieces(w *bufio.Writer, b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), streamPiece)
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return w.Flush()
 }

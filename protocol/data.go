@@ -66,6 +66,19 @@ type FetchRequest struct {
 	MaxBytes   int
 	Timeout    time.Duration   // how long to wait for a first record
 	Done       <-chan struct{} // when not nil, its closing ends the wait early
+	Room       Room            // when not nil, records are read only as far as it has room
+}
+
+// Room is the memory that the records of one answer are read into; all answers
+// share it. What is held when the read ends is its caller's to give back.
+type Room interface {
+	// Take reserves up to want bytes, at least 1, instead of what was held, and
+	// returns how many: records may be read until they have so many, at least
+	// one in any case. Error: overloaded.
+	Take(want int) (int, *Error)
+	// Keep makes what is held the n bytes that were read; 0 when there was
+	// nothing. Error: overloaded, a single large record may have no room.
+	Keep(n int) *Error
 }
 
 // FetchReply answers a FetchRequest.
@@ -105,6 +118,8 @@ type PollRequest struct {
 
 	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
 	Left <-chan struct{} // when not nil, closed when it leaves; else Gone is asked from time to time
+
+	Room Room // when not nil, records are read only as far as it has room, and before anything is committed
 }
 
 // PendingPoll is a poll step by step, for callers that have better things to
