@@ -208,7 +208,7 @@ func (k *connection) readHeader() error {
 	if err != nil {
 		return err
 	}
-	return checkTarget(r)
+	return errors.Join(checkFraming(r.Header.RawHeaders()), checkTarget(r))
 }
 
 // errNoRoom: there is no room for a large header.
