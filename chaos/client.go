@@ -51,8 +51,8 @@ type offsetRow struct {
 func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	var sent atomic.Bool // also before the transport tries again by itself, as it does with a GET
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	var tries atomic.Int32 // the transport tries a GET again by itself when a connection breaks
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tries.Add(1) }})
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, answer{}
@@ -61,7 +61,7 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 		req.Header[k] = v
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) && !sent.Load() {
+	if errors.Is(err, syscall.ECONNREFUSED) && tries.Load() == 0 {
 		return 0, answer{Outcome: "none"}
 	}
 	if err != nil {
@@ -72,6 +72,9 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 	var a answer
 	if err != nil || len(data) > 0 && json.Unmarshal(data, &a) != nil {
 		return 0, answer{}
+	}
+	if tries.Load() > 1 && a.none() {
+		a.Outcome = "unknown" // the refusal speaks of the last try only
 	}
 	return resp.StatusCode, a
 }
