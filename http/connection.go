@@ -188,6 +188,9 @@ func (k *connection) request() bool {
 // finish sends the answer and makes ready for the next request; false when
 // there must be none.
 func (k *connection) finish() bool {
+	if k.reader().Buffered() == 0 {
+		k.releaseBig() // before the client may count on its room
+	}
 	err := k.respond()
 	k.reset()
 	k.room.release()
