@@ -80,6 +80,14 @@ const secondRoundBytes = 64 << 10
 
 const maxRoundsInFlight = 2
 
+// maxQueuedBytes bounds what clients may have gathered at one leader beyond its
+// rounds in flight. The front end bounds what is in flight for those who wait,
+// but not what nobody waits for any more, on a disk that hardly moves.
+const maxQueuedBytes = 64 << 20
+
+// errQueueFull refuses a client's records; nothing happened.
+var errQueueFull = protocol.Errorf(protocol.CodeOverloaded, "the partition's disk does not keep up")
+
 // maxYields bounds how long an expectation that is not met holds a round up: to
 // microseconds when nothing else runs.
 const maxYields = 10
@@ -101,6 +109,10 @@ func (r *replica) propose(p proposal) {
 	l := r.leading
 	if r.failed != nil || l == nil || l.moving {
 		p.answer(protocol.ProduceResult{Err: errNotLeader})
+		return
+	}
+	if p.req != nil && len(l.queue) > 0 && l.queuedBytes+p.size() > maxQueuedBytes {
+		p.answer(protocol.ProduceResult{Err: errQueueFull})
 		return
 	}
 	if p.req != nil && p.req.NoAck {
