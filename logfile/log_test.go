@@ -205,3 +205,37 @@ func TestOffsetOf(t *testing.T) {
 	_, err = l.OffsetOf(22)
 	assert.Error(t, err)
 }
+
+// What a truncation takes out of the file it keeps beside it, the log start
+// too, whenever a crash comes: the entry that moved it counts as applied and is
+// not looked at again.
+func TestConflictKeepsTheLogStart(t *testing.T) {
+	for steps := 0; ; steps++ {
+		d := faultfs.New()
+		l := create(t, d, options("b"))
+		for range 4 {
+			put(t, l, next(l, 2, `"x"`))
+		}
+		var b logfile.Batch
+		l.SetLogStart(&b, 2)
+		l.SetApplied(3, []byte("members"), nil)
+		l.StageCheckpoint(&b)
+		run(t, &b)
+
+		b = logfile.Batch{}
+		require.NoError(t, l.Append(&b, []logfile.Frame{records(4, 5, 6, 1, `"new"`)})) // cuts the checkpoint off
+		d.StopAfter(steps)
+		err := tryRun(&b)
+		if err == nil {
+			require.Greater(t, steps, 2)
+			require.NoError(t, l.Close())
+			return
+		}
+		d.PowerCut(nil)
+		l, rec := open(t, d, options("b2"))
+		require.EqualValues(t, 3, rec.Checkpoint.Applied, "after %d steps", steps)
+		require.EqualValues(t, 2, rec.LogStart, "after %d steps", steps)
+		require.EqualValues(t, 2, l.LogStart(), "after %d steps", steps)
+		require.NoError(t, l.Close())
+	}
+}

@@ -248,7 +248,8 @@ func (r *recovery) readCarry() error {
 	l := r.log
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	if cp.Applied > l.applied && cp.Applied <= l.active.last {
-		cp.LogStart = max(cp.LogStart, l.logStart)
+		l.logStart = max(l.logStart, cp.LogStart)
+		cp.LogStart = l.logStart
 		l.applied, l.confState, l.producers, l.compaction = cp.Applied, cp.ConfState, cp.Producers, cp.Compaction
 		r.rec.Checkpoint = cp
 	}
