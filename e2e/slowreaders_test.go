@@ -62,7 +62,6 @@ func TestSlowReadersCostABoundedSum(t *testing.T) {
 	}
 	grown := s.rss() - before
 	t.Logf("300 readers made the process grow by %d MiB; %d bytes are held", grown>>20, s.held())
-	require.Positive(t, s.held())
 	require.Less(t, grown, int64(6*limit), "they asked for 4 GiB")
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
