@@ -78,7 +78,10 @@ func TestDamageInAllCopiesIsMended(t *testing.T) {
 	for b := 1; b <= 3; b++ {
 		kept, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(b), "hurt-0*", "*.damaged-0"))
 		require.NoError(t, err)
-		assert.NotEmpty(t, kept, "broker %d: the damaged file is kept", b)
+		// Where the other two were mended and ran first, the third is replaced.
+		replaced, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(b), "hurt-0.replaced-*"))
+		require.NoError(t, err)
+		assert.NotEmpty(t, append(kept, replaced...), "broker %d: the damaged file is kept", b)
 	}
 }
 
