@@ -308,6 +308,46 @@ func TestCrashAtEveryStepOfCompaction(t *testing.T) {
 	}
 }
 
+// TestPowerCutInRecoveryAfterFailedCompaction: the names of a generation whose
+// directory sync failed are in sight of the next process, and gone with a power
+// cut in the middle of its recovery; the older generation must be there then.
+func TestPowerCutInRecoveryAfterFailedCompaction(t *testing.T) {
+	opt := options("boot-1")
+	opt.SegmentBytes = 700
+	for nth := 1; ; nth++ {
+		k := newKeyed(t, 5, opt)
+		k.fill(60, 6)
+		before := k.plan(100, 0)
+		k.compact(before)
+		k.fill(60, 6)
+		after := k.plan(200, 30)
+		k.d.Fault = failNth("syncdir", nth, errIO)
+		if k.crashing(after) == nil {
+			return
+		}
+		require.NoError(t, k.l.Close())
+		k.d.Restart()
+		for n, done := 0, false; !done; n++ {
+			for mode := 1; mode < 8; mode++ {
+				d := k.d.Clone()
+				d.StopAfter(n)
+				l, _, err := logfile.Open(d, dir, opt)
+				if done = err == nil; done {
+					require.NoError(t, l.Close())
+				}
+				what := fmt.Sprintf("failed sync %d, step %d, mode %d", nth, n, mode)
+				l, _ = opened(t, d, crash(d, mode, int64(n)), opt, what)
+				l.Committed(l.LastIndex())
+				want := k.want(before)
+				if l.Compacted().Generation == 200 {
+					want = k.want(after)
+				}
+				equalRecords(t, want, readAll(t, l), what)
+			}
+		}
+	}
+}
+
 // crashing does a compaction on a disk that may stop.
 func (k *keyed) crashing(c logfile.Compaction) error {
 	set, err := k.l.CompactionSource().Compact(c, noPace)

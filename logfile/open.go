@@ -127,6 +127,9 @@ func finishReset(fsys FS, dir string, found listing) error {
 	if err != nil {
 		return err
 	}
+	if err := fsys.SyncDir(dir); err != nil { // the name is in sight, but its own sync may have failed
+		return fmt.Errorf("finish reset: %w", err)
+	}
 	slices.Reverse(found.bases)
 	gone := []string{carryName}
 	for _, base := range found.bases {

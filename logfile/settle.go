@@ -30,6 +30,11 @@ func (r *recovery) settle(tmp []string) error {
 	for _, name := range r.stale {
 		tmp = append(tmp, name, indexPath(name))
 	}
+	if len(tmp) > 0 { // what makes them superfluous is in sight, but its own sync may have failed
+		if err := l.syncDir(); err != nil {
+			return err
+		}
+	}
 	for _, name := range tmp {
 		if err := r.fsys.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -175,10 +175,21 @@ func (d *FS) tearNames(keep func() bool) {
 		d.durable[path] = n
 	}
 	for _, path := range sortedKeys(d.durable) {
-		if d.names[path] == nil && keep() {
+		if d.names[path] == nil && !d.named(d.durable[path]) && keep() {
 			delete(d.durable, path)
 		}
 	}
+}
+
+// named reports whether processes see a file under some name. One that has a
+// durable name, which they do not see, was renamed, and that came to nothing.
+func (d *FS) named(n *inode) bool {
+	for _, other := range d.names {
+		if other == n {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *FS) reachable(path string) bool {
