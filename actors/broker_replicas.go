@@ -30,9 +30,9 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 		key := spec.key()
 		r := b.replicas[key]
 		if r != nil && r.spec.id.ReplicaID == spec.id.ReplicaID {
-			r.spec.want, r.spec.settings = spec.want, spec.settings
+			r.spec.want, r.spec.replacing, r.spec.settings = spec.want, spec.replacing, spec.settings
 			if r.pid != nil {
-				ctx.Send(r.pid, &placementChanged{Want: spec.want, Settings: spec.settings})
+				ctx.Send(r.pid, &placementChanged{Want: spec.want, Replacing: spec.replacing, Settings: spec.settings})
 			}
 			continue
 		}

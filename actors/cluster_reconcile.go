@@ -79,7 +79,7 @@ func (c *clusterActor) spec(key partitionKey, t *clusterTopic, p *clusterPartiti
 			ClusterID: c.handle.manifest.ID, TopicID: t.ID, Topic: t.Name,
 			Partition: key.Partition, Broker: broker, ReplicaID: replica,
 		},
-		want: p.wanted(), settings: t.topicSettings,
+		want: p.wanted(), replacing: len(p.Replacing) > 0, settings: t.topicSettings,
 		lazySync: c.state.settings.Fsync == fsyncInterval,
 		route:    c.route(key), group: c.links.group(key),
 	}

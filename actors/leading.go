@@ -70,6 +70,7 @@ type leading struct {
 	readSeq uint64
 	reads   []pendingRead
 
+	proof     membersProof   // of the present membership
 	snapshots map[uint64]int // ticks for which a follower has owed the answer to a snapshot
 }
 

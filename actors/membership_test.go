@@ -1,11 +1,16 @@
 package actors
 
 import (
+	"math/rand"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/logfile/faultfs"
 )
 
 // TestLostSnapshotIsSentAgain loses the snapshot for a new replica: raft would
@@ -79,4 +84,97 @@ func TestSoleReplicaReadsWhatItAcknowledged(t *testing.T) {
 	require.Zero(t, s.tally["reads"], "it does not know yet")
 	s.settle()
 	require.Equal(t, 1, s.tally["reads"], "and when it does it answers without being asked again")
+}
+
+// TestLogProvesEarlierChangesCommitted: a leader proposes a change only when it
+// has applied the one before. A replica that has both in its log, and lost its
+// checkpoints, must come back with the membership that the first one made.
+func TestLogProvesEarlierChangesCommitted(t *testing.T) {
+	s := newReplicaSim(t, 3, nil)
+	s.plus = newSimChanges(s)
+	s.calm = true
+	s.begin()
+	s.settle()
+	n := s.nodes[1]
+	open := func(fs *faultfs.FS) (*logfile.Log, *logfile.Recovered) {
+		spec := n.spec(nil)
+		log, rec, err := logfile.Open(fs, simDir, spec.logOptions(&environment{bootID: "0"}))
+		require.NoError(t, err)
+		return log, rec
+	}
+	changes := []raftpb.ConfChangeV2{
+		single(raftpb.ConfChangeAddLearnerNode, 4),
+		{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: 4}, {Type: raftpb.ConfChangeRemoveNode, NodeID: 3}}},
+		{},
+	}
+	known := []raftpb.ConfState{ // by the number of changes in the log: the last one is in doubt
+		{Voters: []uint64{1, 2, 3}},
+		{Voters: []uint64{1, 2, 3}},
+		{Voters: []uint64{1, 2, 3}, Learners: []uint64{4}},
+		{Voters: []uint64{1, 2, 4}, VotersOutgoing: []uint64{1, 2, 3}, AutoLeave: true},
+	}
+	for have := range known {
+		fs := n.fs.Clone()
+		log, rec := open(fs)
+		for _, cc := range changes[:have] {
+			data, err := cc.Marshal()
+			require.NoError(t, err)
+			e := raftpb.Entry{Index: log.LastIndex() + 1, Term: rec.HardTerm, Type: raftpb.EntryConfChangeV2, Data: data}
+			f, err := frameOf(&e, log.NextOffset(), log.LastAppendTime())
+			require.NoError(t, err)
+			var b logfile.Batch
+			require.NoError(t, log.Append(&b, []logfile.Frame{f}))
+			require.NoError(t, b.Execute())
+		}
+		require.NoError(t, log.Close())
+		log, rec = open(fs)
+		require.Len(t, rec.ConfChanges, have)
+		rep, err := newReplica(n.config(), log, rec)
+		require.NoError(t, err)
+		require.NoError(t, rep.storage.conf.Equivalent(known[have]), "%d changes", have)
+		require.NoError(t, log.Close())
+	}
+}
+
+// TestReplacementIsOverWhenAMajorityHasItOnDisk: a leader that said so earlier
+// would let a further replica be lost while the only ones that know of the
+// change could forget it.
+func TestReplacementIsOverWhenAMajorityHasItOnDisk(t *testing.T) {
+	for seed := int64(1); seed <= 50; seed++ {
+		s := newReplicaSim(t, 3, nil)
+		s.rnd = rand.New(rand.NewSource(seed))
+		s.plus = newSimChanges(s)
+		s.calm = true
+		s.begin()
+		s.settle()
+		s.plus.replace(s.nodes[2])
+		s.drop = func(m raftpb.Message) bool { // mostly, a commit is heard of only with the next entry
+			return m.Type == raftpb.MsgApp && len(m.Entries) == 0 || m.Type == raftpb.MsgHeartbeat && s.rnd.Intn(8) > 0
+		}
+		for i := 0; s.plus.replacing; i++ {
+			require.Less(t, i, 100_000)
+			n := s.live()[s.rnd.Intn(3)]
+			switch p := s.rnd.Intn(40); { // in any order, so that some disks are far behind
+			case p < 4:
+				n.execute()
+			case p < 8:
+				n.sync()
+			case p < 9:
+				s.clock = s.clock.Add(10 * time.Millisecond)
+				s.tick(n)
+			default:
+				s.deliver()
+			}
+			n.do(func() { s.plus.tick(n) }) // it says so as early as it can
+		}
+		known := 0
+		for _, n := range s.live() {
+			n.crash(true)
+			n.open()
+			if slices.Contains(n.rep.storage.conf.Voters, uint64(4)) && len(n.rep.storage.conf.VotersOutgoing) == 0 {
+				known++
+			}
+		}
+		require.GreaterOrEqual(t, known, 2, "seed %d", seed)
+	}
 }

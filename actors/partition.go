@@ -34,9 +34,10 @@ type partitionActor struct {
 	scrub      scrubPlan
 	hurt       bool // damage was found, and the replica goes on
 
-	coord    *coordinator // __consumer_offsets only
-	want     []placedReplica
-	settings topicSettings
+	coord     *coordinator // __consumer_offsets only
+	want      []placedReplica
+	replacing bool // see partitionSpec
+	settings  topicSettings
 
 	ticks        int
 	idleTicks    int  // on a leader, see quietTick
@@ -74,8 +75,9 @@ type (
 	partitionClosed struct{ Key partitionKey }
 	// placementChanged brings what __cluster_metadata says now.
 	placementChanged struct {
-		Want     []placedReplica
-		Settings topicSettings
+		Want      []placedReplica
+		Replacing bool
+		Settings  topicSettings
 	}
 	// describePartition asks a leader for its view of the partition.
 	describePartition struct {
@@ -158,7 +160,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.do(ctx, p.handOver)
 		p.answerHandOver(ctx)
 	case *placementChanged:
-		p.want, p.settings = m.Want, m.Settings
+		p.want, p.replacing, p.settings = m.Want, m.Replacing, m.Settings
 		if p.file != nil {
 			p.file.SetSegmentBytes(p.spec.segmentBytes(p.env, m.Settings))
 		}
@@ -402,6 +404,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 		p.leaderlessTick(ctx)
 		if p.ref != nil {
 			p.rep.reconcileMembers(p.want)
+			p.settleMembers(ctx)
 			p.preferredTick()
 			p.retentionTick()
 		}
@@ -419,9 +422,17 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 	p.handReply = nil
 }
 
+// settleMembers makes sure that the members of a group that has just got them
+// will still be its members after a power cut, and then tells the cluster.
+func (p *partitionActor) settleMembers(ctx actor.Context) {
+	if p.replacing && p.rep.proveMembers(p.want) {
+		p.membersChanged(ctx)
+	}
+}
+
 // membersChanged tells the cluster that the group has the members it wants.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
-	if p.ref != nil && p.rep.settled(p.want) {
+	if p.ref != nil && p.rep.settled(p.want) && (!p.replacing || p.rep.membersProven()) {
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(p.rep.storage.conf.Voters)})
 	}
 }

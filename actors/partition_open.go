@@ -18,6 +18,7 @@ type partitionSpec struct {
 	id         logfile.Identity
 	dir        string
 	want       []placedReplica // membership as __cluster_metadata wants it, preferred leader first
+	replacing  bool            // __cluster_metadata waits to hear that the group has it
 	founders   []uint64        // the group's first voters when this replica is one of them
 	settings   topicSettings
 	lazySync   bool
@@ -79,7 +80,7 @@ func (s *partitionSpec) create(env *environment) error {
 // the right place, nobody else waits for it.
 func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
-	p.want, p.settings = p.spec.want, p.spec.settings
+	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
 		fault := openFault(err)
 		p.log.Error("replica cannot be opened", "fault", string(fault), "error", err)

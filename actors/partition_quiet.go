@@ -43,7 +43,7 @@ func (p *partitionActor) idle() bool {
 	r := p.rep
 	l := r.leading
 	if l == nil || p.ref == nil || l.moving || len(l.queue)+len(l.rounds)+len(l.reads)+len(r.writes) > 0 ||
-		r.applied != r.log.LastIndex() || !r.settled(p.want) || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID {
+		r.applied != r.log.LastIndex() || !r.settled(p.want) || p.replacing && !r.membersProven() || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID {
 		return false
 	}
 	even := true

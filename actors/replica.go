@@ -108,7 +108,7 @@ type stagedWrite struct {
 	entries   []raftpb.Entry
 	snapshot  *raftpb.Snapshot
 	responses []raftpb.Message
-	mustSync  bool // term or vote changed
+	mustSync  bool // term, vote or membership changed
 	priority  bool
 	then      func() // called when it is durable
 }
@@ -121,7 +121,8 @@ func (w *stagedWrite) lastIndex() uint64 {
 }
 
 // newReplica starts raft on an opened log. The recovered hard state's commit
-// index is what the last checkpoint vouches for; the rest is learned again.
+// index is what the last checkpoint and the log itself vouch for; the rest is
+// learned again.
 func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*replica, error) {
 	r := &replica{cfg: cfg, id: log.Identity(), log: log}
 	r.storage = &raftStorage{log: log, snapshot: r.makeSnapshot}
@@ -156,7 +157,7 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	}
 	r.applied = applied
 	r.storage.hard.Term, r.storage.hard.Vote = rec.HardTerm, rec.Vote
-	r.storage.hard.Commit = max(r.storage.hard.Commit, applied)
+	r.storage.hard.Commit = max(r.storage.hard.Commit, applied, committedByChanges(rec))
 	if r.hw, err = r.offsetAfter(applied); err != nil {
 		return nil, err
 	}
@@ -183,6 +184,18 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	}
 	r.drain()
 	return r, nil
+}
+
+// committedByChanges is up to where a recovered log proves by its own entries
+// that they were committed: a leader proposes a change of membership only when
+// it has applied the one before, so any log that holds the later one vouches
+// for the earlier one. Raft relies on a replica knowing that much: by
+// memberships two steps apart, two leaders could each find a majority.
+func committedByChanges(rec *logfile.Recovered) uint64 {
+	if n := len(rec.ConfChanges); n > 1 {
+		return rec.ConfChanges[n-2]
+	}
+	return 0
 }
 
 // becomeSoleVoter replaces the membership, and all changes of it in the log.
@@ -293,7 +306,7 @@ func (r *replica) campaigning() bool {
 	return s == raft.StatePreCandidate || s == raft.StateCandidate
 }
 
-// votePending reports whether a vote is on its way to the disk: a new term
+// votePending reports whether a vote may be on its way to the disk: a new term
 // would void it.
 func (r *replica) votePending() bool {
 	return slices.ContainsFunc(r.writes, func(w *stagedWrite) bool { return w.mustSync })

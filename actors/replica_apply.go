@@ -126,7 +126,7 @@ func (r *replica) setConf(cs raftpb.ConfState, index uint64) {
 	r.log.SetApplied(max(index, r.applied), conf, nil)
 	b := &logfile.Batch{}
 	r.log.StageCheckpoint(b)
-	r.enqueue(&stagedWrite{batch: b})
+	r.enqueue(&stagedWrite{batch: b, mustSync: true})
 	r.fx.members = true
 }
 

@@ -18,6 +18,7 @@ import (
 type simChanges struct {
 	s         *replicaSim
 	want      []placedReplica
+	replacing bool // until a leader says that the membership is settled for good
 	producers []*epochProducer
 }
 
@@ -50,6 +51,9 @@ func (c *simChanges) tick(n *simReplica) {
 		return
 	}
 	r.reconcileMembers(c.want)
+	if c.replacing && r.proveMembers(c.want) {
+		c.replacing = false
+	}
 	if c.s.keyed != nil {
 		return // compacted logs have no retention
 	}
@@ -69,18 +73,10 @@ func (c *simChanges) step(n *simReplica) {
 }
 
 // replace loses a replica for good. One at a time: more would be a majority, as
-// is a single one; and the others must have the present membership on disk:
-// one that forgets it in a power cut asks the replaced ones for their votes.
+// is a single one. The next may be lost as soon as a leader said that the last
+// replacement is over, whatever the others have not on disk yet.
 func (c *simChanges) replace(n *simReplica) {
-	if len(c.want) == 1 {
-		return
-	}
-	for _, m := range c.s.nodes {
-		if m.lost && m.rep != nil || !m.lost && (m.rep == nil || m.rep.failed != nil || !m.rep.settled(c.want) || len(m.queue)+len(m.executed) > 0) {
-			return
-		}
-	}
-	if n.lost {
+	if len(c.want) == 1 || c.replacing || n.lost {
 		return
 	}
 	n.crash(true)
@@ -91,6 +87,7 @@ func (c *simChanges) replace(n *simReplica) {
 // substitute brings a new replica in the place of a lost one.
 func (c *simChanges) substitute(n *simReplica) {
 	s := c.s
+	c.replacing = true
 	next := &simReplica{sim: s, id: uint64(len(s.nodes) + 1), fs: faultfs.New()}
 	spec := next.spec(nil)
 	require.NoError(s.t, spec.create(&environment{fs: next.fs, bootID: "0"}))

@@ -79,10 +79,11 @@ type Recovered struct {
 	LastIndex   uint64
 	NextOffset  int64
 	LogStart    int64
-	SameBoot    bool   // the tail was written since the machine started
-	Clean       bool   // the log ends with a vouch for its last entry
-	CutBytes    int64  // an unsynced tail that was cut, 0 if none
-	BrokenCopy  string // where the cut bytes are kept, "" if none
+	ConfChanges []uint64 // indexes of the membership entries behind Checkpoint.Applied, ascending
+	SameBoot    bool     // the tail was written since the machine started
+	Clean       bool     // the log ends with a vouch for its last entry
+	CutBytes    int64    // an unsynced tail that was cut, 0 if none
+	BrokenCopy  string   // where the cut bytes are kept, "" if none
 }
 
 // Record is one record of a log. Key, Value and Headers are tokens as they

@@ -43,18 +43,41 @@ func (r *recovery) inspect() (*Inspection, error) {
 	if out.LastTerm, ok = l.Term(l.LastIndex()); !ok {
 		return nil, fmt.Errorf("inspect log: no term of entry %d", l.LastIndex())
 	}
+	err := r.eachConfChange(l.LastIndex(), func(f Frame) { out.Changes = append(out.Changes, f) })
+	if err != nil {
+		return nil, fmt.Errorf("inspect log: %w", err)
+	}
+	return out, nil
+}
+
+// eachConfChange calls fn for the membership entries behind the checkpoint, up
+// to index last.
+func (r *recovery) eachConfChange(last uint64, fn func(Frame)) error {
 	const atOnce = 4 << 20
-	for next := max(r.rec.Checkpoint.Applied+1, l.FirstIndex()); next <= l.LastIndex(); {
-		frames, err := l.ReadFrames(next, l.LastIndex()+1, atOnce)
+	for next := max(r.rec.Checkpoint.Applied+1, r.log.FirstIndex()); next <= last; {
+		frames, err := r.log.ReadFrames(next, last+1, atOnce)
 		if err != nil {
-			return nil, fmt.Errorf("inspect log: %w", err)
+			return err
 		}
 		for i := range frames {
 			if frames[i].Kind == KindConfChange {
-				out.Changes = append(out.Changes, frames[i])
+				fn(frames[i])
 			}
 		}
 		next += uint64(len(frames))
 	}
-	return out, nil
+	return nil
+}
+
+// confChanges lists the membership entries behind the checkpoint. The active
+// segment has been read; of those before it only what was not applied when it
+// began is read, which is little.
+func (r *recovery) confChanges() (out []uint64, err error) {
+	err = r.eachConfChange(r.log.active.first-1, func(f Frame) { out = append(out, f.Index) })
+	for _, index := range r.changes {
+		if index > r.rec.Checkpoint.Applied {
+			out = append(out, index)
+		}
+	}
+	return out, err
 }

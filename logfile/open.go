@@ -44,6 +44,9 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	if err := r.settle(found.tmp); err != nil {
 		return nil, nil, err
 	}
+	if r.rec.ConfChanges, err = r.confChanges(); err != nil {
+		return nil, nil, err
+	}
 	l := r.log
 	r.log = nil
 	return l, &r.rec, nil

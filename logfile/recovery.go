@@ -24,6 +24,7 @@ type recovery struct {
 	proven   uint64 // highest index known to be synced
 	vouchEnd int64  // everything below was synced for certain
 	w        walker
+	changes  []uint64 // indexes of membership entries in the active segment
 	cutAt    int64    // where a tail to be cut begins, -1: none
 	stale    []string // parts of generations that are not complete, or not the newest
 }
@@ -180,6 +181,9 @@ func (r *recovery) take(sc *scanner, it *item, each func(*Frame) error) error {
 		r.proven = max(r.proven, it.head.synced)
 		l.index.add(&f, it.pos, it.bodyPos)
 		l.accept(&f)
+		if f.Kind == KindConfChange {
+			r.changes = append(r.changes, f.Index)
+		}
 		if each != nil {
 			return each(&f)
 		}
