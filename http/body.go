@@ -78,13 +78,21 @@ func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protoco
 	}
 }
 
-// discard reads the rest of a refused body, within reason: closing the
-// connection on a client that still sends could lose it the answer.
+// discardShare: of a refused body so many times the largest that is taken are
+// read, so that the connection can be used again.
+const discardShare = 4
+
+// discard reads the rest of a refused body, within reason.
 func (c *call) discard(stream io.Reader) {
 	if c.ctx.Response.ConnectionClose() {
 		return // it broke off
 	}
-	if _, err := io.CopyN(io.Discard, stream, 4*int64(c.srv.o.MaxBodyBytes)); !errors.Is(err, io.EOF) {
+	most := discardShare * c.srv.o.MaxBodyBytes
+	if announced, ok := stream.(interface{ atLeast() int }); ok && announced.atLeast() > most {
+		c.ctx.SetConnectionClose() // its client hears of it before it has sent everything
+		return
+	}
+	if _, err := io.CopyN(io.Discard, stream, int64(most)+1); !errors.Is(err, io.EOF) {
 		c.ctx.SetConnectionClose()
 	}
 }

@@ -2,7 +2,6 @@ package http
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +28,11 @@ type connection struct {
 
 	// Of the present request.
 	body   bodyReader
+	chunks chunkReader
 	big    *bufio.Reader // instead of the gear's: the headers are large
 	http11 bool
 	close  bool        // the connection ends with its answer
+	rest   bool        // and the client may still be sending
 	room   room        // what its answer holds
 	later  *suspension // its answer is waited for
 }
@@ -77,7 +78,7 @@ func (k *connection) serve() {
 func (k *connection) caught() {
 	if p := recover(); p != nil {
 		k.srv.log.Error("panic in a connection", "remote", k.c.RemoteAddr().String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		k.g = nil // whatever state it is in
+		k.g, k.rest = nil, false // whatever state it is in
 		k.end()
 	}
 }
@@ -88,6 +89,9 @@ func (k *connection) end() {
 	if k.g != nil {
 		k.reset()
 		k.releaseGear()
+	}
+	if k.rest {
+		k.linger()
 	}
 	_ = k.c.Close()
 }
@@ -152,7 +156,7 @@ func (k *connection) releaseGear() {
 func (k *connection) reset() {
 	k.g.ctx.Request.Reset()
 	k.g.ctx.Response.Reset()
-	k.body = bodyReader{}
+	k.body, k.chunks = bodyReader{}, chunkReader{}
 }
 
 func (k *connection) reader() *bufio.Reader {
@@ -176,10 +180,7 @@ func (k *connection) request() bool {
 	if final, err := k.expected(); final || err != nil {
 		return false
 	}
-	if err := k.openBody(); err != nil {
-		k.refuse(err)
-		return false
-	}
+	k.openBody()
 	k.srv.handler(ctx)
 	k.close = k.close || !k.bodyEnded()
 	return k.later != nil || k.finish()
@@ -192,48 +193,10 @@ func (k *connection) finish() bool {
 		k.releaseBig() // before the client may count on its room
 	}
 	err := k.respond()
+	k.rest = err == nil && k.close && (!k.bodyEnded() || k.reader().Buffered() > 0)
 	k.reset()
 	k.room.release()
 	return err == nil && !k.close
-}
-
-// readHeader reads the request line and the headers.
-func (k *connection) readHeader() error {
-	r := &k.g.ctx.Request
-	err := r.Header.Read(k.reader())
-	var small *fasthttp.ErrSmallBuffer
-	if errors.As(err, &small) && k.big == nil && k.srv.o.MaxHeaderBytes > readBuffer {
-		if err := k.enlarge(); err != nil {
-			return err
-		}
-		err = r.Header.Read(k.big)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(checkFraming(r.Header.RawHeaders()), checkTarget(r))
-}
-
-// errNoRoom: there is no room for a large header.
-var errNoRoom = errors.New("too many request bytes in flight")
-
-// enlarge goes on with a buffer for the largest header that is allowed.
-func (k *connection) enlarge() error {
-	size := k.srv.o.MaxHeaderBytes
-	if !k.srv.bytes.take(int64(size)) {
-		return errNoRoom
-	}
-	begun, _ := k.g.br.Peek(k.g.br.Buffered())
-	k.big = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(begun)), &k.w), size)
-	k.g.br.Reset(&k.w)
-	return nil
-}
-
-func (k *connection) releaseBig() {
-	if k.big != nil {
-		k.srv.bytes.give(int64(k.big.Size()))
-		k.big = nil
-	}
 }
 
 // expected answers "Expect: 100-continue"; final is true when the request is
@@ -245,7 +208,9 @@ func (k *connection) expected() (final bool, err error) {
 	}
 	if k.srv.expectContinue(ctx) != fasthttp.StatusContinue {
 		k.close = true
-		return true, k.respond()
+		err = k.respond()
+		k.rest = err == nil
+		return true, err
 	}
 	if _, err = k.g.bw.WriteString("HTTP/1.1 100 Continue\r\n\r\n"); err == nil {
 		err = k.g.bw.Flush()
@@ -255,39 +220,29 @@ func (k *connection) expected() (final bool, err error) {
 
 // openBody makes the request's body a stream: the handler reads it, so that
 // its size is known and paid for before memory is allocated.
-func (k *connection) openBody() error {
+func (k *connection) openBody() {
 	r := &k.g.ctx.Request
-	n := r.Header.ContentLength()
-	if n < 0 {
-		return r.ContinueReadBodyStream(k.reader(), k.srv.o.MaxBodyBytes, false)
-	}
-	if n > 0 {
+	switch n := r.Header.ContentLength(); {
+	case n == -1:
+		k.chunks = chunkReader{br: k.reader()}
+		r.SetBodyStream(&k.chunks, -1)
+	case n > 0:
 		k.body = bodyReader{br: k.reader(), left: n}
 		r.SetBodyStream(&k.body, n)
 	}
-	return nil
 }
 
 // bodyEnded reports whether the next byte is that of another request. A
 // handler that does not read to the end says that the connection closes.
 func (k *connection) bodyEnded() bool {
-	if k.g.ctx.Response.ConnectionClose() || k.body.left > 0 {
-		return false
-	}
-	stream := k.g.ctx.RequestBodyStream()
-	if stream == nil {
-		return true
-	}
-	var b [1]byte
-	n, err := stream.Read(b[:])
-	return n == 0 && errors.Is(err, io.EOF)
+	return k.body.left == 0 && (k.chunks.br == nil || k.chunks.ended())
 }
 
 // refuse answers what never became a request.
 func (k *connection) refuse(err error) {
 	k.srv.transportError(&k.g.ctx, err)
 	k.close = true
-	_ = k.respond()
+	k.rest = k.respond() == nil
 }
 
 // respond sends the answer, unless another request waits already: then their
@@ -319,43 +274,4 @@ func (k *connection) respond() error {
 		err = bw.Flush()
 	}
 	return err
-}
-
-// checkTarget reports a target or a Host header that is not valid. What is
-// let pass without being parsed cannot be wrong.
-func checkTarget(r *fasthttp.Request) error {
-	target, host := r.Header.RequestURI(), r.Header.Host()
-	if plainTarget(target) && plainHost(host) {
-		return nil
-	}
-	var u fasthttp.URI
-	return u.Parse(host, target)
-}
-
-func plainTarget(t []byte) bool {
-	if len(t) == 0 || t[0] != '/' || len(t) > 1 && t[1] == '/' {
-		return false
-	}
-	for _, b := range t {
-		if b <= ' ' || b >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// plainHost knows names and IPv4 addresses, with a port or without.
-func plainHost(h []byte) bool {
-	name, port, _ := bytes.Cut(h, []byte{':'})
-	for _, b := range port {
-		if b < '0' || b > '9' {
-			return false
-		}
-	}
-	for _, b := range name {
-		if (b|0x20 < 'a' || b|0x20 > 'z') && (b < '0' || b > '9') && b != '.' && b != '-' {
-			return false
-		}
-	}
-	return len(name) > 0
 }

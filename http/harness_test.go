@@ -81,6 +81,7 @@ type answer struct {
 	status int
 	header nethttp.Header
 	body   string
+	close  bool // it says that the connection closes
 }
 
 // do sends a request; headers come in pairs.
@@ -101,7 +102,7 @@ func (h *harness) do(method, target, body string, headers ...string) answer {
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(h.t, err)
 	assert.NotEmpty(h.t, resp.Header.Get(requestIDHeader))
-	a := answer{resp.StatusCode, resp.Header, string(text)}
+	a := answer{resp.StatusCode, resp.Header, string(text), resp.Close}
 	checkContract(h.t, method, target, body, headers, a)
 	return a
 }
@@ -123,7 +124,7 @@ func readAnswer(t *testing.T, r *bufio.Reader) answer {
 	require.NoError(t, err)
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	return answer{resp.StatusCode, resp.Header, string(text), resp.Close}
 }
 
 // wantError checks that an answer is an error in the one shape, with that

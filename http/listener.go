@@ -2,7 +2,6 @@ package http
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -18,6 +17,8 @@ type boundedListener struct {
 	net.Listener
 	limit int
 	log   *slog.Logger
+
+	refusals chan struct{} // one for each that is being refused
 
 	once     sync.Once // closes the listener
 	closeErr error
@@ -52,7 +53,10 @@ const refusalResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: appli
 	"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusalBody
 
 func newBoundedListener(ln net.Listener, limit int, log *slog.Logger) *boundedListener {
-	return &boundedListener{Listener: ln, limit: limit, log: log, open: map[*conn]struct{}{}, empty: make(chan struct{})}
+	return &boundedListener{
+		Listener: ln, limit: limit, log: log, refusals: make(chan struct{}, maxRefusals),
+		open: map[*conn]struct{}{}, empty: make(chan struct{}),
+	}
 }
 
 // accept returns the next connection within the limit.
@@ -86,21 +90,35 @@ func (l *boundedListener) admit(raw net.Conn) *conn {
 	if !full {
 		return c
 	}
-	go refuse(raw)
+	l.refuse(raw)
 	return nil
 }
 
-// refuse answers without waiting for a request. It reads what the client
-// sends for a moment: closing with unread bytes would reset the connection
-// and could take the answer away again.
-func refuse(raw net.Conn) {
-	_ = raw.SetDeadline(time.Now().Add(time.Second))
-	_, _ = raw.Write([]byte(refusalResponse))
-	if half, ok := raw.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-		_, _ = io.CopyN(io.Discard, raw, keepBytes)
+// maxRefusals is how many refused connections are attended to at a time: each
+// costs a descriptor, and those of the log files must not run out.
+const maxRefusals = 256
+
+// refuse answers without waiting for a request, and closes gently while not
+// too many others are refused.
+func (l *boundedListener) refuse(raw net.Conn) {
+	select {
+	case l.refusals <- struct{}{}:
+		go func() {
+			defer func() { <-l.refusals }()
+			sendRefusal(raw)
+			linger(raw, keepBytes, lingerIdle)
+			_ = raw.Close()
+		}()
+	default:
+		sendRefusal(raw)
+		_ = raw.Close()
 	}
-	_ = raw.Close()
+}
+
+// sendRefusal does not wait: there is room for it in a fresh connection.
+func sendRefusal(raw net.Conn) {
+	_ = raw.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	_, _ = raw.Write([]byte(refusalResponse))
 }
 
 // Close stops accepting. Closing again does nothing.

@@ -140,16 +140,21 @@ func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 	defer s.release(c)
 	c.began = time.Now()
 	c.begin()
-	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
+	var bad badRequest
 	switch {
-	case errors.As(err, &small):
+	case errors.Is(err, errManyFields):
+		c.fail(protocol.Errorf(protocol.CodeLimitExceeded, "there are more than %d header fields", maxHeaderFields).
+			With("limit", maxHeaderFields))
+	case errors.Is(err, errLargeHeader):
 		c.fail(protocol.Errorf(protocol.CodeLimitExceeded, "request line and headers exceed %d bytes", s.o.MaxHeaderBytes).
 			With("limit", s.o.MaxHeaderBytes))
 	case errors.Is(err, errNoRoom):
 		c.fail(s.tooManyBytes())
 	case errors.As(err, &timeout) && timeout.Timeout():
 		c.fail(protocol.Errorf(protocol.CodeMalformed, "the request did not arrive within %s", s.o.ReadTimeout))
+	case errors.As(err, &bad):
+		c.fail(protocol.Errorf(protocol.CodeMalformed, "not a valid HTTP request: %s", bad))
 	default:
 		c.fail(protocol.Errorf(protocol.CodeMalformed, "not a valid HTTP request"))
 	}

@@ -135,8 +135,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	n, err := b.br.Read(p[:min(len(p), b.left)])
 	b.left -= n
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	return n, unexpected(err)
 }
+
+// atLeast is how many bytes are still to come, at least.
+func (b *bodyReader) atLeast() int { return b.left }

@@ -1,0 +1,51 @@
+package http
+
+import (
+	"bufio"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What a proxy could cut into other requests than we do is refused, and
+// nothing of it is executed.
+func TestAmbiguousFraming(t *testing.T) {
+	h := start(t, Options{})
+	smuggled := "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+	chunked := "d\r\n{\"topic\":\"t\"}\r\n0\r\n\r\n"
+	for name, c := range map[string]struct {
+		request string
+		why     badRequest
+	}{
+		"identity":              {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", errCoding},
+		"identity and a length": {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}", errCoding},
+		"chunks and a length":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + chunked, errTwoLengths},
+		"a length and chunks":   {"POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, errTwoLengths},
+		"a folded line":         {"POST /events HTTP/1.1\r\nHost: a\r\nX: y\r\n Content-Length: 3\r\n\r\n", errField},
+		"a folded encoding":     {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n" + chunked, errCoding},
+		"a name of two words":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer Encoding: chunked\r\n\r\n", errField},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := h.ln.Dial()
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = conn.Write([]byte(c.request + smuggled))
+			require.NoError(t, err)
+			r := bufio.NewReader(conn)
+			e := wantError(t, readAnswer(t, r), 400, "malformed")
+			assert.Equal(t, "not a valid HTTP request: "+c.why.Error(), e["message"])
+			_, err = r.ReadByte()
+			assert.Equal(t, io.EOF, err)
+		})
+	}
+	assert.Empty(t, h.b.reqs)
+}
+
+// HTTP/1.0 knows no 100: a client of it would take that for the answer.
+func TestNoContinueForHTTP10(t *testing.T) {
+	h := start(t, Options{})
+	a := h.raw("POST /events HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}")
+	assert.Equal(t, 200, a.status)
+}
