@@ -160,60 +160,9 @@ func (n *Node) view(t *protocol.Topic, partition int, patience time.Duration) (*
 	return ref.view.Load(), ref, nil
 }
 
-// Fetch reads a partition on the caller's goroutine; only when there is
-// nothing yet does it park at the leader.
-func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	deadline := time.Now().Add(req.Timeout)
-	var waiter *protocol.Waiter
-	for {
-		var v *logfile.View
-		var ref *leaderRef
-		var reply *protocol.FetchReply
-		err := n.fresh(req.Topic, req.Partition, func(view *logfile.View, leader *leaderRef) (err *protocol.Error) {
-			v, ref = view, leader
-			reply, err = readView(v, req)
-			return err
-		})
-		if err != nil || len(reply.Records) > 0 || !time.Now().Before(deadline) {
-			if err == nil {
-				countFetched(req.Topic, req.Partition, reply.Records)
-			}
-			return reply, err
-		}
-		if waiter == nil {
-			waiter = protocol.NewWaiter()
-		}
-		at := protocol.Offset(v.HighWatermark())
-		if req.Timestamp == nil {
-			at = max(at, req.Offset)
-		}
-		n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: waiter, Offset: at})
-		woken := n.awaitWake(waiter, deadline, req.Done)
-		if !woken {
-			n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: waiter})
-			return reply, nil
-		}
-	}
-}
-
 // countFetched counts records that were read for a client.
 func countFetched(t *protocol.Topic, partition int, records []protocol.Record) {
 	t.Route.(*topicRoute).partitions[partition].stats.fetched(records)
-}
-
-// awaitWake waits for the waiter, the deadline or the end of the process, of
-// which done is the front end's word.
-func (n *Node) awaitWake(w *protocol.Waiter, deadline time.Time, done <-chan struct{}) bool {
-	t := time.NewTimer(time.Until(deadline))
-	defer t.Stop()
-	select {
-	case <-w.C():
-		return true
-	case <-t.C:
-	case <-done:
-	case <-n.stopped:
-	}
-	return false
 }
 
 func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {

@@ -171,7 +171,8 @@ func (s *pollSession) round() (again, waits bool, reply *protocol.PollReply, err
 // answer has the records noted, and committed if that is asked for, and
 // answers with them.
 func (s *pollSession) answer(records []protocol.Record) (again bool, reply *protocol.PollReply, err *protocol.Error) {
-	if s.waited && len(records) > 0 && s.clientGone() {
+	// A coordinator that is slow to answer is waited for, too.
+	if len(records) > 0 && (s.waited || time.Since(s.alive) > minAliveInterval) && s.clientGone() {
 		s.end()
 		return false, s.reply(nil, nil), nil
 	}

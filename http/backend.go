@@ -29,9 +29,10 @@ type Backend interface {
 	// sent).
 	Produce(reqs []*protocol.ProduceRequest, deadline time.Time)
 
-	// Fetch reads a partition, waiting up to req.Timeout for a first record.
-	// Errors: offset_out_of_range with details earliest and latest.
-	Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error)
+	// StartFetch begins a read of a partition that waits up to req.Timeout for
+	// a first record. Errors: offset_out_of_range with details earliest and
+	// latest.
+	StartFetch(req *protocol.FetchRequest) protocol.PendingFetch
 	// PartitionOffsets returns the earliest and the latest (next) offset.
 	PartitionOffsets(topic *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error)
 

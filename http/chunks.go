@@ -133,7 +133,7 @@ func chunkSize(line []byte) (size int, ok bool) {
 		}
 		size = size<<4 | d
 	}
-	rest := bytes.Trim(line[digits:], " \t")
+	rest := bytes.TrimRight(line[digits:], " \t")
 	if digits == 0 || len(rest) > 0 && rest[0] != ';' {
 		return 0, false
 	}

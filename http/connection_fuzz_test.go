@@ -9,6 +9,8 @@ import (
 	"net"
 	nethttp "net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,7 +58,56 @@ func (s *sentBytes) SetDeadline(time.Time) error      { return nil }
 func (s *sentBytes) SetReadDeadline(time.Time) error  { return nil }
 func (s *sentBytes) SetWriteDeadline(time.Time) error { return nil }
 
-type ran struct{ method, target string }
+// ran is a request as it came to its handler.
+type ran struct {
+	method, target, path string
+	headers              [][]string // values of those in read
+	body                 bytes.Buffer
+	whole                bool // the body was read to its end
+	status               int  // 0: the answer is waited for
+}
+
+// read are the headers that anybody looks at.
+var read = []string{
+	"Host", "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Last-Event-Id", "Producer-Id", "Producer-Epoch",
+	"Producer-Seq", "Idempotency-Key", requestIDHeader, "Expect",
+}
+
+// noted notes a request, and its body while the handler reads it.
+func noted(ctx *fasthttp.RequestCtx) *ran {
+	r := &ran{method: string(ctx.Method()), target: string(ctx.RequestURI()), path: string(ctx.URI().PathOriginal())}
+	for _, name := range read {
+		var values []string
+		for _, v := range ctx.Request.Header.PeekAll(name) {
+			values = append(values, string(v))
+		}
+		r.headers = append(r.headers, values)
+	}
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		ctx.Request.SetBodyStream(&recorder{stream.(announced), r}, ctx.Request.Header.ContentLength())
+	} else {
+		r.whole = true
+	}
+	return r
+}
+
+type announced interface {
+	io.Reader
+	atLeast() int
+}
+
+type recorder struct {
+	announced
+	r *ran
+}
+
+func (r *recorder) Read(p []byte) (int, error) {
+	n, err := r.announced.Read(p)
+	r.r.body.Write(p[:n])
+	body, ok := r.announced.(*bodyReader)
+	r.r.whole = errors.Is(err, io.EOF) || err == nil && ok && body.left == 0
+	return n, err
+}
 
 // Whatever bytes come, in whatever pieces: the connection ends, nothing
 // panics, every answer is HTTP, there is one for each request that was
@@ -79,6 +130,11 @@ func FuzzConnection(f *testing.F) {
 		f.Add([]byte(s), uint16(0))
 		f.Add([]byte(s), uint16(7))
 	}
+	for _, c := range hostileTable() {
+		if len(c.send) < readBuffer {
+			f.Add([]byte(c.send+get), uint16(0))
+		}
+	}
 	var log bytes.Buffer
 	b := newFake()
 	b.poll = func(req *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
@@ -91,11 +147,15 @@ func FuzzConnection(f *testing.F) {
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})), MaxBodyBytes: 1000,
 		MaxTimeout: time.Millisecond, DefaultPollTimeout: time.Millisecond,
 	})
-	var executed []ran
+	var executed []*ran
 	inner := s.handler
 	s.handler = func(ctx *fasthttp.RequestCtx) {
-		executed = append(executed, ran{string(ctx.Method()), string(ctx.RequestURI())})
+		r := noted(ctx)
+		executed = append(executed, r)
 		inner(ctx)
+		if connectionOf(ctx).later == nil {
+			r.status = ctx.Response.StatusCode()
+		}
 	}
 	ln := newBoundedListener(nil, 1, s.log)
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
@@ -123,7 +183,7 @@ func FuzzConnection(f *testing.F) {
 }
 
 // checkAnswers reads the answers back.
-func checkAnswers(t *testing.T, out []byte, executed []ran) {
+func checkAnswers(t *testing.T, out []byte, executed []*ran) {
 	t.Helper()
 	r := bufio.NewReader(bytes.NewReader(out))
 	for n := 0; ; n++ {
@@ -155,28 +215,73 @@ func checkAnswers(t *testing.T, out []byte, executed []ran) {
 	}
 }
 
-// checkExecuted reads the same bytes with net/http.
-func checkExecuted(t *testing.T, in []byte, executed []ran) {
+// checkExecuted reads the same bytes with net/http, which must see the same
+// requests.
+func checkExecuted(t *testing.T, in []byte, executed []*ran) {
 	t.Helper()
-	r := bufio.NewReader(bytes.NewReader(in))
+	src := bytes.NewReader(in)
+	r := bufio.NewReader(src)
 	for i, got := range executed {
 		for b, err := r.Peek(1); err == nil && (b[0] == '\r' || b[0] == '\n'); b, err = r.Peek(1) {
 			_, _ = r.Discard(1) // empty lines before a request
 		}
+		rest := in[len(in)-src.Len()-r.Buffered():]
 		req, err := nethttp.ReadRequest(r)
+		target := got.target
 		var badURL *url.Error
 		if errors.As(err, &badURL) {
-			return // we answer 404 to a target that it does not parse
+			// We need not parse a path that is none of ours.
+			if got.status < 400 || got.status >= 500 {
+				t.Fatalf("answered %q with %d; net/http says %v", got.target, got.status, err)
+			}
+			target = "/"
+			in = bytes.Replace(rest, []byte(" "+got.target+" "), []byte(" / "), 1)
+			src = bytes.NewReader(in)
+			r.Reset(src)
+			req, err = nethttp.ReadRequest(r)
 		}
 		if err != nil {
 			t.Fatalf("executed %v, request %d; net/http says %v", got, i, err)
 		}
-		if req.Method != got.method || req.RequestURI != got.target {
+		if req.Method != got.method || req.RequestURI != target {
 			t.Fatalf("executed %v, request %d; net/http sees %s %s", got, i, req.Method, req.RequestURI)
 		}
-		_, err = io.Copy(io.Discard, req.Body)
-		if err != nil && i+1 < len(executed) {
-			t.Fatalf("executed %v after a body of which net/http says %v", executed[i+1], err)
+		if badURL == nil && !samePath(got, req) {
+			t.Fatalf("path %q, request %d; net/http sees %q", got.path, i, req.URL.Path)
+		}
+		checkHeaders(t, got, req)
+		body, err := io.ReadAll(req.Body)
+		switch {
+		case got.whole && (err != nil || !bytes.Equal(body, got.body.Bytes())):
+			t.Fatalf("body %q, request %d; net/http sees %q %v", got.body.Bytes(), i, body, err)
+		case !got.whole && i+1 < len(executed):
+			t.Fatalf("executed %v after a body that was not read", executed[i+1])
+		case !bytes.HasPrefix(body, got.body.Bytes()):
+			t.Fatalf("body begins %q, request %d; net/http sees %q %v", got.body.Bytes(), i, body, err)
+		case req.Close && i+1 < len(executed):
+			t.Fatalf("executed %v after the end of the connection", executed[i+1])
+		}
+	}
+}
+
+// samePath reports whether both see the same path. What CONNECT names is none.
+func samePath(got *ran, req *nethttp.Request) bool {
+	path, err := url.PathUnescape(got.path)
+	return req.Method == nethttp.MethodConnect || err == nil && strings.TrimPrefix(path, "/") == strings.TrimPrefix(req.URL.Path, "/")
+}
+
+func checkHeaders(t *testing.T, got *ran, req *nethttp.Request) {
+	t.Helper()
+	for i, name := range read {
+		want := req.Header[name]
+		if name == "Host" {
+			want = []string{req.Host}
+			if req.URL.Host != "" || req.Host == "" {
+				continue // of the target, or HTTP/1.0
+			}
+		}
+		if !slices.Equal(got.headers[i], want) {
+			t.Fatalf("%s %q; net/http sees %q", name, got.headers[i], want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,27 @@ func TestDeparturesAreTold(t *testing.T) {
 		t.Skip("departures are not told on this system")
 	}
 	require.NoError(t, conn.Close())
+}
+
+// The same for a read without a group.
+func TestDeparturesFromPartitionReads(t *testing.T) {
+	h := startTCP(t, Options{})
+	if runtime.GOOS != "linux" {
+		t.Skip("departures are not told on this system")
+	}
+	h.b.add("t", 1)
+	h.b.parked, h.b.departed = make(chan struct{}, 1), make(chan struct{}, 1)
+	conn, err := h.ln.Dial()
+	require.NoError(t, err)
+	_, err = conn.Write([]byte("GET /topic/t/partitions/0/records?timeout_ms=30000 HTTP/1.1\r\nHost: a\r\n\r\n"))
+	require.NoError(t, err)
+	<-h.b.parked
+	require.NoError(t, conn.Close())
+	select {
+	case <-h.b.departed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody told")
+	}
 }
 
 // Targets and hosts that the parser refuses are refused.

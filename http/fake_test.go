@@ -23,6 +23,7 @@ type fakeBackend struct {
 	reqs     []*protocol.ProduceRequest // seen by Produce
 	polls    []*protocol.PollRequest    // seen by Poll
 	parked   chan struct{}              // receives when a read begins to wait, if not nil
+	departed chan struct{}              // receives when the client of one leaves, if not nil
 	produce  func(reqs []*protocol.ProduceRequest, deadline time.Time)
 	poll     func(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
 	commit   func(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)
@@ -151,39 +152,62 @@ func splitTokens(line []byte) (tokens [][]byte) {
 	return append(tokens, line[start:])
 }
 
-func (f *fakeBackend) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	timeout := time.After(req.Timeout)
-	for {
-		f.mu.Lock()
-		log, wake := f.topics[req.Topic.Name].partitions[req.Partition], f.wake
-		f.mu.Unlock()
-		reply := &protocol.FetchReply{HighWatermark: protocol.Offset(len(log)), NextOffset: req.Offset}
-		for _, r := range log {
-			after := req.Timestamp == nil && r.Offset >= req.Offset || req.Timestamp != nil && r.Timestamp >= *req.Timestamp
-			if after && len(reply.Records) < req.MaxRecords {
-				reply.Records = append(reply.Records, r)
-				reply.NextOffset = r.Offset + 1
-			}
-		}
-		if len(reply.Records) > 0 {
-			records, err := within(req.Room, req.MaxBytes, reply.Records)
-			if err != nil {
-				return nil, err
-			}
-			reply.Records, reply.NextOffset = records, records[len(records)-1].Offset+1
-		}
-		if len(reply.Records) > 0 || req.Timeout == 0 {
-			return reply, nil
-		}
-		f.announce()
-		select {
-		case <-wake:
-		case <-timeout:
-			return reply, nil
-		case <-req.Done:
-			return reply, nil
+// fakeFetch waits once, whatever for.
+type fakeFetch struct {
+	f      *fakeBackend
+	req    *protocol.FetchRequest
+	wake   chan struct{}
+	waited bool
+}
+
+func (f *fakeBackend) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
+	return &fakeFetch{f: f, req: req}
+}
+
+func (p *fakeFetch) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
+	p.f.mu.Lock()
+	p.wake = p.f.wake
+	p.f.mu.Unlock()
+	reply, err := p.f.fetch(p.req)
+	waits := err == nil && len(reply.Records) == 0 && !p.waited && p.req.Timeout > 0
+	return reply, waits, err
+}
+
+// Wait does not tell why it ended.
+func (p *fakeFetch) Wait() {
+	p.waited = true
+	p.f.announce()
+	select {
+	case <-p.wake:
+	case <-time.After(p.req.Timeout):
+	case <-p.req.Done:
+	case <-p.req.Left:
+		if p.f.departed != nil {
+			p.f.departed <- struct{}{}
 		}
 	}
+}
+
+func (f *fakeBackend) fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	f.mu.Lock()
+	log := f.topics[req.Topic.Name].partitions[req.Partition]
+	f.mu.Unlock()
+	reply := &protocol.FetchReply{HighWatermark: protocol.Offset(len(log)), NextOffset: req.Offset}
+	for _, r := range log {
+		after := req.Timestamp == nil && r.Offset >= req.Offset || req.Timestamp != nil && r.Timestamp >= *req.Timestamp
+		if after && len(reply.Records) < req.MaxRecords {
+			reply.Records = append(reply.Records, r)
+			reply.NextOffset = r.Offset + 1
+		}
+	}
+	if len(reply.Records) > 0 {
+		records, err := within(req.Room, req.MaxBytes, reply.Records)
+		if err != nil {
+			return nil, err
+		}
+		reply.Records, reply.NextOffset = records, records[len(records)-1].Offset+1
+	}
+	return reply, nil
 }
 
 // within keeps as many records as there is room for.

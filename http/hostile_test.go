@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -29,24 +30,38 @@ const (
 )
 
 func hostileTable() map[string]hostile {
-	malformed := func(send string) hostile { return hostile{send: send, status: 400, code: "malformed"} }
-	says := func(h hostile, text string) hostile {
-		h.says = text
-		return h
+	all := map[string]hostile{}
+	for _, part := range []map[string]hostile{
+		hostileLines(), hostileTargets(), hostileHeaders(), hostileLengths(), hostileChunks(), hostileSizes(),
+	} {
+		maps.Copy(all, part)
 	}
-	kept := func(status int, code, send string) hostile {
-		return hostile{send: send, status: status, code: code, keeps: true}
-	}
-	get := func(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n" }
-	chunks := func(body string) string { return postHead + "Transfer-Encoding: chunked\r\n\r\n" + body }
+	return all
+}
+
+func malformed(send string) hostile { return hostile{send: send, status: 400, code: "malformed"} }
+
+func (h hostile) saying(text string) hostile {
+	h.says = text
+	return h
+}
+
+func kept(status int, code, send string) hostile {
+	return hostile{send: send, status: status, code: code, keeps: true}
+}
+
+func getOf(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n" }
+
+func chunks(body string) string { return postHead + "Transfer-Encoding: chunked\r\n\r\n" + body }
+
+func hostileLines() map[string]hostile {
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x12\x04\x00\x00\x00\x00\x00"
 	return map[string]hostile{
-		// The request line.
 		"TLS":                     malformed("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00"),
 		"HTTP/2 preface":          malformed(preface),
 		"HTTP/0.9":                malformed("GET /healthz\r\n\r\n"),
-		"HTTP/1.2":                says(malformed("GET /healthz HTTP/1.2\r\nHost: a\r\n\r\n"), "HTTP/1.1"),
-		"HTTP/2.0":                says(malformed("GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n"), "HTTP/1.1"),
+		"HTTP/1.2":                malformed("GET /healthz HTTP/1.2\r\nHost: a\r\n\r\n").saying("HTTP/1.1"),
+		"HTTP/2.0":                malformed("GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n").saying("HTTP/1.1"),
 		"version in lower case":   malformed("GET /healthz http/1.1\r\nHost: a\r\n\r\n"),
 		"garbage":                 malformed("\x00\xff\xfe garbage"),
 		"two spaces":              malformed("GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -61,39 +76,45 @@ func hostileTable() map[string]hostile {
 		"TRACE":                   kept(405, "method_not_allowed", "TRACE /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
 		"CONNECT":                 kept(404, "route_not_found", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"),
 		"empty lines before":      kept(200, "", "\r\n\r\n"+healthz),
-		"a long target":           {send: get("/" + strings.Repeat("a", 40<<10)), status: 400, code: "limit_exceeded"},
+		"a long target":           {send: getOf("/" + strings.Repeat("a", 40<<10)), status: 400, code: "limit_exceeded"},
 		"a long method":           malformed(strings.Repeat("A", 40<<10)),
 		"only empty lines":        {send: strings.Repeat("\r\n", 20<<10), status: 400, code: "limit_exceeded"},
+	}
+}
 
-		// The target.
+func hostileTargets() map[string]hostile {
+	return map[string]hostile{
 		"absolute form":              kept(200, "", "GET http://other:1/healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
 		"absolute form, no host":     malformed("GET http://other/healthz HTTP/1.1\r\n\r\n"),
-		"asterisk":                   malformed(get("*")),
+		"asterisk":                   malformed(getOf("*")),
 		"OPTIONS asterisk":           kept(204, "", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
-		"no slash":                   malformed(get("healthz")),
-		"two slashes":                kept(404, "route_not_found", get("//healthz")),
-		"dots":                       kept(404, "route_not_found", get("/x/../healthz")),
-		"dots above":                 kept(404, "route_not_found", get("/../../etc/passwd")),
-		"encoded dots":               kept(404, "route_not_found", get("/x/%2e%2e/healthz")),
-		"an encoded slash":           kept(422, "invalid_name", get("/topic/a%2fb")),
-		"encoded dots as name":       kept(422, "invalid_name", get("/topic/%2e%2e")),
-		"NUL in a name":              kept(422, "invalid_name", get("/topic/a%00")),
-		"NUL in a path":              kept(404, "route_not_found", get("/healthz%00")),
-		"a line break in a name":     kept(422, "invalid_name", get("/topic/a%0d%0aX:%20y")),
-		"a bad escape in a name":     kept(422, "invalid_name", get("/topic/%zz")),
-		"a bad escape in a query":    kept(400, "invalid_parameter", get("/topic?internal=%zz")),
-		"invalid UTF-8 in a path":    kept(404, "route_not_found", get("/\xff\xfe")),
-		"invalid UTF-8 in a query":   kept(400, "unknown_parameter", get("/topic?\xff=1")),
-		"a fragment":                 says(malformed(get("/healthz#x")), "target"),
-		"a control character":        malformed(get("/healthz\x01")),
-		"a raw NUL":                  malformed(get("/healthz\x00")),
-		"very many parameters":       kept(400, "unknown_parameter", get("/topic?"+strings.Repeat("a&", 10_000))),
-		"a backslash for a slash":    kept(404, "route_not_found", get(`/topic\..\healthz`)),
-		"an encoded question mark":   kept(404, "route_not_found", get("/healthz%3fx=1")),
-		"a semicolon in a path":      kept(404, "route_not_found", get("/healthz;x=1")),
+		"no slash":                   malformed(getOf("healthz")),
+		"two slashes":                kept(404, "route_not_found", getOf("//healthz")),
+		"dots":                       kept(404, "route_not_found", getOf("/x/../healthz")),
+		"dots above":                 kept(404, "route_not_found", getOf("/../../etc/passwd")),
+		"encoded dots":               kept(404, "route_not_found", getOf("/x/%2e%2e/healthz")),
+		"an encoded slash":           kept(422, "invalid_name", getOf("/topic/a%2fb")),
+		"encoded dots as name":       kept(422, "invalid_name", getOf("/topic/%2e%2e")),
+		"NUL in a name":              kept(422, "invalid_name", getOf("/topic/a%00")),
+		"NUL in a path":              kept(404, "route_not_found", getOf("/healthz%00")),
+		"a line break in a name":     kept(422, "invalid_name", getOf("/topic/a%0d%0aX:%20y")),
+		"a bad escape in a name":     kept(422, "invalid_name", getOf("/topic/%zz")),
+		"a bad escape in a query":    kept(400, "invalid_parameter", getOf("/topic?internal=%zz")),
+		"invalid UTF-8 in a path":    kept(404, "route_not_found", getOf("/\xff\xfe")),
+		"invalid UTF-8 in a query":   kept(400, "unknown_parameter", getOf("/topic?\xff=1")),
+		"a fragment":                 malformed(getOf("/healthz#x")).saying("target"),
+		"a control character":        malformed(getOf("/healthz\x01")),
+		"a raw NUL":                  malformed(getOf("/healthz\x00")),
+		"very many parameters":       kept(400, "unknown_parameter", getOf("/topic?"+strings.Repeat("a&", 10_000))),
+		"a backslash for a slash":    kept(404, "route_not_found", getOf(`/topic\..\healthz`)),
+		"an encoded question mark":   kept(404, "route_not_found", getOf("/healthz%3fx=1")),
+		"a semicolon in a path":      kept(404, "route_not_found", getOf("/healthz;x=1")),
 		"a path in another's method": kept(405, "method_not_allowed", "PUT /events HTTP/1.1\r\nHost: a\r\n\r\n"),
+	}
+}
 
-		// Headers.
+func hostileHeaders() map[string]hostile {
+	return map[string]hostile{
 		"no host":                    malformed("GET /healthz HTTP/1.1\r\n\r\n"),
 		"no host, HTTP/1.0":          {send: "GET /healthz HTTP/1.0\r\n\r\n", status: 200},
 		"two hosts":                  malformed("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
@@ -102,9 +123,9 @@ func hostileTable() map[string]hostile {
 		"an empty host":              malformed("GET /healthz HTTP/1.1\r\nHost:\r\n\r\n"),
 		"a host with a space":        malformed("GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n"),
 		"a host with a slash":        malformed("GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n"),
-		"a bare LF":                  says(malformed("GET /healthz HTTP/1.1\nHost: a\n\n"), "CRLF"),
-		"a bare LF after a header":   says(malformed("GET /healthz HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"), "CRLF"),
-		"a bare LF at the end":       says(malformed("GET /healthz HTTP/1.1\r\nHost: a\r\n\n"), "CRLF"),
+		"a bare LF":                  malformed("GET /healthz HTTP/1.1\nHost: a\n\n").saying("CRLF"),
+		"a bare LF after a header":   malformed("GET /healthz HTTP/1.1\r\nHost: a\nX: y\r\n\r\n").saying("CRLF"),
+		"a bare LF at the end":       malformed("GET /healthz HTTP/1.1\r\nHost: a\r\n\n").saying("CRLF"),
 		"a bare LF before":           malformed("\n" + healthz),
 		"a bare CR":                  malformed("GET /healthz HTTP/1.1\r\nHost: a\r\nX: y\rZ: 1\r\n\r\n"),
 		"two CR":                     malformed("GET /healthz HTTP/1.1\r\nHost: a\r\r\n\r\n"),
@@ -126,8 +147,11 @@ func hostileTable() map[string]hostile {
 		"an upgrade to a web socket": kept(200, "", "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n"),
 		"an expectation of more":     kept(200, "", postHead+"Expect: 200-ok\r\nContent-Length: 13\r\n\r\n"+postBody),
 		"an id that breaks lines":    malformed("GET /healthz HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\rb\r\n\r\n"),
+	}
+}
 
-		// Where the body ends.
+func hostileLengths() map[string]hostile {
+	return map[string]hostile{
 		"no length":                   kept(400, "malformed", postHead+"\r\n"),
 		"the length twice":            malformed(postHead + "Content-Length: 13\r\nContent-Length: 13\r\n\r\n" + postBody),
 		"two lengths":                 malformed(postHead + "Content-Length: 13\r\nContent-Length: 5\r\n\r\n" + postBody),
@@ -155,10 +179,13 @@ func hostileTable() map[string]hostile {
 		"a body on a wrong method":    kept(405, "method_not_allowed", "PUT /events HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n"+postBody),
 		"a body that is a request":    kept(415, "unsupported_media_type", postHead+fmt.Sprintf("Content-Length: %d\r\n\r\n", len(healthz))+healthz),
 		"a body longer than JSON":     kept(400, "malformed", postHead+fmt.Sprintf("Content-Length: %d\r\n\r\n", len(postBody+healthz))+postBody+healthz),
+	}
+}
 
-		// Chunks.
+func hostileChunks() map[string]hostile {
+	return map[string]hostile{
 		"an extension":               kept(200, "", chunks("d;a=b;c=\"d\"\r\n"+postBody+"\r\n0;e\r\n\r\n")),
-		"an extension after a space": kept(200, "", chunks("d ;a=b\r\n"+postBody+"\r\n0\r\n\r\n")),
+		"an extension after a space": malformed(chunks("d ;a=b\r\n" + postBody + "\r\n0\r\n\r\n")),
 		"a long extension":           malformed(chunks("d;" + strings.Repeat("x", 64<<10) + "\r\n" + postBody + "\r\n0\r\n\r\n")),
 		"many long extensions":       malformed(chunks(strings.Repeat("1;"+strings.Repeat("x", 2000)+"\r\n \r\n", 100) + "0\r\n\r\n")),
 		"many small chunks":          kept(200, "", chunks(strings.Repeat("1\r\n \r\n", 9000)+"d\r\n"+postBody+"\r\n0\r\n\r\n")),
@@ -183,8 +210,11 @@ func hostileTable() map[string]hostile {
 		"a trailer without colon":    malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX\r\n\r\n")),
 		"a folded trailer":           malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: y\r\n z\r\n\r\n")),
 		"a bare LF in a trailer":     malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: y\n\r\n")),
+	}
+}
 
-		// Too much of it.
+func hostileSizes() map[string]hostile {
+	return map[string]hostile{
 		"a long body":               {send: postHead + fmt.Sprintf("Content-Length: %d\r\n\r\n", tooLong) + strings.Repeat("x", tooLong), status: 413, code: "body_too_large", keeps: true},
 		"a long body, in chunks":    {send: chunks(fmt.Sprintf("%x\r\n", tooLong) + strings.Repeat("x", tooLong) + "\r\n0\r\n\r\n"), status: 413, code: "body_too_large", keeps: true},
 		"a body of 2^60":            {send: postHead + "Content-Length: 1152921504606846976\r\n\r\n", status: 413, code: "body_too_large"},

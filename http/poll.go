@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"ottla/protocol"
 )
 
@@ -33,31 +31,7 @@ func getEvents(c *call) *protocol.Error {
 	conn, srv := c.ctx.Conn(), c.srv
 	req.Room = c.room()
 	req.Gone = func() bool { return peerGone(conn) }
-	poll := srv.b.StartPoll(req, srv.done)
-	var forget func() // the watch for the client's departure, once it waits
-	return c.await(&suspension{
-		step: func() (answerFunc, func()) {
-			reply, waits, err := poll.Advance()
-			if waits && forget == nil {
-				req.Left, forget = srv.departures.of(conn)
-			}
-			if waits {
-				return nil, poll.Wait
-			}
-			return func(c *call) *protocol.Error {
-				if err == nil {
-					c.send(fasthttp.StatusOK, appendPoll(c.out(), reply))
-				}
-				return err
-			}, nil
-		},
-		release: func() {
-			if forget != nil {
-				forget()
-			}
-			release()
-		},
-	}, req.Timeout)
+	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Left, appendPoll, release), req.Timeout)
 }
 
 // park takes a place among the waiting reads; one that does not wait needs

@@ -66,20 +66,8 @@ func getRecords(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	srv := c.srv
 	req.Room = c.room()
-	return c.await(&suspension{
-		step: func() (answerFunc, func()) {
-			reply, err := srv.b.Fetch(req)
-			return func(c *call) *protocol.Error {
-				if err == nil {
-					c.send(fasthttp.StatusOK, appendFetch(c.out(), reply))
-				}
-				return err
-			}, nil
-		},
-		release: release,
-	}, req.Timeout)
+	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Left, appendFetch, release), req.Timeout)
 }
 
 // maxOffset leaves room to count on.

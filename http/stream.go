@@ -53,10 +53,15 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0
 	st.req.RecordCursors = true
+	begun := false
+	defer func() {
+		if !begun { // a panic is one way
+			st.room.release()
+			release()
+		}
+	}()
 	first, err := st.poll()
 	if err != nil {
-		st.room.release()
-		release()
 		return err
 	}
 	// Each poll renews the lease, so none may outlast it; and an idle stream
@@ -76,6 +81,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	resp.ImmediateHeaderFlush = true
 	st.answered = c.answered()
 	c.srv.streams.Add(1)
+	begun = true
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer st.srv.streams.Done()
 		defer st.logRequest() // after release: who reads the log finds the stream ended

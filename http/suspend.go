@@ -47,6 +47,36 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	return nil
 }
 
+// pending is a read that waits, and that ends when its client leaves: left is
+// where it looks for that. With its answer release is called.
+func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, render func([]byte, R) []byte, release func()) *suspension {
+	conn, srv := c.ctx.Conn(), c.srv
+	var forget func() // the watch for the client's departure, once it waits
+	return &suspension{
+		step: func() (answerFunc, func()) {
+			reply, waits, err := p.Advance()
+			if waits && forget == nil {
+				*left, forget = srv.departures.of(conn)
+			}
+			if waits {
+				return nil, p.Wait
+			}
+			return func(c *call) *protocol.Error {
+				if err == nil {
+					c.send(fasthttp.StatusOK, render(c.out(), reply))
+				}
+				return err
+			}, nil
+		},
+		release: func() {
+			if forget != nil {
+				forget()
+			}
+			release()
+		},
+	}
+}
+
 // now goes all the way on this goroutine.
 func (s *suspension) now() answerFunc {
 	defer s.release()

@@ -66,6 +66,7 @@ type FetchRequest struct {
 	MaxBytes   int
 	Timeout    time.Duration   // how long to wait for a first record
 	Done       <-chan struct{} // when not nil, its closing ends the wait early
+	Left       <-chan struct{} // the same, closed when the client leaves
 	Room       Room            // when not nil, records are read only as far as it has room
 }
 
@@ -122,16 +123,22 @@ type PollRequest struct {
 	Room Room // when not nil, records are read only as far as it has room, and before anything is committed
 }
 
-// PendingPoll is a poll step by step, for callers that have better things to
-// do with a goroutine's stack than to wait on it. One step at a time.
-type PendingPoll interface {
-	// Advance returns the answer, or that the poll waits: for Wait, and then
+// Pending is a read step by step, for callers that have better things to do
+// with a goroutine's stack than to wait on it. One step at a time.
+type Pending[R any] interface {
+	// Advance returns the answer, or that the read waits: for Wait, and then
 	// for another Advance.
-	Advance() (reply *PollReply, waits bool, err *Error)
+	Advance() (reply R, waits bool, err *Error)
 	// Wait returns when there may be something to answer, at the latest when
-	// the poll's time is up.
+	// the read's time is up.
 	Wait()
 }
+
+// PendingPoll is a poll step by step.
+type PendingPoll = Pending[*PollReply]
+
+// PendingFetch is a read of a partition step by step.
+type PendingFetch = Pending[*FetchReply]
 
 // PollReply answers a PollRequest.
 type PollReply struct {
