@@ -10,7 +10,7 @@ import (
 	"ottla/logfile"
 )
 
-func benchLog(b *testing.B) *logfile.Log {
+func benchLog(b testing.TB) *logfile.Log {
 	opt := logfile.Options{BootID: "b"}
 	l, err := logfile.Create(logfile.OSFS{}, filepath.Join(b.TempDir(), "liked-0"), identity, logfile.Checkpoint{}, opt)
 	require.NoError(b, err)

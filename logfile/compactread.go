@@ -20,8 +20,9 @@ func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 		return err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: entries[i].Pos, limit: s.file.end.Load(), fresh: r.fresh}
-	sc.chunk = readSize(entries, i, min(r.end, s.next, r.next+int64(r.left)), sc.limit, r.room)
+	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: entries[i].Pos, limit: s.file.end.Load(), buf: r.buffer()}
+	defer sc.buf.giveBack()
+	sc.chunk = readSize(endOf(entries, i, min(r.end, s.next, r.next+int64(r.left)), sc.limit)-sc.pos, r.room)
 	for !r.full && r.next < min(r.end, s.next) {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
@@ -53,7 +54,8 @@ func (r *recordReader) sparse(f *Frame) error {
 		case r.taken && size > r.room:
 			r.full = true
 		default:
-			r.take(rec, size)
+			r.rec = *rec
+			r.takeOne(size)
 		}
 		return nil
 	})

@@ -273,7 +273,7 @@ func (x *mendScan) lost(bad *badItem) error {
 		return bad
 	}
 	if x.h.correct(bad.pos, x.sc.limit, x.m.seal, nil) {
-		x.sc.buf = nil // and look again
+		x.sc.buf.b = nil // and look again
 		return nil
 	}
 	if errors.Is(bad.err, ErrNewerFormat) {

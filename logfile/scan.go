@@ -20,9 +20,8 @@ type scanner struct {
 	pos   int64 // of the next item
 	limit int64 // nothing at or beyond this is looked at
 	chunk int   // bytes to read at a time
-	fresh bool  // give every read a buffer of its own, so that slices stay valid
-	buf   []byte
-	start int64 // file position of buf[0]
+	buf   readBuffer
+	start int64 // file position of the buffer's first byte
 	cur   item  // what peek returned last; here so that it needs no allocation
 }
 
@@ -66,21 +65,17 @@ func (s *scanner) window(pos int64, n int) ([]byte, error) {
 	if n <= 0 {
 		return nil, nil
 	}
-	if off := pos - s.start; off >= 0 && off+int64(n) <= int64(len(s.buf)) {
-		return s.buf[off : off+int64(n) : off+int64(n)], nil
+	if off := pos - s.start; off >= 0 && off+int64(n) <= int64(len(s.buf.b)) {
+		return s.buf.b[off : off+int64(n) : off+int64(n)], nil
 	}
-	want := int(min(int64(max(n, s.chunk)), s.limit-pos))
-	if s.fresh || cap(s.buf) < want {
-		s.buf = make([]byte, want)
-	}
-	s.buf = s.buf[:want]
+	s.buf.need(int(min(int64(max(n, s.chunk)), s.limit-pos)))
 	s.start = pos
-	got, err := s.h.ReadAt(s.buf, pos)
-	s.buf = s.buf[:got]
+	got, err := s.h.ReadAt(s.buf.b, pos)
+	s.buf.b = s.buf.b[:got]
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s at %d: %w", s.path, pos, err)
 	}
-	return s.buf[:min(n, got):min(n, got)], nil
+	return s.buf.b[:min(n, got):min(n, got)], nil
 }
 
 // line returns the line at pos without its LF, of at most max bytes.

@@ -46,19 +46,18 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 // scanForTime looks through one segment from an offset on.
 func (v *View) scanForTime(s *segment, entries []entry, from, ts int64) (int64, bool, error) {
 	const step = 1000
-	end := min(s.next, v.hw)
-	var recs []Record
-	for from < end {
-		r := &recordReader{dst: recs[:0], next: from, end: end, left: step, room: scanChunk}
+	end, at, found := min(s.next, v.hw), int64(0), false
+	take := func(rec *Record) {
+		if !found && rec.Timestamp >= ts {
+			at, found = rec.Offset, true
+		}
+	}
+	for from < end && !found {
+		r := &recordReader{take: take, next: from, end: end, left: step, room: scanChunk}
 		if err := v.readSegment(r, s, entries); err != nil {
 			return 0, false, err
 		}
-		for _, rec := range r.dst {
-			if rec.Timestamp >= ts {
-				return rec.Offset, true, nil
-			}
-		}
-		recs, from = r.dst, r.next
+		from = r.next
 	}
-	return 0, false, nil
+	return at, found, nil
 }

@@ -47,13 +47,25 @@ func (v *View) HighWatermark() int64 { return v.hw }
 // behind it is next. Damaged bytes are a *CorruptError; ErrStale says that a
 // file was removed since: take a newer view.
 func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Record, error) {
+	r := &recordReader{take: func(rec *Record) { dst = append(dst, *rec) }, left: maxRecords, room: maxBytes, fresh: true}
+	err := v.read(r, offset)
+	return dst, err
+}
+
+// Each calls take with what Read would return, record by record, out of
+// buffers that are used again: record and tokens are valid until take returns.
+func (v *View) Each(offset int64, maxRecords, maxBytes int, take func(*Record)) error {
+	return v.read(&recordReader{take: take, left: maxRecords, room: maxBytes}, offset)
+}
+
+func (v *View) read(r *recordReader, offset int64) error {
 	if offset < v.start {
-		return dst, fmt.Errorf("offset %d, earliest is %d: %w", offset, v.start, ErrBelowStart)
+		return fmt.Errorf("offset %d, earliest is %d: %w", offset, v.start, ErrBelowStart)
 	}
-	if offset >= v.hw || maxRecords <= 0 {
-		return dst, nil
+	if offset >= v.hw || r.left <= 0 {
+		return nil
 	}
-	r := &recordReader{dst: dst, next: offset, end: v.hw, left: maxRecords, room: maxBytes, fresh: true}
+	r.next, r.end = offset, v.hw
 	for !r.full && r.next < r.end {
 		s, entries, err := v.segmentAt(r.next)
 		if err == nil {
@@ -65,14 +77,14 @@ func (v *View) Read(dst []Record, offset int64, maxRecords, maxBytes int) ([]Rec
 			}
 		}
 		if err != nil {
-			if len(r.dst) > len(dst) {
-				return r.dst, nil // the next read begins there and reports it
+			if r.taken {
+				return nil // the next read begins there and reports it
 			}
 			tellDamage(v.damaged, err)
-			return dst, stale(err)
+			return stale(err)
 		}
 	}
-	return r.dst, nil
+	return nil
 }
 
 // stale says of a file that was removed, although the view has it, that the
@@ -114,63 +126,89 @@ func (v *View) readSegment(r *recordReader, s *segment, entries []entry) error {
 		return err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: from.Pos, limit: s.file.end.Load(), fresh: r.fresh}
+	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: from.Pos, limit: s.file.end.Load(), buf: r.buffer()}
+	defer sc.buf.giveBack()
 	r.limit = min(r.end, s.next, r.next+int64(r.left))
-	sc.chunk = readSize(entries, i, r.limit, sc.limit, r.room)
+	r.plan(sc, entries, i)
 	for !r.full && r.next < r.limit {
-		if err := r.item(sc, from); err != nil {
+		inBlocks, err := r.item(sc, from)
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
 			}
 			return sc.corrupt(err)
 		}
+		if inBlocks {
+			_, i := byOffset(entries, r.next)
+			r.plan(sc, entries, i)
+		}
 	}
 	return nil
 }
 
-// readSize estimates how many bytes hold the records up to offset end.
-func readSize(entries []entry, i int, end, limit int64, room int) int {
-	const least, most, slack = 4 << 10, 4 << 20, 8 << 10
-	k := i + sort.Search(len(entries)-i, func(k int) bool { return entries[i+k].Offset >= end })
-	to := limit
-	if k < len(entries) {
-		to = entries[k].Pos
+// plan works out how far the index says that the wanted records reach, and so
+// how much is to be read at once; i is the entry of the first of them. Of a
+// frame of several blocks the scanner reads the head alone.
+func (r *recordReader) plan(sc *scanner, entries []entry, i int) {
+	r.until = endOf(entries, i, r.limit, sc.limit)
+	sc.chunk = readSize(r.until-sc.pos, r.room)
+	if i+1 < len(entries) && entries[i+1].Pos == sc.pos {
+		sc.chunk = leastRead
 	}
-	size := min(to-entries[i].Pos, int64(max(room, 0))+slack)
-	return int(min(max(size, least), most))
 }
 
-// recordReader gathers records out of frames.
+// endOf is where, by the index, the records below offset end are over.
+func endOf(entries []entry, i int, end, limit int64) int64 {
+	k := i + sort.Search(len(entries)-i, func(k int) bool { return entries[i+k].Offset >= end })
+	if k < len(entries) {
+		return entries[k].Line
+	}
+	return limit
+}
+
+// leastRead is what a read of a file takes at least.
+const leastRead = 4 << 10
+
+// readSize bounds a read of n bytes by what there is room for.
+func readSize(n int64, room int) int {
+	const most, slack = 4 << 20, 8 << 10
+	return int(min(max(min(n, int64(max(room, 0))+slack), leastRead), most))
+}
+
+// recordReader takes records out of frames.
 type recordReader struct {
-	dst   []Record
-	next  int64 // offset of the next record wanted
-	end   int64 // wanted are records below this
-	left  int   // how many more
-	limit int64 // where the present segment's wanted records end
-	room  int   // bytes of lines
+	take  func(*Record)
+	rec   Record // what take is given; here so that it needs no allocation
+	next  int64  // offset of the next record wanted
+	end   int64  // wanted are records below this
+	left  int    // how many more
+	limit int64  // where the present segment's wanted records end
+	until int64  // and by the index their bytes; it may be a little beyond
+	room  int    // bytes of lines
 	taken bool
 	full  bool
-	fresh bool
+	fresh bool // records get buffers that are not used again
 }
 
-// item handles one frame or line.
-func (r *recordReader) item(sc *scanner, from entry) error {
+// item handles one frame or line; inBlocks tells of a frame of several blocks
+// that records were taken from.
+func (r *recordReader) item(sc *scanner, from entry) (inBlocks bool, err error) {
 	it, err := sc.peek()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if it.mark == 'f' && it.head.BaseOffset+int64(it.head.Count) > r.next {
 		if it.head.BaseOffset > r.next {
-			return &badItem{pos: it.pos, err: fmt.Errorf("offset %d after %d", it.head.BaseOffset, r.next)}
+			return false, &badItem{pos: it.pos, err: fmt.Errorf("offset %d after %d", it.head.BaseOffset, r.next)}
 		}
-		if it.head.blocks != nil {
+		if inBlocks = it.head.blocks != nil; inBlocks {
 			err = r.blocks(sc, &sc.cur, from)
 		} else {
 			err = r.body(sc, &sc.cur)
 		}
 	}
 	sc.pos = it.end
-	return err
+	return inBlocks, err
 }
 
 // body takes records out of a frame that is verified as a whole.
@@ -209,14 +247,23 @@ func (r *recordReader) line(line []byte, offset int64) error {
 	if l.Offset != offset {
 		return fmt.Errorf("record of offset %d where %d is due", l.Offset, offset)
 	}
-	r.take(&l.Record, len(line)+1)
+	r.rec = l.Record
+	r.takeOne(len(line) + 1)
 	return nil
 }
 
-func (r *recordReader) take(rec *Record, size int) {
-	r.dst = append(r.dst, *rec)
-	r.next, r.taken = rec.Offset+1, true
+// takeOne hands out r.rec, whose line has size bytes.
+func (r *recordReader) takeOne(size int) {
+	r.take(&r.rec)
+	r.next, r.taken = r.rec.Offset+1, true
 	r.room -= size
 	r.left--
 	r.full = r.left == 0
+}
+
+func (r *recordReader) buffer() readBuffer {
+	if r.fresh {
+		return readBuffer{kind: bufferFresh}
+	}
+	return readBuffer{kind: bufferPooled}
 }

@@ -14,7 +14,8 @@ func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
 	if from.Pos == it.pos && from.Line > it.bodyPos && from.Offset <= r.next {
 		at, offset = from.Line-it.bodyPos, from.Offset
 	}
-	w := blockWindow{sc: sc, it: it, fresh: r.fresh}
+	w := blockWindow{sc: sc, it: it, buf: r.buffer(), until: r.until - it.bodyPos}
+	defer w.buf.giveBack()
 	for !r.full && r.next < r.limit && at < int64(it.head.length) {
 		line, err := w.line(at, r.room)
 		if err != nil {
@@ -41,25 +42,25 @@ func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
 type blockWindow struct {
 	sc    *scanner
 	it    *item
-	fresh bool
-	buf   []byte
+	buf   readBuffer
 	start int64 // in the body
+	until int64 // in the body: what is wanted is likely to end here
 }
 
 // line returns the line at a position of the body, reading ahead as far as
 // the caller has room for.
 func (w *blockWindow) line(at int64, room int) ([]byte, error) {
 	for want := int64(1); ; {
-		if off := at - w.start; off >= 0 && off < int64(len(w.buf)) {
-			if n := bytes.IndexByte(w.buf[off:], '\n'); n >= 0 {
-				return w.buf[off : off+int64(n) : off+int64(n)], nil
+		if off, b := at-w.start, w.buf.b; off >= 0 && off < int64(len(b)) {
+			if n := bytes.IndexByte(b[off:], '\n'); n >= 0 {
+				return b[off : off+int64(n) : off+int64(n)], nil
 			}
-			if w.start+int64(len(w.buf)) >= int64(w.it.head.length) {
+			if w.start+int64(len(b)) >= int64(w.it.head.length) {
 				return nil, &badItem{pos: w.it.pos, err: errors.New("body does not end with LF")}
 			}
-			want = int64(len(w.buf)) - off + blockSize
+			want = int64(len(b)) - off + blockSize
 		}
-		want = max(want, min(int64(max(room, 0)), scanChunk))
+		want = max(want, min(int64(max(room, 0)), w.until-at, scanChunk))
 		if err := w.read(at, at+want); err != nil {
 			return nil, err
 		}
@@ -72,14 +73,14 @@ func (w *blockWindow) read(from, to int64) error {
 	first := from / blockSize
 	end := min((to+blockSize-1)/blockSize*blockSize, length)
 	w.start = first * blockSize
-	w.buf = make([]byte, end-w.start)
-	if n, err := w.sc.h.ReadAt(w.buf, w.it.bodyPos+w.start); n < len(w.buf) {
+	w.buf.need(int(end - w.start))
+	if n, err := w.sc.h.ReadAt(w.buf.b, w.it.bodyPos+w.start); n < len(w.buf.b) {
 		if err == io.EOF {
 			return &badItem{pos: w.it.pos, err: fmt.Errorf("body %w", errShort)}
 		}
 		return fmt.Errorf("read %s: %w", w.sc.path, err)
 	}
-	for b := w.buf; len(b) > 0; {
+	for b := w.buf.b; len(b) > 0; {
 		n := min(len(b), blockSize)
 		if Checksum(b[:n]) != w.it.head.blocks[first] {
 			return &badItem{pos: w.it.pos, err: fmt.Errorf("checksum of block %d does not match", first)}

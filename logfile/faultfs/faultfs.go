@@ -25,8 +25,9 @@ var ErrStopped = errors.New("faultfs: the process is dead")
 
 // Op describes one operation that changes or syncs something.
 type Op struct {
-	Kind string // "create", "write", "truncate", "sync", "reserve", "remove", "rename", "syncdir", "mkdir"
+	Kind string // "create", "write", "truncate", "sync", "reserve", "remove", "rename", "syncdir", "mkdir", "read"
 	Path string
+	Len  int // bytes of a read
 }
 
 // FS is the disk. Safe for concurrent use.
@@ -235,7 +236,7 @@ func (d *FS) step(kind, path string) error {
 		return &fs.PathError{Op: kind, Path: path, Err: ErrStopped}
 	}
 	if d.Fault != nil {
-		if err := d.Fault(Op{kind, path}); err != nil {
+		if err := d.Fault(Op{Kind: kind, Path: path}); err != nil {
 			return &fs.PathError{Op: kind, Path: path, Err: err}
 		}
 	}

@@ -33,7 +33,7 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	if h.d.Fault != nil {
-		if err := h.d.Fault(Op{"read", h.path}); err != nil {
+		if err := h.d.Fault(Op{Kind: "read", Path: h.path, Len: len(p)}); err != nil {
 			return 0, &fs.PathError{Op: "read", Path: h.path, Err: err}
 		}
 	}
