@@ -161,11 +161,11 @@ func (n *Node) view(t *protocol.Topic, partition int, patience time.Duration) (*
 }
 
 // countFetched counts records that were read for a client.
-func countFetched(t *protocol.Topic, partition int, records []protocol.Record) {
-	t.Route.(*topicRoute).partitions[partition].stats.fetched(records)
+func countFetched(t *protocol.Topic, partition, records, bytes int) {
+	t.Route.(*topicRoute).partitions[partition].stats.fetched(records, bytes)
 }
 
-func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+func readView(got *gathered, v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
 	offset := int64(req.Offset)
 	if req.Timestamp != nil {
 		at, err := v.OffsetForTime(*req.Timestamp)
@@ -180,17 +180,16 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 	if offset < v.Earliest() {
 		return nil, outOfRange(req.Topic.Name, req.Partition, offset, v)
 	}
-	records, err := readInto(req.Room, v, req, offset)
-	if err != nil {
+	if err := readInto(got, v, req, offset); err != nil {
 		return nil, err
 	}
 	reply := &protocol.FetchReply{
-		Records: records, NextOffset: protocol.Offset(offset),
+		Records: got.records, NextOffset: protocol.Offset(offset),
 		HighWatermark: protocol.Offset(v.HighWatermark()), Earliest: protocol.Offset(v.Earliest()),
 	}
 	switch {
-	case len(records) > 0:
-		reply.NextOffset = records[len(records)-1].Offset + 1
+	case got.count > 0:
+		reply.NextOffset = got.last + 1
 	case offset < v.HighWatermark():
 		reply.NextOffset = reply.HighWatermark // compaction left nothing up to there
 	}
@@ -198,41 +197,17 @@ func readView(v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply
 }
 
 // readInto reads what is asked for as far as there is room for it.
-func readInto(room protocol.Room, v *logfile.View, req *protocol.FetchRequest, offset int64) ([]protocol.Record, *protocol.Error) {
-	if offset >= v.HighWatermark() {
-		return nil, keepRoom(room, nil)
+func readInto(got *gathered, v *logfile.View, req *protocol.FetchRequest, offset int64) *protocol.Error {
+	if offset < v.HighWatermark() {
+		bytes, err := takeRoom(req.Room, req.MaxBytes)
+		if err != nil {
+			return err
+		}
+		if err := got.read(v, req.Topic.Name, req.Partition, offset, req.MaxRecords, bytes); err != nil {
+			return err
+		}
 	}
-	bytes, err := takeRoom(room, req.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	records, err := readRecords(nil, v, req.Topic.Name, req.Partition, offset, req.MaxRecords, bytes)
-	if err != nil {
-		return nil, err
-	}
-	return records, keepRoom(room, records)
-}
-
-// readRecords appends up to maxRecords records from offset on to dst.
-func readRecords(dst []protocol.Record, v *logfile.View, topic string, partition int, offset int64, maxRecords, maxBytes int) ([]protocol.Record, *protocol.Error) {
-	recs, err := v.Read(nil, offset, maxRecords, maxBytes)
-	if errors.Is(err, logfile.ErrBelowStart) {
-		return nil, outOfRange(topic, partition, offset, v)
-	}
-	if errors.Is(err, logfile.ErrStale) {
-		return nil, errStaleView
-	}
-	if err != nil {
-		return nil, unreadable(topic, partition, err)
-	}
-	for i := range recs {
-		r := &recs[i]
-		dst = append(dst, protocol.Record{
-			Topic: topic, Partition: partition, Offset: protocol.Offset(r.Offset), Timestamp: r.Timestamp,
-			Key: r.Key, Value: r.Value, Headers: r.Headers,
-		})
-	}
-	return dst, nil
+	return keepRoom(req.Room, got.bytes)
 }
 
 // errStaleView: compaction or retention removed a file while it was read. The

@@ -42,21 +42,22 @@ func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	if s.over {
 		return s.reply, false, nil
 	}
+	got := gathered{sink: s.req.Sink}
 	err := s.n.fresh(s.req.Topic, s.req.Partition, func(v *logfile.View, leader *leaderRef) (err *protocol.Error) {
 		s.leader, s.at = leader, protocol.Offset(v.HighWatermark())
 		if s.req.Timestamp == nil {
 			s.at = max(s.at, s.req.Offset)
 		}
-		s.reply, err = readView(v, s.req)
+		s.reply, err = readView(&got, v, s.req)
 		return err
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	if len(s.reply.Records) == 0 && time.Now().Before(s.deadline) {
+	if got.count == 0 && time.Now().Before(s.deadline) {
 		return nil, true, nil
 	}
-	countFetched(s.req.Topic, s.req.Partition, s.reply.Records)
+	countFetched(s.req.Topic, s.req.Partition, got.count, got.bytes)
 	return s.reply, false, nil
 }
 

@@ -29,6 +29,7 @@ type pollSession struct {
 	share    groupShare
 	at       []groupOffset // positions, one per assigned partition
 	from     []groupOffset // the same before the last read
+	got      gathered      // by the last read
 	parked   []*leaderRef
 	first    bool // the cursor has not been used yet
 }
@@ -48,7 +49,7 @@ func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.
 // StartPoll begins a poll that its caller carries on; see protocol.PendingPoll.
 func (n *Node) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
 	now := time.Now()
-	return &pollSession{n: n, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true}
+	return &pollSession{n: n, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true, got: gathered{sink: req.Sink}}
 }
 
 // Advance implements protocol.PendingPoll.
@@ -141,60 +142,67 @@ func (s *pollSession) resume() *protocol.Error {
 func (s *pollSession) round() (again, waits bool, reply *protocol.PollReply, err *protocol.Error) {
 	switch s.ended {
 	case waitSuperseded:
-		return false, false, s.reply(nil, nil), nil
+		return false, false, s.nothing(), nil
 	case waitClientGone:
 		s.end()
-		return false, false, s.reply(nil, nil), nil
+		return false, false, s.nothing(), nil
 	case waitNone, waitShareChanged:
 		if s.ended == waitShareChanged && s.req.Announce {
 			s.deadline = time.Now()
 		}
 		if err := s.askShare(); err != nil {
 			if s.superseded() {
-				return false, false, s.reply(nil, nil), nil
+				return false, false, s.nothing(), nil
 			}
 			return false, false, nil, err
 		}
 	}
-	records, err := s.read()
-	if err != nil {
+	if err := s.read(); err != nil {
 		s.end()
 		return false, false, nil, err
 	}
-	if len(records) == 0 && s.ended != waitOver && time.Now().Before(s.deadline) {
+	if s.got.count == 0 && s.ended != waitOver && time.Now().Before(s.deadline) {
 		return false, true, nil, nil
 	}
-	again, reply, err = s.answer(records)
+	again, reply, err = s.answer()
 	return again, false, reply, err
 }
 
-// answer has the records noted, and committed if that is asked for, and
-// answers with them.
-func (s *pollSession) answer(records []protocol.Record) (again bool, reply *protocol.PollReply, err *protocol.Error) {
+// answer has the records that were read noted, and committed if that is asked
+// for, and answers with them.
+func (s *pollSession) answer() (again bool, reply *protocol.PollReply, err *protocol.Error) {
 	// A coordinator that is slow to answer is waited for, too.
-	if len(records) > 0 && (s.waited || time.Since(s.alive) > minAliveInterval) && s.clientGone() {
+	if s.got.count > 0 && (s.waited || time.Since(s.alive) > minAliveInterval) && s.clientGone() {
 		s.end()
-		return false, s.reply(nil, nil), nil
+		return false, s.nothing(), nil
 	}
-	cursor, err := s.deliver(len(records) > 0)
+	cursor, err := s.deliver(s.got.count > 0)
 	switch {
 	case err == nil:
-		return false, s.reply(records, cursor), nil
+		return false, s.reply(cursor), nil
 	case s.superseded():
-		return false, s.reply(nil, nil), nil
+		return false, s.nothing(), nil
 	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
 		return true, nil, nil // rebalanced in between: nothing was delivered
 	}
 	return false, nil, err
 }
 
-func (s *pollSession) reply(records []protocol.Record, c *cursor) *protocol.PollReply {
+// nothing is the answer without records.
+func (s *pollSession) nothing() *protocol.PollReply {
+	s.got.forget()
+	return s.reply(nil)
+}
+
+// reply is the answer with what was read.
+func (s *pollSession) reply(c *cursor) *protocol.PollReply {
+	records := s.got.records
 	if records == nil {
 		records = []protocol.Record{}
 	}
 	reply := &protocol.PollReply{
 		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
-		Records: records, TimedOut: len(records) == 0 && !s.superseded(),
+		Records: records, TimedOut: s.got.count == 0 && !s.superseded(),
 	}
 	if c == nil {
 		return reply
@@ -323,24 +331,25 @@ func (s *pollSession) commitStarts(starts []groupOffset) (again bool, err *proto
 // one each time so that none starves, and moves the positions past them. While
 // a partition has no leader the others are read; only if they have nothing is
 // the leader waited for.
-func (s *pollSession) read() ([]protocol.Record, *protocol.Error) {
+func (s *pollSession) read() *protocol.Error {
+	s.got.forget()
 	s.from = append(s.from[:0], s.at...)
-	out, leaderless, err := s.readAll(0)
-	if err == nil && len(out) == 0 && leaderless {
-		out, _, err = s.readAll(failoverPatience)
+	leaderless, err := s.readAll(0)
+	if err == nil && s.got.count == 0 && leaderless {
+		_, err = s.readAll(failoverPatience)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return out, keepRoom(s.req.Room, out)
+	return keepRoom(s.req.Room, s.got.bytes)
 }
 
 // readAll is one pass over the partitions. Without patience those that have no
 // leader are left out, and reported.
-func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, leaderless bool, err *protocol.Error) {
+func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *protocol.Error) {
 	left, bytes, roomy := s.req.MaxRecords, s.req.MaxBytes, false
 	if len(s.at) == 0 {
-		return nil, false, nil
+		return false, nil
 	}
 	turn := int(s.h.turns.Next() % uint64(len(s.at)))
 	for i := range s.at {
@@ -358,38 +367,35 @@ func (s *pollSession) readAll(patience time.Duration) (out []protocol.Record, le
 			continue
 		}
 		if err != nil {
-			return nil, true, err
+			return true, err
 		}
 		if int64(o.Offset) >= v.HighWatermark() {
 			continue
 		}
 		if !roomy {
 			if bytes, err = takeRoom(s.req.Room, s.req.MaxBytes); err != nil {
-				return nil, false, err
+				return false, err
 			}
 			roomy = true
 		}
-		before := len(out)
-		more, err := readRecords(out, v, o.Topic, o.Partition, int64(o.Offset), left, bytes)
+		before, size := s.got.count, s.got.bytes
+		err = s.got.read(v, o.Topic, o.Partition, int64(o.Offset), left, bytes)
 		if err == errStaleView {
 			continue // the next look takes a newer one
 		}
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
-		out = more
-		left -= len(out) - before
-		for j := before; j < len(out); j++ {
-			bytes -= sizeOf(&out[j])
-		}
-		if len(out) > before {
-			countFetched(t, o.Partition, out[before:])
-			o.Offset = out[len(out)-1].Offset + 1
+		left -= s.got.count - before
+		bytes -= s.got.bytes - size
+		if s.got.count > before {
+			countFetched(t, o.Partition, s.got.count-before, s.got.bytes-size)
+			o.Offset = s.got.last + 1
 		} else {
 			o.Offset = protocol.Offset(v.HighWatermark()) // compaction left nothing up to there
 		}
 	}
-	return out, leaderless, nil
+	return leaderless, nil
 }
 
 // deliver has the group note the positions, durably with auto_commit, before

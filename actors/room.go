@@ -11,14 +11,10 @@ func takeRoom(r protocol.Room, want int) (int, *protocol.Error) {
 	return r.Take(want)
 }
 
-// keepRoom gives back what the records that were read do not fill.
-func keepRoom(r protocol.Room, records []protocol.Record) *protocol.Error {
+// keepRoom gives back what the n bytes that were read do not fill.
+func keepRoom(r protocol.Room, n int) *protocol.Error {
 	if r == nil {
 		return nil
-	}
-	n := 0
-	for i := range records {
-		n += sizeOf(&records[i])
 	}
 	return r.Keep(n)
 }

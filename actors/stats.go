@@ -44,16 +44,8 @@ func (s *partitionStats) produced(l *protocol.Lines) {
 	s.producedBytes.Add(uint64(len(l.Buf)))
 }
 
-func (s *partitionStats) fetched(records []protocol.Record) {
-	if len(records) == 0 {
-		return
-	}
-	bytes := len(records) * recordOverhead
-	for i := range records {
-		r := &records[i]
-		bytes += len(r.Key) + len(r.Value) + len(r.Headers)
-	}
-	s.fetchedRecords.Add(uint64(len(records)))
+func (s *partitionStats) fetched(records, bytes int) {
+	s.fetchedRecords.Add(uint64(records))
 	s.fetchedBytes.Add(uint64(bytes))
 }
 

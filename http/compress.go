@@ -138,6 +138,9 @@ func (c *call) compressResponse() {
 	}
 	resp.Header.Set("Content-Encoding", encoding)
 	resp.SetBodyRaw(out.Bytes())
+	if k := connectionOf(c.ctx); k != nil {
+		k.releaseRendered()
+	}
 }
 
 func writeAll(w io.WriteCloser, b []byte) error {

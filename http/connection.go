@@ -35,6 +35,8 @@ type connection struct {
 	rest   bool        // and the client may still be sending
 	room   room        // what its answer holds
 	later  *suspension // its answer is waited for
+
+	rendered *rendering // what its answer is a part of
 }
 
 // serveConnection serves c until either side closes it.
@@ -195,8 +197,18 @@ func (k *connection) finish() bool {
 	err := k.respond()
 	k.rest = err == nil && k.close && (!k.bodyEnded() || k.reader().Buffered() > 0)
 	k.reset()
+	k.releaseRendered()
 	k.room.release()
 	return err == nil && !k.close
+}
+
+// releaseRendered gives the answer's buffer to other answers: the answer was
+// sent, or another has taken its place.
+func (k *connection) releaseRendered() {
+	if k.rendered != nil {
+		k.rendered.release()
+		k.rendered = nil
+	}
 }
 
 // expected answers "Expect: 100-continue"; final is true when the request is

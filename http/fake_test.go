@@ -169,7 +169,7 @@ func (p *fakeFetch) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	p.wake = p.f.wake
 	p.f.mu.Unlock()
 	reply, err := p.f.fetch(p.req)
-	waits := err == nil && len(reply.Records) == 0 && !p.waited && p.req.Timeout > 0
+	waits := err == nil && reply.NextOffset == p.req.Offset && !p.waited && p.req.Timeout > 0
 	return reply, waits, err
 }
 
@@ -205,9 +205,32 @@ func (f *fakeBackend) fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *
 		if err != nil {
 			return nil, err
 		}
-		reply.Records, reply.NextOffset = records, records[len(records)-1].Offset+1
+		reply.NextOffset = records[len(records)-1].Offset + 1
+		reply.Records = handOver(req.Sink, records)
 	}
 	return reply, nil
+}
+
+// handOver gives records to the sink, if there is one, and spoils what they
+// were in.
+func handOver(sink protocol.RecordSink, records []protocol.Record) []protocol.Record {
+	if sink == nil {
+		return records
+	}
+	sink.Expect(100)
+	var r protocol.Record
+	for _, of := range records {
+		r = of
+		tokens := [][]byte{bytes.Clone(of.Key), bytes.Clone(of.Value), bytes.Clone(of.Headers)}
+		r.Key, r.Value, r.Headers = tokens[0], tokens[1], tokens[2]
+		sink.Take(&r)
+		for _, token := range tokens {
+			for i := range token {
+				token[i] = '!'
+			}
+		}
+	}
+	return nil
 }
 
 // within keeps as many records as there is room for.
@@ -261,7 +284,7 @@ func (p *fakePoll) Wait() { p.waited = true }
 
 func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 	copied := *req
-	copied.Gone, copied.Room = nil, nil // they cannot be compared
+	copied.Gone, copied.Room, copied.Sink = nil, nil, nil // they cannot be compared
 	f.mu.Lock()
 	f.polls = append(f.polls, &copied)
 	f.mu.Unlock()
@@ -278,8 +301,12 @@ func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*pr
 	timeout := time.After(req.Timeout)
 	for {
 		wake, err := f.collect(req, reply)
-		if err != nil || len(reply.Records) > 0 {
-			return reply, err
+		if err != nil {
+			return nil, err
+		}
+		if len(reply.Records) > 0 {
+			reply.Records = handOver(req.Sink, reply.Records)
+			return reply, nil
 		}
 		reply.TimedOut = true
 		if req.Timeout == 0 {

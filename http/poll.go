@@ -29,9 +29,10 @@ func getEvents(c *call) *protocol.Error {
 		return err
 	}
 	conn, srv := c.ctx.Conn(), c.srv
-	req.Room = c.room()
+	records := &rendering{}
+	req.Room, req.Sink = c.room(), records
 	req.Gone = func() bool { return peerGone(conn) }
-	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Left, appendPoll, release), req.Timeout)
+	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Left, records, answerPoll, release), req.Timeout)
 }
 
 // park takes a place among the waiting reads; one that does not wait needs
@@ -127,17 +128,24 @@ func from(dst *protocol.StartFrom) func(string, value) *protocol.Error {
 	}
 }
 
-// appendPoll renders a poll's answer.
-func appendPoll(dst []byte, r *protocol.PollReply) []byte {
+// appendPollHead and appendPollTail are what stands around the records.
+func appendPollHead(dst []byte, r *protocol.PollReply) []byte {
 	dst = append(dst, `{"consumer_id":`...)
 	dst = strconv.AppendInt(dst, int64(r.ConsumerID), 10)
 	dst = append(dst, `,"group":`...)
 	dst = protocol.AppendJSONString(dst, r.Group)
 	dst = append(dst, `,"generation":`...)
 	dst = strconv.AppendInt(dst, int64(r.Generation), 10)
-	dst = append(dst, `,"records":`...)
-	dst = appendRecords(dst, r.Records)
-	dst = append(dst, `,"cursor":`...)
+	return append(dst, `,"records":[`...)
+}
+
+func answerPoll(c *call, records *rendering, r *protocol.PollReply) {
+	var b [headRoom]byte
+	c.sendRendered(records, appendPollHead(b[:0], r), appendPollTail(nil, r))
+}
+
+func appendPollTail(dst []byte, r *protocol.PollReply) []byte {
+	dst = append(dst, `],"cursor":`...)
 	dst = protocol.AppendJSONString(dst, r.Cursor)
 	dst = append(dst, `,"timed_out":`...)
 	dst = strconv.AppendBool(dst, r.TimedOut)

@@ -66,17 +66,22 @@ func getRecords(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	req.Room = c.room()
-	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Left, appendFetch, release), req.Timeout)
+	records := &rendering{}
+	req.Room, req.Sink = c.room(), records
+	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Left, records, answerFetch, release), req.Timeout)
 }
 
 // maxOffset leaves room to count on.
 const maxOffset = 1<<62 - 1
 
-func appendFetch(dst []byte, r *protocol.FetchReply) []byte {
-	dst = append(dst, `{"records":`...)
-	dst = appendRecords(dst, r.Records)
-	dst = append(dst, `,"next_offset":`...)
+func answerFetch(c *call, records *rendering, r *protocol.FetchReply) {
+	var b [96]byte
+	c.sendRendered(records, []byte(`{"records":[`), appendFetchTail(b[:0], r))
+}
+
+// appendFetchTail is what follows the records.
+func appendFetchTail(dst []byte, r *protocol.FetchReply) []byte {
+	dst = append(dst, `],"next_offset":`...)
 	dst = strconv.AppendInt(dst, int64(r.NextOffset), 10)
 	dst = append(dst, `,"high_watermark":`...)
 	dst = strconv.AppendInt(dst, int64(r.HighWatermark), 10)

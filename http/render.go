@@ -50,11 +50,21 @@ func appendRecord(dst []byte, r *protocol.Record) []byte {
 
 // appendRecordFields leaves the object open.
 func appendRecordFields(dst []byte, r *protocol.Record) []byte {
+	return appendRecordRest(appendRecordPrefix(dst, r), r)
+}
+
+// appendRecordPrefix is what all records of a partition begin with, up to the
+// offset.
+func appendRecordPrefix(dst []byte, r *protocol.Record) []byte {
 	dst = append(dst, `{"topic":`...)
 	dst = protocol.AppendJSONString(dst, r.Topic)
 	dst = append(dst, `,"partition":`...)
 	dst = strconv.AppendInt(dst, int64(r.Partition), 10)
-	dst = append(dst, `,"offset":`...)
+	return append(dst, `,"offset":`...)
+}
+
+// appendRecordRest appends the fields from the offset on.
+func appendRecordRest(dst []byte, r *protocol.Record) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Offset), 10)
 	dst = append(dst, `,"timestamp":`...)
 	dst = strconv.AppendInt(dst, r.Timestamp, 10)
@@ -84,15 +94,4 @@ func appendTokenField(dst []byte, name string, token []byte) []byte {
 	}
 	dst = append(dst, '"', ':')
 	return append(dst, token...)
-}
-
-func appendRecords(dst []byte, records []protocol.Record) []byte {
-	dst = append(dst, '[')
-	for i := range records {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendRecord(dst, &records[i])
-	}
-	return append(dst, ']')
 }

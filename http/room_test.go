@@ -1,8 +1,8 @@
 package http
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -116,6 +116,9 @@ func startSmallBuffers(t *testing.T, o Options) *harness {
 	return startOn(t, o, tcpListener{smallBuffers{ln}})
 }
 
+// answerBegin is what slowReader reads.
+const answerBegin = "HTTP/1.1 "
+
 // slowReader asks, and reads no more than the first bytes of the answer.
 func (h *harness) slowReader(target string) net.Conn {
 	h.t.Helper()
@@ -133,9 +136,10 @@ func (h *harness) slowReader(target string) net.Conn {
 	h.t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n", target)
 	require.NoError(h.t, err)
-	line, err := bufio.NewReaderSize(conn, 16).ReadSlice(' ')
+	begin := make([]byte, len(answerBegin))
+	_, err = io.ReadFull(conn, begin)
 	require.NoError(h.t, err)
-	assert.Equal(h.t, "HTTP/1.1 ", string(line))
+	assert.Equal(h.t, answerBegin, string(begin))
 	return conn
 }
 

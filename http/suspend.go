@@ -48,8 +48,9 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 }
 
 // pending is a read that waits, and that ends when its client leaves: left is
-// where it looks for that. With its answer release is called.
-func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, render func([]byte, R) []byte, release func()) *suspension {
+// where it looks for that. With its answer, which is made of the records that
+// it brought, release is called.
+func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, records *rendering, answer func(*call, *rendering, R), release func()) *suspension {
 	conn, srv := c.ctx.Conn(), c.srv
 	var forget func() // the watch for the client's departure, once it waits
 	return &suspension{
@@ -62,10 +63,12 @@ func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, rende
 				return nil, p.Wait
 			}
 			return func(c *call) *protocol.Error {
-				if err == nil {
-					c.send(fasthttp.StatusOK, render(c.out(), reply))
+				if err != nil {
+					records.release()
+					return err
 				}
-				return err
+				answer(c, records, reply)
+				return nil
 			}, nil
 		},
 		release: func() {

@@ -134,3 +134,30 @@ func TestEachAllocatesLittle(t *testing.T) {
 	read()
 	require.LessOrEqual(t, testing.AllocsPerRun(50, read), 15.0)
 }
+
+// An estimate is near what is read, whatever the frames are like.
+func TestViewEstimates(t *testing.T) {
+	l := create(t, faultfs.New(), options("b"))
+	value := `"` + strings.Repeat("y", 100) + `"`
+	for i := range 300 {
+		n := 1 + i%30
+		if i%50 == 7 {
+			n = 3000
+		}
+		put(t, l, next(l, n, value))
+	}
+	v := l.View(l.NextOffset() - 10)
+	rnd := rand.New(rand.NewSource(3))
+	for range 500 {
+		from, n := rnd.Int63n(v.HighWatermark()), 100+rnd.Intn(5000)
+		size := int64(0)
+		require.NoError(t, v.Each(from, n, 1<<30, func(r *logfile.Record) {
+			size += int64(len("2026-11-22 17:16:03.123 liked 0  PRODUCE\n") + len(fmt.Sprint(r.Offset)) + len(r.Key) + len(r.Value))
+		}))
+		assert.InDelta(t, size, v.Estimate(from, n), float64(size)/3+8192, "%d from %d", n, from)
+	}
+	assert.Zero(t, v.Estimate(v.HighWatermark(), 10))
+	mixed := mixedLog(t)
+	end := mixed.NextOffset()
+	assert.InDelta(t, mixed.View(end).Size(), mixed.View(end).Estimate(0, int(end)), float64(mixed.View(end).Size())/50, "over many segments")
+}

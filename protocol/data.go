@@ -68,6 +68,20 @@ type FetchRequest struct {
 	Done       <-chan struct{} // when not nil, its closing ends the wait early
 	Left       <-chan struct{} // the same, closed when the client leaves
 	Room       Room            // when not nil, records are read only as far as it has room
+	Sink       RecordSink      // when not nil, it takes the records, and the reply has none
+}
+
+// RecordSink takes the records of an answer one by one, out of buffers that
+// are used again: a slice of records would need memory that lasts.
+type RecordSink interface {
+	// Expect says before the first record about how many bytes are coming,
+	// counted as in log lines and 64 more for each record.
+	Expect(bytes int)
+	// Take takes the next record; it and its tokens are valid until Take
+	// returns.
+	Take(r *Record)
+	// Forget is called when what was taken so far is not in the answer.
+	Forget()
 }
 
 // Room is the memory that the records of one answer are read into; all answers
@@ -120,7 +134,8 @@ type PollRequest struct {
 	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
 	Left <-chan struct{} // when not nil, closed when it leaves; else Gone is asked from time to time
 
-	Room Room // when not nil, records are read only as far as it has room, and before anything is committed
+	Room Room       // when not nil, records are read only as far as it has room, and before anything is committed
+	Sink RecordSink // when not nil, it takes the records, and the reply has none; excludes RecordCursors
 }
 
 // Pending is a read step by step, for callers that have better things to do

@@ -1,0 +1,73 @@
+package actors
+
+import (
+	"errors"
+	"slices"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// gathered is what the reads for one answer have brought.
+type gathered struct {
+	sink    protocol.RecordSink // has the records, unless it is nil
+	records []protocol.Record
+	count   int
+	bytes   int             // by sizeOf
+	last    protocol.Offset // of the last record
+}
+
+// read adds up to maxRecords records from offset on.
+func (g *gathered) read(v *logfile.View, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
+	var err error
+	next := protocol.Record{Topic: topic, Partition: partition}
+	if g.sink != nil {
+		if g.count == 0 {
+			g.sink.Expect(estimate(v, offset, maxRecords, maxBytes))
+		}
+		err = v.Each(offset, maxRecords, maxBytes, func(r *logfile.Record) {
+			g.take(&next, r)
+			g.sink.Take(&next)
+		})
+	} else {
+		var recs []logfile.Record
+		recs, err = v.Read(nil, offset, maxRecords, maxBytes)
+		g.records = slices.Grow(g.records, len(recs))
+		for i := range recs {
+			g.take(&next, &recs[i])
+			g.records = append(g.records, next)
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, logfile.ErrBelowStart):
+		return outOfRange(topic, partition, offset, v)
+	case errors.Is(err, logfile.ErrStale):
+		return errStaleView
+	}
+	return unreadable(topic, partition, err)
+}
+
+// estimate is about what a read brings, by sizeOf.
+func estimate(v *logfile.View, offset int64, maxRecords, maxBytes int) int {
+	n := min(int64(maxRecords), v.HighWatermark()-offset)
+	return int(min(v.Estimate(offset, int(n)), int64(maxBytes)) + n*recordOverhead)
+}
+
+// take makes r the next record, and counts it.
+func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
+	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
+	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
+	g.last = next.Offset
+	g.count++
+	g.bytes += sizeOf(next)
+}
+
+// forget makes it as if nothing was read.
+func (g *gathered) forget() {
+	if g.sink != nil && g.count > 0 {
+		g.sink.Forget()
+	}
+	*g = gathered{sink: g.sink}
+}

@@ -1,0 +1,138 @@
+package http
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/protocol"
+)
+
+// renderingSizes are those of the buffers that answers are rendered into and
+// that are used again; larger ones are made when they are needed.
+var renderingSizes = [...]int{
+	4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10, 384 << 10, 512 << 10,
+	768 << 10, 1 << 20,
+}
+
+var renderingPools [len(renderingSizes)]sync.Pool // of *[]byte
+
+// headRoom is what is left free before the records for the begin of the
+// answer, which may be known only after them.
+const headRoom = 512
+
+// rendering is the records of an answer as clients see them, rendered as they
+// are read: nothing of what they are read from is kept. It implements
+// protocol.RecordSink.
+type rendering struct {
+	buf  []byte  // headRoom bytes, then the records between commas
+	lent *[]byte // what buf is, if it is to go back to a pool
+
+	topic     string
+	partition int
+	prefix    []byte // of a record, up to its offset
+}
+
+// Expect implements protocol.RecordSink.
+func (r *rendering) Expect(n int) {
+	if r.buf == nil {
+		r.enlarge(headRoom + n)
+	}
+}
+
+// Take implements protocol.RecordSink.
+func (r *rendering) Take(rec *protocol.Record) {
+	if n := len(r.prefix) + len(rec.Key) + len(rec.Value) + len(rec.Headers) + headRoom; cap(r.buf)-len(r.buf) < n {
+		r.enlarge(max(len(r.buf), headRoom) + n)
+	}
+	if len(r.buf) > headRoom {
+		r.buf = append(r.buf, ',')
+	}
+	if rec.Topic != r.topic || rec.Partition != r.partition || r.prefix == nil {
+		r.topic, r.partition = rec.Topic, rec.Partition
+		r.prefix = appendRecordPrefix(r.prefix[:0], rec)
+	}
+	r.buf = append(r.buf, r.prefix...)
+	r.buf = appendRecordRest(r.buf, rec)
+	r.buf = append(r.buf, '}')
+}
+
+// Forget implements protocol.RecordSink.
+func (r *rendering) Forget() {
+	if r.buf != nil {
+		r.buf = r.buf[:headRoom]
+	}
+}
+
+// enlarge gives buf a capacity of n at least.
+func (r *rendering) enlarge(n int) {
+	old, lent := r.buf, r.lent
+	r.lent = nil
+	for i, size := range renderingSizes {
+		if n <= size {
+			if r.lent, _ = renderingPools[i].Get().(*[]byte); r.lent == nil {
+				piece := make([]byte, size)
+				r.lent = &piece
+			}
+			r.buf = (*r.lent)[:max(len(old), headRoom)]
+			break
+		}
+	}
+	if r.lent == nil {
+		r.buf = make([]byte, max(len(old), headRoom), max(n, 2*cap(old)))
+	}
+	copy(r.buf, old)
+	giveRendering(lent)
+}
+
+// release ends the use of the buffer: nothing that aliases it may be left.
+func (r *rendering) release() {
+	giveRendering(r.lent)
+	r.buf, r.lent = nil, nil
+}
+
+func giveRendering(lent *[]byte) {
+	if lent == nil {
+		return
+	}
+	for i, size := range renderingSizes {
+		if len(*lent) == size {
+			renderingPools[i].Put(lent)
+		}
+	}
+}
+
+// sendRendered answers with head, the records of r, and tail. The buffer
+// becomes the answer's if it is large and well filled; it goes back when the
+// answer was sent.
+func (c *call) sendRendered(r *rendering, head, tail []byte) {
+	if len(r.buf) <= headRoom {
+		r.release()
+		c.send(fasthttp.StatusOK, append(append(c.out(), head...), tail...))
+		return
+	}
+	if cap(r.buf)-len(r.buf) < len(tail) {
+		r.enlarge(len(r.buf) + len(tail))
+	}
+	r.buf = append(r.buf, tail...)
+	begin := headRoom - len(head)
+	if begin < 0 {
+		panic("BUG: the begin of an answer is too long")
+	}
+	copy(r.buf[begin:], head)
+	body := r.buf[begin:]
+	switch k := connectionOf(c.ctx); {
+	case len(body) <= keepBytes:
+		c.send(fasthttp.StatusOK, append(c.out(), body...))
+		r.release()
+	case cap(r.buf) > 2*len(body):
+		c.send(fasthttp.StatusOK, bytes.Clone(body))
+		r.release()
+	default:
+		c.send(fasthttp.StatusOK, body)
+		if k != nil {
+			k.rendered = r
+		}
+	}
+}
