@@ -101,7 +101,11 @@ func (c *call) discard(stream io.Reader) {
 func (c *call) unreadable(err error) *protocol.Error {
 	c.ctx.SetConnectionClose()
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	timedOut := errors.As(err, &timeout) && timeout.Timeout()
+	if timedOut && c.srv.ending() {
+		return errEnding
+	}
+	if timedOut {
 		return protocol.Errorf(protocol.CodeMalformed, "the body did not arrive within %s", c.srv.o.ReadTimeout)
 	}
 	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)

@@ -17,18 +17,37 @@ type lazyDeadline struct {
 	mu     sync.Mutex
 	wanted time.Time // zero: none
 	armed  time.Time // what the connection knows; not after wanted, zero: none
+	last   time.Time // none is later; zero: no bound
 }
 
 // set makes t the deadline, arming it only if the armed one would be too late.
 func (d *lazyDeadline) set(t time.Time, arm func(time.Time) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !d.last.IsZero() && (t.IsZero() || t.After(d.last)) {
+		t = d.last
+	}
 	d.wanted = t
 	if t.IsZero() || !d.armed.IsZero() && !t.Before(d.armed) {
 		return nil
 	}
 	d.armed = t
 	return arm(t)
+}
+
+// bound lets no deadline be later than last, from now on.
+func (d *lazyDeadline) bound(last time.Time, arm func(time.Time) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = last
+	if !d.wanted.IsZero() && !d.wanted.After(last) {
+		return
+	}
+	d.wanted = last
+	if d.armed.IsZero() || d.armed.After(last) {
+		d.armed = last
+		_ = arm(last) // it is closed already
+	}
 }
 
 // early reports whether err is a deadline that fired before the wanted one,

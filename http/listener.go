@@ -148,6 +148,17 @@ func (l *boundedListener) closeIdle() {
 	}
 }
 
+// hurry bounds how long open connections go on to wait for their requests and
+// for their answers to be taken.
+func (l *boundedListener) hurry(read, write time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		c.reading.bound(read, c.Conn.SetReadDeadline)
+		c.writing.bound(write, c.Conn.SetWriteDeadline)
+	}
+}
+
 // Close closes the connection and makes room for another.
 func (c *conn) Close() error {
 	c.ln.mu.Lock()

@@ -110,12 +110,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.log.Warn("close the listener", "error", err)
 	}
 	ln.closeIdle()
+	ln.hurry(s.patience(ctx))
 	select {
 	case <-ln.empty:
 	case <-ctx.Done():
 		return fmt.Errorf("shut down http: %w", ctx.Err())
 	}
 	return s.awaitStreams(ctx)
+}
+
+// Until when requests that are half here may arrive, and answers may be taken,
+// once shutdown has begun: a part of what time there is. Nobody can tell
+// whether the rest comes.
+func (s *Server) patience(ctx context.Context) (read, write time.Time) {
+	now := time.Now()
+	left := s.o.WriteTimeout
+	if end, ok := ctx.Deadline(); ok {
+		left = min(left, end.Sub(now))
+	}
+	return now.Add(min(left/4, 2*time.Second)), now.Add(left / 2)
 }
 
 // awaitStreams returns when no stream asks the backend for anything any more.
@@ -151,6 +164,8 @@ func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 			With("limit", s.o.MaxHeaderBytes))
 	case errors.Is(err, errNoRoom):
 		c.fail(s.tooManyBytes())
+	case errors.As(err, &timeout) && timeout.Timeout() && s.ending():
+		c.fail(errEnding)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		c.fail(protocol.Errorf(protocol.CodeMalformed, "the request did not arrive within %s", s.o.ReadTimeout))
 	case errors.As(err, &bad):
@@ -160,6 +175,9 @@ func (s *Server) transportError(ctx *fasthttp.RequestCtx, err error) {
 	}
 	c.logRequest()
 }
+
+// errEnding: the server ended before the request was there.
+var errEnding = protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
 
 // expectContinue refuses a body that is too large before the client sends it.
 func (s *Server) expectContinue(ctx *fasthttp.RequestCtx) int {
