@@ -32,7 +32,7 @@ func (c *call) readBody() *protocol.Error {
 	var err *protocol.Error
 	if size > c.srv.o.MaxBodyBytes {
 		err = c.srv.bodyTooLarge()
-	} else if err = c.hold(max(size, 0)); err == nil {
+	} else {
 		c.buf, err = c.readAll(c.buf[:0], stream, size)
 	}
 	if err != nil {
@@ -43,25 +43,53 @@ func (c *call) readBody() *protocol.Error {
 	return c.decompress()
 }
 
-// readAll appends what stream holds to dst, at most MaxBodyBytes. A size that
-// is not negative was announced and is held already.
-func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protocol.Error) {
-	limit := c.srv.o.MaxBodyBytes
+// endOf reads the end of a body that is as long as it may be.
+func (c *call) endOf(stream io.Reader) *protocol.Error {
+	var b [1]byte
 	for {
-		if len(dst) == cap(dst) {
-			grown := max(2*cap(dst), 4<<10)
+		n, err := stream.Read(b[:])
+		switch {
+		case n > 0:
+			return c.srv.bodyTooLarge()
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return c.unreadable(err)
+		}
+	}
+}
+
+// What a body gets of the budget, in bytes.
+const (
+	firstBytes = 16 << 10 // at first, or what is announced if that is less
+	chunkBytes = 4 << 10  // at first, when nothing is announced
+	smallBytes = 16 << 10 // from here on it gets none of the reserve
+)
+
+// readAll appends what stream holds to dst, which is empty: at most
+// MaxBodyBytes, or size if that is not negative. What is announced is not paid
+// for before it comes: a few clients that send none of it would keep all
+// others out.
+func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protocol.Error) {
+	limit, paid := c.srv.o.MaxBodyBytes, 0
+	for {
+		if len(dst) == limit {
+			return dst, c.endOf(stream)
+		}
+		if len(dst) == paid {
+			grown := min(max(2*paid, chunkBytes), limit)
 			if size >= 0 {
-				grown = min(grown, max(size, cap(dst)+1))
-			} else if err := c.hold(grown - cap(dst)); err != nil {
+				grown = min(max(2*paid, firstBytes), size)
+			}
+			if err := c.hold(grown-paid, grown); err != nil {
 				return dst, err
 			}
-			dst = append(make([]byte, 0, grown), dst...)
+			if paid = grown; cap(dst) < paid {
+				dst = append(make([]byte, 0, paid), dst...)
+			}
 		}
-		n, err := stream.Read(dst[len(dst):cap(dst)])
+		n, err := stream.Read(dst[len(dst):paid])
 		dst = dst[:len(dst)+n]
-		if len(dst) > limit {
-			return dst, c.srv.bodyTooLarge()
-		}
 		if err == io.EOF {
 			if size >= 0 && len(dst) < size {
 				err = io.ErrUnexpectedEOF
@@ -111,9 +139,11 @@ func (c *call) unreadable(err error) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)
 }
 
-// hold takes n more bytes from the budget until the call is over.
-func (c *call) hold(n int) *protocol.Error {
-	if !c.srv.bytes.take(int64(n)) {
+// hold takes n more bytes from the budget until the call is over, for
+// something that will have all bytes then.
+func (c *call) hold(n, all int) *protocol.Error {
+	b := &c.srv.bytes
+	if all <= smallBytes && !b.take(int64(n)) || all > smallBytes && !b.takeOpen(c.held, int64(n)) {
 		return c.srv.tooManyBytes()
 	}
 	c.held += int64(n)

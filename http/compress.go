@@ -16,7 +16,21 @@ import (
 const (
 	compressFrom = 1 << 10 // answers up to this many bytes stay as they are
 	zstdWindow   = 8 << 20 // what every decoder must support; more is refused
+	// zstdSmallWindow is enough for nearly all. A decoder allocates the window
+	// that a frame asks for, whatever comes in it, and keeps it.
+	zstdSmallWindow = 1 << 20
 )
+
+func zstdReadersFor(window int) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)),
+			zstd.WithDecoderLowmem(true))
+		if err != nil {
+			panic("BUG: zstd decoder: " + err.Error())
+		}
+		return r
+	}}
+}
 
 var (
 	gzipReaders sync.Pool
@@ -27,15 +41,9 @@ var (
 		}
 		return w
 	}}
-	zstdReaders = sync.Pool{New: func() any {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow),
-			zstd.WithDecoderLowmem(true))
-		if err != nil {
-			panic("BUG: zstd decoder: " + err.Error())
-		}
-		return r
-	}}
-	zstdWriters = sync.Pool{New: func() any {
+	zstdReaders      = zstdReadersFor(zstdSmallWindow)
+	zstdLargeReaders = zstdReadersFor(zstdWindow)
+	zstdWriters      = sync.Pool{New: func() any {
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithWindowSize(1<<20))
 		if err != nil {
@@ -85,9 +93,26 @@ func (c *call) gunzip() ([]byte, *protocol.Error) {
 	return c.readAll(nil, corruptReader{r, "gzip"}, -1)
 }
 
+// unzstd pays for the window while it decodes. The first frame says which
+// class of decoder it needs, and no other may need a larger one.
 func (c *call) unzstd() ([]byte, *protocol.Error) {
-	r := zstdReaders.Get().(*zstd.Decoder)
-	defer zstdReaders.Put(r)
+	readers, window := zstdReaders, zstdSmallWindow
+	var first zstd.Header
+	if first.Decode(c.body) == nil && first.WindowSize > zstdSmallWindow {
+		readers, window = zstdLargeReaders, zstdWindow
+	}
+	if first.WindowSize > zstdWindow {
+		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid zstd: it needs a window above %d bytes", zstdWindow)
+	}
+	if err := c.hold(window, window); err != nil {
+		return nil, err
+	}
+	defer func() {
+		c.held -= int64(window)
+		c.srv.bytes.give(int64(window))
+	}()
+	r := readers.Get().(*zstd.Decoder)
+	defer readers.Put(r)
 	if err := r.Reset(bytes.NewReader(c.body)); err != nil {
 		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid zstd: %v", err)
 	}

@@ -189,7 +189,7 @@ var errNoRoom = errors.New("too many request bytes in flight")
 // enlarge goes on with a buffer for the largest header that is allowed.
 func (k *connection) enlarge() error {
 	size := k.srv.o.MaxHeaderBytes
-	if !k.srv.bytes.take(int64(size)) {
+	if !k.srv.bytes.takeOpen(0, int64(size)) {
 		return errNoRoom
 	}
 	begun, _ := k.g.br.Peek(k.g.br.Buffered())

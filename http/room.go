@@ -12,7 +12,7 @@ const (
 	smallAnswer = 16 << 10
 	// answerShare: an answer gets at most one part in so many of what is left.
 	answerShare = 8
-	// reserveShare: one part in so many is for small answers.
+	// reserveShare: one part in so many of a budget is for what is small.
 	reserveShare = 8
 )
 
@@ -33,9 +33,6 @@ func (b *answerBudget) grant(want int64) int64 {
 		}
 	}
 }
-
-// open is the part that is not the reserve.
-func (b *answerBudget) open() int64 { return b.limit - b.limit/reserveShare }
 
 // grow makes held bytes more by n, of the reserve only if n is small: the last
 // record of an answer may be. It is always granted to whoever is alone, so that
