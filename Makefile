@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate \
+.PHONY: help build run test poison race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -29,6 +29,11 @@ run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 
 test: ## Run all tests, the end-to-end tests included
 	$(GO) test -timeout 10m ./...
+
+poison: ## Run the front end's and the end-to-end tests with request buffers that are overwritten when they are given back
+	$(GO) build -tags poison -o bin/ottla-poison .
+	$(GO) test -tags poison -timeout 10m ./http/...
+	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla-poison $(GO) test -count=1 -timeout 10m ./e2e/...
 
 race: ## Run the packages where goroutines meet under the race detector
 	$(GO) test -race -short -timeout 10m $(RACE_PACKAGES)

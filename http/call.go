@@ -50,6 +50,7 @@ func (s *Server) release(c *call) {
 	if c.ownRoom != nil {
 		c.ownRoom.release()
 	}
+	c.poison()
 	clear(c.records)
 	next := call{srv: s, buf: c.buf[:0], scratch: c.scratch[:0], records: c.records[:0]}
 	if cap(next.buf) > keepBytes {

@@ -149,6 +149,7 @@ func (k *connection) acquireGear() {
 func (k *connection) releaseGear() {
 	g := k.g
 	k.g, k.w.pending = nil, nil
+	g.poison()
 	g.br.Reset(nil)
 	g.bw.Reset(nil)
 	gears.Put(g)
@@ -156,6 +157,7 @@ func (k *connection) releaseGear() {
 
 // reset forgets the present request and its answer.
 func (k *connection) reset() {
+	k.poisonRequest()
 	k.g.ctx.Request.Reset()
 	k.g.ctx.Response.Reset()
 	k.body, k.chunks = bodyReader{}, chunkReader{}

@@ -149,11 +149,14 @@ func (d *departures) of(c net.Conn) (<-chan struct{}, func()) {
 
 // suspend gives back what the connection holds while its request waits.
 func (k *connection) suspend() {
-	if k.g.bw.Flush() != nil || k.reader().Buffered() > 0 {
-		return // a broken connection is noticed when the answer is sent
+	if k.g.bw.Flush() != nil {
+		return // it is noticed when the answer is sent
+	}
+	k.reset()
+	if k.reader().Buffered() > 0 {
+		return // the next request
 	}
 	k.releaseBig()
-	k.reset()
 	k.releaseGear()
 }
 
