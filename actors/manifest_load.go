@@ -81,6 +81,9 @@ func (m *manifests) load() (*manifests, []clusterPlaces, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
+	if err := m.settleNames(found); err != nil {
+		return nil, nil, fmt.Errorf("load clusters: %w", err)
+	}
 	m.clusters = root.Clusters
 	recovered, err := m.unlisted(found, rootThere)
 	if err != nil {
@@ -99,6 +102,23 @@ func (m *manifests) load() (*manifests, []clusterPlaces, error) {
 	}
 	places, err := m.places(found, recovered)
 	return m, places, err
+}
+
+// settleNames makes durable what was found. A rename whose sync failed before
+// the process was killed is in sight, and a power cut would take it back after
+// something was deleted because of it.
+func (m *manifests) settleNames(found survey) error {
+	dirs := []string{m.dataDir}
+	for _, f := range found.copies {
+		dirs = append(dirs, f.dir, filepath.Dir(f.dir))
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		if err := m.disk.sync(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // survey looks for broker manifests as deep as a log directory may reach. It

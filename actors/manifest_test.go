@@ -3,7 +3,9 @@ package actors
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,6 +185,29 @@ func TestManifestsDeletionCrashesAtEveryStep(t *testing.T) {
 		}
 	}
 	assert.Len(t, outcomes, 2)
+}
+
+// What says that a cluster is to be deleted may be in sight and not on disk,
+// when its own sync failed: a power cut in the middle of the deletion would
+// bring the cluster back without its directories.
+func TestManifestsAreOnDiskBeforeTheyAreFollowed(t *testing.T) {
+	dir := t.TempDir()
+	m, _ := load(t, dir)
+	create(t, m, spec("gone", "sub/gone", 2))
+	m.disk.hook = crashAfter(2) // the mark is written
+	require.ErrorIs(t, m.remove("gone"), errCrash)
+	var steps []string
+	m = &manifests{dataDir: dir, disk: durable{hook: func(step string) error {
+		steps = append(steps, strings.ReplaceAll(step, dir, ""))
+		return nil
+	}}}
+	_, _, err := m.load()
+	require.NoError(t, err)
+	first := slices.IndexFunc(steps, func(s string) bool { return !strings.HasPrefix(s, "sync ") })
+	require.Positive(t, first)
+	for _, name := range []string{"", "/sub/gone", "/sub/gone/broker-1", "/sub/gone/broker-2"} {
+		assert.Contains(t, steps[:first], "sync "+name)
+	}
 }
 
 // A deletion that stopped within the removal of a directory leaves one without

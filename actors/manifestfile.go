@@ -221,6 +221,13 @@ func (d durable) removeAll(dir string) error {
 	return err
 }
 
+func (d durable) sync(dir string) error {
+	if err := d.step("sync %s", dir); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
 func syncDir(dir string) (err error) {
 	f, err := os.Open(dir)
 	if err != nil {
