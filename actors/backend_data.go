@@ -199,7 +199,7 @@ func readView(got *gathered, v *logfile.View, req *protocol.FetchRequest) (*prot
 // readInto reads what is asked for as far as there is room for it.
 func readInto(got *gathered, v *logfile.View, req *protocol.FetchRequest, offset int64) *protocol.Error {
 	if offset < v.HighWatermark() {
-		bytes, err := takeRoom(req.Room, req.MaxBytes)
+		bytes, err := takeRoom(req.Room, estimate(v, offset, req.MaxRecords, req.MaxBytes), req.MaxBytes)
 		if err != nil {
 			return err
 		}

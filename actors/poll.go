@@ -373,7 +373,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 			continue
 		}
 		if !roomy {
-			if bytes, err = takeRoom(s.req.Room, s.req.MaxBytes); err != nil {
+			if bytes, err = takeRoom(s.req.Room, s.need(turn+i, len(s.at)-i), s.req.MaxBytes); err != nil {
 				return false, err
 			}
 			roomy = true
@@ -396,6 +396,26 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 		}
 	}
 	return leaderless, nil
+}
+
+// need is about how many bytes there are to read in so many partitions, the
+// first of them at turn.
+func (s *pollSession) need(turn, partitions int) int {
+	sum, left := 0, int64(s.req.MaxRecords)
+	for i := range partitions {
+		o := &s.at[(turn+i)%len(s.at)]
+		t := s.topics[o.TopicID]
+		if t == nil || left <= 0 || sum >= s.req.MaxBytes {
+			continue
+		}
+		v, _, err := s.n.view(t, o.Partition, 0)
+		if err != nil || int64(o.Offset) >= v.HighWatermark() {
+			continue
+		}
+		sum += estimate(v, int64(o.Offset), int(left), s.req.MaxBytes)
+		left -= v.HighWatermark() - int64(o.Offset)
+	}
+	return min(sum, s.req.MaxBytes+s.req.MaxRecords*recordOverhead)
 }
 
 // deliver has the group note the positions, durably with auto_commit, before

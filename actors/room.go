@@ -2,13 +2,19 @@ package actors
 
 import "ottla/protocol"
 
-// takeRoom asks for the room that records are read into; a read that is no
-// client's has none to ask for.
-func takeRoom(r protocol.Room, want int) (int, *protocol.Error) {
+// takeRoom reserves room for the need bytes that a read is likely to bring, and
+// returns how many it may: the most that was asked for, unless there is too
+// little room for what it needs.
+func takeRoom(r protocol.Room, need, most int) (int, *protocol.Error) {
 	if r == nil {
-		return want, nil
+		return most, nil
 	}
-	return r.Take(want)
+	need = max(need, 1)
+	n, err := r.Take(need)
+	if err != nil || n < need {
+		return min(n, most), err
+	}
+	return most, nil
 }
 
 // keepRoom gives back what the n bytes that were read do not fill.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,9 +10,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -85,4 +88,50 @@ func (s *server) held() int64 {
 	n, err := strconv.ParseFloat(m[1], 64)
 	require.NoError(s.t, err)
 	return int64(n)
+}
+
+// Clients that read what they ask for get all of it, however many they are:
+// here thirty times what limits.response_bytes has room for.
+func TestOrdinaryReadersGetWholeAnswers(t *testing.T) {
+	t.Parallel()
+	s := start(t, fmt.Sprintf("OTTLA_LIMITS_RESPONSE_BYTES=%d", 16<<20))
+	s.topic("much", 1)
+	value := strings.Repeat("x", 1000)
+	for range 4 {
+		var records []object
+		for range 500 {
+			records = append(records, object{"value": value})
+		}
+		s.post("/events", object{"topic": "much", "records": records}).want(http.StatusOK)
+	}
+	const readers, each = 300, 3
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil { // little of an answer fits into the kernel
+			err = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		}
+		return conn, err
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: readers}, Timeout: waitTimeout}
+	defer client.CloseIdleConnections()
+	var all sync.WaitGroup
+	for i := range readers {
+		all.Go(func() {
+			for n := range each {
+				url := fmt.Sprintf("%s/topic/much/partitions/0/records?offset=%d", s.base, (i+n)%1500)
+				resp, err := client.Get(url)
+				if !assert.NoError(t, err) {
+					return
+				}
+				body, err := io.ReadAll(resp.Body)
+				assert.NoError(t, err)
+				assert.NoError(t, resp.Body.Close())
+				if !assert.Equal(t, http.StatusOK, resp.StatusCode) {
+					return
+				}
+				assert.Equal(t, 500, strings.Count(string(body), `"offset":`), "of %s", url)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -42,7 +42,7 @@ type connection struct {
 // serveConnection serves c until either side closes it.
 func (s *Server) serveConnection(c *conn) {
 	k := &connection{srv: s, c: c, w: wire{c: c, readIn: s.o.ReadTimeout, writeIn: s.o.WriteTimeout}}
-	k.room.b = &s.answers
+	k.room.b = s.answers
 	c.k = k
 	if sc, ok := c.Conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {

@@ -54,7 +54,7 @@ func newMetrics(s *Server) *metrics {
 		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.used.Load),
 		gauge("ottla_http_inflight_bytes_limit", "Most of them; beyond it requests get 429.", func() int64 { return s.bytes.limit }),
 		gauge("ottla_http_response_bytes", "Bytes of answers in memory: read, and not yet taken by their clients.", s.answers.used.Load),
-		gauge("ottla_http_response_bytes_limit", "Most of them; near it answers get smaller, beyond it reads get 503.", func() int64 { return s.answers.limit }),
+		gauge("ottla_http_response_bytes_limit", "Most of them; near it reads wait a moment, then answers get smaller, beyond it they get 503.", func() int64 { return s.answers.limit }),
 		gauge("ottla_http_parked_polls", "Reads that wait for records, and streams.", s.parked.used.Load),
 		gauge("ottla_http_parked_polls_limit", "Most of them; beyond it reads get 503.", func() int64 { return s.parked.limit }),
 		gauge("ottla_http_connections", "Open client connections.", s.openConnections),

@@ -11,3 +11,5 @@ func (k *connection) poisonRequest() {}
 func (g *gear) poison() {}
 
 func (c *call) poison() {}
+
+func poisonAnswer([]byte) {}

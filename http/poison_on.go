@@ -70,6 +70,9 @@ func (g *gear) poison() {
 	spoil(b[:cap(b)])
 }
 
+// poisonAnswer spoils what an answer was rendered into.
+func poisonAnswer(b []byte) { spoil(b) }
+
 func (c *call) poison() {
 	spoil(c.body)
 	spoil(c.buf[:cap(c.buf)])

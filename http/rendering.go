@@ -96,6 +96,7 @@ func giveRendering(lent *[]byte) {
 	if lent == nil {
 		return
 	}
+	poisonAnswer(*lent)
 	for i, size := range renderingSizes {
 		if len(*lent) == size {
 			renderingPools[i].Put(lent)

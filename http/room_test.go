@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +20,7 @@ import (
 
 func TestAnswersShareTheirBudget(t *testing.T) {
 	const limit = 8 << 20
-	b := &answerBudget{newBudget(limit)}
+	b := newAnswerBudget(limit)
 	var held []*room
 	last := limit
 	for {
@@ -64,7 +65,8 @@ func TestAnswersShareTheirBudget(t *testing.T) {
 // all of it comes back.
 func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 	const limit = 1 << 20
-	b := &answerBudget{newBudget(limit)}
+	b := newAnswerBudget(limit)
+	b.patience, b.standstill = time.Millisecond, 50*time.Microsecond
 	var all sync.WaitGroup
 	for seed := range 8 {
 		all.Add(1)
@@ -96,6 +98,91 @@ func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	assert.Zero(t, b.used.Load())
+}
+
+// As long as answers are read, none is shorter than asked for, however many
+// there are; who comes first is served first.
+func TestOrdinaryAnswersAreWhole(t *testing.T) {
+	const limit, answer, readers = 8 << 20, 200 << 10, 1000 // together 25 times as much
+	b := newAnswerBudget(limit)
+	b.patience, b.standstill = time.Minute, time.Minute
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			r := &room{b: b}
+			for range 3 {
+				n, err := r.Take(answer)
+				if !assert.Nil(t, err) || !assert.Equal(t, answer, n) {
+					return
+				}
+				assert.LessOrEqual(t, b.used.Load(), int64(limit))
+				assert.Nil(t, r.Keep(answer-1000))
+				r.set(answer + 1000) // as it is rendered
+				r.release()
+			}
+		})
+	}
+	all.Wait()
+	assert.Zero(t, b.used.Load())
+	assert.Zero(t, b.waiting.Load())
+}
+
+func TestRoomIsGivenInTurn(t *testing.T) {
+	const limit = 8 << 20
+	b := newAnswerBudget(limit)
+	b.patience, b.standstill = time.Minute, time.Minute
+	require.True(t, b.take(b.open()))
+	got := make(chan int, 2)
+	var rooms [2]room
+	for i, want := range []int{500 << 10, 100 << 10} {
+		rooms[i].b = b
+		go func() {
+			n, err := rooms[i].Take(want)
+			assert.Nil(t, err)
+			got <- n
+		}()
+		for b.waiting.Load() != int64(i+1) {
+			runtime.Gosched()
+		}
+	}
+	small := &room{b: b}
+	n, err := small.Take(smallAnswer)
+	require.Nil(t, err)
+	assert.Equal(t, smallAnswer, n, "small answers need not wait")
+	small.release()
+	b.give(200 << 10)
+	require.EqualValues(t, 2, b.waiting.Load(), "the second does not overtake the first")
+	b.give(300 << 10)
+	assert.Equal(t, 500<<10, <-got)
+	require.EqualValues(t, 1, b.waiting.Load())
+	b.give(100 << 10)
+	assert.Equal(t, 100<<10, <-got)
+	assert.LessOrEqual(t, b.used.Load(), b.open())
+}
+
+// Where nothing is given back one read waits in vain, and others learn of it.
+func TestWaitingForRoomInVain(t *testing.T) {
+	const limit = 8 << 20
+	b := newAnswerBudget(limit)
+	b.patience, b.standstill = time.Minute, 10*time.Millisecond
+	require.True(t, b.take(b.open()))
+	var rooms [3]room
+	for i := range rooms {
+		rooms[i].b = b
+		b.standstill = []time.Duration{time.Millisecond, time.Hour, time.Millisecond}[i]
+		n, err := rooms[i].Take(1 << 20)
+		require.Nil(t, err)
+		assert.Equal(t, smallAnswer, n)
+		if i == 1 {
+			b.give(muchRoom) // the next one waits again
+			require.True(t, b.take(muchRoom))
+		}
+	}
+	assert.Zero(t, b.waiting.Load())
+	b.give(2 << 20)
+	n, err := (&room{b: b}).Take(1 << 20)
+	require.Nil(t, err)
+	assert.Equal(t, b.ordinary(), int64(n))
 }
 
 // smallBuffers has the kernel take little of an answer that nobody reads.

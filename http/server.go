@@ -25,9 +25,9 @@ type Server struct {
 	handler fasthttp.RequestHandler
 	metrics *metrics
 
-	bytes   budget       // of request bodies in memory
-	answers answerBudget // bytes of answers in memory
-	parked  budget       // of waiting reads and streams
+	bytes   budget        // of request bodies in memory
+	answers *answerBudget // bytes of answers in memory
+	parked  budget        // of waiting reads and streams
 
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
 
@@ -55,7 +55,7 @@ func New(b Backend, o Options) *Server {
 		idPrefix: randomPrefix(),
 		bytes:    newBudget(o.MaxInflightBytes),
 		parked:   newBudget(int64(o.MaxParkedPolls)),
-		answers:  answerBudget{newBudget(o.MaxResponseBytes)},
+		answers:  newAnswerBudget(o.MaxResponseBytes),
 	}
 	s.calls.New = func() any { return &call{srv: s} }
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })

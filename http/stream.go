@@ -45,7 +45,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), follow: !req.AutoCommit,
 		requestID: append([]byte(nil), c.requestID()...),
 	}
-	st.room.b = &c.srv.answers
+	st.room.b = c.srv.answers
 	st.req.Room = &st.room
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""

@@ -51,6 +51,7 @@ func (r *readBuffer) giveBack() {
 	if r.lent == nil {
 		return
 	}
+	poison(*r.lent)
 	for i, size := range bufferSizes {
 		if len(*r.lent) == size {
 			bufferPools[i].Put(r.lent)

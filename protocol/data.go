@@ -88,8 +88,9 @@ type RecordSink interface {
 // share it. What is held when the read ends is its caller's to give back.
 type Room interface {
 	// Take reserves up to want bytes, at least 1, instead of what was held, and
-	// returns how many: records may be read until they have so many, at least
-	// one in any case. Error: overloaded.
+	// returns how many: when it is less, records may be read until they have so
+	// many, at least one in any case. It may wait for others to give back, two
+	// seconds at most. Error: overloaded.
 	Take(want int) (int, *Error)
 	// Keep makes what is held the n bytes that were read; 0 when there was
 	// nothing. Error: overloaded, a single large record may have no room.

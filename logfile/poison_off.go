@@ -1,0 +1,5 @@
+//go:build !poison && !race
+
+package logfile
+
+func poison([]byte) {}
