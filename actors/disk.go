@@ -109,7 +109,7 @@ func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PI
 	}
 	broken := false // only the actor itself touches it, one instance after the other
 	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} },
-		actor.WithGuardian(&rootFailure{name: "disk", failed: opt.Failed}))
+		actor.WithDispatcher(mailboxRunners), actor.WithGuardian(&rootFailure{name: "disk", failed: opt.Failed}))
 	pid, err := root.SpawnNamed(props, name)
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", name, err)

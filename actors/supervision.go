@@ -66,7 +66,7 @@ func actorProps(log *slog.Logger, producer actor.Producer, more ...actor.PropsOp
 	mailbox := actor.Unbounded()
 	return actor.PropsFromProducer(producer, append(more,
 		actor.WithMailbox(func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }),
-		actor.WithSupervisor(&childPanics{}))...)
+		actor.WithDispatcher(mailboxRunners), actor.WithSupervisor(&childPanics{}))...)
 }
 
 // answeringMailbox stands between a mailbox and its actor.
