@@ -29,7 +29,7 @@ type result struct {
 	OffsetCalls   int            `json:"offset_calls"`
 	OffsetUnknown int            `json:"offset_unknown"` // of these without a known outcome
 	SlowestMS     int64          `json:"slowest_ms"`     // recovery, until new acknowledgements
-	Latent        int            `json:"latent"`         // topics of the harmed broker with damage that nobody has read yet
+	Scrubbed      int            `json:"scrubbed"`       // copies in which the last scrub found damage
 	Violations    []violation    `json:"violations"`
 }
 
@@ -47,8 +47,8 @@ func (r *result) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Strikes)) {
 		strikes = append(strikes, fmt.Sprintf("%d %s", r.Strikes[name], name))
 	}
-	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d calls on committed offsets (%d unknown), slowest recovery %d ms, %d topics with damage not noticed yet, %d s, seed %d, %s: %d violations\n",
-		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Latent, r.Seconds, r.Seed, r.Version, len(r.Violations))
+	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d s, seed %d, %s: %d violations\n",
+		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
 }
 
 // append adds the result to a file; "" is none. Of many violations the first
@@ -115,7 +115,7 @@ func (r *result) add(other *result) {
 	r.Delivered += other.Delivered
 	r.OffsetCalls += other.OffsetCalls
 	r.OffsetUnknown += other.OffsetUnknown
-	r.Latent += other.Latent
+	r.Scrubbed += other.Scrubbed
 	r.SlowestMS = max(r.SlowestMS, other.SlowestMS)
 	r.Violations = append(r.Violations, other.Violations...)
 	for name, n := range other.Strikes {

@@ -25,6 +25,7 @@ type server struct {
 	log               *os.File
 	boots             int          // simulated ones, 0: none
 	intercept         *interceptor // of its syncs, nil: none
+	scrubs            bool         // verifies everything soon after its start
 
 	cmd      *exec.Cmd
 	launched time.Time
@@ -69,6 +70,9 @@ func (s *server) launch() error {
 	// Retention runs all the time; a mistyped topic is not to be made again
 	// behind the back of who deleted it.
 	cmd.Env = append(os.Environ(), "OTTLA_STORAGE_RETENTION_CHECK_INTERVAL=500ms", "OTTLA_AUTO_CREATE_TOPICS=false")
+	if s.scrubs {
+		cmd.Env = append(cmd.Env, "OTTLA_STORAGE_SCRUB_INTERVAL="+scrubInterval, "OTTLA_STORAGE_SCRUB_BYTES_PER_SECOND="+scrubBandwidth)
+	}
 	if s.boots > 0 {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("OTTLA_SIMULATED_BOOT_ID=boot-%d", s.boots))
 	}

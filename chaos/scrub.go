@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Damage in a sealed segment that nobody reads is found by the scrub, and by
+// nothing else. Where a campaign has done any, the last start scrubs at the
+// least interval that there is, in whose first seventh every copy is due.
+const (
+	scrubInterval  = "1m"
+	scrubBandwidth = "1GiB"
+	scrubLimit     = 2 * time.Minute // for every copy to be verified, or replaced and verified
+)
+
+// harmed reports whether the campaign has damaged files.
+func (w *world) harmed() bool { return w.strikes[faultFlip.name]+w.strikes[faultLive.name] > 0 }
+
+// waitScrubbed waits until the scrub has verified as many copies as there are.
+// None comes twice before the interval is over; one that is damaged counts when
+// its successor is verified. It returns in how many the scrub found damage.
+func (w *world) waitScrubbed() (damaged int) {
+	for deadline := time.Now().Add(scrubLimit); ; pause(context.Background(), 50*time.Millisecond) {
+		copies, err := w.s.copies()
+		verified, verr := w.s.metric("ottla_scrub_replicas_total")
+		found, ferr := w.s.metric("ottla_scrub_damaged_replicas_total")
+		err = errors.Join(err, verr, ferr)
+		if err == nil && copies > 0 && verified >= copies {
+			return found
+		}
+		if time.Now().After(deadline) {
+			w.rec.violate("stuck", "the scrub has verified %d of %d copies after %s: %v", verified, copies, scrubLimit, err)
+			return found
+		}
+	}
+}
+
+// copyDir matches the directory of a replica in use: what was put aside, or is
+// being deleted, has a dot in its name, and no topic of ours has.
+var copyDir = regexp.MustCompile(`/[a-z_-]+-[0-9]+$`)
+
+// copies counts the directories of all brokers' replicas.
+func (s *server) copies() (n int, err error) {
+	dirs, err := filepath.Glob(filepath.Join(s.clusterDir(), "broker-[0-9]", "*-[0-9]*"))
+	for _, dir := range dirs {
+		if copyDir.MatchString(dir) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// metric reads a counter without labels.
+func (s *server) metric(name string) (int, error) {
+	status, body := s.get("/metrics")
+	if status != http.StatusOK {
+		return 0, fmt.Errorf("metrics: %d %.300s", status, body)
+	}
+	for line := range bytes.Lines(body) {
+		if value, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
+			f, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+			return int(f), err
+		}
+	}
+	return 0, fmt.Errorf("no metric %s", name)
+}
+
+// verify has ottla log verify look at every file of the stopped broker.
+func (w *world) verify() ([]violation, error) {
+	var stderr bytes.Buffer
+	run := exec.Command(w.o.binary, "log", "verify", w.s.dir)
+	run.Stderr = &stderr
+	out, err := run.Output()
+	fmt.Fprintf(w.s.log, "chaos: log verify:\n%s%s\n", out, stderr.Bytes())
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || len(out) == 0) {
+		return nil, fmt.Errorf("log verify: %w: %s", err, stderr.Bytes())
+	}
+	return checkFiles(out), nil
+}
+
+// inUse matches what ottla log verify says of a file that the broker goes on
+// with: not of those that it has put aside, which are as damaged as they were.
+var inUse = regexp.MustCompile(`/broker-[0-9]+/([a-z_-]+-[0-9]+/)?[^/]+: damaged at byte `)
+
+// checkFiles takes what ottla log verify prints. When all is over and every
+// copy was scrubbed, no damage may be left.
+func checkFiles(verified []byte) (out []violation) {
+	for line := range bytes.Lines(verified) {
+		if inUse.Match(line) {
+			out = append(out, violation{"damaged", string(bytes.TrimSpace(line))})
+		}
+	}
+	return out
+}
