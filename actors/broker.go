@@ -3,6 +3,7 @@ package actors
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -38,6 +39,7 @@ type brokerActor struct {
 	replicas map[partitionKey]*localReplica
 	busy     map[string]*busyDirectory // by path
 	ailing   map[partitionKey]*ailing
+	turns    map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
 	links    *links
 	stopTick func()
 
@@ -230,6 +232,7 @@ func (b *brokerActor) tick(ctx actor.Context) {
 
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	spec := r.spec
+	b.turnsOf(spec.dir).Add(1)
 	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)
 	r.pid = ctx.Spawn(actorProps(log, func() actor.Actor {
 		return &partitionActor{env: b.env, spec: spec, log: log}

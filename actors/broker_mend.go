@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -166,11 +166,7 @@ func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 
 func (b *brokerActor) startMending(ctx actor.Context, key partitionKey, a *ailing) {
 	r := b.replicas[key]
-	work, cancel := context.WithCancel(context.Background())
-	job := &mendJob{
-		env: b.env, spec: r.spec, broker: b.id, lenders: a.mend.Lenders, links: b.links,
-		answers: make(chan *framesLent, 1), cancel: cancel,
-	}
+	job, work := newMendJob(b.env, r.spec, b.id, a.mend.Lenders, b.links)
 	a.job, a.retryAt = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
 	b.log.Info("mends a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
@@ -230,9 +226,20 @@ func (b *brokerActor) framesAsked(ctx actor.Context, m *framesAsked) {
 	}
 	dirs := asideDirs(r.spec.dir)
 	if m.From != b.id {
-		dirs = append([]string{r.spec.dir}, dirs...)
+		dirs = append([]lentDir{{r.spec.dir, b.turnsOf(r.spec.dir)}}, dirs...)
 	}
 	b.work.Go(func() { lendFrames(b.env, b.links, m, b.id, r.spec.id, dirs, nil) })
+}
+
+// turnsOf counts how often a replica's directory was opened, made or moved.
+func (b *brokerActor) turnsOf(dir string) *atomic.Uint64 {
+	if b.turns == nil {
+		b.turns = map[string]*atomic.Uint64{}
+	}
+	if b.turns[dir] == nil {
+		b.turns[dir] = new(atomic.Uint64)
+	}
+	return b.turns[dir]
 }
 
 func (b *brokerActor) endAllMending() {

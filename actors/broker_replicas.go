@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -63,8 +64,9 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 // find files by their path must be over before another replica, or another
 // topic of the same name, comes to stand there.
 type busyDirectory struct {
-	pid  *actor.PID // nil: a log is being made
-	then []func(actor.Context)
+	pid   *actor.PID // nil: a log is being made
+	then  []func(actor.Context)
+	wants []partitionSpec // to be ensured after that
 }
 
 // free goes on with what waited for a directory.
@@ -74,6 +76,7 @@ func (b *brokerActor) free(ctx actor.Context, dir string) {
 	for _, then := range busy.then {
 		then(ctx)
 	}
+	b.ensure(ctx, busy.wants)
 }
 
 // end has a replica's actor end; its directory is busy until it has.
@@ -93,7 +96,7 @@ func (b *brokerActor) postponed(spec partitionSpec) bool {
 	if busy == nil {
 		return false
 	}
-	busy.then = append(busy.then, func(ctx actor.Context) { b.ensure(ctx, []partitionSpec{spec}) })
+	busy.wants = append(busy.wants, spec)
 	return true
 }
 
@@ -107,6 +110,7 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 	if err := b.ledger.mark(replicaLost, held.key()); err != nil {
 		return err
 	}
+	b.turnsOf(spec.dir).Add(1)
 	return putReplicaAside(b.env, spec.dir, held.ReplicaID)
 }
 
@@ -140,6 +144,7 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 	}
 	for i := range specs {
 		b.busy[specs[i].dir] = &busyDirectory{}
+		b.turnsOf(specs[i].dir).Add(1)
 	}
 	env, self := b.env, ctx.Self()
 	b.work.Go(func() {
@@ -197,6 +202,9 @@ func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error
 func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {
 		return
+	}
+	for _, busy := range b.busy {
+		busy.wants = slices.DeleteFunc(busy.wants, func(s partitionSpec) bool { return s.id.TopicID == topicID })
 	}
 	waiting := 0
 	over := func(ctx actor.Context) {
@@ -258,6 +266,8 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 }
 
 func (b *brokerActor) renameDeleted(from, to string) {
+	b.turnsOf(from).Add(1)
+	delete(b.turns, from)
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		b.log.Error("rename deleted replica", "directory", from, "error", err)
 	}

@@ -3,9 +3,13 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,4 +124,58 @@ func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
 	c.state.deleted["being deleted"] = deletedTopic{}
 	c.removeDeleted(nil) // nobody is asked, so nothing is sent
 	require.Equal(t, map[string]map[int]bool{"being deleted": {2: true}}, c.dropping)
+}
+
+// A topic that is deleted before its replica could be made, because the
+// directory was still another's, leaves nothing behind.
+func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
+	system := actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.New(slog.DiscardHandler))))
+	dir := t.TempDir()
+	require.NoError(t, createLedger(dir, "c", 2))
+	l, err := openLedger(dir, "c", 2, 0)
+	require.NoError(t, err)
+	told := make(chan any, 8)
+	parent := system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if m, ok := ctx.Message().(*topicDropped); ok {
+			told <- m
+		}
+	}))
+	b := &brokerActor{
+		env: &environment{fs: logfile.OSFS{}, system: system}, cluster: clusterManifest{ID: "c"}, id: 2, dir: dir, parent: parent,
+		state: brokerRunning, ledger: l, log: slog.New(slog.DiscardHandler), work: &sync.WaitGroup{},
+		replicas: map[partitionKey]*localReplica{}, busy: map[string]*busyDirectory{}, ailing: map[partitionKey]*ailing{},
+	}
+	pid := system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case func(actor.Context):
+			m(ctx)
+		case *topicDropped:
+			b.dropped(ctx, m)
+		}
+	}))
+	place := b.replicaDir("again", 0)
+	spec := func(topic string, replica uint64) partitionSpec {
+		return partitionSpec{id: logfile.Identity{ClusterID: "c", TopicID: topic, Topic: "again", Broker: 2, ReplicaID: replica}}
+	}
+	system.Root.Send(pid, func(ctx actor.Context) {
+		b.busy[place] = &busyDirectory{} // the first topic of that name is on its way out
+		b.ensure(ctx, []partitionSpec{spec("second", 2)})
+		b.ensure(ctx, []partitionSpec{spec("third", 2)})
+		b.drop(ctx, "second")
+	})
+	require.Equal(t, "second", (<-told).(*topicDropped).TopicID)
+	wanted := protocol.NewFuture[[]string]()
+	system.Root.Send(pid, func(ctx actor.Context) {
+		b.free(ctx, place)
+		var topics []string
+		for key := range b.replicas {
+			topics = append(topics, key.TopicID)
+		}
+		wanted.Put(topics)
+	})
+	topics, ok := wanted.Wait(time.Now().Add(10 * time.Second))
+	require.True(t, ok)
+	require.Equal(t, []string{"third"}, topics)
+	b.work.Wait() // its log is made
+	require.DirExists(t, place)
 }

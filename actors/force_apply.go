@@ -16,6 +16,12 @@ import (
 // since its peers noted it.
 const forcedCountStep = 1 << 32
 
+// forcedTermStep is added to the greatest term that a readable copy has seen:
+// copies that are lost or damaged may have seen greater ones, and been led in
+// them. An entry of theirs must never be taken for one of the survivor's with
+// the same index and term, which is all that mending asks for.
+const forcedTermStep = 1 << 20
+
 // Execute makes each survivor the sole voter of its partition and gives up all
 // other copies, which are put aside, not deleted. The next start rebuilds them
 // under new ids. After an error, or a crash, plan and execute again.
@@ -119,7 +125,7 @@ func (f *forcedCluster) retireCopies(broker int) error {
 }
 
 // forceSoleVoter runs the replica without its peers until everything in its
-// log is committed under a membership of itself alone, in a term beyond all
+// log is committed under a membership of itself alone, in a term far beyond all
 // that are known, and closes it with a checkpoint that says so.
 func forceSoleVoter(c replicaCopy, term uint64) (err error) {
 	log, rec, err := logfile.Open(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID()})
@@ -130,9 +136,7 @@ func forceSoleVoter(c replicaCopy, term uint64) (err error) {
 	if log.Identity().ReplicaID != c.ReplicaID || log.LastIndex() != c.LastIndex {
 		return errors.New("it has changed since it was looked at")
 	}
-	if rec.HardTerm < term {
-		rec.HardTerm, rec.Vote = term, 0
-	}
+	rec.HardTerm, rec.Vote = max(rec.HardTerm, term)+forcedTermStep, 0
 	rep, err := newReplica(replicaConfig{
 		soleVoter: true, electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 1 << 20,
 		now: time.Now, logger: slog.New(slog.DiscardHandler),

@@ -98,7 +98,7 @@ func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	c = inspectReplica("c", 2, filepath.Dir(spec.dir), held)
 	require.NoError(t, c.Err)
 	assert.Equal(t, []raftpb.ConfState{{Voters: []uint64{2}}}, c.Confs)
-	assert.EqualValues(t, 12, c.LastTerm, "beyond all that are known")
+	assert.EqualValues(t, 11+forcedTermStep+1, c.LastTerm, "beyond all that are known, and that were lost")
 	assert.EqualValues(t, firstLogIndex+3, c.LastIndex)
 	for _, internal := range []bool{true, false} { // internal topics replay everything
 		log, rec, err := logfile.Open(env.fs, spec.dir, logfile.Options{})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"ottla/logfile"
@@ -48,7 +50,15 @@ type mendJob struct {
 	links   *links
 	answers chan *framesLent
 	cancel  context.CancelFunc
-	seq     uint64
+	seq     uint64 // of the last question; each job begins elsewhere, so that none takes a late answer to another
+}
+
+func newMendJob(env *environment, spec partitionSpec, broker int, lenders []int, l *links) (*mendJob, context.Context) {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &mendJob{
+		env: env, spec: spec, broker: broker, lenders: lenders, links: l,
+		answers: make(chan *framesLent, 1), cancel: cancel, seq: rand.Uint64(),
+	}, ctx
 }
 
 // run returns no error when the replica may be opened again. It reports
@@ -137,14 +147,17 @@ func (j *mendJob) ask(ctx context.Context, lender int, w logfile.Want) (*framesL
 
 // lendFrames answers a broker that asks, from files that nobody writes to: a
 // replica that does not run, and those put aside.
-func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfile.Identity, dirs []string, loans []logfile.Loan) {
+func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfile.Identity, dirs []lentDir, loans []logfile.Loan) {
 	answer := &framesLent{From: broker, Key: m.Key, Seq: m.Seq, Loans: loans}
 	why := errors.New("has no other copy of it")
 	for _, dir := range dirs {
-		loan, err := logfile.Lend(env.fs, dir, id, m.Want, lendBytes)
+		before := dir.turns.Load()
+		loan, err := logfile.Lend(env.fs, dir.path, id, m.Want, lendBytes)
 		switch {
 		case err != nil:
 			why = err
+		case dir.turns.Load() != before:
+			why = errors.New("its copy has come into use meanwhile")
 		case len(loan.Frames) > 0:
 			answer.Loans = append(answer.Loans, loan)
 		default:
@@ -157,12 +170,22 @@ func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfi
 	l.tellBroker(env.system.Root, m.From, answer)
 }
 
+// lentDir is a log that nobody has open. turns counts how often it was opened,
+// made or moved: what is read from it while that happens may be of two logs.
+type lentDir struct {
+	path  string
+	turns *atomic.Uint64
+}
+
 // asideDirs are the directories of a replica's predecessors, which are kept
 // for people, and for this.
-func asideDirs(dir string) []string {
-	dirs, err := filepath.Glob(dir + ".replaced-*")
+func asideDirs(dir string) (dirs []lentDir) {
+	paths, err := filepath.Glob(dir + ".replaced-*")
 	if err != nil {
 		return nil // only a bad pattern, which no topic's name makes
+	}
+	for _, path := range paths {
+		dirs = append(dirs, lentDir{path, new(atomic.Uint64)}) // never
 	}
 	return dirs
 }
