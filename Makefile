@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test poison race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate \
+.PHONY: help build run test poison race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -91,6 +91,9 @@ sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
 
 mutate: ## Build known bugs in, one at a time, and see that the tests notice each
 	$(GO) run ./mutate/campaign
+
+mutate-chaos: ## Run the broker with each known bug under a campaign of harm, and see that it is noticed; some need root
+	$(GO) run ./mutate/campaign -chaos
 
 BENCH_FLAGS ?= --connections 1,64,256 --runs 5 --duration 10s --out bench/results/latest
 

@@ -27,15 +27,15 @@ var campaigns = []campaign{
 	{"power", []*fault{faultPower}},
 	{"pause", []*fault{faultPause}},
 	{"full", []*fault{faultFull}},
-	{"sync", []*fault{faultSync, faultSync, faultHang}},
-	{"damage", []*fault{faultFlip, faultLive, faultKill}},
+	{"sync", []*fault{faultSync, faultSync, faultDying, faultHang}},
+	{"damage", []*fault{faultFlip, faultLive, faultAll, faultKill}},
 	{"dirs", []*fault{faultDelete, faultSwap, faultKill}},
 	{"outdated", []*fault{faultOld, faultOld, faultKill}},
 	{"brokers", []*fault{faultAdmin}},
 	{"storm", []*fault{faultStorm, faultAdmin, faultStop}},
 	{"brief", []*fault{faultKill, faultStop, faultPower, faultPause, faultSync, faultHang, faultDelete, faultSwap, faultAdmin, faultStorm}},
 	{"mix", []*fault{
-		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultHang,
+		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultDying, faultHang,
 		faultFlip, faultLive, faultDelete, faultSwap, faultAdmin, faultAdmin, faultStorm,
 	}},
 }
@@ -83,6 +83,11 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
 	res, err := w.campaign(c)
 	bad := err != nil || len(res.Violations) > 0
+	if err != nil { // else the result has told them
+		for _, v := range w.rec.h.violations {
+			fmt.Fprintln(out, "VIOLATION", v)
+		}
+	}
 	if w.disk != nil {
 		err = errors.Join(err, w.disk.detach(bad))
 		if bad {
@@ -126,9 +131,6 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	cancel()
 	wg.Wait()
 	if err != nil {
-		for _, v := range w.rec.h.violations {
-			fmt.Fprintln(w.out, "VIOLATION", v)
-		}
 		return nil, fmt.Errorf("round %d: %w", rounds, err)
 	}
 	return w.finish(rounds)
@@ -140,7 +142,7 @@ func (w *world) campaign(c *campaign) (*result, error) {
 func (w *world) setUp(c *campaign) ([]*fault, error) {
 	var all need
 	for _, f := range c.faults {
-		all |= f.needs
+		all |= f.needs | f.uses
 	}
 	var err error
 	if w.s, err = newServer(w.o.binary, w.o.dir); err != nil {

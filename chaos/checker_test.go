@@ -126,6 +126,19 @@ func TestValuesNeverChange(t *testing.T) {
 	wantKind(t, r.h.violations, "inconsistent")
 }
 
+func TestCursorsOfOldGenerationsAreRefused(t *testing.T) {
+	r := newRecorder()
+	m := &member{g: &group{"g", mainTopic, byAck}, id: 1}
+	require.Zero(t, r.generation("g"))
+	r.accepted(m, 4, 0, 0)
+	require.EqualValues(t, 4, r.generation("g"))
+	r.accepted(m, 4, 4, 4)
+	r.accepted(m, 5, 4, 4) // the next one began while the poll was under way
+	require.Empty(t, r.h.violations)
+	r.accepted(m, 5, 4, 5)
+	wantKind(t, r.h.violations, "stale")
+}
+
 func TestLifetimeOfATopic(t *testing.T) {
 	r := newRecorder()
 	r.began = time.Now().Add(-time.Second)

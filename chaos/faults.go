@@ -12,6 +12,7 @@ import (
 type fault struct {
 	name   string
 	needs  need
+	uses   need // does more harm where it is there
 	strike func(w *world) error
 }
 
@@ -23,20 +24,22 @@ const (
 )
 
 var (
-	faultKill   = &fault{"kill -9", 0, func(w *world) error { return w.restart(w.s.kill) }}
-	faultStop   = &fault{"orderly stop", 0, func(w *world) error { return w.restart(w.s.stop) }}
-	faultPower  = &fault{"power cut", needsImage, func(w *world) error { return w.restart(func() error { return w.disk.cut(w.s) }) }}
-	faultPause  = &fault{"pause", 0, pauseProcess}
-	faultFull   = &fault{"full disk", needsImage, fullDisk}
-	faultSync   = &fault{"failed sync", needsIntercept, failSyncs}
-	faultHang   = &fault{"slow sync", needsIntercept, slowSyncs}
-	faultFlip   = &fault{"damage while down", 0, damageWhileDown}
-	faultLive   = &fault{"damage while running", 0, func(w *world) error { return w.damage(1 + w.rnd.Intn(2)) }}
-	faultDelete = &fault{"deleted directory", 0, deletedDirectory}
-	faultSwap   = &fault{"swapped directories", 0, swappedDirectories}
-	faultOld    = &fault{"outdated directory", 0, outdatedDirectory}
-	faultAdmin  = &fault{"brokers stopped and started", 0, stopBrokers}
-	faultStorm  = &fault{"rebalance storm", 0, rebalanceStorm}
+	faultKill   = &fault{"kill -9", 0, 0, func(w *world) error { return w.restart(w.s.kill) }}
+	faultStop   = &fault{"orderly stop", 0, 0, func(w *world) error { return w.restart(w.s.stop) }}
+	faultPower  = &fault{"power cut", needsImage, 0, func(w *world) error { return w.restart(func() error { return w.disk.cut(w.s) }) }}
+	faultPause  = &fault{"pause", 0, 0, pauseProcess}
+	faultFull   = &fault{"full disk", needsImage, 0, fullDisk}
+	faultSync   = &fault{"failed sync", needsIntercept, needsImage, failSyncs}
+	faultDying  = &fault{"failing disk", needsIntercept, needsImage, dyingDisk}
+	faultHang   = &fault{"slow sync", needsIntercept, 0, slowSyncs}
+	faultFlip   = &fault{"damage while down", 0, needsImage, damageWhileDown}
+	faultLive   = &fault{"damage while running", 0, 0, func(w *world) error { return w.damage(1 + w.rnd.Intn(2)) }}
+	faultAll    = &fault{"damage in all copies", 0, needsImage, damageInAllCopies}
+	faultDelete = &fault{"deleted directory", 0, needsImage, deletedDirectory}
+	faultSwap   = &fault{"swapped directories", 0, needsImage, swappedDirectories}
+	faultOld    = &fault{"outdated directory", 0, needsImage, outdatedDirectory}
+	faultAdmin  = &fault{"brokers stopped and started", 0, 0, stopBrokers}
+	faultStorm  = &fault{"rebalance storm", 0, 0, rebalanceStorm}
 )
 
 // restart ends the process in some way and starts it again.
@@ -44,7 +47,11 @@ func (w *world) restart(end func() error) error {
 	if err := end(); err != nil {
 		return err
 	}
-	return w.s.start()
+	err := w.s.start()
+	if err != nil {
+		w.rec.violate("stuck", "after a restart: %v", err)
+	}
+	return err
 }
 
 // end ends the process in one of the ways that are possible here.

@@ -77,6 +77,28 @@ func failSyncs(w *world) error {
 	return w.restart(w.end)
 }
 
+// dyingDisk makes every sync fail, until the power fails too: nothing that was
+// written since is there afterwards, and nothing of it may have been
+// acknowledged.
+func dyingDisk(w *world) error {
+	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+		if strings.HasPrefix(path, w.s.dir) {
+			return syscall.EIO, 0
+		}
+		return 0, 0
+	})
+	pause(context.Background(), w.between(50*time.Millisecond, 500*time.Millisecond))
+	return w.restart(func() error {
+		end := w.s.kill
+		if w.disk != nil {
+			end = func() error { return w.disk.cut(w.s) }
+		}
+		err := end()
+		w.s.intercept.set(nil)
+		return err
+	})
+}
+
 // slowSyncs makes all syncs of one broker take long.
 func slowSyncs(w *world) error {
 	mine := fmt.Sprintf("/broker-%d/", 1+w.rnd.Intn(brokers))

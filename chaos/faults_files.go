@@ -48,18 +48,27 @@ func (w *world) damageFile(path string) error {
 		return errors.Join(err, f.Close())
 	}
 	at := w.rnd.Int63n(info.Size())
-	b := make([]byte, 1)
-	if w.rnd.Intn(2) == 0 {
-		at = at / 4096 * 4096
-		b = make([]byte, min(4096, info.Size()-at))
-	} else {
-		if _, err := f.ReadAt(b, at); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		b[0] ^= 1 << w.rnd.Intn(8)
+	if w.rnd.Intn(2) == 1 {
+		return errors.Join(f.Close(), w.flipBit(path, at))
 	}
+	at = at / 4096 * 4096
+	b := make([]byte, min(4096, info.Size()-at))
 	_, err = f.WriteAt(b, at)
 	fmt.Fprintf(w.s.log, "chaos: damaged %s: %d bytes at %d\n", path, len(b), at)
+	return errors.Join(err, f.Close())
+}
+
+func (w *world) flipBit(path string, at int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	if _, err = f.ReadAt(b, at); err == nil {
+		b[0] ^= 1 << w.rnd.Intn(8)
+		_, err = f.WriteAt(b, at)
+	}
+	fmt.Fprintf(w.s.log, "chaos: damaged %s: a bit at %d\n", path, at)
 	return errors.Join(err, f.Close())
 }
 

@@ -40,13 +40,14 @@ type member struct {
 	generation int64
 	fresh      bool
 	pending    map[int]int64 // by partition, what the cursor or a commit covers
+	carried    map[int]bool  // pending ones from an older generation: the cursor covers them only if they are held still
 	posts      chan map[int]int64
 }
 
 func newMember(w *world, g *group, id int, seed int64) *member {
 	rnd := rand.New(rand.NewSource(seed))
 	return &member{
-		w: w, g: g, id: id, rnd: rnd, fresh: true, pending: map[int]int64{},
+		w: w, g: g, id: id, rnd: rnd, fresh: true, pending: map[int]int64{}, carried: map[int]bool{},
 		session: time.Duration(1000+rnd.Intn(2000)) * time.Millisecond, posts: make(chan map[int]int64, 4),
 	}
 }
@@ -82,7 +83,7 @@ func (m *member) leave(ctx context.Context) {
 
 // forget makes the member begin at what is committed.
 func (m *member) forget() {
-	m.cursor, m.fresh, m.pending = "", true, map[int]int64{}
+	m.cursor, m.fresh, m.pending, m.carried = "", true, map[int]int64{}, map[int]bool{}
 }
 
 // poll takes the next records; with ack it commits the last ones.
@@ -90,8 +91,11 @@ func (m *member) poll(ctx context.Context) {
 	url := fmt.Sprintf("/events?topic=%s&group=%s&consumer_id=%d&timeout_ms=%d&session_timeout_ms=%d&max_records=%d&auto_commit=%t",
 		m.g.topic, m.g.name, m.id, m.rnd.Intn(600), m.session.Milliseconds(), 1+m.rnd.Intn(400), m.g.mode == byAuto)
 	var acks map[int]*offsetcheck.Op
+	newest := m.w.rec.generation(m.g.name)
+	of := m.generation
 	switch {
 	case m.cursor == "" || m.g.mode == byAuto:
+		of = newest
 	case m.g.mode == byAck && m.rnd.Intn(10) > 0:
 		url += "&ack=" + m.cursor
 		acks = m.commits(m.pending)
@@ -104,17 +108,27 @@ func (m *member) poll(ctx context.Context) {
 		return
 	}
 	if a.Cursor != "" { // else a newer poll of this consumer took over, and maybe too early for the ack
+		for p := range m.carried {
+			delete(acks, p) // nobody knows whether that was committed
+		}
 		end(acks, (*offsetcheck.Op).Acked)
+		m.w.rec.accepted(m, a.Generation, of, newest)
+	}
+	if a.Generation != m.generation {
+		for p := range m.pending {
+			m.carried[p] = true
+		}
 	}
 	m.fresh = m.fresh || a.Generation != m.generation
 	m.generation = a.Generation
 	m.w.rec.delivered(m, a.Records, m.fresh)
 	m.cursor, m.fresh = a.Cursor, false
 	if acks != nil {
-		m.pending = map[int]int64{}
+		m.pending, m.carried = map[int]int64{}, map[int]bool{}
 	}
 	for _, r := range a.Records {
 		m.pending[r.Partition] = r.Offset + 1
+		delete(m.carried, r.Partition)
 	}
 	if m.g.mode == byPost && len(m.pending) > 0 {
 		select {

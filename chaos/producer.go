@@ -83,6 +83,9 @@ func (p *producer) send(ctx context.Context, batch []produced) {
 			p.finish(batch)
 			return
 		}
+		if !a.none() && p.rnd.Intn(4) == 0 { // what was written may be old, sealed and checkpointed by then
+			pause(ctx, time.Duration(p.rnd.Intn(2000))*time.Millisecond)
+		}
 		pause(ctx, time.Duration(1+p.rnd.Intn(10))*time.Millisecond)
 	}
 }

@@ -19,6 +19,7 @@ type recorder struct {
 	h     history
 	seen  map[position]string
 	highs map[position]int64 // offset 0: the highest offset seen of a partition
+	given map[string]int64   // by group, the newest generation that a member was told
 }
 
 // position is an offset of a topic.
@@ -31,7 +32,7 @@ func newRecorder() *recorder {
 	return &recorder{
 		began: time.Now(), offsets: offsetcheck.New(),
 		h:    history{churned: map[string]lifetime{}},
-		seen: map[position]string{}, highs: map[position]int64{},
+		seen: map[position]string{}, highs: map[position]int64{}, given: map[string]int64{},
 	}
 }
 
@@ -104,6 +105,24 @@ func (r *recorder) delivered(m *member, records []consumed, fresh bool) {
 			})
 		}
 	}
+}
+
+// generation is the newest of a group that anybody was told.
+func (r *recorder) generation(group string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.given[group]
+}
+
+// accepted notes the generation in a poll's answer. With a cursor of one that
+// had passed before the poll began, there must not have been an answer.
+func (r *recorder) accepted(m *member, generation, cursor, newest int64) {
+	if cursor < newest {
+		r.violate("stale", "group %s took a cursor of generation %d from member %d, and was at %d already", m.g.name, cursor, m.id, newest)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given[m.g.name] = max(r.given[m.g.name], generation)
 }
 
 // deleting and created note when a topic was deleted and made again.

@@ -43,6 +43,13 @@ func (r *result) print(out io.Writer) {
 		}
 		fmt.Fprintln(out, "VIOLATION", v)
 	}
+	kinds := map[string]int{}
+	for _, v := range r.Violations {
+		kinds[v.Kind]++
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(out, "VIOLATIONS %s: %d\n", kind, kinds[kind])
+	}
 	var strikes []string
 	for _, name := range slices.Sorted(maps.Keys(r.Strikes)) {
 		strikes = append(strikes, fmt.Sprintf("%d %s", r.Strikes[name], name))

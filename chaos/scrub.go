@@ -23,7 +23,9 @@ const (
 )
 
 // harmed reports whether the campaign has damaged files.
-func (w *world) harmed() bool { return w.strikes[faultFlip.name]+w.strikes[faultLive.name] > 0 }
+func (w *world) harmed() bool {
+	return w.strikes[faultFlip.name]+w.strikes[faultLive.name]+w.strikes[faultAll.name] > 0
+}
 
 // waitScrubbed waits until the scrub has verified as many copies as there are.
 // None comes twice before the interval is over; one that is damaged counts when

@@ -6,12 +6,14 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -53,7 +55,24 @@ func noticedBy(b mutate.Bug) []suite {
 }
 
 func main() {
-	survived, err := campaign(os.Stdout)
+	chaos := flag.Bool("chaos", false, "run campaigns of harm instead of tests; some need root")
+	flag.Parse()
+	bugs := mutate.All()
+	if flag.NArg() > 0 {
+		bugs = nil
+	}
+	for _, name := range flag.Args() {
+		if !slices.Contains(mutate.All(), mutate.Bug(name)) {
+			fmt.Fprintf(os.Stderr, "mutate: there is no bug %q, there are %q\n", name, mutate.All())
+			os.Exit(2)
+		}
+		bugs = append(bugs, mutate.Bug(name))
+	}
+	run := campaign
+	if *chaos {
+		run = harm
+	}
+	survived, err := run(os.Stdout, bugs)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "mutate:", err)
@@ -65,7 +84,7 @@ func main() {
 }
 
 // campaign writes the table and counts the suites that noticed nothing.
-func campaign(out io.Writer) (survived int, err error) {
+func campaign(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 	dir, err := os.MkdirTemp("", "ottla-mutate-")
 	if err != nil {
 		return 0, err
@@ -80,7 +99,7 @@ func campaign(out io.Writer) (survived int, err error) {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "bug\tsuite\tnoticed by\tseeds\tseconds")
-	for _, b := range mutate.All() {
+	for _, b := range bugs {
 		for _, s := range noticedBy(b) {
 			began := time.Now()
 			c, err := attempt(dir, s, b)
