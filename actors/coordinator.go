@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -21,12 +19,14 @@ import (
 type coordinator struct {
 	p        *partitionActor
 	term     uint64
-	ledTicks int                              // ticks of leading
-	records  map[string][]stateRecord         // by group, ascending by key
-	members  map[string][]protocol.ConsumerID // by group, former ones included
-	running  map[string]*actor.PID            // by group; only while leading
-	names    map[string]string                // of running, by PID id
-	unclear  map[string]uint64                // by group: proposals to be answered before its next actor
+	ledTicks int // ticks of leading
+	groups   map[string]*keptGroup
+	running  map[string]*actor.PID // by group; only while leading
+	names    map[string]string     // of running, by PID id
+	unclear  map[string]uint64     // by group: proposals to be answered before its next actor
+
+	groupProps *actor.Props // of all groups' actors
+	spawning   *groupActor  // the one that groupProps makes
 }
 
 // groupRequest is a message for a group, by way of its coordinator.
@@ -59,16 +59,19 @@ func (p *partitionActor) coordinate(ctx actor.Context, message any) bool {
 type groupMessage interface{ refuse(*protocol.Error) }
 
 func newCoordinator(p *partitionActor) *coordinator {
-	return &coordinator{
-		p: p, records: map[string][]stateRecord{}, members: map[string][]protocol.ConsumerID{},
+	c := &coordinator{
+		p: p, groups: map[string]*keptGroup{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
 	}
+	c.groupProps = actorProps(p.log, func() actor.Actor { return c.spawning },
+		actor.WithMailbox(answering(p.log, actor.UnboundedLockfree())))
+	return c
 }
 
 // apply follows the committed records.
 func (c *coordinator) apply(records []logfile.Record) {
 	for i := range records {
-		rec, err := stateRecordOf(slices.Clone(records[i].Key), slices.Clone(records[i].Value), records[i].Action)
+		rec, err := stateRecordOf(records[i].Key, records[i].Value, records[i].Action)
 		if err != nil {
 			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
@@ -84,44 +87,19 @@ func (c *coordinator) apply(records []logfile.Record) {
 
 // restore begins anew with compacted records.
 func (c *coordinator) restore(records []logfile.Record, _ int64) {
-	clear(c.records)
-	clear(c.members)
+	clear(c.groups)
 	c.apply(records)
 }
 
 func (c *coordinator) keep(group string, rec stateRecord) {
-	kept := c.records[group]
-	i, found := slices.BinarySearchFunc(kept, rec.Key, func(r stateRecord, key []byte) int { return bytes.Compare(r.Key, key) })
-	switch {
-	case rec.Value == nil && found:
-		kept = slices.Delete(kept, i, i+1)
-	case rec.Value == nil:
-	case found:
-		kept[i] = rec
-	default:
-		kept = slices.Insert(kept, i, rec)
+	kept := c.groups[group]
+	if kept == nil {
+		kept = &keptGroup{}
+		c.groups[group] = kept
 	}
-	c.records[group] = kept
-	if groupActions[rec.Action] == keyGroup {
-		c.members[group] = membersOf(rec.Value)
+	if kept.set(rec); len(kept.records) == 0 {
+		delete(c.groups, group)
 	}
-	if len(kept) == 0 {
-		delete(c.records, group)
-		delete(c.members, group)
-	}
-}
-
-// membersOf lists who is or was in a group, to find the groups of a consumer.
-func membersOf(value []byte) []protocol.ConsumerID {
-	var v membershipValue
-	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
-		return nil
-	}
-	ids := slices.Clone(v.Former)
-	for i := range v.Members {
-		ids = append(ids, v.Members[i].ID)
-	}
-	return ids
 }
 
 func (c *coordinator) lead(term uint64) { c.term, c.ledTicks = term, 0 }
@@ -185,7 +163,7 @@ func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
 			return
 		}
 		_, joins := m.Msg.(*groupPoll)
-		if len(c.records[m.Group]) == 0 && !joins {
+		if c.groups[m.Group] == nil && !joins {
 			m.Msg.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
 			return
 		}
@@ -196,14 +174,12 @@ func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
 
 func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	p := c.p
-	records := slices.Clone(c.records[group])
-	term := c.term
-	pid := ctx.Spawn(actorProps(p.log, func() actor.Actor {
-		return &groupActor{
-			env: p.env, log: p.log, name: group, term: term,
-			clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: records,
-		}
-	}))
+	c.spawning = &groupActor{
+		env: p.env, log: p.log, name: group, term: c.term,
+		clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: c.groups[group].list(),
+	}
+	pid := ctx.Spawn(c.groupProps)
+	c.spawning = nil
 	c.running[group] = pid
 	c.names[pid.Id] = group
 	return pid
@@ -237,25 +213,13 @@ func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
 	if p.coord == nil || p.ref == nil {
 		return // the next leader is told when it leads
 	}
-	for group, kept := range p.coord.records {
+	for group, kept := range p.coord.groups {
 		for _, id := range m.TopicIDs {
-			if mentions(kept, id) {
+			if kept.mentions(id) {
 				p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
 			}
 		}
 	}
-}
-
-// mentions reports whether a group's records name a topic id, which is random
-// hex and so found in nothing else.
-func mentions(records []stateRecord, topicID string) bool {
-	id := []byte(topicID)
-	for _, rec := range records {
-		if bytes.Contains(rec.Key, id) || bytes.Contains(rec.Value, id) {
-			return true
-		}
-	}
-	return false
 }
 
 // listGroups asks a coordinator which groups it has; with Consumer set, only
@@ -276,8 +240,8 @@ func (p *partitionActor) listGroups(m *listGroups) {
 		return
 	}
 	var names []string
-	for group := range p.coord.records {
-		if m.Consumer == 0 || slices.Contains(p.coord.members[group], m.Consumer) {
+	for group, kept := range p.coord.groups {
+		if m.Consumer == 0 || slices.Contains(kept.members, m.Consumer) {
 			names = append(names, group)
 		}
 	}
@@ -292,8 +256,8 @@ type keptRecords struct {
 func (c *coordinator) kept() map[string][]stateRecord {
 	all := map[string][]stateRecord{}
 	if c != nil {
-		for group, kept := range c.records {
-			all[group] = slices.Clone(kept)
+		for group, kept := range c.groups {
+			all[group] = kept.list()
 		}
 	}
 	return all

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -33,23 +32,9 @@ func (c *coordinator) expiryTick(ctx actor.Context) {
 func (c *coordinator) expireGroups(ctx actor.Context) {
 	retention := c.p.env.opt.OffsetsRetention.Milliseconds()
 	due := c.p.env.now().UnixMilli() - retention
-	for group, kept := range c.records {
-		if lastUse(kept) <= due {
+	for group, kept := range c.groups {
+		if kept.lastUse() <= due {
 			c.p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
 		}
 	}
-}
-
-// lastUse is when a group's records were last changed.
-func lastUse(records []stateRecord) int64 {
-	last := int64(0)
-	for _, rec := range records {
-		var v struct {
-			At int64 `json:"at"`
-		}
-		if json.Unmarshal(rec.Value, &v) == nil {
-			last = max(last, v.At)
-		}
-	}
-	return last
 }

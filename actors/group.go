@@ -2,7 +2,7 @@ package actors
 
 import (
 	"log/slog"
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -28,8 +28,8 @@ type groupActor struct {
 	records   []stateRecord // to begin with; nil once applied
 
 	state    *groupState
-	polls    map[protocol.ConsumerID]*pollHandle
-	newest   map[protocol.ConsumerID]uint64 // number of each member's latest poll
+	polls    few[protocol.ConsumerID, *pollHandle]
+	newest   few[protocol.ConsumerID, uint64] // number of each member's latest poll
 	run      *proposalRun
 	proposed uint64 // number of the last proposal
 	held     []heldAnswer
@@ -98,8 +98,6 @@ func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
 
 func (g *groupActor) started() {
 	g.state = newGroupState("", g.name)
-	g.polls = map[protocol.ConsumerID]*pollHandle{}
-	g.newest = map[protocol.ConsumerID]uint64{}
 	g.run = &proposalRun{}
 	for _, rec := range g.records {
 		if err := g.state.apply(rec); err != nil {
@@ -162,15 +160,19 @@ func (g *groupActor) propose(ctx actor.Context, recs []stateRecord) {
 
 // rebalanced tells every parked poll that there is a new generation.
 func (g *groupActor) rebalanced() {
-	for id, h := range g.polls {
-		if g.state.isMember(id) {
+	for _, id := range slices.Collect(g.polls.keys()) {
+		if h := g.polls.at(id); g.state.isMember(id) {
 			h.tell(pollRebalanced)
 		} else {
 			h.tell(pollSuperseded)
-			delete(g.polls, id)
+			g.polls.remove(id)
 		}
 	}
-	maps.DeleteFunc(g.newest, func(id protocol.ConsumerID, _ uint64) bool { return !g.state.isMember(id) })
+	for _, id := range slices.Collect(g.newest.keys()) {
+		if !g.state.isMember(id) {
+			g.newest.remove(id)
+		}
+	}
 }
 
 // committed releases the answers that waited for a proposal. After a failed
@@ -191,7 +193,9 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 		n++
 	}
 	ready := g.held[:n]
-	g.held = g.held[n:]
+	if g.held = g.held[n:]; len(g.held) == 0 {
+		g.held = nil // nor what has been answered
+	}
 	for i := range ready {
 		ready[i].answer()
 	}
@@ -214,10 +218,10 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 			held[i].refuse(protocol.Unknownf("the coordinator of group %q changed before this was committed", g.name))
 		}
 	}
-	for _, h := range g.polls {
+	for _, h := range g.polls.all() {
 		h.tell(pollRebalanced)
 	}
-	clear(g.polls)
+	g.polls.clear()
 	if g.timer != nil {
 		g.timer.Stop()
 	}

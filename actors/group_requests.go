@@ -27,10 +27,10 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	if len(recs) > 0 {
 		g.propose(ctx, recs)
 	}
-	if old := g.polls[m.Consumer]; old != nil && old != m.Handle {
+	if old := g.polls.at(m.Consumer); old != nil && old != m.Handle {
 		old.tell(pollSuperseded)
 	}
-	delete(g.polls, m.Consumer)
+	g.polls.remove(m.Consumer)
 	d, err := g.state.decidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
@@ -42,14 +42,14 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	share := groupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.refuse)
 	g.state.polled(now, m.Consumer, m.WaitMs)
-	g.polls[m.Consumer] = m.Handle
-	g.newest[m.Consumer] = m.Handle.number
+	g.polls.set(m.Consumer, m.Handle)
+	g.newest.set(m.Consumer, m.Handle.number)
 }
 
 // isNewest refuses a poll that asks again, because of a rebalance or a new
 // coordinator, when a later poll of its consumer was already here.
 func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
-	if h.number < g.newest[id] {
+	if h.number < g.newest.at(id) {
 		h.tell(pollSuperseded)
 	}
 	return h.signal.Load() != pollSuperseded
@@ -111,8 +111,8 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 	}
 	cur := g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
 	g.state.renew(g.now(), m.Consumer)
-	if g.polls[m.Consumer] == m.Handle {
-		delete(g.polls, m.Consumer)
+	if g.polls.at(m.Consumer) == m.Handle {
+		g.polls.remove(m.Consumer)
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(groupCursor{Cursor: cur}) }, m.refuse)
 }
@@ -123,10 +123,10 @@ var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll 
 // pollEnded lets the lease run from the consumer's last sign of life, which
 // may leave nothing of it.
 func (g *groupActor) pollEnded(ctx actor.Context, m *groupPollEnded) {
-	if g.polls[m.Consumer] != m.Handle {
+	if g.polls.at(m.Consumer) != m.Handle {
 		return
 	}
-	delete(g.polls, m.Consumer)
+	g.polls.remove(m.Consumer)
 	g.state.renew(g.now()-m.SilentMs, m.Consumer)
 	g.advance(ctx, g.state.expire(g.now()), nil, nil)
 }
@@ -163,7 +163,7 @@ func (g *groupActor) read(m *groupConfirmed) {
 		m.read.refuse(errNotLeader)
 		return
 	}
-	if !g.state.exists() && len(g.state.offsets) == 0 {
+	if !g.state.exists() && g.state.offsets.len() == 0 {
 		m.read.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
 		return
 	}

@@ -114,31 +114,24 @@ type groupState struct {
 	name    string
 
 	now     *membership // never nil; Generation 0: the group does not exist yet
-	offsets map[partitionKey]committedOffset
+	offsets few[partitionKey, committedOffset]
 
-	leases    map[protocol.ConsumerID]int64 // deadlines
-	told      map[protocol.ConsumerID]protocol.Generation
-	positions map[protocol.ConsumerID]*memberPositions
-	since     map[partitionKey]protocol.Generation // of the owner; a seek begins anew
-	aliveAt   int64                                // the last sign of life of any member
+	leases    few[protocol.ConsumerID, int64] // deadlines
+	told      few[protocol.ConsumerID, protocol.Generation]
+	positions few[protocol.ConsumerID, *memberPositions]
+	since     few[partitionKey, protocol.Generation] // of the owner; a seek begins anew
+	aliveAt   int64                                  // the last sign of life of any member
 }
 
 // memberPositions are the offsets after a member's latest response.
 type memberPositions struct {
 	generation protocol.Generation
-	at         map[partitionKey]groupOffset
+	at         few[partitionKey, groupOffset]
 }
 
 // newGroupState returns a group that nobody has joined.
 func newGroupState(cluster, name string) *groupState {
-	return &groupState{
-		cluster: cluster, name: name, now: &membership{},
-		offsets:   map[partitionKey]committedOffset{},
-		leases:    map[protocol.ConsumerID]int64{},
-		told:      map[protocol.ConsumerID]protocol.Generation{},
-		positions: map[protocol.ConsumerID]*memberPositions{},
-		since:     map[partitionKey]protocol.Generation{},
-	}
+	return &groupState{cluster: cluster, name: name, now: &membership{}}
 }
 
 // exists reports whether the group has ever had a member and was not deleted.
@@ -164,15 +157,14 @@ func (g *groupState) memberIDs() []protocol.ConsumerID {
 
 // committed returns the committed offset of a partition, if there is one.
 func (g *groupState) committed(topicID string, partition int) (committedOffset, bool) {
-	c, ok := g.offsets[partitionKey{topicID, partition}]
-	return c, ok
+	return g.offsets.get(partitionKey{topicID, partition})
 }
 
 // committedList returns all committed offsets, by topic id and partition.
 func (g *groupState) committedList() []groupOffset {
-	list := make([]groupOffset, 0, len(g.offsets))
-	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
-		c := g.offsets[key]
+	list := make([]groupOffset, 0, g.offsets.len())
+	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+		c := g.offsets.at(key)
 		list = append(list, groupOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata, At: c.At})
 	}
 	return list
@@ -185,7 +177,7 @@ func (g *groupState) topicIDs() []string {
 	for i := range g.now.Topics {
 		ids[g.now.Topics[i].ID] = true
 	}
-	for key := range g.offsets {
+	for key := range g.offsets.keys() {
 		ids[key.TopicID] = true
 	}
 	return slices.Sorted(maps.Keys(ids))

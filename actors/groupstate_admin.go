@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -72,7 +71,7 @@ func (g *groupState) decideExpireGroup(now, retentionMs int64) []stateRecord {
 // usedAt is when anything was last done with the group.
 func (g *groupState) usedAt() int64 {
 	at := max(g.aliveAt, g.now.ChangedAt)
-	for _, c := range g.offsets {
+	for _, c := range g.offsets.all() {
 		at = max(at, c.At)
 	}
 	return at
@@ -80,7 +79,7 @@ func (g *groupState) usedAt() int64 {
 
 func (g *groupState) forgetRecords(action string) []stateRecord {
 	recs := []stateRecord{{Action: action, Key: stateKey(keyGroup, g.name)}}
-	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
 		recs = append(recs, g.dropRecord(key))
 	}
 	return recs
@@ -90,7 +89,7 @@ func (g *groupState) forgetRecords(action string) []stateRecord {
 // subscriptions, in a new generation if anybody subscribes to it.
 func (g *groupState) decideTopicDeleted(now int64, topicID string) []stateRecord {
 	var recs []stateRecord
-	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
 		if key.TopicID == topicID {
 			recs = append(recs, g.dropRecord(key))
 		}
@@ -122,7 +121,7 @@ func (g *groupState) describe(now int64) protocol.GroupInfo {
 		gm := &g.now.Members[i]
 		if g.live(now, gm.ID) {
 			switch {
-			case g.told[gm.ID] != g.now.Generation:
+			case g.told.at(gm.ID) != g.now.Generation:
 				info.State = groupRebalancing
 			case info.State == groupEmpty:
 				info.State = groupStable
@@ -136,7 +135,7 @@ func (g *groupState) describe(now int64) protocol.GroupInfo {
 func (g *groupState) describeMember(gm *groupMember) protocol.MemberInfo {
 	info := protocol.MemberInfo{
 		ConsumerID: gm.ID, SessionTimeoutMs: gm.SessionMs,
-		LeaseExpiresAt: time.UnixMilli(g.leases[gm.ID]).UTC(),
+		LeaseExpiresAt: time.UnixMilli(g.leases.at(gm.ID)).UTC(),
 		Topics:         []string{}, Assignment: []protocol.TopicPartition{},
 	}
 	for _, id := range gm.Topics {

@@ -3,7 +3,6 @@ package actors
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,14 +96,14 @@ func (g *groupState) applyOffset(topicID, number string, value []byte) error {
 	}
 	key := partitionKey{topicID, n}
 	if value == nil {
-		delete(g.offsets, key)
+		g.offsets.remove(key)
 		return nil
 	}
 	var v offsetValue
 	if err := readState(value, &v); err != nil {
 		return err
 	}
-	g.offsets[key] = v.committedOffset
+	g.offsets.set(key, v.committedOffset)
 	return nil
 }
 
@@ -119,21 +118,21 @@ func (g *groupState) applyMembership(rec stateRecord) error {
 		return err
 	}
 	before := g.now
-	g.now = &v.membership
+	g.now = v.clone() // which takes no more room than it must
 	g.noteOwners(before, rec.Action == actionSeek)
 	if rec.Action == actionSeek {
-		clear(g.positions)
+		g.positions.clear()
 	}
 	for i := range g.now.Members {
 		if gm := &g.now.Members[i]; before.member(gm.ID) == nil {
-			g.leases[gm.ID] = g.now.ChangedAt + gm.SessionMs
+			g.leases.set(gm.ID, g.now.ChangedAt+gm.SessionMs)
 		}
 	}
 	for i := range before.Members {
 		if id := before.Members[i].ID; !g.isMember(id) {
-			delete(g.leases, id)
-			delete(g.told, id)
-			delete(g.positions, id)
+			g.leases.remove(id)
+			g.told.remove(id)
+			g.positions.remove(id)
 		}
 	}
 	return nil
@@ -146,7 +145,7 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 		t := &before.Topics[i]
 		for p := range t.Owners {
 			if key := (partitionKey{t.ID, p}); g.now.owner(key) == 0 {
-				delete(g.since, key)
+				g.since.remove(key)
 			}
 		}
 	}
@@ -156,7 +155,7 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 		for p, owner := range t.Owners {
 			kept := had != nil && p < len(had.Owners) && had.Owners[p] == owner
 			if owner != 0 && (!kept || anew) {
-				g.since[partitionKey{t.ID, p}] = g.now.Generation
+				g.since.set(partitionKey{t.ID, p}, g.now.Generation)
 			}
 		}
 	}
@@ -205,8 +204,8 @@ func (g *groupState) dropRecord(key partitionKey) stateRecord {
 func (g *groupState) dump() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s %s\n", g.name, stateJSON(g.now))
-	for _, key := range slices.SortedFunc(maps.Keys(g.offsets), comparePartitionKeys) {
-		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, stateJSON(g.offsets[key]))
+	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, stateJSON(g.offsets.at(key)))
 	}
 	return b.String()
 }

@@ -38,7 +38,7 @@ func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generat
 		return nil, err
 	}
 	ahead := slices.DeleteFunc(slices.Clone(offsets), func(o groupOffset) bool {
-		have, committed := g.offsets[o.key()]
+		have, committed := g.offsets.get(o.key())
 		return committed && o.Offset <= have.Offset
 	})
 	return g.commitRecords(now, ahead, false)
@@ -94,7 +94,7 @@ func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool)
 	seen := make(map[partitionKey]bool, len(offsets))
 	for i := range offsets {
 		o := &offsets[i]
-		have, committed := g.offsets[o.key()]
+		have, committed := g.offsets.get(o.key())
 		switch {
 		case o.Offset < 0 || o.Partition < 0:
 			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition and offset must be 0 or more, got %d and %d", o.Partition, o.Offset)
@@ -122,20 +122,21 @@ func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Gener
 	if generation != g.now.Generation || !g.isMember(id) {
 		return false
 	}
-	mp := g.positions[id]
+	mp := g.positions.at(id)
 	if mp == nil || mp.generation != generation {
-		fresh := &memberPositions{generation: generation, at: map[partitionKey]groupOffset{}}
+		fresh := &memberPositions{generation: generation}
 		if mp != nil {
-			for key, o := range mp.at {
+			for key, o := range mp.at.all() {
 				if g.held(id, key, mp.generation) {
-					fresh.at[key] = o
+					fresh.at.set(key, o)
 				}
 			}
 		}
-		g.positions[id], mp = fresh, fresh
+		g.positions.set(id, fresh)
+		mp = fresh
 	}
 	for _, o := range positions {
-		mp.at[o.key()] = o
+		mp.at.set(o.key(), o)
 	}
 	return true
 }
@@ -143,7 +144,7 @@ func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Gener
 // held reports whether id has owned a partition without a break since a
 // generation; nobody else can have read or committed on it then.
 func (g *groupState) held(id protocol.ConsumerID, key partitionKey, since protocol.Generation) bool {
-	return g.now.owner(key) == id && g.since[key] <= since
+	return g.now.owner(key) == id && g.since.at(key) <= since
 }
 
 // position returns the offsets after the consumer's latest response, of one
@@ -157,8 +158,8 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 		return nil, err
 	}
 	var list []groupOffset
-	if mp := g.positions[id]; mp != nil {
-		for key, o := range mp.at {
+	if mp := g.positions.at(id); mp != nil {
+		for key, o := range mp.at.all() {
 			if topicID != "" && o.TopicID != topicID {
 				continue
 			}
@@ -180,8 +181,8 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 func (g *groupState) positionAt(topicID string, partition int) (protocol.Offset, bool) {
 	key := partitionKey{topicID, partition}
 	owner := g.now.owner(key)
-	if mp := g.positions[owner]; mp != nil && g.held(owner, key, mp.generation) {
-		o, ok := mp.at[key]
+	if mp := g.positions.at(owner); mp != nil && g.held(owner, key, mp.generation) {
+		o, ok := mp.at.get(key)
 		return o.Offset, ok
 	}
 	return 0, false

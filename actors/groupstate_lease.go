@@ -12,8 +12,8 @@ import (
 // when a parked poll takes on a new one, and renew when the poll ends.
 func (g *groupState) polled(now int64, id protocol.ConsumerID, waitMs int64) {
 	if gm := g.now.member(id); gm != nil {
-		g.leases[id] = now + waitMs + gm.SessionMs
-		g.told[id] = g.now.Generation
+		g.leases.set(id, now+waitMs+gm.SessionMs)
+		g.told.set(id, g.now.Generation)
 		g.aliveAt = max(g.aliveAt, now)
 	}
 }
@@ -21,7 +21,7 @@ func (g *groupState) polled(now int64, id protocol.ConsumerID, waitMs int64) {
 // renew gives a member its full lease from now on, at the end of a poll.
 func (g *groupState) renew(now int64, id protocol.ConsumerID) {
 	if gm := g.now.member(id); gm != nil {
-		g.leases[id] = now + gm.SessionMs
+		g.leases.set(id, now+gm.SessionMs)
 		g.aliveAt = max(g.aliveAt, now)
 	}
 }
@@ -29,10 +29,10 @@ func (g *groupState) renew(now int64, id protocol.ConsumerID) {
 // prolong is renew after a commit: a poll of the same member that is parked
 // meanwhile does not get a shorter lease by that.
 func (g *groupState) prolong(now int64, id protocol.ConsumerID) {
-	at := g.leases[id]
+	at := g.leases.at(id)
 	g.renew(now, id)
 	if g.isMember(id) {
-		g.leases[id] = max(at, g.leases[id])
+		g.leases.set(id, max(at, g.leases.at(id)))
 	}
 }
 
@@ -41,13 +41,13 @@ func (g *groupState) prolong(now int64, id protocol.ConsumerID) {
 func (g *groupState) resumeLeases(now int64) {
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
-		g.leases[gm.ID] = now + gm.SessionMs // a benefit of the doubt, no sign of life
+		g.leases.set(gm.ID, now+gm.SessionMs) // a benefit of the doubt, no sign of life
 	}
 }
 
 // live reports whether a member's lease still runs.
 func (g *groupState) live(now int64, id protocol.ConsumerID) bool {
-	return now < g.leases[id]
+	return now < g.leases.at(id)
 }
 
 // nextExpiry is when expire should be called: the earliest end of a lease that
@@ -55,7 +55,7 @@ func (g *groupState) live(now int64, id protocol.ConsumerID) bool {
 func (g *groupState) nextExpiry(now int64) int64 {
 	next := int64(0)
 	for i := range g.now.Members {
-		if at := g.leases[g.now.Members[i].ID]; at > now && (next == 0 || at < next) {
+		if at := g.leases.at(g.now.Members[i].ID); at > now && (next == 0 || at < next) {
 			next = at
 		}
 	}

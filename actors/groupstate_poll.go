@@ -63,7 +63,7 @@ func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation p
 	held := slices.Clone(starts)
 	var recs []stateRecord
 	for i := range held {
-		if have, ok := g.offsets[held[i].key()]; ok {
+		if have, ok := g.offsets.get(held[i].key()); ok {
 			held[i].Offset, held[i].Metadata = have.Offset, have.Metadata
 			continue
 		}
@@ -82,8 +82,9 @@ func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedP
 				continue
 			}
 			a := assignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
-			if c, ok := g.offsets[partitionKey{t.ID, p}]; ok {
-				a.Committed = &c.Offset
+			if c, ok := g.offsets.get(partitionKey{t.ID, p}); ok {
+				at := c.Offset // alone, for it is kept
+				a.Committed = &at
 			}
 			list = append(list, a)
 		}

@@ -175,9 +175,9 @@ func (s *storm) passTime(ms int64) {
 // check compares committed offsets with the model and looks for members that
 // should have been expired. Owners, balance and replay are checked by do.
 func (s *storm) check() {
-	require.Len(s.t, s.g.offsets, len(s.model))
+	require.Equal(s.t, len(s.model), s.g.offsets.len())
 	for key, at := range s.model {
-		require.Equal(s.t, at, s.g.offsets[key].Offset, "%v", key)
+		require.Equal(s.t, at, s.g.offsets.at(key).Offset, "%v", key)
 	}
 	wanted := map[string]bool{}
 	for _, m := range s.g.now.Members {

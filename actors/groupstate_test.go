@@ -230,8 +230,8 @@ func TestFormerMembersAreRememberedWithinBounds(t *testing.T) {
 	requireCode(t, protocol.CodeConsumerNotFound, h.commit(1, "a/0=1"))
 	h.poll(maxFormerMembers, "a:1")
 	assert.Len(t, h.g.now.Former, maxFormerMembers-1, "back again")
-	assert.Len(t, h.g.leases, 1, "nothing soft is kept of those that left")
-	assert.Len(t, h.g.told, 1)
+	assert.Equal(t, 1, h.g.leases.len(), "nothing soft is kept of those that left")
+	assert.Equal(t, 1, h.g.told.len())
 	assert.EqualValues(t, 1_000_000, h.g.createdAt())
 }
 

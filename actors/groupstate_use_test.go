@@ -31,7 +31,7 @@ func TestGroupsThatNobodyUsesExpire(t *testing.T) {
 	h.now++
 	require.True(t, expire())
 	require.False(t, h.g.exists())
-	require.Empty(t, h.g.offsets)
+	require.Zero(t, h.g.offsets.len())
 	require.False(t, expire())
 }
 

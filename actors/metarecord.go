@@ -41,7 +41,7 @@ func appendStateLines(l *protocol.Lines, topic string, partition int, ts int64, 
 // record. The record shares the tokens' memory. It fails when a token cannot
 // have been written by appendStateLines.
 func stateRecordOf(key, value, action []byte) (stateRecord, error) {
-	rec := stateRecord{Action: string(action), Key: key}
+	rec := stateRecord{Action: actionName(action), Key: key}
 	if rec.Action == "" {
 		return stateRecord{}, fmt.Errorf("internal record %q has no action", key)
 	}
@@ -56,6 +56,16 @@ func stateRecordOf(key, value, action []byte) (stateRecord, error) {
 	}
 	rec.Value = value
 	return rec, nil
+}
+
+// actionName is action as a string that takes no memory if it is well known.
+func actionName(action []byte) string {
+	for _, known := range []string{actionCommit, actionJoin} { // nearly all there are
+		if known == string(action) {
+			return known
+		}
+	}
+	return string(action)
 }
 
 // stateJSON is compact JSON without HTML escapes, so that grep finds in the

@@ -17,8 +17,8 @@ type pollSession struct {
 	n        *Node
 	h        *clusterHandle
 	req      *protocol.PollRequest
-	routes   *routes                    // when the share was asked for
-	topics   map[string]*protocol.Topic // by id
+	routes   *routes                      // when the share was asked for
+	topics   few[string, *protocol.Topic] // by id
 	deadline time.Time
 	number   uint64
 	handle   *pollHandle
@@ -89,7 +89,6 @@ func (s *pollSession) afterAck(err *protocol.Error) *protocol.Error {
 
 // subscribe resolves topics, consumer and group.
 func (s *pollSession) subscribe() *protocol.Error {
-	s.topics = map[string]*protocol.Topic{}
 	for _, name := range s.req.Topics {
 		t, err := s.n.LookupTopic(s.req.Cluster, name, true, time.Now().Add(s.n.env.opt.RequestTimeout))
 		if err != nil {
@@ -99,7 +98,8 @@ func (s *pollSession) subscribe() *protocol.Error {
 		if s.h != nil && s.h != h {
 			return protocol.Errorf(protocol.CodeAmbiguousTopic, "the topics of one poll must be in one cluster")
 		}
-		s.h, s.topics[t.ID] = h, t
+		s.h = h
+		s.topics.set(t.ID, t)
 	}
 	if s.req.Resume && s.req.ConsumerID == 0 {
 		if err := s.resume(); err != nil {
@@ -236,9 +236,9 @@ func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []strin
 
 // askShare joins or renews, and works out where to read from.
 func (s *pollSession) askShare() *protocol.Error {
-	topics := make([]subscribedTopic, 0, len(s.topics))
+	topics := make([]subscribedTopic, 0, s.topics.len())
 	s.routes = s.h.routes.Load()
-	for _, t := range s.topics {
+	for _, t := range s.topics.all() {
 		now := s.routes.topics[t.Name]
 		if now == nil || now.ID != t.ID {
 			if !s.first {
@@ -247,7 +247,7 @@ func (s *pollSession) askShare() *protocol.Error {
 			return topicNotFound(t.Name)
 		}
 		t = now // partitions may have been added
-		s.topics[t.ID] = t
+		s.topics.set(t.ID, t)
 		topics = append(topics, subscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
 	}
 	ack := s.req.Ack
@@ -282,7 +282,7 @@ func (s *pollSession) place() *protocol.Error {
 		case a.Committed != nil:
 			o.Offset = *a.Committed
 		default:
-			at, err := s.n.startOffset(s.topics[a.TopicID], a.Partition, s.req.From)
+			at, err := s.n.startOffset(s.topics.at(a.TopicID), a.Partition, s.req.From)
 			if err != nil {
 				return err
 			}
@@ -357,7 +357,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 		if left <= 0 || bytes <= 0 {
 			break
 		}
-		t := s.topics[o.TopicID]
+		t := s.topics.at(o.TopicID)
 		if t == nil {
 			continue
 		}
@@ -404,7 +404,7 @@ func (s *pollSession) need(turn, partitions int) int {
 	sum, left := 0, int64(s.req.MaxRecords)
 	for i := range partitions {
 		o := &s.at[(turn+i)%len(s.at)]
-		t := s.topics[o.TopicID]
+		t := s.topics.at(o.TopicID)
 		if t == nil || left <= 0 || sum >= s.req.MaxBytes {
 			continue
 		}

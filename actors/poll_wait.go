@@ -43,7 +43,7 @@ func (s *pollSession) Wait() {
 func (s *pollSession) park() bool {
 	s.unpark()
 	for _, o := range s.at {
-		t := s.topics[o.TopicID]
+		t := s.topics.at(o.TopicID)
 		if t == nil {
 			continue
 		}
@@ -104,7 +104,7 @@ func (s *pollSession) waitOnce() (end waitEnd, again bool) {
 // or is gone.
 func (s *pollSession) topicsChanged() bool {
 	now := s.h.routes.Load().topics
-	for _, t := range s.topics {
+	for _, t := range s.topics.all() {
 		if have := now[t.Name]; have == nil || have.ID != t.ID || have.Partitions != t.Partitions {
 			return true
 		}

@@ -63,10 +63,14 @@ func refuseDeadLetters(system *actor.ActorSystem) {
 // mailbox that answers what the actor does not, and children that stop when
 // they panic, unless the actor is an actor.SupervisorStrategy by itself.
 func actorProps(log *slog.Logger, producer actor.Producer, more ...actor.PropsOption) *actor.Props {
-	mailbox := actor.Unbounded()
-	return actor.PropsFromProducer(producer, append(more,
-		actor.WithMailbox(func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }),
-		actor.WithDispatcher(mailboxRunners), actor.WithSupervisor(&childPanics{}))...)
+	return actor.PropsFromProducer(producer, append([]actor.PropsOption{
+		actor.WithMailbox(answering(log, actor.Unbounded())), actor.WithDispatcher(mailboxRunners), actor.WithSupervisor(&childPanics{}),
+	}, more...)...)
+}
+
+// answering makes mailboxes that answer what their actors do not.
+func answering(log *slog.Logger, mailbox actor.MailboxProducer) actor.MailboxProducer {
+	return func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }
 }
 
 // answeringMailbox stands between a mailbox and its actor.

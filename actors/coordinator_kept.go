@@ -1,0 +1,100 @@
+package actors
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"ottla/protocol"
+)
+
+// keptGroup is what every replica keeps of a group. There are many, most of
+// them with two records, so they are kept small.
+type keptGroup struct {
+	records []keptRecord          // the newest per key, ascending by key
+	members []protocol.ConsumerID // former ones included
+}
+
+// keptRecord is a stateRecord in one piece of memory of its own. It has a
+// value: one that is gone is not kept.
+type keptRecord struct {
+	action string
+	text   string // the key, then the value
+	keyLen int
+}
+
+func keepRecord(rec stateRecord) keptRecord {
+	var text strings.Builder
+	text.Grow(len(rec.Key) + len(rec.Value))
+	text.Write(rec.Key)
+	text.Write(rec.Value)
+	return keptRecord{action: rec.Action, text: text.String(), keyLen: len(rec.Key)}
+}
+
+func (k *keptRecord) key() string   { return k.text[:k.keyLen] }
+func (k *keptRecord) value() string { return k.text[k.keyLen:] }
+
+// set puts a record in its place.
+func (g *keptGroup) set(rec stateRecord) {
+	i, found := slices.BinarySearchFunc(g.records, string(rec.Key), func(r keptRecord, key string) int {
+		return strings.Compare(r.key(), key)
+	})
+	switch {
+	case rec.Value == nil && found:
+		g.records = slices.Delete(g.records, i, i+1)
+	case rec.Value == nil:
+	case found:
+		g.records[i] = keepRecord(rec)
+	default:
+		g.records = slices.Insert(g.records, i, keepRecord(rec))
+	}
+	if groupActions[rec.Action] == keyGroup {
+		g.members = membersOf(rec.Value)
+	}
+}
+
+// list is the records as they were; nil for no group.
+func (g *keptGroup) list() []stateRecord {
+	if g == nil {
+		return nil
+	}
+	list := make([]stateRecord, len(g.records))
+	for i := range g.records {
+		k := &g.records[i]
+		list[i] = stateRecord{Action: k.action, Key: []byte(k.key()), Value: []byte(k.value())}
+	}
+	return list
+}
+
+// mentions reports whether the records name a topic id, which is random hex and
+// so found in nothing else.
+func (g *keptGroup) mentions(topicID string) bool {
+	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.Contains(k.text, topicID) })
+}
+
+// lastUse is when the records were last changed.
+func (g *keptGroup) lastUse() int64 {
+	last := int64(0)
+	for i := range g.records {
+		var v struct {
+			At int64 `json:"at"`
+		}
+		if json.Unmarshal([]byte(g.records[i].value()), &v) == nil {
+			last = max(last, v.At)
+		}
+	}
+	return last
+}
+
+// membersOf lists who is or was in a group, to find the groups of a consumer.
+func membersOf(value []byte) []protocol.ConsumerID {
+	var v membershipValue
+	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
+		return nil
+	}
+	ids := slices.Clone(v.Former)
+	for i := range v.Members {
+		ids = append(ids, v.Members[i].ID)
+	}
+	return ids
+}
