@@ -15,10 +15,10 @@ const (
 	unansweredLeader  = 3 * time.Second
 )
 
-// awaitAnswer waits for the answer of the replica that led a partition, as
-// long as it is worth it; false if there is none.
-func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Future[T], deadline time.Time) (T, bool) {
-	until := minTime(deadline, time.Now().Add(unansweredLeader))
+// awaitAnswer waits for the answer of the replica that led a partition when it
+// was asked, as long as it is worth it; false if there is none.
+func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Future[T], asked, deadline time.Time) (T, bool) {
+	until := minTime(deadline, asked.Add(unansweredLeader))
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	for {
@@ -45,15 +45,25 @@ func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Fut
 func askLeader[T any](n *Node, route *partitionRoute, deadline time.Time,
 	ask func(*leaderRef, protocol.Future[T]), failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
+	ref := route.leader.Load()
+	slot := protocol.NewFuture[T]()
+	if ref != nil {
+		ask(ref, slot)
+	}
+	return askLeaderFrom(n, route, ref, slot, time.Now(), deadline, ask, failed)
+}
+
+// askLeaderFrom is askLeader when ref, unless there was none, has been asked
+// already and answers in slot.
+func askLeaderFrom[T any](n *Node, route *partitionRoute, ref *leaderRef, slot protocol.Future[T], asked, deadline time.Time,
+	ask func(*leaderRef, protocol.Future[T]), failed func(T) *protocol.Error,
+) (T, *protocol.Error) {
 	var none T
 	var patience time.Time // set when trouble begins
 	unclear := false
-	ref := route.leader.Load()
 	for {
 		if ref != nil {
-			slot := protocol.NewFuture[T]()
-			ask(ref, slot)
-			answer, ok := awaitAnswer(route, ref, slot, deadline)
+			answer, ok := awaitAnswer(route, ref, slot, asked, deadline)
 			switch err := failed(answer); {
 			case !ok, err != nil && err.Outcome == protocol.OutcomeUnknown:
 				unclear, patience = true, time.Time{}
@@ -67,6 +77,8 @@ func askLeader[T any](n *Node, route *partitionRoute, deadline time.Time,
 		if ref = n.nextLeader(route, ref, patience); ref == nil {
 			return none, unclearly(errNotLeader, unclear)
 		}
+		slot, asked = protocol.NewFuture[T](), time.Now()
+		ask(ref, slot)
 	}
 }
 

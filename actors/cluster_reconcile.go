@@ -293,7 +293,10 @@ func (c *clusterActor) publish() {
 	before := c.handle.routes.Load()
 	announce := rt.succeed(before)
 	c.handle.routes.Store(rt)
-	announce()
+	if announce != nil {
+		announce()
+		c.env.sleepers.nudge()
+	}
 	c.handle.admin.Store(view)
 }
 

@@ -92,6 +92,7 @@ type environment struct {
 
 	background *background
 	scrubber   *scrubber
+	sleepers   sleepers
 	stats      nodeStats
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not

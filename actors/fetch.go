@@ -10,6 +10,7 @@ import (
 // fetchSession is one read of a partition without a group, on its caller's
 // goroutine. Only when there is nothing yet does it park, at the leader.
 type fetchSession struct {
+	parking
 	n        *Node
 	req      *protocol.FetchRequest
 	deadline time.Time
@@ -17,7 +18,7 @@ type fetchSession struct {
 	leader   *leaderRef           // whom it saw then, and parks at
 	at       protocol.Offset      // what it waits for
 	waiter   *protocol.Waiter
-	over     bool // the wait ended without a record
+	stays    bool // it is parked there already
 }
 
 // Fetch reads a partition, waiting up to req.Timeout for a first record.
@@ -28,7 +29,9 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 		if !waits {
 			return reply, err
 		}
-		s.Wait()
+		woken := make(chan struct{})
+		s.Park(func() { close(woken) })
+		<-woken
 	}
 }
 
@@ -39,8 +42,16 @@ func (n *Node) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 
 // Advance implements protocol.PendingFetch.
 func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
-	if s.over {
-		return s.reply, false, nil
+	if s.parked {
+		s.n.env.sleepers.remove(&s.parking)
+		if woken := s.woke(); !woken && s.over() {
+			s.n.env.system.Root.Send(s.leader.pid, &unparkWaiter{Waiter: s.waiter})
+			return s.reply, false, nil
+		} else if !woken {
+			s.stays = true
+			return nil, true, nil
+		}
+		s.stays = false
 	}
 	got := gathered{sink: s.req.Sink}
 	err := s.n.fresh(s.req.Topic, s.req.Partition, func(v *logfile.View, leader *leaderRef) (err *protocol.Error) {
@@ -61,29 +72,24 @@ func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	return s.reply, false, nil
 }
 
-// Wait implements protocol.PendingFetch.
-func (s *fetchSession) Wait() {
+// Park implements protocol.PendingFetch.
+func (s *fetchSession) Park(resume func()) {
 	if s.waiter == nil {
-		s.waiter = protocol.NewWaiter()
+		s.waiter = protocol.NewCaller(func() { s.wake(waitWake) })
 	}
-	s.n.env.system.Root.Send(s.leader.pid, &parkWaiter{Waiter: s.waiter, Offset: s.at})
-	if s.over = !s.woken(); s.over {
-		s.n.env.system.Root.Send(s.leader.pid, &unparkWaiter{Waiter: s.waiter})
+	if s.req.Watch != nil {
+		s.req.Left, s.req.Watch = s.req.Watch(), nil
 	}
+	if !s.stays {
+		s.n.env.system.Root.Send(s.leader.pid, &parkWaiter{Waiter: s.waiter, Offset: s.at})
+	}
+	s.armTimer(s.deadline)
+	s.n.env.sleepers.add(&s.parking, s.req.Done, s.n.stopped)
+	s.arm(resume, s.req.Left, s.req.Done, s.n.stopped)
 }
 
-// woken waits for the waiter; false when the time is up, the client leaves or
-// the process ends, of which Done is the front end's word.
-func (s *fetchSession) woken() bool {
-	t := time.NewTimer(time.Until(s.deadline))
-	defer t.Stop()
-	select {
-	case <-s.waiter.C():
-		return true
-	case <-t.C:
-	case <-s.req.Left:
-	case <-s.req.Done:
-	case <-s.n.stopped:
-	}
-	return false
+// over reports that nothing is waited for any more: the time is up, the client
+// left or the process ends, of which Done is the front end's word.
+func (s *fetchSession) over() bool {
+	return !time.Now().Before(s.deadline) || closed(s.req.Left) || closed(s.req.Done) || closed(s.n.stopped)
 }

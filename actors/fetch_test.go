@@ -37,11 +37,9 @@ func TestFetchWaitsForWhateverIsFirst(t *testing.T) {
 			require.Nil(t, perr)
 			require.True(t, waits)
 			waited := make(chan struct{})
-			go func() {
-				s.Wait()
-				close(waited)
-			}()
+			s.Park(func() { close(waited) })
 			c.happens(left, done)
+			s.Nudge()
 			select {
 			case <-waited:
 			case <-time.After(20 * time.Second):

@@ -14,6 +14,8 @@ import (
 // their leaders while there is nothing, and has the group note, and commit if
 // asked to, what it delivers.
 type pollSession struct {
+	parking
+	stays    bool // the waiter is parked at the partitions already
 	n        *Node
 	h        *clusterHandle
 	req      *protocol.PollRequest
@@ -21,33 +23,42 @@ type pollSession struct {
 	topics   few[string, *protocol.Topic] // by id
 	deadline time.Time
 	number   uint64
+	waiter   *protocol.Waiter
 	handle   *pollHandle
 	alive    time.Time // when the client was last known to be there
 	done     <-chan struct{}
 	waited   bool
-	ended    waitEnd // how the last wait ended
+	question func() pollStep // looks for the answer to one that is under way
+	patience time.Duration   // with it
+	ended    waitEnd         // how the last wait ended
 	share    groupShare
 	at       []groupOffset // positions, one per assigned partition
 	from     []groupOffset // the same before the last read
 	got      gathered      // by the last read
-	parked   []*leaderRef
-	first    bool // the cursor has not been used yet
+	waits    []*leaderRef  // where the waiter is parked
+	first    bool          // the cursor has not been used yet
 }
 
 // Poll implements one GET /events; see pollSession.
 func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-	s := n.StartPoll(req, done)
+	s := n.startPoll(req, done)
 	for {
 		reply, waits, err := s.Advance()
 		if !waits {
 			return reply, err
 		}
-		s.Wait()
+		woken := make(chan struct{})
+		s.Park(func() { close(woken) })
+		<-woken
 	}
 }
 
 // StartPoll begins a poll that its caller carries on; see protocol.PendingPoll.
 func (n *Node) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
+	return n.startPoll(req, done)
+}
+
+func (n *Node) startPoll(req *protocol.PollRequest, done <-chan struct{}) *pollSession {
 	now := time.Now()
 	return &pollSession{n: n, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true, got: gathered{sink: req.Sink}}
 }
@@ -62,17 +73,25 @@ func (s *pollSession) Advance() (*protocol.PollReply, bool, *protocol.Error) {
 }
 
 func (s *pollSession) advance() (reply *protocol.PollReply, waits bool, err *protocol.Error) {
-	if s.handle == nil {
+	if s.parking.parked && s.look() {
+		return nil, true, nil
+	}
+	if s.waiter == nil {
 		if err := s.subscribe(); err != nil {
 			return nil, false, err
 		}
 	}
-	for again := true; again; {
-		if again, waits, reply, err = s.round(); again {
-			s.ended = waitShareChanged
-		}
+	step := pollStep{}
+	if s.question != nil {
+		step = s.question()
+	} else {
+		step = s.round()
 	}
-	return reply, waits, s.afterAck(err)
+	for step.again {
+		s.ended = waitShareChanged
+		step = s.round()
+	}
+	return step.reply, step.waits, s.afterAck(step.err)
 }
 
 // afterAck makes an error tell that the acknowledged offsets are committed all
@@ -120,7 +139,7 @@ func (s *pollSession) subscribe() *protocol.Error {
 		s.req.SessionTimeout = s.n.env.opt.SessionTimeout
 	}
 	s.number = s.h.polls.Next()
-	s.handle = &pollHandle{number: s.number, waiter: protocol.NewWaiter()}
+	s.waiter = protocol.NewCaller(func() { s.wake(waitWake) })
 	return nil
 }
 
@@ -137,55 +156,52 @@ func (s *pollSession) resume() *protocol.Error {
 	return nil
 }
 
-// round does one pass: share, read, deliver, or wait if there is nothing. again
-// is true when the share has changed under it and nothing was delivered.
-func (s *pollSession) round() (again, waits bool, reply *protocol.PollReply, err *protocol.Error) {
+// round does one pass: share, read, deliver, or wait if there is nothing.
+func (s *pollSession) round() pollStep {
 	switch s.ended {
 	case waitSuperseded:
-		return false, false, s.nothing(), nil
+		return pollStep{reply: s.nothing()}
 	case waitClientGone:
 		s.end()
-		return false, false, s.nothing(), nil
+		return pollStep{reply: s.nothing()}
 	case waitNone, waitShareChanged:
 		if s.ended == waitShareChanged && s.req.Announce {
 			s.deadline = time.Now()
 		}
-		if err := s.askShare(); err != nil {
-			if s.superseded() {
-				return false, false, s.nothing(), nil
-			}
-			return false, false, nil, err
-		}
+		return s.askShare()
 	}
-	if err := s.read(); err != nil {
-		s.end()
-		return false, false, nil, err
-	}
-	if s.got.count == 0 && s.ended != waitOver && time.Now().Before(s.deadline) {
-		return false, true, nil, nil
-	}
-	again, reply, err = s.answer()
-	return again, false, reply, err
+	return s.readOn()
 }
 
-// answer has the records that were read noted, and committed if that is asked
-// for, and answers with them.
-func (s *pollSession) answer() (again bool, reply *protocol.PollReply, err *protocol.Error) {
+// readOn reads where the poll stands.
+func (s *pollSession) readOn() pollStep {
+	if err := s.read(); err != nil {
+		s.end()
+		return pollStep{err: err}
+	}
+	if s.got.count == 0 && s.ended != waitOver && time.Now().Before(s.deadline) {
+		return pollStep{waits: true}
+	}
 	// A coordinator that is slow to answer is waited for, too.
 	if s.got.count > 0 && (s.waited || time.Since(s.alive) > minAliveInterval) && s.clientGone() {
 		s.end()
-		return false, s.nothing(), nil
+		return pollStep{reply: s.nothing()}
 	}
-	cursor, err := s.deliver(s.got.count > 0)
+	return s.deliver(s.got.count > 0)
+}
+
+// delivered answers with what was read, which has been noted, and committed if
+// that was asked for.
+func (s *pollSession) delivered(a groupCursor, err *protocol.Error) pollStep {
 	switch {
 	case err == nil:
-		return false, s.reply(cursor), nil
+		return pollStep{reply: s.reply(a.Cursor)}
 	case s.superseded():
-		return false, s.nothing(), nil
+		return pollStep{reply: s.nothing()}
 	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
-		return true, nil, nil // rebalanced in between: nothing was delivered
+		return pollStep{again: true} // rebalanced in between: nothing was delivered
 	}
-	return false, nil, err
+	return pollStep{err: err}
 }
 
 // nothing is the answer without records.
@@ -235,7 +251,7 @@ func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []strin
 }
 
 // askShare joins or renews, and works out where to read from.
-func (s *pollSession) askShare() *protocol.Error {
+func (s *pollSession) askShare() pollStep {
 	topics := make([]subscribedTopic, 0, s.topics.len())
 	s.routes = s.h.routes.Load()
 	for _, t := range s.topics.all() {
@@ -244,36 +260,46 @@ func (s *pollSession) askShare() *protocol.Error {
 			if !s.first {
 				s.end()
 			}
-			return topicNotFound(t.Name)
+			return s.noShare(topicNotFound(t.Name))
 		}
 		t = now // partitions may have been added
 		s.topics.set(t.ID, t)
 		topics = append(topics, subscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
 	}
-	ack := s.req.Ack
-	if !s.first {
+	ack, first := s.req.Ack, s.first
+	if !first {
 		ack = ""
 	}
-	s.handle = &pollHandle{number: s.number, waiter: protocol.NewWaiter()}
+	s.handle = &pollHandle{number: s.number, waiter: s.waiter}
 	wait := max(0, time.Until(s.deadline))
-	share, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
-		func(f protocol.Future[groupShare]) groupMessage {
-			return &groupPoll{
-				Consumer: s.req.ConsumerID, Topics: topics, SessionMs: s.req.SessionTimeout.Milliseconds(),
-				WaitMs: wait.Milliseconds(), Ack: ack, After: s.req.After, Continue: s.req.Continue || !s.first,
-				Handle: s.handle, Reply: f,
-			}
-		}, func(a groupShare) *protocol.Error { return a.Err })
+	return askThen(s, func(f protocol.Future[groupShare]) groupMessage {
+		return &groupPoll{
+			Consumer: s.req.ConsumerID, Topics: topics, SessionMs: s.req.SessionTimeout.Milliseconds(),
+			WaitMs: wait.Milliseconds(), Ack: ack, After: s.req.After, Continue: s.req.Continue || !first,
+			Handle: s.handle, Reply: f,
+		}
+	}, func(a groupShare) *protocol.Error { return a.Err }, s.hasShare)
+}
+
+func (s *pollSession) hasShare(share groupShare, err *protocol.Error) pollStep {
 	if err != nil {
-		return err
+		return s.noShare(err)
 	}
 	s.share, s.first = share, false
 	return s.place()
 }
 
+// noShare ends a poll that was not told what to read.
+func (s *pollSession) noShare(err *protocol.Error) pollStep {
+	if s.superseded() {
+		return pollStep{reply: s.nothing()}
+	}
+	return pollStep{err: err}
+}
+
 // place finds the position on every assigned partition: after the cursor, at
 // the committed offset, or where the group starts, which is then committed.
-func (s *pollSession) place() *protocol.Error {
+func (s *pollSession) place() pollStep {
 	s.at = s.at[:0]
 	var starts []groupOffset
 	for _, a := range s.share.Assigned {
@@ -284,7 +310,7 @@ func (s *pollSession) place() *protocol.Error {
 		default:
 			at, err := s.n.startOffset(s.topics.at(a.TopicID), a.Partition, s.req.From)
 			if err != nil {
-				return err
+				return s.noShare(err)
 			}
 			o.Offset = at
 			starts = append(starts, o)
@@ -292,13 +318,35 @@ func (s *pollSession) place() *protocol.Error {
 		s.at = append(s.at, o)
 	}
 	if len(starts) > 0 {
-		if again, err := s.commitStarts(starts); err != nil || again {
-			if again {
-				return s.askShare()
-			}
-			return err
+		return s.commitStarts(starts)
+	}
+	return s.placed()
+}
+
+// commitStarts resolves the start once and for all.
+func (s *pollSession) commitStarts(starts []groupOffset) pollStep {
+	return askThen(s, func(f protocol.Future[groupOffsets]) groupMessage {
+		return &groupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
+	}, func(a groupOffsets) *protocol.Error { return a.Err }, s.hasStarts)
+}
+
+func (s *pollSession) hasStarts(held groupOffsets, err *protocol.Error) pollStep {
+	switch {
+	case err != nil && err.Code == protocol.CodeStaleGeneration:
+		return s.askShare() // it has changed meanwhile
+	case err != nil:
+		return s.noShare(err)
+	}
+	for _, o := range held.Offsets {
+		if i := slices.IndexFunc(s.at, func(p groupOffset) bool { return p.key() == o.key() }); i >= 0 {
+			s.at[i].Offset = o.Offset
 		}
 	}
+	return s.placed()
+}
+
+// placed begins to read.
+func (s *pollSession) placed() pollStep {
 	for i := range s.at {
 		for _, c := range s.share.After {
 			if c.TopicID == s.at[i].TopicID && c.Partition == s.at[i].Partition {
@@ -306,25 +354,7 @@ func (s *pollSession) place() *protocol.Error {
 			}
 		}
 	}
-	return nil
-}
-
-// commitStarts resolves the start once and for all; again is true when the
-// share has changed meanwhile.
-func (s *pollSession) commitStarts(starts []groupOffset) (again bool, err *protocol.Error) {
-	held, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
-		func(f protocol.Future[groupOffsets]) groupMessage {
-			return &groupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
-		}, func(a groupOffsets) *protocol.Error { return a.Err })
-	if err != nil {
-		return err.Code == protocol.CodeStaleGeneration, err
-	}
-	for _, o := range held.Offsets {
-		if i := slices.IndexFunc(s.at, func(p groupOffset) bool { return p.key() == o.key() }); i >= 0 {
-			s.at[i].Offset = o.Offset
-		}
-	}
-	return false, nil
+	return s.readOn()
 }
 
 // read collects records from the assigned partitions, beginning with another
@@ -420,16 +450,14 @@ func (s *pollSession) need(turn, partitions int) int {
 
 // deliver has the group note the positions, durably with auto_commit, before
 // the response is sent.
-func (s *pollSession) deliver(any bool) (*cursor, *protocol.Error) {
+func (s *pollSession) deliver(any bool) pollStep {
 	positions := slices.Clone(s.at)
-	answer, err := askGroup(s.n, s.h, s.req.Group, time.Now().Add(s.n.env.opt.RequestTimeout),
-		func(f protocol.Future[groupCursor]) groupMessage {
-			return &groupDelivered{
-				Consumer: s.req.ConsumerID, Generation: s.share.Generation, Positions: positions,
-				Commit: s.req.AutoCommit && any, Handle: s.handle, Reply: f,
-			}
-		}, func(a groupCursor) *protocol.Error { return a.Err })
-	return answer.Cursor, err
+	return askThen(s, func(f protocol.Future[groupCursor]) groupMessage {
+		return &groupDelivered{
+			Consumer: s.req.ConsumerID, Generation: s.share.Generation, Positions: positions,
+			Commit: s.req.AutoCommit && any, Handle: s.handle, Reply: f,
+		}
+	}, func(a groupCursor) *protocol.Error { return a.Err }, s.delivered)
 }
 
 // String helps in logs.

@@ -25,17 +25,80 @@ const (
 	maxAliveInterval = 5 * time.Second
 )
 
-// Wait implements protocol.PendingPoll: it parks at all assigned partitions
-// until one has something, the group calls, or the time is over.
-func (s *pollSession) Wait() {
-	s.waited = true
-	if !s.park() {
-		s.ended = waitWoken // the next look waits for the leader
+// Park implements protocol.PendingPoll: it waits for the answer to a question,
+// or parks at all assigned partitions until one has something, the group calls,
+// or the time is over.
+func (s *pollSession) Park(resume func()) {
+	if s.question != nil {
+		s.armTimer(time.Now().Add(s.patience))
+		s.arm(resume)
 		return
 	}
-	for again := true; again; {
-		s.ended, again = s.waitOnce()
+	if s.req.Watch != nil {
+		s.req.Left, s.req.Watch = s.req.Watch(), nil
 	}
+	s.waited = true
+	if !s.stays && !s.park() {
+		s.wake(waitWake) // the next look waits for the leader
+	}
+	s.armTimer(s.nextLook())
+	s.n.env.sleepers.add(&s.parking, s.done, s.n.stopped)
+	s.arm(resume, s.routes.changed, s.done, s.n.stopped, s.req.Left)
+}
+
+// nextLook is when the poll's time is up, or when it is time to look for its
+// client.
+func (s *pollSession) nextLook() time.Time {
+	until := s.deadline
+	if s.req.Gone != nil && s.req.Left == nil {
+		every := min(maxAliveInterval, max(minAliveInterval, s.req.SessionTimeout/4))
+		until = minTime(until, time.Now().Add(every))
+	}
+	return until
+}
+
+// look is the end of a wait; again is true when nothing of what has happened
+// concerns this poll.
+func (s *pollSession) look() (again bool) {
+	woken := s.woke()
+	if s.question != nil {
+		return false
+	}
+	s.n.env.sleepers.remove(&s.parking)
+	s.ended, s.stays = s.waitEnd(woken)
+	return s.stays
+}
+
+func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
+	signal := s.handle.signal.Load()
+	switch {
+	case signal == pollRebalanced:
+		return waitShareChanged, false
+	case signal == pollSuperseded:
+		return waitSuperseded, false
+	case closed(s.done), closed(s.n.stopped):
+		return waitOver, false
+	case woken:
+		return waitWoken, false
+	}
+	if closed(s.req.Left) {
+		if s.clientGone() {
+			s.alive = time.Now() // it has only just left
+			return waitClientGone, false
+		}
+		s.req.Left = nil
+	}
+	if closed(s.routes.changed) {
+		if s.topicsChanged() {
+			return waitShareChanged, false
+		}
+		s.routes = s.h.routes.Load()
+	}
+	over := !time.Now().Before(s.deadline)
+	if (over || s.req.Left == nil) && s.clientGone() {
+		return waitClientGone, false
+	}
+	return waitOver, !over
 }
 
 // park leaves the waiter at all assigned partitions; false when one has no
@@ -51,53 +114,10 @@ func (s *pollSession) park() bool {
 		if err != nil {
 			return false
 		}
-		s.parked = append(s.parked, ref)
+		s.waits = append(s.waits, ref)
 		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
 	}
 	return true
-}
-
-// waitOnce waits until anything happens; again is true when that does not
-// concern this poll.
-func (s *pollSession) waitOnce() (end waitEnd, again bool) {
-	until := s.deadline
-	if s.req.Gone != nil && s.req.Left == nil {
-		every := min(maxAliveInterval, max(minAliveInterval, s.req.SessionTimeout/4))
-		until = minTime(until, time.Now().Add(every))
-	}
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-s.handle.waiter.C():
-		switch s.handle.signal.Load() {
-		case pollRebalanced:
-			return waitShareChanged, false
-		case pollSuperseded:
-			return waitSuperseded, false
-		}
-		return waitWoken, false
-	case <-s.routes.changed:
-		if s.topicsChanged() {
-			return waitShareChanged, false
-		}
-		s.routes = s.h.routes.Load()
-		return 0, true
-	case <-t.C:
-		if s.clientGone() {
-			return waitClientGone, false
-		}
-		return waitOver, time.Now().Before(s.deadline)
-	case <-s.req.Left:
-		if s.clientGone() {
-			s.alive = time.Now() // it has only just left
-			return waitClientGone, false
-		}
-		s.req.Left = nil
-		return 0, true
-	case <-s.done:
-	case <-s.n.stopped:
-	}
-	return waitOver, false
 }
 
 // topicsChanged reports whether a topic of the poll has more partitions now,
@@ -127,10 +147,10 @@ func (s *pollSession) clientGone() bool {
 func (s *pollSession) superseded() bool { return s.handle.signal.Load() == pollSuperseded }
 
 func (s *pollSession) unpark() {
-	for _, ref := range s.parked {
+	for _, ref := range s.waits {
 		s.n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: s.handle.waiter})
 	}
-	s.parked = s.parked[:0]
+	s.waits = s.waits[:0]
 }
 
 // end tells the group that the poll is over without a delivery.

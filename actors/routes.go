@@ -20,12 +20,12 @@ type routes struct {
 	changed chan struct{}              // closed when a later snapshot has other topics or partitions
 }
 
-// succeed makes r the successor of another snapshot; announce tells who looks
-// at that one, once r is published.
+// succeed makes r the successor of another snapshot; announce, unless it is nil,
+// tells who looks at that one, once r is published.
 func (r *routes) succeed(before *routes) (announce func()) {
 	r.changed = make(chan struct{})
 	if before == nil {
-		return func() {}
+		return nil
 	}
 	same := len(r.topics) == len(before.topics)
 	for name, t := range r.topics {
@@ -35,7 +35,7 @@ func (r *routes) succeed(before *routes) (announce func()) {
 	}
 	if same {
 		r.changed = before.changed
-		return func() {}
+		return nil
 	}
 	return func() { close(before.changed) }
 }

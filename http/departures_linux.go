@@ -16,12 +16,19 @@ type departures struct {
 
 	mu   sync.Mutex
 	last uint64
-	left map[uint64]chan struct{}
+	left map[uint64]departure
+}
+
+// departure is what is done when a client leaves: closed, then told.
+type departure struct {
+	left chan struct{}
+	told func()
 }
 
 // watch returns a channel that is closed when the client of c leaves, nil if
-// that cannot be told, and what ends the watch. c must stay open meanwhile.
-func (d *departures) watch(c *conn) (<-chan struct{}, func()) {
+// that cannot be told, and what ends the watch. told is called after that, and
+// must not block. c must stay open meanwhile.
+func (d *departures) watch(c *conn, told func()) (<-chan struct{}, func()) {
 	d.once.Do(d.open)
 	sc, ok := c.Conn.(syscall.Conn)
 	if d.f == nil || !ok {
@@ -35,7 +42,7 @@ func (d *departures) watch(c *conn) (<-chan struct{}, func()) {
 	d.mu.Lock()
 	d.last++
 	id := d.last
-	d.left[id] = left
+	d.left[id] = departure{left, told}
 	d.mu.Unlock()
 	event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
 	added := d.control(raw, syscall.EPOLL_CTL_ADD, &event)
@@ -81,7 +88,7 @@ func (d *departures) open() {
 		_ = syscall.Close(fd)
 		return
 	}
-	d.left = map[uint64]chan struct{}{}
+	d.left = map[uint64]departure{}
 	d.f = os.NewFile(uintptr(fd), "epoll")
 	go d.run()
 }
@@ -102,9 +109,10 @@ func (d *departures) run() {
 		d.mu.Lock()
 		for _, e := range events[:max(n, 0)] {
 			id := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32
-			if left := d.left[id]; left != nil {
+			if gone, ok := d.left[id]; ok {
 				delete(d.left, id)
-				close(left)
+				close(gone.left)
+				gone.told()
 			}
 		}
 		d.mu.Unlock()

@@ -6,6 +6,6 @@ package http
 // to time.
 type departures struct{}
 
-func (d *departures) watch(*conn) (<-chan struct{}, func()) { return nil, func() {} }
+func (d *departures) watch(*conn, func()) (<-chan struct{}, func()) { return nil, func() {} }
 
 func (d *departures) close() {}

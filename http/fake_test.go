@@ -173,9 +173,19 @@ func (p *fakeFetch) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	return reply, waits, err
 }
 
-// Wait does not tell why it ended.
-func (p *fakeFetch) Wait() {
+// Park does not tell why it ended.
+func (p *fakeFetch) Park(resume func()) {
+	if p.req.Watch != nil {
+		p.req.Left = p.req.Watch()
+	}
 	p.waited = true
+	go p.wait(resume)
+}
+
+func (p *fakeFetch) Nudge() {}
+
+func (p *fakeFetch) wait(resume func()) {
+	defer resume()
 	p.f.announce()
 	select {
 	case <-p.wake:
@@ -280,11 +290,19 @@ func (p *fakePoll) Advance() (*protocol.PollReply, bool, *protocol.Error) {
 	return reply, false, err
 }
 
-func (p *fakePoll) Wait() { p.waited = true }
+func (p *fakePoll) Park(resume func()) {
+	p.waited = true
+	if p.req.Watch != nil {
+		p.req.Left = p.req.Watch()
+	}
+	resume()
+}
+
+func (p *fakePoll) Nudge() {}
 
 func (f *fakeBackend) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 	copied := *req
-	copied.Gone, copied.Room, copied.Sink = nil, nil, nil // they cannot be compared
+	copied.Gone, copied.Room, copied.Sink, copied.Watch = nil, nil, nil, nil // they cannot be compared
 	f.mu.Lock()
 	f.polls = append(f.polls, &copied)
 	f.mu.Unlock()

@@ -32,7 +32,7 @@ func getEvents(c *call) *protocol.Error {
 	records := &rendering{}
 	req.Room, req.Sink = c.room(), records
 	req.Gone = func() bool { return peerGone(conn) }
-	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Left, records, answerPoll, release), req.Timeout)
+	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Watch, records, answerPoll, release), req.Timeout)
 }
 
 // park takes a place among the waiting reads; one that does not wait needs

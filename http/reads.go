@@ -68,7 +68,7 @@ func getRecords(c *call) *protocol.Error {
 	}
 	records := &rendering{}
 	req.Room, req.Sink = c.room(), records
-	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Left, records, answerFetch, release), req.Timeout)
+	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Watch, records, answerFetch, release), req.Timeout)
 }
 
 // maxOffset leaves room to count on.

@@ -14,13 +14,17 @@ import (
 // answerFunc renders an answer that was waited for.
 type answerFunc func(*call) *protocol.Error
 
+// parkFunc leaves a request waiting, at once: resume is called, once and on
+// whatever goroutine, when the next step is due, and does not block.
+type parkFunc func(resume func())
+
 // suspension is a request whose answer is waited for. It holds what the rest
-// of the way needs and no buffer: that, and a goroutine with a small stack, is
-// all that a parked poll costs here.
+// of the way needs, no buffer and no goroutine: that is all that a parked poll
+// costs here.
 type suspension struct {
 	// step returns the answer, or what is to be waited for before the next
 	// step. Neither may use the call.
-	step    func() (answerFunc, func())
+	step    func() (answerFunc, parkFunc)
 	release func() // when there is an answer
 
 	done   func(*call) // what follows an answer on this route
@@ -47,20 +51,21 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	return nil
 }
 
-// pending is a read that waits, and that ends when its client leaves: left is
-// where it looks for that. With its answer, which is made of the records that
+// pending is a read that waits, and that ends when its client leaves: watch is
+// what it calls to be told of that. With its answer, which is made of the records that
 // it brought, release is called.
-func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, records *rendering, answer func(*call, *rendering, R), release func()) *suspension {
+func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{}, records *rendering, answer func(*call, *rendering, R), release func()) *suspension {
 	conn, srv := c.ctx.Conn(), c.srv
 	var forget func() // the watch for the client's departure, once it waits
+	*watch = func() (left <-chan struct{}) {
+		left, forget = srv.departures.of(conn, p.Nudge)
+		return left
+	}
 	return &suspension{
-		step: func() (answerFunc, func()) {
+		step: func() (answerFunc, parkFunc) {
 			reply, waits, err := p.Advance()
-			if waits && forget == nil {
-				*left, forget = srv.departures.of(conn)
-			}
 			if waits {
-				return nil, p.Wait
+				return nil, p.Park
 			}
 			return func(c *call) *protocol.Error {
 				if err != nil {
@@ -84,36 +89,39 @@ func pending[R any](c *call, p protocol.Pending[R], left *<-chan struct{}, recor
 func (s *suspension) now() answerFunc {
 	defer s.release()
 	for {
-		answer, wait := s.step()
-		if wait == nil {
+		answer, park := s.step()
+		if park == nil {
 			return answer
 		}
-		wait()
+		due := make(chan struct{})
+		park(func() { close(due) })
+		<-due
 	}
 }
 
 // next takes a step. A panic is a bug of ours, and costs one request.
-func (s *suspension) next() (answer answerFunc, wait func()) {
+func (s *suspension) next() (answer answerFunc, park parkFunc) {
 	defer func() {
 		if p := recover(); p != nil {
-			answer, wait = panicAnswer(p), nil
+			answer, park = panicAnswer(p), nil
 		}
-		if wait == nil {
+		if park == nil {
 			s.release()
 		}
 	}()
 	return s.step()
 }
 
-// waited runs what a step asked for.
-func (s *suspension) waited(wait func()) {
+// parked does what a step asked for.
+func (s *suspension) parked(park parkFunc, resume func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer := panicAnswer(p)
-			s.step = func() (answerFunc, func()) { return answer, nil }
+			s.step = func() (answerFunc, parkFunc) { return answer, nil }
+			resume()
 		}
 	}()
-	wait()
+	park(resume)
 }
 
 func panicAnswer(p any) answerFunc {
@@ -140,9 +148,9 @@ func connectionOf(ctx *fasthttp.RequestCtx) *connection {
 }
 
 // of watches for the departure of whoever a connection belongs to.
-func (d *departures) of(c net.Conn) (<-chan struct{}, func()) {
+func (d *departures) of(c net.Conn, told func()) (<-chan struct{}, func()) {
 	if counted, ok := c.(*conn); ok {
-		return d.watch(counted)
+		return d.watch(counted, told)
 	}
 	return nil, func() {}
 }
@@ -164,17 +172,20 @@ func (k *connection) suspend() {
 type progress int
 
 const (
-	proceedWaits    progress = iota // another goroutine goes on
+	proceedWaits    progress = iota // whoever resumes it goes on
 	proceedAnswered                 // and the connection goes on
 	proceedOver
 )
 
-// proceed takes the suspended request a step further. A wait gets a goroutine
-// of its own, for the stack of this one has grown.
+// resumed run what follows a wait.
+var resumed = protocol.Workers{Keep: 1024}
+
+// proceed takes the suspended request a step further. When it waits, k may be
+// in other hands already.
 func (k *connection) proceed() progress {
-	answer, wait := k.later.next()
-	if wait != nil {
-		go k.wait(wait)
+	answer, park := k.later.next()
+	if park != nil {
+		k.later.parked(park, func() { resumed.Go(k.resume) })
 		return proceedWaits
 	}
 	s := k.later
@@ -192,10 +203,9 @@ func (k *connection) proceed() progress {
 	return proceedOver
 }
 
-// wait waits, and then serves on.
-func (k *connection) wait(wait func()) {
+// resume goes on after a wait, and then serves on.
+func (k *connection) resume() {
 	defer k.caught()
-	k.later.waited(wait)
 	if k.goOn(k.proceed()) {
 		k.serve()
 	}

@@ -64,11 +64,12 @@ type FetchRequest struct {
 	Timestamp  *int64
 	MaxRecords int
 	MaxBytes   int
-	Timeout    time.Duration   // how long to wait for a first record
-	Done       <-chan struct{} // when not nil, its closing ends the wait early
-	Left       <-chan struct{} // the same, closed when the client leaves
-	Room       Room            // when not nil, records are read only as far as it has room
-	Sink       RecordSink      // when not nil, it takes the records, and the reply has none
+	Timeout    time.Duration          // how long to wait for a first record
+	Done       <-chan struct{}        // when not nil, its closing ends the wait early
+	Left       <-chan struct{}        // the same, closed when the client leaves, before a Nudge
+	Watch      func() <-chan struct{} // when not nil, called once when the read begins to wait, for Left
+	Room       Room                   // when not nil, records are read only as far as it has room
+	Sink       RecordSink             // when not nil, it takes the records, and the reply has none
 }
 
 // RecordSink takes the records of an answer one by one, out of buffers that
@@ -133,21 +134,26 @@ type PollRequest struct {
 	Announce bool // a rebalance ends the wait
 
 	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
-	Left <-chan struct{} // when not nil, closed when it leaves; else Gone is asked from time to time
+	Left <-chan struct{} // when not nil, closed when it leaves, before a Nudge; else Gone is asked from time to time
+
+	Watch func() <-chan struct{} // when not nil, called once when the poll begins to wait for records, for Left
 
 	Room Room       // when not nil, records are read only as far as it has room, and before anything is committed
 	Sink RecordSink // when not nil, it takes the records, and the reply has none; excludes RecordCursors
 }
 
-// Pending is a read step by step, for callers that have better things to do
-// with a goroutine's stack than to wait on it. One step at a time.
+// Pending is a read step by step, for callers that have no goroutine to spare
+// for one that waits. One step at a time.
 type Pending[R any] interface {
-	// Advance returns the answer, or that the read waits: for Wait, and then
-	// for another Advance.
+	// Advance returns the answer, or that the read waits: it is to be parked,
+	// and then to be advanced again.
 	Advance() (reply R, waits bool, err *Error)
-	// Wait returns when there may be something to answer, at the latest when
-	// the read's time is up.
-	Wait()
+	// Park returns at once. When there may be something to answer, at the
+	// latest when the read's time is up, resume is called: once, on whatever
+	// goroutine, perhaps before Park returns. It must not block.
+	Park(resume func())
+	// Nudge has a parked read look at its request's Left and Done, at any time.
+	Nudge()
 }
 
 // PendingPoll is a poll step by step.

@@ -8,16 +8,26 @@ import (
 // Future is a reply slot: one actor puts one value, one caller waits for it.
 // Make it with NewFuture; never reuse it, because an answer may still come
 // after the caller gave up.
-type Future[T any] struct{ ch chan T }
+type Future[T any] struct {
+	ch   chan T
+	then func() // after each Put, when not nil
+}
 
 // NewFuture returns an empty reply slot.
 func NewFuture[T any]() Future[T] { return Future[T]{ch: make(chan T, 1)} }
+
+// Then returns the same slot for somebody who does not wait: f is called after
+// every Put, on whatever goroutine, and must not block.
+func (f Future[T]) Then(then func()) Future[T] { return Future[T]{f.ch, then} }
 
 // Put stores the answer. It never blocks; of several answers the first stays.
 func (f Future[T]) Put(v T) {
 	select {
 	case f.ch <- v:
 	default:
+	}
+	if f.then != nil {
+		f.then()
 	}
 }
 
@@ -92,13 +102,24 @@ func releaseTimer(t *time.Timer) {
 
 // Waiter is parked at one or more partitions (and at a group) until something
 // wakes it. Wake never blocks, and any number of wakes count as one.
-type Waiter struct{ ch chan struct{} }
+type Waiter struct {
+	ch   chan struct{}
+	call func() // instead of ch
+}
 
 // NewWaiter returns a waiter that nothing has woken yet.
 func NewWaiter() *Waiter { return &Waiter{ch: make(chan struct{}, 1)} }
 
+// NewCaller returns a waiter that nobody waits for: every Wake calls f, on
+// whatever goroutine, and f must not block.
+func NewCaller(f func()) *Waiter { return &Waiter{call: f} }
+
 // Wake wakes the waiter.
 func (w *Waiter) Wake() {
+	if w.call != nil {
+		w.call()
+		return
+	}
 	select {
 	case w.ch <- struct{}{}:
 	default:
