@@ -73,7 +73,7 @@ func (s *pollSession) Advance() (*protocol.PollReply, bool, *protocol.Error) {
 }
 
 func (s *pollSession) advance() (reply *protocol.PollReply, waits bool, err *protocol.Error) {
-	if s.parking.parked && s.look() {
+	if s.parked && s.look() {
 		return nil, true, nil
 	}
 	if s.waiter == nil {
