@@ -28,13 +28,35 @@ func (f *fields) word() []byte {
 		f.fail(errFewFields)
 		return nil
 	}
-	w, rest, _ := bytes.Cut(f.rest, []byte{' '})
-	f.rest = rest
+	n := bytes.IndexByte(f.rest, ' ')
+	if n < 0 {
+		n = len(f.rest)
+	}
+	w := f.rest[:n]
+	f.rest = f.rest[min(n+1, len(f.rest)):]
 	return w
 }
 
 // uint reads a decimal number without sign or leading zeros.
 func (f *fields) uint() uint64 {
+	const sure = 19 // digits that fit whatever they are
+	v, b := uint64(0), f.rest
+	for i := 0; i < min(len(b), sure); i++ {
+		d := b[i] - '0'
+		if d > 9 {
+			if b[i] == ' ' && i > 0 && (i == 1 || b[0] != '0') {
+				f.rest = b[i+1:]
+				return v
+			}
+			break
+		}
+		v = v*10 + uint64(d)
+	}
+	return f.anyUint()
+}
+
+// anyUint is uint for numbers of any length, and for what is none.
+func (f *fields) anyUint() uint64 {
 	w := f.word()
 	var v uint64
 	for _, c := range w {

@@ -28,6 +28,40 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
+// FuzzLineParser: what a line says does not depend on the ones before it.
+func FuzzLineParser(f *testing.F) {
+	const first = `2026-11-22 17:16:03.123 liked 0 42 "user-42" {"post":7} PRODUCE`
+	for _, next := range []string{
+		`2026-11-22 17:16:03.999 liked 0 43 - - TOMBSTONE`,
+		`2026-11-22 17:16:04.000 liked 0 43 "user-42" {"post":7} PRODUCE {"h":"x y"}`,
+		`1969-11-22 17:16:03.123 liked 1 9223372036854775807 1 2 PRODUCE`,
+		`2026-11-22 17:16:03.12x liked 0 42 1 2 PRODUCE`,
+		`2026-11-22 17:16:03.123 liked 0 042 1 2 PRODUCE`,
+		`2026-11-22 17:16:03.123 liked 0 18446744073709551615 1 2 PRODUCE`,
+		`2026-11-22 17:16:03.123 liked 0  1 2 PRODUCE`,
+		`2026-11-22 17:16:03.123 liked 0 `,
+		`2026-11-22 17:16:03.123 liked 0 42 1 2 `,
+		`2026-11-22 17:16:03.123`,
+	} {
+		f.Add([]byte(first), []byte(next))
+		f.Add([]byte(next), []byte(first))
+	}
+	f.Fuzz(func(t *testing.T, first, next []byte) {
+		var p lineParser
+		var r Record
+		for _, line := range [][]byte{first, next, next} {
+			want, err := ParseLine(line)
+			if got := p.parse(line, &r); err != nil {
+				require.Error(t, got)
+				continue
+			} else {
+				require.NoError(t, got)
+			}
+			require.Equal(t, want.Record, r)
+		}
+	})
+}
+
 var fuzzSealer = newSealer(Identity{ClusterID: "c", TopicID: "t", ReplicaID: 1})
 
 func FuzzFrameHead(f *testing.F) {

@@ -11,7 +11,10 @@ import (
 
 const timestampLen = len("2006-01-02 15:04:05.000")
 
-var errTimestamp = errors.New("bad timestamp")
+var (
+	errTimestamp   = errors.New("bad timestamp")
+	errOffsetRange = errors.New("partition or offset out of range")
+)
 
 // ParseLine reads one record line without its LF:
 //
@@ -33,21 +36,77 @@ func ParseLine(line []byte) (Line, error) {
 		return l, f.err
 	}
 	if partition > 1<<31 || offset > 1<<63-1 {
-		return l, errors.New("partition or offset out of range")
+		return l, errOffsetRange
+	}
+	if len(l.Topic) == 0 {
+		return l, errEmptyField
 	}
 	l.Partition, l.Offset = int(partition), int64(offset)
-	l.Key, l.Value = f.token(), f.token()
-	l.Action = f.word()
+	return l, l.parseTokens(&f)
+}
+
+var errEmptyField = errors.New("empty field")
+
+// parseTokens reads what follows the offset.
+func (r *Record) parseTokens(f *fields) error {
+	line := f.rest
+	r.Key, r.Value = f.token(), f.token()
+	r.Action = f.word()
+	r.Headers = nil
 	if len(f.rest) > 0 {
-		l.Headers = f.token()
+		r.Headers = f.token()
 	}
 	if err := f.end(); err != nil {
-		return l, err
+		return err
 	}
-	if len(l.Topic) == 0 || len(l.Action) == 0 || line[len(line)-1] == ' ' {
-		return l, errors.New("empty field")
+	if len(r.Action) == 0 || line[len(line)-1] == ' ' {
+		return errEmptyField
 	}
-	return l, nil
+	return nil
+}
+
+// lineParser is ParseLine for lines of one log: most have second, topic and
+// partition of the one before.
+type lineParser struct {
+	second [timestampLen - 3]byte // up to the milliseconds
+	ms     int64                  // when it began
+	place  []byte                 // " <topic> <partition> "
+}
+
+func (p *lineParser) parse(line []byte, r *Record) error {
+	const n = timestampLen
+	if len(line) < n || string(line[:n-3]) != string(p.second[:]) || !bytes.HasPrefix(line[n:], p.place) || len(p.place) == 0 {
+		return p.parseFirst(line, r)
+	}
+	a, b, c := line[n-3]-'0', line[n-2]-'0', line[n-1]-'0'
+	if a > 9 || b > 9 || c > 9 {
+		return errTimestamp
+	}
+	f := fields{rest: line[n+len(p.place):]}
+	offset := f.uint()
+	if f.err != nil {
+		return f.err
+	}
+	if offset > 1<<63-1 {
+		return errOffsetRange
+	}
+	r.Timestamp = p.ms + int64(a)*100 + int64(b)*10 + int64(c)
+	r.Offset = int64(offset)
+	return r.parseTokens(&f)
+}
+
+// parseFirst parses a line that differs from the one before.
+func (p *lineParser) parseFirst(line []byte, r *Record) error {
+	l, err := ParseLine(line)
+	if err != nil {
+		return err
+	}
+	*r = l.Record
+	copy(p.second[:], line)
+	p.ms = l.Timestamp - (l.Timestamp%1000+1000)%1000
+	p.place = append(append(append(p.place[:0], ' '), l.Topic...), ' ')
+	p.place = append(strconv.AppendInt(p.place, int64(l.Partition), 10), ' ')
+	return nil
 }
 
 // token returns the next token: it ends at a space outside JSON strings.

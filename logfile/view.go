@@ -177,17 +177,19 @@ func readSize(n int64, room int) int {
 
 // recordReader takes records out of frames.
 type recordReader struct {
-	take  func(*Record)
-	rec   Record // what take is given; here so that it needs no allocation
-	next  int64  // offset of the next record wanted
-	end   int64  // wanted are records below this
-	left  int    // how many more
-	limit int64  // where the present segment's wanted records end
-	until int64  // and by the index their bytes; it may be a little beyond
-	room  int    // bytes of lines
-	taken bool
-	full  bool
-	fresh bool // records get buffers that are not used again
+	take func(*Record)
+	rec  Record // what take is given; here so that it needs no allocation
+
+	parser lineParser
+	next   int64 // offset of the next record wanted
+	end    int64 // wanted are records below this
+	left   int   // how many more
+	limit  int64 // where the present segment's wanted records end
+	until  int64 // and by the index their bytes; it may be a little beyond
+	room   int   // bytes of lines
+	taken  bool
+	full   bool
+	fresh  bool // records get buffers that are not used again
 }
 
 // item handles one frame or line; inBlocks tells of a frame of several blocks
@@ -240,14 +242,12 @@ func (r *recordReader) line(line []byte, offset int64) error {
 		r.full = true
 		return nil
 	}
-	l, err := ParseLine(line)
-	if err != nil {
+	if err := r.parser.parse(line, &r.rec); err != nil {
 		return err
 	}
-	if l.Offset != offset {
-		return fmt.Errorf("record of offset %d where %d is due", l.Offset, offset)
+	if r.rec.Offset != offset {
+		return fmt.Errorf("record of offset %d where %d is due", r.rec.Offset, offset)
 	}
-	r.rec = l.Record
 	r.takeOne(len(line) + 1)
 	return nil
 }
