@@ -105,6 +105,8 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	require.Nil(t, err)
 	awaitSettled(t, n)
 	require.True(t, compacted(protocol.MetadataTopic) && compacted(protocol.OffsetsTopic), "the new replicas were given compacted records")
+	require.Eventually(t, func() bool { return !strings.Contains(dumpCluster(t, n), `"replacing"`) }, 15*time.Second, 10*time.Millisecond,
+		"a replacement is not over")
 	before, groups = dumpCluster(t, n), keptNow(t, n)
 	stopNode(t, n)
 
