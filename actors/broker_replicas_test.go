@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -111,6 +112,26 @@ func TestLeftOverDirectoryIsPutAside(t *testing.T) {
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "taken", Partitions: ptr(1)})
 	awaitSettled(t, n)
 	require.DirExists(t, place+".replaced-7")
+}
+
+// TestDamagedLeftOverIsPutAside: the ledger has nothing of what stands there,
+// and it does not even say what it is. Refused, it was in the way of every
+// replica that was to take the place, thousands of them a minute.
+func TestDamagedLeftOverIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	defer stopNode(t, n)
+	place := filepath.Join(dir, "default", "broker-2", "taken-0")
+	require.NoError(t, os.MkdirAll(place, 0o755))
+	segment := filepath.Join(place, "00000000000000000000.log")
+	require.NoError(t, os.WriteFile(segment, make([]byte, 148), 0o644))
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "taken", Partitions: ptr(1)})
+	awaitSettled(t, n)
+	aside, err := filepath.Glob(place + ".replaced-*")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+	produce(t, n, "taken", 0, "v")
+	require.Equal(t, []string{"v"}, fetchAll(t, n, "taken", 0))
 }
 
 // A change of placement between the last broker's answer and the record that

@@ -48,8 +48,9 @@ func (s *partitionSpec) segmentBytes(env *environment, settings topicSettings) i
 // founder begins with all founders as voters, a replica that joins later with
 // no membership at all: the leader's snapshot brings it. A directory that
 // holds this very replica already is fine: a crash came before the ledger. One
-// that holds something else is put aside: the ledger has nothing there, a crash
-// came after it was told and before the directory lost its name.
+// that holds something else, or a damaged log, is put aside: the ledger has
+// nothing there, so what it is has never run, or a crash came after the ledger
+// was told and before the directory lost its name.
 func (s *partitionSpec) create(env *environment) error {
 	log, _, err := logfile.Open(env.fs, s.dir, s.logOptions(env))
 	switch {
@@ -57,6 +58,10 @@ func (s *partitionSpec) create(env *environment) error {
 		return log.Close()
 	case err == nil:
 		if err := errors.Join(log.Close(), putReplicaAside(env, s.dir, log.Identity().ReplicaID)); err != nil {
+			return err
+		}
+	case openFault(err) == faultDamage: // whose it was may be what is damaged
+		if err := putReplicaAside(env, s.dir, s.id.ReplicaID); err != nil {
 			return err
 		}
 	case !errors.Is(err, os.ErrNotExist):
