@@ -18,7 +18,7 @@ const failoverPatience = 5 * time.Second
 func (n *Node) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
 	refs := make([]*leaderRef, len(reqs))
 	for i, req := range reqs {
-		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
+		req.Reply, req.Deadline = protocol.NewFuture[protocol.ProduceResult](), deadline
 		if refs[i] = req.Topic.Route.(*topicRoute).partitions[req.Partition].leader.Load(); refs[i] != nil {
 			n.env.system.Root.Send(refs[i].pid, req)
 		}

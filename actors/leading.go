@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -44,6 +45,7 @@ type round struct {
 	proposals   []proposal
 	retries     []*protocol.ProduceRequest // that waited for this round
 	retried     []protocol.ProduceResult   // their answers
+	began       time.Time                  // when it was proposed
 }
 
 // leading is what a replica has while it leads: gathered proposals, rounds in
@@ -66,6 +68,7 @@ type leading struct {
 	flying      map[string]*inFlight // by producer id
 	taken       uint64               // proposals gathered so far
 	answered    uint64               // of these, in order
+	pace        time.Duration        // what the last round took, see dropLate
 
 	readSeq uint64
 	reads   []pendingRead
@@ -173,6 +176,7 @@ func (l *leading) pump(r *replica) {
 // proposeRound makes one entry of the oldest proposals: at most maxBatchBytes,
 // or a single one that is larger. It reports whether more may follow.
 func (l *leading) proposeRound(r *replica) bool {
+	l.dropLate()
 	n, size := l.admitted(r)
 	if n == 0 {
 		return false // nothing new, or it waits for a round in flight
@@ -193,7 +197,7 @@ func (l *leading) proposeRound(r *replica) bool {
 	}
 	l.take(n, size)
 	l.usual = max(n, l.usual*3/4)
-	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken})
+	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken, began: time.Now()})
 	if mutate.On(mutate.AckOnLocalAppend) && !r.cfg.internal { // else no cluster comes about
 		l.rounds[len(l.rounds)-1].answer()
 	}
@@ -328,6 +332,7 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 			failAll(rd.proposals, protocol.Unknownf("another entry took the place of this one"))
 			continue
 		}
+		l.pace = time.Since(rd.began)
 		r.fx.committed = append(r.fx.committed, rd)
 		for i := range rd.proposals {
 			if p := &rd.proposals[i]; p.producer() != "" {

@@ -35,3 +35,45 @@ func TestLeaderGathersSoMuch(t *testing.T) {
 	r.propose(proposal{lines: &protocol.Lines{Buf: []byte("x")}, done: func(protocol.ProduceResult) { t.Error("refused") }})
 	assert.Len(t, r.leading.queue, 2)
 }
+
+// What has waited too long is refused and not written: nobody waits for it. A
+// round that was slow makes some be refused early, not all of them for good.
+func TestLeaderDropsWhatIsTooLate(t *testing.T) {
+	r := &replica{leading: newLeading(1)}
+	l := r.leading
+	gather := func(left time.Duration) *protocol.ProduceRequest {
+		req := &protocol.ProduceRequest{Lines: protocol.Lines{Buf: []byte("x")}, Deadline: time.Now().Add(left)}
+		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
+		r.propose(proposal{req: req, lines: &req.Lines})
+		return req
+	}
+	refused := func(req *protocol.ProduceRequest) bool {
+		res, ok := req.Reply.Wait(time.Time{})
+		require.True(t, !ok || res.Err.Code == protocol.CodeOverloaded && res.Err.Outcome == protocol.OutcomeNone)
+		return ok
+	}
+	late, inTime := gather(-time.Millisecond), gather(time.Hour)
+	patient := gather(0)
+	patient.Deadline = time.Time{}
+	l.dropLate()
+	require.True(t, refused(late))
+	require.False(t, refused(inTime))
+	require.Len(t, l.queue, 2)
+	require.Equal(t, 2, l.queuedBytes)
+	require.EqualValues(t, 3, l.taken)
+	require.EqualValues(t, 1, l.answered)
+
+	l.pace = 2 * time.Hour // the disk has hung
+	l.dropLate()
+	require.True(t, refused(inTime), "the next round will take longer")
+	require.Len(t, l.queue, 1, "whoever does not give up is served")
+	l.queue, l.queuedBytes = nil, 0
+	for n := 0; ; n++ {
+		require.Less(t, n, 100)
+		req := gather(time.Minute)
+		l.dropLate()
+		if !refused(req) {
+			break
+		}
+	}
+}

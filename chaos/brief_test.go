@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ottla/chaos/intercept"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == interceptedArg {
-		panic(runIntercepted(os.Args[2:])) // this program stands in for the broker, see interceptor
-	}
+	intercept.Main()
 	os.Exit(m.Run())
 }
 

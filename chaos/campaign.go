@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ottla/chaos/intercept"
 )
 
 // campaign is a choice of faults, one of which strikes in each round. One that
@@ -150,11 +152,11 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 	}
 	var missing error
 	if all&needsIntercept != 0 {
-		if err := canIntercept(); err != nil {
+		if err := intercept.Available(); err != nil {
 			missing = &missingError{"making syncs fail needs seccomp: " + err.Error()}
 			all &^= needsIntercept
 		} else {
-			w.s.intercept = &interceptor{}
+			w.s.intercept = &intercept.Interceptor{}
 		}
 	}
 	if all&needsImage != 0 {

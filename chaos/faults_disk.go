@@ -52,7 +52,7 @@ func failSyncs(w *world) error {
 	all := w.rnd.Intn(5) == 0
 	errno := []syscall.Errno{syscall.EIO, syscall.EIO, syscall.ENOSPC}[w.rnd.Intn(3)]
 	mine := fmt.Sprintf("/broker-%d/", broker)
-	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+	w.s.intercept.Set(func(path string) (syscall.Errno, time.Duration) {
 		switch {
 		case !strings.HasPrefix(path, w.s.dir):
 			return 0, 0
@@ -73,7 +73,7 @@ func failSyncs(w *world) error {
 			return err
 		}
 	}
-	w.s.intercept.set(nil)
+	w.s.intercept.Set(nil)
 	return w.restart(w.end)
 }
 
@@ -81,7 +81,7 @@ func failSyncs(w *world) error {
 // written since is there afterwards, and nothing of it may have been
 // acknowledged.
 func dyingDisk(w *world) error {
-	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+	w.s.intercept.Set(func(path string) (syscall.Errno, time.Duration) {
 		if strings.HasPrefix(path, w.s.dir) {
 			return syscall.EIO, 0
 		}
@@ -94,7 +94,7 @@ func dyingDisk(w *world) error {
 			end = func() error { return w.disk.cut(w.s) }
 		}
 		err := end()
-		w.s.intercept.set(nil)
+		w.s.intercept.Set(nil)
 		return err
 	})
 }
@@ -103,13 +103,13 @@ func dyingDisk(w *world) error {
 func slowSyncs(w *world) error {
 	mine := fmt.Sprintf("/broker-%d/", 1+w.rnd.Intn(brokers))
 	long := w.between(20*time.Millisecond, time.Second)
-	w.s.intercept.set(func(path string) (syscall.Errno, time.Duration) {
+	w.s.intercept.Set(func(path string) (syscall.Errno, time.Duration) {
 		if path == w.s.dir || strings.Contains(path, mine) {
 			return 0, long
 		}
 		return 0, 0
 	})
 	pause(context.Background(), w.between(100*time.Millisecond, 2*time.Second))
-	w.s.intercept.set(nil)
+	w.s.intercept.Set(nil)
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"ottla/chaos/intercept"
 )
 
 // options are what the command line says.
@@ -25,10 +27,7 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == interceptedArg {
-		fmt.Fprintln(os.Stderr, "chaos:", runIntercepted(os.Args[2:]))
-		os.Exit(1)
-	}
+	intercept.Main()
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/ottla", "the broker")
 	flag.StringVar(&o.campaign, "campaign", "mix", "what harm is done, see -list")

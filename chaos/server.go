@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ottla/chaos/intercept"
 )
 
 const (
@@ -23,9 +25,9 @@ const (
 type server struct {
 	binary, dir, addr string
 	log               *os.File
-	boots             int          // simulated ones, 0: none
-	intercept         *interceptor // of its syncs, nil: none
-	scrubs            bool         // verifies everything soon after its start
+	boots             int                    // simulated ones, 0: none
+	intercept         *intercept.Interceptor // of its syncs, nil: none
+	scrubs            bool                   // verifies everything soon after its start
 
 	cmd      *exec.Cmd
 	launched time.Time
@@ -62,7 +64,7 @@ func (s *server) launch() error {
 	cmd, attach := exec.Command(s.binary, args...), func() error { return nil }
 	if s.intercept != nil {
 		var err error
-		if cmd, attach, err = s.intercept.command(s.binary, args...); err != nil {
+		if cmd, attach, err = s.intercept.Command(s.binary, args...); err != nil {
 			return err
 		}
 	}

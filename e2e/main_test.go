@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"ottla/chaos/intercept"
 )
 
 // binary is the ottla that all tests of this package run: the one that the
@@ -13,6 +15,7 @@ import (
 var binary = os.Getenv("OTTLA_E2E_BINARY")
 
 func TestMain(m *testing.M) {
+	intercept.Main()
 	os.Exit(buildAndRun(m))
 }
 

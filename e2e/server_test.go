@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ottla/chaos/intercept"
 )
 
 const (
@@ -34,15 +36,22 @@ type server struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr *safeBuffer
+
+	intercept *intercept.Interceptor // of its syncs, nil: none
 }
 
 // start runs a server on a fresh data directory and waits until it is ready.
 // Settings are environment variables, "OTTLA_KEY=value".
 func start(t *testing.T, settings ...string) *server {
 	t.Helper()
-	s := &server{t: t, root: t, dir: filepath.Join(t.TempDir(), "data"), env: settings}
+	s := prepare(t, settings...)
 	s.again()
 	return s
+}
+
+// prepare is start without starting.
+func prepare(t *testing.T, settings ...string) *server {
+	return &server{t: t, root: t, dir: filepath.Join(t.TempDir(), "data"), env: settings}
 }
 
 // run runs a subtest that uses the server, and has failures counted there.
@@ -66,7 +75,14 @@ func (s *server) again() {
 // launch starts the process and returns once it listens.
 func (s *server) launch() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", s.dir}, s.args...)...)
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", s.dir}, s.args...)
+	attach := func() error { return nil }
+	s.cmd = exec.Command(binary, args...)
+	if s.intercept != nil {
+		var err error
+		s.cmd, attach, err = s.intercept.Command(binary, args...)
+		require.NoError(s.t, err)
+	}
 	s.cmd.Dir = filepath.Dir(s.dir)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.stderr = &safeBuffer{}
@@ -74,6 +90,7 @@ func (s *server) launch() {
 	stdout, err := s.cmd.StdoutPipe()
 	require.NoError(s.t, err)
 	require.NoError(s.t, s.cmd.Start())
+	require.NoError(s.t, attach())
 
 	first := make(chan string, 1)
 	exited := make(chan struct{})

@@ -17,7 +17,8 @@ type ProduceRequest struct {
 	Topic     *Topic
 	Partition int
 	Lines     Lines
-	NoAck     bool // acks=none: answered when it is queued
+	NoAck     bool      // acks=none: answered when it is queued
+	Deadline  time.Time // when its sender gives up waiting; zero: never. Set by the backend
 
 	// Idempotence; ProducerID is empty without it.
 	ProducerID string

@@ -1,4 +1,4 @@
-package main
+package intercept
 
 import (
 	"errors"
@@ -14,26 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interceptedArg makes this program install the filter and become the broker.
-const interceptedArg = "-run-intercepted"
-
-// interceptor decides over every fsync, fdatasync and syncfs of the broker. A
+// Interceptor decides over every fsync, fdatasync and syncfs of the broker. A
 // seccomp filter hands these calls to us (seccomp_unotify(2)); nothing else of
 // the broker is touched or slowed down, and no privilege is needed. A call that
 // is made to fail is not executed: what it was to make durable is not.
-type interceptor struct {
+type Interceptor struct {
 	mu   sync.Mutex
-	rule syncRule
-	hits int // calls that a rule did something to
+	rule Rule
+	hits int           // calls that a rule did something to
+	held chan struct{} // all calls wait until it is closed; nil: none does
 }
 
-// syncRule says what becomes of a sync of a file: it waits, then it fails
-// unless errno is 0.
-type syncRule func(path string) (errno syscall.Errno, wait time.Duration)
-
-// set replaces the rule; nil lets every sync pass. It returns how many calls
+// Set replaces the rule; nil lets every sync pass. It returns how many calls
 // the old one has changed.
-func (i *interceptor) set(r syncRule) int {
+func (i *Interceptor) Set(r Rule) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	hits := i.hits
@@ -41,27 +35,51 @@ func (i *interceptor) set(r syncRule) int {
 	return hits
 }
 
-func (i *interceptor) changed() int {
+// Changed is how many calls the present rule has changed, or Hold has held.
+func (i *Interceptor) Changed() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.hits
 }
 
-func (i *interceptor) decide(path string) (syscall.Errno, time.Duration) {
+// Hold makes every sync wait until release is called, as on a disk that hangs.
+func (i *Interceptor) Hold() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.rule == nil {
-		return 0, 0
-	}
-	errno, wait := i.rule(path)
-	if errno != 0 || wait != 0 {
-		i.hits++
-	}
-	return errno, wait
+	held := make(chan struct{})
+	i.held = held
+	return sync.OnceFunc(func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.held = nil
+		close(held)
+	})
 }
 
-// command prepares the broker's process; attach is to be called once it runs.
-func (i *interceptor) command(binary string, args ...string) (cmd *exec.Cmd, attach func() error, err error) {
+// decide says what becomes of a call, and what it waits for, if anything.
+func (i *Interceptor) decide(path string) (errno syscall.Errno, wait func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var long time.Duration
+	if i.rule != nil {
+		errno, long = i.rule(path)
+	}
+	held := i.held
+	if errno == 0 && long == 0 && held == nil {
+		return 0, nil
+	}
+	i.hits++
+	if held != nil {
+		return errno, func() { <-held }
+	}
+	if long == 0 {
+		return errno, nil
+	}
+	return errno, func() { <-time.After(long) }
+}
+
+// Command prepares a process of the broker; attach is to be called once it runs.
+func (i *Interceptor) Command(binary string, args ...string) (cmd *exec.Cmd, attach func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
@@ -71,7 +89,7 @@ func (i *interceptor) command(binary string, args ...string) (cmd *exec.Cmd, att
 		return nil, nil, err
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "socketpair")
-	cmd = exec.Command(self, append([]string{interceptedArg, binary}, args...)...)
+	cmd = exec.Command(self, append([]string{arg, binary}, args...)...)
 	cmd.ExtraFiles = []*os.File{theirs}
 	attach = func() error {
 		defer func() { _ = unix.Close(pair[0]) }()
@@ -106,10 +124,10 @@ func receiveFile(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// runIntercepted installs the filter on this thread, hands its listener to the
+// become installs the filter on this thread, hands its listener to the
 // parent through descriptor 3, and becomes the program. It returns on failure
 // only.
-func runIntercepted(argv []string) error {
+func become(argv []string) error {
 	runtime.LockOSThread() // the filter is the thread's, and exec keeps that thread
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
@@ -163,7 +181,7 @@ type (
 )
 
 // serve answers the calls of one process until it has ended.
-func (i *interceptor) serve(listener int) {
+func (i *Interceptor) serve(listener int) {
 	var waiting sync.WaitGroup
 	defer func() {
 		waiting.Wait()
@@ -190,12 +208,12 @@ func (i *interceptor) serve(listener int) {
 		if errno != 0 {
 			reply = notificationReply{id: n.id, err: -int32(errno)}
 		}
-		if wait == 0 {
+		if wait == nil {
 			answerNotification(listener, &reply)
 			continue
 		}
 		waiting.Go(func() {
-			<-time.After(wait)
+			wait()
 			answerNotification(listener, &reply)
 		})
 	}
@@ -206,10 +224,10 @@ func answerNotification(listener int, r *notificationReply) {
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(r)))
 }
 
-// canIntercept tries it with a program that syncs nothing.
-func canIntercept() error {
-	i := &interceptor{}
-	cmd, attach, err := i.command("true")
+// Available tries it with a program that syncs nothing.
+func Available() error {
+	i := &Interceptor{}
+	cmd, attach, err := i.Command("true")
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,40 @@
+package actors
+
+import (
+	"time"
+
+	"ottla/protocol"
+)
+
+// When a disk cannot keep up, requests wait until their senders give up. A
+// leader that went on writing them, oldest first, would be busy for ever with
+// what nobody waits for any more, and acknowledge nothing, long after the disk
+// is well again. So what is not proposed yet is dropped when its time is up,
+// or would be before the next round is through.
+
+// errLate refuses a client's records; nothing happened.
+var errLate = protocol.Errorf(protocol.CodeOverloaded, "the partition's disk does not keep up: it was not its turn in time")
+
+// dropLate refuses the oldest requests as long as they are too late. The queue
+// is in the order in which they came, and they all have about the same time, so
+// those behind one that is not late are not either.
+func (l *leading) dropLate() {
+	for len(l.queue) > 0 && l.late(&l.queue[0]) {
+		p := l.queue[0]
+		l.take(1, p.size())
+		l.answered++
+		p.answer(protocol.ProduceResult{Err: errLate})
+	}
+}
+
+func (l *leading) late(p *proposal) bool {
+	if p.req == nil || p.req.NoAck || p.req.Deadline.IsZero() {
+		return false
+	}
+	left := time.Until(p.req.Deadline)
+	if left > 0 && left < l.pace {
+		l.pace -= l.pace / 8 // one slow round must not refuse everybody for good
+		return true
+	}
+	return left <= 0
+}
