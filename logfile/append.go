@@ -1,6 +1,9 @@
 package logfile
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Append stages frames at the end of the log. When the first one's index is
 // already there, it and everything after it is truncated first; how far back
@@ -32,6 +35,7 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 			return err
 		}
 	}
+	b.data = slices.Grow(b.data, stagedBytes(frames))
 	for i := range frames {
 		if l.active.size >= l.opt.SegmentBytes {
 			l.Roll(b)
@@ -69,6 +73,18 @@ func (l *Log) check(frames []Frame, offset int64) error {
 		term, offset = f.Term, offset+int64(f.Count)
 	}
 	return nil
+}
+
+// maxHeadBytes is more than a head takes whose numbers have all their digits.
+const maxHeadBytes = 256
+
+// stagedBytes is how much frames take at most, without a roll between them.
+func stagedBytes(frames []Frame) (n int) {
+	for i := range frames {
+		size := len(frames[i].Body)
+		n += maxHeadBytes + blockLineLen(size) + size
+	}
+	return n
 }
 
 // put stages one frame that was checked.
