@@ -52,11 +52,12 @@ func parseInteger(text []byte) (int64, bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		if n > (math.MaxInt64-9)/10 {
-			n = math.MaxInt64
+		d := int64(c - '0')
+		if n > (math.MaxInt64-d)/10 {
+			n = math.MaxInt64 // and stays there
 			continue
 		}
-		n = n*10 + int64(c-'0')
+		n = n*10 + d
 	}
 	if len(digits) != len(text) {
 		n = -n
@@ -262,5 +263,5 @@ func atLeast(field string, n, lo, hi int64) *protocol.Error {
 	if n < lo {
 		return invalid(field, "must be at least %d", lo)
 	}
-	return invalid(field, "must be at most %d", hi)
+	return invalid(field, "must be at most %d", min(hi, math.MaxInt64-1)) // what saturates is refused
 }
