@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"ottla/protocol"
@@ -43,23 +45,22 @@ func (d *decoder) int64(field string) int64 {
 	return n
 }
 
-// parseInt is strconv.ParseInt without the string.
+// parseInt is strconv.ParseInt without the string, which only numbers close to
+// the limits of 64 bits get.
 func parseInt(b []byte) (int64, bool) {
-	negative := len(b) > 0 && b[0] == '-'
-	if negative {
-		b = b[1:]
-	}
-	if len(b) == 0 || len(b) > 18 {
-		return 0, false
+	digits := bytes.TrimPrefix(b, []byte("-"))
+	if len(digits) == 0 || len(digits) > 18 {
+		n, err := strconv.ParseInt(string(b), 10, 64)
+		return n, err == nil
 	}
 	var n int64
-	for _, c := range b {
+	for _, c := range digits {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
 		n = n*10 + int64(c-'0')
 	}
-	if negative {
+	if len(digits) < len(b) {
 		n = -n
 	}
 	return n, true
@@ -90,11 +91,13 @@ func (d *decoder) text(field, old string) string {
 		return ""
 	}
 	inner := v.Raw[1 : len(v.Raw)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		inner, _ = protocol.AppendUnescaped(nil, inner)
+	}
 	if string(inner) == old {
 		return old
 	}
-	s, _ := protocol.AppendUnescaped(nil, inner)
-	return string(s)
+	return string(inner)
 }
 
 // messages decodes an array of records. They share the answer's memory.
@@ -149,6 +152,10 @@ func (d *decoder) data(kind Kind, f form) Data {
 		return Data{}
 	}
 	if f == quotedBytes {
+		if bytes.IndexByte(v.Raw, '\\') >= 0 { // of a proxy; the server escapes nothing there
+			text, _ := protocol.AppendUnescaped(nil, v.Raw[1:len(v.Raw)-1])
+			v.Raw = protocol.AppendJSONString(nil, text)
+		}
 		if _, err := base64.StdEncoding.DecodeString(string(v.Raw[1 : len(v.Raw)-1])); err != nil {
 			d.fail("record", v)
 			return Data{}

@@ -144,7 +144,7 @@ func (d *delivery) dropRefused() bool {
 		return false
 	}
 	n, ok := e.Details["line"].(float64)
-	if !ok || n < 1 || int(n) > len(d.batch.lines) {
+	if !ok || n < 1 || n > float64(len(d.batch.lines)) {
 		return false
 	}
 	if done := d.batch.cut(int(n) - 1); done != nil {

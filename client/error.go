@@ -42,6 +42,9 @@ func HasCode(err error, code protocol.Code) bool {
 	return errors.As(err, &e) && e.Number == code.Number
 }
 
+// maxRetryAfter is more than anybody waits, in seconds: a day.
+const maxRetryAfter = 24 * 60 * 60
+
 // errorBody is the one JSON shape of errors.
 type errorBody struct {
 	Number    int            `json:"error_code"`
@@ -73,7 +76,7 @@ func decodeError(resp *http.Response, body []byte) *Error {
 	}
 	e := b.error(resp.StatusCode)
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.RetryAfter = time.Duration(s) * time.Second
+		e.RetryAfter = time.Duration(min(s, maxRetryAfter)) * time.Second
 	}
 	return e
 }

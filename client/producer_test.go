@@ -136,6 +136,15 @@ func TestProducerFailsForGoodWhenRefused(t *testing.T) {
 	require.NoError(t, err, "the next one is another matter")
 }
 
+func TestProducerIsNotMisledAboutTheRefusedLine(t *testing.T) {
+	for _, line := range []string{"0", "2", "-1", "1e300", "9223372036854775808", "0.5"} {
+		_, c := newFake(t, refuse(413, "record_too_large", `,"details":{"line":`+line+`}`))
+		p := newProducer(t, c, client.ProducerConfig{})
+		_, err := p.SendSync(t.Context(), number(1))
+		assert.True(t, client.HasCode(err, protocol.Code{Number: 41301}), line)
+	}
+}
+
 func TestProducerDoubtsARefusalAfterALostAnswer(t *testing.T) {
 	f, c := newFake(t, lose, refuse(413, "record_too_large", `,"details":{"line":1}`))
 	cfg := fast

@@ -68,6 +68,9 @@ func FuzzAPI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n byte, first, second, query, headers string, body []byte) {
 		rt := table[int(n)%len(table)]
 		target := pathOf(rt, first, second)
+		if strings.Contains(target, "//") || strings.HasSuffix(target, "/") {
+			return // the contract does not know empty names
+		}
 		if query != "" {
 			target += "?" + query
 		}
