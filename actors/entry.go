@@ -2,6 +2,7 @@ package actors
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -100,7 +101,10 @@ func entryOf(f *logfile.Frame) (raftpb.Entry, error) {
 	case logfile.KindEmpty:
 	case logfile.KindConfChange:
 		data, err := logfile.OpaqueData(f.Body)
-		if err != nil || len(data) == 0 {
+		if err == nil && len(data) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
 			return e, fmt.Errorf("membership entry %d: %w", f.Index, err)
 		}
 		e.Type, e.Data = raftpb.EntryType(data[0]), data[1:]

@@ -192,6 +192,9 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 		s.epoch, s.seq, s.base, s.count, s.timestamp, s.at = v[0], v[1], v[2], int(v[3]), v[4], v[5]
 		s.hash = binary.LittleEndian.Uint64(b)
 		b = b[8:]
+		if t.byID[s.id] != nil {
+			return nil, fmt.Errorf("producer table has %q twice", s.id)
+		}
 		t.byID[s.id] = t.order.PushBack(s)
 	}
 	return t, nil

@@ -1,0 +1,278 @@
+package actors
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// FuzzProducerLine: a line of a log says the same when it is written again.
+func FuzzProducerLine(f *testing.F) {
+	for _, s := range []*producerState{
+		{id: "p/1", epoch: 1, seq: 2, base: 3, count: 4, timestamp: 5},
+		{id: `key:"a"#`, hash: 1<<64 - 1, base: 1<<63 - 1, seq: 1<<63 - 1, timestamp: -1},
+	} {
+		line := s.appendLine(nil)
+		f.Add(line[len("#p ") : len(line)-1])
+	}
+	f.Add([]byte("+1 02 0F 3 4 5 a\u00a0b"))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		s, err := parseProducerLine(line)
+		if err != nil {
+			return
+		}
+		lines := logfile.ProducerLines(logfile.Frame{Body: s.appendLine(nil)})
+		require.Len(t, lines, 1)
+		again, err := parseProducerLine(lines[0])
+		require.NoError(t, err)
+		require.Equal(t, s, again)
+	})
+}
+
+// FuzzProducerTable: a table that is accepted is whole and is what it is
+// written as; it costs no more than its bytes.
+func FuzzProducerTable(f *testing.F) {
+	table := newProducerTable()
+	f.Add(table.encode())
+	for i, id := range []string{"p/1", "key:order-7", "x"} {
+		table.put(&producerState{id: id, epoch: int64(i), seq: 1 << 40, hash: 1<<64 - 1, base: int64(i), count: 7, timestamp: 5, at: int64(6 + i)})
+	}
+	good := table.encode()
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	f.Add(append(bytes.Clone(good), good[1:]...)) // every producer twice
+	f.Add([]byte{producerTableFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		table, err := decodeProducerTable(data)
+		if err != nil {
+			return
+		}
+		require.Len(t, table.ids(), len(table.byID), "a producer is there once")
+		require.LessOrEqual(t, len(table.byID), len(data)/15)
+		again, err := decodeProducerTable(table.encode())
+		require.NoError(t, err)
+		require.Equal(t, table.encode(), again.encode())
+		for _, id := range table.ids() {
+			require.Equal(t, table.get(id), again.get(id))
+		}
+		table.put(&producerState{id: "new", at: 1 << 60})
+		require.Len(t, table.ids(), len(table.byID))
+	})
+}
+
+// FuzzEntry: an entry that raft hands over goes to the log and comes back as
+// it was, or is refused.
+func FuzzEntry(f *testing.F) {
+	body := []byte("2026-11-22 17:16:03.123 liked 0 42 - 1 PRODUCE\n")
+	data := encodeEntry(append(make([]byte, entryHeaderSize), body...), logfile.KindRecords, 42, 1, 1790000000123)
+	f.Add(int32(raftpb.EntryNormal), data)
+	f.Add(int32(raftpb.EntryNormal), data[:entryHeaderSize])
+	f.Add(int32(raftpb.EntryNormal), []byte{})
+	f.Add(int32(raftpb.EntryConfChange), []byte{1})
+	f.Add(int32(raftpb.EntryConfChangeV2), []byte(nil))
+	f.Fuzz(func(t *testing.T, kind int32, data []byte) {
+		if kind < 0 || kind > int32(raftpb.EntryConfChangeV2) {
+			return // raft has no others
+		}
+		e := raftpb.Entry{Index: 7, Term: 3, Type: raftpb.EntryType(kind), Data: data}
+		frame, err := frameOf(&e, 42, 5)
+		if err != nil {
+			return
+		}
+		back, err := entryOf(&frame)
+		if err != nil {
+			require.False(t, written(&frame), "%v", err)
+			return
+		}
+		if !written(&frame) {
+			return
+		}
+		require.Equal(t, e.Type, back.Type)
+		require.True(t, bytes.Equal(e.Data, back.Data), "%q comes back as %q", e.Data, back.Data)
+	})
+}
+
+// written reports whether a leader makes entries of that kind.
+func written(f *logfile.Frame) bool {
+	switch f.Kind {
+	case logfile.KindRecords, logfile.KindControl:
+		return true
+	case logfile.KindEmpty, logfile.KindConfChange:
+		return f.Count == 0
+	}
+	return false
+}
+
+// FuzzEntryOfFrame: no frame that a log can hold makes a panic of an entry.
+func FuzzEntryOfFrame(f *testing.F) {
+	f.Add(byte(logfile.KindConfChange), logfile.OpaqueBody([]byte{1, 2}))
+	f.Add(byte(logfile.KindConfChange), logfile.OpaqueBody(nil))
+	f.Add(byte(logfile.KindControl), logfile.OpaqueBody([]byte(`{"log_start":5}`)))
+	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
+		e, err := entryOf(&logfile.Frame{Index: 1, Term: 1, Kind: logfile.Kind(kind), Body: body})
+		if err != nil {
+			require.NotContains(t, err.Error(), "%!")
+			return
+		}
+		if logfile.Kind(kind) == logfile.KindConfChange {
+			frame, err := frameOf(&e, 0, 0)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(body, frame.Body))
+		}
+	})
+}
+
+// FuzzCompaction: what a checkpoint or a snapshot says of compaction says the
+// same when it is written again.
+func FuzzCompaction(f *testing.F) {
+	c := compaction{Generation: 3, To: 9, Next: 40, Start: 1, DropBelow: 7, Mark: 8, MarkedAt: 1790000000123}
+	f.Add(c.encode())
+	f.Add([]byte(`{"generation":18446744073709551615}`))
+	f.Add([]byte(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decodeCompaction(data)
+		if err != nil || c.Generation == 0 {
+			return
+		}
+		again, err := decodeCompaction(c.encode())
+		require.NoError(t, err)
+		require.Equal(t, c, again)
+	})
+}
+
+// FuzzStateRecord: a record of an internal topic goes through a line of the
+// log unchanged.
+func FuzzStateRecord(f *testing.F) {
+	f.Add("COMMIT", "group.1", "topic\"", 3, []byte(`{"v":1,"offset":4,"topic":"t","at":5}`))
+	f.Add("DELETE_TOPIC", "", "\x00\u2028", -1, []byte(nil))
+	f.Add("JOIN", "a", "b", 0, []byte(`"null"`))
+	f.Fuzz(func(t *testing.T, action, first, second string, number int, v []byte) {
+		var value []byte
+		if v != nil {
+			var compact bytes.Buffer
+			if json.Compact(&compact, v) != nil || compact.String() == "null" {
+				return // no value of ours
+			}
+			value = compact.Bytes()
+		}
+		rec := stateRecord{Action: "COMMIT", Key: stateKey(first, second, number), Value: value}
+		var lines protocol.Lines
+		appendStateLines(&lines, protocol.OffsetsTopic, 1, 1790000000123, []stateRecord{rec})
+		text := lines.AppendNumbered(nil, 7)
+		require.Equal(t, 1, bytes.Count(text, []byte("\n")))
+		l, err := logfile.ParseLine(text[:len(text)-1])
+		if !json.Valid(rec.Key) || err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		back, err := stateRecordOf(l.Key, l.Value, l.Action)
+		require.NoError(t, err)
+		require.Equal(t, rec, back)
+		kind, args, err := splitStateKey(back.Key)
+		require.NoError(t, err)
+		require.Equal(t, stateKey(first, second, number), stateKey(kind, args[0], json.Number(args[1])))
+		_, _ = stateRecordOf([]byte(first), v, []byte(action))
+		_, _, _ = splitStateKey(v)
+	})
+}
+
+// FuzzManifest: whatever a broker's or the root's cluster.json holds, loading
+// says what is wrong, changes nothing of what it does not understand, and
+// leaves the data directory for nobody else's files.
+func FuzzManifest(f *testing.F) {
+	c := clusterManifest{
+		ID: "c-1", Name: "default", LogDirectory: "default", NumBrokers: 1, Fsync: "always",
+		CreatedAt: time.Unix(1790000000, 0).UTC(), Voters: []metadataVoter{{1, 1}}, Phase: clusterCreated,
+	}
+	deleting := c
+	deleting.Phase = clusterDeleting
+	outside := c
+	outside.LogDirectory = "../x"
+	for _, m := range []clusterManifest{c, deleting, outside} {
+		root, err := encodeSealed(&rootManifest{Clusters: []clusterManifest{m}})
+		require.NoError(f, err)
+		broker, err := encodeSealed(&brokerManifest{Broker: 1, clusterManifest: m})
+		require.NoError(f, err)
+		f.Add(root, broker)
+		f.Add([]byte(nil), broker)
+		f.Add(root, []byte(nil))
+	}
+	f.Add([]byte(`{"format_version":9}`), []byte(`{"format_version":1,"checksum":"","clusters":[{}]}`))
+	f.Fuzz(func(t *testing.T, root, broker []byte) {
+		root, broker = resealed(root, &rootManifest{}), resealed(broker, &brokerManifest{})
+		outer := t.TempDir()
+		dataDir := filepath.Join(outer, "data")
+		place := filepath.Join(dataDir, "default", brokerDirName(1))
+		require.NoError(t, os.MkdirAll(place, 0o755))
+		sentinel := filepath.Join(outer, "x", brokerDirName(1))
+		require.NoError(t, os.MkdirAll(sentinel, 0o755))
+		writeUnlessEmpty(t, filepath.Join(dataDir, manifestName), root)
+		writeUnlessEmpty(t, filepath.Join(place, manifestName), broker)
+		require.NoError(t, createLedger(place, "c-1", 1))
+		_, places, err := loadManifests(dataDir)
+		require.DirExists(t, sentinel)
+		entries, readErr := os.ReadDir(outer)
+		require.NoError(t, readErr)
+		require.Len(t, entries, 2, "nothing appears outside")
+		var damaged *damagedFileError
+		var newer *newerFormatError
+		if errors.As(err, &damaged) || errors.As(err, &newer) {
+			requireContent(t, filepath.Join(dataDir, manifestName), root)
+			requireContent(t, filepath.Join(place, manifestName), broker)
+			return
+		}
+		if err != nil {
+			return
+		}
+		_, again, err := loadManifests(dataDir)
+		require.NoError(t, err)
+		require.Len(t, again, len(places))
+		for i := range places {
+			places[i].Recovered, again[i].Recovered = false, false
+			require.Equal(t, places[i].Manifest, again[i].Manifest)
+		}
+	})
+}
+
+// resealed is a file with the checksum that its content has, so that what is
+// in it gets a chance.
+func resealed(data []byte, v sealable) []byte {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if dec.Decode(v) != nil {
+		return data
+	}
+	version := v.sealed().FormatVersion
+	sealed, err := encodeSealed(v)
+	if err != nil || version != v.version() {
+		return data
+	}
+	return sealed
+}
+
+func writeUnlessEmpty(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if len(data) > 0 {
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+	}
+}
+
+func requireContent(t *testing.T, path string, want []byte) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if len(want) == 0 {
+		require.ErrorIs(t, err, os.ErrNotExist)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+}
