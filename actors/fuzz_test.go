@@ -207,6 +207,8 @@ func FuzzManifest(f *testing.F) {
 		f.Add(root, []byte(nil))
 	}
 	f.Add([]byte(`{"format_version":9}`), []byte(`{"format_version":1,"checksum":"","clusters":[{}]}`))
+	ledger, err := encodeSealed(&ledgerFile{ClusterID: "c-1", Broker: 1})
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, root, broker []byte) {
 		root, broker = resealed(root, &rootManifest{}), resealed(broker, &brokerManifest{})
 		outer := t.TempDir()
@@ -217,7 +219,7 @@ func FuzzManifest(f *testing.F) {
 		require.NoError(t, os.MkdirAll(sentinel, 0o755))
 		writeUnlessEmpty(t, filepath.Join(dataDir, manifestName), root)
 		writeUnlessEmpty(t, filepath.Join(place, manifestName), broker)
-		require.NoError(t, createLedger(place, "c-1", 1))
+		writeUnlessEmpty(t, filepath.Join(place, ledgerName), ledger)
 		_, places, err := loadManifests(dataDir)
 		require.DirExists(t, sentinel)
 		entries, readErr := os.ReadDir(outer)

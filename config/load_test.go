@@ -136,3 +136,35 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, c, back)
 	})
 }
+
+// FuzzUnits: a duration, a size or levels that are accepted are what they are
+// written as.
+func FuzzUnits(f *testing.F) {
+	for _, s := range []string{
+		"10s", "1m30s", "100ms", "0s", "-1h", "1h0m0s", "0.5us", "2562047h47m16.854775807s", "16MiB", "1GiB", "-1KiB", "8589934592GiB",
+		"1000", "+1", "actors=debug,http=warn", "a=b, c=d", "", "a=",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := ParseDuration(s); err == nil && d != 0 {
+			back, err := ParseDuration(d.String())
+			require.NoError(t, err)
+			require.Equal(t, d, back)
+		}
+		if b, err := ParseBytes(s); err == nil {
+			back, err := ParseBytes(b.String())
+			require.NoError(t, err)
+			require.Equal(t, b, back)
+		}
+		if l, err := ParseLevels(s); err == nil {
+			pairs := make([]string, 0, len(l))
+			for name, level := range l {
+				pairs = append(pairs, name+"="+level)
+			}
+			back, err := ParseLevels(strings.Join(pairs, ","))
+			require.NoError(t, err)
+			require.Equal(t, l, back)
+		}
+	})
+}

@@ -251,7 +251,7 @@ func OpaqueData(body []byte) ([]byte, error) {
 	if ok {
 		text, ok = bytes.CutSuffix(text, []byte{'\n'})
 	}
-	if !ok {
+	if !ok || bytes.ContainsAny(text, "\r\n") { // which base64 skips
 		return nil, errors.New("not an opaque body")
 	}
 	data, err := base64.StdEncoding.Strict().AppendDecode(make([]byte, 0, len(text)), text)

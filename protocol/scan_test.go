@@ -161,6 +161,70 @@ func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
 	})
 }
 
+// walk enters every container of the next value, as the callers of JSONReader
+// do with those they know, and builds what it finds there.
+func walk(r *JSONReader, depth int) any {
+	if depth > 100 {
+		r.Value()
+		return nil
+	}
+	switch r.Kind() {
+	case '{':
+		fields := map[string]any{}
+		for r.Object(); r.Field(); {
+			key := string(r.Key)
+			fields[key] = walk(r, depth+1)
+		}
+		return fields
+	case '[':
+		list := []any{}
+		for r.Array(); r.Element(); {
+			list = append(list, walk(r, depth+1))
+		}
+		return list
+	}
+	v, ok := r.Value()
+	switch {
+	case !ok || v.Raw[0] == 'n':
+		return nil
+	case v.Raw[0] == '"':
+		s, _ := AppendUnescaped(nil, v.Raw[1:len(v.Raw)-1])
+		return string(s)
+	case v.Raw[0] == 't' || v.Raw[0] == 'f':
+		return v.Raw[0] == 't'
+	}
+	return json.Number(v.Raw)
+}
+
+// FuzzReaderAgreesWithEncodingJSON: entering containers accepts what taking
+// them whole does, and finds there what the standard library finds.
+func FuzzReaderAgreesWithEncodingJSON(f *testing.F) {
+	for _, s := range []string{
+		`{"a": [1, 2.5e-3, "x\n"], "\u0062":{}}`, "[]", "[,1]", "[1,]", `{"a":1,}`, `{,}`, "[[],[1 2]]", `{"a":"\ud800","a":null}`, "[}", "{]",
+		`{"a":1 "b":2}`, "[true,false,-0]", "[\"\xff\"]", ` [ ] x`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r := NewJSONReader(in)
+		got := walk(&r, 0)
+		err := r.End()
+		if depthOf(in) > 100 {
+			return
+		}
+		dec := json.NewDecoder(bytes.NewReader(in))
+		dec.UseNumber()
+		var want any
+		if valid := json.Valid(in) && utf8.Valid(in); valid != (err == nil) {
+			t.Fatalf("%q: want valid=%v, got %v", in, valid, err)
+		}
+		if err == nil {
+			require.NoError(t, dec.Decode(&want))
+			require.Equal(t, want, got)
+		}
+	})
+}
+
 func BenchmarkReader(b *testing.B) {
 	for _, n := range []int{60, 1000} {
 		b.Run(fmt.Sprint("text=", n), func(b *testing.B) {

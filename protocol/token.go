@@ -89,7 +89,7 @@ func AppendTokenContent(dst, token []byte) ([]byte, error) {
 		dst, _ = AppendUnescaped(dst, token[2:len(token)-1])
 		return dst, nil
 	case TokenBytes:
-		if token[len(token)-1] != '"' || len(token) < 3 {
+		if token[len(token)-1] != '"' || len(token) < 3 || bytes.ContainsAny(token, "\r\n") { // which base64 skips
 			return dst, fmt.Errorf("malformed bytes token %.40q", token)
 		}
 		out, err := base64.StdEncoding.Strict().AppendDecode(dst, token[2:len(token)-1])
