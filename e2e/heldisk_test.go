@@ -221,8 +221,8 @@ func (f *flood) judge(a *answer) {
 func (f *flood) note(a *answer, values []string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case a.status == http.StatusOK:
+	switch a.status {
+	case http.StatusOK:
 		var ok struct {
 			Offset     *int64
 			Partitions []struct {
@@ -251,7 +251,7 @@ func (f *flood) note(a *answer, values []string) bool {
 			f.acked[off] = values[i]
 		}
 		return true
-	case a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		for _, v := range values {
 			f.refused[v] = true
 		}

@@ -261,3 +261,19 @@ func TestNewerFormatIsRefusedUntouched(t *testing.T) {
 	_, _, _, err := s.reopen(t, append(newer, s.data[len(line):]...), "boot-2")
 	assert.ErrorIs(t, err, logfile.ErrNewerFormat)
 }
+
+// TestZeroedTailOfATinyFrame: what is left of a write that came short has no
+// zeros, so without a power cut they are damage, wherever they begin, also in a
+// header whose line has no end any more.
+func TestZeroedTailOfATinyFrame(t *testing.T) {
+	s := newScene(t, 3, true, false, "1")
+	for at := s.starts[2]; at < len(s.data); at++ {
+		data := splice(s.data, at, make([]byte, len(s.data)-at))
+		_, _, _, err := s.reopen(t, data, "boot-1")
+		var damage *logfile.CorruptError
+		require.ErrorAs(t, err, &damage, "zeros from byte %d of the frame", at-s.starts[2])
+		frames, _, _, err := s.reopen(t, data, "boot-2")
+		require.NoError(t, err, "zeros from byte %d of the frame", at-s.starts[2])
+		require.Len(t, frames, 2)
+	}
+}

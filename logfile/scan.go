@@ -89,7 +89,8 @@ func (s *scanner) line(pos int64, max int) ([]byte, error) {
 			return w[:end], nil
 		}
 		if len(w) < n {
-			return nil, &badItem{pos: pos, short: true, err: fmt.Errorf("line %w", errShort)}
+			short := bytes.IndexByte(w, 0) < 0 // a short write leaves no zeros
+			return nil, &badItem{pos: pos, short: short, err: fmt.Errorf("line %w", errShort)}
 		}
 		if n == max {
 			return nil, &badItem{pos: pos, err: errors.New("line without end")}
