@@ -150,7 +150,7 @@ func (n *Node) Readiness() protocol.Readiness {
 			n.addReadiness(&r, view, &view.topics[i])
 		}
 	}
-	if len(*n.clusters.Load()) == 0 && n.env.opt.DefaultCluster != "" {
+	if len(*n.clusters.Load()) == 0 && n.wantsDefault.Load() {
 		r.Starting = true
 	}
 	for _, list := range [][]protocol.PartitionStatus{r.Leaderless, r.Degraded} {

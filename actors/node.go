@@ -33,6 +33,8 @@ type Node struct {
 
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader
+
+	wantsDefault atomic.Bool // the default cluster is to be created, and is not yet
 }
 
 // Start opens the data directory, locks it, and starts every cluster in it; at
@@ -224,6 +226,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 		a.publish(h.manifest.Name, h)
 	}
 	if name := a.env.opt.DefaultCluster; name != "" && len(a.known) == 0 {
+		a.node.wantsDefault.Store(true)
 		reply := protocol.NewFuture[clusterCreation]()
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})
 		select {
@@ -344,6 +347,8 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 		a.env.log.Error("cluster is not created", "cluster", m.Name, "error", m.Err)
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, p.handle, protocol.NewFuture[*protocol.Error]())
+	} else {
+		a.node.wantsDefault.Store(false)
 	}
 	for i, f := range p.replies {
 		f.Put(clusterCreation{Handle: p.handle, Created: i == 0, Err: m.Err})

@@ -226,3 +226,14 @@ func TestViews(t *testing.T) {
 		})
 	}
 }
+
+// A server whose clusters were all deleted has no partition without a leader:
+// it is ready, as is one that never had any.
+func TestReadyWithoutAnyCluster(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.delete("/cluster/default").want(http.StatusNoContent)
+	s.get("/readyz").want(http.StatusOK)
+	s.post("/cluster", object{"name": "default"}).want(http.StatusCreated)
+	s.produce("again", object{"value": 1})
+}
