@@ -268,7 +268,7 @@ func (n *Node) describeTopic(view *clusterView, t protocol.TopicInfo) protocol.T
 		}
 		if st, ok := replies[p].Wait(deadline); ok && st.Err == nil {
 			t.Partitions[p].InSync = st.InSync
-			t.Partitions[p].Earliest, t.Partitions[p].Latest = st.Earliest, st.Latest
+			t.Partitions[p].Earliest, t.Partitions[p].Latest = &st.Earliest, &st.Latest
 		}
 	}
 	return t

@@ -271,12 +271,13 @@ func (n *Node) offsetRow(t *protocol.Topic, partition int, r *groupReading) (row
 	}
 	if ref := t.Route.(*topicRoute).partitions[partition].leader.Load(); ref != nil {
 		v := ref.view.Load()
-		row.End = protocol.Offset(v.HighWatermark())
+		end := protocol.Offset(v.HighWatermark())
 		from := protocol.Offset(v.Earliest())
 		if row.Committed != nil {
 			from = *row.Committed
 		}
-		row.Lag = max(0, row.End-from)
+		lag := max(0, end-from)
+		row.End, row.Lag = &end, &lag
 	}
 	return row, mentioned
 }
@@ -325,8 +326,8 @@ func (n *Node) describeGroup(h *clusterHandle, group string) (*protocol.GroupInf
 	info.Cluster = h.manifest.Name
 	for _, t := range h.routes.Load().topics {
 		for p := range t.Partitions {
-			if row, mentioned := n.offsetRow(t, p, &r); mentioned {
-				info.Lag += row.Lag
+			if row, mentioned := n.offsetRow(t, p, &r); mentioned && row.Lag != nil {
+				info.Lag += *row.Lag
 			}
 		}
 	}

@@ -38,7 +38,10 @@ func (s *session) reads(ctx context.Context, topic string) ([]call, error) {
 	step := int64(s.BatchSize)
 	var calls []call
 	for _, p := range info.Partitions {
-		for from := int64(p.Earliest); from+step <= int64(p.Latest); from += step {
+		if p.Earliest == nil || p.Latest == nil {
+			return nil, fmt.Errorf("partition %d of %s has no leader", p.Number, topic)
+		}
+		for from := int64(*p.Earliest); from+step <= int64(*p.Latest); from += step {
 			path := fmt.Sprintf("/topic/%s/partitions/%d/records?max_bytes=16777216&max_records=%d&offset=%d", topic, p.Number, step, from)
 			calls = append(calls, call{
 				wire: s.get(path), records: s.BatchSize, want: []byte(`"next_offset":` + strconv.FormatInt(from+step, 10) + ","),

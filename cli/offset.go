@@ -40,8 +40,8 @@ func lagRows(text json.RawMessage) ([][]string, error) {
 			Partition int    `json:"partition"`
 			Committed *int64 `json:"committed"`
 			Position  *int64 `json:"position"`
-			End       int64  `json:"end"`
-			Lag       int64  `json:"lag"`
+			End       *int64 `json:"end"`
+			Lag       *int64 `json:"lag"`
 			Metadata  string `json:"metadata"`
 			Owner     *int64 `json:"owner"`
 		}
@@ -53,7 +53,7 @@ func lagRows(text json.RawMessage) ([][]string, error) {
 	for _, o := range a.Offsets {
 		rows = append(rows, []string{
 			o.Topic, strconv.Itoa(o.Partition), optional(o.Committed), optional(o.Position),
-			strconv.FormatInt(o.End, 10), strconv.FormatInt(o.Lag, 10), optional(o.Owner), o.Metadata,
+			optional(o.End), optional(o.Lag), optional(o.Owner), o.Metadata,
 		})
 	}
 	return rows, nil

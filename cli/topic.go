@@ -24,18 +24,20 @@ type topicAnswer struct {
 	MaxRecordBytes    int64  `json:"max_record_bytes"`
 	CreatedAt         string `json:"created_at"`
 	Partitions        []struct {
-		Number   int   `json:"partition_number"`
-		Leader   *int  `json:"leader_broker_id"`
-		Replicas []int `json:"replicas"`
-		InSync   []int `json:"in_sync"`
-		Earliest int64 `json:"earliest"`
-		Latest   int64 `json:"latest"`
+		Number   int    `json:"partition_number"`
+		Leader   *int   `json:"leader_broker_id"`
+		Replicas []int  `json:"replicas"`
+		InSync   []int  `json:"in_sync"`
+		Earliest *int64 `json:"earliest"` // null while no leader answers, as is Latest
+		Latest   *int64 `json:"latest"`
 	} `json:"partitions"`
 }
 
 func (t *topicAnswer) records() (n int64) {
 	for _, p := range t.Partitions {
-		n += p.Latest - p.Earliest
+		if p.Earliest != nil && p.Latest != nil {
+			n += *p.Latest - *p.Earliest
+		}
 	}
 	return n
 }
@@ -190,13 +192,16 @@ func describeTopic(text json.RawMessage) ([][]string, error) {
 		{"MAX RECORD BYTES", strconv.FormatInt(t.MaxRecordBytes, 10)},
 	}
 	for _, p := range t.Partitions {
-		leader := "none"
+		leader, offsets := "none", "unknown"
 		if p.Leader != nil {
 			leader = strconv.Itoa(*p.Leader)
 		}
+		if p.Earliest != nil && p.Latest != nil {
+			offsets = fmt.Sprintf("%d to %d", *p.Earliest, *p.Latest)
+		}
 		rows = append(rows, []string{
 			fmt.Sprintf("PARTITION %d", p.Number),
-			fmt.Sprintf("leader %s, replicas %s, in sync %s, offsets %d to %d", leader, join(p.Replicas), join(p.InSync), p.Earliest, p.Latest),
+			fmt.Sprintf("leader %s, replicas %s, in sync %s, offsets %s", leader, join(p.Replicas), join(p.InSync), offsets),
 		})
 	}
 	return rows, nil

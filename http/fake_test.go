@@ -396,8 +396,8 @@ func (f *fakeBackend) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetIn
 	}
 	committed, owner := protocol.Offset(5), protocol.ConsumerID(7)
 	return []protocol.OffsetInfo{
-		{Topic: "liked", Partition: 0, Committed: &committed, End: 9, Lag: 4, Owner: &owner},
-		{Topic: "liked", Partition: 1, End: 3, Lag: 3},
+		{Topic: "liked", Partition: 0, Committed: &committed, End: new(protocol.Offset(9)), Lag: new(protocol.Offset(4)), Owner: &owner},
+		{Topic: "liked", Partition: 1, End: new(protocol.Offset(3)), Lag: new(protocol.Offset(3))},
 	}, nil
 }
 

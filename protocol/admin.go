@@ -84,12 +84,13 @@ type TopicInfo struct {
 // PartitionInfo describes a partition. LeaderBrokerID is nil while there is
 // no leader; Replicas and InSync are broker ids.
 type PartitionInfo struct {
-	Number         int    `json:"partition_number"`
-	LeaderBrokerID *int   `json:"leader_broker_id"`
-	Replicas       []int  `json:"replicas"`
-	InSync         []int  `json:"in_sync"`
-	Earliest       Offset `json:"earliest"`
-	Latest         Offset `json:"latest"`
+	Number         int   `json:"partition_number"`
+	LeaderBrokerID *int  `json:"leader_broker_id"`
+	Replicas       []int `json:"replicas"`
+	InSync         []int `json:"in_sync"`
+	// Earliest and Latest are what the leader says, nil while none answers.
+	Earliest *Offset `json:"earliest"`
+	Latest   *Offset `json:"latest"`
 }
 
 // ProducerInfo is a producer that a cluster remembers. Name is its Producer-Id,

@@ -221,8 +221,8 @@ type OffsetInfo struct {
 	Partition int         `json:"partition"`
 	Committed *Offset     `json:"committed"`
 	Position  *Offset     `json:"position"`
-	End       Offset      `json:"end"`
-	Lag       Offset      `json:"lag"`
+	End       *Offset     `json:"end"` // nil while the partition has no leader, as is Lag
+	Lag       *Offset     `json:"lag"`
 	Metadata  string      `json:"metadata"`
 	Owner     *ConsumerID `json:"owner"`
 
@@ -236,7 +236,7 @@ type GroupInfo struct {
 	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
 	Generation Generation   `json:"generation"`
 	Members    []MemberInfo `json:"members"`
-	Lag        Offset       `json:"lag"`
+	Lag        Offset       `json:"lag"` // over the partitions that have a leader
 	CreatedAt  time.Time    `json:"created_at"`
 }
 
