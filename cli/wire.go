@@ -79,7 +79,7 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		MaxInflightBytes:      int64(cfg.Limits.InflightBytes),
 		MaxResponseBytes:      int64(cfg.Limits.ResponseBytes),
 		MaxParkedPolls:        cfg.Limits.ParkedPolls,
-		MaxConnections:        cfg.Limits.Connections,
+		MaxConnections:        boundedConnections(cfg.Limits.Connections, l.logger("cli")),
 		MaxTimeout:            cfg.Limits.PollTimeout.D(),
 		MaxSessionTimeout:     cfg.Limits.SessionTimeout.D(),
 		RequestTimeout:        cfg.RequestTimeout.D(),

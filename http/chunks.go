@@ -97,7 +97,7 @@ func (r *chunkReader) trailer() error {
 		case len(line) == 0:
 			return io.EOF
 		}
-		if _, _, ok := cutField(line); !ok {
+		if _, value, ok := cutField(line); !ok || hasControl(value) {
 			return errChunk
 		}
 		if size += len(line); size > maxTrailer {
@@ -134,15 +134,20 @@ func chunkSize(line []byte) (size int, ok bool) {
 		size = size<<4 | d
 	}
 	rest := bytes.TrimRight(line[digits:], " \t")
-	if digits == 0 || len(rest) > 0 && rest[0] != ';' {
+	if digits == 0 || len(rest) > 0 && rest[0] != ';' || hasControl(rest) {
 		return 0, false
 	}
-	for _, c := range rest {
+	return size, true
+}
+
+// hasControl reports control characters other than a tab.
+func hasControl(text []byte) bool {
+	for _, c := range text {
 		if c < ' ' && c != '\t' || c == 0x7f {
-			return 0, false
+			return true
 		}
 	}
-	return size, true
+	return false
 }
 
 func hexDigit(c byte) int {

@@ -156,6 +156,10 @@ func (k *connection) readHeader() error {
 	if err := r.Header.Read(k.reader()); err != nil {
 		return err
 	}
+	if len(r.Header.Host()) == 0 {
+		// HTTP/1.0. Without any, fasthttp takes //a/b for the path b at host a.
+		r.Header.SetHost("none")
+	}
 	return checkTarget(r)
 }
 

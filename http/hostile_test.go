@@ -89,6 +89,8 @@ func hostileTargets() map[string]hostile {
 		"asterisk":                   malformed(getOf("*")),
 		"OPTIONS asterisk":           kept(204, "", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
 		"no slash":                   malformed(getOf("healthz")),
+		"two slashes, no host":       {send: "GET //a/healthz HTTP/1.0\r\n\r\n", status: 404, code: "route_not_found"},
+		"slashes within, no host":    {send: "GET /x//a/healthz HTTP/1.0\r\n\r\n", status: 404, code: "route_not_found"},
 		"two slashes":                kept(404, "route_not_found", getOf("//healthz")),
 		"dots":                       kept(404, "route_not_found", getOf("/x/../healthz")),
 		"dots above":                 kept(404, "route_not_found", getOf("/../../etc/passwd")),
@@ -208,6 +210,7 @@ func hostileChunks() map[string]hostile {
 		"long trailers":              malformed(chunks("d\r\n" + postBody + "\r\n0\r\n" + strings.Repeat("X: y\r\n", 10<<10) + "\r\n")),
 		"a long trailer":             malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n")),
 		"a trailer without colon":    malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX\r\n\r\n")),
+		"a control in a trailer":     malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: \x0e\r\n\r\n")),
 		"a folded trailer":           malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: y\r\n z\r\n\r\n")),
 		"a bare LF in a trailer":     malformed(chunks("d\r\n" + postBody + "\r\n0\r\nX: y\n\r\n")),
 	}

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"log/slog"
+	"syscall"
+)
+
+// connectionLimit is how many connections may be open: as many as are
+// configured, but never so many that none of the process's file descriptors
+// (nofile) are left for log files. Who connects must not be able to stop the
+// disk.
+func connectionLimit(configured int, nofile uint64) int {
+	reserve := min(max(1000, nofile/8), nofile/2)
+	return int(max(1, min(uint64(configured), nofile-reserve)))
+}
+
+// boundedConnections applies connectionLimit to this process.
+func boundedConnections(configured int, log *slog.Logger) int {
+	var nofile syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &nofile); err != nil {
+		log.Warn("cannot tell how many file descriptors there are", "error", err)
+		return configured
+	}
+	limit := connectionLimit(configured, nofile.Cur)
+	if limit < configured {
+		log.Warn("fewer connections than limits.connections: the others' file descriptors are for log files; raise the limit of open files",
+			"connections", limit, "configured", configured, "open_files", nofile.Cur)
+	}
+	return limit
+}
