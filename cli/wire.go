@@ -37,7 +37,9 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, host string, p
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
-	return http.New(node, httpOptions(cfg, l)), node, nil
+	options := httpOptions(cfg, l)
+	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
+	return http.New(node, options), node, nil
 }
 
 func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) actors.Options {
@@ -79,7 +81,7 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		MaxInflightBytes:      int64(cfg.Limits.InflightBytes),
 		MaxResponseBytes:      int64(cfg.Limits.ResponseBytes),
 		MaxParkedPolls:        cfg.Limits.ParkedPolls,
-		MaxConnections:        boundedConnections(cfg.Limits.Connections, l.logger("cli")),
+		MaxConnections:        cfg.Limits.Connections,
 		MaxTimeout:            cfg.Limits.PollTimeout.D(),
 		MaxSessionTimeout:     cfg.Limits.SessionTimeout.D(),
 		RequestTimeout:        cfg.RequestTimeout.D(),
