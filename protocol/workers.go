@@ -23,6 +23,7 @@ func (w *Workers) Go(f func()) {
 		return
 	}
 	next := w.idle[n]
+	w.idle[n] = nil
 	w.idle = w.idle[:n]
 	w.mu.Unlock()
 	next <- f
