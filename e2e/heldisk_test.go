@@ -209,6 +209,9 @@ func (f *flood) judge(a *answer) {
 	}
 	err := json.Unmarshal(a.body, &e)
 	f.answers[a.what+" "+e.Code]++
+	if a.what == "poll" && e.Code == "stale_generation" {
+		return // others joined and left while it waited for the disk
+	}
 	after, aerr := strconv.Atoi(a.header.Get("Retry-After"))
 	fits := map[int]string{http.StatusTooManyRequests: "none", http.StatusServiceUnavailable: "none", http.StatusGatewayTimeout: "unknown"}
 	if err != nil || fits[a.status] == "" || e.Outcome != fits[a.status] || !e.Retriable || aerr != nil || after < 1 ||
