@@ -23,7 +23,7 @@ func boundedConnections(configured int, log *slog.Logger) int {
 	}
 	limit := connectionLimit(configured, nofile.Cur)
 	if limit < configured {
-		log.Warn("fewer connections than limits.connections: the others' file descriptors are for log files; raise the limit of open files",
+		log.Info("fewer connections than limits.connections: the others' file descriptors are for log files; raise the limit of open files",
 			"connections", limit, "configured", configured, "open_files", nofile.Cur)
 	}
 	return limit
