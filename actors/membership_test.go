@@ -11,6 +11,7 @@ import (
 
 	"ottla/logfile"
 	"ottla/logfile/faultfs"
+	"ottla/protocol"
 )
 
 // TestLostSnapshotIsSentAgain loses the snapshot for a new replica: raft would
@@ -177,4 +178,48 @@ func TestReplacementIsOverWhenAMajorityHasItOnDisk(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, known, 2, "seed %d", seed)
 	}
+}
+
+// TestMembershipOfASnapshotStaysAhead: a snapshot brings the membership of the
+// moment, and with the entries behind it come the changes that led to it. A
+// checkpoint written between the two must not say that they are still to come:
+// a change applied twice can even make raft panic.
+func TestMembershipOfASnapshotStaysAhead(t *testing.T) {
+	const confIndex = 40
+	fs := faultfs.New()
+	n := &simReplica{sim: &replicaSim{t: t}, id: 1, fs: fs}
+	spec := n.spec(nil)
+	opt := spec.logOptions(&environment{bootID: "0"})
+	voters := raftpb.ConfState{Voters: []uint64{1, 2, 3}}
+	conf, err := voters.Marshal()
+	require.NoError(t, err)
+	log, err := logfile.Create(fs, simDir, spec.id, logfile.Checkpoint{
+		Index: 10, Term: 1, HardTerm: 1, Applied: confIndex, ConfState: conf,
+	}, opt)
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	log, rec, err := logfile.Open(fs, simDir, opt)
+	require.NoError(t, err)
+	rep, err := newReplica(n.config(), log, rec)
+	require.NoError(t, err)
+	for index := uint64(11); index <= 20; index++ {
+		lines := &protocol.Lines{}
+		lines.Add(1, "sim", 0, []byte("-"), []byte("1"), protocol.ActionProduce, nil)
+		body := lines.AppendNumbered(make([]byte, entryHeaderSize), protocol.Offset(log.NextOffset()))
+		e := raftpb.Entry{Index: index, Term: 1, Data: encodeEntry(body, logfile.KindRecords, log.NextOffset(), 1, 1)}
+		f, err := frameOf(&e, log.NextOffset(), log.LastAppendTime())
+		require.NoError(t, err)
+		var b logfile.Batch
+		require.NoError(t, log.Append(&b, []logfile.Frame{f}))
+		require.NoError(t, b.Execute())
+		log.Synced(index)
+		rep.storageApply(raftpb.Message{Entries: []raftpb.Entry{e}})
+	}
+	var b logfile.Batch
+	require.True(t, log.Roll(&b)) // its head has a checkpoint
+	require.NoError(t, b.Execute())
+	require.NoError(t, log.Close())
+	_, rec, err = logfile.Open(fs, simDir, opt)
+	require.NoError(t, err)
+	require.EqualValues(t, confIndex, rec.Checkpoint.Applied)
 }

@@ -34,7 +34,7 @@ func (r *replica) storageApply(m raftpb.Message) {
 	}
 	r.log.Committed(r.applied)
 	r.storage.trim(r.applied)
-	r.log.SetApplied(r.applied, r.confBytes, nil)
+	r.log.SetApplied(max(r.applied, r.confIndex), r.confBytes, nil)
 	for i := range m.Responses {
 		if err := r.rn.Step(m.Responses[i]); err != nil {
 			r.cfg.logger.Debug("local raft response refused", "error", err)
