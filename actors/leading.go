@@ -69,6 +69,7 @@ type leading struct {
 	taken       uint64               // proposals gathered so far
 	answered    uint64               // of these, in order
 	pace        time.Duration        // what the last round took, see dropLate
+	paced       time.Time            // when it was over
 
 	readSeq uint64
 	reads   []pendingRead
@@ -332,7 +333,7 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 			failAll(rd.proposals, protocol.Unknownf("another entry took the place of this one"))
 			continue
 		}
-		l.pace = time.Since(rd.began)
+		l.keepPace(rd.began)
 		r.fx.committed = append(r.fx.committed, rd)
 		for i := range rd.proposals {
 			if p := &rd.proposals[i]; p.producer() != "" {

@@ -15,6 +15,14 @@ import (
 // errLate refuses a client's records; nothing happened.
 var errLate = protocol.Errorf(protocol.CodeOverloaded, "the partition's disk does not keep up: it was not its turn in time")
 
+//
+// What has a producer's sequence stays: written late it is what the retry finds,
+// and refused it would keep the producer from its next.
+
+// maxPace bounds what a round is taken to last, and how long it says something
+// about the next: a disk that has hung is taken for well again soon.
+const maxPace = time.Second
+
 // dropLate refuses the oldest requests as long as they are too late. The queue
 // is in the order in which they came, and they all have about the same time, so
 // those behind one that is not late are not either.
@@ -28,13 +36,20 @@ func (l *leading) dropLate() {
 }
 
 func (l *leading) late(p *proposal) bool {
-	if p.req == nil || p.req.NoAck || p.req.Deadline.IsZero() {
+	if p.req == nil || p.req.NoAck || p.req.Deadline.IsZero() || p.producer() != "" {
 		return false
 	}
-	left := time.Until(p.req.Deadline)
-	if left > 0 && left < l.pace {
+	now := time.Now()
+	left := p.req.Deadline.Sub(now)
+	if left > 0 && left < l.pace && now.Sub(l.paced) < maxPace {
 		l.pace -= l.pace / 8 // one slow round must not refuse everybody for good
 		return true
 	}
 	return left <= 0
+}
+
+// keepPace notes how long a round took.
+func (l *leading) keepPace(began time.Time) {
+	l.paced = time.Now()
+	l.pace = min(l.paced.Sub(began), maxPace)
 }

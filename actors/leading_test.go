@@ -53,27 +53,33 @@ func TestLeaderDropsWhatIsTooLate(t *testing.T) {
 		return ok
 	}
 	late, inTime := gather(-time.Millisecond), gather(time.Hour)
-	patient := gather(0)
-	patient.Deadline = time.Time{}
+	patient, once := gather(0), gather(-time.Second)
+	patient.Deadline, once.ProducerID = time.Time{}, "p"
 	l.dropLate()
 	require.True(t, refused(late))
 	require.False(t, refused(inTime))
-	require.Len(t, l.queue, 2)
-	require.Equal(t, 2, l.queuedBytes)
-	require.EqualValues(t, 3, l.taken)
+	require.Len(t, l.queue, 3)
+	require.Equal(t, 3, l.queuedBytes)
+	require.EqualValues(t, 4, l.taken)
 	require.EqualValues(t, 1, l.answered)
 
-	l.pace = 2 * time.Hour // the disk has hung
+	inTime.Deadline = time.Now().Add(maxPace / 2)
+	l.keepPace(time.Now().Add(-time.Hour)) // the disk has hung
 	l.dropLate()
 	require.True(t, refused(inTime), "the next round will take longer")
-	require.Len(t, l.queue, 1, "whoever does not give up is served")
+	require.Len(t, l.queue, 2, "whoever does not give up is served")
+	l.take(1, 1)
+	l.dropLate()
+	require.Len(t, l.queue, 1, "a retry is to find it")
 	l.queue, l.queuedBytes = nil, 0
-	for n := 0; ; n++ {
-		require.Less(t, n, 100)
-		req := gather(time.Minute)
-		l.dropLate()
-		if !refused(req) {
-			break
-		}
-	}
+
+	l.keepPace(time.Now().Add(-time.Hour))
+	patient = gather(2 * maxPace)
+	l.dropLate()
+	require.False(t, refused(patient), "an hour says little about the next round")
+	l.queue, l.queuedBytes = nil, 0
+	l.pace, l.paced = time.Hour, time.Now().Add(-maxPace)
+	soon := gather(time.Minute)
+	l.dropLate()
+	require.False(t, refused(soon), "nothing was slow lately")
 }

@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"slices"
-
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
 )
@@ -18,14 +16,23 @@ import (
 // entry that was proposed after the leader had applied the membership, was told
 // with that entry that the membership is committed, has applied it, and staged
 // the checkpoint. Who then acknowledges an entry that did not exist before has
-// synced the checkpoint, because a replica's writes are synced in order.
+// synced the checkpoint, because a replica's writes are synced in order; unless
+// it was started anew in between, and then one more acknowledgement tells.
+
+// membersAcks is how many such acknowledgements a voter owes.
+const membersAcks = 3
 
 // membersProof is how much of that a leader has seen.
 type membersProof struct {
-	conf  uint64   // the membership it is about, as replica.confIndex
-	after uint64   // an entry behind this one must be acknowledged
-	told  []uint64 // voters that had acknowledged such a one when after was moved, nil before
-	done  bool
+	conf   uint64              // the membership it is about, as replica.confIndex
+	voters map[uint64]ackCount // nil before the proof has begun
+	done   bool
+}
+
+// ackCount counts one voter's acknowledgements.
+type ackCount struct {
+	after uint64 // an entry behind this one counts
+	acks  int
 }
 
 // membersProven reports whether a majority is known to have the present
@@ -36,48 +43,45 @@ func (r *replica) membersProven() bool {
 }
 
 // proveMembers goes on with the proof, and reports whether it is complete with
-// this. Where nobody writes it proposes empty entries, two in all. Called on a
-// tick.
+// this. Where nobody writes it proposes empty entries, one for each
+// acknowledgement. Any majority will do: one that is lost meanwhile holds
+// nothing up. Called on a tick.
 func (r *replica) proveMembers(want []placedReplica) bool {
 	l := r.leading
 	if l == nil || !l.serving || l.moving || r.failed != nil || r.membersProven() || !r.settled(want) {
 		return false
 	}
-	if l.proof.conf != r.confIndex || l.proof.after == 0 {
-		l.proof = membersProof{conf: r.confIndex, after: r.log.LastIndex()}
-	}
-	p := &l.proof
-	acked := r.votersBeyond(p.after)
-	if p.told != nil {
-		acked = slices.DeleteFunc(acked, func(id uint64) bool { return !slices.Contains(p.told, id) })
-	}
-	switch {
-	case len(acked) <= len(r.storage.conf.Voters)/2:
-		r.proposeEmpty(p.after)
-	case p.told == nil:
-		p.told, p.after = acked, r.log.LastIndex()
-		r.proposeEmpty(p.after)
-	default:
-		p.done = true
-	}
-	return p.done
-}
-
-// votersBeyond lists the voters known to have an entry behind index on disk.
-func (r *replica) votersBeyond(index uint64) (ids []uint64) {
-	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
-		if typ != raft.ProgressTypeLearner && pr.Match > index {
-			ids = append(ids, id)
+	last := r.log.LastIndex()
+	if l.proof.conf != r.confIndex || l.proof.voters == nil {
+		l.proof = membersProof{conf: r.confIndex, voters: map[uint64]ackCount{}}
+		for _, id := range r.storage.conf.Voters {
+			l.proof.voters[id] = ackCount{after: last}
 		}
+	}
+	known, owes := 0, false
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		v, ok := l.proof.voters[id]
+		if ok && v.acks < membersAcks && pr.Match > v.after {
+			v = ackCount{after: last, acks: v.acks + 1}
+			l.proof.voters[id] = v
+		}
+		if ok && v.acks == membersAcks {
+			known++
+		}
+		owes = owes || ok && v.acks < membersAcks && v.after == last
 	})
-	return ids
+	if known > len(r.storage.conf.Voters)/2 {
+		l.proof.done = true
+		return true
+	}
+	if owes {
+		r.proposeEmpty()
+	}
+	return false
 }
 
-// proposeEmpty makes sure that there is an entry behind index.
-func (r *replica) proposeEmpty(index uint64) {
-	if r.log.LastIndex() > index {
-		return
-	}
+// proposeEmpty makes an entry that has nothing to say.
+func (r *replica) proposeEmpty() {
 	if err := r.rn.Propose(nil); err != nil {
 		r.cfg.logger.Debug("empty entry refused", "error", err)
 	}

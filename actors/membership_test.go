@@ -223,3 +223,41 @@ func TestMembershipOfASnapshotStaysAhead(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, confIndex, rec.Checkpoint.Applied)
 }
+
+// TestProofGoesOnWithoutWhoWasFirst: the replica that began to acknowledge is
+// lost; the others are a majority and must do.
+func TestProofGoesOnWithoutWhoWasFirst(t *testing.T) {
+	s := newReplicaSim(t, 3, nil)
+	s.plus = newSimChanges(s)
+	s.calm = true
+	s.begin()
+	s.settle()
+	s.plus.replace(s.nodes[2])
+	var first uint64
+	s.drop = func(m raftpb.Message) bool { return first != 0 && (m.From == first || m.To == first) }
+	for i := 0; s.plus.replacing; i++ {
+		require.Less(t, i, 3000, "first was %d", first)
+		for _, n := range s.live() {
+			for len(n.queue) > 0 {
+				n.execute()
+			}
+			n.sync()
+			if l := n.rep.leading; l != nil {
+				n.do(func() { s.plus.tick(n) })
+				for id, v := range l.proof.voters {
+					if first == 0 && id != n.id && v.acks == 1 {
+						first = id
+					}
+				}
+			}
+		}
+		s.deliver()
+		if len(s.net) == 0 {
+			s.clock = s.clock.Add(100 * time.Millisecond)
+			for _, n := range s.live() {
+				s.tick(n)
+			}
+		}
+	}
+	require.NotZero(t, first)
+}
