@@ -241,7 +241,7 @@ func (k *simKeyed) check() {
 }
 
 var compactionSimulation = simulation{
-	seeds: 40, meets: append([]string{"compactions", "copies", "tombstones dropped"}, commonly...),
+	seeds: 80, meets: append([]string{"compactions", "copies", "tombstones dropped"}, commonly...),
 	history: func(s *replicaSim) {
 		s.plus = newSimChanges(s)
 		s.keyed = &simKeyed{s: s, internal: s.rnd.Intn(2) == 0, history: map[int64]logfile.Record{}}
