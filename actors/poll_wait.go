@@ -41,6 +41,9 @@ func (s *pollSession) Park(resume func()) {
 	if !s.stays && !s.park() {
 		s.wake(waitWake) // the next look waits for the leader
 	}
+	if s.handle.signal.Load() != pollGoesOn {
+		s.wake(waitNudged) // its own wake may have come while the share was asked for
+	}
 	s.armTimer(s.nextLook())
 	s.n.env.sleepers.add(&s.parking, s.done, s.n.stopped)
 	s.arm(resume, s.routes.changed, s.done, s.n.stopped, s.req.Left)
