@@ -14,14 +14,21 @@ import (
 	"ottla/protocol"
 )
 
-// TestLostSnapshotIsSentAgain loses the snapshot for a new replica: raft would
-// wait for its answer until the leader changes.
-func TestLostSnapshotIsSentAgain(t *testing.T) {
+// calmChanges are three replicas that have settled and of which some may be
+// replaced; nothing fails.
+func calmChanges(t *testing.T) *replicaSim {
 	s := newReplicaSim(t, 3, nil)
 	s.plus = newSimChanges(s)
 	s.calm = true
 	s.begin()
 	s.settle()
+	return s
+}
+
+// TestLostSnapshotIsSentAgain loses the snapshot for a new replica: raft would
+// wait for its answer until the leader changes.
+func TestLostSnapshotIsSentAgain(t *testing.T) {
+	s := calmChanges(t)
 	s.plus.replace(s.nodes[2])
 	require.Equal(t, 1, s.tally["replaced"])
 	lost := 0
@@ -40,11 +47,7 @@ func TestLostSnapshotIsSentAgain(t *testing.T) {
 // TestLearnerVotesOnlyWhenItHasCaughtUp: one that has nothing yet would count
 // for majorities and hold them up.
 func TestLearnerVotesOnlyWhenItHasCaughtUp(t *testing.T) {
-	s := newReplicaSim(t, 3, nil)
-	s.plus = newSimChanges(s)
-	s.calm = true
-	s.begin()
-	s.settle()
+	s := calmChanges(t)
 	s.plus.replace(s.nodes[2])
 	s.drop = func(m raftpb.Message) bool { return m.To == 4 }
 	s.run(300)
@@ -91,11 +94,7 @@ func TestSoleReplicaReadsWhatItAcknowledged(t *testing.T) {
 // has applied the one before. A replica that has both in its log, and lost its
 // checkpoints, must come back with the membership that the first one made.
 func TestLogProvesEarlierChangesCommitted(t *testing.T) {
-	s := newReplicaSim(t, 3, nil)
-	s.plus = newSimChanges(s)
-	s.calm = true
-	s.begin()
-	s.settle()
+	s := calmChanges(t)
 	n := s.nodes[1]
 	open := func(fs *faultfs.FS) (*logfile.Log, *logfile.Recovered) {
 		spec := n.spec(nil)
@@ -142,12 +141,8 @@ func TestLogProvesEarlierChangesCommitted(t *testing.T) {
 // change could forget it.
 func TestReplacementIsOverWhenAMajorityHasItOnDisk(t *testing.T) {
 	for seed := int64(1); seed <= 50; seed++ {
-		s := newReplicaSim(t, 3, nil)
+		s := calmChanges(t)
 		s.rnd = rand.New(rand.NewSource(seed))
-		s.plus = newSimChanges(s)
-		s.calm = true
-		s.begin()
-		s.settle()
 		s.plus.replace(s.nodes[2])
 		s.drop = func(m raftpb.Message) bool { // mostly, a commit is heard of only with the next entry
 			return m.Type == raftpb.MsgApp && len(m.Entries) == 0 || m.Type == raftpb.MsgHeartbeat && s.rnd.Intn(8) > 0
@@ -227,11 +222,7 @@ func TestMembershipOfASnapshotStaysAhead(t *testing.T) {
 // TestProofGoesOnWithoutWhoWasFirst: the replica that began to acknowledge is
 // lost; the others are a majority and must do.
 func TestProofGoesOnWithoutWhoWasFirst(t *testing.T) {
-	s := newReplicaSim(t, 3, nil)
-	s.plus = newSimChanges(s)
-	s.calm = true
-	s.begin()
-	s.settle()
+	s := calmChanges(t)
 	s.plus.replace(s.nodes[2])
 	var first uint64
 	s.drop = func(m raftpb.Message) bool { return first != 0 && (m.From == first || m.To == first) }
