@@ -213,6 +213,9 @@ func (f *flood) judge(a *answer) {
 		return // others joined and left while it waited for the disk
 	}
 	after, aerr := strconv.Atoi(a.header.Get("Retry-After"))
+	if a.what == "create" && a.status == http.StatusServiceUnavailable && e.Outcome == "applied" {
+		e.Outcome = "none" // or the topic is there, and its leaders wait for the disk
+	}
 	fits := map[int]string{http.StatusTooManyRequests: "none", http.StatusServiceUnavailable: "none", http.StatusGatewayTimeout: "unknown"}
 	if err != nil || fits[a.status] == "" || e.Outcome != fits[a.status] || !e.Retriable || aerr != nil || after < 1 ||
 		e.ErrorCode/100 != a.status || e.RequestID == "" || e.Message == "" {
