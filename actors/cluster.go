@@ -23,7 +23,6 @@ type clusterHandle struct {
 	work     map[int]*sync.WaitGroup     // goroutines in brokers' directories; the cluster's actor's, and after it Node's
 	ids      consumerIDs
 	turns    protocol.Counter       // which partition a poll reads first
-	polls    protocol.Counter       // numbers them
 	trouble  atomic.Pointer[string] // what keeps the metadata from being recovered
 }
 

@@ -164,7 +164,7 @@ func (g *groupActor) rebalanced() {
 		if h := g.polls.at(id); g.state.isMember(id) {
 			h.tell(pollRebalanced)
 		} else {
-			h.tell(pollSuperseded)
+			h.tell(pollLeft)
 			g.polls.remove(id)
 		}
 	}

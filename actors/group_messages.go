@@ -19,7 +19,8 @@ type pollHandle struct {
 const (
 	pollGoesOn     int32 = iota
 	pollRebalanced       // a new generation: ask for the assignment again
-	pollSuperseded       // a newer poll of this consumer took over, or it left
+	pollLeft             // its consumer is no member any more
+	pollSuperseded       // a newer poll of this consumer took over
 )
 
 func (h *pollHandle) tell(signal int32) {

@@ -52,7 +52,7 @@ func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
 	if h.number < g.newest.at(id) {
 		h.tell(pollSuperseded)
 	}
-	return h.signal.Load() != pollSuperseded
+	return h.signal.Load() < pollLeft
 }
 
 // cursors checks the poll's cursor against the state before the poll changes

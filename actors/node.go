@@ -31,6 +31,8 @@ type Node struct {
 	stopped  chan struct{}                             // closed when Shutdown begins
 	stopOnce sync.Once
 
+	polls protocol.Counter // numbers them
+
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader
 

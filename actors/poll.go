@@ -138,7 +138,9 @@ func (s *pollSession) subscribe() *protocol.Error {
 	if s.req.SessionTimeout == 0 {
 		s.req.SessionTimeout = s.n.env.opt.SessionTimeout
 	}
-	s.number = s.h.polls.Next()
+	if s.number = s.req.Number; s.number == 0 {
+		s.number = s.n.polls.Next() + 1
+	}
 	s.waiter = protocol.NewCaller(func() { s.wake(waitWake) })
 	return nil
 }
@@ -219,6 +221,7 @@ func (s *pollSession) reply(c *cursor) *protocol.PollReply {
 	reply := &protocol.PollReply{
 		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
 		Records: records, TimedOut: s.got.count == 0 && !s.superseded(),
+		Number: s.number, Superseded: s.handle.signal.Load() == pollSuperseded,
 	}
 	if c == nil {
 		return reply

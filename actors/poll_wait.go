@@ -77,7 +77,7 @@ func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
 	switch {
 	case signal == pollRebalanced:
 		return waitShareChanged, false
-	case signal == pollSuperseded:
+	case signal >= pollLeft:
 		return waitSuperseded, false
 	case closed(s.done), closed(s.n.stopped):
 		return waitOver, false
@@ -147,7 +147,8 @@ func (s *pollSession) clientGone() bool {
 	return false
 }
 
-func (s *pollSession) superseded() bool { return s.handle.signal.Load() == pollSuperseded }
+// superseded reports that the poll's consumer has polled again, or left.
+func (s *pollSession) superseded() bool { return s.handle != nil && s.handle.signal.Load() >= pollLeft }
 
 func (s *pollSession) unpark() {
 	for _, ref := range s.waits {

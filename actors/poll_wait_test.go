@@ -52,3 +52,60 @@ func TestPollHearsTheCallThatCameWithItsShare(t *testing.T) {
 		require.False(t, parks())
 	}
 }
+
+// advanceAll carries a poll on until it has its answer.
+func advanceAll(t *testing.T, s protocol.PendingPoll) (*protocol.PollReply, *protocol.Error) {
+	t.Helper()
+	for {
+		reply, waits, err := s.Advance()
+		if !waits {
+			return reply, err
+		}
+		resumed := make(chan struct{})
+		s.Park(func() { close(resumed) })
+		<-resumed
+	}
+}
+
+// A topic may be deleted after it was looked up and before its group is asked.
+func TestATopicThatIsDeletedBeforeTheGroupIsAsked(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
+	s := n.startPoll(&protocol.PollRequest{
+		Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: 30 * time.Second,
+		SessionTimeout: 30 * time.Second, AutoCommit: true,
+	}, nil)
+	require.Nil(t, s.subscribe())
+	require.Nil(t, n.DeleteTopic(t.Context(), "default", "q"))
+	_, err := advanceAll(t, s)
+	requireCode(t, protocol.CodeTopicNotFound, err)
+}
+
+// Polls of one number are one reader: who has polled since it began is newer
+// than any of them, and is not ended by the next one.
+func TestPollsOfAStreamEndWithANewerPoll(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
+	poll := func(number uint64, timeout time.Duration) (*protocol.PollReply, *protocol.Error) {
+		return n.Poll(&protocol.PollRequest{
+			Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: timeout,
+			SessionTimeout: 30 * time.Second, AutoCommit: true, Number: number,
+		}, nil)
+	}
+	first, err := poll(0, 0)
+	require.Nil(t, err)
+	again, err := poll(first.Number, 0)
+	require.Nil(t, err)
+	require.False(t, again.Superseded)
+	newer, err := poll(0, 0)
+	require.Nil(t, err)
+	require.Greater(t, newer.Number, first.Number)
+	older, err := poll(first.Number, time.Minute)
+	require.Nil(t, err)
+	require.True(t, older.Superseded)
+	newer, err = poll(newer.Number, 0)
+	require.Nil(t, err)
+	require.False(t, newer.Superseded)
+}

@@ -99,6 +99,20 @@ func TestStreamsGoOnOverARebalance(t *testing.T) {
 	assert.Equal(t, `"after"`, v, "what stayed is not delivered again, although nothing is committed")
 }
 
+// A consumer that opens another stream reads there; the older one ends.
+func TestANewerStreamOfAConsumerEndsTheOlder(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("one", 1)
+	older, _, _ := s.stream("application/x-ndjson", "/events?topic=one&group=g&consumer_id=5")
+	newer, _, _ := s.stream("application/x-ndjson", "/events?topic=one&group=g&consumer_id=5")
+	assert.False(t, older.Scan(), "%s", older.Text())
+	require.NoError(t, older.Err())
+	s.produce("one", object{"value": 1})
+	v, _ := nextValue(t, "application/x-ndjson", newer)
+	assert.Equal(t, "1", v)
+}
+
 // A stream whose client stopped reading holds at most one batch in memory,
 // and does not keep others from theirs.
 func TestASlowStreamCostsLittle(t *testing.T) {

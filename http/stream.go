@@ -126,6 +126,10 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 		if !st.flush(w) {
 			return
 		}
+		if reply.Superseded { // polling on would end the newer one, which would do the same
+			st.leave = false
+			return
+		}
 		select {
 		case <-st.srv.done:
 			return
@@ -148,6 +152,7 @@ func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 		return nil, err
 	}
 	st.req.ConsumerID, st.req.Group, st.req.Ack = reply.ConsumerID, reply.Group, ""
+	st.req.Number = reply.Number
 	if st.follow && reply.Cursor != "" {
 		st.req.After = reply.Cursor
 	}

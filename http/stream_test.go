@@ -203,3 +203,24 @@ func TestStreamWithoutRecordCursors(t *testing.T) {
 	assert.Contains(t, lines[0], `"cursor":"old"}`)
 	assert.Contains(t, lines[1], `"cursor":"new"}`)
 }
+
+// Polling on, a stream would end the newer one of its consumer, which would do
+// the same: both would do nothing else.
+func TestAStreamEndsWhenItsConsumerPollsAnew(t *testing.T) {
+	h := start(t, Options{})
+	n := 0
+	h.b.poll = func(*protocol.PollRequest, <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+		n++
+		return &protocol.PollReply{ConsumerID: 5, Group: "g", Generation: 1, Number: 3, Superseded: n == 3}, nil
+	}
+	resp, _ := h.follow("/events?topic=t", "application/x-ndjson")
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Empty(t, text)
+	require.NoError(t, h.s.Shutdown(context.Background()))
+	assert.Empty(t, h.b.left, "the newer one is a member")
+	require.Len(t, h.b.polls, 3)
+	assert.Zero(t, h.b.polls[0].Number)
+	assert.EqualValues(t, 3, h.b.polls[1].Number)
+	assert.EqualValues(t, 3, h.b.polls[2].Number)
+}

@@ -130,9 +130,10 @@ type PollRequest struct {
 	Resume         bool   // without ConsumerID: be the consumer of After, not a fresh one
 	RecordCursors  bool   // fill in PollReply.Cursors; a backend may decline
 
-	// The next two are for streams, which are one poll after the other.
-	Continue bool // After counts in a later generation, too, for partitions that stayed
-	Announce bool // a rebalance ends the wait
+	// The next three are for streams, which are one poll after the other.
+	Continue bool   // After counts in a later generation, too, for partitions that stayed
+	Announce bool   // a rebalance ends the wait
+	Number   uint64 // when not 0, PollReply.Number of the first one: who has polled since is newer than this poll
 
 	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
 	Left <-chan struct{} // when not nil, closed when it leaves, before a Nudge; else Gone is asked from time to time
@@ -172,6 +173,8 @@ type PollReply struct {
 	Cursor     string
 	Cursors    []string // with RecordCursors: the position after each record
 	TimedOut   bool
+	Number     uint64 // of the poll; later ones of any consumer have higher ones
+	Superseded bool   // a newer poll of this consumer took over
 }
 
 // CommitRequest is one POST /offset. Without Offsets the consumer's position
