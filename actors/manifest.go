@@ -51,7 +51,19 @@ type clusterManifest struct {
 type rootManifest struct {
 	seal
 	Clusters []clusterManifest `json:"clusters"`
+	// Settled says, where no cluster does, that there was one once: the default
+	// cluster is not missing then, but deleted.
+	Settled bool `json:"settled,omitempty"`
 }
+
+func (r *rootManifest) version() int {
+	if r.Settled {
+		return manifestSettledVersion
+	}
+	return manifestVersion
+}
+
+func (r *rootManifest) newest() int { return manifestSettledVersion }
 
 // brokerManifest is <data_dir>/<log_directory>/broker-<n>/cluster.json. It
 // makes that directory broker n's, wherever it stands.
@@ -73,6 +85,7 @@ type manifests struct {
 
 	mu       sync.Mutex
 	clusters []clusterManifest
+	settled  bool // a cluster was created here at some time
 }
 
 // brokerDir is where a broker of c belongs.
@@ -257,12 +270,24 @@ func (m *manifests) writeCopy(c clusterManifest, broker int) error {
 
 // replaceRoot writes the root manifest; memory follows the disk.
 func (m *manifests) replaceRoot(next []clusterManifest) error {
-	doc := &rootManifest{Clusters: next}
+	created := anyCreated(next)
+	doc := &rootManifest{Clusters: next, Settled: m.settled && !created}
 	if err := m.disk.writeSealed(filepath.Join(m.dataDir, manifestName), doc); err != nil {
 		return err
 	}
-	m.clusters = next
+	m.clusters, m.settled = next, m.settled || created
 	return nil
+}
+
+func anyCreated(clusters []clusterManifest) bool {
+	return slices.ContainsFunc(clusters, func(c clusterManifest) bool { return c.Phase == clusterCreated })
+}
+
+// firstStart reports that no cluster has ever been created here.
+func (m *manifests) firstStart() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.settled
 }
 
 func (m *manifests) find(id string) int {

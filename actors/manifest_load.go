@@ -84,7 +84,7 @@ func (m *manifests) load() (*manifests, []clusterPlaces, error) {
 	if err := m.settleNames(found); err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
-	m.clusters = root.Clusters
+	m.clusters, m.settled = root.Clusters, root.Settled || anyCreated(root.Clusters)
 	recovered, err := m.unlisted(found, rootThere)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)

@@ -272,3 +272,48 @@ func TestManifestsRenewBroker(t *testing.T) {
 		require.Error(t, m.renewBroker("a", n, fresh), "no broker %d", n)
 	}
 }
+
+// Whether a data directory without a cluster never had one, or its last one
+// was deleted, is known after a crash at any step of either.
+func TestManifestsKnowAFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	m, _ := load(t, dir)
+	require.True(t, m.firstStart())
+	for steps := 0; ; steps++ {
+		dir := t.TempDir()
+		m, _ := load(t, dir)
+		c := spec("first", "first", 3)
+		m.disk.hook = crashAfter(steps)
+		err := m.begin(c)
+		if err == nil { // what keeps the brokers from starting
+			err = m.abort(c.ID)
+		}
+		m, places := load(t, dir)
+		require.Empty(t, places)
+		require.True(t, m.firstStart(), "step %d", steps)
+		if err == nil {
+			break
+		}
+	}
+	for steps := 0; ; steps++ {
+		dir := t.TempDir()
+		m, _ := load(t, dir)
+		create(t, m, spec("only", "only", 3))
+		require.False(t, m.firstStart())
+		m.disk.hook = crashAfter(steps)
+		err := m.remove("only")
+		for range 2 {
+			m, _ = load(t, dir)
+			require.False(t, m.firstStart(), "step %d", steps)
+		}
+		if err != nil {
+			continue
+		}
+		// Another one that is half made makes no difference.
+		require.NoError(t, m.begin(spec("second", "second", 1)))
+		m, places := load(t, dir)
+		require.Empty(t, places)
+		require.False(t, m.firstStart())
+		break
+	}
+}

@@ -12,10 +12,12 @@ import (
 )
 
 // Formats. A program without the counts of the peers refuses a ledger that has
-// them, as it should: it would not keep them.
+// them, as it should: it would not keep them. The same goes for the root's list
+// that says why it is empty.
 const (
-	manifestVersion    = 1 // of cluster.json, and of a ledger without peers
-	ledgerPeersVersion = 2 // of a ledger that knows its peers
+	manifestVersion        = 1 // of cluster.json, and of a ledger without peers
+	manifestSettledVersion = 2 // of the root's cluster.json when the last cluster was deleted
+	ledgerPeersVersion     = 2 // of a ledger that knows its peers
 )
 
 // manifestLimit bounds what is read of one such file, in bytes.

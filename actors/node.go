@@ -227,7 +227,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 		a.spawn(ctx, h, nil)
 		a.publish(h.manifest.Name, h)
 	}
-	if name := a.env.opt.DefaultCluster; name != "" && len(a.known) == 0 {
+	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.firstStart() {
 		a.node.wantsDefault.Store(true)
 		reply := protocol.NewFuture[clusterCreation]()
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})

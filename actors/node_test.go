@@ -124,3 +124,32 @@ func TestStartSaysWhyTheDefaultClusterCannotBe(t *testing.T) {
 	require.NoError(t, err, "a failed start leaves nothing locked")
 	release()
 }
+
+func TestADeletedDefaultClusterStaysDeleted(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	require.Nil(t, n.DeleteCluster(t.Context(), protocol.DefaultCluster))
+	stopNode(t, n)
+	n = startNode(t, dir)
+	defer stopNode(t, n)
+	clusters, err := n.Clusters()
+	require.Nil(t, err)
+	require.Empty(t, clusters)
+	_, created, err := n.CreateCluster(t.Context(), &protocol.ClusterSpec{Name: protocol.DefaultCluster})
+	require.Nil(t, err)
+	require.True(t, created)
+}
+
+// Whatever kept the default cluster from being created at the first start, the
+// next one tries again.
+func TestTheDefaultClusterIsTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	inTheWay := filepath.Join(dir, "default")
+	require.NoError(t, os.WriteFile(inTheWay, nil, 0o644))
+	_, err := Start(context.Background(), Options{DataDir: dir, DefaultCluster: "default"})
+	require.Error(t, err)
+	require.NoError(t, os.Remove(inTheWay))
+	n := startNode(t, dir)
+	defer stopNode(t, n)
+	require.EqualValues(t, 0, produce(t, n, "liked", 0, `1`))
+}
