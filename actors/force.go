@@ -196,7 +196,7 @@ func (f *forcedCluster) readMetadata() error {
 		return errors.Join(errs...)
 	}
 	f.state = newClusterState()
-	return logfile.WalkFrames(logfile.OSFS{}, best.Dir, func(_ string, _ logfile.Identity, fr logfile.Frame) error {
+	err := logfile.WalkFrames(logfile.OSFS{}, best.Dir, func(_ string, _ logfile.Identity, fr logfile.Frame) error {
 		if fr.Kind != logfile.KindRecords && fr.Kind != logfile.KindCompacted {
 			return nil
 		}
@@ -215,6 +215,10 @@ func (f *forcedCluster) readMetadata() error {
 		}
 		return nil
 	})
+	if err == nil && f.state.partitions[metadataKey()] == nil {
+		err = fmt.Errorf("the copy of its metadata on broker %d had not got the cluster's first records; only a backup can bring it back", best.Broker)
+	}
+	return err
 }
 
 // majorityOf returns the longest sound copy if the sound ones are enough to

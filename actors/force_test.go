@@ -67,6 +67,28 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	awaitSameLines(t, image, "kept", 0)
 }
 
+// A copy of the metadata that no record has reached yet knows no partition: that
+// is not a cluster in which all have their majority.
+func TestForceWithoutAnyMetadata(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	awaitSettled(t, n)
+	stopNode(t, n)
+	metadata := filepath.Join(dir, "default", brokerDirName(2), protocol.MetadataTopic+"-0")
+	found, err := logfile.Inspect(logfile.OSFS{}, metadata, logfile.Options{BootID: bootID()})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(metadata))
+	first := logfile.Checkpoint{ConfState: found.Checkpoint.ConfState}
+	log, err := logfile.Create(logfile.OSFS{}, metadata, found.Identity, first, logfile.Options{BootID: bootID()})
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	for b := 1; b <= 3; b += 2 {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "default", brokerDirName(b))))
+	}
+	_, err = PlanForce(dir, false)
+	require.ErrorContains(t, err, "metadata on broker 2 had not got the cluster's first records")
+}
+
 // The survivor's log ends with changes of membership that lost members may have
 // committed or not. They are passed over, then and at every later start.
 func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
