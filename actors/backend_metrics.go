@@ -16,11 +16,12 @@ const groupsPatience = 500 * time.Millisecond
 func (n *Node) Metrics() *protocol.Metrics {
 	s := &n.env.stats
 	m := &protocol.Metrics{
-		Elections:    s.elections.Load(),
-		BatchRecords: s.batchRecords.snapshot(0, 14, 1),
-		BatchBytes:   s.batchBytes.snapshot(7, 24, 1),
-		Disk:         s.disk.metrics(),
-		Scrub:        n.env.scrubber.stats.metrics(),
+		Elections:      s.elections.Load(),
+		DamageNotFound: s.damageNotFound.Load(),
+		BatchRecords:   s.batchRecords.snapshot(0, 14, 1),
+		BatchBytes:     s.batchBytes.snapshot(7, 24, 1),
+		Disk:           s.disk.metrics(),
+		Scrub:          n.env.scrubber.stats.metrics(),
 
 		DirectoriesReplaced: map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()},
 	}

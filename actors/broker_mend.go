@@ -42,7 +42,7 @@ type ailing struct {
 	replica uint64
 	fault   replicaFault
 	tries   int
-	upAt    time.Time    // when it last came up
+	upAt    time.Time    // when it came up; zero: it is down
 	retryAt time.Time    // zero: nothing is to be tried
 	mend    *mendReplica // asked for
 	job     *mendJob     // under way
@@ -56,7 +56,7 @@ const (
 	retryFirst = time.Second
 	retryMost  = time.Minute
 	panicTries = 6
-	sameStory  = 10 * time.Minute // a panic after so long is counted from one
+	sameStory  = 10 * time.Minute // a panic, or damage, after so long is counted from one
 )
 
 // delay is how long the next try waits; false when there is none.
@@ -92,10 +92,7 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		a = &ailing{replica: m.Replica}
 		b.ailing[m.Key] = a
 	}
-	a.fault = m.Fault
-	if now := b.env.now(); !a.upAt.IsZero() && now.Sub(a.upAt) > sameStory {
-		a.tries = 0
-	}
+	a.wentDown(b.env.now(), m.Fault)
 	if a.fault.passes() {
 		b.schedule(a)
 	}
@@ -113,15 +110,27 @@ func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	}
 }
 
-// replicaUp forgets what ailed a replica. How often it panicked is kept for as
-// long as that may count as the same story.
+// replicaUp forgets what ailed a replica, unless it may have to be counted.
 func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
-	if a := b.ailing[m.Key]; a != nil && a.fault != faultPanic {
+	if a := b.ailing[m.Key]; a != nil && !a.cameUp(b.env.now()) {
 		delete(b.ailing, m.Key)
-	} else if a != nil {
-		a.retryAt, a.upAt = time.Time{}, b.env.now()
 	}
 	ctx.Send(b.parent, m)
+}
+
+// cameUp reports whether the next fault may be the same story: another panic,
+// or damage that nobody finds who looks for it, as a failing disk or memory
+// shows it. Without a pause such a replica would be mended and opened for ever.
+func (a *ailing) cameUp(now time.Time) (again bool) {
+	a.mend, a.retryAt, a.upAt = nil, time.Time{}, now
+	return a.fault == faultPanic || a.fault == faultDamage && a.idle
+}
+
+func (a *ailing) wentDown(now time.Time, fault replicaFault) {
+	if !a.upAt.IsZero() && now.Sub(a.upAt) > sameStory {
+		a.tries, a.idle = 0, false
+	}
+	a.fault, a.upAt = fault, time.Time{}
 }
 
 // tryAgain opens, creates or mends what is due. A tick calls it.
@@ -151,7 +160,8 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 // once.
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	a, r := b.ailing[m.Key], b.replicas[m.Key]
-	if b.state != brokerRunning || a == nil || r == nil || a.replica != m.Replica || a.fault != faultDamage || a.job != nil {
+	if b.state != brokerRunning || a == nil || r == nil || a.replica != m.Replica || a.fault != faultDamage || a.job != nil ||
+		!a.upAt.IsZero() {
 		return
 	}
 	a.mend = m
@@ -193,6 +203,10 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 		default:
 			if m.found {
 				b.log.Warn("damaged replica is mended", "topic", r.spec.id.Topic, "partition", key.Partition)
+			} else {
+				b.env.stats.damageNotFound.Add(1)
+				b.log.Warn("damage is not found again, the replica is opened as it is; next time after a pause",
+					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", a.tries)
 			}
 			a.mend, a.retryAt, r.err = nil, time.Time{}, nil
 			b.spawn(ctx, r)

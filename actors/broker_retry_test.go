@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -88,4 +89,53 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 	awaitSameLines(t, dir, "bug", 0)
 	require.Equal(t, []string{`1`, `2`}, fetchAll(t, n, "bug", 0))
 	require.Empty(t, replicaDirs(t, dir, ref.broker, "bug-0.replaced"))
+}
+
+// Damage that is not found again when it is to be mended, and comes back once
+// the replica runs, is looked for after a pause, and after a longer one each
+// time; what was found is mended at once.
+func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
+	now := time.Unix(1000, 0)
+	key := partitionKey{TopicID: "t"}
+	b := &brokerActor{
+		env: &environment{now: func() time.Time { return now }}, state: brokerRunning,
+		ailing: map[partitionKey]*ailing{}, replicas: map[partitionKey]*localReplica{},
+	}
+	b.replicas[key] = &localReplica{pid: &actor.PID{}} // its actor has not ended yet
+	b.replicas[key].spec.id.ReplicaID = 7
+	// story is one turn: damage, mending, which finds it or not, and running again.
+	story := func(found bool) (pause time.Duration) {
+		a := b.ailing[key]
+		if a == nil {
+			a = &ailing{replica: 7}
+			b.ailing[key] = a
+		}
+		a.wentDown(now, faultDamage)
+		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7})
+		require.NotNil(t, a.mend)
+		require.False(t, a.retryAt.IsZero())
+		pause = a.retryAt.Sub(now)
+		now = a.retryAt
+		a.idle = !found
+		if !a.cameUp(now) {
+			delete(b.ailing, key)
+		}
+		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7}) // asked for late
+		if a := b.ailing[key]; a != nil {
+			require.Nil(t, a.mend, "it runs")
+		}
+		return pause
+	}
+	for range 3 {
+		require.Zero(t, story(true))
+	}
+	require.Zero(t, story(false))
+	s := time.Second
+	for i, want := range []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s} {
+		require.Equal(t, want, story(false), "turn %d", i)
+	}
+	now = now.Add(sameStory + 1)
+	require.Zero(t, story(false), "another story")
+	require.Equal(t, s, story(true))
+	require.Zero(t, story(true))
 }

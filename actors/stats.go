@@ -11,12 +11,13 @@ import (
 // nodeStats is what a node counts as it goes; the zero value is ready. The
 // hot path pays an atomic addition or two per request or entry.
 type nodeStats struct {
-	disk         diskStats
-	elections    atomic.Uint64
-	lostDirs     atomic.Uint64 // directories of brokers that were replaced, by reason
-	outdatedDirs atomic.Uint64
-	batchRecords histogram
-	batchBytes   histogram
+	disk           diskStats
+	elections      atomic.Uint64
+	damageNotFound atomic.Uint64 // of replicas that were to be mended
+	lostDirs       atomic.Uint64 // directories of brokers that were replaced, by reason
+	outdatedDirs   atomic.Uint64
+	batchRecords   histogram
+	batchBytes     histogram
 }
 
 func (s *nodeStats) directoryReplaced(reason string) {

@@ -78,6 +78,7 @@ var (
 	descBrokers         = desc("brokers", "Brokers by state.", "cluster", "state")
 	descReplaced        = desc("broker_directories_replaced_total", "Directories of brokers that were lost or older copies; their replicas are rebuilt.", "reason")
 	descElections       = desc("elections_total", "Leaders that partitions have got.")
+	descDamageNotFound  = desc("damage_not_found_total", "Times that a damaged replica was to be mended and no damage was found: the disk or memory may be failing.")
 	descBatchRecords    = desc("batch_records", "Records per log entry (group commit), internal topics aside.")
 	descBatchBytes      = desc("batch_bytes", "Bytes per log entry.")
 	descRoundSeconds    = desc("disk_round_duration_seconds", "Time of a round: writes of many logs and the sync that covers them.")
@@ -101,6 +102,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
 		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descReplaced, descElections,
+		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
 	} {
@@ -122,6 +124,7 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 		send(ch, descReplaced, prometheus.CounterValue, float64(n), reason)
 	}
 	send(ch, descElections, prometheus.CounterValue, float64(m.Elections))
+	send(ch, descDamageNotFound, prometheus.CounterValue, float64(m.DamageNotFound))
 	sendHistogram(ch, descBatchRecords, &m.BatchRecords)
 	sendHistogram(ch, descBatchBytes, &m.BatchBytes)
 	d := &m.Disk

@@ -84,12 +84,13 @@ func TestMetricsOfTheBroker(t *testing.T) {
 			Cluster: "default", Topic: "liked", ProducedRecords: 7, ProducedBytes: 70, FetchedRecords: 5, FetchedBytes: 50,
 			Partitions: 3, Leaderless: 1, UnderReplicated: 2, LogBytes: 99,
 		}},
-		Groups:       []protocol.GroupMetrics{{Cluster: "default", Group: "mailer", Members: 2, Lag: 4}},
-		Brokers:      []protocol.BrokerMetrics{{Cluster: "default", State: "running", Count: 3}},
-		Elections:    12,
-		BatchRecords: protocol.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{3, 4, 5}, Sum: 100},
-		Disk:         protocol.DiskMetrics{Failures: 1},
-		DataDirFree:  10, DataDirTotal: 20,
+		Groups:         []protocol.GroupMetrics{{Cluster: "default", Group: "mailer", Members: 2, Lag: 4}},
+		Brokers:        []protocol.BrokerMetrics{{Cluster: "default", State: "running", Count: 3}},
+		Elections:      12,
+		DamageNotFound: 3,
+		BatchRecords:   protocol.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{3, 4, 5}, Sum: 100},
+		Disk:           protocol.DiskMetrics{Failures: 1},
+		DataDirFree:    10, DataDirTotal: 20,
 
 		DirectoriesReplaced: map[string]uint64{"outdated": 6},
 	}
@@ -98,7 +99,7 @@ func TestMetricsOfTheBroker(t *testing.T) {
 		"topic_produced_records_total": 7, "topic_produced_bytes_total": 70, "topic_fetched_records_total": 5,
 		"topic_fetched_bytes_total": 50, "topic_partitions": 3, "topic_leaderless_partitions": 1,
 		"topic_under_replicated_partitions": 2, "topic_log_bytes": 99, "group_lag": 4, "group_members": 2,
-		"groups_stale": 0, "brokers": 3, "elections_total": 12, "disk_failed_rounds_total": 1,
+		"groups_stale": 0, "brokers": 3, "elections_total": 12, "damage_not_found_total": 3, "disk_failed_rounds_total": 1,
 		"data_dir_free_bytes": 10, "data_dir_total_bytes": 20,
 		"broker_directories_replaced_total": 6,
 	} {

@@ -9,10 +9,11 @@ type Metrics struct {
 	Disk    DiskMetrics
 	Scrub   ScrubMetrics
 
-	Elections    uint64    // leaders that partitions have got
-	BatchRecords Histogram // records per raft entry of topics, internal ones aside
-	BatchBytes   Histogram // bytes of the same entries
-	GroupsStale  bool      // Groups is an older reading: a coordinator does not answer
+	Elections      uint64    // leaders that partitions have got
+	DamageNotFound uint64    // damaged replicas in which mending found no damage
+	BatchRecords   Histogram // records per raft entry of topics, internal ones aside
+	BatchBytes     Histogram // bytes of the same entries
+	GroupsStale    bool      // Groups is an older reading: a coordinator does not answer
 
 	// DirectoriesReplaced counts directories of brokers that could not be used
 	// and were put aside, by reason: "lost" or "outdated".
