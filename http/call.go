@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"net/url"
 	"runtime/debug"
 	"strconv"
@@ -106,6 +107,9 @@ func (c *call) run(answer func() *protocol.Error) {
 // handle reads the body and has the route's handler do the rest.
 func (c *call) handle(rt route) *protocol.Error {
 	err := c.readBody()
+	if err == nil && rt.named && bytes.Contains(c.ctx.URI().PathOriginal(), []byte("//")) {
+		return routeNotFound(c) // the router takes what is empty for a name
+	}
 	if err == nil && rt.body == noBody && len(c.body) > 0 {
 		err = protocol.Errorf(protocol.CodeMalformed, "%s %s takes no body", rt.method, rt.path)
 	}

@@ -173,3 +173,33 @@ func TestBadTargets(t *testing.T) {
 		assert.Equal(t, 200, h.raw("GET /healthz HTTP/1.1\r\nHost: "+host+"\r\n\r\n").status, host)
 	}
 }
+
+// An empty part of the path names nothing, so there is no such route.
+func TestEmptyPartsOfThePath(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for target, method := range map[string]string{
+		"/cluster//brokers//stop":              "POST",
+		"/cluster//brokers/1/start":            "POST",
+		"/topic//partitions/0/records":         "GET",
+		"/topic/t/partitions//records":         "GET",
+		"/groups//seek":                        "POST",
+		"/groups/g/members/":                   "DELETE",
+		"/cluster/":                            "GET",
+		"/topic//partitions//records?offset=1": "GET",
+	} {
+		wantError(t, h.do(method, target, ""), 404, "route_not_found")
+	}
+	wantOK(t, h.do("GET", "/topic/t/partitions/0/records?offset=0", ""), 200)
+	wantError(t, h.do("GET", "/topic/t/partitions/0/records?cluster=//", ""), 422, "invalid_name")
+}
+
+func TestAMissingHostIsNamed(t *testing.T) {
+	h := start(t, Options{})
+	for _, head := range []string{"GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost:\r\n", "GET http://a/healthz HTTP/1.1\r\n", healthz[:len(healthz)-2] + "host: b\r\n"} {
+		a := h.raw(head + "\r\n")
+		wantError(t, a, 400, "malformed")
+		assert.Contains(t, a.body, "Host", head)
+	}
+	assert.Equal(t, 200, h.raw("GET /healthz HTTP/1.0\r\n\r\n").status)
+}

@@ -29,6 +29,7 @@ const (
 	errField       badRequest = "a header field must be a name, a colon right after it, and a value on the same line"
 	errCoding      badRequest = "the only transfer encoding is chunked"
 	errTwoLengths  badRequest = "a length and a transfer encoding exclude each other"
+	errHost        badRequest = "it must have one Host header"
 	errBadTarget   badRequest = "the target or the host is not valid"
 	errManyFields             = tooLarge("too many header fields")
 	errLargeHeader            = tooLarge("request line and headers are too long")
@@ -51,6 +52,8 @@ type headerScan struct {
 	fields int  // -1: the request line has not come
 	length bool // there is a Content-Length
 	coded  bool // there is a Transfer-Encoding
+	hosts  int  // Host headers that say something
+	older  bool // HTTP/1.0, which needs none
 }
 
 func newHeaderScan() headerScan { return headerScan{fields: -1} }
@@ -77,9 +80,11 @@ func (s *headerScan) scan(b []byte) (size int, err error) {
 			if !bytes.HasSuffix(line, []byte(" HTTP/1.1")) && !bytes.HasSuffix(line, []byte(" HTTP/1.0")) {
 				return 0, errVersion
 			}
-			s.fields = 0
-		case len(line) == 0:
+			s.fields, s.older = 0, line[len(line)-1] == '0'
+		case len(line) == 0 && (s.hosts == 1 || s.older && s.hosts == 0):
 			return s.at, nil
+		case len(line) == 0:
+			return 0, errHost
 		default:
 			if err := s.field(line); err != nil {
 				return 0, err
@@ -114,6 +119,10 @@ func (s *headerScan) field(line []byte) error {
 		return errManyFields
 	}
 	switch len(name) {
+	case len("Host"):
+		if bytes.EqualFold(name, []byte("Host")) && len(bytes.Trim(value, " \t")) > 0 {
+			s.hosts++
+		}
 	case len("Content-Length"):
 		s.length = s.length || bytes.EqualFold(name, []byte("Content-Length"))
 	case len("Transfer-Encoding"):

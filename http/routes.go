@@ -1,6 +1,8 @@
 package http
 
 import (
+	"strings"
+
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
@@ -21,6 +23,7 @@ type route struct {
 	method, path string
 	body         bodyKind
 	handle       func(*call) *protocol.Error
+	named        bool // parts of the path are names; set by routes
 
 	// refused, if set, has the last word on a request whose body could not be
 	// read.
@@ -80,6 +83,7 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.MethodNotAllowed = s.wrap(route{body: anyBody, handle: methodNotAllowed})
 	r.GlobalOPTIONS = s.wrap(route{body: anyBody, handle: answerOptions})
 	for _, rt := range table {
+		rt.named = strings.Contains(rt.path, "{")
 		h := s.wrap(rt)
 		r.Handle(rt.method, rt.path, h)
 		if rt.method == fasthttp.MethodGet && rt.body == noBody {
