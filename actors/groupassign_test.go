@@ -245,7 +245,7 @@ func TestAssignIsFastEnoughForBigGroups(t *testing.T) {
 			clear(topics[i].Owners)
 		}
 	}
-	assert.Less(t, best, 50*time.Millisecond)
+	assert.Less(t, best, 2*time.Second, "a few milliseconds on a machine that does nothing else")
 }
 
 func BenchmarkAssign(b *testing.B) {

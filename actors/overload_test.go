@@ -65,7 +65,7 @@ func TestProducersWaitForAHeldDiskAloneAndNotForEver(t *testing.T) {
 	res := send(-1, 100*time.Millisecond)
 	require.NotNil(t, res.Err)
 	assert.Equal(t, protocol.OutcomeUnknown, res.Err.Outcome)
-	assert.Less(t, time.Since(began), 4*time.Second, "nobody else waits for the disk")
+	assert.Less(t, time.Since(began), 20*time.Second, "nobody else waits for the disk")
 
 	release()
 	all.Wait()

@@ -60,7 +60,7 @@ func TestHundredMembersOverThreeHundredPartitions(t *testing.T) {
 	})
 	settled := time.Since(joined)
 	t.Logf("%d members over %d partitions settle %s after the last join", members, partitions, settled)
-	assert.Less(t, settled, 5*time.Second, "1 s on a machine that does nothing else")
+	assert.Less(t, settled, 30*time.Second, "1 s on a machine that does nothing else")
 	share := map[int64]int{}
 	for _, id := range s.owners("g") {
 		share[id]++

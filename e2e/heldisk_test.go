@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,7 +76,7 @@ func TestHeldDiskUnderManyClients(t *testing.T) {
 		}
 		return nil
 	})
-	began := time.Now()
+	// The disk is held meanwhile: who waited for it would not be answered so.
 	a := f.ask("read", http.MethodGet, "/topic/held/partitions/0/records?offset=0&max_records=20", nil)
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
 	var read struct{ Records []json.RawMessage }
@@ -86,7 +85,6 @@ func TestHeldDiskUnderManyClients(t *testing.T) {
 	for _, path := range []string{"/topic", "/topic/held", "/cluster", "/healthz", "/metrics"} {
 		require.Equal(t, http.StatusOK, f.ask("view", http.MethodGet, path, nil).status, path)
 	}
-	assert.Less(t, time.Since(began), 5*time.Second, "nobody else waits for the disk")
 	// Long enough for each to be refused or to be told that nobody knows, and
 	// for far more to be offered than there is room for.
 	s.eventually(waitTimeout, "clients are refused for all reasons", func() error {
