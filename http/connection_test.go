@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -136,6 +137,47 @@ func TestDeparturesAreTold(t *testing.T) {
 		t.Skip("departures are not told on this system")
 	}
 	require.NoError(t, conn.Close())
+}
+
+// A connection is watched as long as it is open: also its second request that
+// waits hears of a client that leaves, or has left while the first was answered.
+func TestDeparturesAreToldAgain(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("departures are not told on this system")
+	}
+	const request = "GET /topic/t/partitions/0/records?timeout_ms=30000&offset=%d HTTP/1.1\r\nHost: a\r\n\r\n"
+	for name, leave := range map[string]func(h *harness, c *net.TCPConn) error{
+		"while the second waits": func(h *harness, c *net.TCPConn) error {
+			_, err := fmt.Fprintf(c, request, 1)
+			<-h.b.parked
+			return errors.Join(err, c.CloseWrite())
+		},
+		"before the second": func(_ *harness, c *net.TCPConn) error {
+			_, err := fmt.Fprintf(c, request, 1) // the server reads on, for it is there
+			return errors.Join(err, c.CloseWrite())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := startTCP(t, Options{})
+			h.b.add("t", 1)
+			h.b.parked, h.b.departed = make(chan struct{}, 2), make(chan struct{}, 2)
+			c, err := h.ln.Dial()
+			require.NoError(t, err)
+			defer c.Close()
+			_, err = fmt.Fprintf(c, request, 0)
+			require.NoError(t, err)
+			<-h.b.parked
+			wantOK(t, h.do("POST", "/events", `{"topic":"t","value":1}`), 200)
+			r := bufio.NewReader(c)
+			assert.Equal(t, 200, readAnswer(t, r).status)
+			require.NoError(t, leave(h, c.(*net.TCPConn)))
+			select {
+			case <-h.b.departed:
+			case <-time.After(10 * time.Second):
+				t.Fatal("nobody told")
+			}
+		})
+	}
 }
 
 // The same for a read without a group.

@@ -9,57 +9,81 @@ import (
 // departures tells when clients leave whose requests wait. fasthttp and the
 // netpoller never do, and looking at ten thousand sockets every other second
 // costs a tenth of a core. One epoll instance, itself watched by the
-// netpoller, waits for all of them.
+// netpoller, waits for all of them: a connection is added to it when its first
+// request waits, and stays there as long as it is open.
 type departures struct {
 	once sync.Once
 	f    *os.File // the epoll instance; nil if there could be none
 
 	mu   sync.Mutex
 	last uint64
-	left map[uint64]departure
+	left map[uint64]*departure
 }
 
-// departure is what is done when a client leaves: closed, then told.
+// departure is what is known of one connection's client. It leaves once.
 type departure struct {
-	left chan struct{}
-	told func()
+	d    *departures
+	id   uint64
+	left chan struct{} // closed when it has left
+	told func()        // called after that; nil while nothing waits. Guarded by d.mu
 }
 
-// watch returns a channel that is closed when the client of c leaves, nil if
-// that cannot be told, and what ends the watch. told is called after that, and
-// must not block. c must stay open meanwhile.
+// watch returns a channel that is closed when the client of c leaves, or has
+// left, nil if that cannot be told, and what ends the watch. told is called if
+// it leaves meanwhile, and must not block. c must stay open meanwhile.
 func (d *departures) watch(c *conn, told func()) (<-chan struct{}, func()) {
+	w := c.departure.Load()
+	if w == nil {
+		if w = d.add(c); w == nil {
+			return nil, func() {}
+		}
+		c.departure.Store(w)
+	}
+	w.tell(told)
+	return w.left, func() { w.tell(nil) }
+}
+
+func (w *departure) tell(told func()) {
+	w.d.mu.Lock()
+	w.told = told
+	w.d.mu.Unlock()
+}
+
+// end forgets a connection that closes, and so leaves the epoll instance.
+func (w *departure) end() {
+	w.d.mu.Lock()
+	delete(w.d.left, w.id)
+	w.told = nil
+	w.d.mu.Unlock()
+}
+
+// add begins to watch a connection; nil if that cannot be.
+func (d *departures) add(c *conn) *departure {
 	d.once.Do(d.open)
 	sc, ok := c.Conn.(syscall.Conn)
 	if d.f == nil || !ok {
-		return nil, func() {}
+		return nil
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return nil, func() {}
+		return nil
 	}
-	left := make(chan struct{})
+	w := &departure{d: d, left: make(chan struct{})}
 	d.mu.Lock()
 	d.last++
-	id := d.last
-	d.left[id] = departure{left, told}
+	w.id = d.last
+	d.left[w.id] = w
 	d.mu.Unlock()
-	event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
-	added := d.control(raw, syscall.EPOLL_CTL_ADD, &event)
-	forget := func() {
-		if added {
-			d.control(raw, syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{})
-		}
-		d.mu.Lock()
-		delete(d.left, id)
-		d.mu.Unlock()
+	event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(uint32(w.id)), Pad: int32(uint32(w.id >> 32))}
+	if !d.control(raw, syscall.EPOLL_CTL_ADD, &event) {
+		w.end()
+		return nil
 	}
-	if !added {
-		forget()
-		return nil, func() {}
-	}
-	return left, forget
+	return w
 }
+
+// edgeTriggered is EPOLLET, which syscall has as a negative number.
+const edgeTriggered = 1 << 31
 
 func (d *departures) control(raw syscall.RawConn, op int, event *syscall.EpollEvent) bool {
 	done := false
@@ -88,7 +112,7 @@ func (d *departures) open() {
 		_ = syscall.Close(fd)
 		return
 	}
-	d.left = map[uint64]departure{}
+	d.left = map[uint64]*departure{}
 	d.f = os.NewFile(uintptr(fd), "epoll")
 	go d.run()
 }
@@ -112,7 +136,9 @@ func (d *departures) run() {
 			if gone, ok := d.left[id]; ok {
 				delete(d.left, id)
 				close(gone.left)
-				gone.told()
+				if gone.told != nil {
+					gone.told()
+				}
 			}
 		}
 		d.mu.Unlock()

@@ -36,6 +36,8 @@ type conn struct {
 	k     *connection
 	state atomic.Int32
 
+	departure atomic.Pointer[departure] // of its client, once a request has waited
+
 	reading, writing lazyDeadline
 }
 
@@ -161,6 +163,9 @@ func (l *boundedListener) hurry(read, write time.Time) {
 
 // Close closes the connection and makes room for another.
 func (c *conn) Close() error {
+	if w := c.departure.Load(); w != nil {
+		w.end()
+	}
 	c.ln.mu.Lock()
 	if _, open := c.ln.open[c]; open {
 		delete(c.ln.open, c)
