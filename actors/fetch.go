@@ -42,9 +42,10 @@ func (n *Node) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 
 // Advance implements protocol.PendingFetch.
 func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
+	woken := false
 	if s.parked {
 		s.n.env.sleepers.remove(&s.parking)
-		if woken := s.woke(); !woken && s.over() {
+		if woken = s.woke(); !woken && s.over() {
 			s.n.env.system.Root.Send(s.leader.pid, &unparkWaiter{Waiter: s.waiter})
 			return s.reply, false, nil
 		} else if !woken {
@@ -58,6 +59,9 @@ func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 		s.leader, s.at = leader, protocol.Offset(v.HighWatermark())
 		if s.req.Timestamp == nil {
 			s.at = max(s.at, s.req.Offset)
+		}
+		if woken {
+			got.waited = leader
 		}
 		s.reply, err = readView(&got, v, s.req)
 		return err

@@ -15,12 +15,17 @@ type gathered struct {
 	count   int
 	bytes   int             // by sizeOf
 	last    protocol.Offset // of the last record
+
+	waited *leaderRef // not nil: others may have waited there for the same records
 }
 
 // read adds up to maxRecords records from offset on.
 func (g *gathered) read(v *logfile.View, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
 	var err error
 	next := protocol.Record{Topic: topic, Partition: partition}
+	if g.sink != nil && g.waited != nil && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
+		return nil
+	}
 	if g.sink != nil {
 		if g.count == 0 {
 			g.sink.Expect(estimate(v, offset, maxRecords, maxBytes))
@@ -59,6 +64,11 @@ func estimate(v *logfile.View, offset int64, maxRecords, maxBytes int) int {
 func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
+	g.note(next)
+}
+
+// note counts a record.
+func (g *gathered) note(next *protocol.Record) {
 	g.last = next.Offset
 	g.count++
 	g.bytes += sizeOf(next)

@@ -394,7 +394,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 		if t == nil {
 			continue
 		}
-		v, _, err := s.n.view(t, o.Partition, patience)
+		v, ref, err := s.n.view(t, o.Partition, patience)
 		if err != nil && patience == 0 {
 			leaderless = true
 			continue
@@ -412,6 +412,9 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 			roomy = true
 		}
 		before, size := s.got.count, s.got.bytes
+		if s.ended == waitWoken {
+			s.got.waited = ref
+		}
 		err = s.got.read(v, o.Topic, o.Partition, int64(o.Offset), left, bytes)
 		if err == errStaleView {
 			continue // the next look takes a newer one

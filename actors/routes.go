@@ -66,6 +66,7 @@ type leaderRef struct {
 	term   uint64
 	pid    *actor.PID
 	view   atomic.Pointer[logfile.View]
+	tail   atomic.Pointer[sharedTail] // what the last who were woken have read
 }
 
 func newPartitionRoute(key partitionKey, group *groupLinks, replicas int) *partitionRoute {
