@@ -229,7 +229,7 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 
 // armTimer has the next lease's end looked at when it comes.
 func (g *groupActor) armTimer(ctx actor.Context) {
-	if g.resigned || g.state == nil || len(g.state.memberIDs()) < 2 {
+	if g.resigned || g.state == nil || len(g.state.now.Members) < 2 {
 		return // a single member keeps its partitions, lapsed or not
 	}
 	next := g.state.nextExpiry(g.now())

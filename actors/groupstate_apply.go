@@ -47,6 +47,9 @@ type (
 // groupOfKey returns the group that a record of __consumer_offsets is about,
 // to find the groupState that it belongs to.
 func groupOfKey(key []byte) (string, error) {
+	if group, _, _, ok := plainOffsetKey(key); ok {
+		return string(group), nil
+	}
 	kind, args, err := splitStateKey(key)
 	switch {
 	case err != nil:
@@ -69,6 +72,9 @@ func (g *groupState) apply(rec stateRecord) error {
 }
 
 func (g *groupState) applyRecord(rec stateRecord) error {
+	if group, topicID, n, ok := plainOffsetKey(rec.Key); ok && rec.Action == actionCommit && string(group) == g.name {
+		return g.applyOffset(string(topicID), string(n), rec.Value)
+	}
 	kind, args, err := splitStateKey(rec.Key)
 	if err != nil {
 		return err
@@ -97,6 +103,10 @@ func (g *groupState) applyOffset(topicID, number string, value []byte) error {
 	key := partitionKey{topicID, n}
 	if value == nil {
 		g.offsets.remove(key)
+		return nil
+	}
+	if plain, ok := plainOffset(value); ok {
+		g.offsets.set(key, plain.committed(g.offsets.at(key)))
 		return nil
 	}
 	var v offsetValue
@@ -191,12 +201,12 @@ func (g *groupState) memberRecords(now int64, action string, next *membership) [
 }
 
 func (g *groupState) commitRecord(now int64, o groupOffset) stateRecord {
-	v := offsetValue{stateFormat, committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}}
-	return stateRecord{actionCommit, stateKey(keyOffset, g.name, o.TopicID, o.Partition), stateJSON(v)}
+	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}
+	return stateRecord{actionCommit, offsetKeyOf(g.name, o.key()), appendOffsetValue(nil, &v)}
 }
 
 func (g *groupState) dropRecord(key partitionKey) stateRecord {
-	return stateRecord{Action: actionDropOffset, Key: stateKey(keyOffset, g.name, key.TopicID, key.Partition)}
+	return stateRecord{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
 }
 
 // dump writes the durable state in a canonical form: two groups are equal

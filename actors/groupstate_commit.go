@@ -37,11 +37,14 @@ func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generat
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
-	ahead := slices.DeleteFunc(slices.Clone(offsets), func(o groupOffset) bool {
+	behind := func(o groupOffset) bool {
 		have, committed := g.offsets.get(o.key())
 		return committed && o.Offset <= have.Offset
-	})
-	return g.commitRecords(now, ahead, false)
+	}
+	if slices.ContainsFunc(offsets, behind) {
+		offsets = slices.DeleteFunc(slices.Clone(offsets), behind)
+	}
+	return g.commitRecords(now, offsets, false)
 }
 
 // checkCommitter reports whether id may commit on these partitions; owned
@@ -91,23 +94,26 @@ func (g *groupState) stale(format string, args ...any) *protocol.Error {
 // committed.
 func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
 	var recs []stateRecord
-	seen := make(map[partitionKey]bool, len(offsets))
+	var seen few[partitionKey, struct{}]
 	for i := range offsets {
 		o := &offsets[i]
 		have, committed := g.offsets.get(o.key())
+		_, twice := seen.get(o.key())
 		switch {
 		case o.Offset < 0 || o.Partition < 0:
 			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition and offset must be 0 or more, got %d and %d", o.Partition, o.Offset)
 		case len(o.Metadata) > maxCommitMetadata:
 			return nil, protocol.Errorf(protocol.CodeLimitExceeded, "metadata of %d bytes is too long", len(o.Metadata)).With("limit", maxCommitMetadata)
-		case seen[o.key()]:
+		case twice:
 			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition %d of topic %q is there twice", o.Partition, o.Topic)
 		case committed && o.Offset < have.Offset && !force:
 			return nil, protocol.Errorf(protocol.CodeOffsetRegression,
 				"partition %d of topic %q is at %d, going back to %d needs force", o.Partition, o.Topic, have.Offset, o.Offset).
 				With("topic", o.Topic).With("partition", o.Partition).With("current", have.Offset).With("requested", o.Offset)
 		}
-		seen[o.key()] = true
+		if i+1 < len(offsets) {
+			seen.set(o.key(), struct{}{})
+		}
 		if !committed || have.Offset != o.Offset || have.Metadata != o.Metadata {
 			recs = append(recs, g.commitRecord(now, *o))
 		}

@@ -75,6 +75,9 @@ func (g *groupState) expire(now int64) []stateRecord {
 // subscribes to a topic in which they own partitions, or they own none and
 // anybody is live. arriving counts as live.
 func (g *groupState) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
+	if !slices.ContainsFunc(m.Members, func(gm groupMember) bool { return gm.ID != arriving && !g.live(now, gm.ID) }) {
+		return nil
+	}
 	var lapsed []protocol.ConsumerID
 	wanted := map[string]bool{}
 	anyLive := false

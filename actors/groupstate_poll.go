@@ -31,6 +31,9 @@ type pollDecision struct {
 // assignment holds at once. When the records are applied, call polled.
 // Errors: too_many_requests (the group is full).
 func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (pollDecision, *protocol.Error) {
+	if g.now.has(id, topics, sessionMs) && len(g.replaceable(now, g.now, id)) == 0 {
+		return pollDecision{Generation: g.now.Generation, Assigned: g.assigned(g.now, id)}, nil
+	}
 	next := g.now.clone()
 	action := next.subscribe(id, topics, sessionMs)
 	d := pollDecision{}
@@ -90,6 +93,22 @@ func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedP
 		}
 	}
 	return list
+}
+
+// has reports whether subscribe would find all as it is; false also when that
+// takes more than a look.
+func (m *membership) has(id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) bool {
+	gm := m.member(id)
+	if gm == nil || gm.SessionMs != sessionMs || len(gm.Topics) != len(topics) {
+		return false
+	}
+	for i := range topics {
+		t := m.topic(topics[i].ID)
+		if gm.Topics[i] != topics[i].ID || t == nil || len(t.Owners) < topics[i].Partitions {
+			return false
+		}
+	}
+	return true
 }
 
 // subscribe puts the subscription into m and says what kind of change that

@@ -45,13 +45,13 @@ func stateRecordOf(key, value, action []byte) (stateRecord, error) {
 	if rec.Action == "" {
 		return stateRecord{}, fmt.Errorf("internal record %q has no action", key)
 	}
-	if !json.Valid(key) {
+	if _, _, _, plain := plainOffsetKey(key); !plain && !json.Valid(key) {
 		return stateRecord{}, fmt.Errorf("internal record %s: key %q is not JSON", action, key)
 	}
 	if string(value) == protocol.NullToken {
 		return rec, nil
 	}
-	if !json.Valid(value) {
+	if _, plain := plainOffset(value); !plain && !json.Valid(value) {
 		return stateRecord{}, fmt.Errorf("internal record %s %s: value %q is not JSON", action, key, value)
 	}
 	rec.Value = value

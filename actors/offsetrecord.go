@@ -1,0 +1,158 @@
+package actors
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"ottla/protocol"
+)
+
+// Commits are nearly all of what __consumer_offsets is made of, and each is read
+// once by every replica and once by its group. Their keys and values are JSON
+// like all others; what stands here writes and reads just this form of it, and
+// leaves whatever is not to the letter as it is written here to encoding/json.
+
+// offsetKeyOf is the key of a committed offset.
+func offsetKeyOf(group string, key partitionKey) []byte {
+	dst := make([]byte, 0, len(`["o","","",]`)+len(group)+len(key.TopicID)+10)
+	dst = append(dst, `["`+keyOffset+`",`...)
+	dst = protocol.AppendJSONString(dst, group)
+	dst = append(dst, ',')
+	dst = protocol.AppendJSONString(dst, key.TopicID)
+	dst = append(dst, ',')
+	dst = strconv.AppendInt(dst, int64(key.Partition), 10)
+	return append(dst, ']')
+}
+
+// plainOffsetKey takes a key apart that offsetKeyOf made; false when it is of
+// another kind or has escapes. The parts share its memory.
+func plainOffsetKey(key []byte) (group, topicID, partition []byte, ok bool) {
+	p := plainJSON{left: key, ok: true}
+	p.skip(`["` + keyOffset + `","`)
+	group = p.text()
+	p.skip(`,"`)
+	topicID = p.text()
+	p.skip(`,`)
+	partition = p.digits()
+	p.skip(`]`)
+	return group, topicID, partition, p.ended()
+}
+
+// appendOffsetValue appends v as stateJSON writes it.
+func appendOffsetValue(dst []byte, v *committedOffset) []byte {
+	dst = slices.Grow(dst, len(`{"v":1,"offset":,"metadata":"","topic":"","at":}`)+len(v.Metadata)+len(v.Topic)+2*20)
+	dst = append(dst, `{"v":`...)
+	dst = strconv.AppendInt(dst, stateFormat, 10)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendInt(dst, int64(v.Offset), 10)
+	if v.Metadata != "" {
+		dst = append(dst, `,"metadata":`...)
+		dst = appendStateString(dst, v.Metadata)
+	}
+	dst = append(dst, `,"topic":`...)
+	dst = appendStateString(dst, v.Topic)
+	dst = append(dst, `,"at":`...)
+	dst = strconv.AppendInt(dst, v.At, 10)
+	return append(dst, '}')
+}
+
+// appendStateString appends s as stateJSON writes it.
+func appendStateString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if !plainByte(s[i]) {
+			return append(dst, stateJSON(s)...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// plainOffset reads what appendOffsetValue made; false when it is anything
+// else or has escapes. The texts share its memory.
+func plainOffset(value []byte) (v plainCommit, ok bool) {
+	p := plainJSON{left: value, ok: true}
+	p.skip(`{"v":1,"offset":`)
+	v.offset = p.number()
+	if p.ok && bytes.HasPrefix(p.left, []byte(`,"metadata":"`)) {
+		p.skip(`,"metadata":"`)
+		v.metadata = p.text()
+	}
+	p.skip(`,"topic":"`)
+	v.topic = p.text()
+	p.skip(`,"at":`)
+	v.at = p.number()
+	p.skip(`}`)
+	return v, p.ended()
+}
+
+// plainCommit is the value of a committed offset, in the memory of its record.
+type plainCommit struct {
+	offset, at      int64
+	metadata, topic []byte
+}
+
+// committed is v in memory of its own, as far as that is not in have already.
+func (v *plainCommit) committed(have committedOffset) committedOffset {
+	if have.Topic != string(v.topic) {
+		have.Topic = string(v.topic)
+	}
+	if have.Metadata != string(v.metadata) {
+		have.Metadata = string(v.metadata)
+	}
+	have.Offset, have.At = protocol.Offset(v.offset), v.at
+	return have
+}
+
+// plainJSON reads JSON of a known form, to the letter. After something else ok
+// is false and stays it.
+type plainJSON struct {
+	left []byte
+	ok   bool
+}
+
+func (p *plainJSON) ended() bool { return p.ok && len(p.left) == 0 }
+
+func (p *plainJSON) skip(s string) {
+	if p.ok = p.ok && len(p.left) >= len(s) && string(p.left[:len(s)]) == s; p.ok {
+		p.left = p.left[len(s):]
+	}
+}
+
+// text is the rest of a string without escapes, up to its closing quote.
+func (p *plainJSON) text() []byte {
+	n := 0
+	for n < len(p.left) && plainByte(p.left[n]) {
+		n++
+	}
+	text := p.left[:n]
+	p.left = p.left[n:]
+	p.skip(`"`)
+	return text
+}
+
+// plainByte reports whether b stands for itself in a string.
+func plainByte(b byte) bool { return b >= ' ' && b < 0x7f && b != '"' && b != '\\' }
+
+// digits is a number that is no less than 0 and fits an int64.
+func (p *plainJSON) digits() []byte {
+	n := 0
+	for n < len(p.left) && p.left[n] >= '0' && p.left[n] <= '9' {
+		n++
+	}
+	p.ok = p.ok && n > 0 && n <= maxPlainDigits && (n == 1 || p.left[0] != '0')
+	digits := p.left[:n]
+	p.left = p.left[n:]
+	return digits
+}
+
+const maxPlainDigits = 18
+
+func (p *plainJSON) number() int64 {
+	n := int64(0)
+	for _, d := range p.digits() {
+		n = 10*n + int64(d-'0')
+	}
+	return n
+}
