@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -128,7 +129,7 @@ func TestTables(t *testing.T) {
 	}
 	want := map[string][]string{
 		"cluster list":            {"NAME", "for ever", "c     3        1 "},
-		"topic list":              {"CLUSTER", "c        t     2           0         1           7        1h0m0s"},
+		"topic list":              {"CLUSTER", "c        t     2           0         1           7        1h  "},
 		"topic describe t":        {"leader 2, replicas 2,1, in sync 2, offsets 0 to 4", "no limit"},
 		"group list":              {"g?[2J"},
 		"group describe g":        {"CONSUMER 7", "t-1"},
@@ -292,4 +293,13 @@ func TestProduceFailures(t *testing.T) {
 	code, _, stderr = s.ottla(t, "", "produce", "t", "/no/such/file")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "/no/such/file")
+}
+
+func TestMilliseconds(t *testing.T) {
+	for ms, want := range map[int64]string{
+		-1: "for ever", 0: "0s", 250: "250ms", 60_000: "1m", 90_000: "1m30s", 600_000: "10m", 604_800_000: "168h",
+		3_601_000: "1h0m1s", 5_400_000: "1h30m", math.MaxInt64: "2562047788015h",
+	} {
+		assert.Equal(t, want, milliseconds(ms))
+	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -151,11 +152,21 @@ func newTopicList(r *remote) *cobra.Command {
 	return cmd
 }
 
+// milliseconds words a retention without the parts that are zero: 168h, 1m30s.
 func milliseconds(ms int64) string {
-	if ms < 0 {
+	switch {
+	case ms < 0:
 		return "for ever"
+	case ms > math.MaxInt64/int64(time.Millisecond): // than a Duration holds
+		return strconv.FormatInt(ms/time.Hour.Milliseconds(), 10) + "h"
 	}
-	return (time.Duration(ms) * time.Millisecond).String()
+	s := (time.Duration(ms) * time.Millisecond).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 func newTopicDescribe(r *remote) *cobra.Command {

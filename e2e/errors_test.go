@@ -193,6 +193,16 @@ func TestIdempotentProduce(t *testing.T) {
 	same(10, 0).wantError(http.StatusConflict, "stale_epoch")
 	same(1, 2).want(http.StatusOK)
 
+	placed := func(seq, epoch int) *answer { // by the server
+		return s.post("/events", `{"topic":"i"}`,
+			"Producer-Id", "p3", "Producer-Epoch", fmt.Sprint(epoch), "Producer-Seq", fmt.Sprint(seq))
+	}
+	placed(5, 1).want(http.StatusOK)
+	for seq := range 5 {
+		placed(seq, 1).wantError(http.StatusConflict, "stale_sequence")
+		placed(6+seq, 0).wantError(http.StatusConflict, "stale_epoch")
+	}
+
 	keyed := func(value string) *answer {
 		return s.post("/events", object{"topic": "i", "value": value, "partition": 1}, "Idempotency-Key", "order-1")
 	}
@@ -206,5 +216,5 @@ func TestIdempotentProduce(t *testing.T) {
 	for p := range 3 {
 		total += len(s.readPartition("i", p))
 	}
-	assert.Equal(t, 1+3+1, total, "one record for each new request")
+	assert.Equal(t, 1+3+1+1, total, "one record for each new request")
 }

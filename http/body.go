@@ -201,6 +201,10 @@ func utf8Charset(params []byte) bool {
 }
 
 func (c *call) unsupportedMedia() *protocol.Error {
+	if len(bytes.TrimSpace(c.ctx.Request.Header.ContentType())) == 0 {
+		return protocol.Errorf(protocol.CodeUnsupportedMediaType,
+			"no content type is given, and the body is not JSON, it does not begin with { or [")
+	}
 	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "content type %.100q is not supported here",
 		c.ctx.Request.Header.ContentType())
 }

@@ -130,7 +130,7 @@ func (c *call) switchBroker(do func(context.Context, string, int) (*protocol.Bro
 		return invalid("broker", "must be an integer")
 	}
 	if n < 1 || n > math.MaxInt32 {
-		return protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", cluster, n)
+		return protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %.20s", cluster, c.param("broker"))
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()

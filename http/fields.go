@@ -52,7 +52,7 @@ func bindJSON(text []byte, fields []field) *protocol.Error {
 // is reported before what is wrong with a value.
 func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol.Error {
 	if k := r.Kind(); k != '{' && k != 0 {
-		return wrongType(orBody(within), "a JSON object")
+		return notAnObject(within)
 	}
 	var (
 		seen    uint64
@@ -135,6 +135,11 @@ func (c *call) bindBody(fields ...field) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
+	return c.bindRequired(fields)
+}
+
+// bindRequired sets fields from the JSON body, which there must be.
+func (c *call) bindRequired(fields []field) *protocol.Error {
 	if len(c.body) == 0 {
 		return protocol.Errorf(protocol.CodeMalformed, "a JSON body is required")
 	}
@@ -201,9 +206,10 @@ func prefixed(within, name string) string {
 	return within + "." + name
 }
 
-func orBody(within string) string {
+// notAnObject reports what should be one; the body itself is no field.
+func notAnObject(within string) *protocol.Error {
 	if within == "" {
-		return "the body"
+		return protocol.Errorf(protocol.CodeMalformed, "the body must be a JSON object")
 	}
-	return within
+	return wrongType(within, "a JSON object")
 }

@@ -31,6 +31,23 @@ func TestUnknownNames(t *testing.T) {
 	wantError(t, h.do("GET", "/events?topic=a&topic=b&max_bytes=1&max_bytes=2", ""), 400, "invalid_parameter")
 }
 
+// The greatest integer is one; Kafka's users write it for "for ever".
+func TestGreatestInteger(t *testing.T) {
+	h := start(t, Options{})
+	wantOK(t, h.do("POST", "/topic", `{"name":"t","retention_ms":9223372036854775807,"retention_bytes":9223372036854775807}`), 201)
+	assert.Equal(t, []int64{math.MaxInt64, math.MaxInt64}, []int64{*h.b.specs["t"].RetentionMs, *h.b.specs["t"].RetentionBytes})
+	wantError(t, h.do("POST", "/topic", `{"name":"u","retention_ms":9223372036854775808}`), 422, "not_allowed")
+	wantError(t, h.do("POST", "/topic", `{"name":"u","partitions":9223372036854775807}`), 422, "not_allowed")
+}
+
+// A body that is no object is the fault of no field.
+func TestBodyThatIsNoObject(t *testing.T) {
+	h := start(t, Options{})
+	e := wantError(t, h.do("POST", "/topic", `["t"]`), 400, "malformed")
+	assert.Equal(t, "the body must be a JSON object", e["message"])
+	assert.NotContains(t, e, "details")
+}
+
 func TestPatchNamesOneCluster(t *testing.T) {
 	h := start(t, Options{})
 	wantError(t, h.do("PATCH", "/topic/t?cluster=a", `{"cluster":"b","partitions":2}`), 400, "invalid_parameter")

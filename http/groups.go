@@ -93,7 +93,7 @@ func postSeek(c *call) *protocol.Error {
 		return err
 	}
 	req := &protocol.SeekRequest{Cluster: cluster, Group: group}
-	err = bindJSON(c.body, []field{
+	err = c.bindRequired([]field{
 		{name: "topic", required: true, set: name(&req.Topic)},
 		{name: "to", required: true, set: seekTarget(req)},
 		{name: "partition", set: func(_ string, v value) *protocol.Error {

@@ -26,8 +26,8 @@ func (d *idempotence) apply(req *protocol.ProduceRequest) {
 	req.ProducerID, req.Epoch, req.Sequence, req.BodyHash = d.id, d.epoch, d.sequence, d.bodyHash
 }
 
-// place is the partition of the record with that index: a function of the
-// request's identity alone.
+// place is the partition of the record with that index: a function of it and
+// the producer's or the key's id alone.
 func (d *idempotence) place(index, partitions int) int {
 	return int((uint64(d.seed) + uint64(index)) % uint64(partitions))
 }
@@ -68,8 +68,9 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 		return err
 	}
 	d.id = string(id)
-	// Consecutive single records go round-robin.
-	d.seed = uint32(protocol.Murmur2(id)) + uint32(d.sequence)
+	// Not of the sequence: a partition knows only the sequences it has seen, so
+	// an old instance's record would get past it on another one.
+	d.seed = uint32(protocol.Murmur2(id))
 	return nil
 }
 

@@ -47,7 +47,7 @@ func getReady(c *call) *protocol.Error {
 }
 
 func routeNotFound(c *call) *protocol.Error {
-	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q", c.ctx.Method(), c.ctx.URI().PathOriginal())
+	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal())
 }
 
 func methodNotAllowed(c *call) *protocol.Error {

@@ -168,8 +168,9 @@ func (c *call) wantsStream() streamKind {
 	for len(accept) > 0 {
 		var item []byte
 		item, accept, _ = bytes.Cut(accept, []byte(","))
-		item, _, _ = bytes.Cut(item, []byte(";"))
+		item, params, _ := bytes.Cut(item, []byte(";"))
 		switch item = bytes.TrimSpace(item); {
+		case quality(params) == 0: // not acceptable
 		case bytes.EqualFold(item, []byte("application/json")):
 			return noStream
 		case kind != noStream:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +159,11 @@ func TestRetriesLandWhereTheFirstTryDid(t *testing.T) {
 				assert.Equal(t, first, seen)
 			}
 		})
+	}
+	h.b.reqs = nil
+	for seq := range 7 {
+		wantOK(t, h.do("POST", "/events", `{"topic":"t"}`, "Producer-Id", "p/1", "Producer-Epoch", "2", "Producer-Seq", strconv.Itoa(seq)), 200)
+		assert.Equal(t, h.b.reqs[0].Partition, h.b.reqs[seq].Partition, "where a lower sequence is known")
 	}
 	h.b.reqs = nil
 	wantOK(t, h.do("POST", "/events", body+" ", "Idempotency-Key", "order-7"), 200)

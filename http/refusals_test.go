@@ -148,7 +148,7 @@ func TestInternalTopicsComeFirst(t *testing.T) {
 
 func TestAdminRefusals(t *testing.T) {
 	checkRefusals(t, Options{}, map[string]refusal{
-		"no route":            {"GET /nothing", 404, "route_not_found", "/nothing", nil},
+		"no route":            {"GET /nothing", 404, "route_not_found", "GET /docs", nil},
 		"trailing slash":      {"GET /cluster/", 404, "route_not_found", "", nil},
 		"wrong case":          {"GET /Cluster", 404, "route_not_found", "", nil},
 		"unexpected body":     {"GET /cluster {}", 400, "malformed", "no body", nil},
@@ -175,7 +175,10 @@ func TestAdminRefusals(t *testing.T) {
 		"topic policy":        {`POST /topic {"name":"a","cleanup_policy":"drop"}`, 422, "not_allowed", "cleanup_policy", nil},
 		"topic partitions":    {`POST /topic {"name":"a","partitions":0}`, 422, "not_allowed", "partitions", nil},
 		"topic retention":     {`POST /topic {"name":"a","retention_ms":99999999999999999999}`, 422, "not_allowed", "retention_ms", nil},
-		"patch empty":         {"PATCH /topic/a", 400, "malformed", "", nil},
+		"patch empty":         {"PATCH /topic/a", 400, "malformed", "a JSON body is required", nil},
+		"seek empty":          {"POST /groups/g/seek", 400, "malformed", "a JSON body is required", nil},
+		"no JSON, no type":    {"POST /topic null", 415, "unsupported_media_type", "no content type is given", nil},
+		"broker beyond all":   {"POST /cluster/a/brokers/99999999999999999999/stop", 404, "broker_not_found", "99999999999999999999", nil},
 		"patch name":          {`PATCH /topic/a {"name":"b"}`, 400, "unknown_field", "name", nil},
 		"list parameter":      {"GET /topic?internal=yes", 400, "invalid_parameter", "internal", nil},
 	})

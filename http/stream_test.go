@@ -174,6 +174,15 @@ func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
 	}
 }
 
+func TestStreamsThatAreNotAcceptable(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for _, accept := range []string{"text/event-stream;q=0", "*/*, application/x-ndjson; q=0.0", "text/html", "text/event-stream, application/json"} {
+		a := h.do("GET", "/events?topic=t&timeout_ms=0", "", "Accept", accept)
+		assert.Equal(t, "application/json", a.header.Get("Content-Type"), accept)
+	}
+}
+
 func TestAVanishedClientEndsItsStream(t *testing.T) {
 	for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
 		t.Run(accept, func(t *testing.T) {

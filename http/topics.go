@@ -59,7 +59,7 @@ func patchTopic(c *call) *protocol.Error {
 		return err
 	}
 	spec.Cluster = cluster
-	if err := bindJSON(c.body, c.topicSettings(spec)); err != nil {
+	if err := c.bindRequired(c.topicSettings(spec)); err != nil {
 		return err
 	}
 	if cluster != "" && spec.Cluster != cluster {

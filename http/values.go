@@ -201,9 +201,15 @@ func integer[T ~int | ~int64](dst *T, lo, hi int64, check rangeError) func(strin
 	}
 }
 
+// optionalInteger is integer for what may be left out. The greatest integer of
+// all is not taken for one beyond it: that is how Kafka's users write "for ever".
 func optionalInteger[T ~int | ~int64](dst **T, lo, hi int64, check rangeError) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		*dst = new(T)
+		if hi == math.MaxInt64 && string(v.json.Raw) == "9223372036854775807" {
+			**dst = T(hi)
+			return nil
+		}
 		return integer(*dst, lo, hi, check)(field, v)
 	}
 }
