@@ -138,12 +138,12 @@ func (op *metadataOp) overdue(now time.Time) bool {
 	return !op.deadline.IsZero() && now.After(op.deadline)
 }
 
-// expireOps ends the operations whose time is over, wherever they wait: the
-// oldest may be one that waits for ever.
+// expireOps ends the operations whose time is over, or that somebody waits for
+// in vain, wherever they wait: the oldest may be one that waits for ever.
 func (c *clusterActor) expireOps() {
-	now := c.env.now()
+	now, vain := c.env.now(), c.metaRoute.lost()
 	c.ops = slices.DeleteFunc(c.ops, func(op *metadataOp) bool {
-		if op.overdue(now) {
+		if op.overdue(now) || vain && !op.deadline.IsZero() {
 			op.finish(errNoMetadata())
 			return true
 		}

@@ -120,3 +120,40 @@ func TestOverdueMetadataOperationsEndBehindOneThatWaits(t *testing.T) {
 	require.Equal(t, protocol.CodeNotEnoughReplicas, err.Code)
 	p.inspect(func(c *clusterActor) { require.Len(t, c.ops, 1) })
 }
+
+// Who changes topics does not wait for metadata that has lost its majority,
+// but does while another leader may be elected.
+func TestMetadataOperationsDoNotWaitInVain(t *testing.T) {
+	p := newOpsProbe(t)
+	var decided int
+	lost := func(ago time.Duration, replicas int) {
+		p.inspect(func(c *clusterActor) {
+			ref := &leaderRef{term: 1}
+			c.metaRoute.set(ref)
+			c.metaRoute.clear(ref)
+			c.metaRoute.replicas = replicas
+			c.metaRoute.lostAt.Store(time.Now().Add(-ago).UnixMilli())
+		})
+	}
+	kept := p.enqueue(time.Time{}, &decided)
+	for name, at := range map[string]struct {
+		ago      time.Duration
+		replicas int // of which none runs; 0: enough do
+	}{"no majority": {2 * electionGrace, 3}, "no leader for long": {2 * failoverPatience, 0}} {
+		lost(at.ago, at.replicas)
+		err := p.answer(p.enqueue(p.now.Add(time.Hour), &decided))
+		require.NotNil(t, err, name)
+		require.Equal(t, protocol.OutcomeNone, err.Outcome)
+		require.Equal(t, protocol.CodeNotEnoughReplicas, err.Code)
+	}
+	lost(0, 0)
+	p.inspect(func(c *clusterActor) { c.metaRoute.lostAt.Store(time.Now().Add(time.Hour).UnixMilli()) }) // however slow this is
+	waits := p.enqueue(p.now.Add(time.Hour), &decided)
+	p.inspect(func(c *clusterActor) { require.Len(t, c.ops, 2) })
+	proposals := p.leader(2)
+	p.led(2)
+	(<-proposals).Done(protocol.ProduceResult{})
+	require.Nil(t, p.answer(kept))
+	(<-proposals).Done(protocol.ProduceResult{})
+	require.Nil(t, p.answer(waits))
+}

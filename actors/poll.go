@@ -202,6 +202,10 @@ func (s *pollSession) delivered(a groupCursor, err *protocol.Error) pollStep {
 		return pollStep{reply: s.nothing()}
 	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
 		return pollStep{again: true} // rebalanced in between: nothing was delivered
+	case err.Code == protocol.CodeStaleGeneration && (err.Outcome != protocol.OutcomeUnknown || !s.req.AutoCommit || s.got.count == 0):
+		return pollStep{reply: s.nothing()} // the client named no generation that could be stale
+	case err.Code == protocol.CodeStaleGeneration:
+		return pollStep{err: protocol.Unknownf("nobody confirmed in time that the offsets were committed")}
 	}
 	return pollStep{err: err}
 }

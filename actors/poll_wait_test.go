@@ -109,3 +109,38 @@ func TestPollsOfAStreamEndWithANewerPoll(t *testing.T) {
 	require.Nil(t, err)
 	require.False(t, newer.Superseded)
 }
+
+// A group that moved while its disk hung is no reason to refuse who named no
+// generation: there is nothing to deliver, unless it may have been committed.
+func TestAPollThatTookTooLongIsNotStale(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
+	produce(t, n, "q", 0, `1`)
+	stale := protocol.Errorf(protocol.CodeStaleGeneration, "moved")
+	unclear := protocol.Errorf(protocol.CodeStaleGeneration, "moved")
+	unclear.Outcome = protocol.OutcomeUnknown
+	for i, at := range []struct {
+		auto bool
+		err  *protocol.Error
+		want *protocol.Code
+	}{{true, stale, nil}, {false, stale, nil}, {false, unclear, nil}, {true, unclear, &protocol.CodeOutcomeUnknown}} {
+		s := n.startPoll(&protocol.PollRequest{
+			Topics: []string{"q"}, ConsumerID: protocol.ConsumerID(i + 1), MaxRecords: 10, MaxBytes: 1000,
+			SessionTimeout: 30 * time.Second, AutoCommit: at.auto,
+		}, nil)
+		reply, err := advanceAll(t, s)
+		require.Nil(t, err)
+		require.Len(t, reply.Records, 1)
+		require.True(t, s.delivered(groupCursor{}, at.err).again, "it is asked again at first")
+		s.deadline = time.Now().Add(-time.Hour)
+		step := s.delivered(groupCursor{}, at.err)
+		if at.want != nil {
+			requireCode(t, *at.want, step.err)
+			continue
+		}
+		require.Nil(t, step.err)
+		require.Empty(t, step.reply.Records)
+		require.Empty(t, step.reply.Cursor)
+	}
+}

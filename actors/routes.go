@@ -112,6 +112,15 @@ func (p *partitionRoute) electing() bool {
 	return time.Now().UnixMilli()-p.lostAt.Load() < electionGrace.Milliseconds()
 }
 
+// lost reports whether a partition has been without a leader for longer than
+// an election takes, or too few replicas run for one.
+func (p *partitionRoute) lost() bool {
+	if p.leader.Load() != nil || !p.led.Load() || p.electing() {
+		return false
+	}
+	return hopeless(p) || time.Now().UnixMilli()-p.lostAt.Load() > failoverPatience.Milliseconds()
+}
+
 // electionGrace is how long a partition may be between two leaders before it
 // counts as leaderless.
 const electionGrace = time.Second
