@@ -28,15 +28,15 @@ run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 	./bin/ottla serve
 
 test: ## Run all tests, the end-to-end tests included
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 30m ./...
 
 poison: ## Run the front end's and the end-to-end tests with request buffers that are overwritten when they are given back
 	$(GO) build -tags poison -o bin/ottla-poison .
-	$(GO) test -tags poison -timeout 10m ./http/... ./logfile/...
-	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla-poison $(GO) test -count=1 -timeout 10m ./e2e/...
+	$(GO) test -tags poison -timeout 30m ./http/... ./logfile/...
+	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla-poison $(GO) test -count=1 -timeout 30m ./e2e/...
 
 race: ## Run the packages where goroutines meet under the race detector
-	$(GO) test -race -short -timeout 10m $(RACE_PACKAGES)
+	$(GO) test -race -short -timeout 30m $(RACE_PACKAGES)
 
 lint: $(LINT) ## Run gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }

@@ -41,7 +41,7 @@ func awaitForgotten(t *testing.T, n *Node) {
 		}})
 		got, ok := left.Wait(time.Now().Add(time.Second))
 		return ok && got == 0
-	}, 15*time.Second, 10*time.Millisecond, "a deleted topic is not forgotten")
+	}, patience, 10*time.Millisecond, "a deleted topic is not forgotten")
 }
 
 func TestTopicIsMadeAnewWhileABrokerIsStopped(t *testing.T) {
@@ -194,7 +194,7 @@ func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 		}
 		wanted.Put(topics)
 	})
-	topics, ok := wanted.Wait(time.Now().Add(10 * time.Second))
+	topics, ok := wanted.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	require.Equal(t, []string{"third"}, topics)
 	b.work.Wait() // its log is made

@@ -43,7 +43,7 @@ func awaitFault(t *testing.T, n *Node, broker int, fault replicaFault) {
 			reasons += s.Reason
 		}
 		assert.Contains(c, reasons, fmt.Sprintf("broker %d: %s: ", broker, fault))
-	}, 15*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // A log that cannot be opened for a reason that may pass is opened once that

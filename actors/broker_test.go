@@ -66,7 +66,7 @@ func (p *brokerProbe) send(m any) { p.env.system.Root.Send(p.pid, m) }
 // upTo collects what the broker tells until it tells a T.
 func upTo[T any](p *brokerProbe) (before []any, found T) {
 	p.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case m := <-p.told:

@@ -95,7 +95,7 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 		return
 	}
 	again := &restartBroker{ID: b.id, PID: b.pid}
-	pause := b.pause.next(c.env.now())
+	pause := max(b.pause.next(c.env.now()), c.env.opt.restartAfter)
 	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
 	self, system := ctx.Self(), c.env.system
 	time.AfterFunc(pause, func() { system.Root.Send(self, again) })

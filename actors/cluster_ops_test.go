@@ -36,7 +36,7 @@ func (p *opsProbe) inspect(do func(*clusterActor)) {
 	p.t.Helper()
 	done := protocol.NewFuture[bool]()
 	p.env.system.Root.Send(p.cluster, &inspectCluster{Do: func(c *clusterActor) { do(c); done.Put(true) }})
-	_, ok := done.Wait(time.Now().Add(10 * time.Second))
+	_, ok := done.Wait(time.Now().Add(patience))
 	require.True(p.t, ok, "the cluster does not answer")
 }
 
@@ -73,7 +73,7 @@ func (p *opsProbe) enqueue(deadline time.Time, decided *int) protocol.Future[*pr
 
 func (p *opsProbe) answer(f protocol.Future[*protocol.Error]) *protocol.Error {
 	p.t.Helper()
-	err, ok := f.Wait(time.Now().Add(10 * time.Second))
+	err, ok := f.Wait(time.Now().Add(patience))
 	require.True(p.t, ok, "the operation was not answered")
 	return err
 }

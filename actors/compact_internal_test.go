@@ -30,7 +30,7 @@ func dumpCluster(t *testing.T, n *Node) string {
 		}})
 		dump = <-got
 		return !strings.Contains(dump, "\ndeleted ")
-	}, 10*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	return dump
 }
 
@@ -50,7 +50,7 @@ func keptNow(t *testing.T, n *Node) map[string]string {
 			}
 		}
 		kept = agreed
-	}, 10*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	return kept
 }
 
@@ -87,7 +87,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	churn(100)
 	require.Eventually(t, func() bool {
 		return compacted(protocol.MetadataTopic) && compacted(protocol.OffsetsTopic)
-	}, 10*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	before, groups := dumpCluster(t, n), keptNow(t, n)
 	require.NotEmpty(t, groups)
 	stopNode(t, n)
@@ -105,7 +105,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	require.Nil(t, err)
 	awaitSettled(t, n)
 	require.True(t, compacted(protocol.MetadataTopic) && compacted(protocol.OffsetsTopic), "the new replicas were given compacted records")
-	require.Eventually(t, func() bool { return !strings.Contains(dumpCluster(t, n), `"replacing"`) }, 15*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return !strings.Contains(dumpCluster(t, n), `"replacing"`) }, patience, 10*time.Millisecond,
 		"a replacement is not over")
 	before, groups = dumpCluster(t, n), keptNow(t, n)
 	stopNode(t, n)

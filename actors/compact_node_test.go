@@ -88,7 +88,7 @@ func TestCompactedTopic(t *testing.T) {
 				}
 			}
 			return len(fetchGaps(t, n, "table")) < 200
-		}, 15*time.Second, 20*time.Millisecond)
+		}, patience, 20*time.Millisecond)
 		require.Equal(t, want, newest(fetchGaps(t, n, "table")))
 	}
 	write(60)
@@ -173,5 +173,5 @@ func TestReadersWhileCompacting(t *testing.T) {
 	close(stop)
 	<-done
 	require.NotZero(t, reads)
-	require.Eventually(t, func() bool { return len(fetchGaps(t, n, "table")) < 200 }, 15*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(fetchGaps(t, n, "table")) < 200 }, patience, 20*time.Millisecond)
 }

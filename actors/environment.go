@@ -38,6 +38,7 @@ type Options struct {
 	now                  func() time.Time // the clock, for tests
 	internalSegmentBytes int64            // of internal topics, likewise
 	raiseInterval        time.Duration    // of the ledgers' counters, likewise
+	restartAfter         time.Duration    // a panic, at the earliest, likewise
 	stallAfter           time.Duration    // when the disk counts as failed, 10 s, likewise
 	syncer               syncer           // likewise
 

@@ -42,7 +42,7 @@ func TestFetchWaitsForWhateverIsFirst(t *testing.T) {
 			s.Nudge()
 			select {
 			case <-waited:
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("it still waits")
 			}
 			reply, waits, perr := s.Advance()

@@ -147,7 +147,7 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 	require.Eventually(t, func() bool { // the others may be the majority that acknowledged
 		data, err := os.ReadFile(filepath.Join(base, "default", brokerDirName(2), "kept-0", "00000000000000000000.log"))
 		return err == nil && bytes.Count(data, []byte(" PRODUCE\n")) == 2
-	}, 15*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	stopNode(t, n)
 	// One copy of one partition is all that is left of it; the others go on.
 	for _, b := range []int{1, 3} {

@@ -47,7 +47,7 @@ func (p *groupProbe) proposal() *proposeRecords {
 	case m := <-p.asked:
 		require.IsType(p.t, &proposeRecords{}, m)
 		return m.(*proposeRecords)
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		require.FailNow(p.t, "nothing was proposed")
 		return nil
 	}
@@ -72,7 +72,7 @@ func (p *groupProbe) joined(id protocol.ConsumerID) (*pollHandle, groupShare) {
 
 func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
 	p.t.Helper()
-	a, ok := f.Wait(time.Now().Add(10 * time.Second))
+	a, ok := f.Wait(time.Now().Add(patience))
 	require.True(p.t, ok, "no answer")
 	return a
 }
@@ -83,7 +83,7 @@ func (p *groupProbe) barrier() {
 	f, h := protocol.NewFuture[groupShare](), &pollHandle{waiter: protocol.NewWaiter()}
 	h.tell(pollSuperseded) // refused at once, whatever the state is
 	p.system.Root.Send(p.group, &groupPoll{Consumer: 4711, Handle: h, Reply: f})
-	a, ok := f.Wait(time.Now().Add(10 * time.Second))
+	a, ok := f.Wait(time.Now().Add(patience))
 	require.True(p.t, ok && a.Err != nil)
 }
 
@@ -128,7 +128,7 @@ func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
 		return f
 	}
 	answer := func(f protocol.Future[groupOffsets]) *protocol.Error {
-		a, ok := f.Wait(time.Now().Add(10 * time.Second))
+		a, ok := f.Wait(time.Now().Add(patience))
 		require.True(t, ok, "no answer")
 		return a.Err
 	}
@@ -161,7 +161,7 @@ func TestGroupAfterAFailedProposal(t *testing.T) {
 	join2.Done(protocol.ProduceResult{Err: errNotLeader})
 	assert.Equal(t, protocol.OutcomeNone, outcomeOf(p.answer(second).Err), "it was refused")
 	assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(third).Err), "it may have been written")
-	require.True(t, parked.waiter.Wait(time.Now().Add(10*time.Second)), "parked polls look for the next coordinator")
+	require.True(t, parked.waiter.Wait(time.Now().Add(patience)), "parked polls look for the next coordinator")
 	assert.Equal(t, pollRebalanced, parked.signal.Load())
 	assert.Equal(t, &groupFailed{PID: p.group}, <-p.asked)
 	join3.Done(protocol.ProduceResult{})
@@ -183,7 +183,7 @@ func TestGroupsHeldAnswersAreUnknownWhenItEnds(t *testing.T) {
 			p.unanswered(held)
 			end(p)
 			assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(held).Err))
-			assert.True(t, parked.waiter.Wait(time.Now().Add(10*time.Second)))
+			assert.True(t, parked.waiter.Wait(time.Now().Add(patience)))
 		})
 	}
 }

@@ -23,7 +23,7 @@ func keptGroups(t *testing.T, n *Node) []map[string]string {
 		for replica, pid := range *route.group.pids.Load() {
 			f := protocol.NewFuture[map[string][]stateRecord]()
 			n.env.system.Root.Send(pid, &keptRecords{Reply: f})
-			groups, ok := f.Wait(time.Now().Add(10 * time.Second))
+			groups, ok := f.Wait(time.Now().Add(patience))
 			require.True(t, ok)
 			at := map[string]string{}
 			for name, records := range groups {
@@ -70,7 +70,7 @@ func TestGroupsAreTheSameOnEveryReplica(t *testing.T) {
 		assert.NotEmpty(c, kept[0])
 		assert.Equal(c, kept[0], kept[1])
 		assert.Equal(c, kept[0], kept[2])
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	for name, dump := range keptGroups(t, n)[0] {
 		info, err := n.Group("default", name)
 		require.Nil(t, err)
@@ -157,6 +157,6 @@ func TestCoordinatorsDeleteDeadGroups(t *testing.T) {
 		assert.Empty(t, poll("used").Records, "it goes on where it was")
 		_, err := n.Group("default", "dead")
 		return err != nil && err.Code == protocol.CodeGroupNotFound
-	}, 20*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	assert.Len(t, poll("dead").Records, 1, "what comes later begins anew")
 }

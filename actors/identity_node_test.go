@@ -116,7 +116,7 @@ func TestLogOfANewerFormatStaysInPlace(t *testing.T) {
 			}
 		}
 		return false
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	stopNode(t, n)
 	now, err := os.ReadFile(path)
 	require.NoError(t, err)

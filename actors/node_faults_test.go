@@ -43,7 +43,7 @@ func awaitSameLines(t *testing.T, dir, topic string, partition int) {
 		for b := 2; b <= 3; b++ {
 			assert.Equal(c, want, committedLines(t, dir, b, topic, partition), "broker %d", b)
 		}
-	}, 15*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 }
 
 func createTestTopic(t *testing.T, n *Node, spec *protocol.TopicSpec) {
@@ -87,7 +87,7 @@ func TestBrokerStopsAndStartsWhileProducing(t *testing.T) {
 		require.Eventually(t, func() bool {
 			info, err := n.Topic("", "busy")
 			return err == nil && len(info.Partitions[0].InSync) == 3
-		}, 15*time.Second, 5*time.Millisecond)
+		}, patience, 5*time.Millisecond)
 	}
 	close(stop)
 	acked := <-done
@@ -162,7 +162,7 @@ func awaitSettled(t *testing.T, n *Node) {
 			}
 		}
 		return true
-	}, 15*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 func TestDamagedReplicaIsPutAsideAndRebuilt(t *testing.T) {
@@ -205,7 +205,7 @@ func TestRetentionDropsSegmentsAndNewReplicasCatchUpBySnapshot(t *testing.T) {
 	require.Eventually(t, func() bool {
 		earliest, latest, err := n.PartitionOffsets(tp, 0)
 		return err == nil && earliest > 300 && latest == 600
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	_, perr = n.Fetch(&protocol.FetchRequest{Topic: tp, Offset: 0, MaxRecords: 1, MaxBytes: 1000})
 	require.NotNil(t, perr)
 	require.Equal(t, protocol.CodeOffsetOutOfRange, perr.Code)
@@ -250,5 +250,5 @@ func TestTopicDeletedAndCreatedAgainIsAnotherTopic(t *testing.T) {
 	require.Eventually(t, func() bool {
 		dirs, _ := filepath.Glob(filepath.Join(dir, "default", "broker-*", "*.deleted-*"))
 		return len(dirs) == 0
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }

@@ -156,7 +156,7 @@ func TestDamageAtTheSamePlaceIsRefused(t *testing.T) {
 			assert.Equal(c, "hurt", r.Leaderless[0].Topic)
 			assert.Equal(c, 3, strings.Count(r.Leaderless[0].Reason, "no other copy within reach has it"), r.Leaderless[0].Reason)
 		}
-	}, 15*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
 	require.Nil(t, perr)
 	_, perr = n.Fetch(&protocol.FetchRequest{Topic: tp, Offset: 0, MaxRecords: 1, MaxBytes: 1000})
@@ -207,7 +207,7 @@ func TestDamagedOnlyCopyIsRefused(t *testing.T) {
 		if assert.Len(c, r.Leaderless, 1) {
 			assert.Contains(c, r.Leaderless[0].Reason, fmt.Sprintf("broker %d: damaged: entry", broker))
 		}
-	}, 15*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.Equal(t, []string{`1`}, fetchAll(t, n, "fine", 0))
 }
 
@@ -233,7 +233,7 @@ func TestDamageInTheLeadersColdSegment(t *testing.T) {
 	require.Len(t, fetchAll(t, n, "hurt", 0), 401)
 	require.Eventually(t, func() bool {
 		return len(replicaDirs(t, dir, ref.broker, "hurt-0.replaced-")) == 1
-	}, 15*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "hurt", 0)
 }

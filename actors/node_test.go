@@ -48,12 +48,12 @@ func startNode(t *testing.T, dir string, change ...func(*Options)) *Node {
 
 func awaitReady(t *testing.T, n *Node) {
 	t.Helper()
-	require.Eventually(t, func() bool { return n.Readiness().Ready }, 15*time.Second, 5*time.Millisecond, "not ready: %+v", n.Readiness())
+	require.Eventually(t, func() bool { return n.Readiness().Ready }, patience, 5*time.Millisecond, "not ready: %+v", n.Readiness())
 }
 
 func stopNode(t *testing.T, n *Node) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, n.Shutdown(ctx))
 }
@@ -68,7 +68,7 @@ func produce(t *testing.T, n *Node, topic string, partition int, values ...strin
 
 func tryProduce(t *testing.T, n *Node, topic string, partition int, values ...string) protocol.ProduceResult {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	tp, err := n.LookupTopic("", topic, true, deadline)
 	require.Nil(t, err)
 	req := &protocol.ProduceRequest{Topic: tp, Partition: partition}

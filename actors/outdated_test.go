@@ -201,7 +201,7 @@ func TestCopyOfARunningBrokerIsOlderAfterAWhile(t *testing.T) {
 	require.Eventually(t, func() bool {
 		l, err := readLedger(filepath.Join(dir, "default", "broker-1"), before.file.ClusterID, 1)
 		return err == nil && l.file.Peers[2] > before.openCount()
-	}, 10*time.Second, 10*time.Millisecond, "the peers note that the counter was raised")
+	}, patience, 10*time.Millisecond, "the peers note that the counter was raised")
 	killed := map[int][]byte{} // the peers' ledgers as a kill would leave them
 	for _, b := range []int{1, 3} {
 		killed[b], err = os.ReadFile(filepath.Join(dir, "default", brokerDirName(b), ledgerName))

@@ -47,7 +47,7 @@ func TestReplicaEndsAndAnotherLeadsAtOnce(t *testing.T) {
 	produce(t, n, "q", 0, `1`)
 	ref := route.leader.Load()
 	n.env.system.Root.Stop(ref.pid)
-	next := route.await(ref, time.Now().Add(5*time.Second))
+	next := route.await(ref, time.Now().Add(25*time.Second))
 	require.NotNil(t, next)
 	require.NotEqual(t, ref.broker, next.broker)
 	produce(t, n, "q", 0, `2`)

@@ -22,7 +22,7 @@ func TestIdlePartitionsSendNothing(t *testing.T) {
 	var messages protocol.Counter
 	reply := protocol.NewFuture[*links]()
 	n.env.system.Root.Send(h.pid.Load(), &inspectCluster{Do: func(c *clusterActor) { reply.Put(c.links) }})
-	l, ok := reply.Wait(time.Now().Add(5 * time.Second))
+	l, ok := reply.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	count := func(raftpb.Message) bool { messages.Next(); return false }
 	l.cut.Store(&count)
@@ -36,7 +36,7 @@ func TestIdlePartitionsSendNothing(t *testing.T) {
 			}
 			last++
 			return time.Since(since) > 200*time.Millisecond
-		}, 20*time.Second, 5*time.Millisecond, "raft never falls quiet")
+		}, patience, 5*time.Millisecond, "raft never falls quiet")
 	}
 	quiet()
 	require.EqualValues(t, 1, produce(t, n, "calm", 0, `2`), "a quiet partition takes records at once")

@@ -73,7 +73,7 @@ func (p *lonePartition) disk(ctx actor.Context) {
 // await waits for something that the partition tells its parent.
 func await[T any](p *lonePartition) T {
 	p.t.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case m := <-p.told:
@@ -109,7 +109,7 @@ func TestFailedPartitionAnswersWhatIsInItsMailbox(t *testing.T) {
 	req := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	p.env.system.Root.Send(p.pid, req)
 	close(goOn)
-	res, ok := req.Reply.Wait(time.Now().Add(5 * time.Second))
+	res, ok := req.Reply.Wait(time.Now().Add(patience))
 	require.True(t, ok, "dropped")
 	require.Equal(t, protocol.CodeNoLeader, res.Err.Code)
 	require.Equal(t, faultDisk, await[*replicaDown](p).Fault)
@@ -130,7 +130,7 @@ func TestDamageInTheOnlyCopyIsToldOnce(t *testing.T) {
 	}
 	req := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	p.env.system.Root.Send(p.pid, req)
-	res, ok := req.Reply.Wait(time.Now().Add(5 * time.Second))
+	res, ok := req.Reply.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	require.Nil(t, res.Err)
 	told := await[*replicaDown](p)

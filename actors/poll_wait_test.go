@@ -25,7 +25,7 @@ func TestPollHearsTheCallThatCameWithItsShare(t *testing.T) {
 		select {
 		case <-resumed:
 			return false
-		case <-time.After(time.Second):
+		case <-time.After(patience):
 			return true
 		}
 	}

@@ -67,7 +67,7 @@ func TestProducerTableFull(t *testing.T) {
 // idempotent sends one value as a producer's request.
 func idempotent(t *testing.T, n *Node, topic, id string, epoch, seq int64, hash uint64, value string) protocol.ProduceResult {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	tp, err := n.LookupTopic("", topic, true, deadline)
 	require.Nil(t, err)
 	req := &protocol.ProduceRequest{Topic: tp, ProducerID: id, Epoch: epoch, Sequence: seq, BodyHash: hash}

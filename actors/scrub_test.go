@@ -63,16 +63,16 @@ func TestScrubFindsDamage(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m := n.Metrics().Scrub
 		return m.Bytes > 900_000 && m.Replicas >= 3 && m.LastEnded > 0 // 400 kB, three times, less what is active
-	}, 15*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	require.Zero(t, n.Metrics().Scrub.Damage)
 
 	damageRecord(t, dir, follower, "cold", 0, 7)
 	ahead.Store(int64(9 * 24 * time.Hour))
-	require.Eventually(t, func() bool { return n.Metrics().Scrub.Damage == 1 }, 15*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Metrics().Scrub.Damage == 1 }, patience, 5*time.Millisecond)
 	require.EqualValues(t, 400, produce(t, n, "cold", 0, `"meanwhile"`))
 	require.Eventually(t, func() bool {
 		return len(replicaDirs(t, dir, follower, "cold-0.replaced-")) == 1
-	}, 15*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "cold", 0)
 }

@@ -61,7 +61,7 @@ func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 			}
 		}
 		return true
-	}, 10*time.Second, time.Millisecond, "the brokers do not say that they failed")
+	}, patience, time.Millisecond, "the brokers do not say that they failed")
 	ready := n.Readiness()
 	require.False(t, ready.Ready)
 	require.Contains(t, ready.Leaderless[0].Reason, "the disk")
@@ -75,10 +75,10 @@ func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	hanging.hang(nil)
 	close(goOn)
 	awaitReady(t, n)
-	got, ok := started.Reply.Wait(time.Now().Add(10 * time.Second))
+	got, ok := started.Reply.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	require.Nil(t, got.Err, "what was under way is committed after all")
-	require.Eventually(t, func() bool { return brokerInfo(n, 2).State == brokerRunning }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return brokerInfo(n, 2).State == brokerRunning }, patience, time.Millisecond)
 	produce(t, n, "q", 0, `3`)
 	require.Equal(t, []string{`1`, `2`, `3`}, fetchAll(t, n, "q", 0))
 }

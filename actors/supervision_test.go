@@ -133,7 +133,7 @@ func inspect[T any](t *testing.T, n *Node, do func(*clusterActor) T) T {
 	t.Helper()
 	f := protocol.NewFuture[T]()
 	n.env.system.Root.Send((*n.clusters.Load())["default"].pid.Load(), &inspectCluster{Do: func(c *clusterActor) { f.Put(do(c)) }})
-	v, ok := f.Wait(time.Now().Add(10 * time.Second))
+	v, ok := f.Wait(time.Now().Add(patience))
 	require.True(t, ok, "the cluster does not answer")
 	return v
 }
@@ -155,12 +155,12 @@ func TestPanicOfAPartitionMovesItsLeadership(t *testing.T) {
 		n.env.system.Root.Send(ref.pid, partitionPanic)
 		late := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
 		n.env.system.Root.Send(ref.pid, late) // behind it in the mailbox
-		res, ok := late.Reply.Wait(time.Now().Add(5 * time.Second))
+		res, ok := late.Reply.Wait(time.Now().Add(patience))
 		require.True(t, ok, "a request behind a panic is dropped")
 		require.Equal(t, protocol.OutcomeNone, res.Err.Outcome)
 		tooLate := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
 		n.env.system.Root.Send(ref.pid, tooLate)
-		_, ok = tooLate.Reply.Wait(time.Now().Add(5 * time.Second))
+		_, ok = tooLate.Reply.Wait(time.Now().Add(patience))
 		require.True(t, ok, "a request for an actor that has ended is dropped")
 	}
 	l.awaitAcks(20)
@@ -168,8 +168,11 @@ func TestPanicOfAPartitionMovesItsLeadership(t *testing.T) {
 	l.end(t)
 }
 
+// stayFailed makes a broker that panicked wait for somebody who starts it.
+func stayFailed(o *Options) { o.restartAfter = time.Hour }
+
 func TestPanicOfABrokerIsAFailedBroker(t *testing.T) {
-	n := startNode(t, t.TempDir(), slowRaft)
+	n := startNode(t, t.TempDir(), slowRaft, stayFailed)
 	defer stopNode(t, n)
 	l := startLoad(t, n, "q", 6)
 	for _, id := range []int{1, 2, 3} {
@@ -179,24 +182,40 @@ func TestPanicOfABrokerIsAFailedBroker(t *testing.T) {
 		n.env.system.Root.Send(pid, brokerPanic)
 		l.awaitAcks(20)
 		t.Logf("broker %d panicked, longest time without an acknowledgement: %s", id, l.longest())
-		require.Eventually(t, func() bool { return brokerInfo(n, id).State == brokerFailed }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return brokerInfo(n, id).State == brokerFailed }, patience, time.Millisecond)
 		require.Contains(t, brokerInfo(n, id).Error, "panicked")
-		if id == 2 { // the others are started again by themselves
-			info, err := n.StartBroker(context.Background(), "default", id)
-			require.Nil(t, err)
-			require.Equal(t, brokerRunning, info.State)
-		}
-		require.Eventually(t, func() bool { return brokerInfo(n, id).State == brokerRunning }, 10*time.Second, time.Millisecond)
+		info, err := n.StartBroker(context.Background(), "default", id)
+		require.Nil(t, err)
+		require.Equal(t, brokerRunning, info.State)
 		require.Empty(t, brokerInfo(n, id).Error)
 	}
 	awaitSettled(t, n)
 	l.end(t)
 }
 
+func TestABrokerThatPanickedIsStartedAgainByItself(t *testing.T) {
+	n := startNode(t, t.TempDir(), slowRaft)
+	defer stopNode(t, n)
+	l := startLoad(t, n, "q", 6)
+	for _, id := range []int{1, 3} {
+		awaitSettled(t, n)
+		pid := brokerPID(t, n, id)
+		n.env.system.Root.Send(pid, brokerPanic)
+		l.awaitAcks(20)
+		require.Eventually(t, func() bool {
+			again := !brokerPID(t, n, id).Equal(pid) // it may be back before anybody sees it failed
+			info := brokerInfo(n, id)
+			return again && info.State == brokerRunning && info.Error == ""
+		}, patience, time.Millisecond)
+	}
+	awaitSettled(t, n)
+	l.end(t)
+}
+
 func TestStoppedBrokerThatPanickedStaysStopped(t *testing.T) {
-	n := startNode(t, t.TempDir())
+	n := startNode(t, t.TempDir(), stayFailed)
 	n.env.system.Root.Send(brokerPID(t, n, 3), brokerPanic)
-	require.Eventually(t, func() bool { return brokerInfo(n, 3).State == brokerFailed }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return brokerInfo(n, 3).State == brokerFailed }, patience, time.Millisecond)
 	info, err := n.StopBroker(context.Background(), "default", 3)
 	require.Nil(t, err)
 	require.Equal(t, brokerStopped, info.State)
@@ -267,14 +286,14 @@ func TestPanicOfDiskOrNodeEndsTheProcess(t *testing.T) {
 			select {
 			case err := <-n.Failed():
 				require.ErrorContains(t, err, name)
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("nobody is told")
 			}
 			if name == "disk" {
 				res := tryProduce(t, n, "q", 0, `"not on disk"`)
 				require.NotNil(t, res.Err)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			err := n.Shutdown(ctx)
 			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)

@@ -37,7 +37,7 @@ func (p *parkedPoll) ends(s *server) *answer {
 	case a := <-p.done:
 		require.NotNil(s.t, a)
 		return a
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		require.FailNow(s.t, "the poll stays parked")
 		return nil
 	}

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // generous: the machine may be busy
-	waitTimeout  = 20 * time.Second // for anything else that is a matter of time
+	startTimeout = 2 * time.Minute // generous: the machine may be busy
+	waitTimeout  = time.Minute     // for anything else that is a matter of time
 )
 
 // server is one process of the binary. Its methods fail the test on any

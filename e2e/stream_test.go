@@ -129,5 +129,5 @@ func TestEndlessNDJSON(t *testing.T) {
 	assert.Len(t, seen, 10)
 	began := time.Now()
 	s.stop()
-	assert.Less(t, time.Since(began), 10*time.Second, "an endless response does not hold up the stop")
+	assert.Less(t, time.Since(began), 25*time.Second, "an endless response does not hold up the stop")
 }

@@ -32,7 +32,7 @@ func (c lineChannel) next(t *testing.T) map[string]any {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		require.FailNow(t, "no line was logged")
 		return nil
 	}

@@ -25,7 +25,7 @@ func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 		require.NoError(t, err)
 	}
 	await := func(n int64) {
-		require.Eventually(t, func() bool { return h.s.bytes.used.Load() >= n }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return h.s.bytes.used.Load() >= n }, patience, time.Millisecond)
 	}
 	for i := range 20 {
 		dial(postHead + fmt.Sprintf("Content-Length: %d\r\n\r\n{", limit))

@@ -171,7 +171,7 @@ func FuzzConnection(f *testing.F) {
 		s.serveConnection(ln.admit(raw))
 		select {
 		case <-raw.closed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("hangs")
 		}
 		if log.Len() > 0 || s.bytes.used.Load() != 0 || s.parked.used.Load() != 0 {

@@ -122,7 +122,7 @@ func TestDeparturesAreTold(t *testing.T) {
 		select {
 		case <-req.Left:
 			told <- req.Gone()
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("nobody told")
 			told <- true
 		}
@@ -196,7 +196,7 @@ func TestDeparturesFromPartitionReads(t *testing.T) {
 	require.NoError(t, conn.Close())
 	select {
 	case <-h.b.departed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nobody told")
 	}
 }

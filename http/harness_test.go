@@ -18,6 +18,9 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 )
 
+// patience is for what must come: far more than a busy machine needs.
+const patience = time.Minute
+
 // harness is a server on a listener, in memory as a rule, with a fake backend.
 type harness struct {
 	t    *testing.T
@@ -62,10 +65,10 @@ func startOn(t *testing.T, o Options, ln listener) *harness {
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return h.ln.Dial() },
 		DisableCompression: true,
 	}
-	h.http = &nethttp.Client{Transport: transport, Timeout: 20 * time.Second}
+	h.http = &nethttp.Client{Transport: transport, Timeout: patience}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		assert.NoError(t, h.s.Shutdown(ctx))
 		assert.NoError(t, <-served)

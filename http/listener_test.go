@@ -70,7 +70,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 			select {
 			case err := <-served:
 				assert.NoError(t, err)
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				assert.Fail(t, "it serves although it was shut down")
 			}
 		})

@@ -275,7 +275,7 @@ func TestSlowReadersShareTheMemory(t *testing.T) {
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
 	}
-	require.Eventually(t, func() bool { return used.Load() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return used.Load() == 0 }, patience, time.Millisecond)
 	assert.Len(t, wantOK(t, h.do("GET", one, ""), 200)["records"].([]any), alone)
 }
 
@@ -335,5 +335,5 @@ func TestSlowStreamsShareTheMemory(t *testing.T) {
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
 	}
-	require.Eventually(t, func() bool { return h.s.answers.used.Load() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.s.answers.used.Load() == 0 }, patience, time.Millisecond)
 }

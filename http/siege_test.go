@@ -25,7 +25,7 @@ var drips = map[string]byte{"body": ' ', "large body": ' ', "chunk": ' ', "chunk
 // Clients that send a byte now and then, at whatever stage of a request, are
 // told so when their time is up, and nobody else waits for them.
 func TestSlowLoris(t *testing.T) {
-	const each, readTimeout = 20, 600 * time.Millisecond
+	const each, readTimeout = 20, 2 * time.Second
 	h := startTCP(t, Options{ReadTimeout: readTimeout, MaxBodyBytes: 1 << 20, MaxInflightBytes: 64 << 20})
 	var all sync.WaitGroup
 	var under atomic.Int64 // way
@@ -44,15 +44,12 @@ func TestSlowLoris(t *testing.T) {
 			}()
 		}
 	}
-	slowest, served := time.Duration(0), 0
+	served := 0
 	for ; under.Load() > 0; served++ {
-		began := time.Now()
 		wantOK(t, h.do("POST", "/events", `{"topic":"t","value":1}`), 200)
-		slowest = max(slowest, time.Since(began))
 	}
 	all.Wait()
-	assert.Greater(t, served, 10, "requests of others")
-	assert.Less(t, slowest, 10*time.Second, "the slowest of others")
+	assert.Greater(t, served, 10, "requests of others: were one to wait for a slow client, it would be its only one")
 	assert.Zero(t, h.s.bytes.used.Load())
 }
 
@@ -88,7 +85,7 @@ func (h *harness) loris(stage, first, rest string) {
 		}
 	}()
 	defer close(ended)
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	text, err := io.ReadAll(conn)
 	assert.NoError(h.t, err, "%s: closed, and not reset: %q", stage, text)
 	status, want := " 400 ", `"code":"malformed"`
@@ -135,7 +132,7 @@ func TestLeavingAtEveryStage(t *testing.T) {
 			case "parked poll", "parked read":
 				select {
 				case <-h.b.parked:
-				case <-time.After(10 * time.Second):
+				case <-time.After(patience):
 					require.Fail(t, "it does not wait", name)
 				}
 			case "large answer", "stream":
@@ -164,9 +161,9 @@ func TestLeavingAtEveryStage(t *testing.T) {
 		h.http.CloseIdleConnections()
 		open, _ := h.open()
 		return open == 0
-	}, 20*time.Second, 10*time.Millisecond, "all connections have ended")
+	}, patience, 10*time.Millisecond, "all connections have ended")
 	for what, b := range map[string]*budget{"bytes": &h.s.bytes, "places": &h.s.parked, "answers": &h.s.answers.budget} {
-		require.Eventually(t, func() bool { return b.used.Load() == 0 }, 10*time.Second, time.Millisecond, what)
+		require.Eventually(t, func() bool { return b.used.Load() == 0 }, patience, time.Millisecond, what)
 	}
 	h.s.departures.mu.Lock()
 	defer h.s.departures.mu.Unlock()
@@ -185,7 +182,7 @@ func TestThousandsBeyondTheLimitOfConnections(t *testing.T) {
 		defer conn.Close()
 		first = append(first, conn)
 	}
-	require.Eventually(t, func() bool { open, _ := h.open(); return open == limit }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { open, _ := h.open(); return open == limit }, patience, time.Millisecond)
 	var all sync.WaitGroup
 	for range 16 {
 		all.Add(1)
@@ -210,7 +207,7 @@ func TestThousandsBeyondTheLimitOfConnections(t *testing.T) {
 	for _, conn := range first {
 		require.NoError(t, conn.Close())
 	}
-	require.Eventually(t, func() bool { open, _ := h.open(); return open == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { open, _ := h.open(); return open == 0 }, patience, time.Millisecond)
 	wantOK(t, h.do("GET", "/healthz", ""), 200)
 }
 
