@@ -122,7 +122,7 @@ func TestTables(t *testing.T) {
 		"topic describe t": `{"name":"t","retention_bytes":-1,"partitions":[{"partition_number":0,"leader_broker_id":2,"replicas":[2,1],` +
 			`"in_sync":[2],"earliest":0,"latest":4}]}`,
 		"group list":              `{"groups":[{"group":"g\u001b[2J","state":"empty","lag":4}]}`,
-		"group describe g":        `{"group":"g","members":[{"consumer_id":7,"assignment":[{"topic":"t","partition":1}]}]}`,
+		"group describe g":        `{"group":"g","state":"empty","members":[{"consumer_id":7,"lease_expires_at":"2026-11-23T05:39:15Z","assignment":[{"topic":"t","partition":1}]}]}`,
 		"offset list --group g":   `{"offsets":[{"topic":"t","partition":0,"committed":null,"end":5,"lag":5,"owner":7}]}`,
 		"cluster stop-broker c 2": `{"id":2,"state":"stopped"}`,
 		"topic delete t":          ``,
@@ -132,7 +132,7 @@ func TestTables(t *testing.T) {
 		"topic list":              {"CLUSTER", "c        t     2           0         1           7        1h  "},
 		"topic describe t":        {"leader 2, replicas 2,1, in sync 2, offsets 0 to 4", "no limit"},
 		"group list":              {"g?[2J"},
-		"group describe g":        {"CONSUMER 7", "t-1"},
+		"group describe g":        {"CONSUMER 7", "lease ran out at 2026-11-23T05:39:15Z, partitions t-1"},
 		"offset list --group g":   {"t      0          -          -         5    5    7         -"},
 		"cluster stop-broker c 2": {"broker 2 is stopped"},
 		"topic delete t":          {"topic t deleted"},

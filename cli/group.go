@@ -86,6 +86,10 @@ func newGroupDescribe(r *remote) *cobra.Command {
 					{"GENERATION", strconv.FormatInt(g.Generation, 10)},
 					{"LAG", strconv.FormatInt(g.Lag, 10)},
 				}
+				lease := "lease until"
+				if g.State == "empty" { // no live member: those listed may still come back
+					lease = "lease ran out at"
+				}
 				for _, m := range g.Members {
 					var owned []string
 					for _, a := range m.Assignment {
@@ -93,7 +97,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 					}
 					rows = append(rows, []string{
 						fmt.Sprintf("CONSUMER %d", m.ConsumerID),
-						fmt.Sprintf("lease until %s, partitions %s", m.LeaseExpiresAt, printable(strings.Join(owned, " "))),
+						fmt.Sprintf("%s %s, partitions %s", lease, m.LeaseExpiresAt, printable(strings.Join(owned, " "))),
 					})
 				}
 				return rows, nil
