@@ -42,6 +42,11 @@ func (l *linuxFileSystem) covers(f diskFile) bool {
 	if !l.trusted.Load() {
 		return false
 	}
+	if known, ok := f.(interface{ Device() (uint64, bool) }); ok {
+		if device, ok := known.Device(); ok {
+			return device == l.device
+		}
+	}
 	fd, ok := f.Fd()
 	if !ok {
 		return false

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
 )
 
 func datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
@@ -68,4 +70,32 @@ func TestLinuxFileSystemCovers(t *testing.T) {
 	fs.trusted.Store(true)
 	fs.device++
 	assert.False(t, fs.covers(files[0]), "on another device")
+}
+
+// TestLinuxFileSystemCoversLogFiles: a round asks for each of its files, so that
+// costs no system call.
+func TestLinuxFileSystemCoversLogFiles(t *testing.T) {
+	dir := t.TempDir()
+	opened, err := openFileSystem(dir)
+	require.NoError(t, err)
+	fs := opened.(*linuxFileSystem)
+	defer func() { require.NoError(t, fs.close()) }()
+	fs.trusted.Store(true)
+	asked := 0
+	fs.deviceOf = func(fd uintptr) (uint64, error) { asked++; return deviceOfFd(fd) }
+
+	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "liked", ReplicaID: 1}
+	l, err := logfile.Create(logfile.OSFS{}, filepath.Join(dir, "liked-0"), id, logfile.Checkpoint{}, logfile.Options{BootID: "b"})
+	require.NoError(t, err)
+	b := &logfile.Batch{}
+	l.SetHardState(b, 1, 1)
+	require.NoError(t, b.Execute())
+	f := b.Files()[0]
+	assert.True(t, fs.covers(f))
+	assert.Zero(t, asked)
+	fs.device++
+	assert.False(t, fs.covers(f), "on another device")
+	fs.device--
+	require.NoError(t, l.Close())
+	assert.False(t, fs.covers(f), "closed")
 }

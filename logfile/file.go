@@ -163,6 +163,22 @@ func (f *File) Fd() (uintptr, bool) {
 	return f.h.Fd()
 }
 
+// onDevice is a Handle that knows its filesystem.
+type onDevice interface{ Device() (uint64, bool) }
+
+// Device returns the number of the device that the file is on, st_dev of
+// stat(2), without a system call. It is false where Fd is, and where the FS
+// does not know.
+func (f *File) Device() (uint64, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.h.(onDevice)
+	if !ok || f.closed {
+		return 0, false
+	}
+	return h.Device()
+}
+
 // Sync makes everything executed so far durable. A failure poisons the log.
 // A file that was unlinked in the meantime has nothing to lose.
 func (f *File) Sync() error {

@@ -14,7 +14,7 @@ func (OSFS) OpenFile(name string, flag int, perm fs.FileMode) (Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osHandle{f}, nil
+	return osHandle{f, deviceOf(f)}, nil
 }
 
 // MkdirAll implements FS.
@@ -48,7 +48,19 @@ func (OSFS) SyncDir(name string) error {
 	return err
 }
 
-type osHandle struct{ *os.File }
+type osHandle struct {
+	*os.File
+	device device
+}
+
+// device is the filesystem that an open file is on, for as long as it is open.
+type device struct {
+	id    uint64
+	known bool
+}
+
+// Device implements onDevice.
+func (h osHandle) Device() (uint64, bool) { return h.device.id, h.device.known }
 
 func (h osHandle) Size() (int64, error) {
 	fi, err := h.Stat()

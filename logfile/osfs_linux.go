@@ -8,6 +8,19 @@ import (
 
 const fallocKeepSize = 1 // FALLOC_FL_KEEP_SIZE of linux/falloc.h
 
+// deviceOf asks once for what is wanted at each sync.
+func deviceOf(f *os.File) device {
+	fi, err := f.Stat()
+	if err != nil {
+		return device{}
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return device{}
+	}
+	return device{uint64(st.Dev), true}
+}
+
 // Datasync leaves out times, which recovery does not need.
 func (h osHandle) Datasync() error {
 	return h.control("fdatasync", syscall.Fdatasync)
