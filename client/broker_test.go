@@ -71,7 +71,7 @@ func (b *broker) kill() {
 func (b *broker) client() *client.Client {
 	c, err := client.New("http://" + b.listen)
 	require.NoError(b.t, err)
-	require.Eventually(b.t, func() bool { return c.Ready(b.t.Context()) == nil }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(b.t, func() bool { return c.Ready(b.t.Context()) == nil }, 2*time.Minute, 20*time.Millisecond)
 	return c
 }
 
@@ -200,9 +200,10 @@ func TestProducerAcrossKills(t *testing.T) {
 // One that hangs loses it.
 func TestSlowConsumerAgainstTheBroker(t *testing.T) {
 	c := startBroker(t).client()
-	const session = 300 * time.Millisecond
+	const session = 3 * time.Second // heartbeats of a busy machine come late
 	for name, patience := range map[string]time.Duration{"slow": time.Minute, "hangs": session / 10} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: name, Partitions: 1})
 			require.NoError(t, err)
 			for i := range 3 {
@@ -219,7 +220,7 @@ func TestSlowConsumerAgainstTheBroker(t *testing.T) {
 
 			other := client.PollRequest{Group: name, Topics: []string{name}, Wait: session, SessionTimeout: 10 * time.Second}
 			got := 0
-			for range 5 {
+			for range 3 {
 				reply, err := c.Poll(t.Context(), other)
 				require.NoError(t, err)
 				other.ConsumerID = reply.ConsumerID
