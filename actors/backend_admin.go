@@ -16,12 +16,13 @@ func (n *Node) cluster(name string) (*clusterHandle, *protocol.Error) {
 	case h == nil:
 		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", name)
 	case h.routes.Load() == nil:
-		return nil, errStarting
+		return nil, h.unavailable()
 	}
 	return h, nil
 }
 
-// handles returns all clusters by name, or the named one.
+// handles returns all clusters by name but for those that are held back, or
+// the named one.
 func (n *Node) handles(name string) ([]*clusterHandle, *protocol.Error) {
 	if name != "" {
 		h, err := n.cluster(name)
@@ -33,6 +34,9 @@ func (n *Node) handles(name string) ([]*clusterHandle, *protocol.Error) {
 	var all []*clusterHandle
 	for _, h := range *n.clusters.Load() {
 		if h.routes.Load() == nil {
+			if h.fresh || h.heldBack(n.env.now()) {
+				continue
+			}
 			return nil, errStarting
 		}
 		all = append(all, h)
@@ -58,6 +62,9 @@ func (n *Node) LookupTopic(cluster, topic string, create bool, deadline time.Tim
 	for _, h := range all {
 		rt := h.routes.Load()
 		if rt == nil {
+			if h.fresh || h.heldBack(n.env.now()) {
+				continue
+			}
 			return nil, errStarting
 		}
 		t := rt.topics[topic]
@@ -71,6 +78,9 @@ func (n *Node) LookupTopic(cluster, topic string, create bool, deadline time.Tim
 	}
 	if found != nil {
 		return found, nil
+	}
+	if err := n.held(); err != nil {
+		return nil, err
 	}
 	h := all[protocol.DefaultCluster]
 	if h == nil {

@@ -38,6 +38,12 @@ func (n *Node) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
 	for i, h := range all {
 		list[i] = h.admin.Load().info
 	}
+	for _, h := range *n.clusters.Load() {
+		if h.refused != nil {
+			list = append(list, n.heldInfo(h))
+		}
+	}
+	slices.SortFunc(list, func(a, b protocol.ClusterInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
@@ -81,6 +87,9 @@ func (n *Node) changeBroker(ctx context.Context, cluster string, id int, start b
 	if h == nil {
 		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
 	}
+	if h.refused != nil {
+		return nil, h.unavailable()
+	}
 	deadline := n.deadline(ctx)
 	reply := protocol.NewFuture[*protocol.Error]()
 	n.env.system.Root.Send(h.pid.Load(), &changeBroker{ID: id, Start: start, Reply: reply})
@@ -93,7 +102,7 @@ func (n *Node) changeBroker(ctx context.Context, cluster string, id int, start b
 	}
 	view := h.admin.Load()
 	if view == nil {
-		return nil, errStarting
+		return nil, h.unavailable()
 	}
 	if start {
 		n.awaitPossibleLeaders(view, deadline)
@@ -138,7 +147,7 @@ func (n *Node) Readiness() protocol.Readiness {
 	for _, h := range *n.clusters.Load() {
 		view := h.admin.Load()
 		if view == nil {
-			r.Starting = true
+			r.Starting = r.Starting || h.refused == nil
 			if trouble := h.trouble.Load(); trouble != nil && *trouble != "" {
 				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
 					Cluster: h.manifest.Name, Topic: protocol.MetadataTopic, Reason: *trouble,

@@ -75,7 +75,8 @@ func (n *Node) groupCluster(cluster, group string) (*clusterHandle, *protocol.Er
 	if err != nil || cluster != "" {
 		return first(all), err
 	}
-	if len(all) == 1 {
+	held := n.held()
+	if len(all) == 1 && held == nil {
 		return all[0], nil
 	}
 	var found *clusterHandle
@@ -92,10 +93,13 @@ func (n *Node) groupCluster(cluster, group string) (*clusterHandle, *protocol.Er
 		}
 		found = h
 	}
-	if found == nil {
-		return nil, groupNotFound(group)
+	switch {
+	case found != nil:
+		return found, nil
+	case held != nil:
+		return nil, held
 	}
-	return found, nil
+	return nil, groupNotFound(group)
 }
 
 func first(hs []*clusterHandle) *clusterHandle {
@@ -129,6 +133,9 @@ func (n *Node) consumerGroup(cluster string, id protocol.ConsumerID) (*clusterHa
 	}
 	switch len(groups) {
 	case 0:
+		if held := n.held(); held != nil && cluster == "" {
+			return nil, "", held
+		}
 		return nil, "", protocol.Errorf(protocol.CodeConsumerNotFound, "consumer %d has never been seen", id)
 	case 1:
 		return at, groups[0], nil

@@ -27,16 +27,13 @@ func (n *Node) Metrics() *protocol.Metrics {
 	}
 	for name, h := range *n.clusters.Load() {
 		view := h.admin.Load()
+		if h.refused != nil {
+			m.Brokers = append(m.Brokers, brokerMetrics(name, n.heldInfo(h).Brokers)...)
+		}
 		if view == nil {
 			continue // still recovering
 		}
-		states := map[string]int{}
-		for _, b := range view.info.Brokers {
-			states[b.State]++
-		}
-		for state, count := range states {
-			m.Brokers = append(m.Brokers, protocol.BrokerMetrics{Cluster: name, State: state, Count: count})
-		}
+		m.Brokers = append(m.Brokers, brokerMetrics(name, view.info.Brokers)...)
 		for i := range view.topics {
 			m.Topics = append(m.Topics, topicMetrics(view, &view.topics[i]))
 		}
@@ -44,6 +41,19 @@ func (n *Node) Metrics() *protocol.Metrics {
 	m.Groups, m.GroupsStale = n.groupMetrics.read(n)
 	m.DataDirFree, m.DataDirTotal = diskSpace(n.env.opt.DataDir)
 	return m
+}
+
+// brokerMetrics counts brokers by their state.
+func brokerMetrics(cluster string, brokers []protocol.BrokerInfo) []protocol.BrokerMetrics {
+	states := map[string]int{}
+	for _, b := range brokers {
+		states[b.State]++
+	}
+	var counts []protocol.BrokerMetrics
+	for state, count := range states {
+		counts = append(counts, protocol.BrokerMetrics{Cluster: cluster, State: state, Count: count})
+	}
+	return counts
 }
 
 func topicMetrics(view *clusterView, t *protocol.TopicInfo) protocol.TopicMetrics {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -17,7 +18,10 @@ import (
 // clusterHandle is what goroutines outside the actor system see of a cluster.
 type clusterHandle struct {
 	manifest clusterManifest
-	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew
+	refused  *clusterPlaces              // of a cluster that must not be started, see cluster_held.go; nil if it may
+	fresh    bool                        // created by this process, so nobody misses anything of it before it serves
+	known    time.Time                   // to this process, since
+	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew; nil if refused
 	routes   atomic.Pointer[routes]      // nil until the metadata is recovered
 	admin    atomic.Pointer[clusterView] // likewise
 	work     map[int]*sync.WaitGroup     // goroutines in brokers' directories; the cluster's actor's, and after it Node's

@@ -36,7 +36,8 @@ type brokerPlace struct {
 type clusterPlaces struct {
 	Manifest  clusterManifest
 	Brokers   []brokerPlace
-	Recovered bool // the root did not list it; its brokers' copies did
+	Recovered bool  // the root did not list it; its brokers' copies did
+	Refused   error // why it must not be started, nil if it may
 }
 
 // foundCopy is a broker manifest met below the data directory.
@@ -56,11 +57,13 @@ type survey struct {
 // and moves swapped broker directories home. Nothing is changed before all of
 // them have been read and understood.
 //
-// Refused, with an error: a damaged root manifest (*damagedFileError), any of
-// a newer format (*newerFormatError), contradicting copies, and a cluster none
-// of whose brokers' directories is usable, or whose metadata has lost a
-// majority, because then a disk is probably not mounted, and to start afresh
-// would bury its data; and older copies that are needed for a majority.
+// Refused, with an error: a damaged root manifest (*damagedFileError), any
+// file of a newer format (*newerFormatError) and contradicting copies. A
+// cluster by itself is refused (see clusterPlaces) if none of its brokers'
+// directories is usable or its metadata has lost a majority, because then a
+// disk is probably not mounted, and to start afresh would bury its data; and
+// if older copies are needed for a majority. Where that leaves no cluster that
+// may be started, it is an error as well.
 func loadManifests(dataDir string) (*manifests, []clusterPlaces, error) {
 	return (&manifests{dataDir: dataDir}).load()
 }
@@ -283,6 +286,7 @@ func hasCopy(found *survey, id string) bool {
 func (m *manifests) places(found survey, recovered []clusterManifest) ([]clusterPlaces, error) {
 	var all []clusterPlaces
 	var refused []error
+	var newer *newerFormatError
 	for _, c := range m.clusters {
 		p := clusterPlaces{Manifest: c}
 		p.Recovered = slices.ContainsFunc(recovered, func(r clusterManifest) bool { return r.ID == c.ID })
@@ -293,13 +297,19 @@ func (m *manifests) places(found survey, recovered []clusterManifest) ([]cluster
 			p.Brokers = append(p.Brokers, place)
 		}
 		if !usable {
-			refused = append(refused, noBrokerError(c, p.Brokers))
-		} else if err := m.checkAges(&p); err != nil {
-			refused = append(refused, err)
+			p.Refused = noBrokerError(c, p.Brokers)
+		} else if p.Refused = m.checkAges(&p); errors.As(p.Refused, &newer) {
+			return nil, p.Refused
+		}
+		if p.Refused != nil {
+			refused = append(refused, p.Refused)
 		}
 		all = append(all, p)
 	}
-	return all, errors.Join(refused...)
+	if len(refused) == len(all) {
+		return all, errors.Join(refused...)
+	}
+	return all, nil
 }
 
 func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {

@@ -131,49 +131,50 @@ func TestLoadManifestsRefuses(t *testing.T) {
 	tests := map[string]struct {
 		accident func(t *testing.T, in func(string) string)
 		want     func(error) bool
+		held     string // the cluster that alone is refused
 	}{
 		"root manifest cut short": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Truncate(in("cluster.json"), 100))
-		}, damaged},
+		}, damaged, ""},
 		"root manifest empty": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Truncate(in("cluster.json"), 0))
-		}, damaged},
-		"a letter changed in the root manifest": {edit("cluster.json", `"log_directory": "a"`, `"log_directory": "c"`), damaged},
-		"root manifest of a newer version":      {edit("cluster.json", `"format_version": 1`, `"format_version": 7`), newer},
+		}, damaged, ""},
+		"a letter changed in the root manifest": {edit("cluster.json", `"log_directory": "a"`, `"log_directory": "c"`), damaged, ""},
+		"root manifest of a newer version":      {edit("cluster.json", `"format_version": 1`, `"format_version": 7`), newer, ""},
 		"a broker's manifest of a newer version": {
-			edit("a/broker-2/cluster.json", `"format_version": 1`, `"format_version": 7`), newer,
+			edit("a/broker-2/cluster.json", `"format_version": 1`, `"format_version": 7`), newer, "",
 		},
 		"all directories of a cluster missing": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("deep")))
-		}, says("is a disk not mounted?")},
+		}, says("is a disk not mounted?"), "b"},
 		"all manifests of a cluster missing": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("deep/b/broker-1/cluster.json")))
 			require.NoError(t, os.Remove(in("deep/b/broker-2/cluster.json")))
 			require.NoError(t, os.Remove(in("deep/b/broker-3/cluster.json")))
-		}, says("no cluster.json in it")},
+		}, says("no cluster.json in it"), "b"},
 		"a majority of a cluster's directories missing": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-1")))
 			require.NoError(t, os.RemoveAll(in("a/broker-2")))
-		}, says(repairCommand)},
+		}, says(repairCommand), "a"},
 		"a ledger of a newer version": {
-			edit("a/broker-3/ledger.json", `"format_version": 1`, `"format_version": 7`), newer,
+			edit("a/broker-3/ledger.json", `"format_version": 1`, `"format_version": 7`), newer, "",
 		},
 		"a cluster moved as a whole": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a"), in("moved")))
-		}, says("moved/broker-1")},
+		}, says("moved/broker-1"), "a"},
 		"no root manifest and an unreadable copy of who knows what": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			require.NoError(t, os.RemoveAll(in("deep/b/broker-1")))
 			require.NoError(t, os.RemoveAll(in("deep/b/broker-3")))
 			require.NoError(t, os.WriteFile(in("deep/b/broker-2/cluster.json"), nil, 0o600))
-		}, damaged},
+		}, damaged, ""},
 		"copies that contradict each other": {func(t *testing.T, in func(string) string) {
 			var doc brokerManifest
 			path := in("a/broker-2/cluster.json")
 			require.NoError(t, readSealed(path, &doc))
 			doc.Voters[0].ReplicaID++
 			require.NoError(t, durable{}.writeSealed(path, &doc))
-		}, says("contradicts")},
+		}, says("contradicts"), ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,12 +182,31 @@ func TestLoadManifestsRefuses(t *testing.T) {
 			in := func(path string) string { return filepath.Join(dir, path) }
 			tt.accident(t, in)
 			before := snapshotTree(t, dir)
-			_, _, err := loadManifests(dir)
+			_, places, err := loadManifests(dir)
+			if tt.held != "" {
+				require.NoError(t, err)
+				for _, p := range places {
+					if p.Manifest.ID == tt.held {
+						err = p.Refused
+						continue
+					}
+					assert.NoError(t, p.Refused)
+				}
+			}
 			require.Error(t, err)
 			assert.True(t, tt.want(err), err)
 			assert.Equal(t, before, snapshotTree(t, dir), "nothing was changed")
 		})
 	}
+}
+
+func TestLoadManifestsRefusesWhenNoClusterIsLeft(t *testing.T) {
+	dir := twoClusters(t)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "a")))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "deep")))
+	_, _, err := loadManifests(dir)
+	require.ErrorContains(t, err, `cluster "name-a"`)
+	require.ErrorContains(t, err, `cluster "name-b"`)
 }
 
 // Crashes while swapped directories are moved home are picked up later.

@@ -41,9 +41,10 @@ type Node struct {
 
 // Start opens the data directory, locks it, and starts every cluster in it; at
 // first start it creates the default one. It returns when that is under way:
-// Readiness tells when partitions have leaders. Errors: another process has
-// the directory, a manifest is damaged or newer than this program, all
-// directories of a cluster are missing.
+// Readiness tells when partitions have leaders. A cluster that has lost too
+// many directories is held back while others start. Errors: another process
+// has the directory, a manifest is damaged or newer than this program, no
+// cluster can be started.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	o = o.withDefaults()
 	if o.DataDir == "" {
@@ -223,8 +224,12 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 
 func (a *nodeActor) started(ctx actor.Context) {
 	for _, p := range a.known {
-		h := &clusterHandle{manifest: p.Manifest}
-		a.spawn(ctx, h, nil)
+		h := &clusterHandle{manifest: p.Manifest, known: a.env.now()}
+		if p.Refused == nil {
+			a.spawn(ctx, h, nil)
+		} else {
+			a.hold(h, &p)
+		}
 		a.publish(h.manifest.Name, h)
 	}
 	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.firstStart() {
@@ -306,7 +311,7 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreation {
 	view := h.admin.Load()
 	if view == nil {
-		return clusterCreation{Err: errStarting}
+		return clusterCreation{Err: h.unavailable()}
 	}
 	i := view.info
 	have := clusterSettings{
@@ -336,7 +341,7 @@ func (a *nodeActor) prepare(s clusterSettings) (*clusterHandle, error) {
 			return nil, errors.Join(err, a.env.manifests.abort(m.ID))
 		}
 	}
-	return &clusterHandle{manifest: m}, nil
+	return &clusterHandle{manifest: m, fresh: true, known: a.env.now()}, nil
 }
 
 func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {

@@ -33,6 +33,10 @@ type restartCluster struct{ handle *clusterHandle }
 
 func (a *nodeActor) endCluster(ctx actor.Context, h *clusterHandle, reply protocol.Future[error]) {
 	pid := h.pid.Load()
+	if pid == nil { // held back
+		reply.Put(nil)
+		return
+	}
 	a.ending[pid.Id] = true
 	ctx.Send(pid, &endCluster{Reply: reply})
 }
@@ -45,7 +49,7 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 		return
 	}
 	for name, h := range *a.node.clusters.Load() {
-		if !h.pid.Load().Equal(who) {
+		if pid := h.pid.Load(); pid == nil || !pid.Equal(who) {
 			continue
 		}
 		a.env.log.Error("cluster failed", "cluster", name, "error", cause)

@@ -26,6 +26,7 @@ type ClusterInfo struct {
 	Fsync             string       `json:"fsync"`
 	CreatedAt         time.Time    `json:"created_at"`
 	Brokers           []BrokerInfo `json:"brokers"`
+	Error             string       `json:"error,omitempty"` // why it is not started; what only its log knows is 0 then
 }
 
 // ClusterDetail is a cluster with its topics.
