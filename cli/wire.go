@@ -38,6 +38,7 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, host string, p
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	options := httpOptions(cfg, l)
+	keepHeapFloor()
 	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
 	return http.New(node, options), node, nil
 }
