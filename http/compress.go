@@ -67,7 +67,7 @@ func (c *call) decompress() *protocol.Error {
 	switch {
 	case len(c.ctx.Request.Header.PeekAll("Content-Encoding")) > 1:
 		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "more than one content encoding")
-	case bytes.EqualFold(encoding, []byte("gzip")):
+	case bytes.EqualFold(encoding, []byte("gzip")), bytes.EqualFold(encoding, []byte("x-gzip")): // the same, RFC 9110 8.4.1.3
 		plain, err = c.gunzip()
 	case bytes.EqualFold(encoding, []byte("zstd")):
 		plain, err = c.unzstd()

@@ -30,7 +30,7 @@ func getReady(c *call) *protocol.Error {
 	if r.Ready {
 		return c.sendJSON(fasthttp.StatusOK, r)
 	}
-	e := protocol.Errorf(protocol.CodeNoLeader, "%d partitions have no leader", len(r.Leaderless))
+	e := protocol.Errorf(protocol.CodeNoLeader, "partitions without a leader: %d", len(r.Leaderless))
 	if r.Starting {
 		e = protocol.Errorf(protocol.CodeStarting, "the broker is starting")
 	}

@@ -172,6 +172,7 @@ func TestCompressedBodies(t *testing.T) {
 	body := `{"topic":"t","value":"` + strings.Repeat("x", 100_000) + `"}`
 	for range 3 { // the decoders are reused
 		wantOK(t, h.do("POST", "/events", zipped(t, body), "Content-Encoding", "gzip"), 200)
+		wantOK(t, h.do("POST", "/events", zipped(t, body), "Content-Encoding", "X-GZIP"), 200)
 		wantOK(t, h.do("POST", "/events", zstandard(t, body), "Content-Encoding", "zstd"), 200)
 		wantOK(t, h.do("POST", "/events", body, "Content-Encoding", "identity"), 200)
 		cut := zipped(t, body)
