@@ -33,7 +33,7 @@ func (n *Node) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
 
 func (n *Node) awaitProduce(req *protocol.ProduceRequest, ref *leaderRef, deadline time.Time) protocol.ProduceResult {
 	route := req.Topic.Route.(*topicRoute).partitions[req.Partition]
-	patience := minTime(deadline, time.Now().Add(failoverPatience))
+	var patience time.Time
 	for {
 		if ref != nil {
 			res, ok := req.Reply.Wait(deadline)
@@ -43,6 +43,9 @@ func (n *Node) awaitProduce(req *protocol.ProduceRequest, ref *leaderRef, deadli
 			if res.Err == nil || res.Err.Code != protocol.CodeNoLeader {
 				return res
 			}
+		}
+		if patience.IsZero() {
+			patience = minTime(deadline, time.Now().Add(failoverPatience))
 		}
 		next := n.nextLeader(route, ref, patience)
 		if next == nil {

@@ -123,6 +123,9 @@ func (r *replica) propose(p proposal) {
 	if p.req != nil && p.req.NoAck {
 		p.answer(protocol.ProduceResult{BaseOffset: -1}) // its later, true answer finds the slot taken
 	}
+	if l.queue == nil {
+		l.queue = make([]proposal, 0, l.usual) // what is taken stays with its round
+	}
 	l.queue = append(l.queue, p)
 	l.queuedBytes += p.size()
 	l.taken++

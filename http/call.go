@@ -15,21 +15,33 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
+// Names of headers as fasthttp keeps them: looking one up by a string puts its
+// name in that form each time.
+var (
+	requestIDKey       = []byte(requestIDHeader)
+	contentEncodingKey = []byte("Content-Encoding")
+	producerIDKey      = []byte("Producer-Id")
+	producerEpochKey   = []byte("Producer-Epoch")
+	producerSeqKey     = []byte("Producer-Seq")
+	idempotencyKeyKey  = []byte("Idempotency-Key")
+)
+
 // call is one request on its way through the front end. It is reused: nothing
 // of it may be kept after the handler returns.
 type call struct {
-	srv     *Server
-	ctx     *fasthttp.RequestCtx
-	body    []byte // the request's body, decompressed; aliases buf
-	buf     []byte
-	scratch []byte   // transformed parts of the body
-	records []record // of a produce request
-	held    int64    // bytes taken from the server's budget
-	ownRoom *room    // of a call that came on no connection
-	wire    int      // bytes of the body as it came
-	code    string   // of the error that was answered
-	route   string   // as in the table of routes
-	began   time.Time
+	srv      *Server
+	ctx      *fasthttp.RequestCtx
+	body     []byte // the request's body, decompressed; aliases buf
+	buf      []byte
+	scratch  []byte   // transformed parts of the body
+	records  []record // of a produce request
+	produced produce
+	held     int64  // bytes taken from the server's budget
+	ownRoom  *room  // of a call that came on no connection
+	wire     int    // bytes of the body as it came
+	code     string // of the error that was answered
+	route    string // as in the table of routes
+	began    time.Time
 
 	done      func(*call) // what follows the answer on this route
 	suspended bool        // the answer is waited for: it follows later
@@ -128,15 +140,15 @@ func (c *call) handle(rt route) *protocol.Error {
 // begin gives the answer its request id: the caller's if it is sane.
 func (c *call) begin() {
 	h := &c.ctx.Response.Header
-	if id := c.ctx.Request.Header.Peek(requestIDHeader); saneRequestID(id) {
-		h.SetBytesV(requestIDHeader, id)
+	if id := c.ctx.Request.Header.PeekCanonical(requestIDKey); saneRequestID(id) {
+		h.SetCanonical(requestIDKey, id)
 		return
 	}
 	var b [48]byte
 	id := append(b[:0], c.srv.idPrefix...)
 	id = append(id, '-')
 	id = strconv.AppendUint(id, c.srv.idNext.Add(1), 36)
-	h.SetBytesV(requestIDHeader, id)
+	h.SetCanonical(requestIDKey, id)
 }
 
 func (c *call) requestID() []byte { return c.ctx.Response.Header.Peek(requestIDHeader) }

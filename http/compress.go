@@ -56,7 +56,7 @@ var (
 // decompress undoes the body's Content-Encoding. The size limit and the byte
 // budget hold while it grows, so a bomb costs no more than any other body.
 func (c *call) decompress() *protocol.Error {
-	encoding := bytes.TrimSpace(c.ctx.Request.Header.Peek("Content-Encoding"))
+	encoding := bytes.TrimSpace(c.ctx.Request.Header.PeekCanonical(contentEncodingKey))
 	if len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
 		return nil
 	}

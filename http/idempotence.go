@@ -36,8 +36,8 @@ func (d *idempotence) place(index, partitions int) int {
 // none), or Idempotency-Key.
 func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	h := &c.ctx.Request.Header
-	id, epoch, seq := h.Peek("Producer-Id"), h.Peek("Producer-Epoch"), h.Peek("Producer-Seq")
-	key := h.Peek("Idempotency-Key")
+	id, epoch, seq := h.PeekCanonical(producerIDKey), h.PeekCanonical(producerEpochKey), h.PeekCanonical(producerSeqKey)
+	key := h.PeekCanonical(idempotencyKeyKey)
 	given := 0
 	for _, v := range [...][]byte{id, epoch, seq} {
 		if v != nil {

@@ -61,17 +61,27 @@ func (c *call) visibleTopic() string {
 	return ""
 }
 
+// arrived is when the whole request was here: just before it was handled, if
+// nothing of it had to be waited for.
+func (c *call) arrived() time.Time {
+	if k := connectionOf(c.ctx); k != nil && !k.w.armed {
+		return c.began
+	}
+	return time.Now()
+}
+
 func (c *call) produce() *protocol.Error {
-	now := time.Now()
-	p := produce{now: now.UnixMilli(), deadline: now.Add(c.srv.o.RequestTimeout)}
+	now := c.arrived()
+	p := &c.produced
+	p.now, p.deadline = now.UnixMilli(), now.Add(c.srv.o.RequestTimeout)
 	var err *protocol.Error
 	switch c.media() {
 	case mediaJSON:
-		err = c.decodeEvents(&p)
+		err = c.decodeEvents(p)
 	case mediaNDJSON:
-		err = c.decodeNDJSON(&p)
+		err = c.decodeNDJSON(p)
 	case mediaRaw:
-		err = c.decodeRaw(&p)
+		err = c.decodeRaw(p)
 	default:
 		err = c.unsupportedMedia()
 	}
@@ -79,10 +89,10 @@ func (c *call) produce() *protocol.Error {
 		err = internalTopic(p.topic)
 	}
 	if err == nil {
-		err = c.decodeIdempotence(&p)
+		err = c.decodeIdempotence(p)
 	}
 	if err == nil {
-		err = c.checkRecords(&p, c.srv.o.MaxRecordBytes)
+		err = c.checkRecords(p, c.srv.o.MaxRecordBytes)
 	}
 	if err != nil {
 		return err
@@ -95,17 +105,17 @@ func (c *call) produce() *protocol.Error {
 		return internalTopic(topic.Name)
 	}
 	if topic.MaxRecordBytes > 0 && topic.MaxRecordBytes < c.srv.o.MaxRecordBytes {
-		if err := c.checkRecords(&p, topic.MaxRecordBytes); err != nil {
+		if err := c.checkRecords(p, topic.MaxRecordBytes); err != nil {
 			return err
 		}
 	}
-	if err := c.place(&p, topic); err != nil {
+	if err := c.place(p, topic); err != nil {
 		return err
 	}
 	if p.batch {
-		return c.sendBatch(&p, topic)
+		return c.sendBatch(p, topic)
 	}
-	return c.sendOne(&p, topic)
+	return c.sendOne(p, topic)
 }
 
 // checkRecords checks what concerns all records alike, before any is sent.

@@ -233,3 +233,28 @@ func TestProduceOwnsItsLines(t *testing.T) {
 		assert.Equal(t, fmt.Sprintf(`[%d]`, i), string(r.Key))
 	}
 }
+
+// A record without a timestamp gets the time at which all of it was here,
+// however long its body took, and the backend all of the request timeout.
+func TestProduceTimeIsThatOfTheWholeRequest(t *testing.T) {
+	h := startTCP(t, Options{RequestTimeout: time.Hour})
+	h.b.add("t", 1)
+	record, deadline := make(chan int64, 1), make(chan time.Time, 1)
+	h.b.produce = func(reqs []*protocol.ProduceRequest, end time.Time) {
+		record <- parseLines(reqs[0].Lines.AppendNumbered(nil, 0))[0].Timestamp
+		deadline <- end
+	}
+	conn, err := h.ln.Dial()
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Write([]byte("POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{\"topic\""))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return h.s.bytes.used.Load() > 0 }, patience, time.Millisecond)
+	begun := time.Now()
+	require.Eventually(t, func() bool { return time.Since(begun) > 5*time.Millisecond }, patience, time.Millisecond)
+	rest := time.Now()
+	_, err = conn.Write([]byte(":\"t\"}"))
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, <-record, rest.UnixMilli())
+	assert.False(t, (<-deadline).Before(rest.Add(time.Hour)))
+}

@@ -36,6 +36,13 @@ var gears = sync.Pool{New: func() any {
 	return &gear{br: bufio.NewReaderSize(nil, readBuffer), bw: bufio.NewWriterSize(nil, writeBuffer)}
 }}
 
+// clockStart is any moment, see soon.
+var clockStart = time.Now()
+
+// soon is the moment in d, for deadlines: its wall clock is that of the start,
+// which saves the look at it. A request sets two.
+func soon(d time.Duration) time.Time { return clockStart.Add(time.Since(clockStart) + d) }
+
 // wire reads from and writes to a connection under deadlines. They are moved
 // only when it matters: a deadline costs more than the system call it bounds.
 type wire struct {
@@ -66,7 +73,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	if !w.armed {
 		w.armed = true
-		if err := w.c.SetReadDeadline(time.Now().Add(w.readIn)); err != nil {
+		if err := w.c.SetReadDeadline(soon(w.readIn)); err != nil {
 			return 0, err
 		}
 	}
@@ -94,7 +101,7 @@ func (w *wire) readNow(p []byte) (int, error) {
 // awaitWithin sets the deadline for the first byte of the next request.
 func (w *wire) awaitWithin(d time.Duration) error {
 	w.armed = false
-	return w.c.SetReadDeadline(time.Now().Add(d))
+	return w.c.SetReadDeadline(soon(d))
 }
 
 // untilDeadline reads around conn.Read, which knows of deadlines that fire
@@ -109,7 +116,7 @@ func (w *wire) untilDeadline(read func() error) error {
 
 // Write sends answers; each has the write timeout to be taken.
 func (w *wire) Write(p []byte) (int, error) {
-	if err := w.c.SetWriteDeadline(time.Now().Add(w.writeIn)); err != nil {
+	if err := w.c.SetWriteDeadline(soon(w.writeIn)); err != nil {
 		return 0, err
 	}
 	return w.c.Write(p)
@@ -117,7 +124,7 @@ func (w *wire) Write(p []byte) (int, error) {
 
 // writeBoth sends a header and its body in one system call where that can be.
 func (w *wire) writeBoth(header, body []byte) error {
-	if err := w.c.SetWriteDeadline(time.Now().Add(w.writeIn)); err != nil {
+	if err := w.c.SetWriteDeadline(soon(w.writeIn)); err != nil {
 		return err
 	}
 	for pieces := (net.Buffers{header, body}); ; {

@@ -41,9 +41,12 @@ func (f Future[T]) Wait(deadline time.Time) (T, bool) {
 		return v, true
 	default:
 	}
-	e := expireAt(deadline, f)
+	e := expiries.Get().(*expiry)
+	e.begin(deadline, f)
 	v := <-f.ch
-	return v, e.averted()
+	averted := e.end()
+	expiries.Put(e)
+	return v, averted
 }
 
 // expire ends a wait without an answer.
@@ -55,34 +58,63 @@ func (f Future[T]) expire() {
 // expiry ends a wait at its deadline by an empty answer in the caller's own
 // slot: receiving from one channel costs a third less than selecting between it
 // and a timer's, and every produce request waits once.
+//
+// Its timer goes on when a wait ends, because nearly all do before their
+// deadlines: it finds the next wait, or none, when it fires. So a wait costs a
+// lock taken twice, and no change among the runtime's timers.
 type expiry struct {
-	timer *time.Timer
-	slot  interface{ expire() }
+	mu       sync.Mutex
+	timer    *time.Timer
+	armed    time.Time             // when the timer fires, zero: it does not
+	slot     interface{ expire() } // nil: nobody waits
+	deadline time.Time
+	expired  bool
 }
 
-var expiries sync.Pool
+var expiries = sync.Pool{New: func() any { return &expiry{} }}
 
-func expireAt(deadline time.Time, slot interface{ expire() }) *expiry {
-	e, ok := expiries.Get().(*expiry)
-	if !ok {
-		e = &expiry{slot: slot}
-		e.timer = time.AfterFunc(time.Until(deadline), func() { e.slot.expire() })
-		return e
+// begin expires slot at the deadline, unless end is called before.
+func (e *expiry) begin(deadline time.Time, slot interface{ expire() }) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.slot, e.deadline, e.expired = slot, deadline, false
+	if e.armed.IsZero() || deadline.Before(e.armed) {
+		e.arm()
 	}
-	e.slot = slot
-	e.timer.Reset(time.Until(deadline))
-	return e
 }
 
-// averted ends the expiry and reports whether it had not happened. One that is
-// happening just now still uses its slot and is left to the collector.
-func (e *expiry) averted() bool {
-	if !e.timer.Stop() {
-		return false
+// arm has the timer fire at the deadline; mu is held.
+func (e *expiry) arm() {
+	e.armed = e.deadline
+	if e.timer == nil {
+		e.timer = time.AfterFunc(time.Until(e.deadline), e.fired)
+		return
 	}
+	e.timer.Reset(time.Until(e.deadline))
+}
+
+// fired may come late, when a later wait has armed the timer again: that one
+// then sees it twice.
+func (e *expiry) fired() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.armed = time.Time{}
+	switch {
+	case e.slot == nil:
+	case time.Now().Before(e.deadline):
+		e.arm()
+	default:
+		e.expired = true
+		e.slot.expire()
+	}
+}
+
+// end ends the wait and reports whether it had not expired.
+func (e *expiry) end() (averted bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.slot = nil
-	expiries.Put(e)
-	return true
+	return !e.expired
 }
 
 var timers sync.Pool

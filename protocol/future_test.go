@@ -51,3 +51,40 @@ func TestFutureWaitsDoNotShareTheirEnd(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+type countingSlot struct{ expired int }
+
+func (s *countingSlot) expire() { s.expired++ }
+
+// A timer outlives its wait: whenever it fires, it ends only a wait whose
+// deadline has passed, and none is left without a timer.
+func TestExpiryTimerOutlivesItsWait(t *testing.T) {
+	soon, later := time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+	slot := &countingSlot{}
+	e := &expiry{}
+	e.begin(soon, slot)
+	assert.True(t, e.end())
+	assert.Equal(t, soon, e.armed, "the timer goes on")
+
+	e.fired()
+	assert.Zero(t, e.armed, "nobody waits")
+	e.begin(later, slot)
+	assert.Equal(t, later, e.armed)
+	e.fired() // that of the first wait
+	assert.Equal(t, later, e.armed, "it is armed again for who waits")
+	assert.True(t, e.end())
+
+	e.begin(soon, slot)
+	assert.Equal(t, soon, e.armed, "one that would be too late is moved")
+	assert.True(t, e.end())
+	e.begin(later, slot)
+	assert.Equal(t, soon, e.armed, "one that is early stays")
+	assert.Zero(t, slot.expired)
+
+	e.deadline = time.Now().Add(-time.Second)
+	e.fired()
+	assert.Equal(t, 1, slot.expired)
+	assert.False(t, e.end())
+	e.begin(later, slot)
+	assert.True(t, e.end(), "the next wait has an end of its own")
+}
