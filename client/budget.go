@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // budget hands out a bounded number of bytes, first come, first served.
@@ -11,6 +12,7 @@ type budget struct {
 	free    int64
 	limit   int64
 	waiting []*claim
+	wanted  atomic.Bool // waiting is not empty
 }
 
 // claim is a caller that waits for bytes.
@@ -21,19 +23,36 @@ type claim struct {
 
 func newBudget(limit int64) *budget { return &budget{free: limit, limit: limit} }
 
+// try takes bytes if they are free and nobody waits for any.
+func (b *budget) try(bytes int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tryLocked(min(bytes, b.limit))
+}
+
+func (b *budget) tryLocked(bytes int64) bool {
+	if len(b.waiting) > 0 || b.free < bytes {
+		return false
+	}
+	b.free -= bytes
+	return true
+}
+
 // take waits for bytes. What exceeds the whole budget counts as all of it, so
-// that one large record can still pass, alone.
-func (b *budget) take(ctx context.Context, bytes int64) error {
+// that one large record can still pass, alone. It calls short once others can
+// see in wanted that it waits.
+func (b *budget) take(ctx context.Context, bytes int64, short func()) error {
 	bytes = min(bytes, b.limit)
 	b.mu.Lock()
-	if len(b.waiting) == 0 && b.free >= bytes {
-		b.free -= bytes
+	if b.tryLocked(bytes) {
 		b.mu.Unlock()
 		return nil
 	}
 	c := &claim{bytes: bytes, granted: make(chan struct{})}
 	b.waiting = append(b.waiting, c)
+	b.wanted.Store(true)
 	b.mu.Unlock()
+	short()
 	select {
 	case <-c.granted:
 		return nil
@@ -69,4 +88,5 @@ func (b *budget) grant() {
 	if n > 0 {
 		b.waiting = append(b.waiting[:0], b.waiting[n:]...)
 	}
+	b.wanted.Store(len(b.waiting) > 0)
 }

@@ -11,19 +11,19 @@ import (
 
 func TestBudgetServesInTurnAndForgetsWhoGaveUp(t *testing.T) {
 	b := newBudget(10)
-	require.NoError(t, b.take(t.Context(), 8))
+	require.NoError(t, b.take(t.Context(), 8, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	large, small := make(chan error, 1), make(chan error, 1)
-	go func() { large <- b.take(ctx, 9) }()
+	go func() { large <- b.take(ctx, 9, func() {}) }()
 	waitFor(t, b, 1)
-	go func() { small <- b.take(t.Context(), 2) }()
+	go func() { small <- b.take(t.Context(), 2, func() {}) }()
 	waitFor(t, b, 2)
 	cancel()
 	require.ErrorIs(t, <-large, context.Canceled)
 	require.NoError(t, <-small, "nobody is before it now")
 	b.give(8)
 	b.give(2)
-	require.NoError(t, b.take(t.Context(), 1000), "more than there is means all there is")
+	require.NoError(t, b.take(t.Context(), 1000, nil), "more than there is means all there is")
 	b.give(1000)
 	assert.Equal(t, int64(10), b.free)
 }

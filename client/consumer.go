@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,16 +64,38 @@ type Consumer struct {
 	closed bool
 }
 
+// check refuses what no server would take, and what would spin.
+func (c *ConsumerConfig) check() error {
+	for _, n := range []int64{
+		c.ConsumerID, int64(c.MaxRecords), int64(c.MaxBytes), int64(c.Wait), int64(c.SessionTimeout),
+		int64(c.MaxProcessing), int64(c.RetryBackoff),
+	} {
+		if n < 0 {
+			return errors.New("client: a consumer's configuration must not be negative")
+		}
+	}
+	if c.SessionTimeout != 0 && c.SessionTimeout < time.Millisecond {
+		return fmt.Errorf("client: session timeout: %s is less than a millisecond", c.SessionTimeout)
+	}
+	if c.RetryBackoff > maxFirstBackoff {
+		return fmt.Errorf("client: retry backoff: %s is more than %s", c.RetryBackoff, maxFirstBackoff)
+	}
+	return nil
+}
+
 // NewConsumer makes a consumer; it joins its group with the first poll. Close
 // it, so that the others need not wait for its session to end.
 func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.Group == "" || len(cfg.Topics) == 0 {
 		return nil, errors.New("client: a consumer needs a group and a topic")
 	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	orDefault(&cfg.RetryBackoff, defaultBackoff)
 	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
 	return &Consumer{client: c, first: cfg.RetryBackoff, alive: cfg.MaxProcessing, poll: PollRequest{
-		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: cfg.Topics, From: cfg.From,
+		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: slices.Clone(cfg.Topics), From: cfg.From,
 		MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
 }
@@ -90,7 +113,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 			return nil, ErrClosed
 		}
 		c.poll.Ack = c.cursor
-		reply, err := c.client.Poll(ctx, c.poll)
+		reply, err := c.ask(ctx, c.poll)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -153,7 +176,9 @@ func (c *Consumer) salvage(ctx context.Context, why error) (moved, retry error) 
 		return why, nil // the group is not the one it was
 	}
 	for _, o := range c.places {
-		err := c.client.CommitOffsets(ctx, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID, []PartitionOffset{o})
+		try, cancel := context.WithTimeout(ctx, defaultRequestTimeout)
+		err := c.client.CommitOffsets(try, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID, []PartitionOffset{o})
+		cancel()
 		switch {
 		case err == nil:
 		case retriable(err) || ctx.Err() != nil:
@@ -194,7 +219,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 		if c.cursor != "" {
 			err = c.commit(ctx)
 		}
-		leave := c.client.LeaveGroup(ctx, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID)
+		leave := c.leave(ctx)
 		if HasCode(leave, protocol.CodeConsumerNotFound) || HasCode(leave, protocol.CodeGroupNotFound) {
 			leave = nil // its session had ended
 		}
@@ -208,7 +233,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 	last := c.sign()
 	last.Ack = c.cursor
 	for tries := 0; ; tries++ {
-		_, err := c.client.Poll(ctx, last)
+		_, err := c.ask(ctx, last)
 		if lostPlace(err) {
 			var moved error
 			if moved, err = c.salvage(ctx, err); moved != nil && err == nil {
@@ -222,6 +247,26 @@ func (c *Consumer) commit(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// ask polls once. A server that does not answer, some time after it should
+// have, is given up, so that the next try can find another or the same again.
+func (c *Consumer) ask(ctx context.Context, p PollRequest) (*PollReply, error) {
+	limit := defaultRequestTimeout + max(p.Wait, 0)
+	try, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return c.client.Poll(try, p)
+}
+
+// leave lasts no longer than the session: then the member is gone anyway.
+func (c *Consumer) leave(ctx context.Context) error {
+	try, cancel := context.WithTimeout(ctx, c.session())
+	defer cancel()
+	return c.client.LeaveGroup(try, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID)
+}
+
+func (c *Consumer) session() time.Duration {
+	return cmp.Or(c.poll.SessionTimeout, defaultSessionTimeout)
 }
 
 func (c *Consumer) backoff(tries int) time.Duration {

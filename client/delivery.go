@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -66,7 +67,7 @@ func (d *delivery) result(i int) result {
 // run ends when every record's fate is known.
 func (d *delivery) run() {
 	l := d.lane
-	deadline := time.Now().Add(l.p.cfg.DeliveryTimeout)
+	deadline := d.batch.since.Add(l.p.cfg.Linger).Add(l.p.cfg.DeliveryTimeout)
 	for len(d.batch.lines) > 0 {
 		r, err := l.wire.begin(d.batch)
 		if err != nil {
@@ -84,7 +85,11 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 	l := d.lane
 	d.tries, d.unknown = 0, false
 	for {
-		if err := l.p.ctx.Err(); err != nil {
+		if d.tries == 0 && !time.Now().Before(deadline) { // it stood behind others too long
+			d.giveUp(context.DeadlineExceeded)
+			return false
+		}
+		if l.p.ctx.Err() != nil {
 			d.giveUp(ErrClosed)
 			return false
 		}
@@ -105,6 +110,7 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 			d.err = nil
 			return false
 		case !retriable(err):
+			d.unknown = d.unknown || isGarbled(err)
 			d.refuse(err)
 			return true
 		case mayHaveHappened(err):
@@ -169,6 +175,12 @@ func (d *delivery) backoff(err error) time.Duration {
 		pause = max(pause, e.RetryAfter)
 	}
 	return pause
+}
+
+// isGarbled reports whether the server did answer, but not what was asked.
+func isGarbled(err error) bool {
+	var e *Error
+	return !errors.As(err, &e)
 }
 
 func isBroken(err error) bool {

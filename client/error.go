@@ -14,6 +14,9 @@ import (
 // ErrClosed is what a closed Producer or Consumer answers.
 var ErrClosed = errors.New("client: closed")
 
+// ErrFull is what TrySend answers while MaxInFlightBytes are used up.
+var ErrFull = errors.New("client: the producer's memory is used up")
+
 // Error is a failure that the server reported.
 type Error struct {
 	Status     int // of the HTTP response

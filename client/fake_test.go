@@ -54,7 +54,7 @@ type fakeServer struct {
 	mu       sync.Mutex
 	log      [2][]map[string]json.RawMessage
 	answered map[string]string // "id epoch seq" -> answer
-	last     map[string]int    // id -> sequence
+	last     map[string]int    // "id epoch" -> sequence
 	requests int
 	active   map[string]int // requests under way by producer id
 	faults   []fault        // one for each coming request; nil: none
@@ -158,10 +158,11 @@ func (f *fakeServer) apply(r *http.Request, body []byte) string {
 		return strings.Replace(answer, "{", `{"duplicate":true,`, 1)
 	}
 	seq, err := strconv.Atoi(r.Header.Get("Producer-Seq"))
-	if err != nil || seq <= f.last[id] {
-		f.problem("sequence %q after %d", r.Header.Get("Producer-Seq"), f.last[id])
+	life := id + " " + r.Header.Get("Producer-Epoch")
+	if err != nil || seq <= f.last[life] {
+		f.problem("sequence %q after %d", r.Header.Get("Producer-Seq"), f.last[life])
 	}
-	f.last[id] = seq
+	f.last[life] = seq
 	var places []string
 	for line := range strings.Lines(string(body)) {
 		var rec map[string]json.RawMessage

@@ -25,9 +25,7 @@ type heartbeat struct {
 func (c *Consumer) startHeartbeat() *heartbeat {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &heartbeat{stop: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
-	session := c.poll.SessionTimeout
-	orDefault(&session, defaultSessionTimeout)
-	go b.run(ctx, c.client, c.sign(), session/beatsPerSession, time.Now().Add(c.alive))
+	go b.run(ctx, c.client, c.sign(), c.session()/beatsPerSession, time.Now().Add(c.alive))
 	return b
 }
 

@@ -61,13 +61,13 @@ func (l *lane) add(text []byte, done func(Ack, error)) error {
 		l.open = l.fresh()
 	}
 	var now time.Time
-	if len(l.open.lines) == 0 && cfg.Linger > 0 {
+	if len(l.open.lines) == 0 {
 		now = time.Now()
 	}
 	l.open.add(text, done, now)
 	if first := len(l.open.lines) == 1; len(l.open.body) >= cfg.BatchBytes || len(l.open.lines) >= cfg.BatchRecords {
 		l.sealLocked()
-	} else if first {
+	} else if first || l.p.memory.wanted.Load() {
 		l.signal()
 	}
 	return nil
@@ -168,9 +168,10 @@ func (l *lane) next() (*batch, time.Duration) {
 	return b, 0
 }
 
-// lingers is how much longer the open batch may wait for records.
+// lingers is how much longer the open batch may wait for records: not at all
+// when somebody waits for the memory that it holds.
 func (l *lane) lingers() time.Duration {
-	if l.p.cfg.Linger == 0 {
+	if l.p.cfg.Linger == 0 || l.p.memory.wanted.Load() {
 		return 0
 	}
 	return l.p.cfg.Linger - time.Since(l.open.since)

@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Producer writes records to one topic in the background. It gathers them
@@ -44,9 +46,8 @@ func (c *Client) NewProducer(topic string, cfg ProducerConfig) (*Producer, error
 	if topic == "" {
 		return nil, fmt.Errorf("client: a producer needs a topic")
 	}
-	if cfg.ProducerID == "" {
-		cfg.ProducerID = rand.Text()
-	}
+	orDefault(&cfg.Epoch, time.Now().UnixMicro())
+	orDefault(&cfg.ProducerID, rand.Text())
 	p := &Producer{
 		client: c, cfg: cfg, seed: maphash.MakeSeed(), memory: newBudget(cfg.MaxInFlightBytes),
 		lines: sync.Pool{New: func() any { return new([]byte) }},
@@ -68,14 +69,37 @@ func (c *Client) NewProducer(topic string, cfg ProducerConfig) (*Producer, error
 
 // Send hands a record over. It waits, no longer than ctx lasts, only while
 // MaxInFlightBytes are used up; r's memory is the caller's again when it
-// returns.
+// returns. Once it has returned nil, the end of ctx changes nothing.
 //
 // If Send returns nil, done is called exactly once, with the record's place or
 // with what became of it: an [*Error] that the server gave, or a
 // [*DeliveryError]. It is called from the producer's own goroutine, one at a
-// time for each key, and must neither block nor Send. Without done, failures
-// show at Flush and Close.
+// time for each key. It must not block, so it may TrySend, but not Send, Flush
+// or Close. Without done, failures show at Flush and Close.
 func (p *Producer) Send(ctx context.Context, r Record, done func(Ack, error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return p.send(r, done, func(cost int64) error {
+		if err := p.memory.take(ctx, cost, p.wake); err != nil {
+			return fmt.Errorf("client: wait for memory: %w", err)
+		}
+		return nil
+	})
+}
+
+// TrySend is Send that never waits: while MaxInFlightBytes are used up it is
+// ErrFull.
+func (p *Producer) TrySend(r Record, done func(Ack, error)) error {
+	return p.send(r, done, func(cost int64) error {
+		if !p.memory.try(cost) {
+			return ErrFull
+		}
+		return nil
+	})
+}
+
+func (p *Producer) send(r Record, done func(Ack, error), take func(cost int64) error) error {
 	if p.closed.Load() {
 		return ErrClosed
 	}
@@ -86,8 +110,8 @@ func (p *Producer) Send(ctx context.Context, r Record, done func(Ack, error)) er
 		return err
 	}
 	cost := lineCost(len(text))
-	if err := p.memory.take(ctx, cost); err != nil {
-		return fmt.Errorf("client: wait for memory: %w", err)
+	if err := take(cost); err != nil {
+		return err
 	}
 	if err := p.laneOf(&r, text[:keyEnd]).add(text, done); err != nil {
 		p.memory.give(cost)
@@ -154,6 +178,12 @@ func (p *Producer) Flush(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	return p.failures()
+}
+
+// failures tells of records that failed since the last time, and had nobody to
+// be told.
+func (p *Producer) failures() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	failed, first := p.failed, p.first
@@ -164,8 +194,16 @@ func (p *Producer) Flush(ctx context.Context) error {
 	return nil
 }
 
+// wake has idle lanes look what there is to be sent.
+func (p *Producer) wake() {
+	for _, l := range p.lanes {
+		l.signal()
+	}
+}
+
 // Close takes no more records, flushes, and ends the producer. When ctx ends
-// first, what is left fails.
+// first, what is left fails, with ErrClosed or the error of its last try. When
+// Close returns, no callback will be called any more.
 func (p *Producer) Close(ctx context.Context) error {
 	p.closed.Store(true)
 	for _, l := range p.lanes {
@@ -174,7 +212,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.cancel()
 	p.work.Wait()
-	return err
+	return errors.Join(err, p.failures())
 }
 
 // noteFailed remembers the failure of records that nobody was told about.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -25,29 +26,36 @@ type ProducerConfig struct {
 	// one request makes the next batch, which under load is linger enough.
 	Linger time.Duration
 
-	BatchBytes   int // a batch is full at that size, before compression; default 1 MiB
+	BatchBytes   int // a batch is full at that size, before compression; default 1 MiB; the server's limit is 16 MiB
 	BatchRecords int // or at that many records; default 5,000; the server's limit is 10,000
 
 	// MaxInFlightBytes bounds the records in memory, those on their way
-	// included; Send waits when they are used up. Default 32 MiB, at least
-	// two batches for every lane.
+	// included. When they are used up Send waits, TrySend refuses, and nothing
+	// lingers. Default 32 MiB, at least two batches for every lane.
 	MaxInFlightBytes int64
 
 	// Lanes send side by side, each one request at a time; records of one key
-	// keep to one lane, which keeps their order. Default 4.
+	// keep to one lane, which keeps their order. Default 4, at most 1,024.
 	Lanes int
 
 	Compression Compression
 
-	// ProducerID makes retries across restarts recognizable, together with an
-	// Epoch that grows with every start. Default: a random id. A server ends
-	// what an older epoch of the same id still sends.
+	// ProducerID names the producer to the server. Of two with the same id the
+	// server refuses the one with the lower Epoch (stale_epoch), so that one
+	// believed dead writes nothing behind its successor's back. Two with the
+	// same id and Epoch are taken for one, and records get lost: an Epoch that
+	// is set must grow with every start. Default: a random id, and the time.
 	ProducerID string
 	Epoch      int64
 
-	RequestTimeout  time.Duration // of one try; default 30 s
-	DeliveryTimeout time.Duration // from the first try until a batch is given up; default 2 minutes
-	RetryBackoff    time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
+	RequestTimeout time.Duration // of one try; default 30 s
+
+	// DeliveryTimeout is how long after its first record's Send, and Linger,
+	// a batch is given up. Default 2 minutes. A server knows retries for 10 minutes;
+	// with more than that, a record may be written twice after an outage.
+	DeliveryTimeout time.Duration
+
+	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
 }
 
 // Default values of a ProducerConfig.
@@ -61,6 +69,13 @@ const (
 	defaultBackoff         = 20 * time.Millisecond
 )
 
+// Bounds of what makes sense, far from where sums and products overflow.
+const (
+	maxLanes        = 1024
+	maxBatchBytes   = 1 << 30
+	maxFirstBackoff = time.Hour
+)
+
 func (c *ProducerConfig) setDefaults() error {
 	for _, n := range []int64{
 		int64(c.Linger), int64(c.BatchBytes), int64(c.BatchRecords), c.MaxInFlightBytes, int64(c.Lanes), c.Epoch,
@@ -69,6 +84,14 @@ func (c *ProducerConfig) setDefaults() error {
 		if n < 0 {
 			return errors.New("client: a producer's configuration must not be negative")
 		}
+	}
+	switch {
+	case c.Lanes > maxLanes:
+		return fmt.Errorf("client: lanes: %d are more than %d", c.Lanes, maxLanes)
+	case c.BatchBytes > maxBatchBytes:
+		return fmt.Errorf("client: batch bytes: %d are more than %d", c.BatchBytes, maxBatchBytes)
+	case c.RetryBackoff > maxFirstBackoff:
+		return fmt.Errorf("client: retry backoff: %s is more than %s", c.RetryBackoff, maxFirstBackoff)
 	}
 	orDefault(&c.BatchBytes, defaultBatchBytes)
 	orDefault(&c.BatchRecords, defaultBatchRecords)

@@ -68,7 +68,7 @@ func TestProducerReportsEveryRecordsPlaceAndKeepsTheOrderOfKeys(t *testing.T) {
 func TestProducerWritesOnceThoughAnswersGetLost(t *testing.T) {
 	f, c := newFake(t, lose, lose, refuse(503, "no_leader", ""), nil, lose)
 	cfg := fast
-	cfg.Lanes, cfg.BatchRecords = 1, 10
+	cfg.Lanes, cfg.BatchRecords, cfg.Linger = 1, 10, time.Hour
 	p := newProducer(t, c, cfg)
 	var duplicates int
 	for i := range 30 {
