@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,6 +48,17 @@ func DefaultOptions() Options {
 	}
 }
 
+// The most that a broker takes, or a load generator could ever make.
+const (
+	maxConnections = 50_000
+	maxRuns        = 1000
+	maxBody        = 16 << 20
+	maxBatch       = 10_000
+	maxPartitions  = 1024
+	maxReplicas    = 9
+	maxRate        = 1e7
+)
+
 // Validate names the first option that makes no sense.
 func (o *Options) Validate() error {
 	for _, name := range o.Workloads {
@@ -58,21 +70,33 @@ func (o *Options) Validate() error {
 		return errors.New("at least one workload and one number of connections are needed")
 	}
 	for _, n := range o.Connections {
-		if n < 1 {
-			return errors.New("connections must be positive")
+		if n < 1 || n > maxConnections {
+			return fmt.Errorf("connections must be 1 to %d", maxConnections)
 		}
 	}
-	for name, n := range map[string]int{
-		"runs": o.Runs, "payload": o.Payload, "batch": o.BatchSize, "record size": o.RecordBytes,
-		"partitions": o.Partitions, "replicas": o.Replicas,
+	for _, option := range []struct {
+		name        string
+		value, most int
+	}{
+		{"runs", o.Runs, maxRuns},
+		{"payload", o.Payload, maxBody},
+		{"batch", o.BatchSize, maxBatch},
+		{"record bytes", o.RecordBytes, maxBody},
+		{"partitions", o.Partitions, maxPartitions},
+		{"replicas", o.Replicas, maxReplicas},
 	} {
-		if n < 1 {
-			return fmt.Errorf("%s must be positive", name)
+		if option.value < 1 || option.value > option.most {
+			return fmt.Errorf("%s must be 1 to %d", option.name, option.most)
 		}
+	}
+	if slices.Contains(o.Workloads, "produce-batch") && o.BatchSize*o.RecordBytes > maxBody {
+		return fmt.Errorf("batch times record bytes must be at most %d", maxBody)
 	}
 	switch {
-	case o.Rate < 0 || o.Warmup < 0:
-		return errors.New("rate and warm-up must not be negative")
+	case !(o.Rate >= 0 && o.Rate <= maxRate): // neither is NaN
+		return fmt.Errorf("rate must be 0 to %d", int(maxRate))
+	case o.Warmup < 0:
+		return errors.New("warm-up must not be negative")
 	case o.Duration < 100*time.Millisecond:
 		return errors.New("a duration below 100ms says nothing")
 	case o.Fsync != "always" && o.Fsync != "interval":

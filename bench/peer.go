@@ -20,7 +20,7 @@ type Counter struct{ rec *recorder }
 func (c Counter) Done(latency time.Duration, records int) { c.rec.done(latency, records, 0) }
 
 // Count counts records without a latency of their own.
-func (c Counter) Count(records int) { c.rec.count(records, records) }
+func (c Counter) Count(records int) { c.rec.count(records, records, 0) }
 
 // Failed counts a request that failed.
 func (c Counter) Failed(err error) { c.rec.failed(err.Error()) }

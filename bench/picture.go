@@ -53,7 +53,7 @@ func (r *Result) WriteSVG(w io.Writer) error {
 
 func (m *Measurement) loopTitle() string {
 	if m.OpenRate > 0 {
-		return "open loop at " + thousands(m.OpenRate) + "/s"
+		return "open loop at " + ratePerSecond(m.OpenRate) + "/s"
 	}
 	return "closed loop"
 }

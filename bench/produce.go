@@ -11,8 +11,16 @@ import (
 	"ottla/client"
 )
 
-// variants is how many different requests a workload sends in turn.
-const variants = 1024
+// variants is how many different requests a workload sends in turn, and
+// variantBytes how large they are together, at least a few of them.
+const (
+	variants     = 1024
+	variantBytes = 64 << 20
+	fewVariants  = 8
+)
+
+// variantsOf is how many requests of a size there are.
+func variantsOf(size int) int { return min(variants, max(fewVariants, variantBytes/size)) }
 
 // keysOf spreads over partitions.
 func (s *session) keyOf(i int) string { return "user-" + strconv.Itoa(100000+i) }
@@ -60,7 +68,7 @@ func inTurn(calls []call) func(int, int64) *call {
 }
 
 func (s *session) singles(topic string, want string) []call {
-	calls := make([]call, variants)
+	calls := make([]call, variantsOf(s.Payload))
 	for i := range calls {
 		calls[i] = call{wire: s.post("/events", "application/json", s.event(topic, i)), records: 1, want: []byte(want)}
 	}
@@ -159,7 +167,7 @@ func (s *session) producerConfig() client.ProducerConfig {
 // sendAsync sends as fast as the producer takes it, or at the rate given. The
 // values are ready: it is not JSON that is measured.
 func (s *session) sendAsync(ctx context.Context, p *client.Producer, rec *recorder) error {
-	records := make([]client.Record, variants)
+	records := make([]client.Record, variantsOf(s.RecordBytes))
 	for i := range records {
 		if records[i].Value = client.JSONData(s.value(i)); s.Keyed {
 			records[i].Key = client.StringData(s.keyOf(i))
@@ -187,13 +195,12 @@ func (s *session) sendAsync(ctx context.Context, p *client.Producer, rec *record
 					rec.failed(err.Error())
 					return
 				}
-				rec.done(time.Since(start), 1, 0)
-				if others := int(untimed.Swap(0)); others > 0 {
-					rec.count(others, others)
-				}
+				others := int(untimed.Swap(0))
+				rec.done(time.Since(start), 1, s.RecordBytes)
+				rec.count(others, others, others*s.RecordBytes)
 			}
 		}
-		if err := p.Send(ctx, records[n%variants], done); err != nil {
+		if err := p.Send(ctx, records[n%len(records)], done); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,6 +39,14 @@ func thousands(v float64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// ratePerSecond is in full where it is small: a rate of 0.5 is not 0.
+func ratePerSecond(v float64) string {
+	if v < 100 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	return thousands(v)
 }
 
 // duration writes microseconds for people.

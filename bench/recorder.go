@@ -75,10 +75,11 @@ func (r *recorder) done(latency time.Duration, records, bytes int) {
 }
 
 // count records what has no latency of its own.
-func (r *recorder) count(requests, records int) {
+func (r *recorder) count(requests, records, bytes int) {
 	r.mu.Lock()
 	r.since.Requests += int64(requests)
 	r.since.Records += int64(records)
+	r.since.Bytes += int64(bytes)
 	r.mu.Unlock()
 }
 

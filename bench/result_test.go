@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"testing"
 	"time"
 
@@ -103,6 +104,16 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"connections": func(o *Options) { o.Connections = []int{0} },
 		"runs":        func(o *Options) { o.Runs = 0 },
 		"rate":        func(o *Options) { o.Rate = -1 },
+		"no rate":     func(o *Options) { o.Rate = math.NaN() },
+		"endless":     func(o *Options) { o.Rate = math.Inf(1) },
+		"too fast":    func(o *Options) { o.Rate = 1e12 },
+		"crowd":       func(o *Options) { o.Connections = []int{1, math.MaxInt} },
+		"payload":     func(o *Options) { o.Payload = 99_999_999 },
+		"batch":       func(o *Options) { o.BatchSize = 10_001 },
+		"record":      func(o *Options) { o.RecordBytes = math.MaxInt },
+		"body":        func(o *Options) { o.BatchSize, o.RecordBytes = 10_000, 10_000 },
+		"partitions":  func(o *Options) { o.Partitions = 1025 },
+		"replicas":    func(o *Options) { o.Replicas = 10 },
 		"duration":    func(o *Options) { o.Duration = time.Millisecond },
 		"fsync":       func(o *Options) { o.Fsync = "never" },
 		"compression": func(o *Options) { o.Compression = "lzma" },
@@ -129,6 +140,11 @@ func TestRequestsHaveTheSizeAskedFor(t *testing.T) {
 		require.True(t, json.Valid(s.event("liked", i)))
 		require.True(t, json.Valid(s.line(i)))
 	}
+	assert.Equal(t, 1024, variantsOf(1))
+	assert.Equal(t, 64, variantsOf(1<<20))
+	assert.Equal(t, 8, variantsOf(maxBody), "large ones must not fill the memory")
+	assert.Equal(t, "0.5", ratePerSecond(0.5))
+	assert.Equal(t, "20,000", ratePerSecond(20000))
 	assert.Equal(t, "12,345,678", thousands(12345678))
 	assert.Equal(t, "123", thousands(123))
 	assert.Equal(t, "1.50ms", duration(1500))

@@ -47,7 +47,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 // loop says how the requests came about.
 func (m *Measurement) loop() string {
 	if m.OpenRate > 0 {
-		return "open " + thousands(m.OpenRate)
+		return "open " + ratePerSecond(m.OpenRate)
 	}
 	return "closed"
 }

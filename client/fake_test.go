@@ -97,11 +97,12 @@ func (f *fakeServer) postEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	block := f.block
 	f.mu.Unlock()
-	defer func() {
+	leave := sync.OnceFunc(func() {
 		f.mu.Lock()
 		f.active[id]--
 		f.mu.Unlock()
-	}()
+	})
+	defer leave()
 	if block != nil {
 		select {
 		case <-block:
@@ -111,14 +112,8 @@ func (f *fakeServer) postEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	apply := func() string { return f.apply(r, body) }
 	if fail != nil && fail(w, func() {
-		// The next try may come before this one is through.
-		f.mu.Lock()
-		f.active[id]--
-		f.mu.Unlock()
+		leave() // the next try may come before this one is through
 		apply()
-		f.mu.Lock()
-		f.active[id]++
-		f.mu.Unlock()
 	}) {
 		return
 	}
