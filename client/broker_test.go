@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -131,6 +132,39 @@ func TestAgainstTheBroker(t *testing.T) {
 		require.NotNil(t, o.Committed)
 		require.NotNil(t, o.Lag)
 		assert.Zero(t, *o.Lag, "all is committed on partition %d", o.Partition)
+	}
+}
+
+// What the broker refuses of a batch, it refuses alone.
+func TestRefusedRecordsDoNotHarmTheirNeighbours(t *testing.T) {
+	c := startBroker(t).client()
+	_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 2, MaxRecordBytes: 1024})
+	require.NoError(t, err)
+	nowhere, never := 2, -1
+	bad := map[int]client.Record{
+		3: {Partition: &nowhere},
+		5: {Partition: &never},
+		7: {Value: client.TextData(strings.Repeat("x", 2000))},
+		9: {Timestamp: time.UnixMilli(-1)},
+	}
+	p, err := c.NewProducer("liked", client.ProducerConfig{Linger: time.Hour, Lanes: 1})
+	require.NoError(t, err)
+	errs := make([]error, 12)
+	for i := range errs {
+		r, ok := bad[i]
+		if !ok {
+			r = number(i)
+		}
+		require.NoError(t, p.Send(t.Context(), r, func(_ client.Ack, err error) { errs[i] = err }))
+	}
+	require.NoError(t, p.Close(t.Context()))
+	for i, err := range errs {
+		if _, ok := bad[i]; ok {
+			var e *client.Error
+			assert.ErrorAs(t, err, &e, "record %d", i)
+		} else {
+			assert.NoError(t, err, "record %d", i)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -149,17 +150,27 @@ func (d *delivery) dropRefused() bool {
 	if d.unknown || !errors.As(d.err, &e) || e.Outcome != protocol.OutcomeNone {
 		return false
 	}
-	n, ok := e.Details["line"].(float64)
-	if !ok || n < 1 || n > float64(len(d.batch.lines)) {
+	at, ok := blamed(e)
+	if !ok || at != math.Trunc(at) || at < 0 || at >= float64(len(d.batch.lines)) {
 		return false
 	}
-	if done := d.batch.cut(int(n) - 1); done != nil {
+	if done := d.batch.cut(int(at)); done != nil {
 		done(Ack{}, e)
 	} else {
 		d.lane.p.noteFailed(1, e)
 	}
 	d.err = nil
 	return true
+}
+
+// blamed is the index of the record that a refusal names: as a line, from 1,
+// where it cannot be read, as a record, from 0, where it cannot be placed.
+func blamed(e *Error) (index float64, ok bool) {
+	if line, ok := e.Details["line"].(float64); ok {
+		return line - 1, true
+	}
+	index, ok = e.Details["record"].(float64)
+	return index, ok
 }
 
 // backoff doubles from try to try, with some chance in it so that producers

@@ -111,18 +111,20 @@ func TestProducerSplitsAtBatchBytes(t *testing.T) {
 }
 
 func TestProducerTellsOfARecordThatIsRefusedAndWritesTheOthers(t *testing.T) {
-	f, c := newFake(t, refuse(413, "record_too_large", `,"details":{"line":2,"limit":3}`))
-	p := newProducer(t, c, client.ProducerConfig{Linger: time.Hour, Lanes: 1})
-	errs := make([]error, 3)
-	for i := range errs {
-		require.NoError(t, p.Send(t.Context(), number(i), func(_ client.Ack, err error) { errs[i] = err }))
+	for _, where := range []string{`"line":2`, `"record":1`} {
+		f, c := newFake(t, refuse(413, "record_too_large", `,"details":{"limit":3,`+where+`}`))
+		p := newProducer(t, c, client.ProducerConfig{Linger: time.Hour, Lanes: 1})
+		errs := make([]error, 3)
+		for i := range errs {
+			require.NoError(t, p.Send(t.Context(), number(i), func(_ client.Ack, err error) { errs[i] = err }))
+		}
+		require.NoError(t, p.Close(t.Context()), "whoever was told needs no second word")
+		require.NoError(t, errs[0])
+		require.NoError(t, errs[2])
+		require.Error(t, errs[1])
+		assert.True(t, client.HasCode(errs[1], protocol.Code{Number: 41301}))
+		assert.ElementsMatch(t, []string{"0", "2"}, f.values())
 	}
-	require.NoError(t, p.Close(t.Context()), "whoever was told needs no second word")
-	assert.NoError(t, errs[0])
-	assert.NoError(t, errs[2])
-	require.Error(t, errs[1])
-	assert.True(t, client.HasCode(errs[1], protocol.Code{Number: 41301}))
-	assert.ElementsMatch(t, []string{"0", "2"}, f.values())
 }
 
 func TestProducerFailsForGoodWhenRefused(t *testing.T) {
@@ -137,11 +139,15 @@ func TestProducerFailsForGoodWhenRefused(t *testing.T) {
 }
 
 func TestProducerIsNotMisledAboutTheRefusedLine(t *testing.T) {
-	for _, line := range []string{"0", "2", "-1", "1e300", "9223372036854775808", "0.5"} {
-		_, c := newFake(t, refuse(413, "record_too_large", `,"details":{"line":`+line+`}`))
+	for _, where := range []string{
+		`"line":0`, `"line":2`, `"line":-1`, `"line":1e300`, `"line":9223372036854775808`, `"line":1.5`, `"line":"1"`,
+		`"record":1`, `"record":-1`, `"record":0.5`, `"record":null`,
+	} {
+		f, c := newFake(t, refuse(413, "record_too_large", `,"details":{`+where+`}`))
 		p := newProducer(t, c, client.ProducerConfig{})
 		_, err := p.SendSync(t.Context(), number(1))
-		assert.True(t, client.HasCode(err, protocol.Code{Number: 41301}), line)
+		assert.True(t, client.HasCode(err, protocol.Code{Number: 41301}), where)
+		assert.Equal(t, 1, f.count(), where)
 	}
 }
 
@@ -264,6 +270,8 @@ func TestProducerRefusesWhatIsNoRecord(t *testing.T) {
 	p := newProducer(t, c, client.ProducerConfig{})
 	assert.Error(t, p.Send(t.Context(), client.Record{Value: client.JSONData([]byte(`{"a":`))}, nil))
 	assert.Error(t, p.Send(t.Context(), client.Record{Key: client.StringData("\xff")}, nil))
+	assert.Error(t, p.Send(t.Context(), client.Record{Headers: map[string]string{"name": "\xff"}}, nil))
+	assert.Error(t, p.Send(t.Context(), client.Record{Headers: map[string]string{"\xff": "value"}}, nil))
 	_, err := c.NewProducer("liked", client.ProducerConfig{Lanes: -1})
 	assert.Error(t, err)
 	_, err = c.NewProducer("liked", client.ProducerConfig{Compression: 9})

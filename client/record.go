@@ -1,19 +1,21 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"ottla/protocol"
 )
 
 // Record is what is written: one event.
 type Record struct {
-	Key     Data // records with the same key go to the same partition
-	Value   Data // null is a tombstone
-	Headers map[string]string
+	Key     Data              // records with the same key go to the same partition
+	Value   Data              // null is a tombstone
+	Headers map[string]string // UTF-8
 
 	// Partition, unless nil, overrides the placement by key.
 	Partition *int
@@ -53,7 +55,9 @@ func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err er
 	}
 	if len(r.Headers) > 0 {
 		dst = appendName(dst, "headers", first())
-		dst = appendHeaders(dst, r.Headers)
+		if dst, err = appendHeaders(dst, r.Headers); err != nil {
+			return dst, 0, fmt.Errorf("client: headers: %w", err)
+		}
 	}
 	return dst, keyEnd, nil
 }
@@ -74,10 +78,15 @@ func appendName(dst []byte, name string, first bool) []byte {
 	return append(dst, '"', ':')
 }
 
+var errHeaderNotUTF8 = errors.New("a header is not valid UTF-8")
+
 // appendHeaders is sorted, so that the same record is the same bytes.
-func appendHeaders(dst []byte, headers map[string]string) []byte {
+func appendHeaders(dst []byte, headers map[string]string) ([]byte, error) {
 	names := make([]string, 0, len(headers))
-	for name := range headers {
+	for name, value := range headers {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return dst, errHeaderNotUTF8
+		}
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -90,7 +99,7 @@ func appendHeaders(dst []byte, headers map[string]string) []byte {
 		dst = append(dst, ':')
 		dst = protocol.AppendJSONString(dst, headers[name])
 	}
-	return append(dst, '}')
+	return append(dst, '}'), nil
 }
 
 // Message is a record as it comes back.
