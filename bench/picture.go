@@ -138,9 +138,18 @@ func drawPanel(b *bytes.Buffer, m *Measurement, top int, latency bool, curves []
 	}
 	for i, c := range curves {
 		fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", panelLeft+6+90*i, top-5, c.color, c.name)
-		fmt.Fprintf(b, `<polyline fill="none" stroke="%s" stroke-width="1.5" points="`, c.color)
+		fmt.Fprintf(b, `<path fill="none" stroke="%s" stroke-width="1.5" stroke-linecap="round" d="`, c.color)
+		gap := true
 		for _, p := range m.Series {
-			fmt.Fprintf(b, "%.1f,%.1f ", x(p.Seconds), y(c.of(p)))
+			if latency && p.Max == 0 { // nothing was answered: a stall must not look fast
+				gap = true
+				continue
+			}
+			if gap {
+				fmt.Fprintf(b, "M%.1f,%.1f h0 ", x(p.Seconds), y(c.of(p))) // a point, should no other follow
+			}
+			fmt.Fprintf(b, "L%.1f,%.1f ", x(p.Seconds), y(c.of(p)))
+			gap = false
 		}
 		fmt.Fprintln(b, `"/>`)
 	}

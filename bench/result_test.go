@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,11 +62,29 @@ func TestPictureIsXMLWithACurveForEachFigure(t *testing.T) {
 			break
 		}
 		require.NoError(t, err)
-		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "polyline" {
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "path" {
 			lines++
 		}
 	}
 	assert.Equal(t, 4*4, lines)
+}
+
+func TestPictureHasAGapWhereNothingWasAnswered(t *testing.T) {
+	var b bytes.Buffer
+	stalled := Measurement{Name: "x", Seconds: 4, Series: []Point{
+		{Seconds: 1, Rate: 10, P50: 100, P99: 1000, Max: 1000},
+		{Seconds: 2},
+		{Seconds: 3},
+		{Seconds: 4, Rate: 10, P50: 100, P99: 1000, Max: 1000},
+	}}
+	require.NoError(t, (&Result{Measurements: []Measurement{stalled}}).WriteSVG(&b))
+	paths := regexp.MustCompile(` d="[^"]*"`).FindAllString(b.String(), -1)
+	require.Len(t, paths, 4)
+	assert.Equal(t, 1, strings.Count(paths[0], "M"), "the rate was 0")
+	for _, latency := range paths[1:] {
+		assert.Equal(t, 2, strings.Count(latency, "M"), "there was no latency: %s", latency)
+		assert.Equal(t, 2, strings.Count(latency, "L"))
+	}
 }
 
 func TestPictureCanBeRead(t *testing.T) {
