@@ -219,10 +219,10 @@ func (n *Node) commitOffsets(h *clusterHandle, req *protocol.CommitRequest) (top
 	return topicID, offsets, nil
 }
 
-// readGroup asks for a group's offsets and members, linearizably.
-func (n *Node) readGroup(h *clusterHandle, group string) (groupReading, *protocol.Error) {
+// readGroup asks for a group's offsets and members, linearizably unless asKnown.
+func (n *Node) readGroup(h *clusterHandle, group string, asKnown bool) (groupReading, *protocol.Error) {
 	return askGroup(n, h, group, time.Now().Add(n.env.opt.RequestTimeout),
-		func(f protocol.Future[groupReading]) groupMessage { return &groupRead{Reply: f} },
+		func(f protocol.Future[groupReading]) groupMessage { return &groupRead{AsKnown: asKnown, Reply: f} },
 		func(a groupReading) *protocol.Error { return a.Err })
 }
 
@@ -239,7 +239,7 @@ func (n *Node) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *pr
 	if err != nil {
 		return nil, err
 	}
-	r, err := n.readGroup(h, req.Group)
+	r, err := n.readGroup(h, req.Group, false)
 	if err != nil {
 		return nil, err
 	}
@@ -291,6 +291,10 @@ func (n *Node) offsetRow(t *protocol.Topic, partition int, r *groupReading) (row
 
 // Groups lists the groups of one cluster, or of all.
 func (n *Node) Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error) {
+	return n.listGroupInfos(cluster, false)
+}
+
+func (n *Node) listGroupInfos(cluster string, asKnown bool) ([]protocol.GroupInfo, *protocol.Error) {
 	all, err := n.handles(cluster)
 	if err != nil {
 		return nil, err
@@ -302,7 +306,7 @@ func (n *Node) Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error) {
 			return nil, err
 		}
 		for _, name := range names {
-			info, err := n.describeGroup(h, name)
+			info, err := n.describeGroup(h, name, asKnown)
 			if err != nil {
 				if err.Code == protocol.CodeGroupNotFound {
 					continue // deleted in the meantime
@@ -321,24 +325,42 @@ func (n *Node) Group(cluster, group string) (*protocol.GroupInfo, *protocol.Erro
 	if err != nil {
 		return nil, err
 	}
-	return n.describeGroup(h, group)
+	return n.describeGroup(h, group, false)
 }
 
-func (n *Node) describeGroup(h *clusterHandle, group string) (*protocol.GroupInfo, *protocol.Error) {
-	r, err := n.readGroup(h, group)
+func (n *Node) describeGroup(h *clusterHandle, group string, asKnown bool) (*protocol.GroupInfo, *protocol.Error) {
+	r, err := n.readGroup(h, group, asKnown)
 	if err != nil {
 		return nil, err
 	}
 	info := r.Info
-	info.Cluster = h.manifest.Name
-	for _, t := range h.routes.Load().topics {
-		for p := range t.Partitions {
-			if row, mentioned := n.offsetRow(t, p, &r); mentioned && row.Lag != nil {
-				info.Lag += *row.Lag
-			}
+	info.Cluster, info.Lag = h.manifest.Name, n.lagOf(h, &r)
+	return &info, nil
+}
+
+// lagOf adds up a group's lag on the partitions that it has anything to do with.
+func (n *Node) lagOf(h *clusterHandle, r *groupReading) (lag protocol.Offset) {
+	topics := h.routes.Load().topics
+	add := func(topic string, key partitionKey) {
+		t := topics[topic]
+		if t == nil || t.ID != key.TopicID || key.Partition >= t.Partitions {
+			return // deleted, and perhaps made anew
+		}
+		if row, _ := n.offsetRow(t, key.Partition, r); row.Lag != nil {
+			lag += *row.Lag
 		}
 	}
-	return &info, nil
+	committed := make(map[partitionKey]bool, len(r.Offsets))
+	for i := range r.Offsets {
+		committed[r.Offsets[i].key()] = true
+		add(r.Offsets[i].Topic, r.Offsets[i].key())
+	}
+	for key := range r.Owners {
+		if !committed[key] {
+			add(r.Topics[key.TopicID], key)
+		}
+	}
+	return lag
 }
 
 // DeleteGroup deletes a group without live members.

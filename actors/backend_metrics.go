@@ -85,7 +85,9 @@ func topicMetrics(view *clusterView, t *protocol.TopicInfo) protocol.TopicMetric
 }
 
 // groupReader reads the groups of all clusters in the background, one reading
-// at a time, and keeps the last one.
+// at a time, and keeps the last one. It takes what the coordinators know: one
+// that was cut off and does not know it yet may be behind by an election
+// timeout, and thousands of groups at each scrape are not worth a round each.
 type groupReader struct {
 	mu    sync.Mutex
 	busy  chan struct{} // closed when the reading under way is over; nil: none is
@@ -115,7 +117,7 @@ func (g *groupReader) read(n *Node) (groups []protocol.GroupMetrics, stale bool)
 }
 
 func (g *groupReader) refresh(n *Node, done chan struct{}) {
-	infos, err := n.Groups("")
+	infos, err := n.listGroupInfos("", true)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stale = err != nil; !g.stale {

@@ -95,9 +95,11 @@ type (
 		Offsets []groupOffset
 		Err     *protocol.Error
 	}
-	// groupRead asks for offsets, owners and positions, linearizably.
+	// groupRead asks for offsets, owners and positions: linearizably or, with
+	// AsKnown, as this coordinator knows them, which may lead no more.
 	groupRead struct {
-		Reply protocol.Future[groupReading]
+		AsKnown bool
+		Reply   protocol.Future[groupReading]
 	}
 	groupReading struct {
 		Info      protocol.GroupInfo

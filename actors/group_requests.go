@@ -150,8 +150,13 @@ func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
 }
 
 // confirmRead makes sure that this coordinator still leads before it answers a
-// read: another one could have committed more.
+// read: another one could have committed more. Who wants to know anyway is not
+// worth a round of the replicas.
 func (g *groupActor) confirmRead(ctx actor.Context, m *groupRead) {
+	if m.AsKnown {
+		g.read(&groupConfirmed{read: m})
+		return
+	}
 	self, system := ctx.Self(), g.env.system
 	ctx.Send(ctx.Parent(), &confirmRead{Done: func(err *protocol.Error) {
 		system.Root.Send(self, &groupConfirmed{read: m, err: err})

@@ -117,6 +117,37 @@ func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {
 	assert.Empty(t, p.asked, "a poll of a stable group writes nothing")
 }
 
+// What the metrics show asks nothing of the other replicas, and yet tells only
+// of what is committed.
+func TestGroupReadAsKnown(t *testing.T) {
+	p := newGroupProbe(t)
+	p.joined(1)
+	read := func(asKnown bool) protocol.Future[groupReading] {
+		f := protocol.NewFuture[groupReading]()
+		p.system.Root.Send(p.group, &groupRead{AsKnown: asKnown, Reply: f})
+		p.barrier()
+		return f
+	}
+	a, answered := read(true).Wait(time.Time{})
+	require.True(t, answered)
+	require.Empty(t, p.asked, "the partition is asked")
+	assert.Len(t, a.Info.Members, 1)
+
+	_, answered = read(false).Wait(time.Time{})
+	require.False(t, answered, "not confirmed yet")
+	require.IsType(t, &confirmRead{}, <-p.asked)
+
+	p.poll(2, 2)
+	join := p.proposal()
+	f := read(true)
+	_, answered = f.Wait(time.Time{})
+	require.False(t, answered, "tells of a member who is not committed")
+	join.Done(protocol.ProduceResult{})
+	a, answered = f.Wait(time.Now().Add(patience))
+	require.True(t, answered)
+	assert.Len(t, a.Info.Members, 2)
+}
+
 // A refusal tells what the group is at, so it must not tell of what may yet be
 // lost with this coordinator.
 func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
