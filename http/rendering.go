@@ -86,6 +86,14 @@ func (r *rendering) enlarge(n int) {
 	giveRendering(lent)
 }
 
+// rest gives the buffer back while nothing is in it: whoever waits may wait
+// long, and what it holds counts in no budget.
+func (r *rendering) rest() {
+	if len(r.buf) <= headRoom {
+		r.release()
+	}
+}
+
 // release ends the use of the buffer: nothing that aliases it may be left.
 func (r *rendering) release() {
 	giveRendering(r.lent)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 
 	"ottla/protocol"
 )
@@ -172,4 +173,48 @@ func TestSlowAnswersStayWhatTheyAre(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want(i, size(i)), string(body))
 	}
+}
+
+// waitingRead makes its steps one after the other and answers after them.
+type waitingRead struct{ steps []func() }
+
+func (w *waitingRead) Advance() (*protocol.PollReply, bool, *protocol.Error) {
+	if len(w.steps) == 0 {
+		return &protocol.PollReply{}, false, nil
+	}
+	w.steps[0]()
+	w.steps = w.steps[1:]
+	return nil, true, nil
+}
+
+func (w *waitingRead) Park(func()) {}
+func (w *waitingRead) Nudge()      {}
+
+// A read that was expected to bring something, and did not, waits without a
+// buffer; one that has records, and waits until that is noted, keeps them.
+func TestReadWaitsWithoutBuffer(t *testing.T) {
+	records := &rendering{}
+	brings := func() {
+		records.Expect(1 << 19)
+		records.Take(&protocol.Record{Topic: "t", Key: []byte("-"), Value: []byte("1")})
+	}
+	p := &waitingRead{steps: []func(){
+		func() { records.Expect(1 << 19) },
+		brings,
+		func() { records.Forget() }, // it was not delivered
+		brings,
+	}}
+	var watch func() <-chan struct{}
+	c := &call{ctx: &fasthttp.RequestCtx{}, srv: &Server{}}
+	s := pending(c, p, &watch, records, func(*call, *rendering, *protocol.PollReply) {}, func() {})
+	for i, kept := range []bool{false, true, false, true} {
+		_, park := s.step()
+		require.NotNil(t, park)
+		assert.Equal(t, kept, records.buf != nil, "step %d", i)
+		assert.Equal(t, kept, records.lent != nil, "step %d", i)
+	}
+	assert.Contains(t, string(records.buf), `"value":1`)
+	answer, _ := s.step()
+	require.NotNil(t, answer)
+	records.release()
 }

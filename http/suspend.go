@@ -65,6 +65,7 @@ func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{
 		step: func() (answerFunc, parkFunc) {
 			reply, waits, err := p.Advance()
 			if waits {
+				records.rest()
 				return nil, p.Park
 			}
 			return func(c *call) *protocol.Error {
