@@ -36,6 +36,7 @@ type connection struct {
 	rest   bool        // and the client may still be sending
 	room   room        // what its answer holds
 	later  *suspension // its answer is waited for
+	shared bool        // what made its answer possible did so for others
 
 	rendered *rendering // what its answer is a part of
 }
@@ -78,14 +79,15 @@ func (k *connection) serve() {
 	}
 }
 
-// yield lets other connections go first that have an answer to send or a
-// request to handle. Meanwhile the client may send its next one: then looking
-// for it is not in vain, and the netpoller is spared. Where nothing else runs
-// it takes no time.
+// yield lets those connections go first whose answers came with this one, of
+// records that were written together. Meanwhile the client may send its next
+// request: then looking for it is not in vain, and the netpoller is spared.
+// After a fetch it would only cost: each has an answer of its own.
 func (k *connection) yield() {
-	if k.reader().Buffered() == 0 {
+	if k.shared && k.reader().Buffered() == 0 {
 		runtime.Gosched()
 	}
+	k.shared = false
 }
 
 // caught turns a panic of the transport into the end of one connection;

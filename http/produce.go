@@ -199,6 +199,9 @@ func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
 	rec.line(&req.Lines, topic)
 	p.idempotence.apply(req)
 	c.srv.b.Produce(own.list[:], p.deadline)
+	if k := connectionOf(c.ctx); k != nil {
+		k.shared = true
+	}
 	if req.Result.Err != nil {
 		return req.Result.Err
 	}
