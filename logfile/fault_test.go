@@ -192,6 +192,24 @@ func TestFullDiskIsRetriable(t *testing.T) {
 	}
 }
 
+// A part of a write that cannot be taken away may get to the disk, and a power
+// cut during a second try leave a mixture of both.
+func TestFullDiskThatKeepsAPartIsFinal(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	var b logfile.Batch
+	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, `"`+strings.Repeat("x", 1000)+`"`)}))
+	d.SetSpace(40)
+	d.Fault = failNth("truncate", 1, syscall.EIO)
+	err := b.Execute()
+	require.ErrorIs(t, err, logfile.ErrPoisoned)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.ErrorIs(t, err, syscall.EIO)
+	d.SetSpace(-1)
+	require.ErrorIs(t, b.Execute(), logfile.ErrPoisoned, "no second try")
+}
+
 func TestFullDiskWhileRollingIsRetriable(t *testing.T) {
 	for n := 1; ; n++ {
 		d := faultfs.New()

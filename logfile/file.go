@@ -223,7 +223,9 @@ func (st *state) poisoned() error {
 }
 
 // write appends p at off, the end of what was executed. After a failure
-// nothing of p counts, and the same write may be tried again.
+// nothing of p counts, and the same write may be tried again, unless a part of
+// it could not be taken away: that may get to the disk, and a power cut during
+// the second try leave a mixture that looks like damage. It poisons the file.
 func (f *File) write(p []byte, off int64) error {
 	h, err := f.acquire()
 	if err != nil {
@@ -241,10 +243,11 @@ func (f *File) write(p []byte, off int64) error {
 		f.reserved = need + ahead
 	}
 	if _, err := h.WriteAt(p, off); err != nil {
-		// Readers of the live file should not see half a line; if this fails
-		// too, the next write still begins at the same place.
-		_ = h.Truncate(off)
 		f.reserved = 0
+		if cutErr := h.Truncate(off); cutErr != nil {
+			f.Poison(fmt.Errorf("write: %w; take its part away: %w", err, cutErr))
+			return f.Poisoned()
+		}
 		return fmt.Errorf("write to %s: %w", f.path, err)
 	}
 	f.end.Store(off + int64(len(p)))
