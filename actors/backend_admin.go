@@ -82,9 +82,12 @@ func (n *Node) LookupTopic(cluster, topic string, create bool, deadline time.Tim
 	if err := n.held(); err != nil {
 		return nil, err
 	}
-	h := all[protocol.DefaultCluster]
-	if h == nil {
+	if all[protocol.DefaultCluster] == nil {
 		return nil, topicNotFound(topic)
+	}
+	h, err := n.cluster(protocol.DefaultCluster)
+	if err != nil {
+		return nil, err // it is being created
 	}
 	return n.createMissing(h, topic, create, deadline)
 }

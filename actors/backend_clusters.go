@@ -147,7 +147,7 @@ func (n *Node) Readiness() protocol.Readiness {
 	for _, h := range *n.clusters.Load() {
 		view := h.admin.Load()
 		if view == nil {
-			r.Starting = r.Starting || h.refused == nil
+			r.Starting = r.Starting || h.refused == nil && !h.fresh
 			if trouble := h.trouble.Load(); trouble != nil && *trouble != "" {
 				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
 					Cluster: h.manifest.Name, Topic: protocol.MetadataTopic, Reason: *trouble,

@@ -19,7 +19,7 @@ import (
 type clusterHandle struct {
 	manifest clusterManifest
 	refused  *clusterPlaces              // of a cluster that must not be started, see cluster_held.go; nil if it may
-	fresh    bool                        // created by this process, so nobody misses anything of it before it serves
+	fresh    bool                        // created on request, so nobody misses anything of it before it serves
 	known    time.Time                   // to this process, since
 	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew; nil if refused
 	routes   atomic.Pointer[routes]      // nil until the metadata is recovered

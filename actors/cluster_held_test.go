@@ -132,6 +132,7 @@ func TestRequestsDoNotNoticeAClusterBeingCreated(t *testing.T) {
 		require.Nil(t, err)
 		_, err = n.Topics("", false)
 		require.Nil(t, err)
+		require.False(t, n.Readiness().Starting)
 		select {
 		case err := <-created:
 			require.Nil(t, err)
@@ -149,4 +150,20 @@ func TestRequestsDoNotWaitForALongStart(t *testing.T) {
 	serving := &clusterHandle{known: now}
 	serving.routes.Store(&routes{})
 	assert.False(t, serving.heldBack(now.Add(2*longStart)))
+}
+
+// A topic that is to be made in the default cluster waits until that is there.
+func TestTopicForADefaultClusterBeingCreated(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	require.Nil(t, n.DeleteCluster(t.Context(), protocol.DefaultCluster))
+	fresh := &clusterHandle{manifest: clusterManifest{Name: protocol.DefaultCluster}, fresh: true, known: time.Now()}
+	empty := n.clusters.Load()
+	n.clusters.Store(&map[string]*clusterHandle{protocol.DefaultCluster: fresh})
+	defer n.clusters.Store(empty)
+	for _, create := range []bool{false, true} {
+		_, err := n.LookupTopic("", "new", create, time.Now().Add(patience))
+		require.NotNil(t, err)
+		assert.Equal(t, protocol.CodeStarting, err.Code)
+	}
 }

@@ -341,7 +341,7 @@ func (a *nodeActor) prepare(s clusterSettings) (*clusterHandle, error) {
 			return nil, errors.Join(err, a.env.manifests.abort(m.ID))
 		}
 	}
-	return &clusterHandle{manifest: m, fresh: true, known: a.env.now()}, nil
+	return &clusterHandle{manifest: m, fresh: !a.node.wantsDefault.Load(), known: a.env.now()}, nil
 }
 
 func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
