@@ -97,7 +97,7 @@ func (j *mendJob) obtain(ctx context.Context, m *logfile.Mending, w logfile.Want
 		}
 		for _, loan := range answer.Loans {
 			taken, err := putAll(m, loan)
-			if err != nil && !errors.Is(err, logfile.ErrUnfit) {
+			if err != nil && !errors.Is(err, logfile.ErrWrongEntry) {
 				return err
 			}
 			if taken > 0 {

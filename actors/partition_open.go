@@ -155,7 +155,7 @@ func (p *partitionActor) stateMachine(ctx actor.Context) (apply func([]logfile.R
 func (r *replica) stageFinal() {
 	b := &logfile.Batch{}
 	r.log.StageCheckpoint(b)
-	r.log.Vouch(b)
+	r.log.StageSyncMark(b)
 	r.enqueue(&stagedWrite{batch: b, mustSync: true})
 }
 

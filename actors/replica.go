@@ -255,7 +255,7 @@ func (r *replica) tick() {
 		return
 	}
 	b := &logfile.Batch{}
-	if r.log.Vouch(b) {
+	if r.log.StageSyncMark(b) {
 		r.enqueue(&stagedWrite{batch: b})
 	}
 	if r.applied == r.log.LastIndex() {

@@ -93,7 +93,7 @@ func noLogs(dir string, n int) error {
 
 // repairOne explains one damage, and undoes it if it may.
 func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
-	if logfile.PutAside(filepath.Dir(d.Path)) {
+	if logfile.IsRetired(filepath.Dir(d.Path)) {
 		fmt.Fprintf(p.stdout, "%s: damaged, but no longer in use: the broker replaced this replica; delete it when you like.\n", filepath.Dir(d.Path))
 		return nil
 	}

@@ -33,7 +33,7 @@ func logDir(t *testing.T, n int, voters ...uint64) string {
 			Index: uint64(i + 1), Term: 1, Kind: logfile.KindRecords, BaseOffset: int64(i), Count: 1, AppendTime: 1,
 			Body: body, BodySum: logfile.Checksum(body),
 		}}))
-		l.Vouch(&b)
+		l.StageSyncMark(&b)
 		require.NoError(t, b.Execute())
 		for _, f := range b.Files() {
 			require.NoError(t, f.Sync())

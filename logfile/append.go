@@ -139,11 +139,11 @@ func (l *Log) StageCheckpoint(b *Batch) {
 	l.line(b, func(dst []byte) []byte { return appendCheckpoint(dst, cp, l.lastAt, l.seal.local) })
 }
 
-// Vouch stages a line saying that the last synced entry, and every line before
-// this one, is on disk, unless that has been said. It is for when nothing is
-// pending: all batches staged so far are executed and synced. It reports
-// whether it staged anything.
-func (l *Log) Vouch(b *Batch) bool {
+// StageSyncMark stages a sync mark, a "#s" line saying that the last synced
+// entry and every line before the mark are on disk, unless the log says so
+// already. It may only be called when nothing is pending: all batches staged so
+// far are executed and synced. It reports whether it staged anything.
+func (l *Log) StageSyncMark(b *Batch) bool {
 	if l.vouched >= l.synced && !l.loose {
 		return false
 	}

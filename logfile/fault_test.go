@@ -101,7 +101,7 @@ func TestLostVouchIsWrittenAgain(t *testing.T) {
 		l := create(t, d, options("b"))
 		put(t, l, next(l, 1, strings.Repeat("1", 1+i)))
 		var b logfile.Batch
-		require.True(t, l.Vouch(&b))
+		require.True(t, l.StageSyncMark(&b))
 		d.Fault = failNth("sync", 1, errIO)
 		require.ErrorIs(t, tryRun(&b), logfile.ErrPoisoned)
 		require.NoError(t, l.Close())

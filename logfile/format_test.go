@@ -80,7 +80,7 @@ func TestGoldenBytes(t *testing.T) {
 	l.Synced(3)
 	b = logfile.Batch{}
 	l.StageCheckpoint(&b)
-	require.True(t, l.Vouch(&b))
+	require.True(t, l.StageSyncMark(&b))
 	run(t, &b)
 
 	path := filepath.Join(dir, "00000000000000000000.log")

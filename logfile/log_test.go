@@ -167,10 +167,10 @@ func TestVouchOnlyWhenThereIsSomethingToSay(t *testing.T) {
 	l := create(t, d, options("b"))
 	put(t, l, next(l, 1, "1"))
 	var b logfile.Batch
-	assert.True(t, l.Vouch(&b))
-	assert.False(t, l.Vouch(&b))
+	assert.True(t, l.StageSyncMark(&b))
+	assert.False(t, l.StageSyncMark(&b))
 	l.SetHardState(&b, 2, 1)
-	assert.True(t, l.Vouch(&b), "a vote is worth a vouch")
+	assert.True(t, l.StageSyncMark(&b), "a vote is worth a vouch")
 	run(t, &b)
 	require.NoError(t, l.Close())
 	_, rec := open(t, d, options("b"))

@@ -40,9 +40,9 @@ type Want struct {
 	Anchor TermStart
 }
 
-// ErrUnfit says of an entry offered for a gap that it is not shown to be the
-// one that is missing there.
-var ErrUnfit = errors.New("not the entry that is missing")
+// ErrWrongEntry says that an entry offered for a gap is not proven to be the one
+// that is missing there.
+var ErrWrongEntry = errors.New("not the entry that is missing")
 
 // Examine reads a whole log and finds what is missing in it. pace, if not nil,
 // is called before so many bytes are read or written, and may wait; its error
@@ -90,18 +90,18 @@ func (m *Mending) Want() (Want, bool) {
 
 // Put takes the first of the entries wanted. anchorTerm is the term of the
 // entry Want.Anchor in the giver's log at the time when that log held f, 0 if
-// it is not known to hold one. It returns ErrUnfit for an entry that is not
+// it is not known to hold one. It returns ErrWrongEntry for an entry that is not
 // shown to be the missing one; then another giver may be asked.
 func (m *Mending) Put(f *Frame, anchorTerm uint64) error {
 	for m.at < len(m.gaps) && m.gaps[m.at].due > m.gaps[m.at].last {
 		m.at++
 	}
 	if m.at == len(m.gaps) {
-		return fmt.Errorf("entry %d: %w: none is missing", f.Index, ErrUnfit)
+		return fmt.Errorf("entry %d: %w: none is missing", f.Index, ErrWrongEntry)
 	}
 	g := m.gaps[m.at]
 	if err := m.fits(g, f, anchorTerm); err != nil {
-		return fmt.Errorf("entry %d of term %d: %w: %w", f.Index, f.Term, ErrUnfit, err)
+		return fmt.Errorf("entry %d of term %d: %w: %w", f.Index, f.Term, ErrWrongEntry, err)
 	}
 	if err := m.pace(len(f.Body)); err != nil {
 		return err

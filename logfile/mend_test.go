@@ -55,14 +55,14 @@ func newCopies(t *testing.T, clean bool) *copies {
 			put(t, l, f)
 			if i%4 == b {
 				var batch logfile.Batch
-				l.Vouch(&batch)
+				l.StageSyncMark(&batch)
 				run(t, &batch)
 			}
 		}
 		if clean {
 			var batch logfile.Batch
 			l.StageCheckpoint(&batch)
-			l.Vouch(&batch)
+			l.StageSyncMark(&batch)
 			run(t, &batch)
 		}
 		require.NoError(t, l.Close())
@@ -302,7 +302,7 @@ func TestMendTakesNoOtherLeadersEntries(t *testing.T) {
 		}
 		var b logfile.Batch
 		l.StageCheckpoint(&b)
-		l.Vouch(&b)
+		l.StageSyncMark(&b)
 		run(t, &b)
 		require.NoError(t, l.Close())
 	}
@@ -320,7 +320,7 @@ func TestMendTakesNoOtherLeadersEntries(t *testing.T) {
 	})
 	before, err := c.d.ReadFile(path)
 	require.NoError(t, err)
-	require.ErrorIs(t, c.mend(1, 2), logfile.ErrUnfit)
+	require.ErrorIs(t, c.mend(1, 2), logfile.ErrWrongEntry)
 	after, err := c.d.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, before, after)

@@ -96,7 +96,7 @@ func (h *history) step() {
 	case k < 15:
 		h.trim(&b)
 	case k < 16:
-		h.l.Vouch(&b)
+		h.l.StageSyncMark(&b)
 	case k < 17:
 		h.l.Roll(&b)
 	case k < 18 && h.rnd.Intn(4) == 0:

@@ -38,7 +38,7 @@ func newScene(t testing.TB, n int, synced, vouched bool, value string) *scene {
 	}
 	if vouched {
 		var b logfile.Batch
-		require.True(t, l.Vouch(&b))
+		require.True(t, l.StageSyncMark(&b))
 		run(t, &b)
 	}
 	require.NoError(t, l.Close())

@@ -177,9 +177,9 @@ func CutTail(fsys FS, d Damage, bootID string) (brokenCopy string, err error) {
 	return r.rec.BrokenCopy, fsys.SyncDir(d.Dir)
 }
 
-// PutAside says that a directory holds a replica that the broker no longer
+// IsRetired reports whether a directory holds a replica that the broker no longer
 // uses and keeps for people.
-func PutAside(dir string) bool {
+func IsRetired(dir string) bool {
 	name := filepath.Base(dir)
 	return strings.Contains(name, ".replaced-") || strings.Contains(name, ".deleted-")
 }

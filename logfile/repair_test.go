@@ -27,7 +27,7 @@ func damagedTail(t *testing.T) (*faultfs.FS, string) {
 	put(t, l, records(16, 3, 15, 5, "1"))
 	var b logfile.Batch
 	l.SetHardState(&b, 9, 7)
-	l.Vouch(&b)
+	l.StageSyncMark(&b)
 	run(t, &b)
 	require.NoError(t, l.Close())
 	path := segments(t, d)[0]

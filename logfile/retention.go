@@ -2,11 +2,11 @@ package logfile
 
 import "slices"
 
-// RetentionStart is the log start that retention asks for: behind the oldest
-// sealed segments whose entries are all committed and which were last appended
-// to more than retentionMs ago, or without which the log still has
-// retentionBytes; -1 is no limit. It equals LogStart when nothing is due. The
-// active segment is never due, see RollDue.
+// RetentionStart returns the log start that retention asks for: the end of the
+// oldest sealed segments whose entries are all committed and which were last
+// appended to more than retentionMs before now (milliseconds since 1970), or
+// without which the log still has retentionBytes; -1 is no limit. It equals
+// LogStart when nothing is due. The active segment is never due, however old.
 func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed uint64) int64 {
 	start, total := l.logStart, l.Bytes()
 	if c := l.Compacted(); c.Next > start {

@@ -36,13 +36,6 @@ func (l *Log) Roll(b *Batch) bool {
 	return true
 }
 
-// RollDue reports whether every record of the active segment is older than
-// retentionMs, by append time; -1 is no limit.
-func (l *Log) RollDue(now, retentionMs int64) bool {
-	a := &l.active
-	return retentionMs >= 0 && a.next > a.base && a.lastAt+retentionMs < now
-}
-
 // stageSeal syncs the file before the next one may exist, gives back space
 // reserved behind it, and leaves the index beside it.
 func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {

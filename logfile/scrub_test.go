@@ -23,7 +23,7 @@ func TestScrub(t *testing.T) {
 		if i%7 == 0 {
 			var b logfile.Batch
 			l.SetHardState(&b, 1, 7)
-			l.Vouch(&b)
+			l.StageSyncMark(&b)
 			run(t, &b)
 		}
 	}
