@@ -18,8 +18,8 @@ func (n *Node) Metrics() *protocol.Metrics {
 	m := &protocol.Metrics{
 		Elections:      s.elections.Load(),
 		DamageNotFound: s.damageNotFound.Load(),
-		BatchRecords:   s.batchRecords.snapshot(0, 14, 1),
-		BatchBytes:     s.batchBytes.snapshot(7, 24, 1),
+		BatchRecords:   s.batchRecords.Snapshot(0, 14, 1),
+		BatchBytes:     s.batchBytes.Snapshot(7, 24, 1),
 		Disk:           s.disk.metrics(),
 		Scrub:          n.env.scrubber.stats.metrics(),
 

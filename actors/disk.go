@@ -45,6 +45,7 @@ type diskOptions struct {
 	Failed       func(error) // told once the actor has panicked; it refuses everything from then on
 	Logger       *slog.Logger
 	Stats        *diskStats
+	Dispatcher   actor.Dispatcher // runs the mailbox; the library's default
 
 	// For tests: time, timers and the way of syncing.
 	now    func() time.Duration
@@ -74,6 +75,9 @@ func (o diskOptions) withDefaults() diskOptions {
 	if o.Stats == nil {
 		o.Stats = &diskStats{}
 	}
+	if o.Dispatcher == nil {
+		o.Dispatcher = actor.NewDefaultDispatcher(defaultThroughput)
+	}
 	if o.now == nil {
 		start := time.Now()
 		o.now = func() time.Duration { return time.Since(start) }
@@ -85,6 +89,20 @@ func (o diskOptions) withDefaults() diskOptions {
 		}
 	}
 	return o
+}
+
+// defaultThroughput is how many messages Disk works on before it lets other
+// actors run on the default dispatcher.
+const defaultThroughput = 300
+
+// guardian supervises Disk, which has no parent: after a panic the actor is
+// started again only to refuse whatever comes (see disk.broken).
+type guardian struct{ failed func(error) }
+
+// HandleFailure implements actor.SupervisorStrategy.
+func (g *guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	g.failed(fmt.Errorf("the disk actor panicked: %v", reason))
+	s.RestartChildren(child)
 }
 
 // Messages to itself.
@@ -109,7 +127,7 @@ func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PI
 	}
 	broken := false // only the actor itself touches it, one instance after the other
 	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} },
-		actor.WithDispatcher(mailboxRunners), actor.WithGuardian(&rootFailure{name: "disk", failed: opt.Failed}))
+		actor.WithDispatcher(opt.Dispatcher), actor.WithGuardian(&guardian{failed: opt.Failed}))
 	pid, err := root.SpawnNamed(props, name)
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", name, err)

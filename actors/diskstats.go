@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/metric"
 	"ottla/protocol"
 )
 
@@ -19,8 +20,8 @@ type diskStats struct {
 	busy     atomic.Int64  // nanoseconds spent in rounds
 	lastErr  atomic.Pointer[string]
 
-	roundTime histogram // microseconds
-	syncTime  histogram // the same, of the sync alone
+	roundTime metric.Histogram // microseconds
+	syncTime  metric.Histogram // the same, of the sync alone
 }
 
 // diskSnapshot is one reading of diskStats.
@@ -47,7 +48,7 @@ func (s *diskStats) round(r *diskRound, took time.Duration) {
 	s.files.Add(uint64(r.files))
 	s.bytes.Add(uint64(r.bytes))
 	s.busy.Add(int64(took))
-	s.roundTime.observeTime(took)
+	s.roundTime.ObserveTime(took)
 	if r.err != nil {
 		s.failures.Add(1)
 		text := r.err.Error()
@@ -63,7 +64,7 @@ func (s *diskStats) metrics() protocol.DiskMetrics {
 	return protocol.DiskMetrics{
 		Rounds: d.Rounds, FileSyncs: d.Syncs, FilesystemSyncs: d.Syncfs, Files: d.Files, Bytes: d.Bytes,
 		Stalls: d.Stalls, Failures: d.Failures,
-		RoundSeconds: s.roundTime.snapshot(first, last, microsecond),
-		SyncSeconds:  s.syncTime.snapshot(first, last, microsecond),
+		RoundSeconds: s.roundTime.Snapshot(first, last, microsecond),
+		SyncSeconds:  s.syncTime.Snapshot(first, last, microsecond),
 	}
 }

@@ -103,7 +103,7 @@ type environment struct {
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
 	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{
-		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk,
+		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: mailboxRunners,
 		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, syncer: e.opt.syncer,
 	})
 	e.disk = pid

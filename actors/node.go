@@ -79,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			node: n, env: n.env, known: places, opened: opened,
 			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*restartPause{},
 		}
-	}, actor.WithGuardian(&rootFailure{name: "node", failed: n.env.fail, stop: true})))
+	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
 	n.env.node.Store(n.pid)
 	// From here on a cluster that exists is "starting", never "not found".
 	if err := <-opened; err != nil {

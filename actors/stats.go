@@ -1,10 +1,9 @@
 package actors
 
 import (
-	"math/bits"
 	"sync/atomic"
-	"time"
 
+	"ottla/actors/metric"
 	"ottla/protocol"
 )
 
@@ -16,8 +15,8 @@ type nodeStats struct {
 	damageNotFound atomic.Uint64 // of replicas that were to be mended
 	lostDirs       atomic.Uint64 // directories of brokers that were replaced, by reason
 	outdatedDirs   atomic.Uint64
-	batchRecords   histogram
-	batchBytes     histogram
+	batchRecords   metric.Histogram
+	batchBytes     metric.Histogram
 }
 
 func (s *nodeStats) directoryReplaced(reason string) {
@@ -30,8 +29,8 @@ func (s *nodeStats) directoryReplaced(reason string) {
 
 // entry counts one entry that a leader of a topic has proposed.
 func (s *nodeStats) entry(records, bytes int) {
-	s.batchRecords.observe(uint64(records))
-	s.batchBytes.observe(uint64(bytes))
+	s.batchRecords.Observe(uint64(records))
+	s.batchBytes.Observe(uint64(bytes))
 }
 
 // partitionStats is what clients did with one partition.
@@ -48,48 +47,4 @@ func (s *partitionStats) produced(l *protocol.Lines) {
 func (s *partitionStats) fetched(records, bytes int) {
 	s.fetchedRecords.Add(uint64(records))
 	s.fetchedBytes.Add(uint64(bytes))
-}
-
-// histogram counts values by their magnitude: bucket i holds those above
-// 2^(i-1) and up to 2^i, the first one those up to 1, the last one all that
-// are larger. Counting takes no loop, no lock and no float.
-type histogram struct {
-	counts [histogramBuckets + 1]atomic.Uint64
-	sum    atomic.Uint64
-}
-
-const histogramBuckets = 24
-
-func (h *histogram) observe(v uint64) {
-	i := 0
-	if v > 1 {
-		i = min(bits.Len64(v-1), histogramBuckets)
-	}
-	h.counts[i].Add(1)
-	h.sum.Add(v)
-}
-
-// observeTime counts a duration in microseconds.
-func (h *histogram) observeTime(d time.Duration) { h.observe(uint64(max(d, 0) / time.Microsecond)) }
-
-// snapshot reads the buckets from first to last, those below joined into the
-// first; unit is what 1 stands for.
-func (h *histogram) snapshot(first, last int, unit float64) protocol.Histogram {
-	out := protocol.Histogram{Sum: float64(h.sum.Load()) * unit}
-	var below, above uint64
-	for i := range h.counts {
-		n := h.counts[i].Load()
-		switch {
-		case i < first:
-			below += n
-		case i <= last && i < histogramBuckets:
-			out.Bounds = append(out.Bounds, float64(uint64(1)<<i)*unit)
-			out.Counts = append(out.Counts, n+below)
-			below = 0
-		default:
-			above += n
-		}
-	}
-	out.Counts = append(out.Counts, above)
-	return out
 }

@@ -10,24 +10,6 @@ import (
 	"ottla/protocol"
 )
 
-func TestHistogramBuckets(t *testing.T) {
-	var h histogram
-	for _, v := range []uint64{0, 1, 2, 3, 4, 5, 8, 9, 1 << 40} {
-		h.observe(v)
-	}
-	got := h.snapshot(1, 3, 10)
-	assert.Equal(t, []float64{20, 40, 80}, got.Bounds)
-	assert.Equal(t, []uint64{3, 2, 2, 2}, got.Counts, "up to 2, 4, 8, and above")
-	assert.InDelta(t, 10*(0+1+2+3+4+5+8+9+1<<40), got.Sum, 1)
-
-	var d histogram
-	d.observeTime(-time.Second)
-	d.observeTime(3 * time.Microsecond)
-	assert.EqualValues(t, 1, d.counts[0].Load())
-	assert.EqualValues(t, 1, d.counts[2].Load())
-	assert.Zero(t, testing.AllocsPerRun(10, func() { d.observe(7) }))
-}
-
 func topicOf(t *testing.T, m *protocol.Metrics, name string) protocol.TopicMetrics {
 	t.Helper()
 	for _, x := range m.Topics {

@@ -159,23 +159,14 @@ func (c *childPanics) cause(child *actor.PID) error {
 	return err
 }
 
-// rootFailure is the supervision of actors without a parent: without Node and
-// Disk a process is of no use. Stop says whether the actor is stopped, or left
-// to restart, which is how Disk refuses what comes after.
-type rootFailure struct {
-	name   string
-	failed func(error)
-	stop   bool
-}
+// rootFailure is the supervision of the node's actor, which has no parent: a
+// process without it is of no use, so the process is told and the actor ends.
+type rootFailure struct{ failed func(error) }
 
 // HandleFailure implements actor.SupervisorStrategy.
 func (r *rootFailure) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	r.failed(fmt.Errorf("the %s actor panicked: %v", r.name, reason))
-	if r.stop {
-		s.StopChildren(child)
-		return
-	}
-	s.RestartChildren(child)
+	r.failed(fmt.Errorf("the node actor panicked: %v", reason))
+	s.StopChildren(child)
 }
 
 // restartPause is how long to wait before something that failed is started

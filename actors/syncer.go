@@ -49,7 +49,7 @@ func (s *sharedSyncer) sync(targets []syncTarget) []error {
 		return errs
 	}
 	began := s.now()
-	defer func() { s.stats.syncTime.observeTime(s.now() - began) }()
+	defer func() { s.stats.syncTime.ObserveTime(s.now() - began) }()
 	var together, alone []int
 	for i, t := range targets {
 		if t.alone || len(targets) == 1 || !s.fs.covers(t.file) {
