@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
@@ -20,7 +21,7 @@ func (n *Node) Metrics() *protocol.Metrics {
 		DamageNotFound: s.damageNotFound.Load(),
 		BatchRecords:   s.batchRecords.Snapshot(0, 14, 1),
 		BatchBytes:     s.batchBytes.Snapshot(7, 24, 1),
-		Disk:           s.disk.metrics(),
+		Disk:           s.disk.Metrics(),
 		Scrub:          n.env.scrubber.stats.metrics(),
 
 		DirectoriesReplaced: map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()},
@@ -39,7 +40,7 @@ func (n *Node) Metrics() *protocol.Metrics {
 		}
 	}
 	m.Groups, m.GroupsStale = n.groupMetrics.read(n)
-	m.DataDirFree, m.DataDirTotal = diskSpace(n.env.opt.DataDir)
+	m.DataDirFree, m.DataDirTotal = disk.Space(n.env.opt.DataDir)
 	return m
 }
 

@@ -11,8 +11,6 @@ import (
 	"ottla/protocol"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // clusterHarness applies decisions as a cluster would and keeps their log.
 type clusterHarness struct {
 	t   testing.TB

@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/disk"
 	"ottla/logfile"
 )
 
@@ -40,7 +41,7 @@ type Options struct {
 	raiseInterval        time.Duration    // of the ledgers' counters, likewise
 	restartAfter         time.Duration    // a panic, at the earliest, likewise
 	stallAfter           time.Duration    // when the disk counts as failed, 10 s, likewise
-	syncer               syncer           // likewise
+	syncer               disk.Syncer      // likewise
 
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
@@ -102,9 +103,9 @@ type environment struct {
 
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
-	pid, err := spawnDisk(e.system.Root, "disk", diskOptions{
+	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
 		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: mailboxRunners,
-		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, syncer: e.opt.syncer,
+		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, Syncer: e.opt.syncer,
 	})
 	e.disk = pid
 	return err

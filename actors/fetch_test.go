@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
@@ -57,9 +58,9 @@ func TestFetchWaitsForWhateverIsFirst(t *testing.T) {
 // will read.
 func TestNothingIsDeliveredToWhoLeftMeanwhile(t *testing.T) {
 	dir := t.TempDir()
-	shared, err := newSharedSyncer(dir, &diskStats{})
+	shared, err := disk.NewSyncer(dir, &disk.Stats{})
 	require.NoError(t, err)
-	held := &hangingSyncer{syncer: shared, hangs: make(chan struct{}, 1000)}
+	held := &hangingSyncer{Syncer: shared, hangs: make(chan struct{}, 1000)}
 	n := startNode(t, dir, func(o *Options) { o.syncer = held })
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/disk"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -129,9 +130,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 			p.wake()
 		}
 		p.do(ctx, func() { p.rep.step(m.Message) })
-	case *diskDone:
+	case *disk.Done:
 		p.diskDone(ctx, m)
-	case *diskFailed:
+	case *disk.Failed:
 		p.do(ctx, func() { p.rep.fail(m.Err) })
 	case *partitionTick:
 		p.tick(ctx)
@@ -233,9 +234,9 @@ func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
 		siblings = p.spec.group.running() - 1
 	}
 	p.outstanding++
-	ctx.Send(p.env.disk, &diskWrite{
+	ctx.Send(p.env.disk, &disk.Write{
 		From: ctx.Self(), Seq: w.seq, Batch: w.batch,
-		Group: diskGroup{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
+		Group: disk.Group{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
 		Index: w.lastIndex(), Siblings: siblings, Priority: w.priority,
 		NoSync: p.rep.cfg.lazySync && !p.rep.cfg.internal && !w.mustSync,
 	})
@@ -244,9 +245,9 @@ func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
 // diskDone takes the disk's answer. A disk without space refused the write and
 // everything behind it without effect: they are sent again on a tick, when all
 // answers are in.
-func (p *partitionActor) diskDone(ctx actor.Context, m *diskDone) {
+func (p *partitionActor) diskDone(ctx actor.Context, m *disk.Done) {
 	p.outstanding--
-	if m.Err != nil && retriable(m.Err) {
+	if m.Err != nil && disk.Retriable(m.Err) {
 		if !p.diskFull {
 			p.log.Error("disk is full, writes are held", "error", m.Err)
 		}

@@ -2,7 +2,7 @@ package actors
 
 import "github.com/asynkron/protoactor-go/actor"
 
-// close begins a clean end: everyone who waits is answered, what raft handed
+// Close begins a clean end: everyone who waits is answered, what raft handed
 // to the disk is awaited, and a checkpoint vouches for all of it.
 func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 	p.closeReply = m.ReplyTo

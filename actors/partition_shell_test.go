@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/disk"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -61,12 +62,12 @@ func startLonePartition(t *testing.T) *lonePartition {
 }
 
 func (p *lonePartition) disk(ctx actor.Context) {
-	if w, ok := ctx.Message().(*diskWrite); ok {
+	if w, ok := ctx.Message().(*disk.Write); ok {
 		err := w.Batch.Execute()
 		if fail := p.fails.Load(); fail != nil {
 			err = *fail
 		}
-		ctx.Send(w.From, &diskDone{Seq: w.Seq, Err: err})
+		ctx.Send(w.From, &disk.Done{Seq: w.Seq, Err: err})
 	}
 }
 

@@ -405,7 +405,7 @@ func (r *replica) enqueue(w *stagedWrite) {
 	r.fx.writes = append(r.fx.writes, w)
 }
 
-// diskDone takes the disk's answer to the write with that number.
+// disk.Done takes the disk's answer to the write with that number.
 func (r *replica) diskDone(seq uint64, err error) {
 	if r.failed != nil {
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/disk"
 	"ottla/logfile"
 	"ottla/logfile/faultfs"
 )
@@ -180,7 +181,7 @@ func (n *simReplica) execute() {
 		n.executed = append(n.executed, w)
 	case n.rep.failed != nil:
 		n.queue = n.queue[1:]
-	case retriable(err):
+	case disk.Retriable(err):
 		n.full = true
 		n.sim.tally["full disks"]++
 		if n.sim.rnd.Intn(2) == 0 {
@@ -201,7 +202,7 @@ func (n *simReplica) sync() {
 	for _, w := range n.executed {
 		for _, f := range w.batch.Files() {
 			if err := f.Sync(); err != nil {
-				errs = append(errs, &syncError{cause: err})
+				errs = append(errs, &disk.SyncError{Cause: err})
 			}
 		}
 	}

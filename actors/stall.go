@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
@@ -24,7 +25,7 @@ import (
 type diskChanged struct{}
 
 // diskHangs is what Disk calls, on its own goroutine.
-func (e *environment) diskHangs(m diskStalled) {
+func (e *environment) diskHangs(m disk.Stalled) {
 	var why *string
 	if !m.Over {
 		s := fmt.Sprintf("the disk of %s has not ended a write and sync within %s", m.Dir, m.For.Round(time.Millisecond))

@@ -7,18 +7,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
 // hangingSyncer is a disk that can be told to hang.
 type hangingSyncer struct {
-	syncer
+	disk.Syncer
 	mu    sync.Mutex
 	goOn  chan struct{} // nil: it does not hang
 	hangs chan struct{} // one per sync that hangs
 }
 
-func (h *hangingSyncer) sync(targets []syncTarget) []error {
+func (h *hangingSyncer) Sync(targets []disk.SyncTarget) []error {
 	h.mu.Lock()
 	wait := h.goOn
 	h.mu.Unlock()
@@ -26,7 +27,7 @@ func (h *hangingSyncer) sync(targets []syncTarget) []error {
 		h.hangs <- struct{}{}
 		<-wait
 	}
-	return h.syncer.sync(targets)
+	return h.Syncer.Sync(targets)
 }
 
 func (h *hangingSyncer) hang(goOn chan struct{}) {
@@ -37,9 +38,9 @@ func (h *hangingSyncer) hang(goOn chan struct{}) {
 
 func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	dir := t.TempDir()
-	shared, err := newSharedSyncer(dir, &diskStats{})
+	shared, err := disk.NewSyncer(dir, &disk.Stats{})
 	require.NoError(t, err)
-	hanging := &hangingSyncer{syncer: shared, hangs: make(chan struct{}, 100)}
+	hanging := &hangingSyncer{Syncer: shared, hangs: make(chan struct{}, 100)}
 	n := startNode(t, dir, func(o *Options) {
 		o.stallAfter, o.SyncInterval, o.syncer = 50*time.Millisecond, 10*time.Millisecond, hanging
 	})

@@ -3,6 +3,7 @@ package actors
 import (
 	"sync/atomic"
 
+	"ottla/actors/disk"
 	"ottla/actors/metric"
 	"ottla/protocol"
 )
@@ -10,7 +11,7 @@ import (
 // nodeStats is what a node counts as it goes; the zero value is ready. The
 // hot path pays an atomic addition or two per request or entry.
 type nodeStats struct {
-	disk           diskStats
+	disk           disk.Stats
 	elections      atomic.Uint64
 	damageNotFound atomic.Uint64 // of replicas that were to be mended
 	lostDirs       atomic.Uint64 // directories of brokers that were replaced, by reason

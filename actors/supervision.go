@@ -150,7 +150,7 @@ func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, ch
 	s.StopChildren(child)
 }
 
-// cause is why a child ended; the answer is given once.
+// Cause is why a child ended; the answer is given once.
 func (c *childPanics) cause(child *actor.PID) error {
 	err := c.causes[child.Id]
 	if delete(c.causes, child.Id); err == nil {

@@ -11,18 +11,19 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
 // Messages without what must be in them: the actor that works on one
 // panics, as it would over a bug.
 var (
-	partitionPanic = (*diskDone)(nil)
+	partitionPanic = (*disk.Done)(nil)
 	brokerPanic    = (*ensureReplicas)(nil)
 	clusterPanic   = (*changeBroker)(nil)
 	groupPanic     = &groupChange{}
 	nodePanic      = (*createCluster)(nil)
-	diskPanic      = (*diskWrite)(nil)
+	diskPanic      = (*disk.Write)(nil)
 )
 
 // steadyLoad produces to every partition of a topic until it is stopped.

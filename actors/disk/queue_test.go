@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"errors"
@@ -15,29 +15,29 @@ import (
 
 const us = time.Microsecond
 
-var testGroup = diskGroup{TopicID: "t", Partition: 1}
+var testGroup = Group{TopicID: "t", Partition: 1}
 
 // write describes a queued write in the tables below.
-func write(from string, seq uint64, change ...func(*diskWrite)) *diskWrite {
-	w := &diskWrite{From: fakePID(from), Seq: seq, Group: testGroup, Batch: writeTo(100, &fakeFile{name: from})}
+func write(from string, seq uint64, change ...func(*Write)) *Write {
+	w := &Write{From: fakePID(from), Seq: seq, Group: testGroup, Batch: writeTo(100, &fakeFile{name: from})}
 	for _, c := range change {
 		c(w)
 	}
 	return w
 }
 
-func index(i uint64) func(*diskWrite) { return func(w *diskWrite) { w.Index = i } }
-func siblings(n int) func(*diskWrite) { return func(w *diskWrite) { w.Siblings = n } }
-func priority(w *diskWrite)           { w.Priority = true }
-func noSync(w *diskWrite)             { w.NoSync = true }
-func size(n int) func(*diskWrite)     { return func(w *diskWrite) { w.Batch = writeTo(n, &fakeFile{}) } }
-func group(p int) func(*diskWrite)    { return func(w *diskWrite) { w.Group.Partition = p } }
-func batch(b diskBatch) func(*diskWrite) {
-	return func(w *diskWrite) { w.Batch = b }
+func index(i uint64) func(*Write) { return func(w *Write) { w.Index = i } }
+func siblings(n int) func(*Write) { return func(w *Write) { w.Siblings = n } }
+func priority(w *Write)           { w.Priority = true }
+func noSync(w *Write)             { w.NoSync = true }
+func size(n int) func(*Write)     { return func(w *Write) { w.Batch = writeTo(n, &fakeFile{}) } }
+func group(p int) func(*Write)    { return func(w *Write) { w.Group.Partition = p } }
+func batch(b Batch) func(*Write) {
+	return func(w *Write) { w.Batch = b }
 }
 
 // taken lists a round as "from:seq", lane by lane.
-func taken(r *diskRound) []string {
+func taken(r *round) []string {
 	if r == nil {
 		return nil
 	}
@@ -53,47 +53,47 @@ func taken(r *diskRound) []string {
 func TestDiskQueueRounds(t *testing.T) {
 	const mib = 1 << 20
 	tests := map[string]struct {
-		writes []*diskWrite
+		writes []*Write
 		rounds [][]string // what successive rounds take
 	}{
 		"one write": {
-			[]*diskWrite{write("a", 1)},
+			[]*Write{write("a", 1)},
 			[][]string{{"a:1"}},
 		},
 		"writes of one replica stay in order": {
-			[]*diskWrite{write("a", 1), write("b", 1), write("a", 2), write("b", 2)},
+			[]*Write{write("a", 1), write("b", 1), write("a", 2), write("b", 2)},
 			[][]string{{"a:1", "a:2", "b:1", "b:2"}},
 		},
 		"a vote goes first, behind earlier writes of its own replica only": {
-			[]*diskWrite{write("a", 1), write("b", 1), write("b", 2, priority)},
+			[]*Write{write("a", 1), write("b", 1), write("b", 2, priority)},
 			[][]string{{"b:1", "b:2", "a:1"}},
 		},
 		"at most 1 MiB of one replica": {
-			[]*diskWrite{write("a", 1, size(mib/2)), write("a", 2, size(mib/2)), write("a", 3, size(1)), write("b", 1)},
+			[]*Write{write("a", 1, size(mib/2)), write("a", 2, size(mib/2)), write("a", 3, size(1)), write("b", 1)},
 			[][]string{{"a:1", "a:2", "b:1"}, {"a:3"}},
 		},
 		"a single larger write is taken whole": {
-			[]*diskWrite{write("a", 1, size(3*mib)), write("a", 2)},
+			[]*Write{write("a", 1, size(3*mib)), write("a", 2)},
 			[][]string{{"a:1"}, {"a:2"}},
 		},
 		"beside a vote 1 MiB of the others, who come next": {
-			[]*diskWrite{write("a", 1, size(mib)), write("b", 1, size(mib)), write("c", 1, size(mib)), write("v", 1, priority)},
+			[]*Write{write("a", 1, size(mib)), write("b", 1, size(mib)), write("c", 1, size(mib)), write("v", 1, priority)},
 			[][]string{{"v:1", "a:1"}, {"b:1", "c:1"}},
 		},
 		"what is left of a replica goes behind those that got no turn": {
-			[]*diskWrite{
+			[]*Write{
 				write("v", 1, priority), write("a", 1, size(mib)), write("a", 2, size(mib)), write("b", 1, size(mib)),
 			},
 			[][]string{{"v:1", "a:1"}, {"b:1", "a:2"}},
 		},
 		"empty batches are answered in their turn": {
-			[]*diskWrite{write("a", 1), write("a", 2, batch(nil)), write("a", 3, batch(writeTo(0)))},
+			[]*Write{write("a", 1), write("a", 2, batch(nil)), write("a", 3, batch(writeTo(0)))},
 			[][]string{{"a:1", "a:2", "a:3"}},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			q := newDiskQueue(100 * us)
+			q := newQueue(100 * us)
 			for _, w := range tt.writes {
 				refused, _ := q.push(w, 0)
 				require.Nil(t, refused)
@@ -118,7 +118,7 @@ func TestDiskQueueRounds(t *testing.T) {
 func TestDiskQueueWaitsForSiblings(t *testing.T) {
 	type step struct {
 		at   time.Duration
-		w    *diskWrite // nil: only ask
+		w    *Write // nil: only ask
 		wait time.Duration
 		took []string
 	}
@@ -162,7 +162,7 @@ func TestDiskQueueWaitsForSiblings(t *testing.T) {
 	}
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
-			q := newDiskQueue(100 * us)
+			q := newQueue(100 * us)
 			for i, s := range steps {
 				if s.w != nil {
 					q.push(s.w, s.at)
@@ -176,7 +176,7 @@ func TestDiskQueueWaitsForSiblings(t *testing.T) {
 }
 
 func TestDiskQueueDoesNotWaitForSiblingsAlreadyQueued(t *testing.T) {
-	q := newDiskQueue(100 * us)
+	q := newQueue(100 * us)
 	q.push(write("x", 1, group(2)), 0)
 	running, _ := q.next(0)
 	require.NotNil(t, running)
@@ -191,7 +191,7 @@ func TestDiskQueueDoesNotWaitForSiblingsAlreadyQueued(t *testing.T) {
 }
 
 // runOne runs the next round and returns the answers as text.
-func runOne(t *testing.T, q *diskQueue, s syncer) []string {
+func runOne(t *testing.T, q *queue, s Syncer) []string {
 	t.Helper()
 	r, _ := q.next(time.Hour)
 	require.NotNil(t, r)
@@ -206,7 +206,7 @@ func answersText(answers []laneAnswer) (out []string) {
 			out = append(out, fmt.Sprintf("%s lost", a.to.Id))
 		case a.done.Err == nil:
 			out = append(out, fmt.Sprintf("%s:%d ok", a.to.Id, a.done.Seq))
-		case retriable(a.done.Err):
+		case Retriable(a.done.Err):
 			out = append(out, fmt.Sprintf("%s:%d again", a.to.Id, a.done.Seq))
 		default:
 			out = append(out, fmt.Sprintf("%s:%d failed", a.to.Id, a.done.Seq))
@@ -216,7 +216,7 @@ func answersText(answers []laneAnswer) (out []string) {
 }
 
 func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
-	q, s, f := newDiskQueue(0), &plainSyncer{}, &fakeFile{}
+	q, s, f := newQueue(0), &plainSyncer{}, &fakeFile{}
 	var err error = syscall.ENOSPC
 	q.push(write("a", 1), 0)
 	q.push(write("a", 2, batch(failing(&err, f))), 0)
@@ -238,11 +238,11 @@ func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
 		require.Nil(t, refused, "seq %d", seq)
 	}
 	assert.Equal(t, []string{"a:2 ok", "a:3 ok", "a:4 ok", "a:5 ok"}, runOne(t, q, s))
-	assert.Contains(t, s.rounds[0], syncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
+	assert.Contains(t, s.rounds[0], SyncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
 }
 
 func TestDiskQueueFailedSyncIsFinal(t *testing.T) {
-	q, s := newDiskQueue(0), &plainSyncer{}
+	q, s := newQueue(0), &plainSyncer{}
 	bad, good := &fakeFile{fail: syscall.ENOSPC}, &fakeFile{}
 	q.push(write("a", 1, batch(writeTo(5, good))), 0)
 	q.push(write("a", 2, batch(writeTo(5, bad))), 0)
@@ -254,14 +254,14 @@ func TestDiskQueueFailedSyncIsFinal(t *testing.T) {
 	for _, seq := range []uint64{1, 2, 4} {
 		refused, _ := q.push(write("a", seq), 0)
 		require.NotNil(t, refused, "seq %d", seq)
-		assert.False(t, retriable(refused.done.Err))
+		assert.False(t, Retriable(refused.done.Err))
 	}
 	q.push(write("b", 2), 0)
 	assert.Equal(t, []string{"b:2 ok"}, runOne(t, q, s))
 }
 
 func TestDiskQueueBackgroundSync(t *testing.T) {
-	q, s, f := newDiskQueue(0), &plainSyncer{}, &fakeFile{}
+	q, s, f := newQueue(0), &plainSyncer{}, &fakeFile{}
 	q.push(write("a", 1, noSync, batch(writeTo(5, f))), 0)
 	assert.Equal(t, []string{"a:1 ok"}, runOne(t, q, s))
 	assert.Zero(t, f.count(), "answered without a sync")
@@ -284,7 +284,7 @@ func TestDiskQueueBackgroundSync(t *testing.T) {
 }
 
 func TestDiskQueueBackgroundSyncOfAClosedFile(t *testing.T) {
-	q, s, f := newDiskQueue(0), &plainSyncer{}, &fakeFile{}
+	q, s, f := newQueue(0), &plainSyncer{}, &fakeFile{}
 	q.push(write("a", 1, noSync, batch(writeTo(5, f))), 0)
 	runOne(t, q, s)
 	q.forget(fakePID("a"))
@@ -295,13 +295,13 @@ func TestDiskQueueBackgroundSyncOfAClosedFile(t *testing.T) {
 }
 
 func TestDiskQueueSyncCoversEarlierUnsyncedWrites(t *testing.T) {
-	q, s, f := newDiskQueue(0), &plainSyncer{}, &fakeFile{}
+	q, s, f := newQueue(0), &plainSyncer{}, &fakeFile{}
 	q.push(write("a", 1, noSync, batch(writeTo(5, f))), 0)
 	runOne(t, q, s)
 	q.push(write("a", 2, batch(nil)), 0)
 	assert.Equal(t, []string{"a:2 ok"}, runOne(t, q, s))
 	require.Len(t, s.rounds, 1)
-	assert.Equal(t, []syncTarget{{file: f, alone: true}}, s.rounds[0], "its own descriptor knows of failed write-backs")
+	assert.Equal(t, []SyncTarget{{file: f, alone: true}}, s.rounds[0], "its own descriptor knows of failed write-backs")
 
 	q.push(write("a", 3, noSync, batch(writeTo(5, f))), 0)
 	runOne(t, q, s)
@@ -311,7 +311,7 @@ func TestDiskQueueSyncCoversEarlierUnsyncedWrites(t *testing.T) {
 }
 
 func TestDiskQueueBackgroundSyncsAFewAtATime(t *testing.T) {
-	q, s := newDiskQueue(0), &plainSyncer{}
+	q, s := newQueue(0), &plainSyncer{}
 	for i := range maxFlushLanes + 3 {
 		q.push(write(fmt.Sprint(i), 1, noSync), 0)
 	}
@@ -325,7 +325,7 @@ func TestDiskQueueBackgroundSyncsAFewAtATime(t *testing.T) {
 }
 
 func TestDiskQueueForgetsStoppedReplicas(t *testing.T) {
-	q, s := newDiskQueue(0), &plainSyncer{}
+	q, s := newQueue(0), &plainSyncer{}
 	q.push(write("a", 1), 0)
 	q.push(write("b", 1, batch(writeTo(5, &fakeFile{fail: errors.New("gone")}))), 0)
 	q.forget(fakePID("a"))
@@ -337,11 +337,11 @@ func TestDiskQueueForgetsStoppedReplicas(t *testing.T) {
 }
 
 func TestDiskQueueDrain(t *testing.T) {
-	q := newDiskQueue(100 * us)
+	q := newQueue(100 * us)
 	q.push(write("a", 1, siblings(2), index(1)), 0)
 	q.push(write("b", 1, priority), 0)
 	q.push(write("a", 2), 0)
-	assert.Equal(t, []string{"a:1 failed", "a:2 failed", "b:1 failed"}, answersText(q.drain(errDiskStopped)))
+	assert.Equal(t, []string{"a:1 failed", "a:2 failed", "b:1 failed"}, answersText(q.drain(ErrStopped)))
 	r, wait := q.next(0)
 	assert.Nil(t, r)
 	assert.Zero(t, wait)
@@ -350,7 +350,7 @@ func TestDiskQueueDrain(t *testing.T) {
 }
 
 func TestDiskRoundPanickingBatch(t *testing.T) {
-	q, s := newDiskQueue(0), &plainSyncer{}
+	q, s := newQueue(0), &plainSyncer{}
 	q.push(write("a", 1, batch(&fakeBatch{bytes: 1, do: func() error { panic("boom") }})), 0)
 	q.push(write("b", 1), 0)
 	assert.Equal(t, []string{"a:1 failed", "b:1 ok"}, runOne(t, q, s))
@@ -364,12 +364,12 @@ func TestRetriable(t *testing.T) {
 		"no space":                {fmt.Errorf("write: %w", syscall.ENOSPC), true},
 		"quota":                   {syscall.EDQUOT, true},
 		"no space, of an earlier": {&heldError{seq: 1, cause: syscall.ENOSPC}, true},
-		"no space, from sync":     {&syncError{cause: syscall.ENOSPC}, false},
+		"no space, from sync":     {&SyncError{Cause: syscall.ENOSPC}, false},
 		"input/output error":      {syscall.EIO, false},
-		"stopping":                {errDiskStopped, false},
+		"stopping":                {ErrStopped, false},
 		"nothing":                 {nil, false},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, retriable(tt.err)) })
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, Retriable(tt.err)) })
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package actors
+package disk
 
-// diskSpace cannot be told here.
+// Space cannot be told here.
 func diskSpace(string) (free, total uint64) { return 0, 0 }

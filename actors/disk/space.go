@@ -1,12 +1,12 @@
 //go:build linux || darwin
 
-package actors
+package disk
 
 import "golang.org/x/sys/unix"
 
-// diskSpace returns what dir's filesystem has left for this process and in
+// Space returns what dir's filesystem has left for this process and in
 // all, in bytes; 0 when that cannot be told.
-func diskSpace(dir string) (free, total uint64) {
+func Space(dir string) (free, total uint64) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, 0

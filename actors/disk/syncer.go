@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"math/bits"
@@ -16,22 +16,22 @@ const maxParallelSyncs = 16
 type sharedSyncer struct {
 	fs      fileSystem
 	chooser syncChooser
-	stats   *diskStats
+	stats   *Stats
 	now     func() time.Duration
 }
 
 // fileSystem is syncfs for the one filesystem that a Disk serves.
 type fileSystem interface {
 	// covers reports whether syncfs may stand in for syncing f.
-	covers(f diskFile) bool
+	covers(f File) bool
 	// syncfs makes durable all that was written to the filesystem before. It
 	// reports every error of a write-back since the last call.
 	syncfs() error
 	close() error
 }
 
-// newSharedSyncer makes the syncer for the filesystem of dir.
-func newSharedSyncer(dir string, stats *diskStats) (*sharedSyncer, error) {
+// NewSyncer makes the syncer for the filesystem of dir.
+func NewSyncer(dir string, stats *Stats) (*sharedSyncer, error) {
 	fs, err := openFileSystem(dir)
 	if err != nil {
 		return nil, err
@@ -40,10 +40,10 @@ func newSharedSyncer(dir string, stats *diskStats) (*sharedSyncer, error) {
 	return &sharedSyncer{fs: fs, stats: stats, now: func() time.Duration { return time.Since(start) }}, nil
 }
 
-func (s *sharedSyncer) close() error { return s.fs.close() }
+func (s *sharedSyncer) Close() error { return s.fs.close() }
 
-// sync makes the targets durable and returns an error, or nil, for each.
-func (s *sharedSyncer) sync(targets []syncTarget) []error {
+// Sync makes the targets durable and returns an error, or nil, for each.
+func (s *sharedSyncer) Sync(targets []SyncTarget) []error {
 	errs := make([]error, len(targets))
 	if len(targets) == 0 {
 		return errs
@@ -76,7 +76,7 @@ func (s *sharedSyncer) sync(targets []syncTarget) []error {
 
 // shared calls syncfs. When that fails it cannot say whose bytes were lost,
 // each file's own descriptor can.
-func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
+func (s *sharedSyncer) shared(targets []SyncTarget, which []int, errs []error) {
 	s.stats.syncfs.Add(1)
 	if err := s.fs.syncfs(); err != nil {
 		text := "syncfs: " + err.Error()
@@ -86,7 +86,7 @@ func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
 }
 
 // parallel syncs each file by its own descriptor.
-func (s *sharedSyncer) parallel(targets []syncTarget, which []int, errs []error) {
+func (s *sharedSyncer) parallel(targets []SyncTarget, which []int, errs []error) {
 	s.stats.syncs.Add(uint64(len(which)))
 	if len(which) == 1 {
 		errs[which[0]] = targets[which[0]].file.Sync()

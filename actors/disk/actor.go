@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"fmt"
@@ -11,21 +11,21 @@ import (
 // Disk serves one filesystem: it executes the batches of all replicas on it
 // and makes them durable, as many as possible by one sync. While a round of
 // that runs on the worker goroutine, the mailbox fills the queue with the next
-// (see diskQueue, the pure core, and diskRound, the work). Receive never waits
+// (see queue, the pure core, and round, the work). Receive never waits
 // for a file, but for Stopping, which lets the running round end.
 //
 // States: idle (nothing queued), waiting (for siblings, some microseconds),
 // running (a round is with the worker).
-type disk struct {
-	opt    diskOptions
-	queue  *diskQueue
+type diskActor struct {
+	opt    Options
+	queue  *queue
 	broken *bool // an earlier instance failed: what it had queued is gone, so nothing may follow
 
 	self     *actor.PID
 	root     *actor.RootContext
-	work     chan *diskRound // to the worker; closed to end it
-	finished chan *diskRound // back from it
-	running  *diskRound
+	work     chan *round // to the worker; closed to end it
+	finished chan *round // back from it
+	running  *round
 	began    time.Duration // when the running round began
 	stalled  bool          // the running round has been reported
 
@@ -35,25 +35,25 @@ type disk struct {
 	stopTick func()
 }
 
-// diskOptions configures a Disk. Zero values mean the defaults named.
-type diskOptions struct {
+// Options configures a Disk. Zero values mean the defaults named.
+type Options struct {
 	Dir          string        // any directory of the filesystem, open while Disk lives
 	SiblingWait  time.Duration // longest wait for siblings, 100 us
 	SyncInterval time.Duration // between background syncs of NoSync writes, 1 s; stalls are noticed as often
 	StallAfter   time.Duration // a round longer than that is reported, 10 s
-	Stalled      func(diskStalled)
+	Stalled      func(Stalled)
 	Failed       func(error) // told once the actor has panicked; it refuses everything from then on
 	Logger       *slog.Logger
-	Stats        *diskStats
+	Stats        *Stats
 	Dispatcher   actor.Dispatcher // runs the mailbox; the library's default
 
 	// For tests: time, timers and the way of syncing.
 	now    func() time.Duration
 	after  func(d time.Duration, f func()) (stop func())
-	syncer syncer
+	Syncer Syncer
 }
 
-func (o diskOptions) withDefaults() diskOptions {
+func (o Options) withDefaults() Options {
 	if o.SiblingWait == 0 {
 		o.SiblingWait = 100 * time.Microsecond
 	}
@@ -64,7 +64,7 @@ func (o diskOptions) withDefaults() diskOptions {
 		o.StallAfter = 10 * time.Second
 	}
 	if o.Stalled == nil {
-		o.Stalled = func(diskStalled) {}
+		o.Stalled = func(Stalled) {}
 	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
@@ -73,7 +73,7 @@ func (o diskOptions) withDefaults() diskOptions {
 		o.Logger = slog.Default()
 	}
 	if o.Stats == nil {
-		o.Stats = &diskStats{}
+		o.Stats = &Stats{}
 	}
 	if o.Dispatcher == nil {
 		o.Dispatcher = actor.NewDefaultDispatcher(defaultThroughput)
@@ -107,26 +107,26 @@ func (g *guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child
 
 // Messages to itself.
 type (
-	diskRoundEnded  struct{}
-	diskWaitOver    struct{ no uint64 }
-	diskTick        struct{}
-	diskStatsAsking struct{} // answered with a diskSnapshot
+	roundEnded struct{}
+	waitOver   struct{ no uint64 }
+	tick       struct{}
+	askStats   struct{} // answered with a Snapshot
 )
 
-// spawnDisk starts the Disk for the filesystem of opt.Dir. End it by Poison,
+// Spawn starts the Disk for the filesystem of opt.Dir. End it by Poison,
 // after the replicas: then everything sent before is still done, whereas Stop
 // fails what is queued.
-func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PID, error) {
+func Spawn(root *actor.RootContext, name string, opt Options) (*actor.PID, error) {
 	opt = opt.withDefaults()
-	if opt.syncer == nil {
-		s, err := newSharedSyncer(opt.Dir, opt.Stats)
+	if opt.Syncer == nil {
+		s, err := NewSyncer(opt.Dir, opt.Stats)
 		if err != nil {
 			return nil, fmt.Errorf("disk %s: %w", name, err)
 		}
-		opt.syncer = s
+		opt.Syncer = s
 	}
 	broken := false // only the actor itself touches it, one instance after the other
-	props := actor.PropsFromProducer(func() actor.Actor { return &disk{opt: opt, broken: &broken} },
+	props := actor.PropsFromProducer(func() actor.Actor { return &diskActor{opt: opt, broken: &broken} },
 		actor.WithDispatcher(opt.Dispatcher), actor.WithGuardian(&guardian{failed: opt.Failed}))
 	pid, err := root.SpawnNamed(props, name)
 	if err != nil {
@@ -136,19 +136,19 @@ func spawnDisk(root *actor.RootContext, name string, opt diskOptions) (*actor.PI
 }
 
 // Receive implements actor.Actor.
-func (d *disk) Receive(ctx actor.Context) {
+func (d *diskActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		d.start(ctx)
-	case *diskWrite:
+	case *Write:
 		d.write(ctx, m)
-	case *diskRoundEnded:
+	case *roundEnded:
 		d.roundEnded()
-	case *diskWaitOver:
+	case *waitOver:
 		d.waitOver(m)
-	case *diskTick:
+	case *tick:
 		d.tick()
-	case *diskStatsAsking:
+	case *askStats:
 		ctx.Respond(d.opt.Stats.snapshot())
 	case *actor.Terminated:
 		d.queue.forget(m.Who)
@@ -164,10 +164,10 @@ func (d *disk) Receive(ctx actor.Context) {
 	}
 }
 
-func (d *disk) start(ctx actor.Context) {
+func (d *diskActor) start(ctx actor.Context) {
 	d.self, d.root = ctx.Self(), ctx.ActorSystem().Root
-	d.queue = newDiskQueue(d.opt.SiblingWait)
-	d.work, d.finished = make(chan *diskRound, 1), make(chan *diskRound, 1)
+	d.queue = newQueue(d.opt.SiblingWait)
+	d.work, d.finished = make(chan *round, 1), make(chan *round, 1)
 	d.stopWait = func() {}
 	go d.worker(d.work, d.finished)
 	d.armTick()
@@ -175,17 +175,17 @@ func (d *disk) start(ctx actor.Context) {
 
 // worker runs one round after the other. The result goes through a channel,
 // so that it can be had in Stopping, and a message announces it.
-func (d *disk) worker(work <-chan *diskRound, finished chan<- *diskRound) {
+func (d *diskActor) worker(work <-chan *round, finished chan<- *round) {
 	for r := range work {
-		r.run(d.opt.syncer)
+		r.run(d.opt.Syncer)
 		finished <- r
-		d.root.Send(d.self, &diskRoundEnded{})
+		d.root.Send(d.self, &roundEnded{})
 	}
 }
 
-func (d *disk) write(ctx actor.Context, w *diskWrite) {
+func (d *diskActor) write(ctx actor.Context, w *Write) {
 	if *d.broken {
-		d.answer(laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: errDiskStopped}})
+		d.answer(laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: ErrStopped}})
 		return
 	}
 	refused, isNew := d.queue.push(w, d.opt.now())
@@ -200,7 +200,7 @@ func (d *disk) write(ctx actor.Context, w *diskWrite) {
 }
 
 // proceed starts the next round if there is one to start.
-func (d *disk) proceed() {
+func (d *diskActor) proceed() {
 	now := d.opt.now()
 	r, wait := d.queue.next(now)
 	switch {
@@ -211,19 +211,19 @@ func (d *disk) proceed() {
 	case wait > 0 && !d.waiting:
 		d.waiting = true
 		d.waitNo++
-		over := &diskWaitOver{no: d.waitNo}
+		over := &waitOver{no: d.waitNo}
 		d.stopWait = d.opt.after(wait, func() { d.root.Send(d.self, over) })
 	}
 }
 
-func (d *disk) endWait() {
+func (d *diskActor) endWait() {
 	if d.waiting {
 		d.waiting = false
 		d.stopWait()
 	}
 }
 
-func (d *disk) waitOver(m *diskWaitOver) {
+func (d *diskActor) waitOver(m *waitOver) {
 	if d.waiting && m.no == d.waitNo {
 		d.waiting = false
 		d.proceed()
@@ -231,7 +231,7 @@ func (d *disk) waitOver(m *diskWaitOver) {
 }
 
 // roundEnded starts the next round before it hands out the answers.
-func (d *disk) roundEnded() {
+func (d *diskActor) roundEnded() {
 	if d.running == nil {
 		return // its result was taken when stopping
 	}
@@ -240,7 +240,7 @@ func (d *disk) roundEnded() {
 	d.answer(answers...)
 }
 
-func (d *disk) takeBack(r *diskRound) []laneAnswer {
+func (d *diskActor) takeBack(r *round) []laneAnswer {
 	took := d.opt.now() - d.began
 	d.opt.Stats.round(r, took)
 	d.running = nil
@@ -248,28 +248,28 @@ func (d *disk) takeBack(r *diskRound) []laneAnswer {
 		d.opt.Logger.Error("disk round failed", "dir", d.opt.Dir, "err", r.err)
 	}
 	if d.stalled {
-		d.opt.Stalled(diskStalled{Dir: d.opt.Dir, For: took, Froms: r.froms(), Over: true})
+		d.opt.Stalled(Stalled{Dir: d.opt.Dir, For: took, Froms: r.froms(), Over: true})
 	}
 	return d.queue.finish(r)
 }
 
-func (d *disk) answer(answers ...laneAnswer) {
+func (d *diskActor) answer(answers ...laneAnswer) {
 	for i := range answers {
 		a := &answers[i]
 		if a.failed {
-			d.root.Send(a.to, &diskFailed{Err: a.done.Err})
+			d.root.Send(a.to, &Failed{Err: a.done.Err})
 			continue
 		}
 		d.root.Send(a.to, &a.done)
 	}
 }
 
-func (d *disk) armTick() {
-	d.stopTick = d.opt.after(d.opt.SyncInterval, func() { d.root.Send(d.self, &diskTick{}) })
+func (d *diskActor) armTick() {
+	d.stopTick = d.opt.after(d.opt.SyncInterval, func() { d.root.Send(d.self, &tick{}) })
 }
 
 // tick makes unsynced files due and looks whether the running round hangs.
-func (d *disk) tick() {
+func (d *diskActor) tick() {
 	d.armTick()
 	d.queue.flush()
 	took := d.opt.now() - d.began
@@ -277,7 +277,7 @@ func (d *disk) tick() {
 		d.stalled = true
 		d.opt.Stats.stalls.Add(1)
 		d.opt.Logger.Error("disk round hangs", "dir", d.opt.Dir, "for", took)
-		d.opt.Stalled(diskStalled{Dir: d.opt.Dir, For: took, Froms: d.running.froms()})
+		d.opt.Stalled(Stalled{Dir: d.opt.Dir, For: took, Froms: d.running.froms()})
 	}
 	d.proceed()
 }
@@ -285,10 +285,10 @@ func (d *disk) tick() {
 // stop fails what is queued, and waits for the running round, so that nobody
 // closes a file under it. A round that hangs is left behind, its writes failed
 // with an outcome that nobody knows.
-func (d *disk) stop() {
+func (d *diskActor) stop() {
 	d.endWait()
 	d.stopTick()
-	queued := d.queue.drain(errDiskStopped)
+	queued := d.queue.drain(ErrStopped)
 	if d.running != nil {
 		gaveUp := make(chan struct{})
 		stopTimer := d.opt.after(d.opt.StallAfter, func() { close(gaveUp) })
@@ -305,11 +305,11 @@ func (d *disk) stop() {
 }
 
 // release closes the syncer, unless a round left behind still uses it.
-func (d *disk) release() {
+func (d *diskActor) release() {
 	if d.running != nil {
 		return
 	}
-	if err := d.opt.syncer.close(); err != nil {
+	if err := d.opt.Syncer.Close(); err != nil {
 		d.opt.Logger.Error("close filesystem", "dir", d.opt.Dir, "err", err)
 	}
 }

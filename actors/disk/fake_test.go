@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"sync"
@@ -41,13 +41,13 @@ func (f *fakeFile) Fd() (uintptr, bool) { return 0, false }
 // fakeBatch stands for a write to some files.
 type fakeBatch struct {
 	bytes int
-	files []diskFile
+	files []File
 	do    func() error // what Execute does; nil succeeds
 }
 
-func (b *fakeBatch) Empty() bool           { return b.bytes == 0 }
-func (b *fakeBatch) Bytes() int            { return b.bytes }
-func (b *fakeBatch) diskFiles() []diskFile { return b.files }
+func (b *fakeBatch) Empty() bool       { return b.bytes == 0 }
+func (b *fakeBatch) Bytes() int        { return b.bytes }
+func (b *fakeBatch) diskFiles() []File { return b.files }
 
 func (b *fakeBatch) Execute() error {
 	if b.do == nil {
@@ -57,20 +57,20 @@ func (b *fakeBatch) Execute() error {
 }
 
 // writeTo is a batch of some bytes for files.
-func writeTo(bytes int, files ...diskFile) *fakeBatch { return &fakeBatch{bytes: bytes, files: files} }
+func writeTo(bytes int, files ...File) *fakeBatch { return &fakeBatch{bytes: bytes, files: files} }
 
 // failing is a batch whose execution fails until it is told otherwise.
-func failing(err *error, files ...diskFile) *fakeBatch {
+func failing(err *error, files ...File) *fakeBatch {
 	return &fakeBatch{bytes: 10, files: files, do: func() error { return *err }}
 }
 
 // plainSyncer syncs file by file on the caller's goroutine.
 type plainSyncer struct {
-	rounds [][]syncTarget
+	rounds [][]SyncTarget
 	closed bool
 }
 
-func (s *plainSyncer) sync(targets []syncTarget) []error {
+func (s *plainSyncer) Sync(targets []SyncTarget) []error {
 	s.rounds = append(s.rounds, targets)
 	errs := make([]error, len(targets))
 	for i, t := range targets {
@@ -79,20 +79,20 @@ func (s *plainSyncer) sync(targets []syncTarget) []error {
 	return errs
 }
 
-func (s *plainSyncer) close() error { s.closed = true; return nil }
+func (s *plainSyncer) Close() error { s.closed = true; return nil }
 
 // gatedSyncer hands each sync to the test and waits for its leave.
 type gatedSyncer struct {
-	entered chan []syncTarget
+	entered chan []SyncTarget
 	leave   chan struct{}
 	closed  chan struct{}
 }
 
 func newGatedSyncer() *gatedSyncer {
-	return &gatedSyncer{entered: make(chan []syncTarget), leave: make(chan struct{}), closed: make(chan struct{})}
+	return &gatedSyncer{entered: make(chan []SyncTarget), leave: make(chan struct{}), closed: make(chan struct{})}
 }
 
-func (s *gatedSyncer) sync(targets []syncTarget) []error {
+func (s *gatedSyncer) Sync(targets []SyncTarget) []error {
 	s.entered <- targets
 	<-s.leave
 	errs := make([]error, len(targets))
@@ -102,7 +102,7 @@ func (s *gatedSyncer) sync(targets []syncTarget) []error {
 	return errs
 }
 
-func (s *gatedSyncer) close() error { close(s.closed); return nil }
+func (s *gatedSyncer) Close() error { close(s.closed); return nil }
 
 // manualTimers collects timers, which fire when the test says so.
 type manualTimers struct {

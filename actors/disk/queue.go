@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"slices"
@@ -16,28 +16,28 @@ const (
 	maxFlushLanes       = 16       // whose unsynced files one round covers in the background
 )
 
-// diskQueue is what waits for Disk's next round, and who must wait: the pure
+// queue is what waits for Disk's next round, and who must wait: the pure
 // core of Disk. Time is given in as a monotonic duration. It has one owner.
-type diskQueue struct {
+type queue struct {
 	siblingWait time.Duration // longest time a write waits for its siblings
 
-	lanes   map[laneKey]*diskLane
-	groups  map[diskGroup][]*diskLane
-	order   []*diskLane            // lanes with queued writes, first come first
-	expects map[*diskLane]struct{} // lanes whose siblings have not come yet
-	urgent  int                    // queued writes with Priority
-	due     []*diskLane            // lanes to flush in the background
+	lanes   map[laneKey]*lane
+	groups  map[Group][]*lane
+	order   []*lane            // lanes with queued writes, first come first
+	expects map[*lane]struct{} // lanes whose siblings have not come yet
+	urgent  int                // queued writes with Priority
+	due     []*lane            // lanes to flush in the background
 	running bool
 }
 
 // laneKey is the value of a PID.
 type laneKey struct{ address, id string }
 
-// diskLane is one replica's place in the queue.
-type diskLane struct {
+// lane is one replica's place in the queue.
+type lane struct {
 	key    laneKey
 	from   *actor.PID
-	group  diskGroup
+	group  Group
 	queue  []queuedWrite
 	urgent int // queued writes with Priority
 	last   uint64
@@ -48,48 +48,48 @@ type diskLane struct {
 	held    error  // why later writes are refused, nil when they are not
 	heldSeq uint64 // the write that failed
 
-	dirty []diskFile // written, but not synced; to be synced each by its own descriptor
+	dirty []File // written, but not synced; to be synced each by its own descriptor
 	isDue bool
 	inRun bool // part of the running round
 	dead  bool // its replica has stopped
 }
 
 type queuedWrite struct {
-	*diskWrite
+	*Write
 	at time.Duration
 }
 
-// laneAnswer is a diskDone on its way, or with failed a diskFailed.
+// laneAnswer is a Done on its way, or with failed a Failed.
 type laneAnswer struct {
 	to     *actor.PID
-	done   diskDone
+	done   Done
 	failed bool
 }
 
-func newDiskQueue(siblingWait time.Duration) *diskQueue {
-	return &diskQueue{
+func newQueue(siblingWait time.Duration) *queue {
+	return &queue{
 		siblingWait: siblingWait,
-		lanes:       map[laneKey]*diskLane{},
-		groups:      map[diskGroup][]*diskLane{},
-		expects:     map[*diskLane]struct{}{},
+		lanes:       map[laneKey]*lane{},
+		groups:      map[Group][]*lane{},
+		expects:     map[*lane]struct{}{},
 	}
 }
 
 // push queues a write. It returns an answer instead when the lane is held,
 // and whether the lane is new.
-func (q *diskQueue) push(w *diskWrite, now time.Duration) (refused *laneAnswer, isNew bool) {
+func (q *queue) push(w *Write, now time.Duration) (refused *laneAnswer, isNew bool) {
 	l, isNew := q.lane(w)
 	if l.held != nil {
-		if w.Seq > l.heldSeq || !retriable(l.held) {
+		if w.Seq > l.heldSeq || !Retriable(l.held) {
 			err := &heldError{seq: l.heldSeq, cause: l.held}
-			return &laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}}, isNew
+			return &laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: err}}, isNew
 		}
 		l.held = nil
 	}
 	if len(l.queue) == 0 {
 		q.order = append(q.order, l)
 	}
-	l.queue = append(l.queue, queuedWrite{diskWrite: w, at: now})
+	l.queue = append(l.queue, queuedWrite{Write: w, at: now})
 	l.last = max(l.last, w.Index)
 	if w.Priority {
 		l.urgent++
@@ -103,11 +103,11 @@ func (q *diskQueue) push(w *diskWrite, now time.Duration) (refused *laneAnswer, 
 	return nil, isNew
 }
 
-func (q *diskQueue) lane(w *diskWrite) (l *diskLane, isNew bool) {
+func (q *queue) lane(w *Write) (l *lane, isNew bool) {
 	key := laneKey{w.From.Address, w.From.Id}
 	l = q.lanes[key]
 	if l == nil {
-		l, isNew = &diskLane{key: key, from: w.From, group: w.Group}, true
+		l, isNew = &lane{key: key, from: w.From, group: w.Group}, true
 		q.lanes[key] = l
 		q.groups[l.group] = append(q.groups[l.group], l)
 	}
@@ -116,7 +116,7 @@ func (q *diskQueue) lane(w *diskWrite) (l *diskLane, isNew bool) {
 }
 
 // meet forgets the expectations of a group that are met by now.
-func (q *diskQueue) meet(g diskGroup) {
+func (q *queue) meet(g Group) {
 	if len(q.expects) == 0 {
 		return
 	}
@@ -127,7 +127,7 @@ func (q *diskQueue) meet(g diskGroup) {
 	}
 }
 
-func (q *diskQueue) siblings(l *diskLane) (n int) {
+func (q *queue) siblings(l *lane) (n int) {
 	for _, other := range q.groups[l.group] {
 		if other != l && len(other.queue) > 0 && other.last >= l.expectIndex {
 			n++
@@ -138,7 +138,7 @@ func (q *diskQueue) siblings(l *diskLane) (n int) {
 
 // next returns the round to run now; or nil and how long to wait for siblings
 // before asking again; or nil and 0 when there is nothing to do or a round runs.
-func (q *diskQueue) next(now time.Duration) (round *diskRound, wait time.Duration) {
+func (q *queue) next(now time.Duration) (round *round, wait time.Duration) {
 	if q.running || len(q.order) == 0 && len(q.due) == 0 {
 		return nil, 0
 	}
@@ -151,7 +151,7 @@ func (q *diskQueue) next(now time.Duration) (round *diskRound, wait time.Duratio
 
 // wait is 0 when every sibling is here, something is urgent, or the oldest
 // write has waited long enough.
-func (q *diskQueue) wait(now time.Duration) time.Duration {
+func (q *queue) wait(now time.Duration) time.Duration {
 	if len(q.expects) == 0 || q.urgent > 0 {
 		return 0
 	}
@@ -164,14 +164,14 @@ func (q *diskQueue) wait(now time.Duration) time.Duration {
 
 // take composes a round: urgent lanes first, else first come first. What is
 // left of a lane goes behind those that got no turn.
-func (q *diskQueue) take() *diskRound {
-	r := &diskRound{}
-	slices.SortStableFunc(q.order, func(a, b *diskLane) int { return min(b.urgent, 1) - min(a.urgent, 1) })
+func (q *queue) take() *round {
+	r := &round{}
+	slices.SortStableFunc(q.order, func(a, b *lane) int { return min(b.urgent, 1) - min(a.urgent, 1) })
 	budget := maxRoundBytes
 	if q.urgent > 0 {
 		budget = maxBytesBesideVotes
 	}
-	var waiting, leftover []*diskLane
+	var waiting, leftover []*lane
 	for _, l := range q.order {
 		urgent := l.urgent > 0
 		if !urgent && budget <= 0 {
@@ -193,7 +193,7 @@ func (q *diskQueue) take() *diskRound {
 
 // takeLane moves at most maxLaneBytes of a lane, and at least one write, into
 // the round, and returns how much it was.
-func (q *diskQueue) takeLane(r *diskRound, l *diskLane) (bytes int) {
+func (q *queue) takeLane(r *round, l *lane) (bytes int) {
 	n := 0
 	for ; n < len(l.queue); n++ {
 		size := batchBytes(l.queue[n].Batch)
@@ -208,7 +208,7 @@ func (q *diskQueue) takeLane(r *diskRound, l *diskLane) (bytes int) {
 	}
 	rl := q.join(r, l)
 	for _, w := range l.queue[:n] {
-		rl.writes = append(rl.writes, w.diskWrite)
+		rl.writes = append(rl.writes, w.Write)
 	}
 	if l.queue = slices.Delete(l.queue, 0, n); len(l.queue) == 0 {
 		l.queue, l.last = nil, 0
@@ -218,7 +218,7 @@ func (q *diskQueue) takeLane(r *diskRound, l *diskLane) (bytes int) {
 }
 
 // takeDue adds lanes whose unsynced files want a background sync.
-func (q *diskQueue) takeDue(r *diskRound) {
+func (q *queue) takeDue(r *round) {
 	for n := 0; n < maxFlushLanes && len(q.due) > 0; n++ {
 		l := q.due[0]
 		q.due = q.due[1:]
@@ -229,7 +229,7 @@ func (q *diskQueue) takeDue(r *diskRound) {
 	}
 }
 
-func (q *diskQueue) join(r *diskRound, l *diskLane) *roundLane {
+func (q *queue) join(r *round, l *lane) *roundLane {
 	if l.inRun {
 		i := slices.IndexFunc(r.lanes, func(rl *roundLane) bool { return rl.lane == l })
 		return r.lanes[i]
@@ -241,7 +241,7 @@ func (q *diskQueue) join(r *diskRound, l *diskLane) *roundLane {
 }
 
 // flush makes every lane with unsynced files due for a background sync.
-func (q *diskQueue) flush() {
+func (q *queue) flush() {
 	for _, l := range q.lanes {
 		if len(l.dirty) > 0 && !l.isDue {
 			l.isDue = true
@@ -253,20 +253,20 @@ func (q *diskQueue) flush() {
 // finish takes back a round that has run and returns the answers to give, in
 // order. A lane in which a write failed is held from here on, and what else
 // it has queued fails with it.
-func (q *diskQueue) finish(r *diskRound) []laneAnswer {
+func (q *queue) finish(r *round) []laneAnswer {
 	q.running = false
 	var out []laneAnswer
 	for _, rl := range r.lanes {
 		l := rl.lane
 		l.inRun, l.dirty = false, rl.dirty
 		for i, w := range rl.writes {
-			out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: rl.errs[i]}})
+			out = append(out, laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: rl.errs[i]}})
 			if err := rl.errs[i]; err != nil && l.held == nil {
 				l.held, l.heldSeq = err, w.Seq
 			}
 		}
 		if rl.lost != nil {
-			out = append(out, laneAnswer{to: l.from, failed: true, done: diskDone{Err: rl.lost}})
+			out = append(out, laneAnswer{to: l.from, failed: true, done: Done{Err: rl.lost}})
 			l.held = rl.lost
 		}
 		if l.held != nil {
@@ -278,12 +278,12 @@ func (q *diskQueue) finish(r *diskRound) []laneAnswer {
 }
 
 // failLane answers all that a lane has queued with err.
-func (q *diskQueue) failLane(l *diskLane, err error) (out []laneAnswer) {
+func (q *queue) failLane(l *lane, err error) (out []laneAnswer) {
 	for _, w := range l.queue {
-		out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}})
+		out = append(out, laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: err}})
 	}
 	if len(l.queue) > 0 {
-		q.order = slices.DeleteFunc(q.order, func(o *diskLane) bool { return o == l })
+		q.order = slices.DeleteFunc(q.order, func(o *lane) bool { return o == l })
 	}
 	q.urgent -= l.urgent
 	l.queue, l.urgent, l.last = nil, 0, 0
@@ -292,7 +292,7 @@ func (q *diskQueue) failLane(l *diskLane, err error) (out []laneAnswer) {
 }
 
 // drain answers everything queued with err, for the end.
-func (q *diskQueue) drain(err error) (out []laneAnswer) {
+func (q *queue) drain(err error) (out []laneAnswer) {
 	for _, l := range slices.Clone(q.order) {
 		out = append(out, q.failLane(l, err)...)
 	}
@@ -300,25 +300,25 @@ func (q *diskQueue) drain(err error) (out []laneAnswer) {
 }
 
 // forget drops the lane of a replica that has stopped, once it is empty.
-func (q *diskQueue) forget(from *actor.PID) {
+func (q *queue) forget(from *actor.PID) {
 	if l := q.lanes[laneKey{from.Address, from.Id}]; l != nil {
 		l.dead = true
 		q.bury(l)
 	}
 }
 
-func (q *diskQueue) bury(l *diskLane) {
+func (q *queue) bury(l *lane) {
 	if !l.dead || l.inRun || len(l.queue) > 0 || len(l.dirty) > 0 && l.held == nil {
 		return
 	}
 	delete(q.lanes, l.key)
-	rest := slices.DeleteFunc(q.groups[l.group], func(o *diskLane) bool { return o == l })
+	rest := slices.DeleteFunc(q.groups[l.group], func(o *lane) bool { return o == l })
 	if q.groups[l.group] = rest; len(rest) == 0 {
 		delete(q.groups, l.group)
 	}
 }
 
-func batchBytes(b diskBatch) int {
+func batchBytes(b Batch) int {
 	if b == nil || b.Empty() {
 		return 0
 	}

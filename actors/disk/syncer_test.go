@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"errors"
@@ -17,16 +17,16 @@ import (
 type fakeFileSystem struct {
 	calls  int
 	err    error
-	others map[diskFile]bool // files on another filesystem
+	others map[File]bool // files on another filesystem
 }
 
-func (f *fakeFileSystem) covers(d diskFile) bool { return !f.others[d] }
-func (f *fakeFileSystem) syncfs() error          { f.calls++; return f.err }
-func (f *fakeFileSystem) close() error           { return nil }
+func (f *fakeFileSystem) covers(d File) bool { return !f.others[d] }
+func (f *fakeFileSystem) syncfs() error      { f.calls++; return f.err }
+func (f *fakeFileSystem) close() error       { return nil }
 
-func targets(files ...*fakeFile) (out []syncTarget) {
+func targets(files ...*fakeFile) (out []SyncTarget) {
 	for _, f := range files {
-		out = append(out, syncTarget{file: f})
+		out = append(out, SyncTarget{file: f})
 	}
 	return out
 }
@@ -41,7 +41,7 @@ func TestSharedSyncer(t *testing.T) {
 	bad := &fakeFile{fail: syscall.EIO}
 	tests := map[string]struct {
 		fs      fakeFileSystem
-		targets []syncTarget
+		targets []SyncTarget
 		want    result
 	}{
 		"one file by itself": {
@@ -57,13 +57,13 @@ func TestSharedSyncer(t *testing.T) {
 			fakeFileSystem{err: syscall.EIO}, targets(one, two), result{1, []int{1, 1}, []error{nil, nil}},
 		},
 		"a file on another filesystem is synced by itself": {
-			fakeFileSystem{others: map[diskFile]bool{two: true}}, targets(one, two, three), result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
+			fakeFileSystem{others: map[File]bool{two: true}}, targets(one, two, three), result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
 		},
 		"one with unsynced bytes from before too": {
-			fakeFileSystem{}, []syncTarget{{file: one}, {file: two, alone: true}, {file: three}}, result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
+			fakeFileSystem{}, []SyncTarget{{file: one}, {file: two, alone: true}, {file: three}}, result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
 		},
 		"no syncfs for what is left then": {
-			fakeFileSystem{}, []syncTarget{{file: one}, {file: two, alone: true}}, result{0, []int{1, 1}, []error{nil, nil}},
+			fakeFileSystem{}, []SyncTarget{{file: one}, {file: two, alone: true}}, result{0, []int{1, 1}, []error{nil, nil}},
 		},
 	}
 	for name, tt := range tests {
@@ -71,9 +71,9 @@ func TestSharedSyncer(t *testing.T) {
 			for _, target := range tt.targets {
 				target.file.(*fakeFile).syncs = 0
 			}
-			stats := &diskStats{}
+			stats := &Stats{}
 			s := &sharedSyncer{fs: &tt.fs, stats: stats, now: func() time.Duration { return 0 }}
-			errs := s.sync(tt.targets)
+			errs := s.Sync(tt.targets)
 			got := result{syncfs: tt.fs.calls, errs: errs}
 			total := 0
 			for _, target := range tt.targets {
@@ -95,11 +95,11 @@ func TestSyncParallelReachesEveryFileOnce(t *testing.T) {
 			files[i].fail = fmt.Errorf("file %d", i)
 		}
 	}
-	s := &sharedSyncer{fs: &fakeFileSystem{others: map[diskFile]bool{}}, stats: &diskStats{}, now: func() time.Duration { return 0 }}
+	s := &sharedSyncer{fs: &fakeFileSystem{others: map[File]bool{}}, stats: &Stats{}, now: func() time.Duration { return 0 }}
 	for _, f := range files {
 		s.fs.(*fakeFileSystem).others[f] = true
 	}
-	errs := s.sync(targets(files...))
+	errs := s.Sync(targets(files...))
 	for i, f := range files {
 		assert.Equal(t, 1, f.count(), "file %d", i)
 		assert.Equal(t, f.fail, errs[i], "file %d", i)
@@ -179,17 +179,17 @@ func realFiles(tb testing.TB, n int) []osFile {
 
 func TestSharedSyncerOnRealFiles(t *testing.T) {
 	files := realFiles(t, 3)
-	stats := &diskStats{}
-	s, err := newSharedSyncer(filepath.Dir(files[0].Name()), stats)
+	stats := &Stats{}
+	s, err := NewSyncer(filepath.Dir(files[0].Name()), stats)
 	require.NoError(t, err)
 	for range 3 {
-		var all []syncTarget
+		var all []SyncTarget
 		for _, f := range files {
 			_, err := f.Write([]byte("line\n"))
 			require.NoError(t, err)
-			all = append(all, syncTarget{file: f})
+			all = append(all, SyncTarget{file: f})
 		}
-		for _, err := range s.sync(all) {
+		for _, err := range s.Sync(all) {
 			require.NoError(t, err)
 		}
 	}
@@ -197,13 +197,13 @@ func TestSharedSyncerOnRealFiles(t *testing.T) {
 	assert.Equal(t, uint64(3), got.Syncfs+got.Syncs/3, "three rounds, one way or the other")
 
 	require.NoError(t, files[1].Close())
-	errs := s.sync([]syncTarget{{file: files[0]}, {file: files[1]}})
+	errs := s.Sync([]SyncTarget{{file: files[0]}, {file: files[1]}})
 	require.NoError(t, errs[0])
 	assert.Error(t, errs[1], "a closed file is not covered by the others' sync")
-	require.NoError(t, s.close())
+	require.NoError(t, s.Close())
 }
 
 func TestSharedSyncerNeedsADirectory(t *testing.T) {
-	_, err := newSharedSyncer(filepath.Join(t.TempDir(), "missing"), &diskStats{})
+	_, err := NewSyncer(filepath.Join(t.TempDir(), "missing"), &Stats{})
 	assert.True(t, errors.Is(err, os.ErrNotExist), err)
 }

@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"errors"
@@ -11,17 +11,17 @@ import (
 	"ottla/logfile"
 )
 
-// diskGroup names a partition within a cluster's directory: replicas of the
+// Group names a partition within a cluster's directory: replicas of the
 // same group on one filesystem share a sync where they can.
-type diskGroup struct {
+type Group struct {
 	TopicID   string
 	Partition int
 }
 
 // All messages from and to Disk travel as pointers.
 
-// diskWrite asks Disk to execute a batch and make it durable. The answer is
-// exactly one diskDone to From, after a sync that began after this write and
+// Write asks Disk to execute a batch and make it durable. The answer is
+// exactly one Done to From, after a sync that began after this write and
 // all earlier writes of From were executed.
 //
 // Writes of one From are executed and answered in order. When one fails, Disk
@@ -29,54 +29,54 @@ type diskGroup struct {
 // its bytes would leave a hole, until the failed Seq (or an earlier one) is
 // sent again. An owner that gets a retriable error therefore sends the failed
 // write and those after it once more, in order, under their old Seq.
-type diskWrite struct {
+type Write struct {
 	From     *actor.PID // one incarnation of a replica; the next one needs another name
-	Seq      uint64     // comes back in diskDone; ascending per From
-	Batch    diskBatch  // *logfile.Batch; nil or empty is answered in its turn
-	Group    diskGroup
+	Seq      uint64     // comes back in Done; ascending per From
+	Batch    Batch      // *logfile.Batch; nil or empty is answered in its turn
+	Group    Group
 	Index    uint64 // last raft index in the batch, 0 if none
 	Siblings int    // co-located replicas expected to write this index too; Disk waits for them, briefly
 	Priority bool   // votes and internal topics go first
 	NoSync   bool   // answered when written; a periodic background sync covers the files
 }
 
-// diskDone answers a diskWrite. Err nil means durable (with NoSync: written).
+// Done answers a Write. Err nil means durable (with NoSync: written).
 // An error for which retriable holds had no effect; every other one is final
 // for the replica: it may not ack, vote or write again.
-type diskDone struct {
+type Done struct {
 	Seq uint64
 	Err error
 }
 
-// diskFailed tells a replica that the background sync of bytes written with
-// NoSync, and answered long ago, failed. It is final, like a diskDone error.
-type diskFailed struct{ Err error }
+// Failed tells a replica that the background sync of bytes written with
+// NoSync, and answered long ago, failed. It is final, like a Done error.
+type Failed struct{ Err error }
 
-// diskStalled reports that a round has been running for longer than the
+// Stalled reports that a round has been running for longer than the
 // deadline, or (Over) that the round so reported has ended after all.
-type diskStalled struct {
+type Stalled struct {
 	Dir   string        // the Disk's directory
 	For   time.Duration // how long the round has been running
 	Froms []*actor.PID  // whose writes hang in it, each once
 	Over  bool
 }
 
-// diskBatch is what Disk needs of a *logfile.Batch.
-type diskBatch interface {
+// Batch is what Disk needs of a *logfile.Batch.
+type Batch interface {
 	Empty() bool
 	Bytes() int
 	Execute() error
 }
 
-// diskFile is what Disk needs of a *logfile.File. Sync poisons the file when
+// File is what Disk needs of a *logfile.File. Sync poisons the file when
 // it fails. Fd is false for files that are not the operating system's.
-type diskFile interface {
+type File interface {
 	Sync() error
 	Fd() (uintptr, bool)
 }
 
-// errDiskStopped is the cause of writes that Disk refuses because it stops.
-var errDiskStopped = errors.New("disk is stopping")
+// ErrStopped is the cause of writes that Disk refuses because it stops.
+var ErrStopped = errors.New("disk is stopping")
 
 // heldError refuses a write because an earlier one of the same replica failed.
 type heldError struct {
@@ -90,17 +90,17 @@ func (e *heldError) Error() string {
 
 func (e *heldError) Unwrap() error { return e.cause }
 
-// syncError is a failed sync, final whatever its cause: after one, nobody
+// SyncError is a failed sync, final whatever its cause: after one, nobody
 // knows which bytes the disk holds.
-type syncError struct{ cause error }
+type SyncError struct{ Cause error }
 
-func (e *syncError) Error() string { return "sync: " + e.cause.Error() }
-func (e *syncError) Unwrap() error { return e.cause }
+func (e *SyncError) Error() string { return "sync: " + e.Cause.Error() }
+func (e *SyncError) Unwrap() error { return e.Cause }
 
-// retriable reports whether a diskDone error left everything as it was, so
+// Retriable reports whether a Done error left everything as it was, so
 // that the same write may succeed later: no space, quota. A failed sync never is.
-func retriable(err error) bool {
-	var s *syncError
+func Retriable(err error) bool {
+	var s *SyncError
 	if errors.As(err, &s) {
 		return false
 	}

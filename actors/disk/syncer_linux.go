@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"bufio"
@@ -38,7 +38,7 @@ func openFileSystem(dir string) (fileSystem, error) {
 
 func (l *linuxFileSystem) close() error { return l.dir.Close() }
 
-func (l *linuxFileSystem) covers(f diskFile) bool {
+func (l *linuxFileSystem) covers(f File) bool {
 	if !l.trusted.Load() {
 		return false
 	}

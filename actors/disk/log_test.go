@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func newLogRig(t *testing.T) *logRig {
 	}}
 	t.Cleanup(r.system.Shutdown)
 	var err error
-	r.pid, err = spawnDisk(r.system.Root, "disk", diskOptions{Dir: t.TempDir(), Logger: quiet})
+	r.pid, err = Spawn(r.system.Root, "disk", Options{Dir: t.TempDir(), Logger: quiet})
 	require.NoError(t, err)
 	for n := 1; n <= 3; n++ {
 		rep := &logReplica{probe: r.probe(fmt.Sprintf("replica-%d", n)), dir: fmt.Sprintf("/data/broker-%d/liked-0", n)}
@@ -74,7 +74,7 @@ func (r *logRig) append(rep *logReplica) {
 }
 
 func (r *logRig) resend(rep *logReplica, seq uint64) {
-	r.system.Root.Send(r.pid, &diskWrite{From: rep.pid, Seq: seq, Index: seq, Batch: rep.batches[seq-1], Group: testGroup})
+	r.system.Root.Send(r.pid, &Write{From: rep.pid, Seq: seq, Index: seq, Batch: rep.batches[seq-1], Group: testGroup})
 }
 
 // last reopens a replica's log and returns its last index.
@@ -119,13 +119,13 @@ func TestDiskFullDiskIsRetried(t *testing.T) {
 	}
 	for _, err := range full.expect(t, 2, 3, 4) {
 		require.ErrorIs(t, err, syscall.ENOSPC)
-		assert.True(t, retriable(err))
+		assert.True(t, Retriable(err))
 	}
 	r.fs.SetSpace(-1)
 	r.append(fine)
 	require.NoError(t, fine.expect(t, 1)[0])
 	r.append(full) // it does not know better yet
-	assert.True(t, retriable(full.expect(t, 5)[0]))
+	assert.True(t, Retriable(full.expect(t, 5)[0]))
 	for seq := uint64(2); seq <= 5; seq++ {
 		r.resend(full, seq)
 	}
@@ -152,7 +152,7 @@ func TestDiskFailedSyncPoisonsOneLog(t *testing.T) {
 	}
 	for _, err := range bad.expect(t, 1, 2) {
 		require.ErrorIs(t, err, errIO)
-		assert.False(t, retriable(err))
+		assert.False(t, Retriable(err))
 	}
 	for _, err := range fine.expect(t, 1, 2) {
 		require.NoError(t, err)
@@ -161,5 +161,5 @@ func TestDiskFailedSyncPoisonsOneLog(t *testing.T) {
 	require.NotEmpty(t, files)
 	require.ErrorIs(t, files[0].Poisoned(), logfile.ErrPoisoned)
 	r.append(bad)
-	assert.False(t, retriable(bad.expect(t, 3)[0]))
+	assert.False(t, Retriable(bad.expect(t, 3)[0]))
 }

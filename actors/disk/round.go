@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"ottla/logfile"
 )
 
-// diskRound is the work between two looks into the mailbox: all batches are
+// round is the work between two looks into the mailbox: all batches are
 // executed, then one sync covers them. The queue makes it, the worker
 // goroutine runs it and hands it back; it has one owner at any time.
-type diskRound struct {
+type round struct {
 	lanes []*roundLane
 	bytes int   // executed
 	files int   // synced
@@ -23,38 +23,38 @@ type diskRound struct {
 
 // roundLane is one replica's part of a round.
 type roundLane struct {
-	lane   *diskLane // the queue's; the worker leaves it alone
-	writes []*diskWrite
+	lane   *lane // the queue's; the worker leaves it alone
+	writes []*Write
 	errs   []error // by write, nil is success
-	dirty  []diskFile
+	dirty  []File
 	flush  bool  // sync dirty files though no write asks for it
 	lost   error // a failed sync of dirty files that no write asked for
 
-	touched [][]diskFile // by write, what its success depends on
+	touched [][]File // by write, what its success depends on
 }
 
-// syncTarget is a file to be made durable. Alone says that it must be synced
+// SyncTarget is a file to be made durable. Alone says that it must be synced
 // by its own descriptor: its bytes may have been written back before this
 // round, and the error of that be reported to it alone.
-type syncTarget struct {
-	file  diskFile
+type SyncTarget struct {
+	file  File
 	alone bool
 }
 
-// syncer makes files durable; the result has one error, or nil, per target.
-type syncer interface {
-	sync(targets []syncTarget) []error
-	close() error
+// Syncer makes files durable; the result has one error, or nil, per target.
+type Syncer interface {
+	Sync(targets []SyncTarget) []error
+	Close() error
 }
 
 // run executes the round and syncs it.
-func (r *diskRound) run(s syncer) {
+func (r *round) run(s Syncer) {
 	for _, rl := range r.lanes {
 		r.bytes += rl.execute()
 	}
 	targets := r.targets()
 	r.files = len(targets)
-	var failed map[diskFile]error
+	var failed map[File]error
 	if len(targets) > 0 {
 		failed = syncTargets(s, targets)
 	}
@@ -76,16 +76,16 @@ func isError(err error) bool { return err != nil }
 func ofTheDisk(err error) bool { return err != nil && !errors.Is(err, logfile.ErrClosed) }
 
 // syncTargets returns the errors of those files that could not be synced.
-func syncTargets(s syncer, targets []syncTarget) map[diskFile]error {
-	var failed map[diskFile]error
-	for i, err := range s.sync(targets) {
+func syncTargets(s Syncer, targets []SyncTarget) map[File]error {
+	var failed map[File]error
+	for i, err := range s.Sync(targets) {
 		if err == nil {
 			continue
 		}
 		if failed == nil {
-			failed = map[diskFile]error{}
+			failed = map[File]error{}
 		}
-		failed[targets[i].file] = &syncError{cause: err}
+		failed[targets[i].file] = &SyncError{Cause: err}
 	}
 	return failed
 }
@@ -93,7 +93,7 @@ func syncTargets(s syncer, targets []syncTarget) map[diskFile]error {
 // execute runs the lane's batches up to the first that fails.
 func (rl *roundLane) execute() (bytes int) {
 	rl.errs = make([]error, len(rl.writes))
-	rl.touched = make([][]diskFile, len(rl.writes))
+	rl.touched = make([][]File, len(rl.writes))
 	for i, w := range rl.writes {
 		if w.Batch == nil || w.Batch.Empty() {
 			continue
@@ -112,7 +112,7 @@ func (rl *roundLane) execute() (bytes int) {
 
 // executeBatch turns a panic into an error: it must cost one replica, not
 // the worker on which all depend.
-func executeBatch(b diskBatch) (err error) {
+func executeBatch(b Batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("BUG: batch panicked: %v\n%s", p, debug.Stack())
@@ -143,16 +143,16 @@ func (rl *roundLane) wantsSync() bool {
 }
 
 // targets lists the files of the round to be synced, each once.
-func (r *diskRound) targets() []syncTarget {
-	var out []syncTarget
-	at := map[diskFile]int{}
-	add := func(f diskFile, alone bool) {
+func (r *round) targets() []SyncTarget {
+	var out []SyncTarget
+	at := map[File]int{}
+	add := func(f File, alone bool) {
 		if i, ok := at[f]; ok {
 			out[i].alone = out[i].alone || alone
 			return
 		}
 		at[f] = len(out)
-		out = append(out, syncTarget{file: f, alone: alone})
+		out = append(out, SyncTarget{file: f, alone: alone})
 	}
 	for _, rl := range r.lanes {
 		if !rl.wantsSync() {
@@ -175,7 +175,7 @@ func (r *diskRound) targets() []syncTarget {
 // settle turns failed syncs into the results of the writes that relied on
 // them, and says which files are still to be synced. A write without NoSync
 // relies on everything its lane wrote before it.
-func (rl *roundLane) settle(failed map[diskFile]error) {
+func (rl *roundLane) settle(failed map[File]error) {
 	if !rl.wantsSync() {
 		for i := range rl.writes {
 			if rl.errs[i] == nil {
@@ -210,7 +210,7 @@ func (rl *roundLane) settle(failed map[diskFile]error) {
 	}
 }
 
-func anyFailed(files []diskFile, failed map[diskFile]error) error {
+func anyFailed(files []File, failed map[File]error) error {
 	for _, f := range files {
 		if err := failed[f]; err != nil {
 			return err
@@ -219,7 +219,7 @@ func anyFailed(files []diskFile, failed map[diskFile]error) error {
 	return nil
 }
 
-func addFiles(to, files []diskFile) []diskFile {
+func addFiles(to, files []File) []File {
 	to = slices.Clip(to)
 	for _, f := range files {
 		if !slices.Contains(to, f) {
@@ -230,16 +230,16 @@ func addFiles(to, files []diskFile) []diskFile {
 }
 
 // batchFiles lists the files that a batch's durability depends on.
-func batchFiles(b diskBatch) []diskFile {
+func batchFiles(b Batch) []File {
 	switch b := b.(type) {
 	case interface{ Files() []*logfile.File }:
 		files := b.Files()
-		out := make([]diskFile, len(files))
+		out := make([]File, len(files))
 		for i, f := range files {
 			out[i] = f
 		}
 		return out
-	case interface{ diskFiles() []diskFile }: // tests
+	case interface{ diskFiles() []File }: // tests
 		return b.diskFiles()
 	default:
 		panic(fmt.Sprintf("BUG: batch %T has no files", b))
@@ -247,7 +247,7 @@ func batchFiles(b diskBatch) []diskFile {
 }
 
 // froms lists the replicas of the round, each once.
-func (r *diskRound) froms() []*actor.PID {
+func (r *round) froms() []*actor.PID {
 	out := make([]*actor.PID, len(r.lanes))
 	for i, rl := range r.lanes {
 		out[i] = rl.lane.from
@@ -257,11 +257,11 @@ func (r *diskRound) froms() []*actor.PID {
 
 // abandon answers the writes of a round that hangs. It reads only what the
 // worker does not write.
-func (r *diskRound) abandon() (out []laneAnswer) {
+func (r *round) abandon() (out []laneAnswer) {
 	for _, rl := range r.lanes {
 		for _, w := range rl.writes {
-			err := &syncError{cause: errDiskStopped}
-			out = append(out, laneAnswer{to: w.From, done: diskDone{Seq: w.Seq, Err: err}})
+			err := &SyncError{Cause: ErrStopped}
+			out = append(out, laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: err}})
 		}
 	}
 	return out

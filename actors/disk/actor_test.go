@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"log/slog"
@@ -35,21 +35,21 @@ type diskRig struct {
 	pid    *actor.PID
 	syncer *gatedSyncer
 	timers *manualTimers
-	stats  *diskStats
+	stats  *Stats
 	clock  atomic.Int64
-	stalls chan diskStalled
+	stalls chan Stalled
 	tick   *manualTimer // the first one
 }
 
 func newDiskRig(t *testing.T) *diskRig {
 	quiet := slog.New(slog.DiscardHandler)
 	r := &diskRig{
-		t: t, syncer: newGatedSyncer(), timers: newManualTimers(), stats: &diskStats{}, stalls: make(chan diskStalled, 10),
+		t: t, syncer: newGatedSyncer(), timers: newManualTimers(), stats: &Stats{}, stalls: make(chan Stalled, 10),
 		system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet })),
 	}
-	pid, err := spawnDisk(r.system.Root, "disk", diskOptions{
-		Logger: quiet, Stats: r.stats, Stalled: func(s diskStalled) { r.stalls <- s },
-		now: func() time.Duration { return time.Duration(r.clock.Load()) }, after: r.timers.after, syncer: r.syncer,
+	pid, err := Spawn(r.system.Root, "disk", Options{
+		Logger: quiet, Stats: r.stats, Stalled: func(s Stalled) { r.stalls <- s },
+		now: func() time.Duration { return time.Duration(r.clock.Load()) }, after: r.timers.after, Syncer: r.syncer,
 	})
 	require.NoError(t, err)
 	r.pid, r.tick = pid, receive(t, r.timers.armed)
@@ -68,7 +68,7 @@ func (r *diskRig) probe(name string) *probe {
 	var err error
 	p.pid, err = r.system.Root.SpawnNamed(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
-		case *diskDone, *diskFailed:
+		case *Done, *Failed:
 			p.got <- m
 		}
 	}), name)
@@ -76,7 +76,7 @@ func (r *diskRig) probe(name string) *probe {
 	return p
 }
 
-func (r *diskRig) send(p *probe, seq uint64, change ...func(*diskWrite)) {
+func (r *diskRig) send(p *probe, seq uint64, change ...func(*Write)) {
 	w := write(p.pid.Id, seq, change...)
 	w.From = p.pid
 	r.system.Root.Send(r.pid, w)
@@ -85,7 +85,7 @@ func (r *diskRig) send(p *probe, seq uint64, change ...func(*diskWrite)) {
 // settle returns when Disk has handled everything sent before.
 func (r *diskRig) settle() {
 	r.t.Helper()
-	_, err := r.system.Root.RequestFuture(r.pid, &diskStatsAsking{}, patience).Result()
+	_, err := r.system.Root.RequestFuture(r.pid, &askStats{}, patience).Result()
 	require.NoError(r.t, err)
 }
 
@@ -93,7 +93,7 @@ func (r *diskRig) settle() {
 func (p *probe) expect(t *testing.T, seqs ...uint64) (errs []error) {
 	t.Helper()
 	for _, seq := range seqs {
-		done, ok := receive(t, p.got).(*diskDone)
+		done, ok := receive(t, p.got).(*Done)
 		require.True(t, ok)
 		require.Equal(t, seq, done.Seq)
 		errs = append(errs, done.Err)
@@ -178,10 +178,10 @@ func TestDiskFailures(t *testing.T) {
 
 	err := full.expect(t, 1)[0]
 	require.ErrorIs(t, err, syscall.ENOSPC)
-	assert.True(t, retriable(err))
+	assert.True(t, Retriable(err))
 	err = broken.expect(t, 1)[0]
 	require.ErrorIs(t, err, syscall.EIO)
-	assert.False(t, retriable(err))
+	assert.False(t, Retriable(err))
 	assert.NoError(t, fine.expect(t, 1)[0])
 
 	r.send(broken, 2)
@@ -237,10 +237,10 @@ func TestDiskBackgroundSync(t *testing.T) {
 	r.send(a, 1, noSync, batch(writeTo(1, f)))
 	assert.Equal(t, []error{nil}, a.expect(t, 1))
 	r.tick.fire()
-	assert.Equal(t, []syncTarget{{file: f, alone: true}}, receive(t, r.syncer.entered))
+	assert.Equal(t, []SyncTarget{{file: f, alone: true}}, receive(t, r.syncer.entered))
 	f.failWith(syscall.EIO)
 	r.syncer.leave <- struct{}{}
-	failed, ok := receive(t, a.got).(*diskFailed)
+	failed, ok := receive(t, a.got).(*Failed)
 	require.True(t, ok)
 	assert.ErrorIs(t, failed.Err, syscall.EIO)
 }
@@ -257,8 +257,8 @@ func TestDiskStopAnswersEverything(t *testing.T) {
 	r.syncer.leave <- struct{}{}
 	require.NoError(t, stopped.Wait())
 	assert.NoError(t, a.expect(t, 1)[0])
-	assert.ErrorIs(t, a.expect(t, 2)[0], errDiskStopped)
-	assert.ErrorIs(t, b.expect(t, 1)[0], errDiskStopped)
+	assert.ErrorIs(t, a.expect(t, 2)[0], ErrStopped)
+	assert.ErrorIs(t, b.expect(t, 1)[0], ErrStopped)
 	receive(t, r.syncer.closed)
 }
 
@@ -273,8 +273,8 @@ func TestDiskStopLeavesAHangingRoundBehind(t *testing.T) {
 	giveUp.fire()
 	require.NoError(t, stopped.Wait())
 	err := a.expect(t, 1)[0]
-	require.ErrorIs(t, err, errDiskStopped)
-	assert.False(t, retriable(err))
+	require.ErrorIs(t, err, ErrStopped)
+	assert.False(t, Retriable(err))
 	r.syncer.leave <- struct{}{}
 }
 
@@ -294,9 +294,9 @@ func TestDiskPoisonDoesWhatWasSentBefore(t *testing.T) {
 func TestDiskRefusesAllAfterItsOwnFailure(t *testing.T) {
 	r := newDiskRig(t)
 	a := r.probe("a")
-	r.system.Root.Send(r.pid, &diskWrite{}) // no From: a broken invariant of the sender
+	r.system.Root.Send(r.pid, &Write{}) // no From: a broken invariant of the sender
 	r.send(a, 1)
-	assert.ErrorIs(t, a.expect(t, 1)[0], errDiskStopped)
+	assert.ErrorIs(t, a.expect(t, 1)[0], ErrStopped)
 }
 
 // A failed replica's next incarnation is not held for the failure of the last.

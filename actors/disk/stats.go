@@ -1,4 +1,4 @@
-package actors
+package disk
 
 import (
 	"sync/atomic"
@@ -8,8 +8,8 @@ import (
 	"ottla/protocol"
 )
 
-// diskStats counts what a Disk has done; safe to read at any time.
-type diskStats struct {
+// Stats counts what a Disk has done; safe to read at any time.
+type Stats struct {
 	rounds   atomic.Uint64
 	syncs    atomic.Uint64 // single files
 	syncfs   atomic.Uint64 // whole filesystem
@@ -24,15 +24,15 @@ type diskStats struct {
 	syncTime  metric.Histogram // the same, of the sync alone
 }
 
-// diskSnapshot is one reading of diskStats.
-type diskSnapshot struct {
+// Snapshot is one reading of Stats.
+type Snapshot struct {
 	Rounds, Syncs, Syncfs, Files, Bytes, Stalls, Failures uint64
 	Busy                                                  time.Duration
 	LastError                                             string // empty if there never was one
 }
 
-func (s *diskStats) snapshot() diskSnapshot {
-	out := diskSnapshot{
+func (s *Stats) snapshot() Snapshot {
+	out := Snapshot{
 		Rounds: s.rounds.Load(), Syncs: s.syncs.Load(), Syncfs: s.syncfs.Load(), Files: s.files.Load(),
 		Bytes: s.bytes.Load(), Stalls: s.stalls.Load(), Failures: s.failures.Load(),
 		Busy: time.Duration(s.busy.Load()),
@@ -43,7 +43,7 @@ func (s *diskStats) snapshot() diskSnapshot {
 	return out
 }
 
-func (s *diskStats) round(r *diskRound, took time.Duration) {
+func (s *Stats) round(r *round, took time.Duration) {
 	s.rounds.Add(1)
 	s.files.Add(uint64(r.files))
 	s.bytes.Add(uint64(r.bytes))
@@ -56,9 +56,9 @@ func (s *diskStats) round(r *diskRound, took time.Duration) {
 	}
 }
 
-// metrics is the same reading as snapshot, for people's monitoring: from 32
+// Metrics is the same reading as snapshot, for people's monitoring: from 32
 // microseconds to 8 seconds.
-func (s *diskStats) metrics() protocol.DiskMetrics {
+func (s *Stats) Metrics() protocol.DiskMetrics {
 	d := s.snapshot()
 	const first, last, microsecond = 5, 23, 1e-6
 	return protocol.DiskMetrics{
