@@ -267,7 +267,7 @@ func (n *Node) describeTopic(view *clusterView, t protocol.TopicInfo) protocol.T
 	t.Partitions = slices.Clone(t.Partitions)
 	replies := make([]protocol.Future[partitionState], len(t.Partitions))
 	for p := range t.Partitions {
-		if ref := view.partitions[partitionKey{t.ID, p}].leader.Load(); ref != nil {
+		if ref := view.partitions[protocol.PartitionID{TopicID: t.ID, Partition: p}].leader.Load(); ref != nil {
 			broker := ref.broker
 			t.Partitions[p].LeaderBrokerID = &broker
 			replies[p] = protocol.NewFuture[partitionState]()

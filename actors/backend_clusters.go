@@ -134,7 +134,7 @@ func (n *Node) awaitPossibleLeaders(view *clusterView, deadline time.Time) {
 				}
 			}
 			if alive >= len(t.Partitions[p].Replicas)/2+1 {
-				view.partitions[partitionKey{t.ID, p}].await(nil, deadline)
+				view.partitions[protocol.PartitionID{TopicID: t.ID, Partition: p}].await(nil, deadline)
 			}
 		}
 	}
@@ -173,7 +173,7 @@ func (n *Node) Readiness() protocol.Readiness {
 
 func (n *Node) addReadiness(r *protocol.Readiness, view *clusterView, t *protocol.TopicInfo) {
 	for p := range t.Partitions {
-		key := partitionKey{t.ID, p}
+		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 		route := view.partitions[key]
 		s := protocol.PartitionStatus{Cluster: t.Cluster, Topic: t.Name, Partition: p, Reason: view.problems[key]}
 		if why := n.env.stall.Load(); why != nil {

@@ -122,7 +122,7 @@ func (n *Node) leaderless(t *protocol.Topic, partition int) *protocol.Error {
 
 // ailment says what is wrong with a partition's replicas, as far as that is
 // known.
-func (n *Node) ailment(t *protocol.Topic, key partitionKey) string {
+func (n *Node) ailment(t *protocol.Topic, key protocol.PartitionID) string {
 	view := t.Route.(*topicRoute).cluster.admin.Load()
 	if view == nil || view.problems[key] == "" {
 		return ""

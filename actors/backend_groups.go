@@ -261,7 +261,7 @@ func (n *Node) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *pr
 // offsetRow describes a group on one partition; mentioned tells whether the
 // group has anything to do with it.
 func (n *Node) offsetRow(t *protocol.Topic, partition int, r *groupReading) (row protocol.OffsetInfo, mentioned bool) {
-	key := partitionKey{t.ID, partition}
+	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}
 	row = protocol.OffsetInfo{Topic: t.Name, Partition: partition}
 	for i := range r.Offsets {
 		if o := &r.Offsets[i]; o.key() == key {
@@ -341,7 +341,7 @@ func (n *Node) describeGroup(h *clusterHandle, group string, asKnown bool) (*pro
 // lagOf adds up a group's lag on the partitions that it has anything to do with.
 func (n *Node) lagOf(h *clusterHandle, r *groupReading) (lag protocol.Offset) {
 	topics := h.routes.Load().topics
-	add := func(topic string, key partitionKey) {
+	add := func(topic string, key protocol.PartitionID) {
 		t := topics[topic]
 		if t == nil || t.ID != key.TopicID || key.Partition >= t.Partitions {
 			return // deleted, and perhaps made anew
@@ -350,7 +350,7 @@ func (n *Node) lagOf(h *clusterHandle, r *groupReading) (lag protocol.Offset) {
 			lag += *row.Lag
 		}
 	}
-	committed := make(map[partitionKey]bool, len(r.Offsets))
+	committed := make(map[protocol.PartitionID]bool, len(r.Offsets))
 	for i := range r.Offsets {
 		committed[r.Offsets[i].key()] = true
 		add(r.Offsets[i].Topic, r.Offsets[i].key())

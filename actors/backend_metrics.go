@@ -62,7 +62,7 @@ func topicMetrics(view *clusterView, t *protocol.TopicInfo) protocol.TopicMetric
 		Cluster: t.Cluster, Topic: t.Name, Internal: protocol.IsInternalTopic(t.Name), Partitions: len(t.Partitions),
 	}
 	for p := range t.Partitions {
-		key := partitionKey{t.ID, p}
+		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 		route := view.partitions[key]
 		if route == nil {
 			continue

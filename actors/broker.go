@@ -2,6 +2,7 @@ package actors
 
 import (
 	"log/slog"
+	"ottla/protocol"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,16 +37,16 @@ type brokerActor struct {
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *ledger
 	raisedAt time.Time // the ledger's counter, last
-	replicas map[partitionKey]*localReplica
+	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
-	ailing   map[partitionKey]*ailing
+	ailing   map[protocol.PartitionID]*ailing
 	turns    map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
 	links    *links
 	stopTick func()
 
 	ending    bool // the process ends: leadership is not handed over
-	handing   map[partitionKey]bool
-	closing   map[partitionKey]bool
+	handing   map[protocol.PartitionID]bool
+	closing   map[protocol.PartitionID]bool
 	stopSince time.Time
 }
 
@@ -100,7 +101,7 @@ type (
 	// successor in the metadata.
 	lossResolved struct{}
 	// handedOver says that a replica does not lead (any more).
-	handedOver struct{ Key partitionKey }
+	handedOver struct{ Key protocol.PartitionID }
 )
 
 // Receive implements actor.Actor.
@@ -108,9 +109,9 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		b.state = brokerStopped
-		b.replicas = map[partitionKey]*localReplica{}
+		b.replicas = map[protocol.PartitionID]*localReplica{}
 		b.busy = map[string]*busyDirectory{}
-		b.ailing = map[partitionKey]*ailing{}
+		b.ailing = map[protocol.PartitionID]*ailing{}
 	case *actor.Stopping:
 		b.endAllMending()
 		b.stopClock()
@@ -282,7 +283,7 @@ func (b *brokerActor) stop(ctx actor.Context, ending bool) {
 	}
 	b.state, b.ending, b.stopSince = brokerStopping, ending, b.env.now()
 	b.endAllMending()
-	b.handing, b.closing = map[partitionKey]bool{}, map[partitionKey]bool{}
+	b.handing, b.closing = map[protocol.PartitionID]bool{}, map[protocol.PartitionID]bool{}
 	if !ending {
 		for key, r := range b.replicas {
 			if r.pid != nil {

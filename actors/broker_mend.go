@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"ottla/protocol"
 	"sync/atomic"
 	"time"
 
@@ -11,14 +12,14 @@ import (
 type (
 	// replicaEnded says that a replica's actor has ended.
 	replicaEnded struct {
-		Key     partitionKey
+		Key     protocol.PartitionID
 		Replica uint64
 		Cause   error
 	}
 	// mendReplica asks for a damaged replica to be mended with what the lenders,
 	// brokers of the cluster, have.
 	mendReplica struct {
-		Key     partitionKey
+		Key     protocol.PartitionID
 		Replica uint64
 		Lenders []int
 	}
@@ -30,7 +31,7 @@ type (
 	}
 	// mendFailed tells the cluster why a replica is not mended.
 	mendFailed struct {
-		Key     partitionKey
+		Key     protocol.PartitionID
 		Replica uint64
 		Cause   error
 	}
@@ -174,7 +175,7 @@ func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	b.tryAgain(ctx)
 }
 
-func (b *brokerActor) startMending(ctx actor.Context, key partitionKey, a *ailing) {
+func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, a *ailing) {
 	r := b.replicas[key]
 	job, work := newMendJob(b.env, r.spec, b.id, a.mend.Lenders, b.links)
 	a.job, a.retryAt = job, time.Time{}
@@ -263,7 +264,7 @@ func (b *brokerActor) endAllMending() {
 }
 
 // endMending ends what mends a directory that is to go.
-func (b *brokerActor) endMending(key partitionKey) {
+func (b *brokerActor) endMending(key protocol.PartitionID) {
 	if a := b.ailing[key]; a != nil && a.job != nil {
 		a.job.cancel()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"ottla/protocol"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ func (b *brokerActor) free(ctx actor.Context, dir string) {
 }
 
 // end has a replica's actor end; its directory is busy until it has.
-func (b *brokerActor) end(ctx actor.Context, key partitionKey, r *localReplica) {
+func (b *brokerActor) end(ctx actor.Context, key protocol.PartitionID, r *localReplica) {
 	b.endMending(key)
 	delete(b.replicas, key)
 	if r.pid != nil {
@@ -238,7 +239,7 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 	for _, r := range b.replicas {
 		taken[r.spec.dir] = true
 	}
-	var keys []replicaKey
+	var keys []protocol.ReplicaID
 	var dirs []string
 	for _, r := range b.ledger.replicas() {
 		if r.TopicID != topicID {
@@ -276,7 +277,7 @@ func (b *brokerActor) renameDeleted(from, to string) {
 // dropped forgets a deleted topic's replicas once their files are gone.
 func (b *brokerActor) dropped(ctx actor.Context, m *topicDropped) {
 	if m.Err == nil && b.state == brokerRunning {
-		var keys []replicaKey
+		var keys []protocol.ReplicaID
 		for _, r := range b.ledger.replicas() {
 			if r.TopicID == m.TopicID {
 				keys = append(keys, r.key())

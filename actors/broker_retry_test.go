@@ -96,10 +96,10 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 // time; what was found is mended at once.
 func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 	now := time.Unix(1000, 0)
-	key := partitionKey{TopicID: "t"}
+	key := protocol.PartitionID{TopicID: "t"}
 	b := &brokerActor{
 		env: &environment{now: func() time.Time { return now }}, state: brokerRunning,
-		ailing: map[partitionKey]*ailing{}, replicas: map[partitionKey]*localReplica{},
+		ailing: map[protocol.PartitionID]*ailing{}, replicas: map[protocol.PartitionID]*localReplica{},
 	}
 	b.replicas[key] = &localReplica{pid: &actor.PID{}} // its actor has not ended yet
 	b.replicas[key].spec.id.ReplicaID = 7

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/logfile"
+	"ottla/protocol"
 )
 
 // slowFS holds up the making of a replica's directory.
@@ -81,7 +82,7 @@ func upTo[T any](p *brokerProbe) (before []any, found T) {
 }
 
 func (p *brokerProbe) spec() partitionSpec {
-	key := partitionKey{TopicID: "t"}
+	key := protocol.PartitionID{TopicID: "t"}
 	group := newLinks().group(key)
 	return partitionSpec{
 		id:       logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "slow", Broker: 1, ReplicaID: 1},

@@ -34,8 +34,8 @@ type clusterHandle struct {
 type clusterView struct {
 	info       protocol.ClusterInfo
 	topics     []protocol.TopicInfo // by name, internal ones included; no offsets
-	partitions map[partitionKey]*partitionRoute
-	problems   map[partitionKey]string // replicas that are down or being replaced
+	partitions map[protocol.PartitionID]*partitionRoute
+	problems   map[protocol.PartitionID]string // replicas that are down or being replaced
 
 	nextConsumerID protocol.ConsumerID // ids from this one on are free
 }
@@ -65,9 +65,9 @@ type clusterActor struct {
 	metaTerm   uint64 // of the newest metadata leader whose records, all of them, are applied here
 	links      *links
 	brokers    map[int]*brokerInCluster
-	parts      map[partitionKey]*partitionRoute
+	parts      map[protocol.PartitionID]*partitionRoute
 	counters   map[string]*protocol.Counter
-	problems   map[replicaKey]replicaProblem
+	problems   map[protocol.ReplicaID]replicaProblem
 	dropping   map[string]map[int]bool // brokers that still have to remove a deleted topic
 	ops        []*metadataOp
 	current    *metadataOp
@@ -89,7 +89,7 @@ type brokerInCluster struct {
 	pid    *actor.PID
 	state  string
 	wiped  bool
-	told   map[partitionKey]toldReplica
+	told   map[protocol.PartitionID]toldReplica
 	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
 	holds  []ledgerReplica
 	opened *brokerOpened // set while it waits to be let in
@@ -127,13 +127,13 @@ type (
 	}
 	// partitionLed says that a replica leads and serves.
 	partitionLed struct {
-		Key    partitionKey
+		Key    protocol.PartitionID
 		Broker int
 		Term   uint64
 	}
 	// membersSettled says that a group has the members it wants.
 	membersSettled struct {
-		Key    partitionKey
+		Key    protocol.PartitionID
 		Voters []uint64
 	}
 	// changeBroker stops or starts a broker.
@@ -212,7 +212,7 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	}
 }
 
-func metadataKey() partitionKey { return partitionKey{TopicID: protocol.MetadataTopic} }
+func metadataKey() protocol.PartitionID { return protocol.PartitionID{TopicID: protocol.MetadataTopic} }
 
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = newClusterState()
@@ -220,14 +220,14 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.intros = newIntroductions()
 	c.metaRoute = newPartitionRoute(metadataKey(), c.links.group(metadataKey()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
-	c.parts = map[partitionKey]*partitionRoute{metadataKey(): c.metaRoute}
+	c.parts = map[protocol.PartitionID]*partitionRoute{metadataKey(): c.metaRoute}
 	c.counters = map[string]*protocol.Counter{}
-	c.problems = map[replicaKey]replicaProblem{}
+	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
 	known := c.knownCounts()
 	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerInCluster{id: id, state: brokerStarting, told: map[partitionKey]toldReplica{}}
+		b := &brokerInCluster{id: id, state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
 		c.brokers[id] = b
 		c.spawnBroker(ctx, b)
 		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known[id]})
@@ -269,10 +269,10 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 
 // metadataWant is the membership of __cluster_metadata as far as it is known
 // before that log has been read: who holds it by its ledger, else the founders.
-func (c *clusterActor) metadataWant() []placedReplica {
-	var want []placedReplica
+func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
+	var want []protocol.PlacedReplica
 	for _, v := range c.handle.manifest.Voters {
-		w := placedReplica(v)
+		w := protocol.PlacedReplica(v)
 		for _, r := range c.brokers[v.Broker].holds {
 			if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
 				w.ReplicaID = r.ReplicaID
@@ -383,7 +383,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
 	}
 	for _, v := range c.handle.manifest.Voters {
-		boot.MetadataReplicas = append(boot.MetadataReplicas, placedReplica(v))
+		boot.MetadataReplicas = append(boot.MetadataReplicas, protocol.PlacedReplica(v))
 	}
 	create := c.create
 	c.enqueue(ctx, &metadataOp{
@@ -452,7 +452,7 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 // forgetBroker drops what is known of a stopped broker's replicas; the next
 // start tells anew, and what it has not removed yet it is asked for again.
 func (c *clusterActor) forgetBroker(id int) {
-	maps.DeleteFunc(c.problems, func(_ replicaKey, p replicaProblem) bool { return p.broker == id })
+	maps.DeleteFunc(c.problems, func(_ protocol.ReplicaID, p replicaProblem) bool { return p.broker == id })
 	for _, left := range c.dropping {
 		if _, ok := left[id]; ok {
 			left[id] = false

@@ -36,7 +36,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 			b.told[key] = now
 			specs = append(specs, c.spec(key, t, p, b.id, replica, founder))
 		}
-		slices.SortFunc(specs, func(x, y partitionSpec) int { return comparePartitionKeys(x.key(), y.key()) })
+		slices.SortFunc(specs, func(x, y partitionSpec) int { return protocol.ComparePartitionIDs(x.key(), y.key()) })
 		if len(specs) > 0 {
 			ctx.Send(b.pid, &ensureReplicas{Specs: specs})
 		}
@@ -61,7 +61,7 @@ func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
 }
 
 // wanted is the membership to reach: replicas with their successors in place.
-func (p *clusterPartition) wanted() []placedReplica {
+func (p *clusterPartition) wanted() []protocol.PlacedReplica {
 	want := slices.Clone(p.Replicas)
 	for i := range want {
 		for _, r := range p.Replacing {
@@ -73,7 +73,7 @@ func (p *clusterPartition) wanted() []placedReplica {
 	return want
 }
 
-func (c *clusterActor) spec(key partitionKey, t *clusterTopic, p *clusterPartition, broker int, replica uint64, founder bool) partitionSpec {
+func (c *clusterActor) spec(key protocol.PartitionID, t *clusterTopic, p *clusterPartition, broker int, replica uint64, founder bool) partitionSpec {
 	s := partitionSpec{
 		id: logfile.Identity{
 			ClusterID: c.handle.manifest.ID, TopicID: t.ID, Topic: t.Name,
@@ -91,7 +91,7 @@ func (c *clusterActor) spec(key partitionKey, t *clusterTopic, p *clusterPartiti
 	return s
 }
 
-func (c *clusterActor) route(key partitionKey) *partitionRoute {
+func (c *clusterActor) route(key protocol.PartitionID) *partitionRoute {
 	r := c.parts[key]
 	if r == nil {
 		replicas := 0
@@ -118,7 +118,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 			continue
 		}
 		lost++
-		c.problems[replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}] = replicaProblem{broker: b.id, cause: c.lossCause(b, p)}
+		c.problems[protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica}] = replicaProblem{broker: b.id, cause: c.lossCause(b, p)}
 		c.replaceReplica(ctx, key, b.id, replica)
 	}
 	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
@@ -152,13 +152,13 @@ func (c *clusterActor) lossCause(b *brokerInCluster, p *clusterPartition) error 
 }
 
 // has reports whether the broker's (new) ledger has a replica.
-func (b *brokerInCluster) has(key partitionKey, replica uint64) bool {
+func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
 	return slices.ContainsFunc(b.holds, func(r ledgerReplica) bool {
-		return r.key() == replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica} && r.State == replicaLive
+		return r.key() == protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica} && r.State == replicaLive
 	})
 }
 
-func (c *clusterActor) replaceReplica(ctx actor.Context, key partitionKey, broker int, old uint64) {
+func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old uint64) {
 	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
 		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, broker, old)
 		return recs, err
@@ -173,10 +173,10 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 		return
 	}
 	gone := func(id uint64) bool {
-		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.wanted(), func(r placedReplica) bool { return r.ReplicaID == id })
+		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.wanted(), func(r protocol.PlacedReplica) bool { return r.ReplicaID == id })
 	}
-	maps.DeleteFunc(c.problems, func(key replicaKey, _ replicaProblem) bool {
-		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.ReplicaID)
+	maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool {
+		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.Replica)
 	})
 	for _, r := range p.Replacing {
 		if !slices.Contains(m.Voters, r.NewID) || slices.Contains(m.Voters, r.OldID) {
@@ -203,13 +203,13 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 		if c.dropping[id] == nil {
 			c.tellCoordinators(ctx, id)
 			delete(c.counters, id)
-			maps.DeleteFunc(c.problems, func(key replicaKey, _ replicaProblem) bool { return key.TopicID == id })
+			maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool { return key.TopicID == id })
 			c.dropping[id] = map[int]bool{}
 			for _, b := range c.brokers {
 				c.dropping[id][b.id] = false // not asked
 			}
 			for p := range t.Partitions {
-				key := partitionKey{TopicID: id, Partition: p}
+				key := protocol.PartitionID{TopicID: id, Partition: p}
 				delete(c.parts, key)
 				c.links.forget(key)
 			}
@@ -230,7 +230,7 @@ func (c *clusterActor) tellCoordinators(ctx actor.Context, deleted string) {
 		return
 	}
 	for p := range offsets.Partitions {
-		if ref := c.route(partitionKey{TopicID: offsets.ID, Partition: p}).leader.Load(); ref != nil {
+		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).leader.Load(); ref != nil {
 			ctx.Send(ref.pid, &topicsGone{TopicIDs: []string{deleted}})
 		}
 	}
@@ -264,7 +264,7 @@ func (c *clusterActor) publish() {
 	}
 	rt := &routes{cluster: c.state.settings.Name, topics: map[string]*protocol.Topic{}}
 	view := &clusterView{
-		info: c.state.clusterInfo(), partitions: map[partitionKey]*partitionRoute{},
+		info: c.state.clusterInfo(), partitions: map[protocol.PartitionID]*partitionRoute{},
 		problems: c.describeProblems(), nextConsumerID: c.state.consumerID,
 	}
 	for i := range view.info.Brokers {
@@ -281,7 +281,7 @@ func (c *clusterActor) publish() {
 		}
 		tr := &topicRoute{cluster: c.handle, partitions: make([]*partitionRoute, t.Partitions)}
 		for p := range tr.partitions {
-			key := partitionKey{TopicID: t.ID, Partition: p}
+			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 			tr.partitions[p] = c.route(key)
 			view.partitions[key] = tr.partitions[p]
 		}

@@ -17,7 +17,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	h := newClusterHarness(t, 3)
 	topic, _, perr := h.create(&protocol.TopicSpec{Name: "hurt", Partitions: ptr(1)})
 	require.Nil(t, perr)
-	key := partitionKey{TopicID: topic.ID}
+	key := protocol.PartitionID{TopicID: topic.ID}
 	p := newOpsProbe(t)
 	proposals := p.leader(1)
 	mends := make(chan *mendReplica, 10)

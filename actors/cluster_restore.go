@@ -26,7 +26,7 @@ const (
 
 // members is a partition's membership. That of __cluster_metadata is needed
 // before anything of it has been read.
-func (c *clusterActor) members(key partitionKey) *clusterPartition {
+func (c *clusterActor) members(key protocol.PartitionID) *clusterPartition {
 	if p := c.state.partitions[key]; p != nil || key != metadataKey() {
 		return p
 	}
@@ -34,7 +34,7 @@ func (c *clusterActor) members(key partitionKey) *clusterPartition {
 }
 
 // restore does what a partition's damaged replicas need.
-func (c *clusterActor) restore(ctx actor.Context, key partitionKey) {
+func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	p := c.members(key)
 	if p == nil {
 		return
@@ -57,16 +57,16 @@ func (c *clusterActor) restore(ctx actor.Context, key partitionKey) {
 // restoreAll looks at every partition that has a replica down, when brokers
 // came or went.
 func (c *clusterActor) restoreAll(ctx actor.Context) {
-	keys := map[partitionKey]bool{}
+	keys := map[protocol.PartitionID]bool{}
 	for k := range c.problems {
-		keys[partitionKey{TopicID: k.TopicID, Partition: k.Partition}] = true
+		keys[protocol.PartitionID{TopicID: k.TopicID, Partition: k.Partition}] = true
 	}
 	for key := range keys {
 		c.restore(ctx, key)
 	}
 }
 
-func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey, r placedReplica) {
+func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica) {
 	if c.state.partitions[key] == nil {
 		return // a majority of __cluster_metadata runs, so it will be known soon
 	}
@@ -81,7 +81,7 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key partitionKey, r pla
 
 // mend has the broker of a damaged replica mend it. Asked again it tries at
 // once, as circumstances have changed.
-func (c *clusterActor) mend(ctx actor.Context, key partitionKey, r placedReplica, problem replicaProblem) {
+func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica, problem replicaProblem) {
 	b := c.brokers[r.Broker]
 	if problem.fault == faultMissing {
 		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+repairCommand+"'",
@@ -98,18 +98,18 @@ func (c *clusterActor) mend(ctx actor.Context, key partitionKey, r placedReplica
 	ctx.Send(b.pid, m)
 }
 
-func problemKey(key partitionKey, replica uint64) replicaKey {
-	return replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: replica}
+func problemKey(key protocol.PartitionID, replica uint64) protocol.ReplicaID {
+	return protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica}
 }
 
-func (c *clusterActor) damaged(key partitionKey, replica uint64) bool {
+func (c *clusterActor) damaged(key protocol.PartitionID, replica uint64) bool {
 	problem, down := c.problems[problemKey(key, replica)]
 	return down && problem.fault.rebuilds()
 }
 
 // remedy decides for one damaged replica. Those being replaced do not count
 // for a majority, nor do their successors, which have nothing yet.
-func (c *clusterActor) remedy(key partitionKey, without placedReplica) remedy {
+func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedReplica) remedy {
 	p := c.members(key)
 	if p == nil {
 		return remedyWait
@@ -186,13 +186,13 @@ func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
 }
 
 // describeProblems says of each partition what ails its replicas.
-func (c *clusterActor) describeProblems() map[partitionKey]string {
-	lines := map[partitionKey][]string{}
+func (c *clusterActor) describeProblems() map[protocol.PartitionID]string {
+	lines := map[protocol.PartitionID][]string{}
 	for key, problem := range c.problems {
-		at := partitionKey{TopicID: key.TopicID, Partition: key.Partition}
+		at := protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition}
 		lines[at] = append(lines[at], fmt.Sprintf("broker %d: %s: %v", problem.broker, problem.fault, problem.cause))
 	}
-	all := map[partitionKey]string{}
+	all := map[protocol.PartitionID]string{}
 	for at, list := range lines {
 		slices.Sort(list)
 		all[at] = strings.Join(list, "; ")

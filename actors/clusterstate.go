@@ -71,13 +71,6 @@ type clusterTopic struct {
 	CreatedAt int64 `json:"created_at"`
 }
 
-// placedReplica is one copy of a partition: a broker and the raft id of the
-// replica there. An id is never used twice within a partition.
-type placedReplica struct {
-	Broker    int    `json:"broker"`
-	ReplicaID uint64 `json:"id"`
-}
-
 // pendingReplica is a replacement under way: NewID catches up on Broker and
 // then takes the place of OldID.
 type pendingReplica struct {
@@ -89,15 +82,9 @@ type pendingReplica struct {
 // clusterPartition is the placement of a partition. Replicas are in order of
 // preference, the preferred leader first. Immutable like clusterTopic.
 type clusterPartition struct {
-	Replicas      []placedReplica  `json:"replicas"`
-	Replacing     []pendingReplica `json:"replacing,omitempty"`
-	NextReplicaID uint64           `json:"next_replica_id"`
-}
-
-// partitionKey names a partition of a topic id.
-type partitionKey struct {
-	TopicID   string
-	Partition int
+	Replicas      []protocol.PlacedReplica `json:"replicas"`
+	Replacing     []pendingReplica         `json:"replacing,omitempty"`
+	NextReplicaID uint64                   `json:"next_replica_id"`
 }
 
 // clusterState is the state machine of __cluster_metadata. The decide methods
@@ -110,7 +97,7 @@ type clusterState struct {
 	brokers    map[int]*clusterBroker
 	topics     map[string]*clusterTopic // by id
 	names      map[string]string        // name to id, of topics
-	partitions map[partitionKey]*clusterPartition
+	partitions map[protocol.PartitionID]*clusterPartition
 	deleted    map[string]deletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // ids below are taken
 }
@@ -129,7 +116,7 @@ func newClusterState() *clusterState {
 		brokers:    map[int]*clusterBroker{},
 		topics:     map[string]*clusterTopic{},
 		names:      map[string]string{},
-		partitions: map[partitionKey]*clusterPartition{},
+		partitions: map[protocol.PartitionID]*clusterPartition{},
 		deleted:    map[string]deletedTopic{},
 		consumerID: firstConsumerID,
 	}
@@ -152,7 +139,7 @@ func (s *clusterState) topicList() []*clusterTopic {
 
 // partition finds the placement of a partition; nil if there is none.
 func (s *clusterState) partition(topicID string, partition int) *clusterPartition {
-	return s.partitions[partitionKey{topicID, partition}]
+	return s.partitions[protocol.PartitionID{TopicID: topicID, Partition: partition}]
 }
 
 // brokerIDs returns the ids of all brokers, ascending.

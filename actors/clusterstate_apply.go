@@ -143,7 +143,7 @@ func (s *clusterState) applyPartition(topicID, number string, value []byte) erro
 	if err != nil || n < 0 {
 		return fmt.Errorf("partition %q is not a number", number)
 	}
-	key := partitionKey{topicID, n}
+	key := protocol.PartitionID{TopicID: topicID, Partition: n}
 	if value == nil {
 		delete(s.partitions, key)
 		return nil

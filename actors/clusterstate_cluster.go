@@ -12,7 +12,7 @@ import (
 // settings.
 type clusterBootstrap struct {
 	MetadataTopicID   string
-	MetadataReplicas  []placedReplica // the first voters, see metadataVoters
+	MetadataReplicas  []protocol.PlacedReplica // the first voters, see metadataVoters
 	OffsetsTopicID    string
 	OffsetsPartitions int // 1-1024
 	Host              string
@@ -22,14 +22,14 @@ type clusterBootstrap struct {
 // metadataVoters are the first replicas of __cluster_metadata: one on each of
 // up to five brokers, but an odd number of more than two, because a fourth
 // vote only makes a majority harder to get.
-func metadataVoters(numBrokers int) []placedReplica {
+func metadataVoters(numBrokers int) []protocol.PlacedReplica {
 	n := min(numBrokers, 5)
 	if n == 4 {
 		n = 3
 	}
-	voters := make([]placedReplica, n)
+	voters := make([]protocol.PlacedReplica, n)
 	for i := range voters {
-		voters[i] = placedReplica{Broker: i + 1, ReplicaID: uint64(i + 1)}
+		voters[i] = protocol.PlacedReplica{Broker: i + 1, ReplicaID: uint64(i + 1)}
 	}
 	return voters
 }

@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"maps"
+	"ottla/protocol"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,7 @@ func (s *clusterState) dump() string {
 	for _, name := range slices.Sorted(maps.Keys(s.names)) {
 		fmt.Fprintf(&b, "name %s %s\n", name, s.names[name])
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), protocol.ComparePartitionIDs) {
 		fmt.Fprintf(&b, "partition %s %d %s\n", key.TopicID, key.Partition, stateJSON(s.partitions[key]))
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.deleted)) {
@@ -35,11 +36,3 @@ func (s *clusterState) dump() string {
 
 // equal reports whether both states hold the same.
 func (s *clusterState) equal(o *clusterState) bool { return s.dump() == o.dump() }
-
-// comparePartitionKeys orders by topic id, then by number.
-func comparePartitionKeys(a, b partitionKey) int {
-	if c := strings.Compare(a.TopicID, b.TopicID); c != 0 {
-		return c
-	}
-	return a.Partition - b.Partition
-}

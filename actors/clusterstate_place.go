@@ -2,6 +2,7 @@ package actors
 
 import (
 	"hash/fnv"
+	"ottla/protocol"
 	"slices"
 )
 
@@ -40,10 +41,10 @@ func placeReplicas(brokers []int, start, from, to, rf int) []clusterPartition {
 	placed := make([]clusterPartition, 0, to-from)
 	for p := from; p < to; p++ {
 		leader := start + p
-		replicas := []placedReplica{{Broker: brokers[leader%n], ReplicaID: 1}}
+		replicas := []protocol.PlacedReplica{{Broker: brokers[leader%n], ReplicaID: 1}}
 		for j := 1; j < rf; j++ {
 			shift := 1 + (p/n+j-1)%(n-1)
-			replicas = append(replicas, placedReplica{Broker: brokers[(leader+shift)%n], ReplicaID: uint64(j + 1)})
+			replicas = append(replicas, protocol.PlacedReplica{Broker: brokers[(leader+shift)%n], ReplicaID: uint64(j + 1)})
 		}
 		placed = append(placed, clusterPartition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})
 	}
@@ -51,7 +52,7 @@ func placeReplicas(brokers []int, start, from, to, rf int) []clusterPartition {
 }
 
 // nextReplicaID is the first id above those of replicas.
-func nextReplicaID(replicas []placedReplica) uint64 {
+func nextReplicaID(replicas []protocol.PlacedReplica) uint64 {
 	next := uint64(1)
 	for _, r := range replicas {
 		next = max(next, r.ReplicaID+1)

@@ -24,7 +24,7 @@ func (s *clusterState) decideReplaceReplica(topicID string, partition, broker in
 		return next.Replacing[at].NewID, nil, nil
 	case at >= 0 && next.Replacing[at].NewID == oldID:
 		next.Replacing[at].NewID = newID
-	case at < 0 && slices.Contains(next.Replicas, placedReplica{broker, oldID}):
+	case at < 0 && slices.Contains(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: oldID}):
 		next.Replacing = append(next.Replacing, pendingReplica{Broker: broker, OldID: oldID, NewID: newID})
 	default:
 		return 0, nil, protocol.Errorf(protocol.CodeBrokerNotFound,
@@ -43,14 +43,14 @@ func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker i
 	if p == nil {
 		return nil, noPartition(topicID, partition)
 	}
-	if slices.Contains(p.Replicas, placedReplica{broker, newID}) {
+	if slices.Contains(p.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: newID}) {
 		return nil, nil
 	}
 	next := p.clone()
 	at := slices.IndexFunc(next.Replacing, func(r pendingReplica) bool { return r.Broker == broker && r.NewID == newID })
 	old := -1
 	if at >= 0 {
-		old = slices.Index(next.Replicas, placedReplica{broker, next.Replacing[at].OldID})
+		old = slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: next.Replacing[at].OldID})
 	}
 	if old < 0 {
 		return nil, protocol.Errorf(protocol.CodeBrokerNotFound,

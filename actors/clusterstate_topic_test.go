@@ -242,7 +242,7 @@ func TestReplaceReplica(t *testing.T) {
 	h.do(recs)
 	done := h.s.partition(topic.ID, 0)
 	assert.Empty(t, done.Replacing)
-	assert.Equal(t, placedReplica{victim.Broker, second}, done.Replicas[1], "in the place of the old one")
+	assert.Equal(t, protocol.PlacedReplica{Broker: victim.Broker, ReplicaID: second}, done.Replicas[1], "in the place of the old one")
 	recs, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
 	require.Nil(t, err)
 	assert.Empty(t, recs)

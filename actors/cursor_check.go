@@ -49,7 +49,7 @@ func (g *groupState) checkCursorOrigin(c *cursor, clusterID string, id protocol.
 func (g *groupState) heldPositions(c *cursor) []cursorPosition {
 	var held []cursorPosition
 	for _, p := range c.Positions {
-		if g.held(c.ConsumerID, partitionKey{p.TopicID, p.Partition}, c.Generation) {
+		if g.held(c.ConsumerID, protocol.PartitionID{TopicID: p.TopicID, Partition: p.Partition}, c.Generation) {
 			held = append(held, p)
 		}
 	}

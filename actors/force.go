@@ -57,14 +57,14 @@ type forcedCluster struct {
 	dirs     map[int]string
 	ledgers  map[int]*ledger // of the brokers that have one
 	ages     map[int]brokerAge
-	copies   map[partitionKey][]replicaCopy
+	copies   map[protocol.PartitionID][]replicaCopy
 	state    *clusterState
 	force    []forcedGroup
 }
 
 // forcedGroup is the partition of a ForcedPartition.
 type forcedGroup struct {
-	key      partitionKey
+	key      protocol.PartitionID
 	survivor replicaCopy
 	term     uint64 // the greatest that a readable copy has seen
 }
@@ -104,7 +104,7 @@ func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
 }
 
 func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) error {
-	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[partitionKey][]replicaCopy{}}
+	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replicaCopy{}}
 	var err error
 	if f.ledgers, err = m.ledgersOf(c); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (f *forcedCluster) readCopies(broker int, complete bool) error {
 			return fmt.Errorf("%s: %w: use the program that wrote it", c.Dir, c.Err)
 		}
 		c.Outdated = f.old(broker)
-		key := partitionKey{TopicID: r.TopicID, Partition: r.Partition}
+		key := protocol.PartitionID{TopicID: r.TopicID, Partition: r.Partition}
 		f.copies[key] = append(f.copies[key], c)
 	}
 	return nil
@@ -236,8 +236,8 @@ func (f *forcedCluster) majorityOf(copies []replicaCopy) *replicaCopy {
 }
 
 // partitionKeys lists the metadata, the offsets and then all others by name.
-func (f *forcedCluster) partitionKeys() []partitionKey {
-	var keys []partitionKey
+func (f *forcedCluster) partitionKeys() []protocol.PartitionID {
+	var keys []protocol.PartitionID
 	for key := range f.state.partitions {
 		if f.state.topics[key.TopicID] != nil {
 			keys = append(keys, key)
@@ -246,14 +246,14 @@ func (f *forcedCluster) partitionKeys() []partitionKey {
 	rank := func(topic string) int {
 		return slices.Index([]string{"", protocol.OffsetsTopic, protocol.MetadataTopic}, topic)
 	}
-	slices.SortFunc(keys, func(a, b partitionKey) int {
+	slices.SortFunc(keys, func(a, b protocol.PartitionID) int {
 		x, y := f.state.topics[a.TopicID].Name, f.state.topics[b.TopicID].Name
 		return cmp.Or(cmp.Compare(rank(y), rank(x)), cmp.Compare(x, y), cmp.Compare(a.Partition, b.Partition))
 	})
 	return keys
 }
 
-func (p *ForcePlan) addPartition(f *forcedCluster, key partitionKey) {
+func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 	topic, part := f.state.topics[key.TopicID], f.state.partitions[key]
 	copies := slices.Clone(f.copies[key])
 	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
@@ -293,7 +293,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key partitionKey) {
 var errGivenUp = errors.New("it failed before, and another replica was to take its place")
 
 // copyOn describes a member as it was found.
-func copyOn(copies []replicaCopy, r placedReplica) ForcedCopy {
+func copyOn(copies []replicaCopy, r protocol.PlacedReplica) ForcedCopy {
 	out := ForcedCopy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
 	for _, c := range copies {
 		if c.Broker != r.Broker {

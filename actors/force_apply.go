@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ottla/logfile"
+	"ottla/protocol"
 )
 
 // forcedCountStep is added to what is known of a lost broker's counter: should
@@ -87,7 +88,7 @@ func (f *forcedCluster) banLost() error {
 // stay.
 func (f *forcedCluster) retireCopies(broker int) error {
 	var retired []replicaCopy
-	var keys []replicaKey
+	var keys []protocol.ReplicaID
 	for key, copies := range f.copies {
 		at := slices.IndexFunc(f.force, func(g forcedGroup) bool { return g.key == key })
 		if at < 0 && !f.old(broker) {
@@ -96,7 +97,7 @@ func (f *forcedCluster) retireCopies(broker int) error {
 		for _, c := range copies {
 			if c.Broker == broker && (at < 0 || f.force[at].survivor.Broker != broker) {
 				retired = append(retired, c)
-				keys = append(keys, replicaKey{TopicID: key.TopicID, Partition: key.Partition, ReplicaID: c.ReplicaID})
+				keys = append(keys, protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: c.ReplicaID})
 			}
 		}
 	}

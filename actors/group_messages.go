@@ -104,8 +104,8 @@ type (
 	groupReading struct {
 		Info      protocol.GroupInfo
 		Offsets   []groupOffset
-		Owners    map[partitionKey]protocol.ConsumerID
-		Positions map[partitionKey]protocol.Offset
+		Owners    map[protocol.PartitionID]protocol.ConsumerID
+		Positions map[protocol.PartitionID]protocol.Offset
 		Topics    map[string]string // subscribed: id to name
 		Err       *protocol.Error
 	}

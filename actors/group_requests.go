@@ -174,13 +174,13 @@ func (g *groupActor) read(m *groupConfirmed) {
 	}
 	r := groupReading{
 		Info: g.state.describe(g.now()), Offsets: g.state.committedList(), Topics: map[string]string{},
-		Owners: map[partitionKey]protocol.ConsumerID{}, Positions: map[partitionKey]protocol.Offset{},
+		Owners: map[protocol.PartitionID]protocol.ConsumerID{}, Positions: map[protocol.PartitionID]protocol.Offset{},
 	}
 	for i := range g.state.now.Topics {
 		t := &g.state.now.Topics[i]
 		r.Topics[t.ID] = t.Name
 		for p, owner := range t.Owners {
-			key := partitionKey{TopicID: t.ID, Partition: p}
+			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 			if owner != 0 {
 				r.Owners[key] = owner
 			}

@@ -47,7 +47,7 @@ type groupOffset struct {
 	At        int64  // of a committed one: when, in milliseconds since 1970
 }
 
-func (o *groupOffset) key() partitionKey { return partitionKey{o.TopicID, o.Partition} }
+func (o *groupOffset) key() protocol.PartitionID { return protocol.PartitionID{TopicID: o.TopicID, Partition: o.Partition} }
 
 // committedOffset is what the group has committed on one partition; At is in
 // milliseconds since 1970.
@@ -114,19 +114,19 @@ type groupState struct {
 	name    string
 
 	now     *membership // never nil; Generation 0: the group does not exist yet
-	offsets few[partitionKey, committedOffset]
+	offsets few[protocol.PartitionID, committedOffset]
 
 	leases    few[protocol.ConsumerID, int64] // deadlines
 	told      few[protocol.ConsumerID, protocol.Generation]
 	positions few[protocol.ConsumerID, *memberPositions]
-	since     few[partitionKey, protocol.Generation] // of the owner; a seek begins anew
-	aliveAt   int64                                  // the last sign of life of any member
+	since     few[protocol.PartitionID, protocol.Generation] // of the owner; a seek begins anew
+	aliveAt   int64                                          // the last sign of life of any member
 }
 
 // memberPositions are the offsets after a member's latest response.
 type memberPositions struct {
 	generation protocol.Generation
-	at         few[partitionKey, groupOffset]
+	at         few[protocol.PartitionID, groupOffset]
 }
 
 // newGroupState returns a group that nobody has joined.
@@ -157,13 +157,13 @@ func (g *groupState) memberIDs() []protocol.ConsumerID {
 
 // committed returns the committed offset of a partition, if there is one.
 func (g *groupState) committed(topicID string, partition int) (committedOffset, bool) {
-	return g.offsets.get(partitionKey{topicID, partition})
+	return g.offsets.get(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }
 
 // committedList returns all committed offsets, by topic id and partition.
 func (g *groupState) committedList() []groupOffset {
 	list := make([]groupOffset, 0, g.offsets.len())
-	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		c := g.offsets.at(key)
 		list = append(list, groupOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata, At: c.At})
 	}
@@ -185,7 +185,7 @@ func (g *groupState) topicIDs() []string {
 
 // owner returns who owns a partition in the current generation; 0: nobody.
 func (g *groupState) owner(topicID string, partition int) protocol.ConsumerID {
-	return g.now.owner(partitionKey{topicID, partition})
+	return g.now.owner(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }
 
 // member finds a member; nil if there is none.
@@ -212,7 +212,7 @@ func (m *membership) topic(id string) *groupTopic {
 	return nil
 }
 
-func (m *membership) owner(key partitionKey) protocol.ConsumerID {
+func (m *membership) owner(key protocol.PartitionID) protocol.ConsumerID {
 	if t := m.topic(key.TopicID); t != nil && key.Partition >= 0 && key.Partition < len(t.Owners) {
 		return t.Owners[key.Partition]
 	}

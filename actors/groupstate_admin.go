@@ -79,7 +79,7 @@ func (g *groupState) usedAt() int64 {
 
 func (g *groupState) forgetRecords(action string) []stateRecord {
 	recs := []stateRecord{{Action: action, Key: stateKey(keyGroup, g.name)}}
-	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		recs = append(recs, g.dropRecord(key))
 	}
 	return recs
@@ -89,7 +89,7 @@ func (g *groupState) forgetRecords(action string) []stateRecord {
 // subscriptions, in a new generation if anybody subscribes to it.
 func (g *groupState) decideTopicDeleted(now int64, topicID string) []stateRecord {
 	var recs []stateRecord
-	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		if key.TopicID == topicID {
 			recs = append(recs, g.dropRecord(key))
 		}

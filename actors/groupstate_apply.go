@@ -100,7 +100,7 @@ func (g *groupState) applyOffset(topicID, number string, value []byte) error {
 	if err != nil || n < 0 {
 		return fmt.Errorf("partition %q is not a number", number)
 	}
-	key := partitionKey{topicID, n}
+	key := protocol.PartitionID{TopicID: topicID, Partition: n}
 	if value == nil {
 		g.offsets.remove(key)
 		return nil
@@ -154,7 +154,7 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 	for i := range before.Topics {
 		t := &before.Topics[i]
 		for p := range t.Owners {
-			if key := (partitionKey{t.ID, p}); g.now.owner(key) == 0 {
+			if key := (protocol.PartitionID{TopicID: t.ID, Partition: p}); g.now.owner(key) == 0 {
 				g.since.remove(key)
 			}
 		}
@@ -165,7 +165,7 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 		for p, owner := range t.Owners {
 			kept := had != nil && p < len(had.Owners) && had.Owners[p] == owner
 			if owner != 0 && (!kept || anew) {
-				g.since.set(partitionKey{t.ID, p}, g.now.Generation)
+				g.since.set(protocol.PartitionID{TopicID: t.ID, Partition: p}, g.now.Generation)
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func (g *groupState) commitRecord(now int64, o groupOffset) stateRecord {
 	return stateRecord{actionCommit, offsetKeyOf(g.name, o.key()), appendOffsetValue(nil, &v)}
 }
 
-func (g *groupState) dropRecord(key partitionKey) stateRecord {
+func (g *groupState) dropRecord(key protocol.PartitionID) stateRecord {
 	return stateRecord{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
 }
 
@@ -214,7 +214,7 @@ func (g *groupState) dropRecord(key partitionKey) stateRecord {
 func (g *groupState) dump() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s %s\n", g.name, stateJSON(g.now))
-	for _, key := range slices.SortedFunc(g.offsets.keys(), comparePartitionKeys) {
+	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, stateJSON(g.offsets.at(key)))
 	}
 	return b.String()

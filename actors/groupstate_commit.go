@@ -94,7 +94,7 @@ func (g *groupState) stale(format string, args ...any) *protocol.Error {
 // committed.
 func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
 	var recs []stateRecord
-	var seen few[partitionKey, struct{}]
+	var seen few[protocol.PartitionID, struct{}]
 	for i := range offsets {
 		o := &offsets[i]
 		have, committed := g.offsets.get(o.key())
@@ -149,7 +149,7 @@ func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Gener
 
 // held reports whether id has owned a partition without a break since a
 // generation; nobody else can have read or committed on it then.
-func (g *groupState) held(id protocol.ConsumerID, key partitionKey, since protocol.Generation) bool {
+func (g *groupState) held(id protocol.ConsumerID, key protocol.PartitionID, since protocol.Generation) bool {
 	return g.now.owner(key) == id && g.since.at(key) <= since
 }
 
@@ -179,13 +179,13 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 		return nil, protocol.Errorf(protocol.CodePositionUnknown,
 			"the position of consumer %d in group %q is not known, commit with offsets", id, g.name)
 	}
-	slices.SortFunc(list, func(a, b groupOffset) int { return comparePartitionKeys(a.key(), b.key()) })
+	slices.SortFunc(list, func(a, b groupOffset) int { return protocol.ComparePartitionIDs(a.key(), b.key()) })
 	return list, nil
 }
 
 // positionAt is the position of a partition's owner; false if it is unknown.
 func (g *groupState) positionAt(topicID string, partition int) (protocol.Offset, bool) {
-	key := partitionKey{topicID, partition}
+	key := protocol.PartitionID{TopicID: topicID, Partition: partition}
 	owner := g.now.owner(key)
 	if mp := g.positions.at(owner); mp != nil && g.held(owner, key, mp.generation) {
 		o, ok := mp.at.get(key)

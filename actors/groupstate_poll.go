@@ -85,7 +85,7 @@ func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedP
 				continue
 			}
 			a := assignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
-			if c, ok := g.offsets.get(partitionKey{t.ID, p}); ok {
+			if c, ok := g.offsets.get(protocol.PartitionID{TopicID: t.ID, Partition: p}); ok {
 				at := c.Offset // alone, for it is kept
 				a.Committed = &at
 			}

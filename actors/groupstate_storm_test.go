@@ -24,7 +24,7 @@ type storm struct {
 	rnd     *rand.Rand
 	members map[protocol.ConsumerID]*stormMember
 	sizes   map[string]int // partitions per topic
-	model   map[partitionKey]protocol.Offset
+	model   map[protocol.PartitionID]protocol.Offset
 	zombies int // refused commits, to know that there were some
 }
 
@@ -33,7 +33,7 @@ func TestStormOf100Members(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			s := &storm{
 				groupHarness: newGroupHarness(t), rnd: rand.New(rand.NewPCG(seed, 2)),
-				members: map[protocol.ConsumerID]*stormMember{}, model: map[partitionKey]protocol.Offset{},
+				members: map[protocol.ConsumerID]*stormMember{}, model: map[protocol.PartitionID]protocol.Offset{},
 				sizes: map[string]int{"a": 60, "b": 40, "c": 20},
 			}
 			for range 1000 {
@@ -86,7 +86,7 @@ func (s *storm) pollStep(id protocol.ConsumerID) {
 	m.generation = s.g.generation()
 	var missing, all []groupOffset
 	for _, a := range m.assigned {
-		at, known := s.model[partitionKey{a.TopicID, a.Partition}]
+		at, known := s.model[protocol.PartitionID{TopicID: a.TopicID, Partition: a.Partition}]
 		require.Equal(s.t, known, a.Committed != nil)
 		o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: at}
 		if known {
@@ -115,7 +115,7 @@ func (s *storm) commitStep(id protocol.ConsumerID) {
 		return
 	}
 	a := m.assigned[s.rnd.IntN(len(m.assigned))]
-	key := partitionKey{a.TopicID, a.Partition}
+	key := protocol.PartitionID{TopicID: a.TopicID, Partition: a.Partition}
 	at := s.model[key] + protocol.Offset(s.rnd.IntN(20)-3)
 	o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: max(0, at)}
 	var generation *protocol.Generation

@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"maps"
+	"ottla/protocol"
 	"path/filepath"
 	"slices"
 )
@@ -25,18 +26,9 @@ type ledgerReplica struct {
 	State     replicaState `json:"state"`
 }
 
-// replicaKey names a replica: raft's ids are unique within a partition only.
-type replicaKey struct {
-	TopicID   string
-	Partition int
-	ReplicaID uint64
+func (r ledgerReplica) key() protocol.ReplicaID {
+	return protocol.ReplicaID{TopicID: r.TopicID, Partition: r.Partition, Replica: r.ReplicaID}
 }
-
-func (k replicaKey) String() string {
-	return fmt.Sprintf("replica %d of topic %s partition %d", k.ReplicaID, k.TopicID, k.Partition)
-}
-
-func (r ledgerReplica) key() replicaKey { return replicaKey{r.TopicID, r.Partition, r.ReplicaID} }
 
 // ledgerFile is <broker directory>/ledger.json.
 type ledgerFile struct {
@@ -65,7 +57,7 @@ type ledger struct {
 	path string
 	disk durable
 	file ledgerFile
-	at   map[replicaKey]int // index in file.Replicas
+	at   map[protocol.ReplicaID]int // index in file.Replicas
 }
 
 // createLedger writes an empty ledger into a new broker directory. It returns
@@ -159,7 +151,7 @@ func (l *ledger) live(topicID string, partition int) (ledgerReplica, bool) {
 func (l *ledger) add(rs ...ledgerReplica) error {
 	next := l.file
 	next.Replicas = slices.Clone(next.Replicas)
-	held := make(map[replicaKey]replicaState, len(next.Replicas)) // also the live one of each partition, as id 0
+	held := make(map[protocol.ReplicaID]replicaState, len(next.Replicas)) // also the live one of each partition, as id 0
 	for _, r := range next.Replicas {
 		held[r.key()] = r.State
 		if r.State == replicaLive {
@@ -189,13 +181,13 @@ func (l *ledger) add(rs ...ledgerReplica) error {
 }
 
 // partitionKey stands for whichever replica of the partition is live.
-func (r ledgerReplica) partitionKey() replicaKey {
-	return replicaKey{TopicID: r.TopicID, Partition: r.Partition}
+func (r ledgerReplica) partitionKey() protocol.ReplicaID {
+	return protocol.ReplicaID{TopicID: r.TopicID, Partition: r.Partition}
 }
 
 // mark sets the state of replicas. A state only ever moves from live to
 // lost to deleted; asking for less is nothing new.
-func (l *ledger) mark(state replicaState, keys ...replicaKey) error {
+func (l *ledger) mark(state replicaState, keys ...protocol.ReplicaID) error {
 	next, changed := l.file, false
 	next.Replicas = slices.Clone(next.Replicas)
 	for _, k := range keys {
@@ -219,8 +211,8 @@ func stateRank(s replicaState) int {
 }
 
 // remove forgets replicas marked deleted, once their directories are gone.
-func (l *ledger) remove(keys ...replicaKey) error {
-	gone := make(map[replicaKey]bool, len(keys))
+func (l *ledger) remove(keys ...protocol.ReplicaID) error {
+	gone := make(map[protocol.ReplicaID]bool, len(keys))
 	for _, k := range keys {
 		i, ok := l.at[k]
 		if !ok {
@@ -250,7 +242,7 @@ func (l *ledger) replace(next ledgerFile) error {
 }
 
 func (l *ledger) index() {
-	l.at = make(map[replicaKey]int, len(l.file.Replicas))
+	l.at = make(map[protocol.ReplicaID]int, len(l.file.Replicas))
 	for i, r := range l.file.Replicas {
 		l.at[r.key()] = i
 	}

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"ottla/protocol"
 	"sync"
 	"sync/atomic"
 
@@ -13,14 +14,14 @@ import (
 // here, since a raftpb.Message can be serialized.
 type links struct {
 	mu      sync.Mutex
-	groups  map[partitionKey]*groupLinks
+	groups  map[protocol.PartitionID]*groupLinks
 	brokers map[int]*actor.PID // their mailboxes
 	// cut, when set by a test, tells which messages are lost.
 	cut atomic.Pointer[func(raftpb.Message) bool]
 }
 
 func newLinks() *links {
-	return &links{groups: map[partitionKey]*groupLinks{}, brokers: map[int]*actor.PID{}}
+	return &links{groups: map[protocol.PartitionID]*groupLinks{}, brokers: map[int]*actor.PID{}}
 }
 
 // join adds a broker's mailbox.
@@ -41,7 +42,7 @@ func (l *links) tellBroker(to actor.SenderContext, broker int, message any) {
 }
 
 // group returns the links of one partition, shared by all its replicas.
-func (l *links) group(key partitionKey) *groupLinks {
+func (l *links) group(key protocol.PartitionID) *groupLinks {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.groups[key]
@@ -53,7 +54,7 @@ func (l *links) group(key partitionKey) *groupLinks {
 	return g
 }
 
-func (l *links) forget(key partitionKey) {
+func (l *links) forget(key protocol.PartitionID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.groups, key)

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"ottla/protocol"
 	"slices"
 
 	"go.etcd.io/raft/v3"
@@ -12,7 +13,7 @@ import (
 // one that placement asks for: a new replica joins as a learner, and once it
 // has caught up it replaces the lost one in a single joint change. Idempotent,
 // called on the leader's tick, so that it survives a change of leader.
-func (r *replica) reconcileMembers(want []placedReplica) {
+func (r *replica) reconcileMembers(want []protocol.PlacedReplica) {
 	if r.leading == nil || !r.leading.serving || r.leading.moving || r.failed != nil || len(want) == 0 {
 		return
 	}
@@ -46,7 +47,7 @@ func (r *replica) leaveJoint() {
 	r.drain()
 }
 
-func (r *replica) nextChange(cs raftpb.ConfState, want []placedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
+func (r *replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
 	var gone []uint64 // voters that placement no longer has
 	for _, id := range cs.Voters {
 		if !wanted[id] {
@@ -98,7 +99,7 @@ func (r *replica) caughtUp(id uint64) bool {
 }
 
 // settled reports whether the membership is exactly what placement wants.
-func (r *replica) settled(want []placedReplica) bool {
+func (r *replica) settled(want []protocol.PlacedReplica) bool {
 	cs := r.storage.conf
 	if len(cs.VotersOutgoing) > 0 || len(cs.Learners) > 0 || len(cs.Voters) != len(want) {
 		return false
@@ -114,7 +115,7 @@ func (r *replica) settled(want []placedReplica) bool {
 // bestHeir is the voter, among those reachable, that should lead next: the one
 // that placement prefers, else the one with the longest log. 0 if there is
 // none.
-func (r *replica) bestHeir(want []placedReplica, reachable func(uint64) bool) uint64 {
+func (r *replica) bestHeir(want []protocol.PlacedReplica, reachable func(uint64) bool) uint64 {
 	var best, bestMatch uint64
 	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
 		if id == r.id.ReplicaID || typ == raft.ProgressTypeLearner || !reachable(id) {

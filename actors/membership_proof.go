@@ -3,6 +3,7 @@ package actors
 import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
+	"ottla/protocol"
 )
 
 // A membership counts when its entry is applied, and a replica writes it down
@@ -46,7 +47,7 @@ func (r *replica) membersProven() bool {
 // this. Where nobody writes it proposes empty entries, one for each
 // acknowledgement. Any majority will do: one that is lost meanwhile holds
 // nothing up. Called on a tick.
-func (r *replica) proveMembers(want []placedReplica) bool {
+func (r *replica) proveMembers(want []protocol.PlacedReplica) bool {
 	l := r.leading
 	if l == nil || !l.serving || l.moving || r.failed != nil || r.membersProven() || !r.settled(want) {
 		return false

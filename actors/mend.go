@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ottla/logfile"
+	"ottla/protocol"
 )
 
 // A damaged replica is mended in place: a goroutine of its broker finds what
@@ -22,14 +23,14 @@ type (
 	// framesAsked asks a broker for entries of a partition.
 	framesAsked struct {
 		From int // the broker that asks
-		Key  partitionKey
+		Key  protocol.PartitionID
 		Seq  uint64 // comes back in the answer
 		Want logfile.Want
 	}
 	// framesLent answers it.
 	framesLent struct {
 		From  int
-		Key   partitionKey
+		Key   protocol.PartitionID
 		Seq   uint64
 		Loans []logfile.Loan // one for each copy that the broker has and that holds any of it
 		Err   string         // why there are none

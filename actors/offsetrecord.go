@@ -14,7 +14,7 @@ import (
 // leaves whatever is not to the letter as it is written here to encoding/json.
 
 // offsetKeyOf is the key of a committed offset.
-func offsetKeyOf(group string, key partitionKey) []byte {
+func offsetKeyOf(group string, key protocol.PartitionID) []byte {
 	dst := make([]byte, 0, len(`["o","","",]`)+len(group)+len(key.TopicID)+10)
 	dst = append(dst, `["`+keyOffset+`",`...)
 	dst = protocol.AppendJSONString(dst, group)

@@ -28,7 +28,7 @@ func TestOffsetRecordIsTheJSONThatItWas(t *testing.T) {
 			require.Equal(t, string(stateJSON(offsetValue{stateFormat, v})), string(got))
 			checkOffsetValue(t, got)
 
-			key := partitionKey{TopicID: text, Partition: int(number)}
+			key := protocol.PartitionID{TopicID: text, Partition: int(number)}
 			require.Equal(t, string(stateKey(keyOffset, text, key.TopicID, key.Partition)), string(offsetKeyOf(text, key)))
 			checkOffsetKey(t, offsetKeyOf(text, key))
 		}
@@ -73,7 +73,7 @@ func TestOffsetRecordLeavesOtherJSON(t *testing.T) {
 // FuzzOffsetRecord: what is read plainly is what encoding/json reads.
 func FuzzOffsetRecord(f *testing.F) {
 	for _, text := range offsetRecordTexts[:12] {
-		f.Add(appendOffsetValue(nil, &committedOffset{Offset: 7, Metadata: text, Topic: text, At: 8}), offsetKeyOf(text, partitionKey{text, 3}))
+		f.Add(appendOffsetValue(nil, &committedOffset{Offset: 7, Metadata: text, Topic: text, At: 8}), offsetKeyOf(text, protocol.PartitionID{TopicID: text, Partition: 3}))
 	}
 	f.Fuzz(func(t *testing.T, value, key []byte) {
 		checkOffsetValue(t, value)

@@ -54,14 +54,14 @@ func compareLedgers(n int, ledgers map[int]*ledger) map[int]brokerAge {
 // partitions that are nowhere but there may have been deleted since.
 func withoutMajority(ledgers map[int]*ledger, old func(broker int) bool) []string {
 	type count struct{ name, current, outdated int }
-	held := map[partitionKey]*count{}
-	names := map[partitionKey]string{}
+	held := map[protocol.PartitionID]*count{}
+	names := map[protocol.PartitionID]string{}
 	for b, l := range ledgers {
 		for _, r := range l.file.Replicas {
 			if r.State != replicaLive {
 				continue
 			}
-			key := partitionKey{TopicID: r.TopicID, Partition: r.Partition}
+			key := protocol.PartitionID{TopicID: r.TopicID, Partition: r.Partition}
 			if held[key] == nil {
 				held[key] = &count{}
 				names[key] = fmt.Sprintf("%s-%d", r.Topic, r.Partition)
@@ -208,7 +208,7 @@ func shortList(names []string) string {
 // leader any more, because a majority of its voters is lost: nothing of it
 // could be served, and directories made anew would only hide what is missing.
 func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*ledger) error {
-	key := partitionKey{TopicID: protocol.MetadataTopic}
+	key := protocol.PartitionID{TopicID: protocol.MetadataTopic}
 	var copies []replicaCopy
 	for _, place := range p.Brokers {
 		l := ledgers[place.Broker]

@@ -36,7 +36,7 @@ type partitionActor struct {
 	hurt       bool // damage was found, and the replica goes on
 
 	coord     *coordinator // __consumer_offsets only
-	want      []placedReplica
+	want      []protocol.PlacedReplica
 	replacing bool // see partitionSpec
 	settings  topicSettings
 
@@ -73,10 +73,10 @@ type (
 	handOverLeadership struct{ ReplyTo *actor.PID }
 	// closePartition asks for a clean end; partitionClosed answers it.
 	closePartition  struct{ ReplyTo *actor.PID }
-	partitionClosed struct{ Key partitionKey }
+	partitionClosed struct{ Key protocol.PartitionID }
 	// placementChanged brings what __cluster_metadata says now.
 	placementChanged struct {
-		Want      []placedReplica
+		Want      []protocol.PlacedReplica
 		Replacing bool
 		Settings  topicSettings
 	}
@@ -103,7 +103,7 @@ type (
 	confirmRead struct{ Done func(*protocol.Error) }
 	// replicaDown tells the broker that a replica cannot go on.
 	replicaDown struct {
-		Key     partitionKey
+		Key     protocol.PartitionID
 		Replica uint64
 		Cause   error
 		Fault   replicaFault

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"cmp"
+	"ottla/protocol"
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -125,7 +126,7 @@ func (p *partitionActor) rank() int {
 
 // preference is a replica's place in what placement prefers, the first one 0.
 func (p *partitionActor) preference(replica uint64) int {
-	i := slices.IndexFunc(p.want, func(w placedReplica) bool { return w.ReplicaID == replica })
+	i := slices.IndexFunc(p.want, func(w protocol.PlacedReplica) bool { return w.ReplicaID == replica })
 	if i < 0 {
 		return len(p.want) + int(replica)
 	}

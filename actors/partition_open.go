@@ -17,9 +17,9 @@ import (
 type partitionSpec struct {
 	id         logfile.Identity
 	dir        string
-	want       []placedReplica // membership as __cluster_metadata wants it, preferred leader first
-	replacing  bool            // __cluster_metadata waits to hear that the group has it
-	founders   []uint64        // the group's first voters when this replica is one of them
+	want       []protocol.PlacedReplica // membership as __cluster_metadata wants it, preferred leader first
+	replacing  bool                     // __cluster_metadata waits to hear that the group has it
+	founders   []uint64                 // the group's first voters when this replica is one of them
 	settings   topicSettings
 	lazySync   bool
 	route      *partitionRoute
@@ -27,8 +27,8 @@ type partitionSpec struct {
 	clusterPID *actor.PID
 }
 
-func (s *partitionSpec) key() partitionKey {
-	return partitionKey{TopicID: s.id.TopicID, Partition: s.id.Partition}
+func (s *partitionSpec) key() protocol.PartitionID {
+	return protocol.PartitionID{TopicID: s.id.TopicID, Partition: s.id.Partition}
 }
 
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
@@ -103,7 +103,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 
 // replicaUp tells the broker that a replica runs.
 type replicaUp struct {
-	Key     partitionKey
+	Key     protocol.PartitionID
 	Replica uint64
 }
 

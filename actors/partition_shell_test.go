@@ -34,12 +34,12 @@ func startLonePartition(t *testing.T) *lonePartition {
 	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), nil)
 	root := p.env.system.Root
 	p.env.disk = root.Spawn(actor.PropsFromFunc(p.disk))
-	key := partitionKey{TopicID: "t"}
+	key := protocol.PartitionID{TopicID: "t"}
 	group := newLinks().group(key)
 	p.route = newPartitionRoute(key, group, 1)
 	spec := partitionSpec{
 		id:  logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "alone", Broker: 1, ReplicaID: 1},
-		dir: filepath.Join(t.TempDir(), "alone-0"), want: []placedReplica{{Broker: 1, ReplicaID: 1}},
+		dir: filepath.Join(t.TempDir(), "alone-0"), want: []protocol.PlacedReplica{{Broker: 1, ReplicaID: 1}},
 		founders: []uint64{1}, settings: topicSettings{SegmentBytes: 1 << 20}, route: p.route, group: group,
 	}
 	started := protocol.NewFuture[*actor.PID]()

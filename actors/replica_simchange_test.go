@@ -17,7 +17,7 @@ import (
 // answer for.
 type simChanges struct {
 	s         *replicaSim
-	want      []placedReplica
+	want      []protocol.PlacedReplica
 	replacing bool // until a leader says that the membership is settled for good
 	producers []*epochProducer
 }
@@ -36,7 +36,7 @@ type epochProducer struct {
 func newSimChanges(s *replicaSim) *simChanges {
 	c := &simChanges{s: s}
 	for _, n := range s.nodes {
-		c.want = append(c.want, placedReplica{Broker: int(n.id), ReplicaID: n.id})
+		c.want = append(c.want, protocol.PlacedReplica{Broker: int(n.id), ReplicaID: n.id})
 	}
 	for i := range 3 {
 		c.producers = append(c.producers, &epochProducer{sim: c, id: fmt.Sprintf("p%d", i)})

@@ -48,7 +48,7 @@ type topicRoute struct {
 
 // partitionRoute is the cell that says who leads a partition.
 type partitionRoute struct {
-	key      partitionKey
+	key      protocol.PartitionID
 	group    *groupLinks
 	replicas int // as placed
 	leader   atomic.Pointer[leaderRef]
@@ -69,7 +69,7 @@ type leaderRef struct {
 	tail   atomic.Pointer[sharedTail] // what the last who were woken have read
 }
 
-func newPartitionRoute(key partitionKey, group *groupLinks, replicas int) *partitionRoute {
+func newPartitionRoute(key protocol.PartitionID, group *groupLinks, replicas int) *partitionRoute {
 	return &partitionRoute{key: key, group: group, replicas: replicas, changed: make(chan struct{})}
 }
 
