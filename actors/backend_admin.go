@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -114,7 +115,7 @@ func (n *Node) limits() topicLimits {
 }
 
 // change runs one operation on a cluster's metadata and waits for it.
-func (n *Node) change(h *clusterHandle, deadline time.Time, decide func(*clusterState) ([]stateRecord, *protocol.Error)) *protocol.Error {
+func (n *Node) change(h *clusterHandle, deadline time.Time, decide func(*clusterState) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
 	reply := protocol.NewFuture[*protocol.Error]()
 	n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: decide, done: reply.Put, deadline: deadline})
 	err, ok := reply.Wait(deadline.Add(time.Second))
@@ -134,7 +135,7 @@ func (n *Node) deadline(ctx context.Context) time.Time {
 
 // createTopic makes a topic and waits until all its partitions have leaders.
 func (n *Node) createTopic(h *clusterHandle, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
-	err = n.change(h, deadline, func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	err = n.change(h, deadline, func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.decideCreateTopic(spec, newID(), n.env.now().UnixMilli(), n.limits())
 		created = err == nil && len(recs) > 0
 		return recs, err
@@ -182,7 +183,7 @@ func (n *Node) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*proto
 		return nil, err
 	}
 	deadline := n.deadline(ctx)
-	if err := n.change(h, deadline, func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	if err := n.change(h, deadline, func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.decideAlterTopic(spec, n.limits())
 		return recs, err
 	}); err != nil {
@@ -200,7 +201,7 @@ func (n *Node) DeleteTopic(ctx context.Context, cluster, name string) *protocol.
 	if err != nil {
 		return err
 	}
-	return n.change(h, n.deadline(ctx), func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	return n.change(h, n.deadline(ctx), func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.decideDeleteTopic(name, n.env.now().UnixMilli())
 		return recs, err
 	})

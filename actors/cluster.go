@@ -11,6 +11,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -303,9 +304,9 @@ func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 
 // apply takes one record over.
 func (c *clusterActor) apply(r *logfile.Record) bool {
-	rec, err := stateRecordOf(r.Key, r.Value, r.Action)
+	rec, err := metarecord.Parse(r.Key, r.Value, r.Action)
 	if err == nil {
-		err = c.state.apply(rec)
+		err = c.state.Apply(rec)
 	}
 	if err != nil {
 		c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
@@ -352,7 +353,7 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 		if c.create != nil {
 			c.bootstrap(ctx)
 		} else {
-			c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+			c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 				return s.decideRegisterBrokers(c.env.opt.Host, c.env.opt.Port), nil
 			}})
 		}
@@ -387,7 +388,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 	}
 	create := c.create
 	c.enqueue(ctx, &metadataOp{
-		decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+		decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 			return s.decideCreateCluster(create.settings, boot), nil
 		},
 		done: func(err *protocol.Error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -13,7 +14,7 @@ import (
 // proposed, and done when its records are applied. One is under way at a time,
 // so that each is decided on a state that has all earlier ones.
 type metadataOp struct {
-	decide   func(*clusterState) ([]stateRecord, *protocol.Error)
+	decide   func(*clusterState) ([]metarecord.Record, *protocol.Error)
 	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
 	after    func(actor.Context)   // may be nil; after a success
 	deadline time.Time             // zero: retried for ever
@@ -78,11 +79,11 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 	}
 }
 
-func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *leaderRef, recs []stateRecord) {
+func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *leaderRef, recs []metarecord.Record) {
 	c.opSeq++
 	op.seq, c.current = c.opSeq, op
 	lines := &protocol.Lines{}
-	appendStateLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
+	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
 	self, system, seq := ctx.Self(), c.env.system, op.seq
 	ctx.Send(leader.pid, &proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
 		system.Root.Send(self, &metadataProposed{seq: seq, result: res})

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -62,9 +63,9 @@ func (p *opsProbe) led(term uint64) {
 func (p *opsProbe) enqueue(deadline time.Time, decided *int) protocol.Future[*protocol.Error] {
 	done := protocol.NewFuture[*protocol.Error]()
 	p.env.system.Root.Send(p.cluster, &metadataOp{
-		decide: func(*clusterState) ([]stateRecord, *protocol.Error) {
+		decide: func(*clusterState) ([]metarecord.Record, *protocol.Error) {
 			*decided++
-			return []stateRecord{{Action: "X", Key: []byte(`["x"]`)}}, nil
+			return []metarecord.Record{{Action: "X", Key: []byte(`["x"]`)}}, nil
 		},
 		done: done.Put, deadline: deadline,
 	})

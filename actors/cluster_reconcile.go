@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -124,7 +125,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
 	id := b.id
 	c.enqueue(ctx, &metadataOp{
-		decide: func(*clusterState) ([]stateRecord, *protocol.Error) { return nil, nil },
+		decide: func(*clusterState) ([]metarecord.Record, *protocol.Error) { return nil, nil },
 		done: func(err *protocol.Error) {
 			if err == nil {
 				c.brokers[id].wiped = false
@@ -159,7 +160,7 @@ func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
 }
 
 func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old uint64) {
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, broker, old)
 		return recs, err
 	}})
@@ -183,7 +184,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 			continue
 		}
 		c.enqueue(ctx, &metadataOp{
-			decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+			decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 				return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
 			},
 			after: func(ctx actor.Context) { c.restore(ctx, m.Key) },
@@ -250,7 +251,7 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 		return
 	}
 	delete(c.dropping, m.TopicID)
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		return s.decideForgetTopic(m.TopicID), nil
 	}})
 }

@@ -59,7 +59,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	p.inspect(func(c *clusterActor) {
 		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, h.s.partitions[key].Replicas[0].Broker, 1)
 		require.Nil(t, err)
-		require.NoError(t, c.state.apply(recs[0]))
+		require.NoError(t, c.state.Apply(recs[0]))
 	})
 	first.Done(protocol.ProduceResult{})
 	require.Zero(t, waiting())
@@ -76,7 +76,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 		part := c.state.partitions[key]
 		recs, err := c.state.decideReplicaReplaced(key.TopicID, 0, part.Replacing[0].Broker, part.Replacing[0].NewID)
 		require.Nil(t, err)
-		require.NoError(t, c.state.apply(recs[0]))
+		require.NoError(t, c.state.Apply(recs[0]))
 	})
 	second.Done(protocol.ProduceResult{})
 	third := <-proposals

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -70,7 +71,7 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 	if c.state.partitions[key] == nil {
 		return // a majority of __cluster_metadata runs, so it will be known soon
 	}
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]stateRecord, *protocol.Error) {
+	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
 		if !c.damaged(key, r.ReplicaID) || c.remedy(key, r) != remedyReplace {
 			return nil, nil // others failed meanwhile, or it was mended
 		}

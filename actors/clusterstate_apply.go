@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -60,19 +61,19 @@ type (
 // apply is the only mutator of the state. It depends on nothing but the state
 // and the record, tolerates what compaction leaves out, and fails on a record
 // that this build does not understand; the state is then as before.
-func (s *clusterState) apply(rec stateRecord) error {
+func (s *clusterState) Apply(rec metarecord.Record) error {
 	if err := s.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.MetadataTopic, err)
 	}
 	return nil
 }
 
-func (s *clusterState) applyRecord(rec stateRecord) error {
+func (s *clusterState) applyRecord(rec metarecord.Record) error {
 	kinds, known := clusterActions[rec.Action]
 	if !known {
 		return errors.New("unknown action")
 	}
-	kind, args, err := splitStateKey(rec.Key)
+	kind, args, err := metarecord.SplitKey(rec.Key)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (s *clusterState) applyRecord(rec stateRecord) error {
 
 func (s *clusterState) applyCluster(value []byte) error {
 	var v clusterValue
-	if err := readState(value, &v); err != nil {
+	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
 	s.settings = &v.clusterSettings
@@ -105,7 +106,7 @@ func (s *clusterState) applyCluster(value []byte) error {
 
 func (s *clusterState) applyBroker(value []byte) error {
 	var v brokerValue
-	if err := readState(value, &v); err != nil {
+	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
 	s.brokers[v.ID] = &v.clusterBroker
@@ -115,7 +116,7 @@ func (s *clusterState) applyBroker(value []byte) error {
 func (s *clusterState) applyTopic(id string, value []byte) error {
 	var v topicValue
 	if value != nil {
-		if err := readState(value, &v); err != nil {
+		if err := metarecord.Decode(value, &v); err != nil {
 			return err
 		}
 		if (v.Topic == nil) == (v.Deleted == nil) {
@@ -149,7 +150,7 @@ func (s *clusterState) applyPartition(topicID, number string, value []byte) erro
 		return nil
 	}
 	var v partitionValue
-	if err := readState(value, &v); err != nil {
+	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
 	s.partitions[key] = &v.clusterPartition
@@ -158,7 +159,7 @@ func (s *clusterState) applyPartition(topicID, number string, value []byte) erro
 
 func (s *clusterState) applyConsumerIDs(value []byte) error {
 	var v consumerIDsValue
-	if err := readState(value, &v); err != nil {
+	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
 	s.consumerID = v.Next

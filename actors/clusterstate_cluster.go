@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -37,11 +38,11 @@ func metadataVoters(numBrokers int) []protocol.PlacedReplica {
 // decideCreateCluster returns the first records of a cluster: its settings,
 // its brokers and the internal topics. It returns none if the state has a
 // cluster already. The settings come from resolveClusterSpec.
-func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap) []stateRecord {
+func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap) []metarecord.Record {
 	if s.settings != nil {
 		return nil
 	}
-	recs := []stateRecord{{actionCreateCluster, stateKey(keyCluster), stateJSON(clusterValue{stateFormat, c})}}
+	recs := []metarecord.Record{{Action: actionCreateCluster, Key: metarecord.Key(keyCluster), Value: metarecord.JSON(clusterValue{metarecord.Format, c})}}
 	brokers := make([]int, c.NumBrokers)
 	for i := range brokers {
 		brokers[i] = i + 1
@@ -57,8 +58,8 @@ func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap
 
 // decideRegisterBrokers returns records for the brokers whose address is not
 // host:port any more; after the address of the process has changed.
-func (s *clusterState) decideRegisterBrokers(host string, port int) []stateRecord {
-	var recs []stateRecord
+func (s *clusterState) decideRegisterBrokers(host string, port int) []metarecord.Record {
+	var recs []metarecord.Record
 	for _, id := range s.brokerIDs() {
 		b := *s.brokers[id]
 		if b.Host == host && b.Port == port {
@@ -73,10 +74,10 @@ func (s *clusterState) decideRegisterBrokers(host string, port int) []stateRecor
 // decideAllocateConsumerIDs takes n fresh consumer ids, none below floor: first,
 // first+1, ... They are the caller's once the record is committed; a caller that fails
 // leaves a gap, nothing worse.
-func (s *clusterState) decideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []stateRecord) {
+func (s *clusterState) decideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []metarecord.Record) {
 	first = max(s.consumerID, floor)
-	v := consumerIDsValue{V: stateFormat, Next: first + protocol.ConsumerID(n)}
-	return first, []stateRecord{{actionConsumerIDs, stateKey(keyConsumerIDs), stateJSON(v)}}
+	v := consumerIDsValue{V: metarecord.Format, Next: first + protocol.ConsumerID(n)}
+	return first, []metarecord.Record{{Action: actionConsumerIDs, Key: metarecord.Key(keyConsumerIDs), Value: metarecord.JSON(v)}}
 }
 
 // conflict compares the fields that spec sends with the cluster: nil when
@@ -114,6 +115,6 @@ func invalidName(what, name string) *protocol.Error {
 
 func rangeRule(lo, hi int64) string { return fmt.Sprintf("%d to %d", lo, hi) }
 
-func brokerRecord(b clusterBroker) stateRecord {
-	return stateRecord{actionRegisterBroker, stateKey(keyBroker, b.ID), stateJSON(brokerValue{stateFormat, b})}
+func brokerRecord(b clusterBroker) metarecord.Record {
+	return metarecord.Record{Action: actionRegisterBroker, Key: metarecord.Key(keyBroker, b.ID), Value: metarecord.JSON(brokerValue{metarecord.Format, b})}
 }

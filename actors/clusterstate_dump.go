@@ -3,36 +3,38 @@ package actors
 import (
 	"fmt"
 	"maps"
-	"ottla/protocol"
 	"slices"
 	"strings"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
 )
 
 // dump writes the whole state in a canonical form, one thing a line: two
 // states are equal exactly if their dumps are.
-func (s *clusterState) dump() string {
+func (s *clusterState) Dump() string {
 	var b strings.Builder
 	if s.settings != nil {
-		fmt.Fprintf(&b, "cluster %s\n", stateJSON(s.settings))
+		fmt.Fprintf(&b, "cluster %s\n", metarecord.JSON(s.settings))
 	}
 	for _, id := range s.brokerIDs() {
-		fmt.Fprintf(&b, "broker %s\n", stateJSON(s.brokers[id]))
+		fmt.Fprintf(&b, "broker %s\n", metarecord.JSON(s.brokers[id]))
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.topics)) {
-		fmt.Fprintf(&b, "topic %s %s\n", id, stateJSON(s.topics[id]))
+		fmt.Fprintf(&b, "topic %s %s\n", id, metarecord.JSON(s.topics[id]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.names)) {
 		fmt.Fprintf(&b, "name %s %s\n", name, s.names[name])
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), protocol.ComparePartitionIDs) {
-		fmt.Fprintf(&b, "partition %s %d %s\n", key.TopicID, key.Partition, stateJSON(s.partitions[key]))
+		fmt.Fprintf(&b, "partition %s %d %s\n", key.TopicID, key.Partition, metarecord.JSON(s.partitions[key]))
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.deleted)) {
-		fmt.Fprintf(&b, "deleted %s %s\n", id, stateJSON(s.deleted[id]))
+		fmt.Fprintf(&b, "deleted %s %s\n", id, metarecord.JSON(s.deleted[id]))
 	}
 	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
 	return b.String()
 }
 
 // equal reports whether both states hold the same.
-func (s *clusterState) equal(o *clusterState) bool { return s.dump() == o.dump() }
+func (s *clusterState) equal(o *clusterState) bool { return s.Dump() == o.Dump() }

@@ -2,8 +2,10 @@ package actors
 
 import (
 	"hash/fnv"
-	"ottla/protocol"
 	"slices"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
 )
 
 // placementStart says where in the list of brokers the rotation of a new
@@ -63,23 +65,23 @@ func nextReplicaID(replicas []protocol.PlacedReplica) uint64 {
 func indexOf(brokers []int, id int) int { return slices.Index(brokers, id) }
 
 // newTopicRecords are the records of a new topic and its partitions.
-func newTopicRecords(t clusterTopic, placed []clusterPartition) []stateRecord {
-	return append([]stateRecord{topicRecord(actionCreateTopic, t)}, placementRecords(t.ID, 0, placed)...)
+func newTopicRecords(t clusterTopic, placed []clusterPartition) []metarecord.Record {
+	return append([]metarecord.Record{topicRecord(actionCreateTopic, t)}, placementRecords(t.ID, 0, placed)...)
 }
 
 // placementRecords are the records of partitions from, from+1, ...
-func placementRecords(topicID string, from int, placed []clusterPartition) []stateRecord {
-	recs := make([]stateRecord, len(placed))
+func placementRecords(topicID string, from int, placed []clusterPartition) []metarecord.Record {
+	recs := make([]metarecord.Record, len(placed))
 	for i, p := range placed {
 		recs[i] = partitionRecord(actionPlacePartition, topicID, from+i, p)
 	}
 	return recs
 }
 
-func topicRecord(action string, t clusterTopic) stateRecord {
-	return stateRecord{action, stateKey(keyTopic, t.ID), stateJSON(topicValue{V: stateFormat, Topic: &t})}
+func topicRecord(action string, t clusterTopic) metarecord.Record {
+	return metarecord.Record{Action: action, Key: metarecord.Key(keyTopic, t.ID), Value: metarecord.JSON(topicValue{V: metarecord.Format, Topic: &t})}
 }
 
-func partitionRecord(action, topicID string, partition int, p clusterPartition) stateRecord {
-	return stateRecord{action, stateKey(keyPartition, topicID, partition), stateJSON(partitionValue{stateFormat, p})}
+func partitionRecord(action, topicID string, partition int, p clusterPartition) metarecord.Record {
+	return metarecord.Record{Action: action, Key: metarecord.Key(keyPartition, topicID, partition), Value: metarecord.JSON(partitionValue{metarecord.Format, p})}
 }

@@ -3,6 +3,7 @@ package actors
 import (
 	"slices"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -11,7 +12,7 @@ import (
 // for the same oldID it returns the id that is already catching up; asked for
 // that one, because it was lost too, it allocates yet another for the same
 // place. Errors: partition_not_found, broker_not_found (no such replica).
-func (s *clusterState) decideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []stateRecord, err *protocol.Error) {
+func (s *clusterState) decideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return 0, nil, noPartition(topicID, partition)
@@ -31,14 +32,14 @@ func (s *clusterState) decideReplaceReplica(topicID string, partition, broker in
 			"partition %d of topic %s has no replica %d on broker %d", partition, topicID, oldID, broker)
 	}
 	next.NextReplicaID++
-	return newID, []stateRecord{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
+	return newID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
 }
 
 // decideReplicaReplaced records that raft's membership has changed: newID
 // votes, the id it replaces is gone. The place in the order of preference
 // stays. No records if that is known. Errors: partition_not_found,
 // broker_not_found (no such replacement).
-func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]stateRecord, *protocol.Error) {
+func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return nil, noPartition(topicID, partition)
@@ -58,7 +59,7 @@ func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker i
 	}
 	next.Replicas[old].ReplicaID = newID
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
-	return []stateRecord{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
+	return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
 }
 
 // clone copies p, so that the copy can be changed.

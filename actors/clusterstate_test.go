@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
+	"ottla/actors/metarecord/recordtest"
 	"ottla/protocol"
 )
 
@@ -15,7 +17,7 @@ import (
 type clusterHarness struct {
 	t   testing.TB
 	s   *clusterState
-	log []stateRecord
+	log []metarecord.Record
 	ids int
 }
 
@@ -32,22 +34,22 @@ func newClusterHarness(t testing.TB, n int) *clusterHarness {
 }
 
 // do applies recs and checks that the log replays to the same state.
-func (h *clusterHarness) do(recs []stateRecord) {
+func (h *clusterHarness) do(recs []metarecord.Record) {
 	h.t.Helper()
 	for _, rec := range recs {
-		require.NoError(h.t, h.s.apply(rec))
+		require.NoError(h.t, h.s.Apply(rec))
 	}
 	h.log = append(h.log, recs...)
-	requireReplays(h.t, h.s, func() applier { return newClusterState() }, h.log)
+	recordtest.RequireReplays(h.t, h.s, func() recordtest.StateMachine { return newClusterState() }, h.log)
 }
 
 // create creates a topic under a fresh id.
 func (h *clusterHarness) create(spec *protocol.TopicSpec) (*clusterTopic, bool, *protocol.Error) {
 	h.t.Helper()
 	h.ids++
-	before := h.s.dump()
+	before := h.s.Dump()
 	id, recs, err := h.s.decideCreateTopic(spec, fmt.Sprintf("topic-%d", h.ids), 2000, topicLimits{})
-	require.Equal(h.t, before, h.s.dump(), "a decision changed the state")
+	require.Equal(h.t, before, h.s.Dump(), "a decision changed the state")
 	h.do(recs)
 	return h.s.topics[id], len(recs) > 0, err
 }
@@ -177,11 +179,11 @@ func TestApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newClusterHarness(t, 1)
-			before := h.s.dump()
-			err := h.s.apply(stateRecord{tt.action, []byte(tt.key), []byte(tt.value)})
+			before := h.s.Dump()
+			err := h.s.Apply(metarecord.Record{Action: tt.action, Key: []byte(tt.key), Value: []byte(tt.value)})
 			require.ErrorContains(t, err, tt.err)
 			assert.True(t, strings.HasPrefix(err.Error(), "apply "+tt.action))
-			assert.Equal(t, before, h.s.dump())
+			assert.Equal(t, before, h.s.Dump())
 		})
 	}
 }

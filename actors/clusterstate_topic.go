@@ -3,6 +3,7 @@ package actors
 import (
 	"strings"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -11,7 +12,7 @@ import (
 // since 1970. Errors: starting, invalid_name,
 // internal_topic, not_allowed, topic_exists.
 func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits topicLimits,
-) (topicID string, recs []stateRecord, err *protocol.Error) {
+) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	limits = limits.orDefaults()
 	if err := checkTopicName(spec.Name); err != nil {
 		return "", nil, err
@@ -44,7 +45,7 @@ func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, no
 // decideAlterTopic changes the settings that spec sends. Partitions can only
 // grow, the replication factor cannot change. No records: nothing to change.
 // Errors: topic_not_found, internal_topic, not_allowed.
-func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLimits) (topicID string, recs []stateRecord, err *protocol.Error) {
+func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	have, err := s.writableTopic(spec.Name)
 	if err != nil {
 		return "", nil, err
@@ -65,7 +66,7 @@ func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLi
 	if t == *have {
 		return t.ID, nil, nil
 	}
-	recs = []stateRecord{topicRecord(actionAlterTopic, t)}
+	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {
 		start := s.placementStart(t.Name)
 		if first := s.partition(t.ID, 0); first != nil { // go on with the rotation
@@ -80,31 +81,31 @@ func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLi
 // decideDeleteTopic deletes a topic and its placement. What stays is the
 // permission to remove its directories, until decideForgetTopic. Errors:
 // topic_not_found, internal_topic.
-func (s *clusterState) decideDeleteTopic(name string, now int64) (topicID string, recs []stateRecord, err *protocol.Error) {
+func (s *clusterState) decideDeleteTopic(name string, now int64) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	t, err := s.writableTopic(name)
 	if err != nil {
 		return "", nil, err
 	}
-	gone := topicValue{V: stateFormat, Deleted: &deletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
-	recs = append(recs, stateRecord{actionDeleteTopic, stateKey(keyTopic, t.ID), stateJSON(gone)})
+	gone := topicValue{V: metarecord.Format, Deleted: &deletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
+	recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyTopic, t.ID), Value: metarecord.JSON(gone)})
 	for p := range t.Partitions {
-		recs = append(recs, stateRecord{Action: actionDeleteTopic, Key: stateKey(keyPartition, t.ID, p)})
+		recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyPartition, t.ID, p)})
 	}
 	return t.ID, recs, nil
 }
 
 // decideForgetTopic forgets a deleted topic, when every broker has removed
 // its copies. No records if it is forgotten already.
-func (s *clusterState) decideForgetTopic(topicID string) []stateRecord {
+func (s *clusterState) decideForgetTopic(topicID string) []metarecord.Record {
 	if _, ok := s.deleted[topicID]; !ok {
 		return nil
 	}
-	return []stateRecord{{Action: actionForgetTopic, Key: stateKey(keyTopic, topicID)}}
+	return []metarecord.Record{{Action: actionForgetTopic, Key: metarecord.Key(keyTopic, topicID)}}
 }
 
 // decideCreateInternalTopic creates one of Ottla's own topics, kept for ever
 // and compacted; no records if it is there.
-func (s *clusterState) decideCreateInternalTopic(name, id string, partitions int, now int64) (topicID string, recs []stateRecord) {
+func (s *clusterState) decideCreateInternalTopic(name, id string, partitions int, now int64) (topicID string, recs []metarecord.Record) {
 	if have := s.topicByName(name); have != nil {
 		return have.ID, nil
 	}

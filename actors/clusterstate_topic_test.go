@@ -214,9 +214,9 @@ func TestReplaceReplica(t *testing.T) {
 	start := h.s.partition(topic.ID, 0)
 	victim := start.Replicas[1]
 	replace := func(old uint64) (uint64, *protocol.Error) {
-		before := h.s.dump()
+		before := h.s.Dump()
 		id, recs, err := h.s.decideReplaceReplica(topic.ID, 0, victim.Broker, old)
-		require.Equal(t, before, h.s.dump(), "a decision changed the state")
+		require.Equal(t, before, h.s.Dump(), "a decision changed the state")
 		h.do(recs)
 		return id, err
 	}
@@ -235,10 +235,10 @@ func TestReplaceReplica(t *testing.T) {
 
 	_, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, first)
 	assert.Equal(t, protocol.CodeBrokerNotFound, err.Code, "that one was given up")
-	before := h.s.dump()
+	before := h.s.Dump()
 	recs, err := h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
 	require.Nil(t, err)
-	require.Equal(t, before, h.s.dump(), "a decision changed the state")
+	require.Equal(t, before, h.s.Dump(), "a decision changed the state")
 	h.do(recs)
 	done := h.s.partition(topic.ID, 0)
 	assert.Empty(t, done.Replacing)

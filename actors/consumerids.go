@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -74,8 +75,8 @@ func (n *Node) freshConsumerID(h *clusterHandle) (protocol.ConsumerID, *protocol
 				floor = max(floor, view.nextConsumerID)
 			}
 		}
-		err := n.change(h, time.Now().Add(n.env.opt.RequestTimeout), func(s *clusterState) ([]stateRecord, *protocol.Error) {
-			var recs []stateRecord
+		err := n.change(h, time.Now().Add(n.env.opt.RequestTimeout), func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
+			var recs []metarecord.Record
 			first, recs = s.decideAllocateConsumerIDs(count, floor)
 			return recs, nil
 		})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -71,7 +72,7 @@ func newCoordinator(p *partitionActor) *coordinator {
 // apply follows the committed records.
 func (c *coordinator) apply(records []logfile.Record) {
 	for i := range records {
-		rec, err := stateRecordOf(records[i].Key, records[i].Value, records[i].Action)
+		rec, err := parseRecord(records[i].Key, records[i].Value, records[i].Action)
 		if err != nil {
 			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
@@ -91,7 +92,7 @@ func (c *coordinator) restore(records []logfile.Record, _ int64) {
 	c.apply(records)
 }
 
-func (c *coordinator) keep(group string, rec stateRecord) {
+func (c *coordinator) keep(group string, rec metarecord.Record) {
 	kept := c.groups[group]
 	if kept == nil {
 		kept = &keptGroup{}
@@ -250,11 +251,11 @@ func (p *partitionActor) listGroups(m *listGroups) {
 
 // keptRecords asks any replica for the records that it keeps of every group.
 type keptRecords struct {
-	Reply protocol.Future[map[string][]stateRecord]
+	Reply protocol.Future[map[string][]metarecord.Record]
 }
 
-func (c *coordinator) kept() map[string][]stateRecord {
-	all := map[string][]stateRecord{}
+func (c *coordinator) kept() map[string][]metarecord.Record {
+	all := map[string][]metarecord.Record{}
 	if c != nil {
 		for group, kept := range c.groups {
 			all[group] = kept.list()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -15,7 +16,7 @@ type keptGroup struct {
 	members []protocol.ConsumerID // former ones included
 }
 
-// keptRecord is a stateRecord in one piece of memory of its own. It has a
+// keptRecord is a metarecord.Record in one piece of memory of its own. It has a
 // value: one that is gone is not kept.
 type keptRecord struct {
 	action string
@@ -23,7 +24,7 @@ type keptRecord struct {
 	keyLen int
 }
 
-func keepRecord(rec stateRecord) keptRecord {
+func keepRecord(rec metarecord.Record) keptRecord {
 	var text strings.Builder
 	text.Grow(len(rec.Key) + len(rec.Value))
 	text.Write(rec.Key)
@@ -35,7 +36,7 @@ func (k *keptRecord) key() string   { return k.text[:k.keyLen] }
 func (k *keptRecord) value() string { return k.text[k.keyLen:] }
 
 // set puts a record in its place.
-func (g *keptGroup) set(rec stateRecord) {
+func (g *keptGroup) set(rec metarecord.Record) {
 	i, found := slices.BinarySearchFunc(g.records, string(rec.Key), func(r keptRecord, key string) int {
 		return strings.Compare(r.key(), key)
 	})
@@ -54,14 +55,14 @@ func (g *keptGroup) set(rec stateRecord) {
 }
 
 // list is the records as they were; nil for no group.
-func (g *keptGroup) list() []stateRecord {
+func (g *keptGroup) list() []metarecord.Record {
 	if g == nil {
 		return nil
 	}
-	list := make([]stateRecord, len(g.records))
+	list := make([]metarecord.Record, len(g.records))
 	for i := range g.records {
 		k := &g.records[i]
-		list[i] = stateRecord{Action: k.action, Key: []byte(k.key()), Value: []byte(k.value())}
+		list[i] = metarecord.Record{Action: k.action, Key: []byte(k.key()), Value: []byte(k.value())}
 	}
 	return list
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -205,9 +206,9 @@ func (f *forcedCluster) readMetadata() error {
 			return err
 		}
 		for i := range records {
-			rec, err := stateRecordOf(records[i].Key, records[i].Value, records[i].Action)
+			rec, err := metarecord.Parse(records[i].Key, records[i].Value, records[i].Action)
 			if err == nil {
-				err = f.state.apply(rec)
+				err = f.state.Apply(rec)
 			}
 			if err != nil {
 				return fmt.Errorf("metadata record at offset %d: %w", records[i].Offset, err)

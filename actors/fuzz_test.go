@@ -13,7 +13,6 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
-	"ottla/protocol"
 )
 
 // FuzzProducerLine: a line of a log says the same when it is written again.
@@ -147,41 +146,6 @@ func FuzzCompaction(f *testing.F) {
 		again, err := decodeCompaction(c.encode())
 		require.NoError(t, err)
 		require.Equal(t, c, again)
-	})
-}
-
-// FuzzStateRecord: a record of an internal topic goes through a line of the
-// log unchanged.
-func FuzzStateRecord(f *testing.F) {
-	f.Add("COMMIT", "group.1", "topic\"", 3, []byte(`{"v":1,"offset":4,"topic":"t","at":5}`))
-	f.Add("DELETE_TOPIC", "", "\x00\u2028", -1, []byte(nil))
-	f.Add("JOIN", "a", "b", 0, []byte(`"null"`))
-	f.Fuzz(func(t *testing.T, action, first, second string, number int, v []byte) {
-		var value []byte
-		if v != nil {
-			var compact bytes.Buffer
-			if json.Compact(&compact, v) != nil || compact.String() == "null" {
-				return // no value of ours
-			}
-			value = compact.Bytes()
-		}
-		rec := stateRecord{Action: "COMMIT", Key: stateKey(first, second, number), Value: value}
-		var lines protocol.Lines
-		appendStateLines(&lines, protocol.OffsetsTopic, 1, 1790000000123, []stateRecord{rec})
-		text := lines.AppendNumbered(nil, 7)
-		require.Equal(t, 1, bytes.Count(text, []byte("\n")))
-		l, err := logfile.ParseLine(text[:len(text)-1])
-		if !json.Valid(rec.Key) || err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		back, err := stateRecordOf(l.Key, l.Value, l.Action)
-		require.NoError(t, err)
-		require.Equal(t, rec, back)
-		kind, args, err := splitStateKey(back.Key)
-		require.NoError(t, err)
-		require.Equal(t, stateKey(first, second, number), stateKey(kind, args[0], json.Number(args[1])))
-		_, _ = stateRecordOf([]byte(first), v, []byte(action))
-		_, _, _ = splitStateKey(v)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -25,7 +26,7 @@ type groupActor struct {
 	term      uint64
 	clusterID string
 	partition int
-	records   []stateRecord // to begin with; nil once applied
+	records   []metarecord.Record // to begin with; nil once applied
 
 	state    *groupState
 	polls    few[protocol.ConsumerID, *pollHandle]
@@ -100,7 +101,7 @@ func (g *groupActor) started() {
 	g.state = newGroupState("", g.name)
 	g.run = &proposalRun{}
 	for _, rec := range g.records {
-		if err := g.state.apply(rec); err != nil {
+		if err := g.state.Apply(rec); err != nil {
 			g.logger().Error("group record cannot be applied", "error", err)
 		}
 	}
@@ -110,11 +111,11 @@ func (g *groupActor) started() {
 
 // advance applies a decision's records, proposes them, and lets the answer go
 // once they, and everything before them, are committed.
-func (g *groupActor) advance(ctx actor.Context, recs []stateRecord, answer func(), refuse func(*protocol.Error)) {
+func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer func(), refuse func(*protocol.Error)) {
 	if len(recs) > 0 {
 		before := g.state.generation()
 		for _, rec := range recs {
-			if err := g.state.apply(rec); err != nil {
+			if err := g.state.Apply(rec); err != nil {
 				g.logger().Error("BUG: a decided record cannot be applied", "error", err)
 			}
 		}
@@ -147,9 +148,9 @@ func (g *groupActor) refuse(m groupMessage, err *protocol.Error) {
 	})
 }
 
-func (g *groupActor) propose(ctx actor.Context, recs []stateRecord) {
+func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 	lines := &protocol.Lines{}
-	appendStateLines(lines, protocol.OffsetsTopic, g.partition, g.now(), recs)
+	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.now(), recs)
 	g.proposed++
 	g.inFlight++
 	seq, self, system := g.proposed, ctx.Self(), g.env.system

@@ -3,6 +3,7 @@ package actors
 import (
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -20,7 +21,7 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 		return
 	}
 	for _, rec := range recs {
-		if aerr := g.state.apply(rec); aerr != nil {
+		if aerr := g.state.Apply(rec); aerr != nil {
 			g.logger().Error("BUG: a decided record cannot be applied", "error", aerr)
 		}
 	}
@@ -57,7 +58,7 @@ func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
 
 // cursors checks the poll's cursor against the state before the poll changes
 // it: ack becomes a commit, after a place to read on.
-func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []stateRecord, *protocol.Error) {
+func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []metarecord.Record, *protocol.Error) {
 	token := m.Ack
 	if token == "" {
 		token = m.After
@@ -97,7 +98,7 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 		m.refuse(errSuperseded)
 		return
 	}
-	var recs []stateRecord
+	var recs []metarecord.Record
 	if m.Commit {
 		var err *protocol.Error
 		if recs, err = g.state.decideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
@@ -198,7 +199,7 @@ func (g *groupActor) read(m *groupConfirmed) {
 }
 
 func (g *groupActor) change(ctx actor.Context, m *groupChange) {
-	var recs []stateRecord
+	var recs []metarecord.Record
 	var err *protocol.Error
 	switch now := g.now(); {
 	case m.Delete:

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -21,7 +22,7 @@ type groupProbe struct {
 	asked  chan any // what the group sends to its parent
 }
 
-func newGroupProbe(t *testing.T, records ...stateRecord) *groupProbe {
+func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100)}
 	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
 	started := make(chan *actor.PID, 1)

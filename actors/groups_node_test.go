@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -21,7 +22,7 @@ func keptGroups(t *testing.T, n *Node) []map[string]string {
 	var all []map[string]string
 	for _, route := range offsets.Route.(*topicRoute).partitions {
 		for replica, pid := range *route.group.pids.Load() {
-			f := protocol.NewFuture[map[string][]stateRecord]()
+			f := protocol.NewFuture[map[string][]metarecord.Record]()
 			n.env.system.Root.Send(pid, &keptRecords{Reply: f})
 			groups, ok := f.Wait(time.Now().Add(patience))
 			require.True(t, ok)
@@ -29,9 +30,9 @@ func keptGroups(t *testing.T, n *Node) []map[string]string {
 			for name, records := range groups {
 				g := newGroupState("", name)
 				for _, rec := range records {
-					require.NoError(t, g.apply(rec))
+					require.NoError(t, g.Apply(rec))
 				}
-				at[name] = g.dump()
+				at[name] = g.Dump()
 			}
 			for len(all) < int(replica) {
 				all = append(all, map[string]string{})

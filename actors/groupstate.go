@@ -47,7 +47,9 @@ type groupOffset struct {
 	At        int64  // of a committed one: when, in milliseconds since 1970
 }
 
-func (o *groupOffset) key() protocol.PartitionID { return protocol.PartitionID{TopicID: o.TopicID, Partition: o.Partition} }
+func (o *groupOffset) key() protocol.PartitionID {
+	return protocol.PartitionID{TopicID: o.TopicID, Partition: o.Partition}
+}
 
 // committedOffset is what the group has committed on one partition; At is in
 // milliseconds since 1970.

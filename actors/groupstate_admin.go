@@ -4,12 +4,13 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
 // decideLeave takes a member out and gives its partitions to the others.
 // Errors: group_not_found, consumer_not_found.
-func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
@@ -25,7 +26,7 @@ func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]stateReco
 // generation begins and the positions of their responses are forgotten, so
 // that none of them can carry on or commit from where it was. Errors:
 // group_not_found, invalid_parameter, limit_exceeded.
-func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]stateRecord
 
 // decideDelete deletes the group with its offsets. Errors: group_not_found,
 // group_not_empty (a member's lease still runs).
-func (g *groupState) decideDelete(now int64) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideDelete(now int64) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (g *groupState) decideDelete(now int64) ([]stateRecord, *protocol.Error) {
 // no member was alive and nothing was committed or changed; no records before
 // that. What this coordinator has not seen itself counts by the times in the
 // log.
-func (g *groupState) decideExpireGroup(now, retentionMs int64) []stateRecord {
+func (g *groupState) decideExpireGroup(now, retentionMs int64) []metarecord.Record {
 	if !g.exists() || now-g.usedAt() < retentionMs {
 		return nil
 	}
@@ -77,8 +78,8 @@ func (g *groupState) usedAt() int64 {
 	return at
 }
 
-func (g *groupState) forgetRecords(action string) []stateRecord {
-	recs := []stateRecord{{Action: action, Key: stateKey(keyGroup, g.name)}}
+func (g *groupState) forgetRecords(action string) []metarecord.Record {
+	recs := []metarecord.Record{{Action: action, Key: metarecord.Key(keyGroup, g.name)}}
 	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		recs = append(recs, g.dropRecord(key))
 	}
@@ -87,8 +88,8 @@ func (g *groupState) forgetRecords(action string) []stateRecord {
 
 // decideTopicDeleted drops a deleted topic's offsets and takes it out of all
 // subscriptions, in a new generation if anybody subscribes to it.
-func (g *groupState) decideTopicDeleted(now int64, topicID string) []stateRecord {
-	var recs []stateRecord
+func (g *groupState) decideTopicDeleted(now int64, topicID string) []metarecord.Record {
+	var recs []metarecord.Record
 	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
 		if key.TopicID == topicID {
 			recs = append(recs, g.dropRecord(key))

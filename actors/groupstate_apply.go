@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -50,7 +51,7 @@ func groupOfKey(key []byte) (string, error) {
 	if group, _, _, ok := plainOffsetKey(key); ok {
 		return string(group), nil
 	}
-	kind, args, err := splitStateKey(key)
+	kind, args, err := metarecord.SplitKey(key)
 	switch {
 	case err != nil:
 		return "", err
@@ -64,18 +65,18 @@ func groupOfKey(key []byte) (string, error) {
 // this build does not understand or that is about another group; the state is
 // then as before. A member that is new gets its first lease from the time of
 // the record.
-func (g *groupState) apply(rec stateRecord) error {
+func (g *groupState) Apply(rec metarecord.Record) error {
 	if err := g.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.OffsetsTopic, err)
 	}
 	return nil
 }
 
-func (g *groupState) applyRecord(rec stateRecord) error {
+func (g *groupState) applyRecord(rec metarecord.Record) error {
 	if group, topicID, n, ok := plainOffsetKey(rec.Key); ok && rec.Action == actionCommit && string(group) == g.name {
 		return g.applyOffset(string(topicID), string(n), rec.Value)
 	}
-	kind, args, err := splitStateKey(rec.Key)
+	kind, args, err := metarecord.SplitKey(rec.Key)
 	if err != nil {
 		return err
 	}
@@ -110,17 +111,17 @@ func (g *groupState) applyOffset(topicID, number string, value []byte) error {
 		return nil
 	}
 	var v offsetValue
-	if err := readState(value, &v); err != nil {
+	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
 	g.offsets.set(key, v.committedOffset)
 	return nil
 }
 
-func (g *groupState) applyMembership(rec stateRecord) error {
+func (g *groupState) applyMembership(rec metarecord.Record) error {
 	var v membershipValue
 	if rec.Value != nil {
-		if err := readState(rec.Value, &v); err != nil {
+		if err := metarecord.Decode(rec.Value, &v); err != nil {
 			return err
 		}
 	}
@@ -191,34 +192,34 @@ func (m *membership) check() error {
 }
 
 // memberRecords is the record that makes next the membership.
-func (g *groupState) memberRecords(now int64, action string, next *membership) []stateRecord {
+func (g *groupState) memberRecords(now int64, action string, next *membership) []metarecord.Record {
 	m := *next
 	m.ChangedAt = now
 	if m.CreatedAt == 0 {
 		m.CreatedAt = now
 	}
-	return []stateRecord{{action, stateKey(keyGroup, g.name), stateJSON(membershipValue{stateFormat, m})}}
+	return []metarecord.Record{{Action: action, Key: metarecord.Key(keyGroup, g.name), Value: metarecord.JSON(membershipValue{metarecord.Format, m})}}
 }
 
-func (g *groupState) commitRecord(now int64, o groupOffset) stateRecord {
+func (g *groupState) commitRecord(now int64, o groupOffset) metarecord.Record {
 	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}
-	return stateRecord{actionCommit, offsetKeyOf(g.name, o.key()), appendOffsetValue(nil, &v)}
+	return metarecord.Record{Action: actionCommit, Key: offsetKeyOf(g.name, o.key()), Value: appendOffsetValue(nil, &v)}
 }
 
-func (g *groupState) dropRecord(key protocol.PartitionID) stateRecord {
-	return stateRecord{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
+func (g *groupState) dropRecord(key protocol.PartitionID) metarecord.Record {
+	return metarecord.Record{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
 }
 
 // dump writes the durable state in a canonical form: two groups are equal
 // exactly if their dumps are.
-func (g *groupState) dump() string {
+func (g *groupState) Dump() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "group %s %s\n", g.name, stateJSON(g.now))
+	fmt.Fprintf(&b, "group %s %s\n", g.name, metarecord.JSON(g.now))
 	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
-		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, stateJSON(g.offsets.at(key)))
+		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, metarecord.JSON(g.offsets.at(key)))
 	}
 	return b.String()
 }
 
 // equal reports whether the durable states of both are the same.
-func (g *groupState) equal(o *groupState) bool { return g.dump() == o.dump() }
+func (g *groupState) equal(o *groupState) bool { return g.Dump() == o.Dump() }

@@ -3,6 +3,7 @@ package actors
 import (
 	"slices"
 
+	"ottla/actors/metarecord"
 	"ottla/mutate"
 	"ottla/protocol"
 )
@@ -14,7 +15,7 @@ import (
 // consumer_not_found (never seen), stale_generation (expired or left, an older
 // generation, or a partition that belongs to another), offset_regression
 // unless force, limit_exceeded, invalid_parameter. Nothing is committed then.
-func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, force bool) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, generation, offsets, false); err != nil {
 		return nil, err
 	}
@@ -23,7 +24,7 @@ func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation 
 
 // decideAck commits what a member acknowledges with its next poll: every
 // partition must be its own in this generation.
-func (g *groupState) decideAck(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideAck(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func (g *groupState) decideAck(now int64, id protocol.ConsumerID, generation pro
 // decideAutoCommit moves the offsets of a member past the records that it is
 // about to be given, as decideAck does. One that is further already, because
 // the member reads again what it was given before, stays.
-func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]stateRecord, *protocol.Error) {
+func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
@@ -92,8 +93,8 @@ func (g *groupState) stale(format string, args ...any) *protocol.Error {
 
 // commitRecords makes the records for the offsets that differ from what is
 // committed.
-func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]stateRecord, *protocol.Error) {
-	var recs []stateRecord
+func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]metarecord.Record, *protocol.Error) {
+	var recs []metarecord.Record
 	var seen few[protocol.PartitionID, struct{}]
 	for i := range offsets {
 		o := &offsets[i]

@@ -3,6 +3,7 @@ package actors
 import (
 	"slices"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -64,7 +65,7 @@ func (g *groupState) nextExpiry(now int64) int64 {
 
 // expire makes a new generation without the lapsed members that others can
 // replace; no records if there are none.
-func (g *groupState) expire(now int64) []stateRecord {
+func (g *groupState) expire(now int64) []metarecord.Record {
 	if len(g.replaceable(now, g.now, 0)) == 0 {
 		return nil
 	}

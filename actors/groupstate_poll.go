@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -22,7 +23,7 @@ type assignedPartition struct {
 type pollDecision struct {
 	Generation protocol.Generation
 	Assigned   []assignedPartition // by topic id and partition
-	Records    []stateRecord
+	Records    []metarecord.Record
 }
 
 // decidePoll subscribes the consumer to topics with a lease of sessionMs: it
@@ -59,12 +60,12 @@ func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subs
 // have no offset yet; one that has got one in the meantime is left alone. The
 // list of offsets that hold afterwards is returned in the same order. Errors:
 // as decideAutoCommit, but for offset_regression.
-func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []groupOffset) ([]groupOffset, []stateRecord, *protocol.Error) {
+func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []groupOffset) ([]groupOffset, []metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, starts, true); err != nil {
 		return nil, nil, err
 	}
 	held := slices.Clone(starts)
-	var recs []stateRecord
+	var recs []metarecord.Record
 	for i := range held {
 		if have, ok := g.offsets.get(held[i].key()); ok {
 			held[i].Offset, held[i].Metadata = have.Offset, have.Metadata

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -87,7 +88,7 @@ func (s *script) offsets() []groupOffset {
 }
 
 // finish applies and prints records, or prints the error.
-func (s *script) finish(recs []stateRecord, err *protocol.Error) bool {
+func (s *script) finish(recs []metarecord.Record, err *protocol.Error) bool {
 	if err != nil {
 		require.Empty(s.h.t, recs, "%s: an error with records", s.d.Pos)
 		fmt.Fprintf(&s.out, "%d %s\n", err.Code.Status(), err.Code.Name)
@@ -95,7 +96,7 @@ func (s *script) finish(recs []stateRecord, err *protocol.Error) bool {
 	}
 	s.h.do(recs)
 	for _, rec := range recs {
-		_, args, _ := splitStateKey(rec.Key)
+		_, args, _ := metarecord.SplitKey(rec.Key)
 		switch {
 		case len(args) == 1 && rec.Value != nil:
 			text := fmt.Sprintf("%s generation=%d %s", rec.Action, s.h.g.generation(), s.shares())
@@ -104,7 +105,7 @@ func (s *script) finish(recs []stateRecord, err *protocol.Error) bool {
 			fmt.Fprintln(&s.out, rec.Action)
 		case rec.Value != nil:
 			var v offsetValue
-			require.NoError(s.h.t, readState(rec.Value, &v))
+			require.NoError(s.h.t, metarecord.Decode(rec.Value, &v))
 			fmt.Fprintf(&s.out, "%s %s/%s=%d\n", rec.Action, v.Topic, args[2], v.Offset)
 		default:
 			fmt.Fprintf(&s.out, "%s %s/%s\n", rec.Action, strings.TrimPrefix(args[1], "id-"), args[2])

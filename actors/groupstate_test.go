@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
+	"ottla/actors/metarecord/recordtest"
 	"ottla/protocol"
 )
 
@@ -20,39 +22,39 @@ type groupHarness struct {
 	now      int64 // milliseconds
 	g        *groupState
 	follower *groupState
-	log      []stateRecord
+	log      []metarecord.Record
 }
 
 func newGroupHarness(t testing.TB) *groupHarness {
 	h := &groupHarness{t: t, now: 1_000_000, g: newGroupState("main", "readers"), follower: newGroupState("main", "readers")}
 	t.Cleanup(func() {
-		requireReplays(t, h.g, func() applier { return newGroupState("main", "readers") }, h.log)
+		recordtest.RequireReplays(t, h.g, func() recordtest.StateMachine { return newGroupState("main", "readers") }, h.log)
 	})
 	return h
 }
 
 // do applies the records of a decision, to the follower by way of the log's
 // tokens.
-func (h *groupHarness) do(recs []stateRecord) {
+func (h *groupHarness) do(recs []metarecord.Record) {
 	h.t.Helper()
 	for _, rec := range recs {
-		require.NoError(h.t, h.g.apply(rec))
+		require.NoError(h.t, h.g.Apply(rec))
 		value := rec.Value
 		if value == nil {
 			value = []byte(protocol.NullToken)
 		}
-		read, err := stateRecordOf(rec.Key, value, []byte(rec.Action))
+		read, err := parseRecord(rec.Key, value, []byte(rec.Action))
 		require.NoError(h.t, err)
 		group, err := groupOfKey(read.Key)
 		require.NoError(h.t, err)
 		require.Equal(h.t, "readers", group)
-		require.NoError(h.t, h.follower.apply(read))
+		require.NoError(h.t, h.follower.Apply(read))
 	}
 	if len(recs) == 0 {
 		return
 	}
 	h.log = append(h.log, recs...)
-	require.True(h.t, h.g.equal(h.follower), "live state and replayed state differ:\n%s\n%s", h.g.dump(), h.follower.dump())
+	require.True(h.t, h.g.equal(h.follower), "live state and replayed state differ:\n%s\n%s", h.g.Dump(), h.follower.Dump())
 	checkAssignment(h.t, h.g.now.Members, h.g.now.Topics)
 }
 
@@ -86,10 +88,10 @@ func parseOffsets(t testing.TB, s string) []groupOffset {
 // poll polls with a session timeout of 10 s and returns what is assigned.
 func (h *groupHarness) poll(id protocol.ConsumerID, topics string) []assignedPartition {
 	h.t.Helper()
-	before := h.g.dump()
+	before := h.g.Dump()
 	d, err := h.g.decidePoll(h.now, id, parseTopics(h.t, topics), 10_000)
 	require.Nil(h.t, err)
-	require.Equal(h.t, before, h.g.dump(), "a decision changed the state")
+	require.Equal(h.t, before, h.g.Dump(), "a decision changed the state")
 	h.do(d.Records)
 	require.Equal(h.t, d.Generation, h.g.generation(), "the answer is not what was decided")
 	require.Equal(h.t, d.Assigned, h.g.assigned(h.g.now, id), "the answer is not what was decided")
@@ -112,8 +114,8 @@ func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.
 // compacted.
 func (h *groupHarness) failover() {
 	h.g = newGroupState("main", "readers")
-	for _, rec := range compacted(h.log, true) {
-		require.NoError(h.t, h.g.apply(rec))
+	for _, rec := range recordtest.Compacted(h.log, true) {
+		require.NoError(h.t, h.g.Apply(rec))
 	}
 	h.g.resumeLeases(h.now)
 }
@@ -251,9 +253,9 @@ func TestGroupApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newGroupState("main", "readers")
-			before := g.dump()
-			require.ErrorContains(t, g.apply(stateRecord{tt.action, []byte(tt.key), []byte(tt.value)}), tt.err)
-			assert.Equal(t, before, g.dump())
+			before := g.Dump()
+			require.ErrorContains(t, g.Apply(metarecord.Record{Action: tt.action, Key: []byte(tt.key), Value: []byte(tt.value)}), tt.err)
+			assert.Equal(t, before, g.Dump())
 		})
 	}
 	for _, key := range []string{`["x","readers"]`, `["g"]`, `[`} {

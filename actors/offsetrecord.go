@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -12,6 +13,20 @@ import (
 // once by every replica and once by its group. Their keys and values are JSON
 // like all others; what stands here writes and reads just this form of it, and
 // leaves whatever is not to the letter as it is written here to encoding/json.
+
+// parseRecord turns the tokens of a line of __consumer_offsets back into a
+// record, as metarecord.Parse does, which it only asks where the record is not
+// plain: checking the JSON of every commit again would cost more than applying
+// it. The record shares the tokens' memory.
+func parseRecord(key, value, action []byte) (metarecord.Record, error) {
+	if string(action) == actionCommit {
+		_, _, _, plainKey := plainOffsetKey(key)
+		if _, plainValue := plainOffset(value); plainKey && plainValue {
+			return metarecord.Record{Action: actionCommit, Key: key, Value: value}, nil
+		}
+	}
+	return metarecord.Parse(key, value, action)
+}
 
 // offsetKeyOf is the key of a committed offset.
 func offsetKeyOf(group string, key protocol.PartitionID) []byte {
@@ -39,11 +54,11 @@ func plainOffsetKey(key []byte) (group, topicID, partition []byte, ok bool) {
 	return group, topicID, partition, p.ended()
 }
 
-// appendOffsetValue appends v as stateJSON writes it.
+// appendOffsetValue appends v as metarecord.JSON writes it.
 func appendOffsetValue(dst []byte, v *committedOffset) []byte {
 	dst = slices.Grow(dst, len(`{"v":1,"offset":,"metadata":"","topic":"","at":}`)+len(v.Metadata)+len(v.Topic)+2*20)
 	dst = append(dst, `{"v":`...)
-	dst = strconv.AppendInt(dst, stateFormat, 10)
+	dst = strconv.AppendInt(dst, metarecord.Format, 10)
 	dst = append(dst, `,"offset":`...)
 	dst = strconv.AppendInt(dst, int64(v.Offset), 10)
 	if v.Metadata != "" {
@@ -57,11 +72,11 @@ func appendOffsetValue(dst []byte, v *committedOffset) []byte {
 	return append(dst, '}')
 }
 
-// appendStateString appends s as stateJSON writes it.
+// appendStateString appends s as metarecord.JSON writes it.
 func appendStateString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if !plainByte(s[i]) {
-			return append(dst, stateJSON(s)...)
+			return append(dst, metarecord.JSON(s)...)
 		}
 	}
 	dst = append(dst, '"')

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -25,11 +26,11 @@ func TestOffsetRecordIsTheJSONThatItWas(t *testing.T) {
 		for _, number := range []int64{0, 1, 10, 1<<53 - 1, 999_999_999_999_999_999, 1_000_000_000_000_000_000, math.MaxInt64} {
 			v := committedOffset{Offset: protocol.Offset(number), Metadata: text, Topic: text, At: number}
 			got := appendOffsetValue(nil, &v)
-			require.Equal(t, string(stateJSON(offsetValue{stateFormat, v})), string(got))
+			require.Equal(t, string(metarecord.JSON(offsetValue{metarecord.Format, v})), string(got))
 			checkOffsetValue(t, got)
 
 			key := protocol.PartitionID{TopicID: text, Partition: int(number)}
-			require.Equal(t, string(stateKey(keyOffset, text, key.TopicID, key.Partition)), string(offsetKeyOf(text, key)))
+			require.Equal(t, string(metarecord.Key(keyOffset, text, key.TopicID, key.Partition)), string(offsetKeyOf(text, key)))
 			checkOffsetKey(t, offsetKeyOf(text, key))
 		}
 	}
@@ -88,7 +89,7 @@ func checkOffsetValue(t *testing.T, value []byte) {
 		return
 	}
 	var want offsetValue
-	require.NoError(t, readState(value, &want))
+	require.NoError(t, metarecord.Decode(value, &want))
 	require.Equal(t, want.committedOffset, plain.committed(committedOffset{}))
 	require.Equal(t, want.committedOffset, plain.committed(committedOffset{Offset: 1, Metadata: "m", Topic: "t", At: 2}))
 }
@@ -100,7 +101,7 @@ func checkOffsetKey(t *testing.T, key []byte) {
 		return
 	}
 	require.True(t, json.Valid(key))
-	kind, args, err := splitStateKey(key)
+	kind, args, err := metarecord.SplitKey(key)
 	require.NoError(t, err)
 	require.Equal(t, keyOffset, kind)
 	require.Equal(t, []string{string(group), string(topicID), string(partition)}, args)
@@ -112,7 +113,7 @@ func BenchmarkGroupPollAndCommit(b *testing.B) {
 	g := newGroupState("", "g1")
 	topics := []subscribedTopic{{Name: "liked", ID: "00112233445566778899aabbccddeeff", Partitions: 1}}
 	d, err := g.decidePoll(1, 7, topics, 1000)
-	if err != nil || g.apply(d.Records[0]) != nil {
+	if err != nil || g.Apply(d.Records[0]) != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
@@ -124,7 +125,7 @@ func BenchmarkGroupPollAndCommit(b *testing.B) {
 		}
 		at[0].Offset++
 		recs, err := g.decideAutoCommit(1, 7, d.Generation, at)
-		if err != nil || len(recs) != 1 || g.apply(recs[0]) != nil {
+		if err != nil || len(recs) != 1 || g.Apply(recs[0]) != nil {
 			b.Fatal(err, recs)
 		}
 	}

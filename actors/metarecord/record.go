@@ -1,4 +1,11 @@
-package actors
+// Package metarecord gives the records of internal topics their form.
+//
+// __cluster_metadata and __consumer_offsets hold state: each record says what
+// happened (its action), to what (its key), and the whole state of that thing
+// from then on (its value). So the newest record of each key is all that a
+// replay needs, and compaction by key loses nothing. What the records mean is
+// known to the state machines that apply them, not here.
+package metarecord
 
 import (
 	"bytes"
@@ -9,25 +16,25 @@ import (
 	"ottla/protocol"
 )
 
-// stateFormat is the newest format of values in internal topics that this
+// Format is the newest format of values in internal topics that this
 // build understands. Every value names its format in "v"; a newer one is
 // refused before anything of it is applied.
-const stateFormat = 1
+const Format = 1
 
-// stateRecord is one record of an internal topic: what happened, to what, and
+// Record is one record of an internal topic: what happened, to what, and
 // the whole state of that thing from then on. Key and Value are compact JSON;
 // a nil Value says that the thing is gone. Because a value is always whole,
 // the newest record per key is all that a replay needs, and compaction by key
 // loses nothing.
-type stateRecord struct {
+type Record struct {
 	Action string
 	Key    []byte
 	Value  []byte
 }
 
-// appendStateLines encodes recs as lines of the log, stamped ts (milliseconds
+// AppendLines encodes recs as lines of the log, stamped ts (milliseconds
 // since 1970).
-func appendStateLines(l *protocol.Lines, topic string, partition int, ts int64, recs []stateRecord) {
+func AppendLines(l *protocol.Lines, topic string, partition int, ts int64, recs []Record) {
 	for i := range recs {
 		value := recs[i].Value
 		if value == nil {
@@ -37,40 +44,30 @@ func appendStateLines(l *protocol.Lines, topic string, partition int, ts int64, 
 	}
 }
 
-// stateRecordOf turns the tokens of a line of an internal topic back into a
+// Parse turns the tokens of a line of an internal topic back into a
 // record. The record shares the tokens' memory. It fails when a token cannot
-// have been written by appendStateLines.
-func stateRecordOf(key, value, action []byte) (stateRecord, error) {
-	rec := stateRecord{Action: actionName(action), Key: key}
+// have been written by AppendLines.
+func Parse(key, value, action []byte) (Record, error) {
+	rec := Record{Action: string(action), Key: key}
 	if rec.Action == "" {
-		return stateRecord{}, fmt.Errorf("internal record %q has no action", key)
+		return Record{}, fmt.Errorf("internal record %q has no action", key)
 	}
-	if _, _, _, plain := plainOffsetKey(key); !plain && !json.Valid(key) {
-		return stateRecord{}, fmt.Errorf("internal record %s: key %q is not JSON", action, key)
+	if !json.Valid(key) {
+		return Record{}, fmt.Errorf("internal record %s: key %q is not JSON", action, key)
 	}
 	if string(value) == protocol.NullToken {
 		return rec, nil
 	}
-	if _, plain := plainOffset(value); !plain && !json.Valid(value) {
-		return stateRecord{}, fmt.Errorf("internal record %s %s: value %q is not JSON", action, key, value)
+	if !json.Valid(value) {
+		return Record{}, fmt.Errorf("internal record %s %s: value %q is not JSON", action, key, value)
 	}
 	rec.Value = value
 	return rec, nil
 }
 
-// actionName is action as a string that takes no memory if it is well known.
-func actionName(action []byte) string {
-	for _, known := range []string{actionCommit, actionJoin} { // nearly all there are
-		if known == string(action) {
-			return known
-		}
-	}
-	return string(action)
-}
-
-// stateJSON is compact JSON without HTML escapes, so that grep finds in the
+// JSON is compact JSON without HTML escapes, so that grep finds in the
 // log what was written. The values are our own structs: it cannot fail.
-func stateJSON(v any) []byte {
+func JSON(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -80,9 +77,9 @@ func stateJSON(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// stateKey makes the key of an internal record: a JSON array, its kind first.
+// Key makes the key of an internal record: a JSON array, its kind first.
 // The arguments are strings and integers.
-func stateKey(kind string, args ...any) []byte {
+func Key(kind string, args ...any) []byte {
 	key := protocol.AppendJSONString([]byte{'['}, kind)
 	for _, arg := range args {
 		key = append(key, ',')
@@ -92,15 +89,15 @@ func stateKey(kind string, args ...any) []byte {
 		case int:
 			key = strconv.AppendInt(key, int64(arg), 10)
 		default:
-			key = append(key, stateJSON(arg)...)
+			key = append(key, JSON(arg)...)
 		}
 	}
 	return append(key, ']')
 }
 
-// splitStateKey takes a key apart: its kind and the other elements, strings
+// SplitKey takes a key apart: its kind and the other elements, strings
 // without quotes and numbers as they stand.
-func splitStateKey(key []byte) (kind string, args []string, err error) {
+func SplitKey(key []byte) (kind string, args []string, err error) {
 	r := protocol.NewJSONReader(key)
 	parts := make([]string, 0, 4)
 	for r.Array(); r.Element(); {
@@ -127,16 +124,16 @@ func splitStateKey(key []byte) (kind string, args []string, err error) {
 	return parts[0], parts[1:], nil
 }
 
-// readState decodes a value strictly, after checking its format.
-func readState(value []byte, into any) error {
+// Decode decodes a value strictly, after checking its format.
+func Decode(value []byte, into any) error {
 	var head struct {
 		V int `json:"v"`
 	}
 	if err := json.Unmarshal(value, &head); err != nil {
 		return fmt.Errorf("internal value: %w", err)
 	}
-	if head.V < 1 || head.V > stateFormat {
-		return fmt.Errorf("internal value has format %d, this build reads 1 to %d", head.V, stateFormat)
+	if head.V < 1 || head.V > Format {
+		return fmt.Errorf("internal value has format %d, this build reads 1 to %d", head.V, Format)
 	}
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.DisallowUnknownFields()
