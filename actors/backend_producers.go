@@ -22,7 +22,7 @@ func (p *partitionActor) listProducers() producerList {
 	if p.rep == nil || p.ref == nil {
 		return producerList{err: errNotLeader}
 	}
-	return producerList{ids: p.rep.producers.ids()}
+	return producerList{ids: p.rep.producerIDs()}
 }
 
 // Producers lists the producer ids that the partitions of a cluster, or of all,

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"ottla/protocol"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+
+	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -112,25 +113,7 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 		return err
 	}
 	b.turnsOf(spec.dir).Add(1)
-	return putReplicaAside(b.env, spec.dir, held.ReplicaID)
-}
-
-// putReplicaAside keeps a damaged or outdated replica's files for people.
-func putReplicaAside(env *environment, dir string, id uint64) error {
-	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	to := fmt.Sprintf("%s.replaced-%d", dir, id)
-	for n := 2; ; n++ {
-		if _, err := os.Lstat(to); errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		to = fmt.Sprintf("%s.replaced-%d.%d", dir, id, n)
-	}
-	if err := os.Rename(dir, to); err != nil {
-		return fmt.Errorf("put replica aside: %w", err)
-	}
-	return env.fs.SyncDir(filepath.Dir(dir))
+	return putAside(b.env.fs, spec.dir, held.ReplicaID)
 }
 
 // createAtOnce is how many logs a broker creates at the same time: their syncs

@@ -126,6 +126,16 @@ func (r *replica) dropCompacted() {
 	}
 }
 
+// missingParts returns what the snapshot that is held waits for: the compacted
+// records that belong to it, and the replica that sent it. Ok is false when none
+// is held.
+func (r *replica) missingParts() (from uint64, parts logfile.CompactedInfo, ok bool) {
+	if r.held == nil {
+		return 0, logfile.CompactedInfo{}, false
+	}
+	return r.held.message.From, r.held.parts, true
+}
+
 // heldSnapshot is a snapshot that has come, but not yet the parts that belong
 // to it.
 type heldSnapshot struct {

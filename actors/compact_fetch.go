@@ -65,17 +65,17 @@ const (
 // startFetch begins to fetch the parts of the snapshot that is held, unless
 // that is under way.
 func (p *partitionActor) startFetch(ctx actor.Context) {
-	h := p.rep.held
-	if h == nil || p.closing {
+	from, parts, held := p.rep.missingParts()
+	if !held || p.closing {
 		return
 	}
-	if f := p.compaction.fetch; f != nil && f.from == h.message.From && f.info.Generation == h.parts.Generation {
+	if f := p.compaction.fetch; f != nil && f.from == from && f.info.Generation == parts.Generation {
 		return
 	}
 	p.endFetch()
 	work, cancel := context.WithCancel(context.Background())
 	f := &partsFetch{
-		info: h.parts, from: h.message.From, offset: h.parts.Start,
+		info: parts, from: from, offset: parts.Start,
 		chunks: make(chan *partsChunk, 1), cancel: cancel,
 	}
 	p.compaction.fetch = f

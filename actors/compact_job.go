@@ -185,14 +185,14 @@ func (p *partitionActor) askCompaction() {
 	if c.served > 0 && p.ticks-c.served < p.env.ticks(servePatience) {
 		return
 	}
-	if generation := p.rep.compaction.Generation; c.askedAt > 0 && c.asked == generation && p.ticks-c.askedAt < patience {
+	if generation := p.rep.compactionGeneration(); c.askedAt > 0 && c.asked == generation && p.ticks-c.askedAt < patience {
 		return
 	}
 	plan, due := p.rep.planCompaction(p.env.now().UnixMilli(), p.settings.DeleteRetentionMs)
 	if !due {
 		return
 	}
-	c.asked, c.askedAt = p.rep.compaction.Generation, p.ticks
+	c.asked, c.askedAt = p.rep.compactionGeneration(), p.ticks
 	p.log.Info("asks for compaction", "offsets_below", plan.Next, "tombstones_below", plan.DropBelow)
-	p.rep.propose(proposal{control: encodeControl(control{Compact: &plan})})
+	p.rep.proposeCompaction(plan)
 }

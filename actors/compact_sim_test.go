@@ -107,7 +107,7 @@ func (k *simKeyed) work(n *simReplica) {
 func (k *simKeyed) ask(n *simReplica) {
 	plan, due := n.rep.planCompaction(n.now().UnixMilli(), tombstoneMs)
 	if due {
-		n.do(func() { n.rep.propose(proposal{control: encodeControl(control{Compact: &plan})}) })
+		n.do(func() { n.rep.proposeCompaction(plan) })
 	}
 }
 

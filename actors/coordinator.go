@@ -131,8 +131,8 @@ func (c *coordinator) ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
-			if l := c.p.rep.leading; l != nil {
-				c.unclear[name] = l.taken
+			if taken, leads := c.p.rep.proposalsTaken(); leads {
+				c.unclear[name] = taken
 			}
 		}
 	}
@@ -142,7 +142,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 // been answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
-	if l := c.p.rep.leading; known && l != nil && l.answered < upTo && len(l.rounds)+len(l.queue) > 0 {
+	if known && !c.p.rep.proposalsSettled(upTo) {
 		return false
 	}
 	delete(c.unclear, group)

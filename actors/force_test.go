@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
 	"ottla/protocol"
@@ -87,55 +85,6 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 	}
 	_, err = PlanForce(dir, false)
 	require.ErrorContains(t, err, "metadata on broker 2 had not got the cluster's first records")
-}
-
-// The survivor's log ends with changes of membership that lost members may have
-// committed or not. They are passed over, then and at every later start.
-func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
-	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
-	spec := partitionSpec{id: id, dir: filepath.Join(t.TempDir(), "t-0"), founders: []uint64{1, 2, 3}}
-	env := &environment{fs: logfile.OSFS{}}
-	require.NoError(t, spec.create(env))
-	log, _, err := logfile.Open(env.fs, spec.dir, logfile.Options{})
-	require.NoError(t, err)
-	b := &logfile.Batch{}
-	for i, cc := range []raftpb.ConfChangeV2{
-		single(raftpb.ConfChangeAddLearnerNode, 4),
-		{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: 4}, {Type: raftpb.ConfChangeRemoveNode, NodeID: 2}}},
-	} {
-		data, err := cc.Marshal()
-		require.NoError(t, err)
-		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(firstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
-		require.NoError(t, err)
-		require.NoError(t, log.Append(b, []logfile.Frame{f}))
-	}
-	require.NoError(t, b.Execute())
-	require.NoError(t, log.Close())
-
-	held := ledgerReplica{TopicID: "t", Topic: "t", ReplicaID: 2}
-	c := inspectReplica("c", 2, filepath.Dir(spec.dir), held)
-	require.NoError(t, c.Err)
-	require.Len(t, c.Confs, 3)
-	require.NoError(t, forceSoleVoter(c, 11))
-
-	c = inspectReplica("c", 2, filepath.Dir(spec.dir), held)
-	require.NoError(t, c.Err)
-	assert.Equal(t, []raftpb.ConfState{{Voters: []uint64{2}}}, c.Confs)
-	assert.EqualValues(t, 11+forcedTermStep+1, c.LastTerm, "beyond all that are known, and that were lost")
-	assert.EqualValues(t, firstLogIndex+3, c.LastIndex)
-	for _, internal := range []bool{true, false} { // internal topics replay everything
-		log, rec, err := logfile.Open(env.fs, spec.dir, logfile.Options{})
-		require.NoError(t, err)
-		rep, err := newReplica(replicaConfig{
-			internal: internal, electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 1 << 20, now: time.Now, logger: slog.New(slog.DiscardHandler),
-		}, log, rec)
-		require.NoError(t, err)
-		rep.campaign(false)
-		require.NoError(t, rep.runAlone())
-		require.True(t, rep.leading.serving, "it needs nobody")
-		assert.Equal(t, []uint64{2}, rep.storage.conf.Voters)
-		require.NoError(t, log.Close())
-	}
 }
 
 // A crash at any step of the command leaves what the same command completes.

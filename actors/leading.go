@@ -299,8 +299,8 @@ func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []b
 		buf = taken[i].lines.AppendNumbered(buf, protocol.Offset(next))
 		next += int64(taken[i].lines.Len())
 	}
-	if r.cfg.stats != nil && !r.cfg.internal {
-		r.cfg.stats.entry(records, len(buf))
+	if r.cfg.proposed != nil && !r.cfg.internal {
+		r.cfg.proposed(records, len(buf))
 	}
 	return encodeEntry(buf, logfile.KindRecords, base, records, now)
 }
@@ -358,18 +358,6 @@ func (rd *round) answer() {
 	}
 	for i := range rd.retries {
 		rd.retries[i].Reply.Put(rd.retried[i])
-	}
-}
-
-// leaveUnanswered ends the wait for committed rounds that a panic kept from
-// being answered; who has an answer already keeps it.
-func leaveUnanswered(rounds []round) {
-	lost := protocol.Unknownf("the leader failed before it could answer")
-	for i := range rounds {
-		failAll(rounds[i].proposals, lost)
-		for _, req := range rounds[i].retries {
-			req.Reply.Put(protocol.ProduceResult{Err: lost})
-		}
 	}
 }
 

@@ -97,8 +97,7 @@ func TestLogProvesEarlierChangesCommitted(t *testing.T) {
 	s := calmChanges(t)
 	n := s.nodes[1]
 	open := func(fs *faultfs.FS) (*logfile.Log, *logfile.Recovered) {
-		spec := n.spec(nil)
-		log, rec, err := logfile.Open(fs, simDir, spec.logOptions(&environment{bootID: "0"}))
+		log, rec, err := logfile.Open(fs, simDir, simLogOptions(0))
 		require.NoError(t, err)
 		return log, rec
 	}
@@ -183,12 +182,11 @@ func TestMembershipOfASnapshotStaysAhead(t *testing.T) {
 	const confIndex = 40
 	fs := faultfs.New()
 	n := &simReplica{sim: &replicaSim{t: t}, id: 1, fs: fs}
-	spec := n.spec(nil)
-	opt := spec.logOptions(&environment{bootID: "0"})
+	opt := simLogOptions(0)
 	voters := raftpb.ConfState{Voters: []uint64{1, 2, 3}}
 	conf, err := voters.Marshal()
 	require.NoError(t, err)
-	log, err := logfile.Create(fs, simDir, spec.id, logfile.Checkpoint{
+	log, err := logfile.Create(fs, simDir, n.identity(), logfile.Checkpoint{
 		Index: 10, Term: 1, HardTerm: 1, Applied: confIndex, ConfState: conf,
 	}, opt)
 	require.NoError(t, err)

@@ -188,7 +188,7 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
-		if p.election.open && p.rep.leaderID != 0 {
+		if p.election.open && p.rep.leader() != 0 {
 			p.leaderSeen(ctx)
 		}
 		fx := p.rep.take()
@@ -221,16 +221,16 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		if fx.kick {
 			ctx.Send(ctx.Self(), &flushGathered{})
 		}
-		if p.rep.failed != nil {
+		if p.rep.err() != nil {
 			p.replicaFailed(ctx)
 		}
-		again = len(p.rep.fx.writes) > 0 || len(p.rep.fx.sends) > 0 || len(p.rep.fx.committed) > 0
+		again = p.rep.asksForMore()
 	}
 }
 
 func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
 	siblings := 0
-	if p.rep.leading != nil && len(w.entries) > 0 {
+	if p.rep.leads() && w.lastIndex() > 0 {
 		siblings = p.spec.group.running() - 1
 	}
 	p.outstanding++
@@ -238,7 +238,7 @@ func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
 		From: ctx.Self(), Seq: w.seq, Batch: w.batch,
 		Group: disk.Group{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
 		Index: w.lastIndex(), Siblings: siblings, Priority: w.priority,
-		NoSync: p.rep.cfg.lazySync && !p.rep.cfg.internal && !w.mustSync,
+		NoSync: p.rep.syncsLazily(w),
 	})
 }
 
@@ -264,7 +264,7 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 		return
 	}
 	p.diskFull = false
-	for _, w := range p.rep.writes {
+	for _, w := range p.rep.pendingWrites() {
 		if w.seq > 0 {
 			p.write(ctx, w)
 		}
@@ -309,7 +309,7 @@ func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 }
 
 func (p *partitionActor) park(m *parkWaiter) {
-	if p.ref == nil || protocol.Offset(p.rep.hw) > m.Offset {
+	if p.ref == nil || protocol.Offset(p.rep.highWatermark()) > m.Offset {
 		m.Waiter.Wake()
 		return
 	}
@@ -321,9 +321,9 @@ func (p *partitionActor) publish() {
 	if p.ref == nil {
 		return
 	}
-	p.ref.view.Store(p.file.View(p.rep.hw))
+	p.ref.view.Store(p.file.View(p.rep.highWatermark()))
 	for w, off := range p.waiters {
-		if off < protocol.Offset(p.rep.hw) {
+		if off < protocol.Offset(p.rep.highWatermark()) {
 			delete(p.waiters, w)
 			w.Wake()
 		}
@@ -332,21 +332,22 @@ func (p *partitionActor) publish() {
 
 // roleChanged publishes or withdraws this replica as the partition's leader.
 func (p *partitionActor) roleChanged(ctx actor.Context) {
-	serving := p.rep.leading != nil && p.rep.leading.serving && !p.closing
-	if p.ref != nil && (!serving || p.rep.leading.term != p.ref.term) {
+	term, serving := p.rep.serving()
+	serving = serving && !p.closing
+	if p.ref != nil && (!serving || term != p.ref.term) {
 		p.withdraw(ctx)
 	}
 	if !serving || p.ref != nil {
 		return
 	}
-	p.ref = &leaderRef{broker: p.spec.id.Broker, term: p.rep.leading.term, pid: ctx.Self()}
-	p.ref.view.Store(p.file.View(p.rep.hw))
+	p.ref = &leaderRef{broker: p.spec.id.Broker, term: term, pid: ctx.Self()}
+	p.ref.view.Store(p.file.View(p.rep.highWatermark()))
 	if p.coord != nil {
 		p.coord.lead(p.ref.term)
 	}
 	p.env.stats.elections.Add(1)
 	p.spec.route.set(p.ref)
-	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.hw)
+	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.highWatermark())
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.term})
 	p.membersChanged(ctx)
 }
@@ -373,7 +374,7 @@ func (p *partitionActor) describe() partitionState {
 	}
 	st := partitionState{
 		Replica: p.spec.id.ReplicaID, Settled: p.rep.settled(p.want),
-		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.hw),
+		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.highWatermark()),
 	}
 	in := p.rep.inSync(p.spec.group.reachable)
 	for _, w := range p.want {
@@ -416,7 +417,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 
 // answerHandOver answers who asked for a hand-over, when it is over.
 func (p *partitionActor) answerHandOver(ctx actor.Context) {
-	if p.handReply == nil || p.rep != nil && p.rep.leading != nil && p.rep.leading.moving {
+	if p.handReply == nil || p.rep != nil && p.rep.movesLeadership() {
 		return
 	}
 	ctx.Send(p.handReply, &handedOver{Key: p.spec.key()})
@@ -434,7 +435,8 @@ func (p *partitionActor) settleMembers(ctx actor.Context) {
 // membersChanged tells the cluster that the group has the members it wants.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
 	if p.ref != nil && p.rep.settled(p.want) && (!p.replacing || p.rep.membersProven()) {
-		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(p.rep.storage.conf.Voters)})
+		voters, _ := p.rep.voters()
+		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(voters)})
 	}
 }
 

@@ -22,11 +22,11 @@ func (p *partitionActor) continueClosing(ctx actor.Context) {
 	if !p.closing || p.closeReply == nil || p.rep == nil {
 		return
 	}
-	if p.rep.failed != nil || p.diskFull {
+	if p.rep.err() != nil || p.diskFull {
 		p.closed(ctx)
 		return
 	}
-	if len(p.rep.writes) > 0 {
+	if len(p.rep.pendingWrites()) > 0 {
 		return
 	}
 	if p.finalWritten {
@@ -54,7 +54,7 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 	attempt(p.log, p.stopCompaction)
 	p.endScrub()
 	if p.rep != nil {
-		attempt(p.log, func() { leaveUnanswered(append(p.due, p.rep.fx.committed...)) })
+		attempt(p.log, func() { p.rep.abandon(p.due) })
 		attempt(p.log, p.rep.closing)
 	}
 	if p.file != nil {

@@ -2,8 +2,9 @@ package actors
 
 import (
 	"cmp"
-	"ottla/protocol"
 	"slices"
+
+	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -22,13 +23,6 @@ type election struct {
 	nextTry int                    // the value of ticks at which to campaign again
 }
 
-// logPosition is the last entry of a log: what raft compares to grant a vote.
-type logPosition struct{ Term, Index uint64 }
-
-func (a logPosition) compare(b logPosition) int {
-	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
-}
-
 // leaderless tells another replica that this one has no leader, so would vote,
 // and how far its log reaches.
 type leaderless struct {
@@ -42,13 +36,13 @@ const standTicks = 3
 
 // hasLeader reports whether a running replica is known to lead.
 func (p *partitionActor) hasLeader() bool {
-	return p.rep.leading != nil || p.rep.leaderID != 0 && p.spec.group.reachable(p.rep.leaderID)
+	return p.rep.leads() || p.rep.leader() != 0 && p.spec.group.reachable(p.rep.leader())
 }
 
 // seekLeader begins an election, or goes on with one when replicas came or
 // went: all others hear where this one stands.
 func (p *partitionActor) seekLeader(ctx actor.Context) {
-	if p.rep == nil || p.closing || p.rep.failed != nil || p.hasLeader() {
+	if p.rep == nil || p.closing || p.rep.err() != nil || p.hasLeader() {
 		return
 	}
 	p.wake()
@@ -65,7 +59,7 @@ func (p *partitionActor) seekLeader(ctx actor.Context) {
 
 // otherLeaderless hears where another replica stands.
 func (p *partitionActor) otherLeaderless(ctx actor.Context, m *leaderless) {
-	if p.rep == nil || p.closing || p.rep.failed != nil || p.hasLeader() {
+	if p.rep == nil || p.closing || p.rep.err() != nil || p.hasLeader() {
 		return
 	}
 	if !p.election.open {
@@ -97,10 +91,10 @@ func (p *partitionActor) campaignIfBest() {
 // not said where they stand, who may have a leader. Negative when this one
 // cannot win: it has no vote, or too few voters run.
 func (p *partitionActor) rank() int {
-	conf := &p.rep.storage.conf
+	voters, outgoing := p.rep.voters()
 	self := p.spec.id.ReplicaID
-	if !slices.Contains(conf.Voters, self) && !slices.Contains(conf.VotersOutgoing, self) ||
-		!p.majorityRuns(conf.Voters) || !p.majorityRuns(conf.VotersOutgoing) {
+	if !slices.Contains(voters, self) && !slices.Contains(outgoing, self) ||
+		!p.majorityRuns(voters) || !p.majorityRuns(outgoing) {
 		return -1
 	}
 	mine, better := p.rep.lastPosition(), 0
@@ -113,11 +107,11 @@ func (p *partitionActor) rank() int {
 			better++
 		}
 	}
-	for _, id := range conf.Voters {
+	for _, id := range voters {
 		count(id)
 	}
-	for _, id := range conf.VotersOutgoing {
-		if !slices.Contains(conf.Voters, id) {
+	for _, id := range outgoing {
+		if !slices.Contains(voters, id) {
 			count(id)
 		}
 	}
@@ -171,7 +165,7 @@ func (p *partitionActor) leaderlessTick(ctx actor.Context) {
 
 // handOver lets the best other replica lead.
 func (p *partitionActor) handOver() {
-	if p.rep.leading != nil {
+	if p.rep.leads() {
 		p.rep.handOver(p.rep.bestHeir(p.want, p.spec.group.reachable))
 	}
 }

@@ -30,7 +30,7 @@ func (p *partitionActor) damageMessage(ctx actor.Context, message any) bool {
 // on with what can be read, as nobody could take over; what cannot be read
 // fails, and readiness says so.
 func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
-	if p.rep == nil || p.closing || p.rep.failed != nil {
+	if p.rep == nil || p.closing || p.rep.err() != nil {
 		return
 	}
 	if len(p.want) == 1 && p.want[0].ReplicaID == p.spec.id.ReplicaID {
@@ -58,8 +58,8 @@ func (p *partitionActor) replicaFailed(ctx actor.Context) {
 	if p.closing {
 		return
 	}
-	p.log.Error("replica stops: its storage failed", "error", p.rep.failed)
-	p.end(ctx, runFault(p.rep.failed), p.rep.failed)
+	p.log.Error("replica stops: its storage failed", "error", p.rep.err())
+	p.end(ctx, runFault(p.rep.err()), p.rep.err())
 }
 
 func (p *partitionActor) end(ctx actor.Context, fault replicaFault, cause error) {

@@ -1,13 +1,11 @@
 package actors
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
 	"ottla/protocol"
@@ -31,6 +29,11 @@ func (s *partitionSpec) key() protocol.PartitionID {
 	return protocol.PartitionID{TopicID: s.id.TopicID, Partition: s.id.Partition}
 }
 
+// create makes the replica's first, empty log (see createReplica).
+func (s *partitionSpec) create(env *environment) error {
+	return createReplica(env.fs, s.dir, s.id, s.founders, s.logOptions(env))
+}
+
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
 
 func (s *partitionSpec) logOptions(env *environment) logfile.Options {
@@ -42,43 +45,6 @@ func (s *partitionSpec) segmentBytes(env *environment, settings topicSettings) i
 		return n
 	}
 	return settings.SegmentBytes
-}
-
-// create makes the replica's first, empty log; durable when it returns. A
-// founder begins with all founders as voters, a replica that joins later with
-// no membership at all: the leader's snapshot brings it. A directory that
-// holds this very replica already is fine: a crash came before the ledger. One
-// that holds something else, or a damaged log, is put aside: the ledger has
-// nothing there, so what it is has never run, or a crash came after the ledger
-// was told and before the directory lost its name.
-func (s *partitionSpec) create(env *environment) error {
-	log, _, err := logfile.Open(env.fs, s.dir, s.logOptions(env))
-	switch {
-	case err == nil && log.Identity() == s.id:
-		return log.Close()
-	case err == nil:
-		if err := errors.Join(log.Close(), putReplicaAside(env, s.dir, log.Identity().ReplicaID)); err != nil {
-			return err
-		}
-	case openFault(err) == faultDamage: // whose it was may be what is damaged
-		if err := putReplicaAside(env, s.dir, s.id.ReplicaID); err != nil {
-			return err
-		}
-	case !errors.Is(err, os.ErrNotExist):
-		return err
-	}
-	cp := logfile.Checkpoint{}
-	if len(s.founders) > 0 {
-		conf := raftpb.ConfState{Voters: s.founders}
-		if cp.ConfState, err = conf.Marshal(); err != nil {
-			return err
-		}
-		cp.Index, cp.Term, cp.HardTerm, cp.Applied = firstLogIndex, firstLogTerm, firstLogTerm, firstLogIndex
-	}
-	if log, err = logfile.Create(env.fs, s.dir, s.id, cp, s.logOptions(env)); err != nil {
-		return err
-	}
-	return log.Close()
 }
 
 // open opens the replica's log, which takes I/O: the actor's own goroutine is
@@ -126,7 +92,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 		internal: p.spec.internal(), lazySync: p.spec.lazySync,
 		electionTicks: p.env.opt.ElectionTicks, heartbeatTicks: p.env.opt.HeartbeatTicks,
 		maxBatchBytes: p.env.opt.MaxBatchBytes, now: p.env.now, logger: p.log,
-		applyState: apply, restoreState: restore, stats: &p.env.stats,
+		applyState: apply, restoreState: restore, proposed: p.env.stats.entry,
 	}, log, rec)
 	return err
 }
@@ -148,21 +114,4 @@ func (p *partitionActor) stateMachine(ctx actor.Context) (apply func([]logfile.R
 		return p.coord.apply, p.coord.restore
 	}
 	return nil, nil
-}
-
-// stageFinal writes what makes the next start short: a checkpoint, and a vouch
-// for the last entry.
-func (r *replica) stageFinal() {
-	b := &logfile.Batch{}
-	r.log.StageCheckpoint(b)
-	r.log.StageSyncMark(b)
-	r.enqueue(&stagedWrite{batch: b, mustSync: true})
-}
-
-func encodeControl(c control) []byte {
-	data, err := json.Marshal(c)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
-	}
-	return data
 }

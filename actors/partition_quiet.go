@@ -1,10 +1,6 @@
 package actors
 
-import (
-	"github.com/asynkron/protoactor-go/actor"
-	"go.etcd.io/raft/v3"
-	"go.etcd.io/raft/v3/tracker"
-)
+import "github.com/asynkron/protoactor-go/actor"
 
 // An idle partition falls quiet: its leader tells the followers, and none of
 // them runs raft's clock, so that a thousand idle partitions send no
@@ -30,7 +26,7 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 	if p.idleTicks++; p.idleTicks < quietTicks {
 		return
 	}
-	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.rep.leading.term, Index: p.rep.applied}
+	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.term, Index: p.rep.appliedIndex()}
 	for _, pid := range p.spec.group.others(p.spec.id.ReplicaID) {
 		ctx.Send(pid, m)
 	}
@@ -40,26 +36,16 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 // idle reports whether this replica leads, everything is applied everywhere,
 // and nothing waits for anything.
 func (p *partitionActor) idle() bool {
-	r := p.rep
-	l := r.leading
-	if l == nil || p.ref == nil || l.moving || len(l.queue)+len(l.rounds)+len(l.reads)+len(r.writes) > 0 ||
-		r.applied != r.log.LastIndex() || !r.settled(p.want) || p.replacing && !r.membersProven() || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID {
+	if p.ref == nil || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
+		!p.rep.settled(p.want) || p.replacing && !p.rep.membersProven() {
 		return false
 	}
-	even := true
-	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		even = even && (id == p.spec.id.ReplicaID || pr.Match == r.applied && p.spec.group.reachable(id))
-	})
-	return even
+	return p.rep.everywhereApplied(p.spec.group.reachable)
 }
 
 // followQuiet stops a follower's clock, if it agrees with its leader.
 func (p *partitionActor) followQuiet(m *fallQuiet) {
-	r := p.rep
-	if r == nil || p.closing || r.leading != nil || r.leaderID != m.Leader || r.applied != m.Index || len(r.writes) > 0 {
-		return
-	}
-	if r.rn.BasicStatus().Term == m.Term {
+	if p.rep != nil && !p.closing && p.rep.agreesWith(m.Leader, m.Term, m.Index) {
 		p.quiet = true
 	}
 }

@@ -7,7 +7,7 @@ func (p *partitionActor) quietRetention() {
 		return
 	}
 	p.retentionTick()
-	if p.rep.leading != nil && len(p.rep.leading.queue) > 0 {
+	if p.rep.gathered() {
 		p.wake()
 	}
 }
@@ -23,9 +23,9 @@ func (p *partitionActor) retentionTick() {
 		return
 	}
 	now := p.env.now().UnixMilli()
-	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.applied)
+	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.appliedIndex())
 	if start > p.file.LogStart() {
 		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
-		p.rep.propose(proposal{control: encodeControl(control{LogStart: &start})})
+		p.rep.proposeLogStart(start)
 	}
 }

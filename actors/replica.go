@@ -50,7 +50,9 @@ type replicaConfig struct {
 	// restoreState replaces that state machine's state by what compacted records
 	// say, which is everything up to offset next.
 	restoreState func(records []logfile.Record, next int64)
-	stats        *nodeStats // nil: nobody counts
+	// proposed hears of each entry with records that this replica proposed as the
+	// leader of a topic that is not internal. It may be nil.
+	proposed func(records, bytes int)
 }
 
 // replica is one broker's copy of a partition: raft's state machine, the log

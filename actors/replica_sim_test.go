@@ -90,8 +90,7 @@ func newReplicaSim(t *testing.T, seed int64, trace io.Writer) *replicaSim {
 	}
 	for _, id := range voters {
 		n := &simReplica{sim: s, id: id, fs: faultfs.New()}
-		spec := n.spec(voters)
-		require.NoError(t, spec.create(&environment{fs: n.fs, bootID: "0"}))
+		require.NoError(t, n.create(voters))
 		s.nodes = append(s.nodes, n)
 	}
 	return s

@@ -59,7 +59,7 @@ func (c *simChanges) tick(n *simReplica) {
 	}
 	start := r.log.RetentionStart(n.now().UnixMilli(), -1, 3000, r.applied)
 	if start > r.log.LogStart() {
-		r.propose(proposal{control: encodeControl(control{LogStart: &start})})
+		r.proposeLogStart(start)
 	}
 }
 
@@ -89,8 +89,7 @@ func (c *simChanges) substitute(n *simReplica) {
 	s := c.s
 	c.replacing = true
 	next := &simReplica{sim: s, id: uint64(len(s.nodes) + 1), fs: faultfs.New()}
-	spec := next.spec(nil)
-	require.NoError(s.t, spec.create(&environment{fs: next.fs, bootID: "0"}))
+	require.NoError(s.t, next.create(nil))
 	s.nodes = append(s.nodes, next)
 	for i := range c.want {
 		if c.want[i].ReplicaID == n.id {

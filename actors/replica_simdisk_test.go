@@ -12,25 +12,30 @@ import (
 	"ottla/logfile/faultfs"
 )
 
-func (n *simReplica) spec(founders []uint64) partitionSpec {
-	return partitionSpec{
-		id: logfile.Identity{
-			ClusterID: "c", TopicID: "t", Topic: "sim", Broker: int(n.id), ReplicaID: n.id,
-		},
-		dir: simDir, founders: founders, settings: topicSettings{SegmentBytes: 2000},
-	}
+// create makes the replica's first log. Founders are the group's first voters,
+// none when it joins later.
+func (n *simReplica) create(founders []uint64) error {
+	return createReplica(n.fs, simDir, n.identity(), founders, simLogOptions(0))
+}
+
+func (n *simReplica) identity() logfile.Identity {
+	return logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "sim", Broker: int(n.id), ReplicaID: n.id}
+}
+
+// simLogOptions are those of every log of the simulation in its n-th boot.
+func simLogOptions(boots int) logfile.Options {
+	return logfile.Options{SegmentBytes: 2000, BootID: strconv.Itoa(boots)}
 }
 
 // open starts the replica from what its disk has. What was synced is never
 // damaged in this simulation, so a log that is is a failure; but for one case,
 // see half. Now and then the process or the machine dies in the middle of it.
 func (n *simReplica) open() {
-	spec := n.spec(nil)
 	interrupted := n.sim.chance(10)
 	if interrupted {
 		n.fs.StopAfter(n.sim.rnd.Intn(12))
 	}
-	log, rec, err := logfile.Open(n.fs, simDir, spec.logOptions(&environment{bootID: strconv.Itoa(n.boots)}))
+	log, rec, err := logfile.Open(n.fs, simDir, simLogOptions(n.boots))
 	if interrupted && n.fs.Stopped() {
 		n.sim.tally["interrupted recoveries"]++
 		n.reboot(n.sim.rnd.Intn(2) == 0)

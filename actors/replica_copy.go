@@ -2,11 +2,8 @@ package actors
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"go.etcd.io/raft/v3/confchange"
 	"go.etcd.io/raft/v3/raftpb"
@@ -33,17 +30,14 @@ type replicaCopy struct {
 	Confs []raftpb.ConfState
 }
 
-// inspectReplica reads a replica that the ledger of the broker whose directory
-// is dir has as live. It changes nothing.
-func inspectReplica(clusterID string, broker int, dir string, r ledgerReplica) replicaCopy {
-	c := replicaCopy{Broker: broker, ReplicaID: r.ReplicaID, Dir: filepath.Join(dir, r.Topic+"-"+strconv.Itoa(r.Partition))}
-	found, err := logfile.Inspect(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID()})
+// inspectCopy reads the log of the replica that dir should hold. It changes
+// nothing. Whatever keeps the copy from being used is its Err.
+func inspectCopy(dir string, want logfile.Identity, bootID string) replicaCopy {
+	c := replicaCopy{Broker: want.Broker, ReplicaID: want.ReplicaID, Dir: dir}
+	found, err := logfile.Inspect(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID})
 	if err != nil {
 		c.Err = err
 		return c
-	}
-	want := logfile.Identity{
-		ClusterID: clusterID, TopicID: r.TopicID, Topic: r.Topic, Partition: r.Partition, Broker: broker, ReplicaID: r.ReplicaID,
 	}
 	if found.Identity != want {
 		c.Err = fmt.Errorf("%s holds %+v, not %+v: %w", c.Dir, found.Identity, want, os.ErrNotExist)
@@ -102,18 +96,6 @@ func changeConf(cs raftpb.ConfState, e *raftpb.Entry) (raftpb.ConfState, error) 
 	return changer.Tracker.ConfState(), nil
 }
 
-// confChangeOf decodes a membership entry of either form.
-func confChangeOf(e *raftpb.Entry) (raftpb.ConfChangeI, error) {
-	if e.Type == raftpb.EntryConfChange {
-		var v1 raftpb.ConfChange
-		err := v1.Unmarshal(e.Data)
-		return v1, err
-	}
-	var v2 raftpb.ConfChangeV2
-	err := v2.Unmarshal(e.Data)
-	return v2, err
-}
-
 // usable reports whether the copy can be read and has a membership: one that
 // has none is a newcomer that no leader has reached yet.
 func (c *replicaCopy) usable() bool {
@@ -155,9 +137,4 @@ func longestCopy(copies []replicaCopy) *replicaCopy {
 		}
 	}
 	return best
-}
-
-func isCorrupt(err error) bool {
-	var corrupt *logfile.CorruptError
-	return errors.As(err, &corrupt)
 }

@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"fmt"
+	"math/rand"
+	"testing"
+
+	"ottla/protocol"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestProducerSequencesInSimulation has producers with ids retry through
+// crashes and changes of the leader: each request stands in the log once.
+func TestProducerSequencesInSimulation(t *testing.T) { producersSimulation.test(t) }
+
+// simProducer sends one request after the other, and each again until it is
+// answered; sometimes it forgets that it was.
+type simProducer struct {
+	sim   *replicaSim
+	id    string
+	seq   int64
+	acked map[string]protocol.Offset
+	done  bool
+}
+
+func (p *simProducer) try(n *simReplica, rnd *rand.Rand) {
+	if n.rep == nil || n.full {
+		return
+	}
+	if p.done && rnd.Intn(3) > 0 {
+		p.seq++
+		p.done = false
+	}
+	if p.acked == nil {
+		p.acked = map[string]protocol.Offset{}
+	}
+	value := fmt.Sprintf(`"%s%d"`, p.id, p.seq)
+	req := &protocol.ProduceRequest{ProducerID: p.id, Sequence: p.seq, Reply: protocol.NewFuture[protocol.ProduceResult]()}
+	req.Lines.Add(p.sim.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(value), protocol.ActionProduce, nil)
+	seq := p.seq
+	n.do(func() { n.rep.propose(proposal{req: req, lines: &req.Lines, done: nil}) })
+	p.sim.watch = append(p.sim.watch, func() bool {
+		select {
+		case res := <-req.Reply.C():
+			if res.Err == nil {
+				if before, ok := p.acked[value]; ok {
+					require.Equal(p.sim.t, before, res.BaseOffset, "a retry of %s got another offset", value)
+				}
+				p.acked[value] = res.BaseOffset
+				p.done = p.done || seq == p.seq
+			}
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+var producersSimulation = simulation{
+	seeds: 40, meets: append([]string{"requests answered"}, commonly...),
+	history: func(s *replicaSim) {
+		s.begin()
+		producers := []*simProducer{{sim: s, id: "a"}, {sim: s, id: "b"}}
+		for range 4000 {
+			s.step()
+			if s.rnd.Intn(4) == 0 {
+				producers[s.rnd.Intn(2)].try(s.any(), s.rnd)
+			}
+		}
+		s.settle()
+		s.check()
+		at := map[string]int{}
+		for off, v := range s.live()[0].values() {
+			at[v] = off
+		}
+		for _, p := range producers {
+			for v, off := range p.acked {
+				require.Equal(s.t, int(off), at[v], "value %s of producer %s", v, p.id)
+				s.tally["requests answered"]++
+			}
+		}
+	},
+}
