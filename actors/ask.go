@@ -3,6 +3,7 @@ package actors
 import (
 	"time"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -75,7 +76,7 @@ func askLeaderFrom[T any](n *Node, route *partitionRoute, ref *leaderRef, slot p
 			patience = minTime(deadline, time.Now().Add(failoverPatience))
 		}
 		if ref = n.nextLeader(route, ref, patience); ref == nil {
-			return none, unclearly(errNotLeader, unclear)
+			return none, unclearly(replica.ErrNotLeader, unclear)
 		}
 		slot, asked = protocol.NewFuture[T](), time.Now()
 		ask(ref, slot)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -20,9 +21,9 @@ type producerList struct {
 
 func (p *partitionActor) listProducers() producerList {
 	if p.rep == nil || p.ref == nil {
-		return producerList{err: errNotLeader}
+		return producerList{err: replica.ErrNotLeader}
 	}
-	return producerList{ids: p.rep.producerIDs()}
+	return producerList{ids: p.rep.ProducerIDs()}
 }
 
 // Producers lists the producer ids that the partitions of a cluster, or of all,

@@ -2,10 +2,11 @@ package actors
 
 import (
 	"log/slog"
-	"ottla/protocol"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
 )

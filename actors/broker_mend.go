@@ -1,9 +1,11 @@
 package actors
 
 import (
-	"ottla/protocol"
 	"sync/atomic"
 	"time"
+
+	"ottla/actors/replica"
+	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -41,7 +43,7 @@ type (
 // knows it.
 type ailing struct {
 	replica uint64
-	fault   replicaFault
+	fault   replica.Fault
 	tries   int
 	upAt    time.Time    // when it came up; zero: it is down
 	retryAt time.Time    // zero: nothing is to be tried
@@ -62,7 +64,7 @@ const (
 
 // delay is how long the next try waits; false when there is none.
 func (a *ailing) delay() (time.Duration, bool) {
-	if a.fault == faultPanic && a.tries >= panicTries {
+	if a.fault == replica.FaultPanic && a.tries >= panicTries {
 		return 0, false
 	}
 	return min(retryFirst<<min(a.tries, 10), retryMost), true
@@ -94,10 +96,10 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		b.ailing[m.Key] = a
 	}
 	a.wentDown(b.env.now(), m.Fault)
-	if a.fault.passes() {
+	if a.fault.Passes() {
 		b.schedule(a)
 	}
-	if a.fault == faultPanic && a.retryAt.IsZero() {
+	if a.fault == replica.FaultPanic && a.retryAt.IsZero() {
 		b.log.Error("replica is given up until its broker starts again", "topic", r.spec.id.Topic,
 			"partition", m.Key.Partition, "tries", a.tries, "error", m.Cause)
 	}
@@ -107,7 +109,7 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	r := b.replicas[m.Key]
 	if b.state == brokerRunning && r != nil && r.spec.id.ReplicaID == m.Replica && r.pid == nil && r.err == nil {
-		b.replicaDown(ctx, &replicaDown{Key: m.Key, Replica: m.Replica, Cause: m.Cause, Fault: panicFault(m.Cause)})
+		b.replicaDown(ctx, &replicaDown{Key: m.Key, Replica: m.Replica, Cause: m.Cause, Fault: replica.PanicFault(m.Cause)})
 	}
 }
 
@@ -124,10 +126,10 @@ func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
 // shows it. Without a pause such a replica would be mended and opened for ever.
 func (a *ailing) cameUp(now time.Time) (again bool) {
 	a.mend, a.retryAt, a.upAt = nil, time.Time{}, now
-	return a.fault == faultPanic || a.fault == faultDamage && a.idle
+	return a.fault == replica.FaultPanic || a.fault == replica.FaultDamage && a.idle
 }
 
-func (a *ailing) wentDown(now time.Time, fault replicaFault) {
+func (a *ailing) wentDown(now time.Time, fault replica.Fault) {
 	if !a.upAt.IsZero() && now.Sub(a.upAt) > sameStory {
 		a.tries, a.idle = 0, false
 	}
@@ -148,7 +150,7 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 		case a.retryAt.IsZero() || now.Before(a.retryAt) || r.pid != nil || b.busy[r.spec.dir] != nil:
 		case a.mend != nil:
 			b.startMending(ctx, key, a)
-		case a.fault.passes():
+		case a.fault.Passes():
 			a.retryAt = time.Time{}
 			delete(b.replicas, key)
 			b.ensure(ctx, []partitionSpec{r.spec})
@@ -161,7 +163,7 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 // once.
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	a, r := b.ailing[m.Key], b.replicas[m.Key]
-	if b.state != brokerRunning || a == nil || r == nil || a.replica != m.Replica || a.fault != faultDamage || a.job != nil ||
+	if b.state != brokerRunning || a == nil || r == nil || a.replica != m.Replica || a.fault != replica.FaultDamage || a.job != nil ||
 		!a.upAt.IsZero() {
 		return
 	}

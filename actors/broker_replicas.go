@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -113,7 +114,7 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 		return err
 	}
 	b.turnsOf(spec.dir).Add(1)
-	return putAside(b.env.fs, spec.dir, held.ReplicaID)
+	return replica.PutAside(b.env.fs, spec.dir, held.ReplicaID)
 }
 
 // createAtOnce is how many logs a broker creates at the same time: their syncs
@@ -179,7 +180,7 @@ func (b *brokerActor) logsCreated(ctx actor.Context, m *logsCreated) {
 
 func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error) {
 	b.log.Error("replica cannot be created", "topic", r.spec.id.Topic, "partition", r.spec.id.Partition, "error", err)
-	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: openFault(err)})
+	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: replica.OpenFault(err)})
 }
 
 // drop ends every replica of a deleted topic and then removes their files.

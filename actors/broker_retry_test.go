@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
 func TestRetryDelays(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := &brokerActor{env: &environment{now: func() time.Time { return now }}}
-	opened, panicked := &ailing{fault: faultOpen}, &ailing{fault: faultPanic}
+	opened, panicked := &ailing{fault: replica.FaultOpen}, &ailing{fault: replica.FaultPanic}
 	var waits []time.Duration
 	for range 9 {
 		b.schedule(opened)
@@ -34,7 +35,7 @@ func TestRetryDelays(t *testing.T) {
 }
 
 // awaitFault waits until readiness names a fault of a broker's replica.
-func awaitFault(t *testing.T, n *Node, broker int, fault replicaFault) {
+func awaitFault(t *testing.T, n *Node, broker int, fault replica.Fault) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		r := n.Readiness()
@@ -61,7 +62,7 @@ func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 
 	n = startNode(t, dir)
 	defer stopNode(t, n)
-	awaitFault(t, n, 2, faultOpen)
+	awaitFault(t, n, 2, replica.FaultOpen)
 	produce(t, n, "shut", 0, `2`)
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Rename(path+".kept", path))
@@ -83,7 +84,7 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 	require.Nil(t, perr)
 	ref := tp.Route.(*topicRoute).partitions[0].leader.Load()
 	n.env.system.Root.Send(ref.pid, &confirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
-	awaitFault(t, n, ref.broker, faultPanic)
+	awaitFault(t, n, ref.broker, replica.FaultPanic)
 	produce(t, n, "bug", 0, `2`)
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "bug", 0)
@@ -110,7 +111,7 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 			a = &ailing{replica: 7}
 			b.ailing[key] = a
 		}
-		a.wentDown(now, faultDamage)
+		a.wentDown(now, replica.FaultDamage)
 		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7})
 		require.NotNil(t, a.mend)
 		require.False(t, a.retryAt.IsZero())

@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -112,7 +113,7 @@ type toldReplica struct {
 type replicaProblem struct {
 	broker  int
 	cause   error
-	fault   replicaFault
+	fault   replica.Fault
 	running bool // it serves what it can
 }
 

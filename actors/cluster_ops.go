@@ -90,7 +90,7 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *lead
 	}})
 }
 
-// proposed ends the operation under way. Its records have been applied: the
+// Proposed ends the operation under way. Its records have been applied: the
 // replica that led sent them before this answer. One whose fate is unknown is
 // not decided again; what follows waits for the next leader, who has applied
 // whatever became of it.

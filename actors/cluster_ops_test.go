@@ -41,7 +41,7 @@ func (p *opsProbe) inspect(do func(*clusterActor)) {
 	require.True(p.t, ok, "the cluster does not answer")
 }
 
-// leader is published as the metadata's leader; what is proposed to it comes
+// Leader is published as the metadata's leader; what is proposed to it comes
 // out of the channel.
 func (p *opsProbe) leader(term uint64) <-chan *proposeRecords {
 	proposals := make(chan *proposeRecords, 10)

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -35,9 +36,9 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 			c.links.group(key).register(uint64(id), broker)
 		}
 	})
-	down := func(replica uint64) {
-		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, nil) })
-		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: replica, Cause: errors.New("checksum"), Fault: faultDamage})
+	down := func(id uint64) {
+		p.inspect(func(c *clusterActor) { c.links.group(key).register(id, nil) })
+		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: id, Cause: errors.New("checksum"), Fault: replica.FaultDamage})
 	}
 	up := func(replica uint64) {
 		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, broker) })

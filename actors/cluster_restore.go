@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -25,7 +26,7 @@ const (
 	remedyMend                  // it does not
 )
 
-// members is a partition's membership. That of __cluster_metadata is needed
+// MembersChanged is a partition's membership. That of __cluster_metadata is needed
 // before anything of it has been read.
 func (c *clusterActor) members(key protocol.PartitionID) *clusterPartition {
 	if p := c.state.partitions[key]; p != nil || key != metadataKey() {
@@ -42,7 +43,7 @@ func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	}
 	for _, r := range p.wanted() {
 		problem, down := c.problems[problemKey(key, r.ReplicaID)]
-		if !down || !problem.fault.rebuilds() || problem.running {
+		if !down || !problem.fault.Rebuilds() || problem.running {
 			continue
 		}
 		switch c.remedy(key, r) {
@@ -84,11 +85,11 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 // once, as circumstances have changed.
 func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica, problem replicaProblem) {
 	b := c.brokers[r.Broker]
-	if problem.fault == faultMissing {
+	if problem.fault == replica.FaultMissing {
 		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+repairCommand+"'",
 			"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
 	}
-	if problem.fault != faultDamage || b.state != brokerRunning || b.pid == nil {
+	if problem.fault != replica.FaultDamage || b.state != brokerRunning || b.pid == nil {
 		return
 	}
 	m := &mendReplica{Key: key, Replica: r.ReplicaID}
@@ -105,7 +106,7 @@ func problemKey(key protocol.PartitionID, replica uint64) protocol.ReplicaID {
 
 func (c *clusterActor) damaged(key protocol.PartitionID, replica uint64) bool {
 	problem, down := c.problems[problemKey(key, replica)]
-	return down && problem.fault.rebuilds()
+	return down && problem.fault.Rebuilds()
 }
 
 // remedy decides for one damaged replica. Those being replaced do not count

@@ -152,7 +152,7 @@ func (s *clusterState) brokerIDs() []int {
 	return ids
 }
 
-// internal reports whether the topic is one of Ottla's own.
+// Internal reports whether the topic is one of Ottla's own.
 func (t *clusterTopic) internal() bool { return protocol.IsInternalTopic(t.Name) }
 
 // brokersOf returns the brokers of the replicas in order of preference.

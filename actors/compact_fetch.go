@@ -65,7 +65,7 @@ const (
 // startFetch begins to fetch the parts of the snapshot that is held, unless
 // that is under way.
 func (p *partitionActor) startFetch(ctx actor.Context) {
-	from, parts, held := p.rep.missingParts()
+	from, parts, held := p.rep.MissingParts()
 	if !held || p.closing {
 		return
 	}

@@ -89,8 +89,8 @@ func (p *partitionActor) compactTick(ctx actor.Context) {
 	if c.job != nil || c.fetch != nil || p.ticks < c.retryAt || p.diskFull {
 		return
 	}
-	p.do(ctx, p.rep.dropCompacted)
-	spec, due := p.rep.pendingCompaction()
+	p.do(ctx, p.rep.DropCompacted)
+	spec, due := p.rep.PendingCompaction()
 	if !due {
 		return
 	}
@@ -130,7 +130,7 @@ func (p *partitionActor) compactDone(ctx actor.Context, m *compactDone) {
 
 func (p *partitionActor) install(ctx actor.Context, set *logfile.CompactedSet) {
 	p.do(ctx, func() {
-		if err := p.rep.installParts(set); err != nil {
+		if err := p.rep.InstallParts(set); err != nil {
 			p.log.Warn("remove compacted records", "error", err)
 		}
 	})
@@ -185,14 +185,14 @@ func (p *partitionActor) askCompaction() {
 	if c.served > 0 && p.ticks-c.served < p.env.ticks(servePatience) {
 		return
 	}
-	if generation := p.rep.compactionGeneration(); c.askedAt > 0 && c.asked == generation && p.ticks-c.askedAt < patience {
+	if generation := p.rep.CompactionGeneration(); c.askedAt > 0 && c.asked == generation && p.ticks-c.askedAt < patience {
 		return
 	}
-	plan, due := p.rep.planCompaction(p.env.now().UnixMilli(), p.settings.DeleteRetentionMs)
+	plan, due := p.rep.PlanCompaction(p.env.now().UnixMilli(), p.settings.DeleteRetentionMs)
 	if !due {
 		return
 	}
-	c.asked, c.askedAt = p.rep.compactionGeneration(), p.ticks
+	c.asked, c.askedAt = p.rep.CompactionGeneration(), p.ticks
 	p.log.Info("asks for compaction", "offsets_below", plan.Next, "tombstones_below", plan.DropBelow)
-	p.rep.proposeCompaction(plan)
+	p.rep.ProposeCompaction(plan)
 }

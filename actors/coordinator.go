@@ -6,6 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -131,7 +132,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
-			if taken, leads := c.p.rep.proposalsTaken(); leads {
+			if taken, leads := c.p.rep.ProposalsTaken(); leads {
 				c.unclear[name] = taken
 			}
 		}
@@ -142,7 +143,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 // been answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
-	if known && !c.p.rep.proposalsSettled(upTo) {
+	if known && !c.p.rep.ProposalsSettled(upTo) {
 		return false
 	}
 	delete(c.unclear, group)
@@ -153,14 +154,14 @@ func (c *coordinator) clear(group string) bool {
 // be. Only a poll can bring a group into being.
 func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
 	if p.coord == nil || p.ref == nil {
-		m.Msg.refuse(errNotLeader)
+		m.Msg.refuse(replica.ErrNotLeader)
 		return
 	}
 	c := p.coord
 	pid := c.running[m.Group]
 	if pid == nil {
 		if !c.clear(m.Group) {
-			m.Msg.refuse(errNotLeader)
+			m.Msg.refuse(replica.ErrNotLeader)
 			return
 		}
 		_, joins := m.Msg.(*groupPoll)
@@ -195,7 +196,7 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 	done := m.Done
 	if run := m.Run; run != nil {
 		if run.failed {
-			done(protocol.ProduceResult{Err: errNotLeader})
+			done(protocol.ProduceResult{Err: replica.ErrNotLeader})
 			return
 		}
 		done = func(res protocol.ProduceResult) {
@@ -203,7 +204,7 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 			m.Done(res)
 		}
 	}
-	p.propose(ctx, proposal{lines: m.Lines, done: done})
+	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
 }
 
 // topicsGone tells a coordinator that topics were deleted: their offsets and
@@ -237,7 +238,7 @@ type groupList struct {
 
 func (p *partitionActor) listGroups(m *listGroups) {
 	if p.coord == nil || p.ref == nil {
-		m.Reply.Put(groupList{Err: errNotLeader})
+		m.Reply.Put(groupList{Err: replica.ErrNotLeader})
 		return
 	}
 	var names []string

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -58,7 +59,7 @@ type forcedCluster struct {
 	dirs     map[int]string
 	ledgers  map[int]*ledger // of the brokers that have one
 	ages     map[int]brokerAge
-	copies   map[protocol.PartitionID][]replicaCopy
+	copies   map[protocol.PartitionID][]replica.Copy
 	state    *clusterState
 	force    []forcedGroup
 }
@@ -66,7 +67,7 @@ type forcedCluster struct {
 // forcedGroup is the partition of a ForcedPartition.
 type forcedGroup struct {
 	key      protocol.PartitionID
-	survivor replicaCopy
+	survivor replica.Copy
 	term     uint64 // the greatest that a readable copy has seen
 }
 
@@ -105,7 +106,7 @@ func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
 }
 
 func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) error {
-	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replicaCopy{}}
+	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replica.Copy{}}
 	var err error
 	if f.ledgers, err = m.ledgersOf(c); err != nil {
 		return err
@@ -187,7 +188,7 @@ func (f *forcedCluster) readMetadata() error {
 	copies := f.copies[metadataKey()]
 	best := f.majorityOf(copies)
 	if best == nil {
-		best = longestCopy(copies)
+		best = replica.Longest(copies)
 	}
 	if best == nil {
 		errs := []error{errors.New("no copy of its metadata can be read; only a backup can bring it back")}
@@ -224,13 +225,13 @@ func (f *forcedCluster) readMetadata() error {
 
 // majorityOf returns the longest sound copy if the sound ones are enough to
 // elect a leader, else nil.
-func (f *forcedCluster) majorityOf(copies []replicaCopy) *replicaCopy {
-	sound := slices.DeleteFunc(slices.Clone(copies), func(c replicaCopy) bool { return c.Outdated || !c.usable() })
+func (f *forcedCluster) majorityOf(copies []replica.Copy) *replica.Copy {
+	sound := slices.DeleteFunc(slices.Clone(copies), func(c replica.Copy) bool { return c.Outdated || !c.Usable() })
 	there := map[uint64]bool{}
 	for _, c := range sound {
 		there[c.ReplicaID] = true
 	}
-	if best := longestCopy(sound); best != nil && best.quorum(there) {
+	if best := replica.Longest(sound); best != nil && best.Quorum(there) {
 		return best
 	}
 	return nil
@@ -265,7 +266,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 	if f.majorityOf(copies) != nil {
 		return
 	}
-	survivor := longestCopy(copies)
+	survivor := replica.Longest(copies)
 	forced := ForcedPartition{Cluster: f.manifest.Name, Topic: topic.Name, Partition: key.Partition}
 	for _, r := range part.wanted() {
 		c := copyOn(copies, r)
@@ -294,7 +295,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 var errGivenUp = errors.New("it failed before, and another replica was to take its place")
 
 // copyOn describes a member as it was found.
-func copyOn(copies []replicaCopy, r protocol.PlacedReplica) ForcedCopy {
+func copyOn(copies []replica.Copy, r protocol.PlacedReplica) ForcedCopy {
 	out := ForcedCopy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
 	for _, c := range copies {
 		if c.Broker != r.Broker {
@@ -302,13 +303,13 @@ func copyOn(copies []replicaCopy, r protocol.PlacedReplica) ForcedCopy {
 		}
 		out.ReplicaID, out.Dir = c.ReplicaID, c.Dir
 		out.LastTerm, out.LastIndex, out.NextOffset = c.LastTerm, c.LastIndex, c.NextOffset
-		out.Readable = c.usable()
+		out.Readable = c.Usable()
 		switch {
 		case isCorrupt(c.Err):
 			out.Finding = "damaged: " + c.Err.Error()
 		case c.Err != nil:
 			out.Finding = c.Err.Error()
-		case !c.usable():
+		case !c.Usable():
 			out.Finding = "empty: it was being built"
 		case c.Outdated:
 			out.Finding = "an older copy"

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -43,7 +44,7 @@ func (f *forcedCluster) execute() error {
 		}
 	}
 	for _, g := range f.force {
-		if err := forceSoleVoter(g.survivor, g.term, bootID()); err != nil {
+		if err := replica.ForceSoleVoter(g.survivor, g.term, bootID()); err != nil {
 			return fmt.Errorf("%s: %w", g.survivor.Dir, err)
 		}
 	}
@@ -78,7 +79,7 @@ func (f *forcedCluster) banLost() error {
 // and of all partitions if the broker's directory is an older copy; survivors
 // stay.
 func (f *forcedCluster) retireCopies(broker int) error {
-	var retired []replicaCopy
+	var retired []replica.Copy
 	var keys []protocol.ReplicaID
 	for key, copies := range f.copies {
 		at := slices.IndexFunc(f.force, func(g forcedGroup) bool { return g.key == key })
@@ -109,7 +110,7 @@ func (f *forcedCluster) retireCopies(broker int) error {
 	}
 	env := &environment{fs: logfile.OSFS{}}
 	for _, c := range retired {
-		if err := putAside(env.fs, c.Dir, c.ReplicaID); err != nil {
+		if err := replica.PutAside(env.fs, c.Dir, c.ReplicaID); err != nil {
 			return err
 		}
 	}

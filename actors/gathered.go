@@ -8,7 +8,7 @@ import (
 	"ottla/protocol"
 )
 
-// gathered is what the reads for one answer have brought.
+// Gathered is what the reads for one answer have brought.
 type gathered struct {
 	sink    protocol.RecordSink // has the records, unless it is nil
 	records []protocol.Record
@@ -60,7 +60,7 @@ func estimate(v *logfile.View, offset int64, maxRecords, maxBytes int) int {
 	return int(min(v.Estimate(offset, int(n)), int64(maxBytes)) + n*recordOverhead)
 }
 
-// take makes r the next record, and counts it.
+// Take makes r the next record, and counts it.
 func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -50,7 +51,7 @@ type heldAnswer struct {
 // Receive implements actor.Actor.
 func (g *groupActor) Receive(ctx actor.Context) {
 	if m, ok := ctx.Message().(groupMessage); ok && g.resigned {
-		m.refuse(errNotLeader)
+		m.refuse(replica.ErrNotLeader)
 		return
 	}
 	switch m := ctx.Message().(type) {
@@ -92,7 +93,7 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	g.armTimer(ctx)
 }
 
-// logger names the group; made when it is needed, for there are many groups.
+// Logger names the group; made when it is needed, for there are many groups.
 func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
 func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
@@ -144,7 +145,7 @@ func (g *groupActor) refuse(m groupMessage, err *protocol.Error) {
 		return
 	}
 	g.held = append(g.held, heldAnswer{
-		seq: g.proposed, answer: func() { m.refuse(err) }, refuse: func(*protocol.Error) { m.refuse(errNotLeader) },
+		seq: g.proposed, answer: func() { m.refuse(err) }, refuse: func(*protocol.Error) { m.refuse(replica.ErrNotLeader) },
 	})
 }
 
@@ -176,7 +177,7 @@ func (g *groupActor) rebalanced() {
 	}
 }
 
-// committed releases the answers that waited for a proposal. After a failed
+// Committed releases the answers that waited for a proposal. After a failed
 // one the actor only refuses, until its coordinator, which knows what is still
 // on the way to it, ends it.
 func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {

@@ -4,6 +4,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -166,7 +167,7 @@ func (g *groupActor) confirmRead(ctx actor.Context, m *groupRead) {
 
 func (g *groupActor) read(m *groupConfirmed) {
 	if m.err != nil || g.resigned {
-		m.read.refuse(errNotLeader)
+		m.read.refuse(replica.ErrNotLeader)
 		return
 	}
 	if !g.state.exists() && g.state.offsets.len() == 0 {

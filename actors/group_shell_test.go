@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -179,7 +180,7 @@ func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
 	behind = commit(15)
 	proposed.Done(protocol.ProduceResult{Err: protocol.Unknownf("lost")})
 	require.Equal(t, protocol.OutcomeUnknown, outcomeOf(answer(lost)))
-	require.Equal(t, errNotLeader, answer(behind), "the next coordinator decides")
+	require.Equal(t, replica.ErrNotLeader, answer(behind), "the next coordinator decides")
 }
 
 func TestGroupAfterAFailedProposal(t *testing.T) {
@@ -190,7 +191,7 @@ func TestGroupAfterAFailedProposal(t *testing.T) {
 	join2, join3 := p.proposal(), p.proposal()
 	assert.Same(t, join2.Run, join3.Run, "what depends on each other is refused together")
 	p.unanswered(second)
-	join2.Done(protocol.ProduceResult{Err: errNotLeader})
+	join2.Done(protocol.ProduceResult{Err: replica.ErrNotLeader})
 	assert.Equal(t, protocol.OutcomeNone, outcomeOf(p.answer(second).Err), "it was refused")
 	assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(third).Err), "it may have been written")
 	require.True(t, parked.waiter.Wait(time.Now().Add(patience)), "parked polls look for the next coordinator")
@@ -198,7 +199,7 @@ func TestGroupAfterAFailedProposal(t *testing.T) {
 	assert.Equal(t, &groupFailed{PID: p.group}, <-p.asked)
 	join3.Done(protocol.ProduceResult{})
 	_, late := p.poll(4, 4)
-	assert.Equal(t, errNotLeader, p.answer(late).Err, "until it is ended it refuses")
+	assert.Equal(t, replica.ErrNotLeader, p.answer(late).Err, "until it is ended it refuses")
 }
 
 func TestGroupsHeldAnswersAreUnknownWhenItEnds(t *testing.T) {
@@ -242,7 +243,7 @@ func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
 	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
 	require.True(t, run.failed, "a partition without a replica refuses")
 	p.closing = false
-	p.rep = &replica{} // would be asked otherwise, and panic
+	p.rep = &replica.Replica{} // would be asked otherwise, and panic
 	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
-	require.Equal(t, []*protocol.Error{errNotLeader, errNotLeader}, got)
+	require.Equal(t, []*protocol.Error{replica.ErrNotLeader, replica.ErrNotLeader}, got)
 }

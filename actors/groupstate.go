@@ -157,7 +157,7 @@ func (g *groupState) memberIDs() []protocol.ConsumerID {
 	return ids
 }
 
-// committed returns the committed offset of a partition, if there is one.
+// Committed returns the committed offset of a partition, if there is one.
 func (g *groupState) committed(topicID string, partition int) (committedOffset, bool) {
 	return g.offsets.get(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }

@@ -170,7 +170,7 @@ func (m *membership) remove(id protocol.ConsumerID) {
 	}
 }
 
-// settled returns the next generation of m: every partition has its owner,
+// HasMembers returns the next generation of m: every partition has its owner,
 // and the lapsed members that can be replaced are gone. Taking one out may
 // hand a partition that a live member wants to another lapsed one, hence the
 // loop. arriving counts as live.

@@ -3,9 +3,10 @@ package actors
 import (
 	"fmt"
 	"maps"
-	"ottla/protocol"
 	"path/filepath"
 	"slices"
+
+	"ottla/protocol"
 )
 
 // replicaState says what became of a replica id.

@@ -1,9 +1,10 @@
 package actors
 
 import (
-	"ottla/protocol"
 	"sync"
 	"sync/atomic"
+
+	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"

@@ -228,7 +228,7 @@ func (m *manifests) removeEmptyParents(c clusterManifest) {
 }
 
 // renewBroker makes a fresh directory for a broker that was lost. Its place
-// must be free (see putAside). Fill puts a new ledger there; the copy of the
+// must be free (see replica.PutAside). Fill puts a new ledger there; the copy of the
 // manifest is written last.
 func (m *manifests) renewBroker(id string, broker int, fill func(dir string) error) error {
 	m.mu.Lock()

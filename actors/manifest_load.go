@@ -22,7 +22,7 @@ const (
 
 // brokerPlace is the finding about one broker's directory. Only one that is
 // placeOK may be used; everything else counts as lost, and what stands in the
-// way is kept (see putAside).
+// way is kept (see replica.PutAside).
 type brokerPlace struct {
 	Broker    int
 	Dir       string // where it belongs

@@ -18,7 +18,7 @@ import (
 // again.
 func (n *Node) Failed() <-chan error { return n.env.failed }
 
-// fail tells the owner of the process that it cannot go on; the first cause
+// Fail tells the owner of the process that it cannot go on; the first cause
 // counts.
 func (e *environment) fail(err error) {
 	select {

@@ -108,7 +108,7 @@ type plainCommit struct {
 	metadata, topic []byte
 }
 
-// committed is v in memory of its own, as far as that is not in have already.
+// Committed is v in memory of its own, as far as that is not in have already.
 func (v *plainCommit) committed(have committedOffset) committedOffset {
 	if have.Topic != string(v.topic) {
 		have.Topic = string(v.topic)

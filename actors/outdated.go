@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -209,7 +210,7 @@ func shortList(names []string) string {
 // could be served, and directories made anew would only hide what is missing.
 func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*ledger) error {
 	key := protocol.PartitionID{TopicID: protocol.MetadataTopic}
-	var copies []replicaCopy
+	var copies []replica.Copy
 	for _, place := range p.Brokers {
 		l := ledgers[place.Broker]
 		if l == nil || place.State != placeOK {
@@ -219,7 +220,7 @@ func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*led
 			copies = append(copies, inspectReplica(p.Manifest.ID, place.Broker, place.Dir, r))
 		}
 	}
-	if best := longestCopy(copies); best != nil && best.quorum(presentIDs(copies)) {
+	if best := replica.Longest(copies); best != nil && best.Quorum(presentIDs(copies)) {
 		return nil
 	} else if best == nil && len(copies) > 0 {
 		return nil // there, but none is readable: its replicas say why
@@ -246,7 +247,7 @@ func foundersPresent(p *clusterPlaces) bool {
 }
 
 // presentIDs are the replicas that are there, readable or not.
-func presentIDs(copies []replicaCopy) map[uint64]bool {
+func presentIDs(copies []replica.Copy) map[uint64]bool {
 	ids := map[uint64]bool{}
 	for i := range copies {
 		if !errors.Is(copies[i].Err, os.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/actors/disk"
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -26,7 +27,7 @@ type partitionActor struct {
 	spec        partitionSpec
 	log         *slog.Logger
 
-	rep     *replica
+	rep     *replica.Replica
 	file    *logfile.Log
 	ref     *leaderRef // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
@@ -49,8 +50,8 @@ type partitionActor struct {
 	closing      bool
 	finalWritten bool
 	closeReply   *actor.PID
-	handReply    *actor.PID // who asked for a hand-over that is under way
-	due          []round    // committed, being answered
+	handReply    *actor.PID      // who asked for a hand-over that is under way
+	due          []replica.Round // committed, being answered
 }
 
 // Private messages of the partition actor.
@@ -106,7 +107,7 @@ type (
 		Key     protocol.PartitionID
 		Replica uint64
 		Cause   error
-		Fault   replicaFault
+		Fault   replica.Fault
 		Running bool // it serves what it can
 	}
 )
@@ -122,18 +123,18 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *actor.Terminated:
 		p.coord.ended(m.Who)
 	case *protocol.ProduceRequest:
-		p.propose(ctx, proposal{req: m, lines: &m.Lines})
+		p.propose(ctx, replica.Proposal{Request: m, Lines: &m.Lines})
 	case *flushGathered:
 		p.flushGathered(ctx, m)
 	case *peerMessage:
 		if p.quiet && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
 			p.wake()
 		}
-		p.do(ctx, func() { p.rep.step(m.Message) })
+		p.do(ctx, func() { p.rep.Step(m.Message) })
 	case *disk.Done:
 		p.diskDone(ctx, m)
 	case *disk.Failed:
-		p.do(ctx, func() { p.rep.fail(m.Err) })
+		p.do(ctx, func() { p.rep.Fail(m.Err) })
 	case *partitionTick:
 		p.tick(ctx)
 	case *parkWaiter:
@@ -188,61 +189,61 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
-		if p.election.open && p.rep.leader() != 0 {
+		if p.election.open && p.rep.Leader() != 0 {
 			p.leaderSeen(ctx)
 		}
-		fx := p.rep.take()
-		for i := range fx.sends {
+		fx := p.rep.Take()
+		for i := range fx.Messages {
 			if !p.closing {
-				p.spec.group.send(ctx, fx.sends[i])
+				p.spec.group.send(ctx, fx.Messages[i])
 			}
 		}
-		for _, w := range fx.writes {
+		for _, w := range fx.Writes {
 			p.write(ctx, w)
 		}
-		if fx.role {
+		if fx.RoleChanged {
 			p.roleChanged(ctx)
 			p.answerHandOver(ctx)
 		}
-		if fx.members {
+		if fx.MembersChanged {
 			p.membersChanged(ctx)
 		}
-		if fx.hwMoved {
+		if fx.HighWatermarkMoved {
 			p.publish()
 		}
-		p.due = fx.committed
+		p.due = fx.Committed
 		for i := range p.due { // after publish: who has an answer can read what it says
-			p.due[i].answer()
+			p.due[i].Answer()
 		}
 		p.due = nil
-		if fx.fetch {
+		if fx.FetchParts {
 			p.startFetch(ctx)
 		}
-		if fx.kick {
+		if fx.Flush {
 			ctx.Send(ctx.Self(), &flushGathered{})
 		}
-		if p.rep.err() != nil {
+		if p.rep.Err() != nil {
 			p.replicaFailed(ctx)
 		}
-		again = p.rep.asksForMore()
+		again = p.rep.AsksForMore()
 	}
 }
 
-func (p *partitionActor) write(ctx actor.Context, w *stagedWrite) {
+func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	siblings := 0
-	if p.rep.leads() && w.lastIndex() > 0 {
+	if p.rep.Leads() && w.LastIndex() > 0 {
 		siblings = p.spec.group.running() - 1
 	}
 	p.outstanding++
 	ctx.Send(p.env.disk, &disk.Write{
-		From: ctx.Self(), Seq: w.seq, Batch: w.batch,
+		From: ctx.Self(), Seq: w.Seq, Batch: w.Batch,
 		Group: disk.Group{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
-		Index: w.lastIndex(), Siblings: siblings, Priority: w.priority,
-		NoSync: p.rep.syncsLazily(w),
+		Index: w.LastIndex(), Siblings: siblings, Priority: w.Priority,
+		NoSync: p.rep.SyncsLazily(w),
 	})
 }
 
-// diskDone takes the disk's answer. A disk without space refused the write and
+// DiskDone takes the disk's answer. A disk without space refused the write and
 // everything behind it without effect: they are sent again on a tick, when all
 // answers are in.
 func (p *partitionActor) diskDone(ctx actor.Context, m *disk.Done) {
@@ -255,7 +256,7 @@ func (p *partitionActor) diskDone(ctx actor.Context, m *disk.Done) {
 		p.continueClosing(ctx)
 		return
 	}
-	p.do(ctx, func() { p.rep.diskDone(m.Seq, m.Err) })
+	p.do(ctx, func() { p.rep.DiskDone(m.Seq, m.Err) })
 	p.continueClosing(ctx)
 }
 
@@ -264,26 +265,26 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 		return
 	}
 	p.diskFull = false
-	for _, w := range p.rep.pendingWrites() {
-		if w.seq > 0 {
+	for _, w := range p.rep.PendingWrites() {
+		if w.Seq > 0 {
 			p.write(ctx, w)
 		}
 	}
 }
 
-func (p *partitionActor) propose(ctx actor.Context, pr proposal) {
+func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	switch {
 	case p.rep == nil || p.closing:
-		pr.answer(protocol.ProduceResult{Err: errNotLeader})
+		pr.Answer(protocol.ProduceResult{Err: replica.ErrNotLeader})
 	case p.diskFull:
-		pr.answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
+		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
 	default:
 		if err := p.env.stalled(); err != nil {
-			pr.answer(protocol.ProduceResult{Err: err})
+			pr.Answer(protocol.ProduceResult{Err: err})
 			return
 		}
 		p.wake()
-		p.do(ctx, func() { p.rep.propose(pr) })
+		p.do(ctx, func() { p.rep.Propose(pr) })
 	}
 }
 
@@ -291,25 +292,25 @@ func (p *partitionActor) propose(ctx actor.Context, pr proposal) {
 // once: then it lets the goroutines run that are about to send it. On an idle
 // machine there are none, and yielding takes no time.
 func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
-	if p.rep != nil && p.rep.expectsMore() {
+	if p.rep != nil && p.rep.ExpectsMore() {
 		runtime.Gosched()
 		ctx.Send(ctx.Self(), m) // behind what came meanwhile
 		return
 	}
-	p.do(ctx, p.rep.flush)
+	p.do(ctx, p.rep.Flush)
 }
 
 func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 	if p.rep == nil || p.closing {
-		m.Done(errNotLeader)
+		m.Done(replica.ErrNotLeader)
 		return
 	}
 	p.wake()
-	p.do(ctx, func() { p.rep.readIndex(m.Done) })
+	p.do(ctx, func() { p.rep.ReadIndex(m.Done) })
 }
 
 func (p *partitionActor) park(m *parkWaiter) {
-	if p.ref == nil || protocol.Offset(p.rep.highWatermark()) > m.Offset {
+	if p.ref == nil || protocol.Offset(p.rep.HighWatermark()) > m.Offset {
 		m.Waiter.Wake()
 		return
 	}
@@ -321,9 +322,9 @@ func (p *partitionActor) publish() {
 	if p.ref == nil {
 		return
 	}
-	p.ref.view.Store(p.file.View(p.rep.highWatermark()))
+	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
 	for w, off := range p.waiters {
-		if off < protocol.Offset(p.rep.highWatermark()) {
+		if off < protocol.Offset(p.rep.HighWatermark()) {
 			delete(p.waiters, w)
 			w.Wake()
 		}
@@ -332,7 +333,7 @@ func (p *partitionActor) publish() {
 
 // roleChanged publishes or withdraws this replica as the partition's leader.
 func (p *partitionActor) roleChanged(ctx actor.Context) {
-	term, serving := p.rep.serving()
+	term, serving := p.rep.Serving()
 	serving = serving && !p.closing
 	if p.ref != nil && (!serving || term != p.ref.term) {
 		p.withdraw(ctx)
@@ -341,13 +342,13 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 		return
 	}
 	p.ref = &leaderRef{broker: p.spec.id.Broker, term: term, pid: ctx.Self()}
-	p.ref.view.Store(p.file.View(p.rep.highWatermark()))
+	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
 	if p.coord != nil {
 		p.coord.lead(p.ref.term)
 	}
 	p.env.stats.elections.Add(1)
 	p.spec.route.set(p.ref)
-	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.highWatermark())
+	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.HighWatermark())
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.term})
 	p.membersChanged(ctx)
 }
@@ -370,13 +371,13 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 
 func (p *partitionActor) describe() partitionState {
 	if p.rep == nil || p.ref == nil {
-		return partitionState{Err: errNotLeader}
+		return partitionState{Err: replica.ErrNotLeader}
 	}
 	st := partitionState{
-		Replica: p.spec.id.ReplicaID, Settled: p.rep.settled(p.want),
-		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.highWatermark()),
+		Replica: p.spec.id.ReplicaID, Settled: p.rep.HasMembers(p.want),
+		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()),
 	}
-	in := p.rep.inSync(p.spec.group.reachable)
+	in := p.rep.InSync(p.spec.group.reachable)
 	for _, w := range p.want {
 		for _, id := range in {
 			if id == w.ReplicaID {
@@ -387,7 +388,7 @@ func (p *partitionActor) describe() partitionState {
 	return st
 }
 
-// tick drives raft's clock, retries, retention and membership.
+// Tick drives raft's clock, retries, retention and membership.
 func (p *partitionActor) tick(ctx actor.Context) {
 	if p.rep == nil || p.closing {
 		return
@@ -402,10 +403,10 @@ func (p *partitionActor) tick(ctx actor.Context) {
 		return
 	}
 	p.do(ctx, func() {
-		p.rep.tick()
+		p.rep.Tick()
 		p.leaderlessTick(ctx)
 		if p.ref != nil {
-			p.rep.reconcileMembers(p.want)
+			p.rep.ReconcileMembers(p.want)
 			p.settleMembers(ctx)
 			p.preferredTick()
 			p.retentionTick()
@@ -417,7 +418,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 
 // answerHandOver answers who asked for a hand-over, when it is over.
 func (p *partitionActor) answerHandOver(ctx actor.Context) {
-	if p.handReply == nil || p.rep != nil && p.rep.movesLeadership() {
+	if p.handReply == nil || p.rep != nil && p.rep.MovesLeadership() {
 		return
 	}
 	ctx.Send(p.handReply, &handedOver{Key: p.spec.key()})
@@ -427,15 +428,15 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 // settleMembers makes sure that the members of a group that has just got them
 // will still be its members after a power cut, and then tells the cluster.
 func (p *partitionActor) settleMembers(ctx actor.Context) {
-	if p.replacing && p.rep.proveMembers(p.want) {
+	if p.replacing && p.rep.ProveMembers(p.want) {
 		p.membersChanged(ctx)
 	}
 }
 
 // membersChanged tells the cluster that the group has the members it wants.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
-	if p.ref != nil && p.rep.settled(p.want) && (!p.replacing || p.rep.membersProven()) {
-		voters, _ := p.rep.voters()
+	if p.ref != nil && p.rep.HasMembers(p.want) && (!p.replacing || p.rep.MembersProven()) {
+		voters, _ := p.rep.Voters()
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(voters)})
 	}
 }

@@ -13,7 +13,7 @@ func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 	p.withdraw(ctx)
 	p.closing = true
 	p.unregister(ctx)
-	p.rep.closing()
+	p.rep.Close()
 	p.carryOut(ctx)
 	p.continueClosing(ctx)
 }
@@ -22,11 +22,11 @@ func (p *partitionActor) continueClosing(ctx actor.Context) {
 	if !p.closing || p.closeReply == nil || p.rep == nil {
 		return
 	}
-	if p.rep.err() != nil || p.diskFull {
+	if p.rep.Err() != nil || p.diskFull {
 		p.closed(ctx)
 		return
 	}
-	if len(p.rep.pendingWrites()) > 0 {
+	if len(p.rep.PendingWrites()) > 0 {
 		return
 	}
 	if p.finalWritten {
@@ -34,7 +34,7 @@ func (p *partitionActor) continueClosing(ctx actor.Context) {
 		return
 	}
 	p.finalWritten = true
-	p.rep.stageFinal()
+	p.rep.StageFinal()
 	p.carryOut(ctx)
 }
 
@@ -54,8 +54,8 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 	attempt(p.log, p.stopCompaction)
 	p.endScrub()
 	if p.rep != nil {
-		attempt(p.log, func() { p.rep.abandon(p.due) })
-		attempt(p.log, p.rep.closing)
+		attempt(p.log, func() { p.rep.Abandon(p.due) })
+		attempt(p.log, p.rep.Close)
 	}
 	if p.file != nil {
 		attempt(p.log, func() {

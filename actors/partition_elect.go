@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -17,17 +18,17 @@ import (
 
 // election is what a replica without a leader knows of the others without one.
 type election struct {
-	open    bool                   // this replica has no leader
-	known   map[uint64]logPosition // of replicas that have none either
-	ticks   int                    // since it has none
-	nextTry int                    // the value of ticks at which to campaign again
+	open    bool                        // this replica has no leader
+	known   map[uint64]replica.Position // of replicas that have none either
+	ticks   int                         // since it has none
+	nextTry int                         // the value of ticks at which to campaign again
 }
 
 // leaderless tells another replica that this one has no leader, so would vote,
 // and how far its log reaches.
 type leaderless struct {
 	Replica uint64
-	Last    logPosition
+	Last    replica.Position
 }
 
 // standTicks is how long a replica gives each one that should lead rather than
@@ -36,21 +37,21 @@ const standTicks = 3
 
 // hasLeader reports whether a running replica is known to lead.
 func (p *partitionActor) hasLeader() bool {
-	return p.rep.leads() || p.rep.leader() != 0 && p.spec.group.reachable(p.rep.leader())
+	return p.rep.Leads() || p.rep.Leader() != 0 && p.spec.group.reachable(p.rep.Leader())
 }
 
 // seekLeader begins an election, or goes on with one when replicas came or
 // went: all others hear where this one stands.
 func (p *partitionActor) seekLeader(ctx actor.Context) {
-	if p.rep == nil || p.closing || p.rep.err() != nil || p.hasLeader() {
+	if p.rep == nil || p.closing || p.rep.Err() != nil || p.hasLeader() {
 		return
 	}
 	p.wake()
 	if !p.election.open {
-		p.election = election{open: true, known: map[uint64]logPosition{}}
+		p.election = election{open: true, known: map[uint64]replica.Position{}}
 	}
-	p.rep.forgetLeader()
-	m := &leaderless{Replica: p.spec.id.ReplicaID, Last: p.rep.lastPosition()}
+	p.rep.ForgetLeader()
+	m := &leaderless{Replica: p.spec.id.ReplicaID, Last: p.rep.LastPosition()}
 	for _, pid := range p.spec.group.others(m.Replica) {
 		ctx.Send(pid, m)
 	}
@@ -59,7 +60,7 @@ func (p *partitionActor) seekLeader(ctx actor.Context) {
 
 // otherLeaderless hears where another replica stands.
 func (p *partitionActor) otherLeaderless(ctx actor.Context, m *leaderless) {
-	if p.rep == nil || p.closing || p.rep.err() != nil || p.hasLeader() {
+	if p.rep == nil || p.closing || p.rep.Err() != nil || p.hasLeader() {
 		return
 	}
 	if !p.election.open {
@@ -80,9 +81,9 @@ func (p *partitionActor) leaderSeen(ctx actor.Context) {
 }
 
 func (p *partitionActor) campaignIfBest() {
-	if p.rank() == 0 && !p.rep.campaigning() && !p.rep.votePending() {
+	if p.rank() == 0 && !p.rep.Campaigning() && !p.rep.VotePending() {
 		p.election.nextTry = max(p.election.nextTry, p.election.ticks+2)
-		p.rep.campaign(false)
+		p.rep.Campaign(false)
 	}
 }
 
@@ -91,19 +92,19 @@ func (p *partitionActor) campaignIfBest() {
 // not said where they stand, who may have a leader. Negative when this one
 // cannot win: it has no vote, or too few voters run.
 func (p *partitionActor) rank() int {
-	voters, outgoing := p.rep.voters()
+	voters, outgoing := p.rep.Voters()
 	self := p.spec.id.ReplicaID
 	if !slices.Contains(voters, self) && !slices.Contains(outgoing, self) ||
 		!p.majorityRuns(voters) || !p.majorityRuns(outgoing) {
 		return -1
 	}
-	mine, better := p.rep.lastPosition(), 0
+	mine, better := p.rep.LastPosition(), 0
 	count := func(id uint64) {
 		if id == self || !p.spec.group.reachable(id) {
 			return
 		}
 		theirs, known := p.election.known[id]
-		if !known || cmp.Or(theirs.compare(mine), p.preference(self)-p.preference(id)) > 0 {
+		if !known || cmp.Or(theirs.Compare(mine), p.preference(self)-p.preference(id)) > 0 {
 			better++
 		}
 	}
@@ -154,19 +155,19 @@ func (p *partitionActor) leaderlessTick(ctx actor.Context) {
 	}
 	e := &p.election
 	e.ticks++
-	if e.ticks < e.nextTry || p.rep.votePending() {
+	if e.ticks < e.nextTry || p.rep.VotePending() {
 		return
 	}
 	if rank := p.rank(); rank >= 0 && e.ticks >= rank*standTicks {
 		e.nextTry = 2 * e.ticks
-		p.rep.campaign(false)
+		p.rep.Campaign(false)
 	}
 }
 
-// handOver lets the best other replica lead.
+// HandOver lets the best other replica lead.
 func (p *partitionActor) handOver() {
-	if p.rep.leads() {
-		p.rep.handOver(p.rep.bestHeir(p.want, p.spec.group.reachable))
+	if p.rep.Leads() {
+		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.reachable))
 	}
 }
 
@@ -175,11 +176,11 @@ func (p *partitionActor) handOver() {
 const preferredTicks = 30
 
 func (p *partitionActor) preferredTick() {
-	if p.ticks%preferredTicks != 0 || len(p.want) == 0 || !p.rep.settled(p.want) {
+	if p.ticks%preferredTicks != 0 || len(p.want) == 0 || !p.rep.HasMembers(p.want) {
 		return
 	}
 	first := p.want[0]
-	if first.ReplicaID != p.spec.id.ReplicaID && p.spec.group.reachable(first.ReplicaID) && p.rep.caughtUp(first.ReplicaID) {
-		p.rep.handOver(first.ReplicaID)
+	if first.ReplicaID != p.spec.id.ReplicaID && p.spec.group.reachable(first.ReplicaID) && p.rep.CaughtUp(first.ReplicaID) {
+		p.rep.HandOver(first.ReplicaID)
 	}
 }

@@ -3,6 +3,7 @@ package actors
 import (
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/replica"
 	"ottla/logfile"
 )
 
@@ -30,7 +31,7 @@ func (p *partitionActor) damageMessage(ctx actor.Context, message any) bool {
 // on with what can be read, as nobody could take over; what cannot be read
 // fails, and readiness says so.
 func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
-	if p.rep == nil || p.closing || p.rep.err() != nil {
+	if p.rep == nil || p.closing || p.rep.Err() != nil {
 		return
 	}
 	if len(p.want) == 1 && p.want[0].ReplicaID == p.spec.id.ReplicaID {
@@ -40,11 +41,11 @@ func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
 		p.hurt = true
 		p.log.Error("damage in the only copy of the partition", "error", m.Err)
 		ctx.Send(ctx.Parent(), &replicaDown{
-			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: m.Err, Fault: faultDamage, Running: true,
+			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: m.Err, Fault: replica.FaultDamage, Running: true,
 		})
 		return
 	}
-	p.do(ctx, func() { p.rep.fail(m.Err) })
+	p.do(ctx, func() { p.rep.Fail(m.Err) })
 }
 
 // onDamage tells the actor of damage that any reader of its log meets.
@@ -58,11 +59,11 @@ func (p *partitionActor) replicaFailed(ctx actor.Context) {
 	if p.closing {
 		return
 	}
-	p.log.Error("replica stops: its storage failed", "error", p.rep.err())
-	p.end(ctx, runFault(p.rep.err()), p.rep.err())
+	p.log.Error("replica stops: its storage failed", "error", p.rep.Err())
+	p.end(ctx, replica.RunFault(p.rep.Err()), p.rep.Err())
 }
 
-func (p *partitionActor) end(ctx actor.Context, fault replicaFault, cause error) {
+func (p *partitionActor) end(ctx actor.Context, fault replica.Fault, cause error) {
 	p.closing = true
 	p.withdraw(ctx)
 	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Fault: fault})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -29,9 +30,9 @@ func (s *partitionSpec) key() protocol.PartitionID {
 	return protocol.PartitionID{TopicID: s.id.TopicID, Partition: s.id.Partition}
 }
 
-// create makes the replica's first, empty log (see createReplica).
+// create makes the replica's first, empty log (see replica.Create).
 func (s *partitionSpec) create(env *environment) error {
-	return createReplica(env.fs, s.dir, s.id, s.founders, s.logOptions(env))
+	return replica.Create(env.fs, s.dir, s.id, s.founders, s.logOptions(env))
 }
 
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
@@ -53,7 +54,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
-		fault := openFault(err)
+		fault := replica.OpenFault(err)
 		p.log.Error("replica cannot be opened", "fault", string(fault), "error", err)
 		ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: err, Fault: fault})
 		ctx.Poison(ctx.Self())
@@ -88,11 +89,11 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 	p.onDamage(ctx, log)
 	p.scrub = newScrubPlan(p.env.opt.ScrubInterval, p.spec.dir, p.env.now())
 	apply, restore := p.stateMachine(ctx)
-	p.rep, err = newReplica(replicaConfig{
-		internal: p.spec.internal(), lazySync: p.spec.lazySync,
-		electionTicks: p.env.opt.ElectionTicks, heartbeatTicks: p.env.opt.HeartbeatTicks,
-		maxBatchBytes: p.env.opt.MaxBatchBytes, now: p.env.now, logger: p.log,
-		applyState: apply, restoreState: restore, proposed: p.env.stats.entry,
+	p.rep, err = replica.New(replica.Config{
+		Internal: p.spec.internal(), LazySync: p.spec.lazySync,
+		ElectionTicks: p.env.opt.ElectionTicks, HeartbeatTicks: p.env.opt.HeartbeatTicks,
+		MaxBatchBytes: p.env.opt.MaxBatchBytes, Now: p.env.now, Logger: p.log,
+		ApplyState: apply, RestoreState: restore, Proposed: p.env.stats.entry,
 	}, log, rec)
 	return err
 }

@@ -26,7 +26,7 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 	if p.idleTicks++; p.idleTicks < quietTicks {
 		return
 	}
-	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.term, Index: p.rep.appliedIndex()}
+	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.term, Index: p.rep.AppliedIndex()}
 	for _, pid := range p.spec.group.others(p.spec.id.ReplicaID) {
 		ctx.Send(pid, m)
 	}
@@ -37,15 +37,15 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 // and nothing waits for anything.
 func (p *partitionActor) idle() bool {
 	if p.ref == nil || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
-		!p.rep.settled(p.want) || p.replacing && !p.rep.membersProven() {
+		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
 		return false
 	}
-	return p.rep.everywhereApplied(p.spec.group.reachable)
+	return p.rep.EverywhereApplied(p.spec.group.reachable)
 }
 
 // followQuiet stops a follower's clock, if it agrees with its leader.
 func (p *partitionActor) followQuiet(m *fallQuiet) {
-	if p.rep != nil && !p.closing && p.rep.agreesWith(m.Leader, m.Term, m.Index) {
+	if p.rep != nil && !p.closing && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
 		p.quiet = true
 	}
 }

@@ -7,7 +7,7 @@ func (p *partitionActor) quietRetention() {
 		return
 	}
 	p.retentionTick()
-	if p.rep.gathered() {
+	if p.rep.Gathered() {
 		p.wake()
 	}
 }
@@ -23,9 +23,9 @@ func (p *partitionActor) retentionTick() {
 		return
 	}
 	now := p.env.now().UnixMilli()
-	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.appliedIndex())
+	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
 	if start > p.file.LogStart() {
 		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
-		p.rep.proposeLogStart(start)
+		p.rep.ProposeLogStart(start)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/disk"
+	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -113,7 +114,7 @@ func TestFailedPartitionAnswersWhatIsInItsMailbox(t *testing.T) {
 	res, ok := req.Reply.Wait(time.Now().Add(patience))
 	require.True(t, ok, "dropped")
 	require.Equal(t, protocol.CodeNoLeader, res.Err.Code)
-	require.Equal(t, faultDisk, await[*replicaDown](p).Fault)
+	require.Equal(t, replica.FaultDisk, await[*replicaDown](p).Fault)
 }
 
 func oneLine() *protocol.Lines {
@@ -135,7 +136,7 @@ func TestDamageInTheOnlyCopyIsToldOnce(t *testing.T) {
 	require.True(t, ok)
 	require.Nil(t, res.Err)
 	told := await[*replicaDown](p)
-	require.Equal(t, faultDamage, told.Fault)
+	require.Equal(t, replica.FaultDamage, told.Fault)
 	require.True(t, told.Running)
 	for len(p.told) > 0 {
 		_, again := (<-p.told).(*replicaDown)

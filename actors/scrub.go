@@ -52,7 +52,7 @@ type pacer struct {
 	free time.Time // when the bytes granted so far are paid for
 }
 
-// take grants n bytes and returns how long to wait before they may be read.
+// Take grants n bytes and returns how long to wait before they may be read.
 func (p *pacer) take(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

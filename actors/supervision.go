@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -54,7 +55,7 @@ func refuse(message any, err *protocol.Error) {
 func refuseDeadLetters(system *actor.ActorSystem) {
 	system.EventStream.Subscribe(func(event any) {
 		if dead, ok := event.(*actor.DeadLetterEvent); ok {
-			refuse(dead.Message, errNotLeader)
+			refuse(dead.Message, replica.ErrNotLeader)
 		}
 	})
 }
@@ -90,7 +91,7 @@ func (m *answeringMailbox) RegisterHandlers(invoker actor.MessageInvoker, d acto
 // InvokeUserMessage implements actor.MessageInvoker.
 func (m *answeringMailbox) InvokeUserMessage(message any) {
 	if m.ended {
-		refuse(message, errNotLeader)
+		refuse(message, replica.ErrNotLeader)
 		return
 	}
 	m.invoker.InvokeUserMessage(message)

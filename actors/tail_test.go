@@ -41,7 +41,7 @@ func parkRead(t *testing.T, n *Node, tp *protocol.Topic, offset protocol.Offset,
 	return r
 }
 
-// answer is what it brings once it is woken.
+// Answer is what it brings once it is woken.
 func (r *parkedRead) answer() (next protocol.Offset, records []string) {
 	r.t.Helper()
 	select {

@@ -28,8 +28,8 @@ type suite struct {
 }
 
 var (
-	simulation = suite{"simulation", "actors", "Simulation"}
-	disk       = suite{"disk", "actors", "^TestDisk"}
+	simulation = suite{"simulation", "actors/replica", "Simulation"}
+	disk       = suite{"disk", "actors/disk", "^TestDisk"}
 	node       = suite{"node", "actors", "^TestIdempotentProduceOverRestart$"}
 	groups     = suite{"groups", "actors", "^TestGroupScripts$"}
 	recovery   = suite{"recovery", "logfile", "^Test(Crash|Recovery|Cut|Bit|RandomHistories|Failed|EverySync|OpenNotices)"}
@@ -90,7 +90,7 @@ func campaign(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, pkg := range []string{"actors", "logfile"} {
+	for _, pkg := range []string{"actors", "actors/disk", "actors/replica", "logfile"} {
 		build := exec.Command("go", "test", "-c", "-tags", "mutate", "-o", binary(dir, pkg), "./"+pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -116,7 +116,9 @@ func campaign(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 	return survived, table.Flush()
 }
 
-func binary(dir, pkg string) string { return filepath.Join(dir, pkg+".test") }
+func binary(dir, pkg string) string {
+	return filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".test")
+}
 
 // attempt runs a suite with a bug built in.
 func attempt(dir string, s suite, b mutate.Bug) (catch, error) {

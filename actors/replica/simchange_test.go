@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"fmt"
@@ -44,14 +44,14 @@ func newSimChanges(s *replicaSim) *simChanges {
 	return c
 }
 
-// tick is what a partition's shell does on a leader's tick.
+// Tick is what a partition's shell does on a leader's tick.
 func (c *simChanges) tick(n *simReplica) {
 	r := n.rep
 	if r.leading == nil || !r.leading.serving {
 		return
 	}
-	r.reconcileMembers(c.want)
-	if c.replacing && r.proveMembers(c.want) {
+	r.ReconcileMembers(c.want)
+	if c.replacing && r.ProveMembers(c.want) {
 		c.replacing = false
 	}
 	if c.s.keyed != nil {
@@ -59,7 +59,7 @@ func (c *simChanges) tick(n *simReplica) {
 	}
 	start := r.log.RetentionStart(n.now().UnixMilli(), -1, 3000, r.applied)
 	if start > r.log.LogStart() {
-		r.proposeLogStart(start)
+		r.ProposeLogStart(start)
 	}
 }
 
@@ -100,7 +100,7 @@ func (c *simChanges) substitute(n *simReplica) {
 	s.tally["replaced"]++
 }
 
-// step looks for an answer, gives up waiting for one now and then, and sends.
+// Step looks for an answer, gives up waiting for one now and then, and sends.
 func (p *epochProducer) step(n *simReplica) {
 	s := p.sim.s
 	if p.req != nil {
@@ -138,7 +138,7 @@ func (p *epochProducer) send(n *simReplica) {
 	for _, v := range p.values {
 		p.req.Lines.Add(p.sim.s.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(v), protocol.ActionProduce, nil)
 	}
-	n.do(func() { n.rep.propose(proposal{req: p.req, lines: &p.req.Lines}) })
+	n.do(func() { n.rep.Propose(Proposal{Request: p.req, Lines: &p.req.Lines}) })
 }
 
 func (p *epochProducer) answered(res protocol.ProduceResult) {
@@ -168,7 +168,7 @@ var changesSimulation = simulation{
 		s.settle()
 		s.check()
 		for _, n := range s.live() {
-			if n.rep.log.FirstIndex() > firstLogIndex+1 && int(n.id) > founders {
+			if n.rep.log.FirstIndex() > FirstLogIndex+1 && int(n.id) > founders {
 				s.tally["snapshots"]++
 			}
 		}

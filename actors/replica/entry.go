@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"encoding/binary"

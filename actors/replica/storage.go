@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 	"ottla/logfile"
 )
 
-// raftStorage shows a replica's log file to raft. Entries that were written
+// storage shows a replica's log file to raft. Entries that were written
 // lately stay in memory, because peers and apply want exactly those; older
 // ones are read from the file.
 //
 // Invariant: entries[i].Index == first+i, and everything in it is durable.
-type raftStorage struct {
+type storage struct {
 	log      *logfile.Log
 	hard     raftpb.HardState
 	conf     raftpb.ConfState
@@ -30,18 +30,18 @@ type raftStorage struct {
 const maxCachedBytes = 1 << 20
 
 // InitialState implements raft.Storage.
-func (s *raftStorage) InitialState() (raftpb.HardState, raftpb.ConfState, error) {
+func (s *storage) InitialState() (raftpb.HardState, raftpb.ConfState, error) {
 	return s.hard, s.conf, nil
 }
 
 // FirstIndex implements raft.Storage.
-func (s *raftStorage) FirstIndex() (uint64, error) { return s.log.FirstIndex(), nil }
+func (s *storage) FirstIndex() (uint64, error) { return s.log.FirstIndex(), nil }
 
 // LastIndex implements raft.Storage.
-func (s *raftStorage) LastIndex() (uint64, error) { return s.log.LastIndex(), nil }
+func (s *storage) LastIndex() (uint64, error) { return s.log.LastIndex(), nil }
 
 // Term implements raft.Storage.
-func (s *raftStorage) Term(index uint64) (uint64, error) {
+func (s *storage) Term(index uint64) (uint64, error) {
 	if index+1 < s.log.FirstIndex() {
 		return 0, raft.ErrCompacted
 	}
@@ -58,7 +58,7 @@ func (s *raftStorage) Term(index uint64) (uint64, error) {
 // Entries implements raft.Storage. A byte that cannot be read is no absence:
 // the error is not one that raft takes for "compacted", so raft panics and the
 // replica stops, which is what storage failures must do.
-func (s *raftStorage) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
+func (s *storage) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
 	if lo < s.log.FirstIndex() {
 		return nil, raft.ErrCompacted
 	}
@@ -92,10 +92,10 @@ func limitEntries(ents []raftpb.Entry, maxSize uint64) []raftpb.Entry {
 }
 
 // Snapshot implements raft.Storage.
-func (s *raftStorage) Snapshot() (raftpb.Snapshot, error) { return s.snapshot() }
+func (s *storage) Snapshot() (raftpb.Snapshot, error) { return s.snapshot() }
 
 // stable takes entries that have just become durable.
-func (s *raftStorage) stable(ents []raftpb.Entry) {
+func (s *storage) stable(ents []raftpb.Entry) {
 	if len(ents) == 0 {
 		return
 	}
@@ -117,7 +117,7 @@ func (s *raftStorage) stable(ents []raftpb.Entry) {
 }
 
 // trim drops applied entries from memory beyond the byte budget.
-func (s *raftStorage) trim(applied uint64) {
+func (s *storage) trim(applied uint64) {
 	if s.bytes <= maxCachedBytes && len(s.entries) <= maxCachedEntries {
 		return
 	}
@@ -136,4 +136,4 @@ func (s *raftStorage) trim(applied uint64) {
 const maxCachedEntries = 1024
 
 // reset forgets everything after a snapshot was installed.
-func (s *raftStorage) reset() { s.first, s.entries, s.bytes = 0, nil, 0 }
+func (s *storage) reset() { s.first, s.entries, s.bytes = 0, nil, 0 }

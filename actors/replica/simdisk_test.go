@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 // create makes the replica's first log. Founders are the group's first voters,
 // none when it joins later.
 func (n *simReplica) create(founders []uint64) error {
-	return createReplica(n.fs, simDir, n.identity(), founders, simLogOptions(0))
+	return Create(n.fs, simDir, n.identity(), founders, simLogOptions(0))
 }
 
 func (n *simReplica) identity() logfile.Identity {
@@ -54,7 +54,7 @@ func (n *simReplica) open() {
 	if n.sim.keyed != nil {
 		n.sim.keyed.configure(n, &cfg)
 	}
-	rep, err := newReplica(cfg, log, rec)
+	rep, err := New(cfg, log, rec)
 	require.NoError(n.sim.t, err)
 	n.rep, n.queue, n.executed, n.top = rep, nil, nil, rec.LastIndex
 	n.do(func() {})
@@ -86,7 +86,7 @@ func (n *simReplica) crash(power bool) {
 	if n.rep == nil {
 		return
 	}
-	n.rep.closing()
+	n.rep.Close()
 	n.rep = nil
 	n.reboot(power)
 }
@@ -110,7 +110,7 @@ func (n *simReplica) stop() {
 	if n.rep == nil || n.doomed || n.full {
 		return
 	}
-	n.do(func() { n.rep.closing() })
+	n.do(func() { n.rep.Close() })
 	for final := false; n.rep != nil && (!final || len(n.queue) > 0); {
 		for n.rep != nil && len(n.queue) > 0 && !n.full {
 			n.execute()
@@ -122,7 +122,7 @@ func (n *simReplica) stop() {
 		n.sync()
 		if n.rep != nil && !final && len(n.queue) == 0 {
 			final = true
-			n.do(func() { n.rep.stageFinal() })
+			n.do(func() { n.rep.StageFinal() })
 		}
 	}
 	if n.rep == nil {
@@ -172,8 +172,8 @@ func (n *simReplica) execute() {
 		return
 	}
 	w := n.queue[0]
-	err := w.batch.Execute()
-	n.sim.note("execute %d %d: %v", n.id, w.seq, err)
+	err := w.Batch.Execute()
+	n.sim.note("execute %d %d: %v", n.id, w.Seq, err)
 	switch {
 	case n.fs.Stopped():
 		n.sim.tally["interrupted writes"]++
@@ -181,7 +181,7 @@ func (n *simReplica) execute() {
 		n.half = power && len(w.entries) > 0 && w.entries[0].Index <= n.top
 		n.crash(power)
 	case err == nil:
-		n.top = max(n.top, w.lastIndex())
+		n.top = max(n.top, w.LastIndex())
 		n.queue = n.queue[1:]
 		n.executed = append(n.executed, w)
 	case n.rep.failed != nil:
@@ -195,7 +195,7 @@ func (n *simReplica) execute() {
 	default:
 		require.True(n.sim.t, n.doomed, "replica %d: %v", n.id, err)
 		n.queue = n.queue[1:]
-		n.answer(w.seq, err)
+		n.answer(w.Seq, err)
 	}
 }
 
@@ -205,7 +205,7 @@ func (n *simReplica) sync() {
 	}
 	var errs []error
 	for _, w := range n.executed {
-		for _, f := range w.batch.Files() {
+		for _, f := range w.Batch.Files() {
 			if err := f.Sync(); err != nil {
 				errs = append(errs, &disk.SyncError{Cause: err})
 			}
@@ -219,15 +219,15 @@ func (n *simReplica) sync() {
 		return
 	}
 	require.True(n.sim.t, err == nil || n.doomed, "replica %d: %v", n.id, err)
-	last := n.executed[len(n.executed)-1].seq
+	last := n.executed[len(n.executed)-1].Seq
 	n.executed = nil
 	n.answer(last, err)
 }
 
-// answer is Disk's. A failed replica takes none, and says nothing any more.
+// Answer is Disk's. A failed replica takes none, and says nothing any more.
 func (n *simReplica) answer(seq uint64, err error) {
 	if err != nil && n.rep.failed == nil {
 		n.sim.tally["poisoned replicas"]++
 	}
-	n.do(func() { n.rep.diskDone(seq, err) })
+	n.do(func() { n.rep.DiskDone(seq, err) })
 }

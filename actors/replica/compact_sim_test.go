@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"bytes"
@@ -31,10 +31,10 @@ type simJob struct {
 // tombstoneMs is the simulated delete_retention_ms.
 const tombstoneMs = 500
 
-func (k *simKeyed) configure(n *simReplica, cfg *replicaConfig) {
-	cfg.internal = k.internal
+func (k *simKeyed) configure(n *simReplica, cfg *Config) {
+	cfg.Internal = k.internal
 	n.state = map[string]string{}
-	cfg.applyState = func(records []logfile.Record) {
+	cfg.ApplyState = func(records []logfile.Record) {
 		for _, r := range records {
 			r = cloneRecord(r)
 			if old, known := k.history[r.Offset]; known {
@@ -44,7 +44,7 @@ func (k *simKeyed) configure(n *simReplica, cfg *replicaConfig) {
 			n.follow(r)
 		}
 	}
-	cfg.restoreState = func(records []logfile.Record, _ int64) {
+	cfg.RestoreState = func(records []logfile.Record, _ int64) {
 		clear(n.state)
 		for _, r := range records {
 			n.follow(r)
@@ -91,7 +91,7 @@ func (k *simKeyed) step(n *simReplica) {
 	case p < 17:
 		k.copyParts(n)
 	default:
-		n.do(func() { n.rep.dropCompacted() })
+		n.do(func() { n.rep.DropCompacted() })
 	}
 }
 
@@ -101,18 +101,18 @@ func (k *simKeyed) work(n *simReplica) {
 	k.begin(n)
 	k.finish(n)
 	k.copyParts(n)
-	n.do(func() { n.rep.dropCompacted() })
+	n.do(func() { n.rep.DropCompacted() })
 }
 
 func (k *simKeyed) ask(n *simReplica) {
-	plan, due := n.rep.planCompaction(n.now().UnixMilli(), tombstoneMs)
+	plan, due := n.rep.PlanCompaction(n.now().UnixMilli(), tombstoneMs)
 	if due {
-		n.do(func() { n.rep.proposeCompaction(plan) })
+		n.do(func() { n.rep.ProposeCompaction(plan) })
 	}
 }
 
 func (k *simKeyed) begin(n *simReplica) {
-	if spec, due := n.rep.pendingCompaction(); due && n.job == nil {
+	if spec, due := n.rep.PendingCompaction(); due && n.job == nil {
 		spec.MaxKeys = 4
 		n.job = &simJob{source: n.rep.log.CompactionSource(), spec: spec}
 	}
@@ -145,7 +145,7 @@ func (k *simKeyed) finish(n *simReplica) {
 	if errors.Is(err, logfile.ErrBelowStart) {
 		return // a snapshot replaced what was to be compacted
 	}
-	if !n.survives(err) || !n.survives(n.rep.installParts(set)) {
+	if !n.survives(err) || !n.survives(n.rep.InstallParts(set)) {
 		return
 	}
 	n.do(func() {})
@@ -163,7 +163,7 @@ func (k *simKeyed) copyParts(n *simReplica) {
 		return // the snapshot comes again
 	}
 	set, err := copyCompacted(from, n, info)
-	if !n.survives(err) || !n.survives(n.rep.installParts(set)) {
+	if !n.survives(err) || !n.survives(n.rep.InstallParts(set)) {
 		return
 	}
 	n.do(func() {})

@@ -1,8 +1,9 @@
-package actors
+package replica
 
 import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
+
 	"ottla/protocol"
 )
 
@@ -36,20 +37,20 @@ type ackCount struct {
 	acks  int
 }
 
-// membersProven reports whether a majority is known to have the present
+// MembersProven reports whether a majority is known to have the present
 // membership on disk.
-func (r *replica) membersProven() bool {
+func (r *Replica) MembersProven() bool {
 	l := r.leading
 	return l != nil && l.proof.done && l.proof.conf == r.confIndex
 }
 
-// proveMembers goes on with the proof, and reports whether it is complete with
+// ProveMembers goes on with the proof, and reports whether it is complete with
 // this. Where nobody writes it proposes empty entries, one for each
 // acknowledgement. Any majority will do: one that is lost meanwhile holds
 // nothing up. Called on a tick.
-func (r *replica) proveMembers(want []protocol.PlacedReplica) bool {
+func (r *Replica) ProveMembers(want []protocol.PlacedReplica) bool {
 	l := r.leading
-	if l == nil || !l.serving || l.moving || r.failed != nil || r.membersProven() || !r.settled(want) {
+	if l == nil || !l.serving || l.moving || r.failed != nil || r.MembersProven() || !r.HasMembers(want) {
 		return false
 	}
 	last := r.log.LastIndex()
@@ -82,9 +83,9 @@ func (r *replica) proveMembers(want []protocol.PlacedReplica) bool {
 }
 
 // proposeEmpty makes an entry that has nothing to say.
-func (r *replica) proposeEmpty() {
+func (r *Replica) proposeEmpty() {
 	if err := r.rn.Propose(nil); err != nil {
-		r.cfg.logger.Debug("empty entry refused", "error", err)
+		r.cfg.Logger.Debug("empty entry refused", "error", err)
 	}
 	r.drain()
 }

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"crypto/sha256"
@@ -42,7 +42,7 @@ func (k *simulation) test(t *testing.T) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			defer func() {
 				if p := recover(); p != nil || t.Failed() {
-					t.Logf("repeat it: OTTLA_SIM_FIRST=%d OTTLA_SIM_SEEDS=1 go test -count=1 -run '^%s$' ./actors", seed, testName(t))
+					t.Logf("repeat it: OTTLA_SIM_FIRST=%d OTTLA_SIM_SEEDS=1 go test -count=1 -run '^%s$' ./actors/replica", seed, testName(t))
 					if p != nil {
 						panic(p)
 					}

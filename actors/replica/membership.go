@@ -1,19 +1,20 @@
-package actors
+package replica
 
 import (
-	"ottla/protocol"
 	"slices"
+
+	"ottla/protocol"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 )
 
-// reconcileMembers moves the group one step from the membership it has to the
+// ReconcileMembers moves the group one step from the membership it has to the
 // one that placement asks for: a new replica joins as a learner, and once it
 // has caught up it replaces the lost one in a single joint change. Idempotent,
 // called on the leader's tick, so that it survives a change of leader.
-func (r *replica) reconcileMembers(want []protocol.PlacedReplica) {
+func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
 	if r.leading == nil || !r.leading.serving || r.leading.moving || r.failed != nil || len(want) == 0 {
 		return
 	}
@@ -28,7 +29,7 @@ func (r *replica) reconcileMembers(want []protocol.PlacedReplica) {
 	}
 	if cc, ok := r.nextChange(cs, want, wanted); ok {
 		if err := r.rn.ProposeConfChange(cc); err != nil {
-			r.cfg.logger.Debug("membership change refused", "error", err)
+			r.cfg.Logger.Debug("membership change refused", "error", err)
 		}
 		r.drain()
 	}
@@ -37,17 +38,17 @@ func (r *replica) reconcileMembers(want []protocol.PlacedReplica) {
 // leaveJoint ends a joint membership. Raft proposes that by itself, once, and
 // again only when something else is applied; a proposal that was dropped, in a
 // hand-over for one, would leave an idle group in it for good.
-func (r *replica) leaveJoint() {
+func (r *Replica) leaveJoint() {
 	if r.applied != r.log.LastIndex() {
 		return
 	}
 	if err := r.rn.ProposeConfChange(raftpb.ConfChangeV2{}); err != nil {
-		r.cfg.logger.Debug("leaving the joint membership refused", "error", err)
+		r.cfg.Logger.Debug("leaving the joint membership refused", "error", err)
 	}
 	r.drain()
 }
 
-func (r *replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
+func (r *Replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
 	var gone []uint64 // voters that placement no longer has
 	for _, id := range cs.Voters {
 		if !wanted[id] {
@@ -66,7 +67,7 @@ func (r *replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica,
 		if !slices.Contains(cs.Learners, w.ReplicaID) {
 			return single(raftpb.ConfChangeAddLearnerNode, w.ReplicaID), true
 		}
-		if !r.caughtUp(w.ReplicaID) {
+		if !r.CaughtUp(w.ReplicaID) {
 			continue
 		}
 		cc := raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: w.ReplicaID}}}
@@ -85,10 +86,10 @@ func single(t raftpb.ConfChangeType, id uint64) raftpb.ConfChangeV2 {
 	return raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: t, NodeID: id}}}
 }
 
-// caughtUp reports whether a follower has every committed entry. Raft's own
+// CaughtUp reports whether a follower has every committed entry. Raft's own
 // RecentActive would not do: it is cleared every election timeout, so that a
 // caller in step with that never sees it set.
-func (r *replica) caughtUp(id uint64) bool {
+func (r *Replica) CaughtUp(id uint64) bool {
 	ok := false
 	r.rn.WithProgress(func(pid uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if pid == id {
@@ -98,8 +99,8 @@ func (r *replica) caughtUp(id uint64) bool {
 	return ok
 }
 
-// settled reports whether the membership is exactly what placement wants.
-func (r *replica) settled(want []protocol.PlacedReplica) bool {
+// HasMembers reports whether the membership is exactly what placement wants.
+func (r *Replica) HasMembers(want []protocol.PlacedReplica) bool {
 	cs := r.storage.conf
 	if len(cs.VotersOutgoing) > 0 || len(cs.Learners) > 0 || len(cs.Voters) != len(want) {
 		return false
@@ -112,10 +113,10 @@ func (r *replica) settled(want []protocol.PlacedReplica) bool {
 	return true
 }
 
-// bestHeir is the voter, among those reachable, that should lead next: the one
+// BestTransferee is the voter, among those reachable, that should lead next: the one
 // that placement prefers, else the one with the longest log. 0 if there is
 // none.
-func (r *replica) bestHeir(want []protocol.PlacedReplica, reachable func(uint64) bool) uint64 {
+func (r *Replica) BestTransferee(want []protocol.PlacedReplica, reachable func(uint64) bool) uint64 {
 	var best, bestMatch uint64
 	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
 		if id == r.id.ReplicaID || typ == raft.ProgressTypeLearner || !reachable(id) {
@@ -126,7 +127,7 @@ func (r *replica) bestHeir(want []protocol.PlacedReplica, reachable func(uint64)
 		}
 	})
 	for _, w := range want {
-		if w.ReplicaID != r.id.ReplicaID && reachable(w.ReplicaID) && r.caughtUp(w.ReplicaID) &&
+		if w.ReplicaID != r.id.ReplicaID && reachable(w.ReplicaID) && r.CaughtUp(w.ReplicaID) &&
 			slices.Contains(r.storage.conf.Voters, w.ReplicaID) {
 			return w.ReplicaID
 		}
@@ -134,19 +135,19 @@ func (r *replica) bestHeir(want []protocol.PlacedReplica, reachable func(uint64)
 	return best
 }
 
-// handOver lets another replica take over, once the rounds in flight have been
+// HandOver lets another replica take over, once the rounds in flight have been
 // answered: a leader that steps down can only call them unknown. Nothing new
 // is proposed meanwhile; what was only gathered is refused, and asked again of
 // the next leader. An attempt that comes to nothing ends after an election
 // timeout.
-func (r *replica) handOver(to uint64) {
+func (r *Replica) HandOver(to uint64) {
 	l := r.leading
 	if l == nil || to == 0 || l.moving {
 		return
 	}
-	l.moving, l.heir, l.movedAt = true, to, 0
+	l.moving, l.transferee, l.movedAt = true, to, 0
 	l.taken -= uint64(len(l.queue)) // as if they had never come: those before are still under way
-	failAll(l.queue, errNotLeader)
+	failAll(l.queue, ErrNotLeader)
 	l.queue, l.queuedBytes = nil, 0
 	if len(l.rounds) == 0 {
 		l.transfer(r)
@@ -154,25 +155,25 @@ func (r *replica) handOver(to uint64) {
 	r.drain()
 }
 
-func (l *leading) transfer(r *replica) {
-	r.rn.TransferLeader(l.heir)
-	l.heir = 0
+func (l *leading) transfer(r *Replica) {
+	r.rn.TransferLeader(l.transferee)
+	l.transferee = 0
 }
 
 // moveTick ends an attempt to hand over that came to nothing.
-func (l *leading) moveTick(r *replica) {
+func (l *leading) moveTick(r *Replica) {
 	if !l.moving {
 		return
 	}
-	if l.movedAt++; l.movedAt > r.cfg.electionTicks {
-		l.moving, l.heir = false, 0
+	if l.movedAt++; l.movedAt > r.cfg.ElectionTicks {
+		l.moving, l.transferee = false, 0
 	}
 }
 
-// inSync lists the replicas that have every entry committed a second or two
+// InSync lists the replicas that have every entry committed a second or two
 // ago, as Kafka's in-sync replicas, and that count for majorities, in both
 // halves of a joint membership; nil on followers.
-func (r *replica) inSync(reachable func(uint64) bool) []uint64 {
+func (r *Replica) InSync(reachable func(uint64) bool) []uint64 {
 	if r.leading == nil {
 		return nil
 	}
@@ -190,7 +191,7 @@ func (r *replica) inSync(reachable func(uint64) bool) []uint64 {
 // an election timeout. Raft waits for the answer for ever and leaves it to its
 // owner to notice that the message, or the receiver, was lost. A snapshot is
 // small, and one that comes twice does no harm. A tick calls it.
-func (l *leading) retrySnapshots(r *replica) {
+func (l *leading) retrySnapshots(r *Replica) {
 	var owing map[uint64]int
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if pr.State == tracker.StateSnapshot {
@@ -202,7 +203,7 @@ func (l *leading) retrySnapshots(r *replica) {
 	})
 	l.snapshots = owing
 	for id, ticks := range owing {
-		if ticks >= r.cfg.electionTicks {
+		if ticks >= r.cfg.ElectionTicks {
 			r.rn.ReportSnapshot(id, raft.SnapshotFailure)
 			delete(owing, id)
 		}

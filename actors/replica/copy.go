@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"cmp"
@@ -12,9 +12,9 @@ import (
 	"ottla/logfile"
 )
 
-// replicaCopy is what one broker's directory has of a partition, looked at
+// Copy is what one broker's directory has of a partition, looked at
 // while no process runs.
-type replicaCopy struct {
+type Copy struct {
 	Broker    int
 	ReplicaID uint64
 	Dir       string
@@ -30,10 +30,10 @@ type replicaCopy struct {
 	Confs []raftpb.ConfState
 }
 
-// inspectCopy reads the log of the replica that dir should hold. It changes
+// Inspect reads the log of the replica that dir should hold. It changes
 // nothing. Whatever keeps the copy from being used is its Err.
-func inspectCopy(dir string, want logfile.Identity, bootID string) replicaCopy {
-	c := replicaCopy{Broker: want.Broker, ReplicaID: want.ReplicaID, Dir: dir}
+func Inspect(dir string, want logfile.Identity, bootID string) Copy {
+	c := Copy{Broker: want.Broker, ReplicaID: want.ReplicaID, Dir: dir}
 	found, err := logfile.Inspect(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID})
 	if err != nil {
 		c.Err = err
@@ -96,15 +96,15 @@ func changeConf(cs raftpb.ConfState, e *raftpb.Entry) (raftpb.ConfState, error) 
 	return changer.Tracker.ConfState(), nil
 }
 
-// usable reports whether the copy can be read and has a membership: one that
+// Usable reports whether the copy can be read and has a membership: one that
 // has none is a newcomer that no leader has reached yet.
-func (c *replicaCopy) usable() bool {
+func (c *Copy) Usable() bool {
 	return c.Err == nil && len(c.Confs) > 0 && len(c.Confs[0].Voters) > 0
 }
 
-// quorum reports whether the replicas that are there are enough for every
+// Quorum reports whether the replicas that are there are enough for every
 // membership that may be in force.
-func (c *replicaCopy) quorum(there map[uint64]bool) bool {
+func (c *Copy) Quorum(there map[uint64]bool) bool {
 	for i := range c.Confs {
 		if !majority(c.Confs[i].Voters, there) || len(c.Confs[i].VotersOutgoing) > 0 && !majority(c.Confs[i].VotersOutgoing, there) {
 			return false
@@ -123,14 +123,14 @@ func majority(voters []uint64, there map[uint64]bool) bool {
 	return n >= len(voters)/2+1
 }
 
-// longestCopy is the usable copy that raft would elect: the one whose last
+// Longest is the usable copy that raft would elect: the one whose last
 // entry has the greatest term, of those the longest. Whatever any of these
 // copies knows to be committed, that one has. Nil if there is none.
-func longestCopy(copies []replicaCopy) *replicaCopy {
-	var best *replicaCopy
+func Longest(copies []Copy) *Copy {
+	var best *Copy
 	for i := range copies {
 		c := &copies[i]
-		if c.usable() && (best == nil || cmp.Or(
+		if c.Usable() && (best == nil || cmp.Or(
 			cmp.Compare(c.LastTerm, best.LastTerm), cmp.Compare(c.LastIndex, best.LastIndex),
 		) > 0) {
 			best = c

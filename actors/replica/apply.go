@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"encoding/json"
@@ -15,16 +15,16 @@ import (
 // itself that are no records.
 type control struct {
 	LogStart *int64      `json:"log_start,omitempty"` // records below this offset are gone
-	Compact  *compaction `json:"compact,omitempty"`   // do this
+	Compact  *Compaction `json:"compact,omitempty"`   // do this
 }
 
 // storageApply applies committed entries, all of which are durable here, and
 // answers raft at once.
-func (r *replica) storageApply(m raftpb.Message) {
+func (r *Replica) storageApply(m raftpb.Message) {
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if err := r.apply(e); err != nil {
-			r.fail(&stateError{e.Index, err})
+			r.Fail(&stateError{e.Index, err})
 			return
 		}
 		r.applied = e.Index
@@ -37,7 +37,7 @@ func (r *replica) storageApply(m raftpb.Message) {
 	r.log.SetApplied(max(r.applied, r.confIndex), r.confBytes, nil)
 	for i := range m.Responses {
 		if err := r.rn.Step(m.Responses[i]); err != nil {
-			r.cfg.logger.Debug("local raft response refused", "error", err)
+			r.cfg.Logger.Debug("local raft response refused", "error", err)
 		}
 	}
 	if r.leading != nil {
@@ -45,7 +45,7 @@ func (r *replica) storageApply(m raftpb.Message) {
 	}
 }
 
-func (r *replica) apply(e *raftpb.Entry) error {
+func (r *Replica) apply(e *raftpb.Entry) error {
 	if e.Type != raftpb.EntryNormal {
 		return r.applyConfChange(e)
 	}
@@ -64,9 +64,9 @@ func (r *replica) apply(e *raftpb.Entry) error {
 	}
 	if next := h.baseOffset + int64(h.count); next > r.hw {
 		r.hw = next
-		r.fx.hwMoved = true
+		r.fx.HighWatermarkMoved = true
 	}
-	if r.cfg.applyState == nil {
+	if r.cfg.ApplyState == nil {
 		return nil
 	}
 	records, err := logfile.ParseRecords(logfile.Frame{
@@ -76,11 +76,11 @@ func (r *replica) apply(e *raftpb.Entry) error {
 	if err != nil {
 		return err
 	}
-	r.cfg.applyState(r.beyondState(records))
+	r.cfg.ApplyState(r.beyondState(records))
 	return nil
 }
 
-func (r *replica) applyControl(index uint64, body []byte) error {
+func (r *Replica) applyControl(index uint64, body []byte) error {
 	data, err := logfile.OpaqueData(body)
 	if err != nil {
 		return err
@@ -92,8 +92,8 @@ func (r *replica) applyControl(index uint64, body []byte) error {
 	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
 		b := &logfile.Batch{}
 		r.log.SetLogStart(b, *c.LogStart)
-		r.enqueue(&stagedWrite{batch: b})
-		r.fx.hwMoved = true // the view's start moved
+		r.enqueue(&Write{Batch: b})
+		r.fx.HighWatermarkMoved = true // the view's start moved
 	}
 	if c.Compact != nil {
 		r.compactionAsked(index, *c.Compact)
@@ -103,7 +103,7 @@ func (r *replica) applyControl(index uint64, body []byte) error {
 
 // applyConfChange switches the membership and writes it down at once, in a
 // checkpoint: a restart begins from there, not from the entry.
-func (r *replica) applyConfChange(e *raftpb.Entry) error {
+func (r *Replica) applyConfChange(e *raftpb.Entry) error {
 	if e.Index <= r.confIndex {
 		return nil // a snapshot brought a membership that already includes it
 	}
@@ -116,7 +116,7 @@ func (r *replica) applyConfChange(e *raftpb.Entry) error {
 	return nil
 }
 
-func (r *replica) setConf(cs raftpb.ConfState, index uint64) {
+func (r *Replica) setConf(cs raftpb.ConfState, index uint64) {
 	r.storage.conf, r.confIndex = cs, index
 	conf, err := cs.Marshal()
 	if err != nil {
@@ -126,8 +126,8 @@ func (r *replica) setConf(cs raftpb.ConfState, index uint64) {
 	r.log.SetApplied(max(index, r.applied), conf, nil)
 	b := &logfile.Batch{}
 	r.log.StageCheckpoint(b)
-	r.enqueue(&stagedWrite{batch: b, mustSync: true})
-	r.fx.members = true
+	r.enqueue(&Write{Batch: b, mustSync: true})
+	r.fx.MembersChanged = true
 }
 
 // snapshotData travels in a snapshot: everything a new copy needs besides the
@@ -144,7 +144,7 @@ type snapshotData struct {
 
 // makeSnapshot describes the beginning of the retained log. The membership is
 // the current one; the receiver skips the changes that led to it.
-func (r *replica) makeSnapshot() (raftpb.Snapshot, error) {
+func (r *Replica) makeSnapshot() (raftpb.Snapshot, error) {
 	index := r.log.FirstIndex() - 1
 	term, ok := r.log.Term(index)
 	if !ok {
@@ -168,7 +168,7 @@ func (r *replica) makeSnapshot() (raftpb.Snapshot, error) {
 
 // stageSnapshot replaces the log by an empty one that begins after the
 // snapshot.
-func (r *replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
+func (r *Replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 	var d snapshotData
 	if err := json.Unmarshal(m.Snapshot.Data, &d); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
@@ -194,7 +194,7 @@ func (r *replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 }
 
 // snapshotInstalled is called once the new log is durable.
-func (r *replica) snapshotInstalled(s *raftpb.Snapshot) {
+func (r *Replica) snapshotInstalled(s *raftpb.Snapshot) {
 	var d snapshotData
 	if err := json.Unmarshal(s.Data, &d); err != nil {
 		return // staged from the same bytes, which were readable then
@@ -206,23 +206,23 @@ func (r *replica) snapshotInstalled(s *raftpb.Snapshot) {
 	r.confIndex = max(s.Metadata.Index, d.ConfIndex)
 	r.applied = s.Metadata.Index
 	r.hw = d.NextOffset
-	r.fx.hwMoved, r.fx.members = true, true
+	r.fx.HighWatermarkMoved, r.fx.MembersChanged = true, true
 	if err := r.restoreState(); err != nil {
-		r.fail(err)
+		r.Fail(err)
 	}
 }
 
 // roleChanged follows raft's soft state.
-func (r *replica) roleChanged(s *raft.SoftState) {
+func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.leaderID = s.Lead
 	leads := s.RaftState == raft.StateLeader
 	switch {
 	case leads && r.leading == nil:
 		r.leading = newLeading(r.rn.BasicStatus().Term)
-		r.fx.role = true
+		r.fx.RoleChanged = true
 	case !leads && r.leading != nil:
 		r.leading.stepDown(protocol.Unknownf("the leader changed before the record was committed"))
 		r.leading = nil
-		r.fx.role = true
+		r.fx.RoleChanged = true
 	}
 }

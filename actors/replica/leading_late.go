@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"time"
@@ -31,16 +31,16 @@ func (l *leading) dropLate() {
 		p := l.queue[0]
 		l.take(1, p.size())
 		l.answered++
-		p.answer(protocol.ProduceResult{Err: errLate})
+		p.Answer(protocol.ProduceResult{Err: errLate})
 	}
 }
 
-func (l *leading) late(p *proposal) bool {
-	if p.req == nil || p.req.NoAck || p.req.Deadline.IsZero() || p.producer() != "" {
+func (l *leading) late(p *Proposal) bool {
+	if p.Request == nil || p.Request.NoAck || p.Request.Deadline.IsZero() || p.producer() != "" {
 		return false
 	}
 	now := time.Now()
-	left := p.req.Deadline.Sub(now)
+	left := p.Request.Deadline.Sub(now)
 	if left > 0 && left < l.pace && now.Sub(l.paced) < maxPace {
 		l.pace -= l.pace / 8 // one slow round must not refuse everybody for good
 		return true

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"log/slog"
@@ -18,7 +18,7 @@ import (
 func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
 	fs, dir := logfile.OSFS{}, filepath.Join(t.TempDir(), "t-0")
-	require.NoError(t, createReplica(fs, dir, id, []uint64{1, 2, 3}, logfile.Options{}))
+	require.NoError(t, Create(fs, dir, id, []uint64{1, 2, 3}, logfile.Options{}))
 	log, _, err := logfile.Open(fs, dir, logfile.Options{})
 	require.NoError(t, err)
 	b := &logfile.Batch{}
@@ -28,31 +28,31 @@ func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	} {
 		data, err := cc.Marshal()
 		require.NoError(t, err)
-		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(firstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
+		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(FirstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
 		require.NoError(t, err)
 		require.NoError(t, log.Append(b, []logfile.Frame{f}))
 	}
 	require.NoError(t, b.Execute())
 	require.NoError(t, log.Close())
 
-	c := inspectCopy(dir, id, "")
+	c := Inspect(dir, id, "")
 	require.NoError(t, c.Err)
 	require.Len(t, c.Confs, 3)
-	require.NoError(t, forceSoleVoter(c, 11, ""))
+	require.NoError(t, ForceSoleVoter(c, 11, ""))
 
-	c = inspectCopy(dir, id, "")
+	c = Inspect(dir, id, "")
 	require.NoError(t, c.Err)
 	assert.Equal(t, []raftpb.ConfState{{Voters: []uint64{2}}}, c.Confs)
 	assert.EqualValues(t, 11+forcedTermStep+1, c.LastTerm, "beyond all that are known, and that were lost")
-	assert.EqualValues(t, firstLogIndex+3, c.LastIndex)
+	assert.EqualValues(t, FirstLogIndex+3, c.LastIndex)
 	for _, internal := range []bool{true, false} { // internal topics replay everything
 		log, rec, err := logfile.Open(fs, dir, logfile.Options{})
 		require.NoError(t, err)
-		rep, err := newReplica(replicaConfig{
-			internal: internal, electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 1 << 20, now: time.Now, logger: slog.New(slog.DiscardHandler),
+		rep, err := New(Config{
+			Internal: internal, ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 1 << 20, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		}, log, rec)
 		require.NoError(t, err)
-		rep.campaign(false)
+		rep.Campaign(false)
 		require.NoError(t, rep.runAlone())
 		require.True(t, rep.leading.serving, "it needs nobody")
 		assert.Equal(t, []uint64{2}, rep.storage.conf.Voters)

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"encoding/binary"
@@ -15,34 +15,35 @@ import (
 	"ottla/protocol"
 )
 
-// errNotLeader is the answer of a replica that does not lead (any more) to
+// ErrNotLeader is the answer of a replica that does not lead (any more) to
 // something it has not proposed: nothing happened, the router asks the leader.
-var errNotLeader = protocol.Errorf(protocol.CodeNoLeader, "the partition has no leader at the moment")
+var ErrNotLeader = protocol.Errorf(protocol.CodeNoLeader, "the partition has no leader at the moment")
 
-// proposal is something that wants to be in the log: a client's records, a
+// Proposal is something that wants to be in the log: a client's records, a
 // state machine's records, or a control entry.
-type proposal struct {
-	req     *protocol.ProduceRequest // a client's; answered through its reply slot
-	lines   *protocol.Lines
+type Proposal struct {
+	Request *protocol.ProduceRequest // a client's; answered through its reply slot
+	Lines   *protocol.Lines
 	control []byte // instead of lines
-	done    func(protocol.ProduceResult)
+	Done    func(protocol.ProduceResult)
 }
 
-func (p *proposal) answer(res protocol.ProduceResult) {
+// Answer tells whoever waits for the proposal what became of it.
+func (p *Proposal) Answer(res protocol.ProduceResult) {
 	switch {
-	case p.req != nil:
-		p.req.Reply.Put(res)
-	case p.done != nil:
-		p.done(res)
+	case p.Request != nil:
+		p.Request.Reply.Put(res)
+	case p.Done != nil:
+		p.Done(res)
 	}
 }
 
-// round is one proposed entry and who waits for it.
-type round struct {
+// Round is one proposed entry and who waits for it.
+type Round struct {
 	index, term uint64
 	base        int64
 	bytes       int
-	proposals   []proposal
+	proposals   []Proposal
 	retries     []*protocol.ProduceRequest // that waited for this round
 	retried     []protocol.ProduceResult   // their answers
 	began       time.Time                  // when it was proposed
@@ -53,19 +54,19 @@ type round struct {
 // proposal of an idle partition goes at once, and whatever arrives while that
 // round is on its way to a majority's disks becomes the next one.
 type leading struct {
-	term    uint64
-	serving bool // an entry of this term is committed; nothing is answered before
-	moving  bool // leadership is being handed over; nothing new is proposed
-	heir    uint64
-	movedAt int // ticks since moving began
+	term       uint64
+	serving    bool // an entry of this term is committed; nothing is answered before
+	moving     bool // leadership is being handed over; nothing new is proposed
+	transferee uint64
+	movedAt    int // ticks since moving began
 
-	queue       []proposal
+	queue       []Proposal
 	queuedBytes int
-	rounds      []round
+	rounds      []Round
 	kicked      bool
-	usual       int                  // proposals of a round lately: the greatest, forgotten by a quarter a round
-	yields      int                  // since kicked, see expectsMore
-	flying      map[string]*inFlight // by producer id
+	recentMax   int                  // proposals of a round lately: the greatest, forgotten by a quarter a round
+	yields      int                  // since kicked, see ExpectsMore
+	inFlight    map[string]*inFlight // by producer id
 	taken       uint64               // proposals gathered so far
 	answered    uint64               // of these, in order
 	pace        time.Duration        // what the last round took, see dropLate
@@ -108,56 +109,56 @@ type pendingRead struct {
 
 func newLeading(term uint64) *leading { return &leading{term: term} }
 
-// propose gathers p. The shell calls flush after what is in its mailbox now,
+// Propose gathers p. The shell calls flush after what is in its mailbox now,
 // so that everything that arrived together shares one entry.
-func (r *replica) propose(p proposal) {
+func (r *Replica) Propose(p Proposal) {
 	l := r.leading
 	if r.failed != nil || l == nil || l.moving {
-		p.answer(protocol.ProduceResult{Err: errNotLeader})
+		p.Answer(protocol.ProduceResult{Err: ErrNotLeader})
 		return
 	}
-	if p.req != nil && len(l.queue) > 0 && l.queuedBytes+p.size() > maxQueuedBytes {
-		p.answer(protocol.ProduceResult{Err: errQueueFull})
+	if p.Request != nil && len(l.queue) > 0 && l.queuedBytes+p.size() > maxQueuedBytes {
+		p.Answer(protocol.ProduceResult{Err: errQueueFull})
 		return
 	}
-	if p.req != nil && p.req.NoAck {
-		p.answer(protocol.ProduceResult{BaseOffset: -1}) // its later, true answer finds the slot taken
+	if p.Request != nil && p.Request.NoAck {
+		p.Answer(protocol.ProduceResult{BaseOffset: -1}) // its later, true answer finds the slot taken
 	}
 	if l.queue == nil {
-		l.queue = make([]proposal, 0, l.usual) // what is taken stays with its round
+		l.queue = make([]Proposal, 0, l.recentMax) // what is taken stays with its round
 	}
 	l.queue = append(l.queue, p)
 	l.queuedBytes += p.size()
 	l.taken++
 	if !l.kicked {
 		l.kicked = true
-		r.fx.kick = true
+		r.fx.Flush = true
 	}
 }
 
-func (p *proposal) size() int {
-	if p.lines != nil {
-		return len(p.lines.Buf)
+func (p *Proposal) size() int {
+	if p.Lines != nil {
+		return len(p.Lines.Buf)
 	}
 	return len(p.control)
 }
 
-// expectsMore reports whether what has gathered is little beside the rounds
+// ExpectsMore reports whether what has gathered is little beside the rounds
 // before, so that more is likely to be on its way: clients that were answered
 // together ask again together, and without this the first of them would get a
 // round of its own, for which all the others wait. A caller that has let the
 // others run maxYields times is told to go on.
-func (r *replica) expectsMore() bool {
+func (r *Replica) ExpectsMore() bool {
 	l := r.leading
-	if l == nil || len(l.rounds) > 0 || len(l.queue)*2 >= l.usual || l.yields >= maxYields {
+	if l == nil || len(l.rounds) > 0 || len(l.queue)*2 >= l.recentMax || l.yields >= maxYields {
 		return false
 	}
 	l.yields++
 	return true
 }
 
-// flush proposes what was gathered, as far as the rounds in flight allow.
-func (r *replica) flush() {
+// Flush proposes what was gathered, as far as the rounds in flight allow.
+func (r *Replica) Flush() {
 	if r.leading == nil || r.failed != nil {
 		return
 	}
@@ -166,7 +167,7 @@ func (r *replica) flush() {
 	r.drain()
 }
 
-func (l *leading) pump(r *replica) {
+func (l *leading) pump(r *Replica) {
 	for len(l.queue) > 0 && l.serving {
 		if n := len(l.rounds); n >= maxRoundsInFlight || n > 0 && l.queuedBytes < secondRoundBytes {
 			return
@@ -177,9 +178,9 @@ func (l *leading) pump(r *replica) {
 	}
 }
 
-// proposeRound makes one entry of the oldest proposals: at most maxBatchBytes,
+// proposeRound makes one entry of the oldest proposals: at most MaxBatchBytes,
 // or a single one that is larger. It reports whether more may follow.
-func (l *leading) proposeRound(r *replica) bool {
+func (l *leading) proposeRound(r *Replica) bool {
 	l.dropLate()
 	n, size := l.admitted(r)
 	if n == 0 {
@@ -190,20 +191,20 @@ func (l *leading) proposeRound(r *replica) bool {
 	data := l.encode(r, taken, base, size)
 	index := r.log.LastIndex() + 1
 	if err := r.rn.Propose(data); err != nil {
-		l.unfly(taken)
+		l.forgetInFlight(taken)
 		if errors.Is(err, raft.ErrProposalDropped) && len(l.rounds) > 0 {
 			return false // too much is uncommitted: wait for a round to end
 		}
 		l.take(n, size)
 		l.answered += uint64(n)
-		failAll(taken, errNotLeader)
+		failAll(taken, ErrNotLeader)
 		return true
 	}
 	l.take(n, size)
-	l.usual = max(n, l.usual*3/4)
-	l.rounds = append(l.rounds, round{index: index, term: l.term, base: base, bytes: size, proposals: taken, began: time.Now()})
-	if mutate.On(mutate.AckOnLocalAppend) && !r.cfg.internal { // else no cluster comes about
-		l.rounds[len(l.rounds)-1].answer()
+	l.recentMax = max(n, l.recentMax*3/4)
+	l.rounds = append(l.rounds, Round{index: index, term: l.term, base: base, bytes: size, proposals: taken, began: time.Now()})
+	if mutate.On(mutate.AckOnLocalAppend) && !r.cfg.Internal { // else no cluster comes about
+		l.rounds[len(l.rounds)-1].Answer()
 	}
 	r.drain()
 	return r.leading == l
@@ -211,8 +212,8 @@ func (l *leading) proposeRound(r *replica) bool {
 
 // admitted returns how many of the oldest proposals, and how many bytes, make
 // the next entry, after it has answered those that are not new.
-func (l *leading) admitted(r *replica) (n, size int) {
-	for n < len(l.queue) && l.fits(n, size, r.cfg.maxBatchBytes) {
+func (l *leading) admitted(r *Replica) (n, size int) {
+	for n < len(l.queue) && l.fits(n, size, r.cfg.MaxBatchBytes) {
 		if l.queue[n].producer() != "" {
 			return l.admittedOnce(r, n, size)
 		}
@@ -232,9 +233,9 @@ func (l *leading) fits(n, size, limit int) bool {
 // admittedOnce goes on where proposals of producers are among the oldest. Those
 // that are not new are answered and leave the queue. A producer has one request
 // in flight: a further one stays where it is until that one is through.
-func (l *leading) admittedOnce(r *replica, n, size int) (int, int) {
+func (l *leading) admittedOnce(r *Replica, n, size int) (int, int) {
 	seen := map[string]bool{}
-	for n < len(l.queue) && l.fits(n, size, r.cfg.maxBatchBytes) {
+	for n < len(l.queue) && l.fits(n, size, r.cfg.MaxBatchBytes) {
 		p := &l.queue[n]
 		if id := p.producer(); id != "" {
 			if seen[id] {
@@ -260,11 +261,11 @@ func (l *leading) admittedOnce(r *replica, n, size int) (int, int) {
 	return n, size
 }
 
-func (p *proposal) producer() string {
-	if p.req == nil {
+func (p *Proposal) producer() string {
+	if p.Request == nil {
 		return ""
 	}
-	return p.req.ProducerID
+	return p.Request.ProducerID
 }
 
 func (l *leading) take(n, size int) {
@@ -275,8 +276,8 @@ func (l *leading) take(n, size int) {
 	}
 }
 
-func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []byte {
-	now := max(r.cfg.now().UnixMilli(), r.log.LastAppendTime())
+func (l *leading) encode(r *Replica, taken []Proposal, base int64, size int) []byte {
+	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
 	if c := taken[0].control; c != nil {
 		body := logfile.OpaqueBody(c)
 		buf := append(make([]byte, entryHeaderSize, entryHeaderSize+len(body)), body...)
@@ -284,23 +285,23 @@ func (l *leading) encode(r *replica, taken []proposal, base int64, size int) []b
 	}
 	records := 0
 	for i := range taken {
-		records += taken[i].lines.Len()
+		records += taken[i].Lines.Len()
 	}
 	buf := mutate.Reused(make([]byte, entryHeaderSize, entryHeaderSize+size+records*decimalDigits(base+int64(records))))
 	next := base
 	for i := range taken {
 		if taken[i].producer() != "" {
-			buf = l.fly(taken[i].req, next).appendLine(buf)
+			buf = l.enterInFlight(taken[i].Request, next).appendLine(buf)
 		}
-		next += int64(taken[i].lines.Len())
+		next += int64(taken[i].Lines.Len())
 	}
 	next = base
 	for i := range taken {
-		buf = taken[i].lines.AppendNumbered(buf, protocol.Offset(next))
-		next += int64(taken[i].lines.Len())
+		buf = taken[i].Lines.AppendNumbered(buf, protocol.Offset(next))
+		next += int64(taken[i].Lines.Len())
 	}
-	if r.cfg.proposed != nil && !r.cfg.internal {
-		r.cfg.proposed(records, len(buf))
+	if r.cfg.Proposed != nil && !r.cfg.Internal {
+		r.cfg.Proposed(records, len(buf))
 	}
 	return encodeEntry(buf, logfile.KindRecords, base, records, now)
 }
@@ -314,14 +315,14 @@ func decimalDigits(n int64) int {
 	return d
 }
 
-// committed is called for each entry as it is applied on the leader. The round
+// Committed is called for each entry as it is applied on the leader. The round
 // that made exactly this entry is done, and answered once readers can see it;
 // any round that should stand at or before this index but does not is lost to
 // another term.
-func (l *leading) committed(r *replica, e *raftpb.Entry) {
+func (l *leading) committed(r *Replica, e *raftpb.Entry) {
 	if e.Term == l.term && !l.serving {
 		l.serving = true
-		r.fx.role = true
+		r.fx.RoleChanged = true
 		if len(l.reads) > 0 {
 			l.readSeq++
 			l.askRead(r, l.readSeq)
@@ -329,7 +330,7 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 	}
 	for len(l.rounds) > 0 && l.rounds[0].index <= e.Index {
 		rd := l.rounds[0]
-		l.rounds[0] = round{}
+		l.rounds[0] = Round{}
 		l.rounds = l.rounds[1:]
 		l.answered += uint64(len(rd.proposals))
 		if rd.index != e.Index || rd.term != e.Term {
@@ -337,23 +338,23 @@ func (l *leading) committed(r *replica, e *raftpb.Entry) {
 			continue
 		}
 		l.keepPace(rd.began)
-		r.fx.committed = append(r.fx.committed, rd)
+		r.fx.Committed = append(r.fx.Committed, rd)
 		for i := range rd.proposals {
 			if p := &rd.proposals[i]; p.producer() != "" {
-				l.landed(r, p.req)
+				l.landed(r, p.Request)
 			}
 		}
 	}
 }
 
-// answer tells everyone in a committed round where their records are.
-func (rd *round) answer() {
+// Answer tells everyone in a committed round where their records are.
+func (rd *Round) Answer() {
 	next := rd.base
 	for i := range rd.proposals {
 		p := &rd.proposals[i]
-		p.answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
-		if p.lines != nil {
-			next += int64(p.lines.Len())
+		p.Answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
+		if p.Lines != nil {
+			next += int64(p.Lines.Len())
 		}
 	}
 	for i := range rd.retries {
@@ -363,7 +364,7 @@ func (rd *round) answer() {
 
 // applied is called after a run of entries was applied: reads that waited for
 // them are answered, and the next round may start.
-func (l *leading) applied(r *replica) {
+func (l *leading) applied(r *Replica) {
 	kept := l.reads[:0]
 	for _, rd := range l.reads {
 		if rd.confirmed && rd.index <= r.applied {
@@ -375,19 +376,19 @@ func (l *leading) applied(r *replica) {
 	l.reads = kept
 	if len(l.queue) > 0 && !l.kicked {
 		l.kicked = true
-		r.fx.kick = true
+		r.fx.Flush = true
 	}
-	if l.moving && l.heir != 0 && len(l.rounds) == 0 {
+	if l.moving && l.transferee != 0 && len(l.rounds) == 0 {
 		l.transfer(r)
 	}
 }
 
-// readIndex calls done once the replica has applied everything that was
+// ReadIndex calls done once the replica has applied everything that was
 // committed anywhere when it was called, or with an error if it does not lead.
-func (r *replica) readIndex(done func(*protocol.Error)) {
+func (r *Replica) ReadIndex(done func(*protocol.Error)) {
 	l := r.leading
 	if l == nil || r.failed != nil {
-		done(errNotLeader)
+		done(ErrNotLeader)
 		return
 	}
 	l.readSeq++
@@ -399,14 +400,14 @@ func (r *replica) readIndex(done func(*protocol.Error)) {
 // askRead asks raft to confirm the reads up to id, once this leader knows what
 // is committed: raft keeps that rule by itself only where there are peers to
 // ask.
-func (l *leading) askRead(r *replica, id uint64) {
+func (l *leading) askRead(r *Replica, id uint64) {
 	if !l.serving {
 		return
 	}
 	r.rn.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
 }
 
-func (l *leading) readConfirmed(r *replica, rs raft.ReadState) {
+func (l *leading) readConfirmed(r *Replica, rs raft.ReadState) {
 	if len(rs.RequestCtx) != 8 {
 		return
 	}
@@ -422,7 +423,7 @@ func (l *leading) readConfirmed(r *replica, rs raft.ReadState) {
 
 // retryReads asks again, under a fresh id, for reads whose confirmation was
 // lost. A tick calls it.
-func (l *leading) retryReads(r *replica) {
+func (l *leading) retryReads(r *Replica) {
 	waiting := false
 	for i := range l.reads {
 		waiting = waiting || !l.reads[i].confirmed
@@ -440,17 +441,17 @@ func (l *leading) stepDown(unknown *protocol.Error) {
 	for i := range l.rounds {
 		failAll(l.rounds[i].proposals, unknown)
 	}
-	l.dropFlying(unknown)
-	failAll(l.queue, errNotLeader)
+	l.dropInFlight(unknown)
+	failAll(l.queue, ErrNotLeader)
 	for i := range l.reads {
-		l.reads[i].done(errNotLeader)
+		l.reads[i].done(ErrNotLeader)
 	}
 	l.rounds, l.queue, l.reads, l.queuedBytes = nil, nil, nil, 0
 }
 
-func failAll(ps []proposal, err *protocol.Error) {
+func failAll(ps []Proposal, err *protocol.Error) {
 	for i := range ps {
-		ps[i].answer(protocol.ProduceResult{Err: err})
+		ps[i].Answer(protocol.ProduceResult{Err: err})
 	}
 }
 

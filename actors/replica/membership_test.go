@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"math/rand"
@@ -78,7 +78,7 @@ func TestSoleReplicaReadsWhatItAcknowledged(t *testing.T) {
 
 	n.crash(false)
 	n.open()
-	n.do(func() { n.rep.campaign(false) })
+	n.do(func() { n.rep.Campaign(false) })
 	for n.rep.leading == nil {
 		require.NotEmpty(t, n.queue)
 		n.execute()
@@ -128,7 +128,7 @@ func TestLogProvesEarlierChangesCommitted(t *testing.T) {
 		require.NoError(t, log.Close())
 		log, rec = open(fs)
 		require.Len(t, rec.ConfChanges, have)
-		rep, err := newReplica(n.config(), log, rec)
+		rep, err := New(n.config(), log, rec)
 		require.NoError(t, err)
 		require.NoError(t, rep.storage.conf.Equivalent(known[have]), "%d changes", have)
 		require.NoError(t, log.Close())
@@ -193,7 +193,7 @@ func TestMembershipOfASnapshotStaysAhead(t *testing.T) {
 	require.NoError(t, log.Close())
 	log, rec, err := logfile.Open(fs, simDir, opt)
 	require.NoError(t, err)
-	rep, err := newReplica(n.config(), log, rec)
+	rep, err := New(n.config(), log, rec)
 	require.NoError(t, err)
 	for index := uint64(11); index <= 20; index++ {
 		lines := &protocol.Lines{}

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"errors"
@@ -17,11 +17,11 @@ const proofs = 50
 
 // mustBeSilent is what a replica must be whose storage failed: it acknowledges
 // nothing, votes for nobody and writes nothing any more.
-func (n *simReplica) mustBeSilent(fx *effects) {
+func (n *simReplica) mustBeSilent(fx *Effects) {
 	require.True(n.sim.t, n.doomed, "replica %d: %v", n.id, n.rep.failed)
-	require.Empty(n.sim.t, fx.sends, "replica %d speaks after its storage failed", n.id)
-	require.Empty(n.sim.t, fx.writes, "replica %d writes after its storage failed", n.id)
-	require.Empty(n.sim.t, fx.committed, "replica %d acknowledges after its storage failed", n.id)
+	require.Empty(n.sim.t, fx.Messages, "replica %d speaks after its storage failed", n.id)
+	require.Empty(n.sim.t, fx.Writes, "replica %d writes after its storage failed", n.id)
+	require.Empty(n.sim.t, fx.Committed, "replica %d acknowledges after its storage failed", n.id)
 	require.Nil(n.sim.t, n.rep.leading, "replica %d leads after its storage failed", n.id)
 }
 

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"errors"
@@ -14,25 +14,25 @@ import (
 func voters(ids ...uint64) raftpb.ConfState { return raftpb.ConfState{Voters: ids} }
 
 func TestLongestCopy(t *testing.T) {
-	of := func(id, term, index uint64) replicaCopy {
-		return replicaCopy{ReplicaID: id, LastTerm: term, LastIndex: index, Confs: []raftpb.ConfState{voters(1, 2, 3)}}
+	of := func(id, term, index uint64) Copy {
+		return Copy{ReplicaID: id, LastTerm: term, LastIndex: index, Confs: []raftpb.ConfState{voters(1, 2, 3)}}
 	}
 	broken, newcomer := of(7, 9, 900), of(8, 9, 900)
 	broken.Err, newcomer.Confs = errors.New("damaged"), []raftpb.ConfState{{}}
 	tests := map[string]struct {
-		copies []replicaCopy
+		copies []Copy
 		want   uint64
 	}{
-		"the longest of one term":              {[]replicaCopy{of(1, 3, 10), of(2, 3, 12), of(3, 3, 11)}, 2},
-		"a newer term counts more than length": {[]replicaCopy{of(1, 3, 100), of(2, 4, 12)}, 2},
-		"not one that cannot be read":          {[]replicaCopy{broken, of(1, 1, 1)}, 1},
-		"not one that never had a membership":  {[]replicaCopy{newcomer, of(1, 1, 1)}, 1},
-		"none":                                 {[]replicaCopy{broken, newcomer}, 0},
+		"the longest of one term":              {[]Copy{of(1, 3, 10), of(2, 3, 12), of(3, 3, 11)}, 2},
+		"a newer term counts more than length": {[]Copy{of(1, 3, 100), of(2, 4, 12)}, 2},
+		"not one that cannot be read":          {[]Copy{broken, of(1, 1, 1)}, 1},
+		"not one that never had a membership":  {[]Copy{newcomer, of(1, 1, 1)}, 1},
+		"none":                                 {[]Copy{broken, newcomer}, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got uint64
-			if c := longestCopy(tt.copies); c != nil {
+			if c := Longest(tt.copies); c != nil {
 				got = c.ReplicaID
 			}
 			assert.Equal(t, tt.want, got)
@@ -85,8 +85,8 @@ func TestQuorumOfMemberships(t *testing.T) {
 			}
 			confs, err := confStates(found)
 			require.NoError(t, err)
-			c := replicaCopy{Confs: confs}
-			assert.Equal(t, tt.want, c.quorum(tt.there))
+			c := Copy{Confs: confs}
+			assert.Equal(t, tt.want, c.Quorum(tt.there))
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func (p *simProducer) try(n *simReplica, rnd *rand.Rand) {
 	req := &protocol.ProduceRequest{ProducerID: p.id, Sequence: p.seq, Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	req.Lines.Add(p.sim.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(value), protocol.ActionProduce, nil)
 	seq := p.seq
-	n.do(func() { n.rep.propose(proposal{req: req, lines: &req.Lines, done: nil}) })
+	n.do(func() { n.rep.Propose(Proposal{Request: req, Lines: &req.Lines, Done: nil}) })
 	p.sim.watch = append(p.sim.watch, func() bool {
 		select {
 		case res := <-req.Reply.C():

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"testing"
@@ -13,11 +13,11 @@ import (
 // What a leader gathers on a disk that does not move is bounded, for those who
 // do not wait too; a state machine's own records are few and always taken.
 func TestLeaderGathersSoMuch(t *testing.T) {
-	r := &replica{leading: newLeading(1)}
+	r := &Replica{leading: newLeading(1)}
 	propose := func(size int, noAck bool) *protocol.ProduceRequest {
 		req := &protocol.ProduceRequest{NoAck: noAck, Lines: protocol.Lines{Buf: make([]byte, size)}}
 		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
-		r.propose(proposal{req: req, lines: &req.Lines})
+		r.Propose(Proposal{Request: req, Lines: &req.Lines})
 		return req
 	}
 	refused := func(req *protocol.ProduceRequest) bool {
@@ -32,19 +32,19 @@ func TestLeaderGathersSoMuch(t *testing.T) {
 	assert.Equal(t, maxQueuedBytes+1, r.leading.queuedBytes)
 	assert.Len(t, r.leading.queue, 1)
 
-	r.propose(proposal{lines: &protocol.Lines{Buf: []byte("x")}, done: func(protocol.ProduceResult) { t.Error("refused") }})
+	r.Propose(Proposal{Lines: &protocol.Lines{Buf: []byte("x")}, Done: func(protocol.ProduceResult) { t.Error("refused") }})
 	assert.Len(t, r.leading.queue, 2)
 }
 
 // What has waited too long is refused and not written: nobody waits for it. A
 // round that was slow makes some be refused early, not all of them for good.
 func TestLeaderDropsWhatIsTooLate(t *testing.T) {
-	r := &replica{leading: newLeading(1)}
+	r := &Replica{leading: newLeading(1)}
 	l := r.leading
 	gather := func(left time.Duration) *protocol.ProduceRequest {
 		req := &protocol.ProduceRequest{Lines: protocol.Lines{Buf: []byte("x")}, Deadline: time.Now().Add(left)}
 		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
-		r.propose(proposal{req: req, lines: &req.Lines})
+		r.Propose(Proposal{Request: req, Lines: &req.Lines})
 		return req
 	}
 	refused := func(req *protocol.ProduceRequest) bool {

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"encoding/json"
@@ -17,12 +17,12 @@ import (
 // compact_job.go for the work and compact_fetch.go for replicas that have
 // nothing to compact because they were away for too long.
 
-// compaction is what the last control entry of its kind asked for. A tombstone
+// Compaction is what the last control entry of its kind asked for. A tombstone
 // is dropped when it has been among compacted records for the topic's
 // delete_retention_ms. One mark is enough to know: tombstones below Mark have
 // been since MarkedAt; once that is long enough ago, DropBelow takes over Mark
 // and the mark moves on.
-type compaction struct {
+type Compaction struct {
 	Generation uint64 `json:"generation,omitempty"` // index of the entry
 	To         uint64 `json:"to"`                   // up to this entry
 	Next       int64  `json:"next"`                 // the offset after it
@@ -32,7 +32,7 @@ type compaction struct {
 	MarkedAt   int64  `json:"marked_at"` // milliseconds since 1970
 }
 
-func decodeCompaction(data []byte) (c compaction, err error) {
+func decodeCompaction(data []byte) (c Compaction, err error) {
 	if len(data) == 0 {
 		return c, nil
 	}
@@ -43,7 +43,7 @@ func decodeCompaction(data []byte) (c compaction, err error) {
 }
 
 // encode is what a checkpoint and a snapshot say; nil before the first.
-func (c *compaction) encode() []byte {
+func (c *Compaction) encode() []byte {
 	if c.Generation == 0 {
 		return nil
 	}
@@ -54,14 +54,14 @@ func (c *compaction) encode() []byte {
 	return data
 }
 
-// planCompaction decides on a leader whether a compaction is due: when what was
+// PlanCompaction decides on a leader whether a compaction is due: when what was
 // written since the last one is at least as much as that left, so that a record
 // is rewritten a bounded number of times; or when tombstones have become old
 // enough. One is under way at a time.
-func (r *replica) planCompaction(now, deleteRetentionMs int64) (compaction, bool) {
+func (r *Replica) PlanCompaction(now, deleteRetentionMs int64) (Compaction, bool) {
 	done := r.log.Compacted()
 	if r.leading == nil || !r.leading.serving || r.compaction.Generation > done.Generation {
-		return compaction{}, false
+		return Compaction{}, false
 	}
 	to, next, dirty, clean := r.log.CompactionDue(r.applied)
 	c := r.compaction
@@ -79,7 +79,7 @@ func (r *replica) planCompaction(now, deleteRetentionMs int64) (compaction, bool
 
 // compactionAsked applies a control entry that asks for a compaction. The
 // shell does it, later.
-func (r *replica) compactionAsked(index uint64, c compaction) {
+func (r *Replica) compactionAsked(index uint64, c Compaction) {
 	if index <= r.compaction.Generation {
 		return // a snapshot, or the checkpoint this replica began with, knew of it
 	}
@@ -88,48 +88,48 @@ func (r *replica) compactionAsked(index uint64, c compaction) {
 	r.log.SetCompaction(c.encode())
 }
 
-// pendingCompaction returns the compaction that was asked for and is not done
+// PendingCompaction returns the compaction that was asked for and is not done
 // here yet.
-func (r *replica) pendingCompaction() (logfile.Compaction, bool) {
+func (r *Replica) PendingCompaction() (logfile.Compaction, bool) {
 	c := r.compaction
 	return logfile.Compaction{
 		Generation: c.Generation, To: c.To, Next: c.Next, Start: c.Start, DropBelow: c.DropBelow,
 	}, c.Generation > r.log.Compacted().Generation && c.Next > r.log.LogStart() && r.applied >= c.To && r.installing < c.Generation
 }
 
-// installParts gives finished parts their names, through the disk and in its
+// InstallParts gives finished parts their names, through the disk and in its
 // order, and then lets them take the place of what they replace. What is
 // replaced is removed by a later tick, when readers have a newer view.
-func (r *replica) installParts(set *logfile.CompactedSet) error {
+func (r *Replica) InstallParts(set *logfile.CompactedSet) error {
 	if set.Generation <= max(r.installing, r.log.Compacted().Generation) {
 		return set.Discard()
 	}
 	r.installing = set.Generation
 	b := &logfile.Batch{}
 	r.log.StageCompacted(b, set)
-	r.enqueue(&stagedWrite{batch: b, then: func() {
+	r.enqueue(&Write{Batch: b, then: func() {
 		if r.installing == set.Generation {
 			r.installing = 0
 		}
 		r.log.AdoptCompacted(set)
-		r.fx.hwMoved = true // to publish a view of them
+		r.fx.HighWatermarkMoved = true // to publish a view of them
 		r.releaseSnapshot()
 	}})
 	return nil
 }
 
-// dropCompacted removes what compaction has replaced.
-func (r *replica) dropCompacted() {
+// DropCompacted removes what compaction has replaced.
+func (r *Replica) DropCompacted() {
 	b := &logfile.Batch{}
 	if r.log.DropCompacted(b) {
-		r.enqueue(&stagedWrite{batch: b})
+		r.enqueue(&Write{Batch: b})
 	}
 }
 
-// missingParts returns what the snapshot that is held waits for: the compacted
+// MissingParts returns what the snapshot that is held waits for: the compacted
 // records that belong to it, and the replica that sent it. Ok is false when none
 // is held.
-func (r *replica) missingParts() (from uint64, parts logfile.CompactedInfo, ok bool) {
+func (r *Replica) MissingParts() (from uint64, parts logfile.CompactedInfo, ok bool) {
 	if r.held == nil {
 		return 0, logfile.CompactedInfo{}, false
 	}
@@ -145,7 +145,7 @@ type heldSnapshot struct {
 
 // holdSnapshot keeps a snapshot of a compacted log back until its parts are
 // here; the shell fetches them. It reports false for one that raft can have.
-func (r *replica) holdSnapshot(m raftpb.Message) bool {
+func (r *Replica) holdSnapshot(m raftpb.Message) bool {
 	var d snapshotData
 	if m.Type != raftpb.MsgSnap || m.Snapshot == nil || json.Unmarshal(m.Snapshot.Data, &d) != nil {
 		return false
@@ -154,28 +154,28 @@ func (r *replica) holdSnapshot(m raftpb.Message) bool {
 		return false
 	}
 	r.held = &heldSnapshot{message: m, parts: *d.Compacted}
-	r.fx.fetch = true
+	r.fx.FetchParts = true
 	return true
 }
 
 // releaseSnapshot hands the snapshot on when its parts are in place.
-func (r *replica) releaseSnapshot() {
+func (r *Replica) releaseSnapshot() {
 	h := r.held
 	if h == nil || h.parts.Generation > r.log.Compacted().Generation {
 		return
 	}
 	r.held = nil
 	if err := r.rn.Step(h.message); err != nil {
-		r.cfg.logger.Debug("snapshot refused", "error", err)
+		r.cfg.Logger.Debug("snapshot refused", "error", err)
 	}
 }
 
-// restoreState makes the state machine of an internal topic what the compacted
+// RestoreState makes the state machine of an internal topic what the compacted
 // records say; entries behind them follow. It reads them, which is little:
 // when the replica is opened, and when a snapshot has replaced its log.
-func (r *replica) restoreState() error {
+func (r *Replica) restoreState() error {
 	parts := r.log.CompactedReader()
-	if r.cfg.restoreState == nil || parts == nil {
+	if r.cfg.RestoreState == nil || parts == nil {
 		return nil
 	}
 	records, err := parts.Records()
@@ -183,13 +183,13 @@ func (r *replica) restoreState() error {
 		return fmt.Errorf("restore state: %w", err)
 	}
 	r.stateFrom = parts.Next
-	r.cfg.restoreState(records, parts.Next)
+	r.cfg.RestoreState(records, parts.Next)
 	return nil
 }
 
 // beyondState leaves out records that the restored state includes: segments
 // may still hold some of them.
-func (r *replica) beyondState(records []logfile.Record) []logfile.Record {
+func (r *Replica) beyondState(records []logfile.Record) []logfile.Record {
 	for len(records) > 0 && records[0].Offset < r.stateFrom {
 		records = records[1:]
 	}

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"errors"
@@ -25,46 +25,46 @@ const (
 	raftMaxApplyBytes       = 16 << 20
 )
 
-// firstLogIndex is where every new group's log begins: its founding members
+// FirstLogIndex is where every new group's log begins: its founding members
 // agree on an (imaginary) entry of this index and term. A member that joins
 // later and has nothing lacks that entry, so raft sends it a snapshot, and
 // with it the membership, which stands in no log entry.
 const (
-	firstLogIndex = 1
+	FirstLogIndex = 1
 	firstLogTerm  = 1
 )
 
-// replicaConfig is what a replica needs besides its log.
-type replicaConfig struct {
-	internal       bool // __cluster_metadata or __consumer_offsets: state in memory follows the log
-	lazySync       bool // fsync: interval; votes and internal topics sync all the same
+// Config is what a replica needs besides its log.
+type Config struct {
+	Internal       bool // __cluster_metadata or __consumer_offsets: state in memory follows the log
+	LazySync       bool // fsync: interval; votes and internal topics sync all the same
 	soleVoter      bool // forced: whatever the log says, it is the only member
-	electionTicks  int
-	heartbeatTicks int
-	maxBatchBytes  int
-	now            func() time.Time
-	logger         *slog.Logger
-	// applyState hands committed records of internal topics to their state
+	ElectionTicks  int
+	HeartbeatTicks int
+	MaxBatchBytes  int
+	Now            func() time.Time
+	Logger         *slog.Logger
+	// ApplyState hands committed records of internal topics to their state
 	// machine, in order, on every replica.
-	applyState func(records []logfile.Record)
-	// restoreState replaces that state machine's state by what compacted records
+	ApplyState func(records []logfile.Record)
+	// RestoreState replaces that state machine's state by what compacted records
 	// say, which is everything up to offset next.
-	restoreState func(records []logfile.Record, next int64)
+	RestoreState func(records []logfile.Record, next int64)
 	// proposed hears of each entry with records that this replica proposed as the
 	// leader of a topic that is not internal. It may be nil.
-	proposed func(records, bytes int)
+	Proposed func(records, bytes int)
 }
 
-// replica is one broker's copy of a partition: raft's state machine, the log
+// Replica is one broker's copy of a partition: raft's state machine, the log
 // file that is its log, and, while it leads, the producers waiting for it.
 // It does no I/O and knows no actor; its owner calls it from one goroutine and
 // carries out what take returns.
-type replica struct {
-	cfg     replicaConfig
+type Replica struct {
+	cfg     Config
 	id      logfile.Identity
 	rn      *raft.RawNode
 	log     *logfile.Log
-	storage *raftStorage
+	storage *storage
 
 	applied   uint64
 	hw        int64  // high watermark: the offset after the last committed record
@@ -73,61 +73,62 @@ type replica struct {
 
 	producers *producerTable
 
-	compaction compaction    // asked for last, as of applied
+	compaction Compaction    // asked for last, as of applied
 	installing uint64        // generation of parts on their way through the disk
 	stateFrom  int64         // records below are in the restored state
 	held       *heldSnapshot // waits for its compacted records
 
 	ticks                int
-	syncFloor, nextFloor uint64 // applied one to two election timeouts ago, see inSync
+	syncFloor, nextFloor uint64 // applied one to two election timeouts ago, see InSync
 
 	leaderID uint64   // who leads, 0 when unknown
 	leading  *leading // nil unless this replica leads
 
 	writeSeq uint64
-	writes   []*stagedWrite // handed out or waiting behind one that is; in order
-	failed   error          // a storage failure, final
+	writes   []*Write // handed out or waiting behind one that is; in order
+	failed   error    // a storage failure, final
 
-	fx effects
+	fx Effects
 }
 
-// effects is what a step asks the shell to do.
-type effects struct {
-	sends     []raftpb.Message
-	writes    []*stagedWrite
-	hwMoved   bool    // publish a view, wake waiters
-	role      bool    // leadership was gained, lost, or has become ready to serve
-	members   bool    // the membership changed
-	committed []round // to be answered, after the view was published
-	fetch     bool    // compacted records of the held snapshot are wanted
-	kick      bool    // something was gathered: call flush after the mailbox's present content
+// Effects is what a step asks the shell to do.
+type Effects struct {
+	Messages           []raftpb.Message
+	Writes             []*Write
+	HighWatermarkMoved bool    // publish a view, wake waiters
+	RoleChanged        bool    // leadership was gained, lost, or has become ready to serve
+	MembersChanged     bool    // the membership changed
+	Committed          []Round // to be answered, after the view was published
+	FetchParts         bool    // compacted records of the held snapshot are wanted
+	Flush              bool    // something was gathered: call flush after the mailbox's present content
 }
 
-// stagedWrite is one storage message of raft on its way through the disk.
-type stagedWrite struct {
-	seq       uint64 // 0: nothing to write, only responses that wait in line
-	batch     *logfile.Batch
+// Write is one storage message of raft on its way through the disk.
+type Write struct {
+	Seq       uint64 // 0: nothing to write, only responses that wait in line
+	Batch     *logfile.Batch
 	entries   []raftpb.Entry
 	snapshot  *raftpb.Snapshot
 	responses []raftpb.Message
 	mustSync  bool // term, vote or membership changed
-	priority  bool
+	Priority  bool
 	then      func() // called when it is durable
 }
 
-func (w *stagedWrite) lastIndex() uint64 {
+// LastIndex is the raft index of the last entry in the write, 0 if it has none.
+func (w *Write) LastIndex() uint64 {
 	if len(w.entries) == 0 {
 		return 0
 	}
 	return w.entries[len(w.entries)-1].Index
 }
 
-// newReplica starts raft on an opened log. The recovered hard state's commit
+// New starts raft on an opened log. The recovered hard state's commit
 // index is what the last checkpoint and the log itself vouch for; the rest is
 // learned again.
-func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*replica, error) {
-	r := &replica{cfg: cfg, id: log.Identity(), log: log}
-	r.storage = &raftStorage{log: log, snapshot: r.makeSnapshot}
+func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error) {
+	r := &Replica{cfg: cfg, id: log.Identity(), log: log}
+	r.storage = &storage{log: log, snapshot: r.makeSnapshot}
 	if err := r.storage.conf.Unmarshal(rec.Checkpoint.ConfState); err != nil {
 		return nil, fmt.Errorf("membership in checkpoint: %w", err)
 	}
@@ -148,7 +149,7 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	log.ProducersFrom(func() []byte { return r.producers.encode() })
 	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
 	r.confIndex = rec.Checkpoint.Applied // may be ahead of the log, after a snapshot
-	if cfg.internal {
+	if cfg.Internal {
 		r.storage.hard.Commit = applied
 		applied = log.FirstIndex() - 1 // replay everything
 	}
@@ -165,8 +166,8 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 	}
 	r.rn, err = raft.NewRawNode(&raft.Config{
 		ID:                        r.id.ReplicaID,
-		ElectionTick:              cfg.electionTicks,
-		HeartbeatTick:             cfg.heartbeatTicks,
+		ElectionTick:              cfg.ElectionTicks,
+		HeartbeatTick:             cfg.HeartbeatTicks,
 		Storage:                   r.storage,
 		Applied:                   applied,
 		AsyncStorageWrites:        true,
@@ -177,7 +178,7 @@ func newReplica(cfg replicaConfig, log *logfile.Log, rec *logfile.Recovered) (*r
 		MaxInflightBytes:          raftMaxInflightBytes,
 		CheckQuorum:               true,
 		PreVote:                   true,
-		Logger:                    raftLogger{cfg.logger},
+		Logger:                    raftLogger{cfg.Logger},
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 	})
@@ -201,7 +202,7 @@ func committedByChanges(rec *logfile.Recovered) uint64 {
 }
 
 // becomeSoleVoter replaces the membership, and all changes of it in the log.
-func (r *replica) becomeSoleVoter() (err error) {
+func (r *Replica) becomeSoleVoter() (err error) {
 	r.storage.conf = raftpb.ConfState{Voters: []uint64{r.id.ReplicaID}}
 	r.confBytes, err = r.storage.conf.Marshal()
 	r.confIndex = r.log.LastIndex()
@@ -209,7 +210,7 @@ func (r *replica) becomeSoleVoter() (err error) {
 }
 
 // offsetAfter is the offset that follows the entry at index.
-func (r *replica) offsetAfter(index uint64) (int64, error) {
+func (r *Replica) offsetAfter(index uint64) (int64, error) {
 	switch {
 	case index >= r.log.LastIndex():
 		return r.log.NextOffset(), nil
@@ -219,33 +220,33 @@ func (r *replica) offsetAfter(index uint64) (int64, error) {
 	return r.log.OffsetOf(index + 1)
 }
 
-// take returns what the last calls asked for and forgets it.
-func (r *replica) take() effects {
+// Take returns what the last calls asked for and forgets it.
+func (r *Replica) Take() Effects {
 	fx := r.fx
-	r.fx = effects{}
+	r.fx = Effects{}
 	return fx
 }
 
-// step hands a peer's message to raft.
-func (r *replica) step(m raftpb.Message) {
+// Step hands a peer's message to raft.
+func (r *Replica) Step(m raftpb.Message) {
 	if r.failed != nil || m.To != r.id.ReplicaID || r.holdSnapshot(m) {
 		return
 	}
 	if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrProposalDropped) && !errors.Is(err, raft.ErrStepPeerNotFound) {
-		r.cfg.logger.Debug("raft message refused", "type", m.Type.String(), "error", err)
+		r.cfg.Logger.Debug("raft message refused", "type", m.Type.String(), "error", err)
 	}
 	r.drain()
 }
 
-// tick is raft's clock. When nothing is pending it also vouches for what was
+// Tick is raft's clock. When nothing is pending it also vouches for what was
 // synced last, so that recovery knows the log's end is no torn tail.
-func (r *replica) tick() {
+func (r *Replica) Tick() {
 	if r.failed != nil {
 		return
 	}
 	r.rn.Tick()
 	r.drain()
-	if r.ticks++; r.ticks%r.cfg.electionTicks == 0 {
+	if r.ticks++; r.ticks%r.cfg.ElectionTicks == 0 {
 		r.syncFloor, r.nextFloor = r.nextFloor, r.applied
 	}
 	if r.leading != nil {
@@ -258,65 +259,65 @@ func (r *replica) tick() {
 	}
 	b := &logfile.Batch{}
 	if r.log.StageSyncMark(b) {
-		r.enqueue(&stagedWrite{batch: b})
+		r.enqueue(&Write{Batch: b})
 	}
 	if r.applied == r.log.LastIndex() {
 		r.storage.reset()
 	}
 }
 
-// campaign starts an election at once. With forget, it first forgets the
+// Campaign starts an election at once. With forget, it first forgets the
 // leader, which is known to be gone.
-func (r *replica) campaign(forget bool) {
+func (r *Replica) Campaign(forget bool) {
 	if r.failed != nil || r.leading != nil {
 		return
 	}
 	if forget {
-		r.forgetLeader()
+		r.ForgetLeader()
 	}
 	if err := r.rn.Campaign(); err != nil {
-		r.cfg.logger.Debug("campaign refused", "error", err)
+		r.cfg.Logger.Debug("campaign refused", "error", err)
 	}
 	r.drain()
 }
 
-// forgetLeader makes a follower willing to vote at once, although it heard of
+// ForgetLeader makes a follower willing to vote at once, although it heard of
 // its leader a moment ago.
-func (r *replica) forgetLeader() {
+func (r *Replica) ForgetLeader() {
 	if r.failed != nil || r.leading != nil {
 		return
 	}
 	if err := r.rn.ForgetLeader(); err != nil {
-		r.cfg.logger.Debug("forget leader refused", "error", err)
+		r.cfg.Logger.Debug("forget leader refused", "error", err)
 	}
 	r.drain()
 }
 
-// lastPosition is the last entry of the log, whether or not it is on disk yet.
-func (r *replica) lastPosition() logPosition {
+// LastPosition is the last entry of the log, whether or not it is on disk yet.
+func (r *Replica) LastPosition() Position {
 	last := r.log.LastIndex()
 	term, err := r.storage.Term(last)
 	if err != nil {
-		return logPosition{} // an empty log without memory of what came before
+		return Position{} // an empty log without memory of what came before
 	}
-	return logPosition{Term: term, Index: last}
+	return Position{Term: term, Index: last}
 }
 
-// campaigning reports whether an election of this replica's is under way.
-func (r *replica) campaigning() bool {
+// Campaigning reports whether an election of this replica's is under way.
+func (r *Replica) Campaigning() bool {
 	s := r.rn.BasicStatus().RaftState
 	return s == raft.StatePreCandidate || s == raft.StateCandidate
 }
 
-// votePending reports whether a vote may be on its way to the disk: a new term
+// VotePending reports whether a vote may be on its way to the disk: a new term
 // would void it.
-func (r *replica) votePending() bool {
-	return slices.ContainsFunc(r.writes, func(w *stagedWrite) bool { return w.mustSync })
+func (r *Replica) VotePending() bool {
+	return slices.ContainsFunc(r.writes, func(w *Write) bool { return w.mustSync })
 }
 
 // drain carries out everything raft has ready. It ends because each pass
 // empties raft's outbox and only steps local responses.
-func (r *replica) drain() {
+func (r *Replica) drain() {
 	for r.failed == nil && r.rn.HasReady() {
 		rd := r.rn.Ready()
 		if rd.SoftState != nil {
@@ -334,7 +335,7 @@ func (r *replica) drain() {
 			case raft.LocalApplyThread:
 				r.storageApply(m)
 			default:
-				r.fx.sends = append(r.fx.sends, m)
+				r.fx.Messages = append(r.fx.Messages, m)
 			}
 		}
 	}
@@ -342,35 +343,35 @@ func (r *replica) drain() {
 
 // storageAppend stages what raft wants durable. Its responses leave in order,
 // and only after a sync that began after all earlier writes of this replica.
-func (r *replica) storageAppend(m raftpb.Message) {
+func (r *Replica) storageAppend(m raftpb.Message) {
 	b := &logfile.Batch{}
-	w := &stagedWrite{batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
+	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
 	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
 		if err := r.stageSnapshot(b, m); err != nil {
-			r.fail(err)
+			r.Fail(err)
 			return
 		}
 	}
 	if m.Term != 0 && (m.Term != r.storage.hard.Term || m.Vote != r.storage.hard.Vote) {
 		r.storage.hard.Term, r.storage.hard.Vote = m.Term, m.Vote
 		r.log.SetHardState(b, m.Term, m.Vote)
-		w.mustSync, w.priority = true, true
+		w.mustSync, w.Priority = true, true
 	}
 	if m.Commit != 0 {
 		r.storage.hard.Commit = m.Commit
 	}
 	if len(m.Entries) > 0 {
 		if err := r.stageEntries(b, m.Entries); err != nil {
-			r.fail(err)
+			r.Fail(err)
 			return
 		}
 	}
 	r.enqueue(w)
 }
 
-func (r *replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
+func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 	frames := make([]logfile.Frame, len(ents))
-	now := max(r.cfg.now().UnixMilli(), r.log.LastAppendTime())
+	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
 	next, err := r.log.OffsetOf(ents[0].Index) // of entries that carry no offset of their own
 	if err != nil {
 		return err
@@ -388,8 +389,8 @@ func (r *replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 
 // enqueue hands a write to the shell, or, when there is nothing to write,
 // lets its responses wait behind the writes that are under way.
-func (r *replica) enqueue(w *stagedWrite) {
-	if w.batch.Empty() {
+func (r *Replica) enqueue(w *Write) {
+	if w.Batch.Empty() {
 		if len(w.responses) == 0 && w.snapshot == nil {
 			return
 		}
@@ -401,26 +402,26 @@ func (r *replica) enqueue(w *stagedWrite) {
 		return
 	}
 	r.writeSeq++
-	w.seq = r.writeSeq
-	w.priority = w.priority || r.cfg.internal
+	w.Seq = r.writeSeq
+	w.Priority = w.Priority || r.cfg.Internal
 	r.writes = append(r.writes, w)
-	r.fx.writes = append(r.fx.writes, w)
+	r.fx.Writes = append(r.fx.Writes, w)
 }
 
-// disk.Done takes the disk's answer to the write with that number.
-func (r *replica) diskDone(seq uint64, err error) {
+// DiskDone takes the disk's answer to the write with that number.
+func (r *Replica) DiskDone(seq uint64, err error) {
 	if r.failed != nil {
 		return
 	}
 	if err != nil && !mutate.On(mutate.IgnoreSyncError) {
-		r.fail(err)
+		r.Fail(err)
 		return
 	}
-	for len(r.writes) > 0 && r.writes[0].seq <= seq {
+	for len(r.writes) > 0 && r.writes[0].Seq <= seq {
 		w := r.writes[0]
 		r.writes[0] = nil
 		r.writes = r.writes[1:]
-		if last := w.lastIndex(); last > 0 {
+		if last := w.LastIndex(); last > 0 {
 			r.log.Synced(last)
 		}
 		r.deliver(w)
@@ -429,7 +430,7 @@ func (r *replica) diskDone(seq uint64, err error) {
 }
 
 // deliver lets a durable write's responses go.
-func (r *replica) deliver(w *stagedWrite) {
+func (r *Replica) deliver(w *Write) {
 	if w.snapshot != nil {
 		r.snapshotInstalled(w.snapshot)
 	}
@@ -440,18 +441,18 @@ func (r *replica) deliver(w *stagedWrite) {
 	for i := range w.responses {
 		m := w.responses[i]
 		if m.To != r.id.ReplicaID {
-			r.fx.sends = append(r.fx.sends, m)
+			r.fx.Messages = append(r.fx.Messages, m)
 			continue
 		}
 		if err := r.rn.Step(m); err != nil {
-			r.cfg.logger.Debug("local raft response refused", "type", m.Type.String(), "error", err)
+			r.cfg.Logger.Debug("local raft response refused", "type", m.Type.String(), "error", err)
 		}
 	}
 }
 
-// fail stops the replica for good: nothing is acknowledged, voted or written
+// Fail stops the replica for good: nothing is acknowledged, voted or written
 // any more. Its owner reports it and rebuilds it from its peers.
-func (r *replica) fail(err error) {
+func (r *Replica) Fail(err error) {
 	if r.failed != nil {
 		return
 	}
@@ -461,11 +462,11 @@ func (r *replica) fail(err error) {
 		r.leading = nil
 	}
 	r.leaderID = 0
-	r.fx.role = true
+	r.fx.RoleChanged = true
 }
 
-// closing fails everything that waits, at the end of the replica's life.
-func (r *replica) closing() {
+// Close fails everything that waits, at the end of the replica's life.
+func (r *Replica) Close() {
 	if r.leading != nil {
 		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))
 		r.leading = nil

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"fmt"
@@ -49,18 +49,18 @@ type simReplica struct {
 	sim      *replicaSim
 	id       uint64
 	fs       *faultfs.FS
-	rep      *replica // nil while it is down
+	rep      *Replica // nil while it is down
 	skew     time.Duration
-	queue    []*stagedWrite // handed to the disk, not executed
-	executed []*stagedWrite // executed, not synced
-	full     bool           // the disk refused the first of queue for lack of space
-	doomed   bool           // the disk was told to fail in a way that is final
-	top      uint64         // the greatest index executed, truncated since or not
-	half     bool           // a power cut came in the middle of a truncation
-	boots    int            // power cuts, each of which ends in another boot
-	lost     bool           // for good: another replica takes its place
-	job      *simJob        // a compaction under way
-	fetch    bool           // its snapshot waits for compacted records
+	queue    []*Write // handed to the disk, not executed
+	executed []*Write // executed, not synced
+	full     bool     // the disk refused the first of queue for lack of space
+	doomed   bool     // the disk was told to fail in a way that is final
+	top      uint64   // the greatest index executed, truncated since or not
+	half     bool     // a power cut came in the middle of a truncation
+	boots    int      // power cuts, each of which ends in another boot
+	lost     bool     // for good: another replica takes its place
+	job      *simJob  // a compaction under way
+	fetch    bool     // its snapshot waits for compacted records
 	state    map[string]string
 }
 
@@ -102,7 +102,7 @@ func (s *replicaSim) begin() {
 		n.open()
 	}
 	if n := s.nodes[0]; n.rep != nil {
-		n.do(func() { n.rep.campaign(false) })
+		n.do(func() { n.rep.Campaign(false) })
 	}
 }
 
@@ -112,14 +112,14 @@ func (s *replicaSim) any() *simReplica { return s.nodes[s.rnd.Intn(len(s.nodes))
 // chance is true once in so many times, and never in calm.
 func (s *replicaSim) chance(in int) bool { return s.rnd.Intn(in) == 0 && !s.calm }
 
-func (n *simReplica) config() replicaConfig {
-	return replicaConfig{
-		electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 400,
-		now: n.now, logger: slog.New(slog.DiscardHandler),
+func (n *simReplica) config() Config {
+	return Config{
+		ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 400,
+		Now: n.now, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
-// now is the replica's clock, which is not always right.
+// Now is the replica's clock, which is not always right.
 func (n *simReplica) now() time.Time { return n.sim.clock.Add(n.skew) }
 
 // do runs one step of the replica and what it asks for. A disk that dies in
@@ -139,29 +139,29 @@ func (n *simReplica) do(step func()) {
 // collect carries out what the replica asks for.
 func (n *simReplica) collect() {
 	for i := 0; n.rep != nil; i++ {
-		fx := n.rep.take()
+		fx := n.rep.Take()
 		if n.rep.failed != nil {
 			n.mustBeSilent(&fx)
 			return
 		}
-		for _, m := range fx.sends {
+		for _, m := range fx.Messages {
 			n.sim.noteMessage("send", m)
 			n.prove(m)
 		}
-		n.sim.net = append(n.sim.net, fx.sends...)
-		n.queue = append(n.queue, fx.writes...)
+		n.sim.net = append(n.sim.net, fx.Messages...)
+		n.queue = append(n.queue, fx.Writes...)
 		n.checkLeader()
-		if fx.hwMoved && n.sim.rnd.Intn(8) == 0 {
+		if fx.HighWatermarkMoved && n.sim.rnd.Intn(8) == 0 {
 			n.look()
 		}
-		for i := range fx.committed {
-			fx.committed[i].answer()
+		for i := range fx.Committed {
+			fx.Committed[i].Answer()
 		}
-		n.fetch = n.fetch || fx.fetch
-		if fx.kick {
-			n.rep.flush()
+		n.fetch = n.fetch || fx.FetchParts
+		if fx.Flush {
+			n.rep.Flush()
 		}
-		if len(fx.sends) == 0 && len(fx.writes) == 0 && !fx.kick && n.rep.failed == nil {
+		if len(fx.Messages) == 0 && len(fx.Writes) == 0 && !fx.Flush && n.rep.failed == nil {
 			return
 		}
 		require.Less(n.sim.t, i, 100, "a replica does not come to rest")
@@ -191,7 +191,7 @@ func (s *replicaSim) deliver() {
 		return
 	}
 	s.noteMessage("step", m)
-	n.do(func() { n.rep.step(m) })
+	n.do(func() { n.rep.Step(m) })
 }
 
 func (s *replicaSim) produce(n *simReplica) {
@@ -222,7 +222,7 @@ func (s *replicaSim) produce(n *simReplica) {
 			s.ack(int64(res.BaseOffset)+int64(i), v)
 		}
 	}
-	n.do(func() { n.rep.propose(proposal{lines: lines, done: done}) })
+	n.do(func() { n.rep.Propose(Proposal{Lines: lines, Done: done}) })
 }
 
 // ack notes that a value was acknowledged at an offset.
@@ -235,7 +235,7 @@ func (s *replicaSim) ack(at int64, value string) {
 	s.note("ack %d %s", at, value)
 }
 
-// step does one thing that could happen.
+// Step does one thing that could happen.
 func (s *replicaSim) step() {
 	defer func() {
 		s.watch = slices.DeleteFunc(s.watch, func(done func() bool) bool { return done() })
@@ -262,9 +262,9 @@ func (s *replicaSim) step() {
 	case p < 970 && n.rep == nil && !n.lost:
 		n.open()
 	case p < 975 && n.rep != nil:
-		n.do(func() { n.rep.campaign(true) })
+		n.do(func() { n.rep.Campaign(true) })
 	case p < 980 && n.rep != nil:
-		n.do(func() { n.rep.handOver(uint64(1 + s.rnd.Intn(len(s.nodes)))) })
+		n.do(func() { n.rep.HandOver(uint64(1 + s.rnd.Intn(len(s.nodes)))) })
 	case p < 983:
 		s.read(n)
 	case s.keyed != nil && s.rnd.Intn(3) > 0:
@@ -304,7 +304,7 @@ func (s *replicaSim) fault(n *simReplica) {
 func (s *replicaSim) tick(n *simReplica) {
 	n.full = false // it is tried again
 	n.do(func() {
-		n.rep.tick()
+		n.rep.Tick()
 		if s.plus != nil {
 			s.plus.tick(n)
 		}
@@ -327,7 +327,7 @@ func (s *replicaSim) read(n *simReplica) {
 			require.GreaterOrEqual(s.t, n.rep.hw, least, "replica %d answers a read with less than was acknowledged", n.id)
 		}
 	}
-	n.do(func() { n.rep.readIndex(done) })
+	n.do(func() { n.rep.ReadIndex(done) })
 }
 
 // live are the replicas that are not lost for good.
@@ -361,7 +361,7 @@ func (s *replicaSim) describe() string {
 	for _, n := range s.live() {
 		r := n.rep
 		st := r.rn.BasicStatus()
-		_, pending := r.pendingCompaction()
+		_, pending := r.PendingCompaction()
 		text += fmt.Sprintf("\nreplica %d: %v, term %d, leader %d, vote %d, members %v, commit %d, applied %d, log %d to %d, %d writes, compaction pending %v, snapshot held %v, %v",
 			n.id, st.RaftState, st.Term, st.Lead, st.Vote, r.storage.conf, st.Commit, r.applied, r.log.FirstIndex(), r.log.LastIndex(),
 			len(n.queue)+len(n.executed), pending, r.held != nil, r.leading)
@@ -406,10 +406,10 @@ func (s *replicaSim) agreed() bool {
 	live := s.live()
 	for _, n := range live {
 		serving = serving || n.rep.leading != nil && n.rep.leading.serving && len(n.rep.leading.rounds) == 0
-		if s.plus != nil && !n.rep.settled(s.plus.want) {
+		if s.plus != nil && !n.rep.HasMembers(s.plus.want) {
 			return false
 		}
-		if _, pending := n.rep.pendingCompaction(); pending || n.rep.held != nil {
+		if _, pending := n.rep.PendingCompaction(); pending || n.rep.held != nil {
 			return false
 		}
 		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.rep.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"bytes"
@@ -129,7 +129,7 @@ func FuzzEntryOfFrame(f *testing.F) {
 // FuzzCompaction: what a checkpoint or a snapshot says of compaction says the
 // same when it is written again.
 func FuzzCompaction(f *testing.F) {
-	c := compaction{Generation: 3, To: 9, Next: 40, Start: 1, DropBelow: 7, Mark: 8, MarkedAt: 1790000000123}
+	c := Compaction{Generation: 3, To: 9, Next: 40, Start: 1, DropBelow: 7, Mark: 8, MarkedAt: 1790000000123}
 	f.Add(c.encode())
 	f.Add([]byte(`{"generation":18446744073709551615}`))
 	f.Add([]byte(nil))

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"time"
@@ -26,14 +26,14 @@ const (
 // it is new. By then every earlier entry of the log is in the table or in
 // flight, also those of former leaders, so that a retry finds its first result
 // wherever that is.
-func (l *leading) admit(r *replica, p *proposal) admission {
-	req := p.req
-	if fl := l.flying[req.ProducerID]; fl != nil {
+func (l *leading) admit(r *Replica, p *Proposal) admission {
+	req := p.Request
+	if fl := l.inFlight[req.ProducerID]; fl != nil {
 		switch v, err := fl.state.judge(req); v {
 		case verdictDuplicate:
 			fl.waiters = append(fl.waiters, req)
 		case verdictRefused:
-			p.answer(protocol.ProduceResult{Err: err})
+			p.Answer(protocol.ProduceResult{Err: err})
 		default:
 			return admitWait
 		}
@@ -41,8 +41,8 @@ func (l *leading) admit(r *replica, p *proposal) admission {
 	}
 	known := r.producers.get(req.ProducerID)
 	if known == nil {
-		if r.producers.full(r.cfg.now().UnixMilli()) {
-			p.answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
+		if r.producers.full(r.cfg.Now().UnixMilli()) {
+			p.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
 				"the partition remembers %d producers, no more fit", maxProducers).With("limit", maxProducers)})
 			return admitAnswered
 		}
@@ -50,9 +50,9 @@ func (l *leading) admit(r *replica, p *proposal) admission {
 	}
 	switch v, err := known.judge(req); v {
 	case verdictDuplicate:
-		p.answer(known.result())
+		p.Answer(known.result())
 	case verdictRefused:
-		p.answer(protocol.ProduceResult{Err: err})
+		p.Answer(protocol.ProduceResult{Err: err})
 	default:
 		return admitNew
 	}
@@ -64,54 +64,54 @@ func (s *producerState) result() protocol.ProduceResult {
 	return protocol.ProduceResult{BaseOffset: protocol.Offset(s.base), Timestamp: s.timestamp, Duplicate: true}
 }
 
-// fly notes a request that is being proposed at base and returns its "#p"
+// enterInFlight notes a request that is being proposed at base and returns its "#p"
 // line's content.
-func (l *leading) fly(req *protocol.ProduceRequest, base int64) *producerState {
+func (l *leading) enterInFlight(req *protocol.ProduceRequest, base int64) *producerState {
 	fl := &inFlight{state: producerState{
 		id: req.ProducerID, epoch: req.Epoch, seq: req.Sequence, hash: req.BodyHash,
 		base: base, count: req.Lines.Len(), timestamp: lineTimestamp(req.Lines.Buf),
 	}}
-	if l.flying == nil {
-		l.flying = map[string]*inFlight{}
+	if l.inFlight == nil {
+		l.inFlight = map[string]*inFlight{}
 	}
-	l.flying[req.ProducerID] = fl
+	l.inFlight[req.ProducerID] = fl
 	return &fl.state
 }
 
-// unfly takes back what was noted for an entry that raft did not take. The
+// forgetInFlight takes back what was noted for an entry that raft did not take. The
 // retries that wait for an older request of the same producer cannot be there:
 // a producer is in flight once.
-func (l *leading) unfly(taken []proposal) {
+func (l *leading) forgetInFlight(taken []Proposal) {
 	for i := range taken {
 		if id := taken[i].producer(); id != "" {
-			delete(l.flying, id)
+			delete(l.inFlight, id)
 		}
 	}
 }
 
 // landed ends a request's flight; its retries are answered with its round, the
 // last that was committed.
-func (l *leading) landed(r *replica, req *protocol.ProduceRequest) {
-	fl := l.flying[req.ProducerID]
+func (l *leading) landed(r *Replica, req *protocol.ProduceRequest) {
+	fl := l.inFlight[req.ProducerID]
 	if fl == nil {
 		return
 	}
-	delete(l.flying, req.ProducerID)
-	rd := &r.fx.committed[len(r.fx.committed)-1]
+	delete(l.inFlight, req.ProducerID)
+	rd := &r.fx.Committed[len(r.fx.Committed)-1]
 	for _, w := range fl.waiters {
 		rd.retries = append(rd.retries, w)
 		rd.retried = append(rd.retried, fl.state.result())
 	}
 }
 
-// dropFlying answers all waiting retries when leadership ends.
-func (l *leading) dropFlying(err *protocol.Error) {
-	for _, fl := range l.flying {
+// dropInFlight answers all waiting retries when leadership ends.
+func (l *leading) dropInFlight(err *protocol.Error) {
+	for _, fl := range l.inFlight {
 		for _, w := range fl.waiters {
 			w.Reply.Put(protocol.ProduceResult{Err: err})
 		}
 	}
-	l.flying = nil
+	l.inFlight = nil
 }
 
 // lineTimestamp reads the timestamp that begins a line, 0 if it is none.

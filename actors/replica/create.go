@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"cmp"
@@ -13,24 +13,24 @@ import (
 	"ottla/logfile"
 )
 
-// createReplica makes a replica's first, empty log; durable when it returns. A
+// Create makes a replica's first, empty log; durable when it returns. A
 // founder, which is one of founders, begins with all founders as voters, a
 // replica that joins later with no membership at all: the leader's snapshot
 // brings it. A directory that holds this very replica already is fine: a crash
 // came before the ledger. One that holds something else, or a damaged log, is
 // put aside: the ledger has nothing there, so what it is has never run, or a
 // crash came after the ledger was told and before the directory lost its name.
-func createReplica(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, opt logfile.Options) error {
+func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, opt logfile.Options) error {
 	log, _, err := logfile.Open(fs, dir, opt)
 	switch {
 	case err == nil && log.Identity() == id:
 		return log.Close()
 	case err == nil:
-		if err := errors.Join(log.Close(), putAside(fs, dir, log.Identity().ReplicaID)); err != nil {
+		if err := errors.Join(log.Close(), PutAside(fs, dir, log.Identity().ReplicaID)); err != nil {
 			return err
 		}
-	case openFault(err) == faultDamage: // whose it was may be what is damaged
-		if err := putAside(fs, dir, id.ReplicaID); err != nil {
+	case OpenFault(err) == FaultDamage: // whose it was may be what is damaged
+		if err := PutAside(fs, dir, id.ReplicaID); err != nil {
 			return err
 		}
 	case !errors.Is(err, os.ErrNotExist):
@@ -42,7 +42,7 @@ func createReplica(fs logfile.FS, dir string, id logfile.Identity, founders []ui
 		if cp.ConfState, err = conf.Marshal(); err != nil {
 			return err
 		}
-		cp.Index, cp.Term, cp.HardTerm, cp.Applied = firstLogIndex, firstLogTerm, firstLogTerm, firstLogIndex
+		cp.Index, cp.Term, cp.HardTerm, cp.Applied = FirstLogIndex, firstLogTerm, firstLogTerm, FirstLogIndex
 	}
 	if log, err = logfile.Create(fs, dir, id, cp, opt); err != nil {
 		return err
@@ -50,10 +50,10 @@ func createReplica(fs logfile.FS, dir string, id logfile.Identity, founders []ui
 	return log.Close()
 }
 
-// putAside renames the directory of a damaged or outdated replica to
+// PutAside renames the directory of a damaged or outdated replica to
 // dir.replaced-ID, or dir.replaced-ID.N where that exists: its files are kept
 // for people. A directory that does not exist is no error.
-func putAside(fs logfile.FS, dir string, id uint64) error {
+func PutAside(fs logfile.FS, dir string, id uint64) error {
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -70,29 +70,29 @@ func putAside(fs logfile.FS, dir string, id uint64) error {
 	return fs.SyncDir(filepath.Dir(dir))
 }
 
-// stageFinal writes what makes the next start short: a checkpoint, and a vouch
+// StageFinal writes what makes the next start short: a checkpoint, and a vouch
 // for the last entry.
-func (r *replica) stageFinal() {
+func (r *Replica) StageFinal() {
 	b := &logfile.Batch{}
 	r.log.StageCheckpoint(b)
 	r.log.StageSyncMark(b)
-	r.enqueue(&stagedWrite{batch: b, mustSync: true})
+	r.enqueue(&Write{Batch: b, mustSync: true})
 }
 
-// proposeLogStart has the log begin at offset start once the entry that says so
+// ProposeLogStart has the log begin at offset start once the entry that says so
 // is committed; the segments below it are then removed.
-func (r *replica) proposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
+func (r *Replica) ProposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
 
-// proposeCompaction asks all replicas for a compaction that planCompaction
+// ProposeCompaction asks all replicas for a compaction that PlanCompaction
 // found due.
-func (r *replica) proposeCompaction(plan compaction) { r.proposeControl(control{Compact: &plan}) }
+func (r *Replica) ProposeCompaction(plan Compaction) { r.proposeControl(control{Compact: &plan}) }
 
-func (r *replica) proposeControl(c control) {
+func (r *Replica) proposeControl(c control) {
 	data, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
 	}
-	r.propose(proposal{control: data})
+	r.Propose(Proposal{control: data})
 }
 
 // confChangeOf decodes a membership entry of either form.
@@ -107,9 +107,11 @@ func confChangeOf(e *raftpb.Entry) (raftpb.ConfChangeI, error) {
 	return v2, err
 }
 
-// logPosition is the last entry of a log: what raft compares to grant a vote.
-type logPosition struct{ Term, Index uint64 }
+// Position is the last entry of a log: what raft compares to grant a vote.
+type Position struct{ Term, Index uint64 }
 
-func (a logPosition) compare(b logPosition) int {
+// Compare orders positions as raft does when it grants votes: by term, then by
+// index.
+func (a Position) Compare(b Position) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
 }

@@ -1,4 +1,4 @@
-package actors
+package replica
 
 import (
 	"errors"
@@ -15,10 +15,10 @@ import (
 // the same index and term, which is all that mending asks for.
 const forcedTermStep = 1 << 20
 
-// forceSoleVoter runs the replica without its peers until everything in its
+// ForceSoleVoter runs the replica without its peers until everything in its
 // log is committed under a membership of itself alone, in a term far beyond all
 // that are known, and closes it with a checkpoint that says so.
-func forceSoleVoter(c replicaCopy, term uint64, bootID string) (err error) {
+func ForceSoleVoter(c Copy, term uint64, bootID string) (err error) {
 	log, rec, err := logfile.Open(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID})
 	if err != nil {
 		return err
@@ -28,48 +28,48 @@ func forceSoleVoter(c replicaCopy, term uint64, bootID string) (err error) {
 		return errors.New("it has changed since it was looked at")
 	}
 	rec.HardTerm, rec.Vote = max(rec.HardTerm, term)+forcedTermStep, 0
-	rep, err := newReplica(replicaConfig{
-		soleVoter: true, electionTicks: 10, heartbeatTicks: 1, maxBatchBytes: 1 << 20,
-		now: time.Now, logger: slog.New(slog.DiscardHandler),
+	rep, err := New(Config{
+		soleVoter: true, ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 1 << 20,
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}, log, rec)
 	if err != nil {
 		return err
 	}
-	rep.campaign(false)
+	rep.Campaign(false)
 	if err := rep.runAlone(); err != nil {
 		return err
 	}
-	if _, serving := rep.serving(); !serving || rep.applied != log.LastIndex() {
+	if _, serving := rep.Serving(); !serving || rep.applied != log.LastIndex() {
 		return fmt.Errorf("BUG: alone it does not commit: applied %d, last entry %d", rep.applied, log.LastIndex())
 	}
-	rep.stageFinal()
+	rep.StageFinal()
 	if err := rep.runAlone(); err != nil {
 		return err
 	}
-	rep.closing()
+	rep.Close()
 	return nil
 }
 
 // runAlone carries out what a replica without peers asks for, until it asks
 // for nothing.
-func (r *replica) runAlone() error {
+func (r *Replica) runAlone() error {
 	for {
-		fx := r.take()
-		for _, w := range fx.writes {
-			if err := w.batch.Execute(); err != nil {
+		fx := r.Take()
+		for _, w := range fx.Writes {
+			if err := w.Batch.Execute(); err != nil {
 				return err
 			}
-			for _, file := range w.batch.Files() {
+			for _, file := range w.Batch.Files() {
 				if err := file.Sync(); err != nil {
 					return err
 				}
 			}
-			r.diskDone(w.seq, nil)
+			r.DiskDone(w.Seq, nil)
 		}
 		if r.failed != nil {
 			return r.failed
 		}
-		if len(fx.writes) == 0 {
+		if len(fx.Writes) == 0 {
 			return nil
 		}
 	}

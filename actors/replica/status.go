@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
+	"ottla/protocol"
+)
+
+// Leads reports whether this replica is the group's raft leader. It may not
+// serve yet; see serving.
+func (r *Replica) Leads() bool { return r.leading != nil }
+
+// Serving returns the term in which this replica leads and has committed an
+// entry; ok is false when it does not: then it may not answer anybody.
+func (r *Replica) Serving() (term uint64, ok bool) {
+	if r.leading == nil || !r.leading.serving {
+		return 0, false
+	}
+	return r.leading.term, true
+}
+
+// MovesLeadership reports whether a hand-over of leadership is under way.
+func (r *Replica) MovesLeadership() bool { return r.leading != nil && r.leading.moving }
+
+// Leader is the raft id of the replica known to lead, 0 when none is.
+func (r *Replica) Leader() uint64 { return r.leaderID }
+
+// HighWatermark is the offset after the last committed record.
+func (r *Replica) HighWatermark() int64 { return r.hw }
+
+// AppliedIndex is the raft index of the last entry that was applied.
+func (r *Replica) AppliedIndex() uint64 { return r.applied }
+
+// Err is the storage failure that ended the replica, nil while it runs.
+func (r *Replica) Err() error { return r.failed }
+
+// Voters are the voting members; outgoing are those of the membership that a
+// joint change leaves, nil outside of one. Neither may be changed.
+func (r *Replica) Voters() (incoming, outgoing []uint64) {
+	return r.storage.conf.Voters, r.storage.conf.VotersOutgoing
+}
+
+// PendingWrites are the writes handed out that the disk has not answered, in
+// order. The slice may not be changed.
+func (r *Replica) PendingWrites() []*Write { return r.writes }
+
+// AsksForMore reports whether take would return something to send, write or
+// answer.
+func (r *Replica) AsksForMore() bool {
+	return len(r.fx.Writes) > 0 || len(r.fx.Messages) > 0 || len(r.fx.Committed) > 0
+}
+
+// SyncsLazily reports whether w may be answered before it is durable.
+func (r *Replica) SyncsLazily(w *Write) bool {
+	return r.cfg.LazySync && !r.cfg.Internal && !w.mustSync
+}
+
+// Gathered reports whether proposals wait for their round.
+func (r *Replica) Gathered() bool { return r.leading != nil && len(r.leading.queue) > 0 }
+
+// ProposalsTaken counts the proposals that this leader has taken so far; ok is
+// false when it does not lead.
+func (r *Replica) ProposalsTaken() (n uint64, ok bool) {
+	if r.leading == nil {
+		return 0, false
+	}
+	return r.leading.taken, true
+}
+
+// ProposalsSettled reports whether the first upTo proposals that this leader
+// took have been answered. When it does not lead (any more), all have.
+func (r *Replica) ProposalsSettled(upTo uint64) bool {
+	l := r.leading
+	return l == nil || l.answered >= upTo || len(l.rounds)+len(l.queue) == 0
+}
+
+// ProducerIDs lists the producers that the log remembers.
+func (r *Replica) ProducerIDs() []string { return r.producers.ids() }
+
+// CompactionGeneration is that of the compaction asked for last, 0 if none was.
+func (r *Replica) CompactionGeneration() uint64 { return r.compaction.Generation }
+
+// EverywhereApplied reports whether this replica serves as the leader, nothing
+// is under way, and every member that is reachable, as all must be, has all of
+// the log. Then raft's clock may stand still.
+func (r *Replica) EverywhereApplied(reachable func(replica uint64) bool) bool {
+	l := r.leading
+	if l == nil || l.moving || len(l.queue)+len(l.rounds)+len(l.reads)+len(r.writes) > 0 || r.applied != r.log.LastIndex() {
+		return false
+	}
+	even := true
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		even = even && (id == r.id.ReplicaID || pr.Match == r.applied && reachable(id))
+	})
+	return even
+}
+
+// AgreesWith reports whether this replica follows leader in term, has applied
+// the log up to index and has nothing under way.
+func (r *Replica) AgreesWith(leader, term, index uint64) bool {
+	return r.leading == nil && r.leaderID == leader && r.applied == index && len(r.writes) == 0 && r.rn.BasicStatus().Term == term
+}
+
+// Abandon ends the wait of everybody in committed rounds that a panic kept
+// from being answered, those in due and those not taken yet. Who has an answer
+// already keeps it.
+func (r *Replica) Abandon(due []Round) {
+	lost := protocol.Unknownf("the leader failed before it could answer")
+	for _, rounds := range [][]Round{due, r.fx.Committed} {
+		for i := range rounds {
+			failAll(rounds[i].proposals, lost)
+			for _, req := range rounds[i].retries {
+				req.Reply.Put(protocol.ProduceResult{Err: lost})
+			}
+		}
+	}
+}
