@@ -148,6 +148,6 @@ func (l *Log) StageSyncMark(b *Batch) bool {
 		return false
 	}
 	l.vouched, l.loose = l.synced, false
-	l.line(b, func(dst []byte) []byte { return appendVouch(dst, l.synced, l.opt.BootID, l.seal.local) })
+	l.line(b, func(dst []byte) []byte { return appendSyncMark(dst, l.synced, l.opt.BootID, l.seal.local) })
 	return true
 }

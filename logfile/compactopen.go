@@ -56,7 +56,7 @@ func (r *recovery) readParts(names []string) error {
 
 func (r *recovery) readPart(name string) (p foundPart, err error) {
 	path := filepath.Join(r.dir, name)
-	h, err := r.fsys.OpenFile(path, openRW, 0)
+	h, err := r.fsys.OpenFile(path, openRead, 0)
 	if err != nil {
 		return p, err
 	}

@@ -117,7 +117,7 @@ func readPart(h Handle, path string) (id Identity, e partEnd, endPos int64, err 
 		if bad := (*badItem)(nil); !errors.As(err, &bad) && size > 0 {
 			return id, e, 0, err
 		}
-		return fail(0, orEmpty(err))
+		return fail(0, noHeader(err))
 	}
 	head, err := parseSegmentHead(it.line)
 	if err != nil {

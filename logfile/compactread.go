@@ -136,7 +136,7 @@ func (c *CompactedReader) Records() ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		got, err := ParseLines(lines)
+		got, err := parseLines(lines)
 		if err != nil {
 			return nil, err
 		}
@@ -145,8 +145,8 @@ func (c *CompactedReader) Records() ([]Record, error) {
 	return recs, nil
 }
 
-// ParseLines returns the records of whole record lines; they share its memory.
-func ParseLines(lines []byte) ([]Record, error) {
+// parseLines returns the records of whole record lines; they share its memory.
+func parseLines(lines []byte) ([]Record, error) {
 	var recs []Record
 	var err error
 	eachLine(lines, func(_ int, line []byte) bool {

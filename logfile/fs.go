@@ -1,6 +1,12 @@
 package logfile
 
-import "io/fs"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+const openRead = 0 // flag of FS.OpenFile: os.O_RDONLY
 
 // FS is the disk interface of this package. Errors follow package os: they
 // match fs.ErrNotExist, syscall.ENOSPC and so on with errors.Is.
@@ -31,4 +37,27 @@ type Handle interface {
 	// filesystem cannot.
 	Reserve(off, n int64) error
 	Close() error
+}
+
+// removeFile unlinks a file; one that is not there is fine.
+func removeFile(fsys FS, path string) error {
+	if err := fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove file: %w", err)
+	}
+	return nil
+}
+
+// freeName returns the first of the names prefix-0, prefix-1 and so on, each
+// with the suffix, that no file has.
+func freeName(fsys FS, prefix, suffix string) (string, error) {
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s-%d%s", prefix, n, suffix)
+		_, err := fsys.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 }

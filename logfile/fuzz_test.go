@@ -167,6 +167,6 @@ func FuzzCheckpointLine(f *testing.F) {
 		}
 		_, _ = parseSegmentHead(appendSeal(append([]byte(nil), text...), 0, 0))
 		_, _, _ = parseHardState(line, fuzzSealer.local)
-		_, _, _ = parseVouch(line, fuzzSealer.local)
+		_, _, _ = parseSyncMark(line, fuzzSealer.local)
 	})
 }

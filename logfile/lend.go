@@ -31,7 +31,7 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 	mine := false
 	for i, base := range found.bases {
 		path := segmentPath(dir, base)
-		head, cp, err := l.head(path)
+		head, cp, err := readSegmentHead(fsys, path)
 		if bad := (*CorruptError)(nil); errors.As(err, &bad) {
 			head, err = &segmentHead{id: id}, nil // what follows may be sound
 		}
@@ -46,7 +46,7 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 			l.loan.AnchorTerm = cp.Term
 		}
 		if i+1 < len(found.bases) { // does it end before what is wanted?
-			if _, next, err := l.head(segmentPath(dir, found.bases[i+1])); err == nil && next.Index < l.due && next.Index < w.Anchor.Index {
+			if _, next, err := readSegmentHead(fsys, segmentPath(dir, found.bases[i+1])); err == nil && next.Index < l.due && next.Index < w.Anchor.Index {
 				continue
 			}
 		}
@@ -72,42 +72,22 @@ type lender struct {
 	loan   Loan
 }
 
-func (l *lender) head(path string) (*segmentHead, Checkpoint, error) {
-	h, err := l.fsys.OpenFile(path, 0, 0)
-	if err != nil {
-		return nil, Checkpoint{}, err
-	}
-	defer closeQuietly(h)
-	size, err := h.Size()
-	if err != nil {
-		return nil, Checkpoint{}, err
-	}
-	head, cp, _, err := readHead(h, path, size)
-	return head, cp, err
-}
-
 // scan goes over every valid line of a segment, also behind damage.
 func (l *lender) scan(path string, id Identity) error {
-	h, err := l.fsys.OpenFile(path, 0, 0)
+	h, size, err := openSized(l.fsys, path, openRead)
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(h)
-	size, err := h.Size()
-	if err != nil {
-		return err
-	}
-	seal := newSealer(id)
-	x := &mendScan{m: &Mending{seal: seal}, seg: &wounded{path: path}, h: &patched{Handle: h, seg: &wounded{}}}
-	x.sc = &scanner{h: h, path: path, seal: seal, limit: size, chunk: 4 * scanChunk}
-	for {
-		it, err := x.sc.peek()
+	sc := &scanner{h: h, path: path, seal: newSealer(id), limit: size, chunk: 4 * scanChunk}
+	for !l.done() {
+		it, err := sc.peek()
 		var bad *badItem
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &bad):
-			if x.sc.pos, err = x.nextValid(bad.pos); err != nil {
+			if sc.pos, err = sc.nextValid(bad.pos + 1); err != nil {
 				return err
 			}
 			continue
@@ -115,13 +95,11 @@ func (l *lender) scan(path string, id Identity) error {
 			return err
 		}
 		if it.mark == 'f' {
-			l.frame(x.sc, &it)
+			l.frame(sc, &it)
 		}
-		if l.over() {
-			return nil
-		}
-		x.sc.pos = it.end
+		sc.pos = it.end
 	}
+	return nil
 }
 
 // frame takes an entry if it is one of those wanted and verifies.
@@ -149,10 +127,10 @@ func (l *lender) frame(sc *scanner, it *item) {
 
 func (l *lender) full() bool { return l.room <= 0 && len(l.loan.Frames) > 0 }
 
-// over tells whether nothing more is to be learned.
-func (l *lender) over() bool {
-	settled := l.due > l.want.Last || l.broken || l.full()
-	return settled && (l.want.Anchor.Index == 0 || l.loan.AnchorTerm != 0)
+// done reports whether the rest of the log can add nothing to the loan.
+func (l *lender) done() bool {
+	enough := l.due > l.want.Last || l.broken || l.full()
+	return enough && (l.want.Anchor.Index == 0 || l.loan.AnchorTerm != 0)
 }
 
 // Lend reads entries of a log that is in use, as of the moment when the reader

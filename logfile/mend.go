@@ -26,7 +26,7 @@ type Mending struct {
 	seal sealer
 	pace func(n int) error // before n bytes are read or written
 
-	segs  []*wounded
+	segs  []*mendSegment
 	terms []TermStart // of entries before the active segment, by its header
 	gaps  []*gap      // of all segments, in order
 	at    int         // gaps before this one are filled
@@ -76,7 +76,7 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 func (m *Mending) Identity() Identity { return m.id }
 
 // Damaged reports whether anything was found that Finish would change.
-func (m *Mending) Damaged() bool { return slices.ContainsFunc(m.segs, (*wounded).hurt) }
+func (m *Mending) Damaged() bool { return slices.ContainsFunc(m.segs, (*mendSegment).changed) }
 
 // Want returns the next entries wanted; false when the log lacks none.
 func (m *Mending) Want() (Want, bool) {

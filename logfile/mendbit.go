@@ -2,7 +2,6 @@ package logfile
 
 import (
 	"bytes"
-	"errors"
 )
 
 // patch is a few bytes of a file as they must be.
@@ -14,7 +13,7 @@ type patch struct {
 // patched reads a segment with its patches.
 type patched struct {
 	Handle
-	seg *wounded
+	seg *mendSegment
 }
 
 // ReadAt implements Handle.
@@ -37,7 +36,7 @@ const maxCorrect = 655
 // a valid line of it. Other copies know nothing of a replica's own lines.
 func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *item) error) bool {
 	if valid == nil {
-		valid = validLocal
+		valid = checkLine
 	}
 	text := make([]byte, min(maxCorrect, limit-pos))
 	if n, err := p.ReadAt(text, pos); n < len(text) || err != nil && n == 0 {
@@ -64,22 +63,6 @@ func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *i
 		}
 	}
 	return false
-}
-
-// validLocal checks a "#" line that follows the first two.
-func validLocal(sc *scanner, it *item) (err error) {
-	switch it.mark {
-	case 'f': // peek has checked it
-	case 'h':
-		_, _, err = parseHardState(it.line, sc.seal.local)
-	case 's':
-		_, _, err = parseVouch(it.line, sc.seal.local)
-	case 'c':
-		_, _, err = parseCheckpoint(it.line, sc.seal.local)
-	default:
-		err = errors.New("line does not belong here")
-	}
-	return err
 }
 
 // validHead checks the first line of a segment, or the second one once that is

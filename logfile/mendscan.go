@@ -1,69 +1,63 @@
 package logfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 )
 
-// wounded is one segment as Examine finds it.
-type wounded struct {
-	path    string
-	boot    string // of its first line
-	size    int64  // of the file
-	end     int64  // that it shall have: a sealed segment's size stands in the next one
-	headEnd int64
-	cp      Checkpoint
-	active  bool
-	patches []patch // lines with one wrong bit, put right
-	gaps    []*gap
-	tmp     Handle // the mended copy, once there is one
+// mendSegment is one segment as Examine finds it.
+type mendSegment struct {
+	segmentFile         // its handle is open only while it is read
+	end         int64   // size that it should have: that of a sealed segment stands in the next one
+	active      bool    // the newest segment
+	patches     []patch // corrections of lines with one wrong bit
+	gaps        []*gap
+	tmp         Handle // the mended copy, once there is one
 }
 
 // gap is a stretch of a segment that is not what was written.
 type gap struct {
-	seg         *wounded
+	seg         *mendSegment
 	from, to    int64      // bytes of the file
-	head        *frameHead // set: only this frame's body is damaged
+	head        *frameHead // not nil: the header is sound, only this entry's body is damaged
 	first, last uint64     // entries that stood there; last < first: none
-	next, end   int64      // offset that is due, and the one after the last entry
+	next, end   int64      // offset of the first missing record, and the one after the last
 	term        uint64     // of the entry before
-	anchor      TermStart  // the last entry of the gap, or the first behind it
+	anchor      TermStart  // the last entry of the gap, or the first one behind it
 	synced      uint64     // entries up to there were synced before the gap was written
-	guarded     bool       // a later line says term and vote
+	voteKnown   bool       // a later line says term and vote, so none can be lost in the gap
 
 	due uint64 // next entry to be filled in
 	pos int64  // where it goes
 }
 
-// mendScan walks one segment.
+// mendScan walks one segment and collects its gaps.
 type mendScan struct {
-	m      *Mending
-	seg    *wounded
-	sc     *scanner
-	h      *patched
-	w      walker
-	synced uint64
-	boot   string
-	open   *gap     // its last entry is not known yet
-	tail   *badItem // nothing valid has come behind it
+	m     *Mending
+	seg   *mendSegment
+	sc    *scanner
+	h     *patched
+	w     walker
+	proof syncProof
+	open  *gap     // the newest gap, as long as its last entry is not known
+	tail  *badItem // the last invalid item, as long as nothing valid has come behind it
 }
 
 // survey reads all segments.
 func (m *Mending) survey(found listing) error {
 	for i, base := range found.bases {
-		s, head, err := m.readHead(base)
+		s, err := m.readHead(base)
 		if err != nil {
 			return err
 		}
 		if i == 0 {
-			m.id, m.seal = head.id, newSealer(head.id)
+			m.id, m.seal = s.head.id, newSealer(s.head.id)
 		}
 		s.active = i == len(found.bases)-1
 		m.segs = append(m.segs, s)
-		if err := m.chain(i, head, base); err != nil {
+		if err := m.chain(i); err != nil {
 			return err
 		}
 	}
@@ -77,56 +71,37 @@ func (m *Mending) survey(found listing) error {
 	return m.checkParts(found.parts)
 }
 
-// readHead reads a segment's first lines.
-func (m *Mending) readHead(base int64) (*wounded, *segmentHead, error) {
-	s := &wounded{path: segmentPath(m.dir, base)}
-	file, err := m.fsys.OpenFile(s.path, 0, 0)
+// readHead reads a segment's first lines, and corrects one wrong bit in each.
+func (m *Mending) readHead(base int64) (*mendSegment, error) {
+	path := segmentPath(m.dir, base)
+	file, size, err := openSized(m.fsys, path, openRead)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer closeQuietly(file)
-	if s.size, err = file.Size(); err != nil {
-		return nil, nil, err
-	}
-	s.end = s.size
-	for h := (&patched{Handle: file, seg: s}); ; {
-		head, cp, end, err := readHead(h, s.path, s.size)
+	s := &mendSegment{end: size}
+	h := &patched{Handle: file, seg: s}
+	s.segmentFile = segmentFile{h: h, path: path, size: size}
+	for {
+		err := s.readHead()
 		var bad *CorruptError
-		if errors.As(err, &bad) && h.correct(bad.Offset, s.size, sealer{}, validHead(h, s.path, s.size)) {
+		if errors.As(err, &bad) && h.correct(bad.Offset, size, sealer{}, validHead(h, path, size)) {
 			continue
 		}
-		if err != nil {
-			return nil, nil, err
-		}
-		s.boot, s.cp, s.headEnd = head.boot, cp, end
-		return s, head, nil
+		return s, err
 	}
 }
 
 // chain checks a segment's header against the segment before it, as Open does,
-// and takes over from it how long that one was. Damage there is left alone.
-func (m *Mending) chain(i int, head *segmentHead, base int64) error {
+// and takes over from it how long that one was.
+func (m *Mending) chain(i int) error {
 	s := m.segs[i]
-	fail := func(format string, args ...any) error {
-		return &CorruptError{Path: s.path, Err: fmt.Errorf(format, args...)}
-	}
-	switch {
-	case head.id != m.id:
-		return fail("belongs to another replica: %+v instead of %+v", head.id, m.id)
-	case s.cp.NextOffset != base:
-		return fail("holds offset %d", s.cp.NextOffset)
-	case i == 0:
-		return nil
+	if i == 0 {
+		return s.follows(nil, m.id)
 	}
 	prev := m.segs[i-1]
-	if segmentPath(m.dir, head.prevBase) != prev.path {
-		return fail("the segment before it, %d, is missing", head.prevBase)
-	}
-	if s.cp.Index < prev.cp.Index || s.cp.NextOffset <= prev.cp.NextOffset {
-		return fail("does not follow the segment before it")
-	}
-	prev.end = head.prevSize
-	return nil
+	prev.end = s.head.prevSize
+	return s.follows(&prev.segmentFile, m.id)
 }
 
 // checkParts refuses a log whose compacted records are damaged: those are no
@@ -140,8 +115,8 @@ func (m *Mending) checkParts(names []string) error {
 	return nil
 }
 
-func (m *Mending) scanSegment(s *wounded) error {
-	h, err := m.fsys.OpenFile(s.path, 0, 0)
+func (m *Mending) scanSegment(s *mendSegment) error {
+	h, err := m.fsys.OpenFile(s.path, openRead, 0)
 	if err != nil {
 		return err
 	}
@@ -150,13 +125,15 @@ func (m *Mending) scanSegment(s *wounded) error {
 }
 
 // scan walks a segment from its header on and notes what is wrong with it.
-func (m *Mending) scan(s *wounded, file Handle) error {
-	x := &mendScan{m: m, seg: s, h: &patched{Handle: file, seg: s}, boot: s.boot, synced: s.cp.Index}
-	x.w = walker{last: s.cp.Index, term: s.cp.Term, next: s.cp.NextOffset}
+func (m *Mending) scan(s *mendSegment, file Handle) error {
+	x := &mendScan{
+		m: m, seg: s, h: &patched{Handle: file, seg: s}, w: s.walker(),
+		proof: syncProof{index: s.cp.Index, end: s.headEnd, boot: s.head.boot},
+	}
 	x.sc = &scanner{h: x.h, path: s.path, seal: m.seal, pos: s.headEnd, limit: min(s.size, s.end), chunk: 4 * scanChunk}
 	for {
 		start := x.sc.pos
-		err := x.item()
+		err := x.step()
 		if errors.Is(err, io.EOF) {
 			return x.sc.corrupt(x.finish())
 		}
@@ -169,8 +146,8 @@ func (m *Mending) scan(s *wounded, file Handle) error {
 	}
 }
 
-// item takes one item, or the gap that lies where one is due.
-func (x *mendScan) item() error {
+// step goes over one item, or over the gap that lies where one should begin.
+func (x *mendScan) step() error {
 	it, err := x.sc.peek()
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -178,20 +155,20 @@ func (x *mendScan) item() error {
 	var bad *badItem
 	switch {
 	case errors.As(err, &bad):
-		return x.lost(bad)
+		return x.enterGap(bad)
 	case err != nil:
 		return err
 	case it.mark == 'f':
 		return x.frame(&it)
 	}
 	if err = x.line(&it); errors.As(err, &bad) {
-		return x.lost(bad)
+		return x.enterGap(bad)
 	}
 	return err
 }
 
 func (x *mendScan) frame(it *item) error {
-	if err := x.settle(TermStart{it.head.Index, it.head.Term}, it.head.Index-1, it.head.BaseOffset); err != nil {
+	if err := x.closeGap(TermStart{it.head.Index, it.head.Term}, it.head.Index-1, it.head.BaseOffset); err != nil {
 		return err
 	}
 	f, err := x.sc.frame(it)
@@ -205,7 +182,7 @@ func (x *mendScan) frame(it *item) error {
 		x.w.last, x.w.term, x.w.next = head.Index, head.Term, head.BaseOffset+int64(head.Count)
 		x.tail = bad // if nothing valid follows, it may be a torn end
 	} else if errors.As(err, &bad) {
-		return x.lost(bad)
+		return x.enterGap(bad)
 	} else if err != nil {
 		return err
 	} else {
@@ -214,72 +191,80 @@ func (x *mendScan) frame(it *item) error {
 		}
 		x.tail = nil
 	}
-	x.synced = max(x.synced, it.head.synced)
+	x.proof.sawFrame(&it.head)
 	x.sc.pos = it.end
 	return nil
 }
 
-// fits tells whether a header continues the log.
+// fits reports whether a header continues the log.
 func (x *mendScan) fits(h *frameHead) bool {
 	return h.Kind.valid() && h.Index == x.w.last+1 && h.Term >= x.w.term && h.BaseOffset == x.w.next
 }
 
-// line takes a "#" line of its own.
+// line goes over a "#" line that is no entry.
 func (x *mendScan) line(it *item) error {
 	local := x.m.seal.local
 	var err error
-	hard := false
+	saysVote := false
 	switch it.mark {
 	case 'h':
 		var term uint64
 		term, _, err = parseHardState(it.line, local)
-		hard = term > 0
+		saysVote = term > 0
 	case 's':
 		var index uint64
-		if index, x.boot, err = parseVouch(it.line, local); err == nil {
-			x.synced = max(x.synced, index)
-			if g := x.open; g != nil && index == g.first-1 { // written when nothing was pending: no entry is lost
-				err = x.settle(TermStart{index, x.w.term}, index, g.next)
+		var boot string
+		if index, boot, err = parseSyncMark(it.line, local); err == nil {
+			x.proof.sawMark(it.pos, index, boot)
+			// A mark is written when nothing is pending: if it covers just the entries
+			// before the gap, no entry is lost in the gap.
+			if g := x.open; g != nil && index == g.first-1 {
+				err = x.closeGap(TermStart{index, x.w.term}, index, g.next)
 			}
 		}
 	case 'c':
 		var cp Checkpoint
 		if cp, _, err = parseCheckpoint(it.line, local); err == nil {
-			if err := x.settle(TermStart{cp.Index, cp.Term}, cp.Index, cp.NextOffset); err != nil {
+			if err := x.closeGap(TermStart{cp.Index, cp.Term}, cp.Index, cp.NextOffset); err != nil {
 				return err
 			}
-			hard = true
+			saysVote = true
 		}
 	default:
-		err = errors.New("line does not belong here")
+		err = errMisplacedLine
 	}
 	if err != nil {
 		return &badItem{pos: it.pos, err: err}
 	}
-	if hard {
-		for _, g := range x.seg.gaps {
-			g.guarded = true
-		}
+	if saysVote {
+		x.seg.markVoteKnown()
 	}
 	x.tail = nil
 	x.sc.pos = it.end
 	return nil
 }
 
-// lost begins a gap, or widens the one whose end is not known yet, up to the
-// next line that is valid.
-func (x *mendScan) lost(bad *badItem) error {
+// markVoteKnown notes that a line says term and vote behind all gaps so far.
+func (s *mendSegment) markVoteKnown() {
+	for _, g := range s.gaps {
+		g.voteKnown = true
+	}
+}
+
+// enterGap begins a gap at an invalid item, or widens the one whose end is not
+// known yet, up to the next valid line.
+func (x *mendScan) enterGap(bad *badItem) error {
 	if bad.whole {
 		return bad
 	}
 	if x.h.correct(bad.pos, x.sc.limit, x.m.seal, nil) {
-		x.sc.buf.b = nil // and look again
+		x.sc.buf.b = nil // read the corrected line again
 		return nil
 	}
-	if errors.Is(bad.err, ErrNewerFormat) {
+	if bad.intact() {
 		return bad
 	}
-	to, err := x.nextValid(bad.pos)
+	to, err := x.sc.nextValid(bad.pos + 1)
 	if err != nil {
 		return err
 	}
@@ -292,28 +277,37 @@ func (x *mendScan) lost(bad *badItem) error {
 	if g := x.open; g != nil {
 		g.to = to
 	} else {
-		x.open = &gap{from: bad.pos, to: to, first: x.w.last + 1, next: x.w.next}
-		x.add(x.open)
+		x.addOpen(bad.pos, to)
 	}
 	x.sc.pos = min(to, x.sc.limit)
 	return nil
 }
 
+// addOpen adds a gap whose last entry is not known yet.
+func (x *mendScan) addOpen(from, to int64) {
+	x.open = &gap{from: from, to: to, first: x.w.last + 1, next: x.w.next}
+	x.add(x.open)
+}
+
 func (x *mendScan) add(g *gap) {
-	g.seg, g.term, g.synced = x.seg, x.w.term, x.synced
+	g.seg, g.term, g.synced = x.seg, x.w.term, x.proof.index
 	g.due, g.pos = g.first, g.from
 	x.seg.gaps = append(x.seg.gaps, g)
 }
 
-// settle closes a gap: the log goes on with an entry, or says at which it was.
-func (x *mendScan) settle(anchor TermStart, last uint64, end int64) error {
+// closeGap ends the open gap, if there is one: a valid item behind it says that
+// the last entry in the gap is last and that the next offset is end. anchor is
+// the entry, in the gap or just behind it, whose term that item says.
+func (x *mendScan) closeGap(anchor TermStart, last uint64, end int64) error {
 	g := x.open
 	if g == nil {
 		return nil
 	}
 	x.open = nil
 	if last+1 < g.first || end < g.next || last < g.first && end != g.next || anchor.Term < g.term {
-		return &badItem{pos: g.from, err: fmt.Errorf("entry %d, offset %d is due; the log goes on after entry %d at offset %d", g.first, g.next, last, end)}
+		return &badItem{pos: g.from, err: fmt.Errorf(
+			"bytes %d to %d are damaged, and what stands on both sides of them does not fit: entry %d at offset %d of term %d or later should begin there, entry %d at offset %d of term %d follows",
+			g.from, g.to, g.first, g.next, g.term, last+1, end, anchor.Term)}
 	}
 	g.anchor, g.last, g.end = anchor, last, end
 	x.w.last, x.w.next = last, end
@@ -323,33 +317,7 @@ func (x *mendScan) settle(anchor TermStart, last uint64, end int64) error {
 	return nil
 }
 
-// nextValid finds the first valid line behind pos.
-func (x *mendScan) nextValid(pos int64) (int64, error) {
-	r := &recovery{handle: x.h, fileSize: x.sc.limit, log: &Log{seal: x.m.seal, active: segment{file: &File{path: x.seg.path}}}}
-	sc := r.scanner(pos)
-	for pos++; pos < r.fileSize; {
-		w, err := sc.window(pos-1, sc.chunk)
-		if err != nil {
-			return 0, err
-		}
-		at := bytes.Index(w, []byte("\n#"))
-		if at < 0 {
-			if len(w) < 2 {
-				break
-			}
-			pos += int64(len(w)) - 1
-			continue
-		}
-		pos += int64(at)
-		if r.validLine(pos, &behind{}) {
-			return pos, nil
-		}
-		pos++
-	}
-	return r.fileSize, nil
-}
-
-// finish settles what the end of the segment leaves open.
+// finish handles a gap that the end of the segment leaves open.
 func (x *mendScan) finish() error {
 	if !x.seg.active {
 		return x.finishSealed(x.m.after(x.seg))
@@ -357,43 +325,34 @@ func (x *mendScan) finish() error {
 	if x.tail == nil && x.open == nil {
 		return nil
 	}
-	return x.judgeTail()
+	return x.finishActive()
 }
 
 // finishSealed checks the end against what the next segment says of it, which
 // also says term and vote.
 func (x *mendScan) finishSealed(next *Checkpoint) error {
 	if x.open == nil && x.sc.pos < x.seg.end {
-		x.open = &gap{from: x.sc.pos, to: x.seg.end, first: x.w.last + 1, next: x.w.next}
-		x.add(x.open)
+		x.addOpen(x.sc.pos, x.seg.end)
 	}
-	if err := x.settle(TermStart{next.Index, next.Term}, next.Index, next.NextOffset); err != nil {
+	if err := x.closeGap(TermStart{next.Index, next.Term}, next.Index, next.NextOffset); err != nil {
 		return err
 	}
 	if x.w.last != next.Index || x.w.next != next.NextOffset {
-		return &badItem{pos: x.sc.pos, err: fmt.Errorf("segment ends with entry %d instead of %d", x.w.last, next.Index)}
+		return &badItem{pos: x.sc.pos, err: wrongEnd(x.w.last, next.Index)}
 	}
-	for _, g := range x.seg.gaps {
-		g.guarded = true
-	}
+	x.seg.markVoteKnown()
 	return nil
 }
 
-// judgeTail decides about damage with nothing valid behind it, or nothing that
-// says which entries stood there. A tail that Open cuts by itself is no damage.
-func (x *mendScan) judgeTail() error {
+// finishActive decides about damage with nothing valid behind it, or nothing
+// that says which entries stood there. A tail that Open cuts by itself is no
+// damage.
+func (x *mendScan) finishActive() error {
 	gaps := x.seg.gaps
 	last := gaps[len(gaps)-1]
-	if x.tail != nil {
-		before := last.first - 1
-		r := &recovery{
-			handle: x.h, fileSize: x.seg.size, boot: x.boot, proven: x.synced, opt: x.m.opt,
-			log: &Log{seal: x.m.seal, active: segment{file: &File{path: x.seg.path}, last: before}},
-		}
-		if r.judge(x.tail) == nil {
-			x.seg.gaps = gaps[:len(gaps)-1]
-			return nil
-		}
+	if x.tail != nil && judgeTail(x.sc, x.tail, last.first, x.proof, x.m.opt.BootID) == nil {
+		x.seg.gaps = gaps[:len(gaps)-1]
+		return nil
 	}
 	if last.head != nil {
 		return nil
@@ -402,12 +361,12 @@ func (x *mendScan) judgeTail() error {
 		"the newest entries are damaged, and nothing behind them says which ones they were")}
 }
 
-// after is the checkpoint of the segment behind s.
-func (m *Mending) after(s *wounded) *Checkpoint {
+// after returns the checkpoint of the segment that follows s.
+func (m *Mending) after(s *mendSegment) *Checkpoint {
 	for i := range m.segs {
 		if m.segs[i] == s {
 			return &m.segs[i+1].cp
 		}
 	}
-	panic("BUG: segment of another log")
+	panic("BUG: a segment of another log")
 }

@@ -3,7 +3,6 @@ package logfile
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 )
 
@@ -52,7 +51,7 @@ func (m *Mending) fillRest(g *gap) error {
 		return nil
 	case rest < fillerLine:
 		return g.corrupt(fmt.Errorf("%d bytes are damaged, too few for a line", rest))
-	case !g.guarded:
+	case !g.voteKnown:
 		return g.corrupt(errors.New("the term or the vote may have stood in the damaged bytes, and nothing behind them says either"))
 	}
 	tmp, err := m.copyOf(g.seg)
@@ -89,10 +88,10 @@ func writeAll(h Handle, b []byte, off int64) error {
 	return nil
 }
 
-func (s *wounded) tmpPath() string { return s.path + ".mend.tmp" } // Open removes what ends like that
+func (s *mendSegment) tmpPath() string { return s.path + ".mend.tmp" } // Open removes what ends like that
 
 // copyOf returns the copy of a segment that is being mended.
-func (m *Mending) copyOf(s *wounded) (Handle, error) {
+func (m *Mending) copyOf(s *mendSegment) (Handle, error) {
 	if s.tmp != nil {
 		return s.tmp, nil
 	}
@@ -102,7 +101,7 @@ func (m *Mending) copyOf(s *wounded) (Handle, error) {
 }
 
 // duplicate copies the first end bytes of a segment to a new file.
-func (m *Mending) duplicate(s *wounded, to string, end int64, patches []patch) (Handle, error) {
+func (m *Mending) duplicate(s *mendSegment, to string, end int64, patches []patch) (Handle, error) {
 	from, err := m.fsys.OpenFile(s.path, 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("copy segment: %w", err)
@@ -112,7 +111,7 @@ func (m *Mending) duplicate(s *wounded, to string, end int64, patches []patch) (
 	if err != nil {
 		return nil, fmt.Errorf("copy segment: %w", err)
 	}
-	src := &patched{Handle: from, seg: &wounded{patches: patches}}
+	src := &patched{Handle: from, seg: &mendSegment{patches: patches}}
 	buf := make([]byte, scanChunk)
 	for pos := int64(0); pos < min(end, s.size); {
 		n := int(min(int64(len(buf)), min(end, s.size)-pos))
@@ -154,7 +153,7 @@ func (m *Mending) Finish() error {
 		}
 	}
 	for _, s := range m.segs {
-		if !s.hurt() {
+		if !s.changed() {
 			continue
 		}
 		if err := m.check(s); err != nil {
@@ -162,7 +161,7 @@ func (m *Mending) Finish() error {
 		}
 	}
 	for _, s := range m.segs {
-		if !s.hurt() {
+		if !s.changed() {
 			continue
 		}
 		if err := m.replace(s); err != nil {
@@ -172,10 +171,10 @@ func (m *Mending) Finish() error {
 	return nil
 }
 
-func (s *wounded) hurt() bool { return len(s.gaps)+len(s.patches) > 0 || s.size != s.end }
+func (s *mendSegment) changed() bool { return len(s.gaps)+len(s.patches) > 0 || s.size != s.end }
 
 // check makes a mended copy durable and reads it once more.
-func (m *Mending) check(s *wounded) error {
+func (m *Mending) check(s *mendSegment) error {
 	tmp, err := m.copyOf(s)
 	if err != nil {
 		return err
@@ -183,7 +182,8 @@ func (m *Mending) check(s *wounded) error {
 	if err := tmp.Datasync(); err != nil {
 		return err
 	}
-	again := &wounded{path: s.path, boot: s.boot, size: s.end, end: s.end, headEnd: s.headEnd, cp: s.cp, active: s.active}
+	again := &mendSegment{segmentFile: s.segmentFile, end: s.end, active: s.active}
+	again.size = s.end
 	index := 0
 	for i := range m.segs {
 		if m.segs[i] == s {
@@ -192,7 +192,7 @@ func (m *Mending) check(s *wounded) error {
 	}
 	err = m.scan(again, tmp)
 	m.segs[index] = s
-	if err == nil && again.hurt() {
+	if err == nil && again.changed() {
 		err = &CorruptError{Path: s.tmpPath(), Err: errors.New("the mended copy is not whole")}
 	}
 	return err
@@ -200,19 +200,19 @@ func (m *Mending) check(s *wounded) error {
 
 // replace gives a mended copy its name. The damaged file is copied, not
 // renamed: at every moment there is a file of that name.
-func (m *Mending) replace(s *wounded) error {
-	kept, err := m.keptName(s.path)
+func (m *Mending) replace(s *mendSegment) error {
+	kept, err := freeName(m.fsys, s.path+".damaged", "")
 	if err != nil {
 		return err
 	}
 	h, err := m.duplicate(s, kept, s.size, nil)
 	if err != nil {
-		return errors.Join(err, m.remove(kept))
+		return errors.Join(err, removeFile(m.fsys, kept))
 	}
 	if err := errors.Join(h.Datasync(), h.Close()); err != nil {
 		return err
 	}
-	if err := m.remove(indexPath(s.path)); err != nil {
+	if err := removeFile(m.fsys, indexPath(s.path)); err != nil {
 		return err
 	}
 	if err := m.fsys.SyncDir(m.dir); err != nil {
@@ -229,26 +229,6 @@ func (m *Mending) replace(s *wounded) error {
 	return m.fsys.SyncDir(m.dir)
 }
 
-func (m *Mending) keptName(path string) (string, error) {
-	for n := 0; ; n++ {
-		name := fmt.Sprintf("%s.damaged-%d", path, n)
-		_, err := m.fsys.Stat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-}
-
-func (m *Mending) remove(path string) error {
-	if err := m.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
 // Abort removes what was written; the log is as it was. It may be called after
 // Finish too.
 func (m *Mending) Abort() error {
@@ -258,7 +238,7 @@ func (m *Mending) Abort() error {
 			closeQuietly(s.tmp)
 			s.tmp = nil
 		}
-		errs = append(errs, m.remove(s.tmpPath()))
+		errs = append(errs, removeFile(m.fsys, s.tmpPath()))
 	}
 	return errors.Join(errs...)
 }

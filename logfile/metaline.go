@@ -176,19 +176,19 @@ func parseHardState(line []byte, seed uint32) (term, vote uint64, err error) {
 
 // "#s <index> <boot> <crc>": everything up to index, and every line before
 // this one, was synced when it was written; written since the boot named.
-func appendVouch(dst []byte, index uint64, boot string, seed uint32) []byte {
+func appendSyncMark(dst []byte, index uint64, boot string, seed uint32) []byte {
 	start := len(dst)
 	dst = appendQuote(appendUint(append(dst, "#s"...), index), boot)
 	return appendSeal(dst, start, seed)
 }
 
-func parseVouch(line []byte, seed uint32) (index uint64, boot string, err error) {
+func parseSyncMark(line []byte, seed uint32) (index uint64, boot string, err error) {
 	text, err := unseal(line, seed)
 	if err != nil {
 		return 0, "", err
 	}
 	if !bytes.HasPrefix(text, []byte("#s ")) {
-		return 0, "", errors.New("not a vouch")
+		return 0, "", errors.New("not a sync mark")
 	}
 	f := fields{rest: text[3:]}
 	index, boot = f.uint(), f.quoted()

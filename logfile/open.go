@@ -1,7 +1,6 @@
 package logfile
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -41,7 +40,7 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	if err := r.read(found); err != nil {
 		return nil, nil, err
 	}
-	if err := r.settle(found.tmp); err != nil {
+	if err := r.finish(found.tmp); err != nil {
 		return nil, nil, err
 	}
 	if r.rec.ConfChanges, err = r.confChanges(); err != nil {
@@ -116,18 +115,7 @@ func listDir(fsys FS, dir string) (listing, error) {
 // finishReset completes a reset that was decided: its segment is complete.
 func finishReset(fsys FS, dir string, found listing) error {
 	path := filepath.Join(dir, found.reset)
-	h, err := fsys.OpenFile(path, 0, 0)
-	if err != nil {
-		return err
-	}
-	size, err := h.Size()
-	if err == nil {
-		_, _, _, err = readHead(h, path, size)
-	}
-	if cerr := h.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if _, _, err := readSegmentHead(fsys, path); err != nil {
 		return err
 	}
 	if err := fsys.SyncDir(dir); err != nil { // the name is in sight, but its own sync may have failed
@@ -140,7 +128,7 @@ func finishReset(fsys FS, dir string, found listing) error {
 		gone = append(gone, name, indexPath(name))
 	}
 	for _, name := range gone {
-		if err := fsys.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeFile(fsys, filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("finish reset: %w", err)
 		}
 	}

@@ -76,8 +76,8 @@ func diagnoseTail(fsys FS, dir string, bases []int64, bootID string, report func
 	}
 	d := Damage{
 		Dir: dir, Path: bad.Path, Offset: bad.Offset, Err: bad.Err, Tail: true, bases: bases,
-		Identity: r.log.id, ConfState: r.log.confState, NextOffset: r.w.next, LostBytes: r.fileSize - bad.Offset,
-		hardTerm: max(r.log.hardTerm, r.w.term),
+		Identity: r.log.id, ConfState: r.log.confState, NextOffset: r.scan.w.next, LostBytes: r.file.size - bad.Offset,
+		hardTerm: max(r.log.hardTerm, r.scan.w.term),
 	}
 	if err := r.survey(&d); err != nil {
 		return err
@@ -90,8 +90,9 @@ func diagnoseTail(fsys FS, dir string, bases []int64, bootID string, report func
 // entries since the checkpoint in force, terms, and how far valid entries
 // behind the damage reach.
 func (r *recovery) survey(d *Damage) error {
-	return eachHead(r, func(pos int64, it *item) {
-		behind := pos >= d.Offset
+	local := r.log.seal.local
+	return r.scan.sc.eachLineFrom(r.file.headEnd, func(_ *scanner, it *item) bool {
+		behind := it.pos >= d.Offset
 		switch it.mark {
 		case 'f':
 			d.hardTerm = max(d.hardTerm, it.head.Term)
@@ -102,46 +103,19 @@ func (r *recovery) survey(d *Damage) error {
 				d.LostNext = max(d.LostNext, it.head.BaseOffset+int64(it.head.Count))
 			}
 		case 'h':
-			if term, _, err := parseHardState(it.line, r.log.seal.local); err == nil {
+			if term, _, err := parseHardState(it.line, local); err == nil {
 				d.hardTerm = max(d.hardTerm, term)
 			}
 		case 'c':
-			if cp, _, err := parseCheckpoint(it.line, r.log.seal.local); err == nil {
+			if cp, _, err := parseCheckpoint(it.line, local); err == nil {
 				d.hardTerm = max(d.hardTerm, cp.HardTerm)
 				if behind && !bytes.Equal(cp.ConfState, d.ConfState) {
 					d.ConfMoved = true
 				}
 			}
 		}
+		return true
 	})
-}
-
-// eachHead calls fn for every line in the active segment that parses as the
-// head of a frame or as a line of its own, also behind damage.
-func eachHead(r *recovery, fn func(pos int64, it *item)) error {
-	sc := r.scanner(r.headEnd)
-	for pos := r.headEnd; pos < r.fileSize; {
-		w, err := sc.window(pos-1, sc.chunk)
-		if err != nil {
-			return err
-		}
-		at := bytes.Index(w, []byte("\n#"))
-		if at < 0 {
-			if len(w) < 2 {
-				return nil
-			}
-			pos += int64(len(w)) - 1
-			continue
-		}
-		pos += int64(at)
-		one := r.scanner(pos)
-		one.chunk = maxHeadLine
-		if it, err := one.peek(); err == nil {
-			fn(pos, &it)
-		}
-		pos++
-	}
-	return nil
 }
 
 // CutTail cuts a log at its damage, so that it opens again with the records

@@ -1,9 +1,7 @@
 package logfile
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -130,13 +128,8 @@ func (l *Log) unlink(segs []*segment) error {
 	return nil
 }
 
-// remove takes a file away; one that is not there is fine.
-func (l *Log) remove(path string) error {
-	if err := l.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove segment: %w", err)
-	}
-	return nil
-}
+// remove unlinks a file; one that is not there is fine.
+func (l *Log) remove(path string) error { return removeFile(l.fsys, path) }
 
 // writeSmall replaces a small file by a new content, durably.
 func (l *Log) writeSmall(name string, content []byte) error {

@@ -47,6 +47,10 @@ type badItem struct {
 func (b *badItem) Error() string { return b.err.Error() }
 func (b *badItem) Unwrap() error { return b.err }
 
+// intact reports whether the bytes are what somebody wrote, so that no crash
+// has made them.
+func (b *badItem) intact() bool { return b.whole || errors.Is(b.err, ErrNewerFormat) }
+
 // errShort: the item is longer than the file.
 var errShort = errors.New("ends too early")
 

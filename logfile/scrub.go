@@ -56,24 +56,16 @@ func (s *Scrub) verify(seg *segment, pace func(n int) error) error {
 		_, err := walkPart(s.fsys, seg.file.path, func(_ Identity, f Frame) error { return pace(len(f.Body)) })
 		return err
 	}
-	h, err := s.fsys.OpenFile(seg.file.path, 0, 0)
+	f, err := openSegment(s.fsys, seg.file.path, openRead)
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(h)
-	size, err := h.Size()
-	if err != nil {
-		return err
+	defer closeQuietly(f.h)
+	if f.head.id != s.id || f.cp.Index+1 != seg.first || f.size != seg.size {
+		return &CorruptError{Path: f.path, Err: fmt.Errorf("the file is not the segment that was sealed: %d bytes instead of %d", f.size, seg.size)}
 	}
-	head, cp, end, err := readHead(h, seg.file.path, size)
-	if err != nil {
-		return err
-	}
-	if head.id != s.id || cp.Index+1 != seg.first || size != seg.size {
-		return &CorruptError{Path: seg.file.path, Err: fmt.Errorf("is not the segment that was sealed: %d bytes instead of %d", size, seg.size)}
-	}
-	sc := &scanner{h: h, path: seg.file.path, seal: newSealer(head.id), pos: end, limit: size, chunk: scanChunk}
-	return sc.corrupt(seg.scrub(sc, walker{last: cp.Index, term: cp.Term, next: cp.NextOffset}, pace))
+	sc := f.scanner(scanChunk)
+	return sc.corrupt(seg.scrub(sc, f.walker(), pace))
 }
 
 // scrub walks a segment and verifies frames and lines.
@@ -96,7 +88,7 @@ func (s *segment) scrub(sc *scanner, w walker, pace func(n int) error) error {
 				err = w.follow(&f, it.pos)
 			}
 		} else if err == nil {
-			if bad := validLocal(sc, &it); bad != nil {
+			if bad := checkLine(sc, &it); bad != nil {
 				err = &badItem{pos: it.pos, err: bad}
 			}
 		}
@@ -106,7 +98,7 @@ func (s *segment) scrub(sc *scanner, w walker, pace func(n int) error) error {
 		sc.pos = it.end
 	}
 	if w.last != s.last || w.next != s.next {
-		return &badItem{pos: sc.pos, err: fmt.Errorf("segment ends with entry %d instead of %d", w.last, s.last)}
+		return &badItem{pos: sc.pos, err: wrongEnd(w.last, s.last)}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) 
 		sc.pos = it.end
 	}
 	if w.last != s.last || w.next > s.next || w.next < s.next && !s.part {
-		return nil, sc.corrupt(&badItem{pos: sc.pos, err: fmt.Errorf("segment ends with entry %d instead of %d", w.last, s.last)})
+		return nil, sc.corrupt(&badItem{pos: sc.pos, err: wrongEnd(w.last, s.last)})
 	}
 	return x.entries, nil
 }
@@ -122,40 +122,8 @@ func (w *walker) follow(f *Frame, pos int64) error {
 	return nil
 }
 
-// readHead reads the first two lines of a segment. Its file was complete
-// before it got its name, so anything wrong with them is damage.
-func readHead(h Handle, path string, size int64) (*segmentHead, Checkpoint, int64, error) {
-	var cp Checkpoint
-	sc := &scanner{h: h, path: path, limit: size, chunk: 4096}
-	fail := func(pos int64, err error) (*segmentHead, Checkpoint, int64, error) {
-		var bad *badItem
-		if isFormat := errors.As(err, &bad); isFormat {
-			err = bad.err
-		}
-		return nil, cp, 0, &CorruptError{Path: path, Offset: pos, Err: err}
-	}
-	it, err := sc.peek()
-	if err != nil {
-		return fail(0, orEmpty(err))
-	}
-	head, err := parseSegmentHead(it.line)
-	if err != nil {
-		return fail(0, err)
-	}
-	sc.pos = it.end
-	if it, err = sc.peek(); err != nil {
-		return fail(sc.pos, orEmpty(err))
-	}
-	cp, head.lastAt, err = parseCheckpoint(it.line, newSealer(head.id).local)
-	if err != nil {
-		return fail(sc.pos, err)
-	}
-	return head, cp, it.end, nil
-}
-
-func orEmpty(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("file ends before its header does")
-	}
-	return err
+// wrongEnd says that a segment does not end with the entry that it was sealed
+// with.
+func wrongEnd(last, want uint64) error {
+	return fmt.Errorf("the segment ends with entry %d instead of entry %d", last, want)
 }

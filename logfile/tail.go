@@ -2,7 +2,6 @@ package logfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 
@@ -11,125 +10,113 @@ import (
 
 const sectorSize = 512
 
-// judge decides about the first item that is not valid. It returns nil when
-// everything from there on may be cut: it was never synced, and it looks like
-// what a crash leaves. Anything else is damage.
-func (r *recovery) judge(bad *badItem) error {
-	damage := &CorruptError{Path: r.log.active.file.path, Offset: bad.pos, Err: bad.err}
+// tailFacts is all that decides whether a segment may be cut at the first item
+// that is not valid.
+type tailFacts struct {
+	bad       *badItem
+	due       uint64 // the entry that should begin at bad, or later
+	proven    uint64 // valid lines before and behind bad prove that entries up to here were synced
+	nextValid int64  // where the next valid line behind bad begins; size when there is none
+	size      int64  // of the file
+	restarted bool   // the machine was restarted since the end of the segment was written
+	unwritten bool   // bad holds a sector of zeros, which was never written back
+}
+
+// judge returns nil when everything from the invalid item on may be cut: it was
+// never synced, and it looks like what a crash leaves. Anything else is damage,
+// and judge returns what is wrong.
+func judge(f *tailFacts) error {
+	bad := f.bad
 	if mutate.On(mutate.TruncateBadChecksum) {
-		r.cutAt = bad.pos
 		return nil
 	}
-	if bad.whole || errors.Is(bad.err, ErrNewerFormat) {
-		return damage
+	if bad.intact() {
+		return bad.err // no crash makes a valid checksum
 	}
-	later, err := r.lookBehind(bad)
-	if err != nil {
-		return err
+	if f.due <= f.proven {
+		return fmt.Errorf("%w; entry %d was synced, the log proves it for all up to %d", bad.err, f.due, f.proven)
 	}
-	due := r.log.active.last + 1
-	if proven := max(r.proven, later.proven); due <= proven {
-		damage.Err = fmt.Errorf("%w; entry %d was synced, the log proves up to %d", bad.err, due, proven)
-		return damage
+	if bad.short && f.nextValid < f.size {
+		return bad.err // it is short of the file's end, yet something valid follows
 	}
 	end := bad.end
 	if end == 0 {
-		end = later.firstValid
+		end = f.nextValid
 	}
-	if bad.short && later.firstValid < r.fileSize {
-		return damage
+	switch {
+	case bad.short:
+		return nil // the last write, or its beginning
+	case !f.restarted:
+		// No power was lost, so the file is as it was written, and the last write
+		// can only be short.
+		return bad.err
+	case end < f.size && !f.unwritten:
+		// Something follows, so all of the item was written, though not necessarily
+		// written back. A sector that was not is zero.
+		return bad.err
 	}
-	boot := r.boot
-	if later.boot != "" {
-		boot = later.boot
-	}
-	if boot == r.opt.BootID {
-		// No power was lost, so the file is as far as it was written: at most
-		// the last write is short.
-		if !bad.short {
-			return damage
-		}
-	} else if !bad.short && end < r.fileSize {
-		zero, err := r.zeroSector(bad.pos, end)
-		if err != nil {
-			return err
-		}
-		if !zero {
-			return damage
-		}
-	}
-	r.cutAt = bad.pos
 	return nil
 }
 
-// behind is what the file says behind the first invalid item.
-type behind struct {
-	proven     uint64 // highest index that a valid line there says was synced
-	firstValid int64  // the first valid line, or the end of the file
-	boot       string // of the last vouch there
-}
-
-// lookBehind searches for valid lines behind an invalid item.
-func (r *recovery) lookBehind(bad *badItem) (behind, error) {
-	found := behind{firstValid: r.fileSize}
-	sc := r.scanner(bad.pos)
-	for pos := bad.pos + 1; pos < r.fileSize; {
-		w, err := sc.window(pos-1, sc.chunk)
+// judgeTail gathers the facts about the first invalid item of a segment, which
+// is read through sc, and judges them: nil, or a *CorruptError. bootID is the
+// running kernel's; proof is what the lines before bad prove.
+func judgeTail(sc *scanner, bad *badItem, due uint64, proof syncProof, bootID string) error {
+	f := tailFacts{bad: bad, due: due, proven: proof.index, nextValid: sc.limit, size: sc.limit}
+	if !bad.intact() {
+		boot, err := f.lookBehind(sc, proof.boot)
 		if err != nil {
-			return found, err
+			return err
 		}
-		at := bytes.Index(w, []byte("\n#"))
-		if at < 0 {
-			if len(w) < 2 {
-				break
+		f.restarted = boot != bootID
+		if f.unwritten, err = f.zeroSector(sc); err != nil {
+			return err
+		}
+	}
+	if err := judge(&f); err != nil {
+		return &CorruptError{Path: sc.path, Offset: bad.pos, Err: err}
+	}
+	return nil
+}
+
+// lookBehind notes what valid lines behind the invalid item say, and returns the
+// boot under which the last of them was written.
+func (f *tailFacts) lookBehind(sc *scanner, boot string) (string, error) {
+	err := sc.eachLineFrom(f.bad.pos+1, func(sc *scanner, it *item) bool {
+		if checkLine(sc, it) != nil {
+			return true
+		}
+		f.nextValid = min(f.nextValid, it.pos)
+		switch it.mark {
+		case 'f':
+			f.proven = max(f.proven, it.head.synced)
+		case 's':
+			index, at, _ := parseSyncMark(it.line, sc.seal.local)
+			f.proven = max(f.proven, index)
+			if at != "" {
+				boot = at
 			}
-			pos += int64(len(w)) - 1
-			continue
 		}
-		pos += int64(at)
-		if r.validLine(pos, &found) && pos < found.firstValid {
-			found.firstValid = pos
-		}
-		pos++
-	}
-	return found, nil
+		return true
+	})
+	return boot, err
 }
 
-// validLine tells whether a valid line begins at pos, and notes what it says.
-func (r *recovery) validLine(pos int64, found *behind) bool {
-	sc := r.scanner(pos)
-	sc.chunk = maxHeadLine
-	it, err := sc.peek()
-	if err != nil {
-		return false
+// zeroSector reports whether the invalid item holds a sector that was never
+// written: zeros from a sector boundary, or from the beginning of the item, up
+// to a sector boundary or the end of the file. Text has no zero bytes.
+func (f *tailFacts) zeroSector(sc *scanner) (bool, error) {
+	to := f.bad.end
+	if to == 0 {
+		to = f.nextValid
 	}
-	local := r.log.seal.local
-	switch it.mark {
-	case 'f':
-		found.proven = max(found.proven, it.head.synced)
-	case 's':
-		index, boot, perr := parseVouch(it.line, local)
-		if err = perr; err == nil {
-			found.proven, found.boot = max(found.proven, index), boot
-		}
-	case 'h':
-		_, _, err = parseHardState(it.line, local)
-	case 'c':
-		_, _, err = parseCheckpoint(it.line, local)
-	default:
-		return false
+	if f.bad.short || !f.restarted || to >= f.size {
+		return false, nil // it does not matter, see judge
 	}
-	return err == nil
-}
-
-// zeroSector tells whether [from, to) holds a sector that was never written:
-// zeros from a sector boundary, or from the beginning of the item, up to a
-// sector boundary or the end of the file. Text has no zero bytes.
-func (r *recovery) zeroSector(from, to int64) (bool, error) {
-	sc := r.scanner(from)
-	for pos := from; pos < to; {
-		next := min((pos/sectorSize+1)*sectorSize, r.fileSize)
-		w, err := sc.window(pos, int(next-pos))
+	sectors := &scanner{h: sc.h, path: sc.path, limit: sc.limit, chunk: scanChunk}
+	for pos := f.bad.pos; pos < to; {
+		next := min((pos/sectorSize+1)*sectorSize, f.size)
+		w, err := sectors.window(pos, int(next-pos))
 		if err != nil {
 			return false, err
 		}

@@ -128,27 +128,29 @@ type segmentWalk struct {
 }
 
 func (s *segmentWalk) run(prev *segmentWalk) error {
-	h, err := s.fsys.OpenFile(s.path, 0, 0)
+	f, err := openSegment(s.fsys, s.path, openRead)
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(h)
-	if s.size, err = h.Size(); err != nil {
+	defer closeQuietly(f.h)
+	s.head, s.size, s.w = f.head, f.size, f.walker()
+	if err := s.follows(prev, &f.cp); err != nil {
 		return err
 	}
-	head, cp, end, err := readHead(h, s.path, s.size)
-	if err != nil {
-		return err
+	scan := f.scan(4 * scanChunk)
+	var on scanEvents
+	if s.each != nil {
+		on.frame = func(_ *item, f *Frame) error { return s.each(s.path, s.head.id, *f) }
 	}
-	s.head = head
-	s.w = walker{last: cp.Index, term: cp.Term, next: cp.NextOffset}
-	if err := s.follows(prev, &cp); err != nil {
-		return err
+	err = scan.run(&on)
+	s.w = scan.w
+	var bad *badItem
+	if s.tail && errors.As(err, &bad) {
+		// The boot that wrote the end counts as the running one: only a short last
+		// write is no damage.
+		return judgeTail(scan.sc, bad, scan.w.last+1, scan.proof, scan.proof.boot)
 	}
-	r := &recovery{handle: h, fileSize: s.size, log: newLog(s.fsys, filepath.Dir(s.path), head.id, Options{BootID: head.boot})}
-	r.boot, r.rec.Clean = head.boot, true
-	r.log.active = segment{file: &File{path: s.path}, last: cp.Index, next: cp.NextOffset}
-	return s.items(r, end)
+	return scan.sc.corrupt(err)
 }
 
 // follows checks that the segment continues the one before.
@@ -167,25 +169,4 @@ func (s *segmentWalk) follows(prev *segmentWalk, cp *Checkpoint) error {
 		return &CorruptError{Path: prev.path, Offset: prev.size, Err: errors.New("does not end where the next segment begins")}
 	}
 	return nil
-}
-
-func (s *segmentWalk) items(r *recovery, pos int64) error {
-	r.log.index = newIndexer(defaultIndexInterval)
-	r.w = s.w
-	var each func(*Frame) error
-	if s.each != nil {
-		each = func(f *Frame) error { return s.each(s.path, s.head.id, *f) }
-	}
-	sc := r.scanner(pos)
-	err := r.scan(sc, each)
-	s.w = r.w
-	var bad *badItem
-	if !errors.As(err, &bad) {
-		return err
-	}
-	if !s.tail {
-		return sc.corrupt(err)
-	}
-	r.opt.BootID = r.boot // the strictest rule
-	return r.judge(bad)
 }

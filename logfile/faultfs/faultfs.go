@@ -35,8 +35,7 @@ type FS struct {
 	mu      sync.Mutex
 	names   map[string]*inode // as processes see them
 	durable map[string]*inode // directory entries on disk
-	ops     int
-	stopAt  int // operations from now on; negative: never
+	stopAt  int               // operations from now on; negative: never
 	stopped bool
 	space   int64 // bytes left to write; negative: no limit
 	gen     int   // handles of before a restart are dead
@@ -118,13 +117,6 @@ func (d *FS) SetReadHook(fn func(path string)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.readHook = fn
-}
-
-// Ops is the number of operations so far.
-func (d *FS) Ops() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ops
 }
 
 // Restart is a kill -9: handles are dead, everything written is there.
@@ -240,7 +232,6 @@ func (d *FS) step(kind, path string) error {
 			return &fs.PathError{Op: kind, Path: path, Err: err}
 		}
 	}
-	d.ops++
 	if d.stopAt > 0 {
 		d.stopAt--
 	}

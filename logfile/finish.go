@@ -1,30 +1,25 @@
 package logfile
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 )
-
-const openRW = os.O_RDWR
 
 // conclude says what the log is.
 func (r *recovery) conclude() {
 	l, a := r.log, &r.log.active
 	rec := &r.rec
 	rec.Identity, rec.LastIndex, rec.NextOffset, rec.LogStart = l.id, a.last, a.next, l.logStart
-	rec.SyncedIndex = min(r.proven, a.last)
-	rec.SameBoot = r.boot == r.opt.BootID
-	if l.hardTerm < r.w.term {
-		l.hardTerm, l.vote = r.w.term, 0
+	rec.SyncedIndex = min(r.scan.proof.index, a.last)
+	rec.SameBoot = r.scan.proof.boot == r.opt.BootID
+	if term := r.scan.w.term; l.hardTerm < term {
+		l.hardTerm, l.vote = term, 0
 	}
 	rec.HardTerm, rec.Vote = l.hardTerm, l.vote
 }
 
-// settle does what the recovery decided and makes everything durable.
-func (r *recovery) settle(tmp []string) error {
+// finish does what was decided and makes everything durable.
+func (r *recovery) finish(tmp []string) error {
 	r.conclude()
 	l, a := r.log, &r.log.active
 	for _, name := range r.stale {
@@ -36,7 +31,7 @@ func (r *recovery) settle(tmp []string) error {
 		}
 	}
 	for _, name := range tmp {
-		if err := r.fsys.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.remove(filepath.Join(r.dir, name)); err != nil {
 			return err
 		}
 	}
@@ -56,11 +51,11 @@ func (r *recovery) settle(tmp []string) error {
 	if err := l.syncDir(); err != nil {
 		return err
 	}
-	vouch := appendVouch(nil, a.last, r.opt.BootID, l.seal.local)
-	if err := a.file.write(vouch, a.size); err != nil {
+	mark := appendSyncMark(nil, a.last, r.opt.BootID, l.seal.local)
+	if err := a.file.write(mark, a.size); err != nil {
 		return err
 	}
-	a.size += int64(len(vouch))
+	a.size += int64(len(mark))
 	l.synced, l.vouched, l.loose = a.last, a.last, false
 	l.committed = min(max(l.FirstIndex()-1, l.applied), a.last)
 	l.tail, l.tailFirst = nil, a.last+1
@@ -70,34 +65,19 @@ func (r *recovery) settle(tmp []string) error {
 // cut keeps the tail beside the segment and truncates.
 func (r *recovery) cut() error {
 	a := &r.log.active
-	tail := make([]byte, r.fileSize-r.cutAt)
-	if _, err := r.handle.ReadAt(tail, r.cutAt); err != nil {
+	tail := make([]byte, r.file.size-r.cutAt)
+	if _, err := r.file.h.ReadAt(tail, r.cutAt); err != nil {
 		return fmt.Errorf("read the tail to cut: %w", err)
 	}
-	name, err := r.brokenName()
+	kept, err := freeName(r.fsys, fmt.Sprintf("%s.%d", a.file.path, r.cutAt), ".broken")
 	if err != nil {
 		return err
 	}
-	if err := r.log.writeSmall(name, tail); err != nil {
+	if err := r.log.writeSmall(filepath.Base(kept), tail); err != nil {
 		return err
 	}
-	r.rec.CutBytes, r.rec.BrokenCopy = int64(len(tail)), filepath.Join(r.dir, name)
+	r.rec.CutBytes, r.rec.BrokenCopy = int64(len(tail)), kept
 	return a.file.truncate(r.cutAt)
-}
-
-// brokenName is a name for the copy that is not taken.
-func (r *recovery) brokenName() (string, error) {
-	base := filepath.Base(r.log.active.file.path)
-	for n := 0; ; n++ {
-		name := fmt.Sprintf("%s.%d-%d.broken", base, r.cutAt, n)
-		_, err := r.fsys.Stat(filepath.Join(r.dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
 }
 
 // rewrite writes again what is not known to have been synced. When a sync
@@ -105,17 +85,17 @@ func (r *recovery) brokenName() (string, error) {
 // they never reached the disk; only this makes the next sync write them.
 func (r *recovery) rewrite() error {
 	a := &r.log.active
-	from := r.vouchEnd
-	if e, ok := byIndex(r.log.index.entries, r.proven); ok {
+	from := r.scan.proof.end
+	if e, ok := byIndex(r.log.index.entries, r.scan.proof.index); ok {
 		from = max(from, e.Pos) // not the next entry's place: lines between the two are not proven
 	}
 	buf := make([]byte, min(scanChunk, max(a.size-from, 0)))
 	for pos := from; pos < a.size; pos += int64(len(buf)) {
 		buf = buf[:min(int64(len(buf)), a.size-pos)]
-		if _, err := r.handle.ReadAt(buf, pos); err != nil {
+		if _, err := r.file.h.ReadAt(buf, pos); err != nil {
 			return fmt.Errorf("read the tail: %w", err)
 		}
-		if _, err := r.handle.WriteAt(buf, pos); err != nil {
+		if _, err := r.file.h.WriteAt(buf, pos); err != nil {
 			return fmt.Errorf("write the tail again: %w", err)
 		}
 	}

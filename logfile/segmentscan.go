@@ -1,0 +1,138 @@
+package logfile
+
+import (
+	"errors"
+	"io"
+)
+
+// syncProof is what the lines of a segment prove to have been on disk when they
+// were written.
+type syncProof struct {
+	index uint64 // entries up to this one were synced
+	end   int64  // every byte of the file below this position was synced
+	boot  string // boot of the machine under which the newest lines were written
+}
+
+// sawFrame takes over what the header of an entry says.
+func (p *syncProof) sawFrame(h *frameHead) { p.index = max(p.index, h.synced) }
+
+// sawMark takes over a sync mark at pos. The mark proves the lines before it and
+// not itself, for its own sync may have failed.
+func (p *syncProof) sawMark(pos int64, index uint64, boot string) {
+	p.index, p.end, p.boot = max(p.index, index), pos, boot
+}
+
+// segmentScan verifies the items of one segment one after the other.
+type segmentScan struct {
+	sc    *scanner
+	w     walker
+	proof syncProof
+	clean bool // nothing follows the last sync mark, and it covers the last entry
+}
+
+// scanEvents are called with what a segmentScan has verified. Those that are nil
+// are left out. Body and line are valid during the call only.
+type scanEvents struct {
+	frame      func(it *item, f *Frame) error
+	hardState  func(term, vote uint64)
+	checkpoint func(cp Checkpoint, appendTime int64)
+}
+
+// scan returns a scan of the segment from behind its first two lines.
+func (s *segmentFile) scan(chunk int) segmentScan {
+	return segmentScan{
+		sc: s.scanner(chunk), w: s.walker(), clean: true,
+		proof: syncProof{index: s.cp.Index, end: s.headEnd, boot: s.head.boot},
+	}
+}
+
+// run scans up to the end of the segment. It returns a *badItem for the first
+// item that is not valid, where sc.pos then stands, or the error of a function.
+func (s *segmentScan) run(on *scanEvents) error {
+	for {
+		it, err := s.sc.peek()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = s.item(&it, on)
+		}
+		if err != nil {
+			return err
+		}
+		s.sc.pos = it.end
+	}
+}
+
+func (s *segmentScan) item(it *item, on *scanEvents) error {
+	var err error
+	local := s.sc.seal.local
+	switch it.mark {
+	case 'f':
+		return s.frame(it, on)
+	case 'h':
+		var term, vote uint64
+		if term, vote, err = parseHardState(it.line, local); err == nil {
+			s.clean = false
+			if on.hardState != nil {
+				on.hardState(term, vote)
+			}
+		}
+	case 'c':
+		var cp Checkpoint
+		var appendTime int64
+		if cp, appendTime, err = parseCheckpoint(it.line, local); err == nil {
+			s.clean = false
+			if on.checkpoint != nil {
+				on.checkpoint(cp, appendTime)
+			}
+		}
+	case 's':
+		var index uint64
+		var boot string
+		if index, boot, err = parseSyncMark(it.line, local); err == nil {
+			s.proof.sawMark(it.pos, index, boot)
+			s.clean = index >= s.w.last
+		}
+	default:
+		return &badItem{pos: it.pos, whole: true, err: errMisplacedLine}
+	}
+	if err != nil {
+		return &badItem{pos: it.pos, end: it.end, err: err}
+	}
+	return nil
+}
+
+func (s *segmentScan) frame(it *item, on *scanEvents) error {
+	f, err := s.sc.frame(it)
+	if err == nil {
+		err = s.w.follow(&f, it.pos)
+	}
+	if err != nil {
+		return err
+	}
+	s.clean = false
+	s.proof.sawFrame(&it.head)
+	if on.frame != nil {
+		return on.frame(it, &f)
+	}
+	return nil
+}
+
+var errMisplacedLine = errors.New("a line of this kind does not belong at this place in a segment")
+
+// checkLine verifies a "#" line that may follow the first two.
+func checkLine(sc *scanner, it *item) (err error) {
+	switch it.mark {
+	case 'f': // peek has checked the header
+	case 'h':
+		_, _, err = parseHardState(it.line, sc.seal.local)
+	case 's':
+		_, _, err = parseSyncMark(it.line, sc.seal.local)
+	case 'c':
+		_, _, err = parseCheckpoint(it.line, sc.seal.local)
+	default:
+		err = errMisplacedLine
+	}
+	return err
+}
