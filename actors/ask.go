@@ -91,7 +91,5 @@ func unclearly(err *protocol.Error, unclear bool) *protocol.Error {
 	case err.Code == protocol.CodeNoLeader:
 		return protocol.Unknownf("nobody confirmed it in time")
 	}
-	e := *err
-	e.Outcome = protocol.OutcomeUnknown
-	return &e
+	return err.WithOutcome(protocol.OutcomeUnknown)
 }

@@ -154,9 +154,7 @@ func (n *Node) awaitLeaders(h *clusterHandle, topic string, deadline time.Time) 
 	}
 	for p, route := range t.Route.(*topicRoute).partitions {
 		if route.await(nil, deadline) == nil {
-			err := n.leaderless(t, p)
-			err.Outcome = protocol.OutcomeApplied
-			return err
+			return n.leaderless(t, p).WithOutcome(protocol.OutcomeApplied)
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 // Park implements protocol.PendingFetch.
 func (s *fetchSession) Park(resume func()) {
 	if s.waiter == nil {
-		s.waiter = protocol.NewCaller(func() { s.wake(waitWake) })
+		s.waiter = protocol.NewWaiter(func() { s.wake(waitWake) })
 	}
 	if s.req.Watch != nil {
 		s.req.Left, s.req.Watch = s.req.Watch(), nil

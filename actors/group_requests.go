@@ -36,7 +36,7 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	d, err := g.state.decidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
-			err.Outcome = protocol.OutcomeUnknown // what was acknowledged is on its way
+			err = err.WithOutcome(protocol.OutcomeUnknown) // what was acknowledged is on its way
 		}
 		m.refuse(err)
 		return

@@ -21,10 +21,11 @@ type groupProbe struct {
 	system *actor.ActorSystem
 	group  *actor.PID
 	asked  chan any // what the group sends to its parent
+	woken  chan *pollHandle
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
-	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100)}
+	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *pollHandle, 100)}
 	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
@@ -57,7 +58,8 @@ func (p *groupProbe) proposal() *proposeRecords {
 
 // poll sends a poll of topic "t" with two partitions.
 func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*pollHandle, protocol.Future[groupShare]) {
-	h := &pollHandle{number: number, waiter: protocol.NewWaiter()}
+	h := &pollHandle{number: number}
+	h.waiter = protocol.NewWaiter(func() { p.woken <- h })
 	reply := protocol.NewFuture[groupShare]()
 	p.system.Root.Send(p.group, &groupPoll{
 		Consumer: id, Topics: []subscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
@@ -72,6 +74,22 @@ func (p *groupProbe) joined(id protocol.ConsumerID) (*pollHandle, groupShare) {
 	return h, p.answer(reply)
 }
 
+// wakes waits until the group wakes a poll.
+func (p *groupProbe) wakes(h *pollHandle) {
+	p.t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case woken := <-p.woken:
+			if woken == h {
+				return
+			}
+		case <-late:
+			require.FailNow(p.t, "the parked poll was not woken")
+		}
+	}
+}
+
 func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
 	p.t.Helper()
 	a, ok := f.Wait(time.Now().Add(patience))
@@ -82,7 +100,7 @@ func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
 // barrier returns once the group has handled everything before.
 func (p *groupProbe) barrier() {
 	p.t.Helper()
-	f, h := protocol.NewFuture[groupShare](), &pollHandle{waiter: protocol.NewWaiter()}
+	f, h := protocol.NewFuture[groupShare](), &pollHandle{waiter: protocol.NewWaiter(func() {})}
 	h.tell(pollSuperseded) // refused at once, whatever the state is
 	p.system.Root.Send(p.group, &groupPoll{Consumer: 4711, Handle: h, Reply: f})
 	a, ok := f.Wait(time.Now().Add(patience))
@@ -194,7 +212,7 @@ func TestGroupAfterAFailedProposal(t *testing.T) {
 	join2.Done(protocol.ProduceResult{Err: replica.ErrNotLeader})
 	assert.Equal(t, protocol.OutcomeNone, outcomeOf(p.answer(second).Err), "it was refused")
 	assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(third).Err), "it may have been written")
-	require.True(t, parked.waiter.Wait(time.Now().Add(patience)), "parked polls look for the next coordinator")
+	p.wakes(parked) // to look for the next coordinator
 	assert.Equal(t, pollRebalanced, parked.signal.Load())
 	assert.Equal(t, &groupFailed{PID: p.group}, <-p.asked)
 	join3.Done(protocol.ProduceResult{})
@@ -216,7 +234,7 @@ func TestGroupsHeldAnswersAreUnknownWhenItEnds(t *testing.T) {
 			p.unanswered(held)
 			end(p)
 			assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(held).Err))
-			assert.True(t, parked.waiter.Wait(time.Now().Add(patience)))
+			p.wakes(parked)
 		})
 	}
 }

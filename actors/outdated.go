@@ -54,7 +54,7 @@ func compareLedgers(n int, ledgers map[int]*ledger) map[int]brokerAge {
 // for which old is true gave up what they hold, as far as ledgers can tell:
 // partitions that are nowhere but there may have been deleted since.
 func withoutMajority(ledgers map[int]*ledger, old func(broker int) bool) []string {
-	type count struct{ name, current, outdated int }
+	type count struct{ current, outdated int }
 	held := map[protocol.PartitionID]*count{}
 	names := map[protocol.PartitionID]string{}
 	for b, l := range ledgers {

@@ -101,9 +101,7 @@ func (s *pollSession) afterAck(err *protocol.Error) *protocol.Error {
 	if err == nil || s.req.Ack == "" || s.first || err.Outcome == protocol.OutcomeUnknown {
 		return err
 	}
-	e := *err
-	e.Outcome = protocol.OutcomeApplied
-	return &e
+	return err.WithOutcome(protocol.OutcomeApplied)
 }
 
 // subscribe resolves topics, consumer and group.
@@ -141,7 +139,7 @@ func (s *pollSession) subscribe() *protocol.Error {
 	if s.number = s.req.Number; s.number == 0 {
 		s.number = s.n.polls.Next() + 1
 	}
-	s.waiter = protocol.NewCaller(func() { s.wake(waitWake) })
+	s.waiter = protocol.NewWaiter(func() { s.wake(waitWake) })
 	return nil
 }
 

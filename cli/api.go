@@ -91,7 +91,6 @@ var hints = map[string]string{
 	"offset_regression":   "--force goes back",
 	"offset_out_of_range": "the records were deleted by retention; 'ottla group seek' moves the group on",
 	"storage_full":        "the server's disk is full: free space or shorten retention",
-	"partition_damaged":   "'ottla log verify' names the damaged file once the server is stopped",
 }
 
 // unreachableError says that no answer came.

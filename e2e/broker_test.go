@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -127,13 +126,6 @@ func values(records []record) []string {
 	for _, r := range records {
 		out = append(out, string(r.Value))
 	}
-	return out
-}
-
-// sortedValues renders the values of records, whatever their order.
-func sortedValues(records []record) []string {
-	out := values(records)
-	slices.Sort(out)
 	return out
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
-	"unicode/utf8"
 
 	"ottla/protocol"
 )
@@ -206,12 +205,4 @@ func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.
 func inRecord(e *protocol.Error, unit string, index int) *protocol.Error {
 	e.Message = fmt.Sprintf("%s %d: %s", unit, index, e.Message)
 	return e.With(unit, index)
-}
-
-// checkText refuses a query parameter that is not UTF-8.
-func checkText(name string, v []byte) *protocol.Error {
-	if !utf8.Valid(v) {
-		return invalid(name, "must be UTF-8")
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -84,7 +85,6 @@ var (
 	CodeNotEnoughReplicas = Code{50303, "not_enough_replicas", true}
 	CodeOverloaded        = Code{50304, "overloaded", true}
 	CodeShuttingDown      = Code{50305, "shutting_down", true}
-	CodePartitionDamaged  = Code{50306, "partition_damaged", true}
 	CodeStorageFull       = Code{50307, "storage_full", true}
 	CodeOutcomeUnknown    = Code{50401, "outcome_unknown", true}
 )
@@ -100,10 +100,11 @@ var Codes = []Code{
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeTooManyRequests,
 	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
-	CodeOverloaded, CodeShuttingDown, CodePartitionDamaged, CodeStorageFull, CodeOutcomeUnknown,
+	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeOutcomeUnknown,
 }
 
-// Error is a failure as a client sees it.
+// Error is a failure as a client sees it. It is not changed once others can see
+// it: With and WithOutcome make copies.
 type Error struct {
 	Code       Code
 	Message    string
@@ -131,11 +132,19 @@ func Unknownf(format string, args ...any) *Error {
 	return &Error{Code: CodeOutcomeUnknown, Message: fmt.Sprintf(format, args...), Outcome: OutcomeUnknown}
 }
 
-// With adds one detail and returns e.
+// With returns a copy of e with one more detail. It leaves e alone: an Error may
+// be a package-level variable that many goroutines answer with.
 func (e *Error) With(name string, value any) *Error {
-	if e.Details == nil {
-		e.Details = map[string]any{}
-	}
-	e.Details[name] = value
-	return e
+	c := *e
+	c.Details = make(map[string]any, len(e.Details)+1)
+	maps.Copy(c.Details, e.Details)
+	c.Details[name] = value
+	return &c
+}
+
+// WithOutcome returns a copy of e with another outcome; it leaves e alone.
+func (e *Error) WithOutcome(o Outcome) *Error {
+	c := *e
+	c.Outcome = o
+	return &c
 }

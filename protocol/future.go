@@ -117,58 +117,14 @@ func (e *expiry) end() (averted bool) {
 	return !e.expired
 }
 
-var timers sync.Pool
+// Waiter is registered with one or more partitions, and perhaps with a group,
+// and is told when there may be something new. Registrations are compared by
+// the pointer.
+type Waiter struct{ wake func() }
 
-func acquireTimer(d time.Duration) *time.Timer {
-	if t, ok := timers.Get().(*time.Timer); ok {
-		t.Reset(d)
-		return t
-	}
-	return time.NewTimer(d)
-}
+// NewWaiter returns a waiter whose every Wake calls wake, on whatever goroutine;
+// wake must not block.
+func NewWaiter(wake func()) *Waiter { return &Waiter{wake} }
 
-func releaseTimer(t *time.Timer) {
-	t.Stop()
-	timers.Put(t)
-}
-
-// Waiter is parked at one or more partitions (and at a group) until something
-// wakes it. Wake never blocks, and any number of wakes count as one.
-type Waiter struct {
-	ch   chan struct{}
-	call func() // instead of ch
-}
-
-// NewWaiter returns a waiter that nothing has woken yet.
-func NewWaiter() *Waiter { return &Waiter{ch: make(chan struct{}, 1)} }
-
-// NewCaller returns a waiter that nobody waits for: every Wake calls f, on
-// whatever goroutine, and f must not block.
-func NewCaller(f func()) *Waiter { return &Waiter{call: f} }
-
-// Wake wakes the waiter.
-func (w *Waiter) Wake() {
-	if w.call != nil {
-		w.call()
-		return
-	}
-	select {
-	case w.ch <- struct{}{}:
-	default:
-	}
-}
-
-// C receives once per wake.
-func (w *Waiter) C() <-chan struct{} { return w.ch }
-
-// Wait returns true when woken, false when the deadline passed first.
-func (w *Waiter) Wait(deadline time.Time) bool {
-	t := acquireTimer(time.Until(deadline))
-	defer releaseTimer(t)
-	select {
-	case <-w.ch:
-		return true
-	case <-t.C:
-		return false
-	}
-}
+// Wake says that there may be something new. It does not block.
+func (w *Waiter) Wake() { w.wake() }
