@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+
+	"ottla/protocol"
 )
 
 // maxTail is how much of a body's end is kept, to look whether it is the
@@ -95,14 +97,12 @@ func (r *response) parseHead(head []byte) error {
 	if i < 0 {
 		return errNoLength
 	}
-	n := 0
-	for _, c := range head[i+len(name):] {
-		if c < '0' || c > '9' {
-			break
-		}
-		n = n*10 + int(c-'0')
+	digits, _, _ := bytes.Cut(head[i+len(name):], []byte("\r"))
+	n, fits, ok := protocol.ParseInteger(digits)
+	if !ok || !fits || n < 0 {
+		return errNoLength
 	}
-	r.length = n
+	r.length = int(n)
 	return nil
 }
 

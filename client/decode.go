@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"ottla/protocol"
@@ -38,32 +37,11 @@ func (d *decoder) int64(field string) int64 {
 	if !ok {
 		return 0
 	}
-	n, ok := parseInt(v.Raw)
-	if !ok {
+	n, fits, ok := protocol.ParseInteger(v.Raw)
+	if !ok || !fits {
 		d.fail(field, v)
 	}
 	return n
-}
-
-// parseInt is strconv.ParseInt without the string, which only numbers close to
-// the limits of 64 bits get.
-func parseInt(b []byte) (int64, bool) {
-	digits := bytes.TrimPrefix(b, []byte("-"))
-	if len(digits) == 0 || len(digits) > 18 {
-		n, err := strconv.ParseInt(string(b), 10, 64)
-		return n, err == nil
-	}
-	var n int64
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	if len(digits) < len(b) {
-		n = -n
-	}
-	return n, true
 }
 
 func (d *decoder) bool(field string) bool {
