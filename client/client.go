@@ -78,7 +78,7 @@ type request struct {
 }
 
 // send sends a request and appends the body of its answer to buf. Anything
-// but a status below 300 is an *Error.
+// but a status below 300 is an *Error, no answer a *TransportError.
 func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, error) {
 	target := c.base + r.path
 	if len(r.query) > 0 {
@@ -100,11 +100,11 @@ func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, erro
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &transportError{fmt.Errorf("client: %w", err)}
+		return nil, &TransportError{fmt.Errorf("client: %w", err)}
 	}
 	buf, err = readAll(buf, resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, &transportError{fmt.Errorf("client: read answer: %w", err)}
+		return nil, &TransportError{fmt.Errorf("client: read answer: %w", err)}
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return nil, decodeError(resp, buf)
@@ -128,9 +128,16 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return err
 	}
 	if err := json.Unmarshal(data, reply); err != nil {
-		return fmt.Errorf("client: decode answer to %s %s: %w", method, path, err)
+		return fmt.Errorf("%w, to %s %s: %w", ErrGarbled, method, path, err)
 	}
 	return nil
+}
+
+// Do sends a request for which c has no method: body, nil for none, is JSON, and
+// so is the answer, which comes back as the server wrote it; nil when it is
+// empty. The path is escaped, and begins with a slash.
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body []byte) (json.RawMessage, error) {
+	return c.send(ctx, &request{method: method, path: path, query: query, body: body}, nil)
 }
 
 // readAll is io.ReadAll into a buffer that is used again.

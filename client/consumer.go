@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // defaults.
 type ConsumerConfig struct {
 	Cluster    string
-	Group      string   // required
+	Group      string   // empty: one of its own, which Close deletes
 	Topics     []string // required
 	ConsumerID int64    // 0: the server assigns one
 	From       string   // where a new group starts: "earliest", "latest" or a timestamp in milliseconds
@@ -39,6 +40,10 @@ type ConsumerConfig struct {
 	// consumer that hangs. Default 5 minutes.
 	MaxProcessing time.Duration
 
+	// Retry, unless nil, is asked before a poll that failed with err is repeated;
+	// false makes err the result of the poll. It must not block.
+	Retry func(err error) bool
+
 	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
 }
 
@@ -50,11 +55,13 @@ type ConsumerConfig struct {
 // members join or leave, a consumer goes on with the partitions it has then;
 // what it had processed of others that moved meanwhile comes again, elsewhere.
 type Consumer struct {
-	client *Client
-	poll   PollRequest
-	first  time.Duration // backoff
-	alive  time.Duration // longest processing of a batch
-	beat   *heartbeat    // nil: no batch is being processed
+	client  *Client
+	poll    PollRequest
+	private bool          // the group is the consumer's own
+	first   time.Duration // backoff
+	alive   time.Duration // longest processing of a batch
+	retry   func(error) bool
+	beat    *heartbeat // nil: no batch is being processed
 
 	// Of the batch that was returned last; empty when it is committed.
 	cursor string            // the place after it
@@ -86,15 +93,15 @@ func (c *ConsumerConfig) check() error {
 // NewConsumer makes a consumer; it joins its group with the first poll. Close
 // it, so that the others need not wait for its session to end.
 func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
-	if cfg.Group == "" || len(cfg.Topics) == 0 {
-		return nil, errors.New("client: a consumer needs a group and a topic")
+	if len(cfg.Topics) == 0 {
+		return nil, errors.New("client: a consumer needs a topic")
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	orDefault(&cfg.RetryBackoff, defaultBackoff)
 	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
-	return &Consumer{client: c, first: cfg.RetryBackoff, alive: cfg.MaxProcessing, poll: PollRequest{
+	return &Consumer{client: c, private: cfg.Group == "", first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, poll: PollRequest{
 		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: slices.Clone(cfg.Topics), From: cfg.From,
 		MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
@@ -107,13 +114,27 @@ func (c *Consumer) ID() int64 { return c.poll.ConsumerID }
 // returns at least one, or the error of ctx, or one that waiting does not
 // cure.
 func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
+	for {
+		if batch, err := c.TryPoll(ctx, 0); err != nil || len(batch) > 0 {
+			return batch, err
+		}
+	}
+}
+
+// TryPoll is Poll that returns no records when there were none for Wait, and at
+// most limit of them unless that is 0.
+func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 	c.beat.end(ctx)
 	for tries := 0; ; {
 		if c.closed {
 			return nil, ErrClosed
 		}
 		c.poll.Ack = c.cursor
-		reply, err := c.ask(ctx, c.poll)
+		request := c.poll
+		if limit > 0 && (request.MaxRecords == 0 || limit < request.MaxRecords) {
+			request.MaxRecords = limit
+		}
+		reply, err := c.ask(ctx, request)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -125,7 +146,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 				return reply.Messages, nil
 			}
 			if reply.TimedOut {
-				continue
+				return nil, nil
 			}
 			// A rebalance, or another poll under the same id: two of those must
 			// not chase each other without a pause.
@@ -134,8 +155,8 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 			if _, retry := c.salvage(ctx, err); retry == nil {
 				c.forget()
 			}
-		case !retriable(err):
-			return nil, fmt.Errorf("poll as group %s: %w", c.poll.Group, err)
+		case !retriable(err) || c.retry != nil && !c.retry(err):
+			return nil, fmt.Errorf("poll %s: %w", strings.Join(c.poll.Topics, ", "), err)
 		}
 		if err := sleep(ctx, c.backoff(tries)); err != nil {
 			return nil, err
@@ -146,7 +167,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 
 // took notes what a poll returned.
 func (c *Consumer) took(reply *PollReply) {
-	c.poll.ConsumerID = reply.ConsumerID
+	c.poll.ConsumerID, c.poll.Group = reply.ConsumerID, cmp.Or(reply.Group, c.poll.Group)
 	c.cursor, c.places = reply.Cursor, c.places[:0]
 	for i := range reply.Messages {
 		m := &reply.Messages[i]
@@ -157,6 +178,12 @@ func (c *Consumer) took(reply *PollReply) {
 		}
 		c.places[at].Offset = m.Offset + 1
 	}
+}
+
+// Discard has the last batch left uncommitted: it was not processed.
+func (c *Consumer) Discard(ctx context.Context) {
+	c.beat.end(ctx)
+	c.forget()
 }
 
 // forget leaves the last batch as it is: uncommitted, or committed otherwise.
@@ -199,15 +226,27 @@ func (c *Consumer) Run(ctx context.Context, process func(context.Context, []Mess
 			return err
 		}
 		if err := process(ctx, batch); err != nil {
-			c.beat.end(ctx)
-			c.forget()
+			c.Discard(ctx)
 			return err
 		}
 	}
 }
 
-// Close commits what the last poll returned and leaves the group. After a
-// failed Run nothing is committed.
+// Commit commits what the last poll returned, without asking for more.
+func (c *Consumer) Commit(ctx context.Context) error {
+	c.beat.end(ctx)
+	if len(c.places) == 0 {
+		return nil
+	}
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	c.forget()
+	return nil
+}
+
+// Close commits what the last poll returned and leaves the group; one of its own
+// it deletes instead. After a failed Run nothing is committed.
 func (c *Consumer) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {
@@ -216,14 +255,10 @@ func (c *Consumer) Close(ctx context.Context) error {
 		if c.poll.ConsumerID == 0 {
 			return // never joined
 		}
-		if c.cursor != "" {
+		if len(c.places) > 0 && !c.private {
 			err = c.commit(ctx)
 		}
-		leave := c.leave(ctx)
-		if HasCode(leave, protocol.CodeConsumerNotFound) || HasCode(leave, protocol.CodeGroupNotFound) {
-			leave = nil // its session had ended
-		}
-		err = errors.Join(err, leave)
+		err = errors.Join(err, c.leave(ctx))
 	})
 	return err
 }
@@ -262,7 +297,14 @@ func (c *Consumer) ask(ctx context.Context, p PollRequest) (*PollReply, error) {
 func (c *Consumer) leave(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, c.session())
 	defer cancel()
-	return c.client.LeaveGroup(try, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID)
+	err := c.client.LeaveGroup(try, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID)
+	if err == nil && c.private {
+		err = c.client.DeleteGroup(try, c.poll.Cluster, c.poll.Group)
+	}
+	if HasCode(err, protocol.CodeConsumerNotFound) || HasCode(err, protocol.CodeGroupNotFound) {
+		return nil // its session had ended
+	}
+	return err
 }
 
 func (c *Consumer) session() time.Duration {

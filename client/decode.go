@@ -20,14 +20,14 @@ type decoder struct {
 // fail keeps the first error.
 func (d *decoder) fail(field string, v protocol.JSONValue) {
 	if d.err == nil {
-		d.err = fmt.Errorf("client: answer: %s: unexpected %.50q", field, v.Raw)
+		d.err = fmt.Errorf("%w: %s: unexpected %.50q", ErrGarbled, field, v.Raw)
 	}
 }
 
 // end is the first error, once all is read.
 func (d *decoder) end() error {
 	if err := d.r.End(); err != nil {
-		return fmt.Errorf("client: answer: %w", err)
+		return fmt.Errorf("%w: %w", ErrGarbled, err)
 	}
 	return d.err
 }
@@ -83,7 +83,9 @@ func (d *decoder) messages() []Message {
 	var list []Message
 	for d.r.Array(); d.r.Element(); {
 		list = append(list, Message{})
-		d.message(&list[len(list)-1])
+		m, start := &list[len(list)-1], d.r.Mark()
+		d.message(m)
+		m.raw = d.r.Since(start)
 	}
 	return list
 }

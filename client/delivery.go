@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -75,7 +74,7 @@ func (d *delivery) run() {
 			d.err = err
 			return
 		}
-		if !d.repeat(r, deadline) || !d.dropRefused() {
+		if !d.repeat(r, deadline) || l.p.cfg.StopOnError || !d.dropRefused() {
 			return
 		}
 	}
@@ -118,6 +117,10 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 			d.unknown = true
 		}
 		d.tainted = d.tainted || isBroken(err)
+		if retry := l.p.cfg.Retry; retry != nil && !retry(err) {
+			d.giveUp(err)
+			return false
+		}
 		pause := d.backoff(err)
 		if time.Now().Add(pause).After(deadline) || sleep(l.p.ctx, pause) != nil {
 			d.giveUp(err)
@@ -150,27 +153,17 @@ func (d *delivery) dropRefused() bool {
 	if d.unknown || !errors.As(d.err, &e) || e.Outcome != protocol.OutcomeNone {
 		return false
 	}
-	at, ok := blamed(e)
-	if !ok || at != math.Trunc(at) || at < 0 || at >= float64(len(d.batch.lines)) {
+	at, ok := e.Record()
+	if !ok || at >= len(d.batch.lines) {
 		return false
 	}
-	if done := d.batch.cut(int(at)); done != nil {
+	if done := d.batch.cut(at); done != nil {
 		done(Ack{}, e)
 	} else {
 		d.lane.p.noteFailed(1, e)
 	}
 	d.err = nil
 	return true
-}
-
-// blamed is the index of the record that a refusal names: as a line, from 1,
-// where it cannot be read, as a record, from 0, where it cannot be placed.
-func blamed(e *Error) (index float64, ok bool) {
-	if line, ok := e.Details["line"].(float64); ok {
-		return line - 1, true
-	}
-	index, ok = e.Details["record"].(float64)
-	return index, ok
 }
 
 // backoff doubles from try to try, with some chance in it so that producers
@@ -195,7 +188,7 @@ func isGarbled(err error) bool {
 }
 
 func isBroken(err error) bool {
-	var broken *transportError
+	var broken *TransportError
 	return errors.As(err, &broken)
 }
 

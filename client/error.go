@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,6 +17,10 @@ var ErrClosed = errors.New("client: closed")
 
 // ErrFull is what TrySend answers while MaxInFlightBytes are used up.
 var ErrFull = errors.New("client: the producer's memory is used up")
+
+// ErrGarbled is wrapped by errors about an answer of success that is not what an
+// Ottla server writes.
+var ErrGarbled = errors.New("client: the answer is not what an Ottla server gives")
 
 // Error is a failure that the server reported.
 type Error struct {
@@ -45,6 +50,26 @@ func HasCode(err error, code protocol.Code) bool {
 	return errors.As(err, &e) && e.Number == code.Number
 }
 
+// CodeHTTPStatus is the code of an [*Error] for an answer that an Ottla server
+// did not write: that of a proxy in between, or of another server.
+const CodeHTTPStatus = "http_status"
+
+// Record is the index of the one record of a batch that the server refuses, and
+// the whole batch with it; false where it names none. The server counts lines
+// that it cannot read from 1, and records that it cannot place from 0.
+func (e *Error) Record() (index int, ok bool) {
+	n, ok := e.Details["line"].(float64)
+	if ok {
+		n--
+	} else if n, ok = e.Details["record"].(float64); !ok {
+		return 0, false
+	}
+	if n != math.Trunc(n) || n < 0 || n > math.MaxInt32 {
+		return 0, false
+	}
+	return int(n), true
+}
+
 // maxRetryAfter is more than anybody waits, in seconds: a day.
 const maxRetryAfter = 24 * 60 * 60
 
@@ -72,7 +97,7 @@ func decodeError(resp *http.Response, body []byte) *Error {
 	var b errorBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Code == "" {
 		b = errorBody{
-			Number: resp.StatusCode * 100, Code: "http_status", Outcome: string(protocol.OutcomeUnknown),
+			Number: resp.StatusCode * 100, Code: CodeHTTPStatus, Outcome: string(protocol.OutcomeUnknown),
 			Message:   fmt.Sprintf("%s: %.200q", resp.Status, body),
 			Retriable: resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusBadGateway,
 		}
@@ -92,12 +117,16 @@ func retriable(err error) bool {
 	if errors.As(err, &e) {
 		return e.Retriable
 	}
-	var broken *transportError
+	var broken *TransportError
 	return errors.As(err, &broken)
 }
 
-// transportError is a request whose answer did not arrive.
-type transportError struct{ err error }
+// TransportError is a request whose answer did not arrive: the server cannot be
+// reached, the connection broke, or what came was no answer to that request.
+type TransportError struct{ Err error }
 
-func (e *transportError) Error() string { return e.err.Error() }
-func (e *transportError) Unwrap() error { return e.err }
+// Error implements error.
+func (e *TransportError) Error() string { return e.Err.Error() }
+
+// Unwrap is what went wrong.
+func (e *TransportError) Unwrap() error { return e.Err }

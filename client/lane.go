@@ -14,6 +14,8 @@ type lane struct {
 	wire wire
 	wake chan struct{} // something changed for run; capacity 1
 
+	stopped error // with StopOnError, the failure after which nothing is sent; of run
+
 	mu       sync.Mutex
 	open     *batch   // being filled; nil: none yet
 	ready    []*batch // full or sealed, oldest first
@@ -204,9 +206,14 @@ func (l *lane) finish(b *batch) {
 
 // deliver sends a batch until the fate of its records is known, and tells.
 func (l *lane) deliver(b *batch) {
-	d := delivery{lane: l, batch: b}
+	d := delivery{lane: l, batch: b, err: l.stopped}
 	cost := b.cost
-	d.run()
+	if l.stopped == nil {
+		d.run()
+	}
+	if l.p.cfg.StopOnError {
+		l.stopped = d.err
+	}
 	l.p.memory.give(cost)
 	silent := 0
 	for i := range b.lines {

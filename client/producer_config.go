@@ -55,6 +55,18 @@ type ProducerConfig struct {
 	// with more than that, a record may be written twice after an outage.
 	DeliveryTimeout time.Duration
 
+	// StopOnError has a lane send nothing after a batch that was not written: what
+	// was handed over later fails with the same error. Without it a record that
+	// the server refuses is left out and all others are written. With one lane,
+	// what is written is then, a partition that fails alone aside, everything up
+	// to some record and nothing after it.
+	StopOnError bool
+
+	// Retry, unless nil, is asked before a request that failed with err is sent
+	// again; false gives it up. It is called from the lanes' goroutines and must
+	// not block.
+	Retry func(err error) bool
+
 	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
 }
 

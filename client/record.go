@@ -111,4 +111,10 @@ type Message struct {
 	Key       Data
 	Value     Data
 	Headers   map[string]string // nil when there are none
+
+	raw []byte
 }
+
+// Raw is the record as the server wrote it: a JSON object. It may share memory
+// with m and must not be changed.
+func (m *Message) Raw() []byte { return m.raw }

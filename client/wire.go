@@ -112,13 +112,13 @@ func (w *wire) post(ctx context.Context, r *request, b *batch) (*partial, error)
 		}
 	}
 	if err := d.end(); err != nil {
-		return nil, &transportError{err}
+		return nil, &TransportError{err}
 	}
 	if !committed && p == nil {
-		return nil, &transportError{errors.New("client: the answer says neither committed nor what failed")}
+		return nil, &TransportError{fmt.Errorf("%w: it says neither committed nor what failed", ErrGarbled)}
 	}
 	if b.acks && len(w.acks) != len(b.lines) {
-		return nil, fmt.Errorf("client: the answer places %d records of %d", len(w.acks), len(b.lines))
+		return nil, fmt.Errorf("%w: it places %d records of %d", ErrGarbled, len(w.acks), len(b.lines))
 	}
 	for i := range w.acks {
 		w.acks[i].Duplicate = duplicate
@@ -130,25 +130,29 @@ func (w *wire) post(ctx context.Context, r *request, b *batch) (*partial, error)
 func (d *decoder) partitions() *partial {
 	var p *partial
 	for d.r.Array(); d.r.Element(); {
+		number, failure := int64(-1), protocol.JSONValue{}
 		for d.r.Object(); d.r.Field(); {
-			v, ok := []byte(nil), false
-			if string(d.r.Key) == "error" {
-				var raw protocol.JSONValue
-				raw, ok = d.r.Value()
-				v = raw.Raw
-			} else {
+			switch string(d.r.Key) {
+			case "partition":
+				number = d.int64("partition")
+			case "error":
+				failure, _ = d.r.Value()
+			default:
 				d.r.Value()
 			}
-			if !ok {
-				continue
-			}
-			e := decodeError(&http.Response{StatusCode: http.StatusMultiStatus, Status: "207 Multi-Status"}, v)
-			if p == nil {
-				p = &partial{worst: e, retriable: true}
-			}
-			if !e.Retriable {
-				p.worst, p.retriable = e, false
-			}
+		}
+		if failure.Raw == nil {
+			continue
+		}
+		e := decodeError(&http.Response{StatusCode: http.StatusMultiStatus, Status: "207 Multi-Status"}, failure.Raw)
+		if number >= 0 {
+			e.Message = fmt.Sprintf("partition %d: %s", number, e.Message)
+		}
+		if p == nil {
+			p = &partial{worst: e, retriable: true}
+		}
+		if !e.Retriable {
+			p.worst, p.retriable = e, false
 		}
 	}
 	return p

@@ -89,6 +89,16 @@ func (r *JSONReader) Value() (JSONValue, bool) {
 	return JSONValue{Raw: r.src[start:end:end], Spaced: spaced}, true
 }
 
+// Mark is the place of the next value's first byte, for Since.
+func (r *JSONReader) Mark() int {
+	r.Kind()
+	return r.pos
+}
+
+// Since is the text from a Mark to what was read last, as it stands in the
+// source. It lets a caller that has read a value field by field have it whole.
+func (r *JSONReader) Since(mark int) []byte { return r.src[mark:r.pos:r.pos] }
+
 // End checks that nothing but white space is left and returns the first
 // error.
 func (r *JSONReader) End() error {
