@@ -1,84 +1,137 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"ottla/client"
+	"ottla/protocol"
 )
 
 // defaultServer is asked when neither --server nor OTTLA_SERVER names one. It
 // is where `ottla serve` listens without configuration.
 const defaultServer = "http://127.0.0.1:8080"
 
-// apiClient asks an Ottla server over HTTP.
-type apiClient struct {
-	base string
-	http *http.Client
+// callTimeout bounds a command that asks the server once. Creating a topic with
+// many partitions is what takes longest.
+const callTimeout = time.Minute
+
+// api is a server, and what a user calls it in error messages.
+type api struct {
+	*client.Client
+	name string // the URL, without a password
 }
 
-// newAPIClient takes what a user calls a server: a URL, or HOST:PORT.
-func newAPIClient(server string) (*apiClient, error) {
+// newAPI takes what a user calls a server: a URL, or HOST:PORT.
+func newAPI(server string) (*api, error) {
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	c, err := client.New(server)
+	if err != nil {
 		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", server, defaultServer)}
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &apiClient{
-		base: strings.TrimSuffix(server, "/"),
-		http: &http.Client{Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dialer.DialContext,
-			TLSHandshakeTimeout: 10 * time.Second,
-			MaxIdleConnsPerHost: 8,
-			IdleConnTimeout:     time.Minute,
-		}},
-	}, nil
+	name := server
+	if u, err := url.Parse(server); err == nil {
+		name = u.Redacted()
+	}
+	return &api{c, strings.TrimSuffix(name, "/")}, nil
 }
 
-// apiError is an answer other than success, in the API's one shape.
-type apiError struct {
-	Status    int            `json:"-"`
-	Code      string         `json:"code"`
-	Message   string         `json:"message"`
-	Retriable bool           `json:"retriable"`
-	Outcome   string         `json:"outcome"`
-	RequestID string         `json:"request_id"`
-	Details   map[string]any `json:"details"`
-
-	retryAfter time.Duration
+// request is one call of the API.
+type request struct {
+	method string
+	path   string // escaped
+	query  url.Values
+	body   []byte // nil: none
 }
 
-// Error says what the server said, and what to make of it.
-func (e *apiError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s", e.Message, e.Code)
-	if e.RequestID != "" {
-		fmt.Fprintf(&b, ", request %s", e.RequestID)
+// do sends r and returns the JSON of the answer, nil when it is empty. Errors
+// are worded for the user.
+func (a *api) do(ctx context.Context, r request) (json.RawMessage, error) {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := a.Do(limited, r.method, r.path, r.query, r.body)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, a.explain(err)
+	case len(answer) > 0 && !json.Valid(answer):
+		return nil, fmt.Errorf("the answer of %s to %s %s is not what an Ottla server gives", a.name, r.method, r.path)
 	}
-	b.WriteByte(')')
-	if e.Outcome == "unknown" {
-		b.WriteString("; it may or may not have happened")
-	}
-	if hint := hints[e.Code]; hint != "" {
-		b.WriteString("; " + hint)
-	} else if e.Retriable {
-		b.WriteString("; try again in a moment")
-	}
-	return b.String()
+	return answer, nil
 }
+
+// explainedError is an error of the client in words for who typed the command.
+type explainedError struct {
+	text string
+	err  error
+}
+
+func (e *explainedError) Error() string { return e.text }
+func (e *explainedError) Unwrap() error { return e.err }
+
+// explain words an error of the client: what happened, and what can be done
+// about it. Other errors stay as they are.
+func (a *api) explain(err error) error {
+	text := a.reason(err)
+	if text == "" {
+		return err
+	}
+	var said *client.Error
+	var given *client.DeliveryError
+	switch {
+	case errors.As(err, &given) && given.Unknown, errors.As(err, &said) && isOurs(said) && said.Outcome == protocol.OutcomeUnknown:
+		text += "; it may or may not have happened"
+	}
+	switch {
+	case said == nil || !isOurs(said):
+	case hints[said.Code] != "":
+		text += "; " + hints[said.Code]
+	case said.Retriable:
+		text += "; try again in a moment"
+	}
+	return &explainedError{text, err}
+}
+
+// reason is what happened, without advice; "" for errors that are not of the
+// client.
+func (a *api) reason(err error) string {
+	var said *client.Error
+	var lost *client.TransportError
+	switch {
+	case errors.As(err, &said) && !isOurs(said):
+		return fmt.Sprintf("%s answered %d %s; is it an Ottla server?", a.name, said.Status, http.StatusText(said.Status))
+	case said != nil && said.RequestID != "":
+		return fmt.Sprintf("%s (%s, request %s)", said.Message, said.Code, said.RequestID)
+	case said != nil:
+		return fmt.Sprintf("%s (%s)", said.Message, said.Code)
+	case errors.Is(err, client.ErrGarbled):
+		return fmt.Sprintf("the answer of %s is not what an Ottla server gives", a.name)
+	case !errors.As(err, &lost):
+		return ""
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("no server answers at %s: connection refused; "+
+			"is 'ottla serve' running? Use --server or OTTLA_SERVER for another address", a.name)
+	}
+	var cause error = lost
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		cause = inURL.Err // without the request's URL
+	}
+	return fmt.Sprintf("cannot ask the server at %s: %s", a.name, strings.TrimPrefix(cause.Error(), "client: "))
+}
+
+// isOurs reports whether an Ottla server wrote the error.
+func isOurs(e *client.Error) bool { return e.Code != client.CodeHTTPStatus }
 
 // hints says what a user can do about an error.
 var hints = map[string]string{
@@ -87,111 +140,10 @@ var hints = map[string]string{
 	"group_not_found":     "'ottla group list' shows what there is",
 	"ambiguous_topic":     "name the cluster with --cluster",
 	"ambiguous_group":     "name the cluster with --cluster",
-	"group_not_empty":     "stop its consumers, or wait until their leases run out",
+	"group_not_empty":     "stop its consumers, or wait until their leases expire",
 	"offset_regression":   "--force goes back",
 	"offset_out_of_range": "the records were deleted by retention; 'ottla group seek' moves the group on",
 	"storage_full":        "the server's disk is full: free space or shorten retention",
-}
-
-// unreachableError says that no answer came.
-type unreachableError struct {
-	base string
-	err  error
-}
-
-func (e *unreachableError) Error() string {
-	if errors.Is(e.err, syscall.ECONNREFUSED) {
-		return fmt.Sprintf("no server answers at %s: connection refused; "+
-			"is 'ottla serve' running? Another address is named by --server or OTTLA_SERVER", e.base)
-	}
-	return fmt.Sprintf("cannot ask the server at %s: %v", e.base, e.err)
-}
-
-func (e *unreachableError) Unwrap() error { return e.err }
-
-// request is one call of the API.
-type request struct {
-	method  string
-	path    string // below the base, escaped
-	query   url.Values
-	body    []byte // nil: none
-	header  map[string]string
-	timeout time.Duration // default 60 s
-}
-
-// do sends r and decodes the answer into out unless that is nil. Errors:
-// *apiError, *unreachableError, or the context's.
-func (c *apiClient) do(ctx context.Context, r request, out any) error {
-	_, err := c.doStatus(ctx, r, out)
-	return err
-}
-
-func (c *apiClient) doStatus(ctx context.Context, r request, out any) (int, error) {
-	if r.timeout == 0 {
-		r.timeout = time.Minute
-	}
-	limited, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	target := c.base + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
-	var body io.Reader
-	if r.body != nil {
-		body = bytes.NewReader(r.body)
-	}
-	req, err := http.NewRequestWithContext(limited, r.method, target, body)
-	if err != nil {
-		return 0, fmt.Errorf("make request: %w", err)
-	}
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for name, value := range r.header {
-		req.Header.Set(name, value)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return 0, c.failed(ctx, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, c.failed(ctx, err)
-	}
-	if resp.StatusCode >= 300 {
-		return resp.StatusCode, readError(resp, text)
-	}
-	if out == nil || len(text) == 0 {
-		return resp.StatusCode, nil
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return resp.StatusCode, fmt.Errorf("%s %s: the answer is not what an Ottla server gives: %w", r.method, target, err)
-	}
-	return resp.StatusCode, nil
-}
-
-// failed tells a caller's cancellation from a server that cannot be reached.
-func (c *apiClient) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	return &unreachableError{base: c.base, err: err}
-}
-
-func readError(resp *http.Response, text []byte) error {
-	e := &apiError{Status: resp.StatusCode}
-	if json.Unmarshal(text, e) != nil || e.Code == "" {
-		return fmt.Errorf("%s %s answered %s; is it an Ottla server?", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status)
-	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-		e.retryAfter = time.Duration(s) * time.Second
-	}
-	return e
 }
 
 // path joins segments, each escaped.
@@ -213,11 +165,4 @@ func query(pairs ...string) url.Values {
 		}
 	}
 	return q
-}
-
-// worthRetrying tells errors that the same request may get past later.
-func worthRetrying(err error) bool {
-	var e *apiError
-	var u *unreachableError
-	return errors.As(err, &e) && e.Retriable || errors.As(err, &u)
 }

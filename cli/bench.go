@@ -31,7 +31,7 @@ func newBench(p *process) *cobra.Command {
 		Short: "Measure a broker over HTTP",
 		Long: "Measure a broker over HTTP: rates, latencies, and both over time. Without --server it\n" +
 			"starts a broker of its own on a fresh data directory, so one command repeats a run.\n\n" +
-			"Workloads (all of them without an argument):\n" + workloadList() +
+			"Workloads (all of them without an argument):\n" + listed(bench.Names(), bench.About) +
 			"\nClosed loop: the next request is sent when the last is answered. With --rate requests\n" +
 			"are sent when they are due, and latency counts from then.",
 		Example: "  ottla bench echo produce-single --connections 64,256 --runs 5 --out result.json\n" +
@@ -51,10 +51,11 @@ func newBench(p *process) *cobra.Command {
 	return cmd
 }
 
-func workloadList() string {
+// listed is the part of a help text that says what each name stands for.
+func listed(names []string, about func(name string) string) string {
 	var b strings.Builder
-	for _, name := range bench.Names() {
-		fmt.Fprintf(&b, "  %-16s %s\n", name, bench.About(name))
+	for _, name := range names {
+		fmt.Fprintf(&b, "  %-16s %s\n", name, about(name))
 	}
 	return b.String()
 }
@@ -208,19 +209,29 @@ func (f *benchFlags) measure(ctx context.Context) error {
 	if result == nil || len(result.Measurements) == 0 {
 		return err
 	}
+	err = errors.Join(err, f.handOut(result))
+	if f.out == "" {
+		return err
+	}
+	return errors.Join(err, f.saveAs(".svg", result.WriteSVG))
+}
+
+// handOut prints a result as --output says, and writes the JSON file that --out
+// names.
+func (f *benchFlags) handOut(result interface {
+	WriteTable(w io.Writer) error
+	WriteJSON(w io.Writer) error
+},
+) error {
 	write := result.WriteTable
 	if f.output == "json" {
 		write = result.WriteJSON
 	}
-	return errors.Join(err, write(f.p.stdout), f.save(result))
-}
-
-// save writes the files that --out names.
-func (f *benchFlags) save(result *bench.Result) error {
+	err := write(f.p.stdout)
 	if f.out == "" {
-		return nil
+		return err
 	}
-	return errors.Join(f.saveAs(".json", result.WriteJSON), f.saveAs(".svg", result.WriteSVG))
+	return errors.Join(err, f.saveAs(".json", result.WriteJSON))
 }
 
 // saveAs writes the file that --out names with an ending.

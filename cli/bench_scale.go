@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +16,7 @@ func (f *benchFlags) newScale() *cobra.Command {
 		Use:   "scale [CASE ...]",
 		Short: "Measure what large logs, many polls and many partitions cost",
 		Long: "Measure what large logs, many parked polls, many partitions and stopped brokers cost,\n" +
-			"each against its target. Cases (all of them without an argument):\n" + scaleList(),
+			"each against its target. Cases (all of them without an argument):\n" + listed(bench.ScaleNames(), bench.ScaleAbout),
 		Example:   "  ottla bench scale polls idle\n  ottla bench scale start --start-bytes 1073741824 --runs 3",
 		ValidArgs: bench.ScaleNames(),
 		RunE: func(_ *cobra.Command, names []string) error {
@@ -39,14 +37,6 @@ func (f *benchFlags) newScale() *cobra.Command {
 	return cmd
 }
 
-func scaleList() string {
-	var b strings.Builder
-	for _, name := range bench.ScaleNames() {
-		fmt.Fprintf(&b, "  %-12s %s\n", name, bench.ScaleAbout(name))
-	}
-	return b.String()
-}
-
 // scale runs the cases and hands out what there is, also after an error.
 func (f *benchFlags) scale(ctx context.Context, so bench.ScaleOptions, names []string) error {
 	f.o.Workloads = bench.Names() // it has cases of its own
@@ -57,13 +47,5 @@ func (f *benchFlags) scale(ctx context.Context, so bench.ScaleOptions, names []s
 	if result == nil || len(result.Figures) == 0 {
 		return err
 	}
-	write := result.WriteTable
-	if f.output == "json" {
-		write = result.WriteJSON
-	}
-	err = errors.Join(err, write(f.p.stdout))
-	if f.out == "" {
-		return err
-	}
-	return errors.Join(err, f.saveAs(".json", result.WriteJSON))
+	return errors.Join(err, f.handOut(result))
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -60,6 +61,13 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 	}
 	code = run(p, args)
 	return code, out.String(), errs.String()
+}
+
+// committed answers a produce request as a server does that wrote all of it.
+func committed(a asked) string {
+	n := strings.Count(a.body, "\n")
+	places := strings.TrimSuffix(strings.Repeat(`{"partition":0,"offset":1},`, n), ",")
+	return fmt.Sprintf(`{"topic":"t","committed":true,"count":%d,"partitions":[],"offsets":[%s]}`, n, places)
 }
 
 const notFound = `{"error_code":40401,"code":"topic_not_found","message":"topic \"x\" does not exist","retriable":false,` +
@@ -132,7 +140,7 @@ func TestTables(t *testing.T) {
 		"topic list":              {"CLUSTER", "c        t     2           0         1           7        1h  "},
 		"topic describe t":        {"leader 2, replicas 2,1, in sync 2, offsets 0 to 4", "no limit"},
 		"group list":              {"g?[2J"},
-		"group describe g":        {"CONSUMER 7", "lease ran out at 2026-11-23T05:39:15Z, partitions t-1"},
+		"group describe g":        {"CONSUMER 7", "lease expired at 2026-11-23T05:39:15Z, partitions t-1"},
 		"offset list --group g":   {"t      0          -          -         5    5    7         -"},
 		"cluster stop-broker c 2": {"broker 2 is stopped"},
 		"topic delete t":          {"topic t deleted"},
@@ -202,24 +210,24 @@ func TestProduceEncodesLines(t *testing.T) {
 		name, flags, stdin string
 		want               []string
 	}{
-		{"json and text", "", "{\"a\": 1}\nhello \"x\"\n12345678901234567890\n", []string{`{"value":{"a": 1}}`, `{"value":"hello \"x\""}`, `{"value":12345678901234567890}`}},
+		{"json and text", "", "{\"a\": 1}\nhello \"x\"\n12345678901234567890\n", []string{`{"value":{"a":1}}`, `{"value":"hello \"x\""}`, `{"value":12345678901234567890}`}},
 		{"no newline at the end", "", "a\nb", []string{`{"value":"a"}`, `{"value":"b"}`}},
 		{"empty line", "", "\n", []string{`{"value":""}`}},
 		{"not UTF-8", "", "\xff\n", []string{`{"value_base64":"/w=="}`}},
 		{"half JSON", "", "{\"a\":\n", []string{`{"value":"{\"a\":"}`}},
 		{"key", "--key k\"", "1\n", []string{`{"key":"k\"","value":1}`}},
 		{"key field", "--key-field id", "{\"n\":{\"id\":1},\"id\":[2]}\n", []string{`{"key":[2],"value":{"n":{"id":1},"id":[2]}}`}},
-		{"partition", "--partition 1", "1\n", []string{`{"partition":1,"value":1}`}},
+		{"partition", "--partition 1", "1\n", []string{`{"value":1,"partition":1}`}},
 		{"nothing", "", "", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+			s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
 			code, stdout, stderr := s.ottla(t, tt.stdin, append([]string{"produce", "t", "--output", "json"}, strings.Fields(tt.flags)...)...)
 			require.Equal(t, exitOK, code, stderr)
 			var got []string
 			for _, a := range s.asked {
-				assert.Equal(t, "POST /events?topic=t", a.line)
+				assert.Equal(t, "POST /events?offsets=true&topic=t", a.line)
 				assert.Equal(t, "application/x-ndjson", a.header.Get("Content-Type"))
 				got = append(got, strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")...)
 			}
@@ -232,7 +240,7 @@ func TestProduceEncodesLines(t *testing.T) {
 }
 
 func TestProduceBatches(t *testing.T) {
-	s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+	s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
 	file := t.TempDir() + "/lines"
 	big := strings.Repeat("x", 400<<10)
 	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("1\n", 2500)+strings.Repeat(big+"\n", 5)), 0o600))
@@ -253,14 +261,15 @@ func TestProduceBatches(t *testing.T) {
 }
 
 func TestProduceSendsAgainUnderTheSameNumber(t *testing.T) {
-	s := newStandIn(t, func(n int, _ asked) (int, string) {
+	s := newStandIn(t, func(n int, a asked) (int, string) {
 		switch n {
 		case 1:
 			return 504, `{"code":"outcome_unknown","message":"m","retriable":true,"outcome":"unknown"}`
 		case 2:
-			return 207, `{"partitions":[{"partition":0,"count":1},{"partition":1,"error":{"code":"no_leader","message":"m","retriable":true}}]}`
+			return 207, `{"partitions":[{"partition":0,"count":1},{"partition":1,"error":{"code":"no_leader","message":"m","retriable":true}}],` +
+				`"offsets":[{"partition":0,"offset":0},{"partition":1,"offset":null}]}`
 		}
-		return 200, `{}`
+		return 200, committed(a)
 	})
 	code, stdout, stderr := s.ottla(t, "1\n2\n", "produce", "t")
 	require.Equal(t, exitOK, code, stderr)
@@ -277,18 +286,18 @@ func TestProduceSendsAgainUnderTheSameNumber(t *testing.T) {
 }
 
 func TestProduceFailures(t *testing.T) {
-	s := newStandIn(t, func(int, asked) (int, string) { return 200, `{}` })
+	s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
 	code, _, stderr := s.ottla(t, "{\"id\":1}\n{}\n", "produce", "t", "--key-field", "id")
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, "ottla: line 2: the object has no field \"id\" for --key-field; 1 record committed before\n", stderr)
 	require.Len(t, s.asked, 1, "what came before is sent")
 
 	s = newStandIn(t, func(int, asked) (int, string) {
-		return 207, `{"partitions":[{"partition":4,"error":{"code":"record_too_large","message":"too large","retriable":false}}]}`
+		return 207, `{"partitions":[{"partition":4,"error":{"code":"record_too_large","message":"too large","retriable":false}}],"offsets":[{"partition":4,"offset":null}]}`
 	})
 	code, _, stderr = s.ottla(t, "1\n", "produce", "t")
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "lines 1 to 1: partition 4: too large")
+	assert.Contains(t, stderr, "line 1: partition 4: too large")
 
 	code, _, stderr = s.ottla(t, "", "produce", "t", "/no/such/file")
 	assert.Equal(t, exitFailed, code)

@@ -9,27 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-)
 
-// clusterAnswer is what tables show of a cluster.
-type clusterAnswer struct {
-	Name              string        `json:"name"`
-	NumBrokers        int           `json:"num_brokers"`
-	LogDirectory      string        `json:"log_directory"`
-	Partitions        int           `json:"partitions"`
-	RetentionHours    json.Number   `json:"retention_policies"`
-	ReplicationFactor int           `json:"replication_factor"`
-	Fsync             string        `json:"fsync"`
-	CreatedAt         string        `json:"created_at"`
-	Topics            []topicAnswer `json:"topics"`
-	Brokers           []struct {
-		ID        int    `json:"id"`
-		Host      string `json:"host"`
-		Port      int    `json:"port"`
-		State     string `json:"state"`
-		Directory string `json:"directory"`
-	} `json:"brokers"`
-}
+	"ottla/protocol"
+)
 
 func newCluster(p *process) *cobra.Command {
 	r := &remote{p: p}
@@ -124,12 +106,13 @@ func newClusterList(r *remote) *cobra.Command {
 		Example: "  ottla cluster list\n  ottla cluster list --output json | jq '.clusters[].name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/cluster", nil, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Clusters []clusterAnswer }
+				var a struct{ Clusters []protocol.ClusterInfo }
 				if err := json.Unmarshal(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"NAME", "BROKERS", "RUNNING", "PARTITIONS", "REPLICAS", "RETENTION", "FSYNC", "DIRECTORY"}}
-				for _, c := range a.Clusters {
+				for i := range a.Clusters {
+					c := &a.Clusters[i]
 					running := 0
 					for _, b := range c.Brokers {
 						if b.State == "running" {
@@ -147,11 +130,11 @@ func newClusterList(r *remote) *cobra.Command {
 	}
 }
 
-func hours(n json.Number) string {
-	if n == "-1" {
+func hours(n float64) string {
+	if n == -1 {
 		return "for ever"
 	}
-	return n.String() + "h"
+	return strconv.FormatFloat(n, 'f', -1, 64) + "h"
 }
 
 func newClusterDescribe(r *remote) *cobra.Command {
@@ -165,13 +148,13 @@ func newClusterDescribe(r *remote) *cobra.Command {
 }
 
 func describeCluster(text json.RawMessage) ([][]string, error) {
-	var c clusterAnswer
+	var c protocol.ClusterDetail
 	if err := json.Unmarshal(text, &c); err != nil {
 		return nil, err
 	}
 	rows := [][]string{
 		{"NAME", c.Name},
-		{"CREATED", c.CreatedAt},
+		{"CREATED", when(c.CreatedAt)},
 		{"DIRECTORY", c.LogDirectory},
 		{"PARTITIONS", strconv.Itoa(c.Partitions)},
 		{"REPLICAS", strconv.Itoa(c.ReplicationFactor)},
@@ -181,8 +164,8 @@ func describeCluster(text json.RawMessage) ([][]string, error) {
 	for _, b := range c.Brokers {
 		rows = append(rows, []string{fmt.Sprintf("BROKER %d", b.ID), fmt.Sprintf("%s, %s:%d, %s", b.State, b.Host, b.Port, b.Directory)})
 	}
-	for _, t := range c.Topics {
-		rows = append(rows, []string{"TOPIC " + t.Name, t.summary()})
+	for i := range c.Topics {
+		rows = append(rows, []string{"TOPIC " + c.Topics[i].Name, summary(&c.Topics[i])})
 	}
 	return rows, nil
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
@@ -97,8 +99,12 @@ func names(p *process, cmd *cobra.Command, kind string) []string {
 	if kind != "cluster" {
 		cluster, _ = cmd.Flags().GetString("cluster")
 	}
+	text, err := c.do(ctx, request{method: http.MethodGet, path: from.path, query: query("cluster", cluster)})
+	if err != nil {
+		return nil
+	}
 	var answer map[string][]map[string]any
-	if c.do(ctx, request{method: "GET", path: from.path, query: query("cluster", cluster)}, &answer) != nil {
+	if json.Unmarshal(text, &answer) != nil {
 		return nil
 	}
 	var found []string

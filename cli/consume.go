@@ -3,14 +3,14 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"ottla/client"
 )
 
 // consumeOptions are the flags of `ottla consume`.
@@ -23,8 +23,15 @@ type consumeOptions struct {
 	wait           time.Duration
 }
 
-// pollRecords is how many records one poll asks for at most.
-const pollRecords = 500
+const (
+	pollRecords = 500 // of one poll at most
+	followWait  = 10 * time.Second
+
+	// away is how long a server may be away from a command that does not follow.
+	away         = 30 * time.Second
+	retryBackoff = 40 * time.Millisecond // at first; up to two seconds
+	leaveTimeout = 10 * time.Second
+)
 
 func newConsume(p *process) *cobra.Command {
 	r := &remote{p: p}
@@ -70,237 +77,112 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := r.client()
+	a, err := r.client()
 	if err != nil {
 		return err
 	}
 	ctx, stop := r.context(cmd)
 	defer stop()
-	s := &consumer{p: r.p, c: c, o: o, from: from, out: bufio.NewWriterSize(r.p.stdout, 64<<10), note: newProgress(r.p, "", 0)}
-	err = s.run(ctx)
-	return errors.Join(err, s.leave())
+	s, err := newReader(r.p, a, o, from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx), s.leave())
 }
 
 // startFrom is the API's form of where a group starts.
-func startFrom(text string) (any, error) {
+func startFrom(text string) (string, error) {
 	if text == "earliest" || text == "latest" {
 		return text, nil
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
-		return n, nil
+		return text, nil
 	}
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t.UnixMilli(), nil
+		return strconv.FormatInt(t.UnixMilli(), 10), nil
 	}
-	return nil, usageError{fmt.Errorf("--from %q must be earliest, latest, milliseconds since 1970 or a time such as 2026-11-22T17:16:03Z", text)}
+	return "", usageError{fmt.Errorf("--from %q must be earliest, latest, milliseconds since 1970 or a time such as 2026-11-22T17:16:03Z", text)}
 }
 
-// consumer polls as a member of a group, and acknowledges what it printed.
-type consumer struct {
-	p    *process
-	c    *apiClient
-	o    *consumeOptions
-	from any
-	out  *bufio.Writer
-	note *progress
-
-	id      int64         // as the server assigned it, 0 before
-	group   string        // as the server named it
-	cursor  string        // after what was printed and is not acknowledged
-	next    map[int]int64 // the same as offsets, by partition
-	printed int
+// reader prints what a consumer is given, and acknowledges what it printed.
+type reader struct {
+	api      *api
+	o        *consumeOptions
+	consumer *client.Consumer
+	retries  *retries
+	out      *bufio.Writer
+	note     *progress
+	printed  int
 }
 
-// polled is the answer to a poll. Records stay as they came, byte for byte.
-type polled struct {
-	ConsumerID int64             `json:"consumer_id"`
-	Group      string            `json:"group"`
-	Records    []json.RawMessage `json:"records"`
-	Cursor     string            `json:"cursor"`
+func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, error) {
+	s := &reader{api: a, o: o, out: bufio.NewWriterSize(p.stdout, 64<<10), note: newProgress(p, "", 0)}
+	s.retries = &retries{api: a, note: s.note.note, limit: away}
+	wait := o.wait
+	if o.follow {
+		s.retries.limit, wait = forever, followWait
+	}
+	var err error
+	s.consumer, err = a.NewConsumer(client.ConsumerConfig{
+		Cluster: o.cluster, Group: o.group, Topics: []string{o.topic}, From: from,
+		MaxRecords: pollRecords, Wait: wait, Retry: s.retries.again, RetryBackoff: retryBackoff,
+	})
+	return s, err
 }
 
 // run prints records until there are no more to print.
-func (s *consumer) run(ctx context.Context) error {
-	retry := retrier{note: s.note, follow: s.o.follow}
-	for !s.done() {
-		a, err := s.poll(ctx)
+func (s *reader) run(ctx context.Context) error {
+	for s.o.maxRecords == 0 || s.printed < s.o.maxRecords {
+		limit := 0
+		if s.o.maxRecords > 0 {
+			limit = s.o.maxRecords - s.printed
+		}
+		batch, err := s.consumer.TryPoll(ctx, limit)
 		if ctx.Err() != nil {
 			return nil // interrupted: what was printed is acknowledged in the end
 		}
 		if err != nil {
-			if s.lostPlace(err) {
-				continue
-			}
-			if err := retry.failed(ctx, err); err != nil {
-				return err
-			}
-			continue
+			return s.api.explain(err)
 		}
-		retry.succeeded()
-		s.id, s.group = a.ConsumerID, a.Group
-		s.cursor, s.next = "", nil
-		if len(a.Records) == 0 {
-			if s.o.follow {
-				continue
-			}
+		if s.retries.succeeded() {
+			s.note.note("the server answers again")
+		}
+		if len(batch) == 0 && !s.o.follow {
 			return nil
 		}
-		if err := s.print(a); err != nil {
+		if err := s.print(batch); err != nil {
+			s.consumer.Discard(ctx)
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *consumer) done() bool { return s.o.maxRecords > 0 && s.printed >= s.o.maxRecords }
-
-// poll acknowledges what was printed and asks for more.
-func (s *consumer) poll(ctx context.Context) (*polled, error) {
-	limit := pollRecords
-	if s.o.maxRecords > 0 {
-		limit = min(limit, s.o.maxRecords-s.printed)
-	}
-	wait := s.o.wait
-	if s.o.follow {
-		wait = 10 * time.Second
-	}
-	fields := map[string]any{
-		"topic": s.o.topic, "auto_commit": false, "max_records": limit,
-		"timeout_ms": wait.Milliseconds(), "from": s.from,
-	}
-	if s.o.cluster != "" {
-		fields["cluster"] = s.o.cluster
-	}
-	if s.o.group != "" {
-		fields["group"] = s.o.group
-	}
-	if s.id != 0 {
-		fields["consumer_id"] = s.id
-	}
-	if s.cursor != "" {
-		fields["ack"] = s.cursor
-	}
-	text, err := body(fields)
-	if err != nil {
-		return nil, err
-	}
-	a := &polled{}
-	err = s.c.do(ctx, request{method: http.MethodGet, path: "/events", body: text}, a)
-	return a, err
-}
-
-// print prints records and remembers them as not acknowledged.
-func (s *consumer) print(a *polled) error {
-	next := map[int]int64{}
-	for _, record := range a.Records {
-		var at struct {
-			Partition int   `json:"partition"`
-			Offset    int64 `json:"offset"`
-		}
-		if err := decodeInto(record, &at); err != nil {
-			return err
-		}
-		next[at.Partition] = at.Offset + 1
-		_, _ = s.out.Write(record) // Flush reports it
+// print prints records as they came, byte for byte.
+func (s *reader) print(batch []client.Message) error {
+	for i := range batch {
+		_, _ = s.out.Write(batch[i].Raw()) // Flush reports it
 		_ = s.out.WriteByte('\n')
 	}
 	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	s.printed += len(a.Records)
-	s.cursor, s.next = a.Cursor, next
+	s.printed += len(batch)
 	return nil
-}
-
-// lostPlace handles a cursor that the server no longer takes, after a
-// restart or a rebalance. The offsets behind it are tried instead, so that
-// nothing is printed twice if it can be helped.
-func (s *consumer) lostPlace(err error) bool {
-	var e *apiError
-	if s.cursor == "" || !errors.As(err, &e) || e.Status != http.StatusConflict {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = s.commit(ctx) // without it the records are only printed again
-	s.cursor, s.next = "", nil
-	return true
-}
-
-// commit acknowledges by offsets.
-func (s *consumer) commit(ctx context.Context) error {
-	offsets := []any{}
-	for partition, offset := range s.next {
-		offsets = append(offsets, map[string]any{"topic": s.o.topic, "partition": partition, "offset": offset})
-	}
-	fields := map[string]any{"consumer_id": s.id, "group": s.group, "offsets": offsets}
-	if s.o.cluster != "" {
-		fields["cluster"] = s.o.cluster
-	}
-	text, err := body(fields)
-	if err != nil {
-		return err
-	}
-	return s.c.do(ctx, request{method: http.MethodPost, path: "/offset", body: text}, nil)
 }
 
 // leave acknowledges the last records and gives the partitions back. A group
-// of its own goes with it.
-func (s *consumer) leave() error {
-	if s.id == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// of its own goes with it. The context of the command may have ended.
+func (s *reader) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	var commitErr error
-	if len(s.next) > 0 && s.o.group != "" {
-		if err := s.commit(ctx); err != nil {
-			commitErr = fmt.Errorf("the last records were printed but not acknowledged, they will come again: %w", err)
+	var err error
+	if s.o.group != "" {
+		if err = s.consumer.Commit(ctx); err != nil {
+			err = fmt.Errorf("the last records were printed but not acknowledged, they will come again: %w", s.api.explain(err))
+			s.consumer.Discard(ctx)
 		}
 	}
-	q := query("cluster", s.o.cluster)
-	member := path("groups", s.group, "members", strconv.FormatInt(s.id, 10))
-	if err := s.c.do(ctx, request{method: http.MethodDelete, path: member, query: q}, nil); err != nil {
-		return commitErr // the lease runs out by itself
-	}
-	if s.o.group == "" {
-		_ = s.c.do(ctx, request{method: http.MethodDelete, path: path("groups", s.group), query: q}, nil)
-	}
-	return commitErr
-}
-
-// retrier decides how long a command puts up with a server that is away: 30
-// seconds, or for ever when it follows.
-type retrier struct {
-	note    *progress
-	follow  bool
-	reached bool // the server answered once
-	since   time.Time
-	wait    time.Duration
-}
-
-func (r *retrier) failed(ctx context.Context, err error) error {
-	var away *unreachableError
-	if !worthRetrying(err) || !r.reached && errors.As(err, &away) {
-		return err // a wrong address is better told at once
-	}
-	now := time.Now()
-	if r.since.IsZero() {
-		r.since, r.wait = now, 100*time.Millisecond
-		r.note.note(fmt.Sprintf("retrying: %v", err))
-	}
-	if !r.follow && now.Sub(r.since) > 30*time.Second {
-		return err
-	}
-	pause(ctx, max(r.wait, retryAfter(err)))
-	r.wait = min(2*r.wait, 2*time.Second)
-	return nil
-}
-
-func (r *retrier) succeeded() {
-	r.reached = true
-	if !r.since.IsZero() {
-		r.note.note("the server answers again")
-		r.since = time.Time{}
-	}
+	_ = s.consumer.Close(ctx) // else the lease expires by itself
+	return err
 }

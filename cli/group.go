@@ -9,26 +9,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// groupAnswer is what tables show of a group.
-type groupAnswer struct {
-	Group      string `json:"group"`
-	Cluster    string `json:"cluster"`
-	State      string `json:"state"`
-	Generation int64  `json:"generation"`
-	Lag        int64  `json:"lag"`
-	CreatedAt  string `json:"created_at"`
-	Members    []struct {
-		ConsumerID     int64    `json:"consumer_id"`
-		Topics         []string `json:"topics"`
-		LeaseExpiresAt string   `json:"lease_expires_at"`
-		Assignment     []struct {
-			Topic     string `json:"topic"`
-			Partition int    `json:"partition"`
-		} `json:"assignment"`
-	} `json:"members"`
-}
+	"ottla/protocol"
+)
 
 func newGroup(p *process) *cobra.Command {
 	r := &remote{p: p}
@@ -50,15 +33,15 @@ func newGroupList(r *remote) *cobra.Command {
 		Example: "  ottla group list --cluster default",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/groups", []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Groups []groupAnswer }
+				var a struct{ Groups []protocol.GroupInfo }
 				if err := json.Unmarshal(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"CLUSTER", "GROUP", "STATE", "GENERATION", "MEMBERS", "LAG"}}
 				for _, g := range a.Groups {
 					rows = append(rows, []string{
-						g.Cluster, g.Group, g.State, strconv.FormatInt(g.Generation, 10),
-						strconv.Itoa(len(g.Members)), strconv.FormatInt(g.Lag, 10),
+						g.Cluster, g.Group, g.State, number(g.Generation),
+						strconv.Itoa(len(g.Members)), number(g.Lag),
 					})
 				}
 				return rows, nil
@@ -74,21 +57,21 @@ func newGroupDescribe(r *remote) *cobra.Command {
 		Example: "  ottla group describe mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
-				var g groupAnswer
+				var g protocol.GroupInfo
 				if err := json.Unmarshal(text, &g); err != nil {
 					return nil, err
 				}
 				rows := [][]string{
 					{"GROUP", g.Group},
 					{"CLUSTER", g.Cluster},
-					{"CREATED", g.CreatedAt},
+					{"CREATED", when(g.CreatedAt)},
 					{"STATE", g.State},
-					{"GENERATION", strconv.FormatInt(g.Generation, 10)},
-					{"LAG", strconv.FormatInt(g.Lag, 10)},
+					{"GENERATION", number(g.Generation)},
+					{"LAG", number(g.Lag)},
 				}
 				lease := "lease until"
-				if g.State == "empty" { // no live member: those listed may still come back
-					lease = "lease ran out at"
+				if g.State == "empty" { // nobody is live: those listed may still come back
+					lease = "lease expired at"
 				}
 				for _, m := range g.Members {
 					var owned []string
@@ -97,7 +80,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 					}
 					rows = append(rows, []string{
 						fmt.Sprintf("CONSUMER %d", m.ConsumerID),
-						fmt.Sprintf("%s %s, partitions %s", lease, m.LeaseExpiresAt, printable(strings.Join(owned, " "))),
+						fmt.Sprintf("%s %s, partitions %s", lease, when(m.LeaseExpiresAt), printable(strings.Join(owned, " "))),
 					})
 				}
 				return rows, nil

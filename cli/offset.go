@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"ottla/protocol"
 )
 
 func newOffset(p *process) *cobra.Command {
@@ -34,18 +36,7 @@ func newOffsetList(r *remote) *cobra.Command {
 }
 
 func lagRows(text json.RawMessage) ([][]string, error) {
-	var a struct {
-		Offsets []struct {
-			Topic     string `json:"topic"`
-			Partition int    `json:"partition"`
-			Committed *int64 `json:"committed"`
-			Position  *int64 `json:"position"`
-			End       *int64 `json:"end"`
-			Lag       *int64 `json:"lag"`
-			Metadata  string `json:"metadata"`
-			Owner     *int64 `json:"owner"`
-		}
-	}
+	var a struct{ Offsets []protocol.OffsetInfo }
 	if err := json.Unmarshal(text, &a); err != nil {
 		return nil, err
 	}
@@ -59,11 +50,12 @@ func lagRows(text json.RawMessage) ([][]string, error) {
 	return rows, nil
 }
 
-func optional(n *int64) string {
+// optional is a number that may be unknown: "" then.
+func optional[T ~int64](n *T) string {
 	if n == nil {
 		return ""
 	}
-	return strconv.FormatInt(*n, 10)
+	return number(*n)
 }
 
 func newOffsetCommit(r *remote) *cobra.Command {
@@ -121,19 +113,13 @@ func newOffsetCommit(r *remote) *cobra.Command {
 
 // offsetRows shows offsets that were committed.
 func offsetRows(text json.RawMessage) ([][]string, error) {
-	var a struct {
-		Offsets []struct {
-			Topic     string `json:"topic"`
-			Partition int    `json:"partition"`
-			Offset    int64  `json:"offset"`
-		}
-	}
+	var a struct{ Offsets []protocol.CommittedEntry }
 	if err := json.Unmarshal(text, &a); err != nil {
 		return nil, err
 	}
 	rows := [][]string{{"TOPIC", "PARTITION", "OFFSET"}}
 	for _, o := range a.Offsets {
-		rows = append(rows, []string{o.Topic, strconv.Itoa(o.Partition), strconv.FormatInt(o.Offset, 10)})
+		rows = append(rows, []string{o.Topic, strconv.Itoa(o.Partition), number(o.Offset)})
 	}
 	return rows, nil
 }

@@ -5,16 +5,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"ottla/client"
 	"ottla/protocol"
 )
 
@@ -25,6 +25,8 @@ const (
 	// produceLinger is how long a batch waits for another line, so that a
 	// person at a keyboard and a pipe both get what they expect.
 	produceLinger = 5 * time.Millisecond
+	// forever leaves it to --retry-for when a batch is given up.
+	forever = 1000 * time.Hour
 )
 
 // produceOptions are the flags of `ottla produce`.
@@ -76,7 +78,7 @@ func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) e
 	if !utf8.ValidString(o.key) {
 		return usageError{errors.New("--key must be UTF-8")}
 	}
-	c, err := r.client()
+	a, err := r.client()
 	if err != nil {
 		return err
 	}
@@ -87,88 +89,144 @@ func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) e
 	defer func() { _ = in.Close() }() // only read from
 	ctx, stop := r.context(cmd)
 	defer stop()
-	s := &producer{
-		r: r, c: c, o: o, id: "cli-" + randomID(), started: time.Now(),
-		progress: newProgress(r.p, "records", size),
-	}
-	err = s.run(ctx, in)
-	s.progress.end()
+	s, err := newSender(r.p, a, o, size)
 	if err != nil {
-		return fmt.Errorf("%w; %s committed before", interrupted(err), count(s.committed, "record"))
+		return err
 	}
-	return s.report()
+	if err := s.run(ctx, in); err != nil {
+		return err
+	}
+	return r.produced(o.topic, s.committed)
 }
 
-func randomID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+// produced says how many records are committed.
+func (r *remote) produced(topic string, n int) error {
+	if r.output == "json" {
+		_, err := fmt.Fprintf(r.p.stdout, "{\"topic\":%s,\"committed\":true,\"count\":%d}\n",
+			protocol.AppendJSONString(nil, topic), n)
+		return err
+	}
+	_, err := fmt.Fprintf(r.p.stdout, "%s committed to %s\n", count(n, "record"), printable(topic))
+	return err
 }
 
-// producer sends lines in batches, one request at a time.
-type producer struct {
-	r        *remote
-	c        *apiClient
+// sender hands lines to a producer of one lane, which writes them in their
+// order and nothing behind one that cannot be written.
+type sender struct {
+	api      *api
 	o        *produceOptions
-	id       string
-	started  time.Time
+	producer *client.Producer
+	retries  *retries
 	progress *progress
+	lines    int   // read
+	bytes    int64 // read
 
-	batch     bytes.Buffer // NDJSON
-	records   int          // in batch
-	first     int          // line number of the batch's first record
-	lines     int          // read
-	read      int64        // bytes read
-	sequence  int64
+	// The rest belongs to the producer's callbacks until it is closed.
 	committed int
+	failedAt  int   // line that is not committed, the first of them; 0: none
+	failure   error // why
+}
+
+func newSender(p *process, a *api, o *produceOptions, size int64) (*sender, error) {
+	s := &sender{api: a, o: o, progress: newProgress(p, "records", size)}
+	s.retries = &retries{api: a, note: s.progress.note, limit: o.retryFor}
+	var err error
+	s.producer, err = a.NewProducer(o.topic, client.ProducerConfig{
+		Cluster: o.cluster, ProducerID: "cli-" + rand.Text(), Lanes: 1, StopOnError: true,
+		BatchBytes: produceBytes, BatchRecords: produceRecords, MaxInFlightBytes: 2 * produceBytes, Linger: produceLinger,
+		RequestTimeout: callTimeout, DeliveryTimeout: forever, Retry: s.retries.again, RetryBackoff: retryBackoff,
+	})
+	return s, err
+}
+
+// run sends everything that in holds.
+func (s *sender) run(ctx context.Context, in io.Reader) error {
+	sending, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := s.sendAll(sending, cancel, in)
+	_ = s.producer.Close(ctx) // the callbacks tell what became of each record
+	s.progress.end()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted after %d of %s; the batch in flight may be committed too", s.committed, count(s.lines, "record"))
+	case s.failure != nil:
+		err = s.failed()
+	}
+	if err != nil {
+		return fmt.Errorf("%w; %s committed before", err, count(s.committed, "record"))
+	}
+	return nil
+}
+
+// sendAll hands over line by line until the input ends, one line cannot be a
+// record, or ctx ends because an earlier one was not written.
+func (s *sender) sendAll(ctx context.Context, cancel func(), in io.Reader) error {
+	lines := make(chan line, 2*produceRecords)
+	go readLines(ctx, in, lines)
+	for {
+		var l line
+		select {
+		case l = <-lines:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if errors.Is(l.err, io.EOF) {
+			return nil
+		}
+		if l.err != nil {
+			return l.err
+		}
+		s.lines++
+		s.bytes += int64(len(l.text)) + 1
+		record, err := s.o.record(l.text)
+		if err == nil {
+			err = s.producer.Send(ctx, record, s.result(s.lines, s.bytes, cancel))
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", s.lines, err)
+		}
+	}
+}
+
+// result is the callback of the record of a line.
+func (s *sender) result(line int, bytes int64, cancel func()) func(client.Ack, error) {
+	return func(_ client.Ack, err error) {
+		switch {
+		case err == nil:
+			s.committed++
+			s.retries.succeeded()
+			s.progress.update(s.committed, bytes)
+		case s.failure == nil:
+			s.failedAt, s.failure = line, err
+			cancel()
+		}
+	}
+}
+
+// failed says from which line on nothing is committed. A batch is refused whole;
+// where the server names the record, that one is to blame.
+func (s *sender) failed() error {
+	err := s.failure
+	var said *client.Error
+	if errors.As(err, &said) {
+		if i, ok := said.Record(); ok {
+			named := *said
+			if _, text, ok := strings.Cut(said.Message, ": "); ok { // after "record 3"
+				named.Message = text
+			}
+			return fmt.Errorf("line %d: %w", s.failedAt+i, s.api.explain(&named))
+		}
+	}
+	if s.failedAt == s.lines {
+		return fmt.Errorf("line %d: %w", s.failedAt, s.api.explain(err))
+	}
+	return fmt.Errorf("line %d and after: %w", s.failedAt, s.api.explain(err))
 }
 
 // line is a line of input, or how the input ended.
 type line struct {
 	text []byte
 	err  error // io.EOF at the end
-}
-
-// run sends everything that in holds.
-func (s *producer) run(ctx context.Context, in io.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	lines := make(chan line, 2*produceRecords)
-	go readLines(ctx, in, lines)
-	linger := time.NewTimer(produceLinger)
-	defer linger.Stop()
-	for {
-		var l line
-		if s.records == 0 {
-			select {
-			case l = <-lines:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		} else {
-			linger.Reset(produceLinger)
-			select {
-			case l = <-lines:
-			case <-linger.C:
-				if err := s.send(ctx); err != nil {
-					return err
-				}
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		if l.err != nil {
-			err := s.send(ctx)
-			if !errors.Is(l.err, io.EOF) {
-				err = errors.Join(err, l.err)
-			}
-			return err
-		}
-		if err := s.add(ctx, l.text); err != nil {
-			return err
-		}
-	}
 }
 
 // readLines sends each line without its LF; the last one needs none.
@@ -192,64 +250,31 @@ func readLines(ctx context.Context, in io.Reader, out chan<- line) {
 	}
 }
 
-// add puts one line into the batch, and sends it when it is full.
-func (s *producer) add(ctx context.Context, text []byte) error {
-	s.lines++
-	s.read += int64(len(text)) + 1
-	if s.records > 0 && s.batch.Len()+len(text) > produceBytes {
-		if err := s.send(ctx); err != nil {
-			return err
-		}
-	}
-	before := s.batch.Len()
-	if err := s.encode(text); err != nil {
-		s.batch.Truncate(before)
-		return errors.Join(s.send(ctx), fmt.Errorf("line %d: %w", s.lines, err))
-	}
-	if s.records == 0 {
-		s.first = s.lines
-	}
-	if s.records++; s.records == produceRecords {
-		return s.send(ctx)
-	}
-	return nil
-}
-
-// encode appends the record of one line to the batch.
-func (s *producer) encode(text []byte) error {
-	b := s.batch.AvailableBuffer()
-	b = append(b, '{')
+// record is the record of one line.
+func (o *produceOptions) record(text []byte) (client.Record, error) {
+	var r client.Record
 	switch {
-	case s.o.hasKey:
-		b = append(b, `"key":`...)
-		b = protocol.AppendJSONString(b, s.o.key)
-		b = append(b, ',')
-	case s.o.keyField != "":
-		key, err := fieldOf(text, s.o.keyField)
+	case o.hasKey:
+		r.Key = client.StringData(o.key)
+	case o.keyField != "":
+		key, err := fieldOf(text, o.keyField)
 		if err != nil {
-			return err
+			return r, err
 		}
-		b = append(b, `"key":`...)
-		b = append(b, key...)
-		b = append(b, ',')
+		r.Key = client.JSONData(key)
 	}
-	if s.o.partition >= 0 {
-		b = fmt.Appendf(b, `"partition":%d,`, s.o.partition)
+	if o.partition >= 0 {
+		r.Partition = &o.partition
 	}
 	switch {
 	case isJSON(text):
-		b = append(b, `"value":`...)
-		b = append(b, text...)
+		r.Value = client.JSONData(text)
 	case utf8.Valid(text):
-		b = append(b, `"value":`...)
-		b = protocol.AppendJSONString(b, string(text))
+		r.Value = client.StringData(string(text))
 	default:
-		b = append(b, `"value_base64":"`...)
-		b = base64.StdEncoding.AppendEncode(b, text)
-		b = append(b, '"')
+		r.Value = client.BytesData(text)
 	}
-	s.batch.Write(append(b, '}', '\n'))
-	return nil
+	return r, nil
 }
 
 // isJSON asks the scanner that the server uses, so that both agree.
@@ -262,7 +287,7 @@ func isJSON(text []byte) bool {
 // fieldOf returns a field of a JSON object, as JSON.
 func fieldOf(text []byte, name string) ([]byte, error) {
 	if !isJSON(text) || bytes.TrimLeft(text, " \t\r")[0] != '{' {
-		return nil, fmt.Errorf("--key-field %s needs a JSON object, the line is none", name)
+		return nil, fmt.Errorf("--key-field %s needs a JSON object, the line is not one", name)
 	}
 	r := protocol.NewJSONReader(text)
 	for r.Object(); r.Field(); {
@@ -272,14 +297,4 @@ func fieldOf(text []byte, name string) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("the object has no field %q for --key-field", name)
-}
-
-func (s *producer) report() error {
-	if s.r.output == "json" {
-		_, err := fmt.Fprintf(s.r.p.stdout, "{\"topic\":%s,\"committed\":true,\"count\":%d}\n",
-			protocol.AppendJSONString(nil, s.o.topic), s.committed)
-		return err
-	}
-	_, err := fmt.Fprintf(s.r.p.stdout, "%s committed to %s\n", count(s.committed, "record"), s.o.topic)
-	return err
 }

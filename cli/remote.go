@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,7 +31,7 @@ func (r *remote) addFlags(cmd *cobra.Command) {
 }
 
 // client returns the client for the server in force.
-func (r *remote) client() (*apiClient, error) {
+func (r *remote) client() (*api, error) {
 	if r.output != "table" && r.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q must be table or json", r.output)}
 	}
@@ -41,7 +42,7 @@ func (r *remote) client() (*apiClient, error) {
 	if server == "" {
 		server = defaultServer
 	}
-	return newAPIClient(server)
+	return newAPI(server)
 }
 
 // call asks the server once and returns the answer's JSON.
@@ -52,11 +53,8 @@ func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) 
 	}
 	ctx, stop := r.context(cmd)
 	defer stop()
-	var answer json.RawMessage
-	if err := c.do(ctx, req, &answer); err != nil {
-		return nil, interrupted(err)
-	}
-	return answer, nil
+	answer, err := c.do(ctx, req)
+	return answer, interrupted(err)
 }
 
 // context ends with the first SIGINT or SIGTERM.
@@ -147,6 +145,17 @@ func printable(s string) string {
 	}, s)
 }
 
+// number is an offset, an id or a count as text.
+func number[T ~int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+// when is a time as the API writes it, "" for none.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
 // exactArgs wants as many arguments as the command's usage line names.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -154,7 +163,11 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usageError{fmt.Errorf("%s needs %s", cmd.CommandPath(), names[len(args)])}
 		}
 		if len(args) > len(names) {
-			return usageError{fmt.Errorf("%s got an argument too many: %q", cmd.CommandPath(), args[len(names)])}
+			what := strings.Join(names, " and ")
+			if what == "" {
+				what = "no argument"
+			}
+			return usageError{fmt.Errorf("%s takes %s: %q is one too many", cmd.CommandPath(), what, args[len(names)])}
 		}
 		return nil
 	}
@@ -174,16 +187,6 @@ func family(use, short string, children ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(children...)
 	return cmd
-}
-
-// pause waits, shorter when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // openInput opens FILE, or standard input for none and for "-".

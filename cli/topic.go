@@ -10,31 +10,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"ottla/protocol"
 )
 
-// topicAnswer is what tables show of a topic.
-type topicAnswer struct {
-	Name              string `json:"name"`
-	Cluster           string `json:"cluster"`
-	ReplicationFactor int    `json:"replication_factor"`
-	RetentionMs       int64  `json:"retention_ms"`
-	RetentionBytes    int64  `json:"retention_bytes"`
-	SegmentBytes      int64  `json:"segment_bytes"`
-	CleanupPolicy     string `json:"cleanup_policy"`
-	DeleteRetentionMs int64  `json:"delete_retention_ms"`
-	MaxRecordBytes    int64  `json:"max_record_bytes"`
-	CreatedAt         string `json:"created_at"`
-	Partitions        []struct {
-		Number   int    `json:"partition_number"`
-		Leader   *int   `json:"leader_broker_id"`
-		Replicas []int  `json:"replicas"`
-		InSync   []int  `json:"in_sync"`
-		Earliest *int64 `json:"earliest"` // null while no leader answers, as is Latest
-		Latest   *int64 `json:"latest"`
-	} `json:"partitions"`
-}
-
-func (t *topicAnswer) records() (n int64) {
+// offsetsOf counts the offsets that a topic's partitions hold, of those that
+// have a leader to ask.
+func offsetsOf(t *protocol.TopicInfo) (n protocol.Offset) {
 	for _, p := range t.Partitions {
 		if p.Earliest != nil && p.Latest != nil {
 			n += *p.Latest - *p.Earliest
@@ -43,18 +25,18 @@ func (t *topicAnswer) records() (n int64) {
 	return n
 }
 
-func (t *topicAnswer) leaderless() (n int) {
+func leaderless(t *protocol.TopicInfo) (n int) {
 	for _, p := range t.Partitions {
-		if p.Leader == nil {
+		if p.LeaderBrokerID == nil {
 			n++
 		}
 	}
 	return n
 }
 
-func (t *topicAnswer) summary() string {
-	s := fmt.Sprintf("%d partitions, %d offsets", len(t.Partitions), t.records())
-	if n := t.leaderless(); n > 0 {
+func summary(t *protocol.TopicInfo) string {
+	s := fmt.Sprintf("%d partitions, %d offsets", len(t.Partitions), offsetsOf(t))
+	if n := leaderless(t); n > 0 {
 		s += fmt.Sprintf(", %d without a leader", n)
 	}
 	return s
@@ -132,15 +114,16 @@ func newTopicList(r *remote) *cobra.Command {
 				q[3] = "true"
 			}
 			return r.get(cmd, "/topic", q, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Topics []topicAnswer }
+				var a struct{ Topics []protocol.TopicInfo }
 				if err := json.Unmarshal(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"CLUSTER", "NAME", "PARTITIONS", "REPLICAS", "LEADERLESS", "OFFSETS", "RETENTION", "CLEANUP"}}
-				for _, t := range a.Topics {
+				for i := range a.Topics {
+					t := &a.Topics[i]
 					rows = append(rows, []string{
 						t.Cluster, t.Name, strconv.Itoa(len(t.Partitions)), strconv.Itoa(t.ReplicationFactor),
-						strconv.Itoa(t.leaderless()), strconv.FormatInt(t.records(), 10), milliseconds(t.RetentionMs), t.CleanupPolicy,
+						strconv.Itoa(leaderless(t)), number(offsetsOf(t)), milliseconds(t.RetentionMs), t.CleanupPolicy,
 					})
 				}
 				return rows, nil
@@ -183,7 +166,7 @@ func newTopicDescribe(r *remote) *cobra.Command {
 }
 
 func describeTopic(text json.RawMessage) ([][]string, error) {
-	var t topicAnswer
+	var t protocol.TopicInfo
 	if err := json.Unmarshal(text, &t); err != nil {
 		return nil, err
 	}
@@ -194,18 +177,18 @@ func describeTopic(text json.RawMessage) ([][]string, error) {
 	rows := [][]string{
 		{"NAME", t.Name},
 		{"CLUSTER", t.Cluster},
-		{"CREATED", t.CreatedAt},
+		{"CREATED", when(t.CreatedAt)},
 		{"REPLICAS", strconv.Itoa(t.ReplicationFactor)},
 		{"RETENTION", milliseconds(t.RetentionMs)},
 		{"RETENTION BYTES", bytes},
 		{"SEGMENT BYTES", strconv.FormatInt(t.SegmentBytes, 10)},
 		{"CLEANUP", t.CleanupPolicy},
-		{"MAX RECORD BYTES", strconv.FormatInt(t.MaxRecordBytes, 10)},
+		{"MAX RECORD BYTES", strconv.Itoa(t.MaxRecordBytes)},
 	}
 	for _, p := range t.Partitions {
 		leader, offsets := "none", "unknown"
-		if p.Leader != nil {
-			leader = strconv.Itoa(*p.Leader)
+		if p.LeaderBrokerID != nil {
+			leader = strconv.Itoa(*p.LeaderBrokerID)
 		}
 		if p.Earliest != nil && p.Latest != nil {
 			offsets = fmt.Sprintf("%d to %d", *p.Earliest, *p.Latest)

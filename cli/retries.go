@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"ottla/client"
+)
+
+// retries decides whether the client repeats a request that failed, and tells
+// the user that it does. A server that was never reached is more likely a wrong
+// address, and one that does not answer as Ottla does another server: neither
+// is worth waiting for.
+type retries struct {
+	api  *api
+	note func(text string)
+	// limit is how long the server may be away, from the first failure on.
+	limit time.Duration
+
+	mu      sync.Mutex
+	reached bool      // the server answered once
+	since   time.Time // of the first failure since the last success; zero: none
+}
+
+// again is the client's Retry.
+func (r *retries) again(err error) bool {
+	var lost *client.TransportError
+	var said *client.Error
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case errors.As(err, &said) && !isOurs(said), errors.As(err, &lost) && !r.reached:
+		return false
+	}
+	r.reached = true
+	if r.since.IsZero() {
+		r.since = time.Now()
+		r.note("retrying: " + r.api.reason(err))
+	}
+	return time.Since(r.since) < r.limit
+}
+
+// succeeded reports whether it ends a time of failures.
+func (r *retries) succeeded() (recovered bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	recovered = !r.since.IsZero()
+	r.reached, r.since = true, time.Time{}
+	return recovered
+}
