@@ -1,10 +1,10 @@
 package logfile
 
-// This file is the agreed surface of the package: what the owner of a
-// replica (one goroutine at a time) and readers (any goroutine) call.
+// This file holds the types that the owner of a replica (one goroutine at a
+// time) and readers (any goroutine) share.
 
-// Identity binds a directory to one replica; a directory is never trusted by
-// its path.
+// Identity says which replica a file belongs to. It stands in every file, since
+// a path can be wrong.
 type Identity struct {
 	ClusterID string
 	TopicID   string
@@ -23,9 +23,9 @@ const (
 	KindEmpty      Kind = 'e' // a new leader's empty entry
 	KindConfChange Kind = 'c' // a membership change: opaque bytes in a "#e" line
 	KindControl    Kind = 'x' // a replicated control entry (log start): opaque bytes in a "#e" line
-	// KindCompacted is a run of records that compaction kept, in a part, never
-	// in a segment: offsets ascend and may have gaps, Index counts the frames of
-	// the part from 1, Term is 0.
+	// KindCompacted is a run of records that compaction kept. It stands in a part,
+	// never in a segment: offsets ascend and may have gaps, Index counts the frames
+	// of the part from 1, Term is 0.
 	KindCompacted Kind = 'k'
 )
 
@@ -44,10 +44,11 @@ type Frame struct {
 // TermStart is the first index of a term.
 type TermStart struct{ Index, Term uint64 }
 
-// Checkpoint begins each segment and may be repeated within one.
+// Checkpoint is the state of a log at one entry. It begins each segment and may
+// be repeated within one.
 type Checkpoint struct {
 	Index      uint64 // the entry before the segment's first, 0 at the beginning
-	Term       uint64 // and its term
+	Term       uint64 // term of that entry
 	HardTerm   uint64 // raft's current term and vote
 	Vote       uint64
 	Applied    uint64 // ConfState and Producers are as of this index
@@ -55,17 +56,17 @@ type Checkpoint struct {
 	NextOffset int64
 	LogStart   int64
 	Producers  []byte // opaque: producer table
-	Compaction []byte // opaque: the last compaction that was asked for, as of Applied
+	Compaction []byte // opaque: the last compaction that was requested, as of Applied
 	Terms      []TermStart
 }
 
 // Options tune a log. The zero value means the defaults.
 type Options struct {
-	SegmentBytes  int64  // a segment of this size is rolled; default 128 MiB
+	SegmentBytes  int64  // a segment that has reached this size is rolled; default 128 MiB
 	IndexInterval int    // bytes between index entries; default 4096
-	BootID        string // of the running kernel; see Recovery in README.md
-	// Cache bounds the open handles of sealed segments. Logs may share one;
-	// nil gives the log one of its own with 4 handles.
+	BootID        string // boot id of the running kernel; see Recovery in README.md
+	// Cache bounds the open handles of sealed segments. Logs may share one; nil
+	// gives the log a cache of its own with 4 handles.
 	Cache *HandleCache
 }
 
@@ -75,19 +76,19 @@ type Recovered struct {
 	Checkpoint  Checkpoint // the newest one
 	HardTerm    uint64     // the greatest of "#h", "#c" and the frames' terms
 	Vote        uint64     // in HardTerm, 0 if none
-	SyncedIndex uint64     // the log itself proves that this much was synced before; after Open all of it is
+	SyncedIndex uint64     // the log itself proved that entries up to here were synced; after Open all of it is
 	LastIndex   uint64
 	NextOffset  int64
 	LogStart    int64
-	ConfChanges []uint64 // indexes of the membership entries behind Checkpoint.Applied, ascending
-	SameBoot    bool     // the tail was written since the machine started
-	Clean       bool     // the log ends with a vouch for its last entry
-	CutBytes    int64    // an unsynced tail that was cut, 0 if none
+	ConfChanges []uint64 // indexes of the membership entries after Checkpoint.Applied, ascending
+	SameBoot    bool     // the end of the log was written since the machine started
+	Clean       bool     // the log ends with a sync mark that covers its last entry
+	CutBytes    int64    // length of an unsynced tail that was cut, 0 if none
 	BrokenCopy  string   // where the cut bytes are kept, "" if none
 }
 
 // Record is one record of a log. Key, Value and Headers are tokens as they
-// stand in the line, Headers is empty when there are none.
+// stand in the line; Headers is empty when the line has none.
 type Record struct {
 	Offset    int64
 	Timestamp int64 // milliseconds since 1970
@@ -97,7 +98,7 @@ type Record struct {
 	Action    []byte
 }
 
-// Line is a record line with the fields that are the same all over a log.
+// Line is a record with the fields that all records of a log have in common.
 type Line struct {
 	Record
 	Topic     []byte

@@ -17,7 +17,7 @@ func TestStagedBytesAreEnough(t *testing.T) {
 			Index: math.MaxUint64, Term: math.MaxUint64, Kind: KindRecords, BaseOffset: math.MinInt64,
 			Count: math.MaxInt64, AppendTime: math.MinInt64, Body: bytes.Repeat([]byte("x"), size),
 		}
-		staged := len(appendFrameHead(nil, fuzzSealer, &f, math.MaxUint64)) + size
+		staged := len(appendFrameHead(nil, fuzzSums, &f, math.MaxUint64)) + size
 		assert.LessOrEqual(t, staged, stagedBytes([]Frame{f}), size)
 		assert.Greater(t, staged+maxHeadBytes, stagedBytes([]Frame{f}), "and no more than that: %d", size)
 	}

@@ -7,9 +7,9 @@ import (
 
 const defaultHandles = 4
 
-// HandleCache bounds how many sealed segments are open, least recently used
-// first to go. Files being read are never closed, so the bound may be
-// exceeded for as long as that takes. Safe for concurrent use.
+// HandleCache bounds how many sealed segments are open and closes the least
+// recently used ones. A file that is being read is never closed, so the bound may
+// be exceeded for as long as that takes. It is safe for concurrent use.
 type HandleCache struct {
 	mu    sync.Mutex
 	max   int
@@ -17,7 +17,7 @@ type HandleCache struct {
 	at    map[*File]*list.Element
 }
 
-// NewHandleCache returns a cache of max handles, at least 1.
+// NewHandleCache returns a cache of max handles; max is at least 1.
 func NewHandleCache(max int) *HandleCache {
 	if max < 1 {
 		max = 1
@@ -25,7 +25,8 @@ func NewHandleCache(max int) *HandleCache {
 	return &HandleCache{max: max, order: list.New(), at: make(map[*File]*list.Element)}
 }
 
-// touch notes that a sealed file is open, and closes others beyond the bound.
+// touch marks a sealed file as the most recently used and closes the least
+// recently used ones beyond the bound.
 func (c *HandleCache) touch(f *File) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +45,7 @@ func (c *HandleCache) touch(f *File) {
 	}
 }
 
-// forget takes a file out: it is closed, unlinked or active again.
+// forget removes a file that is closed, unlinked or active again.
 func (c *HandleCache) forget(f *File) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

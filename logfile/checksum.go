@@ -11,14 +11,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Checksum is the CRC32C (Castagnoli) of a frame's body alone, Frame.BodySum.
 func Checksum(body []byte) uint32 { return crc32.Checksum(body, castagnoli) }
 
-// sealer binds checksums to the identity of a log, so that a line or a frame
-// that strayed from another file does not pass.
-type sealer struct {
+// checksums binds checksums to the identity of a log, so that a line or a frame
+// of another file does not verify.
+type checksums struct {
 	topic []byte // cluster id, topic id and partition: the same on all replicas
-	local uint32 // start value for lines of this replica only
+	local uint32 // CRC of the whole identity, which lines of one replica continue
 }
 
-func newSealer(id Identity) sealer {
+func newChecksums(id Identity) checksums {
 	b := strconv.AppendQuote(nil, id.ClusterID)
 	b = append(b, ' ')
 	b = strconv.AppendQuote(b, id.TopicID)
@@ -26,12 +26,12 @@ func newSealer(id Identity) sealer {
 	b = strconv.AppendInt(b, int64(id.Partition), 10)
 	b = append(b, ' ')
 	replica := strconv.AppendUint(b[:len(b):len(b)], id.ReplicaID, 10)
-	return sealer{topic: b, local: Checksum(replica)}
+	return checksums{topic: b, local: Checksum(replica)}
 }
 
-// entry is the body CRC as it stands in a frame: over the body, then what
-// identifies the entry.
-func (s sealer) entry(f *Frame) uint32 {
+// entry returns the body crc of a frame header: the CRC32C of the body, continued
+// over topic and over index, term, kind and base offset.
+func (s checksums) entry(f *Frame) uint32 {
 	var scratch [96]byte
 	b := strconv.AppendUint(scratch[:0], f.Index, 10)
 	b = append(b, ' ')
@@ -41,19 +41,19 @@ func (s sealer) entry(f *Frame) uint32 {
 	return crc32.Update(crc32.Update(f.BodySum, castagnoli, s.topic), castagnoli, b)
 }
 
-// appendSeal ends the line that starts at dst[start] with its checksum.
-func appendSeal(dst []byte, start int, seed uint32) []byte {
+// appendLineSum ends the line that starts at dst[start] with its checksum.
+func appendLineSum(dst []byte, start int, seed uint32) []byte {
 	sum := crc32.Update(seed, castagnoli, dst[start:])
 	return append(appendHex(append(dst, ' '), sum), '\n')
 }
 
-var errLineSum = errors.New("line checksum does not match")
+var errLineSum = errors.New("the checksum of the line does not match")
 
-// unseal checks a line without its LF and returns it without its checksum.
-func unseal(line []byte, seed uint32) ([]byte, error) {
-	text, sum, ok := splitSeal(line)
+// checkLineSum checks a line without its LF and returns it without its checksum.
+func checkLineSum(line []byte, seed uint32) ([]byte, error) {
+	text, sum, ok := splitLineSum(line)
 	if !ok {
-		return nil, errors.New("line carries no checksum")
+		return nil, errors.New("the line has no checksum")
 	}
 	if crc32.Update(seed, castagnoli, text) != sum {
 		return nil, errLineSum
@@ -61,8 +61,8 @@ func unseal(line []byte, seed uint32) ([]byte, error) {
 	return text, nil
 }
 
-// splitSeal takes a line apart into text and checksum.
-func splitSeal(line []byte) (text []byte, sum uint32, ok bool) {
+// splitLineSum splits a line into text and checksum.
+func splitLineSum(line []byte) (text []byte, sum uint32, ok bool) {
 	n := len(line) - 9
 	if n < 0 || line[n] != ' ' {
 		return nil, 0, false

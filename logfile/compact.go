@@ -8,16 +8,16 @@ import (
 	"io"
 )
 
-// Compaction says what one compaction is to do. What remains is a function of
-// the records below Next and of these numbers alone, so that replicas that did
-// other compactions before, or none, are left with the same records.
+// Compaction are the parameters of one compaction. The records that it keeps are a
+// function of the records below Next and of these numbers alone, so that replicas
+// that did other compactions before, or none, end up with the same records.
 type Compaction struct {
-	Generation uint64 // raft index of the entry that asks for it, later than any before
-	To         uint64 // raft index of the last entry to cover; committed
+	Generation uint64 // raft index of the entry that requests it, greater than any before
+	To         uint64 // raft index of the last entry to cover; it is committed
 	Next       int64  // the offset after that entry
-	Start      int64  // the log start: records below are gone
-	DropBelow  int64  // tombstones at lower offsets are dropped
-	MaxKeys    int    // keys in memory at a time, default 1 Mi; more cost another pass over the data
+	Start      int64  // the log start: records below it are dropped
+	DropBelow  int64  // tombstones below this offset are dropped
+	MaxKeys    int    // keys in memory at a time, default 1 Mi; more keys cost further passes over the data
 }
 
 const defaultMaxKeys = 1 << 20
@@ -25,7 +25,7 @@ const defaultMaxKeys = 1 << 20
 // CompactionSource is a log as it was at one moment, for Compact. It is
 // immutable and safe to use on any goroutine.
 type CompactionSource struct {
-	log    *Log // what never changes in it
+	log    *Log // the fields of the log that never change
 	old    CompactedInfo
 	parts  []*segment
 	sealed []*segment
@@ -36,7 +36,7 @@ type CompactionSource struct {
 // been executed.
 func (l *Log) CompactionSource() *CompactionSource {
 	s := &CompactionSource{
-		log:    &Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, seal: l.seal, st: l.st},
+		log:    &Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, sums: l.sums, st: l.st},
 		sealed: l.sealed, active: l.active,
 	}
 	if l.compacted != nil {
@@ -45,12 +45,13 @@ func (l *Log) CompactionSource() *CompactionSource {
 	return s
 }
 
-// Compact writes a new generation of parts aside: of each key the newest
-// record, every record without a key, and of tombstones those that are the
-// newest and at or above DropBelow. The very last record always stays, so that
-// a reader at any offset below the high watermark finds one. Pace is told of
-// bytes before they are read or written; it may wait, and ends it with its
-// error. Nothing is left behind by a failure.
+// Compact writes a new generation of parts under temporary names. It keeps the
+// newest record of each key, unless that is a tombstone below DropBelow, and every
+// record without a key. The very last record is always kept, so that a reader at
+// any offset below the high watermark finds one. pace is called before so many
+// bytes are read or written; it may wait, and its error ends the compaction. A
+// failure leaves no files. Errors: ErrRefused when the log does not reach exactly
+// to To and Next, *CorruptError, errors of the disk.
 func (s *CompactionSource) Compact(c Compaction, pace func(bytes int) error) (*CompactedSet, error) {
 	if c.MaxKeys <= 0 {
 		c.MaxKeys = defaultMaxKeys
@@ -92,13 +93,13 @@ func (b *bits) set(n int) {
 func (b *bits) drop(n int)    { (*b)[n/64] &^= 1 << (n % 64) }
 func (b bits) has(n int) bool { return n/64 < len(b) && b[n/64]&(1<<(n%64)) != 0 }
 
-// keyHash stands for a key. At 128 bits of SHA-256 nobody finds two keys with
-// the same, not even on purpose.
+// keyHash identifies a key by 128 bits of SHA-256: nobody finds two keys with the
+// same hash, not even on purpose.
 type keyHash [16]byte
 
-// choose finds the records that are the newest of their keys, by their number
-// in the order of offsets. Keys are looked at in as many passes as memory asks
-// for, each time another share of them.
+// choose returns which records are to be kept, by their number in the order of
+// offsets. When there are too many keys for the memory, each of several passes
+// looks at another share of the keys.
 func (s *CompactionSource) choose(c *Compaction, pace func(int) error) (bits, CompactedInfo, error) {
 	info := CompactedInfo{Generation: c.Generation, To: c.To, Start: c.Start, Next: c.Next}
 	errTooMany := errors.New("too many keys for one pass")
@@ -155,7 +156,7 @@ func (s *CompactionSource) each(c *Compaction, pace func(int) error, fn func(r *
 		}
 		err := s.frames(seg, pace, func(f *Frame) (bool, error) {
 			if f.BaseOffset > next {
-				return false, fmt.Errorf("%w: offset %d after %d", ErrRefused, f.BaseOffset, next)
+				return false, fmt.Errorf("%w: the log has no records from offset %d to %d", ErrRefused, next, f.BaseOffset)
 			}
 			err := eachRecord(f, next, func(r *Record, line []byte) error { return fn(r, line, f.AppendTime) })
 			reached = max(reached, f.Index)
@@ -167,28 +168,28 @@ func (s *CompactionSource) each(c *Compaction, pace func(int) error, fn func(r *
 		}
 	}
 	if reached != c.To || next != c.Next {
-		return fmt.Errorf("%w: the log gives entries up to %d and offset %d, not %d and %d", ErrRefused, reached, next, c.To, c.Next)
+		return fmt.Errorf("%w: the log reaches to entry %d and offset %d instead of %d and %d", ErrRefused, reached, next, c.To, c.Next)
 	}
 	return nil
 }
 
-// frames reads one file from its beginning until fn returns false.
+// frames reads and verifies one file from its beginning until fn returns false.
 func (s *CompactionSource) frames(seg *segment, pace func(int) error, fn func(*Frame) (bool, error)) error {
 	h, err := seg.file.open()
 	if err != nil {
 		return err
 	}
 	defer seg.file.release()
-	sc := &scanner{h: h, path: seg.file.path, seal: s.log.seal, limit: seg.file.end.Load(), chunk: scanChunk}
+	sc := &scanner{h: h, path: seg.file.path, sums: s.log.sums, limit: seg.file.end.Load(), chunk: scanChunk}
 	w := walker{last: seg.first - 1, term: seg.prev.Term, next: seg.base}
-	paid := int64(0)
+	paced := int64(0) // pace was called for the bytes up to here
 	for w.last < seg.last {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
-			err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
+			err = &badItem{pos: sc.pos, err: errSegmentEnds}
 		}
 		var f Frame
-		if err == nil && it.mark == 'f' {
+		if err == nil && it.letter == 'f' {
 			if f, err = sc.frame(&it); err == nil {
 				err = seg.follow(&w, &f, it.pos)
 			}
@@ -197,13 +198,13 @@ func (s *CompactionSource) frames(seg *segment, pace func(int) error, fn func(*F
 			return sc.corrupt(err)
 		}
 		sc.pos = it.end
-		if due := sc.pos - paid; due >= compactChunk {
-			paid = sc.pos
-			if err := pace(int(due)); err != nil {
+		if n := sc.pos - paced; n >= compactChunk {
+			paced = sc.pos
+			if err := pace(int(n)); err != nil {
 				return err
 			}
 		}
-		if it.mark != 'f' {
+		if it.letter != 'f' {
 			continue
 		}
 		if more, err := fn(&f); err != nil || !more {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Compacted describes what compaction has made of the log's beginning; the
-// zero value when it never did.
+// Compacted describes the generation of parts that is read; the zero value when
+// there is none.
 func (l *Log) Compacted() CompactedInfo {
 	if l.compacted == nil {
 		return CompactedInfo{}
@@ -21,13 +21,14 @@ func (l *Log) parts() []*segment {
 	return slices.Clip(l.compacted.parts)
 }
 
-// SetCompaction says what the next checkpoint is to say of the last compaction
-// that was asked for; like SetApplied it is kept in memory.
+// SetCompaction sets what the next checkpoint says of the last compaction that was
+// requested. Like SetApplied it keeps that in memory until then.
 func (l *Log) SetCompaction(opaque []byte) { l.compaction = opaque }
 
-// CompactionDue measures what a compaction of everything sealed and committed
-// would do: to which entry and offset it would reach, how many bytes of
-// segments it would take in, and how many bytes of parts it would write again.
+// CompactionDue measures a compaction of everything that is sealed and committed:
+// the entry and the offset to which it would reach, how many bytes of segments it
+// would compact for the first time (dirty), and how many bytes of parts it would
+// compact again (clean).
 func (l *Log) CompactionDue(committed uint64) (to uint64, next, dirty, clean int64) {
 	to, next = l.Compacted().To, l.Compacted().Next
 	for _, s := range l.sealed {
@@ -49,29 +50,30 @@ func (l *Log) partBytes() (n int64) {
 	return n
 }
 
-// StageCompacted stages giving a new generation's parts their names, the last
-// one last. Once that is executed the generation counts, also after a crash;
-// AdoptCompacted is due then.
+// StageCompacted stages renaming the parts of a new generation to their final
+// names, the last part last. Once that is executed the generation counts, also
+// after a crash, and the owner calls AdoptCompacted.
 func (l *Log) StageCompacted(b *Batch, set *CompactedSet) {
 	for i, p := range set.parts {
 		tmp, path := set.tmp[i], p.file.path
 		if i == len(set.parts)-1 && i > 0 {
-			b.runs(l, l.syncDir)
+			b.stageStep(l, l.syncDir)
 		}
-		b.runs(l, func() error {
+		b.stageStep(l, func() error {
 			if err := l.fsys.Rename(tmp, path); err != nil {
 				return fmt.Errorf("name part: %w", err)
 			}
 			return nil
 		})
 	}
-	b.runs(l, l.syncDir)
+	b.stageStep(l, l.syncDir)
 }
 
-// AdoptCompacted makes a generation whose StageCompacted has been executed the
-// one that is read, in memory: what it replaces is still there for readers of
-// older views, until DropCompacted. A generation that is not newer than the
-// present one, or ends before the log begins, is ignored.
+// AdoptCompacted makes a generation, whose StageCompacted is executed, the one that
+// new views read. The files that it replaces stay for readers of older views until
+// DropCompacted. A generation that is not newer than the present one is ignored;
+// one that ends below the log start, or before the first segment begins, is only
+// noted for removal.
 func (l *Log) AdoptCompacted(set *CompactedSet) {
 	if set.Generation <= l.Compacted().Generation {
 		return
@@ -85,10 +87,10 @@ func (l *Log) AdoptCompacted(set *CompactedSet) {
 	l.logStart = max(l.logStart, set.Start)
 }
 
-// DropCompacted stages the removal of what compaction has replaced: older
-// parts, and segments as far as their entries are committed and covered by
-// SetApplied, after a checkpoint that replaces what they say. It reports
-// whether there was anything.
+// DropCompacted stages the removal of what compaction has replaced: older parts,
+// and segments as far as their entries are committed and covered by SetApplied,
+// after a checkpoint that replaces what they say. It reports whether it staged
+// anything.
 func (l *Log) DropCompacted(b *Batch) bool {
 	to := min(l.Compacted().To, l.committed, l.applied)
 	n := 0
@@ -101,7 +103,7 @@ func (l *Log) DropCompacted(b *Batch) bool {
 	}
 	l.replaced = nil
 	l.dropSealed(b, n)
-	b.runs(l, func() error {
+	b.stageStep(l, func() error {
 		for _, s := range parts {
 			s.file.retire()
 		}
@@ -110,8 +112,8 @@ func (l *Log) DropCompacted(b *Batch) bool {
 	return true
 }
 
-// keepCompacted prepares a reset: parts that do not reach up to the new
-// beginning go, and are returned; the log then starts there.
+// keepCompacted prepares a reset. Parts that do not reach up to the new beginning
+// are dropped and returned, and the log then starts at the new beginning.
 func (l *Log) keepCompacted(cp *Checkpoint) (gone []*segment) {
 	c := l.Compacted()
 	if c.Generation > 0 && c.Next >= cp.NextOffset && c.Start <= cp.LogStart {

@@ -14,9 +14,8 @@ type foundPart struct {
 	pos  int64
 }
 
-// readParts finds the newest complete generation of parts. Older ones, and one
-// that is not complete, are what a crash left, and are removed when the log is
-// settled.
+// readParts finds the newest complete generation of parts. A crash may have left
+// older ones, and one that is not complete; finish removes them.
 func (r *recovery) readParts(names []string) error {
 	found := map[uint64][]foundPart{}
 	for _, name := range names {
@@ -36,18 +35,18 @@ func (r *recovery) readParts(names []string) error {
 	for generation, parts := range found {
 		for _, p := range parts {
 			if generation != newest {
-				r.stale = append(r.stale, p.name)
+				r.obsolete = append(r.obsolete, p.name)
 			}
 		}
 	}
 	if newest > 0 {
-		if err := r.takeParts(found[newest]); err != nil {
+		if err := r.adoptParts(found[newest]); err != nil {
 			return err
 		}
 	}
-	if l := r.log; l.Compacted().Next <= l.logStart { // a crash came before they were removed
+	if l := r.log; l.Compacted().Next <= l.logStart { // retention was about to remove them before a crash
 		for _, p := range found[newest] {
-			r.stale = append(r.stale, p.name)
+			r.obsolete = append(r.obsolete, p.name)
 		}
 		l.compacted = nil
 	}
@@ -67,9 +66,9 @@ func (r *recovery) readPart(name string) (p foundPart, err error) {
 	base, generation, _ := partName(name)
 	switch {
 	case id != r.log.id:
-		err = fmt.Errorf("belongs to another replica: %+v instead of %+v", id, r.log.id)
+		err = fmt.Errorf("the part belongs to another replica: %+v instead of %+v", id, r.log.id)
 	case end.Start != base || end.Generation != generation:
-		err = fmt.Errorf("holds offset %d of generation %d", end.Start, end.Generation)
+		err = fmt.Errorf("the part begins at offset %d of generation %d, which is not what its name says", end.Start, end.Generation)
 	}
 	if err != nil {
 		return p, &CorruptError{Path: path, Err: err}
@@ -77,9 +76,9 @@ func (r *recovery) readPart(name string) (p foundPart, err error) {
 	return foundPart{name, end, pos}, nil
 }
 
-// takeParts takes over a generation whose last part is there, so that all of
-// them must be.
-func (r *recovery) takeParts(parts []foundPart) error {
+// adoptParts makes a generation the one that is read. Its last part exists, so all
+// others must.
+func (r *recovery) adoptParts(parts []foundPart) error {
 	last := parts[len(parts)-1].end
 	info := last.CompactedInfo
 	info.Start = parts[0].end.Start
@@ -87,7 +86,7 @@ func (r *recovery) takeParts(parts []foundPart) error {
 	for i, p := range parts {
 		path := filepath.Join(r.dir, p.name)
 		if p.end.part != i || i > 0 && p.end.Start != parts[i-1].end.Next || len(parts) != last.parts {
-			return &CorruptError{Path: path, Err: fmt.Errorf("not all %d parts of generation %d are there", last.parts, last.Generation)}
+			return &CorruptError{Path: path, Err: fmt.Errorf("of the %d parts of generation %d some are missing", last.parts, last.Generation)}
 		}
 		set.parts = append(set.parts, r.log.partSegment(path, &p.end, p.pos))
 	}
@@ -95,8 +94,8 @@ func (r *recovery) takeParts(parts []foundPart) error {
 	return nil
 }
 
-// checkStart checks that what stands between the log start and the first
-// segment is there: only compaction removes segments above the log start.
+// checkStart checks that parts hold the records between the log start and the
+// first segment: only compaction removes segments above the log start.
 func (r *recovery) checkStart() error {
 	l := r.log
 	c, first := l.Compacted(), l.firstSegment()
@@ -105,6 +104,6 @@ func (r *recovery) checkStart() error {
 	}
 	return &CorruptError{
 		Path: first.file.path,
-		Err:  fmt.Errorf("offsets %d to %d are neither in segments nor in parts", l.logStart, first.base),
+		Err:  fmt.Errorf("the records from offset %d to %d are neither in segments nor in parts", l.logStart, first.base),
 	}
 }

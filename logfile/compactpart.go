@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// A compacted log keeps the records below some offset in parts, files beside
-// the segments named <base offset>-<generation>.log: the line that begins a
-// segment, frames of kind 'k', and a last line that says which part of what it
-// is. The last part names the number of parts and is renamed last: with it the
-// generation is complete, and replaces every older one.
+// A compacted log keeps the records below some offset in parts, files beside the
+// segments with names <base offset>-<generation>.log. A part holds the first line
+// of a segment, frames of kind 'k', and a last line that says which part of which
+// generation it is. The last part says the number of parts and is renamed last:
+// with it the generation is complete and replaces every older one.
 //
 //	#k 1 <generation> <to> <part> <parts> <frames> <base> <next> <records> <tombstones> <max time> <append time> <crc>
 
-// CompactedInfo describes what compaction has made of the beginning of a log.
+// CompactedInfo describes a generation of parts, the compacted beginning of a log.
 type CompactedInfo struct {
-	Generation uint64 // raft index of the entry that asked for it; 0: never compacted
+	Generation uint64 // raft index of the entry that requested it; 0: never compacted
 	To         uint64 // raft index of the last entry it covers
 	Start      int64  // the first offset it covers
 	Next       int64  // the offset after the last one it covers
@@ -32,13 +32,13 @@ type CompactedInfo struct {
 type CompactedSet struct {
 	CompactedInfo
 	parts []*segment
-	tmp   []string // their names while they are not in place
-	log   *Log     // for what never changes in it
+	tmp   []string // temporary names of the parts, until StageCompacted
+	log   *Log     // the fields of the log that never change
 }
 
 // partEnd is what the last line of a part says.
 type partEnd struct {
-	CompactedInfo // Records and Tombstones up to this part; Start and Next of this part
+	CompactedInfo // Start and Next are those of this part, the counts are up to and with it
 	part, parts   int
 	frames        uint64
 	maxTime       int64
@@ -55,21 +55,21 @@ func appendPartEnd(dst []byte, e *partEnd, seed uint32) []byte {
 	for _, v := range [...]int64{e.Start, e.Next, e.Records, e.Tombstones, e.maxTime, e.AppendTime} {
 		dst = appendInt(dst, v)
 	}
-	return appendSeal(dst, start, seed)
+	return appendLineSum(dst, start, seed)
 }
 
 func parsePartEnd(line []byte, seed uint32) (e partEnd, err error) {
-	text, err := unseal(line, seed)
+	text, err := checkLineSum(line, seed)
 	if err != nil {
 		return e, err
 	}
 	text, ok := bytes.CutPrefix(text, []byte("#k "))
 	if !ok {
-		return e, errors.New("not the last line of a part")
+		return e, errors.New("the line is not the last one of a part")
 	}
 	f := fields{rest: text}
 	if v := f.uint(); v != formatVersion && f.err == nil {
-		return e, fmt.Errorf("part of version %d: %w", v, ErrNewerFormat)
+		return e, fmt.Errorf("part of format version %d: %w", v, ErrNewerFormat)
 	}
 	e.Generation, e.To = f.uint(), f.uint()
 	e.part, e.parts = int(f.int()), int(f.int())
@@ -77,7 +77,7 @@ func parsePartEnd(line []byte, seed uint32) (e partEnd, err error) {
 	e.Start, e.Next, e.Records, e.Tombstones = f.int(), f.int(), f.int(), f.int()
 	e.maxTime, e.AppendTime = f.int(), f.int()
 	if f.err == nil && (e.Start < 0 || e.Next < e.Start || e.part < 0 || e.parts < 0) {
-		f.fail(errors.New("out of range"))
+		f.fail(errors.New("a number in the last line of the part is out of range"))
 	}
 	return e, f.end()
 }
@@ -87,7 +87,7 @@ func partPath(dir string, base int64, generation uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%020d-%020d.log", base, generation))
 }
 
-// partName takes a part's name apart.
+// partName returns what the name of a part says.
 func partName(name string) (base int64, generation uint64, ok bool) {
 	stem, isLog := strings.CutSuffix(name, ".log")
 	if !isLog || len(stem) != 41 || stem[20] != '-' {
@@ -101,8 +101,8 @@ func partName(name string) (base int64, generation uint64, ok bool) {
 	return base, generation, err == nil
 }
 
-// readPart reads the first and the last line of a part. A part was complete
-// before it got its name, so anything wrong with them is damage.
+// readPart reads the first and the last line of a part, which begins at endPos. A
+// part was complete before it got its name, so anything wrong with them is damage.
 func readPart(h Handle, path string) (id Identity, e partEnd, endPos int64, err error) {
 	fail := func(pos int64, err error) (Identity, partEnd, int64, error) {
 		return id, e, 0, &CorruptError{Path: path, Offset: pos, Err: err}
@@ -130,16 +130,16 @@ func readPart(h Handle, path string) (id Identity, e partEnd, endPos int64, err 
 	}
 	at := bytes.LastIndex(tail, []byte("\n#k ")) + 1
 	if at == 0 || tail[len(tail)-1] != '\n' {
-		return fail(size, errors.New("part ends without its last line"))
+		return fail(size, errors.New("the part does not end with its last line"))
 	}
-	e, err = parsePartEnd(tail[at:len(tail)-1], newSealer(head.id).local)
+	e, err = parsePartEnd(tail[at:len(tail)-1], newChecksums(head.id).local)
 	if err != nil {
 		return fail(from+int64(at), err)
 	}
 	return head.id, e, from + int64(at), nil
 }
 
-// partSegment makes what readers need of a part.
+// partSegment returns a part as a sealed segment for readers.
 func (l *Log) partSegment(path string, e *partEnd, endPos int64) *segment {
 	f := &File{fsys: l.fsys, path: path, st: l.st, cache: l.opt.Cache}
 	f.end.Store(endPos)
@@ -157,11 +157,11 @@ func (w *walker) followPart(f *Frame, pos int64) error {
 	}
 	switch {
 	case f.Kind != KindCompacted:
-		return fail("a frame of kind %q in a part", byte(f.Kind))
+		return fail("a frame of kind %q stands in a part", byte(f.Kind))
 	case f.Index != w.last+1:
-		return fail("frame %d after %d", f.Index, w.last)
+		return fail("frame %d follows frame %d", f.Index, w.last)
 	case f.BaseOffset < w.next || f.Count == 0:
-		return fail("offset %d after %d", f.BaseOffset, w.next)
+		return fail("frame %d of %d records begins at offset %d, the one before it ends at %d", f.Index, f.Count, f.BaseOffset, w.next)
 	}
 	if err := checkBody(f); err != nil {
 		return fail("%w", err)

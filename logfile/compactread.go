@@ -2,12 +2,13 @@ package logfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sort"
 )
 
-// readPart reads on in one part, up to its end at most. Where there is no
-// record any more it goes on at the end.
+// readPart reads on in one part, up to its end at most. When the part holds no
+// further record, r.next moves to its end.
 func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 	if len(entries) == 0 {
 		r.next = s.next
@@ -20,16 +21,16 @@ func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 		return err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: entries[i].Pos, limit: s.file.end.Load(), buf: r.buffer()}
-	defer sc.buf.giveBack()
-	sc.chunk = readSize(endOf(entries, i, min(r.end, s.next, r.next+int64(r.left)), sc.limit)-sc.pos, r.room)
+	sc := &scanner{h: h, path: s.file.path, sums: v.sums, pos: entries[i].Pos, limit: s.file.end.Load(), buf: r.buffer()}
+	defer sc.buf.release()
+	sc.chunk = readSize(endOf(entries, i, min(r.end, s.next, r.next+int64(r.recordsLeft)), sc.limit)-sc.pos, r.bytesLeft)
 	for !r.full && r.next < min(r.end, s.next) {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
 			r.next = s.next
 			return nil
 		}
-		if err == nil && it.mark == 'f' {
+		if err == nil && it.letter == 'f' {
 			var f Frame
 			if f, err = sc.frame(&it); err == nil {
 				err = r.sparse(&f)
@@ -43,43 +44,44 @@ func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 	return nil
 }
 
-// sparse takes records out of a frame of a part.
+// sparse emits records of a frame of a part.
 func (r *recordReader) sparse(f *Frame) error {
 	return eachRecord(f, r.next, func(rec *Record, line []byte) error {
 		size := len(line) + 1
 		switch {
 		case r.full:
 		case rec.Offset >= r.end:
-			r.next = r.end // nothing in between
-		case r.taken && size > r.room:
+			r.next = r.end // there is no record in between
+		case r.emitted && size > r.bytesLeft:
 			r.full = true
 		default:
 			r.rec = *rec
-			r.takeOne(size)
+			r.emitRecord(size)
 		}
 		return nil
 	})
 }
 
-// CompactedReader reads the parts of a log, on any goroutine, for a replica
-// that lacks them.
+// CompactedReader reads the parts of a log for a replica that lacks them. It is
+// safe on any goroutine.
 type CompactedReader struct {
 	CompactedInfo
 	view *View
 }
 
-// CompactedReader takes a snapshot of the parts; nil when there are none.
+// CompactedReader returns a snapshot of the parts, nil when there are none.
 func (l *Log) CompactedReader() *CompactedReader {
 	if l.compacted == nil {
 		return nil
 	}
 	return &CompactedReader{CompactedInfo: l.Compacted(), view: &View{
-		parts: l.parts(), floor: l.Compacted().Next, seal: l.seal, interval: l.opt.IndexInterval,
+		parts: l.parts(), floor: l.Compacted().Next, sums: l.sums, interval: l.opt.IndexInterval,
 	}}
 }
 
-// Lines returns whole record lines from an offset on, no further frame once
-// there are maxBytes, and the offset to go on with: Next at the end.
+// Lines returns whole record lines from an offset on, and the offset to go on
+// with, which is Next at the end. It reads no further frame once there are
+// maxBytes.
 func (c *CompactedReader) Lines(offset int64, maxBytes int) (lines []byte, next int64, err error) {
 	for next = offset; next < c.Next && len(lines) < maxBytes; {
 		s, entries, err := c.view.segmentAt(next)
@@ -104,13 +106,13 @@ func (v *View) partLines(dst []byte, s *segment, entries []entry, offset int64, 
 	}
 	defer s.file.release()
 	i := max(sort.Search(len(entries), func(i int) bool { return entries[i].Offset > offset })-1, 0)
-	sc := &scanner{h: h, path: s.file.path, seal: v.seal, pos: entries[i].Pos, limit: s.file.end.Load(), chunk: scanChunk}
+	sc := &scanner{h: h, path: s.file.path, sums: v.sums, pos: entries[i].Pos, limit: s.file.end.Load(), chunk: scanChunk}
 	for len(dst) < maxBytes {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
 			return dst, s.next, nil
 		}
-		if err == nil && it.mark == 'f' {
+		if err == nil && it.letter == 'f' {
 			var f Frame
 			if f, err = sc.frame(&it); err == nil {
 				err = eachRecord(&f, offset, func(r *Record, line []byte) error {
@@ -128,7 +130,8 @@ func (v *View) partLines(dst []byte, s *segment, entries []entry, offset int64, 
 	return dst, offset, nil
 }
 
-// Records reads all records; for the small logs that a state follows.
+// Records reads all records into memory. It is for the small logs of internal
+// topics.
 func (c *CompactedReader) Records() ([]Record, error) {
 	var recs []Record
 	for next := c.Start; next < c.Next; {
@@ -155,7 +158,7 @@ func parseLines(lines []byte) ([]Record, error) {
 			return false
 		}
 		if n := len(recs); n > 0 && l.Offset <= recs[n-1].Offset {
-			err = errors.New("records out of order")
+			err = fmt.Errorf("offset %d follows offset %d", l.Offset, recs[n-1].Offset)
 			return false
 		}
 		recs = append(recs, l.Record)

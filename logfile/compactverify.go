@@ -2,13 +2,15 @@ package logfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
 )
 
-// walkPart verifies one part from end to end.
+// walkPart verifies one part from end to end and calls fn, if not nil, for each
+// frame.
 func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, err error) {
 	h, err := fsys.OpenFile(path, 0, 0)
 	if err != nil {
@@ -19,14 +21,14 @@ func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, 
 	if err != nil {
 		return e, err
 	}
-	sc := &scanner{h: h, path: path, seal: newSealer(id), limit: endPos, chunk: scanChunk}
+	sc := &scanner{h: h, path: path, sums: newChecksums(id), limit: endPos, chunk: scanChunk}
 	w := walker{next: e.Start}
 	for {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && it.mark == 'f' {
+		if err == nil && it.letter == 'f' {
 			var f Frame
 			if f, err = sc.frame(&it); err == nil {
 				err = w.followPart(&f, it.pos)
@@ -43,7 +45,7 @@ func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, 
 		sc.pos = it.end
 	}
 	if w.last != e.frames || w.next > e.Next {
-		return e, &CorruptError{Path: path, Offset: endPos, Err: errors.New("does not hold the frames that its last line counts")}
+		return e, &CorruptError{Path: path, Offset: endPos, Err: fmt.Errorf("the part holds %d frames, its last line says %d", w.last, e.frames)}
 	}
 	return e, nil
 }
@@ -57,13 +59,13 @@ func verifyPart(fsys FS, path string, report func(path string, offset int64, err
 	case errors.Is(err, fs.ErrNotExist):
 		return err
 	case err != nil:
-		report(path, 0, err) // bytes that cannot be read are damage too
+		report(path, 0, err) // a file that cannot be read counts as damaged
 	}
 	return nil
 }
 
-// walkParts calls fn for the frames of the newest complete generation, and
-// returns the offset behind it.
+// walkParts calls fn for the frames of the newest complete generation, and returns
+// the offset after its last record, 0 if there is none.
 func walkParts(fsys FS, dir string, names []string, fn func(path string, id Identity, f Frame) error) (int64, error) {
 	slices.Sort(names)
 	newest, floor := uint64(0), int64(0)

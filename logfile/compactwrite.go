@@ -9,19 +9,20 @@ import (
 )
 
 const (
-	compactFrame = 16 << 10  // bytes of records in a frame of a part, unless one is larger
+	compactFrame = 16 << 10  // bytes of records in a frame of a part, unless one record is larger
 	compactChunk = 256 << 10 // bytes of a write
 	compactSync  = 4 << 20   // bytes between two syncs
 )
 
-// tmpSerial tells the temporary names of a process apart, so that a writer
-// that was given up cannot disturb the next one.
+// tmpSerial makes the temporary names of a process unique, so that an abandoned
+// writer cannot disturb the next one.
 var tmpSerial atomic.Uint64
 
-// PartWriter writes one generation of parts aside, on any goroutine, in small
-// synced steps. What it made counts only after Log.StageCompacted.
+// PartWriter writes one generation of parts under temporary names, in small synced
+// steps. It is for one goroutine, any one. The generation counts only after
+// Log.StageCompacted.
 type PartWriter struct {
-	log       *Log // for what never changes in it: names, identity, checksums
+	log       *Log // the fields of the log that never change: names, identity, checksums
 	info      CompactedInfo
 	partBytes int64
 	pace      func(bytes int) error
@@ -41,11 +42,10 @@ type PartWriter struct {
 	next  int64
 }
 
-// NewPartWriter begins a generation. Of info it needs all but the counts. Pace
-// is told of bytes before they are written; it may wait, and ends the writing
-// with its error.
+// NewPartWriter begins a generation; the counts in info are ignored. pace is called
+// before so many bytes are written; it may wait, and its error ends the writing.
 func (l *Log) NewPartWriter(info CompactedInfo, pace func(bytes int) error) *PartWriter {
-	return newPartWriter(&Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, seal: l.seal, st: l.st}, info, pace)
+	return newPartWriter(&Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, sums: l.sums, st: l.st}, info, pace)
 }
 
 func newPartWriter(l *Log, info CompactedInfo, pace func(bytes int) error) *PartWriter {
@@ -55,7 +55,7 @@ func newPartWriter(l *Log, info CompactedInfo, pace func(bytes int) error) *Part
 	return w
 }
 
-// Append adds whole record lines, in order of their offsets.
+// Append adds whole record lines in the order of their offsets.
 func (w *PartWriter) Append(lines []byte) error {
 	var err error
 	eachLine(lines, func(_ int, line []byte) bool {
@@ -71,7 +71,7 @@ func (w *PartWriter) Append(lines []byte) error {
 // add appends one record, whose line comes without its LF.
 func (w *PartWriter) add(line []byte, r *Record) error {
 	if r.Offset < w.next || r.Offset >= w.info.Next {
-		return fmt.Errorf("%w: record %d after %d, before %d", ErrRefused, r.Offset, w.next, w.info.Next)
+		return fmt.Errorf("write part: %w: offset %d is not between %d and %d", ErrRefused, r.Offset, w.next, w.info.Next)
 	}
 	if len(w.body)+len(line) >= compactFrame && w.count > 0 {
 		if err := w.frame(); err != nil {
@@ -91,7 +91,7 @@ func (w *PartWriter) add(line []byte, r *Record) error {
 	return nil
 }
 
-// frame writes what has gathered.
+// frame encodes the records that have gathered as one frame.
 func (w *PartWriter) frame() error {
 	if w.count == 0 {
 		return nil
@@ -110,7 +110,7 @@ func (w *PartWriter) frame() error {
 		AppendTime: w.info.AppendTime, Body: w.body, BodySum: Checksum(w.body),
 	}
 	at := w.pos + int64(len(w.buf))
-	w.buf = appendFrameHead(w.buf, w.log.seal, &f, 0)
+	w.buf = appendFrameHead(w.buf, w.log.sums, &f, 0)
 	w.index.add(&f, at, w.pos+int64(len(w.buf)))
 	w.buf = append(w.buf, w.body...)
 	w.body, w.count = w.body[:0], 0
@@ -120,7 +120,7 @@ func (w *PartWriter) frame() error {
 	return nil
 }
 
-// begin makes the next part's file, if there is none.
+// begin creates the file of the next part if none is open.
 func (w *PartWriter) begin() error {
 	if w.h != nil {
 		return nil
@@ -144,7 +144,7 @@ func (w *PartWriter) begin() error {
 	return nil
 }
 
-// write hands what is encoded to the file.
+// write writes what is encoded to the file.
 func (w *PartWriter) write() error {
 	if err := w.pace(len(w.buf)); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (w *PartWriter) endPart(next int64, last bool) error {
 		w.end.parts = len(w.set.parts) + 1
 	}
 	endPos := w.pos + int64(len(w.buf))
-	w.buf = appendPartEnd(w.buf, &w.end, w.log.seal.local)
+	w.buf = appendPartEnd(w.buf, &w.end, w.log.sums.local)
 	if err := w.write(); err != nil {
 		return err
 	}
@@ -190,12 +190,13 @@ func (w *PartWriter) endPart(next int64, last bool) error {
 		return fmt.Errorf("close part: %w", err)
 	}
 	s := w.log.partSegment(w.path, &w.end, endPos)
-	_ = writeIndexFile(w.log.fsys, indexPath(w.path), w.index.entries, s.indexKey()) // can be rebuilt
+	_ = writeIndexFile(w.log.fsys, indexPath(w.path), w.index.entries, s.indexKey()) // a missing one is rebuilt
 	w.set.parts = append(w.set.parts, s)
 	return nil
 }
 
-// Finish completes the generation; its files are durable, but for their names.
+// Finish completes the generation. Its files are durable afterwards, except for
+// their names.
 func (w *PartWriter) Finish() (*CompactedSet, error) {
 	if err := w.frame(); err != nil {
 		return nil, err
@@ -209,8 +210,8 @@ func (w *PartWriter) Finish() (*CompactedSet, error) {
 	return &w.set, nil
 }
 
-// Abort removes what was written, and returns the cause, with what else went
-// wrong.
+// Abort removes what was written. It returns the cause, joined with errors of the
+// removal.
 func (w *PartWriter) Abort(cause error) error {
 	if w.h != nil {
 		cause = errors.Join(cause, w.h.Close())
@@ -219,8 +220,8 @@ func (w *PartWriter) Abort(cause error) error {
 	return errors.Join(cause, w.set.Discard())
 }
 
-// Discard removes the files of a generation that StageCompacted was not called
-// for.
+// Discard removes the files of a generation for which StageCompacted was not
+// called.
 func (s *CompactedSet) Discard() error {
 	var errs []error
 	for _, tmp := range s.tmp {
@@ -232,7 +233,7 @@ func (s *CompactedSet) Discard() error {
 	return errors.Join(errs...)
 }
 
-// isTombstone: the record says that its key is gone.
+// isTombstone reports whether the record says that its key was deleted.
 func isTombstone(r *Record) bool { return bytes.Equal(r.Value, nullToken) }
 
 var nullToken = []byte("-")

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Create makes the directory and an empty log in it that begins after cp. It
-// is durable when Create returns. A directory that has a log already is
-// refused with fs.ErrExist; leftovers of a creation that did not finish are
-// replaced. This does I/O.
+// Create makes the directory dir and in it an empty log that begins after cp, and
+// makes both durable. Leftovers of a creation that did not finish are replaced.
+// It does I/O. Errors: fs.ErrExist when the directory holds a log already;
+// ErrRefused for offsets in cp that contradict each other; errors of the disk.
 func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log, error) {
 	if cp.NextOffset < 0 || cp.LogStart < 0 || cp.LogStart > cp.NextOffset {
 		return nil, fmt.Errorf("create log in %s: %w: log start %d, next offset %d", dir, ErrRefused, cp.LogStart, cp.NextOffset)
@@ -27,10 +27,10 @@ func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log,
 			return nil, fmt.Errorf("create log in %s: %s: %w", dir, e.Name(), fs.ErrExist)
 		}
 	}
-	cp.LogStart = cp.NextOffset // nothing is below
+	cp.LogStart = cp.NextOffset // the log holds nothing below
 	l := newLog(fsys, dir, id, opt)
 	l.hardTerm, l.vote = cp.HardTerm, cp.Vote
-	l.begin(&cp)
+	l.startAfter(&cp)
 	l.startSegment(&cp, &segmentHead{id: id, boot: opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		err = l.create(f, head, f.path)
 	})

@@ -7,27 +7,26 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrPoisoned: a sync of the log failed once. Nothing can be written to it
-	// again; what was not acknowledged before must be taken for lost.
-	ErrPoisoned = errors.New("log is poisoned by a failed sync")
+	// ErrPoisoned: a sync of the log failed. Nothing can be written to it any more,
+	// and entries that were not acknowledged before count as lost.
+	ErrPoisoned = errors.New("the log accepts no more writes since a sync failed")
 	// ErrClosed: the log was closed.
-	ErrClosed = errors.New("log is closed")
+	ErrClosed = errors.New("the log is closed")
 	// ErrBelowStart: the offset or index is no longer in the log.
 	ErrBelowStart = errors.New("below the start of the log")
 	// ErrBeyondEnd: the index is not in the log yet.
 	ErrBeyondEnd = errors.New("beyond the end of the log")
-	// ErrStale: the log was truncated or reset while it was read; take a new
-	// snapshot and try again.
-	ErrStale = errors.New("log changed under the reader")
-	// ErrNewerFormat: written by a newer version of this program.
-	ErrNewerFormat = errors.New("newer format version")
-	// ErrRefused: the owner asked for something that would break the log;
-	// nothing was staged.
+	// ErrStale: the log was truncated, compacted or reset while it was read. The
+	// reader takes a new snapshot and tries again.
+	ErrStale = errors.New("the log changed while it was read")
+	// ErrNewerFormat: the file was written by a newer version of this program.
+	ErrNewerFormat = errors.New("newer format version than this program knows")
+	// ErrRefused: the call would break the log; nothing was staged.
 	ErrRefused = errors.New("refused")
 )
 
-// CorruptError says that bytes on disk are not what was written. It is never
-// returned for a tail that may be cut.
+// CorruptError says that bytes on disk are not those that were written. It is
+// never returned for a tail that Open may cut.
 type CorruptError struct {
 	Path   string
 	Offset int64 // bytes from the beginning of the file
@@ -41,3 +40,16 @@ func (e *CorruptError) Error() string {
 
 // Unwrap returns the cause.
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// What is wrong at a position of a file, for CorruptError.Err.
+var (
+	errFewRecords  = errors.New("the entry holds fewer records than its header says")
+	errNoFinalLF   = errors.New("the body does not end with LF")
+	errSegmentEnds = errors.New("the segment ends before its last entry does")
+)
+
+// errNotIndexed says that the index of a segment does not reach down to an entry
+// that the segment should hold.
+func errNotIndexed(index uint64) error {
+	return fmt.Errorf("the index of the segment does not reach down to entry %d", index)
+}

@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// fields reads the space-separated fields of a "#" line. The first problem
-// sticks, so that callers check once at the end.
+// fields reads the space-separated fields of a line. The first error is kept, so
+// that callers check once at the end.
 type fields struct {
 	rest []byte
 	err  error
 }
 
-var errFewFields = errors.New("line has too few fields")
+var errFewFields = errors.New("the line has too few fields")
 
 func (f *fields) fail(err error) {
 	if f.err == nil {
@@ -39,7 +39,7 @@ func (f *fields) word() []byte {
 
 // uint reads a decimal number without sign or leading zeros.
 func (f *fields) uint() uint64 {
-	const sure = 19 // digits that fit whatever they are
+	const sure = 19 // any number of so many digits fits
 	v, b := uint64(0), f.rest
 	for i := 0; i < min(len(b), sure); i++ {
 		d := b[i] - '0'
@@ -55,7 +55,7 @@ func (f *fields) uint() uint64 {
 	return f.anyUint()
 }
 
-// anyUint is uint for numbers of any length, and for what is none.
+// anyUint is uint for text of any length, numbers or not.
 func (f *fields) anyUint() uint64 {
 	w := f.word()
 	var v uint64
@@ -83,11 +83,11 @@ func (f *fields) int() int64 {
 	return v
 }
 
-// hex reads a checksum.
+// hex reads a checksum of 8 hexadecimal digits.
 func (f *fields) hex() uint32 {
 	v, ok := parseHex(f.word())
 	if !ok {
-		f.fail(errors.New("bad checksum field"))
+		f.fail(errors.New("a checksum field does not hold 8 hexadecimal digits"))
 	}
 	return v
 }
@@ -107,10 +107,10 @@ func (f *fields) quoted() string {
 	return s
 }
 
-// end reports the first problem, or fields left over.
+// end returns the first error, or one for fields that were not read.
 func (f *fields) end() error {
 	if f.err == nil && len(f.rest) != 0 {
-		f.err = errors.New("line has too many fields")
+		f.err = errors.New("the line has too many fields")
 	}
 	return f.err
 }

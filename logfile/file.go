@@ -18,38 +18,38 @@ const (
 	maxReserve = 4 << 20
 )
 
-// state is what the files and batches of one log share.
+// state is shared by the files and batches of one log.
 type state struct {
 	poison atomic.Pointer[error]
 
 	mu     sync.Mutex
-	next   uint64 // the batch to execute next
-	err    error  // why it failed the last time
-	closed bool   // nothing is executed any more
+	next   uint64 // sequence number of the batch to execute next
+	err    error  // why that batch failed the last time
+	closed bool   // no batch is executed any more
 }
 
-// File is one segment's file. The active segment's handle is open all the
-// time; sealed ones are opened when they are read and closed by the cache.
+// File is the file of one segment. The handle of the active segment is always
+// open; those of sealed ones are opened for reading and closed by the cache.
 type File struct {
 	fsys  FS
 	path  string
 	st    *state
 	cache *HandleCache
 
-	end      atomic.Int64  // bytes executed; more may lie in the file after a failed write
+	end      atomic.Int64  // bytes executed; the file may be longer after a failed write
 	epoch    atomic.Uint64 // counts truncations
 	sealed   atomic.Bool
-	reserved int64 // by the disk goroutine
+	reserved int64 // bytes of the file whose space is allocated; for the disk goroutine only
 
 	mu      sync.Mutex
 	h       Handle
 	refs    int
-	gone    bool // unlinked, or about to be
+	gone    bool // the file is unlinked, or about to be
 	closed  bool
-	entries []entry // of a sealed segment, while its handle is open
+	entries []entry // index of a sealed segment, while its handle is open
 }
 
-// Path is where the file was created.
+// Path is the path under which the file was created.
 func (f *File) Path() string { return f.path }
 
 // open returns the open handle for a reader; release must follow.
@@ -90,7 +90,8 @@ func (f *File) release() {
 	closeQuietly(h)
 }
 
-// dropLocked gives up the handle when nobody needs it any more.
+// dropLocked returns the handle for closing when nobody needs it any more, else
+// nil.
 func (f *File) dropLocked() Handle {
 	if f.refs > 0 || !f.closed && !f.gone {
 		return nil
@@ -100,8 +101,8 @@ func (f *File) dropLocked() Handle {
 	return h
 }
 
-// evict closes an idle handle, which the next reader opens again. It reports
-// false when the file is being read.
+// evict closes a handle that nobody uses; the next reader opens it again. It
+// returns false when the file is being read.
 func (f *File) evict() bool {
 	f.mu.Lock()
 	if f.refs > 0 {
@@ -115,8 +116,8 @@ func (f *File) evict() bool {
 	return true
 }
 
-// retire marks the file before it is unlinked: readers that have it open go
-// on, nobody opens it again, or takes another file of the same name for it.
+// retire marks the file before it is unlinked. Readers that have it open go on.
+// Nobody opens it again, or opens another file of the same name in its place.
 func (f *File) retire() {
 	f.mu.Lock()
 	f.gone = true
@@ -138,8 +139,8 @@ func (f *File) close() error {
 	return h.Close()
 }
 
-// closeQuietly drops the error of a handle whose content was synced or is not
-// wanted any more.
+// closeQuietly closes a handle, nil or not, whose content was synced or is not
+// needed any more, so that an error does not matter.
 func closeQuietly(h Handle) {
 	if h != nil {
 		_ = h.Close()
@@ -152,8 +153,8 @@ func (f *File) isGone() bool {
 	return f.gone
 }
 
-// Fd returns the descriptor, for syncfs. It is valid until the log is closed,
-// as long as the file is the active one.
+// Fd returns the file descriptor, for syncfs, or false when there is none. It is
+// valid as long as the file is that of the active segment and the log is open.
 func (f *File) Fd() (uintptr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,12 +164,12 @@ func (f *File) Fd() (uintptr, bool) {
 	return f.h.Fd()
 }
 
-// onDevice is a Handle that knows its filesystem.
+// onDevice is a Handle that knows which device it is on.
 type onDevice interface{ Device() (uint64, bool) }
 
 // Device returns the number of the device that the file is on, st_dev of
-// stat(2), without a system call. It is false where Fd is, and where the FS
-// does not know.
+// stat(2), without a system call. It returns false where Fd does, and where the
+// FS does not know the device.
 func (f *File) Device() (uint64, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,8 +180,8 @@ func (f *File) Device() (uint64, bool) {
 	return h.Device()
 }
 
-// Sync makes everything executed so far durable. A failure poisons the log.
-// A file that was unlinked in the meantime has nothing to lose.
+// Sync makes everything executed so far durable. A failure poisons the log. For a
+// file that was unlinked in the meantime it does nothing.
 func (f *File) Sync() error {
 	if err := f.Poisoned(); err != nil {
 		return err
@@ -203,8 +204,8 @@ func (f *File) Sync() error {
 	return nil
 }
 
-// Poison ends all writing to the file and to its log, for good. The first
-// cause is kept.
+// Poison ends all writing to the file and its log for good. The first cause is
+// kept.
 func (f *File) Poison(err error) { f.st.setPoison(f.path, err) }
 
 // Poisoned returns an error matching ErrPoisoned and the cause, or nil.
@@ -222,10 +223,11 @@ func (st *state) poisoned() error {
 	return nil
 }
 
-// write appends p at off, the end of what was executed. After a failure
-// nothing of p counts, and the same write may be tried again, unless a part of
-// it could not be taken away: that may get to the disk, and a power cut during
-// the second try leave a mixture that looks like damage. It poisons the file.
+// write appends p at off, the end of what was executed. After a failure nothing
+// of p counts, and the same write may be tried again. The exception is a part of
+// p that was written and cannot be cut off again: the kernel may write it back,
+// and a power cut during the second try would leave a mixture of both that looks
+// like damage. That poisons the log.
 func (f *File) write(p []byte, off int64) error {
 	h, err := f.acquire()
 	if err != nil {
@@ -233,7 +235,7 @@ func (f *File) write(p []byte, off int64) error {
 	}
 	defer f.release()
 	if end := f.end.Load(); end != off {
-		panic(fmt.Sprintf("BUG: %s: write at %d, executed up to %d", f.path, off, end))
+		panic(fmt.Sprintf("BUG: %s: write at byte %d, but the file was executed up to byte %d", f.path, off, end))
 	}
 	if need := off + int64(len(p)); need > f.reserved {
 		ahead := min(max(off/8, minReserve), maxReserve)
@@ -245,7 +247,7 @@ func (f *File) write(p []byte, off int64) error {
 	if _, err := h.WriteAt(p, off); err != nil {
 		f.reserved = 0
 		if cutErr := h.Truncate(off); cutErr != nil {
-			f.Poison(fmt.Errorf("write: %w; take its part away: %w", err, cutErr))
+			f.Poison(fmt.Errorf("write failed: %w; what was written of it cannot be cut off: %w", err, cutErr))
 			return f.Poisoned()
 		}
 		return fmt.Errorf("write to %s: %w", f.path, err)
@@ -254,7 +256,7 @@ func (f *File) write(p []byte, off int64) error {
 	return nil
 }
 
-// truncate cuts the file and makes that durable before it returns.
+// truncate cuts the file to size bytes and makes that durable.
 func (f *File) truncate(size int64) error {
 	h, err := f.acquire()
 	if err != nil {

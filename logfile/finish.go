@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// conclude says what the log is.
-func (r *recovery) conclude() {
+// summarize fills in what Open reports of the log.
+func (r *recovery) summarize() {
 	l, a := r.log, &r.log.active
 	rec := &r.rec
 	rec.Identity, rec.LastIndex, rec.NextOffset, rec.LogStart = l.id, a.last, a.next, l.logStart
@@ -20,12 +20,14 @@ func (r *recovery) conclude() {
 
 // finish does what was decided and makes everything durable.
 func (r *recovery) finish(tmp []string) error {
-	r.conclude()
+	r.summarize()
 	l, a := r.log, &r.log.active
-	for _, name := range r.stale {
+	for _, name := range r.obsolete {
 		tmp = append(tmp, name, indexPath(name))
 	}
-	if len(tmp) > 0 { // what makes them superfluous is in sight, but its own sync may have failed
+	// The names that make these files superfluous can be seen, but their own sync
+	// may have failed before a kill.
+	if len(tmp) > 0 {
 		if err := l.syncDir(); err != nil {
 			return err
 		}
@@ -51,23 +53,23 @@ func (r *recovery) finish(tmp []string) error {
 	if err := l.syncDir(); err != nil {
 		return err
 	}
-	mark := appendSyncMark(nil, a.last, r.opt.BootID, l.seal.local)
+	mark := appendSyncMark(nil, a.last, r.opt.BootID, l.sums.local)
 	if err := a.file.write(mark, a.size); err != nil {
 		return err
 	}
 	a.size += int64(len(mark))
-	l.synced, l.vouched, l.loose = a.last, a.last, false
+	l.synced, l.marked, l.unmarked = a.last, a.last, false
 	l.committed = min(max(l.FirstIndex()-1, l.applied), a.last)
-	l.tail, l.tailFirst = nil, a.last+1
+	l.uncommitted, l.uncommittedFirst = nil, a.last+1
 	return a.file.Sync()
 }
 
-// cut keeps the tail beside the segment and truncates.
+// cut copies the tail to a file beside the segment and truncates the segment.
 func (r *recovery) cut() error {
 	a := &r.log.active
 	tail := make([]byte, r.file.size-r.cutAt)
 	if _, err := r.file.h.ReadAt(tail, r.cutAt); err != nil {
-		return fmt.Errorf("read the tail to cut: %w", err)
+		return fmt.Errorf("read the tail of %s that is to be cut: %w", a.file.path, err)
 	}
 	kept, err := freeName(r.fsys, fmt.Sprintf("%s.%d", a.file.path, r.cutAt), ".broken")
 	if err != nil {
@@ -80,23 +82,24 @@ func (r *recovery) cut() error {
 	return a.file.truncate(r.cutAt)
 }
 
-// rewrite writes again what is not known to have been synced. When a sync
-// failed before a restart, the kernel holds those pages for clean although
-// they never reached the disk; only this makes the next sync write them.
+// rewrite writes again what is not proven to have been synced. After a sync that
+// failed before the restart of the process, the kernel takes those pages for clean
+// although they never reached the disk; writing them again makes the next sync
+// write them.
 func (r *recovery) rewrite() error {
 	a := &r.log.active
 	from := r.scan.proof.end
 	if e, ok := byIndex(r.log.index.entries, r.scan.proof.index); ok {
-		from = max(from, e.Pos) // not the next entry's place: lines between the two are not proven
+		from = max(from, e.Pos) // not the end of that entry: lines between it and the next one are not proven
 	}
 	buf := make([]byte, min(scanChunk, max(a.size-from, 0)))
 	for pos := from; pos < a.size; pos += int64(len(buf)) {
 		buf = buf[:min(int64(len(buf)), a.size-pos)]
 		if _, err := r.file.h.ReadAt(buf, pos); err != nil {
-			return fmt.Errorf("read the tail: %w", err)
+			return fmt.Errorf("read the tail of %s: %w", a.file.path, err)
 		}
 		if _, err := r.file.h.WriteAt(buf, pos); err != nil {
-			return fmt.Errorf("write the tail again: %w", err)
+			return fmt.Errorf("write the tail of %s again: %w", a.file.path, err)
 		}
 	}
 	return nil

@@ -8,14 +8,14 @@ import (
 	"sort"
 )
 
-// FrameReader reads entries as they were at one moment. It is immutable and
-// safe for concurrent use.
+// FrameReader reads the entries that the log had at one moment. It is immutable
+// and safe for concurrent use.
 type FrameReader struct {
 	sealed   []*segment
 	active   segment
 	entries  []entry
 	epoch    uint64
-	seal     sealer
+	sums     checksums
 	interval int
 	damaged  func(error)
 }
@@ -24,14 +24,14 @@ type FrameReader struct {
 func (l *Log) Reader() *FrameReader {
 	return &FrameReader{
 		sealed: l.sealed, active: l.active, entries: l.index.entries, epoch: l.active.file.epoch.Load(),
-		seal: l.seal, interval: l.opt.IndexInterval, damaged: l.damaged,
+		sums: l.sums, interval: l.opt.IndexInterval, damaged: l.damaged,
 	}
 }
 
 // ReadFrames reads entries lo to hi-1: at least one, and no further one once
-// their bodies have maxBytes together. The bodies belong to the caller. Only
-// entries whose batches are executed can be read; ErrBeyondEnd, ErrBelowStart
-// and *CorruptError as the case may be. This does I/O.
+// their bodies have maxBytes together. The bodies belong to the caller. It does
+// I/O. Errors: ErrBeyondEnd, also for entries whose batches are not executed yet,
+// ErrBelowStart, *CorruptError, errors of the disk.
 func (l *Log) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 	return l.Reader().ReadFrames(lo, hi, maxBytes)
 }
@@ -51,10 +51,10 @@ func (r *FrameReader) LastIndex() uint64 { return r.active.last }
 // truncated since the snapshot was taken, it may return ErrStale.
 func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 	if lo < r.FirstIndex() {
-		return nil, fmt.Errorf("entry %d, first is %d: %w", lo, r.FirstIndex(), ErrBelowStart)
+		return nil, fmt.Errorf("entry %d: %w: the first one is %d", lo, ErrBelowStart, r.FirstIndex())
 	}
 	if lo > r.LastIndex() {
-		return nil, fmt.Errorf("entry %d, last is %d: %w", lo, r.LastIndex(), ErrBeyondEnd)
+		return nil, fmt.Errorf("entry %d: %w: the last one is %d", lo, ErrBeyondEnd, r.LastIndex())
 	}
 	hi = min(hi, r.LastIndex()+1)
 	var frames []Frame
@@ -65,7 +65,7 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 			epoch := s.file.epoch.Load()
 			got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
 			if bad := (*CorruptError)(nil); errors.As(err, &bad) && s != &r.active {
-				if entries, rerr := s.reindex(r.seal, r.interval); rerr == nil {
+				if entries, rerr := s.reindex(r.sums, r.interval); rerr == nil {
 					got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
 				}
 			}
@@ -75,9 +75,9 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 		}
 		if err != nil {
 			if len(frames) > 0 {
-				return frames, nil // the next read begins there and reports it
+				return frames, nil // the next read begins at the damage and reports it
 			}
-			tellDamage(r.damaged, err)
+			reportDamage(r.damaged, err)
 			return nil, err
 		}
 		frames = append(frames, got...)
@@ -86,8 +86,9 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 	return frames, nil
 }
 
-// tellDamage passes damage on, unless the log changed under the reader.
-func tellDamage(fn func(error), err error) {
+// reportDamage calls fn with an error that is damage, unless the log changed while
+// it was read.
+func reportDamage(fn func(error), err error) {
 	var bad *CorruptError
 	if fn != nil && errors.As(err, &bad) && !errors.Is(err, ErrStale) {
 		fn(err)
@@ -100,57 +101,57 @@ func (r *FrameReader) segmentOf(index uint64) (*segment, []entry, error) {
 	}
 	i := sort.Search(len(r.sealed), func(i int) bool { return r.sealed[i].last >= index })
 	s := r.sealed[i]
-	entries, err := s.load(r.seal, r.interval)
+	entries, err := s.load(r.sums, r.interval)
 	return s, entries, err
 }
 
 // readSegment reads entries of one segment; at least one when first is set.
-func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, room *int, first bool) ([]Frame, error) {
+func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, bytesLeft *int, first bool) ([]Frame, error) {
 	e, ok := byIndex(entries, lo)
 	if !ok {
-		return nil, &CorruptError{Path: s.file.path, Err: fmt.Errorf("entry %d is not in its index", lo)}
+		return nil, &CorruptError{Path: s.file.path, Err: errNotIndexed(lo)}
 	}
 	h, err := s.file.open()
 	if err != nil {
 		return nil, err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, seal: r.seal, pos: e.Pos, limit: s.file.end.Load()}
-	sc.chunk = min(max(*room, r.interval)+r.interval, 4*scanChunk)
+	sc := &scanner{h: h, path: s.file.path, sums: r.sums, pos: e.Pos, limit: s.file.end.Load()}
+	sc.chunk = min(max(*bytesLeft, r.interval)+r.interval, 4*scanChunk)
 	hi = min(hi, s.last+1)
 	var frames []Frame
-	for next := lo; next < hi && (*room > 0 || first && len(frames) == 0); {
+	for next := lo; next < hi && (*bytesLeft > 0 || first && len(frames) == 0); {
 		it, err := sc.peek()
 		if err != nil {
-			return nil, r.unread(sc, err)
+			return nil, r.endError(sc, err)
 		}
 		sc.pos = it.end
-		if it.mark != 'f' || it.head.Index < next {
+		if it.letter != 'f' || it.head.Index < next {
 			continue
 		}
 		f, err := sc.frame(&it)
 		if err == nil && f.Index != next {
-			err = &badItem{pos: it.pos, err: fmt.Errorf("entry %d after %d", f.Index, next-1)}
+			err = &badItem{pos: it.pos, err: fmt.Errorf("entry %d follows entry %d", f.Index, next-1)}
 		}
 		if err != nil {
-			return nil, r.unread(sc, err)
+			return nil, r.endError(sc, err)
 		}
 		f.Body = slices.Clone(f.Body)
 		frames = append(frames, f)
-		*room -= len(f.Body)
+		*bytesLeft -= len(f.Body)
 		next++
 	}
 	return frames, nil
 }
 
-// unread names an end of file for what it is: an entry not executed yet in the
-// active segment, damage elsewhere.
-func (r *FrameReader) unread(sc *scanner, err error) error {
+// endError explains a scan error. An end of file is an entry that is not written
+// yet in the active segment, and damage elsewhere.
+func (r *FrameReader) endError(sc *scanner, err error) error {
 	if errors.Is(err, io.EOF) {
 		if sc.path == r.active.file.path {
-			return fmt.Errorf("entry is not written yet: %w", ErrBeyondEnd)
+			return fmt.Errorf("the entry is not written yet: %w", ErrBeyondEnd)
 		}
-		err = &badItem{pos: sc.pos, err: errors.New("segment ends too early")}
+		err = &badItem{pos: sc.pos, err: errSegmentEnds}
 	}
 	return sc.corrupt(err)
 }

@@ -27,14 +27,14 @@ type Handle interface {
 	ReadAt(p []byte, off int64) (int, error)
 	WriteAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
-	// Datasync makes the content and the size durable.
+	// Datasync makes the content and the size of the file durable.
 	Datasync() error
 	Size() (int64, error)
-	// Fd returns the descriptor, for syncfs; false when there is none.
+	// Fd returns the file descriptor, for syncfs; false when there is none.
 	Fd() (uintptr, bool)
-	// Reserve allocates space for n bytes at off without changing the size,
-	// so that a full disk shows before the write. It does nothing where the
-	// filesystem cannot.
+	// Reserve allocates space for n bytes at off without changing the size, so
+	// that a full disk is noticed before the write. It does nothing where the
+	// filesystem has no such call.
 	Reserve(off, n int64) error
 	Close() error
 }

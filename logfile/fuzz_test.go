@@ -64,11 +64,11 @@ func FuzzLineParser(f *testing.F) {
 	})
 }
 
-var fuzzSealer = newSealer(Identity{ClusterID: "c", TopicID: "t", ReplicaID: 1})
+var fuzzSums = newChecksums(Identity{ClusterID: "c", TopicID: "t", ReplicaID: 1})
 
 func FuzzFrameHead(f *testing.F) {
 	fr := Frame{Index: 1, Term: 2, Kind: KindRecords, BaseOffset: 3, Count: 1, AppendTime: 5, Body: []byte("x\n")}
-	head := appendFrameHead(nil, fuzzSealer, &fr, 7)
+	head := appendFrameHead(nil, fuzzSums, &fr, 7)
 	f.Add(head[:len(head)-1])
 	f.Fuzz(func(t *testing.T, line []byte) {
 		h, blocks, err := parseHeadLine(line)
@@ -77,16 +77,16 @@ func FuzzFrameHead(f *testing.F) {
 		}
 		require.LessOrEqual(t, h.length, MaxBody)
 		require.Equal(t, h.length > blockSize, blocks > 0)
-		_ = h.check(fuzzSealer, line, make([]byte, blocks))
+		_ = h.check(fuzzSums, line, make([]byte, blocks))
 		if h.length > blockSize {
 			return // it would have to have a body of that length
 		}
 		f := h.Frame
 		f.Body = make([]byte, h.length)
-		back := appendFrameHead(nil, fuzzSealer, &f, h.synced)
+		back := appendFrameHead(nil, fuzzSums, &f, h.synced)
 		again, _, err := parseHeadLine(back[:len(back)-1])
 		require.NoError(t, err)
-		require.NoError(t, again.check(fuzzSealer, back[:len(back)-1], nil))
+		require.NoError(t, again.check(fuzzSums, back[:len(back)-1], nil))
 		again.sum = h.sum // that of the body
 		require.Equal(t, h, again)
 	})
@@ -114,15 +114,15 @@ func FuzzIndexFile(f *testing.F) {
 // FuzzPartEnd: the last line of a part says the same when it is written again.
 func FuzzPartEnd(f *testing.F) {
 	e := partEnd{CompactedInfo: CompactedInfo{Generation: 7, To: 9, Start: 1, Next: 40, Records: 3, Tombstones: 1, AppendTime: 5}, parts: 1, frames: 2}
-	line := appendPartEnd(nil, &e, fuzzSealer.local)
-	text, err := unseal(line[:len(line)-1], fuzzSealer.local)
+	line := appendPartEnd(nil, &e, fuzzSums.local)
+	text, err := checkLineSum(line[:len(line)-1], fuzzSums.local)
 	require.NoError(f, err)
 	f.Add(text, "00000000000000000001-00000000000000000007.log")
 	f.Fuzz(func(t *testing.T, text []byte, name string) {
-		line := appendSeal(bytes.Clone(text), 0, fuzzSealer.local) // past the checksum
-		if e, err := parsePartEnd(line[:len(line)-1], fuzzSealer.local); err == nil {
-			back := appendPartEnd(nil, &e, fuzzSealer.local)
-			again, err := parsePartEnd(back[:len(back)-1], fuzzSealer.local)
+		line := appendLineSum(bytes.Clone(text), 0, fuzzSums.local) // past the checksum
+		if e, err := parsePartEnd(line[:len(line)-1], fuzzSums.local); err == nil {
+			back := appendPartEnd(nil, &e, fuzzSums.local)
+			again, err := parsePartEnd(back[:len(back)-1], fuzzSums.local)
 			require.NoError(t, err)
 			require.Equal(t, e, again)
 		}
@@ -151,22 +151,22 @@ func FuzzOpaqueBody(f *testing.F) {
 
 func FuzzCheckpointLine(f *testing.F) {
 	cp := Checkpoint{Index: 1, Term: 1, ConfState: []byte("x"), Terms: []TermStart{{0, 0}, {1, 1}}}
-	line := appendCheckpoint(nil, &cp, 9, fuzzSealer.local)
-	text, err := unseal(line[:len(line)-1], fuzzSealer.local)
+	line := appendCheckpoint(nil, &cp, 9, fuzzSums.local)
+	text, err := checkLineSum(line[:len(line)-1], fuzzSums.local)
 	require.NoError(f, err)
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		line := appendSeal(append([]byte(nil), text...), 0, fuzzSealer.local) // past the checksum
+		line := appendLineSum(append([]byte(nil), text...), 0, fuzzSums.local) // past the checksum
 		line = line[:len(line)-1]
-		if cp, at, err := parseCheckpoint(line, fuzzSealer.local); err == nil {
-			back := appendCheckpoint(nil, &cp, at, fuzzSealer.local)
-			again, at2, err := parseCheckpoint(back[:len(back)-1], fuzzSealer.local)
+		if cp, at, err := parseCheckpoint(line, fuzzSums.local); err == nil {
+			back := appendCheckpoint(nil, &cp, at, fuzzSums.local)
+			again, at2, err := parseCheckpoint(back[:len(back)-1], fuzzSums.local)
 			require.NoError(t, err)
 			require.Equal(t, at, at2)
 			require.Equal(t, cp, again)
 		}
-		_, _ = parseSegmentHead(appendSeal(append([]byte(nil), text...), 0, 0))
-		_, _, _ = parseHardState(line, fuzzSealer.local)
-		_, _, _ = parseSyncMark(line, fuzzSealer.local)
+		_, _ = parseSegmentHead(appendLineSum(append([]byte(nil), text...), 0, 0))
+		_, _, _ = parseHardState(line, fuzzSums.local)
+		_, _, _ = parseSyncMark(line, fuzzSums.local)
 	})
 }

@@ -13,27 +13,27 @@ const noTime = math.MinInt64
 type entry struct {
 	Offset  int64  // of a record
 	Index   uint64 // raft index of the frame it is in
-	Pos     int64  // where that frame begins
-	Line    int64  // where the record's line begins (the body, for a frame's first)
+	Pos     int64  // position in the file at which that frame begins
+	Line    int64  // position of the record's line, or of the body for the first record of a frame
 	MaxTime int64  // no record of the segment below Offset has a greater timestamp
 }
 
-// indexer builds a segment's index while frames are appended or scanned. The
-// entries are shared with readers: only ever appended to, or copied.
+// indexer builds a segment's index while frames are appended or scanned. Readers
+// share the entries: they are only ever appended to, or copied.
 type indexer struct {
 	interval int64
 	entries  []entry
-	max      [timestampLen]byte // greatest timestamp text so far, all zero: none
-	floor    int64              // a lower bound for it, after a truncation
+	max      [timestampLen]byte // greatest timestamp so far, as text; all zero: none
+	minMax   int64              // the greatest timestamp is at least this, after a truncation
 }
 
 func newIndexer(interval int) *indexer {
-	return &indexer{interval: int64(interval), floor: noTime}
+	return &indexer{interval: int64(interval), minMax: noTime}
 }
 
-// add notes a frame at pos whose body begins at bodyPos. Bodies of several
-// blocks get an entry per block, so that a record is found without reading
-// all of it.
+// add adds a frame at pos whose body begins at bodyPos. A body of several blocks
+// gets an entry for each block, so that a record is found without reading the
+// whole body.
 func (x *indexer) add(f *Frame, pos, bodyPos int64) {
 	if n := len(x.entries); n == 0 || pos-x.entries[n-1].Pos >= x.interval {
 		x.entries = append(x.entries, entry{f.BaseOffset, f.Index, pos, bodyPos, x.maxTime()})
@@ -41,7 +41,7 @@ func (x *indexer) add(f *Frame, pos, bodyPos int64) {
 	if !f.Kind.hasRecords() {
 		return
 	}
-	dense := f.Kind == KindRecords // else the frame's place in the index is enough
+	dense := f.Kind == KindRecords // compacted offsets have gaps, so they cannot be counted along
 	body, offset, block := f.Body, f.BaseOffset, 0
 	for at := 0; at < len(body); {
 		n := bytes.IndexByte(body[at:], '\n')
@@ -65,27 +65,28 @@ func (x *indexer) add(f *Frame, pos, bodyPos int64) {
 // maxTime is the greatest timestamp so far, in milliseconds.
 func (x *indexer) maxTime() int64 {
 	if x.max[0] == 0 {
-		return x.floor
+		return x.minMax
 	}
 	ms, ok := parseTimestamp(x.max[:])
 	if !ok {
-		return math.MaxInt64 // unreadable: claim nothing
+		return math.MaxInt64 // the text is no timestamp: nothing may be skipped by time
 	}
-	return max(ms, x.floor)
+	return max(ms, x.minMax)
 }
 
-// cutIndex returns an indexer for the part of a segment below pos. The
-// greatest timestamp may then be too great, which costs a search some time
-// but never skips a record.
+// cutIndex returns an indexer for the part of a segment below pos. Its greatest
+// timestamp may be too great afterwards, which costs a search by time some reads
+// and never makes it skip a record.
 func cutIndex(entries []entry, pos int64, interval int, maxTime int64) *indexer {
 	n := sort.Search(len(entries), func(i int) bool { return entries[i].Pos >= pos })
 	x := newIndexer(interval)
 	x.entries = append(x.entries, entries[:n]...)
-	x.floor = maxTime
+	x.minMax = maxTime
 	return x
 }
 
-// byOffset finds the last entry that does not lie behind offset.
+// byOffset returns the last entry at or below offset and its number, -1 if there
+// is none.
 func byOffset(entries []entry, offset int64) (entry, int) {
 	i := sort.Search(len(entries), func(i int) bool { return entries[i].Offset > offset })
 	if i == 0 {
@@ -94,7 +95,7 @@ func byOffset(entries []entry, offset int64) (entry, int) {
 	return entries[i-1], i - 1
 }
 
-// byIndex finds the last entry that does not lie behind a raft index.
+// byIndex returns the last entry at or below a raft index.
 func byIndex(entries []entry, index uint64) (entry, bool) {
 	i := sort.Search(len(entries), func(i int) bool { return entries[i].Index > index })
 	if i == 0 {
@@ -103,7 +104,7 @@ func byIndex(entries []entry, index uint64) (entry, bool) {
 	return entries[i-1], true
 }
 
-// byTime finds the last entry below which every record is older than ts.
+// byTime returns the last entry below which every record is older than ts.
 func byTime(entries []entry, ts int64) (entry, bool) {
 	i := sort.Search(len(entries), func(i int) bool { return entries[i].MaxTime >= ts })
 	if i == 0 {

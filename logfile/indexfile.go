@@ -3,22 +3,28 @@ package logfile
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
 
-// A side file, <base>.idx, keeps the index of a sealed segment: a line naming
-// the format, which segment it is for (a CRC32C of what is known of it), the
-// number of entries (8 bytes each, little endian), the entries (five times 8 bytes) and a CRC32C of all of it.
-// It is not synced: a bad or missing one is built anew.
+// The index of a sealed segment stands in an index file beside it, <base>.idx,
+// which is not synced: one that is bad or missing is rebuilt.
+//
+//	+----------------+---------+-----------+-----------------------------------------------+--------+
+//	| ottla index 1\n| key (8) | count (8) | count times: offset, index, pos, line, maxTime| crc (4)|
+//	+----------------+---------+-----------+-----------------------------------------------+--------+
+//
+// Integers are little endian, those of an entry 8 bytes each. The key is
+// segment.indexKey, crc the CRC32C of everything before it.
 const (
 	indexMagic  = "ottla index 1\n"
 	entryBytes  = 5 * 8
 	maxIndexLen = 1 << 30
 )
 
-// indexKey tells a segment from an earlier one of the same name, whose index
-// may come back after a power cut.
+// indexKey distinguishes a segment from an earlier one of the same name, whose
+// index file may come back after a power cut.
 func (s *segment) indexKey() uint64 {
 	var b []byte
 	for _, v := range [...]int64{s.size, s.base, int64(s.first), int64(s.last), s.next, s.lastAt, s.maxTime} {
@@ -93,7 +99,7 @@ func readAll(fsys FS, path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if size > limit {
-		return nil, errors.New("file is too long: " + path)
+		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", path, size, limit)
 	}
 	b := make([]byte, size)
 	n, err := h.ReadAt(b, 0)

@@ -5,19 +5,19 @@ import (
 	"fmt"
 )
 
-// ErrUnfinished says that a log was being replaced as a whole, by a snapshot,
-// when its process ended. Open completes that.
-var ErrUnfinished = errors.New("the log was being replaced; opening it completes that")
+// ErrUnfinished says that a snapshot was replacing the whole log when its process
+// ended. Open completes that.
+var ErrUnfinished = errors.New("a snapshot was replacing the whole log; opening the log completes that")
 
-// Inspection is what Inspect finds.
+// Inspection is the result of Inspect.
 type Inspection struct {
 	Recovered
 	LastTerm uint64  // of the last entry
-	Changes  []Frame // membership entries behind Checkpoint.Applied, in order
+	Changes  []Frame // membership entries after Checkpoint.Applied, in order
 }
 
-// Inspect reads the log in dir as Open would, and changes nothing. It is for
-// logs that no process has open. Errors: as Open, and ErrUnfinished.
+// Inspect reads the log in dir as Open would, and changes nothing. No process may
+// have the log open. Errors: as Open, and ErrUnfinished.
 func Inspect(fsys FS, dir string, opt Options) (*Inspection, error) {
 	found, err := listDir(fsys, dir)
 	if err != nil {
@@ -31,7 +31,7 @@ func Inspect(fsys FS, dir string, opt Options) (*Inspection, error) {
 	if err := r.read(found); err != nil {
 		return nil, fmt.Errorf("inspect log: %w", err)
 	}
-	r.conclude()
+	r.summarize()
 	return r.inspect()
 }
 
@@ -41,7 +41,7 @@ func (r *recovery) inspect() (*Inspection, error) {
 	out := &Inspection{Recovered: r.rec}
 	var ok bool
 	if out.LastTerm, ok = l.Term(l.LastIndex()); !ok {
-		return nil, fmt.Errorf("inspect log: no term of entry %d", l.LastIndex())
+		return nil, fmt.Errorf("inspect log: the term of entry %d is not known", l.LastIndex())
 	}
 	err := r.eachConfChange(l.LastIndex(), func(f Frame) { out.Changes = append(out.Changes, f) })
 	if err != nil {
@@ -50,7 +50,7 @@ func (r *recovery) inspect() (*Inspection, error) {
 	return out, nil
 }
 
-// eachConfChange calls fn for the membership entries behind the checkpoint, up
+// eachConfChange calls fn for the membership entries after the checkpoint, up
 // to index last.
 func (r *recovery) eachConfChange(last uint64, fn func(Frame)) error {
 	const atOnce = 4 << 20
@@ -69,9 +69,9 @@ func (r *recovery) eachConfChange(last uint64, fn func(Frame)) error {
 	return nil
 }
 
-// confChanges lists the membership entries behind the checkpoint. The active
-// segment has been read; of those before it only what was not applied when it
-// began is read, which is little.
+// confChanges lists the membership entries after the checkpoint. The active
+// segment has been read already. Of the segments before it only the entries that
+// were not applied when it began are read, and these are few.
 func (r *recovery) confChanges() (out []uint64, err error) {
 	err = r.eachConfChange(r.log.active.first-1, func(f Frame) { out = append(out, f.Index) })
 	for _, index := range r.changes {

@@ -8,44 +8,45 @@ import (
 	"slices"
 )
 
-// Loan is what one copy of a log gives for a gap in another one.
+// Loan is what one copy of a log, the lender, gives for a gap in another one.
 type Loan struct {
-	// Frames are entries from the first one asked for on, without a hole; none
-	// when that one is not here or damaged here too.
+	// Frames are entries from the first wanted one on, without a hole. There are
+	// none when this copy does not have that entry, or has it damaged too.
 	Frames []Frame
-	// AnchorTerm is the term of the anchor entry asked about, 0 if that is not
-	// here.
+	// AnchorTerm is the term that the wanted anchor entry has in this copy, 0 if
+	// this copy does not have that entry.
 	AnchorTerm uint64
 }
 
-// Lend reads the entries of w from the log in dir, verified one by one,
-// whatever else is damaged in it, until their bodies have maxBytes together.
-// id tells which log it must be; its broker and replica count only where the
-// log cannot tell. For a log that nobody writes to. Errors: fs.ErrNotExist when there is no such log.
+// Lend reads the entries of w from the log in dir, each one verified, whatever
+// else is damaged in it, until their bodies have maxBytes together. Cluster, topic
+// and partition of id must be those of the log; its broker and replica id are used
+// only for a segment whose first line is damaged. Nobody may write to the log.
+// Errors: fs.ErrNotExist when there is no such log, errors of the disk.
 func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) {
 	found, err := listDir(fsys, dir)
 	if err != nil {
 		return Loan{}, err
 	}
-	l := &lender{fsys: fsys, want: w, room: maxBytes, due: w.First}
+	l := &lender{fsys: fsys, want: w, bytesLeft: maxBytes, due: w.First}
 	mine := false
 	for i, base := range found.bases {
 		path := segmentPath(dir, base)
 		head, cp, err := readSegmentHead(fsys, path)
 		if bad := (*CorruptError)(nil); errors.As(err, &bad) {
-			head, err = &segmentHead{id: id}, nil // what follows may be sound
+			head, err = &segmentHead{id: id}, nil // the lines after it may be sound
 		}
 		if err != nil {
 			return Loan{}, err
 		}
 		if head.id.ClusterID != id.ClusterID || head.id.TopicID != id.TopicID || head.id.Partition != id.Partition {
-			return Loan{}, fmt.Errorf("%s holds another log: %w", dir, fs.ErrNotExist)
+			return Loan{}, fmt.Errorf("%s holds the log of another partition: %w", dir, fs.ErrNotExist)
 		}
 		mine = true
 		if cp.Index > 0 && cp.Index == w.Anchor.Index {
 			l.loan.AnchorTerm = cp.Term
 		}
-		if i+1 < len(found.bases) { // does it end before what is wanted?
+		if i+1 < len(found.bases) { // skip a segment that ends before what is wanted
 			if _, next, err := readSegmentHead(fsys, segmentPath(dir, found.bases[i+1])); err == nil && next.Index < l.due && next.Index < w.Anchor.Index {
 				continue
 			}
@@ -64,22 +65,22 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 }
 
 type lender struct {
-	fsys   FS
-	want   Want
-	due    uint64
-	room   int
-	broken bool // no further entry can follow without a hole
-	loan   Loan
+	fsys      FS
+	want      Want
+	due       uint64 // the next entry to lend
+	bytesLeft int
+	broken    bool // the next entry is missing or damaged here, so the loan ends before it
+	loan      Loan
 }
 
-// scan goes over every valid line of a segment, also behind damage.
+// scan goes over every valid line of a segment, also after damage.
 func (l *lender) scan(path string, id Identity) error {
 	h, size, err := openSized(l.fsys, path, openRead)
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(h)
-	sc := &scanner{h: h, path: path, seal: newSealer(id), limit: size, chunk: 4 * scanChunk}
+	sc := &scanner{h: h, path: path, sums: newChecksums(id), limit: size, chunk: 4 * scanChunk}
 	for !l.done() {
 		it, err := sc.peek()
 		var bad *badItem
@@ -94,7 +95,7 @@ func (l *lender) scan(path string, id Identity) error {
 		case err != nil:
 			return err
 		}
-		if it.mark == 'f' {
+		if it.letter == 'f' {
 			l.frame(sc, &it)
 		}
 		sc.pos = it.end
@@ -102,7 +103,7 @@ func (l *lender) scan(path string, id Identity) error {
 	return nil
 }
 
-// frame takes an entry if it is one of those wanted and verifies.
+// frame adds an entry to the loan if it is the next wanted one and verifies.
 func (l *lender) frame(sc *scanner, it *item) {
 	if it.head.Index == l.want.Anchor.Index {
 		l.loan.AnchorTerm = it.head.Term // a header has a checksum of its own
@@ -122,10 +123,10 @@ func (l *lender) frame(sc *scanner, it *item) {
 	f.Body = slices.Clone(f.Body)
 	l.loan.Frames = append(l.loan.Frames, f)
 	l.due++
-	l.room -= len(f.Body)
+	l.bytesLeft -= len(f.Body)
 }
 
-func (l *lender) full() bool { return l.room <= 0 && len(l.loan.Frames) > 0 }
+func (l *lender) full() bool { return l.bytesLeft <= 0 && len(l.loan.Frames) > 0 }
 
 // done reports whether the rest of the log can add nothing to the loan.
 func (l *lender) done() bool {
@@ -133,16 +134,17 @@ func (l *lender) done() bool {
 	return enough && (l.want.Anchor.Index == 0 || l.loan.AnchorTerm != 0)
 }
 
-// Lend reads entries of a log that is in use, as of the moment when the reader
-// was made; anchorTerm is what Log.Term said of the anchor then. An entry that
-// is damaged ends it. Any goroutine.
+// Lend reads wanted entries of a log that is in use, as of the moment when the
+// reader was made; anchorTerm is what Log.Term returned for the anchor then. The
+// loan ends at an entry that is damaged. Lend is safe on any goroutine. Errors: as
+// ReadFrames; ErrStale when the log was truncated or reset since.
 func (r *FrameReader) Lend(w Want, anchorTerm uint64, maxBytes int) (Loan, error) {
 	frames, err := r.ReadFrames(w.First, w.Last+1, maxBytes)
 	if err != nil {
 		return Loan{}, err
 	}
 	if r.active.file.isGone() || r.active.file.epoch.Load() != r.epoch {
-		return Loan{}, ErrStale // what was read may be of two logs
+		return Loan{}, ErrStale // entries from before and an anchor from after would pass for one log
 	}
 	return Loan{Frames: frames, AnchorTerm: anchorTerm}, nil
 }

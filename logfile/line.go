@@ -12,15 +12,15 @@ import (
 const timestampLen = len("2006-01-02 15:04:05.000")
 
 var (
-	errTimestamp   = errors.New("bad timestamp")
-	errOffsetRange = errors.New("partition or offset out of range")
+	errTimestamp   = errors.New("the line does not begin with a timestamp")
+	errOffsetRange = errors.New("the partition or the offset is out of range")
 )
 
 // ParseLine reads one record line without its LF:
 //
 //	<date> <time> <topic> <partition> <offset> <key> <value> <action>[ <headers>]
 //
-// The tokens are slices of line and are checked only as far as needed to tell
+// The tokens are slices of line. They are checked only as far as is needed to find
 // where they end.
 func ParseLine(line []byte) (Line, error) {
 	var l Line
@@ -45,9 +45,9 @@ func ParseLine(line []byte) (Line, error) {
 	return l, l.parseTokens(&f)
 }
 
-var errEmptyField = errors.New("empty field")
+var errEmptyField = errors.New("a field of the line is empty")
 
-// parseTokens reads what follows the offset.
+// parseTokens reads the fields after the offset.
 func (r *Record) parseTokens(f *fields) error {
 	line := f.rest
 	r.Key, r.Value = f.token(), f.token()
@@ -65,11 +65,11 @@ func (r *Record) parseTokens(f *fields) error {
 	return nil
 }
 
-// lineParser is ParseLine for lines of one log: most have second, topic and
-// partition of the one before.
+// lineParser is ParseLine for the lines of one log, most of which have the second,
+// topic and partition of the line before.
 type lineParser struct {
 	second [timestampLen - 3]byte // up to the milliseconds
-	ms     int64                  // when it began
+	ms     int64                  // its beginning, in milliseconds since 1970
 	place  []byte                 // " <topic> <partition> "
 }
 
@@ -119,7 +119,7 @@ func (f *fields) token() []byte {
 		case '"':
 			n := stringEnd(b[i+1:])
 			if n < 0 {
-				f.fail(errors.New("string without end"))
+				f.fail(errors.New("a string in the line has no end"))
 				return nil
 			}
 			i += 1 + n
@@ -130,7 +130,7 @@ func (f *fields) token() []byte {
 
 func (f *fields) cut(n int) []byte {
 	if n == 0 {
-		f.fail(errors.New("empty token"))
+		f.fail(errors.New("a token of the line is empty"))
 		return nil
 	}
 	t := f.rest[:n:n]
@@ -138,7 +138,8 @@ func (f *fields) cut(n int) []byte {
 	return t
 }
 
-// stringEnd finds the quote that ends a JSON string.
+// stringEnd returns the position of the quote that ends a JSON string, -1 if there
+// is none.
 func stringEnd(b []byte) int {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(b[i:], '"')
@@ -213,7 +214,7 @@ func ParseRecords(f Frame) ([]Record, error) {
 		l, err = ParseLine(line)
 		gap := f.Kind == KindCompacted && len(recs) > 0 && l.Offset > due
 		if err == nil && l.Offset != due && !gap {
-			err = errors.New("unexpected offset")
+			err = fmt.Errorf("it has offset %d instead of %d", l.Offset, due)
 		}
 		due = l.Offset + 1
 		if err != nil {
@@ -229,7 +230,7 @@ func ParseRecords(f Frame) ([]Record, error) {
 	return recs, err
 }
 
-// ProducerLines returns what the "#p" lines of a frame say, without the mark.
+// ProducerLines returns the "#p" lines of a frame without the "#p ".
 func ProducerLines(f Frame) [][]byte {
 	var lines [][]byte
 	rest := f.Body
@@ -252,24 +253,24 @@ func OpaqueData(body []byte) ([]byte, error) {
 		text, ok = bytes.CutSuffix(text, []byte{'\n'})
 	}
 	if !ok || bytes.ContainsAny(text, "\r\n") { // which base64 skips
-		return nil, errors.New("not an opaque body")
+		return nil, errors.New("the body is not one #e line")
 	}
 	data, err := base64.StdEncoding.Strict().AppendDecode(make([]byte, 0, len(text)), text)
 	if err != nil {
-		return nil, fmt.Errorf("opaque body: %w", err)
+		return nil, fmt.Errorf("the #e line is not valid base64: %w", err)
 	}
 	return data, nil
 }
 
-// checkBody verifies that a body holds what its frame says and cannot be taken
-// for anything else: whole lines, "#p" lines first, count record lines.
+// checkBody verifies that a body holds what its header says and that no line in it
+// looks like a header: whole lines, "#p" lines first, Count record lines.
 func checkBody(f *Frame) error {
 	b := f.Body
 	if len(b) > MaxBody {
-		return fmt.Errorf("body of %d bytes, limit %d", len(b), MaxBody)
+		return fmt.Errorf("the body has %d bytes, more than the limit of %d", len(b), MaxBody)
 	}
 	if len(b) > 0 && b[len(b)-1] != '\n' {
-		return errors.New("body does not end with LF")
+		return errNoFinalLF
 	}
 	count := 0
 	for len(b) > 0 {
@@ -280,12 +281,12 @@ func checkBody(f *Frame) error {
 		case f.Kind == KindRecords && count == 0 && bytes.HasPrefix(b, []byte("#p ")):
 		case !f.Kind.hasRecords() && bytes.HasPrefix(b, []byte("#e ")):
 		default:
-			return errors.New("body holds a line that does not belong there: " + strconv.Quote(string(b[:min(n, 40)])))
+			return fmt.Errorf("the body holds a line that does not belong there: %q", b[:min(n, 40)])
 		}
 		b = b[n:]
 	}
 	if count != f.Count {
-		return fmt.Errorf("body holds %d records instead of %d", count, f.Count)
+		return fmt.Errorf("the body holds %d records instead of %d", count, f.Count)
 	}
 	return nil
 }

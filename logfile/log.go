@@ -12,22 +12,22 @@ const (
 	defaultIndexInterval = 4096
 )
 
-// segment is one file of the log. All but the file's content is constant once
-// the segment is sealed.
+// segment is one file of the log, a segment or a part. Once the segment is
+// sealed all fields are constant, and only the file itself may be unlinked.
 type segment struct {
 	file    *File
-	part    bool   // made by compaction: first and last count its frames, offsets have gaps
-	base    int64  // offset of its first record, and its name
-	first   uint64 // raft index of its first entry
-	prev    TermStart
+	part    bool      // written by compaction: first and last count its frames, offsets have gaps
+	base    int64     // offset of its first record, which is also its name
+	first   uint64    // raft index of its first entry
+	prev    TermStart // the entry before the first
 	size    int64
 	last    uint64 // raft index of its last entry, first-1 when empty
 	next    int64  // offset after its last record
 	lastAt  int64  // append time of its last entry
-	maxTime int64  // no record in it has a greater timestamp
+	maxTime int64  // no record in the segment has a greater timestamp
 }
 
-// framePos is where a frame that may still be truncated begins.
+// framePos is where a frame begins that may still be truncated.
 type framePos struct {
 	pos    int64
 	offset int64 // its base offset
@@ -40,11 +40,11 @@ type Log struct {
 	dir  string
 	id   Identity
 	opt  Options
-	seal sealer
+	sums checksums
 	st   *state
 
 	batches uint64
-	sealed  []*segment // oldest first; copied before it is changed, as views share it
+	sealed  []*segment // oldest first; copied before a change, since views share it
 	active  segment
 	index   *indexer    // of the active segment
 	terms   []TermStart // from before the first entry to the last
@@ -52,9 +52,9 @@ type Log struct {
 	logStart int64
 	lastAt   int64 // greatest append time
 
-	compacted  *CompactedSet // nil: none; hides what segments hold below its Next
+	compacted  *CompactedSet // the generation that is read, nil if none; it hides what segments hold below its Next
 	replaced   []*segment    // parts of older generations, still on disk
-	compaction []byte        // opaque, for checkpoints
+	compaction []byte        // for checkpoints; opaque
 
 	hardTerm, vote uint64
 	applied        uint64
@@ -62,14 +62,14 @@ type Log struct {
 	producers      []byte
 	producersFrom  func() []byte // instead of producers, when set
 
-	synced, vouched uint64
-	loose           bool // a hard state or a checkpoint is not vouched for
-	committed       uint64
+	synced, marked uint64
+	unmarked       bool // a hard state or a checkpoint stands after the last sync mark
+	committed      uint64
 
 	damaged func(error) // set by OnDamage
 
-	tailFirst uint64     // raft index of tail[0]
-	tail      []framePos // of every entry from there on
+	uncommittedFirst uint64     // raft index of uncommitted[0]
+	uncommitted      []framePos // where every entry from there on begins
 }
 
 func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
@@ -82,7 +82,7 @@ func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
 	if opt.Cache == nil {
 		opt.Cache = NewHandleCache(defaultHandles)
 	}
-	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, seal: newSealer(id), st: &state{next: 1}}
+	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, sums: newChecksums(id), st: &state{next: 1}}
 }
 
 func (l *Log) newFile(base int64) *File {
@@ -96,7 +96,7 @@ func segmentPath(dir string, base int64) string {
 
 func indexPath(segment string) string { return segment[:len(segment)-len(".log")] + ".idx" }
 
-// Identity is what the directory says it is.
+// Identity is the identity that stands in the files.
 func (l *Log) Identity() Identity { return l.id }
 
 // FirstIndex is the raft index of the first entry present, or of the next one
@@ -109,7 +109,7 @@ func (l *Log) LastIndex() uint64 { return l.active.last }
 // NextOffset is the offset after the last record staged.
 func (l *Log) NextOffset() int64 { return l.active.next }
 
-// LogStart is the offset below which records are gone for readers.
+// LogStart is the offset of the first record that readers may see.
 func (l *Log) LogStart() int64 { return l.logStart }
 
 // LastAppendTime is the greatest append time staged, in milliseconds since
@@ -128,7 +128,8 @@ func (l *Log) Bytes() int64 {
 	return n
 }
 
-// SetSegmentBytes changes at what size segments are rolled, 0 for the default.
+// SetSegmentBytes changes the size in bytes at which segments are rolled; 0 sets
+// the default.
 func (l *Log) SetSegmentBytes(n int64) {
 	if n <= 0 {
 		n = defaultSegmentBytes
@@ -180,35 +181,35 @@ func (l *Log) trimTerms() {
 	}
 }
 
-// ProducersFrom names a function that returns the producer table as of the
-// last SetApplied, or later, for checkpoints: encoding it at each SetApplied
-// would cost more than the rest.
+// ProducersFrom sets a function that returns the producer table as of the last
+// SetApplied, or later, for checkpoints. Encoding the table at each SetApplied
+// would cost more than everything else there.
 func (l *Log) ProducersFrom(fn func() []byte) { l.producersFrom = fn }
 
-// OnDamage names a function that is called, on the reader's goroutine, when a
-// view or a frame reader made afterwards meets damage.
+// OnDamage sets a function that is called, on the reader's goroutine, when a view
+// or a frame reader made afterwards finds damage.
 func (l *Log) OnDamage(fn func(error)) { l.damaged = fn }
 
-// SetApplied says what the next checkpoint is to say: the state of raft's
-// membership and of the producers after the entry applied. It is kept in
-// memory; the slices must not be changed afterwards.
+// SetApplied sets what the next checkpoint says: raft's membership and the
+// producer table after the entry with index applied. It is kept in memory until
+// then; the slices must not be changed afterwards.
 func (l *Log) SetApplied(applied uint64, confState, producers []byte) {
 	l.applied, l.confState, l.producers = applied, confState, producers
 }
 
-// Synced tells the log that entries up to index are durable; the next frame
-// says so. After a truncation only a sync of the entries appended since counts
-// for their indexes.
+// Synced tells the log that entries up to index are durable, which the header of
+// the next frame then says. After a truncation only a sync of the entries
+// appended since counts for their indexes.
 func (l *Log) Synced(index uint64) { l.synced = max(l.synced, min(index, l.active.last)) }
 
-// Committed says that nothing up to index will ever be truncated.
+// Committed tells the log that no entry up to index will ever be truncated.
 func (l *Log) Committed(index uint64) {
 	index = min(index, l.active.last)
 	l.committed = max(l.committed, index)
-	if index >= l.tailFirst {
-		n := index - l.tailFirst + 1
-		l.tail = l.tail[n:]
-		l.tailFirst += n
+	if index >= l.uncommittedFirst {
+		n := index - l.uncommittedFirst + 1
+		l.uncommitted = l.uncommitted[n:]
+		l.uncommittedFirst += n
 	}
 }
 
@@ -229,9 +230,9 @@ func (l *Log) checkpoint(terms bool) *Checkpoint {
 	return cp
 }
 
-// Close closes all handles. Readers in the middle of a read finish it; a batch
-// in the middle of its execution is awaited, later ones fail with ErrClosed, so
-// that the directory can be renamed and its place taken.
+// Close closes all handles. Readers in the middle of a read finish it. Close
+// waits for a batch that is being executed; later ones fail with ErrClosed, so
+// the directory can be renamed and another log put in its place.
 func (l *Log) Close() error {
 	l.st.mu.Lock()
 	l.st.closed = true

@@ -8,35 +8,35 @@ import (
 	"slices"
 )
 
-// Mending makes a damaged log whole again with entries that other copies of it
-// still have. Nothing is taken on trust: an entry is accepted when this copy
-// itself says which one is missing (its own header, or the terms on both
-// sides), or when the giver's log holds the entry that follows the gap, at its
-// index and term, since logs that share an entry are the same up to it. What
-// this cannot settle is refused, and the log stays as it is.
+// Mending restores a damaged log from entries that other copies of it still have.
+// An entry is accepted only if it is proven to be the missing one: either this
+// copy itself says which entry stood there (by its header, or by the terms on both
+// sides of the gap), or the lender's log holds the entry that follows the gap, at
+// its index and term, since logs that share an entry are equal up to it. A gap
+// that cannot be filled in this way is refused, and the log stays as it is.
 //
 //	Examine -> Want, Put, Want, Put, ... -> Finish or Abort
 //
-// For a log that nobody has open. It does I/O and belongs to one goroutine.
+// The log must not be open anywhere. A Mending does I/O and is for one goroutine.
 type Mending struct {
 	fsys FS
 	dir  string
 	id   Identity
 	opt  Options
-	seal sealer
-	pace func(n int) error // before n bytes are read or written
+	sums checksums
+	pace func(n int) error // called before n bytes are read or written
 
 	segs  []*mendSegment
-	terms []TermStart // of entries before the active segment, by its header
+	terms []TermStart // of entries before the active segment, from its header
 	gaps  []*gap      // of all segments, in order
-	at    int         // gaps before this one are filled
+	at    int         // number of the first gap that is not filled
 }
 
 // Want is a run of entries that the log lacks.
 type Want struct {
 	First, Last uint64
-	// Anchor is the entry at or behind the run by which a giver whose log has it
-	// shows that its entries are the ones. Index 0: none is known.
+	// Anchor is an entry in the run or right after it. A lender whose log holds it
+	// proves with it that its entries are the missing ones. Index 0: none is known.
 	Anchor TermStart
 }
 
@@ -44,11 +44,11 @@ type Want struct {
 // that is missing there.
 var ErrWrongEntry = errors.New("not the entry that is missing")
 
-// Examine reads a whole log and finds what is missing in it. pace, if not nil,
-// is called before so many bytes are read or written, and may wait; its error
-// ends the work. Errors: *CorruptError for damage that cannot be mended, or
-// through which a term, a vote or the newest entries may be lost;
-// fs.ErrNotExist when there is no log. Nothing is changed.
+// Examine reads a whole log and finds what is missing in it. It changes nothing.
+// pace, if not nil, is called before so many bytes are read or written; it may
+// wait, and its error ends the work. Errors: a *CorruptError for damage that
+// cannot be mended, or by which a term, a vote or the newest entries may be lost;
+// fs.ErrNotExist when there is no log; errors of the disk.
 func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending, error) {
 	if pace == nil {
 		pace = func(int) error { return nil }
@@ -60,7 +60,7 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 	}
 	switch {
 	case found.reset != "":
-		err = &CorruptError{Path: filepath.Join(dir, found.reset), Err: errors.New("its replacement was not finished")}
+		err = &CorruptError{Path: filepath.Join(dir, found.reset), Err: errors.New("the log was being replaced as a whole; opening it completes that")}
 	case len(found.bases) == 0:
 		err = fmt.Errorf("no segment in %s: %w", dir, fs.ErrNotExist)
 	default:
@@ -72,13 +72,13 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 	return m, nil
 }
 
-// Identity is what the directory says it is.
+// Identity is the identity that stands in the files.
 func (m *Mending) Identity() Identity { return m.id }
 
 // Damaged reports whether anything was found that Finish would change.
 func (m *Mending) Damaged() bool { return slices.ContainsFunc(m.segs, (*mendSegment).changed) }
 
-// Want returns the next entries wanted; false when the log lacks none.
+// Want returns the next run of missing entries; false when none is missing.
 func (m *Mending) Want() (Want, bool) {
 	for _, g := range m.gaps[m.at:] {
 		if g.due <= g.last {
@@ -88,16 +88,17 @@ func (m *Mending) Want() (Want, bool) {
 	return Want{}, false
 }
 
-// Put takes the first of the entries wanted. anchorTerm is the term of the
-// entry Want.Anchor in the giver's log at the time when that log held f, 0 if
-// it is not known to hold one. It returns ErrWrongEntry for an entry that is not
-// shown to be the missing one; then another giver may be asked.
+// Put fills in f as the first of the missing entries. anchorTerm is the term that
+// the entry Want.Anchor has in the lender's log, at the moment when that log held
+// f; 0 if the lender is not known to have it. Errors: ErrWrongEntry for an entry
+// that is not proven to be the missing one, and then another lender may be asked;
+// *CorruptError when the entry does not fit into the gap; errors of the disk.
 func (m *Mending) Put(f *Frame, anchorTerm uint64) error {
 	for m.at < len(m.gaps) && m.gaps[m.at].due > m.gaps[m.at].last {
 		m.at++
 	}
 	if m.at == len(m.gaps) {
-		return fmt.Errorf("entry %d: %w: none is missing", f.Index, ErrWrongEntry)
+		return fmt.Errorf("entry %d: %w: no entry is missing", f.Index, ErrWrongEntry)
 	}
 	g := m.gaps[m.at]
 	if err := m.fits(g, f, anchorTerm); err != nil {
@@ -109,44 +110,44 @@ func (m *Mending) Put(f *Frame, anchorTerm uint64) error {
 	return m.fill(g, f)
 }
 
-// fits tells whether f is the entry that is due in a gap.
+// fits returns nil if f is proven to be the next entry of a gap.
 func (m *Mending) fits(g *gap, f *Frame, anchorTerm uint64) error {
 	switch {
 	case f.Index != g.due:
-		return fmt.Errorf("entry %d is due", g.due)
+		return fmt.Errorf("entry %d is the next one missing", g.due)
 	case Checksum(f.Body) != f.BodySum:
-		return errors.New("its checksum does not match")
+		return errors.New("the checksum of its body does not match")
 	case !f.Kind.valid():
-		return fmt.Errorf("kind %q", byte(f.Kind))
+		return fmt.Errorf("unknown kind %q", byte(f.Kind))
 	}
 	if err := checkBody(f); err != nil {
 		return err
 	}
 	if h := g.head; h != nil {
 		if f.Term != h.Term || f.Kind != h.Kind || f.BaseOffset != h.BaseOffset || f.Count != h.Count ||
-			len(f.Body) != h.length || m.seal.entry(f) != h.sum {
-			return errors.New("its header here is of another one")
+			len(f.Body) != h.length || m.sums.entry(f) != h.sum {
+			return errors.New("the header of the missing entry, which is sound, does not match it")
 		}
 		return nil
 	}
 	known := m.termOf(g, f.Index)
 	switch {
 	case f.BaseOffset != g.next || f.BaseOffset+int64(f.Count) > g.end:
-		return fmt.Errorf("offset %d, due are %d to %d", f.BaseOffset, g.next, g.end)
+		return fmt.Errorf("it holds offsets %d to %d, missing are %d to %d", f.BaseOffset, f.BaseOffset+int64(f.Count), g.next, g.end)
 	case f.Index == g.last && f.BaseOffset+int64(f.Count) != g.end:
-		return fmt.Errorf("ends at offset %d, the log goes on at %d", f.BaseOffset+int64(f.Count), g.end)
+		return fmt.Errorf("it ends at offset %d, the log goes on at offset %d", f.BaseOffset+int64(f.Count), g.end)
 	case known != 0 && f.Term != known:
-		return fmt.Errorf("the term is %d here", known)
+		return fmt.Errorf("the missing entry has term %d", known)
 	case known == 0 && (anchorTerm == 0 || anchorTerm != g.anchor.Term):
-		return fmt.Errorf("the giver's log does not hold entry %d of term %d", g.anchor.Index, g.anchor.Term)
+		return fmt.Errorf("the lender's log does not hold entry %d of term %d, which would prove it", g.anchor.Index, g.anchor.Term)
 	case f.Term < g.term || f.Term > g.anchor.Term:
-		return fmt.Errorf("terms here go from %d to %d", g.term, g.anchor.Term)
+		return fmt.Errorf("the missing entries have terms from %d to %d", g.term, g.anchor.Term)
 	}
 	return nil
 }
 
-// termOf is the term of a missing entry by what is left of this copy, 0 if
-// that does not say.
+// termOf returns the term of a missing entry if what is left of this copy says
+// it, else 0.
 func (m *Mending) termOf(g *gap, index uint64) uint64 {
 	if g.term == g.anchor.Term || index == g.anchor.Index {
 		return g.anchor.Term

@@ -4,13 +4,13 @@ import (
 	"bytes"
 )
 
-// patch is a few bytes of a file as they must be.
+// patch is a correction: bytes that a file should have at pos.
 type patch struct {
 	pos   int64
 	bytes []byte
 }
 
-// patched reads a segment with its patches.
+// patched is a segment that is read with its corrections.
 type patched struct {
 	Handle
 	seg *mendSegment
@@ -27,14 +27,17 @@ func (p *patched) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// maxCorrect bounds the lines in which one wrong bit is put right. CRC32C tells
-// any two texts of up to 655 bytes apart that differ in five bits or fewer, so
-// a line of that length with up to four wrong bits is never put right wrongly.
+// maxCorrect is the length in bytes up to which one wrong bit of a line is
+// corrected. CRC32C distinguishes any two texts of up to 655 bytes that differ in
+// five bits or fewer, so a line of that length with up to four wrong bits is never
+// corrected to something else.
 const maxCorrect = 655
 
-// correct looks for the one bit at pos, or shortly behind, whose change makes
-// a valid line of it. Other copies know nothing of a replica's own lines.
-func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *item) error) bool {
+// correct looks for the one bit in the line at pos, or in the next two, whose
+// change makes the line at pos valid. A replica's own lines can be corrected in
+// this way only, since the other copies do not have them. It reports whether it
+// found the bit, and adds it to the patches of the segment.
+func (p *patched) correct(pos, limit int64, sums checksums, valid func(*scanner, *item) error) bool {
 	if valid == nil {
 		valid = checkLine
 	}
@@ -43,7 +46,7 @@ func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *i
 		return false
 	}
 	from := text
-	for range 3 { // a flipped bit can make two lines of one, or one of two
+	for range 3 { // a wrong bit can make two lines of one, or one line of two
 		at := bytes.IndexByte(from, '\n')
 		if at < 0 {
 			at = len(from) - 1
@@ -53,7 +56,7 @@ func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *i
 	for at := range text[:len(text)-len(from)] {
 		for bit := range 8 {
 			text[at] ^= 1 << bit
-			sc := &scanner{h: bytes.NewReader(text), seal: seal, limit: int64(len(text)), chunk: len(text)}
+			sc := &scanner{h: bytes.NewReader(text), sums: sums, limit: int64(len(text)), chunk: len(text)}
 			it, err := sc.peek()
 			if err == nil && it.bodyPos > int64(at) && valid(sc, &it) == nil {
 				p.seg.patches = append(p.seg.patches, patch{pos + int64(at), []byte{text[at]}})
@@ -65,8 +68,8 @@ func (p *patched) correct(pos, limit int64, seal sealer, valid func(*scanner, *i
 	return false
 }
 
-// validHead checks the first line of a segment, or the second one once that is
-// right.
+// validHead returns a check for the first line of a segment, or for the second one
+// once the first one is right.
 func validHead(h Handle, path string, size int64) func(*scanner, *item) error {
 	sc := &scanner{h: h, path: path, limit: size, chunk: 4096}
 	first, err := sc.peek()
@@ -79,7 +82,7 @@ func validHead(h Handle, path string, size int64) func(*scanner, *item) error {
 			_, perr := parseSegmentHead(it.line)
 			return perr
 		}
-		_, _, perr := parseCheckpoint(it.line, newSealer(head.id).local)
+		_, _, perr := parseCheckpoint(it.line, newChecksums(head.id).local)
 		return perr
 	}
 }

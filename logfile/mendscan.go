@@ -25,7 +25,7 @@ type gap struct {
 	first, last uint64     // entries that stood there; last < first: none
 	next, end   int64      // offset of the first missing record, and the one after the last
 	term        uint64     // of the entry before
-	anchor      TermStart  // the last entry of the gap, or the first one behind it
+	anchor      TermStart  // the last entry of the gap, or the first one after it
 	synced      uint64     // entries up to there were synced before the gap was written
 	voteKnown   bool       // a later line says term and vote, so none can be lost in the gap
 
@@ -42,7 +42,7 @@ type mendScan struct {
 	w     walker
 	proof syncProof
 	open  *gap     // the newest gap, as long as its last entry is not known
-	tail  *badItem // the last invalid item, as long as nothing valid has come behind it
+	tail  *badItem // the last invalid item, as long as nothing valid has come after it
 }
 
 // survey reads all segments.
@@ -53,7 +53,7 @@ func (m *Mending) survey(found listing) error {
 			return err
 		}
 		if i == 0 {
-			m.id, m.seal = s.head.id, newSealer(s.head.id)
+			m.id, m.sums = s.head.id, newChecksums(s.head.id)
 		}
 		s.active = i == len(found.bases)-1
 		m.segs = append(m.segs, s)
@@ -85,7 +85,7 @@ func (m *Mending) readHead(base int64) (*mendSegment, error) {
 	for {
 		err := s.readHead()
 		var bad *CorruptError
-		if errors.As(err, &bad) && h.correct(bad.Offset, size, sealer{}, validHead(h, path, size)) {
+		if errors.As(err, &bad) && h.correct(bad.Offset, size, checksums{}, validHead(h, path, size)) {
 			continue
 		}
 		return s, err
@@ -104,8 +104,8 @@ func (m *Mending) chain(i int) error {
 	return s.follows(&prev.segmentFile, m.id)
 }
 
-// checkParts refuses a log whose compacted records are damaged: those are no
-// entries, and only a whole copy replaces them.
+// checkParts refuses a log whose parts are damaged: they hold no entries, and only
+// a whole copy of the replica can replace them.
 func (m *Mending) checkParts(names []string) error {
 	for _, name := range names {
 		if _, err := walkPart(m.fsys, filepath.Join(m.dir, name), nil); err != nil {
@@ -124,13 +124,13 @@ func (m *Mending) scanSegment(s *mendSegment) error {
 	return m.scan(s, h)
 }
 
-// scan walks a segment from its header on and notes what is wrong with it.
+// scan walks a segment from its header on and collects what is wrong with it.
 func (m *Mending) scan(s *mendSegment, file Handle) error {
 	x := &mendScan{
 		m: m, seg: s, h: &patched{Handle: file, seg: s}, w: s.walker(),
 		proof: syncProof{index: s.cp.Index, end: s.headEnd, boot: s.head.boot},
 	}
-	x.sc = &scanner{h: x.h, path: s.path, seal: m.seal, pos: s.headEnd, limit: min(s.size, s.end), chunk: 4 * scanChunk}
+	x.sc = &scanner{h: x.h, path: s.path, sums: m.sums, pos: s.headEnd, limit: min(s.size, s.end), chunk: 4 * scanChunk}
 	for {
 		start := x.sc.pos
 		err := x.step()
@@ -158,7 +158,7 @@ func (x *mendScan) step() error {
 		return x.enterGap(bad)
 	case err != nil:
 		return err
-	case it.mark == 'f':
+	case it.letter == 'f':
 		return x.frame(&it)
 	}
 	if err = x.line(&it); errors.As(err, &bad) {
@@ -180,7 +180,7 @@ func (x *mendScan) frame(it *item) error {
 			next: head.BaseOffset, end: head.BaseOffset + int64(head.Count), anchor: TermStart{head.Index, head.Term},
 		})
 		x.w.last, x.w.term, x.w.next = head.Index, head.Term, head.BaseOffset+int64(head.Count)
-		x.tail = bad // if nothing valid follows, it may be a torn end
+		x.tail = bad // if nothing valid follows, this may be a torn write
 	} else if errors.As(err, &bad) {
 		return x.enterGap(bad)
 	} else if err != nil {
@@ -203,10 +203,10 @@ func (x *mendScan) fits(h *frameHead) bool {
 
 // line goes over a "#" line that is no entry.
 func (x *mendScan) line(it *item) error {
-	local := x.m.seal.local
+	local := x.m.sums.local
 	var err error
 	saysVote := false
-	switch it.mark {
+	switch it.letter {
 	case 'h':
 		var term uint64
 		term, _, err = parseHardState(it.line, local)
@@ -244,7 +244,7 @@ func (x *mendScan) line(it *item) error {
 	return nil
 }
 
-// markVoteKnown notes that a line says term and vote behind all gaps so far.
+// markVoteKnown notes that a line says term and vote after all gaps so far.
 func (s *mendSegment) markVoteKnown() {
 	for _, g := range s.gaps {
 		g.voteKnown = true
@@ -257,7 +257,7 @@ func (x *mendScan) enterGap(bad *badItem) error {
 	if bad.whole {
 		return bad
 	}
-	if x.h.correct(bad.pos, x.sc.limit, x.m.seal, nil) {
+	if x.h.correct(bad.pos, x.sc.limit, x.m.sums, nil) {
 		x.sc.buf.b = nil // read the corrected line again
 		return nil
 	}
@@ -295,9 +295,9 @@ func (x *mendScan) add(g *gap) {
 	x.seg.gaps = append(x.seg.gaps, g)
 }
 
-// closeGap ends the open gap, if there is one: a valid item behind it says that
+// closeGap ends the open gap, if there is one: a valid item after it says that
 // the last entry in the gap is last and that the next offset is end. anchor is
-// the entry, in the gap or just behind it, whose term that item says.
+// the entry, in the gap or just after it, whose term that item says.
 func (x *mendScan) closeGap(anchor TermStart, last uint64, end int64) error {
 	g := x.open
 	if g == nil {
@@ -344,7 +344,7 @@ func (x *mendScan) finishSealed(next *Checkpoint) error {
 	return nil
 }
 
-// finishActive decides about damage with nothing valid behind it, or nothing
+// finishActive decides about damage with nothing valid after it, or nothing
 // that says which entries stood there. A tail that Open cuts by itself is no
 // damage.
 func (x *mendScan) finishActive() error {
@@ -358,7 +358,7 @@ func (x *mendScan) finishActive() error {
 		return nil
 	}
 	return &badItem{pos: last.from, err: errors.New(
-		"the newest entries are damaged, and nothing behind them says which ones they were")}
+		"the newest entries are damaged, and nothing after them says which ones they were")}
 }
 
 // after returns the checkpoint of the segment that follows s.

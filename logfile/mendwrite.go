@@ -6,15 +6,15 @@ import (
 	"os"
 )
 
-// fillerLine is the least length of a line that stands in a gap for lines that
-// are lost: "#h 0 <digits> <crc>", a term and vote that change nothing. That is
-// also the least length of a lost line of that kind.
+// A filler is a line that stands in a gap for lines that are lost, "#h 0 <digits>
+// <crc>": a term and vote that change nothing. These are the lengths in bytes that
+// it can have. The least one is also that of the shortest line that can be lost.
 const (
 	fillerLine    = 16
 	longestFiller = 35
 )
 
-// fill writes an entry into its gap.
+// fill writes an entry into its gap in the mended copy.
 func (m *Mending) fill(g *gap, f *Frame) error {
 	tmp, err := m.copyOf(g.seg)
 	if err != nil {
@@ -24,14 +24,14 @@ func (m *Mending) fill(g *gap, f *Frame) error {
 		g.due++
 		return writeAll(tmp, f.Body, g.from)
 	}
-	head := appendFrameHead(nil, m.seal, f, g.synced)
+	head := appendFrameHead(nil, m.sums, f, g.synced)
 	rest := g.to - g.pos - int64(len(head)+len(f.Body))
 	if g.due == g.last && rest > 0 && rest < fillerLine {
-		head = appendPaddedHead(nil, m.seal, f, g.synced, int(rest))
+		head = appendPaddedHead(nil, m.sums, f, g.synced, int(rest))
 		rest = 0
 	}
 	if rest < 0 {
-		return g.corrupt(fmt.Errorf("entry %d does not fit into the %d bytes that are damaged", f.Index, g.to-g.from))
+		return g.corrupt(fmt.Errorf("entry %d does not fit into the damaged %d bytes", f.Index, g.to-g.from))
 	}
 	if err := writeAll(tmp, append(head, f.Body...), g.pos); err != nil {
 		return err
@@ -42,17 +42,18 @@ func (m *Mending) fill(g *gap, f *Frame) error {
 	return nil
 }
 
-// fillRest puts a filler where lines of this replica alone stood. What they
-// said must stand elsewhere: term and vote in a later line.
+// fillRest writes fillers into what the entries leave of a gap: lines of this
+// replica alone stood there. Term and vote, which they may have said, must stand
+// in a later line.
 func (m *Mending) fillRest(g *gap) error {
 	rest := g.to - g.pos
 	switch {
 	case rest == 0:
 		return nil
 	case rest < fillerLine:
-		return g.corrupt(fmt.Errorf("%d bytes are damaged, too few for a line", rest))
+		return g.corrupt(fmt.Errorf("the entries leave %d of the damaged bytes, too few for a line that could have stood there", rest))
 	case !g.voteKnown:
-		return g.corrupt(errors.New("the term or the vote may have stood in the damaged bytes, and nothing behind them says either"))
+		return g.corrupt(errors.New("the term or the vote may have stood in the damaged bytes, and no line after them says either"))
 	}
 	tmp, err := m.copyOf(g.seg)
 	if err != nil {
@@ -67,7 +68,7 @@ func (m *Mending) fillRest(g *gap) error {
 		for range n - fillerLine {
 			digits *= 10
 		}
-		line := appendHardState(nil, 0, digits, m.seal.local)
+		line := appendHardState(nil, 0, digits, m.sums.local)
 		if err := writeAll(tmp, line, g.pos); err != nil {
 			return err
 		}
@@ -88,9 +89,11 @@ func writeAll(h Handle, b []byte, off int64) error {
 	return nil
 }
 
-func (s *mendSegment) tmpPath() string { return s.path + ".mend.tmp" } // Open removes what ends like that
+// tmpPath is the path of the mended copy. Open removes files that end like it.
+func (s *mendSegment) tmpPath() string { return s.path + ".mend.tmp" }
 
-// copyOf returns the copy of a segment that is being mended.
+// copyOf returns the mended copy of a segment, which it makes when it is first
+// needed.
 func (m *Mending) copyOf(s *mendSegment) (Handle, error) {
 	if s.tmp != nil {
 		return s.tmp, nil
@@ -134,12 +137,12 @@ func (m *Mending) duplicate(s *mendSegment, to string, end int64, patches []patc
 	return h, nil
 }
 
-// Finish verifies the mended copies and puts them in the place of the damaged
-// segments, each of which is kept beside its successor as <name>.damaged-<n>.
-// Afterwards Open takes the log, under the same replica id: nothing that it
-// held is missing. It is to be called when Want wants nothing more; it returns
-// a *CorruptError when the term or the vote may be lost, and then, as after
-// any error, damaged segments not replaced yet are as they were.
+// Finish verifies the mended copies and replaces the damaged segments with them;
+// each damaged one is kept as <name>.damaged-<n>. Afterwards Open accepts the log,
+// under the same replica id, and nothing that it held is missing. Finish is called
+// when Want returns false. Errors: ErrRefused when entries are missing still,
+// *CorruptError when the term or the vote may be lost, errors of the disk. After
+// any error the damaged segments that are not replaced yet are as they were.
 func (m *Mending) Finish() error {
 	if want, more := m.Want(); more {
 		return fmt.Errorf("finish mending: %w: entry %d is missing", ErrRefused, want.First)
@@ -171,9 +174,10 @@ func (m *Mending) Finish() error {
 	return nil
 }
 
+// changed reports whether Finish replaces the segment.
 func (s *mendSegment) changed() bool { return len(s.gaps)+len(s.patches) > 0 || s.size != s.end }
 
-// check makes a mended copy durable and reads it once more.
+// check makes a mended copy durable and examines it like the original.
 func (m *Mending) check(s *mendSegment) error {
 	tmp, err := m.copyOf(s)
 	if err != nil {
@@ -193,13 +197,14 @@ func (m *Mending) check(s *mendSegment) error {
 	err = m.scan(again, tmp)
 	m.segs[index] = s
 	if err == nil && again.changed() {
-		err = &CorruptError{Path: s.tmpPath(), Err: errors.New("the mended copy is not whole")}
+		err = &CorruptError{Path: s.tmpPath(), Err: errors.New("the mended copy is damaged too")}
 	}
 	return err
 }
 
-// replace gives a mended copy its name. The damaged file is copied, not
-// renamed: at every moment there is a file of that name.
+// replace renames a mended copy to the name of the segment. The damaged file is
+// copied and not renamed before, so that at every moment there is a file of that
+// name: a crash in between would leave a log that opens without the segment.
 func (m *Mending) replace(s *mendSegment) error {
 	kept, err := freeName(m.fsys, s.path+".damaged", "")
 	if err != nil {
@@ -229,8 +234,8 @@ func (m *Mending) replace(s *mendSegment) error {
 	return m.fsys.SyncDir(m.dir)
 }
 
-// Abort removes what was written; the log is as it was. It may be called after
-// Finish too.
+// Abort removes mended copies that Finish has not put in place. It may be called
+// after Finish too.
 func (m *Mending) Abort() error {
 	var errs []error
 	for _, s := range m.segs {

@@ -8,17 +8,17 @@ import (
 	"strconv"
 )
 
-// segmentHead is the first line of a segment: whose it is, and how the
-// segment before it ended, so that a missing or shortened one is noticed.
+// segmentHead is the first line of a segment: which replica it belongs to, and how
+// the segment before it ended, so that a missing or shortened one is noticed.
 //
 //	#i 1 <cluster> <topic id> <topic> <partition> <broker> <replica> <boot> <prev base> <prev size> <prev max time> <crc>
 type segmentHead struct {
 	id       Identity
 	boot     string
-	prevBase int64 // -1: there was none
+	prevBase int64 // base offset of the segment before, -1 if there was none
 	prevSize int64
-	prevMax  int64 // greatest record timestamp in it
-	lastAt   int64 // greatest append time, from the checkpoint below it
+	prevMax  int64 // greatest record timestamp in the segment before
+	lastAt   int64 // greatest append time; it stands in the checkpoint line below
 }
 
 func appendSegmentHead(dst []byte, h *segmentHead) []byte {
@@ -34,21 +34,21 @@ func appendSegmentHead(dst []byte, h *segmentHead) []byte {
 	dst = appendInt(dst, h.prevBase)
 	dst = appendInt(dst, h.prevSize)
 	dst = appendInt(dst, h.prevMax)
-	return appendSeal(dst, start, 0)
+	return appendLineSum(dst, start, 0)
 }
 
 func parseSegmentHead(line []byte) (*segmentHead, error) {
-	text, err := unseal(line, 0)
+	text, err := checkLineSum(line, 0)
 	if err != nil {
 		return nil, err
 	}
 	text, ok := bytes.CutPrefix(text, []byte("#i "))
 	if !ok {
-		return nil, errors.New("not the first line of a segment")
+		return nil, errors.New("the line is not the first one of a segment")
 	}
 	f := fields{rest: text}
 	if v := f.uint(); v != formatVersion && f.err == nil {
-		return nil, fmt.Errorf("segment of version %d: %w", v, ErrNewerFormat)
+		return nil, fmt.Errorf("segment of format version %d: %w", v, ErrNewerFormat)
 	}
 	h := &segmentHead{}
 	h.id.ClusterID, h.id.TopicID, h.id.Topic = f.quoted(), f.quoted(), f.quoted()
@@ -58,12 +58,13 @@ func parseSegmentHead(line []byte) (*segmentHead, error) {
 	return h, f.end()
 }
 
-// A checkpoint line:
+// appendCheckpoint appends a checkpoint line:
 //
 //	#c <index> <term> <hard term> <vote> <applied> <next offset> <log start> <append time> <terms> <conf state> <producers>[ <compaction>] <crc>
 //
-// Terms are index:term pairs joined by commas, the blobs base64; "-" stands
-// for none. Logs that were never compacted have no <compaction>.
+// Terms are index:term pairs joined by commas; conf state, producers and
+// compaction are base64. "-" stands for none. Logs that were never compacted have
+// no <compaction>.
 func appendCheckpoint(dst []byte, cp *Checkpoint, appendTime int64, seed uint32) []byte {
 	start := len(dst)
 	dst = append(dst, "#c"...)
@@ -89,17 +90,17 @@ func appendCheckpoint(dst []byte, cp *Checkpoint, appendTime int64, seed uint32)
 	if len(cp.Compaction) > 0 {
 		dst = appendBlob(dst, cp.Compaction)
 	}
-	return appendSeal(dst, start, seed)
+	return appendLineSum(dst, start, seed)
 }
 
 func parseCheckpoint(line []byte, seed uint32) (cp Checkpoint, appendTime int64, err error) {
-	text, err := unseal(line, seed)
+	text, err := checkLineSum(line, seed)
 	if err != nil {
 		return cp, 0, err
 	}
 	text, ok := bytes.CutPrefix(text, []byte("#c "))
 	if !ok {
-		return cp, 0, errors.New("not a checkpoint")
+		return cp, 0, errors.New("the line is no checkpoint")
 	}
 	f := fields{rest: text}
 	for _, v := range [...]*uint64{&cp.Index, &cp.Term, &cp.HardTerm, &cp.Vote, &cp.Applied} {
@@ -112,7 +113,7 @@ func parseCheckpoint(line []byte, seed uint32) (cp Checkpoint, appendTime int64,
 		cp.Compaction = parseBlob(&f)
 	}
 	if f.err == nil && (cp.NextOffset < 0 || cp.LogStart < 0) {
-		f.fail(errors.New("negative offset"))
+		f.fail(errors.New("an offset in the checkpoint is negative"))
 	}
 	return cp, appendTime, f.end()
 }
@@ -149,46 +150,51 @@ func parseBlob(f *fields) []byte {
 	}
 	blob, err := base64.StdEncoding.Strict().AppendDecode(nil, w)
 	if err != nil {
-		f.fail(fmt.Errorf("bad base64: %w", err))
+		f.fail(fmt.Errorf("a field is not valid base64: %w", err))
 	}
 	return blob
 }
 
-// "#h <term> <vote> <crc>": raft's current term and vote.
+// appendHardState appends raft's current term and vote:
+//
+//	#h <term> <vote> <crc>
 func appendHardState(dst []byte, term, vote uint64, seed uint32) []byte {
 	start := len(dst)
 	dst = appendUint(appendUint(append(dst, "#h"...), term), vote)
-	return appendSeal(dst, start, seed)
+	return appendLineSum(dst, start, seed)
 }
 
 func parseHardState(line []byte, seed uint32) (term, vote uint64, err error) {
-	text, err := unseal(line, seed)
+	text, err := checkLineSum(line, seed)
 	if err != nil {
 		return 0, 0, err
 	}
 	if !bytes.HasPrefix(text, []byte("#h ")) {
-		return 0, 0, errors.New("not a hard state")
+		return 0, 0, errors.New("the line is no hard state")
 	}
 	f := fields{rest: text[3:]}
 	term, vote = f.uint(), f.uint()
 	return term, vote, f.end()
 }
 
-// "#s <index> <boot> <crc>": everything up to index, and every line before
-// this one, was synced when it was written; written since the boot named.
+// appendSyncMark appends a sync mark: all entries up to index, and every line
+// before this one, were on disk when it was written, under that boot of the
+// machine.
+//
+//	#s <index> "<boot>" <crc>
 func appendSyncMark(dst []byte, index uint64, boot string, seed uint32) []byte {
 	start := len(dst)
 	dst = appendQuote(appendUint(append(dst, "#s"...), index), boot)
-	return appendSeal(dst, start, seed)
+	return appendLineSum(dst, start, seed)
 }
 
 func parseSyncMark(line []byte, seed uint32) (index uint64, boot string, err error) {
-	text, err := unseal(line, seed)
+	text, err := checkLineSum(line, seed)
 	if err != nil {
 		return 0, "", err
 	}
 	if !bytes.HasPrefix(text, []byte("#s ")) {
-		return 0, "", errors.New("not a sync mark")
+		return 0, "", errors.New("the line is no sync mark")
 	}
 	f := fields{rest: text[3:]}
 	index, boot = f.uint(), f.quoted()

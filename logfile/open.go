@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Open reads the log in dir. It verifies the active segment, checks that the
-// sealed ones are all there, cuts a tail that was provably never synced (see
-// README.md, Recovery), and makes everything durable before it returns. It
-// returns a *CorruptError when the log is damaged, without having changed
-// anything, and fs.ErrNotExist when there is none.
+// Open reads the log in dir. It verifies the active segment, checks that all
+// sealed ones are there, cuts a tail that was never synced (see Recovery in
+// README.md), and makes everything durable before it returns. Errors: a
+// *CorruptError when the log is damaged, and then nothing was changed;
+// fs.ErrNotExist when there is no log; errors of the disk.
 func Open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	l, rec, err := open(fsys, dir, opt)
 	if err != nil {
@@ -51,7 +51,7 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	return l, &r.rec, nil
 }
 
-// read is all of a recovery but its consequences: it writes nothing.
+// read reads the log and decides what is to be done. It writes nothing.
 func (r *recovery) read(found listing) error {
 	if len(found.bases) == 0 {
 		return fmt.Errorf("no segment in %s: %w", r.dir, fs.ErrNotExist)
@@ -68,12 +68,12 @@ func (r *recovery) read(found listing) error {
 	return r.readParts(found.parts)
 }
 
-// listing is what lies in a log's directory.
+// listing is the content of a log's directory.
 type listing struct {
 	bases []int64 // of segments, ascending
 	parts []string
-	reset string // the segment that replaces all, if a reset was under way
-	tmp   []string
+	reset string   // the segment of a reset that was decided and not finished, "" if none
+	tmp   []string // leftovers to remove
 }
 
 func listDir(fsys FS, dir string) (listing, error) {
@@ -104,7 +104,7 @@ func listDir(fsys FS, dir string) (listing, error) {
 		}
 	}
 	slices.Sort(found.bases)
-	for _, name := range indexes { // of parts that never got their names
+	for _, name := range indexes { // those of parts that never got their names
 		if !slices.Contains(found.parts, strings.TrimSuffix(name, ".idx")+".log") {
 			found.tmp = append(found.tmp, name)
 		}
@@ -112,13 +112,15 @@ func listDir(fsys FS, dir string) (listing, error) {
 	return found, nil
 }
 
-// finishReset completes a reset that was decided: its segment is complete.
+// finishReset completes a reset that was decided before a crash.
 func finishReset(fsys FS, dir string, found listing) error {
 	path := filepath.Join(dir, found.reset)
 	if _, _, err := readSegmentHead(fsys, path); err != nil {
 		return err
 	}
-	if err := fsys.SyncDir(dir); err != nil { // the name is in sight, but its own sync may have failed
+	// The name can be seen, but its own sync may have failed before a kill: it must
+	// be durable before the files that it replaces are removed.
+	if err := fsys.SyncDir(dir); err != nil {
 		return fmt.Errorf("finish reset: %w", err)
 	}
 	slices.Reverse(found.bases)

@@ -8,7 +8,7 @@ import (
 
 const fallocKeepSize = 1 // FALLOC_FL_KEEP_SIZE of linux/falloc.h
 
-// deviceOf asks once for what is wanted at each sync.
+// deviceOf asks once for the device, which is needed at each sync.
 func deviceOf(f *os.File) device {
 	fi, err := f.Stat()
 	if err != nil {
@@ -21,7 +21,7 @@ func deviceOf(f *os.File) device {
 	return device{uint64(st.Dev), true}
 }
 
-// Datasync leaves out times, which recovery does not need.
+// Datasync calls fdatasync, which leaves out the times of the file.
 func (h osHandle) Datasync() error {
 	return h.control("fdatasync", syscall.Fdatasync)
 }

@@ -4,11 +4,11 @@ package logfile
 
 import "os"
 
-// deviceOf knows nothing here.
+// deviceOf returns no device on this platform.
 func deviceOf(*os.File) device { return device{} }
 
 // Datasync uses the full sync of the platform.
 func (h osHandle) Datasync() error { return h.Sync() }
 
-// Reserve does nothing here.
+// Reserve does nothing on this platform.
 func (h osHandle) Reserve(off, n int64) error { return nil }

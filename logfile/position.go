@@ -4,9 +4,10 @@ package logfile
 // when there is none: the offset that goes with FirstIndex.
 func (l *Log) BaseOffset() int64 { return l.firstSegment().base }
 
-// OffsetOf returns the offset that an entry at index has, or would have if it
-// were appended there: FirstIndex to LastIndex+1. It reads a few KiB when the
-// entry is committed or was not appended since Open.
+// OffsetOf returns the base offset of the entry at index, FirstIndex to LastIndex,
+// or the offset of the next one for LastIndex+1. It reads a few KiB when the entry
+// is committed or was there at Open. Errors: ErrRefused below FirstIndex,
+// ErrBeyondEnd, *CorruptError, errors of the disk.
 func (l *Log) OffsetOf(index uint64) (int64, error) {
 	if index == l.active.last+1 {
 		return l.active.next, nil

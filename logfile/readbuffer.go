@@ -6,39 +6,39 @@ import "sync"
 type bufferKind byte
 
 const (
-	bufferOwn    bufferKind = iota // one piece, used again for each read
-	bufferFresh                    // a new piece for each read: slices of it stay valid
-	bufferPooled                   // as bufferOwn, out of a pool, for reads that are over soon
+	bufferReused  bufferKind = iota // one piece, used again for each read
+	bufferPerRead                   // a new piece for each read: slices of it stay valid
+	bufferPooled                    // as bufferReused, from a pool, for reads that are over soon
 )
 
-// bufferSizes are those of pooled buffers; larger ones are made when they are
-// needed.
+// bufferSizes are the sizes of pooled buffers in bytes. Larger ones are allocated
+// for each use.
 var bufferSizes = [...]int{64 << 10, 256 << 10, 1 << 20}
 
 var bufferPools [len(bufferSizes)]sync.Pool // of *[]byte
 
 // readBuffer is the memory that a file is read into.
 type readBuffer struct {
-	kind bufferKind
-	b    []byte
-	lent *[]byte // what b is part of, if that is to go back to a pool
+	kind   bufferKind
+	b      []byte
+	pooled *[]byte // the buffer of a pool that b is part of, nil if it is of none
 }
 
-// need makes b n bytes, of any content. What it held is lost.
+// need makes b n bytes long. Its content is undefined afterwards.
 func (r *readBuffer) need(n int) {
-	if r.kind != bufferFresh && cap(r.b) >= n {
+	if r.kind != bufferPerRead && cap(r.b) >= n {
 		r.b = r.b[:n]
 		return
 	}
 	if r.kind == bufferPooled {
-		r.giveBack()
+		r.release()
 		for i, size := range bufferSizes {
 			if n <= size {
-				if r.lent, _ = bufferPools[i].Get().(*[]byte); r.lent == nil {
+				if r.pooled, _ = bufferPools[i].Get().(*[]byte); r.pooled == nil {
 					piece := make([]byte, size)
-					r.lent = &piece
+					r.pooled = &piece
 				}
-				r.b = (*r.lent)[:n]
+				r.b = (*r.pooled)[:n]
 				return
 			}
 		}
@@ -46,16 +46,17 @@ func (r *readBuffer) need(n int) {
 	r.b = make([]byte, n)
 }
 
-// giveBack ends the use of b and of all slices of it, if it is of a pool.
-func (r *readBuffer) giveBack() {
-	if r.lent == nil {
+// release returns b to its pool, if it is of one. No slice of it may be used
+// any more.
+func (r *readBuffer) release() {
+	if r.pooled == nil {
 		return
 	}
-	poison(*r.lent)
+	poison(*r.pooled)
 	for i, size := range bufferSizes {
-		if len(*r.lent) == size {
-			bufferPools[i].Put(r.lent)
+		if len(*r.pooled) == size {
+			bufferPools[i].Put(r.pooled)
 		}
 	}
-	r.b, r.lent = nil, nil
+	r.b, r.pooled = nil, nil
 }

@@ -17,11 +17,11 @@ type recovery struct {
 	log  *Log
 	rec  Recovered
 
-	file    *segmentFile // the active segment
-	scan    segmentScan  // of the active segment
-	changes []uint64     // indexes of membership entries in the active segment
-	cutAt   int64        // where a tail to be cut begins, -1: none
-	stale   []string     // parts of generations that are not complete, or not the newest
+	file     *segmentFile // the active segment
+	scan     segmentScan  // of the active segment
+	changes  []uint64     // indexes of membership entries in the active segment
+	cutAt    int64        // where a tail to be cut begins, -1: none
+	obsolete []string     // parts of generations that are not complete, or not the newest
 }
 
 func (r *recovery) closeUnused() {
@@ -63,7 +63,7 @@ func (r *recovery) readHeads(bases []int64) error {
 		}
 		file.h = s.h
 		r.file, r.log.active = s, seg
-		r.log.begin(&s.cp)
+		r.log.startAfter(&s.cp)
 		r.log.lastAt, r.log.active.lastAt = s.head.lastAt, s.head.lastAt
 	}
 	return nil
@@ -113,7 +113,7 @@ func (r *recovery) scanActive() error {
 
 func (r *recovery) applyFrame(it *item, f *Frame) error {
 	r.log.index.add(f, it.pos, it.bodyPos)
-	r.log.accept(f)
+	r.log.advance(f)
 	if f.Kind == KindConfChange {
 		r.changes = append(r.changes, f.Index)
 	}
@@ -137,7 +137,7 @@ func (r *recovery) adopt(cp Checkpoint) {
 	r.rec.Checkpoint = cp
 }
 
-// readCarry takes over what the side file of the last truncation says, if that
+// readCarry takes over what the carry file of the last truncation says, if that
 // is newer.
 func (r *recovery) readCarry() error {
 	path := filepath.Join(r.dir, carryName)

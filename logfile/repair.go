@@ -8,33 +8,33 @@ import (
 	"strings"
 )
 
-// Damage is what Diagnose found wrong with one log, and what could be done
-// about it offline.
+// Damage is what Diagnose found wrong with one log, and what is needed to decide
+// about a repair while no process has it open.
 type Damage struct {
 	Dir    string
 	Path   string // of the damaged file
 	Offset int64  // of the first damage in it, in bytes
 	Err    error
 
-	// Tail says that everything before the damage is sound and that the damage
-	// is in the newest segment: CutTail can make a log of it that opens. The
-	// fields below are known only then.
+	// Tail says that the damage is in the newest segment and that everything before
+	// it is sound: CutTail makes a log of it that opens. The fields below are set
+	// only then.
 	Tail       bool
 	Identity   Identity
 	ConfState  []byte // opaque, as in Checkpoint; of the last checkpoint before the damage
-	ConfMoved  bool   // a membership entry follows that checkpoint, before or behind the damage
-	NextOffset int64  // records below this one are kept
+	ConfMoved  bool   // a membership entry follows that checkpoint, before or after the damage
+	NextOffset int64  // CutTail keeps the records below this offset
 	LostBytes  int64  // from the damage to the end of the file
-	LostNext   int64  // valid entries behind the damage reach up to, not including, this offset; 0 if there are none
+	LostNext   int64  // the offset after the last record of valid entries after the damage, 0 if there are none
 
 	bases    []int64
-	hardTerm uint64 // the greatest anywhere in the file
+	hardTerm uint64 // the greatest term anywhere in the file
 }
 
-// Diagnose walks every log in path or below it and reports those that Open
-// refuses, or whose sealed segments are damaged. It changes nothing, and is
-// for logs that no process has open. The boot id is the running kernel's: a
-// tail that Open would cut by itself is no damage.
+// Diagnose reads every log in path or below it and calls report for those that
+// Open refuses, or whose sealed segments are damaged. It changes nothing. No
+// process may have the logs open. bootID is the running kernel's: a tail that Open
+// would cut by itself is no damage.
 func Diagnose(fsys FS, path, bootID string, report func(Damage)) error {
 	return walkLogs(fsys, path, func(dir string, _ []int64) error {
 		found, err := listDir(fsys, dir)
@@ -59,7 +59,7 @@ func Diagnose(fsys FS, path, bootID string, report func(Damage)) error {
 	})
 }
 
-// diagnoseTail reports what Open would refuse the log for.
+// diagnoseTail reports the damage for which Open would refuse the log.
 func diagnoseTail(fsys FS, dir string, bases []int64, bootID string, report func(Damage)) error {
 	r := &recovery{fsys: fsys, dir: dir, opt: Options{BootID: bootID}}
 	defer r.closeUnused()
@@ -86,20 +86,20 @@ func diagnoseTail(fsys FS, dir string, bases []int64, bootID string, report func
 	return nil
 }
 
-// survey looks at the whole file for what decides about a cut: membership
-// entries since the checkpoint in force, terms, and how far valid entries
-// behind the damage reach.
+// survey searches the whole file for what decides about a cut: membership entries
+// since the newest checkpoint before the damage, terms, and how far valid entries
+// after the damage reach.
 func (r *recovery) survey(d *Damage) error {
-	local := r.log.seal.local
+	local := r.log.sums.local
 	return r.scan.sc.eachLineFrom(r.file.headEnd, func(_ *scanner, it *item) bool {
-		behind := it.pos >= d.Offset
-		switch it.mark {
+		after := it.pos >= d.Offset
+		switch it.letter {
 		case 'f':
 			d.hardTerm = max(d.hardTerm, it.head.Term)
 			if it.head.Kind == KindConfChange && it.head.Index > r.log.applied {
 				d.ConfMoved = true
 			}
-			if behind {
+			if after {
 				d.LostNext = max(d.LostNext, it.head.BaseOffset+int64(it.head.Count))
 			}
 		case 'h':
@@ -109,7 +109,7 @@ func (r *recovery) survey(d *Damage) error {
 		case 'c':
 			if cp, _, err := parseCheckpoint(it.line, local); err == nil {
 				d.hardTerm = max(d.hardTerm, cp.HardTerm)
-				if behind && !bytes.Equal(cp.ConfState, d.ConfState) {
+				if after && !bytes.Equal(cp.ConfState, d.ConfState) {
 					d.ConfMoved = true
 				}
 			}
@@ -118,13 +118,15 @@ func (r *recovery) survey(d *Damage) error {
 	})
 }
 
-// CutTail cuts a log at its damage, so that it opens again with the records
-// below NextOffset. The bytes that go are kept beside the segment, in the file
-// whose path is returned. Sound only for a partition's sole replica: to any
-// other it would mean forgetting what was acknowledged.
+// CutTail cuts a log at its damage, so that it opens again with the records below
+// NextOffset. The bytes that are cut off are kept beside the segment, in the file
+// whose path is returned. This is right only for the sole replica of a partition:
+// any other one would forget what it has acknowledged to its leader. Errors:
+// ErrRefused when the damage is not at the tail, or the log has changed since
+// Diagnose; errors of the disk.
 func CutTail(fsys FS, d Damage, bootID string) (brokenCopy string, err error) {
 	if !d.Tail {
-		return "", fmt.Errorf("%w: %s is not damaged at its tail", ErrRefused, d.Dir)
+		return "", fmt.Errorf("cut tail: %w: the damage of %s is not at its tail", ErrRefused, d.Dir)
 	}
 	r := &recovery{fsys: fsys, dir: d.Dir, opt: Options{BootID: bootID}}
 	defer r.closeUnused()
@@ -133,16 +135,16 @@ func CutTail(fsys FS, d Damage, bootID string) (brokenCopy string, err error) {
 	}
 	var bad *CorruptError
 	if err := r.scanActive(); !errors.As(err, &bad) || bad.Offset != d.Offset {
-		return "", fmt.Errorf("%w: %s has changed since it was looked at", ErrRefused, d.Path)
+		return "", fmt.Errorf("cut tail: %w: %s has changed since it was examined", ErrRefused, d.Path)
 	}
 	r.cutAt = d.Offset
 	if err := r.cut(); err != nil {
 		return "", err
 	}
-	// The term must not go back with the entries: those that are written next
-	// would pass for the ones that are gone.
+	// The term must not go back with the entries: new entries of an old term would
+	// pass for the ones that were cut off.
 	a := &r.log.active
-	if err := a.file.write(appendHardState(nil, d.hardTerm, 0, r.log.seal.local), d.Offset); err != nil {
+	if err := a.file.write(appendHardState(nil, d.hardTerm, 0, r.log.sums.local), d.Offset); err != nil {
 		return "", err
 	}
 	if err := a.file.Sync(); err != nil {
@@ -152,7 +154,7 @@ func CutTail(fsys FS, d Damage, bootID string) (brokenCopy string, err error) {
 }
 
 // IsRetired reports whether a directory holds a replica that the broker no longer
-// uses and keeps for people.
+// uses and keeps for people to look at.
 func IsRetired(dir string) bool {
 	name := filepath.Base(dir)
 	return strings.Contains(name, ".replaced-") || strings.Contains(name, ".deleted-")

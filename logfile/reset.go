@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// resetSuffix marks a new first segment that is to replace everything else:
-// once it has this name the reset is decided, and recovery finishes it.
+// resetSuffix ends the name of a new first segment that is to replace everything
+// else. Once the file has this name the reset is decided, and recovery finishes it.
 const resetSuffix = ".reset"
 
-// Reset stages the replacement of the whole log by an empty one that begins
-// after cp, as a snapshot does. The greater of the hard states survives. So do
-// the parts of a compaction that reach up to where the new log begins: they
-// must be in place before when the snapshot is of a compacted log. Without
-// them there is nothing to be read below the new beginning.
+// Reset stages the replacement of the whole log by an empty one that begins after
+// cp, as a snapshot asks for. The greater of the two hard states is kept, and so
+// are the parts of a compaction that reach up to where the new log begins. When
+// the snapshot is of a compacted log these must be in place before Reset; without
+// them nothing can be read below the new beginning.
 func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	cp.HardTerm, cp.Vote = l.hardTerm, l.vote
@@ -22,15 +22,15 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	*old[len(old)-1] = l.active
 	slices.Reverse(old)
 	for _, s := range old {
-		b.synced(s.file)
+		b.dropFile(s.file)
 	}
 	l.sealed = nil
 	parts := l.keepCompacted(&cp)
-	l.begin(&cp)
+	l.startAfter(&cp)
 	l.startSegment(&cp, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		reset := f.path + resetSuffix
-		b.runs(l, func() error { return l.create(f, head, reset) })
-		b.runs(l, func() error {
+		b.stageStep(l, func() error { return l.create(f, head, reset) })
+		b.stageStep(l, func() error {
 			for _, s := range append(parts, old...) {
 				s.file.retire()
 			}
@@ -39,7 +39,7 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 			}
 			return l.unlink(append(parts, old...))
 		})
-		b.runs(l, func() error {
+		b.stageStep(l, func() error {
 			if err := l.fsys.Rename(reset, f.path); err != nil {
 				return fmt.Errorf("finish reset: %w", err)
 			}
@@ -48,20 +48,20 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	})
 }
 
-// begin sets everything but the segment to the state of a checkpoint.
-func (l *Log) begin(cp *Checkpoint) {
+// startAfter sets everything but the segment to the state of a checkpoint.
+func (l *Log) startAfter(cp *Checkpoint) {
 	if len(cp.Terms) == 0 {
 		cp.Terms = []TermStart{{cp.Index, cp.Term}}
 	}
 	l.terms = slices.Clone(cp.Terms)
 	l.logStart = cp.LogStart
 	l.applied, l.confState, l.producers, l.compaction = cp.Applied, cp.ConfState, cp.Producers, cp.Compaction
-	l.synced, l.vouched, l.committed, l.loose = cp.Index, cp.Index, cp.Index, false
-	l.tail, l.tailFirst = nil, cp.Index+1
+	l.synced, l.marked, l.committed, l.unmarked = cp.Index, cp.Index, cp.Index, false
+	l.uncommitted, l.uncommittedFirst = nil, cp.Index+1
 }
 
-// joinHardState takes over a term and vote unless a greater term, or a vote in
-// the same term, is known.
+// joinHardState adopts a term and vote unless the log knows a greater term, or a
+// vote in the same term.
 func (l *Log) joinHardState(term, vote uint64) {
 	switch {
 	case term > l.hardTerm:

@@ -30,10 +30,10 @@ func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed u
 }
 
 // SetLogStart hides all records below offset from new views and stages the
-// removal of segments wholly below it, the oldest first, after a checkpoint
-// that replaces what they say. Only segments whose entries are committed and
-// covered by SetApplied go; others stay until the next call. A start that lies
-// behind is ignored, one beyond the end means the end.
+// removal of segments wholly below it, the oldest first, after a checkpoint that
+// replaces what they say. Only segments whose entries are committed and covered by
+// SetApplied are removed; others stay until the next call. An offset below the
+// present start is ignored, one beyond the end means the end.
 func (l *Log) SetLogStart(b *Batch, offset int64) {
 	l.logStart = max(l.logStart, min(offset, l.active.next))
 	n := 0
@@ -57,7 +57,7 @@ func (l *Log) dropParts(b *Batch) {
 	l.compacted = nil
 	l.StageCheckpoint(b)
 	file := l.active.file
-	b.runs(l, func() error {
+	b.stageStep(l, func() error {
 		if err := file.Sync(); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (l *Log) dropSealed(b *Batch, n int) {
 	l.trimTerms()
 	l.StageCheckpoint(b)
 	file := l.active.file
-	b.runs(l, func() error {
+	b.stageStep(l, func() error {
 		if err := file.Sync(); err != nil {
 			return err
 		}

@@ -8,17 +8,17 @@ import (
 	"ottla/mutate"
 )
 
-// Roll seals the active segment and stages a new one, whatever the size, so
-// that retention can drop it. A segment without records is not rolled: it
-// reports false then.
+// Roll seals the active segment, whatever its size, and stages a new one, so that
+// retention can remove the old one. A segment without records is not rolled, and
+// Roll returns false.
 func (l *Log) Roll(b *Batch) bool {
 	a := &l.active
 	if a.next == a.base {
 		return false
 	}
 	old := *a
-	// Until the seal is executed the file may lack its last entries, and no
-	// index could be built from it: readers get the one in memory.
+	// Until the batch is executed the file may lack its last entries, and no index
+	// could be rebuilt from it: readers get the one in memory.
 	old.file.mu.Lock()
 	old.file.entries = l.index.entries
 	old.file.mu.Unlock()
@@ -28,17 +28,17 @@ func (l *Log) Roll(b *Batch) bool {
 	l.startSegment(cp, &segmentHead{
 		id: l.id, boot: l.opt.BootID, prevBase: old.base, prevSize: old.size, prevMax: old.maxTime,
 	}, func(file *File, head []byte) {
-		b.runs(l, func() error { return l.create(file, head, file.path) })
+		b.stageStep(l, func() error { return l.create(file, head, file.path) })
 	})
-	l.vouched, l.loose = max(l.vouched, l.synced), false
+	l.marked, l.unmarked = max(l.marked, l.synced), false
 	return true
 }
 
-// stageSeal syncs the file before the next one may exist, gives back space
-// reserved behind it, and leaves the index beside it.
+// stageSeal stages the sync of a segment before the next one may exist, the
+// release of space reserved after its end, and its index file.
 func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
-	b.synced(s.file)
-	b.runs(l, func() error {
+	b.dropFile(s.file)
+	b.stageStep(l, func() error {
 		if err := s.file.Sync(); err != nil {
 			return err
 		}
@@ -46,11 +46,11 @@ func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
 		if err != nil {
 			return err
 		}
-		_ = h.Truncate(s.size) // frees the reservation, changes nothing else
+		_ = h.Truncate(s.size) // frees the reserved space and changes nothing else
 		s.file.release()
-		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.indexKey()) // can be rebuilt
+		_ = writeIndexFile(l.fsys, indexPath(s.file.path), entries, s.indexKey()) // a missing one is rebuilt
 		s.file.mu.Lock()
-		s.file.entries = nil // who reads the segment loads them again: memory must not grow with the log
+		s.file.entries = nil // readers load them again: memory must not grow with the log
 		s.file.mu.Unlock()
 		s.file.sealed.Store(true)
 		l.opt.Cache.touch(s.file)
@@ -58,11 +58,11 @@ func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
 	})
 }
 
-// startSegment makes a new active segment in memory; stage gets its file and
-// its first lines.
+// startSegment makes a new active segment in memory and calls stage with its file
+// and its first lines.
 func (l *Log) startSegment(cp *Checkpoint, head *segmentHead, stage func(*File, []byte)) {
 	bytes := appendSegmentHead(nil, head)
-	bytes = appendCheckpoint(bytes, cp, l.lastAt, l.seal.local)
+	bytes = appendCheckpoint(bytes, cp, l.lastAt, l.sums.local)
 	file := l.newFile(cp.NextOffset)
 	l.active = segment{
 		file: file, base: cp.NextOffset, first: cp.Index + 1, prev: TermStart{cp.Index, cp.Term},
@@ -72,8 +72,8 @@ func (l *Log) startSegment(cp *Checkpoint, head *segmentHead, stage func(*File, 
 	stage(file, bytes)
 }
 
-// create makes a segment file with its first lines, complete and durable
-// before it gets the name target. It may be repeated after a failure.
+// create makes a segment file that holds its first lines. The file is complete and
+// durable before it gets the name target. create may be repeated after a failure.
 func (l *Log) create(f *File, head []byte, target string) error {
 	tmp := f.path + ".tmp"
 	h, err := l.fsys.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
@@ -99,7 +99,8 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	return l.syncDir()
 }
 
-// syncDir makes the directory durable; as with files, one failure is final.
+// syncDir makes the entries of the directory durable. As with files, one failure
+// poisons the log.
 func (l *Log) syncDir() error {
 	if mutate.On(mutate.SkipDirSync) {
 		return nil
@@ -111,9 +112,9 @@ func (l *Log) syncDir() error {
 	return nil
 }
 
-// unlink removes segments in the order given, with their indexes, each durably
-// before the next: not every filesystem keeps the order of unlinks, and a log
-// with a hole counts as damaged. It may be repeated after a failure.
+// unlink removes segments and their index files in the order given, each durably
+// before the next: not every filesystem keeps the order of unlinks, and a log with
+// a hole counts as damaged. unlink may be repeated after a failure.
 func (l *Log) unlink(segs []*segment) error {
 	for _, s := range segs {
 		for _, path := range []string{s.file.path, indexPath(s.file.path)} {
@@ -131,7 +132,7 @@ func (l *Log) unlink(segs []*segment) error {
 // remove unlinks a file; one that is not there is fine.
 func (l *Log) remove(path string) error { return removeFile(l.fsys, path) }
 
-// writeSmall replaces a small file by a new content, durably.
+// writeSmall replaces the content of a small file durably.
 func (l *Log) writeSmall(name string, content []byte) error {
 	path := filepath.Join(l.dir, name)
 	h, err := l.fsys.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)

@@ -9,25 +9,25 @@ import (
 
 const (
 	scanChunk   = 256 << 10
-	maxMetaLine = 64 << 20 // bytes of a "#c" line
+	maxMetaLine = 64 << 20 // bytes of a "#c" line, which holds the producer table
 )
 
 // scanner walks the items of a segment: frames and "#" lines between them.
 type scanner struct {
 	h     io.ReaderAt
 	path  string
-	seal  sealer
+	sums  checksums
 	pos   int64 // of the next item
-	limit int64 // nothing at or beyond this is looked at
+	limit int64 // nothing from this position on is read
 	chunk int   // bytes to read at a time
 	buf   readBuffer
-	start int64 // file position of the buffer's first byte
-	cur   item  // what peek returned last; here so that it needs no allocation
+	start int64 // position in the file of the buffer's first byte
+	cur   item  // the result of the last peek; here so that it needs no allocation
 }
 
-// item is one frame's head or one "#" line.
+// item is the header of a frame, or one "#" line.
 type item struct {
-	mark    byte // 'f', 'h', 's', 'c', 'i' or 'k'
+	letter  byte // after the "#": 'f', 'h', 's', 'c', 'i' or 'k'
 	pos     int64
 	line    []byte // without LF
 	head    frameHead
@@ -38,9 +38,9 @@ type item struct {
 // badItem says why there is no valid item at pos.
 type badItem struct {
 	pos   int64
-	end   int64 // where the frame would end by its valid header; 0: unknown
-	short bool  // it would be longer than the file
-	whole bool  // its checksum is good: no crash made it
+	end   int64 // where the item would end by its valid header; 0: unknown
+	short bool  // the item would be longer than the file
+	whole bool  // its checksum is right, and yet it does not belong here
 	err   error
 }
 
@@ -51,10 +51,10 @@ func (b *badItem) Unwrap() error { return b.err }
 // has made them.
 func (b *badItem) intact() bool { return b.whole || errors.Is(b.err, ErrNewerFormat) }
 
-// errShort: the item is longer than the file.
-var errShort = errors.New("ends too early")
+// errShort says that an item is longer than the file.
+var errShort = errors.New("is cut short by the end of the file")
 
-// corrupt turns a scan error into a CorruptError; errors of the disk stay.
+// corrupt turns a *badItem into a *CorruptError; other errors stay.
 func (s *scanner) corrupt(err error) error {
 	var bad *badItem
 	if errors.As(err, &bad) {
@@ -77,7 +77,7 @@ func (s *scanner) window(pos int64, n int) ([]byte, error) {
 	got, err := s.h.ReadAt(s.buf.b, pos)
 	s.buf.b = s.buf.b[:got]
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read %s at %d: %w", s.path, pos, err)
+		return nil, fmt.Errorf("read %s at byte %d: %w", s.path, pos, err)
 	}
 	return s.buf.b[:min(n, got):min(n, got)], nil
 }
@@ -93,11 +93,11 @@ func (s *scanner) line(pos int64, max int) ([]byte, error) {
 			return w[:end], nil
 		}
 		if len(w) < n {
-			short := bytes.IndexByte(w, 0) < 0 // a short write leaves no zeros
-			return nil, &badItem{pos: pos, short: short, err: fmt.Errorf("line %w", errShort)}
+			short := bytes.IndexByte(w, 0) < 0 // a write that was cut short leaves no zeros
+			return nil, &badItem{pos: pos, short: short, err: fmt.Errorf("the line %w", errShort)}
 		}
 		if n == max {
-			return nil, &badItem{pos: pos, err: errors.New("line without end")}
+			return nil, &badItem{pos: pos, err: fmt.Errorf("the line has no end within %d bytes", max)}
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (s *scanner) peek() (item, error) {
 		return it, io.EOF
 	}
 	if !plausible(first) {
-		return it, &badItem{pos: s.pos, err: errors.New("neither a frame nor a line of its own")}
+		return it, &badItem{pos: s.pos, err: errors.New("no frame and no # line begins here")}
 	}
 	longest := maxMetaLine
 	if len(first) > 1 && first[1] == 'f' {
@@ -128,20 +128,20 @@ func (s *scanner) peek() (item, error) {
 		return it, err
 	}
 	if len(line) < 2 {
-		return it, &badItem{pos: s.pos, err: errors.New("line is too short")}
+		return it, &badItem{pos: s.pos, err: errors.New("the line is too short")}
 	}
-	it.mark, it.line = line[1], line
+	it.letter, it.line = line[1], line
 	it.bodyPos = s.pos + int64(len(line)) + 1
 	it.end = it.bodyPos
 	s.cur = it
-	if it.mark == 'f' {
+	if it.letter == 'f' {
 		err = s.peekFrame(&s.cur)
 	}
 	return s.cur, err
 }
 
-// plausible tells whether an item, or what a short write left of it, may
-// start like that.
+// plausible reports whether an item, or what a short write left of it, may begin
+// with b.
 func plausible(b []byte) bool {
 	return b[0] == '#' && (len(b) < 2 || bytes.IndexByte([]byte("fhscik"), b[1]) >= 0) && (len(b) < 3 || b[2] == ' ')
 }
@@ -159,11 +159,11 @@ func (s *scanner) peekFrame(it *item) error {
 			return err
 		}
 		if len(w) < lineLen+1+blockLine {
-			return &badItem{pos: s.pos, short: true, err: fmt.Errorf("block line %w", errShort)}
+			return &badItem{pos: s.pos, short: true, err: fmt.Errorf("the line of block checksums %w", errShort)}
 		}
 		it.line, blocks = w[:lineLen], w[lineLen+1:]
 	}
-	if err := head.check(s.seal, it.line, blocks); err != nil {
+	if err := head.check(s.sums, it.line, blocks); err != nil {
 		return &badItem{pos: s.pos, err: err}
 	}
 	it.head = head
@@ -180,9 +180,9 @@ func (s *scanner) frame(it *item) (Frame, error) {
 		return f, err
 	}
 	if len(body) < it.head.length {
-		return f, &badItem{pos: it.pos, end: it.end, short: true, err: fmt.Errorf("body %w", errShort)}
+		return f, &badItem{pos: it.pos, end: it.end, short: true, err: fmt.Errorf("the body %w", errShort)}
 	}
-	if f.BodySum, err = it.head.checkBody(s.seal, body); err != nil {
+	if f.BodySum, err = it.head.checkBody(s.sums, body); err != nil {
 		return f, &badItem{pos: it.pos, end: it.end, err: err}
 	}
 	f.Body = body

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// Scrub is what a log held in sealed segments and parts at one moment, to be
-// read again and verified. It is for one goroutine, any one.
+// Scrub is the set of sealed segments and parts that a log had at one moment, to
+// be read and verified in the background. It is for one goroutine at a time.
 type Scrub struct {
 	fsys FS
 	id   Identity
@@ -20,11 +20,11 @@ func (l *Log) Scrub() *Scrub {
 	return &Scrub{fsys: l.fsys, id: l.id, segs: append(l.parts(), l.sealed...)}
 }
 
-// Run verifies every byte of it and returns how many it read. pace is called
-// before so many bytes are read; it may wait, and its error ends the run. The
-// files are read by handles of their own, so that those of readers stay open.
-// Errors: *CorruptError for the first damage; files that were removed, or cut
-// by a new leader, meanwhile are left out.
+// Run verifies every byte and returns how many it read. pace is called before so
+// many bytes are read; it may wait, and its error ends the run. Run opens handles
+// of its own, so that those in the cache stay there for readers. Files that were
+// removed, or truncated by a new leader, in the meantime are left out. Errors: a
+// *CorruptError for the first damage, errors of the disk and of pace.
 func (s *Scrub) Run(pace func(n int) error) (read int64, err error) {
 	counted := func(n int) error {
 		err := pace(n)
@@ -42,7 +42,7 @@ func (s *Scrub) Run(pace func(n int) error) (read int64, err error) {
 			continue
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			err = &CorruptError{Path: seg.file.path, Err: errors.New("is missing")}
+			err = &CorruptError{Path: seg.file.path, Err: errors.New("the file is missing")}
 		}
 		if err != nil {
 			return read, err
@@ -68,21 +68,21 @@ func (s *Scrub) verify(seg *segment, pace func(n int) error) error {
 	return sc.corrupt(seg.scrub(sc, f.walker(), pace))
 }
 
-// scrub walks a segment and verifies frames and lines.
+// scrub verifies the frames and lines of one segment.
 func (s *segment) scrub(sc *scanner, w walker, pace func(n int) error) error {
-	paid := sc.pos
+	paced := sc.pos // pace was called for the bytes up to here
 	for {
-		if ahead := min(sc.pos+scanChunk, sc.limit); ahead > paid+scanChunk/2 || ahead == sc.limit && ahead > paid {
-			if err := pace(int(ahead - paid)); err != nil {
+		if ahead := min(sc.pos+scanChunk, sc.limit); ahead > paced+scanChunk/2 || ahead == sc.limit && ahead > paced {
+			if err := pace(int(ahead - paced)); err != nil {
 				return err
 			}
-			paid = ahead
+			paced = ahead
 		}
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && it.mark == 'f' {
+		if err == nil && it.letter == 'f' {
 			var f Frame
 			if f, err = sc.frame(&it); err == nil {
 				err = w.follow(&f, it.pos)

@@ -7,8 +7,9 @@ import (
 )
 
 // load returns the index of a sealed segment: from memory while its handle is
-// open, from its side file, or built anew from the segment. Any goroutine.
-func (s *segment) load(seal sealer, interval int) ([]entry, error) {
+// open, else from its index file, else rebuilt from the segment. It may be called
+// on any goroutine.
+func (s *segment) load(sums checksums, interval int) ([]entry, error) {
 	f := s.file
 	h, err := f.open()
 	if err != nil {
@@ -24,33 +25,33 @@ func (s *segment) load(seal sealer, interval int) ([]entry, error) {
 	path := indexPath(f.path)
 	entries, err = readIndexFile(f.fsys, path, s.indexKey())
 	if err != nil || len(entries) == 0 {
-		return s.reindex(seal, interval)
+		return s.reindex(sums, interval)
 	}
 	f.keep(h, entries)
 	return entries, nil
 }
 
-// reindex builds the index of a sealed segment anew. Reads that find the
-// segment damaged try again with it, as the side file may be what is wrong.
-func (s *segment) reindex(seal sealer, interval int) ([]entry, error) {
+// reindex rebuilds the index of a sealed segment. Reads that find the segment
+// damaged try again with it, since it may be the index file that is wrong.
+func (s *segment) reindex(sums checksums, interval int) ([]entry, error) {
 	f := s.file
 	h, err := f.open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.release()
-	entries, err := s.rebuild(h, seal, interval)
+	entries, err := s.rebuild(h, sums, interval)
 	if err != nil {
 		return nil, err
 	}
 	if !f.isGone() {
-		_ = writeIndexFile(f.fsys, indexPath(f.path), entries, s.indexKey()) // saves time only
+		_ = writeIndexFile(f.fsys, indexPath(f.path), entries, s.indexKey()) // without it the next load rebuilds the index again
 	}
 	f.keep(h, entries)
 	return entries, nil
 }
 
-// keep remembers an index for as long as the handle stays open.
+// keep keeps an index in memory as long as the handle stays open.
 func (f *File) keep(h Handle, entries []entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,10 +60,10 @@ func (f *File) keep(h Handle, entries []entry) {
 	}
 }
 
-// rebuild reads a whole sealed segment, verifying it, to index it.
-func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) {
+// rebuild reads and verifies a whole sealed segment and indexes it.
+func (s *segment) rebuild(h Handle, sums checksums, interval int) ([]entry, error) {
 	x := newIndexer(interval)
-	sc := &scanner{h: h, path: s.file.path, seal: seal, limit: s.size, chunk: scanChunk}
+	sc := &scanner{h: h, path: s.file.path, sums: sums, limit: s.size, chunk: scanChunk}
 	w := walker{last: s.first - 1, term: s.prev.Term, next: s.base}
 	for {
 		it, err := sc.peek()
@@ -72,7 +73,7 @@ func (s *segment) rebuild(h Handle, seal sealer, interval int) ([]entry, error) 
 		if err != nil {
 			return nil, sc.corrupt(err)
 		}
-		if it.mark == 'f' {
+		if it.letter == 'f' {
 			f, err := sc.frame(&it)
 			if err == nil {
 				err = s.follow(&w, &f, it.pos)
@@ -97,23 +98,23 @@ func (s *segment) follow(w *walker, f *Frame, pos int64) error {
 	return w.follow(f, pos)
 }
 
-// walker checks that frames follow each other.
+// walker checks that frames follow each other in index, term and offset.
 type walker struct {
-	last uint64
-	term uint64
-	next int64
+	last uint64 // index of the last frame
+	term uint64 // its term
+	next int64  // the offset after its last record
 }
 
 func (w *walker) follow(f *Frame, pos int64) error {
 	switch {
 	case f.Kind == KindCompacted:
-		return &badItem{pos: pos, whole: true, err: errors.New("a compacted frame in a segment")}
+		return &badItem{pos: pos, whole: true, err: errors.New("a frame of compacted records stands in a segment")}
 	case f.Index != w.last+1:
-		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d after %d", f.Index, w.last)}
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d follows entry %d", f.Index, w.last)}
 	case f.Term < w.term:
-		return &badItem{pos: pos, whole: true, err: fmt.Errorf("term %d after %d", f.Term, w.term)}
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d of term %d follows one of term %d", f.Index, f.Term, w.term)}
 	case f.BaseOffset != w.next:
-		return &badItem{pos: pos, whole: true, err: fmt.Errorf("offset %d after %d", f.BaseOffset, w.next)}
+		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d begins at offset %d instead of %d", f.Index, f.BaseOffset, w.next)}
 	}
 	if err := checkBody(f); err != nil {
 		return &badItem{pos: pos, whole: true, err: err}

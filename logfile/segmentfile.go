@@ -68,7 +68,7 @@ func (s *segmentFile) readHead() error {
 	}
 	sc.pos = it.end
 	if it, err = sc.peek(); err == nil {
-		s.cp, s.head.lastAt, err = parseCheckpoint(it.line, newSealer(s.head.id).local)
+		s.cp, s.head.lastAt, err = parseCheckpoint(it.line, newChecksums(s.head.id).local)
 	}
 	if err != nil {
 		return s.damagedHead(sc.pos, err)
@@ -121,18 +121,18 @@ func (s *segmentFile) walker() walker {
 	return walker{last: s.cp.Index, term: s.cp.Term, next: s.cp.NextOffset}
 }
 
-// scanner walks the segment from behind its first two lines.
+// scanner walks the segment after its first two lines.
 func (s *segmentFile) scanner(chunk int) *scanner {
-	return &scanner{h: s.h, path: s.path, seal: newSealer(s.head.id), pos: s.headEnd, limit: s.size, chunk: chunk}
+	return &scanner{h: s.h, path: s.path, sums: newChecksums(s.head.id), pos: s.headEnd, limit: s.size, chunk: chunk}
 }
 
 // eachLineFrom calls fn for every line at or after from that starts with "#"
-// and parses as an item, in order, until fn returns false. It goes on behind
+// and parses as an item, in order, until fn returns false. It goes on after
 // damage, so it also finds what only looks like a line, in the middle of a
 // body: fn checks it. The scanner s keeps its place.
 func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) error {
 	search := &scanner{h: s.h, path: s.path, limit: s.limit, chunk: 4 * scanChunk}
-	sc := &scanner{h: s.h, path: s.path, seal: s.seal, limit: s.limit, chunk: scanChunk}
+	sc := &scanner{h: s.h, path: s.path, sums: s.sums, limit: s.limit, chunk: scanChunk}
 	for pos := from; pos < s.limit; {
 		w, err := search.window(pos-1, search.chunk)
 		if err != nil || len(w) < 2 {

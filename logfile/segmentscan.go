@@ -38,7 +38,7 @@ type scanEvents struct {
 	checkpoint func(cp Checkpoint, appendTime int64)
 }
 
-// scan returns a scan of the segment from behind its first two lines.
+// scan returns a scan of the segment after its first two lines.
 func (s *segmentFile) scan(chunk int) segmentScan {
 	return segmentScan{
 		sc: s.scanner(chunk), w: s.walker(), clean: true,
@@ -66,8 +66,8 @@ func (s *segmentScan) run(on *scanEvents) error {
 
 func (s *segmentScan) item(it *item, on *scanEvents) error {
 	var err error
-	local := s.sc.seal.local
-	switch it.mark {
+	local := s.sc.sums.local
+	switch it.letter {
 	case 'f':
 		return s.frame(it, on)
 	case 'h':
@@ -123,14 +123,14 @@ var errMisplacedLine = errors.New("a line of this kind does not belong at this p
 
 // checkLine verifies a "#" line that may follow the first two.
 func checkLine(sc *scanner, it *item) (err error) {
-	switch it.mark {
+	switch it.letter {
 	case 'f': // peek has checked the header
 	case 'h':
-		_, _, err = parseHardState(it.line, sc.seal.local)
+		_, _, err = parseHardState(it.line, sc.sums.local)
 	case 's':
-		_, _, err = parseSyncMark(it.line, sc.seal.local)
+		_, _, err = parseSyncMark(it.line, sc.sums.local)
 	case 'c':
-		_, _, err = parseCheckpoint(it.line, sc.seal.local)
+		_, _, err = parseCheckpoint(it.line, sc.sums.local)
 	default:
 		err = errMisplacedLine
 	}

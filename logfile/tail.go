@@ -15,8 +15,8 @@ const sectorSize = 512
 type tailFacts struct {
 	bad       *badItem
 	due       uint64 // the entry that should begin at bad, or later
-	proven    uint64 // valid lines before and behind bad prove that entries up to here were synced
-	nextValid int64  // where the next valid line behind bad begins; size when there is none
+	proven    uint64 // valid lines before and after bad prove that entries up to here were synced
+	nextValid int64  // where the next valid line after bad begins; size when there is none
 	size      int64  // of the file
 	restarted bool   // the machine was restarted since the end of the segment was written
 	unwritten bool   // bad holds a sector of zeros, which was never written back
@@ -64,7 +64,7 @@ func judge(f *tailFacts) error {
 func judgeTail(sc *scanner, bad *badItem, due uint64, proof syncProof, bootID string) error {
 	f := tailFacts{bad: bad, due: due, proven: proof.index, nextValid: sc.limit, size: sc.limit}
 	if !bad.intact() {
-		boot, err := f.lookBehind(sc, proof.boot)
+		boot, err := f.readAfter(sc, proof.boot)
 		if err != nil {
 			return err
 		}
@@ -79,19 +79,19 @@ func judgeTail(sc *scanner, bad *badItem, due uint64, proof syncProof, bootID st
 	return nil
 }
 
-// lookBehind notes what valid lines behind the invalid item say, and returns the
+// readAfter notes what valid lines after the invalid item say, and returns the
 // boot under which the last of them was written.
-func (f *tailFacts) lookBehind(sc *scanner, boot string) (string, error) {
+func (f *tailFacts) readAfter(sc *scanner, boot string) (string, error) {
 	err := sc.eachLineFrom(f.bad.pos+1, func(sc *scanner, it *item) bool {
 		if checkLine(sc, it) != nil {
 			return true
 		}
 		f.nextValid = min(f.nextValid, it.pos)
-		switch it.mark {
+		switch it.letter {
 		case 'f':
 			f.proven = max(f.proven, it.head.synced)
 		case 's':
-			index, at, _ := parseSyncMark(it.line, sc.seal.local)
+			index, at, _ := parseSyncMark(it.line, sc.sums.local)
 			f.proven = max(f.proven, index)
 			if at != "" {
 				boot = at

@@ -1,11 +1,11 @@
 package logfile
 
 // OffsetForTime returns the offset of the first record, in the order of
-// offsets, whose timestamp (milliseconds since 1970) is not before ts; the
-// high watermark when there is none. As Read it may return ErrStale.
+// offsets, whose timestamp (milliseconds since 1970) is at or after ts, or the
+// high watermark when there is none. Errors: as Read, ErrStale among them.
 func (v *View) OffsetForTime(ts int64) (int64, error) {
 	offset, err := v.offsetForTime(ts)
-	tellDamage(v.damaged, err)
+	reportDamage(v.damaged, err)
 	return offset, stale(err)
 }
 
@@ -28,7 +28,7 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 		}
 		if i < len(closed) {
 			var err error
-			if entries, err = s.load(v.seal, v.interval); err != nil {
+			if entries, err = s.load(v.sums, v.interval); err != nil {
 				return 0, err
 			}
 		}
@@ -43,17 +43,17 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 	return v.hw, nil
 }
 
-// scanForTime looks through one segment from an offset on.
+// scanForTime looks for the record in one segment, from an offset on.
 func (v *View) scanForTime(s *segment, entries []entry, from, ts int64) (int64, bool, error) {
 	const step = 1000
 	end, at, found := min(s.next, v.hw), int64(0), false
-	take := func(rec *Record) {
+	emit := func(rec *Record) {
 		if !found && rec.Timestamp >= ts {
 			at, found = rec.Offset, true
 		}
 	}
 	for from < end && !found {
-		r := &recordReader{take: take, next: from, end: end, left: step, room: scanChunk}
+		r := &recordReader{emit: emit, next: from, end: end, recordsLeft: step, bytesLeft: scanChunk}
 		if err := v.readSegment(r, s, entries); err != nil {
 			return 0, false, err
 		}

@@ -8,22 +8,22 @@ import (
 	"sort"
 )
 
-// carryName is a side file that holds the hard state and the newest checkpoint
-// over a truncation, which may remove the lines that say them. An old one does
-// no harm: recovery takes whatever is newer.
+// carryName is a file beside the segments that holds the hard state and the
+// newest checkpoint during a truncation, which may remove the lines that say
+// them. An old one does no harm, since recovery uses whatever is newer.
 const carryName = "carry"
 
-// locate finds where an entry begins. It reads the file only for entries that
+// locate returns where an entry begins. It reads the file only for entries that
 // are committed or were there at Open.
 func (l *Log) locate(index uint64) (framePos, error) {
 	if index > l.active.last {
-		return framePos{}, fmt.Errorf("entry %d, last is %d: %w", index, l.active.last, ErrBeyondEnd)
+		return framePos{}, fmt.Errorf("entry %d: %w: the last one is %d", index, ErrBeyondEnd, l.active.last)
 	}
 	if index < l.FirstIndex() {
-		return framePos{}, fmt.Errorf("%w: entry %d is below the log", ErrRefused, index)
+		return framePos{}, fmt.Errorf("%w: entry %d is below the first one of the log", ErrRefused, index)
 	}
-	if index >= l.tailFirst {
-		return l.tail[index-l.tailFirst], nil
+	if index >= l.uncommittedFirst {
+		return l.uncommitted[index-l.uncommittedFirst], nil
 	}
 	s := l.segmentOf(index)
 	entries, err := l.entriesOf(s)
@@ -32,14 +32,14 @@ func (l *Log) locate(index uint64) (framePos, error) {
 	}
 	e, ok := byIndex(entries, index)
 	if !ok {
-		return framePos{}, &CorruptError{Path: s.file.path, Err: fmt.Errorf("entry %d is not in its index", index)}
+		return framePos{}, &CorruptError{Path: s.file.path, Err: errNotIndexed(index)}
 	}
 	h, err := s.file.open()
 	if err != nil {
 		return framePos{}, err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, seal: l.seal, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
+	sc := &scanner{h: h, path: s.file.path, sums: l.sums, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
 	for {
 		it, err := sc.peek()
 		if errors.Is(err, io.EOF) {
@@ -48,11 +48,11 @@ func (l *Log) locate(index uint64) (framePos, error) {
 		if err != nil {
 			return framePos{}, sc.corrupt(err)
 		}
-		if it.mark == 'f' && it.head.Index == index {
+		if it.letter == 'f' && it.head.Index == index {
 			return framePos{it.pos, it.head.BaseOffset}, nil
 		}
-		if it.mark == 'f' && it.head.Index > index {
-			return framePos{}, &CorruptError{Path: s.file.path, Offset: it.pos, Err: errors.New("entries out of order")}
+		if it.letter == 'f' && it.head.Index > index {
+			return framePos{}, &CorruptError{Path: s.file.path, Offset: it.pos, Err: fmt.Errorf("entry %d stands where entry %d was looked for", it.head.Index, index)}
 		}
 		sc.pos = it.end
 	}
@@ -71,11 +71,12 @@ func (l *Log) entriesOf(s *segment) ([]entry, error) {
 	if s == &l.active {
 		return l.index.entries, nil
 	}
-	return s.load(l.seal, l.opt.IndexInterval)
+	return s.load(l.sums, l.opt.IndexInterval)
 }
 
-// truncate stages the removal of every entry from index on, which begins at
-// at: the newest segments first, then the rest, each durable before the next.
+// truncate stages the removal of every entry from index on; the first of them
+// begins at at. The newest segments go first, then the rest, each step durable
+// before the next.
 func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	s := l.segmentOf(index)
 	entries, err := l.entriesOf(s)
@@ -83,14 +84,14 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 		return err
 	}
 	carry := l.carry(index - 1)
-	b.runs(l, func() error { return l.writeSmall(carryName, carry) })
+	b.stageStep(l, func() error { return l.writeSmall(carryName, carry) })
 	if s != &l.active {
 		l.reopen(b, s)
 	}
 	a := &l.active
 	file, path := a.file, a.file.path
-	b.synced(file)
-	b.runs(l, func() error {
+	b.dropFile(file)
+	b.stageStep(l, func() error {
 		if err := l.remove(indexPath(path)); err != nil {
 			return err
 		}
@@ -99,27 +100,27 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	a.size, a.last, a.next = at.pos, index-1, at.offset
 	l.index = cutIndex(entries, at.pos, l.opt.IndexInterval, a.maxTime)
 	l.cutTerms(index)
-	if index >= l.tailFirst {
-		l.tail = slices.Clone(l.tail[:index-l.tailFirst])
+	if index >= l.uncommittedFirst {
+		l.uncommitted = slices.Clone(l.uncommitted[:index-l.uncommittedFirst])
 	} else {
-		l.tail, l.tailFirst = nil, index
+		l.uncommitted, l.uncommittedFirst = nil, index
 	}
-	l.synced, l.vouched = min(l.synced, index-1), min(l.vouched, index-1)
+	l.synced, l.marked = min(l.synced, index-1), min(l.marked, index-1)
 	l.StageCheckpoint(b)
 	return nil
 }
 
-// reopen makes a sealed segment the active one and stages the removal of all
-// behind it.
+// reopen makes a sealed segment the active one again and stages the removal of
+// all segments after it.
 func (l *Log) reopen(b *Batch, s *segment) {
 	i := slices.Index(l.sealed, s)
 	later := append(slices.Clone(l.sealed[i+1:]), new(segment))
 	*later[len(later)-1] = l.active
 	slices.Reverse(later)
 	for _, gone := range later {
-		b.synced(gone.file)
+		b.dropFile(gone.file)
 	}
-	b.runs(l, func() error {
+	b.stageStep(l, func() error {
 		for _, gone := range later {
 			gone.file.retire()
 		}
@@ -128,24 +129,23 @@ func (l *Log) reopen(b *Batch, s *segment) {
 	l.sealed = slices.Clone(l.sealed[:i])
 	l.active = *s
 	file := s.file
-	b.runs(l, func() error {
+	b.stageStep(l, func() error {
 		file.sealed.Store(false)
 		l.opt.Cache.forget(file)
-		h, err := file.acquire() // stays open from now on
-		if err != nil {
+		if _, err := file.acquire(); err != nil { // the handle stays open from now on
 			return err
 		}
-		_ = h
 		file.release()
 		return nil
 	})
 }
 
-// carry is the content of the side file: whose it is, and a checkpoint.
+// carry returns the content of the file of that name: the first two lines of a
+// segment, with a checkpoint as of the entry last.
 func (l *Log) carry(last uint64) []byte {
 	cp := l.checkpoint(false)
 	cp.Index = last
 	cp.Term, _ = l.Term(last)
 	b := appendSegmentHead(nil, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1})
-	return appendCheckpoint(b, cp, l.lastAt, l.seal.local)
+	return appendCheckpoint(b, cp, l.lastAt, l.sums.local)
 }

@@ -8,10 +8,11 @@ import (
 	"sort"
 )
 
-// Verify walks every log in path or below it and reports each file that is
-// damaged, with the position of the first damage in it. A short last entry, as
-// a killed process leaves it, is none. It changes nothing, and is for logs
-// that no process has open. An error means that something could not be read.
+// Verify reads every log in path or below it and calls report for each damaged
+// file with the position in bytes of the first damage in it. A short last entry,
+// as a killed process leaves it, is no damage. Verify changes nothing. No process
+// may have the logs open. It returns an error when a directory or a file that was
+// listed cannot be read.
 func Verify(fsys FS, path string, report func(path string, offset int64, err error)) error {
 	return walkListings(fsys, path, func(dir string, found listing) error {
 		for _, name := range found.parts {
@@ -23,10 +24,10 @@ func Verify(fsys FS, path string, report func(path string, offset int64, err err
 	})
 }
 
-// WalkFrames calls fn for every entry of every log in path or below it, in
-// order; the body is valid during the call. The frames of a compacted log's
-// parts come first, and the records that they replace do not come again. It
-// stops at the first error, be it damage or fn's.
+// WalkFrames calls fn for every entry of every log in path or below it, in order;
+// the body is valid during the call. The frames of a compacted log's parts come
+// first, and entries whose records they replace are left out. It stops at the
+// first error: damage, or the error of fn.
 func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame) error) error {
 	return walkListings(fsys, path, func(dir string, found listing) error {
 		floor, err := walkParts(fsys, dir, found.parts, fn)
@@ -40,7 +41,7 @@ func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame)
 			return fn(path, id, f)
 		}
 		for i, base := range found.bases {
-			w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(found.bases)-1, each: each}
+			w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), newest: i == len(found.bases)-1, each: each}
 			if err := w.run(nil); err != nil {
 				return err
 			}
@@ -49,12 +50,13 @@ func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame)
 	})
 }
 
-// walkLogs finds directories that hold segments; path may also be a segment.
+// walkLogs calls fn for each directory in path or below it that holds segments;
+// path may also be a segment.
 func walkLogs(fsys FS, path string, fn func(dir string, bases []int64) error) error {
 	return walkListings(fsys, path, func(dir string, found listing) error { return fn(dir, found.bases) })
 }
 
-// walkListings is walkLogs with all that lies there; path may also be a part.
+// walkListings is walkLogs with the whole listing; path may also be a part.
 func walkListings(fsys FS, path string, fn func(dir string, found listing) error) error {
 	fi, err := fsys.Stat(path)
 	if err != nil {
@@ -97,17 +99,17 @@ func walkListings(fsys FS, path string, fn func(dir string, found listing) error
 func verifyDir(fsys FS, dir string, bases []int64, report func(string, int64, error)) error {
 	var prev *segmentWalk
 	for i, base := range bases {
-		w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), tail: i == len(bases)-1}
+		w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), newest: i == len(bases)-1}
 		err := w.run(prev)
 		var bad *CorruptError
 		switch {
 		case errors.As(err, &bad):
 			report(bad.Path, bad.Offset, bad.Err)
-			w = nil // what follows cannot be compared with it
+			w = nil // the next segment cannot be compared with it
 		case errors.Is(err, fs.ErrNotExist):
 			return err
 		case err != nil:
-			report(w.path, 0, err) // bytes that cannot be read are damage too
+			report(w.path, 0, err) // a file that cannot be read counts as damaged
 			w = nil
 		}
 		prev = w
@@ -117,10 +119,10 @@ func verifyDir(fsys FS, dir string, bases []int64, report func(string, int64, er
 
 // segmentWalk reads one segment from end to end.
 type segmentWalk struct {
-	fsys FS
-	path string
-	tail bool // the newest segment: its last entry may be short
-	each func(path string, id Identity, f Frame) error
+	fsys   FS
+	path   string
+	newest bool // the segment is the newest: its last entry may be short
+	each   func(path string, id Identity, f Frame) error
 
 	head *segmentHead
 	size int64
@@ -145,7 +147,7 @@ func (s *segmentWalk) run(prev *segmentWalk) error {
 	err = scan.run(&on)
 	s.w = scan.w
 	var bad *badItem
-	if s.tail && errors.As(err, &bad) {
+	if s.newest && errors.As(err, &bad) {
 		// The boot that wrote the end counts as the running one: only a short last
 		// write is no damage.
 		return judgeTail(scan.sc, bad, scan.w.last+1, scan.proof, scan.proof.boot)
@@ -153,20 +155,20 @@ func (s *segmentWalk) run(prev *segmentWalk) error {
 	return scan.sc.corrupt(err)
 }
 
-// follows checks that the segment continues the one before.
+// follows checks that the segment continues the one before it.
 func (s *segmentWalk) follows(prev *segmentWalk, cp *Checkpoint) error {
 	fail := func(err error) error { return &CorruptError{Path: s.path, Err: err} }
 	if segmentPath("", cp.NextOffset) != filepath.Base(s.path) {
-		return fail(fmt.Errorf("holds offset %d", cp.NextOffset))
+		return fail(fmt.Errorf("the segment begins at offset %d, which is not the one in its name", cp.NextOffset))
 	}
 	if prev == nil {
 		return nil
 	}
 	if prev.head.id != s.head.id {
-		return fail(errors.New("belongs to another replica than the segment before it"))
+		return fail(errors.New("the segment belongs to another replica than the one before it"))
 	}
 	if prev.w.last != cp.Index || prev.w.next != cp.NextOffset || prev.size != s.head.prevSize {
-		return &CorruptError{Path: prev.path, Offset: prev.size, Err: errors.New("does not end where the next segment begins")}
+		return &CorruptError{Path: prev.path, Offset: prev.size, Err: errors.New("the segment does not end where the next one begins")}
 	}
 	return nil
 }

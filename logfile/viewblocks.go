@@ -2,22 +2,21 @@ package logfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 )
 
-// blocks takes records out of a large frame, reading and verifying only the
-// 64 KiB blocks that hold them.
+// blocks emits records of a large frame, reading and verifying only the 64 KiB
+// blocks that hold them.
 func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
 	at, offset := int64(0), it.head.BaseOffset // in the body
 	if from.Pos == it.pos && from.Line > it.bodyPos && from.Offset <= r.next {
 		at, offset = from.Line-it.bodyPos, from.Offset
 	}
-	w := blockWindow{sc: sc, it: it, buf: r.buffer(), until: r.until - it.bodyPos}
-	defer w.buf.giveBack()
+	w := blockWindow{sc: sc, it: it, buf: r.buffer(), until: r.bytesEnd - it.bodyPos}
+	defer w.buf.release()
 	for !r.full && r.next < r.limit && at < int64(it.head.length) {
-		line, err := w.line(at, r.room)
+		line, err := w.line(at, r.bytesLeft)
 		if err != nil {
 			return err
 		}
@@ -33,7 +32,7 @@ func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
 		offset++
 	}
 	if !r.full && r.next < r.limit && offset != it.head.BaseOffset+int64(it.head.Count) {
-		return &badItem{pos: it.pos, err: errors.New("fewer records than the frame says")}
+		return &badItem{pos: it.pos, err: errFewRecords}
 	}
 	return nil
 }
@@ -44,23 +43,23 @@ type blockWindow struct {
 	it    *item
 	buf   readBuffer
 	start int64 // in the body
-	until int64 // in the body: what is wanted is likely to end here
+	until int64 // in the body: the wanted records end here, or a little before
 }
 
-// line returns the line at a position of the body, reading ahead as far as
-// the caller has room for.
-func (w *blockWindow) line(at int64, room int) ([]byte, error) {
+// line returns the line at a position of the body. It reads ahead as far as the
+// caller wants bytes.
+func (w *blockWindow) line(at int64, bytesLeft int) ([]byte, error) {
 	for want := int64(1); ; {
 		if off, b := at-w.start, w.buf.b; off >= 0 && off < int64(len(b)) {
 			if n := bytes.IndexByte(b[off:], '\n'); n >= 0 {
 				return b[off : off+int64(n) : off+int64(n)], nil
 			}
 			if w.start+int64(len(b)) >= int64(w.it.head.length) {
-				return nil, &badItem{pos: w.it.pos, err: errors.New("body does not end with LF")}
+				return nil, &badItem{pos: w.it.pos, err: errNoFinalLF}
 			}
 			want = int64(len(b)) - off + blockSize
 		}
-		want = max(want, min(int64(max(room, 0)), w.until-at, scanChunk))
+		want = max(want, min(int64(max(bytesLeft, 0)), w.until-at, scanChunk))
 		if err := w.read(at, at+want); err != nil {
 			return nil, err
 		}
@@ -76,14 +75,14 @@ func (w *blockWindow) read(from, to int64) error {
 	w.buf.need(int(end - w.start))
 	if n, err := w.sc.h.ReadAt(w.buf.b, w.it.bodyPos+w.start); n < len(w.buf.b) {
 		if err == io.EOF {
-			return &badItem{pos: w.it.pos, err: fmt.Errorf("body %w", errShort)}
+			return &badItem{pos: w.it.pos, err: fmt.Errorf("the body %w", errShort)}
 		}
 		return fmt.Errorf("read %s: %w", w.sc.path, err)
 	}
 	for b := w.buf.b; len(b) > 0; {
 		n := min(len(b), blockSize)
 		if Checksum(b[:n]) != w.it.head.blocks[first] {
-			return &badItem{pos: w.it.pos, err: fmt.Errorf("checksum of block %d does not match", first)}
+			return &badItem{pos: w.it.pos, err: fmt.Errorf("the checksum of block %d of the body does not match", first)}
 		}
 		b = b[n:]
 		first++

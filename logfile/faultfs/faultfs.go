@@ -249,7 +249,7 @@ func (d *FS) ReadFile(name string) ([]byte, error) {
 	return slices.Clone(n.data), nil
 }
 
-// WriteFile replaces a file's content behind the back of everybody, durably.
+// WriteFile replaces a file's content durably, past all handles.
 func (d *FS) WriteFile(name string, data []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
