@@ -38,7 +38,7 @@ func (c *call) logRequest() {
 func (c *call) answered() answered {
 	return answered{
 		began: c.began, requestID: string(c.requestID()), method: methodName(c.ctx.Method()), route: c.route,
-		status: c.ctx.Response.StatusCode(), code: c.code, in: c.wire, remote: c.ctx.RemoteAddr(),
+		status: c.ctx.Response.StatusCode(), code: c.code, in: c.bytesIn, remote: c.ctx.RemoteAddr(),
 	}
 }
 

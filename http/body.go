@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -15,7 +15,7 @@ func (s *Server) bodyTooLarge() *protocol.Error {
 }
 
 func (s *Server) tooManyBytes() *protocol.Error {
-	return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").With("limit", s.bytes.limit)
+	return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").With("limit", s.bytes.Limit())
 }
 
 // readBody reads and decompresses the request's body into c.body. Memory is
@@ -39,7 +39,7 @@ func (c *call) readBody() *protocol.Error {
 		c.discard(stream)
 		return err
 	}
-	c.body, c.wire = c.buf, len(c.buf)
+	c.body, c.bytesIn = c.buf, len(c.buf)
 	return c.decompress()
 }
 
@@ -116,7 +116,7 @@ func (c *call) discard(stream io.Reader) {
 		return // it broke off
 	}
 	most := discardShare * c.srv.o.MaxBodyBytes
-	if announced, ok := stream.(interface{ atLeast() int }); ok && announced.atLeast() > most {
+	if announced, ok := stream.(conn.Body); ok && announced.AtLeast() > most {
 		c.ctx.SetConnectionClose() // its client hears of it before it has sent everything
 		return
 	}
@@ -128,12 +128,10 @@ func (c *call) discard(stream io.Reader) {
 // unreadable reports a body that broke off; the connection cannot be reused.
 func (c *call) unreadable(err error) *protocol.Error {
 	c.ctx.SetConnectionClose()
-	var timeout net.Error
-	timedOut := errors.As(err, &timeout) && timeout.Timeout()
-	if timedOut && c.srv.ending() {
+	switch {
+	case isTimeout(err) && c.srv.conns.Ending():
 		return errEnding
-	}
-	if timedOut {
+	case isTimeout(err):
 		return protocol.Errorf(protocol.CodeMalformed, "the body did not arrive within %s", c.srv.o.ReadTimeout)
 	}
 	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)
@@ -142,8 +140,8 @@ func (c *call) unreadable(err error) *protocol.Error {
 // hold takes n more bytes from the budget until the call is over, for
 // something that will have all bytes then.
 func (c *call) hold(n, all int) *protocol.Error {
-	b := &c.srv.bytes
-	if all <= smallBytes && !b.take(int64(n)) || all > smallBytes && !b.takeOpen(c.held, int64(n)) {
+	b := c.srv.bytes
+	if all <= smallBytes && !b.Take(int64(n)) || all > smallBytes && !b.TakeOpen(c.held, int64(n)) {
 		return c.srv.tooManyBytes()
 	}
 	c.held += int64(n)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"ottla/http/budget"
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -31,14 +33,15 @@ var (
 type call struct {
 	srv      *Server
 	ctx      *fasthttp.RequestCtx
-	body     []byte // the request's body, decompressed; aliases buf
+	client   *client // who sent it
+	own      client  // which that is in a test that calls a handler without a connection
+	body     []byte  // the request's body, decompressed; aliases buf
 	buf      []byte
 	scratch  []byte   // transformed parts of the body
 	records  []record // of a produce request
 	produced produce
 	held     int64  // bytes taken from the server's budget
-	ownRoom  *room  // of a call that came on no connection
-	wire     int    // bytes of the body as it came
+	bytesIn  int    // of the body as it came
 	code     string // of the error that was answered
 	route    string // as in the table of routes
 	began    time.Time
@@ -52,18 +55,24 @@ const keepBytes = 64 << 10
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 	c := s.calls.Get().(*call)
-	c.ctx = ctx
+	c.ctx, c.client = ctx, clientOf(ctx)
+	if c.client == nil {
+		c.own = client{srv: s, answer: s.answers.Share()}
+		c.client = &c.own
+	}
 	return c
 }
 
 func (s *Server) release(c *call) {
 	if c.held > 0 {
-		s.bytes.give(c.held)
+		s.bytes.Give(c.held)
 	}
-	if c.ownRoom != nil {
-		c.ownRoom.release()
+	if c.client == &c.own {
+		c.own.answer.Release()
 	}
-	c.poison()
+	conn.Spoil(c.body)
+	conn.Spoil(c.buf[:cap(c.buf)])
+	conn.Spoil(c.scratch[:cap(c.scratch)])
 	clear(c.records)
 	next := call{srv: s, buf: c.buf[:0], scratch: c.scratch[:0], records: c.records[:0]}
 	if cap(next.buf) > keepBytes {
@@ -206,4 +215,29 @@ func (c *call) nameParam(name string) (string, *protocol.Error) {
 		return "", invalidName(name, v)
 	}
 	return v, nil
+}
+
+// account counts the answer as it will be sent. An answer to a request that
+// changed nothing is replaced by an error when it is large and finds no room.
+func (c *call) account(refusable bool) {
+	resp := &c.ctx.Response
+	if resp.IsBodyStream() {
+		return
+	}
+	body, share := resp.Body(), &c.client.answer
+	n := int64(len(body))
+	if n > keepBytes {
+		n = int64(cap(body)) // the buffer is not used again for others
+	}
+	switch {
+	case share.Held() > 0:
+		share.Set(n)
+	case n <= budget.SmallAnswer:
+	case !refusable || resp.StatusCode() != fasthttp.StatusOK:
+		share.Set(n)
+	default:
+		if err := share.SetIfFree(n); err != nil {
+			c.fail(err)
+		}
+	}
 }

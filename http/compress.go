@@ -109,7 +109,7 @@ func (c *call) unzstd() ([]byte, *protocol.Error) {
 	}
 	defer func() {
 		c.held -= int64(window)
-		c.srv.bytes.give(int64(window))
+		c.srv.bytes.Give(int64(window))
 	}()
 	r := readers.Get().(*zstd.Decoder)
 	defer readers.Put(r)
@@ -163,9 +163,7 @@ func (c *call) compressResponse() {
 	}
 	resp.Header.Set("Content-Encoding", encoding)
 	resp.SetBodyRaw(out.Bytes())
-	if k := connectionOf(c.ctx); k != nil {
-		k.releaseRendered()
-	}
+	c.client.releaseRendered()
 }
 
 func writeAll(w io.WriteCloser, b []byte) error {

@@ -72,9 +72,9 @@ func startOn(t *testing.T, o Options, ln listener) *harness {
 		defer cancel()
 		assert.NoError(t, h.s.Shutdown(ctx))
 		assert.NoError(t, <-served)
-		assert.Zero(t, h.s.bytes.used.Load(), "bytes that were never given back")
-		assert.Zero(t, h.s.answers.used.Load(), "bytes of answers that were never given back")
-		assert.Zero(t, h.s.parked.used.Load(), "parked reads that were never given back")
+		assert.Zero(t, h.s.bytes.Used(), "bytes that were never given back")
+		assert.Zero(t, h.s.answers.Used(), "bytes of answers that were never given back")
+		assert.Zero(t, h.s.parked.Used(), "parked reads that were never given back")
 	})
 	return h
 }

@@ -17,15 +17,15 @@ func TestAmbiguousFraming(t *testing.T) {
 	chunked := "d\r\n{\"topic\":\"t\"}\r\n0\r\n\r\n"
 	for name, c := range map[string]struct {
 		request string
-		why     badRequest
+		says    string
 	}{
-		"identity":              {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", errCoding},
-		"identity and a length": {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}", errCoding},
-		"chunks and a length":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + chunked, errTwoLengths},
-		"a length and chunks":   {"POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, errTwoLengths},
-		"a folded line":         {"POST /events HTTP/1.1\r\nHost: a\r\nX: y\r\n Content-Length: 3\r\n\r\n", errField},
-		"a folded encoding":     {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n" + chunked, errCoding},
-		"a name of two words":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer Encoding: chunked\r\n\r\n", errField},
+		"identity":              {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", "transfer encoding"},
+		"identity and a length": {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}", "transfer encoding"},
+		"chunks and a length":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + chunked, "exclude each other"},
+		"a length and chunks":   {"POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, "exclude each other"},
+		"a folded line":         {"POST /events HTTP/1.1\r\nHost: a\r\nX: y\r\n Content-Length: 3\r\n\r\n", "header field"},
+		"a folded encoding":     {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n" + chunked, "transfer encoding"},
+		"a name of two words":   {"POST /events HTTP/1.1\r\nHost: a\r\nTransfer Encoding: chunked\r\n\r\n", "header field"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := h.ln.Dial()
@@ -35,7 +35,7 @@ func TestAmbiguousFraming(t *testing.T) {
 			require.NoError(t, err)
 			r := bufio.NewReader(conn)
 			e := wantError(t, readAnswer(t, r), 400, "malformed")
-			assert.Equal(t, "not a valid HTTP request: "+c.why.Error(), e["message"])
+			assert.Contains(t, e["message"], c.says)
 			_, err = r.ReadByte()
 			assert.Equal(t, io.EOF, err)
 		})

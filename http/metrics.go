@@ -51,12 +51,12 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.registry.MustRegister(
 		m.seconds, m.in, m.out, m.streamed,
-		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.used.Load),
-		gauge("ottla_http_inflight_bytes_limit", "Most of them; beyond it requests get 429.", func() int64 { return s.bytes.limit }),
-		gauge("ottla_http_response_bytes", "Bytes of answers in memory: read, and not yet taken by their clients.", s.answers.used.Load),
-		gauge("ottla_http_response_bytes_limit", "Most of them; near it reads wait a moment, then answers get smaller, beyond it they get 503.", func() int64 { return s.answers.limit }),
-		gauge("ottla_http_parked_polls", "Reads that wait for records, and streams.", s.parked.used.Load),
-		gauge("ottla_http_parked_polls_limit", "Most of them; beyond it reads get 503.", func() int64 { return s.parked.limit }),
+		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.Used),
+		gauge("ottla_http_inflight_bytes_limit", "Most of them; beyond it requests get 429.", s.bytes.Limit),
+		gauge("ottla_http_response_bytes", "Bytes of answers in memory: read, and not yet taken by their clients.", s.answers.Used),
+		gauge("ottla_http_response_bytes_limit", "Most of them; near it reads wait a moment, then answers get smaller, beyond it they get 503.", s.answers.Limit),
+		gauge("ottla_http_parked_polls", "Reads that wait for records, and streams.", s.parked.Used),
+		gauge("ottla_http_parked_polls_limit", "Most of them; beyond it reads get 503.", s.parked.Limit),
 		gauge("ottla_http_connections", "Open client connections.", s.openConnections),
 		gauge("ottla_http_connections_limit", "Most of them.", func() int64 { return int64(s.o.MaxConnections) }),
 		buildInfo(s.o.Version),
@@ -77,13 +77,8 @@ func buildInfo(version string) prometheus.Collector {
 }
 
 func (s *Server) openConnections() int64 {
-	ln := s.ln.Load()
-	if ln == nil {
-		return 0
-	}
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
-	return int64(len(ln.open))
+	open, _ := s.conns.Connections()
+	return int64(open)
 }
 
 // routeMetrics are one route's counters, looked up once: a request costs a
@@ -105,8 +100,8 @@ func (m *metrics) forRoute(method, path string) *routeMetrics {
 func (r *routeMetrics) done(c *call, began time.Time) {
 	resp := &c.ctx.Response
 	r.observer(resp.StatusCode()).Observe(time.Since(began).Seconds())
-	if c.wire > 0 {
-		r.in.Add(float64(c.wire))
+	if c.bytesIn > 0 {
+		r.in.Add(float64(c.bytesIn))
 	}
 	if !resp.IsBodyStream() {
 		r.out.Add(float64(len(resp.Body())))

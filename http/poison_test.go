@@ -8,13 +8,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
+
+	"ottla/http/conn"
 )
 
 // What a handler keeps of a request without a copy is spoiled as soon as the
 // request is over or suspended: so all tests of a build with `poison`, and of
 // one with the race detector, look for it.
 func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
-	if !poisons {
+	if !conn.Poisons {
 		t.Skip("built without -tags poison")
 	}
 	h := start(t, Options{})
@@ -32,7 +34,7 @@ func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
 		for what, b := range kept {
 			assert.NotEmpty(t, b, what)
 			for _, c := range b {
-				assert.EqualValues(t, poisonByte, c, what)
+				assert.EqualValues(t, conn.PoisonByte, c, what)
 			}
 		}
 	}
@@ -56,7 +58,7 @@ func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
 
 // The same for the body, and what was made of it.
 func TestWhatIsKeptOfABodyIsSpoiled(t *testing.T) {
-	if !poisons {
+	if !conn.Poisons {
 		t.Skip("built without -tags poison")
 	}
 	s := New(newFake(), Options{})
@@ -66,6 +68,6 @@ func TestWhatIsKeptOfABodyIsSpoiled(t *testing.T) {
 	body, made := c.body, c.scratch
 	s.release(c)
 	for _, b := range append(body, made...) {
-		assert.EqualValues(t, poisonByte, b)
+		assert.EqualValues(t, conn.PoisonByte, b)
 	}
 }

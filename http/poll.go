@@ -28,11 +28,10 @@ func getEvents(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	conn, srv := c.ctx.Conn(), c.srv
 	records := &rendering{}
-	req.Room, req.Sink = c.room(), records
-	req.Gone = func() bool { return peerGone(conn) }
-	return c.await(pending(c, srv.b.StartPoll(req, srv.done), &req.Watch, records, answerPoll, release), req.Timeout)
+	req.Room, req.Sink = &c.client.answer, records
+	req.Gone = c.client.gone
+	return c.await(pending(c, c.srv.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, release), req.Timeout)
 }
 
 // park takes a place among the waiting reads; one that does not wait needs
@@ -41,11 +40,11 @@ func (c *call) park(timeout time.Duration) (release func(), err *protocol.Error)
 	if timeout <= 0 {
 		return func() {}, nil
 	}
-	parked := &c.srv.parked
-	if !parked.take(1) {
-		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads are waiting").With("limit", parked.limit)
+	parked := c.srv.parked
+	if !parked.Take(1) {
+		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads are waiting").With("limit", parked.Limit())
 	}
-	return func() { parked.give(1) }, nil
+	return func() { parked.Give(1) }, nil
 }
 
 // decodePoll reads the body or the query, not both.

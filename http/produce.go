@@ -64,7 +64,7 @@ func (c *call) visibleTopic() string {
 // arrived is when the whole request was here: just before it was handled, if
 // nothing of it had to be waited for.
 func (c *call) arrived() time.Time {
-	if k := connectionOf(c.ctx); k != nil && !k.w.armed {
+	if s := c.client.session; s != nil && !s.Waited() {
 		return c.began
 	}
 	return time.Now()
@@ -199,8 +199,8 @@ func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
 	rec.line(&req.Lines, topic)
 	p.idempotence.apply(req)
 	c.srv.b.Produce(own.list[:], p.deadline)
-	if k := connectionOf(c.ctx); k != nil {
-		k.shared = true
+	if s := c.client.session; s != nil {
+		s.Yield() // records of other clients are committed together with this one
 	}
 	if req.Result.Err != nil {
 		return req.Result.Err

@@ -67,7 +67,7 @@ func getRecords(c *call) *protocol.Error {
 		return err
 	}
 	records := &rendering{}
-	req.Room, req.Sink = c.room(), records
+	req.Room, req.Sink = &c.client.answer, records
 	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Watch, records, answerFetch, release), req.Timeout)
 }
 

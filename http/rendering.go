@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -86,9 +87,9 @@ func (r *rendering) enlarge(n int) {
 	giveRendering(lent)
 }
 
-// rest gives the buffer back while nothing is in it: whoever waits may wait
-// long, and what it holds counts in no budget.
-func (r *rendering) rest() {
+// releaseEmpty gives the buffer back if no record is in it: a read may wait for
+// long, and its buffer counts in no budget.
+func (r *rendering) releaseEmpty() {
 	if len(r.buf) <= headRoom {
 		r.release()
 	}
@@ -104,7 +105,7 @@ func giveRendering(lent *[]byte) {
 	if lent == nil {
 		return
 	}
-	poisonAnswer(*lent)
+	conn.Spoil(*lent)
 	for i, size := range renderingSizes {
 		if len(*lent) == size {
 			renderingPools[i].Put(lent)
@@ -131,7 +132,7 @@ func (c *call) sendRendered(r *rendering, head, tail []byte) {
 	}
 	copy(r.buf[begin:], head)
 	body := r.buf[begin:]
-	switch k := connectionOf(c.ctx); {
+	switch {
 	case len(body) <= keepBytes:
 		c.send(fasthttp.StatusOK, append(c.out(), body...))
 		r.release()
@@ -140,8 +141,6 @@ func (c *call) sendRendered(r *rendering, head, tail []byte) {
 		r.release()
 	default:
 		c.send(fasthttp.StatusOK, body)
-		if k != nil {
-			k.rendered = r
-		}
+		c.client.rendered = r
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -93,17 +94,30 @@ func TestShutdownWithHalfReadRequests(t *testing.T) {
 }
 
 // open counts the connections, and those that have a request or a part of one.
-func (h *harness) open() (open, active int) {
-	ln := h.s.ln.Load()
-	if ln == nil {
-		return 0, 0 // the kernel takes connections before the server does
+func (h *harness) open() (open, active int) { return h.s.conns.Connections() }
+
+// A signal may come before the server has begun to serve: then it never does.
+func TestShutdownBeforeServe(t *testing.T) {
+	for _, when := range []string{"before", "during"} {
+		t.Run(when, func(t *testing.T) {
+			s := New(newFake(), Options{Logger: slog.New(slog.DiscardHandler)})
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer ln.Close()
+			if when == "before" {
+				require.NoError(t, s.Shutdown(t.Context()))
+			}
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(ln) }()
+			if when == "during" {
+				require.NoError(t, s.Shutdown(t.Context()))
+			}
+			select {
+			case err := <-served:
+				assert.NoError(t, err)
+			case <-time.After(patience):
+				assert.Fail(t, "it serves although it was shut down")
+			}
+		})
 	}
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
-	for c := range ln.open {
-		if c.state.Load() == connActive {
-			active++
-		}
-	}
-	return len(ln.open), active
 }

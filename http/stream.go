@@ -2,11 +2,11 @@ package http
 
 import (
 	"bufio"
-	"net"
 	"runtime/debug"
 	"strconv"
 	"time"
 
+	"ottla/http/budget"
 	"ottla/protocol"
 )
 
@@ -18,8 +18,8 @@ type stream struct {
 	srv       *Server
 	kind      streamKind
 	req       protocol.PollRequest
-	conn      net.Conn
-	room      room // of what is not written yet
+	client    *client
+	held      budget.Share // for what is not written yet
 	requestID []byte
 	answered  answered // for the log of requests
 
@@ -42,21 +42,21 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		return err
 	}
 	st := &stream{
-		srv: c.srv, kind: kind, req: *req, conn: c.ctx.Conn(), follow: !req.AutoCommit,
+		srv: c.srv, kind: kind, req: *req, client: c.client, follow: !req.AutoCommit,
 		requestID: append([]byte(nil), c.requestID()...),
 	}
-	st.room.b = c.srv.answers
-	st.req.Room = &st.room
+	st.held = c.srv.answers.Share()
+	st.req.Room = &st.held
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""
-	st.req.Gone = func() bool { return peerGone(st.conn) }
+	st.req.Gone = st.client.gone
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0
 	st.req.RecordCursors = true
 	begun := false
 	defer func() {
 		if !begun { // a panic is one way
-			st.room.release()
+			st.held.Release()
 			release()
 		}
 	}()
@@ -70,7 +70,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	st.req.Continue, st.req.Announce = true, true
 	// A WriteTimeout would end the stream as a whole; flush sets one for each
 	// piece instead.
-	_ = c.ctx.SetWriteDeadline(time.Time{})
+	c.client.setWriteDeadline(time.Time{})
 	resp := &c.ctx.Response
 	resp.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
 	resp.Header.Set("Cache-Control", "no-store")
@@ -86,7 +86,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		defer st.srv.streams.Done()
 		defer st.logRequest() // after release: who reads the log finds the stream ended
 		defer release()
-		defer st.room.release()
+		defer st.held.Release()
 		reply := first
 		first = nil // a stream may last; its first records need not
 		st.run(w, reply)
@@ -122,7 +122,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 	st.lastWrite = time.Now()
 	for {
 		st.render(reply)
-		st.room.set(int64(cap(st.buf)))
+		st.held.Set(int64(cap(st.buf)))
 		if !st.flush(w) {
 			return
 		}
@@ -225,21 +225,25 @@ func (st *stream) logRequest() {
 
 // flush writes buf within the write timeout; false when the client is gone.
 func (st *stream) flush(w *bufio.Writer) bool {
-	defer st.room.release()
+	defer st.held.Release()
 	if len(st.buf) == 0 {
-		return !peerGone(st.conn)
+		return !st.client.gone()
 	}
 	now := time.Now()
-	_ = st.conn.SetWriteDeadline(now.Add(st.srv.o.WriteTimeout))
+	st.client.setWriteDeadline(now.Add(st.srv.o.WriteTimeout))
 	st.lastWrite = now
 	st.srv.metrics.streamed.Add(float64(len(st.buf)))
 	st.answered.out += len(st.buf)
 	err := writePieces(w, st.buf)
-	if st.buf = st.buf[:0]; cap(st.buf) > writeBuffer {
-		st.buf = nil // there may be thousands of streams that wait
+	if st.buf = st.buf[:0]; cap(st.buf) > idleStreamBytes {
+		st.buf = nil
 	}
 	return err == nil
 }
+
+// idleStreamBytes is the largest buffer, in bytes, that a stream keeps while it
+// waits: there may be thousands of them.
+const idleStreamBytes = 4 << 10
 
 // streamPiece is how much is written of a stream at once: the pipe to the
 // connection copies what it is given, and holds a few pieces.

@@ -2,7 +2,6 @@ package http
 
 import (
 	"fmt"
-	"net"
 	"runtime/debug"
 	"time"
 
@@ -14,58 +13,66 @@ import (
 // answerFunc renders an answer that was waited for.
 type answerFunc func(*call) *protocol.Error
 
-// parkFunc leaves a request waiting, at once: resume is called, once and on
-// whatever goroutine, when the next step is due, and does not block.
+// parkFunc leaves a request waiting, as conn.Waiting.Park does.
 type parkFunc func(resume func())
 
 // suspension is a request whose answer is waited for. It holds what the rest
-// of the way needs, no buffer and no goroutine: that is all that a parked poll
-// costs here.
+// of the way needs, no buffer and no goroutine: that is all that a waiting poll
+// costs here. It implements conn.Waiting.
 type suspension struct {
 	// step returns the answer, or what is to be waited for before the next
-	// step. Neither may use the call.
+	// step. Neither may use the call, which is over.
 	step    func() (answerFunc, parkFunc)
-	release func() // when there is an answer
+	release func() // to be called when there is an answer
 
-	done   func(*call) // what follows an answer on this route
-	began  time.Time
-	wire   int
-	route  string
-	method string
-	target string // with the query
-	accept string // encodings
-	id     string
+	answer answerFunc // of the last step, or
+	park   parkFunc   // what is to be waited for
+
+	// What is left of the request.
+	srv       *Server
+	done      func(*call) // what follows an answer on this route
+	began     time.Time
+	bytesIn   int
+	route     string
+	method    string
+	target    string // with the query
+	accept    string // encodings
+	requestID string
 }
 
 // await answers the request with what comes of s. What cannot take long is
 // done at once.
 func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
-	k := connectionOf(c.ctx)
-	if k == nil || timeout <= 0 {
+	session := c.client.session
+	if session == nil || timeout <= 0 {
 		return s.now()(c)
 	}
-	s.done, s.began, s.wire, s.route, s.method = c.done, c.began, c.wire, c.route, methodName(c.ctx.Method())
+	s.srv, s.done, s.began, s.bytesIn, s.route, s.method = c.srv, c.done, c.began, c.bytesIn, c.route, methodName(c.ctx.Method())
 	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
-	s.id = string(c.requestID())
-	k.later, c.suspended = s, true
+	s.requestID = string(c.requestID())
+	session.Suspend(s)
+	c.suspended = true
 	return nil
 }
 
-// pending is a read that waits, and that ends when its client leaves: watch is
-// what it calls to be told of that. With its answer, which is made of the records that
-// it brought, release is called.
+// pending makes a suspension of a read that the backend has begun, and that
+// ends when its client leaves: *watch becomes the function by which the backend
+// asks to be told of that. The answer is made of the reply and of the records
+// that the read has rendered; release is called when there is one.
 func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{}, records *rendering, answer func(*call, *rendering, R), release func()) *suspension {
-	conn, srv := c.ctx.Conn(), c.srv
-	var forget func() // the watch for the client's departure, once it waits
+	forget := func() {} // ends the watch
+	session := c.client.session
 	*watch = func() (left <-chan struct{}) {
-		left, forget = srv.departures.of(conn, p.Nudge)
+		if session != nil {
+			left, forget = session.Conn().Watch(p.Nudge)
+		}
 		return left
 	}
 	return &suspension{
 		step: func() (answerFunc, parkFunc) {
 			reply, waits, err := p.Advance()
 			if waits {
-				records.rest()
+				records.releaseEmpty()
 				return nil, p.Park
 			}
 			return func(c *call) *protocol.Error {
@@ -78,9 +85,7 @@ func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{
 			}, nil
 		},
 		release: func() {
-			if forget != nil {
-				forget()
-			}
+			forget()
 			release()
 		},
 	}
@@ -100,21 +105,24 @@ func (s *suspension) now() answerFunc {
 	}
 }
 
-// next takes a step. A panic is a bug of ours, and costs one request.
-func (s *suspension) next() (answer answerFunc, park parkFunc) {
+// Advance implements conn.Waiting. A panic is a bug of ours, and costs one
+// request.
+func (s *suspension) Advance() (waits bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			answer, park = panicAnswer(p), nil
+			s.answer, s.park = panicAnswer(p), nil
 		}
-		if park == nil {
+		if waits = s.park != nil; !waits {
 			s.release()
 		}
 	}()
-	return s.step()
+	s.answer, s.park = s.step()
+	return false // decided above
 }
 
-// parked does what a step asked for.
-func (s *suspension) parked(park parkFunc, resume func()) {
+// Park implements conn.Waiting. Once park was called, another goroutine may
+// take the next step.
+func (s *suspension) Park(resume func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer := panicAnswer(p)
@@ -122,7 +130,26 @@ func (s *suspension) parked(park parkFunc, resume func()) {
 			resume()
 		}
 	}()
-	park(resume)
+	s.park(resume)
+}
+
+// Answer implements conn.Waiting.
+func (s *suspension) Answer(ctx *fasthttp.RequestCtx) {
+	s.restore(ctx)
+	c := s.srv.acquire(ctx)
+	defer s.srv.release(c)
+	c.route, c.began, c.bytesIn = s.route, s.began, s.bytesIn
+	c.run(func() *protocol.Error { return s.answer(c) })
+	s.done(c)
+}
+
+// restore makes ctx the request again, as far as anybody still asks.
+func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
+	ctx.Request.Reset()
+	ctx.Request.Header.SetMethod(s.method)
+	ctx.Request.SetRequestURI(s.target)
+	ctx.Request.Header.Set("Accept-Encoding", s.accept)
+	ctx.Response.Header.Set(requestIDHeader, s.requestID)
 }
 
 func panicAnswer(p any) answerFunc {
@@ -137,97 +164,4 @@ func (c *call) panicked(p any, stack []byte) *protocol.Error {
 	e := protocol.Errorf(protocol.CodeInternal, "internal error")
 	e.Outcome = protocol.OutcomeUnknown
 	return e
-}
-
-// connectionOf is the connection that a request came on, nil in a test that
-// calls the handler by itself.
-func connectionOf(ctx *fasthttp.RequestCtx) *connection {
-	if c, ok := ctx.Conn().(*conn); ok {
-		return c.k
-	}
-	return nil
-}
-
-// of watches for the departure of whoever a connection belongs to.
-func (d *departures) of(c net.Conn, told func()) (<-chan struct{}, func()) {
-	if counted, ok := c.(*conn); ok {
-		return d.watch(counted, told)
-	}
-	return nil, func() {}
-}
-
-// suspend gives back what the connection holds while its request waits.
-func (k *connection) suspend() {
-	if k.g.bw.Flush() != nil {
-		return // it is noticed when the answer is sent
-	}
-	k.reset()
-	if k.reader().Buffered() > 0 {
-		return // the next request
-	}
-	k.releaseBig()
-	k.releaseGear()
-}
-
-// How far a suspended request has come.
-type progress int
-
-const (
-	proceedWaits    progress = iota // whoever resumes it goes on
-	proceedAnswered                 // and the connection goes on
-	proceedOver
-)
-
-// resumed run what follows a wait.
-var resumed = protocol.Workers{Keep: 1024}
-
-// proceed takes the suspended request a step further. When it waits, k may be
-// in other hands already.
-func (k *connection) proceed() progress {
-	answer, park := k.later.next()
-	if park != nil {
-		k.later.parked(park, func() { resumed.Go(k.resume) })
-		return proceedWaits
-	}
-	s := k.later
-	k.later = nil
-	k.acquireGear()
-	s.restore(&k.g.ctx)
-	c := k.srv.acquire(&k.g.ctx)
-	c.route, c.began, c.wire = s.route, s.began, s.wire
-	c.run(func() *protocol.Error { return answer(c) })
-	s.done(c)
-	k.srv.release(c)
-	if k.finish() {
-		return proceedAnswered
-	}
-	return proceedOver
-}
-
-// resume goes on after a wait, and then serves on.
-func (k *connection) resume() {
-	defer k.caught()
-	if k.goOn(k.proceed()) {
-		k.serve()
-	}
-}
-
-// goOn reports whether this goroutine has a next request to read.
-func (k *connection) goOn(p progress) bool {
-	if p == proceedAnswered && k.w.awaitWithin(k.srv.o.IdleTimeout) == nil {
-		return true
-	}
-	if p != proceedWaits {
-		k.end()
-	}
-	return false
-}
-
-// restore makes ctx the request again, as far as anybody still asks.
-func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
-	ctx.Request.Reset()
-	ctx.Request.Header.SetMethod(s.method)
-	ctx.Request.SetRequestURI(s.target)
-	ctx.Request.Header.Set("Accept-Encoding", s.accept)
-	ctx.Response.Header.Set(requestIDHeader, s.id)
 }

@@ -1,4 +1,4 @@
-package http
+package conn
 
 import (
 	"os"
@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// departures tells when clients leave whose requests wait. fasthttp and the
-// netpoller never do, and looking at ten thousand sockets every other second
-// costs a tenth of a core. One epoll instance, itself watched by the
-// netpoller, waits for all of them: a connection is added to it when its first
-// request waits, and stays there as long as it is open.
+// departures tells when clients leave whose requests wait. The netpoller does
+// not tell, and looking at ten thousand sockets every other second takes a
+// tenth of a core. One epoll instance, which the netpoller watches in turn,
+// waits for all of them. A connection is added to it when its first request
+// waits, and stays there as long as it is open.
 type departures struct {
 	once sync.Once
 	f    *os.File // the epoll instance; nil if there could be none
@@ -28,10 +28,8 @@ type departure struct {
 	told func()        // called after that; nil while nothing waits. Guarded by d.mu
 }
 
-// watch returns a channel that is closed when the client of c leaves, or has
-// left, nil if that cannot be told, and what ends the watch. told is called if
-// it leaves meanwhile, and must not block. c must stay open meanwhile.
-func (d *departures) watch(c *conn, told func()) (<-chan struct{}, func()) {
+// watch implements Conn.Watch.
+func (d *departures) watch(c *Conn, told func()) (<-chan struct{}, func()) {
 	w := c.departure.Load()
 	if w == nil {
 		if w = d.add(c); w == nil {
@@ -49,7 +47,8 @@ func (w *departure) tell(told func()) {
 	w.d.mu.Unlock()
 }
 
-// end forgets a connection that closes, and so leaves the epoll instance.
+// end forgets a connection that is about to be closed. Closing takes it out of
+// the epoll instance.
 func (w *departure) end() {
 	w.d.mu.Lock()
 	delete(w.d.left, w.id)
@@ -57,15 +56,10 @@ func (w *departure) end() {
 	w.d.mu.Unlock()
 }
 
-// add begins to watch a connection; nil if that cannot be.
-func (d *departures) add(c *conn) *departure {
+// add begins to watch a connection. It returns nil if that cannot be done.
+func (d *departures) add(c *Conn) *departure {
 	d.once.Do(d.open)
-	sc, ok := c.Conn.(syscall.Conn)
-	if d.f == nil || !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	if d.f == nil || c.raw == nil {
 		return nil
 	}
 	w := &departure{d: d, left: make(chan struct{})}
@@ -75,14 +69,14 @@ func (d *departures) add(c *conn) *departure {
 	d.left[w.id] = w
 	d.mu.Unlock()
 	event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(uint32(w.id)), Pad: int32(uint32(w.id >> 32))}
-	if !d.control(raw, syscall.EPOLL_CTL_ADD, &event) {
+	if !d.control(c.raw, syscall.EPOLL_CTL_ADD, &event) {
 		w.end()
 		return nil
 	}
 	return w
 }
 
-// edgeTriggered is EPOLLET, which syscall has as a negative number.
+// edgeTriggered is EPOLLET, which package syscall has as a negative number.
 const edgeTriggered = 1 << 31
 
 func (d *departures) control(raw syscall.RawConn, op int, event *syscall.EpollEvent) bool {
@@ -117,7 +111,7 @@ func (d *departures) open() {
 	go d.run()
 }
 
-// run closes the channels of those who leave, until close.
+// run tells of those who leave, until close.
 func (d *departures) run() {
 	raw, err := d.f.SyscallConn()
 	if err != nil {
@@ -145,7 +139,7 @@ func (d *departures) run() {
 	}
 }
 
-// close ends it; nothing is watched from then on.
+// close ends the goroutine; nothing is watched from then on.
 func (d *departures) close() {
 	d.once.Do(func() {})
 	if d.f != nil {

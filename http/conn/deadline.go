@@ -1,4 +1,4 @@
-package http
+package conn
 
 import (
 	"errors"
@@ -9,18 +9,23 @@ import (
 )
 
 // lazyDeadline is a deadline that the runtime's timer learns of only when it
-// must. The server below sets three for every request, each a little later than
-// the one before, and almost none is ever reached. So one that is armed early
-// stays: when it fires too soon, what it interrupted goes on under the one that
-// is wanted.
+// must. The loop over requests sets three for each request, every one a little
+// later than the one before, and almost none is ever reached. So an early one
+// stays armed: when it fires too soon, what it interrupted goes on under the
+// deadline that is wanted.
 type lazyDeadline struct {
+	// eager arms every deadline. It is for writes to connections that do not
+	// survive a write that was interrupted, as a tls.Conn does not.
+	eager bool
+
 	mu     sync.Mutex
-	wanted time.Time // zero: none
-	armed  time.Time // what the connection knows; not after wanted, zero: none
-	last   time.Time // none is later; zero: no bound
+	wanted time.Time // zero: no deadline
+	armed  time.Time // what the connection knows; zero: none. Not after wanted unless eager
+	last   time.Time // no deadline is later; zero: no bound
 }
 
-// set makes t the deadline, arming it only if the armed one would be too late.
+// set makes t the deadline, and arms it only if the armed one would be too
+// late.
 func (d *lazyDeadline) set(t time.Time, arm func(time.Time) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -28,14 +33,14 @@ func (d *lazyDeadline) set(t time.Time, arm func(time.Time) error) error {
 		t = d.last
 	}
 	d.wanted = t
-	if t.IsZero() || !d.armed.IsZero() && !t.Before(d.armed) {
+	if !d.eager && (t.IsZero() || !d.armed.IsZero() && !t.Before(d.armed)) {
 		return nil
 	}
 	d.armed = t
 	return arm(t)
 }
 
-// bound lets no deadline be later than last, from now on.
+// bound makes last the latest deadline that there can be from now on.
 func (d *lazyDeadline) bound(last time.Time, arm func(time.Time) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,12 +51,12 @@ func (d *lazyDeadline) bound(last time.Time, arm func(time.Time) error) {
 	d.wanted = last
 	if d.armed.IsZero() || d.armed.After(last) {
 		d.armed = last
-		_ = arm(last) // it is closed already
+		_ = arm(last) // fails on a closed connection, which needs no deadline
 	}
 }
 
 // early reports whether err is a deadline that fired before the wanted one,
-// which is then armed.
+// and arms the wanted one if so.
 func (d *lazyDeadline) early(err error, arm func(time.Time) error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -66,18 +71,18 @@ func (d *lazyDeadline) early(err error, arm func(time.Time) error) bool {
 }
 
 // SetReadDeadline implements net.Conn.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.set(t, c.Conn.SetReadDeadline) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.reading.set(t, c.Conn.SetReadDeadline) }
 
 // SetWriteDeadline implements net.Conn.
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.writing.set(t, c.Conn.SetWriteDeadline) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.writing.set(t, c.Conn.SetWriteDeadline) }
 
 // SetDeadline implements net.Conn.
-func (c *conn) SetDeadline(t time.Time) error {
+func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Read reads from the connection.
-func (c *conn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
 		if err == nil || n > 0 || !c.reading.early(err, c.Conn.SetReadDeadline) {
@@ -86,8 +91,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 }
 
-// Write writes to the connection, all of b unless there is an error.
-func (c *conn) Write(b []byte) (int, error) {
+// Write writes all of b unless there is an error.
+func (c *Conn) Write(b []byte) (int, error) {
 	for done := 0; ; {
 		n, err := c.Conn.Write(b[done:])
 		done += n
@@ -97,4 +102,4 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 }
 
-var _ net.Conn = (*conn)(nil)
+var _ net.Conn = (*Conn)(nil)

@@ -1,4 +1,4 @@
-package http
+package conn
 
 import (
 	"bufio"
@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	errChunk        badRequest = "the body is not well chunked"
-	errChunkExcess  badRequest = "the chunked body has more framing than data"
-	errLargeTrailer badRequest = "the trailer section is too long"
+	errChunk        BadRequest = "the body is not well chunked"
+	errChunkExcess  BadRequest = "the chunked body has more framing than data"
+	errLargeTrailer BadRequest = "the trailer section is too long"
 )
 
 // chunkReader reads a chunked body (RFC 9112, 7.1) up to its very end, so that
@@ -51,8 +51,8 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// atLeast is how many bytes are still to come, at least.
-func (r *chunkReader) atLeast() int { return r.left }
+// AtLeast implements Body.
+func (r *chunkReader) AtLeast() int { return r.left }
 
 // ended reports whether the body was read to its end.
 func (r *chunkReader) ended() bool { return errors.Is(r.err, io.EOF) }

@@ -1,4 +1,4 @@
-package http
+package conn
 
 import (
 	"io"
@@ -27,12 +27,12 @@ func (c *countingConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-func lazyPair(t *testing.T) (*conn, *countingConn, net.Conn) {
+func lazyPair(t *testing.T) (*Conn, *countingConn, net.Conn) {
 	t.Helper()
 	here, there := net.Pipe()
 	t.Cleanup(func() { _ = here.Close(); _ = there.Close() })
 	counting := &countingConn{Conn: here}
-	return &conn{Conn: counting}, counting, there
+	return &Conn{Conn: counting}, counting, there
 }
 
 func TestLazyDeadlineIsArmedOnce(t *testing.T) {
@@ -49,28 +49,28 @@ func TestLazyDeadlineIsArmedOnce(t *testing.T) {
 }
 
 func TestLazyDeadlineFires(t *testing.T) {
-	tests := map[string]func(c *conn, now time.Time){
-		"the only one": func(c *conn, now time.Time) { _ = c.SetDeadline(now.Add(20 * time.Millisecond)) },
-		"in the past":  func(c *conn, now time.Time) { _ = c.SetDeadline(now.Add(-time.Second)) },
-		"moved to earlier": func(c *conn, now time.Time) {
+	tests := map[string]func(c *Conn, now time.Time){
+		"the only one": func(c *Conn, now time.Time) { _ = c.SetDeadline(now.Add(20 * time.Millisecond)) },
+		"in the past":  func(c *Conn, now time.Time) { _ = c.SetDeadline(now.Add(-time.Second)) },
+		"moved to earlier": func(c *Conn, now time.Time) {
 			_ = c.SetDeadline(now.Add(time.Hour))
 			_ = c.SetDeadline(now.Add(time.Millisecond))
 		},
-		"moved to later": func(c *conn, now time.Time) {
+		"moved to later": func(c *Conn, now time.Time) {
 			_ = c.SetDeadline(now)
 			_ = c.SetDeadline(now.Add(30 * time.Millisecond))
 		},
-		"none in between": func(c *conn, now time.Time) {
+		"none in between": func(c *Conn, now time.Time) {
 			_ = c.SetDeadline(now)
 			_ = c.SetDeadline(time.Time{})
 			_ = c.SetDeadline(now.Add(9 * time.Millisecond))
 		},
-		"later and later": func(c *conn, now time.Time) {
+		"later and later": func(c *Conn, now time.Time) {
 			for i := range 30 {
 				_ = c.SetDeadline(now.Add(time.Duration(i) * time.Millisecond))
 			}
 		},
-		"earlier than armed": func(c *conn, now time.Time) { _ = c.SetDeadline(now.Add(time.Minute)); _ = c.SetDeadline(now) },
+		"earlier than armed": func(c *Conn, now time.Time) { _ = c.SetDeadline(now.Add(time.Minute)); _ = c.SetDeadline(now) },
 	}
 	for name, set := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package http
+package conn
 
 import (
 	"bufio"
@@ -9,36 +9,39 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxHeaderFields is how many header fields a request may have. A parsed field
+// MaxHeaderFields is how many header fields a request may have. A parsed field
 // takes some sixty bytes beside its text: thousands of empty ones would make a
 // header of 4 KiB hold a hundred.
-const maxHeaderFields = 256
+const MaxHeaderFields = 256
 
 // maxMethod is the longest method that is waited for, in bytes.
 const maxMethod = 32
 
-// badRequest is why bytes are no HTTP request; its text is for the client.
-type badRequest string
+// BadRequest is why bytes are no HTTP request; its text is for the client.
+type BadRequest string
 
-func (e badRequest) Error() string { return string(e) }
+func (e BadRequest) Error() string { return string(e) }
 
 const (
-	errNotHTTP     badRequest = "it begins like nothing of HTTP/1.1"
-	errVersion     badRequest = "only HTTP/1.1 and HTTP/1.0 are spoken here"
-	errLineEnd     badRequest = "a line of the header must end in CRLF, and have no other CR or LF"
-	errField       badRequest = "a header field must be a name, a colon right after it, and a value on the same line"
-	errCoding      badRequest = "the only transfer encoding is chunked"
-	errTwoLengths  badRequest = "a length and a transfer encoding exclude each other"
-	errHost        badRequest = "it must have one Host header"
-	errBadTarget   badRequest = "the target or the host is not valid"
-	errManyFields             = tooLarge("too many header fields")
-	errLargeHeader            = tooLarge("request line and headers are too long")
+	errNotHTTP    BadRequest = "it begins like nothing of HTTP/1.1"
+	errVersion    BadRequest = "only HTTP/1.1 and HTTP/1.0 are spoken here"
+	errLineEnd    BadRequest = "a line of the header must end in CRLF, and have no other CR or LF"
+	errField      BadRequest = "a header field must be a name, a colon right after it, and a value on the same line"
+	errCoding     BadRequest = "the only transfer encoding is chunked"
+	errTwoLengths BadRequest = "a length and a transfer encoding exclude each other"
+	errHost       BadRequest = "it must have one Host header"
+	errBadTarget  BadRequest = "the target or the host is not valid"
 )
 
-// tooLarge is a header beyond one of the limits.
-type tooLarge string
-
-func (e tooLarge) Error() string { return string(e) }
+// Why a request with a valid beginning is refused.
+var (
+	// ErrManyFields says that there are more than MaxHeaderFields.
+	ErrManyFields = errors.New("too many header fields")
+	// ErrLargeHeader says that there are more than MaxHeaderBytes.
+	ErrLargeHeader = errors.New("request line and headers are too long")
+	// ErrNoBytes says that the budget has no bytes left for a large header.
+	ErrNoBytes = errors.New("too many request bytes in flight")
+)
 
 // headerScan looks for the end of a request's header while it arrives, and
 // refuses what two readers of HTTP could cut into requests differently (RFC
@@ -115,8 +118,8 @@ func (s *headerScan) field(line []byte) error {
 	if !ok {
 		return errField
 	}
-	if s.fields++; s.fields > maxHeaderFields {
-		return errManyFields
+	if s.fields++; s.fields > MaxHeaderFields {
+		return ErrManyFields
 	}
 	switch len(name) {
 	case len("Host"):
@@ -157,64 +160,61 @@ var isToken = func() (set [256]bool) {
 }()
 
 // readHeader reads the request line and the headers.
-func (k *connection) readHeader() error {
-	if err := k.awaitHeader(); err != nil {
+func (s *Session) readHeader() error {
+	if err := s.awaitHeader(); err != nil {
 		return err
 	}
-	r := &k.g.ctx.Request
-	if err := r.Header.Read(k.reader()); err != nil {
+	r := &s.b.ctx.Request
+	if err := r.Header.Read(s.reader()); err != nil {
 		return err
 	}
 	if len(r.Header.Host()) == 0 {
-		// HTTP/1.0. Without any, fasthttp takes //a/b for the path b at host a.
+		// HTTP/1.0. Without a host fasthttp takes //a/b for the path b at host a.
 		r.Header.SetHost("none")
 	}
 	return checkTarget(r)
 }
 
 // awaitHeader returns when a whole header is in the buffer.
-func (k *connection) awaitHeader() error {
-	s := newHeaderScan()
-	for n := 1; ; n = k.reader().Buffered() + 1 {
-		_, err := k.reader().Peek(n)
-		if errors.Is(err, bufio.ErrBufferFull) && k.big == nil && k.srv.o.MaxHeaderBytes > readBuffer {
-			if err := k.enlarge(); err != nil {
+func (s *Session) awaitHeader() error {
+	scan := newHeaderScan()
+	for n := 1; ; n = s.reader().Buffered() + 1 {
+		_, err := s.reader().Peek(n)
+		if errors.Is(err, bufio.ErrBufferFull) && s.large == nil && s.srv.o.MaxHeaderBytes > readBuffer {
+			if err := s.enlarge(); err != nil {
 				return err
 			}
-			_, err = k.big.Peek(n)
+			_, err = s.large.Peek(n)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return errLargeHeader
+			return ErrLargeHeader
 		}
 		if err != nil {
 			return err
 		}
-		b, _ := k.reader().Peek(k.reader().Buffered())
-		if size, err := s.scan(b); size > 0 || err != nil {
+		b, _ := s.reader().Peek(s.reader().Buffered())
+		if size, err := scan.scan(b); size > 0 || err != nil {
 			return err
 		}
 	}
 }
 
-// errNoRoom: there is no room for a large header.
-var errNoRoom = errors.New("too many request bytes in flight")
-
 // enlarge goes on with a buffer for the largest header that is allowed.
-func (k *connection) enlarge() error {
-	size := k.srv.o.MaxHeaderBytes
-	if !k.srv.bytes.takeOpen(0, int64(size)) {
-		return errNoRoom
+func (s *Session) enlarge() error {
+	size := s.srv.o.MaxHeaderBytes
+	if !s.srv.o.Bytes.TakeOpen(0, int64(size)) {
+		return ErrNoBytes
 	}
-	begun, _ := k.g.br.Peek(k.g.br.Buffered())
-	k.big = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(begun)), &k.w), size)
-	k.g.br.Reset(&k.w)
+	begun, _ := s.b.br.Peek(s.b.br.Buffered())
+	s.large = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(begun)), &s.w), size)
+	s.b.br.Reset(&s.w)
 	return nil
 }
 
-func (k *connection) releaseBig() {
-	if k.big != nil {
-		k.srv.bytes.give(int64(k.big.Size()))
-		k.big = nil
+func (s *Session) releaseLarge() {
+	if s.large != nil {
+		s.srv.o.Bytes.Give(int64(s.large.Size()))
+		s.large = nil
 	}
 }
 

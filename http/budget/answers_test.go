@@ -1,0 +1,187 @@
+package budget
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+func (a *Answers) waiting() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(len(a.queue))
+}
+
+func TestAnswersShareTheirBudget(t *testing.T) {
+	const limit = 8 << 20
+	b := NewAnswers(limit)
+	var held []*Share
+	last := limit
+	for {
+		r := &Share{a: b}
+		n, err := r.Take(limit)
+		if err != nil {
+			assert.Equal(t, protocol.CodeOverloaded, err.Code)
+			break
+		}
+		held = append(held, r)
+		assert.LessOrEqual(t, n, last, "what is left gets less")
+		assert.GreaterOrEqual(t, n, SmallAnswer)
+		last = n
+	}
+	assert.EqualValues(t, 7<<20/answerShare, held[0].held, "an eighth of what is not reserved")
+	assert.Greater(t, len(held), limit/reserveShare/SmallAnswer, "small answers have the reserve")
+	assert.LessOrEqual(t, b.Used(), int64(limit))
+
+	held[len(held)-1].Release()
+	small := &Share{a: b}
+	n, err := small.Take(100)
+	require.Nil(t, err)
+	assert.Equal(t, 100, n)
+	require.Nil(t, small.Keep(40))
+	assert.EqualValues(t, 40, small.held, "what was not read goes back")
+	require.Nil(t, small.Keep(4000), "a last record may be of the reserve")
+	assert.NotNil(t, small.Keep(1<<20), "a large one may not")
+	assert.Zero(t, small.held)
+
+	for _, r := range held {
+		r.Release()
+	}
+	assert.Zero(t, b.Used())
+	_, err = small.Take(SmallAnswer)
+	require.Nil(t, err)
+	require.Nil(t, small.Keep(2*limit), "who is alone may read any record")
+	small.Release()
+	assert.Zero(t, b.Used())
+}
+
+// Whatever many do at the same time, no more is granted than there is, and
+// all of it comes back.
+func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
+	const limit = 1 << 20
+	b := NewAnswers(limit)
+	b.maxWait, b.standstill = time.Millisecond, 50*time.Microsecond
+	var all sync.WaitGroup
+	for seed := range 8 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			rnd := rand.New(rand.NewPCG(uint64(seed), 1))
+			rooms := make([]Share, 20)
+			for range 5000 {
+				r := &rooms[rnd.IntN(len(rooms))]
+				r.a = b
+				switch rnd.IntN(3) {
+				case 0:
+					_, _ = r.Take(1 + rnd.IntN(limit))
+				case 1:
+					_ = r.Keep(rnd.IntN(int(r.held) + SmallAnswer))
+				default:
+					r.Release()
+				}
+				if used := b.Used(); used > limit || used < 0 {
+					t.Errorf("%d bytes are held of %d", used, limit)
+					return
+				}
+			}
+			for i := range rooms {
+				rooms[i].a = b
+				rooms[i].Release()
+			}
+		}()
+	}
+	all.Wait()
+	assert.Zero(t, b.Used())
+}
+
+// As long as answers are read, none is shorter than asked for, however many
+// there are; who comes first is served first.
+func TestOrdinaryAnswersAreWhole(t *testing.T) {
+	const limit, answer, readers = 8 << 20, 200 << 10, 1000 // together 25 times as much
+	b := NewAnswers(limit)
+	b.maxWait, b.standstill = time.Minute, time.Minute
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			r := &Share{a: b}
+			for range 3 {
+				n, err := r.Take(answer)
+				if !assert.Nil(t, err) || !assert.Equal(t, answer, n) {
+					return
+				}
+				assert.LessOrEqual(t, b.Used(), int64(limit))
+				assert.Nil(t, r.Keep(answer-1000))
+				r.Set(answer + 1000) // as it is rendered
+				r.Release()
+			}
+		})
+	}
+	all.Wait()
+	assert.Zero(t, b.Used())
+	assert.Zero(t, b.waiting())
+}
+
+func TestAnswersWaitInTurn(t *testing.T) {
+	const limit = 8 << 20
+	b := NewAnswers(limit)
+	b.maxWait, b.standstill = time.Minute, time.Minute
+	require.True(t, b.tryTake(b.Open()))
+	got := make(chan int, 2)
+	var rooms [2]Share
+	for i, want := range []int{500 << 10, 100 << 10} {
+		rooms[i].a = b
+		go func() {
+			n, err := rooms[i].Take(want)
+			assert.Nil(t, err)
+			got <- n
+		}()
+		for b.waiting() != int64(i+1) {
+			runtime.Gosched()
+		}
+	}
+	small := &Share{a: b}
+	n, err := small.Take(SmallAnswer)
+	require.Nil(t, err)
+	assert.Equal(t, SmallAnswer, n, "small answers need not wait")
+	small.Release()
+	b.give(200 << 10)
+	require.EqualValues(t, 2, b.waiting(), "the second does not overtake the first")
+	b.give(300 << 10)
+	assert.Equal(t, 500<<10, <-got)
+	require.EqualValues(t, 1, b.waiting())
+	b.give(100 << 10)
+	assert.Equal(t, 100<<10, <-got)
+	assert.LessOrEqual(t, b.Used(), b.Open())
+}
+
+// Where nothing is given back one read waits in vain, and others learn of it.
+func TestWaitingInVain(t *testing.T) {
+	const limit = 8 << 20
+	b := NewAnswers(limit)
+	b.maxWait, b.standstill = time.Minute, 10*time.Millisecond
+	require.True(t, b.tryTake(b.Open()))
+	var rooms [3]Share
+	for i := range rooms {
+		rooms[i].a = b
+		b.standstill = []time.Duration{time.Millisecond, time.Hour, time.Millisecond}[i]
+		n, err := rooms[i].Take(1 << 20)
+		require.Nil(t, err)
+		assert.Equal(t, SmallAnswer, n)
+		if i == 1 {
+			b.give(muchReturned) // the next one waits again
+			require.True(t, b.tryTake(muchReturned))
+		}
+	}
+	assert.Zero(t, b.waiting())
+	b.give(2 << 20)
+	n, err := (&Share{a: b}).Take(1 << 20)
+	require.Nil(t, err)
+	assert.Equal(t, b.ordinary(), int64(n))
+}

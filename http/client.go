@@ -1,0 +1,122 @@
+package http
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/http/budget"
+	"ottla/http/conn"
+	"ottla/protocol"
+)
+
+// client is one client connection as the API sees it. It lives as long as the
+// connection and implements conn.Handler.
+type client struct {
+	srv     *Server
+	session *conn.Session // nil in a test that calls a handler without a connection
+	answer  budget.Share  // what the answer being made or sent holds
+
+	rendered *rendering // whose buffer the answer aliases; nil if none
+}
+
+// newClient is the client of one connection.
+func (s *Server) newClient(session *conn.Session) conn.Handler {
+	return &client{srv: s, session: session, answer: s.answers.Share()}
+}
+
+// clientOf returns the client that sent a request; nil if it came on no
+// connection.
+func clientOf(ctx *fasthttp.RequestCtx) *client {
+	if s := conn.Of(ctx); s != nil {
+		return s.Handler().(*client)
+	}
+	return nil
+}
+
+// Serve implements conn.Handler.
+func (cl *client) Serve(ctx *fasthttp.RequestCtx) { cl.srv.handler(ctx) }
+
+// Sent implements conn.Handler.
+func (cl *client) Sent() {
+	cl.releaseRendered()
+	cl.answer.Release()
+}
+
+// releaseRendered gives the answer's buffer to other answers: the answer was
+// sent, or another has taken its place.
+func (cl *client) releaseRendered() {
+	if cl.rendered != nil {
+		cl.rendered.release()
+		cl.rendered = nil
+	}
+}
+
+// gone reports whether the client has left, as far as that can be told without
+// reading.
+func (cl *client) gone() bool { return cl.session != nil && cl.session.Conn().Gone() }
+
+// setWriteDeadline bounds how long the client may take to read what is written.
+// The zero time is no bound.
+func (cl *client) setWriteDeadline(t time.Time) {
+	if cl.session != nil {
+		_ = cl.session.Conn().SetWriteDeadline(t) // an error comes again with the write
+	}
+}
+
+// Continue implements conn.Handler: it refuses a body that is too large before
+// the client sends it.
+func (cl *client) Continue(ctx *fasthttp.RequestCtx) bool {
+	if ctx.Request.Header.ContentLength() <= cl.srv.o.MaxBodyBytes {
+		return true
+	}
+	cl.refuse(ctx, cl.srv.bodyTooLarge())
+	return false
+}
+
+// Refuse implements conn.Handler.
+func (cl *client) Refuse(ctx *fasthttp.RequestCtx, reason error) {
+	cl.refuse(ctx, cl.srv.transportError(reason))
+}
+
+// refuse answers what no route's handler has seen.
+func (cl *client) refuse(ctx *fasthttp.RequestCtx, e *protocol.Error) {
+	c := cl.srv.acquire(ctx)
+	defer cl.srv.release(c)
+	c.began = time.Now()
+	c.begin()
+	c.fail(e)
+	c.logRequest()
+}
+
+// errEnding says that the shutdown began before the request had arrived.
+var errEnding = protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
+
+// transportError is why bytes did not become a request.
+func (s *Server) transportError(reason error) *protocol.Error {
+	var bad conn.BadRequest
+	switch {
+	case errors.Is(reason, conn.ErrManyFields):
+		return protocol.Errorf(protocol.CodeLimitExceeded, "the request has more than %d header fields", conn.MaxHeaderFields).
+			With("limit", conn.MaxHeaderFields)
+	case errors.Is(reason, conn.ErrLargeHeader):
+		return protocol.Errorf(protocol.CodeLimitExceeded, "the request line and the headers exceed %d bytes", s.o.MaxHeaderBytes).
+			With("limit", s.o.MaxHeaderBytes)
+	case errors.Is(reason, conn.ErrNoBytes):
+		return s.tooManyBytes()
+	case isTimeout(reason) && s.conns.Ending():
+		return errEnding
+	case isTimeout(reason):
+		return protocol.Errorf(protocol.CodeMalformed, "the request did not arrive within %s", s.o.ReadTimeout)
+	case errors.As(reason, &bad):
+		return protocol.Errorf(protocol.CodeMalformed, "not a valid HTTP request: %s", bad)
+	}
+	return protocol.Errorf(protocol.CodeMalformed, "not a valid HTTP request")
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

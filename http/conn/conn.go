@@ -1,0 +1,83 @@
+package conn
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"syscall"
+)
+
+// Conn is a connection that its Listener counts until it is closed. Its
+// deadlines are cheap to move (see lazyDeadline).
+//
+// Everything that needs a socket is behind raw: a connection that is none, such
+// as a tls.Conn, works without.
+type Conn struct {
+	net.Conn
+	ln  *Listener
+	raw syscall.RawConn // nil when Conn is not a socket
+
+	session *Session // what speaks HTTP on it; nil for other protocols
+	state   atomic.Int32
+
+	departure atomic.Pointer[departure] // of its client; nil until Watch is called
+
+	reading, writing lazyDeadline
+}
+
+// What a connection is doing.
+const (
+	stateActive int32 = iota // a request, or part of one, is here
+	stateIdle                // it waits for the next request
+	stateEnded               // the listener ends: nothing more is read
+)
+
+func newConn(l *Listener, raw net.Conn) *Conn {
+	c := &Conn{Conn: raw, ln: l}
+	if sc, ok := raw.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn() // nil if it is closed already
+	}
+	c.writing.eager = c.raw == nil
+	return c
+}
+
+// SetIdle says that no request is under way: CloseIdle may close the
+// connection from now on.
+func (c *Conn) SetIdle() { c.state.Store(stateIdle) }
+
+// SetActive says that a request has begun. It returns false if CloseIdle was
+// faster.
+func (c *Conn) SetActive() bool { return c.state.CompareAndSwap(stateIdle, stateActive) }
+
+// Close closes the connection and makes room for another.
+func (c *Conn) Close() error {
+	if d := c.departure.Load(); d != nil {
+		d.end()
+	}
+	c.ln.remove(c)
+	return c.Conn.Close()
+}
+
+// Watch returns a channel that is closed when the client leaves or has left,
+// and a function that ends the watch. The channel is nil where departures
+// cannot be told: Gone says then, from time to time. If the client leaves during
+// the watch, told is called; it must not block. The connection must not be
+// closed during the watch.
+func (c *Conn) Watch(told func()) (left <-chan struct{}, forget func()) {
+	return c.ln.departures.watch(c, told)
+}
+
+// Gone reports whether the client has closed its side, without reading. It
+// cannot tell, and says no, when the connection is not a socket.
+func (c *Conn) Gone() bool {
+	if c.raw == nil {
+		return false
+	}
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		gone = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+	})
+	return gone || err != nil
+}

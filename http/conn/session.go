@@ -1,0 +1,353 @@
+package conn
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Handler answers the requests of one session, one after the other. Its
+// methods may be called on different goroutines, but never at the same time.
+type Handler interface {
+	// Serve answers the request in ctx, or calls Session.Suspend. It may read
+	// the body, a Body, as far as it likes: a body that is not read to its end
+	// closes the connection. Nothing of ctx may be kept.
+	Serve(ctx *fasthttp.RequestCtx)
+
+	// Continue decides about a request with "Expect: 100-continue". If it returns
+	// false it has answered the request.
+	Continue(ctx *fasthttp.RequestCtx) bool
+
+	// Refuse answers what never became a request. The reason is a BadRequest, one
+	// of the Err... of this package, a net.Error of which Timeout is true, or
+	// another error of the connection.
+	Refuse(ctx *fasthttp.RequestCtx, reason error)
+
+	// Sent says that the answer was sent, or will never be: nothing that Serve
+	// put into ctx is needed any more. It may be called when there is no answer.
+	Sent()
+}
+
+// Session serves the HTTP/1.1 requests of one client, one after the other. It
+// stands in for the loop of fasthttp.Server, which holds a read buffer as large
+// as the largest header, a writer and a request for as long as a connection is
+// open: too much for ten thousand waiting polls (docs/adr/0005). fasthttp keeps
+// requests and renders answers, as it does there.
+//
+// One goroutine at a time owns a session: the one that runs serve, or nobody
+// while a request is suspended, and then the one that runs resume.
+type Session struct {
+	srv     *Server
+	c       *Conn
+	w       wire
+	b       *buffers // nil while no part of a request is here
+	handler Handler
+
+	tryRead func(fd uintptr) bool // peek, as a value that is made once
+	readErr error                 // of peek
+
+	// Of the present request.
+	body      lengthReader
+	chunks    chunkReader
+	large     *bufio.Reader // used instead of the buffers' reader when the header is large
+	http11    bool
+	close     bool    // the connection ends with the answer
+	unread    bool    // and the client may still be sending, so the close must linger
+	suspended Waiting // nil unless the answer is waited for
+	yields    bool    // see Yield
+}
+
+// Of returns the session that a request came on. It returns nil in a test that
+// calls a handler without one.
+func Of(ctx *fasthttp.RequestCtx) *Session {
+	if c, ok := ctx.Conn().(*Conn); ok {
+		return c.session
+	}
+	return nil
+}
+
+// Conn returns the session's connection.
+func (s *Session) Conn() *Conn { return s.c }
+
+// Handler returns what answers the session's requests.
+func (s *Session) Handler() Handler { return s.handler }
+
+// Waited reports whether any part of the present request had to be waited for.
+// If not, it was here as a whole when Serve was called.
+func (s *Session) Waited() bool { return s.w.armed }
+
+// Yield makes the session let other goroutines run once its answer was sent.
+// It is for answers that were made possible together with those of other
+// sessions: these go first, and meanwhile the client may send its next request.
+// Then the first look for it succeeds, and the netpoller is spared.
+func (s *Session) Yield() { s.yields = true }
+
+// newSession prepares to serve c.
+func newSession(srv *Server, c *Conn) *Session {
+	s := &Session{srv: srv, c: c, w: wire{c: c, readTimeout: srv.o.ReadTimeout, writeTimeout: srv.o.WriteTimeout}}
+	s.handler = srv.o.Handler(s)
+	c.session = s
+	s.tryRead = s.peek
+	return s
+}
+
+// run serves the connection until either side closes it, or until a request
+// is suspended: another goroutine goes on then.
+func (s *Session) run() {
+	if s.w.awaitWithin(s.srv.o.ReadTimeout) != nil {
+		s.end()
+		return
+	}
+	s.serve()
+}
+
+// serve answers requests until one is suspended or the connection ends.
+func (s *Session) serve() {
+	defer s.caught()
+	for {
+		p := progressOver
+		if s.await() && s.request() {
+			if s.suspended != nil {
+				s.releaseForWait()
+				p = s.proceed()
+			} else {
+				s.yield()
+				p = progressAnswered
+			}
+		}
+		if !s.goOn(p) {
+			return
+		}
+	}
+}
+
+func (s *Session) yield() {
+	if s.yields && s.reader().Buffered() == 0 {
+		runtime.Gosched()
+	}
+	s.yields = false
+}
+
+// caught turns a panic of this package into the end of one connection.
+// Handlers catch their own.
+func (s *Session) caught() {
+	if p := recover(); p != nil {
+		s.srv.o.Log.Error("panic in a connection", "remote", s.c.RemoteAddr().String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		s.b, s.unread = nil, false // the buffers may be in any state
+		s.end()
+	}
+}
+
+// end closes the connection and gives back everything.
+func (s *Session) end() {
+	s.releaseLarge()
+	if s.b != nil {
+		s.reset()
+		s.releaseBuffers()
+	}
+	s.handler.Sent()
+	if s.unread {
+		s.linger()
+	}
+	_ = s.c.Close()
+}
+
+// linger ends the connection gently. What the session held is given back
+// already.
+func (s *Session) linger() {
+	s.c.SetIdle() // a shutdown must not wait for it
+	within := lingerTime
+	if s.srv.Ending() {
+		within = lingerLast
+	}
+	linger(s.c.Conn, s.srv.o.MaxLingerBytes, within)
+}
+
+// await returns true when the first byte of a request has arrived, and false
+// when none will.
+func (s *Session) await() bool {
+	if s.b != nil && s.reader().Buffered() > 0 {
+		return true
+	}
+	s.releaseLarge()
+	s.c.SetIdle()
+	if s.srv.Ending() {
+		return false
+	}
+	var err error
+	if s.c.raw == nil {
+		s.acquireBuffers()
+		_, err = s.b.br.Peek(1)
+	} else if err = s.w.untilDeadline(func() error { return s.c.raw.Read(s.tryRead) }); err == nil {
+		err = s.readErr
+	}
+	return s.c.SetActive() && err == nil
+}
+
+// peek looks for the first byte of a request, and holds no buffers when there
+// is none. The netpoller calls it whenever there may be one.
+func (s *Session) peek(fd uintptr) bool {
+	s.acquireBuffers()
+	s.w.fd, s.w.peek = fd, true
+	_, s.readErr = s.b.br.Peek(1)
+	s.w.peek = false
+	if errors.Is(s.readErr, errNothingYet) {
+		s.releaseBuffers()
+		return false
+	}
+	return true
+}
+
+func (s *Session) acquireBuffers() {
+	if s.b != nil {
+		return
+	}
+	s.b = bufferPool.Get().(*buffers)
+	s.b.br.Reset(&s.w)
+	s.b.bw.Reset(&s.w)
+	s.w.pending = s.b.bw
+	s.b.ctx.Init2(s.c, transportLogger{s.srv.o.Log}, false)
+}
+
+// releaseBuffers gives the buffers to the next request of any session. They
+// must have been reset and hold no byte.
+func (s *Session) releaseBuffers() {
+	b := s.b
+	s.b, s.w.pending = nil, nil
+	b.spoil()
+	b.br.Reset(nil)
+	b.bw.Reset(nil)
+	bufferPool.Put(b)
+}
+
+// reset forgets the present request and its answer.
+func (s *Session) reset() {
+	s.spoilRequest()
+	s.b.ctx.Request.Reset()
+	s.b.ctx.Response.Reset()
+	s.body, s.chunks = lengthReader{}, chunkReader{}
+}
+
+// reader is what the present request is read from.
+func (s *Session) reader() *bufio.Reader {
+	if s.large != nil {
+		return s.large
+	}
+	return s.b.br
+}
+
+// request reads a request, has it handled, and sends its answer unless it was
+// suspended. It returns false when the connection must not be used any more.
+func (s *Session) request() bool {
+	ctx := &s.b.ctx
+	if err := s.readHeader(); err != nil {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			s.refuse(err)
+		}
+		return false
+	}
+	s.close, s.http11 = ctx.Request.Header.ConnectionClose(), ctx.Request.Header.IsHTTP11()
+	if final, err := s.expected(); final || err != nil {
+		return false
+	}
+	s.openBody()
+	s.handler.Serve(ctx)
+	s.close = s.close || !s.bodyEnded()
+	return s.suspended != nil || s.finish()
+}
+
+// finish sends the answer and makes ready for the next request. It returns
+// false when there must be none.
+func (s *Session) finish() bool {
+	if s.reader().Buffered() == 0 {
+		s.releaseLarge() // before the client has the answer and may count on its bytes
+	}
+	err := s.respond()
+	s.unread = err == nil && s.close && (!s.bodyEnded() || s.reader().Buffered() > 0)
+	s.reset()
+	s.handler.Sent()
+	return err == nil && !s.close
+}
+
+// expected answers "Expect: 100-continue". final is true when that ends the
+// request.
+func (s *Session) expected() (final bool, err error) {
+	ctx := &s.b.ctx
+	if !ctx.Request.MayContinue() {
+		return false, nil
+	}
+	if !s.handler.Continue(ctx) {
+		s.close = true
+		err = s.respond()
+		s.unread = err == nil
+		return true, err
+	}
+	if _, err = s.b.bw.WriteString("HTTP/1.1 100 Continue\r\n\r\n"); err == nil {
+		err = s.b.bw.Flush()
+	}
+	return false, err
+}
+
+// openBody makes the request's body a stream: the handler reads it, and so it
+// can pay for memory before it allocates any.
+func (s *Session) openBody() {
+	r := &s.b.ctx.Request
+	switch n := r.Header.ContentLength(); {
+	case n == -1:
+		s.chunks = chunkReader{br: s.reader()}
+		r.SetBodyStream(&s.chunks, -1)
+	case n > 0:
+		s.body = lengthReader{br: s.reader(), left: n}
+		r.SetBodyStream(&s.body, n)
+	}
+}
+
+// bodyEnded reports whether the body was read to its end, so that the next
+// byte is that of another request.
+func (s *Session) bodyEnded() bool {
+	return s.body.left == 0 && (s.chunks.br == nil || s.chunks.ended())
+}
+
+// refuse answers what never became a request.
+func (s *Session) refuse(reason error) {
+	s.handler.Refuse(&s.b.ctx, reason)
+	s.close = true
+	s.unread = s.respond() == nil
+}
+
+// respond sends the answer. If another request has arrived already, the answer
+// stays in the buffer, and both answers leave together.
+func (s *Session) respond() error {
+	ctx := &s.b.ctx
+	resp, bw := &ctx.Response, s.b.bw
+	s.close = s.close || resp.ConnectionClose() || s.srv.Ending()
+	if s.close {
+		resp.SetConnectionClose()
+	} else if !s.http11 {
+		resp.Header.Set("Connection", "keep-alive")
+	}
+	resp.Header.SetNoDefaultContentType(true)
+	resp.Header.SetServer(s.srv.o.Name)
+	resp.SkipBody = resp.SkipBody || ctx.IsHead()
+	if resp.IsBodyStream() {
+		return errors.Join(resp.Write(bw), bw.Flush())
+	}
+	if body := resp.Body(); len(body) > writeBuffer/2 && !resp.SkipBody {
+		if err := bw.Flush(); err != nil {
+			return err
+		}
+		resp.Header.SetContentLength(len(body))
+		return s.w.writeBoth(resp.Header.AppendBytes(bw.AvailableBuffer()), body)
+	}
+	err := resp.Write(bw)
+	if err == nil && (s.close || s.reader().Buffered() == 0) {
+		err = bw.Flush()
+	}
+	return err
+}
