@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,14 +24,16 @@ type BadRequest string
 func (e BadRequest) Error() string { return string(e) }
 
 const (
-	errNotHTTP    BadRequest = "it begins like nothing of HTTP/1.1"
+	errNotHTTP    BadRequest = "it does not begin like a request of HTTP/1.1"
 	errVersion    BadRequest = "only HTTP/1.1 and HTTP/1.0 are spoken here"
-	errLineEnd    BadRequest = "a line of the header must end in CRLF, and have no other CR or LF"
-	errField      BadRequest = "a header field must be a name, a colon right after it, and a value on the same line"
-	errCoding     BadRequest = "the only transfer encoding is chunked"
-	errTwoLengths BadRequest = "a length and a transfer encoding exclude each other"
-	errHost       BadRequest = "it must have one Host header"
 	errBadTarget  BadRequest = "the target or the host is not valid"
+	errLineEnd    BadRequest = "a line of the header must end in CRLF, and have no other CR or LF"
+	errField      BadRequest = "a header field must be a name, a colon right after it, and a value without control characters on the same line"
+	errHost       BadRequest = "it must have one Host header"
+	errLength     BadRequest = "it must have one Content-Length at most, a number of bytes"
+	errCoding     BadRequest = "the only transfer encoding is chunked, in HTTP/1.1"
+	errTwoLengths BadRequest = "a length and a transfer encoding exclude each other"
+	errTrailer    BadRequest = "a trailer is announced that must not be one"
 )
 
 // Why a request with a valid beginning is refused.
@@ -43,63 +46,64 @@ var (
 	ErrNoBytes = errors.New("too many request bytes in flight")
 )
 
-// headerScan looks for the end of a request's header while it arrives, and
-// refuses what two readers of HTTP could cut into requests differently (RFC
-// 9112, 2.2, 5.1, 5.2, 6.1): a proxy before us that takes the other side would
-// have us execute bytes of a body. fasthttp takes a bare LF for the end of a
-// line, reads a body of "identity" as none, and chunks beside a length as
-// chunks.
-type headerScan struct {
-	at     int  // where the line begins that has not ended
-	seen   int  // bytes that were searched for its end
-	fields int  // -1: the request line has not come
-	length bool // there is a Content-Length
-	coded  bool // there is a Transfer-Encoding
-	hosts  int  // Host headers that say something
-	older  bool // HTTP/1.0, which needs none
+// headerParser parses a request line and header fields while they arrive,
+// each byte once, into the header that it is given. It refuses what two readers
+// of HTTP could cut into requests differently (RFC 9112, 2.2, 5.1, 5.2, 6.1):
+// behind a proxy that takes the other side, bytes of a body would be executed as
+// a request. fasthttp's own parser takes a bare LF for the end of a line, reads a
+// body of "identity" as none, and chunks beside a length as chunks.
+type headerParser struct {
+	h *fasthttp.RequestHeader
+
+	at     int // where the first line begins that has not ended
+	seen   int // how many bytes were searched for its end
+	fields int // how many there were; -1 before the request line
+
+	old       bool // HTTP/1.0
+	hosts     int
+	hasLength bool
+	chunked   bool
+	close     bool // a Connection header has "close"
+	keepAlive bool // or "keep-alive"
 }
 
-func newHeaderScan() headerScan { return headerScan{fields: -1} }
+func newHeaderParser(h *fasthttp.RequestHeader) headerParser { return headerParser{h: h, fields: -1} }
 
-// scan goes on with b, all bytes so far. It returns the header's size, 0 if
-// there is more to come.
-func (s *headerScan) scan(b []byte) (size int, err error) {
+// parse goes on with b, all bytes that have arrived so far. It returns the size
+// of the header, 0 if there is more to come.
+func (p *headerParser) parse(b []byte) (size int, err error) {
 	for {
-		n := bytes.IndexByte(b[s.seen:], '\n')
+		n := bytes.IndexByte(b[p.seen:], '\n')
 		if n < 0 {
-			s.seen = len(b)
-			return 0, s.begun(b[s.at:])
+			p.seen = len(b)
+			return 0, p.checkBegun(b[p.at:])
 		}
-		line := b[s.at : s.seen+n]
-		s.at = s.seen + n + 1
-		s.seen = s.at
+		line := b[p.at : p.seen+n]
+		p.at = p.seen + n + 1
+		p.seen = p.at
 		if len(line) == 0 || bytes.IndexByte(line, '\r') != len(line)-1 {
 			return 0, errLineEnd
 		}
 		line = line[:len(line)-1]
 		switch {
-		case s.fields < 0 && len(line) == 0: // some clients send one after a body
-		case s.fields < 0:
-			if !bytes.HasSuffix(line, []byte(" HTTP/1.1")) && !bytes.HasSuffix(line, []byte(" HTTP/1.0")) {
-				return 0, errVersion
-			}
-			s.fields, s.older = 0, line[len(line)-1] == '0'
-		case len(line) == 0 && (s.hosts == 1 || s.older && s.hosts == 0):
-			return s.at, nil
+		case p.fields < 0 && len(line) == 0: // some clients send an empty line after a body
+		case p.fields < 0:
+			err = p.requestLine(line)
 		case len(line) == 0:
-			return 0, errHost
+			return p.at, p.finish()
 		default:
-			if err := s.field(line); err != nil {
-				return 0, err
-			}
+			err = p.field(line)
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
 }
 
-// begun refuses a request line that cannot become one, before the client has
-// waited for an answer in vain: a TLS handshake, say.
-func (s *headerScan) begun(line []byte) error {
-	if s.fields >= 0 {
+// checkBegun refuses the beginning of what cannot become a request line, so
+// that its client does not wait in vain: a TLS handshake, say.
+func (p *headerParser) checkBegun(line []byte) error {
+	if p.fields >= 0 {
 		return nil
 	}
 	for i, c := range line {
@@ -113,31 +117,144 @@ func (s *headerScan) begun(line []byte) error {
 	return nil
 }
 
-func (s *headerScan) field(line []byte) error {
+// versionSize is the size of what follows the target in a request line.
+const versionSize = len(" HTTP/1.1")
+
+func (p *headerParser) requestLine(line []byte) error {
+	if !bytes.HasSuffix(line, []byte(" HTTP/1.1")) && !bytes.HasSuffix(line, []byte(" HTTP/1.0")) {
+		return errVersion
+	}
+	p.fields, p.old = 0, line[len(line)-1] == '0'
+	method, target, _ := bytes.Cut(line[:len(line)-versionSize], []byte{' '})
+	if !isName(method) {
+		return errNotHTTP
+	}
+	if !validTarget(method, target) {
+		return errBadTarget
+	}
+	p.h.SetMethodBytes(method)
+	p.h.SetRequestURIBytes(target)
+	p.h.SetProtocolBytes(line[len(line)-versionSize+1:])
+	return nil
+}
+
+// field parses a header field. Those that say how the request is read are kept
+// for finish or set in the form of this package; Cookie is dropped, because
+// nobody reads it and fasthttp would take it apart.
+func (p *headerParser) field(line []byte) error {
 	name, value, ok := cutField(line)
-	if !ok {
+	if !ok || hasControl(value) {
 		return errField
 	}
-	if s.fields++; s.fields > MaxHeaderFields {
+	if p.fields++; p.fields > MaxHeaderFields {
 		return ErrManyFields
 	}
+	value = trimSpace(value)
 	switch len(name) {
 	case len("Host"):
-		if bytes.EqualFold(name, []byte("Host")) && len(bytes.Trim(value, " \t")) > 0 {
-			s.hosts++
+		if bytes.EqualFold(name, []byte("Host")) {
+			p.hosts++
+			p.h.SetHostBytes(value)
+			return nil
+		}
+	case len("Cookie"):
+		if bytes.EqualFold(name, []byte("Cookie")) {
+			return nil
+		}
+	case len("Trailer"):
+		if bytes.EqualFold(name, []byte("Trailer")) {
+			return checkTrailer(value)
+		}
+	case len("Connection"): // and User-Agent
+		switch {
+		case bytes.EqualFold(name, []byte("Connection")):
+			p.connection(value)
+			return nil
+		case bytes.EqualFold(name, []byte("User-Agent")):
+			p.h.SetUserAgentBytes(value)
+			return nil
+		}
+	case len("Content-Type"):
+		if bytes.EqualFold(name, []byte("Content-Type")) {
+			p.h.SetContentTypeBytes(value)
+			return nil
 		}
 	case len("Content-Length"):
-		s.length = s.length || bytes.EqualFold(name, []byte("Content-Length"))
+		if bytes.EqualFold(name, []byte("Content-Length")) {
+			return p.contentLength(value)
+		}
 	case len("Transfer-Encoding"):
 		if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
-			s.coded = true
-			if !bytes.EqualFold(bytes.Trim(value, " \t"), []byte("chunked")) {
-				return errCoding
-			}
+			return p.transferEncoding(value)
 		}
 	}
-	if s.length && s.coded {
+	p.h.AddBytesKV(name, value)
+	return nil
+}
+
+func (p *headerParser) connection(value []byte) {
+	for len(value) > 0 {
+		var option []byte
+		option, value, _ = bytes.Cut(value, []byte{','})
+		option = trimSpace(option)
+		p.close = p.close || bytes.EqualFold(option, []byte("close"))
+		p.keepAlive = p.keepAlive || bytes.EqualFold(option, []byte("keep-alive"))
+	}
+}
+
+func (p *headerParser) contentLength(value []byte) error {
+	if p.hasLength || len(value) == 0 {
+		return errLength
+	}
+	n := 0
+	for _, c := range value {
+		d := int(c - '0')
+		if c < '0' || c > '9' || n > (math.MaxInt-d)/10 {
+			return errLength
+		}
+		n = n*10 + d
+	}
+	p.hasLength = true
+	if p.chunked {
 		return errTwoLengths
+	}
+	p.h.SetContentLength(n)
+	return nil
+}
+
+func (p *headerParser) transferEncoding(value []byte) error {
+	if p.old || p.chunked || !bytes.EqualFold(value, []byte("chunked")) {
+		return errCoding
+	}
+	p.chunked = true
+	if p.hasLength {
+		return errTwoLengths
+	}
+	p.h.SetContentLength(-1)
+	return nil
+}
+
+// checkTrailer refuses the announcement of a trailer that has a meaning for
+// the request as a whole. fasthttp knows which those are. The announcement itself
+// is of no use, since trailers are dropped.
+func checkTrailer(value []byte) error {
+	var h fasthttp.RequestHeader
+	for name := range bytes.SplitSeq(value, []byte{','}) { // one by one: fasthttp compares each with all before
+		h.Reset()
+		if h.AddTrailerBytes(name) != nil {
+			return errTrailer
+		}
+	}
+	return nil
+}
+
+// finish checks the header as a whole.
+func (p *headerParser) finish() error {
+	if p.hosts > 1 || len(p.h.Host()) == 0 && !p.old {
+		return errHost
+	}
+	if p.close || p.old && !p.keepAlive {
+		p.h.SetConnectionClose()
 	}
 	return nil
 }
@@ -145,10 +262,28 @@ func (s *headerScan) field(line []byte) error {
 // cutField splits a field's line; false when it is none, a folded one say.
 func cutField(line []byte) (name, value []byte, ok bool) {
 	name, value, ok = bytes.Cut(line, []byte{':'})
-	for _, c := range name {
-		ok = ok && isToken[c]
+	return name, value, ok && isName(name)
+}
+
+// isName reports whether text can be a method or the name of a field.
+func isName(text []byte) bool {
+	for _, c := range text {
+		if !isToken[c] {
+			return false
+		}
 	}
-	return name, value, ok && len(name) > 0
+	return len(text) > 0
+}
+
+// trimSpace removes white space around a field's value (RFC 9110, 5.6.3).
+func trimSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // isToken has the characters of methods and field names (RFC 9110, 5.6.2).
@@ -161,13 +296,13 @@ var isToken = func() (set [256]bool) {
 
 // readHeader reads the request line and the headers.
 func (s *Session) readHeader() error {
-	if err := s.awaitHeader(); err != nil {
-		return err
-	}
 	r := &s.b.ctx.Request
-	if err := r.Header.Read(s.reader()); err != nil {
+	size, err := s.parseHeader(&r.Header)
+	if err != nil {
+		r.Header.Reset() // the answer to half a header must not depend on it
 		return err
 	}
+	_, _ = s.reader().Discard(size) // it is in the buffer
 	if len(r.Header.Host()) == 0 {
 		// HTTP/1.0. Without a host fasthttp takes //a/b for the path b at host a.
 		r.Header.SetHost("none")
@@ -175,26 +310,26 @@ func (s *Session) readHeader() error {
 	return checkTarget(r)
 }
 
-// awaitHeader returns when a whole header is in the buffer.
-func (s *Session) awaitHeader() error {
-	scan := newHeaderScan()
+// parseHeader returns when a whole header is in the buffer, and how large it is.
+func (s *Session) parseHeader(h *fasthttp.RequestHeader) (size int, err error) {
+	p := newHeaderParser(h)
 	for n := 1; ; n = s.reader().Buffered() + 1 {
 		_, err := s.reader().Peek(n)
 		if errors.Is(err, bufio.ErrBufferFull) && s.large == nil && s.srv.o.MaxHeaderBytes > readBuffer {
 			if err := s.enlarge(); err != nil {
-				return err
+				return 0, err
 			}
 			_, err = s.large.Peek(n)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return ErrLargeHeader
+			return 0, ErrLargeHeader
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		b, _ := s.reader().Peek(s.reader().Buffered())
-		if size, err := scan.scan(b); size > 0 || err != nil {
-			return err
+		if size, err := p.parse(b); size > 0 || err != nil {
+			return size, err
 		}
 	}
 }
@@ -216,6 +351,39 @@ func (s *Session) releaseLarge() {
 		s.srv.o.Bytes.Give(int64(s.large.Size()))
 		s.large = nil
 	}
+}
+
+// validTarget knows the forms of a target: a path, "*" for OPTIONS, what is
+// connected to for CONNECT, a URL for proxies (RFC 9112, 3.2).
+func validTarget(method, target []byte) bool {
+	for _, c := range target {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	switch {
+	case len(target) == 0:
+		return false
+	case target[0] == '/':
+		return true
+	case string(target) == "*":
+		return string(method) == fasthttp.MethodOptions
+	}
+	if scheme, _, ok := bytes.Cut(target, []byte("://")); ok {
+		return validScheme(scheme)
+	}
+	return string(method) == fasthttp.MethodConnect
+}
+
+// validScheme knows schemes of URLs (RFC 3986, 3.1).
+func validScheme(scheme []byte) bool {
+	for i, c := range scheme {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return len(scheme) > 0
 }
 
 // checkTarget reports a target or a Host header that is not valid. What is

@@ -24,7 +24,7 @@ func Spoil(b []byte) {
 // constants among the parts; only what this request brought is written to.
 func (s *Session) spoilRequest() {
 	r := &s.b.ctx.Request
-	if len(r.Header.RawHeaders()) == 0 {
+	if len(r.Header.Host()) == 0 {
 		return // it is reset already, or was restored from copies
 	}
 	h, u := &r.Header, r.URI()
@@ -51,7 +51,6 @@ func (s *Session) spoilRequest() {
 	h.SetUserAgentBytes(junk(h.UserAgent()))
 	h.SetRequestURIBytes(junk(h.RequestURI()))
 	h.SetMethodBytes(junk(h.Method()))
-	Spoil(h.RawHeaders())
 }
 
 type poisonSource struct{}
