@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/group"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -167,7 +168,7 @@ func (n *Node) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *prot
 	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets)}, nil
 }
 
-func entries(offsets []groupOffset) []protocol.CommittedEntry {
+func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
 	list := make([]protocol.CommittedEntry, len(offsets))
 	for i, o := range offsets {
 		list[i] = protocol.CommittedEntry{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset}
@@ -196,7 +197,7 @@ func commitTopic(req *protocol.CommitRequest) string {
 }
 
 // commitOffsets resolves the names in a commit.
-func (n *Node) commitOffsets(h *clusterHandle, req *protocol.CommitRequest) (topicID string, offsets []groupOffset, err *protocol.Error) {
+func (n *Node) commitOffsets(h *clusterHandle, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
 	topics := h.routes.Load().topics
 	if req.Topic != "" {
 		t := topics[req.Topic]
@@ -214,7 +215,7 @@ func (n *Node) commitOffsets(h *clusterHandle, req *protocol.CommitRequest) (top
 			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
 				With("partitions", t.Partitions)
 		}
-		offsets = append(offsets, groupOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
+		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
 	}
 	return topicID, offsets, nil
 }
@@ -264,7 +265,7 @@ func (n *Node) offsetRow(t *protocol.Topic, partition int, r *groupReading) (row
 	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}
 	row = protocol.OffsetInfo{Topic: t.Name, Partition: partition}
 	for i := range r.Offsets {
-		if o := &r.Offsets[i]; o.key() == key {
+		if o := &r.Offsets[i]; o.Key() == key {
 			at := o.Offset
 			row.Committed, row.Metadata, row.CommittedAt = &at, o.Metadata, time.UnixMilli(o.At).UTC()
 			mentioned = true
@@ -352,8 +353,8 @@ func (n *Node) lagOf(h *clusterHandle, r *groupReading) (lag protocol.Offset) {
 	}
 	committed := make(map[protocol.PartitionID]bool, len(r.Offsets))
 	for i := range r.Offsets {
-		committed[r.Offsets[i].key()] = true
-		add(r.Offsets[i].Topic, r.Offsets[i].key())
+		committed[r.Offsets[i].Key()] = true
+		add(r.Offsets[i].Topic, r.Offsets[i].Key())
 	}
 	for key := range r.Owners {
 		if !committed[key] {
@@ -399,7 +400,7 @@ func (n *Node) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *prot
 	if err != nil {
 		return nil, err
 	}
-	var offsets []groupOffset
+	var offsets []group.PartitionOffset
 	for p := range t.Partitions {
 		if req.Partition != nil && *req.Partition != p {
 			continue
@@ -408,7 +409,7 @@ func (n *Node) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *prot
 		if err != nil {
 			return nil, err
 		}
-		offsets = append(offsets, groupOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at})
+		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at})
 	}
 	if len(offsets) == 0 {
 		return nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", t.Name, *req.Partition)

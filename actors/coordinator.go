@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -22,7 +23,7 @@ type coordinator struct {
 	p        *partitionActor
 	term     uint64
 	ledTicks int // ticks of leading
-	groups   map[string]*keptGroup
+	groups   map[string]*group.Kept
 	running  map[string]*actor.PID // by group; only while leading
 	names    map[string]string     // of running, by PID id
 	unclear  map[string]uint64     // by group: proposals to be answered before its next actor
@@ -62,7 +63,7 @@ type groupMessage interface{ refuse(*protocol.Error) }
 
 func newCoordinator(p *partitionActor) *coordinator {
 	c := &coordinator{
-		p: p, groups: map[string]*keptGroup{},
+		p: p, groups: map[string]*group.Kept{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
 	}
 	c.groupProps = actorProps(p.log, func() actor.Actor { return c.spawning },
@@ -73,12 +74,12 @@ func newCoordinator(p *partitionActor) *coordinator {
 // apply follows the committed records.
 func (c *coordinator) apply(records []logfile.Record) {
 	for i := range records {
-		rec, err := parseRecord(records[i].Key, records[i].Value, records[i].Action)
+		rec, err := group.ParseRecord(records[i].Key, records[i].Value, records[i].Action)
 		if err != nil {
 			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
 		}
-		group, err := groupOfKey(rec.Key)
+		group, err := group.NameOfKey(rec.Key)
 		if err != nil {
 			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
@@ -93,14 +94,14 @@ func (c *coordinator) restore(records []logfile.Record, _ int64) {
 	c.apply(records)
 }
 
-func (c *coordinator) keep(group string, rec metarecord.Record) {
-	kept := c.groups[group]
+func (c *coordinator) keep(name string, rec metarecord.Record) {
+	kept := c.groups[name]
 	if kept == nil {
-		kept = &keptGroup{}
-		c.groups[group] = kept
+		kept = &group.Kept{}
+		c.groups[name] = kept
 	}
-	if kept.set(rec); len(kept.records) == 0 {
-		delete(c.groups, group)
+	if kept.Set(rec); kept.Empty() {
+		delete(c.groups, name)
 	}
 }
 
@@ -139,7 +140,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 	}
 }
 
-// clear reports whether everything that a group's former actor proposed has
+// Clear reports whether everything that a group's former actor proposed has
 // been answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
@@ -178,7 +179,7 @@ func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	p := c.p
 	c.spawning = &groupActor{
 		env: p.env, log: p.log, name: group, term: c.term,
-		clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: c.groups[group].list(),
+		clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: c.groups[group].List(),
 	}
 	pid := ctx.Spawn(c.groupProps)
 	c.spawning = nil
@@ -217,7 +218,7 @@ func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
 	}
 	for group, kept := range p.coord.groups {
 		for _, id := range m.TopicIDs {
-			if kept.mentions(id) {
+			if kept.Mentions(id) {
 				p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
 			}
 		}
@@ -243,7 +244,7 @@ func (p *partitionActor) listGroups(m *listGroups) {
 	}
 	var names []string
 	for group, kept := range p.coord.groups {
-		if m.Consumer == 0 || slices.Contains(kept.members, m.Consumer) {
+		if m.Consumer == 0 || slices.Contains(kept.Members, m.Consumer) {
 			names = append(names, group)
 		}
 	}
@@ -259,7 +260,7 @@ func (c *coordinator) kept() map[string][]metarecord.Record {
 	all := map[string][]metarecord.Record{}
 	if c != nil {
 		for group, kept := range c.groups {
-			all[group] = kept.list()
+			all[group] = kept.List()
 		}
 	}
 	return all

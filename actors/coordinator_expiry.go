@@ -33,7 +33,7 @@ func (c *coordinator) expireGroups(ctx actor.Context) {
 	retention := c.p.env.opt.OffsetsRetention.Milliseconds()
 	due := c.p.env.now().UnixMilli() - retention
 	for group, kept := range c.groups {
-		if kept.lastUse() <= due {
+		if kept.LastUse() <= due {
 			c.p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
 		}
 	}

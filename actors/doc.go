@@ -10,7 +10,7 @@
 //
 // Each actor is a thin shell around a plain struct that can be tested without
 // an actor system: replica (raft and log), disk, clusterState,
-// groupState. State in memory is a pure function of a replicated log: decide
+// group.State. State in memory is a pure function of a replicated log: decide
 // returns records, apply is the only mutator.
 //
 // The front end does not pass through Node, Cluster or Broker: it looks up the

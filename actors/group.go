@@ -7,6 +7,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/few"
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -29,9 +31,9 @@ type groupActor struct {
 	partition int
 	records   []metarecord.Record // to begin with; nil once applied
 
-	state    *groupState
-	polls    few[protocol.ConsumerID, *pollHandle]
-	newest   few[protocol.ConsumerID, uint64] // number of each member's latest poll
+	state    *group.State
+	polls    few.Map[protocol.ConsumerID, *pollHandle]
+	newest   few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
 	run      *proposalRun
 	proposed uint64 // number of the last proposal
 	held     []heldAnswer
@@ -77,12 +79,12 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *groupChange:
 		g.change(ctx, m)
 	case *groupTopicGone:
-		g.advance(ctx, g.state.decideTopicDeleted(g.now(), m.TopicID), nil, nil)
+		g.advance(ctx, g.state.DecideTopicDeleted(g.now(), m.TopicID), nil, nil)
 	case *groupExpire:
-		g.advance(ctx, g.state.decideExpireGroup(g.now(), m.RetentionMs), nil, nil)
+		g.advance(ctx, g.state.DecideExpireGroup(g.now(), m.RetentionMs), nil, nil)
 	case *groupLeases:
 		g.timerAt = 0
-		g.advance(ctx, g.state.expire(g.now()), nil, nil)
+		g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 	case *groupCommitted:
 		g.committed(ctx, m)
 	case *groupResign:
@@ -99,7 +101,7 @@ func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) 
 func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
 
 func (g *groupActor) started() {
-	g.state = newGroupState("", g.name)
+	g.state = group.New(g.name)
 	g.run = &proposalRun{}
 	for _, rec := range g.records {
 		if err := g.state.Apply(rec); err != nil {
@@ -107,21 +109,21 @@ func (g *groupActor) started() {
 		}
 	}
 	g.records = nil
-	g.state.resumeLeases(g.now())
+	g.state.ResumeLeases(g.now())
 }
 
 // advance applies a decision's records, proposes them, and lets the answer go
 // once they, and everything before them, are committed.
 func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer func(), refuse func(*protocol.Error)) {
 	if len(recs) > 0 {
-		before := g.state.generation()
+		before := g.state.Generation()
 		for _, rec := range recs {
 			if err := g.state.Apply(rec); err != nil {
 				g.logger().Error("BUG: a decided record cannot be applied", "error", err)
 			}
 		}
 		g.propose(ctx, recs)
-		if g.state.generation() != before {
+		if g.state.Generation() != before {
 			g.rebalanced()
 		}
 	}
@@ -162,17 +164,17 @@ func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 
 // rebalanced tells every parked poll that there is a new generation.
 func (g *groupActor) rebalanced() {
-	for _, id := range slices.Collect(g.polls.keys()) {
-		if h := g.polls.at(id); g.state.isMember(id) {
+	for _, id := range slices.Collect(g.polls.Keys()) {
+		if h := g.polls.At(id); g.state.IsMember(id) {
 			h.tell(pollRebalanced)
 		} else {
 			h.tell(pollLeft)
-			g.polls.remove(id)
+			g.polls.Remove(id)
 		}
 	}
-	for _, id := range slices.Collect(g.newest.keys()) {
-		if !g.state.isMember(id) {
-			g.newest.remove(id)
+	for _, id := range slices.Collect(g.newest.Keys()) {
+		if !g.state.IsMember(id) {
+			g.newest.Remove(id)
 		}
 	}
 }
@@ -220,10 +222,10 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 			held[i].refuse(protocol.Unknownf("the coordinator of group %q changed before this was committed", g.name))
 		}
 	}
-	for _, h := range g.polls.all() {
+	for _, h := range g.polls.All() {
 		h.tell(pollRebalanced)
 	}
-	g.polls.clear()
+	g.polls.Clear()
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -231,10 +233,10 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 
 // armTimer has the next lease's end looked at when it comes.
 func (g *groupActor) armTimer(ctx actor.Context) {
-	if g.resigned || g.state == nil || len(g.state.now.Members) < 2 {
+	if g.resigned || g.state == nil || g.state.MemberCount() < 2 {
 		return // a single member keeps its partitions, lapsed or not
 	}
-	next := g.state.nextExpiry(g.now())
+	next := g.state.NextExpiry(g.now())
 	if next == 0 || g.timerAt != 0 && g.timerAt <= next {
 		return
 	}

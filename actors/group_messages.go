@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/group"
 	"ottla/protocol"
 )
 
@@ -38,7 +39,7 @@ type (
 	// groupPoll subscribes a consumer and asks for its share.
 	groupPoll struct {
 		Consumer  protocol.ConsumerID
-		Topics    []subscribedTopic
+		Topics    []group.SubscribedTopic
 		SessionMs int64
 		WaitMs    int64 // how long the poll may stay parked
 		Ack       string
@@ -50,15 +51,15 @@ type (
 	// groupShare is what a consumer may read in this generation.
 	groupShare struct {
 		Generation protocol.Generation
-		Assigned   []assignedPartition
-		After      []cursorPosition // where an after= cursor reads on
+		Assigned   []group.AssignedPartition
+		After      []group.CursorPosition // where an after= cursor reads on
 		Err        *protocol.Error
 	}
 	// groupStart commits where the group starts on partitions without offset.
 	groupStart struct {
 		Consumer   protocol.ConsumerID
 		Generation protocol.Generation
-		Starts     []groupOffset
+		Starts     []group.PartitionOffset
 		Reply      protocol.Future[groupOffsets]
 	}
 	// groupDelivered notes a response before it is sent and, with Commit, makes
@@ -66,13 +67,13 @@ type (
 	groupDelivered struct {
 		Consumer   protocol.ConsumerID
 		Generation protocol.Generation
-		Positions  []groupOffset
+		Positions  []group.PartitionOffset
 		Commit     bool
 		Handle     *pollHandle
 		Reply      protocol.Future[groupCursor]
 	}
 	groupCursor struct {
-		Cursor *cursor
+		Cursor *group.Cursor
 		Err    *protocol.Error
 	}
 	// groupPollEnded ends a poll that delivers nothing. Its consumer was last
@@ -86,13 +87,13 @@ type (
 	groupCommit struct {
 		Consumer   protocol.ConsumerID
 		TopicID    string
-		Offsets    []groupOffset
+		Offsets    []group.PartitionOffset
 		Generation *protocol.Generation
 		Force      bool
 		Reply      protocol.Future[groupOffsets]
 	}
 	groupOffsets struct {
-		Offsets []groupOffset
+		Offsets []group.PartitionOffset
 		Err     *protocol.Error
 	}
 	// groupRead asks for offsets, owners and positions: linearizably or, with
@@ -103,7 +104,7 @@ type (
 	}
 	groupReading struct {
 		Info      protocol.GroupInfo
-		Offsets   []groupOffset
+		Offsets   []group.PartitionOffset
 		Owners    map[protocol.PartitionID]protocol.ConsumerID
 		Positions map[protocol.PartitionID]protocol.Offset
 		Topics    map[string]string // subscribed: id to name
@@ -112,7 +113,7 @@ type (
 	// groupChange is an administrative change: leave, seek or delete.
 	groupChange struct {
 		Leave  protocol.ConsumerID
-		Seek   []groupOffset
+		Seek   []group.PartitionOffset
 		Delete bool
 		Reply  protocol.Future[*protocol.Error]
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -29,11 +30,11 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	if len(recs) > 0 {
 		g.propose(ctx, recs)
 	}
-	if old := g.polls.at(m.Consumer); old != nil && old != m.Handle {
+	if old := g.polls.At(m.Consumer); old != nil && old != m.Handle {
 		old.tell(pollSuperseded)
 	}
-	g.polls.remove(m.Consumer)
-	d, err := g.state.decidePoll(now, m.Consumer, m.Topics, m.SessionMs)
+	g.polls.Remove(m.Consumer)
+	d, err := g.state.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
 			err = err.WithOutcome(protocol.OutcomeUnknown) // what was acknowledged is on its way
@@ -43,15 +44,15 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 	}
 	share := groupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.refuse)
-	g.state.polled(now, m.Consumer, m.WaitMs)
-	g.polls.set(m.Consumer, m.Handle)
-	g.newest.set(m.Consumer, m.Handle.number)
+	g.state.Polled(now, m.Consumer, m.WaitMs)
+	g.polls.Set(m.Consumer, m.Handle)
+	g.newest.Set(m.Consumer, m.Handle.number)
 }
 
 // isNewest refuses a poll that asks again, because of a rebalance or a new
 // coordinator, when a later poll of its consumer was already here.
 func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
-	if h.number < g.newest.at(id) {
+	if h.number < g.newest.At(id) {
 		h.tell(pollSuperseded)
 	}
 	return h.signal.Load() < pollLeft
@@ -59,7 +60,7 @@ func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
 
 // cursors checks the poll's cursor against the state before the poll changes
 // it: ack becomes a commit, after a place to read on.
-func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []metarecord.Record, *protocol.Error) {
+func (g *groupActor) cursors(m *groupPoll) ([]group.CursorPosition, []metarecord.Record, *protocol.Error) {
 	token := m.Ack
 	if token == "" {
 		token = m.After
@@ -67,26 +68,26 @@ func (g *groupActor) cursors(m *groupPoll) ([]cursorPosition, []metarecord.Recor
 	if token == "" {
 		return nil, nil, nil
 	}
-	c, err := decodeCursor(token)
+	c, err := group.DecodeCursor(token)
 	if err != nil {
 		return nil, nil, err
 	}
 	if m.After != "" && m.Continue {
-		err := g.state.checkCursorOrigin(c, g.clusterID, m.Consumer)
-		return g.state.heldPositions(c), nil, err
+		err := g.state.CheckCursorOrigin(c, g.clusterID, m.Consumer)
+		return g.state.OwnedPositions(c), nil, err
 	}
-	if err := g.state.checkCursor(c, g.clusterID, m.Consumer); err != nil {
+	if err := g.state.CheckCursor(c, g.clusterID, m.Consumer); err != nil {
 		return nil, nil, err
 	}
 	if m.After != "" {
 		return c.Positions, nil, nil
 	}
-	recs, err := g.state.decideAck(g.now(), m.Consumer, c.Generation, g.state.cursorOffsets(c))
+	recs, err := g.state.DecideAck(g.now(), m.Consumer, c.Generation, g.state.CursorOffsets(c))
 	return nil, recs, err
 }
 
 func (g *groupActor) start(ctx actor.Context, m *groupStart) {
-	held, recs, err := g.state.decideStart(g.now(), m.Consumer, m.Generation, m.Starts)
+	held, recs, err := g.state.DecideStart(g.now(), m.Consumer, m.Generation, m.Starts)
 	if err != nil {
 		g.refuse(m, err)
 		return
@@ -102,19 +103,19 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 	var recs []metarecord.Record
 	if m.Commit {
 		var err *protocol.Error
-		if recs, err = g.state.decideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
+		if recs, err = g.state.DecideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
 			g.refuse(m, err)
 			return
 		}
 	}
-	if !g.state.delivered(m.Consumer, m.Generation, m.Positions) {
-		g.refuse(m, g.state.stale("generation %d of group %q is not the current one", m.Generation, g.name))
+	if !g.state.Delivered(m.Consumer, m.Generation, m.Positions) {
+		g.refuse(m, g.state.Stale("generation %d of group %q is not the current one", m.Generation, g.name))
 		return
 	}
-	cur := g.state.cursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
-	g.state.renew(g.now(), m.Consumer)
-	if g.polls.at(m.Consumer) == m.Handle {
-		g.polls.remove(m.Consumer)
+	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
+	g.state.RenewLease(g.now(), m.Consumer)
+	if g.polls.At(m.Consumer) == m.Handle {
+		g.polls.Remove(m.Consumer)
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(groupCursor{Cursor: cur}) }, m.refuse)
 }
@@ -125,29 +126,29 @@ var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll 
 // pollEnded lets the lease run from the consumer's last sign of life, which
 // may leave nothing of it.
 func (g *groupActor) pollEnded(ctx actor.Context, m *groupPollEnded) {
-	if g.polls.at(m.Consumer) != m.Handle {
+	if g.polls.At(m.Consumer) != m.Handle {
 		return
 	}
-	g.polls.remove(m.Consumer)
-	g.state.renew(g.now()-m.SilentMs, m.Consumer)
-	g.advance(ctx, g.state.expire(g.now()), nil, nil)
+	g.polls.Remove(m.Consumer)
+	g.state.RenewLease(g.now()-m.SilentMs, m.Consumer)
+	g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 }
 
 func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
 	offsets := m.Offsets
 	if len(offsets) == 0 {
 		var err *protocol.Error
-		if offsets, err = g.state.position(m.Consumer, m.TopicID); err != nil {
+		if offsets, err = g.state.Position(m.Consumer, m.TopicID); err != nil {
 			g.refuse(m, err)
 			return
 		}
 	}
-	recs, err := g.state.decideCommit(g.now(), m.Consumer, m.Generation, offsets, m.Force)
+	recs, err := g.state.DecideCommit(g.now(), m.Consumer, m.Generation, offsets, m.Force)
 	if err != nil {
 		g.refuse(m, err)
 		return
 	}
-	g.state.prolong(g.now(), m.Consumer)
+	g.state.ExtendLease(g.now(), m.Consumer)
 	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: offsets}) }, m.refuse)
 }
 
@@ -170,23 +171,22 @@ func (g *groupActor) read(m *groupConfirmed) {
 		m.read.refuse(replica.ErrNotLeader)
 		return
 	}
-	if !g.state.exists() && g.state.offsets.len() == 0 {
+	if !g.state.Known() {
 		m.read.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
 		return
 	}
 	r := groupReading{
-		Info: g.state.describe(g.now()), Offsets: g.state.committedList(), Topics: map[string]string{},
+		Info: g.state.Describe(g.now()), Offsets: g.state.CommittedList(), Topics: map[string]string{},
 		Owners: map[protocol.PartitionID]protocol.ConsumerID{}, Positions: map[protocol.PartitionID]protocol.Offset{},
 	}
-	for i := range g.state.now.Topics {
-		t := &g.state.now.Topics[i]
+	for _, t := range g.state.Topics() {
 		r.Topics[t.ID] = t.Name
 		for p, owner := range t.Owners {
 			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 			if owner != 0 {
 				r.Owners[key] = owner
 			}
-			if at, ok := g.state.positionAt(t.ID, p); ok {
+			if at, ok := g.state.PositionAt(t.ID, p); ok {
 				r.Positions[key] = at
 			}
 		}
@@ -204,11 +204,11 @@ func (g *groupActor) change(ctx actor.Context, m *groupChange) {
 	var err *protocol.Error
 	switch now := g.now(); {
 	case m.Delete:
-		recs, err = g.state.decideDelete(now)
+		recs, err = g.state.DecideDelete(now)
 	case m.Leave != 0:
-		recs, err = g.state.decideLeave(now, m.Leave)
+		recs, err = g.state.DecideLeave(now, m.Leave)
 	default:
-		recs, err = g.state.decideSeek(now, m.Seek)
+		recs, err = g.state.DecideSeek(now, m.Seek)
 	}
 	if err != nil {
 		g.refuse(m, err)

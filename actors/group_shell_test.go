@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -62,7 +63,7 @@ func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*pollHandle, p
 	h.waiter = protocol.NewWaiter(func() { p.woken <- h })
 	reply := protocol.NewFuture[groupShare]()
 	p.system.Root.Send(p.group, &groupPoll{
-		Consumer: id, Topics: []subscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
+		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
 	})
 	return h, reply
 }
@@ -175,7 +176,7 @@ func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
 	p.joined(1)
 	commit := func(at protocol.Offset) protocol.Future[groupOffsets] {
 		f := protocol.NewFuture[groupOffsets]()
-		p.system.Root.Send(p.group, &groupCommit{Consumer: 1, Offsets: []groupOffset{{Topic: "t", TopicID: "id-t", Offset: at}}, Reply: f})
+		p.system.Root.Send(p.group, &groupCommit{Consumer: 1, Offsets: []group.PartitionOffset{{Topic: "t", TopicID: "id-t", Offset: at}}, Reply: f})
 		return f
 	}
 	answer := func(f protocol.Future[groupOffsets]) *protocol.Error {

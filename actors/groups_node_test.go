@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -28,7 +29,7 @@ func keptGroups(t *testing.T, n *Node) []map[string]string {
 			require.True(t, ok)
 			at := map[string]string{}
 			for name, records := range groups {
-				g := newGroupState("", name)
+				g := group.New(name)
 				for _, rec := range records {
 					require.NoError(t, g.Apply(rec))
 				}

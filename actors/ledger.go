@@ -211,7 +211,7 @@ func stateRank(s replicaState) int {
 	return slices.Index([]replicaState{replicaLive, replicaLost, replicaDeleted}, s)
 }
 
-// remove forgets replicas marked deleted, once their directories are gone.
+// Remove forgets replicas marked deleted, once their directories are gone.
 func (l *ledger) remove(keys ...protocol.ReplicaID) error {
 	gone := make(map[protocol.ReplicaID]bool, len(keys))
 	for _, k := range keys {

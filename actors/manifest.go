@@ -93,7 +93,7 @@ func (m *manifests) brokerDir(c clusterManifest, broker int) string {
 	return filepath.Join(m.dataDir, c.LogDirectory, brokerDirName(broker))
 }
 
-// list returns the clusters, deleted ones not among them.
+// List returns the clusters, deleted ones not among them.
 func (m *manifests) list() []clusterManifest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,7 +165,7 @@ func (m *manifests) commit(id string) error {
 // abort undoes begin while the process lives on.
 func (m *manifests) abort(id string) error { return m.remove(id) }
 
-// remove deletes a cluster, all its directories included: it is marked, then
+// Remove deletes a cluster, all its directories included: it is marked, then
 // the directories go, then the entry. A crash in between is made good by
 // loadManifests. A directory there that holds another identity is kept.
 func (m *manifests) remove(id string) error {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"ottla/actors/few"
+	"ottla/actors/group"
 	"ottla/protocol"
 )
 
@@ -19,8 +21,8 @@ type pollSession struct {
 	n        *Node
 	h        *clusterHandle
 	req      *protocol.PollRequest
-	routes   *routes                      // when the share was asked for
-	topics   few[string, *protocol.Topic] // by id
+	routes   *routes                          // when the share was asked for
+	topics   few.Map[string, *protocol.Topic] // by id
 	deadline time.Time
 	number   uint64
 	waiter   *protocol.Waiter
@@ -32,11 +34,11 @@ type pollSession struct {
 	patience time.Duration   // with it
 	ended    waitEnd         // how the last wait ended
 	share    groupShare
-	at       []groupOffset // positions, one per assigned partition
-	from     []groupOffset // the same before the last read
-	got      gathered      // by the last read
-	waits    []*leaderRef  // where the waiter is parked
-	first    bool          // the cursor has not been used yet
+	at       []group.PartitionOffset // positions, one per assigned partition
+	from     []group.PartitionOffset // the same before the last read
+	got      gathered                // by the last read
+	waits    []*leaderRef            // where the waiter is parked
+	first    bool                    // the cursor has not been used yet
 }
 
 // Poll implements one GET /events; see pollSession.
@@ -116,7 +118,7 @@ func (s *pollSession) subscribe() *protocol.Error {
 			return protocol.Errorf(protocol.CodeAmbiguousTopic, "the topics of one poll must be in one cluster")
 		}
 		s.h = h
-		s.topics.set(t.ID, t)
+		s.topics.Set(t.ID, t)
 	}
 	if s.req.Resume && s.req.ConsumerID == 0 {
 		if err := s.resume(); err != nil {
@@ -145,7 +147,7 @@ func (s *pollSession) subscribe() *protocol.Error {
 
 // resume makes the request one of the consumer that its cursor was made for.
 func (s *pollSession) resume() *protocol.Error {
-	c, err := decodeCursor(s.req.After)
+	c, err := group.DecodeCursor(s.req.After)
 	if err != nil {
 		return err
 	}
@@ -190,7 +192,7 @@ func (s *pollSession) readOn() pollStep {
 	return s.deliver(s.got.count > 0)
 }
 
-// delivered answers with what was read, which has been noted, and committed if
+// Delivered answers with what was read, which has been noted, and committed if
 // that was asked for.
 func (s *pollSession) delivered(a groupCursor, err *protocol.Error) pollStep {
 	switch {
@@ -215,7 +217,7 @@ func (s *pollSession) nothing() *protocol.PollReply {
 }
 
 // reply is the answer with what was read.
-func (s *pollSession) reply(c *cursor) *protocol.PollReply {
+func (s *pollSession) reply(c *group.Cursor) *protocol.PollReply {
 	records := s.got.records
 	if records == nil {
 		records = []protocol.Record{}
@@ -228,7 +230,7 @@ func (s *pollSession) reply(c *cursor) *protocol.PollReply {
 	if c == nil {
 		return reply
 	}
-	reply.Cursor = encodeCursor(c)
+	reply.Cursor = group.EncodeCursor(c)
 	if s.req.RecordCursors {
 		reply.Cursors = s.recordCursors(records, *c)
 	}
@@ -237,11 +239,11 @@ func (s *pollSession) reply(c *cursor) *protocol.PollReply {
 
 // recordCursors makes a cursor after each record: streams resume between two
 // records, not only between two responses.
-func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []string {
+func (s *pollSession) recordCursors(records []protocol.Record, c group.Cursor) []string {
 	cursors := make([]string, len(records))
-	c.Positions = make([]cursorPosition, len(s.from))
+	c.Positions = make([]group.CursorPosition, len(s.from))
 	for i, o := range s.from {
-		c.Positions[i] = cursorPosition{o.TopicID, o.Partition, o.Offset}
+		c.Positions[i] = group.CursorPosition{TopicID: o.TopicID, Partition: o.Partition, Offset: o.Offset}
 	}
 	for i := range records {
 		r := &records[i]
@@ -250,16 +252,16 @@ func (s *pollSession) recordCursors(records []protocol.Record, c cursor) []strin
 				c.Positions[j].Offset = r.Offset + 1
 			}
 		}
-		cursors[i] = encodeCursor(&c)
+		cursors[i] = group.EncodeCursor(&c)
 	}
 	return cursors
 }
 
 // askShare joins or renews, and works out where to read from.
 func (s *pollSession) askShare() pollStep {
-	topics := make([]subscribedTopic, 0, s.topics.len())
+	topics := make([]group.SubscribedTopic, 0, s.topics.Len())
 	s.routes = s.h.routes.Load()
-	for _, t := range s.topics.all() {
+	for _, t := range s.topics.All() {
 		now := s.routes.topics[t.Name]
 		if now == nil || now.ID != t.ID {
 			if !s.first {
@@ -268,8 +270,8 @@ func (s *pollSession) askShare() pollStep {
 			return s.noShare(topicNotFound(t.Name))
 		}
 		t = now // partitions may have been added
-		s.topics.set(t.ID, t)
-		topics = append(topics, subscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
+		s.topics.Set(t.ID, t)
+		topics = append(topics, group.SubscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
 	}
 	ack, first := s.req.Ack, s.first
 	if !first {
@@ -306,14 +308,14 @@ func (s *pollSession) noShare(err *protocol.Error) pollStep {
 // the committed offset, or where the group starts, which is then committed.
 func (s *pollSession) place() pollStep {
 	s.at = s.at[:0]
-	var starts []groupOffset
+	var starts []group.PartitionOffset
 	for _, a := range s.share.Assigned {
-		o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition}
+		o := group.PartitionOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition}
 		switch {
 		case a.Committed != nil:
 			o.Offset = *a.Committed
 		default:
-			at, err := s.n.startOffset(s.topics.at(a.TopicID), a.Partition, s.req.From)
+			at, err := s.n.startOffset(s.topics.At(a.TopicID), a.Partition, s.req.From)
 			if err != nil {
 				return s.noShare(err)
 			}
@@ -329,7 +331,7 @@ func (s *pollSession) place() pollStep {
 }
 
 // commitStarts resolves the start once and for all.
-func (s *pollSession) commitStarts(starts []groupOffset) pollStep {
+func (s *pollSession) commitStarts(starts []group.PartitionOffset) pollStep {
 	return askThen(s, func(f protocol.Future[groupOffsets]) groupMessage {
 		return &groupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
 	}, func(a groupOffsets) *protocol.Error { return a.Err }, s.hasStarts)
@@ -343,7 +345,7 @@ func (s *pollSession) hasStarts(held groupOffsets, err *protocol.Error) pollStep
 		return s.noShare(err)
 	}
 	for _, o := range held.Offsets {
-		if i := slices.IndexFunc(s.at, func(p groupOffset) bool { return p.key() == o.key() }); i >= 0 {
+		if i := slices.IndexFunc(s.at, func(p group.PartitionOffset) bool { return p.Key() == o.Key() }); i >= 0 {
 			s.at[i].Offset = o.Offset
 		}
 	}
@@ -392,7 +394,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 		if left <= 0 || bytes <= 0 {
 			break
 		}
-		t := s.topics.at(o.TopicID)
+		t := s.topics.At(o.TopicID)
 		if t == nil {
 			continue
 		}
@@ -442,7 +444,7 @@ func (s *pollSession) need(turn, partitions int) int {
 	sum, left := 0, int64(s.req.MaxRecords)
 	for i := range partitions {
 		o := &s.at[(turn+i)%len(s.at)]
-		t := s.topics.at(o.TopicID)
+		t := s.topics.At(o.TopicID)
 		if t == nil || left <= 0 || sum >= s.req.MaxBytes {
 			continue
 		}

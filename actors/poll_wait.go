@@ -109,7 +109,7 @@ func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
 func (s *pollSession) park() bool {
 	s.unpark()
 	for _, o := range s.at {
-		t := s.topics.at(o.TopicID)
+		t := s.topics.At(o.TopicID)
 		if t == nil {
 			continue
 		}
@@ -127,7 +127,7 @@ func (s *pollSession) park() bool {
 // or is gone.
 func (s *pollSession) topicsChanged() bool {
 	now := s.h.routes.Load().topics
-	for _, t := range s.topics.all() {
+	for _, t := range s.topics.All() {
 		if have := now[t.Name]; have == nil || have.ID != t.ID || have.Partitions != t.Partitions {
 			return true
 		}

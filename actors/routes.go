@@ -73,7 +73,7 @@ func newPartitionRoute(key protocol.PartitionID, group *groupLinks, replicas int
 	return &partitionRoute{key: key, group: group, replicas: replicas, changed: make(chan struct{})}
 }
 
-// set publishes a leader, unless one of a later term is known already.
+// Set publishes a leader, unless one of a later term is known already.
 func (p *partitionRoute) set(ref *leaderRef) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +86,7 @@ func (p *partitionRoute) set(ref *leaderRef) {
 	p.changed = make(chan struct{})
 }
 
-// clear withdraws a leader that stepped down or stopped.
+// Clear withdraws a leader that stepped down or stopped.
 func (p *partitionRoute) clear(ref *leaderRef) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -31,7 +31,7 @@ var (
 	simulation = suite{"simulation", "actors/replica", "Simulation"}
 	disk       = suite{"disk", "actors/disk", "^TestDisk"}
 	node       = suite{"node", "actors", "^TestIdempotentProduceOverRestart$"}
-	groups     = suite{"groups", "actors", "^TestGroupScripts$"}
+	groups     = suite{"groups", "actors/group", "^TestGroupScripts$"}
 	recovery   = suite{"recovery", "logfile", "^Test(Crash|Recovery|Cut|Bit|RandomHistories|Failed|EverySync|OpenNotices)"}
 )
 
@@ -90,7 +90,7 @@ func campaign(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, pkg := range []string{"actors", "actors/disk", "actors/replica", "logfile"} {
+	for _, pkg := range []string{"actors", "actors/disk", "actors/group", "actors/replica", "logfile"} {
 		build := exec.Command("go", "test", "-c", "-tags", "mutate", "-o", binary(dir, pkg), "./"+pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {

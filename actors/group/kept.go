@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"encoding/json"
@@ -9,11 +9,11 @@ import (
 	"ottla/protocol"
 )
 
-// keptGroup is what every replica keeps of a group. There are many, most of
+// Kept is what every replica keeps of a group. There are many, most of
 // them with two records, so they are kept small.
-type keptGroup struct {
+type Kept struct {
 	records []keptRecord          // the newest per key, ascending by key
-	members []protocol.ConsumerID // former ones included
+	Members []protocol.ConsumerID // former ones included
 }
 
 // keptRecord is a metarecord.Record in one piece of memory of its own. It has a
@@ -35,8 +35,8 @@ func keepRecord(rec metarecord.Record) keptRecord {
 func (k *keptRecord) key() string   { return k.text[:k.keyLen] }
 func (k *keptRecord) value() string { return k.text[k.keyLen:] }
 
-// set puts a record in its place.
-func (g *keptGroup) set(rec metarecord.Record) {
+// Set puts a record in its place.
+func (g *Kept) Set(rec metarecord.Record) {
 	i, found := slices.BinarySearchFunc(g.records, string(rec.Key), func(r keptRecord, key string) int {
 		return strings.Compare(r.key(), key)
 	})
@@ -49,13 +49,13 @@ func (g *keptGroup) set(rec metarecord.Record) {
 	default:
 		g.records = slices.Insert(g.records, i, keepRecord(rec))
 	}
-	if groupActions[rec.Action] == keyGroup {
-		g.members = membersOf(rec.Value)
+	if actionKinds[rec.Action] == keyGroup {
+		g.Members = membersOf(rec.Value)
 	}
 }
 
-// list is the records as they were; nil for no group.
-func (g *keptGroup) list() []metarecord.Record {
+// List is the records as they were; nil for no group.
+func (g *Kept) List() []metarecord.Record {
 	if g == nil {
 		return nil
 	}
@@ -67,14 +67,14 @@ func (g *keptGroup) list() []metarecord.Record {
 	return list
 }
 
-// mentions reports whether the records name a topic id, which is random hex and
+// Mentions reports whether the records name a topic id, which is random hex and
 // so found in nothing else.
-func (g *keptGroup) mentions(topicID string) bool {
+func (g *Kept) Mentions(topicID string) bool {
 	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.Contains(k.text, topicID) })
 }
 
-// lastUse is when the records were last changed.
-func (g *keptGroup) lastUse() int64 {
+// LastUse is when the records were last changed.
+func (g *Kept) LastUse() int64 {
 	last := int64(0)
 	for i := range g.records {
 		var v struct {
@@ -99,3 +99,6 @@ func membersOf(value []byte) []protocol.ConsumerID {
 	}
 	return ids
 }
+
+// Empty reports whether nothing is left of the group.
+func (g *Kept) Empty() bool { return len(g.records) == 0 }

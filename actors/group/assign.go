@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ import (
 //
 // Members and topics are ascending by id, and topics contains every topic that
 // a member subscribes to.
-func assignPartitions(members []groupMember, topics []groupTopic) {
+func assignPartitions(members []Member, topics []Topic) {
 	a := newAssigner(members, topics)
 	a.keep()
 	a.fill()
@@ -28,15 +28,15 @@ func assignPartitions(members []groupMember, topics []groupTopic) {
 
 // assigner works with indexes of members and topics instead of ids.
 type assigner struct {
-	members     []groupMember
-	topics      []groupTopic
+	members     []Member
+	topics      []Topic
 	subscribers [][]int // per topic: members
 	subscribed  [][]int // per member: topics
 	count       [][]int // per topic and member: partitions owned
 	load        []int   // per member: partitions owned
 }
 
-func newAssigner(members []groupMember, topics []groupTopic) *assigner {
+func newAssigner(members []Member, topics []Topic) *assigner {
 	a := &assigner{
 		members: members, topics: topics, load: make([]int, len(members)),
 		subscribers: make([][]int, len(topics)), subscribed: make([][]int, len(members)), count: make([][]int, len(topics)),

@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"slices"
@@ -8,36 +8,36 @@ import (
 	"ottla/protocol"
 )
 
-// assignedPartition is one partition of a member's share. Committed is nil
+// AssignedPartition is one partition of a member's share. Committed is nil
 // while the group has no offset for it: then its start is resolved and
-// committed by decideStart.
-type assignedPartition struct {
+// committed by DecideStart.
+type AssignedPartition struct {
 	Topic     string
 	TopicID   string
 	Partition int
 	Committed *protocol.Offset
 }
 
-// pollDecision is the answer to a poll's subscription: the state after
+// PollDecision is the answer to a poll's subscription: the state after
 // Records. Without records nothing has to be committed first.
-type pollDecision struct {
+type PollDecision struct {
 	Generation protocol.Generation
-	Assigned   []assignedPartition // by topic id and partition
+	Assigned   []AssignedPartition // by topic id and partition
 	Records    []metarecord.Record
 }
 
-// decidePoll subscribes the consumer to topics with a lease of sessionMs: it
+// DecidePoll subscribes the consumer to topics with a lease of sessionMs: it
 // joins, or changes its subscription, or finds all as it was. Lapsed members
 // whose partitions it can take are expired in the same generation. The
 // assignment holds at once. When the records are applied, call polled.
 // Errors: too_many_requests (the group is full).
-func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (pollDecision, *protocol.Error) {
+func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) (PollDecision, *protocol.Error) {
 	if g.now.has(id, topics, sessionMs) && len(g.replaceable(now, g.now, id)) == 0 {
-		return pollDecision{Generation: g.now.Generation, Assigned: g.assigned(g.now, id)}, nil
+		return PollDecision{Generation: g.now.Generation, Assigned: g.assigned(g.now, id)}, nil
 	}
 	next := g.now.clone()
 	action := next.subscribe(id, topics, sessionMs)
-	d := pollDecision{}
+	d := PollDecision{}
 	switch {
 	case action == actionJoin, action == actionResubscribe:
 		next = g.settled(now, next, id)
@@ -56,18 +56,18 @@ func (g *groupState) decidePoll(now int64, id protocol.ConsumerID, topics []subs
 	return d, nil
 }
 
-// decideStart commits where the group starts on partitions of its own that
+// DecideStart commits where the group starts on partitions of its own that
 // have no offset yet; one that has got one in the meantime is left alone. The
 // list of offsets that hold afterwards is returned in the same order. Errors:
-// as decideAutoCommit, but for offset_regression.
-func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []groupOffset) ([]groupOffset, []metarecord.Record, *protocol.Error) {
+// as DecideAutoCommit, but for offset_regression.
+func (g *State) DecideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []PartitionOffset) ([]PartitionOffset, []metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, starts, true); err != nil {
 		return nil, nil, err
 	}
 	held := slices.Clone(starts)
 	var recs []metarecord.Record
 	for i := range held {
-		if have, ok := g.offsets.get(held[i].key()); ok {
+		if have, ok := g.offsets.Get(held[i].Key()); ok {
 			held[i].Offset, held[i].Metadata = have.Offset, have.Metadata
 			continue
 		}
@@ -77,16 +77,16 @@ func (g *groupState) decideStart(now int64, id protocol.ConsumerID, generation p
 }
 
 // assigned lists what id owns in m, with the committed offsets.
-func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedPartition {
-	var list []assignedPartition
+func (g *State) assigned(m *membership, id protocol.ConsumerID) []AssignedPartition {
+	var list []AssignedPartition
 	for i := range m.Topics {
 		t := &m.Topics[i]
 		for p, owner := range t.Owners {
 			if owner != id {
 				continue
 			}
-			a := assignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
-			if c, ok := g.offsets.get(protocol.PartitionID{TopicID: t.ID, Partition: p}); ok {
+			a := AssignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
+			if c, ok := g.offsets.Get(protocol.PartitionID{TopicID: t.ID, Partition: p}); ok {
 				at := c.Offset // alone, for it is kept
 				a.Committed = &at
 			}
@@ -98,7 +98,7 @@ func (g *groupState) assigned(m *membership, id protocol.ConsumerID) []assignedP
 
 // has reports whether subscribe would find all as it is; false also when that
 // takes more than a look.
-func (m *membership) has(id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) bool {
+func (m *membership) has(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) bool {
 	gm := m.member(id)
 	if gm == nil || gm.SessionMs != sessionMs || len(gm.Topics) != len(topics) {
 		return false
@@ -115,7 +115,7 @@ func (m *membership) has(id protocol.ConsumerID, topics []subscribedTopic, sessi
 // subscribe puts the subscription into m and says what kind of change that
 // is; "" if it is none. Known partitions never become fewer: a routing table
 // that lags behind must not take them away again.
-func (m *membership) subscribe(id protocol.ConsumerID, topics []subscribedTopic, sessionMs int64) (action string) {
+func (m *membership) subscribe(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) (action string) {
 	var ids []string
 	grown := false
 	for _, t := range topics {
@@ -126,12 +126,12 @@ func (m *membership) subscribe(id protocol.ConsumerID, topics []subscribedTopic,
 	ids = slices.Compact(ids)
 	at, known := m.find(id)
 	if !known {
-		m.Members = slices.Insert(m.Members, at, groupMember{ID: id, Topics: ids, SessionMs: sessionMs})
+		m.Members = slices.Insert(m.Members, at, Member{ID: id, Topics: ids, SessionMs: sessionMs})
 		m.Former = slices.DeleteFunc(m.Former, func(f protocol.ConsumerID) bool { return f == id })
 		return actionJoin
 	}
 	have := m.Members[at]
-	m.Members[at] = groupMember{ID: id, Topics: ids, SessionMs: sessionMs}
+	m.Members[at] = Member{ID: id, Topics: ids, SessionMs: sessionMs}
 	switch {
 	case grown || !slices.Equal(have.Topics, ids):
 		return actionResubscribe
@@ -143,10 +143,10 @@ func (m *membership) subscribe(id protocol.ConsumerID, topics []subscribedTopic,
 
 // know adds a topic, or partitions of it, without owners; reports whether m
 // changed.
-func (m *membership) know(t subscribedTopic) bool {
-	at, known := slices.BinarySearchFunc(m.Topics, t.ID, func(gt groupTopic, id string) int { return strings.Compare(gt.ID, id) })
+func (m *membership) know(t SubscribedTopic) bool {
+	at, known := slices.BinarySearchFunc(m.Topics, t.ID, func(gt Topic, id string) int { return strings.Compare(gt.ID, id) })
 	if !known {
-		m.Topics = slices.Insert(m.Topics, at, groupTopic{ID: t.ID, Name: t.Name})
+		m.Topics = slices.Insert(m.Topics, at, Topic{ID: t.ID, Name: t.Name})
 	}
 	have := &m.Topics[at]
 	if len(have.Owners) >= t.Partitions {
@@ -157,7 +157,7 @@ func (m *membership) know(t subscribedTopic) bool {
 	return true
 }
 
-// remove takes a member out; it is remembered as a former one.
+// Remove takes a member out; it is remembered as a former one.
 func (m *membership) remove(id protocol.ConsumerID) {
 	at, ok := m.find(id)
 	if !ok {
@@ -174,7 +174,7 @@ func (m *membership) remove(id protocol.ConsumerID) {
 // and the lapsed members that can be replaced are gone. Taking one out may
 // hand a partition that a live member wants to another lapsed one, hence the
 // loop. arriving counts as live.
-func (g *groupState) settled(now int64, m *membership, arriving protocol.ConsumerID) *membership {
+func (g *State) settled(now int64, m *membership, arriving protocol.ConsumerID) *membership {
 	next := m.clone()
 	next.Generation++
 	for {
@@ -198,6 +198,6 @@ func (m *membership) rebalance() {
 			used[t] = true
 		}
 	}
-	m.Topics = slices.DeleteFunc(m.Topics, func(t groupTopic) bool { return !used[t.ID] })
+	m.Topics = slices.DeleteFunc(m.Topics, func(t Topic) bool { return !used[t.ID] })
 	assignPartitions(m.Members, m.Topics)
 }

@@ -1,4 +1,4 @@
-package actors
+package few
 
 import (
 	"maps"
@@ -12,31 +12,31 @@ import (
 func TestFewIsAMap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, keys := range []int{3, fewEntries, fewEntries + 1, 50} {
-		var f few[int, string]
+		var f Map[int, string]
 		model := map[int]string{}
 		for step := range 2000 {
 			k := rnd.IntN(keys)
 			switch rnd.IntN(5) {
 			case 0, 1:
 				v := string(rune('a' + rnd.IntN(26)))
-				f.set(k, v)
+				f.Set(k, v)
 				model[k] = v
 			case 2, 3:
-				f.remove(k)
+				f.Remove(k)
 				delete(model, k)
 			case 4:
 				if step%100 == 0 {
-					f.clear()
+					f.Clear()
 					clear(model)
 				}
 			}
-			v, ok := f.get(k)
+			v, ok := f.Get(k)
 			want, there := model[k]
 			require.Equal(t, there, ok)
 			require.Equal(t, want, v)
-			require.Equal(t, want, f.at(k))
-			require.Equal(t, len(model), f.len())
-			require.Equal(t, model, maps.Collect(f.all()))
+			require.Equal(t, want, f.At(k))
+			require.Equal(t, len(model), f.Len())
+			require.Equal(t, model, maps.Collect(f.All()))
 		}
 	}
 }
@@ -44,12 +44,12 @@ func TestFewIsAMap(t *testing.T) {
 // Who stops looking is not told more.
 func TestFewStopsWhenAsked(t *testing.T) {
 	for _, n := range []int{2, fewEntries + 2} {
-		var f few[int, int]
+		var f Map[int, int]
 		for i := range n {
-			f.set(i, i)
+			f.Set(i, i)
 		}
 		told := 0
-		for range f.keys() {
+		for range f.Keys() {
 			told++
 			break
 		}

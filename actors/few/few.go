@@ -1,11 +1,12 @@
-package actors
+// Package few has a map for few entries.
+package few
 
 import "iter"
 
-// few is a map that is small nearly always: up to fewEntries entries stand one
+// Map is a map that is small nearly always: up to fewEntries entries stand one
 // after the other, in memory for just those. There are as many of them as
 // groups, and Go's own map begins with room for eight. The zero value is empty.
-type few[K comparable, V any] struct {
+type Map[K comparable, V any] struct {
 	list []fewEntry[K, V]
 	many map[K]V // instead, once there were more; nil before
 }
@@ -17,7 +18,7 @@ type fewEntry[K comparable, V any] struct {
 
 const fewEntries = 8
 
-func (f *few[K, V]) find(key K) int {
+func (f *Map[K, V]) find(key K) int {
 	for i := range f.list {
 		if f.list[i].key == key {
 			return i
@@ -26,8 +27,8 @@ func (f *few[K, V]) find(key K) int {
 	return -1
 }
 
-// get returns what stands at key, and whether anything does.
-func (f *few[K, V]) get(key K) (V, bool) {
+// Get returns what stands at key, and whether anything does.
+func (f *Map[K, V]) Get(key K) (V, bool) {
 	if f.many != nil {
 		v, ok := f.many[key]
 		return v, ok
@@ -39,13 +40,14 @@ func (f *few[K, V]) get(key K) (V, bool) {
 	return none, false
 }
 
-// at is get without the question; the zero value where there is nothing.
-func (f *few[K, V]) at(key K) V {
-	v, _ := f.get(key)
+// At is get without the question; the zero value where there is nothing.
+func (f *Map[K, V]) At(key K) V {
+	v, _ := f.Get(key)
 	return v
 }
 
-func (f *few[K, V]) set(key K, value V) {
+// Set puts value at key.
+func (f *Map[K, V]) Set(key K, value V) {
 	switch i := f.find(key); {
 	case f.many != nil:
 		f.many[key] = value
@@ -63,7 +65,8 @@ func (f *few[K, V]) set(key K, value V) {
 	}
 }
 
-func (f *few[K, V]) remove(key K) {
+// Remove takes the entry at key out, if there is one.
+func (f *Map[K, V]) Remove(key K) {
 	if f.many != nil {
 		delete(f.many, key)
 		return
@@ -76,12 +79,14 @@ func (f *few[K, V]) remove(key K) {
 	}
 }
 
-func (f *few[K, V]) len() int { return len(f.list) + len(f.many) }
+// Len is the number of entries.
+func (f *Map[K, V]) Len() int { return len(f.list) + len(f.many) }
 
-func (f *few[K, V]) clear() { f.list, f.many = nil, nil }
+// Clear removes all entries.
+func (f *Map[K, V]) Clear() { f.list, f.many = nil, nil }
 
-// all yields the entries in any order. None may come or go meanwhile.
-func (f *few[K, V]) all() iter.Seq2[K, V] {
+// All yields the entries in any order. None may come or go meanwhile.
+func (f *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for i := range f.list {
 			if !yield(f.list[i].key, f.list[i].value) {
@@ -96,10 +101,10 @@ func (f *few[K, V]) all() iter.Seq2[K, V] {
 	}
 }
 
-// keys yields the keys as all does.
-func (f *few[K, V]) keys() iter.Seq[K] {
+// Keys yields the keys as all does.
+func (f *Map[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
-		for k := range f.all() {
+		for k := range f.All() {
 			if !yield(k) {
 				return
 			}

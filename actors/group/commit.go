@@ -1,45 +1,46 @@
-package actors
+package group
 
 import (
 	"slices"
 
+	"ottla/actors/few"
 	"ottla/actors/metarecord"
 	"ottla/mutate"
 	"ottla/protocol"
 )
 
-// decideCommit commits offsets for a consumer. A member may commit, lapsed or
+// DecideCommit commits offsets for a consumer. A member may commit, lapsed or
 // not, what it owns and what nobody owns; generation, when given, must be the
 // current one. Records are returned for what changes; none means that all of
 // it is committed already. When they are applied, call prolong. Errors:
 // consumer_not_found (never seen), stale_generation (expired or left, an older
 // generation, or a partition that belongs to another), offset_regression
 // unless force, limit_exceeded, invalid_parameter. Nothing is committed then.
-func (g *groupState) decideCommit(now int64, id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, force bool) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideCommit(now int64, id protocol.ConsumerID, generation *protocol.Generation, offsets []PartitionOffset, force bool) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, generation, offsets, false); err != nil {
 		return nil, err
 	}
 	return g.commitRecords(now, offsets, force)
 }
 
-// decideAck commits what a member acknowledges with its next poll: every
+// DecideAck commits what a member acknowledges with its next poll: every
 // partition must be its own in this generation.
-func (g *groupState) decideAck(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideAck(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
 	return g.commitRecords(now, offsets, false)
 }
 
-// decideAutoCommit moves the offsets of a member past the records that it is
-// about to be given, as decideAck does. One that is further already, because
+// DecideAutoCommit moves the offsets of a member past the records that it is
+// about to be given, as DecideAck does. One that is further already, because
 // the member reads again what it was given before, stays.
-func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
-	behind := func(o groupOffset) bool {
-		have, committed := g.offsets.get(o.key())
+	behind := func(o PartitionOffset) bool {
+		have, committed := g.offsets.Get(o.Key())
 		return committed && o.Offset <= have.Offset
 	}
 	if slices.ContainsFunc(offsets, behind) {
@@ -50,7 +51,7 @@ func (g *groupState) decideAutoCommit(now int64, id protocol.ConsumerID, generat
 
 // checkCommitter reports whether id may commit on these partitions; owned
 // demands that all of them are its own.
-func (g *groupState) checkCommitter(id protocol.ConsumerID, generation *protocol.Generation, offsets []groupOffset, owned bool) *protocol.Error {
+func (g *State) checkCommitter(id protocol.ConsumerID, generation *protocol.Generation, offsets []PartitionOffset, owned bool) *protocol.Error {
 	if err := g.checkMember(id); err != nil {
 		return err
 	}
@@ -61,45 +62,46 @@ func (g *groupState) checkCommitter(id protocol.ConsumerID, generation *protocol
 	}
 	for i := range offsets {
 		o := &offsets[i]
-		if owner := g.now.owner(o.key()); owner != id && (owned || owner != 0) {
-			return g.stale("partition %d of topic %q does not belong to consumer %d any more", o.Partition, o.Topic, id)
+		if owner := g.now.owner(o.Key()); owner != id && (owned || owner != 0) {
+			return g.Stale("partition %d of topic %q does not belong to consumer %d any more", o.Partition, o.Topic, id)
 		}
 	}
 	return nil
 }
 
 // checkMember tells members from former ones and from strangers.
-func (g *groupState) checkMember(id protocol.ConsumerID) *protocol.Error {
+func (g *State) checkMember(id protocol.ConsumerID) *protocol.Error {
 	switch {
-	case g.isMember(id):
+	case g.IsMember(id):
 		return nil
 	case slices.Contains(g.now.Former, id):
-		return g.stale("consumer %d is not a member of group %q any more", id, g.name)
+		return g.Stale("consumer %d is not a member of group %q any more", id, g.name)
 	}
 	return protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has never seen consumer %d", g.name, id)
 }
 
 // checkGeneration refuses every generation but the current one.
-func (g *groupState) checkGeneration(generation protocol.Generation) *protocol.Error {
+func (g *State) checkGeneration(generation protocol.Generation) *protocol.Error {
 	if generation == g.now.Generation || mutate.On(mutate.OldGeneration) {
 		return nil
 	}
-	return g.stale("generation %d of group %q is not the current one", generation, g.name).With("generation", generation)
+	return g.Stale("generation %d of group %q is not the current one", generation, g.name).With("generation", generation)
 }
 
-func (g *groupState) stale(format string, args ...any) *protocol.Error {
+// Stale is the refusal of a member whose generation or lease has passed.
+func (g *State) Stale(format string, args ...any) *protocol.Error {
 	return protocol.Errorf(protocol.CodeStaleGeneration, format, args...).With("current_generation", g.now.Generation)
 }
 
 // commitRecords makes the records for the offsets that differ from what is
 // committed.
-func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool) ([]metarecord.Record, *protocol.Error) {
+func (g *State) commitRecords(now int64, offsets []PartitionOffset, force bool) ([]metarecord.Record, *protocol.Error) {
 	var recs []metarecord.Record
-	var seen few[protocol.PartitionID, struct{}]
+	var seen few.Map[protocol.PartitionID, struct{}]
 	for i := range offsets {
 		o := &offsets[i]
-		have, committed := g.offsets.get(o.key())
-		_, twice := seen.get(o.key())
+		have, committed := g.offsets.Get(o.Key())
+		_, twice := seen.Get(o.Key())
 		switch {
 		case o.Offset < 0 || o.Partition < 0:
 			return nil, protocol.Errorf(protocol.CodeInvalidParameter, "partition and offset must be 0 or more, got %d and %d", o.Partition, o.Offset)
@@ -113,7 +115,7 @@ func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool)
 				With("topic", o.Topic).With("partition", o.Partition).With("current", have.Offset).With("requested", o.Offset)
 		}
 		if i+1 < len(offsets) {
-			seen.set(o.key(), struct{}{})
+			seen.Set(o.Key(), struct{}{})
 		}
 		if !committed || have.Offset != o.Offset || have.Metadata != o.Metadata {
 			recs = append(recs, g.commitRecord(now, *o))
@@ -122,56 +124,56 @@ func (g *groupState) commitRecords(now int64, offsets []groupOffset, force bool)
 	return recs, nil
 }
 
-// delivered notes the positions after a response: for every partition that
+// Delivered notes the positions after a response: for every partition that
 // the member was assigned, also those without records. It is refused, false,
 // when the generation has passed.
-func (g *groupState) delivered(id protocol.ConsumerID, generation protocol.Generation, positions []groupOffset) bool {
-	if generation != g.now.Generation || !g.isMember(id) {
+func (g *State) Delivered(id protocol.ConsumerID, generation protocol.Generation, positions []PartitionOffset) bool {
+	if generation != g.now.Generation || !g.IsMember(id) {
 		return false
 	}
-	mp := g.positions.at(id)
+	mp := g.positions.At(id)
 	if mp == nil || mp.generation != generation {
 		fresh := &memberPositions{generation: generation}
 		if mp != nil {
-			for key, o := range mp.at.all() {
+			for key, o := range mp.at.All() {
 				if g.held(id, key, mp.generation) {
-					fresh.at.set(key, o)
+					fresh.at.Set(key, o)
 				}
 			}
 		}
-		g.positions.set(id, fresh)
+		g.positions.Set(id, fresh)
 		mp = fresh
 	}
 	for _, o := range positions {
-		mp.at.set(o.key(), o)
+		mp.at.Set(o.Key(), o)
 	}
 	return true
 }
 
 // held reports whether id has owned a partition without a break since a
 // generation; nobody else can have read or committed on it then.
-func (g *groupState) held(id protocol.ConsumerID, key protocol.PartitionID, since protocol.Generation) bool {
-	return g.now.owner(key) == id && g.since.at(key) <= since
+func (g *State) held(id protocol.ConsumerID, key protocol.PartitionID, since protocol.Generation) bool {
+	return g.now.owner(key) == id && g.since.At(key) <= since
 }
 
-// position returns the offsets after the consumer's latest response, of one
+// Position returns the offsets after the consumer's latest response, of one
 // topic if topicID is not empty: what a commit without offsets commits. Those
 // of partitions that have moved since are included, so that the commit is
 // refused rather than cut short. Errors: consumer_not_found,
 // stale_generation, position_unknown (nothing delivered since the last
 // failover or seek).
-func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOffset, *protocol.Error) {
+func (g *State) Position(id protocol.ConsumerID, topicID string) ([]PartitionOffset, *protocol.Error) {
 	if err := g.checkMember(id); err != nil {
 		return nil, err
 	}
-	var list []groupOffset
-	if mp := g.positions.at(id); mp != nil {
-		for key, o := range mp.at.all() {
+	var list []PartitionOffset
+	if mp := g.positions.At(id); mp != nil {
+		for key, o := range mp.at.All() {
 			if topicID != "" && o.TopicID != topicID {
 				continue
 			}
 			if g.now.owner(key) == id && !g.held(id, key, mp.generation) {
-				return nil, g.stale("partition %d of topic %q belonged to another consumer in between", o.Partition, o.Topic)
+				return nil, g.Stale("partition %d of topic %q belonged to another consumer in between", o.Partition, o.Topic)
 			}
 			list = append(list, o)
 		}
@@ -180,16 +182,16 @@ func (g *groupState) position(id protocol.ConsumerID, topicID string) ([]groupOf
 		return nil, protocol.Errorf(protocol.CodePositionUnknown,
 			"the position of consumer %d in group %q is not known, commit with offsets", id, g.name)
 	}
-	slices.SortFunc(list, func(a, b groupOffset) int { return protocol.ComparePartitionIDs(a.key(), b.key()) })
+	slices.SortFunc(list, func(a, b PartitionOffset) int { return protocol.ComparePartitionIDs(a.Key(), b.Key()) })
 	return list, nil
 }
 
-// positionAt is the position of a partition's owner; false if it is unknown.
-func (g *groupState) positionAt(topicID string, partition int) (protocol.Offset, bool) {
+// PositionAt is the position of a partition's owner; false if it is unknown.
+func (g *State) PositionAt(topicID string, partition int) (protocol.Offset, bool) {
 	key := protocol.PartitionID{TopicID: topicID, Partition: partition}
 	owner := g.now.owner(key)
-	if mp := g.positions.at(owner); mp != nil && g.held(owner, key, mp.generation) {
-		o, ok := mp.at.get(key)
+	if mp := g.positions.At(owner); mp != nil && g.held(owner, key, mp.generation) {
+		o, ok := mp.at.Get(key)
 		return o.Offset, ok
 	}
 	return 0, false

@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"slices"
@@ -7,65 +7,65 @@ import (
 	"ottla/protocol"
 )
 
-// polled renews the lease of a member at the beginning of a poll that may
+// Polled renews the lease of a member at the beginning of a poll that may
 // stay parked for waitMs: a parked poll is a sign of life until it ends. It
 // also notes that the member knows the current generation; call it again
 // when a parked poll takes on a new one, and renew when the poll ends.
-func (g *groupState) polled(now int64, id protocol.ConsumerID, waitMs int64) {
+func (g *State) Polled(now int64, id protocol.ConsumerID, waitMs int64) {
 	if gm := g.now.member(id); gm != nil {
-		g.leases.set(id, now+waitMs+gm.SessionMs)
-		g.told.set(id, g.now.Generation)
+		g.leases.Set(id, now+waitMs+gm.SessionMs)
+		g.told.Set(id, g.now.Generation)
 		g.aliveAt = max(g.aliveAt, now)
 	}
 }
 
-// renew gives a member its full lease from now on, at the end of a poll.
-func (g *groupState) renew(now int64, id protocol.ConsumerID) {
+// RenewLease gives a member its full lease from now on, at the end of a poll.
+func (g *State) RenewLease(now int64, id protocol.ConsumerID) {
 	if gm := g.now.member(id); gm != nil {
-		g.leases.set(id, now+gm.SessionMs)
+		g.leases.Set(id, now+gm.SessionMs)
 		g.aliveAt = max(g.aliveAt, now)
 	}
 }
 
-// prolong is renew after a commit: a poll of the same member that is parked
+// ExtendLease is renew after a commit: a poll of the same member that is parked
 // meanwhile does not get a shorter lease by that.
-func (g *groupState) prolong(now int64, id protocol.ConsumerID) {
-	at := g.leases.at(id)
-	g.renew(now, id)
-	if g.isMember(id) {
-		g.leases.set(id, max(at, g.leases.at(id)))
+func (g *State) ExtendLease(now int64, id protocol.ConsumerID) {
+	at := g.leases.At(id)
+	g.RenewLease(now, id)
+	if g.IsMember(id) {
+		g.leases.Set(id, max(at, g.leases.At(id)))
 	}
 }
 
-// resumeLeases gives all members their full lease from now on; when the
+// ResumeLeases gives all members their full lease from now on; when the
 // coordinator has changed and knows nothing of earlier polls.
-func (g *groupState) resumeLeases(now int64) {
+func (g *State) ResumeLeases(now int64) {
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
-		g.leases.set(gm.ID, now+gm.SessionMs) // a benefit of the doubt, no sign of life
+		g.leases.Set(gm.ID, now+gm.SessionMs) // a benefit of the doubt, no sign of life
 	}
 }
 
 // live reports whether a member's lease still runs.
-func (g *groupState) live(now int64, id protocol.ConsumerID) bool {
-	return now < g.leases.at(id)
+func (g *State) live(now int64, id protocol.ConsumerID) bool {
+	return now < g.leases.At(id)
 }
 
-// nextExpiry is when expire should be called: the earliest end of a lease that
+// NextExpiry is when expire should be called: the earliest end of a lease that
 // still runs, 0 if none does.
-func (g *groupState) nextExpiry(now int64) int64 {
+func (g *State) NextExpiry(now int64) int64 {
 	next := int64(0)
 	for i := range g.now.Members {
-		if at := g.leases.at(g.now.Members[i].ID); at > now && (next == 0 || at < next) {
+		if at := g.leases.At(g.now.Members[i].ID); at > now && (next == 0 || at < next) {
 			next = at
 		}
 	}
 	return next
 }
 
-// expire makes a new generation without the lapsed members that others can
+// Expire makes a new generation without the lapsed members that others can
 // replace; no records if there are none.
-func (g *groupState) expire(now int64) []metarecord.Record {
+func (g *State) Expire(now int64) []metarecord.Record {
 	if len(g.replaceable(now, g.now, 0)) == 0 {
 		return nil
 	}
@@ -75,8 +75,8 @@ func (g *groupState) expire(now int64) []metarecord.Record {
 // replaceable lists the lapsed members of m that can go: some live member
 // subscribes to a topic in which they own partitions, or they own none and
 // anybody is live. arriving counts as live.
-func (g *groupState) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
-	if !slices.ContainsFunc(m.Members, func(gm groupMember) bool { return gm.ID != arriving && !g.live(now, gm.ID) }) {
+func (g *State) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
+	if !slices.ContainsFunc(m.Members, func(gm Member) bool { return gm.ID != arriving && !g.live(now, gm.ID) }) {
 		return nil
 	}
 	var lapsed []protocol.ConsumerID

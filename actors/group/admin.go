@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"slices"
@@ -8,13 +8,13 @@ import (
 	"ottla/protocol"
 )
 
-// decideLeave takes a member out and gives its partitions to the others.
+// DecideLeave takes a member out and gives its partitions to the others.
 // Errors: group_not_found, consumer_not_found.
-func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideLeave(now int64, id protocol.ConsumerID) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
-	if !g.isMember(id) {
+	if !g.IsMember(id) {
 		return nil, protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has no member %d", g.name, id)
 	}
 	next := g.now.clone()
@@ -22,11 +22,11 @@ func (g *groupState) decideLeave(now int64, id protocol.ConsumerID) ([]metarecor
 	return g.memberRecords(now, actionLeave, g.settled(now, next, 0)), nil
 }
 
-// decideSeek moves committed offsets anywhere. If the group has members, a new
+// DecideSeek moves committed offsets anywhere. If the group has members, a new
 // generation begins and the positions of their responses are forgotten, so
 // that none of them can carry on or commit from where it was. Errors:
 // group_not_found, invalid_parameter, limit_exceeded.
-func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideSeek(now int64, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
@@ -39,9 +39,9 @@ func (g *groupState) decideSeek(now int64, offsets []groupOffset) ([]metarecord.
 	return append(g.memberRecords(now, actionSeek, next), recs...), nil
 }
 
-// decideDelete deletes the group with its offsets. Errors: group_not_found,
+// DecideDelete deletes the group with its offsets. Errors: group_not_found,
 // group_not_empty (a member's lease still runs).
-func (g *groupState) decideDelete(now int64) ([]metarecord.Record, *protocol.Error) {
+func (g *State) DecideDelete(now int64) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkExists(); err != nil {
 		return nil, err
 	}
@@ -53,11 +53,11 @@ func (g *groupState) decideDelete(now int64) ([]metarecord.Record, *protocol.Err
 	return g.forgetRecords(actionDeleteGroup), nil
 }
 
-// decideExpireGroup deletes the group with its offsets when for the retention
+// DecideExpireGroup deletes the group with its offsets when for the retention
 // no member was alive and nothing was committed or changed; no records before
 // that. What this coordinator has not seen itself counts by the times in the
 // log.
-func (g *groupState) decideExpireGroup(now, retentionMs int64) []metarecord.Record {
+func (g *State) DecideExpireGroup(now, retentionMs int64) []metarecord.Record {
 	if !g.exists() || now-g.usedAt() < retentionMs {
 		return nil
 	}
@@ -70,27 +70,27 @@ func (g *groupState) decideExpireGroup(now, retentionMs int64) []metarecord.Reco
 }
 
 // usedAt is when anything was last done with the group.
-func (g *groupState) usedAt() int64 {
+func (g *State) usedAt() int64 {
 	at := max(g.aliveAt, g.now.ChangedAt)
-	for _, c := range g.offsets.all() {
+	for _, c := range g.offsets.All() {
 		at = max(at, c.At)
 	}
 	return at
 }
 
-func (g *groupState) forgetRecords(action string) []metarecord.Record {
+func (g *State) forgetRecords(action string) []metarecord.Record {
 	recs := []metarecord.Record{{Action: action, Key: metarecord.Key(keyGroup, g.name)}}
-	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
+	for _, key := range slices.SortedFunc(g.offsets.Keys(), protocol.ComparePartitionIDs) {
 		recs = append(recs, g.dropRecord(key))
 	}
 	return recs
 }
 
-// decideTopicDeleted drops a deleted topic's offsets and takes it out of all
+// DecideTopicDeleted drops a deleted topic's offsets and takes it out of all
 // subscriptions, in a new generation if anybody subscribes to it.
-func (g *groupState) decideTopicDeleted(now int64, topicID string) []metarecord.Record {
+func (g *State) DecideTopicDeleted(now int64, topicID string) []metarecord.Record {
 	var recs []metarecord.Record
-	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
+	for _, key := range slices.SortedFunc(g.offsets.Keys(), protocol.ComparePartitionIDs) {
 		if key.TopicID == topicID {
 			recs = append(recs, g.dropRecord(key))
 		}
@@ -112,17 +112,17 @@ const (
 	groupStable      = "stable"
 )
 
-// describe describes the group, but for its lag.
-func (g *groupState) describe(now int64) protocol.GroupInfo {
+// Describe describes the group, but for its lag.
+func (g *State) Describe(now int64) protocol.GroupInfo {
 	info := protocol.GroupInfo{
-		Group: g.name, Cluster: g.cluster, State: groupEmpty, Generation: g.now.Generation,
+		Group: g.name, State: groupEmpty, Generation: g.now.Generation,
 		CreatedAt: time.UnixMilli(g.now.CreatedAt).UTC(), Members: []protocol.MemberInfo{},
 	}
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
 		if g.live(now, gm.ID) {
 			switch {
-			case g.told.at(gm.ID) != g.now.Generation:
+			case g.told.At(gm.ID) != g.now.Generation:
 				info.State = groupRebalancing
 			case info.State == groupEmpty:
 				info.State = groupStable
@@ -133,10 +133,10 @@ func (g *groupState) describe(now int64) protocol.GroupInfo {
 	return info
 }
 
-func (g *groupState) describeMember(gm *groupMember) protocol.MemberInfo {
+func (g *State) describeMember(gm *Member) protocol.MemberInfo {
 	info := protocol.MemberInfo{
 		ConsumerID: gm.ID, SessionTimeoutMs: gm.SessionMs,
-		LeaseExpiresAt: time.UnixMilli(g.leases.at(gm.ID)).UTC(),
+		LeaseExpiresAt: time.UnixMilli(g.leases.At(gm.ID)).UTC(),
 		Topics:         []string{}, Assignment: []protocol.TopicPartition{},
 	}
 	for _, id := range gm.Topics {
@@ -151,7 +151,7 @@ func (g *groupState) describeMember(gm *groupMember) protocol.MemberInfo {
 	return info
 }
 
-func (g *groupState) checkExists() *protocol.Error {
+func (g *State) checkExists() *protocol.Error {
 	if g.exists() {
 		return nil
 	}

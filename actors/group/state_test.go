@@ -1,7 +1,9 @@
-package actors
+package group
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,21 +16,21 @@ import (
 	"ottla/protocol"
 )
 
-// groupHarness drives a groupState as its shell would: it applies the records
+// groupHarness drives a State as its shell would: it applies the records
 // of each decision, keeps their log, lets a follower apply them as well, and
 // checks the invariants after every step.
 type groupHarness struct {
 	t        testing.TB
 	now      int64 // milliseconds
-	g        *groupState
-	follower *groupState
+	g        *State
+	follower *State
 	log      []metarecord.Record
 }
 
 func newGroupHarness(t testing.TB) *groupHarness {
-	h := &groupHarness{t: t, now: 1_000_000, g: newGroupState("main", "readers"), follower: newGroupState("main", "readers")}
+	h := &groupHarness{t: t, now: 1_000_000, g: New("readers"), follower: New("readers")}
 	t.Cleanup(func() {
-		recordtest.RequireReplays(t, h.g, func() recordtest.StateMachine { return newGroupState("main", "readers") }, h.log)
+		recordtest.RequireReplays(t, h.g, func() recordtest.StateMachine { return New("readers") }, h.log)
 	})
 	return h
 }
@@ -43,9 +45,9 @@ func (h *groupHarness) do(recs []metarecord.Record) {
 		if value == nil {
 			value = []byte(protocol.NullToken)
 		}
-		read, err := parseRecord(rec.Key, value, []byte(rec.Action))
+		read, err := ParseRecord(rec.Key, value, []byte(rec.Action))
 		require.NoError(h.t, err)
-		group, err := groupOfKey(read.Key)
+		group, err := NameOfKey(read.Key)
 		require.NoError(h.t, err)
 		require.Equal(h.t, "readers", group)
 		require.NoError(h.t, h.follower.Apply(read))
@@ -60,22 +62,22 @@ func (h *groupHarness) do(recs []metarecord.Record) {
 
 // parseTopics reads "a:3,b:2": names with numbers of partitions. The id of a
 // topic is "id-<name>".
-func parseTopics(t testing.TB, s string) []subscribedTopic {
-	var topics []subscribedTopic
+func parseTopics(t testing.TB, s string) []SubscribedTopic {
+	var topics []SubscribedTopic
 	for field := range strings.SplitSeq(s, ",") {
 		name, n, ok := strings.Cut(field, ":")
 		partitions, err := strconv.Atoi(n)
 		require.True(t, ok && err == nil, "topics %q", s)
-		topics = append(topics, subscribedTopic{Name: name, ID: "id-" + name, Partitions: partitions})
+		topics = append(topics, SubscribedTopic{Name: name, ID: "id-" + name, Partitions: partitions})
 	}
 	return topics
 }
 
 // parseOffsets reads "a/0=10,b/1=5".
-func parseOffsets(t testing.TB, s string) []groupOffset {
-	var offsets []groupOffset
+func parseOffsets(t testing.TB, s string) []PartitionOffset {
+	var offsets []PartitionOffset
 	for field := range strings.SplitSeq(s, ",") {
-		var o groupOffset
+		var o PartitionOffset
 		name, rest, _ := strings.Cut(field, "/")
 		_, err := fmt.Sscanf(rest, "%d=%d", &o.Partition, &o.Offset)
 		require.NoError(t, err, "offsets %q", s)
@@ -86,26 +88,26 @@ func parseOffsets(t testing.TB, s string) []groupOffset {
 }
 
 // poll polls with a session timeout of 10 s and returns what is assigned.
-func (h *groupHarness) poll(id protocol.ConsumerID, topics string) []assignedPartition {
+func (h *groupHarness) poll(id protocol.ConsumerID, topics string) []AssignedPartition {
 	h.t.Helper()
 	before := h.g.Dump()
-	d, err := h.g.decidePoll(h.now, id, parseTopics(h.t, topics), 10_000)
+	d, err := h.g.DecidePoll(h.now, id, parseTopics(h.t, topics), 10_000)
 	require.Nil(h.t, err)
 	require.Equal(h.t, before, h.g.Dump(), "a decision changed the state")
 	h.do(d.Records)
-	require.Equal(h.t, d.Generation, h.g.generation(), "the answer is not what was decided")
+	require.Equal(h.t, d.Generation, h.g.Generation(), "the answer is not what was decided")
 	require.Equal(h.t, d.Assigned, h.g.assigned(h.g.now, id), "the answer is not what was decided")
-	h.g.polled(h.now, id, 0)
+	h.g.Polled(h.now, id, 0)
 	return d.Assigned
 }
 
 // commit commits without naming a generation.
 func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.Error {
 	h.t.Helper()
-	recs, err := h.g.decideCommit(h.now, id, nil, parseOffsets(h.t, offsets), false)
+	recs, err := h.g.DecideCommit(h.now, id, nil, parseOffsets(h.t, offsets), false)
 	h.do(recs)
 	if err == nil {
-		h.g.renew(h.now, id)
+		h.g.RenewLease(h.now, id)
 	}
 	return err
 }
@@ -113,11 +115,11 @@ func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.
 // failover replaces the live state by what a new coordinator has: the log,
 // compacted.
 func (h *groupHarness) failover() {
-	h.g = newGroupState("main", "readers")
+	h.g = New("readers")
 	for _, rec := range recordtest.Compacted(h.log, true) {
 		require.NoError(h.t, h.g.Apply(rec))
 	}
-	h.g.resumeLeases(h.now)
+	h.g.ResumeLeases(h.now)
 }
 
 func requireCode(t testing.TB, code protocol.Code, err *protocol.Error) {
@@ -139,12 +141,12 @@ func TestCommitDetailsOfARegression(t *testing.T) {
 func TestCommitRefusesWhatCannotBe(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(7, "a:2")
-	long := []groupOffset{{Topic: "a", TopicID: "id-a", Metadata: strings.Repeat("x", maxCommitMetadata+1)}}
-	_, err := h.g.decideCommit(h.now, 7, nil, long, false)
+	long := []PartitionOffset{{Topic: "a", TopicID: "id-a", Metadata: strings.Repeat("x", maxCommitMetadata+1)}}
+	_, err := h.g.DecideCommit(h.now, 7, nil, long, false)
 	requireCode(t, protocol.CodeLimitExceeded, err)
 	requireCode(t, protocol.CodeInvalidParameter, h.commit(7, "a/0=-1"))
 	requireCode(t, protocol.CodeInvalidParameter, h.commit(7, "a/0=1,a/0=2"))
-	require.Empty(t, h.g.committedList(), "all or nothing")
+	require.Empty(t, h.g.CommittedList(), "all or nothing")
 }
 
 func TestCommittingTheSameAgainNeedsNoRecord(t *testing.T) {
@@ -154,8 +156,8 @@ func TestCommittingTheSameAgainNeedsNoRecord(t *testing.T) {
 	n := len(h.log)
 	require.Nil(t, h.commit(7, "a/0=10"))
 	assert.Len(t, h.log, n)
-	noted := []groupOffset{{Topic: "a", TopicID: "id-a", Offset: 10, Metadata: "x"}}
-	recs, err := h.g.decideCommit(h.now, 7, nil, noted, false)
+	noted := []PartitionOffset{{Topic: "a", TopicID: "id-a", Offset: 10, Metadata: "x"}}
+	recs, err := h.g.DecideCommit(h.now, 7, nil, noted, false)
 	require.Nil(t, err)
 	assert.Len(t, recs, 1, "other metadata is a change")
 }
@@ -164,35 +166,35 @@ func TestPositionsAndOffsetsCanBeRead(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(7, "a:2")
 	require.Nil(t, h.commit(7, "a/0=10"))
-	require.True(t, h.g.delivered(7, 1, parseOffsets(t, "a/0=12")))
+	require.True(t, h.g.Delivered(7, 1, parseOffsets(t, "a/0=12")))
 	c, ok := h.g.committed("id-a", 0)
 	assert.True(t, ok)
 	assert.Equal(t, committedOffset{Offset: 10, Topic: "a", At: h.now}, c)
 	_, ok = h.g.committed("id-a", 1)
 	assert.False(t, ok)
-	at, ok := h.g.positionAt("id-a", 0)
+	at, ok := h.g.PositionAt("id-a", 0)
 	assert.True(t, ok)
 	assert.EqualValues(t, 12, at)
 	for _, p := range []int{-1, 1, 2} {
-		_, ok = h.g.positionAt("id-a", p)
+		_, ok = h.g.PositionAt("id-a", p)
 		assert.False(t, ok, "partition %d", p)
 	}
-	_, err := h.g.position(7, "id-b")
+	_, err := h.g.Position(7, "id-b")
 	requireCode(t, protocol.CodePositionUnknown, err)
-	list, err := h.g.position(7, "id-a")
+	list, err := h.g.Position(7, "id-a")
 	require.Nil(t, err)
 	assert.Len(t, list, 1)
 }
 
 func TestDescribe(t *testing.T) {
 	h := newGroupHarness(t)
-	assert.Equal(t, groupEmpty, h.g.describe(h.now).State)
+	assert.Equal(t, groupEmpty, h.g.Describe(h.now).State)
 	h.poll(9, "b:1,a:2")
 	h.poll(7, "a:2")
-	info := h.g.describe(h.now)
+	info := h.g.Describe(h.now)
 	assert.Equal(t, groupRebalancing, info.State, "9 does not know yet that 7 came")
 	h.poll(9, "b:1,a:2")
-	info = h.g.describe(h.now)
+	info = h.g.Describe(h.now)
 	assert.Equal(t, groupStable, info.State)
 	assert.EqualValues(t, 2, info.Generation)
 	require.Len(t, info.Members, 2)
@@ -200,19 +202,19 @@ func TestDescribe(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, info.Members[1].Topics)
 	assert.Equal(t, []protocol.TopicPartition{{Topic: "a", Partition: 1}}, info.Members[0].Assignment)
 	assert.EqualValues(t, h.now+10_000, info.Members[0].LeaseExpiresAt.UnixMilli())
-	assert.Equal(t, groupEmpty, h.g.describe(h.now+10_000).State, "all leases have run out")
+	assert.Equal(t, groupEmpty, h.g.Describe(h.now+10_000).State, "all leases have run out")
 }
 
 func TestFullGroupTakesNobody(t *testing.T) {
 	h := newGroupHarness(t)
 	m := &membership{Generation: 1, CreatedAt: 1}
 	for i := range maxGroupMembers {
-		m.Members = append(m.Members, groupMember{ID: protocol.ConsumerID(i + 1), SessionMs: 10_000})
+		m.Members = append(m.Members, Member{ID: protocol.ConsumerID(i + 1), SessionMs: 10_000})
 	}
 	h.do(h.g.memberRecords(h.now, actionJoin, m))
-	_, err := h.g.decidePoll(h.now, 5000, parseTopics(t, "a:1"), 1000)
+	_, err := h.g.DecidePoll(h.now, 5000, parseTopics(t, "a:1"), 1000)
 	requireCode(t, protocol.CodeTooManyRequests, err)
-	_, err = h.g.decidePoll(h.now, 500, parseTopics(t, "a:1"), 1000)
+	_, err = h.g.DecidePoll(h.now, 500, parseTopics(t, "a:1"), 1000)
 	require.Nil(t, err, "a member may still change its subscription")
 	h.now += 10_000
 	assert.Len(t, h.poll(5000, "a:1"), 1, "lapsed members make room")
@@ -222,7 +224,7 @@ func TestFormerMembersAreRememberedWithinBounds(t *testing.T) {
 	h := newGroupHarness(t)
 	for i := range protocol.ConsumerID(maxFormerMembers + 10) {
 		h.poll(i+1, "a:1")
-		recs, err := h.g.decideLeave(h.now, i+1)
+		recs, err := h.g.DecideLeave(h.now, i+1)
 		require.Nil(t, err)
 		h.do(recs)
 		h.now++
@@ -232,8 +234,8 @@ func TestFormerMembersAreRememberedWithinBounds(t *testing.T) {
 	requireCode(t, protocol.CodeConsumerNotFound, h.commit(1, "a/0=1"))
 	h.poll(maxFormerMembers, "a:1")
 	assert.Len(t, h.g.now.Former, maxFormerMembers-1, "back again")
-	assert.Equal(t, 1, h.g.leases.len(), "nothing soft is kept of those that left")
-	assert.Equal(t, 1, h.g.told.len())
+	assert.Equal(t, 1, h.g.leases.Len(), "nothing soft is kept of those that left")
+	assert.Equal(t, 1, h.g.told.Len())
 	assert.EqualValues(t, 1_000_000, h.g.createdAt())
 }
 
@@ -252,14 +254,36 @@ func TestGroupApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newGroupState("main", "readers")
+			g := New("readers")
 			before := g.Dump()
 			require.ErrorContains(t, g.Apply(metarecord.Record{Action: tt.action, Key: []byte(tt.key), Value: []byte(tt.value)}), tt.err)
 			assert.Equal(t, before, g.Dump())
 		})
 	}
 	for _, key := range []string{`["x","readers"]`, `["g"]`, `[`} {
-		_, err := groupOfKey([]byte(key))
+		_, err := NameOfKey([]byte(key))
 		assert.Error(t, err, key)
 	}
+}
+
+// memberIDs lists the members of the current generation, ascending.
+func memberIDs(g *State) []protocol.ConsumerID {
+	ids := make([]protocol.ConsumerID, len(g.now.Members))
+	for i := range g.now.Members {
+		ids[i] = g.now.Members[i].ID
+	}
+	return ids
+}
+
+// topicIDs lists all topics that the group subscribes to or has offsets of,
+// ascending.
+func topicIDs(g *State) []string {
+	ids := map[string]bool{}
+	for i := range g.now.Topics {
+		ids[g.now.Topics[i].ID] = true
+	}
+	for key := range g.offsets.Keys() {
+		ids[key.TopicID] = true
+	}
+	return slices.Sorted(maps.Keys(ids))
 }

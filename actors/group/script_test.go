@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"ottla/protocol"
 )
 
-// TestGroupScripts runs the scenarios in testdata/group, one group each. The
+// TestGroupScripts runs the scenarios in testdata, one group each. The
 // commands, with ids of consumers as c=, generations as gen=, times in ms:
 //
 //	poll c= topics=a:3,b:2 [session=] [wait=]   print the assignment
@@ -25,7 +25,7 @@ import (
 //
 // Every command prints the records it makes, then its answer or error.
 func TestGroupScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata/group", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		h := newGroupHarness(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s := script{h: h, d: d}
@@ -79,7 +79,7 @@ func (s *script) number(name string, otherwise int64) int64 {
 
 func (s *script) consumer() protocol.ConsumerID { return protocol.ConsumerID(s.number("c", 0)) }
 
-func (s *script) offsets() []groupOffset {
+func (s *script) offsets() []PartitionOffset {
 	text, ok := s.arg("at")
 	if !ok {
 		return nil
@@ -99,7 +99,7 @@ func (s *script) finish(recs []metarecord.Record, err *protocol.Error) bool {
 		_, args, _ := metarecord.SplitKey(rec.Key)
 		switch {
 		case len(args) == 1 && rec.Value != nil:
-			text := fmt.Sprintf("%s generation=%d %s", rec.Action, s.h.g.generation(), s.shares())
+			text := fmt.Sprintf("%s generation=%d %s", rec.Action, s.h.g.Generation(), s.shares())
 			s.out.WriteString(strings.TrimSpace(text) + "\n")
 		case len(args) == 1:
 			fmt.Fprintln(&s.out, rec.Action)
@@ -117,13 +117,13 @@ func (s *script) finish(recs []metarecord.Record, err *protocol.Error) bool {
 // shares lists who owns what.
 func (s *script) shares() string {
 	var shares []string
-	for _, id := range s.h.g.memberIDs() {
+	for _, id := range memberIDs(s.h.g) {
 		shares = append(shares, fmt.Sprintf("%d:%s", id, assignedText(s.h.g.assigned(s.h.g.now, id), false)))
 	}
 	return strings.Join(shares, " ")
 }
 
-func assignedText(list []assignedPartition, offsets bool) string {
+func assignedText(list []AssignedPartition, offsets bool) string {
 	var parts []string
 	for _, a := range list {
 		text := fmt.Sprintf("%s/%d", a.Topic, a.Partition)
@@ -139,15 +139,15 @@ func assignedText(list []assignedPartition, offsets bool) string {
 
 func (s *script) poll() {
 	topics, _ := s.arg("topics")
-	d, err := s.h.g.decidePoll(s.h.now, s.consumer(), parseTopics(s.h.t, topics), s.number("session", 10_000))
+	d, err := s.h.g.DecidePoll(s.h.now, s.consumer(), parseTopics(s.h.t, topics), s.number("session", 10_000))
 	if s.finish(d.Records, err) {
-		s.h.g.polled(s.h.now, s.consumer(), s.number("wait", 0))
+		s.h.g.Polled(s.h.now, s.consumer(), s.number("wait", 0))
 		fmt.Fprintf(&s.out, "generation=%d %s\n", d.Generation, assignedText(d.Assigned, true))
 	}
 }
 
 func (s *script) start() {
-	held, recs, err := s.h.g.decideStart(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets())
+	held, recs, err := s.h.g.DecideStart(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets())
 	if s.finish(recs, err) {
 		for _, o := range held {
 			fmt.Fprintf(&s.out, "starts at %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
@@ -162,7 +162,7 @@ func (s *script) commit() {
 	}
 	offsets := s.offsets()
 	if offsets == nil {
-		position, err := s.h.g.position(s.consumer(), "")
+		position, err := s.h.g.Position(s.consumer(), "")
 		if err != nil {
 			s.finish(nil, err)
 			return
@@ -170,50 +170,50 @@ func (s *script) commit() {
 		offsets = position
 	}
 	_, force := s.arg("force")
-	if s.finish(s.h.g.decideCommit(s.h.now, s.consumer(), generation, offsets, force)) {
-		s.h.g.renew(s.h.now, s.consumer())
+	if s.finish(s.h.g.DecideCommit(s.h.now, s.consumer(), generation, offsets, force)) {
+		s.h.g.RenewLease(s.h.now, s.consumer())
 	}
 }
 
 func (s *script) autoCommit() {
-	s.finish(s.h.g.decideAutoCommit(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets()))
+	s.finish(s.h.g.DecideAutoCommit(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets()))
 }
 
 func (s *script) delivered() {
-	if !s.h.g.delivered(s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets()) {
+	if !s.h.g.Delivered(s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets()) {
 		s.out.WriteString("refused\n")
 	}
 }
 
 func (s *script) advance() {
 	end := s.h.now + s.number("ms", 0)
-	for at := s.h.g.nextExpiry(s.h.now); at != 0 && at <= end; at = s.h.g.nextExpiry(s.h.now) {
+	for at := s.h.g.NextExpiry(s.h.now); at != 0 && at <= end; at = s.h.g.NextExpiry(s.h.now) {
 		s.h.now = at
-		s.finish(s.h.g.expire(s.h.now), nil)
+		s.finish(s.h.g.Expire(s.h.now), nil)
 	}
 	s.h.now = end
 }
 
-func (s *script) leave() { s.finish(s.h.g.decideLeave(s.h.now, s.consumer())) }
+func (s *script) leave() { s.finish(s.h.g.DecideLeave(s.h.now, s.consumer())) }
 
-func (s *script) seek() { s.finish(s.h.g.decideSeek(s.h.now, s.offsets())) }
+func (s *script) seek() { s.finish(s.h.g.DecideSeek(s.h.now, s.offsets())) }
 
-func (s *script) delete() { s.finish(s.h.g.decideDelete(s.h.now)) }
+func (s *script) delete() { s.finish(s.h.g.DecideDelete(s.h.now)) }
 
 func (s *script) topicDeleted() {
 	topic, _ := s.arg("topic")
-	s.finish(s.h.g.decideTopicDeleted(s.h.now, "id-"+topic), nil)
+	s.finish(s.h.g.DecideTopicDeleted(s.h.now, "id-"+topic), nil)
 }
 
 func (s *script) failover() { s.h.failover() }
 
 func (s *script) describe() {
-	info := s.h.g.describe(s.h.now)
+	info := s.h.g.Describe(s.h.now)
 	fmt.Fprintf(&s.out, "%s generation=%d\n", info.State, info.Generation)
 	for _, m := range info.Members {
 		fmt.Fprintf(&s.out, "%d lease=%d topics=%s\n", m.ConsumerID, m.LeaseExpiresAt.UnixMilli()-s.h.now, strings.Join(m.Topics, ","))
 	}
-	for _, o := range s.h.g.committedList() {
+	for _, o := range s.h.g.CommittedList() {
 		fmt.Fprintf(&s.out, "committed %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
 	}
 }

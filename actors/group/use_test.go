@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"testing"
@@ -14,7 +14,7 @@ const day = int64(24 * 60 * 60 * 1000)
 func TestGroupsThatNobodyUsesExpire(t *testing.T) {
 	h := newGroupHarness(t)
 	expire := func() bool {
-		recs := h.g.decideExpireGroup(h.now, 7*day)
+		recs := h.g.DecideExpireGroup(h.now, 7*day)
 		h.do(recs)
 		return len(recs) > 0
 	}
@@ -31,7 +31,7 @@ func TestGroupsThatNobodyUsesExpire(t *testing.T) {
 	h.now++
 	require.True(t, expire())
 	require.False(t, h.g.exists())
-	require.Zero(t, h.g.offsets.len())
+	require.Zero(t, h.g.offsets.Len())
 	require.False(t, expire())
 }
 
@@ -41,76 +41,76 @@ func TestExpiryAfterAFailover(t *testing.T) {
 	require.Nil(t, h.commit(1, "a/0=10"))
 	h.now += 8 * day
 	h.failover()
-	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "its member gets another lease")
+	require.Empty(t, h.g.DecideExpireGroup(h.now, 7*day), "its member gets another lease")
 	h.now += 10_000
-	require.NotEmpty(t, h.g.decideExpireGroup(h.now, 7*day), "but a failover is no use")
+	require.NotEmpty(t, h.g.DecideExpireGroup(h.now, 7*day), "but a failover is no use")
 
 	h.poll(1, "a:1")
 	h.now += 10_000
-	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "a poll is, even if it writes nothing")
+	require.Empty(t, h.g.DecideExpireGroup(h.now, 7*day), "a poll is, even if it writes nothing")
 	h.now += 6 * day
 	require.Nil(t, h.commit(1, "a/0=11"))
 	h.failover()
 	h.now += 6 * day
-	require.Empty(t, h.g.decideExpireGroup(h.now, 7*day), "the log says when it was used")
+	require.Empty(t, h.g.DecideExpireGroup(h.now, 7*day), "the log says when it was used")
 }
 
 func TestAPartitionThatWentAndCameBack(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:2")
-	require.True(t, h.g.delivered(1, h.g.generation(), parseOffsets(t, "a/0=5,a/1=7")))
-	before := &cursor{ConsumerID: 1, Generation: h.g.generation(), Positions: []cursorPosition{{"id-a", 0, 5}, {"id-a", 1, 7}}}
-	require.Len(t, h.g.heldPositions(before), 2)
+	require.True(t, h.g.Delivered(1, h.g.Generation(), parseOffsets(t, "a/0=5,a/1=7")))
+	before := &Cursor{ConsumerID: 1, Generation: h.g.Generation(), Positions: []CursorPosition{{"id-a", 0, 5}, {"id-a", 1, 7}}}
+	require.Len(t, h.g.OwnedPositions(before), 2)
 
 	share := h.poll(2, "a:2")
 	require.Len(t, share, 1)
 	gone := share[0].Partition
-	kept := h.g.heldPositions(before)
+	kept := h.g.OwnedPositions(before)
 	require.Len(t, kept, 1)
 	require.NotEqual(t, gone, kept[0].Partition)
 
-	recs, err := h.g.decideLeave(h.now, 2)
+	recs, err := h.g.DecideLeave(h.now, 2)
 	require.Nil(t, err)
 	h.do(recs)
-	require.Equal(t, kept, h.g.heldPositions(before), "the other one may have been read by somebody else")
-	_, known := h.g.positionAt("id-a", gone)
+	require.Equal(t, kept, h.g.OwnedPositions(before), "the other one may have been read by somebody else")
+	_, known := h.g.PositionAt("id-a", gone)
 	assert.False(t, known)
-	_, err = h.g.position(1, "")
+	_, err = h.g.Position(1, "")
 	requireCode(t, protocol.CodeStaleGeneration, err)
 
-	require.True(t, h.g.delivered(1, h.g.generation(), parseOffsets(t, "a/0=9,a/1=9")))
-	list, err := h.g.position(1, "")
+	require.True(t, h.g.Delivered(1, h.g.Generation(), parseOffsets(t, "a/0=9,a/1=9")))
+	list, err := h.g.Position(1, "")
 	require.Nil(t, err)
 	require.Len(t, list, 2)
 
-	held := &cursor{ConsumerID: 1, Generation: h.g.generation(), Positions: before.Positions}
-	recs, err = h.g.decideSeek(h.now, parseOffsets(t, "a/0=0"))
+	held := &Cursor{ConsumerID: 1, Generation: h.g.Generation(), Positions: before.Positions}
+	recs, err = h.g.DecideSeek(h.now, parseOffsets(t, "a/0=0"))
 	require.Nil(t, err)
 	h.do(recs)
-	require.Empty(t, h.g.heldPositions(held), "after a seek nobody goes on from where it was")
+	require.Empty(t, h.g.OwnedPositions(held), "after a seek nobody goes on from where it was")
 }
 
 func TestAutoCommitDoesNotStepBack(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:2")
 	require.Nil(t, h.commit(1, "a/0=10"))
-	recs, err := h.g.decideAutoCommit(h.now, 1, h.g.generation(), parseOffsets(t, "a/0=4,a/1=2"))
+	recs, err := h.g.DecideAutoCommit(h.now, 1, h.g.Generation(), parseOffsets(t, "a/0=4,a/1=2"))
 	require.Nil(t, err)
 	h.do(recs)
 	at0, _ := h.g.committed("id-a", 0)
 	at1, _ := h.g.committed("id-a", 1)
 	assert.EqualValues(t, 10, at0.Offset)
 	assert.EqualValues(t, 2, at1.Offset)
-	_, err = h.g.decideAck(h.now, 1, h.g.generation(), parseOffsets(t, "a/0=4"))
+	_, err = h.g.DecideAck(h.now, 1, h.g.Generation(), parseOffsets(t, "a/0=4"))
 	requireCode(t, protocol.CodeOffsetRegression, err)
 }
 
 func TestACommitDoesNotShortenTheLeaseOfAParkedPoll(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:1")
-	h.g.polled(h.now, 1, 30_000)
-	h.g.prolong(h.now+1000, 1)
+	h.g.Polled(h.now, 1, 30_000)
+	h.g.ExtendLease(h.now+1000, 1)
 	assert.True(t, h.g.live(h.now+39_999, 1))
-	h.g.renew(h.now+1000, 1)
+	h.g.RenewLease(h.now+1000, 1)
 	assert.False(t, h.g.live(h.now+11_000, 1), "the end of the poll does")
 }

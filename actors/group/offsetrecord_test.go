@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"encoding/json"
@@ -110,21 +110,21 @@ func checkOffsetKey(t *testing.T, key []byte) {
 // A poll that changes nothing and a commit are what a group does all the time:
 // they leave little to collect.
 func BenchmarkGroupPollAndCommit(b *testing.B) {
-	g := newGroupState("", "g1")
-	topics := []subscribedTopic{{Name: "liked", ID: "00112233445566778899aabbccddeeff", Partitions: 1}}
-	d, err := g.decidePoll(1, 7, topics, 1000)
+	g := New("g1")
+	topics := []SubscribedTopic{{Name: "liked", ID: "00112233445566778899aabbccddeeff", Partitions: 1}}
+	d, err := g.DecidePoll(1, 7, topics, 1000)
 	if err != nil || g.Apply(d.Records[0]) != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
-	at := []groupOffset{{Topic: "liked", TopicID: topics[0].ID}}
+	at := []PartitionOffset{{Topic: "liked", TopicID: topics[0].ID}}
 	for b.Loop() {
-		d, err := g.decidePoll(1, 7, topics, 1000)
+		d, err := g.DecidePoll(1, 7, topics, 1000)
 		if err != nil || len(d.Records) > 0 {
 			b.Fatal(err, d.Records)
 		}
 		at[0].Offset++
-		recs, err := g.decideAutoCommit(1, 7, d.Generation, at)
+		recs, err := g.DecideAutoCommit(1, 7, d.Generation, at)
 		if err != nil || len(recs) != 1 || g.Apply(recs[0]) != nil {
 			b.Fatal(err, recs)
 		}

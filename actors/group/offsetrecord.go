@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 // like all others; what stands here writes and reads just this form of it, and
 // leaves whatever is not to the letter as it is written here to encoding/json.
 
-// parseRecord turns the tokens of a line of __consumer_offsets back into a
+// ParseRecord turns the tokens of a line of __consumer_offsets back into a
 // record, as metarecord.Parse does, which it only asks where the record is not
 // plain: checking the JSON of every commit again would cost more than applying
 // it. The record shares the tokens' memory.
-func parseRecord(key, value, action []byte) (metarecord.Record, error) {
+func ParseRecord(key, value, action []byte) (metarecord.Record, error) {
 	if string(action) == actionCommit {
 		_, _, _, plainKey := plainOffsetKey(key)
 		if _, plainValue := plainOffset(value); plainKey && plainValue {

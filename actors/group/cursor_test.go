@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"encoding/binary"
@@ -13,26 +13,26 @@ import (
 	"ottla/protocol"
 )
 
-func sampleCursor() *cursor {
-	return &cursor{
+func sampleCursor() *Cursor {
+	return &Cursor{
 		ClusterID: "c-1", Group: "readers", GroupCreated: 1795367763123, ConsumerID: 7, Generation: 3, Term: 12,
-		Positions: []cursorPosition{{"t-1", 0, 42}, {"t-1", 5, 0}, {"t-2", 1023, 1 << 60}},
+		Positions: []CursorPosition{{"t-1", 0, 42}, {"t-1", 5, 0}, {"t-2", 1023, 1 << 60}},
 	}
 }
 
 func TestCursorRoundTrip(t *testing.T) {
 	want := sampleCursor()
-	token := encodeCursor(want)
+	token := EncodeCursor(want)
 	assert.Equal(t, token, strings.Trim(token, "+/= "), "URL-safe")
-	got, err := decodeCursor(token)
+	got, err := DecodeCursor(token)
 	require.Nil(t, err)
 	assert.Equal(t, want, got)
 
 	want.Positions[0], want.Positions[2] = want.Positions[2], want.Positions[0]
-	assert.Equal(t, token, encodeCursor(want), "the order of positions does not matter")
-	empty, err := decodeCursor(encodeCursor(&cursor{}))
+	assert.Equal(t, token, EncodeCursor(want), "the order of positions does not matter")
+	empty, err := DecodeCursor(EncodeCursor(&Cursor{}))
 	require.Nil(t, err)
-	assert.Equal(t, &cursor{}, empty)
+	assert.Equal(t, &Cursor{}, empty)
 }
 
 func TestCursorOfThousandsOfPartitions(t *testing.T) {
@@ -40,20 +40,20 @@ func TestCursorOfThousandsOfPartitions(t *testing.T) {
 	want.Positions = nil
 	for topic := range 5 {
 		for p := range 1024 {
-			want.Positions = append(want.Positions, cursorPosition{fmt.Sprintf("topic-%d", topic), p, protocol.Offset(p) << 20})
+			want.Positions = append(want.Positions, CursorPosition{fmt.Sprintf("topic-%d", topic), p, protocol.Offset(p) << 20})
 		}
 	}
-	token := encodeCursor(want)
+	token := EncodeCursor(want)
 	assert.Less(t, len(token), 64<<10)
-	got, err := decodeCursor(token)
+	got, err := DecodeCursor(token)
 	require.Nil(t, err)
 	assert.Equal(t, want, got)
 }
 
 func TestDamagedCursorsAreRefused(t *testing.T) {
-	token := encodeCursor(sampleCursor())
+	token := EncodeCursor(sampleCursor())
 	refused := func(bad, what string) {
-		c, err := decodeCursor(bad)
+		c, err := DecodeCursor(bad)
 		require.NotNil(t, err, what)
 		assert.Nil(t, c, what)
 		assert.Equal(t, protocol.CodeInvalidCursor, err.Code, what)
@@ -83,15 +83,15 @@ func TestDamagedCursorsAreRefused(t *testing.T) {
 }
 
 func FuzzDecodeCursor(f *testing.F) {
-	f.Add(encodeCursor(sampleCursor()))
-	f.Add(encodeCursor(&cursor{}))
+	f.Add(EncodeCursor(sampleCursor()))
+	f.Add(EncodeCursor(&Cursor{}))
 	f.Add("AQ")
 	f.Fuzz(func(t *testing.T, token string) {
-		c, err := decodeCursor(token)
+		c, err := DecodeCursor(token)
 		if err != nil {
 			return
 		}
-		again, err := decodeCursor(encodeCursor(c))
+		again, err := DecodeCursor(EncodeCursor(c))
 		require.Nil(t, err)
 		assert.ElementsMatch(t, c.Positions, again.Positions)
 	})
@@ -99,7 +99,7 @@ func FuzzDecodeCursor(f *testing.F) {
 
 // FuzzCursorBody goes below the checksum, where a forger would.
 func FuzzCursorBody(f *testing.F) {
-	valid, _ := cursorText.DecodeString(encodeCursor(sampleCursor()))
+	valid, _ := cursorText.DecodeString(EncodeCursor(sampleCursor()))
 	f.Add(valid[1 : len(valid)-4])
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -120,34 +120,34 @@ func TestCursorAgainstItsGroup(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(7, "a:2")
 	h.poll(9, "a:2")
-	good := h.g.cursorFor("c-1", 9, 1, []groupOffset{{TopicID: "id-a", Partition: 1, Offset: 5}})
-	require.Nil(t, h.g.checkCursor(good, "c-1", 9))
-	assert.Equal(t, []groupOffset{{Topic: "a", TopicID: "id-a", Partition: 1, Offset: 5}}, h.g.cursorOffsets(good))
+	good := h.g.CursorFor("c-1", 9, 1, []PartitionOffset{{TopicID: "id-a", Partition: 1, Offset: 5}})
+	require.Nil(t, h.g.CheckCursor(good, "c-1", 9))
+	assert.Equal(t, []PartitionOffset{{Topic: "a", TopicID: "id-a", Partition: 1, Offset: 5}}, h.g.CursorOffsets(good))
 
 	tests := []struct {
 		name   string
-		change func(c *cursor)
+		change func(c *Cursor)
 		code   protocol.Code
 	}{
-		{"another cluster", func(c *cursor) { c.ClusterID = "c-2" }, protocol.CodeForeignCursor},
-		{"another group", func(c *cursor) { c.Group = "others" }, protocol.CodeForeignCursor},
-		{"a deleted group of this name", func(c *cursor) { c.GroupCreated-- }, protocol.CodeForeignCursor},
-		{"another consumer", func(c *cursor) { c.ConsumerID = 7 }, protocol.CodeForeignCursor},
-		{"an older generation", func(c *cursor) { c.Generation-- }, protocol.CodeStaleGeneration},
-		{"a partition of another", func(c *cursor) { c.Positions[0].Partition = 0 }, protocol.CodeStaleGeneration},
+		{"another cluster", func(c *Cursor) { c.ClusterID = "c-2" }, protocol.CodeForeignCursor},
+		{"another group", func(c *Cursor) { c.Group = "others" }, protocol.CodeForeignCursor},
+		{"a deleted group of this name", func(c *Cursor) { c.GroupCreated-- }, protocol.CodeForeignCursor},
+		{"another consumer", func(c *Cursor) { c.ConsumerID = 7 }, protocol.CodeForeignCursor},
+		{"an older generation", func(c *Cursor) { c.Generation-- }, protocol.CodeStaleGeneration},
+		{"a partition of another", func(c *Cursor) { c.Positions[0].Partition = 0 }, protocol.CodeStaleGeneration},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := decodeCursor(encodeCursor(good))
+			c, err := DecodeCursor(EncodeCursor(good))
 			require.Nil(t, err)
 			tt.change(c)
-			err = h.g.checkCursor(c, "c-1", 9)
+			err = h.g.CheckCursor(c, "c-1", 9)
 			require.NotNil(t, err)
 			assert.Equal(t, tt.code, err.Code)
 		})
 	}
-	recs, err := h.g.decideLeave(h.now, 9)
+	recs, err := h.g.DecideLeave(h.now, 9)
 	require.Nil(t, err)
 	h.do(recs)
-	assert.Equal(t, protocol.CodeStaleGeneration, h.g.checkCursor(good, "c-1", 9).Code)
+	assert.Equal(t, protocol.CodeStaleGeneration, h.g.CheckCursor(good, "c-1", 9).Code)
 }

@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"fmt"
@@ -14,20 +14,20 @@ import (
 )
 
 // makeTopics returns topics "a", "b", ... with that many partitions each.
-func makeTopics(partitions ...int) []groupTopic {
-	topics := make([]groupTopic, len(partitions))
+func makeTopics(partitions ...int) []Topic {
+	topics := make([]Topic, len(partitions))
 	for i, n := range partitions {
 		id := string(rune('a' + i))
-		topics[i] = groupTopic{ID: id, Name: id, Owners: make([]protocol.ConsumerID, n)}
+		topics[i] = Topic{ID: id, Name: id, Owners: make([]protocol.ConsumerID, n)}
 	}
 	return topics
 }
 
 // makeMembers returns members 1, 2, ...; each string lists its topics.
-func makeMembers(subscriptions ...string) []groupMember {
-	members := make([]groupMember, len(subscriptions))
+func makeMembers(subscriptions ...string) []Member {
+	members := make([]Member, len(subscriptions))
 	for i, s := range subscriptions {
-		members[i] = groupMember{ID: protocol.ConsumerID(i + 1), SessionMs: 10_000}
+		members[i] = Member{ID: protocol.ConsumerID(i + 1), SessionMs: 10_000}
 		for _, c := range s {
 			members[i].Topics = append(members[i].Topics, string(c))
 		}
@@ -35,7 +35,7 @@ func makeMembers(subscriptions ...string) []groupMember {
 	return members
 }
 
-func loads(members []groupMember, topics []groupTopic) map[protocol.ConsumerID]int {
+func loads(members []Member, topics []Topic) map[protocol.ConsumerID]int {
 	load := map[protocol.ConsumerID]int{}
 	for _, m := range members {
 		load[m.ID] = 0
@@ -51,11 +51,11 @@ func loads(members []groupMember, topics []groupTopic) map[protocol.ConsumerID]i
 // checkAssignment checks, without the code under test, that partitions belong
 // to subscribers exactly if there are any, and that equally subscribed members
 // differ by one at most.
-func checkAssignment(t testing.TB, members []groupMember, topics []groupTopic) {
+func checkAssignment(t testing.TB, members []Member, topics []Topic) {
 	t.Helper()
 	load := loads(members, topics)
 	wanted := map[string]bool{}
-	byID := map[protocol.ConsumerID]groupMember{}
+	byID := map[protocol.ConsumerID]Member{}
 	for _, m := range members {
 		byID[m.ID] = m
 		for _, id := range m.Topics {
@@ -87,7 +87,7 @@ func checkAssignment(t testing.TB, members []groupMember, topics []groupTopic) {
 }
 
 // moved counts partitions that had an owner and have another.
-func moved(before, after []groupTopic) int {
+func moved(before, after []Topic) int {
 	n := 0
 	for i := range before {
 		for p, o := range before[i].Owners {
@@ -99,14 +99,14 @@ func moved(before, after []groupTopic) int {
 	return n
 }
 
-func cloneTopics(topics []groupTopic) []groupTopic {
+func cloneTopics(topics []Topic) []Topic {
 	return (&membership{Topics: topics}).clone().Topics
 }
 
 func TestAssignCases(t *testing.T) {
 	tests := []struct {
 		name       string
-		members    []groupMember
+		members    []Member
 		partitions []int
 		want       map[protocol.ConsumerID]int
 	}{
@@ -172,12 +172,12 @@ func TestAssignProperties(t *testing.T) {
 			partitions = append(partitions, 1+rnd.IntN(12))
 		}
 		topics := makeTopics(partitions...)
-		members := map[protocol.ConsumerID]groupMember{}
+		members := map[protocol.ConsumerID]Member{}
 		for range 12 {
 			id := protocol.ConsumerID(1 + rnd.IntN(8))
 			delete(members, id)
 			if rnd.IntN(4) > 0 {
-				m := groupMember{ID: id}
+				m := Member{ID: id}
 				for i := range topics {
 					if rnd.IntN(3) > 0 {
 						m.Topics = append(m.Topics, topics[i].ID)
@@ -185,7 +185,7 @@ func TestAssignProperties(t *testing.T) {
 				}
 				members[id] = m
 			}
-			var list []groupMember
+			var list []Member
 			for id := protocol.ConsumerID(1); id <= 8; id++ {
 				if m, ok := members[id]; ok {
 					list = append(list, m)
@@ -205,7 +205,7 @@ func TestAssignProperties(t *testing.T) {
 
 // checkNoChain checks that from no member another one can be reached, passing
 // on partitions, that has at least two less.
-func checkNoChain(t *testing.T, members []groupMember, topics []groupTopic) {
+func checkNoChain(t *testing.T, members []Member, topics []Topic) {
 	load := loads(members, topics)
 	for _, from := range members {
 		reached := map[protocol.ConsumerID]bool{from.ID: true}

@@ -1,9 +1,9 @@
-package actors
+package group
 
 import (
-	"maps"
 	"slices"
 
+	"ottla/actors/few"
 	"ottla/protocol"
 )
 
@@ -30,15 +30,15 @@ const (
 	maxCommitMetadata = 4096 // bytes
 )
 
-// subscribedTopic is a topic of a poll, as the routing table has it.
-type subscribedTopic struct {
+// SubscribedTopic is a topic of a poll, as the routing table has it.
+type SubscribedTopic struct {
 	Name       string
 	ID         string
 	Partitions int
 }
 
-// groupOffset is a position in a partition: the next offset to read.
-type groupOffset struct {
+// PartitionOffset is a position in a partition: the next offset to read.
+type PartitionOffset struct {
 	Topic     string // the name, for people; the identity is TopicID
 	TopicID   string
 	Partition int
@@ -47,7 +47,8 @@ type groupOffset struct {
 	At        int64  // of a committed one: when, in milliseconds since 1970
 }
 
-func (o *groupOffset) key() protocol.PartitionID {
+// Key names the partition.
+func (o *PartitionOffset) Key() protocol.PartitionID {
 	return protocol.PartitionID{TopicID: o.TopicID, Partition: o.Partition}
 }
 
@@ -60,38 +61,38 @@ type committedOffset struct {
 	At       int64           `json:"at"`
 }
 
-// groupMember is a consumer of the group: what it subscribes to (topic ids,
+// Member is a consumer of the group: what it subscribes to (topic ids,
 // ascending) and how long its lease is.
-type groupMember struct {
+type Member struct {
 	ID        protocol.ConsumerID `json:"id"`
 	Topics    []string            `json:"topics"`
 	SessionMs int64               `json:"session_ms"`
 }
 
-// groupTopic is a topic somebody subscribes to, with the owner of each
+// Topic is a topic somebody subscribes to, with the owner of each
 // partition. One owner per partition, by construction; 0 is nobody.
-type groupTopic struct {
+type Topic struct {
 	ID     string                `json:"id"`
 	Name   string                `json:"name"`
 	Owners []protocol.ConsumerID `json:"owners"`
 }
 
 // membership is the part of a group's state that changes as a whole. Values
-// in a groupState are immutable; decisions work on a clone.
+// in a State are immutable; decisions work on a clone.
 type membership struct {
 	Generation protocol.Generation   `json:"generation"`
-	Members    []groupMember         `json:"members"`          // ascending by id
-	Topics     []groupTopic          `json:"topics"`           // ascending by id
+	Members    []Member              `json:"members"`          // ascending by id
+	Topics     []Topic               `json:"topics"`           // ascending by id
 	Former     []protocol.ConsumerID `json:"former,omitempty"` // who left or expired, oldest first, bounded
 	CreatedAt  int64                 `json:"created_at"`
 	ChangedAt  int64                 `json:"at"`
 }
 
-// groupState is the pure core of one consumer group.
+// State is the pure core of one consumer group.
 //
 // Durable, changed by apply only and equal on every replay: generation,
 // members, assignment, former members, committed offsets. Soft, changed by
-// polled, renew, delivered and resumeLeases: the leases, which generation a
+// polled, renew, delivered and ResumeLeases: the leases, which generation a
 // member has been told of, the positions of its responses, and since which
 // generation each partition has had its owner; after a failover leases are
 // full again, positions unknown and all owners as of the current generation.
@@ -111,87 +112,75 @@ type membership struct {
 // that is live at all, if it owns none): at the deadline by expire, or with
 // the poll of a member that comes later. From then on it is a former member,
 // and its commits are refused as stale.
-type groupState struct {
-	cluster string
-	name    string
+type State struct {
+	name string
 
 	now     *membership // never nil; Generation 0: the group does not exist yet
-	offsets few[protocol.PartitionID, committedOffset]
+	offsets few.Map[protocol.PartitionID, committedOffset]
 
-	leases    few[protocol.ConsumerID, int64] // deadlines
-	told      few[protocol.ConsumerID, protocol.Generation]
-	positions few[protocol.ConsumerID, *memberPositions]
-	since     few[protocol.PartitionID, protocol.Generation] // of the owner; a seek begins anew
-	aliveAt   int64                                          // the last sign of life of any member
+	leases    few.Map[protocol.ConsumerID, int64] // deadlines
+	told      few.Map[protocol.ConsumerID, protocol.Generation]
+	positions few.Map[protocol.ConsumerID, *memberPositions]
+	since     few.Map[protocol.PartitionID, protocol.Generation] // of the owner; a seek begins anew
+	aliveAt   int64                                              // the last sign of life of any member
 }
 
 // memberPositions are the offsets after a member's latest response.
 type memberPositions struct {
 	generation protocol.Generation
-	at         few[protocol.PartitionID, groupOffset]
+	at         few.Map[protocol.PartitionID, PartitionOffset]
 }
 
-// newGroupState returns a group that nobody has joined.
-func newGroupState(cluster, name string) *groupState {
-	return &groupState{cluster: cluster, name: name, now: &membership{}}
+// New returns a group that nobody has joined.
+func New(name string) *State {
+	return &State{name: name, now: &membership{}}
 }
 
 // exists reports whether the group has ever had a member and was not deleted.
-func (g *groupState) exists() bool { return g.now.Generation > 0 }
+func (g *State) exists() bool { return g.now.Generation > 0 }
 
-// generation is the current one, 0 before the first member.
-func (g *groupState) generation() protocol.Generation { return g.now.Generation }
+// Generation is the current one, 0 before the first member.
+func (g *State) Generation() protocol.Generation { return g.now.Generation }
 
 // createdAt tells groups of one name apart that follow each other.
-func (g *groupState) createdAt() int64 { return g.now.CreatedAt }
+func (g *State) createdAt() int64 { return g.now.CreatedAt }
 
-// isMember reports whether the consumer is in the current generation.
-func (g *groupState) isMember(id protocol.ConsumerID) bool { return g.now.member(id) != nil }
-
-// memberIDs returns the current members, ascending.
-func (g *groupState) memberIDs() []protocol.ConsumerID {
-	ids := make([]protocol.ConsumerID, len(g.now.Members))
-	for i := range g.now.Members {
-		ids[i] = g.now.Members[i].ID
-	}
-	return ids
-}
+// IsMember reports whether the consumer is in the current generation.
+func (g *State) IsMember(id protocol.ConsumerID) bool { return g.now.member(id) != nil }
 
 // Committed returns the committed offset of a partition, if there is one.
-func (g *groupState) committed(topicID string, partition int) (committedOffset, bool) {
-	return g.offsets.get(protocol.PartitionID{TopicID: topicID, Partition: partition})
+func (g *State) committed(topicID string, partition int) (committedOffset, bool) {
+	return g.offsets.Get(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }
 
-// committedList returns all committed offsets, by topic id and partition.
-func (g *groupState) committedList() []groupOffset {
-	list := make([]groupOffset, 0, g.offsets.len())
-	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
-		c := g.offsets.at(key)
-		list = append(list, groupOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata, At: c.At})
+// CommittedList returns all committed offsets, by topic id and partition.
+func (g *State) CommittedList() []PartitionOffset {
+	list := make([]PartitionOffset, 0, g.offsets.Len())
+	for _, key := range slices.SortedFunc(g.offsets.Keys(), protocol.ComparePartitionIDs) {
+		c := g.offsets.At(key)
+		list = append(list, PartitionOffset{Topic: c.Topic, TopicID: key.TopicID, Partition: key.Partition, Offset: c.Offset, Metadata: c.Metadata, At: c.At})
 	}
 	return list
 }
 
-// topicIDs returns the ids of all topics that the group subscribes to or has
-// offsets of, ascending: those that are gone want decideTopicDeleted.
-func (g *groupState) topicIDs() []string {
-	ids := map[string]bool{}
-	for i := range g.now.Topics {
-		ids[g.now.Topics[i].ID] = true
-	}
-	for key := range g.offsets.keys() {
-		ids[key.TopicID] = true
-	}
-	return slices.Sorted(maps.Keys(ids))
-}
-
 // owner returns who owns a partition in the current generation; 0: nobody.
-func (g *groupState) owner(topicID string, partition int) protocol.ConsumerID {
+func (g *State) owner(topicID string, partition int) protocol.ConsumerID {
 	return g.now.owner(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }
 
+// MemberCount is the number of members in the current generation.
+func (g *State) MemberCount() int { return len(g.now.Members) }
+
+// Topics are those that somebody subscribes to, ascending by id. They may not
+// be changed.
+func (g *State) Topics() []Topic { return g.now.Topics }
+
+// Known reports whether there is anything to tell of the group: it exists, or
+// has committed offsets.
+func (g *State) Known() bool { return g.exists() || g.offsets.Len() > 0 }
+
 // member finds a member; nil if there is none.
-func (m *membership) member(id protocol.ConsumerID) *groupMember {
+func (m *membership) member(id protocol.ConsumerID) *Member {
 	if i, ok := m.find(id); ok {
 		return &m.Members[i]
 	}
@@ -199,13 +188,13 @@ func (m *membership) member(id protocol.ConsumerID) *groupMember {
 }
 
 func (m *membership) find(id protocol.ConsumerID) (int, bool) {
-	return slices.BinarySearchFunc(m.Members, id, func(gm groupMember, id protocol.ConsumerID) int {
+	return slices.BinarySearchFunc(m.Members, id, func(gm Member, id protocol.ConsumerID) int {
 		return int(min(1, max(-1, gm.ID-id)))
 	})
 }
 
 // topic finds a subscribed topic; nil if there is none.
-func (m *membership) topic(id string) *groupTopic {
+func (m *membership) topic(id string) *Topic {
 	for i := range m.Topics {
 		if m.Topics[i].ID == id {
 			return &m.Topics[i]

@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"errors"
@@ -17,9 +17,9 @@ const (
 	keyOffset = "o" // ["o","<group>","<topic id>",0]
 )
 
-// groupActions says which kind of key an action has. An action that is not
+// actionKinds says which kind of key an action has. An action that is not
 // listed was written by a newer build, and is refused.
-var groupActions = map[string]string{
+var actionKinds = map[string]string{
 	actionCommit:       keyOffset,
 	actionDropOffset:   keyOffset,
 	actionJoin:         keyGroup,
@@ -45,9 +45,9 @@ type (
 	}
 )
 
-// groupOfKey returns the group that a record of __consumer_offsets is about,
-// to find the groupState that it belongs to.
-func groupOfKey(key []byte) (string, error) {
+// NameOfKey returns the group that a record of __consumer_offsets is about,
+// to find the State that it belongs to.
+func NameOfKey(key []byte) (string, error) {
 	if group, _, _, ok := plainOffsetKey(key); ok {
 		return string(group), nil
 	}
@@ -61,18 +61,18 @@ func groupOfKey(key []byte) (string, error) {
 	return "", fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
 }
 
-// apply is the only mutator of the durable state. It fails on a record that
+// Apply is the only mutator of the durable state. It fails on a record that
 // this build does not understand or that is about another group; the state is
 // then as before. A member that is new gets its first lease from the time of
 // the record.
-func (g *groupState) Apply(rec metarecord.Record) error {
+func (g *State) Apply(rec metarecord.Record) error {
 	if err := g.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.OffsetsTopic, err)
 	}
 	return nil
 }
 
-func (g *groupState) applyRecord(rec metarecord.Record) error {
+func (g *State) applyRecord(rec metarecord.Record) error {
 	if group, topicID, n, ok := plainOffsetKey(rec.Key); ok && rec.Action == actionCommit && string(group) == g.name {
 		return g.applyOffset(string(topicID), string(n), rec.Value)
 	}
@@ -80,7 +80,7 @@ func (g *groupState) applyRecord(rec metarecord.Record) error {
 	if err != nil {
 		return err
 	}
-	want, known := groupActions[rec.Action]
+	want, known := actionKinds[rec.Action]
 	switch {
 	case !known:
 		return errors.New("unknown action")
@@ -96,29 +96,29 @@ func (g *groupState) applyRecord(rec metarecord.Record) error {
 	return errors.New("the key has the wrong number of elements")
 }
 
-func (g *groupState) applyOffset(topicID, number string, value []byte) error {
+func (g *State) applyOffset(topicID, number string, value []byte) error {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 {
 		return fmt.Errorf("partition %q is not a number", number)
 	}
 	key := protocol.PartitionID{TopicID: topicID, Partition: n}
 	if value == nil {
-		g.offsets.remove(key)
+		g.offsets.Remove(key)
 		return nil
 	}
 	if plain, ok := plainOffset(value); ok {
-		g.offsets.set(key, plain.committed(g.offsets.at(key)))
+		g.offsets.Set(key, plain.committed(g.offsets.At(key)))
 		return nil
 	}
 	var v offsetValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
-	g.offsets.set(key, v.committedOffset)
+	g.offsets.Set(key, v.committedOffset)
 	return nil
 }
 
-func (g *groupState) applyMembership(rec metarecord.Record) error {
+func (g *State) applyMembership(rec metarecord.Record) error {
 	var v membershipValue
 	if rec.Value != nil {
 		if err := metarecord.Decode(rec.Value, &v); err != nil {
@@ -132,18 +132,18 @@ func (g *groupState) applyMembership(rec metarecord.Record) error {
 	g.now = v.clone() // which takes no more room than it must
 	g.noteOwners(before, rec.Action == actionSeek)
 	if rec.Action == actionSeek {
-		g.positions.clear()
+		g.positions.Clear()
 	}
 	for i := range g.now.Members {
 		if gm := &g.now.Members[i]; before.member(gm.ID) == nil {
-			g.leases.set(gm.ID, g.now.ChangedAt+gm.SessionMs)
+			g.leases.Set(gm.ID, g.now.ChangedAt+gm.SessionMs)
 		}
 	}
 	for i := range before.Members {
-		if id := before.Members[i].ID; !g.isMember(id) {
-			g.leases.remove(id)
-			g.told.remove(id)
-			g.positions.remove(id)
+		if id := before.Members[i].ID; !g.IsMember(id) {
+			g.leases.Remove(id)
+			g.told.Remove(id)
+			g.positions.Remove(id)
 		}
 	}
 	return nil
@@ -151,12 +151,12 @@ func (g *groupState) applyMembership(rec metarecord.Record) error {
 
 // noteOwners remembers since which generation each partition has had its
 // owner.
-func (g *groupState) noteOwners(before *membership, anew bool) {
+func (g *State) noteOwners(before *membership, anew bool) {
 	for i := range before.Topics {
 		t := &before.Topics[i]
 		for p := range t.Owners {
 			if key := (protocol.PartitionID{TopicID: t.ID, Partition: p}); g.now.owner(key) == 0 {
-				g.since.remove(key)
+				g.since.Remove(key)
 			}
 		}
 	}
@@ -166,7 +166,7 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 		for p, owner := range t.Owners {
 			kept := had != nil && p < len(had.Owners) && had.Owners[p] == owner
 			if owner != 0 && (!kept || anew) {
-				g.since.set(protocol.PartitionID{TopicID: t.ID, Partition: p}, g.now.Generation)
+				g.since.Set(protocol.PartitionID{TopicID: t.ID, Partition: p}, g.now.Generation)
 			}
 		}
 	}
@@ -174,11 +174,11 @@ func (g *groupState) noteOwners(before *membership, anew bool) {
 
 // check refuses a membership that no decision can have made.
 func (m *membership) check() error {
-	ascending := slices.IsSortedFunc(m.Members, func(a, b groupMember) int { return int(min(1, max(-1, a.ID-b.ID))) })
+	ascending := slices.IsSortedFunc(m.Members, func(a, b Member) int { return int(min(1, max(-1, a.ID-b.ID))) })
 	if !ascending {
 		return errors.New("members are not in order")
 	}
-	if !slices.IsSortedFunc(m.Topics, func(a, b groupTopic) int { return strings.Compare(a.ID, b.ID) }) {
+	if !slices.IsSortedFunc(m.Topics, func(a, b Topic) int { return strings.Compare(a.ID, b.ID) }) {
 		return errors.New("topics are not in order")
 	}
 	for i := range m.Topics {
@@ -192,7 +192,7 @@ func (m *membership) check() error {
 }
 
 // memberRecords is the record that makes next the membership.
-func (g *groupState) memberRecords(now int64, action string, next *membership) []metarecord.Record {
+func (g *State) memberRecords(now int64, action string, next *membership) []metarecord.Record {
 	m := *next
 	m.ChangedAt = now
 	if m.CreatedAt == 0 {
@@ -201,25 +201,25 @@ func (g *groupState) memberRecords(now int64, action string, next *membership) [
 	return []metarecord.Record{{Action: action, Key: metarecord.Key(keyGroup, g.name), Value: metarecord.JSON(membershipValue{metarecord.Format, m})}}
 }
 
-func (g *groupState) commitRecord(now int64, o groupOffset) metarecord.Record {
+func (g *State) commitRecord(now int64, o PartitionOffset) metarecord.Record {
 	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}
-	return metarecord.Record{Action: actionCommit, Key: offsetKeyOf(g.name, o.key()), Value: appendOffsetValue(nil, &v)}
+	return metarecord.Record{Action: actionCommit, Key: offsetKeyOf(g.name, o.Key()), Value: appendOffsetValue(nil, &v)}
 }
 
-func (g *groupState) dropRecord(key protocol.PartitionID) metarecord.Record {
+func (g *State) dropRecord(key protocol.PartitionID) metarecord.Record {
 	return metarecord.Record{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
 }
 
-// dump writes the durable state in a canonical form: two groups are equal
+// Dump writes the durable state in a canonical form: two groups are equal
 // exactly if their dumps are.
-func (g *groupState) Dump() string {
+func (g *State) Dump() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s %s\n", g.name, metarecord.JSON(g.now))
-	for _, key := range slices.SortedFunc(g.offsets.keys(), protocol.ComparePartitionIDs) {
-		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, metarecord.JSON(g.offsets.at(key)))
+	for _, key := range slices.SortedFunc(g.offsets.Keys(), protocol.ComparePartitionIDs) {
+		fmt.Fprintf(&b, "offset %s %d %s\n", key.TopicID, key.Partition, metarecord.JSON(g.offsets.At(key)))
 	}
 	return b.String()
 }
 
 // equal reports whether the durable states of both are the same.
-func (g *groupState) equal(o *groupState) bool { return g.Dump() == o.Dump() }
+func (g *State) equal(o *State) bool { return g.Dump() == o.Dump() }

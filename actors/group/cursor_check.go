@@ -1,36 +1,36 @@
-package actors
+package group
 
 import "ottla/protocol"
 
-// cursorFor makes the cursor of a member's response.
-func (g *groupState) cursorFor(clusterID string, id protocol.ConsumerID, term uint64, positions []groupOffset) *cursor {
-	c := &cursor{
+// CursorFor makes the cursor of a member's response.
+func (g *State) CursorFor(clusterID string, id protocol.ConsumerID, term uint64, positions []PartitionOffset) *Cursor {
+	c := &Cursor{
 		ClusterID: clusterID, Group: g.name, GroupCreated: g.createdAt(),
-		ConsumerID: id, Generation: g.generation(), Term: term,
-		Positions: make([]cursorPosition, len(positions)),
+		ConsumerID: id, Generation: g.Generation(), Term: term,
+		Positions: make([]CursorPosition, len(positions)),
 	}
 	for i, p := range positions {
-		c.Positions[i] = cursorPosition{p.TopicID, p.Partition, p.Offset}
+		c.Positions[i] = CursorPosition{p.TopicID, p.Partition, p.Offset}
 	}
 	return c
 }
 
-// checkCursor holds a cursor against the group that it comes back to. Errors:
+// CheckCursor holds a cursor against the group that it comes back to. Errors:
 // foreign_cursor (another cluster, group or consumer, or a deleted group of
 // this name), stale_generation (an older one, the member has gone, or a
-// partition is not its own). Check before decidePoll: what the poll itself
+// partition is not its own). Check before DecidePoll: what the poll itself
 // changes does not make its cursor stale.
-func (g *groupState) checkCursor(c *cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
-	if err := g.checkCursorOrigin(c, clusterID, id); err != nil {
+func (g *State) CheckCursor(c *Cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
+	if err := g.CheckCursorOrigin(c, clusterID, id); err != nil {
 		return err
 	}
 	generation := c.Generation
-	return g.checkCommitter(id, &generation, g.cursorOffsets(c), true)
+	return g.checkCommitter(id, &generation, g.CursorOffsets(c), true)
 }
 
-// checkCursorOrigin is the part of checkCursor that does not depend on the
+// CheckCursorOrigin is the part of CheckCursor that does not depend on the
 // generation. Errors: foreign_cursor.
-func (g *groupState) checkCursorOrigin(c *cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
+func (g *State) CheckCursorOrigin(c *Cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
 	switch {
 	case c.ClusterID != clusterID:
 		return protocol.Errorf(protocol.CodeForeignCursor, "the cursor belongs to another cluster")
@@ -44,10 +44,10 @@ func (g *groupState) checkCursorOrigin(c *cursor, clusterID string, id protocol.
 	return nil
 }
 
-// heldPositions are those positions of a cursor that its consumer can read on
+// OwnedPositions are those positions of a cursor that its consumer can read on
 // from, whatever has happened since: it has owned their partitions all along.
-func (g *groupState) heldPositions(c *cursor) []cursorPosition {
-	var held []cursorPosition
+func (g *State) OwnedPositions(c *Cursor) []CursorPosition {
+	var held []CursorPosition
 	for _, p := range c.Positions {
 		if g.held(c.ConsumerID, protocol.PartitionID{TopicID: p.TopicID, Partition: p.Partition}, c.Generation) {
 			held = append(held, p)
@@ -56,12 +56,12 @@ func (g *groupState) heldPositions(c *cursor) []cursorPosition {
 	return held
 }
 
-// cursorOffsets are the positions of a cursor as offsets to read from or to
+// CursorOffsets are the positions of a cursor as offsets to read from or to
 // commit. The name of a topic is empty when nobody subscribes to it.
-func (g *groupState) cursorOffsets(c *cursor) []groupOffset {
-	offsets := make([]groupOffset, len(c.Positions))
+func (g *State) CursorOffsets(c *Cursor) []PartitionOffset {
+	offsets := make([]PartitionOffset, len(c.Positions))
 	for i, p := range c.Positions {
-		offsets[i] = groupOffset{TopicID: p.TopicID, Partition: p.Partition, Offset: p.Offset}
+		offsets[i] = PartitionOffset{TopicID: p.TopicID, Partition: p.Partition, Offset: p.Offset}
 		if t := g.now.topic(p.TopicID); t != nil {
 			offsets[i].Topic = t.Name
 		}

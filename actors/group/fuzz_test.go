@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"testing"
@@ -18,7 +18,7 @@ func FuzzGroupApply(f *testing.F) {
 		if value == "" {
 			rec.Value = nil
 		}
-		s := newGroupState("c", "x")
+		s := New("x")
 		before := s.Dump()
 		if s.Apply(rec) != nil {
 			assert.Equal(t, before, s.Dump())

@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"cmp"
@@ -12,20 +12,20 @@ import (
 	"ottla/protocol"
 )
 
-// cursor is what a client holds between two polls: where it was, as whom, and
+// Cursor is what a client holds between two polls: where it was, as whom, and
 // under which generation. To the client it is an opaque token.
-type cursor struct {
+type Cursor struct {
 	ClusterID    string
 	Group        string
 	GroupCreated int64 // tells a deleted group from one of the same name
 	ConsumerID   protocol.ConsumerID
 	Generation   protocol.Generation
 	Term         uint64 // of the coordinator that made it
-	Positions    []cursorPosition
+	Positions    []CursorPosition
 }
 
-// cursorPosition is the next offset to read of a partition.
-type cursorPosition struct {
+// CursorPosition is the next offset to read of a partition.
+type CursorPosition struct {
 	TopicID   string
 	Partition int
 	Offset    protocol.Offset
@@ -41,7 +41,7 @@ var (
 	cursorSums = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// encodeCursor returns the URL-safe token of c. The bytes under the base64:
+// EncodeCursor returns the URL-safe token of c. The bytes under the base64:
 //
 //	version (1 byte), then as uvarints, strings and lists after their length:
 //	cluster id, group, group created, consumer id, generation, term,
@@ -49,9 +49,9 @@ var (
 //	CRC32C of all that (4 bytes, big endian)
 //
 // Order of the positions does not matter; a partition is there once.
-func encodeCursor(c *cursor) string {
+func EncodeCursor(c *Cursor) string {
 	positions := slices.Clone(c.Positions)
-	slices.SortFunc(positions, func(a, b cursorPosition) int {
+	slices.SortFunc(positions, func(a, b CursorPosition) int {
 		return cmp.Or(cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
 	})
 	b := []byte{cursorVersion}
@@ -78,10 +78,10 @@ func encodeCursor(c *cursor) string {
 }
 
 // chunkTopics splits sorted positions by topic.
-func chunkTopics(positions []cursorPosition) func(yield func([]cursorPosition) bool) {
-	return func(yield func([]cursorPosition) bool) {
+func chunkTopics(positions []CursorPosition) func(yield func([]CursorPosition) bool) {
+	return func(yield func([]CursorPosition) bool) {
 		for len(positions) > 0 {
-			n := slices.IndexFunc(positions, func(p cursorPosition) bool { return p.TopicID != positions[0].TopicID })
+			n := slices.IndexFunc(positions, func(p CursorPosition) bool { return p.TopicID != positions[0].TopicID })
 			if n < 0 {
 				n = len(positions)
 			}
@@ -97,9 +97,9 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decodeCursor reads a token. Error: invalid_cursor, for everything that
-// encodeCursor has not made.
-func decodeCursor(token string) (*cursor, *protocol.Error) {
+// DecodeCursor reads a token. Error: invalid_cursor, for everything that
+// EncodeCursor has not made.
+func DecodeCursor(token string) (*Cursor, *protocol.Error) {
 	if len(token) > maxCursorBytes {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is too long").With("limit", maxCursorBytes)
 	}
@@ -129,8 +129,8 @@ type cursorReader struct {
 	bad bool
 }
 
-func (r *cursorReader) cursor() *cursor {
-	c := &cursor{
+func (r *cursorReader) cursor() *Cursor {
+	c := &Cursor{
 		ClusterID: r.str(), Group: r.str(), GroupCreated: r.int(math.MaxInt64),
 		ConsumerID: protocol.ConsumerID(r.int(math.MaxInt64)), Generation: protocol.Generation(r.int(math.MaxInt64)),
 		Term: r.uvarint(),
@@ -143,7 +143,7 @@ func (r *cursorReader) cursor() *cursor {
 			if partition > math.MaxInt32 {
 				r.bad = true
 			}
-			c.Positions = append(c.Positions, cursorPosition{id, int(partition), protocol.Offset(r.int(math.MaxInt64))})
+			c.Positions = append(c.Positions, CursorPosition{id, int(partition), protocol.Offset(r.int(math.MaxInt64))})
 		}
 	}
 	return c

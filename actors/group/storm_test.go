@@ -1,4 +1,4 @@
-package actors
+package group
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 type stormMember struct {
 	topics     string
 	generation protocol.Generation
-	assigned   []assignedPartition
+	assigned   []AssignedPartition
 }
 
 // storm throws random events at a group of up to 100 members in simulated
@@ -56,7 +56,7 @@ func (s *storm) step() {
 	case n < 90:
 		s.passTime(int64(s.rnd.IntN(1500)))
 	case n < 94:
-		recs, err := s.g.decideLeave(s.now, id)
+		recs, err := s.g.DecideLeave(s.now, id)
 		require.True(s.t, err == nil || err.Code.Status() == 404)
 		s.do(recs)
 	case n < 96:
@@ -83,12 +83,12 @@ func (s *storm) pollStep(id protocol.ConsumerID) {
 		text += fmt.Sprintf(",%c:%d", name, s.sizes[string(name)])
 	}
 	m.assigned = s.poll(id, text[1:])
-	m.generation = s.g.generation()
-	var missing, all []groupOffset
+	m.generation = s.g.Generation()
+	var missing, all []PartitionOffset
 	for _, a := range m.assigned {
 		at, known := s.model[protocol.PartitionID{TopicID: a.TopicID, Partition: a.Partition}]
 		require.Equal(s.t, known, a.Committed != nil)
-		o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: at}
+		o := PartitionOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: at}
 		if known {
 			require.Equal(s.t, at, *a.Committed, "a member starts where the group has committed")
 		} else {
@@ -97,14 +97,14 @@ func (s *storm) pollStep(id protocol.ConsumerID) {
 		o.Offset += protocol.Offset(s.rnd.IntN(5))
 		all = append(all, o)
 	}
-	held, recs, err := s.g.decideStart(s.now, id, m.generation, missing)
+	held, recs, err := s.g.DecideStart(s.now, id, m.generation, missing)
 	require.Nil(s.t, err)
 	require.Len(s.t, held, len(missing))
 	s.do(recs)
 	for _, o := range missing {
-		s.model[o.key()] = o.Offset
+		s.model[o.Key()] = o.Offset
 	}
-	require.True(s.t, s.g.delivered(id, m.generation, all))
+	require.True(s.t, s.g.Delivered(id, m.generation, all))
 }
 
 // commitStep commits as a consumer that goes by what it was told last, which
@@ -117,16 +117,16 @@ func (s *storm) commitStep(id protocol.ConsumerID) {
 	a := m.assigned[s.rnd.IntN(len(m.assigned))]
 	key := protocol.PartitionID{TopicID: a.TopicID, Partition: a.Partition}
 	at := s.model[key] + protocol.Offset(s.rnd.IntN(20)-3)
-	o := groupOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: max(0, at)}
+	o := PartitionOffset{Topic: a.Topic, TopicID: a.TopicID, Partition: a.Partition, Offset: max(0, at)}
 	var generation *protocol.Generation
 	if s.rnd.IntN(2) == 0 {
 		generation = &m.generation
 	}
 	owner := s.g.owner(a.TopicID, a.Partition)
-	recs, err := s.g.decideCommit(s.now, id, generation, []groupOffset{o}, false)
+	recs, err := s.g.DecideCommit(s.now, id, generation, []PartitionOffset{o}, false)
 	s.do(recs)
 	switch {
-	case !s.g.isMember(id), generation != nil && m.generation != s.g.generation(), owner != 0 && owner != id:
+	case !s.g.IsMember(id), generation != nil && m.generation != s.g.Generation(), owner != 0 && owner != id:
 		require.NotNil(s.t, err, "a zombie has committed")
 		s.zombies++
 	case o.Offset < s.model[key]:
@@ -134,7 +134,7 @@ func (s *storm) commitStep(id protocol.ConsumerID) {
 	default:
 		require.Nil(s.t, err)
 		s.model[key] = o.Offset
-		s.g.renew(s.now, id)
+		s.g.RenewLease(s.now, id)
 	}
 }
 
@@ -142,18 +142,18 @@ func (s *storm) seekStep() {
 	if !s.g.exists() {
 		return
 	}
-	o := groupOffset{Topic: "a", TopicID: "id-a", Partition: s.rnd.IntN(s.sizes["a"]), Offset: protocol.Offset(s.rnd.IntN(50))}
-	before := s.g.generation()
-	recs, err := s.g.decideSeek(s.now, []groupOffset{o})
+	o := PartitionOffset{Topic: "a", TopicID: "id-a", Partition: s.rnd.IntN(s.sizes["a"]), Offset: protocol.Offset(s.rnd.IntN(50))}
+	before := s.g.Generation()
+	recs, err := s.g.DecideSeek(s.now, []PartitionOffset{o})
 	require.Nil(s.t, err)
 	s.do(recs)
-	s.model[o.key()] = o.Offset
-	require.Equal(s.t, len(s.g.memberIDs()) > 0, s.g.generation() > before)
+	s.model[o.Key()] = o.Offset
+	require.Equal(s.t, len(memberIDs(s.g)) > 0, s.g.Generation() > before)
 }
 
 func (s *storm) dropTopic(name string) {
-	s.do(s.g.decideTopicDeleted(s.now, "id-"+name))
-	require.NotContains(s.t, s.g.topicIDs(), "id-"+name)
+	s.do(s.g.DecideTopicDeleted(s.now, "id-"+name))
+	require.NotContains(s.t, topicIDs(s.g), "id-"+name)
 	for key := range s.model {
 		if key.TopicID == "id-"+name {
 			delete(s.model, key)
@@ -164,10 +164,10 @@ func (s *storm) dropTopic(name string) {
 // passTime advances the clock, firing the timer of leases as the shell would.
 func (s *storm) passTime(ms int64) {
 	end := s.now + ms
-	for at := s.g.nextExpiry(s.now); at != 0 && at <= end; at = s.g.nextExpiry(s.now) {
+	for at := s.g.NextExpiry(s.now); at != 0 && at <= end; at = s.g.NextExpiry(s.now) {
 		s.now = at
-		s.do(s.g.expire(s.now))
-		require.Empty(s.t, s.g.expire(s.now), "once is enough")
+		s.do(s.g.Expire(s.now))
+		require.Empty(s.t, s.g.Expire(s.now), "once is enough")
 	}
 	s.now = end
 }
@@ -175,9 +175,9 @@ func (s *storm) passTime(ms int64) {
 // check compares committed offsets with the model and looks for members that
 // should have been expired. Owners, balance and replay are checked by do.
 func (s *storm) check() {
-	require.Equal(s.t, len(s.model), s.g.offsets.len())
+	require.Equal(s.t, len(s.model), s.g.offsets.Len())
 	for key, at := range s.model {
-		require.Equal(s.t, at, s.g.offsets.at(key).Offset, "%v", key)
+		require.Equal(s.t, at, s.g.offsets.At(key).Offset, "%v", key)
 	}
 	wanted := map[string]bool{}
 	for _, m := range s.g.now.Members {
@@ -188,7 +188,7 @@ func (s *storm) check() {
 	if s.now%7 != 0 { // often enough
 		return
 	}
-	s.do(s.g.expire(s.now))
+	s.do(s.g.Expire(s.now))
 	for _, t := range s.g.now.Topics {
 		for _, owner := range t.Owners {
 			require.False(s.t, wanted[t.ID] && owner != 0 && !s.g.live(s.now, owner),
