@@ -37,7 +37,7 @@ func awaitForgotten(t *testing.T, n *Node) {
 	require.Eventually(t, func() bool {
 		left := protocol.NewFuture[int]()
 		n.env.system.Root.Send((*n.clusters.Load())["default"].pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
-			left.Put(len(c.state.deleted) + len(c.dropping))
+			left.Put(len(c.state.Deleted()) + len(c.dropping))
 		}})
 		got, ok := left.Wait(time.Now().Add(time.Second))
 		return ok && got == 0
@@ -142,7 +142,7 @@ func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
 		state:    newClusterState(),
 		dropping: map[string]map[int]bool{"being deleted": {2: true}, "forgotten": {2: false}},
 	}
-	c.state.deleted["being deleted"] = deletedTopic{}
+	c.state.Deleted()["being deleted"] = deletedTopic{}
 	c.removeDeleted(nil) // nobody is asked, so nothing is sent
 	require.Equal(t, map[string]map[int]bool{"being deleted": {2: true}}, c.dropping)
 }

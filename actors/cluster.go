@@ -214,8 +214,6 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	}
 }
 
-func metadataKey() protocol.PartitionID { return protocol.PartitionID{TopicID: protocol.MetadataTopic} }
-
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = newClusterState()
 	c.links = newLinks()
@@ -239,7 +237,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 // openMetadata tells a broker of its replica of __cluster_metadata: as a
 // founder in a new cluster, else under the id that its ledger has.
 func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
-	if c.recovered && c.state.topics[protocol.MetadataTopic] != nil {
+	if c.recovered && c.state.Topics()[protocol.MetadataTopic] != nil {
 		return // reconcile does
 	}
 	want := c.metadataWant()
@@ -340,8 +338,8 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 // one, everything that was committed before has been applied.
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != metadataKey() {
-		if t := c.state.topics[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.deleted) > 0 {
-			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.deleted))}
+		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
+			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
 			if ref := c.route(m.Key).leader.Load(); ref != nil {
 				ctx.Send(ref.pid, gone)
 			}
@@ -349,7 +347,7 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 		return
 	}
 	c.metadataLed(ctx, m.Term)
-	if !c.recovered && (c.state.settings != nil || c.create != nil) {
+	if !c.recovered && (c.state.Settings() != nil || c.create != nil) {
 		c.recovered = true
 		if c.create != nil {
 			c.bootstrap(ctx)
@@ -372,8 +370,8 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 	c.reconcile(ctx)
 	c.restoreAll(ctx)
 	c.publish()
-	if c.state.settings != nil {
-		c.log.Info("cluster is recovered", "topics", len(c.state.topics))
+	if c.state.Settings() != nil {
+		c.log.Info("cluster is recovered", "topics", len(c.state.Topics()))
 	}
 }
 

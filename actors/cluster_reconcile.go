@@ -15,7 +15,7 @@ import (
 // reconcile tells every running broker what __cluster_metadata wants of it
 // that it has not been told yet, and has deleted topics removed.
 func (c *clusterActor) reconcile(ctx actor.Context) {
-	if c.state.settings == nil {
+	if c.state.Settings() == nil {
 		return
 	}
 	c.removeDeleted(ctx) // first: a new topic of the same name takes the place
@@ -24,8 +24,8 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 			continue
 		}
 		var specs []partitionSpec
-		for key, p := range c.state.partitions {
-			t := c.state.topics[key.TopicID]
+		for key, p := range c.state.Partitions() {
+			t := c.state.Topics()[key.TopicID]
 			replica, founder := p.on(b.id)
 			if t == nil || replica == 0 {
 				continue
@@ -44,36 +44,6 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	}
 }
 
-// on returns the replica that a broker shall hold, 0 if none: the one under
-// way, if one is being replaced. A founder is one that the partition began
-// with.
-func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
-	for _, r := range p.Replacing {
-		if r.Broker == broker {
-			return r.NewID, false
-		}
-	}
-	for _, r := range p.Replicas {
-		if r.Broker == broker {
-			return r.ReplicaID, r.ReplicaID <= uint64(len(p.Replicas))
-		}
-	}
-	return 0, false
-}
-
-// wanted is the membership to reach: replicas with their successors in place.
-func (p *clusterPartition) wanted() []protocol.PlacedReplica {
-	want := slices.Clone(p.Replicas)
-	for i := range want {
-		for _, r := range p.Replacing {
-			if r.Broker == want[i].Broker {
-				want[i].ReplicaID = r.NewID
-			}
-		}
-	}
-	return want
-}
-
 func (c *clusterActor) spec(key protocol.PartitionID, t *clusterTopic, p *clusterPartition, broker int, replica uint64, founder bool) partitionSpec {
 	s := partitionSpec{
 		id: logfile.Identity{
@@ -81,7 +51,7 @@ func (c *clusterActor) spec(key protocol.PartitionID, t *clusterTopic, p *cluste
 			Partition: key.Partition, Broker: broker, ReplicaID: replica,
 		},
 		want: p.wanted(), replacing: len(p.Replacing) > 0, settings: t.topicSettings,
-		lazySync: c.state.settings.Fsync == fsyncInterval,
+		lazySync: c.state.Settings().Fsync == fsyncInterval,
 		route:    c.route(key), group: c.links.group(key),
 	}
 	if founder {
@@ -96,7 +66,7 @@ func (c *clusterActor) route(key protocol.PartitionID) *partitionRoute {
 	r := c.parts[key]
 	if r == nil {
 		replicas := 0
-		if p := c.state.partitions[key]; p != nil {
+		if p := c.state.Partitions()[key]; p != nil {
 			replicas = len(p.Replicas)
 		}
 		r = newPartitionRoute(key, c.links.group(key), replicas)
@@ -109,11 +79,11 @@ func (c *clusterActor) route(key protocol.PartitionID) *partitionRoute {
 // successor with a new id: the old one may have voted and acknowledged what
 // nobody can read any more.
 func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
-	if !b.wiped || c.state.settings == nil {
+	if !b.wiped || c.state.Settings() == nil {
 		return
 	}
 	lost := 0
-	for key, p := range c.state.partitions {
+	for key, p := range c.state.Partitions() {
 		replica, _ := p.on(b.id)
 		if replica == 0 || b.has(key, replica) {
 			continue
@@ -169,7 +139,7 @@ func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionI
 // membersSettled completes a replacement: the new replica votes, the old id
 // is gone from the group.
 func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
-	p := c.state.partitions[m.Key]
+	p := c.state.Partitions()[m.Key]
 	if p == nil {
 		return
 	}
@@ -197,10 +167,10 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 func (c *clusterActor) removeDeleted(ctx actor.Context) {
 	// One that is being forgotten may have been begun anew: nobody would end it.
 	maps.DeleteFunc(c.dropping, func(id string, _ map[int]bool) bool {
-		_, deleted := c.state.deleted[id]
+		_, deleted := c.state.Deleted()[id]
 		return !deleted
 	})
-	for id, t := range c.state.deleted {
+	for id, t := range c.state.Deleted() {
 		if c.dropping[id] == nil {
 			c.tellCoordinators(ctx, id)
 			delete(c.counters, id)
@@ -258,15 +228,15 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
-	if !c.recovered || c.state.settings == nil {
+	if !c.recovered || c.state.Settings() == nil {
 		trouble := c.describeProblems()[metadataKey()]
 		c.handle.trouble.Store(&trouble)
 		return
 	}
-	rt := &routes{cluster: c.state.settings.Name, topics: map[string]*protocol.Topic{}}
+	rt := &routes{cluster: c.state.Settings().Name, topics: map[string]*protocol.Topic{}}
 	view := &clusterView{
 		info: c.state.clusterInfo(), partitions: map[protocol.PartitionID]*partitionRoute{},
-		problems: c.describeProblems(), nextConsumerID: c.state.consumerID,
+		problems: c.describeProblems(), nextConsumerID: c.state.NextConsumerID(),
 	}
 	for i := range view.info.Brokers {
 		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {

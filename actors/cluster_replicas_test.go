@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
 )
@@ -15,10 +16,7 @@ import (
 // TestDamagedReplicasAreReplacedWhileAMajorityIsSound fails one replica after
 // the other: what is left of the last ones is all there is, so it stays.
 func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
-	h := newClusterHarness(t, 3)
-	topic, _, perr := h.create(&protocol.TopicSpec{Name: "hurt", Partitions: ptr(1)})
-	require.Nil(t, perr)
-	key := protocol.PartitionID{TopicID: topic.ID}
+	state, key := stateWithTopic(t, "hurt")
 	p := newOpsProbe(t)
 	proposals := p.leader(1)
 	mends := make(chan *mendReplica, 10)
@@ -30,7 +28,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	t.Cleanup(func() { _ = p.env.system.Root.StopFuture(broker).Wait() })
 	p.led(1)
 	p.inspect(func(c *clusterActor) {
-		c.state = h.s
+		c.state = state
 		for id := 1; id <= 3; id++ {
 			c.brokers[id] = &brokerInCluster{id: id, state: brokerRunning, pid: broker}
 			c.links.group(key).register(uint64(id), broker)
@@ -58,7 +56,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	require.EqualValues(t, 2, (<-mends).Replica)
 
 	p.inspect(func(c *clusterActor) {
-		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, h.s.partitions[key].Replicas[0].Broker, 1)
+		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, state.Partitions()[key].Replicas[0].Broker, 1)
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})
@@ -74,7 +72,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	require.Contains(t, string(second.Lines.Buf), actionReplicaReplaced)
 	p.inspect(func(c *clusterActor) {
 		require.Len(t, c.problems, 1, "of those that are no members any more nothing is said")
-		part := c.state.partitions[key]
+		part := c.state.Partitions()[key]
 		recs, err := c.state.decideReplicaReplaced(key.TopicID, 0, part.Replacing[0].Broker, part.Replacing[0].NewID)
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
@@ -82,4 +80,26 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	second.Done(protocol.ProduceResult{})
 	third := <-proposals
 	require.True(t, strings.Contains(string(third.Lines.Buf), actionReplaceReplica), "now 2 can be spared")
+}
+
+// stateWithTopic is the state of a cluster of three brokers with one topic of
+// one partition.
+func stateWithTopic(t *testing.T, name string) (*clusterState, protocol.PartitionID) {
+	t.Helper()
+	s := newClusterState()
+	apply := func(recs []metarecord.Record) {
+		for _, rec := range recs {
+			require.NoError(t, s.Apply(rec))
+		}
+	}
+	settings, err := resolveClusterSpec(&protocol.ClusterSpec{Name: "main", NumBrokers: ptr(3)}, "cluster-id", 1000)
+	require.Nil(t, err)
+	apply(s.decideCreateCluster(settings, clusterBootstrap{
+		MetadataTopicID: "meta-id", MetadataReplicas: metadataVoters(3),
+		OffsetsTopicID: "offsets-id", OffsetsPartitions: 4, Host: "127.0.0.1", Port: 8080,
+	}))
+	id, recs, err := s.decideCreateTopic(&protocol.TopicSpec{Name: name, Partitions: ptr(1)}, "topic-1", 2000, topicLimits{})
+	require.Nil(t, err)
+	apply(recs)
+	return s, protocol.PartitionID{TopicID: id}
 }

@@ -29,7 +29,7 @@ const (
 // MembersChanged is a partition's membership. That of __cluster_metadata is needed
 // before anything of it has been read.
 func (c *clusterActor) members(key protocol.PartitionID) *clusterPartition {
-	if p := c.state.partitions[key]; p != nil || key != metadataKey() {
+	if p := c.state.Partitions()[key]; p != nil || key != metadataKey() {
 		return p
 	}
 	return &clusterPartition{Replicas: c.metadataWant()}
@@ -69,7 +69,7 @@ func (c *clusterActor) restoreAll(ctx actor.Context) {
 }
 
 func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica) {
-	if c.state.partitions[key] == nil {
+	if c.state.Partitions()[key] == nil {
 		return // a majority of __cluster_metadata runs, so it will be known soon
 	}
 	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {

@@ -122,6 +122,26 @@ func newClusterState() *clusterState {
 	}
 }
 
+// metadataKey names the partition of __cluster_metadata.
+func metadataKey() protocol.PartitionID { return protocol.PartitionID{TopicID: protocol.MetadataTopic} }
+
+// Settings are the cluster's; nil until CREATE_CLUSTER was applied.
+func (s *clusterState) Settings() *clusterSettings { return s.settings }
+
+// Topics are all topics by id, Partitions their placements, and Deleted what is
+// kept of deleted topics by id until every broker has removed its copies. The
+// maps may be read only.
+func (s *clusterState) Topics() map[string]*clusterTopic { return s.topics }
+
+// Partitions are the placements of all partitions; see Topics.
+func (s *clusterState) Partitions() map[protocol.PartitionID]*clusterPartition { return s.partitions }
+
+// Deleted are the deleted topics by id; see Topics.
+func (s *clusterState) Deleted() map[string]deletedTopic { return s.deleted }
+
+// NextConsumerID is the first consumer id that was not given out.
+func (s *clusterState) NextConsumerID() protocol.ConsumerID { return s.consumerID }
+
 // topicByName finds a topic; nil if there is none.
 func (s *clusterState) topicByName(name string) *clusterTopic {
 	return s.topics[s.names[name]]

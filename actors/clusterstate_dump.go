@@ -35,6 +35,3 @@ func (s *clusterState) Dump() string {
 	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
 	return b.String()
 }
-
-// equal reports whether both states hold the same.
-func (s *clusterState) equal(o *clusterState) bool { return s.Dump() == o.Dump() }

@@ -73,3 +73,33 @@ func (p *clusterPartition) clone() clusterPartition {
 func noPartition(topicID string, partition int) *protocol.Error {
 	return protocol.Errorf(protocol.CodePartitionNotFound, "topic %s has no partition %d", topicID, partition)
 }
+
+// on returns the replica that a broker shall hold, 0 if none: the one under
+// way, if one is being replaced. A founder is one that the partition began
+// with.
+func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
+	for _, r := range p.Replacing {
+		if r.Broker == broker {
+			return r.NewID, false
+		}
+	}
+	for _, r := range p.Replicas {
+		if r.Broker == broker {
+			return r.ReplicaID, r.ReplicaID <= uint64(len(p.Replicas))
+		}
+	}
+	return 0, false
+}
+
+// wanted is the membership to reach: replicas with their successors in place.
+func (p *clusterPartition) wanted() []protocol.PlacedReplica {
+	want := slices.Clone(p.Replicas)
+	for i := range want {
+		for _, r := range p.Replacing {
+			if r.Broker == want[i].Broker {
+				want[i].ReplicaID = r.NewID
+			}
+		}
+	}
+	return want
+}

@@ -70,10 +70,6 @@ func TestClusterBootstrap(t *testing.T) {
 		assert.Len(t, h.s.topicInfo(topic).Partitions[0].Replicas, 3)
 	}
 	assert.Empty(t, h.s.decideCreateCluster(*h.s.settings, clusterBootstrap{}), "once is enough")
-	id, recs := h.s.decideCreateInternalTopic(protocol.OffsetsTopic, "other", 9, 5)
-	assert.Equal(t, "offsets-id", id)
-	assert.Empty(t, recs)
-
 	var names []string
 	for _, topic := range h.s.topicList() {
 		names = append(names, topic.Name)
@@ -81,7 +77,7 @@ func TestClusterBootstrap(t *testing.T) {
 	assert.Equal(t, []string{protocol.MetadataTopic, protocol.OffsetsTopic}, names)
 
 	assert.Empty(t, h.s.decideRegisterBrokers("127.0.0.1", 8080))
-	recs = h.s.decideRegisterBrokers("10.0.0.1", 9090)
+	recs := h.s.decideRegisterBrokers("10.0.0.1", 9090)
 	assert.Len(t, recs, 3)
 	h.do(recs)
 	assert.Equal(t, "10.0.0.1", h.s.clusterInfo().Brokers[0].Host)
@@ -134,20 +130,6 @@ func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeClusterExists, err.Code)
 	assert.Equal(t, []string{"num_brokers", "fsync", "log_directory"}, err.Details["fields"])
-}
-
-func TestMissingInternalTopicIsCreated(t *testing.T) {
-	h := newClusterHarness(t, 5)
-	id, recs := h.s.decideCreateInternalTopic("__new", "new-id", 6, 2000)
-	assert.Equal(t, "new-id", id)
-	h.do(recs)
-	topic := h.s.topicByName("__new")
-	require.NotNil(t, topic)
-	assert.True(t, topic.internal())
-	assert.Equal(t, 3, topic.ReplicationFactor)
-	assert.Len(t, h.s.partition("new-id", 5).Replicas, 3)
-	assert.False(t, h.s.equal(newClusterHarness(t, 5).s))
-	assert.True(t, newClusterHarness(t, 5).s.equal(newClusterHarness(t, 5).s))
 }
 
 func TestConsumerIDsAreAllocatedOnce(t *testing.T) {

@@ -103,16 +103,6 @@ func (s *clusterState) decideForgetTopic(topicID string) []metarecord.Record {
 	return []metarecord.Record{{Action: actionForgetTopic, Key: metarecord.Key(keyTopic, topicID)}}
 }
 
-// decideCreateInternalTopic creates one of Ottla's own topics, kept for ever
-// and compacted; no records if it is there.
-func (s *clusterState) decideCreateInternalTopic(name, id string, partitions int, now int64) (topicID string, recs []metarecord.Record) {
-	if have := s.topicByName(name); have != nil {
-		return have.ID, nil
-	}
-	t := internalTopic(id, name, partitions, min(3, s.settings.NumBrokers), now)
-	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), 0, 0, partitions, t.ReplicationFactor))
-}
-
 // writableTopic finds a topic that clients may change.
 func (s *clusterState) writableTopic(name string) (*clusterTopic, *protocol.Error) {
 	if err := checkTopicName(name); err != nil {

@@ -217,7 +217,7 @@ func (f *forcedCluster) readMetadata() error {
 		}
 		return nil
 	})
-	if err == nil && f.state.partitions[metadataKey()] == nil {
+	if err == nil && f.state.Partitions()[metadataKey()] == nil {
 		err = fmt.Errorf("the copy of its metadata on broker %d had not got the cluster's first records; only a backup can bring it back", best.Broker)
 	}
 	return err
@@ -240,8 +240,8 @@ func (f *forcedCluster) majorityOf(copies []replica.Copy) *replica.Copy {
 // partitionKeys lists the metadata, the offsets and then all others by name.
 func (f *forcedCluster) partitionKeys() []protocol.PartitionID {
 	var keys []protocol.PartitionID
-	for key := range f.state.partitions {
-		if f.state.topics[key.TopicID] != nil {
+	for key := range f.state.Partitions() {
+		if f.state.Topics()[key.TopicID] != nil {
 			keys = append(keys, key)
 		}
 	}
@@ -249,14 +249,14 @@ func (f *forcedCluster) partitionKeys() []protocol.PartitionID {
 		return slices.Index([]string{"", protocol.OffsetsTopic, protocol.MetadataTopic}, topic)
 	}
 	slices.SortFunc(keys, func(a, b protocol.PartitionID) int {
-		x, y := f.state.topics[a.TopicID].Name, f.state.topics[b.TopicID].Name
+		x, y := f.state.Topics()[a.TopicID].Name, f.state.Topics()[b.TopicID].Name
 		return cmp.Or(cmp.Compare(rank(y), rank(x)), cmp.Compare(x, y), cmp.Compare(a.Partition, b.Partition))
 	})
 	return keys
 }
 
 func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
-	topic, part := f.state.topics[key.TopicID], f.state.partitions[key]
+	topic, part := f.state.Topics()[key.TopicID], f.state.Partitions()[key]
 	copies := slices.Clone(f.copies[key])
 	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
 		if id, _ := part.on(copies[i].Broker); id != copies[i].ReplicaID {
