@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -110,12 +111,12 @@ func (n *Node) createMissing(h *clusterHandle, topic string, create bool, deadli
 	return nil, topicNotFound(topic) // deleted again in the meantime
 }
 
-func (n *Node) limits() topicLimits {
-	return topicLimits{SegmentBytes: n.env.opt.SegmentBytes, MaxRecordBytes: n.env.opt.MaxRecordBytes}
+func (n *Node) limits() catalog.TopicLimits {
+	return catalog.TopicLimits{SegmentBytes: n.env.opt.SegmentBytes, MaxRecordBytes: n.env.opt.MaxRecordBytes}
 }
 
 // change runs one operation on a cluster's metadata and waits for it.
-func (n *Node) change(h *clusterHandle, deadline time.Time, decide func(*clusterState) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
+func (n *Node) change(h *clusterHandle, deadline time.Time, decide func(*catalog.State) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
 	reply := protocol.NewFuture[*protocol.Error]()
 	n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: decide, done: reply.Put, deadline: deadline})
 	err, ok := reply.Wait(deadline.Add(time.Second))
@@ -135,8 +136,8 @@ func (n *Node) deadline(ctx context.Context) time.Time {
 
 // createTopic makes a topic and waits until all its partitions have leaders.
 func (n *Node) createTopic(h *clusterHandle, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
-	err = n.change(h, deadline, func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.decideCreateTopic(spec, newID(), n.env.now().UnixMilli(), n.limits())
+	err = n.change(h, deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideCreateTopic(spec, newID(), n.env.now().UnixMilli(), n.limits())
 		created = err == nil && len(recs) > 0
 		return recs, err
 	})
@@ -181,8 +182,8 @@ func (n *Node) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*proto
 		return nil, err
 	}
 	deadline := n.deadline(ctx)
-	if err := n.change(h, deadline, func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.decideAlterTopic(spec, n.limits())
+	if err := n.change(h, deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideAlterTopic(spec, n.limits())
 		return recs, err
 	}); err != nil {
 		return nil, err
@@ -199,8 +200,8 @@ func (n *Node) DeleteTopic(ctx context.Context, cluster, name string) *protocol.
 	if err != nil {
 		return err
 	}
-	return n.change(h, n.deadline(ctx), func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.decideDeleteTopic(name, n.env.now().UnixMilli())
+	return n.change(h, n.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideDeleteTopic(name, n.env.now().UnixMilli())
 		return recs, err
 	})
 }

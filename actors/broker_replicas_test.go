@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -139,10 +140,10 @@ func TestDamagedLeftOverIsPutAside(t *testing.T) {
 // that round never ends.
 func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
 	c := &clusterActor{
-		state:    newClusterState(),
+		state:    catalog.New(),
 		dropping: map[string]map[int]bool{"being deleted": {2: true}, "forgotten": {2: false}},
 	}
-	c.state.Deleted()["being deleted"] = deletedTopic{}
+	c.state.Deleted()["being deleted"] = catalog.DeletedTopic{}
 	c.removeDeleted(nil) // nobody is asked, so nothing is sent
 	require.Equal(t, map[string]map[int]bool{"being deleted": {2: true}}, c.dropping)
 }

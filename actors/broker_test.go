@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -86,7 +87,7 @@ func (p *brokerProbe) spec() partitionSpec {
 	group := newLinks().group(key)
 	return partitionSpec{
 		id:       logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "slow", Broker: 1, ReplicaID: 1},
-		founders: []uint64{1}, settings: topicSettings{SegmentBytes: 1 << 20},
+		founders: []uint64{1}, settings: catalog.TopicSettings{SegmentBytes: 1 << 20},
 		route: newPartitionRoute(key, group, 1), group: group,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -54,7 +55,7 @@ type clusterActor struct {
 	handle      *clusterHandle
 	create      *createSpec // set while the cluster is being created
 
-	state      *clusterState
+	state      *catalog.State
 	nextOffset int64 // of __cluster_metadata, applied so far
 	intros     *introductions
 	waits      uint64 // numbers the waits for brokers that are being introduced
@@ -81,7 +82,7 @@ type clusterActor struct {
 
 // createSpec is what a new cluster begins with.
 type createSpec struct {
-	settings clusterSettings
+	settings catalog.ClusterSettings
 	reply    protocol.Future[*protocol.Error]
 }
 
@@ -102,11 +103,11 @@ type brokerInCluster struct {
 }
 
 // toldReplica is what a broker was last told of a replica. The pointers are
-// into the immutable values of clusterState.
+// into the immutable values of catalog.State.
 type toldReplica struct {
 	replica   uint64
-	topic     *clusterTopic
-	partition *clusterPartition
+	topic     *catalog.Topic
+	partition *catalog.Partition
 }
 
 // replicaProblem is a replica that does not run although it should.
@@ -215,12 +216,12 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 }
 
 func (c *clusterActor) started(ctx actor.Context) {
-	c.state = newClusterState()
+	c.state = catalog.New()
 	c.links = newLinks()
 	c.intros = newIntroductions()
-	c.metaRoute = newPartitionRoute(metadataKey(), c.links.group(metadataKey()), len(c.handle.manifest.Voters))
+	c.metaRoute = newPartitionRoute(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
-	c.parts = map[protocol.PartitionID]*partitionRoute{metadataKey(): c.metaRoute}
+	c.parts = map[protocol.PartitionID]*partitionRoute{catalog.MetadataPartition(): c.metaRoute}
 	c.counters = map[string]*protocol.Counter{}
 	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
@@ -246,8 +247,8 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 			ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
 			Topic: protocol.MetadataTopic, Broker: b.id,
 		},
-		want: want, settings: internalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(want), 0).topicSettings,
-		route: c.metaRoute, group: c.links.group(metadataKey()),
+		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(want), 0).TopicSettings,
+		route: c.metaRoute, group: c.links.group(catalog.MetadataPartition()),
 	}
 	for _, r := range b.holds {
 		if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
@@ -290,7 +291,7 @@ func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 	if m.Restore <= c.nextOffset {
 		return
 	}
-	c.state = newClusterState()
+	c.state = catalog.New()
 	for i := range m.Records {
 		c.apply(&m.Records[i])
 	}
@@ -337,7 +338,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 // partitionLed hears that a partition has a leader. With the metadata's first
 // one, everything that was committed before has been applied.
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
-	if m.Key != metadataKey() {
+	if m.Key != catalog.MetadataPartition() {
 		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
 			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
 			if ref := c.route(m.Key).leader.Load(); ref != nil {
@@ -352,8 +353,8 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 		if c.create != nil {
 			c.bootstrap(ctx)
 		} else {
-			c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-				return s.decideRegisterBrokers(c.env.opt.Host, c.env.opt.Port), nil
+			c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+				return s.DecideRegisterBrokers(c.env.opt.Host, c.env.opt.Port), nil
 			}})
 		}
 		c.recoveredNow(ctx)
@@ -378,7 +379,7 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 // bootstrap proposes a new cluster's first records; then its manifest becomes
 // final.
 func (c *clusterActor) bootstrap(ctx actor.Context) {
-	boot := clusterBootstrap{
+	boot := catalog.Bootstrap{
 		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: newID(),
 		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
 	}
@@ -387,8 +388,8 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 	}
 	create := c.create
 	c.enqueue(ctx, &metadataOp{
-		decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-			return s.decideCreateCluster(create.settings, boot), nil
+		decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+			return s.DecideCreateCluster(create.settings, boot), nil
 		},
 		done: func(err *protocol.Error) {
 			if err == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -14,7 +15,7 @@ import (
 // proposed, and done when its records are applied. One is under way at a time,
 // so that each is decided on a state that has all earlier ones.
 type metadataOp struct {
-	decide   func(*clusterState) ([]metarecord.Record, *protocol.Error)
+	decide   func(*catalog.State) ([]metarecord.Record, *protocol.Error)
 	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
 	after    func(actor.Context)   // may be nil; after a success
 	deadline time.Time             // zero: retried for ever

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -56,14 +57,14 @@ func (p *opsProbe) leader(term uint64) <-chan *proposeRecords {
 }
 
 func (p *opsProbe) led(term uint64) {
-	p.env.system.Root.Send(p.cluster, &partitionLed{Key: metadataKey(), Term: term})
+	p.env.system.Root.Send(p.cluster, &partitionLed{Key: catalog.MetadataPartition(), Term: term})
 }
 
 // enqueue asks for an operation; decided counts how often it was decided.
 func (p *opsProbe) enqueue(deadline time.Time, decided *int) protocol.Future[*protocol.Error] {
 	done := protocol.NewFuture[*protocol.Error]()
 	p.env.system.Root.Send(p.cluster, &metadataOp{
-		decide: func(*clusterState) ([]metarecord.Record, *protocol.Error) {
+		decide: func(*catalog.State) ([]metarecord.Record, *protocol.Error) {
 			*decided++
 			return []metarecord.Record{{Action: "X", Key: []byte(`["x"]`)}}, nil
 		},

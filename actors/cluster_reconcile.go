@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -26,7 +27,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
-			replica, founder := p.on(b.id)
+			replica, founder := p.On(b.id)
 			if t == nil || replica == 0 {
 				continue
 			}
@@ -44,14 +45,14 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	}
 }
 
-func (c *clusterActor) spec(key protocol.PartitionID, t *clusterTopic, p *clusterPartition, broker int, replica uint64, founder bool) partitionSpec {
+func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catalog.Partition, broker int, replica uint64, founder bool) partitionSpec {
 	s := partitionSpec{
 		id: logfile.Identity{
 			ClusterID: c.handle.manifest.ID, TopicID: t.ID, Topic: t.Name,
 			Partition: key.Partition, Broker: broker, ReplicaID: replica,
 		},
-		want: p.wanted(), replacing: len(p.Replacing) > 0, settings: t.topicSettings,
-		lazySync: c.state.Settings().Fsync == fsyncInterval,
+		want: p.Wanted(), replacing: len(p.Replacing) > 0, settings: t.TopicSettings,
+		lazySync: c.state.Settings().Fsync == catalog.FsyncInterval,
 		route:    c.route(key), group: c.links.group(key),
 	}
 	if founder {
@@ -84,7 +85,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	}
 	lost := 0
 	for key, p := range c.state.Partitions() {
-		replica, _ := p.on(b.id)
+		replica, _ := p.On(b.id)
 		if replica == 0 || b.has(key, replica) {
 			continue
 		}
@@ -95,7 +96,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
 	id := b.id
 	c.enqueue(ctx, &metadataOp{
-		decide: func(*clusterState) ([]metarecord.Record, *protocol.Error) { return nil, nil },
+		decide: func(*catalog.State) ([]metarecord.Record, *protocol.Error) { return nil, nil },
 		done: func(err *protocol.Error) {
 			if err == nil {
 				c.brokers[id].wiped = false
@@ -108,7 +109,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 
 // lossCause is what /readyz says of a replica that was lost with its broker's
 // directory, until its successor votes.
-func (c *clusterActor) lossCause(b *brokerInCluster, p *clusterPartition) error {
+func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error {
 	kept := 0
 	for _, r := range p.Replicas {
 		if other := c.brokers[r.Broker]; r.Broker != b.id && other != nil && !other.wiped {
@@ -130,8 +131,8 @@ func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
 }
 
 func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old uint64) {
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, broker, old)
+	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, broker, old)
 		return recs, err
 	}})
 }
@@ -144,7 +145,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 		return
 	}
 	gone := func(id uint64) bool {
-		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.wanted(), func(r protocol.PlacedReplica) bool { return r.ReplicaID == id })
+		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.Wanted(), func(r protocol.PlacedReplica) bool { return r.ReplicaID == id })
 	}
 	maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool {
 		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.Replica)
@@ -154,8 +155,8 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 			continue
 		}
 		c.enqueue(ctx, &metadataOp{
-			decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-				return s.decideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
+			decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+				return s.DecideReplicaReplaced(m.Key.TopicID, m.Key.Partition, r.Broker, r.NewID)
 			},
 			after: func(ctx actor.Context) { c.restore(ctx, m.Key) },
 		})
@@ -196,7 +197,7 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 
 // tellCoordinators has all groups forget a deleted topic.
 func (c *clusterActor) tellCoordinators(ctx actor.Context, deleted string) {
-	offsets := c.state.topicByName(protocol.OffsetsTopic)
+	offsets := c.state.TopicByName(protocol.OffsetsTopic)
 	if offsets == nil {
 		return
 	}
@@ -221,21 +222,21 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 		return
 	}
 	delete(c.dropping, m.TopicID)
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
-		return s.decideForgetTopic(m.TopicID), nil
+	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		return s.DecideForgetTopic(m.TopicID), nil
 	}})
 }
 
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.Settings() == nil {
-		trouble := c.describeProblems()[metadataKey()]
+		trouble := c.describeProblems()[catalog.MetadataPartition()]
 		c.handle.trouble.Store(&trouble)
 		return
 	}
 	rt := &routes{cluster: c.state.Settings().Name, topics: map[string]*protocol.Topic{}}
 	view := &clusterView{
-		info: c.state.clusterInfo(), partitions: map[protocol.PartitionID]*partitionRoute{},
+		info: c.state.ClusterInfo(), partitions: map[protocol.PartitionID]*partitionRoute{},
 		problems: c.describeProblems(), nextConsumerID: c.state.NextConsumerID(),
 	}
 	for i := range view.info.Brokers {
@@ -243,8 +244,8 @@ func (c *clusterActor) publish() {
 			view.info.Brokers[i].State, view.info.Brokers[i].Error = c.brokerState(b)
 		}
 	}
-	for _, t := range c.state.topicList() {
-		view.topics = append(view.topics, c.state.topicInfo(t))
+	for _, t := range c.state.TopicList() {
+		view.topics = append(view.topics, c.state.TopicInfo(t))
 		counter := c.counters[t.ID]
 		if counter == nil {
 			counter = &protocol.Counter{}
@@ -258,7 +259,7 @@ func (c *clusterActor) publish() {
 		}
 		rt.topics[t.Name] = &protocol.Topic{
 			Cluster: rt.cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
-			MaxRecordBytes: t.MaxRecordBytes, Internal: t.internal(), RoundRobin: counter, Route: tr,
+			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), RoundRobin: counter, Route: tr,
 		}
 	}
 	before := c.handle.routes.Load()

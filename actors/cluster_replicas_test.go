@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -48,7 +49,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	}
 	down(1)
 	first := <-proposals
-	require.Contains(t, string(first.Lines.Buf), actionReplaceReplica)
+	require.Contains(t, string(first.Lines.Buf), catalog.ActionReplaceReplica)
 	down(2)
 	down(3)
 	require.Zero(t, waiting(), "nothing to rebuild the others from")
@@ -56,7 +57,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	require.EqualValues(t, 2, (<-mends).Replica)
 
 	p.inspect(func(c *clusterActor) {
-		_, recs, err := c.state.decideReplaceReplica(key.TopicID, 0, state.Partitions()[key].Replicas[0].Broker, 1)
+		_, recs, err := c.state.DecideReplaceReplica(key.TopicID, 0, state.Partitions()[key].Replicas[0].Broker, 1)
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})
@@ -69,36 +70,36 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	up(4)
 	p.env.system.Root.Send(p.cluster, &membersSettled{Key: key, Voters: []uint64{2, 3, 4}})
 	second := <-proposals
-	require.Contains(t, string(second.Lines.Buf), actionReplicaReplaced)
+	require.Contains(t, string(second.Lines.Buf), catalog.ActionReplicaReplaced)
 	p.inspect(func(c *clusterActor) {
 		require.Len(t, c.problems, 1, "of those that are no members any more nothing is said")
 		part := c.state.Partitions()[key]
-		recs, err := c.state.decideReplicaReplaced(key.TopicID, 0, part.Replacing[0].Broker, part.Replacing[0].NewID)
+		recs, err := c.state.DecideReplicaReplaced(key.TopicID, 0, part.Replacing[0].Broker, part.Replacing[0].NewID)
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})
 	second.Done(protocol.ProduceResult{})
 	third := <-proposals
-	require.True(t, strings.Contains(string(third.Lines.Buf), actionReplaceReplica), "now 2 can be spared")
+	require.True(t, strings.Contains(string(third.Lines.Buf), catalog.ActionReplaceReplica), "now 2 can be spared")
 }
 
 // stateWithTopic is the state of a cluster of three brokers with one topic of
 // one partition.
-func stateWithTopic(t *testing.T, name string) (*clusterState, protocol.PartitionID) {
+func stateWithTopic(t *testing.T, name string) (*catalog.State, protocol.PartitionID) {
 	t.Helper()
-	s := newClusterState()
+	s := catalog.New()
 	apply := func(recs []metarecord.Record) {
 		for _, rec := range recs {
 			require.NoError(t, s.Apply(rec))
 		}
 	}
-	settings, err := resolveClusterSpec(&protocol.ClusterSpec{Name: "main", NumBrokers: ptr(3)}, "cluster-id", 1000)
+	settings, err := catalog.Resolve(&protocol.ClusterSpec{Name: "main", NumBrokers: ptr(3)}, "cluster-id", 1000)
 	require.Nil(t, err)
-	apply(s.decideCreateCluster(settings, clusterBootstrap{
-		MetadataTopicID: "meta-id", MetadataReplicas: metadataVoters(3),
+	apply(s.DecideCreateCluster(settings, catalog.Bootstrap{
+		MetadataTopicID: "meta-id", MetadataReplicas: catalog.MetadataVoters(3),
 		OffsetsTopicID: "offsets-id", OffsetsPartitions: 4, Host: "127.0.0.1", Port: 8080,
 	}))
-	id, recs, err := s.decideCreateTopic(&protocol.TopicSpec{Name: name, Partitions: ptr(1)}, "topic-1", 2000, topicLimits{})
+	id, recs, err := s.DecideCreateTopic(&protocol.TopicSpec{Name: name, Partitions: ptr(1)}, "topic-1", 2000, catalog.TopicLimits{})
 	require.Nil(t, err)
 	apply(recs)
 	return s, protocol.PartitionID{TopicID: id}

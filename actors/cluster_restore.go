@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -28,11 +29,11 @@ const (
 
 // MembersChanged is a partition's membership. That of __cluster_metadata is needed
 // before anything of it has been read.
-func (c *clusterActor) members(key protocol.PartitionID) *clusterPartition {
-	if p := c.state.Partitions()[key]; p != nil || key != metadataKey() {
+func (c *clusterActor) members(key protocol.PartitionID) *catalog.Partition {
+	if p := c.state.Partitions()[key]; p != nil || key != catalog.MetadataPartition() {
 		return p
 	}
-	return &clusterPartition{Replicas: c.metadataWant()}
+	return &catalog.Partition{Replicas: c.metadataWant()}
 }
 
 // restore does what a partition's damaged replicas need.
@@ -41,7 +42,7 @@ func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	if p == nil {
 		return
 	}
-	for _, r := range p.wanted() {
+	for _, r := range p.Wanted() {
 		problem, down := c.problems[problemKey(key, r.ReplicaID)]
 		if !down || !problem.fault.Rebuilds() || problem.running {
 			continue
@@ -72,11 +73,11 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 	if c.state.Partitions()[key] == nil {
 		return // a majority of __cluster_metadata runs, so it will be known soon
 	}
-	c.enqueue(ctx, &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
+	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		if !c.damaged(key, r.ReplicaID) || c.remedy(key, r) != remedyReplace {
 			return nil, nil // others failed meanwhile, or it was mended
 		}
-		_, recs, err := s.decideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
+		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
 		return recs, err
 	}})
 }
@@ -119,7 +120,7 @@ func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedR
 	sound, unknown := 0, 0
 	group := c.links.group(key)
 	for _, r := range p.Replicas {
-		replaced := slices.ContainsFunc(p.Replacing, func(x pendingReplica) bool { return x.Broker == r.Broker })
+		replaced := slices.ContainsFunc(p.Replacing, func(x catalog.PendingReplica) bool { return x.Broker == r.Broker })
 		if r.Broker == without.Broker || replaced {
 			continue
 		}
@@ -149,7 +150,7 @@ func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	if p == nil {
 		return
 	}
-	for _, r := range p.wanted() {
+	for _, r := range p.Wanted() {
 		if r.ReplicaID != m.Replica {
 			continue
 		}

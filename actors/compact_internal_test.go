@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -25,7 +26,7 @@ func dumpCluster(t *testing.T, n *Node) string {
 	var dump string
 	require.Eventually(t, func() bool {
 		got := make(chan string, 1)
-		n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
+		n.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 			got <- s.Dump()
 			return nil, nil
 		}})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/logfile"
 )
 
@@ -175,7 +176,7 @@ func (p *partitionActor) stopCompaction() {
 }
 
 // compacts reports whether the partition's topic keeps the newest per key.
-func (p *partitionActor) compacts() bool { return p.settings.CleanupPolicy == cleanCompact }
+func (p *partitionActor) compacts() bool { return p.settings.CleanupPolicy == catalog.CleanupCompact }
 
 // askCompaction proposes a compaction on the leader when one is due, unless
 // another replica is being given the present parts.

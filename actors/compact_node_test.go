@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/protocol"
 )
 
@@ -62,7 +63,7 @@ func TestCompactedTopic(t *testing.T) {
 	dir := t.TempDir()
 	n := startNode(t, dir, compacting)
 	createTestTopic(t, n, &protocol.TopicSpec{
-		Name: "table", Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10)), CleanupPolicy: ptr(cleanCompact),
+		Name: "table", Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10)), CleanupPolicy: ptr(catalog.CleanupCompact),
 		RetentionMs: ptr(int64(1)), RetentionBytes: ptr(int64(1)), // of no concern to a compacted topic
 	})
 	pad := strings.Repeat("x", 900)
@@ -143,7 +144,7 @@ func TestReadersWhileCompacting(t *testing.T) {
 	n := startNode(t, t.TempDir(), compacting)
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{
-		Name: "table", Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10)), CleanupPolicy: ptr(cleanCompact),
+		Name: "table", Partitions: ptr(1), SegmentBytes: ptr(int64(64 << 10)), CleanupPolicy: ptr(catalog.CleanupCompact),
 	})
 	produce(t, n, "table", 0, `0`)
 	stop, done := make(chan struct{}), make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -75,9 +76,9 @@ func (n *Node) freshConsumerID(h *clusterHandle) (protocol.ConsumerID, *protocol
 				floor = max(floor, view.nextConsumerID)
 			}
 		}
-		err := n.change(h, time.Now().Add(n.env.opt.RequestTimeout), func(s *clusterState) ([]metarecord.Record, *protocol.Error) {
+		err := n.change(h, time.Now().Add(n.env.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 			var recs []metarecord.Record
-			first, recs = s.decideAllocateConsumerIDs(count, floor)
+			first, recs = s.DecideAllocateConsumerIDs(count, floor)
 			return recs, nil
 		})
 		if err != nil {

@@ -9,7 +9,7 @@
 //	      └ Group            one per consumer group, below the leader of its __consumer_offsets partition
 //
 // Each actor is a thin shell around a plain struct that can be tested without
-// an actor system: replica (raft and log), disk, clusterState,
+// an actor system: replica (raft and log), disk, catalog.State,
 // group.State. State in memory is a pure function of a replicated log: decide
 // returns records, apply is the only mutator.
 //

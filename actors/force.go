@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -60,7 +61,7 @@ type forcedCluster struct {
 	ledgers  map[int]*ledger // of the brokers that have one
 	ages     map[int]brokerAge
 	copies   map[protocol.PartitionID][]replica.Copy
-	state    *clusterState
+	state    *catalog.State
 	force    []forcedGroup
 }
 
@@ -185,7 +186,7 @@ func (f *forcedCluster) readCopies(broker int, complete bool) error {
 // readMetadata builds the cluster's state from the copy that the cluster will
 // go on with.
 func (f *forcedCluster) readMetadata() error {
-	copies := f.copies[metadataKey()]
+	copies := f.copies[catalog.MetadataPartition()]
 	best := f.majorityOf(copies)
 	if best == nil {
 		best = replica.Longest(copies)
@@ -197,7 +198,7 @@ func (f *forcedCluster) readMetadata() error {
 		}
 		return errors.Join(errs...)
 	}
-	f.state = newClusterState()
+	f.state = catalog.New()
 	err := logfile.WalkFrames(logfile.OSFS{}, best.Dir, func(_ string, _ logfile.Identity, fr logfile.Frame) error {
 		if fr.Kind != logfile.KindRecords && fr.Kind != logfile.KindCompacted {
 			return nil
@@ -217,7 +218,7 @@ func (f *forcedCluster) readMetadata() error {
 		}
 		return nil
 	})
-	if err == nil && f.state.Partitions()[metadataKey()] == nil {
+	if err == nil && f.state.Partitions()[catalog.MetadataPartition()] == nil {
 		err = fmt.Errorf("the copy of its metadata on broker %d had not got the cluster's first records; only a backup can bring it back", best.Broker)
 	}
 	return err
@@ -259,7 +260,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 	topic, part := f.state.Topics()[key.TopicID], f.state.Partitions()[key]
 	copies := slices.Clone(f.copies[key])
 	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
-		if id, _ := part.on(copies[i].Broker); id != copies[i].ReplicaID {
+		if id, _ := part.On(copies[i].Broker); id != copies[i].ReplicaID {
 			copies[i].Err = cmp.Or(copies[i].Err, error(errGivenUp))
 		}
 	}
@@ -268,7 +269,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 	}
 	survivor := replica.Longest(copies)
 	forced := ForcedPartition{Cluster: f.manifest.Name, Topic: topic.Name, Partition: key.Partition}
-	for _, r := range part.wanted() {
+	for _, r := range part.Wanted() {
 		c := copyOn(copies, r)
 		if survivor != nil && c.Broker == survivor.Broker {
 			forced.Survivor = c

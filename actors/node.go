@@ -17,6 +17,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -163,7 +164,7 @@ type nodeActor struct {
 // pendingCluster is a cluster whose creation is under way, and who waits.
 type pendingCluster struct {
 	handle   *clusterHandle
-	settings clusterSettings
+	settings catalog.ClusterSettings
 	replies  []protocol.Future[clusterCreation]
 }
 
@@ -266,13 +267,13 @@ func (a *nodeActor) publish(name string, h *clusterHandle) {
 }
 
 func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
-	settings, err := resolveClusterSpec(m.Spec, newID(), a.env.now().UnixMilli())
+	settings, err := catalog.Resolve(m.Spec, newID(), a.env.now().UnixMilli())
 	if err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
 		return
 	}
 	if p := a.creating[settings.Name]; p != nil {
-		if err := p.settings.conflict(m.Spec); err != nil {
+		if err := p.settings.Conflict(m.Spec); err != nil {
 			m.Reply.Put(clusterCreation{Err: err})
 			return
 		}
@@ -314,23 +315,23 @@ func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreatio
 		return clusterCreation{Err: h.unavailable()}
 	}
 	i := view.info
-	have := clusterSettings{
+	have := catalog.ClusterSettings{
 		Name: i.Name, NumBrokers: i.NumBrokers, LogDirectory: i.LogDirectory, Partitions: i.Partitions,
 		RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync,
 	}
-	return clusterCreation{Handle: h, Err: have.conflict(spec)}
+	return clusterCreation{Handle: h, Err: have.Conflict(spec)}
 }
 
 var errStarting = protocol.Errorf(protocol.CodeStarting, "the broker is recovering its metadata")
 
 // prepare makes the directories and ledgers of a new cluster. Until the
 // manifest is committed, a crash leaves nothing of it.
-func (a *nodeActor) prepare(s clusterSettings) (*clusterHandle, error) {
+func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
 	m := clusterManifest{
 		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
 		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: clusterCreating,
 	}
-	for _, v := range metadataVoters(s.NumBrokers) {
+	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
 		m.Voters = append(m.Voters, metadataVoter(v))
 	}
 	if err := a.env.manifests.begin(m); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/catalog"
 	"ottla/actors/disk"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -39,7 +40,7 @@ type partitionActor struct {
 	coord     *coordinator // __consumer_offsets only
 	want      []protocol.PlacedReplica
 	replacing bool // see partitionSpec
-	settings  topicSettings
+	settings  catalog.TopicSettings
 
 	ticks        int
 	idleTicks    int  // on a leader, see quietTick
@@ -79,7 +80,7 @@ type (
 	placementChanged struct {
 		Want      []protocol.PlacedReplica
 		Replacing bool
-		Settings  topicSettings
+		Settings  catalog.TopicSettings
 	}
 	// describePartition asks a leader for its view of the partition.
 	describePartition struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -19,7 +20,7 @@ type partitionSpec struct {
 	want       []protocol.PlacedReplica // membership as __cluster_metadata wants it, preferred leader first
 	replacing  bool                     // __cluster_metadata waits to hear that the group has it
 	founders   []uint64                 // the group's first voters when this replica is one of them
-	settings   topicSettings
+	settings   catalog.TopicSettings
 	lazySync   bool
 	route      *partitionRoute
 	group      *groupLinks
@@ -41,7 +42,7 @@ func (s *partitionSpec) logOptions(env *environment) logfile.Options {
 	return logfile.Options{SegmentBytes: s.segmentBytes(env, s.settings), BootID: env.bootID, Cache: env.handles}
 }
 
-func (s *partitionSpec) segmentBytes(env *environment, settings topicSettings) int64 {
+func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSettings) int64 {
 	if n := env.opt.internalSegmentBytes; n > 0 && s.internal() {
 		return n
 	}

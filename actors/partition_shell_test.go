@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/actors/disk"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -41,7 +42,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	spec := partitionSpec{
 		id:  logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "alone", Broker: 1, ReplicaID: 1},
 		dir: filepath.Join(t.TempDir(), "alone-0"), want: []protocol.PlacedReplica{{Broker: 1, ReplicaID: 1}},
-		founders: []uint64{1}, settings: topicSettings{SegmentBytes: 1 << 20}, route: p.route, group: group,
+		founders: []uint64{1}, settings: catalog.TopicSettings{SegmentBytes: 1 << 20}, route: p.route, group: group,
 	}
 	started := protocol.NewFuture[*actor.PID]()
 	p.up = root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"errors"
@@ -28,8 +28,8 @@ var clusterActions = map[string]string{
 	actionDeleteTopic:     keyTopic + keyPartition,
 	actionForgetTopic:     keyTopic,
 	actionPlacePartition:  keyPartition,
-	actionReplaceReplica:  keyPartition,
-	actionReplicaReplaced: keyPartition,
+	ActionReplaceReplica:  keyPartition,
+	ActionReplicaReplaced: keyPartition,
 	actionConsumerIDs:     keyConsumerIDs,
 }
 
@@ -37,20 +37,20 @@ var clusterActions = map[string]string{
 type (
 	clusterValue struct {
 		V int `json:"v"`
-		clusterSettings
+		ClusterSettings
 	}
 	brokerValue struct {
 		V int `json:"v"`
-		clusterBroker
+		Broker
 	}
 	topicValue struct {
 		V       int           `json:"v"`
-		Topic   *clusterTopic `json:"topic,omitempty"`
-		Deleted *deletedTopic `json:"deleted,omitempty"`
+		Topic   *Topic        `json:"topic,omitempty"`
+		Deleted *DeletedTopic `json:"deleted,omitempty"`
 	}
 	partitionValue struct {
 		V int `json:"v"`
-		clusterPartition
+		Partition
 	}
 	consumerIDsValue struct {
 		V    int                 `json:"v"`
@@ -58,17 +58,17 @@ type (
 	}
 )
 
-// apply is the only mutator of the state. It depends on nothing but the state
+// Apply is the only mutator of the state. It depends on nothing but the state
 // and the record, tolerates what compaction leaves out, and fails on a record
 // that this build does not understand; the state is then as before.
-func (s *clusterState) Apply(rec metarecord.Record) error {
+func (s *State) Apply(rec metarecord.Record) error {
 	if err := s.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.MetadataTopic, err)
 	}
 	return nil
 }
 
-func (s *clusterState) applyRecord(rec metarecord.Record) error {
+func (s *State) applyRecord(rec metarecord.Record) error {
 	kinds, known := clusterActions[rec.Action]
 	if !known {
 		return errors.New("unknown action")
@@ -95,25 +95,25 @@ func (s *clusterState) applyRecord(rec metarecord.Record) error {
 	return errors.New("the key has the wrong number of elements")
 }
 
-func (s *clusterState) applyCluster(value []byte) error {
+func (s *State) applyCluster(value []byte) error {
 	var v clusterValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
-	s.settings = &v.clusterSettings
+	s.settings = &v.ClusterSettings
 	return nil
 }
 
-func (s *clusterState) applyBroker(value []byte) error {
+func (s *State) applyBroker(value []byte) error {
 	var v brokerValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
-	s.brokers[v.ID] = &v.clusterBroker
+	s.brokers[v.ID] = &v.Broker
 	return nil
 }
 
-func (s *clusterState) applyTopic(id string, value []byte) error {
+func (s *State) applyTopic(id string, value []byte) error {
 	var v topicValue
 	if value != nil {
 		if err := metarecord.Decode(value, &v); err != nil {
@@ -139,7 +139,7 @@ func (s *clusterState) applyTopic(id string, value []byte) error {
 	return nil
 }
 
-func (s *clusterState) applyPartition(topicID, number string, value []byte) error {
+func (s *State) applyPartition(topicID, number string, value []byte) error {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 {
 		return fmt.Errorf("partition %q is not a number", number)
@@ -153,11 +153,11 @@ func (s *clusterState) applyPartition(topicID, number string, value []byte) erro
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
-	s.partitions[key] = &v.clusterPartition
+	s.partitions[key] = &v.Partition
 	return nil
 }
 
-func (s *clusterState) applyConsumerIDs(value []byte) error {
+func (s *State) applyConsumerIDs(value []byte) error {
 	var v consumerIDsValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"slices"
@@ -7,39 +7,39 @@ import (
 	"ottla/protocol"
 )
 
-// decideReplaceReplica allocates a new replica id for the copy on broker
+// DecideReplaceReplica allocates a new replica id for the copy on broker
 // whose id oldID must not come back (lost, damaged or outdated). Asked again
 // for the same oldID it returns the id that is already catching up; asked for
 // that one, because it was lost too, it allocates yet another for the same
 // place. Errors: partition_not_found, broker_not_found (no such replica).
-func (s *clusterState) decideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
+func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return 0, nil, noPartition(topicID, partition)
 	}
 	next := p.clone()
 	newID = next.NextReplicaID
-	at := slices.IndexFunc(next.Replacing, func(r pendingReplica) bool { return r.Broker == broker })
+	at := slices.IndexFunc(next.Replacing, func(r PendingReplica) bool { return r.Broker == broker })
 	switch {
 	case at >= 0 && next.Replacing[at].OldID == oldID:
 		return next.Replacing[at].NewID, nil, nil
 	case at >= 0 && next.Replacing[at].NewID == oldID:
 		next.Replacing[at].NewID = newID
 	case at < 0 && slices.Contains(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: oldID}):
-		next.Replacing = append(next.Replacing, pendingReplica{Broker: broker, OldID: oldID, NewID: newID})
+		next.Replacing = append(next.Replacing, PendingReplica{Broker: broker, OldID: oldID, NewID: newID})
 	default:
 		return 0, nil, protocol.Errorf(protocol.CodeBrokerNotFound,
 			"partition %d of topic %s has no replica %d on broker %d", partition, topicID, oldID, broker)
 	}
 	next.NextReplicaID++
-	return newID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
+	return newID, []metarecord.Record{partitionRecord(ActionReplaceReplica, topicID, partition, next)}, nil
 }
 
-// decideReplicaReplaced records that raft's membership has changed: newID
+// DecideReplicaReplaced records that raft's membership has changed: newID
 // votes, the id it replaces is gone. The place in the order of preference
 // stays. No records if that is known. Errors: partition_not_found,
 // broker_not_found (no such replacement).
-func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
+func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return nil, noPartition(topicID, partition)
@@ -48,7 +48,7 @@ func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker i
 		return nil, nil
 	}
 	next := p.clone()
-	at := slices.IndexFunc(next.Replacing, func(r pendingReplica) bool { return r.Broker == broker && r.NewID == newID })
+	at := slices.IndexFunc(next.Replacing, func(r PendingReplica) bool { return r.Broker == broker && r.NewID == newID })
 	old := -1
 	if at >= 0 {
 		old = slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: next.Replacing[at].OldID})
@@ -59,11 +59,11 @@ func (s *clusterState) decideReplicaReplaced(topicID string, partition, broker i
 	}
 	next.Replicas[old].ReplicaID = newID
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
-	return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
+	return []metarecord.Record{partitionRecord(ActionReplicaReplaced, topicID, partition, next)}, nil
 }
 
 // clone copies p, so that the copy can be changed.
-func (p *clusterPartition) clone() clusterPartition {
+func (p *Partition) clone() Partition {
 	c := *p
 	c.Replicas = slices.Clone(p.Replicas)
 	c.Replacing = slices.Clone(p.Replacing)
@@ -74,10 +74,10 @@ func noPartition(topicID string, partition int) *protocol.Error {
 	return protocol.Errorf(protocol.CodePartitionNotFound, "topic %s has no partition %d", topicID, partition)
 }
 
-// on returns the replica that a broker shall hold, 0 if none: the one under
+// On returns the replica that a broker shall hold, 0 if none: the one under
 // way, if one is being replaced. A founder is one that the partition began
 // with.
-func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
+func (p *Partition) On(broker int) (replica uint64, founder bool) {
 	for _, r := range p.Replacing {
 		if r.Broker == broker {
 			return r.NewID, false
@@ -91,8 +91,8 @@ func (p *clusterPartition) on(broker int) (replica uint64, founder bool) {
 	return 0, false
 }
 
-// wanted is the membership to reach: replicas with their successors in place.
-func (p *clusterPartition) wanted() []protocol.PlacedReplica {
+// Wanted is the membership to reach: replicas with their successors in place.
+func (p *Partition) Wanted() []protocol.PlacedReplica {
 	want := slices.Clone(p.Replicas)
 	for i := range want {
 		for _, r := range p.Replacing {

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"hash/fnv"
@@ -12,11 +12,11 @@ import (
 // topic's preferred leaders begins: at the broker that leads the fewest
 // partitions, and among equals at one that the name picks, so that topics of
 // one partition do not all end up on the first broker.
-func (s *clusterState) placementStart(topic string) int {
+func (s *State) placementStart(topic string) int {
 	brokers := s.brokerIDs()
 	leads := make([]int, len(brokers))
 	for key, p := range s.partitions {
-		if t := s.topics[key.TopicID]; t == nil || t.internal() || len(p.Replicas) == 0 {
+		if t := s.topics[key.TopicID]; t == nil || t.Internal() || len(p.Replicas) == 0 {
 			continue
 		}
 		if i := indexOf(brokers, p.Replicas[0].Broker); i >= 0 {
@@ -38,9 +38,9 @@ func (s *clusterState) placementStart(topic string) int {
 // Preferred leaders rotate over the brokers beginning at brokers[start]; the
 // other copies follow at a distance that grows with each round, so that the
 // partitions a broker leads fail over to different brokers.
-func placeReplicas(brokers []int, start, from, to, rf int) []clusterPartition {
+func placeReplicas(brokers []int, start, from, to, rf int) []Partition {
 	n := len(brokers)
-	placed := make([]clusterPartition, 0, to-from)
+	placed := make([]Partition, 0, to-from)
 	for p := from; p < to; p++ {
 		leader := start + p
 		replicas := []protocol.PlacedReplica{{Broker: brokers[leader%n], ReplicaID: 1}}
@@ -48,7 +48,7 @@ func placeReplicas(brokers []int, start, from, to, rf int) []clusterPartition {
 			shift := 1 + (p/n+j-1)%(n-1)
 			replicas = append(replicas, protocol.PlacedReplica{Broker: brokers[(leader+shift)%n], ReplicaID: uint64(j + 1)})
 		}
-		placed = append(placed, clusterPartition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})
+		placed = append(placed, Partition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})
 	}
 	return placed
 }
@@ -65,12 +65,12 @@ func nextReplicaID(replicas []protocol.PlacedReplica) uint64 {
 func indexOf(brokers []int, id int) int { return slices.Index(brokers, id) }
 
 // newTopicRecords are the records of a new topic and its partitions.
-func newTopicRecords(t clusterTopic, placed []clusterPartition) []metarecord.Record {
+func newTopicRecords(t Topic, placed []Partition) []metarecord.Record {
 	return append([]metarecord.Record{topicRecord(actionCreateTopic, t)}, placementRecords(t.ID, 0, placed)...)
 }
 
 // placementRecords are the records of partitions from, from+1, ...
-func placementRecords(topicID string, from int, placed []clusterPartition) []metarecord.Record {
+func placementRecords(topicID string, from int, placed []Partition) []metarecord.Record {
 	recs := make([]metarecord.Record, len(placed))
 	for i, p := range placed {
 		recs[i] = partitionRecord(actionPlacePartition, topicID, from+i, p)
@@ -78,10 +78,10 @@ func placementRecords(topicID string, from int, placed []clusterPartition) []met
 	return recs
 }
 
-func topicRecord(action string, t clusterTopic) metarecord.Record {
+func topicRecord(action string, t Topic) metarecord.Record {
 	return metarecord.Record{Action: action, Key: metarecord.Key(keyTopic, t.ID), Value: metarecord.JSON(topicValue{V: metarecord.Format, Topic: &t})}
 }
 
-func partitionRecord(action, topicID string, partition int, p clusterPartition) metarecord.Record {
+func partitionRecord(action, topicID string, partition int, p Partition) metarecord.Record {
 	return metarecord.Record{Action: action, Key: metarecord.Key(keyPartition, topicID, partition), Value: metarecord.JSON(partitionValue{metarecord.Format, p})}
 }

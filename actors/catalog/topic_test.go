@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"fmt"
@@ -16,11 +16,11 @@ func TestCreateTopicTakesDefaultsFromItsCluster(t *testing.T) {
 	require.Nil(t, err)
 	assert.True(t, created)
 	assert.Equal(t, 3, topic.Partitions)
-	assert.Equal(t, topicSettings{
+	assert.Equal(t, TopicSettings{
 		ReplicationFactor: 3, RetentionMs: 168 * 3600 * 1000, RetentionBytes: -1, SegmentBytes: 128 << 20,
 		CleanupPolicy: "delete", DeleteRetentionMs: 24 * 3600 * 1000, MaxRecordBytes: 1 << 20,
-	}, topic.topicSettings)
-	info := h.s.topicInfo(topic)
+	}, topic.TopicSettings)
+	info := h.s.TopicInfo(topic)
 	assert.Equal(t, "main", info.Cluster)
 	assert.Len(t, info.Partitions, 3)
 
@@ -76,7 +76,7 @@ func TestTopicSpecRanges(t *testing.T) {
 }
 
 func TestCreateTopicBeforeBootstrapIsStarting(t *testing.T) {
-	_, recs, err := newClusterState().decideCreateTopic(&protocol.TopicSpec{Name: "a"}, "id", 1, topicLimits{})
+	_, recs, err := New().DecideCreateTopic(&protocol.TopicSpec{Name: "a"}, "id", 1, TopicLimits{})
 	require.NotNil(t, err)
 	assert.Empty(t, recs)
 	assert.Equal(t, protocol.CodeStarting, err.Code)
@@ -85,11 +85,11 @@ func TestCreateTopicBeforeBootstrapIsStarting(t *testing.T) {
 func TestAlterTopic(t *testing.T) {
 	h := newClusterHarness(t, 3)
 	topic, _, _ := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)})
-	before := h.s.topicInfo(topic)
+	before := h.s.TopicInfo(topic)
 
 	alter := func(spec protocol.TopicSpec) (int, *protocol.Error) {
 		spec.Name = "a"
-		id, recs, err := h.s.decideAlterTopic(&spec, topicLimits{})
+		id, recs, err := h.s.DecideAlterTopic(&spec, TopicLimits{})
 		if err == nil {
 			assert.Equal(t, topic.ID, id)
 		}
@@ -102,7 +102,7 @@ func TestAlterTopic(t *testing.T) {
 	n, err = alter(protocol.TopicSpec{RetentionMs: ptr(int64(60_000)), Partitions: ptr(5)})
 	require.Nil(t, err)
 	assert.Equal(t, 1+3, n)
-	after := h.s.topicInfo(h.s.topicByName("a"))
+	after := h.s.TopicInfo(h.s.TopicByName("a"))
 	assert.EqualValues(t, 60_000, after.RetentionMs)
 	assert.Equal(t, before.Partitions, after.Partitions[:2], "what was placed stays")
 	for i, p := range after.Partitions {
@@ -119,33 +119,33 @@ func TestAlterTopic(t *testing.T) {
 		assert.Equal(t, protocol.CodeNotAllowed, err.Code, name)
 		assert.Zero(t, n, name)
 	}
-	_, _, err = h.s.decideAlterTopic(&protocol.TopicSpec{Name: "b"}, topicLimits{})
+	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: "b"}, TopicLimits{})
 	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
-	_, _, err = h.s.decideAlterTopic(&protocol.TopicSpec{Name: protocol.OffsetsTopic}, topicLimits{})
+	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: protocol.OffsetsTopic}, TopicLimits{})
 	assert.Equal(t, protocol.CodeInternalTopic, err.Code)
 }
 
 func TestDeletedTopicLeavesThePermissionToRemoveItsFiles(t *testing.T) {
 	h := newClusterHarness(t, 3)
 	old, _, _ := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)})
-	id, recs, err := h.s.decideDeleteTopic("a", 3000)
+	id, recs, err := h.s.DecideDeleteTopic("a", 3000)
 	require.Nil(t, err)
 	assert.Equal(t, old.ID, id)
 	h.do(recs)
-	assert.Nil(t, h.s.topicByName("a"))
+	assert.Nil(t, h.s.TopicByName("a"))
 	assert.Nil(t, h.s.partition(id, 0))
-	assert.Equal(t, deletedTopic{"a", 2, 3000}, h.s.deleted[id])
-	_, _, err = h.s.decideDeleteTopic("a", 3000)
+	assert.Equal(t, DeletedTopic{"a", 2, 3000}, h.s.deleted[id])
+	_, _, err = h.s.DecideDeleteTopic("a", 3000)
 	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
 
 	next, created, err := h.create(&protocol.TopicSpec{Name: "a"})
 	require.Nil(t, err)
 	assert.True(t, created)
 	assert.NotEqual(t, id, next.ID, "another topic of the same name")
-	h.do(h.s.decideForgetTopic(id))
+	h.do(h.s.DecideForgetTopic(id))
 	assert.Empty(t, h.s.deleted)
-	assert.Empty(t, h.s.decideForgetTopic(id))
-	assert.Equal(t, next.ID, h.s.topicByName("a").ID, "forgetting the old one leaves the new one alone")
+	assert.Empty(t, h.s.DecideForgetTopic(id))
+	assert.Equal(t, next.ID, h.s.TopicByName("a").ID, "forgetting the old one leaves the new one alone")
 }
 
 func TestPlacementSpreads(t *testing.T) {
@@ -215,7 +215,7 @@ func TestReplaceReplica(t *testing.T) {
 	victim := start.Replicas[1]
 	replace := func(old uint64) (uint64, *protocol.Error) {
 		before := h.s.Dump()
-		id, recs, err := h.s.decideReplaceReplica(topic.ID, 0, victim.Broker, old)
+		id, recs, err := h.s.DecideReplaceReplica(topic.ID, 0, victim.Broker, old)
 		require.Equal(t, before, h.s.Dump(), "a decision changed the state")
 		h.do(recs)
 		return id, err
@@ -233,20 +233,20 @@ func TestReplaceReplica(t *testing.T) {
 	assert.Equal(t, protocol.CodeBrokerNotFound, err.Code)
 	assert.Equal(t, start.Replicas, h.s.partition(topic.ID, 0).Replicas, "nothing is switched yet")
 
-	_, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, first)
+	_, err = h.s.DecideReplicaReplaced(topic.ID, 0, victim.Broker, first)
 	assert.Equal(t, protocol.CodeBrokerNotFound, err.Code, "that one was given up")
 	before := h.s.Dump()
-	recs, err := h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
+	recs, err := h.s.DecideReplicaReplaced(topic.ID, 0, victim.Broker, second)
 	require.Nil(t, err)
 	require.Equal(t, before, h.s.Dump(), "a decision changed the state")
 	h.do(recs)
 	done := h.s.partition(topic.ID, 0)
 	assert.Empty(t, done.Replacing)
 	assert.Equal(t, protocol.PlacedReplica{Broker: victim.Broker, ReplicaID: second}, done.Replicas[1], "in the place of the old one")
-	recs, err = h.s.decideReplicaReplaced(topic.ID, 0, victim.Broker, second)
+	recs, err = h.s.DecideReplicaReplaced(topic.ID, 0, victim.Broker, second)
 	require.Nil(t, err)
 	assert.Empty(t, recs)
-	_, _, err = h.s.decideReplaceReplica(topic.ID, 7, 1, 1)
+	_, _, err = h.s.DecideReplaceReplica(topic.ID, 7, 1, 1)
 	assert.Equal(t, protocol.CodePartitionNotFound, err.Code)
 	assert.Equal(t, victim, start.Replicas[1], "values handed out before are not changed")
 }

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"testing"
@@ -20,7 +20,7 @@ func FuzzClusterApply(f *testing.F) {
 		if value == "" {
 			rec.Value = nil
 		}
-		s := newClusterState()
+		s := New()
 		before := s.Dump()
 		if s.Apply(rec) != nil {
 			assert.Equal(t, before, s.Dump())

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"fmt"
@@ -9,21 +9,21 @@ import (
 	"ottla/protocol"
 )
 
-// clusterBootstrap is what the first records of a cluster need besides its
+// Bootstrap is what the first records of a cluster need besides its
 // settings.
-type clusterBootstrap struct {
+type Bootstrap struct {
 	MetadataTopicID   string
-	MetadataReplicas  []protocol.PlacedReplica // the first voters, see metadataVoters
+	MetadataReplicas  []protocol.PlacedReplica // the first voters, see MetadataVoters
 	OffsetsTopicID    string
 	OffsetsPartitions int // 1-1024
 	Host              string
 	Port              int
 }
 
-// metadataVoters are the first replicas of __cluster_metadata: one on each of
+// MetadataVoters are the first replicas of __cluster_metadata: one on each of
 // up to five brokers, but an odd number of more than two, because a fourth
 // vote only makes a majority harder to get.
-func metadataVoters(numBrokers int) []protocol.PlacedReplica {
+func MetadataVoters(numBrokers int) []protocol.PlacedReplica {
 	n := min(numBrokers, 5)
 	if n == 4 {
 		n = 3
@@ -35,10 +35,10 @@ func metadataVoters(numBrokers int) []protocol.PlacedReplica {
 	return voters
 }
 
-// decideCreateCluster returns the first records of a cluster: its settings,
+// DecideCreateCluster returns the first records of a cluster: its settings,
 // its brokers and the internal topics. It returns none if the state has a
-// cluster already. The settings come from resolveClusterSpec.
-func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap) []metarecord.Record {
+// cluster already. The settings come from Resolve.
+func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord.Record {
 	if s.settings != nil {
 		return nil
 	}
@@ -46,19 +46,19 @@ func (s *clusterState) decideCreateCluster(c clusterSettings, b clusterBootstrap
 	brokers := make([]int, c.NumBrokers)
 	for i := range brokers {
 		brokers[i] = i + 1
-		recs = append(recs, brokerRecord(clusterBroker{ID: i + 1, Host: b.Host, Port: b.Port, CreatedAt: c.CreatedAt}))
+		recs = append(recs, brokerRecord(Broker{ID: i + 1, Host: b.Host, Port: b.Port, CreatedAt: c.CreatedAt}))
 	}
-	meta := internalTopic(b.MetadataTopicID, protocol.MetadataTopic, 1, len(b.MetadataReplicas), c.CreatedAt)
-	recs = append(recs, topicRecord(actionCreateTopic, meta), partitionRecord(actionPlacePartition, meta.ID, 0, clusterPartition{
+	meta := InternalTopic(b.MetadataTopicID, protocol.MetadataTopic, 1, len(b.MetadataReplicas), c.CreatedAt)
+	recs = append(recs, topicRecord(actionCreateTopic, meta), partitionRecord(actionPlacePartition, meta.ID, 0, Partition{
 		Replicas: b.MetadataReplicas, NextReplicaID: nextReplicaID(b.MetadataReplicas),
 	}))
-	offsets := internalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, b.OffsetsPartitions, min(3, c.NumBrokers), c.CreatedAt)
+	offsets := InternalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, b.OffsetsPartitions, min(3, c.NumBrokers), c.CreatedAt)
 	return append(recs, newTopicRecords(offsets, placeReplicas(brokers, 0, 0, offsets.Partitions, offsets.ReplicationFactor))...)
 }
 
-// decideRegisterBrokers returns records for the brokers whose address is not
+// DecideRegisterBrokers returns records for the brokers whose address is not
 // host:port any more; after the address of the process has changed.
-func (s *clusterState) decideRegisterBrokers(host string, port int) []metarecord.Record {
+func (s *State) DecideRegisterBrokers(host string, port int) []metarecord.Record {
 	var recs []metarecord.Record
 	for _, id := range s.brokerIDs() {
 		b := *s.brokers[id]
@@ -71,18 +71,18 @@ func (s *clusterState) decideRegisterBrokers(host string, port int) []metarecord
 	return recs
 }
 
-// decideAllocateConsumerIDs takes n fresh consumer ids, none below floor: first,
+// DecideAllocateConsumerIDs takes n fresh consumer ids, none below floor: first,
 // first+1, ... They are the caller's once the record is committed; a caller that fails
 // leaves a gap, nothing worse.
-func (s *clusterState) decideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []metarecord.Record) {
+func (s *State) DecideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []metarecord.Record) {
 	first = max(s.consumerID, floor)
 	v := consumerIDsValue{V: metarecord.Format, Next: first + protocol.ConsumerID(n)}
 	return first, []metarecord.Record{{Action: actionConsumerIDs, Key: metarecord.Key(keyConsumerIDs), Value: metarecord.JSON(v)}}
 }
 
-// conflict compares the fields that spec sends with the cluster: nil when
+// Conflict compares the fields that spec sends with the cluster: nil when
 // they agree, else cluster_exists naming those that do not.
-func (c *clusterSettings) conflict(spec *protocol.ClusterSpec) *protocol.Error {
+func (c *ClusterSettings) Conflict(spec *protocol.ClusterSpec) *protocol.Error {
 	var differ []string
 	differ = differs(differ, "num_brokers", spec.NumBrokers, c.NumBrokers)
 	differ = differs(differ, "partitions", spec.Partitions, c.Partitions)
@@ -115,6 +115,6 @@ func invalidName(what, name string) *protocol.Error {
 
 func rangeRule(lo, hi int64) string { return fmt.Sprintf("%d to %d", lo, hi) }
 
-func brokerRecord(b clusterBroker) metarecord.Record {
+func brokerRecord(b Broker) metarecord.Record {
 	return metarecord.Record{Action: actionRegisterBroker, Key: metarecord.Key(keyBroker, b.ID), Value: metarecord.JSON(brokerValue{metarecord.Format, b})}
 }

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"fmt"
@@ -16,18 +16,18 @@ import (
 // clusterHarness applies decisions as a cluster would and keeps their log.
 type clusterHarness struct {
 	t   testing.TB
-	s   *clusterState
+	s   *State
 	log []metarecord.Record
 	ids int
 }
 
 // newClusterHarness bootstraps a cluster of n brokers at time 1000.
 func newClusterHarness(t testing.TB, n int) *clusterHarness {
-	h := &clusterHarness{t: t, s: newClusterState()}
-	settings, perr := resolveClusterSpec(&protocol.ClusterSpec{Name: "main", NumBrokers: &n}, "cluster-id", 1000)
+	h := &clusterHarness{t: t, s: New()}
+	settings, perr := Resolve(&protocol.ClusterSpec{Name: "main", NumBrokers: &n}, "cluster-id", 1000)
 	require.Nil(t, perr)
-	h.do(h.s.decideCreateCluster(settings, clusterBootstrap{
-		MetadataTopicID: "meta-id", MetadataReplicas: metadataVoters(n),
+	h.do(h.s.DecideCreateCluster(settings, Bootstrap{
+		MetadataTopicID: "meta-id", MetadataReplicas: MetadataVoters(n),
 		OffsetsTopicID: "offsets-id", OffsetsPartitions: 4, Host: "127.0.0.1", Port: 8080,
 	}))
 	return h
@@ -40,15 +40,15 @@ func (h *clusterHarness) do(recs []metarecord.Record) {
 		require.NoError(h.t, h.s.Apply(rec))
 	}
 	h.log = append(h.log, recs...)
-	recordtest.RequireReplays(h.t, h.s, func() recordtest.StateMachine { return newClusterState() }, h.log)
+	recordtest.RequireReplays(h.t, h.s, func() recordtest.StateMachine { return New() }, h.log)
 }
 
 // create creates a topic under a fresh id.
-func (h *clusterHarness) create(spec *protocol.TopicSpec) (*clusterTopic, bool, *protocol.Error) {
+func (h *clusterHarness) create(spec *protocol.TopicSpec) (*Topic, bool, *protocol.Error) {
 	h.t.Helper()
 	h.ids++
 	before := h.s.Dump()
-	id, recs, err := h.s.decideCreateTopic(spec, fmt.Sprintf("topic-%d", h.ids), 2000, topicLimits{})
+	id, recs, err := h.s.DecideCreateTopic(spec, fmt.Sprintf("topic-%d", h.ids), 2000, TopicLimits{})
 	require.Equal(h.t, before, h.s.Dump(), "a decision changed the state")
 	h.do(recs)
 	return h.s.topics[id], len(recs) > 0, err
@@ -56,36 +56,36 @@ func (h *clusterHarness) create(spec *protocol.TopicSpec) (*clusterTopic, bool, 
 
 func TestClusterBootstrap(t *testing.T) {
 	h := newClusterHarness(t, 3)
-	info := h.s.clusterInfo()
+	info := h.s.ClusterInfo()
 	assert.Equal(t, "main", info.Name)
 	assert.Equal(t, 3, info.ReplicationFactor)
 	require.Len(t, info.Brokers, 3)
 	assert.Equal(t, "main/broker-2", info.Brokers[1].Directory)
 	assert.Equal(t, int64(1000), info.CreatedAt.UnixMilli())
 	for _, name := range []string{protocol.MetadataTopic, protocol.OffsetsTopic} {
-		topic := h.s.topicByName(name)
+		topic := h.s.TopicByName(name)
 		require.NotNil(t, topic, name)
 		assert.EqualValues(t, -1, topic.RetentionMs)
-		assert.Equal(t, cleanCompact, topic.CleanupPolicy)
-		assert.Len(t, h.s.topicInfo(topic).Partitions[0].Replicas, 3)
+		assert.Equal(t, CleanupCompact, topic.CleanupPolicy)
+		assert.Len(t, h.s.TopicInfo(topic).Partitions[0].Replicas, 3)
 	}
-	assert.Empty(t, h.s.decideCreateCluster(*h.s.settings, clusterBootstrap{}), "once is enough")
+	assert.Empty(t, h.s.DecideCreateCluster(*h.s.settings, Bootstrap{}), "once is enough")
 	var names []string
-	for _, topic := range h.s.topicList() {
+	for _, topic := range h.s.TopicList() {
 		names = append(names, topic.Name)
 	}
 	assert.Equal(t, []string{protocol.MetadataTopic, protocol.OffsetsTopic}, names)
 
-	assert.Empty(t, h.s.decideRegisterBrokers("127.0.0.1", 8080))
-	recs := h.s.decideRegisterBrokers("10.0.0.1", 9090)
+	assert.Empty(t, h.s.DecideRegisterBrokers("127.0.0.1", 8080))
+	recs := h.s.DecideRegisterBrokers("10.0.0.1", 9090)
 	assert.Len(t, recs, 3)
 	h.do(recs)
-	assert.Equal(t, "10.0.0.1", h.s.clusterInfo().Brokers[0].Host)
+	assert.Equal(t, "10.0.0.1", h.s.ClusterInfo().Brokers[0].Host)
 }
 
 func TestMetadataVoters(t *testing.T) {
 	for brokers, want := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3, 5: 5, 9: 5} {
-		assert.Len(t, metadataVoters(brokers), want, "%d brokers", brokers)
+		assert.Len(t, MetadataVoters(brokers), want, "%d brokers", brokers)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestClusterSpecRanges(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := resolveClusterSpec(&tt.spec, "id", 1)
+			_, err := Resolve(&tt.spec, "id", 1)
 			require.NotNil(t, err)
 			assert.Equal(t, tt.code, err.Code)
 			assert.Contains(t, err.Message, tt.text)
@@ -118,15 +118,15 @@ func TestClusterSpecRanges(t *testing.T) {
 }
 
 func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
-	c, err := resolveClusterSpec(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), RetentionHours: ptr(0.5), LogDirectory: ptr("logs/a")}, "id", 1)
+	c, err := Resolve(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), RetentionHours: ptr(0.5), LogDirectory: ptr("logs/a")}, "id", 1)
 	require.Nil(t, err)
 	assert.Equal(t, 2, c.ReplicationFactor)
 	assert.EqualValues(t, 30*60*1000, retentionMs(c.RetentionHours))
 	assert.EqualValues(t, -1, retentionMs(-1))
 	assert.EqualValues(t, 1, retentionMs(1e-12), "however short, it ends")
-	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a"}))
-	assert.Nil(t, c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), LogDirectory: ptr("logs//a/")}))
-	err = c.conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(3), Partitions: ptr(3), LogDirectory: ptr("b"), Fsync: ptr("interval")})
+	assert.Nil(t, c.Conflict(&protocol.ClusterSpec{Name: "a"}))
+	assert.Nil(t, c.Conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(2), LogDirectory: ptr("logs//a/")}))
+	err = c.Conflict(&protocol.ClusterSpec{Name: "a", NumBrokers: ptr(3), Partitions: ptr(3), LogDirectory: ptr("b"), Fsync: ptr("interval")})
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeClusterExists, err.Code)
 	assert.Equal(t, []string{"num_brokers", "fsync", "log_directory"}, err.Details["fields"])
@@ -134,13 +134,13 @@ func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
 
 func TestConsumerIDsAreAllocatedOnce(t *testing.T) {
 	h := newClusterHarness(t, 1)
-	first, recs := h.s.decideAllocateConsumerIDs(100, 0)
+	first, recs := h.s.DecideAllocateConsumerIDs(100, 0)
 	h.do(recs)
-	second, recs := h.s.decideAllocateConsumerIDs(1, 0)
+	second, recs := h.s.DecideAllocateConsumerIDs(1, 0)
 	h.do(recs)
 	assert.Equal(t, firstConsumerID, first)
 	assert.Equal(t, first+100, second)
-	above, _ := h.s.decideAllocateConsumerIDs(1, second+5000)
+	above, _ := h.s.DecideAllocateConsumerIDs(1, second+5000)
 	assert.Equal(t, second+5000, above, "ids that another cluster assigned are left out")
 }
 

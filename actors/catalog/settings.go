@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"math"
@@ -17,21 +17,21 @@ const (
 
 // Fsync modes and cleanup policies.
 const (
-	fsyncAlways   = "always"
-	fsyncInterval = "interval"
-	cleanDelete   = "delete"
-	cleanCompact  = "compact"
+	fsyncAlways    = "always"
+	FsyncInterval  = "interval"
+	cleanupDelete  = "delete"
+	CleanupCompact = "compact"
 )
 
 const defaultDeleteRetentionMs = 24 * 60 * 60 * 1000
 
-// topicLimits are the server's own bounds and defaults for topics.
-type topicLimits struct {
+// TopicLimits are the server's own bounds and defaults for topics.
+type TopicLimits struct {
 	SegmentBytes   int64 // default size of a segment; 0: 128 MiB
 	MaxRecordBytes int   // the largest record the server takes, and the default; 0: 1 MiB
 }
 
-func (l topicLimits) orDefaults() topicLimits {
+func (l TopicLimits) orDefaults() TopicLimits {
 	if l.SegmentBytes == 0 {
 		l.SegmentBytes = 128 << 20
 	}
@@ -69,7 +69,7 @@ func unlimitedOrPositive(v int64) bool { return v == -1 || v > 0 }
 
 // override checks the settings sent in spec and writes them over s. RF and
 // the number of partitions are not among them.
-func (s *topicSettings) override(spec *protocol.TopicSpec, limits topicLimits) *protocol.Error {
+func (s *TopicSettings) override(spec *protocol.TopicSpec, limits TopicLimits) *protocol.Error {
 	maxRecord := min(protocol.MaxTopicRecordBytes, limits.MaxRecordBytes)
 	for _, err := range []*protocol.Error{
 		setSetting(&s.RetentionMs, spec.RetentionMs, "retention_ms", "-1 or more than 0", unlimitedOrPositive),
@@ -86,7 +86,7 @@ func (s *topicSettings) override(spec *protocol.TopicSpec, limits topicLimits) *
 		}
 	}
 	if p := spec.CleanupPolicy; p != nil {
-		if *p != cleanDelete && *p != cleanCompact {
+		if *p != cleanupDelete && *p != CleanupCompact {
 			return notInRange("cleanup_policy", `"delete" or "compact"`, *p)
 		}
 		s.CleanupPolicy = *p
@@ -95,13 +95,13 @@ func (s *topicSettings) override(spec *protocol.TopicSpec, limits topicLimits) *
 }
 
 // topicDefaults are the settings of a topic that asks for none.
-func (c *clusterSettings) topicDefaults(limits topicLimits) topicSettings {
-	return topicSettings{
+func (c *ClusterSettings) topicDefaults(limits TopicLimits) TopicSettings {
+	return TopicSettings{
 		ReplicationFactor: c.ReplicationFactor,
 		RetentionMs:       retentionMs(c.RetentionHours),
 		RetentionBytes:    -1,
 		SegmentBytes:      limits.SegmentBytes,
-		CleanupPolicy:     cleanDelete,
+		CleanupPolicy:     cleanupDelete,
 		DeleteRetentionMs: defaultDeleteRetentionMs,
 		MaxRecordBytes:    min(limits.MaxRecordBytes, protocol.MaxTopicRecordBytes),
 	}
@@ -115,10 +115,10 @@ func retentionMs(hours float64) int64 {
 	return max(1, int64(hours*60*60*1000))
 }
 
-// resolveClusterSpec checks spec and fills in the defaults. Whether the log
+// Resolve checks spec and fills in the defaults. Whether the log
 // directory is free is not decided here. Errors: invalid_name, not_allowed.
-func resolveClusterSpec(spec *protocol.ClusterSpec, id string, now int64) (clusterSettings, *protocol.Error) {
-	c := clusterSettings{
+func Resolve(spec *protocol.ClusterSpec, id string, now int64) (ClusterSettings, *protocol.Error) {
+	c := ClusterSettings{
 		ID: id, Name: spec.Name, NumBrokers: 3, LogDirectory: spec.Name, Partitions: 3,
 		RetentionHours: 168, Fsync: fsyncAlways, CreatedAt: now,
 	}
@@ -144,7 +144,7 @@ func resolveClusterSpec(spec *protocol.ClusterSpec, id string, now int64) (clust
 		c.RetentionHours = *h
 	}
 	if f := spec.Fsync; f != nil {
-		if *f != fsyncAlways && *f != fsyncInterval {
+		if *f != fsyncAlways && *f != FsyncInterval {
 			return c, notInRange("fsync", `"always" or "interval"`, *f)
 		}
 		c.Fsync = *f

@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"cmp"
@@ -19,8 +19,8 @@ const (
 	actionDeleteTopic     = "DELETE_TOPIC"
 	actionForgetTopic     = "FORGET_TOPIC"
 	actionPlacePartition  = "PLACE_PARTITION"
-	actionReplaceReplica  = "REPLACE_REPLICA"
-	actionReplicaReplaced = "REPLICA_REPLACED"
+	ActionReplaceReplica  = "REPLACE_REPLICA"
+	ActionReplicaReplaced = "REPLICA_REPLACED"
 	actionConsumerIDs     = "CONSUMER_IDS"
 )
 
@@ -28,9 +28,9 @@ const (
 // choose by hand are small, so assigned ones keep out of their way.
 const firstConsumerID protocol.ConsumerID = 1_000_001
 
-// clusterSettings are a cluster's resolved settings; CreatedAt is in
+// ClusterSettings are a cluster's resolved settings; CreatedAt is in
 // milliseconds since 1970.
-type clusterSettings struct {
+type ClusterSettings struct {
 	ID                string  `json:"id"`
 	Name              string  `json:"name"`
 	NumBrokers        int     `json:"num_brokers"`
@@ -42,16 +42,16 @@ type clusterSettings struct {
 	CreatedAt         int64   `json:"created_at"`
 }
 
-// clusterBroker is a broker as the cluster knows it.
-type clusterBroker struct {
+// Broker is a broker as the cluster knows it.
+type Broker struct {
 	ID        int    `json:"id"`
 	Host      string `json:"host"`
 	Port      int    `json:"port"`
 	CreatedAt int64  `json:"created_at"`
 }
 
-// topicSettings are a topic's resolved settings; -1 means no limit.
-type topicSettings struct {
+// TopicSettings are a topic's resolved settings; -1 means no limit.
+type TopicSettings struct {
 	ReplicationFactor int    `json:"replication_factor"`
 	RetentionMs       int64  `json:"retention_ms"`
 	RetentionBytes    int64  `json:"retention_bytes"`
@@ -61,109 +61,111 @@ type topicSettings struct {
 	MaxRecordBytes    int    `json:"max_record_bytes"`
 }
 
-// clusterTopic is a topic. Values in a clusterState are immutable: apply
+// Topic is a topic. Values in a State are immutable: apply
 // replaces them, so a pointer taken from it may be kept and shared.
-type clusterTopic struct {
+type Topic struct {
 	ID         string `json:"-"`
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
-	topicSettings
+	TopicSettings
 	CreatedAt int64 `json:"created_at"`
 }
 
-// pendingReplica is a replacement under way: NewID catches up on Broker and
+// PendingReplica is a replacement under way: NewID catches up on Broker and
 // then takes the place of OldID.
-type pendingReplica struct {
+type PendingReplica struct {
 	Broker int    `json:"broker"`
 	OldID  uint64 `json:"old_id"`
 	NewID  uint64 `json:"new_id"`
 }
 
-// clusterPartition is the placement of a partition. Replicas are in order of
-// preference, the preferred leader first. Immutable like clusterTopic.
-type clusterPartition struct {
+// Partition is the placement of a partition. Replicas are in order of
+// preference, the preferred leader first. Immutable like Topic.
+type Partition struct {
 	Replicas      []protocol.PlacedReplica `json:"replicas"`
-	Replacing     []pendingReplica         `json:"replacing,omitempty"`
+	Replacing     []PendingReplica         `json:"replacing,omitempty"`
 	NextReplicaID uint64                   `json:"next_replica_id"`
 }
 
-// clusterState is the state machine of __cluster_metadata. The decide methods
+// State is the state machine of __cluster_metadata. The decide methods
 // never change it: they return a reply and the records that, once committed,
 // apply turns into the new state. Decisions are made by the leader on a state
 // to which all earlier records have been applied. It is not safe for
 // concurrent use; time and ids are arguments.
-type clusterState struct {
-	settings   *clusterSettings // nil until CREATE_CLUSTER was applied
-	brokers    map[int]*clusterBroker
-	topics     map[string]*clusterTopic // by id
-	names      map[string]string        // name to id, of topics
-	partitions map[protocol.PartitionID]*clusterPartition
-	deleted    map[string]deletedTopic // by id, until every broker removed its copies
+type State struct {
+	settings   *ClusterSettings // nil until CREATE_CLUSTER was applied
+	brokers    map[int]*Broker
+	topics     map[string]*Topic // by id
+	names      map[string]string // name to id, of topics
+	partitions map[protocol.PartitionID]*Partition
+	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // ids below are taken
 }
 
-// deletedTopic is what is kept of a deleted topic: the committed permission
+// DeletedTopic is what is kept of a deleted topic: the committed permission
 // to remove the directories that carry its id.
-type deletedTopic struct {
+type DeletedTopic struct {
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
 	DeletedAt  int64  `json:"deleted_at"`
 }
 
-// newClusterState returns the state before the first record.
-func newClusterState() *clusterState {
-	return &clusterState{
-		brokers:    map[int]*clusterBroker{},
-		topics:     map[string]*clusterTopic{},
+// New returns the state before the first record.
+func New() *State {
+	return &State{
+		brokers:    map[int]*Broker{},
+		topics:     map[string]*Topic{},
 		names:      map[string]string{},
-		partitions: map[protocol.PartitionID]*clusterPartition{},
-		deleted:    map[string]deletedTopic{},
+		partitions: map[protocol.PartitionID]*Partition{},
+		deleted:    map[string]DeletedTopic{},
 		consumerID: firstConsumerID,
 	}
 }
 
-// metadataKey names the partition of __cluster_metadata.
-func metadataKey() protocol.PartitionID { return protocol.PartitionID{TopicID: protocol.MetadataTopic} }
+// MetadataPartition names the partition of __cluster_metadata.
+func MetadataPartition() protocol.PartitionID {
+	return protocol.PartitionID{TopicID: protocol.MetadataTopic}
+}
 
 // Settings are the cluster's; nil until CREATE_CLUSTER was applied.
-func (s *clusterState) Settings() *clusterSettings { return s.settings }
+func (s *State) Settings() *ClusterSettings { return s.settings }
 
 // Topics are all topics by id, Partitions their placements, and Deleted what is
 // kept of deleted topics by id until every broker has removed its copies. The
 // maps may be read only.
-func (s *clusterState) Topics() map[string]*clusterTopic { return s.topics }
+func (s *State) Topics() map[string]*Topic { return s.topics }
 
 // Partitions are the placements of all partitions; see Topics.
-func (s *clusterState) Partitions() map[protocol.PartitionID]*clusterPartition { return s.partitions }
+func (s *State) Partitions() map[protocol.PartitionID]*Partition { return s.partitions }
 
 // Deleted are the deleted topics by id; see Topics.
-func (s *clusterState) Deleted() map[string]deletedTopic { return s.deleted }
+func (s *State) Deleted() map[string]DeletedTopic { return s.deleted }
 
 // NextConsumerID is the first consumer id that was not given out.
-func (s *clusterState) NextConsumerID() protocol.ConsumerID { return s.consumerID }
+func (s *State) NextConsumerID() protocol.ConsumerID { return s.consumerID }
 
-// topicByName finds a topic; nil if there is none.
-func (s *clusterState) topicByName(name string) *clusterTopic {
+// TopicByName finds a topic; nil if there is none.
+func (s *State) TopicByName(name string) *Topic {
 	return s.topics[s.names[name]]
 }
 
-// topicList returns all topics by name, internal ones included.
-func (s *clusterState) topicList() []*clusterTopic {
-	list := make([]*clusterTopic, 0, len(s.topics))
+// TopicList returns all topics by name, internal ones included.
+func (s *State) TopicList() []*Topic {
+	list := make([]*Topic, 0, len(s.topics))
 	for _, t := range s.topics {
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b *clusterTopic) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
 // partition finds the placement of a partition; nil if there is none.
-func (s *clusterState) partition(topicID string, partition int) *clusterPartition {
+func (s *State) partition(topicID string, partition int) *Partition {
 	return s.partitions[protocol.PartitionID{TopicID: topicID, Partition: partition}]
 }
 
 // brokerIDs returns the ids of all brokers, ascending.
-func (s *clusterState) brokerIDs() []int {
+func (s *State) brokerIDs() []int {
 	ids := make([]int, 0, len(s.brokers))
 	for id := range s.brokers {
 		ids = append(ids, id)
@@ -173,10 +175,10 @@ func (s *clusterState) brokerIDs() []int {
 }
 
 // Internal reports whether the topic is one of Ottla's own.
-func (t *clusterTopic) internal() bool { return protocol.IsInternalTopic(t.Name) }
+func (t *Topic) Internal() bool { return protocol.IsInternalTopic(t.Name) }
 
 // brokersOf returns the brokers of the replicas in order of preference.
-func (p *clusterPartition) brokersOf() []int {
+func (p *Partition) brokersOf() []int {
 	ids := make([]int, len(p.Replicas))
 	for i, r := range p.Replicas {
 		ids[i] = r.Broker
@@ -184,9 +186,9 @@ func (p *clusterPartition) brokersOf() []int {
 	return ids
 }
 
-// clusterInfo describes the cluster as far as its metadata goes: the state of
+// ClusterInfo describes the cluster as far as its metadata goes: the state of
 // a broker is left empty, its directory is relative to the data directory.
-func (s *clusterState) clusterInfo() protocol.ClusterInfo {
+func (s *State) ClusterInfo() protocol.ClusterInfo {
 	c := s.settings
 	info := protocol.ClusterInfo{
 		ID: c.ID, Name: c.Name, NumBrokers: c.NumBrokers, LogDirectory: c.LogDirectory,
@@ -205,9 +207,9 @@ func (s *clusterState) clusterInfo() protocol.ClusterInfo {
 	return info
 }
 
-// topicInfo describes a topic as far as the metadata goes: leaders, in-sync
+// TopicInfo describes a topic as far as the metadata goes: leaders, in-sync
 // replicas and offsets are left empty.
-func (s *clusterState) topicInfo(t *clusterTopic) protocol.TopicInfo {
+func (s *State) TopicInfo(t *Topic) protocol.TopicInfo {
 	info := protocol.TopicInfo{
 		ID: t.ID, Name: t.Name, Cluster: s.settings.Name,
 		ReplicationFactor: t.ReplicationFactor, RetentionMs: t.RetentionMs,

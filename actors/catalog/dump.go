@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"ottla/protocol"
 )
 
-// dump writes the whole state in a canonical form, one thing a line: two
+// Dump writes the whole state in a canonical form, one thing a line: two
 // states are equal exactly if their dumps are.
-func (s *clusterState) Dump() string {
+func (s *State) Dump() string {
 	var b strings.Builder
 	if s.settings != nil {
 		fmt.Fprintf(&b, "cluster %s\n", metarecord.JSON(s.settings))

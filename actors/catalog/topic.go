@@ -1,4 +1,4 @@
-package actors
+package catalog
 
 import (
 	"strings"
@@ -7,11 +7,11 @@ import (
 	"ottla/protocol"
 )
 
-// decideCreateTopic creates a topic under id, or recognizes that it is there:
+// DecideCreateTopic creates a topic under id, or recognizes that it is there:
 // then it returns the existing id and no records. now is in milliseconds
 // since 1970. Errors: starting, invalid_name,
 // internal_topic, not_allowed, topic_exists.
-func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits topicLimits,
+func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits TopicLimits,
 ) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	limits = limits.orDefaults()
 	if err := checkTopicName(spec.Name); err != nil {
@@ -20,9 +20,9 @@ func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, no
 	if s.settings == nil || len(s.brokers) == 0 {
 		return "", nil, protocol.Errorf(protocol.CodeStarting, "the cluster's metadata is not there yet")
 	}
-	t := clusterTopic{
+	t := Topic{
 		ID: id, Name: spec.Name, Partitions: s.settings.Partitions,
-		topicSettings: s.settings.topicDefaults(limits), CreatedAt: now,
+		TopicSettings: s.settings.topicDefaults(limits), CreatedAt: now,
 	}
 	if err := setSetting(&t.Partitions, spec.Partitions, "partitions",
 		rangeRule(1, maxTopicPartitions), between(1, maxTopicPartitions)); err != nil {
@@ -35,17 +35,17 @@ func (s *clusterState) decideCreateTopic(spec *protocol.TopicSpec, id string, no
 	if err := t.override(spec, limits); err != nil {
 		return "", nil, err
 	}
-	if have := s.topicByName(spec.Name); have != nil {
+	if have := s.TopicByName(spec.Name); have != nil {
 		return have.ID, nil, have.conflict(spec)
 	}
 	start := s.placementStart(spec.Name)
 	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
 }
 
-// decideAlterTopic changes the settings that spec sends. Partitions can only
+// DecideAlterTopic changes the settings that spec sends. Partitions can only
 // grow, the replication factor cannot change. No records: nothing to change.
 // Errors: topic_not_found, internal_topic, not_allowed.
-func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
+func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	have, err := s.writableTopic(spec.Name)
 	if err != nil {
 		return "", nil, err
@@ -78,15 +78,15 @@ func (s *clusterState) decideAlterTopic(spec *protocol.TopicSpec, limits topicLi
 	return t.ID, recs, nil
 }
 
-// decideDeleteTopic deletes a topic and its placement. What stays is the
-// permission to remove its directories, until decideForgetTopic. Errors:
+// DecideDeleteTopic deletes a topic and its placement. What stays is the
+// permission to remove its directories, until DecideForgetTopic. Errors:
 // topic_not_found, internal_topic.
-func (s *clusterState) decideDeleteTopic(name string, now int64) (topicID string, recs []metarecord.Record, err *protocol.Error) {
+func (s *State) DecideDeleteTopic(name string, now int64) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	t, err := s.writableTopic(name)
 	if err != nil {
 		return "", nil, err
 	}
-	gone := topicValue{V: metarecord.Format, Deleted: &deletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
+	gone := topicValue{V: metarecord.Format, Deleted: &DeletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
 	recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyTopic, t.ID), Value: metarecord.JSON(gone)})
 	for p := range t.Partitions {
 		recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyPartition, t.ID, p)})
@@ -94,9 +94,9 @@ func (s *clusterState) decideDeleteTopic(name string, now int64) (topicID string
 	return t.ID, recs, nil
 }
 
-// decideForgetTopic forgets a deleted topic, when every broker has removed
+// DecideForgetTopic forgets a deleted topic, when every broker has removed
 // its copies. No records if it is forgotten already.
-func (s *clusterState) decideForgetTopic(topicID string) []metarecord.Record {
+func (s *State) DecideForgetTopic(topicID string) []metarecord.Record {
 	if _, ok := s.deleted[topicID]; !ok {
 		return nil
 	}
@@ -104,11 +104,11 @@ func (s *clusterState) decideForgetTopic(topicID string) []metarecord.Record {
 }
 
 // writableTopic finds a topic that clients may change.
-func (s *clusterState) writableTopic(name string) (*clusterTopic, *protocol.Error) {
+func (s *State) writableTopic(name string) (*Topic, *protocol.Error) {
 	if err := checkTopicName(name); err != nil {
 		return nil, err
 	}
-	t := s.topicByName(name)
+	t := s.TopicByName(name)
 	if t == nil {
 		return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", name)
 	}
@@ -125,9 +125,9 @@ func checkTopicName(name string) *protocol.Error {
 	return nil
 }
 
-// conflict compares the fields that spec sends with the topic: nil when they
+// Conflict compares the fields that spec sends with the topic: nil when they
 // agree, else topic_exists naming those that do not.
-func (t *clusterTopic) conflict(spec *protocol.TopicSpec) *protocol.Error {
+func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	var differ []string
 	differ = differs(differ, "partitions", spec.Partitions, t.Partitions)
 	differ = differs(differ, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
@@ -144,10 +144,10 @@ func (t *clusterTopic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 		t.Name, strings.Join(differ, ", ")).With("fields", differ)
 }
 
-// internalTopic are the settings of one of Ottla's own topics.
-func internalTopic(id, name string, partitions, rf int, now int64) clusterTopic {
-	return clusterTopic{ID: id, Name: name, Partitions: partitions, CreatedAt: now, topicSettings: topicSettings{
+// InternalTopic are the settings of one of Ottla's own topics.
+func InternalTopic(id, name string, partitions, rf int, now int64) Topic {
+	return Topic{ID: id, Name: name, Partitions: partitions, CreatedAt: now, TopicSettings: TopicSettings{
 		ReplicationFactor: rf, RetentionMs: -1, RetentionBytes: -1, SegmentBytes: 16 << 20,
-		CleanupPolicy: cleanCompact, DeleteRetentionMs: defaultDeleteRetentionMs, MaxRecordBytes: 1 << 20,
+		CleanupPolicy: CleanupCompact, DeleteRetentionMs: defaultDeleteRetentionMs, MaxRecordBytes: 1 << 20,
 	}}
 }
