@@ -2,19 +2,11 @@ package actors
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
-
-// wipedName marks a directory whose predecessor was lost, until the metadata
-// has a successor for every replica that was in it. Without the mark a crash
-// in between would make lost replicas look like ones never created, and a
-// voter could vote twice.
-const wipedName = "REPLACES-LOST"
 
 // Private messages of the broker actor that concern its ledger's counter.
 type (
@@ -64,12 +56,8 @@ const (
 
 // unusable says why the directory must be replaced, "" if it need not be.
 func (b *brokerActor) unusable(known uint64) (reason string, err error) {
-	var doc brokerManifest
-	if err := readSealed(filepath.Join(b.dir, manifestName), &doc); err != nil {
+	if err := checkBrokerDir(b.dir, b.cluster.ID, b.id); err != nil {
 		return directoryLost, err
-	}
-	if doc.ID != b.cluster.ID || doc.Broker != b.id {
-		return directoryLost, fmt.Errorf("it is of broker %d of cluster %s", doc.Broker, doc.ID)
 	}
 	l, err := readLedger(b.dir, b.cluster.ID, b.id)
 	if err != nil {
@@ -89,7 +77,7 @@ func (b *brokerActor) replaceDirectory(reason string) error {
 		}
 	}
 	return b.env.manifests.renewBroker(b.cluster.ID, b.id, func(dir string) error {
-		if err := writeSynced(filepath.Join(dir, wipedName), []byte(reason+"; see docs/architecture.md\n")); err != nil {
+		if err := markReplacesLost(dir, reason); err != nil {
 			return err
 		}
 		return createLedger(dir, b.cluster.ID, b.id)
@@ -98,7 +86,7 @@ func (b *brokerActor) replaceDirectory(reason string) error {
 
 func (b *brokerActor) lossResolved() {
 	b.wiped = false
-	if err := os.Remove(filepath.Join(b.dir, wipedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := unmarkReplacesLost(b.dir); err != nil {
 		b.log.Error("remove mark", "error", err)
 	}
 }

@@ -244,7 +244,7 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 	b.work.Go(func() {
 		errs := []error{err}
 		for _, dir := range dirs {
-			errs = append(errs, durable{}.removeAll(dir))
+			errs = append(errs, removeDir(dir))
 		}
 		env.system.Root.Send(self, &topicDropped{Broker: id, TopicID: topicID, Err: errors.Join(errs...)})
 	})

@@ -55,29 +55,28 @@ type clusterActor struct {
 	handle      *clusterHandle
 	create      *createSpec // set while the cluster is being created
 
-	state      *catalog.State
-	nextOffset int64 // of __cluster_metadata, applied so far
-	intros     *introductions
-	waits      uint64 // numbers the waits for brokers that are being introduced
-	waiting    bool
-	impatient  bool           // brokers that are slow to open are not waited for
-	farewells  map[int]uint64 // last counters of brokers that end with the process
-	leaving    int            // of those, how many still have to note the others'
-	recovered  bool
-	metaRoute  *partitionRoute
-	metaTerm   uint64 // of the newest metadata leader whose records, all of them, are applied here
-	links      *links
-	brokers    map[int]*brokerInCluster
-	parts      map[protocol.PartitionID]*partitionRoute
-	counters   map[string]*protocol.Counter
-	problems   map[protocol.ReplicaID]replicaProblem
-	dropping   map[string]map[int]bool // brokers that still have to remove a deleted topic
-	ops        []*metadataOp
-	current    *metadataOp
-	opSeq      uint64
-	retrying   bool // a retryMetadata is on its way
-	endReply   *protocol.Future[error]
-	ended      bool // the actor is stopping
+	state       *catalog.State
+	nextOffset  int64 // of __cluster_metadata, applied so far
+	intros      *Introductions
+	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
+	introTimers uint64         // how many there have been
+	farewells   map[int]uint64 // last counters of brokers that end with the process
+	leaving     int            // of those, how many still have to note the others'
+	recovered   bool
+	metaRoute   *partitionRoute
+	metaTerm    uint64 // of the newest metadata leader whose records, all of them, are applied here
+	links       *links
+	brokers     map[int]*brokerInCluster
+	parts       map[protocol.PartitionID]*partitionRoute
+	counters    map[string]*protocol.Counter
+	problems    map[protocol.ReplicaID]replicaProblem
+	dropping    map[string]map[int]bool // brokers that still have to remove a deleted topic
+	ops         []*metadataOp
+	current     *metadataOp
+	opSeq       uint64
+	retrying    bool // a retryMetadata is on its way
+	endReply    *protocol.Future[error]
+	ended       bool // the actor is stopping
 }
 
 // createSpec is what a new cluster begins with.

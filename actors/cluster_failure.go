@@ -45,7 +45,7 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	if b.gone {
 		return // when it is cleared
 	}
-	known, err := c.env.manifests.ageOf(c.handle.manifest, b.id, c.intros.counts[b.id])
+	known, err := c.env.manifests.ageOf(c.handle.manifest, b.id, c.intros.Count(b.id))
 	if err != nil {
 		c.log.Error("broker cannot start", "broker", b.id, "error", err)
 		c.startFailed(ctx, b, err)

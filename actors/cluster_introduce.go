@@ -11,14 +11,14 @@ import (
 
 // A broker that has opened its directory is introduced before its replicas
 // run: all running brokers write its counter into their ledgers, and it writes
-// theirs into its own. See outdated.go for what that is good for.
+// theirs into its own. See datadir.Introductions.
 
 // introductionPatience bounds how long brokers that are ready wait for one
 // whose disk does not answer.
 const introductionPatience = 5 * time.Second
 
-// introductionDue ends a wait.
-type introductionDue struct{ Wait uint64 }
+// introductionDue is the time-out of an introduction.
+type introductionDue struct{ Timer uint64 }
 
 // brokerOpened takes a broker's answer to its start.
 func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
@@ -33,11 +33,11 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 		return
 	}
 	b.opened = m
-	c.intros.counts[b.id] = max(m.Opens, c.intros.counts[b.id])
+	c.intros.Note(b.id, m.Opens)
 	for peer, count := range m.Peers {
-		c.intros.counts[peer] = max(count, c.intros.counts[peer])
+		c.intros.Note(peer, count)
 	}
-	c.intros.fresh[b.id] = true
+	c.intros.Opened(b.id)
 	c.introduce(ctx)
 }
 
@@ -51,55 +51,52 @@ func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err er
 // introduce begins a round when no broker is opening any more. Rounds do not
 // overlap; a broker that opens during one waits for the next.
 func (c *clusterActor) introduce(ctx actor.Context) {
-	if len(c.intros.fresh) == 0 || c.intros.underWay() {
-		return
-	}
 	var running []int
+	opening := false
 	for _, b := range c.brokers {
 		switch {
-		case b.state == brokerStarting && b.opened == nil && !b.gone && !c.impatient:
-			c.awaitIntroduction(ctx)
-			return
+		case b.state == brokerStarting && b.opened == nil && !b.gone:
+			opening = true
 		case b.state == brokerRunning:
 			running = append(running, b.id)
 		}
 	}
-	c.impatient = false
-	ask := c.intros.begin(running)
-	if len(ask) == 1 {
-		c.intros.answered(c.intros.round, ask[0], nil) // nobody to note anything about
+	ask := c.intros.Begin(running, opening)
+	switch {
+	case len(ask) == 1:
+		c.intros.Answered(c.intros.Round(), ask[0], nil) // nobody to note anything about
 		c.endIntroduction(ctx)
-		return
+	case len(ask) > 1:
+		for _, id := range ask {
+			ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.Round(), Counts: c.intros.Counts()})
+		}
+		c.boundIntroduction(ctx)
+	case c.intros.State() == IntroductionGathering && c.introTimer == 0:
+		c.boundIntroduction(ctx)
 	}
-	for _, id := range ask {
-		ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.round, Counts: maps.Clone(c.intros.counts)})
-	}
-	c.waiting = false // whatever was waited for before
-	c.awaitIntroduction(ctx)
 }
 
-func (c *clusterActor) awaitIntroduction(ctx actor.Context) {
-	if c.waiting {
-		return
-	}
-	c.waiting = true
-	c.waits++
-	self, system, wait := ctx.Self(), ctx.ActorSystem(), c.waits
-	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, &introductionDue{Wait: wait}) })
+// boundIntroduction bounds from now on how long the introduction waits for
+// brokers that do not open or do not answer.
+func (c *clusterActor) boundIntroduction(ctx actor.Context) {
+	c.introTimers++
+	c.introTimer = c.introTimers
+	self, system, no := ctx.Self(), ctx.ActorSystem(), c.introTimer
+	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, &introductionDue{Timer: no}) })
 }
 
 func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
-	if !c.waiting || m.Wait != c.waits {
+	if m.Timer != c.introTimer {
 		return
 	}
-	c.waiting = false
-	if c.intros.underWay() {
-		c.log.Error("some brokers do not write their ledgers in time", "brokers", len(c.intros.asked))
-		c.endIntroduction(ctx)
-		return
+	c.introTimer = 0
+	if gathering := c.intros.State() == IntroductionGathering; gathering {
+		c.log.Error("some brokers do not open in time, the others go on")
 	}
-	c.log.Error("some brokers do not open in time, the others go on")
-	c.impatient = true
+	if unanswered := c.intros.TimeOut(); unanswered > 0 {
+		c.log.Error("some brokers do not write their ledgers in time", "brokers", unanswered)
+	}
+	c.endIntroduction(ctx)
 	c.introduce(ctx)
 }
 
@@ -109,18 +106,18 @@ func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
 		c.endIfClosed(ctx)
 		return
 	}
-	c.intros.answered(m.Round, m.Broker, m.Err)
+	c.intros.Answered(m.Round, m.Broker, m.Err)
 	c.endIntroduction(ctx)
 }
 
 // endIntroduction lets the brokers of a round in, when all have answered or
 // are not waited for any more.
 func (c *clusterActor) endIntroduction(ctx actor.Context) {
-	if c.intros.guests == nil || c.waiting && c.intros.underWay() {
+	if !c.intros.Complete() {
 		return
 	}
-	c.waiting = false
-	in, refused := c.intros.conclude()
+	c.introTimer = 0
+	in, refused := c.intros.Conclude()
 	for id, err := range refused {
 		c.log.Error("broker cannot start", "broker", id, "error", err)
 		ctx.Send(c.brokers[id].pid, &refuseBroker{})
@@ -155,7 +152,7 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 	if opens == 0 {
 		return
 	}
-	c.intros.counts[broker] = max(opens, c.intros.counts[broker])
+	c.intros.Note(broker, opens)
 	for _, other := range c.brokers {
 		if other.id != broker && other.state == brokerRunning {
 			ctx.Send(other.pid, &notePeers{Counts: map[int]uint64{broker: opens}})
@@ -180,7 +177,7 @@ func (c *clusterActor) knownCounts() map[int]uint64 {
 // introducedOrGone goes on when a broker was closed that others may have
 // waited for.
 func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
-	c.intros.gone(broker)
+	c.intros.Gone(broker)
 	c.endIntroduction(ctx)
 	if c.endReply == nil {
 		c.introduce(ctx)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"ottla/actors/catalog"
@@ -79,23 +78,14 @@ type forcedGroup struct {
 // program, a broker's directory was found in another place, a cluster has no
 // readable metadata.
 func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
-	m := &manifests{dataDir: dataDir}
-	var root rootManifest
-	if err := readSealed(filepath.Join(dataDir, manifestName), &root); errors.Is(err, os.ErrNotExist) {
+	m, found, err := inspectManifests(dataDir)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s is no data directory: it has no %s (starting the server makes that from its brokers' copies)", dataDir, manifestName)
 	} else if err != nil {
 		return nil, err
 	}
-	found, err := m.survey()
-	if err != nil {
-		return nil, err
-	}
-	m.clusters = root.Clusters
 	p := &ForcePlan{complete: complete}
-	for _, c := range root.Clusters {
-		if err := c.validate(); err != nil {
-			return nil, err
-		}
+	for _, c := range m.list() {
 		if c.Phase != clusterCreated {
 			continue // the next start completes or removes it
 		}
@@ -168,7 +158,7 @@ func (f *forcedCluster) readCopies(broker int, complete bool) error {
 		}
 		c := inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)
 		if complete && errors.Is(c.Err, logfile.ErrUnfinished) {
-			if log, _, err := logfile.Open(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID()}); err == nil {
+			if log, _, err := logfile.Open(logfile.OSFS{}, c.Dir, logfile.Options{BootID: logfile.BootID()}); err == nil {
 				c.Err = log.Close()
 			}
 			c = inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)

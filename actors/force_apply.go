@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"ottla/actors/replica"
@@ -30,6 +29,16 @@ func (p *ForcePlan) Execute() error {
 	return nil
 }
 
+// OnWrite has hook called before each step that changes a broker's ledger; when
+// it returns an error Execute ends there, as it would in a crash. For tests.
+func (p *ForcePlan) OnWrite(hook func(step string) error) {
+	for _, f := range p.clusters {
+		for _, l := range f.ledgers {
+			l.onWrite(hook)
+		}
+	}
+}
+
 // execute goes in an order in which a crash leaves something that the next
 // plan completes: what is lost cannot return, then the other copies go, then
 // the survivors are alone, and at last the older copies among them count as
@@ -44,7 +53,7 @@ func (f *forcedCluster) execute() error {
 		}
 	}
 	for _, g := range f.force {
-		if err := replica.ForceSoleVoter(g.survivor, g.term, bootID()); err != nil {
+		if err := replica.ForceSoleVoter(g.survivor, g.term, logfile.BootID()); err != nil {
 			return fmt.Errorf("%s: %w", g.survivor.Dir, err)
 		}
 	}
@@ -97,20 +106,14 @@ func (f *forcedCluster) retireCopies(broker int) error {
 		return nil
 	}
 	dir := f.dirs[broker]
-	if !replacesLost(dir) {
-		if err := writeSynced(filepath.Join(dir, wipedName), []byte("forced membership; see docs/architecture.md\n")); err != nil {
-			return err
-		}
-		if err := syncDir(dir); err != nil {
-			return err
-		}
+	if err := markReplacesLost(dir, "forced membership"); err != nil {
+		return err
 	}
 	if err := f.ledgers[broker].mark(replicaLost, keys...); err != nil {
 		return err
 	}
-	env := &environment{fs: logfile.OSFS{}}
 	for _, c := range retired {
-		if err := replica.PutAside(env.fs, c.Dir, c.ReplicaID); err != nil {
+		if err := replica.PutAside(logfile.OSFS{}, c.Dir, c.ReplicaID); err != nil {
 			return err
 		}
 	}

@@ -2,8 +2,11 @@ package actors
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -14,10 +17,21 @@ import (
 func inspectReplica(clusterID string, broker int, dir string, r ledgerReplica) replica.Copy {
 	return replica.Inspect(filepath.Join(dir, r.Topic+"-"+strconv.Itoa(r.Partition)), logfile.Identity{
 		ClusterID: clusterID, TopicID: r.TopicID, Topic: r.Topic, Partition: r.Partition, Broker: broker, ReplicaID: r.ReplicaID,
-	}, bootID())
+	}, logfile.BootID())
 }
 
 func isCorrupt(err error) bool {
 	var corrupt *logfile.CorruptError
 	return errors.As(err, &corrupt)
+}
+
+// SoleVoter reports whether a membership, as checkpoints hold it, has no other
+// replica than that one.
+func SoleVoter(confState []byte, replica uint64) (bool, error) {
+	var cs raftpb.ConfState
+	if err := cs.Unmarshal(confState); err != nil {
+		return false, fmt.Errorf("membership cannot be read: %w", err)
+	}
+	others := len(cs.Learners) + len(cs.VotersOutgoing) + len(cs.LearnersNext)
+	return others == 0 && len(cs.Voters) == 1 && cs.Voters[0] == replica, nil
 }

@@ -3,6 +3,7 @@ package actors
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	for b := 1; b <= 2; b++ {
 		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", brokerDirName(b))))
 	}
-	_, _, startErr := loadManifests(image)
+	_, _, startErr := loadManifests(image, HasMetadataQuorum)
 	require.ErrorContains(t, startErr, repairCommand)
 
 	plan, perr := PlanForce(image, true)
@@ -73,11 +74,11 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 	awaitSettled(t, n)
 	stopNode(t, n)
 	metadata := filepath.Join(dir, "default", brokerDirName(2), protocol.MetadataTopic+"-0")
-	found, err := logfile.Inspect(logfile.OSFS{}, metadata, logfile.Options{BootID: bootID()})
+	found, err := logfile.Inspect(logfile.OSFS{}, metadata, logfile.Options{BootID: logfile.BootID()})
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(metadata))
 	first := logfile.Checkpoint{ConfState: found.Checkpoint.ConfState}
-	log, err := logfile.Create(logfile.OSFS{}, metadata, found.Identity, first, logfile.Options{BootID: bootID()})
+	log, err := logfile.Create(logfile.OSFS{}, metadata, found.Identity, first, logfile.Options{BootID: logfile.BootID()})
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 	for b := 1; b <= 3; b += 2 {
@@ -111,16 +112,14 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 		left := steps
 		hook := func(string) error {
 			if left--; left < 0 {
-				return errCrash
+				return errCut
 			}
 			return nil
 		}
-		for _, l := range plan.clusters[0].ledgers {
-			l.disk.hook = hook
-		}
+		plan.OnWrite(hook)
 		err = plan.Execute()
 		if err != nil {
-			require.ErrorIs(t, err, errCrash)
+			require.ErrorIs(t, err, errCut)
 		}
 		again, perr := PlanForce(dir, true)
 		require.NoError(t, perr)
@@ -134,3 +133,5 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 		}
 	}
 }
+
+var errCut = errors.New("crash")

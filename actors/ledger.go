@@ -232,6 +232,10 @@ func (l *ledger) remove(keys ...protocol.ReplicaID) error {
 	return l.replace(next)
 }
 
+// onWrite has hook called before each step of a write; its error is the write's.
+// For tests of crashes.
+func (l *ledger) onWrite(hook func(step string) error) { l.disk.hook = hook }
+
 // replace writes next; memory follows the disk.
 func (l *ledger) replace(next ledgerFile) error {
 	if err := l.disk.writeSealed(l.path, &next); err != nil {

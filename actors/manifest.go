@@ -80,8 +80,9 @@ func brokerDirName(broker int) string { return "broker-" + strconv.Itoa(broker) 
 // concurrent use; changes are durable when a method returns. Every method
 // does I/O, and none of it is on the hot path.
 type manifests struct {
-	dataDir string
-	disk    durable
+	dataDir        string
+	disk           durable
+	metadataQuorum MetadataQuorum
 
 	mu       sync.Mutex
 	clusters []clusterManifest

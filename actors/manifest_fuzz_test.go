@@ -47,7 +47,7 @@ func FuzzManifest(f *testing.F) {
 		writeUnlessEmpty(t, filepath.Join(dataDir, manifestName), root)
 		writeUnlessEmpty(t, filepath.Join(place, manifestName), broker)
 		writeUnlessEmpty(t, filepath.Join(place, ledgerName), ledger)
-		_, places, err := loadManifests(dataDir)
+		_, places, err := loadManifests(dataDir, foundersLeft)
 		require.DirExists(t, sentinel)
 		entries, readErr := os.ReadDir(outer)
 		require.NoError(t, readErr)
@@ -62,7 +62,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, again, err := loadManifests(dataDir)
+		_, again, err := loadManifests(dataDir, foundersLeft)
 		require.NoError(t, err)
 		require.Len(t, again, len(places))
 		for i := range places {

@@ -64,8 +64,28 @@ type survey struct {
 // disk is probably not mounted, and to start afresh would bury its data; and
 // if older copies are needed for a majority. Where that leaves no cluster that
 // may be started, it is an error as well.
-func loadManifests(dataDir string) (*manifests, []clusterPlaces, error) {
-	return (&manifests{dataDir: dataDir}).load()
+//
+// Quorum judges what is left of a cluster's metadata.
+func loadManifests(dataDir string, quorum MetadataQuorum) (*manifests, []clusterPlaces, error) {
+	return (&manifests{dataDir: dataDir, metadataQuorum: quorum}).load()
+}
+
+// inspectManifests reads what loadManifests reads and changes nothing. Errors:
+// os.ErrNotExist where dataDir has no root manifest, and those of loadManifests.
+func inspectManifests(dataDir string) (*manifests, survey, error) {
+	m := &manifests{dataDir: dataDir}
+	var root rootManifest
+	if err := readSealed(filepath.Join(dataDir, manifestName), &root); err != nil {
+		return nil, survey{}, err
+	}
+	for _, c := range root.Clusters {
+		if err := c.validate(); err != nil {
+			return nil, survey{}, err
+		}
+	}
+	found, err := m.survey()
+	m.clusters = root.Clusters
+	return m, found, err
 }
 
 func (m *manifests) load() (*manifests, []clusterPlaces, error) {
@@ -152,6 +172,19 @@ func (s *survey) unreadable(dataDir, path string, err error) error {
 		s.damaged[path] = err
 	}
 	return filepath.SkipDir
+}
+
+// checkBrokerDir reads a broker's copy of the manifest. Errors: it cannot be
+// read, or says that the directory is another broker's.
+func checkBrokerDir(dir, clusterID string, broker int) error {
+	var doc brokerManifest
+	if err := readSealed(filepath.Join(dir, manifestName), &doc); err != nil {
+		return err
+	}
+	if doc.ID != clusterID || doc.Broker != broker {
+		return fmt.Errorf("it is of broker %d of cluster %s", doc.Broker, doc.ID)
+	}
+	return nil
 }
 
 func (s *survey) look(dir string) error {

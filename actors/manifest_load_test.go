@@ -93,7 +93,7 @@ func TestLoadManifestsAfterAccidents(t *testing.T) {
 			in := func(path string) string { return filepath.Join(dir, path) }
 			tt.accident(t, in)
 			for _, start := range []string{"first start", "second start"} {
-				_, places, err := loadManifests(dir)
+				_, places, err := loadManifests(dir, foundersLeft)
 				require.NoError(t, err, start)
 				require.Len(t, places, 2, start)
 				byID := map[string]clusterPlaces{places[0].Manifest.ID: places[0], places[1].Manifest.ID: places[1]}
@@ -182,7 +182,7 @@ func TestLoadManifestsRefuses(t *testing.T) {
 			in := func(path string) string { return filepath.Join(dir, path) }
 			tt.accident(t, in)
 			before := snapshotTree(t, dir)
-			_, places, err := loadManifests(dir)
+			_, places, err := loadManifests(dir, foundersLeft)
 			if tt.held != "" {
 				require.NoError(t, err)
 				for _, p := range places {
@@ -204,7 +204,7 @@ func TestLoadManifestsRefusesWhenNoClusterIsLeft(t *testing.T) {
 	dir := twoClusters(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "a")))
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "deep")))
-	_, _, err := loadManifests(dir)
+	_, _, err := loadManifests(dir, foundersLeft)
 	require.ErrorContains(t, err, `cluster "name-a"`)
 	require.ErrorContains(t, err, `cluster "name-b"`)
 }

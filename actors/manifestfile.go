@@ -241,3 +241,7 @@ func syncDir(dir string) (err error) {
 	}
 	return nil
 }
+
+// removeDir removes a directory and all in it; when it returns its name is gone
+// for good.
+func removeDir(dir string) error { return durable{}.removeAll(dir) }

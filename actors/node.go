@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +62,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m, places, err := loadManifests(o.DataDir)
+	m, places, err := loadManifests(o.DataDir, HasMetadataQuorum)
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
@@ -99,25 +98,8 @@ func newEnvironment(o Options, m *manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1),
 		opt:    o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: bootID(), now: o.now, manifests: m, background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, manifests: m, background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
-}
-
-// simulatedBootEnv names the variable with which a test that takes the disk
-// away under a running kernel pretends that the machine was started anew.
-const simulatedBootEnv = "OTTLA_SIMULATED_BOOT_ID"
-
-// bootID identifies the running kernel: page cache content survives a process,
-// not a boot.
-func bootID() string {
-	if id := os.Getenv(simulatedBootEnv); id != "" {
-		return id
-	}
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }
 
 // newID returns a random identity of 16 hex digits.

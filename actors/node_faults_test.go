@@ -141,7 +141,7 @@ func TestDeletedBrokerDirectoryIsRebuiltUnderNewIDs(t *testing.T) {
 	awaitSettled(t, n)
 	require.Len(t, fetchAll(t, n, "kept", 0), 51)
 	awaitSameLines(t, dir, "kept", 0)
-	require.NoFileExists(t, filepath.Join(dir, "default", "broker-1", wipedName), "the loss is resolved")
+	require.NoFileExists(t, filepath.Join(dir, "default", "broker-1", "REPLACES-LOST"), "the loss is resolved")
 }
 
 // awaitSettled waits until every replica of every topic, internal ones too, is

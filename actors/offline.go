@@ -3,12 +3,9 @@ package actors
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"go.etcd.io/raft/v3/raftpb"
 )
 
 // LockOffline takes the data directory that path is, or lies in, so that no
@@ -72,18 +69,3 @@ func isRootManifest(path string) bool {
 	text, err := readBounded(path, manifestLimit)
 	return err == nil && bytes.Contains(text, []byte(`"clusters"`))
 }
-
-// SoleVoter tells whether a membership, as checkpoints hold it, has no other
-// replica than that one.
-func SoleVoter(confState []byte, replica uint64) (bool, error) {
-	var cs raftpb.ConfState
-	if err := cs.Unmarshal(confState); err != nil {
-		return false, fmt.Errorf("membership cannot be read: %w", err)
-	}
-	others := len(cs.Learners) + len(cs.VotersOutgoing) + len(cs.LearnersNext)
-	return others == 0 && len(cs.Voters) == 1 && cs.Voters[0] == replica, nil
-}
-
-// BootID identifies the running kernel, as logs note it; empty where the
-// system has none.
-func BootID() string { return bootID() }

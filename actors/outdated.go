@@ -3,13 +3,11 @@ package actors
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"ottla/actors/replica"
 	"ottla/protocol"
 )
 
@@ -90,9 +88,8 @@ func withoutMajority(ledgers map[int]*ledger, old func(broker int) bool) []strin
 func (m *manifests) ledgersOf(c clusterManifest) (map[int]*ledger, error) {
 	ledgers := map[int]*ledger{}
 	for b := 1; b <= c.NumBrokers; b++ {
-		var doc brokerManifest
 		dir := m.brokerDir(c, b)
-		if err := readSealed(filepath.Join(dir, manifestName), &doc); err != nil || doc.ID != c.ID || doc.Broker != b {
+		if checkBrokerDir(dir, c.ID, b) != nil {
 			continue
 		}
 		l, err := readLedger(dir, c.ID, b)
@@ -144,8 +141,36 @@ func (a brokerAge) err() error {
 	return fmt.Errorf("it is an older copy: its counter is %d, but its peers have seen %d", a.Opens, a.Known)
 }
 
+// replacesLostName marks a directory whose predecessor was lost, until the
+// metadata has a successor for every replica that was in it. Without the mark a
+// crash in between would make lost replicas look like ones never created, and a
+// voter could vote twice.
+const replacesLostName = "REPLACES-LOST"
+
+// markReplacesLost puts the mark into a broker's directory, unless it is there.
+// Reason is for people. It is durable when the call returns.
+func markReplacesLost(dir, reason string) error {
+	if replacesLost(dir) {
+		return nil
+	}
+	if err := writeSynced(filepath.Join(dir, replacesLostName), []byte(reason+"; see docs/architecture.md\n")); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// unmarkReplacesLost takes the mark away; none is no error.
+func unmarkReplacesLost(dir string) error {
+	err := os.Remove(filepath.Join(dir, replacesLostName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// replacesLost reports whether the directory has the mark.
 func replacesLost(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, wipedName))
+	_, err := os.Lstat(filepath.Join(dir, replacesLostName))
 	return err == nil
 }
 
@@ -209,22 +234,7 @@ func shortList(names []string) string {
 // leader any more, because a majority of its voters is lost: nothing of it
 // could be served, and directories made anew would only hide what is missing.
 func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*ledger) error {
-	key := protocol.PartitionID{TopicID: protocol.MetadataTopic}
-	var copies []replica.Copy
-	for _, place := range p.Brokers {
-		l := ledgers[place.Broker]
-		if l == nil || place.State != placeOK {
-			continue
-		}
-		if r, ok := l.live(key.TopicID, key.Partition); ok {
-			copies = append(copies, inspectReplica(p.Manifest.ID, place.Broker, place.Dir, r))
-		}
-	}
-	if best := replica.Longest(copies); best != nil && best.Quorum(presentIDs(copies)) {
-		return nil
-	} else if best == nil && len(copies) > 0 {
-		return nil // there, but none is readable: its replicas say why
-	} else if best == nil && foundersPresent(p) {
+	if m.metadataQuorum(p, ledgers) {
 		return nil
 	}
 	var b strings.Builder
@@ -235,105 +245,6 @@ func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*led
 	return errors.New(b.String())
 }
 
-// foundersPresent is the best guess where no ledger has the metadata.
-func foundersPresent(p *clusterPlaces) bool {
-	ok := 0
-	for _, v := range p.Manifest.Voters {
-		if p.Brokers[v.Broker-1].State == placeOK {
-			ok++
-		}
-	}
-	return ok >= len(p.Manifest.Voters)/2+1
-}
-
-// presentIDs are the replicas that are there, readable or not.
-func presentIDs(copies []replica.Copy) map[uint64]bool {
-	ids := map[uint64]bool{}
-	for i := range copies {
-		if !errors.Is(copies[i].Err, os.ErrNotExist) {
-			ids[copies[i].ReplicaID] = true
-		}
-	}
-	return ids
-}
-
-// introductions lets a broker's replicas run only when the peers that run have
-// its counter on disk. The zero value is not ready; see newIntroductions.
-type introductions struct {
-	counts map[int]uint64 // the newest of each broker, on disk in its own ledger
-	fresh  map[int]bool   // opened, not let in yet
-	asked  map[int]bool   // have been told the counts of this round and have not answered
-	noted  map[int]bool   // have answered well
-	failed map[int]error
-	guests map[int]bool // the fresh ones of this round
-	round  uint64       // 0: none so far
-}
-
-func newIntroductions() *introductions {
-	return &introductions{counts: map[int]uint64{}, fresh: map[int]bool{}}
-}
-
-// underWay reports whether answers are awaited.
-func (i *introductions) underWay() bool { return len(i.asked) > 0 }
-
-// begin starts a round for all fresh brokers, to be told to all that run and
-// to themselves.
-func (i *introductions) begin(running []int) (ask []int) {
-	i.round++
-	i.guests, i.fresh = i.fresh, map[int]bool{}
-	i.asked, i.noted, i.failed = map[int]bool{}, map[int]bool{}, map[int]error{}
-	for _, b := range running {
-		i.asked[b] = true
-	}
-	for b := range i.guests {
-		i.asked[b] = true
-	}
-	return slices.Sorted(maps.Keys(i.asked))
-}
-
-// answered takes a broker's answer; an err says that it could not write.
-func (i *introductions) answered(round uint64, broker int, err error) {
-	if round != i.round || !i.asked[broker] {
-		return
-	}
-	delete(i.asked, broker)
-	if err != nil {
-		i.failed[broker] = err
-	} else {
-		i.noted[broker] = true
-	}
-}
-
-// gone forgets a broker that was closed or failed meanwhile.
-func (i *introductions) gone(broker int) {
-	delete(i.fresh, broker)
-	delete(i.guests, broker)
-	delete(i.asked, broker)
-}
-
-// conclude ends the round. A broker is let in when it has noted its peers, and
-// one of them, if any runs, has noted it. Those that have not answered in time
-// count as failed.
-func (i *introductions) conclude() (in []int, refused map[int]error) {
-	refused = map[int]error{}
-	for b := range i.asked {
-		i.failed[b] = errors.New("it did not write its ledger in time")
-	}
-	others := len(i.noted) + len(i.failed) - 1
-	for _, b := range slices.Sorted(maps.Keys(i.guests)) {
-		witnesses := len(i.noted)
-		if i.noted[b] {
-			witnesses--
-		}
-		switch {
-		case i.failed[b] != nil:
-			refused[b] = i.failed[b]
-		case others > 0 && witnesses == 0:
-			refused[b] = errors.New("no other broker could note that it was opened")
-		default:
-			in = append(in, b)
-		}
-	}
-	i.guests, i.asked = nil, nil
-	return in, refused
-}
+// MetadataQuorum reports whether what is left of a cluster's directories may
+// elect a leader of its metadata. Ledgers are those that can be read, by broker.
+type MetadataQuorum func(p *clusterPlaces, ledgers map[int]*ledger) bool

@@ -56,7 +56,7 @@ func repair(p *process, dir string, yes bool) error {
 		return errors.Join(err, noLogs(dir, n))
 	}
 	var damages []logfile.Damage
-	err := logfile.Diagnose(logfile.OSFS{}, dir, actors.BootID(), func(d logfile.Damage) { damages = append(damages, d) })
+	err := logfile.Diagnose(logfile.OSFS{}, dir, logfile.BootID(), func(d logfile.Damage) { damages = append(damages, d) })
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
 	if !yes {
 		return nil
 	}
-	kept, err := logfile.CutTail(logfile.OSFS{}, d, actors.BootID())
+	kept, err := logfile.CutTail(logfile.OSFS{}, d, logfile.BootID())
 	if err != nil {
 		return fmt.Errorf("repair %s: %w", d.Path, err)
 	}
