@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -28,7 +29,7 @@ const (
 type brokerActor struct {
 	childPanics
 	env      *environment
-	cluster  clusterManifest
+	cluster  datadir.ClusterManifest
 	parent   *actor.PID
 	id       int
 	dir      string
@@ -36,7 +37,7 @@ type brokerActor struct {
 	state    string
 	wiped    bool            // the directory is new, whatever stood there before is lost
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
-	ledger   *ledger
+	ledger   *datadir.Ledger
 	raisedAt time.Time // the ledger's counter, last
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
@@ -75,7 +76,7 @@ type (
 	brokerOpened struct {
 		Broker  int
 		Wiped   bool
-		Holding []ledgerReplica
+		Holding []datadir.Replica
 		Opens   uint64         // its counter, on disk
 		Peers   map[int]uint64 // what it knows of the others'
 		Err     error
@@ -191,7 +192,7 @@ func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 	b.state = brokerRunning
 	b.startClock(ctx)
 	ctx.Send(b.parent, &brokerOpened{
-		Broker: b.id, Wiped: wiped, Holding: b.ledger.replicas(), Opens: b.ledger.openCount(), Peers: b.ledger.peers(),
+		Broker: b.id, Wiped: wiped, Holding: b.ledger.Replicas(), Opens: b.ledger.OpenCount(), Peers: b.ledger.Peers(),
 	})
 }
 

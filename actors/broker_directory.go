@@ -5,12 +5,14 @@ import (
 	"os"
 	"time"
 
+	"ottla/actors/datadir"
+
 	"github.com/asynkron/protoactor-go/actor"
 )
 
 // Private messages of the broker actor that concern its ledger's counter.
 type (
-	// notePeers tells what the counters of other brokers are; peersNoted answers
+	// NotePeers tells what the counters of other brokers are; peersNoted answers
 	// when they are on disk. Round 0 wants no answer.
 	notePeers struct {
 		Round  uint64
@@ -42,10 +44,10 @@ func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, er
 		}
 		b.env.stats.directoryReplaced(reason)
 	}
-	if b.ledger, err = openLedger(b.dir, b.cluster.ID, b.id, known); err != nil {
+	if b.ledger, err = datadir.OpenLedger(b.dir, b.cluster.ID, b.id, known); err != nil {
 		return false, err
 	}
-	return replacesLost(b.dir), nil
+	return datadir.ReplacesLost(b.dir), nil
 }
 
 // Why a broker's directory is replaced; values of a metric's label.
@@ -56,37 +58,37 @@ const (
 
 // unusable says why the directory must be replaced, "" if it need not be.
 func (b *brokerActor) unusable(known uint64) (reason string, err error) {
-	if err := checkBrokerDir(b.dir, b.cluster.ID, b.id); err != nil {
+	if err := datadir.CheckBrokerDir(b.dir, b.cluster.ID, b.id); err != nil {
 		return directoryLost, err
 	}
-	l, err := readLedger(b.dir, b.cluster.ID, b.id)
+	l, err := datadir.ReadLedger(b.dir, b.cluster.ID, b.id)
 	if err != nil {
 		return "", err // opening it fails likewise, and says why
 	}
-	age := brokerAge{Opens: l.openCount(), Known: known}
-	if isOldCopy(b.dir, l, age) {
-		return directoryOutdated, age.err()
+	age := datadir.Age{Opens: l.OpenCount(), Known: known}
+	if datadir.IsOldCopy(b.dir, l, age) {
+		return directoryOutdated, age.Err()
 	}
 	return "", nil
 }
 
 func (b *brokerActor) replaceDirectory(reason string) error {
 	if _, err := os.Lstat(b.dir); err == nil {
-		if _, err := b.env.manifests.putAside(b.dir); err != nil {
+		if _, err := b.env.manifests.PutAside(b.dir); err != nil {
 			return err
 		}
 	}
-	return b.env.manifests.renewBroker(b.cluster.ID, b.id, func(dir string) error {
-		if err := markReplacesLost(dir, reason); err != nil {
+	return b.env.manifests.RenewBroker(b.cluster.ID, b.id, func(dir string) error {
+		if err := datadir.MarkReplacesLost(dir, reason); err != nil {
 			return err
 		}
-		return createLedger(dir, b.cluster.ID, b.id)
+		return datadir.CreateLedger(dir, b.cluster.ID, b.id)
 	})
 }
 
 func (b *brokerActor) lossResolved() {
 	b.wiped = false
-	if err := unmarkReplacesLost(b.dir); err != nil {
+	if err := datadir.UnmarkReplacesLost(b.dir); err != nil {
 		b.log.Error("remove mark", "error", err)
 	}
 }
@@ -105,25 +107,25 @@ func (b *brokerActor) raiseTick(ctx actor.Context) {
 	}
 }
 
-// raise raises the counter and returns it, 0 if it could not be written.
+// Raise raises the counter and returns it, 0 if it could not be written.
 func (b *brokerActor) raise() uint64 {
 	b.raisedAt = b.env.now()
 	if b.ledger == nil {
 		return 0
 	}
-	if err := b.ledger.raise(0); err != nil {
+	if err := b.ledger.Raise(0); err != nil {
 		b.log.Error("raise the ledger's counter", "error", err)
 		return 0
 	}
-	return b.ledger.openCount()
+	return b.ledger.OpenCount()
 }
 
-// notePeers also works after a stop that ends the process: the directory is
+// NotePeers also works after a stop that ends the process: the directory is
 // still ours.
 func (b *brokerActor) notePeers(ctx actor.Context, m *notePeers) {
 	err := errors.New("the broker is not running")
 	if b.ledger != nil && (b.state == brokerRunning || b.state == brokerStopped && b.ending) {
-		if err = b.ledger.notePeers(m.Counts); err != nil {
+		if err = b.ledger.NotePeers(m.Counts); err != nil {
 			b.log.Error("note the peers' counters", "error", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/protocol"
 
@@ -200,7 +201,7 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != a.replica:
 			delete(b.ailing, key)
 		case m.err != nil:
-			b.log.Error("damaged replica cannot be mended; if the others are gone for good, see '"+repairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
+			b.log.Error("damaged replica cannot be mended; if the others are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
 			b.schedule(a)
 			ctx.Send(b.parent, &mendFailed{Key: key, Replica: a.replica, Cause: m.err})
 		default:

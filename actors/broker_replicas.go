@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/protocol"
 
@@ -46,7 +47,7 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 		if b.postponed(spec) {
 			continue
 		}
-		held, ok := b.ledger.live(key.TopicID, key.Partition)
+		held, ok := b.ledger.Live(key.TopicID, key.Partition)
 		if ok && held.ReplicaID == spec.id.ReplicaID {
 			b.replicas[key] = &localReplica{spec: spec}
 			b.spawn(ctx, b.replicas[key])
@@ -106,11 +107,11 @@ func (b *brokerActor) postponed(spec partitionSpec) bool {
 // retire gives up the replica whose place another one takes: its id never
 // comes back, its directory is put aside. Its actor has ended.
 func (b *brokerActor) retire(spec partitionSpec) error {
-	held, ok := b.ledger.live(spec.id.TopicID, spec.id.Partition)
+	held, ok := b.ledger.Live(spec.id.TopicID, spec.id.Partition)
 	if !ok {
 		return nil
 	}
-	if err := b.ledger.mark(replicaLost, held.key()); err != nil {
+	if err := b.ledger.Mark(datadir.ReplicaLost, held.Key()); err != nil {
 		return err
 	}
 	b.turnsOf(spec.dir).Add(1)
@@ -152,15 +153,15 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 // lets them run: a replica that has voted is one the ledger knows. Those that
 // nobody wants any more are entered too, for they are there.
 func (b *brokerActor) logsCreated(ctx actor.Context, m *logsCreated) {
-	var entries []ledgerReplica
+	var entries []datadir.Replica
 	for i, spec := range m.Specs {
 		if m.Errs[i] == nil {
-			entries = append(entries, ledgerReplica{
+			entries = append(entries, datadir.Replica{
 				TopicID: spec.id.TopicID, Topic: spec.id.Topic, Partition: spec.id.Partition, ReplicaID: spec.id.ReplicaID,
 			})
 		}
 	}
-	err := b.ledger.add(entries...)
+	err := b.ledger.Add(entries...)
 	for i, spec := range m.Specs {
 		r := b.replicas[spec.key()]
 		if r == nil || r.spec.id.ReplicaID != spec.id.ReplicaID || b.state != brokerRunning {
@@ -225,26 +226,26 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 	}
 	var keys []protocol.ReplicaID
 	var dirs []string
-	for _, r := range b.ledger.replicas() {
+	for _, r := range b.ledger.Replicas() {
 		if r.TopicID != topicID {
 			continue
 		}
-		keys = append(keys, r.key())
-		if r.State == replicaLost {
+		keys = append(keys, r.Key())
+		if r.State == datadir.ReplicaLost {
 			continue // its directory was put aside
 		}
 		dir := b.replicaDir(r.Topic, r.Partition)
 		dirs = append(dirs, fmt.Sprintf("%s.deleted-%s", dir, topicID))
-		if r.State == replicaLive && !taken[dir] {
+		if r.State == datadir.ReplicaLive && !taken[dir] {
 			b.renameDeleted(dir, dirs[len(dirs)-1])
 		}
 	}
-	err := b.ledger.mark(replicaDeleted, keys...)
+	err := b.ledger.Mark(datadir.ReplicaDeleted, keys...)
 	env, self, id := b.env, ctx.Self(), b.id
 	b.work.Go(func() {
 		errs := []error{err}
 		for _, dir := range dirs {
-			errs = append(errs, removeDir(dir))
+			errs = append(errs, datadir.RemoveDir(dir))
 		}
 		env.system.Root.Send(self, &topicDropped{Broker: id, TopicID: topicID, Err: errors.Join(errs...)})
 	})
@@ -262,12 +263,12 @@ func (b *brokerActor) renameDeleted(from, to string) {
 func (b *brokerActor) dropped(ctx actor.Context, m *topicDropped) {
 	if m.Err == nil && b.state == brokerRunning {
 		var keys []protocol.ReplicaID
-		for _, r := range b.ledger.replicas() {
+		for _, r := range b.ledger.Replicas() {
 			if r.TopicID == m.TopicID {
-				keys = append(keys, r.key())
+				keys = append(keys, r.Key())
 			}
 		}
-		m.Err = b.ledger.remove(keys...)
+		m.Err = b.ledger.Remove(keys...)
 	}
 	if m.Err != nil {
 		b.log.Error("remove deleted topic", "topic_id", m.TopicID, "error", m.Err)

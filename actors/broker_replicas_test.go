@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -153,8 +154,8 @@ func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
 func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.New(slog.DiscardHandler))))
 	dir := t.TempDir()
-	require.NoError(t, createLedger(dir, "c", 2))
-	l, err := openLedger(dir, "c", 2, 0)
+	require.NoError(t, datadir.CreateLedger(dir, "c", 2))
+	l, err := datadir.OpenLedger(dir, "c", 2, 0)
 	require.NoError(t, err)
 	told := make(chan any, 8)
 	parent := system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
@@ -163,7 +164,7 @@ func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 		}
 	}))
 	b := &brokerActor{
-		env: &environment{fs: logfile.OSFS{}, system: system}, cluster: clusterManifest{ID: "c"}, id: 2, dir: dir, parent: parent,
+		env: &environment{fs: logfile.OSFS{}, system: system}, cluster: datadir.ClusterManifest{ID: "c"}, id: 2, dir: dir, parent: parent,
 		state: brokerRunning, ledger: l, log: slog.New(slog.DiscardHandler), work: &sync.WaitGroup{},
 		replicas: map[protocol.PartitionID]*localReplica{}, busy: map[string]*busyDirectory{}, ailing: map[protocol.PartitionID]*ailing{},
 	}

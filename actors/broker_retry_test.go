@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/protocol"
 )
@@ -56,7 +57,7 @@ func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	produce(t, n, "shut", 0, `1`)
 	awaitSameLines(t, dir, "shut", 0)
 	stopNode(t, n)
-	path := filepath.Join(dir, "default", brokerDirName(2), "shut-0", "00000000000000000000.log")
+	path := filepath.Join(dir, "default", datadir.BrokerDirName(2), "shut-0", "00000000000000000000.log")
 	require.NoError(t, os.Rename(path, path+".kept"))
 	require.NoError(t, os.Mkdir(path, 0o755)) // opening it fails, and it is neither damaged nor missing
 

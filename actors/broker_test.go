@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -46,12 +47,12 @@ func newBrokerProbe(t *testing.T, fsys logfile.FS) *brokerProbe {
 	require.NoError(t, p.env.startDisk())
 	t.Cleanup(p.env.stopDisk)
 	dir := t.TempDir()
-	require.NoError(t, createLedger(dir, "c", 1))
+	require.NoError(t, datadir.CreateLedger(dir, "c", 1))
 	started := make(chan *actor.PID, 1)
 	up := p.env.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
-			b := &brokerActor{env: p.env, cluster: clusterManifest{ID: "c"}, id: 1, parent: ctx.Self(), dir: dir, log: p.env.log, work: &sync.WaitGroup{}}
+			b := &brokerActor{env: p.env, cluster: datadir.ClusterManifest{ID: "c"}, id: 1, parent: ctx.Self(), dir: dir, log: p.env.log, work: &sync.WaitGroup{}}
 			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return b }))
 		default:
 			p.told <- m

@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -20,8 +21,8 @@ import (
 
 // clusterHandle is what goroutines outside the actor system see of a cluster.
 type clusterHandle struct {
-	manifest clusterManifest
-	refused  *clusterPlaces              // of a cluster that must not be started, see cluster_held.go; nil if it may
+	manifest datadir.ClusterManifest
+	refused  *datadir.ClusterPlaces      // of a cluster that must not be started, see cluster_held.go; nil if it may
 	fresh    bool                        // created on request, so nobody misses anything of it before it serves
 	known    time.Time                   // to this process, since
 	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew; nil if refused
@@ -57,7 +58,7 @@ type clusterActor struct {
 
 	state       *catalog.State
 	nextOffset  int64 // of __cluster_metadata, applied so far
-	intros      *Introductions
+	intros      *datadir.Introductions
 	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
 	introTimers uint64         // how many there have been
 	farewells   map[int]uint64 // last counters of brokers that end with the process
@@ -93,7 +94,7 @@ type brokerInCluster struct {
 	wiped  bool
 	told   map[protocol.PartitionID]toldReplica
 	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
-	holds  []ledgerReplica
+	holds  []datadir.Replica
 	opened *brokerOpened // set while it waits to be let in
 	reason error         // of the state failed
 
@@ -217,7 +218,7 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = catalog.New()
 	c.links = newLinks()
-	c.intros = newIntroductions()
+	c.intros = datadir.NewIntroductions()
 	c.metaRoute = newPartitionRoute(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
 	c.parts = map[protocol.PartitionID]*partitionRoute{catalog.MetadataPartition(): c.metaRoute}
@@ -250,7 +251,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 		route: c.metaRoute, group: c.links.group(catalog.MetadataPartition()),
 	}
 	for _, r := range b.holds {
-		if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
+		if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
 			spec.id.ReplicaID = r.ReplicaID
 		}
 	}
@@ -274,7 +275,7 @@ func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	for _, v := range c.handle.manifest.Voters {
 		w := protocol.PlacedReplica(v)
 		for _, r := range c.brokers[v.Broker].holds {
-			if r.TopicID == protocol.MetadataTopic && r.State == replicaLive {
+			if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
 				w.ReplicaID = r.ReplicaID
 			}
 		}
@@ -392,7 +393,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 		},
 		done: func(err *protocol.Error) {
 			if err == nil {
-				if cerr := c.env.manifests.commit(c.handle.manifest.ID); cerr != nil {
+				if cerr := c.env.manifests.Commit(c.handle.manifest.ID); cerr != nil {
 					err = protocol.Errorf(protocol.CodeStorageFailed, "write manifest: %v", cerr)
 				}
 			}

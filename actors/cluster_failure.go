@@ -29,7 +29,7 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	m, work := c.handle.manifest, &sync.WaitGroup{}
 	broker := &brokerActor{
 		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
-		dir: c.env.manifests.brokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
+		dir: c.env.manifests.BrokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
 	}
 	b.pid = ctx.Spawn(actorProps(broker.log, func() actor.Actor { return broker }))
 	c.links.join(b.id, b.pid)
@@ -45,7 +45,7 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	if b.gone {
 		return // when it is cleared
 	}
-	known, err := c.env.manifests.ageOf(c.handle.manifest, b.id, c.intros.Count(b.id))
+	known, err := c.env.manifests.AgeOf(c.handle.manifest, b.id, c.intros.Count(b.id))
 	if err != nil {
 		c.log.Error("broker cannot start", "broker", b.id, "error", err)
 		c.startFailed(ctx, b, err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -21,7 +22,7 @@ import (
 const longStart = 10 * time.Second
 
 // hold keeps a cluster from being started.
-func (a *nodeActor) hold(h *clusterHandle, p *clusterPlaces) {
+func (a *nodeActor) hold(h *clusterHandle, p *datadir.ClusterPlaces) {
 	h.refused = p
 	why := firstLine(p.Refused)
 	h.trouble.Store(&why)
@@ -71,7 +72,7 @@ func (n *Node) heldInfo(h *clusterHandle) protocol.ClusterInfo {
 	for _, p := range h.refused.Brokers {
 		b := protocol.BrokerInfo{
 			ID: p.Broker, Host: n.env.opt.Host, Port: n.env.opt.Port, State: brokerStopped, Cluster: m.Name, CreatedAt: m.CreatedAt,
-			Directory: path.Join(m.LogDirectory, brokerDirName(p.Broker)),
+			Directory: path.Join(m.LogDirectory, datadir.BrokerDirName(p.Broker)),
 		}
 		if p.Err != nil {
 			b.State, b.Error = brokerFailed, p.Err.Error()

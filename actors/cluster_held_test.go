@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -157,7 +158,7 @@ func TestTopicForADefaultClusterBeingCreated(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	require.Nil(t, n.DeleteCluster(t.Context(), protocol.DefaultCluster))
-	fresh := &clusterHandle{manifest: clusterManifest{Name: protocol.DefaultCluster}, fresh: true, known: time.Now()}
+	fresh := &clusterHandle{manifest: datadir.ClusterManifest{Name: protocol.DefaultCluster}, fresh: true, known: time.Now()}
 	empty := n.clusters.Load()
 	n.clusters.Store(&map[string]*clusterHandle{protocol.DefaultCluster: fresh})
 	defer n.clusters.Store(empty)

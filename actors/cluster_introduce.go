@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -71,7 +72,7 @@ func (c *clusterActor) introduce(ctx actor.Context) {
 			ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.Round(), Counts: c.intros.Counts()})
 		}
 		c.boundIntroduction(ctx)
-	case c.intros.State() == IntroductionGathering && c.introTimer == 0:
+	case c.intros.State() == datadir.IntroductionGathering && c.introTimer == 0:
 		c.boundIntroduction(ctx)
 	}
 }
@@ -90,7 +91,7 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 		return
 	}
 	c.introTimer = 0
-	if gathering := c.intros.State() == IntroductionGathering; gathering {
+	if gathering := c.intros.State() == datadir.IntroductionGathering; gathering {
 		c.log.Error("some brokers do not open in time, the others go on")
 	}
 	if unanswered := c.intros.TimeOut(); unanswered > 0 {
@@ -164,11 +165,11 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 // them is opened.
 func (c *clusterActor) knownCounts() map[int]uint64 {
 	m, known := c.handle.manifest, map[int]uint64{}
-	ledgers, err := c.env.manifests.ledgersOf(m)
+	ledgers, err := c.env.manifests.LedgersOf(m)
 	if err != nil {
 		c.log.Error("compare the brokers' ledgers", "error", err) // opening them fails likewise
 	}
-	for id, age := range compareLedgers(m.NumBrokers, ledgers) {
+	for id, age := range datadir.CompareLedgers(m.NumBrokers, ledgers) {
 		known[id] = age.Known
 	}
 	return known

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -118,15 +119,15 @@ func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error
 	}
 	if kept < len(p.Replicas)/2+1 {
 		return fmt.Errorf("a majority of its replicas was lost, the one on broker %d among them; if it stays without a leader,"+
-			" put the directories back or see '%s'", b.id, repairCommand)
+			" put the directories back or see '%s'", b.id, datadir.RepairCommand)
 	}
 	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.id)
 }
 
 // has reports whether the broker's (new) ledger has a replica.
 func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
-	return slices.ContainsFunc(b.holds, func(r ledgerReplica) bool {
-		return r.key() == protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica} && r.State == replicaLive
+	return slices.ContainsFunc(b.holds, func(r datadir.Replica) bool {
+		return r.Key() == protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica} && r.State == datadir.ReplicaLive
 	})
 }
 

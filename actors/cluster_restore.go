@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/protocol"
@@ -87,7 +88,7 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica, problem replicaProblem) {
 	b := c.brokers[r.Broker]
 	if problem.fault == replica.FaultMissing {
-		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+repairCommand+"'",
+		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+datadir.RepairCommand+"'",
 			"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
 	}
 	if problem.fault != replica.FaultDamage || b.state != brokerRunning || b.pid == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -78,7 +79,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	}
 	compacted := func(topic string) bool {
 		for b := 1; b <= 3; b++ {
-			files, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(b), topic+"-*", "*-*.log"))
+			files, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(b), topic+"-*", "*-*.log"))
 			require.NoError(t, err)
 			if len(files) == 0 {
 				return false
@@ -117,7 +118,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	require.Equal(t, groups, keptNow(t, n))
 	stopNode(t, n)
 	for b := 1; b <= 3; b++ {
-		require.NoError(t, logfile.Verify(logfile.OSFS{}, filepath.Join(dir, "default", brokerDirName(b)), func(path string, at int64, err error) {
+		require.NoError(t, logfile.Verify(logfile.OSFS{}, filepath.Join(dir, "default", datadir.BrokerDirName(b)), func(path string, at int64, err error) {
 			t.Errorf("%s at %d: %v", path, at, err)
 		}))
 	}

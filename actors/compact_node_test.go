@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -52,7 +53,7 @@ func newest(records []protocol.Record) map[string]string {
 // parts lists a broker's files of compacted records.
 func parts(t *testing.T, dir string, broker int, topic string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(broker), topic+"-0", "*-*.log"))
+	files, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(broker), topic+"-0", "*-*.log"))
 	require.NoError(t, err)
 	return files
 }

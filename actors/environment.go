@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/logfile"
 )
@@ -90,7 +91,7 @@ type environment struct {
 	bootID    string
 	now       func() time.Time
 	disk      *actor.PID
-	manifests *manifests
+	manifests *datadir.Manifests
 
 	background *background
 	scrubber   *scrubber

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/logfile"
@@ -55,10 +56,10 @@ type ForcedCopy struct {
 
 // forcedCluster is a cluster as it was found.
 type forcedCluster struct {
-	manifest clusterManifest
+	manifest datadir.ClusterManifest
 	dirs     map[int]string
-	ledgers  map[int]*ledger // of the brokers that have one
-	ages     map[int]brokerAge
+	ledgers  map[int]*datadir.Ledger // of the brokers that have one
+	ages     map[int]datadir.Age
 	copies   map[protocol.PartitionID][]replica.Copy
 	state    *catalog.State
 	force    []forcedGroup
@@ -78,15 +79,15 @@ type forcedGroup struct {
 // program, a broker's directory was found in another place, a cluster has no
 // readable metadata.
 func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
-	m, found, err := inspectManifests(dataDir)
+	m, found, err := datadir.Inspect(dataDir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s is no data directory: it has no %s (starting the server makes that from its brokers' copies)", dataDir, manifestName)
+		return nil, fmt.Errorf("%s is no data directory: it has no %s (starting the server makes that from its brokers' copies)", dataDir, datadir.ManifestName)
 	} else if err != nil {
 		return nil, err
 	}
 	p := &ForcePlan{complete: complete}
-	for _, c := range m.list() {
-		if c.Phase != clusterCreated {
+	for _, c := range m.List() {
+		if c.Phase != datadir.Created {
 			continue // the next start completes or removes it
 		}
 		if err := p.addCluster(m, found, c); err != nil {
@@ -96,17 +97,17 @@ func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
 	return p, nil
 }
 
-func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) error {
+func (p *ForcePlan) addCluster(m *datadir.Manifests, found datadir.Survey, c datadir.ClusterManifest) error {
 	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replica.Copy{}}
 	var err error
-	if f.ledgers, err = m.ledgersOf(c); err != nil {
+	if f.ledgers, err = m.LedgersOf(c); err != nil {
 		return err
 	}
-	f.ages = compareLedgers(c.NumBrokers, f.ledgers)
+	f.ages = datadir.CompareLedgers(c.NumBrokers, f.ledgers)
 	for n := 1; n <= c.NumBrokers; n++ {
-		f.dirs[n] = m.brokerDir(c, n)
-		place := m.place(found, c, n)
-		if place.State != placeOK && len(place.Elsewhere) > 0 {
+		f.dirs[n] = m.BrokerDir(c, n)
+		place := m.Place(found, c, n)
+		if place.State != datadir.PlaceOK && len(place.Elsewhere) > 0 {
 			return fmt.Errorf("broker %d has no usable directory, but one of it was found in %s: put that back as %s, or move it out of the data directory if it is of no use",
 				n, place.Elsewhere[0], place.Dir)
 		}
@@ -128,22 +129,22 @@ func (p *ForcePlan) addCluster(m *manifests, found survey, c clusterManifest) er
 }
 
 // finding says what is wrong with a broker's directory, "" if nothing is.
-func (f *forcedCluster) finding(broker int, place brokerPlace) string {
+func (f *forcedCluster) finding(broker int, place datadir.Place) string {
 	switch {
-	case place.State != placeOK:
+	case place.State != datadir.PlaceOK:
 		return fmt.Sprintf("%s: %v", place.State, place.Err)
 	case f.ledgers[broker] == nil:
-		_, err := readLedger(place.Dir, f.manifest.ID, broker)
+		_, err := datadir.ReadLedger(place.Dir, f.manifest.ID, broker)
 		return fmt.Sprintf("its ledger cannot be read (%v); put the directory away to have the broker rebuilt", err)
 	case f.old(broker):
-		return f.ages[broker].err().Error()
+		return f.ages[broker].Err().Error()
 	}
 	return ""
 }
 
 func (f *forcedCluster) old(broker int) bool {
 	l := f.ledgers[broker]
-	return l != nil && isOldCopy(f.dirs[broker], l, f.ages[broker])
+	return l != nil && datadir.IsOldCopy(f.dirs[broker], l, f.ages[broker])
 }
 
 // readCopies looks at every live replica of a broker.
@@ -152,8 +153,8 @@ func (f *forcedCluster) readCopies(broker int, complete bool) error {
 	if l == nil {
 		return nil
 	}
-	for _, r := range l.replicas() {
-		if r.State != replicaLive {
+	for _, r := range l.Replicas() {
+		if r.State != datadir.ReplicaLive {
 			continue
 		}
 		c := inspectReplica(f.manifest.ID, broker, f.dirs[broker], r)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -34,7 +35,7 @@ func (p *ForcePlan) Execute() error {
 func (p *ForcePlan) OnWrite(hook func(step string) error) {
 	for _, f := range p.clusters {
 		for _, l := range f.ledgers {
-			l.onWrite(hook)
+			l.OnWrite(hook)
 		}
 	}
 }
@@ -59,7 +60,7 @@ func (f *forcedCluster) execute() error {
 	}
 	for broker, l := range f.ledgers {
 		if f.old(broker) {
-			if err := l.raise(f.ages[broker].Known); err != nil {
+			if err := l.Raise(f.ages[broker].Known); err != nil {
 				return err
 			}
 		}
@@ -77,7 +78,7 @@ func (f *forcedCluster) banLost() error {
 		}
 	}
 	for _, l := range f.ledgers {
-		if err := l.notePeers(counts); err != nil {
+		if err := l.NotePeers(counts); err != nil {
 			return err
 		}
 	}
@@ -106,10 +107,10 @@ func (f *forcedCluster) retireCopies(broker int) error {
 		return nil
 	}
 	dir := f.dirs[broker]
-	if err := markReplacesLost(dir, "forced membership"); err != nil {
+	if err := datadir.MarkReplacesLost(dir, "forced membership"); err != nil {
 		return err
 	}
-	if err := f.ledgers[broker].mark(replicaLost, keys...); err != nil {
+	if err := f.ledgers[broker].Mark(datadir.ReplicaLost, keys...); err != nil {
 		return err
 	}
 	for _, c := range retired {

@@ -8,13 +8,14 @@ import (
 
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/logfile"
 )
 
 // inspectReplica reads a replica that the ledger of the broker whose directory
 // is dir has as live. It changes nothing.
-func inspectReplica(clusterID string, broker int, dir string, r ledgerReplica) replica.Copy {
+func inspectReplica(clusterID string, broker int, dir string, r datadir.Replica) replica.Copy {
 	return replica.Inspect(filepath.Join(dir, r.Topic+"-"+strconv.Itoa(r.Partition)), logfile.Identity{
 		ClusterID: clusterID, TopicID: r.TopicID, Topic: r.Topic, Partition: r.Partition, Broker: broker, ReplicaID: r.ReplicaID,
 	}, logfile.BootID())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/protocol"
 )
@@ -12,14 +13,14 @@ import (
 // left can elect a leader under every membership that may be in force. Copies
 // that are there but cannot be read count as present: their replicas say what is
 // wrong with them.
-func HasMetadataQuorum(p *clusterPlaces, ledgers map[int]*ledger) bool {
+func HasMetadataQuorum(p *datadir.ClusterPlaces, ledgers map[int]*datadir.Ledger) bool {
 	var copies []replica.Copy
 	for _, place := range p.Brokers {
 		l := ledgers[place.Broker]
-		if l == nil || place.State != placeOK {
+		if l == nil || place.State != datadir.PlaceOK {
 			continue
 		}
-		if r, ok := l.live(protocol.MetadataTopic, 0); ok {
+		if r, ok := l.Live(protocol.MetadataTopic, 0); ok {
 			copies = append(copies, inspectReplica(p.Manifest.ID, place.Broker, place.Dir, r))
 		}
 	}
@@ -34,10 +35,10 @@ func HasMetadataQuorum(p *clusterPlaces, ledgers map[int]*ledger) bool {
 }
 
 // foundersPresent is the best guess where no ledger has the metadata.
-func foundersPresent(p *clusterPlaces) bool {
+func foundersPresent(p *datadir.ClusterPlaces) bool {
 	ok := 0
 	for _, v := range p.Manifest.Voters {
-		if p.Brokers[v.Broker-1].State == placeOK {
+		if p.Brokers[v.Broker-1].State == datadir.PlaceOK {
 			ok++
 		}
 	}

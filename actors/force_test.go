@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -40,10 +41,10 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	require.NoError(t, os.CopyFS(image, os.DirFS(dir)))
 	stopNode(t, n)
 	for b := 1; b <= 2; b++ {
-		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", brokerDirName(b))))
+		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", datadir.BrokerDirName(b))))
 	}
-	_, _, startErr := loadManifests(image, HasMetadataQuorum)
-	require.ErrorContains(t, startErr, repairCommand)
+	_, _, startErr := datadir.Load(image, HasMetadataQuorum)
+	require.ErrorContains(t, startErr, datadir.RepairCommand)
 
 	plan, perr := PlanForce(image, true)
 	require.NoError(t, perr)
@@ -73,7 +74,7 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 	n := startNode(t, dir)
 	awaitSettled(t, n)
 	stopNode(t, n)
-	metadata := filepath.Join(dir, "default", brokerDirName(2), protocol.MetadataTopic+"-0")
+	metadata := filepath.Join(dir, "default", datadir.BrokerDirName(2), protocol.MetadataTopic+"-0")
 	found, err := logfile.Inspect(logfile.OSFS{}, metadata, logfile.Options{BootID: logfile.BootID()})
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(metadata))
@@ -82,7 +83,7 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 	for b := 1; b <= 3; b += 2 {
-		require.NoError(t, os.RemoveAll(filepath.Join(dir, "default", brokerDirName(b))))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "default", datadir.BrokerDirName(b))))
 	}
 	_, err = PlanForce(dir, false)
 	require.ErrorContains(t, err, "metadata on broker 2 had not got the cluster's first records")
@@ -95,13 +96,13 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "kept", Partitions: ptr(1)})
 	produce(t, n, "kept", 0, `1`, `2`)
 	require.Eventually(t, func() bool { // the others may be the majority that acknowledged
-		data, err := os.ReadFile(filepath.Join(base, "default", brokerDirName(2), "kept-0", "00000000000000000000.log"))
+		data, err := os.ReadFile(filepath.Join(base, "default", datadir.BrokerDirName(2), "kept-0", "00000000000000000000.log"))
 		return err == nil && bytes.Count(data, []byte(" PRODUCE\n")) == 2
 	}, patience, 5*time.Millisecond)
 	stopNode(t, n)
 	// One copy of one partition is all that is left of it; the others go on.
 	for _, b := range []int{1, 3} {
-		require.NoError(t, os.RemoveAll(filepath.Join(base, "default", brokerDirName(b), "kept-0")))
+		require.NoError(t, os.RemoveAll(filepath.Join(base, "default", datadir.BrokerDirName(b), "kept-0")))
 	}
 	for steps := 0; ; steps++ {
 		dir := filepath.Join(t.TempDir(), "data")

@@ -17,6 +17,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -58,11 +59,11 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	release, err := lockDataDir(o.DataDir)
+	release, err := datadir.Lock(o.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m, places, err := loadManifests(o.DataDir, HasMetadataQuorum)
+	m, places, err := datadir.Load(o.DataDir, HasMetadataQuorum)
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
@@ -88,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	return n, nil
 }
 
-func newEnvironment(o Options, m *manifests) *environment {
+func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	log := o.Logger
 	system := actor.NewActorSystem(
 		actor.WithLoggerFactory(quietLogger(log)),
@@ -136,7 +137,7 @@ type nodeActor struct {
 	childPanics // of clusters
 	node        *Node
 	env         *environment
-	known       []clusterPlaces
+	known       []datadir.ClusterPlaces
 	opened      chan error // gets one value once every known cluster can be looked up
 	creating    map[string]*pendingCluster
 	ending      map[string]bool // clusters that were told to end, by PID
@@ -215,7 +216,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 		}
 		a.publish(h.manifest.Name, h)
 	}
-	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.firstStart() {
+	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.FirstStart() {
 		a.node.wantsDefault.Store(true)
 		reply := protocol.NewFuture[clusterCreation]()
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})
@@ -266,7 +267,7 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 		m.Reply.Put(compareCluster(h, m.Spec))
 		return
 	}
-	if err := checkLogDirectory(a.env.opt.DataDir, settings.LogDirectory, a.env.manifests.logDirectories()); err != nil {
+	if err := datadir.CheckLogDirectory(a.env.opt.DataDir, settings.LogDirectory, a.env.manifests.LogDirectories()); err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
 		return
 	}
@@ -309,19 +310,19 @@ var errStarting = protocol.Errorf(protocol.CodeStarting, "the broker is recoveri
 // prepare makes the directories and ledgers of a new cluster. Until the
 // manifest is committed, a crash leaves nothing of it.
 func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
-	m := clusterManifest{
+	m := datadir.ClusterManifest{
 		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
-		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: clusterCreating,
+		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: datadir.Creating,
 	}
 	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
-		m.Voters = append(m.Voters, metadataVoter(v))
+		m.Voters = append(m.Voters, datadir.MetadataVoter(v))
 	}
-	if err := a.env.manifests.begin(m); err != nil {
+	if err := a.env.manifests.Begin(m); err != nil {
 		return nil, err
 	}
 	for id := 1; id <= s.NumBrokers; id++ {
-		if err := createLedger(a.env.manifests.brokerDir(m, id), m.ID, id); err != nil {
-			return nil, errors.Join(err, a.env.manifests.abort(m.ID))
+		if err := datadir.CreateLedger(a.env.manifests.BrokerDir(m, id), m.ID, id); err != nil {
+			return nil, errors.Join(err, a.env.manifests.Abort(m.ID))
 		}
 	}
 	return &clusterHandle{manifest: m, fresh: !a.node.wantsDefault.Load(), known: a.env.now()}, nil
@@ -372,7 +373,7 @@ func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply prot
 }
 
 func (a *nodeActor) removeFiles(m *clusterEnded) {
-	if err := a.env.manifests.remove(m.Handle.manifest.ID); err != nil {
+	if err := a.env.manifests.Remove(m.Handle.manifest.ID); err != nil {
 		a.env.log.Error("delete cluster", "cluster", m.Handle.manifest.Name, "error", err)
 		m.Reply.Put(&protocol.Error{
 			Code: protocol.CodeStorageFailed, Message: "delete cluster: " + err.Error(), Outcome: protocol.OutcomeUnknown,

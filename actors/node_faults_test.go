@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -20,7 +21,7 @@ import (
 // files, as grep -v '^#' shows them.
 func committedLines(t *testing.T, dir string, broker int, topic string, partition int) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(broker), fmt.Sprintf("%s-%d", topic, partition), "*.log"))
+	files, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(broker), fmt.Sprintf("%s-%d", topic, partition), "*.log"))
 	require.NoError(t, err)
 	var out strings.Builder
 	for _, f := range files {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -20,7 +21,7 @@ import (
 // returns the file.
 func damageRecord(t *testing.T, dir string, broker int, topic string, partition int, offset int) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(broker), fmt.Sprintf("%s-%d", topic, partition), "*.log"))
+	files, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(broker), fmt.Sprintf("%s-%d", topic, partition), "*.log"))
 	require.NoError(t, err)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
@@ -50,7 +51,7 @@ func filledTopic(t *testing.T, n *Node, name string) {
 // replicaDirs lists what stands in a broker's directory for a partition.
 func replicaDirs(t *testing.T, dir string, broker int, name string) []string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(broker), name+"*"))
+	dirs, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(broker), name+"*"))
 	require.NoError(t, err)
 	return dirs
 }
@@ -76,10 +77,10 @@ func TestDamageInAllCopiesIsMended(t *testing.T) {
 	produce(t, n, "hurt", 0, `"after"`)
 	awaitSameLines(t, dir, "hurt", 0)
 	for b := 1; b <= 3; b++ {
-		kept, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(b), "hurt-0*", "*.damaged-0"))
+		kept, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(b), "hurt-0*", "*.damaged-0"))
 		require.NoError(t, err)
 		// Where the other two were mended and ran first, the third is replaced.
-		replaced, err := filepath.Glob(filepath.Join(dir, "default", brokerDirName(b), "hurt-0.replaced-*"))
+		replaced, err := filepath.Glob(filepath.Join(dir, "default", datadir.BrokerDirName(b), "hurt-0.replaced-*"))
 		require.NoError(t, err)
 		assert.NotEmpty(t, append(kept, replaced...), "broker %d: the damaged file is kept", b)
 	}

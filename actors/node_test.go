@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -120,7 +121,7 @@ func TestStartSaysWhyTheDefaultClusterCannotBe(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "default"), []byte("a file in the way"), 0o644))
 	_, err := Start(context.Background(), Options{DataDir: dir, DefaultCluster: "default"})
 	require.ErrorContains(t, err, "default cluster")
-	release, err := lockDataDir(dir)
+	release, err := datadir.Lock(dir)
 	require.NoError(t, err, "a failed start leaves nothing locked")
 	release()
 }

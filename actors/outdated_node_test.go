@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/datadir"
 	"ottla/protocol"
 )
 
@@ -23,23 +24,23 @@ func TestCopyOfARunningBrokerIsOlderAfterAWhile(t *testing.T) {
 	require.NoError(t, os.CopyFS(old, os.DirFS(filepath.Join(dir, "default", "broker-2"))))
 	produce(t, n, "kept", 0, `"late"`)
 	awaitSameLines(t, dir, "kept", 0)
-	clusterID := n.env.manifests.list()[0].ID
-	before, err := readLedger(old, clusterID, 2)
+	clusterID := n.env.manifests.List()[0].ID
+	before, err := datadir.ReadLedger(old, clusterID, 2)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		l, err := readLedger(filepath.Join(dir, "default", "broker-1"), clusterID, 1)
-		return err == nil && l.peers()[2] > before.openCount()
+		l, err := datadir.ReadLedger(filepath.Join(dir, "default", "broker-1"), clusterID, 1)
+		return err == nil && l.Peers()[2] > before.OpenCount()
 	}, patience, 10*time.Millisecond, "the peers note that the counter was raised")
 	killed := map[int][]byte{} // the peers' ledgers as a kill would leave them
 	for _, b := range []int{1, 3} {
-		killed[b], err = os.ReadFile(filepath.Join(dir, "default", brokerDirName(b), "ledger.json"))
+		killed[b], err = os.ReadFile(filepath.Join(dir, "default", datadir.BrokerDirName(b), "ledger.json"))
 		require.NoError(t, err)
 	}
 	stopNode(t, n)
 
 	require.NoError(t, os.CopyFS(image, os.DirFS(dir)))
 	for b, data := range killed {
-		require.NoError(t, os.WriteFile(filepath.Join(image, "default", brokerDirName(b), "ledger.json"), data, 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(image, "default", datadir.BrokerDirName(b), "ledger.json"), data, 0o600))
 	}
 	require.NoError(t, os.RemoveAll(filepath.Join(image, "default", "broker-2")))
 	require.NoError(t, os.CopyFS(filepath.Join(image, "default", "broker-2"), os.DirFS(old)))

@@ -96,7 +96,7 @@ type sleepers struct {
 	watched map[<-chan struct{}]bool
 }
 
-// add notes a read that ends with its front end, done, or its node, stopped.
+// Add notes a read that ends with its front end, done, or its node, stopped.
 func (a *sleepers) add(p *parking, done, stopped <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -304,7 +304,7 @@ func (s *pollSession) noShare(err *protocol.Error) pollStep {
 	return pollStep{err: err}
 }
 
-// place finds the position on every assigned partition: after the cursor, at
+// Place finds the position on every assigned partition: after the cursor, at
 // the committed offset, or where the group starts, which is then committed.
 func (s *pollSession) place() pollStep {
 	s.at = s.at[:0]

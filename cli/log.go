@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ottla/actors"
+	"ottla/actors/datadir"
 	"ottla/logfile"
 )
 
@@ -30,7 +30,7 @@ func newLogVerify(p *process) *cobra.Command {
 		Example: "  ottla log verify ./data\n  ottla log verify ./data/default/broker-1/liked-0",
 		Args:    exactArgs("a DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			release, err := actors.LockOffline(args[0])
+			release, err := datadir.LockOffline(args[0])
 			if err != nil {
 				return offlineError(err)
 			}
@@ -64,7 +64,7 @@ func verify(p *process, dir string) error {
 	if err := logfile.Verify(reading, dir, report); err != nil {
 		return err
 	}
-	if err := actors.VerifyManifests(dir, func(path string, err error) { report(path, 0, err) }); err != nil {
+	if err := datadir.VerifyManifests(dir, func(path string, err error) { report(path, 0, err) }); err != nil {
 		return err
 	}
 	reading.progress.end()

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ottla/actors"
+	"ottla/actors/datadir"
 	"ottla/logfile"
 )
 
@@ -31,7 +32,7 @@ func newLogRepair(p *process) *cobra.Command {
 			if dryRun && (yes || !force) {
 				return usageError{errors.New("--dry-run goes with --force-membership and without --yes")}
 			}
-			release, err := actors.LockOffline(args[0])
+			release, err := datadir.LockOffline(args[0])
 			if err != nil {
 				return offlineError(err)
 			}
@@ -66,7 +67,7 @@ func repair(p *process, dir string, yes bool) error {
 			return err
 		}
 	}
-	err = actors.VerifyManifests(dir, func(path string, err error) {
+	err = datadir.VerifyManifests(dir, func(path string, err error) {
 		n.left++
 		fmt.Fprintf(p.stdout, "%s: damaged: %s\n  not repairable: restore this file from a backup.\n", path, oneLine(err))
 	})

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 // gets when it is put out of the way. Such a directory is never deleted by us.
 const asideMark = ".aside-"
 
-// putAside renames what stands in a broker's place, so that a new directory
+// PutAside renames what stands in a broker's place, so that a new directory
 // can be made there, and returns its new path.
-func (m *manifests) putAside(dir string) (string, error) {
+func (m *Manifests) PutAside(dir string) (string, error) {
 	for n := 1; n < 10000; n++ {
 		to := dir + asideMark + strconv.Itoa(n)
 		_, err := os.Lstat(to)
@@ -39,7 +39,7 @@ func (m *manifests) putAside(dir string) (string, error) {
 // manifest says it belongs, if that place is empty or wrongly taken too and no
 // second directory claims it. What the operator renamed to something else is
 // left alone. A crash between two renames is picked up by the next start.
-func (m *manifests) moveHome(found *survey) error {
+func (m *Manifests) moveHome(found *Survey) error {
 	homes := m.homes(m.clusters)
 	var moving []int
 	for i, f := range found.copies {
@@ -52,7 +52,7 @@ func (m *manifests) moveHome(found *survey) error {
 		if !homes[f.dir].taken {
 			continue // aside already
 		}
-		to, err := m.putAside(f.dir)
+		to, err := m.PutAside(f.dir)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (m *manifests) moveHome(found *survey) error {
 	}
 	for _, i := range moving {
 		f := &found.copies[i]
-		home := m.brokerDir(f.doc.clusterManifest, f.doc.Broker)
+		home := m.BrokerDir(f.doc.ClusterManifest, f.doc.Broker)
 		if _, err := os.Lstat(home); !errors.Is(err, os.ErrNotExist) {
 			continue // something without a manifest stands there; it is reported as lost
 		}
@@ -82,18 +82,18 @@ type owner struct {
 	taken   bool // true for every entry; tells it from absence
 }
 
-func (m *manifests) homes(clusters []clusterManifest) map[string]owner {
+func (m *Manifests) homes(clusters []ClusterManifest) map[string]owner {
 	homes := map[string]owner{}
 	for _, c := range clusters {
 		for n := 1; n <= c.NumBrokers; n++ {
-			homes[m.brokerDir(c, n)] = owner{cluster: c.ID, broker: n, taken: true}
+			homes[m.BrokerDir(c, n)] = owner{cluster: c.ID, broker: n, taken: true}
 		}
 	}
 	return homes
 }
 
 // strayed reports whether f may be moved home.
-func (m *manifests) strayed(found *survey, homes map[string]owner, f foundCopy) bool {
+func (m *Manifests) strayed(found *Survey, homes map[string]owner, f foundCopy) bool {
 	stands := f.dir
 	if i := strings.LastIndex(stands, asideMark); i >= 0 {
 		stands = stands[:i]

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"os"
@@ -72,7 +72,7 @@ func TestCheckLogDirectory(t *testing.T) {
 			for link, to := range map[string]string{"inner": "real", "outer": outside, "dangling": "nowhere", "self": "."} {
 				require.NoError(t, os.Symlink(to, filepath.Join(dir, link)))
 			}
-			err := checkLogDirectory(dir, tt.rel, tt.existing)
+			err := CheckLogDirectory(dir, tt.rel, tt.existing)
 			if tt.want == 0 {
 				require.Nil(t, err)
 				return

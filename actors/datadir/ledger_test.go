@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -10,72 +10,72 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newLedger(t *testing.T) (*ledger, string) {
+func newLedger(t *testing.T) (*Ledger, string) {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, createLedger(dir, "c1", 2))
-	l, err := openLedger(dir, "c1", 2, 0)
+	require.NoError(t, CreateLedger(dir, "c1", 2))
+	l, err := OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
 	return l, dir
 }
 
-func entry(topic string, partition int, id uint64) ledgerReplica {
-	return ledgerReplica{TopicID: "id-" + topic, Topic: topic, Partition: partition, ReplicaID: id, State: replicaLive}
+func entry(topic string, partition int, id uint64) Replica {
+	return Replica{TopicID: "id-" + topic, Topic: topic, Partition: partition, ReplicaID: id, State: ReplicaLive}
 }
 
 func TestLedgerRemembers(t *testing.T) {
 	l, dir := newLedger(t)
-	assert.Equal(t, uint64(1), l.openCount())
+	assert.Equal(t, uint64(1), l.OpenCount())
 	a, b, again := entry("a", 0, 7), entry("a", 1, 7), entry("a", 0, 8)
-	require.NoError(t, l.add(a, b), "ids are unique within a partition only")
-	require.NoError(t, l.add(a), "nothing new")
-	require.NoError(t, l.mark(replicaLost, a.key()))
-	require.NoError(t, l.add(again))
-	require.NoError(t, l.mark(replicaDeleted, b.key()))
+	require.NoError(t, l.Add(a, b), "ids are unique within a partition only")
+	require.NoError(t, l.Add(a), "nothing new")
+	require.NoError(t, l.Mark(ReplicaLost, a.Key()))
+	require.NoError(t, l.Add(again))
+	require.NoError(t, l.Mark(ReplicaDeleted, b.Key()))
 
-	a.State, b.State = replicaLost, replicaDeleted
-	want := []ledgerReplica{a, b, again}
-	assert.Equal(t, want, l.replicas())
-	reopened, err := openLedger(dir, "c1", 2, 0)
+	a.State, b.State = ReplicaLost, ReplicaDeleted
+	want := []Replica{a, b, again}
+	assert.Equal(t, want, l.Replicas())
+	reopened, err := OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
-	assert.Equal(t, want, reopened.replicas())
-	assert.Equal(t, uint64(2), reopened.openCount())
-	got, ok := reopened.live(a.TopicID, 0)
+	assert.Equal(t, want, reopened.Replicas())
+	assert.Equal(t, uint64(2), reopened.OpenCount())
+	got, ok := reopened.Live(a.TopicID, 0)
 	assert.True(t, ok)
 	assert.Equal(t, again, got)
-	_, ok = reopened.live(b.TopicID, 1)
+	_, ok = reopened.Live(b.TopicID, 1)
 	assert.False(t, ok)
 
-	require.NoError(t, reopened.remove(b.key(), b.key()))
-	reopened, err = openLedger(dir, "c1", 2, 0)
+	require.NoError(t, reopened.Remove(b.Key(), b.Key()))
+	reopened, err = OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
-	assert.Equal(t, []ledgerReplica{a, again}, reopened.replicas())
+	assert.Equal(t, []Replica{a, again}, reopened.Replicas())
 }
 
 func TestLedgerRefuses(t *testing.T) {
-	base := []ledgerReplica{entry("live", 0, 1), entry("lost", 0, 2), entry("deleted", 0, 3)}
-	tests := map[string]func(l *ledger) error{
-		"a second live replica":          func(l *ledger) error { return l.add(entry("live", 0, 9)) },
-		"two live replicas in one call":  func(l *ledger) error { return l.add(entry("new", 0, 1), entry("new", 0, 2)) },
-		"an id that was lost":            func(l *ledger) error { return l.add(entry("lost", 0, 2)) },
-		"an id that was deleted":         func(l *ledger) error { return l.add(entry("deleted", 0, 3)) },
-		"id 0":                           func(l *ledger) error { return l.add(entry("new", 0, 0)) },
-		"marking what is not there":      func(l *ledger) error { return l.mark(replicaLost, entry("live", 1, 1).key()) },
-		"forgetting what is not deleted": func(l *ledger) error { return l.remove(base[1].key()) },
-		"a good one beside a bad one":    func(l *ledger) error { return l.add(entry("new", 0, 1), entry("live", 0, 9)) },
+	base := []Replica{entry("live", 0, 1), entry("lost", 0, 2), entry("deleted", 0, 3)}
+	tests := map[string]func(l *Ledger) error{
+		"a second live replica":          func(l *Ledger) error { return l.Add(entry("live", 0, 9)) },
+		"two live replicas in one call":  func(l *Ledger) error { return l.Add(entry("new", 0, 1), entry("new", 0, 2)) },
+		"an id that was lost":            func(l *Ledger) error { return l.Add(entry("lost", 0, 2)) },
+		"an id that was deleted":         func(l *Ledger) error { return l.Add(entry("deleted", 0, 3)) },
+		"id 0":                           func(l *Ledger) error { return l.Add(entry("new", 0, 0)) },
+		"marking what is not there":      func(l *Ledger) error { return l.Mark(ReplicaLost, entry("live", 1, 1).Key()) },
+		"forgetting what is not deleted": func(l *Ledger) error { return l.Remove(base[1].Key()) },
+		"a good one beside a bad one":    func(l *Ledger) error { return l.Add(entry("new", 0, 1), entry("live", 0, 9)) },
 	}
 	for name, act := range tests {
 		t.Run(name, func(t *testing.T) {
 			l, dir := newLedger(t)
-			require.NoError(t, l.add(base...))
-			require.NoError(t, l.mark(replicaLost, base[1].key()))
-			require.NoError(t, l.mark(replicaDeleted, base[2].key()))
-			before := l.replicas()
+			require.NoError(t, l.Add(base...))
+			require.NoError(t, l.Mark(ReplicaLost, base[1].Key()))
+			require.NoError(t, l.Mark(ReplicaDeleted, base[2].Key()))
+			before := l.Replicas()
 			require.Error(t, act(l))
-			assert.Equal(t, before, l.replicas())
-			reopened, err := openLedger(dir, "c1", 2, 0)
+			assert.Equal(t, before, l.Replicas())
+			reopened, err := OpenLedger(dir, "c1", 2, 0)
 			require.NoError(t, err)
-			assert.Equal(t, before, reopened.replicas())
+			assert.Equal(t, before, reopened.Replicas())
 		})
 	}
 }
@@ -83,26 +83,26 @@ func TestLedgerRefuses(t *testing.T) {
 func TestLedgerStatesOnlyMoveOn(t *testing.T) {
 	l, _ := newLedger(t)
 	r := entry("a", 0, 1)
-	require.NoError(t, l.add(r))
-	for _, s := range []replicaState{replicaLost, replicaLive, replicaDeleted, replicaLost} {
-		require.NoError(t, l.mark(s, r.key()))
+	require.NoError(t, l.Add(r))
+	for _, s := range []ReplicaState{ReplicaLost, ReplicaLive, ReplicaDeleted, ReplicaLost} {
+		require.NoError(t, l.Mark(s, r.Key()))
 	}
-	assert.Equal(t, replicaDeleted, l.replicas()[0].State)
+	assert.Equal(t, ReplicaDeleted, l.Replicas()[0].State)
 }
 
 func TestLedgerBurstIsOneWrite(t *testing.T) {
 	l, dir := newLedger(t)
 	writes := 0
 	l.disk.hook = func(string) error { writes++; return nil }
-	var burst []ledgerReplica
+	var burst []Replica
 	for i := range 1000 {
 		burst = append(burst, entry("a", i, 1))
 	}
-	require.NoError(t, l.add(burst...))
+	require.NoError(t, l.Add(burst...))
 	assert.Equal(t, 2, writes, "one write, one rename")
-	l, err := openLedger(dir, "c1", 2, 0)
+	l, err := OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
-	assert.Len(t, l.replicas(), 1000)
+	assert.Len(t, l.Replicas(), 1000)
 }
 
 var errCrash = errors.New("crash")
@@ -111,13 +111,13 @@ func TestLedgerCrashLeavesOldOrNew(t *testing.T) {
 	for step, after := range map[string]int{"before the write": 0, "before the rename": 1} {
 		t.Run(step, func(t *testing.T) {
 			l, dir := newLedger(t)
-			require.NoError(t, l.add(entry("a", 0, 1)))
+			require.NoError(t, l.Add(entry("a", 0, 1)))
 			l.disk.hook = crashAfter(after)
-			require.ErrorIs(t, l.add(entry("a", 1, 1)), errCrash)
-			assert.Len(t, l.replicas(), 1)
-			l, err := openLedger(dir, "c1", 2, 0)
+			require.ErrorIs(t, l.Add(entry("a", 1, 1)), errCrash)
+			assert.Len(t, l.Replicas(), 1)
+			l, err := OpenLedger(dir, "c1", 2, 0)
 			require.NoError(t, err)
-			assert.Len(t, l.replicas(), 1)
+			assert.Len(t, l.Replicas(), 1)
 		})
 	}
 }
@@ -133,8 +133,8 @@ func crashAfter(n int) func(string) error {
 }
 
 func TestOpenLedgerRefuses(t *testing.T) {
-	damaged := func(err error) bool { var d *damagedFileError; return errors.As(err, &d) }
-	newer := func(err error) bool { var n *newerFormatError; return errors.As(err, &n) }
+	damaged := func(err error) bool { var d *DamagedFileError; return errors.As(err, &d) }
+	newer := func(err error) bool { var n *NewerFormatError; return errors.As(err, &n) }
 	tests := map[string]struct {
 		content func(good []byte) []byte
 		want    func(error) bool
@@ -152,13 +152,13 @@ func TestOpenLedgerRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			l, dir := newLedger(t)
-			require.NoError(t, l.add(entry("a", 0, 41)))
+			require.NoError(t, l.Add(entry("a", 0, 41)))
 			path := filepath.Join(dir, ledgerName)
 			good, err := os.ReadFile(path)
 			require.NoError(t, err)
 			bad := tt.content(good)
 			require.NoError(t, os.WriteFile(path, bad, 0o600))
-			_, err = openLedger(dir, "c1", 2, 0)
+			_, err = OpenLedger(dir, "c1", 2, 0)
 			require.Error(t, err)
 			assert.True(t, tt.want(err), err)
 			assert.Contains(t, err.Error(), path)
@@ -171,29 +171,29 @@ func TestOpenLedgerRefuses(t *testing.T) {
 
 func TestLedgerOfAnotherBroker(t *testing.T) {
 	_, dir := newLedger(t)
-	for name, open := range map[string]func() (*ledger, error){
-		"cluster": func() (*ledger, error) { return openLedger(dir, "c2", 2, 0) },
-		"broker":  func() (*ledger, error) { return openLedger(dir, "c1", 1, 0) },
+	for name, open := range map[string]func() (*Ledger, error){
+		"cluster": func() (*Ledger, error) { return OpenLedger(dir, "c2", 2, 0) },
+		"broker":  func() (*Ledger, error) { return OpenLedger(dir, "c1", 1, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open()
-			var d *damagedFileError
+			var d *DamagedFileError
 			require.ErrorAs(t, err, &d)
 		})
 	}
 }
 
 func TestLedgerMissingOrThere(t *testing.T) {
-	_, err := openLedger(t.TempDir(), "c1", 1, 0)
+	_, err := OpenLedger(t.TempDir(), "c1", 1, 0)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, dir := newLedger(t)
-	require.ErrorIs(t, createLedger(dir, "c1", 2), os.ErrExist)
+	require.ErrorIs(t, CreateLedger(dir, "c1", 2), os.ErrExist)
 }
 
 // FuzzOpenLedger: whatever the file holds, opening it neither panics nor
 // accepts what was not written by us.
 func FuzzOpenLedger(f *testing.F) {
-	good, err := encodeSealed(&ledgerFile{ClusterID: "c1", Broker: 2, Replicas: []ledgerReplica{entry("a", 0, 1)}})
+	good, err := encodeSealed(&ledgerFile{ClusterID: "c1", Broker: 2, Replicas: []Replica{entry("a", 0, 1)}})
 	require.NoError(f, err)
 	f.Add(good)
 	f.Add([]byte(`{"format_version":1,"checksum":"","replicas":[{}]}`))
@@ -202,15 +202,15 @@ func FuzzOpenLedger(f *testing.F) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, ledgerName)
 		require.NoError(t, os.WriteFile(path, data, 0o600))
-		l, err := openLedger(dir, "c1", 2, 0)
+		l, err := OpenLedger(dir, "c1", 2, 0)
 		if err != nil {
 			now, readErr := os.ReadFile(path)
 			require.NoError(t, readErr)
 			require.Equal(t, string(data), string(now))
 			return
 		}
-		again, err := openLedger(dir, "c1", 2, 0)
+		again, err := OpenLedger(dir, "c1", 2, 0)
 		require.NoError(t, err)
-		require.Equal(t, l.replicas(), again.replicas())
+		require.Equal(t, l.Replicas(), again.Replicas())
 	})
 }

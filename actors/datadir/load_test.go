@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -24,68 +24,68 @@ func twoClusters(t *testing.T) string {
 
 // Each row is something that happens to a data directory between two runs.
 func TestLoadManifestsAfterAccidents(t *testing.T) {
-	ok, lost, misplaced, damaged := placeOK, placeLost, placeMisplaced, placeDamaged
+	ok, lost, misplaced, damaged := PlaceOK, placeLost, placeMisplaced, placeDamaged
 	tests := map[string]struct {
 		accident func(t *testing.T, in func(string) string)
-		a, b     []placeState
+		a, b     []PlaceState
 		kept     string // a file that must still be there, somewhere
 	}{
-		"nothing": {func(*testing.T, func(string) string) {}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		"nothing": {func(*testing.T, func(string) string) {}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"root manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"root manifest and a broker lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			require.NoError(t, os.RemoveAll(in("a/broker-1")))
-		}, []placeState{lost, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{lost, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"one broker's directory lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-2")))
-		}, []placeState{ok, lost, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, lost, ok}, []PlaceState{ok, ok, ok}, ""},
 		"a broker's manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("a/broker-2/cluster.json")))
-		}, []placeState{ok, lost, ok}, []placeState{ok, ok, ok}, "a/broker-2/data"},
+		}, []PlaceState{ok, lost, ok}, []PlaceState{ok, ok, ok}, "a/broker-2/data"},
 		"a broker's manifest damaged": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.WriteFile(in("a/broker-2/cluster.json"), []byte("{"), 0o600))
-		}, []placeState{ok, damaged, ok}, []placeState{ok, ok, ok}, "a/broker-2/data"},
+		}, []PlaceState{ok, damaged, ok}, []PlaceState{ok, ok, ok}, "a/broker-2/data"},
 		"two brokers swapped": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("a/broker-3"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"three brokers rotated": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("a/broker-3"))
 			swap(t, in("a/broker-2"), in("a/broker-3"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"brokers of two clusters swapped": {func(t *testing.T, in func(string) string) {
 			swap(t, in("a/broker-1"), in("deep/b/broker-2"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"all swapped and the root manifest lost": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Remove(in("cluster.json")))
 			swap(t, in("a/broker-1"), in("deep/b/broker-1"))
 			swap(t, in("a/broker-2"), in("deep/b/broker-2"))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 		"one moved over another that was deleted": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-3")))
 			require.NoError(t, os.Rename(in("a/broker-1"), in("a/broker-3")))
-		}, []placeState{ok, ok, lost}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, lost}, []PlaceState{ok, ok, ok}, ""},
 		"one copied over another": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-3")))
 			require.NoError(t, os.CopyFS(in("a/broker-3"), os.DirFS(in("a/broker-1"))))
-		}, []placeState{ok, ok, misplaced}, []placeState{ok, ok, ok}, "a/broker-3/data"},
+		}, []PlaceState{ok, ok, misplaced}, []PlaceState{ok, ok, ok}, "a/broker-3/data"},
 		"swapped, and its own place holds something without a manifest": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a/broker-1"), in("deep/b/broker-2.old")))
 			require.NoError(t, os.RemoveAll(in("deep/b/broker-2")))
 			require.NoError(t, os.Rename(in("deep/b/broker-2.old"), in("deep/b/broker-2")))
 			require.NoError(t, os.MkdirAll(in("a/broker-1/topic-0"), 0o755))
-		}, []placeState{lost, ok, ok}, []placeState{ok, lost, ok}, "deep/b/broker-2.aside-1/data"},
+		}, []PlaceState{lost, ok, ok}, []PlaceState{ok, lost, ok}, "deep/b/broker-2.aside-1/data"},
 		"one renamed by the operator": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Rename(in("a/broker-1"), in("a/broker-1.bak")))
-		}, []placeState{lost, ok, ok}, []placeState{ok, ok, ok}, "a/broker-1.bak/data"},
+		}, []PlaceState{lost, ok, ok}, []PlaceState{ok, ok, ok}, "a/broker-1.bak/data"},
 		"a whole cluster copied": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.CopyFS(in("a-backup"), os.DirFS(in("a"))))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, "a-backup/broker-1/data"},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, "a-backup/broker-1/data"},
 		"a temporary file left behind": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.WriteFile(in("cluster.json.tmp"), []byte("{"), 0o600))
 			require.NoError(t, os.WriteFile(in("a/broker-1/cluster.json.tmp"), nil, 0o600))
-		}, []placeState{ok, ok, ok}, []placeState{ok, ok, ok}, ""},
+		}, []PlaceState{ok, ok, ok}, []PlaceState{ok, ok, ok}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -93,10 +93,10 @@ func TestLoadManifestsAfterAccidents(t *testing.T) {
 			in := func(path string) string { return filepath.Join(dir, path) }
 			tt.accident(t, in)
 			for _, start := range []string{"first start", "second start"} {
-				_, places, err := loadManifests(dir, foundersLeft)
+				_, places, err := Load(dir, foundersLeft)
 				require.NoError(t, err, start)
 				require.Len(t, places, 2, start)
-				byID := map[string]clusterPlaces{places[0].Manifest.ID: places[0], places[1].Manifest.ID: places[1]}
+				byID := map[string]ClusterPlaces{places[0].Manifest.ID: places[0], places[1].Manifest.ID: places[1]}
 				assert.Equal(t, tt.a, states(byID["a"]), start)
 				assert.Equal(t, tt.b, states(byID["b"]), start)
 				requireIntact(t, places)
@@ -116,8 +116,8 @@ func swap(t *testing.T, a, b string) {
 }
 
 func TestLoadManifestsRefuses(t *testing.T) {
-	damaged := func(err error) bool { var d *damagedFileError; return errors.As(err, &d) }
-	newer := func(err error) bool { var n *newerFormatError; return errors.As(err, &n) }
+	damaged := func(err error) bool { var d *DamagedFileError; return errors.As(err, &d) }
+	newer := func(err error) bool { var n *NewerFormatError; return errors.As(err, &n) }
 	says := func(text string) func(error) bool {
 		return func(err error) bool { return strings.Contains(err.Error(), text) }
 	}
@@ -155,7 +155,7 @@ func TestLoadManifestsRefuses(t *testing.T) {
 		"a majority of a cluster's directories missing": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.RemoveAll(in("a/broker-1")))
 			require.NoError(t, os.RemoveAll(in("a/broker-2")))
-		}, says(repairCommand), "a"},
+		}, says(RepairCommand), "a"},
 		"a ledger of a newer version": {
 			edit("a/broker-3/ledger.json", `"format_version": 1`, `"format_version": 7`), newer, "",
 		},
@@ -169,7 +169,7 @@ func TestLoadManifestsRefuses(t *testing.T) {
 			require.NoError(t, os.WriteFile(in("deep/b/broker-2/cluster.json"), nil, 0o600))
 		}, damaged, ""},
 		"copies that contradict each other": {func(t *testing.T, in func(string) string) {
-			var doc brokerManifest
+			var doc BrokerManifest
 			path := in("a/broker-2/cluster.json")
 			require.NoError(t, readSealed(path, &doc))
 			doc.Voters[0].ReplicaID++
@@ -182,7 +182,7 @@ func TestLoadManifestsRefuses(t *testing.T) {
 			in := func(path string) string { return filepath.Join(dir, path) }
 			tt.accident(t, in)
 			before := snapshotTree(t, dir)
-			_, places, err := loadManifests(dir, foundersLeft)
+			_, places, err := Load(dir, foundersLeft)
 			if tt.held != "" {
 				require.NoError(t, err)
 				for _, p := range places {
@@ -204,7 +204,7 @@ func TestLoadManifestsRefusesWhenNoClusterIsLeft(t *testing.T) {
 	dir := twoClusters(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "a")))
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "deep")))
-	_, _, err := loadManifests(dir, foundersLeft)
+	_, _, err := Load(dir, foundersLeft)
 	require.ErrorContains(t, err, `cluster "name-a"`)
 	require.ErrorContains(t, err, `cluster "name-b"`)
 }
@@ -215,7 +215,7 @@ func TestMoveHomeCrashesAtEveryStep(t *testing.T) {
 		dir := twoClusters(t)
 		swap(t, filepath.Join(dir, "a/broker-1"), filepath.Join(dir, "a/broker-3"))
 		swap(t, filepath.Join(dir, "a/broker-2"), filepath.Join(dir, "deep/b/broker-1"))
-		m := &manifests{dataDir: dir, disk: durable{hook: crashAfter(steps)}}
+		m := &Manifests{dataDir: dir, disk: durable{hook: crashAfter(steps)}}
 		_, _, err := m.load()
 		_, places := load(t, dir)
 		for _, p := range places {
@@ -236,7 +236,7 @@ func TestLoadManifestsIgnoresBackupsOfDeletedClusters(t *testing.T) {
 	dir := twoClusters(t)
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "backup"), os.DirFS(filepath.Join(dir, "a"))))
 	m, _ := load(t, dir)
-	require.NoError(t, m.remove("a"))
+	require.NoError(t, m.Remove("a"))
 	m, places := load(t, dir)
 	require.Len(t, places, 1)
 	c := spec("a2", "a", 3)
@@ -250,7 +250,7 @@ func TestLoadManifestsIgnoresBackupsOfDeletedClusters(t *testing.T) {
 // An older root manifest, restored, does not know of a cluster made since.
 func TestLoadManifestsAdoptsWhatAnOldRootDoesNotList(t *testing.T) {
 	dir := t.TempDir()
-	root := filepath.Join(dir, manifestName)
+	root := filepath.Join(dir, ManifestName)
 	m, _ := load(t, dir)
 	create(t, m, spec("a", "a", 1))
 	old, err := os.ReadFile(root)

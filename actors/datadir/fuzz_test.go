@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"bytes"
@@ -16,18 +16,18 @@ import (
 // says what is wrong, changes nothing of what it does not understand, and
 // leaves the data directory for nobody else's files.
 func FuzzManifest(f *testing.F) {
-	c := clusterManifest{
+	c := ClusterManifest{
 		ID: "c-1", Name: "default", LogDirectory: "default", NumBrokers: 1, Fsync: "always",
-		CreatedAt: time.Unix(1790000000, 0).UTC(), Voters: []metadataVoter{{1, 1}}, Phase: clusterCreated,
+		CreatedAt: time.Unix(1790000000, 0).UTC(), Voters: []MetadataVoter{{1, 1}}, Phase: Created,
 	}
 	deleting := c
-	deleting.Phase = clusterDeleting
+	deleting.Phase = Deleting
 	outside := c
 	outside.LogDirectory = "../x"
-	for _, m := range []clusterManifest{c, deleting, outside} {
-		root, err := encodeSealed(&rootManifest{Clusters: []clusterManifest{m}})
+	for _, m := range []ClusterManifest{c, deleting, outside} {
+		root, err := encodeSealed(&rootManifest{Clusters: []ClusterManifest{m}})
 		require.NoError(f, err)
-		broker, err := encodeSealed(&brokerManifest{Broker: 1, clusterManifest: m})
+		broker, err := encodeSealed(&BrokerManifest{Broker: 1, ClusterManifest: m})
 		require.NoError(f, err)
 		f.Add(root, broker)
 		f.Add([]byte(nil), broker)
@@ -37,32 +37,32 @@ func FuzzManifest(f *testing.F) {
 	ledger, err := encodeSealed(&ledgerFile{ClusterID: "c-1", Broker: 1})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, root, broker []byte) {
-		root, broker = resealed(root, &rootManifest{}), resealed(broker, &brokerManifest{})
+		root, broker = resealed(root, &rootManifest{}), resealed(broker, &BrokerManifest{})
 		outer := t.TempDir()
 		dataDir := filepath.Join(outer, "data")
-		place := filepath.Join(dataDir, "default", brokerDirName(1))
+		place := filepath.Join(dataDir, "default", BrokerDirName(1))
 		require.NoError(t, os.MkdirAll(place, 0o755))
-		sentinel := filepath.Join(outer, "x", brokerDirName(1))
+		sentinel := filepath.Join(outer, "x", BrokerDirName(1))
 		require.NoError(t, os.MkdirAll(sentinel, 0o755))
-		writeUnlessEmpty(t, filepath.Join(dataDir, manifestName), root)
-		writeUnlessEmpty(t, filepath.Join(place, manifestName), broker)
+		writeUnlessEmpty(t, filepath.Join(dataDir, ManifestName), root)
+		writeUnlessEmpty(t, filepath.Join(place, ManifestName), broker)
 		writeUnlessEmpty(t, filepath.Join(place, ledgerName), ledger)
-		_, places, err := loadManifests(dataDir, foundersLeft)
+		_, places, err := Load(dataDir, foundersLeft)
 		require.DirExists(t, sentinel)
 		entries, readErr := os.ReadDir(outer)
 		require.NoError(t, readErr)
 		require.Len(t, entries, 2, "nothing appears outside")
-		var damaged *damagedFileError
-		var newer *newerFormatError
+		var damaged *DamagedFileError
+		var newer *NewerFormatError
 		if errors.As(err, &damaged) || errors.As(err, &newer) {
-			requireContent(t, filepath.Join(dataDir, manifestName), root)
-			requireContent(t, filepath.Join(place, manifestName), broker)
+			requireContent(t, filepath.Join(dataDir, ManifestName), root)
+			requireContent(t, filepath.Join(place, ManifestName), broker)
 			return
 		}
 		if err != nil {
 			return
 		}
-		_, again, err := loadManifests(dataDir, foundersLeft)
+		_, again, err := Load(dataDir, foundersLeft)
 		require.NoError(t, err)
 		require.Len(t, again, len(places))
 		for i := range places {

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -34,7 +34,8 @@ type Introductions struct {
 	failures map[int]error
 }
 
-func newIntroductions() *Introductions {
+// NewIntroductions begins with no brokers known.
+func NewIntroductions() *Introductions {
 	return &Introductions{counts: map[int]uint64{}, newcomers: map[int]bool{}}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package actors
+package datadir
 
 import (
 	"errors"
@@ -12,24 +12,24 @@ import (
 	"syscall"
 )
 
-// dataDirInUseError says that another process holds the data directory.
-type dataDirInUseError struct {
+// InUseError says that another process holds the data directory.
+type InUseError struct {
 	Dir string
 	PID int // of the holder, 0 if unknown
 }
 
-func (e *dataDirInUseError) Error() string {
+func (e *InUseError) Error() string {
 	if e.PID == 0 {
 		return fmt.Sprintf("data directory %s is in use by another process", e.Dir)
 	}
 	return fmt.Sprintf("data directory %s is in use by process %d", e.Dir, e.PID)
 }
 
-// lockDataDir takes the data directory, which must exist, for this process
+// Lock takes the data directory, which must exist, for this process
 // alone; the kernel gives it free when the process ends, however it ends.
-// Errors: *dataDirInUseError, or that of a call. Release does nothing when
+// Errors: *InUseError, or that of a call. Release does nothing when
 // called again.
-func lockDataDir(dir string) (release func(), err error) {
+func Lock(dir string) (release func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
@@ -38,7 +38,7 @@ func lockDataDir(dir string) (release func(), err error) {
 		pid := lockHolder(f)
 		_ = f.Close() // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, &dataDirInUseError{Dir: dir, PID: pid}
+			return nil, &InUseError{Dir: dir, PID: pid}
 		}
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}

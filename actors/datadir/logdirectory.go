@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -16,11 +16,11 @@ const (
 	maxLogDirectoryComponent = 200  // bytes
 )
 
-// checkLogDirectory says whether rel may be a new cluster's log directory
+// CheckLogDirectory says whether rel may be a new cluster's log directory
 // below dataDir, where existing are in use: nil, or 422 directory_escapes for
 // a path that leaves the data directory or meets our own files, or 409
 // directory_in_use for one equal to, inside or around an existing one.
-func checkLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
+func CheckLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
 	if reason := badLogDirectory(rel); reason != "" {
 		return protocol.Errorf(protocol.CodeDirectoryEscapes, "log_directory %q %s", rel, reason)
 	}
@@ -80,7 +80,7 @@ func badComponent(part string) string {
 		return "has a control character or backslash"
 	}
 	// Compared without case, because some filesystems do so too.
-	for _, own := range []string{lockName, manifestName, manifestName + ".tmp", ledgerName, ledgerName + ".tmp"} {
+	for _, own := range []string{lockName, ManifestName, ManifestName + ".tmp", ledgerName, ledgerName + ".tmp"} {
 		if strings.EqualFold(part, own) {
 			return "has the component " + part + ", which is a file of ours"
 		}

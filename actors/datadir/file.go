@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"bytes"
@@ -42,30 +42,30 @@ type sealable interface {
 	newest() int  // the newest format of it that this program reads
 }
 
-// damagedFileError says that a file is there but cannot be trusted. It is
+// DamagedFileError says that a file is there but cannot be trusted. It is
 // never overwritten.
-type damagedFileError struct {
+type DamagedFileError struct {
 	Path string
 	Err  error
 }
 
-func (e *damagedFileError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
-func (e *damagedFileError) Unwrap() error { return e.Err }
+func (e *DamagedFileError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
+func (e *DamagedFileError) Unwrap() error { return e.Err }
 
-// newerFormatError says that a newer program wrote a file.
-type newerFormatError struct {
+// NewerFormatError says that a newer program wrote a file.
+type NewerFormatError struct {
 	Path    string
 	Version int
 	Newest  int // that this program reads
 }
 
-func (e *newerFormatError) Error() string {
+func (e *NewerFormatError) Error() string {
 	return fmt.Sprintf("%s has format version %d, this program knows %d: a newer ottla wrote it",
 		e.Path, e.Version, e.Newest)
 }
 
-// readSealed reads path into v. Errors: fs.ErrNotExist, *damagedFileError,
-// *newerFormatError, or that of the read.
+// readSealed reads path into v. Errors: fs.ErrNotExist, *DamagedFileError,
+// *NewerFormatError, or that of the read.
 func readSealed(path string, v sealable) error {
 	data, err := readBounded(path, manifestLimit)
 	if err != nil {
@@ -73,25 +73,25 @@ func readSealed(path string, v sealable) error {
 	}
 	var head seal
 	if err := json.Unmarshal(data, &head); err != nil {
-		return &damagedFileError{Path: path, Err: err}
+		return &DamagedFileError{Path: path, Err: err}
 	}
 	if head.FormatVersion > v.newest() {
-		return &newerFormatError{Path: path, Version: head.FormatVersion, Newest: v.newest()}
+		return &NewerFormatError{Path: path, Version: head.FormatVersion, Newest: v.newest()}
 	}
 	if head.FormatVersion < 1 {
-		return &damagedFileError{Path: path, Err: fmt.Errorf("format_version %d", head.FormatVersion)}
+		return &DamagedFileError{Path: path, Err: fmt.Errorf("format_version %d", head.FormatVersion)}
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return &damagedFileError{Path: path, Err: err}
+		return &DamagedFileError{Path: path, Err: err}
 	}
 	sum, err := checksum(v)
 	if err != nil {
 		return err
 	}
 	if sum != head.Checksum {
-		return &damagedFileError{Path: path, Err: fmt.Errorf("checksum %q, content has %q", head.Checksum, sum)}
+		return &DamagedFileError{Path: path, Err: fmt.Errorf("checksum %q, content has %q", head.Checksum, sum)}
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if int64(len(data)) > limit {
-		return nil, &damagedFileError{Path: path, Err: errors.New("too large")}
+		return nil, &DamagedFileError{Path: path, Err: errors.New("too large")}
 	}
 	return data, nil
 }
@@ -242,6 +242,6 @@ func syncDir(dir string) (err error) {
 	return nil
 }
 
-// removeDir removes a directory and all in it; when it returns its name is gone
+// RemoveDir removes a directory and all in it; when it returns its name is gone
 // for good.
-func removeDir(dir string) error { return durable{}.removeAll(dir) }
+func RemoveDir(dir string) error { return durable{}.removeAll(dir) }

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func LockOffline(path string) (release func(), err error) {
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, lockName)); err == nil {
-			return lockDataDir(dir)
+			return Lock(dir)
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
@@ -43,8 +43,8 @@ func VerifyManifests(path string, report func(path string, err error)) error {
 		switch d.Name() {
 		case ledgerName:
 			doc = &ledgerFile{}
-		case manifestName:
-			doc = &brokerManifest{}
+		case ManifestName:
+			doc = &BrokerManifest{}
 			if isRootManifest(path) {
 				doc = &rootManifest{}
 			}
@@ -52,7 +52,7 @@ func VerifyManifests(path string, report func(path string, err error)) error {
 			return nil
 		}
 		err = readSealed(path, doc)
-		var damaged *damagedFileError
+		var damaged *DamagedFileError
 		if errors.As(err, &damaged) {
 			err = damaged.Err
 		}

@@ -1,13 +1,13 @@
 //go:build !unix
 
-package actors
+package datadir
 
 import (
 	"errors"
 	"runtime"
 )
 
-// lockDataDir refuses: without a lock two processes could write one log.
+// Lock refuses: without a lock two processes could write one log.
 func lockDataDir(string) (release func(), err error) {
 	return nil, errors.New("locking the data directory is not supported on " + runtime.GOOS)
 }

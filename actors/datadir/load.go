@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -9,33 +9,34 @@ import (
 	"strings"
 )
 
-// placeState says what was found where a broker's directory belongs.
-type placeState string
+// PlaceState says what was found where a broker's directory belongs.
+type PlaceState string
 
+// The findings.
 const (
-	placeOK        placeState = "ok"
-	placeLost      placeState = "lost"      // no directory, or one without a manifest
-	placeMisplaced placeState = "misplaced" // another broker's or another cluster's directory stands there
-	placeDamaged   placeState = "damaged"   // its manifest cannot be read
-	placeOutdated  placeState = "outdated"  // an older copy: a peer has seen a newer one
+	PlaceOK        PlaceState = "ok"
+	placeLost      PlaceState = "lost"      // no directory, or one without a manifest
+	placeMisplaced PlaceState = "misplaced" // another broker's or another cluster's directory stands there
+	placeDamaged   PlaceState = "damaged"   // its manifest cannot be read
+	placeOutdated  PlaceState = "outdated"  // an older copy: a peer has seen a newer one
 )
 
-// brokerPlace is the finding about one broker's directory. Only one that is
-// placeOK may be used; everything else counts as lost, and what stands in the
+// Place is the finding about one broker's directory. Only one that is
+// PlaceOK may be used; everything else counts as lost, and what stands in the
 // way is kept (see replica.PutAside).
-type brokerPlace struct {
+type Place struct {
 	Broker    int
 	Dir       string // where it belongs
-	State     placeState
+	State     PlaceState
 	Occupied  bool     // a directory stands there, whatever it holds
 	Elsewhere []string // where else a manifest of this very broker was found
 	Err       error    // why it is not ok
 }
 
-// clusterPlaces is a cluster and its brokers' places, broker 1 first.
-type clusterPlaces struct {
-	Manifest  clusterManifest
-	Brokers   []brokerPlace
+// ClusterPlaces is a cluster and its brokers' places, broker 1 first.
+type ClusterPlaces struct {
+	Manifest  ClusterManifest
+	Brokers   []Place
 	Recovered bool  // the root did not list it; its brokers' copies did
 	Refused   error // why it must not be started, nil if it may
 }
@@ -43,44 +44,44 @@ type clusterPlaces struct {
 // foundCopy is a broker manifest met below the data directory.
 type foundCopy struct {
 	dir string
-	doc brokerManifest
+	doc BrokerManifest
 }
 
-// survey is what a walk of the data directory found.
-type survey struct {
+// Survey is what a walk of the data directory found.
+type Survey struct {
 	copies  []foundCopy
 	damaged map[string]error // by directory
 }
 
-// loadManifests reads <dataDir>/cluster.json and every broker's copy, brings
+// Load reads <dataDir>/cluster.json and every broker's copy, brings
 // them together, completes creations and deletions that a crash interrupted,
 // and moves swapped broker directories home. Nothing is changed before all of
 // them have been read and understood.
 //
-// Refused, with an error: a damaged root manifest (*damagedFileError), any
-// file of a newer format (*newerFormatError) and contradicting copies. A
-// cluster by itself is refused (see clusterPlaces) if none of its brokers'
+// Refused, with an error: a damaged root manifest (*DamagedFileError), any
+// file of a newer format (*NewerFormatError) and contradicting copies. A
+// cluster by itself is refused (see ClusterPlaces) if none of its brokers'
 // directories is usable or its metadata has lost a majority, because then a
 // disk is probably not mounted, and to start afresh would bury its data; and
 // if older copies are needed for a majority. Where that leaves no cluster that
 // may be started, it is an error as well.
 //
 // Quorum judges what is left of a cluster's metadata.
-func loadManifests(dataDir string, quorum MetadataQuorum) (*manifests, []clusterPlaces, error) {
-	return (&manifests{dataDir: dataDir, metadataQuorum: quorum}).load()
+func Load(dataDir string, quorum MetadataQuorum) (*Manifests, []ClusterPlaces, error) {
+	return (&Manifests{dataDir: dataDir, metadataQuorum: quorum}).load()
 }
 
-// inspectManifests reads what loadManifests reads and changes nothing. Errors:
-// os.ErrNotExist where dataDir has no root manifest, and those of loadManifests.
-func inspectManifests(dataDir string) (*manifests, survey, error) {
-	m := &manifests{dataDir: dataDir}
+// Inspect reads what Load reads and changes nothing. Errors:
+// os.ErrNotExist where dataDir has no root manifest, and those of Load.
+func Inspect(dataDir string) (*Manifests, Survey, error) {
+	m := &Manifests{dataDir: dataDir}
 	var root rootManifest
-	if err := readSealed(filepath.Join(dataDir, manifestName), &root); err != nil {
-		return nil, survey{}, err
+	if err := readSealed(filepath.Join(dataDir, ManifestName), &root); err != nil {
+		return nil, Survey{}, err
 	}
 	for _, c := range root.Clusters {
 		if err := c.validate(); err != nil {
-			return nil, survey{}, err
+			return nil, Survey{}, err
 		}
 	}
 	found, err := m.survey()
@@ -88,9 +89,9 @@ func inspectManifests(dataDir string) (*manifests, survey, error) {
 	return m, found, err
 }
 
-func (m *manifests) load() (*manifests, []clusterPlaces, error) {
+func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	var root rootManifest
-	err := readSealed(filepath.Join(m.dataDir, manifestName), &root)
+	err := readSealed(filepath.Join(m.dataDir, ManifestName), &root)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
@@ -130,7 +131,7 @@ func (m *manifests) load() (*manifests, []clusterPlaces, error) {
 // settleNames makes durable what was found. A rename whose sync failed before
 // the process was killed is in sight, and a power cut would take it back after
 // something was deleted because of it.
-func (m *manifests) settleNames(found survey) error {
+func (m *Manifests) settleNames(found Survey) error {
 	dirs := []string{m.dataDir}
 	for _, f := range found.copies {
 		dirs = append(dirs, f.dir, filepath.Dir(f.dir))
@@ -146,8 +147,8 @@ func (m *manifests) settleNames(found survey) error {
 
 // survey looks for broker manifests as deep as a log directory may reach. It
 // does not follow symbolic links, and does not enter brokers' directories.
-func (m *manifests) survey() (survey, error) {
-	s := survey{damaged: map[string]error{}}
+func (m *Manifests) survey() (Survey, error) {
+	s := Survey{damaged: map[string]error{}}
 	err := filepath.WalkDir(m.dataDir, func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -164,7 +165,7 @@ func (m *manifests) survey() (survey, error) {
 
 // unreadable notes a directory that cannot be listed: it counts as damaged,
 // not as absent. The data directory itself has to be readable.
-func (s *survey) unreadable(dataDir, path string, err error) error {
+func (s *Survey) unreadable(dataDir, path string, err error) error {
 	if path == dataDir {
 		return err
 	}
@@ -174,11 +175,11 @@ func (s *survey) unreadable(dataDir, path string, err error) error {
 	return filepath.SkipDir
 }
 
-// checkBrokerDir reads a broker's copy of the manifest. Errors: it cannot be
+// CheckBrokerDir reads a broker's copy of the manifest. Errors: it cannot be
 // read, or says that the directory is another broker's.
-func checkBrokerDir(dir, clusterID string, broker int) error {
-	var doc brokerManifest
-	if err := readSealed(filepath.Join(dir, manifestName), &doc); err != nil {
+func CheckBrokerDir(dir, clusterID string, broker int) error {
+	var doc BrokerManifest
+	if err := readSealed(filepath.Join(dir, ManifestName), &doc); err != nil {
 		return err
 	}
 	if doc.ID != clusterID || doc.Broker != broker {
@@ -187,10 +188,10 @@ func checkBrokerDir(dir, clusterID string, broker int) error {
 	return nil
 }
 
-func (s *survey) look(dir string) error {
-	var doc brokerManifest
-	err := readSealed(filepath.Join(dir, manifestName), &doc)
-	var newer *newerFormatError
+func (s *Survey) look(dir string) error {
+	var doc BrokerManifest
+	err := readSealed(filepath.Join(dir, ManifestName), &doc)
+	var newer *NewerFormatError
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil
@@ -201,9 +202,9 @@ func (s *survey) look(dir string) error {
 	case err == nil:
 		err = doc.validate()
 	}
-	var damaged *damagedFileError
+	var damaged *DamagedFileError
 	if err != nil && !errors.As(err, &damaged) {
-		err = &damagedFileError{Path: filepath.Join(dir, manifestName), Err: err}
+		err = &DamagedFileError{Path: filepath.Join(dir, ManifestName), Err: err}
 	}
 	if err != nil {
 		s.damaged[dir] = err
@@ -226,16 +227,16 @@ func depth(root, path string) int {
 // Beside a root manifest only a copy in its own place counts: others may be
 // backups of clusters deleted since. Without one, an unreadable copy of
 // nobody knows which cluster is refused.
-func (m *manifests) unlisted(found survey, rootThere bool) ([]clusterManifest, error) {
+func (m *Manifests) unlisted(found Survey, rootThere bool) ([]ClusterManifest, error) {
 	all := slices.Clone(m.clusters)
 	for _, f := range found.copies {
-		c := f.doc.clusterManifest
-		i := slices.IndexFunc(all, func(o clusterManifest) bool { return o.ID == c.ID })
+		c := f.doc.ClusterManifest
+		i := slices.IndexFunc(all, func(o ClusterManifest) bool { return o.ID == c.ID })
 		switch {
 		case i >= 0 && !sameCluster(all[i], c):
 			return nil, fmt.Errorf("%s contradicts what else is known of cluster %s (%q)",
-				filepath.Join(f.dir, manifestName), c.ID, all[i].Name)
-		case i >= 0 || rootThere && f.dir != m.brokerDir(c, f.doc.Broker):
+				filepath.Join(f.dir, ManifestName), c.ID, all[i].Name)
+		case i >= 0 || rootThere && f.dir != m.BrokerDir(c, f.doc.Broker):
 			continue
 		}
 		if o, ok := colliding(all, c); ok {
@@ -246,25 +247,25 @@ func (m *manifests) unlisted(found survey, rootThere bool) ([]clusterManifest, e
 	}
 	homes := m.homes(all)
 	for dir, err := range found.damaged {
-		var damaged *damagedFileError
+		var damaged *DamagedFileError
 		if !rootThere && errors.As(err, &damaged) && !homes[dir].taken {
-			return nil, fmt.Errorf("no %s in the data directory to say what this is: %w", manifestName, err)
+			return nil, fmt.Errorf("no %s in the data directory to say what this is: %w", ManifestName, err)
 		}
 	}
 	return all[len(m.clusters):], nil
 }
 
-func colliding(all []clusterManifest, c clusterManifest) (clusterManifest, bool) {
-	i := slices.IndexFunc(all, func(o clusterManifest) bool {
+func colliding(all []ClusterManifest, c ClusterManifest) (ClusterManifest, bool) {
+	i := slices.IndexFunc(all, func(o ClusterManifest) bool {
 		return o.Name == c.Name || within(o.LogDirectory, c.LogDirectory) || within(c.LogDirectory, o.LogDirectory)
 	})
 	if i < 0 {
-		return clusterManifest{}, false
+		return ClusterManifest{}, false
 	}
 	return all[i], true
 }
 
-func sameCluster(a, b clusterManifest) bool {
+func sameCluster(a, b ClusterManifest) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.LogDirectory == b.LogDirectory && a.NumBrokers == b.NumBrokers &&
 		a.Fsync == b.Fsync && a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Voters, b.Voters)
 }
@@ -272,12 +273,12 @@ func sameCluster(a, b clusterManifest) bool {
 // completeInterrupted carries on where a crash stopped a creation or a
 // deletion. A creation that got as far as a broker's copy, the last thing
 // before the root's entry, counts as done: to undo it could only lose.
-func (m *manifests) completeInterrupted(found *survey) error {
+func (m *Manifests) completeInterrupted(found *Survey) error {
 	for _, c := range slices.Clone(m.clusters) {
 		var err error
 		switch {
-		case c.Phase == clusterCreated:
-		case c.Phase == clusterCreating && hasCopy(found, c.ID):
+		case c.Phase == Created:
+		case c.Phase == Creating && hasCopy(found, c.ID):
 			err = m.completeCreation(found, c)
 		default:
 			err = m.finishRemoval(c.ID)
@@ -291,42 +292,42 @@ func (m *manifests) completeInterrupted(found *survey) error {
 
 // completeCreation writes the copies that a crash kept from being written:
 // without them, brokers that have everything would pass for lost.
-func (m *manifests) completeCreation(found *survey, c clusterManifest) error {
-	c.Phase = clusterCreated
+func (m *Manifests) completeCreation(found *Survey, c ClusterManifest) error {
+	c.Phase = Created
 	for n := 1; n <= c.NumBrokers; n++ {
-		dir := m.brokerDir(c, n)
-		if err := absent(filepath.Join(dir, manifestName)); err != nil {
+		dir := m.BrokerDir(c, n)
+		if err := absent(filepath.Join(dir, ManifestName)); err != nil {
 			continue // there, or for place to judge
 		}
-		if _, err := readLedger(dir, c.ID, n); err != nil {
+		if _, err := ReadLedger(dir, c.ID, n); err != nil {
 			continue
 		}
 		if err := m.writeCopy(c, n); err != nil {
 			return err
 		}
-		found.copies = append(found.copies, foundCopy{dir: dir, doc: brokerManifest{Broker: n, clusterManifest: c}})
+		found.copies = append(found.copies, foundCopy{dir: dir, doc: BrokerManifest{Broker: n, ClusterManifest: c}})
 	}
 	next := slices.Clone(m.clusters)
 	next[m.find(c.ID)] = c
 	return m.replaceRoot(next)
 }
 
-func hasCopy(found *survey, id string) bool {
+func hasCopy(found *Survey, id string) bool {
 	return slices.ContainsFunc(found.copies, func(f foundCopy) bool { return f.doc.ID == id })
 }
 
 // places judges every broker's directory of every cluster.
-func (m *manifests) places(found survey, recovered []clusterManifest) ([]clusterPlaces, error) {
-	var all []clusterPlaces
+func (m *Manifests) places(found Survey, recovered []ClusterManifest) ([]ClusterPlaces, error) {
+	var all []ClusterPlaces
 	var refused []error
-	var newer *newerFormatError
+	var newer *NewerFormatError
 	for _, c := range m.clusters {
-		p := clusterPlaces{Manifest: c}
-		p.Recovered = slices.ContainsFunc(recovered, func(r clusterManifest) bool { return r.ID == c.ID })
+		p := ClusterPlaces{Manifest: c}
+		p.Recovered = slices.ContainsFunc(recovered, func(r ClusterManifest) bool { return r.ID == c.ID })
 		usable := false
 		for n := 1; n <= c.NumBrokers; n++ {
-			place := m.place(found, c, n)
-			usable = usable || place.State == placeOK
+			place := m.Place(found, c, n)
+			usable = usable || place.State == PlaceOK
 			p.Brokers = append(p.Brokers, place)
 		}
 		if !usable {
@@ -345,10 +346,11 @@ func (m *manifests) places(found survey, recovered []clusterManifest) ([]cluster
 	return all, nil
 }
 
-func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {
-	p := brokerPlace{Broker: n, Dir: m.brokerDir(c, n), State: placeLost, Err: errors.New("no directory")}
+// Place judges broker n's directory by what the survey found.
+func (m *Manifests) Place(found Survey, c ClusterManifest, n int) Place {
+	p := Place{Broker: n, Dir: m.BrokerDir(c, n), State: placeLost, Err: errors.New("no directory")}
 	if _, err := os.Lstat(p.Dir); !errors.Is(err, os.ErrNotExist) {
-		p.Occupied, p.Err = true, errors.New("no "+manifestName+" in it")
+		p.Occupied, p.Err = true, errors.New("no "+ManifestName+" in it")
 	}
 	if err, ok := found.damaged[p.Dir]; ok {
 		p.State, p.Err = placeDamaged, err
@@ -357,7 +359,7 @@ func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {
 		own := f.doc.ID == c.ID && f.doc.Broker == n
 		switch {
 		case f.dir == p.Dir && own:
-			p.State, p.Err = placeOK, nil
+			p.State, p.Err = PlaceOK, nil
 		case f.dir == p.Dir:
 			p.State = placeMisplaced
 			p.Err = fmt.Errorf("it belongs to broker %d of cluster %q (%s)", f.doc.Broker, f.doc.Name, f.doc.ID)
@@ -368,7 +370,7 @@ func (m *manifests) place(found survey, c clusterManifest, n int) brokerPlace {
 	return p
 }
 
-func noBrokerError(c clusterManifest, brokers []brokerPlace) error {
+func noBrokerError(c ClusterManifest, brokers []Place) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster %q (%s): none of its %d broker directories is usable; is a disk not mounted?", c.Name, c.ID, c.NumBrokers)
 	describePlaces(&b, brokers)

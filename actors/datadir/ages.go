@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -16,27 +16,27 @@ import (
 // ledger counts, and the peers' ledgers note the counts before that broker's
 // replicas run. This file compares the ledgers of one cluster.
 
-// repairCommand is what a majority that is gone for good can be given up with.
-const repairCommand = "ottla log repair --force-membership"
+// RepairCommand is what a majority that is gone for good can be given up with.
+const RepairCommand = "ottla log repair --force-membership"
 
-// brokerAge compares a broker's counter with what its peers have noted.
-type brokerAge struct {
+// Age compares a broker's counter with what its peers have noted.
+type Age struct {
 	Opens uint64 // in its own ledger
 	Known uint64 // the greatest that a peer has noted, 0 if none has
 }
 
 // outdated reports whether the ledger is older than what a peer has seen of
 // it. Peers note a count only once it is on disk, so no crash looks like that.
-func (a brokerAge) outdated() bool { return a.Opens < a.Known }
+func (a Age) outdated() bool { return a.Opens < a.Known }
 
-// compareLedgers returns the ages of brokers 1 to n; a broker without a
+// CompareLedgers returns the ages of brokers 1 to n; a broker without a
 // readable ledger has an age with Opens 0.
-func compareLedgers(n int, ledgers map[int]*ledger) map[int]brokerAge {
-	ages := make(map[int]brokerAge, n)
+func CompareLedgers(n int, ledgers map[int]*Ledger) map[int]Age {
+	ages := make(map[int]Age, n)
 	for b := 1; b <= n; b++ {
-		var a brokerAge
+		var a Age
 		if l := ledgers[b]; l != nil {
-			a.Opens = l.openCount()
+			a.Opens = l.OpenCount()
 		}
 		for peer := 1; peer <= n; peer++ {
 			if l := ledgers[peer]; l != nil && peer != b && l.file.Peers[b] > a.Known {
@@ -51,13 +51,13 @@ func compareLedgers(n int, ledgers map[int]*ledger) map[int]brokerAge {
 // withoutMajority lists partitions that would have no majority if the brokers
 // for which old is true gave up what they hold, as far as ledgers can tell:
 // partitions that are nowhere but there may have been deleted since.
-func withoutMajority(ledgers map[int]*ledger, old func(broker int) bool) []string {
+func withoutMajority(ledgers map[int]*Ledger, old func(broker int) bool) []string {
 	type count struct{ current, outdated int }
 	held := map[protocol.PartitionID]*count{}
 	names := map[protocol.PartitionID]string{}
 	for b, l := range ledgers {
 		for _, r := range l.file.Replicas {
-			if r.State != replicaLive {
+			if r.State != ReplicaLive {
 				continue
 			}
 			key := protocol.PartitionID{TopicID: r.TopicID, Partition: r.Partition}
@@ -82,18 +82,18 @@ func withoutMajority(ledgers map[int]*ledger, old func(broker int) bool) []strin
 	return lacking
 }
 
-// ledgersOf reads the ledgers of a cluster's brokers. One that is missing or
+// LedgersOf reads the ledgers of a cluster's brokers. One that is missing or
 // damaged is left out: its broker fails by itself, and says so. Errors: a
 // newer format.
-func (m *manifests) ledgersOf(c clusterManifest) (map[int]*ledger, error) {
-	ledgers := map[int]*ledger{}
+func (m *Manifests) LedgersOf(c ClusterManifest) (map[int]*Ledger, error) {
+	ledgers := map[int]*Ledger{}
 	for b := 1; b <= c.NumBrokers; b++ {
-		dir := m.brokerDir(c, b)
-		if checkBrokerDir(dir, c.ID, b) != nil {
+		dir := m.BrokerDir(c, b)
+		if CheckBrokerDir(dir, c.ID, b) != nil {
 			continue
 		}
-		l, err := readLedger(dir, c.ID, b)
-		var newer *newerFormatError
+		l, err := ReadLedger(dir, c.ID, b)
+		var newer *NewerFormatError
 		switch {
 		case errors.As(err, &newer):
 			return nil, err
@@ -107,19 +107,19 @@ func (m *manifests) ledgersOf(c clusterManifest) (map[int]*ledger, error) {
 // checkAges judges the directories of a cluster before any of them is opened.
 // It marks outdated places and refuses what would lose records silently: old
 // copies that are needed for a majority.
-func (m *manifests) checkAges(p *clusterPlaces) error {
-	ledgers, err := m.ledgersOf(p.Manifest)
+func (m *Manifests) checkAges(p *ClusterPlaces) error {
+	ledgers, err := m.LedgersOf(p.Manifest)
 	if err != nil {
 		return err
 	}
-	ages := compareLedgers(p.Manifest.NumBrokers, ledgers)
+	ages := CompareLedgers(p.Manifest.NumBrokers, ledgers)
 	sound := true
 	for i := range p.Brokers {
 		place := &p.Brokers[i]
-		if l := ledgers[place.Broker]; place.State == placeOK && l != nil && isOldCopy(place.Dir, l, ages[place.Broker]) {
-			place.State, place.Err = placeOutdated, ages[place.Broker].err()
+		if l := ledgers[place.Broker]; place.State == PlaceOK && l != nil && IsOldCopy(place.Dir, l, ages[place.Broker]) {
+			place.State, place.Err = placeOutdated, ages[place.Broker].Err()
 		}
-		sound = sound && place.State == placeOK && !replacesLost(place.Dir)
+		sound = sound && place.State == PlaceOK && !ReplacesLost(place.Dir)
 	}
 	if sound {
 		return nil
@@ -131,13 +131,14 @@ func (m *manifests) checkAges(p *clusterPlaces) error {
 	return m.checkMetadataMajority(p, ledgers)
 }
 
-// isOldCopy leaves out a directory that was just made in the place of a lost
+// IsOldCopy leaves out a directory that was just made in the place of a lost
 // one and has nothing yet.
-func isOldCopy(dir string, l *ledger, age brokerAge) bool {
-	return age.outdated() && (len(l.file.Replicas) > 0 || !replacesLost(dir))
+func IsOldCopy(dir string, l *Ledger, age Age) bool {
+	return age.outdated() && (len(l.file.Replicas) > 0 || !ReplacesLost(dir))
 }
 
-func (a brokerAge) err() error {
+// Err says that the directory is an older copy, and by how much.
+func (a Age) Err() error {
 	return fmt.Errorf("it is an older copy: its counter is %d, but its peers have seen %d", a.Opens, a.Known)
 }
 
@@ -147,10 +148,10 @@ func (a brokerAge) err() error {
 // voter could vote twice.
 const replacesLostName = "REPLACES-LOST"
 
-// markReplacesLost puts the mark into a broker's directory, unless it is there.
+// MarkReplacesLost puts the mark into a broker's directory, unless it is there.
 // Reason is for people. It is durable when the call returns.
-func markReplacesLost(dir, reason string) error {
-	if replacesLost(dir) {
+func MarkReplacesLost(dir, reason string) error {
+	if ReplacesLost(dir) {
 		return nil
 	}
 	if err := writeSynced(filepath.Join(dir, replacesLostName), []byte(reason+"; see docs/architecture.md\n")); err != nil {
@@ -159,8 +160,8 @@ func markReplacesLost(dir, reason string) error {
 	return syncDir(dir)
 }
 
-// unmarkReplacesLost takes the mark away; none is no error.
-func unmarkReplacesLost(dir string) error {
+// UnmarkReplacesLost takes the mark away; none is no error.
+func UnmarkReplacesLost(dir string) error {
 	err := os.Remove(filepath.Join(dir, replacesLostName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -168,49 +169,49 @@ func unmarkReplacesLost(dir string) error {
 	return err
 }
 
-// replacesLost reports whether the directory has the mark.
-func replacesLost(dir string) bool {
+// ReplacesLost reports whether the directory has the mark.
+func ReplacesLost(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, replacesLostName))
 	return err == nil
 }
 
-// ageOf is for one broker that is started while the others may run: the floor
+// AgeOf is for one broker that is started while the others may run: the floor
 // for its counter, and an error when it is an old copy that cannot be given up.
 // Seen is what this process itself has seen of the counter.
-func (m *manifests) ageOf(c clusterManifest, broker int, seen uint64) (known uint64, err error) {
-	ledgers, err := m.ledgersOf(c)
+func (m *Manifests) AgeOf(c ClusterManifest, broker int, seen uint64) (known uint64, err error) {
+	ledgers, err := m.LedgersOf(c)
 	if err != nil {
 		return 0, err
 	}
-	age := compareLedgers(c.NumBrokers, ledgers)[broker]
+	age := CompareLedgers(c.NumBrokers, ledgers)[broker]
 	if seen > age.Known {
 		age.Known = seen
 	}
 	l := ledgers[broker]
-	if l == nil || !isOldCopy(m.brokerDir(c, broker), l, age) {
+	if l == nil || !IsOldCopy(m.BrokerDir(c, broker), l, age) {
 		return age.Known, nil
 	}
 	if lacking := withoutMajority(ledgers, func(b int) bool { return b == broker }); len(lacking) > 0 {
 		return 0, fmt.Errorf("%s: %w; without it these partitions have no majority: %s; put the current directory back, or give up what is missing: stop the server, %s",
-			m.brokerDir(c, broker), age.err(), shortList(lacking), repairCommand)
+			m.BrokerDir(c, broker), age.Err(), shortList(lacking), RepairCommand)
 	}
 	return age.Known, nil
 }
 
 // oldCopiesError refuses a start: nothing was changed.
-func oldCopiesError(p *clusterPlaces, lacking []string) error {
+func oldCopiesError(p *ClusterPlaces, lacking []string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster %q (%s): broker directories are older copies, and without them these partitions have no majority: %s",
 		p.Manifest.Name, p.Manifest.ID, shortList(lacking))
 	describePlaces(&b, p.Brokers)
 	fmt.Fprintf(&b, "\nRestore all directories as of the same moment, or put the current ones back. If they are gone for good,"+
-		" '%s' keeps the longest copy of each partition and says what may be lost.", repairCommand)
+		" '%s' keeps the longest copy of each partition and says what may be lost.", RepairCommand)
 	return errors.New(b.String())
 }
 
-func describePlaces(b *strings.Builder, places []brokerPlace) {
+func describePlaces(b *strings.Builder, places []Place) {
 	for _, p := range places {
-		if p.State == placeOK {
+		if p.State == PlaceOK {
 			fmt.Fprintf(b, "\n  %s: ok", p.Dir)
 			continue
 		}
@@ -233,7 +234,7 @@ func shortList(names []string) string {
 // checkMetadataMajority refuses a cluster whose __cluster_metadata can have no
 // leader any more, because a majority of its voters is lost: nothing of it
 // could be served, and directories made anew would only hide what is missing.
-func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*ledger) error {
+func (m *Manifests) checkMetadataMajority(p *ClusterPlaces, ledgers map[int]*Ledger) error {
 	if m.metadataQuorum(p, ledgers) {
 		return nil
 	}
@@ -241,10 +242,10 @@ func (m *manifests) checkMetadataMajority(p *clusterPlaces, ledgers map[int]*led
 	fmt.Fprintf(&b, "cluster %q (%s): a majority of the copies of its metadata is lost; is a disk not mounted?", p.Manifest.Name, p.Manifest.ID)
 	describePlaces(&b, p.Brokers)
 	fmt.Fprintf(&b, "\nNothing was changed. Put the missing directories back. If they are gone for good,"+
-		" '%s' makes the longest copy that is left of each partition the whole of it and says what may be lost.", repairCommand)
+		" '%s' makes the longest copy that is left of each partition the whole of it and says what may be lost.", RepairCommand)
 	return errors.New(b.String())
 }
 
 // MetadataQuorum reports whether what is left of a cluster's directories may
 // elect a leader of its metadata. Ledgers are those that can be read, by broker.
-type MetadataQuorum func(p *clusterPlaces, ledgers map[int]*ledger) bool
+type MetadataQuorum func(p *ClusterPlaces, ledgers map[int]*Ledger) bool

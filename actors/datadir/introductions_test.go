@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ func TestIntroductions(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			i := newIntroductions()
+			i := NewIntroductions()
 			for _, b := range tt.fresh {
 				i.Opened(b)
 			}
@@ -56,7 +56,7 @@ func TestIntroductions(t *testing.T) {
 
 // TestIntroductionStates goes through the states in every way there is.
 func TestIntroductionStates(t *testing.T) {
-	i := newIntroductions()
+	i := NewIntroductions()
 	assert.Empty(t, i.Begin([]int{1}, true), "nobody is new")
 	require.Equal(t, IntroductionIdle, i.State())
 

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"errors"
@@ -11,46 +11,49 @@ import (
 	"time"
 )
 
+// Names of files in a data directory, and the largest number of brokers that a
+// manifest may have.
 const (
-	manifestName       = "cluster.json"
+	ManifestName       = "cluster.json"
 	ledgerName         = "ledger.json"
 	lockName           = "LOCK"
 	maxManifestBrokers = 9
 )
 
-// clusterPhase says how far a cluster's creation or deletion has come.
-type clusterPhase string
+// Phase says how far a cluster's creation or deletion has come.
+type Phase string
 
+// The phases.
 const (
-	clusterCreating clusterPhase = "creating" // directories are being made; nothing was answered yet
-	clusterCreated  clusterPhase = "created"
-	clusterDeleting clusterPhase = "deleting" // directories are going; finished at the next start after a crash
+	Creating Phase = "creating" // directories are being made; nothing was answered yet
+	Created  Phase = "created"
+	Deleting Phase = "deleting" // directories are going; finished at the next start after a crash
 )
 
-// metadataVoter is a first voter of a cluster's __cluster_metadata. Later
+// MetadataVoter is a first voter of a cluster's __cluster_metadata. Later
 // changes of membership travel in that log, not here.
-type metadataVoter struct {
+type MetadataVoter struct {
 	Broker    int    `json:"broker"`
 	ReplicaID uint64 `json:"replica_id"`
 }
 
-// clusterManifest is what is known of a cluster before any log is read. But
+// ClusterManifest is what is known of a cluster before any log is read. But
 // for Phase it never changes.
-type clusterManifest struct {
+type ClusterManifest struct {
 	ID           string          `json:"id"`
 	Name         string          `json:"name"`
 	LogDirectory string          `json:"log_directory"` // relative to the data directory
 	NumBrokers   int             `json:"num_brokers"`   // 1-9
 	Fsync        string          `json:"fsync"`         // "always" or "interval"
 	CreatedAt    time.Time       `json:"created_at"`
-	Voters       []metadataVoter `json:"metadata_voters"`
-	Phase        clusterPhase    `json:"phase"`
+	Voters       []MetadataVoter `json:"metadata_voters"`
+	Phase        Phase           `json:"phase"`
 }
 
 // rootManifest is <data_dir>/cluster.json.
 type rootManifest struct {
 	seal
-	Clusters []clusterManifest `json:"clusters"`
+	Clusters []ClusterManifest `json:"clusters"`
 	// Settled says, where no cluster does, that there was one once: the default
 	// cluster is not missing then, but deleted.
 	Settled bool `json:"settled,omitempty"`
@@ -65,44 +68,44 @@ func (r *rootManifest) version() int {
 
 func (r *rootManifest) newest() int { return manifestSettledVersion }
 
-// brokerManifest is <data_dir>/<log_directory>/broker-<n>/cluster.json. It
+// BrokerManifest is <data_dir>/<log_directory>/broker-<n>/cluster.json. It
 // makes that directory broker n's, wherever it stands.
-type brokerManifest struct {
+type BrokerManifest struct {
 	seal
 	Broker int `json:"broker"`
-	clusterManifest
+	ClusterManifest
 }
 
-// brokerDirName is the last element of a broker's directory.
-func brokerDirName(broker int) string { return "broker-" + strconv.Itoa(broker) }
+// BrokerDirName is the last element of a broker's directory.
+func BrokerDirName(broker int) string { return "broker-" + strconv.Itoa(broker) }
 
-// manifests keeps the data directory's list of clusters. It is safe for
+// Manifests keeps the data directory's list of clusters. It is safe for
 // concurrent use; changes are durable when a method returns. Every method
 // does I/O, and none of it is on the hot path.
-type manifests struct {
+type Manifests struct {
 	dataDir        string
 	disk           durable
 	metadataQuorum MetadataQuorum
 
 	mu       sync.Mutex
-	clusters []clusterManifest
+	clusters []ClusterManifest
 	settled  bool // a cluster was created here at some time
 }
 
-// brokerDir is where a broker of c belongs.
-func (m *manifests) brokerDir(c clusterManifest, broker int) string {
-	return filepath.Join(m.dataDir, c.LogDirectory, brokerDirName(broker))
+// BrokerDir is where a broker of c belongs.
+func (m *Manifests) BrokerDir(c ClusterManifest, broker int) string {
+	return filepath.Join(m.dataDir, c.LogDirectory, BrokerDirName(broker))
 }
 
 // List returns the clusters, deleted ones not among them.
-func (m *manifests) list() []clusterManifest {
+func (m *Manifests) List() []ClusterManifest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.clusters)
 }
 
-// logDirectories are the log directories in use, for checkLogDirectory.
-func (m *manifests) logDirectories() []string {
+// LogDirectories are the log directories in use, for CheckLogDirectory.
+func (m *Manifests) LogDirectories() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dirs := make([]string, 0, len(m.clusters))
@@ -112,11 +115,11 @@ func (m *manifests) logDirectories() []string {
 	return dirs
 }
 
-// begin notes that c is being created and makes its brokers' directories. The
+// Begin notes that c is being created and makes its brokers' directories. The
 // caller then fills them (ledgers, first logs) and calls commit. After a crash
 // in between nothing of c is left at the next start.
-func (m *manifests) begin(c clusterManifest) error {
-	c.Phase = clusterCreating
+func (m *Manifests) Begin(c ClusterManifest) error {
+	c.Phase = Creating
 	if err := c.validate(); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (m *manifests) begin(c clusterManifest) error {
 		}
 	}
 	for n := 1; n <= c.NumBrokers; n++ {
-		if err := absent(m.brokerDir(c, n)); err != nil {
+		if err := absent(m.BrokerDir(c, n)); err != nil {
 			return fmt.Errorf("create cluster %q: %w", c.Name, err)
 		}
 	}
@@ -136,15 +139,15 @@ func (m *manifests) begin(c clusterManifest) error {
 		return fmt.Errorf("create cluster %q: %w", c.Name, err)
 	}
 	for n := 1; n <= c.NumBrokers; n++ {
-		if err := m.disk.mkdirAll(m.dataDir, m.brokerDir(c, n)); err != nil {
+		if err := m.disk.mkdirAll(m.dataDir, m.BrokerDir(c, n)); err != nil {
 			return errors.Join(fmt.Errorf("create cluster %q: %w", c.Name, err), m.finishRemoval(c.ID))
 		}
 	}
 	return nil
 }
 
-// commit completes a creation: each broker's copy, then the root's entry.
-func (m *manifests) commit(id string) error {
+// Commit completes a creation: each broker's copy, then the root's entry.
+func (m *Manifests) Commit(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(id)
@@ -152,7 +155,7 @@ func (m *manifests) commit(id string) error {
 		return fmt.Errorf("commit cluster %s: no such cluster", id)
 	}
 	c := m.clusters[i]
-	c.Phase = clusterCreated
+	c.Phase = Created
 	for n := 1; n <= c.NumBrokers; n++ {
 		if err := m.writeCopy(c, n); err != nil {
 			return fmt.Errorf("commit cluster %q: %w", c.Name, err)
@@ -163,13 +166,13 @@ func (m *manifests) commit(id string) error {
 	return m.replaceRoot(next)
 }
 
-// abort undoes begin while the process lives on.
-func (m *manifests) abort(id string) error { return m.remove(id) }
+// Abort undoes begin while the process lives on.
+func (m *Manifests) Abort(id string) error { return m.Remove(id) }
 
 // Remove deletes a cluster, all its directories included: it is marked, then
 // the directories go, then the entry. A crash in between is made good by
-// loadManifests. A directory there that holds another identity is kept.
-func (m *manifests) remove(id string) error {
+// Load. A directory there that holds another identity is kept.
+func (m *Manifests) Remove(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(id)
@@ -177,7 +180,7 @@ func (m *manifests) remove(id string) error {
 		return fmt.Errorf("delete cluster %s: no such cluster", id)
 	}
 	next := slices.Clone(m.clusters)
-	next[i].Phase = clusterDeleting
+	next[i].Phase = Deleting
 	if err := m.replaceRoot(next); err != nil {
 		return fmt.Errorf("delete cluster %q: %w", next[i].Name, err)
 	}
@@ -185,7 +188,7 @@ func (m *manifests) remove(id string) error {
 }
 
 // finishRemoval continues after the mark.
-func (m *manifests) finishRemoval(id string) error {
+func (m *Manifests) finishRemoval(id string) error {
 	i := m.find(id)
 	c := m.clusters[i]
 	for n := 1; n <= c.NumBrokers; n++ {
@@ -203,10 +206,10 @@ func (m *manifests) finishRemoval(id string) error {
 
 // removeBrokerDir removes a broker's directory unless what stands there is
 // known to be, or may be, somebody else's.
-func (m *manifests) removeBrokerDir(c clusterManifest, n int) error {
-	dir := m.brokerDir(c, n)
-	var copyThere brokerManifest
-	err := readSealed(filepath.Join(dir, manifestName), &copyThere)
+func (m *Manifests) removeBrokerDir(c ClusterManifest, n int) error {
+	dir := m.BrokerDir(c, n)
+	var copyThere BrokerManifest
+	err := readSealed(filepath.Join(dir, ManifestName), &copyThere)
 	switch {
 	case errors.Is(err, os.ErrNotExist): // half made or half removed
 	case err != nil:
@@ -219,7 +222,7 @@ func (m *manifests) removeBrokerDir(c clusterManifest, n int) error {
 
 // removeEmptyParents tidies up the log directory and what is above it, as
 // far as nothing else is in there.
-func (m *manifests) removeEmptyParents(c clusterManifest) {
+func (m *Manifests) removeEmptyParents(c ClusterManifest) {
 	for rel := filepath.Clean(c.LogDirectory); rel != "."; rel = filepath.Dir(rel) {
 		path := filepath.Join(m.dataDir, rel)
 		if info, err := os.Lstat(path); err != nil || !info.IsDir() || os.Remove(path) != nil {
@@ -228,10 +231,10 @@ func (m *manifests) removeEmptyParents(c clusterManifest) {
 	}
 }
 
-// renewBroker makes a fresh directory for a broker that was lost. Its place
+// RenewBroker makes a fresh directory for a broker that was lost. Its place
 // must be free (see replica.PutAside). Fill puts a new ledger there; the copy of the
 // manifest is written last.
-func (m *manifests) renewBroker(id string, broker int, fill func(dir string) error) error {
+func (m *Manifests) RenewBroker(id string, broker int, fill func(dir string) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(id)
@@ -239,7 +242,7 @@ func (m *manifests) renewBroker(id string, broker int, fill func(dir string) err
 		return fmt.Errorf("renew broker %d of cluster %s: no such broker", broker, id)
 	}
 	c := m.clusters[i]
-	dir := m.brokerDir(c, broker)
+	dir := m.BrokerDir(c, broker)
 	if err := absent(dir); err != nil {
 		return fmt.Errorf("renew broker %d of cluster %q: %w", broker, c.Name, err)
 	}
@@ -264,39 +267,39 @@ func absent(path string) error {
 	return err
 }
 
-func (m *manifests) writeCopy(c clusterManifest, broker int) error {
-	doc := &brokerManifest{Broker: broker, clusterManifest: c}
-	return m.disk.writeSealed(filepath.Join(m.brokerDir(c, broker), manifestName), doc)
+func (m *Manifests) writeCopy(c ClusterManifest, broker int) error {
+	doc := &BrokerManifest{Broker: broker, ClusterManifest: c}
+	return m.disk.writeSealed(filepath.Join(m.BrokerDir(c, broker), ManifestName), doc)
 }
 
 // replaceRoot writes the root manifest; memory follows the disk.
-func (m *manifests) replaceRoot(next []clusterManifest) error {
+func (m *Manifests) replaceRoot(next []ClusterManifest) error {
 	created := anyCreated(next)
 	doc := &rootManifest{Clusters: next, Settled: m.settled && !created}
-	if err := m.disk.writeSealed(filepath.Join(m.dataDir, manifestName), doc); err != nil {
+	if err := m.disk.writeSealed(filepath.Join(m.dataDir, ManifestName), doc); err != nil {
 		return err
 	}
 	m.clusters, m.settled = next, m.settled || created
 	return nil
 }
 
-func anyCreated(clusters []clusterManifest) bool {
-	return slices.ContainsFunc(clusters, func(c clusterManifest) bool { return c.Phase == clusterCreated })
+func anyCreated(clusters []ClusterManifest) bool {
+	return slices.ContainsFunc(clusters, func(c ClusterManifest) bool { return c.Phase == Created })
 }
 
-// firstStart reports that no cluster has ever been created here.
-func (m *manifests) firstStart() bool {
+// FirstStart reports that no cluster has ever been created here.
+func (m *Manifests) FirstStart() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.settled
 }
 
-func (m *manifests) find(id string) int {
-	return slices.IndexFunc(m.clusters, func(c clusterManifest) bool { return c.ID == id })
+func (m *Manifests) find(id string) int {
+	return slices.IndexFunc(m.clusters, func(c ClusterManifest) bool { return c.ID == id })
 }
 
 // validate refuses a manifest that could not have been written by us.
-func (c clusterManifest) validate() error {
+func (c ClusterManifest) validate() error {
 	switch {
 	case c.ID == "":
 		return errors.New("cluster manifest: no id")
@@ -304,7 +307,7 @@ func (c clusterManifest) validate() error {
 		return fmt.Errorf("cluster manifest of %q: num_brokers %d, want 1-%d", c.Name, c.NumBrokers, maxManifestBrokers)
 	case !filepath.IsLocal(c.LogDirectory) || filepath.Clean(c.LogDirectory) == ".":
 		return fmt.Errorf("cluster manifest of %q: log_directory %q leaves the data directory", c.Name, c.LogDirectory)
-	case c.Phase != clusterCreating && c.Phase != clusterCreated && c.Phase != clusterDeleting:
+	case c.Phase != Creating && c.Phase != Created && c.Phase != Deleting:
 		return fmt.Errorf("cluster manifest of %q: unknown phase %q", c.Name, c.Phase)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package actors
+package datadir
 
 import (
 	"os"
@@ -9,42 +9,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func ledgerWith(broker int, opens uint64, peers map[int]uint64, held ...ledgerReplica) *ledger {
-	return &ledger{file: ledgerFile{ClusterID: "c", Broker: broker, Opens: opens, Peers: peers, Replicas: held}}
+func ledgerWith(broker int, opens uint64, peers map[int]uint64, held ...Replica) *Ledger {
+	return &Ledger{file: ledgerFile{ClusterID: "c", Broker: broker, Opens: opens, Peers: peers, Replicas: held}}
 }
 
 func TestCompareLedgers(t *testing.T) {
 	tests := map[string]struct {
-		ledgers map[int]*ledger
+		ledgers map[int]*Ledger
 		old     []int
 	}{
-		"first start": {map[int]*ledger{1: ledgerWith(1, 0, nil), 2: ledgerWith(2, 0, nil), 3: ledgerWith(3, 0, nil)}, nil},
-		"all as they were closed": {map[int]*ledger{
+		"first start": {map[int]*Ledger{1: ledgerWith(1, 0, nil), 2: ledgerWith(2, 0, nil), 3: ledgerWith(3, 0, nil)}, nil},
+		"all as they were closed": {map[int]*Ledger{
 			1: ledgerWith(1, 4, map[int]uint64{2: 6, 3: 4}), 2: ledgerWith(2, 6, map[int]uint64{1: 4, 3: 4}), 3: ledgerWith(3, 4, map[int]uint64{1: 4, 2: 6}),
 		}, nil},
-		"killed after all had raised, before any noted": {map[int]*ledger{
+		"killed after all had raised, before any noted": {map[int]*Ledger{
 			1: ledgerWith(1, 5, map[int]uint64{2: 6, 3: 4}), 2: ledgerWith(2, 7, map[int]uint64{1: 4, 3: 4}), 3: ledgerWith(3, 5, map[int]uint64{1: 4, 2: 6}),
 		}, nil},
-		"killed when one had raised and nobody else": {map[int]*ledger{
+		"killed when one had raised and nobody else": {map[int]*Ledger{
 			1: ledgerWith(1, 5, map[int]uint64{2: 6}), 2: ledgerWith(2, 6, map[int]uint64{1: 4}),
 		}, nil},
-		"written by a version that noted nothing": {map[int]*ledger{1: ledgerWith(1, 90, nil), 2: ledgerWith(2, 3, nil)}, nil},
-		"an older copy of 2": {map[int]*ledger{
+		"written by a version that noted nothing": {map[int]*Ledger{1: ledgerWith(1, 90, nil), 2: ledgerWith(2, 3, nil)}, nil},
+		"an older copy of 2": {map[int]*Ledger{
 			1: ledgerWith(1, 9, map[int]uint64{2: 6, 3: 4}), 2: ledgerWith(2, 5, map[int]uint64{1: 4}), 3: ledgerWith(3, 4, map[int]uint64{1: 9}),
 		}, []int{2}},
-		"only one peer has seen it": {map[int]*ledger{
+		"only one peer has seen it": {map[int]*Ledger{
 			1: ledgerWith(1, 9, nil), 2: ledgerWith(2, 5, nil), 3: ledgerWith(3, 4, map[int]uint64{2: 6}),
 		}, []int{2}},
-		"two older copies of different ages": {map[int]*ledger{
+		"two older copies of different ages": {map[int]*Ledger{
 			1: ledgerWith(1, 3, nil), 2: ledgerWith(2, 5, map[int]uint64{1: 4}), 3: ledgerWith(3, 9, map[int]uint64{1: 8, 2: 8}),
 		}, []int{1, 2}},
-		"a lost one": {map[int]*ledger{2: ledgerWith(2, 5, map[int]uint64{1: 7}), 3: ledgerWith(3, 9, map[int]uint64{1: 8})}, []int{1}},
+		"a lost one": {map[int]*Ledger{2: ledgerWith(2, 5, map[int]uint64{1: 7}), 3: ledgerWith(3, 9, map[int]uint64{1: 8})}, []int{1}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var old []int
 			for b := 1; b <= 3; b++ {
-				if compareLedgers(3, tt.ledgers)[b].outdated() {
+				if CompareLedgers(3, tt.ledgers)[b].outdated() {
 					old = append(old, b)
 				}
 			}
@@ -54,8 +54,8 @@ func TestCompareLedgers(t *testing.T) {
 }
 
 func TestWithoutMajority(t *testing.T) {
-	held := func(brokers ...int) map[int]*ledger {
-		ledgers := map[int]*ledger{}
+	held := func(brokers ...int) map[int]*Ledger {
+		ledgers := map[int]*Ledger{}
 		for b := 1; b <= 5; b++ {
 			ledgers[b] = ledgerWith(b, 1, nil)
 		}
@@ -65,7 +65,7 @@ func TestWithoutMajority(t *testing.T) {
 		return ledgers
 	}
 	tests := map[string]struct {
-		ledgers map[int]*ledger
+		ledgers map[int]*Ledger
 		old     []int
 		want    []string
 	}{
@@ -91,18 +91,18 @@ func TestWithoutMajority(t *testing.T) {
 
 func TestLedgerNotesPeers(t *testing.T) {
 	l, dir := newLedger(t)
-	require.NoError(t, l.notePeers(map[int]uint64{1: 4, 2: 99, 3: 7}), "2 is itself")
-	require.NoError(t, l.notePeers(map[int]uint64{1: 3}), "older news")
-	reopened, err := openLedger(dir, "c1", 2, 0)
+	require.NoError(t, l.NotePeers(map[int]uint64{1: 4, 2: 99, 3: 7}), "2 is itself")
+	require.NoError(t, l.NotePeers(map[int]uint64{1: 3}), "older news")
+	reopened, err := OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
-	assert.Equal(t, map[int]uint64{1: 4, 3: 7}, reopened.peers())
-	require.NoError(t, reopened.raise(0))
-	assert.EqualValues(t, 3, reopened.openCount())
-	seeded, err := openLedger(dir, "c1", 2, 40)
+	assert.Equal(t, map[int]uint64{1: 4, 3: 7}, reopened.Peers())
+	require.NoError(t, reopened.Raise(0))
+	assert.EqualValues(t, 3, reopened.OpenCount())
+	seeded, err := OpenLedger(dir, "c1", 2, 40)
 	require.NoError(t, err)
-	assert.EqualValues(t, 41, seeded.openCount(), "beyond what the peers have seen")
+	assert.EqualValues(t, 41, seeded.OpenCount(), "beyond what the peers have seen")
 	seeded.disk.hook = func(string) error { t.Error("a write for nothing new"); return nil }
-	require.NoError(t, seeded.notePeers(map[int]uint64{1: 4, 2: 1 << 40}))
+	require.NoError(t, seeded.NotePeers(map[int]uint64{1: 4, 2: 1 << 40}))
 }
 
 // A ledger of the version before has no counts of peers; it opens, and keeps
@@ -110,12 +110,12 @@ func TestLedgerNotesPeers(t *testing.T) {
 func TestLedgerOfTheVersionBefore(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ledgerName), []byte(ledgerBefore), 0o600))
-	l, err := openLedger(dir, "c1", 2, 0)
+	l, err := OpenLedger(dir, "c1", 2, 0)
 	require.NoError(t, err)
-	assert.EqualValues(t, 5, l.openCount())
-	assert.Len(t, l.replicas(), 1)
+	assert.EqualValues(t, 5, l.OpenCount())
+	assert.Len(t, l.Replicas(), 1)
 	assert.Equal(t, 1, l.file.FormatVersion)
-	require.NoError(t, l.notePeers(map[int]uint64{1: 1}))
+	require.NoError(t, l.NotePeers(map[int]uint64{1: 1}))
 	assert.Equal(t, 2, l.file.FormatVersion)
 }
 

@@ -1,0 +1,256 @@
+package datadir
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"ottla/protocol"
+)
+
+// ReplicaState says what became of a replica id.
+type ReplicaState string
+
+// The states of a replica id; it only moves from one to a later one.
+const (
+	ReplicaLive    ReplicaState = "live"
+	ReplicaLost    ReplicaState = "lost"    // its data is gone or outdated; the id is never used again
+	ReplicaDeleted ReplicaState = "deleted" // its topic was deleted; the directory may still be going
+)
+
+// Replica is one replica id that this broker holds or has held.
+type Replica struct {
+	TopicID   string       `json:"topic_id"`
+	Topic     string       `json:"topic"`
+	Partition int          `json:"partition"`
+	ReplicaID uint64       `json:"replica_id"`
+	State     ReplicaState `json:"state"`
+}
+
+// Key names the replica.
+func (r Replica) Key() protocol.ReplicaID {
+	return protocol.ReplicaID{TopicID: r.TopicID, Partition: r.Partition, Replica: r.ReplicaID}
+}
+
+// ledgerFile is <broker directory>/ledger.json.
+type ledgerFile struct {
+	seal
+	ClusterID string         `json:"cluster_id"`
+	Broker    int            `json:"broker"`
+	Opens     uint64         `json:"opens"`
+	Peers     map[int]uint64 `json:"peers,omitempty"` // the greatest Opens that was seen of other brokers
+	Replicas  []Replica      `json:"replicas"`
+}
+
+func (f *ledgerFile) newest() int { return ledgerPeersVersion }
+
+func (f *ledgerFile) version() int {
+	if len(f.Peers) > 0 {
+		return ledgerPeersVersion
+	}
+	return manifestVersion
+}
+
+// Ledger is a broker's memory of its replica ids: one that is live here but
+// missing on disk was lost. It has one owner, no lock; its methods return when
+// the change is on disk, and a failed one changed nothing in memory. A burst
+// of changes is one write when given in one call.
+type Ledger struct {
+	path string
+	disk durable
+	file ledgerFile
+	at   map[protocol.ReplicaID]int // index in file.Replicas
+}
+
+// CreateLedger writes an empty ledger into a new broker directory. It returns
+// os.ErrExist when there is one.
+func CreateLedger(dir, clusterID string, broker int) error {
+	path := filepath.Join(dir, ledgerName)
+	if err := absent(path); err != nil {
+		return err
+	}
+	return durable{}.writeSealed(path, &ledgerFile{ClusterID: clusterID, Broker: broker})
+}
+
+// ReadLedger reads a broker's ledger and changes nothing. Errors:
+// os.ErrNotExist when it is gone (with a broker manifest beside it that is
+// damage, never a fresh start), *DamagedFileError, *NewerFormatError.
+func ReadLedger(dir, clusterID string, broker int) (*Ledger, error) {
+	l := &Ledger{path: filepath.Join(dir, ledgerName)}
+	if err := readSealed(l.path, &l.file); err != nil {
+		return nil, err
+	}
+	if l.file.ClusterID != clusterID || l.file.Broker != broker {
+		return nil, &DamagedFileError{Path: l.path, Err: fmt.Errorf("it is of cluster %s, broker %d, not of cluster %s, broker %d",
+			l.file.ClusterID, l.file.Broker, clusterID, broker)}
+	}
+	l.index()
+	return l, nil
+}
+
+// OpenLedger reads a broker's ledger and raises its counter beyond what it was
+// and beyond floor, on disk, before it returns. Errors: as ReadLedger, and
+// that of the write.
+func OpenLedger(dir, clusterID string, broker int, floor uint64) (*Ledger, error) {
+	l, err := ReadLedger(dir, clusterID, broker)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.Raise(floor)
+}
+
+// Raise counts once more: at each open and close, and now and then between
+// them, so that a copy made before is older by its counter.
+func (l *Ledger) Raise(floor uint64) error {
+	next := l.file
+	next.Opens = max(next.Opens, floor) + 1
+	return l.replace(next)
+}
+
+// OpenCount is the counter as it is on disk, at least 1 once the ledger was
+// opened. A broker that shows less than its peers have noted is an old copy.
+func (l *Ledger) OpenCount() uint64 { return l.file.Opens }
+
+// Peers is what was noted of other brokers' counters.
+func (l *Ledger) Peers() map[int]uint64 { return maps.Clone(l.file.Peers) }
+
+// NotePeers keeps what the counters of other brokers are. They never go down,
+// and a note of one's own is none.
+func (l *Ledger) NotePeers(counts map[int]uint64) error {
+	next, changed := l.file, false
+	next.Peers = maps.Clone(next.Peers)
+	for broker, count := range counts {
+		if broker == l.file.Broker || count <= next.Peers[broker] {
+			continue
+		}
+		if next.Peers == nil {
+			next.Peers = map[int]uint64{}
+		}
+		next.Peers[broker], changed = count, true
+	}
+	if !changed {
+		return nil
+	}
+	return l.replace(next)
+}
+
+// Replicas returns all entries in the order in which they were added.
+func (l *Ledger) Replicas() []Replica { return slices.Clone(l.file.Replicas) }
+
+// Live returns the one live replica of a partition.
+func (l *Ledger) Live(topicID string, partition int) (Replica, bool) {
+	for _, r := range l.file.Replicas {
+		if r.State == ReplicaLive && r.TopicID == topicID && r.Partition == partition {
+			return r, true
+		}
+	}
+	return Replica{}, false
+}
+
+// Add enters new live replicas. The same live entry again is nothing new; an
+// id that was lost or deleted, or a second live replica of a partition, is
+// refused, and then nothing is added.
+func (l *Ledger) Add(rs ...Replica) error {
+	next := l.file
+	next.Replicas = slices.Clone(next.Replicas)
+	held := make(map[protocol.ReplicaID]ReplicaState, len(next.Replicas)) // also the live one of each partition, as id 0
+	for _, r := range next.Replicas {
+		held[r.Key()] = r.State
+		if r.State == ReplicaLive {
+			held[r.partitionKey()] = ReplicaLive
+		}
+	}
+	for _, r := range rs {
+		r.State = ReplicaLive
+		state, known := held[r.Key()]
+		switch {
+		case r.ReplicaID == 0:
+			return fmt.Errorf("%s: replica id 0 for %s-%d", l.path, r.Topic, r.Partition)
+		case known && state == ReplicaLive:
+			continue
+		case known:
+			return fmt.Errorf("%s: %v is %s and cannot return", l.path, r.Key(), state)
+		case held[r.partitionKey()] == ReplicaLive:
+			return fmt.Errorf("%s: %v: the partition has another live replica", l.path, r.Key())
+		}
+		held[r.Key()], held[r.partitionKey()] = ReplicaLive, ReplicaLive
+		next.Replicas = append(next.Replicas, r)
+	}
+	if len(next.Replicas) == len(l.file.Replicas) {
+		return nil
+	}
+	return l.replace(next)
+}
+
+// partitionKey stands for whichever replica of the partition is live.
+func (r Replica) partitionKey() protocol.ReplicaID {
+	return protocol.ReplicaID{TopicID: r.TopicID, Partition: r.Partition}
+}
+
+// Mark sets the state of replicas. A state only ever moves from live to
+// lost to deleted; asking for less is nothing new.
+func (l *Ledger) Mark(state ReplicaState, keys ...protocol.ReplicaID) error {
+	next, changed := l.file, false
+	next.Replicas = slices.Clone(next.Replicas)
+	for _, k := range keys {
+		i, ok := l.at[k]
+		if !ok {
+			return fmt.Errorf("%s: no %v to mark %s", l.path, k, state)
+		}
+		if stateRank(state) > stateRank(next.Replicas[i].State) {
+			next.Replicas[i].State = state
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return l.replace(next)
+}
+
+func stateRank(s ReplicaState) int {
+	return slices.Index([]ReplicaState{ReplicaLive, ReplicaLost, ReplicaDeleted}, s)
+}
+
+// Remove forgets replicas marked deleted, once their directories are gone.
+func (l *Ledger) Remove(keys ...protocol.ReplicaID) error {
+	gone := make(map[protocol.ReplicaID]bool, len(keys))
+	for _, k := range keys {
+		i, ok := l.at[k]
+		if !ok {
+			continue
+		}
+		if s := l.file.Replicas[i].State; s != ReplicaDeleted {
+			return fmt.Errorf("%s: %v is %s, not deleted", l.path, k, s)
+		}
+		gone[k] = true
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	next := l.file
+	next.Replicas = slices.DeleteFunc(slices.Clone(next.Replicas), func(r Replica) bool { return gone[r.Key()] })
+	return l.replace(next)
+}
+
+// OnWrite has hook called before each step of a write; its error is the write's.
+// For tests of crashes.
+func (l *Ledger) OnWrite(hook func(step string) error) { l.disk.hook = hook }
+
+// replace writes next; memory follows the disk.
+func (l *Ledger) replace(next ledgerFile) error {
+	if err := l.disk.writeSealed(l.path, &next); err != nil {
+		return fmt.Errorf("write ledger: %w", err)
+	}
+	l.file = next
+	l.index()
+	return nil
+}
+
+func (l *Ledger) index() {
+	l.at = make(map[protocol.ReplicaID]int, len(l.file.Replicas))
+	for i, r := range l.file.Replicas {
+		l.at[r.Key()] = i
+	}
+}
