@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/forced"
 	"ottla/protocol"
 )
 
@@ -121,6 +122,6 @@ func TestLogOfANewerFormatStaysInPlace(t *testing.T) {
 	now, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, newer, now)
-	_, err = PlanForce(dir, false)
+	_, err = forced.NewPlan(dir, false)
 	require.ErrorContains(t, err, "newer format")
 }

@@ -18,6 +18,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/forced"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -63,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m, places, err := datadir.Load(o.DataDir, HasMetadataQuorum)
+	m, places, err := datadir.Load(o.DataDir, forced.HasMetadataQuorum)
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)

@@ -7,9 +7,9 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"ottla/actors/forced"
 
-	"ottla/actors"
+	"golang.org/x/term"
 )
 
 const forceHelp = "With --force-membership, for when a majority of a partition's replicas is gone for good:\n" +
@@ -22,7 +22,7 @@ const forceHelp = "With --force-membership, for when a majority of a partition's
 // forceMembership explains what is without a majority and, if it may, goes on
 // with what is left.
 func forceMembership(p *process, dir string, yes, dryRun bool) error {
-	plan, err := actors.PlanForce(dir, !dryRun)
+	plan, err := forced.NewPlan(dir, !dryRun)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func confirmForce(p *process, partitions int) error {
 	return nil
 }
 
-func explainForce(p *process, plan *actors.ForcePlan) {
+func explainForce(p *process, plan *forced.Plan) {
 	for _, b := range plan.Brokers {
 		fmt.Fprintf(p.stdout, "cluster %s, broker %d: %s: %s\n", b.Cluster, b.Broker, b.Dir, oneLine(errors.New(b.Finding)))
 	}
@@ -86,7 +86,7 @@ func explainForce(p *process, plan *actors.ForcePlan) {
 	}
 }
 
-func had(o *actors.ForcedCopy) string {
+func had(o *forced.Copy) string {
 	if !o.Readable {
 		return "; what it had is not known"
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ottla/actors"
 	"ottla/actors/datadir"
+	"ottla/actors/forced"
 	"ottla/logfile"
 )
 
@@ -135,7 +135,7 @@ func notRepairable(d *logfile.Damage) string {
 		return "only the tail of the newest log file can be cut without breaking what follows it. " +
 			"With other replicas it heals when the server runs; else restore the directory from a backup, or delete the topic."
 	}
-	sole, err := actors.SoleVoter(d.ConfState, d.Identity.ReplicaID)
+	sole, err := forced.SoleVoter(d.ConfState, d.Identity.ReplicaID)
 	switch {
 	case err != nil:
 		return oneLine(err)

@@ -1,4 +1,4 @@
-package actors
+package forced
 
 import (
 	"fmt"
@@ -10,15 +10,15 @@ import (
 	"ottla/protocol"
 )
 
-// forcedCountStep is added to what is known of a lost broker's counter: should
+// countStep is added to what is known of a lost broker's counter: should
 // its directory turn up again, it is an older copy, however often it was opened
 // since its peers noted it.
-const forcedCountStep = 1 << 32
+const countStep = 1 << 32
 
 // Execute makes each survivor the sole voter of its partition and gives up all
 // other copies, which are put aside, not deleted. The next start rebuilds them
 // under new ids. After an error, or a crash, plan and execute again.
-func (p *ForcePlan) Execute() error {
+func (p *Plan) Execute() error {
 	for _, f := range p.clusters {
 		if len(f.force) == 0 {
 			continue
@@ -32,7 +32,7 @@ func (p *ForcePlan) Execute() error {
 
 // OnWrite has hook called before each step that changes a broker's ledger; when
 // it returns an error Execute ends there, as it would in a crash. For tests.
-func (p *ForcePlan) OnWrite(hook func(step string) error) {
+func (p *Plan) OnWrite(hook func(step string) error) {
 	for _, f := range p.clusters {
 		for _, l := range f.ledgers {
 			l.OnWrite(hook)
@@ -44,7 +44,7 @@ func (p *ForcePlan) OnWrite(hook func(step string) error) {
 // plan completes: what is lost cannot return, then the other copies go, then
 // the survivors are alone, and at last the older copies among them count as
 // current.
-func (f *forcedCluster) execute() error {
+func (f *cluster) execute() error {
 	if err := f.banLost(); err != nil {
 		return err
 	}
@@ -70,11 +70,11 @@ func (f *forcedCluster) execute() error {
 
 // banLost has every ledger that is left note counts that the lost brokers'
 // directories do not reach.
-func (f *forcedCluster) banLost() error {
+func (f *cluster) banLost() error {
 	counts := map[int]uint64{}
 	for n := 1; n <= f.manifest.NumBrokers; n++ {
 		if f.ledgers[n] == nil {
-			counts[n] = f.ages[n].Known + forcedCountStep
+			counts[n] = f.ages[n].Known + countStep
 		}
 	}
 	for _, l := range f.ledgers {
@@ -88,11 +88,11 @@ func (f *forcedCluster) banLost() error {
 // retireCopies gives up a broker's copies of the partitions that are forced,
 // and of all partitions if the broker's directory is an older copy; survivors
 // stay.
-func (f *forcedCluster) retireCopies(broker int) error {
+func (f *cluster) retireCopies(broker int) error {
 	var retired []replica.Copy
 	var keys []protocol.ReplicaID
 	for key, copies := range f.copies {
-		at := slices.IndexFunc(f.force, func(g forcedGroup) bool { return g.key == key })
+		at := slices.IndexFunc(f.force, func(g group) bool { return g.key == key })
 		if at < 0 && !f.old(broker) {
 			continue
 		}

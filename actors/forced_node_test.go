@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
+	"ottla/actors/forced"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -43,10 +44,10 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	for b := 1; b <= 2; b++ {
 		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", datadir.BrokerDirName(b))))
 	}
-	_, _, startErr := datadir.Load(image, HasMetadataQuorum)
+	_, _, startErr := datadir.Load(image, forced.HasMetadataQuorum)
 	require.ErrorContains(t, startErr, datadir.RepairCommand)
 
-	plan, perr := PlanForce(image, true)
+	plan, perr := forced.NewPlan(image, true)
 	require.NoError(t, perr)
 	require.Len(t, plan.Partitions, 1+6+1)
 	last := plan.Partitions[7]
@@ -55,7 +56,7 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	assert.EqualValues(t, 30, last.Survivor.NextOffset)
 	assert.Len(t, last.Others, 2)
 	require.NoError(t, plan.Execute())
-	plan, perr = PlanForce(image, true)
+	plan, perr = forced.NewPlan(image, true)
 	require.NoError(t, perr)
 	assert.Empty(t, plan.Partitions, "once is enough")
 
@@ -85,7 +86,7 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 	for b := 1; b <= 3; b += 2 {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "default", datadir.BrokerDirName(b))))
 	}
-	_, err = PlanForce(dir, false)
+	_, err = forced.NewPlan(dir, false)
 	require.ErrorContains(t, err, "metadata on broker 2 had not got the cluster's first records")
 }
 
@@ -107,7 +108,7 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 	for steps := 0; ; steps++ {
 		dir := filepath.Join(t.TempDir(), "data")
 		require.NoError(t, os.CopyFS(dir, os.DirFS(base)))
-		plan, err := PlanForce(dir, true)
+		plan, err := forced.NewPlan(dir, true)
 		require.NoError(t, err)
 		require.Len(t, plan.Partitions, 1)
 		left := steps
@@ -122,7 +123,7 @@ func TestForceIsCompletedAfterACrash(t *testing.T) {
 		if err != nil {
 			require.ErrorIs(t, err, errCut)
 		}
-		again, perr := PlanForce(dir, true)
+		again, perr := forced.NewPlan(dir, true)
 		require.NoError(t, perr)
 		require.NoError(t, again.Execute(), "step %d", steps)
 		n := startNode(t, dir)

@@ -1,4 +1,4 @@
-package actors
+package forced
 
 import (
 	"cmp"
@@ -15,36 +15,36 @@ import (
 	"ottla/protocol"
 )
 
-// ForcePlan is what a forced change of membership would do to a data directory
+// Plan is what a forced change of membership would do to a data directory
 // in which partitions have lost a majority of their replicas for good.
-type ForcePlan struct {
-	Brokers    []ForcedBroker    // that are not as they should be
-	Partitions []ForcedPartition // that have no majority and a copy to go on with
-	Gone       []string          // that have no majority and no copy to go on with, and why
+type Plan struct {
+	Brokers    []Broker    // that are not as they should be
+	Partitions []Partition // that have no majority and a copy to go on with
+	Gone       []string    // that have no majority and no copy to go on with, and why
 
 	complete bool
-	clusters []*forcedCluster
+	clusters []*cluster
 }
 
-// ForcedBroker is a broker whose directory is missing, an older copy, or not
+// Broker is a broker whose directory is missing, an older copy, or not
 // readable.
-type ForcedBroker struct {
+type Broker struct {
 	Cluster string
 	Broker  int
 	Dir     string
 	Finding string
 }
 
-// ForcedPartition is a partition of which one copy becomes the whole.
-type ForcedPartition struct {
+// Partition is a partition of which one copy becomes the whole.
+type Partition struct {
 	Cluster, Topic string
 	Partition      int
-	Survivor       ForcedCopy
-	Others         []ForcedCopy // given up, those that are lost among them
+	Survivor       Copy
+	Others         []Copy // given up, those that are lost among them
 }
 
-// ForcedCopy is a replica of such a partition.
-type ForcedCopy struct {
+// Copy is a replica of such a partition.
+type Copy struct {
 	Broker              int
 	ReplicaID           uint64
 	Dir                 string
@@ -54,38 +54,38 @@ type ForcedCopy struct {
 	NextOffset          int64 // the offset after its last record
 }
 
-// forcedCluster is a cluster as it was found.
-type forcedCluster struct {
+// cluster is a cluster as it was found.
+type cluster struct {
 	manifest datadir.ClusterManifest
 	dirs     map[int]string
 	ledgers  map[int]*datadir.Ledger // of the brokers that have one
 	ages     map[int]datadir.Age
 	copies   map[protocol.PartitionID][]replica.Copy
 	state    *catalog.State
-	force    []forcedGroup
+	force    []group
 }
 
-// forcedGroup is the partition of a ForcedPartition.
-type forcedGroup struct {
+// group is the partition of a Partition.
+type group struct {
 	key      protocol.PartitionID
 	survivor replica.Copy
 	term     uint64 // the greatest that a readable copy has seen
 }
 
-// PlanForce looks for partitions without a majority in a data directory that
+// NewPlan looks for partitions without a majority in a data directory that
 // no process has open. It changes nothing, but for completing, if asked to, what
 // any start completes: the replacement of a log by a snapshot. Errors: the
 // directory is not one, a manifest is damaged, something is newer than this
 // program, a broker's directory was found in another place, a cluster has no
 // readable metadata.
-func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
+func NewPlan(dataDir string, complete bool) (*Plan, error) {
 	m, found, err := datadir.Inspect(dataDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s is no data directory: it has no %s (starting the server makes that from its brokers' copies)", dataDir, datadir.ManifestName)
 	} else if err != nil {
 		return nil, err
 	}
-	p := &ForcePlan{complete: complete}
+	p := &Plan{complete: complete}
 	for _, c := range m.List() {
 		if c.Phase != datadir.Created {
 			continue // the next start completes or removes it
@@ -97,8 +97,8 @@ func PlanForce(dataDir string, complete bool) (*ForcePlan, error) {
 	return p, nil
 }
 
-func (p *ForcePlan) addCluster(m *datadir.Manifests, found datadir.Survey, c datadir.ClusterManifest) error {
-	f := &forcedCluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replica.Copy{}}
+func (p *Plan) addCluster(m *datadir.Manifests, found datadir.Survey, c datadir.ClusterManifest) error {
+	f := &cluster{manifest: c, dirs: map[int]string{}, copies: map[protocol.PartitionID][]replica.Copy{}}
 	var err error
 	if f.ledgers, err = m.LedgersOf(c); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (p *ForcePlan) addCluster(m *datadir.Manifests, found datadir.Survey, c dat
 				n, place.Elsewhere[0], place.Dir)
 		}
 		if finding := f.finding(n, place); finding != "" {
-			p.Brokers = append(p.Brokers, ForcedBroker{Cluster: c.Name, Broker: n, Dir: place.Dir, Finding: finding})
+			p.Brokers = append(p.Brokers, Broker{Cluster: c.Name, Broker: n, Dir: place.Dir, Finding: finding})
 		}
 		if err := f.readCopies(n, p.complete); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (p *ForcePlan) addCluster(m *datadir.Manifests, found datadir.Survey, c dat
 }
 
 // finding says what is wrong with a broker's directory, "" if nothing is.
-func (f *forcedCluster) finding(broker int, place datadir.Place) string {
+func (f *cluster) finding(broker int, place datadir.Place) string {
 	switch {
 	case place.State != datadir.PlaceOK:
 		return fmt.Sprintf("%s: %v", place.State, place.Err)
@@ -142,13 +142,13 @@ func (f *forcedCluster) finding(broker int, place datadir.Place) string {
 	return ""
 }
 
-func (f *forcedCluster) old(broker int) bool {
+func (f *cluster) old(broker int) bool {
 	l := f.ledgers[broker]
 	return l != nil && datadir.IsOldCopy(f.dirs[broker], l, f.ages[broker])
 }
 
 // readCopies looks at every live replica of a broker.
-func (f *forcedCluster) readCopies(broker int, complete bool) error {
+func (f *cluster) readCopies(broker int, complete bool) error {
 	l := f.ledgers[broker]
 	if l == nil {
 		return nil
@@ -176,7 +176,7 @@ func (f *forcedCluster) readCopies(broker int, complete bool) error {
 
 // readMetadata builds the cluster's state from the copy that the cluster will
 // go on with.
-func (f *forcedCluster) readMetadata() error {
+func (f *cluster) readMetadata() error {
 	copies := f.copies[catalog.MetadataPartition()]
 	best := f.majorityOf(copies)
 	if best == nil {
@@ -217,7 +217,7 @@ func (f *forcedCluster) readMetadata() error {
 
 // majorityOf returns the longest sound copy if the sound ones are enough to
 // elect a leader, else nil.
-func (f *forcedCluster) majorityOf(copies []replica.Copy) *replica.Copy {
+func (f *cluster) majorityOf(copies []replica.Copy) *replica.Copy {
 	sound := slices.DeleteFunc(slices.Clone(copies), func(c replica.Copy) bool { return c.Outdated || !c.Usable() })
 	there := map[uint64]bool{}
 	for _, c := range sound {
@@ -230,7 +230,7 @@ func (f *forcedCluster) majorityOf(copies []replica.Copy) *replica.Copy {
 }
 
 // partitionKeys lists the metadata, the offsets and then all others by name.
-func (f *forcedCluster) partitionKeys() []protocol.PartitionID {
+func (f *cluster) partitionKeys() []protocol.PartitionID {
 	var keys []protocol.PartitionID
 	for key := range f.state.Partitions() {
 		if f.state.Topics()[key.TopicID] != nil {
@@ -247,7 +247,7 @@ func (f *forcedCluster) partitionKeys() []protocol.PartitionID {
 	return keys
 }
 
-func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
+func (p *Plan) addPartition(f *cluster, key protocol.PartitionID) {
 	topic, part := f.state.Topics()[key.TopicID], f.state.Partitions()[key]
 	copies := slices.Clone(f.copies[key])
 	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
@@ -259,7 +259,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 		return
 	}
 	survivor := replica.Longest(copies)
-	forced := ForcedPartition{Cluster: f.manifest.Name, Topic: topic.Name, Partition: key.Partition}
+	forced := Partition{Cluster: f.manifest.Name, Topic: topic.Name, Partition: key.Partition}
 	for _, r := range part.Wanted() {
 		c := copyOn(copies, r)
 		if survivor != nil && c.Broker == survivor.Broker {
@@ -276,7 +276,7 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 		p.Gone = append(p.Gone, gone)
 		return
 	}
-	group := forcedGroup{key: key, survivor: *survivor}
+	group := group{key: key, survivor: *survivor}
 	for _, c := range copies {
 		group.term = max(group.term, c.HardTerm)
 	}
@@ -287,8 +287,8 @@ func (p *ForcePlan) addPartition(f *forcedCluster, key protocol.PartitionID) {
 var errGivenUp = errors.New("it failed before, and another replica was to take its place")
 
 // copyOn describes a member as it was found.
-func copyOn(copies []replica.Copy, r protocol.PlacedReplica) ForcedCopy {
-	out := ForcedCopy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
+func copyOn(copies []replica.Copy, r protocol.PlacedReplica) Copy {
+	out := Copy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
 	for _, c := range copies {
 		if c.Broker != r.Broker {
 			continue

@@ -1,4 +1,4 @@
-package actors
+package forced
 
 import (
 	"errors"
