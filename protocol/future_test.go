@@ -88,3 +88,74 @@ func TestExpiryTimerOutlivesItsWait(t *testing.T) {
 	e.begin(later, slot)
 	assert.True(t, e.end(), "the next wait has an end of its own")
 }
+
+// Then is for those who do not wait: every answer calls back, and the slot still
+// holds the first.
+func TestFutureThenCallsBack(t *testing.T) {
+	calls := 0
+	f := NewFuture[string]()
+	g := f.Then(func() { calls++ })
+	g.Put("first")
+	g.Put("second")
+	assert.Equal(t, 2, calls)
+	assert.Equal(t, "first", <-f.C(), "it is the same slot")
+	f.Put("third")
+	assert.Equal(t, 2, calls, "the original does not call")
+}
+
+// Of many answers at once, exactly one arrives.
+func TestFutureKeepsOneOfManyAnswers(t *testing.T) {
+	f := NewFuture[int]()
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() { f.Put(i + 1) })
+	}
+	v, ok := f.Wait(time.Now().Add(time.Minute))
+	assert.True(t, ok)
+	wg.Wait()
+	assert.NotZero(t, v)
+	select {
+	case v := <-f.C():
+		// An answer that came after the first was taken: late, but one of them.
+		assert.NotZero(t, v)
+	default:
+	}
+}
+
+func TestWaiterCallsForEveryWake(t *testing.T) {
+	woken := 0
+	w, other := NewWaiter(func() { woken++ }), NewWaiter(func() { woken += 100 })
+	w.Wake()
+	w.Wake()
+	assert.Equal(t, 2, woken)
+	registered := map[*Waiter]bool{w: true, other: true}
+	delete(registered, w)
+	for left := range registered {
+		left.Wake()
+	}
+	assert.Equal(t, 102, woken, "waiters are told apart by their pointers")
+}
+
+func TestCounterHandsOutEachNumberOnce(t *testing.T) {
+	const each = 1000
+	var c Counter
+	seen := make([][]uint64, 4)
+	var wg sync.WaitGroup
+	for i := range seen {
+		wg.Go(func() {
+			for range each {
+				seen[i] = append(seen[i], c.Next())
+			}
+		})
+	}
+	wg.Wait()
+	all := map[uint64]bool{}
+	for _, list := range seen {
+		for j, n := range list {
+			all[n] = true
+			assert.True(t, j == 0 || n > list[j-1], "who asks again gets a higher one")
+		}
+	}
+	assert.Len(t, all, len(seen)*each)
+	assert.True(t, all[0] && all[uint64(len(seen)*each-1)], "from 0, without a gap")
+}

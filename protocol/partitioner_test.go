@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -39,4 +40,35 @@ func TestPartitionForKey(t *testing.T) {
 	}
 	assert.Equal(t, 0, PartitionForKey([]byte(`"x"`), 1))
 	assert.Zero(t, testing.AllocsPerRun(10, func() { PartitionForKey([]byte(`"a\nb"`), 3) }))
+}
+
+// One key has one place, however a client spells it: as a JSON string with or
+// without escapes, as text or as bytes of the same content.
+func TestSpellingsOfAKeyShareAPartition(t *testing.T) {
+	for _, spellings := range [][]string{
+		{`"ab"`, `"a\u0062"`, `"\u0061\u0062"`, `t"ab"`, `b"YWI="`},
+		{`"\n"`, `"\u000a"`, `t"\n"`, `b"Cg=="`},
+		{`"\ud83d\ude00"`, `"😀"`, `t"😀"`, `b"8J+YgA=="`},
+		{`42`, `t"42"`, `"42"`},
+	} {
+		for _, n := range []int{1, 2, 3, 7, 1024} {
+			want := PartitionForKey([]byte(spellings[0]), n)
+			for _, s := range spellings {
+				assert.Equal(t, want, PartitionForKey([]byte(s), n), "%s of %d", s, n)
+			}
+		}
+	}
+}
+
+// Keys spread: no partition gets less than half or more than twice its share.
+func TestKeysSpread(t *testing.T) {
+	const keys, partitions = 60_000, 12
+	var counts [partitions]int
+	for i := range keys {
+		p := PartitionForKey(strconv.AppendQuote(nil, "user-"+strconv.Itoa(i)), partitions)
+		counts[p]++
+	}
+	for p, n := range counts {
+		assert.InDelta(t, keys/partitions, n, keys/partitions/2, "partition %d", p)
+	}
 }

@@ -1,0 +1,118 @@
+package protocol
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A client that wrote something else than JSON is told what and where.
+func TestSyntaxErrorsSayWhatAndWhere(t *testing.T) {
+	for in, want := range map[string]string{
+		``:                     "unexpected end at byte 0",
+		`[1]`:                  "expected an object at byte 0",
+		`{"a":1`:               "unexpected end at byte 6",
+		`{"a" 1}`:              "expected ':' at byte 5",
+		`{a:1}`:                "expected a field name at byte 1",
+		`{"a":}`:               "expected a value at byte 5",
+		`{"a":1,}`:             "expected a field name at byte 7",
+		`{"a":1 "b":2}`:        "expected ',' or '}' at byte 7",
+		`{"a":[1 2]}`:          "expected ',' or ']' at byte 8",
+		`{"a":[1}`:             "expected ',' or ']' at byte 7",
+		`{"a":{"b" 1}}`:        "expected ':' at byte 10",
+		`{"a":{1:1}}`:          "expected a field name at byte 6",
+		`{"a":"x`:              "unexpected end at byte 7",
+		`{"a":"\q"}`:           "invalid escape at byte 6",
+		"{\"a\":\"\x01\"}":     "control character in a string at byte 6",
+		"{\"a\":\"\xff\"}":     "invalid UTF-8 at byte 6",
+		"{\"\xff\":1}":         "invalid UTF-8 at byte 2",
+		`{"a":-}`:              "expected a digit at byte 6",
+		`{"a":1.}`:             "expected a digit at byte 7",
+		`{"a":1e+}`:            "expected a digit at byte 8",
+		`{"a":tru}`:            "expected a value at byte 5",
+		`{"a":1} x`:            "unexpected text after the value at byte 8",
+		`{"a":1}{"a":2}`:       "unexpected text after the value at byte 7",
+		"\ufeff{}":             "expected an object at byte 0",
+		`{"a":'x'}`:            "expected a value at byte 5",
+		`{"a":{"b":1 "c":2}}`:  "expected ',' or '}' at byte 12",
+		`{"a":{"b":1,"c":2,}}`: "expected a field name at byte 18",
+	} {
+		r := NewJSONReader([]byte(in))
+		for r.Object(); r.Field(); {
+			r.Value()
+		}
+		err := r.End()
+		var syntax *SyntaxError
+		require.ErrorAs(t, err, &syntax, in)
+		assert.EqualError(t, err, want, in)
+		assert.Equal(t, err, r.Err(), "it sticks")
+	}
+}
+
+// A record that was read field by field is there as it stands in the answer.
+func TestSinceIsWhatWasRead(t *testing.T) {
+	r := NewJSONReader([]byte(` [ {"a":1, "b" : [2]} ,{} , 3 , "x"] `))
+	var got []string
+	for r.Array(); r.Element(); {
+		mark := r.Mark()
+		if r.Kind() == '{' {
+			for r.Object(); r.Field(); {
+				r.Value()
+			}
+		} else {
+			r.Value()
+		}
+		raw := r.Since(mark)
+		got = append(got, string(raw))
+		assert.Equal(t, len(raw), cap(raw), "an append to it does not write into the text")
+	}
+	require.NoError(t, r.End())
+	assert.Equal(t, []string{`{"a":1, "b" : [2]}`, `{}`, `3`, `"x"`}, got)
+}
+
+func TestKindLooksAhead(t *testing.T) {
+	r := NewJSONReader([]byte(` [ {} , [] , "s" , -1 , 2 , true , false , null ]`))
+	var kinds []byte
+	for r.Array(); r.Element(); {
+		kinds = append(kinds, r.Kind())
+		_, ok := r.Value()
+		require.True(t, ok)
+	}
+	require.NoError(t, r.End())
+	assert.Equal(t, `{["-2tfn`, string(kinds))
+	assert.Zero(t, r.Kind(), "at the end")
+}
+
+// Values of one request share a scratch buffer: an earlier one must stay what it
+// was when the buffer grows, and raw ones must not be copied.
+func TestCompactSharesItsScratch(t *testing.T) {
+	text := []byte(`[ {"a" : 1} , [1,2] , [ 3 , "x y" ] ]`)
+	scratch := make([]byte, 0, 4)
+	var got [][]byte
+	r := NewJSONReader(text)
+	for r.Array(); r.Element(); {
+		v, ok := r.Value()
+		require.True(t, ok)
+		got = append(got, v.Compact(&scratch))
+	}
+	require.NoError(t, r.End())
+	assert.Equal(t, `{"a":1}`, string(got[0]))
+	assert.Equal(t, `[1,2]`, string(got[1]))
+	assert.Equal(t, `[3,"x y"]`, string(got[2]))
+	text[bytes.IndexByte(text, '2')] = '9' // the second value had no space, so it is the text itself
+	assert.Equal(t, `[1,9]`, string(got[1]))
+	assert.Equal(t, `{"a":1}[3,"x y"]`, string(scratch))
+}
+
+func TestFieldNamesAreDecoded(t *testing.T) {
+	r := NewJSONReader([]byte(`{"\u0061\n":1,"":2,"é":3}`))
+	var keys []string
+	for r.Object(); r.Field(); {
+		keys = append(keys, string(r.Key))
+		r.Value()
+	}
+	require.NoError(t, r.End())
+	assert.Equal(t, []string{"a\n", "", "é"}, keys)
+}
