@@ -2,11 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
@@ -39,4 +43,45 @@ func TestEchoServerEndsWithASignal(t *testing.T) {
 	p := &process{stdout: &stdout, stderr: &stderr, lookupEnv: os.LookupEnv, signals: signals}
 	assert.Equal(t, exitOK, run(p, []string{"bench", "echo-server"}), &stderr)
 	assert.Contains(t, stdout.String(), "listening on http://")
+}
+
+// paper is a result that says what was asked of it.
+type paper struct{ fail error }
+
+func (p paper) WriteTable(w io.Writer) error {
+	_, err := io.WriteString(w, "a table\n")
+	return errors.Join(err, p.fail)
+}
+
+func (p paper) WriteJSON(w io.Writer) error {
+	_, err := io.WriteString(w, "{}\n")
+	return errors.Join(err, p.fail)
+}
+
+func TestBenchHandsOutItsResult(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct{ output, out, printed, saved string }{
+		{"table", "", "a table\n", ""},
+		{"json", "", "{}\n", ""},
+		{"table", "deep/er/result", "a table\n", "deep/er/result.json"},
+		{"table", "result.json", "a table\n", "result.json"},
+	} {
+		var stdout bytes.Buffer
+		f := &benchFlags{p: &process{stdout: &stdout}, output: tt.output}
+		if tt.out != "" {
+			f.out = filepath.Join(dir, tt.out)
+		}
+		require.NoError(t, f.handOut(paper{}))
+		assert.Equal(t, tt.printed, stdout.String())
+		if tt.saved != "" {
+			text, err := os.ReadFile(filepath.Join(dir, tt.saved))
+			require.NoError(t, err)
+			assert.Equal(t, "{}\n", string(text))
+		}
+	}
+	full := errors.New("no space left on device")
+	f := &benchFlags{p: &process{stdout: io.Discard}, output: "table"}
+	require.ErrorIs(t, f.handOut(paper{full}), full)
+	f.out = filepath.Join(dir, "result.json", "below-a-file")
+	assert.ErrorContains(t, f.handOut(paper{}), "save the result: ")
 }

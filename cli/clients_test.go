@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -24,17 +23,30 @@ type asked struct {
 	header http.Header
 }
 
+// lines counts the records of a produce request.
+func (a asked) lines() int { return strings.Count(a.body, "\n") }
+
 // standIn is a server that answers what a test tells it to.
 type standIn struct {
 	mu     sync.Mutex
 	asked  []asked
 	answer func(n int, a asked) (status int, body string)
 	url    string
+
+	signals  chan os.Signal // that the commands get
+	stdout   io.Writer      // of the commands, instead of what ottla returns
+	terminal bool
+}
+
+// with has the commands get these signals.
+func (s *standIn) with(signals chan os.Signal) *standIn {
+	s.signals = signals
+	return s
 }
 
 func newStandIn(t *testing.T, answer func(n int, a asked) (int, string)) *standIn {
 	t.Helper()
-	s := &standIn{answer: answer}
+	s := &standIn{answer: answer, signals: make(chan os.Signal, 2)}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		a := asked{r.Method + " " + r.URL.String(), string(text), r.Header}
@@ -56,8 +68,11 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 	t.Helper()
 	var out, errs bytes.Buffer
 	p := &process{
-		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: make(chan os.Signal, 2),
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: s.signals, terminal: s.terminal,
 		lookupEnv: func(name string) (string, bool) { return s.url, name == "OTTLA_SERVER" },
+	}
+	if s.stdout != nil {
+		p.stdout = s.stdout
 	}
 	code = run(p, args)
 	return code, out.String(), errs.String()
@@ -65,7 +80,7 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 
 // committed answers a produce request as a server does that wrote all of it.
 func committed(a asked) string {
-	n := strings.Count(a.body, "\n")
+	n := a.lines()
 	places := strings.TrimSuffix(strings.Repeat(`{"partition":0,"offset":1},`, n), ",")
 	return fmt.Sprintf(`{"topic":"t","committed":true,"count":%d,"partitions":[],"offsets":[%s]}`, n, places)
 }
@@ -164,35 +179,11 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, "ottla: topic \"x\" does not exist (topic_not_found, request r1); 'ottla topic list' shows what there is\n", stderr)
 
-	s = newStandIn(t, func(int, asked) (int, string) { return 200, "<html>" })
-	code, _, stderr = s.ottla(t, "", "topic", "list")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "not what an Ottla server gives")
-
-	s = newStandIn(t, func(int, asked) (int, string) { return 502, "<html>" })
-	_, _, stderr = s.ottla(t, "", "topic", "list")
-	assert.Contains(t, stderr, "answered 502 Bad Gateway; is it an Ottla server?")
-
 	s.url = "http://" + freeAddress(t)
 	for _, args := range []string{"topic list", "consume t --follow", "produce t"} {
 		code, _, stderr = s.ottla(t, "x\n", strings.Fields(args)...)
 		assert.Equal(t, exitFailed, code, args)
-		assert.Contains(t, stderr, "is 'ottla serve' running?", args)
-	}
-}
-
-func TestWrongUsageExitsTwo(t *testing.T) {
-	for _, args := range []string{
-		"topic", "topic frob", "topic create", "topic create a b", "topic list --output yaml", "topic alter t", "topic list --server ftp://x",
-		"group seek g --topic t", "group seek g --topic t --to soon", "offset list", "offset commit", "offset commit --consumer-id 1 --offset 3",
-		"produce", "produce a b c", "produce t --key a --key-field b", "consume t --from soon", "consume t --max-records -1", "consume t --wait 1h",
-		"log", "log verify", "log repair", "cluster create c --num-brokers many",
-	} {
-		s := newStandIn(t, func(int, asked) (int, string) { return 500, "" })
-		code, _, stderr := s.ottla(t, "", strings.Fields(args)...)
-		assert.Equal(t, exitUsage, code, args)
-		assert.Contains(t, stderr, "--help' for usage", args)
-		assert.Empty(t, s.asked, args)
+		assert.Contains(t, stderr, "is 'ottla serve' running? Use --server or OTTLA_SERVER for another address", args)
 	}
 }
 
@@ -203,105 +194,6 @@ func TestHelpAndCompletion(t *testing.T) {
 		assert.Equal(t, exitOK, code, args)
 		assert.NotEmpty(t, stdout, args)
 	}
-}
-
-func TestProduceEncodesLines(t *testing.T) {
-	tests := []struct {
-		name, flags, stdin string
-		want               []string
-	}{
-		{"json and text", "", "{\"a\": 1}\nhello \"x\"\n12345678901234567890\n", []string{`{"value":{"a":1}}`, `{"value":"hello \"x\""}`, `{"value":12345678901234567890}`}},
-		{"no newline at the end", "", "a\nb", []string{`{"value":"a"}`, `{"value":"b"}`}},
-		{"empty line", "", "\n", []string{`{"value":""}`}},
-		{"not UTF-8", "", "\xff\n", []string{`{"value_base64":"/w=="}`}},
-		{"half JSON", "", "{\"a\":\n", []string{`{"value":"{\"a\":"}`}},
-		{"key", "--key k\"", "1\n", []string{`{"key":"k\"","value":1}`}},
-		{"key field", "--key-field id", "{\"n\":{\"id\":1},\"id\":[2]}\n", []string{`{"key":[2],"value":{"n":{"id":1},"id":[2]}}`}},
-		{"partition", "--partition 1", "1\n", []string{`{"value":1,"partition":1}`}},
-		{"nothing", "", "", nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
-			code, stdout, stderr := s.ottla(t, tt.stdin, append([]string{"produce", "t", "--output", "json"}, strings.Fields(tt.flags)...)...)
-			require.Equal(t, exitOK, code, stderr)
-			var got []string
-			for _, a := range s.asked {
-				assert.Equal(t, "POST /events?offsets=true&topic=t", a.line)
-				assert.Equal(t, "application/x-ndjson", a.header.Get("Content-Type"))
-				got = append(got, strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")...)
-			}
-			assert.Equal(t, tt.want, got)
-			var sum struct{ Count int }
-			require.NoError(t, json.Unmarshal([]byte(stdout), &sum))
-			assert.Equal(t, len(tt.want), sum.Count)
-		})
-	}
-}
-
-func TestProduceBatches(t *testing.T) {
-	s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
-	file := t.TempDir() + "/lines"
-	big := strings.Repeat("x", 400<<10)
-	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("1\n", 2500)+strings.Repeat(big+"\n", 5)), 0o600))
-	code, stdout, stderr := s.ottla(t, "", "produce", "t", file)
-	require.Equal(t, exitOK, code, stderr)
-	assert.Equal(t, "2505 records committed to t\n", stdout)
-	assert.Empty(t, stderr, "no progress where there is no terminal")
-	lines, seq := 0, map[string]bool{}
-	for _, a := range s.asked {
-		n := strings.Count(a.body, "\n")
-		lines += n
-		assert.LessOrEqual(t, n, produceRecords)
-		assert.LessOrEqual(t, len(a.body), produceBytes+1024)
-		seq[a.header.Get("Producer-Seq")] = true
-	}
-	assert.Equal(t, 2505, lines)
-	assert.Len(t, seq, len(s.asked), "a sequence number for each batch")
-}
-
-func TestProduceSendsAgainUnderTheSameNumber(t *testing.T) {
-	s := newStandIn(t, func(n int, a asked) (int, string) {
-		switch n {
-		case 1:
-			return 504, `{"code":"outcome_unknown","message":"m","retriable":true,"outcome":"unknown"}`
-		case 2:
-			return 207, `{"partitions":[{"partition":0,"count":1},{"partition":1,"error":{"code":"no_leader","message":"m","retriable":true}}],` +
-				`"offsets":[{"partition":0,"offset":0},{"partition":1,"offset":null}]}`
-		}
-		return 200, committed(a)
-	})
-	code, stdout, stderr := s.ottla(t, "1\n2\n", "produce", "t")
-	require.Equal(t, exitOK, code, stderr)
-	assert.Equal(t, "2 records committed to t\n", stdout)
-	assert.Contains(t, stderr, "retrying: m (outcome_unknown)")
-	require.Len(t, s.asked, 3)
-	for _, a := range s.asked {
-		assert.Equal(t, s.asked[0].body, a.body)
-		for _, name := range []string{"Producer-Id", "Producer-Epoch", "Producer-Seq"} {
-			assert.NotEmpty(t, a.header.Get(name))
-			assert.Equal(t, s.asked[0].header.Get(name), a.header.Get(name))
-		}
-	}
-}
-
-func TestProduceFailures(t *testing.T) {
-	s := newStandIn(t, func(_ int, a asked) (int, string) { return 200, committed(a) })
-	code, _, stderr := s.ottla(t, "{\"id\":1}\n{}\n", "produce", "t", "--key-field", "id")
-	assert.Equal(t, exitFailed, code)
-	assert.Equal(t, "ottla: line 2: the object has no field \"id\" for --key-field; 1 record committed before\n", stderr)
-	require.Len(t, s.asked, 1, "what came before is sent")
-
-	s = newStandIn(t, func(int, asked) (int, string) {
-		return 207, `{"partitions":[{"partition":4,"error":{"code":"record_too_large","message":"too large","retriable":false}}],"offsets":[{"partition":4,"offset":null}]}`
-	})
-	code, _, stderr = s.ottla(t, "1\n", "produce", "t")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "line 1: partition 4: too large")
-
-	code, _, stderr = s.ottla(t, "", "produce", "t", "/no/such/file")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "/no/such/file")
 }
 
 func TestMilliseconds(t *testing.T) {

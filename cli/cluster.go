@@ -107,7 +107,7 @@ func newClusterList(r *remote) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/cluster", nil, func(text json.RawMessage) ([][]string, error) {
 				var a struct{ Clusters []protocol.ClusterInfo }
-				if err := json.Unmarshal(text, &a); err != nil {
+				if err := decode(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"NAME", "BROKERS", "RUNNING", "PARTITIONS", "REPLICAS", "RETENTION", "FSYNC", "DIRECTORY"}}
@@ -149,7 +149,7 @@ func newClusterDescribe(r *remote) *cobra.Command {
 
 func describeCluster(text json.RawMessage) ([][]string, error) {
 	var c protocol.ClusterDetail
-	if err := json.Unmarshal(text, &c); err != nil {
+	if err := decode(text, &c); err != nil {
 		return nil, err
 	}
 	rows := [][]string{
@@ -197,7 +197,7 @@ func newBrokerSwitch(r *remote, verb string) *cobra.Command {
 					ID    int    `json:"id"`
 					State string `json:"state"`
 				}
-				err := json.Unmarshal(answer, &b)
+				err := decode(answer, &b)
 				return [][]string{{fmt.Sprintf("broker %d is %s", b.ID, b.State)}}, err
 			})
 		},

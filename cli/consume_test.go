@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -149,4 +150,148 @@ func TestConsumeFailures(t *testing.T) {
 	code, _, stderr := s.ottla(t, "", "consume", "t", "--follow")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "group seek")
+}
+
+// tornPaper fails to print after some bytes, as a full disk does.
+type tornPaper struct{ left int }
+
+func (w *tornPaper) Write(p []byte) (int, error) {
+	n := min(len(p), w.left)
+	w.left -= n
+	if n < len(p) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+// What could not be printed is not acknowledged: it comes again.
+func TestConsumeDoesNotAcknowledgeWhatItCouldNotPrint(t *testing.T) {
+	s := newStandIn(t, func(n int, a asked) (int, string) {
+		switch {
+		case strings.HasPrefix(a.line, "DELETE"):
+			return 204, ""
+		case n == 1:
+			return 200, pollAnswer(records(0, 2), "c1")
+		}
+		return 200, pollAnswer(records(2, 4), "c2")
+	})
+	s.stdout = &tornPaper{left: len(records(0, 2)) + 10}
+	code, _, stderr := s.ottla(t, "", "consume", "t", "--group", "g")
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "ottla: print: no space left on device\n", stderr)
+	require.Len(t, s.asked, 3)
+	assert.Equal(t, "c1", parameter(t, s.asked[1], "ack"))
+	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[2].line, "c2 is not acknowledged")
+}
+
+func TestConsumeTellsWhenTheLastRecordsAreNotAcknowledged(t *testing.T) {
+	s := newStandIn(t, func(n int, a asked) (int, string) {
+		switch {
+		case n == 1:
+			return 200, pollAnswer(records(0, 1), "c1")
+		case strings.HasPrefix(a.line, "GET"):
+			return 422, errorAnswer("not_allowed", "no", "none", false)
+		}
+		return 204, ""
+	})
+	code, stdout, stderr := s.ottla(t, "", "consume", "t", "--group", "g", "--max-records", "1")
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, records(0, 1)+"\n", stdout)
+	assert.Equal(t, "ottla: the last records were printed but not acknowledged, they will come again: no (not_allowed, request r7)\n", stderr)
+	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[len(s.asked)-1].line, "it leaves all the same")
+}
+
+// An interrupt during a poll is a good end: what was printed is acknowledged.
+func TestConsumeInterrupted(t *testing.T) {
+	for _, group := range []string{"g", ""} {
+		t.Run("group "+group, func(t *testing.T) {
+			signals := make(chan os.Signal, 2)
+			hold := make(chan struct{})
+			defer close(hold)
+			s := newStandIn(t, func(n int, a asked) (int, string) {
+				switch {
+				case n == 1:
+					return 200, pollAnswer(records(0, 2), "c1")
+				case n == 2:
+					signals <- syscall.SIGINT
+					<-hold
+				case strings.HasPrefix(a.line, "GET"):
+					return 200, pollAnswer("", "c2")
+				}
+				return 204, ""
+			})
+			args := []string{"consume", "t", "--follow"}
+			if group != "" {
+				args = append(args, "--group", group)
+			}
+			code, stdout, stderr := s.with(signals).ottla(t, "", args...)
+			assert.Equal(t, exitOK, code)
+			assert.Empty(t, stderr)
+			assert.Equal(t, 2, strings.Count(stdout, "\n"))
+			require.Len(t, s.asked, 4)
+			if group == "" {
+				assert.Equal(t, "DELETE /groups/g/members/7", s.asked[2].line, "its own group needs no acknowledgement")
+				assert.Equal(t, "DELETE /groups/g", s.asked[3].line)
+				return
+			}
+			assert.Equal(t, "c1", parameter(t, s.asked[2], "ack"))
+			assert.Equal(t, "DELETE /groups/g/members/7", s.asked[3].line)
+		})
+	}
+}
+
+// --max-records ends in the middle of what there is, over several polls.
+func TestConsumeAsksForNoMoreThanItMayPrint(t *testing.T) {
+	s := newStandIn(t, nil)
+	s.answer = func(n int, a asked) (int, string) {
+		switch {
+		case strings.HasPrefix(a.line, "DELETE"):
+			return 204, ""
+		case n <= 3:
+			limit, err := strconv.Atoi(parameter(t, a, "max_records"))
+			assert.NoError(t, err)
+			return 200, pollAnswer(records(2*n-2, 2*n-2+min(limit, 2)), "c")
+		}
+		return 200, pollAnswer("", "")
+	}
+	code, stdout, _ := s.ottla(t, "", "consume", "t", "--group", "g", "--max-records", "5")
+	require.Equal(t, exitOK, code)
+	assert.Equal(t, 5, strings.Count(stdout, "\n"))
+	var limits []string
+	for _, a := range s.asked[:3] {
+		limits = append(limits, parameter(t, a, "max_records"))
+	}
+	assert.Equal(t, []string{"5", "3", "1"}, limits)
+}
+
+func TestStartFrom(t *testing.T) {
+	for text, want := range map[string]string{
+		"earliest": "earliest", "latest": "latest", "0": "0", "1795305600000": "1795305600000",
+		"1970-01-01T00:00:01Z": "1000", "2026-11-22T01:00:00+01:00": "1795305600000", "2026-11-22T00:00:00.123456Z": "1795305600123",
+	} {
+		got, err := startFrom(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"", "-1", "soon", "Earliest", "2026-11-22", "1.5", "99999999999999999999"} {
+		_, err := startFrom(text)
+		var usage usageError
+		assert.ErrorAs(t, err, &usage, text)
+	}
+}
+
+func TestSeekTarget(t *testing.T) {
+	for text, want := range map[string]any{
+		"earliest": "earliest", "latest": "latest", "0": int64(0), "42": int64(42),
+		"1970-01-01T00:00:01Z": map[string]int64{"timestamp": 1000},
+	} {
+		got, err := seekTarget(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"", "-1", "end", "1e3", "yesterday"} {
+		_, err := seekTarget(text)
+		var usage usageError
+		assert.ErrorAs(t, err, &usage, text)
+	}
 }

@@ -34,7 +34,7 @@ func newGroupList(r *remote) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.get(cmd, "/groups", []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
 				var a struct{ Groups []protocol.GroupInfo }
-				if err := json.Unmarshal(text, &a); err != nil {
+				if err := decode(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"CLUSTER", "GROUP", "STATE", "GENERATION", "MEMBERS", "LAG"}}
@@ -58,7 +58,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
 				var g protocol.GroupInfo
-				if err := json.Unmarshal(text, &g); err != nil {
+				if err := decode(text, &g); err != nil {
 					return nil, err
 				}
 				rows := [][]string{

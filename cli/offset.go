@@ -37,7 +37,7 @@ func newOffsetList(r *remote) *cobra.Command {
 
 func lagRows(text json.RawMessage) ([][]string, error) {
 	var a struct{ Offsets []protocol.OffsetInfo }
-	if err := json.Unmarshal(text, &a); err != nil {
+	if err := decode(text, &a); err != nil {
 		return nil, err
 	}
 	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "POSITION", "END", "LAG", "CONSUMER", "METADATA"}}
@@ -114,7 +114,7 @@ func newOffsetCommit(r *remote) *cobra.Command {
 // offsetRows shows offsets that were committed.
 func offsetRows(text json.RawMessage) ([][]string, error) {
 	var a struct{ Offsets []protocol.CommittedEntry }
-	if err := json.Unmarshal(text, &a); err != nil {
+	if err := decode(text, &a); err != nil {
 		return nil, err
 	}
 	rows := [][]string{{"TOPIC", "PARTITION", "OFFSET"}}

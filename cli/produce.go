@@ -287,7 +287,7 @@ func isJSON(text []byte) bool {
 // fieldOf returns a field of a JSON object, as JSON.
 func fieldOf(text []byte, name string) ([]byte, error) {
 	if !isJSON(text) || bytes.TrimLeft(text, " \t\r")[0] != '{' {
-		return nil, fmt.Errorf("--key-field %s needs a JSON object, the line is not one", name)
+		return nil, fmt.Errorf("--key-field %s needs a JSON object on every line", name)
 	}
 	r := protocol.NewJSONReader(text)
 	for r.Object(); r.Field(); {

@@ -104,6 +104,14 @@ func (r *remote) show(answer json.RawMessage, rows func() ([][]string, error)) e
 	return printTable(r.p.stdout, table)
 }
 
+// decode reads what a table shows of an answer.
+func decode(answer json.RawMessage, out any) error {
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the answer is not what an Ottla server gives: %w", err)
+	}
+	return nil
+}
+
 // printJSON prints a value on lines of its own, numbers digit for digit.
 func printJSON(w io.Writer, text json.RawMessage) error {
 	var b strings.Builder

@@ -115,7 +115,7 @@ func newTopicList(r *remote) *cobra.Command {
 			}
 			return r.get(cmd, "/topic", q, func(text json.RawMessage) ([][]string, error) {
 				var a struct{ Topics []protocol.TopicInfo }
-				if err := json.Unmarshal(text, &a); err != nil {
+				if err := decode(text, &a); err != nil {
 					return nil, err
 				}
 				rows := [][]string{{"CLUSTER", "NAME", "PARTITIONS", "REPLICAS", "LEADERLESS", "OFFSETS", "RETENTION", "CLEANUP"}}
@@ -167,7 +167,7 @@ func newTopicDescribe(r *remote) *cobra.Command {
 
 func describeTopic(text json.RawMessage) ([][]string, error) {
 	var t protocol.TopicInfo
-	if err := json.Unmarshal(text, &t); err != nil {
+	if err := decode(text, &t); err != nil {
 		return nil, err
 	}
 	bytes := "no limit"

@@ -117,7 +117,7 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 			d.unknown = true
 		}
 		d.tainted = d.tainted || isBroken(err)
-		if retry := l.p.cfg.Retry; retry != nil && !retry(err) {
+		if retry := l.p.cfg.Retry; retry != nil && l.p.ctx.Err() == nil && !retry(err) {
 			d.giveUp(err)
 			return false
 		}
