@@ -23,7 +23,7 @@ func boundedConnections(configured int, log *slog.Logger) int {
 	}
 	limit := connectionLimit(configured, nofile.Cur)
 	if limit < configured {
-		log.Info("fewer connections than limits.connections: the others' file descriptors are for log files; raise the limit of open files",
+		log.Info("accepting fewer connections than limits.connections: the rest of the file descriptors is reserved for log files; raise the limit of open files for more",
 			"connections", limit, "configured", configured, "open_files", nofile.Cur)
 	}
 	return limit

@@ -95,7 +95,7 @@ func (c *ClusterSettings) Conflict(spec *protocol.ClusterSpec) *protocol.Error {
 	if len(differ) == 0 {
 		return nil
 	}
-	return protocol.Errorf(protocol.CodeClusterExists, "cluster %q exists with another %s",
+	return protocol.Errorf(protocol.CodeClusterExists, "cluster %q already exists with other settings: %s",
 		c.Name, strings.Join(differ, ", ")).With("fields", differ)
 }
 

@@ -140,7 +140,7 @@ func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	if len(differ) == 0 {
 		return nil
 	}
-	return protocol.Errorf(protocol.CodeTopicExists, "topic %q exists with another %s",
+	return protocol.Errorf(protocol.CodeTopicExists, "topic %q already exists with other settings: %s",
 		t.Name, strings.Join(differ, ", ")).With("fields", differ)
 }
 
