@@ -125,7 +125,7 @@ func (c *call) switchBroker(do func(context.Context, string, int) (*protocol.Bro
 			return err
 		}
 	}
-	n, ok := parseInteger([]byte(c.param("broker")))
+	n, _, ok := protocol.ParseInteger([]byte(c.param("broker")))
 	if !ok {
 		return invalid("broker", "must be an integer")
 	}

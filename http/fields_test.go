@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-
-	"ottla/protocol"
 )
 
 // Unknown names are reported all together, and before what is wrong with the
@@ -61,25 +59,4 @@ func TestInternalTopicsAreRefusedFirst(t *testing.T) {
 	h := start(t, Options{})
 	wantError(t, h.do("PATCH", "/topic/__consumer_offsets?bogus=1", `{"x":1}`), 422, "internal_topic")
 	wantError(t, h.do("DELETE", "/topic/__consumer_offsets?bogus=1", ""), 422, "internal_topic")
-}
-
-func TestIntegersInJSON(t *testing.T) {
-	for text, want := range map[string]int64{
-		"0": 0, "7": 7, "-7": -7, "9223372036854775807": math.MaxInt64, "99999999999999999999": math.MaxInt64,
-		"7.0": 7, "-7.000": -7, "0.0": 0, "-0.0": 0, "0e5": 0, "0.000e-7": 0, "12.5e1": 125, "1e3": 1000, "1E+3": 1000, "1.50e01": 15,
-		"1200e-2": 12, "0.07e2": 7, "1e18": 1e18, "1e19": math.MaxInt64, "1e99999999999999999999": math.MaxInt64, "-1e300": -math.MaxInt64,
-	} {
-		n, ok := value{json: protocol.JSONValue{Raw: []byte(text)}}.integer()
-		assert.True(t, ok, text)
-		assert.Equal(t, want, n, text)
-	}
-	for _, text := range []string{
-		"0.5", "7.01", "1e-1", "12.5e0", "1e-99999999999999999999", "0.99999999999999999999999", "true", "null", `"7"`, "[7]", "{}",
-		"9007199254740993.5",
-	} {
-		_, ok := value{json: protocol.JSONValue{Raw: []byte(text)}}.integer()
-		assert.False(t, ok, text)
-	}
-	_, ok := value{text: []byte("7.0"), isQ: true}.integer()
-	assert.False(t, ok, "a parameter is no JSON")
 }

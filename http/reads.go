@@ -15,7 +15,7 @@ func (c *call) partitionOf(cluster string) (*protocol.Topic, int, *protocol.Erro
 		return nil, 0, err
 	}
 	text := c.param("partition")
-	n, ok := parseInteger([]byte(text))
+	n, _, ok := protocol.ParseInteger([]byte(text))
 	if !ok {
 		return nil, 0, invalid("partition", "must be an integer")
 	}

@@ -27,78 +27,15 @@ func (v value) str() (string, bool) {
 	return string(s), whole
 }
 
-// integer parses an integer; in JSON 3.0 and 3e0 are some, too. A magnitude
+// integer parses an integer; in JSON 3.0 and 3e0 are integers, too. A magnitude
 // beyond 64 bits saturates: it is out of every range, which the caller reports.
 func (v value) integer() (int64, bool) {
 	if v.isQ {
-		return parseInteger(v.text)
+		n, _, ok := protocol.ParseInteger(v.text)
+		return n, ok
 	}
-	if n, ok := parseInteger(v.json.Raw); ok {
-		return n, true
-	}
-	return parseWhole(v.json.Raw)
-}
-
-func parseInteger(text []byte) (int64, bool) {
-	digits := text
-	if len(digits) > 0 && digits[0] == '-' {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
-		return 0, false
-	}
-	var n int64
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		d := int64(c - '0')
-		if n > (math.MaxInt64-d)/10 {
-			n = math.MaxInt64 // and stays there
-			continue
-		}
-		n = n*10 + d
-	}
-	if len(digits) != len(text) {
-		n = -n
-	}
-	return n, true
-}
-
-// parseWhole parses a JSON number with a fraction or an exponent whose value is
-// an integer; it saturates as parseInteger does.
-func parseWhole(number []byte) (int64, bool) {
-	digits, sign := number, []byte(nil)
-	if len(digits) > 0 && digits[0] == '-' {
-		sign, digits = digits[:1], digits[1:]
-	}
-	if len(digits) == 0 || digits[0] < '0' || digits[0] > '9' {
-		return 0, false // not a number
-	}
-	exponent := int64(0)
-	if i := bytes.IndexAny(digits, "eE"); i >= 0 {
-		exponent, _ = parseInteger(bytes.TrimLeft(bytes.TrimPrefix(digits[i+1:], []byte("+")), "0"))
-		if digits[i+1] == '-' {
-			exponent, _ = parseInteger(bytes.TrimLeft(digits[i+2:], "0"))
-			exponent = -exponent
-		}
-		digits = digits[:i]
-	}
-	whole, fraction, _ := bytes.Cut(digits, []byte("."))
-	exponent = max(-1<<32, min(exponent, 1<<32))
-	point := int64(len(whole)) + exponent // place of the point in all digits
-	all := append(bytes.Clone(whole), fraction...)
-	all = bytes.TrimRight(all, "0")
-	leading := len(all) - len(bytes.TrimLeft(all, "0"))
-	switch {
-	case leading == len(all):
-		return 0, true
-	case int64(len(all)) > point:
-		return 0, false
-	}
-	const most = 20 // digits that saturate
-	all = append(all, bytes.Repeat([]byte("0"), int(min(point-int64(len(all)), most)))...)
-	return parseInteger(append(bytes.Clone(sign), all[leading:]...))
+	n, _, ok := protocol.ParseWhole(v.json.Raw)
+	return n, ok
 }
 
 // The kinds of fields. Each returns what stores a value in dst.
