@@ -9,20 +9,21 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// answered is what the log of requests says about one of them: never what was
-// asked for or sent, and of the address only the route, which has no values.
+// answered is what the request log says about one request. Neither what was asked
+// for nor what was sent is part of it: the route stands for the path, as it has no
+// values.
 type answered struct {
 	began         time.Time
 	requestID     string
-	method, route string // route is empty for what matches none
+	method, route string // route is empty when no route matched
 	status        int
 	code          string // of the error that was answered
 	in, out       int    // bytes of bodies, as sent
 	remote        net.Addr
 }
 
-// logRequest logs a request that was answered. A stream is logged by itself,
-// when it ends.
+// logRequest logs a request that was answered. A stream logs itself when it
+// ends.
 func (c *call) logRequest() {
 	if c.srv.o.Requests == nil || c.ctx.Response.IsBodyStream() {
 		return
@@ -34,7 +35,7 @@ func (c *call) logRequest() {
 	c.srv.logAnswered(&a)
 }
 
-// answered describes the request as far as it is known before its body left.
+// answered describes the request, except for the size of the answer.
 func (c *call) answered() answered {
 	return answered{
 		began: c.began, requestID: string(c.requestID()), method: methodName(c.ctx.Method()), route: c.route,
@@ -54,11 +55,11 @@ func (s *Server) logAnswered(a *answered) {
 		attrs = append(attrs, slog.String("code", a.code))
 	}
 	r.AddAttrs(attrs...)
-	_ = s.o.Requests.Handler().Handle(context.Background(), r) // there is no place left to report it
+	_ = s.o.Requests.Handler().Handle(context.Background(), r) // there is nowhere to report an error of the log to
 }
 
-// methodName is a method without making a string of it. Others than HTTP's own
-// are a client's invention and become "other".
+// methodName returns a method without allocating a string. Methods that are not
+// HTTP's own become "other", so that clients cannot invent log values.
 func methodName(m []byte) string {
 	switch string(m) {
 	case fasthttp.MethodGet:

@@ -7,13 +7,12 @@ import (
 	"ottla/protocol"
 )
 
-// Backend is what the front end needs of the broker. All methods may be
-// called from any goroutine; those that wait say how long. Errors are always
-// *protocol.Error.
+// Backend is what the front end needs of the broker. All methods may be called
+// from any goroutine; those that wait say for how long.
 type Backend interface {
-	// Readiness tells which partitions lack a leader.
+	// Readiness returns which partitions lack a leader.
 	Readiness() protocol.Readiness
-	// Metrics reads what the broker counts; it waits a moment at most.
+	// Metrics returns what the broker counts. It may wait for a moment.
 	Metrics() *protocol.Metrics
 
 	// LookupTopic resolves a topic from the routing snapshot: in the named
@@ -36,8 +35,8 @@ type Backend interface {
 	// PartitionOffsets returns the earliest and the latest (next) offset.
 	PartitionOffsets(topic *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error)
 
-	// Poll is one GET /events of a group member; waits up to req.Timeout.
-	// done, when not nil, ends the wait early (server shutdown).
+	// Poll is one GET /events of a group member. It waits up to req.Timeout; done,
+	// if it is not nil, ends the wait early when it is closed.
 	Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
 	// StartPoll is Poll step by step.
 	StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll
@@ -52,7 +51,8 @@ type Backend interface {
 	LeaveGroup(cluster, group string, id protocol.ConsumerID) *protocol.Error
 	Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error)
 
-	// CreateCluster reports whether the cluster is new; the same again is not.
+	// CreateCluster reports whether the cluster is new: creating the same cluster
+	// again succeeds, and creates nothing.
 	CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (info *protocol.ClusterInfo, created bool, err *protocol.Error)
 	Clusters() ([]protocol.ClusterInfo, *protocol.Error)
 	Cluster(name string) (*protocol.ClusterDetail, *protocol.Error)
@@ -61,7 +61,7 @@ type Backend interface {
 	StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error)
 
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
-	// Topics lists topics, internal ones only when asked for.
+	// Topics lists topics, internal ones only if internal is true.
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)
 	// Producers lists the producers remembered by one cluster, or by all when
 	// cluster is empty, by cluster and name.

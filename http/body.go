@@ -15,14 +15,15 @@ func (s *Server) bodyTooLarge() *protocol.Error {
 }
 
 func (s *Server) tooManyBytes() *protocol.Error {
-	return protocol.Errorf(protocol.CodeTooManyRequests, "too many request bytes in flight").With("limit", s.bytes.Limit())
+	return protocol.Errorf(protocol.CodeTooManyRequests, "too many bytes of request bodies are in memory; send less at the same time").With("limit", s.bytes.Limit())
 }
 
 // readBody reads and decompresses the request's body into c.body. Memory is
-// paid for before it is allocated, and grows only as bytes arrive.
+// taken from the byte budget before it is allocated, and grows only as bytes
+// arrive.
 func (c *call) readBody() *protocol.Error {
-	stream := c.ctx.RequestBodyStream()
-	if stream == nil {
+	source := c.ctx.RequestBodyStream()
+	if source == nil {
 		return nil
 	}
 	size := c.ctx.Request.Header.ContentLength() // negative: chunked
@@ -33,21 +34,21 @@ func (c *call) readBody() *protocol.Error {
 	if size > c.srv.o.MaxBodyBytes {
 		err = c.srv.bodyTooLarge()
 	} else {
-		c.buf, err = c.readAll(c.buf[:0], stream, size)
+		c.buf, err = c.readAll(c.buf[:0], source, size)
 	}
 	if err != nil {
-		c.discard(stream)
+		c.discard(source)
 		return err
 	}
 	c.body, c.bytesIn = c.buf, len(c.buf)
 	return c.decompress()
 }
 
-// endOf reads the end of a body that is as long as it may be.
-func (c *call) endOf(stream io.Reader) *protocol.Error {
+// endOf reads the end of a body of which as much has come as may come.
+func (c *call) endOf(source io.Reader) *protocol.Error {
 	var b [1]byte
 	for {
-		n, err := stream.Read(b[:])
+		n, err := source.Read(b[:])
 		switch {
 		case n > 0:
 			return c.srv.bodyTooLarge()
@@ -59,36 +60,36 @@ func (c *call) endOf(stream io.Reader) *protocol.Error {
 	}
 }
 
-// What a body gets of the budget, in bytes.
+// What a body takes from the budget, in bytes.
 const (
 	firstBytes = 16 << 10 // at first, or what is announced if that is less
 	chunkBytes = 4 << 10  // at first, when nothing is announced
-	smallBytes = 16 << 10 // from here on it gets none of the reserve
+	smallBytes = 16 << 10 // a body that is larger takes nothing of the reserve
 )
 
-// readAll appends what stream holds to dst, which is empty: at most
-// MaxBodyBytes, or size if that is not negative. What is announced is not paid
-// for before it comes: a few clients that send none of it would keep all
+// readAll reads source into dst, which is empty, up to its end: size bytes, or
+// at most MaxBodyBytes if size is negative. What is announced is not taken from
+// the budget before it comes: a few clients that send none of it would keep all
 // others out.
-func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protocol.Error) {
-	limit, paid := c.srv.o.MaxBodyBytes, 0
+func (c *call) readAll(dst []byte, source io.Reader, size int) ([]byte, *protocol.Error) {
+	limit, taken := c.srv.o.MaxBodyBytes, 0
 	for {
 		if len(dst) == limit {
-			return dst, c.endOf(stream)
+			return dst, c.endOf(source)
 		}
-		if len(dst) == paid {
-			grown := min(max(2*paid, chunkBytes), limit)
+		if len(dst) == taken {
+			grown := min(max(2*taken, chunkBytes), limit)
 			if size >= 0 {
-				grown = min(max(2*paid, firstBytes), size)
+				grown = min(max(2*taken, firstBytes), size)
 			}
-			if err := c.hold(grown-paid, grown); err != nil {
+			if err := c.hold(grown-taken, grown); err != nil {
 				return dst, err
 			}
-			if paid = grown; cap(dst) < paid {
-				dst = append(make([]byte, 0, paid), dst...)
+			if taken = grown; cap(dst) < taken {
+				dst = append(make([]byte, 0, taken), dst...)
 			}
 		}
-		n, err := stream.Read(dst[len(dst):paid])
+		n, err := source.Read(dst[len(dst):taken])
 		dst = dst[:len(dst)+n]
 		if err == io.EOF {
 			if size >= 0 && len(dst) < size {
@@ -106,26 +107,28 @@ func (c *call) readAll(dst []byte, stream io.Reader, size int) ([]byte, *protoco
 	}
 }
 
-// discardShare: of a refused body so many times the largest that is taken are
-// read, so that the connection can be used again.
+// discardShare is how many times MaxBodyBytes are read of a refused body, at
+// most, so that the connection can be used again.
 const discardShare = 4
 
-// discard reads the rest of a refused body, within reason.
-func (c *call) discard(stream io.Reader) {
+// discard reads the rest of a refused body, or closes the connection after the
+// answer if that is too much.
+func (c *call) discard(source io.Reader) {
 	if c.ctx.Response.ConnectionClose() {
-		return // it broke off
+		return // the body broke off
 	}
 	most := discardShare * c.srv.o.MaxBodyBytes
-	if announced, ok := stream.(conn.Body); ok && announced.AtLeast() > most {
-		c.ctx.SetConnectionClose() // its client hears of it before it has sent everything
+	if announced, ok := source.(conn.Body); ok && announced.AtLeast() > most {
+		c.ctx.SetConnectionClose() // the client learns of it before it has sent everything
 		return
 	}
-	if _, err := io.CopyN(io.Discard, stream, int64(most)+1); !errors.Is(err, io.EOF) {
+	if _, err := io.CopyN(io.Discard, source, int64(most)+1); !errors.Is(err, io.EOF) {
 		c.ctx.SetConnectionClose()
 	}
 }
 
-// unreadable reports a body that broke off; the connection cannot be reused.
+// unreadable is the error for a body that broke off. The connection cannot be
+// used again.
 func (c *call) unreadable(err error) *protocol.Error {
 	c.ctx.SetConnectionClose()
 	switch {
@@ -137,8 +140,8 @@ func (c *call) unreadable(err error) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)
 }
 
-// hold takes n more bytes from the budget until the call is over, for
-// something that will have all bytes then.
+// hold takes n more bytes from the budget until the call is over, for something
+// that has all bytes with them.
 func (c *call) hold(n, all int) *protocol.Error {
 	b := c.srv.bytes
 	if all <= smallBytes && !b.Take(int64(n)) || all > smallBytes && !b.TakeOpen(c.held, int64(n)) {
@@ -148,7 +151,7 @@ func (c *call) hold(n, all int) *protocol.Error {
 	return nil
 }
 
-// The media types that mean something here.
+// The media types that bodies may have.
 type mediaType int
 
 const (
@@ -158,8 +161,8 @@ const (
 	mediaUnsupported
 )
 
-// media is the media type of the body. Clients that send none, or a form's,
-// with what begins like JSON mean JSON.
+// media returns the media type of the body. If none is given, or that of a
+// form, which curl -d gives, a body that begins like JSON is taken for JSON.
 func (c *call) media() mediaType {
 	name, params, _ := bytes.Cut(c.ctx.Request.Header.ContentType(), []byte(";"))
 	name = bytes.TrimSpace(name)
@@ -187,11 +190,11 @@ func utf8Charset(params []byte) bool {
 	for len(params) > 0 {
 		var p []byte
 		p, params, _ = bytes.Cut(params, []byte(";"))
-		name, value, _ := bytes.Cut(bytes.TrimSpace(p), []byte("="))
-		value = bytes.Trim(bytes.TrimSpace(value), `"`)
+		name, charset, _ := bytes.Cut(bytes.TrimSpace(p), []byte("="))
+		charset = bytes.Trim(bytes.TrimSpace(charset), `"`)
 		if bytes.EqualFold(name, []byte("charset")) &&
-			!bytes.EqualFold(value, []byte("utf-8")) && !bytes.EqualFold(value, []byte("utf8")) &&
-			!bytes.EqualFold(value, []byte("us-ascii")) {
+			!bytes.EqualFold(charset, []byte("utf-8")) && !bytes.EqualFold(charset, []byte("utf8")) &&
+			!bytes.EqualFold(charset, []byte("us-ascii")) {
 			return false
 		}
 	}
@@ -201,13 +204,13 @@ func utf8Charset(params []byte) bool {
 func (c *call) unsupportedMedia() *protocol.Error {
 	if len(bytes.TrimSpace(c.ctx.Request.Header.ContentType())) == 0 {
 		return protocol.Errorf(protocol.CodeUnsupportedMediaType,
-			"no content type is given, and the body is not JSON, it does not begin with { or [")
+			"no content type is given, and the body does not begin like JSON, with { or [")
 	}
-	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "content type %.100q is not supported here",
+	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "content type %.100q is not supported here: use application/json, or see GET /docs",
 		c.ctx.Request.Header.ContentType())
 }
 
-// wantJSON refuses a body that says it is something else than JSON.
+// wantJSON refuses a body that is not JSON.
 func (c *call) wantJSON() *protocol.Error {
 	if len(c.body) > 0 && c.media() != mediaJSON {
 		return c.unsupportedMedia()

@@ -17,8 +17,8 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// Names of headers as fasthttp keeps them: looking one up by a string puts its
-// name in that form each time.
+// Names of headers in the form in which fasthttp keeps them. Looking a header up
+// by another form converts its name each time.
 var (
 	requestIDKey       = []byte(requestIDHeader)
 	contentEncodingKey = []byte("Content-Encoding")
@@ -28,16 +28,16 @@ var (
 	idempotencyKeyKey  = []byte("Idempotency-Key")
 )
 
-// call is one request on its way through the front end. It is reused: nothing
-// of it may be kept after the handler returns.
+// call is one request on its way through the front end. Calls are used again:
+// nothing of one may be kept after its handler has returned.
 type call struct {
 	srv      *Server
 	ctx      *fasthttp.RequestCtx
 	client   *client // who sent it
-	own      client  // which that is in a test that calls a handler without a connection
+	own      client  // is the client in a test that calls a handler without a connection
 	body     []byte  // the request's body, decompressed; aliases buf
 	buf      []byte
-	scratch  []byte   // transformed parts of the body
+	scratch  []byte   // tokens made of parts of the body
 	records  []record // of a produce request
 	produced produce
 	held     int64  // bytes taken from the server's budget
@@ -46,11 +46,11 @@ type call struct {
 	route    string // as in the table of routes
 	began    time.Time
 
-	done      func(*call) // what follows the answer on this route
-	suspended bool        // the answer is waited for: it follows later
+	done      func(*call) // is to be called when the answer is there
+	suspended bool        // the answer is waited for, and done is called later
 }
 
-// keepBytes is the largest buffer that is kept for the next request.
+// keepBytes is the largest buffer that is kept for other requests, in bytes.
 const keepBytes = 64 << 10
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
@@ -88,7 +88,7 @@ func (s *Server) release(c *call) {
 	s.calls.Put(c)
 }
 
-// wrap makes a route's handler one of fasthttp's.
+// wrap makes a handler of fasthttp's of a route.
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
 	refusable := rt.method == fasthttp.MethodGet && rt.body == noBody
@@ -111,8 +111,8 @@ func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	}
 }
 
-// run answers the request with what answer makes of it. A panic below is a bug
-// of ours, and costs one request and not the process.
+// run answers the request with the error that answer returns, if any. A panic in
+// answer is a bug of ours; it costs one request and not the process.
 func (c *call) run(answer func() *protocol.Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -125,11 +125,11 @@ func (c *call) run(answer func() *protocol.Error) {
 	}
 }
 
-// handle reads the body and has the route's handler do the rest.
+// handle reads the body and calls the route's handler.
 func (c *call) handle(rt route) *protocol.Error {
 	err := c.readBody()
 	if err == nil && rt.named && bytes.Contains(c.ctx.URI().PathOriginal(), []byte("//")) {
-		return routeNotFound(c) // the router takes what is empty for a name
+		return routeNotFound(c) // the router takes an empty part of the path for a name
 	}
 	if err == nil && rt.body == noBody && len(c.body) > 0 {
 		err = protocol.Errorf(protocol.CodeMalformed, "%s %s takes no body", rt.method, rt.path)
@@ -146,7 +146,8 @@ func (c *call) handle(rt route) *protocol.Error {
 	return err
 }
 
-// begin gives the answer its request id: the caller's if it is sane.
+// begin gives the answer its request id: the client's if it is sane, else a new
+// one.
 func (c *call) begin() {
 	h := &c.ctx.Response.Header
 	if id := c.ctx.Request.Header.PeekCanonical(requestIDKey); saneRequestID(id) {
@@ -176,16 +177,16 @@ func saneRequestID(id []byte) bool {
 	return true
 }
 
-// out is an empty buffer for the answer's body, to be given to send.
+// out returns an empty buffer for the answer's body, to be given to send.
 func (c *call) out() []byte { return c.ctx.Response.SwapBody(nil)[:0] }
 
-// send makes body, which began with out, the answer.
+// send answers with body, which began with out.
 func (c *call) send(status int, body []byte) {
 	resp := &c.ctx.Response
 	resp.SetStatusCode(status)
 	resp.Header.SetContentType("application/json")
 	if cap(body) > keepBytes {
-		// fasthttp would keep the buffer as long as the connection lives.
+		// fasthttp would keep the buffer for as long as the response is used again.
 		resp.SetBodyRaw(body)
 		return
 	}
@@ -198,7 +199,7 @@ func (c *call) sendNothing() {
 	c.ctx.Response.SetStatusCode(fasthttp.StatusNoContent)
 }
 
-// param is a part of the path, decoded, in memory of its own.
+// param returns a part of the path, decoded, in memory of its own.
 func (c *call) param(name string) string {
 	raw, _ := c.ctx.UserValue(name).(string)
 	decoded, err := url.PathUnescape(raw)
@@ -208,7 +209,7 @@ func (c *call) param(name string) string {
 	return strings.Clone(decoded)
 }
 
-// nameParam is a part of the path that must be a valid name.
+// nameParam returns a part of the path that must be a valid name.
 func (c *call) nameParam(name string) (string, *protocol.Error) {
 	v := c.param(name)
 	if !protocol.ValidName(v) {

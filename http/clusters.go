@@ -10,19 +10,19 @@ import (
 	"ottla/protocol"
 )
 
-// deadline is when a request that is answered now must have its answer.
+// deadline is when a request that begins now must have its answer.
 func (c *call) deadline() time.Time { return time.Now().Add(c.srv.o.RequestTimeout) }
 
-// timeout is the context of a change.
+// timeout returns a context for a change that begins now.
 func (c *call) timeout() (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), c.deadline())
 }
 
-// oneOf takes one of some words.
-func oneOf(dst **string, words ...string) func(string, value) *protocol.Error {
+// setOneOf takes one of words.
+func setOneOf(dst **string, words ...string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		var s string
-		if err := text(&s)(field, v); err != nil {
+		if err := setText(&s)(field, v); err != nil {
 			return err
 		}
 		for _, w := range words {
@@ -38,13 +38,13 @@ func oneOf(dst **string, words ...string) func(string, value) *protocol.Error {
 func postCluster(c *call) *protocol.Error {
 	spec := &protocol.ClusterSpec{}
 	err := c.bindBody(
-		field{name: "name", required: true, set: name(&spec.Name)},
-		field{name: "num_brokers", set: optionalInteger(&spec.NumBrokers, 1, 9, permitted)},
-		field{name: "log_directory", set: optionalText(&spec.LogDirectory)},
-		field{name: "partitions", set: optionalInteger(&spec.Partitions, 1, 1024, permitted)},
-		field{name: "retention_policies", set: hours(&spec.RetentionHours)},
-		field{name: "replication_factor", set: optionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
-		field{name: "fsync", set: oneOf(&spec.Fsync, "always", "interval")})
+		binding{name: "name", required: true, set: setName(&spec.Name)},
+		binding{name: "num_brokers", set: setOptionalInteger(&spec.NumBrokers, 1, 9, permitted)},
+		binding{name: "log_directory", set: setOptionalText(&spec.LogDirectory)},
+		binding{name: "partitions", set: setOptionalInteger(&spec.Partitions, 1, 1024, permitted)},
+		binding{name: "retention_policies", set: setHours(&spec.RetentionHours)},
+		binding{name: "replication_factor", set: setOptionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
+		binding{name: "fsync", set: setOneOf(&spec.Fsync, "always", "interval")})
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func getClusters(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, list("clusters", clusters))
 }
 
-// clusterOf is the cluster of the path; the query must be empty.
+// clusterOf returns the cluster in the path. The query must be empty.
 func (c *call) clusterOf() (string, *protocol.Error) {
 	if err := c.bindQuery(); err != nil {
 		return "", err
@@ -113,7 +113,7 @@ func deleteCluster(c *call) *protocol.Error {
 func stopBroker(c *call) *protocol.Error  { return c.switchBroker(c.srv.b.StopBroker) }
 func startBroker(c *call) *protocol.Error { return c.switchBroker(c.srv.b.StartBroker) }
 
-// switchBroker stops or starts the broker of the path. A body may be empty or
+// switchBroker stops or starts the broker in the path. The body may be empty or
 // an empty object.
 func (c *call) switchBroker(do func(context.Context, string, int) (*protocol.BrokerInfo, *protocol.Error)) *protocol.Error {
 	cluster, err := c.clusterOf()

@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	compressFrom = 1 << 10 // answers up to this many bytes stay as they are
-	zstdWindow   = 8 << 20 // what every decoder must support; more is refused
-	// zstdSmallWindow is enough for nearly all. A decoder allocates the window
-	// that a frame asks for, whatever comes in it, and keeps it.
+	compressFrom = 1 << 10 // bytes; answers up to this size are not compressed
+	zstdWindow   = 8 << 20 // bytes; every decoder must support it, and more is refused
+	// zstdSmallWindow is enough for nearly all frames, in bytes. A decoder allocates
+	// the window that a frame asks for, however little comes in it, and keeps it.
 	zstdSmallWindow = 1 << 20
 )
 
+// zstdReadersFor is a pool of decoders for windows of up to so many bytes.
 func zstdReadersFor(window int) *sync.Pool {
 	return &sync.Pool{New: func() any {
 		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)),
@@ -54,7 +55,7 @@ var (
 )
 
 // decompress undoes the body's Content-Encoding. The size limit and the byte
-// budget hold while it grows, so a bomb costs no more than any other body.
+// budget apply while it grows, so a bomb costs no more than any other body.
 func (c *call) decompress() *protocol.Error {
 	encoding := bytes.TrimSpace(c.ctx.Request.Header.PeekCanonical(contentEncodingKey))
 	if len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
@@ -93,8 +94,9 @@ func (c *call) gunzip() ([]byte, *protocol.Error) {
 	return c.readAll(nil, corruptReader{r, "gzip"}, -1)
 }
 
-// unzstd pays for the window while it decodes. The first frame says which
-// class of decoder it needs, and no other may need a larger one.
+// unzstd takes the window from the byte budget while it decodes. The first frame
+// says which class of decoder is needed, and no other frame may need a larger
+// one.
 func (c *call) unzstd() ([]byte, *protocol.Error) {
 	readers, window := zstdReaders, zstdSmallWindow
 	var first zstd.Header
@@ -119,7 +121,7 @@ func (c *call) unzstd() ([]byte, *protocol.Error) {
 	return c.readAll(nil, corruptReader{r, "zstd"}, -1)
 }
 
-// corruptReader names the encoding in its errors.
+// corruptReader is a decoder whose errors name its encoding.
 type corruptReader struct {
 	io.Reader
 	name string
@@ -133,7 +135,7 @@ func (r corruptReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// compressResponse compresses a large answer if the client takes it.
+// compressResponse compresses a large answer if the client accepts it.
 func (c *call) compressResponse() {
 	resp := &c.ctx.Response
 	if resp.IsBodyStream() || len(resp.Body()) <= compressFrom {
@@ -173,8 +175,8 @@ func writeAll(w io.WriteCloser, b []byte) error {
 	return w.Close()
 }
 
-// chooseEncoding picks what an Accept-Encoding header likes best, "zstd",
-// "gzip" or "" for neither; of equals zstd.
+// chooseEncoding returns what an Accept-Encoding header prefers: "zstd" (also if
+// it likes both equally), "gzip", or "" for neither.
 func chooseEncoding(accept []byte) string {
 	best, bestQ := "", 0.0
 	for len(accept) > 0 {
@@ -192,12 +194,13 @@ func chooseEncoding(accept []byte) string {
 	return best
 }
 
+// quality is the weight that an item of an Accept header has, from 0 to 1.
 func quality(params []byte) float64 {
-	name, value, ok := bytes.Cut(bytes.TrimSpace(params), []byte("="))
+	name, weight, ok := bytes.Cut(bytes.TrimSpace(params), []byte("="))
 	if !ok || !bytes.EqualFold(bytes.TrimSpace(name), []byte("q")) {
 		return 1
 	}
-	q, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+	q, err := strconv.ParseFloat(string(bytes.TrimSpace(weight)), 64)
 	if err != nil {
 		return 0
 	}

@@ -17,9 +17,9 @@ import (
 //go:embed docs.html
 var docsTemplate string
 
-// docsPage makes a page for people of a contract.
-func docsPage(contract []byte) ([]byte, error) {
-	doc, err := readContract(contract)
+// docsPage makes an HTML page of an OpenAPI document.
+func docsPage(document []byte) ([]byte, error) {
+	doc, err := readContract(document)
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +34,8 @@ func docsPage(contract []byte) ([]byte, error) {
 	return page.Bytes(), nil
 }
 
-// getDocs answers the page. It needs nothing from anywhere else, and may not
-// fetch anything either.
+// getDocs answers with the page. The page needs nothing from elsewhere, and its
+// Content-Security-Policy lets it fetch nothing.
 func getDocs(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
@@ -51,14 +51,14 @@ func getDocs(c *call) *protocol.Error {
 	return nil
 }
 
-// contract is the part of the document that the page shows.
+// contract is what the page shows of the document.
 type contract struct {
 	Title, Description string
 	Groups             []docGroup
 	Schemas            []docSchema
 }
 
-// docGroup is a tag and its operations.
+// docGroup is a tag with its operations.
 type docGroup struct {
 	Name, Description string
 	Operations        []docOperation
@@ -97,10 +97,10 @@ func (n node) text(name string) string { s, _ := n[name].(string); return s }
 func (n node) node(name string) node   { m, _ := n[name].(map[string]any); return m }
 func (n node) list(name string) []any  { l, _ := n[name].([]any); return l }
 
-// readContract makes the page's content of an OpenAPI document.
-func readContract(text []byte) (*contract, error) {
+// readContract takes the content of the page from an OpenAPI document.
+func readContract(document []byte) (*contract, error) {
 	var root node
-	if err := json.Unmarshal(text, &root); err != nil {
+	if err := json.Unmarshal(document, &root); err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
 	r := contractReader{root: root}
@@ -148,7 +148,7 @@ func indented(v any) string {
 // contractReader resolves references of the document.
 type contractReader struct{ root node }
 
-// at follows a reference, if n is one.
+// at returns what n refers to if it is a reference, else n.
 func (r contractReader) at(n node) node {
 	ref := n.text("$ref")
 	if ref == "" {
@@ -201,7 +201,7 @@ func (r contractReader) bodies(content node) (out []docBody) {
 	return out
 }
 
-// typeOf is a schema in a few words.
+// typeOf describes a schema in a few words.
 func typeOf(s node) string {
 	if name, ok := strings.CutPrefix(s.text("$ref"), "#/components/schemas/"); ok {
 		return name

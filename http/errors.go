@@ -26,6 +26,7 @@ func (c *call) fail(e *protocol.Error) {
 	c.send(status, appendError(c.out(), e, c.requestID()))
 }
 
+// needsRetryAfter reports whether a status invites to try again later.
 func needsRetryAfter(status int) bool {
 	switch status {
 	case fasthttp.StatusTooManyRequests, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout:
@@ -34,18 +35,19 @@ func needsRetryAfter(status int) bool {
 	return false
 }
 
-// retryAfterSeconds rounds up, and to one second at least.
+// retryAfterSeconds rounds up to whole seconds, at least one.
 func retryAfterSeconds(d time.Duration) int {
 	return max(1, int((d+time.Second-1)/time.Second))
 }
 
-// appendError appends the one JSON shape of errors.
+// appendError appends e in the one JSON shape that errors have.
 func appendError(dst []byte, e *protocol.Error, requestID []byte) []byte {
 	dst = append(dst, '{')
 	dst = appendErrorFields(dst, e, requestID)
 	return append(dst, '}')
 }
 
+// appendErrorFields appends what stands between the braces.
 func appendErrorFields(dst []byte, e *protocol.Error, requestID []byte) []byte {
 	outcome := e.Outcome
 	if outcome == "" {
@@ -72,25 +74,30 @@ func appendErrorFields(dst []byte, e *protocol.Error, requestID []byte) []byte {
 	return dst
 }
 
-// syntaxError reports text that is not JSON.
+// syntaxError is the error for text that is not JSON.
 func syntaxError(what string, err error) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMalformed, "%s is not valid JSON: %v", what, err)
 }
 
+// wrongType is the error for a value of another type than want.
 func wrongType(name, want string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMalformed, "%s must be %s", name, want).With("field", name)
 }
 
-func invalidName(name, value string) *protocol.Error {
+// invalidName is the error for a value that is not the name of anything.
+func invalidName(name, given string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeInvalidName,
-		"%s %.220q is not a valid name: 1 to %d of letters, digits, '.', '_' and '-'", name, value, protocol.MaxNameLength).
+		"%s %.220q is not a valid name: 1 to %d of letters, digits, '.', '_' and '-'", name, given, protocol.MaxNameLength).
 		With("field", name)
 }
 
+// missing is the error for a required field that is not there.
 func missing(name string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMissingField, "%s is required", name).With("field", name)
 }
 
+// invalid is the error for a value that a field cannot have. The message begins
+// with the name.
 func invalid(name, format string, args ...any) *protocol.Error {
 	e := protocol.Errorf(protocol.CodeInvalidParameter, format, args...)
 	e.Message = name + " " + e.Message

@@ -10,23 +10,23 @@ import (
 	"ottla/protocol"
 )
 
-// field is one thing that a request may carry, in its JSON body or in its
-// query.
-type field struct {
+// binding says what becomes of a field that a request may have, in its JSON
+// body or in its query.
+type binding struct {
 	name     string
 	required bool
-	many     bool // may be repeated in a query
+	many     bool // it may be repeated in a query
 	set      func(name string, v value) *protocol.Error
 }
 
-// value is a field's value as it came: JSON, or the text of a query parameter.
+// value is a field's value as it was sent: JSON, or the text of a query parameter.
 type value struct {
 	json protocol.JSONValue
 	text []byte
-	isQ  bool // text counts
+	isQ  bool // it is of a query: text is set
 }
 
-// wrong reports a value of the wrong type.
+// wrong is the error for a value of another type than want.
 func (v value) wrong(name, want string) *protocol.Error {
 	if v.isQ {
 		return invalid(name, "must be %s", want)
@@ -34,10 +34,10 @@ func (v value) wrong(name, want string) *protocol.Error {
 	return wrongType(name, want)
 }
 
-// bindJSON sets fields from an object. Unknown, repeated and missing fields
-// are errors. The text must hold nothing else.
-func bindJSON(text []byte, fields []field) *protocol.Error {
-	r := protocol.NewJSONReader(text)
+// bindJSON sets fields from a JSON object. Unknown, repeated and missing fields
+// are errors, and so is anything that follows it.
+func bindJSON(object []byte, fields []binding) *protocol.Error {
+	r := protocol.NewJSONReader(object)
 	if err := bindObject(&r, "", fields); err != nil {
 		return err
 	}
@@ -47,17 +47,17 @@ func bindJSON(text []byte, fields []field) *protocol.Error {
 	return nil
 }
 
-// bindObject sets fields from the object that is next in r; within names it
-// in messages, empty for the body itself. What is wrong with the object's form
-// is reported before what is wrong with a value.
-func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol.Error {
+// bindObject sets fields from the object that is next in r. In messages it is
+// called within; empty stands for the body itself. An error of the object's form
+// goes before an error of a value.
+func bindObject(r *protocol.JSONReader, within string, fields []binding) *protocol.Error {
 	if k := r.Kind(); k != '{' && k != 0 {
 		return notAnObject(within)
 	}
 	var (
 		seen    uint64
 		unknown []string
-		wrong   *protocol.Error // the first value that is
+		wrong   *protocol.Error // of the first wrong value
 	)
 	for r.Object(); r.Field(); {
 		i := indexOf(fields, r.Key)
@@ -92,11 +92,11 @@ func bindObject(r *protocol.JSONReader, within string, fields []field) *protocol
 
 // bindQuery sets fields from the query. Unknown, repeated and missing
 // parameters are errors.
-func bindQuery(args *fasthttp.Args, fields []field) *protocol.Error {
+func bindQuery(args *fasthttp.Args, fields []binding) *protocol.Error {
 	var (
 		seen    uint64
 		unknown []string
-		wrong   *protocol.Error // the first value that is
+		wrong   *protocol.Error // of the first wrong value
 	)
 	for k, v := range args.All() {
 		i := indexOf(fields, k)
@@ -123,7 +123,7 @@ func bindQuery(args *fasthttp.Args, fields []field) *protocol.Error {
 }
 
 // bindQuery sets fields from the query and from nothing else.
-func (c *call) bindQuery(fields ...field) *protocol.Error {
+func (c *call) bindQuery(fields ...binding) *protocol.Error {
 	if len(fields) == 0 && len(c.ctx.URI().QueryString()) == 0 {
 		return nil
 	}
@@ -131,22 +131,22 @@ func (c *call) bindQuery(fields ...field) *protocol.Error {
 }
 
 // bindBody sets fields from the JSON body; the query must be empty.
-func (c *call) bindBody(fields ...field) *protocol.Error {
+func (c *call) bindBody(fields ...binding) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
 	return c.bindRequired(fields)
 }
 
-// bindRequired sets fields from the JSON body, which there must be.
-func (c *call) bindRequired(fields []field) *protocol.Error {
+// bindRequired sets fields from the JSON body, which must not be empty.
+func (c *call) bindRequired(fields []binding) *protocol.Error {
 	if len(c.body) == 0 {
 		return protocol.Errorf(protocol.CodeMalformed, "a JSON body is required")
 	}
 	return bindJSON(c.body, fields)
 }
 
-func checkRequired(within string, fields []field, seen uint64) *protocol.Error {
+func checkRequired(within string, fields []binding, seen uint64) *protocol.Error {
 	for i := range fields {
 		if fields[i].required && seen&(1<<i) == 0 {
 			return missing(prefixed(within, fields[i].name))
@@ -155,7 +155,7 @@ func checkRequired(within string, fields []field, seen uint64) *protocol.Error {
 	return nil
 }
 
-func indexOf(fields []field, name []byte) int {
+func indexOf(fields []binding, name []byte) int {
 	if len(fields) > bits.UintSize {
 		panic("BUG: more fields than bits")
 	}
@@ -167,17 +167,17 @@ func indexOf(fields []field, name []byte) int {
 	return -1
 }
 
-// maxUnknown bounds how many unknown names an answer lists.
+// maxUnknown is how many unknown names an answer lists at most.
 const maxUnknown = 16
 
-func noteUnknown(list []string, name []byte) []string {
-	if len(list) == maxUnknown {
-		return list
+func noteUnknown(noted []string, name []byte) []string {
+	if len(noted) == maxUnknown {
+		return noted
 	}
-	return append(list, string(bytes.ToValidUTF8(name, []byte("\ufffd"))))
+	return append(noted, string(bytes.ToValidUTF8(name, []byte("\ufffd"))))
 }
 
-// unknownNames reports names that a request does not have.
+// unknownNames is the error for names that this kind of request does not have.
 func unknownNames(code protocol.Code, detail, what string, names []string) *protocol.Error {
 	e := protocol.Errorf(code, "%s %.200q", what, names[0]).With(detail, names[0])
 	if len(names) > 1 {
@@ -206,7 +206,8 @@ func prefixed(within, name string) string {
 	return within + "." + name
 }
 
-// notAnObject reports what should be one; the body itself is no field.
+// notAnObject is the error for what should be a JSON object. The body itself is
+// not named as a field.
 func notAnObject(within string) *protocol.Error {
 	if within == "" {
 		return protocol.Errorf(protocol.CodeMalformed, "the body must be a JSON object")

@@ -6,13 +6,13 @@ import (
 	"ottla/protocol"
 )
 
-// clusterQuery takes ?cluster=, the only parameter of many routes.
+// clusterQuery reads ?cluster=, the only parameter of many routes.
 func (c *call) clusterQuery() (cluster string, err *protocol.Error) {
-	err = c.bindQuery(field{name: "cluster", set: name(&cluster)})
+	err = c.bindQuery(binding{name: "cluster", set: setName(&cluster)})
 	return cluster, err
 }
 
-// groupOf is the group of the path and the cluster of the query.
+// groupOf returns the group in the path and the cluster in the query.
 func (c *call) groupOf() (cluster, group string, err *protocol.Error) {
 	if cluster, err = c.clusterQuery(); err == nil {
 		group, err = c.nameParam("group")
@@ -48,7 +48,7 @@ func getGroup(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, info)
 }
 
-// fillGroup makes empty lists of missing ones.
+// fillGroup makes missing lists empty, so that they are rendered as [].
 func fillGroup(g *protocol.GroupInfo) {
 	g.Members = orEmpty(g.Members)
 	for i := range g.Members {
@@ -76,7 +76,7 @@ func deleteMember(c *call) *protocol.Error {
 	}
 	var id protocol.ConsumerID
 	param := value{text: []byte(c.param("consumer_id")), isQ: true}
-	if err := integer(&id, 1, maxID, atLeast)("consumer_id", param); err != nil {
+	if err := setInteger(&id, 1, maxID, atLeast)("consumer_id", param); err != nil {
 		return err
 	}
 	if err := c.srv.b.LeaveGroup(cluster, group, id); err != nil {
@@ -93,9 +93,9 @@ func postSeek(c *call) *protocol.Error {
 		return err
 	}
 	req := &protocol.SeekRequest{Cluster: cluster, Group: group}
-	err = c.bindRequired([]field{
-		{name: "topic", required: true, set: name(&req.Topic)},
-		{name: "to", required: true, set: seekTarget(req)},
+	err = c.bindRequired([]binding{
+		{name: "topic", required: true, set: setName(&req.Topic)},
+		{name: "to", required: true, set: setSeekTarget(req)},
 		{name: "partition", set: func(_ string, v value) *protocol.Error {
 			n, err := decodePartition(v)
 			req.Partition = &n
@@ -115,17 +115,17 @@ func postSeek(c *call) *protocol.Error {
 	}{group, orEmpty(entries)})
 }
 
-// seekTarget takes "earliest", "latest", an offset or {"timestamp": ms}.
-func seekTarget(req *protocol.SeekRequest) func(string, value) *protocol.Error {
+// setSeekTarget takes "earliest", "latest", an offset or {"timestamp": ms}.
+func setSeekTarget(req *protocol.SeekRequest) func(string, value) *protocol.Error {
 	return func(fieldName string, v value) *protocol.Error {
 		if v.json.Raw[0] == '{' {
 			r := protocol.NewJSONReader(v.json.Raw)
-			return bindObject(&r, fieldName, []field{
-				{name: "timestamp", required: true, set: optionalInteger(&req.Timestamp, 0, maxTimestamp, atLeast)},
+			return bindObject(&r, fieldName, []binding{
+				{name: "timestamp", required: true, set: setOptionalInteger(&req.Timestamp, 0, maxTimestamp, atLeast)},
 			})
 		}
 		if _, ok := v.integer(); ok {
-			return optionalInteger(&req.Offset, 0, maxOffset, atLeast)(fieldName, v)
+			return setOptionalInteger(&req.Offset, 0, maxOffset, atLeast)(fieldName, v)
 		}
 		switch s, _ := v.str(); s {
 		case "earliest":

@@ -7,7 +7,8 @@ import (
 	"ottla/protocol"
 )
 
-// keyPrefix sets the ids made of an Idempotency-Key apart from producers'.
+// keyPrefix begins the ids that are made of an Idempotency-Key, so that none is
+// a Producer-Id.
 const keyPrefix = "key:"
 
 // maxIDLength is the longest Producer-Id or Idempotency-Key, in bytes.
@@ -18,16 +19,16 @@ type idempotence struct {
 	id              string // empty: none
 	epoch, sequence int64
 	bodyHash        uint64 // of an Idempotency-Key's request
-	seed            uint32 // places records that have neither key nor partition
+	seed            uint32 // decides where records without key and partition go
 }
 
-// apply tells the backend.
+// apply copies d into a request to the backend.
 func (d *idempotence) apply(req *protocol.ProduceRequest) {
 	req.ProducerID, req.Epoch, req.Sequence, req.BodyHash = d.id, d.epoch, d.sequence, d.bodyHash
 }
 
-// place is the partition of the record with that index: a function of it and
-// the producer's or the key's id alone.
+// place returns the partition of the record with that index. It depends on the
+// index and the id alone, so that a retry goes where the first try went.
 func (d *idempotence) place(index, partitions int) int {
 	return int((uint64(d.seed) + uint64(index)) % uint64(partitions))
 }
@@ -52,7 +53,7 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	case key != nil:
 		return p.idempotence.fromKey(c, p, key)
 	case given != 3:
-		return invalid("Producer-Id", "needs Producer-Epoch and Producer-Seq, and they need it")
+		return invalid("Producer-Id", "is given together with Producer-Epoch and Producer-Seq, or not at all")
 	}
 	if err := checkID("Producer-Id", id); err != nil {
 		return err
@@ -61,26 +62,28 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 		return invalid("Producer-Id", "must not begin with %q", keyPrefix)
 	}
 	d := &p.idempotence
-	if err := integer(&d.epoch, 0, math.MaxInt64, atLeast)("Producer-Epoch", value{text: epoch, isQ: true}); err != nil {
+	if err := setInteger(&d.epoch, 0, math.MaxInt64, atLeast)("Producer-Epoch", value{text: epoch, isQ: true}); err != nil {
 		return err
 	}
-	if err := integer(&d.sequence, 0, math.MaxInt64, atLeast)("Producer-Seq", value{text: seq, isQ: true}); err != nil {
+	if err := setInteger(&d.sequence, 0, math.MaxInt64, atLeast)("Producer-Seq", value{text: seq, isQ: true}); err != nil {
 		return err
 	}
 	d.id = string(id)
-	// Not of the sequence: a partition knows only the sequences it has seen, so
-	// an old instance's record would get past it on another one.
+	// The sequence does not count: a partition knows only the sequences that it has
+	// seen, so a record of an old instance would be taken by another partition.
 	d.seed = uint32(protocol.Murmur2(id))
 	return nil
 }
 
+// fromKey makes the id of an Idempotency-Key, and the hash by which a key that
+// comes with another request is noticed.
 func (d *idempotence) fromKey(c *call, p *produce, key []byte) *protocol.Error {
 	if err := checkID("Idempotency-Key", key); err != nil {
 		return err
 	}
 	d.id = keyPrefix + string(key)
 	d.seed = uint32(protocol.Murmur2(key))
-	// The body, and what stands beside it in the query.
+	// The request is its body and what the query adds to it.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.cluster + "\x00" + p.topic + "\x00"))
 	if c.media() == mediaRaw {

@@ -15,8 +15,8 @@ import (
 	"ottla/protocol"
 )
 
-// metrics is what the front end counts. Its label values come from the table
-// of routes and from HTTP's statuses, so a client cannot add to them.
+// metrics is what the front end counts. The values of its labels come from the
+// table of routes and from HTTP's statuses, so clients cannot add any.
 type metrics struct {
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
@@ -24,8 +24,8 @@ type metrics struct {
 	streamed prometheus.Counter
 }
 
-// latencyBounds reach from a request that touches no disk to the longest
-// poll, in seconds.
+// latencyBounds are the bounds of the latency buckets in seconds, from a request
+// that touches no disk to the longest poll.
 var latencyBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 func newMetrics(s *Server) *metrics {
@@ -33,17 +33,17 @@ func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ottla_http_request_duration_seconds", Help: "Time from a request's headers to its answer, waiting polls included.",
+			Name: "ottla_http_request_duration_seconds", Help: "Time from the headers of a request to its answer. Polls include the time that they wait for records.",
 			Buckets: latencyBounds,
 		}, append(labels, "status")),
 		in: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ottla_http_request_body_bytes_total", Help: "Bytes of request bodies, as sent.",
+			Name: "ottla_http_request_body_bytes_total", Help: "Bytes of request bodies, as sent (compressed ones before decompression).",
 		}, labels),
 		out: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ottla_http_response_body_bytes_total", Help: "Bytes of response bodies, as sent; streams aside.",
+			Name: "ottla_http_response_body_bytes_total", Help: "Bytes of response bodies, as sent, without streams.",
 		}, labels),
 		streamed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ottla_http_stream_bytes_total", Help: "Bytes sent in endless answers (server-sent events and NDJSON).",
+			Name: "ottla_http_stream_bytes_total", Help: "Bytes sent in streams (server-sent events and NDJSON).",
 		}),
 	}
 	gauge := func(name, help string, read func() int64) prometheus.Collector {
@@ -52,13 +52,13 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(
 		m.seconds, m.in, m.out, m.streamed,
 		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.Used),
-		gauge("ottla_http_inflight_bytes_limit", "Most of them; beyond it requests get 429.", s.bytes.Limit),
-		gauge("ottla_http_response_bytes", "Bytes of answers in memory: read, and not yet taken by their clients.", s.answers.Used),
-		gauge("ottla_http_response_bytes_limit", "Most of them; near it reads wait a moment, then answers get smaller, beyond it they get 503.", s.answers.Limit),
-		gauge("ottla_http_parked_polls", "Reads that wait for records, and streams.", s.parked.Used),
-		gauge("ottla_http_parked_polls_limit", "Most of them; beyond it reads get 503.", s.parked.Limit),
+		gauge("ottla_http_inflight_bytes_limit", "Limit of the bytes of request bodies in memory. Requests beyond it get 429.", s.bytes.Limit),
+		gauge("ottla_http_response_bytes", "Bytes of answers in memory that clients have not read yet.", s.answers.Used),
+		gauge("ottla_http_response_bytes_limit", "Limit of the bytes of answers in memory. Near it, reads wait for a moment or get smaller answers; beyond it they get 503.", s.answers.Limit),
+		gauge("ottla_http_parked_polls", "Reads that wait for records, and open streams.", s.parked.Used),
+		gauge("ottla_http_parked_polls_limit", "Limit of the reads that wait for records and of open streams. Reads beyond it that would wait get 503.", s.parked.Limit),
 		gauge("ottla_http_connections", "Open client connections.", s.openConnections),
-		gauge("ottla_http_connections_limit", "Most of them.", func() int64 { return int64(s.o.MaxConnections) }),
+		gauge("ottla_http_connections_limit", "Limit of the open client connections. More are answered with 503 and closed.", func() int64 { return int64(s.o.MaxConnections) }),
 		buildInfo(s.o.Version),
 		newBrokerCollector(s.b),
 		collectors.NewGoCollector(),
@@ -69,7 +69,7 @@ func newMetrics(s *Server) *metrics {
 
 func buildInfo(version string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "ottla_build_info", Help: "Always 1; the labels say what runs.",
+		Name: "ottla_build_info", Help: "Always 1. The labels say which version runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH},
 	})
 	g.Set(1)
@@ -81,15 +81,15 @@ func (s *Server) openConnections() int64 {
 	return int64(open)
 }
 
-// routeMetrics are one route's counters, looked up once: a request costs a
-// few atomic additions.
+// routeMetrics are the counters of one route. They are looked up once, so that a
+// request costs a few atomic additions.
 type routeMetrics struct {
 	seconds prometheus.ObserverVec
-	status  [600]atomic.Pointer[prometheus.Observer] // filled in as statuses occur
+	status  [600]atomic.Pointer[prometheus.Observer] // each is set when its status occurs first
 	in, out prometheus.Counter
 }
 
-// forRoute returns the counters of a route; what matches no route shares
+// forRoute returns the counters of a route. Requests that match no route share
 // those of path "".
 func (m *metrics) forRoute(method, path string) *routeMetrics {
 	labels := prometheus.Labels{"method": method, "route": path}
@@ -121,7 +121,7 @@ func (r *routeMetrics) observer(status int) prometheus.Observer {
 	return o
 }
 
-// getMetrics answers in Prometheus' text format.
+// getMetrics answers in the text format of Prometheus.
 func getMetrics(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
@@ -130,15 +130,15 @@ func getMetrics(c *call) *protocol.Error {
 	if err != nil {
 		return protocol.Errorf(protocol.CodeInternal, "cannot gather metrics: %v", err)
 	}
-	var text bytes.Buffer
+	var body bytes.Buffer
 	format := expfmt.NewFormat(expfmt.TypeTextPlain)
-	enc := expfmt.NewEncoder(&text, format)
+	enc := expfmt.NewEncoder(&body, format)
 	for _, f := range families {
 		if err := enc.Encode(f); err != nil {
 			return protocol.Errorf(protocol.CodeInternal, "cannot render metrics: %v", err)
 		}
 	}
-	c.send(fasthttp.StatusOK, append(c.out(), text.Bytes()...))
+	c.send(fasthttp.StatusOK, append(c.out(), body.Bytes()...))
 	c.ctx.Response.Header.SetContentType(string(format))
 	return nil
 }

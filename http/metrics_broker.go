@@ -8,15 +8,15 @@ import (
 	"ottla/protocol"
 )
 
-// Clients can create topics and groups without end, so only so many get label
-// values of their own, first come first served; the rest shares otherLabel,
-// which no topic and no group can be called.
+// Clients can create any number of topics and groups. So only maxLabelled of each
+// get label values of their own, first come first served. The others share
+// otherLabel, which is no valid name of a topic or a group.
 const (
 	maxLabelled = 200
 	otherLabel  = "~other"
 )
 
-// brokerCollector turns the backend's reading into Prometheus' metrics.
+// brokerCollector makes Prometheus metrics of what the backend counts.
 type brokerCollector struct {
 	b Backend
 
@@ -29,11 +29,11 @@ func newBrokerCollector(b Backend) *brokerCollector {
 	return &brokerCollector{b: b, topics: labelled{}, groups: labelled{}}
 }
 
-// labelled holds what has label values of its own: cluster and name.
+// labelled is the set of what has label values of its own, by cluster and name.
 type labelled map[[2]string]bool
 
-// admit gives each of keys its own labels while there is room; what is not
-// there any more makes some.
+// admit adds keys while there is room, after it has removed what is not among
+// keys any more.
 func (l labelled) admit(keys [][2]string) {
 	there := map[[2]string]bool{}
 	for _, k := range keys {
@@ -59,42 +59,43 @@ func (l labelled) label(k [2]string) [2]string {
 	return [2]string{otherLabel, otherLabel}
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
+// newDesc describes a metric.
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("ottla_"+name, help, labels, nil)
 }
 
 var (
-	descProducedRecords = desc("topic_produced_records_total", "Records that were committed for producers.", "cluster", "topic")
-	descProducedBytes   = desc("topic_produced_bytes_total", "Bytes of their log lines.", "cluster", "topic")
-	descFetchedRecords  = desc("topic_fetched_records_total", "Records that were read for clients.", "cluster", "topic")
-	descFetchedBytes    = desc("topic_fetched_bytes_total", "Bytes of their log lines, roughly.", "cluster", "topic")
-	descPartitions      = desc("topic_partitions", "Partitions of a topic.", "cluster", "topic")
-	descLeaderless      = desc("topic_leaderless_partitions", "Partitions that nobody leads: they take no records and give none.", "cluster", "topic")
-	descUnderReplicated = desc("topic_under_replicated_partitions", "Partitions that have a leader but lack a replica.", "cluster", "topic")
-	descLogBytes        = desc("topic_log_bytes", "Bytes of the leaders' logs; each replica has as much.", "cluster", "topic")
-	descGroupLag        = desc("group_lag", "Records that a group has not committed yet.", "cluster", "group")
-	descGroupMembers    = desc("group_members", "Live members of a group.", "cluster", "group")
-	descGroupsStale     = desc("groups_stale", "1 when groups are as of an earlier reading, because a coordinator does not answer.")
-	descBrokers         = desc("brokers", "Brokers by state.", "cluster", "state")
-	descReplaced        = desc("broker_directories_replaced_total", "Directories of brokers that were lost or older copies; their replicas are rebuilt.", "reason")
-	descElections       = desc("elections_total", "Leaders that partitions have got.")
-	descDamageNotFound  = desc("damage_not_found_total", "Times that a damaged replica was to be mended and no damage was found: the disk or memory may be failing.")
-	descBatchRecords    = desc("batch_records", "Records per log entry (group commit), internal topics aside.")
-	descBatchBytes      = desc("batch_bytes", "Bytes per log entry.")
-	descRoundSeconds    = desc("disk_round_duration_seconds", "Time of a round: writes of many logs and the sync that covers them.")
-	descSyncSeconds     = desc("disk_sync_duration_seconds", "Time of the sync of a round (fdatasync or syncfs).")
-	descFileSyncs       = desc("disk_file_syncs_total", "Calls of fdatasync.")
-	descFSSyncs         = desc("disk_filesystem_syncs_total", "Calls of syncfs.")
-	descSyncedFiles     = desc("disk_synced_files_total", "Files made durable.")
-	descWritten         = desc("disk_written_bytes_total", "Bytes written to logs, all replicas.")
-	descStalls          = desc("disk_stalls_total", "Rounds that hung for seconds.")
-	descFailures        = desc("disk_failed_rounds_total", "Rounds in which a write or a sync failed.")
-	descScrubBytes      = desc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
-	descScrubReplicas   = desc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
-	descScrubDamage     = desc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
-	descScrubEnded      = desc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970; 0: not since the start.")
-	descFree            = desc("data_dir_free_bytes", "Bytes left on the data directory's filesystem.")
-	descTotal           = desc("data_dir_total_bytes", "Size of that filesystem.")
+	descProducedRecords = newDesc("topic_produced_records_total", "Records of producers that were committed.", "cluster", "topic")
+	descProducedBytes   = newDesc("topic_produced_bytes_total", "Bytes of the log lines of committed records.", "cluster", "topic")
+	descFetchedRecords  = newDesc("topic_fetched_records_total", "Records that were read for clients.", "cluster", "topic")
+	descFetchedBytes    = newDesc("topic_fetched_bytes_total", "Approximate bytes of the log lines of records that were read for clients.", "cluster", "topic")
+	descPartitions      = newDesc("topic_partitions", "Partitions of the topic.", "cluster", "topic")
+	descLeaderless      = newDesc("topic_leaderless_partitions", "Partitions without a leader: they can be neither written nor read.", "cluster", "topic")
+	descUnderReplicated = newDesc("topic_under_replicated_partitions", "Partitions that have a leader, but lack a replica.", "cluster", "topic")
+	descLogBytes        = newDesc("topic_log_bytes", "Bytes of the logs of the partitions' leaders. Every replica takes as much.", "cluster", "topic")
+	descGroupLag        = newDesc("group_lag", "Records that the group has not committed yet.", "cluster", "group")
+	descGroupMembers    = newDesc("group_members", "Live members of the group.", "cluster", "group")
+	descGroupsStale     = newDesc("groups_stale", "1 if the metrics of groups are out of date because a coordinator does not answer, else 0.")
+	descBrokers         = newDesc("brokers", "Brokers in each state.", "cluster", "state")
+	descReplaced        = newDesc("broker_directories_replaced_total", "Broker directories that were lost or restored from an older copy; their replicas were rebuilt.", "reason")
+	descElections       = newDesc("elections_total", "Leaders that partitions have elected.")
+	descDamageNotFound  = newDesc("damage_not_found_total", "Replicas that were reported as damaged but in which no damage was found. The disk or the memory may be failing.")
+	descBatchRecords    = newDesc("batch_records", "Records per log entry (group commit), without internal topics.")
+	descBatchBytes      = newDesc("batch_bytes", "Bytes per log entry.")
+	descRoundSeconds    = newDesc("disk_round_duration_seconds", "Time of a disk round: the writes to many logs, and the sync that makes them durable.")
+	descSyncSeconds     = newDesc("disk_sync_duration_seconds", "Time of the sync of a disk round (fdatasync or syncfs).")
+	descFileSyncs       = newDesc("disk_file_syncs_total", "Calls of fdatasync.")
+	descFSSyncs         = newDesc("disk_filesystem_syncs_total", "Calls of syncfs.")
+	descSyncedFiles     = newDesc("disk_synced_files_total", "Files that syncs have made durable.")
+	descWritten         = newDesc("disk_written_bytes_total", "Bytes written to the logs of all replicas.")
+	descStalls          = newDesc("disk_stalls_total", "Disk rounds that took longer than a few seconds.")
+	descFailures        = newDesc("disk_failed_rounds_total", "Disk rounds in which a write or a sync failed.")
+	descScrubBytes      = newDesc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
+	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
+	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
+	descScrubEnded      = newDesc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970. 0 if it has not since the start.")
+	descFree            = newDesc("data_dir_free_bytes", "Free bytes of the filesystem of the data directory.")
+	descTotal           = newDesc("data_dir_total_bytes", "Size of the filesystem of the data directory in bytes.")
 )
 
 // Describe implements prometheus.Collector.
@@ -130,12 +131,12 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	d := &m.Disk
 	sendHistogram(ch, descRoundSeconds, &d.RoundSeconds)
 	sendHistogram(ch, descSyncSeconds, &d.SyncSeconds)
-	for desc, v := range map[*prometheus.Desc]uint64{
+	for counter, v := range map[*prometheus.Desc]uint64{
 		descFileSyncs: d.FileSyncs, descFSSyncs: d.FilesystemSyncs, descSyncedFiles: d.Files, descWritten: d.Bytes,
 		descStalls: d.Stalls, descFailures: d.Failures,
 		descScrubBytes: m.Scrub.Bytes, descScrubReplicas: m.Scrub.Replicas, descScrubDamage: m.Scrub.Damage,
 	} {
-		send(ch, desc, prometheus.CounterValue, float64(v))
+		send(ch, counter, prometheus.CounterValue, float64(v))
 	}
 	send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	if m.DataDirTotal > 0 {
@@ -210,7 +211,7 @@ func send(ch chan<- prometheus.Metric, d *prometheus.Desc, kind prometheus.Value
 	ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 }
 
-// sendHistogram sends buckets as Prometheus wants them: each with all below.
+// sendHistogram sends cumulative buckets, as Prometheus has them.
 func sendHistogram(ch chan<- prometheus.Metric, d *prometheus.Desc, h *protocol.Histogram) {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var n uint64

@@ -8,17 +8,17 @@ import (
 	"ottla/protocol"
 )
 
-// postOffset commits a consumer's position, or the offsets given.
+// postOffset commits a consumer's position, or the offsets in the request.
 func postOffset(c *call) *protocol.Error {
 	req := &protocol.CommitRequest{}
 	err := c.bindBody(
-		field{name: "consumer_id", required: true, set: integer(&req.ConsumerID, 1, maxID, atLeast)},
-		field{name: "cluster", set: name(&req.Cluster)},
-		field{name: "group", set: name(&req.Group)},
-		field{name: "topic", set: name(&req.Topic)},
-		field{name: "generation", set: optionalInteger(&req.Generation, 0, maxID, atLeast)},
-		field{name: "force", set: boolean(&req.Force)},
-		field{name: "offsets", set: offsetCommits(&req.Offsets)})
+		binding{name: "consumer_id", required: true, set: setInteger(&req.ConsumerID, 1, maxID, atLeast)},
+		binding{name: "cluster", set: setName(&req.Cluster)},
+		binding{name: "group", set: setName(&req.Group)},
+		binding{name: "topic", set: setName(&req.Topic)},
+		binding{name: "generation", set: setOptionalInteger(&req.Generation, 0, maxID, atLeast)},
+		binding{name: "force", set: setBool(&req.Force)},
+		binding{name: "offsets", set: setOffsetCommits(&req.Offsets)})
 	if err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func postOffset(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, reply)
 }
 
-// offsetCommits takes an array of {"topic","partition","offset","metadata"?}.
-func offsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protocol.Error {
+// setOffsetCommits takes an array of {"topic","partition","offset","metadata"?}.
+func setOffsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protocol.Error {
 	return func(fieldName string, v value) *protocol.Error {
 		if v.json.Raw[0] != '[' {
 			return v.wrong(fieldName, "an array")
@@ -54,11 +54,11 @@ func offsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protocol.E
 		r := protocol.NewJSONReader(v.json.Raw)
 		for r.Array(); r.Element(); {
 			var o protocol.OffsetCommit
-			err := bindObject(&r, fieldName, []field{
-				{name: "topic", set: name(&o.Topic)},
-				{name: "partition", required: true, set: integer(&o.Partition, 0, math.MaxInt32, atLeast)},
-				{name: "offset", required: true, set: integer(&o.Offset, 0, maxOffset, atLeast)},
-				{name: "metadata", set: text(&o.Metadata)},
+			err := bindObject(&r, fieldName, []binding{
+				{name: "topic", set: setName(&o.Topic)},
+				{name: "partition", required: true, set: setInteger(&o.Partition, 0, math.MaxInt32, atLeast)},
+				{name: "offset", required: true, set: setInteger(&o.Offset, 0, maxOffset, atLeast)},
+				{name: "metadata", set: setText(&o.Metadata)},
 			})
 			if err != nil {
 				return inRecord(err, "offset", len(*dst))
@@ -76,9 +76,9 @@ func offsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protocol.E
 func getOffset(c *call) *protocol.Error {
 	req := &protocol.OffsetsRequest{}
 	err := c.bindQuery(
-		field{name: "group", required: true, set: name(&req.Group)},
-		field{name: "topic", set: name(&req.Topic)},
-		field{name: "cluster", set: name(&req.Cluster)})
+		binding{name: "group", required: true, set: setName(&req.Group)},
+		binding{name: "topic", set: setName(&req.Topic)},
+		binding{name: "cluster", set: setName(&req.Cluster)})
 	if err != nil {
 		return err
 	}

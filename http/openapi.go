@@ -12,15 +12,14 @@ import (
 )
 
 // openAPI is the contract of the API, in OpenAPI 3.1, with a placeholder such
-// as ${max_records} for each limit that a server can be configured to. The
-// tests of this package hold the table of routes, and every answer they get,
-// against it.
+// as ${max_records} for each limit that can be configured. The tests of this
+// package check the table of routes, and every answer that they get, against it.
 //
 //go:embed openapi.json
 var openAPI string
 
-// contractFor is the contract of a server with these limits and defaults. A
-// placeholder that is a whole value becomes a number, others text.
+// contractFor returns the contract of a server with these limits and defaults. A
+// placeholder that is a whole value becomes a number, others become text.
 func contractFor(o Options) []byte {
 	limits := map[string]int64{
 		"body_bytes":         int64(o.MaxBodyBytes),
@@ -40,7 +39,7 @@ func contractFor(o Options) []byte {
 		"inflight_bytes":     o.MaxInflightBytes,
 		"parked_polls":       int64(o.MaxParkedPolls),
 	}
-	var pairs []string // the replacer prefers earlier ones
+	var pairs []string // of the placeholder and its value; earlier ones go first
 	for name, limit := range limits {
 		pairs = append(pairs, `"${`+name+`}"`, strconv.FormatInt(limit, 10))
 	}
@@ -52,7 +51,7 @@ func contractFor(o Options) []byte {
 
 func milli(d time.Duration) int64 { return d.Milliseconds() }
 
-// grouped writes a number for people: 16,777,216.
+// grouped writes a number with separators: 16,777,216.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -61,7 +60,7 @@ func grouped(n int64) string {
 	return s
 }
 
-// getOpenAPI answers the contract.
+// getOpenAPI answers with the contract.
 func getOpenAPI(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"ottla/protocol"
 )
 
-// getHealth answers as long as the process does.
+// getHealth answers 200 as long as the process serves requests.
 func getHealth(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
@@ -19,8 +19,8 @@ func getHealth(c *call) *protocol.Error {
 	}{"ok", c.srv.o.Version})
 }
 
-// getReady answers 200 when every partition has a leader. Otherwise 503, with
-// the same fields beside those of an error.
+// getReady answers 200 when every partition has a leader. Otherwise it answers
+// 503, with the same fields beside those of an error.
 func getReady(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
@@ -46,16 +46,18 @@ func getReady(c *call) *protocol.Error {
 	return nil
 }
 
+// routeNotFound answers a path that no route has.
 func routeNotFound(c *call) *protocol.Error {
 	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal())
 }
 
+// methodNotAllowed answers a path that has routes for other methods only.
 func methodNotAllowed(c *call) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMethodNotAllowed, "%s is not allowed here; allowed: %s",
 		c.ctx.Method(), c.ctx.Response.Header.Peek("Allow"))
 }
 
-// answerOptions needs nothing but the Allow header, which is set already.
+// answerOptions answers OPTIONS. The router has set the Allow header already.
 func answerOptions(c *call) *protocol.Error {
 	c.sendNothing()
 	return nil

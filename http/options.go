@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Options are the limits and defaults of the front end. A zero field means
-// its default.
+// Options are the limits and defaults of the front end. A field that is zero gets
+// the default that its comment gives.
 type Options struct {
 	Version string       // shown by /healthz
 	Logger  *slog.Logger // default slog.Default()
-	// Requests gets one record for each request; its handler must not block.
-	// nil: they are not logged.
+	// Requests gets one record for each request. Its handler must not block. If it
+	// is nil, requests are not logged.
 	Requests *slog.Logger
 
 	MaxBodyBytes     int   // of a request, after decompression too; 16 MiB
 	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB
-	MaxHeaderBytes   int   // request line and headers, one read buffer per connection; 32 KiB
+	MaxHeaderBytes   int   // request line and headers; 32 KiB
 	MaxBatchRecords  int   // records of one produce request; 10,000
 	MaxRecords       int   // largest max_records of a read; 10,000
 	MaxBytes         int   // largest max_bytes of a read; 16 MiB
 	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
 	MaxResponseBytes int64 // answers in memory, over all connections; 128 MiB
 	MaxParkedPolls   int   // reads that wait, and streams; 10,000
-	MaxConnections   int   // open at the same time, more than may wait in polls; 20,000
+	MaxConnections   int   // open at the same time; should exceed MaxParkedPolls; 20,000
 
 	MaxTimeout        time.Duration // largest timeout_ms; 30 s
 	MaxSessionTimeout time.Duration // largest session_timeout_ms; 5 min
@@ -31,7 +31,7 @@ type Options struct {
 	ReadTimeout       time.Duration // for a whole request to arrive; 30 s
 	WriteTimeout      time.Duration // for an answer, or a piece of a stream, to be taken; 30 s
 	IdleTimeout       time.Duration // between requests of a connection; 2 min
-	Heartbeat         time.Duration // between signs of life in an idle stream; 15 s
+	Heartbeat         time.Duration // between the comments in a stream without records; 15 s
 
 	DefaultPollTimeout    time.Duration // timeout_ms of GET /events; 5 s
 	DefaultSessionTimeout time.Duration // session_timeout_ms; 10 s

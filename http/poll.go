@@ -8,14 +8,15 @@ import (
 	"ottla/protocol"
 )
 
-// maxCursor is the longest cursor that is looked at, in bytes.
+// maxCursor is the longest cursor that is decoded, in bytes.
 const maxCursor = 1 << 20
 
-// maxID is the largest id a client may name: what JavaScript counts exactly.
+// maxID is the largest id that a client may name: JavaScript represents larger
+// integers inexactly.
 const maxID = 1<<53 - 1
 
-// getEvents is the poll of a group member; with an Accept header that asks
-// for one, a stream of such polls.
+// getEvents is the poll of a group member, or a stream of such polls if the
+// Accept header asks for one.
 func getEvents(c *call) *protocol.Error {
 	req, err := c.decodePoll()
 	if err != nil {
@@ -34,39 +35,39 @@ func getEvents(c *call) *protocol.Error {
 	return c.await(pending(c, c.srv.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, release), req.Timeout)
 }
 
-// park takes a place among the waiting reads; one that does not wait needs
-// none.
+// park takes a place among the reads that wait, until release is called. A read
+// that does not wait needs none.
 func (c *call) park(timeout time.Duration) (release func(), err *protocol.Error) {
 	if timeout <= 0 {
 		return func() {}, nil
 	}
 	parked := c.srv.parked
 	if !parked.Take(1) {
-		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads are waiting").With("limit", parked.Limit())
+		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads wait for records already").With("limit", parked.Limit())
 	}
 	return func() { parked.Give(1) }, nil
 }
 
-// decodePoll reads the body or the query, not both.
+// decodePoll reads a poll from the body or from the query.
 func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 	o := &c.srv.o
 	req := &protocol.PollRequest{
 		MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Timeout: o.DefaultPollTimeout,
 		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true,
 	}
-	fields := []field{
-		{name: "topic", required: true, many: true, set: names(&req.Topics)},
-		{name: "cluster", set: name(&req.Cluster)},
-		{name: "consumer_id", set: integer(&req.ConsumerID, 1, maxID, atLeast)},
-		{name: "group", set: name(&req.Group)},
-		{name: "max_records", set: integer(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
-		{name: "max_bytes", set: integer(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
-		{name: "timeout_ms", set: milliseconds(&req.Timeout, 0, o.MaxTimeout)},
-		{name: "session_timeout_ms", set: milliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)},
-		{name: "auto_commit", set: boolean(&req.AutoCommit)},
-		{name: "from", set: from(&req.From)},
-		{name: "ack", set: cursor(&req.Ack)},
-		{name: "after", set: cursor(&req.After)},
+	fields := []binding{
+		{name: "topic", required: true, many: true, set: setNames(&req.Topics)},
+		{name: "cluster", set: setName(&req.Cluster)},
+		{name: "consumer_id", set: setInteger(&req.ConsumerID, 1, maxID, atLeast)},
+		{name: "group", set: setName(&req.Group)},
+		{name: "max_records", set: setInteger(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
+		{name: "max_bytes", set: setInteger(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
+		{name: "timeout_ms", set: setMilliseconds(&req.Timeout, 0, o.MaxTimeout)},
+		{name: "session_timeout_ms", set: setMilliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)},
+		{name: "auto_commit", set: setBool(&req.AutoCommit)},
+		{name: "from", set: setFrom(&req.From)},
+		{name: "ack", set: setCursor(&req.Ack)},
+		{name: "after", set: setCursor(&req.After)},
 	}
 	if err := c.bindEither(fields); err != nil {
 		return nil, err
@@ -82,8 +83,8 @@ func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 	return req, nil
 }
 
-// bindEither sets fields from the body, or from the query when there is none.
-func (c *call) bindEither(fields []field) *protocol.Error {
+// bindEither sets fields from the body, or from the query if there is no body.
+func (c *call) bindEither(fields []binding) *protocol.Error {
 	if len(c.body) == 0 {
 		return bindQuery(c.ctx.QueryArgs(), fields)
 	}
@@ -93,10 +94,10 @@ func (c *call) bindEither(fields []field) *protocol.Error {
 	return bindJSON(c.body, fields)
 }
 
-// cursor takes what an earlier answer gave.
-func cursor(dst *string) func(string, value) *protocol.Error {
+// setCursor takes a cursor that an earlier answer gave.
+func setCursor(dst *string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
-		if err := text(dst)(field, v); err != nil {
+		if err := setText(dst)(field, v); err != nil {
 			return err
 		}
 		if *dst == "" || len(*dst) > maxCursor {
@@ -106,8 +107,8 @@ func cursor(dst *string) func(string, value) *protocol.Error {
 	}
 }
 
-// from takes "earliest", "latest" or a timestamp.
-func from(dst *protocol.StartFrom) func(string, value) *protocol.Error {
+// setFrom takes "earliest", "latest" or a timestamp.
+func setFrom(dst *protocol.StartFrom) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		if n, ok := v.integer(); ok {
 			if n < 0 || n > maxTimestamp {
@@ -127,7 +128,8 @@ func from(dst *protocol.StartFrom) func(string, value) *protocol.Error {
 	}
 }
 
-// appendPollHead and appendPollTail are what stands around the records.
+// appendPollHead appends the answer to a poll up to its records, and
+// appendPollTail what follows them.
 func appendPollHead(dst []byte, r *protocol.PollReply) []byte {
 	dst = append(dst, `{"consumer_id":`...)
 	dst = strconv.AppendInt(dst, int64(r.ConsumerID), 10)
@@ -160,7 +162,8 @@ const (
 	ndjsonStream
 )
 
-// wantsStream reads the Accept header; JSON wins where it is named, too.
+// wantsStream reads the Accept header. If it names JSON as well, there is no
+// stream.
 func (c *call) wantsStream() streamKind {
 	kind := noStream
 	accept := c.ctx.Request.Header.Peek("Accept")

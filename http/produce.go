@@ -8,21 +8,21 @@ import (
 	"ottla/protocol"
 )
 
-// produce is what a POST /events asks for, in whatever form it came.
+// produce is what a POST /events asks for, whatever the form of its body.
 type produce struct {
 	topic, cluster string
-	batch          bool // answered as a batch
+	batch          bool // it is answered as a batch
 	noAck          bool
-	offsets        bool // list every record's offset
+	offsets        bool // the answer lists every record's offset
 	idempotence    idempotence
-	now            int64 // milliseconds; for records without a timestamp
+	now            int64 // milliseconds since 1970; for records without a timestamp
 	deadline       time.Time
 }
 
 // postEvents takes one event, a batch, NDJSON or raw bytes.
 //
-// A write to an internal topic is refused before anything else is looked at,
-// so every error gives way to that one when the topic can be seen.
+// A write to an internal topic is refused before anything else is checked. So
+// every other error gives way to that one when the topic can be seen.
 func postEvents(c *call) *protocol.Error {
 	err := c.produce()
 	if err != nil {
@@ -31,7 +31,8 @@ func postEvents(c *call) *protocol.Error {
 	return nil
 }
 
-// refusedEvents is what a produce request that failed with err answers.
+// refusedEvents returns the error that answers a produce request that failed with
+// err.
 func refusedEvents(c *call, err *protocol.Error) *protocol.Error {
 	if topic := c.visibleTopic(); protocol.IsInternalTopic(topic) {
 		return internalTopic(topic)
@@ -40,11 +41,11 @@ func refusedEvents(c *call, err *protocol.Error) *protocol.Error {
 }
 
 func internalTopic(topic string) *protocol.Error {
-	return protocol.Errorf(protocol.CodeInternalTopic, "topic %.220q is internal: it can be read but not written", topic)
+	return protocol.Errorf(protocol.CodeInternalTopic, "topic %.220q is internal: it can be read, but not written", topic)
 }
 
-// visibleTopic finds the topic in the query, or in a body that need not be
-// valid any further than that.
+// visibleTopic finds the topic in the query or in the body, which need not be
+// valid beyond the topic.
 func (c *call) visibleTopic() string {
 	if topic := c.ctx.QueryArgs().Peek("topic"); len(topic) > 0 {
 		return string(topic)
@@ -61,8 +62,8 @@ func (c *call) visibleTopic() string {
 	return ""
 }
 
-// arrived is when the whole request was here: just before it was handled, if
-// nothing of it had to be waited for.
+// arrived is when the whole request was here: when it began to be handled, if no
+// part of it had to be waited for.
 func (c *call) arrived() time.Time {
 	if s := c.client.session; s != nil && !s.Waited() {
 		return c.began
@@ -70,6 +71,7 @@ func (c *call) arrived() time.Time {
 	return time.Now()
 }
 
+// produce decodes the request, sends its records and answers it.
 func (c *call) produce() *protocol.Error {
 	now := c.arrived()
 	p := &c.produced
@@ -118,14 +120,14 @@ func (c *call) produce() *protocol.Error {
 	return c.sendOne(p, topic)
 }
 
-// checkRecords checks what concerns all records alike, before any is sent.
+// checkRecords checks the number and the sizes of the records before any is sent.
 func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
 	if len(c.records) == 0 {
 		return protocol.Errorf(protocol.CodeEmptyBatch, "the batch has no records")
 	}
 	for i := range c.records {
 		if r := &c.records[i]; r.size > maxBytes {
-			e := protocol.Errorf(protocol.CodeRecordTooLarge, "the record has %d bytes, more than %d", r.size, maxBytes).
+			e := protocol.Errorf(protocol.CodeRecordTooLarge, "the record has %d bytes, more than the limit of %d", r.size, maxBytes).
 				With("limit", maxBytes)
 			if p.batch {
 				e = inRecord(e, "record", i)
@@ -141,9 +143,9 @@ func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
 	return nil
 }
 
-// place gives every record a partition: the one it names, else by its key,
-// else round-robin, or by its request's id so that a retry lands where the
-// first try did.
+// place gives every record a partition: the one that it names, else one by its
+// key. Without either the request's id decides, so that a retry goes where the
+// first try went, or else round-robin.
 func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
 	for i := range c.records {
 		r := &c.records[i]
@@ -169,7 +171,7 @@ func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
 	return nil
 }
 
-// line appends r to the lines of its partition.
+// line appends the record's log line to the lines of its partition.
 func (r *record) line(l *protocol.Lines, topic *protocol.Topic) {
 	action := protocol.ActionProduce
 	if string(r.value) == protocol.NullToken {
@@ -178,15 +180,15 @@ func (r *record) line(l *protocol.Lines, topic *protocol.Topic) {
 	l.Add(r.timestamp, topic.Name, r.partition, r.key, r.value, action, r.headers)
 }
 
-// lineBytes is at least what line appends.
+// lineBytes is an upper bound of what line appends, in bytes.
 func (r *record) lineBytes(topic *protocol.Topic) int {
-	const rest = len("2026-11-22 17:16:03.123      TOMBSTONE 65535  \n")
-	return rest + len(topic.Name) + len(r.key) + len(r.value) + len(r.headers)
+	const others = len("2026-11-22 17:16:03.123      TOMBSTONE 65535  \n")
+	return others + len(topic.Name) + len(r.key) + len(r.value) + len(r.headers)
 }
 
 // sendOne sends the only record and answers with its place.
 func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
-	// One allocation for what the backend owns, besides the line itself.
+	// What the backend owns takes one allocation, and the line another.
 	own := &struct {
 		req  protocol.ProduceRequest
 		list [1]*protocol.ProduceRequest

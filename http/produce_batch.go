@@ -8,7 +8,7 @@ import (
 	"ottla/protocol"
 )
 
-// sendBatch sends each partition its share, in the order of the request, and
+// sendBatch sends each partition its records, in the order of the request, and
 // answers for all of them.
 func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
 	byPartition := make([]*protocol.ProduceRequest, topic.Partitions)
@@ -32,14 +32,14 @@ func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
 	return nil
 }
 
-// group makes one request per partition that has records; byPartition is
-// filled in with them.
+// group makes one request for each partition that has records, in the order of
+// partitions. It also stores them in byPartition.
 func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.ProduceRequest) []*protocol.ProduceRequest {
-	type share struct{ records, bytes int }
-	shares := make([]share, topic.Partitions)
+	type sum struct{ records, bytes int }
+	sums := make([]sum, topic.Partitions)
 	used := 0
 	for i := range c.records {
-		s := &shares[c.records[i].partition]
+		s := &sums[c.records[i].partition]
 		if s.records == 0 {
 			used++
 		}
@@ -48,7 +48,7 @@ func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.
 	}
 	own := make([]protocol.ProduceRequest, 0, used)
 	reqs := make([]*protocol.ProduceRequest, 0, used)
-	for partition, s := range shares {
+	for partition, s := range sums {
 		if s.records == 0 {
 			continue
 		}
@@ -66,8 +66,8 @@ func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.
 	return reqs
 }
 
-// commonError is the error that every partition failed with, if they did and
-// it is the same.
+// commonError returns the error that every partition failed with, nil unless all
+// failed in the same way.
 func commonError(reqs []*protocol.ProduceRequest) *protocol.Error {
 	first := reqs[0].Result.Err
 	for _, req := range reqs {
@@ -78,6 +78,7 @@ func commonError(reqs []*protocol.ProduceRequest) *protocol.Error {
 	return first
 }
 
+// appendBatch appends the answer to a batch.
 func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition []*protocol.ProduceRequest) []byte {
 	count, failed, duplicate := 0, false, true
 	for _, req := range reqs {
@@ -102,7 +103,7 @@ func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition 
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = c.appendShare(dst, req)
+		dst = c.appendPartition(dst, req)
 	}
 	dst = append(dst, ']')
 	if p.offsets {
@@ -111,7 +112,8 @@ func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition 
 	return append(dst, '}')
 }
 
-func (c *call) appendShare(dst []byte, req *protocol.ProduceRequest) []byte {
+// appendPartition appends what became of one partition's records.
+func (c *call) appendPartition(dst []byte, req *protocol.ProduceRequest) []byte {
 	dst = append(dst, `{"partition":`...)
 	dst = strconv.AppendInt(dst, int64(req.Partition), 10)
 	if req.Result.Err == nil {
@@ -127,8 +129,8 @@ func (c *call) appendShare(dst []byte, req *protocol.ProduceRequest) []byte {
 	return append(dst, '}')
 }
 
-// appendOffsets lists where each record went, in the order of the request;
-// the offset is null where its partition failed.
+// appendOffsets appends where each record went, in the order of the request. The
+// offset is null if its partition failed.
 func (c *call) appendOffsets(dst []byte, byPartition []*protocol.ProduceRequest) []byte {
 	next := make([]int64, len(byPartition))
 	dst = append(dst, `,"offsets":[`...)

@@ -6,14 +6,14 @@ import (
 	"ottla/protocol"
 )
 
-// query takes the parameters that every form has, and more.
-func (p *produce) query(c *call, more ...field) *protocol.Error {
+// query reads the query: the parameters that all forms have, and more.
+func (p *produce) query(c *call, more ...binding) *protocol.Error {
 	if len(more) == 0 && len(c.ctx.URI().QueryString()) == 0 {
 		return nil
 	}
 	return c.bindQuery(append(more,
-		field{name: "offsets", set: boolean(&p.offsets)},
-		field{name: "acks", set: func(field string, v value) *protocol.Error {
+		binding{name: "offsets", set: setBool(&p.offsets)},
+		binding{name: "acks", set: func(field string, v value) *protocol.Error {
 			switch string(v.text) {
 			case "all":
 			case "none":
@@ -25,16 +25,16 @@ func (p *produce) query(c *call, more ...field) *protocol.Error {
 		}})...)
 }
 
-// decodeRaw takes the body as one value, byte for byte.
+// decodeRaw takes the body as one record's value, byte for byte.
 func (c *call) decodeRaw(p *produce) *protocol.Error {
 	rec := noRecord
 	var key *string
 	err := p.query(c,
-		field{name: "topic", required: true, set: name(&p.topic)},
-		field{name: "cluster", set: name(&p.cluster)},
-		field{name: "key", set: optionalText(&key)},
-		field{name: "timestamp", set: integer(&rec.timestamp, 0, maxTimestamp, atLeast)},
-		field{name: "partition", set: func(_ string, v value) (err *protocol.Error) {
+		binding{name: "topic", required: true, set: setName(&p.topic)},
+		binding{name: "cluster", set: setName(&p.cluster)},
+		binding{name: "key", set: setOptionalText(&key)},
+		binding{name: "timestamp", set: setInteger(&rec.timestamp, 0, maxTimestamp, atLeast)},
+		binding{name: "partition", set: func(_ string, v value) (err *protocol.Error) {
 			rec.partition, err = decodePartition(v)
 			return err
 		}})
@@ -55,20 +55,20 @@ func (c *call) decodeRaw(p *produce) *protocol.Error {
 	return nil
 }
 
-// decodeNDJSON takes a record object from every line that is not blank.
+// decodeNDJSON decodes a record from every line that is not blank.
 func (c *call) decodeNDJSON(p *produce) *protocol.Error {
 	p.batch = true
 	err := p.query(c,
-		field{name: "topic", required: true, set: name(&p.topic)},
-		field{name: "cluster", set: name(&p.cluster)})
+		binding{name: "topic", required: true, set: setName(&p.topic)},
+		binding{name: "cluster", set: setName(&p.cluster)})
 	if err != nil {
 		return err
 	}
-	rest := c.body
-	for n := 1; len(rest) > 0; n++ {
-		var text []byte
-		text, rest, _ = bytes.Cut(rest, []byte("\n"))
-		r := protocol.NewJSONReader(text)
+	unread := c.body
+	for n := 1; len(unread) > 0; n++ {
+		var line []byte
+		line, unread, _ = bytes.Cut(unread, []byte("\n"))
+		r := protocol.NewJSONReader(line)
 		if r.Kind() == 0 && r.End() == nil {
 			continue
 		}

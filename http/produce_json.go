@@ -6,8 +6,8 @@ import (
 	"ottla/protocol"
 )
 
-// decodeEvents takes a JSON body: one event, or a batch under "records".
-// One pass, no values built: this is the hot path.
+// decodeEvents decodes a JSON body: one event, or a batch under "records". It
+// makes one pass and builds no values, because produces are the hot path.
 func (c *call) decodeEvents(p *produce) *protocol.Error {
 	if err := p.query(c); err != nil {
 		return err
@@ -42,6 +42,8 @@ func (c *call) decodeEvents(p *produce) *protocol.Error {
 	return nil
 }
 
+// decodeEventField reads the value of the field r.Key, of an event or a batch, and
+// returns which field that is.
 func (c *call) decodeEventField(r *protocol.JSONReader, p *produce, rec *record, seen seenFields) (seenFields, *protocol.Error) {
 	f, err := c.decodeRecordField(r, rec, seen)
 	if f != 0 || err != nil {
@@ -67,28 +69,29 @@ func (c *call) decodeEventField(r *protocol.JSONReader, p *produce, rec *record,
 	}
 	v, ok := r.Value()
 	if !ok {
-		return f, nil // the reader keeps the error
+		return f, nil // the error is kept by r
 	}
 	return f, decodeName(dst, f, v)
 }
 
-// decodeName is name without its closure.
+// decodeName is setName without a closure, which would be allocated.
 func decodeName(dst *string, f seenFields, v protocol.JSONValue) *protocol.Error {
-	field := "topic"
+	name := "topic"
 	if f == seenCluster {
-		field = "cluster"
+		name = "cluster"
 	}
 	s, ok := value{json: v}.str()
 	if !ok {
-		return wrongType(field, "a string")
+		return wrongType(name, "a string")
 	}
 	if !protocol.ValidName(s) {
-		return invalidName(field, s)
+		return invalidName(name, s)
 	}
 	*dst = s
 	return nil
 }
 
+// decodeRecords decodes the array of records that is next in r.
 func (c *call) decodeRecords(r *protocol.JSONReader) *protocol.Error {
 	if k := r.Kind(); k != '[' && k != 0 {
 		return wrongType("records", "an array")
@@ -99,10 +102,10 @@ func (c *call) decodeRecords(r *protocol.JSONReader) *protocol.Error {
 			return inRecord(err, "record", i)
 		}
 	}
-	return nil // the reader keeps a syntax error
+	return nil // a syntax error is kept by r
 }
 
-// decodeRecord appends the record object that is next in r.
+// decodeRecord decodes the record that is next in r, and appends it.
 func (c *call) decodeRecord(r *protocol.JSONReader) *protocol.Error {
 	if limit := c.srv.o.MaxBatchRecords; len(c.records) == limit {
 		return protocol.Errorf(protocol.CodeBatchTooLarge, "a batch has at most %d records", limit).With("limit", limit)

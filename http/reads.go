@@ -8,14 +8,14 @@ import (
 	"ottla/protocol"
 )
 
-// partitionOf resolves the topic and the partition of the path.
+// partitionOf returns the topic and the number of the partition in the path.
 func (c *call) partitionOf(cluster string) (*protocol.Topic, int, *protocol.Error) {
 	topicName, err := c.nameParam("topic")
 	if err != nil {
 		return nil, 0, err
 	}
-	text := c.param("partition")
-	n, _, ok := protocol.ParseInteger([]byte(text))
+	number := c.param("partition")
+	n, _, ok := protocol.ParseInteger([]byte(number))
 	if !ok {
 		return nil, 0, invalid("partition", "must be an integer")
 	}
@@ -24,13 +24,13 @@ func (c *call) partitionOf(cluster string) (*protocol.Topic, int, *protocol.Erro
 		return nil, 0, err
 	}
 	if n < 0 || n >= int64(topic.Partitions) {
-		return nil, 0, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %s", topicName, text).
+		return nil, 0, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %s", topicName, number).
 			With("partitions", topic.Partitions)
 	}
 	return topic, int(n), nil
 }
 
-// getRecords reads a partition without a group.
+// getRecords reads records of a partition, without a group.
 func getRecords(c *call) *protocol.Error {
 	o := &c.srv.o
 	req := &protocol.FetchRequest{MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Done: c.srv.done}
@@ -39,12 +39,12 @@ func getRecords(c *call) *protocol.Error {
 		offset  *protocol.Offset
 	)
 	err := c.bindQuery(
-		field{name: "cluster", set: name(&cluster)},
-		field{name: "offset", set: optionalInteger(&offset, 0, maxOffset, atLeast)},
-		field{name: "timestamp", set: optionalInteger(&req.Timestamp, 0, maxTimestamp, atLeast)},
-		field{name: "max_records", set: integer(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
-		field{name: "max_bytes", set: integer(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
-		field{name: "timeout_ms", set: milliseconds(&req.Timeout, 0, o.MaxTimeout)})
+		binding{name: "cluster", set: setName(&cluster)},
+		binding{name: "offset", set: setOptionalInteger(&offset, 0, maxOffset, atLeast)},
+		binding{name: "timestamp", set: setOptionalInteger(&req.Timestamp, 0, maxTimestamp, atLeast)},
+		binding{name: "max_records", set: setInteger(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
+		binding{name: "max_bytes", set: setInteger(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
+		binding{name: "timeout_ms", set: setMilliseconds(&req.Timeout, 0, o.MaxTimeout)})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,8 @@ func getRecords(c *call) *protocol.Error {
 	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Watch, records, answerFetch, release), req.Timeout)
 }
 
-// maxOffset leaves room to count on.
+// maxOffset is the largest offset that a client may name. Counting on from it
+// does not overflow.
 const maxOffset = 1<<62 - 1
 
 func answerFetch(c *call, records *rendering, r *protocol.FetchReply) {
@@ -79,7 +80,7 @@ func answerFetch(c *call, records *rendering, r *protocol.FetchReply) {
 	c.sendRendered(records, []byte(`{"records":[`), appendFetchTail(b[:0], r))
 }
 
-// appendFetchTail is what follows the records.
+// appendFetchTail appends what follows the records.
 func appendFetchTail(dst []byte, r *protocol.FetchReply) []byte {
 	dst = append(dst, `],"next_offset":`...)
 	dst = strconv.AppendInt(dst, int64(r.NextOffset), 10)
@@ -90,10 +91,11 @@ func appendFetchTail(dst []byte, r *protocol.FetchReply) []byte {
 	return append(dst, '}')
 }
 
-// getPartitionOffsets answers the first and the next offset of a partition.
+// getPartitionOffsets answers the first offset of a partition, and the next one
+// that a record will get.
 func getPartitionOffsets(c *call) *protocol.Error {
 	var cluster string
-	if err := c.bindQuery(field{name: "cluster", set: name(&cluster)}); err != nil {
+	if err := c.bindQuery(binding{name: "cluster", set: setName(&cluster)}); err != nil {
 		return err
 	}
 	topic, partition, err := c.partitionOf(cluster)

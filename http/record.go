@@ -9,7 +9,7 @@ import (
 	"ottla/protocol"
 )
 
-// maxTimestamp is the last millisecond that four digits of a year can hold.
+// maxTimestamp is the last millisecond of the year 9999, since 1970.
 const maxTimestamp = 253402300799999
 
 // record is one record of a produce request, decoded.
@@ -20,6 +20,7 @@ type record struct {
 	size                int    // bytes of key, value and headers, decoded
 }
 
+// noRecord is a record of which nothing was given.
 var noRecord = record{key: []byte(protocol.NullToken), value: []byte(protocol.NullToken), timestamp: -1, partition: -1}
 
 // seenFields are the fields a record object has had so far.
@@ -44,6 +45,7 @@ const (
 	anyRecord = anyKey | anyValue | seenPartition | seenHeaders | seenTimestamp
 )
 
+// recordField is the field called key; 0 for none of a record.
 func recordField(key []byte) seenFields {
 	switch string(key) {
 	case "key":
@@ -68,8 +70,8 @@ func recordField(key []byte) seenFields {
 	return 0
 }
 
-// decodeRecordField takes the field r.Key if a record has such a field; what
-// it is called comes back, 0 for another one.
+// decodeRecordField reads the value of the field r.Key into rec. It returns
+// which field that is, and 0, having read nothing, if a record has none such.
 func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenFields) (seenFields, *protocol.Error) {
 	f := recordField(r.Key)
 	if f == 0 {
@@ -80,12 +82,12 @@ func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenF
 	}
 	for _, exclusive := range [...]seenFields{anyKey, anyValue} {
 		if f&exclusive != 0 && seen&exclusive != 0 {
-			return f, invalid(string(r.Key), "excludes its other forms: one of plain, _text and _base64")
+			return f, invalid(string(r.Key), "excludes its other forms: give one of plain, _text and _base64")
 		}
 	}
 	v, ok := r.Value()
 	if !ok {
-		return f, nil // the reader keeps the error
+		return f, nil // the error is kept by r
 	}
 	var err *protocol.Error
 	switch f {
@@ -104,7 +106,7 @@ func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenF
 	case seenPartition:
 		rec.partition, err = decodePartition(value{json: v})
 	case seenTimestamp:
-		err = integer(&rec.timestamp, 0, maxTimestamp, atLeast)("timestamp", value{json: v})
+		err = setInteger(&rec.timestamp, 0, maxTimestamp, atLeast)("timestamp", value{json: v})
 	case seenHeaders:
 		rec.headers, err = c.headersToken(v, &rec.size)
 	}
@@ -143,7 +145,7 @@ func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte,
 	if bytes.IndexByte(inner, '\\') >= 0 {
 		content, whole := protocol.AppendUnescaped(nil, inner)
 		if !whole {
-			return nil, wrongType(field, "a text; half a surrogate pair is none")
+			return nil, wrongType(field, "a text, without half a surrogate pair")
 		}
 		inner = content
 	}
@@ -168,7 +170,7 @@ func (c *call) base64Token(field string, v protocol.JSONValue, size *int) ([]byt
 	return c.rawToken(content), nil
 }
 
-// rawToken is the token of bytes that are not to be parsed.
+// rawToken is the token of bytes that are no text.
 func (c *call) rawToken(content []byte) []byte {
 	start := len(c.scratch)
 	c.scratch = protocol.AppendRawToken(c.scratch, content)
@@ -181,19 +183,18 @@ func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.
 		return nil, wrongType("headers", "an object of strings")
 	}
 	r := protocol.NewJSONReader(v.Raw)
-	names := map[string]struct{}{}
+	seen := map[string]struct{}{}
 	for r.Object(); r.Field(); {
-		field := "headers." + string(r.Key)
-		if _, twice := names[string(r.Key)]; twice {
+		if _, twice := seen[string(r.Key)]; twice {
 			return nil, duplicateField("headers", r.Key)
 		}
-		names[string(r.Key)] = struct{}{}
+		seen[string(r.Key)] = struct{}{}
 		if r.Kind() != '"' {
-			return nil, wrongType(field, "a string")
+			return nil, wrongType("headers."+string(r.Key), "a string")
 		}
 		r.Value()
 	}
-	if len(names) == 0 {
+	if len(seen) == 0 {
 		return nil, nil
 	}
 	token := v.Compact(&c.scratch)
@@ -201,7 +202,7 @@ func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.
 	return token, nil
 }
 
-// inRecord says in which record of a batch an error is.
+// inRecord adds to e which record, line or offset of the request it is about.
 func inRecord(e *protocol.Error, unit string, index int) *protocol.Error {
 	e.Message = fmt.Sprintf("%s %d: %s", unit, index, e.Message)
 	return e.With(unit, index)

@@ -10,7 +10,7 @@ import (
 	"ottla/protocol"
 )
 
-// sendJSON answers with v, marshalled. For everything but records, which are
+// sendJSON answers with v, marshalled. Records are not sent by it: they are
 // rendered straight from their tokens.
 func (c *call) sendJSON(status int, v any) *protocol.Error {
 	var b bytes.Buffer
@@ -31,11 +31,12 @@ func (c *call) sendCreated(created bool, v any) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, v)
 }
 
-// list is an answer with one plural key; nil becomes [].
+// list is an answer with one plural key. nil becomes [].
 func list[T any](name string, items []T) map[string][]T {
 	return map[string][]T{name: orEmpty(items)}
 }
 
+// orEmpty makes nil an empty list, which JSON renders as [] and not as null.
 func orEmpty[T any](items []T) []T {
 	if items == nil {
 		return []T{}
@@ -48,13 +49,13 @@ func appendRecord(dst []byte, r *protocol.Record) []byte {
 	return append(appendRecordFields(dst, r), '}')
 }
 
-// appendRecordFields leaves the object open.
+// appendRecordFields appends a record without its closing brace.
 func appendRecordFields(dst []byte, r *protocol.Record) []byte {
 	return appendRecordRest(appendRecordPrefix(dst, r), r)
 }
 
-// appendRecordPrefix is what all records of a partition begin with, up to the
-// offset.
+// appendRecordPrefix appends what all records of a partition begin with, up to
+// the offset.
 func appendRecordPrefix(dst []byte, r *protocol.Record) []byte {
 	dst = append(dst, `{"topic":`...)
 	dst = protocol.AppendJSONString(dst, r.Topic)
@@ -77,8 +78,9 @@ func appendRecordRest(dst []byte, r *protocol.Record) []byte {
 	return append(dst, r.Headers...)
 }
 
-// appendTokenField appends a key or value under the name that says what it
-// is. Tokens hold JSON already, so nothing is parsed again.
+// appendTokenField appends a key or value under the name that says what kind it
+// is: name, name_text or name_base64. Tokens hold JSON already, so nothing is
+// parsed.
 func appendTokenField(dst []byte, name string, token []byte) []byte {
 	dst = append(dst, ',', '"')
 	dst = append(dst, name...)

@@ -10,8 +10,8 @@ import (
 	"ottla/protocol"
 )
 
-// renderingSizes are those of the buffers that answers are rendered into and
-// that are used again; larger ones are made when they are needed.
+// renderingSizes are the sizes, in bytes, of the buffers that answers are
+// rendered into and that are used again. Larger ones are made when needed.
 var renderingSizes = [...]int{
 	4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10, 384 << 10, 512 << 10,
 	768 << 10, 1 << 20,
@@ -19,16 +19,16 @@ var renderingSizes = [...]int{
 
 var renderingPools [len(renderingSizes)]sync.Pool // of *[]byte
 
-// headRoom is what is left free before the records for the begin of the
-// answer, which may be known only after them.
+// headRoom is how many bytes are left free before the records, for the beginning
+// of the answer: it may be known only after them.
 const headRoom = 512
 
-// rendering is the records of an answer as clients see them, rendered as they
-// are read: nothing of what they are read from is kept. It implements
-// protocol.RecordSink.
+// rendering is the records of an answer as clients see them. They are rendered
+// while they are read, and nothing of what they are read from is kept. It
+// implements protocol.RecordSink.
 type rendering struct {
 	buf  []byte  // headRoom bytes, then the records between commas
-	lent *[]byte // what buf is, if it is to go back to a pool
+	lent *[]byte // what buf is part of, if it comes from a pool
 
 	topic     string
 	partition int
@@ -66,7 +66,7 @@ func (r *rendering) Forget() {
 	}
 }
 
-// enlarge gives buf a capacity of n at least.
+// enlarge gives buf a capacity of at least n bytes.
 func (r *rendering) enlarge(n int) {
 	old, lent := r.buf, r.lent
 	r.lent = nil
@@ -95,7 +95,7 @@ func (r *rendering) releaseEmpty() {
 	}
 }
 
-// release ends the use of the buffer: nothing that aliases it may be left.
+// release gives the buffer back. Nothing that aliases it may be in use.
 func (r *rendering) release() {
 	giveRendering(r.lent)
 	r.buf, r.lent = nil, nil
@@ -113,9 +113,9 @@ func giveRendering(lent *[]byte) {
 	}
 }
 
-// sendRendered answers with head, the records of r, and tail. The buffer
-// becomes the answer's if it is large and well filled; it goes back when the
-// answer was sent.
+// sendRendered answers with head, the records of r, and tail. If the buffer of r
+// is large and well filled it becomes the answer, and is given back when that was
+// sent; else it is copied.
 func (c *call) sendRendered(r *rendering, head, tail []byte) {
 	if len(r.buf) <= headRoom {
 		r.release()
@@ -128,7 +128,7 @@ func (c *call) sendRendered(r *rendering, head, tail []byte) {
 	r.buf = append(r.buf, tail...)
 	begin := headRoom - len(head)
 	if begin < 0 {
-		panic("BUG: the begin of an answer is too long")
+		panic("BUG: the beginning of an answer does not fit headRoom")
 	}
 	copy(r.buf[begin:], head)
 	body := r.buf[begin:]

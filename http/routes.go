@@ -9,13 +9,13 @@ import (
 	"ottla/protocol"
 )
 
-// bodyKind says what body a route takes.
+// bodyKind is the kind of body that a route takes.
 type bodyKind int
 
 const (
 	noBody   bodyKind = iota
 	jsonBody          // JSON, or empty
-	anyBody           // the handler looks at the media type
+	anyBody           // the handler decides by the media type
 )
 
 // route is one line of the API.
@@ -23,15 +23,15 @@ type route struct {
 	method, path string
 	body         bodyKind
 	handle       func(*call) *protocol.Error
-	named        bool // parts of the path are names; set by routes
+	named        bool // a part of the path is a name; set by routes
 
-	// refused, if set, has the last word on a request whose body could not be
+	// refused, if set, may replace the error of a request whose body could not be
 	// read.
 	refused func(*call, *protocol.Error) *protocol.Error
 }
 
-// table is the whole API. A GET is also a HEAD, but for the one that changes
-// something.
+// table is the whole API. What has a GET has a HEAD too, except for the GET that
+// changes something (GET /events).
 var table = []route{
 	{method: "POST", path: "/cluster", body: jsonBody, handle: postCluster},
 	{method: "GET", path: "/cluster", handle: getClusters},
@@ -73,7 +73,7 @@ var table = []route{
 	{method: "GET", path: "/docs", handle: getDocs},
 }
 
-// routes makes the table a handler.
+// routes makes a handler of the table.
 func (s *Server) routes() fasthttp.RequestHandler {
 	r := router.New()
 	r.RedirectTrailingSlash = false

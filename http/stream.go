@@ -10,10 +10,9 @@ import (
 	"ottla/protocol"
 )
 
-// stream repeats polls and writes what they bring until the client leaves,
-// the server shuts down, or a poll fails.
-//
-// It runs after its handler has returned, so it holds no RequestCtx.
+// stream repeats polls and writes what they bring, until the client leaves, the
+// server shuts down or a poll fails. It runs after its handler has returned, so
+// it holds no RequestCtx.
 type stream struct {
 	srv       *Server
 	kind      streamKind
@@ -24,15 +23,15 @@ type stream struct {
 	answered  answered // for the log of requests
 
 	follow     bool // each poll begins at the cursor of the one before
-	leave      bool // the consumer is of this stream alone: it leaves the group in the end
+	leave      bool // the consumer was made for this stream, and leaves the group when it ends
 	generation protocol.Generation
 	cursor     string
 	lastWrite  time.Time
 	buf        []byte
 }
 
-// startStream answers the first poll's error as any other, or begins the
-// stream.
+// startStream makes the first poll. Its error is answered like any other; else
+// the stream begins.
 func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol.Error {
 	if !c.ctx.Request.Header.IsHTTP11() {
 		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
@@ -55,7 +54,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	st.req.RecordCursors = true
 	begun := false
 	defer func() {
-		if !begun { // a panic is one way
+		if !begun { // after an error or a panic
 			st.held.Release()
 			release()
 		}
@@ -64,12 +63,12 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	if err != nil {
 		return err
 	}
-	// Each poll renews the lease, so none may outlast it; and an idle stream
-	// shows signs of life.
+	// Each poll renews the lease, so none may wait as long as the lease lasts. And a
+	// stream that has no records sends a comment now and then.
 	st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
 	st.req.Continue, st.req.Announce = true, true
-	// A WriteTimeout would end the stream as a whole; flush sets one for each
-	// piece instead.
+	// The write timeout is not for the stream as a whole: flush sets it for each
+	// piece.
 	c.client.setWriteDeadline(time.Time{})
 	resp := &c.ctx.Response
 	resp.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
@@ -84,21 +83,21 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	begun = true
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer st.srv.streams.Done()
-		defer st.logRequest() // after release: who reads the log finds the stream ended
+		defer st.logRequest() // after release, so that the place is free when the log says that the stream ended
 		defer release()
 		defer st.held.Release()
 		reply := first
-		first = nil // a stream may last; its first records need not
+		first = nil // its records are not needed for as long as the stream lasts
 		st.run(w, reply)
 	})
 	return nil
 }
 
-// resume makes a Last-Event-ID the place to read on from, and its consumer the
-// one who reads: a browser that connects again sends nothing else, so its lease
-// is left to run out when a stream breaks off. With auto_commit
-// the committed offset may be past it already, so all further polls go by
-// their cursors.
+// resume makes a Last-Event-ID the position to read on from, and its consumer the
+// one that reads. A browser that connects again sends nothing else, so a consumer
+// does not leave its group when a stream breaks off: its lease is left to expire.
+// With auto_commit the committed offset may be beyond the Last-Event-ID already, so
+// all polls of the stream go by their cursors.
 func (st *stream) resume(lastEventID string) {
 	if lastEventID == "" || st.req.Ack != "" || st.req.After != "" || len(lastEventID) > maxCursor {
 		return
@@ -114,7 +113,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 		}
 	}()
 	defer func() {
-		// Who has the id of a record may come back with it.
+		// A client that has the id of a record may come back with it.
 		if st.leave && st.cursor == "" {
 			_ = st.srv.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
 		}
@@ -126,7 +125,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 		if !st.flush(w) {
 			return
 		}
-		if reply.Superseded { // polling on would end the newer one, which would do the same
+		if reply.Superseded { // polling on would end the newer stream, which would do the same
 			st.leave = false
 			return
 		}
@@ -159,7 +158,8 @@ func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 	return reply, nil
 }
 
-// render appends a poll's answer to buf; signs of life when it is empty.
+// render appends a poll's answer to buf, or a comment if nothing was written for
+// a while.
 func (st *stream) render(reply *protocol.PollReply) {
 	if st.generation != 0 && st.generation != reply.Generation && st.kind == eventStream {
 		st.buf = append(st.buf, "event: rebalance\ndata: {\"generation\":"...)
@@ -168,8 +168,8 @@ func (st *stream) render(reply *protocol.PollReply) {
 	}
 	st.generation = reply.Generation
 	for i := range reply.Records {
-		// Between the cursors of two polls, the older one is safe: resuming
-		// there repeats records but skips none.
+		// A record without a cursor of its own gets the one before it: resuming there
+		// repeats records, but skips none.
 		switch {
 		case i < len(reply.Cursors):
 			st.cursor = reply.Cursors[i]
@@ -192,7 +192,7 @@ func (st *stream) renderRecord(r *protocol.Record) {
 		return
 	}
 	st.buf = append(st.buf, "data: "...)
-	st.buf = appendRecord(st.buf, r) // one line: tokens have no control characters
+	st.buf = appendRecord(st.buf, r) // is one line, as tokens have no control characters
 	st.buf = append(st.buf, '\n')
 	if st.cursor != "" {
 		st.buf = append(st.buf, "id: "...)
@@ -202,7 +202,7 @@ func (st *stream) renderRecord(r *protocol.Record) {
 	st.buf = append(st.buf, '\n')
 }
 
-// renderError ends the stream with why it ends.
+// renderError appends why the stream ends.
 func (st *stream) renderError(e *protocol.Error) {
 	st.answered.code = e.Code.Name
 	if st.kind == eventStream {
@@ -216,14 +216,15 @@ func (st *stream) renderError(e *protocol.Error) {
 	st.buf = append(st.buf, '}', '\n')
 }
 
-// logRequest logs the stream that ends.
+// logRequest logs the stream when it ends.
 func (st *stream) logRequest() {
 	if st.srv.o.Requests != nil {
 		st.srv.logAnswered(&st.answered)
 	}
 }
 
-// flush writes buf within the write timeout; false when the client is gone.
+// flush writes buf within the write timeout. It returns false when the client is
+// gone.
 func (st *stream) flush(w *bufio.Writer) bool {
 	defer st.held.Release()
 	if len(st.buf) == 0 {
@@ -245,8 +246,8 @@ func (st *stream) flush(w *bufio.Writer) bool {
 // waits: there may be thousands of them.
 const idleStreamBytes = 4 << 10
 
-// streamPiece is how much is written of a stream at once: the pipe to the
-// connection copies what it is given, and holds a few pieces.
+// streamPiece is how many bytes of a stream are written at once: the pipe to the
+// connection copies what it is given, and holds some pieces.
 const streamPiece = 16 << 10
 
 func writePieces(w *bufio.Writer, b []byte) error {

@@ -8,26 +8,26 @@ import (
 	"ottla/protocol"
 )
 
-// topicSettings are the fields that POST and PATCH share.
-func (c *call) topicSettings(spec *protocol.TopicSpec) []field {
+// topicSettings are the fields that POST /topic and PATCH /topic/{topic} share.
+func (c *call) topicSettings(spec *protocol.TopicSpec) []binding {
 	const forEver = -1
 	maxRecord := int64(c.srv.o.MaxRecordBytes)
-	return []field{
-		{name: "cluster", set: name(&spec.Cluster)},
-		{name: "partitions", set: optionalInteger(&spec.Partitions, 1, 1024, permitted)},
-		{name: "replication_factor", set: optionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
-		{name: "retention_ms", set: optionalInteger(&spec.RetentionMs, forEver, math.MaxInt64, permitted)},
-		{name: "retention_bytes", set: optionalInteger(&spec.RetentionBytes, forEver, math.MaxInt64, permitted)},
-		{name: "segment_bytes", set: optionalInteger(&spec.SegmentBytes, 1, math.MaxInt64, permitted)},
-		{name: "cleanup_policy", set: oneOf(&spec.CleanupPolicy, "delete", "compact")},
-		{name: "delete_retention_ms", set: optionalInteger(&spec.DeleteRetentionMs, 0, math.MaxInt64, permitted)},
-		{name: "max_record_bytes", set: optionalInteger(&spec.MaxRecordBytes, 1, maxRecord, permitted)},
+	return []binding{
+		{name: "cluster", set: setName(&spec.Cluster)},
+		{name: "partitions", set: setOptionalInteger(&spec.Partitions, 1, 1024, permitted)},
+		{name: "replication_factor", set: setOptionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
+		{name: "retention_ms", set: setOptionalInteger(&spec.RetentionMs, forEver, math.MaxInt64, permitted)},
+		{name: "retention_bytes", set: setOptionalInteger(&spec.RetentionBytes, forEver, math.MaxInt64, permitted)},
+		{name: "segment_bytes", set: setOptionalInteger(&spec.SegmentBytes, 1, math.MaxInt64, permitted)},
+		{name: "cleanup_policy", set: setOneOf(&spec.CleanupPolicy, "delete", "compact")},
+		{name: "delete_retention_ms", set: setOptionalInteger(&spec.DeleteRetentionMs, 0, math.MaxInt64, permitted)},
+		{name: "max_record_bytes", set: setOptionalInteger(&spec.MaxRecordBytes, 1, maxRecord, permitted)},
 	}
 }
 
 func postTopic(c *call) *protocol.Error {
 	spec := &protocol.TopicSpec{}
-	fields := append(c.topicSettings(spec), field{name: "name", required: true, set: name(&spec.Name)})
+	fields := append(c.topicSettings(spec), binding{name: "name", required: true, set: setName(&spec.Name)})
 	if err := c.bindBody(fields...); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func patchTopic(c *call) *protocol.Error {
 		return err
 	}
 	if cluster != "" && spec.Cluster != cluster {
-		return invalid("cluster", "is %q in the body, %q in the query", spec.Cluster, cluster)
+		return invalid("cluster", "is %q in the body, but %q in the query", spec.Cluster, cluster)
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
@@ -75,15 +75,15 @@ func patchTopic(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, info)
 }
 
-// listQuery takes what lists of topics and their views share.
+// listQuery reads the parameters that lists of topics and their views share.
 func (c *call) listQuery() (cluster string, internal bool, err *protocol.Error) {
 	err = c.bindQuery(
-		field{name: "cluster", set: name(&cluster)},
-		field{name: "internal", set: boolean(&internal)})
+		binding{name: "cluster", set: setName(&cluster)},
+		binding{name: "internal", set: setBool(&internal)})
 	return cluster, internal, err
 }
 
-// listTopics are the topics that a list or a view is asked for.
+// listTopics returns the topics that a list or a view is asked for.
 func (c *call) listTopics() ([]protocol.TopicInfo, *protocol.Error) {
 	cluster, internal, err := c.listQuery()
 	if err != nil {
@@ -103,7 +103,7 @@ func getTopics(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, list("topics", topics))
 }
 
-// fillTopic makes empty lists of missing ones.
+// fillTopic makes missing lists empty, so that they are rendered as [].
 func fillTopic(t *protocol.TopicInfo) {
 	t.Partitions = orEmpty(t.Partitions)
 	for i := range t.Partitions {
@@ -112,7 +112,7 @@ func fillTopic(t *protocol.TopicInfo) {
 	}
 }
 
-// topicOf is the topic of the path and the cluster of the query.
+// topicOf returns the topic in the path and the cluster in the query.
 func (c *call) topicOf() (cluster, topic string, err *protocol.Error) {
 	if cluster, err = c.clusterQuery(); err == nil {
 		topic, err = c.nameParam("topic")

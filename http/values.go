@@ -10,8 +10,8 @@ import (
 	"ottla/protocol"
 )
 
-// str is a JSON string's content, or a parameter's text; false when it is
-// neither, or not a text.
+// str returns the content of a JSON string, or the text of a parameter. It
+// returns false for another JSON value, and for what is not valid UTF-8.
 func (v value) str() (string, bool) {
 	if v.isQ {
 		return string(v.text), utf8.Valid(v.text)
@@ -38,9 +38,12 @@ func (v value) integer() (int64, bool) {
 	return n, ok
 }
 
-// The kinds of fields. Each returns what stores a value in dst.
+// The setters of bindings. Each returns a function that checks a value of a
+// certain kind and stores it in dst; it is given the name of the field for
+// messages.
 
-func name(dst *string) func(string, value) *protocol.Error {
+// setName takes the name of a cluster, a topic or a group.
+func setName(dst *string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		s, ok := v.str()
 		if !ok {
@@ -54,7 +57,8 @@ func name(dst *string) func(string, value) *protocol.Error {
 	}
 }
 
-func text(dst *string) func(string, value) *protocol.Error {
+// setText takes any text.
+func setText(dst *string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		s, ok := v.str()
 		if !ok {
@@ -65,19 +69,20 @@ func text(dst *string) func(string, value) *protocol.Error {
 	}
 }
 
-func optionalText(dst **string) func(string, value) *protocol.Error {
+// setOptionalText takes any text; *dst stays nil when none is given.
+func setOptionalText(dst **string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		*dst = new(string)
-		return text(*dst)(field, v)
+		return setText(*dst)(field, v)
 	}
 }
 
-// names takes one name or an array of them; in a query the parameter is
+// setNames takes one name or an array of names. In a query the parameter is
 // repeated.
-func names(dst *[]string) func(string, value) *protocol.Error {
+func setNames(dst *[]string) func(string, value) *protocol.Error {
 	add := func(field string, v value) *protocol.Error {
 		var one string
-		if err := name(&one)(field, v); err != nil {
+		if err := setName(&one)(field, v); err != nil {
 			return err
 		}
 		*dst = append(*dst, one)
@@ -104,7 +109,8 @@ func names(dst *[]string) func(string, value) *protocol.Error {
 	}
 }
 
-func boolean(dst *bool) func(string, value) *protocol.Error {
+// setBool takes true or false.
+func setBool(dst *bool) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		literal := v.text
 		if !v.isQ {
@@ -122,9 +128,8 @@ func boolean(dst *bool) func(string, value) *protocol.Error {
 	}
 }
 
-// integer takes an integer from lo to hi; outside of it check says what is
-// wrong.
-func integer[T ~int | ~int64](dst *T, lo, hi int64, check rangeError) func(string, value) *protocol.Error {
+// setInteger takes an integer from lo to hi. For others check makes the error.
+func setInteger[T ~int | ~int64](dst *T, lo, hi int64, check rangeError) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		n, ok := v.integer()
 		if !ok {
@@ -138,31 +143,32 @@ func integer[T ~int | ~int64](dst *T, lo, hi int64, check rangeError) func(strin
 	}
 }
 
-// optionalInteger is integer for what may be left out. The greatest integer of
-// all is not taken for one beyond it: that is how Kafka's users write "for ever".
-func optionalInteger[T ~int | ~int64](dst **T, lo, hi int64, check rangeError) func(string, value) *protocol.Error {
+// setOptionalInteger is setInteger for a field that may be left out: *dst stays
+// nil then. It takes the greatest 64-bit integer, which Kafka's users write for
+// "for ever", and tells it from larger ones that saturate.
+func setOptionalInteger[T ~int | ~int64](dst **T, lo, hi int64, check rangeError) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		*dst = new(T)
 		if hi == math.MaxInt64 && string(v.json.Raw) == "9223372036854775807" {
 			**dst = T(hi)
 			return nil
 		}
-		return integer(*dst, lo, hi, check)(field, v)
+		return setInteger(*dst, lo, hi, check)(field, v)
 	}
 }
 
-// milliseconds takes a duration of lo to hi.
-func milliseconds(dst *time.Duration, lo, hi time.Duration) func(string, value) *protocol.Error {
+// setMilliseconds takes a duration from lo to hi, in milliseconds.
+func setMilliseconds(dst *time.Duration, lo, hi time.Duration) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		var ms int64
-		err := integer(&ms, lo.Milliseconds(), hi.Milliseconds(), limited)(field, v)
+		err := setInteger(&ms, lo.Milliseconds(), hi.Milliseconds(), limited)(field, v)
 		*dst = time.Duration(ms) * time.Millisecond
 		return err
 	}
 }
 
-// hours takes a number of hours above 0, or -1.
-func hours(dst **float64) func(string, value) *protocol.Error {
+// setHours takes a number of hours above 0, or -1 for ever.
+func setHours(dst **float64) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		raw := v.json.Raw
 		h, err := strconv.ParseFloat(string(raw), 64)
@@ -179,10 +185,10 @@ func hours(dst **float64) func(string, value) *protocol.Error {
 	}
 }
 
-// rangeError words what is wrong with n outside of lo to hi.
+// rangeError makes the error for a value n that is not from lo to hi.
 type rangeError func(field string, n, lo, hi int64) *protocol.Error
 
-// permitted is for settings: well-formed, but not allowed (422).
+// permitted is the rangeError of settings: well-formed, but not allowed (422).
 func permitted(field string, _, lo, hi int64) *protocol.Error {
 	e := protocol.Errorf(protocol.CodeNotAllowed, "%s must be %d to %d", field, lo, hi)
 	if hi == math.MaxInt64 {
@@ -192,7 +198,7 @@ func permitted(field string, _, lo, hi int64) *protocol.Error {
 	return e.With("field", field).With("min", lo).With("max", hi)
 }
 
-// limited is for what the configuration bounds (400 with the limit).
+// limited is the rangeError of what the configuration bounds (400, with the limit).
 func limited(field string, n, lo, hi int64) *protocol.Error {
 	if n < lo {
 		return invalid(field, "must be at least %d", lo)
@@ -201,10 +207,10 @@ func limited(field string, n, lo, hi int64) *protocol.Error {
 		With("field", field).With("limit", hi)
 }
 
-// atLeast is for numbers without a meaning below lo (400).
+// atLeast is the rangeError of numbers that mean nothing below lo (400).
 func atLeast(field string, n, lo, hi int64) *protocol.Error {
 	if n < lo {
 		return invalid(field, "must be at least %d", lo)
 	}
-	return invalid(field, "must be at most %d", min(hi, math.MaxInt64-1)) // what saturates is refused
+	return invalid(field, "must be at most %d", min(hi, math.MaxInt64-1)) // math.MaxInt64 may have saturated, and is refused
 }

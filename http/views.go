@@ -10,8 +10,8 @@ import (
 	"ottla/protocol"
 )
 
-// The views show the broker's state as tables. An id is stable and unique
-// within its view and cluster.
+// The views show the broker's state as tables. The id of a row is stable, and
+// unique within its view and cluster.
 
 type brokerRow struct {
 	ID        int       `json:"id"`
@@ -79,7 +79,7 @@ type producerRow struct {
 	Name    string `json:"name"`
 }
 
-// viewProducers lists the Producer-Ids; an Idempotency-Key is no producer.
+// viewProducers lists the Producer-Ids. An Idempotency-Key is not a producer.
 func viewProducers(c *call) *protocol.Error {
 	cluster, err := c.clusterQuery()
 	if err != nil {
@@ -170,8 +170,8 @@ func viewCommitments(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, list("offset_commitments", rows))
 }
 
-// groupRows has a row for each partition that a group has to do with: its
-// owner, if any, and its committed offset, if any.
+// groupRows returns a row for each partition that a group owns or has an offset
+// for: its owner, if any, and its committed offset, if any.
 func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 	groups, err := c.srv.b.Groups(cluster)
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 		offsets, err := c.srv.b.Offsets(&protocol.OffsetsRequest{Cluster: g.Cluster, Group: g.Group})
 		if err != nil {
 			if err.Code == protocol.CodeGroupNotFound {
-				continue // deleted in between
+				continue // it was deleted in between
 			}
 			return nil, err
 		}
@@ -204,7 +204,8 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 	return rows, nil
 }
 
-// since is when an offset was committed; without one, when its group began.
+// since returns when an offset was committed, or when its group began if none
+// was.
 func since(o protocol.OffsetInfo, g protocol.GroupInfo) time.Time {
 	if o.Committed == nil {
 		return g.CreatedAt
