@@ -100,7 +100,9 @@ func (n node) list(name string) []any  { l, _ := n[name].([]any); return l }
 // readContract takes the content of the page from an OpenAPI document.
 func readContract(document []byte) (*contract, error) {
 	var root node
-	if err := json.Unmarshal(document, &root); err != nil {
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.UseNumber() // limits are shown digit for digit, not as 1.048576e+06
+	if err := d.Decode(&root); err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
 	r := contractReader{root: root}

@@ -241,7 +241,7 @@ func TestContractHasTheLimitsOfItsServer(t *testing.T) {
 	for _, name := range []string{"TopicSpec", "TopicPatch"} {
 		assert.Equal(t, 1234.0, *doc.Components.Schemas[name].Value.Properties["max_record_bytes"].Value.Max, name)
 	}
-	for _, said := range []string{"8,192 bytes", "4,321 bytes", "beyond 1,234 ", "98,765 bytes", "321 waiting", "1,500 ms"} {
+	for _, said := range []string{"8,192 bytes", "4,321 bytes", "exceeds 1,234 ", "98,765 bytes", "321 waiting", "1,500 ms"} {
 		assert.Contains(t, text, said)
 		assert.Contains(t, h.do("GET", "/docs", "").body, said)
 	}
