@@ -12,14 +12,14 @@ import (
 	"ottla/protocol"
 )
 
-// client is one client connection as the API sees it. It lives as long as the
-// connection and implements conn.Handler.
+// client is what the API keeps for one connection. It lives as long as the
+// connection, and implements conn.Handler.
 type client struct {
 	srv     *Server
 	session *conn.Session // nil in a test that calls a handler without a connection
 	answer  budget.Share  // what the answer being made or sent holds
 
-	rendered *rendering // whose buffer the answer aliases; nil if none
+	rendered *rendering // owns the buffer that the answer aliases; nil if none does
 }
 
 // newClient is the client of one connection.
@@ -81,7 +81,7 @@ func (cl *client) Refuse(ctx *fasthttp.RequestCtx, reason error) {
 	cl.refuse(ctx, cl.srv.transportError(reason))
 }
 
-// refuse answers what no route's handler has seen.
+// refuse answers a request that did not reach a route.
 func (cl *client) refuse(ctx *fasthttp.RequestCtx, e *protocol.Error) {
 	c := cl.srv.acquire(ctx)
 	defer cl.srv.release(c)
@@ -94,7 +94,7 @@ func (cl *client) refuse(ctx *fasthttp.RequestCtx, e *protocol.Error) {
 // errEnding says that the shutdown began before the request had arrived.
 var errEnding = protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
 
-// transportError is why bytes did not become a request.
+// transportError is the error for bytes that did not become a request.
 func (s *Server) transportError(reason error) *protocol.Error {
 	var bad conn.BadRequest
 	switch {

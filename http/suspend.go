@@ -16,9 +16,9 @@ type answerFunc func(*call) *protocol.Error
 // parkFunc leaves a request waiting, as conn.Waiting.Park does.
 type parkFunc func(resume func())
 
-// suspension is a request whose answer is waited for. It holds what the rest
-// of the way needs, no buffer and no goroutine: that is all that a waiting poll
-// costs here. It implements conn.Waiting.
+// suspension is a request whose answer is waited for. It holds what the answer
+// needs, but no buffer and no goroutine: that is all that a waiting poll costs
+// here. It implements conn.Waiting.
 type suspension struct {
 	// step returns the answer, or what is to be waited for before the next
 	// step. Neither may use the call, which is over.
@@ -40,8 +40,8 @@ type suspension struct {
 	requestID string
 }
 
-// await answers the request with what comes of s. What cannot take long is
-// done at once.
+// await answers the request with what comes of s. If it may take long, the
+// request is suspended; else all is done before await returns.
 func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	session := c.client.session
 	if session == nil || timeout <= 0 {
@@ -91,7 +91,7 @@ func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{
 	}
 }
 
-// now goes all the way on this goroutine.
+// now takes all steps on this goroutine.
 func (s *suspension) now() answerFunc {
 	defer s.release()
 	for {
@@ -143,7 +143,7 @@ func (s *suspension) Answer(ctx *fasthttp.RequestCtx) {
 	s.done(c)
 }
 
-// restore makes ctx the request again, as far as anybody still asks.
+// restore sets in ctx what the answer needs of the request.
 func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
 	ctx.Request.Reset()
 	ctx.Request.Header.SetMethod(s.method)

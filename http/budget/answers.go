@@ -12,8 +12,8 @@ const (
 	// SmallAnswer is the size, in bytes, up to which an answer may take of the
 	// reserve. It waits for nobody.
 	SmallAnswer = 16 << 10
-	// ordinaryAnswer is the size, in bytes, up to which an answer is never cut
-	// short without having waited: the max_bytes of who does not say otherwise.
+	// ordinaryAnswer is the size, in bytes, up to which an answer waits rather than
+	// being cut short at once. It is the default of max_bytes.
 	ordinaryAnswer = 1 << 20
 	// answerShare bounds an answer of more than ordinary size to one part in so
 	// many of what is left.
@@ -25,8 +25,8 @@ const (
 	// still take the difference of the reserve. For a small budget it is less.
 	maxUnderestimate = 128 << 10
 
-	// maxWait is how long an answer waits for others to be sent, and standstill how
-	// long it waits while none is: their clients do not read them then.
+	// maxWait is how long an answer waits for others to be sent, and standstill is
+	// how long it waits while none is: then clients do not read their answers.
 	maxWait    = 2 * time.Second
 	standstill = 250 * time.Millisecond
 )
@@ -34,23 +34,23 @@ const (
 // Answers bounds the bytes of answers in memory, over all connections: a client
 // may ask for megabytes and then not read them.
 //
-// An answer gets what it needs if that is no more than ordinary, as soon as it
-// is there, first come first served. So answers are as large as asked for as
-// long as clients read them. Larger answers get a part of what is left, and so
-// do those that have waited in vain.
+// An answer of up to ordinaryAnswer bytes gets what it needs; if others hold it,
+// it waits in turn. So answers are as large as asked for as long as clients read
+// them. Larger answers get a part of what is left, and so does an answer whose
+// wait was in vain.
 //
-// semaphore.Weighted cannot do this. What a record, or its rendering, turns out
-// to need beyond its estimate is counted although it exceeds the limit; small
-// answers pass those that wait; and waiting ends when nobody else gets on.
+// semaphore.Weighted cannot do this: what an answer takes beyond its estimate is
+// in memory already and has to be counted even if that exceeds the limit, and
+// small answers take what is left while larger ones wait.
 type Answers struct {
 	limit               int64
 	maxWait, standstill time.Duration
 
 	mu       sync.Mutex
 	used     int64     // may exceed limit, see Share.Set
-	queue    []*waiter // nobody who waits is overtaken, unless by a small answer
+	queue    []*waiter // is served in order
 	returned int       // how often muchReturned bytes or more came back
-	vain     int       // returned, when last somebody had waited in vain; -1 at first
+	vain     int       // value of returned when a wait was last in vain; -1 at first
 }
 
 // waiter is an answer that waits for n bytes.
@@ -109,8 +109,8 @@ func (a *Answers) take(want int64) int64 {
 	return 0
 }
 
-// takeNow reserves what an answer of want bytes may have without waiting, and
-// returns 0 if that is not there or others have waited longer.
+// takeNow reserves what an answer of want bytes may have without waiting. It
+// returns 0 if that is not free, or if others wait for it.
 func (a *Answers) takeNow(want int64) int64 {
 	n, bound := min(want, max(a.ordinary(), (a.Open()-a.used)/answerShare)), a.Open()
 	switch {
@@ -127,9 +127,9 @@ func (a *Answers) takeNow(want int64) int64 {
 
 func (a *Answers) ordinary() int64 { return min(ordinaryAnswer, a.Open()/answerShare) }
 
-// wait waits for n bytes, with a.mu held before and after. It returns false when
-// there are none in time; at once when somebody has waited in vain before, and
-// nothing was returned since.
+// wait waits until n bytes were reserved; a.mu is held before and after. It
+// returns false if the wait was in vain. It does so at once if a wait was in vain
+// before, and nothing was returned since.
 func (a *Answers) wait(n int64) bool {
 	returned := a.returned
 	if returned == a.vain {
@@ -182,9 +182,9 @@ func (a *Answers) serveQueue() {
 	}
 }
 
-// grow adds n bytes to held, which one answer has already. Of the reserve it
-// takes them only if they are no more than small. Who is alone always gets them,
-// so that no record is too large to be read.
+// grow reserves n bytes for an answer that holds held already. They may be part
+// of the reserve if they are no more than small. If nothing else is held they are
+// always granted, so that no record is too large to be read.
 func (a *Answers) grow(held, n, small int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -2,8 +2,8 @@
 // process share: bytes of requests in memory, bytes of answers that their
 // clients have not taken yet, reads that wait.
 //
-// A Budget never makes anybody wait: what it does not have is refused. Answers
-// may wait a moment for others to be sent, see there.
+// A Budget refuses what it does not have. Answers, which bounds the memory of
+// answers, may make one wait until others were sent.
 package budget
 
 import "sync/atomic"
@@ -13,9 +13,9 @@ import "sync/atomic"
 // everybody out.
 const reserveShare = 8
 
-// Budget counts something up to a limit. It is an atomic counter and not a
-// semaphore.Weighted, because it is asked several times for each request and
-// nobody waits for it.
+// Budget counts something up to a limit. It is an atomic counter, and not a
+// semaphore.Weighted with its lock, because it is used several times for each
+// request and nothing waits for it.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
@@ -47,7 +47,7 @@ func (b *Budget) Take(n int64) bool {
 
 // TakeOpen reserves n in addition to held, which the caller has taken before,
 // and leaves the reserve to others. It returns false, and takes nothing, when
-// less than n is left; but who is alone may take everything.
+// less than n is left. If nothing else is taken, the reserve is included.
 func (b *Budget) TakeOpen(held, n int64) bool {
 	for {
 		used := b.used.Load()

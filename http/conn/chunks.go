@@ -8,19 +8,20 @@ import (
 )
 
 const (
-	// maxChunkExcess is how many bytes of a chunked body's framing may come
-	// beyond a fair share, 16 bytes for each chunk and two for each of data.
-	// A byte a chunk is fair, extensions without end are not.
+	// maxChunkExcess is by how many bytes the framing of a chunked body may exceed
+	// its allowance, which is 16 bytes for each chunk and two for each byte of data.
+	// Chunks of one byte are within it, endless extensions are not.
 	maxChunkExcess = 16 << 10
-	// maxTrailer bounds the trailer section, in bytes. Nobody looks at it.
+	// maxTrailer is the largest trailer section, in bytes. Trailers are dropped.
 	maxTrailer = 4 << 10
-	// maxChunkDigits keeps a chunk's size within 60 bits.
+	// maxChunkDigits is how many hexadecimal digits the size of a chunk may have, so
+	// that it fits 60 bits.
 	maxChunkDigits = 15
 )
 
 const (
-	errChunk        BadRequest = "the body is not well chunked"
-	errChunkExcess  BadRequest = "the chunked body has more framing than data"
+	errChunk        BadRequest = "the body is not chunked correctly"
+	errChunkExcess  BadRequest = "the chunks of the body have too much framing for their data"
 	errLargeTrailer BadRequest = "the trailer section is too long"
 )
 
@@ -30,10 +31,10 @@ const (
 // trailer.
 type chunkReader struct {
 	br     *bufio.Reader
-	left   int // of the present chunk
-	inside bool
-	excess int
-	err    error // io.EOF: the end was reached
+	left   int   // bytes of the present chunk that are still to come
+	inside bool  // the CRLF that ends the present chunk is still to come
+	excess int   // bytes of framing beyond the allowance, see maxChunkExcess
+	err    error // io.EOF when the end was reached
 }
 
 func (r *chunkReader) Read(p []byte) (int, error) {
@@ -57,7 +58,8 @@ func (r *chunkReader) AtLeast() int { return r.left }
 // ended reports whether the body was read to its end.
 func (r *chunkReader) ended() bool { return errors.Is(r.err, io.EOF) }
 
-// next reads up to the next chunk's data; io.EOF when there is none.
+// next reads up to the data of the next chunk. It returns io.EOF after the last
+// one.
 func (r *chunkReader) next() error {
 	if r.inside {
 		r.inside = false
@@ -87,7 +89,7 @@ func (r *chunkReader) next() error {
 	return nil
 }
 
-// trailer reads the fields after the last chunk and drops them.
+// trailer reads the trailer section and drops it.
 func (r *chunkReader) trailer() error {
 	for size := 0; ; {
 		line, err := r.line()
@@ -106,7 +108,7 @@ func (r *chunkReader) trailer() error {
 	}
 }
 
-// line is the next line without its CRLF, which nothing else may end it.
+// line returns the next line without its CRLF. Nothing else may end a line.
 func (r *chunkReader) line() ([]byte, error) {
 	line, err := r.br.ReadSlice('\n')
 	switch {
@@ -120,7 +122,8 @@ func (r *chunkReader) line() ([]byte, error) {
 	return line[:len(line)-2], nil
 }
 
-// chunkSize parses a chunk's first line: a size, and maybe extensions.
+// chunkSize parses the first line of a chunk: its size, possibly with extensions,
+// which are dropped.
 func chunkSize(line []byte) (size int, ok bool) {
 	digits := 0
 	for ; digits < len(line); digits++ {
@@ -133,14 +136,14 @@ func chunkSize(line []byte) (size int, ok bool) {
 		}
 		size = size<<4 | d
 	}
-	rest := bytes.TrimRight(line[digits:], " \t")
-	if digits == 0 || len(rest) > 0 && rest[0] != ';' || hasControl(rest) {
+	extensions := bytes.TrimRight(line[digits:], " \t")
+	if digits == 0 || len(extensions) > 0 && extensions[0] != ';' || hasControl(extensions) {
 		return 0, false
 	}
 	return size, true
 }
 
-// hasControl reports control characters other than a tab.
+// hasControl reports whether text has a control character other than a tab.
 func hasControl(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' && c != '\t' || c == 0x7f {
@@ -150,6 +153,7 @@ func hasControl(text []byte) bool {
 	return false
 }
 
+// hexDigit is the value of a hexadecimal digit, -1 for another character.
 func hexDigit(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
@@ -160,7 +164,8 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// unexpected is err, but for an end in the middle.
+// unexpected returns err, or io.ErrUnexpectedEOF for io.EOF: the end is in the
+// middle of something.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

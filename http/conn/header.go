@@ -1,24 +1,22 @@
 package conn
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"math"
 
 	"github.com/valyala/fasthttp"
 )
 
 // MaxHeaderFields is how many header fields a request may have. A parsed field
-// takes some sixty bytes beside its text: thousands of empty ones would make a
-// header of 4 KiB hold a hundred.
+// takes some sixty bytes in addition to its text: with thousands of empty fields,
+// a header of 4 KiB would take a hundred KiB.
 const MaxHeaderFields = 256
 
-// maxMethod is the longest method that is waited for, in bytes.
+// maxMethod is how many bytes may arrive of a method without its end.
 const maxMethod = 32
 
-// BadRequest is why bytes are no HTTP request; its text is for the client.
+// BadRequest is why bytes are not an HTTP request. Its text is for the client.
 type BadRequest string
 
 func (e BadRequest) Error() string { return string(e) }
@@ -30,10 +28,10 @@ const (
 	errLineEnd    BadRequest = "a line of the header must end in CRLF, and have no other CR or LF"
 	errField      BadRequest = "a header field must be a name, a colon right after it, and a value without control characters on the same line"
 	errHost       BadRequest = "it must have one Host header"
-	errLength     BadRequest = "it must have one Content-Length at most, a number of bytes"
+	errLength     BadRequest = "it must have at most one Content-Length, a number of bytes"
 	errCoding     BadRequest = "the only transfer encoding is chunked, in HTTP/1.1"
-	errTwoLengths BadRequest = "a length and a transfer encoding exclude each other"
-	errTrailer    BadRequest = "a trailer is announced that must not be one"
+	errTwoLengths BadRequest = "Content-Length and Transfer-Encoding exclude each other"
+	errTrailer    BadRequest = "the Trailer header announces a field that must not be a trailer"
 )
 
 // Why a request with a valid beginning is refused.
@@ -43,7 +41,7 @@ var (
 	// ErrLargeHeader says that there are more than MaxHeaderBytes.
 	ErrLargeHeader = errors.New("request line and headers are too long")
 	// ErrNoBytes says that the budget has no bytes left for a large header.
-	ErrNoBytes = errors.New("too many request bytes in flight")
+	ErrNoBytes = errors.New("no memory for a large header")
 )
 
 // headerParser parses a request line and header fields while they arrive,
@@ -55,22 +53,22 @@ var (
 type headerParser struct {
 	h *fasthttp.RequestHeader
 
-	at     int // where the first line begins that has not ended
-	seen   int // how many bytes were searched for its end
-	fields int // how many there were; -1 before the request line
+	at     int // the beginning of the first line that has not ended
+	seen   int // how many bytes have been searched for its end
+	fields int // how many have been parsed; -1 before the request line
 
-	old       bool // HTTP/1.0
-	hosts     int
-	hasLength bool
-	chunked   bool
-	close     bool // a Connection header has "close"
-	keepAlive bool // or "keep-alive"
+	old       bool // the version is HTTP/1.0
+	hosts     int  // how many Host fields there are
+	hasLength bool // there is a Content-Length
+	chunked   bool // there is a Transfer-Encoding
+	close     bool // a Connection field has the option "close"
+	keepAlive bool // a Connection field has the option "keep-alive"
 }
 
 func newHeaderParser(h *fasthttp.RequestHeader) headerParser { return headerParser{h: h, fields: -1} }
 
-// parse goes on with b, all bytes that have arrived so far. It returns the size
-// of the header, 0 if there is more to come.
+// parse goes on with b, which is all bytes that have arrived so far. It returns
+// the size of the header, 0 if there is more to come.
 func (p *headerParser) parse(b []byte) (size int, err error) {
 	for {
 		n := bytes.IndexByte(b[p.seen:], '\n')
@@ -100,8 +98,8 @@ func (p *headerParser) parse(b []byte) (size int, err error) {
 	}
 }
 
-// checkBegun refuses the beginning of what cannot become a request line, so
-// that its client does not wait in vain: a TLS handshake, say.
+// checkBegun refuses the beginning of a line that cannot become a request line.
+// Without it, the client of a TLS handshake would wait for the read timeout.
 func (p *headerParser) checkBegun(line []byte) error {
 	if p.fields >= 0 {
 		return nil
@@ -117,7 +115,7 @@ func (p *headerParser) checkBegun(line []byte) error {
 	return nil
 }
 
-// versionSize is the size of what follows the target in a request line.
+// versionSize is the size of what follows the target in a request line, in bytes.
 const versionSize = len(" HTTP/1.1")
 
 func (p *headerParser) requestLine(line []byte) error {
@@ -138,9 +136,9 @@ func (p *headerParser) requestLine(line []byte) error {
 	return nil
 }
 
-// field parses a header field. Those that say how the request is read are kept
-// for finish or set in the form of this package; Cookie is dropped, because
-// nobody reads it and fasthttp would take it apart.
+// field parses a header field. Fields that decide how the request is read are
+// checked here; Connection and Trailer are not stored. Cookie is dropped, because
+// no handler reads it and fasthttp would split it into many small pieces.
 func (p *headerParser) field(line []byte) error {
 	name, value, ok := cutField(line)
 	if !ok || hasControl(value) {
@@ -239,7 +237,7 @@ func (p *headerParser) transferEncoding(value []byte) error {
 // is of no use, since trailers are dropped.
 func checkTrailer(value []byte) error {
 	var h fasthttp.RequestHeader
-	for name := range bytes.SplitSeq(value, []byte{','}) { // one by one: fasthttp compares each with all before
+	for name := range bytes.SplitSeq(value, []byte{','}) { // one by one, as fasthttp compares each with all before it
 		h.Reset()
 		if h.AddTrailerBytes(name) != nil {
 			return errTrailer
@@ -259,7 +257,8 @@ func (p *headerParser) finish() error {
 	return nil
 }
 
-// cutField splits a field's line; false when it is none, a folded one say.
+// cutField splits the line of a field. It returns false for another line, such as
+// the continuation of a folded field.
 func cutField(line []byte) (name, value []byte, ok bool) {
 	name, value, ok = bytes.Cut(line, []byte{':'})
 	return name, value, ok && isName(name)
@@ -286,147 +285,10 @@ func trimSpace(b []byte) []byte {
 	return b
 }
 
-// isToken has the characters of methods and field names (RFC 9110, 5.6.2).
+// isToken is the set of characters of methods and field names (RFC 9110, 5.6.2).
 var isToken = func() (set [256]bool) {
 	for _, c := range "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" {
 		set[c] = true
 	}
 	return set
 }()
-
-// readHeader reads the request line and the headers.
-func (s *Session) readHeader() error {
-	r := &s.b.ctx.Request
-	size, err := s.parseHeader(&r.Header)
-	if err != nil {
-		r.Header.Reset() // the answer to half a header must not depend on it
-		return err
-	}
-	_, _ = s.reader().Discard(size) // it is in the buffer
-	if len(r.Header.Host()) == 0 {
-		// HTTP/1.0. Without a host fasthttp takes //a/b for the path b at host a.
-		r.Header.SetHost("none")
-	}
-	return checkTarget(r)
-}
-
-// parseHeader returns when a whole header is in the buffer, and how large it is.
-func (s *Session) parseHeader(h *fasthttp.RequestHeader) (size int, err error) {
-	p := newHeaderParser(h)
-	for n := 1; ; n = s.reader().Buffered() + 1 {
-		_, err := s.reader().Peek(n)
-		if errors.Is(err, bufio.ErrBufferFull) && s.large == nil && s.srv.o.MaxHeaderBytes > readBuffer {
-			if err := s.enlarge(); err != nil {
-				return 0, err
-			}
-			_, err = s.large.Peek(n)
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return 0, ErrLargeHeader
-		}
-		if err != nil {
-			return 0, err
-		}
-		b, _ := s.reader().Peek(s.reader().Buffered())
-		if size, err := p.parse(b); size > 0 || err != nil {
-			return size, err
-		}
-	}
-}
-
-// enlarge goes on with a buffer for the largest header that is allowed.
-func (s *Session) enlarge() error {
-	size := s.srv.o.MaxHeaderBytes
-	if !s.srv.o.Bytes.TakeOpen(0, int64(size)) {
-		return ErrNoBytes
-	}
-	begun, _ := s.b.br.Peek(s.b.br.Buffered())
-	s.large = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(begun)), &s.w), size)
-	s.b.br.Reset(&s.w)
-	return nil
-}
-
-func (s *Session) releaseLarge() {
-	if s.large != nil {
-		s.srv.o.Bytes.Give(int64(s.large.Size()))
-		s.large = nil
-	}
-}
-
-// validTarget knows the forms of a target: a path, "*" for OPTIONS, what is
-// connected to for CONNECT, a URL for proxies (RFC 9112, 3.2).
-func validTarget(method, target []byte) bool {
-	for _, c := range target {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	switch {
-	case len(target) == 0:
-		return false
-	case target[0] == '/':
-		return true
-	case string(target) == "*":
-		return string(method) == fasthttp.MethodOptions
-	}
-	if scheme, _, ok := bytes.Cut(target, []byte("://")); ok {
-		return validScheme(scheme)
-	}
-	return string(method) == fasthttp.MethodConnect
-}
-
-// validScheme knows schemes of URLs (RFC 3986, 3.1).
-func validScheme(scheme []byte) bool {
-	for i, c := range scheme {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
-			return false
-		}
-	}
-	return len(scheme) > 0
-}
-
-// checkTarget reports a target or a Host header that is not valid. What is
-// let pass without being parsed cannot be wrong.
-func checkTarget(r *fasthttp.Request) error {
-	target, host := r.Header.RequestURI(), r.Header.Host()
-	if plainTarget(target) && plainHost(host) {
-		return nil
-	}
-	if bytes.IndexByte(target, '#') >= 0 {
-		return errBadTarget // some cut it off, and some do not
-	}
-	var u fasthttp.URI
-	if u.Parse(host, target) != nil {
-		return errBadTarget
-	}
-	return nil
-}
-
-func plainTarget(t []byte) bool {
-	if len(t) == 0 || t[0] != '/' || len(t) > 1 && t[1] == '/' {
-		return false
-	}
-	for _, b := range t {
-		if b <= ' ' || b >= 0x7f || b == '#' {
-			return false
-		}
-	}
-	return true
-}
-
-// plainHost knows names and IPv4 addresses, with a port or without.
-func plainHost(h []byte) bool {
-	name, port, _ := bytes.Cut(h, []byte{':'})
-	for _, b := range port {
-		if b < '0' || b > '9' {
-			return false
-		}
-	}
-	for _, b := range name {
-		if (b|0x20 < 'a' || b|0x20 > 'z') && (b < '0' || b > '9') && b != '.' && b != '-' {
-			return false
-		}
-	}
-	return len(name) > 0
-}

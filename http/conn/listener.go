@@ -156,7 +156,7 @@ func (l *Listener) Hurry(read, write time.Time) {
 	}
 }
 
-// Release frees what Watch needs. Nobody is told of departures from then on.
+// Release frees what Conn.Watch needs. Departures are not told from then on.
 func (l *Listener) Release() { l.departures.close() }
 
 // Count returns how many connections are open, and how many of them are not

@@ -101,8 +101,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // lastDeadlines are until when requests that have begun may still arrive, and
-// answers may still be taken, once the shutdown has begun. Each is a part of the
-// time that is left: nobody can tell whether the rest of a request comes.
+// answers may still be taken, once the shutdown has begun. Each is only a part of
+// the time that is left, because the rest of a request may never come.
 func (s *Server) lastDeadlines(ctx context.Context) (read, write time.Time) {
 	now := time.Now()
 	left := s.o.WriteTimeout

@@ -40,8 +40,8 @@ type Handler interface {
 // open: too much for ten thousand waiting polls (docs/adr/0005). fasthttp keeps
 // requests and renders answers, as it does there.
 //
-// One goroutine at a time owns a session: the one that runs serve, or nobody
-// while a request is suspended, and then the one that runs resume.
+// One goroutine at a time owns a session: the one that runs serve, and after a
+// request was suspended the one that runs resume. In between, none does.
 type Session struct {
 	srv     *Server
 	c       *Conn
@@ -82,10 +82,10 @@ func (s *Session) Handler() Handler { return s.handler }
 // If not, it was here as a whole when Serve was called.
 func (s *Session) Waited() bool { return s.w.armed }
 
-// Yield makes the session let other goroutines run once its answer was sent.
-// It is for answers that were made possible together with those of other
-// sessions: these go first, and meanwhile the client may send its next request.
-// Then the first look for it succeeds, and the netpoller is spared.
+// Yield makes the session let other goroutines run after its answer was sent. It
+// is for answers that became possible at the same time as those of other sessions,
+// which are then sent first. By then the client may have sent its next request, and
+// finding it at once saves a round through the netpoller.
 func (s *Session) Yield() { s.yields = true }
 
 // newSession prepares to serve c.

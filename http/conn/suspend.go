@@ -21,8 +21,8 @@ type Waiting interface {
 	// Park has returned.
 	Park(resume func())
 
-	// Answer follows an Advance that returned false. It makes ctx the request
-	// again, as far as anybody still asks, and answers it.
+	// Answer follows an Advance that returned false. It restores in ctx what the
+	// answer needs of the request, and answers it.
 	Answer(ctx *fasthttp.RequestCtx)
 }
 
@@ -50,7 +50,7 @@ func (s *Session) releaseForWait() {
 type progress int
 
 const (
-	progressWaits    progress = iota // whoever resumes it goes on
+	progressWaits    progress = iota // the goroutine that resumes it goes on
 	progressAnswered                 // the connection can be used again
 	progressOver                     // the connection ends
 )
