@@ -15,7 +15,8 @@ import (
 	"ottla/protocol"
 )
 
-// smallBuffers has the kernel take little of an answer that nobody reads.
+// smallBuffers is a listener whose connections buffer little of an answer in the
+// kernel.
 type smallBuffers struct{ net.Listener }
 
 func (l smallBuffers) Accept() (net.Conn, error) {
@@ -33,10 +34,10 @@ func startSmallBuffers(t *testing.T, o Options) *harness {
 	return startOn(t, o, tcpListener{smallBuffers{ln}})
 }
 
-// answerBegin is what slowReader reads.
+// answerBegin is all that a slowReader reads of an answer.
 const answerBegin = "HTTP/1.1 "
 
-// slowReader asks, and reads no more than the first bytes of the answer.
+// slowReader sends a request, and reads only the first bytes of the answer.
 func (h *harness) slowReader(target string) net.Conn {
 	h.t.Helper()
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
@@ -88,7 +89,7 @@ func TestSlowReadersShareTheMemory(t *testing.T) {
 		}
 		conn := h.slowReader(target)
 		slow = append(slow, conn)
-		// What was read fits; what was rendered is a little more.
+		// What was read fits the limit; what is rendered of it is a little larger.
 		require.Less(t, used(), int64(limit*5/4))
 		if i%50 == 0 {
 			wantOK(t, h.do("GET", "/topic/quick/partitions/0/records?offset=0", ""), 200)
@@ -132,7 +133,7 @@ func TestReadsWithoutRoomAreRefused(t *testing.T) {
 	wantOK(t, h.do("POST", "/events", `{"topic":"p","value":1}`), 200)
 	held.Release()
 
-	// A read that waits holds nothing; it is refused when it has something.
+	// A read that waits holds nothing. It is refused when it has records.
 	h.b.parked = make(chan struct{}, 1)
 	waited := make(chan answer, 1)
 	go func() { waited <- h.do("GET", "/topic/p/partitions/0/records?offset=1&timeout_ms=20000", "") }()
@@ -146,7 +147,8 @@ func TestReadsWithoutRoomAreRefused(t *testing.T) {
 		"what was refused was not committed")
 }
 
-// A stream that nobody reads holds one batch, and gives it back when it ends.
+// A stream whose client does not read holds one batch, and gives it back when it
+// ends.
 func TestSlowStreamsShareTheMemory(t *testing.T) {
 	const limit = 32 << 20
 	h := startSmallBuffers(t, Options{MaxResponseBytes: limit})

@@ -57,7 +57,7 @@ func TestProduceAllocatesLittle(t *testing.T) {
 	require.LessOrEqual(t, allocs, 12.0)
 }
 
-// eventOf is a produce request of so many bytes.
+// eventOf is a produce request of size bytes.
 func eventOf(size int) string {
 	const head, end = `{"topic":"liked","key":"user-42","value":{"post":7,"text":"`, `"}}`
 	return head + strings.Repeat("x", size-len(head)-len(end)) + end
@@ -76,7 +76,7 @@ func BenchmarkProduceOne(b *testing.B) {
 	}
 }
 
-// The whole way over loopback TCP, client included.
+// BenchmarkProduceOverTCP includes loopback TCP and the client.
 func BenchmarkProduceOverTCP(b *testing.B) {
 	s := instantServer()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

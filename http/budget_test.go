@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a client only announces costs nobody anything: neither lengths of
-// bodies that do not come, nor large ones that come slowly, keep small ones
+// What a client only announces takes nothing from the budget: neither the lengths
+// of bodies that do not come, nor large bodies that come slowly, keep small bodies
 // out.
 func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 	const limit = 8 << 20
@@ -39,7 +39,7 @@ func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 		dial(postHead + fmt.Sprintf("Content-Length: %d\r\n\r\n{", limit) + strings.Repeat(" ", 1<<20))
 	}
 	await(limit / 2)
-	for h.s.bytes.Take(smallBytes) { // whoever has small ones may take all but the reserve, too
+	for h.s.bytes.Take(smallBytes) { // small bodies may take everything but the reserve, too
 		if h.s.bytes.Used() > h.s.bytes.Open() {
 			h.s.bytes.Give(smallBytes)
 			break
@@ -50,7 +50,7 @@ func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 	wantOK(t, h.do("POST", "/events", `{"topic":"t","value":"`+strings.Repeat("x", smallBytes/2)+`"}`), 200)
 }
 
-// The largest body has room when it is alone, however it comes.
+// The largest body fits when it is alone, with a length and chunked.
 func TestTheLargestBodyFitsAlone(t *testing.T) {
 	const limit = 1 << 20
 	h := start(t, Options{MaxInflightBytes: limit, MaxBodyBytes: limit})
@@ -62,7 +62,7 @@ func TestTheLargestBodyFitsAlone(t *testing.T) {
 	}
 }
 
-// A window is memory, whatever the size of the frame that asks for it.
+// A window is memory, however small the frame that asks for it.
 func TestZstdWindowsArePaidFor(t *testing.T) {
 	h := start(t, Options{MaxInflightBytes: 4 << 20})
 	frame := func(exponent byte) string {

@@ -59,22 +59,22 @@ func (s *sentBytes) SetDeadline(time.Time) error      { return nil }
 func (s *sentBytes) SetReadDeadline(time.Time) error  { return nil }
 func (s *sentBytes) SetWriteDeadline(time.Time) error { return nil }
 
-// ran is a request as it came to its handler.
+// ran is a request as its handler saw it.
 type ran struct {
 	method, target, path string
-	headers              [][]string // values of those in read
+	headers              [][]string // the values of those in read
 	body                 bytes.Buffer
 	whole                bool // the body was read to its end
 	status               int  // 0: the answer is waited for
 }
 
-// read are the headers that anybody looks at.
+// read are the headers that the server reads.
 var read = []string{
 	"Host", "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Last-Event-Id", "Producer-Id", "Producer-Epoch",
 	"Producer-Seq", "Idempotency-Key", requestIDHeader, "Expect",
 }
 
-// noted notes a request, and its body while the handler reads it.
+// noted records a request, and its body while the handler reads it.
 func noted(ctx *fasthttp.RequestCtx) *ran {
 	r := &ran{method: string(ctx.Method()), target: string(ctx.RequestURI()), path: string(ctx.URI().PathOriginal())}
 	for _, name := range read {
@@ -106,10 +106,10 @@ func (r *recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Whatever bytes come, in whatever pieces: the connection ends, nothing
-// panics, every answer is HTTP, there is one for each request that was
-// executed and at most one refusal after them, and what was executed is what
-// another reader of HTTP sees in the same bytes.
+// FuzzConnection sends any bytes, in any pieces. The connection must end without
+// a panic; every answer must be HTTP; there must be one for each request that was
+// executed, and at most one refusal after them; and net/http must see the same
+// requests in the same bytes.
 func FuzzConnection(f *testing.F) {
 	get := "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 	post := "POST /events HTTP/1.1\r\nHost: a\r\n"
@@ -227,7 +227,7 @@ func checkExecuted(t *testing.T, in []byte, executed []*ran) {
 		target := got.target
 		var badURL *url.Error
 		if errors.As(err, &badURL) {
-			// We need not parse a path that is none of ours.
+			// The server need not parse a path that no route has.
 			if got.status < 400 || got.status >= 500 {
 				t.Fatalf("answered %q with %d; net/http says %v", got.target, got.status, err)
 			}
@@ -261,7 +261,8 @@ func checkExecuted(t *testing.T, in []byte, executed []*ran) {
 	}
 }
 
-// samePath reports whether both see the same path. What CONNECT names is none.
+// samePath reports whether both see the same path. The target of CONNECT is not a
+// path.
 func samePath(got *ran, req *nethttp.Request) bool {
 	path, err := url.PathUnescape(got.path)
 	return req.Method == nethttp.MethodConnect || err == nil && strings.TrimPrefix(path, "/") == strings.TrimPrefix(req.URL.Path, "/")
@@ -274,7 +275,7 @@ func checkHeaders(t *testing.T, got *ran, req *nethttp.Request) {
 		if name == "Host" {
 			want = []string{req.Host}
 			if req.URL.Host != "" || req.Host == "" {
-				continue // of the target, or HTTP/1.0
+				continue // it is taken from the target, or HTTP/1.0 has none
 			}
 		}
 		if !slices.Equal(got.headers[i], want) {

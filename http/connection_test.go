@@ -16,7 +16,7 @@ import (
 	"ottla/protocol"
 )
 
-// Headers up to the limit are taken, however they are cut into packets, and
+// Headers up to the limit are accepted, however they are cut into packets, and
 // what follows them on the connection is not lost.
 func TestLargeHeaders(t *testing.T) {
 	h := startTCP(t, Options{})
@@ -56,8 +56,7 @@ func TestLargeHeadersArePaidFor(t *testing.T) {
 	assert.Equal(t, 200, h.raw(large).status)
 }
 
-// A poll that waited is answered as it was asked for, although its request is
-// gone.
+// A poll that waited is answered in full, although its request is gone by then.
 func TestAPollThatWaited(t *testing.T) {
 	h := startTCP(t, Options{})
 	h.b.add("t", 1)
@@ -96,20 +95,20 @@ func TestPipelinedAroundAPoll(t *testing.T) {
 	}
 }
 
-// A client that leaves ends its poll at once, not at the next look.
+// A client that leaves ends its poll at once, and not when Gone is asked next.
 func TestDeparturesAreTold(t *testing.T) {
 	h := startTCP(t, Options{})
 	told := make(chan bool, 1)
 	h.b.poll = func(req *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
 		if req.Left == nil {
-			told <- false // looked at from time to time, on this system
+			told <- false // departures cannot be told on this system
 			return &protocol.PollReply{}, nil
 		}
 		select {
 		case <-req.Left:
 			told <- req.Gone()
 		case <-time.After(patience):
-			t.Error("nobody told")
+			t.Error("the departure was not told")
 			told <- true
 		}
 		return &protocol.PollReply{}, nil
@@ -125,8 +124,8 @@ func TestDeparturesAreTold(t *testing.T) {
 	require.NoError(t, conn.Close())
 }
 
-// A connection is watched as long as it is open: also its second request that
-// waits hears of a client that leaves, or has left while the first was answered.
+// A connection is watched as long as it is open: its second request that waits is
+// also told of a client that leaves, or that left while the first was answered.
 func TestDeparturesAreToldAgain(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("departures are not told on this system")
@@ -139,7 +138,7 @@ func TestDeparturesAreToldAgain(t *testing.T) {
 			return errors.Join(err, c.CloseWrite())
 		},
 		"before the second": func(_ *harness, c *net.TCPConn) error {
-			_, err := fmt.Fprintf(c, request, 1) // the server reads on, for it is there
+			_, err := fmt.Fprintf(c, request, 1) // the request is there, so the server reads it
 			return errors.Join(err, c.CloseWrite())
 		},
 	} {
@@ -160,13 +159,13 @@ func TestDeparturesAreToldAgain(t *testing.T) {
 			select {
 			case <-h.b.departed:
 			case <-time.After(10 * time.Second):
-				t.Fatal("nobody told")
+				t.Fatal("the departure was not told")
 			}
 		})
 	}
 }
 
-// The same for a read without a group.
+// A read without a group is told of departures as well.
 func TestDeparturesFromPartitionReads(t *testing.T) {
 	h := startTCP(t, Options{})
 	if runtime.GOOS != "linux" {
@@ -183,7 +182,7 @@ func TestDeparturesFromPartitionReads(t *testing.T) {
 	select {
 	case <-h.b.departed:
 	case <-time.After(patience):
-		t.Fatal("nobody told")
+		t.Fatal("the departure was not told")
 	}
 }
 
@@ -202,7 +201,7 @@ func TestBadTargets(t *testing.T) {
 	}
 }
 
-// An empty part of the path names nothing, so there is no such route.
+// An empty part of the path is not a name, so no route has such a path.
 func TestEmptyPartsOfThePath(t *testing.T) {
 	h := start(t, Options{})
 	h.b.add("t", 1)

@@ -97,8 +97,7 @@ func (f *fakeBackend) Produce(reqs []*protocol.ProduceRequest, deadline time.Tim
 	f.wake = make(chan struct{})
 }
 
-// parseLines reads log lines back: what a line cannot say, a client cannot
-// get.
+// parseLines reads log lines back, so that clients get only what a line can say.
 func parseLines(text []byte) []protocol.Record {
 	var records []protocol.Record
 	for _, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
@@ -152,7 +151,7 @@ func splitTokens(line []byte) (tokens [][]byte) {
 	return append(tokens, line[start:])
 }
 
-// fakeFetch waits once, whatever for.
+// fakeFetch is a read that waits at most once.
 type fakeFetch struct {
 	f      *fakeBackend
 	req    *protocol.FetchRequest
@@ -173,7 +172,7 @@ func (p *fakeFetch) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	return reply, waits, err
 }
 
-// Park does not tell why it ended.
+// Park resumes for any of the reasons to end a wait.
 func (p *fakeFetch) Park(resume func()) {
 	if p.req.Watch != nil {
 		p.req.Left = p.req.Watch()
@@ -221,8 +220,8 @@ func (f *fakeBackend) fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *
 	return reply, nil
 }
 
-// handOver gives records to the sink, if there is one, and spoils what they
-// were in.
+// handOver gives records to the sink, if there is one, and overwrites their
+// memory afterwards.
 func handOver(sink protocol.RecordSink, records []protocol.Record) []protocol.Record {
 	if sink == nil {
 		return records
@@ -243,7 +242,7 @@ func handOver(sink protocol.RecordSink, records []protocol.Record) []protocol.Re
 	return nil
 }
 
-// within keeps as many records as there is room for.
+// within returns as many records as the room allows.
 func within(room protocol.Room, most int, records []protocol.Record) ([]protocol.Record, *protocol.Error) {
 	most, err := room.Take(most)
 	if err != nil {
@@ -274,7 +273,7 @@ func (f *fakeBackend) StartPoll(req *protocol.PollRequest, done <-chan struct{})
 	return &fakePoll{f: f, req: req, done: done}
 }
 
-// fakePoll waits once, whatever for.
+// fakePoll is a poll that waits at most once.
 type fakePoll struct {
 	f      *fakeBackend
 	req    *protocol.PollRequest

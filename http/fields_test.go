@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Unknown names are reported all together, and before what is wrong with the
-// value of a known one.
+// All unknown names are reported together, and before a wrong value of a known
+// name.
 func TestUnknownNames(t *testing.T) {
 	h := start(t, Options{})
 	for _, body := range []string{
@@ -29,7 +29,7 @@ func TestUnknownNames(t *testing.T) {
 	wantError(t, h.do("GET", "/events?topic=a&topic=b&max_bytes=1&max_bytes=2", ""), 400, "invalid_parameter")
 }
 
-// The greatest integer is one; Kafka's users write it for "for ever".
+// The greatest 64-bit integer is accepted; Kafka's users write it for "for ever".
 func TestGreatestInteger(t *testing.T) {
 	h := start(t, Options{})
 	wantOK(t, h.do("POST", "/topic", `{"name":"t","retention_ms":9223372036854775807,"retention_bytes":9223372036854775807}`), 201)
@@ -38,7 +38,7 @@ func TestGreatestInteger(t *testing.T) {
 	wantError(t, h.do("POST", "/topic", `{"name":"u","partitions":9223372036854775807}`), 422, "not_allowed")
 }
 
-// A body that is no object is the fault of no field.
+// The error for a body that is not an object names no field.
 func TestBodyThatIsNoObject(t *testing.T) {
 	h := start(t, Options{})
 	e := wantError(t, h.do("POST", "/topic", `["t"]`), 400, "malformed")
@@ -54,7 +54,7 @@ func TestPatchNamesOneCluster(t *testing.T) {
 	assert.Equal(t, "a", h.b.specs["t"].Cluster)
 }
 
-// Internal topics are refused before anything else is looked at.
+// Internal topics are refused before anything else is checked.
 func TestInternalTopicsAreRefusedFirst(t *testing.T) {
 	h := start(t, Options{})
 	wantError(t, h.do("PATCH", "/topic/__consumer_offsets?bogus=1", `{"x":1}`), 422, "internal_topic")

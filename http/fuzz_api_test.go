@@ -16,8 +16,8 @@ import (
 	"ottla/protocol"
 )
 
-// apiSeeds are requests of the kinds that tests and people send: a route, what
-// stands in its path, its query, headers and body.
+// apiSeeds are requests as tests and people send them: a route, the names in its
+// path, its query, headers and body.
 var apiSeeds = []struct{ route, first, second, query, headers, body string }{
 	{"POST /cluster", "", "", "", "", `{"name":"east","num_brokers":3,"log_directory":"a/b","partitions":4,"retention_policies":0.5,"fsync":"interval"}`},
 	{"POST /cluster/{cluster}/brokers/{broker}/stop", "default", "2", "", "", `{}`},
@@ -42,16 +42,16 @@ var apiSeeds = []struct{ route, first, second, query, headers, body string }{
 	{"GET /readyz", "", "", "x", "X-Request-Id: abc", ""},
 }
 
-// fuzzedHeaders are those that FuzzAPI sets; the others choose how an answer
-// travels, and FuzzConnection sees to them.
+// fuzzedHeaders are the headers that FuzzAPI sets. Others decide how an answer is
+// sent, and FuzzConnection covers them.
 var fuzzedHeaders = []string{
 	"Content-Type", "Content-Encoding", "Producer-Id", "Producer-Epoch", "Producer-Seq", "Idempotency-Key", requestIDHeader,
 }
 
-// FuzzAPI: whatever is asked of whichever route, nothing fails within the
-// server, the answer is what the contract says, an error has the one shape and
-// says that nothing happened, what was accepted the contract allows, and all
-// that was held is given back.
+// FuzzAPI sends any request to any route. No request may fail with 5xx. The answer
+// must be what the contract says, an error must have the one shape and the outcome
+// none, a request that was accepted must be allowed by the contract, and all budgets
+// must be given back.
 func FuzzAPI(f *testing.F) {
 	for _, s := range apiSeeds {
 		for i, rt := range table {
@@ -70,16 +70,16 @@ func FuzzAPI(f *testing.F) {
 		rt := table[int(n)%len(table)]
 		target := pathOf(rt, first, second)
 		if strings.Contains(target, "//") || strings.HasSuffix(target, "/") {
-			return // the contract does not know empty names
+			return // the contract has no empty names
 		}
 		if slices.Contains(strings.Split(query, "&"), "=") {
-			return // nothing to us, a parameter to others
+			return // other readers see a parameter here
 		}
 		if query != "" {
 			target += "?" + query
 		}
 		if strings.IndexFunc(target, func(r rune) bool { return r <= ' ' || r == '#' || r >= 0x7f }) >= 0 {
-			return // it does not come to a route
+			return // it does not reach a route
 		}
 		b.topics, b.reqs, b.polls, b.left = map[string]*fakeTopic{}, nil, nil, make(chan protocol.ConsumerID, 1)
 		clear(b.specs)
@@ -143,7 +143,7 @@ func answerOf(ctx *fasthttp.RequestCtx) answer {
 	return a
 }
 
-// checkShape holds an error against the one shape.
+// checkShape checks that an error has the one shape.
 func checkShape(t *testing.T, target string, body []byte, a answer) {
 	t.Helper()
 	if a.status >= 500 {
@@ -166,8 +166,8 @@ func checkShape(t *testing.T, target string, body []byte, a answer) {
 	}
 }
 
-// FuzzProduceAgreesWithEncodingJSON: what an accepted body means to the
-// standard library is what comes back from the log.
+// FuzzProduceAgreesWithEncodingJSON checks that what the log returns of an
+// accepted body is what encoding/json reads in it.
 func FuzzProduceAgreesWithEncodingJSON(f *testing.F) {
 	for _, s := range []string{
 		event130, `{"topic":"t","records":[{"key":1},{"value_base64":"/w==","headers":{"a":"b"}}]}`, `{"topic":"t","value":null,"key":"\ud800"}`,
@@ -223,7 +223,7 @@ func mustDecode(t *testing.T, text []byte, into any) {
 	}
 }
 
-// checkReturned holds a record that was sent against the one that came back.
+// checkReturned compares a record that was sent with the one that was returned.
 func checkReturned(t *testing.T, sent map[string]json.RawMessage, text []byte) {
 	t.Helper()
 	var got map[string]json.RawMessage
@@ -274,8 +274,8 @@ func checkReturned(t *testing.T, sent map[string]json.RawMessage, text []byte) {
 	}
 }
 
-// contentOf is a key or value that was sent as base64: bytes that are UTF-8
-// come back as text.
+// contentOf returns a key or value that was sent as base64. Bytes that are UTF-8
+// are returned as text.
 func contentOf(t *testing.T, got map[string]json.RawMessage, name string) ([]byte, string) {
 	t.Helper()
 	var text string

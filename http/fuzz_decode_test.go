@@ -13,9 +13,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// FuzzInteger: a JSON number is taken as an integer exactly when it is one,
-// and for what it is; beyond 64 bits it saturates. In a query there are only
-// digits.
+// FuzzInteger checks that a JSON number is accepted as an integer exactly if its
+// value is one, and that it saturates beyond 64 bits. In a query only digits are
+// accepted.
 func FuzzInteger(f *testing.F) {
 	for _, s := range []string{
 		"0", "-0", "7", "-1", "3.0", "3e0", "0.001e3", "1200e-2", "1e18", "9223372036854775806", "9223372036854775807",
@@ -39,7 +39,7 @@ func FuzzInteger(f *testing.F) {
 		v := value{}
 		v.json.Raw = text
 		if i := bytes.IndexAny(text, "eE"); i >= 0 && len(text)-i > 6 {
-			v.integer() // too large to compute, but not to read
+			v.integer() // too large for math/big, but not for us
 			return
 		}
 		exact, ok := new(big.Rat).SetString(string(text))
@@ -66,9 +66,9 @@ func checkInteger(t *testing.T, text []byte, v value, want *big.Int) {
 	}
 }
 
-// FuzzDecompress: what is taken is what another decoder reads, what is
-// refused another decoder refuses too, or is too large; and no body, whatever
-// it says of itself, costs more than the limit.
+// FuzzDecompress checks that an accepted body is what other decoders read, that
+// other decoders refuse a refused body too unless it is too large, and that no body
+// takes more than the limit, whatever its header claims.
 func FuzzDecompress(f *testing.F) {
 	const limit = 64 << 10
 	for _, plain := range [][]byte{nil, []byte("{}"), []byte(event130), make([]byte, limit), make([]byte, limit+1), make([]byte, 4<<20)} {
@@ -95,7 +95,7 @@ func FuzzDecompress(f *testing.F) {
 	})
 }
 
-// packings are a text in both encodings, with and without its size announced.
+// packings returns text in both encodings, with and without its size announced.
 func packings(f *testing.F, plain []byte) [][]byte {
 	var gz, streamed bytes.Buffer
 	z := gzip.NewWriter(&gz)

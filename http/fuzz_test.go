@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Whatever the body: never a panic (which would show as 500), always JSON,
-// and what is taken can be read back from its log lines.
+// FuzzProduce sends any body. There must be no panic, which would show as 500; the
+// answer must be JSON; and an accepted body must be readable from its log lines.
 func FuzzProduce(f *testing.F) {
 	for _, body := range []string{
 		event130, `{"topic":"t","records":[{"key":1},{"value_base64":"/w==","headers":{"a":"b"}}]}`, `[]`, `{"topic":"__x"`,

@@ -18,10 +18,12 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 )
 
-// patience is for what must come: far more than a busy machine needs.
+// patience is how long tests wait for what must happen: far longer than a busy
+// machine needs.
 const patience = time.Minute
 
-// harness is a server on a listener, in memory as a rule, with a fake backend.
+// harness is a server with a fake backend, on a listener that is usually in
+// memory.
 type harness struct {
 	t    *testing.T
 	b    *fakeBackend
@@ -44,7 +46,7 @@ func start(t *testing.T, o Options) *harness {
 	return startOn(t, o, fasthttputil.NewInmemoryListener())
 }
 
-// startTCP is for what only a real connection can show.
+// startTCP starts a server for tests that need real connections.
 func startTCP(t *testing.T, o Options) *harness {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +81,7 @@ func startOn(t *testing.T, o Options, ln listener) *harness {
 	return h
 }
 
-// answer is a response, read.
+// answer is a response that was read.
 type answer struct {
 	status int
 	header nethttp.Header
@@ -160,7 +162,7 @@ func wantOK(t *testing.T, a answer, status int) map[string]any {
 	return v
 }
 
-// logged collects the log.
+// logged returns a logger and what it logs.
 func logged() (*slog.Logger, *bytes.Buffer) {
 	var b bytes.Buffer
 	return slog.New(slog.NewTextHandler(&b, nil)), &b

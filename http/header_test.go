@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a proxy could cut into other requests than we do is refused, and
-// nothing of it is executed.
+// Bytes that a proxy could cut into other requests than the server does are
+// refused, and nothing of them is executed.
 func TestAmbiguousFraming(t *testing.T) {
 	h := start(t, Options{})
 	smuggled := "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -43,7 +43,7 @@ func TestAmbiguousFraming(t *testing.T) {
 	assert.Empty(t, h.b.reqs)
 }
 
-// HTTP/1.0 knows no 100: a client of it would take that for the answer.
+// HTTP/1.0 has no status 100: its clients would take that for the answer.
 func TestNoContinueForHTTP10(t *testing.T) {
 	h := start(t, Options{})
 	a := h.raw("POST /events HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 13\r\n\r\n{\"topic\":\"t\"}")

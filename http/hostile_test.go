@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostile is what somebody sends on a connection, and what must come of it.
+// hostile is what a client sends on a connection, and what must come of it.
 type hostile struct {
 	send   string
 	status int
@@ -226,9 +226,9 @@ func hostileSizes() map[string]hostile {
 	}
 }
 
-// Every answer is in the one shape, the connection is kept exactly when where
-// the next request begins is beyond doubt, and the answer arrives although the
-// client is still sending.
+// Every error has the one shape. The connection is kept exactly if it is certain
+// where the next request begins. And the answer arrives although the client is still
+// sending.
 func TestHostileRequests(t *testing.T) {
 	h := startTCP(t, Options{MaxBodyBytes: 10_000})
 	for name, c := range hostileTable() {

@@ -115,8 +115,8 @@ func TestMetricsOfTheBroker(t *testing.T) {
 	assert.EqualValues(t, 7, batch.GetBucket()[1].GetCumulativeCount())
 }
 
-// However many topics and groups clients make, the labels stay few, sums stay
-// right, and a topic keeps its labels as long as it is there.
+// However many topics and groups clients create, there are few label values, the
+// sums are right, and a topic keeps its labels for as long as it exists.
 func TestMetricsBoundLabels(t *testing.T) {
 	h := start(t, Options{})
 	add := func(name string) {
@@ -155,7 +155,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	wantError(t, h.do("GET", "/metrics?x=1", ""), 400, "unknown_parameter")
 }
 
-// Counting must not show in the time of a request, so it must not allocate.
+// Counting must not slow requests down, so it must not allocate.
 func TestCountingARequestAllocatesNothing(t *testing.T) {
 	h := start(t, Options{})
 	r := h.s.metrics.forRoute("GET", "/healthz")

@@ -49,8 +49,8 @@ func TestContractHasEveryRouteAndNoOther(t *testing.T) {
 	assert.ElementsMatch(t, routes, documented)
 }
 
-// checkContract holds an answer that a test got against the contract, and the
-// request, too, if it was accepted. All tests of this package pass through it.
+// checkContract checks an answer against the contract, and the request too if it
+// was accepted. All tests of this package use it.
 func checkContract(t *testing.T, method, target, body string, headers []string, a answer) {
 	t.Helper()
 	doc, err := theContract()
@@ -60,7 +60,7 @@ func checkContract(t *testing.T, method, target, body string, headers []string, 
 		return
 	}
 	if method == "HEAD" || a.status == 405 {
-		return // no body to look at; not an operation
+		return // there is no body to check, or no such operation
 	}
 	op := operationFor(doc, method, u.EscapedPath())
 	if op == nil {
@@ -81,7 +81,7 @@ func checkContract(t *testing.T, method, target, body string, headers []string, 
 	}
 }
 
-// checkBody holds an answer's body against the media types of its status.
+// checkBody checks an answer's body against the media types of its status.
 func checkBody(t *testing.T, content openapi3.Content, a answer, where string) {
 	t.Helper()
 	if len(content) == 0 {
@@ -100,8 +100,8 @@ func checkBody(t *testing.T, content openapi3.Content, a answer, where string) {
 	assert.NoError(t, visit(m.Schema, a.body), where)
 }
 
-// checkRequest holds an accepted request against the contract: what the
-// server takes must be documented.
+// checkRequest checks an accepted request against the contract: what the server
+// accepts must be documented.
 func checkRequest(t *testing.T, op *openapi3.Operation, u *url.URL, body string, headers []string, where string) {
 	t.Helper()
 	for name := range u.Query() {
@@ -131,7 +131,7 @@ func visit(schema *openapi3.SchemaRef, text string) error {
 	return schema.Value.VisitJSON(floats(v), openapi3.EnableJSONSchema2020())
 }
 
-// floats makes numbers what the validator knows, also those that are larger.
+// floats converts numbers to what the validator understands, also large ones.
 func floats(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -205,8 +205,8 @@ func TestContractAsServed(t *testing.T) {
 	assert.Equal(t, a.body, h.do("GET", "/openapi.json", "").body, "the second answer is the first")
 }
 
-// A server that is configured otherwise says so in its own contract, and keeps
-// to what it says: what it names is taken, one more is refused.
+// The contract of a server has its configured limits, and the server keeps them:
+// a value at the limit is accepted, and one more is refused.
 func TestContractHasTheLimitsOfItsServer(t *testing.T) {
 	o := Options{
 		MaxBodyBytes: 4321, MaxRecordBytes: 1234, MaxHeaderBytes: 8 << 10, MaxBatchRecords: 7, MaxRecords: 11, MaxBytes: 5000,

@@ -12,9 +12,9 @@ import (
 	"ottla/http/conn"
 )
 
-// What a handler keeps of a request without a copy is spoiled as soon as the
-// request is over or suspended: so all tests of a build with `poison`, and of
-// one with the race detector, look for it.
+// What a handler keeps of a request without a copy is overwritten as soon as the
+// request is over or suspended. So all tests of a build with `poison` or with the
+// race detector look for such bugs.
 func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
 	if !conn.Poisons {
 		t.Skip("built without -tags poison")
@@ -39,12 +39,12 @@ func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
 		}
 	}
 	ask := func(target string) net.Conn {
-		conn, err := h.ln.Dial()
+		socket, err := h.ln.Dial()
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-		_, err = conn.Write([]byte("GET " + target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: me\r\nX-Kept: 1\r\nConnection: close\r\n\r\n"))
+		t.Cleanup(func() { _ = socket.Close() })
+		_, err = socket.Write([]byte("GET " + target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: me\r\nX-Kept: 1\r\nConnection: close\r\n\r\n"))
 		require.NoError(t, err)
-		return conn
+		return socket
 	}
 	_, err := io.Copy(io.Discard, ask("/topic/t/partitions/0/records?topic=t"))
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestWhatIsKeptOfARequestIsSpoiled(t *testing.T) {
 	check()
 }
 
-// The same for the body, and what was made of it.
+// The body, and what was made of it, are overwritten as well.
 func TestWhatIsKeptOfABodyIsSpoiled(t *testing.T) {
 	if !conn.Poisons {
 		t.Skip("built without -tags poison")

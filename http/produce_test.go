@@ -234,8 +234,9 @@ func TestProduceOwnsItsLines(t *testing.T) {
 	}
 }
 
-// A record without a timestamp gets the time at which all of it was here,
-// however long its body took, and the backend all of the request timeout.
+// A record without a timestamp gets the time at which its request had arrived as
+// a whole, and the backend gets the whole request timeout, however long the body
+// took.
 func TestProduceTimeIsThatOfTheWholeRequest(t *testing.T) {
 	h := startTCP(t, Options{RequestTimeout: time.Hour})
 	h.b.add("t", 1)

@@ -255,7 +255,7 @@ func TestMethodNotAllowed(t *testing.T) {
 	}
 }
 
-// Every code has its place in the answer: status, shape, Retry-After.
+// Every code has the right status, shape and Retry-After.
 func TestEveryErrorCode(t *testing.T) {
 	h := start(t, Options{})
 	for _, code := range protocol.Codes {

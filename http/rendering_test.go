@@ -19,7 +19,7 @@ import (
 	"ottla/protocol"
 )
 
-// asClientsSee is the plain way to write down a record.
+// asClientsSee renders a record in the simplest way.
 func asClientsSee(r *protocol.Record) string {
 	field := func(name string, token []byte) string {
 		switch protocol.KindOfToken(token) {
@@ -81,8 +81,8 @@ func randomRecord(rnd *rand.Rand, topic string, partition, offset int) protocol.
 	return r
 }
 
-// Whatever records are like and however many there are, the answer is the one
-// that the plain way gives, byte for byte.
+// Whatever the records are and however many there are, the answer is the same as
+// that of the simplest way, byte for byte.
 func TestAnswersToTheByte(t *testing.T) {
 	h := startTCP(t, Options{})
 	rnd := rand.New(rand.NewPCG(5, 5))
@@ -124,8 +124,8 @@ func TestAnswersToTheByte(t *testing.T) {
 		int64(maxID), group, strings.Join(want, ",")), a.body)
 }
 
-// An answer that its reader takes slowly is not disturbed by others: its
-// buffer is not used again before it is sent.
+// The buffer of an answer that its client reads slowly is not used for others
+// before it was sent.
 func TestSlowAnswersStayWhatTheyAre(t *testing.T) {
 	h := startSmallBuffers(t, Options{})
 	for i := range 4 {
@@ -175,7 +175,7 @@ func TestSlowAnswersStayWhatTheyAre(t *testing.T) {
 	}
 }
 
-// waitingRead makes its steps one after the other and answers after them.
+// waitingRead takes its steps one after the other, and then answers.
 type waitingRead struct{ steps []func() }
 
 func (w *waitingRead) Advance() (*protocol.PollReply, bool, *protocol.Error) {
@@ -190,8 +190,8 @@ func (w *waitingRead) Advance() (*protocol.PollReply, bool, *protocol.Error) {
 func (w *waitingRead) Park(func()) {}
 func (w *waitingRead) Nudge()      {}
 
-// A read that was expected to bring something, and did not, waits without a
-// buffer; one that has records, and waits until that is noted, keeps them.
+// A read that was expected to bring records, and did not, waits without a buffer.
+// One that has records, and waits for their commit, keeps them.
 func TestReadWaitsWithoutBuffer(t *testing.T) {
 	records := &rendering{}
 	brings := func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stages are a request as far as its client has sent it.
+// stages are requests as far as their clients have sent them.
 var stages = map[string]string{
 	"request line":   "POST /ev",
 	"header":         "POST /events HTTP/1.1\r\nHost: a\r\nX-Y:",
@@ -30,8 +30,8 @@ var stages = map[string]string{
 	"second request": healthz + "GET /hea",
 }
 
-// The end does not wait for requests that do not arrive, nor for answers that
-// nobody takes; what waits is answered.
+// A shutdown does not wait for requests that do not arrive, nor for answers that
+// clients do not read. Reads that wait are answered.
 func TestShutdownWithHalfReadRequests(t *testing.T) {
 	h := startTCP(t, Options{MaxBodyBytes: 1 << 20})
 	h.fill("large", 10_000, 1000)
@@ -93,10 +93,11 @@ func TestShutdownWithHalfReadRequests(t *testing.T) {
 	}
 }
 
-// open counts the connections, and those that have a request or a part of one.
+// open returns how many connections are open, and how many of them have a request
+// or a part of one.
 func (h *harness) open() (open, active int) { return h.s.conns.Connections() }
 
-// A signal may come before the server has begun to serve: then it never does.
+// A server that is shut down before it has begun to serve never does.
 func TestShutdownBeforeServe(t *testing.T) {
 	for _, when := range []string{"before", "during"} {
 		t.Run(when, func(t *testing.T) {

@@ -19,24 +19,25 @@ import (
 	"ottla/protocol"
 )
 
-// drips is what follows a stage, byte by byte, for as long as anybody listens.
+// drips are the bytes that follow a stage, one at a time, until the connection
+// ends.
 var drips = map[string]byte{"body": ' ', "large body": ' ', "chunk": ' ', "chunk size": '0', "refused body": ' ', "expected body": ' '}
 
-// Clients that send a byte now and then, at whatever stage of a request, are
-// told so when their time is up, and nobody else waits for them.
+// Clients that send a byte now and then, at any stage of a request, are refused
+// when their time is up, and no other client waits for them.
 func TestSlowLoris(t *testing.T) {
 	const each, readTimeout = 20, 2 * time.Second
 	h := startTCP(t, Options{ReadTimeout: readTimeout, MaxBodyBytes: 1 << 20, MaxInflightBytes: 64 << 20})
 	var all sync.WaitGroup
-	var under atomic.Int64 // way
+	var running atomic.Int64
 	for name, text := range stages {
 		for i := range each {
 			all.Add(1)
-			under.Add(1)
+			running.Add(1)
 			go func() {
 				defer all.Done()
-				defer under.Add(-1)
-				at := len(text) // all at once, but for some who send that, too, byte by byte
+				defer running.Add(-1)
+				at := len(text) // sent at once; some clients send it byte by byte, too
 				if i < 3 && len(text) < 100 && name != "refused body" {
 					at = 0
 				}
@@ -45,7 +46,7 @@ func TestSlowLoris(t *testing.T) {
 		}
 	}
 	served := 0
-	for ; under.Load() > 0; served++ {
+	for ; running.Load() > 0; served++ {
 		wantOK(t, h.do("POST", "/events", `{"topic":"t","value":1}`), 200)
 	}
 	all.Wait()
@@ -53,7 +54,7 @@ func TestSlowLoris(t *testing.T) {
 	assert.Zero(t, h.s.bytes.Used())
 }
 
-// loris sends first at once and the rest, and more, slowly.
+// loris sends first at once, then rest and more bytes slowly.
 func (h *harness) loris(stage, first, rest string) {
 	conn, err := h.ln.Dial()
 	if !assert.NoError(h.t, err) {
@@ -63,7 +64,7 @@ func (h *harness) loris(stage, first, rest string) {
 	_, err = io.WriteString(conn, first)
 	assert.NoError(h.t, err)
 	ended := make(chan struct{})
-	go func() { // until it is told
+	go func() { // until the connection ends
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
 		for i := 0; ; i++ {
@@ -100,12 +101,11 @@ func (h *harness) loris(stage, first, rest string) {
 	assert.Contains(h.t, string(text[last:]), want, stage)
 }
 
-// Clients that leave, with and without a reset, at whatever stage leave
-// nothing behind.
+// Nothing is left of clients that leave, with or without a reset, at any stage.
 func TestLeavingAtEveryStage(t *testing.T) {
 	h := startTCP(t, Options{MaxBodyBytes: 1 << 20})
 	h.fill("large", 10_000, 1000)
-	h.b.add("quiet", 1) // a topic that nobody produces to, or its reads would not wait
+	h.b.add("quiet", 1) // without records, or its reads would not wait
 	h.b.parked = make(chan struct{}, 100)
 	get := "GET %s HTTP/1.1\r\nHost: a\r\nAccept: %s\r\n\r\n"
 	whole := map[string]string{
@@ -167,8 +167,8 @@ func TestLeavingAtEveryStage(t *testing.T) {
 	}
 }
 
-// Thousands of connections beyond the limit are told so, each with a whole
-// answer, and who was there before is served on.
+// Thousands of connections beyond the limit are refused, each with a whole answer,
+// while those within it are served.
 func TestThousandsBeyondTheLimitOfConnections(t *testing.T) {
 	const limit, more = 500, 2500
 	h := startTCP(t, Options{MaxConnections: limit})
@@ -225,8 +225,8 @@ func (h *harness) refused() (answer, error) {
 	return answer{resp.StatusCode, resp.Header, string(text), resp.Close}, err
 }
 
-// A panic costs the request that it happens in, whether it was waiting or
-// not, and gives back what the request held.
+// A panic ends the request in which it happens, whether that has waited or not,
+// and what the request held is given back.
 func TestPanicsEverywhere(t *testing.T) {
 	h := start(t, Options{})
 	h.b.poll = func(*protocol.PollRequest, <-chan struct{}) (*protocol.PollReply, *protocol.Error) {

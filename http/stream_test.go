@@ -201,8 +201,8 @@ func TestAVanishedClientEndsItsStream(t *testing.T) {
 	}
 }
 
-// A backend without a cursor for each record still lets a client resume
-// without skipping: between two polls' cursors the older one stands.
+// A client can resume without skipping records even if the backend has no cursor
+// for each: a record gets the cursor of the poll before.
 func TestStreamWithoutRecordCursors(t *testing.T) {
 	st := &stream{srv: instantServer(), kind: ndjsonStream, generation: 1, cursor: "old"}
 	rec := protocol.Record{Topic: "t", Key: []byte("-"), Value: []byte("1")}
@@ -213,8 +213,8 @@ func TestStreamWithoutRecordCursors(t *testing.T) {
 	assert.Contains(t, lines[1], `"cursor":"new"}`)
 }
 
-// Polling on, a stream would end the newer one of its consumer, which would do
-// the same: both would do nothing else.
+// A stream that is superseded does not poll on: it would end the newer stream of
+// its consumer, which would do the same.
 func TestAStreamEndsWhenItsConsumerPollsAnew(t *testing.T) {
 	h := start(t, Options{})
 	n := 0
