@@ -88,7 +88,7 @@ var (
 	descFSSyncs         = newDesc("disk_filesystem_syncs_total", "Calls of syncfs.")
 	descSyncedFiles     = newDesc("disk_synced_files_total", "Files that syncs have made durable.")
 	descWritten         = newDesc("disk_written_bytes_total", "Bytes written to the logs of all replicas.")
-	descStalls          = newDesc("disk_stalls_total", "Disk rounds that took longer than a few seconds.")
+	descStalls          = newDesc("disk_stalls_total", "Disk rounds that took longer than 10 seconds.")
 	descFailures        = newDesc("disk_failed_rounds_total", "Disk rounds in which a write or a sync failed.")
 	descScrubBytes      = newDesc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")

@@ -185,3 +185,18 @@ func TestWaitingInVain(t *testing.T) {
 	require.Nil(t, err)
 	assert.Equal(t, b.ordinary(), int64(n))
 }
+
+// BenchmarkShare takes the steps of an ordinary answer, from its read until it was
+// sent.
+func BenchmarkShare(b *testing.B) {
+	a := NewAnswers(128 << 20)
+	b.RunParallel(func(pb *testing.PB) {
+		s := a.Share()
+		for pb.Next() {
+			_, _ = s.Take(200 << 10)
+			_ = s.Keep(190 << 10)
+			s.Set(210 << 10)
+			s.Release()
+		}
+	})
+}

@@ -100,7 +100,9 @@ func (l *Listener) refuse(raw net.Conn) {
 			_ = raw.Close()
 		}()
 	default:
-		l.sendRefusal(raw)
+		if _, ok := raw.(syscall.Conn); ok { // a handshake of TLS would hold up Accept
+			l.sendRefusal(raw)
+		}
 		_ = raw.Close()
 	}
 }
