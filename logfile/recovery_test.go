@@ -17,7 +17,8 @@ type scene struct {
 	d      *faultfs.FS
 	path   string
 	data   []byte
-	starts []int // of every frame
+	starts []int  // of every frame
+	other  []byte // the same entries in the segment of another replica, if it was made
 	frames []logfile.Frame
 }
 

@@ -129,7 +129,8 @@ func (s *segmentFile) scanner(chunk int) *scanner {
 // eachLineFrom calls fn for every line at or after from that starts with "#"
 // and parses as an item, in order, until fn returns false. It goes on after
 // damage, so it also finds what only looks like a line, in the middle of a
-// body: fn checks it. The scanner s keeps its place.
+// body: fn checks it. A line is also found without the LF before it if it begins
+// a sector, since the sector before it may be lost. The scanner s keeps its place.
 func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) error {
 	search := &scanner{h: s.h, path: s.path, limit: s.limit, chunk: 4 * scanChunk}
 	sc := &scanner{h: s.h, path: s.path, sums: s.sums, limit: s.limit, chunk: scanChunk}
@@ -138,16 +139,19 @@ func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) 
 		if err != nil || len(w) < 2 {
 			return err
 		}
-		for rest := w; ; {
-			at := bytes.Index(rest, []byte("\n#"))
+		for i := 1; i < len(w); i++ {
+			at := bytes.IndexByte(w[i:], '#')
 			if at < 0 {
 				break
 			}
-			sc.pos = pos + int64(len(w)-len(rest)+at)
+			i += at
+			sc.pos = pos - 1 + int64(i)
+			if w[i-1] != '\n' && sc.pos%sectorSize != 0 {
+				continue
+			}
 			if it, err := sc.peek(); err == nil && !fn(sc, &it) {
 				return nil
 			}
-			rest = rest[at+1:]
 		}
 		pos += int64(len(w)) - 1
 	}
