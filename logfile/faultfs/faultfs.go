@@ -1,7 +1,7 @@
-// Package faultfs is a disk in memory for tests of package logfile. It fails
-// when asked to, stops at a given step as a process does that is killed, and
-// forgets what was not synced as a machine does that loses power: content,
-// sizes and directory entries.
+// Package faultfs is a disk in memory for tests of package logfile. It fails when
+// a test wants it to, stops at a given operation like the disk of a process that
+// is killed, and forgets what was not synced like that of a machine that loses
+// power: content, sizes and directory entries.
 package faultfs
 
 import (
@@ -26,19 +26,19 @@ var ErrStopped = errors.New("faultfs: the process is dead")
 // Op describes one operation that changes or syncs something.
 type Op struct {
 	Kind string // "create", "write", "truncate", "sync", "reserve", "remove", "rename", "syncdir", "mkdir", "read"
-	Path string
-	Len  int // bytes of a read
+	Path string // of a rename the new one
+	Len  int    // bytes of a read
 }
 
 // FS is the disk. Safe for concurrent use.
 type FS struct {
 	mu      sync.Mutex
-	names   map[string]*inode // as processes see them
-	durable map[string]*inode // directory entries on disk
+	names   map[string]*inode // directory entries as processes see them
+	durable map[string]*inode // directory entries that are on disk
 	stopAt  int               // operations from now on; negative: never
 	stopped bool
 	space   int64 // bytes left to write; negative: no limit
-	gen     int   // handles of before a restart are dead
+	gen     int   // counts restarts; handles of an earlier one are dead
 
 	// Fault, when set, is asked before every operation; a non-nil error is
 	// returned instead of doing it. It must not call the FS.
@@ -51,7 +51,7 @@ type inode struct {
 	dir    bool
 	data   []byte
 	synced []byte
-	dirty  map[int]bool // sectors that the next sync writes
+	dirty  map[int]bool // numbers of the sectors that the next sync writes
 }
 
 const sector = 512
@@ -65,7 +65,8 @@ func (n *inode) touch(from, to int) {
 	}
 }
 
-// flush writes the dirty sectors that keep picks.
+// flush returns the content on disk, cut or extended to size, after writing those
+// dirty sectors for which keep returns true.
 func (n *inode) flush(size int, keep func() bool) []byte {
 	out := make([]byte, size)
 	copy(out, n.synced)
@@ -88,8 +89,7 @@ func New() *FS {
 	}
 }
 
-// StopAfter lets n more operations happen; all later ones fail with
-// ErrStopped.
+// StopAfter lets n more operations happen. All later ones fail with ErrStopped.
 func (d *FS) StopAfter(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,7 +119,7 @@ func (d *FS) SetReadHook(fn func(path string)) {
 	d.readHook = fn
 }
 
-// Restart is a kill -9: handles are dead, everything written is there.
+// Restart is a kill -9: handles are dead, and everything that was written is kept.
 func (d *FS) Restart() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -131,9 +131,9 @@ func (d *FS) restart() {
 	d.stopAt, d.stopped, d.space, d.Fault = -1, false, -1, nil
 }
 
-// PowerCut is a crash of the machine. What was synced is there. Of the rest,
-// each directory entry and each sector of 512 bytes survives or not as rnd
-// decides; nil: nothing survives.
+// PowerCut is a crash of the machine. What was synced is kept. Of the rest, rnd
+// decides for each directory entry and for each sector of 512 bytes whether it
+// survives; with nil nothing does.
 func (d *FS) PowerCut(rnd *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,8 +152,8 @@ func (d *FS) PowerCut(rnd *rand.Rand) {
 	d.restart()
 }
 
-// tearNames lets unsynced directory entries survive or not, a rename as a
-// whole.
+// tearNames decides which changes of directory entries survive. A rename survives
+// as a whole or not at all.
 func (d *FS) tearNames(keep func() bool) {
 	for _, path := range sortedKeys(d.names) {
 		n := d.names[path]
@@ -174,8 +174,7 @@ func (d *FS) tearNames(keep func() bool) {
 	}
 }
 
-// named reports whether processes see a file under some name. One that has a
-// durable name, which they do not see, was renamed, and that came to nothing.
+// named reports whether processes see a file under some name.
 func (d *FS) named(n *inode) bool {
 	for _, other := range d.names {
 		if other == n {
@@ -196,7 +195,7 @@ func (d *FS) reachable(path string) bool {
 	}
 }
 
-// tear mixes synced and unsynced content.
+// tear replaces the content by a mixture of synced and unsynced sectors.
 func (n *inode) tear(rnd *rand.Rand, keep func() bool) {
 	if n.dir || len(n.dirty) == 0 && slices.Equal(n.data, n.synced) {
 		return
@@ -249,7 +248,8 @@ func (d *FS) ReadFile(name string) ([]byte, error) {
 	return slices.Clone(n.data), nil
 }
 
-// WriteFile replaces a file's content durably, past all handles.
+// WriteFile replaces a file's content durably, without an operation that could
+// fail: it is how tests damage files.
 func (d *FS) WriteFile(name string, data []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -262,7 +262,7 @@ func (d *FS) WriteFile(name string, data []byte) {
 	n.data, n.synced, n.dirty = slices.Clone(data), slices.Clone(data), nil
 }
 
-// Clone returns an independent copy of the disk without its faults.
+// Clone returns an independent copy of the disk, without the faults that are set.
 func (d *FS) Clone() *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()

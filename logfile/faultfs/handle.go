@@ -37,10 +37,10 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 			return 0, &fs.PathError{Op: "read", Path: h.path, Err: err}
 		}
 	}
-	if off >= int64(len(h.n.data)) {
+	if len(p) > 0 && off >= int64(len(h.n.data)) {
 		return 0, io.EOF
 	}
-	n := copy(p, h.n.data[off:])
+	n := copy(p, h.n.data[min(off, int64(len(h.n.data))):])
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -55,7 +55,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if err := h.d.step("write", h.path); err != nil {
 		if errors.Is(err, ErrStopped) {
-			h.put(p[:len(p)/2], off) // killed in the middle of the call
+			h.put(p[:len(p)/2], off) // the process is killed in the middle of the call
 		}
 		return 0, err
 	}
