@@ -47,8 +47,9 @@ func (r *FrameReader) FirstIndex() uint64 {
 // LastIndex is the last entry that was staged.
 func (r *FrameReader) LastIndex() uint64 { return r.active.last }
 
-// ReadFrames is Log.ReadFrames, safe on any goroutine. When the log was
-// truncated since the snapshot was taken, it may return ErrStale.
+// ReadFrames is Log.ReadFrames, safe on any goroutine. When the log was truncated
+// since the snapshot was taken, it may return ErrStale, or entries that were
+// appended since in place of the truncated ones.
 func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 	if lo < r.FirstIndex() {
 		return nil, fmt.Errorf("entry %d: %w: the first one is %d", lo, ErrBelowStart, r.FirstIndex())
@@ -72,6 +73,9 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 			if err != nil && (s.file.epoch.Load() != epoch || s.file == r.active.file && epoch != r.epoch) {
 				err = fmt.Errorf("%w: %w", ErrStale, err)
 			}
+		}
+		if s != &r.active {
+			err = s.readError(err)
 		}
 		if err != nil {
 			if len(frames) > 0 {

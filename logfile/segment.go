@@ -91,6 +91,17 @@ func (s *segment) rebuild(h Handle, sums checksums, interval int) ([]entry, erro
 	return x.entries, nil
 }
 
+// readError returns err, the error of reading a sealed segment. It becomes
+// ErrStale when the file is not what it was when the segment was sealed: a new
+// leader's entries may have truncated it since, which is no damage.
+func (s *segment) readError(err error) error {
+	var bad *CorruptError
+	if errors.As(err, &bad) && (!s.file.sealed.Load() || s.file.isGone() || s.file.end.Load() != s.size) {
+		return fmt.Errorf("%w: %w", ErrStale, err)
+	}
+	return err
+}
+
 func (s *segment) follow(w *walker, f *Frame, pos int64) error {
 	if s.part {
 		return w.followPart(f, pos)

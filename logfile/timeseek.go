@@ -29,13 +29,16 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 		if i < len(closed) {
 			var err error
 			if entries, err = s.load(v.sums, v.interval); err != nil {
-				return 0, err
+				return 0, s.readError(err)
 			}
 		}
 		if e, ok := byTime(entries, ts); ok {
 			from = max(from, e.Offset)
 		}
 		offset, found, err := v.scanForTime(s, entries, from, ts)
+		if i < len(closed) {
+			err = s.readError(err)
+		}
 		if err != nil || found {
 			return offset, err
 		}

@@ -75,6 +75,9 @@ func (v *View) read(r *recordReader, offset int64) error {
 				err = v.readSegment(r, s, entries)
 			}
 		}
+		if s != &v.active {
+			err = s.readError(err)
+		}
 		if err != nil {
 			if r.emitted {
 				return nil // the next read begins at the damage and reports it
