@@ -31,3 +31,15 @@ func (f *oneFile) Close() error {
 	f.closed = true
 	return nil
 }
+
+// memFile is a file in memory. Other calls than ReadAt and WriteAt panic.
+type memFile struct {
+	Handle
+	data []byte
+}
+
+func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(f.data).ReadAt(p, off)
+}
+
+func (f *memFile) WriteAt(p []byte, off int64) (int, error) { return copy(f.data[off:], p), nil }

@@ -86,8 +86,10 @@ func TestPowerCut(t *testing.T) {
 			d.write(h, "two", 0)
 			require.NoError(d.t, h.Datasync())
 		}, "/d/a", "two", nil},
-		"truncated": {func(d disk) { require.NoError(d.t, d.durable("/d/a", "one").Truncate(1)) }, "/d/a", "one",
-			[]string{"o", "on", "o\x00", "o\x00\x00"}},
+		"truncated": {
+			func(d disk) { require.NoError(d.t, d.durable("/d/a", "one").Truncate(1)) }, "/d/a", "one",
+			[]string{"o", "on", "o\x00", "o\x00\x00"},
+		},
 		"removed": {func(d disk) {
 			d.durable("/d/a", "one")
 			require.NoError(d.t, d.Remove("/d/a"))
