@@ -93,7 +93,7 @@ sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
 mutate: ## Build known bugs in, one at a time, and see that the tests notice each
 	$(GO) run ./mutate/campaign
 
-mutate-chaos: ## Run the broker with each known bug under a campaign of harm, and see that it is noticed; some need root
+mutate-chaos: ## Run the broker with each known bug under chaos campaigns, and see that it is noticed; some need root
 	$(GO) run ./mutate/campaign -chaos
 
 BENCH_FLAGS ?= --connections 1,64,256 --runs 5 --duration 10s --out bench/results/latest

@@ -17,8 +17,8 @@ import (
 	"ottla/chaos/intercept"
 )
 
-// campaign is a choice of faults, one of which strikes in each round. One that
-// is there twice is twice as likely.
+// campaign is a list of faults, one of which is injected in each round. A fault
+// that is listed twice is twice as likely.
 type campaign struct {
 	name   string
 	faults []*fault
@@ -63,8 +63,8 @@ func findCampaign(name string) (*campaign, error) {
 	return nil, fmt.Errorf("no campaign %q, see -list", name)
 }
 
-// runCampaign does it all: set up, rounds of harm, the check. An error is
-// trouble of the campaign itself or a broker that does not come back;
+// runCampaign sets up, injects faults round by round, and checks. It returns an
+// error when the campaign itself failed or the broker did not come back;
 // violations are in the result.
 func runCampaign(o *options, out io.Writer) (*result, error) {
 	c, err := findCampaign(o.campaign)
@@ -80,12 +80,12 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
 	w := &world{
 		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(),
-		victim: 1 + int(uint64(o.seed)%brokers), strikes: map[string]int{},
+		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{},
 	}
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
 	res, err := w.campaign(c)
 	bad := err != nil || len(res.Violations) > 0
-	if err != nil { // else the result has told them
+	if err != nil { // without an error the result has printed them
 		for _, v := range w.rec.h.violations {
 			fmt.Fprintln(out, "VIOLATION", v)
 		}
@@ -102,14 +102,14 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	return res, err
 }
 
-// again is the command that repeats the campaign's decisions; the instants at
-// which they fall are never the same.
+// again returns the command that repeats the campaign's decisions. The instants
+// at which they take effect are never the same.
 func (o *options) again() string {
 	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -min-up %s -max-up %s",
 		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.minUp, o.maxUp)
 }
 
-// campaign sets up, strikes and checks. Nothing of it runs on afterwards.
+// campaign sets up, injects faults and checks. Nothing of it runs on afterwards.
 func (w *world) campaign(c *campaign) (*result, error) {
 	faults, err := w.setUp(c)
 	if err != nil {
@@ -128,7 +128,7 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	w.clients(ctx, &wg)
 	rounds, err := w.rounds(faults)
 	if err == nil {
-		pause(ctx, 500*time.Millisecond) // a last stretch without harm
+		pause(ctx, 500*time.Millisecond) // without a fault
 	}
 	cancel()
 	wg.Wait()
@@ -138,9 +138,8 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	return w.finish(rounds)
 }
 
-// setUp prepares disk and server, and returns the faults that are possible.
-// A campaign of one kind that is not possible is an error, of several kinds
-// goes on with the others.
+// setUp prepares disk and server, and returns the faults that are possible on this
+// machine. If none is, that is an error.
 func (w *world) setUp(c *campaign) ([]*fault, error) {
 	var all need
 	for _, f := range c.faults {
@@ -180,7 +179,7 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 	return possible, nil
 }
 
-// mount puts the data on a disk of its own.
+// mount puts the data directory on a disk image.
 func (w *world) mount() error {
 	images, err := imageDir(w.o)
 	if err != nil {
@@ -194,8 +193,8 @@ func (w *world) mount() error {
 	return nil
 }
 
-// rounds strikes until all rounds are done, time is over or a person
-// interrupts, and returns how many were done.
+// rounds injects faults until all rounds are done, the time is over or the program
+// is interrupted, and returns how many rounds were done.
 func (w *world) rounds(faults []*fault) (int, error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
@@ -206,13 +205,13 @@ func (w *world) rounds(faults []*fault) (int, error) {
 			return n - 1, nil
 		}
 		f := faults[w.rnd.Intn(len(faults))]
-		w.strikes[f.name]++
+		w.injected[f.name]++
 		fmt.Fprintf(w.s.log, "chaos: round %d: %s\n", n, f.name)
-		struck := time.Now()
-		if err := f.strike(w); err != nil {
+		injected := time.Now()
+		if err := f.inject(w); err != nil {
 			return n, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if err := w.settle(fmt.Sprintf("round %d, %s", n, f.name), struck); err != nil {
+		if err := w.waitServing(fmt.Sprintf("round %d, %s", n, f.name), injected); err != nil {
 			return n, err
 		}
 		if n%10 == 0 || n == w.o.rounds {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// place is where a record stands in its topic.
+// place is the position of a record in its topic.
 type place struct {
 	partition int
 	offset    int64
 }
 
-// outcome of a produce call, as its client knows it in the end.
+// outcome is what the client of a produce call knows of it in the end.
 type outcome int
 
 const (
-	unknown outcome = iota // no answer, or one that says so
+	unknown outcome = iota // no answer, or the answer said outcome unknown
 	acked
-	refused // an error with outcome none
+	refused // the answer was an error with outcome none
 )
 
 // produced is one record that a client tried to produce, retries included.
@@ -33,7 +33,7 @@ type produced struct {
 	began, ended time.Duration
 }
 
-// record is one of the final log.
+// record is a record of the final log.
 type record struct {
 	at    place
 	value string
@@ -45,22 +45,23 @@ type delivery struct {
 	member     int
 	generation int64
 	partition  int
-	offsets    []int64 // none: only that the member's positions may have changed
-	fresh      bool    // a failed poll or a new generation came before: the position may be another one
+	offsets    []int64 // empty: the delivery only says that the member may have moved
+	moved      bool    // after a failed poll or a new generation: the member's position may be another one
 }
 
-// never is later than everything.
+// never is later than any time of a campaign.
 const never = time.Duration(math.MaxInt64)
 
-// lifetime says when a topic was last deleted (asked for) and made again (answered).
+// lifetime says when a topic was last deleted (the request was sent) and created
+// again (the answer came).
 type lifetime struct{ deleted, created time.Duration }
 
-// history is everything that was seen.
+// history is everything that the clients did and saw.
 type history struct {
 	produced   []produced
 	deliveries []delivery
-	churned    map[string]lifetime // topics that were deleted and made again
-	violations []violation         // what clients saw themselves
+	churned    map[string]lifetime // topics that were deleted and created again
+	violations []violation         // those that clients noticed themselves
 }
 
 // violation is a broken promise.
@@ -71,16 +72,16 @@ type violation struct {
 
 func (v violation) String() string { return v.Kind + ": " + v.Text }
 
-// finalLog is a topic as it is in the end.
+// finalLog is what a topic holds in the end.
 type finalLog struct {
 	topic     string
 	compacted bool             // older records of a key may be gone
-	start     map[int]int64    // log start of partitions, retention was there
-	records   []record         // as the API gives them
-	copies    map[int][]record // by broker, from the files
+	start     map[int]int64    // log start by partition
+	records   []record         // read through the API
+	copies    map[int][]record // by broker, read from the files
 }
 
-// checkLog holds the history of a topic's records against its final log.
+// checkLog compares the history of a topic's records with its final log.
 func checkLog(h *history, f *finalLog) []violation {
 	var out []violation
 	at := map[string][]place{}
@@ -151,8 +152,8 @@ func checkProduced(p produced, at []place, start, last map[int]int64) []violatio
 	return nil
 }
 
-// checkDense demands that offsets of a partition follow each other from the
-// log start on, and in a compacted log, that they ascend.
+// checkDense checks that the offsets of a partition have no gaps from the log start
+// on, or, in a compacted log, that they ascend.
 func checkDense(f *finalLog) []violation {
 	next := maps.Clone(f.start)
 	if next == nil {
@@ -163,14 +164,14 @@ func checkDense(f *finalLog) []violation {
 			next[r.at.partition] = r.at.offset
 		}
 		if r.at.offset != next[r.at.partition] {
-			return []violation{{"gap", fmt.Sprintf("%s-%d has offset %d where %d is due", f.topic, r.at.partition, r.at.offset, next[r.at.partition])}}
+			return []violation{{"gap", fmt.Sprintf("%s-%d has offset %d instead of %d", f.topic, r.at.partition, r.at.offset, next[r.at.partition])}}
 		}
 		next[r.at.partition]++
 	}
 	return nil
 }
 
-// checkCopy compares a broker's files with the log. They may still hold what is
+// checkCopy compares a broker's files with the log. They may still hold records
 // below the log start.
 func checkCopy(f *finalLog, broker int) []violation {
 	kept := slices.DeleteFunc(slices.Clone(f.copies[broker]), func(r record) bool { return r.at.offset < f.start[r.at.partition] })

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// checkGroups holds what groups were given against what they are promised.
-// Ends are the end offsets of the partitions of their topic.
+// checkGroups checks what groups were given. ends are the end offsets of the
+// partitions of their topic.
 func checkGroups(deliveries []delivery, groups []*group, ends map[int]int64) []violation {
 	byGroup := map[string][]delivery{}
 	for _, d := range deliveries {
@@ -19,7 +19,7 @@ func checkGroups(deliveries []delivery, groups []*group, ends map[int]int64) []v
 		switch {
 		case g.mode == byAuto:
 			out = append(out, checkOnce(mine)...)
-		case g.topic == mainTopic: // which keeps everything
+		case g.topic == mainTopic: // the topic that keeps everything
 			out = append(out, checkPositions(mine)...)
 			out = append(out, checkComplete(mine, g.name, ends)...)
 		}
@@ -27,7 +27,7 @@ func checkGroups(deliveries []delivery, groups []*group, ends map[int]int64) []v
 	return out
 }
 
-// checkOwners demands that a partition has one owner per generation.
+// checkOwners checks that a partition has one owner in each generation.
 func checkOwners(list []delivery) []violation {
 	type key struct {
 		generation int64
@@ -47,28 +47,28 @@ func checkOwners(list []delivery) []violation {
 	return nil
 }
 
-// checkPositions demands that a member sees a partition's offsets without
-// gaps: the next one each time, unless its positions may have changed.
+// checkPositions checks that a member is given a partition's offsets without gaps,
+// except where its position may have moved.
 func checkPositions(list []delivery) []violation {
 	type key struct{ member, partition int }
-	next, fresh := map[key]int64{}, map[key]bool{}
+	next, moved := map[key]int64{}, map[key]bool{}
 	var out []violation
 	for _, d := range list {
 		k := key{d.member, d.partition}
-		fresh[k] = fresh[k] || d.fresh
+		moved[k] = moved[k] || d.moved
 		for i, off := range d.offsets {
-			if want, known := next[k]; known && off != want && (i > 0 || !fresh[k]) {
-				out = append(out, violation{"skipped", fmt.Sprintf("member %d of %s got offset %d of partition %d where %d was due", d.member, d.group, off, d.partition, want)})
+			if want, known := next[k]; known && off != want && (i > 0 || !moved[k]) {
+				out = append(out, violation{"skipped", fmt.Sprintf("member %d of %s got offset %d of partition %d instead of %d", d.member, d.group, off, d.partition, want)})
 			}
 			next[k] = off + 1
-			fresh[k] = false
+			moved[k] = false
 		}
 	}
 	return out
 }
 
-// checkComplete demands that a group was given every record: it has consumed
-// up to the end, and each offset was committed only after it was delivered.
+// checkComplete checks that a group was given every record: it has consumed up to
+// the end, and members commit an offset only after it was delivered.
 func checkComplete(list []delivery, group string, ends map[int]int64) []violation {
 	got := map[int]map[int64]bool{}
 	for _, d := range list {
@@ -94,8 +94,7 @@ func checkComplete(list []delivery, group string, ends map[int]int64) []violatio
 	return out
 }
 
-// checkOnce demands that a group that commits automatically is given nothing
-// twice.
+// checkOnce checks that a group that commits automatically is given nothing twice.
 func checkOnce(list []delivery) []violation {
 	got := map[place]int{}
 	for _, d := range list {

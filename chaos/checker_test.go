@@ -73,8 +73,8 @@ func wantKind(t *testing.T, got []violation, kind string) {
 	require.Equal(t, kind, got[0].Kind)
 }
 
-func gave(member int, generation int64, fresh bool, offsets ...int64) delivery {
-	return delivery{"g", member, generation, 0, offsets, fresh}
+func gave(member int, generation int64, moved bool, offsets ...int64) delivery {
+	return delivery{"g", member, generation, 0, offsets, moved}
 }
 
 func TestGroupCheckerFindsEachKind(t *testing.T) {

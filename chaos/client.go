@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// callLimit is when a client gives up waiting; more than the broker's own
-// request_timeout.
+// callLimit is how long a client waits for an answer. It is more than the broker's
+// own request_timeout.
 const callLimit = 15 * time.Second
 
-// answer is what the clients look at in a response.
+// answer holds the fields of a response that clients use.
 type answer struct {
 	Partition  int             `json:"partition"`
 	Offset     int64           `json:"offset"`
@@ -31,14 +31,14 @@ type answer struct {
 	Earliest   int64           `json:"earliest"`
 }
 
-// consumed is a record as a client reads it.
+// consumed is a record that a client has read.
 type consumed struct {
 	Partition int             `json:"partition"`
 	Offset    int64           `json:"offset"`
 	Value     json.RawMessage `json:"value"`
 }
 
-// offsetRow is a partition of a group.
+// offsetRow is the committed offset of a group in one partition.
 type offsetRow struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
@@ -46,12 +46,12 @@ type offsetRow struct {
 	End       int64  `json:"end"`
 }
 
-// call does one request; status 0 means that no answer came. One that nobody
-// listened for has outcome none.
+// call sends one request; status 0 means that no answer came. When the connection
+// was refused, so that the request was never sent, the outcome is none.
 func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	var tries atomic.Int32 // the transport tries a GET again by itself when a connection breaks
+	var tries atomic.Int32 // the transport repeats a GET by itself when a connection breaks
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tries.Add(1) }})
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -74,15 +74,15 @@ func call(ctx context.Context, method, url string, header http.Header, body []by
 		return 0, answer{}
 	}
 	if tries.Load() > 1 && a.none() {
-		a.Outcome = "unknown" // the refusal speaks of the last try only
+		a.Outcome = "unknown" // the answer is about the last try only
 	}
 	return resp.StatusCode, a
 }
 
-// none says that a request was refused and nothing has happened.
+// none reports whether the request was refused and has changed nothing.
 func (a *answer) none() bool { return a.Outcome == "none" }
 
-// decode reads a part of an answer; nothing if it is not there.
+// decode decodes a part of an answer; it returns the zero value if that is missing.
 func decode[T any](raw json.RawMessage) T {
 	var v T
 	if len(raw) > 0 && json.Unmarshal(raw, &v) != nil {
@@ -92,7 +92,7 @@ func decode[T any](raw json.RawMessage) T {
 	return v
 }
 
-// pause waits a little, or until the end.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

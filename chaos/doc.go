@@ -1,16 +1,50 @@
-// Command chaos does harm to a broker while producers with ids, consumer groups
-// and readers work on it, and then holds the history of their calls against the
-// final log: nothing acknowledged may be missing, changed or there twice,
-// nothing that was refused may be there, committed offsets are registers that
-// never step back, groups skip nothing, and all brokers' files hold the same
-// records.
-//
-// It starts the binary by itself, on a data directory of its own, prints its
-// seed and the command that repeats it, and ends with status 1 if anything was
-// violated. A campaign that is not possible here (no root, no loop device) says
-// so and ends with status 0:
+// Command chaos injects faults into a broker while producers with ids, consumer
+// groups and readers work on it, and then checks the history of their calls
+// against the final logs. It starts the binary itself, on a data directory of its
+// own, prints its seed and the command that repeats it, and ends with status 1 if
+// a promise was broken. A campaign that is not possible on the machine (no root,
+// no loop device) says so and ends with status 0:
 //
 //	go run ./chaos -binary bin/ottla -campaign mix -rounds 30
 //	go run ./chaos -list
 //	go run ./chaos -sum bin/chaos.jsonl
+//
+// # Campaigns
+//
+// A campaign is a list of faults, one of which is injected in each round:
+//
+//	kill      kill -9
+//	power     a power cut: what was not synced is lost
+//	pause     the process is stopped for up to 5 s and goes on
+//	full      the disk is full for a while, also across a kill and a start
+//	sync      syncs fail or take long, for one broker or all, up to a power cut
+//	damage    bits and blocks of log files are damaged, in one copy or in all
+//	dirs      the directory of a broker is deleted, or two are swapped
+//	outdated  the directory of a broker is replaced by an older copy
+//	brokers   brokers are stopped and started through the API
+//	storm     members of groups leave, sleep and join all the time
+//	brief     one of each, for a short run
+//	mix       all of the above
+//
+// # What the checker knows
+//
+// It does not trust the broker: it knows what clients sent and what they were
+// answered, reads the final logs through the API, and reads the files of every
+// broker without the broker's help. The kinds of violations are:
+//
+//	lost, moved        an acknowledged record is missing, or at another offset
+//	phantom            a record that was refused with outcome none is in the log
+//	duplicate, ghost   a record is there twice, or in a topic made after its own was deleted
+//	gap                offsets of a partition do not follow each other
+//	diverged           the files of a broker differ from the log
+//	inconsistent       one offset gave two values
+//	stale read         an acknowledged record could not be read afterwards
+//	skipped, twice     a group missed a record, or was given one twice with automatic commits
+//	two owners         two members got records of one partition in one generation
+//	stale              a cursor of an old generation was accepted
+//	offset             committed offsets did not behave like registers (package offsetcheck)
+//	damaged            a file in use is damaged in the end, though everything was scrubbed
+//	stuck              the broker did not serve again within a minute
+//	answer, admin      an answer contradicts itself, or an administrative request failed
+//	unreadable         a log could not be read in the end
 package main

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// fault is one kind of harm. It leaves the broker's process running; that the
-// broker serves again is looked at afterwards.
+// fault is something that can go wrong. inject returns with the broker's process
+// running; whether the broker serves again is checked afterwards.
 type fault struct {
 	name   string
-	needs  need
-	uses   need // does more harm where it is there
-	strike func(w *world) error
+	needs  need // without these the fault is left out
+	uses   need // with these the fault is worse
+	inject func(w *world) error
 }
 
 type need int
 
 const (
-	needsImage     need = 1 << iota // the data on a disk image of our own
-	needsIntercept                  // a hand in the broker's syncs
+	needsImage     need = 1 << iota // the data lies on a disk image
+	needsIntercept                  // the broker's syncs can be intercepted
 )
 
 var (
@@ -54,7 +54,7 @@ func (w *world) restart(end func() error) error {
 	return err
 }
 
-// end ends the process in one of the ways that are possible here.
+// end ends the process in one of the ways that are possible on this machine.
 func (w *world) end() error {
 	switch n := w.rnd.Intn(3); {
 	case n == 0:
@@ -65,8 +65,8 @@ func (w *world) end() error {
 	return w.s.kill()
 }
 
-// pauseProcess holds the process up, mostly for less than leases and polls
-// last, sometimes for longer.
+// pauseProcess stops the process, mostly for less than session timeouts and polls
+// last, sometimes for longer, and lets it go on.
 func pauseProcess(w *world) error {
 	span := w.between(10*time.Millisecond, 1500*time.Millisecond)
 	if w.rnd.Intn(5) == 0 {
@@ -79,7 +79,7 @@ func pauseProcess(w *world) error {
 	return w.s.cmd.Process.Signal(syscall.SIGCONT)
 }
 
-// rebalanceStorm has members leave, sleep and join without a rest.
+// rebalanceStorm lets members leave, sleep and join all the time.
 func rebalanceStorm(w *world) error {
 	w.storm.Store(true)
 	defer w.storm.Store(false)

@@ -9,9 +9,9 @@ import (
 	"strconv"
 )
 
-// damageInAllCopies ends the process, flips a bit of one entry in the newest
-// file of every copy of a partition, another entry in each, and starts it: no
-// copy can be trusted, and each is to be mended out of the other two.
+// damageInAllCopies ends the process, flips a bit in the newest file of every copy
+// of a partition, in another entry in each, and starts the process again: every
+// copy is damaged, and each must be mended from the other two.
 func damageInAllCopies(w *world) error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
@@ -19,12 +19,12 @@ func damageInAllCopies(w *world) error {
 		}
 		p := w.rnd.Intn(partitions)
 		var files []string
-		shared := map[uint64]int{} // how many copies have the entry, whole
+		shared := map[uint64]int{} // by entry, how many copies have it undamaged
 		entries := make([]map[uint64]int64, brokers)
 		for b := range brokers {
 			paths, err := filepath.Glob(filepath.Join(w.s.brokerDir(b+1), fmt.Sprintf("%s-%d", mainTopic, p), "*.log"))
 			if err != nil || len(paths) == 0 {
-				return err // it was lost with a directory
+				return err // the copy was lost with a directory
 			}
 			files = append(files, slices.Max(paths))
 			text, err := os.ReadFile(files[b])
@@ -56,12 +56,12 @@ func damageInAllCopies(w *world) error {
 	})
 }
 
-// newestKept is how many of a file's last entries are left alone: nothing may
-// stand behind them yet that says which ones they were.
+// newestKept is how many of a file's last entries are not damaged: there may be no
+// line after them yet that says which ones they were.
 const newestKept = 4
 
-// recordEntries finds the entries with records in a log file: by raft index, a
-// byte in the first record.
+// recordEntries returns the entries with records in a log file: by raft index, the
+// position of a byte in the first record.
 func recordEntries(text []byte) map[uint64]int64 {
 	found := map[uint64]int64{}
 	var order []uint64
@@ -70,7 +70,7 @@ func recordEntries(text []byte) map[uint64]int64 {
 		f := bytes.Fields(line)
 		switch {
 		case len(f) > 4 && string(f[0]) == "#f":
-			index, _ = strconv.ParseUint(string(f[2]), 10, 64) // 0: none, where an earlier round has been
+			index, _ = strconv.ParseUint(string(f[2]), 10, 64) // 0 for a header that an earlier round has damaged
 		case len(f) >= 8 && line[0] != '#' && index > 0:
 			if _, known := found[index]; !known {
 				found[index] = pos + int64(len(line))/2

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// fullDisk fills the disk for a while. Some of the time the broker is killed
-// meanwhile, and some of that time started while there is still no room: then
-// it may refuse, but must be able to start once there is.
+// fullDisk fills the disk for a while. Sometimes the broker is killed meanwhile,
+// and sometimes it is then started while there is still no space: it may refuse to
+// start, but must be able to start once there is space.
 func fullDisk(w *world) error {
 	if err := w.disk.fill(int64(w.rnd.Intn(256 << 10))); err != nil {
 		return err
@@ -43,10 +43,10 @@ func fullDisk(w *world) error {
 	return w.s.start()
 }
 
-// failSyncs makes some syncs of one broker fail, sometimes of all brokers. A
-// broker that was told so must not acknowledge by what it has; with one such
-// broker the others go on serving. Then the process is ended, also by a power
-// cut, which takes what was not synced.
+// failSyncs makes some syncs of one broker fail, sometimes of all brokers. A broker
+// whose sync failed must not acknowledge anything; with one such broker the others
+// go on serving. Then the process is ended, also by a power cut, which loses what
+// was not synced.
 func failSyncs(w *world) error {
 	broker, left := 1+w.rnd.Intn(brokers), 1+w.rnd.Intn(5)
 	all := w.rnd.Intn(5) == 0
@@ -56,7 +56,7 @@ func failSyncs(w *world) error {
 		switch {
 		case !strings.HasPrefix(path, w.s.dir):
 			return 0, 0
-		case path == w.s.dir: // syncfs; it fails as long as one of its files would
+		case path == w.s.dir: // syncfs fails as long as the sync of one of its files would
 			if left > 0 {
 				return errno, 0
 			}
@@ -69,7 +69,7 @@ func failSyncs(w *world) error {
 	})
 	pause(context.Background(), w.between(50*time.Millisecond, time.Second))
 	if !all {
-		if err := w.settle(fmt.Sprintf("failed syncs of broker %d", broker), time.Now()); err != nil {
+		if err := w.waitServing(fmt.Sprintf("failed syncs of broker %d", broker), time.Now()); err != nil {
 			return err
 		}
 	}
@@ -77,9 +77,8 @@ func failSyncs(w *world) error {
 	return w.restart(w.end)
 }
 
-// dyingDisk makes every sync fail, until the power fails too: nothing that was
-// written since is there afterwards, and nothing of it may have been
-// acknowledged.
+// dyingDisk makes every sync fail and then cuts the power: nothing that was written
+// in between is there afterwards, so none of it may have been acknowledged.
 func dyingDisk(w *world) error {
 	w.s.intercept.Set(func(path string) (syscall.Errno, time.Duration) {
 		if strings.HasPrefix(path, w.s.dir) {
@@ -99,7 +98,7 @@ func dyingDisk(w *world) error {
 	})
 }
 
-// slowSyncs makes all syncs of one broker take long.
+// slowSyncs makes all syncs of one broker slow.
 func slowSyncs(w *world) error {
 	mine := fmt.Sprintf("/broker-%d/", 1+w.rnd.Intn(brokers))
 	long := w.between(20*time.Millisecond, time.Second)

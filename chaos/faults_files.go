@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// damageWhileDown ends the process, harms files of the victim, and starts it.
+// damageWhileDown ends the process, damages files of the victim, and starts it.
 func damageWhileDown(w *world) error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
@@ -18,8 +18,8 @@ func damageWhileDown(w *world) error {
 	})
 }
 
-// damage harms so many log files of the victim: a bit flipped, or a block of
-// zeros, anywhere, also in internal topics.
+// damage damages so many log files of the victim, also of internal topics: it flips
+// a bit or writes a block of zeros anywhere in the file.
 func (w *world) damage(files int) error {
 	paths, err := filepath.Glob(filepath.Join(w.s.brokerDir(w.victim), "*-[0-9]", "*.log"))
 	if err != nil {
@@ -31,7 +31,7 @@ func (w *world) damage(files int) error {
 			return nil
 		}
 		path := paths[w.rnd.Intn(len(paths))]
-		if err := w.damageFile(path); err != nil && !errors.Is(err, os.ErrNotExist) { // retention was faster
+		if err := w.damageFile(path); err != nil && !errors.Is(err, os.ErrNotExist) { // retention may have removed the file
 			return err
 		}
 	}
@@ -94,20 +94,20 @@ func swappedDirectories(w *world) error {
 	})
 }
 
-// outdatedDirectory puts an older copy of the victim's directory in place of
-// the present one, or, every other time, takes that copy.
+// outdatedDirectory takes a copy of the victim's directory, and the next time
+// replaces the directory with that copy.
 func outdatedDirectory(w *world) error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err
 		}
 		dir := w.s.brokerDir(w.victim)
-		if w.aside == "" {
-			w.aside = filepath.Join(w.o.dir, "backup")
-			return program("cp", "-a", dir, w.aside)
+		if w.backup == "" {
+			w.backup = filepath.Join(w.o.dir, "backup")
+			return program("cp", "-a", dir, w.backup)
 		}
-		backup := w.aside
-		w.aside = ""
+		backup := w.backup
+		w.backup = ""
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// unreadableLimit is how long a read of the final log may fail; a damaged copy
-// has to be noticed, and another one to take its place.
+// unreadableLimit is how long a read of the final log may fail: a damaged copy has
+// to be noticed, and another replica has to become leader.
 const unreadableLimit = 30 * time.Second
 
-// readLog reads all records of a topic through the API; with an error, those
-// before it.
+// readLog reads all records of a topic through the API. With an error it returns
+// the records before it.
 func (s *server) readLog(topic string) (*finalLog, error) {
 	f := &finalLog{topic: topic, start: map[int]int64{}, copies: map[int][]record{}}
 	for p := range partitions {
@@ -65,7 +65,7 @@ func (s *server) readPartition(f *finalLog, p int) error {
 	}
 }
 
-// ends are the end offsets of all partitions.
+// ends returns the end offsets of all partitions.
 func (f *finalLog) ends() map[int]int64 {
 	ends := map[int]int64{}
 	for p := range partitions {
@@ -77,8 +77,8 @@ func (f *finalLog) ends() map[int]int64 {
 	return ends
 }
 
-// readFiles reads a topic's records from one broker's files, without the
-// broker's help: lines that do not begin with '#'.
+// readFiles reads a topic's records from one broker's files without the broker's
+// help: they are the lines that do not begin with '#'.
 func (s *server) readFiles(broker int, topic string) ([]record, error) {
 	var out []record
 	for p := range partitions {
@@ -107,11 +107,11 @@ func appendLines(out []record, partition int, data []byte) ([]record, error) {
 		}
 		f := bytes.Fields(line) // date time topic partition offset key value action; our values have no spaces
 		if len(f) < 8 {
-			return nil, fmt.Errorf("strange line %q", line)
+			return nil, fmt.Errorf("%q is no record line", line)
 		}
 		off, err := strconv.ParseInt(string(f[4]), 10, 64)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("strange line %q", line), err)
+			return nil, errors.Join(fmt.Errorf("%q is no record line", line), err)
 		}
 		out = append(out, record{place{partition, off}, string(f[6])})
 	}

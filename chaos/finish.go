@@ -18,20 +18,20 @@ var allTopics = []string{mainTopic, shortTopic, churnTopic, keyTopic}
 const (
 	drainLimit  = 60 * time.Second // for all groups to reach the end
 	inSyncLimit = 60 * time.Second // for all replicas to have everything
-	orderLimit  = 30 * time.Second // of thinking per committed offset
+	orderLimit  = 30 * time.Second // for the check of one committed offset
 )
 
-// finish lets all groups consume to the end, reads the logs through the API
-// and from every broker's files, and checks.
+// finish lets all groups consume to the end, reads the logs through the API and
+// from every broker's files, and checks.
 func (w *world) finish(rounds int) (*result, error) {
-	// What clients had under way when they were cut off ends with a clean stop;
-	// the newest file of every copy is verified by the start.
-	w.s.scrubs = w.harmed()
+	// Requests that were canceled may still be executed; they end with a clean stop.
+	// The start verifies the newest file of every copy.
+	w.s.scrubs = w.damagedFiles()
 	if err := w.restart(w.s.stop); err != nil {
 		return nil, fmt.Errorf("clean stop: %w", err)
 	}
 	res := &result{
-		Campaign: w.o.campaign, Seed: w.o.seed, Rounds: rounds, Strikes: w.strikes, Version: w.version(),
+		Campaign: w.o.campaign, Seed: w.o.seed, Rounds: rounds, Strikes: w.injected, Version: w.version(),
 		Acked: int(w.rec.acks.Load()), SlowestMS: w.slowest.Milliseconds(), Date: w.rec.began.UTC().Format(time.DateTime),
 	}
 	w.drain()
@@ -61,7 +61,7 @@ func (w *world) finish(rounds int) (*result, error) {
 	for _, topic := range allTopics {
 		f := logs[topic]
 		f.compacted = topic == keyTopic
-		for b := 1; b <= brokers && !f.compacted; b++ { // compaction is each replica's own affair
+		for b := 1; b <= brokers && !f.compacted; b++ { // each replica compacts for itself, at its own time
 			var err error
 			if f.copies[b], err = w.s.readFiles(b, topic); err != nil {
 				res.Violations = append(res.Violations, violation{"unreadable", err.Error()})
@@ -80,7 +80,7 @@ func (w *world) finish(rounds int) (*result, error) {
 	return res, res.append(w.o.results)
 }
 
-// checkOffsets has every committed offset looked at as a register.
+// checkOffsets checks that every committed offset behaved like a register.
 func checkOffsets(h *offsetcheck.History) []violation {
 	err := h.Check(orderLimit)
 	if err == nil {
@@ -96,8 +96,8 @@ func checkOffsets(h *offsetcheck.History) []violation {
 	return []violation{{"offset", err.Error()}}
 }
 
-// drain has a new member of each group on the main topic read and commit to the
-// end; that all was delivered is checked afterwards.
+// drain lets a new member of each group on the main topic read and commit to the
+// end. Whether everything was delivered is checked afterwards.
 func (w *world) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
@@ -152,7 +152,7 @@ func (w *world) lag(g *group) []string {
 	return list
 }
 
-// waitInSync demands that all brokers get back to having everything.
+// waitInSync waits until all replicas are in sync.
 func (w *world) waitInSync() {
 	deadline := time.Now().Add(inSyncLimit)
 	for _, topic := range allTopics {
@@ -194,7 +194,7 @@ func (w *world) inSync(topic string) error {
 	return nil
 }
 
-// version is what the broker says of itself.
+// version returns the version that the broker reports.
 func (w *world) version() string {
 	_, body := w.s.get("/healthz")
 	return decode[struct {

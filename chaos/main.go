@@ -11,7 +11,7 @@ import (
 	"ottla/chaos/intercept"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	binary    string
 	campaign  string
@@ -30,15 +30,15 @@ func main() {
 	intercept.Main()
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/ottla", "the broker")
-	flag.StringVar(&o.campaign, "campaign", "mix", "what harm is done, see -list")
-	flag.IntVar(&o.rounds, "rounds", 20, "how often")
-	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of all random decisions; it also picks the broker whose disk suffers")
+	flag.StringVar(&o.campaign, "campaign", "mix", "which faults are injected, see -list")
+	flag.IntVar(&o.rounds, "rounds", 20, "number of faults to inject")
+	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of all random decisions; it also picks the broker whose files are damaged")
 	flag.StringVar(&o.dir, "dir", "", "working directory; kept if anything is violated (default: a temporary one)")
 	flag.StringVar(&o.images, "images", "", "where disk images are kept (default: /dev/shm if it has room, else the working directory)")
 	flag.StringVar(&o.results, "results", "", "file that the result is appended to, as a line of JSON")
 	flag.IntVar(&o.producers, "producers", 8, "producers on the main topic, every other one with batches")
-	flag.DurationVar(&o.minUp, "min-up", 20*time.Millisecond, "shortest time from one round to the next")
-	flag.DurationVar(&o.maxUp, "max-up", time.Second, "longest")
+	flag.DurationVar(&o.minUp, "min-up", 20*time.Millisecond, "shortest time between two rounds")
+	flag.DurationVar(&o.maxUp, "max-up", time.Second, "longest time between two rounds")
 	flag.DurationVar(&o.within, "within", 0, "begin no round after this time (default: no limit)")
 	list := flag.Bool("list", false, "list the campaigns")
 	sum := flag.Bool("sum", false, "add up the results in the files given as arguments")
@@ -72,7 +72,7 @@ func command(o *options, list, sum bool, args []string, out io.Writer) int {
 	return 0
 }
 
-// missingError says what a campaign needs and this machine does not have.
+// missingError says what a campaign needs that this machine does not have.
 type missingError struct{ what string }
 
 func (e *missingError) Error() string { return e.what }

@@ -16,9 +16,9 @@ import (
 type commitMode int
 
 const (
-	byAck  commitMode = iota // the cursor of a response comes back with the next poll
-	byPost                   // POST /offset, several clients at the same time
-	byAuto                   // auto_commit
+	byAck  commitMode = iota // with ack=, the cursor of the last answer, in the next poll
+	byPost                   // with POST /offset, several clients concurrently
+	byAuto                   // with auto_commit
 )
 
 // group is a consumer group with several members.
@@ -28,8 +28,8 @@ type group struct {
 	mode  commitMode
 }
 
-// member is one consumer. It leaves and joins again, and sleeps through its
-// lease, as often as the world's unrest says; then its partitions move.
+// member is one consumer. Now and then it leaves and joins again, or sleeps beyond
+// its session timeout, so that its partitions move.
 type member struct {
 	w          *world
 	g          *group
@@ -38,21 +38,21 @@ type member struct {
 	session    time.Duration
 	cursor     string
 	generation int64
-	fresh      bool
-	pending    map[int]int64 // by partition, what the cursor or a commit covers
-	carried    map[int]bool  // pending ones from an older generation: the cursor covers them only if they are held still
+	moved      bool          // the next delivery may begin at another position
+	pending    map[int]int64 // by partition, the offset that the next commit covers
+	carried    map[int]bool  // pending partitions of an older generation: the cursor covers them only if the member still has them
 	posts      chan map[int]int64
 }
 
 func newMember(w *world, g *group, id int, seed int64) *member {
 	rnd := rand.New(rand.NewSource(seed))
 	return &member{
-		w: w, g: g, id: id, rnd: rnd, fresh: true, pending: map[int]int64{}, carried: map[int]bool{},
+		w: w, g: g, id: id, rnd: rnd, moved: true, pending: map[int]int64{}, carried: map[int]bool{},
 		session: time.Duration(1000+rnd.Intn(2000)) * time.Millisecond, posts: make(chan map[int]int64, 4),
 	}
 }
 
-// run polls until the end.
+// run polls until ctx ends.
 func (m *member) run(ctx context.Context) {
 	if m.g.mode == byPost {
 		done := make(chan struct{})
@@ -64,29 +64,29 @@ func (m *member) run(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		switch {
-		case m.rnd.Intn(m.w.calm()) > 0:
+		case m.rnd.Intn(m.w.pollsBetweenMoves()) > 0:
 			m.poll(ctx)
 		case m.rnd.Intn(2) == 0:
 			m.leave(ctx)
-		default: // a member that is held up, and comes back as if nothing had happened
+		default: // sleep, mostly beyond the session timeout, and go on as if nothing had happened
 			pause(ctx, time.Duration((0.5+m.rnd.Float64())*float64(m.session)))
 		}
 	}
 }
 
-// leave leaves the group, for a while.
+// leave leaves the group for a while.
 func (m *member) leave(ctx context.Context) {
 	call(ctx, http.MethodDelete, m.w.s.url(fmt.Sprintf("/groups/%s/members/%d", m.g.name, m.id)), nil, nil)
 	m.forget()
 	pause(ctx, time.Duration(m.rnd.Intn(1000))*time.Millisecond)
 }
 
-// forget makes the member begin at what is committed.
+// forget makes the member begin again at the committed offsets.
 func (m *member) forget() {
-	m.cursor, m.fresh, m.pending, m.carried = "", true, map[int]int64{}, map[int]bool{}
+	m.cursor, m.moved, m.pending, m.carried = "", true, map[int]int64{}, map[int]bool{}
 }
 
-// poll takes the next records; with ack it commits the last ones.
+// poll fetches the next records; with ack= it commits the last ones.
 func (m *member) poll(ctx context.Context) {
 	url := fmt.Sprintf("/events?topic=%s&group=%s&consumer_id=%d&timeout_ms=%d&session_timeout_ms=%d&max_records=%d&auto_commit=%t",
 		m.g.topic, m.g.name, m.id, m.rnd.Intn(600), m.session.Milliseconds(), 1+m.rnd.Intn(400), m.g.mode == byAuto)
@@ -107,9 +107,9 @@ func (m *member) poll(ctx context.Context) {
 		m.refusedPoll(ctx, status, &a, acks)
 		return
 	}
-	if a.Cursor != "" { // else a newer poll of this consumer took over, and maybe too early for the ack
+	if a.Cursor != "" { // without one a newer poll of this consumer took over, perhaps before the ack was committed
 		for p := range m.carried {
-			delete(acks, p) // nobody knows whether that was committed
+			delete(acks, p) // it is not known whether that was committed
 		}
 		end(acks, (*offsetcheck.Op).Acked)
 		m.w.rec.accepted(m, a.Generation, of, newest)
@@ -119,10 +119,10 @@ func (m *member) poll(ctx context.Context) {
 			m.carried[p] = true
 		}
 	}
-	m.fresh = m.fresh || a.Generation != m.generation
+	m.moved = m.moved || a.Generation != m.generation
 	m.generation = a.Generation
-	m.w.rec.delivered(m, a.Records, m.fresh)
-	m.cursor, m.fresh = a.Cursor, false
+	m.w.rec.delivered(m, a.Records, m.moved)
+	m.cursor, m.moved = a.Cursor, false
 	if acks != nil {
 		m.pending, m.carried = map[int]int64{}, map[int]bool{}
 	}
@@ -133,13 +133,13 @@ func (m *member) poll(ctx context.Context) {
 	if m.g.mode == byPost && len(m.pending) > 0 {
 		select {
 		case m.posts <- maps.Clone(m.pending):
-		default: // both are busy; the next ones cover it
+		default: // both clients are busy; a later commit covers this one
 		}
 	}
 }
 
 func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks map[int]*offsetcheck.Op) {
-	m.fresh = true
+	m.moved = true
 	switch {
 	case a.none():
 		m.note("ack", acks, status, a)
@@ -148,23 +148,23 @@ func (m *member) refusedPoll(ctx context.Context, status int, a *answer, acks ma
 		end(acks, (*offsetcheck.Op).Acked)
 	}
 	if status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
-		m.forget() // another generation, term or topic: begin at what is committed
+		m.forget() // another generation, term or topic: begin at the committed offsets
 	}
 	pause(ctx, 5*time.Millisecond)
 }
 
-// note writes into the broker's log why a commit was refused.
+// note writes to the broker's log why a commit was refused.
 func (m *member) note(what string, ops map[int]*offsetcheck.Op, status int, a *answer) {
 	if len(ops) > 0 && status != 0 {
 		fmt.Fprintf(m.w.s.log, "chaos: %s of member %d refused with %d %s: %v\n", what, m.id, status, a.Code, ops)
 	}
 }
 
-// commits begins a commit of each partition.
+// commits records the beginning of a commit of each partition.
 func (m *member) commits(offsets map[int]int64) map[int]*offsetcheck.Op {
 	ops := map[int]*offsetcheck.Op{}
 	if m.g.topic != mainTopic {
-		return ops // its log is another one from time to time
+		return ops // the topic is deleted and created again, and its offsets start over
 	}
 	for p, off := range offsets {
 		ops[p] = m.w.rec.offsets.Commit(fmt.Sprint(m.id), m.g.register(p), off)
@@ -182,8 +182,8 @@ func end(ops map[int]*offsetcheck.Op, how func(*offsetcheck.Op)) {
 	}
 }
 
-// endRefused ends commits that were refused with outcome none; one partition
-// may have been named as being further already.
+// endRefused records that commits were refused with outcome none. The answer may
+// name one partition whose committed offset is greater already.
 func endRefused(ops map[int]*offsetcheck.Op, topic string, a *answer) {
 	d := decode[struct {
 		Topic     string `json:"topic"`
@@ -199,7 +199,7 @@ func endRefused(ops map[int]*offsetcheck.Op, topic string, a *answer) {
 	}
 }
 
-// postAll is one of the clients that commit for the member.
+// postAll is one of the clients that commit with POST /offset for the member.
 func (m *member) postAll(ctx context.Context) {
 	for {
 		select {
@@ -257,7 +257,7 @@ func readOffsets(ctx context.Context, w *world, client string, g *group) []offse
 	}
 	for p, op := range ops {
 		off, ok := committed[p]
-		if !ok { // also of a partition that is not listed
+		if !ok { // nothing is committed, or the partition is not listed
 			off = offsetcheck.None
 		}
 		op.Returned(off)

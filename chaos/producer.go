@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// producer sends one request after the other under an id of its own. A request
-// without an answer is sent again under the same sequence until there is one:
-// the log must then have its records exactly once.
+// producer sends one request after another under a producer id of its own. A
+// request without an answer is sent again with the same sequence number until there
+// is one; the log must then have its records exactly once.
 type producer struct {
 	s     *server
 	rec   *recorder
 	rnd   *rand.Rand
 	id    string
 	topic string
-	most  int // records in a request; 1: no batches
-	keys  int // all records have one of so many keys of its own, 0: some have one of all producers'
+	most  int // records in a request at most; 1: no batches
+	keys  int // number of keys, of this producer alone, that records have; 0: some records have a key that all producers use
 	every time.Duration
 	seq   int
 }
 
-// run produces until the end. It now and then cuts off its own request, as a
-// lost answer would, and reads its own write.
+// run produces until ctx ends. Now and then it cancels its own request, as if the
+// answer was lost, and reads its own write.
 func (p *producer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		p.seq++
@@ -55,8 +55,8 @@ func (p *producer) batch() []produced {
 	return batch
 }
 
-// send repeats the request until it was acknowledged, or, sometimes, until a
-// refusal is known to be one: then nothing of it may be in the log.
+// send repeats the request until it is acknowledged. Sometimes it gives up after
+// answers that all had outcome none: then none of its records may be in the log.
 func (p *producer) send(ctx context.Context, batch []produced) {
 	path, body := p.request(batch)
 	header := http.Header{"Producer-Id": {p.id}, "Producer-Epoch": {"0"}, "Producer-Seq": {strconv.Itoa(p.seq)}}
@@ -73,10 +73,10 @@ func (p *producer) send(ctx context.Context, batch []produced) {
 			p.acked(batch, &a)
 			return
 		case !a.none():
-			mark(batch, unknown) // and stays so whatever refusal follows
+			mark(batch, unknown) // it stays unknown, whatever the next tries are answered
 		}
 		if ctx.Err() != nil {
-			mark(batch, unknown) // the last try was cut off by ourselves
+			mark(batch, unknown) // the last try was canceled here
 			return
 		}
 		if giveUp && batch[0].outcome == refused {
@@ -102,8 +102,8 @@ func (p *producer) finish(batch []produced) {
 	}
 }
 
-// request is a single record or a batch. Of records without a key the id decides
-// where a retry goes.
+// request encodes a single record or a batch. A retry of records without a key
+// goes to the same partition because of the producer id.
 func (p *producer) request(batch []produced) (path string, body []byte) {
 	var records []string
 	for i := range batch {
@@ -119,7 +119,7 @@ func (p *producer) request(batch []produced) (path string, body []byte) {
 	return "/events?offsets=true", fmt.Appendf(nil, `{"topic":%q,"records":[{%s}]}`, p.topic, strings.Join(records, "},{"))
 }
 
-// acked notes where the records are.
+// acked stores the places at which the records were acknowledged.
 func (p *producer) acked(batch []produced, a *answer) {
 	defer p.finish(batch)
 	if p.most == 1 {
@@ -140,13 +140,13 @@ func (p *producer) acked(batch []produced, a *answer) {
 	}
 }
 
-// readBack demands that what was acknowledged can be read.
+// readBack checks that an acknowledged record can be read.
 func (p *producer) readBack(ctx context.Context, r produced) {
 	status, a := call(ctx, http.MethodGet, p.s.url(recordsPath(p.topic, r.at.partition, r.at.offset, 1)), nil, nil)
 	switch {
 	case status != http.StatusOK:
 	case len(a.Records) == 0:
-		if p.topic == mainTopic { // records of others may be gone by intention
+		if p.topic == mainTopic { // the other topics lose records by design
 			p.rec.violate("stale read", "%s, acknowledged at %v, could not be read afterwards", r.value, r.at)
 		}
 	default:
@@ -158,9 +158,9 @@ func recordsPath(topic string, partition int, offset int64, most int) string {
 	return fmt.Sprintf("/topic/%s/partitions/%d/records?offset=%d&max_records=%d", topic, partition, offset, most)
 }
 
-// browser reads partitions without a group, from anywhere: values at an offset
-// never change, and a read begins where it was asked to, or is told that
-// retention was there.
+// browser reads partitions without a group, from random offsets. The value at an
+// offset must never change, and a read must begin at the offset that was asked for
+// or be answered that retention has removed it.
 func browser(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic string) {
 	for ctx.Err() == nil {
 		p := rnd.Intn(partitions)
@@ -196,5 +196,5 @@ func browse(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic
 	}
 }
 
-// text is a value as the history knows it.
+// text returns a value as it stands in the history.
 func text(v json.RawMessage) string { return string(v) }

@@ -18,7 +18,7 @@ type recorder struct {
 	mu    sync.Mutex
 	h     history
 	seen  map[position]string
-	highs map[position]int64 // offset 0: the highest offset seen of a partition
+	highs map[position]int64 // by partition (offset 0), the greatest offset seen
 	given map[string]int64   // by group, the newest generation that a member was told
 }
 
@@ -36,10 +36,10 @@ func newRecorder() *recorder {
 	}
 }
 
-// now is the time of the campaign.
+// now returns the time since the campaign began.
 func (r *recorder) now() time.Duration { return time.Since(r.began) }
 
-// violate notes what a client saw and must not see.
+// violate records a violation that a client noticed.
 func (r *recorder) violate(kind, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,8 +70,9 @@ func (r *recorder) highest(topic string, partition int) int64 {
 	return r.highs[position{topic, place{partition, 0}}]
 }
 
-// saw notes values: at one offset there is one value, for ever. A topic that
-// is deleted and made again has a new log each time, so it is left out.
+// saw records values that a client read. An offset must always have the same
+// value. A topic that is deleted and created again has a new log each time, so it
+// is left out.
 func (r *recorder) saw(topic string, records []consumed) {
 	if topic == churnTopic {
 		return
@@ -88,9 +89,9 @@ func (r *recorder) saw(topic string, records []consumed) {
 	}
 }
 
-// delivered notes a poll's records. With fresh the member's positions may be
-// others than where it was: a new generation, or a failed poll before.
-func (r *recorder) delivered(m *member, records []consumed, fresh bool) {
+// delivered records what a poll returned. moved says that the member's positions
+// may have changed, by a new generation or a failed poll before.
+func (r *recorder) delivered(m *member, records []consumed, moved bool) {
 	r.saw(m.g.topic, records)
 	byPartition := map[int][]int64{}
 	for _, c := range records {
@@ -99,33 +100,33 @@ func (r *recorder) delivered(m *member, records []consumed, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p := range partitions {
-		if offs := byPartition[p]; len(offs) > 0 || fresh {
+		if offs := byPartition[p]; len(offs) > 0 || moved {
 			r.h.deliveries = append(r.h.deliveries, delivery{
-				group: m.g.name, member: m.id, generation: m.generation, partition: p, offsets: offs, fresh: fresh,
+				group: m.g.name, member: m.id, generation: m.generation, partition: p, offsets: offs, moved: moved,
 			})
 		}
 	}
 }
 
-// generation is the newest of a group that anybody was told.
+// generation returns the newest generation of a group that a member was told.
 func (r *recorder) generation(group string) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.given[group]
 }
 
-// accepted notes the generation in a poll's answer. With a cursor of one that
-// had passed before the poll began, there must not have been an answer.
+// accepted records the generation in a poll's answer. A cursor of a generation
+// that had ended before the poll began must not have been accepted.
 func (r *recorder) accepted(m *member, generation, cursor, newest int64) {
 	if cursor < newest {
-		r.violate("stale", "group %s took a cursor of generation %d from member %d, and was at %d already", m.g.name, cursor, m.id, newest)
+		r.violate("stale", "group %s accepted a cursor of generation %d from member %d in generation %d", m.g.name, cursor, m.id, newest)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.given[m.g.name] = max(r.given[m.g.name], generation)
 }
 
-// deleting and created note when a topic was deleted and made again.
+// deleting records that the request to delete a topic is about to be sent.
 func (r *recorder) deleting(topic string) {
 	at := r.now()
 	r.mu.Lock()
@@ -135,6 +136,7 @@ func (r *recorder) deleting(topic string) {
 	r.h.churned[topic] = l
 }
 
+// created records that a topic was created again.
 func (r *recorder) created(topic string) {
 	at := r.now()
 	r.mu.Lock()

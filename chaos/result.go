@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 )
 
-// result is what a campaign found. Its JSON is a line of the results file.
+// result is the result of a campaign. Its JSON is a line of the results file.
 type result struct {
 	Campaign      string         `json:"campaign"`
 	Seed          int64          `json:"seed"`
@@ -27,8 +27,8 @@ type result struct {
 	Log           int            `json:"log"`       // records in the final logs
 	Delivered     int            `json:"delivered"` // to members of groups
 	OffsetCalls   int            `json:"offset_calls"`
-	OffsetUnknown int            `json:"offset_unknown"` // of these without a known outcome
-	SlowestMS     int64          `json:"slowest_ms"`     // recovery, until new acknowledgements
+	OffsetUnknown int            `json:"offset_unknown"` // offset calls without a known outcome
+	SlowestMS     int64          `json:"slowest_ms"`     // slowest recovery, until new acknowledgements
 	Scrubbed      int            `json:"scrubbed"`       // copies in which the last scrub found damage
 	Violations    []violation    `json:"violations"`
 }
@@ -58,8 +58,8 @@ func (r *result) print(out io.Writer) {
 		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
 }
 
-// append adds the result to a file; "" is none. Of many violations the first
-// are kept.
+// append adds the result to a file, unless path is "". Of many violations it keeps
+// the first ones.
 func (r *result) append(path string) error {
 	if path == "" {
 		return nil
@@ -78,7 +78,7 @@ func (r *result) append(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// sumResults adds up the runs of each campaign and prints a table, in Markdown.
+// sumResults adds up the runs of each campaign and prints a Markdown table.
 func sumResults(paths []string, out io.Writer) error {
 	sums := map[string]*result{}
 	runs := map[string]int{}

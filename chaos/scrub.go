@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// Damage in a sealed segment that nobody reads is found by the scrub, and by
-// nothing else. Where a campaign has done any, the last start scrubs at the
-// least interval that there is, in whose first seventh every copy is due.
+// Only the scrub finds damage in a sealed segment that nobody reads. When a campaign
+// has damaged files, the last start of the broker scrubs at the shortest interval
+// that the configuration allows; every copy is due in the first seventh of it.
 const (
 	scrubInterval  = "1m"
 	scrubBandwidth = "1GiB"
 	scrubLimit     = 2 * time.Minute // for every copy to be verified, or replaced and verified
 )
 
-// harmed reports whether the campaign has damaged files.
-func (w *world) harmed() bool {
-	return w.strikes[faultFlip.name]+w.strikes[faultLive.name]+w.strikes[faultAll.name] > 0
+// damagedFiles reports whether the campaign has damaged files.
+func (w *world) damagedFiles() bool {
+	return w.injected[faultFlip.name]+w.injected[faultLive.name]+w.injected[faultAll.name] > 0
 }
 
-// waitScrubbed waits until the scrub has verified as many copies as there are.
-// None comes twice before the interval is over; one that is damaged counts when
-// its successor is verified. It returns in how many the scrub found damage.
+// waitScrubbed waits until the scrub has verified as many copies as there are. It
+// verifies none twice before the interval is over; a damaged one counts when its
+// replacement is verified. It returns in how many copies the scrub found damage.
 func (w *world) waitScrubbed() (damaged int) {
 	for deadline := time.Now().Add(scrubLimit); ; pause(context.Background(), 50*time.Millisecond) {
 		copies, err := w.s.copies()
@@ -46,8 +46,8 @@ func (w *world) waitScrubbed() (damaged int) {
 	}
 }
 
-// copyDir matches the directory of a replica in use: what was put aside, or is
-// being deleted, has a dot in its name, and no topic of ours has.
+// copyDir matches the directory of a replica in use. A directory that was replaced
+// or is being deleted has a dot in its name, and no topic of a campaign has one.
 var copyDir = regexp.MustCompile(`/[a-z_-]+-[0-9]+$`)
 
 // copies counts the directories of all brokers' replicas.
@@ -76,7 +76,7 @@ func (s *server) metric(name string) (int, error) {
 	return 0, fmt.Errorf("no metric %s", name)
 }
 
-// verify has ottla log verify look at every file of the stopped broker.
+// verify runs ottla log verify on every file of the stopped broker.
 func (w *world) verify() ([]violation, error) {
 	var stderr bytes.Buffer
 	run := exec.Command(w.o.binary, "log", "verify", w.s.dir)
@@ -90,12 +90,12 @@ func (w *world) verify() ([]violation, error) {
 	return checkFiles(out), nil
 }
 
-// inUse matches what ottla log verify says of a file that the broker goes on
-// with: not of those that it has put aside, which are as damaged as they were.
+// inUse matches what ottla log verify prints for a damaged file that the broker
+// still uses. Files of replaced replicas stay as damaged as they were.
 var inUse = regexp.MustCompile(`/broker-[0-9]+/([a-z_-]+-[0-9]+/)?[^/]+: damaged at byte `)
 
-// checkFiles takes what ottla log verify prints. When all is over and every
-// copy was scrubbed, no damage may be left.
+// checkFiles checks the output of ottla log verify: when every copy was scrubbed,
+// no damage may be left.
 func checkFiles(verified []byte) (out []violation) {
 	for line := range bytes.Lines(verified) {
 		if inUse.Match(line) {

@@ -25,9 +25,9 @@ const (
 type server struct {
 	binary, dir, addr string
 	log               *os.File
-	boots             int                    // simulated ones, 0: none
-	intercept         *intercept.Interceptor // of its syncs, nil: none
-	scrubs            bool                   // verifies everything soon after its start
+	boots             int                    // number of simulated boots of the machine, 0: none
+	intercept         *intercept.Interceptor // decides about its syncs; nil: nobody does
+	scrubs            bool                   // it is started so that it verifies all files soon
 
 	cmd      *exec.Cmd
 	launched time.Time
@@ -58,7 +58,7 @@ func (s *server) start() error {
 	return s.waitReady(startLimit)
 }
 
-// launch starts the process and waits for nothing.
+// launch starts the process and does not wait for it to serve.
 func (s *server) launch() error {
 	args := []string{"serve", "--listen", s.addr, "--data-dir", s.dir}
 	cmd, attach := exec.Command(s.binary, args...), func() error { return nil }
@@ -69,8 +69,8 @@ func (s *server) launch() error {
 		}
 	}
 	cmd.Stdout, cmd.Stderr = s.log, s.log
-	// Retention runs all the time; a mistyped topic is not to be made again
-	// behind the back of who deleted it.
+	// Retention runs all the time. Topics are not created automatically, or a
+	// produce would create one again that was just deleted.
 	cmd.Env = append(os.Environ(), "OTTLA_STORAGE_RETENTION_CHECK_INTERVAL=500ms", "OTTLA_AUTO_CREATE_TOPICS=false")
 	if s.scrubs {
 		cmd.Env = append(cmd.Env, "OTTLA_STORAGE_SCRUB_INTERVAL="+scrubInterval, "OTTLA_STORAGE_SCRUB_BYTES_PER_SECOND="+scrubBandwidth)
@@ -84,7 +84,7 @@ func (s *server) launch() error {
 	}
 	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // how it ended is in its state
+		_ = cmd.Wait() // how it ended is in cmd.ProcessState
 		close(exited)
 	}()
 	s.cmd, s.exited = cmd, exited
@@ -111,7 +111,7 @@ func (s *server) waitReady(limit time.Duration) error {
 	return fmt.Errorf("not ready after %s (%s), see %s", limit, last, s.log.Name())
 }
 
-// get is a request of the campaign itself; status 0 means no answer.
+// get sends a request of the campaign itself; status 0 means no answer.
 func (s *server) get(path string) (int, []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
@@ -131,7 +131,7 @@ func (s *server) get(path string) (int, []byte) {
 	return resp.StatusCode, body
 }
 
-// kill ends the process as kill -9 does.
+// kill ends the process with SIGKILL.
 func (s *server) kill() error {
 	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill: %w", err)
@@ -140,7 +140,7 @@ func (s *server) kill() error {
 	return nil
 }
 
-// stop ends it in order.
+// stop ends the process with SIGTERM and waits for an orderly stop.
 func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop: %w", err)
@@ -161,21 +161,23 @@ func (s *server) end() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGCONT) // all these fail if it has ended
+	_ = s.cmd.Process.Signal(syscall.SIGCONT) // both fail if the process has ended
 	_ = s.cmd.Process.Kill()
 	<-s.exited
 }
 
 func (s *server) url(path string) string { return "http://" + s.addr + path }
 
-// clusterDir is where the default cluster keeps its brokers' directories.
+// clusterDir is the directory of the default cluster, which holds those of its
+// brokers.
 func (s *server) clusterDir() string { return filepath.Join(s.dir, "default") }
 
 func (s *server) brokerDir(broker int) string {
 	return filepath.Join(s.clusterDir(), fmt.Sprintf("broker-%d", broker))
 }
 
-// program runs a command of the system.
+// program runs a command of the system and returns its output as an error if it
+// fails.
 func program(name string, args ...string) error {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))

@@ -12,11 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// volume is an ext4 image on a loop device. Its file system writes nothing by
-// itself for a long time (commit=1000), so what its image holds at any instant
-// is what was synced, and little else: a copy of the image, taken while the
-// broker is frozen, is the disk after a power cut. It is small enough to be
-// filled in no time.
+// volume is an ext4 image on a loop device. Its filesystem writes nothing by itself
+// for a long time (commit=1000), so at any instant the image holds what was synced
+// and little else: a copy of the image, taken while the broker is frozen, is the
+// disk after a power cut. It is small enough to be filled quickly.
 type volume struct {
 	dir   string // of images
 	n     int
@@ -25,7 +24,8 @@ type volume struct {
 
 const volumeBytes = 2 << 30
 
-// newVolume mounts a fresh image. Images lie in images, the mount point in dir.
+// newVolume mounts a new image. Images are files in images, the mount point is in
+// dir.
 func newVolume(dir, images string) (*volume, error) {
 	if os.Geteuid() != 0 {
 		return nil, &missingError{"mounting a disk image needs root"}
@@ -56,7 +56,7 @@ func (v *volume) attach() error {
 	return program("mount", "-o", "loop,commit=1000", v.image(), v.mount)
 }
 
-// detach unmounts, and removes the image unless it is to be looked at.
+// detach unmounts the image, and removes it unless keep is set.
 func (v *volume) detach(keep bool) error {
 	err := program("umount", v.mount)
 	if err == nil && !keep {
@@ -65,15 +65,15 @@ func (v *volume) detach(keep bool) error {
 	return err
 }
 
-// cut freezes the broker, takes the image as it is, ends the broker, and mounts
-// the copy in place of the original.
+// cut freezes the broker, copies the image, kills the broker, and mounts the copy
+// in place of the original.
 func (v *volume) cut(s *server) error {
 	if err := s.freeze(); err != nil {
 		return err
 	}
 	old := v.image()
 	v.n++
-	s.boots++ // after a power cut the machine boots: the log tells torn tails from damage by that
+	s.boots++ // after a power cut the machine boots; recovery distinguishes torn tails from damage by the boot id
 	if err := program("cp", "--sparse=always", old, v.image()); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (v *volume) cut(s *server) error {
 // ballast is the file that fills the disk.
 func (v *volume) ballast() string { return filepath.Join(v.mount, "ballast") }
 
-// fill leaves so many bytes free, about.
+// fill fills the disk so that about leave bytes are free.
 func (v *volume) fill(leave int64) error {
 	f, err := os.Create(v.ballast())
 	if err != nil {
@@ -102,21 +102,21 @@ func (v *volume) fill(leave int64) error {
 	if err = unix.Statfs(v.mount, &fs); err == nil {
 		size := int64(fs.Bavail)*fs.Bsize - leave
 		for err = unix.Fallocate(int(f.Fd()), 0, 0, max(1, size)); errors.Is(err, unix.ENOSPC) && size > 1<<20; {
-			size -= 1 << 20 // the map of the file takes blocks too, and the broker goes on writing
+			size -= 1 << 20 // the block map of the file takes space too, and the broker goes on writing
 			err = unix.Fallocate(int(f.Fd()), 0, 0, size)
 		}
 		if errors.Is(err, unix.ENOSPC) {
-			err = nil // fuller than we wanted
+			err = nil // the disk is fuller than asked for
 		}
 	}
 	return errors.Join(err, f.Close())
 }
 
-// free makes room again.
+// free makes space again.
 func (v *volume) free() error { return os.Remove(v.ballast()) }
 
-// freeze stops all threads of the broker where they are, and returns when the
-// last one has come out of the kernel: no write of it is under way then.
+// freeze stops all threads of the broker and returns when the last one has left the
+// kernel: none of its writes is under way then.
 func (s *server) freeze() error {
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("freeze: %w", err)
@@ -133,12 +133,12 @@ func (s *server) freeze() error {
 func (s *server) frozen() bool {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
 	if err != nil || len(tasks) == 0 {
-		return true // no such file system here
+		return true // there is no /proc
 	}
 	for _, t := range tasks {
 		stat, err := os.ReadFile(t)
 		if err != nil {
-			continue // that thread is gone
+			continue // the thread has ended
 		}
 		if i := bytes.LastIndexByte(stat, ')'); i > 0 && len(stat) > i+2 && stat[i+2] != 'T' {
 			return false
@@ -147,8 +147,8 @@ func (s *server) frozen() bool {
 	return true
 }
 
-// imageDir makes a directory for images: in memory where there is room, which
-// makes the campaign's disk faster than the machine's and changes nothing else.
+// imageDir makes a directory for images, in memory where there is space: that makes
+// the disk of the campaign faster and changes nothing else.
 func imageDir(o *options) (string, error) {
 	parent := o.images
 	if parent == "" {

@@ -13,17 +13,17 @@ import (
 
 const (
 	mainTopic  = "chaos"      // keeps everything
-	shortTopic = "chaos-keep" // retention takes its oldest records all the time
-	churnTopic = "chaos-new"  // is deleted and made again all the time
+	shortTopic = "chaos-keep" // retention removes its oldest records all the time
+	churnTopic = "chaos-new"  // is deleted and created again all the time
 	keyTopic   = "chaos-keys" // is compacted
 	partitions = 3            // of each
 	brokers    = 3
 
-	progressLimit = 60 * time.Second // from the end of the harm to the next acknowledgements
+	progressLimit = 60 * time.Second // from the end of a fault to the next progressAcks acknowledgements
 	progressAcks  = 20
 )
 
-// world is a broker, its disk and its clients.
+// world is the broker under test, its disk and its clients.
 type world struct {
 	o      *options
 	out    io.Writer
@@ -32,24 +32,24 @@ type world struct {
 	disk   *volume // nil: the data is in an ordinary directory
 	rec    *recorder
 	groups []*group
-	victim int // the broker whose files are harmed: one of three, so a minority of every partition
-	aside  string
+	victim int    // the broker whose files are damaged: one of three, so a minority of every partition
+	backup string // an older copy of the victim's directory, "" if there is none
 
-	storm    atomic.Bool // members come and go all the time
-	strikes  map[string]int
-	slowest  time.Duration // from the end of the harm, or the start after it, to new acknowledgements
+	storm    atomic.Bool    // members leave and join all the time
+	injected map[string]int // how often, by name of the fault
+	slowest  time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
 	restarts int
 }
 
-// calm is the mean number of polls between two whims of a member.
-func (w *world) calm() int {
+// pollsBetweenMoves is the mean number of polls until a member leaves or sleeps.
+func (w *world) pollsBetweenMoves() int {
 	if w.storm.Load() {
 		return 4
 	}
 	return 150
 }
 
-// together runs f so many times at once and waits for all.
+// together runs f n times concurrently and waits for all.
 func (w *world) together(n int, f func()) {
 	var wg sync.WaitGroup
 	for range n {
@@ -58,7 +58,7 @@ func (w *world) together(n int, f func()) {
 	wg.Wait()
 }
 
-// between is a random duration.
+// between returns a random duration.
 func (w *world) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.rnd.Int63n(int64(most-least)+1))
 }
@@ -118,7 +118,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 		{"churn", churnTopic, byAck},
 	}
 	for i, g := range w.groups {
-		for p := range partitions { // where a group joins, the broker commits where it starts
+		for p := range partitions { // when a group joins, the broker commits where it starts
 			w.rec.offsets.Commit("the broker", g.register(p), 0)
 		}
 		for n := range 2 + i%2 {
@@ -136,7 +136,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { churner(ctx, w.s, w.rec, random()) })
 }
 
-// churner deletes a topic and makes it again, whatever happens meanwhile.
+// churner deletes a topic and creates it again, whatever happens meanwhile.
 func churner(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand) {
 	for {
 		pause(ctx, time.Duration(500+rnd.Intn(2500))*time.Millisecond)
@@ -157,20 +157,20 @@ func churner(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand) {
 	}
 }
 
-// until repeats a request, for a minute at most, so that a broken broker does
-// not keep the campaign from its end.
+// until repeats a request for a minute at most, so that a broken broker does not
+// keep the campaign from ending.
 func until(done func() bool) {
 	for deadline := time.Now().Add(time.Minute); !done() && time.Now().Before(deadline); {
 		pause(context.Background(), 20*time.Millisecond)
 	}
 }
 
-// settle demands that the broker serves again after what was done to it. It
-// notes how long that took, from the last start of the process if there was one
-// since it was struck.
-func (w *world) settle(what string, struck time.Time) error {
+// waitServing waits until the broker acknowledges records again after a fault, and
+// notes how long that took: from now, or from the last start of the process if
+// there was one since the fault was injected.
+func (w *world) waitServing(what string, injected time.Time) error {
 	began, from := time.Now(), w.rec.acks.Load()
-	if w.s.launched.After(struck) {
+	if w.s.launched.After(injected) {
 		began = w.s.launched
 	}
 	err := w.s.waitReady(progressLimit)

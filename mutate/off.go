@@ -2,9 +2,9 @@
 
 package mutate
 
-// On reports whether the program has a bug built in.
+// On reports whether a bug is built into the program.
 func On(Bug) bool { return false }
 
-// Reused returns buf, or, with ReuseBuffer, a slice of the same length and
-// capacity of an array that all callers share.
+// Reused returns buf, or, with ReuseBuffer, a slice of the same length and capacity
+// in an array that all callers share.
 func Reused(buf []byte) []byte { return buf }

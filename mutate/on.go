@@ -17,7 +17,7 @@ var on = func() Bug {
 	return b
 }()
 
-// On reports whether the program has a bug built in.
+// On reports whether a bug is built into the program.
 func On(b Bug) bool { return on == b }
 
 var shared struct {
@@ -25,8 +25,8 @@ var shared struct {
 	array []byte
 }
 
-// Reused returns buf, or, with ReuseBuffer, a slice of the same length and
-// capacity of an array that all callers share.
+// Reused returns buf, or, with ReuseBuffer, a slice of the same length and capacity
+// in an array that all callers share.
 func Reused(buf []byte) []byte {
 	if !On(ReuseBuffer) {
 		return buf

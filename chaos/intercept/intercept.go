@@ -1,6 +1,3 @@
-// Package intercept starts a process whose syncs this one decides over: they
-// can be held, slowed down, or made to fail without being executed. It needs
-// Linux, and no privilege.
 package intercept
 
 import (
@@ -10,11 +7,12 @@ import (
 	"time"
 )
 
-// arg makes a program that calls Main install the filter and become another.
+// arg is the first argument of a program that Main turns into another one.
 const arg = "-run-intercepted"
 
-// Main is to be called first of all by a program that uses Interceptor.Command:
-// it is started once more, to install the filter and then become the broker.
+// Main must be called first in the main function of a program that uses
+// Interceptor.Command. Command starts the program once more; Main then installs the
+// filter and executes the broker in its place.
 func Main() {
 	if len(os.Args) > 2 && os.Args[1] == arg {
 		fmt.Fprintln(os.Stderr, "intercept:", become(os.Args[2:]))
@@ -22,6 +20,6 @@ func Main() {
 	}
 }
 
-// Rule says what becomes of a sync of a file: it waits, then it fails unless
-// errno is 0.
+// Rule decides about a sync of the file or directory path: it is delayed by wait,
+// and then fails with errno, or is executed if that is 0.
 type Rule func(path string) (errno syscall.Errno, wait time.Duration)

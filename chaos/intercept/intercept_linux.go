@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Interceptor decides over every fsync, fdatasync and syncfs of the broker. A
-// seccomp filter hands these calls to us (seccomp_unotify(2)); nothing else of
-// the broker is touched or slowed down, and no privilege is needed. A call that
-// is made to fail is not executed: what it was to make durable is not.
+// Interceptor decides about every fsync, fdatasync and syncfs of a process. A
+// seccomp filter passes these calls to this process (seccomp_unotify(2)); no other
+// call is touched or slowed down. A call that is made to fail is not executed, so
+// what it should have made durable is not durable.
 type Interceptor struct {
 	mu   sync.Mutex
 	rule Rule
-	hits int           // calls that a rule did something to
-	held chan struct{} // all calls wait until it is closed; nil: none does
+	hits int           // calls that were delayed or failed
+	held chan struct{} // all calls wait until it is closed; nil: none waits
 }
 
-// Set replaces the rule; nil lets every sync pass. It returns how many calls
-// the old one has changed.
+// Set replaces the rule; nil lets every sync pass. It returns how many calls the
+// old rule has delayed or failed.
 func (i *Interceptor) Set(r Rule) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -35,14 +35,15 @@ func (i *Interceptor) Set(r Rule) int {
 	return hits
 }
 
-// Changed is how many calls the present rule has changed, or Hold has held.
+// Changed returns how many calls the present rule has delayed or failed, and Hold
+// has held, since the last Set.
 func (i *Interceptor) Changed() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.hits
 }
 
-// Hold makes every sync wait until release is called, as on a disk that hangs.
+// Hold makes every sync wait, as on a disk that hangs, until release is called.
 func (i *Interceptor) Hold() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -56,7 +57,8 @@ func (i *Interceptor) Hold() (release func()) {
 	})
 }
 
-// decide says what becomes of a call, and what it waits for, if anything.
+// decide returns the error with which a call fails, 0 for none, and a function that
+// waits until the call is due, nil for none.
 func (i *Interceptor) decide(path string) (errno syscall.Errno, wait func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -78,7 +80,7 @@ func (i *Interceptor) decide(path string) (errno syscall.Errno, wait func()) {
 	return errno, func() { <-time.After(long) }
 }
 
-// Command prepares a process of the broker; attach is to be called once it runs.
+// Command prepares a process; attach must be called once it is started.
 func (i *Interceptor) Command(binary string, args ...string) (cmd *exec.Cmd, attach func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -93,7 +95,7 @@ func (i *Interceptor) Command(binary string, args ...string) (cmd *exec.Cmd, att
 	cmd.ExtraFiles = []*os.File{theirs}
 	attach = func() error {
 		defer func() { _ = unix.Close(pair[0]) }()
-		if err := theirs.Close(); err != nil { // so that its death ends our wait
+		if err := theirs.Close(); err != nil { // so that receiveFile ends if the process does
 			return err
 		}
 		listener, err := receiveFile(pair[0])
@@ -106,7 +108,7 @@ func (i *Interceptor) Command(binary string, args ...string) (cmd *exec.Cmd, att
 	return cmd, attach, nil
 }
 
-// receiveFile takes a descriptor from a socket.
+// receiveFile receives a file descriptor from a socket.
 func receiveFile(socket int) (int, error) {
 	buf, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(socket, buf, control, unix.MSG_CMSG_CLOEXEC)
@@ -124,16 +126,16 @@ func receiveFile(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// become installs the filter on this thread, hands its listener to the
-// parent through descriptor 3, and becomes the program. It returns on failure
-// only.
+// become installs the filter on this thread, sends its listener to the parent
+// process over descriptor 3, and executes the program. It returns only if that
+// fails.
 func become(argv []string) error {
-	runtime.LockOSThread() // the filter is the thread's, and exec keeps that thread
+	runtime.LockOSThread() // the filter belongs to the thread, and exec keeps that thread
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the system call
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_FSYNC},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_FDATASYNC},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_SYNCFS},
@@ -147,7 +149,7 @@ func become(argv []string) error {
 		return fmt.Errorf("seccomp: %w", errno)
 	}
 	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0); err != nil {
-		return fmt.Errorf("hand over the listener: %w", err)
+		return fmt.Errorf("send the listener: %w", err)
 	}
 	for _, fd := range []int{3, int(listener)} {
 		if err := unix.Close(fd); err != nil {
@@ -194,15 +196,15 @@ func (i *Interceptor) serve(listener int) {
 		}
 		if poll[0].Revents&unix.POLLIN == 0 {
 			if poll[0].Revents != 0 {
-				return // nobody is left under the filter
+				return // no thread is left under the filter
 			}
 			continue
 		}
 		var n notification
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
-			continue // the caller was killed in between
+			continue // the calling thread was killed in between
 		}
-		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0])) // "" if it was killed
+		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0])) // "" if the thread was killed
 		errno, wait := i.decide(path)
 		reply := notificationReply{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		if errno != 0 {
@@ -219,12 +221,14 @@ func (i *Interceptor) serve(listener int) {
 	}
 }
 
-// answerNotification fails only if the caller was killed meanwhile.
+// answerNotification answers a call. It fails only if the calling thread was killed
+// meanwhile.
 func answerNotification(listener int, r *notificationReply) {
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(r)))
 }
 
-// Available tries it with a program that syncs nothing.
+// Available returns nil if syncs can be intercepted on this machine. It tries with a
+// program that syncs nothing.
 func Available() error {
 	i := &Interceptor{}
 	cmd, attach, err := i.Command("true")

@@ -17,16 +17,16 @@ import (
 	"ottla/mutate"
 )
 
-// trial is a campaign of harm that should notice a bug: it reports a violation
-// of one of these kinds in one of so many runs of so many rounds.
+// trial is a chaos campaign that should notice a bug: in one of so many runs, of so
+// many rounds each, it reports a violation of one of these kinds.
 type trial struct {
 	campaign     string
 	rounds, runs int
 	kinds        []string
 }
 
-// trials says which campaigns must notice a bug, each of them; where none can,
-// why.
+// trials returns the campaigns that must notice a bug, each of them, or why none
+// can.
 func trials(b mutate.Bug) (list []trial, why string) {
 	switch b {
 	case mutate.AckBeforeSync:
@@ -46,14 +46,17 @@ func trials(b mutate.Bug) (list []trial, why string) {
 	case mutate.SkipDirSync:
 		return nil, "ext4 makes a name durable with the next sync of its file"
 	}
-	return nil, "nobody has said"
+	return nil, noReason
 }
 
-const chaosPatience = 4 * time.Minute // for one run of a campaign
+const (
+	chaosLimit = 4 * time.Minute // for one run of a campaign
+	noReason   = "no campaign and no reason is given"
+)
 
-// harm runs bugs under their campaigns, writes the table and counts the
-// campaigns that noticed nothing, or something else.
-func harm(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
+// campaigns runs the chaos campaigns of the bugs, writes the table and returns how
+// many campaigns noticed nothing, or something else.
+func campaigns(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 	dir, err := os.MkdirTemp("", "ottla-mutate-")
 	if err != nil {
 		return 0, err
@@ -84,7 +87,7 @@ func harm(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 				said = "NOTHING"
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f\n", b, t.campaign, said, rounds, time.Since(began).Seconds())
-			if err := table.Flush(); err != nil { // each takes its time
+			if err := table.Flush(); err != nil { // each row takes minutes
 				return survived, err
 			}
 		}
@@ -92,8 +95,8 @@ func harm(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 	return survived, table.Flush()
 }
 
-// try runs the campaign until a run notices the bug, and returns how it calls
-// it, "" if none does, and how many rounds were begun.
+// try runs the campaign until a run notices the bug. It returns the kinds of
+// violations, "" if no run does, and how many rounds were begun.
 func (t trial) try(dir string, b mutate.Bug) (said string, rounds int, err error) {
 	for run := 1; run <= t.runs; run++ {
 		output, err := t.run(dir, b, run)
@@ -115,8 +118,8 @@ func (t trial) try(dir string, b mutate.Bug) (said string, rounds int, err error
 	return "", rounds, nil
 }
 
-// run runs it once. What a violated campaign keeps is removed: a mutant's files
-// are of no interest.
+// run runs the campaign once and removes the files that a campaign with violations
+// keeps.
 func (t trial) run(dir string, b mutate.Bug, run int) (output string, err error) {
 	work := filepath.Join(dir, fmt.Sprintf("%s-%s-%d", b, t.campaign, run))
 	if err := os.Mkdir(work, 0o755); err != nil {
@@ -128,7 +131,7 @@ func (t trial) run(dir string, b mutate.Bug, run int) (output string, err error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(images), os.RemoveAll(work)) }()
 	cmd := exec.Command(filepath.Join(dir, "chaos"), "-binary", filepath.Join(dir, "ottla"), "-campaign", t.campaign,
-		"-rounds", strconv.Itoa(t.rounds), "-max-up", "400ms", "-within", chaosPatience.String(), "-dir", work, "-images", images)
+		"-rounds", strconv.Itoa(t.rounds), "-max-up", "400ms", "-within", chaosLimit.String(), "-dir", work, "-images", images)
 	cmd.Env = append(os.Environ(), "OTTLA_MUTATE="+string(b))
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -138,8 +141,7 @@ func (t trial) run(dir string, b mutate.Bug, run int) (output string, err error)
 	return string(text), nil
 }
 
-// memory is where disk images are kept: in memory, where the machine has such
-// a place.
+// memory returns a directory in memory for disk images, "" if the machine has none.
 func memory() string {
 	if _, err := os.Stat("/dev/shm"); err == nil {
 		return "/dev/shm"
@@ -147,11 +149,11 @@ func memory() string {
 	return ""
 }
 
-// chaosCatch is what a campaign said.
+// chaosCatch is what the output of a campaign says.
 type chaosCatch struct {
 	kinds   []string // of violations
 	rounds  int
-	skipped string // why nothing was done
+	skipped string // why the campaign did nothing
 	failure string // why it ended early
 }
 

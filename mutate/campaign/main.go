@@ -1,7 +1,7 @@
-// Command campaign measures the tests: it builds each known bug of package
-// mutate into them, runs those that should notice, and prints a table of who
-// did and how soon. It ends with status 1 if one did not. Run it in the root of
-// the repository; `make mutate` does.
+// Command campaign measures the tests. It builds the tests with each known bug of
+// package mutate, runs the suites that should notice the bug, and prints a table of
+// the tests that failed and how soon. It ends with status 1 if a suite noticed
+// nothing. It must be run in the root of the repository; `make mutate` does that.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"ottla/mutate"
 )
 
-// suite is a set of tests that should notice a bug: one that fails is enough.
+// suite is a set of tests that should notice a bug; it is enough if one fails.
 type suite struct {
 	name, pkg, run string
 }
@@ -32,10 +32,10 @@ var (
 	disk       = suite{"disk", "actors/disk", "^TestDisk"}
 	node       = suite{"node", "actors", "^TestIdempotentProduceOverRestart$"}
 	groups     = suite{"groups", "actors/group", "^TestGroupScripts$"}
-	recovery   = suite{"recovery", "logfile", "^Test(Crash|Recovery|Cut|Bit|RandomHistories|Failed|EverySync|OpenNotices)"}
+	recovery   = suite{"recovery", "logfile", "^Test(Crash|Recovery|Cut|Bit|RandomHistories|Failed|EverySync|OpenNotices|Judge|Block|Order)"}
 )
 
-// noticedBy says which suites must notice a bug, each of them.
+// noticedBy returns the suites that must notice a bug, each of them.
 func noticedBy(b mutate.Bug) []suite {
 	switch b {
 	case mutate.AckBeforeSync:
@@ -55,7 +55,7 @@ func noticedBy(b mutate.Bug) []suite {
 }
 
 func main() {
-	chaos := flag.Bool("chaos", false, "run campaigns of harm instead of tests; some need root")
+	chaos := flag.Bool("chaos", false, "run chaos campaigns instead of tests; some need root")
 	flag.Parse()
 	bugs := mutate.All()
 	if flag.NArg() > 0 {
@@ -70,7 +70,7 @@ func main() {
 	}
 	run := campaign
 	if *chaos {
-		run = harm
+		run = campaigns
 	}
 	survived, err := run(os.Stdout, bugs)
 	switch {
@@ -83,7 +83,8 @@ func main() {
 	}
 }
 
-// campaign writes the table and counts the suites that noticed nothing.
+// campaign runs the suites of the bugs, writes the table and returns how many suites
+// noticed nothing.
 func campaign(out io.Writer, bugs []mutate.Bug) (survived int, err error) {
 	dir, err := os.MkdirTemp("", "ottla-mutate-")
 	if err != nil {
@@ -123,7 +124,7 @@ func binary(dir, pkg string) string {
 // attempt runs a suite with a bug built in.
 func attempt(dir string, s suite, b mutate.Bug) (catch, error) {
 	run := exec.Command(binary(dir, s.pkg), "-test.run", s.run, "-test.failfast", "-test.short", "-test.v", "-test.timeout", "3m")
-	run.Dir = s.pkg // where their testdata is
+	run.Dir = s.pkg // for the testdata
 	run.Env = append(os.Environ(), "OTTLA_MUTATE="+string(b), "OTTLA_SIM_FIRST=1", "OTTLA_SIM_SEEDS=300")
 	output, err := run.CombinedOutput()
 	var exit *exec.ExitError
@@ -144,8 +145,8 @@ var (
 	started = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
 )
 
-// read finds in the output of failed tests the first that failed; after a
-// panic or a timeout, which leave no such line, the last that began.
+// read finds the first test that failed in the output of a suite. A panic or a
+// timeout leaves no such line; then it is the last test that began.
 func read(output string) catch {
 	name := ""
 	if all := failed.FindAllStringSubmatch(output, -1); len(all) > 0 {

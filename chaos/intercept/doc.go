@@ -1,0 +1,12 @@
+// Package intercept starts a process and decides about each of its fsync,
+// fdatasync and syncfs calls: they can be held, delayed, or made to fail without
+// being executed. It needs Linux, and no privilege.
+//
+//	i := &intercept.Interceptor{}
+//	cmd, attach, err := i.Command("bin/ottla", "serve")
+//	err = cmd.Start()
+//	err = attach()
+//	i.Set(func(path string) (syscall.Errno, time.Duration) { return syscall.EIO, 0 })
+//
+// The program that does this calls Main first.
+package intercept
