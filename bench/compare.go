@@ -8,8 +8,8 @@ import (
 )
 
 // Compare runs the workloads of o against two builds of the broker in turn,
-// Runs times each, and prints for every figure both medians, head's in
-// relation to base's, and how likely such a difference is by chance.
+// Runs times each. For every figure it prints both medians, their ratio, and the
+// probability of such a difference by chance.
 func Compare(ctx context.Context, o Options, base, head string, out io.Writer) error {
 	if err := o.Validate(); err != nil {
 		return err
@@ -20,7 +20,7 @@ func Compare(ctx context.Context, o Options, base, head string, out io.Writer) e
 	var sides [2]Result
 	for i := range o.Runs {
 		for j := range sides {
-			// base head, head base, ...: neither is always the second.
+			// The order alternates, so that neither build always runs second.
 			side := (i + j) % 2
 			o.Binary = [2]string{base, head}[side]
 			list, err := runOnce(ctx, &o)
@@ -33,7 +33,7 @@ func Compare(ctx context.Context, o Options, base, head string, out io.Writer) e
 	return writeComparison(out, &sides[0], &sides[1])
 }
 
-// figures are what two builds are compared by.
+// figures are the results by which two builds are compared.
 var figures = []struct {
 	name string
 	of   func(*Measurement) float64
@@ -77,7 +77,7 @@ func writeComparison(out io.Writer, base, head *Result) error {
 	return err
 }
 
-// values are a figure of all runs of the measurement that like is one of.
+// values are one figure of all runs of the same measurement as like.
 func (r *Result) values(like *Measurement, of func(*Measurement) float64) []float64 {
 	var v []float64
 	for i := range r.Measurements {

@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// ServeEcho answers every request with its own body until ctx ends: what HTTP
-// alone costs. The first line on out says where it listens.
+// ServeEcho answers every request with the request's body until ctx ends. It
+// shows what HTTP alone costs. The first line on out says where it listens.
 func ServeEcho(ctx context.Context, listen string, out io.Writer) error {
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Environment is where a result comes from.
+// Environment describes the machine and the build that a result comes from.
 type Environment struct {
 	Time       time.Time `json:"time"`
 	Version    string    `json:"version"`
@@ -21,8 +21,8 @@ type Environment struct {
 	SyncMicros float64 `json:"fdatasync_p50_us"`
 }
 
-// Describe finds out where a result with these options comes from. The disk is
-// probed, which takes a moment.
+// Describe returns the environment of a result with these options. It probes the
+// disk, which takes a moment.
 func Describe(o Options) (Environment, error) {
 	dir := o.DataDir
 	if dir == "" {
@@ -35,7 +35,7 @@ func Describe(o Options) (Environment, error) {
 	}, err
 }
 
-// cpuModel reads what Linux tells, else the architecture.
+// cpuModel is the CPU as Linux names it, elsewhere the architecture.
 func cpuModel() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {

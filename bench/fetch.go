@@ -8,10 +8,10 @@ import (
 	"ottla/client"
 )
 
-// preloaded is how many records fetch reads again and again.
+// preloaded is the number of records in the topic that fetch reads repeatedly.
 const preloaded = 200_000
 
-// preload fills a topic.
+// preload fills a topic for fetch.
 func (s *session) preload(ctx context.Context, topic string, records int) error {
 	p, err := s.client.NewProducer(topic, client.ProducerConfig{Cluster: s.cluster})
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *session) preload(ctx context.Context, topic string, records int) error 
 	return nil
 }
 
-// reads are requests for all of a topic, BatchSize records each.
+// reads are requests that together read a whole topic, BatchSize records each.
 func (s *session) reads(ctx context.Context, topic string) ([]call, error) {
 	info, err := s.client.Topic(ctx, s.cluster, topic)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// call is one request, rendered.
+// call is one rendered request.
 type call struct {
 	wire    []byte
-	records int    // that it writes or reads
-	want    []byte // stands near the end of the right answer's body; nil: any will do
+	records int    // records that it writes or reads
+	want    []byte // must be near the end of the answer's body; nil: any answer is right
 }
 
 // load is a stream of requests over a number of connections.
@@ -26,12 +26,12 @@ type load struct {
 	// next is the request that a connection sends next; n counts them.
 	next func(connection int, n int64) *call
 
-	// answered, unless nil, is told of every right answer before next is asked
-	// for another request.
+	// answered, unless nil, is called for every right answer before next is
+	// called for that connection again.
 	answered func(c *connection, now time.Time)
 }
 
-// connection is one connection's state, whatever drives it.
+// connection is the state of one connection, independent of what drives it.
 type connection struct {
 	id     int
 	n      int64 // requests so far
@@ -41,7 +41,7 @@ type connection struct {
 	unsent []byte
 }
 
-// finish records the answer that has come in.
+// finish records a complete answer.
 func (l *load) finish(c *connection, now time.Time) {
 	r := &c.answer
 	switch {
@@ -57,7 +57,7 @@ func (l *load) finish(c *connection, now time.Time) {
 	}
 }
 
-// prepare makes the next request current.
+// prepare makes the next request the current one.
 func (l *load) prepare(c *connection, start time.Time) {
 	c.call = l.next(c.id, c.n)
 	c.n++
@@ -121,11 +121,11 @@ func (l *load) drive(ctx context.Context, id int) error {
 	return nil
 }
 
-// timerSlack is how late the runtime's timers may fire: its poller counts
+// timerSlack is how late the runtime's timers may fire: its poller works in
 // milliseconds.
 const timerSlack = 1500 * time.Microsecond
 
-// waitDue is waitUntil without the slack of timers, which would count as
+// waitDue is waitUntil without the slack of timers, which would be measured as
 // latency.
 func waitDue(ctx context.Context, at time.Time) bool {
 	if !waitUntil(ctx, at.Add(-timerSlack)) {
@@ -137,7 +137,7 @@ func waitDue(ctx context.Context, at time.Time) bool {
 	return ctx.Err() == nil
 }
 
-// waitUntil returns false when ctx ends first.
+// waitUntil waits until t; it returns false if ctx ends first.
 func waitUntil(ctx context.Context, at time.Time) bool {
 	wait := time.Until(at)
 	if wait <= 0 {

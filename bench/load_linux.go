@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loop drives all connections of a load from one thread. The runtime's own
-// poller would wake a goroutine for each answer; on a machine that is shared
-// with the broker that costs the broker dearly.
+// loop drives all connections of a load from one thread. The runtime's poller
+// would wake a goroutine for each answer, and the broker, which shares the
+// machine, would be measured as much slower.
 type loop struct {
 	*load
 	epoll, timer int
@@ -30,15 +30,16 @@ type polled struct {
 	writing bool // waits until it can write on
 }
 
-// timerKey marks the timer among the events; connections are their index.
+// timerKey identifies the timer among epoll events; a connection is identified
+// by its index.
 const timerKey = -1
 
-// endCheck is how often a loop without events looks whether it is to end.
+// endCheck is how often a loop without events checks whether its context ended.
 const endCheck = 50 // ms
 
 // run sends requests until ctx ends.
 func (l *load) run(ctx context.Context) error {
-	// A blocking epoll_wait would otherwise take the thread from others.
+	// A blocking epoll_wait would otherwise block a thread that other goroutines use.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p := &loop{load: l, buf: make([]byte, 256<<10), epoll: -1, timer: -1}
@@ -134,8 +135,8 @@ func (p *loop) close() {
 	}
 }
 
-// startDue sends the requests of an open loop that are due, as far as there
-// are idle connections, and sets the timer for the next.
+// startDue sends the requests of an open loop that are due, as long as there are
+// idle connections, and sets the timer for the next one.
 func (p *loop) startDue() error {
 	for p.slots != nil && len(p.idle) > 0 {
 		due, wait := p.slots.take(time.Now())
@@ -166,7 +167,7 @@ func (p *loop) setTimer(due time.Time, wait time.Duration) error {
 func (p *loop) handle(ev *unix.EpollEvent) error {
 	if ev.Fd == timerKey {
 		var expired [8]byte
-		_, _ = unix.Read(p.timer, expired[:]) // makes it quiet
+		_, _ = unix.Read(p.timer, expired[:]) // resets its readiness
 		p.timerAt = time.Time{}
 		return nil
 	}
@@ -182,7 +183,7 @@ func (p *loop) handle(ev *unix.EpollEvent) error {
 	return p.read(c)
 }
 
-// start sends the connection's next request; latency counts from then.
+// start sends the connection's next request and starts measuring its latency.
 func (p *loop) start(c *polled, then time.Time) error {
 	p.prepare(&c.connection, then)
 	return p.write(c)
@@ -231,8 +232,8 @@ func (p *loop) read(c *polled) error {
 	if p.slots == nil {
 		return p.start(c, now)
 	}
-	// A slot that fell due while all connections were busy starts now, and
-	// its latency counts from when it was due.
+	// A slot that was due while all connections were busy is used now; its
+	// latency is measured from the time when it was due.
 	due, wait := p.slots.take(now)
 	if wait > 0 {
 		p.idle = append(p.idle, c)
@@ -241,8 +242,8 @@ func (p *loop) read(c *polled) error {
 	return p.start(c, due)
 }
 
-// nap sleeps by the kernel's clock, which is exact to some 50 microseconds.
-// It holds a thread meanwhile.
+// nap sleeps with the precision of the kernel's clock, some 50 microseconds. It
+// blocks a thread.
 func nap(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	for errors.Is(unix.Nanosleep(&ts, &ts), unix.EINTR) {

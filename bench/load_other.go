@@ -10,5 +10,5 @@ import (
 // run sends requests until ctx ends.
 func (l *load) run(ctx context.Context) error { return l.runPortable(ctx) }
 
-// nap leaves it to the runtime.
+// nap sleeps with the precision of the runtime.
 func nap(d time.Duration) { <-time.After(d) }

@@ -10,15 +10,15 @@ import (
 	"ottla/client"
 )
 
-// longPollRate is the rate of longpoll where none is given: low, for it is
-// latency that it looks at.
+// longPollRate is the default rate of longpoll: low, because it measures
+// latency.
 const longPollRate = 200
 
-// moments are when things happened to an event. It was sent when it was due.
+// moments are the times of an event. It was sent when it was due.
 type moments struct{ sent, acked, seen time.Time }
 
-// longPoll has one producer and one parked poll, and brings together what
-// they know of each event.
+// longPoll has one producer and one waiting poll, and combines what each knows
+// of an event.
 type longPoll struct {
 	*session
 	topic                  string
@@ -26,10 +26,10 @@ type longPoll struct {
 	ack, delivered, beyond *recorder
 
 	mu     sync.Mutex
-	events map[int]*moments // of which the ack or the delivery is still to come
+	events map[int]*moments // whose acknowledgement or delivery is still missing
 }
 
-// note changes what is known of an event, and records it once that is all.
+// note updates an event, and records it once it is complete.
 func (l *longPoll) note(n int, change func(*moments)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,8 +46,8 @@ func (l *longPoll) note(n int, change func(*moments)) {
 	}
 }
 
-// runLongPoll sends single events one after the other at a rate, and has one
-// group member wait for them.
+// runLongPoll sends single events one after the other at a rate while one group
+// member waits for them.
 func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
 		ack: newRecorder("longpoll/ack"), delivered: newRecorder("longpoll/delivery"), beyond: newRecorder("longpoll/beyond-ack"),
 	}
 	l.ack.slots = l.slots
-	// Join before the first event, so that it is waited for.
+	// The consumer joins before the first event, so that a poll waits for it.
 	poll := client.PollRequest{Cluster: s.cluster, Group: topic, Topics: []string{topic}, Wait: time.Millisecond}
 	reply, err := s.client.Poll(ctx, poll)
 	if err != nil {

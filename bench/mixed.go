@@ -12,10 +12,10 @@ import (
 // mixedMembers is how many consumers share the group of mixed.
 const mixedMembers = 2
 
-// runMixed sends single events, has a group consume them at least once, and
-// reads a second topic from its beginning, all at the same time. Latency of
-// consume is from the record's timestamp (a millisecond's precision) to its
-// delivery.
+// runMixed sends single events, consumes them with a group at least once, and
+// reads a second topic from its beginning, all at the same time. The latency of
+// consume is the time from the record's timestamp, which has a precision of a
+// millisecond, to its delivery.
 func runMixed(ctx context.Context, s *session) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *session) consume(ctx context.Context, topic string, rec *recorder) erro
 	})
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = c.Close(leaving) // the topic is deleted next
+	_ = c.Close(leaving) // the topic is deleted next anyway
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -30,12 +30,12 @@ type Options struct {
 	Replicas   int    `json:"replicas"`
 	Fsync      string `json:"fsync"`
 
-	Binary  string   `json:"-"` // started as broker and as echo server
+	Binary  string   `json:"-"` // file that is started as broker and as echo server
 	Version string   `json:"version"`
 	DataDir string   `json:"-"` // directory below which the broker's data directory is made; empty: the system's
 	Env     []string `json:"-"` // of the broker, besides the process's own
 
-	// Progress shows one line that is overwritten; nil: none.
+	// Progress is a terminal that shows one line of progress; nil: none.
 	Progress io.Writer `json:"-"`
 }
 
@@ -48,7 +48,7 @@ func DefaultOptions() Options {
 	}
 }
 
-// The most that a broker takes, or a load generator could ever make.
+// Upper bounds of options: what a broker accepts or a load generator can reach.
 const (
 	maxConnections = 50_000
 	maxRuns        = 1000
@@ -59,7 +59,7 @@ const (
 	maxRate        = 1e7
 )
 
-// Validate names the first option that makes no sense.
+// Validate returns an error that names the first invalid option.
 func (o *Options) Validate() error {
 	for _, name := range o.Workloads {
 		if find(name) == nil {

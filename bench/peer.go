@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Peer is another system, measured as a broker is.
+// Peer is another system that is measured in the same way as a broker.
 type Peer struct {
 	Name        string // of the measurement
 	Connections int
 	Pids        []int // of its processes
 }
 
-// Counter takes what a peer's client sees. Any number of goroutines may use
+// Counter counts what a client of a peer sees. Any number of goroutines may use
 // it.
 type Counter struct{ rec *recorder }
 
-// Done counts one request, of that latency, with so many records.
+// Done counts one request with its latency and number of records.
 func (c Counter) Done(latency time.Duration, records int) { c.rec.done(latency, records, 0) }
 
 // Count counts records without a latency of their own.
@@ -36,8 +36,8 @@ func MeasurePeer(ctx context.Context, o Options, p Peer, job func(context.Contex
 	return list[0], nil
 }
 
-// MeasurePeerHTTP sends POST requests with the bodies given, in turn, to a
-// peer's HTTP server. want stands in each right answer.
+// MeasurePeerHTTP sends POST requests with the given bodies in turn to a peer's
+// HTTP server. Every right answer contains want.
 func MeasurePeerHTTP(ctx context.Context, o Options, p Peer, addr, path string, bodies [][]byte, want string) (Measurement, error) {
 	s, rec := o.peerSession(p), newRecorder(p.Name)
 	defer s.progress.line("")

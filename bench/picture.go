@@ -8,14 +8,14 @@ import (
 	"math"
 )
 
-// Measures of the picture, in pixels.
+// Dimensions of the picture, in pixels.
 const (
 	pictureWidth = 900
 	panelHeight  = 130
 	panelLeft    = 80
 	panelRight   = 20
 	titleHeight  = 46
-	panelGap     = 40 // room for the times below a panel and the legend above the next
+	panelGap     = 40 // space for the time axis of a panel and the legend of the next
 )
 
 // curve is one line of a panel.
@@ -58,14 +58,14 @@ func (m *Measurement) loopTitle() string {
 	return "closed loop"
 }
 
-// scale maps values to a panel's height, 0 to 1, and has marks to read it by.
+// scale maps values to a panel's height, 0 to 1, and has the marks of its axis.
 type scale struct {
 	at    func(float64) float64
 	marks []float64
 	text  func(float64) string
 }
 
-// linear begins at zero, as rates should be seen.
+// linear is a scale from zero, for rates.
 func linear(points []Point, curves []curve) scale {
 	high := 1.0
 	for _, p := range points {
@@ -82,7 +82,7 @@ func linear(points []Point, curves []curve) scale {
 	return s
 }
 
-// logarithmic shows latencies, which span decades.
+// logarithmic is a scale for latencies, which span decades.
 func logarithmic(points []Point) scale {
 	low, high := decades(points)
 	s := scale{text: wholeDuration, at: func(v float64) float64 {
@@ -141,12 +141,12 @@ func drawPanel(b *bytes.Buffer, m *Measurement, top int, latency bool, curves []
 		fmt.Fprintf(b, `<path fill="none" stroke="%s" stroke-width="1.5" stroke-linecap="round" d="`, c.color)
 		gap := true
 		for _, p := range m.Series {
-			if latency && p.Max == 0 { // nothing was answered: a stall must not look fast
+			if latency && p.Max == 0 { // nothing was answered: a gap, because a stall must not look fast
 				gap = true
 				continue
 			}
 			if gap {
-				fmt.Fprintf(b, "M%.1f,%.1f h0 ", x(p.Seconds), y(c.of(p))) // a point, should no other follow
+				fmt.Fprintf(b, "M%.1f,%.1f h0 ", x(p.Seconds), y(c.of(p))) // a point, in case no other follows
 			}
 			fmt.Fprintf(b, "L%.1f,%.1f ", x(p.Seconds), y(c.of(p)))
 			gap = false

@@ -37,7 +37,7 @@ func startProcess(binary string, env []string, args ...string) (*process, error)
 	p := &process{cmd: exec.Command(binary, args...), exited: make(chan struct{}), stderr: &tailBuffer{}}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = p.stderr
-	// Ctrl-C is for the bench, which ends its children itself.
+	// Ctrl-C must reach only the bench, which ends its children itself.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -71,7 +71,7 @@ func (p *process) stop() {
 	}
 }
 
-// end asks the child to end, and sees to it that it does.
+// end asks the child to end, and kills it if it does not.
 func (p *process) end() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	t := time.NewTimer(stopTimeout)
@@ -89,8 +89,8 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// startBroker runs a broker on a data directory of its own and waits until it
-// is ready.
+// startBroker starts a broker with a new data directory and waits until it is
+// ready.
 func startBroker(ctx context.Context, o *Options) (*process, error) {
 	dir, err := os.MkdirTemp(o.DataDir, "ottla-bench-")
 	if err != nil {
@@ -105,8 +105,8 @@ func startBroker(ctx context.Context, o *Options) (*process, error) {
 	return p, nil
 }
 
-// startBrokerIn runs a broker on the data below dir, which stays, and waits
-// until it is ready.
+// startBrokerIn starts a broker on the data below dir, which is not removed, and
+// waits until it is ready.
 func startBrokerIn(ctx context.Context, o *Options, dir string) (*process, error) {
 	env := append([]string{"OTTLA_LOG_LEVEL=warn", "OTTLA_DEFAULT_CLUSTER="}, o.Env...)
 	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
@@ -163,7 +163,7 @@ func (b *tailBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was kept.
+// String is the end of what was written.
 func (b *tailBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

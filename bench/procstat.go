@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// usage is what a process has taken so far.
+// usage is the CPU time that a process has used, and its memory.
 type usage struct {
 	cpu time.Duration
 	rss int64 // bytes, now
@@ -17,14 +17,14 @@ type usage struct {
 // ticksPerSecond is USER_HZ, 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// usageOf reads /proc; elsewhere it knows nothing.
+// usageOf reads /proc; where there is none, it returns zeros.
 func usageOf(pid int) usage {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return usage{}
 	}
-	// The second field is the name, in parentheses, and may hold anything.
+	// The second field is the name, in parentheses; it may contain anything.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const (
 		utime = 11 // counted after the name

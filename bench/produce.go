@@ -11,21 +11,21 @@ import (
 	"ottla/client"
 )
 
-// variants is how many different requests a workload sends in turn, and
-// variantBytes how large they are together, at least a few of them.
+// variants is the number of different requests that a workload sends in turn.
+// With large requests there are fewer, about variantBytes together.
 const (
 	variants     = 1024
 	variantBytes = 64 << 20
 	fewVariants  = 8
 )
 
-// variantsOf is how many requests of a size there are.
+// variantsOf is the number of different requests of a size.
 func variantsOf(size int) int { return min(variants, max(fewVariants, variantBytes/size)) }
 
-// keysOf spreads over partitions.
+// keysOf are keys that spread over partitions.
 func (s *session) keyOf(i int) string { return "user-" + strconv.Itoa(100000+i) }
 
-// event is the body of a single produce, of Payload bytes if they suffice.
+// event is the body of a single produce, of Payload bytes if that is enough.
 func (s *session) event(topic string, i int) []byte {
 	b := []byte(`{"topic":"` + topic + `",`)
 	if s.Keyed {
@@ -60,7 +60,7 @@ func filler(n int) string {
 	return strings.Repeat(text, n/len(text)+1)[:n]
 }
 
-// inTurn hands calls out to connections, each beginning elsewhere.
+// inTurn hands out calls to connections; each starts at another call.
 func inTurn(calls []call) func(int, int64) *call {
 	return func(connection int, n int64) *call {
 		return &calls[(int64(connection)*7919+n)%int64(len(calls))]
@@ -76,7 +76,7 @@ func (s *session) singles(topic string, want string) []call {
 }
 
 func (s *session) batches(topic string) []call {
-	// Not too many: they are to stay in the processor's cache.
+	// They should stay in the processor's cache.
 	calls := make([]call, 8)
 	for i := range calls {
 		var body []byte
@@ -95,7 +95,7 @@ func (s *session) loadOf(rec *recorder, calls []call) *load {
 	return &load{addr: s.target, connections: s.connections, rec: rec, slots: rec.slots, next: inTurn(calls)}
 }
 
-// runCalls is a workload of calls alone.
+// runCalls runs a workload that consists of rendered calls.
 func (s *session) runCalls(ctx context.Context, calls []call) ([]Measurement, error) {
 	rec := newRecorder(s.workload.name)
 	rec.slots = s.schedule()
@@ -124,12 +124,11 @@ func runBatch(ctx context.Context, s *session) ([]Measurement, error) {
 	return s.runCalls(ctx, s.batches(topic))
 }
 
-// sampled is how many records of produce-async share one that is timed: a
-// callback that knows its time costs an allocation, and one in so many tells
-// as much.
+// sampled is the number of records of produce-async of which one is timed: a
+// callback that knows its time costs an allocation, and a sample is enough.
 const sampled = 16
 
-// asyncLanes is how many requests the producer has under way, its default.
+// asyncLanes is the number of requests in flight, the default of the producer.
 const asyncLanes = 4
 
 func runAsync(ctx context.Context, s *session) ([]Measurement, error) {
@@ -164,8 +163,8 @@ func (s *session) producerConfig() client.ProducerConfig {
 	return cfg
 }
 
-// sendAsync sends as fast as the producer takes it, or at the rate given. The
-// values are ready: it is not JSON that is measured.
+// sendAsync sends as fast as the producer accepts records, or at the given rate.
+// The values are encoded in advance: encoding JSON is not measured.
 func (s *session) sendAsync(ctx context.Context, p *client.Producer, rec *recorder) error {
 	records := make([]client.Record, variantsOf(s.RecordBytes))
 	for i := range records {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// progress is a line on a terminal that is written over.
+// progress is a line on a terminal that is overwritten.
 type progress struct {
 	out   io.Writer // nil: none
 	width int
@@ -41,7 +41,7 @@ func thousands(v float64) string {
 	return s
 }
 
-// ratePerSecond is in full where it is small: a rate of 0.5 is not 0.
+// ratePerSecond shows small rates with decimals: 0.5 is not 0.
 func ratePerSecond(v float64) string {
 	if v < 100 {
 		return strconv.FormatFloat(v, 'g', 3, 64)
@@ -49,7 +49,7 @@ func ratePerSecond(v float64) string {
 	return thousands(v)
 }
 
-// duration writes microseconds for people.
+// duration formats microseconds for people.
 func duration(us float64) string {
 	switch {
 	case us < 1000:

@@ -9,8 +9,8 @@ import (
 
 // Ratio measures echo and another workload in turn, Runs times, prints the
 // ratio of their rates for each pair, and returns the median ratio. Both sides
-// of a pair see the same machine in the same minute; that is what makes their
-// ratio worth more than either rate.
+// of a pair run on the same machine in the same minute, so their ratio says more
+// than either rate.
 func Ratio(ctx context.Context, o Options, name string, out io.Writer) (float64, error) {
 	o.Workloads = []string{"echo", name}
 	if err := o.Validate(); err != nil {

@@ -18,7 +18,7 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
 }
 
-// counts is what happened in some time.
+// counts is what happened in a period.
 type counts struct {
 	Requests int64 `json:"requests"`
 	Records  int64 `json:"records"`
@@ -49,7 +49,7 @@ type recorder struct {
 	spare    *hdrhistogram.Histogram
 }
 
-// Point is one moment of a measurement.
+// Point is one interval of a measurement.
 type Point struct {
 	Seconds float64 `json:"t"` // since the measurement began, at the end of the interval
 	Rate    float64 `json:"rate"`
@@ -63,7 +63,7 @@ func newRecorder(name string) *recorder {
 	return &recorder{name: name, interval: newHistogram(), total: newHistogram(), spare: newHistogram()}
 }
 
-// done records an answer.
+// done records a right answer.
 func (r *recorder) done(latency time.Duration, records, bytes int) {
 	ns := min(max(int64(latency), lowestLatency), highestLatency)
 	r.mu.Lock()
@@ -74,7 +74,7 @@ func (r *recorder) done(latency time.Duration, records, bytes int) {
 	r.mu.Unlock()
 }
 
-// count records what has no latency of its own.
+// count records records that have no latency of their own.
 func (r *recorder) count(requests, records, bytes int) {
 	r.mu.Lock()
 	r.since.Requests += int64(requests)
@@ -83,7 +83,7 @@ func (r *recorder) count(requests, records, bytes int) {
 	r.mu.Unlock()
 }
 
-// failed records an answer that was none, or not the right one.
+// failed records an error or a wrong answer.
 func (r *recorder) failed(why string) {
 	r.mu.Lock()
 	r.since.Errors++
@@ -93,7 +93,7 @@ func (r *recorder) failed(why string) {
 	r.mu.Unlock()
 }
 
-// begin forgets everything: the measurement starts now.
+// begin discards what was recorded: the measurement starts now.
 func (r *recorder) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +126,7 @@ func (r *recorder) point(at, length time.Duration) Point {
 
 func micros(ns int64) float64 { return float64(ns) / 1e3 }
 
-// measurement sums up.
+// measurement returns the sum of all intervals.
 func (r *recorder) measurement(elapsed time.Duration) Measurement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,14 +156,14 @@ type Latency struct {
 	Mean float64 `json:"mean"`
 }
 
-// Measurement is what one kind of request did in one run.
+// Measurement is the result of one kind of request in one run.
 type Measurement struct {
 	Name        string `json:"name"`
 	Run         int    `json:"run"` // from 1
 	Connections int    `json:"connections"`
 
 	// OpenRate is the rate of an open loop; 0: a closed loop. Overdue requests
-	// were due in the time measured, and not sent yet at its end.
+	// were due during the measurement and had not been sent at its end.
 	OpenRate float64 `json:"open_rate,omitempty"`
 	Overdue  int64   `json:"overdue,omitempty"`
 

@@ -8,8 +8,8 @@ import (
 	"ottla/protocol"
 )
 
-// maxTail is how much of a body's end is kept, to look whether it is the
-// right one and to show what an error says.
+// maxTail is the number of bytes at a body's end that are kept, to check whether
+// it is the right answer and to show what an error says.
 const maxTail = 1024
 
 // maxHead bounds the head of an answer.
@@ -26,13 +26,13 @@ type response struct {
 	length int    // of the body
 	tail   []byte // of the body, maxTail bytes at most
 
-	head []byte // what came of it, if it came in pieces
+	head []byte // its beginning, if it came in pieces
 	left int    // bytes of the body still to come
 	body bool   // the head is complete
 }
 
-// feed takes bytes of an answer; done: they end with it. An answer is expected
-// to end where the bytes do, because nothing is pipelined.
+// feed takes bytes of an answer. done is true when the answer is complete; it
+// must end where the bytes end, because requests are not pipelined.
 func (r *response) feed(b []byte) (done bool, err error) {
 	if !r.body {
 		if b, err = r.feedHead(b); err != nil || !r.body {
@@ -55,7 +55,7 @@ func (r *response) feed(b []byte) (done bool, err error) {
 	return true, nil
 }
 
-// feedHead returns what of b belongs to the body.
+// feedHead returns the part of b that belongs to the body.
 func (r *response) feedHead(b []byte) ([]byte, error) {
 	if len(r.head) > 0 {
 		r.head = append(r.head, b...)
@@ -79,7 +79,7 @@ func (r *response) feedHead(b []byte) ([]byte, error) {
 	return b[end+4:], nil
 }
 
-// parseHead takes the head with the line end of its last field.
+// parseHead parses the head, which includes the line end of its last field.
 func (r *response) parseHead(head []byte) error {
 	if len(head) < len("HTTP/1.1 200") || string(head[:9]) != "HTTP/1.1 " {
 		return errNotHTTP
@@ -109,7 +109,7 @@ func (r *response) parseHead(head []byte) error {
 // ok reports whether the status is one of success.
 func (r *response) ok() bool { return r.status >= 200 && r.status < 207 }
 
-// right reports whether the answer is the one that was to come.
+// right reports whether the answer is the expected one.
 func (c *connection) right() bool {
 	return c.call.want == nil || bytes.Contains(c.answer.tail, c.call.want)
 }

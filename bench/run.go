@@ -7,7 +7,7 @@ import (
 	"ottla/client"
 )
 
-// Result is what a bench found out.
+// Result is the result of a bench.
 type Result struct {
 	Environment  Environment   `json:"environment"`
 	Options      Options       `json:"options"`
@@ -15,7 +15,7 @@ type Result struct {
 }
 
 // Run measures all workloads that o names, one after the other, Runs times.
-// Within a run they share a broker, or use the given one.
+// Within a run they share a broker, or use the one that o names.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func runOnce(ctx context.Context, o *Options) ([]Measurement, error) {
 	return all, nil
 }
 
-// targets are the processes that are measured, started when first needed.
+// targets are the measured processes; each is started when it is first needed.
 type targets struct {
 	o            *Options
 	progress     *progress
@@ -92,7 +92,7 @@ func (t *targets) startEcho() (err error) {
 	return err
 }
 
-// reach points s at the broker.
+// reach makes s use the broker.
 func (t *targets) reach(ctx context.Context, s *session) (err error) {
 	url := t.o.Server
 	s.cluster = t.o.Cluster
@@ -127,7 +127,7 @@ func createOwnCluster(ctx context.Context, c *client.Client, o *Options) error {
 
 const (
 	ownCluster = "bench"
-	minBrokers = 3 // also of a cluster whose topics have one replica
+	minBrokers = 3 // even for a cluster whose topics have one replica
 )
 
 func (t *targets) stop() {

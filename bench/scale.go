@@ -19,7 +19,8 @@ type ScaleOptions struct {
 	AgeBytes       int64 `json:"age_bytes"`       // likewise
 	Stops          int   `json:"stops"`           // of a leader's broker
 
-	// CPU time at rest is taken over Window, Settle after the last request.
+	// CPU time at rest is measured over Window, starting Settle after the last
+	// request.
 	Settle time.Duration `json:"settle_ns"`
 	Window time.Duration `json:"window_ns"`
 }
@@ -32,7 +33,7 @@ func DefaultScaleOptions() ScaleOptions {
 	}
 }
 
-// Validate names the first option, or case, that makes no sense.
+// Validate returns an error that names the first invalid option or case.
 func (so *ScaleOptions) Validate(o *Options, cases []string) error {
 	for _, name := range cases {
 		if findScale(name) == nil {
@@ -50,8 +51,8 @@ func (so *ScaleOptions) Validate(o *Options, cases []string) error {
 	return o.Validate()
 }
 
-// scaleCase is something whose cost is to stay where it is while something
-// else grows.
+// scaleCase measures a cost that should stay the same while something else
+// grows.
 type scaleCase struct {
 	name, about string
 	run         func(*scaleRun, context.Context) error
@@ -67,7 +68,7 @@ var scaleCases = []scaleCase{
 	{"age", "rate of writing to a large log, against an empty one", (*scaleRun).age},
 }
 
-// ScaleNames are the cases there are.
+// ScaleNames are the names of all cases.
 func ScaleNames() []string {
 	names := make([]string, len(scaleCases))
 	for i := range scaleCases {
@@ -86,9 +87,8 @@ func ScaleAbout(name string) string {
 	return ""
 }
 
-// Scale runs cases, o.Runs times where a case has one figure for a run, and
-// reports what it found so far also when one fails. Each has brokers of its
-// own.
+// Scale runs cases, o.Runs times where a case has one figure per run. Each case
+// starts its own brokers. After an error the result has the figures so far.
 func Scale(ctx context.Context, o Options, so ScaleOptions, names []string) (*ScaleResult, error) {
 	o.Workloads = []string{"produce-single"}
 	if err := so.Validate(&o, names); err != nil {
@@ -119,7 +119,7 @@ func findScale(name string) *scaleCase {
 	return nil
 }
 
-// scaleRun is one case under way.
+// scaleRun is a case that is running.
 type scaleRun struct {
 	Options // a copy: a case may change it
 	so      ScaleOptions
@@ -128,12 +128,12 @@ type scaleRun struct {
 	show    *progress
 }
 
-// note says on the terminal what is going on.
+// note shows on the terminal what the case does.
 func (s *scaleRun) note(format string, args ...any) {
 	s.show.line(s.name + ": " + fmt.Sprintf(format, args...))
 }
 
-// measured is one workload's measurement on t.
+// measured measures one workload on t.
 func (s *scaleRun) measured(ctx context.Context, t *targets, workload string, connections int) (*Measurement, error) {
 	list, err := t.run(ctx, find(workload), connections)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *scaleRun) measured(ctx context.Context, t *targets, workload string, co
 	return &list[0], nil
 }
 
-// broker starts one that has the bench's cluster, and a session with it.
+// broker starts a broker with the cluster of the bench, and a session with it.
 func (s *scaleRun) broker(ctx context.Context) (*session, *process, error) {
 	s.note("starting a broker ...")
 	p, err := startBroker(ctx, &s.Options)
@@ -175,8 +175,8 @@ func (s *scaleRun) sessionWith(p *process) (*session, error) {
 	}, nil
 }
 
-// cpuOver is the CPU time a process takes while nothing is asked of it, in
-// percent of a core, and its memory at the end, in MB.
+// cpuOver is the CPU time that a process uses without requests, in percent of a
+// core, and its memory at the end, in MB.
 func cpuOver(ctx context.Context, pid int, d time.Duration) (percent, mb float64, err error) {
 	before, start := usageOf(pid), time.Now()
 	if !waitUntil(ctx, start.Add(d)) {
@@ -186,7 +186,7 @@ func cpuOver(ctx context.Context, pid int, d time.Duration) (percent, mb float64
 	return 100 * (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds(), float64(after.rss) / 1e6, nil
 }
 
-// probeDir is where the broker's data is.
+// probeDir is the directory of the broker's data.
 func (s *scaleRun) probeDir() string {
 	if s.DataDir != "" {
 		return s.DataDir

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ageWorkloads are what age compares, with their connections.
+// ageWorkloads are the workloads that age compares, with their connections.
 var ageWorkloads = []struct {
 	name        string
 	connections int
@@ -53,7 +53,8 @@ func (s *scaleRun) age(ctx context.Context) error {
 	return nil
 }
 
-// rateOn is the records a second that a topic takes; without one, a fresh one.
+// rateOn is the number of records per second written to a topic; without one, to
+// a new topic.
 func (s *scaleRun) rateOn(ctx context.Context, ses *session, workload string, connections int, topic string) (float64, error) {
 	with := *ses
 	with.workload, with.connections = find(workload), connections

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How failover loads the broker, and how long after a stop it looks on.
+// The load of failover, and how long it keeps measuring after a stop.
 const (
 	failoverConnections = 16
 	failoverWindow      = 500 * time.Millisecond
@@ -31,8 +31,8 @@ func (g *gaps) answered(_ *connection, now time.Time) {
 	g.last = now
 }
 
-// since returns the longest time without an answer since the last call, the
-// one that is under way included.
+// since returns the longest time without an answer since the last call,
+// including the time since the last answer.
 func (g *gaps) since() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *scaleRun) failover(ctx context.Context) error {
 	return nil
 }
 
-// stopLeader stops the leader's broker, looks on, and starts it again.
+// stopLeader stops the leader's broker, measures, and starts it again.
 func (s *scaleRun) stopLeader(ctx context.Context, ses *session, topic string, g *gaps) (time.Duration, error) {
 	leader, err := s.allInSync(ctx, ses, topic)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *scaleRun) stopLeader(ctx context.Context, ses *session, topic string, g
 	return gap, ses.client.StartBroker(ctx, ses.cluster, leader)
 }
 
-// allInSync waits until all replicas have everything, and returns the leader.
+// allInSync waits until all replicas are in sync, and returns the leader.
 func (s *scaleRun) allInSync(ctx context.Context, ses *session, topic string) (leader int, err error) {
 	deadline := time.Now().Add(inSyncPatience)
 	for {

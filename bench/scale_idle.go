@@ -8,8 +8,8 @@ import (
 	"ottla/client"
 )
 
-// idle makes a topic of many partitions, writes to each of them once, and
-// leaves it alone.
+// idle creates a topic with many partitions, writes to each of them once, and
+// then measures what it costs without any request.
 func (s *scaleRun) idle(ctx context.Context) error {
 	ses, p, err := s.broker(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *scaleRun) idle(ctx context.Context) error {
 	return nil
 }
 
-// topicOf is createTopic with a number of partitions of its own.
+// topicOf is createTopic with another number of partitions.
 func (s *session) topicOf(ctx context.Context, partitions int) (topic string, remove func(), err error) {
 	o := *s.Options
 	o.Partitions = partitions

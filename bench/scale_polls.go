@@ -15,18 +15,18 @@ import (
 	"ottla/client"
 )
 
-// What polls does.
+// Parameters of polls.
 const (
 	pollsOnTopic = 1000
 	pollTimeout  = 30 * time.Second // the server's limit
-	pollSettle   = 2 * time.Second  // at most: none of them may time out meanwhile
+	pollSettle   = 2 * time.Second  // at most: no poll may time out during it
 	pollWindow   = 10 * time.Second
 	parkPatience = 20 * time.Second
 	wakePatience = 10 * time.Second
 )
 
-// polls parks reads, then group members, and looks at what they cost and how
-// fast 1,000 of them wake.
+// polls parks reads, then group members. It measures what they cost and how fast
+// 1,000 of them are answered.
 func (s *scaleRun) polls(ctx context.Context) error {
 	for _, kind := range []*parkedKind{
 		{name: "reads", want: `"records":[{`, wire: (*session).parkedRead},
@@ -53,8 +53,8 @@ func (s *session) parkedRead(topic string, _, offset int) []byte {
 	return s.get(fmt.Sprintf("/topic/%s/partitions/0/records?timeout_ms=%d&offset=%d", topic, pollTimeout.Milliseconds(), offset))
 }
 
-// parkedPoll waits as the only member of a group of its own, with automatic
-// commits, as it comes by default.
+// parkedPoll waits as the only member of its own group, with automatic commits,
+// which is the default.
 func (s *session) parkedPoll(topic string, connection, _ int) []byte {
 	return s.get(fmt.Sprintf("/events?topic=%s&group=g%d&consumer_id=%d&from=latest&timeout_ms=%d", topic, connection,
 		firstConsumer+connection, pollTimeout.Milliseconds()))
@@ -83,7 +83,7 @@ func (p *parking) next(connection int, _ int64) *call {
 	return &call{wire: p.kind.wire(p.ses, p.topicOf(connection), connection, p.offset[connection])}
 }
 
-// answered notes a wake; an answer without a record is a timeout.
+// answered records an answer; one without a record is a timeout.
 func (p *parking) answered(c *connection, now time.Time) {
 	if !bytes.Contains(c.answer.tail, []byte(p.kind.want)) {
 		return
@@ -98,7 +98,7 @@ func (p *parking) answered(c *connection, now time.Time) {
 }
 
 func (s *scaleRun) pollsOf(ctx context.Context, kind *parkedKind) error {
-	// One connection more is for the events and one for asking.
+	// One more connection is for the events and one for metrics.
 	s.Env = append(slices.Clone(s.Env), fmt.Sprintf("OTTLA_LIMITS_CONNECTIONS=%d", s.so.Polls+16),
 		fmt.Sprintf("OTTLA_LIMITS_PARKED_POLLS=%d", s.so.Polls))
 	ses, broker, err := s.broker(ctx)
@@ -144,7 +144,7 @@ func (s *scaleRun) pollsOf(ctx context.Context, kind *parkedKind) error {
 	return nil
 }
 
-// restAndWake looks at the parked requests at rest, then wakes those of each
+// restAndWake measures the parked requests at rest, then wakes those of each
 // topic in turn.
 func (s *scaleRun) restAndWake(ctx context.Context, p *parking, name string, fresh float64) error {
 	settle, window := min(pollSettle, s.so.Settle), min(pollWindow, s.so.Window)
@@ -182,8 +182,8 @@ func (p *parking) count(i int) int {
 	return (len(p.offset) - i + len(p.topics) - 1) / len(p.topics)
 }
 
-// wake writes one event and returns when each of those that wait for it had
-// it, in ms since it was sent, sorted.
+// wake writes one event and returns when each of the requests that wait for it
+// was answered, in ms since the event was sent, sorted.
 func (p *parking) wake(ctx context.Context, topic string) ([]float64, error) {
 	p.mu.Lock()
 	p.wakes, p.all = nil, make(chan struct{})
@@ -212,7 +212,7 @@ func (p *parking) wake(ctx context.Context, topic string) ([]float64, error) {
 	return slices.Sorted(slices.Values(p.wakes)), nil
 }
 
-// waitParked waits until the broker says that so many wait.
+// waitParked waits until the broker reports so many parked requests.
 func (s *scaleRun) waitParked(ctx context.Context, url string, want int, begin time.Time) error {
 	for {
 		parked, err := parkedAt(ctx, url)

@@ -2,8 +2,9 @@ package bench
 
 import "context"
 
-// ack compares the time to an ack at one connection with the time of one
-// fdatasync. The disk is probed right before and after, for it has moods.
+// ack compares the time to an acknowledgement on one connection with the time of
+// one fdatasync. The disk is probed right before and after, because its speed
+// varies.
 func (s *scaleRun) ack(ctx context.Context) error {
 	t := targets{o: &s.Options, progress: s.show}
 	defer t.stop()
@@ -36,8 +37,8 @@ const (
 	partitionConnections = 256
 )
 
-// partitions alternates between topics of one partition and of many. They
-// share a broker: the cost of a topic that nobody uses is none.
+// partitions alternates between topics of one partition and of many. They share a
+// broker, because a topic that nobody uses costs next to nothing.
 func (s *scaleRun) partitions(ctx context.Context) error {
 	t := targets{o: &s.Options, progress: s.show}
 	defer t.stop()

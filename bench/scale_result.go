@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// ScaleResult is what Scale found out.
+// ScaleResult is the result of Scale.
 type ScaleResult struct {
 	Environment Environment  `json:"environment"`
 	Options     Options      `json:"options"`
@@ -16,7 +16,7 @@ type ScaleResult struct {
 	Figures     []Figure     `json:"figures"`
 }
 
-// Figure is one number that a case is about, once for each run of it.
+// Figure is one number that a case measures, with a value for each run.
 type Figure struct {
 	Case   string    `json:"case"`
 	Name   string    `json:"name"`
@@ -24,8 +24,8 @@ type Figure struct {
 	Values []float64 `json:"values"`
 	Median float64   `json:"median"`
 
-	// Target is what the figure should reach: at least, or, of what is better
-	// small, at most. Nil: nobody said.
+	// Target is what the figure should reach: at least that, or at most that where
+	// less is better. Nil: there is no target.
 	Target  *float64 `json:"target,omitempty"`
 	AtLeast bool     `json:"at_least,omitempty"`
 	Reached bool     `json:"reached,omitempty"`
@@ -40,7 +40,7 @@ type goal struct {
 func atLeast(v float64) *goal { return &goal{v, true} }
 func atMost(v float64) *goal  { return &goal{v, false} }
 
-// figure keeps the values of the runs; without a goal it only informs.
+// figure adds the values of the runs; without a goal it is for information.
 func (s *scaleRun) figure(name, unit string, g *goal, values ...float64) {
 	f := Figure{Case: s.name, Name: name, Unit: unit, Values: values, Median: median(values)}
 	if g != nil {
@@ -67,7 +67,7 @@ func (r *ScaleResult) WriteTable(w io.Writer) error {
 	return t.Flush()
 }
 
-// text writes a value with the digits that mean something.
+// text formats a value with its significant digits.
 func (f *Figure) text(v float64) string {
 	var s string
 	switch {
@@ -111,7 +111,7 @@ func (f *Figure) runs() string {
 	return strings.Join(list, " ")
 }
 
-// WriteJSON writes everything.
+// WriteJSON writes the whole result as JSON.
 func (r *ScaleResult) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How large logs are written.
+// How large logs are filled.
 const (
 	fillConnections = 16
 	fillBatch       = 500
@@ -64,8 +64,8 @@ func (s *scaleRun) start(ctx context.Context) error {
 	return nil
 }
 
-// restart starts a broker on the data of one that has ended and notes the
-// seconds that took. After an error p is the one that has ended.
+// restart starts a broker on the data of one that has ended and records the
+// seconds that this took. After an error p is still the ended one.
 func (s *scaleRun) restart(ctx context.Context, p *process, dir string, took *[]float64) (*process, error) {
 	s.note("starting again ...")
 	begin := time.Now()
@@ -77,8 +77,8 @@ func (s *scaleRun) restart(ctx context.Context, p *process, dir string, took *[]
 	return next, nil
 }
 
-// killUnderLoad writes single events for a while and kills the broker in the
-// middle of it.
+// killUnderLoad writes single events for a while and kills the broker while it
+// does.
 func (s *scaleRun) killUnderLoad(ctx context.Context, p *process, topic string) error {
 	s.note("killing it under load ...")
 	ses, err := s.sessionWith(p)

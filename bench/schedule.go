@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// schedule says when the requests of an open loop are due: evenly spaced,
-// whatever happened to those before.
+// schedule defines when the requests of an open loop are due: evenly spaced,
+// whatever became of earlier ones.
 type schedule struct {
 	rate  float64 // requests per second
 	state atomic.Pointer[slots]
 }
 
-// slots are the places of a schedule from some moment on.
+// slots are the times of a schedule from a given time on, each to be taken once.
 type slots struct {
 	start time.Time
 	next  atomic.Int64
@@ -24,7 +24,7 @@ func newSchedule(rate float64, start time.Time) *schedule {
 	return s
 }
 
-// restart begins again at start, without what is overdue.
+// restart begins again at start and drops overdue slots.
 func (s *schedule) restart(start time.Time) { s.state.Store(&slots{start: start}) }
 
 // at is when a slot is due.
@@ -32,7 +32,7 @@ func (s *schedule) at(st *slots, slot int64) time.Time {
 	return st.start.Add(time.Duration(float64(slot) / s.rate * float64(time.Second)))
 }
 
-// take returns the next slot if it is due, else how long it is until then.
+// take returns the next slot if it is due, else the time until it is.
 func (s *schedule) take(now time.Time) (due time.Time, wait time.Duration) {
 	st := s.state.Load()
 	for {

@@ -13,7 +13,7 @@ import (
 	"ottla/client"
 )
 
-// topics numbers the topics of this process, so that each run has a fresh one.
+// topics counts the topics of this process, so that each run has a new one.
 var topics atomic.Int64
 
 // session is one run of one workload against one target.
@@ -24,11 +24,11 @@ type session struct {
 	target      string // host:port
 	client      *client.Client
 	cluster     string
-	pids        []int // of the processes whose CPU time is taken
+	pids        []int // of the processes whose CPU time is measured
 	progress    *progress
 }
 
-// createTopic makes a fresh topic and returns a function that deletes it.
+// createTopic creates a new topic and returns a function that deletes it.
 func (s *session) createTopic(ctx context.Context) (topic string, remove func(), err error) {
 	topic = fmt.Sprintf("bench-%s-%d-%d", s.workload.name, os.Getpid(), topics.Add(1))
 	_, err = s.client.CreateTopic(ctx, client.TopicSpec{
@@ -40,11 +40,11 @@ func (s *session) createTopic(ctx context.Context) (topic string, remove func(),
 	return topic, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = s.client.DeleteTopic(ctx, s.cluster, topic) // a leftover harms nobody
+		_ = s.client.DeleteTopic(ctx, s.cluster, topic) // one that stays does no harm
 	}, nil
 }
 
-// schedule is that of an open loop, nil for a closed one.
+// schedule is the schedule of an open loop, nil for a closed loop.
 func (s *session) schedule() *schedule {
 	if s.Rate == 0 {
 		return nil
@@ -52,14 +52,14 @@ func (s *session) schedule() *schedule {
 	return newSchedule(s.Rate, time.Now())
 }
 
-// jobs are what runs at the same time; each ends with its context.
+// jobs run at the same time; each ends with its context.
 type jobs []func(context.Context) error
 
 // errEnded ends the jobs of a measurement that is complete.
 var errEnded = errors.New("the measurement is complete")
 
-// measure runs jobs for warm-up and duration and sums up what the recorders
-// got in the latter.
+// measure runs jobs for the warm-up and the duration and returns what the
+// recorders got during the duration.
 func (s *session) measure(ctx context.Context, recorders []*recorder, js jobs) ([]Measurement, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -80,7 +80,7 @@ func (s *session) measure(ctx context.Context, recorders []*recorder, js jobs) (
 	return measurements, err
 }
 
-// watch waits the warm-up out, then takes the series.
+// watch waits for the end of the warm-up, then records the series.
 func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measurement, error) {
 	if !waitUntil(ctx, time.Now().Add(s.Warmup)) {
 		return nil, context.Cause(ctx)
@@ -91,7 +91,7 @@ func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measureme
 	for _, r := range recorders {
 		r.begin()
 		if r.slots != nil {
-			// The warm-up's arrears are not the measurement's.
+			// Slots that became overdue in the warm-up do not count.
 			r.slots.restart(start)
 		}
 	}

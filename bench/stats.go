@@ -18,8 +18,8 @@ func median(values []float64) float64 {
 // mannWhitney is the two-sided p value of the hypothesis that a and b come
 // from the same distribution: Mann, Whitney, "On a Test of Whether one of Two
 // Random Variables is Stochastically Larger than the Other" (1947). It counts
-// the ways the ranks can fall where there are no ties and few values, and
-// approximates by the normal distribution elsewhere.
+// the possible orders of the ranks exactly where there are no ties and few
+// values, and uses the normal approximation elsewhere.
 func mannWhitney(a, b []float64) float64 {
 	n, m := len(a), len(b)
 	if n == 0 || m == 0 {

@@ -37,14 +37,14 @@ func (r *Result) WriteTable(w io.Writer) error {
 		if m.Errors > 0 {
 			fmt.Fprintf(w, "%s, run %d: %d errors, the first: %s\n", m.Name, m.Run, m.Errors, strings.TrimSpace(m.FirstError))
 		}
-		if m.Overdue > m.Requests/100 { // a few are due at any moment
+		if m.Overdue > m.Requests/100 { // at any time a few are due
 			fmt.Fprintf(w, "%s, run %d: %d requests were due and never sent: the rate is too high\n", m.Name, m.Run, m.Overdue)
 		}
 	}
 	return nil
 }
 
-// loop says how the requests came about.
+// loop says whether requests were sent in a closed or an open loop.
 func (m *Measurement) loop() string {
 	if m.OpenRate > 0 {
 		return "open " + ratePerSecond(m.OpenRate)
@@ -52,7 +52,7 @@ func (m *Measurement) loop() string {
 	return "closed"
 }
 
-// WriteJSON writes everything.
+// WriteJSON writes the whole result as JSON.
 func (r *Result) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -60,7 +60,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 }
 
 // Medians has one measurement for each workload and number of connections, in
-// their order, each figure the median of the runs. The series are left out.
+// their order, each figure the median of the runs, without the series.
 func (r *Result) Medians() []Measurement {
 	type key struct {
 		name        string

@@ -2,11 +2,11 @@ package bench
 
 import "context"
 
-// workload is something to measure.
+// workload is a kind of load that can be measured.
 type workload struct {
 	name, about string
 	echo        bool // runs against the echo server, not the broker
-	fixed       int  // connections, whatever is asked for; 0: as asked for
+	fixed       int  // number of connections whatever the options say; 0: as they say
 	run         func(ctx context.Context, s *session) ([]Measurement, error)
 }
 
@@ -21,7 +21,7 @@ var workloads = []workload{
 	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
 }
 
-// Names are the workloads there are.
+// Names are the names of all workloads.
 func Names() []string {
 	names := make([]string, len(workloads))
 	for i, w := range workloads {

@@ -1,23 +1,31 @@
 // Package config holds the settings of the broker: their defaults, a strict
 // loader for config.yaml, overrides from the environment and validation.
 //
-// Three sources are laid over one another: Default, the file, and variables
-// named OTTLA_ plus the key's path in upper case (limits.body_bytes is
-// OTTLA_LIMITS_BODY_BYTES). Command line flags come last and belong to cli.
+// A later source overrides an earlier one: Default, the file, and environment
+// variables named OTTLA_ plus the key's path in upper case (limits.body_bytes is
+// OTTLA_LIMITS_BODY_BYTES). Command line flags come last; package cli has them.
+//
+// Invariants:
+//
+//   - A key that is unknown, given twice or without a value is an error. All
+//     errors of a file are reported together, with line and key.
+//   - Only Config describes settings: the file, the environment and YAML all
+//     follow its fields, and a test compares config.yaml with Default.
+//   - The package knows no other one of Ottla's; cli hands the settings on.
 package config
 
 import "time"
 
-// Config is every setting of `ottla serve`. The yaml tags are the keys of
-// config.yaml, where each is explained; a test keeps the two together.
+// Config has every setting of `ottla serve`. The yaml tags are the keys of
+// config.yaml, which explains them; a test compares the two.
 type Config struct {
 	Listen           string   `yaml:"listen"`             // HOST:PORT
 	AdvertisedHost   string   `yaml:"advertised_host"`    // empty: the host of Listen
 	DataDir          string   `yaml:"data_dir"`           // created when it is missing
 	DefaultCluster   string   `yaml:"default_cluster"`    // empty: none is created
 	AutoCreateTopics bool     `yaml:"auto_create_topics"` // on produce and on subscribe
-	RequestTimeout   Duration `yaml:"request_timeout"`    // until a produce is answered
-	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`   // until an orderly stop is given up
+	RequestTimeout   Duration `yaml:"request_timeout"`    // until a produce request is answered
+	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`   // until a clean shutdown is given up
 	PprofListen      string   `yaml:"pprof_listen"`       // HOST:PORT; empty: off
 
 	Log      Log      `yaml:"log"`
@@ -44,9 +52,9 @@ type HTTP struct {
 	IdleTimeout  Duration `yaml:"idle_timeout"`  // between two requests of a connection
 }
 
-// Limits bounds whatever a client can make grow.
+// Limits bounds what clients can use.
 type Limits struct {
-	BodyBytes      Bytes    `yaml:"body_bytes"`      // of a request, also after decompression
+	BodyBytes      Bytes    `yaml:"body_bytes"`      // of a request body, also after decompression
 	RecordBytes    Bytes    `yaml:"record_bytes"`    // of a record's key, value and headers
 	HeaderBytes    Bytes    `yaml:"header_bytes"`    // of a request's headers
 	BatchRecords   int      `yaml:"batch_records"`   // records in one produce request
@@ -60,7 +68,7 @@ type Limits struct {
 	Connections    int      `yaml:"connections"`     // open client connections
 }
 
-// Polls holds what a read gets that does not say.
+// Polls holds the defaults of reads that do not set a parameter.
 type Polls struct {
 	Timeout        Duration `yaml:"timeout"`
 	MaxRecords     int      `yaml:"max_records"`
@@ -68,31 +76,31 @@ type Polls struct {
 	SessionTimeout Duration `yaml:"session_timeout"` // lease of a consumer
 }
 
-// Storage shapes the log files.
+// Storage has the settings of log files.
 type Storage struct {
-	SegmentBytes           Bytes    `yaml:"segment_bytes"`            // where a log file is rolled
-	BatchBytes             Bytes    `yaml:"batch_bytes"`              // most that group commit joins into one entry
-	RetentionCheckInterval Duration `yaml:"retention_check_interval"` // how often old segments are looked for
+	SegmentBytes           Bytes    `yaml:"segment_bytes"`            // at which a log file is rolled
+	BatchBytes             Bytes    `yaml:"batch_bytes"`              // most that group commit puts into one raft entry
+	RetentionCheckInterval Duration `yaml:"retention_check_interval"` // how often to look for segments to delete
 	SyncInterval           Duration `yaml:"sync_interval"`            // for clusters with fsync "interval"
 	ScrubInterval          Duration `yaml:"scrub_interval"`           // in which every closed log file is verified once; 0s: never
 	ScrubBytesPerSecond    Bytes    `yaml:"scrub_bytes_per_second"`   // most that the scrub reads
 }
 
-// Raft holds the clock of elections.
+// Raft has the timing of elections.
 type Raft struct {
 	TickInterval   Duration `yaml:"tick_interval"`
 	ElectionTicks  int      `yaml:"election_ticks"`
 	HeartbeatTicks int      `yaml:"heartbeat_ticks"`
 }
 
-// Internal shapes the topics that Ottla keeps for itself.
+// Internal has the settings of internal topics.
 type Internal struct {
 	OffsetsPartitions int      `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster
-	OffsetsRetention  Duration `yaml:"offsets_retention"`  // of groups that nobody uses any more
+	OffsetsRetention  Duration `yaml:"offsets_retention"`  // of groups without members and commits
 }
 
-// Default returns the settings that apply where nothing else is said. The
-// config.yaml in the repository spells out the same values.
+// Default returns the default settings. The config.yaml in the repository has the
+// same values.
 func Default() *Config {
 	return &Config{
 		Listen:           "127.0.0.1:8080",

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// EnvPrefix begins the name of every variable that overrides a key.
+// EnvPrefix is the prefix of every environment variable that overrides a key.
 const EnvPrefix = "OTTLA_"
 
-// leaf is one setting: its path ("limits.body_bytes") and where it is kept.
+// leaf is one setting: its path ("limits.body_bytes") and its field.
 type leaf struct {
 	path  string
 	value reflect.Value
 }
 
-// env is the variable that overrides the setting.
+// env is the name of the variable that overrides the setting.
 func (l leaf) env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(l.path, ".", "_"))
 }
@@ -89,10 +89,10 @@ func Keys() []string {
 	return paths
 }
 
-// ApplyEnv overrides settings from the environment. Variables that begin
-// with OTTLA_ but name no key are left alone: container platforms set such
-// names themselves, and the client commands have some of their own.
-// The error names each variable whose value cannot be read.
+// ApplyEnv overrides settings from the environment. Variables with the prefix
+// OTTLA_ that name no key are ignored: container platforms set such names, and
+// the client commands have variables of their own. The error names each variable
+// whose value cannot be parsed.
 func (c *Config) ApplyEnv(lookup func(name string) (string, bool)) error {
 	var errs []error
 	for _, l := range leaves(c) {

@@ -9,8 +9,8 @@ import (
 // "actors=debug,http=warn" in the environment.
 type Levels map[string]string
 
-// ParseLevels reads the form of the environment; empty text is no levels.
-// Which packages and levels there are is Validate's business.
+// ParseLevels parses the form of the environment; an empty text means no levels.
+// Validate checks that the packages and levels exist.
 func ParseLevels(s string) (Levels, error) {
 	if s == "" {
 		return nil, nil

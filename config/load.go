@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Load reads a file over the defaults. It does not validate: the environment
-// and flags may still mend what the file says.
-// Errors name the file, the line and the key.
+// Load reads a file on top of the defaults. It does not validate, because the
+// environment and flags may still override what the file says. Errors name the
+// file, the line and the key.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -26,8 +26,8 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Parse is Load for bytes. A key that does not exist, one that is given
-// twice, one without a value and a second document are errors.
+// Parse is Load for the content of a file. A key that is unknown, given twice or
+// without a value, and a second document are errors.
 func Parse(data []byte) (*Config, error) {
 	c := Default()
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -59,8 +59,8 @@ func Parse(data []byte) (*Config, error) {
 	return c, nil
 }
 
-// parser walks the document and collects every error, so that one run shows
-// all that is wrong with a file.
+// parser walks the document and collects every error, so that one run reports
+// all mistakes in a file.
 type parser struct {
 	leaves   map[string]leaf
 	sections map[string]bool
@@ -115,7 +115,7 @@ func (p *parser) scalar(l leaf, n *yaml.Node) {
 	}
 }
 
-// levels reads {package: level, ...}; that they exist is for Validate to say.
+// levels reads {package: level, ...}; Validate checks that they exist.
 func (p *parser) levels(path string, out *Levels, n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -141,7 +141,7 @@ func describe(prefix string) string {
 	return "key " + strings.TrimSuffix(prefix, ".")
 }
 
-// YAML renders the configuration as a file that Load reads back.
+// YAML renders the configuration as a file that Load can read.
 func (c *Config) YAML() ([]byte, error) {
 	out, err := yaml.Marshal(c)
 	if err != nil {

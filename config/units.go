@@ -9,13 +9,13 @@ import (
 )
 
 // Duration is a time.Duration that is written as in Go: "10s", "1m30s",
-// "100ms". A bare number is refused, because it does not say its unit.
+// "100ms". A number without a unit is an error.
 type Duration time.Duration
 
 // D returns d as a time.Duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
-// String returns the text that ParseDuration reads back.
+// String returns a text that ParseDuration parses to d.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -30,7 +30,7 @@ func (d Duration) String() string {
 // MarshalYAML renders d as its text.
 func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
 
-// ParseDuration reads "10s", "1m30s" or "100ms".
+// ParseDuration parses "10s", "1m30s" or "100ms".
 func ParseDuration(s string) (Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || s == "0" {
@@ -54,8 +54,8 @@ var byteUnits = []struct {
 	size   Bytes
 }{{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB}}
 
-// String returns the text that ParseBytes reads back, in the largest unit
-// that divides b.
+// String returns a text that ParseBytes parses to b, in the largest unit that
+// divides b.
 func (b Bytes) String() string {
 	for _, u := range byteUnits {
 		if b >= u.size && b%u.size == 0 {
@@ -73,7 +73,7 @@ func (b Bytes) MarshalYAML() (any, error) {
 	return b.String(), nil
 }
 
-// ParseBytes reads "16MiB", "32KiB", "1GiB" or a number of bytes.
+// ParseBytes parses "16MiB", "32KiB", "1GiB" or a number of bytes.
 func ParseBytes(s string) (Bytes, error) {
 	digits, size := s, Bytes(1)
 	for _, u := range byteUnits {

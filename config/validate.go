@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Validate checks every setting. The error has one line for each that is
-// wrong: its key, its value and the rule.
+// Validate checks every setting. The error has one line for each invalid one,
+// with its key, its value and the rule.
 func (c *Config) Validate() error {
 	var v validator
 	v.address("listen", c.Listen)
@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 	return errors.Join(v.errs...)
 }
 
-// LogPackages are those whose level log.levels can set.
+// LogPackages are the packages whose level log.levels can set.
 var LogPackages = []string{"actors", "cli", "http"}
 
 func (c *Config) validateLog(v *validator) {
@@ -116,8 +116,8 @@ func (v *validator) oneOf(key, value string, allowed ...string) {
 	v.check(slices.Contains(allowed, value), key, value, fmt.Sprintf("must be one of %q", allowed))
 }
 
-// loopback tells addresses that only this machine can reach. What is no
-// address at all is another rule's business.
+// loopback reports whether only this machine can reach an address. A text that is
+// no address is left to another rule.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "localhost" {

@@ -9,16 +9,15 @@ import (
 	"os"
 )
 
-// event is one webhook delivery: its type, the repository it is about, and
-// GitHub's JSON.
+// event is one webhook delivery: its type, its repository, and GitHub's JSON.
 type event struct {
 	Type    string          `json:"type"`
 	Key     string          `json:"key"`
 	Payload json.RawMessage `json:"payload"`
 }
 
-// loadEvents reads events, one a line, and says where they are from. Without
-// the file it generates some of the same shape.
+// loadEvents reads events, one per line, and returns where they are from. Without
+// the file it generates events of the same shape.
 func loadEvents(path string) ([]event, string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,8 +42,8 @@ func loadEvents(path string) ([]event, string, error) {
 	return events, "recorded deliveries of GitHub webhooks", nil
 }
 
-// generateEvents makes n events over a handful of repositories, of sizes that
-// vary as those of real ones do.
+// generateEvents makes n events for a few repositories, with sizes that vary as
+// those of real events do.
 func generateEvents(n int) []event {
 	types := []string{"push", "issues", "pull_request", "star", "release"}
 	events := make([]event, n)

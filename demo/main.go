@@ -1,9 +1,10 @@
-// Command demo shows the broker at work on real input: it produces 329 GitHub
-// webhook events, consumes them back, kills the server with SIGKILL, starts it
-// again, reads everything once more, and greps a live log file. It ends with
-// exit code 1 at the first thing that is not as promised.
+// Command demo shows the broker with real input: it produces 329 GitHub webhook
+// events, consumes them, kills the server with SIGKILL, restarts it, reads
+// everything again, and greps a log file in use. It exits with status 1 at the
+// first result that is not what the broker promises.
 //
-// It speaks HTTP only, so it is also an example of a client in plain Go.
+// It uses nothing but net/http, so it is also an example of a client in plain
+// Go; and the data directory that it works on is its own and removed at the end.
 package main
 
 import (
@@ -72,7 +73,7 @@ func run(binary, input string) error {
 	return grepLog(dir, events[0].Key)
 }
 
-// say prints one step.
+// say prints a step.
 func say(format string, args ...any) { fmt.Printf("demo: "+format+"\n", args...) }
 
 // produceAll sends each event as one request, keyed by its repository.
@@ -99,8 +100,8 @@ func produceAll(srv *server, events []event) error {
 	return nil
 }
 
-// consumeAll reads everything as a new group, acknowledging each batch with
-// the next poll, and compares it with what was produced.
+// consumeAll reads everything as a new group, acknowledges each batch with the
+// next poll, and compares what it read with what was produced.
 func consumeAll(srv *server, group string, events []event) error {
 	want := map[string][]event{}
 	for _, e := range events {
@@ -128,7 +129,7 @@ func consumeAll(srv *server, group string, events []event) error {
 		}
 		ack = batch.Cursor
 	}
-	// The last batch is acknowledged as well.
+	// This poll acknowledges the last batch.
 	if _, err := srv.poll(group, ack); err != nil {
 		return err
 	}
@@ -149,7 +150,8 @@ func nothingLeft(srv *server, group string) error {
 	return nil
 }
 
-// grepLog looks for a key in one broker's live log files with grep.
+// grepLog searches one broker's log files for a key with grep while they are in
+// use.
 func grepLog(dir, key string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "default", "broker-1", topic+"-*", "*.log"))
 	if err != nil || len(files) == 0 {

@@ -21,7 +21,7 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
-// batch is what GET /events answers, as far as the demo looks at it.
+// batch is the part of an answer to GET /events that the demo uses.
 type batch struct {
 	Records []struct {
 		Partition int
@@ -35,8 +35,7 @@ type batch struct {
 
 var listening = regexp.MustCompile(`listening on (http://\S+),`)
 
-// startServer runs the binary on a data directory and waits until it is
-// ready.
+// startServer starts the binary on a data directory and waits until it is ready.
 func startServer(binary, dir string) (*server, error) {
 	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	cmd.Env = append(os.Environ(), "OTTLA_LOG_LEVEL=warn")
@@ -67,7 +66,7 @@ func startServer(binary, dir string) (*server, error) {
 	return s, nil
 }
 
-// waitReady asks /readyz until every partition has a leader.
+// waitReady polls /readyz until every partition has a leader.
 func (s *server) waitReady(timeout time.Duration) error {
 	deadline := time.After(timeout)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -85,14 +84,14 @@ func (s *server) waitReady(timeout time.Duration) error {
 	}
 }
 
-// kill ends the process without a chance to tidy up.
+// kill ends the process without a chance to shut down.
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 }
 
-// poll reads on as consumer 1 of a group; ack is the cursor of the batch that
-// has been dealt with, if any.
+// poll reads as consumer 1 of a group; ack is the cursor of the previous batch,
+// which it acknowledges, or empty.
 func (s *server) poll(group, ack string) (*batch, error) {
 	q := url.Values{
 		"topic": {topic}, "group": {group}, "consumer_id": {"1"},
@@ -108,14 +107,14 @@ func (s *server) poll(group, ack string) (*batch, error) {
 	return &b, nil
 }
 
-// call sends a request with a JSON body, if there is one, and decodes the
-// answer into reply, if that is wanted. A status of 400 or more is an error.
+// call sends a request with a JSON body, unless body is nil, and decodes the
+// answer into reply, unless that is nil. A status of 400 or more is an error.
 func (s *server) call(method, path string, body, reply any) error {
 	var reader io.Reader
 	if body != nil {
 		var buf bytes.Buffer
 		enc := json.NewEncoder(&buf)
-		enc.SetEscapeHTML(false) // keep the payload's bytes
+		enc.SetEscapeHTML(false) // or the payload's bytes would change
 		if err := enc.Encode(body); err != nil {
 			return fmt.Errorf("%s %s: %w", method, path, err)
 		}

@@ -7,9 +7,9 @@
 //	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer;
 //	                 file storage, 3 replicas and 1
 //
-// It is a module of its own, so that the peers' code is no dependency of
-// Ottla's. Redis and webdis come from the system's packages; what is not
-// installed is left out, and said so.
+// It is a separate module, so that the peers' code is no dependency of Ottla.
+// Redis and webdis come from the system's packages; the output says which of them
+// are not installed and therefore left out.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 // errMissing marks peers that are not installed.
 var errMissing = errors.New("not installed")
 
-// suite is one round's common ground.
+// suite has what all measurements of a round share.
 type suite struct {
 	o      bench.Options
 	result bench.Result
@@ -67,7 +67,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// all runs every round and prints what came out, also after a failure.
+// all runs every round and prints the results, also after a failure.
 func (s *suite) all(ctx context.Context, out string) error {
 	var err error
 	if s.result.Environment, err = bench.Describe(s.o); err != nil {
@@ -116,13 +116,13 @@ func (s *suite) round(ctx context.Context) error {
 	return nil
 }
 
-// add keeps a measurement of this round.
+// add adds a measurement of this round.
 func (s *suite) add(m bench.Measurement) {
 	m.Run = s.run
 	s.result.Measurements = append(s.result.Measurements, m)
 }
 
-// ottla measures the broker itself, and the ceiling.
+// ottla measures Ottla and the echo server, the upper bound of any HTTP server.
 func (s *suite) ottla(ctx context.Context) error {
 	for _, replicas := range []int{3, 1} {
 		o := s.o
@@ -153,7 +153,7 @@ func (s *suite) ottla(ctx context.Context) error {
 	return nil
 }
 
-// payloads are values of single events, about what the bench sends as one.
+// payloads are values of single events, about as large as those of the bench.
 var payloads = func() (list [1000][]byte) {
 	for i := range list {
 		list[i] = fmt.Appendf(nil, `{"post":%d,"text":"the quick brown fox jumps over the lazy dog and the quick brown fox"}`, 1000+i)
@@ -161,5 +161,5 @@ var payloads = func() (list [1000][]byte) {
 	return list
 }()
 
-// payload is one of them; it must not be changed.
+// payload is one of payloads; it must not be changed.
 func payload(i int) []byte { return payloads[i%len(payloads)] }

@@ -18,18 +18,18 @@ const (
 	subject = "liked"
 	stream  = "LIKED"
 
-	// pending is how many asynchronous publishes are under way.
+	// pending is the number of asynchronous publishes in flight.
 	pending = 4096
 
-	// stall is how long a publish waits for a place among them.
+	// stall is how long a publish waits while there are so many.
 	stall = 30 * time.Second
 
 	// preloaded is how many messages the ordered consumer reads.
 	preloaded = 200_000
 )
 
-// nats measures JetStream with file storage: as it comes, which syncs every
-// two minutes, and syncing always.
+// nats measures JetStream with file storage: with its default, a sync every two
+// minutes, and with a sync before every acknowledgement.
 func (s *suite) nats(replicas int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, always := range []bool{false, true} {
@@ -97,7 +97,8 @@ func (s *suite) natsWith(ctx context.Context, replicas int, always bool) error {
 	return nil
 }
 
-// connectNATS waits until the stream can be made: a cluster elects first.
+// connectNATS waits until the stream can be created, which in a cluster needs an
+// election first.
 func connectNATS(ctx context.Context, addr string, replicas int) (jetstream.JetStream, func(), error) {
 	conn, err := nats.Connect("nats://" + addr)
 	if err != nil {
@@ -139,7 +140,7 @@ func createStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 	return err
 }
 
-// publishers publish one message after the other each, and wait for its ack.
+// publishers each publish one message after the other and wait for its ack.
 func publishers(js jetstream.JetStream, n int) func(context.Context, bench.Counter) error {
 	return func(ctx context.Context, c bench.Counter) error {
 		var wg sync.WaitGroup
@@ -163,7 +164,7 @@ func publishers(js jetstream.JetStream, n int) func(context.Context, bench.Count
 	}
 }
 
-// publishAsync keeps pending messages under way on one connection.
+// publishAsync keeps pending messages in flight on one connection.
 func publishAsync(js jetstream.JetStream) func(context.Context, bench.Counter) error {
 	type sent struct {
 		future jetstream.PubAckFuture
@@ -201,9 +202,9 @@ func publishAsync(js jetstream.JetStream) func(context.Context, bench.Counter) e
 	}
 }
 
-// refill leaves as many messages in the stream as Ottla's fetch reads.
+// refill leaves as many messages in the stream as Ottla's fetch workload reads.
 func refill(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	// What is still under way would wait for ever for a stream that is gone.
+	// Publishes still in flight would wait forever for a stream that is deleted.
 	if err := settled(ctx, js); err != nil {
 		return err
 	}
@@ -233,10 +234,10 @@ func settled(ctx context.Context, js jetstream.JetStream) error {
 	}
 }
 
-// orderedConsumer reads the stream again and again. It counts; what a message
-// took to arrive says nothing when it was there before.
+// orderedConsumer reads the stream repeatedly and counts messages. It measures no
+// latency of single messages: they were in the stream before.
 func orderedConsumer(js jetstream.JetStream) func(context.Context, bench.Counter) error {
-	const step = 500 // messages that are counted at once, as one fetch of Ottla's
+	const step = 500 // messages that count as one request, as many as one fetch of Ottla reads
 	return func(ctx context.Context, c bench.Counter) error {
 		for ctx.Err() == nil {
 			consumer, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})

@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	// batchSize is as many records as a batch of Ottla's workloads has.
+	// batchSize is the number of records in a batch of Ottla's workloads.
 	batchSize = 500
 
 	closePatience = 5 * time.Second
 )
 
-// eachWithItsOwn runs publish n times at once, each with a connection of its
-// own.
+// eachWithItsOwn runs publish n times at once, each with its own connection.
 func eachWithItsOwn(addr string, n int, publish func(context.Context, jetstream.JetStream, bench.Counter) error) func(context.Context, bench.Counter) error {
 	return func(ctx context.Context, c bench.Counter) error {
 		errs := make([]error, n)
@@ -49,8 +48,8 @@ func eachWithItsOwn(addr string, n int, publish func(context.Context, jetstream.
 	}
 }
 
-// publishAtomic publishes one atomic batch after the other: all of it or
-// nothing, one ack.
+// publishAtomic publishes one atomic batch after the other: all of its messages
+// are written or none, and there is one ack.
 func publishAtomic(ctx context.Context, js jetstream.JetStream, c bench.Counter) error {
 	flow := jetstreamext.BatchFlowControl{AckFirst: false, AckTimeout: stall}
 	for i := 0; ctx.Err() == nil; i += batchSize {
@@ -76,9 +75,9 @@ func publishAtomic(ctx context.Context, js jetstream.JetStream, c bench.Counter)
 	return nil
 }
 
-// publishFast keeps one fast batch open, whose messages are acknowledged as
-// they go, and counts batchSize of them as a request: from the last of them
-// to the ack that covers it.
+// publishFast keeps one fast batch open, whose messages are acknowledged while it
+// is open. It counts batchSize messages as one request, whose latency is the time
+// from the last of them to the ack that covers it.
 func publishFast(ctx context.Context, js jetstream.JetStream, c bench.Counter) error {
 	flow := jetstreamext.FastPublishFlowControl{Flow: batchSize, MaxOutstandingAcks: 8, AckTimeout: stall}
 	p, err := jetstreamext.NewFastPublisher(js, flow, jetstreamext.WithFastPublisherErrorHandler(c.Failed))
@@ -88,7 +87,7 @@ func publishFast(ctx context.Context, js jetstream.JetStream, c bench.Counter) e
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 		defer cancel()
-		_, _ = p.Close(closing) // what it says comes after the measurement
+		_, _ = p.Close(closing) // an error comes after the measurement
 	}()
 	var marks []time.Time // when the last message of each part without an ack was sent
 	counted := uint64(0)  // messages

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// natsCommand makes this program a NATS server, as a process of its own.
+// natsCommand is the argument with which this program runs as a NATS server.
 const natsCommand = "nats-server"
 
 // serveNATS runs one server, or a cluster of three in one process, as Ottla
@@ -37,7 +37,7 @@ func serveNATS(args []string) error {
 			return err
 		}
 	}
-	// The first one's clients may come only once all are there.
+	// The first server accepts clients only once all servers run.
 	for i := *replicas - 1; i >= 0; i-- {
 		listen := "127.0.0.1:-1"
 		if i == 0 {

@@ -13,7 +13,7 @@ import (
 // child is a process of a peer.
 type child struct {
 	cmd    *exec.Cmd
-	stderr bytes.Buffer // to be read once it has ended
+	stderr bytes.Buffer // complete once the process has ended
 	exited chan struct{}
 }
 
@@ -25,7 +25,7 @@ func startChild(ctx context.Context, addr, program string, args ...string) (*chi
 	}
 	c := &child{cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	c.cmd.Stderr = &c.stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
@@ -74,7 +74,7 @@ func (c *child) stop() {
 	}
 }
 
-// freeAddr is a port that nobody used a moment ago.
+// freeAddr is an address with a port that was free a moment ago.
 func freeAddr() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

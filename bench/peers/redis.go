@@ -25,8 +25,8 @@ func (s *suite) redis(ctx context.Context) error {
 	return nil
 }
 
-// redisWith starts both afresh: with webdis 0.1.9, answers to what was under
-// way on connections that were closed were seen on later ones.
+// redisWith starts new processes of both: webdis 0.1.9 was seen to send answers to
+// requests of closed connections on later connections.
 func (s *suite) redisWith(ctx context.Context, fsync string, connections int) error {
 	dir, err := os.MkdirTemp(s.o.DataDir, "peers-redis-")
 	if err != nil {
@@ -71,8 +71,8 @@ func (s *suite) redisWith(ctx context.Context, fsync string, connections int) er
 	return nil
 }
 
-// webdisConfig writes webdis' configuration: two threads, as there are cores
-// where this is usually run, and connections to Redis kept open.
+// webdisConfig writes the configuration of webdis: two threads, for the two cores
+// where this usually runs, and persistent connections to Redis.
 func webdisConfig(dir, redisPort string) (addr, path string, err error) {
 	if addr, err = freeAddr(); err != nil {
 		return "", "", err
