@@ -15,21 +15,21 @@ import (
 	"ottla/protocol"
 )
 
-// defaultServer is asked when neither --server nor OTTLA_SERVER names one. It
-// is where `ottla serve` listens without configuration.
+// defaultServer is the server if neither --server nor OTTLA_SERVER names one. It
+// is the address on which `ottla serve` listens by default.
 const defaultServer = "http://127.0.0.1:8080"
 
-// callTimeout bounds a command that asks the server once. Creating a topic with
-// many partitions is what takes longest.
+// callTimeout bounds a single request. Creating a topic with many partitions is
+// what takes longest.
 const callTimeout = time.Minute
 
-// api is a server, and what a user calls it in error messages.
+// api is a server and its name in error messages.
 type api struct {
 	*client.Client
 	name string // the URL, without a password
 }
 
-// newAPI takes what a user calls a server: a URL, or HOST:PORT.
+// newAPI returns the server that a user names by a URL or by HOST:PORT.
 func newAPI(server string) (*api, error) {
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
@@ -53,8 +53,8 @@ type request struct {
 	body   []byte // nil: none
 }
 
-// do sends r and returns the JSON of the answer, nil when it is empty. Errors
-// are worded for the user.
+// do sends r and returns the JSON of the answer, nil if it is empty. Its errors
+// are worded by explain.
 func (a *api) do(ctx context.Context, r request) (json.RawMessage, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -70,7 +70,7 @@ func (a *api) do(ctx context.Context, r request) (json.RawMessage, error) {
 	return answer, nil
 }
 
-// explainedError is an error of the client in words for who typed the command.
+// explainedError is an error of the client with a text for the user.
 type explainedError struct {
 	text string
 	err  error
@@ -79,8 +79,8 @@ type explainedError struct {
 func (e *explainedError) Error() string { return e.text }
 func (e *explainedError) Unwrap() error { return e.err }
 
-// explain words an error of the client: what happened, and what can be done
-// about it. Other errors stay as they are.
+// explain gives an error of the client a text that says what happened and what
+// the user can do. It returns other errors unchanged.
 func (a *api) explain(err error) error {
 	text := a.reason(err)
 	if text == "" {
@@ -102,8 +102,8 @@ func (a *api) explain(err error) error {
 	return &explainedError{text, err}
 }
 
-// reason is what happened, without advice; "" for errors that are not of the
-// client.
+// reason is what happened, without advice; "" for errors that the client did not
+// return.
 func (a *api) reason(err error) string {
 	var said *client.Error
 	var lost *client.TransportError
@@ -125,7 +125,7 @@ func (a *api) reason(err error) string {
 	var cause error = lost
 	var inURL *url.Error
 	if errors.As(err, &inURL) {
-		cause = inURL.Err // without the request's URL
+		cause = inURL.Err // the same without the request's URL
 	}
 	return fmt.Sprintf("cannot ask the server at %s: %s", a.name, strings.TrimPrefix(cause.Error(), "client: "))
 }
@@ -133,7 +133,7 @@ func (a *api) reason(err error) string {
 // isOurs reports whether an Ottla server wrote the error.
 func isOurs(e *client.Error) bool { return e.Code != client.CodeHTTPStatus }
 
-// hints says what a user can do about an error.
+// hints is what a user can do about an error, by its code.
 var hints = map[string]string{
 	"cluster_not_found":   "'ottla cluster list' shows what there is",
 	"topic_not_found":     "'ottla topic list' shows what there is",

@@ -14,7 +14,7 @@ import (
 	"ottla/bench"
 )
 
-// benchFlags are the flags of `ottla bench` and what is below it.
+// benchFlags are the flags of `ottla bench` and its subcommands.
 type benchFlags struct {
 	p      *process
 	o      bench.Options
@@ -51,7 +51,7 @@ func newBench(p *process) *cobra.Command {
 	return cmd
 }
 
-// listed is the part of a help text that says what each name stands for.
+// listed is the part of a help text that describes each name.
 func listed(names []string, about func(name string) string) string {
 	var b strings.Builder
 	for _, name := range names {
@@ -83,7 +83,7 @@ func (f *benchFlags) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.out, "out", "", "also write `FILE`.json and a picture beside it, .svg")
 }
 
-// newRatio is the check that a build did not lose its speed.
+// newRatio is `ottla bench ratio`, which checks that a build is not slower.
 func (f *benchFlags) newRatio() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ratio [WORKLOAD]",
@@ -143,7 +143,7 @@ func (f *benchFlags) newCompare() *cobra.Command {
 	return cmd
 }
 
-// newEchoServer is for the bench itself, which runs it as a process of its own.
+// newEchoServer is a hidden command that the bench starts as a child process.
 func (f *benchFlags) newEchoServer() *cobra.Command {
 	return &cobra.Command{
 		Use:    "echo-server",
@@ -170,7 +170,7 @@ func (f *benchFlags) context() (context.Context, func()) {
 	return ctx, func() { cancel(nil) }
 }
 
-// run completes the options and ends do with the first signal.
+// run completes the options and runs do, whose context ends with the first signal.
 func (f *benchFlags) run(do func(context.Context) error) error {
 	o := &f.o
 	o.Version, o.Binary = buildVersion(), f.binary
@@ -192,7 +192,7 @@ func (f *benchFlags) run(do func(context.Context) error) error {
 	return do(ctx)
 }
 
-// check reports wrong options as wrong usage.
+// check returns invalid options as wrong usage.
 func (f *benchFlags) check() error {
 	if err := f.o.Validate(); err != nil {
 		return usageError{err}
@@ -200,7 +200,7 @@ func (f *benchFlags) check() error {
 	return nil
 }
 
-// measure runs the workloads and hands out what there is, also after an error.
+// measure runs the workloads and reports what was measured, also after an error.
 func (f *benchFlags) measure(ctx context.Context) error {
 	if err := f.check(); err != nil {
 		return err
@@ -234,7 +234,7 @@ func (f *benchFlags) handOut(result interface {
 	return errors.Join(err, f.saveAs(".json", result.WriteJSON))
 }
 
-// saveAs writes the file that --out names with an ending.
+// saveAs writes the file that --out names, with another extension.
 func (f *benchFlags) saveAs(ending string, write func(io.Writer) error) error {
 	path := strings.TrimSuffix(f.out, ".json") + ending
 	err := os.MkdirAll(filepath.Dir(path), 0o755)

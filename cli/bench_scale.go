@@ -9,7 +9,7 @@ import (
 	"ottla/bench"
 )
 
-// newScale measures what is to stay small while something else grows.
+// newScale is `ottla bench scale`.
 func (f *benchFlags) newScale() *cobra.Command {
 	so := bench.DefaultScaleOptions()
 	cmd := &cobra.Command{
@@ -37,9 +37,9 @@ func (f *benchFlags) newScale() *cobra.Command {
 	return cmd
 }
 
-// scale runs the cases and hands out what there is, also after an error.
+// scale runs the cases and reports what was measured, also after an error.
 func (f *benchFlags) scale(ctx context.Context, so bench.ScaleOptions, names []string) error {
-	f.o.Workloads = bench.Names() // it has cases of its own
+	f.o.Workloads = bench.Names() // for Validate; cases are not workloads
 	if err := so.Validate(&f.o, names); err != nil {
 		return usageError{err}
 	}

@@ -46,8 +46,8 @@ func newClusterCreate(r *remote) *cobra.Command {
 	return cmd
 }
 
-// changed collects the flags that were given as fields of a request. A flag
-// is named as its field, with dashes; renamed has the exceptions.
+// changed returns the flags that were given as fields of a request. A flag has the
+// name of its field, with dashes; renamed has the exceptions.
 func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
 	fields := map[string]any{}
 	flags.Visit(func(f *pflag.Flag) {
@@ -67,7 +67,7 @@ func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
 	return fields
 }
 
-// change sends fields and shows the answer.
+// change sends a request with fields and shows the answer.
 func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fields map[string]any, rows func(json.RawMessage) ([][]string, error)) error {
 	text, err := body(fields)
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fie
 	return r.show(answer, func() ([][]string, error) { return rows(answer) })
 }
 
-// get asks for something and shows it.
+// get sends a GET request and shows the answer.
 func (r *remote) get(cmd *cobra.Command, path string, q []string, rows func(json.RawMessage) ([][]string, error)) error {
 	answer, err := r.call(cmd, request{method: http.MethodGet, path: path, query: query(q...)})
 	if err != nil {
@@ -89,7 +89,7 @@ func (r *remote) get(cmd *cobra.Command, path string, q []string, rows func(json
 	return r.show(answer, func() ([][]string, error) { return rows(answer) })
 }
 
-// remove deletes something and says so.
+// remove sends a DELETE request and prints what was deleted.
 func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string) error {
 	if _, err := r.call(cmd, request{method: http.MethodDelete, path: path, query: query(q...)}); err != nil {
 		return err

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// completionPatience is how long a shell waits for names after a tab.
+// completionPatience is how long completion waits for names from the server.
 const completionPatience = 2 * time.Second
 
-// listing is where the names of one kind of thing come from.
+// listing says where the names of a kind of resource come from.
 type listing struct{ path, list, field string }
 
 var listings = map[string]listing{
@@ -23,9 +23,9 @@ var listings = map[string]listing{
 	"group":   {"/groups", "groups", "group"},
 }
 
-// addCompletions gives cmd and all below it what the shell offers: names that
-// the server has, words that a flag takes, directories and files where one is
-// meant, and nothing where nothing is known.
+// addCompletions adds shell completion to cmd and its subcommands: names from the
+// server, words that a flag accepts, directories and files where one is expected,
+// and nothing elsewhere.
 func addCompletions(p *process, cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		addCompletions(p, child)
@@ -35,7 +35,7 @@ func addCompletions(p *process, cmd *cobra.Command) {
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if complete := flagCompletion(p, f.Name); complete != nil {
-			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails where there is one already
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails if there is one already
 		}
 	})
 }
@@ -83,8 +83,8 @@ func flagCompletion(p *process, flag string) cobra.CompletionFunc {
 	return nil
 }
 
-// names asks the server that the line so far names. A shell has no place for
-// errors: then there are none.
+// names asks the server that the command line names. A shell cannot show errors:
+// after one there are no names.
 func names(p *process, cmd *cobra.Command, kind string) []string {
 	r := &remote{p: p, output: "json"}
 	r.server, _ = cmd.Flags().GetString("server")

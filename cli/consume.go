@@ -27,7 +27,7 @@ const (
 	pollRecords = 500 // of one poll at most
 	followWait  = 10 * time.Second
 
-	// away is how long a server may be away from a command that does not follow.
+	// away is how long a command without --follow waits for a server to come back.
 	away         = 30 * time.Second
 	retryBackoff = 40 * time.Millisecond // at first; up to two seconds
 	leaveTimeout = 10 * time.Second
@@ -90,7 +90,7 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	return errors.Join(s.run(ctx), s.leave())
 }
 
-// startFrom is the API's form of where a group starts.
+// startFrom returns a value of --from as the API expects it.
 func startFrom(text string) (string, error) {
 	if text == "earliest" || text == "latest" {
 		return text, nil
@@ -104,7 +104,7 @@ func startFrom(text string) (string, error) {
 	return "", usageError{fmt.Errorf("--from %q must be earliest, latest, milliseconds since 1970 or a time such as 2026-11-22T17:16:03Z", text)}
 }
 
-// reader prints what a consumer is given, and acknowledges what it printed.
+// reader prints the records of a consumer and acknowledges what it printed.
 type reader struct {
 	api      *api
 	o        *consumeOptions
@@ -130,7 +130,7 @@ func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, err
 	return s, err
 }
 
-// run prints records until there are no more to print.
+// run prints records until there are no more, or --max-records are printed.
 func (s *reader) run(ctx context.Context) error {
 	for s.o.maxRecords == 0 || s.printed < s.o.maxRecords {
 		limit := 0
@@ -139,7 +139,7 @@ func (s *reader) run(ctx context.Context) error {
 		}
 		batch, err := s.consumer.TryPoll(ctx, limit)
 		if ctx.Err() != nil {
-			return nil // interrupted: what was printed is acknowledged in the end
+			return nil // interrupted: leave acknowledges what was printed
 		}
 		if err != nil {
 			return s.api.explain(err)
@@ -158,7 +158,7 @@ func (s *reader) run(ctx context.Context) error {
 	return nil
 }
 
-// print prints records as they came, byte for byte.
+// print prints records as the server sent them, byte for byte.
 func (s *reader) print(batch []client.Message) error {
 	for i := range batch {
 		_, _ = s.out.Write(batch[i].Raw()) // Flush reports it
@@ -171,8 +171,8 @@ func (s *reader) print(batch []client.Message) error {
 	return nil
 }
 
-// leave acknowledges the last records and gives the partitions back. A group
-// of its own goes with it. The context of the command may have ended.
+// leave acknowledges the last records and leaves the group; a private group is
+// deleted. It has its own context, because that of the command may have ended.
 func (s *reader) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
@@ -183,6 +183,6 @@ func (s *reader) leave() error {
 			s.consumer.Discard(ctx)
 		}
 	}
-	_ = s.consumer.Close(ctx) // else the lease expires by itself
+	_ = s.consumer.Close(ctx) // if it fails, the lease expires
 	return err
 }

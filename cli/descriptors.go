@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// connectionLimit is how many connections may be open: as many as are
-// configured, but never so many that none of the process's file descriptors
-// (nofile) are left for log files. Who connects must not be able to stop the
-// disk.
+// connectionLimit is the number of connections that may be open: the configured
+// number, or fewer if the process's file descriptors (nofile) would not suffice
+// for log files too. Clients must not be able to keep the broker from opening
+// files by connecting.
 func connectionLimit(configured int, nofile uint64) int {
 	reserve := min(max(1000, nofile/8), nofile/2)
 	return int(max(1, min(uint64(configured), nofile-reserve)))

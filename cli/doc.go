@@ -1,6 +1,18 @@
-// Package cli holds the subcommands of the ottla binary: what they read from
-// flags, files and the environment, what they print, and how they end.
+// Package cli has the subcommands of the ottla binary: serve, which puts the
+// broker together, the commands that talk to a server, and those that work on
+// log files while no server runs.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong usage. An error is printed once, by
-// Run, as "ottla: ..." on standard error.
+// Invariants:
+//
+//   - Exit status 0 means done, 1 failed, 2 wrong usage. An error is printed
+//     once, by run, as "ottla: ..." on standard error.
+//   - Standard output carries results only, without colours or progress. With
+//     --output json it is the server's answer, number for number, including
+//     fields that this version does not know.
+//   - Servers are asked through package client, which has the one HTTP client,
+//     the one error type and the one retry loop. The file api.go words its errors,
+//     and retries.go decides when waiting is of use.
+//   - A command touches the process (streams, signals, environment) only through
+//     the type process, so that tests can replace all of it.
+//   - Only this package reads settings; all others are given options.
 package cli

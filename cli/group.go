@@ -70,7 +70,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 					{"LAG", number(g.Lag)},
 				}
 				lease := "lease until"
-				if g.State == "empty" { // nobody is live: those listed may still come back
+				if g.State == "empty" { // no member is live; those listed may still come back
 					lease = "lease expired at"
 				}
 				for _, m := range g.Members {
@@ -122,7 +122,7 @@ func newGroupSeek(r *remote) *cobra.Command {
 	return cmd
 }
 
-// seekTarget is the API's form of what a user calls a place in a log.
+// seekTarget returns a value of --to as the API expects it.
 func seekTarget(to string) (any, error) {
 	if to == "earliest" || to == "latest" {
 		return to, nil

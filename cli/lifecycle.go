@@ -9,7 +9,7 @@ import (
 	"ottla/config"
 )
 
-// frontEnd is the HTTP server as its life cycle sees it.
+// frontEnd is the part of the HTTP server that starting and stopping needs.
 type frontEnd interface {
 	// Serve answers requests until Shutdown, then returns nil.
 	Serve(net.Listener) error
@@ -17,7 +17,7 @@ type frontEnd interface {
 	Shutdown(context.Context) error
 }
 
-// brokerNode is the node as its life cycle sees it.
+// brokerNode is the part of the node that starting and stopping needs.
 type brokerNode interface {
 	// Shutdown closes all logs with a checkpoint and releases the data directory.
 	Shutdown(context.Context) error
@@ -25,8 +25,8 @@ type brokerNode interface {
 	Failed() <-chan error
 }
 
-// opener opens the data directory and makes the server for it. It returns
-// once storage is open; recovery goes on behind the server. Host and port are
+// opener opens the data directory and makes the server for it. It returns once
+// storage is open; recovery continues while the server answers. Host and port are
 // those that broker listings show.
 type opener func(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error)
 
@@ -75,8 +75,8 @@ func serve(p *process, cfg *config.Config) error {
 	}
 }
 
-// shutdown stops the server, then the node: no request is in flight when
-// the logs are closed. A second signal gives up at once, and so does the timeout.
+// shutdown stops the server, then the node, so that no request is in flight when
+// the logs are closed. It gives up at a second signal and after the timeout.
 func shutdown(p *process, cfg *config.Config, srv frontEnd, node brokerNode) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout.D())
 	defer cancel()

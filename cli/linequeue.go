@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// maxQueued is how many bytes of lines may wait for standard error: a few
-	// seconds of a busy server.
+	// maxQueued is the number of bytes that may wait for standard error: the lines
+	// of a few seconds on a busy server.
 	maxQueued = 4 << 20
-	// queuePause is how long lines gather after some were written, so that a
-	// busy server makes few large writes and an idle one writes at once.
+	// queuePause is the pause after a write in which lines gather, so that a busy
+	// server makes few large writes and an idle one writes at once.
 	queuePause = 20 * time.Millisecond
 )
 
-// lineQueue is a writer that never waits for the one behind it: a reader of
-// our log that is stuck must not stop requests. What does not fit is dropped
-// and counted.
+// lineQueue is a writer that never waits for the writer behind it: a log reader
+// that is stuck must not stop requests. Lines that do not fit are dropped and
+// counted.
 type lineQueue struct {
 	w     io.Writer
 	limit int
-	log   *slog.Logger // says how many lines were dropped
+	log   *slog.Logger // for warnings about dropped lines
 
 	mu      sync.Mutex
 	lines   []byte
@@ -42,7 +42,7 @@ func newLineQueue(w io.Writer, limit int, log *slog.Logger) *lineQueue {
 	return q
 }
 
-// Write takes one line, or drops it.
+// Write queues one line, or drops it.
 func (q *lineQueue) Write(line []byte) (int, error) {
 	q.mu.Lock()
 	fits := len(q.lines)+len(line) <= q.limit
@@ -81,15 +81,15 @@ func (q *lineQueue) run() {
 	}
 }
 
-// flush writes what is there; spare is empty memory for further lines, and
-// so is what it returns.
+// flush writes the queued lines. It takes an empty buffer for further lines and
+// returns another one for its next call.
 func (q *lineQueue) flush(spare []byte) []byte {
 	q.mu.Lock()
 	lines, dropped := q.lines, q.dropped
 	q.lines, q.dropped = spare[:0], 0
 	q.mu.Unlock()
 	if len(lines) > 0 {
-		_, _ = q.w.Write(lines) // there is no place left to report it
+		_, _ = q.w.Write(lines) // there is nowhere to report an error
 	}
 	if dropped > 0 {
 		q.log.Warn("request lines dropped: standard error does not take them fast enough", "lines", dropped)

@@ -58,7 +58,7 @@ func verify(p *process, dir string) error {
 	defer reading.progress.end()
 	report := func(path string, offset int64, err error) {
 		damaged++
-		reading.progress.end() // its line, not what it counts
+		reading.progress.end() // removes the line, keeps the count
 		fmt.Fprintf(p.stdout, "%s: damaged at byte %d: %s\n", path, offset, oneLine(err))
 	}
 	if err := logfile.Verify(reading, dir, report); err != nil {
@@ -75,7 +75,7 @@ func verify(p *process, dir string) error {
 	return nil
 }
 
-// oneLine keeps an error on its line, whatever bytes it quotes.
+// oneLine returns the text of an error on one line, whatever it quotes.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // countLogs counts the log files in dir and below it, and their bytes.
@@ -83,7 +83,7 @@ func countLogs(dir string) (n int, size int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".log") {
 			n++
-			if info, err := d.Info(); err == nil { // verify says what is wrong with it
+			if info, err := d.Info(); err == nil { // verify reports what is wrong with it
 				size += info.Size()
 			}
 		}
@@ -92,7 +92,7 @@ func countLogs(dir string) (n int, size int64, err error) {
 	return n, size, err
 }
 
-// readProgress is a file system that shows how much of it has been read.
+// readProgress is a file system that shows progress while it is read.
 type readProgress struct {
 	logfile.FS
 	progress *progress
@@ -112,7 +112,7 @@ func (r *readProgress) OpenFile(name string, flag int, perm fs.FileMode) (logfil
 type readHandle struct {
 	logfile.Handle
 	r   *readProgress
-	end int64 // of what was read so far; some is read twice
+	end int64 // of what was read so far; some bytes are read twice
 }
 
 func (h *readHandle) ReadAt(p []byte, off int64) (int, error) {

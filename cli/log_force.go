@@ -19,8 +19,8 @@ const forceHelp = "With --force-membership, for when a majority of a partition's
 	"DIR is the data directory then. It says what it would do and asks first; --yes does it\n" +
 	"without asking, --dry-run only says it."
 
-// forceMembership explains what is without a majority and, if it may, goes on
-// with what is left.
+// forceMembership prints which partitions have no majority and, if allowed, makes
+// them continue with the copy that is left.
 func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	plan, err := forced.NewPlan(dir, !dryRun)
 	if err != nil {
@@ -52,7 +52,8 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	return nil
 }
 
-// confirmForce asks who sits at the terminal; nobody else can agree to a loss.
+// confirmForce asks the user at the terminal; without one there is nobody who
+// could agree to a loss.
 func confirmForce(p *process, partitions int) error {
 	if in, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
 		return errors.New("nothing was changed; run it again with --yes to do it")

@@ -49,7 +49,7 @@ func newLogRepair(p *process) *cobra.Command {
 	return cmd
 }
 
-// repairCount sums up what was found.
+// repairCount counts damages: that can be cut, that were, and that are left.
 type repairCount struct{ cuttable, done, left int }
 
 func repair(p *process, dir string, yes bool) error {
@@ -92,7 +92,7 @@ func noLogs(dir string, n int) error {
 	return fmt.Errorf("no log files in %s or below it", dir)
 }
 
-// repairOne explains one damage, and undoes it if it may.
+// repairOne explains one damage and, if allowed, cuts it off.
 func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
 	if logfile.IsRetired(filepath.Dir(d.Path)) {
 		fmt.Fprintf(p.stdout, "%s: damaged, but no longer in use: the broker replaced this replica; delete it when you like.\n", filepath.Dir(d.Path))
@@ -129,7 +129,7 @@ func upTo(d *logfile.Damage) string {
 	return fmt.Sprintf(" (readable ones reach %d)", d.LostNext-1)
 }
 
-// notRepairable says why a damage is left alone, "" if it is not.
+// notRepairable says why a damage cannot be repaired, "" if it can.
 func notRepairable(d *logfile.Damage) string {
 	if !d.Tail {
 		return "only the tail of the newest log file can be cut without breaking what follows it. " +

@@ -9,17 +9,17 @@ import (
 	"ottla/config"
 )
 
-// logs makes the loggers of a running broker. All of them write whole lines
-// to the same place.
+// logs makes the loggers of a running broker. All of them write whole lines to
+// the same writer.
 type logs struct {
 	c        config.Log
-	handler  slog.Handler // takes every level; levelled decides
+	handler  slog.Handler // accepts every level; levelled filters
 	requests *slog.Logger // nil unless requests are logged
-	queue    *lineQueue   // of requests' lines
+	queue    *lineQueue   // of the lines for requests
 }
 
-// newLogs writes to w, which may be a terminal. The settings were validated
-// already. close must be called.
+// newLogs returns loggers that write to w, which may be a terminal. The settings
+// must be valid, and close must be called.
 func newLogs(w io.Writer, terminal bool, c config.Log) *logs {
 	l := &logs{c: c}
 	w = &lockedWriter{w: w}
@@ -39,7 +39,7 @@ func newHandler(w io.Writer, terminal bool, format string) slog.Handler {
 	return slog.NewTextHandler(w, opts)
 }
 
-// logger is that of a package, at the package's level.
+// logger returns the logger of a package, at the package's level.
 func (l *logs) logger(name string) *slog.Logger {
 	text := l.c.Level
 	if own, ok := l.c.Levels[name]; ok {

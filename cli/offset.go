@@ -50,7 +50,7 @@ func lagRows(text json.RawMessage) ([][]string, error) {
 	return rows, nil
 }
 
-// optional is a number that may be unknown: "" then.
+// optional is a number as text, "" if it is unknown.
 func optional[T ~int64](n *T) string {
 	if n == nil {
 		return ""
@@ -111,7 +111,7 @@ func newOffsetCommit(r *remote) *cobra.Command {
 	return cmd
 }
 
-// offsetRows shows offsets that were committed.
+// offsetRows is the table of offsets that were committed.
 func offsetRows(text json.RawMessage) ([][]string, error) {
 	var a struct{ Offsets []protocol.CommittedEntry }
 	if err := decode(text, &a); err != nil {

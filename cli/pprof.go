@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// startPprof serves Go's profiler on an address of its own, never on the
-// API's. It returns what stops it.
+// startPprof serves Go's profiler on a separate address, never on that of the
+// API. It returns a function that stops it.
 func startPprof(addr string, log *slog.Logger) (stop func(), err error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

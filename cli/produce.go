@@ -22,10 +22,11 @@ import (
 const (
 	produceRecords = 1000
 	produceBytes   = 1 << 20
-	// produceLinger is how long a batch waits for another line, so that a
-	// person at a keyboard and a pipe both get what they expect.
+	// produceLinger is how long a record waits for others: short enough for a
+	// person at a keyboard, long enough for a pipe to fill batches.
 	produceLinger = 5 * time.Millisecond
-	// forever leaves it to --retry-for when a batch is given up.
+	// forever is longer than any outage; --retry-for decides when a batch is given
+	// up, not the client.
 	forever = 1000 * time.Hour
 )
 
@@ -99,7 +100,7 @@ func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) e
 	return r.produced(o.topic, s.committed)
 }
 
-// produced says how many records are committed.
+// produced prints how many records are committed.
 func (r *remote) produced(topic string, n int) error {
 	if r.output == "json" {
 		_, err := fmt.Fprintf(r.p.stdout, "{\"topic\":%s,\"committed\":true,\"count\":%d}\n",
@@ -110,8 +111,9 @@ func (r *remote) produced(topic string, n int) error {
 	return err
 }
 
-// sender hands lines to a producer of one lane, which writes them in their
-// order and nothing behind one that cannot be written.
+// sender hands lines to a producer with one lane, which writes them in order and
+// stops at the first that cannot be written. So what is committed is always a
+// beginning of the input, and a user can continue after it.
 type sender struct {
 	api      *api
 	o        *produceOptions
@@ -121,9 +123,9 @@ type sender struct {
 	lines    int   // read
 	bytes    int64 // read
 
-	// The rest belongs to the producer's callbacks until it is closed.
+	// The fields below belong to the producer's callbacks until it is closed.
 	committed int
-	failedAt  int   // line that is not committed, the first of them; 0: none
+	failedAt  int   // first line that is not committed; 0: none
 	failure   error // why
 }
 
@@ -144,7 +146,7 @@ func (s *sender) run(ctx context.Context, in io.Reader) error {
 	sending, cancel := context.WithCancel(ctx)
 	defer cancel()
 	err := s.sendAll(sending, cancel, in)
-	_ = s.producer.Close(ctx) // the callbacks tell what became of each record
+	_ = s.producer.Close(ctx) // the callbacks say what became of each record
 	s.progress.end()
 	switch {
 	case ctx.Err() != nil:
@@ -158,8 +160,8 @@ func (s *sender) run(ctx context.Context, in io.Reader) error {
 	return nil
 }
 
-// sendAll hands over line by line until the input ends, one line cannot be a
-// record, or ctx ends because an earlier one was not written.
+// sendAll sends each line until the input ends, a line is no valid record, or ctx
+// ends because an earlier record was not written.
 func (s *sender) sendAll(ctx context.Context, cancel func(), in io.Reader) error {
 	lines := make(chan line, 2*produceRecords)
 	go readLines(ctx, in, lines)
@@ -203,8 +205,9 @@ func (s *sender) result(line int, bytes int64, cancel func()) func(client.Ack, e
 	}
 }
 
-// failed says from which line on nothing is committed. A batch is refused whole;
-// where the server names the record, that one is to blame.
+// failed is the error that says which line was not committed. The server refuses
+// whole batches; if it names the record, that is the line, else the first line of
+// the batch.
 func (s *sender) failed() error {
 	err := s.failure
 	var said *client.Error
@@ -229,7 +232,7 @@ type line struct {
 	err  error // io.EOF at the end
 }
 
-// readLines sends each line without its LF; the last one needs none.
+// readLines sends each line of in without its LF, which the last may lack.
 func readLines(ctx context.Context, in io.Reader, out chan<- line) {
 	reader := bufio.NewReaderSize(in, 64<<10)
 	for {
@@ -250,7 +253,7 @@ func readLines(ctx context.Context, in io.Reader, out chan<- line) {
 	}
 }
 
-// record is the record of one line.
+// record returns the record of one line.
 func (o *produceOptions) record(text []byte) (client.Record, error) {
 	var r client.Record
 	switch {
@@ -277,7 +280,7 @@ func (o *produceOptions) record(text []byte) (client.Record, error) {
 	return r, nil
 }
 
-// isJSON asks the scanner that the server uses, so that both agree.
+// isJSON uses the scanner of the server, so that both agree.
 func isJSON(text []byte) bool {
 	r := protocol.NewJSONReader(text)
 	_, ok := r.Value()

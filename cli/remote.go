@@ -15,14 +15,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// remote is what the commands that ask a server share.
+// remote has what the commands that talk to a server share.
 type remote struct {
 	p      *process
 	server string
 	output string // "table" or "json"
 }
 
-// addFlags gives cmd, and what is below it, the flags of remote commands.
+// addFlags adds the flags of remote commands to cmd and its subcommands.
 func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else "+defaultServer+")")
@@ -30,7 +30,7 @@ func (r *remote) addFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// client returns the client for the server in force.
+// client returns the server that the flags or the environment name.
 func (r *remote) client() (*api, error) {
 	if r.output != "table" && r.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q must be table or json", r.output)}
@@ -45,7 +45,7 @@ func (r *remote) client() (*api, error) {
 	return newAPI(server)
 }
 
-// call asks the server once and returns the answer's JSON.
+// call sends one request and returns the JSON of the answer.
 func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) {
 	c, err := r.client()
 	if err != nil {
@@ -74,7 +74,7 @@ func (r *remote) context(cmd *cobra.Command) (context.Context, func()) {
 	return ctx, cancel
 }
 
-// interrupted gives a cancelled context its everyday name.
+// interrupted replaces the error of a cancelled context by a readable one.
 func interrupted(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
@@ -82,7 +82,7 @@ func interrupted(err error) error {
 	return err
 }
 
-// body encodes the fields that were given; nil ones are left out.
+// body encodes the fields of a request.
 func body(fields map[string]any) ([]byte, error) {
 	text, err := json.Marshal(fields)
 	if err != nil {
@@ -91,7 +91,7 @@ func body(fields map[string]any) ([]byte, error) {
 	return text, nil
 }
 
-// show prints an answer: as it came, indented, or as the table that rows make
+// show prints an answer, either as indented JSON or as the table that rows makes
 // of it.
 func (r *remote) show(answer json.RawMessage, rows func() ([][]string, error)) error {
 	if r.output == "json" {
@@ -104,7 +104,7 @@ func (r *remote) show(answer json.RawMessage, rows func() ([][]string, error)) e
 	return printTable(r.p.stdout, table)
 }
 
-// decode reads what a table shows of an answer.
+// decode decodes the part of an answer that a table shows.
 func decode(answer json.RawMessage, out any) error {
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("the answer is not what an Ottla server gives: %w", err)
@@ -112,7 +112,7 @@ func decode(answer json.RawMessage, out any) error {
 	return nil
 }
 
-// printJSON prints a value on lines of its own, numbers digit for digit.
+// printJSON prints indented JSON; numbers stay digit for digit.
 func printJSON(w io.Writer, text json.RawMessage) error {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -125,8 +125,8 @@ func printJSON(w io.Writer, text json.RawMessage) error {
 	return err
 }
 
-// printTable prints rows in columns; the first is the head. Control
-// characters of what users stored do not reach the terminal.
+// printTable prints rows in columns; the first row is the head. Control characters
+// in stored data do not reach the terminal.
 func printTable(w io.Writer, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, row := range rows {
@@ -164,7 +164,7 @@ func when(t time.Time) string {
 	return t.Format(time.RFC3339Nano)
 }
 
-// exactArgs wants as many arguments as the command's usage line names.
+// exactArgs accepts exactly the arguments that names lists.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
@@ -181,7 +181,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// family is a command that only holds others.
+// family is a command that only has subcommands.
 func family(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,

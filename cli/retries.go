@@ -8,14 +8,14 @@ import (
 	"ottla/client"
 )
 
-// retries decides whether the client repeats a request that failed, and tells
-// the user that it does. A server that was never reached is more likely a wrong
-// address, and one that does not answer as Ottla does another server: neither
-// is worth waiting for.
+// retries decides whether the client repeats a failed request, and tells the user
+// that it does. A server that was never reached is probably a wrong address, and
+// one that does not answer like Ottla is another server: waiting for either is of
+// no use.
 type retries struct {
 	api  *api
 	note func(text string)
-	// limit is how long the server may be away, from the first failure on.
+	// limit is how long to retry, from the first failure on.
 	limit time.Duration
 
 	mu      sync.Mutex
@@ -23,7 +23,7 @@ type retries struct {
 	since   time.Time // of the first failure since the last success; zero: none
 }
 
-// again is the client's Retry.
+// again reports whether to repeat a request that failed with err.
 func (r *retries) again(err error) bool {
 	var lost *client.TransportError
 	var said *client.Error
@@ -41,7 +41,7 @@ func (r *retries) again(err error) bool {
 	return time.Since(r.since) < r.limit
 }
 
-// succeeded reports whether it ends a time of failures.
+// succeeded notes a success and reports whether there were failures before it.
 func (r *retries) succeeded() (recovered bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,8 +16,8 @@ const (
 	exitUsage  = 2
 )
 
-// process is what a command may touch of the process it runs in, so that
-// tests can stand in for all of it.
+// process is the part of its process that a command may use, so that tests can
+// replace all of it.
 type process struct {
 	stdin     io.Reader
 	stdout    io.Writer
@@ -28,13 +28,13 @@ type process struct {
 	open      opener
 }
 
-// usageError marks errors of the caller's making: exit code 2.
+// usageError marks errors in the command line: exit status 2.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-// run executes the command that args name and returns the exit code.
+// run executes the command that args name and returns the exit status.
 func run(p *process, args []string) int {
 	root := newRoot(p)
 	root.SetArgs(args)
@@ -52,7 +52,7 @@ func run(p *process, args []string) int {
 	}
 }
 
-// clientGroup gathers the clients of the API in the help text.
+// clientGroup is the group of commands in the help text that talk to a server.
 const clientGroup = "client"
 
 func newRoot(p *process) *cobra.Command {
@@ -98,8 +98,8 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// noArgs refuses positional arguments; for the root they are commands that
-// do not exist.
+// noArgs refuses positional arguments. For a command with subcommands they are
+// names of subcommands that do not exist.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

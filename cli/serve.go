@@ -11,11 +11,11 @@ import (
 	"ottla/config"
 )
 
-// defaultConfigFile is read when it is there and --config names no other.
+// defaultConfigFile is read if it exists and --config names no other file.
 const defaultConfigFile = "config.yaml"
 
-// serveFlags are the flags of `ottla serve`. They win over the environment,
-// which wins over the file.
+// serveFlags are the flags of `ottla serve`. They override the environment, which
+// overrides the file.
 type serveFlags struct {
 	config  string
 	listen  string
@@ -52,7 +52,7 @@ func newServe(p *process) *cobra.Command {
 	return cmd
 }
 
-// load lays file, environment and flags over the defaults and validates.
+// load returns the defaults with file, environment and flags on top, validated.
 func (f *serveFlags) load(lookupEnv func(string) (string, bool)) (*config.Config, error) {
 	cfg, err := f.loadFile()
 	if err != nil {

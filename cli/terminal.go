@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// fancy reports whether standard error is a terminal that can do more than
-// print lines.
+// fancy reports whether standard error is a terminal that understands control
+// sequences.
 func (p *process) fancy() bool { return p.terminal && p.env("TERM") != "dumb" }
 
-// env is a variable of the environment, empty where there is none.
+// env is an environment variable, empty if it is not set.
 func (p *process) env(name string) string {
 	if p.lookupEnv == nil {
 		return ""
@@ -25,9 +25,9 @@ const (
 	yellow = 33
 )
 
-// prefix begins a message on standard error, red for errors and yellow for
-// warnings. There are colours on a terminal only, and not where NO_COLOR is set
-// to anything (no-color.org); nothing on standard output ever has any.
+// prefix is the beginning of a message on standard error, red for errors and
+// yellow for warnings. It has colours on a terminal only, and not if NO_COLOR is
+// set to anything (no-color.org). Standard output never has colours.
 func (p *process) prefix(colour int) string {
 	if !p.fancy() || p.env("NO_COLOR") != "" {
 		return "ottla:"
@@ -43,22 +43,22 @@ func count(n int, thing string) string {
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 
-// progress shows on a terminal how far a command has come. Elsewhere only its
-// notes appear.
+// progress shows the progress of a command on a terminal. Elsewhere only its notes
+// appear.
 type progress struct {
 	p       *process
 	unit    string
 	total   int64 // bytes; 0: not known
 	started time.Time
 	shown   time.Time
-	open    bool // a line stands there without its end
+	open    bool // the terminal shows a line without its end
 }
 
 func newProgress(p *process, unit string, total int64) *progress {
 	return &progress{p: p, unit: unit, total: total, started: time.Now()}
 }
 
-// update shows how many are done, a few times a second.
+// update shows the progress, at most five times per second.
 func (g *progress) update(done int, bytes int64) {
 	now := time.Now()
 	if !g.p.fancy() || now.Sub(g.shown) < 200*time.Millisecond {
@@ -78,13 +78,13 @@ func (g *progress) update(done int, bytes int64) {
 
 const bar = "##############################"
 
-// note prints a line beside the progress.
+// note prints a line of its own.
 func (g *progress) note(text string) {
 	g.end()
 	fmt.Fprintf(g.p.stderr, "%s %s\n", g.p.prefix(yellow), text)
 }
 
-// end takes the line away.
+// end removes the line.
 func (g *progress) end() {
 	if g.open {
 		g.open = false

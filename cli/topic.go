@@ -14,8 +14,8 @@ import (
 	"ottla/protocol"
 )
 
-// offsetsOf counts the offsets that a topic's partitions hold, of those that
-// have a leader to ask.
+// offsetsOf is the number of offsets in a topic, without partitions whose leader
+// is not known.
 func offsetsOf(t *protocol.TopicInfo) (n protocol.Offset) {
 	for _, p := range t.Partitions {
 		if p.Earliest != nil && p.Latest != nil {
@@ -50,7 +50,7 @@ func newTopic(p *process) *cobra.Command {
 	return cmd
 }
 
-// addTopicFlags gives cmd the settings that create and alter share.
+// addTopicFlags adds the settings that create and alter share.
 func addTopicFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Int("partitions", 0, "number of partitions, 1 to 1024; it can grow, never shrink")
@@ -135,12 +135,12 @@ func newTopicList(r *remote) *cobra.Command {
 	return cmd
 }
 
-// milliseconds words a retention without the parts that are zero: 168h, 1m30s.
+// milliseconds formats a retention without the parts that are zero: 168h, 1m30s.
 func milliseconds(ms int64) string {
 	switch {
 	case ms < 0:
 		return "for ever"
-	case ms > math.MaxInt64/int64(time.Millisecond): // than a Duration holds
+	case ms > math.MaxInt64/int64(time.Millisecond): // more than a Duration can hold
 		return strconv.FormatInt(ms/time.Hour.Milliseconds(), 10) + "h"
 	}
 	s := (time.Duration(ms) * time.Millisecond).String()

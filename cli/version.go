@@ -5,8 +5,8 @@ import "runtime/debug"
 // version is set by the linker: -ldflags "-X ottla/cli.version=v1.2.3".
 var version string
 
-// buildVersion names this build: what the linker was told, else the commit
-// that Go recorded, else "devel".
+// buildVersion is the version that the linker set, else the commit that Go
+// recorded, else "devel".
 func buildVersion() string {
 	if version != "" {
 		return version

@@ -31,7 +31,7 @@ func Main(args []string) int {
 	}, args)
 }
 
-// openBroker starts the actors and makes the HTTP server in front of them.
+// openBroker starts the broker and makes the HTTP server in front of it.
 func openBroker(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error) {
 	node, err := actors.Start(ctx, actorOptions(cfg, l.logger("actors"), host, port))
 	if err != nil {
