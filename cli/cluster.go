@@ -26,8 +26,9 @@ func newClusterCreate(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a cluster and start its brokers",
-		Long: "Create a cluster and start its brokers. The same again is no error; the same\n" +
-			"name with other settings is. What is not given is the server's default.",
+		Long: "Create a cluster and start its brokers. Creating it again with the same settings\n" +
+			"is no error; with other settings it is. Settings that are not given are the\n" +
+			"server's defaults.",
 		Example: "  ottla cluster create orders\n  ottla cluster create scratch --num-brokers 1 --retention-hours 1",
 		Args:    exactArgs("a NAME"),
 	}
@@ -36,7 +37,7 @@ func newClusterCreate(r *remote) *cobra.Command {
 	flags.String("log-directory", "", "`DIR` of its logs below the data directory (default: the name)")
 	flags.Int("partitions", 3, "default number of partitions of its topics, 1 to 1024")
 	flags.Float64("retention-hours", 168, "hours that records are kept, -1 for ever")
-	flags.Int("replication-factor", 0, "copies of each partition (default: 3, or as many as there are brokers)")
+	flags.Int("replication-factor", 0, "replicas of each partition (default: 3, or the number of brokers if that is less)")
 	flags.String("fsync", "always", "when to sync: always, or interval (a power cut can lose acknowledged records)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		fields := changed(cmd.Flags(), map[string]string{"retention-hours": "retention_policies"})

@@ -40,12 +40,13 @@ func newConsume(p *process) *cobra.Command {
 		Use:   "consume TOPIC",
 		Short: "Print the records of a topic, one JSON object a line",
 		Long: "Print the records of a topic, one JSON object a line.\n\n" +
-			"Reading goes on where the group left off, and at --from where it never was.\n" +
-			"Records are acknowledged after they were printed (at least once): after a crash\n" +
-			"or a restart of the server the last of them may be printed again, none is left\n" +
-			"out. Without --group, a group of its own is made and deleted in the end.\n\n" +
-			"It ends when there is nothing more, with --follow only when interrupted, and\n" +
-			"after --max-records in any case. With --follow it outlives a restart of the server.",
+			"A group continues where it left off, and starts at --from on partitions that it\n" +
+			"has never read. Records are acknowledged after they are printed (at least once):\n" +
+			"after a crash or a restart of the server the last of them may be printed again,\n" +
+			"but none is left out. Without --group, the command uses a group of its own and\n" +
+			"deletes it at the end.\n\n" +
+			"The command ends when there are no more records or after --max-records. With\n" +
+			"--follow it waits for more until it is interrupted, even while the server restarts.",
 		Example: "  ottla consume liked --max-records 10\n" +
 			"  ottla consume liked --group mailer --follow | jq .value",
 		Args: exactArgs("a TOPIC"),
@@ -57,12 +58,12 @@ func newConsume(p *process) *cobra.Command {
 	r.addFlags(cmd)
 	_ = cmd.PersistentFlags().MarkHidden("output") // always JSON
 	flags := cmd.Flags()
-	flags.StringVar(&o.group, "group", "", "consumer `GROUP` to be a member of (default: one of its own)")
+	flags.StringVar(&o.group, "group", "", "consumer `GROUP` to join (default: a group of its own)")
 	flags.StringVar(&o.cluster, "cluster", "", "the topic's cluster")
 	flags.StringVar(&o.from, "from", "earliest", "where a group starts: earliest, latest, milliseconds since 1970 or a time")
-	flags.IntVar(&o.maxRecords, "max-records", 0, "end after so many records")
+	flags.IntVar(&o.maxRecords, "max-records", 0, "end after this many records")
 	flags.BoolVar(&o.follow, "follow", false, "wait for more records")
-	flags.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for a record before there is nothing more")
+	flags.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for another record before ending")
 	return cmd
 }
 

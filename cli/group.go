@@ -53,7 +53,7 @@ func newGroupList(r *remote) *cobra.Command {
 func newGroupDescribe(r *remote) *cobra.Command {
 	var cluster string
 	return clusterFlag(&cobra.Command{
-		Use: "describe NAME", Short: "Show a group's members and what they are assigned", Args: exactArgs("a NAME"),
+		Use: "describe NAME", Short: "Show a group's members and their partitions", Args: exactArgs("a NAME"),
 		Example: "  ottla group describe mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
@@ -97,7 +97,7 @@ func newGroupSeek(r *remote) *cobra.Command {
 		Short: "Move a group's committed offsets",
 		Long: "Move a group's committed offsets of one topic, in all its partitions or in one.\n" +
 			"WHERE is earliest, latest, an offset, or a time such as 2026-11-22T17:16:03Z.\n" +
-			"Live members get a new generation and read on from there.",
+			"Live members get a new generation and continue from there.",
 		Example: "  ottla group seek mailer --topic liked --to earliest\n" +
 			"  ottla group seek mailer --topic liked --partition 0 --to 42",
 		Args: exactArgs("a NAME"),

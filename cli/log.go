@@ -25,8 +25,8 @@ func newLogVerify(p *process) *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Check every file of a data directory, or of anything below it",
 		Long: "Check every log file, manifest and ledger in DIR, a data directory or anything\n" +
-			"below it. Each damaged one is a line with its path and the byte where the damage\n" +
-			"begins; then the exit code is 1. The server must not be running.",
+			"below it. For each damaged file a line with its path and the byte where the damage\n" +
+			"begins is printed, and the exit status is 1. The server must not be running.",
 		Example: "  ottla log verify ./data\n  ottla log verify ./data/default/broker-1/liked-0",
 		Args:    exactArgs("a DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -128,11 +128,11 @@ func (h *readHandle) ReadAt(p []byte, off int64) (int, error) {
 func newLogCat(p *process) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cat DIR",
-		Short: "Print the records of logs, as they stand in the files",
-		Long: "Print the records of every log in DIR or below it, one a line, after checking\n" +
-			"their checksums. It stops at damage. A data directory holds every replica's copy;\n" +
-			"name one broker's directory to see each record once. The last records of a log\n" +
-			"may not be committed.",
+		Short: "Print the records of logs as they are in the files",
+		Long: "Print the records of every log in DIR or below it, one per line, after checking\n" +
+			"their checksums. It stops at damage. A data directory has the copies of all\n" +
+			"replicas; name one broker's directory to see each record once. The last records of\n" +
+			"a log may not be committed.",
 		Example: "  ottla log cat ./data/default/broker-1/liked-0",
 		Args:    exactArgs("a DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {

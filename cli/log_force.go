@@ -12,12 +12,12 @@ import (
 	"golang.org/x/term"
 )
 
-const forceHelp = "With --force-membership, for when a majority of a partition's replicas is gone for good:\n" +
-	"of every partition that lost its majority, internal ones among them, the longest copy\n" +
-	"that is left becomes the whole; all other copies are put aside and rebuilt from it when\n" +
-	"the server runs. What only the lost copies had is lost, though it was acknowledged.\n" +
-	"DIR is the data directory then. It says what it would do and asks first; --yes does it\n" +
-	"without asking, --dry-run only says it."
+const forceHelp = "With --force-membership, for when a majority of a partition's replicas is lost for good:\n" +
+	"every partition that lost its majority, including internal ones, continues with the\n" +
+	"longest copy that is left; all other copies are renamed and rebuilt from it when the\n" +
+	"server runs. Records that only the lost copies had are lost although they were\n" +
+	"acknowledged. DIR must be the data directory. The command prints what it would do and\n" +
+	"asks before it does it; --yes does it without asking, --dry-run only prints it."
 
 // forceMembership prints which partitions have no majority and, if allowed, makes
 // them continue with the copy that is left.
@@ -29,7 +29,7 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	explainForce(p, plan)
 	if len(plan.Partitions) == 0 {
 		if len(plan.Gone) > 0 {
-			return fmt.Errorf("%d partitions have no copy to go on with, and nothing else lacks a majority", len(plan.Gone))
+			return fmt.Errorf("%d partitions have no copy to continue with, and nothing else lacks a majority", len(plan.Gone))
 		}
 		fmt.Fprintln(p.stderr, "every partition has a majority of its replicas; nothing to do")
 		return nil
@@ -45,9 +45,9 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	if err := plan.Execute(); err != nil {
 		return fmt.Errorf("force membership (run it again to complete it): %w", err)
 	}
-	fmt.Fprintf(p.stderr, "%d partitions go on with one copy; start the server to have the others rebuilt\n", len(plan.Partitions))
+	fmt.Fprintf(p.stderr, "%d partitions continue with one copy; start the server to have the others rebuilt\n", len(plan.Partitions))
 	if len(plan.Gone) > 0 {
-		return fmt.Errorf("%d partitions have no copy to go on with; delete their topics, or restore a backup", len(plan.Gone))
+		return fmt.Errorf("%d partitions have no copy to continue with; delete their topics, or restore a backup", len(plan.Gone))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func explainForce(p *process, plan *forced.Plan) {
 		fmt.Fprintf(p.stdout, "  may be lost: acknowledged records at offset %d and above, if the copies given up had any; uncommitted ones below it stay\n", s.NextOffset)
 	}
 	for _, gone := range plan.Gone {
-		fmt.Fprintf(p.stdout, "%s: no copy to go on with\n", oneLine(errors.New(gone)))
+		fmt.Fprintf(p.stdout, "%s: no copy to continue with\n", oneLine(errors.New(gone)))
 	}
 }
 

@@ -16,16 +16,16 @@ func newLogRepair(p *process) *cobra.Command {
 	var yes, force, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "repair DIR",
-		Short: "Explain what damage or a lost majority costs and, with --yes, go on with what is left",
+		Short: "Explain what damage or a lost majority costs and, with --yes, continue with what is left",
 		Long: "Explain for each damaged log in DIR or below it what can be done and what would\n" +
 			"be lost, and do it only with --yes.\n\n" +
-			"What it can do: make a partition with one replica usable again whose newest log\n" +
-			"file is damaged, by cutting that file at the damage. Every record behind that is\n" +
-			"lost to the broker; the bytes are kept beside it in a .broken file.\n\n" +
-			"What it leaves alone: a partition with several replicas, which heals by itself\n" +
-			"from the others when the server runs; damage in older log files, in a file's\n" +
-			"header, in manifests and in ledgers, which only a backup can undo. Exit code: 0\n" +
-			"when nothing is damaged any more, else 1.\n\n" + forceHelp,
+			"It can make a partition with a single replica usable again if its newest log file\n" +
+			"is damaged, by cutting off that file at the damage. Every record after that is\n" +
+			"lost to the broker; the bytes are kept in a .broken file beside it.\n\n" +
+			"It leaves alone: a partition with several replicas, which is rebuilt from the\n" +
+			"others while the server runs; and damage in older log files, in a file's header,\n" +
+			"in manifests and in ledgers, which only a backup can undo. The exit status is 0\n" +
+			"when no damage is left, else 1.\n\n" + forceHelp,
 		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes\n  ottla log repair ./data --force-membership --dry-run",
 		Args:    exactArgs("a DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -44,7 +44,7 @@ func newLogRepair(p *process) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
-	cmd.Flags().BoolVar(&force, "force-membership", false, "go on with one copy where a majority is lost for good")
+	cmd.Flags().BoolVar(&force, "force-membership", false, "continue with one copy where a majority is lost for good")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --force-membership: only say what it would do")
 	return cmd
 }
@@ -95,7 +95,7 @@ func noLogs(dir string, n int) error {
 // repairOne explains one damage and, if allowed, cuts it off.
 func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
 	if logfile.IsRetired(filepath.Dir(d.Path)) {
-		fmt.Fprintf(p.stdout, "%s: damaged, but no longer in use: the broker replaced this replica; delete it when you like.\n", filepath.Dir(d.Path))
+		fmt.Fprintf(p.stdout, "%s: damaged, but no longer in use: the broker replaced this replica; you can delete it.\n", filepath.Dir(d.Path))
 		return nil
 	}
 	fmt.Fprintf(p.stdout, "%s: damaged at byte %d: %s\n", d.Path, d.Offset, oneLine(d.Err))
@@ -109,7 +109,7 @@ func repairOne(p *process, d logfile.Damage, yes bool, n *repairCount) error {
 	fmt.Fprintf(p.stdout, "  kept: every record below offset %d\n", d.NextOffset)
 	fmt.Fprintf(p.stdout, "  lost: every record from offset %d on%s, the last %d bytes of the file, acknowledged records among them\n",
 		d.NextOffset, upTo(&d), d.LostBytes)
-	fmt.Fprintf(p.stdout, "  consumers that were further on get offset_out_of_range or wait until the log has grown so far again\n")
+	fmt.Fprintf(p.stdout, "  consumers beyond that offset get offset_out_of_range or wait until the log has reached their position again\n")
 	if !yes {
 		return nil
 	}
@@ -133,16 +133,16 @@ func upTo(d *logfile.Damage) string {
 func notRepairable(d *logfile.Damage) string {
 	if !d.Tail {
 		return "only the tail of the newest log file can be cut without breaking what follows it. " +
-			"With other replicas it heals when the server runs; else restore the directory from a backup, or delete the topic."
+			"With other replicas it is rebuilt when the server runs; else restore the directory from a backup, or delete the topic."
 	}
 	sole, err := forced.SoleVoter(d.ConfState, d.Identity.ReplicaID)
 	switch {
 	case err != nil:
 		return oneLine(err)
 	case d.ConfMoved:
-		return "the partition's replicas changed about there, so it is not certain that this is the only one."
+		return "the partition's replicas changed near the damage, so it is not certain that this is the only one."
 	case !sole:
-		return "the partition has other replicas. It heals from them when the server runs; " +
+		return "the partition has other replicas. It is rebuilt from them when the server runs; " +
 			"cutting this one would make it forget records that it acknowledged."
 	}
 	return ""

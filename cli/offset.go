@@ -21,7 +21,7 @@ func newOffset(p *process) *cobra.Command {
 func newOffsetList(r *remote) *cobra.Command {
 	var cluster, group, topic string
 	cmd := clusterFlag(&cobra.Command{
-		Use: "list --group G", Short: "Show what a group has committed, and its lag", Args: exactArgs(),
+		Use: "list --group G", Short: "Show a group's committed offsets and its lag", Args: exactArgs(),
 		Example: "  ottla offset list --group mailer",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if group == "" {
@@ -68,8 +68,8 @@ func newOffsetCommit(r *remote) *cobra.Command {
 	cmd := clusterFlag(&cobra.Command{
 		Use:   "commit --consumer-id N",
 		Short: "Commit a consumer's position, or an offset",
-		Long: "Commit a consumer's position (the offset after its latest response), or with\n" +
-			"--topic, --partition and --offset the offset given: the next one to read.",
+		Long: "Commit a consumer's position (the offset after its latest response) or, with\n" +
+			"--topic, --partition and --offset, that offset: the next one to read.",
 		Example: "  ottla offset commit --consumer-id 7\n" +
 			"  ottla offset commit --consumer-id 7 --topic liked --partition 0 --offset 42",
 		Args: exactArgs(),
@@ -107,7 +107,7 @@ func newOffsetCommit(r *remote) *cobra.Command {
 	flags.IntVar(&partition, "partition", 0, "partition of --offset")
 	flags.Int64Var(&offset, "offset", 0, "next offset to read")
 	flags.StringVar(&metadata, "metadata", "", "`TEXT` kept with the offset")
-	flags.BoolVar(&force, "force", false, "go back, if need be")
+	flags.BoolVar(&force, "force", false, "allow an offset before the committed one")
 	return cmd
 }
 

@@ -45,10 +45,11 @@ func newProduce(p *process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "produce TOPIC [FILE]",
 		Short: "Send each line of FILE, or of standard input, as one record",
-		Long: "Send each line of FILE, or of standard input, as one record's value: as JSON\n" +
-			"where it is JSON, else as a JSON string. Lines go in batches; each batch is\n" +
-			"committed on a majority of brokers before the next one goes, and one that gets\n" +
-			"no answer is sent again without making duplicates.",
+		Long: "Send each line of FILE, or of standard input, as the value of one record: as JSON\n" +
+			"if it is JSON, else as a JSON string. Lines are sent in batches. Each batch is\n" +
+			"committed on a majority of brokers before the next one is sent, and a batch that\n" +
+			"gets no answer is sent again without making duplicates. The first line that\n" +
+			"cannot be written ends the command; nothing after it is written.",
 		Example: "  echo '{\"post\":7}' | ottla produce liked --key user-42\n" +
 			"  ottla produce liked --key-field user events.ndjson",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -65,10 +66,10 @@ func newProduce(p *process) *cobra.Command {
 	r.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&o.key, "key", "", "key of every record, a string")
-	flags.StringVar(&o.keyField, "key-field", "", "`FIELD` of each line's JSON object that is its key")
+	flags.StringVar(&o.keyField, "key-field", "", "`FIELD` of each line's JSON object that becomes the key")
 	flags.StringVar(&o.cluster, "cluster", "", "the topic's cluster")
-	flags.IntVar(&o.partition, "partition", -1, "partition of every record (default: by key, else in turn)")
-	flags.DurationVar(&o.retryFor, "retry-for", time.Minute, "how long to retry a batch that the server cannot take")
+	flags.IntVar(&o.partition, "partition", -1, "partition of every record (default: by key, else round-robin)")
+	flags.DurationVar(&o.retryFor, "retry-for", time.Minute, "how long to retry a batch that the server cannot accept")
 	return cmd
 }
 

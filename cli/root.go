@@ -59,10 +59,10 @@ func newRoot(p *process) *cobra.Command {
 	serve := newServe(p)
 	root := &cobra.Command{
 		Use:   "ottla",
-		Short: "A partitioned, replicated log broker that is spoken to over plain HTTP",
+		Short: "A partitioned, replicated log broker with a plain HTTP API",
 		Long: "Ottla is a Kafka-like broker over plain HTTP: partitioned, replicated logs,\n" +
 			"keyed and round-robin produce, consumer groups and long polls.\n\n" +
-			"Without a subcommand it serves, as 'ottla serve' does.",
+			"Without a subcommand it runs the server, as 'ottla serve' does.",
 		Args:          noArgs,
 		RunE:          serve.RunE,
 		Version:       buildVersion(),
@@ -75,7 +75,7 @@ func newRoot(p *process) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.Flags().AddFlagSet(serve.Flags())
 	root.AddCommand(serve, newVersion())
-	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands that ask a server:"})
+	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands that talk to a server:"})
 	for _, cmd := range []*cobra.Command{newCluster(p), newTopic(p), newProduce(p), newConsume(p), newOffset(p), newGroup(p)} {
 		cmd.GroupID = clientGroup
 		root.AddCommand(cmd)

@@ -28,8 +28,9 @@ func newServe(p *process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the broker (the default command)",
-		Long: "Run the broker until SIGINT or SIGTERM: it then finishes what is in flight,\n" +
-			"closes every log with a checkpoint and exits 0. A second signal ends it at once.",
+		Long: "Run the broker until SIGINT or SIGTERM. It then finishes requests in flight,\n" +
+			"closes every log with a checkpoint and exits with status 0. A second signal\n" +
+			"makes it exit immediately with status 1.",
 		Example: "  ottla serve --listen 127.0.0.1:9000 --data-dir /var/lib/ottla\n" +
 			"  OTTLA_LOG_LEVEL=debug ottla serve --check",
 		Args: noArgs,
@@ -48,7 +49,7 @@ func newServe(p *process) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "configuration `FILE` (default ./"+defaultConfigFile+" if present)")
 	flags.StringVar(&f.listen, "listen", "", "address of the HTTP API, `HOST:PORT` (overrides the key listen)")
 	flags.StringVar(&f.dataDir, "data-dir", "", "`DIR` of all logs (overrides the key data_dir)")
-	flags.BoolVar(&f.check, "check", false, "validate the configuration, print it and end")
+	flags.BoolVar(&f.check, "check", false, "validate the configuration, print it and exit")
 	return cmd
 }
 

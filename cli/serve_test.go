@@ -188,7 +188,7 @@ func TestUsage(t *testing.T) {
 		{"flag without its value", []string{"--listen"}, exitUsage, "", "flag needs an argument: --listen"},
 		{"version", []string{"version"}, exitOK, "ottla devel", ""},
 		{"version flag", []string{"--version"}, exitOK, "ottla devel", ""},
-		{"help", []string{"--help"}, exitOK, "Commands that ask a server", ""},
+		{"help", []string{"--help"}, exitOK, "Commands that talk to a server", ""},
 		{"bad address", []string{"serve", "--listen", "nowhere"}, exitFailed, "", `listen: "nowhere" must be HOST:PORT`},
 		{"missing file", []string{"serve", "--config", "none.yaml"}, exitFailed, "", "none.yaml"},
 	}

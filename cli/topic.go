@@ -53,13 +53,13 @@ func newTopic(p *process) *cobra.Command {
 // addTopicFlags adds the settings that create and alter share.
 func addTopicFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Int("partitions", 0, "number of partitions, 1 to 1024; it can grow, never shrink")
+	flags.Int("partitions", 0, "number of partitions, 1 to 1024; it can be increased, not decreased")
 	flags.Int64("retention-ms", 0, "milliseconds that records are kept, -1 for ever")
 	flags.Int64("retention-bytes", 0, "bytes kept per partition, -1 without limit")
-	flags.Int64("segment-bytes", 0, "size at which a log file is closed")
+	flags.Int64("segment-bytes", 0, "size at which a log file is closed and the next one started")
 	flags.String("cleanup-policy", "delete", "delete (by age and size) or compact (newest record per key)")
 	flags.Int64("delete-retention-ms", 0, "milliseconds that tombstones are kept when compacting")
-	flags.Int("max-record-bytes", 0, "largest record")
+	flags.Int("max-record-bytes", 0, "largest size of a record")
 	flags.String("cluster", "", "the topic's cluster")
 }
 
@@ -67,7 +67,7 @@ func newTopicCreate(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "create NAME",
 		Short:   "Create a topic",
-		Long:    "Create a topic. The same again is no error; the same name with other settings\nis. What is not given is the cluster's default.",
+		Long:    "Create a topic. Creating it again with the same settings is no error; with other\nsettings it is. Settings that are not given are the cluster's defaults.",
 		Example: "  ottla topic create liked --partitions 6\n  ottla topic create audit --retention-ms -1",
 		Args:    exactArgs("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,7 +77,7 @@ func newTopicCreate(r *remote) *cobra.Command {
 		},
 	}
 	addTopicFlags(cmd)
-	cmd.Flags().Int("replication-factor", 0, "copies of each partition")
+	cmd.Flags().Int("replication-factor", 0, "replicas of each partition")
 	return cmd
 }
 
@@ -85,7 +85,7 @@ func newTopicAlter(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "alter NAME",
 		Short:   "Change a topic's settings, or add partitions",
-		Long:    "Change a topic's settings, or add partitions. Only the flags given change.\nWith more partitions, records of a key may go to another one than before.",
+		Long:    "Change a topic's settings, or add partitions. Only the flags that are given change\nsomething. With more partitions, the records of a key may go to another partition\nthan before.",
 		Example: "  ottla topic alter liked --retention-ms 3600000",
 		Args:    exactArgs("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -131,7 +131,7 @@ func newTopicList(r *remote) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only topics of this cluster")
-	cmd.Flags().BoolVar(&internal, "internal", false, "internal topics, too")
+	cmd.Flags().BoolVar(&internal, "internal", false, "include internal topics")
 	return cmd
 }
 
