@@ -9,7 +9,8 @@ import (
 	"ottla/protocol"
 )
 
-// ClusterSpec asks for a cluster; zero fields mean the server's defaults.
+// ClusterSpec describes a cluster to create. Zero fields mean the server's
+// defaults.
 type ClusterSpec struct {
 	Name              string  `json:"name"`
 	NumBrokers        int     `json:"num_brokers,omitempty"`
@@ -20,7 +21,7 @@ type ClusterSpec struct {
 	Fsync             string  `json:"fsync,omitempty"` // "always" or "interval"
 }
 
-// TopicSpec asks for a topic; zero fields mean the server's defaults.
+// TopicSpec describes a topic to create. Zero fields mean the server's defaults.
 type TopicSpec struct {
 	Name              string `json:"name"`
 	Cluster           string `json:"cluster,omitempty"`
@@ -33,8 +34,8 @@ type TopicSpec struct {
 	MaxRecordBytes    int    `json:"max_record_bytes,omitempty"`
 }
 
-// CreateCluster creates a cluster, or returns the one that is there already
-// with the same settings.
+// CreateCluster creates a cluster, or returns the existing one if it has the same
+// settings.
 func (c *Client) CreateCluster(ctx context.Context, spec ClusterSpec) (*protocol.ClusterInfo, error) {
 	info := &protocol.ClusterInfo{}
 	return info, c.call(ctx, http.MethodPost, "/cluster", nil, spec, info)
@@ -52,8 +53,8 @@ func (c *Client) DeleteCluster(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "/cluster/"+url.PathEscape(name), nil, nil, nil)
 }
 
-// StopBroker stops one broker of a cluster; its leaderships move away first
-// where they can.
+// StopBroker stops one broker of a cluster. Where possible, leadership moves to
+// other brokers first.
 func (c *Client) StopBroker(ctx context.Context, cluster string, broker int) error {
 	return c.brokerCall(ctx, cluster, broker, "stop")
 }
@@ -69,20 +70,20 @@ func (c *Client) brokerCall(ctx context.Context, cluster string, broker int, wha
 	return c.call(ctx, http.MethodPost, path, nil, nil, nil)
 }
 
-// CreateTopic creates a topic, or returns the one that is there already with
-// the same settings.
+// CreateTopic creates a topic, or returns the existing one if it has the same
+// settings.
 func (c *Client) CreateTopic(ctx context.Context, spec TopicSpec) (*protocol.TopicInfo, error) {
 	info := &protocol.TopicInfo{}
 	return info, c.call(ctx, http.MethodPost, "/topic", nil, spec, info)
 }
 
-// Topic describes a topic; cluster may be empty where only one has it.
+// Topic describes a topic. cluster may be empty if only one cluster has the topic.
 func (c *Client) Topic(ctx context.Context, cluster, name string) (*protocol.TopicInfo, error) {
 	info := &protocol.TopicInfo{}
 	return info, c.call(ctx, http.MethodGet, "/topic/"+url.PathEscape(name), inCluster(cluster), nil, info)
 }
 
-// Topics lists the topics of a cluster, of all clusters if it is empty.
+// Topics lists the topics of a cluster, or of all clusters if cluster is empty.
 func (c *Client) Topics(ctx context.Context, cluster string) ([]protocol.TopicInfo, error) {
 	var reply struct{ Topics []protocol.TopicInfo }
 	err := c.call(ctx, http.MethodGet, "/topic", inCluster(cluster), nil, &reply)
@@ -105,14 +106,15 @@ func (c *Client) DeleteGroup(ctx context.Context, cluster, group string) error {
 	return c.call(ctx, http.MethodDelete, "/groups/"+url.PathEscape(group), inCluster(cluster), nil, nil)
 }
 
-// LeaveGroup takes a member out of its group, so that its partitions move at
-// once.
+// LeaveGroup removes a member from its group, so that its partitions move to
+// others at once.
 func (c *Client) LeaveGroup(ctx context.Context, cluster, group string, consumerID int64) error {
 	path := "/groups/" + url.PathEscape(group) + "/members/" + strconv.FormatInt(consumerID, 10)
 	return c.call(ctx, http.MethodDelete, path, inCluster(cluster), nil, nil)
 }
 
-// Offsets lists where a group is, on one topic or, if it is empty, on all.
+// Offsets lists the offsets of a group, for one topic or, if topic is empty, for
+// all.
 func (c *Client) Offsets(ctx context.Context, cluster, group, topic string) ([]protocol.OffsetInfo, error) {
 	q := inCluster(cluster)
 	q.Set("group", group)
@@ -122,7 +124,7 @@ func (c *Client) Offsets(ctx context.Context, cluster, group, topic string) ([]p
 	return reply.Offsets, err
 }
 
-// PartitionOffset is a place in a partition: the offset of the next record to
+// PartitionOffset is a position in a partition: the offset of the next record to
 // read.
 type PartitionOffset struct {
 	Topic     string `json:"topic"`
@@ -130,9 +132,9 @@ type PartitionOffset struct {
 	Offset    int64  `json:"offset"`
 }
 
-// CommitOffsets commits where a group is, as the member that the partitions
-// belong to; if they do not, the error is stale_generation. Going back is
-// refused. [Consumer] commits by itself.
+// CommitOffsets commits offsets of a group, as the member that owns the
+// partitions; if it does not own them, the error is stale_generation. An offset
+// before the committed one is refused. A [Consumer] commits without it.
 func (c *Client) CommitOffsets(ctx context.Context, cluster, group string, consumerID int64, offsets []PartitionOffset) error {
 	body := struct {
 		Cluster    string            `json:"cluster,omitempty"`

@@ -2,12 +2,11 @@ package client
 
 import "time"
 
-// batch is what one request carries: lines of NDJSON, and for each of them
-// whom to tell.
+// batch is the content of one request: lines of NDJSON, and the callback of each.
 type batch struct {
 	body  []byte
 	lines []line
-	acks  bool      // somebody wants to know the offsets
+	acks  bool      // there is a callback, which needs the offset
 	since time.Time // of the first record
 	cost  int64     // of the budget
 }
@@ -18,10 +17,10 @@ type line struct {
 	done func(Ack, error)
 }
 
-// lineOverhead is about what a record costs besides its text.
+// lineOverhead is about how many bytes a record takes besides its text.
 const lineOverhead = 32
 
-// lineCost is what a record of so many bytes takes of the budget.
+// lineCost is how much of the budget a record of that size takes.
 func lineCost(bytes int) int64 { return int64(bytes) + lineOverhead }
 
 func (b *batch) add(text []byte, done func(Ack, error), now time.Time) {
@@ -34,7 +33,7 @@ func (b *batch) add(text []byte, done func(Ack, error), now time.Time) {
 	b.cost += lineCost(len(text))
 }
 
-// cut takes line i out and returns whom to tell.
+// cut removes line i and returns its callback.
 func (b *batch) cut(i int) func(Ack, error) {
 	start, end := 0, b.lines[i].end
 	if i > 0 {
@@ -49,7 +48,7 @@ func (b *batch) cut(i int) func(Ack, error) {
 	return done
 }
 
-// reset empties b for its next use and lets go of what it referred to.
+// reset empties b for its next use and drops its references.
 func (b *batch) reset() {
 	clear(b.lines)
 	*b = batch{body: b.body[:0], lines: b.lines[:0]}

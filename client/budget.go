@@ -38,9 +38,9 @@ func (b *budget) tryLocked(bytes int64) bool {
 	return true
 }
 
-// take waits for bytes. What exceeds the whole budget counts as all of it, so
-// that one large record can still pass, alone. It calls short once others can
-// see in wanted that it waits.
+// take waits for bytes. More than the whole budget counts as all of it, so that a
+// single large record can still pass. It calls short after it has set wanted, so
+// that those who hold bytes can give them back early.
 func (b *budget) take(ctx context.Context, bytes int64, short func()) error {
 	bytes = min(bytes, b.limit)
 	b.mu.Lock()
@@ -63,11 +63,11 @@ func (b *budget) take(ctx context.Context, bytes int64, short func()) error {
 	for i, w := range b.waiting {
 		if w == c {
 			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			b.grant() // the next one may want less
+			b.grant() // the next claim may be smaller
 			return ctx.Err()
 		}
 	}
-	return nil // granted in the same moment
+	return nil // it was granted at the same time
 }
 
 // give returns bytes.

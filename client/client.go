@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Client sends requests to one server. Make it with [New].
+// Client sends requests to one server. [New] makes it.
 type Client struct {
 	base string // scheme://host:port, without a slash at the end
 	http *http.Client
@@ -23,12 +23,12 @@ type Client struct {
 // Option changes a Client that New makes.
 type Option func(*Client)
 
-// WithHTTPClient uses another HTTP client, say one with TLS settings. Its
-// Timeout must allow for long polls.
+// WithHTTPClient sets the HTTP client, for example one with TLS settings. Its
+// Timeout must be longer than the longest poll.
 func WithHTTPClient(c *http.Client) Option { return func(cl *Client) { cl.http = c } }
 
 // New returns a client of the server, a URL such as "http://127.0.0.1:8080".
-// Nothing is sent yet.
+// It sends nothing.
 func New(server string, options ...Option) (*Client, error) {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -47,9 +47,9 @@ func New(server string, options ...Option) (*Client, error) {
 	return c, nil
 }
 
-// defaultHTTPClient keeps connections open, as many as requests were under
-// way at once. It asks for no compressed answers: they cost both sides more
-// time than the network saves where a broker usually stands.
+// defaultHTTPClient keeps as many connections open as there were requests at the
+// same time. It does not ask for compressed answers: in a local network they cost
+// more time than they save.
 func defaultHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
@@ -112,8 +112,8 @@ func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, erro
 	return buf, nil
 }
 
-// call sends a request with a JSON body, nil for none, and decodes the answer
-// into reply, nil to drop it.
+// call sends a request with a JSON body, unless body is nil, and decodes the
+// answer into reply, unless that is nil.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, reply any) error {
 	r := &request{method: method, path: path, query: query}
 	if body != nil {
@@ -133,14 +133,14 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return nil
 }
 
-// Do sends a request for which c has no method: body, nil for none, is JSON, and
-// so is the answer, which comes back as the server wrote it; nil when it is
-// empty. The path is escaped, and begins with a slash.
+// Do sends a request for which c has no method. body is JSON, or nil for none.
+// The answer is returned as the server wrote it, or nil if it is empty. path must
+// be escaped and begin with a slash.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body []byte) (json.RawMessage, error) {
 	return c.send(ctx, &request{method: method, path: path, query: query, body: body}, nil)
 }
 
-// readAll is io.ReadAll into a buffer that is used again.
+// readAll is io.ReadAll into a buffer that is reused.
 func readAll(buf []byte, r io.Reader) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {

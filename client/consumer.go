@@ -18,26 +18,26 @@ import (
 // defaults.
 type ConsumerConfig struct {
 	Cluster    string
-	Group      string   // empty: one of its own, which Close deletes
+	Group      string   // empty: a group of its own, which Close deletes
 	Topics     []string // required
 	ConsumerID int64    // 0: the server assigns one
 	From       string   // where a new group starts: "earliest", "latest" or a timestamp in milliseconds
 	MaxRecords int      // of a batch
 	MaxBytes   int      // of a batch
 
-	// Wait is how long one request waits for records; the consumer then asks
-	// again.
+	// Wait is how long one request waits for records. Poll then sends the next
+	// request.
 	Wait time.Duration
 
-	// SessionTimeout is how long the group waits for a sign of life before it
-	// gives the consumer's partitions to others. The consumer gives one three
-	// times as often, of its own accord while a batch is processed. Zero is
-	// taken for 10 s, the server's default.
+	// SessionTimeout is how long the group keeps the consumer's partitions without
+	// a poll. While a batch is processed, the consumer polls three times per
+	// session in the background to renew its lease. Zero means 10 s, the server's
+	// default.
 	SessionTimeout time.Duration
 
 	// MaxProcessing is how long a batch may take, from one Poll to the next.
-	// After that the signs of life end, so that others can take over from a
-	// consumer that hangs. Default 5 minutes.
+	// After that the lease is not renewed any more, so that others can take over
+	// from a consumer that hangs. Default 5 minutes.
 	MaxProcessing time.Duration
 
 	// Retry, unless nil, is asked before a poll that failed with err is repeated;
@@ -51,9 +51,10 @@ type ConsumerConfig struct {
 // returned counts as processed when the next poll is made. Only one goroutine
 // may use it at a time.
 //
-// Failures that pass, a server that restarts among them, are waited out. When
-// members join or leave, a consumer goes on with the partitions it has then;
-// what it had processed of others that moved meanwhile comes again, elsewhere.
+// It waits and retries after temporary failures, such as a restart of the server.
+// When members join or leave, a consumer continues with the partitions that it
+// has then. Records of partitions that moved before they were committed are
+// delivered again, to the new owner.
 type Consumer struct {
 	client  *Client
 	poll    PollRequest
@@ -63,15 +64,15 @@ type Consumer struct {
 	retry   func(error) bool
 	beat    *heartbeat // nil: no batch is being processed
 
-	// Of the batch that was returned last; empty when it is committed.
-	cursor string            // the place after it
-	places []PartitionOffset // the same by partition, for when the cursor is no longer taken
+	// Of the batch that was returned last; empty once it is committed.
+	cursor string            // the position after it
+	places []PartitionOffset // the same by partition, in case the cursor is not accepted any more
 
 	once   sync.Once
 	closed bool
 }
 
-// check refuses what no server would take, and what would spin.
+// check refuses values that no server accepts, or that would make polls spin.
 func (c *ConsumerConfig) check() error {
 	for _, n := range []int64{
 		c.ConsumerID, int64(c.MaxRecords), int64(c.MaxBytes), int64(c.Wait), int64(c.SessionTimeout),
@@ -90,8 +91,8 @@ func (c *ConsumerConfig) check() error {
 	return nil
 }
 
-// NewConsumer makes a consumer; it joins its group with the first poll. Close
-// it, so that the others need not wait for its session to end.
+// NewConsumer makes a consumer, which joins its group with the first poll. It must
+// be closed, or the other members wait for the end of its session.
 func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	if len(cfg.Topics) == 0 {
 		return nil, errors.New("client: a consumer needs a topic")
@@ -110,9 +111,9 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 // ID is the consumer's id, 0 until the server has assigned one.
 func (c *Consumer) ID() int64 { return c.poll.ConsumerID }
 
-// Poll commits what the poll before returned, then waits for records: it
-// returns at least one, or the error of ctx, or one that waiting does not
-// cure.
+// Poll commits what the previous poll returned, then waits for records. It returns
+// at least one record, the error of ctx, or an error that does not pass by
+// waiting.
 func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 	for {
 		if batch, err := c.TryPoll(ctx, 0); err != nil || len(batch) > 0 {
@@ -121,8 +122,8 @@ func (c *Consumer) Poll(ctx context.Context) ([]Message, error) {
 	}
 }
 
-// TryPoll is Poll that returns no records when there were none for Wait, and at
-// most limit of them unless that is 0.
+// TryPoll is Poll, except that it returns no records if there were none for Wait,
+// and at most limit records unless limit is 0.
 func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 	c.beat.end(ctx)
 	for tries := 0; ; {
@@ -148,10 +149,11 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 			if reply.TimedOut {
 				return nil, nil
 			}
-			// A rebalance, or another poll under the same id: two of those must
-			// not chase each other without a pause.
+			// A rebalance, or another poll under the same id. Two such polls must not
+			// end each other without a pause.
 		case lostPlace(err):
-			// The group moved on without us; its committed offsets say where.
+			// The group has continued without this consumer; the next poll starts at
+			// the committed offsets.
 			if _, retry := c.salvage(ctx, err); retry == nil {
 				c.forget()
 			}
@@ -165,7 +167,7 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 	}
 }
 
-// took notes what a poll returned.
+// took remembers what a poll returned.
 func (c *Consumer) took(reply *PollReply) {
 	c.poll.ConsumerID, c.poll.Group = reply.ConsumerID, cmp.Or(reply.Group, c.poll.Group)
 	c.cursor, c.places = reply.Cursor, c.places[:0]
@@ -180,27 +182,28 @@ func (c *Consumer) took(reply *PollReply) {
 	}
 }
 
-// Discard has the last batch left uncommitted: it was not processed.
+// Discard drops the last batch without committing it, because it was not
+// processed.
 func (c *Consumer) Discard(ctx context.Context) {
 	c.beat.end(ctx)
 	c.forget()
 }
 
-// forget leaves the last batch as it is: uncommitted, or committed otherwise.
+// forget drops the last batch, which is committed or is not to be.
 func (c *Consumer) forget() { c.cursor, c.places = "", c.places[:0] }
 
-// lostPlace reports whether the cursor has become worthless.
+// lostPlace reports whether the server does not accept the cursor any more.
 func lostPlace(err error) bool {
 	return HasCode(err, protocol.CodeStaleGeneration) || HasCode(err, protocol.CodeForeignCursor)
 }
 
-// salvage commits the last batch on those of its partitions that still belong
-// to the consumer, after why, which says that its cursor is of an older
-// generation. moved is why it cannot on others; they come again, elsewhere.
-// retry is a failure that passes.
+// salvage commits the last batch on those of its partitions that the consumer
+// still owns, after the error why said that its cursor is of an older generation.
+// moved is the error for partitions that it does not own; their records are
+// delivered again, to the new owner. retry is a temporary failure.
 func (c *Consumer) salvage(ctx context.Context, why error) (moved, retry error) {
 	if !HasCode(why, protocol.CodeStaleGeneration) {
-		return why, nil // the group is not the one it was
+		return why, nil // another group has the name now
 	}
 	for _, o := range c.places {
 		try, cancel := context.WithTimeout(ctx, defaultRequestTimeout)
@@ -217,8 +220,8 @@ func (c *Consumer) salvage(ctx context.Context, why error) (moved, retry error) 
 	return moved, nil
 }
 
-// Run polls and hands each batch to process until ctx ends or process fails;
-// that batch is then not committed. The reason comes back as the error.
+// Run polls and calls process with each batch until ctx ends or process fails. It
+// returns the reason; a batch that was not processed is not committed.
 func (c *Consumer) Run(ctx context.Context, process func(context.Context, []Message) error) error {
 	for {
 		batch, err := c.Poll(ctx)
@@ -245,8 +248,9 @@ func (c *Consumer) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Close commits what the last poll returned and leaves the group; one of its own
-// it deletes instead. After a failed Run nothing is committed.
+// Close commits what the last poll returned and leaves the group. A group of its
+// own is deleted, and nothing is committed. After a failed Run nothing is
+// committed either.
 func (c *Consumer) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {
@@ -263,7 +267,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 	return err
 }
 
-// commit is a poll that takes as little as a poll can.
+// commit sends a poll that returns as little as possible.
 func (c *Consumer) commit(ctx context.Context) error {
 	last := c.sign()
 	last.Ack = c.cursor
@@ -284,8 +288,8 @@ func (c *Consumer) commit(ctx context.Context) error {
 	}
 }
 
-// ask polls once. A server that does not answer, some time after it should
-// have, is given up, so that the next try can find another or the same again.
+// ask polls once. It gives up some time after the answer was due, so that a new
+// connection can be tried.
 func (c *Consumer) ask(ctx context.Context, p PollRequest) (*PollReply, error) {
 	limit := defaultRequestTimeout + max(p.Wait, 0)
 	try, cancel := context.WithTimeout(ctx, limit)
@@ -293,7 +297,8 @@ func (c *Consumer) ask(ctx context.Context, p PollRequest) (*PollReply, error) {
 	return c.client.Poll(try, p)
 }
 
-// leave lasts no longer than the session: then the member is gone anyway.
+// leave takes no longer than the session, at the end of which the member is
+// removed anyway.
 func (c *Consumer) leave(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, c.session())
 	defer cancel()

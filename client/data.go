@@ -15,22 +15,22 @@ type Kind uint8
 
 // The kinds of Data.
 const (
-	Null  Kind = iota // nothing
-	JSON              // any JSON but null, kept as it is, white space aside
+	Null  Kind = iota // no value
+	JSON              // any JSON but null, unchanged except for white space
 	Text              // UTF-8 that is not JSON
-	Bytes             // anything
+	Bytes             // any bytes
 )
 
-// Data is a key or a value. The zero Data is null. Data shares its bytes with
-// whoever made it.
+// Data is a key or a value. The zero Data is null. Data shares its bytes with its
+// creator.
 type Data struct {
 	kind Kind
 	raw  []byte // JSON: the text; Text and Bytes: the bytes themselves
-	str  string // instead of raw, of a Data that a string was made into
+	str  string // instead of raw, if a string was given
 	form form
 }
 
-// form says where the bytes of a Data are, and how they are written.
+// form says where the bytes of a Data are, and in which encoding.
 type form uint8
 
 const (
@@ -41,20 +41,20 @@ const (
 	quotedBytes      // raw is the base64 form as a JSON string
 )
 
-// JSONData is a key or value that is JSON already. It is checked when it is
-// sent; null is no data.
+// JSONData is a key or value that is encoded as JSON. It is checked when it is
+// sent. The text null means no data.
 func JSONData(text []byte) Data { return Data{kind: JSON, raw: text} }
 
-// StringData is the JSON string with that content: what most keys are.
+// StringData is a JSON string with that content, as most keys are.
 func StringData(s string) Data { return Data{kind: JSON, str: s, form: jsonOfStr} }
 
-// TextData is UTF-8 text that is no JSON.
+// TextData is UTF-8 text that is not JSON.
 func TextData(s string) Data { return Data{kind: Text, str: s, form: inString} }
 
 // BytesData is any bytes.
 func BytesData(b []byte) Data { return Data{kind: Bytes, raw: b} }
 
-// Marshal is v as JSON.
+// Marshal is v encoded as JSON.
 func Marshal(v any) (Data, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -66,10 +66,10 @@ func Marshal(v any) (Data, error) {
 	return JSONData(text), nil
 }
 
-// Kind is what d is.
+// Kind is the kind of d.
 func (d Data) Kind() Kind { return d.kind }
 
-// IsNull reports whether there is nothing.
+// IsNull reports whether d is null.
 func (d Data) IsNull() bool { return d.kind == Null }
 
 // Bytes is the JSON text, the text or the bytes; nil for null. It may share
@@ -84,16 +84,14 @@ func (d Data) Bytes() []byte {
 		inner, _ := protocol.AppendUnescaped(nil, d.raw[1:len(d.raw)-1])
 		return inner
 	case quotedBytes:
-		// What cannot be decoded was never encoded: the decoder of answers
-		// looked at it.
+		// It is valid base64: the decoder of answers has checked it.
 		b, _ := base64.StdEncoding.AppendDecode(nil, d.raw[1:len(d.raw)-1])
 		return b
 	}
 	return d.raw
 }
 
-// String is Bytes as a string, except that of a JSON string it is the
-// content.
+// String is Bytes as a string, or the content if d is a JSON string.
 func (d Data) String() string {
 	switch {
 	case d.form == inString, d.form == jsonOfStr:

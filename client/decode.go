@@ -10,21 +10,21 @@ import (
 	"ottla/protocol"
 )
 
-// decoder reads answers that hold records, in one pass.
+// decoder decodes answers that contain records, in one pass.
 type decoder struct {
 	r     protocol.JSONReader
-	topic string // of the record before: mostly that of the next, too
+	topic string // of the previous record, usually that of the next as well
 	err   error  // of a value of the wrong type
 }
 
-// fail keeps the first error.
+// fail records an error, unless there was one before.
 func (d *decoder) fail(field string, v protocol.JSONValue) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: %s: unexpected %.50q", ErrGarbled, field, v.Raw)
 	}
 }
 
-// end is the first error, once all is read.
+// end returns the first error, after everything was read.
 func (d *decoder) end() error {
 	if err := d.r.End(); err != nil {
 		return fmt.Errorf("%w: %w", ErrGarbled, err)
@@ -56,7 +56,7 @@ func (d *decoder) bool(field string) bool {
 	return false
 }
 
-// text decodes a string, into old when it is the same.
+// text decodes a string; it returns old, without allocating, if that is equal.
 func (d *decoder) text(field, old string) string {
 	v, ok := d.r.Value()
 	switch {
@@ -78,7 +78,7 @@ func (d *decoder) text(field, old string) string {
 	return string(inner)
 }
 
-// messages decodes an array of records. They share the answer's memory.
+// messages decodes an array of records, which share the memory of the answer.
 func (d *decoder) messages() []Message {
 	var list []Message
 	for d.r.Array(); d.r.Element(); {
@@ -132,7 +132,7 @@ func (d *decoder) data(kind Kind, f form) Data {
 		return Data{}
 	}
 	if f == quotedBytes {
-		if bytes.IndexByte(v.Raw, '\\') >= 0 { // of a proxy; the server escapes nothing there
+		if bytes.IndexByte(v.Raw, '\\') >= 0 { // by a proxy; the server does not escape base64
 			text, _ := protocol.AppendUnescaped(nil, v.Raw[1:len(v.Raw)-1])
 			v.Raw = protocol.AppendJSONString(nil, text)
 		}

@@ -12,10 +12,10 @@ import (
 	"ottla/protocol"
 )
 
-// DeliveryError is given for records whose request was given up.
+// DeliveryError is the error of records whose request was given up.
 type DeliveryError struct {
 	Tries   int
-	Unknown bool  // some try may have written the records
+	Unknown bool  // one of the tries may have written the records
 	Err     error // of the last try
 }
 
@@ -31,22 +31,22 @@ func (e *DeliveryError) Error() string {
 // Unwrap is the error of the last try.
 func (e *DeliveryError) Unwrap() error { return e.Err }
 
-// maxBackoff is the longest pause between two tries, in first pauses.
+// maxBackoff is the longest pause between two tries, in multiples of the first.
 const maxBackoff = 50
 
-// delivery is one batch on its way. All tries carry one sequence, so that the
-// server knows a repetition when it sees one.
+// delivery is one batch that is being sent. All tries of a request have the same
+// sequence, so that the server recognizes repetitions.
 type delivery struct {
 	lane    *lane
 	batch   *batch
 	tries   int
-	unknown bool  // some try may have had an effect
-	err     error // of records without a place of their own
-	some    bool  // the last answer was a partial one: places tell which
-	tainted bool  // the transport may still be reading the body of a broken try
+	unknown bool  // one of the tries may have had an effect
+	err     error // of records without an offset
+	some    bool  // the last answer was partial: acks says which records were written
+	tainted bool  // the transport may still read the body of a try that broke
 }
 
-// result is what became of one record.
+// result is the result of one record.
 type result struct {
 	ack Ack
 	err error
@@ -60,11 +60,11 @@ func (d *delivery) result(i int) result {
 	case placed:
 		return result{ack: acks[i]}
 	}
-	// Committed, and nobody asked where.
+	// It is committed, and no offsets were asked for.
 	return result{}
 }
 
-// run ends when every record's fate is known.
+// run returns when the result of every record is known.
 func (d *delivery) run() {
 	l := d.lane
 	deadline := d.batch.since.Add(l.p.cfg.Linger).Add(l.p.cfg.DeliveryTimeout)
@@ -80,12 +80,12 @@ func (d *delivery) run() {
 	}
 }
 
-// repeat sends a request until it succeeds or is final; true: it was refused.
+// repeat sends a request until it succeeds, is refused (true) or is given up.
 func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 	l := d.lane
 	d.tries, d.unknown = 0, false
 	for {
-		if d.tries == 0 && !time.Now().Before(deadline) { // it stood behind others too long
+		if d.tries == 0 && !time.Now().Before(deadline) { // it waited too long behind other batches
 			d.giveUp(context.DeadlineExceeded)
 			return false
 		}
@@ -105,7 +105,7 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 				d.refuse(err)
 				return false
 			}
-			d.unknown = true // some are written, and a later answer may not say which
+			d.unknown = true // some records are written, and a later answer may not say which
 		case err == nil:
 			d.err = nil
 			return false
@@ -129,8 +129,8 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 	}
 }
 
-// refuse is the end of a request that will not succeed. An earlier try of it
-// may have done something all the same.
+// refuse ends a request that was refused. An earlier try may have had an effect
+// all the same.
 func (d *delivery) refuse(err error) {
 	if d.err = err; d.unknown {
 		d.err = &DeliveryError{Tries: d.tries, Unknown: true, Err: err}
@@ -166,9 +166,10 @@ func (d *delivery) dropRefused() bool {
 	return true
 }
 
-// backoff doubles from try to try, with some chance in it so that producers
-// do not come back all at once. A server with too much to do is given the time
-// it asks for; one that changes leaders is usually done much sooner.
+// backoff is the pause before the next try. It doubles from try to try, and is
+// random in part so that producers do not retry at the same time. Retry-After is
+// honoured if the server is overloaded (429); a change of leaders usually takes
+// much less time than that header says.
 func (d *delivery) backoff(err error) time.Duration {
 	first := d.lane.p.cfg.RetryBackoff
 	pause := first << min(d.tries-1, 6)
@@ -181,7 +182,7 @@ func (d *delivery) backoff(err error) time.Duration {
 	return pause
 }
 
-// isGarbled reports whether the server did answer, but not what was asked.
+// isGarbled reports whether err is none that the server reported.
 func isGarbled(err error) bool {
 	var e *Error
 	return !errors.As(err, &e)
@@ -192,7 +193,7 @@ func isBroken(err error) bool {
 	return errors.As(err, &broken)
 }
 
-// mayHaveHappened reports whether a failed try can have written something.
+// mayHaveHappened reports whether a failed try may have written something.
 func mayHaveHappened(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {

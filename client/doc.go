@@ -1,14 +1,27 @@
 // Package client talks to an Ottla server over HTTP.
 //
-// A [Client] has one method for each call of the API that programs need. On
-// top of it stand two things that pay off as soon as there is traffic:
+// A [Client] has a method for each call of the API that programs need, and
+// [Client.Do] for all others. Two types build on it:
 //
-//   - [Producer] gathers records into batches, sends them compressed if asked
-//     to, and repeats failed requests without writing a record twice;
-//   - [Consumer] reads as a member of a group, at least once: a batch counts
-//     as processed when the next one is asked for.
+//   - [Producer] gathers records into batches, optionally compresses them, and
+//     repeats failed requests without writing a record twice;
+//   - [Consumer] reads as a member of a group, at least once: a batch counts as
+//     processed when the next one is asked for.
 //
-// Everything is safe for concurrent use unless it says otherwise, and every
-// call ends when its context does. Failures that the server reports are
-// [*Error]; [HasCode] compares their codes.
+// Everything is safe for concurrent use unless its documentation says otherwise,
+// and every call ends when its context does. An error that the server reports is
+// an [*Error], whose code [HasCode] compares; a request without an answer is a
+// [*TransportError]; an answer that no Ottla server would write wraps
+// [ErrGarbled].
+//
+// Invariants:
+//
+//   - A record is reported as written only if the server says so in an answer
+//     that was read completely.
+//   - A request of a Producer is repeated with the sequence of its first try, and
+//     each lane has one request in flight: the server can tell a repetition.
+//   - A Consumer never commits a position behind which it was given no records,
+//     and never one that its caller has not asked to commit.
+//   - The package imports the standard library, compression and package protocol
+//     only, so that importing it does not import the broker.
 package client

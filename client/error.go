@@ -12,14 +12,14 @@ import (
 	"ottla/protocol"
 )
 
-// ErrClosed is what a closed Producer or Consumer answers.
+// ErrClosed is the error of a closed Producer or Consumer.
 var ErrClosed = errors.New("client: closed")
 
-// ErrFull is what TrySend answers while MaxInFlightBytes are used up.
+// ErrFull is the error of TrySend while MaxInFlightBytes are used up.
 var ErrFull = errors.New("client: the producer's memory is used up")
 
-// ErrGarbled is wrapped by errors about an answer of success that is not what an
-// Ottla server writes.
+// ErrGarbled is wrapped by errors about successful answers that no Ottla server
+// would write.
 var ErrGarbled = errors.New("client: the answer is not what an Ottla server gives")
 
 // Error is a failure that the server reported.
@@ -50,13 +50,13 @@ func HasCode(err error, code protocol.Code) bool {
 	return errors.As(err, &e) && e.Number == code.Number
 }
 
-// CodeHTTPStatus is the code of an [*Error] for an answer that an Ottla server
-// did not write: that of a proxy in between, or of another server.
+// CodeHTTPStatus is the code of an [*Error] for an error that no Ottla server
+// wrote, but a proxy or another server.
 const CodeHTTPStatus = "http_status"
 
-// Record is the index of the one record of a batch that the server refuses, and
-// the whole batch with it; false where it names none. The server counts lines
-// that it cannot read from 1, and records that it cannot place from 0.
+// Record is the index, from 0, of the record because of which the server refused a
+// batch; false if the error names none. In Details the server numbers lines that
+// it cannot parse from 1 and records that it cannot place from 0.
 func (e *Error) Record() (index int, ok bool) {
 	n, ok := e.Details["line"].(float64)
 	if ok {
@@ -70,10 +70,10 @@ func (e *Error) Record() (index int, ok bool) {
 	return int(n), true
 }
 
-// maxRetryAfter is more than anybody waits, in seconds: a day.
+// maxRetryAfter bounds Retry-After, in seconds: a day.
 const maxRetryAfter = 24 * 60 * 60
 
-// errorBody is the one JSON shape of errors.
+// errorBody is the JSON of an error.
 type errorBody struct {
 	Number    int            `json:"error_code"`
 	Code      string         `json:"code"`
@@ -91,8 +91,8 @@ func (b *errorBody) error(status int) *Error {
 	}
 }
 
-// decodeError makes an Error of any answer that is not a success, also of one
-// that a proxy in between wrote.
+// decodeError makes an Error of an answer that is not successful, including one
+// that a proxy wrote.
 func decodeError(resp *http.Response, body []byte) *Error {
 	var b errorBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Code == "" {
@@ -109,9 +109,9 @@ func decodeError(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// retriable reports whether the same request may succeed later: the server
-// says so, or its answer did not arrive. Only requests that are safe to repeat
-// may be repeated, of course.
+// retriable reports whether the same request may succeed later, because the server
+// says so or its answer did not arrive. It does not say that repeating the request
+// is safe.
 func retriable(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
@@ -122,11 +122,11 @@ func retriable(err error) bool {
 }
 
 // TransportError is a request whose answer did not arrive: the server cannot be
-// reached, the connection broke, or what came was no answer to that request.
+// reached, the connection broke, or what arrived was no answer to the request.
 type TransportError struct{ Err error }
 
 // Error implements error.
 func (e *TransportError) Error() string { return e.Err.Error() }
 
-// Unwrap is what went wrong.
+// Unwrap is the cause.
 func (e *TransportError) Unwrap() error { return e.Err }

@@ -7,21 +7,21 @@ import (
 
 const (
 	defaultMaxProcessing  = 5 * time.Minute
-	defaultSessionTimeout = 10 * time.Second // the server's
+	defaultSessionTimeout = 10 * time.Second // the server's default
 
-	// beatsPerSession leaves room for one that gets lost.
+	// beatsPerSession is more than two, so that one beat may fail.
 	beatsPerSession = 3
 )
 
-// heartbeat keeps a member's lease while it processes a batch: a lease is
-// renewed by polls, and a slow batch would lose its partitions.
+// heartbeat renews a member's lease while it processes a batch. Only polls renew
+// leases, so a member would otherwise lose its partitions during a slow batch.
 type heartbeat struct {
 	stop   chan struct{} // closed: no more beats
-	done   chan struct{} // closed: none is under way
+	done   chan struct{} // closed: no beat is running any more
 	cancel context.CancelFunc
 }
 
-// startHeartbeat begins with the first third of the session.
+// startHeartbeat starts beats; the first is due after a third of the session.
 func (c *Consumer) startHeartbeat() *heartbeat {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &heartbeat{stop: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
@@ -29,9 +29,9 @@ func (c *Consumer) startHeartbeat() *heartbeat {
 	return b
 }
 
-// sign is a poll that only renews the lease. It carries no cursor, so that a
-// rebalance does not matter to it, and it does not wait; the one record that
-// it may return is one of the batch that is being processed.
+// sign is a poll that only renews the lease. It has no cursor, so that it succeeds
+// after a rebalance, and it does not wait. It may return one record, which is one
+// of the batch that is being processed.
 func (c *Consumer) sign() PollRequest {
 	p := c.poll
 	p.Ack, p.Wait, p.MaxRecords, p.MaxBytes = "", -1, 1, 1
@@ -53,14 +53,15 @@ func (b *heartbeat) run(ctx context.Context, c *Client, sign PollRequest, every 
 			return
 		}
 		try, cancel := context.WithTimeout(ctx, every)
-		// An error that does not pass shows at the next poll.
+		// The next poll reports an error that does not pass.
 		_, _ = c.Poll(try, sign)
 		cancel()
 	}
 }
 
-// end waits until no beat is under way, because a late one would end the poll
-// that comes next. It is cut short when ctx ends. A nil heartbeat has ended.
+// end stops the heartbeat and waits until no beat is running, because a late one
+// would end the next poll. It aborts a running beat when ctx ends. A nil heartbeat
+// has ended.
 func (b *heartbeat) end(ctx context.Context) {
 	if b == nil {
 		return

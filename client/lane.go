@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// lane gathers records into batches and sends those one at a time, as the
-// server asks of a producer id.
+// lane gathers records into batches and sends them one at a time, as the server
+// requires of a producer id.
 type lane struct {
 	p    *Producer
 	wire wire
-	wake chan struct{} // something changed for run; capacity 1
+	wake chan struct{} // tells run that something changed; capacity 1
 
-	stopped error // with StopOnError, the failure after which nothing is sent; of run
+	stopped error // with StopOnError, the error after which nothing is sent; used by run only
 
 	mu       sync.Mutex
 	open     *batch   // being filled; nil: none yet
 	ready    []*batch // full or sealed, oldest first
 	spare    []*batch // to be filled again
 	closed   bool
-	batches  uint64 // that ever left open
-	finished uint64 // of them, those whose results are known
+	batches  uint64 // number that were sealed
+	finished uint64 // number of them whose results are known
 	waiters  []waiter
 }
 
-// waiter is told when so many batches are finished.
+// waiter is closed when that many batches are finished.
 type waiter struct {
 	batches uint64
 	done    chan struct{}
@@ -84,7 +84,7 @@ func (l *lane) fresh() *batch {
 	return &batch{}
 }
 
-// seal sends what is there without lingering.
+// seal makes the open batch ready without lingering.
 func (l *lane) seal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +109,7 @@ func (l *lane) close() {
 	l.sealLocked()
 }
 
-// settled is closed once all batches that have left so far are finished.
+// settled is closed once all batches that were sealed so far are finished.
 func (l *lane) settled() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,7 +152,7 @@ func (l *lane) run() {
 	}
 }
 
-// next takes the oldest batch that is due, or says how long to wait for one.
+// next returns the oldest batch that is due, or how long to wait for one.
 func (l *lane) next() (*batch, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,8 +170,8 @@ func (l *lane) next() (*batch, time.Duration) {
 	return b, 0
 }
 
-// lingers is how much longer the open batch may wait for records: not at all
-// when somebody waits for the memory that it holds.
+// lingers is how much longer the open batch waits for records. It does not wait if
+// somebody waits for memory.
 func (l *lane) lingers() time.Duration {
 	if l.p.cfg.Linger == 0 || l.p.memory.wanted.Load() {
 		return 0
@@ -179,12 +179,11 @@ func (l *lane) lingers() time.Duration {
 	return l.p.cfg.Linger - time.Since(l.open.since)
 }
 
-// maxSpare bounds the empty batches a lane keeps: one being filled, one under
-// way, and one between.
+// maxSpare is how many empty batches a lane keeps for reuse.
 const maxSpare = 2
 
-// finish counts a batch whose records have all been told of, and keeps its
-// memory for the next.
+// finish counts a batch whose callbacks have all been called, and keeps its memory
+// for reuse.
 func (l *lane) finish(b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,7 +203,8 @@ func (l *lane) finish(b *batch) {
 	l.waiters = left
 }
 
-// deliver sends a batch until the fate of its records is known, and tells.
+// deliver sends a batch until the results of its records are known, and calls
+// their callbacks.
 func (l *lane) deliver(b *batch) {
 	d := delivery{lane: l, batch: b, err: l.stopped}
 	cost := b.cost

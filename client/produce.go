@@ -8,9 +8,9 @@ import (
 	"ottla/protocol"
 )
 
-// Produce writes one record and returns when it is committed. It is sent
-// once: after a failure with an unknown outcome, sending it again may write it
-// twice. A [Producer] takes care of that.
+// Produce writes one record and returns when it is committed. It sends the record
+// once. After a failure with an unknown outcome, sending it again may write it
+// twice; a [Producer] avoids that.
 func (c *Client) Produce(ctx context.Context, topic string, r Record) (Ack, error) {
 	return c.ProduceIn(ctx, "", topic, r)
 }

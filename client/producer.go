@@ -17,28 +17,28 @@ import (
 // for good, or DeliveryTimeout is over. Requests carry a producer id and a
 // sequence, so a record whose first answer was lost is not written again.
 //
-// Records of one key keep their order, and so do those with the same
-// Partition; others do not.
+// Records with the same key, or the same Partition, keep their order; others may
+// not.
 type Producer struct {
 	client *Client
 	cfg    ProducerConfig
 	lanes  []*lane
 	memory *budget
-	sticky atomic.Uint32 // lane of records that may go anywhere; moves on with each full batch
+	sticky atomic.Uint32 // lane of records without key and Partition; the next one with each full batch
 	lines  sync.Pool     // *[]byte, for encoding
 	seed   maphash.Seed
 
-	ctx    context.Context // ends when Close gives up
+	ctx    context.Context // ends when Close ends or gives up
 	cancel context.CancelFunc
 	closed atomic.Bool
 	work   sync.WaitGroup
 
 	mu     sync.Mutex
-	failed int // records that nobody was told about, since the last Flush
+	failed int // records without a callback, since the last Flush
 	first  error
 }
 
-// NewProducer starts a producer for a topic. Close it.
+// NewProducer starts a producer for a topic. It must be closed.
 func (c *Client) NewProducer(topic string, cfg ProducerConfig) (*Producer, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
@@ -67,15 +67,16 @@ func (c *Client) NewProducer(topic string, cfg ProducerConfig) (*Producer, error
 	return p, nil
 }
 
-// Send hands a record over. It waits, no longer than ctx lasts, only while
-// MaxInFlightBytes are used up; r's memory is the caller's again when it
-// returns. Once it has returned nil, the end of ctx changes nothing.
+// Send takes a record to be written in the background. It waits only while
+// MaxInFlightBytes are used up, and no longer than ctx lasts. The caller may reuse
+// r's memory when Send returns. After Send has returned nil, the end of ctx has no
+// effect.
 //
-// If Send returns nil, done is called exactly once, with the record's place or
-// with what became of it: an [*Error] that the server gave, or a
-// [*DeliveryError]. It is called from the producer's own goroutine, one at a
-// time for each key. It must not block, so it may TrySend, but not Send, Flush
-// or Close. Without done, failures show at Flush and Close.
+// If Send returns nil, done is called exactly once, with the position of the
+// record or with the reason why it was not written: an [*Error] that the server
+// reported, or a [*DeliveryError]. It is called from a goroutine of the producer,
+// one call at a time for each key. It must not block: it may call TrySend, but not
+// Send, Flush or Close. If done is nil, Flush and Close report failures.
 func (p *Producer) Send(ctx context.Context, r Record, done func(Ack, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -88,7 +89,7 @@ func (p *Producer) Send(ctx context.Context, r Record, done func(Ack, error)) er
 	})
 }
 
-// TrySend is Send that never waits: while MaxInFlightBytes are used up it is
+// TrySend is Send without waiting: while MaxInFlightBytes are used up, it returns
 // ErrFull.
 func (p *Producer) TrySend(r Record, done func(Ack, error)) error {
 	return p.send(r, done, func(cost int64) error {
@@ -120,8 +121,8 @@ func (p *Producer) send(r Record, done func(Ack, error), take func(cost int64) e
 	return nil
 }
 
-// SendSync sends a record and waits until it is committed. When ctx ends
-// before, the record may still be written.
+// SendSync sends a record and waits until it is committed. If ctx ends before that,
+// the record may still be written.
 func (p *Producer) SendSync(ctx context.Context, r Record) (Ack, error) {
 	f, err := p.SendFuture(ctx, r)
 	if err != nil {
@@ -130,7 +131,7 @@ func (p *Producer) SendSync(ctx context.Context, r Record) (Ack, error) {
 	return f.Wait(ctx)
 }
 
-// SendFuture is Send with a Future for the result.
+// SendFuture is Send, with a Future for the result.
 func (p *Producer) SendFuture(ctx context.Context, r Record) (*Future, error) {
 	f := &Future{done: make(chan struct{})}
 	if err := p.Send(ctx, r, f.set); err != nil {
@@ -139,7 +140,7 @@ func (p *Producer) SendFuture(ctx context.Context, r Record) (*Future, error) {
 	return f, nil
 }
 
-// Future is the result of a record that is under way.
+// Future is the result of a record that is being sent.
 type Future struct {
 	done chan struct{}
 	ack  Ack
@@ -164,9 +165,9 @@ func (f *Future) Wait(ctx context.Context) (Ack, error) {
 	}
 }
 
-// Flush sends what has been handed over, without lingering, and waits until
-// each record's result is known. Its error tells of records that failed since
-// the last Flush and had nobody to be told.
+// Flush sends all records that Send has taken, without lingering, and waits until
+// their results are known. Its error reports records without a callback that
+// failed since the last Flush.
 func (p *Producer) Flush(ctx context.Context) error {
 	for _, l := range p.lanes {
 		l.seal()
@@ -181,8 +182,8 @@ func (p *Producer) Flush(ctx context.Context) error {
 	return p.failures()
 }
 
-// failures tells of records that failed since the last time, and had nobody to
-// be told.
+// failures is the error about records without a callback that failed since the
+// last call.
 func (p *Producer) failures() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,16 +195,16 @@ func (p *Producer) failures() error {
 	return nil
 }
 
-// wake has idle lanes look what there is to be sent.
+// wake makes idle lanes check whether there is something to send.
 func (p *Producer) wake() {
 	for _, l := range p.lanes {
 		l.signal()
 	}
 }
 
-// Close takes no more records, flushes, and ends the producer. When ctx ends
-// first, what is left fails, with ErrClosed or the error of its last try. When
-// Close returns, no callback will be called any more.
+// Close accepts no more records, flushes, and ends the producer. If ctx ends first,
+// the remaining records fail, with ErrClosed or the error of their last try. No
+// callback is called after Close has returned.
 func (p *Producer) Close(ctx context.Context) error {
 	p.closed.Store(true)
 	for _, l := range p.lanes {
@@ -215,7 +216,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	return errors.Join(err, p.failures())
 }
 
-// noteFailed remembers the failure of records that nobody was told about.
+// noteFailed counts failed records without a callback.
 func (p *Producer) noteFailed(n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,8 +226,9 @@ func (p *Producer) noteFailed(n int, err error) {
 	}
 }
 
-// laneOf keeps records together that must keep their order. The key is as it
-// stands in the request, so that it is the same however it was made.
+// laneOf returns the lane of a record: the same for records that must keep their
+// order. The key is the encoded one, so that equal keys of different origin are
+// equal here.
 func (p *Producer) laneOf(r *Record, key []byte) *lane {
 	n := uint64(len(p.lanes))
 	switch {
@@ -240,7 +242,7 @@ func (p *Producer) laneOf(r *Record, key []byte) *lane {
 	return p.lanes[maphash.Bytes(p.seed, key)%n]
 }
 
-// headersOf are the headers of a lane's requests but for the sequence.
+// headersOf are the headers of a lane's requests, without the sequence.
 func headersOf(cfg *ProducerConfig, id string) map[string]string {
 	h := map[string]string{
 		"Content-Type":   "application/x-ndjson",

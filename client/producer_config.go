@@ -12,59 +12,60 @@ type Compression int
 // The ways to compress.
 const (
 	NoCompression Compression = iota
-	Gzip                      // for servers behind proxies that look inside
-	Zstd                      // less work and smaller
+	Gzip                      // also understood by most proxies
+	Zstd                      // smaller, for less CPU time
 )
 
-// ProducerConfig says how a Producer gathers and sends. Zero fields mean the
-// defaults given.
+// ProducerConfig configures a Producer. Zero fields mean the stated defaults.
 type ProducerConfig struct {
 	Cluster string // needed where several clusters have the topic
 
-	// Linger is how long a record waits for others before its batch is sent.
-	// With 0 a batch leaves as soon as its lane is idle: what arrives during
-	// one request makes the next batch, which under load is linger enough.
+	// Linger is how long a record waits for others before its batch is sent. With
+	// 0 a batch is sent as soon as its lane is idle: the records that arrive during
+	// one request make the next batch, which is enough under load.
 	Linger time.Duration
 
 	BatchBytes   int // a batch is full at that size, before compression; default 1 MiB; the server's limit is 16 MiB
 	BatchRecords int // or at that many records; default 5,000; the server's limit is 10,000
 
-	// MaxInFlightBytes bounds the records in memory, those on their way
-	// included. When they are used up Send waits, TrySend refuses, and nothing
-	// lingers. Default 32 MiB, at least two batches for every lane.
+	// MaxInFlightBytes bounds the records in memory, including those in flight.
+	// When it is reached, Send waits, TrySend returns ErrFull, and no batch
+	// lingers. Default 32 MiB, but at least two batches per lane.
 	MaxInFlightBytes int64
 
-	// Lanes send side by side, each one request at a time; records of one key
-	// keep to one lane, which keeps their order. Default 4, at most 1,024.
+	// Lanes is how many requests are sent in parallel. Records with the same key
+	// use the same lane, which keeps their order. Default 4, at most 1,024.
 	Lanes int
 
 	Compression Compression
 
-	// ProducerID names the producer to the server. Of two with the same id the
-	// server refuses the one with the lower Epoch (stale_epoch), so that one
-	// believed dead writes nothing behind its successor's back. Two with the
-	// same id and Epoch are taken for one, and records get lost: an Epoch that
-	// is set must grow with every start. Default: a random id, and the time.
+	// ProducerID identifies the producer to the server. If two producers have the
+	// same id, the server refuses the one with the lower Epoch (stale_epoch), so
+	// that an old instance that was believed dead cannot write any more. Two with
+	// the same id and Epoch are taken for one, and records get lost: an Epoch that
+	// is set must grow with every start. The default is a random id, and the time
+	// as Epoch.
 	ProducerID string
 	Epoch      int64
 
 	RequestTimeout time.Duration // of one try; default 30 s
 
-	// DeliveryTimeout is how long after its first record's Send, and Linger,
-	// a batch is given up. Default 2 minutes. A server knows retries for 10 minutes;
-	// with more than that, a record may be written twice after an outage.
+	// DeliveryTimeout is how long after the Send of its first record, plus Linger,
+	// a batch is given up. Default 2 minutes. A server recognizes retries for at
+	// least 10 minutes; with a longer DeliveryTimeout a record may be written twice
+	// after an outage.
 	DeliveryTimeout time.Duration
 
-	// StopOnError has a lane send nothing after a batch that was not written: what
-	// was handed over later fails with the same error. Without it a record that
-	// the server refuses is left out and all others are written. With one lane,
-	// what is written is then, a partition that fails alone aside, everything up
-	// to some record and nothing after it.
+	// StopOnError makes a lane send nothing after a batch that was not written:
+	// later records fail with the same error. Without it, a record that the server
+	// refuses is left out and all others are written. With StopOnError and one
+	// lane, the records that are written are the first ones that were sent, unless
+	// a batch fails on some partitions only.
 	StopOnError bool
 
-	// Retry, unless nil, is asked before a request that failed with err is sent
-	// again; false gives it up. It is called from the lanes' goroutines and must
-	// not block.
+	// Retry, unless nil, is called before a request that failed with err is sent
+	// again; if it returns false, the request is given up. It is called from
+	// goroutines of the producer and must not block.
 	Retry func(err error) bool
 
 	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
@@ -81,7 +82,7 @@ const (
 	defaultBackoff         = 20 * time.Millisecond
 )
 
-// Bounds of what makes sense, far from where sums and products overflow.
+// Upper bounds, far below where sums and products overflow.
 const (
 	maxLanes        = 1024
 	maxBatchBytes   = 1 << 30

@@ -11,26 +11,25 @@ import (
 	"ottla/protocol"
 )
 
-// FetchOptions say what Fetch returns. Zero fields mean the server's defaults.
+// FetchOptions are the options of Fetch. Zero fields mean the server's defaults.
 type FetchOptions struct {
-	Cluster    string        // needed where several clusters have the topic
-	Offset     int64         // first record
-	Since      time.Time     // instead of Offset: first record not before that time
-	MaxRecords int           //
-	MaxBytes   int           // one record is returned all the same
+	Cluster    string    // needed where several clusters have the topic
+	Offset     int64     // of the first record
+	Since      time.Time // instead of Offset: start at the first record not before that time
+	MaxRecords int
+	MaxBytes   int           // at least one record is returned even if it is larger
 	Wait       time.Duration // how long to wait for a first record; 0: not at all
 }
 
 // FetchReply is what Fetch returns.
 type FetchReply struct {
 	Messages      []Message
-	NextOffset    int64 // to go on from
-	HighWatermark int64 // offset of the next record to be committed
-	Earliest      int64 // first offset that retention left
+	NextOffset    int64 // from which to continue
+	HighWatermark int64 // offset after the last committed record
+	Earliest      int64 // oldest offset still kept
 }
 
-// Fetch reads a partition from a place that the caller keeps, without a
-// group.
+// Fetch reads a partition from a given offset or time, without a group.
 func (c *Client) Fetch(ctx context.Context, topic string, partition int, o FetchOptions) (*FetchReply, error) {
 	q := url.Values{}
 	setQuery(q, "cluster", o.Cluster)
@@ -67,12 +66,12 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, o Fetch
 	return reply, d.end()
 }
 
-// PollRequest is one poll of a group's member. Zero fields mean the server's
+// PollRequest is one poll of a member of a group. Zero fields mean the server's
 // defaults.
 type PollRequest struct {
 	Cluster        string
 	Group          string // default "consumer-<id>"
-	ConsumerID     int64  // 0: a fresh one is assigned and returned
+	ConsumerID     int64  // 0: the server assigns one
 	Topics         []string
 	MaxRecords     int
 	MaxBytes       int
@@ -84,17 +83,17 @@ type PollRequest struct {
 	After          string // cursor to read on from without committing; not with AutoCommit
 }
 
-// PollReply is what a poll returns.
+// PollReply is the answer to a poll.
 type PollReply struct {
 	ConsumerID int64
 	Group      string
 	Generation int64
 	Messages   []Message
-	Cursor     string // the place after Messages, for Ack or After
+	Cursor     string // the position after Messages, for Ack or After
 	TimedOut   bool
 }
 
-// Poll is one poll, as it is. [Consumer] makes a loop of it.
+// Poll sends one poll. [Consumer] is a loop around it.
 func (c *Client) Poll(ctx context.Context, p PollRequest) (*PollReply, error) {
 	body, err := c.send(ctx, &request{method: http.MethodGet, path: "/events", query: p.query()}, nil)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"ottla/protocol"
 )
 
-// Record is what is written: one event.
+// Record is a record to be written.
 type Record struct {
 	Key     Data              // records with the same key go to the same partition
 	Value   Data              // null is a tombstone
@@ -20,21 +20,21 @@ type Record struct {
 	// Partition, unless nil, overrides the placement by key.
 	Partition *int
 
-	// Timestamp is the record's time, with a precision of milliseconds; zero
-	// means when the server takes it.
+	// Timestamp is the record's time, with a precision of milliseconds. Zero means
+	// the time at which the server receives the record.
 	Timestamp time.Time
 }
 
-// Ack says where a record is. It is given once the record is on the disks of
-// a majority of its partition's replicas.
+// Ack is the position of a committed record, which is on disk on a majority of its
+// partition's replicas.
 type Ack struct {
 	Partition int
 	Offset    int64
-	Duplicate bool // a repeated request: the first try had done it
+	Duplicate bool // the request was a repetition of one that had succeeded
 }
 
 // append appends the fields of r as a JSON object without its braces, the key
-// first; comma tells whether other fields stand before them.
+// first. comma says whether other fields come before them.
 func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err error) {
 	start := len(dst)
 	first := func() bool { return !comma && len(dst) == start }
@@ -62,7 +62,7 @@ func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err er
 	return dst, keyEnd, nil
 }
 
-// appendLine appends r as a line of NDJSON and says where its key ends.
+// appendLine appends r as a line of NDJSON and returns where its key ends.
 func (r *Record) appendLine(dst []byte) (text []byte, keyEnd int, err error) {
 	dst = append(dst, '{')
 	dst, keyEnd, err = r.append(dst, false)
@@ -80,7 +80,7 @@ func appendName(dst []byte, name string, first bool) []byte {
 
 var errHeaderNotUTF8 = errors.New("a header is not valid UTF-8")
 
-// appendHeaders is sorted, so that the same record is the same bytes.
+// appendHeaders sorts the names, so that equal records are equal bytes.
 func appendHeaders(dst []byte, headers map[string]string) ([]byte, error) {
 	names := make([]string, 0, len(headers))
 	for name, value := range headers {
@@ -102,7 +102,7 @@ func appendHeaders(dst []byte, headers map[string]string) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// Message is a record as it comes back.
+// Message is a record that was read.
 type Message struct {
 	Topic     string
 	Partition int

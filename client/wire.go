@@ -14,22 +14,22 @@ import (
 	"ottla/protocol"
 )
 
-// wire turns batches into requests and answers into results. It belongs to
-// one lane and keeps its buffers.
+// wire encodes batches as requests and decodes answers. It belongs to one lane and
+// reuses its buffers.
 type wire struct {
 	client         *Client
 	id             string
 	epoch, seq     int64
-	plain, offsets string // paths: without and with every record's offset in the answer
+	plain, offsets string // paths: without and with the offset of every record in the answer
 	headers        map[string]string
-	compress       func(dst, src []byte) ([]byte, error) // nil: not
+	compress       func(dst, src []byte) ([]byte, error) // nil: no compression
 
 	packed []byte
 	answer []byte
 	acks   []Ack // of the answer, in the order of the request; Offset -1: failed
 }
 
-// compressWith sets up the encoder.
+// compressWith sets the encoder.
 func (w *wire) compressWith(c Compression) error {
 	switch c {
 	case NoCompression:
@@ -47,7 +47,7 @@ func (w *wire) compressWith(c Compression) error {
 			return append(dst, out.Bytes()...), err
 		}
 	case Zstd:
-		// The window is the server's own: a batch is seldom larger.
+		// The same window as the server's; few batches are larger.
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 		if err != nil {
@@ -60,7 +60,7 @@ func (w *wire) compressWith(c Compression) error {
 	return nil
 }
 
-// begin numbers a new request and prepares its body.
+// begin makes a new request with the next sequence.
 func (w *wire) begin(b *batch) (*request, error) {
 	w.seq++
 	r := &request{method: http.MethodPost, path: w.plain, body: b.body, headers: w.headers}
@@ -80,13 +80,14 @@ func (w *wire) begin(b *batch) (*request, error) {
 	return r, nil
 }
 
-// partial is the answer to a batch of which some partitions failed.
+// partial is the answer to a batch that failed on some partitions.
 type partial struct {
-	worst     *Error // of those that will not succeed later, else any
-	retriable bool   // none of them is refused for good
+	worst     *Error // an error that is not retriable if there is one, else any
+	retriable bool   // all errors are retriable
 }
 
-// post sends the request of a batch once. Both results nil: all is committed.
+// post sends the request of a batch once. If both results are nil, all of it is
+// committed.
 func (w *wire) post(ctx context.Context, r *request, b *batch) (*partial, error) {
 	var err error
 	w.answer, err = w.client.send(ctx, r, w.answer[:0])
@@ -126,7 +127,7 @@ func (w *wire) post(ctx context.Context, r *request, b *batch) (*partial, error)
 	return p, nil
 }
 
-// partitions looks for errors; nil if there are none.
+// partitions decodes the errors of partitions; nil if there are none.
 func (d *decoder) partitions() *partial {
 	var p *partial
 	for d.r.Array(); d.r.Element(); {
@@ -158,7 +159,7 @@ func (d *decoder) partitions() *partial {
 	return p
 }
 
-// places decodes the offsets of a batch's records.
+// places decodes the offsets of the records of a batch.
 func (d *decoder) places(acks []Ack) []Ack {
 	for d.r.Array(); d.r.Element(); {
 		ack := Ack{Offset: -1}
