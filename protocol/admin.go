@@ -2,8 +2,8 @@ package protocol
 
 import "time"
 
-// ClusterSpec asks for a cluster. Nil means "not sent": the default is taken,
-// and a repeated request is not compared in that field.
+// ClusterSpec describes a cluster to create. Nil means "not sent": the default
+// applies, and a repeated request is not compared in that field.
 type ClusterSpec struct {
 	Name              string
 	NumBrokers        *int     // 1-9, default 3
@@ -26,7 +26,7 @@ type ClusterInfo struct {
 	Fsync             string       `json:"fsync"`
 	CreatedAt         time.Time    `json:"created_at"`
 	Brokers           []BrokerInfo `json:"brokers"`
-	Error             string       `json:"error,omitempty"` // why it is not started; what only its log knows is 0 then
+	Error             string       `json:"error,omitempty"` // why it is not started; fields that only its log knows are 0 then
 }
 
 // ClusterDetail is a cluster with its topics.
@@ -47,12 +47,12 @@ type BrokerInfo struct {
 	Cluster   string    `json:"-"`
 }
 
-// MaxTopicRecordBytes bounds max_record_bytes of a topic, whatever the server
-// is configured to take.
+// MaxTopicRecordBytes is the largest max_record_bytes of a topic, independent of
+// the server's configuration.
 const MaxTopicRecordBytes = 16 << 20
 
-// TopicSpec asks for a topic, or, for an existing one, for other settings.
-// Nil means "not sent".
+// TopicSpec describes a topic to create, or new settings of an existing one. Nil
+// means "not sent".
 type TopicSpec struct {
 	Name              string
 	Cluster           string // empty: the default cluster when creating
@@ -89,20 +89,20 @@ type PartitionInfo struct {
 	LeaderBrokerID *int  `json:"leader_broker_id"`
 	Replicas       []int `json:"replicas"`
 	InSync         []int `json:"in_sync"`
-	// Earliest and Latest are what the leader says, nil while none answers.
+	// Earliest and Latest come from the leader; nil while none answers.
 	Earliest *Offset `json:"earliest"`
 	Latest   *Offset `json:"latest"`
 }
 
-// ProducerInfo is a producer that a cluster remembers. Name is its Producer-Id,
-// or what stands for an Idempotency-Key.
+// ProducerInfo is a producer that a cluster remembers. Name is its Producer-Id, or
+// the name derived from an Idempotency-Key.
 type ProducerInfo struct {
 	Cluster string
 	Name    string
 }
 
-// Topic is what the front end needs of a topic on the hot path. It is
-// immutable, part of the routing snapshot.
+// Topic is what the front end needs to know of a topic on the hot path. It is
+// immutable and part of the routing snapshot.
 type Topic struct {
 	Cluster        string
 	Name           string
@@ -111,7 +111,7 @@ type Topic struct {
 	MaxRecordBytes int
 	Internal       bool
 	RoundRobin     *Counter // shared by all snapshots of this topic
-	Route          any      // the backend's own; opaque to callers
+	Route          any      // for the backend; opaque to callers
 }
 
 // Readiness is the answer to /readyz.
@@ -122,7 +122,7 @@ type Readiness struct {
 	Degraded   []PartitionStatus `json:"degraded"` // have a leader, but replicas are missing or quarantined
 }
 
-// PartitionStatus says what ails one partition.
+// PartitionStatus says what is wrong with one partition.
 type PartitionStatus struct {
 	Cluster   string `json:"cluster"`
 	Topic     string `json:"topic"`

@@ -11,20 +11,20 @@ type Counter struct{ n atomic.Uint64 }
 // Next returns 0, 1, 2, ... and is safe for concurrent use.
 func (c *Counter) Next() uint64 { return c.n.Add(1) - 1 }
 
-// ProduceRequest is one partition's share of a produce request. The backend
-// owns it, Lines included, from the call on.
+// ProduceRequest is the part of a produce request for one partition. From the call
+// on it belongs to the backend, including Lines.
 type ProduceRequest struct {
 	Topic     *Topic
 	Partition int
 	Lines     Lines
-	NoAck     bool      // acks=none: answered when it is queued
-	Deadline  time.Time // when its sender gives up waiting; zero: never. Set by the backend
+	NoAck     bool      // acks=none: it is answered once it is queued
+	Deadline  time.Time // when its sender stops waiting, zero: never; set by the backend
 
 	// Idempotence; ProducerID is empty without it.
 	ProducerID string
 	Epoch      int64
 	Sequence   int64
-	BodyHash   uint64 // with an Idempotency-Key: tells another body from a retry
+	BodyHash   uint64 // with an Idempotency-Key: distinguishes another body from a retry
 
 	Result ProduceResult         // filled by the backend before Produce returns
 	Reply  Future[ProduceResult] // the backend's reply slot
@@ -38,8 +38,8 @@ type ProduceResult struct {
 	Err        *Error
 }
 
-// Record is a record as it comes back. Key, Value and Headers are log tokens
-// (see token.go) in a buffer that the reader owns; Headers is empty without.
+// Record is a record that was read. Key, Value and Headers are log tokens (see
+// token.go) in a buffer of the reader; Headers is empty if there are none.
 type Record struct {
 	Topic     string
 	Partition int
@@ -56,8 +56,8 @@ type TopicPartition struct {
 	Partition int    `json:"partition"`
 }
 
-// FetchRequest reads a partition without a group. It starts at Offset, or,
-// when Timestamp is set, at the first record whose timestamp is not before.
+// FetchRequest reads a partition without a group. It starts at Offset or, if
+// Timestamp is set, at the first record whose timestamp is not before that.
 type FetchRequest struct {
 	Topic      *Topic
 	Partition  int
@@ -66,36 +66,36 @@ type FetchRequest struct {
 	MaxRecords int
 	MaxBytes   int
 	Timeout    time.Duration          // how long to wait for a first record
-	Done       <-chan struct{}        // when not nil, its closing ends the wait early
-	Left       <-chan struct{}        // the same, closed when the client leaves, before a Nudge
-	Watch      func() <-chan struct{} // when not nil, called once when the read begins to wait, for Left
-	Room       Room                   // when not nil, records are read only as far as it has room
-	Sink       RecordSink             // when not nil, it takes the records, and the reply has none
+	Done       <-chan struct{}        // if not nil, closing it ends the wait early
+	Left       <-chan struct{}        // the same for a client that leaves; closed before a Nudge
+	Watch      func() <-chan struct{} // if not nil, called once when the read begins to wait, and returns Left
+	Room       Room                   // if not nil, records are read only as far as it has room
+	Sink       RecordSink             // if not nil, it takes the records, and the reply has none
 }
 
-// RecordSink takes the records of an answer one by one, out of buffers that
-// are used again: a slice of records would need memory that lasts.
+// RecordSink takes the records of an answer one by one, from buffers that are
+// reused; a slice of records would need memory of its own.
 type RecordSink interface {
-	// Expect says before the first record about how many bytes are coming,
-	// counted as in log lines and 64 more for each record.
+	// Expect is called before the first record with an estimate of the bytes that
+	// follow: those of the log lines, and 64 more for each record.
 	Expect(bytes int)
 	// Take takes the next record; it and its tokens are valid until Take
 	// returns.
 	Take(r *Record)
-	// Forget is called when what was taken so far is not in the answer.
+	// Forget is called if the records taken so far are not in the answer.
 	Forget()
 }
 
-// Room is the memory that the records of one answer are read into; all answers
-// share it. What is held when the read ends is its caller's to give back.
+// Room reserves memory for the records of one answer, out of a budget that all
+// answers share. The caller of a read gives back what is reserved at its end.
 type Room interface {
-	// Take reserves up to want bytes, at least 1, instead of what was held, and
-	// returns how many: when it is less, records may be read until they have so
-	// many, at least one in any case. It may wait for others to give back, two
-	// seconds at most. Error: overloaded.
+	// Take replaces the reservation by one of up to want bytes, at least 1, and
+	// returns its size. If that is less than want, records may be read until they
+	// take that many bytes, but always one. It may wait for memory, for up to two
+	// seconds. Error: overloaded.
 	Take(want int) (int, *Error)
-	// Keep makes what is held the n bytes that were read; 0 when there was
-	// nothing. Error: overloaded, a single large record may have no room.
+	// Keep changes the reservation to the n bytes that were read, 0 if there were
+	// none. Error: overloaded, if there is no memory for a single large record.
 	Keep(n int) *Error
 }
 
@@ -107,7 +107,7 @@ type FetchReply struct {
 	Earliest      Offset
 }
 
-// StartFrom says where a group starts on a partition without an offset.
+// StartFrom says where a group starts on a partition without a committed offset.
 type StartFrom struct {
 	Latest    bool
 	Timestamp *int64 // milliseconds since 1970; nil: earliest, or latest
@@ -115,9 +115,9 @@ type StartFrom struct {
 
 // PollRequest is one GET /events.
 type PollRequest struct {
-	Cluster        string     // empty: found by the topics
+	Cluster        string     // empty: the cluster that has the topics
 	Group          string     // empty: consumer-<id>
-	ConsumerID     ConsumerID // 0: assign a fresh one
+	ConsumerID     ConsumerID // 0: assign a new one
 	Topics         []string
 	MaxRecords     int
 	MaxBytes       int
@@ -126,42 +126,43 @@ type PollRequest struct {
 	AutoCommit     bool
 	From           StartFrom
 	Ack            string // cursor to commit first
-	After          string // cursor to read on from; with AutoCommit nothing steps back
-	Resume         bool   // without ConsumerID: be the consumer of After, not a fresh one
-	RecordCursors  bool   // fill in PollReply.Cursors; a backend may decline
+	After          string // cursor to continue from; with AutoCommit the committed offset does not go back
+	Resume         bool   // without ConsumerID: use the consumer of After instead of a new one
+	RecordCursors  bool   // fill in PollReply.Cursors; a backend need not
 
-	// The next three are for streams, which are one poll after the other.
-	Continue bool   // After counts in a later generation, too, for partitions that stayed
+	// The next three fields are for streams, which send one poll after the other.
+	Continue bool   // accept After in a later generation, for partitions that stayed
 	Announce bool   // a rebalance ends the wait
-	Number   uint64 // when not 0, PollReply.Number of the first one: who has polled since is newer than this poll
+	Number   uint64 // if not 0, PollReply.Number of the first poll: polls since then are newer than this one
 
-	Gone func() bool     // when not nil, whether the client has left; nothing is delivered then
-	Left <-chan struct{} // when not nil, closed when it leaves, before a Nudge; else Gone is asked from time to time
+	Gone func() bool     // if not nil, reports whether the client has left; nothing is delivered then
+	Left <-chan struct{} // if not nil, closed when it leaves, before a Nudge; else Gone is polled
 
-	Watch func() <-chan struct{} // when not nil, called once when the poll begins to wait for records, for Left
+	Watch func() <-chan struct{} // if not nil, called once when the poll begins to wait for records, and returns Left
 
-	Room Room       // when not nil, records are read only as far as it has room, and before anything is committed
-	Sink RecordSink // when not nil, it takes the records, and the reply has none; excludes RecordCursors
+	Room Room       // if not nil, records are read only as far as it has room, and before anything is committed
+	Sink RecordSink // if not nil, it takes the records, and the reply has none; not with RecordCursors
 }
 
-// Pending is a read step by step, for callers that have no goroutine to spare
-// for one that waits. One step at a time.
+// Pending is a read in steps, for callers that cannot spare a goroutine for a read
+// that waits. Only one step may run at a time.
 type Pending[R any] interface {
-	// Advance returns the answer, or that the read waits: it is to be parked,
-	// and then to be advanced again.
+	// Advance returns the answer, or that the read waits. In that case call Park,
+	// and Advance again when it resumes.
 	Advance() (reply R, waits bool, err *Error)
-	// Park returns at once. When there may be something to answer, at the
-	// latest when the read's time is up, resume is called: once, on whatever
-	// goroutine, perhaps before Park returns. It must not block.
+	// Park returns at once. resume is called once when there may be an answer, at
+	// the latest when the time of the read is over: on any goroutine, perhaps
+	// before Park returns. It must not block.
 	Park(resume func())
-	// Nudge has a parked read look at its request's Left and Done, at any time.
+	// Nudge makes a parked read check Left and Done of its request. It may be called
+	// at any time.
 	Nudge()
 }
 
-// PendingPoll is a poll step by step.
+// PendingPoll is a poll in steps.
 type PendingPoll = Pending[*PollReply]
 
-// PendingFetch is a read of a partition step by step.
+// PendingFetch is a read of a partition in steps.
 type PendingFetch = Pending[*FetchReply]
 
 // PollReply answers a PollRequest.
@@ -173,12 +174,12 @@ type PollReply struct {
 	Cursor     string
 	Cursors    []string // with RecordCursors: the position after each record
 	TimedOut   bool
-	Number     uint64 // of the poll; later ones of any consumer have higher ones
+	Number     uint64 // of this poll; later polls of any consumer have higher numbers
 	Superseded bool   // a newer poll of this consumer took over
 }
 
-// CommitRequest is one POST /offset. Without Offsets the consumer's position
-// is committed, of Topic if that is set.
+// CommitRequest is one POST /offset. Without Offsets it commits the consumer's
+// position, only of Topic if that is set.
 type CommitRequest struct {
 	Cluster    string
 	Group      string // empty: the one group the consumer is in
@@ -189,7 +190,7 @@ type CommitRequest struct {
 	Force      bool
 }
 
-// OffsetCommit is one partition's offset: the next one to read.
+// OffsetCommit is the offset of one partition: the next one to read.
 type OffsetCommit struct {
 	Topic     string
 	Partition int
@@ -224,12 +225,12 @@ type OffsetInfo struct {
 	Partition int         `json:"partition"`
 	Committed *Offset     `json:"committed"`
 	Position  *Offset     `json:"position"`
-	End       *Offset     `json:"end"` // nil while the partition has no leader, as is Lag
+	End       *Offset     `json:"end"` // nil, like Lag, while the partition has no leader
 	Lag       *Offset     `json:"lag"`
 	Metadata  string      `json:"metadata"`
 	Owner     *ConsumerID `json:"owner"`
 
-	CommittedAt time.Time `json:"-"` // zero without Committed
+	CommittedAt time.Time `json:"-"` // zero if Committed is nil
 }
 
 // GroupInfo describes a consumer group.
@@ -239,11 +240,11 @@ type GroupInfo struct {
 	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
 	Generation Generation   `json:"generation"`
 	Members    []MemberInfo `json:"members"`
-	Lag        Offset       `json:"lag"` // over the partitions that have a leader
+	Lag        Offset       `json:"lag"` // of the partitions that have a leader
 	CreatedAt  time.Time    `json:"created_at"`
 }
 
-// MemberInfo describes a group's member.
+// MemberInfo describes a member of a group.
 type MemberInfo struct {
 	ConsumerID       ConsumerID       `json:"consumer_id"`
 	Topics           []string         `json:"topics"`

@@ -7,7 +7,7 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// AppendJSONString appends s as a JSON string: only what must be escaped is.
+// AppendJSONString appends s as a JSON string and escapes only what JSON requires.
 // Bytes that are not UTF-8 become U+FFFD.
 func AppendJSONString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
@@ -55,9 +55,9 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// AppendUnescaped appends the content of a valid JSON string given without
-// its quotes. It returns false when an escape is half a surrogate pair, which
-// no UTF-8 text can hold; U+FFFD stands in its place then.
+// AppendUnescaped appends the content of a valid JSON string, given without its
+// quotes. It returns false if an escape is half of a surrogate pair, which UTF-8
+// cannot represent; U+FFFD takes its place.
 func AppendUnescaped(dst, inner []byte) ([]byte, bool) {
 	whole := true
 	for i := 0; i < len(inner); {

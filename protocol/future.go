@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Future is a reply slot: one actor puts one value, one caller waits for it.
-// Make it with NewFuture; never reuse it, because an answer may still come
-// after the caller gave up.
+// Future is a reply slot: an actor puts a value, a caller waits for it. NewFuture
+// makes it. It must not be reused, because an answer may still come after the
+// caller has stopped waiting.
 type Future[T any] struct {
 	ch   chan T
-	then func() // after each Put, when not nil
+	then func() // called after each Put, if not nil
 }
 
 // NewFuture returns an empty reply slot.
 func NewFuture[T any]() Future[T] { return Future[T]{ch: make(chan T, 1)} }
 
-// Then returns the same slot for somebody who does not wait: f is called after
-// every Put, on whatever goroutine, and must not block.
+// Then returns the same slot with a callback, for callers that do not wait: then is
+// called after every Put, on any goroutine, and must not block.
 func (f Future[T]) Then(then func()) Future[T] { return Future[T]{f.ch, then} }
 
-// Put stores the answer. It never blocks; of several answers the first stays.
+// Put stores the answer. It never blocks. The first of several answers is kept.
 func (f Future[T]) Put(v T) {
 	select {
 	case f.ch <- v:
@@ -34,7 +34,7 @@ func (f Future[T]) Put(v T) {
 // C is the channel on which the answer arrives.
 func (f Future[T]) C() <-chan T { return f.ch }
 
-// Wait returns the answer, or false when the deadline passes first.
+// Wait returns the answer, or false if the deadline passes first.
 func (f Future[T]) Wait(deadline time.Time) (T, bool) {
 	select {
 	case v := <-f.ch:
@@ -55,18 +55,18 @@ func (f Future[T]) expire() {
 	f.Put(none)
 }
 
-// expiry ends a wait at its deadline by an empty answer in the caller's own
-// slot: receiving from one channel costs a third less than selecting between it
-// and a timer's, and every produce request waits once.
+// expiry ends a wait at its deadline by putting an empty answer into the caller's
+// slot. Every produce request waits once, and receiving from one channel costs a
+// third less than selecting between it and the channel of a timer.
 //
-// Its timer goes on when a wait ends, because nearly all do before their
-// deadlines: it finds the next wait, or none, when it fires. So a wait costs a
-// lock taken twice, and no change among the runtime's timers.
+// The timer keeps running when a wait ends, because nearly all waits end before
+// their deadlines. When it fires, it finds a later wait, or none. So a wait costs
+// two acquisitions of a lock, and no change to the runtime's timers.
 type expiry struct {
 	mu       sync.Mutex
 	timer    *time.Timer
-	armed    time.Time             // when the timer fires, zero: it does not
-	slot     interface{ expire() } // nil: nobody waits
+	armed    time.Time             // when the timer fires; zero: not at all
+	slot     interface{ expire() } // nil: there is no wait
 	deadline time.Time
 	expired  bool
 }
@@ -83,7 +83,7 @@ func (e *expiry) begin(deadline time.Time, slot interface{ expire() }) {
 	}
 }
 
-// arm has the timer fire at the deadline; mu is held.
+// arm sets the timer to the deadline; mu must be held.
 func (e *expiry) arm() {
 	e.armed = e.deadline
 	if e.timer == nil {
@@ -93,8 +93,8 @@ func (e *expiry) arm() {
 	e.timer.Reset(time.Until(e.deadline))
 }
 
-// fired may come late, when a later wait has armed the timer again: that one
-// then sees it twice.
+// fired may run late, after a later wait has set the timer again. That wait then
+// sees it twice.
 func (e *expiry) fired() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -109,7 +109,7 @@ func (e *expiry) fired() {
 	}
 }
 
-// end ends the wait and reports whether it had not expired.
+// end ends the wait and reports whether it had not expired before.
 func (e *expiry) end() (averted bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -117,13 +117,12 @@ func (e *expiry) end() (averted bool) {
 	return !e.expired
 }
 
-// Waiter is registered with one or more partitions, and perhaps with a group,
-// and is told when there may be something new. Registrations are compared by
-// the pointer.
+// Waiter can be registered with partitions and with a group, which wake it when
+// there may be something new. A registration is identified by the pointer.
 type Waiter struct{ wake func() }
 
-// NewWaiter returns a waiter whose every Wake calls wake, on whatever goroutine;
-// wake must not block.
+// NewWaiter returns a waiter that calls wake for every Wake, on any goroutine. wake
+// must not block.
 func NewWaiter(wake func()) *Waiter { return &Waiter{wake} }
 
 // Wake says that there may be something new. It does not block.

@@ -1,7 +1,7 @@
 package protocol
 
-// Offset counts records within a partition, from 0, dense. It is not a raft
-// index: an entry of the raft log carries any number of records, also none.
+// Offset is the position of a record in its partition, from 0, without gaps. It is
+// not a raft index: an entry of the raft log has any number of records, also none.
 type Offset int64
 
 // ConsumerID identifies a consumer; positive. The default group of consumer
@@ -11,18 +11,18 @@ type ConsumerID int64
 // Generation counts the assignments of a consumer group, from 1.
 type Generation int64
 
-// DefaultCluster is the cluster that is created at first start and that a
-// request means when it names none and no cluster has its topic.
+// DefaultCluster is the cluster that is created at first start. A request that
+// names no cluster means it if no cluster has its topic.
 const DefaultCluster = "default"
 
-// Names of the topics that Ottla keeps for itself in every cluster.
+// Names of the internal topics of every cluster.
 const (
 	MetadataTopic = "__cluster_metadata"
 	OffsetsTopic  = "__consumer_offsets"
 )
 
-// IsInternalTopic reports whether a topic belongs to Ottla: clients may read
-// such a topic but not write to it.
+// IsInternalTopic reports whether a topic is internal: clients may read it but not
+// write to it.
 func IsInternalTopic(name string) bool {
 	return len(name) >= 2 && name[0] == '_' && name[1] == '_'
 }

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Actions a log line can name.
+// Actions of log lines.
 const (
 	ActionProduce   = "PRODUCE"
 	ActionTombstone = "TOMBSTONE" // a record with a null value
 )
 
-// NullToken is how a missing key or value stands in the log.
+// NullToken is the token of a missing key or value.
 const NullToken = "-"
 
-// Lines holds encoded records of one topic partition, each a whole line of
-// the log but for its offset, which only the leader knows. The front end
-// encodes them, the leader fills the gaps; see docs in package logfile.
+// Lines holds encoded records of one partition. Each is a complete line of the log
+// except for its offset, which only the leader knows: the front end encodes the
+// records, the leader inserts the offsets. Package logfile describes the lines.
 type Lines struct {
 	Buf  []byte
-	Gaps []int // for each record, where in Buf its offset belongs; ascending
+	Gaps []int // for each record, the place of its offset in Buf; ascending
 }
 
 // Len is the number of records.
@@ -64,8 +64,8 @@ func (l *Lines) AppendNumbered(dst []byte, base Offset) []byte {
 // AppendTimestamp appends "2026-11-22 17:16:03.123", the UTC date and time of
 // a timestamp in milliseconds since 1970, which may be up to the year 9999.
 //
-// Every record of every request has one. The date is taken from the standard
-// library once a day, the rest is digits.
+// Every record of every request has one, so it is fast: the date comes from the
+// standard library once per day, the rest is arithmetic.
 func AppendTimestamp(dst []byte, ms int64) []byte {
 	const day = 24 * 60 * 60 * 1000
 	number := ms / day
@@ -90,7 +90,7 @@ func appendTwo(dst []byte, n int, end byte) []byte {
 	return append(dst, byte('0'+n/10), byte('0'+n%10), end)
 }
 
-// date is the text of one day, counted from 1970.
+// date is the text of a day, which is counted from 1970.
 type date struct {
 	day  int64
 	text string

@@ -1,7 +1,7 @@
 package protocol
 
-// Metrics is one reading of what the broker counts. Counters only grow while
-// the process lives.
+// Metrics is a snapshot of what the broker counts. Counters only grow while the
+// process runs.
 type Metrics struct {
 	Topics  []TopicMetrics
 	Groups  []GroupMetrics
@@ -9,29 +9,29 @@ type Metrics struct {
 	Disk    DiskMetrics
 	Scrub   ScrubMetrics
 
-	Elections      uint64    // leaders that partitions have got
-	DamageNotFound uint64    // damaged replicas in which mending found no damage
-	BatchRecords   Histogram // records per raft entry of topics, internal ones aside
+	Elections      uint64    // number of times that a partition got a leader
+	DamageNotFound uint64    // replicas that were reported damaged and in which repair found no damage
+	BatchRecords   Histogram // records per raft entry, without internal topics
 	BatchBytes     Histogram // bytes of the same entries
-	GroupsStale    bool      // Groups is an older reading: a coordinator does not answer
+	GroupsStale    bool      // Groups is an older snapshot, because a coordinator does not answer
 
-	// DirectoriesReplaced counts directories of brokers that could not be used
-	// and were put aside, by reason: "lost" or "outdated".
+	// DirectoriesReplaced counts broker directories that were replaced, by reason:
+	// "lost" or "outdated".
 	DirectoriesReplaced map[string]uint64
 
 	DataDirFree  uint64 // bytes of its filesystem that are free, 0 if unknown
 	DataDirTotal uint64
 }
 
-// ScrubMetrics is about the verification of sealed segments.
+// ScrubMetrics counts the verification of sealed segments.
 type ScrubMetrics struct {
 	Bytes     uint64 // verified
-	Damage    uint64 // replicas in which it found some
-	Replicas  uint64 // verified from end to end
-	LastEnded int64  // when the last of these ended, milliseconds since 1970; 0: none has
+	Damage    uint64 // replicas in which it found damage
+	Replicas  uint64 // replicas that were verified completely
+	LastEnded int64  // when the last complete verification ended, milliseconds since 1970; 0: never
 }
 
-// TopicMetrics is about one topic. Bytes are those of log lines.
+// TopicMetrics counts one topic. Bytes are those of log lines.
 type TopicMetrics struct {
 	Cluster  string
 	Topic    string
@@ -44,11 +44,11 @@ type TopicMetrics struct {
 
 	Partitions      int
 	Leaderless      int
-	UnderReplicated int   // have a leader, but lack a replica
-	LogBytes        int64 // of the leaders' copies
+	UnderReplicated int   // have a leader, but not all replicas
+	LogBytes        int64 // size of the leaders' copies
 }
 
-// GroupMetrics is about one consumer group.
+// GroupMetrics describes one consumer group.
 type GroupMetrics struct {
 	Cluster string
 	Group   string
@@ -63,22 +63,22 @@ type BrokerMetrics struct {
 	Count   int
 }
 
-// DiskMetrics is what the disk has done for all logs.
+// DiskMetrics counts disk operations for all logs.
 type DiskMetrics struct {
-	Rounds          uint64 // writes of many logs followed by one sync
+	Rounds          uint64 // writes to any number of logs, followed by one sync
 	FileSyncs       uint64 // fdatasync of one file
 	FilesystemSyncs uint64 // syncfs
-	Files           uint64 // made durable
-	Bytes           uint64 // written
+	Files           uint64 // files made durable
+	Bytes           uint64 // bytes written
 	Stalls          uint64
 	Failures        uint64    // rounds in which something failed
-	RoundSeconds    Histogram // write and sync
-	SyncSeconds     Histogram // sync alone
+	RoundSeconds    Histogram // duration of write and sync
+	SyncSeconds     Histogram // duration of the sync alone
 }
 
 // Histogram counts values in buckets.
 type Histogram struct {
 	Bounds []float64 // upper bounds, ascending
-	Counts []uint64  // values in each bucket alone; one more than Bounds, for what exceeds them all
+	Counts []uint64  // values in each bucket, not cumulated; one more than Bounds, for larger values
 	Sum    float64
 }

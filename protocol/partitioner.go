@@ -5,23 +5,23 @@ import (
 	"encoding/base64"
 )
 
-// PartitionForKey places a record by its key's token among n partitions, as
-// Kafka's Java client does with the same key bytes: toPositive(murmur2(key))
-// % n. The bytes hashed are a JSON string's content, other JSON's compact
-// text, or the text or bytes themselves. The token must be well-formed and
-// not null, and n positive.
+// PartitionForKey returns the partition, of n, for the token of a key. It is the
+// one that Kafka's Java client chooses for the same bytes:
+// toPositive(murmur2(key)) % n. The bytes are the content of a JSON string, the
+// compact text of other JSON, or the text or bytes themselves. The token must be
+// well-formed and not null, and n positive.
 func PartitionForKey(token []byte, n int) int {
 	var buf [256]byte
 	return int(uint32(Murmur2(keyBytes(buf[:0], token)))&0x7fffffff) % n
 }
 
-// keyBytes returns the bytes a key is hashed by, in buf where they have to be
+// keyBytes returns the bytes of a key that are hashed, in buf if they have to be
 // decoded.
 func keyBytes(buf, token []byte) []byte {
 	inner := token
 	switch {
 	case KindOfToken(token) == TokenBytes:
-		// A malformed token still has a place: what could be decoded.
+		// A malformed token is placed by what could be decoded.
 		buf, _ = base64.StdEncoding.AppendDecode(buf, token[2:len(token)-1])
 		return buf
 	case KindOfToken(token) == TokenText:

@@ -2,9 +2,9 @@ package protocol
 
 import "bytes"
 
-// JSONReader walks one JSON text in a single pass without building values or
-// allocating: the caller enters the containers it knows and takes everything
-// else whole.
+// JSONReader reads a JSON text in a single pass, without building values and
+// without allocating. The caller enters the containers that it knows and takes all
+// other values whole.
 //
 //	r := NewJSONReader(text)
 //	for r.Object(); r.Field(); {
@@ -12,13 +12,13 @@ import "bytes"
 //	}
 //	err := r.End()
 //
-// The first error sticks: every later call returns false.
+// The first error is kept: every later call returns false.
 type JSONReader struct {
 	Key []byte // the field name that Field found, decoded
 
 	src   []byte
 	pos   int
-	fresh bool // just entered a container: no comma is due
+	fresh bool // at the beginning of a container: no comma is due
 	err   *SyntaxError
 }
 
@@ -34,20 +34,20 @@ func (r *JSONReader) Err() error {
 }
 
 // Kind is the first byte of the next value: '{', '[', '"', a digit, '-', 't',
-// 'f', 'n', or 0 at the end. It says nothing about the rest of the value.
+// 'f', 'n', or 0 at the end. It does not check the rest of the value.
 func (r *JSONReader) Kind() byte {
 	r.pos = skipSpace(r.src, r.pos)
 	return at(r.src, r.pos)
 }
 
-// Object enters an object; false when the next value is none.
+// Object enters an object; false if the next value is not one.
 func (r *JSONReader) Object() bool { return r.enter('{', "an object") }
 
-// Array enters an array; false when the next value is none.
+// Array enters an array; false if the next value is not one.
 func (r *JSONReader) Array() bool { return r.enter('[', "an array") }
 
-// Field moves to the next field of the object that was entered last, or
-// leaves the object and returns false when there is none.
+// Field moves to the next field of the object that was entered last. If there is
+// none, it leaves the object and returns false.
 func (r *JSONReader) Field() bool {
 	if !r.next('}') {
 		return false
@@ -71,11 +71,11 @@ func (r *JSONReader) Field() bool {
 	return true
 }
 
-// Element moves to the next element of the array that was entered last, or
-// leaves the array and returns false when there is none.
+// Element moves to the next element of the array that was entered last. If there
+// is none, it leaves the array and returns false.
 func (r *JSONReader) Element() bool { return r.next(']') }
 
-// Value takes the next value whole.
+// Value returns the next value whole.
 func (r *JSONReader) Value() (JSONValue, bool) {
 	if r.err != nil {
 		return JSONValue{}, false
@@ -89,18 +89,17 @@ func (r *JSONReader) Value() (JSONValue, bool) {
 	return JSONValue{Raw: r.src[start:end:end], Spaced: spaced}, true
 }
 
-// Mark is the place of the next value's first byte, for Since.
+// Mark is the position of the first byte of the next value, for Since.
 func (r *JSONReader) Mark() int {
 	r.Kind()
 	return r.pos
 }
 
-// Since is the text from a Mark to what was read last, as it stands in the
-// source. It lets a caller that has read a value field by field have it whole.
+// Since is the source text from a Mark to the end of what was read. With it, a
+// caller that has read a value field by field can get the whole value.
 func (r *JSONReader) Since(mark int) []byte { return r.src[mark:r.pos:r.pos] }
 
-// End checks that nothing but white space is left and returns the first
-// error.
+// End checks that only white space is left, and returns the first error.
 func (r *JSONReader) End() error {
 	if r.Kind(); r.pos < len(r.src) {
 		r.fail(r.pos, "unexpected text after the value")
@@ -120,7 +119,7 @@ func (r *JSONReader) enter(open byte, what string) bool {
 	return true
 }
 
-// next consumes a comma where one is due, or the closing bracket.
+// next consumes a comma if one is due, or the closing bracket.
 func (r *JSONReader) next(closing byte) bool {
 	if r.err != nil {
 		return false

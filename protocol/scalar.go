@@ -2,7 +2,7 @@ package protocol
 
 import "unicode/utf8"
 
-// scanScalar validates the string, number or word that begins at src[i] and
+// scanScalar validates the string, number or literal that begins at src[i]. It
 // returns the index after it, or where and why it is invalid.
 func scanScalar(src []byte, i int) (int, string) {
 	switch c := at(src, i); {
@@ -89,8 +89,8 @@ func scanString(src []byte, i int) (int, string) {
 	return i, "unexpected end"
 }
 
-// escapeLength is the length of the escape that b begins with, 0 when it is
-// none.
+// escapeLength is the length of the escape at the beginning of b, 0 if it is
+// invalid.
 func escapeLength(b []byte) int {
 	switch at(b, 1) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -103,7 +103,7 @@ func escapeLength(b []byte) int {
 	return 0
 }
 
-// plain marks the bytes that stand for themselves in a string.
+// plain is true for bytes that need no escape in a string.
 var plain = func() (t [256]bool) {
 	for c := 0x20; c < 0x80; c++ {
 		t[c] = c != '"' && c != '\\'

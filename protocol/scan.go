@@ -2,10 +2,10 @@ package protocol
 
 import "fmt"
 
-// MaxJSONDepth is how deep arrays and objects of one value may nest.
+// MaxJSONDepth is how deep arrays and objects of a value may be nested.
 const MaxJSONDepth = 512
 
-// SyntaxError says where a text stops being JSON.
+// SyntaxError says where and why a text is not JSON.
 type SyntaxError struct {
 	Offset int // bytes from the start of the text
 	Reason string
@@ -20,8 +20,8 @@ type JSONValue struct {
 	Spaced bool   // has white space outside of strings
 }
 
-// Compact returns the value without white space outside of strings: Raw
-// itself when there is none, else a copy appended to *scratch.
+// Compact returns the value without white space outside of strings: Raw itself if
+// there is none, else a copy appended to *scratch.
 func (v JSONValue) Compact(scratch *[]byte) []byte {
 	if !v.Spaced {
 		return v.Raw
@@ -46,7 +46,7 @@ func AppendCompactJSON(dst, src []byte) ([]byte, error) {
 	return appendWithoutSpace(dst, v.Raw), nil
 }
 
-// appendWithoutSpace copies valid JSON but for the white space between tokens.
+// appendWithoutSpace appends valid JSON without the white space between tokens.
 func appendWithoutSpace(dst, src []byte) []byte {
 	for i := 0; i < len(src); {
 		switch c := src[i]; {
@@ -67,7 +67,7 @@ func appendWithoutSpace(dst, src []byte) []byte {
 	return dst
 }
 
-// nesting remembers for every open container whether it is an object.
+// nesting records for every open container whether it is an object.
 type nesting struct {
 	objects [MaxJSONDepth / 64]uint64
 	depth   int
@@ -92,9 +92,9 @@ func (n *nesting) inObject() bool {
 	return n.objects[top/64]&(1<<(top%64)) != 0
 }
 
-// scanValue validates the value that begins at src[i] and returns the index
-// after it, and whether it has white space outside of strings. When reason is
-// not empty it is invalid at end.
+// scanValue validates the value that begins at src[i]. It returns the index after
+// it and whether it has white space outside of strings. If reason is not empty, it
+// is invalid at end.
 func scanValue(src []byte, i int) (end int, spaced bool, reason string) {
 	switch at(src, i) {
 	case '{', '[':
@@ -105,8 +105,8 @@ func scanValue(src []byte, i int) (end int, spaced bool, reason string) {
 	}
 }
 
-// scanContainer walks nested arrays and objects without recursion, so that
-// depth costs a bit each and not a stack frame.
+// scanContainer validates nested arrays and objects without recursion, so that a
+// level costs one bit and not a stack frame.
 func scanContainer(src []byte, i int) (end int, spaced bool, reason string) {
 	var n nesting
 	skip := func(j int) int {

@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// A token is how a key or value stands in a log line and travels inside the
-// broker. It is UTF-8 without any byte below 0x20.
+// A token is the form of a key or value in a log line and inside the broker. It is
+// UTF-8 without any byte below 0x20.
 //
 //	{"a":1}     compact JSON, verbatim, but never null
 //	t"..."      other UTF-8, with the escapes of a JSON string
 //	b"..."      anything else, in base64 with padding
 //	-           null
 //
-// One sequence of bytes has one token per kind, and decoding returns the same
-// bytes.
+// Each kind has exactly one token for a sequence of bytes, and decoding it returns
+// the same bytes.
 
-// TokenKind says how a token holds its content.
+// TokenKind is the encoding of a token.
 type TokenKind byte
 
 // The kinds of tokens.
@@ -29,7 +29,7 @@ const (
 	TokenBytes TokenKind = 'b'
 )
 
-// KindOfToken tells the kind of a well-formed token. An empty token counts as
+// KindOfToken returns the kind of a well-formed token. An empty token counts as
 // null.
 func KindOfToken(token []byte) TokenKind {
 	switch {
@@ -51,7 +51,7 @@ func AppendJSONToken(dst, json []byte) []byte {
 	return append(dst, json...)
 }
 
-// AppendTextToken appends the token of a text, which must be UTF-8.
+// AppendTextToken appends the token of a text. The text must be UTF-8.
 func AppendTextToken[S ~string | ~[]byte](dst []byte, text S) []byte {
 	return AppendJSONString(append(dst, 't'), text)
 }
@@ -63,8 +63,8 @@ func AppendBytesToken(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// AppendRawToken appends the token of arbitrary bytes: text when they are
-// UTF-8, else base64. They are never taken for JSON.
+// AppendRawToken appends the token of arbitrary bytes: text if they are UTF-8, else
+// base64. They are never treated as JSON.
 func AppendRawToken(dst, b []byte) []byte {
 	if utf8.Valid(b) {
 		return AppendTextToken(dst, b)
@@ -76,8 +76,8 @@ func AppendRawToken(dst, b []byte) []byte {
 // included: text, or base64. It aliases the token.
 func TokenString(token []byte) []byte { return token[1:] }
 
-// AppendTokenContent appends what a token stands for: the JSON text, the text
-// or the bytes; nothing for null. It fails when the token is malformed.
+// AppendTokenContent appends the content of a token: the JSON text, the text or the
+// bytes; nothing for null. It returns an error if the token is malformed.
 func AppendTokenContent(dst, token []byte) ([]byte, error) {
 	switch KindOfToken(token) {
 	case TokenNull:

@@ -2,15 +2,14 @@ package protocol
 
 import "sync"
 
-// Workers runs functions on goroutines of their own, as the go statement does,
-// but keeps some that have ended: their stacks have grown already, and copying
-// a growing stack costs more than many a function that is run. The zero value
-// keeps none.
+// Workers runs functions on separate goroutines, as the go statement does, but
+// keeps some goroutines for reuse: their stacks have grown already, and growing a
+// stack costs more than many of the functions. The zero value keeps none.
 type Workers struct {
-	Keep int // how many that have nothing to do are kept
+	Keep int // how many idle goroutines are kept
 
 	mu   sync.Mutex
-	idle []chan func() // of the kept ones; who came last goes first
+	idle []chan func() // of the kept goroutines; the last one is used first
 }
 
 // Go runs f on another goroutine. Any number run at the same time.
