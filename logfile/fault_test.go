@@ -92,10 +92,10 @@ func TestLostVoteIsWrittenAgain(t *testing.T) {
 	}
 }
 
-// TestLostVouchIsWrittenAgain: a vouch speaks for what is before it, not for
+// TestLostSyncMarkIsWrittenAgain: a sync mark proves what is before it, not
 // itself. When its own sync fails it stays in the page cache alone; were it not
 // written again, a later power cut would leave a hole before synced entries.
-func TestLostVouchIsWrittenAgain(t *testing.T) {
+func TestLostSyncMarkIsWrittenAgain(t *testing.T) {
 	for i := 0; i < 512; i += 5 { // wherever it stands in a sector, across a boundary too
 		d := faultfs.New()
 		l := create(t, d, options("b"))

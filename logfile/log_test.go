@@ -162,7 +162,7 @@ func TestReset(t *testing.T) {
 	assert.Equal(t, uint64(3), term)
 }
 
-func TestVouchOnlyWhenThereIsSomethingToSay(t *testing.T) {
+func TestSyncMarkOnlyWhenThereIsSomethingToSay(t *testing.T) {
 	d := faultfs.New()
 	l := create(t, d, options("b"))
 	put(t, l, next(l, 1, "1"))
@@ -170,7 +170,7 @@ func TestVouchOnlyWhenThereIsSomethingToSay(t *testing.T) {
 	assert.True(t, l.StageSyncMark(&b))
 	assert.False(t, l.StageSyncMark(&b))
 	l.SetHardState(&b, 2, 1)
-	assert.True(t, l.StageSyncMark(&b), "a vote is worth a vouch")
+	assert.True(t, l.StageSyncMark(&b), "a vote is worth a sync mark")
 	run(t, &b)
 	require.NoError(t, l.Close())
 	_, rec := open(t, d, options("b"))

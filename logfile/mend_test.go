@@ -32,7 +32,7 @@ func copyIdentity(broker int) logfile.Identity {
 }
 
 // newCopies writes 30 entries of terms 1 to 3 to three logs in segments of
-// about 700 bytes, each copy with vouches and votes of its own between them,
+// about 700 bytes, each copy with sync marks and votes of its own between them,
 // and closes them as a clean stop does.
 func newCopies(t *testing.T, clean bool) *copies {
 	c := &copies{t: t, d: faultfs.New(), opt: smallSegments()}
@@ -257,7 +257,7 @@ func TestMendBlocks(t *testing.T) {
 		}
 	}
 	assert.Greater(t, mended, 200)
-	assert.Greater(t, refused, 5, "the newest entries of a log that nothing vouches for")
+	assert.Greater(t, refused, 5, "the newest entries of a log with no sync mark after them")
 }
 
 // The same entry is damaged everywhere: nothing changes, nothing is lost.

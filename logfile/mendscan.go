@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 )
 
 // mendSegment is one segment as Examine finds it.
@@ -43,76 +42,6 @@ type mendScan struct {
 	proof syncProof
 	open  *gap     // the newest gap, as long as its last entry is not known
 	tail  *badItem // the last invalid item, as long as nothing valid has come after it
-}
-
-// survey reads all segments.
-func (m *Mending) survey(found listing) error {
-	for i, base := range found.bases {
-		s, err := m.readHead(base)
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			m.id, m.sums = s.head.id, newChecksums(s.head.id)
-		}
-		s.active = i == len(found.bases)-1
-		m.segs = append(m.segs, s)
-		if err := m.chain(i); err != nil {
-			return err
-		}
-	}
-	m.terms = m.segs[len(m.segs)-1].cp.Terms
-	for _, s := range m.segs {
-		if err := m.scanSegment(s); err != nil {
-			return err
-		}
-		m.gaps = append(m.gaps, s.gaps...)
-	}
-	return m.checkParts(found.parts)
-}
-
-// readHead reads a segment's first lines, and corrects one wrong bit in each.
-func (m *Mending) readHead(base int64) (*mendSegment, error) {
-	path := segmentPath(m.dir, base)
-	file, size, err := openSized(m.fsys, path, openRead)
-	if err != nil {
-		return nil, err
-	}
-	defer closeQuietly(file)
-	s := &mendSegment{end: size}
-	h := &patched{Handle: file, seg: s}
-	s.segmentFile = segmentFile{h: h, path: path, size: size}
-	for {
-		err := s.readHead()
-		var bad *CorruptError
-		if errors.As(err, &bad) && h.correct(bad.Offset, size, checksums{}, validHead(h, path, size)) {
-			continue
-		}
-		return s, err
-	}
-}
-
-// chain checks a segment's header against the segment before it, as Open does,
-// and takes over from it how long that one was.
-func (m *Mending) chain(i int) error {
-	s := m.segs[i]
-	if i == 0 {
-		return s.follows(nil, m.id)
-	}
-	prev := m.segs[i-1]
-	prev.end = s.head.prevSize
-	return s.follows(&prev.segmentFile, m.id)
-}
-
-// checkParts refuses a log whose parts are damaged: they hold no entries, and only
-// a whole copy of the replica can replace them.
-func (m *Mending) checkParts(names []string) error {
-	for _, name := range names {
-		if _, err := walkPart(m.fsys, filepath.Join(m.dir, name), nil); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *Mending) scanSegment(s *mendSegment) error {
@@ -359,14 +288,4 @@ func (x *mendScan) finishActive() error {
 	}
 	return &badItem{pos: last.from, err: errors.New(
 		"the newest entries are damaged, and nothing after them says which ones they were")}
-}
-
-// after returns the checkpoint of the segment that follows s.
-func (m *Mending) after(s *mendSegment) *Checkpoint {
-	for i := range m.segs {
-		if m.segs[i] == s {
-			return &m.segs[i+1].cp
-		}
-	}
-	panic("BUG: a segment of another log")
 }

@@ -23,8 +23,8 @@ type scene struct {
 }
 
 // newScene writes frames of a few lines each, one batch a frame, synced after
-// each when synced is set; then a vouch when vouched is set.
-func newScene(t testing.TB, n int, synced, vouched bool, value string) *scene {
+// each when synced is set; then a sync mark when marked is set.
+func newScene(t testing.TB, n int, synced, marked bool, value string) *scene {
 	s := &scene{d: faultfs.New()}
 	l := create(t, s.d, options("boot-1"))
 	for range n {
@@ -37,7 +37,7 @@ func newScene(t testing.TB, n int, synced, vouched bool, value string) *scene {
 			l.Synced(l.LastIndex())
 		}
 	}
-	if vouched {
+	if marked {
 		var b logfile.Batch
 		require.True(t, l.StageSyncMark(&b))
 		run(t, &b)
@@ -93,7 +93,7 @@ func TestRecovery(t *testing.T) {
 	value := `"` + string(bytes.Repeat([]byte("x"), 600)) + `"`
 	type row struct {
 		name                 string
-		synced, vouched      bool
+		synced, marked       bool
 		change               func(s *scene) []byte
 		sameBoot, otherBoots int
 	}
@@ -118,9 +118,9 @@ func TestRecovery(t *testing.T) {
 		{"garbage behind the last frame", true, false, func(s *scene) []byte {
 			return append(bytes.Clone(s.data), "garbage\nand more"...)
 		}, -1, 5},
-		{"flipped bit in the last frame, not vouched for", true, false, func(s *scene) []byte { return flip(s.data, last(s)+400) }, -1, 4},
-		{"flipped bit in the last frame, vouched for", true, true, func(s *scene) []byte { return flip(s.data, last(s)+400) }, -1, -1},
-		{"zeroed sector in a vouched last frame", true, true, func(s *scene) []byte {
+		{"flipped bit in the last frame, with no sync mark after it", true, false, func(s *scene) []byte { return flip(s.data, last(s)+400) }, -1, 4},
+		{"flipped bit in the last frame, with a sync mark after it", true, true, func(s *scene) []byte { return flip(s.data, last(s)+400) }, -1, -1},
+		{"zeroed sector in the last frame, with a sync mark after it", true, true, func(s *scene) []byte {
 			at := sector(last(s))
 			return splice(s.data, at, zero(at, at+512))
 		}, -1, -1},
@@ -144,7 +144,7 @@ func TestRecovery(t *testing.T) {
 		{"empty file", true, false, func(*scene) []byte { return nil }, -1, -1},
 	}
 	for _, r := range rows {
-		s := newScene(t, 5, r.synced, r.vouched, value)
+		s := newScene(t, 5, r.synced, r.marked, value)
 		for boot, want := range map[string]int{"boot-1": r.sameBoot, "boot-2": r.otherBoots} {
 			t.Run(r.name+"/"+boot, func(t *testing.T) {
 				data := r.change(s)
@@ -226,7 +226,7 @@ func TestBitFlippedAtEveryByteOfAMiddleFrame(t *testing.T) {
 	}
 }
 
-func TestBitFlippedInAVouchedEndNeverCuts(t *testing.T) {
+func TestBitFlippedBeforeASyncMarkNeverCuts(t *testing.T) {
 	s := newScene(t, 4, true, true, "1")
 	for at := s.starts[2]; at < s.end(3); at++ {
 		_, _, _, err := s.reopen(t, flip(s.data, at), "boot-2")

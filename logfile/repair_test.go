@@ -16,7 +16,7 @@ func diagnose(t *testing.T, d logfile.FS) (found []logfile.Damage) {
 	return found
 }
 
-// damagedTail is a log of 20 records, closed and vouched for, with a bit
+// damagedTail is a log of 20 records, closed with a sync mark, with a bit
 // flipped in record 15.
 func damagedTail(t *testing.T) (*faultfs.FS, string) {
 	d := faultfs.New()
