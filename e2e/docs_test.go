@@ -169,3 +169,25 @@ func TestLinksOfTheDocuments(t *testing.T) {
 		}
 	}
 }
+
+// The tests that the page on reliability names are where it says.
+func TestReliabilityNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../docs/reliability.md")
+	require.NoError(t, err)
+	found := 0
+	for _, m := range regexp.MustCompile("`([a-z0-9/]+)` ((?:`Fuzz\\w+`(?:, )?)+)").FindAllStringSubmatch(string(page), -1) {
+		var source strings.Builder
+		files, err := filepath.Glob("../" + m[1] + "/*_test.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			source.Write(text)
+		}
+		for _, name := range regexp.MustCompile(`Fuzz\w+`).FindAllString(m[2], -1) {
+			found++
+			assert.Regexp(t, `(?m)^func `+name+`\(`, source.String(), "%s in %s", name, m[1])
+		}
+	}
+	assert.Greater(t, found, 20)
+}
