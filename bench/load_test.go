@@ -67,8 +67,8 @@ func TestLoadCountsRightAndWrongAnswers(t *testing.T) {
 	}
 }
 
-// A server that stalls once must show in the latencies of all requests that
-// were due in the meantime, not in one alone.
+// A stall of the server must show in the latencies of all requests that were due
+// during it, not in that of a single one.
 func TestOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
 	for name, run := range drivers {
 		t.Run(name, func(t *testing.T) {

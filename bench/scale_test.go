@@ -29,8 +29,8 @@ func builtBroker(t *testing.T) string {
 	return binary
 }
 
-// Every case runs, much smaller, against the real broker, and leaves nothing
-// behind.
+// Every case runs against the real broker, at a much smaller scale, and leaves
+// nothing behind.
 func TestScaleAgainstTheBroker(t *testing.T) {
 	o := short()
 	o.Binary, o.DataDir = builtBroker(t), t.TempDir()
@@ -60,7 +60,7 @@ func TestScaleAgainstTheBroker(t *testing.T) {
 	assert.True(t, json.Valid(text.Bytes()))
 }
 
-// A case that cannot run says why and keeps what others have found.
+// A case that cannot run returns the reason and the figures of the cases before it.
 func TestScaleFailsWithoutABroker(t *testing.T) {
 	o := short()
 	o.Binary, o.DataDir = "/nonexistent", t.TempDir()
@@ -123,7 +123,7 @@ func TestParkedRequestsAreSpreadOverTopics(t *testing.T) {
 	}
 }
 
-// A wake that does not come is an error, not a hang.
+// If a waiting request is not answered, that is an error, not a hang.
 func TestWakeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

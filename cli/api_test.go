@@ -25,7 +25,8 @@ func errorAnswer(code, message, outcome string, retriable bool) string {
 	return fmt.Sprintf(`{"error_code":1,"code":%q,"message":%q,"retriable":%t,"outcome":%q,"request_id":"r7"}`, code, message, retriable, outcome)
 }
 
-// What a server answers becomes one line that says what happened and what to do.
+// An error of the server is printed as one line that says what happened and what
+// to do.
 func TestErrorLines(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status int
@@ -139,7 +140,7 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 	}
 }
 
-// --server goes before the variable.
+// --server overrides the environment variable.
 func TestServerFlagWins(t *testing.T) {
 	flagged := newStandIn(t, func(int, asked) (int, string) { return 200, `{"topics":[]}` })
 	other := newStandIn(t, func(int, asked) (int, string) { return 500, "" })
@@ -149,7 +150,7 @@ func TestServerFlagWins(t *testing.T) {
 	assert.Empty(t, other.asked)
 }
 
-// A signal while the server thinks ends the command at once.
+// A signal ends a command at once while it waits for the answer.
 func TestInterruptedCommand(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	hold := make(chan struct{})

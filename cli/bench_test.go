@@ -35,7 +35,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 	}
 }
 
-// The bench ends its echo server as service managers end processes.
+// The echo server ends with SIGTERM, which the bench sends to it.
 func TestEchoServerEndsWithASignal(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
@@ -45,7 +45,7 @@ func TestEchoServerEndsWithASignal(t *testing.T) {
 	assert.Contains(t, stdout.String(), "listening on http://")
 }
 
-// paper is a result that says what was asked of it.
+// paper is a result whose table and JSON can be told apart.
 type paper struct{ fail error }
 
 func (p paper) WriteTable(w io.Writer) error {

@@ -26,7 +26,7 @@ type asked struct {
 // lines counts the records of a produce request.
 func (a asked) lines() int { return strings.Count(a.body, "\n") }
 
-// standIn is a server that answers what a test tells it to.
+// standIn is a server whose answers a test provides.
 type standIn struct {
 	mu     sync.Mutex
 	asked  []asked
@@ -38,7 +38,7 @@ type standIn struct {
 	terminal bool
 }
 
-// with has the commands get these signals.
+// with gives the commands these signals.
 func (s *standIn) with(signals chan os.Signal) *standIn {
 	s.signals = signals
 	return s
@@ -78,7 +78,7 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 	return code, out.String(), errs.String()
 }
 
-// committed answers a produce request as a server does that wrote all of it.
+// committed is the answer of a server that has written all records of a request.
 func committed(a asked) string {
 	n := a.lines()
 	places := strings.TrimSuffix(strings.Repeat(`{"partition":0,"offset":1},`, n), ",")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Every command that does something shows how it is called.
+// The help of every command has an example.
 func TestEveryCommandHasAnExample(t *testing.T) {
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -68,7 +68,7 @@ func TestCompletionOfNames(t *testing.T) {
 	}
 }
 
-// A tab must not print errors into the line that is being typed.
+// Completion must not print errors into the command line.
 func TestCompletionWithoutAServer(t *testing.T) {
 	s := newStandIn(t, func(int, asked) (int, string) { return 500, "broken" })
 	code, stdout, _ := s.ottla(t, "", "__complete", "consume", "")

@@ -102,7 +102,7 @@ func TestConsumeWithoutGroupLeavesNothingBehind(t *testing.T) {
 	assert.Equal(t, "DELETE /groups/consumer-7", s.asked[2].line)
 }
 
-// A restarted server does not take the old cursor: the offsets are committed
+// A restarted server does not accept the old cursor. The offsets are committed
 // instead, and nothing is printed twice or left out.
 func TestConsumeFollowsOverARestart(t *testing.T) {
 	signals := make(chan os.Signal, 2)
@@ -152,7 +152,7 @@ func TestConsumeFailures(t *testing.T) {
 	assert.Contains(t, stderr, "group seek")
 }
 
-// tornPaper fails to print after some bytes, as a full disk does.
+// tornPaper is a writer that fails after some bytes, like a full disk.
 type tornPaper struct{ left int }
 
 func (w *tornPaper) Write(p []byte) (int, error) {
@@ -164,7 +164,7 @@ func (w *tornPaper) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// What could not be printed is not acknowledged: it comes again.
+// Records that could not be printed are not acknowledged, so that they come again.
 func TestConsumeDoesNotAcknowledgeWhatItCouldNotPrint(t *testing.T) {
 	s := newStandIn(t, func(n int, a asked) (int, string) {
 		switch {
@@ -201,7 +201,7 @@ func TestConsumeTellsWhenTheLastRecordsAreNotAcknowledged(t *testing.T) {
 	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[len(s.asked)-1].line, "it leaves all the same")
 }
 
-// An interrupt during a poll is a good end: what was printed is acknowledged.
+// An interrupt during a poll is no error: what was printed is acknowledged.
 func TestConsumeInterrupted(t *testing.T) {
 	for _, group := range []string{"g", ""} {
 		t.Run("group "+group, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestConsumeInterrupted(t *testing.T) {
 	}
 }
 
-// --max-records ends in the middle of what there is, over several polls.
+// --max-records can end in the middle of the records, after several polls.
 func TestConsumeAsksForNoMoreThanItMayPrint(t *testing.T) {
 	s := newStandIn(t, nil)
 	s.answer = func(n int, a asked) (int, string) {

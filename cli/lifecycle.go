@@ -67,7 +67,7 @@ func serve(p *process, cfg *config.Config) error {
 		log.Info("shutting down", "signal", sig.String())
 		return shutdown(p, cfg, srv, node)
 	case err := <-node.Failed():
-		log.Error("the broker cannot go on and ends", "error", err)
+		log.Error("the broker cannot continue and shuts down", "error", err)
 		return errors.Join(fmt.Errorf("broker failed: %w", err), shutdown(p, cfg, srv, node))
 	case err := <-served:
 		err = fmt.Errorf("serve: %w", errors.Join(err, errors.New("listener closed")))

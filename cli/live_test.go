@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// output is what a command writes, readable while it runs.
+// output is the output of a command, which can be read while the command runs.
 type output struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -82,8 +82,8 @@ func (s *standIn) must(t *testing.T, stdin string, args ...string) string {
 	return stdout
 }
 
-// The commands against a real broker, all in this process: what they send is what
-// it takes, and what they print is what it says.
+// The commands run against a real broker, all in this process, so that requests
+// and answers are those of the API.
 func TestCommandsAgainstABroker(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := liveServer(t, dir)

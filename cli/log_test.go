@@ -14,8 +14,8 @@ import (
 	"ottla/logfile"
 )
 
-// logDir writes a log of n records for a partition with these voters; its
-// own replica is number 1.
+// logDir writes a log with n records of a partition with these voters. The replica
+// is number 1.
 func logDir(t *testing.T, n int, voters ...uint64) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data", "broker-1", "t-0")
@@ -46,7 +46,7 @@ func logDir(t *testing.T, n int, voters ...uint64) string {
 
 func segment(dir string) string { return filepath.Join(dir, "00000000000000000000.log") }
 
-// spoil changes one byte of the segment.
+// spoil flips a bit of the segment.
 func spoil(t *testing.T, dir, at string) {
 	t.Helper()
 	text, err := os.ReadFile(segment(dir))

@@ -53,7 +53,7 @@ func TestLogFormats(t *testing.T) {
 	}
 }
 
-// gate is a writer that takes nothing until it is opened.
+// gate is a writer that blocks until it is opened.
 type gate struct {
 	open  chan struct{}
 	taken chan struct{} // a write has begun
@@ -72,8 +72,8 @@ func (g *gate) Write(b []byte) (int, error) {
 	return g.out.Write(b)
 }
 
-// Whoever reads our standard error may be stuck. Requests go on, and what was
-// lost is said when it reads again.
+// The reader of standard error may be stuck. Requests continue, and the number of
+// lost lines is logged when it reads again.
 func TestRequestLinesNeverWait(t *testing.T) {
 	g := &gate{open: make(chan struct{}), taken: make(chan struct{}, 1)}
 	var warnings bytes.Buffer
@@ -119,7 +119,7 @@ func TestRequestLinesArriveWholeAndInOrder(t *testing.T) {
 	}
 }
 
-// A reader that is gone for good must not keep the process from ending.
+// A reader that never reads again must not keep the process from ending.
 func TestAStuckLogDoesNotKeepTheProcess(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

@@ -117,8 +117,8 @@ func TestProduceFailures(t *testing.T) {
 	assert.Contains(t, stderr, "/no/such/file")
 }
 
-// Everything up to some line is committed and nothing after it, so that who was
-// stopped can go on from there.
+// Everything before some line is committed and nothing after it, so that a user can
+// continue from there.
 func TestProduceStopsAtWhatIsRefused(t *testing.T) {
 	refusal := func(details string) string {
 		return `{"error_code":41302,"code":"record_too_large","message":"record 3: it has 9 bytes","retriable":false,"outcome":"none"` + details + `}`
@@ -161,7 +161,7 @@ func TestProduceGivesUpAfterItsTime(t *testing.T) {
 	}
 }
 
-// A server that goes away between two batches is waited for.
+// The command waits for a server that restarts between two batches.
 func TestProduceOutlivesARestart(t *testing.T) {
 	s := newStandIn(t, func(n int, a asked) (int, string) {
 		if n == 2 || n == 3 {
@@ -184,8 +184,8 @@ func TestProduceOutlivesARestart(t *testing.T) {
 	assert.Greater(t, second, first)
 }
 
-// An interrupt ends the command although the server does not answer and there is
-// more to read, and says how far it came.
+// An interrupt ends the command, although the server does not answer and there is
+// more input, and the error says how far it came.
 func TestProduceInterrupted(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
@@ -203,7 +203,7 @@ func TestProduceInterrupted(t *testing.T) {
 	assert.Regexp(t, fmt.Sprintf(`^ottla: interrupted after %d of \d+ records; the batch in flight may be committed too\n$`, s.asked[0].lines()), stderr)
 }
 
-// Who types lines sees each on its way soon, without the end of input.
+// A typed line is sent soon, before the end of the input.
 func TestProduceDoesNotWaitForTheEndOfInput(t *testing.T) {
 	in, keyboard := io.Pipe()
 	came := make(chan string, 10)
@@ -291,7 +291,7 @@ func TestReadLines(t *testing.T) {
 	}
 }
 
-// On a terminal the progress takes its line away before anything else is printed.
+// On a terminal the line of progress is removed before anything else is printed.
 func TestProduceShowsItsProgressOnATerminal(t *testing.T) {
 	file := t.TempDir() + "/lines"
 	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("1\n", 3000)), 0o600))
@@ -304,7 +304,7 @@ func TestProduceShowsItsProgressOnATerminal(t *testing.T) {
 	assert.True(t, strings.HasSuffix(stderr, "\r\x1b[K"), "%q", stderr)
 }
 
-// Whatever the size of the lines, their order is that of the input.
+// Records are written in the order of the lines, whatever their sizes are.
 func TestProduceKeepsTheOrder(t *testing.T) {
 	var mu sync.Mutex
 	var got []string

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tables to the letter: scripts cut them apart.
+// Tables are compared to the letter, because scripts parse them.
 func TestTablesToTheLetter(t *testing.T) {
 	for args, tt := range map[string]struct{ answer, want string }{
 		"cluster describe c": {
@@ -91,8 +91,7 @@ func TestTablesToTheLetter(t *testing.T) {
 	}
 }
 
-// An answer of the right shape but the wrong types is an error, not a table of
-// zeros.
+// An answer with fields of the wrong types is an error, not a table of zeros.
 func TestTablesOfWrongAnswers(t *testing.T) {
 	for args, answer := range map[string]string{
 		"cluster list":                  `{"clusters":7}`,
@@ -113,8 +112,8 @@ func TestTablesOfWrongAnswers(t *testing.T) {
 	}
 }
 
-// --output json is the server's answer, fields that this build does not know and
-// numbers digit for digit included.
+// --output json prints the server's answer, including fields that this version does
+// not know, and numbers digit for digit.
 func TestJSONOutputIsTheServersAnswer(t *testing.T) {
 	const answer = `{"name":"t","partitions":[],"new_in_later_versions":{"x":[1.50,12345678901234567890]},"html":"<&>"}`
 	s := newStandIn(t, func(int, asked) (int, string) { return 200, answer })
@@ -143,7 +142,7 @@ func TestWordsOfTables(t *testing.T) {
 		[]string{printable(""), printable("a b"), printable("a\nb"), printable("\x1b[2J"), printable("é😀")})
 }
 
-// A wrong call says what the right one is.
+// An error about wrong usage says what would be right.
 func TestUsageErrors(t *testing.T) {
 	for args, want := range map[string]string{
 		"topic":                                    "ottla topic needs a command",

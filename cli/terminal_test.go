@@ -55,7 +55,7 @@ func TestVerifyShowsItsProgressOnATerminal(t *testing.T) {
 	assert.Equal(t, "1 log file, no damage\n", stderr)
 }
 
-// What progress counts is what there is to read: it ends at 100 %.
+// Progress counts each byte once, so that it ends at 100 %.
 func TestVerifyReadsEveryByteOnce(t *testing.T) {
 	dir := logDir(t, 5, 1)
 	info, err := os.Stat(segment(dir))

@@ -11,8 +11,8 @@ import (
 	"ottla/config"
 )
 
-// A zero option means its default, so a setting that is not handed over would
-// be ignored without a word.
+// A zero option means its default, so a setting that is not passed on would be
+// ignored silently.
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	notConfigured := map[string]bool{"Heartbeat": true}
@@ -33,8 +33,7 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	}
 }
 
-// Each setting must make a difference to some option, but for those that the
-// process itself uses.
+// Each setting must change some option, except those that cli itself uses.
 func TestEverySettingIsUsed(t *testing.T) {
 	log, l := slog.New(slog.DiscardHandler), &logs{handler: slog.DiscardHandler}
 	options := func(c *config.Config) []any {

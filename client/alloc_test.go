@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes pools forget at random, which allocates.
+// Under the race detector pools drop items at random, which allocates.
 
 package client_test
 
@@ -44,7 +44,7 @@ func TestSendAllocatesNothingPerRecord(t *testing.T) {
 		require.NoError(t, p.Flush(t.Context()))
 	}
 	send()
-	// What remains are the requests, a few for each batch.
+	// The remaining allocations are a few per request.
 	assert.Less(t, testing.AllocsPerRun(3, send)/records, 0.2)
 }
 

@@ -49,8 +49,7 @@ func startBroker(t *testing.T) *broker {
 	return b
 }
 
-// start runs the process and keeps its address, so that it can come back
-// there.
+// start starts the process, and uses the same address when it is started again.
 func (b *broker) start() {
 	b.cmd = exec.Command(b.binary, "serve", "--listen", b.listen, "--data-dir", filepath.Join(b.dir, "data"))
 	b.cmd.Dir = b.dir
@@ -76,8 +75,8 @@ func (b *broker) client() *client.Client {
 	return c
 }
 
-// Everything at once, against the broker itself: what the producer reports is
-// what a fetch finds there, and a group gets all of it.
+// Producer, fetches and a group run against the real broker: each record is where
+// the producer says, and the group gets all of them.
 func TestAgainstTheBroker(t *testing.T) {
 	c := startBroker(t).client()
 	_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 3})
@@ -135,7 +134,7 @@ func TestAgainstTheBroker(t *testing.T) {
 	}
 }
 
-// What the broker refuses of a batch, it refuses alone.
+// If the broker refuses one record of a batch, all others are written.
 func TestRefusedRecordsDoNotHarmTheirNeighbours(t *testing.T) {
 	c := startBroker(t).client()
 	_, err := c.CreateTopic(t.Context(), client.TopicSpec{Name: "liked", Partitions: 2, MaxRecordBytes: 1024})
@@ -168,8 +167,8 @@ func TestRefusedRecordsDoNotHarmTheirNeighbours(t *testing.T) {
 	}
 }
 
-// The broker is killed again and again under a producer that uses all its
-// lanes; in the end every record is there, once, where its ack says.
+// The broker is killed repeatedly while a producer uses all its lanes. In the end
+// every record is there once, where its ack says.
 func TestProducerAcrossKills(t *testing.T) {
 	b := startBroker(t)
 	c := b.client()
@@ -229,9 +228,9 @@ func TestProducerAcrossKills(t *testing.T) {
 	assert.Equal(t, n, total)
 }
 
-// A consumer that takes longer over a batch than its session lasts keeps its
-// partition while another member asks for it, and its work is not done twice.
-// One that hangs loses it.
+// A consumer that processes a batch for longer than its session keeps its partition
+// while another member wants it, and the batch is not delivered twice. A consumer
+// that hangs loses its partition.
 func TestSlowConsumerAgainstTheBroker(t *testing.T) {
 	c := startBroker(t).client()
 	const session = 3 * time.Second // heartbeats of a busy machine come late

@@ -20,15 +20,15 @@ import (
 	"ottla/protocol"
 )
 
-// script answers requests one after the other and keeps them; the last answer
-// is repeated.
+// script answers requests one after the other and records them. The last answer is
+// repeated.
 type script struct {
 	mu      sync.Mutex
 	asked   []string
 	answers []string // "status body"
 }
 
-// all is what has been asked so far.
+// all are the requests so far.
 func (s *script) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func TestConsumerWaitsFailuresOutAndKeepsItsCursor(t *testing.T) {
 	}
 }
 
-// The lease is renewed by polls without a cursor, and none is late.
+// Polls without a cursor renew the lease, and none of them runs too late.
 func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
 	s := &script{answers: []string{records("c1", "a"), records("c9", "a"), "503 no_leader", records("c9", "a")}}
 	server := httptest.NewServer(s)
@@ -147,8 +147,8 @@ func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
 	assert.Contains(t, strings.Join(asked, "\n"), "ack=c1")
 }
 
-// A rebalance makes the cursor worthless, not the work: it is committed by
-// offsets where the partition stayed.
+// After a rebalance the cursor is not accepted. The batch is committed by offsets on
+// partitions that the consumer still owns.
 func TestConsumerCommitsByOffsetsAfterARebalance(t *testing.T) {
 	const two = `200 {"consumer_id":9,"group":"g","generation":1,"records":[` +
 		`{"topic":"t","partition":0,"offset":7,"timestamp":0,"key":null,"value":1,"headers":{}},` +

@@ -16,8 +16,8 @@ import (
 	"ottla/client"
 )
 
-// With StopOnError and one lane, what is written is a beginning of what was
-// handed over, whichever way a batch fails.
+// With StopOnError and one lane, the records that are written are the first ones
+// that were sent, whichever way a batch fails.
 func TestProducerStopsAtTheFirstFailure(t *testing.T) {
 	for name, failure := range map[string]fault{
 		"one record is refused": refuse(413, "record_too_large", `,"details":{"record":1}`),

@@ -13,8 +13,8 @@ import (
 	"ottla/client"
 )
 
-// answering is a client of a server that answers everything alike and keeps
-// what it was asked.
+// answering is a client of a server that gives the same answer to every request and
+// records the last one.
 func answering(t *testing.T, status int, answer string) (c *client.Client, asked *string) {
 	asked = new(string)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +90,7 @@ func TestMessagesComeBackInTheFormOfTheirData(t *testing.T) {
 	assert.Nil(t, m.Value.Bytes())
 	assert.Nil(t, m.Headers)
 
-	// What came back can be written again as it was.
+	// Data that was read can be written again unchanged.
 	c, asked = answering(t, 200, `{"partition":0,"offset":0}`)
 	_, err = c.Produce(t.Context(), "t", client.Record{Key: reply.Messages[1].Key, Value: reply.Messages[1].Value})
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 // fault is what happens to one request.
 type fault func(w http.ResponseWriter, apply func()) (handled bool)
 
-// refuse answers with an error and does nothing.
+// refuse answers with an error and writes nothing.
 func refuse(status int, code, more string) fault {
 	return func(w http.ResponseWriter, _ func()) bool {
 		writeError(w, status, code, more)
@@ -38,7 +38,7 @@ func writeError(w http.ResponseWriter, status int, code, more string) {
 		status, code, status == 429 || status >= 503, more)
 }
 
-// lose does what was asked, and the answer never arrives.
+// lose executes the request and loses the answer.
 func lose(w http.ResponseWriter, apply func()) bool {
 	apply()
 	conn, _, err := w.(http.Hijacker).Hijack()

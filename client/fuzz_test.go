@@ -16,7 +16,7 @@ import (
 	"ottla/protocol"
 )
 
-// answeringWith is a client whose server answers everything with that.
+// answeringWith is a client whose server gives that answer to every request.
 func answeringWith(t *testing.T, status int, answer []byte) *Client {
 	t.Helper()
 	c, err := New("http://ottla", WithHTTPClient(&http.Client{Transport: canned{status, answer}}))
@@ -51,8 +51,8 @@ type plainMessage struct {
 	Headers     map[string]string
 }
 
-// FuzzAnswers: whatever an answer holds, a client says what is wrong with it
-// or returns what the standard library reads there.
+// FuzzAnswers: for any answer, the client returns an error or what the standard
+// library decodes.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{
 		`{"consumer_id":7,"group":"g","generation":2,"records":[{"topic":"t","partition":1,"offset":5,"timestamp":1790000000123,` +
@@ -100,8 +100,8 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// repeats reports whether an object of a JSON text has a field twice, or in
-// letters of another case, which the standard library takes for the same.
+// repeats reports whether an object of a JSON text has a field twice, also if the
+// names differ in case only, which is the same to the standard library.
 func repeats(text []byte) bool {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	type object struct {
@@ -179,9 +179,9 @@ func checkData(t *testing.T, raw json.RawMessage, text *string, content *[]byte,
 	}
 }
 
-// FuzzProduceAnswers: a batch counts as committed only when its answer says so
-// and places every record, and no answer makes a client wait for ever, or not
-// at all.
+// FuzzProduceAnswers: a batch counts as committed only if its answer says so and
+// has the offset of every record, and no answer makes the client wait forever or
+// retry without a pause.
 func FuzzProduceAnswers(f *testing.F) {
 	for _, s := range []string{
 		`{"topic":"t","committed":true,"count":2,"partitions":[{"partition":0,"base_offset":4,"count":2}],` +
@@ -217,7 +217,7 @@ func FuzzProduceAnswers(f *testing.F) {
 	})
 }
 
-// FuzzRecord: a record says on the wire what it was made of.
+// FuzzRecord: an encoded record decodes to what it was made of.
 func FuzzRecord(f *testing.F) {
 	f.Add(byte(0), []byte(`{"x": 1.50}`), []byte("v"), "h", "v", int64(0), 3)
 	f.Add(byte(1), []byte("a\nb"), []byte("\xff"), "", "\u2028", int64(1790000000123), -1)

@@ -79,8 +79,8 @@ func TestParseKeepsDefaultsOfWhatIsNotSaid(t *testing.T) {
 	assert.Equal(t, want, c)
 }
 
-// Each file in testdata holds on its first line, after "# want: ", what the
-// error must say.
+// The first line of each file in testdata has, after "# want: ", the error that is
+// expected.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.yaml")
 	require.NoError(t, err)
@@ -137,8 +137,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzUnits: a duration, a size or levels that are accepted are what they are
-// written as.
+// FuzzUnits: an accepted duration, size or list of levels does not change when it is
+// written and parsed again.
 func FuzzUnits(f *testing.F) {
 	for _, s := range []string{
 		"10s", "1m30s", "100ms", "0s", "-1h", "1h0m0s", "0.5us", "2562047h47m16.854775807s", "16MiB", "1GiB", "-1KiB", "8589934592GiB",

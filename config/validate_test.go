@@ -111,7 +111,7 @@ func TestValidateAcceptsTheEdges(t *testing.T) {
 	require.NoError(t, c.Validate())
 }
 
-// A setting that no rule looks at would let a zero through.
+// A setting without a rule would accept zero.
 func TestEveryNumberHasARule(t *testing.T) {
 	for i, l := range leaves(&Config{}) {
 		c := Default()

@@ -32,8 +32,8 @@ func TestAppendJSONStringEscapesWhatItMust(t *testing.T) {
 	}
 }
 
-// What is written as a JSON string reads the same, by our reader and by the
-// standard library's, as what the latter writes, and nothing in it can end a line of the log.
+// A JSON string decodes to the same text as one that the standard library encodes,
+// with both decoders, and nothing in it can end a line of the log.
 func FuzzJSONStrings(f *testing.F) {
 	for _, s := range naughty {
 		f.Add([]byte(s))

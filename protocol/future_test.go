@@ -29,7 +29,7 @@ func TestFutureWait(t *testing.T) {
 	assert.Equal(t, []any{0, false}, []any{v, ok})
 }
 
-// The timers of waits are used again; one wait's must never end another's.
+// The timers of waits are reused. The timer of one wait must never end another one.
 func TestFutureWaitsDoNotShareTheirEnd(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -89,8 +89,7 @@ func TestExpiryTimerOutlivesItsWait(t *testing.T) {
 	assert.True(t, e.end(), "the next wait has an end of its own")
 }
 
-// Then is for those who do not wait: every answer calls back, and the slot still
-// holds the first.
+// With Then every answer calls back, and the slot still keeps the first one.
 func TestFutureThenCallsBack(t *testing.T) {
 	calls := 0
 	f := NewFuture[string]()
@@ -116,7 +115,7 @@ func TestFutureKeepsOneOfManyAnswers(t *testing.T) {
 	assert.NotZero(t, v)
 	select {
 	case v := <-f.C():
-		// An answer that came after the first was taken: late, but one of them.
+		// An answer that came after the first one was received.
 		assert.NotZero(t, v)
 	default:
 	}

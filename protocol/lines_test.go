@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The standard library is the judge of AppendTimestamp.
+// AppendTimestamp agrees with the standard library.
 func TestAppendTimestamp(t *testing.T) {
 	const last = 253402300799999 // 9999-12-31 23:59:59.999
 	check := func(ms int64) {
@@ -29,8 +29,8 @@ func TestAppendTimestamp(t *testing.T) {
 	}
 }
 
-// The text of a day is kept for all goroutines; those of two days must not get
-// each other's.
+// The text of the last day is shared by all goroutines. Goroutines with timestamps
+// of different days must not get the wrong one.
 func TestAppendTimestampOfDifferentDaysAtOnce(t *testing.T) {
 	const day = 24 * 60 * 60 * 1000
 	var wg sync.WaitGroup
@@ -66,8 +66,7 @@ func TestLinesGetTheirOffsetsLast(t *testing.T) {
 	assert.Empty(t, (&Lines{}).AppendNumbered(nil, 5))
 }
 
-// Whatever a client sends, one record is one line of the log, and its fields can
-// be told apart by spaces outside of quotes.
+// A record is exactly one line of the log, whatever a client sends.
 func TestNaughtyRecordsStayOnTheirLines(t *testing.T) {
 	var l Lines
 	for _, content := range naughty {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The vectors of Kafka's UtilsTest.testMurmur2.
+// The values are those of Kafka's UtilsTest.testMurmur2.
 func TestMurmur2(t *testing.T) {
 	for in, want := range map[string]int32{
 		"21":                         -973932308,
@@ -42,8 +42,8 @@ func TestPartitionForKey(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(10, func() { PartitionForKey([]byte(`"a\nb"`), 3) }))
 }
 
-// One key has one place, however a client spells it: as a JSON string with or
-// without escapes, as text or as bytes of the same content.
+// A key has the same partition in every form: as a JSON string with or without
+// escapes, as text, or as bytes of the same content.
 func TestSpellingsOfAKeyShareAPartition(t *testing.T) {
 	for _, spellings := range [][]string{
 		{`"ab"`, `"a\u0062"`, `"\u0061\u0062"`, `t"ab"`, `b"YWI="`},
@@ -60,7 +60,7 @@ func TestSpellingsOfAKeyShareAPartition(t *testing.T) {
 	}
 }
 
-// Keys spread: no partition gets less than half or more than twice its share.
+// Keys spread: no partition differs from its share by more than half.
 func TestKeysSpread(t *testing.T) {
 	const keys, partitions = 60_000, 12
 	var counts [partitions]int

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that wrote something else than JSON is told what and where.
+// The error for a text that is not JSON says what is wrong and where.
 func TestSyntaxErrorsSayWhatAndWhere(t *testing.T) {
 	for in, want := range map[string]string{
 		``:                     "unexpected end at byte 0",
@@ -51,7 +51,7 @@ func TestSyntaxErrorsSayWhatAndWhere(t *testing.T) {
 	}
 }
 
-// A record that was read field by field is there as it stands in the answer.
+// A value that was read field by field is available as source text.
 func TestSinceIsWhatWasRead(t *testing.T) {
 	r := NewJSONReader([]byte(` [ {"a":1, "b" : [2]} ,{} , 3 , "x"] `))
 	var got []string
@@ -85,8 +85,8 @@ func TestKindLooksAhead(t *testing.T) {
 	assert.Zero(t, r.Kind(), "at the end")
 }
 
-// Values of one request share a scratch buffer: an earlier one must stay what it
-// was when the buffer grows, and raw ones must not be copied.
+// Values of a request share a scratch buffer. An earlier value must not change when
+// the buffer grows, and a value without white space must not be copied.
 func TestCompactSharesItsScratch(t *testing.T) {
 	text := []byte(`[ {"a" : 1} , [1,2] , [ 3 , "x y" ] ]`)
 	scratch := make([]byte, 0, 4)

@@ -118,7 +118,7 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 	}))
 }
 
-// depthOf is the nesting of valid JSON, counted the simple way.
+// depthOf is the depth of valid JSON, counted in a simple way.
 func depthOf(b []byte) (deepest int) {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
@@ -161,8 +161,8 @@ func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
 	})
 }
 
-// walk enters every container of the next value, as the callers of JSONReader
-// do with those they know, and builds what it finds there.
+// walk enters every container of the next value, as callers of JSONReader do, and
+// builds the value.
 func walk(r *JSONReader, depth int) any {
 	if depth > 100 {
 		r.Value()
@@ -196,8 +196,8 @@ func walk(r *JSONReader, depth int) any {
 	return json.Number(v.Raw)
 }
 
-// FuzzReaderAgreesWithEncodingJSON: entering containers accepts what taking
-// them whole does, and finds there what the standard library finds.
+// FuzzReaderAgreesWithEncodingJSON: entering containers accepts the same texts as
+// taking them whole, and gives the values that the standard library decodes.
 func FuzzReaderAgreesWithEncodingJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"a": [1, 2.5e-3, "x\n"], "\u0062":{}}`, "[]", "[,1]", "[1,]", `{"a":1,}`, `{,}`, "[[],[1 2]]", `{"a":"\ud800","a":null}`, "[}", "{]",

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// naughty are contents that try to break out of a line.
+// naughty are contents that could break the lines of a log.
 var naughty = map[string]string{
 	"empty": "", "newline": "a\nb", "carriage return": "a\r\nb", "NUL": "a\x00b", "all controls": "\x01\x1f\x7f\t\b\f",
 	"forged frame": "x\n#f 1 2 3\n", "forged line": "\n2026-11-22 17:16:03.123 liked 0 42 - 1 PRODUCE\n",
@@ -97,7 +97,7 @@ func FuzzTokens(f *testing.F) {
 				t.Fatalf("%q reads as %q (%v)", token, text, err)
 			}
 		}
-		// Whatever comes from a file: no panic, and bytes have one token.
+		// Any token may come from a file: there is no panic, and bytes have one token.
 		if back, err := AppendTokenContent(nil, content); err == nil && KindOfToken(content) == TokenBytes {
 			assert.Equal(t, string(content), string(AppendBytesToken(nil, back)))
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// All functions run, at the same time if need be, and goroutines are kept up
+// All functions run, at the same time if necessary, and idle goroutines are kept up
 // to the limit.
 func TestWorkersRunEverything(t *testing.T) {
 	w := Workers{Keep: 4}
@@ -30,7 +30,7 @@ func TestWorkersRunEverything(t *testing.T) {
 	}
 }
 
-// One that is kept runs the next function.
+// A goroutine that is kept runs the next function.
 func TestWorkersAreUsedAgain(t *testing.T) {
 	w := Workers{Keep: 1}
 	done := make(chan struct{})
