@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/logfile"
+	"ottla/logfile/faultfs"
 )
 
 func benchLog(b testing.TB) *logfile.Log {
@@ -57,5 +58,51 @@ func BenchmarkRead(b *testing.B) {
 		if err != nil || len(recs) != 500 {
 			b.Fatal(len(recs), err)
 		}
+	}
+}
+
+// BenchmarkOpen recovers an active segment of 20,000 entries.
+func BenchmarkOpen(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "liked-0")
+	l, err := logfile.Create(logfile.OSFS{}, dir, identity, logfile.Checkpoint{}, logfile.Options{BootID: "b"})
+	require.NoError(b, err)
+	var batch logfile.Batch
+	for range 20_000 {
+		require.NoError(b, l.Append(&batch, []logfile.Frame{next(l, 5, `{"post":7,"payload":"0123456789"}`)}))
+	}
+	run(b, &batch)
+	require.NoError(b, l.Close())
+	b.SetBytes(l.Bytes())
+	b.ReportAllocs()
+	for b.Loop() {
+		l, _, err := logfile.Open(logfile.OSFS{}, dir, logfile.Options{BootID: "b"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDiagnose examines a segment of 20,000 entries whose first one is
+// damaged: every line after the damage is looked at.
+func BenchmarkDiagnose(b *testing.B) {
+	d := faultfs.New()
+	l := create(b, d, logfile.Options{BootID: "b"})
+	var batch logfile.Batch
+	for range 20_000 {
+		require.NoError(b, l.Append(&batch, []logfile.Frame{next(l, 5, `{"post":7,"payload":"0123456789"}`)}))
+	}
+	run(b, &batch)
+	require.NoError(b, l.Close())
+	path := segments(b, d)[0]
+	data, err := d.ReadFile(path)
+	require.NoError(b, err)
+	d.WriteFile(path, flip(data, 400))
+	for b.Loop() {
+		found := 0
+		require.NoError(b, logfile.Diagnose(d, dir, "b", func(logfile.Damage) { found++ }))
+		require.Equal(b, 1, found)
 	}
 }

@@ -27,11 +27,12 @@ type segmentScan struct {
 	sc    *scanner
 	w     walker
 	proof syncProof
-	clean bool // nothing follows the last sync mark, and it covers the last entry
+	clean bool  // nothing follows the last sync mark, and it covers the last entry
+	f     Frame // the last frame; here so that it needs no allocation
 }
 
 // scanEvents are called with what a segmentScan has verified. Those that are nil
-// are left out. Body and line are valid during the call only.
+// are left out. Item and frame are valid during the call only.
 type scanEvents struct {
 	frame      func(it *item, f *Frame) error
 	hardState  func(term, vote uint64)
@@ -50,12 +51,13 @@ func (s *segmentFile) scan(chunk int) segmentScan {
 // item that is not valid, where sc.pos then stands, or the error of a function.
 func (s *segmentScan) run(on *scanEvents) error {
 	for {
-		it, err := s.sc.peek()
+		_, err := s.sc.peek()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		it := &s.sc.cur
 		if err == nil {
-			err = s.item(&it, on)
+			err = s.item(it, on)
 		}
 		if err != nil {
 			return err
@@ -104,9 +106,9 @@ func (s *segmentScan) item(it *item, on *scanEvents) error {
 }
 
 func (s *segmentScan) frame(it *item, on *scanEvents) error {
-	f, err := s.sc.frame(it)
-	if err == nil {
-		err = s.w.follow(&f, it.pos)
+	var err error
+	if s.f, err = s.sc.frame(it); err == nil {
+		err = s.w.follow(&s.f, it.pos)
 	}
 	if err != nil {
 		return err
@@ -114,7 +116,7 @@ func (s *segmentScan) frame(it *item, on *scanEvents) error {
 	s.clean = false
 	s.proof.sawFrame(&it.head)
 	if on.frame != nil {
-		return on.frame(it, &f)
+		return on.frame(it, &s.f)
 	}
 	return nil
 }
