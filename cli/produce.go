@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"regexp"
 	"time"
 	"unicode/utf8"
 
@@ -215,9 +215,7 @@ func (s *sender) failed() error {
 	if errors.As(err, &said) {
 		if i, ok := said.Record(); ok {
 			named := *said
-			if _, text, ok := strings.Cut(said.Message, ": "); ok { // after "record 3"
-				named.Message = text
-			}
+			named.Message = batchPosition.ReplaceAllString(said.Message, "")
 			return fmt.Errorf("line %d: %w", s.failedAt+i, s.api.explain(&named))
 		}
 	}
@@ -226,6 +224,10 @@ func (s *sender) failed() error {
 	}
 	return fmt.Errorf("line %d and after: %w", s.failedAt, s.api.explain(err))
 }
+
+// batchPosition is how the server begins a message about one record of a batch.
+// Its number means nothing to a user, who does not see the batches.
+var batchPosition = regexp.MustCompile(`^(line|record) \d+: `)
 
 // line is a line of input, or how the input ended.
 type line struct {
