@@ -58,11 +58,11 @@ func (k *keyed) fill(entries, keys int) {
 		}
 		put(k.t, k.l, frame(index, 1, logfile.KindRecords, base, n, body.String()))
 	}
-	k.settle()
+	k.commitAll()
 }
 
-// settle commits everything.
-func (k *keyed) settle() {
+// commitAll commits and applies everything.
+func (k *keyed) commitAll() {
 	k.l.Committed(k.l.LastIndex())
 	k.l.SetApplied(k.l.LastIndex(), []byte("conf"), nil)
 }
@@ -169,7 +169,7 @@ func (k *keyed) reopen(opt logfile.Options) *logfile.Recovered {
 	k.d.Restart()
 	l, rec := open(k.t, k.d, opt)
 	k.l = l
-	k.settle()
+	k.commitAll()
 	return rec
 }
 
@@ -287,7 +287,7 @@ func TestCrashAtEveryStepOfCompaction(t *testing.T) {
 			_ = k.l.Close()
 			boot := crash(k.d, mode, int64(n))
 			k.l, _ = opened(t, k.d, boot, opt, what)
-			k.settle()
+			k.commitAll()
 			switch got := readAll(t, k.l); k.l.Compacted().Generation {
 			case 100:
 				equalRecords(t, k.want(before), got, what)

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// foundPart is a part as Open finds it.
+// foundPart is a part that Open has found: its name, its last line and where that
+// begins.
 type foundPart struct {
 	name string
 	end  partEnd
@@ -28,6 +29,8 @@ func (r *recovery) readParts(names []string) error {
 	newest := uint64(0)
 	for generation, parts := range found {
 		slices.SortFunc(parts, func(a, b foundPart) int { return a.end.part - b.end.part })
+		// Only the last part says how many there are, and it is renamed last: with it
+		// the generation is complete.
 		if last := parts[len(parts)-1].end; last.parts > 0 {
 			newest = max(newest, generation)
 		}
@@ -53,6 +56,8 @@ func (r *recovery) readParts(names []string) error {
 	return r.checkStart()
 }
 
+// readPart reads the first and the last line of one part, which must be those that
+// its name says.
 func (r *recovery) readPart(name string) (p foundPart, err error) {
 	path := filepath.Join(r.dir, name)
 	h, err := r.fsys.OpenFile(path, openRead, 0)
@@ -98,6 +103,8 @@ func (r *recovery) adoptParts(parts []foundPart) error {
 // first segment: only compaction removes segments above the log start.
 func (r *recovery) checkStart() error {
 	l := r.log
+	// Retention moves the log start before it removes anything, so it leaves no hole
+	// that this could take for damage.
 	c, first := l.Compacted(), l.firstSegment()
 	if first.base <= l.logStart || c.Generation > 0 && c.Start <= l.logStart && c.Next >= first.base {
 		return nil

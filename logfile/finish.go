@@ -12,13 +12,17 @@ func (r *recovery) summarize() {
 	rec.Identity, rec.LastIndex, rec.NextOffset, rec.LogStart = l.id, a.last, a.next, l.logStart
 	rec.SyncedIndex = min(r.scan.proof.index, a.last)
 	rec.SameBoot = r.scan.proof.boot == r.opt.BootID
+	// An entry of a greater term was accepted from a leader of that term, so the
+	// replica had reached it, and no vote of it is known.
 	if term := r.scan.w.term; l.hardTerm < term {
 		l.hardTerm, l.vote = term, 0
 	}
 	rec.HardTerm, rec.Vote = l.hardTerm, l.vote
 }
 
-// finish does what was decided and makes everything durable.
+// finish does what was decided and makes everything durable. The order matters, for
+// the power may fail at every step: what is cut off is kept first; the sync mark
+// comes last, after the sync of everything that it covers.
 func (r *recovery) finish(tmp []string) error {
 	r.summarize()
 	l, a := r.log, &r.log.active
@@ -59,6 +63,7 @@ func (r *recovery) finish(tmp []string) error {
 	}
 	a.size += int64(len(mark))
 	l.synced, l.marked, l.unmarked = a.last, a.last, false
+	// What was applied was committed. More may be, but the log does not say so.
 	l.committed = min(max(l.FirstIndex()-1, l.applied), a.last)
 	l.uncommitted, l.uncommittedFirst = nil, a.last+1
 	return a.file.Sync()

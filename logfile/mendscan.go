@@ -96,6 +96,8 @@ func (x *mendScan) step() error {
 	return err
 }
 
+// frame goes over an entry. Its header is sound, so it says which entry it is and
+// ends an open gap; if its body is damaged, the body alone is a gap.
 func (x *mendScan) frame(it *item) error {
 	if err := x.closeGap(TermStart{it.head.Index, it.head.Term}, it.head.Index-1, it.head.BaseOffset); err != nil {
 		return err
@@ -184,7 +186,7 @@ func (s *mendSegment) markVoteKnown() {
 // known yet, up to the next valid line.
 func (x *mendScan) enterGap(bad *badItem) error {
 	if bad.whole {
-		return bad
+		return bad // a valid entry at the wrong place: nothing here can be trusted
 	}
 	if x.h.correct(bad.pos, x.sc.limit, x.m.sums, nil) {
 		x.sc.buf.b = nil // read the corrected line again
@@ -197,6 +199,8 @@ func (x *mendScan) enterGap(bad *badItem) error {
 	if err != nil {
 		return err
 	}
+	// With nothing valid after it the gap may be a torn tail. In a sealed segment it
+	// reaches up to the size with which that was sealed.
 	x.tail = nil
 	if to == x.sc.limit {
 		if x.tail = bad; !x.seg.active {
@@ -238,6 +242,7 @@ func (x *mendScan) closeGap(anchor TermStart, last uint64, end int64) error {
 			"bytes %d to %d are damaged, and what stands on both sides of them does not fit: entry %d at offset %d of term %d or later should begin there, entry %d at offset %d of term %d follows",
 			g.from, g.to, g.first, g.next, g.term, last+1, end, anchor.Term)}
 	}
+	// The scan goes on after the gap as if its entries had been there.
 	g.anchor, g.last, g.end = anchor, last, end
 	x.w.last, x.w.next = last, end
 	if last == anchor.Index {

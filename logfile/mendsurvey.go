@@ -60,7 +60,7 @@ func (m *Mending) chain(i int) error {
 		return s.follows(nil, m.id)
 	}
 	prev := m.segs[i-1]
-	prev.end = s.head.prevSize
+	prev.end = s.head.prevSize // another size than it has is damage that can be mended
 	return s.follows(&prev.segmentFile, m.id)
 }
 

@@ -20,7 +20,7 @@ func (m *Mending) fill(g *gap, f *Frame) error {
 	if err != nil {
 		return err
 	}
-	if g.head != nil {
+	if g.head != nil { // the header stands in the file already
 		g.due++
 		return writeAll(tmp, f.Body, g.from)
 	}
@@ -186,6 +186,7 @@ func (m *Mending) check(s *mendSegment) error {
 	if err := tmp.Datasync(); err != nil {
 		return err
 	}
+	// The copy is examined in the place of the original, so that the same rules hold.
 	again := &mendSegment{segmentFile: s.segmentFile, end: s.end, active: s.active}
 	again.size = s.end
 	index := 0

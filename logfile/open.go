@@ -28,6 +28,8 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 		return nil, nil, err
 	}
 	if found.reset != "" {
+		// The reset was decided when its segment got this name. The log that it
+		// replaces may be half removed, so it cannot be opened any more.
 		if err := finishReset(fsys, dir, found); err != nil {
 			return nil, nil, err
 		}
@@ -123,6 +125,8 @@ func finishReset(fsys FS, dir string, found listing) error {
 	if err := fsys.SyncDir(dir); err != nil {
 		return fmt.Errorf("finish reset: %w", err)
 	}
+	// The newest segment goes first: what is left at a crash is a log without its
+	// end, and the .reset file is still there.
 	slices.Reverse(found.bases)
 	gone := []string{carryName}
 	for _, base := range found.bases {

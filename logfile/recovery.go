@@ -24,6 +24,8 @@ type recovery struct {
 	obsolete []string     // parts of generations that are not complete, or not the newest
 }
 
+// closeUnused closes the handles when the recovery failed. Open sets log to nil
+// when it returns the log.
 func (r *recovery) closeUnused() {
 	if r.log != nil {
 		_ = r.log.Close()
@@ -54,6 +56,8 @@ func (r *recovery) readHeads(bases []int64) error {
 		}
 		prev = s
 		if i < len(bases)-1 {
+			// The content of a sealed segment was synced before the next one existed.
+			// It is verified when it is read, not here: that would read the whole log.
 			file.sealed.Store(true)
 			r.log.sealed = append(r.log.sealed, &seg)
 			if err := s.h.Close(); err != nil {
@@ -81,6 +85,8 @@ func (r *recovery) chain(prev, s *segmentFile) error {
 			Err: fmt.Errorf("the file has %d bytes, it was sealed with %d", prev.size, s.head.prevSize),
 		}
 	}
+	// Where the sealed segment ends stands in the header of the next one, so it need
+	// not be read.
 	seg := r.log.sealed[len(r.log.sealed)-1]
 	seg.last, seg.next = s.cp.Index, s.cp.NextOffset
 	seg.lastAt, seg.maxTime = s.head.lastAt, s.head.prevMax
@@ -111,6 +117,7 @@ func (r *recovery) scanActive() error {
 	return nil
 }
 
+// applyFrame moves the end of the log past a verified entry.
 func (r *recovery) applyFrame(it *item, f *Frame) error {
 	r.log.index.add(f, it.pos, it.bodyPos)
 	r.log.advance(f)
@@ -120,6 +127,9 @@ func (r *recovery) applyFrame(it *item, f *Frame) error {
 	return nil
 }
 
+// applyCheckpoint takes over what a "#c" line says, as far as it is newer than what
+// is known. Term, vote, log start and append time only ever grow; membership and
+// producers are as of the entry applied, so those of the greater one count.
 func (r *recovery) applyCheckpoint(cp Checkpoint, lastAt int64) {
 	l := r.log
 	l.joinHardState(cp.HardTerm, cp.Vote)
@@ -153,6 +163,8 @@ func (r *recovery) readCarry() error {
 	}
 	l := r.log
 	l.joinHardState(cp.HardTerm, cp.Vote)
+	// A carry of an earlier truncation may speak of entries that are gone since:
+	// its checkpoint counts only if the log holds the entry applied.
 	if cp.Applied > l.applied && cp.Applied <= l.active.last {
 		l.logStart = max(l.logStart, cp.LogStart)
 		cp.LogStart = l.logStart

@@ -29,6 +29,9 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	l.startAfter(&cp)
 	l.startSegment(&cp, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		reset := f.path + resetSuffix
+		// Once create has given the file this name the reset is decided. The old log
+		// is removed before the new segment gets its final name, so that recovery
+		// never finds segments of both under names that count.
 		b.stageStep(l, func() error { return l.create(f, head, reset) })
 		b.stageStep(l, func() error {
 			for _, s := range append(parts, old...) {

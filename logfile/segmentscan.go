@@ -66,6 +66,8 @@ func (s *segmentScan) run(on *scanEvents) error {
 	}
 }
 
+// item verifies one item. A line that is valid and must not stand there is whole:
+// no crash has made it.
 func (s *segmentScan) item(it *item, on *scanEvents) error {
 	var err error
 	local := s.sc.sums.local
@@ -105,6 +107,7 @@ func (s *segmentScan) item(it *item, on *scanEvents) error {
 	return nil
 }
 
+// frame verifies an entry: its body, and that it follows the one before.
 func (s *segmentScan) frame(it *item, on *scanEvents) error {
 	var err error
 	if s.f, err = s.sc.frame(it); err == nil {

@@ -76,13 +76,17 @@ func (l *Log) entriesOf(s *segment) ([]entry, error) {
 
 // truncate stages the removal of every entry from index on; the first of them
 // begins at at. The newest segments go first, then the rest, each step durable
-// before the next.
+// before the next: a crash in between leaves a log that ends earlier, never one
+// with a hole. The cut itself is synced before anything is appended, or a power cut
+// could leave new bytes in front of old ones that look valid.
 func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	s := l.segmentOf(index)
 	entries, err := l.entriesOf(s)
 	if err != nil {
 		return err
 	}
+	// The lines that are cut off may be the only ones that say term, vote and the
+	// newest checkpoint. A vote that is forgotten could be given twice.
 	carry := l.carry(index - 1)
 	b.stageStep(l, func() error { return l.writeSmall(carryName, carry) })
 	if s != &l.active {
@@ -92,6 +96,7 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	file, path := a.file, a.file.path
 	b.dropFile(file)
 	b.stageStep(l, func() error {
+		// The index goes before the entries: it must not point past the cut.
 		if err := l.remove(indexPath(path)); err != nil {
 			return err
 		}
@@ -105,6 +110,7 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	} else {
 		l.uncommitted, l.uncommittedFirst = nil, index
 	}
+	// Entries appended at the same indexes from now on are not synced yet.
 	l.synced, l.marked = min(l.synced, index-1), min(l.marked, index-1)
 	l.StageCheckpoint(b)
 	return nil
@@ -130,6 +136,8 @@ func (l *Log) reopen(b *Batch, s *segment) {
 	l.active = *s
 	file := s.file
 	b.stageStep(l, func() error {
+		// From here on readers that have the segment as sealed get ErrStale for what
+		// they find wrong with it, see segment.readError.
 		file.sealed.Store(false)
 		l.opt.Cache.forget(file)
 		if _, err := file.acquire(); err != nil { // the handle stays open from now on

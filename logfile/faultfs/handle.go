@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
+// handle is an open file. It dies with the process that opened it: after Restart
+// or PowerCut every call fails with ErrStopped.
 type handle struct {
 	d    *FS
 	n    *inode
@@ -21,6 +23,7 @@ func (h *handle) alive() error {
 	return nil
 }
 
+// ReadAt implements logfile.Handle. The read hook runs without the lock.
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	h.d.mu.Lock()
 	if hook := h.d.readHook; hook != nil {
@@ -47,6 +50,8 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteAt implements logfile.Handle. Like a real disk it may write a part of p
+// before it fails: half at a stop, as much as there is space for on a full disk.
 func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
@@ -71,6 +76,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// put writes p at off and marks its sectors as dirty.
 func (h *handle) put(p []byte, off int64) {
 	if grow := int(off) + len(p) - len(h.n.data); grow > 0 {
 		h.n.data = append(h.n.data, make([]byte, grow)...)
@@ -79,6 +85,8 @@ func (h *handle) put(p []byte, off int64) {
 	h.n.touch(int(off), int(off)+len(p))
 }
 
+// Truncate implements logfile.Handle. The sector at the new end becomes dirty, and
+// the size too is durable with the next sync only.
 func (h *handle) Truncate(size int64) error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
