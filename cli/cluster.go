@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"ottla/protocol"
 )
@@ -42,63 +40,9 @@ func newClusterCreate(r *remote) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		fields := changed(cmd.Flags(), map[string]string{"retention-hours": "retention_policies"})
 		fields["name"] = args[0]
-		return r.change(cmd, http.MethodPost, "/cluster", nil, fields, describeCluster)
+		return r.change(cmd, http.MethodPost, "/cluster", nil, fields, table(describeCluster))
 	}
 	return cmd
-}
-
-// changed returns the flags that were given as fields of a request. A flag has the
-// name of its field, with dashes; renamed has the exceptions.
-func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
-	fields := map[string]any{}
-	flags.Visit(func(f *pflag.Flag) {
-		if f.Name == "server" || f.Name == "output" {
-			return
-		}
-		name := renamed[f.Name]
-		if name == "" {
-			name = strings.ReplaceAll(f.Name, "-", "_")
-		}
-		if f.Value.Type() == "string" {
-			fields[name] = f.Value.String()
-			return
-		}
-		fields[name] = json.RawMessage(f.Value.String()) // a number or a boolean
-	})
-	return fields
-}
-
-// change sends a request with fields and shows the answer.
-func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fields map[string]any, rows func(json.RawMessage) ([][]string, error)) error {
-	text, err := body(fields)
-	if err != nil {
-		return err
-	}
-	answer, err := r.call(cmd, request{method: method, path: path, query: query(q...), body: text})
-	if err != nil {
-		return err
-	}
-	return r.show(answer, func() ([][]string, error) { return rows(answer) })
-}
-
-// get sends a GET request and shows the answer.
-func (r *remote) get(cmd *cobra.Command, path string, q []string, rows func(json.RawMessage) ([][]string, error)) error {
-	answer, err := r.call(cmd, request{method: http.MethodGet, path: path, query: query(q...)})
-	if err != nil {
-		return err
-	}
-	return r.show(answer, func() ([][]string, error) { return rows(answer) })
-}
-
-// remove sends a DELETE request and prints what was deleted.
-func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string) error {
-	if _, err := r.call(cmd, request{method: http.MethodDelete, path: path, query: query(q...)}); err != nil {
-		return err
-	}
-	if r.output == "table" {
-		fmt.Fprintf(r.p.stdout, "%s deleted\n", printable(what))
-	}
-	return nil
 }
 
 func newClusterList(r *remote) *cobra.Command {
@@ -106,27 +50,7 @@ func newClusterList(r *remote) *cobra.Command {
 		Use: "list", Short: "List clusters", Args: exactArgs(),
 		Example: "  ottla cluster list\n  ottla cluster list --output json | jq '.clusters[].name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/cluster", nil, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Clusters []protocol.ClusterInfo }
-				if err := decode(text, &a); err != nil {
-					return nil, err
-				}
-				rows := [][]string{{"NAME", "BROKERS", "RUNNING", "PARTITIONS", "REPLICAS", "RETENTION", "FSYNC", "DIRECTORY"}}
-				for i := range a.Clusters {
-					c := &a.Clusters[i]
-					running := 0
-					for _, b := range c.Brokers {
-						if b.State == "running" {
-							running++
-						}
-					}
-					rows = append(rows, []string{
-						c.Name, strconv.Itoa(c.NumBrokers), strconv.Itoa(running), strconv.Itoa(c.Partitions),
-						strconv.Itoa(c.ReplicationFactor), hours(c.RetentionHours), c.Fsync, c.LogDirectory,
-					})
-				}
-				return rows, nil
-			})
+			return r.get(cmd, "/cluster", nil, table(clusterRows))
 		},
 	}
 }
@@ -143,16 +67,12 @@ func newClusterDescribe(r *remote) *cobra.Command {
 		Use: "describe NAME", Short: "Show a cluster's brokers and topics", Args: exactArgs("a NAME"),
 		Example: "  ottla cluster describe default",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, path("cluster", args[0]), nil, describeCluster)
+			return r.get(cmd, path("cluster", args[0]), nil, table(describeCluster))
 		},
 	}
 }
 
-func describeCluster(text json.RawMessage) ([][]string, error) {
-	var c protocol.ClusterDetail
-	if err := decode(text, &c); err != nil {
-		return nil, err
-	}
+func describeCluster(c *protocol.ClusterDetail) [][]string {
 	rows := [][]string{
 		{"NAME", c.Name},
 		{"CREATED", when(c.CreatedAt)},
@@ -168,7 +88,7 @@ func describeCluster(text json.RawMessage) ([][]string, error) {
 	for i := range c.Topics {
 		rows = append(rows, []string{"TOPIC " + c.Topics[i].Name, summary(&c.Topics[i])})
 	}
-	return rows, nil
+	return rows
 }
 
 func newClusterDelete(r *remote) *cobra.Command {
@@ -189,18 +109,31 @@ func newBrokerSwitch(r *remote, verb string) *cobra.Command {
 		Example: "  ottla cluster " + verb + "-broker default 2",
 		Args:    exactArgs("a NAME", "a broker's ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			answer, err := r.call(cmd, request{method: http.MethodPost, path: path("cluster", args[0], "brokers", args[1], verb)})
-			if err != nil {
-				return err
-			}
-			return r.show(answer, func() ([][]string, error) {
-				var b struct {
-					ID    int    `json:"id"`
-					State string `json:"state"`
-				}
-				err := decode(answer, &b)
-				return [][]string{{fmt.Sprintf("broker %d is %s", b.ID, b.State)}}, err
-			})
+			return r.send(cmd, request{method: http.MethodPost, path: path("cluster", args[0], "brokers", args[1], verb)}, table(brokerRows))
 		},
 	}
+}
+
+// clusterRows is the table of `ottla cluster list`.
+func clusterRows(a *struct{ Clusters []protocol.ClusterInfo }) [][]string {
+	rows := [][]string{{"NAME", "BROKERS", "RUNNING", "PARTITIONS", "REPLICAS", "RETENTION", "FSYNC", "DIRECTORY"}}
+	for i := range a.Clusters {
+		c := &a.Clusters[i]
+		running := 0
+		for _, b := range c.Brokers {
+			if b.State == "running" {
+				running++
+			}
+		}
+		rows = append(rows, []string{
+			c.Name, strconv.Itoa(c.NumBrokers), strconv.Itoa(running), strconv.Itoa(c.Partitions),
+			strconv.Itoa(c.ReplicationFactor), hours(c.RetentionHours), c.Fsync, c.LogDirectory,
+		})
+	}
+	return rows
+}
+
+// brokerRows says in which state a broker is.
+func brokerRows(b *protocol.BrokerInfo) [][]string {
+	return [][]string{{fmt.Sprintf("broker %d is %s", b.ID, b.State)}}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -32,20 +31,7 @@ func newGroupList(r *remote) *cobra.Command {
 		Use: "list", Short: "List consumer groups", Args: exactArgs(),
 		Example: "  ottla group list --cluster default",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/groups", []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Groups []protocol.GroupInfo }
-				if err := decode(text, &a); err != nil {
-					return nil, err
-				}
-				rows := [][]string{{"CLUSTER", "GROUP", "STATE", "GENERATION", "MEMBERS", "LAG"}}
-				for _, g := range a.Groups {
-					rows = append(rows, []string{
-						g.Cluster, g.Group, g.State, number(g.Generation),
-						strconv.Itoa(len(g.Members)), number(g.Lag),
-					})
-				}
-				return rows, nil
-			})
+			return r.get(cmd, "/groups", []string{"cluster", cluster}, table(groupRows))
 		},
 	}, &cluster, "only groups of this cluster")
 }
@@ -56,35 +42,7 @@ func newGroupDescribe(r *remote) *cobra.Command {
 		Use: "describe NAME", Short: "Show a group's members and their partitions", Args: exactArgs("a NAME"),
 		Example: "  ottla group describe mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, func(text json.RawMessage) ([][]string, error) {
-				var g protocol.GroupInfo
-				if err := decode(text, &g); err != nil {
-					return nil, err
-				}
-				rows := [][]string{
-					{"GROUP", g.Group},
-					{"CLUSTER", g.Cluster},
-					{"CREATED", when(g.CreatedAt)},
-					{"STATE", g.State},
-					{"GENERATION", number(g.Generation)},
-					{"LAG", number(g.Lag)},
-				}
-				lease := "lease until"
-				if g.State == "empty" { // no member is live; those listed may still come back
-					lease = "lease expired at"
-				}
-				for _, m := range g.Members {
-					var owned []string
-					for _, a := range m.Assignment {
-						owned = append(owned, fmt.Sprintf("%s-%d", a.Topic, a.Partition))
-					}
-					rows = append(rows, []string{
-						fmt.Sprintf("CONSUMER %d", m.ConsumerID),
-						fmt.Sprintf("%s %s, partitions %s", lease, when(m.LeaseExpiresAt), printable(strings.Join(owned, " "))),
-					})
-				}
-				return rows, nil
-			})
+			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, table(describeGroup))
 		},
 	}, &cluster, "the group's cluster")
 }
@@ -113,7 +71,7 @@ func newGroupSeek(r *remote) *cobra.Command {
 			if cmd.Flags().Changed("partition") {
 				fields["partition"] = partition
 			}
-			return r.change(cmd, http.MethodPost, path("groups", args[0], "seek"), []string{"cluster", cluster}, fields, offsetRows)
+			return r.change(cmd, http.MethodPost, path("groups", args[0], "seek"), []string{"cluster", cluster}, fields, table(offsetRows))
 		},
 	}, &cluster, "the group's cluster")
 	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC` to move in (required)")
@@ -145,4 +103,43 @@ func newGroupDelete(r *remote) *cobra.Command {
 			return r.remove(cmd, path("groups", args[0]), []string{"cluster", cluster}, "group "+args[0])
 		},
 	}, &cluster, "the group's cluster")
+}
+
+// groupRows is the table of `ottla group list`.
+func groupRows(a *struct{ Groups []protocol.GroupInfo }) [][]string {
+	rows := [][]string{{"CLUSTER", "GROUP", "STATE", "GENERATION", "MEMBERS", "LAG"}}
+	for _, g := range a.Groups {
+		rows = append(rows, []string{
+			g.Cluster, g.Group, g.State, number(g.Generation),
+			strconv.Itoa(len(g.Members)), number(g.Lag),
+		})
+	}
+	return rows
+}
+
+// describeGroup is the table of `ottla group describe`.
+func describeGroup(g *protocol.GroupInfo) [][]string {
+	rows := [][]string{
+		{"GROUP", g.Group},
+		{"CLUSTER", g.Cluster},
+		{"CREATED", when(g.CreatedAt)},
+		{"STATE", g.State},
+		{"GENERATION", number(g.Generation)},
+		{"LAG", number(g.Lag)},
+	}
+	lease := "lease until"
+	if g.State == "empty" { // no member is live; those listed may still come back
+		lease = "lease expired at"
+	}
+	for _, m := range g.Members {
+		var owned []string
+		for _, a := range m.Assignment {
+			owned = append(owned, fmt.Sprintf("%s-%d", a.Topic, a.Partition))
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("CONSUMER %d", m.ConsumerID),
+			fmt.Sprintf("%s %s, partitions %s", lease, when(m.LeaseExpiresAt), printable(strings.Join(owned, " "))),
+		})
+	}
+	return rows
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -27,7 +26,7 @@ func newOffsetList(r *remote) *cobra.Command {
 			if group == "" {
 				return usageError{fmt.Errorf("%s needs --group", cmd.CommandPath())}
 			}
-			return r.get(cmd, "/offset", []string{"group", group, "topic", topic, "cluster", cluster}, lagRows)
+			return r.get(cmd, "/offset", []string{"group", group, "topic", topic, "cluster", cluster}, table(lagRows))
 		},
 	}, &cluster, "the group's cluster")
 	cmd.Flags().StringVar(&group, "group", "", "consumer `GROUP` (required)")
@@ -35,11 +34,7 @@ func newOffsetList(r *remote) *cobra.Command {
 	return cmd
 }
 
-func lagRows(text json.RawMessage) ([][]string, error) {
-	var a struct{ Offsets []protocol.OffsetInfo }
-	if err := decode(text, &a); err != nil {
-		return nil, err
-	}
+func lagRows(a *struct{ Offsets []protocol.OffsetInfo }) [][]string {
 	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "POSITION", "END", "LAG", "CONSUMER", "METADATA"}}
 	for _, o := range a.Offsets {
 		rows = append(rows, []string{
@@ -47,7 +42,7 @@ func lagRows(text json.RawMessage) ([][]string, error) {
 			optional(o.End), optional(o.Lag), optional(o.Owner), o.Metadata,
 		})
 	}
-	return rows, nil
+	return rows
 }
 
 // optional is a number as text, "" if it is unknown.
@@ -97,7 +92,7 @@ func newOffsetCommit(r *remote) *cobra.Command {
 				}
 				fields["offsets"] = []any{one}
 			}
-			return r.change(cmd, http.MethodPost, "/offset", nil, fields, offsetRows)
+			return r.change(cmd, http.MethodPost, "/offset", nil, fields, table(offsetRows))
 		},
 	}, &cluster, "the group's cluster")
 	flags := cmd.Flags()
@@ -112,14 +107,10 @@ func newOffsetCommit(r *remote) *cobra.Command {
 }
 
 // offsetRows is the table of offsets that were committed.
-func offsetRows(text json.RawMessage) ([][]string, error) {
-	var a struct{ Offsets []protocol.CommittedEntry }
-	if err := decode(text, &a); err != nil {
-		return nil, err
-	}
+func offsetRows(a *struct{ Offsets []protocol.CommittedEntry }) [][]string {
 	rows := [][]string{{"TOPIC", "PARTITION", "OFFSET"}}
 	for _, o := range a.Offsets {
 		rows = append(rows, []string{o.Topic, strconv.Itoa(o.Partition), number(o.Offset)})
 	}
-	return rows, nil
+	return rows
 }

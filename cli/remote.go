@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
-	"strconv"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // remote has what the commands that talk to a server share.
@@ -57,6 +56,61 @@ func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) 
 	return answer, interrupted(err)
 }
 
+// changed returns the flags that were given as fields of a request. A flag has the
+// name of its field, with dashes; renamed has the exceptions.
+func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
+	fields := map[string]any{}
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name == "server" || f.Name == "output" {
+			return
+		}
+		name := renamed[f.Name]
+		if name == "" {
+			name = strings.ReplaceAll(f.Name, "-", "_")
+		}
+		if f.Value.Type() == "string" {
+			fields[name] = f.Value.String()
+			return
+		}
+		fields[name] = json.RawMessage(f.Value.String()) // a number or a boolean
+	})
+	return fields
+}
+
+// send sends a request and shows the answer.
+func (r *remote) send(cmd *cobra.Command, req request, rows tableOf) error {
+	answer, err := r.call(cmd, req)
+	if err != nil {
+		return err
+	}
+	return r.show(answer, rows)
+}
+
+// change sends a request with fields and shows the answer.
+func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fields map[string]any, rows tableOf) error {
+	text, err := body(fields)
+	if err != nil {
+		return err
+	}
+	return r.send(cmd, request{method: method, path: path, query: query(q...), body: text}, rows)
+}
+
+// get sends a GET request and shows the answer.
+func (r *remote) get(cmd *cobra.Command, path string, q []string, rows tableOf) error {
+	return r.send(cmd, request{method: http.MethodGet, path: path, query: query(q...)}, rows)
+}
+
+// remove sends a DELETE request and prints what was deleted.
+func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string) error {
+	if _, err := r.call(cmd, request{method: http.MethodDelete, path: path, query: query(q...)}); err != nil {
+		return err
+	}
+	if r.output == "table" {
+		fmt.Fprintf(r.p.stdout, "%s deleted\n", printable(what))
+	}
+	return nil
+}
+
 // context ends with the first SIGINT or SIGTERM.
 func (r *remote) context(cmd *cobra.Command) (context.Context, func()) {
 	parent := cmd.Context()
@@ -89,79 +143,6 @@ func body(fields map[string]any) ([]byte, error) {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
 	return text, nil
-}
-
-// show prints an answer, either as indented JSON or as the table that rows makes
-// of it.
-func (r *remote) show(answer json.RawMessage, rows func() ([][]string, error)) error {
-	if r.output == "json" {
-		return printJSON(r.p.stdout, answer)
-	}
-	table, err := rows()
-	if err != nil {
-		return err
-	}
-	return printTable(r.p.stdout, table)
-}
-
-// decode decodes the part of an answer that a table shows.
-func decode(answer json.RawMessage, out any) error {
-	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("the answer is not what an Ottla server gives: %w", err)
-	}
-	return nil
-}
-
-// printJSON prints indented JSON; numbers stay digit for digit.
-func printJSON(w io.Writer, text json.RawMessage) error {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(text); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// printTable prints rows in columns; the first row is the head. Control characters
-// in stored data do not reach the terminal.
-func printTable(w io.Writer, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(tw, "\t")
-			}
-			fmt.Fprint(tw, printable(cell))
-		}
-		fmt.Fprintln(tw)
-	}
-	return tw.Flush()
-}
-
-func printable(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Map(func(c rune) rune {
-		if c < 0x20 || c == 0x7f {
-			return '?'
-		}
-		return c
-	}, s)
-}
-
-// number is an offset, an id or a count as text.
-func number[T ~int64](n T) string { return strconv.FormatInt(int64(n), 10) }
-
-// when is a time as the API writes it, "" for none.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339Nano)
 }
 
 // exactArgs accepts exactly the arguments that names lists.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -73,7 +72,7 @@ func newTopicCreate(r *remote) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields := changed(cmd.Flags(), nil)
 			fields["name"] = args[0]
-			return r.change(cmd, http.MethodPost, "/topic", nil, fields, describeTopic)
+			return r.change(cmd, http.MethodPost, "/topic", nil, fields, table(describeTopic))
 		},
 	}
 	addTopicFlags(cmd)
@@ -95,7 +94,7 @@ func newTopicAlter(r *remote) *cobra.Command {
 			if len(fields) == 0 {
 				return usageError{fmt.Errorf("%s needs a setting to change", cmd.CommandPath())}
 			}
-			return r.change(cmd, http.MethodPatch, path("topic", args[0]), []string{"cluster", cluster}, fields, describeTopic)
+			return r.change(cmd, http.MethodPatch, path("topic", args[0]), []string{"cluster", cluster}, fields, table(describeTopic))
 		},
 	}
 	addTopicFlags(cmd)
@@ -113,21 +112,7 @@ func newTopicList(r *remote) *cobra.Command {
 			if internal {
 				q[3] = "true"
 			}
-			return r.get(cmd, "/topic", q, func(text json.RawMessage) ([][]string, error) {
-				var a struct{ Topics []protocol.TopicInfo }
-				if err := decode(text, &a); err != nil {
-					return nil, err
-				}
-				rows := [][]string{{"CLUSTER", "NAME", "PARTITIONS", "REPLICAS", "LEADERLESS", "OFFSETS", "RETENTION", "CLEANUP"}}
-				for i := range a.Topics {
-					t := &a.Topics[i]
-					rows = append(rows, []string{
-						t.Cluster, t.Name, strconv.Itoa(len(t.Partitions)), strconv.Itoa(t.ReplicationFactor),
-						strconv.Itoa(leaderless(t)), number(offsetsOf(t)), milliseconds(t.RetentionMs), t.CleanupPolicy,
-					})
-				}
-				return rows, nil
-			})
+			return r.get(cmd, "/topic", q, table(topicRows))
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only topics of this cluster")
@@ -158,18 +143,14 @@ func newTopicDescribe(r *remote) *cobra.Command {
 		Use: "describe NAME", Short: "Show a topic's settings and partitions", Args: exactArgs("a NAME"),
 		Example: "  ottla topic describe liked",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, path("topic", args[0]), []string{"cluster", cluster}, describeTopic)
+			return r.get(cmd, path("topic", args[0]), []string{"cluster", cluster}, table(describeTopic))
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
 	return cmd
 }
 
-func describeTopic(text json.RawMessage) ([][]string, error) {
-	var t protocol.TopicInfo
-	if err := decode(text, &t); err != nil {
-		return nil, err
-	}
+func describeTopic(t *protocol.TopicInfo) [][]string {
 	bytes := "no limit"
 	if t.RetentionBytes >= 0 {
 		bytes = strconv.FormatInt(t.RetentionBytes, 10)
@@ -198,7 +179,7 @@ func describeTopic(text json.RawMessage) ([][]string, error) {
 			fmt.Sprintf("leader %s, replicas %s, in sync %s, offsets %s", leader, join(p.Replicas), join(p.InSync), offsets),
 		})
 	}
-	return rows, nil
+	return rows
 }
 
 func join(ids []int) string {
@@ -223,4 +204,17 @@ func newTopicDelete(r *remote) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
 	return cmd
+}
+
+// topicRows is the table of `ottla topic list`.
+func topicRows(a *struct{ Topics []protocol.TopicInfo }) [][]string {
+	rows := [][]string{{"CLUSTER", "NAME", "PARTITIONS", "REPLICAS", "LEADERLESS", "OFFSETS", "RETENTION", "CLEANUP"}}
+	for i := range a.Topics {
+		t := &a.Topics[i]
+		rows = append(rows, []string{
+			t.Cluster, t.Name, strconv.Itoa(len(t.Partitions)), strconv.Itoa(t.ReplicationFactor),
+			strconv.Itoa(leaderless(t)), number(offsetsOf(t)), milliseconds(t.RetentionMs), t.CleanupPolicy,
+		})
+	}
+	return rows
 }
