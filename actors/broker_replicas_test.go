@@ -38,7 +38,7 @@ func awaitForgotten(t *testing.T, n *Node) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		left := protocol.NewFuture[int]()
-		n.env.system.Root.Send((*n.clusters.Load())["default"].pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
+		n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
 			left.Put(len(c.state.Deleted()) + len(c.dropping))
 		}})
 		got, ok := left.Wait(time.Now().Add(time.Second))

@@ -13,6 +13,7 @@ import (
 
 	"ottla/actors/datadir"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -83,14 +84,14 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "bug", false, time.Time{})
 	require.Nil(t, perr)
-	ref := tp.Route.(*topicRoute).partitions[0].leader.Load()
-	n.env.system.Root.Send(ref.pid, &confirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
-	awaitFault(t, n, ref.broker, replica.FaultPanic)
+	ref := routing.Of(tp).Partitions[0].Leader()
+	n.env.system.Root.Send(pidOf(ref), &confirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
+	awaitFault(t, n, ref.Broker, replica.FaultPanic)
 	produce(t, n, "bug", 0, `2`)
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "bug", 0)
 	require.Equal(t, []string{`1`, `2`}, fetchAll(t, n, "bug", 0))
-	require.Empty(t, replicaDirs(t, dir, ref.broker, "bug-0.replaced"))
+	require.Empty(t, replicaDirs(t, dir, ref.Broker, "bug-0.replaced"))
 }
 
 // Damage that is not found again when it is to be mended, and comes back once

@@ -13,6 +13,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -89,7 +90,7 @@ func (p *brokerProbe) spec() partitionSpec {
 	return partitionSpec{
 		id:       logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "slow", Broker: 1, ReplicaID: 1},
 		founders: []uint64{1}, settings: catalog.TopicSettings{SegmentBytes: 1 << 20},
-		route: newPartitionRoute(key, group, 1), group: group,
+		route: routing.NewPartition(key, group, 1), group: group,
 	}
 }
 

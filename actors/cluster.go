@@ -5,9 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -15,34 +12,10 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
-
-// clusterHandle is what goroutines outside the actor system see of a cluster.
-type clusterHandle struct {
-	manifest datadir.ClusterManifest
-	refused  *datadir.ClusterPlaces      // of a cluster that must not be started, see cluster_held.go; nil if it may
-	fresh    bool                        // created on request, so nobody misses anything of it before it serves
-	known    time.Time                   // to this process, since
-	pid      atomic.Pointer[actor.PID]   // replaced when the cluster's actor is started anew; nil if refused
-	routes   atomic.Pointer[routes]      // nil until the metadata is recovered
-	admin    atomic.Pointer[clusterView] // likewise
-	work     map[int]*sync.WaitGroup     // goroutines in brokers' directories; the cluster's actor's, and after it Node's
-	ids      consumerIDs
-	turns    protocol.Counter       // which partition a poll reads first
-	trouble  atomic.Pointer[string] // what keeps the metadata from being recovered
-}
-
-// clusterView is an immutable picture of a cluster for lists and descriptions.
-type clusterView struct {
-	info       protocol.ClusterInfo
-	topics     []protocol.TopicInfo // by name, internal ones included; no offsets
-	partitions map[protocol.PartitionID]*partitionRoute
-	problems   map[protocol.PartitionID]string // replicas that are down or being replaced
-
-	nextConsumerID protocol.ConsumerID // ids from this one on are free
-}
 
 // clusterActor is one cluster: the state machine of its __cluster_metadata,
 // which it follows and proposes to, and its brokers, which are its children.
@@ -64,11 +37,11 @@ type clusterActor struct {
 	farewells   map[int]uint64 // last counters of brokers that end with the process
 	leaving     int            // of those, how many still have to note the others'
 	recovered   bool
-	metaRoute   *partitionRoute
+	metaRoute   *routing.Partition
 	metaTerm    uint64 // of the newest metadata leader whose records, all of them, are applied here
 	links       *links
 	brokers     map[int]*brokerInCluster
-	parts       map[protocol.PartitionID]*partitionRoute
+	parts       map[protocol.PartitionID]*routing.Partition
 	counters    map[string]*protocol.Counter
 	problems    map[protocol.ReplicaID]replicaProblem
 	dropping    map[string]map[int]bool // brokers that still have to remove a deleted topic
@@ -219,9 +192,9 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.state = catalog.New()
 	c.links = newLinks()
 	c.intros = datadir.NewIntroductions()
-	c.metaRoute = newPartitionRoute(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
+	c.metaRoute = routing.NewPartition(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
-	c.parts = map[protocol.PartitionID]*partitionRoute{catalog.MetadataPartition(): c.metaRoute}
+	c.parts = map[protocol.PartitionID]*routing.Partition{catalog.MetadataPartition(): c.metaRoute}
 	c.counters = map[string]*protocol.Counter{}
 	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
@@ -341,8 +314,8 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != catalog.MetadataPartition() {
 		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
 			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
-			if ref := c.route(m.Key).leader.Load(); ref != nil {
-				ctx.Send(ref.pid, gone)
+			if ref := c.route(m.Key).Leader(); ref != nil {
+				ref.Ask(gone)
 			}
 		}
 		return
@@ -380,7 +353,7 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 // final.
 func (c *clusterActor) bootstrap(ctx actor.Context) {
 	boot := catalog.Bootstrap{
-		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: newID(),
+		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: protocol.NewID(),
 		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
 	}
 	for _, v := range c.handle.manifest.Voters {

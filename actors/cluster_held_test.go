@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/actors/datadir"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -46,7 +46,7 @@ func awaitTopic(t *testing.T, n *Node, topic string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		tp, err := n.LookupTopic("", topic, false, time.Time{})
-		return err == nil && tp.Route.(*topicRoute).partitions[0].leader.Load() != nil
+		return err == nil && routing.Of(tp).Partitions[0].Leader() != nil
 	}, patience, 5*time.Millisecond)
 }
 
@@ -143,25 +143,13 @@ func TestRequestsDoNotNoticeAClusterBeingCreated(t *testing.T) {
 	}
 }
 
-func TestRequestsDoNotWaitForALongStart(t *testing.T) {
-	now := time.Now()
-	assert.False(t, (&clusterHandle{known: now}).heldBack(now.Add(longStart)))
-	assert.True(t, (&clusterHandle{known: now}).heldBack(now.Add(longStart+1)))
-	assert.False(t, (&clusterHandle{known: now, fresh: true}).heldBack(now.Add(2*longStart)), "nobody misses anything in it")
-	serving := &clusterHandle{known: now}
-	serving.routes.Store(&routes{})
-	assert.False(t, serving.heldBack(now.Add(2*longStart)))
-}
-
 // A topic that is to be made in the default cluster waits until that is there.
 func TestTopicForADefaultClusterBeingCreated(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	require.Nil(t, n.DeleteCluster(t.Context(), protocol.DefaultCluster))
-	fresh := &clusterHandle{manifest: datadir.ClusterManifest{Name: protocol.DefaultCluster}, fresh: true, known: time.Now()}
-	empty := n.clusters.Load()
-	n.clusters.Store(&map[string]*clusterHandle{protocol.DefaultCluster: fresh})
-	defer n.clusters.Store(empty)
+	n.env.directory.Put(protocol.DefaultCluster, &routing.Cluster{Name: protocol.DefaultCluster, Fresh: true, Known: time.Now()})
+	defer n.env.directory.Put(protocol.DefaultCluster, nil)
 	for _, create := range []bool{false, true} {
 		_, err := n.LookupTopic("", "new", create, time.Now().Add(patience))
 		require.NotNil(t, err)

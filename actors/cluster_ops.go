@@ -8,6 +8,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -61,8 +62,8 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 		}
 		// A leader's records come before its partitionLed. Until that is here,
 		// something that it has applied may still be in the mailbox.
-		leader := c.metaRoute.leader.Load()
-		if leader == nil || leader.term != c.metaTerm {
+		leader := c.metaRoute.Leader()
+		if leader == nil || leader.Term != c.metaTerm {
 			c.expireOps()
 			c.retryLater(ctx)
 			return
@@ -80,13 +81,13 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 	}
 }
 
-func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *leaderRef, recs []metarecord.Record) {
+func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *routing.Leadership, recs []metarecord.Record) {
 	c.opSeq++
 	op.seq, c.current = c.opSeq, op
 	lines := &protocol.Lines{}
 	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
 	self, system, seq := ctx.Self(), c.env.system, op.seq
-	ctx.Send(leader.pid, &proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
+	leader.Ask(&proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
 		system.Root.Send(self, &metadataProposed{seq: seq, result: res})
 	}})
 }
@@ -143,7 +144,7 @@ func (op *metadataOp) overdue(now time.Time) bool {
 // expireOps ends the operations whose time is over, or that somebody waits for
 // in vain, wherever they wait: the oldest may be one that waits for ever.
 func (c *clusterActor) expireOps() {
-	now, vain := c.env.now(), c.metaRoute.lost()
+	now, vain := c.env.now(), c.metaRoute.Lost()
 	c.ops = slices.DeleteFunc(c.ops, func(op *metadataOp) bool {
 		if op.overdue(now) || vain && !op.deadline.IsZero() {
 			op.finish(errNoMetadata())

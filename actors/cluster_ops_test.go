@@ -10,6 +10,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -26,7 +27,7 @@ func newOpsProbe(t *testing.T) *opsProbe {
 	p := &opsProbe{t: t, now: time.Unix(1_700_000_000, 0)}
 	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), nil)
 	p.env.now = func() time.Time { return p.now }
-	c := &clusterActor{env: p.env, log: p.env.log, handle: &clusterHandle{}}
+	c := &clusterActor{env: p.env, log: p.env.log, handle: &clusterHandle{Cluster: &routing.Cluster{}}}
 	p.cluster = p.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	t.Cleanup(func() { p.env.system.Root.Stop(p.cluster) })
 	p.inspect(func(c *clusterActor) { c.recovered = true })
@@ -52,7 +53,9 @@ func (p *opsProbe) leader(term uint64) <-chan *proposeRecords {
 		}
 	}))
 	p.t.Cleanup(func() { p.env.system.Root.Stop(pid) })
-	p.inspect(func(c *clusterActor) { c.metaRoute.set(&leaderRef{term: term, pid: pid}) })
+	p.inspect(func(c *clusterActor) {
+		c.metaRoute.Set(&routing.Leadership{Leader: &localLeader{pid: pid, root: p.env.system.Root}, Term: term})
+	})
 	return proposals
 }
 
@@ -130,18 +133,15 @@ func TestMetadataOperationsDoNotWaitInVain(t *testing.T) {
 	var decided int
 	lost := func(ago time.Duration, replicas int) {
 		p.inspect(func(c *clusterActor) {
-			ref := &leaderRef{term: 1}
-			c.metaRoute.set(ref)
-			c.metaRoute.clear(ref)
-			c.metaRoute.replicas = replicas
-			c.metaRoute.lostAt.Store(time.Now().Add(-ago).UnixMilli())
+			c.metaRoute = routing.NewPartition(catalog.MetadataPartition(), noReplicas{}, replicas)
+			c.metaRoute.SetLost(time.Now().Add(-ago))
 		})
 	}
 	kept := p.enqueue(time.Time{}, &decided)
 	for name, at := range map[string]struct {
 		ago      time.Duration
 		replicas int // of which none runs; 0: enough do
-	}{"no majority": {2 * electionGrace, 3}, "no leader for long": {2 * failoverPatience, 0}} {
+	}{"no majority": {2 * time.Second, 3}, "no leader for long": {2 * routing.FailoverPatience, 0}} {
 		lost(at.ago, at.replicas)
 		err := p.answer(p.enqueue(p.now.Add(time.Hour), &decided))
 		require.NotNil(t, err, name)
@@ -149,7 +149,7 @@ func TestMetadataOperationsDoNotWaitInVain(t *testing.T) {
 		require.Equal(t, protocol.CodeNotEnoughReplicas, err.Code)
 	}
 	lost(0, 0)
-	p.inspect(func(c *clusterActor) { c.metaRoute.lostAt.Store(time.Now().Add(time.Hour).UnixMilli()) }) // however slow this is
+	p.inspect(func(c *clusterActor) { c.metaRoute.SetLost(time.Now().Add(time.Hour)) }) // however slow this is
 	waits := p.enqueue(p.now.Add(time.Hour), &decided)
 	p.inspect(func(c *clusterActor) { require.Len(t, c.ops, 2) })
 	proposals := p.leader(2)
@@ -159,3 +159,8 @@ func TestMetadataOperationsDoNotWaitInVain(t *testing.T) {
 	(<-proposals).Done(protocol.ProduceResult{})
 	require.Nil(t, p.answer(waits))
 }
+
+// noReplicas is a partition of which no replica runs.
+type noReplicas struct{}
+
+func (noReplicas) Running() int { return 0 }

@@ -10,6 +10,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -64,14 +65,14 @@ func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catal
 	return s
 }
 
-func (c *clusterActor) route(key protocol.PartitionID) *partitionRoute {
+func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 	r := c.parts[key]
 	if r == nil {
 		replicas := 0
 		if p := c.state.Partitions()[key]; p != nil {
 			replicas = len(p.Replicas)
 		}
-		r = newPartitionRoute(key, c.links.group(key), replicas)
+		r = routing.NewPartition(key, c.links.group(key), replicas)
 		c.parts[key] = r
 	}
 	return r
@@ -174,7 +175,7 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 	})
 	for id, t := range c.state.Deleted() {
 		if c.dropping[id] == nil {
-			c.tellCoordinators(ctx, id)
+			c.tellCoordinators(id)
 			delete(c.counters, id)
 			maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool { return key.TopicID == id })
 			c.dropping[id] = map[int]bool{}
@@ -197,14 +198,14 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 }
 
 // tellCoordinators has all groups forget a deleted topic.
-func (c *clusterActor) tellCoordinators(ctx actor.Context, deleted string) {
+func (c *clusterActor) tellCoordinators(deleted string) {
 	offsets := c.state.TopicByName(protocol.OffsetsTopic)
 	if offsets == nil {
 		return
 	}
 	for p := range offsets.Partitions {
-		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).leader.Load(); ref != nil {
-			ctx.Send(ref.pid, &topicsGone{TopicIDs: []string{deleted}})
+		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).Leader(); ref != nil {
+			ref.Ask(&topicsGone{TopicIDs: []string{deleted}})
 		}
 	}
 }
@@ -231,46 +232,40 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.Settings() == nil {
-		trouble := c.describeProblems()[catalog.MetadataPartition()]
-		c.handle.trouble.Store(&trouble)
+		c.handle.SetProblem(c.describeProblems()[catalog.MetadataPartition()])
 		return
 	}
-	rt := &routes{cluster: c.state.Settings().Name, topics: map[string]*protocol.Topic{}}
-	view := &clusterView{
-		info: c.state.ClusterInfo(), partitions: map[protocol.PartitionID]*partitionRoute{},
-		problems: c.describeProblems(), nextConsumerID: c.state.NextConsumerID(),
+	table := &routing.Table{Cluster: c.state.Settings().Name, Topics: map[string]*protocol.Topic{}}
+	view := &routing.View{
+		Info: c.state.ClusterInfo(), Partitions: map[protocol.PartitionID]*routing.Partition{},
+		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
 	}
-	for i := range view.info.Brokers {
-		if b := c.brokers[view.info.Brokers[i].ID]; b != nil {
-			view.info.Brokers[i].State, view.info.Brokers[i].Error = c.brokerState(b)
+	for i := range view.Info.Brokers {
+		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {
+			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.brokerState(b)
 		}
 	}
 	for _, t := range c.state.TopicList() {
-		view.topics = append(view.topics, c.state.TopicInfo(t))
+		view.Topics = append(view.Topics, c.state.TopicInfo(t))
 		counter := c.counters[t.ID]
 		if counter == nil {
 			counter = &protocol.Counter{}
 			c.counters[t.ID] = counter
 		}
-		tr := &topicRoute{cluster: c.handle, partitions: make([]*partitionRoute, t.Partitions)}
-		for p := range tr.partitions {
+		tr := &routing.Topic{Cluster: c.handle.Cluster, Partitions: make([]*routing.Partition, t.Partitions)}
+		for p := range tr.Partitions {
 			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
-			tr.partitions[p] = c.route(key)
-			view.partitions[key] = tr.partitions[p]
+			tr.Partitions[p] = c.route(key)
+			view.Partitions[key] = tr.Partitions[p]
 		}
-		rt.topics[t.Name] = &protocol.Topic{
-			Cluster: rt.cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
+		table.Topics[t.Name] = &protocol.Topic{
+			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
 			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), RoundRobin: counter, Route: tr,
 		}
 	}
-	before := c.handle.routes.Load()
-	announce := rt.succeed(before)
-	c.handle.routes.Store(rt)
-	if announce != nil {
-		announce()
-		c.env.sleepers.nudge()
+	if c.handle.Publish(table, view) {
+		c.env.directory.TopicsChanged()
 	}
-	c.handle.admin.Store(view)
 }
 
 // clientState maps transient states to those that clients know.

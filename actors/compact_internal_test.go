@@ -23,7 +23,7 @@ import (
 // deleted topic is forgotten.
 func dumpCluster(t *testing.T, n *Node) string {
 	t.Helper()
-	h := (*n.clusters.Load())["default"]
+	h := defaultCluster(n)
 	var dump string
 	require.Eventually(t, func() bool {
 		got := make(chan string, 1)

@@ -8,6 +8,7 @@ import (
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -32,22 +33,16 @@ type coordinator struct {
 	spawning   *groupActor  // the one that groupProps makes
 }
 
-// groupRequest is a message for a group, by way of its coordinator.
-type groupRequest struct {
-	Group string
-	Msg   groupMessage
-}
-
 // coordinate handles the messages of a coordinator; false for any other.
 func (p *partitionActor) coordinate(ctx actor.Context, message any) bool {
 	switch m := message.(type) {
-	case *groupRequest:
+	case *routing.GroupRequest:
 		p.groupRequest(ctx, m)
 	case *groupFailed:
 		p.coord.failed(ctx, m.PID)
 	case *topicsGone:
 		p.topicsGone(ctx, m)
-	case *listGroups:
+	case *routing.ListGroups:
 		p.listGroups(m)
 	case *keptRecords:
 		m.Reply.Put(p.coord.kept())
@@ -56,10 +51,6 @@ func (p *partitionActor) coordinate(ctx actor.Context, message any) bool {
 	}
 	return true
 }
-
-// groupMessage is anything a group's actor is asked. refuse answers it when it
-// cannot be handed on.
-type groupMessage interface{ refuse(*protocol.Error) }
 
 func newCoordinator(p *partitionActor) *coordinator {
 	c := &coordinator{
@@ -151,23 +142,23 @@ func (c *coordinator) clear(group string) bool {
 	return true
 }
 
-// groupRequest hands a message to its group's actor, which is started if need
+// routing.GroupRequest hands a message to its group's actor, which is started if need
 // be. Only a poll can bring a group into being.
-func (p *partitionActor) groupRequest(ctx actor.Context, m *groupRequest) {
+func (p *partitionActor) groupRequest(ctx actor.Context, m *routing.GroupRequest) {
 	if p.coord == nil || p.ref == nil {
-		m.Msg.refuse(replica.ErrNotLeader)
+		m.Msg.Refuse(protocol.ErrNotLeader)
 		return
 	}
 	c := p.coord
 	pid := c.running[m.Group]
 	if pid == nil {
 		if !c.clear(m.Group) {
-			m.Msg.refuse(replica.ErrNotLeader)
+			m.Msg.Refuse(protocol.ErrNotLeader)
 			return
 		}
-		_, joins := m.Msg.(*groupPoll)
+		_, joins := m.Msg.(*routing.GroupPoll)
 		if c.groups[m.Group] == nil && !joins {
-			m.Msg.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
+			m.Msg.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
 			return
 		}
 		pid = c.spawn(ctx, m.Group)
@@ -197,7 +188,7 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 	done := m.Done
 	if run := m.Run; run != nil {
 		if run.failed {
-			done(protocol.ProduceResult{Err: replica.ErrNotLeader})
+			done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 			return
 		}
 		done = func(res protocol.ProduceResult) {
@@ -212,6 +203,9 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 // subscriptions go.
 type topicsGone struct{ TopicIDs []string }
 
+// Refuse implements routing.Question: the next leader is told when it leads.
+func (m *topicsGone) Refuse(*protocol.Error) {}
+
 func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
 	if p.coord == nil || p.ref == nil {
 		return // the next leader is told when it leads
@@ -219,27 +213,15 @@ func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
 	for group, kept := range p.coord.groups {
 		for _, id := range m.TopicIDs {
 			if kept.Mentions(id) {
-				p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
+				p.groupRequest(ctx, &routing.GroupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
 			}
 		}
 	}
 }
 
-// listGroups asks a coordinator which groups it has; with Consumer set, only
-// those that this consumer is or was in.
-type listGroups struct {
-	Consumer protocol.ConsumerID
-	Reply    protocol.Future[groupList]
-}
-
-type groupList struct {
-	Groups []string
-	Err    *protocol.Error
-}
-
-func (p *partitionActor) listGroups(m *listGroups) {
+func (p *partitionActor) listGroups(m *routing.ListGroups) {
 	if p.coord == nil || p.ref == nil {
-		m.Reply.Put(groupList{Err: replica.ErrNotLeader})
+		m.Reply.Put(routing.GroupList{Err: protocol.ErrNotLeader})
 		return
 	}
 	var names []string
@@ -248,7 +230,7 @@ func (p *partitionActor) listGroups(m *listGroups) {
 			names = append(names, group)
 		}
 	}
-	m.Reply.Put(groupList{Groups: names})
+	m.Reply.Put(routing.GroupList{Groups: names})
 }
 
 // keptRecords asks any replica for the records that it keeps of every group.

@@ -3,6 +3,8 @@ package actors
 import (
 	"time"
 
+	"ottla/actors/routing"
+
 	"github.com/asynkron/protoactor-go/actor"
 )
 
@@ -34,7 +36,7 @@ func (c *coordinator) expireGroups(ctx actor.Context) {
 	due := c.p.env.now().UnixMilli() - retention
 	for group, kept := range c.groups {
 		if kept.LastUse() <= due {
-			c.p.groupRequest(ctx, &groupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
+			c.p.groupRequest(ctx, &routing.GroupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
 		}
 	}
 }

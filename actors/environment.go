@@ -11,6 +11,7 @@ import (
 
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
+	"ottla/actors/routing"
 	"ottla/logfile"
 )
 
@@ -92,10 +93,10 @@ type environment struct {
 	now       func() time.Time
 	disk      *actor.PID
 	manifests *datadir.Manifests
+	directory *routing.Directory
 
 	background *background
 	scrubber   *scrubber
-	sleepers   sleepers
 	stats      nodeStats
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not

@@ -81,7 +81,7 @@ func TestNothingIsDeliveredToWhoLeftMeanwhile(t *testing.T) {
 	select {
 	case <-first:
 		t.Fatal("nothing of the group is on disk")
-	case <-time.After(2 * minAliveInterval):
+	case <-time.After(500 * time.Millisecond):
 	}
 	held.hang(nil)
 	close(goOn)

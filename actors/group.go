@@ -10,7 +10,7 @@ import (
 	"ottla/actors/few"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
-	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -32,7 +32,7 @@ type groupActor struct {
 	records   []metarecord.Record // to begin with; nil once applied
 
 	state    *group.State
-	polls    few.Map[protocol.ConsumerID, *pollHandle]
+	polls    few.Map[protocol.ConsumerID, *routing.PollHandle]
 	newest   few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
 	run      *proposalRun
 	proposed uint64 // number of the last proposal
@@ -52,8 +52,8 @@ type heldAnswer struct {
 
 // Receive implements actor.Actor.
 func (g *groupActor) Receive(ctx actor.Context) {
-	if m, ok := ctx.Message().(groupMessage); ok && g.resigned {
-		m.refuse(replica.ErrNotLeader)
+	if m, ok := ctx.Message().(routing.Question); ok && g.resigned {
+		m.Refuse(protocol.ErrNotLeader)
 		return
 	}
 	switch m := ctx.Message().(type) {
@@ -62,21 +62,21 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		g.resign(0, nil)
 	case *actor.Stopped, *actor.Restarting:
-	case *groupPoll:
+	case *routing.GroupPoll:
 		g.poll(ctx, m)
-	case *groupStart:
+	case *routing.GroupStart:
 		g.start(ctx, m)
-	case *groupDelivered:
+	case *routing.GroupDelivered:
 		g.delivered(ctx, m)
-	case *groupPollEnded:
+	case *routing.GroupPollEnded:
 		g.pollEnded(ctx, m)
-	case *groupCommit:
+	case *routing.GroupCommit:
 		g.commit(ctx, m)
-	case *groupRead:
+	case *routing.GroupRead:
 		g.confirmRead(ctx, m)
 	case *groupConfirmed:
 		g.read(m)
-	case *groupChange:
+	case *routing.GroupChange:
 		g.change(ctx, m)
 	case *groupTopicGone:
 		g.advance(ctx, g.state.DecideTopicDeleted(g.now(), m.TopicID), nil, nil)
@@ -141,13 +141,13 @@ func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer
 // rests on is committed: a refusal, too, tells what it is at. If that is not
 // committed after all, the next coordinator is to be asked, for nothing was
 // proposed for this request.
-func (g *groupActor) refuse(m groupMessage, err *protocol.Error) {
+func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 	if g.inFlight == 0 {
-		m.refuse(err)
+		m.Refuse(err)
 		return
 	}
 	g.held = append(g.held, heldAnswer{
-		seq: g.proposed, answer: func() { m.refuse(err) }, refuse: func(*protocol.Error) { m.refuse(replica.ErrNotLeader) },
+		seq: g.proposed, answer: func() { m.Refuse(err) }, refuse: func(*protocol.Error) { m.Refuse(protocol.ErrNotLeader) },
 	})
 }
 
@@ -166,9 +166,9 @@ func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 func (g *groupActor) rebalanced() {
 	for _, id := range slices.Collect(g.polls.Keys()) {
 		if h := g.polls.At(id); g.state.IsMember(id) {
-			h.tell(pollRebalanced)
+			h.Tell(routing.PollRebalanced)
 		} else {
-			h.tell(pollLeft)
+			h.Tell(routing.PollLeft)
 			g.polls.Remove(id)
 		}
 	}
@@ -223,7 +223,7 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 		}
 	}
 	for _, h := range g.polls.All() {
-		h.tell(pollRebalanced)
+		h.Tell(routing.PollRebalanced)
 	}
 	g.polls.Clear()
 	if g.timer != nil {

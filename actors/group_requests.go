@@ -5,16 +5,16 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
-	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
 // poll subscribes a consumer, commits what it acknowledges, and answers with
 // its share.
-func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
+func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	now := g.now()
 	if !g.isNewest(m.Consumer, m.Handle) {
-		m.refuse(errSuperseded)
+		m.Refuse(errSuperseded)
 		return
 	}
 	after, recs, err := g.cursors(m)
@@ -31,7 +31,7 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 		g.propose(ctx, recs)
 	}
 	if old := g.polls.At(m.Consumer); old != nil && old != m.Handle {
-		old.tell(pollSuperseded)
+		old.Tell(routing.PollSuperseded)
 	}
 	g.polls.Remove(m.Consumer)
 	d, err := g.state.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
@@ -39,28 +39,28 @@ func (g *groupActor) poll(ctx actor.Context, m *groupPoll) {
 		if len(recs) > 0 {
 			err = err.WithOutcome(protocol.OutcomeUnknown) // what was acknowledged is on its way
 		}
-		m.refuse(err)
+		m.Refuse(err)
 		return
 	}
-	share := groupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
-	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.refuse)
+	share := routing.GroupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
+	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.Refuse)
 	g.state.Polled(now, m.Consumer, m.WaitMs)
 	g.polls.Set(m.Consumer, m.Handle)
-	g.newest.Set(m.Consumer, m.Handle.number)
+	g.newest.Set(m.Consumer, m.Handle.Number)
 }
 
 // isNewest refuses a poll that asks again, because of a rebalance or a new
 // coordinator, when a later poll of its consumer was already here.
-func (g *groupActor) isNewest(id protocol.ConsumerID, h *pollHandle) bool {
-	if h.number < g.newest.At(id) {
-		h.tell(pollSuperseded)
+func (g *groupActor) isNewest(id protocol.ConsumerID, h *routing.PollHandle) bool {
+	if h.Number < g.newest.At(id) {
+		h.Tell(routing.PollSuperseded)
 	}
-	return h.signal.Load() < pollLeft
+	return h.Signal() < routing.PollLeft
 }
 
 // cursors checks the poll's cursor against the state before the poll changes
 // it: ack becomes a commit, after a place to read on.
-func (g *groupActor) cursors(m *groupPoll) ([]group.CursorPosition, []metarecord.Record, *protocol.Error) {
+func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []metarecord.Record, *protocol.Error) {
 	token := m.Ack
 	if token == "" {
 		token = m.After
@@ -86,18 +86,18 @@ func (g *groupActor) cursors(m *groupPoll) ([]group.CursorPosition, []metarecord
 	return nil, recs, err
 }
 
-func (g *groupActor) start(ctx actor.Context, m *groupStart) {
+func (g *groupActor) start(ctx actor.Context, m *routing.GroupStart) {
 	held, recs, err := g.state.DecideStart(g.now(), m.Consumer, m.Generation, m.Starts)
 	if err != nil {
 		g.refuse(m, err)
 		return
 	}
-	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: held}) }, m.refuse)
+	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: held}) }, m.Refuse)
 }
 
-func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
+func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 	if !g.isNewest(m.Consumer, m.Handle) {
-		m.refuse(errSuperseded)
+		m.Refuse(errSuperseded)
 		return
 	}
 	var recs []metarecord.Record
@@ -117,7 +117,7 @@ func (g *groupActor) delivered(ctx actor.Context, m *groupDelivered) {
 	if g.polls.At(m.Consumer) == m.Handle {
 		g.polls.Remove(m.Consumer)
 	}
-	g.advance(ctx, recs, func() { m.Reply.Put(groupCursor{Cursor: cur}) }, m.refuse)
+	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupCursor{Cursor: cur}) }, m.Refuse)
 }
 
 // errSuperseded ends a poll whose consumer has polled again.
@@ -125,7 +125,7 @@ var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll 
 
 // pollEnded lets the lease run from the consumer's last sign of life, which
 // may leave nothing of it.
-func (g *groupActor) pollEnded(ctx actor.Context, m *groupPollEnded) {
+func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 	if g.polls.At(m.Consumer) != m.Handle {
 		return
 	}
@@ -134,7 +134,7 @@ func (g *groupActor) pollEnded(ctx actor.Context, m *groupPollEnded) {
 	g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 }
 
-func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
+func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 	offsets := m.Offsets
 	if len(offsets) == 0 {
 		var err *protocol.Error
@@ -149,13 +149,13 @@ func (g *groupActor) commit(ctx actor.Context, m *groupCommit) {
 		return
 	}
 	g.state.ExtendLease(g.now(), m.Consumer)
-	g.advance(ctx, recs, func() { m.Reply.Put(groupOffsets{Offsets: offsets}) }, m.refuse)
+	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets}) }, m.Refuse)
 }
 
 // confirmRead makes sure that this coordinator still leads before it answers a
 // read: another one could have committed more. Who wants to know anyway is not
 // worth a round of the replicas.
-func (g *groupActor) confirmRead(ctx actor.Context, m *groupRead) {
+func (g *groupActor) confirmRead(ctx actor.Context, m *routing.GroupRead) {
 	if m.AsKnown {
 		g.read(&groupConfirmed{read: m})
 		return
@@ -168,14 +168,14 @@ func (g *groupActor) confirmRead(ctx actor.Context, m *groupRead) {
 
 func (g *groupActor) read(m *groupConfirmed) {
 	if m.err != nil || g.resigned {
-		m.read.refuse(replica.ErrNotLeader)
+		m.read.Refuse(protocol.ErrNotLeader)
 		return
 	}
 	if !g.state.Known() {
-		m.read.refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
+		m.read.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
 		return
 	}
-	r := groupReading{
+	r := routing.GroupReading{
 		Info: g.state.Describe(g.now()), Offsets: g.state.CommittedList(), Topics: map[string]string{},
 		Owners: map[protocol.PartitionID]protocol.ConsumerID{}, Positions: map[protocol.PartitionID]protocol.Offset{},
 	}
@@ -196,10 +196,10 @@ func (g *groupActor) read(m *groupConfirmed) {
 		answer()
 		return
 	}
-	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.read.refuse})
+	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.read.Refuse})
 }
 
-func (g *groupActor) change(ctx actor.Context, m *groupChange) {
+func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {
 	var recs []metarecord.Record
 	var err *protocol.Error
 	switch now := g.now(); {
@@ -214,5 +214,5 @@ func (g *groupActor) change(ctx actor.Context, m *groupChange) {
 		g.refuse(m, err)
 		return
 	}
-	g.advance(ctx, recs, func() { m.Reply.Put(nil) }, m.refuse)
+	g.advance(ctx, recs, func() { m.Reply.Put(nil) }, m.Refuse)
 }

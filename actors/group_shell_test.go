@@ -12,6 +12,7 @@ import (
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -22,11 +23,11 @@ type groupProbe struct {
 	system *actor.ActorSystem
 	group  *actor.PID
 	asked  chan any // what the group sends to its parent
-	woken  chan *pollHandle
+	woken  chan *routing.PollHandle
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
-	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *pollHandle, 100)}
+	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
 	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
@@ -58,25 +59,25 @@ func (p *groupProbe) proposal() *proposeRecords {
 }
 
 // poll sends a poll of topic "t" with two partitions.
-func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*pollHandle, protocol.Future[groupShare]) {
-	h := &pollHandle{number: number}
-	h.waiter = protocol.NewWaiter(func() { p.woken <- h })
-	reply := protocol.NewFuture[groupShare]()
-	p.system.Root.Send(p.group, &groupPoll{
+func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*routing.PollHandle, protocol.Future[routing.GroupShare]) {
+	h := &routing.PollHandle{Number: number}
+	h.Waiter = protocol.NewWaiter(func() { p.woken <- h })
+	reply := protocol.NewFuture[routing.GroupShare]()
+	p.system.Root.Send(p.group, &routing.GroupPoll{
 		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
 	})
 	return h, reply
 }
 
 // joined is a poll whose records are committed.
-func (p *groupProbe) joined(id protocol.ConsumerID) (*pollHandle, groupShare) {
+func (p *groupProbe) joined(id protocol.ConsumerID) (*routing.PollHandle, routing.GroupShare) {
 	h, reply := p.poll(id, uint64(id))
 	p.proposal().Done(protocol.ProduceResult{})
 	return h, p.answer(reply)
 }
 
 // wakes waits until the group wakes a poll.
-func (p *groupProbe) wakes(h *pollHandle) {
+func (p *groupProbe) wakes(h *routing.PollHandle) {
 	p.t.Helper()
 	late := time.After(patience)
 	for {
@@ -91,7 +92,7 @@ func (p *groupProbe) wakes(h *pollHandle) {
 	}
 }
 
-func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
+func (p *groupProbe) answer(f protocol.Future[routing.GroupShare]) routing.GroupShare {
 	p.t.Helper()
 	a, ok := f.Wait(time.Now().Add(patience))
 	require.True(p.t, ok, "no answer")
@@ -101,14 +102,14 @@ func (p *groupProbe) answer(f protocol.Future[groupShare]) groupShare {
 // barrier returns once the group has handled everything before.
 func (p *groupProbe) barrier() {
 	p.t.Helper()
-	f, h := protocol.NewFuture[groupShare](), &pollHandle{waiter: protocol.NewWaiter(func() {})}
-	h.tell(pollSuperseded) // refused at once, whatever the state is
-	p.system.Root.Send(p.group, &groupPoll{Consumer: 4711, Handle: h, Reply: f})
+	f, h := protocol.NewFuture[routing.GroupShare](), &routing.PollHandle{Waiter: protocol.NewWaiter(func() {})}
+	h.Tell(routing.PollSuperseded) // refused at once, whatever the state is
+	p.system.Root.Send(p.group, &routing.GroupPoll{Consumer: 4711, Handle: h, Reply: f})
 	a, ok := f.Wait(time.Now().Add(patience))
 	require.True(p.t, ok && a.Err != nil)
 }
 
-func (p *groupProbe) unanswered(f protocol.Future[groupShare]) {
+func (p *groupProbe) unanswered(f protocol.Future[routing.GroupShare]) {
 	p.t.Helper()
 	p.barrier()
 	_, ok := f.Wait(time.Time{})
@@ -143,9 +144,9 @@ func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {
 func TestGroupReadAsKnown(t *testing.T) {
 	p := newGroupProbe(t)
 	p.joined(1)
-	read := func(asKnown bool) protocol.Future[groupReading] {
-		f := protocol.NewFuture[groupReading]()
-		p.system.Root.Send(p.group, &groupRead{AsKnown: asKnown, Reply: f})
+	read := func(asKnown bool) protocol.Future[routing.GroupReading] {
+		f := protocol.NewFuture[routing.GroupReading]()
+		p.system.Root.Send(p.group, &routing.GroupRead{AsKnown: asKnown, Reply: f})
 		p.barrier()
 		return f
 	}
@@ -174,12 +175,12 @@ func TestGroupReadAsKnown(t *testing.T) {
 func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
 	p := newGroupProbe(t)
 	p.joined(1)
-	commit := func(at protocol.Offset) protocol.Future[groupOffsets] {
-		f := protocol.NewFuture[groupOffsets]()
-		p.system.Root.Send(p.group, &groupCommit{Consumer: 1, Offsets: []group.PartitionOffset{{Topic: "t", TopicID: "id-t", Offset: at}}, Reply: f})
+	commit := func(at protocol.Offset) protocol.Future[routing.GroupOffsets] {
+		f := protocol.NewFuture[routing.GroupOffsets]()
+		p.system.Root.Send(p.group, &routing.GroupCommit{Consumer: 1, Offsets: []group.PartitionOffset{{Topic: "t", TopicID: "id-t", Offset: at}}, Reply: f})
 		return f
 	}
-	answer := func(f protocol.Future[groupOffsets]) *protocol.Error {
+	answer := func(f protocol.Future[routing.GroupOffsets]) *protocol.Error {
 		a, ok := f.Wait(time.Now().Add(patience))
 		require.True(t, ok, "no answer")
 		return a.Err
@@ -199,7 +200,7 @@ func TestGroupHoldsRefusalsUntilCommitted(t *testing.T) {
 	behind = commit(15)
 	proposed.Done(protocol.ProduceResult{Err: protocol.Unknownf("lost")})
 	require.Equal(t, protocol.OutcomeUnknown, outcomeOf(answer(lost)))
-	require.Equal(t, replica.ErrNotLeader, answer(behind), "the next coordinator decides")
+	require.Equal(t, protocol.ErrNotLeader, answer(behind), "the next coordinator decides")
 }
 
 func TestGroupAfterAFailedProposal(t *testing.T) {
@@ -210,22 +211,22 @@ func TestGroupAfterAFailedProposal(t *testing.T) {
 	join2, join3 := p.proposal(), p.proposal()
 	assert.Same(t, join2.Run, join3.Run, "what depends on each other is refused together")
 	p.unanswered(second)
-	join2.Done(protocol.ProduceResult{Err: replica.ErrNotLeader})
+	join2.Done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 	assert.Equal(t, protocol.OutcomeNone, outcomeOf(p.answer(second).Err), "it was refused")
 	assert.Equal(t, protocol.OutcomeUnknown, outcomeOf(p.answer(third).Err), "it may have been written")
 	p.wakes(parked) // to look for the next coordinator
-	assert.Equal(t, pollRebalanced, parked.signal.Load())
+	assert.Equal(t, routing.PollRebalanced, parked.Signal())
 	assert.Equal(t, &groupFailed{PID: p.group}, <-p.asked)
 	join3.Done(protocol.ProduceResult{})
 	_, late := p.poll(4, 4)
-	assert.Equal(t, replica.ErrNotLeader, p.answer(late).Err, "until it is ended it refuses")
+	assert.Equal(t, protocol.ErrNotLeader, p.answer(late).Err, "until it is ended it refuses")
 }
 
 func TestGroupsHeldAnswersAreUnknownWhenItEnds(t *testing.T) {
 	for name, end := range map[string]func(*groupProbe){
 		"resign": func(p *groupProbe) { p.system.Root.Send(p.group, &groupResign{}) },
 		"stop":   func(p *groupProbe) { p.system.Root.Stop(p.group) },
-		"panic":  func(p *groupProbe) { p.system.Root.Send(p.group, &groupPoll{Consumer: 9}) },
+		"panic":  func(p *groupProbe) { p.system.Root.Send(p.group, &routing.GroupPoll{Consumer: 9}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newGroupProbe(t)
@@ -247,11 +248,11 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 	older, _ := p.joined(1)
 	newer, reply := p.poll(1, 5)
 	require.Nil(t, p.answer(reply).Err)
-	assert.Equal(t, pollSuperseded, older.signal.Load())
-	again, reply := p.poll(1, older.number)
+	assert.Equal(t, routing.PollSuperseded, older.Signal())
+	again, reply := p.poll(1, older.Number)
 	assert.Equal(t, protocol.CodeStaleGeneration, p.answer(reply).Err.Code)
-	assert.Equal(t, pollSuperseded, again.signal.Load())
-	assert.Equal(t, pollGoesOn, newer.signal.Load())
+	assert.Equal(t, routing.PollSuperseded, again.Signal())
+	assert.Equal(t, routing.PollGoesOn, newer.Signal())
 }
 
 func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
@@ -264,5 +265,5 @@ func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
 	p.closing = false
 	p.rep = &replica.Replica{} // would be asked otherwise, and panic
 	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
-	require.Equal(t, []*protocol.Error{replica.ErrNotLeader, replica.ErrNotLeader}, got)
+	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader, protocol.ErrNotLeader}, got)
 }

@@ -12,6 +12,7 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -19,10 +20,10 @@ import (
 // canonical form of each group.
 func keptGroups(t *testing.T, n *Node) []map[string]string {
 	t.Helper()
-	offsets := (*n.clusters.Load())["default"].routes.Load().topics[protocol.OffsetsTopic]
+	offsets := defaultCluster(n).Table().Topics[protocol.OffsetsTopic]
 	var all []map[string]string
-	for _, route := range offsets.Route.(*topicRoute).partitions {
-		for replica, pid := range *route.group.pids.Load() {
+	for _, route := range routing.Of(offsets).Partitions {
+		for replica, pid := range runningReplicas(t, n, route.ID) {
 			f := protocol.NewFuture[map[string][]metarecord.Record]()
 			n.env.system.Root.Send(pid, &keptRecords{Reply: f})
 			groups, ok := f.Wait(time.Now().Add(patience))
@@ -115,8 +116,8 @@ func TestPollsSurviveTheDeathOfTheirCoordinator(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
-	offsets := (*n.clusters.Load())["default"].routes.Load().topics[protocol.OffsetsTopic]
-	route := offsets.Route.(*topicRoute).partitions[groupPartition("g", offsets.Partitions)]
+	offsets := defaultCluster(n).Table().Topics[protocol.OffsetsTopic]
+	route := routing.Of(offsets).Partitions[routing.GroupPartition("g", offsets.Partitions)]
 	poll := func() (*protocol.PollReply, *protocol.Error) {
 		return n.Poll(&protocol.PollRequest{
 			Group: "g", ConsumerID: 1, Topics: []string{"a"}, MaxRecords: 10, MaxBytes: 1 << 20, AutoCommit: true, Timeout: 200 * time.Millisecond,
@@ -125,8 +126,8 @@ func TestPollsSurviveTheDeathOfTheirCoordinator(t *testing.T) {
 	_, err := poll()
 	require.Nil(t, err)
 	produce(t, n, "a", 0, "1")
-	ref := route.leader.Load()
-	n.env.system.Root.Stop(ref.pid) // its mailbox ends in nothing, as after a panic
+	ref := route.Leader()
+	n.env.system.Root.Stop(pidOf(ref)) // its mailbox ends in nothing, as after a panic
 	began := time.Now()
 	reply, err := poll()
 	require.Nil(t, err)

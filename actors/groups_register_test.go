@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/routing"
 	"ottla/chaos/offsetcheck"
 	"ottla/protocol"
 )
@@ -157,22 +158,22 @@ func TestCommittedOffsetsAreRegisters(t *testing.T) {
 		}
 		c.until(group+" seeker", c.seek(group))
 	}
-	offsets := (*n.clusters.Load())["default"].routes.Load().topics[protocol.OffsetsTopic]
+	offsets := defaultCluster(n).Table().Topics[protocol.OffsetsTopic]
 	for i := range 9 {
 		group := groups[i%len(groups)]
-		route := offsets.Route.(*topicRoute).partitions[groupPartition(group, offsets.Partitions)]
-		ref := route.leader.Load()
+		route := routing.Of(offsets).Partitions[routing.GroupPartition(group, offsets.Partitions)]
+		ref := route.Leader()
 		for ref == nil {
-			ref, _ = route.current()
+			ref, _ = route.Current()
 		}
 		before := c.acked.Load()
 		if i%2 == 0 {
-			_, err := n.StopBroker(context.Background(), "default", ref.broker)
+			_, err := n.StopBroker(context.Background(), "default", ref.Broker)
 			require.Nil(t, err)
-			_, err = n.StartBroker(context.Background(), "default", ref.broker)
+			_, err = n.StartBroker(context.Background(), "default", ref.Broker)
 			require.Nil(t, err)
 		} else {
-			n.env.system.Root.Stop(ref.pid) // its mailbox ends in nothing
+			n.env.system.Root.Stop(pidOf(ref)) // its mailbox ends in nothing
 		}
 		require.Eventually(t, func() bool { return c.acked.Load() > before+30 }, 30*time.Second, time.Millisecond)
 	}

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -17,13 +19,6 @@ const patience = time.Minute
 
 // ptr returns a pointer to v.
 func ptr[T any](v T) *T { return &v }
-
-// requireCode fails the test unless err has the code.
-func requireCode(t testing.TB, code protocol.Code, err *protocol.Error) {
-	t.Helper()
-	require.NotNil(t, err, "want %s", code.Name)
-	require.Equal(t, code.Name, err.Code.Name, err.Message)
-}
 
 // snapshotTree reads all that is below dir: files with their content.
 func snapshotTree(t *testing.T, dir string) map[string]string {
@@ -39,4 +34,22 @@ func snapshotTree(t *testing.T, dir string) map[string]string {
 		return err
 	}))
 	return out
+}
+
+// defaultCluster is the default cluster's handle.
+func defaultCluster(n *Node) *clusterHandle {
+	return n.env.directory.Clusters()[protocol.DefaultCluster].Control.(*clusterHandle)
+}
+
+// pidOf is the mailbox of a leader in this process.
+func pidOf(l *routing.Leadership) *actor.PID { return l.Leader.(*localLeader).pid }
+
+// runningReplicas are the mailboxes of a partition's replicas that run.
+func runningReplicas(t *testing.T, n *Node, id protocol.PartitionID) map[uint64]*actor.PID {
+	t.Helper()
+	f := protocol.NewFuture[map[uint64]*actor.PID]()
+	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) { f.Put(*c.links.group(id).pids.Load()) }})
+	pids, ok := f.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	return pids
 }

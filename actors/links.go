@@ -105,8 +105,8 @@ func (g *groupLinks) others(replica uint64) []*actor.PID {
 	return pids
 }
 
-// running is the number of running replicas.
-func (g *groupLinks) running() int { return len(*g.pids.Load()) }
+// Running implements routing.Replicas: the number of running replicas.
+func (g *groupLinks) Running() int { return len(*g.pids.Load()) }
 
 // send delivers a raft message, or loses it when the replica is not running:
 // raft expects no more of a network.

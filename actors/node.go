@@ -2,8 +2,6 @@ package actors
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -19,26 +16,21 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/forced"
+	"ottla/actors/front"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
 
-// Node is a running broker process: all its clusters, and the way in for the
-// front end, whose Backend it implements.
+// Node is a running broker process: all its clusters, and the Front that
+// answers for them.
 type Node struct {
+	*front.Front
 	env      *environment
 	pid      *actor.PID
-	clusters atomic.Pointer[map[string]*clusterHandle] // by name; replaced, never changed
-	release  func()                                    // of the data directory's lock
-	stopped  chan struct{}                             // closed when Shutdown begins
+	release  func()        // of the data directory's lock
+	stopped  chan struct{} // closed when Shutdown begins
 	stopOnce sync.Once
-
-	polls protocol.Counter // numbers them
-
-	allocating   sync.Mutex // held while a cluster takes consumer ids
-	groupMetrics groupReader
-
-	wantsDefault atomic.Bool // the default cluster is to be created, and is not yet
 }
 
 // Start opens the data directory, locks it, and starts every cluster in it; at
@@ -70,7 +62,10 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	n := &Node{env: newEnvironment(o, m), release: release, stopped: make(chan struct{})}
-	n.clusters.Store(&map[string]*clusterHandle{})
+	n.Front = front.New(front.Options{
+		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now,
+		Limits: catalog.TopicLimits{SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes},
+	}, n.env.directory, &frontHost{n})
 	if err := n.env.startDisk(); err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
@@ -78,7 +73,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	opened := make(chan error, 1)
 	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
 		return &nodeActor{
-			node: n, env: n.env, known: places, opened: opened,
+			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
 			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*restartPause{},
 		}
 	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
@@ -100,17 +95,8 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1),
 		opt:    o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: logfile.BootID(), now: o.now, manifests: m, background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, manifests: m, directory: routing.NewDirectory(), background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
-}
-
-// newID returns a random identity of 16 hex digits.
-func newID() string {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic(fmt.Sprintf("BUG: no randomness: %v", err))
-	}
-	return hex.EncodeToString(b[:])
 }
 
 // Shutdown ends the process's part in everything: waiting requests are
@@ -136,8 +122,8 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // nodeActor creates and deletes clusters, one change at a time.
 type nodeActor struct {
 	childPanics // of clusters
-	node        *Node
 	env         *environment
+	handles     map[string]*clusterHandle // by name; the directory has the same clusters
 	known       []datadir.ClusterPlaces
 	opened      chan error // gets one value once every known cluster can be looked up
 	creating    map[string]*pendingCluster
@@ -209,7 +195,7 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 
 func (a *nodeActor) started(ctx actor.Context) {
 	for _, p := range a.known {
-		h := &clusterHandle{manifest: p.Manifest, known: a.env.now()}
+		h := a.env.newHandle(p.Manifest)
 		if p.Refused == nil {
 			a.spawn(ctx, h, nil)
 		} else {
@@ -218,7 +204,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 		a.publish(h.manifest.Name, h)
 	}
 	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.FirstStart() {
-		a.node.wantsDefault.Store(true)
+		a.env.directory.WantsDefault.Store(true)
 		reply := protocol.NewFuture[clusterCreation]()
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})
 		select {
@@ -240,18 +226,19 @@ func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpe
 	})))
 }
 
-// publish changes the map of clusters that everybody sees; nil removes one.
+// publish adds a cluster to those that everybody sees; nil removes one.
 func (a *nodeActor) publish(name string, h *clusterHandle) {
-	next := maps.Clone(*a.node.clusters.Load())
-	delete(next, name)
-	if h != nil {
-		next[name] = h
+	if h == nil {
+		delete(a.handles, name)
+		a.env.directory.Put(name, nil)
+		return
 	}
-	a.node.clusters.Store(&next)
+	a.handles[name] = h
+	a.env.directory.Put(name, h.Cluster)
 }
 
 func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
-	settings, err := catalog.Resolve(m.Spec, newID(), a.env.now().UnixMilli())
+	settings, err := catalog.Resolve(m.Spec, protocol.NewID(), a.env.now().UnixMilli())
 	if err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
 		return
@@ -264,7 +251,7 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 		p.replies = append(p.replies, m.Reply)
 		return
 	}
-	if h := (*a.node.clusters.Load())[settings.Name]; h != nil {
+	if h := a.handles[settings.Name]; h != nil {
 		m.Reply.Put(compareCluster(h, m.Spec))
 		return
 	}
@@ -294,19 +281,17 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 
 // compareCluster answers a repeated creation.
 func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreation {
-	view := h.admin.Load()
+	view := h.View()
 	if view == nil {
-		return clusterCreation{Err: h.unavailable()}
+		return clusterCreation{Err: h.Unavailable()}
 	}
-	i := view.info
+	i := view.Info
 	have := catalog.ClusterSettings{
 		Name: i.Name, NumBrokers: i.NumBrokers, LogDirectory: i.LogDirectory, Partitions: i.Partitions,
 		RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync,
 	}
 	return clusterCreation{Handle: h, Err: have.Conflict(spec)}
 }
-
-var errStarting = protocol.Errorf(protocol.CodeStarting, "the broker is recovering its metadata")
 
 // prepare makes the directories and ledgers of a new cluster. Until the
 // manifest is committed, a crash leaves nothing of it.
@@ -326,7 +311,9 @@ func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
 			return nil, errors.Join(err, a.env.manifests.Abort(m.ID))
 		}
 	}
-	return &clusterHandle{manifest: m, fresh: !a.node.wantsDefault.Load(), known: a.env.now()}, nil
+	h := a.env.newHandle(m)
+	h.Fresh = !a.env.directory.WantsDefault.Load()
+	return h, nil
 }
 
 func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
@@ -340,7 +327,7 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, p.handle, protocol.NewFuture[*protocol.Error]())
 	} else {
-		a.node.wantsDefault.Store(false)
+		a.env.directory.WantsDefault.Store(false)
 	}
 	for i, f := range p.replies {
 		f.Put(clusterCreation{Handle: p.handle, Created: i == 0, Err: m.Err})
@@ -348,7 +335,7 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 }
 
 func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
-	h := (*a.node.clusters.Load())[m.Name]
+	h := a.handles[m.Name]
 	switch {
 	case h == nil:
 		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", m.Name))
@@ -386,7 +373,7 @@ func (a *nodeActor) removeFiles(m *clusterEnded) {
 
 // end closes all clusters, at the end of the process.
 func (a *nodeActor) end(ctx actor.Context, m *endNode) {
-	handles := slices.Collect(maps.Values(*a.node.clusters.Load()))
+	handles := slices.Collect(maps.Values(a.handles))
 	var waits []protocol.Future[error]
 	for _, h := range handles {
 		f := protocol.NewFuture[error]()

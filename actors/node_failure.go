@@ -48,7 +48,7 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 		delete(a.ending, who.Id)
 		return
 	}
-	for name, h := range *a.node.clusters.Load() {
+	for name, h := range a.handles {
 		if pid := h.pid.Load(); pid == nil || !pid.Equal(who) {
 			continue
 		}
@@ -73,7 +73,7 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 
 func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 	name := m.handle.manifest.Name
-	if (*a.node.clusters.Load())[name] != m.handle || a.ending[m.handle.pid.Load().Id] {
+	if a.handles[name] != m.handle || a.ending[m.handle.pid.Load().Id] {
 		return // deleted, or the process ends
 	}
 	a.env.log.Info("cluster is started again", "cluster", name)

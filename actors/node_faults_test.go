@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -150,13 +151,13 @@ func TestDeletedBrokerDirectoryIsRebuiltUnderNewIDs(t *testing.T) {
 func awaitSettled(t *testing.T, n *Node) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		for _, route := range (*n.clusters.Load())["default"].admin.Load().partitions {
-			ref := route.leader.Load()
+		for _, route := range defaultCluster(n).View().Partitions {
+			ref := route.Leader()
 			if ref == nil {
 				return false
 			}
-			f := protocol.NewFuture[partitionState]()
-			n.env.system.Root.Send(ref.pid, &describePartition{Reply: f})
+			f := protocol.NewFuture[routing.PartitionState]()
+			n.env.system.Root.Send(pidOf(ref), &routing.DescribePartition{Reply: f})
 			st, ok := f.Wait(time.Now().Add(time.Second))
 			if !ok || st.Err != nil || !st.Settled || len(st.InSync) != 3 {
 				return false

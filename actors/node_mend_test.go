@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -222,18 +223,18 @@ func TestDamageInTheLeadersColdSegment(t *testing.T) {
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
 	require.Nil(t, perr)
 	awaitSettled(t, n)
-	ref := tp.Route.(*topicRoute).partitions[0].leader.Load()
-	damageRecord(t, dir, ref.broker, "hurt", 0, 7)
+	ref := routing.Of(tp).Partitions[0].Leader()
+	damageRecord(t, dir, ref.Broker, "hurt", 0, 7)
 
 	reply, perr := n.Fetch(&protocol.FetchRequest{Topic: tp, Offset: 7, MaxRecords: 1, MaxBytes: 1 << 20})
 	require.Nil(t, perr)
 	require.Len(t, reply.Records, 1)
 	require.EqualValues(t, 7, reply.Records[0].Offset)
-	require.NotEqual(t, ref.pid, tp.Route.(*topicRoute).partitions[0].leader.Load().pid)
+	require.NotEqual(t, pidOf(ref), routing.Of(tp).Partitions[0].Leader().Leader.(*localLeader).pid)
 	produce(t, n, "hurt", 0, `"meanwhile"`)
 	require.Len(t, fetchAll(t, n, "hurt", 0), 401)
 	require.Eventually(t, func() bool {
-		return len(replicaDirs(t, dir, ref.broker, "hurt-0.replaced-")) == 1
+		return len(replicaDirs(t, dir, ref.Broker, "hurt-0.replaced-")) == 1
 	}, patience, 10*time.Millisecond)
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "hurt", 0)
@@ -249,15 +250,15 @@ func TestDamageMetByRaft(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
 	require.Nil(t, perr)
-	ref := tp.Route.(*topicRoute).partitions[0].leader.Load()
-	behind := ref.broker%3 + 1
+	ref := routing.Of(tp).Partitions[0].Leader()
+	behind := ref.Broker%3 + 1
 	_, perr = n.StopBroker(context.Background(), "default", behind)
 	require.Nil(t, perr)
 	value := `"` + strings.Repeat("x", 900) + `"`
 	for range 1500 { // more than a replica keeps in memory
 		produce(t, n, "hurt", 0, value, value)
 	}
-	damageRecord(t, dir, tp.Route.(*topicRoute).partitions[0].leader.Load().broker, "hurt", 0, 7)
+	damageRecord(t, dir, routing.Of(tp).Partitions[0].Leader().Broker, "hurt", 0, 7)
 	_, perr = n.StartBroker(context.Background(), "default", behind)
 	require.Nil(t, perr)
 	awaitSettled(t, n)

@@ -12,6 +12,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/disk"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -30,7 +31,7 @@ type partitionActor struct {
 
 	rep     *replica.Replica
 	file    *logfile.Log
-	ref     *leaderRef // published while this replica leads and serves
+	ref     *localLeader // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
 
 	compaction partitionCompaction
@@ -81,18 +82,6 @@ type (
 		Want      []protocol.PlacedReplica
 		Replacing bool
 		Settings  catalog.TopicSettings
-	}
-	// describePartition asks a leader for its view of the partition.
-	describePartition struct {
-		Reply protocol.Future[partitionState]
-	}
-	partitionState struct {
-		Replica  uint64
-		InSync   []int // broker ids
-		Settled  bool
-		Err      *protocol.Error
-		Earliest protocol.Offset
-		Latest   protocol.Offset
 	}
 	// proposeRecords puts a state machine's records in the log. Done is called
 	// on the partition's goroutine: it may only send or put.
@@ -146,9 +135,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.proposeRecords(ctx, m)
 	case *confirmRead:
 		p.confirm(ctx, m)
-	case *describePartition:
+	case *routing.DescribePartition:
 		m.Reply.Put(p.describe())
-	case *listProducers:
+	case *routing.ListProducers:
 		m.Reply.Put(p.listProducers())
 	case *fallQuiet:
 		p.followQuiet(m)
@@ -233,7 +222,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	siblings := 0
 	if p.rep.Leads() && w.LastIndex() > 0 {
-		siblings = p.spec.group.running() - 1
+		siblings = p.spec.group.Running() - 1
 	}
 	p.outstanding++
 	ctx.Send(p.env.disk, &disk.Write{
@@ -276,7 +265,7 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	switch {
 	case p.rep == nil || p.closing:
-		pr.Answer(protocol.ProduceResult{Err: replica.ErrNotLeader})
+		pr.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 	case p.diskFull:
 		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
 	default:
@@ -303,7 +292,7 @@ func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
 
 func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 	if p.rep == nil || p.closing {
-		m.Done(replica.ErrNotLeader)
+		m.Done(protocol.ErrNotLeader)
 		return
 	}
 	p.wake()
@@ -336,21 +325,21 @@ func (p *partitionActor) publish() {
 func (p *partitionActor) roleChanged(ctx actor.Context) {
 	term, serving := p.rep.Serving()
 	serving = serving && !p.closing
-	if p.ref != nil && (!serving || term != p.ref.term) {
+	if p.ref != nil && (!serving || term != p.ref.Term) {
 		p.withdraw(ctx)
 	}
 	if !serving || p.ref != nil {
 		return
 	}
-	p.ref = &leaderRef{broker: p.spec.id.Broker, term: term, pid: ctx.Self()}
+	p.ref = newLocalLeader(ctx, p.spec.id.Broker, term)
 	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
 	if p.coord != nil {
-		p.coord.lead(p.ref.term)
+		p.coord.lead(p.ref.Term)
 	}
 	p.env.stats.elections.Add(1)
-	p.spec.route.set(p.ref)
-	p.log.Debug("leads", "term", p.ref.term, "high_watermark", p.rep.HighWatermark())
-	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.term})
+	p.spec.route.Set(p.ref.Leadership)
+	p.log.Debug("leads", "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
+	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.Term})
 	p.membersChanged(ctx)
 }
 
@@ -359,7 +348,7 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 	if p.ref == nil {
 		return
 	}
-	p.spec.route.clear(p.ref)
+	p.spec.route.Clear(p.ref.Leadership)
 	p.ref = nil
 	for w := range p.waiters {
 		w.Wake()
@@ -370,11 +359,11 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 	}
 }
 
-func (p *partitionActor) describe() partitionState {
+func (p *partitionActor) describe() routing.PartitionState {
 	if p.rep == nil || p.ref == nil {
-		return partitionState{Err: replica.ErrNotLeader}
+		return routing.PartitionState{Err: protocol.ErrNotLeader}
 	}
-	st := partitionState{
+	st := routing.PartitionState{
 		Replica: p.spec.id.ReplicaID, Settled: p.rep.HasMembers(p.want),
 		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()),
 	}
@@ -444,3 +433,10 @@ func (p *partitionActor) membersChanged(ctx actor.Context) {
 
 // tickDuration converts a duration to ticks, at least one.
 func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
+
+func (p *partitionActor) listProducers() routing.ProducerList {
+	if p.rep == nil || p.ref == nil {
+		return routing.ProducerList{Err: protocol.ErrNotLeader}
+	}
+	return routing.ProducerList{IDs: p.rep.ProducerIDs()}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -43,13 +44,13 @@ func TestReplicaEndsAndAnotherLeadsAtOnce(t *testing.T) {
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
 	tp, err := n.LookupTopic("", "q", false, time.Time{})
 	require.Nil(t, err)
-	route := tp.Route.(*topicRoute).partitions[0]
+	route := routing.Of(tp).Partitions[0]
 	produce(t, n, "q", 0, `1`)
-	ref := route.leader.Load()
-	n.env.system.Root.Stop(ref.pid)
-	next := route.await(ref, time.Now().Add(25*time.Second))
+	ref := route.Leader()
+	n.env.system.Root.Stop(pidOf(ref))
+	next := route.Await(ref, time.Now().Add(25*time.Second))
 	require.NotNil(t, next)
-	require.NotEqual(t, ref.broker, next.broker)
+	require.NotEqual(t, ref.Broker, next.Broker)
 	produce(t, n, "q", 0, `2`)
 	require.Len(t, fetchAll(t, n, "q", 0), 2)
 }

@@ -9,6 +9,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -22,7 +23,7 @@ type partitionSpec struct {
 	founders   []uint64                 // the group's first voters when this replica is one of them
 	settings   catalog.TopicSettings
 	lazySync   bool
-	route      *partitionRoute
+	route      *routing.Partition
 	group      *groupLinks
 	clusterPID *actor.PID
 }

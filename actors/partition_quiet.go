@@ -26,7 +26,7 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 	if p.idleTicks++; p.idleTicks < quietTicks {
 		return
 	}
-	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.term, Index: p.rep.AppliedIndex()}
+	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
 	for _, pid := range p.spec.group.others(p.spec.id.ReplicaID) {
 		ctx.Send(pid, m)
 	}

@@ -18,7 +18,7 @@ func TestIdlePartitionsSendNothing(t *testing.T) {
 	n := startNode(t, t.TempDir(), func(o *Options) { o.TickInterval = 5 * time.Millisecond })
 	defer stopNode(t, n)
 	produce(t, n, "calm", 0, `1`)
-	h := (*n.clusters.Load())["default"]
+	h := defaultCluster(n)
 	var messages protocol.Counter
 	reply := protocol.NewFuture[*links]()
 	n.env.system.Root.Send(h.pid.Load(), &inspectCluster{Do: func(c *clusterActor) { reply.Put(c.links) }})

@@ -15,6 +15,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/disk"
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -27,7 +28,7 @@ type lonePartition struct {
 	pid   *actor.PID
 	up    *actor.PID
 	told  chan any
-	route *partitionRoute
+	route *routing.Partition
 	fails atomic.Pointer[error] // what every write is answered with
 }
 
@@ -38,7 +39,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	p.env.disk = root.Spawn(actor.PropsFromFunc(p.disk))
 	key := protocol.PartitionID{TopicID: "t"}
 	group := newLinks().group(key)
-	p.route = newPartitionRoute(key, group, 1)
+	p.route = routing.NewPartition(key, group, 1)
 	spec := partitionSpec{
 		id:  logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "alone", Broker: 1, ReplicaID: 1},
 		dir: filepath.Join(t.TempDir(), "alone-0"), want: []protocol.PlacedReplica{{Broker: 1, ReplicaID: 1}},
@@ -59,7 +60,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	}))
 	p.pid = <-started.C()
 	t.Cleanup(func() { _ = root.StopFuture(p.up).Wait() })
-	require.NotNil(t, p.route.await(nil, time.Now().Add(10*time.Second)), "no leader")
+	require.NotNil(t, p.route.Await(nil, time.Now().Add(10*time.Second)), "no leader")
 	return p
 }
 

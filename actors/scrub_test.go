@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"ottla/actors/routing"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -56,7 +58,7 @@ func TestScrubFindsDamage(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "cold", false, time.Time{})
 	require.Nil(t, perr)
-	follower := tp.Route.(*topicRoute).partitions[0].leader.Load().broker%3 + 1
+	follower := routing.Of(tp).Partitions[0].Leader().Broker%3 + 1
 	require.Zero(t, n.Metrics().Scrub.Bytes)
 
 	ahead.Store(int64(24 * time.Hour))

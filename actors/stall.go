@@ -50,7 +50,7 @@ func (e *environment) stalled() *protocol.Error {
 
 // tellClusters passes a message on to every cluster.
 func (a *nodeActor) tellClusters(ctx actor.Context, m any) {
-	for _, h := range *a.node.clusters.Load() {
+	for _, h := range a.handles {
 		if pid := h.pid.Load(); pid != nil {
 			ctx.Send(pid, m)
 		}

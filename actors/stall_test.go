@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/disk"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -53,7 +54,7 @@ func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	require.Nil(t, perr)
 	started := &protocol.ProduceRequest{Topic: tp, Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	started.Lines.Add(time.Now().UnixMilli(), "q", 0, []byte("-"), []byte("2"), protocol.ActionProduce, nil)
-	n.env.system.Root.Send(tp.Route.(*topicRoute).partitions[0].leader.Load().pid, started)
+	n.env.system.Root.Send(routing.Of(tp).Partitions[0].Leader().Leader.(*localLeader).pid, started)
 	<-hanging.hangs
 	require.Eventually(t, func() bool {
 		for id := 1; id <= 3; id++ {

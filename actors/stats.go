@@ -5,7 +5,6 @@ import (
 
 	"ottla/actors/disk"
 	"ottla/actors/metric"
-	"ottla/protocol"
 )
 
 // nodeStats is what a node counts as it goes; the zero value is ready. The
@@ -32,20 +31,4 @@ func (s *nodeStats) directoryReplaced(reason string) {
 func (s *nodeStats) entry(records, bytes int) {
 	s.batchRecords.Observe(uint64(records))
 	s.batchBytes.Observe(uint64(bytes))
-}
-
-// partitionStats is what clients did with one partition.
-type partitionStats struct {
-	producedRecords, producedBytes atomic.Uint64
-	fetchedRecords, fetchedBytes   atomic.Uint64
-}
-
-func (s *partitionStats) produced(l *protocol.Lines) {
-	s.producedRecords.Add(uint64(l.Len()))
-	s.producedBytes.Add(uint64(len(l.Buf)))
-}
-
-func (s *partitionStats) fetched(records, bytes int) {
-	s.fetchedRecords.Add(uint64(records))
-	s.fetchedBytes.Add(uint64(bytes))
 }

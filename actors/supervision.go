@@ -9,7 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -20,23 +20,15 @@ import (
 // somebody waits for is answered: with outcome unknown the one it was working
 // on, with outcome none those behind and those that come too late.
 
-// refusable is a message whose sender waits for an answer.
-type refusable interface{ refuse(*protocol.Error) }
-
-func (m *proposeRecords) refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
-func (m *confirmRead) refuse(err *protocol.Error)    { m.Done(err) }
-func (m *parkWaiter) refuse(*protocol.Error)         { m.Waiter.Wake() }
-func (m *groupRequest) refuse(err *protocol.Error)   { m.Msg.refuse(err) }
-func (m *listGroups) refuse(err *protocol.Error)     { m.Reply.Put(groupList{Err: err}) }
-func (m *describePartition) refuse(err *protocol.Error) {
-	m.Reply.Put(partitionState{Err: err})
-}
-func (m *metadataOp) refuse(err *protocol.Error)    { m.finish(err) }
-func (m *changeBroker) refuse(err *protocol.Error)  { m.Reply.Put(err) }
-func (m *endCluster) refuse(*protocol.Error)        { m.Reply.Put(nil) } // it has ended
-func (m *createCluster) refuse(err *protocol.Error) { m.Reply.Put(clusterCreation{Err: err}) }
-func (m *deleteCluster) refuse(err *protocol.Error) { m.Reply.Put(err) }
-func (m *endNode) refuse(*protocol.Error)           { m.Reply.Put(errors.New("the node's actor failed")) }
+func (m *proposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
+func (m *confirmRead) Refuse(err *protocol.Error)    { m.Done(err) }
+func (m *parkWaiter) Refuse(*protocol.Error)         { m.Waiter.Wake() }
+func (m *metadataOp) Refuse(err *protocol.Error)     { m.finish(err) }
+func (m *changeBroker) Refuse(err *protocol.Error)   { m.Reply.Put(err) }
+func (m *endCluster) Refuse(*protocol.Error)         { m.Reply.Put(nil) } // it has ended
+func (m *createCluster) Refuse(err *protocol.Error)  { m.Reply.Put(clusterCreation{Err: err}) }
+func (m *deleteCluster) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
+func (m *endNode) Refuse(*protocol.Error)            { m.Reply.Put(errors.New("the node's actor failed")) }
 
 // refuse answers a message that will not be worked on (any more).
 func refuse(message any, err *protocol.Error) {
@@ -46,8 +38,8 @@ func refuse(message any, err *protocol.Error) {
 	switch m := message.(type) {
 	case *protocol.ProduceRequest:
 		m.Reply.Put(protocol.ProduceResult{Err: err})
-	case refusable:
-		m.refuse(err)
+	case routing.Question:
+		m.Refuse(err)
 	}
 }
 
@@ -55,7 +47,7 @@ func refuse(message any, err *protocol.Error) {
 func refuseDeadLetters(system *actor.ActorSystem) {
 	system.EventStream.Subscribe(func(event any) {
 		if dead, ok := event.(*actor.DeadLetterEvent); ok {
-			refuse(dead.Message, replica.ErrNotLeader)
+			refuse(dead.Message, protocol.ErrNotLeader)
 		}
 	})
 }
@@ -91,7 +83,7 @@ func (m *answeringMailbox) RegisterHandlers(invoker actor.MessageInvoker, d acto
 // InvokeUserMessage implements actor.MessageInvoker.
 func (m *answeringMailbox) InvokeUserMessage(message any) {
 	if m.ended {
-		refuse(message, replica.ErrNotLeader)
+		refuse(message, protocol.ErrNotLeader)
 		return
 	}
 	m.invoker.InvokeUserMessage(message)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/disk"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -21,7 +22,7 @@ var (
 	partitionPanic = (*disk.Done)(nil)
 	brokerPanic    = (*ensureReplicas)(nil)
 	clusterPanic   = (*changeBroker)(nil)
-	groupPanic     = &groupChange{}
+	groupPanic     = &routing.GroupChange{}
 	nodePanic      = (*createCluster)(nil)
 	diskPanic      = (*disk.Write)(nil)
 )
@@ -133,7 +134,7 @@ func (l *steadyLoad) end(t *testing.T) {
 func inspect[T any](t *testing.T, n *Node, do func(*clusterActor) T) T {
 	t.Helper()
 	f := protocol.NewFuture[T]()
-	n.env.system.Root.Send((*n.clusters.Load())["default"].pid.Load(), &inspectCluster{Do: func(c *clusterActor) { f.Put(do(c)) }})
+	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) { f.Put(do(c)) }})
 	v, ok := f.Wait(time.Now().Add(patience))
 	require.True(t, ok, "the cluster does not answer")
 	return v
@@ -144,7 +145,7 @@ func brokerPID(t *testing.T, n *Node, id int) *actor.PID {
 }
 
 func brokerInfo(n *Node, id int) protocol.BrokerInfo {
-	return (*n.clusters.Load())["default"].admin.Load().info.Brokers[id-1]
+	return defaultCluster(n).View().Info.Brokers[id-1]
 }
 
 func TestPanicOfAPartitionMovesItsLeadership(t *testing.T) {
@@ -152,15 +153,15 @@ func TestPanicOfAPartitionMovesItsLeadership(t *testing.T) {
 	defer stopNode(t, n)
 	l := startLoad(t, n, "q", 3)
 	for p := range 3 {
-		ref := l.tp.Route.(*topicRoute).partitions[p].leader.Load()
-		n.env.system.Root.Send(ref.pid, partitionPanic)
+		ref := routing.Of(l.tp).Partitions[p].Leader()
+		n.env.system.Root.Send(pidOf(ref), partitionPanic)
 		late := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
-		n.env.system.Root.Send(ref.pid, late) // behind it in the mailbox
+		n.env.system.Root.Send(pidOf(ref), late) // behind it in the mailbox
 		res, ok := late.Reply.Wait(time.Now().Add(patience))
 		require.True(t, ok, "a request behind a panic is dropped")
 		require.Equal(t, protocol.OutcomeNone, res.Err.Outcome)
 		tooLate := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
-		n.env.system.Root.Send(ref.pid, tooLate)
+		n.env.system.Root.Send(pidOf(ref), tooLate)
 		_, ok = tooLate.Reply.Wait(time.Now().Add(patience))
 		require.True(t, ok, "a request for an actor that has ended is dropped")
 	}
@@ -237,7 +238,7 @@ func TestPanicOfAClusterStartsItAgain(t *testing.T) {
 	n := startNode(t, t.TempDir(), slowRaft)
 	defer stopNode(t, n)
 	l := startLoad(t, n, "q", 3)
-	n.env.system.Root.Send((*n.clusters.Load())["default"].pid.Load(), clusterPanic)
+	n.env.system.Root.Send(defaultCluster(n).pid.Load(), clusterPanic)
 	_, _, err := n.CreateTopic(context.Background(), &protocol.TopicSpec{Name: "meanwhile"})
 	require.NotNil(t, err, "a request behind the panic is answered, and not after its timeout")
 	require.NotEqual(t, protocol.CodeOutcomeUnknown, err.Code)
@@ -257,9 +258,9 @@ func TestPanicOfAGroupCostsNothing(t *testing.T) {
 	require.Nil(t, err)
 	require.Len(t, reply.Records, 1)
 	for range 3 {
-		for _, route := range (*n.clusters.Load())["default"].admin.Load().partitions {
-			if ref := route.leader.Load(); ref != nil {
-				n.env.system.Root.Send(ref.pid, &groupRequest{Group: "consumer-7", Msg: groupPanic})
+		for _, route := range defaultCluster(n).View().Partitions {
+			if ref := route.Leader(); ref != nil {
+				n.env.system.Root.Send(pidOf(ref), &routing.GroupRequest{Group: "consumer-7", Msg: groupPanic})
 			}
 		}
 		produce(t, n, "q", 0, `2`)

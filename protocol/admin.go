@@ -35,7 +35,15 @@ type ClusterDetail struct {
 	Topics []TopicInfo `json:"topics"`
 }
 
-// BrokerInfo describes one broker; State is "running", "stopped" or "failed".
+// The states of a broker that clients see.
+const (
+	BrokerRunning = "running"
+	BrokerStopped = "stopped"
+	BrokerFailed  = "failed"
+)
+
+// BrokerInfo describes one broker; State is BrokerRunning, BrokerStopped or
+// BrokerFailed.
 type BrokerInfo struct {
 	ID        int       `json:"id"`
 	Host      string    `json:"host"`

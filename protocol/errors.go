@@ -148,3 +148,8 @@ func (e *Error) WithOutcome(o Outcome) *Error {
 	c.Outcome = o
 	return &c
 }
+
+// ErrNotLeader is the answer of a replica that does not lead (any more) to
+// something it has not proposed: nothing happened, and whoever asked may ask
+// the next leader.
+var ErrNotLeader = Errorf(CodeNoLeader, "the partition has no leader at the moment")

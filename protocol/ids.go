@@ -1,5 +1,11 @@
 package protocol
 
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+)
+
 // Offset is the position of a record in its partition, from 0, without gaps. It is
 // not a raft index: an entry of the raft log has any number of records, also none.
 type Offset int64
@@ -45,4 +51,13 @@ func ValidName(s string) bool {
 		}
 	}
 	return true
+}
+
+// NewID returns a random identity of 16 hex digits.
+func NewID() string {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(fmt.Sprintf("BUG: no randomness: %v", err))
+	}
+	return hex.EncodeToString(b[:])
 }

@@ -15,10 +15,6 @@ import (
 	"ottla/protocol"
 )
 
-// ErrNotLeader is the answer of a replica that does not lead (any more) to
-// something it has not proposed: nothing happened, the router asks the leader.
-var ErrNotLeader = protocol.Errorf(protocol.CodeNoLeader, "the partition has no leader at the moment")
-
 // Proposal is something that wants to be in the log: a client's records, a
 // state machine's records, or a control entry.
 type Proposal struct {
@@ -114,7 +110,7 @@ func newLeading(term uint64) *leading { return &leading{term: term} }
 func (r *Replica) Propose(p Proposal) {
 	l := r.leading
 	if r.failed != nil || l == nil || l.moving {
-		p.Answer(protocol.ProduceResult{Err: ErrNotLeader})
+		p.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 		return
 	}
 	if p.Request != nil && len(l.queue) > 0 && l.queuedBytes+p.size() > maxQueuedBytes {
@@ -197,7 +193,7 @@ func (l *leading) proposeRound(r *Replica) bool {
 		}
 		l.take(n, size)
 		l.answered += uint64(n)
-		failAll(taken, ErrNotLeader)
+		failAll(taken, protocol.ErrNotLeader)
 		return true
 	}
 	l.take(n, size)
@@ -388,7 +384,7 @@ func (l *leading) applied(r *Replica) {
 func (r *Replica) ReadIndex(done func(*protocol.Error)) {
 	l := r.leading
 	if l == nil || r.failed != nil {
-		done(ErrNotLeader)
+		done(protocol.ErrNotLeader)
 		return
 	}
 	l.readSeq++
@@ -442,9 +438,9 @@ func (l *leading) stepDown(unknown *protocol.Error) {
 		failAll(l.rounds[i].proposals, unknown)
 	}
 	l.dropInFlight(unknown)
-	failAll(l.queue, ErrNotLeader)
+	failAll(l.queue, protocol.ErrNotLeader)
 	for i := range l.reads {
-		l.reads[i].done(ErrNotLeader)
+		l.reads[i].done(protocol.ErrNotLeader)
 	}
 	l.rounds, l.queue, l.reads, l.queuedBytes = nil, nil, nil, 0
 }

@@ -147,7 +147,7 @@ func (r *Replica) HandOver(to uint64) {
 	}
 	l.moving, l.transferee, l.movedAt = true, to, 0
 	l.taken -= uint64(len(l.queue)) // as if they had never come: those before are still under way
-	failAll(l.queue, ErrNotLeader)
+	failAll(l.queue, protocol.ErrNotLeader)
 	l.queue, l.queuedBytes = nil, 0
 	if len(l.rounds) == 0 {
 		l.transfer(r)

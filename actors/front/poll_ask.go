@@ -1,8 +1,9 @@
-package actors
+package front
 
 import (
 	"time"
 
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -24,29 +25,29 @@ const askPatience = 250 * time.Millisecond
 type question[T any] struct {
 	s        *pollSession
 	offsets  *protocol.Topic
-	ask      func(*leaderRef, protocol.Future[T])
+	ask      func(*routing.Leadership, protocol.Future[T])
 	failed   func(T) *protocol.Error
 	then     func(T, *protocol.Error) pollStep
-	ref      *leaderRef
+	ref      *routing.Leadership
 	slot     protocol.Future[T]
 	asked    time.Time
 	deadline time.Time
 }
 
 // askThen asks the poll's group, and goes on with then when there is an answer.
-func askThen[T any](s *pollSession, message func(protocol.Future[T]) groupMessage,
+func askThen[T any](s *pollSession, message func(protocol.Future[T]) routing.Question,
 	failed func(T) *protocol.Error, then func(T, *protocol.Error) pollStep,
 ) pollStep {
 	now := time.Now()
-	q := &question[T]{s: s, failed: failed, then: then, asked: now, deadline: now.Add(s.n.env.opt.RequestTimeout)}
-	if q.offsets = s.h.routes.Load().topics[protocol.OffsetsTopic]; q.offsets == nil {
+	q := &question[T]{s: s, failed: failed, then: then, asked: now, deadline: now.Add(s.front.opt.RequestTimeout)}
+	if q.offsets = s.h.Table().Topics[protocol.OffsetsTopic]; q.offsets == nil {
 		var none T
-		return then(none, errStarting)
+		return then(none, routing.ErrStarting)
 	}
-	q.ask = func(ref *leaderRef, slot protocol.Future[T]) {
-		s.n.env.system.Root.Send(ref.pid, &groupRequest{Group: s.req.Group, Msg: message(slot)})
+	q.ask = func(ref *routing.Leadership, slot protocol.Future[T]) {
+		ref.Ask(&routing.GroupRequest{Group: s.req.Group, Msg: message(slot)})
 	}
-	q.ref = q.route().leader.Load()
+	q.ref = q.route().Leader()
 	if q.ref == nil {
 		return q.insist()
 	}
@@ -56,10 +57,12 @@ func askThen[T any](s *pollSession, message func(protocol.Future[T]) groupMessag
 	return pollStep{waits: true}
 }
 
-func (q *question[T]) partition() int { return groupPartition(q.s.req.Group, q.offsets.Partitions) }
+func (q *question[T]) partition() int {
+	return routing.GroupPartition(q.s.req.Group, q.offsets.Partitions)
+}
 
-func (q *question[T]) route() *partitionRoute {
-	return q.offsets.Route.(*topicRoute).partitions[q.partition()]
+func (q *question[T]) route() *routing.Partition {
+	return routing.Of(q.offsets).Partitions[q.partition()]
 }
 
 // look goes on if there is an answer.
@@ -75,7 +78,7 @@ func (q *question[T]) look() pollStep {
 		return q.insist()
 	default:
 	}
-	if q.route().leader.Load() != q.ref || time.Since(q.asked) >= unansweredLeader {
+	if q.route().Leader() != q.ref || time.Since(q.asked) >= unansweredLeader {
 		return q.insist()
 	}
 	q.s.patience *= 2
@@ -85,9 +88,9 @@ func (q *question[T]) look() pollStep {
 // insist waits for the answer here, and asks again where need be.
 func (q *question[T]) insist() pollStep {
 	q.s.question = nil
-	answer, err := askLeaderFrom(q.s.n, q.route(), q.ref, q.slot, q.asked, q.deadline, q.ask, q.failed)
+	answer, err := askLeaderFrom(q.s.front, q.route(), q.ref, q.slot, q.asked, q.deadline, q.ask, q.failed)
 	if err != nil && err.Code == protocol.CodeNoLeader {
-		err = q.s.n.leaderless(q.offsets, q.partition())
+		err = q.s.front.leaderless(q.offsets, q.partition())
 	}
 	return q.then(answer, err)
 }

@@ -1,4 +1,4 @@
-package actors
+package front_test
 
 import (
 	"testing"
@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/front"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -18,7 +20,7 @@ func TestPollHearsTheCallThatCameWithItsShare(t *testing.T) {
 	s := n.StartPoll(&protocol.PollRequest{
 		Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: 30 * time.Second,
 		SessionTimeout: 30 * time.Second, AutoCommit: true,
-	}, nil).(*pollSession)
+	}, nil)
 	parks := func() bool {
 		resumed := make(chan struct{})
 		s.Park(func() { close(resumed) })
@@ -33,22 +35,22 @@ func TestPollHearsTheCallThatCameWithItsShare(t *testing.T) {
 		_, waits, err := s.Advance()
 		require.Nil(t, err)
 		require.True(t, waits)
-		if s.question == nil {
+		if !front.Asks(s) {
 			break
 		}
 		require.False(t, parks(), "the group answers")
 	}
-	s.handle.tell(pollRebalanced)
-	s.woke() // as by the answer to the question
+	front.HandleOf(s).Tell(routing.PollRebalanced)
+	front.UseWake(s) // as by the answer to the question
 	require.False(t, parks(), "it is not told a second time")
-	s.handle.tell(pollSuperseded)
+	front.HandleOf(s).Tell(routing.PollSuperseded)
 	for {
 		_, waits, err := s.Advance()
 		require.Nil(t, err)
 		if !waits {
 			break
 		}
-		s.handle.tell(pollSuperseded)
+		front.HandleOf(s).Tell(routing.PollSuperseded)
 		require.False(t, parks())
 	}
 }
@@ -72,11 +74,11 @@ func TestATopicThatIsDeletedBeforeTheGroupIsAsked(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
-	s := n.startPoll(&protocol.PollRequest{
+	s := n.StartPoll(&protocol.PollRequest{
 		Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: 30 * time.Second,
 		SessionTimeout: 30 * time.Second, AutoCommit: true,
 	}, nil)
-	require.Nil(t, s.subscribe())
+	require.Nil(t, front.Subscribe(s))
 	require.Nil(t, n.DeleteTopic(t.Context(), "default", "q"))
 	_, err := advanceAll(t, s)
 	requireCode(t, protocol.CodeTopicNotFound, err)
@@ -125,22 +127,23 @@ func TestAPollThatTookTooLongIsNotStale(t *testing.T) {
 		err  *protocol.Error
 		want *protocol.Code
 	}{{true, stale, nil}, {false, stale, nil}, {false, unclear, nil}, {true, unclear, &protocol.CodeOutcomeUnknown}} {
-		s := n.startPoll(&protocol.PollRequest{
+		s := n.StartPoll(&protocol.PollRequest{
 			Topics: []string{"q"}, ConsumerID: protocol.ConsumerID(i + 1), MaxRecords: 10, MaxBytes: 1000,
 			SessionTimeout: 30 * time.Second, AutoCommit: at.auto,
 		}, nil)
 		reply, err := advanceAll(t, s)
 		require.Nil(t, err)
 		require.Len(t, reply.Records, 1)
-		require.True(t, s.delivered(groupCursor{}, at.err).again, "it is asked again at first")
-		s.deadline = time.Now().Add(-time.Hour)
-		step := s.delivered(groupCursor{}, at.err)
+		_, again, _ := front.Delivered(s, at.err)
+		require.True(t, again, "it is asked again at first")
+		front.Expire(s)
+		reply, _, err = front.Delivered(s, at.err)
 		if at.want != nil {
-			requireCode(t, *at.want, step.err)
+			requireCode(t, *at.want, err)
 			continue
 		}
-		require.Nil(t, step.err)
-		require.Empty(t, step.reply.Records)
-		require.Empty(t, step.reply.Cursor)
+		require.Nil(t, err)
+		require.Empty(t, reply.Records)
+		require.Empty(t, reply.Cursor)
 	}
 }

@@ -1,4 +1,4 @@
-package actors
+package front
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	"ottla/actors/few"
 	"ottla/actors/group"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -18,32 +19,32 @@ import (
 type pollSession struct {
 	parking
 	stays    bool // the waiter is parked at the partitions already
-	n        *Node
-	h        *clusterHandle
+	front    *Front
+	h        *routing.Cluster
 	req      *protocol.PollRequest
-	routes   *routes                          // when the share was asked for
+	routes   *routing.Table                   // when the share was asked for
 	topics   few.Map[string, *protocol.Topic] // by id
 	deadline time.Time
 	number   uint64
 	waiter   *protocol.Waiter
-	handle   *pollHandle
+	handle   *routing.PollHandle
 	alive    time.Time // when the client was last known to be there
 	done     <-chan struct{}
 	waited   bool
 	question func() pollStep // looks for the answer to one that is under way
 	patience time.Duration   // with it
 	ended    waitEnd         // how the last wait ended
-	share    groupShare
+	share    routing.GroupShare
 	at       []group.PartitionOffset // positions, one per assigned partition
 	from     []group.PartitionOffset // the same before the last read
 	got      gathered                // by the last read
-	waits    []*leaderRef            // where the waiter is parked
+	waits    []*routing.Leadership   // where the waiter is parked
 	first    bool                    // the cursor has not been used yet
 }
 
 // Poll implements one GET /events; see pollSession.
-func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-	s := n.startPoll(req, done)
+func (fr *Front) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+	s := fr.startPoll(req, done)
 	for {
 		reply, waits, err := s.Advance()
 		if !waits {
@@ -56,13 +57,13 @@ func (n *Node) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.
 }
 
 // StartPoll begins a poll that its caller carries on; see protocol.PendingPoll.
-func (n *Node) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
-	return n.startPoll(req, done)
+func (fr *Front) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
+	return fr.startPoll(req, done)
 }
 
-func (n *Node) startPoll(req *protocol.PollRequest, done <-chan struct{}) *pollSession {
+func (fr *Front) startPoll(req *protocol.PollRequest, done <-chan struct{}) *pollSession {
 	now := time.Now()
-	return &pollSession{n: n, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true, got: gathered{sink: req.Sink}}
+	return &pollSession{front: fr, req: req, done: done, deadline: now.Add(req.Timeout), alive: now, first: true, got: gathered{sink: req.Sink}}
 }
 
 // Advance implements protocol.PendingPoll.
@@ -109,11 +110,11 @@ func (s *pollSession) afterAck(err *protocol.Error) *protocol.Error {
 // subscribe resolves topics, consumer and group.
 func (s *pollSession) subscribe() *protocol.Error {
 	for _, name := range s.req.Topics {
-		t, err := s.n.LookupTopic(s.req.Cluster, name, true, time.Now().Add(s.n.env.opt.RequestTimeout))
+		t, err := s.front.LookupTopic(s.req.Cluster, name, true, time.Now().Add(s.front.opt.RequestTimeout))
 		if err != nil {
 			return err
 		}
-		h := t.Route.(*topicRoute).cluster
+		h := routing.Of(t).Cluster
 		if s.h != nil && s.h != h {
 			return protocol.Errorf(protocol.CodeAmbiguousTopic, "the topics of one poll must be in one cluster")
 		}
@@ -126,7 +127,7 @@ func (s *pollSession) subscribe() *protocol.Error {
 		}
 	}
 	if s.req.ConsumerID == 0 {
-		id, err := s.n.freshConsumerID(s.h)
+		id, err := s.front.freshConsumerID(s.h)
 		if err != nil {
 			return err
 		}
@@ -136,10 +137,10 @@ func (s *pollSession) subscribe() *protocol.Error {
 		s.req.Group = "consumer-" + strconv.FormatInt(int64(s.req.ConsumerID), 10)
 	}
 	if s.req.SessionTimeout == 0 {
-		s.req.SessionTimeout = s.n.env.opt.SessionTimeout
+		s.req.SessionTimeout = s.front.opt.SessionTimeout
 	}
 	if s.number = s.req.Number; s.number == 0 {
-		s.number = s.n.polls.Next() + 1
+		s.number = s.front.polls.Next() + 1
 	}
 	s.waiter = protocol.NewWaiter(func() { s.wake(waitWake) })
 	return nil
@@ -194,13 +195,13 @@ func (s *pollSession) readOn() pollStep {
 
 // Delivered answers with what was read, which has been noted, and committed if
 // that was asked for.
-func (s *pollSession) delivered(a groupCursor, err *protocol.Error) pollStep {
+func (s *pollSession) delivered(a routing.GroupCursor, err *protocol.Error) pollStep {
 	switch {
 	case err == nil:
 		return pollStep{reply: s.reply(a.Cursor)}
 	case s.superseded():
 		return pollStep{reply: s.nothing()}
-	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.n.env.opt.RequestTimeout)):
+	case err.Code == protocol.CodeStaleGeneration && time.Now().Before(s.deadline.Add(s.front.opt.RequestTimeout)):
 		return pollStep{again: true} // rebalanced in between: nothing was delivered
 	case err.Code == protocol.CodeStaleGeneration && (err.Outcome != protocol.OutcomeUnknown || !s.req.AutoCommit || s.got.count == 0):
 		return pollStep{reply: s.nothing()} // the client named no generation that could be stale
@@ -225,7 +226,7 @@ func (s *pollSession) reply(c *group.Cursor) *protocol.PollReply {
 	reply := &protocol.PollReply{
 		ConsumerID: s.req.ConsumerID, Group: s.req.Group, Generation: s.share.Generation,
 		Records: records, TimedOut: s.got.count == 0 && !s.superseded(),
-		Number: s.number, Superseded: s.handle.signal.Load() == pollSuperseded,
+		Number: s.number, Superseded: s.handle.Signal() == routing.PollSuperseded,
 	}
 	if c == nil {
 		return reply
@@ -260,9 +261,9 @@ func (s *pollSession) recordCursors(records []protocol.Record, c group.Cursor) [
 // askShare joins or renews, and works out where to read from.
 func (s *pollSession) askShare() pollStep {
 	topics := make([]group.SubscribedTopic, 0, s.topics.Len())
-	s.routes = s.h.routes.Load()
+	s.routes = s.h.Table()
 	for _, t := range s.topics.All() {
-		now := s.routes.topics[t.Name]
+		now := s.routes.Topics[t.Name]
 		if now == nil || now.ID != t.ID {
 			if !s.first {
 				s.end()
@@ -277,18 +278,18 @@ func (s *pollSession) askShare() pollStep {
 	if !first {
 		ack = ""
 	}
-	s.handle = &pollHandle{number: s.number, waiter: s.waiter}
+	s.handle = &routing.PollHandle{Number: s.number, Waiter: s.waiter}
 	wait := max(0, time.Until(s.deadline))
-	return askThen(s, func(f protocol.Future[groupShare]) groupMessage {
-		return &groupPoll{
+	return askThen(s, func(f protocol.Future[routing.GroupShare]) routing.Question {
+		return &routing.GroupPoll{
 			Consumer: s.req.ConsumerID, Topics: topics, SessionMs: s.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: s.req.After, Continue: s.req.Continue || !first,
 			Handle: s.handle, Reply: f,
 		}
-	}, func(a groupShare) *protocol.Error { return a.Err }, s.hasShare)
+	}, func(a routing.GroupShare) *protocol.Error { return a.Err }, s.hasShare)
 }
 
-func (s *pollSession) hasShare(share groupShare, err *protocol.Error) pollStep {
+func (s *pollSession) hasShare(share routing.GroupShare, err *protocol.Error) pollStep {
 	if err != nil {
 		return s.noShare(err)
 	}
@@ -315,7 +316,7 @@ func (s *pollSession) place() pollStep {
 		case a.Committed != nil:
 			o.Offset = *a.Committed
 		default:
-			at, err := s.n.startOffset(s.topics.At(a.TopicID), a.Partition, s.req.From)
+			at, err := s.front.startOffset(s.topics.At(a.TopicID), a.Partition, s.req.From)
 			if err != nil {
 				return s.noShare(err)
 			}
@@ -332,12 +333,12 @@ func (s *pollSession) place() pollStep {
 
 // commitStarts resolves the start once and for all.
 func (s *pollSession) commitStarts(starts []group.PartitionOffset) pollStep {
-	return askThen(s, func(f protocol.Future[groupOffsets]) groupMessage {
-		return &groupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
-	}, func(a groupOffsets) *protocol.Error { return a.Err }, s.hasStarts)
+	return askThen(s, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
+		return &routing.GroupStart{Consumer: s.req.ConsumerID, Generation: s.share.Generation, Starts: starts, Reply: f}
+	}, func(a routing.GroupOffsets) *protocol.Error { return a.Err }, s.hasStarts)
 }
 
-func (s *pollSession) hasStarts(held groupOffsets, err *protocol.Error) pollStep {
+func (s *pollSession) hasStarts(held routing.GroupOffsets, err *protocol.Error) pollStep {
 	switch {
 	case err != nil && err.Code == protocol.CodeStaleGeneration:
 		return s.askShare() // it has changed meanwhile
@@ -373,7 +374,7 @@ func (s *pollSession) read() *protocol.Error {
 	s.from = append(s.from[:0], s.at...)
 	leaderless, err := s.readAll(0)
 	if err == nil && s.got.count == 0 && leaderless {
-		_, err = s.readAll(failoverPatience)
+		_, err = s.readAll(routing.FailoverPatience)
 	}
 	if err != nil {
 		return err
@@ -388,7 +389,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 	if len(s.at) == 0 {
 		return false, nil
 	}
-	turn := int(s.h.turns.Next() % uint64(len(s.at)))
+	turn := int(s.h.Turns.Next() % uint64(len(s.at)))
 	for i := range s.at {
 		o := &s.at[(turn+i)%len(s.at)]
 		if left <= 0 || bytes <= 0 {
@@ -398,7 +399,7 @@ func (s *pollSession) readAll(patience time.Duration) (leaderless bool, err *pro
 		if t == nil {
 			continue
 		}
-		v, ref, err := s.n.view(t, o.Partition, patience)
+		v, ref, err := s.front.view(t, o.Partition, patience)
 		if err != nil && patience == 0 {
 			leaderless = true
 			continue
@@ -448,7 +449,7 @@ func (s *pollSession) need(turn, partitions int) int {
 		if t == nil || left <= 0 || sum >= s.req.MaxBytes {
 			continue
 		}
-		v, _, err := s.n.view(t, o.Partition, 0)
+		v, _, err := s.front.view(t, o.Partition, 0)
 		if err != nil || int64(o.Offset) >= v.HighWatermark() {
 			continue
 		}
@@ -462,12 +463,12 @@ func (s *pollSession) need(turn, partitions int) int {
 // the response is sent.
 func (s *pollSession) deliver(any bool) pollStep {
 	positions := slices.Clone(s.at)
-	return askThen(s, func(f protocol.Future[groupCursor]) groupMessage {
-		return &groupDelivered{
+	return askThen(s, func(f protocol.Future[routing.GroupCursor]) routing.Question {
+		return &routing.GroupDelivered{
 			Consumer: s.req.ConsumerID, Generation: s.share.Generation, Positions: positions,
 			Commit: s.req.AutoCommit && any, Handle: s.handle, Reply: f,
 		}
-	}, func(a groupCursor) *protocol.Error { return a.Err }, s.delivered)
+	}, func(a routing.GroupCursor) *protocol.Error { return a.Err }, s.delivered)
 }
 
 // String helps in logs.

@@ -1,8 +1,9 @@
-package actors
+package front
 
 import (
 	"time"
 
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -41,12 +42,12 @@ func (s *pollSession) Park(resume func()) {
 	if !s.stays && !s.park() {
 		s.wake(waitWake) // the next look waits for the leader
 	}
-	if s.handle.signal.Load() != pollGoesOn {
+	if s.handle.Signal() != routing.PollGoesOn {
 		s.wake(waitNudged) // its own wake may have come while the share was asked for
 	}
 	s.armTimer(s.nextLook())
-	s.n.env.sleepers.add(&s.parking, s.done, s.n.stopped)
-	s.arm(resume, s.routes.changed, s.done, s.n.stopped, s.req.Left)
+	s.front.sleepers.add(&s.parking, s.done, s.front.stopped)
+	s.arm(resume, s.routes.Changed(), s.done, s.front.stopped, s.req.Left)
 }
 
 // nextLook is when the poll's time is up, or when it is time to look for its
@@ -67,19 +68,19 @@ func (s *pollSession) look() (again bool) {
 	if s.question != nil {
 		return false
 	}
-	s.n.env.sleepers.remove(&s.parking)
+	s.front.sleepers.remove(&s.parking)
 	s.ended, s.stays = s.waitEnd(woken)
 	return s.stays
 }
 
 func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
-	signal := s.handle.signal.Load()
+	signal := s.handle.Signal()
 	switch {
-	case signal == pollRebalanced:
+	case signal == routing.PollRebalanced:
 		return waitShareChanged, false
-	case signal >= pollLeft:
+	case signal >= routing.PollLeft:
 		return waitSuperseded, false
-	case closed(s.done), closed(s.n.stopped):
+	case closed(s.done), closed(s.front.stopped):
 		return waitOver, false
 	case woken:
 		return waitWoken, false
@@ -91,11 +92,11 @@ func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
 		}
 		s.req.Left = nil
 	}
-	if closed(s.routes.changed) {
+	if closed(s.routes.Changed()) {
 		if s.topicsChanged() {
 			return waitShareChanged, false
 		}
-		s.routes = s.h.routes.Load()
+		s.routes = s.h.Table()
 	}
 	over := !time.Now().Before(s.deadline)
 	if (over || s.req.Left == nil) && s.clientGone() {
@@ -113,12 +114,12 @@ func (s *pollSession) park() bool {
 		if t == nil {
 			continue
 		}
-		_, ref, err := s.n.view(t, o.Partition, 0)
+		_, ref, err := s.front.view(t, o.Partition, 0)
 		if err != nil {
 			return false
 		}
 		s.waits = append(s.waits, ref)
-		s.n.env.system.Root.Send(ref.pid, &parkWaiter{Waiter: s.handle.waiter, Offset: o.Offset})
+		ref.Park(s.handle.Waiter, o.Offset)
 	}
 	return true
 }
@@ -126,7 +127,7 @@ func (s *pollSession) park() bool {
 // topicsChanged reports whether a topic of the poll has more partitions now,
 // or is gone.
 func (s *pollSession) topicsChanged() bool {
-	now := s.h.routes.Load().topics
+	now := s.h.Table().Topics
 	for _, t := range s.topics.All() {
 		if have := now[t.Name]; have == nil || have.ID != t.ID || have.Partitions != t.Partitions {
 			return true
@@ -148,20 +149,22 @@ func (s *pollSession) clientGone() bool {
 }
 
 // superseded reports that the poll's consumer has polled again, or left.
-func (s *pollSession) superseded() bool { return s.handle != nil && s.handle.signal.Load() >= pollLeft }
+func (s *pollSession) superseded() bool {
+	return s.handle != nil && s.handle.Signal() >= routing.PollLeft
+}
 
 func (s *pollSession) unpark() {
 	for _, ref := range s.waits {
-		s.n.env.system.Root.Send(ref.pid, &unparkWaiter{Waiter: s.handle.waiter})
+		ref.Unpark(s.handle.Waiter)
 	}
 	s.waits = s.waits[:0]
 }
 
 // end tells the group that the poll is over without a delivery.
 func (s *pollSession) end() {
-	offsets := s.h.routes.Load().topics[protocol.OffsetsTopic]
-	route := offsets.Route.(*topicRoute).partitions[groupPartition(s.req.Group, offsets.Partitions)]
-	ref := route.leader.Load()
+	offsets := s.h.Table().Topics[protocol.OffsetsTopic]
+	route := routing.Of(offsets).Partitions[routing.GroupPartition(s.req.Group, offsets.Partitions)]
+	ref := route.Leader()
 	if ref == nil {
 		return
 	}
@@ -169,7 +172,7 @@ func (s *pollSession) end() {
 	if s.req.Gone != nil && s.waited {
 		silent = time.Since(s.alive)
 	}
-	s.n.env.system.Root.Send(ref.pid, &groupRequest{Group: s.req.Group, Msg: &groupPollEnded{
+	ref.Ask(&routing.GroupRequest{Group: s.req.Group, Msg: &routing.GroupPollEnded{
 		Consumer: s.req.ConsumerID, Handle: s.handle, SilentMs: silent.Milliseconds(),
 	}})
 }

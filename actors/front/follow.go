@@ -1,9 +1,9 @@
-package actors
+package front
 
 import (
 	"time"
 
-	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -18,12 +18,12 @@ const (
 
 // awaitAnswer waits for the answer of the replica that led a partition when it
 // was asked, as long as it is worth it; false if there is none.
-func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Future[T], asked, deadline time.Time) (T, bool) {
+func awaitAnswer[T any](route *routing.Partition, ref *routing.Leadership, slot protocol.Future[T], asked, deadline time.Time) (T, bool) {
 	until := minTime(deadline, asked.Add(unansweredLeader))
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	for {
-		leader, changed := route.current()
+		leader, changed := route.Current()
 		if leader != ref {
 			// What ends in order answers everybody first.
 			return slot.Wait(minTime(until, time.Now().Add(withdrawnPatience)))
@@ -41,23 +41,23 @@ func awaitAnswer[T any](route *partitionRoute, ref *leaderRef, slot protocol.Fut
 // askLeader puts a question to a partition's leader, and to the next one when
 // it does not lead, ends, or cannot tell what became of it. failed takes the
 // error out of an answer. Errors: no_leader when there was none for
-// failoverPatience; outcome_unknown. Once a question has gone unanswered or
+// routing.FailoverPatience; outcome_unknown. Once a question has gone unanswered or
 // was answered so, the outcome of any further error is unknown.
-func askLeader[T any](n *Node, route *partitionRoute, deadline time.Time,
-	ask func(*leaderRef, protocol.Future[T]), failed func(T) *protocol.Error,
+func askLeader[T any](fr *Front, route *routing.Partition, deadline time.Time,
+	ask func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
-	ref := route.leader.Load()
+	ref := route.Leader()
 	slot := protocol.NewFuture[T]()
 	if ref != nil {
 		ask(ref, slot)
 	}
-	return askLeaderFrom(n, route, ref, slot, time.Now(), deadline, ask, failed)
+	return askLeaderFrom(fr, route, ref, slot, time.Now(), deadline, ask, failed)
 }
 
 // askLeaderFrom is askLeader when ref, unless there was none, has been asked
 // already and answers in slot.
-func askLeaderFrom[T any](n *Node, route *partitionRoute, ref *leaderRef, slot protocol.Future[T], asked, deadline time.Time,
-	ask func(*leaderRef, protocol.Future[T]), failed func(T) *protocol.Error,
+func askLeaderFrom[T any](fr *Front, route *routing.Partition, ref *routing.Leadership, slot protocol.Future[T], asked, deadline time.Time,
+	ask func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
 	var none T
 	var patience time.Time // set when trouble begins
@@ -73,10 +73,10 @@ func askLeaderFrom[T any](n *Node, route *partitionRoute, ref *leaderRef, slot p
 			}
 		}
 		if patience.IsZero() {
-			patience = minTime(deadline, time.Now().Add(failoverPatience))
+			patience = minTime(deadline, time.Now().Add(routing.FailoverPatience))
 		}
-		if ref = n.nextLeader(route, ref, patience); ref == nil {
-			return none, unclearly(replica.ErrNotLeader, unclear)
+		if ref = fr.nextLeader(route, ref, patience); ref == nil {
+			return none, unclearly(protocol.ErrNotLeader, unclear)
 		}
 		slot, asked = protocol.NewFuture[T](), time.Now()
 		ask(ref, slot)

@@ -1,9 +1,10 @@
-package actors
+package front
 
 import (
 	"errors"
 	"slices"
 
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -16,7 +17,7 @@ type gathered struct {
 	bytes   int             // by sizeOf
 	last    protocol.Offset // of the last record
 
-	waited *leaderRef // not nil: others may have waited there for the same records
+	waited *routing.Leadership // not nil: others may have waited there for the same records
 }
 
 // read adds up to maxRecords records from offset on.

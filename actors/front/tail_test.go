@@ -1,4 +1,4 @@
-package actors
+package front_test
 
 import (
 	"strings"
@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors"
+	"ottla/actors/front"
 	"ottla/protocol"
 )
 
@@ -28,7 +30,7 @@ type parkedRead struct {
 	woken chan struct{}
 }
 
-func parkRead(t *testing.T, n *Node, tp *protocol.Topic, offset protocol.Offset, maxRecords, maxBytes int) *parkedRead {
+func parkRead(t *testing.T, n *actors.Node, tp *protocol.Topic, offset protocol.Offset, maxRecords, maxBytes int) *parkedRead {
 	t.Helper()
 	r := &parkedRead{t: t, sink: &textSink{}, woken: make(chan struct{})}
 	r.s = n.StartFetch(&protocol.FetchRequest{
@@ -76,9 +78,9 @@ func TestTailIsSharedByThoseWhoWait(t *testing.T) {
 			next, records := r.answer()
 			assert.Equal(t, 3*round+3, next)
 			assert.Equal(t, want, records)
-			if tail := r.s.(*fetchSession).leader.tail.Load(); assert.NotNil(t, tail) {
-				assert.Equal(t, int64(3*round), tail.from)
-			}
+			from, _, ok := front.Tail(r.s)
+			assert.True(t, ok)
+			assert.Equal(t, int64(3*round), from)
 		}
 		for _, r := range []*parkedRead{one, small} {
 			next, records := r.answer()
@@ -96,7 +98,7 @@ func TestLargeTailIsNotKept(t *testing.T) {
 	tp, perr := n.LookupTopic("", "q", false, time.Time{})
 	require.Nil(t, perr)
 	a, b := parkRead(t, n, tp, 0, 100, 1<<20), parkRead(t, n, tp, 0, 100, 1<<20)
-	large := `"` + strings.Repeat("x", 2*maxTailBytes) + `"`
+	large := `"` + strings.Repeat("x", 2*front.MaxTailBytes) + `"`
 	produce(t, n, "q", 0, large)
 	for _, r := range []*parkedRead{a, b} {
 		next, records := r.answer()
@@ -104,9 +106,9 @@ func TestLargeTailIsNotKept(t *testing.T) {
 		assert.Equal(t, []string{`q "k0" ` + large + ` `}, records)
 	}
 	for _, r := range []*parkedRead{a, b} {
-		if tail := r.s.(*fetchSession).leader.tail.Load(); assert.NotNil(t, tail) {
-			assert.Empty(t, tail.records)
-		}
+		_, records, ok := front.Tail(r.s)
+		assert.True(t, ok)
+		assert.Zero(t, records)
 	}
 }
 
@@ -119,19 +121,18 @@ func TestTailIsNotForOthers(t *testing.T) {
 	tp, perr := n.LookupTopic("", "q", false, time.Time{})
 	require.Nil(t, perr)
 	read := func(offset int64) []string {
-		v, ref, perr := n.view(tp, 0, time.Second)
+		v, ref, perr := n.ViewOf(tp, 0)
 		require.Nil(t, perr)
-		sink := &textSink{}
-		got := gathered{sink: sink, waited: ref}
-		require.Nil(t, got.read(v, "q", 0, offset, 100, 1<<20))
-		assert.Equal(t, len(sink.records), got.count)
-		first, tail := sink.records, ref.tail.Load()
-		got.forget()
-		got.waited = ref
-		require.Nil(t, got.read(v, "q", 0, offset, 100, 1<<20))
-		assert.Equal(t, first, sink.records)
-		assert.Same(t, tail, ref.tail.Load(), "the log is read once")
-		return first
+		first, second := &textSink{}, &textSink{}
+		count, perr := front.ReadTail(first, ref, v, "q", offset)
+		require.Nil(t, perr)
+		assert.Len(t, first.records, count)
+		memo := ref.Memo.Load()
+		_, perr = front.ReadTail(second, ref, v, "q", offset)
+		require.Nil(t, perr)
+		assert.Equal(t, first.records, second.records)
+		assert.Same(t, memo, ref.Memo.Load(), "the log is read once")
+		return first.records
 	}
 	produce(t, n, "q", 0, `"a"`)
 	assert.Equal(t, []string{`q "k0" "a" `}, read(0))

@@ -1,4 +1,4 @@
-package actors
+package routing
 
 import (
 	"sync"
@@ -16,14 +16,14 @@ import (
 // metadata does not answer wait for one attempt, not for a hundred.
 func TestConsumerIDsFailTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ids consumerIDs
+		var ids ConsumerIDs
 		var wg sync.WaitGroup
 		began := time.Now()
 		for range 100 {
 			wg.Go(func() {
-				_, err := ids.take(func(int) (protocol.ConsumerID, *protocol.Error) {
+				_, err := ids.Take(func(int) (protocol.ConsumerID, *protocol.Error) {
 					<-time.After(10 * time.Second)
-					return 0, errNoMetadata()
+					return 0, protocol.Errorf(protocol.CodeNotEnoughReplicas, "no leader")
 				})
 				if err == nil {
 					t.Error("an id from nowhere")
@@ -36,7 +36,7 @@ func TestConsumerIDsFailTogether(t *testing.T) {
 }
 
 func TestConsumerIDsAreHandedOutOnce(t *testing.T) {
-	var ids consumerIDs
+	var ids ConsumerIDs
 	var blocks atomic.Int64
 	var mu sync.Mutex
 	seen := map[protocol.ConsumerID]bool{}
@@ -44,7 +44,7 @@ func TestConsumerIDsAreHandedOutOnce(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range consumerIDBlock / 2 {
-				id, err := ids.take(func(n int) (protocol.ConsumerID, *protocol.Error) {
+				id, err := ids.Take(func(n int) (protocol.ConsumerID, *protocol.Error) {
 					return protocol.ConsumerID(1 + (blocks.Add(1)-1)*int64(n)), nil
 				})
 				mu.Lock()

@@ -1,10 +1,10 @@
-package actors
+package front
 
 import (
 	"sync"
 	"time"
 
-	"ottla/actors/disk"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -14,33 +14,23 @@ const groupsPatience = 500 * time.Millisecond
 
 // Metrics reads everything that the node counts. It waits for nothing but,
 // for a moment, the coordinators of groups.
-func (n *Node) Metrics() *protocol.Metrics {
-	s := &n.env.stats
-	m := &protocol.Metrics{
-		Elections:      s.elections.Load(),
-		DamageNotFound: s.damageNotFound.Load(),
-		BatchRecords:   s.batchRecords.Snapshot(0, 14, 1),
-		BatchBytes:     s.batchBytes.Snapshot(7, 24, 1),
-		Disk:           s.disk.Metrics(),
-		Scrub:          n.env.scrubber.stats.metrics(),
-
-		DirectoriesReplaced: map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()},
-	}
-	for name, h := range *n.clusters.Load() {
-		view := h.admin.Load()
-		if h.refused != nil {
-			m.Brokers = append(m.Brokers, brokerMetrics(name, n.heldInfo(h).Brokers)...)
+func (fr *Front) Metrics() *protocol.Metrics {
+	m := &protocol.Metrics{}
+	fr.host.CountInto(m)
+	for name, h := range fr.directory.Clusters() {
+		view := h.View()
+		if h.Refused != nil {
+			m.Brokers = append(m.Brokers, brokerMetrics(name, h.Refused.Info.Brokers)...)
 		}
 		if view == nil {
 			continue // still recovering
 		}
-		m.Brokers = append(m.Brokers, brokerMetrics(name, view.info.Brokers)...)
-		for i := range view.topics {
-			m.Topics = append(m.Topics, topicMetrics(view, &view.topics[i]))
+		m.Brokers = append(m.Brokers, brokerMetrics(name, view.Info.Brokers)...)
+		for i := range view.Topics {
+			m.Topics = append(m.Topics, topicMetrics(view, &view.Topics[i]))
 		}
 	}
-	m.Groups, m.GroupsStale = n.groupMetrics.read(n)
-	m.DataDirFree, m.DataDirTotal = disk.Space(n.env.opt.DataDir)
+	m.Groups, m.GroupsStale = fr.groupMetrics.read(fr)
 	return m
 }
 
@@ -57,30 +47,30 @@ func brokerMetrics(cluster string, brokers []protocol.BrokerInfo) []protocol.Bro
 	return counts
 }
 
-func topicMetrics(view *clusterView, t *protocol.TopicInfo) protocol.TopicMetrics {
+func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetrics {
 	m := protocol.TopicMetrics{
 		Cluster: t.Cluster, Topic: t.Name, Internal: protocol.IsInternalTopic(t.Name), Partitions: len(t.Partitions),
 	}
 	for p := range t.Partitions {
 		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
-		route := view.partitions[key]
+		route := view.Partitions[key]
 		if route == nil {
 			continue
 		}
-		s := &route.stats
-		m.ProducedRecords += s.producedRecords.Load()
-		m.ProducedBytes += s.producedBytes.Load()
-		m.FetchedRecords += s.fetchedRecords.Load()
-		m.FetchedBytes += s.fetchedBytes.Load()
-		ref := route.leader.Load()
+		s := &route.Stats
+		m.ProducedRecords += s.ProducedRecords.Load()
+		m.ProducedBytes += s.ProducedBytes.Load()
+		m.FetchedRecords += s.FetchedRecords.Load()
+		m.FetchedBytes += s.FetchedBytes.Load()
+		ref := route.Leader()
 		switch {
 		case ref == nil:
 			m.Leaderless++
 			continue
-		case view.problems[key] != "" || route.group.running() < route.replicas:
+		case view.Problems[key] != "" || route.Running() < route.Placed:
 			m.UnderReplicated++
 		}
-		m.LogBytes += ref.view.Load().Size()
+		m.LogBytes += ref.View().Size()
 	}
 	return m
 }
@@ -97,11 +87,11 @@ type groupReader struct {
 }
 
 // read returns a fresh reading, or the last one if that takes too long.
-func (g *groupReader) read(n *Node) (groups []protocol.GroupMetrics, stale bool) {
+func (g *groupReader) read(fr *Front) (groups []protocol.GroupMetrics, stale bool) {
 	g.mu.Lock()
 	if g.busy == nil {
 		g.busy = make(chan struct{})
-		go g.refresh(n, g.busy)
+		go g.refresh(fr, g.busy)
 	}
 	busy := g.busy
 	g.mu.Unlock()
@@ -117,8 +107,8 @@ func (g *groupReader) read(n *Node) (groups []protocol.GroupMetrics, stale bool)
 	return g.last, stale || g.stale
 }
 
-func (g *groupReader) refresh(n *Node, done chan struct{}) {
-	infos, err := n.listGroupInfos("", true)
+func (g *groupReader) refresh(fr *Front, done chan struct{}) {
+	infos, err := fr.listGroupInfos("", true)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stale = err != nil; !g.stale {

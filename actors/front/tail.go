@@ -1,9 +1,10 @@
-package actors
+package front
 
 import (
 	"bytes"
 	"math"
 
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -27,17 +28,17 @@ type sharedTail struct {
 
 // readTail adds the records from offset on out of what is shared; false when
 // they are to be read from the log.
-func (g *gathered) readTail(leader *leaderRef, v *logfile.View, next *protocol.Record, offset int64, maxRecords, maxBytes int) bool {
+func (g *gathered) readTail(leader *routing.Leadership, v *logfile.View, next *protocol.Record, offset int64, maxRecords, maxBytes int) bool {
 	hw := v.HighWatermark()
 	if offset < v.Earliest() || offset >= hw || hw-offset > maxTailRecords {
 		return false
 	}
-	t := leader.tail.Load()
+	t := tailAt(leader)
 	if t == nil || t.from != offset || t.hw != hw {
 		if t = tailOf(v, offset); t == nil {
 			return false
 		}
-		leader.tail.Store(t)
+		leader.Memo.Store(t)
 	}
 	if len(t.records) > maxRecords || t.bytes > maxBytes {
 		return false
@@ -52,6 +53,12 @@ func (g *gathered) readTail(leader *leaderRef, v *logfile.View, next *protocol.R
 		g.sink.Take(next)
 	}
 	return true
+}
+
+// tailAt is what is shared at a leader, nil if nothing is.
+func tailAt(leader *routing.Leadership) *sharedTail {
+	t, _ := leader.Memo.Load().(*sharedTail)
+	return t
 }
 
 // tailOf reads what can be shared; nil when it cannot be read.

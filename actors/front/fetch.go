@@ -1,8 +1,9 @@
-package actors
+package front
 
 import (
 	"time"
 
+	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -11,19 +12,19 @@ import (
 // goroutine. Only when there is nothing yet does it park, at the leader.
 type fetchSession struct {
 	parking
-	n        *Node
+	front    *Front
 	req      *protocol.FetchRequest
 	deadline time.Time
 	reply    *protocol.FetchReply // of the last look
-	leader   *leaderRef           // whom it saw then, and parks at
+	leader   *routing.Leadership  // whom it saw then, and parks at
 	at       protocol.Offset      // what it waits for
 	waiter   *protocol.Waiter
 	stays    bool // it is parked there already
 }
 
 // Fetch reads a partition, waiting up to req.Timeout for a first record.
-func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	s := n.StartFetch(req)
+func (fr *Front) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	s := fr.StartFetch(req)
 	for {
 		reply, waits, err := s.Advance()
 		if !waits {
@@ -36,17 +37,17 @@ func (n *Node) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protoco
 }
 
 // StartFetch begins a read that its caller carries on; see protocol.Pending.
-func (n *Node) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
-	return &fetchSession{n: n, req: req, deadline: time.Now().Add(req.Timeout)}
+func (fr *Front) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
+	return &fetchSession{front: fr, req: req, deadline: time.Now().Add(req.Timeout)}
 }
 
 // Advance implements protocol.PendingFetch.
 func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 	woken := false
 	if s.parked {
-		s.n.env.sleepers.remove(&s.parking)
+		s.front.sleepers.remove(&s.parking)
 		if woken = s.woke(); !woken && s.over() {
-			s.n.env.system.Root.Send(s.leader.pid, &unparkWaiter{Waiter: s.waiter})
+			s.leader.Unpark(s.waiter)
 			return s.reply, false, nil
 		} else if !woken {
 			s.stays = true
@@ -55,7 +56,7 @@ func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
 		s.stays = false
 	}
 	got := gathered{sink: s.req.Sink}
-	err := s.n.fresh(s.req.Topic, s.req.Partition, func(v *logfile.View, leader *leaderRef) (err *protocol.Error) {
+	err := s.front.fresh(s.req.Topic, s.req.Partition, func(v *logfile.View, leader *routing.Leadership) (err *protocol.Error) {
 		s.leader, s.at = leader, protocol.Offset(v.HighWatermark())
 		if s.req.Timestamp == nil {
 			s.at = max(s.at, s.req.Offset)
@@ -85,15 +86,15 @@ func (s *fetchSession) Park(resume func()) {
 		s.req.Left, s.req.Watch = s.req.Watch(), nil
 	}
 	if !s.stays {
-		s.n.env.system.Root.Send(s.leader.pid, &parkWaiter{Waiter: s.waiter, Offset: s.at})
+		s.leader.Park(s.waiter, s.at)
 	}
 	s.armTimer(s.deadline)
-	s.n.env.sleepers.add(&s.parking, s.req.Done, s.n.stopped)
-	s.arm(resume, s.req.Left, s.req.Done, s.n.stopped)
+	s.front.sleepers.add(&s.parking, s.req.Done, s.front.stopped)
+	s.arm(resume, s.req.Left, s.req.Done, s.front.stopped)
 }
 
 // over reports that nothing is waited for any more: the time is up, the client
 // left or the process ends, of which Done is the front end's word.
 func (s *fetchSession) over() bool {
-	return !time.Now().Before(s.deadline) || closed(s.req.Left) || closed(s.req.Done) || closed(s.n.stopped)
+	return !time.Now().Before(s.deadline) || closed(s.req.Left) || closed(s.req.Done) || closed(s.front.stopped)
 }

@@ -1,0 +1,53 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/catalog"
+	"ottla/actors/datadir"
+	"ottla/actors/metarecord"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// clusterHandle is a cluster as its node knows it, and everybody else by the
+// routing.Cluster in it.
+type clusterHandle struct {
+	*routing.Cluster
+	env      *environment
+	manifest datadir.ClusterManifest
+	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started anew; nil if it is refused
+	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; the cluster's actor's, and after it Node's
+}
+
+func (e *environment) newHandle(m datadir.ClusterManifest) *clusterHandle {
+	h := &clusterHandle{Cluster: &routing.Cluster{Name: m.Name, Known: e.now()}, env: e, manifest: m}
+	h.Control = h
+	return h
+}
+
+// Change implements routing.Control.
+func (h *clusterHandle) Change(deadline time.Time, decide func(*catalog.State) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
+	reply := protocol.NewFuture[*protocol.Error]()
+	h.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: decide, done: reply.Put, deadline: deadline})
+	err, ok := reply.Wait(deadline.Add(time.Second))
+	if !ok {
+		return protocol.Unknownf("the cluster's metadata did not answer in time")
+	}
+	return err
+}
+
+// ChangeBroker implements routing.Control.
+func (h *clusterHandle) ChangeBroker(id int, start bool, deadline time.Time) *protocol.Error {
+	reply := protocol.NewFuture[*protocol.Error]()
+	h.env.system.Root.Send(h.pid.Load(), &changeBroker{ID: id, Start: start, Reply: reply})
+	err, ok := reply.Wait(deadline.Add(handOverPatience + closePatience))
+	if !ok {
+		return protocol.Unknownf("broker %d did not answer in time", id)
+	}
+	return err
+}

@@ -1,0 +1,178 @@
+package front
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"ottla/actors/catalog"
+	"ottla/actors/metarecord"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+func (fr *Front) createMissing(h *routing.Cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+	if !create || !fr.opt.AutoCreateTopics || protocol.IsInternalTopic(topic) {
+		return nil, topicNotFound(topic)
+	}
+	if _, err := fr.createTopic(h, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
+		return nil, err
+	}
+	if t := h.Table().Topics[topic]; t != nil {
+		return t, nil
+	}
+	return nil, topicNotFound(topic) // deleted again in the meantime
+}
+
+func (fr *Front) deadline(ctx context.Context) time.Time {
+	d := time.Now().Add(fr.opt.RequestTimeout)
+	if at, ok := ctx.Deadline(); ok {
+		return minTime(d, at)
+	}
+	return d
+}
+
+// createTopic makes a topic and waits until all its partitions have leaders.
+func (fr *Front) createTopic(h *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
+	err = h.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), fr.opt.Now().UnixMilli(), fr.opt.Limits)
+		created = err == nil && len(recs) > 0
+		return recs, err
+	})
+	if err != nil {
+		return false, err
+	}
+	return created, fr.awaitLeaders(h, spec.Name, deadline)
+}
+
+// awaitLeaders waits until every partition of a topic has a leader.
+func (fr *Front) awaitLeaders(h *routing.Cluster, topic string, deadline time.Time) *protocol.Error {
+	t := h.Table().Topics[topic]
+	if t == nil {
+		return nil // deleted in the meantime
+	}
+	for p, route := range routing.Of(t).Partitions {
+		if route.Await(nil, deadline) == nil {
+			return fr.leaderless(t, p).WithOutcome(protocol.OutcomeApplied)
+		}
+	}
+	return nil
+}
+
+// CreateTopic creates a topic, or finds it there with the same settings.
+func (fr *Front) CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error) {
+	h, err := fr.cluster(cmp.Or(spec.Cluster, protocol.DefaultCluster))
+	if err != nil {
+		return nil, false, err
+	}
+	created, err := fr.createTopic(h, spec, fr.deadline(ctx))
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := fr.topicInfo(h, spec.Name)
+	return info, created, err
+}
+
+// AlterTopic changes settings or adds partitions.
+func (fr *Front) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error) {
+	h, err := fr.topicCluster(spec.Cluster, spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	deadline := fr.deadline(ctx)
+	if err := h.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideAlterTopic(spec, fr.opt.Limits)
+		return recs, err
+	}); err != nil {
+		return nil, err
+	}
+	if err := fr.awaitLeaders(h, spec.Name, deadline); err != nil {
+		return nil, err
+	}
+	return fr.topicInfo(h, spec.Name)
+}
+
+// DeleteTopic deletes a topic; its files go in the background.
+func (fr *Front) DeleteTopic(ctx context.Context, cluster, name string) *protocol.Error {
+	h, err := fr.topicCluster(cluster, name)
+	if err != nil {
+		return err
+	}
+	return h.Control.Change(fr.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		_, recs, err := s.DecideDeleteTopic(name, fr.opt.Now().UnixMilli())
+		return recs, err
+	})
+}
+
+// Topics lists topics of one cluster, or of all.
+func (fr *Front) Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
+	all, err := fr.handles(cluster)
+	if err != nil {
+		return nil, err
+	}
+	list := []protocol.TopicInfo{}
+	for _, h := range all {
+		list = append(list, fr.topicInfos(h, internal)...)
+	}
+	return list, nil
+}
+
+func (fr *Front) topicInfos(h *routing.Cluster, internal bool) []protocol.TopicInfo {
+	view := h.View()
+	var list []protocol.TopicInfo
+	for i := range view.Topics {
+		if internal || !protocol.IsInternalTopic(view.Topics[i].Name) {
+			list = append(list, fr.describeTopic(view, view.Topics[i]))
+		}
+	}
+	return list
+}
+
+// Topic describes one topic.
+func (fr *Front) Topic(cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
+	h, err := fr.topicCluster(cluster, name)
+	if err != nil {
+		return nil, err
+	}
+	return fr.topicInfo(h, name)
+}
+
+func (fr *Front) topicInfo(h *routing.Cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
+	view := h.View()
+	for i := range view.Topics {
+		if view.Topics[i].Name == name {
+			info := fr.describeTopic(view, view.Topics[i])
+			return &info, nil
+		}
+	}
+	return nil, topicNotFound(name)
+}
+
+// describeTimeout bounds how long a description waits for a leader's own view.
+const describeTimeout = time.Second
+
+// describeTopic adds to what the metadata says what the leaders know.
+func (fr *Front) describeTopic(view *routing.View, t protocol.TopicInfo) protocol.TopicInfo {
+	t.Partitions = slices.Clone(t.Partitions)
+	replies := make([]protocol.Future[routing.PartitionState], len(t.Partitions))
+	for p := range t.Partitions {
+		if ref := view.Partitions[protocol.PartitionID{TopicID: t.ID, Partition: p}].Leader(); ref != nil {
+			broker := ref.Broker
+			t.Partitions[p].LeaderBrokerID = &broker
+			replies[p] = protocol.NewFuture[routing.PartitionState]()
+			ref.Ask(&routing.DescribePartition{Reply: replies[p]})
+		}
+	}
+	deadline := time.Now().Add(describeTimeout)
+	for p := range t.Partitions {
+		if t.Partitions[p].LeaderBrokerID == nil {
+			continue
+		}
+		if st, ok := replies[p].Wait(deadline); ok && st.Err == nil {
+			t.Partitions[p].InSync = st.InSync
+			t.Partitions[p].Earliest, t.Partitions[p].Latest = &st.Earliest, &st.Latest
+		}
+	}
+	return t
+}

@@ -1,0 +1,184 @@
+package front
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// CreateCluster creates a cluster with its brokers, or finds it there.
+func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
+	deadline := fr.deadline(ctx)
+	c, created, err := fr.host.CreateCluster(spec, deadline)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := fr.awaitLeaders(c, protocol.OffsetsTopic, deadline); err != nil {
+		return nil, false, err
+	}
+	info := c.View().Info
+	return &info, created, nil
+}
+
+// Clusters lists all clusters by name.
+func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
+	all, err := fr.handles("")
+	if err != nil {
+		return nil, err
+	}
+	list := make([]protocol.ClusterInfo, len(all))
+	for i, h := range all {
+		list[i] = h.View().Info
+	}
+	for _, h := range fr.directory.Clusters() {
+		if h.Refused != nil {
+			list = append(list, h.Refused.Info)
+		}
+	}
+	slices.SortFunc(list, func(a, b protocol.ClusterInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// Cluster describes a cluster with its topics.
+func (fr *Front) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
+	h, err := fr.cluster(name)
+	if err != nil {
+		return nil, err
+	}
+	d := &protocol.ClusterDetail{ClusterInfo: h.View().Info, Topics: fr.topicInfos(h, false)}
+	if d.Topics == nil {
+		d.Topics = []protocol.TopicInfo{}
+	}
+	return d, nil
+}
+
+// DeleteCluster ends a cluster and removes its files.
+func (fr *Front) DeleteCluster(ctx context.Context, name string) *protocol.Error {
+	return fr.host.DeleteCluster(name, fr.deadline(ctx))
+}
+
+// StopBroker stops one broker, after moving leadership away where it can.
+func (fr *Front) StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return fr.changeBroker(ctx, cluster, id, false)
+}
+
+// StartBroker starts one broker and answers when every partition that has a
+// majority has a leader.
+func (fr *Front) StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return fr.changeBroker(ctx, cluster, id, true)
+}
+
+func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
+	h := fr.directory.Clusters()[cluster] // needs no majority, so none is asked for
+	if h == nil {
+		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
+	}
+	if h.Refused != nil {
+		return nil, h.Unavailable()
+	}
+	deadline := fr.deadline(ctx)
+	if err := h.Control.ChangeBroker(id, start, deadline); err != nil {
+		return nil, err
+	}
+	view := h.View()
+	if view == nil {
+		return nil, h.Unavailable()
+	}
+	if start {
+		fr.awaitPossibleLeaders(view, deadline)
+	} else {
+		fr.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
+	}
+	i := slices.IndexFunc(h.View().Info.Brokers, func(b protocol.BrokerInfo) bool { return b.ID == id })
+	if i < 0 {
+		return nil, protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", cluster, id)
+	}
+	info := h.View().Info.Brokers[i]
+	return &info, nil
+}
+
+// awaitPossibleLeaders waits until every partition of which a majority of the
+// replicas is on running brokers has a leader.
+func (fr *Front) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
+	running := map[int]bool{}
+	for _, b := range view.Info.Brokers {
+		running[b.ID] = b.State == protocol.BrokerRunning
+	}
+	for i := range view.Topics {
+		t := &view.Topics[i]
+		for p := range t.Partitions {
+			alive := 0
+			for _, broker := range t.Partitions[p].Replicas {
+				if running[broker] {
+					alive++
+				}
+			}
+			if alive >= len(t.Partitions[p].Replicas)/2+1 {
+				view.Partitions[protocol.PartitionID{TopicID: t.ID, Partition: p}].Await(nil, deadline)
+			}
+		}
+	}
+}
+
+// Readiness lists the partitions that have no leader, and those that lack
+// replicas.
+func (fr *Front) Readiness() protocol.Readiness {
+	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
+	for _, h := range fr.directory.Clusters() {
+		view := h.View()
+		if view == nil {
+			r.Starting = r.Starting || h.Refused == nil && !h.Fresh
+			if problem := h.Problem(); problem != "" {
+				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
+					Cluster: h.Name, Topic: protocol.MetadataTopic, Reason: problem,
+				})
+			}
+			continue
+		}
+		for i := range view.Topics {
+			fr.addReadiness(&r, view, &view.Topics[i])
+		}
+	}
+	if len(fr.directory.Clusters()) == 0 && fr.directory.WantsDefault.Load() {
+		r.Starting = true
+	}
+	for _, list := range [][]protocol.PartitionStatus{r.Leaderless, r.Degraded} {
+		slices.SortFunc(list, func(a, b protocol.PartitionStatus) int {
+			return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		})
+	}
+	r.Ready = !r.Starting && len(r.Leaderless) == 0
+	return r
+}
+
+func (fr *Front) addReadiness(r *protocol.Readiness, view *routing.View, t *protocol.TopicInfo) {
+	for p := range t.Partitions {
+		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
+		route := view.Partitions[key]
+		s := protocol.PartitionStatus{Cluster: t.Cluster, Topic: t.Name, Partition: p, Reason: view.Problems[key]}
+		if why := fr.host.DiskProblem(); why != "" {
+			s.Reason = why
+			r.Leaderless = append(r.Leaderless, s)
+			continue
+		}
+		switch {
+		case route.Leader() == nil && (route.LacksMajority() || !route.Electing()):
+			if s.Reason == "" {
+				s.Reason = "no leader"
+				if route.LacksMajority() {
+					s.Reason = "no majority of its replicas is running"
+				}
+			}
+			r.Leaderless = append(r.Leaderless, s)
+		case s.Reason != "" || route.Running() < route.Placed:
+			if s.Reason == "" {
+				s.Reason = "not all replicas are running"
+			}
+			r.Degraded = append(r.Degraded, s)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package actors
+
+import (
+	"time"
+
+	"ottla/actors/disk"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// frontHost is the node as its Front sees it.
+type frontHost struct{ n *Node }
+
+// CreateCluster implements front.Host.
+func (h *frontHost) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (*routing.Cluster, bool, *protocol.Error) {
+	reply := protocol.NewFuture[clusterCreation]()
+	h.n.env.system.Root.Send(h.n.pid, &createCluster{Spec: spec, Reply: reply})
+	res, ok := reply.Wait(deadline.Add(time.Second))
+	switch {
+	case !ok:
+		return nil, false, protocol.Unknownf("the cluster was not created in time")
+	case res.Err != nil:
+		return nil, false, res.Err
+	}
+	return res.Handle.Cluster, res.Created, nil
+}
+
+// DeleteCluster implements front.Host.
+func (h *frontHost) DeleteCluster(name string, deadline time.Time) *protocol.Error {
+	reply := protocol.NewFuture[*protocol.Error]()
+	h.n.env.system.Root.Send(h.n.pid, &deleteCluster{Name: name, Reply: reply})
+	err, ok := reply.Wait(deadline.Add(closePatience))
+	if !ok {
+		return protocol.Unknownf("cluster %q was not deleted in time", name)
+	}
+	return err
+}
+
+// DiskProblem implements front.Host.
+func (h *frontHost) DiskProblem() string {
+	if why := h.n.env.stall.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+// CountInto implements front.Host.
+func (h *frontHost) CountInto(m *protocol.Metrics) {
+	env := h.n.env
+	s := &env.stats
+	m.Elections = s.elections.Load()
+	m.DamageNotFound = s.damageNotFound.Load()
+	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
+	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
+	m.Disk = s.disk.Metrics()
+	m.Scrub = env.scrubber.stats.metrics()
+	m.DirectoriesReplaced = map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()}
+	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
+}
+
+// Stopped implements front.Host.
+func (h *frontHost) Stopped() <-chan struct{} { return h.n.stopped }

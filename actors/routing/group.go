@@ -1,0 +1,184 @@
+package routing
+
+import (
+	"hash/fnv"
+	"sync/atomic"
+
+	"ottla/actors/group"
+	"ottla/protocol"
+)
+
+// PollHandle is how a group reaches a poll that may be parked at partitions.
+type PollHandle struct {
+	Number uint64 // of the poll: later ones have higher numbers
+	Waiter *protocol.Waiter
+	signal atomic.Int32
+}
+
+// PollSignal is what a group tells a poll. A later one of these outranks an
+// earlier one.
+type PollSignal int32
+
+// The signals.
+const (
+	PollGoesOn     PollSignal = iota
+	PollRebalanced            // a new generation: ask for the assignment again
+	PollLeft                  // its consumer is no member any more
+	PollSuperseded            // a newer poll of this consumer took over
+)
+
+// Signal is what the group has told the poll.
+func (h *PollHandle) Signal() PollSignal { return PollSignal(h.signal.Load()) }
+
+// Tell gives the poll a signal, unless it has an outranking one, and wakes it.
+func (h *PollHandle) Tell(signal PollSignal) {
+	for {
+		old := h.signal.Load()
+		if old >= int32(signal) || h.signal.CompareAndSwap(old, int32(signal)) {
+			break
+		}
+	}
+	h.Waiter.Wake()
+}
+
+// GroupRequest is a message for a group, by way of the leader of the partition
+// of __consumer_offsets that keeps it.
+type GroupRequest struct {
+	Group string
+	Msg   Question
+}
+
+// ListGroups asks a coordinator which groups it has; with Consumer set, only
+// those that this consumer is or was in.
+type ListGroups struct {
+	Consumer protocol.ConsumerID
+	Reply    protocol.Future[GroupList]
+}
+
+// GroupList answers ListGroups.
+type GroupList struct {
+	Groups []string
+	Err    *protocol.Error
+}
+
+// GroupPartition is the partition of __consumer_offsets that keeps a group.
+func GroupPartition(group string, partitions int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(group)) // a hash never fails
+	return int(h.Sum32() % uint32(partitions))
+}
+
+// Messages of a group's actor. Each is answered through its Reply.
+type (
+	// GroupPoll subscribes a consumer and asks for its share.
+	GroupPoll struct {
+		Consumer  protocol.ConsumerID
+		Topics    []group.SubscribedTopic
+		SessionMs int64
+		WaitMs    int64 // how long the poll may stay parked
+		Ack       string
+		After     string
+		Continue  bool // After may be of an older generation: it counts where nothing moved
+		Handle    *PollHandle
+		Reply     protocol.Future[GroupShare]
+	}
+	// GroupShare is what a consumer may read in this generation.
+	GroupShare struct {
+		Generation protocol.Generation
+		Assigned   []group.AssignedPartition
+		After      []group.CursorPosition // where an after= cursor reads on
+		Err        *protocol.Error
+	}
+	// GroupStart commits where the group starts on partitions without offset.
+	GroupStart struct {
+		Consumer   protocol.ConsumerID
+		Generation protocol.Generation
+		Starts     []group.PartitionOffset
+		Reply      protocol.Future[GroupOffsets]
+	}
+	// GroupDelivered notes a response before it is sent and, with Commit, makes
+	// it durable first.
+	GroupDelivered struct {
+		Consumer   protocol.ConsumerID
+		Generation protocol.Generation
+		Positions  []group.PartitionOffset
+		Commit     bool
+		Handle     *PollHandle
+		Reply      protocol.Future[GroupCursor]
+	}
+	// GroupCursor answers GroupDelivered.
+	GroupCursor struct {
+		Cursor *group.Cursor
+		Err    *protocol.Error
+	}
+	// GroupPollEnded ends a poll that delivers nothing. Its consumer was last
+	// known to be alive SilentMs ago.
+	GroupPollEnded struct {
+		Consumer protocol.ConsumerID
+		Handle   *PollHandle
+		SilentMs int64
+	}
+	// GroupCommit is POST /offset. Without Offsets the positions are committed.
+	GroupCommit struct {
+		Consumer   protocol.ConsumerID
+		TopicID    string
+		Offsets    []group.PartitionOffset
+		Generation *protocol.Generation
+		Force      bool
+		Reply      protocol.Future[GroupOffsets]
+	}
+	// GroupOffsets answers GroupStart and GroupCommit: what is committed now.
+	GroupOffsets struct {
+		Offsets []group.PartitionOffset
+		Err     *protocol.Error
+	}
+	// GroupRead asks for offsets, owners and positions: linearizably or, with
+	// AsKnown, as this coordinator knows them, which may lead no more.
+	GroupRead struct {
+		AsKnown bool
+		Reply   protocol.Future[GroupReading]
+	}
+	// GroupReading answers GroupRead.
+	GroupReading struct {
+		Info      protocol.GroupInfo
+		Offsets   []group.PartitionOffset
+		Owners    map[protocol.PartitionID]protocol.ConsumerID
+		Positions map[protocol.PartitionID]protocol.Offset
+		Topics    map[string]string // subscribed: id to name
+		Err       *protocol.Error
+	}
+	// GroupChange is an administrative change: leave, seek or delete.
+	GroupChange struct {
+		Leave  protocol.ConsumerID
+		Seek   []group.PartitionOffset
+		Delete bool
+		Reply  protocol.Future[*protocol.Error]
+	}
+)
+
+// Refuse implements Question.
+func (m *GroupPoll) Refuse(err *protocol.Error) { m.Reply.Put(GroupShare{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupStart) Refuse(err *protocol.Error) { m.Reply.Put(GroupOffsets{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupDelivered) Refuse(err *protocol.Error) { m.Reply.Put(GroupCursor{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupPollEnded) Refuse(*protocol.Error) {}
+
+// Refuse implements Question.
+func (m *GroupCommit) Refuse(err *protocol.Error) { m.Reply.Put(GroupOffsets{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupRead) Refuse(err *protocol.Error) { m.Reply.Put(GroupReading{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupChange) Refuse(err *protocol.Error) { m.Reply.Put(err) }
+
+// Refuse implements Question.
+func (m *GroupRequest) Refuse(err *protocol.Error) { m.Msg.Refuse(err) }
+
+// Refuse implements Question.
+func (m *ListGroups) Refuse(err *protocol.Error) { m.Reply.Put(GroupList{Err: err}) }

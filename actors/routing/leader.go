@@ -1,0 +1,42 @@
+package routing
+
+import (
+	"sync/atomic"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// Leader is a replica that leads a partition and serves. All methods may be
+// called from any goroutine and return at once; answers come by the reply slots
+// and waiters that are handed over. One that does not lead any more refuses
+// with protocol.ErrNotLeader: then nothing happened.
+type Leader interface {
+	// Produce appends a client's records; the answer comes in req.Reply.
+	Produce(req *protocol.ProduceRequest)
+	// View is the newest view of the log: what may be read.
+	View() *logfile.View
+	// Park wakes w once records at or above offset are committed, or when the
+	// replica stops leading. Unpark takes w out again.
+	Park(w *protocol.Waiter, offset protocol.Offset)
+	Unpark(w *protocol.Waiter)
+	// Ask hands over a question; its answer comes in the question's own slot.
+	Ask(q Question)
+}
+
+// Question is a message that somebody waits for an answer to.
+type Question interface {
+	// Refuse answers it when nobody works on it (any more).
+	Refuse(err *protocol.Error)
+}
+
+// Leadership is one replica's leadership in one term.
+type Leadership struct {
+	Leader
+	Broker int    // where the replica is
+	Term   uint64 // raft's
+
+	// Memo is for readers: what one of them read last at this leader, so that
+	// others need not read it again.
+	Memo atomic.Value
+}
