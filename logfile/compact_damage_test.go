@@ -15,12 +15,8 @@ import (
 // TestDamagedParts: every flipped byte of a part is found, when it is opened,
 // read or verified, and never read as something else.
 func TestDamagedParts(t *testing.T) {
-	opt := options("b")
-	opt.SegmentBytes = 700
-	k := newKeyed(t, 3, opt)
-	k.fill(80, 6)
-	c := k.plan(7, 0)
-	k.compact(c)
+	opt := smallSegments()
+	k, c := newCompacted(t, opt)
 	want := k.want(c)
 	require.NoError(t, k.l.Close())
 	path := parts(t, k.d)[0]
@@ -95,7 +91,7 @@ func TestMissingPartsAreDamage(t *testing.T) {
 	}
 }
 
-// TestResetKeepsParts: a snapshot of a compacted log begins behind parts that
+// TestResetKeepsParts: a snapshot of a compacted log begins after parts that
 // are in place before it.
 func TestResetKeepsParts(t *testing.T) {
 	for _, crashed := range []bool{false, true} {
@@ -148,12 +144,8 @@ func TestResetKeepsParts(t *testing.T) {
 // TestRetentionOfCompactedLog: when a topic's policy changes to delete, the
 // parts are its oldest segment.
 func TestRetentionOfCompactedLog(t *testing.T) {
-	opt := options("b")
-	opt.SegmentBytes = 700
-	k := newKeyed(t, 3, opt)
-	k.fill(80, 6)
-	c := k.plan(7, 0)
-	k.compact(c)
+	opt := smallSegments()
+	k, c := newCompacted(t, opt)
 	k.fill(80, 6)
 	assert.Zero(t, k.l.RetentionStart(0, 1000, -1, k.l.LastIndex()))
 	assert.Equal(t, c.Next, k.l.RetentionStart(k.l.Compacted().AppendTime+1001, 1000, -1, k.l.LastIndex()))

@@ -29,6 +29,17 @@ func newKeyed(t testing.TB, seed int64, opt logfile.Options) *keyed {
 	return &keyed{t: t, rnd: rand.New(rand.NewSource(seed)), d: d, l: create(t, d, opt)}
 }
 
+// newCompacted is a log whose sealed segments are compacted into parts of
+// generation 7, and that compaction.
+func newCompacted(t testing.TB, opt logfile.Options) (*keyed, logfile.Compaction) {
+	t.Helper()
+	k := newKeyed(t, 3, opt)
+	k.fill(80, 6)
+	c := k.plan(7, 0)
+	k.compact(c)
+	return k, c
+}
+
 // fill appends entries of some records of a few keys, among them tombstones,
 // records without a key, and entries without records.
 func (k *keyed) fill(entries, keys int) {
@@ -309,7 +320,7 @@ func TestCrashAtEveryStepOfCompaction(t *testing.T) {
 }
 
 // TestPowerCutInRecoveryAfterFailedCompaction: the names of a generation whose
-// directory sync failed are in sight of the next process, and gone with a power
+// directory sync failed can be seen by the next process, and gone with a power
 // cut in the middle of its recovery; the older generation must be there then.
 func TestPowerCutInRecoveryAfterFailedCompaction(t *testing.T) {
 	opt := options("boot-1")

@@ -102,7 +102,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	}
 }
 
-// TestPowerCutInRecoveryAfterFailedSync: what a failed sync left is in sight of
+// TestPowerCutInRecoveryAfterFailedSync: what a failed sync left can be seen by
 // the process that starts next, and gone with a power cut that comes before that
 // one has synced it. It may not delete anything before.
 func TestPowerCutInRecoveryAfterFailedSync(t *testing.T) {

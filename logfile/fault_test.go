@@ -174,7 +174,7 @@ func TestFullDiskIsRetriable(t *testing.T) {
 			assert.NotErrorIs(t, err, logfile.ErrPoisoned)
 			after, err := d.ReadFile(segments(t, d)[0])
 			require.NoError(t, err)
-			assert.Equal(t, before, after, "half a frame is in sight")
+			assert.Equal(t, before, after, "half a frame can be seen")
 
 			d.SetSpace(-1)
 			err = b2.Execute()

@@ -133,3 +133,14 @@ func segments(t testing.TB, d *faultfs.FS) []string {
 }
 
 func hex(sum uint32) string { return fmt.Sprintf("%08x", sum) }
+
+// smallLog is a log of 20 entries of one record each, in several segments.
+func smallLog(t testing.TB) (*faultfs.FS, *logfile.Log) {
+	t.Helper()
+	d := faultfs.New()
+	l := create(t, d, smallSegments())
+	for range 20 {
+		put(t, l, next(l, 1, "1"))
+	}
+	return d, l
+}

@@ -129,7 +129,7 @@ func TestConflictTruncatesAcrossSegments(t *testing.T) {
 	l, rec := open(t, d, opt)
 	assert.Equal(t, want, all(t, l))
 	assert.Equal(t, uint64(9), rec.Vote)
-	// And again, now behind what was appended since Open.
+	// And again, now an entry that was there at Open.
 	f = records(3, 6, 4, 1, `"newer"`)
 	put(t, l, f)
 	assert.Equal(t, append(kept[:2:2], f), all(t, l))

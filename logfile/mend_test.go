@@ -211,7 +211,7 @@ func TestMendAllThreeCopies(t *testing.T) {
 	}
 }
 
-// Blocks of zeros or of noise over anything behind a segment's first lines: it
+// Blocks of zeros or of noise over anything after a segment's first lines: it
 // is mended with every promise kept, or refused with the copy as it was.
 func TestMendBlocks(t *testing.T) {
 	mended, refused := 0, 0
@@ -335,7 +335,7 @@ func TestMendTakesNoOtherLeadersEntries(t *testing.T) {
 	assert.Contains(t, string(frames[2].Body), "entry 3 of term 3")
 }
 
-// A vote that may have stood in the damaged bytes, with no later one behind
+// A vote that may have stood in the damaged bytes, with no later one after
 // them: the copy is not mended, for it could vote twice.
 func TestMendRefusesALostVote(t *testing.T) {
 	c := newCopies(t, false)

@@ -172,11 +172,8 @@ func TestExamineLeavesTornTailsToOpen(t *testing.T) {
 
 // A damaged part holds no entries that other copies could give one by one.
 func TestExamineRefusesDamagedParts(t *testing.T) {
-	opt := options("b")
-	opt.SegmentBytes = 700
-	k := newKeyed(t, 3, opt)
-	k.fill(80, 6)
-	k.compact(k.plan(7, 0))
+	opt := smallSegments()
+	k, _ := newCompacted(t, opt)
 	require.NoError(t, k.l.Close())
 	m, err := logfile.Examine(k.d, dir, opt, nil)
 	require.NoError(t, err)

@@ -112,10 +112,10 @@ func TestRecovery(t *testing.T) {
 		{"whole last frame zero", true, false, func(s *scene) []byte {
 			return splice(s.data, last(s), zero(last(s), len(s.data)))
 		}, -1, 4},
-		{"zeros behind the last frame", true, false, func(s *scene) []byte {
+		{"zeros after the last frame", true, false, func(s *scene) []byte {
 			return append(bytes.Clone(s.data), make([]byte, 1000)...)
 		}, -1, 5},
-		{"garbage behind the last frame", true, false, func(s *scene) []byte {
+		{"garbage after the last frame", true, false, func(s *scene) []byte {
 			return append(bytes.Clone(s.data), "garbage\nand more"...)
 		}, -1, 5},
 		{"flipped bit in the last frame, with no sync mark after it", true, false, func(s *scene) []byte { return flip(s.data, last(s)+400) }, -1, 4},

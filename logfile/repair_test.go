@@ -100,11 +100,7 @@ func TestDiagnoseSparesWhatOpenCutsItself(t *testing.T) {
 
 func TestDiagnoseRefusesWhatACutWouldNotHeal(t *testing.T) {
 	t.Run("sealed segment", func(t *testing.T) {
-		d := faultfs.New()
-		l := create(t, d, smallSegments())
-		for range 20 {
-			put(t, l, next(l, 1, "1"))
-		}
+		d, l := smallLog(t)
 		require.NoError(t, l.Close())
 		path := segments(t, d)[1]
 		text, _ := d.ReadFile(path)
@@ -124,7 +120,7 @@ func TestDiagnoseRefusesWhatACutWouldNotHeal(t *testing.T) {
 		require.Len(t, found, 1)
 		assert.False(t, found[0].Tail)
 	})
-	t.Run("membership behind the damage", func(t *testing.T) {
+	t.Run("membership after the damage", func(t *testing.T) {
 		d := faultfs.New()
 		l := create(t, d, options("boot"))
 		put(t, l, next(l, 1, "1"))

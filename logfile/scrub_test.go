@@ -71,11 +71,7 @@ func TestScrub(t *testing.T) {
 // What retention removes between the snapshot and the reading is no damage;
 // what somebody else removes is.
 func TestScrubOfRemovedSegments(t *testing.T) {
-	d := faultfs.New()
-	l := create(t, d, smallSegments())
-	for range 20 {
-		put(t, l, next(l, 1, "1"))
-	}
+	d, l := smallLog(t)
 	l.Committed(l.LastIndex())
 	l.SetApplied(l.LastIndex(), nil, nil)
 	scrub := l.Scrub()

@@ -75,11 +75,7 @@ func TestSnapshotsAcrossTruncation(t *testing.T) {
 // TestDamageIsReportedOnce: a reader tells the owner of damage it meets, and not
 // of a log that changed under it, or of a read error.
 func TestDamageIsReported(t *testing.T) {
-	d := faultfs.New()
-	l := create(t, d, smallSegments())
-	for range 20 {
-		put(t, l, next(l, 1, "1"))
-	}
+	d, l := smallLog(t)
 	var told []error
 	l.OnDamage(func(err error) { told = append(told, err) })
 	path := segments(t, d)[1]

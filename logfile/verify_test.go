@@ -12,11 +12,7 @@ import (
 )
 
 func TestVerify(t *testing.T) {
-	d := faultfs.New()
-	l := create(t, d, smallSegments())
-	for range 20 {
-		put(t, l, next(l, 1, "1"))
-	}
+	d, l := smallLog(t)
 	require.NoError(t, l.Close())
 	segs := segments(t, d)
 	last := segs[len(segs)-1]
@@ -63,11 +59,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestOpenNoticesDamagedChain(t *testing.T) {
-	d := faultfs.New()
-	l := create(t, d, smallSegments())
-	for range 20 {
-		put(t, l, next(l, 1, "1"))
-	}
+	d, l := smallLog(t)
 	require.NoError(t, l.Close())
 	segs := segments(t, d)
 	for name, change := range map[string]func(d *faultfs.FS){

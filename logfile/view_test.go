@@ -242,11 +242,7 @@ func TestIndexIsRebuilt(t *testing.T) {
 		"too short": func(d *faultfs.FS, path string) { b, _ := d.ReadFile(path); d.WriteFile(path, b[:len(b)-5]) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := faultfs.New()
-			l := create(t, d, smallSegments())
-			for range 20 {
-				put(t, l, next(l, 1, "1"))
-			}
+			d, l := smallLog(t)
 			want := mustRead(t, l.View(20), 0, 20)
 			require.NoError(t, l.Close())
 			sealed := segments(t, d)
