@@ -18,13 +18,13 @@
 //	pause     the process is stopped for up to 5 s and goes on
 //	full      the disk is full for a while, also across a kill and a start
 //	sync      syncs fail or take long, for one broker or all, up to a power cut
-//	damage    bits and blocks of log files are damaged, in one copy or in all
-//	dirs      the directory of a broker is deleted, or two are swapped
-//	outdated  the directory of a broker is replaced by an older copy
+//	damage    bits and blocks of log files are damaged, in one copy or in all; kill -9
+//	dirs      the directory of a broker is deleted, or two are swapped; kill -9
+//	outdated  the directory of a broker is replaced by an older copy; kill -9
 //	brokers   brokers are stopped and started through the API
-//	storm     members of groups leave, sleep and join all the time
-//	brief     one of each, for a short run
-//	mix       all of the above
+//	storm     members of groups leave, sleep and join all the time; brokers and the process are stopped in order
+//	brief     the faults that are over soon, each as likely as the others, for a short run
+//	mix       all faults but damage in all copies and outdated directories
 //
 // # What the checker knows
 //
