@@ -12,13 +12,18 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Broker states, as clients see them.
+// brokerState says where a broker stands. Clients see only running, stopped and
+// failed; see clientState.
+type brokerState string
+
+// The states. A broker's actor has them too, but is never told that it failed by
+// a panic.
 const (
-	brokerRunning  = "running"
-	brokerStarting = "starting"
-	brokerStopping = "stopping"
-	brokerStopped  = "stopped"
-	brokerFailed   = "failed"
+	brokerStarting brokerState = "starting" // its directory is being opened, or its peers note its counter
+	brokerRunning  brokerState = protocol.BrokerRunning
+	brokerStopping brokerState = "stopping" // leaders hand over, replicas close
+	brokerStopped  brokerState = protocol.BrokerStopped
+	brokerFailed   brokerState = protocol.BrokerFailed // its directory cannot be used, or its actor panicked
 )
 
 // brokerActor is one broker: its directory, the ledger in it, the clock of its
@@ -34,14 +39,14 @@ type brokerActor struct {
 	id       int
 	dir      string
 	log      *slog.Logger
-	state    string
+	state    brokerState
 	wiped    bool            // the directory is new, whatever stood there before is lost
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *datadir.Ledger
 	raisedAt time.Time // the ledger's counter, last
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
-	ailing   map[protocol.PartitionID]*ailing
+	down     map[protocol.PartitionID]*downReplica
 	turns    map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
 	links    *links
 	stopTick func()
@@ -113,7 +118,7 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.state = brokerStopped
 		b.replicas = map[protocol.PartitionID]*localReplica{}
 		b.busy = map[string]*busyDirectory{}
-		b.ailing = map[protocol.PartitionID]*ailing{}
+		b.down = map[protocol.PartitionID]*downReplica{}
 	case *actor.Stopping:
 		b.endAllMending()
 		b.stopClock()
@@ -315,7 +320,7 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 	}
 	b.stopClock()
 	clear(b.replicas)
-	clear(b.ailing)
+	clear(b.down)
 	b.state = brokerStopped
 	ctx.Send(b.parent, &brokerClosed{Broker: b.id, Opens: b.raise()})
 }

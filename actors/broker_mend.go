@@ -40,43 +40,29 @@ type (
 	}
 )
 
-// ailing is a replica that does not run although it should, as its broker
-// knows it.
-type ailing struct {
+// downReplica is a replica that does not run although it should, as its broker
+// knows it; also one that runs again, as long as its next fault may belong to
+// the same story.
+type downReplica struct {
 	replica uint64
 	fault   replica.Fault
-	tries   int
-	upAt    time.Time    // when it came up; zero: it is down
-	retryAt time.Time    // zero: nothing is to be tried
-	mend    *mendReplica // asked for
-	job     *mendJob     // under way
-	idle    bool         // the last one found nothing to mend
+	backoff backoff   // calm since it runs again
+	retryAt time.Time // zero: nothing is to be tried
+
+	mend         *mendReplica // asked for
+	job          *mendJob     // under way
+	nothingFound bool         // the last one found nothing to mend
 }
 
-// A replica that does not run is tried again after a second, and then after
-// twice as long each time, up to a minute. One that panics is given up after
-// panicTries; a disk that is full may be so for long.
-const (
-	retryFirst = time.Second
-	retryMost  = time.Minute
-	panicTries = 6
-	sameStory  = 10 * time.Minute // a panic, or damage, after so long is counted from one
-)
+// panicTries is how often a replica that panics is opened again; one whose disk
+// is full is tried for ever.
+const panicTries = 6
 
-// delay is how long the next try waits; false when there is none.
-func (a *ailing) delay() (time.Duration, bool) {
-	if a.fault == replica.FaultPanic && a.tries >= panicTries {
-		return 0, false
-	}
-	return min(retryFirst<<min(a.tries, 10), retryMost), true
-}
-
-// schedule sets the time of the next try.
-func (b *brokerActor) schedule(a *ailing) {
-	a.retryAt = time.Time{}
-	if d, again := a.delay(); again {
-		a.retryAt = b.env.now().Add(d)
-		a.tries++
+// schedule sets the time of the next try, if there is to be one.
+func (d *downReplica) schedule(now time.Time) {
+	d.retryAt = time.Time{}
+	if d.fault != replica.FaultPanic || d.backoff.tries < panicTries {
+		d.retryAt = now.Add(d.backoff.next(now))
 	}
 }
 
@@ -91,18 +77,18 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		return
 	}
 	r.err = m.Cause
-	a := b.ailing[m.Key]
-	if a == nil || a.replica != m.Replica {
-		a = &ailing{replica: m.Replica}
-		b.ailing[m.Key] = a
+	d := b.down[m.Key]
+	if d == nil || d.replica != m.Replica {
+		d = &downReplica{replica: m.Replica}
+		b.down[m.Key] = d
 	}
-	a.wentDown(b.env.now(), m.Fault)
-	if a.fault.Passes() {
-		b.schedule(a)
+	d.wentDown(b.env.now(), m.Fault)
+	if d.fault.Passes() {
+		d.schedule(b.env.now())
 	}
-	if a.fault == replica.FaultPanic && a.retryAt.IsZero() {
+	if d.fault == replica.FaultPanic && d.retryAt.IsZero() {
 		b.log.Error("replica is given up until its broker starts again", "topic", r.spec.id.Topic,
-			"partition", m.Key.Partition, "tries", a.tries, "error", m.Cause)
+			"partition", m.Key.Partition, "tries", d.backoff.tries, "error", m.Cause)
 	}
 }
 
@@ -114,10 +100,10 @@ func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	}
 }
 
-// replicaUp forgets what ailed a replica, unless it may have to be counted.
+// replicaUp forgets that a replica was down, unless that may have to be counted.
 func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
-	if a := b.ailing[m.Key]; a != nil && !a.cameUp(b.env.now()) {
-		delete(b.ailing, m.Key)
+	if d := b.down[m.Key]; d != nil && !d.cameUp(b.env.now()) {
+		delete(b.down, m.Key)
 	}
 	ctx.Send(b.parent, m)
 }
@@ -125,34 +111,35 @@ func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
 // cameUp reports whether the next fault may be the same story: another panic,
 // or damage that nobody finds who looks for it, as a failing disk or memory
 // shows it. Without a pause such a replica would be mended and opened for ever.
-func (a *ailing) cameUp(now time.Time) (again bool) {
-	a.mend, a.retryAt, a.upAt = nil, time.Time{}, now
-	return a.fault == replica.FaultPanic || a.fault == replica.FaultDamage && a.idle
+func (d *downReplica) cameUp(now time.Time) (again bool) {
+	d.mend, d.retryAt = nil, time.Time{}
+	d.backoff.works(now)
+	return d.fault == replica.FaultPanic || d.fault == replica.FaultDamage && d.nothingFound
 }
 
-func (a *ailing) wentDown(now time.Time, fault replica.Fault) {
-	if !a.upAt.IsZero() && now.Sub(a.upAt) > sameStory {
-		a.tries, a.idle = 0, false
+func (d *downReplica) wentDown(now time.Time, fault replica.Fault) {
+	if d.backoff.failed(now) {
+		d.nothingFound = false
 	}
-	a.fault, a.upAt = fault, time.Time{}
+	d.fault = fault
 }
 
 // tryAgain opens, creates or mends what is due. A tick calls it.
 func (b *brokerActor) tryAgain(ctx actor.Context) {
-	if len(b.ailing) == 0 {
+	if len(b.down) == 0 {
 		return
 	}
 	now := b.env.now()
-	for key, a := range b.ailing {
+	for key, d := range b.down {
 		r := b.replicas[key]
 		switch {
-		case r == nil || r.spec.id.ReplicaID != a.replica:
-			delete(b.ailing, key)
-		case a.retryAt.IsZero() || now.Before(a.retryAt) || r.pid != nil || b.busy[r.spec.dir] != nil:
-		case a.mend != nil:
-			b.startMending(ctx, key, a)
-		case a.fault.Passes():
-			a.retryAt = time.Time{}
+		case r == nil || r.spec.id.ReplicaID != d.replica:
+			delete(b.down, key)
+		case d.retryAt.IsZero() || now.Before(d.retryAt) || r.pid != nil || b.busy[r.spec.dir] != nil:
+		case d.mend != nil:
+			b.startMending(ctx, key, d)
+		case d.fault.Passes():
+			d.retryAt = time.Time{}
 			delete(b.replicas, key)
 			b.ensure(ctx, []partitionSpec{r.spec})
 		}
@@ -163,25 +150,25 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 // while that is under way it changes nothing, and after a failure it tries at
 // once.
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
-	a, r := b.ailing[m.Key], b.replicas[m.Key]
-	if b.state != brokerRunning || a == nil || r == nil || a.replica != m.Replica || a.fault != replica.FaultDamage || a.job != nil ||
-		!a.upAt.IsZero() {
+	d, r := b.down[m.Key], b.replicas[m.Key]
+	if b.state != brokerRunning || d == nil || r == nil || d.replica != m.Replica || d.fault != replica.FaultDamage || d.job != nil ||
+		d.backoff.isWorking() {
 		return
 	}
-	a.mend = m
+	d.mend = m
 	switch {
-	case !a.idle:
-		a.retryAt = b.env.now()
-	case a.retryAt.IsZero(): // it opens no better for being looked at again
-		b.schedule(a)
+	case !d.nothingFound:
+		d.retryAt = b.env.now()
+	case d.retryAt.IsZero(): // it opens no better for being looked at again
+		d.schedule(b.env.now())
 	}
 	b.tryAgain(ctx)
 }
 
-func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, a *ailing) {
+func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, d *downReplica) {
 	r := b.replicas[key]
-	job, work := newMendJob(b.env, r.spec, b.id, a.mend.Lenders, b.links)
-	a.job, a.retryAt = job, time.Time{}
+	job, work := newMendJob(b.env, r.spec, b.id, d.mend.Lenders, b.links)
+	d.job, d.retryAt = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
 	b.log.Info("mends a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
 	self, root := ctx.Self(), ctx.ActorSystem().Root
@@ -194,25 +181,25 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	m.job.cancel()
 	key := m.job.spec.key()
-	a, r := b.ailing[key], b.replicas[key]
-	if a != nil && a.job == m.job {
-		a.job, a.idle = nil, m.err == nil && !m.found
+	d, r := b.down[key], b.replicas[key]
+	if d != nil && d.job == m.job {
+		d.job, d.nothingFound = nil, m.err == nil && !m.found
 		switch {
-		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != a.replica:
-			delete(b.ailing, key)
+		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != d.replica:
+			delete(b.down, key)
 		case m.err != nil:
 			b.log.Error("damaged replica cannot be mended; if the others are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
-			b.schedule(a)
-			ctx.Send(b.parent, &mendFailed{Key: key, Replica: a.replica, Cause: m.err})
+			d.schedule(b.env.now())
+			ctx.Send(b.parent, &mendFailed{Key: key, Replica: d.replica, Cause: m.err})
 		default:
 			if m.found {
 				b.log.Warn("damaged replica is mended", "topic", r.spec.id.Topic, "partition", key.Partition)
 			} else {
 				b.env.stats.damageNotFound.Add(1)
 				b.log.Warn("damage is not found again, the replica is opened as it is; next time after a pause",
-					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", a.tries)
+					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.tries)
 			}
-			a.mend, a.retryAt, r.err = nil, time.Time{}, nil
+			d.mend, d.retryAt, r.err = nil, time.Time{}, nil
 			b.spawn(ctx, r)
 		}
 	}
@@ -223,9 +210,9 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 // framesLent hands an answer to the goroutine that waits for it, or drops one
 // that comes too late.
 func (b *brokerActor) framesLent(m *framesLent) {
-	if a := b.ailing[m.Key]; a != nil && a.job != nil {
+	if d := b.down[m.Key]; d != nil && d.job != nil {
 		select {
-		case a.job.answers <- m:
+		case d.job.answers <- m:
 		default:
 		}
 	}
@@ -261,14 +248,14 @@ func (b *brokerActor) turnsOf(dir string) *atomic.Uint64 {
 }
 
 func (b *brokerActor) endAllMending() {
-	for key := range b.ailing {
+	for key := range b.down {
 		b.endMending(key)
 	}
 }
 
 // endMending ends what mends a directory that is to go.
 func (b *brokerActor) endMending(key protocol.PartitionID) {
-	if a := b.ailing[key]; a != nil && a.job != nil {
-		a.job.cancel()
+	if d := b.down[key]; d != nil && d.job != nil {
+		d.job.cancel()
 	}
 }

@@ -166,7 +166,7 @@ func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 	b := &brokerActor{
 		env: &environment{fs: logfile.OSFS{}, system: system}, cluster: datadir.ClusterManifest{ID: "c"}, id: 2, dir: dir, parent: parent,
 		state: brokerRunning, ledger: l, log: slog.New(slog.DiscardHandler), work: &sync.WaitGroup{},
-		replicas: map[protocol.PartitionID]*localReplica{}, busy: map[string]*busyDirectory{}, ailing: map[protocol.PartitionID]*ailing{},
+		replicas: map[protocol.PartitionID]*localReplica{}, busy: map[string]*busyDirectory{}, down: map[protocol.PartitionID]*downReplica{},
 	}
 	pid := system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {

@@ -19,20 +19,19 @@ import (
 
 func TestRetryDelays(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := &brokerActor{env: &environment{now: func() time.Time { return now }}}
-	opened, panicked := &ailing{fault: replica.FaultOpen}, &ailing{fault: replica.FaultPanic}
+	opened, panicked := &downReplica{fault: replica.FaultOpen}, &downReplica{fault: replica.FaultPanic}
 	var waits []time.Duration
 	for range 9 {
-		b.schedule(opened)
+		opened.schedule(now)
 		waits = append(waits, opened.retryAt.Sub(now))
 	}
 	s := time.Second
 	assert.Equal(t, []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s, 60 * s}, waits)
 	for range panicTries {
-		b.schedule(panicked)
+		panicked.schedule(now)
 		require.False(t, panicked.retryAt.IsZero())
 	}
-	b.schedule(panicked)
+	panicked.schedule(now)
 	require.True(t, panicked.retryAt.IsZero(), "given up")
 }
 
@@ -102,16 +101,16 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 	key := protocol.PartitionID{TopicID: "t"}
 	b := &brokerActor{
 		env: &environment{now: func() time.Time { return now }}, state: brokerRunning,
-		ailing: map[protocol.PartitionID]*ailing{}, replicas: map[protocol.PartitionID]*localReplica{},
+		down: map[protocol.PartitionID]*downReplica{}, replicas: map[protocol.PartitionID]*localReplica{},
 	}
 	b.replicas[key] = &localReplica{pid: &actor.PID{}} // its actor has not ended yet
 	b.replicas[key].spec.id.ReplicaID = 7
 	// story is one turn: damage, mending, which finds it or not, and running again.
 	story := func(found bool) (pause time.Duration) {
-		a := b.ailing[key]
+		a := b.down[key]
 		if a == nil {
-			a = &ailing{replica: 7}
-			b.ailing[key] = a
+			a = &downReplica{replica: 7}
+			b.down[key] = a
 		}
 		a.wentDown(now, replica.FaultDamage)
 		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7})
@@ -119,12 +118,12 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 		require.False(t, a.retryAt.IsZero())
 		pause = a.retryAt.Sub(now)
 		now = a.retryAt
-		a.idle = !found
+		a.nothingFound = !found
 		if !a.cameUp(now) {
-			delete(b.ailing, key)
+			delete(b.down, key)
 		}
 		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7}) // asked for late
-		if a := b.ailing[key]; a != nil {
+		if a := b.down[key]; a != nil {
 			require.Nil(t, a.mend, "it runs")
 		}
 		return pause
@@ -137,7 +136,7 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 	for i, want := range []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s} {
 		require.Equal(t, want, story(false), "turn %d", i)
 	}
-	now = now.Add(sameStory + 1)
+	now = now.Add(backoffForgotten + 1)
 	require.Zero(t, story(false), "another story")
 	require.Equal(t, s, story(true))
 	require.Zero(t, story(true))

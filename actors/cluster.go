@@ -59,22 +59,6 @@ type createSpec struct {
 	reply    protocol.Future[*protocol.Error]
 }
 
-// brokerInCluster is a broker as its cluster knows it.
-type brokerInCluster struct {
-	id     int
-	pid    *actor.PID
-	state  string
-	wiped  bool
-	told   map[protocol.PartitionID]toldReplica
-	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
-	holds  []datadir.Replica
-	opened *brokerOpened // set while it waits to be let in
-	reason error         // of the state failed
-
-	gone  bool         // its actor panicked, and what it left behind still works in its directory
-	pause restartPause // before it is started again after that
-}
-
 // toldReplica is what a broker was last told of a replica. The pointers are
 // into the immutable values of catalog.State.
 type toldReplica struct {
@@ -388,10 +372,10 @@ func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 		b.reply = append(b.reply, m.Reply)
 		c.startBroker(ctx, b)
 	case !m.Start && b.state == brokerFailed:
-		b.state = brokerStopped // and is not started again
+		c.moveBroker(b, brokerStopped, nil) // and is not started again
 		m.Reply.Put(nil)
 	case !m.Start && b.state == brokerRunning:
-		b.state = brokerStopping
+		c.moveBroker(b, brokerStopping, nil)
 		b.reply = append(b.reply, m.Reply)
 		ctx.Send(b.pid, &stopBroker{})
 	default:
@@ -409,7 +393,7 @@ func (c *clusterActor) answerBroker(b *brokerInCluster, err *protocol.Error) {
 
 func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b := c.brokers[m.Broker]
-	b.state, b.opened = brokerStopped, nil
+	c.moveBroker(b, brokerStopped, nil)
 	c.raised(ctx, b.id, m.Opens)
 	if c.endReply != nil && m.Opens > 0 {
 		c.farewells[b.id] = m.Opens
@@ -445,9 +429,9 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	for _, b := range c.brokers {
 		switch {
 		case b.gone:
-			b.state = brokerFailed
+			c.moveBroker(b, brokerFailed, b.reason)
 		case b.state != brokerStopped && b.state != brokerFailed:
-			b.state = brokerStopping
+			c.moveBroker(b, brokerStopping, nil)
 			ctx.Send(b.pid, &stopBroker{Ending: true})
 		}
 	}

@@ -41,7 +41,7 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 
 // startBroker has a broker started that is stopped or failed.
 func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
-	b.state = brokerStarting
+	c.moveBroker(b, brokerStarting, nil)
 	if b.gone {
 		return // when it is cleared
 	}
@@ -63,9 +63,9 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		if !b.pid.Equal(who) || b.gone {
 			continue
 		}
-		b.reason = c.cause(who)
+		c.moveBroker(b, brokerFailed, c.cause(who))
 		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
-		b.state, b.gone, b.wiped, b.opened = brokerFailed, true, false, nil
+		b.gone, b.wiped = true, false
 		clear(b.told)
 		c.forgetBroker(b.id)
 		c.restoreAll(ctx)
@@ -96,6 +96,7 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 	}
 	again := &restartBroker{ID: b.id, PID: b.pid}
 	pause := max(b.pause.next(c.env.now()), c.env.opt.restartAfter)
+	b.pause.works(c.env.now().Add(pause))
 	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
 	self, system := ctx.Self(), c.env.system
 	time.AfterFunc(pause, func() { system.Root.Send(self, again) })

@@ -30,11 +30,11 @@ func (a *nodeActor) heldInfo(places *datadir.ClusterPlaces) protocol.ClusterInfo
 	}
 	for _, p := range places.Brokers {
 		b := protocol.BrokerInfo{
-			ID: p.Broker, Host: a.env.opt.Host, Port: a.env.opt.Port, State: brokerStopped, Cluster: m.Name, CreatedAt: m.CreatedAt,
+			ID: p.Broker, Host: a.env.opt.Host, Port: a.env.opt.Port, State: protocol.BrokerStopped, Cluster: m.Name, CreatedAt: m.CreatedAt,
 			Directory: path.Join(m.LogDirectory, datadir.BrokerDirName(p.Broker)),
 		}
 		if p.Err != nil {
-			b.State, b.Error = brokerFailed, p.Err.Error()
+			b.State, b.Error = protocol.BrokerFailed, p.Err.Error()
 		}
 		info.Brokers = append(info.Brokers, b)
 	}

@@ -43,7 +43,7 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 }
 
 func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err error) {
-	b.state, b.reason, b.opened = brokerFailed, err, nil
+	c.moveBroker(b, brokerFailed, err)
 	c.restoreAll(ctx) // who waited for its replicas waits no more
 	c.publish()
 	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
@@ -137,7 +137,8 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 		return // closed meanwhile
 	}
 	m := b.opened
-	b.state, b.wiped, b.holds, b.reason, b.opened = brokerRunning, m.Wiped, m.Holding, nil, nil
+	c.moveBroker(b, brokerRunning, nil)
+	b.wiped, b.holds = m.Wiped, m.Holding
 	c.openMetadata(ctx, b)
 	if c.recovered {
 		c.resolveLoss(ctx, b)

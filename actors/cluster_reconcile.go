@@ -242,7 +242,7 @@ func (c *clusterActor) publish() {
 	}
 	for i := range view.Info.Brokers {
 		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {
-			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.brokerState(b)
+			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.clientView(b)
 		}
 	}
 	for _, t := range c.state.TopicList() {
@@ -266,15 +266,4 @@ func (c *clusterActor) publish() {
 	if c.handle.Publish(table, view) {
 		c.env.directory.TopicsChanged()
 	}
-}
-
-// clientState maps transient states to those that clients know.
-func (b *brokerInCluster) clientState() string {
-	switch b.state {
-	case brokerRunning, brokerFailed, brokerStopped:
-		return b.state
-	case brokerStarting:
-		return brokerStopped
-	}
-	return brokerRunning
 }

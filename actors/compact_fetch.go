@@ -66,7 +66,7 @@ const (
 // that is under way.
 func (p *partitionActor) startFetch(ctx actor.Context) {
 	from, parts, held := p.rep.MissingParts()
-	if !held || p.closing {
+	if !held || p.life != partitionRunning {
 		return
 	}
 	if f := p.compaction.fetch; f != nil && f.from == from && f.info.Generation == parts.Generation {
@@ -124,7 +124,7 @@ func (p *partitionActor) ask(ctx actor.Context) {
 
 // partsAsked reads a chunk for another replica, on a goroutine.
 func (p *partitionActor) partsAsked(ctx actor.Context, m *partsAsked) {
-	if p.rep == nil || p.closing {
+	if p.life != partitionRunning {
 		return
 	}
 	p.compaction.served = p.ticks
@@ -171,7 +171,7 @@ func (p *partitionActor) chunkWritten(ctx actor.Context, m *chunkWritten) {
 }
 
 func (p *partitionActor) partsWritten(ctx actor.Context, m *partsWritten) {
-	if p.compaction.fetch != m.fetch || p.rep == nil || p.closing {
+	if p.compaction.fetch != m.fetch || p.life != partitionRunning {
 		p.discard(m.set)
 		return
 	}

@@ -114,7 +114,7 @@ func (p *partitionActor) compactTick(ctx actor.Context) {
 }
 
 func (p *partitionActor) compactDone(ctx actor.Context, m *compactDone) {
-	if p.compaction.job != m.job || p.closing || p.rep == nil {
+	if p.compaction.job != m.job || p.life != partitionRunning {
 		p.discard(m.set) // if the actor has ended, the next start does
 		return
 	}

@@ -1,13 +1,13 @@
 package actors
 
 import (
+	"log/slog"
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
-	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -21,7 +21,12 @@ import (
 //
 // It belongs to its partition's actor and shares its goroutine.
 type coordinator struct {
-	p        *partitionActor
+	host      coordinatorHost
+	env       *environment
+	log       *slog.Logger
+	clusterID string
+	partition int // of __consumer_offsets
+
 	term     uint64
 	ledTicks int // ticks of leading
 	groups   map[string]*group.Kept
@@ -33,49 +38,72 @@ type coordinator struct {
 	spawning   *groupActor  // the one that groupProps makes
 }
 
-// coordinate handles the messages of a coordinator; false for any other.
-func (p *partitionActor) coordinate(ctx actor.Context, message any) bool {
+// coordinatorHost is what a coordinator needs of the partition that it belongs
+// to.
+type coordinatorHost interface {
+	// Serves reports whether the partition's replica leads and serves.
+	Serves() bool
+	// ProposalsTaken and ProposalsSettled are those of replica.Replica.
+	ProposalsTaken() (n uint64, ok bool)
+	ProposalsSettled(upTo uint64) bool
+}
+
+func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id logfile.Identity) *coordinator {
+	c := &coordinator{
+		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
+		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
+	}
+	c.groupProps = actorProps(log, func() actor.Actor { return c.spawning },
+		actor.WithMailbox(answering(log, actor.UnboundedLockfree())))
+	return c
+}
+
+// receive handles the messages of a coordinator; false for any other. A
+// partition of another topic has none, c is nil then, and refuses.
+func (c *coordinator) receive(ctx actor.Context, message any) bool {
 	switch m := message.(type) {
 	case *routing.GroupRequest:
-		p.groupRequest(ctx, m)
+		if !c.serves() {
+			m.Refuse(protocol.ErrNotLeader)
+			return true
+		}
+		c.request(ctx, m)
 	case *groupFailed:
-		p.coord.failed(ctx, m.PID)
+		c.failed(ctx, m.PID)
 	case *topicsGone:
-		p.topicsGone(ctx, m)
+		if c.serves() { // else the next leader is told when it leads
+			c.topicsGone(ctx, m)
+		}
 	case *routing.ListGroups:
-		p.listGroups(m)
+		if !c.serves() {
+			m.Refuse(protocol.ErrNotLeader)
+			return true
+		}
+		m.Reply.Put(c.list(m.Consumer))
 	case *keptRecords:
-		m.Reply.Put(p.coord.kept())
+		m.Reply.Put(c.kept())
 	default:
 		return false
 	}
 	return true
 }
 
-func newCoordinator(p *partitionActor) *coordinator {
-	c := &coordinator{
-		p: p, groups: map[string]*group.Kept{},
-		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
-	}
-	c.groupProps = actorProps(p.log, func() actor.Actor { return c.spawning },
-		actor.WithMailbox(answering(p.log, actor.UnboundedLockfree())))
-	return c
-}
+func (c *coordinator) serves() bool { return c != nil && c.host.Serves() }
 
 // apply follows the committed records.
 func (c *coordinator) apply(records []logfile.Record) {
 	for i := range records {
 		rec, err := group.ParseRecord(records[i].Key, records[i].Value, records[i].Action)
 		if err != nil {
-			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
+			c.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
 		}
-		group, err := group.NameOfKey(rec.Key)
+		name, err := group.NameOfKey(rec.Key)
 		if err != nil {
-			c.p.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
+			c.log.Error("group record cannot be applied", "offset", records[i].Offset, "error", err)
 			continue
 		}
-		c.keep(group, rec)
+		c.keep(name, rec)
 	}
 }
 
@@ -124,7 +152,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
-			if taken, leads := c.p.rep.ProposalsTaken(); leads {
+			if taken, leads := c.host.ProposalsTaken(); leads {
 				c.unclear[name] = taken
 			}
 		}
@@ -135,21 +163,16 @@ func (c *coordinator) ended(pid *actor.PID) {
 // been answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
-	if known && !c.p.rep.ProposalsSettled(upTo) {
+	if known && !c.host.ProposalsSettled(upTo) {
 		return false
 	}
 	delete(c.unclear, group)
 	return true
 }
 
-// routing.GroupRequest hands a message to its group's actor, which is started if need
+// request hands a message to its group's actor, which is started if need
 // be. Only a poll can bring a group into being.
-func (p *partitionActor) groupRequest(ctx actor.Context, m *routing.GroupRequest) {
-	if p.coord == nil || p.ref == nil {
-		m.Msg.Refuse(protocol.ErrNotLeader)
-		return
-	}
-	c := p.coord
+func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 	pid := c.running[m.Group]
 	if pid == nil {
 		if !c.clear(m.Group) {
@@ -167,36 +190,15 @@ func (p *partitionActor) groupRequest(ctx actor.Context, m *routing.GroupRequest
 }
 
 func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
-	p := c.p
 	c.spawning = &groupActor{
-		env: p.env, log: p.log, name: group, term: c.term,
-		clusterID: p.spec.id.ClusterID, partition: p.spec.id.Partition, records: c.groups[group].List(),
+		env: c.env, log: c.log, name: group, term: c.term,
+		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(),
 	}
 	pid := ctx.Spawn(c.groupProps)
 	c.spawning = nil
 	c.running[group] = pid
 	c.names[pid.Id] = group
 	return pid
-}
-
-// proposalRun ties the proposals of one group's actor together: each was
-// decided on a state that includes the ones before, so that after a failure
-// none that follows may enter the log. It belongs to the partition's goroutine.
-type proposalRun struct{ failed bool }
-
-func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
-	done := m.Done
-	if run := m.Run; run != nil {
-		if run.failed {
-			done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
-			return
-		}
-		done = func(res protocol.ProduceResult) {
-			run.failed = run.failed || res.Err != nil
-			m.Done(res)
-		}
-	}
-	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
 }
 
 // topicsGone tells a coordinator that topics were deleted: their offsets and
@@ -206,31 +208,25 @@ type topicsGone struct{ TopicIDs []string }
 // Refuse implements routing.Question: the next leader is told when it leads.
 func (m *topicsGone) Refuse(*protocol.Error) {}
 
-func (p *partitionActor) topicsGone(ctx actor.Context, m *topicsGone) {
-	if p.coord == nil || p.ref == nil {
-		return // the next leader is told when it leads
-	}
-	for group, kept := range p.coord.groups {
+func (c *coordinator) topicsGone(ctx actor.Context, m *topicsGone) {
+	for group, kept := range c.groups {
 		for _, id := range m.TopicIDs {
 			if kept.Mentions(id) {
-				p.groupRequest(ctx, &routing.GroupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
+				c.request(ctx, &routing.GroupRequest{Group: group, Msg: &groupTopicGone{TopicID: id}})
 			}
 		}
 	}
 }
 
-func (p *partitionActor) listGroups(m *routing.ListGroups) {
-	if p.coord == nil || p.ref == nil {
-		m.Reply.Put(routing.GroupList{Err: protocol.ErrNotLeader})
-		return
-	}
+// list is the groups there are; with a consumer, those that it is or was in.
+func (c *coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
 	var names []string
-	for group, kept := range p.coord.groups {
-		if m.Consumer == 0 || slices.Contains(kept.Members, m.Consumer) {
-			names = append(names, group)
+	for name, kept := range c.groups {
+		if consumer == 0 || slices.Contains(kept.Members, consumer) {
+			names = append(names, name)
 		}
 	}
-	m.Reply.Put(routing.GroupList{Groups: names})
+	return routing.GroupList{Groups: names}
 }
 
 // keptRecords asks any replica for the records that it keeps of every group.

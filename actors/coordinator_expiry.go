@@ -19,24 +19,24 @@ const (
 // expiryTick asks every group that may be dead to look at itself. The first
 // time that starts its actor, which gives its members another lease.
 func (c *coordinator) expiryTick(ctx actor.Context) {
-	if c == nil || c.p.ref == nil {
+	if !c.serves() {
 		return
 	}
-	retention := c.p.env.opt.OffsetsRetention
+	retention := c.env.opt.OffsetsRetention
 	c.ledTicks++
-	if retention <= 0 || c.ledTicks%c.p.env.ticks(min(groupExpiryInterval, retention/4)) != 0 ||
-		c.ledTicks < c.p.env.ticks(min(groupExpiryGrace, retention)) {
+	if retention <= 0 || c.ledTicks%c.env.ticks(min(groupExpiryInterval, retention/4)) != 0 ||
+		c.ledTicks < c.env.ticks(min(groupExpiryGrace, retention)) {
 		return
 	}
 	c.expireGroups(ctx)
 }
 
 func (c *coordinator) expireGroups(ctx actor.Context) {
-	retention := c.p.env.opt.OffsetsRetention.Milliseconds()
-	due := c.p.env.now().UnixMilli() - retention
+	retention := c.env.opt.OffsetsRetention.Milliseconds()
+	due := c.env.now().UnixMilli() - retention
 	for group, kept := range c.groups {
 		if kept.LastUse() <= due {
-			c.p.groupRequest(ctx, &routing.GroupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
+			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
 		}
 	}
 }

@@ -262,7 +262,7 @@ func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
 	done := func(res protocol.ProduceResult) { got = append(got, res.Err) }
 	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
 	require.True(t, run.failed, "a partition without a replica refuses")
-	p.closing = false
+	p.life = partitionRunning
 	p.rep = &replica.Replica{} // would be asked otherwise, and panic
 	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
 	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader, protocol.ErrNotLeader}, got)

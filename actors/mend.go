@@ -198,7 +198,7 @@ func (p *partitionActor) lend(m *framesAsked) {
 	dirs := asideDirs(p.spec.dir)
 	var reader *logfile.FrameReader
 	anchor := uint64(0)
-	if p.rep != nil && !p.closing && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
+	if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
 		reader = p.file.Reader()
 		anchor, _ = p.file.Term(m.Want.Anchor.Index)
 	}

@@ -74,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*restartPause{},
+			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
 		}
 	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
 	n.env.node.Store(n.pid)
@@ -128,7 +128,7 @@ type nodeActor struct {
 	opened      chan error // gets one value once every known cluster can be looked up
 	creating    map[string]*pendingCluster
 	ending      map[string]bool // clusters that were told to end, by PID
-	pauses      map[*clusterHandle]*restartPause
+	pauses      map[*clusterHandle]*backoff
 }
 
 // pendingCluster is a cluster whose creation is under way, and who waits.

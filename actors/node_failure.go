@@ -57,9 +57,10 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 			return // whoever creates it is told, and removes it
 		}
 		if a.pauses[h] == nil {
-			a.pauses[h] = &restartPause{}
+			a.pauses[h] = &backoff{}
 		}
 		pause := a.pauses[h].next(a.env.now())
+		a.pauses[h].works(a.env.now().Add(pause))
 		self, system := ctx.Self(), a.env.system
 		go func() {
 			for _, work := range h.work {

@@ -21,39 +21,38 @@ import (
 // raft state, the waiters parked at it, and, on a leader of
 // __consumer_offsets, the groups below it.
 //
-// States: opening (in Started), running, closing (a clean end was asked for:
-// nothing is accepted, the last writes and a checkpoint go to disk), failed.
+// Its states are those of partitionLife. All that the replica is asked for is
+// refused unless it runs.
 type partitionActor struct {
 	childPanics // of groups
 	env         *environment
 	spec        partitionSpec
 	log         *slog.Logger
 
-	rep     *replica.Replica
+	life    partitionLife
+	rep     *replica.Replica // nil while opening
 	file    *logfile.Log
 	ref     *localLeader // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
 
 	compaction partitionCompaction
 	scrub      scrubPlan
-	hurt       bool // damage was found, and the replica goes on
+	damaged    bool // damage was found in the only copy, which goes on
 
 	coord     *coordinator // __consumer_offsets only
 	want      []protocol.PlacedReplica
 	replacing bool // see partitionSpec
 	settings  catalog.TopicSettings
 
-	ticks        int
-	idleTicks    int  // on a leader, see quietTick
-	quiet        bool // raft's clock stands still
-	election     election
-	outstanding  int  // writes at the disk without an answer
-	diskFull     bool // the disk refused a write for lack of space; sent again on a tick
-	closing      bool
-	finalWritten bool
-	closeReply   *actor.PID
-	handReply    *actor.PID      // who asked for a hand-over that is under way
-	due          []replica.Round // committed, being answered
+	ticks       int
+	idleTicks   int  // on a leader, see quietTick
+	quiet       bool // raft's clock stands still
+	election    election
+	outstanding int  // writes at the disk without an answer
+	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
+	closing     closing
+	handReply   *actor.PID      // who asked for a hand-over that is under way
+	due         []replica.Round // committed, being answered
 }
 
 // Private messages of the partition actor.
@@ -161,7 +160,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *closePartition:
 		p.close(ctx, m)
 	default:
-		if !p.coordinate(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
+		if !p.coord.receive(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
 		}
 	}
@@ -184,7 +183,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		}
 		fx := p.rep.Take()
 		for i := range fx.Messages {
-			if !p.closing {
+			if p.life == partitionRunning {
 				p.spec.group.send(ctx, fx.Messages[i])
 			}
 		}
@@ -264,7 +263,7 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 
 func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	switch {
-	case p.rep == nil || p.closing:
+	case p.life != partitionRunning:
 		pr.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 	case p.diskFull:
 		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
@@ -291,7 +290,7 @@ func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
 }
 
 func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
-	if p.rep == nil || p.closing {
+	if p.life != partitionRunning {
 		m.Done(protocol.ErrNotLeader)
 		return
 	}
@@ -324,7 +323,7 @@ func (p *partitionActor) publish() {
 // roleChanged publishes or withdraws this replica as the partition's leader.
 func (p *partitionActor) roleChanged(ctx actor.Context) {
 	term, serving := p.rep.Serving()
-	serving = serving && !p.closing
+	serving = serving && p.life == partitionRunning
 	if p.ref != nil && (!serving || term != p.ref.Term) {
 		p.withdraw(ctx)
 	}
@@ -380,7 +379,7 @@ func (p *partitionActor) describe() routing.PartitionState {
 
 // Tick drives raft's clock, retries, retention and membership.
 func (p *partitionActor) tick(ctx actor.Context) {
-	if p.rep == nil || p.closing {
+	if p.life != partitionRunning {
 		return
 	}
 	p.ticks++

@@ -2,16 +2,35 @@ package actors
 
 import "github.com/asynkron/protoactor-go/actor"
 
-// Close begins a clean end: everyone who waits is answered, what raft handed
+// partitionLife says where a replica's actor stands.
+type partitionLife int
+
+// The states, in the order in which an actor goes through them. From running it
+// goes to closing or to failed, and from either it ends.
+const (
+	partitionOpening partitionLife = iota // its log is being opened
+	partitionRunning
+	partitionClosing // a clean end was asked for: the last writes and a checkpoint go to disk
+	partitionFailed  // its storage failed; the broker has been told, the actor ends
+)
+
+// closing is a clean end under way. The final writes are staged once everything
+// that was under way before is on disk.
+type closing struct {
+	replyTo     *actor.PID // nil: nobody asked
+	finalStaged bool
+}
+
+// close begins a clean end: everyone who waits is answered, what raft handed
 // to the disk is awaited, and a checkpoint vouches for all of it.
 func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
-	p.closeReply = m.ReplyTo
-	if p.rep == nil || p.closing {
+	p.closing.replyTo = m.ReplyTo
+	if p.life != partitionRunning {
 		p.closed(ctx)
 		return
 	}
 	p.withdraw(ctx)
-	p.closing = true
+	p.life = partitionClosing
 	p.unregister(ctx)
 	p.rep.Close()
 	p.carryOut(ctx)
@@ -19,7 +38,7 @@ func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 }
 
 func (p *partitionActor) continueClosing(ctx actor.Context) {
-	if !p.closing || p.closeReply == nil || p.rep == nil {
+	if p.life != partitionClosing {
 		return
 	}
 	if p.rep.Err() != nil || p.diskFull {
@@ -29,18 +48,18 @@ func (p *partitionActor) continueClosing(ctx actor.Context) {
 	if len(p.rep.PendingWrites()) > 0 {
 		return
 	}
-	if p.finalWritten {
+	if p.closing.finalStaged {
 		p.closed(ctx)
 		return
 	}
-	p.finalWritten = true
+	p.closing.finalStaged = true
 	p.rep.StageFinal()
 	p.carryOut(ctx)
 }
 
 func (p *partitionActor) closed(ctx actor.Context) {
-	if p.closeReply != nil {
-		ctx.Send(p.closeReply, &partitionClosed{Key: p.spec.key()})
+	if p.closing.replyTo != nil {
+		ctx.Send(p.closing.replyTo, &partitionClosed{Key: p.spec.key()})
 	}
 	ctx.Poison(ctx.Self())
 }

@@ -43,7 +43,7 @@ func (p *partitionActor) hasLeader() bool {
 // seekLeader begins an election, or goes on with one when replicas came or
 // went: all others hear where this one stands.
 func (p *partitionActor) seekLeader(ctx actor.Context) {
-	if p.rep == nil || p.closing || p.rep.Err() != nil || p.hasLeader() {
+	if p.life != partitionRunning || p.rep.Err() != nil || p.hasLeader() {
 		return
 	}
 	p.wake()
@@ -60,7 +60,7 @@ func (p *partitionActor) seekLeader(ctx actor.Context) {
 
 // otherLeaderless hears where another replica stands.
 func (p *partitionActor) otherLeaderless(ctx actor.Context, m *leaderless) {
-	if p.rep == nil || p.closing || p.rep.Err() != nil || p.hasLeader() {
+	if p.life != partitionRunning || p.rep.Err() != nil || p.hasLeader() {
 		return
 	}
 	if !p.election.open {

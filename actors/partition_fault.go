@@ -31,14 +31,14 @@ func (p *partitionActor) damageMessage(ctx actor.Context, message any) bool {
 // on with what can be read, as nobody could take over; what cannot be read
 // fails, and readiness says so.
 func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
-	if p.rep == nil || p.closing || p.rep.Err() != nil {
+	if p.life != partitionRunning || p.rep.Err() != nil {
 		return
 	}
 	if len(p.want) == 1 && p.want[0].ReplicaID == p.spec.id.ReplicaID {
-		if p.hurt {
+		if p.damaged {
 			return // told already; each read of the damaged bytes says so anew
 		}
-		p.hurt = true
+		p.damaged = true
 		p.log.Error("damage in the only copy of the partition", "error", m.Err)
 		ctx.Send(ctx.Parent(), &replicaDown{
 			Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: m.Err, Fault: replica.FaultDamage, Running: true,
@@ -56,7 +56,7 @@ func (p *partitionActor) onDamage(ctx actor.Context, log *logfile.Log) {
 
 // replicaFailed reports a final storage failure and ends the actor.
 func (p *partitionActor) replicaFailed(ctx actor.Context) {
-	if p.closing {
+	if p.life != partitionRunning {
 		return
 	}
 	p.log.Error("replica stops: its storage failed", "error", p.rep.Err())
@@ -64,7 +64,7 @@ func (p *partitionActor) replicaFailed(ctx actor.Context) {
 }
 
 func (p *partitionActor) end(ctx actor.Context, fault replica.Fault, cause error) {
-	p.closing = true
+	p.life = partitionFailed
 	p.withdraw(ctx)
 	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Fault: fault})
 	ctx.Poison(ctx.Self()) // not Stop: what is in the mailbox wants an answer

@@ -62,6 +62,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 		ctx.Poison(ctx.Self())
 		return
 	}
+	p.life = partitionRunning
 	others := p.spec.group.register(p.spec.id.ReplicaID, ctx.Self())
 	for _, pid := range others {
 		ctx.Send(pid, &peersChanged{})
@@ -113,7 +114,7 @@ func (p *partitionActor) stateMachine(ctx actor.Context) (apply func([]logfile.R
 			system.Root.Send(cluster, &metadataApplied{Records: records, Restore: next})
 		}
 	case protocol.OffsetsTopic:
-		p.coord = newCoordinator(p)
+		p.coord = newCoordinator(p, p.env, p.log, p.spec.id)
 		return p.coord.apply, p.coord.restore
 	}
 	return nil, nil

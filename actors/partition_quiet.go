@@ -45,7 +45,7 @@ func (p *partitionActor) idle() bool {
 
 // followQuiet stops a follower's clock, if it agrees with its leader.
 func (p *partitionActor) followQuiet(m *fallQuiet) {
-	if p.rep != nil && !p.closing && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
+	if p.life == partitionRunning && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
 		p.quiet = true
 	}
 }

@@ -139,7 +139,7 @@ func (s *scrubber) run(ctx context.Context, source *logfile.Scrub) error {
 // scrubEnded plans the next pass. Damage goes the way of damage that a reader
 // meets; a disk that cannot be read is tried again with the next pass.
 func (p *partitionActor) scrubEnded(ctx actor.Context, m *scrubEnded) {
-	if p.scrub.job != m.job || p.rep == nil || p.closing {
+	if p.scrub.job != m.job || p.life != partitionRunning {
 		return
 	}
 	p.endScrub()

@@ -56,15 +56,3 @@ func (a *nodeActor) tellClusters(ctx actor.Context, m any) {
 		}
 	}
 }
-
-// brokerState is a broker's state as clients see it, and why it failed.
-func (c *clusterActor) brokerState(b *brokerInCluster) (state, why string) {
-	state = b.clientState()
-	switch hangs := c.env.stall.Load(); {
-	case state == brokerFailed && b.reason != nil:
-		why = b.reason.Error()
-	case state == brokerRunning && hangs != nil:
-		state, why = brokerFailed, *hangs
-	}
-	return state, why
-}

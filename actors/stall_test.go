@@ -58,7 +58,7 @@ func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	<-hanging.hangs
 	require.Eventually(t, func() bool {
 		for id := 1; id <= 3; id++ {
-			if b := brokerInfo(n, id); b.State != brokerFailed || b.Error == "" {
+			if b := brokerInfo(n, id); b.State != protocol.BrokerFailed || b.Error == "" {
 				return false
 			}
 		}
@@ -80,7 +80,7 @@ func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	got, ok := started.Reply.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	require.Nil(t, got.Err, "what was under way is committed after all")
-	require.Eventually(t, func() bool { return brokerInfo(n, 2).State == brokerRunning }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return brokerInfo(n, 2).State == protocol.BrokerRunning }, patience, time.Millisecond)
 	produce(t, n, "q", 0, `3`)
 	require.Equal(t, []string{`1`, `2`, `3`}, fetchAll(t, n, "q", 0))
 }

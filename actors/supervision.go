@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -160,27 +159,4 @@ type rootFailure struct{ failed func(error) }
 func (r *rootFailure) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
 	r.failed(fmt.Errorf("the node actor panicked: %v", reason))
 	s.StopChildren(child)
-}
-
-// restartPause is how long to wait before something that failed is started
-// again: a second at first, then twice as long each time, a minute at most. A
-// long time without a failure makes it short again.
-type restartPause struct {
-	pause  time.Duration
-	failed time.Time
-}
-
-const (
-	firstRestartPause = time.Second
-	lastRestartPause  = time.Minute
-	restartForgotten  = 10 * time.Minute
-)
-
-func (r *restartPause) next(now time.Time) time.Duration {
-	r.pause = min(2*r.pause, lastRestartPause)
-	if r.pause == 0 || now.Sub(r.failed) > restartForgotten {
-		r.pause = firstRestartPause
-	}
-	r.failed = now
-	return r.pause
 }

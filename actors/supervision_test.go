@@ -184,11 +184,11 @@ func TestPanicOfABrokerIsAFailedBroker(t *testing.T) {
 		n.env.system.Root.Send(pid, brokerPanic)
 		l.awaitAcks(20)
 		t.Logf("broker %d panicked, longest time without an acknowledgement: %s", id, l.longest())
-		require.Eventually(t, func() bool { return brokerInfo(n, id).State == brokerFailed }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return brokerInfo(n, id).State == protocol.BrokerFailed }, patience, time.Millisecond)
 		require.Contains(t, brokerInfo(n, id).Error, "panicked")
 		info, err := n.StartBroker(context.Background(), "default", id)
 		require.Nil(t, err)
-		require.Equal(t, brokerRunning, info.State)
+		require.Equal(t, protocol.BrokerRunning, info.State)
 		require.Empty(t, brokerInfo(n, id).Error)
 	}
 	awaitSettled(t, n)
@@ -207,7 +207,7 @@ func TestABrokerThatPanickedIsStartedAgainByItself(t *testing.T) {
 		require.Eventually(t, func() bool {
 			again := !brokerPID(t, n, id).Equal(pid) // it may be back before anybody sees it failed
 			info := brokerInfo(n, id)
-			return again && info.State == brokerRunning && info.Error == ""
+			return again && info.State == protocol.BrokerRunning && info.Error == ""
 		}, patience, time.Millisecond)
 	}
 	awaitSettled(t, n)
@@ -217,16 +217,16 @@ func TestABrokerThatPanickedIsStartedAgainByItself(t *testing.T) {
 func TestStoppedBrokerThatPanickedStaysStopped(t *testing.T) {
 	n := startNode(t, t.TempDir(), stayFailed)
 	n.env.system.Root.Send(brokerPID(t, n, 3), brokerPanic)
-	require.Eventually(t, func() bool { return brokerInfo(n, 3).State == brokerFailed }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return brokerInfo(n, 3).State == protocol.BrokerFailed }, patience, time.Millisecond)
 	info, err := n.StopBroker(context.Background(), "default", 3)
 	require.Nil(t, err)
-	require.Equal(t, brokerStopped, info.State)
+	require.Equal(t, protocol.BrokerStopped, info.State)
 	pid := inspect(t, n, func(c *clusterActor) *actor.PID {
 		c.restartBroker(nil, &restartBroker{ID: 3, PID: c.brokers[3].pid}) // the pause is over
 		return c.brokers[3].pid
 	})
 	require.NotNil(t, pid)
-	require.Equal(t, brokerStopped, brokerInfo(n, 3).State)
+	require.Equal(t, protocol.BrokerStopped, brokerInfo(n, 3).State)
 	_, err = n.StartBroker(context.Background(), "default", 3)
 	require.Nil(t, err)
 	awaitSettled(t, n)

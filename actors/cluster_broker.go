@@ -1,0 +1,71 @@
+package actors
+
+import (
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/datadir"
+	"ottla/protocol"
+)
+
+// brokerInCluster is a broker as its cluster knows it.
+type brokerInCluster struct {
+	id     int
+	pid    *actor.PID
+	state  brokerState
+	reason error // of the state failed
+	wiped  bool  // its directory is new, and the metadata lacks successors for what was lost
+	told   map[protocol.PartitionID]toldReplica
+	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
+	holds  []datadir.Replica
+	opened *brokerOpened // only while starting: it waits to be introduced
+
+	gone  bool    // its actor panicked, and what it left behind still works in its directory
+	pause backoff // before it is started again after that
+}
+
+// brokerMoves are the states that may follow each other. A broker fails from
+// any state, because its actor may panic in any.
+var brokerMoves = map[brokerState][]brokerState{
+	brokerStarting: {brokerRunning, brokerStopping, brokerStopped, brokerFailed},
+	brokerRunning:  {brokerStopping, brokerFailed},
+	brokerStopping: {brokerStopped, brokerFailed},
+	brokerStopped:  {brokerStarting, brokerStopped, brokerFailed},
+	brokerFailed:   {brokerStarting, brokerStopping, brokerStopped, brokerFailed},
+}
+
+// moveBroker is the one place where a broker's state changes. Reason is why it
+// failed.
+func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason error) {
+	if !slices.Contains(brokerMoves[b.state], to) {
+		c.log.Error("BUG: a broker cannot go from this state to that", "broker", b.id, "from", string(b.state), "to", string(to))
+	}
+	b.state, b.reason = to, reason
+	if to != brokerStarting {
+		b.opened = nil
+	}
+}
+
+// clientView is a broker's state as clients see it, and why it failed.
+func (c *clusterActor) clientView(b *brokerInCluster) (state, why string) {
+	state = b.clientState()
+	switch hangs := c.env.stall.Load(); {
+	case state == protocol.BrokerFailed && b.reason != nil:
+		why = b.reason.Error()
+	case state == protocol.BrokerRunning && hangs != nil:
+		state, why = protocol.BrokerFailed, *hangs
+	}
+	return state, why
+}
+
+// clientState maps transient states to those that clients know.
+func (b *brokerInCluster) clientState() string {
+	switch b.state {
+	case brokerRunning, brokerFailed, brokerStopped:
+		return string(b.state)
+	case brokerStarting:
+		return protocol.BrokerStopped
+	}
+	return protocol.BrokerRunning
+}

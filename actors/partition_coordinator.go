@@ -1,0 +1,37 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/replica"
+	"ottla/protocol"
+)
+
+// Serves implements coordinatorHost.
+func (p *partitionActor) Serves() bool { return p.ref != nil }
+
+// ProposalsTaken implements coordinatorHost.
+func (p *partitionActor) ProposalsTaken() (n uint64, ok bool) { return p.rep.ProposalsTaken() }
+
+// ProposalsSettled implements coordinatorHost.
+func (p *partitionActor) ProposalsSettled(upTo uint64) bool { return p.rep.ProposalsSettled(upTo) }
+
+// proposalRun ties the proposals of one group's actor together: each was
+// decided on a state that includes the ones before, so that after a failure
+// none that follows may enter the log. It belongs to the partition's goroutine.
+type proposalRun struct{ failed bool }
+
+func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
+	done := m.Done
+	if run := m.Run; run != nil {
+		if run.failed {
+			done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+			return
+		}
+		done = func(res protocol.ProduceResult) {
+			run.failed = run.failed || res.Err != nil
+			m.Done(res)
+		}
+	}
+	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
+}
