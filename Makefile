@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test poison race lint fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build run test poison race lint imports fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -42,6 +42,9 @@ lint: $(LINT) ## Run gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(LINT) run
+
+imports: ## Draw the import graph in docs/architecture.md anew
+	$(GO) test -run '^TestImportGraphIsDrawn$$' . -update
 
 fmt: $(LINT) ## Format all Go files as lint wants them
 	$(LINT) fmt

@@ -2,18 +2,53 @@
 // consumer group is an actor whose mailbox serializes what happens to it.
 //
 //	Node                     one per process: clusters, shutdown order
-//	├ Disk                   one per filesystem: writes and syncs, coalesced
+//	├ Disk                   one per filesystem: writes and syncs of many logs at once (package disk)
 //	└ Cluster                one per cluster: applies __cluster_metadata, publishes the routing table
 //	  └ Broker               one per broker: its directory, ledger, ticks, stop and start
-//	    └ Partition          one per replica: RawNode and logfile.Log, leader or follower, parked waiters
+//	    └ Partition          one per replica: its raft group's member, leader or follower, parked waiters
 //	      └ Group            one per consumer group, below the leader of its __consumer_offsets partition
 //
 // Each actor is a thin shell around a plain struct that can be tested without
-// an actor system: replica (raft and log), disk, catalog.State,
-// group.State. State in memory is a pure function of a replicated log: decide
-// returns records, apply is the only mutator.
+// an actor system: replica.Replica, catalog.State, group.State,
+// datadir.Introductions. State in memory is a function of a replicated log:
+// Decide returns records, Apply is the only mutator.
 //
-// The front end does not pass through Node, Cluster or Broker: it looks up the
-// leader in an immutable routing snapshot and sends to its mailbox, and it
-// reads committed records by itself from a published logfile.View.
+// Clients' requests do not pass through Node, Cluster or Broker. Package front
+// looks a partition's leader up in an immutable routing table, sends to its
+// mailbox, and reads committed records by itself from a published view.
+//
+//	node*.go                            the process: clusters made, deleted, started again
+//	cluster*.go                         metadata operations, brokers, introductions, what damaged replicas need
+//	broker*.go                          the broker's directory, its replicas, their mending
+//	partition*.go, leader.go            the shell of a replica: elections, quiet, closing, faults
+//	compact*.go, scrub.go, mend.go      work in the background of a replica
+//	coordinator*.go, group*.go          groups: records kept, one actor per group
+//	supervision.go, backoff.go          what follows a panic
+//	links.go                            how replicas of a partition reach each other
+//
+// Invariants, and what is not obvious:
+//
+//   - Receive never waits for a file or a network, except while an actor opens or
+//     ends. What takes longer runs on a goroutine and comes back as a message.
+//   - The message that a child has ended overtakes what the child sent before: why
+//     it ended is known only after that.
+//   - The actor library drops what is left in the mailbox of an actor that ends, and
+//     suspends the mailbox of one that panics: answeringMailbox answers both.
+//   - Mailboxes run on goroutines that are kept (dispatcher.go): new ones had to
+//     grow their stacks at each step of raft, a twelfth of the broker's CPU with 16
+//     partitions under load.
+//   - Replicas without a leader tell each other their last entry, and only the best
+//     one campaigns. Each says so only after it has forgotten its leader: one that
+//     still remembers it would ignore the candidate's pre-vote in silence.
+//   - A broker's replica waits for its directory as long as another topic's, of the
+//     same name, ends there. A topic deleted meanwhile is taken out of those that
+//     wait: made afterwards, nobody would ever remove it.
+//   - Files are lent to a broker that mends while their replica may be opened again,
+//     and cut: every opening counts (lentDir), and what was read across one is not
+//     lent. Entries from before and an anchor from afterwards would pass for one log.
+//   - Compaction is decided by a control entry and done by each replica for itself,
+//     aside. A replica too far behind gets the compacted records before raft sees
+//     the snapshot that relies on them. Parts taken over early do no harm: they hold
+//     committed records only, and a log that lacks those entries cannot win an
+//     election.
 package actors

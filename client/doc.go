@@ -22,6 +22,12 @@
 //     each lane has one request in flight: the server can tell a repetition.
 //   - A Consumer never commits a position behind which it was given no records,
 //     and never one that its caller has not asked to commit.
+//   - A producer's id with the epoch of its former life is that former life: its
+//     first sequence would be answered as a repetition, and the batch not written.
+//     So an epoch that is not given is the time.
+//   - Records that linger hold the memory that Send waits for. So nothing lingers
+//     while somebody waits; but a lane that is busy goes on gathering, or full
+//     memory would make batches of one.
 //   - The package imports the standard library, compression and package protocol
 //     only, so that importing it does not import the broker.
 package client
