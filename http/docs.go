@@ -55,6 +55,7 @@ func getDocs(c *call) *protocol.Error {
 type contract struct {
 	Title, Description string
 	Groups             []docGroup
+	Errors             []docStatus
 	Schemas            []docSchema
 }
 
@@ -106,7 +107,7 @@ func readContract(document []byte) (*contract, error) {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
 	r := contractReader{root: root}
-	doc := &contract{Title: root.node("info").text("title"), Description: root.node("info").text("description")}
+	doc := &contract{Title: root.node("info").text("title"), Description: root.node("info").text("description"), Errors: errorStatuses()}
 	for _, tag := range root.list("tags") {
 		t := node(tag.(map[string]any))
 		doc.Groups = append(doc.Groups, docGroup{Name: t.text("name"), Description: t.text("description")})

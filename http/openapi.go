@@ -39,7 +39,7 @@ func contractFor(o Options) []byte {
 		"inflight_bytes":     o.MaxInflightBytes,
 		"parked_polls":       int64(o.MaxParkedPolls),
 	}
-	var pairs []string // of the placeholder and its value; earlier ones go first
+	pairs := codePlaceholders() // of the placeholder and its value; earlier ones go first
 	for name, limit := range limits {
 		pairs = append(pairs, `"${`+name+`}"`, strconv.FormatInt(limit, 10))
 	}

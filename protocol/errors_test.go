@@ -75,3 +75,21 @@ func TestCodesAreDistinct(t *testing.T) {
 		}
 	}
 }
+
+// What a client is told about a code is a sentence on what happened and one on
+// what to do.
+func TestEveryCodeIsExplained(t *testing.T) {
+	require.Len(t, explanations, len(Codes))
+	sentence := regexp.MustCompile(`^[A-Z` + "`" + `].*[.]$`)
+	for _, c := range Codes {
+		e := c.Explanation()
+		assert.Regexp(t, sentence, e.Happened, c.Name)
+		assert.Regexp(t, regexp.MustCompile(`^(GET|[A-Z]).*[.]$`), e.Do, c.Name)
+		if c.Retriable {
+			assert.Regexp(t, `same again|Repeat`, e.Do, c.Name)
+		} else {
+			assert.NotContains(t, e.Do, "same again,", c.Name)
+		}
+	}
+	assert.Contains(t, CodeStaleGeneration.Explanation().Do, "Drop `ack`")
+}

@@ -90,7 +90,7 @@ func (g *State) checkGeneration(generation protocol.Generation) *protocol.Error 
 
 // Stale is the refusal of a member whose generation or lease has passed.
 func (g *State) Stale(format string, args ...any) *protocol.Error {
-	return protocol.Errorf(protocol.CodeStaleGeneration, format, args...).With("current_generation", g.now.Generation)
+	return protocol.Errorf(protocol.CodeStaleGeneration, format+": poll again without a cursor", args...).With("current_generation", g.now.Generation)
 }
 
 // commitRecords makes the records for the offsets that differ from what is
