@@ -83,7 +83,7 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		b.down[m.Key] = d
 	}
 	d.wentDown(b.env.now(), m.Fault)
-	if d.fault.Passes() {
+	if d.fault.Transient() {
 		d.schedule(b.env.now())
 	}
 	if d.fault == replica.FaultPanic && d.retryAt.IsZero() {
@@ -138,7 +138,7 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 		case d.retryAt.IsZero() || now.Before(d.retryAt) || r.pid != nil || b.busy[r.spec.dir] != nil:
 		case d.mend != nil:
 			b.startMending(ctx, key, d)
-		case d.fault.Passes():
+		case d.fault.Transient():
 			d.retryAt = time.Time{}
 			delete(b.replicas, key)
 			b.ensure(ctx, []partitionSpec{r.spec})

@@ -49,7 +49,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	}
 	down(1)
 	first := <-proposals
-	require.Contains(t, string(first.Lines.Buf), catalog.ActionReplaceReplica)
+	require.Contains(t, string(first.Lines.Buf), "REPLACE_REPLICA")
 	down(2)
 	down(3)
 	require.Zero(t, waiting(), "nothing to rebuild the others from")
@@ -70,7 +70,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	up(4)
 	p.env.system.Root.Send(p.cluster, &membersSettled{Key: key, Voters: []uint64{2, 3, 4}})
 	second := <-proposals
-	require.Contains(t, string(second.Lines.Buf), catalog.ActionReplicaReplaced)
+	require.Contains(t, string(second.Lines.Buf), "REPLICA_REPLACED")
 	p.inspect(func(c *clusterActor) {
 		require.Len(t, c.problems, 1, "of those that are no members any more nothing is said")
 		part := c.state.Partitions()[key]
@@ -80,7 +80,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	})
 	second.Done(protocol.ProduceResult{})
 	third := <-proposals
-	require.True(t, strings.Contains(string(third.Lines.Buf), catalog.ActionReplaceReplica), "now 2 can be spared")
+	require.True(t, strings.Contains(string(third.Lines.Buf), "REPLACE_REPLICA"), "now 2 can be spared")
 }
 
 // stateWithTopic is the state of a cluster of three brokers with one topic of

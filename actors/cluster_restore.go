@@ -45,7 +45,7 @@ func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	}
 	for _, r := range p.Wanted() {
 		problem, down := c.problems[problemKey(key, r.ReplicaID)]
-		if !down || !problem.fault.Rebuilds() || problem.running {
+		if !down || !problem.fault.NeedsPeers() || problem.running {
 			continue
 		}
 		switch c.remedy(key, r) {
@@ -108,7 +108,7 @@ func problemKey(key protocol.PartitionID, replica uint64) protocol.ReplicaID {
 
 func (c *clusterActor) damaged(key protocol.PartitionID, replica uint64) bool {
 	problem, down := c.problems[problemKey(key, replica)]
-	return down && problem.fault.Rebuilds()
+	return down && problem.fault.NeedsPeers()
 }
 
 // remedy decides for one damaged replica. Those being replaced do not count

@@ -43,9 +43,9 @@ type coordinator struct {
 type coordinatorHost interface {
 	// Serves reports whether the partition's replica leads and serves.
 	Serves() bool
-	// ProposalsTaken and ProposalsSettled are those of replica.Replica.
-	ProposalsTaken() (n uint64, ok bool)
-	ProposalsSettled(upTo uint64) bool
+	// ProposalsAccepted and ProposalsAnswered are those of replica.Replica.
+	ProposalsAccepted() (n uint64, ok bool)
+	ProposalsAnswered(upTo uint64) bool
 }
 
 func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id logfile.Identity) *coordinator {
@@ -152,7 +152,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
-			if taken, leads := c.host.ProposalsTaken(); leads {
+			if taken, leads := c.host.ProposalsAccepted(); leads {
 				c.unclear[name] = taken
 			}
 		}
@@ -163,7 +163,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 // been answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
-	if known && !c.host.ProposalsSettled(upTo) {
+	if known && !c.host.ProposalsAnswered(upTo) {
 		return false
 	}
 	delete(c.unclear, group)

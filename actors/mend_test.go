@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/actors/replica"
 	"ottla/logfile"
 )
 
@@ -58,12 +57,12 @@ func TestNothingIsLentOfALogThatComesIntoUse(t *testing.T) {
 	require.NoError(t, spec.create(env))
 	log, _, err := logfile.Open(env.fs, spec.dir, logfile.Options{})
 	require.NoError(t, err)
-	batch := &logfile.Batch{}
-	require.NoError(t, log.Append(batch, []logfile.Frame{{Index: replica.FirstLogIndex + 1, Term: 3, Kind: logfile.KindEmpty}}))
+	batch, entry := &logfile.Batch{}, log.LastIndex()+1
+	require.NoError(t, log.Append(batch, []logfile.Frame{{Index: entry, Term: 3, Kind: logfile.KindEmpty}}))
 	require.NoError(t, batch.Execute())
 	require.NoError(t, log.Close())
 
-	ask := &framesAsked{From: 1, Want: logfile.Want{First: replica.FirstLogIndex + 1, Last: replica.FirstLogIndex + 1}}
+	ask := &framesAsked{From: 1, Want: logfile.Want{First: entry, Last: entry}}
 	dir := lentDir{spec.dir, new(atomic.Uint64)}
 	lendFrames(env, l, ask, 2, spec.id, []lentDir{dir}, nil)
 	require.Len(t, (<-told).(*framesLent).Loans, 1)

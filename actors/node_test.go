@@ -69,7 +69,7 @@ func produce(t *testing.T, n *Node, topic string, partition int, values ...strin
 
 func tryProduce(t *testing.T, n *Node, topic string, partition int, values ...string) protocol.ProduceResult {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := n.env.now().Add(patience) // by the clock that the partition's leader holds against it
 	tp, err := n.LookupTopic("", topic, true, deadline)
 	require.Nil(t, err)
 	req := &protocol.ProduceRequest{Topic: tp, Partition: partition}

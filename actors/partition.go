@@ -51,8 +51,8 @@ type partitionActor struct {
 	outstanding int  // writes at the disk without an answer
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
 	closing     closing
-	handReply   *actor.PID      // who asked for a hand-over that is under way
-	due         []replica.Round // committed, being answered
+	handReply   *actor.PID             // who asked for a hand-over that is under way
+	due         []replica.PendingEntry // committed, being answered
 }
 
 // Private messages of the partition actor.
@@ -214,7 +214,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		if p.rep.Err() != nil {
 			p.replicaFailed(ctx)
 		}
-		again = p.rep.AsksForMore()
+		again = p.rep.HasEffects()
 	}
 }
 
@@ -281,7 +281,7 @@ func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 // once: then it lets the goroutines run that are about to send it. On an idle
 // machine there are none, and yielding takes no time.
 func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
-	if p.rep != nil && p.rep.ExpectsMore() {
+	if p.rep != nil && p.rep.PostponeFlush() {
 		runtime.Gosched()
 		ctx.Send(ctx.Self(), m) // behind what came meanwhile
 		return
@@ -407,7 +407,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 
 // answerHandOver answers who asked for a hand-over, when it is over.
 func (p *partitionActor) answerHandOver(ctx actor.Context) {
-	if p.handReply == nil || p.rep != nil && p.rep.MovesLeadership() {
+	if p.handReply == nil || p.rep != nil && p.rep.HandingOver() {
 		return
 	}
 	ctx.Send(p.handReply, &handedOver{Key: p.spec.key()})

@@ -10,11 +10,11 @@ import (
 // Serves implements coordinatorHost.
 func (p *partitionActor) Serves() bool { return p.ref != nil }
 
-// ProposalsTaken implements coordinatorHost.
-func (p *partitionActor) ProposalsTaken() (n uint64, ok bool) { return p.rep.ProposalsTaken() }
+// ProposalsAccepted implements coordinatorHost.
+func (p *partitionActor) ProposalsAccepted() (n uint64, ok bool) { return p.rep.ProposalsAccepted() }
 
-// ProposalsSettled implements coordinatorHost.
-func (p *partitionActor) ProposalsSettled(upTo uint64) bool { return p.rep.ProposalsSettled(upTo) }
+// ProposalsAnswered implements coordinatorHost.
+func (p *partitionActor) ProposalsAnswered(upTo uint64) bool { return p.rep.ProposalsAnswered(upTo) }
 
 // proposalRun ties the proposals of one group's actor together: each was
 // decided on a state that includes the ones before, so that after a failure

@@ -40,7 +40,7 @@ func (p *partitionActor) idle() bool {
 		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
 		return false
 	}
-	return p.rep.EverywhereApplied(p.spec.group.reachable)
+	return p.rep.Quiescent(p.spec.group.reachable)
 }
 
 // followQuiet stops a follower's clock, if it agrees with its leader.

@@ -28,8 +28,8 @@ var clusterActions = map[string]string{
 	actionDeleteTopic:     keyTopic + keyPartition,
 	actionForgetTopic:     keyTopic,
 	actionPlacePartition:  keyPartition,
-	ActionReplaceReplica:  keyPartition,
-	ActionReplicaReplaced: keyPartition,
+	actionReplaceReplica:  keyPartition,
+	actionReplicaReplaced: keyPartition,
 	actionConsumerIDs:     keyConsumerIDs,
 }
 

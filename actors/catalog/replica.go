@@ -32,7 +32,7 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 			"partition %d of topic %s has no replica %d on broker %d", partition, topicID, oldID, broker)
 	}
 	next.NextReplicaID++
-	return newID, []metarecord.Record{partitionRecord(ActionReplaceReplica, topicID, partition, next)}, nil
+	return newID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
 }
 
 // DecideReplicaReplaced records that raft's membership has changed: newID
@@ -59,7 +59,7 @@ func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, new
 	}
 	next.Replicas[old].ReplicaID = newID
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
-	return []metarecord.Record{partitionRecord(ActionReplicaReplaced, topicID, partition, next)}, nil
+	return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
 }
 
 // clone copies p, so that the copy can be changed.

@@ -19,8 +19,8 @@ const (
 	actionDeleteTopic     = "DELETE_TOPIC"
 	actionForgetTopic     = "FORGET_TOPIC"
 	actionPlacePartition  = "PLACE_PARTITION"
-	ActionReplaceReplica  = "REPLACE_REPLICA"
-	ActionReplicaReplaced = "REPLICA_REPLACED"
+	actionReplaceReplica  = "REPLACE_REPLICA"
+	actionReplicaReplaced = "REPLICA_REPLACED"
 	actionConsumerIDs     = "CONSUMER_IDS"
 )
 

@@ -28,9 +28,7 @@ func (r *Replica) storageApply(m raftpb.Message) {
 			return
 		}
 		r.applied = e.Index
-		if r.leading != nil {
-			r.leading.committed(r, e)
-		}
+		r.entryCommitted(e.Index, e.Term)
 	}
 	r.log.Committed(r.applied)
 	r.storage.trim(r.applied)
@@ -40,9 +38,7 @@ func (r *Replica) storageApply(m raftpb.Message) {
 			r.cfg.Logger.Debug("local raft response refused", "error", err)
 		}
 	}
-	if r.leading != nil {
-		r.leading.applied(r)
-	}
+	r.leaderAdvanced()
 }
 
 func (r *Replica) apply(e *raftpb.Entry) error {
@@ -218,7 +214,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	leads := s.RaftState == raft.StateLeader
 	switch {
 	case leads && r.leading == nil:
-		r.leading = newLeading(r.rn.BasicStatus().Term)
+		r.leading = newLeading(r.rn.BasicStatus().Term, r.cfg.MaxBatchBytes)
 		r.fx.RoleChanged = true
 	case !leads && r.leading != nil:
 		r.leading.stepDown(protocol.Unknownf("the leader changed before the record was committed"))

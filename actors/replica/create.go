@@ -42,7 +42,7 @@ func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, o
 		if cp.ConfState, err = conf.Marshal(); err != nil {
 			return err
 		}
-		cp.Index, cp.Term, cp.HardTerm, cp.Applied = FirstLogIndex, firstLogTerm, firstLogTerm, FirstLogIndex
+		cp.Index, cp.Term, cp.HardTerm, cp.Applied = firstLogIndex, firstLogTerm, firstLogTerm, firstLogIndex
 	}
 	if log, err = logfile.Create(fs, dir, id, cp, opt); err != nil {
 		return err

@@ -43,7 +43,7 @@
 //     clients would be busy with what nobody waits for, and acknowledge nothing,
 //     for as long as the clients went on.
 //   - A leader that expects more records than it has lets other goroutines run a
-//     few times before it proposes (ExpectsMore): clients that were answered
+//     few times before it proposes (PostponeFlush): clients that were answered
 //     together ask again together, and the first would get a round of its own.
 //   - ForceSoleVoter writes no log of its own: it runs the survivor's replica
 //     without peers, with itself as the only member and every later change of

@@ -21,13 +21,13 @@ const (
 	FaultPanic   Fault = "panicked"    // a fault of the program
 )
 
-// Rebuilds reports whether the replica needs the others to be whole again.
-func (f Fault) Rebuilds() bool {
+// NeedsPeers reports whether the replica can only be made whole from its peers.
+func (f Fault) NeedsPeers() bool {
 	return f == FaultDamage || f == FaultMissing || f == FaultDisk
 }
 
-// Passes reports whether the same files may do at another try.
-func (f Fault) Passes() bool { return f == FaultOpen || f == FaultPanic }
+// Transient reports whether opening the same files again may succeed.
+func (f Fault) Transient() bool { return f == FaultOpen || f == FaultPanic }
 
 // OpenFault names why a log could not be opened or created.
 func OpenFault(err error) Fault {

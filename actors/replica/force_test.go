@@ -28,7 +28,7 @@ func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	} {
 		data, err := cc.Marshal()
 		require.NoError(t, err)
-		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(FirstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
+		f, err := frameOf(&raftpb.Entry{Type: raftpb.EntryConfChangeV2, Index: uint64(firstLogIndex + 1 + i), Term: 7, Data: data}, 0, 1)
 		require.NoError(t, err)
 		require.NoError(t, log.Append(b, []logfile.Frame{f}))
 	}
@@ -44,7 +44,7 @@ func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	require.NoError(t, c.Err)
 	assert.Equal(t, []raftpb.ConfState{{Voters: []uint64{2}}}, c.Confs)
 	assert.EqualValues(t, 11+forcedTermStep+1, c.LastTerm, "beyond all that are known, and that were lost")
-	assert.EqualValues(t, FirstLogIndex+3, c.LastIndex)
+	assert.EqualValues(t, firstLogIndex+3, c.LastIndex)
 	for _, internal := range []bool{true, false} { // internal topics replay everything
 		log, rec, err := logfile.Open(fs, dir, logfile.Options{})
 		require.NoError(t, err)

@@ -6,9 +6,9 @@ import (
 	"ottla/protocol"
 )
 
-// inFlight is a producer's newest request that is proposed but not applied,
-// and the retries of it that wait for its result.
-type inFlight struct {
+// inFlightRequest is a producer's newest request that is proposed but not
+// applied, and the retries of it that wait for its result.
+type inFlightRequest struct {
 	state   producerState
 	waiters []*protocol.ProduceRequest
 }
@@ -25,8 +25,9 @@ const (
 // admit decides, at the moment a gathered proposal would be proposed, whether
 // it is new. By then every earlier entry of the log is in the table or in
 // flight, also those of former leaders, so that a retry finds its first result
-// wherever that is.
-func (l *leading) admit(r *Replica, p *Proposal) admission {
+// wherever that is: a leader proposes only when an entry of its own term, and
+// so everything before it, is applied. Now is in milliseconds since 1970.
+func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission {
 	req := p.Request
 	if fl := l.inFlight[req.ProducerID]; fl != nil {
 		switch v, err := fl.state.judge(req); v {
@@ -39,11 +40,12 @@ func (l *leading) admit(r *Replica, p *Proposal) admission {
 		}
 		return admitAnswered
 	}
-	known := r.producers.get(req.ProducerID)
+	known := table.get(req.ProducerID)
 	if known == nil {
-		if r.producers.full(r.cfg.Now().UnixMilli()) {
+		if table.full(now) {
 			p.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
-				"the partition remembers %d producers, no more fit", maxProducers).With("limit", maxProducers)})
+				"the partition remembers %d producers, as many as it can: use fewer producer ids, or wait until it has forgotten those not heard of for %v",
+				maxProducers, producerRetention).With("limit", maxProducers)})
 			return admitAnswered
 		}
 		return admitNew
@@ -64,43 +66,42 @@ func (s *producerState) result() protocol.ProduceResult {
 	return protocol.ProduceResult{BaseOffset: protocol.Offset(s.base), Timestamp: s.timestamp, Duplicate: true}
 }
 
-// enterInFlight notes a request that is being proposed at base and returns its "#p"
-// line's content.
+// enterInFlight notes a request that is being proposed, with its records from
+// offset base on, and returns what its "#p" line says.
 func (l *leading) enterInFlight(req *protocol.ProduceRequest, base int64) *producerState {
-	fl := &inFlight{state: producerState{
+	fl := &inFlightRequest{state: producerState{
 		id: req.ProducerID, epoch: req.Epoch, seq: req.Sequence, hash: req.BodyHash,
 		base: base, count: req.Lines.Len(), timestamp: lineTimestamp(req.Lines.Buf),
 	}}
 	if l.inFlight == nil {
-		l.inFlight = map[string]*inFlight{}
+		l.inFlight = map[string]*inFlightRequest{}
 	}
 	l.inFlight[req.ProducerID] = fl
 	return &fl.state
 }
 
-// forgetInFlight takes back what was noted for an entry that raft did not take. The
-// retries that wait for an older request of the same producer cannot be there:
-// a producer is in flight once.
-func (l *leading) forgetInFlight(taken []Proposal) {
-	for i := range taken {
-		if id := taken[i].producer(); id != "" {
+// forgetInFlight undoes enterInFlight for an entry that raft did not take. No
+// retry waits for these requests: retries are found when the next entry is
+// made, and this one was the newest.
+func (l *leading) forgetInFlight(ps []Proposal) {
+	for i := range ps {
+		if id := ps[i].producer(); id != "" {
 			delete(l.inFlight, id)
 		}
 	}
 }
 
-// landed ends a request's flight; its retries are answered with its round, the
-// last that was committed.
-func (l *leading) landed(r *Replica, req *protocol.ProduceRequest) {
+// requestCommitted notes that a producer's request stands in the committed
+// entry e. Its retries are answered together with e.
+func (l *leading) requestCommitted(e *PendingEntry, req *protocol.ProduceRequest) {
 	fl := l.inFlight[req.ProducerID]
 	if fl == nil {
 		return
 	}
 	delete(l.inFlight, req.ProducerID)
-	rd := &r.fx.Committed[len(r.fx.Committed)-1]
 	for _, w := range fl.waiters {
-		rd.retries = append(rd.retries, w)
-		rd.retried = append(rd.retried, fl.state.result())
+		e.retries = append(e.retries, w)
+		e.retried = append(e.retried, fl.state.result())
 	}
 }
 

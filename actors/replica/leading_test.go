@@ -13,7 +13,7 @@ import (
 // What a leader gathers on a disk that does not move is bounded, for those who
 // do not wait too; a state machine's own records are few and always taken.
 func TestLeaderGathersSoMuch(t *testing.T) {
-	r := &Replica{leading: newLeading(1)}
+	r := &Replica{leading: newLeading(1, 1<<20)}
 	propose := func(size int, noAck bool) *protocol.ProduceRequest {
 		req := &protocol.ProduceRequest{NoAck: noAck, Lines: protocol.Lines{Buf: make([]byte, size)}}
 		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
@@ -29,22 +29,22 @@ func TestLeaderGathersSoMuch(t *testing.T) {
 		require.True(t, refused(propose(1, false)))
 		require.True(t, refused(propose(1, true)), "not accepted and then dropped")
 	}
-	assert.Equal(t, maxQueuedBytes+1, r.leading.queuedBytes)
-	assert.Len(t, r.leading.queue, 1)
+	assert.Equal(t, maxQueuedBytes+1, r.leading.queue.bytes)
+	assert.Len(t, r.leading.queue.items, 1)
 
 	r.Propose(Proposal{Lines: &protocol.Lines{Buf: []byte("x")}, Done: func(protocol.ProduceResult) { t.Error("refused") }})
-	assert.Len(t, r.leading.queue, 2)
+	assert.Len(t, r.leading.queue.items, 2)
 }
 
-// What has waited too long is refused and not written: nobody waits for it. A
-// round that was slow makes some be refused early, not all of them for good.
+// What has waited too long is refused and not written: nobody waits for it. An
+// entry that was slow makes some be refused early, not all of them for good.
 func TestLeaderDropsWhatIsTooLate(t *testing.T) {
-	r := &Replica{leading: newLeading(1)}
-	l := r.leading
+	now := time.UnixMilli(1_700_000_000_000)
+	l := newLeading(1, 1<<20)
 	gather := func(left time.Duration) *protocol.ProduceRequest {
-		req := &protocol.ProduceRequest{Lines: protocol.Lines{Buf: []byte("x")}, Deadline: time.Now().Add(left)}
+		req := &protocol.ProduceRequest{Lines: protocol.Lines{Buf: []byte("x")}, Deadline: now.Add(left)}
 		req.Reply = protocol.NewFuture[protocol.ProduceResult]()
-		r.Propose(Proposal{Request: req, Lines: &req.Lines})
+		l.gather(Proposal{Request: req, Lines: &req.Lines})
 		return req
 	}
 	refused := func(req *protocol.ProduceRequest) bool {
@@ -55,31 +55,32 @@ func TestLeaderDropsWhatIsTooLate(t *testing.T) {
 	late, inTime := gather(-time.Millisecond), gather(time.Hour)
 	patient, once := gather(0), gather(-time.Second)
 	patient.Deadline, once.ProducerID = time.Time{}, "p"
-	l.dropLate()
+	l.dropLate(now)
 	require.True(t, refused(late))
 	require.False(t, refused(inTime))
-	require.Len(t, l.queue, 3)
-	require.Equal(t, 3, l.queuedBytes)
-	require.EqualValues(t, 4, l.taken)
+	require.Len(t, l.queue.items, 3)
+	require.Equal(t, 3, l.queue.bytes)
+	require.EqualValues(t, 4, l.accepted)
 	require.EqualValues(t, 1, l.answered)
 
-	inTime.Deadline = time.Now().Add(maxPace / 2)
-	l.keepPace(time.Now().Add(-time.Hour)) // the disk has hung
-	l.dropLate()
-	require.True(t, refused(inTime), "the next round will take longer")
-	require.Len(t, l.queue, 2, "whoever does not give up is served")
-	l.take(1, 1)
-	l.dropLate()
-	require.Len(t, l.queue, 1, "a retry is to find it")
-	l.queue, l.queuedBytes = nil, 0
+	inTime.Deadline = now.Add(maxLatency / 2)
+	l.latency.note(now.Add(-time.Hour), now) // the disk has hung
+	l.dropLate(now)
+	require.True(t, refused(inTime), "the next entry will take longer")
+	require.Less(t, l.latency.last, maxLatency, "a little less is expected of the one after")
+	require.Len(t, l.queue.items, 2, "whoever does not give up is served")
+	l.queue.drop(1, 1)
+	l.dropLate(now)
+	require.Len(t, l.queue.items, 1, "a retry is to find it")
+	l.queue.clear()
 
-	l.keepPace(time.Now().Add(-time.Hour))
-	patient = gather(2 * maxPace)
-	l.dropLate()
-	require.False(t, refused(patient), "an hour says little about the next round")
-	l.queue, l.queuedBytes = nil, 0
-	l.pace, l.paced = time.Hour, time.Now().Add(-maxPace)
+	l.latency.note(now.Add(-time.Hour), now)
+	patient = gather(2 * maxLatency)
+	l.dropLate(now)
+	require.False(t, refused(patient), "an hour says little about the next entry")
+	l.queue.clear()
+	l.latency = commitLatency{last: time.Hour, at: now.Add(-maxLatency)}
 	soon := gather(time.Minute)
-	l.dropLate()
+	l.dropLate(now)
 	require.False(t, refused(soon), "nothing was slow lately")
 }

@@ -15,7 +15,7 @@ import (
 // has caught up it replaces the lost one in a single joint change. Idempotent,
 // called on the leader's tick, so that it survives a change of leader.
 func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
-	if r.leading == nil || !r.leading.serving || r.leading.moving || r.failed != nil || len(want) == 0 {
+	if r.leading == nil || !r.leading.serving || r.leading.handOver.active || r.failed != nil || len(want) == 0 {
 		return
 	}
 	cs := r.storage.conf
@@ -135,41 +135,6 @@ func (r *Replica) BestTransferee(want []protocol.PlacedReplica, reachable func(u
 	return best
 }
 
-// HandOver lets another replica take over, once the rounds in flight have been
-// answered: a leader that steps down can only call them unknown. Nothing new
-// is proposed meanwhile; what was only gathered is refused, and asked again of
-// the next leader. An attempt that comes to nothing ends after an election
-// timeout.
-func (r *Replica) HandOver(to uint64) {
-	l := r.leading
-	if l == nil || to == 0 || l.moving {
-		return
-	}
-	l.moving, l.transferee, l.movedAt = true, to, 0
-	l.taken -= uint64(len(l.queue)) // as if they had never come: those before are still under way
-	failAll(l.queue, protocol.ErrNotLeader)
-	l.queue, l.queuedBytes = nil, 0
-	if len(l.rounds) == 0 {
-		l.transfer(r)
-	}
-	r.drain()
-}
-
-func (l *leading) transfer(r *Replica) {
-	r.rn.TransferLeader(l.transferee)
-	l.transferee = 0
-}
-
-// moveTick ends an attempt to hand over that came to nothing.
-func (l *leading) moveTick(r *Replica) {
-	if !l.moving {
-		return
-	}
-	if l.movedAt++; l.movedAt > r.cfg.ElectionTicks {
-		l.moving, l.transferee = false, 0
-	}
-}
-
 // InSync lists the replicas that have every entry committed a second or two
 // ago, as Kafka's in-sync replicas, and that count for majorities, in both
 // halves of a joint membership; nil on followers.
@@ -191,7 +156,11 @@ func (r *Replica) InSync(reachable func(uint64) bool) []uint64 {
 // an election timeout. Raft waits for the answer for ever and leaves it to its
 // owner to notice that the message, or the receiver, was lost. A snapshot is
 // small, and one that comes twice does no harm. A tick calls it.
-func (l *leading) retrySnapshots(r *Replica) {
+func (r *Replica) retrySnapshots() {
+	l := r.leading
+	if l == nil {
+		return
+	}
 	var owing map[uint64]int
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if pr.State == tracker.StateSnapshot {

@@ -50,7 +50,7 @@ func (r *Replica) MembersProven() bool {
 // nothing up. Called on a tick.
 func (r *Replica) ProveMembers(want []protocol.PlacedReplica) bool {
 	l := r.leading
-	if l == nil || !l.serving || l.moving || r.failed != nil || r.MembersProven() || !r.HasMembers(want) {
+	if l == nil || !l.serving || l.handOver.active || r.failed != nil || r.MembersProven() || !r.HasMembers(want) {
 		return false
 	}
 	last := r.log.LastIndex()

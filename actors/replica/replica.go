@@ -25,12 +25,12 @@ const (
 	raftMaxApplyBytes       = 16 << 20
 )
 
-// FirstLogIndex is where every new group's log begins: its founding members
+// firstLogIndex is where every new group's log begins: its founding members
 // agree on an (imaginary) entry of this index and term. A member that joins
 // later and has nothing lacks that entry, so raft sends it a snapshot, and
 // with it the membership, which stands in no log entry.
 const (
-	FirstLogIndex = 1
+	firstLogIndex = 1
 	firstLogTerm  = 1
 )
 
@@ -89,38 +89,6 @@ type Replica struct {
 	failed   error    // a storage failure, final
 
 	fx Effects
-}
-
-// Effects is what a step asks the shell to do.
-type Effects struct {
-	Messages           []raftpb.Message
-	Writes             []*Write
-	HighWatermarkMoved bool    // publish a view, wake waiters
-	RoleChanged        bool    // leadership was gained, lost, or has become ready to serve
-	MembersChanged     bool    // the membership changed
-	Committed          []Round // to be answered, after the view was published
-	FetchParts         bool    // compacted records of the held snapshot are wanted
-	Flush              bool    // something was gathered: call flush after the mailbox's present content
-}
-
-// Write is one storage message of raft on its way through the disk.
-type Write struct {
-	Seq       uint64 // 0: nothing to write, only responses that wait in line
-	Batch     *logfile.Batch
-	entries   []raftpb.Entry
-	snapshot  *raftpb.Snapshot
-	responses []raftpb.Message
-	mustSync  bool // term, vote or membership changed
-	Priority  bool
-	then      func() // called when it is durable
-}
-
-// LastIndex is the raft index of the last entry in the write, 0 if it has none.
-func (w *Write) LastIndex() uint64 {
-	if len(w.entries) == 0 {
-		return 0
-	}
-	return w.entries[len(w.entries)-1].Index
 }
 
 // New starts raft on an opened log. The recovered hard state's commit
@@ -250,9 +218,9 @@ func (r *Replica) Tick() {
 		r.syncFloor, r.nextFloor = r.nextFloor, r.applied
 	}
 	if r.leading != nil {
-		r.leading.moveTick(r)
-		r.leading.retryReads(r)
-		r.leading.retrySnapshots(r)
+		r.leading.handOverTick(r.cfg.ElectionTicks)
+		r.retryReads()
+		r.retrySnapshots()
 	}
 	if len(r.writes) > 0 {
 		return
@@ -324,9 +292,7 @@ func (r *Replica) drain() {
 			r.roleChanged(rd.SoftState)
 		}
 		for i := range rd.ReadStates {
-			if r.leading != nil {
-				r.leading.readConfirmed(r, rd.ReadStates[i])
-			}
+			r.readConfirmed(rd.ReadStates[i])
 		}
 		for i := range rd.Messages {
 			switch m := rd.Messages[i]; m.To {
@@ -337,115 +303,6 @@ func (r *Replica) drain() {
 			default:
 				r.fx.Messages = append(r.fx.Messages, m)
 			}
-		}
-	}
-}
-
-// storageAppend stages what raft wants durable. Its responses leave in order,
-// and only after a sync that began after all earlier writes of this replica.
-func (r *Replica) storageAppend(m raftpb.Message) {
-	b := &logfile.Batch{}
-	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
-	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
-		if err := r.stageSnapshot(b, m); err != nil {
-			r.Fail(err)
-			return
-		}
-	}
-	if m.Term != 0 && (m.Term != r.storage.hard.Term || m.Vote != r.storage.hard.Vote) {
-		r.storage.hard.Term, r.storage.hard.Vote = m.Term, m.Vote
-		r.log.SetHardState(b, m.Term, m.Vote)
-		w.mustSync, w.Priority = true, true
-	}
-	if m.Commit != 0 {
-		r.storage.hard.Commit = m.Commit
-	}
-	if len(m.Entries) > 0 {
-		if err := r.stageEntries(b, m.Entries); err != nil {
-			r.Fail(err)
-			return
-		}
-	}
-	r.enqueue(w)
-}
-
-func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
-	frames := make([]logfile.Frame, len(ents))
-	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
-	next, err := r.log.OffsetOf(ents[0].Index) // of entries that carry no offset of their own
-	if err != nil {
-		return err
-	}
-	for i := range ents {
-		f, err := frameOf(&ents[i], next, now)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", ents[i].Index, err)
-		}
-		frames[i] = f
-		next = f.BaseOffset + int64(f.Count)
-	}
-	return r.log.Append(b, frames)
-}
-
-// enqueue hands a write to the shell, or, when there is nothing to write,
-// lets its responses wait behind the writes that are under way.
-func (r *Replica) enqueue(w *Write) {
-	if w.Batch.Empty() {
-		if len(w.responses) == 0 && w.snapshot == nil {
-			return
-		}
-		if len(r.writes) == 0 {
-			r.deliver(w)
-			return
-		}
-		r.writes = append(r.writes, w)
-		return
-	}
-	r.writeSeq++
-	w.Seq = r.writeSeq
-	w.Priority = w.Priority || r.cfg.Internal
-	r.writes = append(r.writes, w)
-	r.fx.Writes = append(r.fx.Writes, w)
-}
-
-// DiskDone takes the disk's answer to the write with that number.
-func (r *Replica) DiskDone(seq uint64, err error) {
-	if r.failed != nil {
-		return
-	}
-	if err != nil && !mutate.On(mutate.IgnoreSyncError) {
-		r.Fail(err)
-		return
-	}
-	for len(r.writes) > 0 && r.writes[0].Seq <= seq {
-		w := r.writes[0]
-		r.writes[0] = nil
-		r.writes = r.writes[1:]
-		if last := w.LastIndex(); last > 0 {
-			r.log.Synced(last)
-		}
-		r.deliver(w)
-	}
-	r.drain()
-}
-
-// deliver lets a durable write's responses go.
-func (r *Replica) deliver(w *Write) {
-	if w.snapshot != nil {
-		r.snapshotInstalled(w.snapshot)
-	}
-	if w.then != nil {
-		w.then()
-	}
-	r.storage.stable(w.entries)
-	for i := range w.responses {
-		m := w.responses[i]
-		if m.To != r.id.ReplicaID {
-			r.fx.Messages = append(r.fx.Messages, m)
-			continue
-		}
-		if err := r.rn.Step(m); err != nil {
-			r.cfg.Logger.Debug("local raft response refused", "type", m.Type.String(), "error", err)
 		}
 	}
 }

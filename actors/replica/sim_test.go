@@ -405,7 +405,7 @@ func (s *replicaSim) agreed() bool {
 	serving := false
 	live := s.live()
 	for _, n := range live {
-		serving = serving || n.rep.leading != nil && n.rep.leading.serving && len(n.rep.leading.rounds) == 0
+		serving = serving || n.rep.leading != nil && n.rep.leading.serving && len(n.rep.leading.pending) == 0
 		if s.plus != nil && !n.rep.HasMembers(s.plus.want) {
 			return false
 		}

@@ -168,7 +168,7 @@ var changesSimulation = simulation{
 		s.settle()
 		s.check()
 		for _, n := range s.live() {
-			if n.rep.log.FirstIndex() > FirstLogIndex+1 && int(n.id) > founders {
+			if n.rep.log.FirstIndex() > firstLogIndex+1 && int(n.id) > founders {
 				s.tally["snapshots"]++
 			}
 		}

@@ -20,8 +20,8 @@ func (r *Replica) Serving() (term uint64, ok bool) {
 	return r.leading.term, true
 }
 
-// MovesLeadership reports whether a hand-over of leadership is under way.
-func (r *Replica) MovesLeadership() bool { return r.leading != nil && r.leading.moving }
+// HandingOver reports whether a hand-over of leadership is under way.
+func (r *Replica) HandingOver() bool { return r.leading != nil && r.leading.handOver.active }
 
 // Leader is the raft id of the replica known to lead, 0 when none is.
 func (r *Replica) Leader() uint64 { return r.leaderID }
@@ -45,9 +45,9 @@ func (r *Replica) Voters() (incoming, outgoing []uint64) {
 // order. The slice may not be changed.
 func (r *Replica) PendingWrites() []*Write { return r.writes }
 
-// AsksForMore reports whether take would return something to send, write or
+// HasEffects reports whether take would return something to send, write or
 // answer.
-func (r *Replica) AsksForMore() bool {
+func (r *Replica) HasEffects() bool {
 	return len(r.fx.Writes) > 0 || len(r.fx.Messages) > 0 || len(r.fx.Committed) > 0
 }
 
@@ -57,22 +57,21 @@ func (r *Replica) SyncsLazily(w *Write) bool {
 }
 
 // Gathered reports whether proposals wait for their round.
-func (r *Replica) Gathered() bool { return r.leading != nil && len(r.leading.queue) > 0 }
+func (r *Replica) Gathered() bool { return r.leading != nil && len(r.leading.queue.items) > 0 }
 
-// ProposalsTaken counts the proposals that this leader has taken so far; ok is
+// ProposalsAccepted counts the proposals that this leader has taken so far; ok is
 // false when it does not lead.
-func (r *Replica) ProposalsTaken() (n uint64, ok bool) {
+func (r *Replica) ProposalsAccepted() (n uint64, ok bool) {
 	if r.leading == nil {
 		return 0, false
 	}
-	return r.leading.taken, true
+	return r.leading.accepted, true
 }
 
-// ProposalsSettled reports whether the first upTo proposals that this leader
+// ProposalsAnswered reports whether the first upTo proposals that this leader
 // took have been answered. When it does not lead (any more), all have.
-func (r *Replica) ProposalsSettled(upTo uint64) bool {
-	l := r.leading
-	return l == nil || l.answered >= upTo || len(l.rounds)+len(l.queue) == 0
+func (r *Replica) ProposalsAnswered(upTo uint64) bool {
+	return r.leading == nil || r.leading.isAnswered(upTo)
 }
 
 // ProducerIDs lists the producers that the log remembers.
@@ -81,12 +80,12 @@ func (r *Replica) ProducerIDs() []string { return r.producers.ids() }
 // CompactionGeneration is that of the compaction asked for last, 0 if none was.
 func (r *Replica) CompactionGeneration() uint64 { return r.compaction.Generation }
 
-// EverywhereApplied reports whether this replica serves as the leader, nothing
+// Quiescent reports whether this replica serves as the leader, nothing
 // is under way, and every member that is reachable, as all must be, has all of
 // the log. Then raft's clock may stand still.
-func (r *Replica) EverywhereApplied(reachable func(replica uint64) bool) bool {
+func (r *Replica) Quiescent(reachable func(replica uint64) bool) bool {
 	l := r.leading
-	if l == nil || l.moving || len(l.queue)+len(l.rounds)+len(l.reads)+len(r.writes) > 0 || r.applied != r.log.LastIndex() {
+	if l == nil || l.handOver.active || !l.idle() || len(r.writes) > 0 || r.applied != r.log.LastIndex() {
 		return false
 	}
 	even := true
@@ -102,17 +101,14 @@ func (r *Replica) AgreesWith(leader, term, index uint64) bool {
 	return r.leading == nil && r.leaderID == leader && r.applied == index && len(r.writes) == 0 && r.rn.BasicStatus().Term == term
 }
 
-// Abandon ends the wait of everybody in committed rounds that a panic kept
-// from being answered, those in due and those not taken yet. Who has an answer
-// already keeps it.
-func (r *Replica) Abandon(due []Round) {
-	lost := protocol.Unknownf("the leader failed before it could answer")
-	for _, rounds := range [][]Round{due, r.fx.Committed} {
-		for i := range rounds {
-			failAll(rounds[i].proposals, lost)
-			for _, req := range rounds[i].retries {
-				req.Reply.Put(protocol.ProduceResult{Err: lost})
-			}
+// Abandon ends the wait of everybody in committed entries that a panic kept
+// from being answered: those in due, which the owner had from Take, and those
+// that nobody has taken yet. Whoever has an answer already keeps it.
+func (r *Replica) Abandon(due []PendingEntry) {
+	unknown := protocol.Unknownf("the leader failed before it could answer")
+	for _, entries := range [][]PendingEntry{due, r.fx.Committed} {
+		for i := range entries {
+			entries[i].abandon(unknown)
 		}
 	}
 }

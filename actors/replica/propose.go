@@ -1,0 +1,164 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"go.etcd.io/raft/v3"
+
+	"ottla/mutate"
+	"ottla/protocol"
+)
+
+// Propose gathers p, or answers it with a refusal. When it is the first to be
+// gathered, Effects.Flush asks the owner to call Flush after it has handled what
+// is in its mailbox now, so that everything that arrived together shares one
+// entry.
+func (r *Replica) Propose(p Proposal) {
+	if r.failed != nil || r.leading == nil {
+		p.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+		return
+	}
+	if r.leading.gather(p) {
+		r.fx.Flush = true
+	}
+}
+
+// PostponeFlush reports whether the owner should let other goroutines run before
+// it calls Flush, because what has gathered is little beside what recent entries
+// had, so that more is likely to be on its way: clients that were answered
+// together ask again together. Without this the first of them would get an entry
+// of its own, for which all the others wait. After maxYields postponements in a
+// row it is false.
+func (r *Replica) PostponeFlush() bool { return r.leading != nil && r.leading.postponeFlush() }
+
+// Flush proposes what was gathered, as far as the entries in flight allow. The
+// rest follows when they are committed, by another Effects.Flush.
+func (r *Replica) Flush() {
+	if r.leading == nil || r.failed != nil {
+		return
+	}
+	r.leading.flush = flushRequest{}
+	r.proposeGathered()
+	r.drain()
+}
+
+func (r *Replica) proposeGathered() {
+	l := r.leading
+	for r.leading == l && l.mayPropose() { // a drain may end the leadership
+		now := r.cfg.Now()
+		e, data := l.nextEntry(now, max(now.UnixMilli(), r.log.LastAppendTime()), r.log.NextOffset(), r.producers)
+		if data == nil {
+			return
+		}
+		index := r.log.LastIndex() + 1
+		switch err := r.rn.Propose(data); {
+		case err == nil:
+			l.proposed(e, index)
+			if r.cfg.Proposed != nil && !r.cfg.Internal && e.records > 0 {
+				r.cfg.Proposed(e.records, len(data))
+			}
+			if mutate.On(mutate.AckOnLocalAppend) && !r.cfg.Internal { // else no cluster comes about
+				e.Answer()
+			}
+			r.drain()
+		case errors.Is(err, raft.ErrProposalDropped) && len(l.pending) > 0:
+			l.postponed(&e) // too much is uncommitted
+			return
+		default:
+			l.refused(&e)
+		}
+	}
+}
+
+// entryCommitted tells the leader's half of an entry that was applied.
+func (r *Replica) entryCommitted(index, term uint64) {
+	l := r.leading
+	if l == nil {
+		return
+	}
+	if l.startServing(term) {
+		r.fx.RoleChanged = true
+		if len(l.reads.waiting) > 0 {
+			r.confirmReads()
+		}
+	}
+	if len(l.pending) > 0 {
+		r.fx.Committed = l.committed(r.fx.Committed, index, term, r.cfg.Now())
+	}
+}
+
+// leaderAdvanced does what may have become possible on a leader: answer reads,
+// propose the next entry, hand the leadership over.
+func (r *Replica) leaderAdvanced() {
+	l := r.leading
+	if l == nil {
+		return
+	}
+	l.reads.answer(r.applied)
+	if len(l.queue.items) > 0 && l.askFlush() {
+		r.fx.Flush = true
+	}
+	r.transferLeader()
+}
+
+func (r *Replica) transferLeader() {
+	if to := r.leading.nextTransfer(); to != 0 {
+		r.rn.TransferLeader(to)
+	}
+}
+
+// ReadIndex calls done once the replica has applied everything that was
+// committed anywhere when it was called, or with an error if it does not lead
+// (any more). Done is called on the owner's goroutine, from within a call of the
+// Replica.
+func (r *Replica) ReadIndex(done func(*protocol.Error)) {
+	if r.leading == nil || r.failed != nil {
+		done(protocol.ErrNotLeader)
+		return
+	}
+	r.leading.reads.add(done)
+	r.confirmReads()
+	r.drain()
+}
+
+// confirmReads asks raft for a majority's confirmation of all reads that wait,
+// once this leader knows what is committed. Raft keeps that rule by itself only
+// where there are peers to ask.
+func (r *Replica) confirmReads() {
+	if l := r.leading; l.serving {
+		r.rn.ReadIndex(binary.BigEndian.AppendUint64(nil, l.reads.nextRequest()))
+	}
+}
+
+func (r *Replica) readConfirmed(rs raft.ReadState) {
+	if r.leading == nil || len(rs.RequestCtx) != 8 {
+		return
+	}
+	r.leading.reads.confirm(binary.BigEndian.Uint64(rs.RequestCtx), rs.Index)
+	r.leaderAdvanced()
+}
+
+// retryReads asks again for reads whose confirmation may be lost. A tick calls
+// it.
+func (r *Replica) retryReads() {
+	if r.leading != nil && r.leading.reads.unconfirmed() {
+		r.confirmReads()
+		r.drain()
+	}
+}
+
+// HandOver lets another replica take over, once the entries in flight have been
+// answered: a leader that steps down can only call them unknown. Nothing new
+// is proposed meanwhile; what was only gathered is refused, and asked again of
+// the next leader. An attempt that comes to nothing ends after an election
+// timeout. It does nothing on a follower, when to is 0, or while another attempt
+// is under way.
+func (r *Replica) HandOver(to uint64) {
+	if r.leading == nil || to == 0 || r.leading.handOver.active {
+		return
+	}
+	r.leading.beginHandOver(to)
+	r.transferLeader()
+	r.drain()
+}

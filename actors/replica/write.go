@@ -1,0 +1,120 @@
+package replica
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/logfile"
+	"ottla/mutate"
+)
+
+// storageAppend stages what raft wants durable. Its responses leave in order,
+// and only after a sync that began after all earlier writes of this replica.
+func (r *Replica) storageAppend(m raftpb.Message) {
+	b := &logfile.Batch{}
+	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
+	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
+		if err := r.stageSnapshot(b, m); err != nil {
+			r.Fail(err)
+			return
+		}
+	}
+	if m.Term != 0 && (m.Term != r.storage.hard.Term || m.Vote != r.storage.hard.Vote) {
+		r.storage.hard.Term, r.storage.hard.Vote = m.Term, m.Vote
+		r.log.SetHardState(b, m.Term, m.Vote)
+		w.mustSync, w.Priority = true, true
+	}
+	if m.Commit != 0 {
+		r.storage.hard.Commit = m.Commit
+	}
+	if len(m.Entries) > 0 {
+		if err := r.stageEntries(b, m.Entries); err != nil {
+			r.Fail(err)
+			return
+		}
+	}
+	r.enqueue(w)
+}
+
+func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
+	frames := make([]logfile.Frame, len(ents))
+	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
+	next, err := r.log.OffsetOf(ents[0].Index) // of entries that carry no offset of their own
+	if err != nil {
+		return err
+	}
+	for i := range ents {
+		f, err := frameOf(&ents[i], next, now)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", ents[i].Index, err)
+		}
+		frames[i] = f
+		next = f.BaseOffset + int64(f.Count)
+	}
+	return r.log.Append(b, frames)
+}
+
+// enqueue hands a write to the shell, or, when there is nothing to write,
+// lets its responses wait behind the writes that are under way.
+func (r *Replica) enqueue(w *Write) {
+	if w.Batch.Empty() {
+		if len(w.responses) == 0 && w.snapshot == nil {
+			return
+		}
+		if len(r.writes) == 0 {
+			r.deliver(w)
+			return
+		}
+		r.writes = append(r.writes, w)
+		return
+	}
+	r.writeSeq++
+	w.Seq = r.writeSeq
+	w.Priority = w.Priority || r.cfg.Internal
+	r.writes = append(r.writes, w)
+	r.fx.Writes = append(r.fx.Writes, w)
+}
+
+// DiskDone takes the disk's answer to the write with that number.
+func (r *Replica) DiskDone(seq uint64, err error) {
+	if r.failed != nil {
+		return
+	}
+	if err != nil && !mutate.On(mutate.IgnoreSyncError) {
+		r.Fail(err)
+		return
+	}
+	for len(r.writes) > 0 && r.writes[0].Seq <= seq {
+		w := r.writes[0]
+		r.writes[0] = nil
+		r.writes = r.writes[1:]
+		if last := w.LastIndex(); last > 0 {
+			r.log.Synced(last)
+		}
+		r.deliver(w)
+	}
+	r.drain()
+}
+
+// deliver lets a durable write's responses go.
+func (r *Replica) deliver(w *Write) {
+	if w.snapshot != nil {
+		r.snapshotInstalled(w.snapshot)
+	}
+	if w.then != nil {
+		w.then()
+	}
+	r.storage.stable(w.entries)
+	for i := range w.responses {
+		m := w.responses[i]
+		if m.To != r.id.ReplicaID {
+			r.fx.Messages = append(r.fx.Messages, m)
+			continue
+		}
+		if err := r.rn.Step(m); err != nil {
+			r.cfg.Logger.Debug("local raft response refused", "type", m.Type.String(), "error", err)
+		}
+	}
+}
