@@ -4,16 +4,17 @@
 // Nothing here runs in an actor's mailbox. A request's own goroutine finds out
 // what is meant (which cluster, topic, group) in the routing tables, asks
 // leaders through routing.Leader, and reads published views of logs. A read
-// that has nothing to return is parked: no goroutine waits with it, and whatever
-// may end the wait has its caller go on.
+// that has nothing to return parks: no goroutine waits with it, and whatever may
+// end the wait has its caller go on.
 //
-//	front.go                   Front, and the port to the process it stands before
-//	resolve.go                 which cluster, topic and group is meant
-//	follow.go                  asking a leader, and the next one when it moves
-//	produce.go                 records to the leaders of their partitions
-//	fetch.go, gathered.go, tail.go, room.go    reading logs into an answer
-//	parking.go                 reads that wait
-//	poll*.go                   GET /events of a group's member
-//	groups.go                  groups, committed offsets, seek
-//	admin.go, clusters.go, metrics.go, producers.go    lists, descriptions, changes
+//	front.go        Front, and the port to the process it stands before
+//	resolve.go      which cluster, topic and group is meant
+//	follow.go       asking a leader, and the next one when it moves
+//	produce.go      records to the leaders of their partitions
+//	park.go         reads that wait
+//	poll.go         GET /events of a group's member: its states; poll_*.go: what each of them does
+//	fetch.go        reading a partition without a group
+//	view.go, gathered.go, tail.go, room.go    reading logs into an answer
+//	groups.go, offsets.go    groups, committed offsets, seek
+//	topics.go, clusters.go, metrics.go, producers.go    lists, descriptions, changes
 package front

@@ -11,32 +11,38 @@ import (
 // What tests outside of this package, which may start a node, look at.
 
 // Subscribe runs the first step of a poll.
-func Subscribe(s protocol.PendingPoll) *protocol.Error { return s.(*pollSession).subscribe() }
+func Subscribe(s protocol.PendingPoll) *protocol.Error {
+	p := s.(*poll)
+	p.state = p.onResolve()
+	return p.err
+}
 
 // Asks reports whether a poll waits for an answer of its group.
-func Asks(s protocol.PendingPoll) bool { return s.(*pollSession).question != nil }
+func Asks(s protocol.PendingPoll) bool { return s.(*poll).question.under != nil }
 
 // HandleOf is how the group reaches a poll.
-func HandleOf(s protocol.PendingPoll) *routing.PollHandle { return s.(*pollSession).handle }
+func HandleOf(s protocol.PendingPoll) *routing.PollHandle { return s.(*poll).share.handle }
 
 // UseWake takes away a wake that has come.
-func UseWake(s protocol.PendingPoll) { s.(*pollSession).woke() }
+func UseWake(s protocol.PendingPoll) { s.(*poll).unpark() }
 
 // Delivered is the group's answer to a poll's delivery.
 func Delivered(s protocol.PendingPoll, err *protocol.Error) (reply *protocol.PollReply, again bool, failed *protocol.Error) {
-	step := s.(*pollSession).delivered(routing.GroupCursor{}, err)
-	return step.reply, step.again, step.err
+	p := s.(*poll)
+	p.reply, p.err = nil, nil
+	next := p.delivered(routing.GroupCursor{}, err)
+	return p.reply, next == stateShare, p.err
 }
 
 // Expire puts a poll's deadline into the past.
-func Expire(s protocol.PendingPoll) { s.(*pollSession).deadline = time.Now().Add(-time.Hour) }
+func Expire(s protocol.PendingPoll) { s.(*poll).deadline = time.Now().Add(-time.Hour) }
 
 // MaxTailBytes is the most that is kept of a partition's end.
 const MaxTailBytes = maxTailBytes
 
 // Tail is what is shared at the leader that a read has seen.
 func Tail(s protocol.PendingFetch) (from int64, records int, ok bool) {
-	return TailAt(s.(*fetchSession).leader)
+	return TailAt(s.(*fetch).leader)
 }
 
 // TailAt is what is shared at a leader.

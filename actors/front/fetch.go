@@ -1,6 +1,7 @@
 package front
 
 import (
+	"errors"
 	"time"
 
 	"ottla/actors/routing"
@@ -8,93 +9,136 @@ import (
 	"ottla/protocol"
 )
 
-// fetchSession is one read of a partition without a group, on its caller's
-// goroutine. Only when there is nothing yet does it park, at the leader.
-type fetchSession struct {
-	parking
-	front    *Front
-	req      *protocol.FetchRequest
-	deadline time.Time
-	reply    *protocol.FetchReply // of the last look
-	leader   *routing.Leadership  // whom it saw then, and parks at
-	at       protocol.Offset      // what it waits for
-	waiter   *protocol.Waiter
-	stays    bool // it is parked there already
+// fetch is one read of a partition without a group. It has no goroutine of its
+// own: whoever carries it on calls Advance and Park in turn.
+type fetch struct {
+	parker
+	front      *Front
+	req        *protocol.FetchRequest
+	deadline   time.Time
+	waiter     *protocol.Waiter
+	reply      *protocol.FetchReply // of the last look
+	leader     *routing.Leadership  // who led then; the waiter registers there
+	at         protocol.Offset      // what it waits for
+	registered bool                 // the waiter is registered at leader since the last look
 }
 
 // Fetch reads a partition, waiting up to req.Timeout for a first record.
 func (fr *Front) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	s := fr.StartFetch(req)
-	for {
-		reply, waits, err := s.Advance()
-		if !waits {
-			return reply, err
-		}
-		woken := make(chan struct{})
-		s.Park(func() { close(woken) })
-		<-woken
-	}
+	return await(fr.StartFetch(req))
 }
 
 // StartFetch begins a read that its caller carries on; see protocol.Pending.
 func (fr *Front) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
-	return &fetchSession{front: fr, req: req, deadline: time.Now().Add(req.Timeout)}
+	return &fetch{front: fr, req: req, deadline: time.Now().Add(req.Timeout)}
 }
 
-// Advance implements protocol.PendingFetch.
-func (s *fetchSession) Advance() (*protocol.FetchReply, bool, *protocol.Error) {
+// Advance implements protocol.Pending.
+func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol.Error) {
 	woken := false
-	if s.parked {
-		s.front.sleepers.remove(&s.parking)
-		if woken = s.woke(); !woken && s.over() {
-			s.leader.Unpark(s.waiter)
-			return s.reply, false, nil
-		} else if !woken {
-			s.stays = true
-			return nil, true, nil
+	if f.parked {
+		f.front.parked.remove(&f.parker)
+		woken = f.unpark()
+		switch {
+		case !woken && f.over():
+			f.leader.Unpark(f.waiter)
+			return f.reply, false, nil
+		case !woken:
+			return nil, true, nil // it was nudged for others
 		}
-		s.stays = false
+		f.registered = false
 	}
-	got := gathered{sink: s.req.Sink}
-	err := s.front.fresh(s.req.Topic, s.req.Partition, func(v *logfile.View, leader *routing.Leadership) (err *protocol.Error) {
-		s.leader, s.at = leader, protocol.Offset(v.HighWatermark())
-		if s.req.Timestamp == nil {
-			s.at = max(s.at, s.req.Offset)
+	got := gathered{sink: f.req.Sink}
+	if err := f.look(&got, woken); err != nil {
+		return nil, false, err
+	}
+	if got.count == 0 && time.Now().Before(f.deadline) {
+		return nil, true, nil
+	}
+	countFetched(f.req.Topic, f.req.Partition, got.count, got.bytes)
+	return f.reply, false, nil
+}
+
+// look reads what there is. woken says that a leader woke the read, and perhaps
+// others: they share what one has read.
+func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
+	return f.front.fresh(f.req.Topic, f.req.Partition, func(v *logfile.View, leader *routing.Leadership) (err *protocol.Error) {
+		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
+		if f.req.Timestamp == nil {
+			f.at = max(f.at, f.req.Offset)
 		}
 		if woken {
 			got.waited = leader
 		}
-		s.reply, err = readView(&got, v, s.req)
+		f.reply, err = readView(got, v, f.req)
 		return err
 	})
-	if err != nil {
-		return nil, false, err
-	}
-	if got.count == 0 && time.Now().Before(s.deadline) {
-		return nil, true, nil
-	}
-	countFetched(s.req.Topic, s.req.Partition, got.count, got.bytes)
-	return s.reply, false, nil
 }
 
-// Park implements protocol.PendingFetch.
-func (s *fetchSession) Park(resume func()) {
-	if s.waiter == nil {
-		s.waiter = protocol.NewWaiter(func() { s.wake(waitWake) })
+// Park implements protocol.Pending.
+func (f *fetch) Park(resume func()) {
+	if f.waiter == nil {
+		f.waiter = protocol.NewWaiter(f.wake)
 	}
-	if s.req.Watch != nil {
-		s.req.Left, s.req.Watch = s.req.Watch(), nil
+	if f.req.Watch != nil {
+		f.req.Left, f.req.Watch = f.req.Watch(), nil
 	}
-	if !s.stays {
-		s.leader.Park(s.waiter, s.at)
+	if !f.registered {
+		f.leader.Park(f.waiter, f.at)
+		f.registered = true
 	}
-	s.armTimer(s.deadline)
-	s.front.sleepers.add(&s.parking, s.req.Done, s.front.stopped)
-	s.arm(resume, s.req.Left, s.req.Done, s.front.stopped)
+	f.setTimer(f.deadline)
+	f.front.parked.add(&f.parker, f.req.Done, f.front.stopped)
+	f.park(resume, f.req.Left, f.req.Done, f.front.stopped)
 }
 
 // over reports that nothing is waited for any more: the time is up, the client
-// left or the process ends, of which Done is the front end's word.
-func (s *fetchSession) over() bool {
-	return !time.Now().Before(s.deadline) || closed(s.req.Left) || closed(s.req.Done) || closed(s.front.stopped)
+// left, or the process ends, of which Done is the front end's word.
+func (f *fetch) over() bool {
+	return !time.Now().Before(f.deadline) || closed(f.req.Left) || closed(f.req.Done) || closed(f.front.stopped)
+}
+
+func readView(got *gathered, v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	offset := int64(req.Offset)
+	if req.Timestamp != nil {
+		at, err := v.OffsetForTime(*req.Timestamp)
+		if errors.Is(err, logfile.ErrStale) {
+			return nil, errStaleView
+		}
+		if err != nil {
+			return nil, unreadable(req.Topic.Name, req.Partition, err)
+		}
+		offset = at
+	}
+	if offset < v.Earliest() {
+		return nil, outOfRange(req.Topic.Name, req.Partition, offset, v)
+	}
+	if err := readInto(got, v, req, offset); err != nil {
+		return nil, err
+	}
+	reply := &protocol.FetchReply{
+		Records: got.records, NextOffset: protocol.Offset(offset),
+		HighWatermark: protocol.Offset(v.HighWatermark()), Earliest: protocol.Offset(v.Earliest()),
+	}
+	switch {
+	case got.count > 0:
+		reply.NextOffset = got.last + 1
+	case offset < v.HighWatermark():
+		reply.NextOffset = reply.HighWatermark // compaction left nothing up to there
+	}
+	return reply, nil
+}
+
+// readInto reads what is asked for as far as there is room for it.
+func readInto(got *gathered, v *logfile.View, req *protocol.FetchRequest, offset int64) *protocol.Error {
+	if offset < v.HighWatermark() {
+		bytes, err := takeRoom(req.Room, estimate(v, offset, req.MaxRecords, req.MaxBytes), req.MaxBytes)
+		if err != nil {
+			return err
+		}
+		if err := got.read(v, req.Topic.Name, req.Partition, offset, req.MaxRecords, bytes); err != nil {
+			return err
+		}
+	}
+	return keepRoom(req.Room, got.bytes)
 }

@@ -7,89 +7,256 @@ import (
 	"ottla/protocol"
 )
 
-// How long an answer of a leader is waited for before the question is put
-// again: after it was withdrawn, to whoever leads then, and else to itself,
-// for an actor below it may have died with the question. Everything that is
-// asked in this way may be asked twice.
+// How long the answer of one leader is waited for before the question is put
+// again. After the leader was withdrawn, the question goes to whoever leads
+// next. Otherwise it goes to the same leader again, because an actor below it
+// may have died with the question. Whatever is asked in this way may be asked
+// twice.
 const (
 	withdrawnPatience = 50 * time.Millisecond
 	unansweredLeader  = 3 * time.Second
 )
 
-// awaitAnswer waits for the answer of the replica that led a partition when it
-// was asked, as long as it is worth it; false if there is none.
-func awaitAnswer[T any](route *routing.Partition, ref *routing.Leadership, slot protocol.Future[T], asked, deadline time.Time) (T, bool) {
-	until := minTime(deadline, asked.Add(unansweredLeader))
+// follow puts one request to the leader of a partition and, until there is a
+// final answer, to the leaders after it:
+//
+//	ask ---> await ---> final: the answer, or its error
+//	 ^         |
+//	 |         | refused, unclear
+//	 |         v
+//	 +------ next ----> nobody leads: unknown if an attempt was unclear, else leaderless
+//
+// A caller that must not block asks first, looks with due from time to time,
+// and calls run once that returns true.
+type follow[T any] struct {
+	front     *Front
+	topic     *protocol.Topic
+	partition int
+	deadline  time.Time
+	attempt   time.Duration // how long one leader is waited for; 0: until the deadline, whoever leads by then
+	put       func(*routing.Leadership, protocol.Future[T])
+	failed    func(T) *protocol.Error // takes the error out of an answer
+	judge     func(come bool, err *protocol.Error) verdict
+
+	// The attempt that is under way.
+	leader *routing.Leadership // who was asked; nil: nobody has led yet
+	slot   protocol.Future[T]
+	asked  time.Time
+
+	patience time.Time // when the search for a next leader is given up; zero: no leader has refused since the last unclear attempt
+	unclear  bool      // the outcome of an attempt is unknown, so it is of any later error
+}
+
+// verdict says what an answer, or its absence, means for a request.
+type verdict int
+
+const (
+	verdictFinal   verdict = iota // the request is answered, or may not be put again
+	verdictRefused                // nothing happened: the next leader is asked
+	verdictUnclear                // nobody knows what happened: the next leader is asked, with new patience
+)
+
+// judgeOnce judges answers to what must not happen twice: only a refusal by
+// somebody who does not lead proves that nothing happened.
+func judgeOnce(come bool, err *protocol.Error) verdict {
+	if come && err != nil && err.Code == protocol.CodeNoLeader {
+		return verdictRefused
+	}
+	return verdictFinal
+}
+
+// judgeRepeatable judges answers to what may be put again.
+func judgeRepeatable(come bool, err *protocol.Error) verdict {
+	switch {
+	case !come, err != nil && err.Outcome == protocol.OutcomeUnknown:
+		return verdictUnclear
+	case err != nil && err.Code == protocol.CodeNoLeader:
+		return verdictRefused
+	}
+	return verdictFinal
+}
+
+// judgeReading judges answers to what changes nothing: it never has an unknown
+// outcome, and every failure is a reason to ask again.
+func judgeReading(come bool, err *protocol.Error) verdict {
+	if come && err == nil {
+		return verdictFinal
+	}
+	return verdictRefused
+}
+
+// errUnanswered is what run returns for a request that nobody answered and
+// that may not be put again.
+var errUnanswered = protocol.Unknownf("nobody confirmed it in time")
+
+// askLeader puts a question that may be asked twice to the leader of a
+// partition, and to the next one when that does not lead, ends, or cannot tell
+// what became of it. failed takes the error out of an answer. Errors: those of
+// Front.leaderless when there was no leader for routing.FailoverPatience;
+// outcome_unknown. Once a question has gone unanswered, or was answered so, the
+// outcome of any further error is unknown.
+func askLeader[T any](fr *Front, t *protocol.Topic, partition int, deadline time.Time,
+	put func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
+) (T, *protocol.Error) {
+	f := follow[T]{
+		front: fr, topic: t, partition: partition, deadline: deadline, attempt: unansweredLeader,
+		put: put, failed: failed, judge: judgeRepeatable,
+	}
+	f.begin(protocol.NewFuture[T]())
+	return f.run()
+}
+
+func (f *follow[T]) route() *routing.Partition {
+	return routing.Of(f.topic).Partitions[f.partition]
+}
+
+// begin asks the leader of the moment; false if nobody leads.
+func (f *follow[T]) begin(slot protocol.Future[T]) bool {
+	if f.leader = f.route().Leader(); f.leader == nil {
+		return false
+	}
+	f.ask(slot)
+	return true
+}
+
+func (f *follow[T]) ask(slot protocol.Future[T]) {
+	f.slot, f.asked = slot, time.Now()
+	f.put(f.leader, slot)
+}
+
+// due reports whether run has something to do other than to wait for the
+// leader that was asked.
+func (f *follow[T]) due() bool {
+	return len(f.slot.C()) > 0 || f.leader == nil || f.route().Leader() != f.leader || time.Since(f.asked) >= f.attempt
+}
+
+// run waits for the answer, and asks the next leader where need be.
+func (f *follow[T]) run() (T, *protocol.Error) {
+	for {
+		if f.leader != nil {
+			answer, come := f.await()
+			err := f.failed(answer)
+			switch f.judge(come, err) {
+			case verdictUnclear:
+				f.unclear, f.patience = true, time.Time{}
+			case verdictFinal:
+				if !come {
+					return answer, errUnanswered
+				}
+				return answer, f.unclearly(err)
+			}
+		}
+		if !f.next() {
+			var none T
+			if f.unclear {
+				return none, protocol.Unknownf("nobody confirmed it in time")
+			}
+			return none, f.front.leaderless(f.topic, f.partition)
+		}
+		f.ask(protocol.NewFuture[T]())
+	}
+}
+
+// await waits for the answer of the leader that was asked, as long as it is
+// worth it; false if there is none.
+func (f *follow[T]) await() (T, bool) {
+	if f.attempt == 0 {
+		return f.slot.Wait(f.deadline)
+	}
+	select {
+	case answer := <-f.slot.C():
+		return answer, true
+	default:
+	}
+	until := minTime(f.deadline, f.asked.Add(f.attempt))
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
+	route := f.route()
 	for {
 		leader, changed := route.Current()
-		if leader != ref {
-			// What ends in order answers everybody first.
-			return slot.Wait(minTime(until, time.Now().Add(withdrawnPatience)))
+		if leader != f.leader {
+			// A leader that ends in order answers everybody first.
+			return f.slot.Wait(minTime(until, time.Now().Add(withdrawnPatience)))
 		}
 		select {
-		case answer := <-slot.C():
+		case answer := <-f.slot.C():
 			return answer, true
 		case <-changed:
 		case <-t.C:
-			return slot.Wait(time.Now())
+			return f.slot.Wait(time.Now())
 		}
 	}
 }
 
-// askLeader puts a question to a partition's leader, and to the next one when
-// it does not lead, ends, or cannot tell what became of it. failed takes the
-// error out of an answer. Errors: no_leader when there was none for
-// routing.FailoverPatience; outcome_unknown. Once a question has gone unanswered or
-// was answered so, the outcome of any further error is unknown.
-func askLeader[T any](fr *Front, route *routing.Partition, deadline time.Time,
-	ask func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
-) (T, *protocol.Error) {
-	ref := route.Leader()
-	slot := protocol.NewFuture[T]()
-	if ref != nil {
-		ask(ref, slot)
+// next waits for the leader to ask next; false if there was none in time.
+func (f *follow[T]) next() bool {
+	if f.patience.IsZero() {
+		f.patience = minTime(f.deadline, time.Now().Add(routing.FailoverPatience))
 	}
-	return askLeaderFrom(fr, route, ref, slot, time.Now(), deadline, ask, failed)
+	f.leader = f.front.nextLeader(f.route(), f.leader, f.patience)
+	return f.leader != nil
 }
 
-// askLeaderFrom is askLeader when ref, unless there was none, has been asked
-// already and answers in slot.
-func askLeaderFrom[T any](fr *Front, route *routing.Partition, ref *routing.Leadership, slot protocol.Future[T], asked, deadline time.Time,
-	ask func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
-) (T, *protocol.Error) {
-	var none T
-	var patience time.Time // set when trouble begins
-	unclear := false
-	for {
-		if ref != nil {
-			answer, ok := awaitAnswer(route, ref, slot, asked, deadline)
-			switch err := failed(answer); {
-			case !ok, err != nil && err.Outcome == protocol.OutcomeUnknown:
-				unclear, patience = true, time.Time{}
-			case err == nil || err.Code != protocol.CodeNoLeader:
-				return answer, unclearly(err, unclear)
-			}
-		}
-		if patience.IsZero() {
-			patience = minTime(deadline, time.Now().Add(routing.FailoverPatience))
-		}
-		if ref = fr.nextLeader(route, ref, patience); ref == nil {
-			return none, unclearly(protocol.ErrNotLeader, unclear)
-		}
-		slot, asked = protocol.NewFuture[T](), time.Now()
-		ask(ref, slot)
-	}
-}
-
-// unclearly is an error after an attempt whose outcome is unknown.
-func unclearly(err *protocol.Error, unclear bool) *protocol.Error {
-	switch {
-	case err == nil || !unclear:
+// unclearly is a final error: after an attempt whose outcome is unknown, its
+// outcome is unknown as well.
+func (f *follow[T]) unclearly(err *protocol.Error) *protocol.Error {
+	if err == nil || !f.unclear {
 		return err
-	case err.Code == protocol.CodeNoLeader:
-		return protocol.Unknownf("nobody confirmed it in time")
 	}
 	return err.WithOutcome(protocol.OutcomeUnknown)
+}
+
+// nextLeader waits for a leader other than the one that refused. One that
+// refused because it was about to hand over, and then did not, is asked again.
+func (fr *Front) nextLeader(route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
+	for time.Now().Before(deadline) {
+		if route.Hopeless() {
+			return route.Leader()
+		}
+		if ref := route.Await(not, minTime(deadline, time.Now().Add(50*time.Millisecond))); ref != nil {
+			return ref
+		}
+		select {
+		case <-fr.stopped:
+			return nil
+		default:
+		}
+	}
+	return nil
+}
+
+// leaderless is the error for a partition that nobody leads.
+func (fr *Front) leaderless(t *protocol.Topic, partition int) *protocol.Error {
+	select {
+	case <-fr.stopped:
+		return protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
+	default:
+	}
+	route := routing.Of(t).Partitions[partition]
+	if err := fr.gone(t); err != nil {
+		return err
+	}
+	if route.LacksMajority() {
+		return protocol.Errorf(protocol.CodeNotEnoughReplicas,
+			"partition %d of topic %q has %d of %d replicas running, no majority%s",
+			partition, t.Name, route.Running(), route.Placed, fr.replicaProblem(t, route.ID))
+	}
+	return protocol.Errorf(protocol.CodeNoLeader, "partition %d of topic %q has no leader at the moment", partition, t.Name)
+}
+
+// replicaProblem is the end of an error that says what is wrong with a
+// partition's replicas, "" if that is not known.
+func (fr *Front) replicaProblem(t *protocol.Topic, key protocol.PartitionID) string {
+	view := routing.Of(t).Cluster.View()
+	if view == nil || view.Problems[key] == "" {
+		return ""
+	}
+	return ": " + view.Problems[key]
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

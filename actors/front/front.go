@@ -41,7 +41,7 @@ type Front struct {
 	directory *routing.Directory
 	host      Host
 	stopped   <-chan struct{}
-	sleepers  sleepers
+	parked    parkedReads
 
 	polls protocol.Counter // numbers them
 
@@ -52,6 +52,6 @@ type Front struct {
 // New makes the Front of a host whose clusters are in directory.
 func New(o Options, directory *routing.Directory, host Host) *Front {
 	fr := &Front{opt: o, directory: directory, host: host, stopped: host.Stopped()}
-	directory.OnTopics(fr.sleepers.nudge)
+	directory.OnTopics(fr.parked.nudge)
 	return fr
 }

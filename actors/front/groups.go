@@ -1,14 +1,10 @@
 package front
 
 import (
-	"cmp"
-	"errors"
 	"slices"
 	"time"
 
-	"ottla/actors/group"
 	"ottla/actors/routing"
-	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -22,15 +18,10 @@ func askGroup[T any](fr *Front, h *routing.Cluster, group string, deadline time.
 	if offsets == nil {
 		return none, routing.ErrStarting
 	}
-	partition := routing.GroupPartition(group, offsets.Partitions)
-	route := routing.Of(offsets).Partitions[partition]
-	answer, err := askLeader(fr, route, deadline, func(ref *routing.Leadership, slot protocol.Future[T]) {
-		ref.Ask(&routing.GroupRequest{Group: group, Msg: message(slot)})
-	}, failed)
-	if err != nil && err.Code == protocol.CodeNoLeader {
-		err = fr.leaderless(offsets, partition)
-	}
-	return answer, err
+	return askLeader(fr, offsets, routing.GroupPartition(group, offsets.Partitions), deadline,
+		func(to *routing.Leadership, slot protocol.Future[T]) {
+			to.Ask(&routing.GroupRequest{Group: group, Msg: message(slot)})
+		}, failed)
 }
 
 // groupsOf asks all coordinators of a cluster for their groups; with a
@@ -42,12 +33,9 @@ func (fr *Front) groupsOf(h *routing.Cluster, consumer protocol.ConsumerID) ([]s
 	}
 	var names []string
 	deadline := time.Now().Add(fr.opt.RequestTimeout)
-	for p, route := range routing.Of(offsets).Partitions {
-		list, err := fr.listGroups(route, consumer, deadline)
+	for p := range offsets.Partitions {
+		list, err := fr.listGroups(offsets, p, consumer, deadline)
 		if err != nil {
-			if err.Code == protocol.CodeNoLeader {
-				err = fr.leaderless(offsets, p)
-			}
 			return nil, err
 		}
 		names = append(names, list...)
@@ -56,66 +44,11 @@ func (fr *Front) groupsOf(h *routing.Cluster, consumer protocol.ConsumerID) ([]s
 	return names, nil
 }
 
-func (fr *Front) listGroups(route *routing.Partition, consumer protocol.ConsumerID, deadline time.Time) ([]string, *protocol.Error) {
-	list, err := askLeader(fr, route, deadline, func(ref *routing.Leadership, slot protocol.Future[routing.GroupList]) {
-		ref.Ask(&routing.ListGroups{Consumer: consumer, Reply: slot})
+func (fr *Front) listGroups(offsets *protocol.Topic, partition int, consumer protocol.ConsumerID, deadline time.Time) ([]string, *protocol.Error) {
+	list, err := askLeader(fr, offsets, partition, deadline, func(to *routing.Leadership, slot protocol.Future[routing.GroupList]) {
+		to.Ask(&routing.ListGroups{Consumer: consumer, Reply: slot})
 	}, func(l routing.GroupList) *protocol.Error { return l.Err })
 	return list.Groups, err
-}
-
-// Commit is POST /offset.
-func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
-	h, group, err := fr.commitGroup(req)
-	if err != nil {
-		return nil, err
-	}
-	topicID, offsets, err := fr.commitOffsets(h, req)
-	if err != nil {
-		return nil, err
-	}
-	deadline := time.Now().Add(fr.opt.RequestTimeout)
-	answer, err := askGroup(fr, h, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
-		return &routing.GroupCommit{Consumer: req.ConsumerID, TopicID: topicID, Offsets: offsets, Generation: req.Generation, Force: req.Force, Reply: f}
-	}, func(a routing.GroupOffsets) *protocol.Error { return a.Err })
-	if err != nil {
-		if err.Code == protocol.CodeGroupNotFound {
-			err = protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has never seen consumer %d", group, req.ConsumerID)
-		}
-		return nil, err
-	}
-	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets)}, nil
-}
-
-func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
-	list := make([]protocol.CommittedEntry, len(offsets))
-	for i, o := range offsets {
-		list[i] = protocol.CommittedEntry{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset}
-	}
-	return list
-}
-
-// commitOffsets resolves the names in a commit.
-func (fr *Front) commitOffsets(h *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
-	topics := h.Table().Topics
-	if req.Topic != "" {
-		t := topics[req.Topic]
-		if t == nil {
-			return "", nil, topicNotFound(req.Topic)
-		}
-		topicID = t.ID
-	}
-	for _, o := range req.Offsets {
-		t := topics[o.Topic]
-		if t == nil {
-			return "", nil, topicNotFound(o.Topic)
-		}
-		if o.Partition < 0 || o.Partition >= t.Partitions {
-			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
-				With("partitions", t.Partitions)
-		}
-		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
-	}
-	return topicID, offsets, nil
 }
 
 // readGroup asks for a group's offsets and members, linearizably unless asKnown.
@@ -125,69 +58,6 @@ func (fr *Front) readGroup(h *routing.Cluster, group string, asKnown bool) (rout
 			return &routing.GroupRead{AsKnown: asKnown, Reply: f}
 		},
 		func(a routing.GroupReading) *protocol.Error { return a.Err })
-}
-
-// Offsets is GET /offset: a row for every partition that the group has an
-// offset or an owner for; with a topic, for every partition of that topic.
-func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
-	var h *routing.Cluster
-	var err *protocol.Error
-	if req.Topic != "" {
-		h, err = fr.topicCluster(req.Cluster, req.Topic)
-	} else {
-		h, err = fr.groupCluster(req.Cluster, req.Group)
-	}
-	if err != nil {
-		return nil, err
-	}
-	r, err := fr.readGroup(h, req.Group, false)
-	if err != nil {
-		return nil, err
-	}
-	rows := []protocol.OffsetInfo{}
-	for name, t := range h.Table().Topics {
-		for p := range t.Partitions {
-			row, mentioned := fr.offsetRow(t, p, &r)
-			if name == req.Topic || req.Topic == "" && mentioned {
-				rows = append(rows, row)
-			}
-		}
-	}
-	slices.SortFunc(rows, func(a, b protocol.OffsetInfo) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
-	return rows, nil
-}
-
-// offsetRow describes a group on one partition; mentioned tells whether the
-// group has anything to do with it.
-func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupReading) (row protocol.OffsetInfo, mentioned bool) {
-	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}
-	row = protocol.OffsetInfo{Topic: t.Name, Partition: partition}
-	for i := range r.Offsets {
-		if o := &r.Offsets[i]; o.Key() == key {
-			at := o.Offset
-			row.Committed, row.Metadata, row.CommittedAt = &at, o.Metadata, time.UnixMilli(o.At).UTC()
-			mentioned = true
-		}
-	}
-	if owner, ok := r.Owners[key]; ok {
-		row.Owner, mentioned = &owner, true
-	}
-	if at, ok := r.Positions[key]; ok {
-		row.Position = &at
-	}
-	if ref := routing.Of(t).Partitions[partition].Leader(); ref != nil {
-		v := ref.View()
-		end := protocol.Offset(v.HighWatermark())
-		from := protocol.Offset(v.Earliest())
-		if row.Committed != nil {
-			from = *row.Committed
-		}
-		lag := max(0, end-from)
-		row.End, row.Lag = &end, &lag
-	}
-	return row, mentioned
 }
 
 // Groups lists the groups of one cluster, or of all.
@@ -292,61 +162,4 @@ func (fr *Front) changeGroup(cluster, group string, change routing.GroupChange) 
 		}
 	}
 	return err
-}
-
-// Seek moves a group's committed offsets of a topic.
-func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
-	t, err := fr.LookupTopic(req.Cluster, req.Topic, false, time.Time{})
-	if err != nil {
-		return nil, err
-	}
-	var offsets []group.PartitionOffset
-	for p := range t.Partitions {
-		if req.Partition != nil && *req.Partition != p {
-			continue
-		}
-		at, err := fr.seekTarget(t, p, req)
-		if err != nil {
-			return nil, err
-		}
-		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at})
-	}
-	if len(offsets) == 0 {
-		return nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", t.Name, *req.Partition)
-	}
-	if err := fr.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets}); err != nil {
-		return nil, err
-	}
-	return entries(offsets), nil
-}
-
-func (fr *Front) seekTarget(t *protocol.Topic, partition int, req *protocol.SeekRequest) (protocol.Offset, *protocol.Error) {
-	if req.Offset != nil {
-		return *req.Offset, nil
-	}
-	return fr.startOffset(t, partition, protocol.StartFrom{Latest: req.Latest, Timestamp: req.Timestamp})
-}
-
-// startOffset resolves where a group starts on a partition.
-func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
-	var at int64
-	err := fr.fresh(t, partition, func(v *logfile.View, _ *routing.Leadership) *protocol.Error {
-		var err error
-		switch {
-		case from.Timestamp != nil:
-			at, err = v.OffsetForTime(*from.Timestamp)
-		case from.Latest:
-			at = v.HighWatermark()
-		default:
-			at = v.Earliest()
-		}
-		switch {
-		case errors.Is(err, logfile.ErrStale):
-			return errStaleView
-		case err != nil:
-			return unreadable(t.Name, partition, err)
-		}
-		return nil
-	})
-	return protocol.Offset(at), err
 }

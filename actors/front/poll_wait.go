@@ -4,131 +4,139 @@ import (
 	"time"
 
 	"ottla/actors/routing"
-	"ottla/protocol"
 )
 
-// How a wait of a poll ended.
-type waitEnd int
-
-const (
-	waitNone         waitEnd = iota // there was none yet
-	waitOver                        // the time is up, or the process ends
-	waitWoken                       // there may be records
-	waitShareChanged                // a new generation, or topics have changed
-	waitSuperseded                  // a newer poll of this consumer took over, or it left
-	waitClientGone
-)
-
-// Bounds of how often a parked poll looks whether its client is still there: a
-// quarter of its session timeout within them.
+// Bounds of how often a poll that waits looks whether its client is still
+// there: a quarter of its session timeout within them.
 const (
 	minAliveInterval = 250 * time.Millisecond
 	maxAliveInterval = 5 * time.Second
 )
 
-// Park implements protocol.PendingPoll: it waits for the answer to a question,
-// or parks at all assigned partitions until one has something, the group calls,
-// or the time is over.
-func (s *pollSession) Park(resume func()) {
-	if s.question != nil {
-		s.armTimer(time.Now().Add(s.patience))
-		s.arm(resume)
-		return
-	}
-	if s.req.Watch != nil {
-		s.req.Left, s.req.Watch = s.req.Watch(), nil
-	}
-	s.waited = true
-	if !s.stays && !s.park() {
-		s.wake(waitWake) // the next look waits for the leader
-	}
-	if s.handle.Signal() != routing.PollGoesOn {
-		s.wake(waitNudged) // its own wake may have come while the share was asked for
-	}
-	s.armTimer(s.nextLook())
-	s.front.sleepers.add(&s.parking, s.done, s.front.stopped)
-	s.arm(resume, s.routes.Changed(), s.done, s.front.stopped, s.req.Left)
+// pollWait is where a poll waits for records.
+type pollWait struct {
+	registered bool                  // at the leaders of all partitions, at their positions
+	at         []*routing.Leadership // where the waiter may be registered, also when registered is false
 }
 
-// nextLook is when the poll's time is up, or when it is time to look for its
+// parkForRecords waits until a partition has something, the group calls, or
+// the time is over.
+func (p *poll) parkForRecords(resume func()) {
+	if p.req.Watch != nil {
+		p.req.Left, p.req.Watch = p.req.Watch(), nil
+	}
+	p.client.waited = true
+	if !p.wait.registered && !p.register() {
+		p.wake() // the next look waits for the leader
+	}
+	if p.share.handle.Signal() != routing.PollGoesOn {
+		p.Nudge() // the wake of that signal may have come before the poll began to wait
+	}
+	p.setTimer(p.nextNudge())
+	p.front.parked.add(&p.parker, p.client.done, p.front.stopped)
+	p.park(resume, p.share.routes.Changed(), p.client.done, p.front.stopped, p.req.Left)
+}
+
+// nextNudge is when the poll's time is up, or when it is time to look for its
 // client.
-func (s *pollSession) nextLook() time.Time {
-	until := s.deadline
-	if s.req.Gone != nil && s.req.Left == nil {
-		every := min(maxAliveInterval, max(minAliveInterval, s.req.SessionTimeout/4))
+func (p *poll) nextNudge() time.Time {
+	until := p.deadline
+	if p.req.Gone != nil && p.req.Left == nil {
+		every := min(maxAliveInterval, max(minAliveInterval, p.req.SessionTimeout/4))
 		until = minTime(until, time.Now().Add(every))
 	}
 	return until
 }
 
-// look is the end of a wait; again is true when nothing of what has happened
-// concerns this poll.
-func (s *pollSession) look() (again bool) {
-	woken := s.woke()
-	if s.question != nil {
-		return false
-	}
-	s.front.sleepers.remove(&s.parking)
-	s.ended, s.stays = s.waitEnd(woken)
-	return s.stays
+// onWait ends the wait, unless what has happened does not concern this poll.
+func (p *poll) onWait(woken bool) pollState {
+	p.front.parked.remove(&p.parker)
+	next := p.afterWait(woken)
+	p.wait.registered = p.wait.registered && next == stateWait
+	return next
 }
 
-func (s *pollSession) waitEnd(woken bool) (end waitEnd, again bool) {
-	signal := s.handle.Signal()
+// afterWait finds out why the wait has ended. What the group says comes first,
+// then the end of the process, then records.
+func (p *poll) afterWait(woken bool) pollState {
+	signal := p.share.handle.Signal()
 	switch {
 	case signal == routing.PollRebalanced:
-		return waitShareChanged, false
+		return p.shareAgain()
 	case signal >= routing.PollLeft:
-		return waitSuperseded, false
-	case closed(s.done), closed(s.front.stopped):
-		return waitOver, false
+		return p.answerNothing()
+	case closed(p.client.done), closed(p.front.stopped):
+		return p.readAgain(false, true)
 	case woken:
-		return waitWoken, false
+		return p.readAgain(true, false)
 	}
-	if closed(s.req.Left) {
-		if s.clientGone() {
-			s.alive = time.Now() // it has only just left
-			return waitClientGone, false
+	if closed(p.req.Left) {
+		if p.clientGone() {
+			p.client.alive = time.Now() // it has only just left
+			return p.onClientGone()
 		}
-		s.req.Left = nil
+		p.req.Left = nil
 	}
-	if closed(s.routes.Changed()) {
-		if s.topicsChanged() {
-			return waitShareChanged, false
+	if closed(p.share.routes.Changed()) {
+		if p.topicsChanged() {
+			return p.shareAgain()
 		}
-		s.routes = s.h.Table()
+		p.share.routes = p.cluster.Table()
 	}
-	over := !time.Now().Before(s.deadline)
-	if (over || s.req.Left == nil) && s.clientGone() {
-		return waitClientGone, false
+	over := !time.Now().Before(p.deadline)
+	switch {
+	case (over || p.req.Left == nil) && p.clientGone():
+		return p.onClientGone()
+	case over:
+		return p.readAgain(false, true)
 	}
-	return waitOver, !over
+	return stateWait
 }
 
-// park leaves the waiter at all assigned partitions; false when one has no
-// leader.
-func (s *pollSession) park() bool {
-	s.unpark()
-	for _, o := range s.at {
-		t := s.topics.At(o.TopicID)
+// readAgain is the next state when a wait has ended.
+func (p *poll) readAgain(woken, last bool) pollState {
+	p.look.woken, p.look.last = woken, last
+	return stateRead
+}
+
+// onClientGone ends a poll that nobody waits for any more.
+func (p *poll) onClientGone() pollState {
+	p.leave()
+	return p.answerNothing()
+}
+
+// register registers the waiter at the leaders of all assigned partitions;
+// false when one has none.
+func (p *poll) register() bool {
+	p.unregister()
+	for _, at := range p.share.at {
+		t := p.topics.At(at.TopicID)
 		if t == nil {
 			continue
 		}
-		_, ref, err := s.front.view(t, o.Partition, 0)
+		_, leader, err := p.front.view(t, at.Partition, 0)
 		if err != nil {
 			return false
 		}
-		s.waits = append(s.waits, ref)
-		ref.Park(s.handle.Waiter, o.Offset)
+		p.wait.at = append(p.wait.at, leader)
+		leader.Park(p.waiter, at.Offset)
 	}
+	p.wait.registered = true
 	return true
+}
+
+func (p *poll) unregister() {
+	for _, leader := range p.wait.at {
+		leader.Unpark(p.waiter)
+	}
+	p.wait.at, p.wait.registered = p.wait.at[:0], false
 }
 
 // topicsChanged reports whether a topic of the poll has more partitions now,
 // or is gone.
-func (s *pollSession) topicsChanged() bool {
-	now := s.h.Table().Topics
-	for _, t := range s.topics.All() {
+func (p *poll) topicsChanged() bool {
+	now := p.cluster.Table().Topics
+	for _, t := range p.topics.All() {
 		if have := now[t.Name]; have == nil || have.ID != t.ID || have.Partitions != t.Partitions {
 			return true
 		}
@@ -137,42 +145,13 @@ func (s *pollSession) topicsChanged() bool {
 }
 
 // clientGone looks whether there is still somebody to deliver to.
-func (s *pollSession) clientGone() bool {
-	if s.req.Gone == nil {
+func (p *poll) clientGone() bool {
+	if p.req.Gone == nil {
 		return false
 	}
-	if s.req.Gone() {
+	if p.req.Gone() {
 		return true
 	}
-	s.alive = time.Now()
+	p.client.alive = time.Now()
 	return false
-}
-
-// superseded reports that the poll's consumer has polled again, or left.
-func (s *pollSession) superseded() bool {
-	return s.handle != nil && s.handle.Signal() >= routing.PollLeft
-}
-
-func (s *pollSession) unpark() {
-	for _, ref := range s.waits {
-		ref.Unpark(s.handle.Waiter)
-	}
-	s.waits = s.waits[:0]
-}
-
-// end tells the group that the poll is over without a delivery.
-func (s *pollSession) end() {
-	offsets := s.h.Table().Topics[protocol.OffsetsTopic]
-	route := routing.Of(offsets).Partitions[routing.GroupPartition(s.req.Group, offsets.Partitions)]
-	ref := route.Leader()
-	if ref == nil {
-		return
-	}
-	silent := time.Duration(0)
-	if s.req.Gone != nil && s.waited {
-		silent = time.Since(s.alive)
-	}
-	ref.Ask(&routing.GroupRequest{Group: s.req.Group, Msg: &routing.GroupPollEnded{
-		Consumer: s.req.ConsumerID, Handle: s.handle, SilentMs: silent.Milliseconds(),
-	}})
 }

@@ -45,23 +45,16 @@ func (fr *Front) Producers(cluster string) ([]protocol.ProducerInfo, *protocol.E
 }
 
 func (fr *Front) producersOf(t *protocol.Topic, partition int, deadline time.Time) ([]string, *protocol.Error) {
-	route := routing.Of(t).Partitions[partition]
-	patience := minTime(deadline, time.Now().Add(routing.FailoverPatience))
-	ref := route.Leader()
-	for {
-		if ref != nil {
-			reply := protocol.NewFuture[routing.ProducerList]()
-			ref.Ask(&routing.ListProducers{Reply: reply})
-			answer, ok := reply.Wait(minTime(deadline, time.Now().Add(describeTimeout)))
-			if ok && answer.Err == nil {
-				return answer.IDs, nil
-			}
-		}
-		if !time.Now().Before(patience) {
-			return nil, fr.leaderless(t, partition)
-		}
-		if ref = fr.nextLeader(route, ref, patience); ref == nil {
-			return nil, fr.leaderless(t, partition)
-		}
+	f := follow[routing.ProducerList]{
+		front: fr, topic: t, partition: partition, deadline: deadline, attempt: describeTimeout,
+		patience: minTime(deadline, time.Now().Add(routing.FailoverPatience)),
+		put: func(to *routing.Leadership, slot protocol.Future[routing.ProducerList]) {
+			to.Ask(&routing.ListProducers{Reply: slot})
+		},
+		failed: func(l routing.ProducerList) *protocol.Error { return l.Err },
+		judge:  judgeReading,
 	}
+	f.begin(protocol.NewFuture[routing.ProducerList]())
+	list, err := f.run()
+	return list.IDs, err
 }

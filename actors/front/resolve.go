@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"ottla/actors/routing"
-	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -230,30 +229,4 @@ func (fr *Front) gone(t *protocol.Topic) *protocol.Error {
 		return topicNotFound(t.Name)
 	}
 	return nil
-}
-
-// route returns a partition's route; an error if there is no such partition.
-func (fr *Front) route(t *protocol.Topic, partition int) (*routing.Partition, *protocol.Error) {
-	tr := routing.Of(t)
-	if partition < 0 || partition >= len(tr.Partitions) {
-		return nil, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %d", t.Name, partition).
-			With("partitions", len(tr.Partitions))
-	}
-	return tr.Partitions[partition], nil
-}
-
-// view returns the newest published view of a partition, and who published it.
-func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) (*logfile.View, *routing.Leadership, *protocol.Error) {
-	route, err := fr.route(t, partition)
-	if err != nil {
-		return nil, nil, err
-	}
-	ref := route.Leader()
-	if ref == nil {
-		ref = fr.nextLeader(route, nil, time.Now().Add(patience))
-	}
-	if ref == nil {
-		return nil, nil, fr.leaderless(t, partition)
-	}
-	return ref.View(), ref, nil
 }

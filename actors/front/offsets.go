@@ -1,0 +1,162 @@
+package front
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"ottla/actors/group"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// Commit is POST /offset.
+func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
+	h, group, err := fr.commitGroup(req)
+	if err != nil {
+		return nil, err
+	}
+	topicID, offsets, err := fr.commitOffsets(h, req)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(fr.opt.RequestTimeout)
+	answer, err := askGroup(fr, h, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
+		return &routing.GroupCommit{Consumer: req.ConsumerID, TopicID: topicID, Offsets: offsets, Generation: req.Generation, Force: req.Force, Reply: f}
+	}, func(a routing.GroupOffsets) *protocol.Error { return a.Err })
+	if err != nil {
+		if err.Code == protocol.CodeGroupNotFound {
+			err = protocol.Errorf(protocol.CodeConsumerNotFound, "group %q has never seen consumer %d", group, req.ConsumerID)
+		}
+		return nil, err
+	}
+	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets)}, nil
+}
+
+func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
+	list := make([]protocol.CommittedEntry, len(offsets))
+	for i, o := range offsets {
+		list[i] = protocol.CommittedEntry{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset}
+	}
+	return list
+}
+
+// commitOffsets resolves the names in a commit.
+func (fr *Front) commitOffsets(h *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
+	topics := h.Table().Topics
+	if req.Topic != "" {
+		t := topics[req.Topic]
+		if t == nil {
+			return "", nil, topicNotFound(req.Topic)
+		}
+		topicID = t.ID
+	}
+	for _, o := range req.Offsets {
+		t := topics[o.Topic]
+		if t == nil {
+			return "", nil, topicNotFound(o.Topic)
+		}
+		if o.Partition < 0 || o.Partition >= t.Partitions {
+			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
+				With("partitions", t.Partitions)
+		}
+		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
+	}
+	return topicID, offsets, nil
+}
+
+// Offsets is GET /offset: a row for every partition that the group has an
+// offset or an owner for; with a topic, for every partition of that topic.
+func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
+	var h *routing.Cluster
+	var err *protocol.Error
+	if req.Topic != "" {
+		h, err = fr.topicCluster(req.Cluster, req.Topic)
+	} else {
+		h, err = fr.groupCluster(req.Cluster, req.Group)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := fr.readGroup(h, req.Group, false)
+	if err != nil {
+		return nil, err
+	}
+	rows := []protocol.OffsetInfo{}
+	for name, t := range h.Table().Topics {
+		for p := range t.Partitions {
+			row, mentioned := fr.offsetRow(t, p, &r)
+			if name == req.Topic || req.Topic == "" && mentioned {
+				rows = append(rows, row)
+			}
+		}
+	}
+	slices.SortFunc(rows, func(a, b protocol.OffsetInfo) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return rows, nil
+}
+
+// offsetRow describes a group on one partition; mentioned tells whether the
+// group has anything to do with it.
+func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupReading) (row protocol.OffsetInfo, mentioned bool) {
+	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}
+	row = protocol.OffsetInfo{Topic: t.Name, Partition: partition}
+	for i := range r.Offsets {
+		if o := &r.Offsets[i]; o.Key() == key {
+			at := o.Offset
+			row.Committed, row.Metadata, row.CommittedAt = &at, o.Metadata, time.UnixMilli(o.At).UTC()
+			mentioned = true
+		}
+	}
+	if owner, ok := r.Owners[key]; ok {
+		row.Owner, mentioned = &owner, true
+	}
+	if at, ok := r.Positions[key]; ok {
+		row.Position = &at
+	}
+	if ref := routing.Of(t).Partitions[partition].Leader(); ref != nil {
+		v := ref.View()
+		end := protocol.Offset(v.HighWatermark())
+		from := protocol.Offset(v.Earliest())
+		if row.Committed != nil {
+			from = *row.Committed
+		}
+		lag := max(0, end-from)
+		row.End, row.Lag = &end, &lag
+	}
+	return row, mentioned
+}
+
+// Seek moves a group's committed offsets of a topic.
+func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
+	t, err := fr.LookupTopic(req.Cluster, req.Topic, false, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	var offsets []group.PartitionOffset
+	for p := range t.Partitions {
+		if req.Partition != nil && *req.Partition != p {
+			continue
+		}
+		at, err := fr.seekTarget(t, p, req)
+		if err != nil {
+			return nil, err
+		}
+		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at})
+	}
+	if len(offsets) == 0 {
+		return nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", t.Name, *req.Partition)
+	}
+	if err := fr.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets}); err != nil {
+		return nil, err
+	}
+	return entries(offsets), nil
+}
+
+func (fr *Front) seekTarget(t *protocol.Topic, partition int, req *protocol.SeekRequest) (protocol.Offset, *protocol.Error) {
+	if req.Offset != nil {
+		return *req.Offset, nil
+	}
+	return fr.startOffset(t, partition, protocol.StartFrom{Latest: req.Latest, Timestamp: req.Timestamp})
+}

@@ -1,0 +1,88 @@
+package front
+
+import (
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// questionPatience is how long a poll leaves its first look at a question to
+// the group that is not answered. Each further look takes twice as long to come.
+const questionPatience = 250 * time.Millisecond
+
+// pollQuestion is what a poll has asked its group and waits for, parked. The
+// zero value: nothing.
+type pollQuestion struct {
+	under    any           // the *follow of what the state asks for
+	patience time.Duration // before the next look whether the group still has a leader
+}
+
+// answerOf returns the group's answer to the question of a state, which the
+// first call puts; come is false while the poll has to wait for it.
+//
+// Nobody waits for the answer of the first leader, as nearly always it comes. If
+// it does not, or says that somebody else leads, then answerOf follows the
+// leader like any other request, and blocks until there is an answer.
+func answerOf[T any](p *poll, question func(*poll) follow[T]) (answer T, come bool, err *protocol.Error) {
+	f, under := p.question.under.(*follow[T])
+	if !under {
+		f = new(follow[T])
+		*f = question(p)
+		if f.topic == nil {
+			return answer, true, routing.ErrStarting
+		}
+		if f.begin(protocol.NewFuture[T]().Then(p.wake)) {
+			p.question = pollQuestion{under: f, patience: questionPatience}
+			return answer, false, nil
+		}
+	} else if !f.due() {
+		p.question.patience *= 2
+		return answer, false, nil
+	}
+	p.question = pollQuestion{}
+	answer, err = f.run()
+	return answer, true, err
+}
+
+// groupQuestion makes a question to the poll's group.
+func groupQuestion[T any](p *poll, message func(protocol.Future[T]) routing.Question, failed func(T) *protocol.Error) follow[T] {
+	f := follow[T]{
+		front: p.front, deadline: time.Now().Add(p.front.opt.RequestTimeout), attempt: unansweredLeader,
+		failed: failed, judge: judgeRepeatable,
+	}
+	f.topic, f.partition = p.groupPartition()
+	f.put = func(to *routing.Leadership, slot protocol.Future[T]) {
+		to.Ask(&routing.GroupRequest{Group: p.req.Group, Msg: message(slot)})
+	}
+	return f
+}
+
+// groupPartition is the partition that keeps the group; the topic is nil while
+// the cluster has none.
+func (p *poll) groupPartition() (*protocol.Topic, int) {
+	offsets := p.cluster.Table().Topics[protocol.OffsetsTopic]
+	if offsets == nil {
+		return nil, 0
+	}
+	return offsets, routing.GroupPartition(p.req.Group, offsets.Partitions)
+}
+
+// leave tells the group that the poll ends without a delivery.
+func (p *poll) leave() {
+	offsets, partition := p.groupPartition()
+	if offsets == nil {
+		return
+	}
+	leader := routing.Of(offsets).Partitions[partition].Leader()
+	if leader == nil {
+		return
+	}
+	silent := time.Duration(0)
+	if p.req.Gone != nil && p.client.waited {
+		silent = time.Since(p.client.alive)
+	}
+	leader.Ask(&routing.GroupRequest{Group: p.req.Group, Msg: &routing.GroupPollEnded{
+		Consumer: p.req.ConsumerID, Handle: p.share.handle, SilentMs: silent.Milliseconds(),
+	}})
+}

@@ -1,0 +1,149 @@
+package front
+
+import (
+	"time"
+
+	"ottla/actors/group"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// pollLook is one look at the partitions of a share, and what it has brought.
+type pollLook struct {
+	woken bool                    // a leader woke the poll, and perhaps others: they share what one has read; see sharedTail
+	last  bool                    // what it brings is the answer, even if that is nothing
+	from  []group.PartitionOffset // the positions before it
+	got   gathered
+}
+
+// begin makes it the next look, which has brought nothing yet.
+func (l *pollLook) begin(at []group.PartitionOffset) {
+	l.got.forget()
+	l.from = append(l.from[:0], at...)
+}
+
+// onRead reads the partitions. If they have nothing, the poll waits.
+func (p *poll) onRead() pollState {
+	if err := p.read(); err != nil {
+		p.leave()
+		return p.fail(err)
+	}
+	if p.look.got.count == 0 && !p.look.last && time.Now().Before(p.deadline) {
+		return stateWait
+	}
+	// The poll may have waited for records, or for a coordinator that is slow to answer.
+	if p.look.got.count > 0 && (p.client.waited || time.Since(p.client.alive) > minAliveInterval) && p.clientGone() {
+		return p.onClientGone()
+	}
+	return stateDeliver
+}
+
+// read collects records from the assigned partitions, and moves the positions
+// past them. While a partition has no leader the others are read; only if they
+// have nothing is the leader waited for.
+func (p *poll) read() *protocol.Error {
+	p.look.begin(p.share.at)
+	leaderless, err := p.readAll(0)
+	if err == nil && p.look.got.count == 0 && leaderless {
+		_, err = p.readAll(routing.FailoverPatience)
+	}
+	if err != nil {
+		return err
+	}
+	return keepRoom(p.req.Room, p.look.got.bytes)
+}
+
+// pollPass is one pass over the partitions of a poll: what may still be read.
+type pollPass struct {
+	turn           int // which partition is first: another one each time, so that none starves
+	records        int
+	bytes          int
+	roomTaken      bool // for all that follows, when the first partition with records was found
+	leaderPatience time.Duration
+}
+
+// readAll is one pass over the partitions. Without patience those that have no
+// leader are left out, and reported.
+func (p *poll) readAll(patience time.Duration) (leaderless bool, err *protocol.Error) {
+	if len(p.share.at) == 0 {
+		return false, nil
+	}
+	pass := pollPass{records: p.req.MaxRecords, bytes: p.req.MaxBytes, leaderPatience: patience}
+	pass.turn = int(p.cluster.Turns.Next() % uint64(len(p.share.at)))
+	for i := range p.share.at {
+		if pass.records <= 0 || pass.bytes <= 0 {
+			break
+		}
+		missed, err := p.readPartition(&pass, i)
+		if err != nil {
+			return leaderless, err
+		}
+		leaderless = leaderless || missed
+	}
+	return leaderless, nil
+}
+
+// readPartition reads the partition that is number i of a pass.
+func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *protocol.Error) {
+	at := &p.share.at[(pass.turn+i)%len(p.share.at)]
+	t := p.topics.At(at.TopicID)
+	if t == nil {
+		return false, nil
+	}
+	v, leader, err := p.front.view(t, at.Partition, pass.leaderPatience)
+	if err != nil && pass.leaderPatience == 0 {
+		return true, nil
+	}
+	if err != nil || int64(at.Offset) >= v.HighWatermark() {
+		return false, err
+	}
+	if !pass.roomTaken {
+		need := p.need(pass.turn+i, len(p.share.at)-i)
+		if pass.bytes, err = takeRoom(p.req.Room, need, p.req.MaxBytes); err != nil {
+			return false, err
+		}
+		pass.roomTaken = true
+	}
+	got := &p.look.got
+	records, bytes := got.count, got.bytes
+	if p.look.woken {
+		got.waited = leader
+	}
+	err = got.read(v, at.Topic, at.Partition, int64(at.Offset), pass.records, pass.bytes)
+	if err == errStaleView {
+		return false, nil // the next look takes a newer one
+	}
+	if err != nil {
+		return false, err
+	}
+	records, bytes = got.count-records, got.bytes-bytes
+	pass.records -= records
+	pass.bytes -= bytes
+	if records == 0 {
+		at.Offset = protocol.Offset(v.HighWatermark()) // compaction left nothing up to there
+		return false, nil
+	}
+	countFetched(t, at.Partition, records, bytes)
+	at.Offset = got.last + 1
+	return false, nil
+}
+
+// need estimates how many bytes there are to read in so many partitions, the
+// first of them at turn.
+func (p *poll) need(turn, partitions int) int {
+	sum, left := 0, int64(p.req.MaxRecords)
+	for i := range partitions {
+		at := &p.share.at[(turn+i)%len(p.share.at)]
+		t := p.topics.At(at.TopicID)
+		if t == nil || left <= 0 || sum >= p.req.MaxBytes {
+			continue
+		}
+		v, _, err := p.front.view(t, at.Partition, 0)
+		if err != nil || int64(at.Offset) >= v.HighWatermark() {
+			continue
+		}
+		sum += estimate(v, int64(at.Offset), int(left), p.req.MaxBytes)
+		left -= v.HighWatermark() - int64(at.Offset)
+	}
+	return min(sum, p.req.MaxBytes+p.req.MaxRecords*recordOverhead)
+}

@@ -1,0 +1,69 @@
+package front
+
+import (
+	"strconv"
+	"time"
+
+	"ottla/actors/group"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// onResolve finds out which topics, consumer and group are meant.
+func (p *poll) onResolve() pollState {
+	if err := p.resolveTopics(); err != nil {
+		return p.fail(err)
+	}
+	if err := p.resolveConsumer(); err != nil {
+		return p.fail(err)
+	}
+	if p.req.Group == "" {
+		p.req.Group = "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
+	}
+	if p.req.SessionTimeout == 0 {
+		p.req.SessionTimeout = p.front.opt.SessionTimeout
+	}
+	if p.number = p.req.Number; p.number == 0 {
+		p.number = p.front.polls.Next() + 1
+	}
+	p.waiter = protocol.NewWaiter(p.wake)
+	return stateShare
+}
+
+// resolveTopics finds the topics, and the one cluster that has them.
+func (p *poll) resolveTopics() *protocol.Error {
+	for _, name := range p.req.Topics {
+		t, err := p.front.LookupTopic(p.req.Cluster, name, true, time.Now().Add(p.front.opt.RequestTimeout))
+		if err != nil {
+			return err
+		}
+		c := routing.Of(t).Cluster
+		if p.cluster != nil && p.cluster != c {
+			return protocol.Errorf(protocol.CodeAmbiguousTopic, "the topics of one poll must be in one cluster")
+		}
+		p.cluster = c
+		p.topics.Set(t.ID, t)
+	}
+	return nil
+}
+
+// resolveConsumer takes the consumer from the request, from its cursor, or
+// makes a new one.
+func (p *poll) resolveConsumer() *protocol.Error {
+	if p.req.ConsumerID == 0 && p.req.Resume {
+		c, err := group.DecodeCursor(p.req.After)
+		if err != nil {
+			return err
+		}
+		p.req.ConsumerID = c.ConsumerID
+		if p.req.Group == "" {
+			p.req.Group = c.Group
+		}
+	}
+	if p.req.ConsumerID != 0 {
+		return nil
+	}
+	id, err := p.front.freshConsumerID(p.cluster)
+	p.req.ConsumerID = id
+	return err
+}

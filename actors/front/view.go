@@ -1,0 +1,121 @@
+package front
+
+import (
+	"errors"
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// route returns a partition's route; an error if there is no such partition.
+func (fr *Front) route(t *protocol.Topic, partition int) (*routing.Partition, *protocol.Error) {
+	tr := routing.Of(t)
+	if partition < 0 || partition >= len(tr.Partitions) {
+		return nil, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %d", t.Name, partition).
+			With("partitions", len(tr.Partitions))
+	}
+	return tr.Partitions[partition], nil
+}
+
+// view returns the newest published view of a partition, and who published it.
+func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) (*logfile.View, *routing.Leadership, *protocol.Error) {
+	route, err := fr.route(t, partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	ref := route.Leader()
+	if ref == nil {
+		ref = fr.nextLeader(route, nil, time.Now().Add(patience))
+	}
+	if ref == nil {
+		return nil, nil, fr.leaderless(t, partition)
+	}
+	return ref.View(), ref, nil
+}
+
+// errStaleView: compaction or retention removed a file while it was read. The
+// newest view is without it; it never reaches a client.
+var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's files changed while they were read")
+
+// fresh calls read with a partition's newest view, again when that turned out
+// not to be the newest any more.
+func (fr *Front) fresh(t *protocol.Topic, partition int, read func(*logfile.View, *routing.Leadership) *protocol.Error) *protocol.Error {
+	for tries := 0; ; tries++ {
+		v, ref, err := fr.view(t, partition, routing.FailoverPatience)
+		if err != nil {
+			return err
+		}
+		err = read(v, ref)
+		switch {
+		case err == nil || tries == 10:
+			return err
+		case err == errStaleView:
+		case err.Code != protocol.CodeStorageFailed || !fr.succeeded(t, partition, ref):
+			return err
+		}
+	}
+}
+
+// succeeded reports whether another replica leads after ref, whose bytes could
+// not be read: damage ends a leader, and its successor has them.
+func (fr *Front) succeeded(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
+	route, err := fr.route(t, partition)
+	if err != nil {
+		return false
+	}
+	next := fr.nextLeader(route, ref, time.Now().Add(routing.FailoverPatience))
+	return next != nil && next != ref
+}
+
+func outOfRange(topic string, partition int, offset int64, v *logfile.View) *protocol.Error {
+	return protocol.Errorf(protocol.CodeOffsetOutOfRange,
+		"offset %d of partition %d of topic %q is below the log start", offset, partition, topic).
+		With("earliest", v.Earliest()).With("latest", v.HighWatermark()).
+		With("topic", topic).With("partition", partition)
+}
+
+// unreadable is the answer for bytes that are there but cannot be read: never
+// "empty", never "not found".
+func unreadable(topic string, partition int, err error) *protocol.Error {
+	return protocol.Errorf(protocol.CodeStorageFailed, "partition %d of topic %q cannot be read: %v", partition, topic, err)
+}
+
+// PartitionOffsets returns the earliest and the next offset of a partition.
+func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error) {
+	v, _, err := fr.view(t, partition, routing.FailoverPatience)
+	if err != nil {
+		return 0, 0, err
+	}
+	return protocol.Offset(v.Earliest()), protocol.Offset(v.HighWatermark()), nil
+}
+
+// startOffset resolves where a group starts on a partition.
+func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
+	var at int64
+	err := fr.fresh(t, partition, func(v *logfile.View, _ *routing.Leadership) *protocol.Error {
+		var err error
+		switch {
+		case from.Timestamp != nil:
+			at, err = v.OffsetForTime(*from.Timestamp)
+		case from.Latest:
+			at = v.HighWatermark()
+		default:
+			at = v.Earliest()
+		}
+		switch {
+		case errors.Is(err, logfile.ErrStale):
+			return errStaleView
+		case err != nil:
+			return unreadable(t.Name, partition, err)
+		}
+		return nil
+	})
+	return protocol.Offset(at), err
+}
+
+// countFetched counts records that were read for a client.
+func countFetched(t *protocol.Topic, partition, records, bytes int) {
+	routing.Of(t).Partitions[partition].Stats.Fetched(records, bytes)
+}
