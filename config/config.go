@@ -58,6 +58,10 @@ type Limits struct {
 	RecordBytes    Bytes    `yaml:"record_bytes"`    // of a record's key, value and headers
 	HeaderBytes    Bytes    `yaml:"header_bytes"`    // of a request's headers
 	BatchRecords   int      `yaml:"batch_records"`   // records in one produce request
+	JSONDepth      int      `yaml:"json_depth"`      // levels of arrays and objects in a key or value
+	NumberDigits   int      `yaml:"number_digits"`   // digits of a number in a key or value
+	Headers        int      `yaml:"headers"`         // headers of a record
+	HeaderName     Bytes    `yaml:"header_name"`     // of the name of a record's header
 	MaxRecords     int      `yaml:"max_records"`     // highest max_records of a read
 	MaxBytes       Bytes    `yaml:"max_bytes"`       // highest max_bytes of a read
 	PollTimeout    Duration `yaml:"poll_timeout"`    // highest timeout_ms of a read
@@ -120,6 +124,10 @@ func Default() *Config {
 			RecordBytes:    1 * MiB,
 			HeaderBytes:    32 * KiB,
 			BatchRecords:   10_000,
+			JSONDepth:      128,
+			NumberDigits:   1000,
+			Headers:        100,
+			HeaderName:     256,
 			MaxRecords:     10_000,
 			MaxBytes:       16 * MiB,
 			PollTimeout:    Duration(30 * time.Second),

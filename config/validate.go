@@ -37,6 +37,9 @@ func (c *Config) Validate() error {
 	return errors.Join(v.errs...)
 }
 
+// maxJSONDepth is protocol.MaxJSONDepth, which bounds how deep JSON is ever read.
+const maxJSONDepth = 512
+
 // LogPackages are the packages whose level log.levels can set.
 var LogPackages = []string{"actors", "cli", "http"}
 
@@ -56,6 +59,10 @@ func (c *Config) validateLimits(v *validator) {
 	v.bytes("limits.record_bytes", l.RecordBytes, 1, l.BodyBytes)
 	v.bytes("limits.header_bytes", l.HeaderBytes, 4*KiB, 1*MiB)
 	v.number("limits.batch_records", l.BatchRecords, 1, 1_000_000)
+	v.number("limits.json_depth", l.JSONDepth, 1, maxJSONDepth)
+	v.number("limits.number_digits", l.NumberDigits, 1, 1<<30)
+	v.number("limits.headers", l.Headers, 1, 1_000_000)
+	v.bytes("limits.header_name", l.HeaderName, 1, l.RecordBytes)
 	v.number("limits.max_records", l.MaxRecords, 1, 1_000_000)
 	v.bytes("limits.max_bytes", l.MaxBytes, 1*KiB, 1*GiB)
 	v.duration("limits.poll_timeout", l.PollTimeout, time.Millisecond, 10*time.Minute)

@@ -18,6 +18,10 @@ type Options struct {
 	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB
 	MaxHeaderBytes   int   // request line and headers; 32 KiB
 	MaxBatchRecords  int   // records of one produce request; 10,000
+	MaxJSONDepth     int   // levels of arrays and objects in a key or value, to protocol.MaxJSONDepth; 128
+	MaxNumberDigits  int   // digits of a number in a key or value; 1,000
+	MaxRecordHeaders int   // headers of one record; 100
+	MaxHeaderName    int   // bytes of the name of a record's header; 256
 	MaxRecords       int   // largest max_records of a read; 10,000
 	MaxBytes         int   // largest max_bytes of a read; 16 MiB
 	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
@@ -47,6 +51,10 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxRecordBytes, 1<<20)
 	orDefault(&o.MaxHeaderBytes, 32<<10)
 	orDefault(&o.MaxBatchRecords, 10_000)
+	orDefault(&o.MaxJSONDepth, 128)
+	orDefault(&o.MaxNumberDigits, 1000)
+	orDefault(&o.MaxRecordHeaders, 100)
+	orDefault(&o.MaxHeaderName, 256)
 	orDefault(&o.MaxRecords, 10_000)
 	orDefault(&o.MaxBytes, 16<<20)
 	orDefault(&o.MaxInflightBytes, 256<<20)

@@ -76,7 +76,7 @@ func (c *call) decodeNDJSON(p *produce) *protocol.Error {
 			return inRecord(err, "line", n)
 		}
 		if err := r.End(); err != nil {
-			return inRecord(syntaxError("the line", err), "line", n)
+			return inRecord(c.recordSyntaxError("the line", err), "line", n)
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ func (c *call) decodeEvents(p *produce) *protocol.Error {
 		seen |= f
 	}
 	if err := r.End(); err != nil {
-		return syntaxError("the body", err)
+		return c.recordSyntaxError("the body", err)
 	}
 	switch {
 	case seen&seenTopic == 0:
@@ -127,7 +127,7 @@ func (c *call) decodeRecord(r *protocol.JSONReader) *protocol.Error {
 		seen |= f
 	}
 	if err := r.Err(); err != nil {
-		return syntaxError("the body", err)
+		return c.recordSyntaxError("the body", err)
 	}
 	return nil
 }

@@ -39,13 +39,13 @@ func TestProduceOne(t *testing.T) {
 
 func TestWhatIsProducedComesBack(t *testing.T) {
 	digits := strings.Repeat("1234567890", 40)
-	deepest := strings.Repeat("[", protocol.MaxJSONDepth) + strings.Repeat("]", protocol.MaxJSONDepth)
+	deepest := strings.Repeat("[", 128) + strings.Repeat("]", 128)
 	for name, c := range map[string]struct{ fields, want string }{
 		"nothing":             {`"timestamp":5`, `"key":null,"value":null,"headers":{}`},
 		"nulls":               {`"key":null,"value":null`, `"key":null,"value":null,"headers":{}`},
 		"compacted":           {`"key": [1, 2], "value": {"a" : "x  y"}`, `"key":[1,2],"value":{"a":"x  y"},"headers":{}`},
 		"digit for digit":     {`"value":` + digits + `.50e-7`, `"key":null,"value":` + digits + `.50e-7,"headers":{}`},
-		"escapes kept":        {`"value":"\u0041\/\ud800"`, `"key":null,"value":"\u0041\/\ud800","headers":{}`},
+		"escapes kept":        {`"value":"\u0041\/\ud83d\ude00"`, `"key":null,"value":"\u0041\/\ud83d\ude00","headers":{}`},
 		"text":                {`"key_text":"k\u0041","value_text":"{\"a\": 1}\n"`, `"key_text":"kA","value_text":"{\"a\": 1}\n","headers":{}`},
 		"NUL and a frame":     {`"value_text":"\u0000\n#f 1 2 3\n"`, `"key":null,"value_text":"\u0000\n#f 1 2 3\n","headers":{}`},
 		"bytes":               {`"key_base64":"/w==","value_base64":"//79"`, `"key_base64":"/w==","value_base64":"//79","headers":{}`},

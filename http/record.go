@@ -92,9 +92,9 @@ func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenF
 	var err *protocol.Error
 	switch f {
 	case seenKey:
-		rec.key = c.jsonToken(v, &rec.size)
+		rec.key, err = c.jsonToken("key", v, &rec.size)
 	case seenValue:
-		rec.value = c.jsonToken(v, &rec.size)
+		rec.value, err = c.jsonToken("value", v, &rec.size)
 	case seenKeyText:
 		rec.key, err = c.textToken("key_text", v, &rec.size)
 	case seenValueText:
@@ -128,13 +128,38 @@ func unknownPartition(n int64) *protocol.Error {
 	return protocol.Errorf(protocol.CodeUnknownPartition, "partition %d does not exist", n).With("partition", n)
 }
 
-func (c *call) jsonToken(v protocol.JSONValue, size *int) []byte {
+func (c *call) jsonToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if string(v.Raw) == "null" {
-		return noRecord.key
+		return noRecord.key, nil
+	}
+	o := &c.srv.o
+	switch {
+	case int(v.Depth) > o.MaxJSONDepth:
+		return nil, tooDeep(field, o.MaxJSONDepth)
+	case int(v.Digits) > o.MaxNumberDigits:
+		return nil, recordLimit("number_digits", o.MaxNumberDigits, field+" has a number of %d digits", v.Digits)
+	case protocol.HasHalfSurrogate(v.Raw):
+		return nil, halfSurrogate(field)
 	}
 	token := v.Compact(&c.scratch)
 	*size += len(token)
-	return token
+	return token, nil
+}
+
+// recordLimit is the error for a record that is larger in some way than the setting
+// below limits in the configuration allows.
+func recordLimit(setting string, limit int, format string, args ...any) *protocol.Error {
+	args = append(args, limit, setting)
+	return protocol.Errorf(protocol.CodeRecordLimit, format+", more than the limit of %d (limits.%s)", args...).
+		With("limit", limit).With("setting", "limits."+setting)
+}
+
+func tooDeep(field string, limit int) *protocol.Error {
+	return recordLimit("json_depth", limit, "%s is nested too deep", field)
+}
+
+func halfSurrogate(field string) *protocol.Error {
+	return wrongType(field, "a text, without half a surrogate pair")
 }
 
 func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
@@ -145,7 +170,7 @@ func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte,
 	if bytes.IndexByte(inner, '\\') >= 0 {
 		content, whole := protocol.AppendUnescaped(nil, inner)
 		if !whole {
-			return nil, wrongType(field, "a text, without half a surrogate pair")
+			return nil, halfSurrogate(field)
 		}
 		inner = content
 	}
@@ -182,9 +207,18 @@ func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.
 	if v.Raw[0] != '{' {
 		return nil, wrongType("headers", "an object of strings")
 	}
+	if protocol.HasHalfSurrogate(v.Raw) {
+		return nil, halfSurrogate("headers")
+	}
 	r := protocol.NewJSONReader(v.Raw)
 	seen := map[string]struct{}{}
 	for r.Object(); r.Field(); {
+		if limit := c.srv.o.MaxHeaderName; len(r.Key) > limit {
+			return nil, recordLimit("header_name", limit, "the header %.40q... has a name of %d bytes", r.Key, len(r.Key))
+		}
+		if limit := c.srv.o.MaxRecordHeaders; len(seen) == limit {
+			return nil, recordLimit("headers", limit, "the record has %d headers or more", limit+1)
+		}
 		if _, twice := seen[string(r.Key)]; twice {
 			return nil, duplicateField("headers", r.Key)
 		}

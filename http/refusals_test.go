@@ -64,7 +64,7 @@ func TestProduceRefusals(t *testing.T) {
 		"base64 unpadded":      {`POST /events {"topic":"liked","key_base64":"YQ"}`, 400, "malformed", "key_base64", nil},
 		"base64 loose bits":    {`POST /events {"topic":"liked","key_base64":"YR=="}`, 400, "malformed", "key_base64", nil},
 		"base64 newline":       {`POST /events {"topic":"liked","key_base64":"YQ\n=="}`, 400, "malformed", "key_base64", nil},
-		"value too deep":       {`POST /events {"topic":"liked","value":` + tooDeep + `}`, 400, "malformed", "512", nil},
+		"value too deep":       {`POST /events {"topic":"liked","value":` + tooDeep + `}`, 422, "record_limit", "limits.json_depth", nil},
 		"value invalid UTF-8":  {"POST /events {\"topic\":\"liked\",\"value\":\"\xff\"}", 400, "malformed", "UTF-8", nil},
 		"partition a string":   {`POST /events {"topic":"liked","partition":"0"}`, 400, "malformed", "partition", nil},
 		"partition a fraction": {`POST /events {"topic":"liked","partition":1.5}`, 400, "malformed", "partition", nil},

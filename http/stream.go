@@ -167,6 +167,7 @@ func (st *stream) render(reply *protocol.PollReply) {
 		st.buf = append(st.buf, "}\n\n"...)
 	}
 	st.generation = reply.Generation
+	begin := len(st.buf)
 	for i := range reply.Records {
 		// A record without a cursor of its own gets the one before it: resuming there
 		// repeats records, but skips none.
@@ -178,6 +179,7 @@ func (st *stream) render(reply *protocol.PollReply) {
 		}
 		st.renderRecord(&reply.Records[i])
 	}
+	st.buf = protocol.EscapeLineEnds(st.buf, begin)
 	if len(st.buf) == 0 && st.kind == eventStream && time.Since(st.lastWrite) >= st.srv.o.Heartbeat {
 		st.buf = append(st.buf, ": alive\n\n"...)
 	}

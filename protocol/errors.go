@@ -75,6 +75,7 @@ var (
 	CodeIdempotencyMismatch = Code{42205, "idempotency_mismatch", false}
 	CodeDirectoryEscapes    = Code{42206, "directory_escapes", false}
 	CodeInvalidName         = Code{42207, "invalid_name", false}
+	CodeRecordLimit         = Code{42208, "record_limit", false} // what other readers could not read
 
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
@@ -98,7 +99,7 @@ var Codes = []Code{
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
-	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeTooManyRequests,
+	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyRequests,
 	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeOutcomeUnknown,
 }

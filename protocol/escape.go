@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -90,6 +91,74 @@ func AppendUnescaped(dst, inner []byte) ([]byte, bool) {
 		dst = utf8.AppendRune(dst, r)
 	}
 	return dst, whole
+}
+
+// HasHalfSurrogate reports whether a string or a name in valid JSON escapes half of
+// a surrogate pair: RFC 8259 allows it, but no UTF-8 text can hold it, and many
+// readers refuse it or put another character in its place.
+func HasHalfSurrogate(json []byte) bool {
+	for {
+		i := bytes.IndexByte(json, '\\')
+		if i < 0 {
+			return false
+		}
+		json = json[i:]
+		if json[1] != 'u' {
+			json = json[2:]
+			continue
+		}
+		r := hexRune(json[2:])
+		json = json[6:]
+		if !utf16.IsSurrogate(r) {
+			continue
+		}
+		if at(json, 0) != '\\' || at(json, 1) != 'u' || utf16.DecodeRune(r, hexRune(json[2:])) == utf8.RuneError {
+			return true
+		}
+		json = json[6:]
+	}
+}
+
+// EscapeLineEnds writes \u2028, \u2029 and \u0085 for these characters in
+// buf[from:], which is JSON: its values stay the same, and no reader of lines
+// takes the characters for the end of one. It returns the extended buf.
+func EscapeLineEnds(buf []byte, from int) []byte {
+	first := nextLineEnd(buf[from:])
+	if first < 0 {
+		return buf
+	}
+	from += first
+	rest := bytes.Clone(buf[from:])
+	buf = buf[:from]
+	for {
+		i := nextLineEnd(rest)
+		if i < 0 {
+			return append(buf, rest...)
+		}
+		buf = append(buf, rest[:i]...)
+		r, size := utf8.DecodeRune(rest[i:])
+		buf = append(buf, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
+		rest = rest[i+size:]
+	}
+}
+
+// nextLineEnd is the index of the first U+0085, U+2028 or U+2029 in UTF-8; -1 if
+// there is none.
+func nextLineEnd(b []byte) int {
+	first := bytes.Index(b, []byte("\u0085"))
+	if first >= 0 {
+		b = b[:first]
+	}
+	const separators = "\u2028" // and U+2029, which differs in the last byte
+	for at := 0; ; at++ {
+		i := bytes.Index(b[at:], []byte(separators[:2]))
+		if i < 0 {
+			return first
+		}
+		if at += i; at+2 < len(b) && b[at+2]&^1 == separators[2] {
+			return at
+		}
+	}
 }
 
 func unescapeByte(c byte) byte {

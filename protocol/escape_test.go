@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -57,5 +58,42 @@ func FuzzJSONStrings(f *testing.F) {
 		inner, whole := AppendUnescaped(nil, v.Raw[1:len(v.Raw)-1])
 		require.True(t, whole)
 		require.Equal(t, got, string(inner))
+	})
+}
+
+// Escaping the ends of lines keeps the value, and what stands before.
+func FuzzEscapeLineEnds(f *testing.F) {
+	for _, s := range []string{"", "a", "\u2028", "\u0085\u2029x\u2028", "\u2030\u2027", "\xe2\x80", "\xc2", "é\u0085"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		in := AppendJSONString([]byte("\u2028"), text)
+		out := EscapeLineEnds(slices.Clone(in), len("\u2028"))
+		require.True(t, strings.HasPrefix(string(out), "\u2028\""))
+		out = out[len("\u2028"):]
+		require.False(t, strings.ContainsAny(string(out), "\u0085\u2028\u2029"))
+		var got, want string
+		require.NoError(t, json.Unmarshal(out, &got))
+		require.NoError(t, json.Unmarshal(in[len("\u2028"):], &want))
+		require.Equal(t, want, got)
+	})
+}
+
+// Half a surrogate pair is found exactly where decoding finds it.
+func FuzzHalfSurrogates(f *testing.F) {
+	for _, s := range []string{`"\ud800"`, `"\ud83d\ude00"`, `"\\ud800"`, `"\n\udc00x"`, `["\ud800",{"\udfff":1}]`, `1`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r := NewJSONReader(in)
+		v, ok := r.Value()
+		if !ok || v.Raw[0] != '"' {
+			if ok {
+				HasHalfSurrogate(v.Raw)
+			}
+			return
+		}
+		_, whole := AppendUnescaped(nil, v.Raw[1:len(v.Raw)-1])
+		require.Equal(t, !whole, HasHalfSurrogate(v.Raw), "%q", in)
 	})
 }

@@ -98,6 +98,11 @@ var explanations = map[int]Explanation{
 	CodeDirectoryEscapes.Number: {"The directory would lie outside of the data directory.", "Name a relative path below it."},
 	CodeInvalidName.Number:      {"The text is not a valid name.", "Use 1 to 200 letters, digits, `.`, `_` and `-`; not `.` or `..`."},
 
+	CodeRecordLimit.Number: {
+		"A record is nested deeper, or has a number of more digits, more headers or a longer header name than the server takes: JSON readers of some languages would refuse every answer that has it in it.",
+		"Stay within `details.limit`, or send what exceeds it as a string or as `value_text`.",
+	},
+
 	CodeTooManyRequests.Number: {"Too much at the same time: bytes of request bodies in memory, or consumers of a group.", asFull},
 	CodeTooManyProducers.Number: {
 		"A partition remembers no more producer ids and idempotency keys at the moment.",

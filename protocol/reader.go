@@ -81,12 +81,12 @@ func (r *JSONReader) Value() (JSONValue, bool) {
 		return JSONValue{}, false
 	}
 	start := skipSpace(r.src, r.pos)
-	end, spaced, reason := scanValue(r.src, start)
+	end, facts, reason := scanValue(r.src, start)
 	if reason != "" {
 		return JSONValue{}, r.fail(end, reason)
 	}
 	r.pos = end
-	return JSONValue{Raw: r.src[start:end:end], Spaced: spaced}, true
+	return JSONValue{Raw: r.src[start:end:end], valueFacts: facts}, true
 }
 
 // Mark is the position of the first byte of the next value, for Since.

@@ -11,13 +11,39 @@ type SyntaxError struct {
 	Reason string
 }
 
+// TooDeep reports whether the text may be JSON, but is nested deeper than
+// MaxJSONDepth.
+func (e *SyntaxError) TooDeep() bool { return e.Reason == tooDeep }
+
 // Error implements error.
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
 // JSONValue is one validated JSON value within a larger text.
 type JSONValue struct {
-	Raw    []byte // without white space around it; aliases the text
-	Spaced bool   // has white space outside of strings
+	Raw []byte // without white space around it; aliases the text
+	valueFacts
+}
+
+// valueFacts is what the scanner has seen of a value.
+type valueFacts struct {
+	Spaced bool  // there is white space outside of strings
+	Depth  int32 // of the deepest array or object: 0 in a scalar, 1 in [1]
+	Digits int32 // of the number that has the most, exponent included; 0 without a number
+}
+
+// digitsOf counts the digits of a number, if there may be more than most; it
+// returns the greater of the two.
+func digitsOf(number []byte, most int32) int32 {
+	if len(number) <= int(most) {
+		return most
+	}
+	digits := int32(0)
+	for _, c := range number {
+		if isDigit(c) {
+			digits++
+		}
+	}
+	return max(digits, most)
 }
 
 // Compact returns the value without white space outside of strings: Raw itself if
@@ -71,6 +97,7 @@ func appendWithoutSpace(dst, src []byte) []byte {
 type nesting struct {
 	objects [MaxJSONDepth / 64]uint64
 	depth   int
+	deepest int
 }
 
 func (n *nesting) push(object bool) bool {
@@ -84,6 +111,7 @@ func (n *nesting) push(object bool) bool {
 		n.objects[word] &^= bit
 	}
 	n.depth++
+	n.deepest = max(n.deepest, n.depth)
 	return true
 }
 
@@ -93,22 +121,30 @@ func (n *nesting) inObject() bool {
 }
 
 // scanValue validates the value that begins at src[i]. It returns the index after
-// it and whether it has white space outside of strings. If reason is not empty, it
-// is invalid at end.
-func scanValue(src []byte, i int) (end int, spaced bool, reason string) {
+// it and what it has seen of it. If reason is not empty, the value is invalid at
+// end.
+func scanValue(src []byte, i int) (end int, facts valueFacts, reason string) {
 	switch at(src, i) {
 	case '{', '[':
 		return scanContainer(src, i)
 	default:
 		end, reason = scanScalar(src, i)
-		return end, false, reason
+		if c := at(src, i); (c == '-' || isDigit(c)) && reason == "" {
+			facts.Digits = digitsOf(src[i:end], 0)
+		}
+		return end, facts, reason
 	}
 }
 
+// tooDeep is the reason of a value with more levels than MaxJSONDepth.
+var tooDeep = fmt.Sprintf("nested deeper than %d", MaxJSONDepth)
+
 // scanContainer validates nested arrays and objects without recursion, so that a
 // level costs one bit and not a stack frame.
-func scanContainer(src []byte, i int) (end int, spaced bool, reason string) {
+func scanContainer(src []byte, i int) (end int, facts valueFacts, reason string) {
 	var n nesting
+	var spaced bool
+	var digits int32
 	skip := func(j int) int {
 		k := skipSpace(src, j)
 		spaced = spaced || k != j
@@ -119,31 +155,35 @@ func scanContainer(src []byte, i int) (end int, spaced bool, reason string) {
 		switch c := at(src, i); c {
 		case '{', '[':
 			if !n.push(c == '{') {
-				return i, spaced, fmt.Sprintf("nested deeper than %d", MaxJSONDepth)
+				return i, facts, tooDeep
 			}
 			i = skip(i + 1)
 			if at(src, i) != c+2 { // '}' and ']' follow their openers by two
 				if c == '{' {
 					if i, reason = scanKey(src, i, skip); reason != "" {
-						return i, spaced, reason
+						return i, facts, reason
 					}
 				}
 				continue
 			}
 		default:
+			start := i
 			if i, reason = scanScalar(src, i); reason != "" {
-				return i, spaced, reason
+				return i, facts, reason
+			}
+			if c == '-' || isDigit(c) {
+				digits = digitsOf(src[start:i], digits)
 			}
 			i = skip(i)
 		}
 		i, reason = closeContainers(src, i, &n, skip)
 		if reason != "" || n.depth == 0 {
-			return i, spaced, reason
+			return i, valueFacts{Spaced: spaced, Depth: int32(n.deepest), Digits: digits}, reason
 		}
 		i = skip(i + 1) // past the comma
 		if n.inObject() {
 			if i, reason = scanKey(src, i, skip); reason != "" {
-				return i, spaced, reason
+				return i, facts, reason
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -137,6 +138,23 @@ func depthOf(b []byte) (deepest int) {
 	return deepest
 }
 
+// mostDigits is how many digits the number of valid JSON has that has the most.
+func mostDigits(t *testing.T, b []byte) (most int) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return most
+		}
+		require.NoError(t, err)
+		if n, ok := token.(json.Number); ok {
+			most = max(most, len(strings.Trim(string(n), "-"))-strings.Count(string(n)[1:], "-")-strings.Count(string(n), "+")-
+				strings.Count(string(n), ".")-strings.Count(strings.ToLower(string(n)), "e"))
+		}
+	}
+}
+
 func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
 	for _, s := range []string{`{"a": [1, 2.5e-3, "x\n"]}`, "[]", "\"\\ud800\"", "-0", "[[", "{\"a\":1,}", "\"\xff\"", " null "} {
 		f.Add([]byte(s))
@@ -153,6 +171,10 @@ func FuzzCompactAgreesWithEncodingJSON(f *testing.F) {
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, in); err != nil || !bytes.Equal(compact.Bytes(), out) {
 			t.Fatalf("%q: got %q, want %q (%v)", in, out, compact.Bytes(), err)
+		}
+		r := NewJSONReader(in)
+		if v, _ := r.Value(); int(v.Depth) != depthOf(in) || int(v.Digits) != mostDigits(t, in) {
+			t.Fatalf("%q: depth %d, digits %d; want %d, %d", in, v.Depth, v.Digits, depthOf(in), mostDigits(t, in))
 		}
 		again, err := AppendCompactJSON(nil, out)
 		if err != nil || !bytes.Equal(again, out) {

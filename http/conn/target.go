@@ -46,6 +46,9 @@ func checkTarget(r *fasthttp.Request) error {
 	if plainTarget(target) && plainHost(host) {
 		return nil
 	}
+	if !validHost(host) {
+		return errBadTarget
+	}
 	if bytes.IndexByte(target, '#') >= 0 {
 		return errBadTarget // some readers of HTTP cut a fragment off, and some do not
 	}
@@ -54,6 +57,21 @@ func checkTarget(r *fasthttp.Request) error {
 		return errBadTarget
 	}
 	return nil
+}
+
+// validHost reports whether a host has only characters of a host and port
+// (RFC 3986, 3.2.2). Without it a@b, which names a user, was taken for host b by
+// some readers, and for host a@b by others.
+func validHost(h []byte) bool {
+	for _, b := range h {
+		switch {
+		case b|0x20 >= 'a' && b|0x20 <= 'z', b >= '0' && b <= '9':
+		case bytes.IndexByte([]byte("!$%&'()*+,-.:;=[]_~"), b) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // plainTarget reports whether a target is a path of printable ASCII that cannot be
