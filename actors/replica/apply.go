@@ -97,8 +97,9 @@ func (r *Replica) applyControl(index uint64, body []byte) error {
 	return nil
 }
 
-// applyConfChange switches the membership and writes it down at once, in a
-// checkpoint: a restart begins from there, not from the entry.
+// applyConfChange changes the membership and writes it down at once, in a
+// checkpoint: a restart begins from there, not from the entry. The checkpoint is
+// in line before anything that raft writes with the new membership.
 func (r *Replica) applyConfChange(e *raftpb.Entry) error {
 	if e.Index <= r.confIndex {
 		return nil // a snapshot brought a membership that already includes it
@@ -126,16 +127,16 @@ func (r *Replica) setConf(cs raftpb.ConfState, index uint64) {
 	r.fx.MembersChanged = true
 }
 
-// snapshotData travels in a snapshot: everything a new copy needs besides the
-// retained entries, which follow by ordinary appends.
+// snapshotData is the content of a snapshot: everything a new copy needs besides
+// the retained entries, which follow by ordinary appends.
 type snapshotData struct {
-	NextOffset int64  `json:"next_offset"`
+	NextOffset int64  `json:"next_offset"` // of the first retained record
 	LogStart   int64  `json:"log_start"`
 	ConfIndex  uint64 `json:"conf_index"`
-	Producers  []byte `json:"producers,omitempty"` // the table of the moment; replaying the entries changes nothing in the end
+	Producers  []byte `json:"producers,omitempty"` // the table as of now; replaying the retained entries ends with the same table
 
-	Compaction []byte                 `json:"compaction,omitempty"` // asked for last, of the moment too
-	Compacted  *logfile.CompactedInfo `json:"compacted,omitempty"`  // records that must be there before
+	Compaction []byte                 `json:"compaction,omitempty"` // asked for last, as of now too
+	Compacted  *logfile.CompactedInfo `json:"compacted,omitempty"`  // parts that must be installed before the snapshot is
 }
 
 // makeSnapshot describes the beginning of the retained log. The membership is

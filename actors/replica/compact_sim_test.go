@@ -154,11 +154,11 @@ func (k *simKeyed) finish(n *simReplica) {
 
 // copyParts brings the compacted records that a held snapshot waits for.
 func (k *simKeyed) copyParts(n *simReplica) {
-	if !n.fetch || n.rep.held == nil {
+	if !n.fetch || n.rep.deferred == nil {
 		return
 	}
 	n.fetch = false
-	info, from := n.rep.held.parts, k.s.nodes[n.rep.held.message.From-1]
+	info, from := n.rep.deferred.parts, k.s.nodes[n.rep.deferred.message.From-1]
 	if from.rep == nil || from.rep.log.Compacted().Generation != info.Generation {
 		return // the snapshot comes again
 	}
@@ -249,7 +249,7 @@ var compactionSimulation = simulation{
 		for range 12000 {
 			s.step()
 		}
-		s.settle()
+		s.converge()
 		s.keyed.check()
 	},
 }

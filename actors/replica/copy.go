@@ -12,8 +12,8 @@ import (
 	"ottla/logfile"
 )
 
-// Copy is what one broker's directory has of a partition, looked at
-// while no process runs.
+// Copy is what one broker's directory has of a partition, as Inspect found it
+// while no process ran.
 type Copy struct {
 	Broker    int
 	ReplicaID uint64
@@ -21,17 +21,17 @@ type Copy struct {
 	Outdated  bool  // the broker's directory is an older copy
 	Err       error // why it cannot be used; os.ErrNotExist: it is not there
 
-	LastIndex  uint64
-	LastTerm   uint64
-	HardTerm   uint64
-	NextOffset int64
+	LastIndex  uint64 // raft index of the last entry
+	LastTerm   uint64 // its term
+	HardTerm   uint64 // the greatest term that the replica has seen
+	NextOffset int64  // offset after the last record
 	// Confs are the memberships that may be in force: that of the last
 	// checkpoint, and that after every change in the log, committed or not.
 	Confs []raftpb.ConfState
 }
 
-// Inspect reads the log of the replica that dir should hold. It changes
-// nothing. Whatever keeps the copy from being used is its Err.
+// Inspect reads the log of the replica that dir should hold, and changes nothing.
+// Whatever keeps the copy from being used is its Err.
 func Inspect(dir string, want logfile.Identity, bootID string) Copy {
 	c := Copy{Broker: want.Broker, ReplicaID: want.ReplicaID, Dir: dir}
 	found, err := logfile.Inspect(logfile.OSFS{}, c.Dir, logfile.Options{BootID: bootID})
@@ -102,21 +102,21 @@ func (c *Copy) Usable() bool {
 	return c.Err == nil && len(c.Confs) > 0 && len(c.Confs[0].Voters) > 0
 }
 
-// Quorum reports whether the replicas that are there are enough for every
-// membership that may be in force.
-func (c *Copy) Quorum(there map[uint64]bool) bool {
+// Quorum reports whether the replicas that are present are enough to elect a
+// leader under every membership that may be in force.
+func (c *Copy) Quorum(present map[uint64]bool) bool {
 	for i := range c.Confs {
-		if !majority(c.Confs[i].Voters, there) || len(c.Confs[i].VotersOutgoing) > 0 && !majority(c.Confs[i].VotersOutgoing, there) {
+		if !majority(c.Confs[i].Voters, present) || len(c.Confs[i].VotersOutgoing) > 0 && !majority(c.Confs[i].VotersOutgoing, present) {
 			return false
 		}
 	}
 	return len(c.Confs) > 0
 }
 
-func majority(voters []uint64, there map[uint64]bool) bool {
+func majority(voters []uint64, present map[uint64]bool) bool {
 	n := 0
 	for _, id := range voters {
-		if there[id] {
+		if present[id] {
 			n++
 		}
 	}

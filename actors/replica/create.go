@@ -13,13 +13,17 @@ import (
 	"ottla/logfile"
 )
 
-// Create makes a replica's first, empty log; durable when it returns. A
-// founder, which is one of founders, begins with all founders as voters, a
-// replica that joins later with no membership at all: the leader's snapshot
-// brings it. A directory that holds this very replica already is fine: a crash
-// came before the ledger. One that holds something else, or a damaged log, is
-// put aside: the ledger has nothing there, so what it is has never run, or a
-// crash came after the ledger was told and before the directory lost its name.
+// Create makes a replica's first, empty log in dir; it is durable when Create
+// returns. A founder, which is one of founders, begins with all founders as
+// voters; a replica that joins later (founders is empty) with no membership at
+// all: the leader's snapshot brings it.
+//
+// The caller creates before it tells the ledger, so dir may hold the result of a
+// crash in between. If that is this very replica, it is left as it is. Anything
+// else there, a damaged log too, is put aside: as the ledger has no replica
+// there, it has never run, or it was given up and a crash came before its
+// directory got another name. Refused, it would stand in the way of every
+// successor, and new replica ids would be decided on without end.
 func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, opt logfile.Options) error {
 	log, _, err := logfile.Open(fs, dir, opt)
 	switch {
@@ -70,8 +74,8 @@ func PutAside(fs logfile.FS, dir string, id uint64) error {
 	return fs.SyncDir(filepath.Dir(dir))
 }
 
-// StageFinal writes what makes the next start short: a checkpoint, and a vouch
-// for the last entry.
+// StageFinal asks for a last write, which makes the next start short: a
+// checkpoint, and a sync mark behind the last entry.
 func (r *Replica) StageFinal() {
 	b := &logfile.Batch{}
 	r.log.StageCheckpoint(b)
@@ -79,12 +83,13 @@ func (r *Replica) StageFinal() {
 	r.enqueue(&Write{Batch: b, mustSync: true})
 }
 
-// ProposeLogStart has the log begin at offset start once the entry that says so
-// is committed; the segments below it are then removed.
+// ProposeLogStart has the log begin at offset start, on every replica that applies
+// the entry that says so; the segments below it are then removed. It does
+// nothing on a follower.
 func (r *Replica) ProposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
 
 // ProposeCompaction asks all replicas for a compaction that PlanCompaction
-// found due.
+// found due. It does nothing on a follower.
 func (r *Replica) ProposeCompaction(plan Compaction) { r.proposeControl(control{Compact: &plan}) }
 
 func (r *Replica) proposeControl(c control) {

@@ -3,14 +3,19 @@
 //
 // It does no I/O of its own and knows no actor. Its owner calls it from one
 // goroutine, then calls Take and carries out the Effects: messages to send,
-// writes to hand to the disk, rounds to answer. A write that is durable comes
-// back by DiskDone. Time is an argument (Config.Now); so a whole group can be
+// writes to hand to the disk, entries to answer. A write that is durable comes
+// back by DiskDone. The only clock is Config.Now; so a whole group can be
 // simulated, which the tests of this package do with many thousand seeds.
 //
-//	replica.go        starting raft, stepping it, staging its writes
-//	leading.go        group commit: rounds, waiters, linearizable reads
-//	leading_*.go      producers' sequences; requests that are too late
+//	replica.go        starting raft, stepping it, carrying out what it has ready
+//	effects.go        what the owner is asked to do
+//	write.go          what raft wants durable, and the disk's answers
 //	apply.go          committed entries, control entries, snapshots
+//	propose.go        proposals, reads and hand-overs: the replica's side
+//	pending.go        proposals, and the entries made of them
+//	leading.go        group commit: the queue, entries in flight; pure
+//	leading_*.go      reads; producers' sequences; requests that are too late; pure
+//	producers.go      the table of producers, a function of the log
 //	membership*.go    learners, joint changes, when a replacement is over
 //	compact.go        what is decided about compaction (logfile does it)
 //	entry.go          the form of a raft entry, which is also that of its frame
@@ -18,13 +23,15 @@
 //
 // Invariants, and what is not obvious:
 //
-//   - A round is answered only by the entry of exactly its index and term. When
-//     leadership goes, what was proposed is unknown; what was only gathered is
-//     refused with outcome none, so that the router may ask the next leader.
+//   - Calls go one way: Replica calls leading, which calls nobody.
+//   - A pending entry is answered only when the entry of exactly its index and term
+//     is applied. When leadership goes, what was proposed is unknown; what was only
+//     gathered is refused with outcome none, so that the router may ask the next
+//     leader.
 //   - Responses of raft's storage messages leave in order, and only after a sync
 //     that began after all earlier writes of this replica.
-//   - A leader that hands over first lets its rounds end; otherwise each would be
-//     an unknown.
+//   - A leader that hands over first lets its entries in flight end; otherwise each
+//     would be an unknown.
 //   - Raft proposes to leave a joint membership once. When that proposal is lost
 //     in a hand-over, an idle group would stay joint, and the loss of one more
 //     replica would stop it: the leader's tick proposes it again.
@@ -44,7 +51,7 @@
 //     for as long as the clients went on.
 //   - A leader that expects more records than it has lets other goroutines run a
 //     few times before it proposes (PostponeFlush): clients that were answered
-//     together ask again together, and the first would get a round of its own.
+//     together ask again together, and the first would get an entry of its own.
 //   - ForceSoleVoter writes no log of its own: it runs the survivor's replica
 //     without peers, with itself as the only member and every later change of
 //     membership in its log passed over, in a term beyond all known ones. So

@@ -6,28 +6,30 @@ import (
 	"ottla/logfile"
 )
 
-// Effects is what a step asks the shell to do.
+// Effects is what the owner of a Replica has to do after a call, in this order.
 type Effects struct {
-	Messages           []raftpb.Message
-	Writes             []*Write
-	HighWatermarkMoved bool           // publish a view, wake waiters
-	RoleChanged        bool           // leadership was gained, lost, or has become ready to serve
-	MembersChanged     bool           // the membership changed
-	Committed          []PendingEntry // to be answered, after the view was published
-	FetchParts         bool           // compacted records of the held snapshot are wanted
-	Flush              bool           // something was gathered: call flush after the mailbox's present content
+	Messages           []raftpb.Message // to be sent to peers; none of them needs to arrive
+	Writes             []*Write         // to be handed to the disk, in order; DiskDone takes the answers
+	RoleChanged        bool             // leadership was gained, lost, or has become ready to serve
+	MembersChanged     bool             // Voters has changed
+	HighWatermarkMoved bool             // publish a view, wake waiters
+	Committed          []PendingEntry   // to be answered, after the view was published
+	FetchParts         bool             // MissingParts has compacted records to be fetched from a peer
+	Flush              bool             // call Flush once what is in the mailbox now has been handled
 }
 
-// Write is one storage message of raft on its way through the disk.
+// Write is a batch of the replica's log on its way through the disk, and what
+// becomes possible when it is durable.
 type Write struct {
-	Seq       uint64 // 0: nothing to write, only responses that wait in line
-	Batch     *logfile.Batch
+	Seq      uint64         // ascending; 0: nothing to write, only responses that wait in line
+	Batch    *logfile.Batch // to be executed, then synced
+	Priority bool           // elections and internal topics wait for it
+
 	entries   []raftpb.Entry
-	snapshot  *raftpb.Snapshot
-	responses []raftpb.Message
-	mustSync  bool // term, vote or membership changed
-	Priority  bool
-	then      func() // called when it is durable
+	snapshot  *raftpb.Snapshot // which replaces the log, or nil
+	responses []raftpb.Message // to be sent when the write and all before it are durable
+	mustSync  bool             // the term, the vote or the membership changed
+	then      func()           // called when the write is durable; may be nil
 }
 
 // LastIndex is the raft index of the last entry in the write, 0 if it has none.

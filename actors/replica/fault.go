@@ -8,8 +8,8 @@ import (
 	"ottla/logfile"
 )
 
-// Fault names why a replica does not run although it should. The names
-// are told to people, in /readyz and in the log.
+// Fault is why a replica does not run although it should. The values are told to
+// people, in /readyz and in the log.
 type Fault string
 
 // The faults.
@@ -18,7 +18,7 @@ const (
 	FaultMissing Fault = "missing"     // its files are gone, or another replica's stand there
 	FaultDisk    Fault = "disk failed" // a write or a sync failed: nobody knows what the disk holds
 	FaultOpen    Fault = "not opened"  // no space, no descriptor, no permission, a read error
-	FaultPanic   Fault = "panicked"    // a fault of the program
+	FaultPanic   Fault = "panicked"    // a bug of the program
 )
 
 // NeedsPeers reports whether the replica can only be made whole from its peers.

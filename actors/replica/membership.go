@@ -12,8 +12,9 @@ import (
 
 // ReconcileMembers moves the group one step from the membership it has to the
 // one that placement asks for: a new replica joins as a learner, and once it
-// has caught up it replaces the lost one in a single joint change. Idempotent,
-// called on the leader's tick, so that it survives a change of leader.
+// has caught up it replaces the lost one in a single joint change. It looks at
+// nothing but the present membership, so a new leader goes on where the last one
+// stopped. Called on a tick; it does nothing on a follower.
 func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
 	if r.leading == nil || !r.leading.serving || r.leading.handOver.active || r.failed != nil || len(want) == 0 {
 		return
@@ -48,11 +49,15 @@ func (r *Replica) leaveJoint() {
 	r.drain()
 }
 
+// nextChange is the next step towards want, false when there is none, or none
+// that is safe yet. Learners that are not wanted go first. A voter is never
+// removed before its successor has caught up, and a leader never removes itself:
+// it hands the leadership over first.
 func (r *Replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
-	var gone []uint64 // voters that placement no longer has
+	var leaving []uint64 // voters that placement no longer has
 	for _, id := range cs.Voters {
 		if !wanted[id] {
-			gone = append(gone, id)
+			leaving = append(leaving, id)
 		}
 	}
 	for _, id := range cs.Learners {
@@ -71,13 +76,13 @@ func (r *Replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica,
 			continue
 		}
 		cc := raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: w.ReplicaID}}}
-		if len(gone) > 0 && gone[0] != r.id.ReplicaID {
-			cc.Changes = append(cc.Changes, raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode, NodeID: gone[0]})
+		if len(leaving) > 0 && leaving[0] != r.id.ReplicaID {
+			cc.Changes = append(cc.Changes, raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode, NodeID: leaving[0]})
 		}
 		return cc, true
 	}
-	if len(gone) > 0 && len(cs.Learners) == 0 && gone[0] != r.id.ReplicaID && len(cs.Voters) > len(want) {
-		return single(raftpb.ConfChangeRemoveNode, gone[0]), true
+	if len(leaving) > 0 && len(cs.Learners) == 0 && leaving[0] != r.id.ReplicaID && len(cs.Voters) > len(want) {
+		return single(raftpb.ConfChangeRemoveNode, leaving[0]), true
 	}
 	return raftpb.ConfChangeV2{}, false
 }
@@ -86,9 +91,9 @@ func single(t raftpb.ConfChangeType, id uint64) raftpb.ConfChangeV2 {
 	return raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: t, NodeID: id}}}
 }
 
-// CaughtUp reports whether a follower has every committed entry. Raft's own
-// RecentActive would not do: it is cleared every election timeout, so that a
-// caller in step with that never sees it set.
+// CaughtUp reports whether a follower has every committed entry, as far as
+// this leader knows. Raft's own RecentActive would not do: it is cleared every
+// election timeout, so a caller that asks at the same moments never sees it set.
 func (r *Replica) CaughtUp(id uint64) bool {
 	ok := false
 	r.rn.WithProgress(func(pid uint64, _ raft.ProgressType, pr tracker.Progress) {
@@ -99,7 +104,8 @@ func (r *Replica) CaughtUp(id uint64) bool {
 	return ok
 }
 
-// HasMembers reports whether the membership is exactly what placement wants.
+// HasMembers reports whether the membership is exactly what placement wants,
+// without learners or a joint change under way.
 func (r *Replica) HasMembers(want []protocol.PlacedReplica) bool {
 	cs := r.storage.conf
 	if len(cs.VotersOutgoing) > 0 || len(cs.Learners) > 0 || len(cs.Voters) != len(want) {
@@ -113,9 +119,9 @@ func (r *Replica) HasMembers(want []protocol.PlacedReplica) bool {
 	return true
 }
 
-// BestTransferee is the voter, among those reachable, that should lead next: the one
-// that placement prefers, else the one with the longest log. 0 if there is
-// none.
+// BestTransferee is the reachable voter that should lead next: the first in
+// placement's order of preference that has caught up, else the one with the
+// longest log; 0 if there is none. Only a leader knows.
 func (r *Replica) BestTransferee(want []protocol.PlacedReplica, reachable func(uint64) bool) uint64 {
 	var best, bestMatch uint64
 	r.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
@@ -135,9 +141,9 @@ func (r *Replica) BestTransferee(want []protocol.PlacedReplica, reachable func(u
 	return best
 }
 
-// InSync lists the replicas that have every entry committed a second or two
-// ago, as Kafka's in-sync replicas, and that count for majorities, in both
-// halves of a joint membership; nil on followers.
+// InSync lists the replicas that have every entry that was committed one to two
+// election timeouts ago, as Kafka's in-sync replicas, and that count for
+// majorities, in both halves of a joint membership; nil on a follower.
 func (r *Replica) InSync(reachable func(uint64) bool) []uint64 {
 	if r.leading == nil {
 		return nil
@@ -153,15 +159,15 @@ func (r *Replica) InSync(reachable func(uint64) bool) []uint64 {
 }
 
 // retrySnapshots sends a snapshot again when its receiver has not answered for
-// an election timeout. Raft waits for the answer for ever and leaves it to its
+// an election timeout. Raft waits for the answer for ever: it leaves it to its
 // owner to notice that the message, or the receiver, was lost. A snapshot is
-// small, and one that comes twice does no harm. A tick calls it.
+// small, and one that arrives twice does no harm. A tick calls it.
 func (r *Replica) retrySnapshots() {
 	l := r.leading
 	if l == nil {
 		return
 	}
-	var owing map[uint64]int
+	var owing map[uint64]int // ticks by follower
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if pr.State == tracker.StateSnapshot {
 			if owing == nil {

@@ -14,17 +14,18 @@ import (
 // on disk: from then on one more replica may be lost for good, and all may lose
 // power with it.
 //
-// The leader learns that from what it is told anyway. Who has acknowledged an
-// entry that was proposed after the leader had applied the membership, was told
-// with that entry that the membership is committed, has applied it, and staged
-// the checkpoint. Who then acknowledges an entry that did not exist before has
-// synced the checkpoint, because a replica's writes are synced in order; unless
-// it was started anew in between, and then one more acknowledgement tells.
+// The leader learns that from acknowledgements, which it gets anyway. A voter
+// that acknowledges an entry proposed after the leader applied the membership was
+// told with that entry that the membership is committed; it has applied it and
+// staged the checkpoint. A voter that then acknowledges an entry that did not
+// exist at that time has synced the checkpoint, because a replica's writes are
+// synced in order; unless it was restarted in between, and then one more
+// acknowledgement proves it.
 
-// membersAcks is how many such acknowledgements a voter owes.
+// membersAcks is how many such acknowledgements prove it for a voter.
 const membersAcks = 3
 
-// membersProof is how much of that a leader has seen.
+// membersProof is what a leader has seen of these acknowledgements.
 type membersProof struct {
 	conf   uint64              // the membership it is about, as replica.confIndex
 	voters map[uint64]ackCount // nil before the proof has begun
@@ -37,18 +38,19 @@ type ackCount struct {
 	acks  int
 }
 
-// MembersProven reports whether a majority is known to have the present
+// MembersProven reports whether this leader knows that a majority has the present
 // membership on disk.
 func (r *Replica) MembersProven() bool {
 	l := r.leading
 	return l != nil && l.proof.done && l.proof.conf == r.confIndex
 }
 
-// ProveMembers goes on with the proof, and reports whether it is complete with
-// this. Where nobody writes it proposes empty entries, one for each
-// acknowledgement. Any majority will do: one that is lost meanwhile holds
-// nothing up. Called on a tick.
-func (r *Replica) ProveMembers(want []protocol.PlacedReplica) bool {
+// ProveMembers goes on with the proof that a majority has the membership want on
+// disk, and reports whether this call completed it. Where nobody writes it
+// proposes empty entries, so that there is something to acknowledge. Any majority
+// will do, so a voter that is lost meanwhile does not hold the proof up. Called on
+// a tick; it does nothing on a follower.
+func (r *Replica) ProveMembers(want []protocol.PlacedReplica) (completed bool) {
 	l := r.leading
 	if l == nil || !l.serving || l.handOver.active || r.failed != nil || r.MembersProven() || !r.HasMembers(want) {
 		return false
@@ -82,7 +84,7 @@ func (r *Replica) ProveMembers(want []protocol.PlacedReplica) bool {
 	return false
 }
 
-// proposeEmpty makes an entry that has nothing to say.
+// proposeEmpty proposes an entry without content.
 func (r *Replica) proposeEmpty() {
 	if err := r.rn.Propose(nil); err != nil {
 		r.cfg.Logger.Debug("empty entry refused", "error", err)

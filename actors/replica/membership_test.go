@@ -14,14 +14,14 @@ import (
 	"ottla/protocol"
 )
 
-// calmChanges are three replicas that have settled and of which some may be
+// calmChanges are three replicas that agree and of which some may be
 // replaced; nothing fails.
 func calmChanges(t *testing.T) *replicaSim {
 	s := newReplicaSim(t, 3, nil)
 	s.plus = newSimChanges(s)
 	s.calm = true
 	s.begin()
-	s.settle()
+	s.converge()
 	return s
 }
 
@@ -39,7 +39,7 @@ func TestLostSnapshotIsSentAgain(t *testing.T) {
 		lost++
 		return true
 	}
-	s.settle()
+	s.converge()
 	require.Equal(t, 3, lost)
 	s.check()
 }
@@ -57,7 +57,7 @@ func TestLearnerVotesOnlyWhenItHasCaughtUp(t *testing.T) {
 	require.Equal(t, []uint64{4}, leader.storage.conf.Learners)
 	require.NotContains(t, leader.storage.conf.Voters, uint64(4))
 	s.drop = nil
-	s.settle()
+	s.converge()
 	require.Contains(t, leader.storage.conf.Voters, uint64(4))
 	s.check()
 }
@@ -71,9 +71,9 @@ func TestSoleReplicaReadsWhatItAcknowledged(t *testing.T) {
 	s.begin()
 	n := s.nodes[0]
 	require.Len(t, s.nodes, 1)
-	s.settle()
+	s.converge()
 	s.produce(n)
-	s.settle()
+	s.converge()
 	require.NotEmpty(t, s.acked)
 
 	n.crash(false)
@@ -86,7 +86,7 @@ func TestSoleReplicaReadsWhatItAcknowledged(t *testing.T) {
 	}
 	s.read(n)
 	require.Zero(t, s.tally["reads"], "it does not know yet")
-	s.settle()
+	s.converge()
 	require.Equal(t, 1, s.tally["reads"], "and when it does it answers without being asked again")
 }
 

@@ -19,16 +19,17 @@ const (
 	maxProducers      = 50_000
 )
 
-// producerState is the last request of a producer on one partition, and what
-// became of it. An Idempotency-Key is a producer with a single request.
+// producerState is the last request of a producer on one partition, and where
+// its records are. An Idempotency-Key is a producer with a single request. Times
+// are in milliseconds since 1970.
 type producerState struct {
 	id         string
 	epoch, seq int64
 	hash       uint64 // of the body, with an Idempotency-Key
-	base       int64
-	count      int
-	timestamp  int64 // of the first record
-	at         int64 // append time of the entry
+	base       int64  // offset of the first record
+	count      int    // records
+	timestamp  int64  // of the first record
+	at         int64  // append time of the entry
 }
 
 // producerTable remembers the producers of a partition. It is a function of
@@ -60,8 +61,8 @@ func (t *producerTable) ids() []string {
 	return ids
 }
 
-// put enters a producer's newest request and forgets those not heard of for
-// producerRetention before it.
+// put enters a producer's newest request, and forgets the producers that were
+// last heard of more than producerRetention before it.
 func (t *producerTable) put(s *producerState) {
 	t.expire(s.at)
 	if e := t.byID[s.id]; e != nil {
@@ -200,7 +201,7 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 	return t, nil
 }
 
-// verdict is what a leader makes of a request of a known producer.
+// verdict says what a request of a known producer is beside its last one.
 type verdict int
 
 const (

@@ -68,7 +68,7 @@ var producersSimulation = simulation{
 				producers[s.rnd.Intn(2)].try(s.any(), s.rnd)
 			}
 		}
-		s.settle()
+		s.converge()
 		s.check()
 		at := map[string]int{}
 		for off, v := range s.live()[0].values() {

@@ -15,7 +15,7 @@ import (
 	"ottla/protocol"
 )
 
-// Raft's tuning. Sizes are bytes. One entry is a group-committed batch, so a
+// Raft's tuning; sizes are in bytes. One entry is a group-committed batch, so a
 // few messages in flight are many records.
 const (
 	raftMaxSizePerMsg       = 1 << 20
@@ -25,40 +25,42 @@ const (
 	raftMaxApplyBytes       = 16 << 20
 )
 
-// firstLogIndex is where every new group's log begins: its founding members
-// agree on an (imaginary) entry of this index and term. A member that joins
-// later and has nothing lacks that entry, so raft sends it a snapshot, and
-// with it the membership, which stands in no log entry.
+// firstLogIndex and firstLogTerm are those of an imaginary entry that the
+// founding members of a group agree on; their logs begin behind it. A member
+// that joins later lacks that entry, so raft sends it a snapshot, and with it the
+// membership of the founders, which no log entry holds (docs/adr/0004).
 const (
 	firstLogIndex = 1
 	firstLogTerm  = 1
 )
 
-// Config is what a replica needs besides its log.
+// Config is what a replica needs besides its log. ApplyState, RestoreState and
+// Proposed may be nil.
 type Config struct {
-	Internal       bool // __cluster_metadata or __consumer_offsets: state in memory follows the log
-	LazySync       bool // fsync: interval; votes and internal topics sync all the same
-	soleVoter      bool // forced: whatever the log says, it is the only member
-	ElectionTicks  int
-	HeartbeatTicks int
-	MaxBatchBytes  int
+	Internal       bool // __cluster_metadata or __consumer_offsets: a state machine in memory follows the log
+	LazySync       bool // fsync: interval; votes, memberships and internal topics are synced all the same
+	soleVoter      bool // forced: whatever the log says, the replica is the only member
+	ElectionTicks  int  // an election begins after one to two times as many calls of Tick without a leader
+	HeartbeatTicks int  // calls of Tick between a leader's heartbeats
+	MaxBatchBytes  int  // what one entry may gather; a larger proposal has an entry of its own
 	Now            func() time.Time
 	Logger         *slog.Logger
-	// ApplyState hands committed records of internal topics to their state
-	// machine, in order, on every replica.
+	// ApplyState hands the committed records of an internal topic to its state
+	// machine, in order, on every replica. The records' memory is shared: what is
+	// kept must be copied.
 	ApplyState func(records []logfile.Record)
 	// RestoreState replaces that state machine's state by what compacted records
 	// say, which is everything up to offset next.
 	RestoreState func(records []logfile.Record, next int64)
-	// proposed hears of each entry with records that this replica proposed as the
-	// leader of a topic that is not internal. It may be nil.
+	// Proposed is called for each entry with records that this replica has
+	// proposed as the leader of a topic that is not internal.
 	Proposed func(records, bytes int)
 }
 
 // Replica is one broker's copy of a partition: raft's state machine, the log
 // file that is its log, and, while it leads, the producers waiting for it.
-// It does no I/O and knows no actor; its owner calls it from one goroutine and
-// carries out what take returns.
+// It does no I/O and knows no actor. Its owner calls it from one goroutine and,
+// after each call, carries out what Take returns.
 type Replica struct {
 	cfg     Config
 	id      logfile.Identity
@@ -66,17 +68,17 @@ type Replica struct {
 	log     *logfile.Log
 	storage *storage
 
-	applied   uint64
+	applied   uint64 // index of the last entry that was applied; it is committed, and durable here
 	hw        int64  // high watermark: the offset after the last committed record
-	confIndex uint64 // index of the entry that made the current membership
+	confIndex uint64 // index of the entry that made the membership storage.conf; a snapshot may bring one ahead of applied
 	confBytes []byte // storage.conf, marshalled, for checkpoints
 
-	producers *producerTable
+	producers *producerTable // a function of the entries up to applied
 
-	compaction Compaction    // asked for last, as of applied
-	installing uint64        // generation of parts on their way through the disk
-	stateFrom  int64         // records below are in the restored state
-	held       *heldSnapshot // waits for its compacted records
+	compaction Compaction        // asked for last, as of applied
+	installing uint64            // generation of compacted parts on their way through the disk, 0: none
+	stateFrom  int64             // the restored state has all records below this offset
+	deferred   *deferredSnapshot // a snapshot that waits for its compacted parts, nil: none
 
 	ticks                int
 	syncFloor, nextFloor uint64 // applied one to two election timeouts ago, see InSync
@@ -84,16 +86,17 @@ type Replica struct {
 	leaderID uint64   // who leads, 0 when unknown
 	leading  *leading // nil unless this replica leads
 
-	writeSeq uint64
+	writeSeq uint64   // Seq of the last write that was handed out
 	writes   []*Write // handed out or waiting behind one that is; in order
-	failed   error    // a storage failure, final
+	failed   error    // why the replica has stopped for good, nil while it runs
 
-	fx Effects
+	fx Effects // asked for since the last Take
 }
 
-// New starts raft on an opened log. The recovered hard state's commit
-// index is what the last checkpoint and the log itself vouch for; the rest is
-// learned again.
+// New starts raft on an opened log, of which rec is what the recovery found. Raft
+// begins with the commit index that the last checkpoint and the log itself vouch
+// for; what else was committed it learns from the leader. Errors: a checkpoint or
+// compacted records that cannot be read.
 func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error) {
 	r := &Replica{cfg: cfg, id: log.Identity(), log: log}
 	r.storage = &storage{log: log, snapshot: r.makeSnapshot}
@@ -188,16 +191,17 @@ func (r *Replica) offsetAfter(index uint64) (int64, error) {
 	return r.log.OffsetOf(index + 1)
 }
 
-// Take returns what the last calls asked for and forgets it.
+// Take returns what has been asked for since the last Take, and forgets it.
 func (r *Replica) Take() Effects {
 	fx := r.fx
 	r.fx = Effects{}
 	return fx
 }
 
-// Step hands a peer's message to raft.
+// Step hands a peer's message to raft. One to another replica id, as a successor
+// in the same place gets it, is dropped.
 func (r *Replica) Step(m raftpb.Message) {
-	if r.failed != nil || m.To != r.id.ReplicaID || r.holdSnapshot(m) {
+	if r.failed != nil || m.To != r.id.ReplicaID || r.deferSnapshot(m) {
 		return
 	}
 	if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrProposalDropped) && !errors.Is(err, raft.ErrStepPeerNotFound) {
@@ -206,8 +210,9 @@ func (r *Replica) Step(m raftpb.Message) {
 	r.drain()
 }
 
-// Tick is raft's clock. When nothing is pending it also vouches for what was
-// synced last, so that recovery knows the log's end is no torn tail.
+// Tick is raft's clock; Config says what depends on its rate. When no write is
+// under way it also stages a sync mark: it tells a recovery that all before it
+// was synced, so that damage there is not taken for a torn tail.
 func (r *Replica) Tick() {
 	if r.failed != nil {
 		return
@@ -234,8 +239,8 @@ func (r *Replica) Tick() {
 	}
 }
 
-// Campaign starts an election at once. With forget, it first forgets the
-// leader, which is known to be gone.
+// Campaign starts an election at once, unless the replica leads. With forget, it
+// first forgets the leader, which is known to be gone.
 func (r *Replica) Campaign(forget bool) {
 	if r.failed != nil || r.leading != nil {
 		return
@@ -261,7 +266,8 @@ func (r *Replica) ForgetLeader() {
 	r.drain()
 }
 
-// LastPosition is the last entry of the log, whether or not it is on disk yet.
+// LastPosition is the last entry of the log, whether or not it is on disk yet;
+// zero if the log is empty.
 func (r *Replica) LastPosition() Position {
 	last := r.log.LastIndex()
 	term, err := r.storage.Term(last)
@@ -271,14 +277,14 @@ func (r *Replica) LastPosition() Position {
 	return Position{Term: term, Index: last}
 }
 
-// Campaigning reports whether an election of this replica's is under way.
+// Campaigning reports whether this replica is a candidate in an election.
 func (r *Replica) Campaigning() bool {
 	s := r.rn.BasicStatus().RaftState
 	return s == raft.StatePreCandidate || s == raft.StateCandidate
 }
 
-// VotePending reports whether a vote may be on its way to the disk: a new term
-// would void it.
+// VotePending reports whether a vote may be on its way to the disk: to campaign
+// now would begin a new term and make the vote worthless.
 func (r *Replica) VotePending() bool {
 	return slices.ContainsFunc(r.writes, func(w *Write) bool { return w.mustSync })
 }
@@ -308,7 +314,8 @@ func (r *Replica) drain() {
 }
 
 // Fail stops the replica for good: nothing is acknowledged, voted or written
-// any more. Its owner reports it and rebuilds it from its peers.
+// any more. Its owner reports it and has it rebuilt from its peers. The first
+// error is kept, see Err.
 func (r *Replica) Fail(err error) {
 	if r.failed != nil {
 		return
@@ -322,7 +329,8 @@ func (r *Replica) Fail(err error) {
 	r.fx.RoleChanged = true
 }
 
-// Close fails everything that waits, at the end of the replica's life.
+// Close answers everything that waits: what was proposed is unknown, what was
+// only gathered did not happen. The log stays open.
 func (r *Replica) Close() {
 	if r.leading != nil {
 		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))

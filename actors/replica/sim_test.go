@@ -18,14 +18,14 @@ import (
 )
 
 // replicaSim is a partition in simulated time: one goroutine decides, from a
-// seed, which message arrives, which disk syncs or fails, and who loses power
-// next. Nothing in it waits or sleeps, and a seed always gives the same
+// seed, which message arrives, which disk syncs or fails, and which replica loses
+// power next. Nothing in it waits or sleeps, and a seed always gives the same
 // history.
 type replicaSim struct {
 	t     *testing.T
 	rnd   *rand.Rand
 	trace io.Writer      // gets everything that happens, nil unless somebody looks
-	tally map[string]int // how often what was met, so that a test can tell that it tests
+	tally map[string]int // how often each kind of event happened: a test checks that it met what it is for
 
 	clock time.Time
 	nodes []*simReplica
@@ -38,7 +38,7 @@ type replicaSim struct {
 	seen    map[int64]string  // what readers saw, by offset
 	leaders map[uint64]uint64 // by term
 	calm    bool              // no more faults: everything arrives
-	watch   []func() bool     // asked after each step until they say that they are done
+	watch   []func() bool     // called after each step until they return true
 	drop    func(raftpb.Message) bool
 	plus    *simChanges // nil unless membership, retention and producers are simulated too
 	keyed   *simKeyed   // nil unless records have keys and the log is compacted
@@ -56,7 +56,7 @@ type simReplica struct {
 	full     bool     // the disk refused the first of queue for lack of space
 	doomed   bool     // the disk was told to fail in a way that is final
 	top      uint64   // the greatest index executed, truncated since or not
-	half     bool     // a power cut came in the middle of a truncation
+	half     bool     // a power cut came in the middle of a truncation, see isHalf
 	boots    int      // power cuts, each of which ends in another boot
 	lost     bool     // for good: another replica takes its place
 	job      *simJob  // a compaction under way
@@ -119,7 +119,7 @@ func (n *simReplica) config() Config {
 	}
 }
 
-// Now is the replica's clock, which is not always right.
+// now is the replica's clock, which is not always right.
 func (n *simReplica) now() time.Time { return n.sim.clock.Add(n.skew) }
 
 // do runs one step of the replica and what it asks for. A disk that dies in
@@ -235,7 +235,7 @@ func (s *replicaSim) ack(at int64, value string) {
 	s.note("ack %d %s", at, value)
 }
 
-// Step does one thing that could happen.
+// step does one thing that could happen.
 func (s *replicaSim) step() {
 	defer func() {
 		s.watch = slices.DeleteFunc(s.watch, func(done func() bool) bool { return done() })
@@ -335,8 +335,8 @@ func (s *replicaSim) live() []*simReplica {
 	return slices.DeleteFunc(slices.Clone(s.nodes), func(n *simReplica) bool { return n.lost })
 }
 
-// settle ends the faults and runs until all replicas agree.
-func (s *replicaSim) settle() {
+// converge ends the faults and runs until all replicas agree.
+func (s *replicaSim) converge() {
 	s.calm = true
 	s.net, s.split = nil, nil
 	for _, n := range s.live() {
@@ -362,9 +362,9 @@ func (s *replicaSim) describe() string {
 		r := n.rep
 		st := r.rn.BasicStatus()
 		_, pending := r.PendingCompaction()
-		text += fmt.Sprintf("\nreplica %d: %v, term %d, leader %d, vote %d, members %v, commit %d, applied %d, log %d to %d, %d writes, compaction pending %v, snapshot held %v, %v",
+		text += fmt.Sprintf("\nreplica %d: %v, term %d, leader %d, vote %d, members %v, commit %d, applied %d, log %d to %d, %d writes, compaction pending %v, snapshot deferred %v, %v",
 			n.id, st.RaftState, st.Term, st.Lead, st.Vote, r.storage.conf, st.Commit, r.applied, r.log.FirstIndex(), r.log.LastIndex(),
-			len(n.queue)+len(n.executed), pending, r.held != nil, r.leading)
+			len(n.queue)+len(n.executed), pending, r.deferred != nil, r.leading)
 	}
 	if s.plus != nil {
 		text += fmt.Sprintf("\nwanted: %v", s.plus.want)
@@ -372,10 +372,10 @@ func (s *replicaSim) describe() string {
 	return text
 }
 
-// run lets everything happen in its order until all replicas agree, at most so
-// many rounds.
-func (s *replicaSim) run(rounds int) bool {
-	for range rounds {
+// run lets everything happen in its order until all replicas agree. It reports
+// whether they do after at most that many passes over all of them.
+func (s *replicaSim) run(passes int) bool {
+	for range passes {
 		for _, n := range s.live() {
 			if s.keyed != nil {
 				s.keyed.work(n)
@@ -409,7 +409,7 @@ func (s *replicaSim) agreed() bool {
 		if s.plus != nil && !n.rep.HasMembers(s.plus.want) {
 			return false
 		}
-		if _, pending := n.rep.PendingCompaction(); pending || n.rep.held != nil {
+		if _, pending := n.rep.PendingCompaction(); pending || n.rep.deferred != nil {
 			return false
 		}
 		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.rep.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {

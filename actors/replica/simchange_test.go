@@ -18,7 +18,7 @@ import (
 type simChanges struct {
 	s         *replicaSim
 	want      []protocol.PlacedReplica
-	replacing bool // until a leader says that the membership is settled for good
+	replacing bool // until a leader says that a majority has the new membership on disk
 	producers []*epochProducer
 }
 
@@ -44,7 +44,7 @@ func newSimChanges(s *replicaSim) *simChanges {
 	return c
 }
 
-// Tick is what a partition's shell does on a leader's tick.
+// tick is what a partition's shell does on a leader's tick.
 func (c *simChanges) tick(n *simReplica) {
 	r := n.rep
 	if r.leading == nil || !r.leading.serving {
@@ -73,8 +73,8 @@ func (c *simChanges) step(n *simReplica) {
 }
 
 // replace loses a replica for good. One at a time: more would be a majority, as
-// is a single one. The next may be lost as soon as a leader said that the last
-// replacement is over, whatever the others have not on disk yet.
+// is a single one. The next may be lost as soon as a leader has said that the last
+// replacement is over, whatever the others do not have on disk yet.
 func (c *simChanges) replace(n *simReplica) {
 	if len(c.want) == 1 || c.replacing || n.lost {
 		return
@@ -100,7 +100,7 @@ func (c *simChanges) substitute(n *simReplica) {
 	s.tally["replaced"]++
 }
 
-// Step looks for an answer, gives up waiting for one now and then, and sends.
+// step looks for an answer, gives up waiting for one now and then, and sends.
 func (p *epochProducer) step(n *simReplica) {
 	s := p.sim.s
 	if p.req != nil {
@@ -165,7 +165,7 @@ var changesSimulation = simulation{
 		for range 5000 {
 			s.step()
 		}
-		s.settle()
+		s.converge()
 		s.check()
 		for _, n := range s.live() {
 			if n.rep.log.FirstIndex() > firstLogIndex+1 && int(n.id) > founders {

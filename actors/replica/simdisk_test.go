@@ -224,7 +224,8 @@ func (n *simReplica) sync() {
 	n.answer(last, err)
 }
 
-// Answer is Disk's. A failed replica takes none, and says nothing any more.
+// answer is the disk's answer to a write. A failed replica ignores it, and says
+// nothing any more.
 func (n *simReplica) answer(seq uint64, err error) {
 	if err != nil && n.rep.failed == nil {
 		n.sim.tally["poisoned replicas"]++

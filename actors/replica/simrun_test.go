@@ -136,7 +136,7 @@ var replicaSimulation = simulation{
 		for range 3000 {
 			s.step()
 		}
-		s.settle()
+		s.converge()
 		s.check()
 	},
 }

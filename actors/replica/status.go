@@ -8,11 +8,12 @@ import (
 )
 
 // Leads reports whether this replica is the group's raft leader. It may not
-// serve yet; see serving.
+// serve yet, see Serving.
 func (r *Replica) Leads() bool { return r.leading != nil }
 
 // Serving returns the term in which this replica leads and has committed an
-// entry; ok is false when it does not: then it may not answer anybody.
+// entry. Ok is false when there is none: then it does not know what is committed,
+// and may not answer anybody.
 func (r *Replica) Serving() (term uint64, ok bool) {
 	if r.leading == nil || !r.leading.serving {
 		return 0, false
@@ -41,26 +42,29 @@ func (r *Replica) Voters() (incoming, outgoing []uint64) {
 	return r.storage.conf.Voters, r.storage.conf.VotersOutgoing
 }
 
-// PendingWrites are the writes handed out that the disk has not answered, in
-// order. The slice may not be changed.
+// PendingWrites are the writes that are not durable yet, in order: those that
+// were handed out, and, with Seq 0, those that only wait behind them. The slice
+// may not be changed. After an error that left everything as it was (no space) the
+// owner hands out the same writes again.
 func (r *Replica) PendingWrites() []*Write { return r.writes }
 
-// HasEffects reports whether take would return something to send, write or
-// answer.
+// HasEffects reports whether Take would return something to send, write or
+// answer: handling effects may ask for more.
 func (r *Replica) HasEffects() bool {
 	return len(r.fx.Writes) > 0 || len(r.fx.Messages) > 0 || len(r.fx.Committed) > 0
 }
 
-// SyncsLazily reports whether w may be answered before it is durable.
+// SyncsLazily reports whether DiskDone may be called for w when it is written, but
+// not yet synced.
 func (r *Replica) SyncsLazily(w *Write) bool {
 	return r.cfg.LazySync && !r.cfg.Internal && !w.mustSync
 }
 
-// Gathered reports whether proposals wait for their round.
+// Gathered reports whether there are proposals that are in no entry yet.
 func (r *Replica) Gathered() bool { return r.leading != nil && len(r.leading.queue.items) > 0 }
 
-// ProposalsAccepted counts the proposals that this leader has taken so far; ok is
-// false when it does not lead.
+// ProposalsAccepted counts the proposals that this leader has taken so far, for
+// ProposalsAnswered. Ok is false when it does not lead.
 func (r *Replica) ProposalsAccepted() (n uint64, ok bool) {
 	if r.leading == nil {
 		return 0, false
@@ -69,30 +73,31 @@ func (r *Replica) ProposalsAccepted() (n uint64, ok bool) {
 }
 
 // ProposalsAnswered reports whether the first upTo proposals that this leader
-// took have been answered. When it does not lead (any more), all have.
+// took have been answered. When it does not lead any more, all have.
 func (r *Replica) ProposalsAnswered(upTo uint64) bool {
 	return r.leading == nil || r.leading.isAnswered(upTo)
 }
 
-// ProducerIDs lists the producers that the log remembers.
+// ProducerIDs lists the producers that the partition remembers, least recently
+// heard of first.
 func (r *Replica) ProducerIDs() []string { return r.producers.ids() }
 
 // CompactionGeneration is that of the compaction asked for last, 0 if none was.
 func (r *Replica) CompactionGeneration() uint64 { return r.compaction.Generation }
 
-// Quiescent reports whether this replica serves as the leader, nothing
-// is under way, and every member that is reachable, as all must be, has all of
-// the log. Then raft's clock may stand still.
+// Quiescent reports whether this replica leads, nothing is under way, and every
+// other member is reachable and has all of the log. Then raft's clock may stand
+// still, here and on the followers for which AgreesWith holds.
 func (r *Replica) Quiescent(reachable func(replica uint64) bool) bool {
 	l := r.leading
 	if l == nil || l.handOver.active || !l.idle() || len(r.writes) > 0 || r.applied != r.log.LastIndex() {
 		return false
 	}
-	even := true
+	caughtUp := true
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		even = even && (id == r.id.ReplicaID || pr.Match == r.applied && reachable(id))
+		caughtUp = caughtUp && (id == r.id.ReplicaID || pr.Match == r.applied && reachable(id))
 	})
-	return even
+	return caughtUp
 }
 
 // AgreesWith reports whether this replica follows leader in term, has applied

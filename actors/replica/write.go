@@ -10,8 +10,10 @@ import (
 	"ottla/mutate"
 )
 
-// storageAppend stages what raft wants durable. Its responses leave in order,
-// and only after a sync that began after all earlier writes of this replica.
+// storageAppend stages what raft wants to be durable. Its responses, which are
+// votes and acknowledgements, leave in order, and only after a sync that began
+// after this and all earlier writes of the replica were executed: raft relies on
+// both.
 func (r *Replica) storageAppend(m raftpb.Message) {
 	b := &logfile.Batch{}
 	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
@@ -41,7 +43,7 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 	frames := make([]logfile.Frame, len(ents))
 	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
-	next, err := r.log.OffsetOf(ents[0].Index) // of entries that carry no offset of their own
+	next, err := r.log.OffsetOf(ents[0].Index) // for entries that carry no offset of their own
 	if err != nil {
 		return err
 	}
@@ -56,8 +58,9 @@ func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 	return r.log.Append(b, frames)
 }
 
-// enqueue hands a write to the shell, or, when there is nothing to write,
-// lets its responses wait behind the writes that are under way.
+// enqueue hands a write to the owner. One with nothing to write is not handed
+// out: its responses wait behind the writes that are under way, because they say
+// that those are durable.
 func (r *Replica) enqueue(w *Write) {
 	if w.Batch.Empty() {
 		if len(w.responses) == 0 && w.snapshot == nil {
@@ -77,7 +80,10 @@ func (r *Replica) enqueue(w *Write) {
 	r.fx.Writes = append(r.fx.Writes, w)
 }
 
-// DiskDone takes the disk's answer to the write with that number.
+// DiskDone takes the disk's answer to the write with that Seq, which covers all
+// before it. An error is final, see Fail: nobody knows what of the write is on
+// disk. A write that failed without effect is to be retried by the owner instead,
+// under the same Seq.
 func (r *Replica) DiskDone(seq uint64, err error) {
 	if r.failed != nil {
 		return
@@ -98,7 +104,8 @@ func (r *Replica) DiskDone(seq uint64, err error) {
 	r.drain()
 }
 
-// deliver lets a durable write's responses go.
+// deliver lets the responses of a write go that is durable, as is everything
+// before it. Those to this very replica are stepped at once.
 func (r *Replica) deliver(w *Write) {
 	if w.snapshot != nil {
 		r.snapshotInstalled(w.snapshot)
