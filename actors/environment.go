@@ -43,7 +43,7 @@ type Options struct {
 	raiseInterval        time.Duration    // of the ledgers' counters, likewise
 	restartAfter         time.Duration    // a panic, at the earliest, likewise
 	stallAfter           time.Duration    // when the disk counts as failed, 10 s, likewise
-	syncer               disk.Syncer      // likewise
+	beforeSync           func()           // called before each sync of the disk, likewise
 
 	TickInterval   time.Duration // raft's clock, 100 ms
 	ElectionTicks  int           // 10
@@ -107,7 +107,7 @@ type environment struct {
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
 		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: mailboxRunners,
-		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, Syncer: e.opt.syncer,
+		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, BeforeSync: e.opt.beforeSync,
 	})
 	e.disk = pid
 	return err

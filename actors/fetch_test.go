@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
@@ -58,10 +57,8 @@ func TestFetchWaitsForWhateverIsFirst(t *testing.T) {
 // will read.
 func TestNothingIsDeliveredToWhoLeftMeanwhile(t *testing.T) {
 	dir := t.TempDir()
-	shared, err := disk.NewSyncer(dir, &disk.Stats{})
-	require.NoError(t, err)
-	held := &hangingSyncer{Syncer: shared, hangs: make(chan struct{}, 1000)}
-	n := startNode(t, dir, func(o *Options) { o.syncer = held })
+	held := &hangingSync{hangs: make(chan struct{}, 1000)}
+	n := startNode(t, dir, func(o *Options) { o.beforeSync = held.before })
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
 	produce(t, n, "q", 0, `"x"`)

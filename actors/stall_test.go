@@ -7,20 +7,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ottla/actors/disk"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
-// hangingSyncer is a disk that can be told to hang.
-type hangingSyncer struct {
-	disk.Syncer
+// hangingSync holds up the disk's syncs while it is told to.
+type hangingSync struct {
 	mu    sync.Mutex
 	goOn  chan struct{} // nil: it does not hang
 	hangs chan struct{} // one per sync that hangs
 }
 
-func (h *hangingSyncer) Sync(targets []disk.SyncTarget) []error {
+func (h *hangingSync) before() {
 	h.mu.Lock()
 	wait := h.goOn
 	h.mu.Unlock()
@@ -28,10 +26,9 @@ func (h *hangingSyncer) Sync(targets []disk.SyncTarget) []error {
 		h.hangs <- struct{}{}
 		<-wait
 	}
-	return h.Syncer.Sync(targets)
 }
 
-func (h *hangingSyncer) hang(goOn chan struct{}) {
+func (h *hangingSync) hang(goOn chan struct{}) {
 	h.mu.Lock()
 	h.goOn = goOn
 	h.mu.Unlock()
@@ -39,11 +36,9 @@ func (h *hangingSyncer) hang(goOn chan struct{}) {
 
 func TestDiskThatHangsFailsItsBrokersUntilItReturns(t *testing.T) {
 	dir := t.TempDir()
-	shared, err := disk.NewSyncer(dir, &disk.Stats{})
-	require.NoError(t, err)
-	hanging := &hangingSyncer{Syncer: shared, hangs: make(chan struct{}, 100)}
+	hanging := &hangingSync{hangs: make(chan struct{}, 100)}
 	n := startNode(t, dir, func(o *Options) {
-		o.stallAfter, o.SyncInterval, o.syncer = 50*time.Millisecond, 10*time.Millisecond, hanging
+		o.stallAfter, o.SyncInterval, o.beforeSync = 50*time.Millisecond, 10*time.Millisecond, hanging.before
 	})
 	defer stopNode(t, n)
 	produce(t, n, "q", 0, `1`)

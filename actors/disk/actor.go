@@ -8,31 +8,40 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Disk serves one filesystem: it executes the batches of all replicas on it
+// diskActor serves one filesystem: it executes the batches of all replicas on it
 // and makes them durable, as many as possible by one sync. While a round of
 // that runs on the worker goroutine, the mailbox fills the queue with the next
 // (see queue, the pure core, and round, the work). Receive never waits
-// for a file, but for Stopping, which lets the running round end.
+// for a file, except in Stopping, which lets the running round end.
 //
 // States: idle (nothing queued), waiting (for siblings, some microseconds),
 // running (a round is with the worker).
 type diskActor struct {
 	opt    Options
 	queue  *queue
-	broken *bool // an earlier instance failed: what it had queued is gone, so nothing may follow
+	broken *bool // an earlier instance panicked: what it had queued is lost, so nothing may follow it
 
 	self     *actor.PID
 	root     *actor.RootContext
 	work     chan *round // to the worker; closed to end it
 	finished chan *round // back from it
-	running  *round
-	began    time.Duration // when the running round began
-	stalled  bool          // the running round has been reported
-
-	waitNo   uint64 // of the last sibling timer
-	waiting  bool   // it is under way
-	stopWait func()
+	running  runningRound
+	wait     siblingWait
 	stopTick func()
+}
+
+// runningRound is the round that is with the worker; zero when none is.
+type runningRound struct {
+	*round
+	began   time.Duration
+	stalled bool // it has been reported
+}
+
+// siblingWait is the timer that ends the wait for siblings.
+type siblingWait struct {
+	no      uint64 // of the last timer: one that was stopped may have fired already
+	waiting bool   // the last timer is under way
+	stop    func()
 }
 
 // Options configures a Disk. Zero values mean the defaults named.
@@ -41,16 +50,17 @@ type Options struct {
 	SiblingWait  time.Duration // longest wait for siblings, 100 us
 	SyncInterval time.Duration // between background syncs of NoSync writes, 1 s; stalls are noticed as often
 	StallAfter   time.Duration // a round longer than that is reported, 10 s
-	Stalled      func(Stalled)
-	Failed       func(error) // told once the actor has panicked; it refuses everything from then on
+	Stalled      func(Stalled) // called on the actor's goroutine: it must not block
+	Failed       func(error)   // called once the actor has panicked; it refuses everything from then on
+	BeforeSync   func()        // called on the worker before each sync, which it may hold up; none
 	Logger       *slog.Logger
 	Stats        *Stats
 	Dispatcher   actor.Dispatcher // runs the mailbox; the library's default
 
-	// For tests: time, timers and the way of syncing.
+	// For tests of this package: time, timers and the way of syncing.
 	now    func() time.Duration
 	after  func(d time.Duration, f func()) (stop func())
-	Syncer Syncer
+	syncer syncer
 }
 
 func (o Options) withDefaults() Options {
@@ -91,12 +101,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// defaultThroughput is how many messages Disk works on before it lets other
-// actors run on the default dispatcher.
+// defaultThroughput is how many messages Disk handles in a row before it lets
+// other actors run on the default dispatcher.
 const defaultThroughput = 300
 
 // guardian supervises Disk, which has no parent: after a panic the actor is
-// started again only to refuse whatever comes (see disk.broken).
+// started again only to refuse whatever comes (see diskActor.broken).
 type guardian struct{ failed func(error) }
 
 // HandleFailure implements actor.SupervisorStrategy.
@@ -108,22 +118,26 @@ func (g *guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child
 // Messages to itself.
 type (
 	roundEnded struct{}
-	waitOver   struct{ no uint64 }
+	waitOver   struct{ no uint64 } // siblingWait.no
 	tick       struct{}
-	askStats   struct{} // answered with a Snapshot
+	askStats   struct{} // answered with counts
 )
 
-// Spawn starts the Disk for the filesystem of opt.Dir. End it by Poison,
-// after the replicas: then everything sent before is still done, whereas Stop
-// fails what is queued.
+// Spawn starts the Disk for the filesystem of opt.Dir; its messages are those of
+// messages.go. End it by Poison, after the replicas: then everything sent before
+// is still done, whereas Stop fails what is queued. Errors: the directory cannot
+// be opened, or the name is taken.
 func Spawn(root *actor.RootContext, name string, opt Options) (*actor.PID, error) {
 	opt = opt.withDefaults()
-	if opt.Syncer == nil {
-		s, err := NewSyncer(opt.Dir, opt.Stats)
+	if opt.syncer == nil {
+		s, err := newSyncer(opt.Dir, opt.Stats)
 		if err != nil {
 			return nil, fmt.Errorf("disk %s: %w", name, err)
 		}
-		opt.Syncer = s
+		opt.syncer = s
+	}
+	if opt.BeforeSync != nil {
+		opt.syncer = &hookedSyncer{syncer: opt.syncer, before: opt.BeforeSync}
 	}
 	broken := false // only the actor itself touches it, one instance after the other
 	props := actor.PropsFromProducer(func() actor.Actor { return &diskActor{opt: opt, broken: &broken} },
@@ -160,7 +174,7 @@ func (d *diskActor) Receive(ctx actor.Context) {
 		d.release()
 	case *actor.Stopped:
 	default:
-		d.opt.Logger.Error("disk got an unknown message", "type", fmt.Sprintf("%T", m))
+		d.opt.Logger.Error("BUG: disk got an unknown message", "type", fmt.Sprintf("%T", m))
 	}
 }
 
@@ -168,7 +182,6 @@ func (d *diskActor) start(ctx actor.Context) {
 	d.self, d.root = ctx.Self(), ctx.ActorSystem().Root
 	d.queue = newQueue(d.opt.SiblingWait)
 	d.work, d.finished = make(chan *round, 1), make(chan *round, 1)
-	d.stopWait = func() {}
 	go d.worker(d.work, d.finished)
 	d.armTick()
 }
@@ -177,7 +190,7 @@ func (d *diskActor) start(ctx actor.Context) {
 // so that it can be had in Stopping, and a message announces it.
 func (d *diskActor) worker(work <-chan *round, finished chan<- *round) {
 	for r := range work {
-		r.run(d.opt.Syncer)
+		r.run(d.opt.syncer)
 		finished <- r
 		d.root.Send(d.self, &roundEnded{})
 	}
@@ -206,50 +219,49 @@ func (d *diskActor) proceed() {
 	switch {
 	case r != nil:
 		d.endWait()
-		d.running, d.began, d.stalled = r, now, false
+		d.running = runningRound{round: r, began: now}
 		d.work <- r // never blocks: there is one round at a time
-	case wait > 0 && !d.waiting:
-		d.waiting = true
-		d.waitNo++
-		over := &waitOver{no: d.waitNo}
-		d.stopWait = d.opt.after(wait, func() { d.root.Send(d.self, over) })
+	case wait > 0 && !d.wait.waiting:
+		over := &waitOver{no: d.wait.no + 1}
+		d.wait = siblingWait{no: over.no, waiting: true, stop: d.opt.after(wait, func() { d.root.Send(d.self, over) })}
 	}
 }
 
 func (d *diskActor) endWait() {
-	if d.waiting {
-		d.waiting = false
-		d.stopWait()
+	if d.wait.waiting {
+		d.wait.waiting = false
+		d.wait.stop()
 	}
 }
 
 func (d *diskActor) waitOver(m *waitOver) {
-	if d.waiting && m.no == d.waitNo {
-		d.waiting = false
+	if d.wait.waiting && m.no == d.wait.no {
+		d.wait.waiting = false
 		d.proceed()
 	}
 }
 
-// roundEnded starts the next round before it hands out the answers.
+// roundEnded starts the next round before it hands out the answers, so that the
+// disk does not wait for actors.
 func (d *diskActor) roundEnded() {
-	if d.running == nil {
-		return // its result was taken when stopping
+	if d.running.round == nil {
+		return // stop has had its result already
 	}
-	answers := d.takeBack(<-d.finished)
+	answers := d.endRound(<-d.finished)
 	d.proceed()
 	d.answer(answers...)
 }
 
-func (d *diskActor) takeBack(r *round) []laneAnswer {
-	took := d.opt.now() - d.began
+func (d *diskActor) endRound(r *round) []laneAnswer {
+	took := d.opt.now() - d.running.began
 	d.opt.Stats.round(r, took)
-	d.running = nil
 	if r.err != nil {
-		d.opt.Logger.Error("disk round failed", "dir", d.opt.Dir, "err", r.err)
+		d.opt.Logger.Error("disk round failed", "dir", d.opt.Dir, "error", r.err)
 	}
-	if d.stalled {
+	if d.running.stalled {
 		d.opt.Stalled(Stalled{Dir: d.opt.Dir, For: took, Froms: r.froms(), Over: true})
 	}
+	d.running = runningRound{}
 	return d.queue.finish(r)
 }
 
@@ -268,13 +280,14 @@ func (d *diskActor) armTick() {
 	d.stopTick = d.opt.after(d.opt.SyncInterval, func() { d.root.Send(d.self, &tick{}) })
 }
 
-// tick makes unsynced files due and looks whether the running round hangs.
+// tick makes unsynced files due for a background sync, and reports the running
+// round if it hangs.
 func (d *diskActor) tick() {
 	d.armTick()
 	d.queue.flush()
-	took := d.opt.now() - d.began
-	if d.running != nil && !d.stalled && took > d.opt.StallAfter {
-		d.stalled = true
+	took := d.opt.now() - d.running.began
+	if d.running.round != nil && !d.running.stalled && took > d.opt.StallAfter {
+		d.running.stalled = true
 		d.opt.Stats.stalls.Add(1)
 		d.opt.Logger.Error("disk round hangs", "dir", d.opt.Dir, "for", took)
 		d.opt.Stalled(Stalled{Dir: d.opt.Dir, For: took, Froms: d.running.froms()})
@@ -283,18 +296,18 @@ func (d *diskActor) tick() {
 }
 
 // stop fails what is queued, and waits for the running round, so that nobody
-// closes a file under it. A round that hangs is left behind, its writes failed
-// with an outcome that nobody knows.
+// closes a file under it. A round that hangs is left behind. Its writes fail as if
+// their sync had failed: nobody knows what of them will be on disk.
 func (d *diskActor) stop() {
 	d.endWait()
 	d.stopTick()
-	queued := d.queue.drain(ErrStopped)
-	if d.running != nil {
+	queued := d.queue.failAll(ErrStopped)
+	if d.running.round != nil {
 		gaveUp := make(chan struct{})
 		stopTimer := d.opt.after(d.opt.StallAfter, func() { close(gaveUp) })
 		select {
 		case r := <-d.finished:
-			d.answer(d.takeBack(r)...)
+			d.answer(d.endRound(r)...)
 		case <-gaveUp:
 			d.answer(d.running.abandon()...)
 		}
@@ -306,10 +319,10 @@ func (d *diskActor) stop() {
 
 // release closes the syncer, unless a round left behind still uses it.
 func (d *diskActor) release() {
-	if d.running != nil {
+	if d.running.round != nil {
 		return
 	}
-	if err := d.opt.Syncer.Close(); err != nil {
-		d.opt.Logger.Error("close filesystem", "dir", d.opt.Dir, "err", err)
+	if err := d.opt.syncer.Close(); err != nil {
+		d.opt.Logger.Error("close filesystem", "dir", d.opt.Dir, "error", err)
 	}
 }

@@ -49,7 +49,7 @@ func newDiskRig(t *testing.T) *diskRig {
 	}
 	pid, err := Spawn(r.system.Root, "disk", Options{
 		Logger: quiet, Stats: r.stats, Stalled: func(s Stalled) { r.stalls <- s },
-		now: func() time.Duration { return time.Duration(r.clock.Load()) }, after: r.timers.after, Syncer: r.syncer,
+		now: func() time.Duration { return time.Duration(r.clock.Load()) }, after: r.timers.after, syncer: r.syncer,
 	})
 	require.NoError(t, err)
 	r.pid, r.tick = pid, receive(t, r.timers.armed)
@@ -82,8 +82,8 @@ func (r *diskRig) send(p *probe, seq uint64, change ...func(*Write)) {
 	r.system.Root.Send(r.pid, w)
 }
 
-// settle returns when Disk has handled everything sent before.
-func (r *diskRig) settle() {
+// flushMailbox returns when Disk has handled everything sent before.
+func (r *diskRig) flushMailbox() {
 	r.t.Helper()
 	_, err := r.system.Root.RequestFuture(r.pid, &askStats{}, patience).Result()
 	require.NoError(r.t, err)
@@ -113,7 +113,7 @@ func TestDiskGathersWhileARoundRuns(t *testing.T) {
 		r.send(b, seq, batch(writeTo(1, fb)))
 	}
 	assert.Empty(t, a.got, "no answer before the sync is through")
-	r.settle() // all of them are queued
+	r.flushMailbox() // all of them are queued
 	r.syncer.leave <- struct{}{}
 	assert.Equal(t, []error{nil}, a.expect(t, 1))
 	assert.Len(t, receive(t, r.syncer.entered), 2, "one sync for both files, once each")
@@ -122,7 +122,7 @@ func TestDiskGathersWhileARoundRuns(t *testing.T) {
 		assert.Equal(t, []error{nil}, a.expect(t, seq))
 		assert.Equal(t, []error{nil}, b.expect(t, seq))
 	}
-	r.settle()
+	r.flushMailbox()
 	got := r.stats.snapshot()
 	assert.Equal(t, uint64(2), got.Rounds)
 	assert.Equal(t, uint64(39), got.Bytes)
@@ -205,7 +205,7 @@ func TestDiskFailuresOfClosedLogsAreNotTheDisks(t *testing.T) {
 	closed := logfile.ErrClosed
 	r.send(deleted, 1, batch(failing(&closed, &fakeFile{})))
 	require.ErrorIs(t, deleted.expect(t, 1)[0], logfile.ErrClosed)
-	r.settle()
+	r.flushMailbox()
 	assert.Zero(t, r.stats.snapshot().Failures)
 	assert.Empty(t, r.stats.snapshot().LastError)
 }
@@ -237,7 +237,7 @@ func TestDiskBackgroundSync(t *testing.T) {
 	r.send(a, 1, noSync, batch(writeTo(1, f)))
 	assert.Equal(t, []error{nil}, a.expect(t, 1))
 	r.tick.fire()
-	assert.Equal(t, []SyncTarget{{file: f, alone: true}}, receive(t, r.syncer.entered))
+	assert.Equal(t, []syncTarget{{file: f, alone: true}}, receive(t, r.syncer.entered))
 	f.failWith(syscall.EIO)
 	r.syncer.leave <- struct{}{}
 	failed, ok := receive(t, a.got).(*Failed)
@@ -252,7 +252,7 @@ func TestDiskStopAnswersEverything(t *testing.T) {
 	receive(t, r.syncer.entered)
 	r.send(a, 2)
 	r.send(b, 1)
-	r.settle()
+	r.flushMailbox()
 	stopped := r.system.Root.StopFuture(r.pid)
 	r.syncer.leave <- struct{}{}
 	require.NoError(t, stopped.Wait())
@@ -299,7 +299,7 @@ func TestDiskRefusesAllAfterItsOwnFailure(t *testing.T) {
 	assert.ErrorIs(t, a.expect(t, 1)[0], ErrStopped)
 }
 
-// A failed replica's next incarnation is not held for the failure of the last.
+// A failed replica's next incarnation is not blocked by the failure of the last.
 func TestDiskForgetsStoppedReplicas(t *testing.T) {
 	r := newDiskRig(t)
 	a := r.probe("a")
@@ -316,6 +316,6 @@ func TestDiskForgetsStoppedReplicas(t *testing.T) {
 		if again.expect(t, seq)[0] == nil {
 			return
 		}
-		require.True(t, time.Now().Before(deadline), "still held")
+		require.True(t, time.Now().Before(deadline), "still blocked")
 	}
 }

@@ -15,16 +15,16 @@ import (
 func BenchmarkDiskRound(b *testing.B) {
 	ways := []struct {
 		name string
-		sync func(s *sharedSyncer, targets []SyncTarget, which []int, errs []error)
+		sync func(s *sharedSyncer, targets []syncTarget, which []int, errs []error)
 	}{
-		{"one-by-one", func(_ *sharedSyncer, targets []SyncTarget, _ []int, errs []error) {
+		{"one-by-one", func(_ *sharedSyncer, targets []syncTarget, _ []int, errs []error) {
 			for i, t := range targets {
 				errs[i] = t.file.Sync()
 			}
 		}},
 		{"parallel", (*sharedSyncer).parallel},
 		{"syncfs", (*sharedSyncer).shared},
-		{"adaptive", func(s *sharedSyncer, targets []SyncTarget, _ []int, errs []error) { copy(errs, s.Sync(targets)) }},
+		{"adaptive", func(s *sharedSyncer, targets []syncTarget, _ []int, errs []error) { copy(errs, s.Sync(targets)) }},
 	}
 	for _, n := range []int{1, 3, 48} {
 		for _, way := range ways {
@@ -33,15 +33,15 @@ func BenchmarkDiskRound(b *testing.B) {
 	}
 }
 
-func benchRound(b *testing.B, n int, sync func(*sharedSyncer, []SyncTarget, []int, []error)) {
+func benchRound(b *testing.B, n int, sync func(*sharedSyncer, []syncTarget, []int, []error)) {
 	files := realFiles(b, n)
-	s, err := NewSyncer(filepath.Dir(files[0].Name()), &Stats{})
+	s, err := newSyncer(filepath.Dir(files[0].Name()), &Stats{})
 	require.NoError(b, err)
 	defer func() { require.NoError(b, s.Close()) }()
-	var all []SyncTarget
+	var all []syncTarget
 	var which []int
 	for i, f := range files {
-		all, which = append(all, SyncTarget{file: f}), append(which, i)
+		all, which = append(all, syncTarget{file: f}), append(which, i)
 	}
 	page, took := make([]byte, 4096), make([]time.Duration, 0, b.N)
 	b.ResetTimer()

@@ -66,11 +66,11 @@ func failing(err *error, files ...File) *fakeBatch {
 
 // plainSyncer syncs file by file on the caller's goroutine.
 type plainSyncer struct {
-	rounds [][]SyncTarget
+	rounds [][]syncTarget
 	closed bool
 }
 
-func (s *plainSyncer) Sync(targets []SyncTarget) []error {
+func (s *plainSyncer) Sync(targets []syncTarget) []error {
 	s.rounds = append(s.rounds, targets)
 	errs := make([]error, len(targets))
 	for i, t := range targets {
@@ -83,16 +83,16 @@ func (s *plainSyncer) Close() error { s.closed = true; return nil }
 
 // gatedSyncer hands each sync to the test and waits for its leave.
 type gatedSyncer struct {
-	entered chan []SyncTarget
+	entered chan []syncTarget
 	leave   chan struct{}
 	closed  chan struct{}
 }
 
 func newGatedSyncer() *gatedSyncer {
-	return &gatedSyncer{entered: make(chan []SyncTarget), leave: make(chan struct{}), closed: make(chan struct{})}
+	return &gatedSyncer{entered: make(chan []syncTarget), leave: make(chan struct{}), closed: make(chan struct{})}
 }
 
-func (s *gatedSyncer) Sync(targets []SyncTarget) []error {
+func (s *gatedSyncer) Sync(targets []syncTarget) []error {
 	s.entered <- targets
 	<-s.leave
 	errs := make([]error, len(targets))

@@ -11,8 +11,8 @@ import (
 	"ottla/logfile"
 )
 
-// Group names a partition within a cluster's directory: replicas of the
-// same group on one filesystem share a sync where they can.
+// Group names a partition: its replicas on one filesystem are siblings, whose
+// writes of the same entry share a sync where they can.
 type Group struct {
 	TopicID   string
 	Partition int
@@ -24,25 +24,26 @@ type Group struct {
 // exactly one Done to From, after a sync that began after this write and
 // all earlier writes of From were executed.
 //
-// Writes of one From are executed and answered in order. When one fails, Disk
-// holds that From: every later write is refused with the same cause, because
-// its bytes would leave a hole, until the failed Seq (or an earlier one) is
-// sent again. An owner that gets a retriable error therefore sends the failed
-// write and those after it once more, in order, under their old Seq.
+// Writes of one From are executed and answered in order. A write that fails
+// blocks that From: every later one is refused with the same cause, because its
+// bytes would leave a hole, until the failed Seq (or an earlier one) is sent
+// again. An owner that gets a retriable error therefore sends the failed write
+// and those after it once more, in order, under their old Seq. After any other
+// error the From stays blocked for good.
 type Write struct {
 	From     *actor.PID // one incarnation of a replica; the next one needs another name
 	Seq      uint64     // comes back in Done; ascending per From
 	Batch    Batch      // *logfile.Batch; nil or empty is answered in its turn
 	Group    Group
 	Index    uint64 // last raft index in the batch, 0 if none
-	Siblings int    // co-located replicas expected to write this index too; Disk waits for them, briefly
+	Siblings int    // other replicas of the group on this filesystem that are about to write Index too; Disk waits for them, briefly
 	Priority bool   // votes and internal topics go first
 	NoSync   bool   // answered when written; a periodic background sync covers the files
 }
 
 // Done answers a Write. Err nil means durable (with NoSync: written).
-// An error for which retriable holds had no effect; every other one is final
-// for the replica: it may not ack, vote or write again.
+// A Retriable error had no effect; every other one is final for the replica: it
+// may not acknowledge, vote or write again.
 type Done struct {
 	Seq uint64
 	Err error
@@ -52,8 +53,8 @@ type Done struct {
 // NoSync, and answered long ago, failed. It is final, like a Done error.
 type Failed struct{ Err error }
 
-// Stalled reports that a round has been running for longer than the
-// deadline, or (Over) that the round so reported has ended after all.
+// Stalled reports that a round has been running for longer than
+// Options.StallAfter, or (Over) that the round so reported has ended after all.
 type Stalled struct {
 	Dir   string        // the Disk's directory
 	For   time.Duration // how long the round has been running
@@ -61,15 +62,16 @@ type Stalled struct {
 	Over  bool
 }
 
-// Batch is what Disk needs of a *logfile.Batch.
+// Batch is what Disk needs of a *logfile.Batch, besides its Files.
 type Batch interface {
 	Empty() bool
 	Bytes() int
 	Execute() error
 }
 
-// File is what Disk needs of a *logfile.File. Sync poisons the file when
-// it fails. Fd is false for files that are not the operating system's.
+// File is what Disk needs of a *logfile.File. When Sync has failed once it fails
+// for ever: what the disk holds is not known. Fd is false for files that are not
+// the operating system's.
 type File interface {
 	Sync() error
 	Fd() (uintptr, bool)
@@ -78,17 +80,18 @@ type File interface {
 // ErrStopped is the cause of writes that Disk refuses because it stops.
 var ErrStopped = errors.New("disk is stopping")
 
-// heldError refuses a write because an earlier one of the same replica failed.
-type heldError struct {
+// earlierError refuses a write because an earlier one of the same replica
+// failed.
+type earlierError struct {
 	seq   uint64 // the write that failed
 	cause error
 }
 
-func (e *heldError) Error() string {
+func (e *earlierError) Error() string {
 	return fmt.Sprintf("write %d before it failed: %v", e.seq, e.cause)
 }
 
-func (e *heldError) Unwrap() error { return e.cause }
+func (e *earlierError) Unwrap() error { return e.cause }
 
 // SyncError is a failed sync, final whatever its cause: after one, nobody
 // knows which bytes the disk holds.
@@ -98,7 +101,9 @@ func (e *SyncError) Error() string { return "sync: " + e.Cause.Error() }
 func (e *SyncError) Unwrap() error { return e.Cause }
 
 // Retriable reports whether a Done error left everything as it was, so
-// that the same write may succeed later: no space, quota. A failed sync never is.
+// that the same write may succeed later: no space, or a quota. A failed sync is
+// never retriable, not even for lack of space: the kernel may have dropped the
+// bytes, and a second sync would succeed without them.
 func Retriable(err error) bool {
 	var s *SyncError
 	if errors.As(err, &s) {

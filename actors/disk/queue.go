@@ -16,18 +16,18 @@ const (
 	maxFlushLanes       = 16       // whose unsynced files one round covers in the background
 )
 
-// queue is what waits for Disk's next round, and who must wait: the pure
-// core of Disk. Time is given in as a monotonic duration. It has one owner.
+// queue is what waits for Disk's next round: the pure core of Disk. Times are
+// monotonic durations since any moment. It has one owner.
 type queue struct {
 	siblingWait time.Duration // longest time a write waits for its siblings
 
 	lanes   map[laneKey]*lane
-	groups  map[Group][]*lane
-	order   []*lane            // lanes with queued writes, first come first
-	expects map[*lane]struct{} // lanes whose siblings have not come yet
+	groups  map[Group][]*lane  // every lane stands in the list of its group
+	order   []*lane            // exactly the lanes with queued writes, in the order of their turns
+	expects map[*lane]struct{} // lanes whose siblings have not written yet
 	urgent  int                // queued writes with Priority
-	due     []*lane            // lanes to flush in the background
-	running bool
+	due     []*lane            // lanes to be synced in the background, see flush
+	running bool               // a round is out; next makes none until finish has taken it back
 }
 
 // laneKey is the value of a PID.
@@ -39,19 +39,21 @@ type lane struct {
 	from   *actor.PID
 	group  Group
 	queue  []queuedWrite
-	urgent int // queued writes with Priority
-	last   uint64
+	urgent int    // queued writes with Priority
+	last   uint64 // greatest raft index queued
 
-	expectIndex uint64 // with expectCount other lanes of the group
+	// While the lane is in queue.expects: as many other lanes of the group are
+	// about to write this index.
+	expectIndex uint64
 	expectCount int
 
-	held    error  // why later writes are refused, nil when they are not
-	heldSeq uint64 // the write that failed
+	blocked   error  // why later writes are refused, nil when they are not
+	blockedBy uint64 // the write that failed
 
-	dirty []File // written, but not synced; to be synced each by its own descriptor
-	isDue bool
-	inRun bool // part of the running round
-	dead  bool // its replica has stopped
+	dirty   []File // written, but not synced; to be synced each by its own descriptor. The running round's while inRound
+	isDue   bool   // in queue.due
+	inRound bool   // part of the running round
+	stopped bool   // its replica has ended: removed once nothing depends on it
 }
 
 type queuedWrite struct {
@@ -75,16 +77,16 @@ func newQueue(siblingWait time.Duration) *queue {
 	}
 }
 
-// push queues a write. It returns an answer instead when the lane is held,
-// and whether the lane is new.
+// push queues a write, or returns its refusal when its lane is blocked. IsNew
+// reports that the lane was made: its owner is to be watched.
 func (q *queue) push(w *Write, now time.Duration) (refused *laneAnswer, isNew bool) {
 	l, isNew := q.lane(w)
-	if l.held != nil {
-		if w.Seq > l.heldSeq || !Retriable(l.held) {
-			err := &heldError{seq: l.heldSeq, cause: l.held}
+	if l.blocked != nil {
+		if w.Seq > l.blockedBy || !Retriable(l.blocked) {
+			err := &earlierError{seq: l.blockedBy, cause: l.blocked}
 			return &laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: err}}, isNew
 		}
-		l.held = nil
+		l.blocked = nil
 	}
 	if len(l.queue) == 0 {
 		q.order = append(q.order, l)
@@ -99,7 +101,7 @@ func (q *queue) push(w *Write, now time.Duration) (refused *laneAnswer, isNew bo
 		l.expectIndex, l.expectCount = w.Index, w.Siblings
 		q.expects[l] = struct{}{}
 	}
-	q.meet(l.group)
+	q.dropMet(l.group)
 	return nil, isNew
 }
 
@@ -111,12 +113,12 @@ func (q *queue) lane(w *Write) (l *lane, isNew bool) {
 		q.lanes[key] = l
 		q.groups[l.group] = append(q.groups[l.group], l)
 	}
-	l.dead = false
+	l.stopped = false
 	return l, isNew
 }
 
-// meet forgets the expectations of a group that are met by now.
-func (q *queue) meet(g Group) {
+// dropMet ends the waits in a group whose siblings have all written.
+func (q *queue) dropMet(g Group) {
 	if len(q.expects) == 0 {
 		return
 	}
@@ -146,11 +148,11 @@ func (q *queue) next(now time.Duration) (round *round, wait time.Duration) {
 		return nil, wait
 	}
 	q.running = true
-	return q.take(), 0
+	return q.compose(), 0
 }
 
-// wait is 0 when every sibling is here, something is urgent, or the oldest
-// write has waited long enough.
+// wait returns for how long the next round may still wait for siblings: 0 when all
+// have written, something is urgent, or the oldest write has waited long enough.
 func (q *queue) wait(now time.Duration) time.Duration {
 	if len(q.expects) == 0 || q.urgent > 0 {
 		return 0
@@ -162,9 +164,9 @@ func (q *queue) wait(now time.Duration) time.Duration {
 	return max(0, oldest+q.siblingWait-now)
 }
 
-// take composes a round: urgent lanes first, else first come first. What is
-// left of a lane goes behind those that got no turn.
-func (q *queue) take() *round {
+// compose makes a round: urgent lanes first, else first come first. What is left
+// of a lane goes behind the lanes that had no turn.
+func (q *queue) compose() *round {
 	r := &round{}
 	slices.SortStableFunc(q.order, func(a, b *lane) int { return min(b.urgent, 1) - min(a.urgent, 1) })
 	budget := maxRoundBytes
@@ -178,7 +180,7 @@ func (q *queue) take() *round {
 			waiting = append(waiting, l)
 			continue
 		}
-		n := q.takeLane(r, l)
+		n := q.addWrites(r, l)
 		if !urgent {
 			budget -= n
 		}
@@ -187,13 +189,13 @@ func (q *queue) take() *round {
 		}
 	}
 	q.order = append(waiting, leftover...)
-	q.takeDue(r)
+	q.addDue(r)
 	return r
 }
 
-// takeLane moves at most maxLaneBytes of a lane, and at least one write, into
-// the round, and returns how much it was.
-func (q *queue) takeLane(r *round, l *lane) (bytes int) {
+// addWrites moves at most maxLaneBytes of a lane, and at least one write, into
+// the round, and returns how many bytes that was.
+func (q *queue) addWrites(r *round, l *lane) (bytes int) {
 	n := 0
 	for ; n < len(l.queue); n++ {
 		size := batchBytes(l.queue[n].Batch)
@@ -217,8 +219,8 @@ func (q *queue) takeLane(r *round, l *lane) (bytes int) {
 	return bytes
 }
 
-// takeDue adds lanes whose unsynced files want a background sync.
-func (q *queue) takeDue(r *round) {
+// addDue adds lanes whose unsynced files are due for a background sync.
+func (q *queue) addDue(r *round) {
 	for n := 0; n < maxFlushLanes && len(q.due) > 0; n++ {
 		l := q.due[0]
 		q.due = q.due[1:]
@@ -229,12 +231,13 @@ func (q *queue) takeDue(r *round) {
 	}
 }
 
+// join returns the lane's part of the round, and makes it if there is none.
 func (q *queue) join(r *round, l *lane) *roundLane {
-	if l.inRun {
+	if l.inRound {
 		i := slices.IndexFunc(r.lanes, func(rl *roundLane) bool { return rl.lane == l })
 		return r.lanes[i]
 	}
-	l.inRun = true
+	l.inRound = true
 	rl := &roundLane{lane: l, dirty: l.dirty}
 	r.lanes = append(r.lanes, rl)
 	return rl
@@ -251,28 +254,28 @@ func (q *queue) flush() {
 }
 
 // finish takes back a round that has run and returns the answers to give, in
-// order. A lane in which a write failed is held from here on, and what else
-// it has queued fails with it.
+// order. A lane in which a write failed is blocked from here on, and what else
+// it has queued fails with it: executed, it would leave a hole in the log.
 func (q *queue) finish(r *round) []laneAnswer {
 	q.running = false
 	var out []laneAnswer
 	for _, rl := range r.lanes {
 		l := rl.lane
-		l.inRun, l.dirty = false, rl.dirty
+		l.inRound, l.dirty = false, rl.dirty
 		for i, w := range rl.writes {
 			out = append(out, laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: rl.errs[i]}})
-			if err := rl.errs[i]; err != nil && l.held == nil {
-				l.held, l.heldSeq = err, w.Seq
+			if err := rl.errs[i]; err != nil && l.blocked == nil {
+				l.blocked, l.blockedBy = err, w.Seq
 			}
 		}
-		if rl.lost != nil {
-			out = append(out, laneAnswer{to: l.from, failed: true, done: Done{Err: rl.lost}})
-			l.held = rl.lost
+		if rl.dirtyErr != nil {
+			out = append(out, laneAnswer{to: l.from, failed: true, done: Done{Err: rl.dirtyErr}})
+			l.blocked = rl.dirtyErr
 		}
-		if l.held != nil {
-			out = append(out, q.failLane(l, &heldError{seq: l.heldSeq, cause: l.held})...)
+		if l.blocked != nil {
+			out = append(out, q.failLane(l, &earlierError{seq: l.blockedBy, cause: l.blocked})...)
 		}
-		q.bury(l)
+		q.removeStopped(l)
 	}
 	return out
 }
@@ -291,24 +294,27 @@ func (q *queue) failLane(l *lane, err error) (out []laneAnswer) {
 	return out
 }
 
-// drain answers everything queued with err, for the end.
-func (q *queue) drain(err error) (out []laneAnswer) {
+// failAll answers everything queued with err.
+func (q *queue) failAll(err error) (out []laneAnswer) {
 	for _, l := range slices.Clone(q.order) {
 		out = append(out, q.failLane(l, err)...)
 	}
 	return out
 }
 
-// forget drops the lane of a replica that has stopped, once it is empty.
+// forget removes the lane of a replica that has stopped, now or when the last
+// that depends on it is through.
 func (q *queue) forget(from *actor.PID) {
 	if l := q.lanes[laneKey{from.Address, from.Id}]; l != nil {
-		l.dead = true
-		q.bury(l)
+		l.stopped = true
+		q.removeStopped(l)
 	}
 }
 
-func (q *queue) bury(l *lane) {
-	if !l.dead || l.inRun || len(l.queue) > 0 || len(l.dirty) > 0 && l.held == nil {
+// removeStopped removes a lane whose replica has stopped, unless it has writes, or
+// files that are still to be synced.
+func (q *queue) removeStopped(l *lane) {
+	if !l.stopped || l.inRound || len(l.queue) > 0 || len(l.dirty) > 0 && l.blocked == nil {
 		return
 	}
 	delete(q.lanes, l.key)

@@ -191,7 +191,7 @@ func TestDiskQueueDoesNotWaitForSiblingsAlreadyQueued(t *testing.T) {
 }
 
 // runOne runs the next round and returns the answers as text.
-func runOne(t *testing.T, q *queue, s Syncer) []string {
+func runOne(t *testing.T, q *queue, s syncer) []string {
 	t.Helper()
 	r, _ := q.next(time.Hour)
 	require.NotNil(t, r)
@@ -238,7 +238,7 @@ func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
 		require.Nil(t, refused, "seq %d", seq)
 	}
 	assert.Equal(t, []string{"a:2 ok", "a:3 ok", "a:4 ok", "a:5 ok"}, runOne(t, q, s))
-	assert.Contains(t, s.rounds[0], SyncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
+	assert.Contains(t, s.rounds[0], syncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
 }
 
 func TestDiskQueueFailedSyncIsFinal(t *testing.T) {
@@ -301,7 +301,7 @@ func TestDiskQueueSyncCoversEarlierUnsyncedWrites(t *testing.T) {
 	q.push(write("a", 2, batch(nil)), 0)
 	assert.Equal(t, []string{"a:2 ok"}, runOne(t, q, s))
 	require.Len(t, s.rounds, 1)
-	assert.Equal(t, []SyncTarget{{file: f, alone: true}}, s.rounds[0], "its own descriptor knows of failed write-backs")
+	assert.Equal(t, []syncTarget{{file: f, alone: true}}, s.rounds[0], "its own descriptor knows of failed write-backs")
 
 	q.push(write("a", 3, noSync, batch(writeTo(5, f))), 0)
 	runOne(t, q, s)
@@ -341,7 +341,7 @@ func TestDiskQueueDrain(t *testing.T) {
 	q.push(write("a", 1, siblings(2), index(1)), 0)
 	q.push(write("b", 1, priority), 0)
 	q.push(write("a", 2), 0)
-	assert.Equal(t, []string{"a:1 failed", "a:2 failed", "b:1 failed"}, answersText(q.drain(ErrStopped)))
+	assert.Equal(t, []string{"a:1 failed", "a:2 failed", "b:1 failed"}, answersText(q.failAll(ErrStopped)))
 	r, wait := q.next(0)
 	assert.Nil(t, r)
 	assert.Zero(t, wait)
@@ -363,7 +363,7 @@ func TestRetriable(t *testing.T) {
 	}{
 		"no space":                {fmt.Errorf("write: %w", syscall.ENOSPC), true},
 		"quota":                   {syscall.EDQUOT, true},
-		"no space, of an earlier": {&heldError{seq: 1, cause: syscall.ENOSPC}, true},
+		"no space, of an earlier": {&earlierError{seq: 1, cause: syscall.ENOSPC}, true},
 		"no space, from sync":     {&SyncError{Cause: syscall.ENOSPC}, false},
 		"input/output error":      {syscall.EIO, false},
 		"stopping":                {ErrStopped, false},

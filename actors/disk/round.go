@@ -11,44 +11,46 @@ import (
 	"ottla/logfile"
 )
 
-// round is the work between two looks into the mailbox: all batches are
-// executed, then one sync covers them. The queue makes it, the worker
-// goroutine runs it and hands it back; it has one owner at any time.
+// round is one pass of writing and syncing: all its batches are executed, then
+// one sync covers them. The queue makes it, the worker goroutine runs it and
+// hands it back; it has one owner at any time.
 type round struct {
 	lanes []*roundLane
 	bytes int   // executed
 	files int   // synced
-	err   error // some error of the round, for the statistics
+	err   error // the last error of the disk in it, for the log and the statistics
 }
 
 // roundLane is one replica's part of a round.
 type roundLane struct {
-	lane   *lane // the queue's; the worker leaves it alone
+	lane   *lane // the queue's; the worker does not touch it
 	writes []*Write
-	errs   []error // by write, nil is success
-	dirty  []File
-	flush  bool  // sync dirty files though no write asks for it
-	lost   error // a failed sync of dirty files that no write asked for
+	flush  bool // sync dirty files though no write asks for it
 
-	touched [][]File // by write, what its success depends on
+	// What the worker fills in.
+	errs     []error  // by write, nil is success
+	touched  [][]File // by write: the files that it wrote to
+	dirty    []File   // written and not synced; at first those from before the round
+	dirtyErr error    // the sync of files from before the round failed, whose writes were answered long ago
 }
 
-// SyncTarget is a file to be made durable. Alone says that it must be synced
-// by its own descriptor: its bytes may have been written back before this
-// round, and the error of that be reported to it alone.
-type SyncTarget struct {
+// syncTarget is a file to be made durable. Alone says that it must be synced
+// by its own descriptor: the kernel may have tried to write its bytes back before
+// this round, and reports an error of that to this descriptor only.
+type syncTarget struct {
 	file  File
 	alone bool
 }
 
-// Syncer makes files durable; the result has one error, or nil, per target.
-type Syncer interface {
-	Sync(targets []SyncTarget) []error
+// syncer makes files durable; the result has one error, or nil, per target.
+type syncer interface {
+	Sync(targets []syncTarget) []error
 	Close() error
 }
 
-// run executes the round and syncs it.
-func (r *round) run(s Syncer) {
+// run executes the round, then syncs it. The sync begins after the last write, so
+// it covers all of them.
+func (r *round) run(s syncer) {
 	for _, rl := range r.lanes {
 		r.bytes += rl.execute()
 	}
@@ -59,24 +61,24 @@ func (r *round) run(s Syncer) {
 		failed = syncTargets(s, targets)
 	}
 	for _, rl := range r.lanes {
-		rl.settle(failed)
+		rl.conclude(failed)
 		if i := slices.IndexFunc(rl.errs, ofTheDisk); i >= 0 {
 			r.err = rl.errs[i]
 		}
-		if rl.lost != nil {
-			r.err = rl.lost
+		if rl.dirtyErr != nil {
+			r.err = rl.dirtyErr
 		}
 	}
 }
 
 func isError(err error) bool { return err != nil }
 
-// ofTheDisk leaves out writes to a log that was closed before their turn, as a
-// topic's are that is deleted.
+// ofTheDisk reports whether err is a failure of the disk. A write to a log that
+// was closed before its turn, as the logs of deleted topics are, is none.
 func ofTheDisk(err error) bool { return err != nil && !errors.Is(err, logfile.ErrClosed) }
 
 // syncTargets returns the errors of those files that could not be synced.
-func syncTargets(s Syncer, targets []SyncTarget) map[File]error {
+func syncTargets(s syncer, targets []syncTarget) map[File]error {
 	var failed map[File]error
 	for i, err := range s.Sync(targets) {
 		if err == nil {
@@ -125,7 +127,7 @@ func executeBatch(b Batch) (err error) {
 func (rl *roundLane) fail(i int, err error) {
 	rl.errs[i] = err
 	for j := i + 1; j < len(rl.writes); j++ {
-		rl.errs[j] = &heldError{seq: rl.writes[i].Seq, cause: err}
+		rl.errs[j] = &earlierError{seq: rl.writes[i].Seq, cause: err}
 	}
 }
 
@@ -143,8 +145,8 @@ func (rl *roundLane) wantsSync() bool {
 }
 
 // targets lists the files of the round to be synced, each once.
-func (r *round) targets() []SyncTarget {
-	var out []SyncTarget
+func (r *round) targets() []syncTarget {
+	var out []syncTarget
 	at := map[File]int{}
 	add := func(f File, alone bool) {
 		if i, ok := at[f]; ok {
@@ -152,7 +154,7 @@ func (r *round) targets() []SyncTarget {
 			return
 		}
 		at[f] = len(out)
-		out = append(out, SyncTarget{file: f, alone: alone})
+		out = append(out, syncTarget{file: f, alone: alone})
 	}
 	for _, rl := range r.lanes {
 		if !rl.wantsSync() {
@@ -172,10 +174,10 @@ func (r *round) targets() []SyncTarget {
 	return out
 }
 
-// settle turns failed syncs into the results of the writes that relied on
-// them, and says which files are still to be synced. A write without NoSync
-// relies on everything its lane wrote before it.
-func (rl *roundLane) settle(failed map[File]error) {
+// conclude turns failed syncs into the results of the writes that relied on
+// them, and notes which files are still to be synced. A write without NoSync
+// relies on everything that its lane wrote before it.
+func (rl *roundLane) conclude(failed map[File]error) {
 	if !rl.wantsSync() {
 		for i := range rl.writes {
 			if rl.errs[i] == nil {
@@ -186,11 +188,11 @@ func (rl *roundLane) settle(failed map[File]error) {
 	}
 	inherited := anyFailed(rl.dirty, failed)
 	if len(rl.writes) == 0 && errors.Is(inherited, logfile.ErrClosed) {
-		rl.dirty = nil // its owner ended meanwhile and waits for nothing
+		rl.dirty = nil // the log was closed: nobody waits for these bytes
 		return
 	}
 	if inherited != nil {
-		rl.lost = inherited
+		rl.dirtyErr = inherited
 	} else if !slices.ContainsFunc(rl.errs, isError) {
 		rl.dirty = nil
 	}
@@ -246,7 +248,7 @@ func batchFiles(b Batch) []File {
 	}
 }
 
-// froms lists the replicas of the round, each once.
+// froms lists the owners of the writes of the round, each once.
 func (r *round) froms() []*actor.PID {
 	out := make([]*actor.PID, len(r.lanes))
 	for i, rl := range r.lanes {
@@ -255,8 +257,8 @@ func (r *round) froms() []*actor.PID {
 	return out
 }
 
-// abandon answers the writes of a round that hangs. It reads only what the
-// worker does not write.
+// abandon answers the writes of a round that hangs. The worker still has the
+// round: abandon reads only what the worker does not write.
 func (r *round) abandon() (out []laneAnswer) {
 	for _, rl := range r.lanes {
 		for _, w := range rl.writes {

@@ -8,7 +8,8 @@ import (
 	"ottla/protocol"
 )
 
-// Stats counts what a Disk has done; safe to read at any time.
+// Stats counts what a Disk has done since it was made. The zero value is ready;
+// it is safe for concurrent use.
 type Stats struct {
 	rounds   atomic.Uint64
 	syncs    atomic.Uint64 // single files
@@ -24,15 +25,15 @@ type Stats struct {
 	syncTime  metric.Histogram // the same, of the sync alone
 }
 
-// Snapshot is one reading of Stats.
-type Snapshot struct {
+// counts is one reading of Stats.
+type counts struct {
 	Rounds, Syncs, Syncfs, Files, Bytes, Stalls, Failures uint64
 	Busy                                                  time.Duration
 	LastError                                             string // empty if there never was one
 }
 
-func (s *Stats) snapshot() Snapshot {
-	out := Snapshot{
+func (s *Stats) snapshot() counts {
+	out := counts{
 		Rounds: s.rounds.Load(), Syncs: s.syncs.Load(), Syncfs: s.syncfs.Load(), Files: s.files.Load(),
 		Bytes: s.bytes.Load(), Stalls: s.stalls.Load(), Failures: s.failures.Load(),
 		Busy: time.Duration(s.busy.Load()),
@@ -56,8 +57,8 @@ func (s *Stats) round(r *round, took time.Duration) {
 	}
 }
 
-// Metrics is the same reading as snapshot, for people's monitoring: from 32
-// microseconds to 8 seconds.
+// Metrics is one reading for monitoring; its histograms go from 32 microseconds to
+// 8 seconds.
 func (s *Stats) Metrics() protocol.DiskMetrics {
 	d := s.snapshot()
 	const first, last, microsecond = 5, 23, 1e-6

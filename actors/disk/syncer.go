@@ -10,6 +10,18 @@ import (
 // maxParallelSyncs bounds the fdatasync calls under way at once.
 const maxParallelSyncs = 16
 
+// hookedSyncer calls before ahead of each sync.
+type hookedSyncer struct {
+	syncer
+	before func()
+}
+
+// Sync implements syncer.
+func (h *hookedSyncer) Sync(targets []syncTarget) []error {
+	h.before()
+	return h.syncer.Sync(targets)
+}
+
 // sharedSyncer syncs the files of a round in the way that has been cheapest
 // lately: one file by fdatasync, several by syncfs, which flushes the device
 // once for all of them, or by parallel fdatasync. It has one owner.
@@ -30,8 +42,8 @@ type fileSystem interface {
 	close() error
 }
 
-// NewSyncer makes the syncer for the filesystem of dir.
-func NewSyncer(dir string, stats *Stats) (*sharedSyncer, error) {
+// newSyncer makes the syncer for the filesystem of dir.
+func newSyncer(dir string, stats *Stats) (*sharedSyncer, error) {
 	fs, err := openFileSystem(dir)
 	if err != nil {
 		return nil, err
@@ -43,7 +55,7 @@ func NewSyncer(dir string, stats *Stats) (*sharedSyncer, error) {
 func (s *sharedSyncer) Close() error { return s.fs.close() }
 
 // Sync makes the targets durable and returns an error, or nil, for each.
-func (s *sharedSyncer) Sync(targets []SyncTarget) []error {
+func (s *sharedSyncer) Sync(targets []syncTarget) []error {
 	errs := make([]error, len(targets))
 	if len(targets) == 0 {
 		return errs
@@ -74,9 +86,9 @@ func (s *sharedSyncer) Sync(targets []SyncTarget) []error {
 	return errs
 }
 
-// shared calls syncfs. When that fails it cannot say whose bytes were lost,
-// each file's own descriptor can.
-func (s *sharedSyncer) shared(targets []SyncTarget, which []int, errs []error) {
+// shared calls syncfs. When that fails it cannot say which file's bytes were
+// lost; each file's own descriptor can, so they are synced one by one.
+func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
 	s.stats.syncfs.Add(1)
 	if err := s.fs.syncfs(); err != nil {
 		text := "syncfs: " + err.Error()
@@ -86,7 +98,7 @@ func (s *sharedSyncer) shared(targets []SyncTarget, which []int, errs []error) {
 }
 
 // parallel syncs each file by its own descriptor.
-func (s *sharedSyncer) parallel(targets []SyncTarget, which []int, errs []error) {
+func (s *sharedSyncer) parallel(targets []syncTarget, which []int, errs []error) {
 	s.stats.syncs.Add(uint64(len(which)))
 	if len(which) == 1 {
 		errs[which[0]] = targets[which[0]].file.Sync()
@@ -112,8 +124,8 @@ const (
 	byFiles
 )
 
-// Every so many rounds the way that looks dearer is tried again; the gap
-// doubles while it stays so, because one syncfs on a filesystem that another
+// The way that looks more expensive is tried again after a gap, in rounds. The
+// gap doubles while it stays so, because one syncfs on a filesystem that another
 // program fills may take seconds.
 const (
 	firstProbeGap = 64
@@ -125,18 +137,18 @@ const (
 type syncChooser struct{ sizes [11]syncCost }
 
 type syncCost struct {
-	cost  [2]time.Duration // moving average, 0: not tried yet
+	cost  [2]time.Duration // by way: moving average, 0: not tried yet
 	since int              // rounds since the last probe
-	gap   int              // rounds to the next one
+	gap   int              // rounds from one probe to the next
 }
 
-func (c *syncChooser) size(files int) *syncCost {
+func (c *syncChooser) costOf(files int) *syncCost {
 	return &c.sizes[min(bits.Len(uint(files)), len(c.sizes)-1)]
 }
 
 // choose picks the way for a number of files.
 func (c *syncChooser) choose(files int) syncWay {
-	s := c.size(files)
+	s := c.costOf(files)
 	for _, way := range []syncWay{bySyncfs, byFiles} {
 		if s.cost[way] == 0 {
 			return way
@@ -158,13 +170,13 @@ func (s *syncCost) best() syncWay {
 
 // observe enters what a round cost.
 func (c *syncChooser) observe(files int, way syncWay, took time.Duration) {
-	s := c.size(files)
+	s := c.costOf(files)
 	took = max(took, 1)
 	old, best := s.cost[way], s.best()
 	s.since++
 	switch {
 	case old == 0 || way != best && took < old:
-		s.cost[way] = took // a probe: what it cost long ago says nothing
+		s.cost[way] = took // a first try or a probe: what it cost long ago says nothing
 	default:
 		s.cost[way] = old + (took-old)/4
 	}

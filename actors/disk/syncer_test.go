@@ -24,9 +24,9 @@ func (f *fakeFileSystem) covers(d File) bool { return !f.others[d] }
 func (f *fakeFileSystem) syncfs() error      { f.calls++; return f.err }
 func (f *fakeFileSystem) close() error       { return nil }
 
-func targets(files ...*fakeFile) (out []SyncTarget) {
+func targets(files ...*fakeFile) (out []syncTarget) {
 	for _, f := range files {
-		out = append(out, SyncTarget{file: f})
+		out = append(out, syncTarget{file: f})
 	}
 	return out
 }
@@ -41,7 +41,7 @@ func TestSharedSyncer(t *testing.T) {
 	bad := &fakeFile{fail: syscall.EIO}
 	tests := map[string]struct {
 		fs      fakeFileSystem
-		targets []SyncTarget
+		targets []syncTarget
 		want    result
 	}{
 		"one file by itself": {
@@ -60,10 +60,10 @@ func TestSharedSyncer(t *testing.T) {
 			fakeFileSystem{others: map[File]bool{two: true}}, targets(one, two, three), result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
 		},
 		"one with unsynced bytes from before too": {
-			fakeFileSystem{}, []SyncTarget{{file: one}, {file: two, alone: true}, {file: three}}, result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
+			fakeFileSystem{}, []syncTarget{{file: one}, {file: two, alone: true}, {file: three}}, result{1, []int{0, 1, 0}, []error{nil, nil, nil}},
 		},
 		"no syncfs for what is left then": {
-			fakeFileSystem{}, []SyncTarget{{file: one}, {file: two, alone: true}}, result{0, []int{1, 1}, []error{nil, nil}},
+			fakeFileSystem{}, []syncTarget{{file: one}, {file: two, alone: true}}, result{0, []int{1, 1}, []error{nil, nil}},
 		},
 	}
 	for name, tt := range tests {
@@ -180,14 +180,14 @@ func realFiles(tb testing.TB, n int) []osFile {
 func TestSharedSyncerOnRealFiles(t *testing.T) {
 	files := realFiles(t, 3)
 	stats := &Stats{}
-	s, err := NewSyncer(filepath.Dir(files[0].Name()), stats)
+	s, err := newSyncer(filepath.Dir(files[0].Name()), stats)
 	require.NoError(t, err)
 	for range 3 {
-		var all []SyncTarget
+		var all []syncTarget
 		for _, f := range files {
 			_, err := f.Write([]byte("line\n"))
 			require.NoError(t, err)
-			all = append(all, SyncTarget{file: f})
+			all = append(all, syncTarget{file: f})
 		}
 		for _, err := range s.Sync(all) {
 			require.NoError(t, err)
@@ -197,13 +197,13 @@ func TestSharedSyncerOnRealFiles(t *testing.T) {
 	assert.Equal(t, uint64(3), got.Syncfs+got.Syncs/3, "three rounds, one way or the other")
 
 	require.NoError(t, files[1].Close())
-	errs := s.Sync([]SyncTarget{{file: files[0]}, {file: files[1]}})
+	errs := s.Sync([]syncTarget{{file: files[0]}, {file: files[1]}})
 	require.NoError(t, errs[0])
 	assert.Error(t, errs[1], "a closed file is not covered by the others' sync")
 	require.NoError(t, s.Close())
 }
 
 func TestSharedSyncerNeedsADirectory(t *testing.T) {
-	_, err := NewSyncer(filepath.Join(t.TempDir(), "missing"), &Stats{})
+	_, err := newSyncer(filepath.Join(t.TempDir(), "missing"), &Stats{})
 	assert.True(t, errors.Is(err, os.ErrNotExist), err)
 }
