@@ -19,7 +19,7 @@ func (g *State) DecideLeave(now int64, id protocol.ConsumerID) ([]metarecord.Rec
 	}
 	next := g.now.clone()
 	next.remove(id)
-	return g.memberRecords(now, actionLeave, g.settled(now, next, 0)), nil
+	return g.memberRecords(now, actionLeave, g.nextGeneration(now, next, 0)), nil
 }
 
 // DecideSeek moves committed offsets anywhere. If the group has members, a new
@@ -53,10 +53,10 @@ func (g *State) DecideDelete(now int64) ([]metarecord.Record, *protocol.Error) {
 	return g.forgetRecords(actionDeleteGroup), nil
 }
 
-// DecideExpireGroup deletes the group with its offsets when for the retention
-// no member was alive and nothing was committed or changed; no records before
-// that. What this coordinator has not seen itself counts by the times in the
-// log.
+// DecideExpireGroup deletes the group with its offsets when for retentionMs no
+// member was live and nothing was committed or changed; no records before that.
+// Signs of life that this coordinator has not seen itself count by the times in
+// the log.
 func (g *State) DecideExpireGroup(now, retentionMs int64) []metarecord.Record {
 	if !g.exists() || now-g.usedAt() < retentionMs {
 		return nil
@@ -102,7 +102,7 @@ func (g *State) DecideTopicDeleted(now int64, topicID string) []metarecord.Recor
 	for i := range next.Members {
 		next.Members[i].Topics = slices.DeleteFunc(slices.Clone(next.Members[i].Topics), func(id string) bool { return id == topicID })
 	}
-	return append(recs, g.memberRecords(now, actionTopicDeleted, g.settled(now, next, 0))...)
+	return append(recs, g.memberRecords(now, actionTopicDeleted, g.nextGeneration(now, next, 0))...)
 }
 
 // States of a group.

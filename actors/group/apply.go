@@ -11,7 +11,7 @@ import (
 	"ottla/protocol"
 )
 
-// Kinds of keys in __consumer_offsets.
+// Kinds of keys in __consumer_offsets, with the form of the key.
 const (
 	keyGroup  = "g" // ["g","<group>"]
 	keyOffset = "o" // ["o","<group>","<topic id>",0]
@@ -45,8 +45,9 @@ type (
 	}
 )
 
-// NameOfKey returns the group that a record of __consumer_offsets is about,
-// to find the State that it belongs to.
+// NameOfKey returns the name of the group that a record of __consumer_offsets is
+// about, from the record's key. Errors: the key is of no kind that this build
+// knows.
 func NameOfKey(key []byte) (string, error) {
 	if group, _, _, ok := plainOffsetKey(key); ok {
 		return string(group), nil
@@ -61,10 +62,10 @@ func NameOfKey(key []byte) (string, error) {
 	return "", fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
 }
 
-// Apply is the only mutator of the durable state. It fails on a record that
-// this build does not understand or that is about another group; the state is
-// then as before. A member that is new gets its first lease from the time of
-// the record.
+// Apply changes the durable state by one record, and is the only method that
+// does. It fails on a record that this build does not understand or that is about
+// another group, and changes nothing then. The first lease of a new member begins
+// at the time of the record.
 func (g *State) Apply(rec metarecord.Record) error {
 	if err := g.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.OffsetsTopic, err)
@@ -129,9 +130,9 @@ func (g *State) applyMembership(rec metarecord.Record) error {
 		return err
 	}
 	before := g.now
-	g.now = v.clone() // which takes no more room than it must
+	g.now = v.clone() // without the spare capacity that decoding leaves
 	g.noteOwners(before, rec.Action == actionSeek)
-	if rec.Action == actionSeek {
+	if rec.Action == actionSeek { // nobody may go on, or commit, from where it was
 		g.positions.Clear()
 	}
 	for i := range g.now.Members {
@@ -149,9 +150,9 @@ func (g *State) applyMembership(rec metarecord.Record) error {
 	return nil
 }
 
-// noteOwners remembers since which generation each partition has had its
-// owner.
-func (g *State) noteOwners(before *membership, anew bool) {
+// noteOwners notes since which generation each partition has had its owner. With
+// restart that is the present generation for all of them.
+func (g *State) noteOwners(before *membership, restart bool) {
 	for i := range before.Topics {
 		t := &before.Topics[i]
 		for p := range t.Owners {
@@ -165,14 +166,15 @@ func (g *State) noteOwners(before *membership, anew bool) {
 		had := before.topic(t.ID)
 		for p, owner := range t.Owners {
 			kept := had != nil && p < len(had.Owners) && had.Owners[p] == owner
-			if owner != 0 && (!kept || anew) {
+			if owner != 0 && (!kept || restart) {
 				g.since.Set(protocol.PartitionID{TopicID: t.ID, Partition: p}, g.now.Generation)
 			}
 		}
 	}
 }
 
-// check refuses a membership that no decision can have made.
+// check refuses a membership that no decision can have made: the other methods
+// rely on the order, and on owners being members.
 func (m *membership) check() error {
 	ascending := slices.IsSortedFunc(m.Members, func(a, b Member) int { return int(min(1, max(-1, a.ID-b.ID))) })
 	if !ascending {
@@ -210,8 +212,8 @@ func (g *State) dropRecord(key protocol.PartitionID) metarecord.Record {
 	return metarecord.Record{Action: actionDropOffset, Key: offsetKeyOf(g.name, key)}
 }
 
-// Dump writes the durable state in a canonical form: two groups are equal
-// exactly if their dumps are.
+// Dump writes the durable state as text: two groups have equal dumps exactly if
+// their durable states are equal.
 func (g *State) Dump() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s %s\n", g.name, metarecord.JSON(g.now))

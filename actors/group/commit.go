@@ -10,9 +10,9 @@ import (
 )
 
 // DecideCommit commits offsets for a consumer. A member may commit, lapsed or
-// not, what it owns and what nobody owns; generation, when given, must be the
+// not, what it owns and what nobody owns; generation, unless nil, must be the
 // current one. Records are returned for what changes; none means that all of
-// it is committed already. When they are applied, call prolong. Errors:
+// it is committed already. When they are applied, call ExtendLease. Errors:
 // consumer_not_found (never seen), stale_generation (expired or left, an older
 // generation, or a partition that belongs to another), offset_regression
 // unless force, limit_exceeded, invalid_parameter. Nothing is committed then.
@@ -33,8 +33,8 @@ func (g *State) DecideAck(now int64, id protocol.ConsumerID, generation protocol
 }
 
 // DecideAutoCommit moves the offsets of a member past the records that it is
-// about to be given, as DecideAck does. One that is further already, because
-// the member reads again what it was given before, stays.
+// about to be given, with the errors of DecideAck. An offset that is further
+// already, because the member reads again what it was given before, stays.
 func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
@@ -49,8 +49,8 @@ func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation p
 	return g.commitRecords(now, offsets, false)
 }
 
-// checkCommitter reports whether id may commit on these partitions; owned
-// demands that all of them are its own.
+// checkCommitter refuses a commit that id may not make on these partitions; with
+// owned, all of them must be its own. A nil generation is not checked.
 func (g *State) checkCommitter(id protocol.ConsumerID, generation *protocol.Generation, offsets []PartitionOffset, owned bool) *protocol.Error {
 	if err := g.checkMember(id); err != nil {
 		return err
@@ -69,7 +69,8 @@ func (g *State) checkCommitter(id protocol.ConsumerID, generation *protocol.Gene
 	return nil
 }
 
-// checkMember tells members from former ones and from strangers.
+// checkMember refuses former members (stale_generation) and consumers that never
+// were members (consumer_not_found).
 func (g *State) checkMember(id protocol.ConsumerID) *protocol.Error {
 	switch {
 	case g.IsMember(id):
@@ -88,7 +89,8 @@ func (g *State) checkGeneration(generation protocol.Generation) *protocol.Error 
 	return g.Stale("generation %d of group %q is not the current one", generation, g.name).With("generation", generation)
 }
 
-// Stale is the refusal of a member whose generation or lease has passed.
+// Stale makes the refusal of a member whose generation or lease has passed; it
+// names the current generation.
 func (g *State) Stale(format string, args ...any) *protocol.Error {
 	return protocol.Errorf(protocol.CodeStaleGeneration, format+": poll again without a cursor", args...).With("current_generation", g.now.Generation)
 }
@@ -125,24 +127,25 @@ func (g *State) commitRecords(now int64, offsets []PartitionOffset, force bool) 
 }
 
 // Delivered notes the positions after a response: for every partition that
-// the member was assigned, also those without records. It is refused, false,
-// when the generation has passed.
+// the member was assigned, also those without records. It reports whether the
+// generation is still the current one; if not, nothing is noted, and the response
+// must not be delivered.
 func (g *State) Delivered(id protocol.ConsumerID, generation protocol.Generation, positions []PartitionOffset) bool {
 	if generation != g.now.Generation || !g.IsMember(id) {
 		return false
 	}
 	mp := g.positions.At(id)
 	if mp == nil || mp.generation != generation {
-		fresh := &memberPositions{generation: generation}
+		next := &memberPositions{generation: generation}
 		if mp != nil {
 			for key, o := range mp.at.All() {
-				if g.held(id, key, mp.generation) {
-					fresh.at.Set(key, o)
+				if g.ownedSince(id, key, mp.generation) {
+					next.at.Set(key, o)
 				}
 			}
 		}
-		g.positions.Set(id, fresh)
-		mp = fresh
+		g.positions.Set(id, next)
+		mp = next
 	}
 	for _, o := range positions {
 		mp.at.Set(o.Key(), o)
@@ -150,9 +153,9 @@ func (g *State) Delivered(id protocol.ConsumerID, generation protocol.Generation
 	return true
 }
 
-// held reports whether id has owned a partition without a break since a
+// ownedSince reports whether id has owned a partition without a break since a
 // generation; nobody else can have read or committed on it then.
-func (g *State) held(id protocol.ConsumerID, key protocol.PartitionID, since protocol.Generation) bool {
+func (g *State) ownedSince(id protocol.ConsumerID, key protocol.PartitionID, since protocol.Generation) bool {
 	return g.now.owner(key) == id && g.since.At(key) <= since
 }
 
@@ -172,7 +175,7 @@ func (g *State) Position(id protocol.ConsumerID, topicID string) ([]PartitionOff
 			if topicID != "" && o.TopicID != topicID {
 				continue
 			}
-			if g.now.owner(key) == id && !g.held(id, key, mp.generation) {
+			if g.now.owner(key) == id && !g.ownedSince(id, key, mp.generation) {
 				return nil, g.Stale("partition %d of topic %q belonged to another consumer in between", o.Partition, o.Topic)
 			}
 			list = append(list, o)
@@ -186,11 +189,12 @@ func (g *State) Position(id protocol.ConsumerID, topicID string) ([]PartitionOff
 	return list, nil
 }
 
-// PositionAt is the position of a partition's owner; false if it is unknown.
-func (g *State) PositionAt(topicID string, partition int) (protocol.Offset, bool) {
+// PositionAt is the offset after the latest response to a partition's owner; known
+// is false when nothing was delivered to it since the last failover or seek.
+func (g *State) PositionAt(topicID string, partition int) (offset protocol.Offset, known bool) {
 	key := protocol.PartitionID{TopicID: topicID, Partition: partition}
 	owner := g.now.owner(key)
-	if mp := g.positions.At(owner); mp != nil && g.held(owner, key, mp.generation) {
+	if mp := g.positions.At(owner); mp != nil && g.ownedSince(owner, key, mp.generation) {
 		o, ok := mp.at.Get(key)
 		return o.Offset, ok
 	}

@@ -12,8 +12,9 @@ import (
 	"ottla/protocol"
 )
 
-// Cursor is what a client holds between two polls: where it was, as whom, and
-// under which generation. To the client it is an opaque token.
+// Cursor is what a client keeps between two polls: its positions, as which
+// consumer it had them, and in which generation. To the client it is an opaque
+// token.
 type Cursor struct {
 	ClusterID    string
 	Group        string
@@ -101,15 +102,15 @@ func appendString(b []byte, s string) []byte {
 // EncodeCursor has not made.
 func DecodeCursor(token string) (*Cursor, *protocol.Error) {
 	if len(token) > maxCursorBytes {
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is too long").With("limit", maxCursorBytes)
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor of %d bytes is longer than any that a poll returns: send the cursor of the latest poll unchanged", len(token)).With("limit", maxCursorBytes)
 	}
 	b, err := cursorText.DecodeString(token)
 	if err != nil || len(b) < 1+crc32.Size || strings.ContainsAny(token, "\r\n") { // which base64 skips
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "this is not a cursor")
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "this is not a cursor: send the cursor of the latest poll unchanged")
 	}
 	body, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])
 	if crc32.Checksum(body, cursorSums) != sum {
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor is damaged or cut short")
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor was changed or cut short on its way: send the cursor of the latest poll unchanged")
 	}
 	if body[0] != cursorVersion {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has version %d, this server reads %d", body[0], cursorVersion)
@@ -117,13 +118,13 @@ func DecodeCursor(token string) (*Cursor, *protocol.Error) {
 	r := cursorReader{b: body[1:]}
 	c := r.cursor()
 	if r.bad || len(r.b) > 0 {
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor does not hold what a cursor holds")
+		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has a valid checksum but cannot be decoded: another program made it; poll without a cursor")
 	}
 	return c, nil
 }
 
-// cursorReader takes a cursor apart. After the first thing that does not fit
-// it is bad and returns zeros.
+// cursorReader decodes a cursor. After the first thing that does not fit, bad is
+// true and every read returns zero.
 type cursorReader struct {
 	b   []byte
 	bad bool

@@ -15,11 +15,12 @@ func (g *State) CursorFor(clusterID string, id protocol.ConsumerID, term uint64,
 	return c
 }
 
-// CheckCursor holds a cursor against the group that it comes back to. Errors:
+// CheckCursor checks that a cursor belongs to this group and consumer, and that
+// the consumer may commit its positions. Errors:
 // foreign_cursor (another cluster, group or consumer, or a deleted group of
 // this name), stale_generation (an older one, the member has gone, or a
-// partition is not its own). Check before DecidePoll: what the poll itself
-// changes does not make its cursor stale.
+// partition is not its own). It is called before DecidePoll, so that what the poll
+// itself changes does not make its cursor stale.
 func (g *State) CheckCursor(c *Cursor, clusterID string, id protocol.ConsumerID) *protocol.Error {
 	if err := g.CheckCursorOrigin(c, clusterID, id); err != nil {
 		return err
@@ -47,13 +48,13 @@ func (g *State) CheckCursorOrigin(c *Cursor, clusterID string, id protocol.Consu
 // OwnedPositions are those positions of a cursor that its consumer can read on
 // from, whatever has happened since: it has owned their partitions all along.
 func (g *State) OwnedPositions(c *Cursor) []CursorPosition {
-	var held []CursorPosition
+	var owned []CursorPosition
 	for _, p := range c.Positions {
-		if g.held(c.ConsumerID, protocol.PartitionID{TopicID: p.TopicID, Partition: p.Partition}, c.Generation) {
-			held = append(held, p)
+		if g.ownedSince(c.ConsumerID, protocol.PartitionID{TopicID: p.TopicID, Partition: p.Partition}, c.Generation) {
+			owned = append(owned, p)
 		}
 	}
-	return held
+	return owned
 }
 
 // CursorOffsets are the positions of a cursor as offsets to read from or to

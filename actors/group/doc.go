@@ -23,5 +23,8 @@
 //   - What clients can make grow is bounded: members, former members, metadata.
 //   - A group's actor runs ahead of the log. When a proposal fails, the actor ends
 //     and its state with it; its successor begins only when everything that the
-//     old one proposed is settled.
+//     old one proposed has been answered.
+//   - A refusal waits for what is being committed, as every other answer does: a
+//     consumer that is told "it is at 46 already" relies on that commit (found by
+//     porcupine).
 package group

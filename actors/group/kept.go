@@ -9,15 +9,16 @@ import (
 	"ottla/protocol"
 )
 
-// Kept is what every replica keeps of a group. There are many, most of
-// them with two records, so they are kept small.
+// Kept is what every replica keeps of a group: its newest records, from which its
+// State can be built when this replica becomes the coordinator. There are many
+// groups, most of them with two records, so it is kept small.
 type Kept struct {
 	records []keptRecord          // the newest per key, ascending by key
-	Members []protocol.ConsumerID // former ones included
+	Members []protocol.ConsumerID // of its newest generation, former members included
 }
 
-// keptRecord is a metarecord.Record in one piece of memory of its own. It has a
-// value: one that is gone is not kept.
+// keptRecord is a metarecord.Record with a value, in one piece of memory of its
+// own.
 type keptRecord struct {
 	action string
 	text   string // the key, then the value
@@ -35,7 +36,8 @@ func keepRecord(rec metarecord.Record) keptRecord {
 func (k *keptRecord) key() string   { return k.text[:k.keyLen] }
 func (k *keptRecord) value() string { return k.text[k.keyLen:] }
 
-// Set puts a record in its place.
+// Set applies a record: it takes the place of the one with the same key, or, with
+// a nil value, removes it. The record's memory is not kept.
 func (g *Kept) Set(rec metarecord.Record) {
 	i, found := slices.BinarySearchFunc(g.records, string(rec.Key), func(r keptRecord, key string) int {
 		return strings.Compare(r.key(), key)
@@ -54,7 +56,8 @@ func (g *Kept) Set(rec metarecord.Record) {
 	}
 }
 
-// List is the records as they were; nil for no group.
+// List returns the records, ascending by key, in memory of their own; nil for a nil
+// Kept.
 func (g *Kept) List() []metarecord.Record {
 	if g == nil {
 		return nil
@@ -67,13 +70,14 @@ func (g *Kept) List() []metarecord.Record {
 	return list
 }
 
-// Mentions reports whether the records name a topic id, which is random hex and
-// so found in nothing else.
+// Mentions reports whether the records name a topic id. They are searched as text:
+// an id is random hex, so it is found in nothing else.
 func (g *Kept) Mentions(topicID string) bool {
 	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.Contains(k.text, topicID) })
 }
 
-// LastUse is when the records were last changed.
+// LastUse is when the records were last changed, in milliseconds since 1970; 0 if
+// there are none.
 func (g *Kept) LastUse() int64 {
 	last := int64(0)
 	for i := range g.records {
@@ -87,7 +91,8 @@ func (g *Kept) LastUse() int64 {
 	return last
 }
 
-// membersOf lists who is or was in a group, to find the groups of a consumer.
+// membersOf lists the present and former members in a membership record's value;
+// it serves to find the groups of a consumer.
 func membersOf(value []byte) []protocol.ConsumerID {
 	var v membershipValue
 	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
@@ -100,5 +105,5 @@ func membersOf(value []byte) []protocol.ConsumerID {
 	return ids
 }
 
-// Empty reports whether nothing is left of the group.
+// Empty reports whether no record of the group is left.
 func (g *Kept) Empty() bool { return len(g.records) == 0 }

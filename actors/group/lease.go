@@ -7,10 +7,10 @@ import (
 	"ottla/protocol"
 )
 
-// Polled renews the lease of a member at the beginning of a poll that may
-// stay parked for waitMs: a parked poll is a sign of life until it ends. It
-// also notes that the member knows the current generation; call it again
-// when a parked poll takes on a new one, and renew when the poll ends.
+// Polled renews the lease of a member at the beginning of a poll that may wait
+// for records for waitMs: a waiting poll is a sign of life until it ends. It also
+// notes that the member knows the current generation; it is called again when a
+// waiting poll learns of a new one. RenewLease follows when the poll ends.
 func (g *State) Polled(now int64, id protocol.ConsumerID, waitMs int64) {
 	if gm := g.now.member(id); gm != nil {
 		g.leases.Set(id, now+waitMs+gm.SessionMs)
@@ -27,8 +27,8 @@ func (g *State) RenewLease(now int64, id protocol.ConsumerID) {
 	}
 }
 
-// ExtendLease is renew after a commit: a poll of the same member that is parked
-// meanwhile does not get a shorter lease by that.
+// ExtendLease renews the lease after a commit. Unlike RenewLease it never makes it
+// shorter: a poll of the same member may be waiting.
 func (g *State) ExtendLease(now int64, id protocol.ConsumerID) {
 	at := g.leases.At(id)
 	g.RenewLease(now, id)
@@ -37,12 +37,12 @@ func (g *State) ExtendLease(now int64, id protocol.ConsumerID) {
 	}
 }
 
-// ResumeLeases gives all members their full lease from now on; when the
-// coordinator has changed and knows nothing of earlier polls.
+// ResumeLeases gives all members their full lease from now on. A coordinator that
+// begins does so, because it knows nothing of earlier polls.
 func (g *State) ResumeLeases(now int64) {
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
-		g.leases.Set(gm.ID, now+gm.SessionMs) // a benefit of the doubt, no sign of life
+		g.leases.Set(gm.ID, now+gm.SessionMs) // aliveAt stays: it is not a sign of life
 	}
 }
 
@@ -51,7 +51,7 @@ func (g *State) live(now int64, id protocol.ConsumerID) bool {
 	return now < g.leases.At(id)
 }
 
-// NextExpiry is when expire should be called: the earliest end of a lease that
+// NextExpiry is when Expire should be called: the earliest end of a lease that
 // still runs, 0 if none does.
 func (g *State) NextExpiry(now int64) int64 {
 	next := int64(0)
@@ -63,18 +63,18 @@ func (g *State) NextExpiry(now int64) int64 {
 	return next
 }
 
-// Expire makes a new generation without the lapsed members that others can
+// Expire decides on a new generation without the lapsed members that others can
 // replace; no records if there are none.
 func (g *State) Expire(now int64) []metarecord.Record {
 	if len(g.replaceable(now, g.now, 0)) == 0 {
 		return nil
 	}
-	return g.memberRecords(now, actionExpire, g.settled(now, g.now, 0))
+	return g.memberRecords(now, actionExpire, g.nextGeneration(now, g.now, 0))
 }
 
-// replaceable lists the lapsed members of m that can go: some live member
-// subscribes to a topic in which they own partitions, or they own none and
-// anybody is live. arriving counts as live.
+// replaceable lists the lapsed members of m that are to be expired: some live
+// member subscribes to a topic in which they own partitions, or they own none and
+// any member is live. Arriving is a member that counts as live, 0: none.
 func (g *State) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
 	if !slices.ContainsFunc(m.Members, func(gm Member) bool { return gm.ID != arriving && !g.live(now, gm.ID) }) {
 		return nil

@@ -9,15 +9,20 @@ import (
 	"ottla/protocol"
 )
 
-// Commits are nearly all of what __consumer_offsets is made of, and each is read
-// once by every replica and once by its group. Their keys and values are JSON
-// like all others; what stands here writes and reads just this form of it, and
-// leaves whatever is not to the letter as it is written here to encoding/json.
+// Commits are nearly all records of __consumer_offsets, and every replica reads
+// each of them, and its group once more. Their keys and values are JSON like all
+// others. This file writes and reads exactly the one form in which they are
+// written here, called plain, and leaves every other form to encoding/json.
+//
+// protocol.JSONReader would do as well, but in as many lines (it knows no order of
+// fields, so each has to be checked for) and in twice the time: 174 ns for a key
+// and a value instead of 93 ns, while all of ParseRecord and Apply takes 320 ns,
+// which a start pays for every commit in the log.
 
 // ParseRecord turns the tokens of a line of __consumer_offsets back into a
-// record, as metarecord.Parse does, which it only asks where the record is not
-// plain: checking the JSON of every commit again would cost more than applying
-// it. The record shares the tokens' memory.
+// record. It does what metarecord.Parse does, with the same errors, but a plain
+// commit is known to be valid JSON without another look. The record shares the
+// tokens' memory.
 func ParseRecord(key, value, action []byte) (metarecord.Record, error) {
 	if string(action) == actionCommit {
 		_, _, _, plainKey := plainOffsetKey(key)
@@ -40,8 +45,8 @@ func offsetKeyOf(group string, key protocol.PartitionID) []byte {
 	return append(dst, ']')
 }
 
-// plainOffsetKey takes a key apart that offsetKeyOf made; false when it is of
-// another kind or has escapes. The parts share its memory.
+// plainOffsetKey takes a plain key of a committed offset apart; ok is false when
+// it is of another kind or not plain. The parts share its memory.
 func plainOffsetKey(key []byte) (group, topicID, partition []byte, ok bool) {
 	p := plainJSON{left: key, ok: true}
 	p.skip(`["` + keyOffset + `","`)
@@ -84,8 +89,8 @@ func appendStateString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// plainOffset reads what appendOffsetValue made; false when it is anything
-// else or has escapes. The texts share its memory.
+// plainOffset reads a plain value of a committed offset; ok is false when it is
+// anything else. The texts share its memory.
 func plainOffset(value []byte) (v plainCommit, ok bool) {
 	p := plainJSON{left: value, ok: true}
 	p.skip(`{"v":1,"offset":`)
@@ -108,7 +113,8 @@ type plainCommit struct {
 	metadata, topic []byte
 }
 
-// Committed is v in memory of its own, as far as that is not in have already.
+// committed is v in memory of its own. Texts that are in have already, as nearly
+// always, are shared with it.
 func (v *plainCommit) committed(have committedOffset) committedOffset {
 	if have.Topic != string(v.topic) {
 		have.Topic = string(v.topic)
@@ -120,8 +126,8 @@ func (v *plainCommit) committed(have committedOffset) committedOffset {
 	return have
 }
 
-// plainJSON reads JSON of a known form, to the letter. After something else ok
-// is false and stays it.
+// plainJSON reads JSON of a known form, byte by byte. Ok is false from the first
+// byte on that does not fit.
 type plainJSON struct {
 	left []byte
 	ok   bool
@@ -150,7 +156,8 @@ func (p *plainJSON) text() []byte {
 // plainByte reports whether b stands for itself in a string.
 func plainByte(b byte) bool { return b >= ' ' && b < 0x7f && b != '"' && b != '\\' }
 
-// digits is a number that is no less than 0 and fits an int64.
+// digits is a number without sign, fraction, exponent or leading zeros, small
+// enough for an int64.
 func (p *plainJSON) digits() []byte {
 	n := 0
 	for n < len(p.left) && p.left[n] >= '0' && p.left[n] <= '9' {
@@ -162,6 +169,7 @@ func (p *plainJSON) digits() []byte {
 	return digits
 }
 
+// maxPlainDigits is how many digits fit an int64 whatever they are.
 const maxPlainDigits = 18
 
 func (p *plainJSON) number() int64 {

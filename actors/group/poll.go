@@ -18,21 +18,19 @@ type AssignedPartition struct {
 	Committed *protocol.Offset
 }
 
-// PollDecision is the answer to a poll's subscription: the state after
-// Records. Without records nothing has to be committed first.
+// PollDecision is what a poll's subscription leads to.
 type PollDecision struct {
-	Generation protocol.Generation
-	Assigned   []AssignedPartition // by topic id and partition
-	Records    []metarecord.Record
+	Generation protocol.Generation // after Records
+	Assigned   []AssignedPartition // the member's share after Records, by topic id and partition
+	Records    []metarecord.Record // to be committed first; none when nothing changes
 }
 
 // DecidePoll subscribes the consumer to topics with a lease of sessionMs: it
-// joins, or changes its subscription, or finds all as it was. Lapsed members
-// whose partitions it can take are expired in the same generation. The
-// assignment holds at once. When the records are applied, call polled.
-// Errors: too_many_requests (the group is full).
+// joins, or changes its subscription, or nothing changes. Lapsed members
+// whose partitions it can take over are expired in the same generation. When the
+// records are applied, call Polled. Errors: too_many_requests (the group is full).
 func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) (PollDecision, *protocol.Error) {
-	if g.now.has(id, topics, sessionMs) && len(g.replaceable(now, g.now, id)) == 0 {
+	if g.now.unchangedBy(id, topics, sessionMs) && len(g.replaceable(now, g.now, id)) == 0 {
 		return PollDecision{Generation: g.now.Generation, Assigned: g.assigned(g.now, id)}, nil
 	}
 	next := g.now.clone()
@@ -40,14 +38,14 @@ func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []Subscribe
 	d := PollDecision{}
 	switch {
 	case action == actionJoin, action == actionResubscribe:
-		next = g.settled(now, next, id)
+		next = g.nextGeneration(now, next, id)
 		if action == actionJoin && len(next.Members) > maxGroupMembers {
 			return d, protocol.Errorf(protocol.CodeTooManyRequests,
 				"group %q has %d members, no more can join", g.name, maxGroupMembers).With("limit", maxGroupMembers)
 		}
 	case len(g.replaceable(now, next, id)) > 0:
 		action = actionExpire
-		next = g.settled(now, next, id)
+		next = g.nextGeneration(now, next, id)
 	}
 	if action != "" {
 		d.Records = g.memberRecords(now, action, next)
@@ -56,24 +54,23 @@ func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []Subscribe
 	return d, nil
 }
 
-// DecideStart commits where the group starts on partitions of its own that
-// have no offset yet; one that has got one in the meantime is left alone. The
-// list of offsets that hold afterwards is returned in the same order. Errors:
-// as DecideAutoCommit, but for offset_regression.
-func (g *State) DecideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []PartitionOffset) ([]PartitionOffset, []metarecord.Record, *protocol.Error) {
+// DecideStart commits where the group starts on partitions of the member's that
+// have no offset yet; one that has got one in the meantime keeps it. The offsets
+// committed afterwards are returned in the order of starts. Errors: as
+// DecideAutoCommit, but for offset_regression.
+func (g *State) DecideStart(now int64, id protocol.ConsumerID, generation protocol.Generation, starts []PartitionOffset) (committed []PartitionOffset, recs []metarecord.Record, err *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, starts, true); err != nil {
 		return nil, nil, err
 	}
-	held := slices.Clone(starts)
-	var recs []metarecord.Record
-	for i := range held {
-		if have, ok := g.offsets.Get(held[i].Key()); ok {
-			held[i].Offset, held[i].Metadata = have.Offset, have.Metadata
+	committed = slices.Clone(starts)
+	for i := range committed {
+		if have, ok := g.offsets.Get(committed[i].Key()); ok {
+			committed[i].Offset, committed[i].Metadata = have.Offset, have.Metadata
 			continue
 		}
-		recs = append(recs, g.commitRecord(now, held[i]))
+		recs = append(recs, g.commitRecord(now, committed[i]))
 	}
-	return held, recs, nil
+	return committed, recs, nil
 }
 
 // assigned lists what id owns in m, with the committed offsets.
@@ -87,7 +84,7 @@ func (g *State) assigned(m *membership, id protocol.ConsumerID) []AssignedPartit
 			}
 			a := AssignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
 			if c, ok := g.offsets.Get(protocol.PartitionID{TopicID: t.ID, Partition: p}); ok {
-				at := c.Offset // alone, for it is kept
+				at := c.Offset // of its own, so that the answer does not keep c in memory
 				a.Committed = &at
 			}
 			list = append(list, a)
@@ -96,9 +93,10 @@ func (g *State) assigned(m *membership, id protocol.ConsumerID) []AssignedPartit
 	return list
 }
 
-// has reports whether subscribe would find all as it is; false also when that
-// takes more than a look.
-func (m *membership) has(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) bool {
+// unchangedBy reports whether the subscription is the member's present one, with
+// no new partitions. It is a quick test for what nearly every poll asks: it may
+// report false where subscribe finds no change (topics in another order).
+func (m *membership) unchangedBy(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) bool {
 	gm := m.member(id)
 	if gm == nil || gm.SessionMs != sessionMs || len(gm.Topics) != len(topics) {
 		return false
@@ -112,15 +110,15 @@ func (m *membership) has(id protocol.ConsumerID, topics []SubscribedTopic, sessi
 	return true
 }
 
-// subscribe puts the subscription into m and says what kind of change that
-// is; "" if it is none. Known partitions never become fewer: a routing table
-// that lags behind must not take them away again.
+// subscribe puts the subscription into m and returns the action of the record
+// that says so; "" if nothing changed. Known partitions never become fewer: a
+// routing table that lags behind must not take them away again.
 func (m *membership) subscribe(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) (action string) {
 	var ids []string
 	grown := false
 	for _, t := range topics {
 		ids = append(ids, t.ID)
-		grown = m.know(t) || grown
+		grown = m.addTopic(t) || grown
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -141,9 +139,9 @@ func (m *membership) subscribe(id protocol.ConsumerID, topics []SubscribedTopic,
 	return ""
 }
 
-// know adds a topic, or partitions of it, without owners; reports whether m
+// addTopic adds a topic, or partitions of it, without owners. It reports whether m
 // changed.
-func (m *membership) know(t SubscribedTopic) bool {
+func (m *membership) addTopic(t SubscribedTopic) bool {
 	at, known := slices.BinarySearchFunc(m.Topics, t.ID, func(gt Topic, id string) int { return strings.Compare(gt.ID, id) })
 	if !known {
 		m.Topics = slices.Insert(m.Topics, at, Topic{ID: t.ID, Name: t.Name})
@@ -157,7 +155,7 @@ func (m *membership) know(t SubscribedTopic) bool {
 	return true
 }
 
-// Remove takes a member out; it is remembered as a former one.
+// remove takes a member out; it is remembered as a former one.
 func (m *membership) remove(id protocol.ConsumerID) {
 	at, ok := m.find(id)
 	if !ok {
@@ -170,11 +168,11 @@ func (m *membership) remove(id protocol.ConsumerID) {
 	}
 }
 
-// HasMembers returns the next generation of m: every partition has its owner,
-// and the lapsed members that can be replaced are gone. Taking one out may
-// hand a partition that a live member wants to another lapsed one, hence the
-// loop. arriving counts as live.
-func (g *State) settled(now int64, m *membership, arriving protocol.ConsumerID) *membership {
+// nextGeneration returns the next generation of m: every partition has its owner,
+// and the lapsed members that can be replaced are gone. Removing one may give a
+// partition that a live member wants to another lapsed one, hence the loop.
+// Arriving is a member that counts as live, 0: none.
+func (g *State) nextGeneration(now int64, m *membership, arriving protocol.ConsumerID) *membership {
 	next := m.clone()
 	next.Generation++
 	for {
@@ -189,8 +187,8 @@ func (g *State) settled(now int64, m *membership, arriving protocol.ConsumerID) 
 	}
 }
 
-// rebalance drops topics nobody subscribes to and gives every partition of
-// the others its owner.
+// rebalance drops topics that nobody subscribes to, and gives every partition of
+// the others an owner.
 func (m *membership) rebalance() {
 	used := map[string]bool{}
 	for _, gm := range m.Members {

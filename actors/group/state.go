@@ -23,14 +23,15 @@ const (
 	actionExpireGroup  = "EXPIRE_GROUP" // nobody has used it for long
 )
 
-// Bounds of what clients can grow in a group.
+// Bounds of what clients can make grow in a group.
 const (
 	maxGroupMembers   = 1000
 	maxFormerMembers  = 256
 	maxCommitMetadata = 4096 // bytes
 )
 
-// SubscribedTopic is a topic of a poll, as the routing table has it.
+// SubscribedTopic is a topic that a poll subscribes to, as the routing table of
+// the moment has it.
 type SubscribedTopic struct {
 	Name       string
 	ID         string
@@ -61,20 +62,18 @@ type committedOffset struct {
 	At       int64           `json:"at"`
 }
 
-// Member is a consumer of the group: what it subscribes to (topic ids,
-// ascending) and how long its lease is.
+// Member is a consumer of the group.
 type Member struct {
 	ID        protocol.ConsumerID `json:"id"`
-	Topics    []string            `json:"topics"`
-	SessionMs int64               `json:"session_ms"`
+	Topics    []string            `json:"topics"`     // ids of what it subscribes to, ascending
+	SessionMs int64               `json:"session_ms"` // length of its lease, in milliseconds
 }
 
-// Topic is a topic somebody subscribes to, with the owner of each
-// partition. One owner per partition, by construction; 0 is nobody.
+// Topic is a topic that some member subscribes to.
 type Topic struct {
 	ID     string                `json:"id"`
 	Name   string                `json:"name"`
-	Owners []protocol.ConsumerID `json:"owners"`
+	Owners []protocol.ConsumerID `json:"owners"` // by partition; 0: nobody
 }
 
 // membership is the part of a group's state that changes as a whole. Values
@@ -90,12 +89,10 @@ type membership struct {
 
 // State is the pure core of one consumer group.
 //
-// Durable, changed by apply only and equal on every replay: generation,
-// members, assignment, former members, committed offsets. Soft, changed by
-// polled, renew, delivered and ResumeLeases: the leases, which generation a
-// member has been told of, the positions of its responses, and since which
-// generation each partition has had its owner; after a failover leases are
-// full again, positions unknown and all owners as of the current generation.
+// The durable part is changed by Apply only, and equal on every replay. The soft
+// part is known to this coordinator alone, and changed by Polled, RenewLease,
+// ExtendLease, ResumeLeases and Delivered; after a failover leases are full
+// again, positions unknown, and all owners as of the current generation.
 //
 // Decisions are made on a state to which all earlier records were applied and
 // change nothing themselves. Whoever applies records before they are committed
@@ -109,25 +106,27 @@ type membership struct {
 // partitions as long as nobody else wants them: it may still commit or poll,
 // which renews the lease. It is expired, in the record of a new generation, as
 // soon as there is a live member that can take over one of its partitions (or
-// that is live at all, if it owns none): at the deadline by expire, or with
+// that is live at all, if it owns none): at the deadline by Expire, or with
 // the poll of a member that comes later. From then on it is a former member,
 // and its commits are refused as stale.
 type State struct {
 	name string
 
+	// Durable.
 	now     *membership // never nil; Generation 0: the group does not exist yet
 	offsets few.Map[protocol.PartitionID, committedOffset]
 
-	leases    few.Map[protocol.ConsumerID, int64] // deadlines
-	told      few.Map[protocol.ConsumerID, protocol.Generation]
+	// Soft.
+	leases    few.Map[protocol.ConsumerID, int64]               // when they end
+	told      few.Map[protocol.ConsumerID, protocol.Generation] // the generation that a member has been told of
 	positions few.Map[protocol.ConsumerID, *memberPositions]
-	since     few.Map[protocol.PartitionID, protocol.Generation] // of the owner; a seek begins anew
+	since     few.Map[protocol.PartitionID, protocol.Generation] // since when the partition has had its owner, or since the last seek
 	aliveAt   int64                                              // the last sign of life of any member
 }
 
 // memberPositions are the offsets after a member's latest response.
 type memberPositions struct {
-	generation protocol.Generation
+	generation protocol.Generation // of the response
 	at         few.Map[protocol.PartitionID, PartitionOffset]
 }
 
@@ -142,13 +141,13 @@ func (g *State) exists() bool { return g.now.Generation > 0 }
 // Generation is the current one, 0 before the first member.
 func (g *State) Generation() protocol.Generation { return g.now.Generation }
 
-// createdAt tells groups of one name apart that follow each other.
+// createdAt tells a group from a deleted one of the same name.
 func (g *State) createdAt() int64 { return g.now.CreatedAt }
 
 // IsMember reports whether the consumer is in the current generation.
 func (g *State) IsMember(id protocol.ConsumerID) bool { return g.now.member(id) != nil }
 
-// Committed returns the committed offset of a partition, if there is one.
+// committed returns the committed offset of a partition, if there is one.
 func (g *State) committed(topicID string, partition int) (committedOffset, bool) {
 	return g.offsets.Get(protocol.PartitionID{TopicID: topicID, Partition: partition})
 }
@@ -171,12 +170,11 @@ func (g *State) owner(topicID string, partition int) protocol.ConsumerID {
 // MemberCount is the number of members in the current generation.
 func (g *State) MemberCount() int { return len(g.now.Members) }
 
-// Topics are those that somebody subscribes to, ascending by id. They may not
+// Topics are those that some member subscribes to, ascending by id. They may not
 // be changed.
 func (g *State) Topics() []Topic { return g.now.Topics }
 
-// Known reports whether there is anything to tell of the group: it exists, or
-// has committed offsets.
+// Known reports whether the group exists or has committed offsets.
 func (g *State) Known() bool { return g.exists() || g.offsets.Len() > 0 }
 
 // member finds a member; nil if there is none.
