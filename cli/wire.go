@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"golang.org/x/term"
@@ -73,6 +75,8 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		Version:               buildVersion(),
 		Logger:                l.logger("http"),
 		Requests:              l.requests,
+		Hosts:                 serverHosts(cfg),
+		CORSOrigins:           cfg.CORS.Origins,
 		MaxBodyBytes:          int(cfg.Limits.BodyBytes),
 		MaxRecordBytes:        int(cfg.Limits.RecordBytes),
 		MaxHeaderBytes:        int(cfg.Limits.HeaderBytes),
@@ -98,4 +102,20 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		DefaultMaxRecords:     cfg.Polls.MaxRecords,
 		DefaultMaxBytes:       int(cfg.Polls.MaxBytes),
 	}
+}
+
+// serverHosts are the names and addresses by which the server may be asked; nil
+// stands for any.
+func serverHosts(cfg *config.Config) []string {
+	if slices.Contains(cfg.HTTP.Hosts, "*") {
+		return nil
+	}
+	hosts := append([]string{}, cfg.HTTP.Hosts...)
+	if host, _, err := net.SplitHostPort(cfg.Listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	if cfg.AdvertisedHost != "" {
+		hosts = append(hosts, cfg.AdvertisedHost)
+	}
+	return hosts
 }

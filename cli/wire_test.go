@@ -16,11 +16,13 @@ import (
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	notConfigured := map[string]bool{"Heartbeat": true}
+	cfg := config.Default()
+	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()
 	for _, options := range []any{
-		actorOptions(config.Default(), log, "host", 1),
-		httpOptions(config.Default(), l),
+		actorOptions(cfg, log, "host", 1),
+		httpOptions(cfg, l),
 	} {
 		v := reflect.ValueOf(options)
 		for i := range v.NumField() {
@@ -40,7 +42,7 @@ func TestEverySettingIsUsed(t *testing.T) {
 		return []any{actorOptions(c, log, "host", 1), httpOptions(c, l)}
 	}
 	own := map[string]bool{
-		"Listen": true, "AdvertisedHost": true, "ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
+		"ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
 		"Levels": true, "Requests": true,
 	}
 	base := options(config.Default())
@@ -59,6 +61,8 @@ func TestEverySettingIsUsed(t *testing.T) {
 				field.SetString("changed")
 			case reflect.Map:
 				field.Set(reflect.ValueOf(config.Levels{"http": "debug"}))
+			case reflect.Slice:
+				field.Set(reflect.ValueOf(config.List{"changed"}))
 			case reflect.Bool:
 				field.SetBool(!field.Bool())
 			default:

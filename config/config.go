@@ -30,6 +30,7 @@ type Config struct {
 
 	Log      Log      `yaml:"log"`
 	HTTP     HTTP     `yaml:"http"`
+	CORS     CORS     `yaml:"cors"`
 	Limits   Limits   `yaml:"limits"`
 	Polls    Polls    `yaml:"polls"`
 	Storage  Storage  `yaml:"storage"`
@@ -45,11 +46,17 @@ type Log struct {
 	Requests bool   `yaml:"requests"` // one line for each request
 }
 
-// HTTP holds the timeouts of connections.
+// HTTP holds the names of the server and the timeouts of connections.
 type HTTP struct {
+	Hosts        List     `yaml:"hosts"`         // further names in Host; "*": any
 	ReadTimeout  Duration `yaml:"read_timeout"`  // for one whole request to arrive
 	WriteTimeout Duration `yaml:"write_timeout"` // for one whole response to be taken
 	IdleTimeout  Duration `yaml:"idle_timeout"`  // between two requests of a connection
+}
+
+// CORS says which pages of other origins may ask.
+type CORS struct {
+	Origins List `yaml:"origins"` // such as https://app.example; "*": any
 }
 
 // Limits bounds what clients can use.

@@ -31,6 +31,8 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 			env[l.env()] = fmt.Sprintf("%dms", 1000+i)
 		case Levels:
 			env[l.env()] = "http=warn, actors=debug"
+		case List:
+			env[l.env()] = "a, b"
 		case Bytes:
 			env[l.env()] = fmt.Sprintf("%dKiB", 1000+i)
 		}
@@ -51,6 +53,8 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 			want = Duration(time.Duration(1000+i) * time.Millisecond)
 		case Levels:
 			want = Levels{"http": "warn", "actors": "debug"}
+		case List:
+			want = List{"a", "b"}
 		case Bytes:
 			want = Bytes(1000+i) * KiB
 		}

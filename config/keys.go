@@ -56,6 +56,8 @@ func (l leaf) set(text string) error {
 			return err
 		}
 		*p = levels
+	case *List:
+		*p = ParseList(text)
 	default:
 		panic(fmt.Sprintf("BUG: config key %s has the unsupported type %s", l.path, l.value.Type()))
 	}

@@ -102,6 +102,10 @@ func (p *parser) scalar(l leaf, n *yaml.Node) {
 		p.levels(l.path, levels, n)
 		return
 	}
+	if list, ok := l.value.Addr().Interface().(*List); ok && n.Kind == yaml.SequenceNode {
+		p.list(l.path, list, n)
+		return
+	}
 	if n.Kind != yaml.ScalarNode {
 		p.fail(n, "key %s must have a single value", l.path)
 		return
@@ -112,6 +116,17 @@ func (p *parser) scalar(l leaf, n *yaml.Node) {
 	}
 	if err := l.set(n.Value); err != nil {
 		p.fail(n, "key %s: %v", l.path, err)
+	}
+}
+
+// list reads [text, ...].
+func (p *parser) list(path string, out *List, n *yaml.Node) {
+	for _, item := range n.Content {
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" || item.Value == "" {
+			p.fail(item, "key %s must be a list of texts", path)
+			continue
+		}
+		*out = append(*out, item.Value)
 	}
 }
 

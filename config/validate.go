@@ -32,6 +32,7 @@ func (c *Config) Validate() error {
 	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.idle_timeout", c.HTTP.IdleTimeout, 100*time.Millisecond, 24*time.Hour)
+	c.validateOrigins(&v)
 	c.validateLimits(&v)
 	c.validateBroker(&v)
 	return errors.Join(v.errs...)
@@ -50,6 +51,17 @@ func (c *Config) validateLog(v *validator) {
 	for _, name := range slices.Sorted(maps.Keys(c.Log.Levels)) {
 		v.oneOf("log.levels", name, LogPackages...)
 		v.oneOf("log.levels."+name, c.Log.Levels[name], levels...)
+	}
+}
+
+func (c *Config) validateOrigins(v *validator) {
+	host := regexp.MustCompile(`^(\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)$`)
+	for _, h := range c.HTTP.Hosts {
+		v.check(host.MatchString(h) || net.ParseIP(h) != nil, "http.hosts", h, `must be a host name or address without a port, or "*"`)
+	}
+	origin := regexp.MustCompile(`^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$`)
+	for _, o := range c.CORS.Origins {
+		v.check(o == "*" || origin.MatchString(o), "cors.origins", o, `must be an origin such as https://app.example:8443, or "*"`)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestASlowStreamCostsLittle(t *testing.T) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
 		require.NoError(t, err)
 		defer conn.Close()
-		_, err = fmt.Fprintf(conn, "GET /events?topic=slow&group=g%d&max_bytes=1000000 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", i)
+		_, err = fmt.Fprintf(conn, "GET /events?topic=slow&group=g%d&max_bytes=1000000 HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n", i)
 		require.NoError(t, err)
 		_, err = conn.Read(make([]byte, 100))
 		require.NoError(t, err)

@@ -49,7 +49,7 @@ func TestSlowReadersCostABoundedSum(t *testing.T) {
 		if i%3 == 1 {
 			target = fmt.Sprintf("/events?topic=much&group=slow-%d&consumer_id=%d&max_records=10000&max_bytes=16777216", i, i+1)
 		}
-		_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", target)
+		_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target)
 		require.NoError(t, err)
 		line := make([]byte, len("HTTP/1.1 200"))
 		_, err = io.ReadFull(conn, line)

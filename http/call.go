@@ -127,6 +127,9 @@ func (c *call) run(answer func() *protocol.Error) {
 
 // handle reads the body and calls the route's handler.
 func (c *call) handle(rt route) *protocol.Error {
+	if err := c.srv.origins.check(c); err != nil {
+		return err
+	}
 	err := c.readBody()
 	if err == nil && rt.named && bytes.Contains(c.ctx.URI().PathOriginal(), []byte("//")) {
 		return routeNotFound(c) // the router takes an empty part of the path for a name

@@ -18,6 +18,7 @@ type client struct {
 	srv     *Server
 	session *conn.Session // nil in a test that calls a handler without a connection
 	answer  budget.Share  // what the answer being made or sent holds
+	host    []byte        // the Host header that was found to be this server's last
 
 	rendered *rendering // owns the buffer that the answer aliases; nil if none does
 }

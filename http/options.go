@@ -14,6 +14,14 @@ type Options struct {
 	// is nil, requests are not logged.
 	Requests *slog.Logger
 
+	// Hosts are the names and addresses by which the server may be asked, in Host,
+	// besides loopback ones and the address of the connection. If it is nil, any
+	// will do.
+	Hosts []string
+	// CORSOrigins are the origins ("https://app.example:8443") whose pages may ask
+	// and read the answers. "*" stands for all.
+	CORSOrigins []string
+
 	MaxBodyBytes     int   // of a request, after decompression too; 16 MiB
 	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB
 	MaxHeaderBytes   int   // request line and headers; 32 KiB

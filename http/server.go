@@ -23,6 +23,7 @@ type Server struct {
 	log     *slog.Logger
 	handler fasthttp.RequestHandler
 	metrics *metrics
+	origins *origins
 
 	conns *conn.Server
 	done  <-chan struct{} // closed when Shutdown begins; ends reads that wait
@@ -45,7 +46,7 @@ type Server struct {
 func New(b Backend, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
-		b: b, o: o, log: o.Logger,
+		b: b, o: o, log: o.Logger, origins: newOrigins(o),
 		idPrefix: randomPrefix(),
 		bytes:    budget.New(o.MaxInflightBytes),
 		parked:   budget.New(int64(o.MaxParkedPolls)),

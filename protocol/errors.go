@@ -37,6 +37,8 @@ var (
 	CodeLimitExceeded    = Code{40006, "limit_exceeded", false}    // more than the configured limit
 	CodeInvalidCursor    = Code{40007, "invalid_cursor", false}    // not a cursor this server made
 
+	CodeCrossSite = Code{40301, "cross_site", false} // a page of another site asked
+
 	CodeTopicNotFound     = Code{40401, "topic_not_found", false}
 	CodeClusterNotFound   = Code{40402, "cluster_not_found", false}
 	CodePartitionNotFound = Code{40403, "partition_not_found", false}
@@ -66,6 +68,8 @@ var (
 
 	CodeUnsupportedMediaType = Code{41501, "unsupported_media_type", false}
 
+	CodeUnknownHost = Code{42101, "unknown_host", false} // Host is none of the server's names
+
 	CodeOffsetOutOfRange = Code{41601, "offset_out_of_range", false}
 
 	CodeInternalTopic       = Code{42201, "internal_topic", false}
@@ -93,7 +97,7 @@ var (
 // Codes lists every code above; a test of the error renderer walks it.
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
-	CodeLimitExceeded, CodeInvalidCursor, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
+	CodeLimitExceeded, CodeInvalidCursor, CodeCrossSite, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
 	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
