@@ -32,6 +32,15 @@ var explanations = map[int]Explanation{
 		"Pass cursors on unchanged. Without one, poll again: the group goes on from its committed offset.",
 	},
 
+	CodeCrossSite.Number: {
+		"A web page of another origin sent the request. Nothing was done with it.",
+		"If the page is yours, add its origin to `cors.origins`.",
+	},
+	CodeUnknownHost.Number: {
+		"The `Host` header names none of this server's hosts. Nothing was done with the request.",
+		"Use an address of the server. If the name is the server's, add it to `http.hosts`.",
+	},
+
 	CodeTopicNotFound.Number: {
 		"The topic does not exist. Reading does not create it; writing does, unless the server is configured otherwise.",
 		"Check the name; `details.similar` has the nearest one. Create the topic, or write to it first.",
