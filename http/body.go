@@ -3,7 +3,9 @@ package http
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"ottla/http/conn"
 	"ottla/protocol"
@@ -172,7 +174,7 @@ func (c *call) media() mediaType {
 	switch {
 	case bytes.EqualFold(name, []byte("application/json")):
 		return mediaJSON
-	case bytes.EqualFold(name, []byte("application/x-ndjson")):
+	case isNDJSON(name):
 		return mediaNDJSON
 	case bytes.EqualFold(name, []byte("application/octet-stream")), bytes.EqualFold(name, []byte("text/plain")):
 		return mediaRaw
@@ -183,6 +185,32 @@ func (c *call) media() mediaType {
 		}
 	}
 	return mediaUnsupported
+}
+
+// lineMedia are the names under which JSON in lines is sent. The first is the one
+// that answers have.
+var lineMedia = []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"}
+
+// isNDJSON reports whether name is a media type of JSON in lines.
+func isNDJSON(name []byte) bool {
+	for _, known := range lineMedia {
+		if bytes.EqualFold(name, []byte(known)) {
+			return true
+		}
+	}
+	return false
+}
+
+// byteOrderMark is what some editors and libraries write before UTF-8 text. It is no
+// part of the text.
+const byteOrderMark = "\ufeff"
+
+// dropByteOrderMark removes a byte order mark from the beginning of a body, unless
+// the body is a value byte for byte.
+func (c *call) dropByteOrderMark() {
+	if bytes.HasPrefix(c.body, []byte(byteOrderMark)) && c.media() != mediaRaw {
+		c.body = c.body[len(byteOrderMark):]
+	}
 }
 
 // utf8Charset reports whether a charset, if one is given, is UTF-8.
@@ -201,13 +229,19 @@ func utf8Charset(params []byte) bool {
 	return true
 }
 
+// unsupportedMedia is the error for a body whose media type the route does not
+// take. It names those that it does.
 func (c *call) unsupportedMedia() *protocol.Error {
-	if len(bytes.TrimSpace(c.ctx.Request.Header.ContentType())) == 0 {
-		return protocol.Errorf(protocol.CodeUnsupportedMediaType,
-			"no content type is given, and the body does not begin like JSON, with { or [")
+	taken := []string{"application/json"}
+	if c.route == eventsPath {
+		taken = append(append(taken, lineMedia...), "application/octet-stream", "text/plain")
 	}
-	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "content type %.100q is not supported here: use application/json, or see GET /docs",
-		c.ctx.Request.Header.ContentType())
+	given := "no content type is given, and the body does not begin like JSON, with { or ["
+	if text := bytes.TrimSpace(c.ctx.Request.Header.ContentType()); len(text) > 0 {
+		given = fmt.Sprintf("content type %.100q is not supported here", text)
+	}
+	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "%s: use %s, in UTF-8", given, strings.Join(taken, ", ")).
+		With("supported", taken)
 }
 
 // wantJSON refuses a body that is not JSON.

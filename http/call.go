@@ -131,6 +131,7 @@ func (c *call) handle(rt route) *protocol.Error {
 		return err
 	}
 	err := c.readBody()
+	c.dropByteOrderMark()
 	if err == nil && rt.named && bytes.Contains(c.ctx.URI().PathOriginal(), []byte("//")) {
 		return routeNotFound(c) // the router takes an empty part of the path for a name
 	}

@@ -178,7 +178,7 @@ func (c *call) wantsStream() streamKind {
 		case kind != noStream:
 		case bytes.EqualFold(item, []byte("text/event-stream")):
 			kind = eventStream
-		case bytes.EqualFold(item, []byte("application/x-ndjson")):
+		case isNDJSON(item):
 			kind = ndjsonStream
 		}
 	}

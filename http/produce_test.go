@@ -259,3 +259,49 @@ func TestProduceTimeIsThatOfTheWholeRequest(t *testing.T) {
 	assert.GreaterOrEqual(t, <-record, rest.UnixMilli())
 	assert.False(t, (<-deadline).Before(rest.Add(time.Hour)))
 }
+
+// JSON in lines is sent under several names.
+func TestMediaTypesOfLines(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for i, media := range []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "Application/JSONlines; charset=utf-8"} {
+		v := wantOK(t, h.do("POST", "/events?topic=t", "{\"value\":1}\n{\"value\":2}\n", "Content-Type", media), 200)
+		assert.Equal(t, 2.0, v["count"], media)
+		assert.Len(t, h.b.topics["t"].partitions[0], 2*(i+1))
+	}
+	_, line := h.follow("/events?topic=t", "application/jsonl")
+	assert.True(t, strings.HasPrefix(line(), `{"topic":"t"`))
+}
+
+// A refused media type learns which ones are taken.
+func TestUnsupportedMediaNamesWhatIsTaken(t *testing.T) {
+	h := start(t, Options{})
+	for target, taken := range map[string][]any{
+		"/events": {"application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/octet-stream", "text/plain"},
+		"/topic":  {"application/json"},
+	} {
+		e := wantError(t, h.do("POST", target, "<a/>", "Content-Type", "text/xml"), 415, "unsupported_media_type")
+		assert.Equal(t, map[string]any{"supported": taken}, e["details"])
+		for _, media := range taken {
+			assert.Contains(t, e["message"], media)
+		}
+	}
+}
+
+// A byte order mark at the very beginning is no part of the text. Elsewhere, and in
+// a raw value, it is.
+func TestByteOrderMark(t *testing.T) {
+	const bom = "\ufeff"
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for _, media := range []string{"application/json", "application/x-www-form-urlencoded"} {
+		wantOK(t, h.do("POST", "/events", bom+`{"topic":"t","value":1}`, "Content-Type", media), 200)
+	}
+	wantOK(t, h.do("POST", "/events?topic=t", bom+"{\"value\":1}\n", "Content-Type", "application/x-ndjson"), 200)
+	wantOK(t, h.do("POST", "/topic", bom+`{"name":"marked"}`), 201)
+	wantError(t, h.do("POST", "/events", bom+bom+`{"topic":"t"}`, "Content-Type", "application/json"), 400, "malformed")
+	wantError(t, h.do("POST", "/events?topic=t", "{}\n"+bom+"{}", "Content-Type", "application/x-ndjson"), 400, "malformed")
+	assert.Len(t, h.b.reqs, 3)
+	wantOK(t, h.do("POST", "/events?topic=raw", bom+"x", "Content-Type", "text/plain"), 200)
+	assert.Contains(t, h.stored("raw"), `"value_text":"`+bom+`x"`)
+}

@@ -30,6 +30,9 @@ type route struct {
 	refused func(*call, *protocol.Error) *protocol.Error
 }
 
+// eventsPath is the path of produces and polls.
+const eventsPath = "/events"
+
 // table is the whole API. What has a GET has a HEAD too, except for the GET that
 // changes something (GET /events).
 var table = []route{
@@ -48,8 +51,8 @@ var table = []route{
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", handle: getRecords},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", handle: getPartitionOffsets},
 
-	{method: "POST", path: "/events", body: anyBody, handle: postEvents, refused: refusedEvents},
-	{method: "GET", path: "/events", body: jsonBody, handle: getEvents},
+	{method: "POST", path: eventsPath, body: anyBody, handle: postEvents, refused: refusedEvents},
+	{method: "GET", path: eventsPath, body: jsonBody, handle: getEvents},
 	{method: "POST", path: "/offset", body: jsonBody, handle: postOffset},
 	{method: "GET", path: "/offset", handle: getOffset},
 
