@@ -31,13 +31,13 @@ func (l *localLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid,
 // View implements routing.Leader.
 func (l *localLeader) View() *logfile.View { return l.view.Load() }
 
-// Park implements routing.Leader.
-func (l *localLeader) Park(w *protocol.Waiter, offset protocol.Offset) {
+// Register implements routing.Leader.
+func (l *localLeader) Register(w *protocol.Waiter, offset protocol.Offset) {
 	l.root.Send(l.pid, &parkWaiter{Waiter: w, Offset: offset})
 }
 
-// Unpark implements routing.Leader.
-func (l *localLeader) Unpark(w *protocol.Waiter) { l.root.Send(l.pid, &unparkWaiter{Waiter: w}) }
+// Unregister implements routing.Leader.
+func (l *localLeader) Unregister(w *protocol.Waiter) { l.root.Send(l.pid, &unparkWaiter{Waiter: w}) }
 
 // Ask implements routing.Leader.
 func (l *localLeader) Ask(q routing.Question) { l.root.Send(l.pid, q) }

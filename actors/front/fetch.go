@@ -41,7 +41,7 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 		woken = f.unpark()
 		switch {
 		case !woken && f.over():
-			f.leader.Unpark(f.waiter)
+			f.leader.Unregister(f.waiter)
 			return f.reply, false, nil
 		case !woken:
 			return nil, true, nil // it was nudged for others
@@ -84,7 +84,7 @@ func (f *fetch) Park(resume func()) {
 		f.req.Left, f.req.Watch = f.req.Watch(), nil
 	}
 	if !f.registered {
-		f.leader.Park(f.waiter, f.at)
+		f.leader.Register(f.waiter, f.at)
 		f.registered = true
 	}
 	f.setTimer(f.deadline)

@@ -119,7 +119,7 @@ func (p *poll) register() bool {
 			return false
 		}
 		p.wait.at = append(p.wait.at, leader)
-		leader.Park(p.waiter, at.Offset)
+		leader.Register(p.waiter, at.Offset)
 	}
 	p.wait.registered = true
 	return true
@@ -127,7 +127,7 @@ func (p *poll) register() bool {
 
 func (p *poll) unregister() {
 	for _, leader := range p.wait.at {
-		leader.Unpark(p.waiter)
+		leader.Unregister(p.waiter)
 	}
 	p.wait.at, p.wait.registered = p.wait.at[:0], false
 }

@@ -16,10 +16,11 @@ type Leader interface {
 	Produce(req *protocol.ProduceRequest)
 	// View is the newest view of the log: what may be read.
 	View() *logfile.View
-	// Park wakes w once records at or above offset are committed, or when the
-	// replica stops leading. Unpark takes w out again.
-	Park(w *protocol.Waiter, offset protocol.Offset)
-	Unpark(w *protocol.Waiter)
+	// Register has w woken once, when records at or above offset are committed or
+	// the replica stops leading. It replaces an earlier registration of w.
+	// Unregister removes it.
+	Register(w *protocol.Waiter, offset protocol.Offset)
+	Unregister(w *protocol.Waiter)
 	// Ask hands over a question; its answer comes in the question's own slot.
 	Ask(q Question)
 }
