@@ -1,149 +1,248 @@
-package front_test
+package front
 
 import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/actors/front"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
-// A group may call a poll between its answer and the moment at which the poll
-// takes it: that wake is used up by the answer. The poll must not park then.
-func TestPollHearsTheCallThatCameWithItsShare(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	defer stopNode(t, n)
-	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
-	s := n.StartPoll(&protocol.PollRequest{
-		Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: 30 * time.Second,
-		SessionTimeout: 30 * time.Second, AutoCommit: true,
-	}, nil)
-	parks := func() bool {
-		resumed := make(chan struct{})
-		s.Park(func() { close(resumed) })
-		select {
-		case <-resumed:
-			return false
-		case <-time.After(patience):
-			return true
-		}
+func TestPollWaitsForARecord(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 2)
+	p := w.pollOf(nil)
+	p.until(stateWait)
+	p.requireParked()
+	assert.Equal(t, 1, leaders[0].registered())
+	assert.Equal(t, 1, leaders[1].registered())
+	leaders[1].append("1")
+	reply := p.answered()
+	assert.Equal(t, []string{"1"}, values(reply.Records))
+	assert.Equal(t, protocol.Offset(1), w.groups.committed("g", q.ID, 1))
+	assert.Zero(t, leaders[0].registered(), "an answered poll waits nowhere")
+	assert.Empty(t, w.parked.all)
+}
+
+// What ends a wait that brings nothing, and what the poll says then.
+func TestWaitEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens  func(w *world, p *testPoll)
+		check    func(t *testing.T, reply *protocol.PollReply)
+		released bool // the group is told that the poll ends without a delivery
+	}{
+		"time over": {func(_ *world, p *testPoll) {
+			p.deadline = time.Now()
+			p.Nudge()
+		}, func(t *testing.T, r *protocol.PollReply) {
+			assert.True(t, r.TimedOut)
+			assert.NotEmpty(t, r.Cursor)
+		}, false},
+		"the process ends": {func(w *world, p *testPoll) { close(w.stop) }, func(t *testing.T, r *protocol.PollReply) {
+			assert.True(t, r.TimedOut)
+			assert.NotEmpty(t, r.Cursor)
+		}, false},
+		"a newer poll": {func(w *world, p *testPoll) {
+			newer := w.pollOf(func(r *protocol.PollRequest) { r.Timeout = 0 })
+			assert.False(p.t, newer.answered().Superseded)
+			assert.Greater(p.t, newer.number, p.number)
+		}, func(t *testing.T, r *protocol.PollReply) {
+			assert.True(t, r.Superseded)
+			assert.False(t, r.TimedOut)
+			assert.Empty(t, r.Cursor)
+		}, false},
+		"its consumer leaves": {func(w *world, _ *testPoll) {
+			w.groups.tell("g", &routing.GroupChange{Leave: 7, Reply: protocol.NewFuture[*protocol.Error]()})
+		}, func(t *testing.T, r *protocol.PollReply) {
+			assert.False(t, r.Superseded)
+			assert.False(t, r.TimedOut)
+			assert.Empty(t, r.Cursor)
+		}, false},
+		"its client leaves": {func(_ *world, p *testPoll) {
+			left := make(chan struct{})
+			close(left)
+			p.req.Left, p.req.Gone = left, func() bool { return true }
+			p.Nudge()
+		}, func(t *testing.T, r *protocol.PollReply) {
+			assert.Empty(t, r.Cursor)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			_, leaders := w.withTopic("q", 1)
+			p := w.pollOf(nil)
+			p.until(stateWait)
+			c.happens(w, p)
+			reply := p.answered()
+			assert.Empty(t, reply.Records)
+			c.check(t, reply)
+			assert.Zero(t, leaders[0].registered())
+			assert.Empty(t, w.parked.all)
+			ended := messages[*routing.GroupPollEnded](w.groups)
+			assert.Equal(t, c.released, len(ended) == 1)
+		})
 	}
-	for {
-		_, waits, err := s.Advance()
+}
+
+// A client that has only just left was alive until then: its lease runs from
+// now on. One of which nobody knows when it left was alive when last seen.
+func TestSilenceOfAClient(t *testing.T) {
+	w := newWorld(t)
+	w.withTopic("q", 1)
+	p := w.pollOf(nil)
+	p.until(stateWait)
+	p.req.Gone = func() bool { return true }
+	p.client.alive = time.Now().Add(-time.Hour)
+	p.Nudge()
+	assert.Empty(t, p.answered().Cursor)
+	assert.GreaterOrEqual(t, messages[*routing.GroupPollEnded](w.groups)[0].SilentMs, time.Hour.Milliseconds())
+
+	p = w.pollOf(nil)
+	p.until(stateWait)
+	left := make(chan struct{})
+	close(left)
+	p.req.Left, p.req.Gone = left, func() bool { return true }
+	p.client.alive = time.Now().Add(-time.Hour)
+	p.Nudge()
+	assert.Empty(t, p.answered().Cursor)
+	assert.Less(t, messages[*routing.GroupPollEnded](w.groups)[1].SilentMs, time.Minute.Milliseconds())
+}
+
+// The connection of a client may say that it left, and be wrong.
+func TestClientThatIsStillThere(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	p := w.pollOf(nil)
+	p.until(stateWait)
+	left := make(chan struct{})
+	close(left)
+	p.req.Left, p.req.Gone = left, func() bool { return false }
+	p.Nudge()
+	p.resumed()
+	_, waits, err := p.Advance()
+	require.Nil(t, err)
+	require.True(t, waits)
+	assert.Nil(t, p.req.Left, "it is looked for from now on")
+	p.parkNow()
+	p.requireParked()
+	leaders[0].append("1")
+	assert.Len(t, p.answered().Records, 1)
+}
+
+func TestPollLooksForItsClient(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		session time.Duration
+		left    chan struct{}
+		gone    func() bool
+		want    time.Duration
+	}{
+		"a short session":   {time.Millisecond, nil, func() bool { return false }, minAliveInterval},
+		"a usual session":   {8 * time.Second, nil, func() bool { return false }, 2 * time.Second},
+		"a long session":    {time.Hour, nil, func() bool { return false }, maxAliveInterval},
+		"it is told":        {time.Second, make(chan struct{}), func() bool { return false }, time.Hour},
+		"it cannot be told": {time.Second, nil, nil, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &poll{deadline: now.Add(time.Hour), req: &protocol.PollRequest{SessionTimeout: c.session, Left: c.left, Gone: c.gone}}
+			assert.InDelta(t, c.want.Seconds(), p.nextNudge().Sub(now).Seconds(), 1)
+		})
+	}
+}
+
+// A new generation has a waiting poll ask for its share again. One that
+// announces it answers at once.
+func TestShareChangesWhileWaiting(t *testing.T) {
+	for name, announce := range map[string]bool{"waits on": false, "is announced": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			q, leaders := w.withTopic("q", 2)
+			p := w.pollOf(func(r *protocol.PollRequest) { r.Announce = announce })
+			p.until(stateWait)
+			require.Len(t, p.share.Assigned, 2)
+			w.groups.join("g", 8, q)
+			p.resumed()
+			if announce {
+				reply := p.answered()
+				assert.Equal(t, protocol.Generation(2), reply.Generation)
+				assert.True(t, reply.TimedOut)
+				return
+			}
+			p.until(stateWait)
+			require.Len(t, p.share.Assigned, 1)
+			mine := p.share.Assigned[0].Partition
+			assert.Zero(t, leaders[1-mine].registered(), "it waits at its own partitions only")
+			assert.Equal(t, 1, leaders[mine].registered())
+			leaders[mine].append("1")
+			reply := p.answered()
+			assert.Equal(t, protocol.Generation(2), reply.Generation)
+			assert.Equal(t, []string{"1"}, values(reply.Records))
+		})
+	}
+}
+
+// A group may call a poll between its answer and the moment at which the poll
+// takes it: that wake is used up by the answer. The poll must not stay parked.
+func TestPollHearsTheSignalThatCameWithItsShare(t *testing.T) {
+	w := newWorld(t)
+	w.withTopic("q", 1)
+	p := w.pollOf(nil)
+	for p.state != stateWait {
+		_, waits, err := p.Advance()
 		require.Nil(t, err)
 		require.True(t, waits)
-		if !front.Asks(s) {
-			break
+		if p.state != stateWait {
+			p.parkNow()
+			p.resumed()
 		}
-		require.False(t, parks(), "the group answers")
 	}
-	front.HandleOf(s).Tell(routing.PollRebalanced)
-	front.UseWake(s) // as by the answer to the question
-	require.False(t, parks(), "it is not told a second time")
-	front.HandleOf(s).Tell(routing.PollSuperseded)
-	for {
-		_, waits, err := s.Advance()
-		require.Nil(t, err)
-		if !waits {
-			break
-		}
-		front.HandleOf(s).Tell(routing.PollSuperseded)
-		require.False(t, parks())
-	}
-}
-
-// advanceAll carries a poll on until it has its answer.
-func advanceAll(t *testing.T, s protocol.PendingPoll) (*protocol.PollReply, *protocol.Error) {
-	t.Helper()
-	for {
-		reply, waits, err := s.Advance()
-		if !waits {
-			return reply, err
-		}
-		resumed := make(chan struct{})
-		s.Park(func() { close(resumed) })
-		<-resumed
-	}
-}
-
-// A topic may be deleted after it was looked up and before its group is asked.
-func TestATopicThatIsDeletedBeforeTheGroupIsAsked(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	defer stopNode(t, n)
-	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
-	s := n.StartPoll(&protocol.PollRequest{
-		Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: 30 * time.Second,
-		SessionTimeout: 30 * time.Second, AutoCommit: true,
-	}, nil)
-	require.Nil(t, front.Subscribe(s))
-	require.Nil(t, n.DeleteTopic(t.Context(), "default", "q"))
-	_, err := advanceAll(t, s)
-	requireCode(t, protocol.CodeTopicNotFound, err)
+	p.share.handle.Tell(routing.PollRebalanced)
+	p.flags.Store(0) // as by the answer to the question
+	p.parkNow()
+	p.resumed()
+	_, waits, err := p.Advance()
+	require.Nil(t, err)
+	require.True(t, waits)
+	assert.Equal(t, stateShare, p.state)
 }
 
 // Polls of one number are one reader: who has polled since it began is newer
 // than any of them, and is not ended by the next one.
 func TestPollsOfAStreamEndWithANewerPoll(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	defer stopNode(t, n)
-	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
-	poll := func(number uint64, timeout time.Duration) (*protocol.PollReply, *protocol.Error) {
-		return n.Poll(&protocol.PollRequest{
-			Topics: []string{"q"}, ConsumerID: 7, Group: "g", MaxRecords: 10, MaxBytes: 1000, Timeout: timeout,
-			SessionTimeout: 30 * time.Second, AutoCommit: true, Number: number,
-		}, nil)
+	w := newWorld(t)
+	w.withTopic("q", 1)
+	at := func(number uint64, timeout time.Duration) *protocol.PollReply {
+		return w.pollOf(func(r *protocol.PollRequest) { r.Timeout, r.Number = timeout, number }).answered()
 	}
-	first, err := poll(0, 0)
-	require.Nil(t, err)
-	again, err := poll(first.Number, 0)
-	require.Nil(t, err)
-	require.False(t, again.Superseded)
-	newer, err := poll(0, 0)
-	require.Nil(t, err)
-	require.Greater(t, newer.Number, first.Number)
-	older, err := poll(first.Number, time.Minute)
-	require.Nil(t, err)
-	require.True(t, older.Superseded)
-	newer, err = poll(newer.Number, 0)
-	require.Nil(t, err)
-	require.False(t, newer.Superseded)
+	first := at(0, 0)
+	assert.False(t, at(first.Number, 0).Superseded)
+	newer := at(0, 0)
+	assert.Greater(t, newer.Number, first.Number)
+	assert.True(t, at(first.Number, time.Hour).Superseded)
+	assert.False(t, at(newer.Number, 0).Superseded)
 }
 
-// A group that moved while its disk hung is no reason to refuse who named no
-// generation: there is nothing to deliver, unless it may have been committed.
-func TestAPollThatTookTooLongIsNotStale(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	defer stopNode(t, n)
-	createTestTopic(t, n, &protocol.TopicSpec{Name: "q", Partitions: ptr(1)})
-	produce(t, n, "q", 0, `1`)
-	stale := protocol.Errorf(protocol.CodeStaleGeneration, "moved")
-	unclear := protocol.Errorf(protocol.CodeStaleGeneration, "moved")
-	unclear.Outcome = protocol.OutcomeUnknown
-	for i, at := range []struct {
-		auto bool
-		err  *protocol.Error
-		want *protocol.Code
-	}{{true, stale, nil}, {false, stale, nil}, {false, unclear, nil}, {true, unclear, &protocol.CodeOutcomeUnknown}} {
-		s := n.StartPoll(&protocol.PollRequest{
-			Topics: []string{"q"}, ConsumerID: protocol.ConsumerID(i + 1), MaxRecords: 10, MaxBytes: 1000,
-			SessionTimeout: 30 * time.Second, AutoCommit: at.auto,
-		}, nil)
-		reply, err := advanceAll(t, s)
+// While a partition has no leader, the poll cannot register there, and looks
+// again at once.
+func TestWaitWithoutALeader(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	p := w.pollOf(nil)
+	for p.state != stateWait {
+		_, _, err := p.Advance()
 		require.Nil(t, err)
-		require.Len(t, reply.Records, 1)
-		_, again, _ := front.Delivered(s, at.err)
-		require.True(t, again, "it is asked again at first")
-		front.Expire(s)
-		reply, _, err = front.Delivered(s, at.err)
-		if at.want != nil {
-			requireCode(t, *at.want, err)
-			continue
+		if p.state != stateWait {
+			p.parkNow()
+			p.resumed()
 		}
-		require.Nil(t, err)
-		require.Empty(t, reply.Records)
-		require.Empty(t, reply.Cursor)
 	}
+	leaders[0].resign()
+	p.parkNow()
+	p.resumed()
+	assert.False(t, p.wait.registered)
+	w.lead(q, 0).append("1")
+	assert.Equal(t, []string{"1"}, values(p.answered().Records))
 }

@@ -1,0 +1,102 @@
+package front
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// record is a request for one record of a partition.
+func record(t *protocol.Topic, partition int) *protocol.ProduceRequest {
+	req := &protocol.ProduceRequest{Topic: t, Partition: partition}
+	req.Lines.Add(1, t.Name, partition, []byte(`"k"`), []byte("1"), protocol.ActionProduce, nil)
+	return req
+}
+
+func accepts(at protocol.Offset) func(*protocol.ProduceRequest) {
+	return func(req *protocol.ProduceRequest) { req.Reply.Put(protocol.ProduceResult{BaseOffset: at}) }
+}
+
+// A request may carry records for many partitions. One that fails is no reason
+// for the others to.
+func TestProduceToManyPartitions(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 3)
+	leaders[0].produce = accepts(5)
+	leaders[1].produce = func(req *protocol.ProduceRequest) {
+		req.Reply.Put(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStaleSequence, "old")})
+	}
+	leaders[2].produce = func(req *protocol.ProduceRequest) {
+		req.Reply.Put(protocol.ProduceResult{BaseOffset: 1, Duplicate: true})
+	}
+	reqs := []*protocol.ProduceRequest{record(q, 0), record(q, 1), record(q, 2)}
+	w.Produce(reqs, time.Now().Add(patience))
+	require.Nil(t, reqs[0].Result.Err)
+	assert.Equal(t, protocol.Offset(5), reqs[0].Result.BaseOffset)
+	requireCode(t, protocol.CodeStaleSequence, reqs[1].Result.Err)
+	assert.True(t, reqs[2].Result.Duplicate)
+	for p, want := range []uint64{1, 0, 0} {
+		assert.Equal(t, want, routing.Of(q).Partitions[p].Stats.ProducedRecords.Load(), "records counted for partition %d", p)
+	}
+}
+
+// A leader that refuses because it does not lead has done nothing, so the
+// records go to the next one.
+func TestProduceFollowsTheLeader(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	leaders[0].produce = func(req *protocol.ProduceRequest) {
+		leaders[0].resign()
+		req.Reply.Put(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+		w.lead(q, 0).produce = accepts(7)
+	}
+	req := record(q, 0)
+	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
+	require.Nil(t, req.Result.Err)
+	assert.Equal(t, protocol.Offset(7), req.Result.BaseOffset)
+}
+
+func TestProduceWithoutALeader(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	leaders[0].resign()
+	req := record(q, 0)
+	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(100*time.Millisecond))
+	requireCode(t, protocol.CodeNoLeader, req.Result.Err)
+	assert.Equal(t, protocol.OutcomeNone, req.Result.Err.Outcome)
+	w.replicas.running.Store(0)
+	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
+	requireCode(t, protocol.CodeNotEnoughReplicas, req.Result.Err)
+}
+
+// Records are never sent a second time when nobody knows what became of them:
+// not when there is a next leader, and not when the first one says so.
+func TestProduceIsNotRepeated(t *testing.T) {
+	for name, first := range map[string]func(*protocol.ProduceRequest){
+		"no answer": func(*protocol.ProduceRequest) {},
+		"unknown": func(req *protocol.ProduceRequest) {
+			req.Reply.Put(protocol.ProduceResult{Err: protocol.Unknownf("the leader ended")})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			q, leaders := w.withTopic("q", 1)
+			leaders[0].produce = func(req *protocol.ProduceRequest) {
+				w.lead(q, 0).produce = func(req *protocol.ProduceRequest) {
+					t.Error("it is sent again")
+					accepts(0)(req)
+				}
+				first(req)
+			}
+			req := record(q, 0)
+			w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(100*time.Millisecond))
+			requireCode(t, protocol.CodeOutcomeUnknown, req.Result.Err)
+			assert.Equal(t, protocol.OutcomeUnknown, req.Result.Err.Outcome)
+		})
+	}
+}
