@@ -26,11 +26,11 @@ const (
 	brokerFailed   brokerState = protocol.BrokerFailed // its directory cannot be used, or its actor panicked
 )
 
-// brokerActor is one broker: its directory, the ledger in it, the clock of its
-// replicas, which are its children, and its stop and start.
+// brokerActor is one broker. It owns the broker's directory, the ledger in it
+// and the clock of its replicas, which are its children.
 //
-// States: stopped -> starting -> running -> stopping -> stopped; failed when
-// its directory cannot be used.
+// Its states are those of brokerState: stopped, starting, running, stopping, and
+// failed when its directory cannot be used.
 type brokerActor struct {
 	childPanics
 	env      *environment
@@ -40,14 +40,14 @@ type brokerActor struct {
 	dir      string
 	log      *slog.Logger
 	state    brokerState
-	wiped    bool            // the directory is new, whatever stood there before is lost
+	wiped    bool            // the directory is new: what the broker had before is lost
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *datadir.Ledger
-	raisedAt time.Time // the ledger's counter, last
+	raisedAt time.Time // when the ledger's counter was raised last
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
 	down     map[protocol.PartitionID]*downReplica
-	turns    map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
+	openings map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
 	links    *links
 	stopTick func()
 
@@ -90,9 +90,10 @@ type (
 		Broker int
 		Opens  uint64 // its counter, on disk; 0: it was not open
 	}
-	// ensureReplicas tells what this broker shall hold; known ones get the news.
+	// ensureReplicas says which replicas this broker must have. Those that it has
+	// already are told what has changed.
 	ensureReplicas struct{ Specs []partitionSpec }
-	// logsCreated comes back from the goroutine that made first logs.
+	// logsCreated is the result of the goroutine that creates first logs.
 	logsCreated struct {
 		Specs []partitionSpec
 		Errs  []error
@@ -178,9 +179,9 @@ func (b *brokerActor) tell(ctx actor.Context, m any) {
 	}
 }
 
-// start opens the directory and its ledger. A directory that is gone, is
-// another broker's or an older copy is lost: a new one takes its place, under
-// the old one's name but with no memory, and says so.
+// start opens the directory and its ledger. A directory that is missing, belongs
+// to another broker or is an older copy counts as lost: a new, empty one takes
+// its place, and is marked (see datadir.MarkReplacesLost).
 func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 	if b.state != brokerStopped && b.state != brokerFailed {
 		return
@@ -240,14 +241,15 @@ func (b *brokerActor) tick(ctx actor.Context) {
 
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	spec := r.spec
-	b.turnsOf(spec.dir).Add(1)
+	b.openingsOf(spec.dir).Add(1)
 	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)
 	r.pid = ctx.Spawn(actorProps(log, func() actor.Actor {
 		return &partitionActor{env: b.env, spec: spec, log: log}
 	}))
 }
 
-// terminated notices a replica that ended without having been asked to.
+// terminated handles the end of a replica's actor, whether it was asked for or
+// not.
 func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 	for dir, busy := range b.busy {
 		if busy.pid != nil && busy.pid.Equal(who) {
@@ -273,8 +275,8 @@ func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 	}
 }
 
-// stop closes the broker. Leaders hand over first, where somebody can take
-// over; then every replica ends with a checkpoint.
+// stop closes the broker. Leaders first hand over to other replicas where there
+// are any, unless the process ends; then every replica closes with a checkpoint.
 func (b *brokerActor) stop(ctx actor.Context, ending bool) {
 	if b.state == brokerStopping { // answered when that is over
 		if ending {
@@ -316,7 +318,7 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 		return
 	}
 	if len(b.closing) > 0 || len(b.busy) > 0 {
-		return // nothing of this run may touch the directory in the next one
+		return // nothing that belongs to this run may touch the directory in the next one
 	}
 	b.stopClock()
 	clear(b.replicas)

@@ -12,8 +12,8 @@ import (
 
 // Private messages of the broker actor that concern its ledger's counter.
 type (
-	// NotePeers tells what the counters of other brokers are; peersNoted answers
-	// when they are on disk. Round 0 wants no answer.
+	// notePeers brings the counters of other brokers, to be written into this
+	// broker's ledger. peersNoted answers when they are on disk, unless Round is 0.
 	notePeers struct {
 		Round  uint64
 		Counts map[int]uint64
@@ -28,12 +28,12 @@ type (
 		Broker int
 		Opens  uint64
 	}
-	// refuseBroker takes a start back: no replica was opened yet.
+	// refuseBroker takes a start back, before any replica has been opened.
 	refuseBroker struct{}
 )
 
-// openDirectory makes the directory usable and opens its ledger. Known is what
-// a peer has seen of this broker's counter.
+// openDirectory makes the directory usable and opens its ledger. Known is the
+// greatest counter of this broker that a peer has noted.
 func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, err error) {
 	reason, why := b.unusable(known)
 	if reason != "" && !creating {
@@ -107,7 +107,7 @@ func (b *brokerActor) raiseTick(ctx actor.Context) {
 	}
 }
 
-// Raise raises the counter and returns it, 0 if it could not be written.
+// raise raises the counter and returns it, or 0 if it could not be written.
 func (b *brokerActor) raise() uint64 {
 	b.raisedAt = b.env.now()
 	if b.ledger == nil {
@@ -120,8 +120,8 @@ func (b *brokerActor) raise() uint64 {
 	return b.ledger.OpenCount()
 }
 
-// NotePeers also works after a stop that ends the process: the directory is
-// still ours.
+// notePeers also works after a stop that ends the process: the data directory is
+// still locked by this process then.
 func (b *brokerActor) notePeers(ctx actor.Context, m *notePeers) {
 	err := errors.New("the broker is not running")
 	if b.ledger != nil && (b.state == brokerRunning || b.state == brokerStopped && b.ending) {

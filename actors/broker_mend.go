@@ -40,22 +40,22 @@ type (
 	}
 )
 
-// downReplica is a replica that does not run although it should, as its broker
-// knows it; also one that runs again, as long as its next fault may belong to
-// the same story.
+// downReplica is what a broker remembers of a replica that does not run although
+// it should. It is kept while the replica runs again if another fault of the same
+// kind must be counted with the earlier ones.
 type downReplica struct {
 	replica uint64
 	fault   replica.Fault
 	backoff backoff   // calm since it runs again
-	retryAt time.Time // zero: nothing is to be tried
+	retryAt time.Time // of the next try; zero: there is none
 
-	mend         *mendReplica // asked for
-	job          *mendJob     // under way
-	nothingFound bool         // the last one found nothing to mend
+	mend         *mendReplica // the request to mend it, nil if there was none
+	job          *mendJob     // the mending under way, nil if none is
+	nothingFound bool         // the last mending found no damage
 }
 
-// panicTries is how often a replica that panics is opened again; one whose disk
-// is full is tried for ever.
+// panicTries is how often a replica that panics is opened again. One that cannot
+// be opened, because the disk is full for example, is tried again for ever.
 const panicTries = 6
 
 // schedule sets the time of the next try, if there is to be one.
@@ -66,7 +66,8 @@ func (d *downReplica) schedule(now time.Time) {
 	}
 }
 
-// replicaDown notes a replica that cannot go on, and tries those again that may.
+// replicaDown handles a replica that cannot go on, and schedules another try if
+// its fault may pass.
 func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	r := b.replicas[m.Key]
 	if r == nil || r.spec.id.ReplicaID != m.Replica {
@@ -92,7 +93,8 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	}
 }
 
-// replicaEnded notes a replica whose actor ended without a word.
+// replicaEnded handles a replica whose actor ended without saying why, which only
+// a panic does.
 func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	r := b.replicas[m.Key]
 	if b.state == brokerRunning && r != nil && r.spec.id.ReplicaID == m.Replica && r.pid == nil && r.err == nil {
@@ -100,7 +102,8 @@ func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	}
 }
 
-// replicaUp forgets that a replica was down, unless that may have to be counted.
+// replicaUp forgets the faults of a replica that runs again, unless another one
+// must be counted with them.
 func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
 	if d := b.down[m.Key]; d != nil && !d.cameUp(b.env.now()) {
 		delete(b.down, m.Key)
@@ -108,9 +111,10 @@ func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
 	ctx.Send(b.parent, m)
 }
 
-// cameUp reports whether the next fault may be the same story: another panic,
-// or damage that nobody finds who looks for it, as a failing disk or memory
-// shows it. Without a pause such a replica would be mended and opened for ever.
+// cameUp reports whether the next fault must be counted with the earlier ones:
+// another panic, or damage that is not found when it is looked for, which failing
+// memory or a failing disk can cause. Without a growing pause such a replica would
+// be opened, or mended, in an endless loop.
 func (d *downReplica) cameUp(now time.Time) (again bool) {
 	d.mend, d.retryAt = nil, time.Time{}
 	d.backoff.works(now)
@@ -124,7 +128,8 @@ func (d *downReplica) wentDown(now time.Time, fault replica.Fault) {
 	d.fault = fault
 }
 
-// tryAgain opens, creates or mends what is due. A tick calls it.
+// tryAgain opens, creates or mends the replicas that are due. It is called at
+// each tick.
 func (b *brokerActor) tryAgain(ctx actor.Context) {
 	if len(b.down) == 0 {
 		return
@@ -146,9 +151,9 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 	}
 }
 
-// mendReplica mends a damaged replica as soon as its actor has ended. Asked
-// while that is under way it changes nothing, and after a failure it tries at
-// once.
+// mendReplica mends a damaged replica as soon as its actor has ended. It does
+// nothing while a mending is under way, and tries at once after one that failed:
+// the cluster asks again when circumstances have changed.
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	d, r := b.down[m.Key], b.replicas[m.Key]
 	if b.state != brokerRunning || d == nil || r == nil || d.replica != m.Replica || d.fault != replica.FaultDamage || d.job != nil ||
@@ -159,7 +164,7 @@ func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	switch {
 	case !d.nothingFound:
 		d.retryAt = b.env.now()
-	case d.retryAt.IsZero(): // it opens no better for being looked at again
+	case d.retryAt.IsZero(): // looking at once for damage that was not found is of no use
 		d.schedule(b.env.now())
 	}
 	b.tryAgain(ctx)
@@ -170,7 +175,7 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 	job, work := newMendJob(b.env, r.spec, b.id, d.mend.Lenders, b.links)
 	d.job, d.retryAt = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
-	b.log.Info("mends a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
+	b.log.Info("mending a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	b.work.Go(func() {
 		found, err := job.run(work)
@@ -188,7 +193,7 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != d.replica:
 			delete(b.down, key)
 		case m.err != nil:
-			b.log.Error("damaged replica cannot be mended; if the others are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
+			b.log.Error("damaged replica cannot be mended now and is tried again; if its other copies are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
 			d.schedule(b.env.now())
 			ctx.Send(b.parent, &mendFailed{Key: key, Replica: d.replica, Cause: m.err})
 		default:
@@ -196,7 +201,7 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 				b.log.Warn("damaged replica is mended", "topic", r.spec.id.Topic, "partition", key.Partition)
 			} else {
 				b.env.stats.damageNotFound.Add(1)
-				b.log.Warn("damage is not found again, the replica is opened as it is; next time after a pause",
+				b.log.Warn("no damage was found; the replica is opened as it is, and after a pause if damage is reported again",
 					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.tries)
 			}
 			d.mend, d.retryAt, r.err = nil, time.Time{}, nil
@@ -207,8 +212,8 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	b.continueStop(ctx)
 }
 
-// framesLent hands an answer to the goroutine that waits for it, or drops one
-// that comes too late.
+// framesLent hands an answer to the goroutine that waits for it. An answer that
+// comes too late is dropped.
 func (b *brokerActor) framesLent(m *framesLent) {
 	if d := b.down[m.Key]; d != nil && d.job != nil {
 		select {
@@ -218,7 +223,8 @@ func (b *brokerActor) framesLent(m *framesLent) {
 	}
 }
 
-// framesAsked answers for this broker's copy. One that runs answers itself.
+// framesAsked answers out of this broker's copy. A replica that runs answers by
+// itself.
 func (b *brokerActor) framesAsked(ctx actor.Context, m *framesAsked) {
 	r := b.replicas[m.Key]
 	if r != nil && r.pid != nil {
@@ -231,20 +237,20 @@ func (b *brokerActor) framesAsked(ctx actor.Context, m *framesAsked) {
 	}
 	dirs := asideDirs(r.spec.dir)
 	if m.From != b.id {
-		dirs = append([]lentDir{{r.spec.dir, b.turnsOf(r.spec.dir)}}, dirs...)
+		dirs = append([]lentDir{{r.spec.dir, b.openingsOf(r.spec.dir)}}, dirs...)
 	}
 	b.work.Go(func() { lendFrames(b.env, b.links, m, b.id, r.spec.id, dirs, nil) })
 }
 
-// turnsOf counts how often a replica's directory was opened, made or moved.
-func (b *brokerActor) turnsOf(dir string) *atomic.Uint64 {
-	if b.turns == nil {
-		b.turns = map[string]*atomic.Uint64{}
+// openingsOf counts how often a replica's directory was opened, created or moved.
+func (b *brokerActor) openingsOf(dir string) *atomic.Uint64 {
+	if b.openings == nil {
+		b.openings = map[string]*atomic.Uint64{}
 	}
-	if b.turns[dir] == nil {
-		b.turns[dir] = new(atomic.Uint64)
+	if b.openings[dir] == nil {
+		b.openings[dir] = new(atomic.Uint64)
 	}
-	return b.turns[dir]
+	return b.openings[dir]
 }
 
 func (b *brokerActor) endAllMending() {
@@ -253,7 +259,7 @@ func (b *brokerActor) endAllMending() {
 	}
 }
 
-// endMending ends what mends a directory that is to go.
+// endMending ends the mending of a replica whose directory is about to go.
 func (b *brokerActor) endMending(key protocol.PartitionID) {
 	if d := b.down[key]; d != nil && d.job != nil {
 		d.job.cancel()

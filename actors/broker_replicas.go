@@ -17,13 +17,13 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// replicaDir is where a replica's log stands.
+// replicaDir is the directory of a replica's log.
 func (b *brokerActor) replicaDir(topic string, partition int) string {
 	return filepath.Join(b.dir, topic+"-"+strconv.Itoa(partition))
 }
 
-// ensure opens replicas that the ledger has, creates those it has never had,
-// and passes on what is new about those that run.
+// ensure opens the replicas that the ledger has, creates those that it has never
+// had, and tells those that run what has changed.
 func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 	if b.state != brokerRunning {
 		return
@@ -63,17 +63,17 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 	b.createAll(ctx, fresh)
 }
 
-// busyDirectory is a replica's directory that something still works in: an
-// actor that was told to end, or a goroutine that makes a first log. Steps that
-// find files by their path must be over before another replica, or another
-// topic of the same name, comes to stand there.
+// busyDirectory is a replica's directory in which something is still at work: an
+// actor that was told to end, or a goroutine that creates a first log. All of it
+// must be over before another replica, perhaps of another topic with the same
+// name, may use the path.
 type busyDirectory struct {
-	pid   *actor.PID // nil: a log is being made
+	pid   *actor.PID // the actor that ends; nil: a log is being created or mended
 	then  []func(actor.Context)
-	wants []partitionSpec // to be ensured after that
+	wants []partitionSpec // replicas that wait for the directory
 }
 
-// free goes on with what waited for a directory.
+// free starts what waited for a directory.
 func (b *brokerActor) free(ctx actor.Context, dir string) {
 	busy := b.busy[dir]
 	delete(b.busy, dir)
@@ -83,7 +83,7 @@ func (b *brokerActor) free(ctx actor.Context, dir string) {
 	b.ensure(ctx, busy.wants)
 }
 
-// end has a replica's actor end; its directory is busy until it has.
+// end ends a replica's actor. Its directory is busy until the actor has ended.
 func (b *brokerActor) end(ctx actor.Context, key protocol.PartitionID, r *localReplica) {
 	b.endMending(key)
 	delete(b.replicas, key)
@@ -93,8 +93,8 @@ func (b *brokerActor) end(ctx actor.Context, key protocol.PartitionID, r *localR
 	}
 }
 
-// postponed reports whether a replica's directory is busy; then it is ensured
-// once that is over.
+// postponed reports whether a replica's directory is busy. If it is, the replica
+// is opened or created once the directory is free.
 func (b *brokerActor) postponed(spec partitionSpec) bool {
 	busy := b.busy[spec.dir]
 	if busy == nil {
@@ -104,8 +104,8 @@ func (b *brokerActor) postponed(spec partitionSpec) bool {
 	return true
 }
 
-// retire gives up the replica whose place another one takes: its id never
-// comes back, its directory is put aside. Its actor has ended.
+// retire gives up the replica that another one replaces: its id is never used
+// again, and its directory is put aside. Its actor has ended.
 func (b *brokerActor) retire(spec partitionSpec) error {
 	held, ok := b.ledger.Live(spec.id.TopicID, spec.id.Partition)
 	if !ok {
@@ -114,7 +114,7 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 	if err := b.ledger.Mark(datadir.ReplicaLost, held.Key()); err != nil {
 		return err
 	}
-	b.turnsOf(spec.dir).Add(1)
+	b.openingsOf(spec.dir).Add(1)
 	return replica.PutAside(b.env.fs, spec.dir, held.ReplicaID)
 }
 
@@ -122,15 +122,15 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 // share the journal's commits.
 const createAtOnce = 16
 
-// createAll makes first logs beside the mailbox, because each takes several
-// syncs; logsCreated comes back.
+// createAll creates first logs on a goroutine, because each takes several syncs.
+// logsCreated brings the result.
 func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 	if len(specs) == 0 {
 		return
 	}
 	for i := range specs {
 		b.busy[specs[i].dir] = &busyDirectory{}
-		b.turnsOf(specs[i].dir).Add(1)
+		b.openingsOf(specs[i].dir).Add(1)
 	}
 	env, self := b.env, ctx.Self()
 	b.work.Go(func() {
@@ -150,8 +150,8 @@ func (b *brokerActor) createAll(ctx actor.Context, specs []partitionSpec) {
 }
 
 // logsCreated enters new replicas in the ledger, in one write, and only then
-// lets them run: a replica that has voted is one the ledger knows. Those that
-// nobody wants any more are entered too, for they are there.
+// starts them: the ledger must know every replica that may have voted. Replicas
+// that are not wanted any more are entered too, because their directories exist.
 func (b *brokerActor) logsCreated(ctx actor.Context, m *logsCreated) {
 	var entries []datadir.Replica
 	for i, spec := range m.Specs {
@@ -184,7 +184,7 @@ func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error
 	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: replica.OpenFault(err)})
 }
 
-// drop ends every replica of a deleted topic and then removes their files.
+// drop ends every replica of a deleted topic, and then removes their files.
 func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {
 		return
@@ -213,14 +213,13 @@ func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	}
 }
 
-// dropFiles removes a deleted topic's files. The directories lose their names
-// at once, so that a topic of the same name can be created, and their content
-// on a goroutine.
+// dropFiles removes a deleted topic's files. The directories are renamed at once,
+// so that a topic of the same name can be created, and removed on a goroutine.
 func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {
 		return // asked again after the next start
 	}
-	taken := map[string]bool{} // by a topic of the same name, when an earlier try got half way
+	taken := map[string]bool{} // by a new topic of the same name, if an earlier try got half way
 	for _, r := range b.replicas {
 		taken[r.spec.dir] = true
 	}
@@ -252,14 +251,15 @@ func (b *brokerActor) dropFiles(ctx actor.Context, topicID string) {
 }
 
 func (b *brokerActor) renameDeleted(from, to string) {
-	b.turnsOf(from).Add(1)
-	delete(b.turns, from)
+	b.openingsOf(from).Add(1)
+	delete(b.openings, from)
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		b.log.Error("rename deleted replica", "directory", from, "error", err)
 	}
 }
 
-// dropped forgets a deleted topic's replicas once their files are gone.
+// dropped takes a deleted topic's replicas out of the ledger once their files
+// have been removed.
 func (b *brokerActor) dropped(ctx actor.Context, m *topicDropped) {
 	if m.Err == nil && b.state == brokerRunning {
 		var keys []protocol.ReplicaID

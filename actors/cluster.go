@@ -17,11 +17,12 @@ import (
 	"ottla/protocol"
 )
 
-// clusterActor is one cluster: the state machine of its __cluster_metadata,
-// which it follows and proposes to, and its brokers, which are its children.
+// clusterActor is one cluster. It owns the state machine of the cluster's
+// __cluster_metadata, whose log it follows and proposes to, and its brokers,
+// which are its children.
 //
-// States: opening (brokers open their directories), recovering (until a
-// metadata leader has applied an entry of its own term), serving.
+// It starts by opening its brokers' directories, recovers until a leader of the
+// metadata has applied an entry of its own term (recovered), and then serves.
 type clusterActor struct {
 	childPanics // of brokers
 	env         *environment
@@ -34,17 +35,17 @@ type clusterActor struct {
 	intros      *datadir.Introductions
 	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
 	introTimers uint64         // how many there have been
-	farewells   map[int]uint64 // last counters of brokers that end with the process
-	leaving     int            // of those, how many still have to note the others'
+	farewells   map[int]uint64 // last counters of the brokers, when the process ends
+	leaving     int            // how many of them still have to note the others' counters
 	recovered   bool
 	metaRoute   *routing.Partition
-	metaTerm    uint64 // of the newest metadata leader whose records, all of them, are applied here
+	metaTerm    uint64 // term of the newest metadata leader all of whose records are applied here
 	links       *links
 	brokers     map[int]*brokerInCluster
 	parts       map[protocol.PartitionID]*routing.Partition
 	counters    map[string]*protocol.Counter
 	problems    map[protocol.ReplicaID]replicaProblem
-	dropping    map[string]map[int]bool // brokers that still have to remove a deleted topic
+	dropping    map[string]map[int]bool // by deleted topic: the brokers that still have files of it, and whether they were asked
 	ops         []*metadataOp
 	current     *metadataOp
 	opSeq       uint64
@@ -67,31 +68,32 @@ type toldReplica struct {
 	partition *catalog.Partition
 }
 
-// replicaProblem is a replica that does not run although it should.
+// replicaProblem is why a replica does not run although it should.
 type replicaProblem struct {
 	broker  int
 	cause   error
 	fault   replica.Fault
-	running bool // it serves what it can
+	running bool // it runs all the same, as the only copy, and serves what it can read
 }
 
 // Private messages of the cluster actor.
 type (
-	// metadataApplied brings committed records of __cluster_metadata; every
-	// replica sends them, the first to come counts.
+	// metadataApplied brings committed records of __cluster_metadata. Every replica
+	// sends them; each offset is applied once.
 	metadataApplied struct {
 		Records []logfile.Record
-		// Restore, when set, says that the records are what compaction has left of
-		// all below that offset.
+		// Restore, if not 0, says that Records are all that compaction has left of the
+		// records below that offset.
 		Restore int64
 	}
-	// partitionLed says that a replica leads and serves.
+	// partitionLed says that a replica has begun to lead and to serve.
 	partitionLed struct {
 		Key    protocol.PartitionID
 		Broker int
 		Term   uint64
 	}
-	// membersSettled says that a group has the members it wants.
+	// membersSettled says that a partition's raft group has the members that
+	// __cluster_metadata wants.
 	membersSettled struct {
 		Key    protocol.PartitionID
 		Voters []uint64
@@ -192,8 +194,8 @@ func (c *clusterActor) started(ctx actor.Context) {
 	}
 }
 
-// openMetadata tells a broker of its replica of __cluster_metadata: as a
-// founder in a new cluster, else under the id that its ledger has.
+// openMetadata has a broker open its replica of __cluster_metadata, if it has one:
+// as a founder in a new cluster, else under the id that its ledger has.
 func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 	if c.recovered && c.state.Topics()[protocol.MetadataTopic] != nil {
 		return // reconcile does
@@ -226,7 +228,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 }
 
 // metadataWant is the membership of __cluster_metadata as far as it is known
-// before that log has been read: who holds it by its ledger, else the founders.
+// before its log has been read: what the ledgers say, else the founders.
 func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	var want []protocol.PlacedReplica
 	for _, v := range c.handle.manifest.Voters {
@@ -241,9 +243,9 @@ func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	return want
 }
 
-// restored takes over compacted records: they are the whole state up to an
-// offset, and when that is further than has been applied, they replace it. A
-// thing that is not among them may be gone, so adding them would not do.
+// restored takes over compacted records. They are the whole state up to an offset,
+// so they replace the present state if it is not as far. Applying them on top of
+// it would not do: what is not among them may have been deleted.
 func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 	if m.Restore <= c.nextOffset {
 		return
@@ -259,7 +261,7 @@ func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 	}
 }
 
-// apply takes one record over.
+// apply applies one record and reports whether the state has changed.
 func (c *clusterActor) apply(r *logfile.Record) bool {
 	rec, err := metarecord.Parse(r.Key, r.Value, r.Action)
 	if err == nil {
@@ -271,8 +273,8 @@ func (c *clusterActor) apply(r *logfile.Record) bool {
 	return err == nil
 }
 
-// applied follows __cluster_metadata. Every replica hands in what it applies;
-// an offset is taken once.
+// applied follows __cluster_metadata. Every replica sends what it applies; each
+// offset is applied once.
 func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 	changed := false
 	for i := range records {
@@ -287,13 +289,13 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		changed = c.apply(r) || changed
 	}
 	if changed && c.recovered {
-		c.publish() // first, so that nothing is removed that can still be found
+		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
 	}
 }
 
-// partitionLed hears that a partition has a leader. With the metadata's first
-// one, everything that was committed before has been applied.
+// partitionLed handles a new leader of a partition. When the metadata has its
+// first one, everything that was committed before has been applied.
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != catalog.MetadataPartition() {
 		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
@@ -333,8 +335,8 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 	}
 }
 
-// bootstrap proposes a new cluster's first records; then its manifest becomes
-// final.
+// bootstrap proposes a new cluster's first records, and then commits its
+// manifest.
 func (c *clusterActor) bootstrap(ctx actor.Context) {
 	boot := catalog.Bootstrap{
 		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: protocol.NewID(),
@@ -360,7 +362,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 	})
 }
 
-// changeBroker stops or starts a broker; no majority is needed for it.
+// changeBroker stops or starts a broker. That needs no majority.
 func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 	b := c.brokers[m.ID]
 	switch {
@@ -407,8 +409,8 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	c.endIfClosed(ctx)
 }
 
-// forgetBroker drops what is known of a stopped broker's replicas; the next
-// start tells anew, and what it has not removed yet it is asked for again.
+// forgetBroker forgets what is known of a stopped broker's replicas. After its
+// next start it reports them anew, and is asked again to remove deleted topics.
 func (c *clusterActor) forgetBroker(id int) {
 	maps.DeleteFunc(c.problems, func(_ protocol.ReplicaID, p replicaProblem) bool { return p.broker == id })
 	for _, left := range c.dropping {
@@ -418,7 +420,7 @@ func (c *clusterActor) forgetBroker(id int) {
 	}
 }
 
-// end closes all brokers; the actor stops when they are closed.
+// end closes all brokers. The actor stops once they are closed.
 func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	c.endReply, c.farewells = &m.Reply, map[int]uint64{}
 	stopped := protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping")

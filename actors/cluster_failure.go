@@ -10,15 +10,16 @@ import (
 	"ottla/protocol"
 )
 
-// A broker whose actor panics is a failed broker. Its replicas end with it and
-// answer everybody, so that others lead at once. It is started again after a
-// pause, by a new actor in the same directory, or at once when somebody asks.
+// A broker whose actor panics has failed. Its replicas end with it, answer
+// whoever waits, and other replicas lead at once. The broker is started again by
+// a new actor in the same directory: after a pause, or at once on request.
 
 type (
-	// brokerCleared says that nothing of a broker that panicked is left at work.
+	// brokerCleared says that no goroutine of a broker that panicked is left in its
+	// directory.
 	brokerCleared struct{ ID int }
-	// restartBroker starts a broker again that panicked, if it has not been
-	// started, or stopped, meanwhile.
+	// restartBroker starts a broker again after a panic, unless it has been started
+	// or stopped since.
 	restartBroker struct {
 		ID  int
 		PID *actor.PID
@@ -39,7 +40,7 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	c.handle.work[b.id] = work
 }
 
-// startBroker has a broker started that is stopped or failed.
+// startBroker starts a broker that is stopped or failed.
 func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	c.moveBroker(b, brokerStarting, nil)
 	if b.gone {
@@ -54,7 +55,7 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known})
 }
 
-// brokerEnded notices a broker's actor that ended by a panic.
+// brokerEnded handles the end of a broker's actor by a panic.
 func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 	if c.ended {
 		return
@@ -109,8 +110,8 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 	}
 }
 
-// stopping is the last thing the actor does, also after a panic: whoever waits
-// for it is answered.
+// stopping answers whoever still waits for this actor. It runs at its end, also
+// after a panic.
 func (c *clusterActor) stopping() {
 	c.ended = true
 	ended := protocol.Errorf(protocol.CodeStarting, "the cluster failed and is started again")

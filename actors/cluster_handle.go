@@ -14,14 +14,14 @@ import (
 	"ottla/protocol"
 )
 
-// clusterHandle is a cluster as its node knows it, and everybody else by the
+// clusterHandle is a cluster as its node knows it. Everybody else knows only the
 // routing.Cluster in it.
 type clusterHandle struct {
 	*routing.Cluster
 	env      *environment
 	manifest datadir.ClusterManifest
-	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started anew; nil if it is refused
-	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; the cluster's actor's, and after it Node's
+	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started again; nil if the cluster is refused
+	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
 
 func (e *environment) newHandle(m datadir.ClusterManifest) *clusterHandle {

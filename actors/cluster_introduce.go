@@ -14,14 +14,14 @@ import (
 // run: all running brokers write its counter into their ledgers, and it writes
 // theirs into its own. See datadir.Introductions.
 
-// introductionPatience bounds how long brokers that are ready wait for one
-// whose disk does not answer.
+// introductionPatience is how long brokers that are ready wait for brokers whose
+// disks do not answer.
 const introductionPatience = 5 * time.Second
 
 // introductionDue is the time-out of an introduction.
 type introductionDue struct{ Timer uint64 }
 
-// brokerOpened takes a broker's answer to its start.
+// brokerOpened handles a broker's answer to its start.
 func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	b := c.brokers[m.Broker]
 	if b.gone {
@@ -44,7 +44,7 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 
 func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err error) {
 	c.moveBroker(b, brokerFailed, err)
-	c.restoreAll(ctx) // who waited for its replicas waits no more
+	c.restoreAll(ctx) // replicas that waited for this broker's can be decided on now
 	c.publish()
 	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
 }
@@ -65,7 +65,7 @@ func (c *clusterActor) introduce(ctx actor.Context) {
 	ask := c.intros.Begin(running, opening)
 	switch {
 	case len(ask) == 1:
-		c.intros.Answered(c.intros.Round(), ask[0], nil) // nobody to note anything about
+		c.intros.Answered(c.intros.Round(), ask[0], nil) // there is no peer whose counter it could note
 		c.endIntroduction(ctx)
 	case len(ask) > 1:
 		for _, id := range ask {
@@ -92,10 +92,10 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 	}
 	c.introTimer = 0
 	if gathering := c.intros.State() == datadir.IntroductionGathering; gathering {
-		c.log.Error("some brokers do not open in time, the others go on")
+		c.log.Error("some brokers have not opened in time; the others go on without them")
 	}
 	if unanswered := c.intros.TimeOut(); unanswered > 0 {
-		c.log.Error("some brokers do not write their ledgers in time", "brokers", unanswered)
+		c.log.Error("some brokers have not written their ledgers in time", "brokers", unanswered)
 	}
 	c.endIntroduction(ctx)
 	c.introduce(ctx)
@@ -111,8 +111,8 @@ func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
 	c.endIntroduction(ctx)
 }
 
-// endIntroduction lets the brokers of a round in, when all have answered or
-// are not waited for any more.
+// endIntroduction starts the brokers of a complete round, and refuses those that
+// could not be noted by a peer.
 func (c *clusterActor) endIntroduction(ctx actor.Context) {
 	if !c.intros.Complete() {
 		return
@@ -130,8 +130,8 @@ func (c *clusterActor) endIntroduction(ctx actor.Context) {
 	c.introduce(ctx)
 }
 
-// letIn opens the broker's metadata replica, without which nothing is known of
-// the others.
+// letIn makes an introduced broker running. Its replica of the metadata comes
+// first: what other replicas it has is known from there.
 func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 	if b.opened == nil || b.state != brokerStarting {
 		return // closed meanwhile
@@ -144,12 +144,12 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 		c.resolveLoss(ctx, b)
 		c.reconcile(ctx)
 	}
-	c.publish() // first: who has an answer reads the new state
+	c.publish() // before the answer, so that whoever has it reads the new state
 	c.answerBroker(b, nil)
 }
 
-// raised spreads a running broker's new counter, or the last one of a broker
-// that was closed.
+// raised tells the running brokers the new counter of another one, or the last
+// counter of one that was closed.
 func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 	if opens == 0 {
 		return
@@ -162,8 +162,8 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 	}
 }
 
-// knownCounts is what the ledgers know of each other's counters before any of
-// them is opened.
+// knownCounts is what the ledgers have noted of each broker's counter, before any
+// of them is opened.
 func (c *clusterActor) knownCounts() map[int]uint64 {
 	m, known := c.handle.manifest, map[int]uint64{}
 	ledgers, err := c.env.manifests.LedgersOf(m)
@@ -176,8 +176,8 @@ func (c *clusterActor) knownCounts() map[int]uint64 {
 	return known
 }
 
-// introducedOrGone goes on when a broker was closed that others may have
-// waited for.
+// introducedOrGone goes on without a broker that was closed or failed, for which
+// an introduction may have waited.
 func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
 	c.intros.Gone(broker)
 	c.endIntroduction(ctx)
@@ -186,7 +186,7 @@ func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
 	}
 }
 
-// farewellRound numbers the last round, when the process ends.
+// farewellRound is the number of the last round, at the end of the process.
 const farewellRound = ^uint64(0)
 
 // farewell has the brokers that end with the process note each other's last
@@ -210,7 +210,7 @@ func (c *clusterActor) farewell(ctx actor.Context) bool {
 	return true
 }
 
-// farewellDue ends the wait for disks that do not answer.
+// farewellDue ends the wait for brokers whose disks do not answer.
 type farewellDue struct{}
 
 func (c *clusterActor) farewellDue(ctx actor.Context) {

@@ -12,9 +12,9 @@ import (
 	"ottla/protocol"
 )
 
-// metadataOp is a change of __cluster_metadata: decided on the applied state,
-// proposed, and done when its records are applied. One is under way at a time,
-// so that each is decided on a state that has all earlier ones.
+// metadataOp is a change of __cluster_metadata. It is decided on the applied
+// state, proposed, and done when its records are applied. One operation is under
+// way at a time, so that each is decided on a state that has all earlier ones.
 type metadataOp struct {
 	decide   func(*catalog.State) ([]metarecord.Record, *protocol.Error)
 	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
@@ -29,13 +29,14 @@ func (op *metadataOp) finish(err *protocol.Error) {
 	}
 }
 
-// metadataProposed is the log's answer to the operation with that number.
+// metadataProposed is the metadata leader's answer to the operation with that
+// number.
 type metadataProposed struct {
 	seq    uint64
 	result protocol.ProduceResult
 }
 
-// retryMetadata tries the waiting operation again.
+// retryMetadata has the oldest waiting operation tried again.
 type retryMetadata struct{}
 
 // metadataRetry is the pause before an operation that found no leader is
@@ -60,8 +61,8 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 			op.finish(errNoMetadata())
 			continue
 		}
-		// A leader's records come before its partitionLed. Until that is here,
-		// something that it has applied may still be in the mailbox.
+		// A leader sends its records before its partitionLed. Until the latter is
+		// here, records that the leader has applied may still be in the mailbox.
 		leader := c.metaRoute.Leader()
 		if leader == nil || leader.Term != c.metaTerm {
 			c.expireOps()
@@ -92,10 +93,10 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *rout
 	}})
 }
 
-// Proposed ends the operation under way. Its records have been applied: the
-// replica that led sent them before this answer. One whose fate is unknown is
-// not decided again; what follows waits for the next leader, who has applied
-// whatever became of it.
+// proposed ends the operation under way. After a success its records have been
+// applied here: the leader sent them before this answer. An operation whose
+// outcome is unknown is not decided again; those behind it wait for the next
+// leader, which has applied it if it was committed.
 func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 	op := c.current
 	if op == nil || op.seq != m.seq {
@@ -118,9 +119,9 @@ func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 	c.runNext(ctx)
 }
 
-// metadataLed takes notice of a new leader. An operation that was proposed to
-// its predecessor and has no answer by now may never get one: the mailbox in
-// which it lay can have gone with its actor.
+// metadataLed handles a new leader of the metadata. An operation that was proposed
+// to its predecessor and has no answer by now may never get one, because the
+// predecessor's mailbox may have ended with its actor.
 func (c *clusterActor) metadataLed(ctx actor.Context, term uint64) {
 	if term <= c.metaTerm {
 		return
@@ -141,12 +142,12 @@ func (op *metadataOp) overdue(now time.Time) bool {
 	return !op.deadline.IsZero() && now.After(op.deadline)
 }
 
-// expireOps ends the operations whose time is over, or that somebody waits for
-// in vain, wherever they wait: the oldest may be one that waits for ever.
+// expireOps ends operations wherever they are in the queue: those that are
+// overdue and, if no leader is to be expected, all that have a deadline.
 func (c *clusterActor) expireOps() {
-	now, vain := c.env.now(), c.metaRoute.Lost()
+	now, lost := c.env.now(), c.metaRoute.Lost()
 	c.ops = slices.DeleteFunc(c.ops, func(op *metadataOp) bool {
-		if op.overdue(now) || vain && !op.deadline.IsZero() {
+		if op.overdue(now) || lost && !op.deadline.IsZero() {
 			op.finish(errNoMetadata())
 			return true
 		}

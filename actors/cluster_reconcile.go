@@ -15,13 +15,13 @@ import (
 	"ottla/protocol"
 )
 
-// reconcile tells every running broker what __cluster_metadata wants of it
-// that it has not been told yet, and has deleted topics removed.
+// reconcile tells every running broker what __cluster_metadata wants it to have,
+// as far as it has not been told yet, and has deleted topics removed.
 func (c *clusterActor) reconcile(ctx actor.Context) {
 	if c.state.Settings() == nil {
 		return
 	}
-	c.removeDeleted(ctx) // first: a new topic of the same name takes the place
+	c.removeDeleted(ctx) // first, because a new topic of the same name uses the same paths
 	for _, b := range c.brokers {
 		if b.state != brokerRunning || b.wiped {
 			continue
@@ -78,9 +78,9 @@ func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 	return r
 }
 
-// resolveLoss gives every replica of a broker whose directory was lost a
-// successor with a new id: the old one may have voted and acknowledged what
-// nobody can read any more.
+// resolveLoss replaces every replica of a broker whose directory was lost, under
+// new ids: the lost ones may have voted and acknowledged entries that nobody can
+// read any more.
 func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	if !b.wiped || c.state.Settings() == nil {
 		return
@@ -109,8 +109,8 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	})
 }
 
-// lossCause is what /readyz says of a replica that was lost with its broker's
-// directory, until its successor votes.
+// lossCause is the reason that /readyz gives for a replica that was lost with its
+// broker's directory, until its successor is a voter.
 func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error {
 	kept := 0
 	for _, r := range p.Replicas {
@@ -139,8 +139,8 @@ func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionI
 	}})
 }
 
-// membersSettled completes a replacement: the new replica votes, the old id
-// is gone from the group.
+// membersSettled completes a replacement: the new replica is a voter, and the old
+// one is no member any more.
 func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 	p := c.state.Partitions()[m.Key]
 	if p == nil {
@@ -168,7 +168,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 // removeDeleted has every broker remove deleted topics, also those that were
 // deleted while it was stopped. When all have, the topic is forgotten.
 func (c *clusterActor) removeDeleted(ctx actor.Context) {
-	// One that is being forgotten may have been begun anew: nobody would end it.
+	// A topic may have been forgotten since: nobody would ever finish dropping it.
 	maps.DeleteFunc(c.dropping, func(id string, _ map[int]bool) bool {
 		_, deleted := c.state.Deleted()[id]
 		return !deleted

@@ -14,22 +14,23 @@ import (
 	"ottla/protocol"
 )
 
-// What becomes of a replica whose files cannot be trusted. While a majority of
-// the others runs, it gets a successor with a new id, which they fill. Without
-// one there is nobody to decide on a successor, and its files are needed: it is
-// mended in place, under its id, with entries out of the other copies' files.
+// A replica whose files cannot be trusted is replaced while a majority of the
+// group's other replicas runs: a successor with a new id is filled by them. Where
+// no such majority runs nobody can decide on a successor, and the files are
+// needed: the replica is mended in place, under its id, with entries out of the
+// other copies' files.
 
 // remedy is what a damaged replica needs.
 type remedy int
 
 const (
-	remedyWait    remedy = iota // others have not said yet whether they are sound
+	remedyWait    remedy = iota // other replicas have not reported yet whether they run
 	remedyReplace               // a majority of the others runs
-	remedyMend                  // it does not
+	remedyMend                  // no majority of the others can run
 )
 
-// MembersChanged is a partition's membership. That of __cluster_metadata is needed
-// before anything of it has been read.
+// members is a partition's placement. That of __cluster_metadata is needed before
+// its log has been read.
 func (c *clusterActor) members(key protocol.PartitionID) *catalog.Partition {
 	if p := c.state.Partitions()[key]; p != nil || key != catalog.MetadataPartition() {
 		return p
@@ -37,7 +38,7 @@ func (c *clusterActor) members(key protocol.PartitionID) *catalog.Partition {
 	return &catalog.Partition{Replicas: c.metadataWant()}
 }
 
-// restore does what a partition's damaged replicas need.
+// restore replaces or mends the damaged replicas of a partition.
 func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	p := c.members(key)
 	if p == nil {
@@ -58,8 +59,8 @@ func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	}
 }
 
-// restoreAll looks at every partition that has a replica down, when brokers
-// came or went.
+// restoreAll restores every partition that has a replica down. It is called when
+// brokers have started, stopped or failed.
 func (c *clusterActor) restoreAll(ctx actor.Context) {
 	keys := map[protocol.PartitionID]bool{}
 	for k := range c.problems {
@@ -83,8 +84,8 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 	}})
 }
 
-// mend has the broker of a damaged replica mend it. Asked again it tries at
-// once, as circumstances have changed.
+// mend asks the broker of a damaged replica to mend it. It is called again when
+// circumstances have changed, and the broker then tries at once.
 func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica, problem replicaProblem) {
 	b := c.brokers[r.Broker]
 	if problem.fault == replica.FaultMissing {
@@ -111,8 +112,9 @@ func (c *clusterActor) damaged(key protocol.PartitionID, replica uint64) bool {
 	return down && problem.fault.NeedsPeers()
 }
 
-// remedy decides for one damaged replica. Those being replaced do not count
-// for a majority, nor do their successors, which have nothing yet.
+// remedy decides what to do about one damaged replica. Replicas that are being
+// replaced do not count towards a majority, nor do their successors, which may
+// have nothing yet.
 func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedReplica) remedy {
 	p := c.members(key)
 	if p == nil {
@@ -145,7 +147,7 @@ func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedR
 	return remedyMend
 }
 
-// replicaDown hears of a replica that cannot go on.
+// replicaDown handles a replica that cannot go on.
 func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	p := c.members(m.Key)
 	if p == nil {
@@ -163,8 +165,8 @@ func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	c.publish()
 }
 
-// mendFailed hears that a damaged replica cannot be mended now; its broker
-// tries again from time to time.
+// mendFailed notes why a damaged replica cannot be mended now. Its broker tries
+// again from time to time.
 func (c *clusterActor) mendFailed(m *mendFailed) {
 	key := problemKey(m.Key, m.Replica)
 	if problem, down := c.problems[key]; down {
@@ -189,7 +191,8 @@ func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
 	}
 }
 
-// describeProblems says of each partition what ails its replicas.
+// describeProblems describes the problems of each partition's replicas, as
+// readiness shows them.
 func (c *clusterActor) describeProblems() map[protocol.PartitionID]string {
 	lines := map[protocol.PartitionID][]string{}
 	for key, problem := range c.problems {

@@ -9,9 +9,10 @@ import (
 	"ottla/logfile"
 )
 
-// A replica that is so far behind that its leader has compacted the entries it
-// lacks gets a snapshot and, before it takes effect, the leader's compacted
-// records: asked for and sent a chunk at a time, written aside by a goroutine.
+// A replica that lacks entries which its leader has compacted gets a snapshot. The
+// snapshot takes effect only after the leader's compacted records have arrived:
+// they are asked for and sent one chunk at a time, and written aside by a
+// goroutine.
 
 // Messages between two replicas of a partition, addressed by replica ids.
 type (
@@ -62,8 +63,8 @@ const (
 	partsAskTries   = 10
 )
 
-// startFetch begins to fetch the parts of the snapshot that is held, unless
-// that is under way.
+// startFetch begins to fetch the compacted records that the snapshot waits for,
+// unless that is under way.
 func (p *partitionActor) startFetch(ctx actor.Context) {
 	from, parts, held := p.rep.MissingParts()
 	if !held || p.life != partitionRunning {
@@ -79,7 +80,7 @@ func (p *partitionActor) startFetch(ctx actor.Context) {
 		chunks: make(chan *partsChunk, 1), cancel: cancel,
 	}
 	p.compaction.fetch = f
-	p.log.Info("fetches compacted records", "offsets_below", f.info.Next, "records", f.info.Records)
+	p.log.Info("fetching compacted records", "offsets_below", f.info.Next, "records", f.info.Records)
 	w := p.file.NewPartWriter(f.info, p.env.background.pace(work))
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	go func() {
@@ -91,7 +92,7 @@ func (p *partitionActor) startFetch(ctx actor.Context) {
 	}
 }
 
-// write writes chunks until all are there.
+// write writes chunks as they arrive, until all are there.
 func (f *partsFetch) write(ctx context.Context, w *logfile.PartWriter, written func(next int64)) (*logfile.CompactedSet, error) {
 	for next := f.info.Start; next < f.info.Next; {
 		select {
@@ -146,8 +147,8 @@ func (p *partitionActor) partsAsked(ctx actor.Context, m *partsAsked) {
 	}()
 }
 
-// partsChunk hands a chunk to the goroutine that writes. One that was asked
-// for twice counts once.
+// partsChunk hands a chunk to the goroutine that writes. A chunk that was asked
+// for twice is written once.
 func (p *partitionActor) partsChunk(m *partsChunk) {
 	f := p.compaction.fetch
 	switch {
@@ -156,7 +157,7 @@ func (p *partitionActor) partsChunk(m *partsChunk) {
 		p.log.Warn("compacted records cannot be fetched", "error", m.Err)
 		p.endFetch() // the leader sends its snapshot again
 	case m.Next <= m.Offset || logfile.Checksum(m.Lines) != m.Sum:
-		p.log.Error("compacted records came damaged", "offset", m.Offset)
+		p.log.Error("a chunk of compacted records arrived damaged, and is asked for again", "offset", m.Offset)
 	default:
 		f.offset, f.tries = -1, 0
 		f.chunks <- m // it is empty: one chunk is asked for at a time

@@ -11,9 +11,9 @@ import (
 	"ottla/logfile"
 )
 
-// background is what slow work beside the load, compaction and the copying of
-// compacted records, may take: one compaction at a time, and so many bytes per
-// second for all.
+// background bounds work that runs beside the load: compaction, and the copying of
+// compacted records. One compaction runs at a time, and all of it together reads
+// and writes at most backgroundBytes per second.
 type background struct {
 	slot chan struct{}
 
@@ -75,15 +75,16 @@ type compactDone struct {
 }
 
 const (
-	// compactPatience is how long failed work rests before it is tried again, and
-	// how long a leader waits for its own request to appear in the log.
+	// compactPatience is how long a failed compaction rests before it is tried again,
+	// and how long a leader waits for its own request to appear in the log.
 	compactPatience = 30 * time.Second
-	// servePatience is how long a leader keeps its parts as they are for a replica
-	// that has read of them.
+	// servePatience is how long a leader does not compact again for the sake of a
+	// replica that is reading its compacted records.
 	servePatience = 5 * time.Second
 )
 
-// compactTick starts what is due. It runs on every replica, quiet or not.
+// compactTick starts a compaction that is due. It runs on every replica, also on
+// quiet ones.
 func (p *partitionActor) compactTick(ctx actor.Context) {
 	c := &p.compaction
 	p.fetchTick(ctx)
@@ -115,7 +116,7 @@ func (p *partitionActor) compactTick(ctx actor.Context) {
 
 func (p *partitionActor) compactDone(ctx actor.Context, m *compactDone) {
 	if p.compaction.job != m.job || p.life != partitionRunning {
-		p.discard(m.set) // if the actor has ended, the next start does
+		p.discard(m.set) // after the actor's end the next start removes it
 		return
 	}
 	p.compaction.job = nil
@@ -166,7 +167,7 @@ func (p *partitionActor) compactionMessage(ctx actor.Context, message any) bool 
 	return true
 }
 
-// stopCompaction ends what runs beside the actor.
+// stopCompaction ends the goroutines of compaction.
 func (p *partitionActor) stopCompaction() {
 	if p.compaction.job != nil {
 		p.compaction.job.cancel()
@@ -194,6 +195,6 @@ func (p *partitionActor) askCompaction() {
 		return
 	}
 	c.asked, c.askedAt = p.rep.CompactionGeneration(), p.ticks
-	p.log.Info("asks for compaction", "offsets_below", plan.Next, "tombstones_below", plan.DropBelow)
+	p.log.Info("asking for compaction", "offsets_below", plan.Next, "tombstones_below", plan.DropBelow)
 	p.rep.ProposeCompaction(plan)
 }

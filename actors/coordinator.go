@@ -30,9 +30,9 @@ type coordinator struct {
 	term     uint64
 	ledTicks int // ticks of leading
 	groups   map[string]*group.Kept
-	running  map[string]*actor.PID // by group; only while leading
+	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
-	unclear  map[string]uint64     // by group: proposals to be answered before its next actor
+	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
 
 	groupProps *actor.Props // of all groups' actors
 	spawning   *groupActor  // the one that groupProps makes
@@ -126,7 +126,8 @@ func (c *coordinator) keep(name string, rec metarecord.Record) {
 
 func (c *coordinator) lead(term uint64) { c.term, c.ledTicks = term, 0 }
 
-// resign ends all groups' actors: what they hold is not committed here.
+// resign ends all groups' actors when the replica stops leading: what they have
+// decided may never be committed.
 func (c *coordinator) resign(ctx actor.Context) {
 	for _, pid := range c.running {
 		ctx.Send(pid, &groupResign{})
@@ -137,16 +138,16 @@ func (c *coordinator) resign(ctx actor.Context) {
 	clear(c.unclear)
 }
 
-// failed ends a group's actor that cannot go on, after all that was handed on
-// to it, which it refuses.
+// failed ends a group's actor that cannot go on. It first refuses everything that
+// has been sent to it.
 func (c *coordinator) failed(ctx actor.Context, pid *actor.PID) {
 	c.ended(pid)
 	ctx.Poison(pid)
 }
 
-// ended forgets a group's actor that has stopped by itself. What it proposed
-// may still be committed: until that is clear the records kept here are not
-// what its successor may begin with.
+// ended forgets a group's actor that has stopped. Its proposals may still be
+// committed: until all of them are answered, the records kept here are not what
+// its successor may begin with.
 func (c *coordinator) ended(pid *actor.PID) {
 	if name, ok := c.names[pid.Id]; ok {
 		delete(c.names, pid.Id)
@@ -159,8 +160,8 @@ func (c *coordinator) ended(pid *actor.PID) {
 	}
 }
 
-// Clear reports whether everything that a group's former actor proposed has
-// been answered.
+// clear reports whether everything that a group's former actor proposed has been
+// answered.
 func (c *coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
 	if known && !c.host.ProposalsAnswered(upTo) {
@@ -170,8 +171,8 @@ func (c *coordinator) clear(group string) bool {
 	return true
 }
 
-// request hands a message to its group's actor, which is started if need
-// be. Only a poll can bring a group into being.
+// request hands a message to its group's actor, and starts that first if need be.
+// Only a poll creates a group.
 func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 	pid := c.running[m.Group]
 	if pid == nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// How often groups that nobody uses any more are looked for, and how long a
-// coordinator must have led before it does: it does not know who polled under
-// its predecessor, so everybody gets the time to do it again.
+// How often a coordinator looks for groups that nobody uses any more, and how long
+// it must have led before it does so: it does not know who polled under its
+// predecessor, so members get that long to poll again.
 const (
 	groupExpiryInterval = time.Minute
 	groupExpiryGrace    = time.Hour
 )
 
-// expiryTick asks every group that may be dead to look at itself. The first
-// time that starts its actor, which gives its members another lease.
+// expiryTick asks every group that may be unused to check itself. The first time
+// that starts the group's actor, which gives its members another lease.
 func (c *coordinator) expiryTick(ctx actor.Context) {
 	if !c.serves() {
 		return

@@ -13,9 +13,8 @@ const mailboxThroughput = 300
 // mailboxRunners runs the mailboxes of all actors. The library starts a
 // goroutine each time a mailbox gets its first message. A step of a replica
 // goes deep into raft and the log, so each of these had to grow its stack,
-// again and again: a twelfth of the CPU with 16 partitions under load. Kept are
-// as many as actors may be busy at one time on a machine of some cores, a few
-// MiB of stacks.
+// again and again: a twelfth of the CPU with 16 partitions under load. 256 are
+// kept, about as many as actors are busy at one time: a few MiB of stacks.
 var mailboxRunners = &runners{protocol.Workers{Keep: 256}}
 
 // runners is an actor.Dispatcher that keeps goroutines with their stacks.

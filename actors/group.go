@@ -17,11 +17,11 @@ import (
 // groupActor is the shell of one consumer group on its coordinator. It owns
 // the group's state and the polls of its members that are under way.
 //
-// The state runs ahead of the log: a decision's records are applied at once
-// and proposed; its answer, and every later answer that may depend on it, is
-// held back until they are committed. If they are not, because the coordinator
-// lost its leadership, the actor resigns: what it holds is answered as unknown,
-// and its state, which nobody saw, ends with it.
+// The state runs ahead of the log: a decision's records are applied at once and
+// proposed, and its answer, like every later answer that may depend on it, is held
+// back until they are committed. If they are not, because the coordinator has lost
+// its leadership, the actor resigns: answers that are held back become unknown, and
+// the state, which nobody has seen, ends with the actor.
 type groupActor struct {
 	env       *environment
 	log       *slog.Logger
@@ -29,7 +29,7 @@ type groupActor struct {
 	term      uint64
 	clusterID string
 	partition int
-	records   []metarecord.Record // to begin with; nil once applied
+	records   []metarecord.Record // what the group begins with; nil once applied
 
 	state    *group.State
 	polls    few.Map[protocol.ConsumerID, *routing.PollHandle]
@@ -43,7 +43,8 @@ type groupActor struct {
 	timerAt  int64
 }
 
-// heldAnswer waits for proposal seq and all before it.
+// heldAnswer is an answer that waits for proposal seq, and all before it, to be
+// committed.
 type heldAnswer struct {
 	seq    uint64
 	answer func()
@@ -95,7 +96,8 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	g.armTimer(ctx)
 }
 
-// Logger names the group; made when it is needed, for there are many groups.
+// logger is a logger that names the group. It is made when it is needed, because
+// there are many groups.
 func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
 func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
@@ -137,10 +139,9 @@ func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer
 	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: refuse})
 }
 
-// refuse answers with what the state says against a request, once what the state
-// rests on is committed: a refusal, too, tells what it is at. If that is not
-// committed after all, the next coordinator is to be asked, for nothing was
-// proposed for this request.
+// refuse refuses a request once the state that the refusal rests on is committed,
+// because a refusal discloses that state. If it is not committed after all, the
+// next coordinator is to be asked: nothing was proposed for this request.
 func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 	if g.inFlight == 0 {
 		m.Refuse(err)
@@ -179,9 +180,9 @@ func (g *groupActor) rebalanced() {
 	}
 }
 
-// Committed releases the answers that waited for a proposal. After a failed
-// one the actor only refuses, until its coordinator, which knows what is still
-// on the way to it, ends it.
+// committed sends the answers that waited for a proposal. After a failed one the
+// actor only refuses, until its coordinator ends it behind everything that has
+// been sent to it.
 func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	if g.resigned {
 		return
@@ -198,16 +199,16 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	}
 	ready := g.held[:n]
 	if g.held = g.held[n:]; len(g.held) == 0 {
-		g.held = nil // nor what has been answered
+		g.held = nil // let go of the array as well
 	}
 	for i := range ready {
 		ready[i].answer()
 	}
 }
 
-// resign refuses everything that is held and wakes all polls. Proposal number
-// failed, if it is not 0, met with cause; what became of others that are under
-// way is unknown.
+// resign refuses everything that is held back and wakes all polls. The proposal
+// with the number failed, if it is not 0, failed with cause; the outcome of others
+// that are under way is unknown.
 func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 	if g.resigned {
 		return
@@ -231,7 +232,7 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 	}
 }
 
-// armTimer has the next lease's end looked at when it comes.
+// armTimer schedules a look at the leases for when the next one runs out.
 func (g *groupActor) armTimer(ctx actor.Context) {
 	if g.resigned || g.state == nil || g.state.MemberCount() < 2 {
 		return // a single member keeps its partitions, lapsed or not

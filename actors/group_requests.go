@@ -37,7 +37,7 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	d, err := g.state.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
-			err = err.WithOutcome(protocol.OutcomeUnknown) // what was acknowledged is on its way
+			err = err.WithOutcome(protocol.OutcomeUnknown) // the acknowledged offsets have been proposed
 		}
 		m.Refuse(err)
 		return
@@ -49,8 +49,9 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	g.newest.Set(m.Consumer, m.Handle.Number)
 }
 
-// isNewest refuses a poll that asks again, because of a rebalance or a new
-// coordinator, when a later poll of its consumer was already here.
+// isNewest reports whether no later poll of the same consumer has been here. An
+// older poll, which asks again after a rebalance or at a new coordinator, is told
+// that it is superseded.
 func (g *groupActor) isNewest(id protocol.ConsumerID, h *routing.PollHandle) bool {
 	if h.Number < g.newest.At(id) {
 		h.Tell(routing.PollSuperseded)
@@ -58,8 +59,8 @@ func (g *groupActor) isNewest(id protocol.ConsumerID, h *routing.PollHandle) boo
 	return h.Signal() < routing.PollLeft
 }
 
-// cursors checks the poll's cursor against the state before the poll changes
-// it: ack becomes a commit, after a place to read on.
+// cursors checks the poll's cursor against the state, before the poll changes the
+// state. A cursor in ack is committed; one in after says where to read on.
 func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []metarecord.Record, *protocol.Error) {
 	token := m.Ack
 	if token == "" {
@@ -123,8 +124,8 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 // errSuperseded ends a poll whose consumer has polled again.
 var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll of this consumer took over")
 
-// pollEnded lets the lease run from the consumer's last sign of life, which
-// may leave nothing of it.
+// pollEnded makes the lease run from the consumer's last sign of life. It may
+// have run out already.
 func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 	if g.polls.At(m.Consumer) != m.Handle {
 		return
@@ -153,8 +154,8 @@ func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 }
 
 // confirmRead makes sure that this coordinator still leads before it answers a
-// read: another one could have committed more. Who wants to know anyway is not
-// worth a round of the replicas.
+// read, because another one may have committed more since. A read with AsKnown
+// does not need that.
 func (g *groupActor) confirmRead(ctx actor.Context, m *routing.GroupRead) {
 	if m.AsKnown {
 		g.read(&groupConfirmed{read: m})

@@ -10,14 +10,14 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// links tells the replicas of a cluster how to reach each other. In one
-// process that is a mailbox; a link between processes would take its place
-// here, since a raftpb.Message can be serialized.
+// links says how the replicas of a cluster reach each other. In one process that
+// is a mailbox. A link between processes can take its place here, because every
+// message that goes this way can be serialized.
 type links struct {
 	mu      sync.Mutex
 	groups  map[protocol.PartitionID]*groupLinks
 	brokers map[int]*actor.PID // their mailboxes
-	// cut, when set by a test, tells which messages are lost.
+	// cut, when set by a test, reports which messages are lost.
 	cut atomic.Pointer[func(raftpb.Message) bool]
 }
 
@@ -32,7 +32,7 @@ func (l *links) join(broker int, pid *actor.PID) {
 	l.brokers[broker] = pid
 }
 
-// tellBroker delivers a message to a broker, or loses it.
+// tellBroker sends a message to a broker; the message is lost if it does not run.
 func (l *links) tellBroker(to actor.SenderContext, broker int, message any) {
 	l.mu.Lock()
 	pid := l.brokers[broker]
@@ -68,8 +68,8 @@ type groupLinks struct {
 	pids  atomic.Pointer[map[uint64]*actor.PID] // replaced, never changed
 }
 
-// register adds a running replica (nil removes it) and returns the mailboxes
-// of the others, which want to know.
+// register adds a running replica, or removes it if pid is nil, and returns the
+// mailboxes of the others, which must be told.
 func (g *groupLinks) register(replica uint64, pid *actor.PID) []*actor.PID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -108,8 +108,8 @@ func (g *groupLinks) others(replica uint64) []*actor.PID {
 // Running implements routing.Replicas: the number of running replicas.
 func (g *groupLinks) Running() int { return len(*g.pids.Load()) }
 
-// send delivers a raft message, or loses it when the replica is not running:
-// raft expects no more of a network.
+// send delivers a raft message. It is lost if the replica does not run; raft
+// expects no more of a network.
 func (g *groupLinks) send(ctx actor.SenderContext, m raftpb.Message) {
 	pid := (*g.pids.Load())[m.To]
 	if pid == nil {
@@ -121,7 +121,8 @@ func (g *groupLinks) send(ctx actor.SenderContext, m raftpb.Message) {
 	ctx.Send(pid, &peerMessage{m})
 }
 
-// tell delivers another message to a replica, or loses it likewise.
+// tell delivers another message to a replica. It is lost if the replica does not
+// run.
 func (g *groupLinks) tell(ctx actor.SenderContext, replica uint64, message any) {
 	if pid := (*g.pids.Load())[replica]; pid != nil {
 		ctx.Send(pid, message)

@@ -13,10 +13,10 @@ import (
 	"ottla/protocol"
 )
 
-// A damaged replica is mended in place: a goroutine of its broker finds what
-// is missing, asks the other brokers for it, and each of them answers out of
-// its own files, whether its replica runs or is damaged itself, and out of
-// what it has put aside. What may be taken is logfile.Mending's to decide.
+// A damaged replica is mended in place. A goroutine of its broker finds out which
+// entries are missing and asks the other brokers for them. Each answers out of its
+// own files, also if its replica is damaged itself, and out of directories that it
+// has put aside. Which entries may be taken is decided by logfile.Mending.
 
 // Messages between brokers; they can be serialized.
 type (
@@ -51,7 +51,7 @@ type mendJob struct {
 	links   *links
 	answers chan *framesLent
 	cancel  context.CancelFunc
-	seq     uint64 // of the last question; each job begins elsewhere, so that none takes a late answer to another
+	seq     uint64 // of the last question; begins at random, so that late answers to an earlier job fit none of its own
 }
 
 func newMendJob(env *environment, spec partitionSpec, broker int, lenders []int, l *links) (*mendJob, context.Context) {
@@ -62,8 +62,8 @@ func newMendJob(env *environment, spec partitionSpec, broker int, lenders []int,
 	}, ctx
 }
 
-// run returns no error when the replica may be opened again. It reports
-// whether there was anything that it could mend.
+// run mends the replica. Without an error the replica may be opened again; found
+// reports whether there was any damage.
 func (j *mendJob) run(ctx context.Context) (found bool, err error) {
 	m, err := logfile.Examine(j.env.fs, j.spec.dir, j.spec.logOptions(j.env), j.env.background.pace(ctx))
 	if err != nil {
@@ -87,7 +87,7 @@ func (j *mendJob) run(ctx context.Context) (found bool, err error) {
 	}
 }
 
-// obtain puts at least the first of the entries wanted in its place.
+// obtain puts in place at least the first of the wanted entries.
 func (j *mendJob) obtain(ctx context.Context, m *logfile.Mending, w logfile.Want) error {
 	var reasons []error
 	for _, lender := range j.lenders {
@@ -146,18 +146,18 @@ func (j *mendJob) ask(ctx context.Context, lender int, w logfile.Want) (*framesL
 	}
 }
 
-// lendFrames answers a broker that asks, from files that nobody writes to: a
+// lendFrames answers another broker out of files that nobody writes to: those of a
 // replica that does not run, and those put aside.
 func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfile.Identity, dirs []lentDir, loans []logfile.Loan) {
 	answer := &framesLent{From: broker, Key: m.Key, Seq: m.Seq, Loans: loans}
 	why := errors.New("has no other copy of it")
 	for _, dir := range dirs {
-		before := dir.turns.Load()
+		before := dir.openings.Load()
 		loan, err := logfile.Lend(env.fs, dir.path, id, m.Want, lendBytes)
 		switch {
 		case err != nil:
 			why = err
-		case dir.turns.Load() != before:
+		case dir.openings.Load() != before:
 			why = errors.New("its copy has come into use meanwhile")
 		case len(loan.Frames) > 0:
 			answer.Loans = append(answer.Loans, loan)
@@ -171,29 +171,30 @@ func lendFrames(env *environment, l *links, m *framesAsked, broker int, id logfi
 	l.tellBroker(env.system.Root, m.From, answer)
 }
 
-// lentDir is a log that nobody has open. turns counts how often it was opened,
-// made or moved: what is read from it while that happens may be of two logs.
+// lentDir is a log that nobody has open. Openings counts how often it was opened,
+// created or moved: what is read while that happens may be part of two logs.
 type lentDir struct {
-	path  string
-	turns *atomic.Uint64
+	path     string
+	openings *atomic.Uint64
 }
 
-// asideDirs are the directories of a replica's predecessors, which are kept
-// for people, and for this.
+// asideDirs are the directories of a replica's predecessors, which were put
+// aside.
 func asideDirs(dir string) (dirs []lentDir) {
 	paths, err := filepath.Glob(dir + ".replaced-*")
 	if err != nil {
 		return nil // only a bad pattern, which no topic's name makes
 	}
 	for _, path := range paths {
-		dirs = append(dirs, lentDir{path, new(atomic.Uint64)}) // never
+		dirs = append(dirs, lentDir{path, new(atomic.Uint64)}) // it is never opened
 	}
 	return dirs
 }
 
-// lend answers for a replica that runs, on a goroutine. Entries that may still
-// be cut off are lent only while nothing is on its way to the disk: else what
-// is read and what this replica says of the anchor could be of two logs.
+// lend answers for a replica that runs, on a goroutine. Entries that are not
+// committed, and so may still be truncated, are lent only while no write is under
+// way: otherwise the entries read and the anchor that this replica vouches for
+// could be of two different logs.
 func (p *partitionActor) lend(m *framesAsked) {
 	dirs := asideDirs(p.spec.dir)
 	var reader *logfile.FrameReader

@@ -67,7 +67,7 @@ func TestNothingIsLentOfALogThatComesIntoUse(t *testing.T) {
 	lendFrames(env, l, ask, 2, spec.id, []lentDir{dir}, nil)
 	require.Len(t, (<-told).(*framesLent).Loans, 1)
 
-	hooked.opens = func() { dir.turns.Add(1) }
+	hooked.opens = func() { dir.openings.Add(1) }
 	lendFrames(env, l, ask, 2, spec.id, []lentDir{dir}, nil)
 	answer := (<-told).(*framesLent)
 	assert.Empty(t, answer.Loans)

@@ -44,7 +44,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if o.DataDir == "" {
 		return nil, errors.New("start: no data directory given")
 	}
-	// Absolute and clean: what lies below it is told by comparing paths.
+	// Absolute and clean, because paths below it are recognized by comparison.
 	var err error
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -99,8 +99,9 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	}
 }
 
-// Shutdown ends the process's part in everything: waiting requests are
-// answered, logs closed with a checkpoint, the data directory released.
+// Shutdown ends the node: waiting requests are answered, logs closed with a
+// checkpoint, the data directory unlocked. Only the first call does anything.
+// Errors: a log cannot be closed, ctx ends before all is closed.
 func (n *Node) Shutdown(ctx context.Context) error {
 	var err error
 	n.stopOnce.Do(func() {

@@ -8,11 +8,11 @@ import (
 	"ottla/protocol"
 )
 
-// A cluster whose actor panics is started again after a pause, as at a start of
-// the process: all of its brokers have ended with it, closed their files and
-// answered everybody. Other clusters go on. The old routes stay published until
-// the new ones are there; nobody leads in them, which is answered as retriable.
-// Without Node or Disk nothing goes on: see Failed.
+// A cluster whose actor panics is started again after a pause, like at the start
+// of the process: its brokers have ended with it, closed their files and
+// answered every request. Other clusters go on. The old routes stay published
+// until the new ones exist; they have no leader, which clients get as a
+// retriable error. The process cannot go on without Node or Disk: see Failed.
 
 // Failed gets an error when the process cannot go on and has to be started
 // again.
@@ -27,8 +27,8 @@ func (e *environment) fail(err error) {
 	}
 }
 
-// restartCluster comes when nothing of a cluster that panicked is left at work,
-// and its pause is over.
+// restartCluster is sent once all background work of a cluster that panicked has
+// ended and its pause is over.
 type restartCluster struct{ handle *clusterHandle }
 
 func (a *nodeActor) endCluster(ctx actor.Context, h *clusterHandle, reply protocol.Future[error]) {

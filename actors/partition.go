@@ -51,7 +51,7 @@ type partitionActor struct {
 	outstanding int  // writes at the disk without an answer
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
 	closing     closing
-	handReply   *actor.PID             // who asked for a hand-over that is under way
+	handReply   *actor.PID             // asked for the hand-over that is under way; nil: nobody
 	due         []replica.PendingEntry // committed, being answered
 }
 
@@ -68,10 +68,10 @@ type (
 	}
 	// unparkWaiter takes a waiter out again.
 	unparkWaiter struct{ Waiter *protocol.Waiter }
-	// peersChanged says that a replica of this partition came or went.
+	// peersChanged says that a replica of this partition was started or ended.
 	peersChanged struct{}
-	// handOverLeadership asks a replica not to lead; handedOver answers once it
-	// does not, or cannot help it.
+	// handOverLeadership asks a replica to give up leadership; handedOver answers
+	// once it has, or cannot.
 	handOverLeadership struct{ ReplyTo *actor.PID }
 	// closePartition asks for a clean end; partitionClosed answers it.
 	closePartition  struct{ ReplyTo *actor.PID }
@@ -201,7 +201,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 			p.publish()
 		}
 		p.due = fx.Committed
-		for i := range p.due { // after publish: who has an answer can read what it says
+		for i := range p.due { // after publish: a client with an answer must be able to read its records
 			p.due[i].Answer()
 		}
 		p.due = nil
@@ -232,9 +232,9 @@ func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	})
 }
 
-// DiskDone takes the disk's answer. A disk without space refused the write and
-// everything behind it without effect: they are sent again on a tick, when all
-// answers are in.
+// diskDone takes the disk's answer. A full disk refuses a write and all writes
+// behind it, and none of them has an effect: they are sent again on a tick, once
+// all are answered.
 func (p *partitionActor) diskDone(ctx actor.Context, m *disk.Done) {
 	p.outstanding--
 	if m.Err != nil && disk.Retriable(m.Err) {
@@ -277,9 +277,9 @@ func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	}
 }
 
-// flushGathered proposes what has gathered, unless the replica expects more at
-// once: then it lets the goroutines run that are about to send it. On an idle
-// machine there are none, and yielding takes no time.
+// flushGathered proposes the requests gathered so far, unless the replica
+// expects more at once: then it first lets the goroutines run that are about to
+// send them. On an idle machine there are none, and yielding takes no time.
 func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
 	if p.rep != nil && p.rep.PostponeFlush() {
 		runtime.Gosched()
@@ -306,7 +306,7 @@ func (p *partitionActor) park(m *parkWaiter) {
 	p.waiters[m.Waiter] = m.Offset
 }
 
-// publish shows readers the new high watermark and wakes who waited for it.
+// publish shows readers the new high watermark and wakes those waiting for it.
 func (p *partitionActor) publish() {
 	if p.ref == nil {
 		return
@@ -377,7 +377,7 @@ func (p *partitionActor) describe() routing.PartitionState {
 	return st
 }
 
-// Tick drives raft's clock, retries, retention and membership.
+// tick drives raft's clock, retries of writes, retention and membership changes.
 func (p *partitionActor) tick(ctx actor.Context) {
 	if p.life != partitionRunning {
 		return
@@ -405,7 +405,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.answerHandOver(ctx)
 }
 
-// answerHandOver answers who asked for a hand-over, when it is over.
+// answerHandOver answers whoever asked for a hand-over, once it has ended.
 func (p *partitionActor) answerHandOver(ctx actor.Context) {
 	if p.handReply == nil || p.rep != nil && p.rep.HandingOver() {
 		return
@@ -430,7 +430,7 @@ func (p *partitionActor) membersChanged(ctx actor.Context) {
 	}
 }
 
-// tickDuration converts a duration to ticks, at least one.
+// ticks converts a duration to ticks of raft's clock, at least one.
 func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
 
 func (p *partitionActor) listProducers() routing.ProducerList {

@@ -21,8 +21,8 @@ type closing struct {
 	finalStaged bool
 }
 
-// close begins a clean end: everyone who waits is answered, what raft handed
-// to the disk is awaited, and a checkpoint vouches for all of it.
+// close begins a clean end: every waiting request is answered, the writes at
+// the disk are awaited, and a checkpoint is written that covers all of them.
 func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 	p.closing.replyTo = m.ReplyTo
 	if p.life != partitionRunning {
@@ -64,9 +64,9 @@ func (p *partitionActor) closed(ctx actor.Context) {
 	ctx.Poison(ctx.Self())
 }
 
-// stopping is the last thing the actor does, also after a panic: whoever waits
-// is answered. After a panic nothing is sure to be sound, so every step is
-// tried for itself.
+// stopping is the last thing the actor does, also after a panic: every waiting
+// request is answered. After a panic any of the state may be broken, so each
+// step is tried even where another panics.
 func (p *partitionActor) stopping(ctx actor.Context) {
 	attempt(p.log, func() { p.withdraw(ctx) })
 	attempt(p.log, func() { p.unregister(ctx) })

@@ -10,11 +10,11 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// In one process nobody needs to wait for an election timeout. The directory
-// of running replicas says at once who is there, and replicas without a leader
-// tell each other how far their logs reach. The one that can win, and that
-// placement prefers among those, campaigns as soon as it knows that it is;
-// pre-vote and votes keep that safe, whatever was said.
+// Within one process nobody needs to wait for an election timeout. The list of
+// running replicas says at once which are there, and replicas without a leader
+// tell each other how far their logs reach. Of those that can win, the one first
+// in placement campaigns as soon as it knows that it is the one. Pre-vote and
+// votes keep this safe even where a replica is told something wrong.
 
 // election is what a replica without a leader knows of the others without one.
 type election struct {
@@ -164,15 +164,16 @@ func (p *partitionActor) leaderlessTick(ctx actor.Context) {
 	}
 }
 
-// HandOver lets the best other replica lead.
+// handOver gives leadership to the best other replica.
 func (p *partitionActor) handOver() {
 	if p.rep.Leads() {
 		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.reachable))
 	}
 }
 
-// preferredTicks is how often (3 s at the default tick) a leader that placement does not prefer
-// offers leadership back, so that leaders spread over brokers again.
+// preferredTicks is how often a leader that is not the preferred one offers
+// leadership to it, so that leaders spread over brokers again: 3 s at the
+// default tick.
 const preferredTicks = 30
 
 func (p *partitionActor) preferredTick() {

@@ -10,16 +10,16 @@ import (
 	"ottla/protocol"
 )
 
-// A disk that does not end a round within a deadline has failed as far as
-// anybody can tell, and so have the brokers on it: they say so, the process is
-// not ready, and new records are refused at once instead of waiting for their
-// timeout. What was proposed before is unknown until the disk is back. Nothing
-// is closed, because closing would wait for the disk; when the round ends after
-// all, everything goes on, and an error of it is handled as any other.
+// A disk that does not end a write and sync within a deadline counts as failed,
+// and so do the brokers on it: they report it, the process is not ready, and new
+// records are refused at once instead of waiting for their timeout. The outcome
+// of records proposed before stays unknown until the disk is back. Nothing is
+// closed, because closing would wait for the disk; if the sync ends after all,
+// everything goes on, and an error of it is handled like any other.
 //
-// One Disk serves all brokers of the process, so there is no other broker for
-// the leadership to go to, and it stays where it is: committed records can be
-// read meanwhile.
+// One Disk serves all brokers of the process, so no other broker could take
+// over leadership. It stays where it is, and committed records can be read
+// meanwhile.
 
 // diskChanged says that the disk hangs, or does not any more.
 type diskChanged struct{}

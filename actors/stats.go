@@ -12,7 +12,7 @@ import (
 type nodeStats struct {
 	disk           disk.Stats
 	elections      atomic.Uint64
-	damageNotFound atomic.Uint64 // of replicas that were to be mended
+	damageNotFound atomic.Uint64 // mends in which no damaged bytes were found
 	lostDirs       atomic.Uint64 // directories of brokers that were replaced, by reason
 	outdatedDirs   atomic.Uint64
 	batchRecords   metric.Histogram

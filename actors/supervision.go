@@ -12,12 +12,12 @@ import (
 	"ottla/protocol"
 )
 
-// An actor that panics is stopped, never resumed or rebuilt in place: nobody
-// knows what its state is worth, and all of it can be had again from the logs.
-// Its end is noticed by its parent, which decides what follows (see
-// docs/architecture.md, "When an actor panics"), and every message for it that
-// somebody waits for is answered: with outcome unknown the one it was working
-// on, with outcome none those behind and those that come too late.
+// An actor that panics is stopped, never resumed or rebuilt in place: its state
+// can no longer be trusted, and all of it can be read again from the logs. Its
+// parent notices the end and decides what follows (see docs/architecture.md,
+// "When an actor panics"). Every request sent to it is answered: the one it was
+// working on with outcome unknown, those still in the mailbox and those that
+// come later with outcome none.
 
 func (m *proposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
 func (m *confirmRead) Refuse(err *protocol.Error)    { m.Done(err) }
@@ -51,16 +51,17 @@ func refuseDeadLetters(system *actor.ActorSystem) {
 	})
 }
 
-// actorProps are the properties of every actor with children or askers: a
-// mailbox that answers what the actor does not, and children that stop when
-// they panic, unless the actor is an actor.SupervisorStrategy by itself.
+// actorProps are the properties of every actor that has children or answers
+// requests: a mailbox that answers requests the actor no longer can, and
+// children that stop when they panic, unless the actor is itself an
+// actor.SupervisorStrategy.
 func actorProps(log *slog.Logger, producer actor.Producer, more ...actor.PropsOption) *actor.Props {
 	return actor.PropsFromProducer(producer, append([]actor.PropsOption{
 		actor.WithMailbox(answering(log, actor.Unbounded())), actor.WithDispatcher(mailboxRunners), actor.WithSupervisor(&childPanics{}),
 	}, more...)...)
 }
 
-// answering makes mailboxes that answer what their actors do not.
+// answering makes mailboxes that answer requests after their actor's end.
 func answering(log *slog.Logger, mailbox actor.MailboxProducer) actor.MailboxProducer {
 	return func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }
 }
@@ -125,8 +126,8 @@ func attempt(log *slog.Logger, step func()) {
 	step()
 }
 
-// childPanics is the one way of supervision: who panics is stopped. Embedded in
-// a parent, it remembers why, on the parent's goroutine.
+// childPanics is the only supervision there is: an actor that panics is stopped.
+// Embedded in the parent, it remembers why, on the parent's goroutine.
 type childPanics struct{ causes map[string]error }
 
 // HandleFailure implements actor.SupervisorStrategy.
@@ -142,7 +143,7 @@ func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, ch
 	s.StopChildren(child)
 }
 
-// Cause is why a child ended; the answer is given once.
+// cause says why a child ended, once for each end.
 func (c *childPanics) cause(child *actor.PID) error {
 	err := c.causes[child.Id]
 	if delete(c.causes, child.Id); err == nil {
