@@ -190,27 +190,3 @@ func asideDirs(dir string) (dirs []lentDir) {
 	}
 	return dirs
 }
-
-// lend answers for a replica that runs, on a goroutine. Entries that are not
-// committed, and so may still be truncated, are lent only while no write is under
-// way: otherwise the entries read and the anchor that this replica vouches for
-// could be of two different logs.
-func (p *partitionActor) lend(m *framesAsked) {
-	dirs := asideDirs(p.spec.dir)
-	var reader *logfile.FrameReader
-	anchor := uint64(0)
-	if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
-		reader = p.file.Reader()
-		anchor, _ = p.file.Term(m.Want.Anchor.Index)
-	}
-	env, links, id := p.env, p.spec.group.links, p.spec.id
-	go func() {
-		var loans []logfile.Loan
-		if reader != nil {
-			if loan, err := reader.Lend(m.Want, anchor, lendBytes); err == nil {
-				loans = append(loans, loan)
-			}
-		}
-		lendFrames(env, links, m, id.Broker, id, dirs, loans)
-	}()
-}

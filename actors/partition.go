@@ -2,9 +2,7 @@ package actors
 
 import (
 	"log/slog"
-	"runtime"
 	"slices"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
@@ -261,43 +259,6 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 	}
 }
 
-func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
-	switch {
-	case p.life != partitionRunning:
-		pr.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
-	case p.diskFull:
-		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
-	default:
-		if err := p.env.stalled(); err != nil {
-			pr.Answer(protocol.ProduceResult{Err: err})
-			return
-		}
-		p.wake()
-		p.do(ctx, func() { p.rep.Propose(pr) })
-	}
-}
-
-// flushGathered proposes the requests gathered so far, unless the replica
-// expects more at once: then it first lets the goroutines run that are about to
-// send them. On an idle machine there are none, and yielding takes no time.
-func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
-	if p.rep != nil && p.rep.PostponeFlush() {
-		runtime.Gosched()
-		ctx.Send(ctx.Self(), m) // behind what came meanwhile
-		return
-	}
-	p.do(ctx, p.rep.Flush)
-}
-
-func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
-	if p.life != partitionRunning {
-		m.Done(protocol.ErrNotLeader)
-		return
-	}
-	p.wake()
-	p.do(ctx, func() { p.rep.ReadIndex(m.Done) })
-}
-
 func (p *partitionActor) park(m *parkWaiter) {
 	if p.ref == nil || protocol.Offset(p.rep.HighWatermark()) > m.Offset {
 		m.Waiter.Wake()
@@ -377,34 +338,6 @@ func (p *partitionActor) describe() routing.PartitionState {
 	return st
 }
 
-// tick drives raft's clock, retries of writes, retention and membership changes.
-func (p *partitionActor) tick(ctx actor.Context) {
-	if p.life != partitionRunning {
-		return
-	}
-	p.ticks++
-	p.retryWrites(ctx)
-	p.coord.expiryTick(ctx)
-	p.compactTick(ctx)
-	p.scrubTick(ctx)
-	if p.quiet {
-		p.do(ctx, p.quietRetention)
-		return
-	}
-	p.do(ctx, func() {
-		p.rep.Tick()
-		p.leaderlessTick(ctx)
-		if p.ref != nil {
-			p.rep.ReconcileMembers(p.want)
-			p.settleMembers(ctx)
-			p.preferredTick()
-			p.retentionTick()
-		}
-	})
-	p.quietTick(ctx)
-	p.answerHandOver(ctx)
-}
-
 // answerHandOver answers whoever asked for a hand-over, once it has ended.
 func (p *partitionActor) answerHandOver(ctx actor.Context) {
 	if p.handReply == nil || p.rep != nil && p.rep.HandingOver() {
@@ -414,14 +347,6 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 	p.handReply = nil
 }
 
-// settleMembers makes sure that the members of a group that has just got them
-// will still be its members after a power cut, and then tells the cluster.
-func (p *partitionActor) settleMembers(ctx actor.Context) {
-	if p.replacing && p.rep.ProveMembers(p.want) {
-		p.membersChanged(ctx)
-	}
-}
-
 // membersChanged tells the cluster that the group has the members it wants.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
 	if p.ref != nil && p.rep.HasMembers(p.want) && (!p.replacing || p.rep.MembersProven()) {
@@ -429,9 +354,6 @@ func (p *partitionActor) membersChanged(ctx actor.Context) {
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(voters)})
 	}
 }
-
-// ticks converts a duration to ticks of raft's clock, at least one.
-func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
 
 func (p *partitionActor) listProducers() routing.ProducerList {
 	if p.rep == nil || p.ref == nil {

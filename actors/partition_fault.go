@@ -1,6 +1,9 @@
 package actors
 
 import (
+	"context"
+	"errors"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/replica"
@@ -68,4 +71,81 @@ func (p *partitionActor) end(ctx actor.Context, fault replica.Fault, cause error
 	p.withdraw(ctx)
 	ctx.Send(ctx.Parent(), &replicaDown{Key: p.spec.key(), Replica: p.spec.id.ReplicaID, Cause: cause, Fault: fault})
 	ctx.Poison(ctx.Self()) // not Stop: what is in the mailbox wants an answer
+}
+
+// lend answers for a replica that runs, on a goroutine. Entries that are not
+// committed, and so may still be truncated, are lent only while no write is under
+// way: otherwise the entries read and the anchor that this replica vouches for
+// could be of two different logs.
+func (p *partitionActor) lend(m *framesAsked) {
+	dirs := asideDirs(p.spec.dir)
+	var reader *logfile.FrameReader
+	anchor := uint64(0)
+	if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
+		reader = p.file.Reader()
+		anchor, _ = p.file.Term(m.Want.Anchor.Index)
+	}
+	env, links, id := p.env, p.spec.group.links, p.spec.id
+	go func() {
+		var loans []logfile.Loan
+		if reader != nil {
+			if loan, err := reader.Lend(m.Want, anchor, lendBytes); err == nil {
+				loans = append(loans, loan)
+			}
+		}
+		lendFrames(env, links, m, id.Broker, id, dirs, loans)
+	}()
+}
+
+// scrubTick begins a pass when one is due.
+func (p *partitionActor) scrubTick(ctx actor.Context) {
+	if !p.scrub.due(p.env.now()) {
+		return
+	}
+	work, cancel := context.WithCancel(context.Background())
+	job := &scrubJob{cancel: cancel}
+	p.scrub.job = job
+	source, shared := p.file.Scrub(), p.env.scrubber
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	go func() {
+		m := &scrubEnded{job: job}
+		select {
+		case shared.slot <- struct{}{}:
+			m.err = shared.run(work, source)
+			<-shared.slot
+		case <-work.Done():
+			m.err = work.Err()
+		}
+		root.Send(self, m)
+	}()
+}
+
+// scrubEnded plans the next pass. Damage goes the way of damage that a reader
+// meets; a disk that cannot be read is tried again with the next pass.
+func (p *partitionActor) scrubEnded(ctx actor.Context, m *scrubEnded) {
+	if p.scrub.job != m.job || p.life != partitionRunning {
+		return
+	}
+	p.endScrub()
+	p.scrub.next = p.env.now().Add(p.scrub.every)
+	stats := &p.env.scrubber.stats
+	var bad *logfile.CorruptError
+	switch {
+	case m.err == nil:
+		stats.replicas.Add(1)
+		stats.lastEnded.Store(p.env.now().UnixMilli())
+	case errors.As(m.err, &bad):
+		stats.damage.Add(1)
+		p.log.Error("scrub found damage", "error", m.err)
+		p.damageFound(ctx, &damageFound{m.err})
+	default:
+		p.log.Error("scrub cannot read the log", "error", m.err)
+	}
+}
+
+func (p *partitionActor) endScrub() {
+	if p.scrub.job != nil {
+		p.scrub.job.cancel()
+		p.scrub.job = nil
+	}
 }

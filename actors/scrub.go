@@ -2,13 +2,10 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/logfile"
 	"ottla/protocol"
@@ -95,29 +92,6 @@ type scrubEnded struct {
 	err error
 }
 
-// scrubTick begins a pass when one is due.
-func (p *partitionActor) scrubTick(ctx actor.Context) {
-	if !p.scrub.due(p.env.now()) {
-		return
-	}
-	work, cancel := context.WithCancel(context.Background())
-	job := &scrubJob{cancel: cancel}
-	p.scrub.job = job
-	source, shared := p.file.Scrub(), p.env.scrubber
-	self, root := ctx.Self(), ctx.ActorSystem().Root
-	go func() {
-		m := &scrubEnded{job: job}
-		select {
-		case shared.slot <- struct{}{}:
-			m.err = shared.run(work, source)
-			<-shared.slot
-		case <-work.Done():
-			m.err = work.Err()
-		}
-		root.Send(self, m)
-	}()
-}
-
 func (s *scrubber) run(ctx context.Context, source *logfile.Scrub) error {
 	_, err := source.Run(func(n int) error {
 		if wait := s.pacer.take(n); wait > 0 {
@@ -134,34 +108,4 @@ func (s *scrubber) run(ctx context.Context, source *logfile.Scrub) error {
 		return ctx.Err()
 	})
 	return err
-}
-
-// scrubEnded plans the next pass. Damage goes the way of damage that a reader
-// meets; a disk that cannot be read is tried again with the next pass.
-func (p *partitionActor) scrubEnded(ctx actor.Context, m *scrubEnded) {
-	if p.scrub.job != m.job || p.life != partitionRunning {
-		return
-	}
-	p.endScrub()
-	p.scrub.next = p.env.now().Add(p.scrub.every)
-	stats := &p.env.scrubber.stats
-	var bad *logfile.CorruptError
-	switch {
-	case m.err == nil:
-		stats.replicas.Add(1)
-		stats.lastEnded.Store(p.env.now().UnixMilli())
-	case errors.As(m.err, &bad):
-		stats.damage.Add(1)
-		p.log.Error("scrub found damage", "error", m.err)
-		p.damageFound(ctx, &damageFound{m.err})
-	default:
-		p.log.Error("scrub cannot read the log", "error", m.err)
-	}
-}
-
-func (p *partitionActor) endScrub() {
-	if p.scrub.job != nil {
-		p.scrub.job.cancel()
-		p.scrub.job = nil
-	}
 }

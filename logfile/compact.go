@@ -32,19 +32,6 @@ type CompactionSource struct {
 	active segment
 }
 
-// CompactionSource takes a snapshot. The entries up to Compaction.To must have
-// been executed.
-func (l *Log) CompactionSource() *CompactionSource {
-	s := &CompactionSource{
-		log:    &Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, sums: l.sums, st: l.st},
-		sealed: l.sealed, active: l.active,
-	}
-	if l.compacted != nil {
-		s.old, s.parts = l.compacted.CompactedInfo, l.compacted.parts
-	}
-	return s
-}
-
 // Compact writes a new generation of parts under temporary names. It keeps the
 // newest record of each key, unless that is a tombstone below DropBelow, and every
 // record without a key. The very last record is always kept, so that a reader at

@@ -124,3 +124,14 @@ func (l *Log) keepCompacted(cp *Checkpoint) (gone []*segment) {
 	cp.LogStart = max(cp.LogStart, cp.NextOffset)
 	return gone
 }
+
+// partSegment returns a part as a sealed segment for readers.
+func (l *Log) partSegment(path string, e *partEnd, endPos int64) *segment {
+	f := &File{fsys: l.fsys, path: path, st: l.st, cache: l.opt.Cache}
+	f.end.Store(endPos)
+	f.sealed.Store(true)
+	return &segment{
+		file: f, part: true, base: e.Start, first: 1, last: e.frames, next: e.Next,
+		size: endPos, lastAt: e.AppendTime, maxTime: e.maxTime,
+	}
+}

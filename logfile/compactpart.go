@@ -139,17 +139,6 @@ func readPart(h Handle, path string) (id Identity, e partEnd, endPos int64, err 
 	return head.id, e, from + int64(at), nil
 }
 
-// partSegment returns a part as a sealed segment for readers.
-func (l *Log) partSegment(path string, e *partEnd, endPos int64) *segment {
-	f := &File{fsys: l.fsys, path: path, st: l.st, cache: l.opt.Cache}
-	f.end.Store(endPos)
-	f.sealed.Store(true)
-	return &segment{
-		file: f, part: true, base: e.Start, first: 1, last: e.frames, next: e.Next,
-		size: endPos, lastAt: e.AppendTime, maxTime: e.maxTime,
-	}
-}
-
 // followPart checks that frames of a part follow each other.
 func (w *walker) followPart(f *Frame, pos int64) error {
 	fail := func(format string, args ...any) error {

@@ -69,16 +69,6 @@ type CompactedReader struct {
 	view *View
 }
 
-// CompactedReader returns a snapshot of the parts, nil when there are none.
-func (l *Log) CompactedReader() *CompactedReader {
-	if l.compacted == nil {
-		return nil
-	}
-	return &CompactedReader{CompactedInfo: l.Compacted(), view: &View{
-		parts: l.parts(), floor: l.Compacted().Next, sums: l.sums, interval: l.opt.IndexInterval,
-	}}
-}
-
 // Lines returns whole record lines from an offset on, and the offset to go on
 // with, which is Next at the end. It reads no further frame once there are
 // maxBytes.

@@ -42,12 +42,6 @@ type PartWriter struct {
 	next  int64
 }
 
-// NewPartWriter begins a generation; the counts in info are ignored. pace is called
-// before so many bytes are written; it may wait, and its error ends the writing.
-func (l *Log) NewPartWriter(info CompactedInfo, pace func(bytes int) error) *PartWriter {
-	return newPartWriter(&Log{fsys: l.fsys, dir: l.dir, id: l.id, opt: l.opt, sums: l.sums, st: l.st}, info, pace)
-}
-
 func newPartWriter(l *Log, info CompactedInfo, pace func(bytes int) error) *PartWriter {
 	w := &PartWriter{log: l, info: info, partBytes: l.opt.SegmentBytes, pace: pace, next: info.Start}
 	w.set.CompactedInfo, w.set.log = info, l

@@ -20,22 +20,6 @@ type FrameReader struct {
 	damaged  func(error)
 }
 
-// Reader returns a snapshot for reading entries on another goroutine.
-func (l *Log) Reader() *FrameReader {
-	return &FrameReader{
-		sealed: l.sealed, active: l.active, entries: l.index.entries, epoch: l.active.file.epoch.Load(),
-		sums: l.sums, interval: l.opt.IndexInterval, damaged: l.damaged,
-	}
-}
-
-// ReadFrames reads entries lo to hi-1: at least one, and no further one once
-// their bodies have maxBytes together. The bodies belong to the caller. It does
-// I/O. Errors: ErrBeyondEnd, also for entries whose batches are not executed yet,
-// ErrBelowStart, *CorruptError, errors of the disk.
-func (l *Log) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
-	return l.Reader().ReadFrames(lo, hi, maxBytes)
-}
-
 // FirstIndex is the first entry that can be read.
 func (r *FrameReader) FirstIndex() uint64 {
 	if len(r.sealed) > 0 {

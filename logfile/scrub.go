@@ -15,11 +15,6 @@ type Scrub struct {
 	segs []*segment
 }
 
-// Scrub returns a snapshot of everything that is sealed.
-func (l *Log) Scrub() *Scrub {
-	return &Scrub{fsys: l.fsys, id: l.id, segs: append(l.parts(), l.sealed...)}
-}
-
 // Run verifies every byte and returns how many it read. pace is called before so
 // many bytes are read; it may wait, and its error ends the run. Run opens handles
 // of its own, so that those in the cache stay there for readers. Files that were

@@ -23,15 +23,6 @@ type View struct {
 	damaged  func(error)
 }
 
-// View returns a snapshot for readers. Everything below the high watermark
-// must be committed and its batches executed.
-func (l *Log) View(highWatermark int64) *View {
-	return &View{
-		parts: l.parts(), floor: l.Compacted().Next, sealed: l.sealed, active: l.active, entries: l.index.entries, start: l.logStart,
-		hw: max(min(highWatermark, l.active.next), l.logStart), sums: l.sums, interval: l.opt.IndexInterval, damaged: l.damaged,
-	}
-}
-
 // Earliest is the offset of the first record that can be read.
 func (v *View) Earliest() int64 { return v.start }
 

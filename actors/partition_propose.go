@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"runtime"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/replica"
@@ -34,4 +36,41 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 		}
 	}
 	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
+}
+
+func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
+	switch {
+	case p.life != partitionRunning:
+		pr.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+	case p.diskFull:
+		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
+	default:
+		if err := p.env.stalled(); err != nil {
+			pr.Answer(protocol.ProduceResult{Err: err})
+			return
+		}
+		p.wake()
+		p.do(ctx, func() { p.rep.Propose(pr) })
+	}
+}
+
+// flushGathered proposes the requests gathered so far, unless the replica
+// expects more at once: then it first lets the goroutines run that are about to
+// send them. On an idle machine there are none, and yielding takes no time.
+func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
+	if p.rep != nil && p.rep.PostponeFlush() {
+		runtime.Gosched()
+		ctx.Send(ctx.Self(), m) // behind what came meanwhile
+		return
+	}
+	p.do(ctx, p.rep.Flush)
+}
+
+func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
+	if p.life != partitionRunning {
+		m.Done(protocol.ErrNotLeader)
+		return
+	}
+	p.wake()
+	p.do(ctx, func() { p.rep.ReadIndex(m.Done) })
 }

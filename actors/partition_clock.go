@@ -1,0 +1,130 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// tick drives raft's clock, retries of writes, retention and membership changes.
+func (p *partitionActor) tick(ctx actor.Context) {
+	if p.life != partitionRunning {
+		return
+	}
+	p.ticks++
+	p.retryWrites(ctx)
+	p.coord.expiryTick(ctx)
+	p.compactTick(ctx)
+	p.scrubTick(ctx)
+	if p.quiet {
+		p.do(ctx, p.quietRetention)
+		return
+	}
+	p.do(ctx, func() {
+		p.rep.Tick()
+		p.leaderlessTick(ctx)
+		if p.ref != nil {
+			p.rep.ReconcileMembers(p.want)
+			p.settleMembers(ctx)
+			p.preferredTick()
+			p.retentionTick()
+		}
+	})
+	p.quietTick(ctx)
+	p.answerHandOver(ctx)
+}
+
+// settleMembers makes sure that the members of a group that has just got them
+// will still be its members after a power cut, and then tells the cluster.
+func (p *partitionActor) settleMembers(ctx actor.Context) {
+	if p.replacing && p.rep.ProveMembers(p.want) {
+		p.membersChanged(ctx)
+	}
+}
+
+// ticks converts a duration to ticks of raft's clock, at least one.
+func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
+
+// quietRetention looks for old segments of a partition that is otherwise idle;
+// a proposal wakes it.
+func (p *partitionActor) quietRetention() {
+	if p.ref == nil {
+		return
+	}
+	p.retentionTick()
+	if p.rep.Gathered() {
+		p.wake()
+	}
+}
+
+// retentionTick proposes a new log start when old segments are due.
+func (p *partitionActor) retentionTick() {
+	every := max(1, int(p.env.opt.RetentionCheckInterval/p.env.opt.TickInterval))
+	if p.ticks%every != 0 {
+		return
+	}
+	if p.compacts() {
+		p.askCompaction()
+		return
+	}
+	now := p.env.now().UnixMilli()
+	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
+	if start > p.file.LogStart() {
+		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
+		p.rep.ProposeLogStart(start)
+	}
+}
+
+// An idle partition falls quiet: its leader tells the followers, and none of
+// them runs raft's clock, so that a thousand idle partitions send no
+// heartbeats. Nobody can miss a dead leader by that: replicas of a broker that
+// ends leave the directory of running ones, and everybody else is told. Any
+// message of a peer, and anything to do, wakes a replica.
+
+// quietTicks is how long a partition must have been idle: 3 s at the default tick.
+const quietTicks = 30
+
+// fallQuiet tells a follower that its leader has stopped its clock at this
+// term and index.
+type fallQuiet struct {
+	Leader, Term, Index uint64
+}
+
+// quietTick counts idle ticks on a leader, and puts the partition to sleep.
+func (p *partitionActor) quietTick(ctx actor.Context) {
+	if !p.idle() {
+		p.idleTicks = 0
+		return
+	}
+	if p.idleTicks++; p.idleTicks < quietTicks {
+		return
+	}
+	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
+	for _, pid := range p.spec.group.others(p.spec.id.ReplicaID) {
+		ctx.Send(pid, m)
+	}
+	p.quiet = true
+}
+
+// idle reports whether this replica leads, everything is applied everywhere,
+// and nothing waits for anything.
+func (p *partitionActor) idle() bool {
+	if p.ref == nil || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
+		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
+		return false
+	}
+	return p.rep.Quiescent(p.spec.group.reachable)
+}
+
+// followQuiet stops a follower's clock, if it agrees with its leader.
+func (p *partitionActor) followQuiet(m *fallQuiet) {
+	if p.life == partitionRunning && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
+		p.quiet = true
+	}
+}
+
+// wake starts raft's clock again.
+func (p *partitionActor) wake() {
+	p.quiet = false
+	p.idleTicks = 0
+}
