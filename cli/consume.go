@@ -20,6 +20,7 @@ type consumeOptions struct {
 	from           string
 	maxRecords     int // 0: no limit
 	follow         bool
+	create         bool
 	wait           time.Duration
 }
 
@@ -63,6 +64,7 @@ func newConsume(p *process) *cobra.Command {
 	flags.StringVar(&o.from, "from", "earliest", "where a group starts: earliest, latest, milliseconds since 1970 or a time")
 	flags.IntVar(&o.maxRecords, "max-records", 0, "end after this many records")
 	flags.BoolVar(&o.follow, "follow", false, "wait for more records")
+	flags.BoolVar(&o.create, "create", false, "create the topic if it does not exist")
 	flags.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for another record before ending")
 	return cmd
 }
@@ -125,7 +127,7 @@ func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, err
 	}
 	var err error
 	s.consumer, err = a.NewConsumer(client.ConsumerConfig{
-		Cluster: o.cluster, Group: o.group, Topics: []string{o.topic}, From: from,
+		Cluster: o.cluster, Group: o.group, Topics: []string{o.topic}, AutoCreate: o.create, From: from,
 		MaxRecords: pollRecords, Wait: wait, Retry: s.retries.again, RetryBackoff: retryBackoff,
 	})
 	return s, err

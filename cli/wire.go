@@ -75,6 +75,7 @@ func httpOptions(cfg *config.Config, l *logs) http.Options {
 		Version:               buildVersion(),
 		Logger:                l.logger("http"),
 		Requests:              l.requests,
+		AutoCreateOnRead:      cfg.AutoCreateOnRead,
 		Hosts:                 serverHosts(cfg),
 		CORSOrigins:           cfg.CORS.Origins,
 		MaxBodyBytes:          int(cfg.Limits.BodyBytes),

@@ -18,6 +18,7 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	notConfigured := map[string]bool{"Heartbeat": true}
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
+	cfg.AutoCreateOnRead = true                         // nor that
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()
 	for _, options := range []any{

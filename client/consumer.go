@@ -20,6 +20,7 @@ type ConsumerConfig struct {
 	Cluster    string
 	Group      string   // empty: a group of its own, which Close deletes
 	Topics     []string // required
+	AutoCreate bool     // create topics that do not exist; else polls fail with topic_not_found
 	ConsumerID int64    // 0: the server assigns one
 	From       string   // where a new group starts: "earliest", "latest" or a timestamp in milliseconds
 	MaxRecords int      // of a batch
@@ -104,7 +105,7 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
 	return &Consumer{client: c, private: cfg.Group == "", first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, poll: PollRequest{
 		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: slices.Clone(cfg.Topics), From: cfg.From,
-		MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
+		AutoCreate: cfg.AutoCreate, MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
 }
 

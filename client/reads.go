@@ -78,6 +78,7 @@ type PollRequest struct {
 	Wait           time.Duration // how long to wait for a first record; negative: not at all
 	SessionTimeout time.Duration
 	From           string // "earliest" (default), "latest" or a timestamp in milliseconds
+	AutoCreate     bool   // create the topics that do not exist, instead of failing with topic_not_found
 	AutoCommit     bool   // commit the returned records before they are returned: at most once
 	Ack            string // cursor to commit first; not with AutoCommit
 	After          string // cursor to read on from without committing; not with AutoCommit
@@ -134,6 +135,9 @@ func (p *PollRequest) query() url.Values {
 	setInt(q, "max_bytes", int64(p.MaxBytes))
 	setInt(q, "session_timeout_ms", p.SessionTimeout.Milliseconds())
 	setInt(q, "timeout_ms", p.Wait.Milliseconds())
+	if p.AutoCreate {
+		q.Set("auto_create", "true")
+	}
 	if p.Wait < 0 {
 		q.Set("timeout_ms", "0")
 	}

@@ -19,14 +19,15 @@ import "time"
 // Config has every setting of `ottla serve`. The yaml tags are the keys of
 // config.yaml, which explains them; a test compares the two.
 type Config struct {
-	Listen           string   `yaml:"listen"`             // HOST:PORT
-	AdvertisedHost   string   `yaml:"advertised_host"`    // empty: the host of Listen
-	DataDir          string   `yaml:"data_dir"`           // created when it is missing
-	DefaultCluster   string   `yaml:"default_cluster"`    // empty: none is created
-	AutoCreateTopics bool     `yaml:"auto_create_topics"` // on produce and on subscribe
-	RequestTimeout   Duration `yaml:"request_timeout"`    // until a produce request is answered
-	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`   // until a clean shutdown is given up
-	PprofListen      string   `yaml:"pprof_listen"`       // HOST:PORT; empty: off
+	Listen           string   `yaml:"listen"`              // HOST:PORT
+	AdvertisedHost   string   `yaml:"advertised_host"`     // empty: the host of Listen
+	DataDir          string   `yaml:"data_dir"`            // created when it is missing
+	DefaultCluster   string   `yaml:"default_cluster"`     // empty: none is created
+	AutoCreateTopics bool     `yaml:"auto_create_topics"`  // on produce
+	AutoCreateOnRead bool     `yaml:"auto_create_on_read"` // on a poll that does not say, where auto_create_topics is on
+	RequestTimeout   Duration `yaml:"request_timeout"`     // until a produce request is answered
+	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`    // until a clean shutdown is given up
+	PprofListen      string   `yaml:"pprof_listen"`        // HOST:PORT; empty: off
 
 	Log      Log      `yaml:"log"`
 	HTTP     HTTP     `yaml:"http"`

@@ -31,7 +31,7 @@ func TestFailingCalls(t *testing.T) {
 		{"an array", "POST", "/events", `["t"]`, 400, "malformed", ""},
 		{"invalid UTF-8", "POST", "/events", "{\"topic\":\"t\",\"value\":\"\xff\"}", 400, "malformed", ""},
 		{"lone surrogate", "POST", "/topic", `{"name":"\ud800"}`, 0, "", ""},
-		{"too deep", "POST", "/events", `{"topic":"t","value":` + deep + `}`, 400, "", ""},
+		{"too deep", "POST", "/events", `{"topic":"t","value":` + deep + `}`, 422, "record_limit", "limits.json_depth"},
 		{"unknown field", "POST", "/events", `{"topic":"t","valeu":1}`, 400, "unknown_field", "valeu"},
 		{"unknown field of a record", "POST", "/events", `{"topic":"t","records":[{"valeu":1}]}`, 400, "unknown_field", "valeu"},
 		{"field twice", "POST", "/events", `{"topic":"t","value":1,"value":2}`, 400, "", "value"},

@@ -81,7 +81,7 @@ func shellLine(t *testing.T, line, dataDir string) string {
 func TestShellBlocksOfTheDocuments(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, topic := range []string{"clicks", "scratch", "orders"} {
+	for _, topic := range []string{"clicks", "scratch", "orders", "visits"} {
 		s.must("1\n", "produce", topic)
 	}
 	var offline []string

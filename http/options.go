@@ -14,6 +14,8 @@ type Options struct {
 	// is nil, requests are not logged.
 	Requests *slog.Logger
 
+	AutoCreateOnRead bool // auto_create of a poll that does not say
+
 	// Hosts are the names and addresses by which the server may be asked, in Host,
 	// besides loopback ones and the address of the connection. If it is nil, any
 	// will do.

@@ -53,7 +53,7 @@ func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 	o := &c.srv.o
 	req := &protocol.PollRequest{
 		MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Timeout: o.DefaultPollTimeout,
-		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true,
+		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true, AutoCreate: o.AutoCreateOnRead,
 	}
 	fields := []binding{
 		{name: "topic", required: true, many: true, set: setNames(&req.Topics)},
@@ -65,6 +65,7 @@ func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 		{name: "timeout_ms", set: setMilliseconds(&req.Timeout, 0, o.MaxTimeout)},
 		{name: "session_timeout_ms", set: setMilliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)},
 		{name: "auto_commit", set: setBool(&req.AutoCommit)},
+		{name: "auto_create", set: setBool(&req.AutoCreate)},
 		{name: "from", set: setFrom(&req.From)},
 		{name: "ack", set: setCursor(&req.Ack)},
 		{name: "after", set: setCursor(&req.After)},

@@ -124,6 +124,7 @@ type PollRequest struct {
 	Timeout        time.Duration
 	SessionTimeout time.Duration
 	AutoCommit     bool
+	AutoCreate     bool // create topics that do not exist
 	From           StartFrom
 	Ack            string // cursor to commit first
 	After          string // cursor to continue from; with AutoCommit the committed offset does not go back

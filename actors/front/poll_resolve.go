@@ -33,7 +33,7 @@ func (p *poll) onResolve() pollState {
 // resolveTopics finds the topics, and the one cluster that has them.
 func (p *poll) resolveTopics() *protocol.Error {
 	for _, name := range p.req.Topics {
-		t, err := p.front.LookupTopic(p.req.Cluster, name, true, time.Now().Add(p.front.opt.RequestTimeout))
+		t, err := p.front.LookupTopic(p.req.Cluster, name, p.req.AutoCreate, time.Now().Add(p.front.opt.RequestTimeout))
 		if err != nil {
 			return err
 		}

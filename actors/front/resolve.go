@@ -58,7 +58,7 @@ func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.T
 		if t := h.Table().Topics[topic]; t != nil {
 			return t, nil
 		}
-		return fr.createMissing(h, topic, create, deadline)
+		return fr.createMissing(h, cluster, topic, create, deadline)
 	}
 	var found *protocol.Topic
 	all := fr.directory.Clusters()
@@ -86,13 +86,13 @@ func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.T
 		return nil, err
 	}
 	if all[protocol.DefaultCluster] == nil {
-		return nil, topicNotFound(topic)
+		return nil, fr.topicMissing("", topic)
 	}
 	h, err := fr.cluster(protocol.DefaultCluster)
 	if err != nil {
 		return nil, err // it is being created
 	}
-	return fr.createMissing(h, topic, create, deadline)
+	return fr.createMissing(h, cluster, topic, create, deadline)
 }
 
 func topicNotFound(topic string) *protocol.Error {

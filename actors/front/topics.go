@@ -12,9 +12,11 @@ import (
 	"ottla/protocol"
 )
 
-func (fr *Front) createMissing(h *routing.Cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+// createMissing creates a topic that h does not have, if create and the
+// configuration allow it. cluster is the one that the client has named, if any.
+func (fr *Front) createMissing(h *routing.Cluster, cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if !create || !fr.opt.AutoCreateTopics || protocol.IsInternalTopic(topic) {
-		return nil, topicNotFound(topic)
+		return nil, fr.topicMissing(cluster, topic)
 	}
 	if _, err := fr.createTopic(h, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
 		return nil, err
