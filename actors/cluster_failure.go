@@ -46,7 +46,7 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	if b.gone {
 		return // when it is cleared
 	}
-	known, err := c.env.manifests.AgeOf(c.handle.manifest, b.id, c.intros.Count(b.id))
+	known, err := c.env.manifests.CountFloor(c.handle.manifest, b.id, c.intros.Count(b.id))
 	if err != nil {
 		c.log.Error("broker cannot start", "broker", b.id, "error", err)
 		c.startFailed(ctx, b, err)

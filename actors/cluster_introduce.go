@@ -65,11 +65,11 @@ func (c *clusterActor) introduce(ctx actor.Context) {
 	ask := c.intros.Begin(running, opening)
 	switch {
 	case len(ask) == 1:
-		c.intros.Answered(c.intros.Round(), ask[0], nil) // there is no peer whose counter it could note
+		c.intros.Answered(c.intros.Number(), ask[0], nil) // there is no peer whose counter it could note
 		c.endIntroduction(ctx)
 	case len(ask) > 1:
 		for _, id := range ask {
-			ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.Round(), Counts: c.intros.Counts()})
+			ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.Number(), Counts: c.intros.Counts()})
 		}
 		c.boundIntroduction(ctx)
 	case c.intros.State() == datadir.IntroductionGathering && c.introTimer == 0:

@@ -58,9 +58,10 @@ type (
 	}
 )
 
-// Apply is the only mutator of the state. It depends on nothing but the state
-// and the record, tolerates what compaction leaves out, and fails on a record
-// that this build does not understand; the state is then as before.
+// Apply changes the state by one record, and is the only method that does. It
+// depends on nothing but the state and the record, and on no record that
+// compaction may have removed. It fails on a record that this build does not
+// understand, and changes nothing then.
 func (s *State) Apply(rec metarecord.Record) error {
 	if err := s.applyRecord(rec); err != nil {
 		return fmt.Errorf("apply %s %s of %s: %w", rec.Action, rec.Key, protocol.MetadataTopic, err)
@@ -120,7 +121,7 @@ func (s *State) applyTopic(id string, value []byte) error {
 			return err
 		}
 		if (v.Topic == nil) == (v.Deleted == nil) {
-			return errors.New("a topic is either there or deleted")
+			return errors.New("the value must have a topic or a deleted topic, and not both")
 		}
 	}
 	if old := s.topics[id]; old != nil {

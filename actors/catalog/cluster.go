@@ -13,10 +13,10 @@ import (
 // settings.
 type Bootstrap struct {
 	MetadataTopicID   string
-	MetadataReplicas  []protocol.PlacedReplica // the first voters, see MetadataVoters
+	MetadataReplicas  []protocol.PlacedReplica // its first voters, see MetadataVoters
 	OffsetsTopicID    string
-	OffsetsPartitions int // 1-1024
-	Host              string
+	OffsetsPartitions int    // 1-1024
+	Host              string // where the process listens, for all brokers
 	Port              int
 }
 
@@ -57,7 +57,7 @@ func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord
 }
 
 // DecideRegisterBrokers returns records for the brokers whose address is not
-// host:port any more; after the address of the process has changed.
+// host:port, the address of the process. There are some after it has changed.
 func (s *State) DecideRegisterBrokers(host string, port int) []metarecord.Record {
 	var recs []metarecord.Record
 	for _, id := range s.brokerIDs() {
@@ -71,9 +71,9 @@ func (s *State) DecideRegisterBrokers(host string, port int) []metarecord.Record
 	return recs
 }
 
-// DecideAllocateConsumerIDs takes n fresh consumer ids, none below floor: first,
-// first+1, ... They are the caller's once the record is committed; a caller that fails
-// leaves a gap, nothing worse.
+// DecideAllocateConsumerIDs reserves n consumer ids that nobody has, none below
+// floor: first, first+1, ... They are the caller's once the record is committed. A
+// caller that fails leaves a gap, which does no harm.
 func (s *State) DecideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (first protocol.ConsumerID, recs []metarecord.Record) {
 	first = max(s.consumerID, floor)
 	v := consumerIDsValue{V: metarecord.Format, Next: first + protocol.ConsumerID(n)}
@@ -84,11 +84,11 @@ func (s *State) DecideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (fir
 // they agree, else cluster_exists naming those that do not.
 func (c *ClusterSettings) Conflict(spec *protocol.ClusterSpec) *protocol.Error {
 	var differ []string
-	differ = differs(differ, "num_brokers", spec.NumBrokers, c.NumBrokers)
-	differ = differs(differ, "partitions", spec.Partitions, c.Partitions)
-	differ = differs(differ, "retention_policies", spec.RetentionHours, c.RetentionHours)
-	differ = differs(differ, "replication_factor", spec.ReplicationFactor, c.ReplicationFactor)
-	differ = differs(differ, "fsync", spec.Fsync, c.Fsync)
+	differ = appendIfDiffers(differ, "num_brokers", spec.NumBrokers, c.NumBrokers)
+	differ = appendIfDiffers(differ, "partitions", spec.Partitions, c.Partitions)
+	differ = appendIfDiffers(differ, "retention_policies", spec.RetentionHours, c.RetentionHours)
+	differ = appendIfDiffers(differ, "replication_factor", spec.ReplicationFactor, c.ReplicationFactor)
+	differ = appendIfDiffers(differ, "fsync", spec.Fsync, c.Fsync)
 	if d := spec.LogDirectory; d != nil && path.Clean(*d) != path.Clean(c.LogDirectory) {
 		differ = append(differ, "log_directory")
 	}
@@ -99,8 +99,9 @@ func (c *ClusterSettings) Conflict(spec *protocol.ClusterSpec) *protocol.Error {
 		c.Name, strings.Join(differ, ", ")).With("fields", differ)
 }
 
-// differs adds field to list if it was sent and is not what is there.
-func differs[T comparable](list []string, field string, sent *T, have T) []string {
+// appendIfDiffers adds field to list if it was sent and is not what the present
+// settings have.
+func appendIfDiffers[T comparable](list []string, field string, sent *T, have T) []string {
 	if sent != nil && *sent != have {
 		return append(list, field)
 	}

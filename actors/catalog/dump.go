@@ -10,8 +10,8 @@ import (
 	"ottla/protocol"
 )
 
-// Dump writes the whole state in a canonical form, one thing a line: two
-// states are equal exactly if their dumps are.
+// Dump writes the whole state as text, one thing a line: two states have equal
+// dumps exactly if they are equal.
 func (s *State) Dump() string {
 	var b strings.Builder
 	if s.settings != nil {

@@ -36,8 +36,9 @@ func (s *State) placementStart(topic string) int {
 
 // placeReplicas places partitions from..to-1 of a topic with rf copies each.
 // Preferred leaders rotate over the brokers beginning at brokers[start]; the
-// other copies follow at a distance that grows with each round, so that the
-// partitions a broker leads fail over to different brokers.
+// other copies follow at a distance that grows each time the rotation comes back
+// to the same broker, so that the partitions a broker leads fail over to different
+// brokers.
 func placeReplicas(brokers []int, start, from, to, rf int) []Partition {
 	n := len(brokers)
 	placed := make([]Partition, 0, to-from)

@@ -7,11 +7,11 @@ import (
 	"ottla/protocol"
 )
 
-// DecideReplaceReplica allocates a new replica id for the copy on broker
-// whose id oldID must not come back (lost, damaged or outdated). Asked again
-// for the same oldID it returns the id that is already catching up; asked for
-// that one, because it was lost too, it allocates yet another for the same
-// place. Errors: partition_not_found, broker_not_found (no such replica).
+// DecideReplaceReplica allocates a new replica id in the place of oldID, the
+// replica on broker that must not come back (lost, damaged or outdated). Called
+// again for the same oldID it returns the id that is catching up already, and no
+// records; called for that id, because it was lost too, it allocates another one
+// for the same place. Errors: partition_not_found, broker_not_found (no such replica).
 func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
@@ -35,9 +35,9 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 	return newID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
 }
 
-// DecideReplicaReplaced records that raft's membership has changed: newID
-// votes, the id it replaces is gone. The place in the order of preference
-// stays. No records if that is known. Errors: partition_not_found,
+// DecideReplicaReplaced records that raft's membership has changed: newID votes,
+// and the id that it replaces does not. It keeps that one's place in the order of
+// preference. No records are returned if that is known already. Errors: partition_not_found,
 // broker_not_found (no such replacement).
 func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
 	p := s.partition(topicID, partition)
@@ -74,9 +74,9 @@ func noPartition(topicID string, partition int) *protocol.Error {
 	return protocol.Errorf(protocol.CodePartitionNotFound, "topic %s has no partition %d", topicID, partition)
 }
 
-// On returns the replica that a broker shall hold, 0 if none: the one under
-// way, if one is being replaced. A founder is one that the partition began
-// with.
+// On returns the id of the replica that a broker is to have, 0 if none: while one
+// is being replaced, that is its successor. Founder reports that the partition
+// began with this replica.
 func (p *Partition) On(broker int) (replica uint64, founder bool) {
 	for _, r := range p.Replacing {
 		if r.Broker == broker {
@@ -91,7 +91,8 @@ func (p *Partition) On(broker int) (replica uint64, founder bool) {
 	return 0, false
 }
 
-// Wanted is the membership to reach: replicas with their successors in place.
+// Wanted is the membership to reach: the replicas, each that is being replaced as
+// its successor. The order is that of preference.
 func (p *Partition) Wanted() []protocol.PlacedReplica {
 	want := slices.Clone(p.Replicas)
 	for i := range want {

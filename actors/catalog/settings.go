@@ -6,7 +6,7 @@ import (
 	"ottla/protocol"
 )
 
-// Ranges of settings, inclusive.
+// Bounds of settings, inclusive; sizes are in bytes.
 const (
 	maxBrokers         = 9
 	maxTopicPartitions = 1024
@@ -15,7 +15,7 @@ const (
 	maxRetentionHours  = 1e9 // so that milliseconds fit
 )
 
-// Fsync modes and cleanup policies.
+// Values of fsync and of cleanup_policy.
 const (
 	fsyncAlways    = "always"
 	FsyncInterval  = "interval"
@@ -41,13 +41,14 @@ func (l TopicLimits) orDefaults() TopicLimits {
 	return l
 }
 
-// notInRange is the 422 for a setting outside of its range.
+// notInRange refuses a setting that is outside of its range (not_allowed).
 func notInRange(field, rule string, got any) *protocol.Error {
 	return protocol.Errorf(protocol.CodeNotAllowed, "%s must be %s, got %v", field, rule, got).
 		With("field", field).With("allowed", rule).With("value", got)
 }
 
-// setSetting writes a number that was sent to into, if ok says it is in range.
+// setSetting sets into to the number that was sent, if one was, and refuses it if
+// ok says that it is not in range. Rule is the range in words.
 func setSetting[T int | int64](into *T, sent *T, field, rule string, ok func(T) bool) *protocol.Error {
 	if sent == nil {
 		return nil
@@ -115,8 +116,9 @@ func retentionMs(hours float64) int64 {
 	return max(1, int64(hours*60*60*1000))
 }
 
-// Resolve checks spec and fills in the defaults. Whether the log
-// directory is free is not decided here. Errors: invalid_name, not_allowed.
+// Resolve makes the settings of a new cluster of what spec sends and the defaults.
+// Whether the log directory is free is not decided here. Now is in milliseconds
+// since 1970. Errors: invalid_name, not_allowed.
 func Resolve(spec *protocol.ClusterSpec, id string, now int64) (ClusterSettings, *protocol.Error) {
 	c := ClusterSettings{
 		ID: id, Name: spec.Name, NumBrokers: 3, LogDirectory: spec.Name, Partitions: 3,

@@ -28,18 +28,17 @@ const (
 // choose by hand are small, so assigned ones keep out of their way.
 const firstConsumerID protocol.ConsumerID = 1_000_001
 
-// ClusterSettings are a cluster's resolved settings; CreatedAt is in
-// milliseconds since 1970.
+// ClusterSettings are a cluster's resolved settings, as the API has them.
 type ClusterSettings struct {
 	ID                string  `json:"id"`
 	Name              string  `json:"name"`
-	NumBrokers        int     `json:"num_brokers"`
-	LogDirectory      string  `json:"log_directory"`
-	Partitions        int     `json:"partitions"`
-	RetentionHours    float64 `json:"retention_hours"`
-	ReplicationFactor int     `json:"replication_factor"`
-	Fsync             string  `json:"fsync"`
-	CreatedAt         int64   `json:"created_at"`
+	NumBrokers        int     `json:"num_brokers"`        // 1 to 9
+	LogDirectory      string  `json:"log_directory"`      // relative to the data directory
+	Partitions        int     `json:"partitions"`         // of a topic that does not say
+	RetentionHours    float64 `json:"retention_hours"`    // likewise; -1: no limit
+	ReplicationFactor int     `json:"replication_factor"` // likewise
+	Fsync             string  `json:"fsync"`              // "always" or FsyncInterval
+	CreatedAt         int64   `json:"created_at"`         // milliseconds since 1970
 }
 
 // Broker is a broker as the cluster knows it.
@@ -50,46 +49,45 @@ type Broker struct {
 	CreatedAt int64  `json:"created_at"`
 }
 
-// TopicSettings are a topic's resolved settings; -1 means no limit.
+// TopicSettings are a topic's resolved settings, as the API has them.
 type TopicSettings struct {
 	ReplicationFactor int    `json:"replication_factor"`
-	RetentionMs       int64  `json:"retention_ms"`
-	RetentionBytes    int64  `json:"retention_bytes"`
+	RetentionMs       int64  `json:"retention_ms"`    // -1: no limit
+	RetentionBytes    int64  `json:"retention_bytes"` // of a partition; -1: no limit
 	SegmentBytes      int64  `json:"segment_bytes"`
-	CleanupPolicy     string `json:"cleanup_policy"`
+	CleanupPolicy     string `json:"cleanup_policy"` // "delete" or CleanupCompact
 	DeleteRetentionMs int64  `json:"delete_retention_ms"`
 	MaxRecordBytes    int    `json:"max_record_bytes"`
 }
 
-// Topic is a topic. Values in a State are immutable: apply
+// Topic is a topic. Values in a State are immutable: Apply
 // replaces them, so a pointer taken from it may be kept and shared.
 type Topic struct {
 	ID         string `json:"-"`
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
 	TopicSettings
-	CreatedAt int64 `json:"created_at"`
+	CreatedAt int64 `json:"created_at"` // milliseconds since 1970
 }
 
-// PendingReplica is a replacement under way: NewID catches up on Broker and
-// then takes the place of OldID.
+// PendingReplica is a replacement under way: replica NewID catches up on Broker
+// and then takes the place of replica OldID.
 type PendingReplica struct {
 	Broker int    `json:"broker"`
 	OldID  uint64 `json:"old_id"`
 	NewID  uint64 `json:"new_id"`
 }
 
-// Partition is the placement of a partition. Replicas are in order of
-// preference, the preferred leader first. Immutable like Topic.
+// Partition is the placement of a partition. Immutable like Topic.
 type Partition struct {
-	Replicas      []protocol.PlacedReplica `json:"replicas"`
-	Replacing     []PendingReplica         `json:"replacing,omitempty"`
-	NextReplicaID uint64                   `json:"next_replica_id"`
+	Replicas      []protocol.PlacedReplica `json:"replicas"`            // in order of preference, the preferred leader first
+	Replacing     []PendingReplica         `json:"replacing,omitempty"` // at most one per broker
+	NextReplicaID uint64                   `json:"next_replica_id"`     // greater than every id the partition has had
 }
 
-// State is the state machine of __cluster_metadata. The decide methods
+// State is the state machine of __cluster_metadata. The Decide methods
 // never change it: they return a reply and the records that, once committed,
-// apply turns into the new state. Decisions are made by the leader on a state
+// Apply turns into the new state. Decisions are made by the leader on a state
 // to which all earlier records have been applied. It is not safe for
 // concurrent use; time and ids are arguments.
 type State struct {
@@ -99,7 +97,7 @@ type State struct {
 	names      map[string]string // name to id, of topics
 	partitions map[protocol.PartitionID]*Partition
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
-	consumerID protocol.ConsumerID     // ids below are taken
+	consumerID protocol.ConsumerID     // the next to be given out
 }
 
 // DeletedTopic is what is kept of a deleted topic: the committed permission
@@ -107,7 +105,7 @@ type State struct {
 type DeletedTopic struct {
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
-	DeletedAt  int64  `json:"deleted_at"`
+	DeletedAt  int64  `json:"deleted_at"` // milliseconds since 1970
 }
 
 // New returns the state before the first record.
@@ -130,15 +128,15 @@ func MetadataPartition() protocol.PartitionID {
 // Settings are the cluster's; nil until CREATE_CLUSTER was applied.
 func (s *State) Settings() *ClusterSettings { return s.settings }
 
-// Topics are all topics by id, Partitions their placements, and Deleted what is
-// kept of deleted topics by id until every broker has removed its copies. The
-// maps may be read only.
+// Topics are all topics by id, internal ones included. The map may not be changed,
+// nor may those of Partitions and Deleted.
 func (s *State) Topics() map[string]*Topic { return s.topics }
 
-// Partitions are the placements of all partitions; see Topics.
+// Partitions are the placements of all partitions.
 func (s *State) Partitions() map[protocol.PartitionID]*Partition { return s.partitions }
 
-// Deleted are the deleted topics by id; see Topics.
+// Deleted is what is kept of deleted topics, by id, until every broker has removed
+// its copies.
 func (s *State) Deleted() map[string]DeletedTopic { return s.deleted }
 
 // NextConsumerID is the first consumer id that was not given out.

@@ -155,7 +155,7 @@ func TestApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		{"another kind of key", actionCreateTopic, `["broker",1]`, `{"v":1}`, "does not go with"},
 		{"key too short", actionCreateTopic, `["topic"]`, `{"v":1}`, "wrong number"},
 		{"partition is no number", actionPlacePartition, `["partition","a","b"]`, `{"v":1}`, "not a number"},
-		{"neither there nor deleted", actionCreateTopic, `["topic","a"]`, `{"v":1}`, "either there or deleted"},
+		{"neither there nor deleted", actionCreateTopic, `["topic","a"]`, `{"v":1}`, "must have a topic or a deleted topic"},
 		{"not JSON", actionConsumerIDs, `["consumer_ids"]`, `{`, "JSON"},
 	}
 	for _, tt := range tests {

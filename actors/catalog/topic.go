@@ -7,10 +7,10 @@ import (
 	"ottla/protocol"
 )
 
-// DecideCreateTopic creates a topic under id, or recognizes that it is there:
-// then it returns the existing id and no records. now is in milliseconds
-// since 1970. Errors: starting, invalid_name,
-// internal_topic, not_allowed, topic_exists.
+// DecideCreateTopic creates a topic under id. If there is one of that name with the
+// settings that spec sends, it returns that one's id and no records. Now is in
+// milliseconds since 1970. Errors: starting, invalid_name, internal_topic,
+// not_allowed, topic_exists.
 func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits TopicLimits,
 ) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	limits = limits.orDefaults()
@@ -18,7 +18,7 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 		return "", nil, err
 	}
 	if s.settings == nil || len(s.brokers) == 0 {
-		return "", nil, protocol.Errorf(protocol.CodeStarting, "the cluster's metadata is not there yet")
+		return "", nil, protocol.Errorf(protocol.CodeStarting, "the cluster is starting: its metadata has not been read yet")
 	}
 	t := Topic{
 		ID: id, Name: spec.Name, Partitions: s.settings.Partitions,
@@ -42,8 +42,9 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
 }
 
-// DecideAlterTopic changes the settings that spec sends. Partitions can only
-// grow, the replication factor cannot change. No records: nothing to change.
+// DecideAlterTopic changes the settings that spec sends. The number of partitions
+// can only grow, the replication factor cannot change. No records are returned
+// when nothing changes.
 // Errors: topic_not_found, internal_topic, not_allowed.
 func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	have, err := s.writableTopic(spec.Name)
@@ -69,7 +70,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {
 		start := s.placementStart(t.Name)
-		if first := s.partition(t.ID, 0); first != nil { // go on with the rotation
+		if first := s.partition(t.ID, 0); first != nil { // the rotation goes on where it stopped
 			start = indexOf(s.brokerIDs(), first.Replicas[0].Broker)
 		}
 		added := placeReplicas(s.brokerIDs(), start, have.Partitions, t.Partitions, t.ReplicationFactor)
@@ -78,8 +79,8 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 	return t.ID, recs, nil
 }
 
-// DecideDeleteTopic deletes a topic and its placement. What stays is the
-// permission to remove its directories, until DecideForgetTopic. Errors:
+// DecideDeleteTopic deletes a topic and its placement. What is kept, until
+// DecideForgetTopic, is the permission to remove its directories. Errors:
 // topic_not_found, internal_topic.
 func (s *State) DecideDeleteTopic(name string, now int64) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	t, err := s.writableTopic(name)
@@ -125,18 +126,18 @@ func checkTopicName(name string) *protocol.Error {
 	return nil
 }
 
-// Conflict compares the fields that spec sends with the topic: nil when they
+// conflict compares the fields that spec sends with the topic: nil when they
 // agree, else topic_exists naming those that do not.
 func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	var differ []string
-	differ = differs(differ, "partitions", spec.Partitions, t.Partitions)
-	differ = differs(differ, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
-	differ = differs(differ, "retention_ms", spec.RetentionMs, t.RetentionMs)
-	differ = differs(differ, "retention_bytes", spec.RetentionBytes, t.RetentionBytes)
-	differ = differs(differ, "segment_bytes", spec.SegmentBytes, t.SegmentBytes)
-	differ = differs(differ, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
-	differ = differs(differ, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
-	differ = differs(differ, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
+	differ = appendIfDiffers(differ, "partitions", spec.Partitions, t.Partitions)
+	differ = appendIfDiffers(differ, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
+	differ = appendIfDiffers(differ, "retention_ms", spec.RetentionMs, t.RetentionMs)
+	differ = appendIfDiffers(differ, "retention_bytes", spec.RetentionBytes, t.RetentionBytes)
+	differ = appendIfDiffers(differ, "segment_bytes", spec.SegmentBytes, t.SegmentBytes)
+	differ = appendIfDiffers(differ, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
+	differ = appendIfDiffers(differ, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
+	differ = appendIfDiffers(differ, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
 	if len(differ) == 0 {
 		return nil
 	}

@@ -11,22 +11,24 @@ import (
 	"ottla/protocol"
 )
 
-// A broker's directory that was restored from an earlier copy votes and
-// acknowledges as if it had never seen what came after the copy. So each
-// ledger counts, and the peers' ledgers note the counts before that broker's
-// replicas run. This file compares the ledgers of one cluster.
+// The replicas in a broker's directory that was restored from an earlier copy would
+// vote and acknowledge as if what came after the copy had never been. So each
+// ledger counts its opens and closes, and the peers' ledgers note the count before
+// that broker's replicas run (introductions.go). This file compares the ledgers of
+// one cluster.
 
-// RepairCommand is what a majority that is gone for good can be given up with.
+// RepairCommand is the command that gives up a majority that is lost for good.
 const RepairCommand = "ottla log repair --force-membership"
 
-// Age compares a broker's counter with what its peers have noted.
+// Age is a broker's count beside what its peers have noted of it.
 type Age struct {
 	Opens uint64 // in its own ledger
 	Known uint64 // the greatest that a peer has noted, 0 if none has
 }
 
-// outdated reports whether the ledger is older than what a peer has seen of
-// it. Peers note a count only once it is on disk, so no crash looks like that.
+// outdated reports whether a peer has seen a newer ledger of this broker. Peers
+// note a count only after it is on disk in the broker's own ledger, so no crash
+// can lead to this.
 func (a Age) outdated() bool { return a.Opens < a.Known }
 
 // CompareLedgers returns the ages of brokers 1 to n; a broker without a
@@ -53,7 +55,7 @@ func CompareLedgers(n int, ledgers map[int]*Ledger) map[int]Age {
 // partitions that are nowhere but there may have been deleted since.
 func withoutMajority(ledgers map[int]*Ledger, old func(broker int) bool) []string {
 	type count struct{ current, outdated int }
-	held := map[protocol.PartitionID]*count{}
+	copies := map[protocol.PartitionID]*count{}
 	names := map[protocol.PartitionID]string{}
 	for b, l := range ledgers {
 		for _, r := range l.file.Replicas {
@@ -61,19 +63,19 @@ func withoutMajority(ledgers map[int]*Ledger, old func(broker int) bool) []strin
 				continue
 			}
 			key := protocol.PartitionID{TopicID: r.TopicID, Partition: r.Partition}
-			if held[key] == nil {
-				held[key] = &count{}
+			if copies[key] == nil {
+				copies[key] = &count{}
 				names[key] = fmt.Sprintf("%s-%d", r.Topic, r.Partition)
 			}
 			if old(b) {
-				held[key].outdated++
+				copies[key].outdated++
 			} else {
-				held[key].current++
+				copies[key].current++
 			}
 		}
 	}
 	var lacking []string
-	for key, c := range held {
+	for key, c := range copies {
 		if c.outdated > 0 && c.current > 0 && c.current < (c.current+c.outdated)/2+1 {
 			lacking = append(lacking, names[key])
 		}
@@ -104,9 +106,9 @@ func (m *Manifests) LedgersOf(c ClusterManifest) (map[int]*Ledger, error) {
 	return ledgers, nil
 }
 
-// checkAges judges the directories of a cluster before any of them is opened.
-// It marks outdated places and refuses what would lose records silently: old
-// copies that are needed for a majority.
+// checkAges looks for older copies among the directories of a cluster before any
+// of them is opened. It marks their places as outdated, and refuses a cluster that
+// would lose records silently: one that needs older copies for a majority.
 func (m *Manifests) checkAges(p *ClusterPlaces) error {
 	ledgers, err := m.LedgersOf(p.Manifest)
 	if err != nil {
@@ -131,15 +133,16 @@ func (m *Manifests) checkAges(p *ClusterPlaces) error {
 	return m.checkMetadataMajority(p, ledgers)
 }
 
-// IsOldCopy leaves out a directory that was just made in the place of a lost
-// one and has nothing yet.
+// IsOldCopy reports whether a broker's directory is an older copy of itself. One
+// that was just made in the place of a lost one has a low count too, but nothing
+// in it, and is none.
 func IsOldCopy(dir string, l *Ledger, age Age) bool {
 	return age.outdated() && (len(l.file.Replicas) > 0 || !ReplacesLost(dir))
 }
 
 // Err says that the directory is an older copy, and by how much.
 func (a Age) Err() error {
-	return fmt.Errorf("it is an older copy: its counter is %d, but its peers have seen %d", a.Opens, a.Known)
+	return fmt.Errorf("it is an older copy: its count is %d, but its peers have seen %d", a.Opens, a.Known)
 }
 
 // replacesLostName marks a directory whose predecessor was lost, until the
@@ -175,10 +178,11 @@ func ReplacesLost(dir string) bool {
 	return err == nil
 }
 
-// AgeOf is for one broker that is started while the others may run: the floor
-// for its counter, and an error when it is an old copy that cannot be given up.
-// Seen is what this process itself has seen of the counter.
-func (m *Manifests) AgeOf(c ClusterManifest, broker int, seen uint64) (known uint64, err error) {
+// CountFloor returns the count that the ledger of a broker must exceed when it is
+// opened while the others may run: the greatest that its peers have noted, or that
+// this process has seen itself. Errors: the broker's directory is an older copy
+// that is needed for a majority, or a ledger is of a newer format.
+func (m *Manifests) CountFloor(c ClusterManifest, broker int, seen uint64) (known uint64, err error) {
 	ledgers, err := m.LedgersOf(c)
 	if err != nil {
 		return 0, err

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 )
 
-// Formats. A program without the counts of the peers refuses a ledger that has
-// them, as it should: it would not keep them. The same goes for the root's list
-// that says why it is empty.
+// Formats. A file has the lowest version that can express it. A program that does
+// not know the counts of the peers refuses a ledger that has them, as it should: it
+// would drop them. The same goes for the root's list that says why it is empty.
 const (
 	manifestVersion        = 1 // of cluster.json, and of a ledger without peers
 	manifestSettledVersion = 2 // of the root's cluster.json when the last cluster was deleted
@@ -42,8 +42,8 @@ type sealable interface {
 	newest() int  // the newest format of it that this program reads
 }
 
-// DamagedFileError says that a file is there but cannot be trusted. It is
-// never overwritten.
+// DamagedFileError says that a manifest or ledger is there, but is not what was
+// written. It is never overwritten.
 type DamagedFileError struct {
 	Path string
 	Err  error
@@ -52,15 +52,15 @@ type DamagedFileError struct {
 func (e *DamagedFileError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 func (e *DamagedFileError) Unwrap() error { return e.Err }
 
-// NewerFormatError says that a newer program wrote a file.
+// NewerFormatError says that a newer program wrote a file; it is not touched.
 type NewerFormatError struct {
 	Path    string
-	Version int
-	Newest  int // that this program reads
+	Version int // of the file
+	Newest  int // the newest version that this program reads
 }
 
 func (e *NewerFormatError) Error() string {
-	return fmt.Sprintf("%s has format version %d, this program knows %d: a newer ottla wrote it",
+	return fmt.Sprintf("%s has format version %d, this program reads up to %d: a newer ottla wrote it, use that one",
 		e.Path, e.Version, e.Newest)
 }
 
@@ -139,9 +139,10 @@ func encodeSealed(v sealable) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// durable makes changes to directories that hold when it returns. Its hook,
-// in tests, fails before a step, as a crash would.
-type durable struct{ hook func(step string) error }
+// durable makes changes to directories that are on disk when a method returns.
+type durable struct {
+	hook func(step string) error // in tests: called before each step, which its error prevents, as a crash would
+}
 
 func (d durable) step(format string, args ...any) error {
 	if d.hook == nil {
@@ -150,7 +151,8 @@ func (d durable) step(format string, args ...any) error {
 	return d.hook(fmt.Sprintf(format, args...))
 }
 
-// writeSealed replaces path whole or not at all: tmp, fsync, rename, fsync dir.
+// writeSealed replaces path whole or not at all: it writes and syncs a temporary
+// file, renames it, and syncs the directory.
 func (d durable) writeSealed(path string, v sealable) error {
 	data, err := encodeSealed(v)
 	if err != nil {
@@ -242,6 +244,6 @@ func syncDir(dir string) (err error) {
 	return nil
 }
 
-// RemoveDir removes a directory and all in it; when it returns its name is gone
-// for good.
+// RemoveDir removes a directory and all in it. When it returns, a power cut does
+// not bring its name back. A directory that does not exist is no error.
 func RemoveDir(dir string) error { return durable{}.removeAll(dir) }

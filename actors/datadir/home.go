@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// asideMark separates a directory's old name from a number in the name it
-// gets when it is put out of the way. Such a directory is never deleted by us.
+// asideMark separates a directory's old name from a number in the name it gets
+// when it is put aside. Such a directory is kept for people: nothing here deletes
+// it.
 const asideMark = ".aside-"
 
-// PutAside renames what stands in a broker's place, so that a new directory
-// can be made there, and returns its new path.
+// PutAside renames the directory in a broker's place to dir.aside-N, so that a new
+// one can be made there, and returns its new path.
 func (m *Manifests) PutAside(dir string) (string, error) {
 	for n := 1; n < 10000; n++ {
 		to := dir + asideMark + strconv.Itoa(n)
@@ -31,14 +32,15 @@ func (m *Manifests) PutAside(dir string) (string, error) {
 		}
 		return to, nil
 	}
-	return "", fmt.Errorf("put %s aside: too many were put aside before", dir)
+	return "", fmt.Errorf("put %s aside: 9999 directories were put aside before it: remove some of them", dir)
 }
 
 // moveHome undoes a swap of broker directories. A directory that stands in
 // another broker's place, or was put aside from there, goes where its own
-// manifest says it belongs, if that place is empty or wrongly taken too and no
-// second directory claims it. What the operator renamed to something else is
-// left alone. A crash between two renames is picked up by the next start.
+// manifest says it belongs, if that place is empty or is wrongly taken itself, and
+// no second directory has the same identity. What the operator renamed to
+// something else is left alone. After a crash between two renames the next start
+// goes on.
 func (m *Manifests) moveHome(found *Survey) error {
 	homes := m.homes(m.clusters)
 	var moving []int
@@ -49,7 +51,7 @@ func (m *Manifests) moveHome(found *Survey) error {
 	}
 	for _, i := range moving {
 		f := &found.copies[i]
-		if !homes[f.dir].taken {
+		if _, isHome := homes[f.dir]; !isHome {
 			continue // aside already
 		}
 		to, err := m.PutAside(f.dir)
@@ -75,32 +77,32 @@ func (m *Manifests) moveHome(found *Survey) error {
 	return nil
 }
 
-// owner is whose place a directory is.
+// owner is the broker that a path is the place of.
 type owner struct {
-	cluster string
+	cluster string // id
 	broker  int
-	taken   bool // true for every entry; tells it from absence
 }
 
+// homes are the places of all brokers' directories, by path.
 func (m *Manifests) homes(clusters []ClusterManifest) map[string]owner {
 	homes := map[string]owner{}
 	for _, c := range clusters {
 		for n := 1; n <= c.NumBrokers; n++ {
-			homes[m.BrokerDir(c, n)] = owner{cluster: c.ID, broker: n, taken: true}
+			homes[m.BrokerDir(c, n)] = owner{cluster: c.ID, broker: n}
 		}
 	}
 	return homes
 }
 
-// strayed reports whether f may be moved home.
+// strayed reports whether f is to be moved home.
 func (m *Manifests) strayed(found *Survey, homes map[string]owner, f foundCopy) bool {
 	stands := f.dir
 	if i := strings.LastIndex(stands, asideMark); i >= 0 {
 		stands = stands[:i]
 	}
-	o := homes[stands]
+	o, isHome := homes[stands]
 	mine := o.cluster == f.doc.ID && o.broker == f.doc.Broker
-	if !o.taken || mine || m.find(f.doc.ID) < 0 {
+	if !isHome || mine || m.find(f.doc.ID) < 0 {
 		return false
 	}
 	return !slices.ContainsFunc(found.copies, func(g foundCopy) bool {

@@ -35,9 +35,9 @@ func TestIntroductions(t *testing.T) {
 			}
 			i.Begin(tt.running, false)
 			for b, err := range tt.answers {
-				i.Answered(i.Round()-1, b, nil) // of an earlier round
-				i.Answered(i.Round(), b, err)
-				i.Answered(i.Round(), b, nil) // again
+				i.Answered(i.Number()-1, b, nil) // of an earlier round
+				i.Answered(i.Number(), b, err)
+				i.Answered(i.Number(), b, nil) // again
 			}
 			missing := len(tt.running) + len(tt.fresh) - len(tt.answers)
 			assert.Equal(t, missing == 0, i.Complete())
@@ -69,7 +69,7 @@ func TestIntroductionStates(t *testing.T) {
 
 	i.Opened(3)
 	assert.Empty(t, i.Begin([]int{1}, false), "rounds do not overlap")
-	i.Answered(i.Round(), 1, nil)
+	i.Answered(i.Number(), 1, nil)
 	assert.False(t, i.Complete())
 	i.Gone(2)
 	require.True(t, i.Complete(), "2 was closed meanwhile")

@@ -9,17 +9,17 @@ import (
 	"ottla/protocol"
 )
 
-// ReplicaState says what became of a replica id.
+// ReplicaState says what has become of a replica id.
 type ReplicaState string
 
-// The states of a replica id; it only moves from one to a later one.
+// The states of a replica id, which only ever changes from one to a later one.
 const (
 	ReplicaLive    ReplicaState = "live"
-	ReplicaLost    ReplicaState = "lost"    // its data is gone or outdated; the id is never used again
-	ReplicaDeleted ReplicaState = "deleted" // its topic was deleted; the directory may still be going
+	ReplicaLost    ReplicaState = "lost"    // its data is lost or was given up; the id is never used again
+	ReplicaDeleted ReplicaState = "deleted" // its topic was deleted; the directory may still be there
 )
 
-// Replica is one replica id that this broker holds or has held.
+// Replica is one replica id that this broker has or has had.
 type Replica struct {
 	TopicID   string       `json:"topic_id"`
 	Topic     string       `json:"topic"`
@@ -39,7 +39,7 @@ type ledgerFile struct {
 	ClusterID string         `json:"cluster_id"`
 	Broker    int            `json:"broker"`
 	Opens     uint64         `json:"opens"`
-	Peers     map[int]uint64 `json:"peers,omitempty"` // the greatest Opens that was seen of other brokers
+	Peers     map[int]uint64 `json:"peers,omitempty"` // the greatest Opens known of other brokers, by broker
 	Replicas  []Replica      `json:"replicas"`
 }
 
@@ -52,10 +52,10 @@ func (f *ledgerFile) version() int {
 	return manifestVersion
 }
 
-// Ledger is a broker's memory of its replica ids: one that is live here but
-// missing on disk was lost. It has one owner, no lock; its methods return when
-// the change is on disk, and a failed one changed nothing in memory. A burst
-// of changes is one write when given in one call.
+// Ledger is a broker's memory of its replica ids: a replica that is live here but
+// missing on disk was lost. It has one owner and no lock. A method that changes it
+// returns when the change is on disk, in one write for all of its arguments; after
+// an error nothing has changed in memory.
 type Ledger struct {
 	path string
 	disk durable
@@ -89,9 +89,8 @@ func ReadLedger(dir, clusterID string, broker int) (*Ledger, error) {
 	return l, nil
 }
 
-// OpenLedger reads a broker's ledger and raises its counter beyond what it was
-// and beyond floor, on disk, before it returns. Errors: as ReadLedger, and
-// that of the write.
+// OpenLedger reads a broker's ledger and raises its count beyond what it was
+// and beyond floor. Errors: as ReadLedger, and that of the write.
 func OpenLedger(dir, clusterID string, broker int, floor uint64) (*Ledger, error) {
 	l, err := ReadLedger(dir, clusterID, broker)
 	if err != nil {
@@ -100,23 +99,24 @@ func OpenLedger(dir, clusterID string, broker int, floor uint64) (*Ledger, error
 	return l, l.Raise(floor)
 }
 
-// Raise counts once more: at each open and close, and now and then between
-// them, so that a copy made before is older by its counter.
+// Raise sets the count to more than it was and more than floor. It is called at
+// each open and close, and now and then between them, so that a copy of the
+// directory made before has a lower count.
 func (l *Ledger) Raise(floor uint64) error {
 	next := l.file
 	next.Opens = max(next.Opens, floor) + 1
 	return l.replace(next)
 }
 
-// OpenCount is the counter as it is on disk, at least 1 once the ledger was
-// opened. A broker that shows less than its peers have noted is an old copy.
+// OpenCount is the count as it is on disk, at least 1 once the ledger was opened. A
+// broker whose count is less than its peers have noted has an older copy.
 func (l *Ledger) OpenCount() uint64 { return l.file.Opens }
 
-// Peers is what was noted of other brokers' counters.
+// Peers are the counts of other brokers that were noted, by broker.
 func (l *Ledger) Peers() map[int]uint64 { return maps.Clone(l.file.Peers) }
 
-// NotePeers keeps what the counters of other brokers are. They never go down,
-// and a note of one's own is none.
+// NotePeers notes the counts of other brokers, by broker. A count that is not
+// greater than what is known is passed over, as is the ledger's own broker.
 func (l *Ledger) NotePeers(counts map[int]uint64) error {
 	next, changed := l.file, false
 	next.Peers = maps.Clone(next.Peers)
@@ -138,7 +138,7 @@ func (l *Ledger) NotePeers(counts map[int]uint64) error {
 // Replicas returns all entries in the order in which they were added.
 func (l *Ledger) Replicas() []Replica { return slices.Clone(l.file.Replicas) }
 
-// Live returns the one live replica of a partition.
+// Live returns the live replica of a partition; there is one at most.
 func (l *Ledger) Live(topicID string, partition int) (Replica, bool) {
 	for _, r := range l.file.Replicas {
 		if r.State == ReplicaLive && r.TopicID == topicID && r.Partition == partition {
@@ -148,22 +148,22 @@ func (l *Ledger) Live(topicID string, partition int) (Replica, bool) {
 	return Replica{}, false
 }
 
-// Add enters new live replicas. The same live entry again is nothing new; an
-// id that was lost or deleted, or a second live replica of a partition, is
-// refused, and then nothing is added.
+// Add enters new live replicas. One that is live already is passed over. Errors: an
+// id is 0, or was lost or deleted, or its partition has another live replica;
+// nothing is added then.
 func (l *Ledger) Add(rs ...Replica) error {
 	next := l.file
 	next.Replicas = slices.Clone(next.Replicas)
-	held := make(map[protocol.ReplicaID]ReplicaState, len(next.Replicas)) // also the live one of each partition, as id 0
+	states := make(map[protocol.ReplicaID]ReplicaState, len(next.Replicas)) // by id; under id 0, whether the partition has a live one
 	for _, r := range next.Replicas {
-		held[r.Key()] = r.State
+		states[r.Key()] = r.State
 		if r.State == ReplicaLive {
-			held[r.partitionKey()] = ReplicaLive
+			states[r.partitionKey()] = ReplicaLive
 		}
 	}
 	for _, r := range rs {
 		r.State = ReplicaLive
-		state, known := held[r.Key()]
+		state, known := states[r.Key()]
 		switch {
 		case r.ReplicaID == 0:
 			return fmt.Errorf("%s: replica id 0 for %s-%d", l.path, r.Topic, r.Partition)
@@ -171,10 +171,10 @@ func (l *Ledger) Add(rs ...Replica) error {
 			continue
 		case known:
 			return fmt.Errorf("%s: %v is %s and cannot return", l.path, r.Key(), state)
-		case held[r.partitionKey()] == ReplicaLive:
+		case states[r.partitionKey()] == ReplicaLive:
 			return fmt.Errorf("%s: %v: the partition has another live replica", l.path, r.Key())
 		}
-		held[r.Key()], held[r.partitionKey()] = ReplicaLive, ReplicaLive
+		states[r.Key()], states[r.partitionKey()] = ReplicaLive, ReplicaLive
 		next.Replicas = append(next.Replicas, r)
 	}
 	if len(next.Replicas) == len(l.file.Replicas) {
@@ -183,13 +183,14 @@ func (l *Ledger) Add(rs ...Replica) error {
 	return l.replace(next)
 }
 
-// partitionKey stands for whichever replica of the partition is live.
+// partitionKey stands for whichever replica of the partition is live: no replica
+// has id 0.
 func (r Replica) partitionKey() protocol.ReplicaID {
 	return protocol.ReplicaID{TopicID: r.TopicID, Partition: r.Partition}
 }
 
-// Mark sets the state of replicas. A state only ever moves from live to
-// lost to deleted; asking for less is nothing new.
+// Mark sets the state of replicas. A replica that is in this state or a later one
+// is passed over. Errors: a replica is not in the ledger; nothing is marked then.
 func (l *Ledger) Mark(state ReplicaState, keys ...protocol.ReplicaID) error {
 	next, changed := l.file, false
 	next.Replicas = slices.Clone(next.Replicas)
@@ -213,7 +214,9 @@ func stateRank(s ReplicaState) int {
 	return slices.Index([]ReplicaState{ReplicaLive, ReplicaLost, ReplicaDeleted}, s)
 }
 
-// Remove forgets replicas marked deleted, once their directories are gone.
+// Remove takes replicas out that are marked deleted, once their directories are
+// removed. Those that are not in the ledger are passed over. Errors: one is in
+// another state; nothing is removed then.
 func (l *Ledger) Remove(keys ...protocol.ReplicaID) error {
 	gone := make(map[protocol.ReplicaID]bool, len(keys))
 	for _, k := range keys {
@@ -234,8 +237,8 @@ func (l *Ledger) Remove(keys ...protocol.ReplicaID) error {
 	return l.replace(next)
 }
 
-// OnWrite has hook called before each step of a write; its error is the write's.
-// For tests of crashes.
+// OnWrite has hook called before each step of a write; its error ends the write
+// there. It is for tests of crashes.
 func (l *Ledger) OnWrite(hook func(step string) error) { l.disk.hook = hook }
 
 // replace writes next; memory follows the disk.

@@ -12,7 +12,7 @@ import (
 // PlaceState says what was found where a broker's directory belongs.
 type PlaceState string
 
-// The findings.
+// The findings. All but PlaceOK count as lost.
 const (
 	PlaceOK        PlaceState = "ok"
 	placeLost      PlaceState = "lost"      // no directory, or one without a manifest
@@ -23,7 +23,7 @@ const (
 
 // Place is the finding about one broker's directory. Only one that is
 // PlaceOK may be used; everything else counts as lost, and what stands in the
-// way is kept (see replica.PutAside).
+// way is kept (see Manifests.PutAside).
 type Place struct {
 	Broker    int
 	Dir       string // where it belongs
@@ -33,12 +33,12 @@ type Place struct {
 	Err       error    // why it is not ok
 }
 
-// ClusterPlaces is a cluster and its brokers' places, broker 1 first.
+// ClusterPlaces is a cluster and where its brokers' directories are.
 type ClusterPlaces struct {
 	Manifest  ClusterManifest
-	Brokers   []Place
-	Recovered bool  // the root did not list it; its brokers' copies did
-	Refused   error // why it must not be started, nil if it may
+	Brokers   []Place // broker 1 first
+	Recovered bool    // the root manifest did not list it; its brokers' copies did
+	Refused   error   // why it must not be started, nil if it may
 }
 
 // foundCopy is a broker manifest met below the data directory.
@@ -47,7 +47,8 @@ type foundCopy struct {
 	doc BrokerManifest
 }
 
-// Survey is what a walk of the data directory found.
+// Survey is what a walk of the data directory found: every broker manifest,
+// wherever it stands.
 type Survey struct {
 	copies  []foundCopy
 	damaged map[string]error // by directory
@@ -56,17 +57,17 @@ type Survey struct {
 // Load reads <dataDir>/cluster.json and every broker's copy, brings
 // them together, completes creations and deletions that a crash interrupted,
 // and moves swapped broker directories home. Nothing is changed before all of
-// them have been read and understood.
+// them have been read and understood. Quorum judges what is left of a cluster's
+// metadata.
 //
-// Refused, with an error: a damaged root manifest (*DamagedFileError), any
-// file of a newer format (*NewerFormatError) and contradicting copies. A
-// cluster by itself is refused (see ClusterPlaces) if none of its brokers'
-// directories is usable or its metadata has lost a majority, because then a
-// disk is probably not mounted, and to start afresh would bury its data; and
-// if older copies are needed for a majority. Where that leaves no cluster that
-// may be started, it is an error as well.
+// Errors: a damaged root manifest (*DamagedFileError), any file of a newer format
+// (*NewerFormatError), copies that contradict each other, and that no cluster may
+// be started.
 //
-// Quorum judges what is left of a cluster's metadata.
+// One cluster alone is refused (ClusterPlaces.Refused) if none of its brokers'
+// directories is usable or its metadata has lost a majority: a disk is probably
+// not mounted, and a new beginning would hide what is on it. It is refused as well
+// if older copies of directories are needed for a majority.
 func Load(dataDir string, quorum MetadataQuorum) (*Manifests, []ClusterPlaces, error) {
 	return (&Manifests{dataDir: dataDir, metadataQuorum: quorum}).load()
 }
@@ -105,7 +106,7 @@ func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
-	if err := m.settleNames(found); err != nil {
+	if err := m.syncNames(found); err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
 	m.clusters, m.settled = root.Clusters, root.Settled || anyCreated(root.Clusters)
@@ -128,10 +129,10 @@ func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	return m, places, err
 }
 
-// settleNames makes durable what was found. A rename whose sync failed before
-// the process was killed is in sight, and a power cut would take it back after
+// syncNames makes durable what was found. A rename can be seen although its sync
+// failed before the process was killed; a power cut would take it back, after
 // something was deleted because of it.
-func (m *Manifests) settleNames(found Survey) error {
+func (m *Manifests) syncNames(found Survey) error {
 	dirs := []string{m.dataDir}
 	for _, f := range found.copies {
 		dirs = append(dirs, f.dir, filepath.Dir(f.dir))
@@ -225,8 +226,9 @@ func depth(root, path string) int {
 // unlisted returns the clusters that only their brokers' copies know of.
 // Copies of one cluster have to agree, with each other and with the list.
 // Beside a root manifest only a copy in its own place counts: others may be
-// backups of clusters deleted since. Without one, an unreadable copy of
-// nobody knows which cluster is refused.
+// backups of clusters deleted since. Without a root manifest an unreadable copy
+// is an error, unless it stands in the place of a broker that is known: it may be
+// all that is left of a cluster.
 func (m *Manifests) unlisted(found Survey, rootThere bool) ([]ClusterManifest, error) {
 	all := slices.Clone(m.clusters)
 	for _, f := range found.copies {
@@ -248,7 +250,7 @@ func (m *Manifests) unlisted(found Survey, rootThere bool) ([]ClusterManifest, e
 	homes := m.homes(all)
 	for dir, err := range found.damaged {
 		var damaged *DamagedFileError
-		if !rootThere && errors.As(err, &damaged) && !homes[dir].taken {
+		if _, isHome := homes[dir]; !rootThere && errors.As(err, &damaged) && !isHome {
 			return nil, fmt.Errorf("no %s in the data directory to say what this is: %w", ManifestName, err)
 		}
 	}
@@ -270,9 +272,9 @@ func sameCluster(a, b ClusterManifest) bool {
 		a.Fsync == b.Fsync && a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Voters, b.Voters)
 }
 
-// completeInterrupted carries on where a crash stopped a creation or a
-// deletion. A creation that got as far as a broker's copy, the last thing
-// before the root's entry, counts as done: to undo it could only lose.
+// completeInterrupted goes on where a crash stopped a creation or a deletion. A
+// creation that got as far as a broker's copy of the manifest, the last step but
+// the root's entry, is completed: all that it needs is there. Any other is undone.
 func (m *Manifests) completeInterrupted(found *Survey) error {
 	for _, c := range slices.Clone(m.clusters) {
 		var err error
@@ -297,7 +299,7 @@ func (m *Manifests) completeCreation(found *Survey, c ClusterManifest) error {
 	for n := 1; n <= c.NumBrokers; n++ {
 		dir := m.BrokerDir(c, n)
 		if err := absent(filepath.Join(dir, ManifestName)); err != nil {
-			continue // there, or for place to judge
+			continue // it is there, or Place says what is wrong
 		}
 		if _, err := ReadLedger(dir, c.ID, n); err != nil {
 			continue
@@ -316,7 +318,7 @@ func hasCopy(found *Survey, id string) bool {
 	return slices.ContainsFunc(found.copies, func(f foundCopy) bool { return f.doc.ID == id })
 }
 
-// places judges every broker's directory of every cluster.
+// places says of every broker's directory of every cluster what state it is in.
 func (m *Manifests) places(found Survey, recovered []ClusterManifest) ([]ClusterPlaces, error) {
 	var all []ClusterPlaces
 	var refused []error
@@ -346,7 +348,8 @@ func (m *Manifests) places(found Survey, recovered []ClusterManifest) ([]Cluster
 	return all, nil
 }
 
-// Place judges broker n's directory by what the survey found.
+// Place says what state broker n's directory is in, by what the survey found. It
+// does not compare counts; see IsOldCopy.
 func (m *Manifests) Place(found Survey, c ClusterManifest, n int) Place {
 	p := Place{Broker: n, Dir: m.BrokerDir(c, n), State: placeLost, Err: errors.New("no directory")}
 	if _, err := os.Lstat(p.Dir); !errors.Is(err, os.ErrNotExist) {

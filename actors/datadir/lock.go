@@ -26,9 +26,9 @@ func (e *InUseError) Error() string {
 }
 
 // Lock takes the data directory, which must exist, for this process
-// alone; the kernel gives it free when the process ends, however it ends.
-// Errors: *InUseError, or that of a call. Release does nothing when
-// called again.
+// alone, until release is called; when the process ends, however it ends, the
+// kernel releases the lock. Errors: *InUseError, or those of the system. Release
+// does nothing when called again.
 func Lock(dir string) (release func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -16,9 +16,9 @@ const (
 	maxLogDirectoryComponent = 200  // bytes
 )
 
-// CheckLogDirectory says whether rel may be a new cluster's log directory
-// below dataDir, where existing are in use: nil, or 422 directory_escapes for
-// a path that leaves the data directory or meets our own files, or 409
+// CheckLogDirectory refuses rel as a new cluster's log directory below dataDir,
+// where existing are in use; nil if it is fine. Errors: directory_escapes for a
+// path that leaves the data directory or names one of Ottla's own files,
 // directory_in_use for one equal to, inside or around an existing one.
 func CheckLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
 	if reason := badLogDirectory(rel); reason != "" {
@@ -31,7 +31,7 @@ func CheckLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
 	for _, other := range existing {
 		there, err := resolveBelow(dataDir, other)
 		if err != nil {
-			there = filepath.Clean(other) // unreachable at the moment, but taken
+			there = filepath.Clean(other) // it cannot be looked up now, but is in use
 		}
 		if within(here, there) || within(there, here) {
 			return protocol.Errorf(protocol.CodeDirectoryInUse,
@@ -41,7 +41,7 @@ func CheckLogDirectory(dataDir, rel string, existing []string) *protocol.Error {
 	return nil
 }
 
-// badLogDirectory judges the text alone; empty means that it is fine.
+// badLogDirectory says what is wrong with the text alone, "" if nothing is.
 func badLogDirectory(rel string) string {
 	switch {
 	case rel == "":
@@ -82,15 +82,15 @@ func badComponent(part string) string {
 	// Compared without case, because some filesystems do so too.
 	for _, own := range []string{lockName, ManifestName, ManifestName + ".tmp", ledgerName, ledgerName + ".tmp"} {
 		if strings.EqualFold(part, own) {
-			return "has the component " + part + ", which is a file of ours"
+			return "has the component " + part + ", which is the name of one of Ottla's own files"
 		}
 	}
 	return ""
 }
 
-// resolveBelow follows the symbolic links of the part of rel that exists and
-// returns the path relative to dataDir; an error when that is outside of it or
-// is the data directory itself.
+// resolveBelow follows the symbolic links in the part of rel that exists and
+// returns the path relative to dataDir. Errors: it is outside of the data
+// directory, or the data directory itself, or cannot be looked up.
 func resolveBelow(dataDir, rel string) (string, error) {
 	root, err := filepath.EvalSymlinks(dataDir)
 	if err != nil {
@@ -120,19 +120,19 @@ func resolveBelow(dataDir, rel string) (string, error) {
 // realDirectory resolves an existing path. A dangling link is refused too:
 // what it points to may come up later.
 func realDirectory(path string, info os.FileInfo) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", errors.New("has a symbolic link that leads nowhere")
+		return "", errors.New("has a symbolic link whose target does not exist")
 	}
 	if info.Mode()&os.ModeSymlink != 0 {
-		if info, err = os.Stat(real); err != nil {
+		if info, err = os.Stat(target); err != nil {
 			return "", errors.New("cannot be looked up")
 		}
 	}
 	if !info.IsDir() {
 		return "", errors.New("a file is in the way")
 	}
-	return real, nil
+	return target, nil
 }
 
 // within reports whether clean relative path a is b or below it.

@@ -20,14 +20,14 @@ const (
 	maxManifestBrokers = 9
 )
 
-// Phase says how far a cluster's creation or deletion has come.
+// Phase says how far the creation or deletion of a cluster has come.
 type Phase string
 
 // The phases.
 const (
-	Creating Phase = "creating" // directories are being made; nothing was answered yet
+	Creating Phase = "creating" // its directories are being made; a crash undoes it
 	Created  Phase = "created"
-	Deleting Phase = "deleting" // directories are going; finished at the next start after a crash
+	Deleting Phase = "deleting" // its directories are being removed; after a crash the next start goes on
 )
 
 // MetadataVoter is a first voter of a cluster's __cluster_metadata. Later
@@ -54,8 +54,8 @@ type ClusterManifest struct {
 type rootManifest struct {
 	seal
 	Clusters []ClusterManifest `json:"clusters"`
-	// Settled says, where no cluster does, that there was one once: the default
-	// cluster is not missing then, but deleted.
+	// Settled says, where Clusters does not, that a cluster was created here once: the
+	// default cluster is not missing then, but deleted.
 	Settled bool `json:"settled,omitempty"`
 }
 
@@ -97,7 +97,7 @@ func (m *Manifests) BrokerDir(c ClusterManifest, broker int) string {
 	return filepath.Join(m.dataDir, c.LogDirectory, BrokerDirName(broker))
 }
 
-// List returns the clusters, deleted ones not among them.
+// List returns the clusters that are not deleted.
 func (m *Manifests) List() []ClusterManifest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,8 +116,9 @@ func (m *Manifests) LogDirectories() []string {
 }
 
 // Begin notes that c is being created and makes its brokers' directories. The
-// caller then fills them (ledgers, first logs) and calls commit. After a crash
-// in between nothing of c is left at the next start.
+// caller then fills them (ledgers, first logs) and calls Commit, or Abort. After a
+// crash in between nothing of c is left at the next start. Errors: c is invalid,
+// its id, name or a directory is in use, or the disk fails.
 func (m *Manifests) Begin(c ClusterManifest) error {
 	c.Phase = Creating
 	if err := c.validate(); err != nil {
@@ -127,7 +128,7 @@ func (m *Manifests) Begin(c ClusterManifest) error {
 	defer m.mu.Unlock()
 	for _, other := range m.clusters {
 		if other.ID == c.ID || other.Name == c.Name {
-			return fmt.Errorf("cluster %q (id %s) is there already", other.Name, other.ID)
+			return fmt.Errorf("cluster %q (id %s) exists already", other.Name, other.ID)
 		}
 	}
 	for n := 1; n <= c.NumBrokers; n++ {
@@ -146,7 +147,8 @@ func (m *Manifests) Begin(c ClusterManifest) error {
 	return nil
 }
 
-// Commit completes a creation: each broker's copy, then the root's entry.
+// Commit completes a creation: it writes each broker's copy of the manifest, then
+// the root's entry.
 func (m *Manifests) Commit(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -166,12 +168,12 @@ func (m *Manifests) Commit(id string) error {
 	return m.replaceRoot(next)
 }
 
-// Abort undoes begin while the process lives on.
+// Abort undoes Begin while the process lives on.
 func (m *Manifests) Abort(id string) error { return m.Remove(id) }
 
-// Remove deletes a cluster, all its directories included: it is marked, then
-// the directories go, then the entry. A crash in between is made good by
-// Load. A directory there that holds another identity is kept.
+// Remove deletes a cluster with all its directories: the entry is marked, then the
+// directories are removed, then the entry. After a crash in between Load goes on.
+// A directory in a broker's place that is another's, or cannot be read, is kept.
 func (m *Manifests) Remove(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,7 +189,7 @@ func (m *Manifests) Remove(id string) error {
 	return m.finishRemoval(id)
 }
 
-// finishRemoval continues after the mark.
+// finishRemoval goes on with Remove behind the mark.
 func (m *Manifests) finishRemoval(id string) error {
 	i := m.find(id)
 	c := m.clusters[i]
@@ -231,9 +233,9 @@ func (m *Manifests) removeEmptyParents(c ClusterManifest) {
 	}
 }
 
-// RenewBroker makes a fresh directory for a broker that was lost. Its place
-// must be free (see replica.PutAside). Fill puts a new ledger there; the copy of the
-// manifest is written last.
+// RenewBroker makes a new directory for a broker that was lost. Its place must be
+// free (see PutAside). Fill puts a new ledger there; the copy of the manifest is
+// written last, so a crash leaves a directory that still counts as lost.
 func (m *Manifests) RenewBroker(id string, broker int, fill func(dir string) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -287,7 +289,7 @@ func anyCreated(clusters []ClusterManifest) bool {
 	return slices.ContainsFunc(clusters, func(c ClusterManifest) bool { return c.Phase == Created })
 }
 
-// FirstStart reports that no cluster has ever been created here.
+// FirstStart reports whether no cluster has ever been created here.
 func (m *Manifests) FirstStart() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -298,7 +300,7 @@ func (m *Manifests) find(id string) int {
 	return slices.IndexFunc(m.clusters, func(c ClusterManifest) bool { return c.ID == id })
 }
 
-// validate refuses a manifest that could not have been written by us.
+// validate refuses a manifest that this program cannot have written.
 func (c ClusterManifest) validate() error {
 	switch {
 	case c.ID == "":

@@ -63,8 +63,8 @@ func VerifyManifests(path string, report func(path string, err error)) error {
 	})
 }
 
-// isRootManifest tells the two files of that name apart; damage makes no
-// difference, as either reading reports it.
+// isRootManifest tells the two files of that name apart. For a damaged one the
+// answer does not matter: reading it as either reports the damage.
 func isRootManifest(path string) bool {
 	text, err := readBounded(path, manifestLimit)
 	return err == nil && bytes.Contains(text, []byte(`"clusters"`))

@@ -26,7 +26,7 @@ type diskActor struct {
 	work     chan *round // to the worker; closed to end it
 	finished chan *round // back from it
 	running  runningRound
-	wait     siblingWait
+	wait     waitTimer
 	stopTick func()
 }
 
@@ -37,8 +37,8 @@ type runningRound struct {
 	stalled bool // it has been reported
 }
 
-// siblingWait is the timer that ends the wait for siblings.
-type siblingWait struct {
+// waitTimer is the timer that ends the wait for siblings.
+type waitTimer struct {
 	no      uint64 // of the last timer: one that was stopped may have fired already
 	waiting bool   // the last timer is under way
 	stop    func()
@@ -118,7 +118,7 @@ func (g *guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child
 // Messages to itself.
 type (
 	roundEnded struct{}
-	waitOver   struct{ no uint64 } // siblingWait.no
+	waitOver   struct{ no uint64 } // waitTimer.no
 	tick       struct{}
 	askStats   struct{} // answered with counts
 )
@@ -223,7 +223,7 @@ func (d *diskActor) proceed() {
 		d.work <- r // never blocks: there is one round at a time
 	case wait > 0 && !d.wait.waiting:
 		over := &waitOver{no: d.wait.no + 1}
-		d.wait = siblingWait{no: over.no, waiting: true, stop: d.opt.after(wait, func() { d.root.Send(d.self, over) })}
+		d.wait = waitTimer{no: over.no, waiting: true, stop: d.opt.after(wait, func() { d.root.Send(d.self, over) })}
 	}
 }
 

@@ -140,7 +140,7 @@ func (q *queue) siblings(l *lane) (n int) {
 
 // next returns the round to run now; or nil and how long to wait for siblings
 // before asking again; or nil and 0 when there is nothing to do or a round runs.
-func (q *queue) next(now time.Duration) (round *round, wait time.Duration) {
+func (q *queue) next(now time.Duration) (r *round, wait time.Duration) {
 	if q.running || len(q.order) == 0 && len(q.due) == 0 {
 		return nil, 0
 	}

@@ -1,11 +1,12 @@
-// Package few has a map for few entries.
+// Package few has a map for few entries. There are as many of them as consumer
+// groups, and a map of Go's takes memory for eight entries at once.
 package few
 
 import "iter"
 
-// Map is a map that is small nearly always: up to fewEntries entries stand one
-// after the other, in memory for just those. There are as many of them as
-// groups, and Go's own map begins with room for eight. The zero value is empty.
+// Map is a map that is nearly always small: up to fewEntries entries are in a
+// slice, in memory for just those. It is not safe for concurrent use. The zero
+// value is empty.
 type Map[K comparable, V any] struct {
 	list []fewEntry[K, V]
 	many map[K]V // instead, once there were more; nil before
@@ -27,8 +28,8 @@ func (f *Map[K, V]) find(key K) int {
 	return -1
 }
 
-// Get returns what stands at key, and whether anything does.
-func (f *Map[K, V]) Get(key K) (V, bool) {
+// Get returns the value of key; ok is false when there is none.
+func (f *Map[K, V]) Get(key K) (value V, ok bool) {
 	if f.many != nil {
 		v, ok := f.many[key]
 		return v, ok
@@ -40,13 +41,13 @@ func (f *Map[K, V]) Get(key K) (V, bool) {
 	return none, false
 }
 
-// At is get without the question; the zero value where there is nothing.
+// At returns the value of key, the zero value when there is none.
 func (f *Map[K, V]) At(key K) V {
 	v, _ := f.Get(key)
 	return v
 }
 
-// Set puts value at key.
+// Set sets the value of key.
 func (f *Map[K, V]) Set(key K, value V) {
 	switch i := f.find(key); {
 	case f.many != nil:
@@ -65,7 +66,7 @@ func (f *Map[K, V]) Set(key K, value V) {
 	}
 }
 
-// Remove takes the entry at key out, if there is one.
+// Remove removes key, if it is there.
 func (f *Map[K, V]) Remove(key K) {
 	if f.many != nil {
 		delete(f.many, key)
@@ -85,7 +86,7 @@ func (f *Map[K, V]) Len() int { return len(f.list) + len(f.many) }
 // Clear removes all entries.
 func (f *Map[K, V]) Clear() { f.list, f.many = nil, nil }
 
-// All yields the entries in any order. None may come or go meanwhile.
+// All yields the entries in any order. None may be added or removed meanwhile.
 func (f *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for i := range f.list {
@@ -101,7 +102,7 @@ func (f *Map[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// Keys yields the keys as all does.
+// Keys yields the keys as All yields the entries.
 func (f *Map[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		for k := range f.All() {

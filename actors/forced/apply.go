@@ -10,17 +10,18 @@ import (
 	"ottla/protocol"
 )
 
-// countStep is added to what is known of a lost broker's counter: should
-// its directory turn up again, it is an older copy, however often it was opened
-// since its peers noted it.
+// countStep is added to the count that is known of a lost broker: should its
+// directory turn up again, it is an older copy, however often it was opened since
+// its peers noted the count.
 const countStep = 1 << 32
 
 // Execute makes each survivor the sole voter of its partition and gives up all
 // other copies, which are put aside, not deleted. The next start rebuilds them
-// under new ids. After an error, or a crash, plan and execute again.
+// under new ids. Errors: a copy has changed since it was planned for, or the disk
+// fails. After an error, or a crash, make a new plan and execute that.
 func (p *Plan) Execute() error {
 	for _, f := range p.clusters {
-		if len(f.force) == 0 {
+		if len(f.takeovers) == 0 {
 			continue
 		}
 		if err := f.execute(); err != nil {
@@ -31,7 +32,7 @@ func (p *Plan) Execute() error {
 }
 
 // OnWrite has hook called before each step that changes a broker's ledger; when
-// it returns an error Execute ends there, as it would in a crash. For tests.
+// it returns an error Execute ends there, as in a crash. It is for tests.
 func (p *Plan) OnWrite(hook func(step string) error) {
 	for _, f := range p.clusters {
 		for _, l := range f.ledgers {
@@ -40,10 +41,11 @@ func (p *Plan) OnWrite(hook func(step string) error) {
 	}
 }
 
-// execute goes in an order in which a crash leaves something that the next
-// plan completes: what is lost cannot return, then the other copies go, then
-// the survivors are alone, and at last the older copies among them count as
-// current.
+// execute goes in an order in which a crash leaves something that the next plan
+// completes, with the same survivors. First what is lost must not return; then the
+// other copies go, so that the survivor stays the longest; then the survivors
+// become sole voters; and only when nothing but survivors is left in an older copy
+// of a directory does that directory count as current.
 func (f *cluster) execute() error {
 	if err := f.banLost(); err != nil {
 		return err
@@ -53,9 +55,9 @@ func (f *cluster) execute() error {
 			return err
 		}
 	}
-	for _, g := range f.force {
-		if err := replica.ForceSoleVoter(g.survivor, g.term, logfile.BootID()); err != nil {
-			return fmt.Errorf("%s: %w", g.survivor.Dir, err)
+	for _, t := range f.takeovers {
+		if err := replica.ForceSoleVoter(t.survivor, t.term, logfile.BootID()); err != nil {
+			return fmt.Errorf("%s: %w", t.survivor.Dir, err)
 		}
 	}
 	for broker, l := range f.ledgers {
@@ -92,12 +94,12 @@ func (f *cluster) retireCopies(broker int) error {
 	var retired []replica.Copy
 	var keys []protocol.ReplicaID
 	for key, copies := range f.copies {
-		at := slices.IndexFunc(f.force, func(g group) bool { return g.key == key })
+		at := slices.IndexFunc(f.takeovers, func(t takeover) bool { return t.key == key })
 		if at < 0 && !f.old(broker) {
 			continue
 		}
 		for _, c := range copies {
-			if c.Broker == broker && (at < 0 || f.force[at].survivor.Broker != broker) {
+			if c.Broker == broker && (at < 0 || f.takeovers[at].survivor.Broker != broker) {
 				retired = append(retired, c)
 				keys = append(keys, protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: c.ReplicaID})
 			}

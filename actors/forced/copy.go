@@ -13,8 +13,8 @@ import (
 	"ottla/logfile"
 )
 
-// inspectReplica reads a replica that the ledger of the broker whose directory
-// is dir has as live. It changes nothing.
+// inspectReplica reads the log of a replica that the ledger of the broker, whose
+// directory is dir, has as live. It changes nothing.
 func inspectReplica(clusterID string, broker int, dir string, r datadir.Replica) replica.Copy {
 	return replica.Inspect(filepath.Join(dir, r.Topic+"-"+strconv.Itoa(r.Partition)), logfile.Identity{
 		ClusterID: clusterID, TopicID: r.TopicID, Topic: r.Topic, Partition: r.Partition, Broker: broker, ReplicaID: r.ReplicaID,
@@ -26,13 +26,13 @@ func isCorrupt(err error) bool {
 	return errors.As(err, &corrupt)
 }
 
-// SoleVoter reports whether a membership, as checkpoints hold it, has no other
-// replica than that one.
-func SoleVoter(confState []byte, replica uint64) (bool, error) {
+// SoleVoter reports whether a membership, in the form in which a checkpoint has
+// it, consists of the replica with that id alone. Errors: it cannot be decoded.
+func SoleVoter(confState []byte, replicaID uint64) (bool, error) {
 	var cs raftpb.ConfState
 	if err := cs.Unmarshal(confState); err != nil {
 		return false, fmt.Errorf("membership cannot be read: %w", err)
 	}
 	others := len(cs.Learners) + len(cs.VotersOutgoing) + len(cs.LearnersNext)
-	return others == 0 && len(cs.Voters) == 1 && cs.Voters[0] == replica, nil
+	return others == 0 && len(cs.Voters) == 1 && cs.Voters[0] == replicaID, nil
 }

@@ -18,11 +18,11 @@ import (
 // Plan is what a forced change of membership would do to a data directory
 // in which partitions have lost a majority of their replicas for good.
 type Plan struct {
-	Brokers    []Broker    // that are not as they should be
-	Partitions []Partition // that have no majority and a copy to go on with
-	Gone       []string    // that have no majority and no copy to go on with, and why
+	Brokers    []Broker    // whose directories are not as they should be
+	Partitions []Partition // without a majority, to go on with one copy; metadata and offsets of a cluster first
+	Gone       []string    // partitions of which no copy can be read: their names, and what was found on each broker
 
-	complete bool
+	complete bool // see NewPlan
 	clusters []*cluster
 }
 
@@ -31,16 +31,16 @@ type Plan struct {
 type Broker struct {
 	Cluster string
 	Broker  int
-	Dir     string
-	Finding string
+	Dir     string // where the directory belongs
+	Finding string // what is wrong with it, for people
 }
 
-// Partition is a partition of which one copy becomes the whole.
+// Partition is a partition whose membership becomes one replica alone.
 type Partition struct {
 	Cluster, Topic string
 	Partition      int
-	Survivor       Copy
-	Others         []Copy // given up, those that are lost among them
+	Survivor       Copy   // that replica: the copy that raft would elect
+	Others         []Copy // to be given up, those that are lost included
 }
 
 // Copy is a replica of such a partition.
@@ -49,35 +49,35 @@ type Copy struct {
 	ReplicaID           uint64
 	Dir                 string
 	Finding             string // "ok", or what is wrong with it
-	Readable            bool   // then the rest is known
-	LastTerm, LastIndex uint64
-	NextOffset          int64 // the offset after its last record
+	Readable            bool   // then the fields below are known
+	LastTerm, LastIndex uint64 // of its last entry, in raft's terms
+	NextOffset          int64  // the offset after its last record
 }
 
-// cluster is a cluster as it was found.
+// cluster is a cluster as it was found. Maps with an int as key are by broker.
 type cluster struct {
-	manifest datadir.ClusterManifest
-	dirs     map[int]string
-	ledgers  map[int]*datadir.Ledger // of the brokers that have one
-	ages     map[int]datadir.Age
-	copies   map[protocol.PartitionID][]replica.Copy
-	state    *catalog.State
-	force    []group
+	manifest  datadir.ClusterManifest
+	dirs      map[int]string
+	ledgers   map[int]*datadir.Ledger // of the brokers whose ledger can be read
+	ages      map[int]datadir.Age
+	copies    map[protocol.PartitionID][]replica.Copy // that are live in a ledger
+	state     *catalog.State                          // by the copy of the metadata that the cluster goes on with
+	takeovers []takeover
 }
 
-// group is the partition of a Partition.
-type group struct {
+// takeover is what Execute does for one of Plan.Partitions.
+type takeover struct {
 	key      protocol.PartitionID
 	survivor replica.Copy
 	term     uint64 // the greatest that a readable copy has seen
 }
 
 // NewPlan looks for partitions without a majority in a data directory that
-// no process has open. It changes nothing, but for completing, if asked to, what
-// any start completes: the replacement of a log by a snapshot. Errors: the
-// directory is not one, a manifest is damaged, something is newer than this
-// program, a broker's directory was found in another place, a cluster has no
-// readable metadata.
+// no process has open. It changes nothing, except that with complete it finishes
+// what any start finishes: the replacement of a log by a snapshot, without which
+// that log cannot be read. Errors: dataDir is no data directory, a manifest is
+// damaged, something is newer than this program, a broker's directory was found
+// in another place, a cluster has no readable metadata.
 func NewPlan(dataDir string, complete bool) (*Plan, error) {
 	m, found, err := datadir.Inspect(dataDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -128,20 +128,22 @@ func (p *Plan) addCluster(m *datadir.Manifests, found datadir.Survey, c datadir.
 	return nil
 }
 
-// finding says what is wrong with a broker's directory, "" if nothing is.
+// finding says what is wrong with a broker's directory, "" if nothing is. Place is
+// what the survey found there.
 func (f *cluster) finding(broker int, place datadir.Place) string {
 	switch {
 	case place.State != datadir.PlaceOK:
 		return fmt.Sprintf("%s: %v", place.State, place.Err)
 	case f.ledgers[broker] == nil:
 		_, err := datadir.ReadLedger(place.Dir, f.manifest.ID, broker)
-		return fmt.Sprintf("its ledger cannot be read (%v); put the directory away to have the broker rebuilt", err)
+		return fmt.Sprintf("its ledger cannot be read (%v); move the directory away to have the broker rebuilt", err)
 	case f.old(broker):
 		return f.ages[broker].Err().Error()
 	}
 	return ""
 }
 
+// old reports whether a broker's directory is an older copy.
 func (f *cluster) old(broker int) bool {
 	l := f.ledgers[broker]
 	return l != nil && datadir.IsOldCopy(f.dirs[broker], l, f.ages[broker])
@@ -174,8 +176,9 @@ func (f *cluster) readCopies(broker int, complete bool) error {
 	return nil
 }
 
-// readMetadata builds the cluster's state from the copy that the cluster will
-// go on with.
+// readMetadata builds the cluster's state from the copy of the metadata that the
+// cluster will go on with: the longest that may be elected, or else the one that
+// becomes the sole voter.
 func (f *cluster) readMetadata() error {
 	copies := f.copies[catalog.MetadataPartition()]
 	best := f.majorityOf(copies)
@@ -219,17 +222,18 @@ func (f *cluster) readMetadata() error {
 // elect a leader, else nil.
 func (f *cluster) majorityOf(copies []replica.Copy) *replica.Copy {
 	sound := slices.DeleteFunc(slices.Clone(copies), func(c replica.Copy) bool { return c.Outdated || !c.Usable() })
-	there := map[uint64]bool{}
+	present := map[uint64]bool{}
 	for _, c := range sound {
-		there[c.ReplicaID] = true
+		present[c.ReplicaID] = true
 	}
-	if best := replica.Longest(sound); best != nil && best.Quorum(there) {
+	if best := replica.Longest(sound); best != nil && best.Quorum(present) {
 		return best
 	}
 	return nil
 }
 
-// partitionKeys lists the metadata, the offsets and then all others by name.
+// partitionKeys lists the metadata, then the offsets, then all other partitions by
+// name.
 func (f *cluster) partitionKeys() []protocol.PartitionID {
 	var keys []protocol.PartitionID
 	for key := range f.state.Partitions() {
@@ -247,10 +251,11 @@ func (f *cluster) partitionKeys() []protocol.PartitionID {
 	return keys
 }
 
+// addPartition adds a partition to the plan if it has no majority.
 func (p *Plan) addPartition(f *cluster, key protocol.PartitionID) {
 	topic, part := f.state.Topics()[key.TopicID], f.state.Partitions()[key]
 	copies := slices.Clone(f.copies[key])
-	for i := range copies { // one whose successor is decided is retired at the next start, whatever it has
+	for i := range copies { // one whose successor is decided on is retired at the next start, whatever it has
 		if id, _ := part.On(copies[i].Broker); id != copies[i].ReplicaID {
 			copies[i].Err = cmp.Or(copies[i].Err, error(errGivenUp))
 		}
@@ -276,17 +281,17 @@ func (p *Plan) addPartition(f *cluster, key protocol.PartitionID) {
 		p.Gone = append(p.Gone, gone)
 		return
 	}
-	group := group{key: key, survivor: *survivor}
+	t := takeover{key: key, survivor: *survivor}
 	for _, c := range copies {
-		group.term = max(group.term, c.HardTerm)
+		t.term = max(t.term, c.HardTerm)
 	}
-	f.force = append(f.force, group)
+	f.takeovers = append(f.takeovers, t)
 	p.Partitions = append(p.Partitions, forced)
 }
 
 var errGivenUp = errors.New("it failed before, and another replica was to take its place")
 
-// copyOn describes a member as it was found.
+// copyOn describes what was found of the member r.
 func copyOn(copies []replica.Copy, r protocol.PlacedReplica) Copy {
 	out := Copy{Broker: r.Broker, ReplicaID: r.ReplicaID, Finding: "missing"}
 	for _, c := range copies {

@@ -9,10 +9,10 @@ import (
 	"ottla/protocol"
 )
 
-// HasMetadataQuorum reports whether the copies of __cluster_metadata that are
-// left can elect a leader under every membership that may be in force. Copies
-// that are there but cannot be read count as present: their replicas say what is
-// wrong with them.
+// HasMetadataQuorum is a datadir.MetadataQuorum. It reports whether the copies of
+// __cluster_metadata that are left can elect a leader under every membership that
+// may be in force. Copies that are there but cannot be read count as present:
+// their replicas say what is wrong with them when they are opened.
 func HasMetadataQuorum(p *datadir.ClusterPlaces, ledgers map[int]*datadir.Ledger) bool {
 	var copies []replica.Copy
 	for _, place := range p.Brokers {

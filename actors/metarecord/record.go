@@ -16,8 +16,8 @@ import (
 	"ottla/protocol"
 )
 
-// Format is the newest format of values in internal topics that this
-// build understands. Every value names its format in "v"; a newer one is
+// Format is the newest format of values in internal topics that this build reads,
+// and the one that it writes. Every value names its format in "v"; a newer one is
 // refused before anything of it is applied.
 const Format = 1
 
@@ -65,8 +65,9 @@ func Parse(key, value, action []byte) (Record, error) {
 	return rec, nil
 }
 
-// JSON is compact JSON without HTML escapes, so that grep finds in the
-// log what was written. The values are our own structs: it cannot fail.
+// JSON encodes v as compact JSON without HTML escapes, so that grep finds in the
+// log what was written. It panics if v cannot be encoded, which a struct of a state
+// machine always can.
 func JSON(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -77,8 +78,8 @@ func JSON(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Key makes the key of an internal record: a JSON array, its kind first.
-// The arguments are strings and integers.
+// Key makes the key of an internal record: a JSON array of its kind and args, which
+// are strings and integers.
 func Key(kind string, args ...any) []byte {
 	key := protocol.AppendJSONString([]byte{'['}, kind)
 	for _, arg := range args {
@@ -95,8 +96,9 @@ func Key(kind string, args ...any) []byte {
 	return append(key, ']')
 }
 
-// SplitKey takes a key apart: its kind and the other elements, strings
-// without quotes and numbers as they stand.
+// SplitKey is the inverse of Key: it returns the kind and the other elements,
+// strings decoded and everything else as it stands in the JSON. Errors: the key is
+// no JSON array, or is empty.
 func SplitKey(key []byte) (kind string, args []string, err error) {
 	r := protocol.NewJSONReader(key)
 	parts := make([]string, 0, 4)
@@ -124,7 +126,8 @@ func SplitKey(key []byte) (kind string, args []string, err error) {
 	return parts[0], parts[1:], nil
 }
 
-// Decode decodes a value strictly, after checking its format.
+// Decode decodes a value into a struct, after checking its format. Errors: the
+// format is newer than Format, a field is unknown, or it is not valid JSON.
 func Decode(value []byte, into any) error {
 	var head struct {
 		V int `json:"v"`
