@@ -71,6 +71,8 @@ func (g *groupActor) Receive(ctx actor.Context) {
 		g.delivered(ctx, m)
 	case *routing.GroupPollEnded:
 		g.pollEnded(ctx, m)
+	case *routing.GroupHeartbeat:
+		g.heartbeat(ctx, m)
 	case *routing.GroupCommit:
 		g.commit(ctx, m)
 	case *routing.GroupRead:

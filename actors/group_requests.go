@@ -153,6 +153,18 @@ func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets}) }, m.Refuse)
 }
 
+func (g *groupActor) heartbeat(ctx actor.Context, m *routing.GroupHeartbeat) {
+	now := g.now()
+	d, err := g.state.DecideHeartbeat(now, m.Consumer, m.Generation, m.SessionMs)
+	if err != nil {
+		g.refuse(m, err)
+		return
+	}
+	lease := routing.GroupLease{HeartbeatReply: protocol.HeartbeatReply{Generation: d.Generation, LeaseMs: d.LeaseMs, Assignment: d.Assignment}}
+	g.advance(ctx, d.Records, func() { m.Reply.Put(lease) }, m.Refuse)
+	g.state.ExtendLease(now, m.Consumer)
+}
+
 // confirmRead makes sure that this coordinator still leads before it answers a
 // read, because another one may have committed more since. A read with AsKnown
 // does not need that.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"ottla/protocol"
 )
@@ -111,6 +112,19 @@ func (c *Client) DeleteGroup(ctx context.Context, cluster, group string) error {
 func (c *Client) LeaveGroup(ctx context.Context, cluster, group string, consumerID int64) error {
 	path := "/groups/" + url.PathEscape(group) + "/members/" + strconv.FormatInt(consumerID, 10)
 	return c.call(ctx, http.MethodDelete, path, inCluster(cluster), nil, nil)
+}
+
+// Heartbeat renews the lease of a member that works on records, so that it keeps
+// its partitions without a poll. With session above 0 the lease lasts that long from
+// now on, until a poll says otherwise. A [Consumer] does it by itself. Errors:
+// unknown_member (poll to join again).
+func (c *Client) Heartbeat(ctx context.Context, cluster, group string, consumerID int64, session time.Duration) (*protocol.HeartbeatReply, error) {
+	body := struct {
+		SessionTimeoutMs int64 `json:"session_timeout_ms,omitempty"`
+	}{session.Milliseconds()}
+	path := "/groups/" + url.PathEscape(group) + "/members/" + strconv.FormatInt(consumerID, 10) + "/heartbeat"
+	reply := &protocol.HeartbeatReply{}
+	return reply, c.call(ctx, http.MethodPost, path, inCluster(cluster), body, reply)
 }
 
 // Offsets lists the offsets of a group, for one topic or, if topic is empty, for

@@ -31,8 +31,8 @@ type ConsumerConfig struct {
 	Wait time.Duration
 
 	// SessionTimeout is how long the group keeps the consumer's partitions without
-	// a poll. While a batch is processed, the consumer polls three times per
-	// session in the background to renew its lease. Zero means 10 s, the server's
+	// a poll. While a batch is processed, the consumer renews its lease in the
+	// background, three times per session. Zero means 10 s, the server's
 	// default.
 	SessionTimeout time.Duration
 
@@ -270,8 +270,8 @@ func (c *Consumer) Close(ctx context.Context) error {
 
 // commit sends a poll that returns as little as possible.
 func (c *Consumer) commit(ctx context.Context) error {
-	last := c.sign()
-	last.Ack = c.cursor
+	last := c.poll
+	last.Ack, last.Wait, last.MaxRecords, last.MaxBytes = c.cursor, -1, 1, 1
 	for tries := 0; ; tries++ {
 		_, err := c.ask(ctx, last)
 		if lostPlace(err) {

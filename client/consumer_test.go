@@ -122,7 +122,7 @@ func TestConsumerWaitsFailuresOutAndKeepsItsCursor(t *testing.T) {
 	}
 }
 
-// Polls without a cursor renew the lease, and none of them runs too late.
+// Heartbeats renew the lease, and none of them runs too late.
 func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
 	s := &script{answers: []string{records("c1", "a"), records("c9", "a"), "503 no_leader", records("c9", "a")}}
 	server := httptest.NewServer(s)
@@ -140,7 +140,7 @@ func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
 	asked := s.all()
 	n := len(asked)
 	for _, sign := range asked[1:5] {
-		assert.Equal(t, "GET /events consumer_id=9&group=g&max_bytes=1&max_records=1&session_timeout_ms=30&timeout_ms=0", sign)
+		assert.Equal(t, "POST /groups/g/members/9/heartbeat  {}", sign)
 	}
 	assert.Equal(t, "DELETE /groups/g/members/9", asked[n-1])
 	assert.Contains(t, asked[n-2], "ack=c9")

@@ -13,8 +13,8 @@ const (
 	beatsPerSession = 3
 )
 
-// heartbeat renews a member's lease while it processes a batch. Only polls renew
-// leases, so a member would otherwise lose its partitions during a slow batch.
+// heartbeat renews a member's lease while it processes a batch. Without it a
+// member would lose its partitions during a slow batch.
 type heartbeat struct {
 	stop   chan struct{} // closed: no more beats
 	done   chan struct{} // closed: no beat is running any more
@@ -25,20 +25,16 @@ type heartbeat struct {
 func (c *Consumer) startHeartbeat() *heartbeat {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &heartbeat{stop: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
-	go b.run(ctx, c.client, c.sign(), c.session()/beatsPerSession, time.Now().Add(c.alive))
+	p := c.poll
+	sign := func(ctx context.Context) {
+		// The next poll reports an error that does not pass.
+		_, _ = c.client.Heartbeat(ctx, p.Cluster, p.Group, p.ConsumerID, 0)
+	}
+	go b.run(ctx, sign, c.session()/beatsPerSession, time.Now().Add(c.alive))
 	return b
 }
 
-// sign is a poll that only renews the lease. It has no cursor, so that it succeeds
-// after a rebalance, and it does not wait. It may return one record, which is one
-// of the batch that is being processed.
-func (c *Consumer) sign() PollRequest {
-	p := c.poll
-	p.Ack, p.Wait, p.MaxRecords, p.MaxBytes = "", -1, 1, 1
-	return p
-}
-
-func (b *heartbeat) run(ctx context.Context, c *Client, sign PollRequest, every time.Duration, until time.Time) {
+func (b *heartbeat) run(ctx context.Context, sign func(context.Context), every time.Duration, until time.Time) {
 	defer close(b.done)
 	defer b.cancel()
 	t := time.NewTicker(every)
@@ -53,14 +49,12 @@ func (b *heartbeat) run(ctx context.Context, c *Client, sign PollRequest, every 
 			return
 		}
 		try, cancel := context.WithTimeout(ctx, every)
-		// The next poll reports an error that does not pass.
-		_, _ = c.Poll(try, sign)
+		sign(try)
 		cancel()
 	}
 }
 
-// end stops the heartbeat and waits until no beat is running, because a late one
-// would end the next poll. It aborts a running beat when ctx ends. A nil heartbeat
+// end stops the heartbeat and waits until no beat is running. It aborts a running beat when ctx ends. A nil heartbeat
 // has ended.
 func (b *heartbeat) end(ctx context.Context) {
 	if b == nil {

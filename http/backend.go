@@ -48,6 +48,9 @@ type Backend interface {
 	Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error)
 	Group(cluster, group string) (*protocol.GroupInfo, *protocol.Error)
 	DeleteGroup(cluster, group string) *protocol.Error
+	// Heartbeat renews a member's lease. Errors: unknown_member, group_not_found,
+	// stale_generation.
+	Heartbeat(req *protocol.HeartbeatRequest) (*protocol.HeartbeatReply, *protocol.Error)
 	LeaveGroup(cluster, group string, id protocol.ConsumerID) *protocol.Error
 	Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error)
 

@@ -1,6 +1,8 @@
 package http
 
 import (
+	"time"
+
 	"github.com/valyala/fasthttp"
 
 	"ottla/protocol"
@@ -69,14 +71,43 @@ func deleteGroup(c *call) *protocol.Error {
 	return nil
 }
 
-func deleteMember(c *call) *protocol.Error {
-	cluster, group, err := c.groupOf()
+// memberOf returns the group and the consumer in the path, and the cluster in the
+// query.
+func (c *call) memberOf() (cluster, group string, id protocol.ConsumerID, err *protocol.Error) {
+	if cluster, group, err = c.groupOf(); err == nil {
+		param := value{text: []byte(c.param("consumer_id")), isQ: true}
+		err = setInteger(&id, 1, maxID, atLeast)("consumer_id", param)
+	}
+	return cluster, group, id, err
+}
+
+// postHeartbeat renews the lease of a member that works on records.
+func postHeartbeat(c *call) *protocol.Error {
+	cluster, group, id, err := c.memberOf()
 	if err != nil {
 		return err
 	}
-	var id protocol.ConsumerID
-	param := value{text: []byte(c.param("consumer_id")), isQ: true}
-	if err := setInteger(&id, 1, maxID, atLeast)("consumer_id", param); err != nil {
+	req := &protocol.HeartbeatRequest{Cluster: cluster, Group: group, ConsumerID: id}
+	if len(c.body) > 0 {
+		err = bindJSON(c.body, []binding{
+			{name: "session_timeout_ms", set: setMilliseconds(&req.SessionTimeout, time.Millisecond, c.srv.o.MaxSessionTimeout)},
+			{name: "generation", set: setOptionalInteger(&req.Generation, 0, maxID, atLeast)},
+		})
+	}
+	if err != nil {
+		return err
+	}
+	reply, err := c.srv.b.Heartbeat(req)
+	if err != nil {
+		return err
+	}
+	reply.Assignment = orEmpty(reply.Assignment)
+	return c.sendJSON(fasthttp.StatusOK, reply)
+}
+
+func deleteMember(c *call) *protocol.Error {
+	cluster, group, id, err := c.memberOf()
+	if err != nil {
 		return err
 	}
 	if err := c.srv.b.LeaveGroup(cluster, group, id); err != nil {

@@ -61,6 +61,7 @@ var table = []route{
 	{method: "DELETE", path: "/groups/{group}", handle: deleteGroup},
 	{method: "POST", path: "/groups/{group}/seek", body: jsonBody, handle: postSeek},
 	{method: "DELETE", path: "/groups/{group}/members/{consumer_id}", handle: deleteMember},
+	{method: "POST", path: "/groups/{group}/members/{consumer_id}/heartbeat", body: jsonBody, handle: postHeartbeat},
 
 	{method: "GET", path: "/brokers", handle: viewBrokers},
 	{method: "GET", path: "/partitions", handle: viewPartitions},

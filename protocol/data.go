@@ -254,6 +254,22 @@ type MemberInfo struct {
 	SessionTimeoutMs int64            `json:"session_timeout_ms"`
 }
 
+// HeartbeatRequest renews the lease of a member without a poll.
+type HeartbeatRequest struct {
+	Cluster        string
+	Group          string
+	ConsumerID     ConsumerID
+	Generation     *Generation   // if not nil, the one that the member knows
+	SessionTimeout time.Duration // 0: as it is
+}
+
+// HeartbeatReply answers a HeartbeatRequest.
+type HeartbeatReply struct {
+	Generation Generation       `json:"generation"`
+	LeaseMs    int64            `json:"lease_ms"` // from now on
+	Assignment []TopicPartition `json:"assignment"`
+}
+
 // SeekRequest moves a group's committed offsets.
 type SeekRequest struct {
 	Cluster   string

@@ -46,6 +46,7 @@ var (
 	CodeConsumerNotFound  = Code{40405, "consumer_not_found", false}
 	CodeBrokerNotFound    = Code{40406, "broker_not_found", false}
 	CodeRouteNotFound     = Code{40407, "route_not_found", false}
+	CodeUnknownMember     = Code{40408, "unknown_member", false}
 
 	CodeMethodNotAllowed = Code{40501, "method_not_allowed", false}
 
@@ -98,7 +99,7 @@ var (
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
 	CodeLimitExceeded, CodeInvalidCursor, CodeCrossSite, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeMethodNotAllowed,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,

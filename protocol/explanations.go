@@ -55,6 +55,11 @@ var explanations = map[int]Explanation{
 	CodeBrokerNotFound.Number: {"The cluster has no broker of that id.", "Ask GET /cluster/{cluster} for its brokers."},
 	CodeRouteNotFound.Number:  {"There is no such path.", "GET /openapi.json lists all paths."},
 
+	CodeUnknownMember.Number: {
+		"The consumer is not a member of the group: it has never been, has left, or was silent for longer than its lease and replaced.",
+		"Stop the work on its records, and poll: that joins the group again. What it had not committed is delivered again, perhaps to another consumer.",
+	},
+
 	CodeMethodNotAllowed.Number: {"The path exists, but not with this method.", "Use one of the methods in the header `Allow`."},
 
 	CodeClusterExists.Number:  {"A cluster of that name exists with other settings.", chooseOther},

@@ -134,6 +134,25 @@ func (fr *Front) lagOf(h *routing.Cluster, r *routing.GroupReading) (lag protoco
 	return lag
 }
 
+// Heartbeat renews the lease of a member that does not poll.
+func (fr *Front) Heartbeat(req *protocol.HeartbeatRequest) (*protocol.HeartbeatReply, *protocol.Error) {
+	h, err := fr.groupCluster(req.Cluster, req.Group)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := askGroup(fr, h, req.Group, time.Now().Add(fr.opt.RequestTimeout),
+		func(f protocol.Future[routing.GroupLease]) routing.Question {
+			return &routing.GroupHeartbeat{
+				Consumer: req.ConsumerID, Generation: req.Generation, SessionMs: req.SessionTimeout.Milliseconds(), Reply: f,
+			}
+		},
+		func(l routing.GroupLease) *protocol.Error { return l.Err })
+	if err != nil {
+		return nil, err
+	}
+	return &lease.HeartbeatReply, nil
+}
+
 // DeleteGroup deletes a group without live members.
 func (fr *Front) DeleteGroup(cluster, group string) *protocol.Error {
 	return fr.changeGroup(cluster, group, routing.GroupChange{Delete: true})

@@ -37,6 +37,46 @@ func (g *State) ExtendLease(now int64, id protocol.ConsumerID) {
 	}
 }
 
+// HeartbeatDecision is what a heartbeat leads to.
+type HeartbeatDecision struct {
+	Generation protocol.Generation
+	LeaseMs    int64                     // how long the lease lasts after ExtendLease
+	Assignment []protocol.TopicPartition // what the member owns, never nil
+	Records    []metarecord.Record       // to be committed first; none unless the session changes
+}
+
+// DecideHeartbeat renews the lease of a member that works on records and does not
+// poll meanwhile; a lapsed one that nobody has replaced counts. With sessionMs above
+// 0 its lease lasts that long from now on, until a poll says otherwise. When the
+// records are applied, call ExtendLease. Errors: unknown_member, stale_generation
+// (generation is not nil, and not the current one).
+func (g *State) DecideHeartbeat(now int64, id protocol.ConsumerID, generation *protocol.Generation, sessionMs int64) (HeartbeatDecision, *protocol.Error) {
+	gm := g.now.member(id)
+	if gm == nil {
+		return HeartbeatDecision{}, protocol.Errorf(protocol.CodeUnknownMember,
+			"consumer %d is not a member of group %q: poll to join it", id, g.name)
+	}
+	if generation != nil {
+		if err := g.checkGeneration(*generation); err != nil {
+			return HeartbeatDecision{}, err
+		}
+	}
+	d := HeartbeatDecision{Generation: g.now.Generation, Assignment: []protocol.TopicPartition{}}
+	if sessionMs <= 0 {
+		sessionMs = gm.SessionMs
+	}
+	if sessionMs != gm.SessionMs {
+		next := g.now.clone()
+		next.member(id).SessionMs = sessionMs
+		d.Records = g.memberRecords(now, actionUpdateMember, next)
+	}
+	d.LeaseMs = max(g.leases.At(id)-now, sessionMs)
+	for _, a := range g.assigned(g.now, id) {
+		d.Assignment = append(d.Assignment, protocol.TopicPartition{Topic: a.Topic, Partition: a.Partition})
+	}
+	return d, nil
+}
+
 // ResumeLeases gives all members their full lease from now on. A coordinator that
 // begins does so, because it knows nothing of earlier polls.
 func (g *State) ResumeLeases(now int64) {

@@ -20,6 +20,7 @@ import (
 //	commit c= [gen=] [at=] [force]               without at: the position
 //	auto-commit c= gen= at=
 //	delivered c= gen= at=                        positions after a response
+//	heartbeat c= [gen=] [session=]               print the lease and the assignment
 //	advance ms=                                  expiry timers fire on the way
 //	leave c=, seek at=, delete, topic-deleted topic=, failover, describe
 //
@@ -46,7 +47,7 @@ func (s *script) run() {
 	commands := map[string]func(){
 		"poll": s.poll, "start": s.start, "commit": s.commit, "auto-commit": s.autoCommit, "delivered": s.delivered,
 		"advance": s.advance, "leave": s.leave, "seek": s.seek, "delete": s.delete,
-		"topic-deleted": s.topicDeleted, "failover": s.failover, "describe": s.describe,
+		"topic-deleted": s.topicDeleted, "failover": s.failover, "describe": s.describe, "heartbeat": s.heartbeat,
 	}
 	command, ok := commands[s.d.Cmd]
 	require.True(s.h.t, ok, "%s: no command %q", s.d.Pos, s.d.Cmd)
@@ -152,6 +153,19 @@ func (s *script) start() {
 		for _, o := range held {
 			fmt.Fprintf(&s.out, "starts at %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
 		}
+	}
+}
+
+func (s *script) heartbeat() {
+	var generation *protocol.Generation
+	if _, ok := s.arg("gen"); ok {
+		generation = ptr(protocol.Generation(s.number("gen", 0)))
+	}
+	d, err := s.h.g.DecideHeartbeat(s.h.now, s.consumer(), generation, s.number("session", 0))
+	if s.finish(d.Records, err) {
+		s.h.g.ExtendLease(s.h.now, s.consumer())
+		require.Equal(s.h.t, s.h.now+d.LeaseMs, s.h.g.leases.At(s.consumer()), s.d.Pos)
+		fmt.Fprintf(&s.out, "generation=%d lease=%d %v\n", d.Generation, d.LeaseMs, d.Assignment)
 	}
 }
 

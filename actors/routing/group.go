@@ -127,6 +127,18 @@ type (
 		Force      bool
 		Reply      protocol.Future[GroupOffsets]
 	}
+	// GroupHeartbeat renews a member's lease.
+	GroupHeartbeat struct {
+		Consumer   protocol.ConsumerID
+		Generation *protocol.Generation // if not nil, must be the current one
+		SessionMs  int64                // 0: as it is
+		Reply      protocol.Future[GroupLease]
+	}
+	// GroupLease answers GroupHeartbeat.
+	GroupLease struct {
+		protocol.HeartbeatReply
+		Err *protocol.Error
+	}
 	// GroupOffsets answers GroupStart and GroupCommit: what is committed now.
 	GroupOffsets struct {
 		Offsets []group.PartitionOffset
@@ -170,6 +182,9 @@ func (m *GroupPollEnded) Refuse(*protocol.Error) {}
 
 // Refuse implements Question.
 func (m *GroupCommit) Refuse(err *protocol.Error) { m.Reply.Put(GroupOffsets{Err: err}) }
+
+// Refuse implements Question.
+func (m *GroupHeartbeat) Refuse(err *protocol.Error) { m.Reply.Put(GroupLease{Err: err}) }
 
 // Refuse implements Question.
 func (m *GroupRead) Refuse(err *protocol.Error) { m.Reply.Put(GroupReading{Err: err}) }
