@@ -37,6 +37,29 @@ func TestStaleDeliveryIsTriedAgain(t *testing.T) {
 	assert.Len(t, messages[*routing.GroupDelivered](w.groups), 3)
 }
 
+// A poll that begins again has no use for its cursor: what it acknowledged is
+// committed. It looks at its new share as if it had not waited.
+func TestPollThatBeginsAgain(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	leaders[0].append("1", "2")
+	first := w.pollOf(func(r *protocol.PollRequest) { r.AutoCommit, r.MaxRecords = false, 1 }).answered()
+	refuseDeliveries(w.groups, 1, protocol.Errorf(protocol.CodeStaleGeneration, "moved"))
+	reply := w.pollOf(func(r *protocol.PollRequest) { r.Ack = first.Cursor }).answered()
+	assert.Equal(t, []string{"2"}, values(reply.Records))
+	polls := messages[*routing.GroupPoll](w.groups)
+	require.Len(t, polls, 3)
+	assert.Equal(t, first.Cursor, polls[1].Ack)
+	assert.False(t, polls[1].Continue)
+	assert.Empty(t, polls[2].Ack)
+	assert.True(t, polls[2].Continue)
+
+	p := w.pollOf(nil)
+	p.look.woken, p.look.last = true, true
+	require.Equal(t, stateShare, p.shareAgain())
+	assert.False(t, p.look.woken || p.look.last)
+}
+
 // A group that moved while its disk hung is no reason to refuse who named no
 // generation: there is nothing to deliver, unless it may have been committed.
 func TestDeliveryThatStaysStale(t *testing.T) {
@@ -47,12 +70,12 @@ func TestDeliveryThatStaysStale(t *testing.T) {
 		err     *protocol.Error
 		want    *protocol.Code // nil: an answer without records
 	}{
-		"committed on delivery":             {true, 1, stale, nil},
-		"committed by the client":           {false, 1, stale, nil},
-		"unknown, committed by the client":  {false, 1, stale.WithOutcome(protocol.OutcomeUnknown), nil},
-		"unknown, committed on delivery":    {true, 1, stale.WithOutcome(protocol.OutcomeUnknown), &protocol.CodeOutcomeUnknown},
-		"unknown, but nothing to be commit": {true, 0, stale.WithOutcome(protocol.OutcomeUnknown), nil},
-		"another error":                     {true, 1, protocol.Errorf(protocol.CodeStorageFailed, "full"), &protocol.CodeStorageFailed},
+		"committed on delivery":            {true, 1, stale, nil},
+		"committed by the client":          {false, 1, stale, nil},
+		"unknown, committed by the client": {false, 1, stale.WithOutcome(protocol.OutcomeUnknown), nil},
+		"unknown, committed on delivery":   {true, 1, stale.WithOutcome(protocol.OutcomeUnknown), &protocol.CodeOutcomeUnknown},
+		"unknown, but nothing to commit":   {true, 0, stale.WithOutcome(protocol.OutcomeUnknown), nil},
+		"another error":                    {true, 1, protocol.Errorf(protocol.CodeStorageFailed, "full"), &protocol.CodeStorageFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

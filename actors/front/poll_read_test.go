@@ -176,3 +176,21 @@ func TestReadBelowTheLogStart(t *testing.T) {
 	requireCode(t, protocol.CodeOffsetOutOfRange, p.err)
 	assert.EqualValues(t, 1, p.err.Details["earliest"])
 }
+
+// Polls that one commit wakes share what the first of them has read. One that
+// was not woken has nobody to share with.
+func TestWokenPollsShareATail(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	first, second := &textSink{}, &textSink{}
+	p := w.pollOf(func(r *protocol.PollRequest) { r.Sink = first })
+	p.until(stateWait)
+	leaders[0].append("1")
+	p.answered()
+	require.NotNil(t, tailAt(leaders[0].Leadership))
+	leaders[0].append("2")
+	w.pollOf(func(r *protocol.PollRequest) { r.Sink = second }).answered()
+	assert.Equal(t, int64(1), tailAt(leaders[0].Leadership).hw, "read by itself")
+	assert.Equal(t, []string{`q "k0" 1 `}, first.records)
+	assert.Equal(t, []string{`q "k0" 2 `}, second.records)
+}

@@ -17,6 +17,7 @@ import (
 type testPoll struct {
 	*poll
 	t     *testing.T
+	done  chan struct{} // its front end's
 	woken chan struct{} // closed by the resume of the last Park
 }
 
@@ -29,7 +30,8 @@ func (w *world) pollOf(change func(*protocol.PollRequest)) *testPoll {
 	if change != nil {
 		change(req)
 	}
-	return &testPoll{poll: w.startPoll(req, make(chan struct{})), t: w.t}
+	done := make(chan struct{})
+	return &testPoll{poll: w.startPoll(req, done), t: w.t, done: done}
 }
 
 // until carries the poll on until it waits in that state, and parks it.
@@ -113,6 +115,7 @@ func TestPollGoesThroughItsStates(t *testing.T) {
 	for waits := true; waits; {
 		if p.parked {
 			p.resumed()
+			assert.NotZero(t, p.flags.Load()&woken, "the answer wakes it, not the timer")
 		}
 		states = append(states, p.state)
 		var err *protocol.Error
@@ -133,6 +136,9 @@ func TestPollGoesThroughItsStates(t *testing.T) {
 	assert.Empty(t, again.Records)
 	assert.True(t, again.TimedOut)
 	assert.Len(t, messages[*routing.GroupStart](w.groups), 1, "the start is committed once")
+	deliveries := messages[*routing.GroupDelivered](w.groups)
+	assert.True(t, deliveries[0].Commit)
+	assert.False(t, deliveries[1].Commit, "there is nothing to commit")
 }
 
 // A state uses what is there, whoever has found it out: a poll that knows its

@@ -45,6 +45,10 @@ func TestWaitEnds(t *testing.T) {
 			assert.True(t, r.TimedOut)
 			assert.NotEmpty(t, r.Cursor)
 		}, false},
+		"the front end ends": {func(_ *world, p *testPoll) { close(p.done) }, func(t *testing.T, r *protocol.PollReply) {
+			assert.True(t, r.TimedOut)
+			assert.NotEmpty(t, r.Cursor)
+		}, false},
 		"a newer poll": {func(w *world, p *testPoll) {
 			newer := w.pollOf(func(r *protocol.PollRequest) { r.Timeout = 0 })
 			assert.False(p.t, newer.answered().Superseded)

@@ -77,13 +77,13 @@ func TestProduceWithoutALeader(t *testing.T) {
 // Records are never sent a second time when nobody knows what became of them:
 // not when there is a next leader, and not when the first one says so.
 func TestProduceIsNotRepeated(t *testing.T) {
-	for name, first := range map[string]func(*protocol.ProduceRequest){
-		"no answer": func(*protocol.ProduceRequest) {},
-		"unknown": func(req *protocol.ProduceRequest) {
+	for says, first := range map[string]func(*protocol.ProduceRequest){
+		"no majority confirmed": func(*protocol.ProduceRequest) {},
+		"the leader ended": func(req *protocol.ProduceRequest) {
 			req.Reply.Put(protocol.ProduceResult{Err: protocol.Unknownf("the leader ended")})
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(says, func(t *testing.T) {
 			w := newWorld(t)
 			q, leaders := w.withTopic("q", 1)
 			leaders[0].produce = func(req *protocol.ProduceRequest) {
@@ -97,6 +97,7 @@ func TestProduceIsNotRepeated(t *testing.T) {
 			w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(100*time.Millisecond))
 			requireCode(t, protocol.CodeOutcomeUnknown, req.Result.Err)
 			assert.Equal(t, protocol.OutcomeUnknown, req.Result.Err.Outcome)
+			assert.Contains(t, req.Result.Err.Message, says)
 		})
 	}
 }
