@@ -26,17 +26,17 @@ func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) 
 
 // Clusters lists all clusters by name.
 func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
-	all, err := fr.handles("")
+	all, err := fr.serving("")
 	if err != nil {
 		return nil, err
 	}
 	list := make([]protocol.ClusterInfo, len(all))
-	for i, h := range all {
-		list[i] = h.View().Info
+	for i, c := range all {
+		list[i] = c.View().Info
 	}
-	for _, h := range fr.directory.Clusters() {
-		if h.Refused != nil {
-			list = append(list, h.Refused.Info)
+	for _, c := range fr.directory.Clusters() {
+		if c.Refused != nil {
+			list = append(list, c.Refused.Info)
 		}
 	}
 	slices.SortFunc(list, func(a, b protocol.ClusterInfo) int { return cmp.Compare(a.Name, b.Name) })
@@ -45,11 +45,11 @@ func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
 
 // Cluster describes a cluster with its topics.
 func (fr *Front) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
-	h, err := fr.cluster(name)
+	c, err := fr.cluster(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &protocol.ClusterDetail{ClusterInfo: h.View().Info, Topics: fr.topicInfos(h, false)}
+	d := &protocol.ClusterDetail{ClusterInfo: c.View().Info, Topics: fr.topicInfos(c, false)}
 	if d.Topics == nil {
 		d.Topics = []protocol.TopicInfo{}
 	}
@@ -73,31 +73,31 @@ func (fr *Front) StartBroker(ctx context.Context, cluster string, id int) (*prot
 }
 
 func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
-	h := fr.directory.Clusters()[cluster] // needs no majority, so none is asked for
-	if h == nil {
+	c := fr.directory.Clusters()[cluster] // needs no majority, so none is asked for
+	if c == nil {
 		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
 	}
-	if h.Refused != nil {
-		return nil, h.Unavailable()
+	if c.Refused != nil {
+		return nil, c.Unavailable()
 	}
 	deadline := fr.deadline(ctx)
-	if err := h.Control.ChangeBroker(id, start, deadline); err != nil {
+	if err := c.Control.ChangeBroker(id, start, deadline); err != nil {
 		return nil, err
 	}
-	view := h.View()
+	view := c.View()
 	if view == nil {
-		return nil, h.Unavailable()
+		return nil, c.Unavailable()
 	}
 	if start {
 		fr.awaitPossibleLeaders(view, deadline)
 	} else {
 		fr.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
 	}
-	i := slices.IndexFunc(h.View().Info.Brokers, func(b protocol.BrokerInfo) bool { return b.ID == id })
+	i := slices.IndexFunc(c.View().Info.Brokers, func(b protocol.BrokerInfo) bool { return b.ID == id })
 	if i < 0 {
 		return nil, protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", cluster, id)
 	}
-	info := h.View().Info.Brokers[i]
+	info := c.View().Info.Brokers[i]
 	return &info, nil
 }
 
@@ -128,13 +128,13 @@ func (fr *Front) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
 // replicas.
 func (fr *Front) Readiness() protocol.Readiness {
 	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
-	for _, h := range fr.directory.Clusters() {
-		view := h.View()
+	for _, c := range fr.directory.Clusters() {
+		view := c.View()
 		if view == nil {
-			r.Starting = r.Starting || h.Refused == nil && !h.Fresh
-			if problem := h.Problem(); problem != "" {
+			r.Starting = r.Starting || c.Refused == nil && !c.Fresh
+			if problem := c.Problem(); problem != "" {
 				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
-					Cluster: h.Name, Topic: protocol.MetadataTopic, Reason: problem,
+					Cluster: c.Name, Topic: protocol.MetadataTopic, Reason: problem,
 				})
 			}
 			continue

@@ -11,8 +11,8 @@ import (
 
 // freshConsumerID assigns an id that no other cluster has assigned either:
 // clients name a consumer by its id alone.
-func (fr *Front) freshConsumerID(h *routing.Cluster) (protocol.ConsumerID, *protocol.Error) {
-	return h.IDs.Take(func(count int) (protocol.ConsumerID, *protocol.Error) {
+func (fr *Front) freshConsumerID(c *routing.Cluster) (protocol.ConsumerID, *protocol.Error) {
+	return c.IDs.Take(func(count int) (protocol.ConsumerID, *protocol.Error) {
 		fr.allocating.Lock()
 		defer fr.allocating.Unlock()
 		var first, floor protocol.ConsumerID
@@ -21,7 +21,7 @@ func (fr *Front) freshConsumerID(h *routing.Cluster) (protocol.ConsumerID, *prot
 				floor = max(floor, view.NextConsumerID)
 			}
 		}
-		err := h.Control.Change(time.Now().Add(fr.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		err := c.Control.Change(time.Now().Add(fr.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 			var recs []metarecord.Record
 			first, recs = s.DecideAllocateConsumerIDs(count, floor)
 			return recs, nil

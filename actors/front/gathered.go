@@ -9,15 +9,15 @@ import (
 	"ottla/protocol"
 )
 
-// Gathered is what the reads for one answer have brought.
+// gathered is what the reads for one answer have brought.
 type gathered struct {
-	sink    protocol.RecordSink // has the records, unless it is nil
+	sink    protocol.RecordSink // takes the records; nil: they stand in records
 	records []protocol.Record
 	count   int
 	bytes   int             // by sizeOf
 	last    protocol.Offset // of the last record
 
-	waited *routing.Leadership // not nil: others may have waited there for the same records
+	waited *routing.Leadership // the leader that woke the read, and perhaps others for the same records; nil: it did not wait
 }
 
 // read adds up to maxRecords records from offset on.
@@ -61,7 +61,7 @@ func estimate(v *logfile.View, offset int64, maxRecords, maxBytes int) int {
 	return int(min(v.Estimate(offset, int(n)), int64(maxBytes)) + n*recordOverhead)
 }
 
-// Take makes r the next record, and counts it.
+// take makes r the next record, and counts it.
 func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
@@ -75,7 +75,7 @@ func (g *gathered) note(next *protocol.Record) {
 	g.bytes += sizeOf(next)
 }
 
-// forget makes it as if nothing was read.
+// forget drops what was read.
 func (g *gathered) forget() {
 	if g.sink != nil && g.count > 0 {
 		g.sink.Forget()

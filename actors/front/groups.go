@@ -10,11 +10,11 @@ import (
 
 // askGroup sends a message to a group's coordinator and waits for the answer,
 // following the coordinator when it moves; see askLeader.
-func askGroup[T any](fr *Front, h *routing.Cluster, group string, deadline time.Time,
+func askGroup[T any](fr *Front, c *routing.Cluster, group string, deadline time.Time,
 	message func(protocol.Future[T]) routing.Question, failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
 	var none T
-	offsets := h.Table().Topics[protocol.OffsetsTopic]
+	offsets := c.Table().Topics[protocol.OffsetsTopic]
 	if offsets == nil {
 		return none, routing.ErrStarting
 	}
@@ -26,8 +26,8 @@ func askGroup[T any](fr *Front, h *routing.Cluster, group string, deadline time.
 
 // groupsOf asks all coordinators of a cluster for their groups; with a
 // consumer, only for those that it is or was in.
-func (fr *Front) groupsOf(h *routing.Cluster, consumer protocol.ConsumerID) ([]string, *protocol.Error) {
-	offsets := h.Table().Topics[protocol.OffsetsTopic]
+func (fr *Front) groupsOf(c *routing.Cluster, consumer protocol.ConsumerID) ([]string, *protocol.Error) {
+	offsets := c.Table().Topics[protocol.OffsetsTopic]
 	if offsets == nil {
 		return nil, routing.ErrStarting
 	}
@@ -52,8 +52,8 @@ func (fr *Front) listGroups(offsets *protocol.Topic, partition int, consumer pro
 }
 
 // readGroup asks for a group's offsets and members, linearizably unless asKnown.
-func (fr *Front) readGroup(h *routing.Cluster, group string, asKnown bool) (routing.GroupReading, *protocol.Error) {
-	return askGroup(fr, h, group, time.Now().Add(fr.opt.RequestTimeout),
+func (fr *Front) readGroup(c *routing.Cluster, group string, asKnown bool) (routing.GroupReading, *protocol.Error) {
+	return askGroup(fr, c, group, time.Now().Add(fr.opt.RequestTimeout),
 		func(f protocol.Future[routing.GroupReading]) routing.Question {
 			return &routing.GroupRead{AsKnown: asKnown, Reply: f}
 		},
@@ -66,18 +66,18 @@ func (fr *Front) Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error) 
 }
 
 func (fr *Front) listGroupInfos(cluster string, asKnown bool) ([]protocol.GroupInfo, *protocol.Error) {
-	all, err := fr.handles(cluster)
+	all, err := fr.serving(cluster)
 	if err != nil {
 		return nil, err
 	}
 	list := []protocol.GroupInfo{}
-	for _, h := range all {
-		names, err := fr.groupsOf(h, 0)
+	for _, c := range all {
+		names, err := fr.groupsOf(c, 0)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			info, err := fr.describeGroup(h, name, asKnown)
+			info, err := fr.describeGroup(c, name, asKnown)
 			if err != nil {
 				if err.Code == protocol.CodeGroupNotFound {
 					continue // deleted in the meantime
@@ -92,26 +92,26 @@ func (fr *Front) listGroupInfos(cluster string, asKnown bool) ([]protocol.GroupI
 
 // Group describes one group.
 func (fr *Front) Group(cluster, group string) (*protocol.GroupInfo, *protocol.Error) {
-	h, err := fr.groupCluster(cluster, group)
+	c, err := fr.groupCluster(cluster, group)
 	if err != nil {
 		return nil, err
 	}
-	return fr.describeGroup(h, group, false)
+	return fr.describeGroup(c, group, false)
 }
 
-func (fr *Front) describeGroup(h *routing.Cluster, group string, asKnown bool) (*protocol.GroupInfo, *protocol.Error) {
-	r, err := fr.readGroup(h, group, asKnown)
+func (fr *Front) describeGroup(c *routing.Cluster, group string, asKnown bool) (*protocol.GroupInfo, *protocol.Error) {
+	r, err := fr.readGroup(c, group, asKnown)
 	if err != nil {
 		return nil, err
 	}
 	info := r.Info
-	info.Cluster, info.Lag = h.Name, fr.lagOf(h, &r)
+	info.Cluster, info.Lag = c.Name, fr.lagOf(c, &r)
 	return &info, nil
 }
 
 // lagOf adds up a group's lag on the partitions that it has anything to do with.
-func (fr *Front) lagOf(h *routing.Cluster, r *routing.GroupReading) (lag protocol.Offset) {
-	topics := h.Table().Topics
+func (fr *Front) lagOf(c *routing.Cluster, r *routing.GroupReading) (lag protocol.Offset) {
+	topics := c.Table().Topics
 	add := func(topic string, key protocol.PartitionID) {
 		t := topics[topic]
 		if t == nil || t.ID != key.TopicID || key.Partition >= t.Partitions {
@@ -164,11 +164,11 @@ func (fr *Front) LeaveGroup(cluster, group string, id protocol.ConsumerID) *prot
 }
 
 func (fr *Front) changeGroup(cluster, group string, change routing.GroupChange) *protocol.Error {
-	h, err := fr.groupCluster(cluster, group)
+	c, err := fr.groupCluster(cluster, group)
 	if err != nil {
 		return err
 	}
-	_, err = askGroup(fr, h, group, time.Now().Add(fr.opt.RequestTimeout), func(f protocol.Future[*protocol.Error]) routing.Question {
+	_, err = askGroup(fr, c, group, time.Now().Add(fr.opt.RequestTimeout), func(f protocol.Future[*protocol.Error]) routing.Question {
 		m := change
 		m.Reply = f
 		return &m

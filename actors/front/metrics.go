@@ -17,10 +17,10 @@ const groupsPatience = 500 * time.Millisecond
 func (fr *Front) Metrics() *protocol.Metrics {
 	m := &protocol.Metrics{}
 	fr.host.CountInto(m)
-	for name, h := range fr.directory.Clusters() {
-		view := h.View()
-		if h.Refused != nil {
-			m.Brokers = append(m.Brokers, brokerMetrics(name, h.Refused.Info.Brokers)...)
+	for name, c := range fr.directory.Clusters() {
+		view := c.View()
+		if c.Refused != nil {
+			m.Brokers = append(m.Brokers, brokerMetrics(name, c.Refused.Info.Brokers)...)
 		}
 		if view == nil {
 			continue // still recovering

@@ -12,16 +12,16 @@ import (
 
 // Commit is POST /offset.
 func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
-	h, group, err := fr.commitGroup(req)
+	c, group, err := fr.commitGroup(req)
 	if err != nil {
 		return nil, err
 	}
-	topicID, offsets, err := fr.commitOffsets(h, req)
+	topicID, offsets, err := fr.commitOffsets(c, req)
 	if err != nil {
 		return nil, err
 	}
 	deadline := time.Now().Add(fr.opt.RequestTimeout)
-	answer, err := askGroup(fr, h, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
+	answer, err := askGroup(fr, c, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
 		return &routing.GroupCommit{Consumer: req.ConsumerID, TopicID: topicID, Offsets: offsets, Generation: req.Generation, Force: req.Force, Reply: f}
 	}, func(a routing.GroupOffsets) *protocol.Error { return a.Err })
 	if err != nil {
@@ -42,8 +42,8 @@ func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
 }
 
 // commitOffsets resolves the names in a commit.
-func (fr *Front) commitOffsets(h *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
-	topics := h.Table().Topics
+func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
+	topics := c.Table().Topics
 	if req.Topic != "" {
 		t := topics[req.Topic]
 		if t == nil {
@@ -68,22 +68,22 @@ func (fr *Front) commitOffsets(h *routing.Cluster, req *protocol.CommitRequest) 
 // Offsets is GET /offset: a row for every partition that the group has an
 // offset or an owner for; with a topic, for every partition of that topic.
 func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
-	var h *routing.Cluster
+	var c *routing.Cluster
 	var err *protocol.Error
 	if req.Topic != "" {
-		h, err = fr.topicCluster(req.Cluster, req.Topic)
+		c, err = fr.topicCluster(req.Cluster, req.Topic)
 	} else {
-		h, err = fr.groupCluster(req.Cluster, req.Group)
+		c, err = fr.groupCluster(req.Cluster, req.Group)
 	}
 	if err != nil {
 		return nil, err
 	}
-	r, err := fr.readGroup(h, req.Group, false)
+	r, err := fr.readGroup(c, req.Group, false)
 	if err != nil {
 		return nil, err
 	}
 	rows := []protocol.OffsetInfo{}
-	for name, t := range h.Table().Topics {
+	for name, t := range c.Table().Topics {
 		for p := range t.Partitions {
 			row, mentioned := fr.offsetRow(t, p, &r)
 			if name == req.Topic || req.Topic == "" && mentioned {
@@ -97,7 +97,7 @@ func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *
 	return rows, nil
 }
 
-// offsetRow describes a group on one partition; mentioned tells whether the
+// offsetRow describes a group on one partition; mentioned reports whether the
 // group has anything to do with it.
 func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupReading) (row protocol.OffsetInfo, mentioned bool) {
 	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}

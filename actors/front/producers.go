@@ -13,14 +13,14 @@ import (
 // remember, each once a cluster. A partition that cannot be asked is an error:
 // what it knows is not nothing.
 func (fr *Front) Producers(cluster string) ([]protocol.ProducerInfo, *protocol.Error) {
-	all, err := fr.handles(cluster)
+	all, err := fr.serving(cluster)
 	if err != nil {
 		return nil, err
 	}
 	deadline := time.Now().Add(fr.opt.RequestTimeout)
 	list := []protocol.ProducerInfo{}
-	for _, h := range all {
-		for name, t := range h.Table().Topics {
+	for _, c := range all {
+		for name, t := range c.Table().Topics {
 			if protocol.IsInternalTopic(name) {
 				continue
 			}
@@ -33,7 +33,7 @@ func (fr *Front) Producers(cluster string) ([]protocol.ProducerInfo, *protocol.E
 					return nil, err
 				}
 				for _, id := range ids {
-					list = append(list, protocol.ProducerInfo{Cluster: h.Name, Name: id})
+					list = append(list, protocol.ProducerInfo{Cluster: c.Name, Name: id})
 				}
 			}
 		}

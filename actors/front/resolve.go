@@ -9,40 +9,40 @@ import (
 	"ottla/protocol"
 )
 
-// What a request means: it may leave out the cluster, and then the one that has
-// the topic or the group is meant, and a commit may leave out the group.
+// What a request means. It may leave out the cluster: then the cluster that has
+// the topic or the group is meant. A commit may leave out the group as well.
 
 // cluster finds a cluster whose metadata is recovered.
 func (fr *Front) cluster(name string) (*routing.Cluster, *protocol.Error) {
-	h := fr.directory.Clusters()[name]
+	c := fr.directory.Clusters()[name]
 	switch {
-	case h == nil:
+	case c == nil:
 		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", name)
-	case h.Table() == nil:
-		return nil, h.Unavailable()
+	case c.Table() == nil:
+		return nil, c.Unavailable()
 	}
-	return h, nil
+	return c, nil
 }
 
-// handles returns all clusters by name but for those that are held back, or
+// serving returns all clusters by name but for those that are held back, or
 // the named one.
-func (fr *Front) handles(name string) ([]*routing.Cluster, *protocol.Error) {
+func (fr *Front) serving(name string) ([]*routing.Cluster, *protocol.Error) {
 	if name != "" {
-		h, err := fr.cluster(name)
+		c, err := fr.cluster(name)
 		if err != nil {
 			return nil, err
 		}
-		return []*routing.Cluster{h}, nil
+		return []*routing.Cluster{c}, nil
 	}
 	var all []*routing.Cluster
-	for _, h := range fr.directory.Clusters() {
-		if h.Table() == nil {
-			if h.Fresh || h.HeldBack(fr.opt.Now()) {
+	for _, c := range fr.directory.Clusters() {
+		if c.Table() == nil {
+			if c.Fresh || c.HeldBack(fr.opt.Now()) {
 				continue
 			}
 			return nil, routing.ErrStarting
 		}
-		all = append(all, h)
+		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b *routing.Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
@@ -51,21 +51,21 @@ func (fr *Front) handles(name string) ([]*routing.Cluster, *protocol.Error) {
 // LookupTopic finds a topic in the routing snapshot of its cluster.
 func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if cluster != "" {
-		h, err := fr.cluster(cluster)
+		c, err := fr.cluster(cluster)
 		if err != nil {
 			return nil, err
 		}
-		if t := h.Table().Topics[topic]; t != nil {
+		if t := c.Table().Topics[topic]; t != nil {
 			return t, nil
 		}
-		return fr.createMissing(h, cluster, topic, create, deadline)
+		return fr.createMissing(c, cluster, topic, create, deadline)
 	}
 	var found *protocol.Topic
 	all := fr.directory.Clusters()
-	for _, h := range all {
-		rt := h.Table()
+	for _, c := range all {
+		rt := c.Table()
 		if rt == nil {
-			if h.Fresh || h.HeldBack(fr.opt.Now()) {
+			if c.Fresh || c.HeldBack(fr.opt.Now()) {
 				continue
 			}
 			return nil, routing.ErrStarting
@@ -82,17 +82,17 @@ func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.T
 	if found != nil {
 		return found, nil
 	}
-	if err := fr.held(); err != nil {
+	if err := fr.heldBack(); err != nil {
 		return nil, err
 	}
 	if all[protocol.DefaultCluster] == nil {
 		return nil, fr.topicMissing("", topic)
 	}
-	h, err := fr.cluster(protocol.DefaultCluster)
+	c, err := fr.cluster(protocol.DefaultCluster)
 	if err != nil {
 		return nil, err // it is being created
 	}
-	return fr.createMissing(h, cluster, topic, create, deadline)
+	return fr.createMissing(c, cluster, topic, create, deadline)
 }
 
 func topicNotFound(topic string) *protocol.Error {
@@ -110,17 +110,17 @@ func (fr *Front) topicCluster(cluster, topic string) (*routing.Cluster, *protoco
 
 // groupCluster finds the one cluster that has a group.
 func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protocol.Error) {
-	all, err := fr.handles(cluster)
+	all, err := fr.serving(cluster)
 	if err != nil || cluster != "" {
 		return first(all), err
 	}
-	held := fr.held()
+	held := fr.heldBack()
 	if len(all) == 1 && held == nil {
 		return all[0], nil
 	}
 	var found *routing.Cluster
-	for _, h := range all {
-		names, err := fr.groupsOf(h, 0)
+	for _, c := range all {
+		names, err := fr.groupsOf(c, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protoco
 		if found != nil {
 			return nil, protocol.Errorf(protocol.CodeAmbiguousGroup, "group %q is in more than one cluster, name one", group)
 		}
-		found = h
+		found = c
 	}
 	switch {
 	case found != nil:
@@ -141,11 +141,11 @@ func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protoco
 	return nil, groupNotFound(group)
 }
 
-func first(hs []*routing.Cluster) *routing.Cluster {
-	if len(hs) == 0 {
+func first(all []*routing.Cluster) *routing.Cluster {
+	if len(all) == 0 {
 		return nil
 	}
-	return hs[0]
+	return all[0]
 }
 
 func groupNotFound(group string) *protocol.Error {
@@ -154,25 +154,25 @@ func groupNotFound(group string) *protocol.Error {
 
 // consumerGroup finds the one group that a consumer is or was in.
 func (fr *Front) consumerGroup(cluster string, id protocol.ConsumerID) (*routing.Cluster, string, *protocol.Error) {
-	all, err := fr.handles(cluster)
+	all, err := fr.serving(cluster)
 	if err != nil {
 		return nil, "", err
 	}
 	var at *routing.Cluster
 	var groups []string
-	for _, h := range all {
-		names, err := fr.groupsOf(h, id)
+	for _, c := range all {
+		names, err := fr.groupsOf(c, id)
 		if err != nil {
 			return nil, "", err
 		}
 		if len(names) > 0 {
-			at = h
+			at = c
 			groups = append(groups, names...)
 		}
 	}
 	switch len(groups) {
 	case 0:
-		if held := fr.held(); held != nil && cluster == "" {
+		if held := fr.heldBack(); held != nil && cluster == "" {
 			return nil, "", held
 		}
 		return nil, "", protocol.Errorf(protocol.CodeConsumerNotFound, "consumer %d has never been seen", id)
@@ -189,11 +189,11 @@ func (fr *Front) commitGroup(req *protocol.CommitRequest) (*routing.Cluster, str
 		return fr.consumerGroup(req.Cluster, req.ConsumerID)
 	}
 	if topic := commitTopic(req); topic != "" {
-		h, err := fr.topicCluster(req.Cluster, topic)
-		return h, req.Group, err
+		c, err := fr.topicCluster(req.Cluster, topic)
+		return c, req.Group, err
 	}
-	h, err := fr.groupCluster(req.Cluster, req.Group)
-	return h, req.Group, err
+	c, err := fr.groupCluster(req.Cluster, req.Group)
+	return c, req.Group, err
 }
 
 func commitTopic(req *protocol.CommitRequest) string {
@@ -203,13 +203,13 @@ func commitTopic(req *protocol.CommitRequest) string {
 	return req.Topic
 }
 
-// held is the answer to a question for what the clusters that serve do not
-// have, nil if none is held back.
-func (fr *Front) held() *protocol.Error {
+// heldBack is the error for what the clusters that serve do not have: a cluster
+// that is held back may have it. It is nil if none is held back.
+func (fr *Front) heldBack() *protocol.Error {
 	var found *routing.Cluster
-	for name, h := range fr.directory.Clusters() {
-		if h.HeldBack(fr.opt.Now()) && (found == nil || name < found.Name) {
-			found = h
+	for name, c := range fr.directory.Clusters() {
+		if c.HeldBack(fr.opt.Now()) && (found == nil || name < found.Name) {
+			found = c
 		}
 	}
 	if found == nil {
@@ -218,14 +218,14 @@ func (fr *Front) held() *protocol.Error {
 	return found.Unavailable()
 }
 
-// gone is why a topic that was looked up earlier cannot be found any more, nil
-// if it still can.
+// gone is the error for a topic that was looked up earlier and does not exist
+// any more; nil if it does.
 func (fr *Front) gone(t *protocol.Topic) *protocol.Error {
-	h := routing.Of(t).Cluster
-	if fr.directory.Clusters()[t.Cluster] != h {
+	c := routing.Of(t).Cluster
+	if fr.directory.Clusters()[t.Cluster] != c {
 		return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", t.Cluster)
 	}
-	if now := h.Table().Topics[t.Name]; now == nil || now.ID != t.ID {
+	if now := c.Table().Topics[t.Name]; now == nil || now.ID != t.ID {
 		return topicNotFound(t.Name)
 	}
 	return nil

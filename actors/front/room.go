@@ -2,9 +2,9 @@ package front
 
 import "ottla/protocol"
 
-// takeRoom reserves room for the need bytes that a read is likely to bring, and
-// returns how many it may: the most that was asked for, unless there is too
-// little room for what it needs.
+// takeRoom reserves memory for the need bytes that a read is likely to bring. It
+// returns how many bytes may be read: most, or fewer if there is not enough
+// memory for need. Error: overloaded.
 func takeRoom(r protocol.Room, need, most int) (int, *protocol.Error) {
 	if r == nil {
 		return most, nil
@@ -17,7 +17,8 @@ func takeRoom(r protocol.Room, need, most int) (int, *protocol.Error) {
 	return most, nil
 }
 
-// keepRoom gives back what the n bytes that were read do not fill.
+// keepRoom reduces the reservation to the n bytes that were read. Error:
+// overloaded, when a single large record exceeds it.
 func keepRoom(r protocol.Room, n int) *protocol.Error {
 	if r == nil {
 		return nil

@@ -24,8 +24,8 @@ func (fr *Front) topicMissing(cluster, topic string) *protocol.Error {
 func (fr *Front) similarTopic(cluster, topic string) (nearest string) {
 	wanted := strings.ToLower(topic)
 	least := min(maxTypos, max(1, len(topic)/3)) + 1
-	for name, h := range fr.directory.Clusters() {
-		rt := h.Table()
+	for name, c := range fr.directory.Clusters() {
+		rt := c.Table()
 		if rt == nil || cluster != "" && cluster != name {
 			continue
 		}

@@ -9,25 +9,26 @@ import (
 	"ottla/protocol"
 )
 
-// Bounds of what is kept of a partition for those who wait for the same
-// records: more than that is read by each for itself.
+// Bounds of the tail that is kept of a partition. Each reader reads more than
+// that by itself.
 const (
 	maxTailRecords = 256
 	maxTailBytes   = 16 << 10
 )
 
-// sharedTail is the end of a partition as the first of those who were woken by
-// a commit has read it, for all the others: a thousand consumers of one topic
-// read, check and parse the same few records otherwise. Records below a high
-// watermark never change, so it holds as long as that has not moved. Immutable.
+// sharedTail is the end of a partition as the first of those whom a commit woke
+// has read it. All the others take it from here: otherwise a thousand consumers
+// of one topic would read, check and parse the same few records. Records below a
+// high watermark never change, so a tail is valid as long as that has not moved.
+// Immutable.
 type sharedTail struct {
 	from, hw int64
 	records  []protocol.Record // without topic and partition
-	bytes    int               // by sizeOf; no read takes as many if they are too many to be kept
+	bytes    int               // by sizeOf; math.MaxInt if the tail is too large to be kept, which is more than any read takes
 }
 
-// readTail adds the records from offset on out of what is shared; false when
-// they are to be read from the log.
+// readTail adds the records from offset on, taken from the shared tail. It
+// returns false when they have to be read from the log.
 func (g *gathered) readTail(leader *routing.Leadership, v *logfile.View, next *protocol.Record, offset int64, maxRecords, maxBytes int) bool {
 	hw := v.HighWatermark()
 	if offset < v.Earliest() || offset >= hw || hw-offset > maxTailRecords {
@@ -55,13 +56,13 @@ func (g *gathered) readTail(leader *routing.Leadership, v *logfile.View, next *p
 	return true
 }
 
-// tailAt is what is shared at a leader, nil if nothing is.
+// tailAt is the tail that is shared at a leader; nil if there is none.
 func tailAt(leader *routing.Leadership) *sharedTail {
 	t, _ := leader.Memo.Load().(*sharedTail)
 	return t
 }
 
-// tailOf reads what can be shared; nil when it cannot be read.
+// tailOf reads the tail from offset on; nil when it cannot be read.
 func tailOf(v *logfile.View, offset int64) *sharedTail {
 	t := &sharedTail{from: offset, hw: v.HighWatermark(), bytes: math.MaxInt}
 	n := int(t.hw - offset)

@@ -12,16 +12,16 @@ import (
 	"ottla/protocol"
 )
 
-// createMissing creates a topic that h does not have, if create and the
+// createMissing creates a topic that c does not have, if create and the
 // configuration allow it. cluster is the one that the client has named, if any.
-func (fr *Front) createMissing(h *routing.Cluster, cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+func (fr *Front) createMissing(c *routing.Cluster, cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if !create || !fr.opt.AutoCreateTopics || protocol.IsInternalTopic(topic) {
 		return nil, fr.topicMissing(cluster, topic)
 	}
-	if _, err := fr.createTopic(h, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
+	if _, err := fr.createTopic(c, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
 		return nil, err
 	}
-	if t := h.Table().Topics[topic]; t != nil {
+	if t := c.Table().Topics[topic]; t != nil {
 		return t, nil
 	}
 	return nil, topicNotFound(topic) // deleted again in the meantime
@@ -36,8 +36,8 @@ func (fr *Front) deadline(ctx context.Context) time.Time {
 }
 
 // createTopic makes a topic and waits until all its partitions have leaders.
-func (fr *Front) createTopic(h *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
-	err = h.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+func (fr *Front) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
+	err = c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), fr.opt.Now().UnixMilli(), fr.opt.Limits)
 		created = err == nil && len(recs) > 0
 		return recs, err
@@ -45,12 +45,12 @@ func (fr *Front) createTopic(h *routing.Cluster, spec *protocol.TopicSpec, deadl
 	if err != nil {
 		return false, err
 	}
-	return created, fr.awaitLeaders(h, spec.Name, deadline)
+	return created, fr.awaitLeaders(c, spec.Name, deadline)
 }
 
 // awaitLeaders waits until every partition of a topic has a leader.
-func (fr *Front) awaitLeaders(h *routing.Cluster, topic string, deadline time.Time) *protocol.Error {
-	t := h.Table().Topics[topic]
+func (fr *Front) awaitLeaders(c *routing.Cluster, topic string, deadline time.Time) *protocol.Error {
+	t := c.Table().Topics[topic]
 	if t == nil {
 		return nil // deleted in the meantime
 	}
@@ -64,44 +64,44 @@ func (fr *Front) awaitLeaders(h *routing.Cluster, topic string, deadline time.Ti
 
 // CreateTopic creates a topic, or finds it there with the same settings.
 func (fr *Front) CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error) {
-	h, err := fr.cluster(cmp.Or(spec.Cluster, protocol.DefaultCluster))
+	c, err := fr.cluster(cmp.Or(spec.Cluster, protocol.DefaultCluster))
 	if err != nil {
 		return nil, false, err
 	}
-	created, err := fr.createTopic(h, spec, fr.deadline(ctx))
+	created, err := fr.createTopic(c, spec, fr.deadline(ctx))
 	if err != nil {
 		return nil, false, err
 	}
-	info, err := fr.topicInfo(h, spec.Name)
+	info, err := fr.topicInfo(c, spec.Name)
 	return info, created, err
 }
 
 // AlterTopic changes settings or adds partitions.
 func (fr *Front) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error) {
-	h, err := fr.topicCluster(spec.Cluster, spec.Name)
+	c, err := fr.topicCluster(spec.Cluster, spec.Name)
 	if err != nil {
 		return nil, err
 	}
 	deadline := fr.deadline(ctx)
-	if err := h.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+	if err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideAlterTopic(spec, fr.opt.Limits)
 		return recs, err
 	}); err != nil {
 		return nil, err
 	}
-	if err := fr.awaitLeaders(h, spec.Name, deadline); err != nil {
+	if err := fr.awaitLeaders(c, spec.Name, deadline); err != nil {
 		return nil, err
 	}
-	return fr.topicInfo(h, spec.Name)
+	return fr.topicInfo(c, spec.Name)
 }
 
 // DeleteTopic deletes a topic; its files go in the background.
 func (fr *Front) DeleteTopic(ctx context.Context, cluster, name string) *protocol.Error {
-	h, err := fr.topicCluster(cluster, name)
+	c, err := fr.topicCluster(cluster, name)
 	if err != nil {
 		return err
 	}
-	return h.Control.Change(fr.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+	return c.Control.Change(fr.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideDeleteTopic(name, fr.opt.Now().UnixMilli())
 		return recs, err
 	})
@@ -109,19 +109,19 @@ func (fr *Front) DeleteTopic(ctx context.Context, cluster, name string) *protoco
 
 // Topics lists topics of one cluster, or of all.
 func (fr *Front) Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
-	all, err := fr.handles(cluster)
+	all, err := fr.serving(cluster)
 	if err != nil {
 		return nil, err
 	}
 	list := []protocol.TopicInfo{}
-	for _, h := range all {
-		list = append(list, fr.topicInfos(h, internal)...)
+	for _, c := range all {
+		list = append(list, fr.topicInfos(c, internal)...)
 	}
 	return list, nil
 }
 
-func (fr *Front) topicInfos(h *routing.Cluster, internal bool) []protocol.TopicInfo {
-	view := h.View()
+func (fr *Front) topicInfos(c *routing.Cluster, internal bool) []protocol.TopicInfo {
+	view := c.View()
 	var list []protocol.TopicInfo
 	for i := range view.Topics {
 		if internal || !protocol.IsInternalTopic(view.Topics[i].Name) {
@@ -133,15 +133,15 @@ func (fr *Front) topicInfos(h *routing.Cluster, internal bool) []protocol.TopicI
 
 // Topic describes one topic.
 func (fr *Front) Topic(cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
-	h, err := fr.topicCluster(cluster, name)
+	c, err := fr.topicCluster(cluster, name)
 	if err != nil {
 		return nil, err
 	}
-	return fr.topicInfo(h, name)
+	return fr.topicInfo(c, name)
 }
 
-func (fr *Front) topicInfo(h *routing.Cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
-	view := h.View()
+func (fr *Front) topicInfo(c *routing.Cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
+	view := c.View()
 	for i := range view.Topics {
 		if view.Topics[i].Name == name {
 			info := fr.describeTopic(view, view.Topics[i])

@@ -35,13 +35,15 @@ func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) 
 	return ref.View(), ref, nil
 }
 
-// errStaleView: compaction or retention removed a file while it was read. The
-// newest view is without it; it never reaches a client.
+// errStaleView says that compaction or retention removed a file while it was
+// read. The newest view is without that file, so the read is tried again, and the
+// error does not reach a client unless that happens many times in a row.
 var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's files changed while they were read")
 
-// fresh calls read with a partition's newest view, again when that turned out
-// not to be the newest any more.
-func (fr *Front) fresh(t *protocol.Topic, partition int, read func(*logfile.View, *routing.Leadership) *protocol.Error) *protocol.Error {
+// withView calls read with the newest view of a partition. It does so again when
+// that view turned out to be stale, and when its leader could not read the bytes
+// and another one leads.
+func (fr *Front) withView(t *protocol.Topic, partition int, read func(*logfile.View, *routing.Leadership) *protocol.Error) *protocol.Error {
 	for tries := 0; ; tries++ {
 		v, ref, err := fr.view(t, partition, routing.FailoverPatience)
 		if err != nil {
@@ -52,15 +54,15 @@ func (fr *Front) fresh(t *protocol.Topic, partition int, read func(*logfile.View
 		case err == nil || tries == 10:
 			return err
 		case err == errStaleView:
-		case err.Code != protocol.CodeStorageFailed || !fr.succeeded(t, partition, ref):
+		case err.Code != protocol.CodeStorageFailed || !fr.hasSuccessor(t, partition, ref):
 			return err
 		}
 	}
 }
 
-// succeeded reports whether another replica leads after ref, whose bytes could
+// hasSuccessor reports whether another replica leads after ref, whose bytes could
 // not be read: damage ends a leader, and its successor has them.
-func (fr *Front) succeeded(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
+func (fr *Front) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
 	route, err := fr.route(t, partition)
 	if err != nil {
 		return false
@@ -94,7 +96,7 @@ func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, l
 // startOffset resolves where a group starts on a partition.
 func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
 	var at int64
-	err := fr.fresh(t, partition, func(v *logfile.View, _ *routing.Leadership) *protocol.Error {
+	err := fr.withView(t, partition, func(v *logfile.View, _ *routing.Leadership) *protocol.Error {
 		var err error
 		switch {
 		case from.Timestamp != nil:

@@ -9,8 +9,8 @@ import (
 	"ottla/protocol"
 )
 
-// ErrStarting answers what concerns a cluster whose metadata is not recovered
-// yet.
+// ErrStarting is the error of requests for a cluster whose metadata is not
+// recovered yet.
 var ErrStarting = protocol.Errorf(protocol.CodeStarting, "the broker is recovering its metadata")
 
 // longStart is how long a start may take before requests that do not name a
@@ -30,16 +30,17 @@ type Control interface {
 // Cluster is what goroutines outside the actor system see of a cluster.
 //
 // A cluster that must not be started, because too much of it is missing, is
-// held back while others serve: it is listed, named by readiness, and what
-// concerns it is answered with the reason. A request that names no cluster gets
-// what the others have; what they do not have may be in the one held back, so
-// it is neither "not found" nor created. After its directories have been put
-// back, or given up, the process has to be started again. A cluster that has
-// been without its metadata for long is treated in the same way until it has it.
+// held back while others serve: it is listed, readiness names it, and requests
+// for it are answered with the reason. A request that names no cluster gets what
+// the others have. What they do not have may be in the cluster that is held back,
+// so such a request is answered with neither "not found" nor a new topic. After
+// its directories have been put back, or given up, the process has to be started
+// again. A cluster that has been without its metadata for long is treated in the
+// same way until it has it.
 type Cluster struct {
 	Name    string
-	Fresh   bool      // created on request, so nobody misses anything of it before it serves
-	Known   time.Time // to this process, since
+	Fresh   bool      // created by a request to this process: before it serves, nothing can be missing from it
+	Known   time.Time // since when this process knows it
 	Refused *Refusal  // why it must not be started, nil if it may
 	Control Control   // nil if it is refused
 
@@ -76,8 +77,8 @@ func (c *Cluster) Publish(t *Table, v *View) (changed bool) {
 	return announce != nil
 }
 
-// Problem is what keeps the metadata from being recovered, "" if nothing is
-// known to.
+// Problem says what keeps the metadata from being recovered, "" if that is not
+// known.
 func (c *Cluster) Problem() string {
 	if p := c.problem.Load(); p != nil {
 		return *p
@@ -93,7 +94,7 @@ func (c *Cluster) HeldBack(now time.Time) bool {
 	return c.Table() == nil && !c.Fresh && (c.Refused != nil || now.Sub(c.Known) > longStart)
 }
 
-// Unavailable is the answer to what concerns a cluster without metadata.
+// Unavailable is the error of requests for a cluster without metadata.
 func (c *Cluster) Unavailable() *protocol.Error {
 	if c.Refused == nil {
 		return ErrStarting

@@ -24,8 +24,8 @@ type idAllocation struct {
 
 const consumerIDBlock = 1000
 
-// Take returns a fresh id; when none is left it has allocate set n further ids
-// aside, of which it returns the first. Errors: those of allocate.
+// Take returns a fresh id. When none is left it calls allocate, which sets n
+// further ids aside and returns the first of them. Errors: those of allocate.
 func (c *ConsumerIDs) Take(allocate func(n int) (protocol.ConsumerID, *protocol.Error)) (protocol.ConsumerID, *protocol.Error) {
 	for {
 		c.mu.Lock()

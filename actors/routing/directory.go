@@ -11,10 +11,10 @@ type Directory struct {
 	WantsDefault atomic.Bool
 
 	clusters atomic.Pointer[map[string]*Cluster] // replaced, never changed
-	nudge    atomic.Pointer[func()]
+	onTopics atomic.Pointer[func()]
 }
 
-// NewDirectory returns one without clusters.
+// NewDirectory returns a directory without clusters.
 func NewDirectory() *Directory {
 	d := &Directory{}
 	d.clusters.Store(&map[string]*Cluster{})
@@ -35,13 +35,13 @@ func (d *Directory) Put(name string, c *Cluster) {
 	d.clusters.Store(&next)
 }
 
-// OnTopics has f called, on any goroutine, whenever a cluster's topics or
-// partitions have changed. It replaces an earlier f.
-func (d *Directory) OnTopics(f func()) { d.nudge.Store(&f) }
+// OnTopics sets the function that is called, on any goroutine, whenever the
+// topics or partitions of a cluster have changed. It replaces an earlier one.
+func (d *Directory) OnTopics(f func()) { d.onTopics.Store(&f) }
 
-// TopicsChanged calls what OnTopics was given.
+// TopicsChanged calls the function that OnTopics has set.
 func (d *Directory) TopicsChanged() {
-	if f := d.nudge.Load(); f != nil {
+	if f := d.onTopics.Load(); f != nil {
 		(*f)()
 	}
 }

@@ -8,15 +8,14 @@ import (
 	"ottla/protocol"
 )
 
-// PollHandle is how a group reaches a poll that may be parked at partitions.
+// PollHandle is how a group reaches a poll, which may be parked.
 type PollHandle struct {
 	Number uint64 // of the poll: later ones have higher numbers
 	Waiter *protocol.Waiter
 	signal atomic.Int32
 }
 
-// PollSignal is what a group tells a poll. A later one of these outranks an
-// earlier one.
+// PollSignal is what a group tells a poll. Of two signals the greater one counts.
 type PollSignal int32
 
 // The signals.
@@ -30,7 +29,7 @@ const (
 // Signal is what the group has told the poll.
 func (h *PollHandle) Signal() PollSignal { return PollSignal(h.signal.Load()) }
 
-// Tell gives the poll a signal, unless it has an outranking one, and wakes it.
+// Tell gives the poll a signal, unless it has a greater one, and wakes it.
 func (h *PollHandle) Tell(signal PollSignal) {
 	for {
 		old := h.signal.Load()
@@ -78,7 +77,7 @@ type (
 		WaitMs    int64 // how long the poll may stay parked
 		Ack       string
 		After     string
-		Continue  bool // After may be of an older generation: it counts where nothing moved
+		Continue  bool // After may be of an older generation: it is used for the partitions that have not moved since
 		Handle    *PollHandle
 		Reply     protocol.Future[GroupShare]
 	}
@@ -86,7 +85,7 @@ type (
 	GroupShare struct {
 		Generation protocol.Generation
 		Assigned   []group.AssignedPartition
-		After      []group.CursorPosition // where an after= cursor reads on
+		After      []group.CursorPosition // where the cursor of GroupPoll.After continues
 		Err        *protocol.Error
 	}
 	// GroupStart commits where the group starts on partitions without offset.
@@ -145,7 +144,7 @@ type (
 		Err     *protocol.Error
 	}
 	// GroupRead asks for offsets, owners and positions: linearizably or, with
-	// AsKnown, as this coordinator knows them, which may lead no more.
+	// AsKnown, as this coordinator knows them. It may not lead any more.
 	GroupRead struct {
 		AsKnown bool
 		Reply   protocol.Future[GroupReading]

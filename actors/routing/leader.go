@@ -8,9 +8,9 @@ import (
 )
 
 // Leader is a replica that leads a partition and serves. All methods may be
-// called from any goroutine and return at once; answers come by the reply slots
-// and waiters that are handed over. One that does not lead any more refuses
-// with protocol.ErrNotLeader: then nothing happened.
+// called from any goroutine and return at once. Answers come by the reply slots
+// and waiters that are handed over. A replica that does not lead any more refuses
+// with protocol.ErrNotLeader, and then nothing happened.
 type Leader interface {
 	// Produce appends a client's records; the answer comes in req.Reply.
 	Produce(req *protocol.ProduceRequest)
@@ -27,7 +27,7 @@ type Leader interface {
 
 // Question is a message that somebody waits for an answer to.
 type Question interface {
-	// Refuse answers it when nobody works on it (any more).
+	// Refuse answers the question when nobody works on it, or not any more.
 	Refuse(err *protocol.Error)
 }
 
@@ -37,7 +37,7 @@ type Leadership struct {
 	Broker int    // where the replica is
 	Term   uint64 // raft's
 
-	// Memo is for readers: what one of them read last at this leader, so that
+	// Memo belongs to the readers: one of them leaves what it read last, so that
 	// others need not read it again.
 	Memo atomic.Value
 }

@@ -68,7 +68,7 @@ func (p *Partition) Clear(l *Leadership) {
 	p.changed = make(chan struct{})
 }
 
-// SetLost makes it a partition whose leader left at that time, for tests.
+// SetLost makes p a partition whose leader left at that time. It is for tests.
 func (p *Partition) SetLost(at time.Time) {
 	p.led.Store(true)
 	p.lostAt.Store(at.UnixMilli())
@@ -96,9 +96,9 @@ func (p *Partition) Lost() bool {
 	return p.Hopeless() || time.Now().UnixMilli()-p.lostAt.Load() > FailoverPatience.Milliseconds()
 }
 
-// Hopeless reports whether waiting for a leader is in vain: there was one, and
-// too few replicas run to elect another. Those of a partition that has never
-// been led are most likely still being made.
+// Hopeless reports whether it is useless to wait for a leader: there was one, and
+// too few replicas run to elect another. The replicas of a partition that has
+// never been led are most likely still being created, so it is not hopeless.
 func (p *Partition) Hopeless() bool { return p.led.Load() && p.LacksMajority() }
 
 // LacksMajority reports whether too few replicas run to elect a leader.
@@ -109,8 +109,8 @@ func (p *Partition) LacksMajority() bool {
 // Running is the number of replicas that run.
 func (p *Partition) Running() int { return p.replicas.Running() }
 
-// Await returns the leader, waiting for one other than not until the deadline;
-// then it returns whoever leads, nil if nobody does.
+// Await waits for a leader other than not, and returns it. At the deadline it
+// returns whoever leads, nil if nobody does.
 func (p *Partition) Await(not *Leadership, deadline time.Time) *Leadership {
 	for {
 		l, changed := p.Current()

@@ -23,9 +23,9 @@ func Of(t *protocol.Topic) *Topic { return t.Route.(*Topic) }
 // Changed is closed when a later table has other topics or partitions.
 func (t *Table) Changed() <-chan struct{} { return t.changed }
 
-// succeed makes t the successor of another table. It returns what announces
-// that to whoever looks at the former one, to be called once t is published;
-// nil when both have the same topics.
+// succeed makes t the successor of another table. When their topics differ it
+// returns a function that closes Changed of the former one, to be called once t is
+// published; nil when both have the same topics.
 func (t *Table) succeed(before *Table) (announce func()) {
 	t.changed = make(chan struct{})
 	if before == nil {
