@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,12 +30,17 @@ type api struct {
 	name string // the URL, without a password
 }
 
-// newAPI returns the server that a user names by a URL or by HOST:PORT.
-func newAPI(server string) (*api, error) {
+// newAPI returns the server that a user names by a URL or by HOST:PORT. Settings
+// of TLS may be nil.
+func newAPI(server string, trust *tls.Config) (*api, error) {
 	if !strings.Contains(server, "://") {
-		server = "http://" + server
+		scheme := "http://"
+		if trust != nil {
+			scheme = "https://"
+		}
+		server = scheme + server
 	}
-	c, err := client.New(server)
+	c, err := client.New(server, client.WithTLS(trust))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", server, defaultServer)}
 	}

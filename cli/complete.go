@@ -88,6 +88,7 @@ func flagCompletion(p *process, flag string) cobra.CompletionFunc {
 func names(p *process, cmd *cobra.Command, kind string) []string {
 	r := &remote{p: p, output: "json"}
 	r.server, _ = cmd.Flags().GetString("server")
+	r.trust = trustOf(cmd)
 	c, err := r.client()
 	if err != nil {
 		return nil

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 
 	"ottla/config"
+	"ottla/http/certs"
 )
 
 // frontEnd is the part of the HTTP server that starting and stopping needs.
@@ -43,6 +45,17 @@ func serve(p *process, cfg *config.Config) error {
 		return fmt.Errorf("open listener: %w", err)
 	}
 	defer ln.Close() //nolint:errcheck // closed by Shutdown already, except on the error paths
+	scheme := "http"
+	served := ln
+	if cfg.TLS.Cert != "" {
+		secured, err := certs.Server(certs.Files{
+			Cert: cfg.TLS.Cert, Key: cfg.TLS.Key, ClientCA: cfg.TLS.ClientCA, MinVersion: tlsVersions[cfg.TLS.MinVersion],
+		}, log)
+		if err != nil {
+			return fmt.Errorf("set up TLS: %w", err)
+		}
+		scheme, served = "https", tls.NewListener(ln, secured)
+	}
 	host, port, err := advertised(cfg, ln)
 	if err != nil {
 		return err
@@ -58,9 +71,9 @@ func serve(p *process, cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
-	fmt.Fprintf(p.stdout, "ottla %s listening on http://%s, data in %s\n", buildVersion(), ln.Addr(), cfg.DataDir)
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(served) }()
+	fmt.Fprintf(p.stdout, "ottla %s listening on %s://%s, data in %s\n", buildVersion(), scheme, ln.Addr(), cfg.DataDir)
 
 	select {
 	case sig := <-p.signals:
@@ -69,11 +82,14 @@ func serve(p *process, cfg *config.Config) error {
 	case err := <-node.Failed():
 		log.Error("the broker cannot continue and shuts down", "error", err)
 		return errors.Join(fmt.Errorf("broker failed: %w", err), shutdown(p, cfg, srv, node))
-	case err := <-served:
+	case err := <-ended:
 		err = fmt.Errorf("serve: %w", errors.Join(err, errors.New("listener closed")))
 		return errors.Join(err, shutdown(p, cfg, srv, node))
 	}
 }
+
+// tlsVersions are the values of tls.min_version.
+var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 // shutdown stops the server, then the node, so that no request is in flight when
 // the logs are closed. It gives up at a second signal and after the timeout.

@@ -19,6 +19,7 @@ type remote struct {
 	p      *process
 	server string
 	output string // "table" or "json"
+	trust  trust
 }
 
 // addFlags adds the flags of remote commands to cmd and its subcommands.
@@ -26,6 +27,7 @@ func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else "+defaultServer+")")
 	flags.StringVar(&r.output, "output", "table", "how to print: `FORMAT` is table or json")
+	r.trust.addFlags(flags)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -41,7 +43,11 @@ func (r *remote) client() (*api, error) {
 	if server == "" {
 		server = defaultServer
 	}
-	return newAPI(server)
+	config, err := r.trust.config(r.p.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(server, config)
 }
 
 // call sends one request and returns the JSON of the answer.
@@ -56,12 +62,15 @@ func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) 
 	return answer, interrupted(err)
 }
 
+// connectionFlags say how to reach a server and how to print, not what to ask.
+var connectionFlags = map[string]bool{"server": true, "output": true, "ca": true, "cert": true, "key": true, "insecure": true}
+
 // changed returns the flags that were given as fields of a request. A flag has the
 // name of its field, with dashes; renamed has the exceptions.
 func changed(flags *pflag.FlagSet, renamed map[string]string) map[string]any {
 	fields := map[string]any{}
 	flags.Visit(func(f *pflag.Flag) {
-		if f.Name == "server" || f.Name == "output" {
+		if connectionFlags[f.Name] {
 			return
 		}
 		name := renamed[f.Name]

@@ -44,7 +44,7 @@ func TestEverySettingIsUsed(t *testing.T) {
 	}
 	own := map[string]bool{
 		"ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
-		"Levels": true, "Requests": true,
+		"Levels": true, "Requests": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true,
 	}
 	base := options(config.Default())
 	var walk func(path []int, t reflect.Type)

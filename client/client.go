@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type Client struct {
 	base string // scheme://host:port, without a slash at the end
 	http *http.Client
+	tls  *tls.Config // of defaultHTTPClient; nil: the defaults
 }
 
 // Option changes a Client that New makes.
@@ -26,6 +28,11 @@ type Option func(*Client)
 // WithHTTPClient sets the HTTP client, for example one with TLS settings. Its
 // Timeout must be longer than the longest poll.
 func WithHTTPClient(c *http.Client) Option { return func(cl *Client) { cl.http = c } }
+
+// WithTLS sets whom the client trusts and the certificate that it shows to the
+// server. It has no effect on the client of WithHTTPClient; nil stands for the
+// system's roots and no certificate.
+func WithTLS(config *tls.Config) Option { return func(cl *Client) { cl.tls = config } }
 
 // New returns a client of the server, a URL such as "http://127.0.0.1:8080".
 // It sends nothing.
@@ -42,7 +49,7 @@ func New(server string, options ...Option) (*Client, error) {
 		o(c)
 	}
 	if c.http == nil {
-		c.http = defaultHTTPClient()
+		c.http = defaultHTTPClient(c.tls)
 	}
 	return c, nil
 }
@@ -50,11 +57,12 @@ func New(server string, options ...Option) (*Client, error) {
 // defaultHTTPClient keeps as many connections open as there were requests at the
 // same time. It does not ask for compressed answers: in a local network they cost
 // more time than they save.
-func defaultHTTPClient() *http.Client {
+func defaultHTTPClient(trust *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
+		TLSClientConfig:       trust,
 		TLSHandshakeTimeout:   10 * time.Second,
 		MaxIdleConnsPerHost:   256,
 		IdleConnTimeout:       90 * time.Second,

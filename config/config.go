@@ -29,6 +29,8 @@ type Config struct {
 	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`    // until a clean shutdown is given up
 	PprofListen      string   `yaml:"pprof_listen"`        // HOST:PORT; empty: off
 
+	Auth     Auth     `yaml:"auth"`
+	TLS      TLS      `yaml:"tls"`
 	Log      Log      `yaml:"log"`
 	HTTP     HTTP     `yaml:"http"`
 	CORS     CORS     `yaml:"cors"`
@@ -37,6 +39,20 @@ type Config struct {
 	Storage  Storage  `yaml:"storage"`
 	Raft     Raft     `yaml:"raft"`
 	Internal Internal `yaml:"internal_topics"`
+}
+
+// Auth says who may ask.
+type Auth struct {
+	Insecure bool `yaml:"insecure"` // serve other machines without knowing who asks
+}
+
+// TLS names the files, in PEM, with which the API is served over TLS. They are read
+// again when they change.
+type TLS struct {
+	Cert       string `yaml:"cert"`        // of the server, with intermediate ones; empty: no TLS
+	Key        string `yaml:"key"`         // of that certificate
+	ClientCA   string `yaml:"client_ca"`   // roots of clients' certificates; empty: clients need none
+	MinVersion string `yaml:"min_version"` // 1.2 or 1.3
 }
 
 // Log says what is logged to standard error and how.
@@ -121,6 +137,7 @@ func Default() *Config {
 		AutoCreateTopics: true,
 		RequestTimeout:   Duration(10 * time.Second),
 		ShutdownTimeout:  Duration(30 * time.Second),
+		TLS:              TLS{MinVersion: "1.2"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),

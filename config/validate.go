@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 		"must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
 	v.duration("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
+	c.validateAccess(&v)
 	c.validateLog(&v)
 	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
@@ -36,6 +37,17 @@ func (c *Config) Validate() error {
 	c.validateLimits(&v)
 	c.validateBroker(&v)
 	return errors.Join(v.errs...)
+}
+
+// validateAccess checks TLS, and that nobody serves other machines by accident.
+func (c *Config) validateAccess(v *validator) {
+	v.check((c.TLS.Cert == "") == (c.TLS.Key == ""), "tls.key", c.TLS.Key, "must be set if and only if tls.cert is")
+	v.check(c.TLS.ClientCA == "" || c.TLS.Cert != "", "tls.client_ca", c.TLS.ClientCA, "needs tls.cert and tls.key")
+	v.oneOf("tls.min_version", c.TLS.MinVersion, "1.2", "1.3")
+	v.check(loopback(c.Listen) || c.TLS.ClientCA != "" || c.Auth.Insecure, "listen", c.Listen,
+		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
+			"listen on 127.0.0.1, ask clients for certificates (tls.client_ca), "+
+			"or set auth.insecure: true (OTTLA_AUTH_INSECURE=true) if the network keeps others out")
 }
 
 // maxJSONDepth is protocol.MaxJSONDepth, which bounds how deep JSON is ever read.

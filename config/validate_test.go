@@ -19,8 +19,20 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`listen: "localhost" must be HOST:PORT with a port from 0 to 65535`,
 		},
 		{
-			"listen with a port out of range", func(c *Config) { c.Listen = ":65536" },
-			`listen: ":65536" must be HOST:PORT with a port from 0 to 65535`,
+			"listen with a port out of range", func(c *Config) { c.Listen = "127.0.0.1:65536" },
+			`listen: "127.0.0.1:65536" must be HOST:PORT with a port from 0 to 65535`,
+		},
+		{
+			"certificate without a key", func(c *Config) { c.TLS.Cert = "server.pem" },
+			`tls.key: "" must be set if and only if tls.cert is`,
+		},
+		{
+			"clients' certificates without the server's", func(c *Config) { c.TLS.ClientCA = "clients.pem" },
+			`tls.client_ca: "clients.pem" needs tls.cert and tls.key`,
+		},
+		{
+			"version of TLS", func(c *Config) { c.TLS.MinVersion = "1.1" },
+			`tls.min_version: "1.1" must be one of ["1.2" "1.3"]`,
 		},
 		{
 			"pprof address", func(c *Config) { c.PprofListen = "on" },

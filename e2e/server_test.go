@@ -116,7 +116,7 @@ func (s *server) launch() {
 	})
 	select {
 	case line := <-first:
-		m := regexp.MustCompile(`listening on (http://\S+),`).FindStringSubmatch(line)
+		m := regexp.MustCompile(`listening on (https?://\S+),`).FindStringSubmatch(line)
 		require.NotNil(s.t, m, "first line of output must name the address: %q", line)
 		s.base = m[1]
 	case <-exited:

@@ -53,7 +53,7 @@ func New(b Backend, o Options) *Server {
 		answers:  budget.NewAnswers(o.MaxResponseBytes),
 	}
 	s.conns = conn.NewServer(conn.Options{
-		Handler: s.newClient, Name: "ottla", Log: s.log, Refusal: []byte(refusedConnection),
+		Handler: s.newClient, Name: "ottla", Log: s.log, Refusal: []byte(refusedConnection), NoTLS: []byte(needsTLS),
 		Bytes: s.bytes, MaxConnections: o.MaxConnections, MaxHeaderBytes: o.MaxHeaderBytes, MaxLingerBytes: discardShare * o.MaxBodyBytes,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 	})
@@ -73,6 +73,11 @@ const (
 		"Connection: close\r\nX-Request-Id: refused\r\n\r\n" + refusalBody
 
 	refusalBody = `{"error_code":50304,"code":"overloaded","message":"too many connections","retriable":true,` +
+		`"outcome":"none","request_id":"refused"}`
+
+	// needsTLS is what a client is sent that speaks HTTP to a listener of TLS.
+	needsTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nX-Request-Id: refused\r\n\r\n" +
+		`{"error_code":40001,"code":"malformed","message":"this port speaks TLS: use https","retriable":false,` +
 		`"outcome":"none","request_id":"refused"}`
 )
 

@@ -10,12 +10,15 @@ import (
 // Conn is a connection that its Listener counts until it is closed. Its
 // deadlines are cheap to move (see lazyDeadline).
 //
-// Everything that needs a socket is behind raw: a connection that is none, such
-// as a tls.Conn, works without.
+// Whatever reads around the connection is behind raw: a connection that is no
+// socket, such as a tls.Conn, works without. Whether its client has left is told
+// by the socket that it stands on.
 type Conn struct {
 	net.Conn
 	ln  *Listener
 	raw syscall.RawConn // nil when Conn is not a socket
+
+	socket syscall.RawConn // raw, or the socket that Conn stands on; nil when there is none
 
 	session *Session // what speaks HTTP on it; nil for other protocols
 	state   atomic.Int32
@@ -36,6 +39,11 @@ func newConn(l *Listener, raw net.Conn) *Conn {
 	c := &Conn{Conn: raw, ln: l}
 	if sc, ok := raw.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn() // nil if it is closed already
+		c.socket = c.raw
+	} else if over, ok := raw.(interface{ NetConn() net.Conn }); ok { // as tls.Conn does
+		if sc, ok := over.NetConn().(syscall.Conn); ok {
+			c.socket, _ = sc.SyscallConn()
+		}
 	}
 	c.writing.eager = c.raw == nil
 	return c
@@ -68,13 +76,14 @@ func (c *Conn) Watch(told func()) (left <-chan struct{}, forget func()) {
 }
 
 // Gone reports whether the client has closed its side, without reading. It
-// cannot tell, and says no, when the connection is not a socket.
+// cannot tell, and says no, when bytes have arrived that nobody has read, such as
+// the end of a TLS connection, and when there is no socket.
 func (c *Conn) Gone() bool {
-	if c.raw == nil {
+	if c.socket == nil {
 		return false
 	}
 	gone := false
-	err := c.raw.Control(func(fd uintptr) {
+	err := c.socket.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		gone = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)

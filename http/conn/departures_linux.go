@@ -59,7 +59,7 @@ func (w *departure) end() {
 // add begins to watch a connection. It returns nil if that cannot be done.
 func (d *departures) add(c *Conn) *departure {
 	d.once.Do(d.open)
-	if d.f == nil || c.raw == nil {
+	if d.f == nil || c.socket == nil {
 		return nil
 	}
 	w := &departure{d: d, left: make(chan struct{})}
@@ -69,7 +69,7 @@ func (d *departures) add(c *Conn) *departure {
 	d.left[w.id] = w
 	d.mu.Unlock()
 	event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(uint32(w.id)), Pad: int32(uint32(w.id >> 32))}
-	if !d.control(c.raw, syscall.EPOLL_CTL_ADD, &event) {
+	if !d.control(c.socket, syscall.EPOLL_CTL_ADD, &event) {
 		w.end()
 		return nil
 	}

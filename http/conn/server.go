@@ -18,6 +18,7 @@ type Options struct {
 	Name    string                 // of the server, in answers
 	Log     *slog.Logger
 	Refusal []byte // what a connection beyond MaxConnections is sent: a whole answer
+	NoTLS   []byte // what a client is sent that speaks HTTP to a listener of TLS: a whole answer
 
 	Bytes          *budget.Budget // pays for the buffers of large headers
 	MaxConnections int            // open at the same time

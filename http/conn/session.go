@@ -2,10 +2,12 @@ package conn
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -158,12 +160,39 @@ func (s *Session) await() bool {
 	}
 	var err error
 	if s.c.raw == nil {
-		s.acquireBuffers()
-		_, err = s.b.br.Peek(1)
+		err = s.awaitByte()
 	} else if err = s.w.untilDeadline(func() error { return s.c.raw.Read(s.tryRead) }); err == nil {
 		err = s.readErr
 	}
 	return s.c.SetActive() && err == nil
+}
+
+// awaitByte waits for the first byte of a request on a connection that is no
+// socket, and holds no buffers meanwhile: it reads that one byte by itself.
+func (s *Session) awaitByte() error {
+	if s.b != nil {
+		s.releaseBuffers()
+	}
+	if err := s.w.readAhead(); err != nil {
+		s.refuseProtocol(err)
+		return err
+	}
+	s.acquireBuffers()
+	return nil
+}
+
+// refuseProtocol tells a client that speaks HTTP without TLS where TLS is spoken.
+func (s *Session) refuseProtocol(err error) {
+	var other tls.RecordHeaderError
+	if !errors.As(err, &other) || other.Conn == nil {
+		return
+	}
+	switch string(other.RecordHeader[:4]) {
+	case "GET ", "HEAD", "POST", "PUT ", "PATC", "DELE", "OPTI":
+		_ = other.Conn.SetWriteDeadline(after(time.Second))
+		_, _ = other.Conn.Write(s.srv.o.NoTLS)
+		linger(other.Conn, maxRefusedBytes, lingerIdle)
+	}
 }
 
 // peek looks for the first byte of a request, and holds no buffers when there

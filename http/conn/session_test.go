@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	nethttp "net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -84,17 +85,21 @@ type served struct {
 }
 
 // serve serves echo on a listener that wrap made of one for TCP.
-func serve(t *testing.T, wrap func(net.Listener) net.Listener) *served {
+func serve(t *testing.T, wrap func(net.Listener) net.Listener, change ...func(*Options)) *served {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s := &served{addr: tcp.Addr().String(), waits: make(chan func(), 10)}
-	s.Server = NewServer(Options{
+	o := Options{
 		Handler: func(session *Session) Handler { return &echo{session: session, waits: s.waits} },
-		Name:    "echo", Log: slog.New(slog.DiscardHandler), Refusal: []byte("HTTP/1.1 503 Full\r\n\r\n"),
+		Name:    "echo", Log: slog.New(slog.DiscardHandler), Refusal: []byte("HTTP/1.1 503 Full\r\n\r\n"), NoTLS: []byte("HTTP/1.1 400 TLS only\r\n\r\n"),
 		Bytes: budget.New(1 << 20), MaxConnections: 10, MaxHeaderBytes: 32 << 10, MaxLingerBytes: 1 << 20,
 		ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	s.Server = NewServer(o)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(wrap(tcp)) }()
 	t.Cleanup(func() {
@@ -188,10 +193,7 @@ func TestTLS(t *testing.T) {
 		require.NoError(t, err)
 		resume := <-s.waits
 		for _, session := range s.sessions() {
-			left, forget := session.c.Watch(func() {})
-			assert.Nil(t, left)
 			assert.False(t, session.c.Gone())
-			forget()
 		}
 		resume()
 		assert.Equal(t, "waited", read(t, r))
@@ -200,6 +202,93 @@ func TestTLS(t *testing.T) {
 	assert.Contains(t, exchange(t, c, r, "GET / HTTP/9.9\r\n\r\n"), "HTTP/1.1")
 	_, err = r.ReadByte()
 	assert.ErrorIs(t, err, io.EOF, "closed, and not reset")
+}
+
+// serveTLS is serve with a certificate for localhost.
+func serveTLS(t *testing.T, change ...func(*Options)) *served {
+	t.Helper()
+	config := &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	return serve(t, func(ln net.Listener) net.Listener { return tls.NewListener(ln, config) }, change...)
+}
+
+// Between two requests a TLS connection holds no buffers, and waits for the idle
+// timeout rather than the read timeout.
+func TestIdleTLS(t *testing.T) {
+	s := serveTLS(t, func(o *Options) { o.ReadTimeout = 200 * time.Millisecond })
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true})
+	require.NoError(t, err)
+	defer c.Close()
+	r := bufio.NewReader(c)
+	require.Equal(t, "/a  <nil>", exchange(t, c, r, fmt.Sprintf(get, "/a")))
+	idle := func() bool { open, active := s.Connections(); return open == 1 && active == 0 }
+	require.Eventually(t, idle, patience, time.Millisecond)
+	session := s.sessions()[0]
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(3*s.o.ReadTimeout)))
+	_, err = r.ReadByte()
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the server keeps the connection")
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	require.Equal(t, "/a  <nil>", exchange(t, c, r, fmt.Sprintf(get, "/a")))
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { open, _ := s.Connections(); return open == 0 }, patience, time.Millisecond)
+	assert.Nil(t, session.b)
+}
+
+// Half a request over TLS is given up after the read timeout.
+func TestHalfARequestOverTLS(t *testing.T) {
+	s := serveTLS(t, func(o *Options) { o.ReadTimeout = 50 * time.Millisecond })
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET /a HTTP/1.1\r\nHo")
+	require.NoError(t, err)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	_, err = io.ReadAll(c)
+	assert.NoError(t, err)
+}
+
+// A client that leaves while its request waits is noticed, over TLS too.
+func TestDepartureOverTLS(t *testing.T) {
+	s := serveTLS(t)
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true})
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(c, get, "/wait")
+	require.NoError(t, err)
+	resume := <-s.waits
+	left, forget := s.sessions()[0].c.Watch(func() {})
+	if left == nil {
+		t.Skip("departures cannot be told on this system")
+	}
+	require.NoError(t, c.Close())
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Fatal("not noticed")
+	}
+	forget()
+	resume()
+}
+
+// Whoever speaks HTTP without TLS is told so, and nothing else is answered.
+func TestPlainRequestToTLS(t *testing.T) {
+	s := serveTLS(t)
+	for request, want := range map[string]string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n":    "HTTP/1.1 400 TLS only\r\n\r\n",
+		"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n": "HTTP/1.1 400 TLS only\r\n\r\n",
+		"SSH-2.0-OpenSSH_9.0\r\n":              "",
+	} {
+		c, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		_, err = io.WriteString(c, request)
+		require.NoError(t, err)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+		text, _ := io.ReadAll(c) // a reset is as good as an end
+		if want != "" {
+			assert.Equal(t, want, string(text))
+		} else {
+			assert.NotContains(t, string(text), "HTTP")
+		}
+		require.NoError(t, c.Close())
+	}
 }
 
 // Listeners serve other protocols, too: connections are bounded, watched and

@@ -56,6 +56,9 @@ type wire struct {
 	peek bool
 
 	armed bool // the read deadline is that of the present request
+
+	first [1]byte // of a request, read by readAhead
+	ahead bool    // first is the next byte
 }
 
 // errNothingYet says that no byte of the next request has arrived.
@@ -65,6 +68,10 @@ var errNothingYet = errors.New("nothing to read yet")
 func (w *wire) Read(p []byte) (int, error) {
 	if w.peek {
 		return w.readNow(p)
+	}
+	if w.ahead && len(p) > 0 {
+		w.ahead = false
+		return copy(p, w.first[:]), nil
 	}
 	if w.pending != nil && w.pending.Buffered() > 0 {
 		if err := w.pending.Flush(); err != nil {
@@ -78,6 +85,17 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 	return w.c.Read(p)
+}
+
+// readAhead waits for one byte, under the deadline of awaitWithin. The next Read
+// returns it.
+func (w *wire) readAhead() error {
+	n, err := w.c.Read(w.first[:])
+	w.ahead = n > 0
+	if w.ahead {
+		return nil
+	}
+	return err
 }
 
 // readNow reads what has arrived, on the netpoller's file descriptor.

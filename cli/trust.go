@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// trust says whom a command believes to be the server, and by which certificate
+// the server knows it. An empty field is taken from the environment. In produce,
+// --key is the key of records, and that of the certificate needs OTTLA_KEY or
+// stands in the file of --cert.
+type trust struct {
+	ca, cert, key string // files in PEM
+	insecure      bool   // believe any certificate
+}
+
+func (t *trust) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&t.ca, "ca", "", "`FILE` with the roots of the server's certificate (default: OTTLA_CA, else those of the system)")
+	flags.StringVar(&t.cert, "cert", "", "`FILE` with the certificate to show to the server (default: OTTLA_CERT)")
+	flags.StringVar(&t.key, "key", "", "`FILE` with the key of --cert (default: OTTLA_KEY, else that of --cert)")
+	flags.BoolVar(&t.insecure, "insecure", false, "do not verify the server's certificate")
+}
+
+// trustOf reads the flags of a command that is being completed.
+func trustOf(cmd *cobra.Command) (t trust) {
+	t.ca, _ = cmd.Flags().GetString("ca")
+	t.cert, _ = cmd.Flags().GetString("cert")
+	t.key, _ = cmd.Flags().GetString("key")
+	t.insecure, _ = cmd.Flags().GetBool("insecure")
+	return t
+}
+
+// config returns the TLS settings, nil if there are none.
+func (t trust) config(lookupEnv func(string) (string, bool)) (*tls.Config, error) {
+	for _, v := range []struct {
+		value *string
+		name  string
+	}{{&t.ca, "OTTLA_CA"}, {&t.cert, "OTTLA_CERT"}, {&t.key, "OTTLA_KEY"}} {
+		if text, found := lookupEnv(v.name); *v.value == "" && found {
+			*v.value = text
+		}
+	}
+	if t == (trust{}) {
+		return nil, nil
+	}
+	config := &tls.Config{InsecureSkipVerify: t.insecure}
+	if t.ca != "" {
+		roots, err := os.ReadFile(t.ca)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--ca: %w", err)}
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(roots) {
+			return nil, usageError{fmt.Errorf("--ca: %s has no certificate in PEM", t.ca)}
+		}
+	}
+	if t.cert == "" && t.key != "" {
+		return nil, usageError{errors.New("--key needs --cert")}
+	}
+	if t.key == "" {
+		t.key = t.cert
+	}
+	if t.cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.cert, t.key)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--cert: %w", err)}
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
