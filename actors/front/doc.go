@@ -8,7 +8,7 @@
 // end the wait has its caller go on.
 //
 //	front.go        Front, and the port to the process it stands before
-//	resolve.go      which cluster, topic and group is meant
+//	resolve.go      which cluster, topic and group is meant; similar.go: the topic that may be meant
 //	follow.go       asking a leader, and the next one when it moves
 //	produce.go      records to the leaders of their partitions
 //	park.go         reads that wait
@@ -17,4 +17,8 @@
 //	view.go, gathered.go, tail.go, room.go    reading logs into an answer
 //	groups.go, offsets.go    groups, committed offsets, seek
 //	topics.go, clusters.go, metrics.go, producers.go    lists, descriptions, changes
+//	consumerid.go   fresh consumer ids
+//
+// The tests run without a node: world_test.go has leaders with logs on a disk in
+// memory, and world_group_test.go a coordinator with the real state of a group.
 package front
