@@ -43,7 +43,7 @@ func (h *clusterHarness) do(recs []metarecord.Record) {
 	recordtest.RequireReplays(h.t, h.s, func() recordtest.StateMachine { return New() }, h.log)
 }
 
-// create creates a topic under a fresh id.
+// create creates a topic under a new id.
 func (h *clusterHarness) create(spec *protocol.TopicSpec) (*Topic, bool, *protocol.Error) {
 	h.t.Helper()
 	h.ids++

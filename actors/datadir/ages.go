@@ -142,7 +142,7 @@ func IsOldCopy(dir string, l *Ledger, age Age) bool {
 
 // Err says that the directory is an older copy, and by how much.
 func (a Age) Err() error {
-	return fmt.Errorf("it is an older copy: its count is %d, but its peers have seen %d", a.Opens, a.Known)
+	return fmt.Errorf("it is an older copy: its counter is %d, but its peers have seen %d", a.Opens, a.Known)
 }
 
 // replacesLostName marks a directory whose predecessor was lost, until the

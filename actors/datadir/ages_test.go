@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func ledgerWith(broker int, opens uint64, peers map[int]uint64, held ...Replica) *Ledger {
-	return &Ledger{file: ledgerFile{ClusterID: "c", Broker: broker, Opens: opens, Peers: peers, Replicas: held}}
+func ledgerWith(broker int, opens uint64, peers map[int]uint64, replicas ...Replica) *Ledger {
+	return &Ledger{file: ledgerFile{ClusterID: "c", Broker: broker, Opens: opens, Peers: peers, Replicas: replicas}}
 }
 
 func TestCompareLedgers(t *testing.T) {
@@ -54,7 +54,7 @@ func TestCompareLedgers(t *testing.T) {
 }
 
 func TestWithoutMajority(t *testing.T) {
-	held := func(brokers ...int) map[int]*Ledger {
+	on := func(brokers ...int) map[int]*Ledger {
 		ledgers := map[int]*Ledger{}
 		for b := 1; b <= 5; b++ {
 			ledgers[b] = ledgerWith(b, 1, nil)
@@ -69,14 +69,14 @@ func TestWithoutMajority(t *testing.T) {
 		old     []int
 		want    []string
 	}{
-		"none is old":                       {held(1, 2, 3), nil, nil},
-		"one of three":                      {held(1, 2, 3), []int{2}, nil},
-		"two of three":                      {held(1, 2, 3), []int{2, 3}, []string{"t-0"}},
-		"two brokers, one of three":         {held(1, 2, 3), []int{3, 4}, nil},
-		"two of five":                       {held(1, 2, 3, 4, 5), []int{1, 5}, nil},
-		"one of two":                        {held(1, 2), []int{2}, []string{"t-0"}},
-		"nowhere else: it may be deleted":   {held(2), []int{2}, nil},
-		"all of them: only ledgers of olds": {held(1, 2, 3), []int{1, 2, 3}, nil},
+		"none is old":                       {on(1, 2, 3), nil, nil},
+		"one of three":                      {on(1, 2, 3), []int{2}, nil},
+		"two of three":                      {on(1, 2, 3), []int{2, 3}, []string{"t-0"}},
+		"two brokers, one of three":         {on(1, 2, 3), []int{3, 4}, nil},
+		"two of five":                       {on(1, 2, 3, 4, 5), []int{1, 5}, nil},
+		"one of two":                        {on(1, 2), []int{2}, []string{"t-0"}},
+		"nowhere else: it may be deleted":   {on(2), []int{2}, nil},
+		"all of them: only ledgers of olds": {on(1, 2, 3), []int{1, 2, 3}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -105,8 +105,8 @@ func TestLedgerNotesPeers(t *testing.T) {
 	require.NoError(t, seeded.NotePeers(map[int]uint64{1: 4, 2: 1 << 40}))
 }
 
-// A ledger of the version before has no counts of peers; it opens, and keeps
-// its format until it gets some.
+// A ledger of format version 1 has no counts of peers. It opens, and keeps its
+// format until it gets some.
 func TestLedgerOfTheVersionBefore(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ledgerName), []byte(ledgerBefore), 0o600))

@@ -13,8 +13,8 @@ import (
 )
 
 // FuzzManifest: whatever a broker's or the root's cluster.json holds, loading
-// says what is wrong, changes nothing of what it does not understand, and
-// leaves the data directory for nobody else's files.
+// says what is wrong, changes nothing that it does not understand, and touches
+// nothing outside of the data directory.
 func FuzzManifest(f *testing.F) {
 	c := ClusterManifest{
 		ID: "c-1", Name: "default", LogDirectory: "default", NumBrokers: 1, Fsync: "always",
@@ -72,8 +72,8 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// resealed is a file with the checksum that its content has, so that what is
-// in it gets a chance.
+// resealed is the file with the right checksum for its content, so that the content
+// itself is read.
 func resealed(data []byte, v sealable) []byte {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

@@ -11,10 +11,10 @@ import (
 func TestIntroductions(t *testing.T) {
 	broken := errors.New("disk")
 	tests := map[string]struct {
-		running, fresh []int
-		answers        map[int]error // no entry: none in time
-		in             []int
-		refused        []int
+		running, opened []int
+		answers         map[int]error // no entry: no answer in time
+		in              []int
+		refused         []int
 	}{
 		"all open together":                   {nil, []int{1, 2, 3}, map[int]error{1: nil, 2: nil, 3: nil}, []int{1, 2, 3}, nil},
 		"one comes back":                      {[]int{1, 3}, []int{2}, map[int]error{1: nil, 2: nil, 3: nil}, []int{2}, nil},
@@ -30,16 +30,16 @@ func TestIntroductions(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			i := NewIntroductions()
-			for _, b := range tt.fresh {
+			for _, b := range tt.opened {
 				i.Opened(b)
 			}
 			i.Begin(tt.running, false)
 			for b, err := range tt.answers {
-				i.Answered(i.Number()-1, b, nil) // of an earlier round
+				i.Answered(i.Number()-1, b, nil) // to an earlier introduction
 				i.Answered(i.Number(), b, err)
 				i.Answered(i.Number(), b, nil) // again
 			}
-			missing := len(tt.running) + len(tt.fresh) - len(tt.answers)
+			missing := len(tt.running) + len(tt.opened) - len(tt.answers)
 			assert.Equal(t, missing == 0, i.Complete())
 			assert.Equal(t, missing, i.TimeOut())
 			require.True(t, i.Complete())

@@ -122,7 +122,7 @@ func TestLedgerCrashLeavesOldOrNew(t *testing.T) {
 	}
 }
 
-// crashAfter lets n steps through; nothing happens after that.
+// crashAfter lets n steps happen, and none after them.
 func crashAfter(n int) func(string) error {
 	return func(string) error {
 		if n--; n < 0 {
@@ -191,7 +191,7 @@ func TestLedgerMissingOrThere(t *testing.T) {
 }
 
 // FuzzOpenLedger: whatever the file holds, opening it neither panics nor
-// accepts what was not written by us.
+// accepts what this program cannot have written.
 func FuzzOpenLedger(f *testing.F) {
 	good, err := encodeSealed(&ledgerFile{ClusterID: "c1", Broker: 2, Replicas: []Replica{entry("a", 0, 1)}})
 	require.NoError(f, err)

@@ -109,7 +109,7 @@ func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	if err := m.syncNames(found); err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
-	m.clusters, m.settled = root.Clusters, root.Settled || anyCreated(root.Clusters)
+	m.clusters, m.hadClusters = root.Clusters, root.HadClusters || anyCreated(root.Clusters)
 	recovered, err := m.unlisted(found, rootThere)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)

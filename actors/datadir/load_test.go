@@ -131,7 +131,7 @@ func TestLoadManifestsRefuses(t *testing.T) {
 	tests := map[string]struct {
 		accident func(t *testing.T, in func(string) string)
 		want     func(error) bool
-		held     string // the cluster that alone is refused
+		refused  string // the cluster that alone is refused
 	}{
 		"root manifest cut short": {func(t *testing.T, in func(string) string) {
 			require.NoError(t, os.Truncate(in("cluster.json"), 100))
@@ -183,10 +183,10 @@ func TestLoadManifestsRefuses(t *testing.T) {
 			tt.accident(t, in)
 			before := snapshotTree(t, dir)
 			_, places, err := Load(dir, foundersLeft)
-			if tt.held != "" {
+			if tt.refused != "" {
 				require.NoError(t, err)
 				for _, p := range places {
-					if p.Manifest.ID == tt.held {
+					if p.Manifest.ID == tt.refused {
 						err = p.Refused
 						continue
 					}
@@ -209,7 +209,7 @@ func TestLoadManifestsRefusesWhenNoClusterIsLeft(t *testing.T) {
 	require.ErrorContains(t, err, `cluster "name-b"`)
 }
 
-// Crashes while swapped directories are moved home are picked up later.
+// After a crash while swapped directories are moved home the next start goes on.
 func TestMoveHomeCrashesAtEveryStep(t *testing.T) {
 	for steps := 0; ; steps++ {
 		dir := twoClusters(t)

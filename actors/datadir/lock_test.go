@@ -16,7 +16,7 @@ func TestLockDataDir(t *testing.T) {
 	release, err := Lock(dir)
 	require.NoError(t, err)
 
-	_, err = Lock(dir) // another open file is as good as another process
+	_, err = Lock(dir) // another open file conflicts as another process would
 	var inUse *InUseError
 	require.ErrorAs(t, err, &inUse)
 	assert.Equal(t, os.Getpid(), inUse.PID)

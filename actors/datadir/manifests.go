@@ -54,13 +54,13 @@ type ClusterManifest struct {
 type rootManifest struct {
 	seal
 	Clusters []ClusterManifest `json:"clusters"`
-	// Settled says, where Clusters does not, that a cluster was created here once: the
+	// HadClusters says, where Clusters does not, that a cluster was created here once: the
 	// default cluster is not missing then, but deleted.
-	Settled bool `json:"settled,omitempty"`
+	HadClusters bool `json:"settled,omitempty"`
 }
 
 func (r *rootManifest) version() int {
-	if r.Settled {
+	if r.HadClusters {
 		return manifestSettledVersion
 	}
 	return manifestVersion
@@ -87,9 +87,9 @@ type Manifests struct {
 	disk           durable
 	metadataQuorum MetadataQuorum
 
-	mu       sync.Mutex
-	clusters []ClusterManifest
-	settled  bool // a cluster was created here at some time
+	mu          sync.Mutex
+	clusters    []ClusterManifest
+	hadClusters bool // a cluster was created here at some time
 }
 
 // BrokerDir is where a broker of c belongs.
@@ -277,11 +277,11 @@ func (m *Manifests) writeCopy(c ClusterManifest, broker int) error {
 // replaceRoot writes the root manifest; memory follows the disk.
 func (m *Manifests) replaceRoot(next []ClusterManifest) error {
 	created := anyCreated(next)
-	doc := &rootManifest{Clusters: next, Settled: m.settled && !created}
+	doc := &rootManifest{Clusters: next, HadClusters: m.hadClusters && !created}
 	if err := m.disk.writeSealed(filepath.Join(m.dataDir, ManifestName), doc); err != nil {
 		return err
 	}
-	m.clusters, m.settled = next, m.settled || created
+	m.clusters, m.hadClusters = next, m.hadClusters || created
 	return nil
 }
 
@@ -293,7 +293,7 @@ func anyCreated(clusters []ClusterManifest) bool {
 func (m *Manifests) FirstStart() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.settled
+	return !m.hadClusters
 }
 
 func (m *Manifests) find(id string) int {

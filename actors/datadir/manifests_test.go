@@ -149,7 +149,7 @@ func TestManifestsCreationCrashesAtEveryStep(t *testing.T) {
 		if len(places) == 1 {
 			require.False(t, done, "a completed creation is kept")
 			assert.NoDirExists(t, filepath.Join(dir, "sub"), "step %d: nothing is left of the other", steps)
-			create(t, m, c) // and it can be made again
+			create(t, m, c) // and it can be created again
 		}
 		_, places = load(t, dir)
 		require.Len(t, places, 2)
@@ -187,9 +187,9 @@ func TestManifestsDeletionCrashesAtEveryStep(t *testing.T) {
 	assert.Len(t, outcomes, 2)
 }
 
-// What says that a cluster is to be deleted may be in sight and not on disk,
-// when its own sync failed: a power cut in the middle of the deletion would
-// bring the cluster back without its directories.
+// The mark that a cluster is being deleted can be seen, and yet not be on disk, when
+// its sync failed: a power cut in the middle of the deletion would bring the
+// cluster back without its directories.
 func TestManifestsAreOnDiskBeforeTheyAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	m, _ := load(t, dir)
@@ -211,7 +211,7 @@ func TestManifestsAreOnDiskBeforeTheyAreFollowed(t *testing.T) {
 }
 
 // A deletion that stopped within the removal of a directory leaves one without
-// a manifest; it goes too.
+// a manifest, which is removed too.
 func TestManifestsDeletionOfHalfRemovedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	m, _ := load(t, dir)
@@ -249,7 +249,7 @@ func TestManifestsRenewBroker(t *testing.T) {
 	lost := places[0].Brokers[1]
 	require.True(t, lost.Occupied)
 
-	fresh := func(dir string) error { return CreateLedger(dir, "a", 2) }
+	newLedger := func(dir string) error { return CreateLedger(dir, "a", 2) }
 	filled := false
 	err := m.RenewBroker("a", 2, func(string) error { filled = true; return nil })
 	require.ErrorIs(t, err, os.ErrExist, "what is there is not written over")
@@ -259,22 +259,22 @@ func TestManifestsRenewBroker(t *testing.T) {
 	assert.FileExists(t, filepath.Join(aside, "data"))
 
 	m.disk.hook = crashAfter(1) // the directory is there, its manifest is not
-	require.ErrorIs(t, m.RenewBroker("a", 2, fresh), errCrash)
+	require.ErrorIs(t, m.RenewBroker("a", 2, newLedger), errCrash)
 	m, places = load(t, dir)
 	assert.Equal(t, placeLost, places[0].Brokers[1].State)
 	_, err = m.PutAside(lost.Dir)
 	require.NoError(t, err)
-	require.NoError(t, m.RenewBroker("a", 2, fresh))
+	require.NoError(t, m.RenewBroker("a", 2, newLedger))
 	_, places = load(t, dir)
 	assert.Equal(t, PlaceOK, places[0].Brokers[1].State)
 	assert.FileExists(t, filepath.Join(lost.Dir, ledgerName))
 	for _, n := range []int{0, 4} {
-		require.Error(t, m.RenewBroker("a", n, fresh), "no broker %d", n)
+		require.Error(t, m.RenewBroker("a", n, newLedger), "no broker %d", n)
 	}
 }
 
-// Whether a data directory without a cluster never had one, or its last one
-// was deleted, is known after a crash at any step of either.
+// Whether a data directory without a cluster never had one, or had its last one
+// deleted, is known after a crash at any step of the creation or the deletion.
 func TestManifestsKnowAFirstStart(t *testing.T) {
 	dir := t.TempDir()
 	m, _ := load(t, dir)
@@ -318,8 +318,8 @@ func TestManifestsKnowAFirstStart(t *testing.T) {
 	}
 }
 
-// foundersLeft stands in for a look at the logs: a majority of the metadata's
-// first voters is enough.
+// foundersLeft is a MetadataQuorum without a look at the logs: a majority of the
+// metadata's first voters is enough.
 func foundersLeft(p *ClusterPlaces, _ map[int]*Ledger) bool {
 	ok := 0
 	for _, v := range p.Manifest.Voters {

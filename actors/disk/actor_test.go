@@ -14,7 +14,7 @@ import (
 	"ottla/logfile"
 )
 
-const patience = time.Minute // of a test, for what must come: far more than a busy machine needs
+const patience = time.Minute // how long a test waits for what must happen: far longer than a busy machine takes
 
 // receive returns the next value, or fails the test.
 func receive[T any](t *testing.T, c <-chan T) T {
@@ -57,7 +57,7 @@ func newDiskRig(t *testing.T) *diskRig {
 	return r
 }
 
-// probe is an actor that hands on what it gets.
+// probe is an actor that stands for a replica: it passes on the answers it gets.
 type probe struct {
 	pid *actor.PID
 	got chan any
@@ -139,7 +139,7 @@ func TestDiskSiblingsShareASync(t *testing.T) {
 	r.send(g, 1, index(7))
 	assert.Len(t, receive(t, r.syncer.entered), 3)
 	assert.True(t, r.timers.wasStopped(timer))
-	timer.fire() // too late to stop it: does nothing
+	timer.fire() // it was too late to stop it: it does nothing
 	r.syncer.leave <- struct{}{}
 	for _, p := range []*probe{l, f, g} {
 		assert.Equal(t, []error{nil}, p.expect(t, 1))
@@ -153,7 +153,7 @@ func TestDiskGoesOnWithoutSiblings(t *testing.T) {
 	r.send(l, 1, index(7), siblings(2))
 	timer := receive(t, r.timers.armed)
 	r.clock.Add(int64(50 * us))
-	timer.fire() // early: the rest is waited for
+	timer.fire() // early: the rest of the time is waited for
 	rest := receive(t, r.timers.armed)
 	assert.Equal(t, 50*us, rest.d)
 	r.clock.Add(int64(50 * us))
@@ -193,7 +193,7 @@ func TestDiskFailures(t *testing.T) {
 }
 
 // A topic that is deleted closes its logs while writes to them are queued. They
-// fail, but nobody is to be woken for a disk that is well.
+// fail, but a disk that is well must not be reported.
 func TestDiskFailuresOfClosedLogsAreNotTheDisks(t *testing.T) {
 	r := newDiskRig(t)
 	go func() {
@@ -224,7 +224,7 @@ func TestDiskReportsAStalledRound(t *testing.T) {
 	assert.False(t, stalled.Over)
 	assert.Equal(t, 11*time.Second, stalled.For)
 	assert.Equal(t, []*actor.PID{a.pid}, stalled.Froms)
-	receive(t, r.timers.armed).fire() // said once
+	receive(t, r.timers.armed).fire() // it is reported once
 	r.syncer.leave <- struct{}{}
 	assert.True(t, receive(t, r.stalls).Over)
 	assert.Equal(t, []error{nil}, a.expect(t, 1))
@@ -289,7 +289,7 @@ func TestDiskPoisonDoesWhatWasSentBefore(t *testing.T) {
 	assert.NoError(t, a.expect(t, 1)[0])
 }
 
-// A crash of the actor loses its queue; a write that follows one lost that way
+// A panic of the actor loses its queue. A write behind one that was lost that way
 // would leave a hole in its file.
 func TestDiskRefusesAllAfterItsOwnFailure(t *testing.T) {
 	r := newDiskRig(t)

@@ -81,7 +81,7 @@ func (s *plainSyncer) Sync(targets []syncTarget) []error {
 
 func (s *plainSyncer) Close() error { s.closed = true; return nil }
 
-// gatedSyncer hands each sync to the test and waits for its leave.
+// gatedSyncer hands each sync to the test and waits until the test lets it go on.
 type gatedSyncer struct {
 	entered chan []syncTarget
 	leave   chan struct{}

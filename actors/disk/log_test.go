@@ -95,7 +95,7 @@ func TestDiskAcknowledgedEntriesSurvivePowerCuts(t *testing.T) {
 				r.append(rep)
 			}
 		}
-		// The power goes when the first replica has had some of its answers.
+		// The power fails when the first replica has had some of its answers.
 		acked := map[*logReplica]uint64{}
 		for seq := uint64(1); seq <= uint64(seed)%sent+1; seq++ {
 			require.NoError(t, r.replicas[0].expect(t, seq)[0])
@@ -124,7 +124,7 @@ func TestDiskFullDiskIsRetried(t *testing.T) {
 	r.fs.SetSpace(-1)
 	r.append(fine)
 	require.NoError(t, fine.expect(t, 1)[0])
-	r.append(full) // it does not know better yet
+	r.append(full) // its owner has not had the answer yet
 	assert.True(t, Retriable(full.expect(t, 5)[0]))
 	for seq := uint64(2); seq <= 5; seq++ {
 		r.resend(full, seq)

@@ -54,7 +54,7 @@ func TestDiskQueueRounds(t *testing.T) {
 	const mib = 1 << 20
 	tests := map[string]struct {
 		writes []*Write
-		rounds [][]string // what successive rounds take
+		rounds [][]string // the writes of successive rounds
 	}{
 		"one write": {
 			[]*Write{write("a", 1)},
@@ -223,7 +223,7 @@ func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
 	q.push(write("a", 3), 0)
 	q.push(write("b", 1), 0)
 	running, _ := q.next(0)
-	q.push(write("a", 4), 0) // comes while the round runs
+	q.push(write("a", 4), 0) // arrives while the round runs
 	running.run(s)
 	assert.Equal(t, []string{"a:1 ok", "a:2 again", "a:3 again", "a:4 again", "b:1 ok"}, answersText(q.finish(running)))
 

@@ -111,7 +111,7 @@ func TestSyncChooser(t *testing.T) {
 	tests := map[string]struct {
 		cost      func(n int, way syncWay) time.Duration
 		rounds    int
-		most      syncWay // the way of the last 100 rounds, but for probes
+		most      syncWay // the way of the last 100 rounds, except for probes
 		maxProbes int     // of the other way, in all
 	}{
 		"syncfs is cheaper": {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// few does what a map does, with few entries and with many.
+// Map does what a map does, with few entries and with many.
 func TestFewIsAMap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, keys := range []int{3, fewEntries, fewEntries + 1, 50} {
@@ -41,7 +41,7 @@ func TestFewIsAMap(t *testing.T) {
 	}
 }
 
-// Who stops looking is not told more.
+// A loop that breaks gets no further entries.
 func TestFewStopsWhenAsked(t *testing.T) {
 	for _, n := range []int{2, fewEntries + 2} {
 		var f Map[int, int]

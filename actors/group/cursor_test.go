@@ -97,7 +97,8 @@ func FuzzDecodeCursor(f *testing.F) {
 	})
 }
 
-// FuzzCursorBody goes below the checksum, where a forger would.
+// FuzzCursorBody decodes bodies below a valid checksum, as one who forges cursors
+// would make them.
 func FuzzCursorBody(f *testing.F) {
 	valid, _ := cursorText.DecodeString(EncodeCursor(sampleCursor()))
 	f.Add(valid[1 : len(valid)-4])

@@ -19,7 +19,7 @@ var offsetRecordTexts = []string{
 	strings.Repeat("x", maxCommitMetadata),
 }
 
-// A commit is written to the letter as encoding/json writes it, and read back
+// A commit is written byte for byte as encoding/json writes it, and read back
 // the same.
 func TestOffsetRecordIsTheJSONThatItWas(t *testing.T) {
 	for _, text := range offsetRecordTexts {
@@ -49,8 +49,7 @@ func TestOffsetRecordIsReadPlainly(t *testing.T) {
 	assert.Equal(t, []string{"g1", "0af3", "12"}, []string{string(group), string(id), string(n)})
 }
 
-// What is not to the letter is left to encoding/json, which knows what of it is
-// good.
+// What is not plain is left to encoding/json, which decides whether it is valid.
 func TestOffsetRecordLeavesOtherJSON(t *testing.T) {
 	for _, value := range []string{
 		``, `{}`, `null`, `{"v":2,"offset":7,"topic":"a","at":1}`, `{"v":1,"offset":07,"topic":"a","at":1}`,
@@ -71,7 +70,7 @@ func TestOffsetRecordLeavesOtherJSON(t *testing.T) {
 	}
 }
 
-// FuzzOffsetRecord: what is read plainly is what encoding/json reads.
+// FuzzOffsetRecord: what the plain reader accepts, encoding/json reads the same.
 func FuzzOffsetRecord(f *testing.F) {
 	for _, text := range offsetRecordTexts[:12] {
 		f.Add(appendOffsetValue(nil, &committedOffset{Offset: 7, Metadata: text, Topic: text, At: 8}), offsetKeyOf(text, protocol.PartitionID{TopicID: text, Partition: 3}))
@@ -107,8 +106,8 @@ func checkOffsetKey(t *testing.T, key []byte) {
 	require.Equal(t, []string{string(group), string(topicID), string(partition)}, args)
 }
 
-// A poll that changes nothing and a commit are what a group does all the time:
-// they leave little to collect.
+// BenchmarkGroupPollAndCommit measures what a group does all the time: a poll that
+// changes nothing, and a commit. They should leave little garbage.
 func BenchmarkGroupPollAndCommit(b *testing.B) {
 	g := New("g1")
 	topics := []SubscribedTopic{{Name: "liked", ID: "00112233445566778899aabbccddeeff", Partitions: 1}}

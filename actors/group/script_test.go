@@ -148,9 +148,9 @@ func (s *script) poll() {
 }
 
 func (s *script) start() {
-	held, recs, err := s.h.g.DecideStart(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets())
+	committed, recs, err := s.h.g.DecideStart(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets())
 	if s.finish(recs, err) {
-		for _, o := range held {
+		for _, o := range committed {
 			fmt.Fprintf(&s.out, "starts at %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
 		}
 	}

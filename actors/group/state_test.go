@@ -112,8 +112,8 @@ func (h *groupHarness) commit(id protocol.ConsumerID, offsets string) *protocol.
 	return err
 }
 
-// failover replaces the live state by what a new coordinator has: the log,
-// compacted.
+// failover replaces the live state by the state that a new coordinator builds, from
+// the compacted log.
 func (h *groupHarness) failover() {
 	h.g = New("readers")
 	for _, rec := range recordtest.Compacted(h.log, true) {

@@ -10,7 +10,7 @@ import (
 	"ottla/protocol"
 )
 
-// stormMember is what a consumer outside remembers: what it was told last.
+// stormMember is what a consumer knows: what it was told last.
 type stormMember struct {
 	topics     string
 	generation protocol.Generation
@@ -18,14 +18,14 @@ type stormMember struct {
 }
 
 // storm throws random events at a group of up to 100 members in simulated
-// time and holds it against a model that knows only what callers were told.
+// time and compares it with a model that knows only what callers were told.
 type storm struct {
 	*groupHarness
 	rnd     *rand.Rand
 	members map[protocol.ConsumerID]*stormMember
 	sizes   map[string]int // partitions per topic
 	model   map[protocol.PartitionID]protocol.Offset
-	zombies int // refused commits, to know that there were some
+	zombies int // refused commits, so that a test can tell that there were some
 }
 
 func TestStormOf100Members(t *testing.T) {
@@ -97,9 +97,9 @@ func (s *storm) pollStep(id protocol.ConsumerID) {
 		o.Offset += protocol.Offset(s.rnd.IntN(5))
 		all = append(all, o)
 	}
-	held, recs, err := s.g.DecideStart(s.now, id, m.generation, missing)
+	committed, recs, err := s.g.DecideStart(s.now, id, m.generation, missing)
 	require.Nil(s.t, err)
-	require.Len(s.t, held, len(missing))
+	require.Len(s.t, committed, len(missing))
 	s.do(recs)
 	for _, o := range missing {
 		s.model[o.Key()] = o.Offset

@@ -21,7 +21,7 @@ func TestGroupsThatNobodyUsesExpire(t *testing.T) {
 	require.False(t, expire(), "there is no group yet")
 	h.poll(1, "a:2")
 	require.Nil(t, h.commit(1, "a/0=10,a/1=3"))
-	for range 10 { // polls write nothing, and keep it
+	for range 10 { // polls write nothing, and keep the group
 		h.now += day
 		require.False(t, expire())
 		h.poll(1, "a:2")
@@ -83,11 +83,11 @@ func TestAPartitionThatWentAndCameBack(t *testing.T) {
 	require.Nil(t, err)
 	require.Len(t, list, 2)
 
-	held := &Cursor{ConsumerID: 1, Generation: h.g.Generation(), Positions: before.Positions}
+	cursor := &Cursor{ConsumerID: 1, Generation: h.g.Generation(), Positions: before.Positions}
 	recs, err = h.g.DecideSeek(h.now, parseOffsets(t, "a/0=0"))
 	require.Nil(t, err)
 	h.do(recs)
-	require.Empty(t, h.g.OwnedPositions(held), "after a seek nobody goes on from where it was")
+	require.Empty(t, h.g.OwnedPositions(cursor), "after a seek nobody goes on from where it was")
 }
 
 func TestAutoCommitDoesNotStepBack(t *testing.T) {

@@ -74,7 +74,7 @@ func FuzzStateRecord(f *testing.F) {
 		if v != nil {
 			var compact bytes.Buffer
 			if json.Compact(&compact, v) != nil || compact.String() == "null" {
-				return // no value of ours
+				return // metarecord.JSON writes no such value
 			}
 			value = compact.Bytes()
 		}

@@ -152,7 +152,7 @@ func (k *simKeyed) finish(n *simReplica) {
 	k.s.tally["compactions"]++
 }
 
-// copyParts brings the compacted records that a held snapshot waits for.
+// copyParts brings the compacted records that a deferred snapshot waits for.
 func (k *simKeyed) copyParts(n *simReplica) {
 	if !n.fetch || n.rep.deferred == nil {
 		return

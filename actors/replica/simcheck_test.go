@@ -11,7 +11,7 @@ import (
 	"ottla/protocol"
 )
 
-// proofs is one in how many messages and acknowledgements are held against the
+// proofs is one in how many messages and acknowledgements are checked against the
 // disk: looking is dear, and there are many.
 const proofs = 50
 
