@@ -52,7 +52,7 @@ func parseEntryHeader(data []byte) (entryHeader, []byte, error) {
 		return entryHeader{}, nil, fmt.Errorf("raft entry of %d bytes is shorter than its header", len(data))
 	}
 	if data[0] != entryFormat {
-		return entryHeader{}, nil, fmt.Errorf("raft entry has format version %d, this program knows %d", data[0], entryFormat)
+		return entryHeader{}, nil, fmt.Errorf("raft entry has format version %d, this program reads %d: use the program that wrote it", data[0], entryFormat)
 	}
 	return entryHeader{
 		kind:       logfile.Kind(data[1]),

@@ -169,7 +169,7 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 		return t, nil
 	}
 	if b[0] != producerTableFormat {
-		return nil, fmt.Errorf("producer table has format %d, this program knows %d", b[0], producerTableFormat)
+		return nil, fmt.Errorf("producer table has format %d, this program reads %d: use the program that wrote it", b[0], producerTableFormat)
 	}
 	b = b[1:]
 	for len(b) > 0 {
