@@ -68,7 +68,7 @@ demo: build ## Produce, consume, kill -9, start again, read again, grep the log
 
 SECONDS_EACH ?= 30
 
-contract: build ## Hold a running server against /openapi.json with Schemathesis, twice SECONDS_EACH (30)
+contract: build ## Hold a running server against /openapi.json: generated clients, and Schemathesis, twice SECONDS_EACH (30)
 	SECONDS_EACH=$(SECONDS_EACH) ./e2e/contract/run bin/ottla
 
 CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm mix

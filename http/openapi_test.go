@@ -19,8 +19,73 @@ import (
 
 // theContract is the document, loaded once for all tests.
 var theContract = sync.OnceValues(func() (*openapi3.T, error) {
-	return openapi3.NewLoader().LoadFromData(contractFor(Options{}.withDefaults()))
+	var doc any
+	if err := json.Unmarshal(contractFor(Options{}.withDefaults()), &doc); err != nil {
+		return nil, err
+	}
+	allowNull(doc)
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	return openapi3.NewLoader().LoadFromData(text)
 })
+
+// allowNull gives properties without a type all types. They mean the same in JSON
+// Schema, but the validator does not take null for a value of the former.
+func allowNull(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			allowNull(x)
+		}
+	case map[string]any:
+		properties, _ := v["properties"].(map[string]any)
+		for _, p := range properties {
+			if p, ok := p.(map[string]any); ok && len(p) == 1 && p["description"] != nil {
+				p["type"] = []any{"object", "array", "string", "number", "boolean", "null"}
+			}
+		}
+		for _, x := range v {
+			allowNull(x)
+		}
+	}
+}
+
+// What generators of clients cannot use, or make something useless of, is not in the
+// document: lists of types, const, enums without a type, and text as another form of
+// an answer that is JSON.
+func TestContractIsFitForGenerators(t *testing.T) {
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for i, x := range v {
+				walk(fmt.Sprintf("%s[%d]", at, i), x)
+			}
+		case map[string]any:
+			if list, ok := v["type"].([]any); ok {
+				assert.Len(t, list, 2, "%s: %v", at, list)
+				assert.Contains(t, list, "null", at)
+			}
+			assert.NotContains(t, v, "const", at)
+			if _, ok := v["enum"]; ok && !strings.HasSuffix(at, ".not") {
+				assert.Equal(t, "string", v["type"], at)
+			}
+			if content, ok := v["content"].(map[string]any); ok && strings.Contains(at, ".responses.") {
+				assert.Len(t, content, 1, at)
+			}
+			for name, x := range v {
+				if name != "example" && name != "examples" {
+					walk(at+"."+name, x)
+				}
+			}
+		}
+	}
+	var doc any
+	require.NoError(t, json.Unmarshal(contractFor(Options{}.withDefaults()), &doc))
+	walk("", doc)
+}
 
 func TestContractIsValid(t *testing.T) {
 	doc, err := theContract()
