@@ -70,7 +70,7 @@ func (s *server) shell(command string) (string, error) {
 // it says there; a command without output may print anything.
 func TestConsoleBlocksOfTheDocuments(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"getting-started", "api-by-example", "operating"} {
+	for _, name := range []string{"getting-started", "api-by-example", "operating", "write-a-consumer"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
@@ -81,37 +81,6 @@ func TestConsoleBlocksOfTheDocuments(t *testing.T) {
 					assert.Equal(t, normal(step.output), normal(out), step.command)
 				}
 			}
-		})
-	}
-}
-
-// The programs of the documents run, where there is something to run them
-// with, and print what stands below them.
-func TestProgramsOfTheDocuments(t *testing.T) {
-	t.Parallel()
-	const path = "../docs/api-by-example.md"
-	outputs := blocks(t, path, "text")
-	s := start(t)
-	for i, p := range []struct{ language, file, command string }{
-		{"python", "example.py", "python3"},
-		{"js", "example.mjs", "node"},
-		{"go", "example.go", "go"},
-	} {
-		s.run(p.language, func(t *testing.T) {
-			tool, err := exec.LookPath(p.command)
-			if err != nil {
-				t.Skipf("no %s here", p.command)
-			}
-			text := strings.ReplaceAll(blocks(t, path, p.language)[0], "http://localhost:8080", s.base)
-			file := filepath.Join(t.TempDir(), p.file)
-			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-			args := []string{file}
-			if p.language == "go" {
-				args = []string{"run", file}
-			}
-			out, err := exec.Command(tool, args...).CombinedOutput()
-			require.NoError(t, err, string(out))
-			assert.Equal(t, outputs[i], string(out))
 		})
 	}
 }

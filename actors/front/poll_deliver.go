@@ -58,7 +58,7 @@ func (p *poll) replyWith(c *group.Cursor) *protocol.PollReply {
 	}
 	reply := &protocol.PollReply{
 		ConsumerID: p.req.ConsumerID, Group: p.req.Group, Generation: p.share.Generation,
-		Records: records, TimedOut: p.look.got.count == 0 && !p.superseded(),
+		Records: records, TimedOut: p.look.got.count == 0 && !p.superseded() && !p.ending(),
 		Number: p.number, Superseded: p.share.handle.Signal() == routing.PollSuperseded,
 	}
 	if c == nil {

@@ -56,6 +56,11 @@ func (p *poll) onWait(woken bool) pollState {
 	return next
 }
 
+// ending reports whether the process, or the front end, ends: then a poll is answered
+// before its time is over, and does not claim otherwise. Clients that take an empty
+// answer for the end of the records would stop at each restart of the server.
+func (p *poll) ending() bool { return closed(p.client.done) || closed(p.front.stopped) }
+
 // afterWait finds out why the wait has ended. What the group says comes first,
 // then the end of the process, then records.
 func (p *poll) afterWait(woken bool) pollState {
@@ -65,7 +70,7 @@ func (p *poll) afterWait(woken bool) pollState {
 		return p.shareAgain()
 	case signal >= routing.PollLeft:
 		return p.answerNothing()
-	case closed(p.client.done), closed(p.front.stopped):
+	case p.ending():
 		return p.readAgain(false, true)
 	case woken:
 		return p.readAgain(true, false)

@@ -42,11 +42,11 @@ func TestWaitEnds(t *testing.T) {
 			assert.NotEmpty(t, r.Cursor)
 		}, false},
 		"the process ends": {func(w *world, p *testPoll) { close(w.stop) }, func(t *testing.T, r *protocol.PollReply) {
-			assert.True(t, r.TimedOut)
+			assert.False(t, r.TimedOut, "the client has not been told that there is nothing")
 			assert.NotEmpty(t, r.Cursor)
 		}, false},
 		"the front end ends": {func(_ *world, p *testPoll) { close(p.done) }, func(t *testing.T, r *protocol.PollReply) {
-			assert.True(t, r.TimedOut)
+			assert.False(t, r.TimedOut, "the client has not been told that there is nothing")
 			assert.NotEmpty(t, r.Cursor)
 		}, false},
 		"a newer poll": {func(w *world, p *testPoll) {
