@@ -24,7 +24,7 @@ func documents(t *testing.T) []string {
 // reads.
 func TestEveryBlockOfTheDocumentsIsRun(t *testing.T) {
 	run := map[string][]string{
-		"console": {"README.md", "getting-started.md", "api-by-example.md", "operating.md", "write-a-consumer.md"},
+		"console": {"README.md", "getting-started.md", "api-by-example.md", "operating.md", "security.md", "write-a-consumer.md"},
 		"python":  {"api-by-example.md"}, "js": {"api-by-example.md"}, "go": {"api-by-example.md"}, "text": {"api-by-example.md"},
 		"yaml": {"security.md"},
 	}

@@ -135,7 +135,12 @@ func TestClientCertificates(t *testing.T) {
 	s := secured(t, ca, ca.PEM)
 	s.readyOver(over(ca.Client("alice")))
 	cert, key := ca.Issue("alice")
-	s.must("", "topic", "list", "--ca", ca.PEM, "--cert", cert, "--key", key)
+	for _, line := range strings.Split(blocks(t, "../docs/security.md", "console")[0], "\n") {
+		command := strings.NewReplacer("https://ottla.example:8080", s.base, "alice.pem", cert, "alice.key", key, "ca.pem", ca.PEM).
+			Replace(strings.TrimPrefix(line, "$ "))
+		out, err := s.shell(command)
+		assert.NoError(t, err, "%s: %s", line, out)
+	}
 
 	both := filepath.Join(t.TempDir(), "both.pem")
 	text := append(read(t, cert), read(t, key)...)

@@ -51,7 +51,7 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	case given != 0 && key != nil:
 		return invalid("Idempotency-Key", "excludes Producer-Id")
 	case key != nil:
-		return p.idempotence.fromKey(c, p, key)
+		return p.idempotence.fromKey(c, p, "Idempotency-Key", key)
 	case given != 3:
 		return invalid("Producer-Id", "is given together with Producer-Epoch and Producer-Seq, or not at all")
 	}
@@ -75,10 +75,10 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	return nil
 }
 
-// fromKey makes the id of an Idempotency-Key, and the hash by which a key that
-// comes with another request is noticed.
-func (d *idempotence) fromKey(c *call, p *produce, key []byte) *protocol.Error {
-	if err := checkID("Idempotency-Key", key); err != nil {
+// fromKey makes the id of an Idempotency-Key, which that header has, and the hash by
+// which a key that comes with another request is noticed.
+func (d *idempotence) fromKey(c *call, p *produce, header string, key []byte) *protocol.Error {
+	if err := checkID(header, key); err != nil {
 		return err
 	}
 	d.id = keyPrefix + string(key)
@@ -86,7 +86,7 @@ func (d *idempotence) fromKey(c *call, p *produce, key []byte) *protocol.Error {
 	// The request is its body and what the query adds to it.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.cluster + "\x00" + p.topic + "\x00"))
-	if c.media() == mediaRaw {
+	if c.media() == mediaRaw || c.route == webhookPath {
 		_, _ = h.Write(c.records[0].key)
 	}
 	_, _ = h.Write(c.body)

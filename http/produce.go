@@ -77,12 +77,14 @@ func (c *call) produce() *protocol.Error {
 	p := &c.produced
 	p.now, p.deadline = now.UnixMilli(), now.Add(c.srv.o.RequestTimeout)
 	var err *protocol.Error
-	switch c.media() {
-	case mediaJSON:
+	switch media := c.media(); {
+	case c.route == webhookPath:
+		err = c.decodeWebhook(p)
+	case media == mediaJSON:
 		err = c.decodeEvents(p)
-	case mediaNDJSON:
+	case media == mediaNDJSON:
 		err = c.decodeNDJSON(p)
-	case mediaRaw:
+	case media == mediaRaw:
 		err = c.decodeRaw(p)
 	default:
 		err = c.unsupportedMedia()
@@ -90,7 +92,7 @@ func (c *call) produce() *protocol.Error {
 	if err == nil && protocol.IsInternalTopic(p.topic) {
 		err = internalTopic(p.topic)
 	}
-	if err == nil {
+	if err == nil && p.idempotence.id == "" {
 		err = c.decodeIdempotence(p)
 	}
 	if err == nil {

@@ -51,6 +51,7 @@ var table = []route{
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", handle: getRecords},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", handle: getPartitionOffsets},
 
+	{method: "POST", path: webhookPath, body: anyBody, handle: postWebhook},
 	{method: "POST", path: eventsPath, body: anyBody, handle: postEvents, refused: refusedEvents},
 	{method: "GET", path: eventsPath, body: jsonBody, handle: getEvents},
 	{method: "POST", path: "/offset", body: jsonBody, handle: postOffset},

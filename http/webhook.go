@@ -1,0 +1,174 @@
+package http
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"ottla/protocol"
+)
+
+// webhookPath takes what senders of webhooks send: they know a URL, and nothing of
+// records.
+const webhookPath = "/topic/{topic}/events"
+
+// postWebhook takes a body of any content type as one record.
+func postWebhook(c *call) *protocol.Error {
+	if topic := c.param("topic"); protocol.IsInternalTopic(topic) && protocol.ValidName(topic) {
+		return internalTopic(topic)
+	}
+	return c.produce()
+}
+
+// webhook says what of a request becomes its record.
+type webhook struct {
+	keyHeader, idHeader string // empty: none
+	keep                []string
+}
+
+// decodeWebhook takes the body as one value: as JSON if the content type says so,
+// else byte for byte. The content type and the kept headers become headers of the
+// record.
+func (c *call) decodeWebhook(p *produce) *protocol.Error {
+	var w webhook
+	var err *protocol.Error
+	if p.topic, err = c.nameParam("topic"); err != nil {
+		return err
+	}
+	err = p.query(c,
+		binding{name: "cluster", set: setName(&p.cluster)},
+		binding{name: "key_header", set: setHeaderName(&w.keyHeader)},
+		binding{name: "id_header", set: setHeaderName(&w.idHeader)},
+		binding{name: "keep", many: true, set: w.setKeep})
+	if err != nil {
+		return err
+	}
+	rec := noRecord
+	if key, given := c.header(w.keyHeader); given {
+		start := len(c.scratch)
+		c.scratch = protocol.AppendJSONString(c.scratch, key)
+		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
+		rec.size += len(rec.key)
+	}
+	if rec.headers, err = c.keptHeaders(&w); err != nil {
+		return err
+	}
+	rec.size += len(rec.headers)
+	if err := c.webhookValue(&rec); err != nil {
+		return err
+	}
+	c.records = append(c.records, rec)
+	if w.idHeader == "" {
+		return nil
+	}
+	id, given := c.header(w.idHeader)
+	if !given {
+		return protocol.Errorf(protocol.CodeNotAllowed, "id_header names %.40s, but the request has no such header", w.idHeader)
+	}
+	return p.idempotence.fromKey(c, p, w.idHeader, []byte(id))
+}
+
+func (c *call) webhookValue(rec *record) *protocol.Error {
+	if !isJSONType(c.ctx.Request.Header.ContentType()) {
+		rec.size += len(c.body)
+		if rec.size <= c.srv.o.MaxRecordBytes {
+			rec.value = c.rawToken(c.body)
+		}
+		return nil
+	}
+	r := protocol.NewJSONReader(c.body)
+	v, ok := r.Value()
+	if !ok || r.End() != nil {
+		return c.recordSyntaxError("the body", r.Err())
+	}
+	var err *protocol.Error
+	rec.value, err = c.jsonToken("value", v, &rec.size)
+	return err
+}
+
+// isJSONType reports whether a content type is that of JSON in UTF-8, as
+// application/json and application/cloudevents+json are.
+func isJSONType(contentType []byte) bool {
+	name, params, _ := bytes.Cut(contentType, []byte(";"))
+	name = bytes.ToLower(bytes.TrimSpace(name))
+	return (string(name) == "application/json" || bytes.HasSuffix(name, []byte("+json"))) && utf8Charset(params)
+}
+
+// keptHeaders is the token of the record's headers. Their names are in lower case.
+func (c *call) keptHeaders(w *webhook) ([]byte, *protocol.Error) {
+	start := len(c.scratch)
+	seen := map[string]bool{}
+	for _, name := range append([]string{"content-type"}, w.keep...) {
+		text, given := c.header(name)
+		if !given || seen[name] {
+			continue
+		}
+		switch limit := c.srv.o; {
+		case len(name) > limit.MaxHeaderName:
+			return nil, recordLimit("header_name", limit.MaxHeaderName, "the header %.40q... has a name of %d bytes", name, len(name))
+		case len(seen) == limit.MaxRecordHeaders:
+			return nil, recordLimit("headers", limit.MaxRecordHeaders, "the record has %d headers or more", limit.MaxRecordHeaders+1)
+		}
+		separator := byte('{')
+		if len(seen) > 0 {
+			separator = ','
+		}
+		seen[name] = true
+		c.scratch = protocol.AppendJSONString(append(c.scratch, separator), name)
+		c.scratch = protocol.AppendJSONString(append(c.scratch, ':'), text)
+	}
+	if len(seen) == 0 {
+		return nil, nil
+	}
+	c.scratch = append(c.scratch, '}')
+	return c.scratch[start:len(c.scratch):len(c.scratch)], nil
+}
+
+// header is the text of a header of the request, those of the same name joined by
+// commas. Bytes that are no UTF-8 are taken for ISO 8859-1.
+func (c *call) header(name string) (text string, given bool) {
+	if name == "" {
+		return "", false
+	}
+	values := c.ctx.Request.Header.PeekAll(name)
+	if len(values) == 0 {
+		return "", false
+	}
+	text = string(bytes.Join(values, []byte(", ")))
+	if utf8.ValidString(text) {
+		return text, true
+	}
+	runes := make([]rune, len(text))
+	for i := range len(text) {
+		runes[i] = rune(text[i])
+	}
+	return string(runes), true
+}
+
+func (w *webhook) setKeep(field string, v value) *protocol.Error {
+	for _, name := range strings.Split(string(v.text), ",") {
+		var one string
+		if err := setHeaderName(&one)(field, value{text: []byte(strings.TrimSpace(name)), isQ: true}); err != nil {
+			return err
+		}
+		w.keep = append(w.keep, one)
+	}
+	return nil
+}
+
+// setHeaderName takes the name of a header, in any case.
+func setHeaderName(dst *string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		name := strings.ToLower(string(v.text))
+		for _, b := range []byte(name) {
+			if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(b)) && (b < '0' || b > '9') && (b < 'a' || b > 'z') {
+				return invalid(field, "must be the name of a header")
+			}
+		}
+		if name == "" {
+			return invalid(field, "must be the name of a header")
+		}
+		*dst = name
+		return nil
+	}
+}
