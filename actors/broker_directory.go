@@ -13,13 +13,13 @@ import (
 // Private messages of the broker actor that concern its ledger's counter.
 type (
 	// notePeers brings the counters of other brokers, to be written into this
-	// broker's ledger. peersNoted answers when they are on disk, unless Round is 0.
+	// broker's ledger. peersNoted answers when they are on disk, unless Number is 0.
 	notePeers struct {
-		Round  uint64
+		Number uint64
 		Counts map[int]uint64
 	}
 	peersNoted struct {
-		Round  uint64
+		Number uint64
 		Broker int
 		Err    error
 	}
@@ -129,8 +129,8 @@ func (b *brokerActor) notePeers(ctx actor.Context, m *notePeers) {
 			b.log.Error("note the peers' counters", "error", err)
 		}
 	}
-	if m.Round > 0 {
-		ctx.Send(b.parent, &peersNoted{Round: m.Round, Broker: b.id, Err: err})
+	if m.Number > 0 {
+		ctx.Send(b.parent, &peersNoted{Number: m.Number, Broker: b.id, Err: err})
 	}
 }
 

@@ -69,7 +69,7 @@ func (c *clusterActor) introduce(ctx actor.Context) {
 		c.endIntroduction(ctx)
 	case len(ask) > 1:
 		for _, id := range ask {
-			ctx.Send(c.brokers[id].pid, &notePeers{Round: c.intros.Number(), Counts: c.intros.Counts()})
+			ctx.Send(c.brokers[id].pid, &notePeers{Number: c.intros.Number(), Counts: c.intros.Counts()})
 		}
 		c.boundIntroduction(ctx)
 	case c.intros.State() == datadir.IntroductionGathering && c.introTimer == 0:
@@ -102,12 +102,12 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 }
 
 func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
-	if m.Round == farewellRound {
+	if m.Number == farewellNumber {
 		c.leaving--
 		c.endIfClosed(ctx)
 		return
 	}
-	c.intros.Answered(m.Round, m.Broker, m.Err)
+	c.intros.Answered(m.Number, m.Broker, m.Err)
 	c.endIntroduction(ctx)
 }
 
@@ -186,8 +186,8 @@ func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
 	}
 }
 
-// farewellRound is the number of the last round, at the end of the process.
-const farewellRound = ^uint64(0)
+// farewellNumber is the number of the last round, at the end of the process.
+const farewellNumber = ^uint64(0)
 
 // farewell has the brokers that end with the process note each other's last
 // counters, so that a copy made while they ran is older than any of them. It
@@ -202,7 +202,7 @@ func (c *clusterActor) farewell(ctx actor.Context) bool {
 		return false
 	}
 	for id := range counts {
-		ctx.Send(c.brokers[id].pid, &notePeers{Round: farewellRound, Counts: maps.Clone(counts)})
+		ctx.Send(c.brokers[id].pid, &notePeers{Number: farewellNumber, Counts: maps.Clone(counts)})
 	}
 	c.leaving = len(counts)
 	self, system := ctx.Self(), ctx.ActorSystem()

@@ -30,8 +30,8 @@
 //
 //   - Receive never waits for a file or a network, except while an actor opens or
 //     ends. What takes longer runs on a goroutine and comes back as a message.
-//   - The message that a child has ended overtakes what the child sent before: why
-//     it ended is known only after that.
+//   - actor.Terminated may arrive before messages that the child sent earlier. So a
+//     parent learns why a child ended only afterwards, from such a message.
 //   - The actor library drops what is left in the mailbox of an actor that ends, and
 //     suspends the mailbox of one that panics: answeringMailbox answers both.
 //   - Mailboxes run on goroutines that are kept (dispatcher.go): new ones had to
@@ -43,9 +43,10 @@
 //   - A broker's replica waits for its directory as long as another topic's, of the
 //     same name, ends there. A topic deleted meanwhile is taken out of those that
 //     wait: made afterwards, nobody would ever remove it.
-//   - Files are lent to a broker that mends while their replica may be opened again,
-//     and cut: every opening counts (lentDir), and what was read across one is not
-//     lent. Entries from before and an anchor from afterwards would pass for one log.
+//   - A broker reads entries out of its files for another one that mends. Meanwhile
+//     the replica may open the files again, and recovery may cut their tail. So
+//     openings are counted (lentDir), and what was read across one is not sent:
+//     entries from before it and an anchor from after it would pass for one log.
 //   - Compaction is decided by a control entry and done by each replica for itself,
 //     aside. A replica too far behind gets the compacted records before raft sees
 //     the snapshot that relies on them. Parts taken over early do no harm: they hold

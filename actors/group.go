@@ -83,9 +83,9 @@ func (g *groupActor) Receive(ctx actor.Context) {
 		g.change(ctx, m)
 	case *groupTopicGone:
 		g.advance(ctx, g.state.DecideTopicDeleted(g.now(), m.TopicID), nil, nil)
-	case *groupExpire:
+	case *deleteUnused:
 		g.advance(ctx, g.state.DecideExpireGroup(g.now(), m.RetentionMs), nil, nil)
-	case *groupLeases:
+	case *expireLeases:
 		g.timerAt = 0
 		g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 	case *groupCommitted:
@@ -249,6 +249,6 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 	g.timerAt = next
 	self, system := ctx.Self(), g.env.system
 	g.timer = time.AfterFunc(time.Duration(next-g.now()+1)*time.Millisecond, func() {
-		system.Root.Send(self, &groupLeases{})
+		system.Root.Send(self, &expireLeases{})
 	})
 }

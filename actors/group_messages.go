@@ -14,8 +14,8 @@ type (
 	// groupFailed tells the coordinator that a group cannot go on: what it
 	// decided is not in the log.
 	groupFailed struct{ PID *actor.PID }
-	// groupExpire deletes the group if nobody has used it for so long.
-	groupExpire struct{ RetentionMs int64 }
+	// deleteUnused deletes the group if nobody has used it for so long.
+	deleteUnused struct{ RetentionMs int64 }
 	// groupCommitted is the log's answer to proposal number seq.
 	groupCommitted struct {
 		seq uint64
@@ -26,8 +26,8 @@ type (
 		read *routing.GroupRead
 		err  *protocol.Error
 	}
-	// groupLeases looks for leases that have run out.
-	groupLeases struct{}
+	// expireLeases looks for leases that have run out.
+	expireLeases struct{}
 	// groupTopicGone says that a topic was deleted.
 	groupTopicGone struct{ TopicID string }
 )
@@ -36,4 +36,4 @@ type (
 func (m *groupTopicGone) Refuse(*protocol.Error) {}
 
 // Refuse implements routing.Question.
-func (m *groupExpire) Refuse(*protocol.Error) {}
+func (m *deleteUnused) Refuse(*protocol.Error) {}

@@ -124,8 +124,8 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 // errSuperseded ends a poll whose consumer has polled again.
 var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll of this consumer took over")
 
-// pollEnded makes the lease run from the consumer's last sign of life. It may
-// have run out already.
+// pollEnded makes the lease run from the consumer's last sign of life, which was
+// SilentMs ago. It may have run out already; then the member expires at once.
 func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 	if g.polls.At(m.Consumer) != m.Handle {
 		return

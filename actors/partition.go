@@ -50,14 +50,15 @@ type partitionActor struct {
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
 	closing     closing
 	handReply   *actor.PID             // asked for the hand-over that is under way; nil: nobody
-	due         []replica.PendingEntry // committed, being answered
+	due         []replica.PendingEntry // committed entries that carryOut is answering; nil otherwise
 }
 
 // Private messages of the partition actor.
 type (
 	// partitionTick is the broker's clock.
 	partitionTick struct{}
-	// flushGathered comes back to the sender after what was in the mailbox.
+	// flushGathered is sent by a partition to itself, to be handled after everything
+	// that is in the mailbox already.
 	flushGathered struct{}
 	// parkWaiter parks a waiter until the high watermark passes Offset.
 	parkWaiter struct {

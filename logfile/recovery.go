@@ -20,7 +20,7 @@ type recovery struct {
 	file     *segmentFile // the active segment
 	scan     segmentScan  // of the active segment
 	changes  []uint64     // indexes of membership entries in the active segment
-	cutAt    int64        // where a tail to be cut begins, -1: none
+	cutAt    int64        // where the torn tail begins that cut removes, -1: none
 	obsolete []string     // parts of generations that are not complete, or not the newest
 }
 

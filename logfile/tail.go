@@ -14,7 +14,7 @@ const sectorSize = 512
 // that is not valid.
 type tailFacts struct {
 	bad       *badItem
-	due       uint64 // the entry that should begin at bad, or later
+	due       uint64 // the lowest index that the entry in the bad bytes can have
 	proven    uint64 // valid lines before and after bad prove that entries up to here were synced
 	nextValid int64  // where the next valid line after bad begins; size when there is none
 	size      int64  // of the file

@@ -10,14 +10,13 @@
 //	front.go        Front, and the port to the process it stands before
 //	resolve.go      which cluster, topic and group is meant; similar.go: the topic that may be meant
 //	follow.go       asking a leader, and the next one when it moves
-//	produce.go      records to the leaders of their partitions
+//	produce.go      records to the leaders of their partitions; the producers of a topic
 //	park.go         reads that wait
-//	poll.go         GET /events of a group's member: its states; poll_*.go: what each of them does
+//	poll.go         GET /events of a group's member: its states, fresh consumer ids; poll_*.go: what each state does
 //	fetch.go        reading a partition without a group
-//	view.go, gathered.go, tail.go, room.go    reading logs into an answer
+//	gathered.go, tail.go, room.go    reading logs into an answer
 //	groups.go, offsets.go    groups, committed offsets, seek
-//	topics.go, clusters.go, metrics.go, producers.go    lists, descriptions, changes
-//	consumerid.go   fresh consumer ids
+//	topics.go, clusters.go, view.go    lists, descriptions, changes; figures for /metrics
 //
 // The tests run without a node: world_test.go has leaders with logs on a disk in
 // memory, and world_group_test.go a coordinator with the real state of a group.

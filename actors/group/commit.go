@@ -10,7 +10,7 @@ import (
 )
 
 // DecideCommit commits offsets for a consumer. A member may commit, lapsed or
-// not, what it owns and what nobody owns; generation, unless nil, must be the
+// not, on partitions that it owns and on those without an owner; generation, unless nil, must be the
 // current one. Records are returned for what changes; none means that all of
 // it is committed already. When they are applied, call ExtendLease. Errors:
 // consumer_not_found (never seen), stale_generation (expired or left, an older

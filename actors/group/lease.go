@@ -91,8 +91,9 @@ func (g *State) live(now int64, id protocol.ConsumerID) bool {
 	return now < g.leases.At(id)
 }
 
-// NextExpiry is when Expire should be called: the earliest end of a lease that
-// still runs, 0 if none does.
+// NextExpiry is when Expire should be called next, in milliseconds since 1970: the
+// earliest end of a lease that still runs. Leases that have run out do not count;
+// 0 if no lease runs.
 func (g *State) NextExpiry(now int64) int64 {
 	next := int64(0)
 	for i := range g.now.Members {
@@ -112,9 +113,10 @@ func (g *State) Expire(now int64) []metarecord.Record {
 	return g.memberRecords(now, actionExpire, g.nextGeneration(now, g.now, 0))
 }
 
-// replaceable lists the lapsed members of m that are to be expired: some live
-// member subscribes to a topic in which they own partitions, or they own none and
-// any member is live. Arriving is a member that counts as live, 0: none.
+// replaceable lists the members of m that are to be expired: their lease has run
+// out, and a live member subscribes to a topic of which they own partitions, or they
+// own none and any member is live. Arriving counts as live; 0 is nobody. So the
+// only member of a group keeps its partitions, with a lease or without.
 func (g *State) replaceable(now int64, m *membership, arriving protocol.ConsumerID) []protocol.ConsumerID {
 	if !slices.ContainsFunc(m.Members, func(gm Member) bool { return gm.ID != arriving && !g.live(now, gm.ID) }) {
 		return nil

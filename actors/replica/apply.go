@@ -223,3 +223,21 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 		r.fx.RoleChanged = true
 	}
 }
+
+// entryCommitted gives the pending entry of this index and term to the owner, in
+// Effects.Committed, to be answered.
+func (r *Replica) entryCommitted(index, term uint64) {
+	l := r.leading
+	if l == nil {
+		return
+	}
+	if l.startServing(term) {
+		r.fx.RoleChanged = true
+		if len(l.reads.waiting) > 0 {
+			r.confirmReads()
+		}
+	}
+	if len(l.pending) > 0 {
+		r.fx.Committed = l.committed(r.fx.Committed, index, term, r.cfg.Now())
+	}
+}

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -72,32 +71,6 @@ func PutAside(fs logfile.FS, dir string, id uint64) error {
 		return fmt.Errorf("put replica aside: %w", err)
 	}
 	return fs.SyncDir(filepath.Dir(dir))
-}
-
-// StageFinal asks for a last write, which makes the next start short: a
-// checkpoint, and a sync mark behind the last entry.
-func (r *Replica) StageFinal() {
-	b := &logfile.Batch{}
-	r.log.StageCheckpoint(b)
-	r.log.StageSyncMark(b)
-	r.enqueue(&Write{Batch: b, mustSync: true})
-}
-
-// ProposeLogStart has the log begin at offset start, on every replica that applies
-// the entry that says so; the segments below it are then removed. It does
-// nothing on a follower.
-func (r *Replica) ProposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
-
-// ProposeCompaction asks all replicas for a compaction that PlanCompaction
-// found due. It does nothing on a follower.
-func (r *Replica) ProposeCompaction(plan Compaction) { r.proposeControl(control{Compact: &plan}) }
-
-func (r *Replica) proposeControl(c control) {
-	data, err := json.Marshal(c)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
-	}
-	r.Propose(Proposal{control: data})
 }
 
 // confChangeOf decodes a membership entry of either form.

@@ -51,28 +51,3 @@ func ForceSoleVoter(c Copy, term uint64, bootID string) (err error) {
 	rep.Close()
 	return nil
 }
-
-// runAlone carries out what a replica without peers asks for, until it asks
-// for nothing.
-func (r *Replica) runAlone() error {
-	for {
-		fx := r.Take()
-		for _, w := range fx.Writes {
-			if err := w.Batch.Execute(); err != nil {
-				return err
-			}
-			for _, file := range w.Batch.Files() {
-				if err := file.Sync(); err != nil {
-					return err
-				}
-			}
-			r.DiskDone(w.Seq, nil)
-		}
-		if r.failed != nil {
-			return r.failed
-		}
-		if len(fx.Writes) == 0 {
-			return nil
-		}
-	}
-}

@@ -88,7 +88,7 @@ func (l *leading) gather(p Proposal) (flush bool) {
 		return false
 	}
 	if p.Request != nil && p.Request.NoAck {
-		p.Answer(protocol.ProduceResult{BaseOffset: -1}) // its later, true answer finds the slot taken
+		p.Answer(protocol.ProduceResult{BaseOffset: -1}) // answered now; the answer that follows the commit is ignored
 	}
 	l.queue.push(p, l.recentMax)
 	l.accepted++

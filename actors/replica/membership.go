@@ -185,3 +185,36 @@ func (r *Replica) retrySnapshots() {
 	}
 	r.drain()
 }
+
+// runAlone carries out what a replica without peers asks for, until it asks
+// for nothing.
+func (r *Replica) runAlone() error {
+	for {
+		fx := r.Take()
+		for _, w := range fx.Writes {
+			if err := w.Batch.Execute(); err != nil {
+				return err
+			}
+			for _, file := range w.Batch.Files() {
+				if err := file.Sync(); err != nil {
+					return err
+				}
+			}
+			r.DiskDone(w.Seq, nil)
+		}
+		if r.failed != nil {
+			return r.failed
+		}
+		if len(fx.Writes) == 0 {
+			return nil
+		}
+	}
+}
+
+// becomeSoleVoter replaces the membership, and all changes of it in the log.
+func (r *Replica) becomeSoleVoter() (err error) {
+	r.storage.conf = raftpb.ConfState{Voters: []uint64{r.id.ReplicaID}}
+	r.confBytes, err = r.storage.conf.Marshal()
+	r.confIndex = r.log.LastIndex()
+	return err
+}

@@ -2,7 +2,9 @@ package replica
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"go.etcd.io/raft/v3"
 
@@ -68,23 +70,6 @@ func (r *Replica) proposeGathered() {
 		default:
 			l.refused(&e)
 		}
-	}
-}
-
-// entryCommitted tells the leader's half of an entry that was applied.
-func (r *Replica) entryCommitted(index, term uint64) {
-	l := r.leading
-	if l == nil {
-		return
-	}
-	if l.startServing(term) {
-		r.fx.RoleChanged = true
-		if len(l.reads.waiting) > 0 {
-			r.confirmReads()
-		}
-	}
-	if len(l.pending) > 0 {
-		r.fx.Committed = l.committed(r.fx.Committed, index, term, r.cfg.Now())
 	}
 }
 
@@ -161,4 +146,21 @@ func (r *Replica) HandOver(to uint64) {
 	r.leading.beginHandOver(to)
 	r.transferLeader()
 	r.drain()
+}
+
+// ProposeLogStart has the log begin at offset start, on every replica that applies
+// the entry that says so; the segments below it are then removed. It does
+// nothing on a follower.
+func (r *Replica) ProposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
+
+// ProposeCompaction asks all replicas for a compaction that PlanCompaction
+// found due. It does nothing on a follower.
+func (r *Replica) ProposeCompaction(plan Compaction) { r.proposeControl(control{Compact: &plan}) }
+
+func (r *Replica) proposeControl(c control) {
+	data, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
+	}
+	r.Propose(Proposal{control: data})
 }

@@ -172,14 +172,6 @@ func committedByChanges(rec *logfile.Recovered) uint64 {
 	return 0
 }
 
-// becomeSoleVoter replaces the membership, and all changes of it in the log.
-func (r *Replica) becomeSoleVoter() (err error) {
-	r.storage.conf = raftpb.ConfState{Voters: []uint64{r.id.ReplicaID}}
-	r.confBytes, err = r.storage.conf.Marshal()
-	r.confIndex = r.log.LastIndex()
-	return err
-}
-
 // offsetAfter is the offset that follows the entry at index.
 func (r *Replica) offsetAfter(index uint64) (int64, error) {
 	switch {

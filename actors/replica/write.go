@@ -125,3 +125,12 @@ func (r *Replica) deliver(w *Write) {
 		}
 	}
 }
+
+// StageFinal asks for a last write, which makes the next start short: a
+// checkpoint, and a sync mark behind the last entry.
+func (r *Replica) StageFinal() {
+	b := &logfile.Batch{}
+	r.log.StageCheckpoint(b)
+	r.log.StageSyncMark(b)
+	r.enqueue(&Write{Batch: b, mustSync: true})
+}

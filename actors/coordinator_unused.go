@@ -36,7 +36,7 @@ func (c *coordinator) expireGroups(ctx actor.Context) {
 	due := c.env.now().UnixMilli() - retention
 	for group, kept := range c.groups {
 		if kept.LastUse() <= due {
-			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &groupExpire{RetentionMs: retention}})
+			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &deleteUnused{RetentionMs: retention}})
 		}
 	}
 }
