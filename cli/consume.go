@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ottla/client"
+	"ottla/protocol"
 )
 
 // consumeOptions are the flags of `ottla consume`.
@@ -129,8 +130,23 @@ func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, err
 	s.consumer, err = a.NewConsumer(client.ConsumerConfig{
 		Cluster: o.cluster, Group: o.group, Topics: []string{o.topic}, AutoCreate: o.create, From: from,
 		MaxRecords: pollRecords, Wait: wait, Retry: s.retries.again, RetryBackoff: retryBackoff,
+		OutOfRange: s.noteGap(),
 	})
 	return s, err
+}
+
+// noteGap returns what says once of each partition that its records were removed
+// before they were read.
+func (s *reader) noteGap() func(protocol.Gap) {
+	said := map[protocol.TopicPartition]bool{}
+	return func(g protocol.Gap) {
+		at := protocol.TopicPartition{Topic: g.Topic, Partition: g.Partition}
+		if !said[at] {
+			said[at] = true
+			s.note.note(fmt.Sprintf("partition %d of %s is not read: its records from %d to %d were removed by retention; move the group with 'ottla group seek'",
+				g.Partition, g.Topic, g.Asked, g.Earliest-1))
+		}
+	}
 }
 
 // run prints records until there are no more, or --max-records are printed.

@@ -45,6 +45,11 @@ type ConsumerConfig struct {
 	// false makes err the result of the poll. It must not block.
 	Retry func(err error) bool
 
+	// OutOfRange, unless nil, is called for each partition that a poll tells of because
+	// its records were removed before they were read, while others are delivered. It
+	// must not block.
+	OutOfRange func(protocol.Gap)
+
 	RetryBackoff time.Duration // before the first retry, then doubled, to 50 times as much; default 20 ms
 }
 
@@ -63,6 +68,7 @@ type Consumer struct {
 	first   time.Duration // backoff
 	alive   time.Duration // longest processing of a batch
 	retry   func(error) bool
+	gap     func(protocol.Gap)
 	beat    *heartbeat // nil: no batch is being processed
 
 	// Of the batch that was returned last; empty once it is committed.
@@ -103,7 +109,7 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	}
 	orDefault(&cfg.RetryBackoff, defaultBackoff)
 	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
-	return &Consumer{client: c, private: cfg.Group == "", first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, poll: PollRequest{
+	return &Consumer{client: c, private: cfg.Group == "", first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, gap: cfg.OutOfRange, poll: PollRequest{
 		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: slices.Clone(cfg.Topics), From: cfg.From,
 		AutoCreate: cfg.AutoCreate, MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
@@ -143,6 +149,11 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 		case err == nil:
 			tries = 0
 			c.took(reply)
+			for _, gap := range reply.OutOfRange {
+				if c.gap != nil {
+					c.gap(gap)
+				}
+			}
 			if len(reply.Messages) > 0 {
 				c.beat = c.startHeartbeat()
 				return reply.Messages, nil

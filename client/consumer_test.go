@@ -122,6 +122,23 @@ func TestConsumerWaitsFailuresOutAndKeepsItsCursor(t *testing.T) {
 	}
 }
 
+// A partition below its log start is told of, while others are delivered.
+func TestConsumerTellsOfGaps(t *testing.T) {
+	answer := strings.Replace(records("c1", "a"), `"cursor"`, `"out_of_range":[{"topic":"t","partition":1,"asked":3,"earliest":10,"latest":12}],"cursor"`, 1)
+	s := &script{answers: []string{answer}}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL)
+	require.NoError(t, err)
+	var gaps []protocol.Gap
+	consumer, err := c.NewConsumer(client.ConsumerConfig{Group: "g", Topics: []string{"t"}, OutOfRange: func(g protocol.Gap) { gaps = append(gaps, g) }})
+	require.NoError(t, err)
+	batch, err := consumer.Poll(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, batch, 1)
+	assert.Equal(t, []protocol.Gap{{Topic: "t", Partition: 1, Asked: 3, Earliest: 10, Latest: 12}}, gaps)
+}
+
 // Heartbeats renew the lease, and none of them runs too late.
 func TestConsumerGivesSignsOfLifeWhileABatchIsProcessed(t *testing.T) {
 	s := &script{answers: []string{records("c1", "a"), records("c9", "a"), "503 no_leader", records("c9", "a")}}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -92,6 +93,11 @@ type PollReply struct {
 	Messages   []Message
 	Cursor     string // the position after Messages, for Ack or After
 	TimedOut   bool
+
+	// OutOfRange are partitions of which nothing is delivered, because their records
+	// were removed before they were read; seek or commit to go on. If there is nothing
+	// else to deliver, the poll fails with offset_out_of_range instead.
+	OutOfRange []protocol.Gap
 }
 
 // Poll sends one poll. [Consumer] is a loop around it.
@@ -114,6 +120,12 @@ func (c *Client) Poll(ctx context.Context, p PollRequest) (*PollReply, error) {
 			reply.Messages = d.messages()
 		case "cursor":
 			reply.Cursor = d.text("cursor", "")
+		case "out_of_range":
+			if v, ok := d.r.Value(); ok {
+				if err := json.Unmarshal(v.Raw, &reply.OutOfRange); err != nil {
+					return nil, fmt.Errorf("%w: out_of_range: %w", ErrGarbled, err)
+				}
+			}
 		case "timed_out":
 			reply.TimedOut = d.bool("timed_out")
 		default:

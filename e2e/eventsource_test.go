@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"testing"
 
@@ -50,4 +51,72 @@ func TestEventSourceConnectsAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func nextRecord(t *testing.T, in *bufio.Scanner) (r record) {
+	t.Helper()
+	m := nextMessage(t, in)
+	require.NoError(t, json.Unmarshal([]byte(m.data), &r), m.data)
+	return r
+}
+
+// After a rebalance an EventSource comes back with an id of the generation before,
+// or with that of the rebalance. Both are answered, and nothing is lost: partitions
+// that it still has go on behind the id.
+func TestEventSourceConnectsAgainAfterARebalance(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"true", "false"} {
+		t.Run("auto_commit="+mode, func(t *testing.T) {
+			s := start(t)
+			s.topic("sse", 2)
+			for partition := range 2 {
+				s.produce("sse", object{"value": "before", "partition": partition})
+			}
+			path := "/events?topic=sse&group=g&consumer_id=1&auto_commit=" + mode
+			in, _, end := s.stream("text/event-stream", path)
+			old := ""
+			for range 2 {
+				old = nextMessage(t, in).id
+			}
+			s.poll("topic=sse", "group=g", "consumer_id=2", "auto_commit=false", "timeout_ms=0", "session_timeout_ms=60000")
+			rebalance := nextEvent(t, in)
+			assert.Equal(t, "rebalance", rebalance.event)
+			assert.JSONEq(t, `{"generation":2}`, rebalance.data)
+			require.NotEmpty(t, rebalance.id)
+			require.NotEqual(t, old, rebalance.id)
+			end()
+
+			mine := -1
+			for _, m := range s.members("g") {
+				if m.ConsumerID == 1 {
+					mine = m.Assignment[0].Partition
+				}
+			}
+			s.produce("sse", object{"value": "after", "partition": mine})
+			in, _, end = s.stream("text/event-stream", path, "Last-Event-ID", old)
+			again := nextEvent(t, in)
+			assert.Equal(t, "rebalance", again.event, "it may have missed the first")
+			r := nextRecord(t, in)
+			assert.Equal(t, []any{mine, `"after"`}, []any{r.Partition, string(r.Value)}, "on from the id")
+			end()
+
+			in, _, end = s.stream("text/event-stream", path, "Last-Event-ID", rebalance.id)
+			m := nextEvent(t, in)
+			assert.Empty(t, m.event, "the id is of this generation")
+			assert.Contains(t, m.data, "after")
+			end()
+		})
+	}
+}
+
+// What proxies need so as not to keep a stream to themselves.
+func TestStreamsPassThroughProxies(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("sse", 1)
+	in, header, end := s.stream("text/event-stream", "/events?topic=sse")
+	assert.Equal(t, "no", header.Get("X-Accel-Buffering"))
+	require.True(t, in.Scan())
+	assert.Equal(t, ": stream", in.Text(), "at once")
+	end()
 }

@@ -298,6 +298,12 @@ func TestRetentionMovesTheLogStart(t *testing.T) {
 	s.get(eventsPath("topic=old", "group=left-behind", "consumer_id=1")).
 		wantError(http.StatusRequestedRangeNotSatisfiable, "offset_out_of_range")
 	assert.Equal(t, `"`+value+`"`, string(s.poll("topic=old", "group=new").Records[0].Value))
+	in, _, end := s.stream("text/event-stream", eventsPath("topic=old", "group=left-behind", "consumer_id=1"))
+	m := nextEvent(t, in)
+	assert.Equal(t, "gap", m.event)
+	assert.Contains(t, m.data, `{"topic":"old","partition":0,"asked":1,"earliest":`)
+	assert.Equal(t, `"`+value+`"`, string(nextRecord(t, in).Value), "and the stream goes on")
+	end()
 
 	s.kill()
 	s.again()

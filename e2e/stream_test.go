@@ -41,6 +41,16 @@ type message struct{ event, data, id string }
 // nextMessage reads up to the next message that is not a rebalance.
 func nextMessage(t *testing.T, in *bufio.Scanner) message {
 	t.Helper()
+	for {
+		if m := nextEvent(t, in); m.event == "" {
+			return m
+		}
+	}
+}
+
+// nextEvent is the next event of any kind.
+func nextEvent(t *testing.T, in *bufio.Scanner) message {
+	t.Helper()
 	var m message
 	for in.Scan() {
 		name, value, _ := strings.Cut(in.Text(), ":")
@@ -53,11 +63,8 @@ func nextMessage(t *testing.T, in *bufio.Scanner) message {
 		case "id":
 			m.id = value
 		case "":
-			if in.Text() == "" && m.data != "" && m.event == "" {
+			if in.Text() == "" && m.data != "" {
 				return m
-			}
-			if in.Text() == "" {
-				m = message{}
 			}
 		}
 	}

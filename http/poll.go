@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -147,7 +148,13 @@ func answerPoll(c *call, records *rendering, r *protocol.PollReply) {
 }
 
 func appendPollTail(dst []byte, r *protocol.PollReply) []byte {
-	dst = append(dst, `],"cursor":`...)
+	dst = append(dst, ']')
+	if len(r.Gaps) > 0 {
+		if gaps, err := json.Marshal(r.Gaps); err == nil {
+			dst = append(append(dst, `,"out_of_range":`...), gaps...)
+		}
+	}
+	dst = append(dst, `,"cursor":`...)
 	dst = protocol.AppendJSONString(dst, r.Cursor)
 	dst = append(dst, `,"timed_out":`...)
 	dst = strconv.AppendBool(dst, r.TimedOut)

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"encoding/json"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -51,7 +52,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	st.req.Gone = st.client.gone
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0
-	st.req.RecordCursors = true
+	st.req.RecordCursors, st.req.SkipGaps = true, true
 	begun := false
 	defer func() {
 		if !begun { // after an error or a panic
@@ -73,6 +74,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	resp := &c.ctx.Response
 	resp.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
 	resp.Header.Set("Cache-Control", "no-store")
+	resp.Header.Set("X-Accel-Buffering", "no") // else nginx keeps the stream until its buffers are full
 	resp.Header.SetContentType("application/x-ndjson")
 	if kind == eventStream {
 		resp.Header.SetContentType("text/event-stream")
@@ -103,6 +105,7 @@ func (st *stream) resume(lastEventID string) {
 		return
 	}
 	st.req.After, st.req.Resume, st.follow = lastEventID, true, true
+	st.req.Continue = true // a browser does not come back after any other status than 200
 }
 
 // run writes the first answer and those of further polls.
@@ -119,6 +122,10 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 		}
 	}()
 	st.lastWrite = time.Now()
+	st.generation = reply.AfterGeneration
+	if st.kind == eventStream {
+		st.buf = append(st.buf, ": stream\n\n"...) // proxies pass the headers on with the first byte
+	}
 	for {
 		st.render(reply)
 		st.held.Set(int64(cap(st.buf)))
@@ -164,9 +171,13 @@ func (st *stream) render(reply *protocol.PollReply) {
 	if st.generation != 0 && st.generation != reply.Generation && st.kind == eventStream {
 		st.buf = append(st.buf, "event: rebalance\ndata: {\"generation\":"...)
 		st.buf = strconv.AppendInt(st.buf, int64(reply.Generation), 10)
-		st.buf = append(st.buf, "}\n\n"...)
+		st.buf = append(st.buf, '}')
+		st.endEvent(reply)
 	}
 	st.generation = reply.Generation
+	for i := range reply.Gaps {
+		st.renderGap(reply, &reply.Gaps[i])
+	}
 	begin := len(st.buf)
 	for i := range reply.Records {
 		// A record without a cursor of its own gets the one before it: resuming there
@@ -183,6 +194,34 @@ func (st *stream) render(reply *protocol.PollReply) {
 	if len(st.buf) == 0 && st.kind == eventStream && time.Since(st.lastWrite) >= st.srv.o.Heartbeat {
 		st.buf = append(st.buf, ": alive\n\n"...)
 	}
+}
+
+// endEvent ends an event that is no record. It has the id of the position, unless
+// records with ids of their own follow: who comes back with it goes on in this
+// generation, and behind what was skipped.
+func (st *stream) endEvent(reply *protocol.PollReply) {
+	st.buf = append(st.buf, '\n')
+	if len(reply.Records) == 0 && reply.Cursor != "" {
+		st.cursor = reply.Cursor
+		st.buf = append(st.buf, "id: "...)
+		st.buf = append(st.buf, st.cursor...)
+		st.buf = append(st.buf, '\n')
+	}
+	st.buf = append(st.buf, '\n')
+}
+
+// renderGap appends that records were removed before they were read.
+func (st *stream) renderGap(reply *protocol.PollReply, gap *protocol.Gap) {
+	text, _ := json.Marshal(gap) // such a struct always can be
+	if st.kind == eventStream {
+		st.buf = append(st.buf, "event: gap\ndata: "...)
+		st.buf = append(st.buf, text...)
+		st.endEvent(reply)
+		return
+	}
+	st.buf = append(st.buf, `{"gap":`...)
+	st.buf = append(st.buf, text...)
+	st.buf = append(st.buf, '}', '\n')
 }
 
 func (st *stream) renderRecord(r *protocol.Record) {
@@ -208,7 +247,7 @@ func (st *stream) renderRecord(r *protocol.Record) {
 func (st *stream) renderError(e *protocol.Error) {
 	st.answered.code = e.Code.Name
 	if st.kind == eventStream {
-		st.buf = append(st.buf, "event: error\ndata: "...)
+		st.buf = append(st.buf, "event: problem\ndata: "...)
 		st.buf = appendError(st.buf, e, st.requestID)
 		st.buf = append(st.buf, "\n\n"...)
 		return

@@ -130,6 +130,7 @@ type PollRequest struct {
 	After          string // cursor to continue from; with AutoCommit the committed offset does not go back
 	Resume         bool   // without ConsumerID: use the consumer of After instead of a new one
 	RecordCursors  bool   // fill in PollReply.Cursors; a backend need not
+	SkipGaps       bool   // go on behind what was removed before it was read, and say so in PollReply.Gaps
 
 	// The next three fields are for streams, which send one poll after the other.
 	Continue bool   // accept After in a later generation, for partitions that stayed
@@ -175,8 +176,26 @@ type PollReply struct {
 	Cursor     string
 	Cursors    []string // with RecordCursors: the position after each record
 	TimedOut   bool
+
+	// AfterGeneration is the generation of After, if Resume is set: in another one
+	// the assignment may have changed since.
+	AfterGeneration Generation
+	// Gaps are partitions whose records were removed before they were read. Without
+	// SkipGaps nothing is delivered of them; if that goes for all records there are,
+	// the poll fails with offset_out_of_range instead.
+	Gaps []Gap
+
 	Number     uint64 // of this poll; later polls of any consumer have higher numbers
 	Superseded bool   // a newer poll of this consumer took over
+}
+
+// Gap is a position below the start of a partition's log.
+type Gap struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Asked     Offset `json:"asked"`    // the position
+	Earliest  Offset `json:"earliest"` // the first record that is left
+	Latest    Offset `json:"latest"`   // the offset after the last record
 }
 
 // CommitRequest is one POST /offset. Without Offsets it commits the consumer's

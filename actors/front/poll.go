@@ -68,6 +68,7 @@ type poll struct {
 	cluster *routing.Cluster
 	topics  few.Map[string, *protocol.Topic] // by id; share takes newer ones
 	number  uint64                           // of the poll
+	resumed protocol.Generation              // of the cursor in After, with Resume
 	waiter  *protocol.Waiter                 // registers at leaders and at the group
 
 	client   pollClient

@@ -21,7 +21,8 @@ func (p *poll) onDeliver() pollState {
 
 func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	generation, positions := p.share.Generation, slices.Clone(p.share.at)
-	commit := p.req.AutoCommit && p.look.got.count > 0
+	skipped := p.req.SkipGaps && len(p.look.gaps) > 0 // else each poll would begin before the gap
+	commit := p.req.AutoCommit && (p.look.got.count > 0 || skipped)
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
@@ -59,6 +60,7 @@ func (p *poll) replyWith(c *group.Cursor) *protocol.PollReply {
 	reply := &protocol.PollReply{
 		ConsumerID: p.req.ConsumerID, Group: p.req.Group, Generation: p.share.Generation,
 		Records: records, TimedOut: p.look.got.count == 0 && !p.superseded() && !p.ending(),
+		Gaps: p.look.gaps, AfterGeneration: p.resumed,
 		Number: p.number, Superseded: p.share.handle.Signal() == routing.PollSuperseded,
 	}
 	if c == nil {

@@ -5,6 +5,7 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/routing"
+	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -14,11 +15,14 @@ type pollLook struct {
 	last  bool                    // what it brings is the answer, even if that is nothing
 	from  []group.PartitionOffset // the positions before it
 	got   gathered
+	gaps  []protocol.Gap  // positions below the starts of their logs
+	gap   *protocol.Error // the refusal of the first of them
 }
 
 // begin makes it the next look, which has brought nothing yet.
 func (l *pollLook) begin(at []group.PartitionOffset) {
 	l.got.forget()
+	l.gaps, l.gap = nil, nil
 	l.from = append(l.from[:0], at...)
 }
 
@@ -27,6 +31,13 @@ func (p *poll) onRead() pollState {
 	if err := p.read(); err != nil {
 		p.leave()
 		return p.fail(err)
+	}
+	if p.look.got.count == 0 && p.look.gap != nil {
+		if !p.req.SkipGaps {
+			p.leave()
+			return p.fail(p.look.gap)
+		}
+		return stateDeliver
 	}
 	if p.look.got.count == 0 && !p.look.last && time.Now().Before(p.deadline) {
 		return stateWait
@@ -110,6 +121,13 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 		got.waited = leader
 	}
 	err = got.read(v, at.Topic, at.Partition, int64(at.Offset), pass.records, pass.bytes)
+	if err != nil && err.Code == protocol.CodeOffsetOutOfRange {
+		p.noteGap(at, v, err)
+		if !p.req.SkipGaps || int64(at.Offset) >= v.HighWatermark() {
+			return false, nil // it does not hold the others back
+		}
+		err = got.read(v, at.Topic, at.Partition, int64(at.Offset), pass.records, pass.bytes)
+	}
 	if err == errStaleView {
 		return false, nil // the next look takes a newer one
 	}
@@ -126,6 +144,33 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 	countFetched(t, at.Partition, records, bytes)
 	at.Offset = got.last + 1
 	return false, nil
+}
+
+// noteGap notes that the records at a position were removed. With SkipGaps the
+// position moves to the first that is left, or to what is committed beyond it.
+func (p *poll) noteGap(at *group.PartitionOffset, v *logfile.View, err *protocol.Error) {
+	gap := protocol.Gap{
+		Topic: at.Topic, Partition: at.Partition, Asked: at.Offset,
+		Earliest: protocol.Offset(v.Earliest()), Latest: protocol.Offset(v.HighWatermark()),
+	}
+	for _, known := range p.look.gaps {
+		if known.Topic == gap.Topic && known.Partition == gap.Partition {
+			return // of an earlier pass
+		}
+	}
+	p.look.gaps = append(p.look.gaps, gap)
+	if p.look.gap == nil {
+		p.look.gap = err
+	}
+	if !p.req.SkipGaps {
+		return
+	}
+	at.Offset = gap.Earliest
+	for _, a := range p.share.Assigned {
+		if a.TopicID == at.TopicID && a.Partition == at.Partition && a.Committed != nil {
+			at.Offset = max(at.Offset, *a.Committed)
+		}
+	}
 }
 
 // need estimates how many bytes there are to read in so many partitions, the

@@ -194,3 +194,57 @@ func TestWokenPollsShareATail(t *testing.T) {
 	assert.Equal(t, []string{`q "k0" 1 `}, first.records)
 	assert.Equal(t, []string{`q "k0" 2 `}, second.records)
 }
+
+// A partition whose records were removed before they were read does not hold the
+// others back; the answer tells of it.
+func TestReadAroundAGap(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 2)
+	p := w.readable(nil)
+	for range 10 {
+		leaders[0].append("0")
+	}
+	leaders[0].startAt(5)
+	leaders[1].append("1")
+	require.Equal(t, stateDeliver, p.onRead())
+	assert.Equal(t, []string{"1"}, values(p.look.got.records))
+	want := []protocol.Gap{{Topic: "q", Partition: 0, Asked: 0, Earliest: 5, Latest: 10}}
+	assert.Equal(t, want, p.look.gaps)
+	p.state = stateDeliver
+	reply := p.answered()
+	assert.Equal(t, want, reply.Gaps)
+	assert.Equal(t, protocol.Offset(0), w.groups.committed("g", q.ID, 0), "nothing was skipped")
+
+	// When the others have nothing the poll fails, as if there were no others.
+	p = w.pollOf(nil)
+	_, err := p.finish()
+	requireCode(t, protocol.CodeOffsetOutOfRange, err)
+}
+
+// A stream goes on behind the gap, and says so once.
+func TestReadSkipsGaps(t *testing.T) {
+	for name, auto := range map[string]bool{"committing": true, "by cursor": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			_, leaders := w.withTopic("q", 1)
+			p := w.readable(func(r *protocol.PollRequest) { r.SkipGaps, r.AutoCommit = true, auto })
+			for range 10 {
+				leaders[0].append("0")
+			}
+			leaders[0].startAt(5)
+			require.Equal(t, stateDeliver, p.onRead())
+			p.state = stateDeliver
+			reply := p.answered()
+			assert.Len(t, reply.Records, 5)
+			assert.Equal(t, []protocol.Gap{{Topic: "q", Partition: 0, Asked: 0, Earliest: 5, Latest: 10}}, reply.Gaps)
+			again := w.pollOf(func(r *protocol.PollRequest) {
+				r.SkipGaps, r.AutoCommit, r.Timeout = true, auto, 0
+				if !auto {
+					r.After = reply.Cursor
+				}
+			}).answered()
+			assert.Empty(t, again.Gaps)
+			assert.Empty(t, again.Records)
+		})
+	}
+}

@@ -50,14 +50,17 @@ func (p *poll) resolveTopics() *protocol.Error {
 // resolveConsumer takes the consumer from the request, from its cursor, or
 // makes a new one.
 func (p *poll) resolveConsumer() *protocol.Error {
-	if p.req.ConsumerID == 0 && p.req.Resume {
+	if p.req.Resume {
 		c, err := group.DecodeCursor(p.req.After)
 		if err != nil {
 			return err
 		}
-		p.req.ConsumerID = c.ConsumerID
-		if p.req.Group == "" {
-			p.req.Group = c.Group
+		p.resumed = c.Generation
+		if p.req.ConsumerID == 0 {
+			p.req.ConsumerID = c.ConsumerID
+			if p.req.Group == "" {
+				p.req.Group = c.Group
+			}
 		}
 	}
 	if p.req.ConsumerID != 0 {
