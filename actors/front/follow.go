@@ -210,8 +210,8 @@ func (f *follow[T]) unclearly(err *protocol.Error) *protocol.Error {
 // refused because it was about to hand over, and then did not, is asked again.
 func (fr *Front) nextLeader(route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
 	for time.Now().Before(deadline) {
-		if route.Hopeless() {
-			return route.Leader()
+		if leader := route.Leader(); route.Hopeless() && (leader == nil || leader != not) {
+			return leader
 		}
 		if ref := route.Await(not, minTime(deadline, time.Now().Add(50*time.Millisecond))); ref != nil {
 			return ref

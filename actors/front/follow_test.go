@@ -71,6 +71,21 @@ func TestFollowAsksTheSameLeaderAgain(t *testing.T) {
 	assert.Equal(t, []string{"g"}, groups)
 }
 
+// A leader that refuses while too few other replicas run is asked again from time
+// to time, and not as fast as it refuses.
+func TestFollowDoesNotSpin(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	w.coordinator().answers(func(q *routing.ListGroups) {
+		asked++
+		says(protocol.ErrNotLeader)(q)
+	})
+	w.replicas.running.Store(0)
+	_, err := w.listing(200 * time.Millisecond)
+	require.NotNil(t, err)
+	assert.LessOrEqual(t, asked, 6, "once, and then every 50 ms")
+}
+
 func TestFollowGoesToTheNextLeader(t *testing.T) {
 	for name, first := range map[string]func(*routing.ListGroups){
 		"refused": says(protocol.ErrNotLeader),
