@@ -106,10 +106,11 @@ func startBroker(ctx context.Context, o *Options) (*process, error) {
 }
 
 // startBrokerIn starts a broker on the data below dir, which is not removed, and
-// waits until it is ready.
+// waits until it is ready. It has the default settings and those of o.Env: a
+// config.yaml in the working directory may be that of another version.
 func startBrokerIn(ctx context.Context, o *Options, dir string) (*process, error) {
 	env := append([]string{"OTTLA_LOG_LEVEL=warn", "OTTLA_DEFAULT_CLUSTER="}, o.Env...)
-	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
+	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--config", os.DevNull, "--data-dir", filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err
 	}

@@ -131,3 +131,14 @@ func TestWakeEndsWithItsContext(t *testing.T) {
 	s := &scaleRun{Options: o}
 	require.Error(t, s.waitParked(ctx, "http://127.0.0.1:1", 1, time.Now()))
 }
+
+// The settings of the working directory are those of some version, which need not
+// be that of the broker.
+func TestBrokerOfTheBenchHasItsOwnSettings(t *testing.T) {
+	o := &Options{Binary: builtBroker(t), DataDir: t.TempDir()}
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("config.yaml", []byte("setting_of_another_version: 1\n"), 0o600))
+	p, err := startBroker(context.Background(), o)
+	require.NoError(t, err)
+	p.end()
+}
