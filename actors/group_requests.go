@@ -137,9 +137,10 @@ func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 
 func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 	offsets := m.Offsets
+	var moved []group.PartitionOffset
 	if len(offsets) == 0 {
 		var err *protocol.Error
-		if offsets, err = g.state.Position(m.Consumer, m.TopicID); err != nil {
+		if offsets, moved, err = g.state.Position(m.Consumer, m.TopicID); err != nil {
 			g.refuse(m, err)
 			return
 		}
@@ -150,7 +151,7 @@ func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 		return
 	}
 	g.state.ExtendLease(g.now(), m.Consumer)
-	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets}) }, m.Refuse)
+	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets, Moved: moved}) }, m.Refuse)
 }
 
 func (g *groupActor) heartbeat(ctx actor.Context, m *routing.GroupHeartbeat) {

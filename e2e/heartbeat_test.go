@@ -79,3 +79,48 @@ func TestHeartbeatWithALongerLease(t *testing.T) {
 	assert.EqualValues(t, 120_000, l.LeaseMs)
 	s.heartbeat("g", 1, object{"session_timeout_ms": 300_001}).wantError(http.StatusBadRequest, "limit_exceeded")
 }
+
+// A commit of the position after a rebalance keeps what is still the consumer's, and
+// names the rest; a partition of which it was never given a record is no reason to
+// refuse anything.
+func TestCommitOfThePositionAfterARebalance(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("jobs", 4)
+	for partition := range 3 {
+		s.produce("jobs", object{"value": 1, "partition": partition})
+	}
+	poll := []string{"topic=jobs", "auto_commit=false", "timeout_ms=0"}
+	require.Len(t, s.poll(append(poll, "group=g", "consumer_id=1")...).Records, 3)
+	s.poll(append(poll, "group=g", "consumer_id=2")...)
+	var done struct{ Offsets, Moved []record }
+	owned := map[int]bool{}
+	for _, m := range s.members("g") {
+		for _, a := range m.Assignment {
+			owned[a.Partition] = m.ConsumerID == 1
+		}
+	}
+	a := s.post("/offset", object{"consumer_id": 1})
+	a.loosely(&done)
+	want := http.StatusOK
+	for partition := range 3 {
+		if !owned[partition] {
+			want = http.StatusMultiStatus
+		}
+	}
+	assert.Equal(t, want, a.status, "%s", a.body)
+	for _, o := range done.Offsets {
+		assert.True(t, owned[o.Partition])
+	}
+	for _, o := range done.Moved {
+		assert.False(t, owned[o.Partition])
+		assert.Less(t, o.Partition, 3, "nothing was read of the last")
+	}
+	for partition := range 3 {
+		want := int64(0)
+		if owned[partition] {
+			want = 1
+		}
+		assert.Equal(t, want, s.committed("g", "jobs", partition))
+	}
+}

@@ -42,6 +42,9 @@ func postOffset(c *call) *protocol.Error {
 		return err
 	}
 	reply.Offsets = orEmpty(reply.Offsets)
+	if len(reply.Moved) > 0 {
+		return c.sendJSON(fasthttp.StatusMultiStatus, reply)
+	}
 	return c.sendJSON(fasthttp.StatusOK, reply)
 }
 

@@ -223,6 +223,7 @@ type CommitReply struct {
 	Group      string           `json:"group"`
 	ConsumerID ConsumerID       `json:"consumer_id"`
 	Offsets    []CommittedEntry `json:"offsets"`
+	Moved      []CommittedEntry `json:"moved,omitempty"` // positions that were not committed: the partitions belong to others now
 }
 
 // CommittedEntry is one committed offset.

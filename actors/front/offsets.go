@@ -30,7 +30,7 @@ func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *pr
 		}
 		return nil, err
 	}
-	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets)}, nil
+	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets), Moved: entries(answer.Moved)}, nil
 }
 
 func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {

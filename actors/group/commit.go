@@ -160,33 +160,44 @@ func (g *State) ownedSince(id protocol.ConsumerID, key protocol.PartitionID, sin
 }
 
 // Position returns the offsets after the consumer's latest response, of one
-// topic if topicID is not empty: what a commit without offsets commits. Those
-// of partitions that have moved since are included, so that the commit is
-// refused rather than cut short. Errors: consumer_not_found,
-// stale_generation, position_unknown (nothing delivered since the last
-// failover or seek).
-func (g *State) Position(id protocol.ConsumerID, topicID string) ([]PartitionOffset, *protocol.Error) {
+// topic if topicID is not empty: what a commit without offsets commits. Partitions
+// that belong to others since, or did in between, are moved; those of them that have
+// nothing to commit beyond the group's offset are left out. Errors:
+// consumer_not_found, stale_generation (none is left of what was delivered),
+// position_unknown (nothing delivered since the last failover or seek).
+func (g *State) Position(id protocol.ConsumerID, topicID string) (owned, moved []PartitionOffset, err *protocol.Error) {
 	if err := g.checkMember(id); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var list []PartitionOffset
+	var lost *PartitionOffset
 	if mp := g.positions.At(id); mp != nil {
 		for key, o := range mp.at.All() {
 			if topicID != "" && o.TopicID != topicID {
 				continue
 			}
-			if g.now.owner(key) == id && !g.ownedSince(id, key, mp.generation) {
-				return nil, g.Stale("partition %d of topic %q belonged to another consumer in between", o.Partition, o.Topic)
+			// What nobody owns any member may commit.
+			if owner := g.now.owner(key); owner == 0 || owner == id && g.ownedSince(id, key, mp.generation) {
+				owned = append(owned, o)
+				continue
 			}
-			list = append(list, o)
+			lost = &o
+			if have, ok := g.offsets.Get(key); !ok || o.Offset > have.Offset {
+				moved = append(moved, o)
+			}
 		}
 	}
-	if len(list) == 0 {
-		return nil, protocol.Errorf(protocol.CodePositionUnknown,
+	switch {
+	case len(owned) > 0:
+	case lost != nil:
+		return nil, nil, g.Stale("partition %d of topic %q belongs, or has belonged in between, to another consumer", lost.Partition, lost.Topic)
+	default:
+		return nil, nil, protocol.Errorf(protocol.CodePositionUnknown,
 			"the position of consumer %d in group %q is not known, commit with offsets", id, g.name)
 	}
-	slices.SortFunc(list, func(a, b PartitionOffset) int { return protocol.ComparePartitionIDs(a.Key(), b.Key()) })
-	return list, nil
+	byPartition := func(a, b PartitionOffset) int { return protocol.ComparePartitionIDs(a.Key(), b.Key()) }
+	slices.SortFunc(owned, byPartition)
+	slices.SortFunc(moved, byPartition)
+	return owned, moved, nil
 }
 
 // PositionAt is the offset after the latest response to a partition's owner; known

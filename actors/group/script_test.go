@@ -176,10 +176,13 @@ func (s *script) commit() {
 	}
 	offsets := s.offsets()
 	if offsets == nil {
-		position, err := s.h.g.Position(s.consumer(), "")
+		position, moved, err := s.h.g.Position(s.consumer(), "")
 		if err != nil {
 			s.finish(nil, err)
 			return
+		}
+		for _, o := range moved {
+			fmt.Fprintf(&s.out, "moved %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
 		}
 		offsets = position
 	}

@@ -179,9 +179,9 @@ func TestPositionsAndOffsetsCanBeRead(t *testing.T) {
 		_, ok = h.g.PositionAt("id-a", p)
 		assert.False(t, ok, "partition %d", p)
 	}
-	_, err := h.g.Position(7, "id-b")
+	_, _, err := h.g.Position(7, "id-b")
 	requireCode(t, protocol.CodePositionUnknown, err)
-	list, err := h.g.Position(7, "id-a")
+	list, _, err := h.g.Position(7, "id-a")
 	require.Nil(t, err)
 	assert.Len(t, list, 1)
 }

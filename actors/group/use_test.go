@@ -75,11 +75,15 @@ func TestAPartitionThatWentAndCameBack(t *testing.T) {
 	require.Equal(t, kept, h.g.OwnedPositions(before), "the other one may have been read by somebody else")
 	_, known := h.g.PositionAt("id-a", gone)
 	assert.False(t, known)
-	_, err = h.g.Position(1, "")
-	requireCode(t, protocol.CodeStaleGeneration, err)
+	owned, moved, err := h.g.Position(1, "")
+	require.Nil(t, err)
+	require.Len(t, owned, 1)
+	assert.Equal(t, kept[0].Partition, owned[0].Partition)
+	require.Len(t, moved, 1)
+	assert.Equal(t, gone, moved[0].Partition)
 
 	require.True(t, h.g.Delivered(1, h.g.Generation(), parseOffsets(t, "a/0=9,a/1=9")))
-	list, err := h.g.Position(1, "")
+	list, _, err := h.g.Position(1, "")
 	require.Nil(t, err)
 	require.Len(t, list, 2)
 

@@ -141,6 +141,7 @@ type (
 	// GroupOffsets answers GroupStart and GroupCommit: what is committed now.
 	GroupOffsets struct {
 		Offsets []group.PartitionOffset
+		Moved   []group.PartitionOffset // of a commit without Offsets: not committed, because they belong to others now
 		Err     *protocol.Error
 	}
 	// GroupRead asks for offsets, owners and positions: linearizably or, with
