@@ -137,6 +137,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		m.Reply.Put(p.describe())
 	case *routing.ListProducers:
 		m.Reply.Put(p.listProducers())
+	case *routing.CheckKey:
+		m.Reply.Put(p.checkKey(m))
 	case *fallQuiet:
 		p.followQuiet(m)
 	case *peersChanged:
@@ -354,6 +356,13 @@ func (p *partitionActor) membersChanged(ctx actor.Context) {
 		voters, _ := p.rep.Voters()
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(voters)})
 	}
+}
+
+func (p *partitionActor) checkKey(m *routing.CheckKey) *protocol.Error {
+	if p.rep == nil || p.ref == nil {
+		return protocol.ErrNotLeader
+	}
+	return p.rep.CheckKey(m.ID, m.Hash)
 }
 
 func (p *partitionActor) listProducers() routing.ProducerList {

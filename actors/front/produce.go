@@ -13,6 +13,12 @@ import (
 // leader that refuses because it does not lead has done nothing, so the request
 // follows the leadership until the deadline.
 func (fr *Front) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
+	if err := fr.checkKey(reqs, deadline); err != nil {
+		for _, req := range reqs {
+			req.Result = protocol.ProduceResult{Err: err}
+		}
+		return
+	}
 	refs := make([]*routing.Leadership, len(reqs))
 	for i, req := range reqs {
 		req.Reply, req.Deadline = protocol.NewFuture[protocol.ProduceResult](), deadline
@@ -26,6 +32,32 @@ func (fr *Front) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
 			routing.Of(req.Topic).Partitions[req.Partition].Stats.Produced(&req.Lines)
 		}
 	}
+}
+
+// checkKey asks the leaders of several partitions whether an Idempotency-Key has
+// come with another body. Without it those that have not seen the key would write
+// their part of a request that the others refuse. A leader that does not answer is
+// asked again by the request itself.
+func (fr *Front) checkKey(reqs []*protocol.ProduceRequest, deadline time.Time) *protocol.Error {
+	if len(reqs) < 2 || reqs[0].BodyHash == 0 {
+		return nil
+	}
+	slots := make([]protocol.Future[*protocol.Error], len(reqs))
+	for i, req := range reqs {
+		slots[i] = protocol.NewFuture[*protocol.Error]()
+		leader := routing.Of(req.Topic).Partitions[req.Partition].Leader()
+		if leader == nil {
+			slots[i].Put(nil)
+			continue
+		}
+		leader.Ask(&routing.CheckKey{ID: req.ProducerID, Hash: req.BodyHash, Reply: slots[i]})
+	}
+	for _, slot := range slots {
+		if err, _ := slot.Wait(minTime(deadline, time.Now().Add(unansweredLeader))); err != nil && err.Code == protocol.CodeIdempotencyMismatch {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitProduce waits for the answer to records that were handed to leader, nil

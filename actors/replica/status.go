@@ -78,6 +78,25 @@ func (r *Replica) ProposalsAnswered(upTo uint64) bool {
 	return r.leading == nil || r.leading.isAnswered(upTo)
 }
 
+// CheckKey returns the error idempotency_mismatch if an Idempotency-Key, as a
+// producer's id, has come with a body of another hash; also if that request is not
+// committed yet.
+func (r *Replica) CheckKey(id string, hash uint64) *protocol.Error {
+	req := &protocol.ProduceRequest{ProducerID: id, BodyHash: hash}
+	known := r.producers.get(id)
+	if r.leading == nil {
+		return protocol.ErrNotLeader
+	}
+	if fl := r.leading.inFlight[id]; fl != nil {
+		known = &fl.state
+	}
+	if known == nil {
+		return nil
+	}
+	_, err := known.judge(req)
+	return err
+}
+
 // ProducerIDs lists the producers that the partition remembers, least recently
 // heard of first.
 func (r *Replica) ProducerIDs() []string { return r.producers.ids() }

@@ -33,3 +33,14 @@ type ProducerList struct {
 
 // Refuse implements Question.
 func (m *ListProducers) Refuse(err *protocol.Error) { m.Reply.Put(ProducerList{Err: err}) }
+
+// CheckKey asks a partition's leader whether an Idempotency-Key has come with
+// another body.
+type CheckKey struct {
+	ID    string
+	Hash  uint64
+	Reply protocol.Future[*protocol.Error] // idempotency_mismatch, or nil
+}
+
+// Refuse implements Question.
+func (m *CheckKey) Refuse(err *protocol.Error) { m.Reply.Put(err) }
