@@ -45,7 +45,7 @@ func argumentCompletion(p *process, cmd *cobra.Command) cobra.CompletionFunc {
 	use := strings.Fields(cmd.Use)
 	switch {
 	case len(use) < 2 || cmd.Name() == "create":
-	case use[1] == "TOPIC":
+	case strings.TrimSuffix(use[1], "...") == "TOPIC":
 		kind = "topic"
 	case use[1] == "NAME" && cmd.HasParent():
 		kind = cmd.Parent().Name()
@@ -54,10 +54,10 @@ func argumentCompletion(p *process, cmd *cobra.Command) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		}
 	}
-	file := strings.Contains(cmd.Use, "[FILE]")
+	file, many := strings.Contains(cmd.Use, "[FILE]"), strings.HasSuffix(cmd.Use, "...")
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		switch {
-		case len(args) == 0 && kind != "":
+		case (len(args) == 0 || many) && kind != "":
 			return names(p, cmd, kind), cobra.ShellCompDirectiveNoFileComp
 		case len(args) == 1 && file:
 			return nil, cobra.ShellCompDirectiveDefault

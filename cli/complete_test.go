@@ -46,6 +46,7 @@ func TestCompletionOfNames(t *testing.T) {
 	for args, want := range map[string]string{
 		"consume ,":                   "liked clicks :4",
 		"consume --cluster c ,":       "orders :4",
+		"consume liked ,":             "liked clicks :4",
 		"produce ,":                   "liked clicks :4",
 		"produce liked ,":             ":0", // a file
 		"topic describe ,":            "liked clicks :4",

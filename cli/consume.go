@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +15,28 @@ import (
 
 // consumeOptions are the flags of `ottla consume`.
 type consumeOptions struct {
-	topic, cluster string
-	group          string
-	from           string
-	maxRecords     int // 0: no limit
-	follow         bool
-	create         bool
-	wait           time.Duration
+	topics     []string
+	cluster    string
+	group      string
+	from       string
+	maxRecords int // 0: no limit
+	follow     bool
+	create     bool
+	wait       time.Duration
+
+	// What is printed of a record.
+	keys, values bool
+	format       string
+	print        formatter
+
+	// Without a group: see readPartitions.
+	partition int   // -1: all
+	offset    int64 // -1: not given; of the first record
+	tail      int64 // 0: not given; the last records of each partition
 }
+
+// direct reports whether partitions are read by offset, without a group.
+func (o *consumeOptions) direct() bool { return o.partition >= 0 || o.offset >= 0 || o.tail > 0 }
 
 const (
 	pollRecords = 500 // of one poll at most
@@ -39,21 +52,33 @@ func newConsume(p *process) *cobra.Command {
 	r := &remote{p: p}
 	o := &consumeOptions{}
 	cmd := &cobra.Command{
-		Use:   "consume TOPIC",
-		Short: "Print the records of a topic, one JSON object a line",
-		Long: "Print the records of a topic, one JSON object a line.\n\n" +
+		Use:   "consume TOPIC...",
+		Short: "Print the records of topics, one JSON object a line",
+		Long: "Print the records of topics, one JSON object a line, or as --values, --keys or\n" +
+			"--format say. What is printed without these goes in again by\n" +
+			"'ottla produce --records'. On a terminal, characters that are not printable are\n" +
+			"escaped.\n\n" +
 			"A group continues where it left off, and starts at --from on partitions that it\n" +
 			"has never read. Records are acknowledged after they are printed (at least once):\n" +
 			"after a crash or a restart of the server the last of them may be printed again,\n" +
 			"but none is left out. Without --group, the command uses a group of its own and\n" +
 			"deletes it at the end.\n\n" +
+			"With --partition, --offset or --tail it reads by offset, without any group.\n\n" +
 			"The command ends when there are no more records or after --max-records. With\n" +
 			"--follow it waits for more until it is interrupted, even while the server restarts.",
 		Example: "  ottla consume liked --max-records 10\n" +
-			"  ottla consume liked --group mailer --follow | jq .value",
-		Args: exactArgs("a TOPIC"),
+			"  ottla consume liked --group mailer --follow | jq .value\n" +
+			"  ottla consume liked --values > liked.txt\n" +
+			"  ottla consume liked --tail 10 --follow --format '%p %o %k %v\\n'\n" +
+			"  ottla consume orders --from -1h | ottla produce orders-copy --records",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactArgs("a TOPIC")(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.topic = args[0]
+			o.topics = args
 			return r.consume(cmd, o)
 		},
 	}
@@ -62,9 +87,15 @@ func newConsume(p *process) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.group, "group", "", "consumer `GROUP` to join (default: a group of its own)")
 	flags.StringVar(&o.cluster, "cluster", "", "the topic's cluster")
-	flags.StringVar(&o.from, "from", "earliest", "where a group starts: earliest, latest, milliseconds since 1970 or a time")
+	flags.StringVar(&o.from, "from", "earliest", "where a group starts: earliest, latest, milliseconds since 1970, "+pointsInTime)
 	flags.IntVar(&o.maxRecords, "max-records", 0, "end after this many records")
 	flags.BoolVar(&o.follow, "follow", false, "wait for more records")
+	flags.BoolVar(&o.values, "values", false, "print only the value of each record")
+	flags.BoolVar(&o.keys, "keys", false, "print only the key of each record; with --values key, tab, value")
+	flags.StringVar(&o.format, "format", "", "`FORMAT` of a record: %t topic, %p partition, %o offset, %k key, %v value, %h headers, %T milliseconds, \\n, \\t")
+	flags.IntVar(&o.partition, "partition", -1, "read only this partition, without a group")
+	flags.Int64Var(&o.offset, "offset", -1, "start at this offset, without a group")
+	flags.Int64Var(&o.tail, "tail", 0, "start at the last `N` records of each partition, without a group")
 	flags.BoolVar(&o.create, "create", false, "create the topic if it does not exist")
 	flags.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for another record before ending")
 	return cmd
@@ -77,9 +108,17 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	if o.wait < time.Millisecond || o.wait > 30*time.Second {
 		return usageError{fmt.Errorf("--wait %s must be from 1ms to 30s", o.wait)}
 	}
-	from, err := startFrom(o.from)
+	from, err := startFrom(o.from, time.Now())
 	if err != nil {
 		return err
+	}
+	if o.print, err = newFormatter(o.keys, o.values, o.format); err != nil {
+		return err
+	}
+	if o.direct() {
+		if o.group != "" || cmd.Flags().Changed("from") || o.create || o.offset >= 0 && o.tail > 0 {
+			return usageError{errors.New("--partition, --offset and --tail read without a group: they exclude --group, --from and --create, and --offset excludes --tail")}
+		}
 	}
 	a, err := r.client()
 	if err != nil {
@@ -87,25 +126,28 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	}
 	ctx, stop := r.context(cmd)
 	defer stop()
+	if o.direct() {
+		return r.readPartitions(ctx, a, o)
+	}
 	s, err := newReader(r.p, a, o, from)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.run(ctx), s.leave())
+	return errors.Join(unlessClosed(s.run(ctx)), s.leave())
 }
 
 // startFrom returns a value of --from as the API expects it.
-func startFrom(text string) (string, error) {
+func startFrom(text string, now time.Time) (string, error) {
 	if text == "earliest" || text == "latest" {
 		return text, nil
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
 		return text, nil
 	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
+	if t, ok := parseTime(text, now); ok {
 		return strconv.FormatInt(t.UnixMilli(), 10), nil
 	}
-	return "", usageError{fmt.Errorf("--from %q must be earliest, latest, milliseconds since 1970 or a time such as 2026-11-22T17:16:03Z", text)}
+	return "", usageError{fmt.Errorf("--from %q must be earliest, latest, milliseconds since 1970, %s", text, pointsInTime)}
 }
 
 // reader prints the records of a consumer and acknowledges what it printed.
@@ -114,13 +156,13 @@ type reader struct {
 	o        *consumeOptions
 	consumer *client.Consumer
 	retries  *retries
-	out      *bufio.Writer
+	out      *printer
 	note     *progress
 	printed  int
 }
 
 func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, error) {
-	s := &reader{api: a, o: o, out: bufio.NewWriterSize(p.stdout, 64<<10), note: newProgress(p, "", 0)}
+	s := &reader{api: a, o: o, out: newPrinter(p, o), note: newProgress(p, "", 0)}
 	s.retries = &retries{api: a, note: s.note.note, limit: away}
 	wait := o.wait
 	if o.follow {
@@ -128,7 +170,7 @@ func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, err
 	}
 	var err error
 	s.consumer, err = a.NewConsumer(client.ConsumerConfig{
-		Cluster: o.cluster, Group: o.group, Topics: []string{o.topic}, AutoCreate: o.create, From: from,
+		Cluster: o.cluster, Group: o.group, Topics: o.topics, AutoCreate: o.create, From: from,
 		MaxRecords: pollRecords, Wait: wait, Retry: s.retries.again, RetryBackoff: retryBackoff,
 		OutOfRange: s.noteGap(),
 	})
@@ -177,14 +219,10 @@ func (s *reader) run(ctx context.Context) error {
 	return nil
 }
 
-// print prints records as the server sent them, byte for byte.
+// print prints records.
 func (s *reader) print(batch []client.Message) error {
-	for i := range batch {
-		_, _ = s.out.Write(batch[i].Raw()) // Flush reports it
-		_ = s.out.WriteByte('\n')
-	}
-	if err := s.out.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
+	if err := s.out.print(batch); err != nil {
+		return err
 	}
 	s.printed += len(batch)
 	return nil

@@ -263,35 +263,3 @@ func TestConsumeAsksForNoMoreThanItMayPrint(t *testing.T) {
 	}
 	assert.Equal(t, []string{"5", "3", "1"}, limits)
 }
-
-func TestStartFrom(t *testing.T) {
-	for text, want := range map[string]string{
-		"earliest": "earliest", "latest": "latest", "0": "0", "1795305600000": "1795305600000",
-		"1970-01-01T00:00:01Z": "1000", "2026-11-22T01:00:00+01:00": "1795305600000", "2026-11-22T00:00:00.123456Z": "1795305600123",
-	} {
-		got, err := startFrom(text)
-		require.NoError(t, err, text)
-		assert.Equal(t, want, got, text)
-	}
-	for _, text := range []string{"", "-1", "soon", "Earliest", "2026-11-22", "1.5", "99999999999999999999"} {
-		_, err := startFrom(text)
-		var usage usageError
-		assert.ErrorAs(t, err, &usage, text)
-	}
-}
-
-func TestSeekTarget(t *testing.T) {
-	for text, want := range map[string]any{
-		"earliest": "earliest", "latest": "latest", "0": int64(0), "42": int64(42),
-		"1970-01-01T00:00:01Z": map[string]int64{"timestamp": 1000},
-	} {
-		got, err := seekTarget(text)
-		require.NoError(t, err, text)
-		assert.Equal(t, want, got, text)
-	}
-	for _, text := range []string{"", "-1", "end", "1e3", "yesterday"} {
-		_, err := seekTarget(text)
-		var usage usageError
-		assert.ErrorAs(t, err, &usage, text)
-	}
-}

@@ -63,7 +63,7 @@ func newGroupSeek(r *remote) *cobra.Command {
 			if topic == "" || to == "" {
 				return usageError{fmt.Errorf("%s needs --topic and --to", cmd.CommandPath())}
 			}
-			target, err := seekTarget(to)
+			target, err := seekTarget(to, time.Now())
 			if err != nil {
 				return err
 			}
@@ -81,17 +81,17 @@ func newGroupSeek(r *remote) *cobra.Command {
 }
 
 // seekTarget returns a value of --to as the API expects it.
-func seekTarget(to string) (any, error) {
+func seekTarget(to string, now time.Time) (any, error) {
 	if to == "earliest" || to == "latest" {
 		return to, nil
 	}
 	if n, err := strconv.ParseInt(to, 10, 64); err == nil && n >= 0 {
 		return n, nil
 	}
-	if t, err := time.Parse(time.RFC3339, to); err == nil {
+	if t, ok := parseTime(to, now); ok {
 		return map[string]int64{"timestamp": t.UnixMilli()}, nil
 	}
-	return nil, usageError{fmt.Errorf("%q must be earliest, latest, an offset or a time such as 2026-11-22T17:16:03Z", to)}
+	return nil, usageError{fmt.Errorf("%q must be earliest, latest, an offset, %s", to, pointsInTime)}
 }
 
 func newGroupDelete(r *remote) *cobra.Command {

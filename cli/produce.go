@@ -36,6 +36,8 @@ type produceOptions struct {
 	key, keyField  string
 	hasKey         bool
 	partition      int // -1: by key or round-robin
+	records        bool
+	skip           int
 	retryFor       time.Duration
 }
 
@@ -49,9 +51,12 @@ func newProduce(p *process) *cobra.Command {
 			"if it is JSON, else as a JSON string. Lines are sent in batches. Each batch is\n" +
 			"committed on a majority of brokers before the next one is sent, and a batch that\n" +
 			"gets no answer is sent again without making duplicates. The first line that\n" +
-			"cannot be written ends the command; nothing after it is written.",
+			"cannot be written ends the command; nothing after it is written.\n\n" +
+			"With --records each line is a whole record, as 'ottla consume' prints it: its key,\n" +
+			"value, headers and timestamp are written again.",
 		Example: "  echo '{\"post\":7}' | ottla produce liked --key user-42\n" +
-			"  ottla produce liked --key-field user events.ndjson",
+			"  ottla produce liked --key-field user events.ndjson\n" +
+			"  ottla consume liked | ottla produce liked-copy --records",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exactArgs("a TOPIC", "a FILE")(cmd, args)
@@ -69,6 +74,8 @@ func newProduce(p *process) *cobra.Command {
 	flags.StringVar(&o.keyField, "key-field", "", "`FIELD` of each line's JSON object that becomes the key")
 	flags.StringVar(&o.cluster, "cluster", "", "the topic's cluster")
 	flags.IntVar(&o.partition, "partition", -1, "partition of every record (default: by key, else round-robin)")
+	flags.BoolVar(&o.records, "records", false, "each line is a record as 'ottla consume' prints it")
+	flags.IntVar(&o.skip, "skip", 0, "skip the first `N` lines, to go on where an earlier command ended")
 	flags.DurationVar(&o.retryFor, "retry-for", time.Minute, "how long to retry a batch that the server cannot accept")
 	return cmd
 }
@@ -76,6 +83,12 @@ func newProduce(p *process) *cobra.Command {
 func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) error {
 	if o.hasKey && o.keyField != "" {
 		return usageError{errors.New("--key and --key-field exclude each other")}
+	}
+	if o.records && (o.hasKey || o.keyField != "") {
+		return usageError{errors.New("--records excludes --key and --key-field: the records have keys")}
+	}
+	if o.skip < 0 {
+		return usageError{fmt.Errorf("--skip %d must not be negative", o.skip)}
 	}
 	if !utf8.ValidString(o.key) {
 		return usageError{errors.New("--key must be UTF-8")}
@@ -181,6 +194,9 @@ func (s *sender) sendAll(ctx context.Context, cancel func(), in io.Reader) error
 		}
 		s.lines++
 		s.bytes += int64(len(l.text)) + 1
+		if s.lines <= s.o.skip {
+			continue
+		}
 		record, err := s.o.record(l.text)
 		if err == nil {
 			err = s.producer.Send(ctx, record, s.result(s.lines, s.bytes, cancel))
@@ -258,6 +274,9 @@ func readLines(ctx context.Context, in io.Reader, out chan<- line) {
 
 // record returns the record of one line.
 func (o *produceOptions) record(text []byte) (client.Record, error) {
+	if o.records {
+		return o.wholeRecord(text)
+	}
 	var r client.Record
 	switch {
 	case o.hasKey:

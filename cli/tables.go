@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // tableOf makes the rows of a table of an answer; the first row is the head.
@@ -71,8 +72,8 @@ func printable(s string) string {
 		return "-"
 	}
 	return strings.Map(func(c rune) rune {
-		if c < 0x20 || c == 0x7f {
-			return '?'
+		if !unicode.IsGraphic(c) {
+			return '?' // it could move the cursor, or turn the line round
 		}
 		return c
 	}, s)

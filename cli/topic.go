@@ -53,12 +53,12 @@ func newTopic(p *process) *cobra.Command {
 func addTopicFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Int("partitions", 0, "number of partitions, 1 to 1024; it can be increased, not decreased")
-	flags.Int64("retention-ms", 0, "milliseconds that records are kept, -1 for ever")
-	flags.Int64("retention-bytes", 0, "bytes kept per partition, -1 without limit")
-	flags.Int64("segment-bytes", 0, "size at which a log file is closed and the next one started")
+	flags.Var(new(msFlag), "retention-ms", "how long records are kept: `TIME` in milliseconds, or such as 12h or 7d; -1 for ever")
+	flags.Var(new(sizeFlag), "retention-bytes", "`SIZE` kept per partition, in bytes or such as 10GiB; -1 without limit")
+	flags.Var(new(sizeFlag), "segment-bytes", "`SIZE` at which a log file is closed and the next one started")
 	flags.String("cleanup-policy", "delete", "delete (by age and size) or compact (newest record per key)")
-	flags.Int64("delete-retention-ms", 0, "milliseconds that tombstones are kept when compacting")
-	flags.Int("max-record-bytes", 0, "largest size of a record")
+	flags.Var(new(msFlag), "delete-retention-ms", "`TIME` that tombstones are kept when compacting, in milliseconds or such as 1d")
+	flags.Var(new(sizeFlag), "max-record-bytes", "largest `SIZE` of a record")
 	flags.String("cluster", "", "the topic's cluster")
 }
 
@@ -67,7 +67,7 @@ func newTopicCreate(r *remote) *cobra.Command {
 		Use:     "create NAME",
 		Short:   "Create a topic",
 		Long:    "Create a topic. Creating it again with the same settings is no error; with other\nsettings it is. Settings that are not given are the cluster's defaults.",
-		Example: "  ottla topic create liked --partitions 6\n  ottla topic create audit --retention-ms -1",
+		Example: "  ottla topic create liked --partitions 6\n  ottla topic create audit --retention-ms -1\n  ottla topic create clicks --retention-ms 7d --retention-bytes 10GiB",
 		Args:    exactArgs("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields := changed(cmd.Flags(), nil)

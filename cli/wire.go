@@ -20,6 +20,9 @@ import (
 // Main runs the command that args name, without the program's name, and
 // returns the exit code.
 func Main(args []string) int {
+	// Without this a reader of our output that ends, such as head, would kill the
+	// process before it has left its group; the write fails instead.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	return run(&process{
@@ -27,6 +30,7 @@ func Main(args []string) int {
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
 		terminal:  term.IsTerminal(int(os.Stderr.Fd())),
+		screen:    term.IsTerminal(int(os.Stdout.Fd())),
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		open:      openBroker,

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"ottla/client"
+	"ottla/protocol"
+)
+
+// formatter appends a record as `ottla consume` prints it.
+type formatter func(dst []byte, m *client.Message) []byte
+
+// newFormatter makes the formatter of the flags --keys, --values and --format.
+// Without any a record is printed as the server sent it.
+func newFormatter(keys, values bool, format string) (formatter, error) {
+	switch {
+	case format != "" && (keys || values):
+		return nil, usageError{errors.New("--format excludes --keys and --values")}
+	case format != "":
+		return parseFormat(format)
+	case keys && values:
+		return parseFormat(`%k\t%v\n`)
+	case keys:
+		return parseFormat(`%k\n`)
+	case values:
+		return parseFormat(`%v\n`)
+	}
+	return func(dst []byte, m *client.Message) []byte { return append(append(dst, m.Raw()...), '\n') }, nil
+}
+
+// parseFormat makes a formatter of a text with the placeholders of kcat: %t topic,
+// %p partition, %o offset, %k key, %v or %s value, %h headers, %T timestamp in
+// milliseconds, %%; \n, \t and \\.
+func parseFormat(format string) (formatter, error) {
+	var parts []formatter
+	literal := func(text string) {
+		parts = append(parts, func(dst []byte, _ *client.Message) []byte { return append(dst, text...) })
+	}
+	for rest := format; rest != ""; {
+		i := bytes.IndexAny([]byte(rest), `%\`)
+		if i < 0 {
+			literal(rest)
+			break
+		}
+		if i+1 == len(rest) {
+			return nil, usageError{fmt.Errorf("--format ends in the middle of %q", rest[i:])}
+		}
+		literal(rest[:i])
+		directive := rest[i : i+2]
+		rest = rest[i+2:]
+		if text, ok := map[string]string{`\n`: "\n", `\t`: "\t", `\\`: `\`, "%%": "%"}[directive]; ok {
+			literal(text)
+			continue
+		}
+		part, ok := placeholders[directive]
+		if !ok {
+			return nil, usageError{fmt.Errorf("--format knows %%t %%p %%o %%k %%v %%h %%T %%%% \\n \\t \\\\, not %q", directive)}
+		}
+		parts = append(parts, part)
+	}
+	return func(dst []byte, m *client.Message) []byte {
+		for _, part := range parts {
+			dst = part(dst, m)
+		}
+		return dst
+	}, nil
+}
+
+var placeholders = map[string]formatter{
+	"%t": func(dst []byte, m *client.Message) []byte { return append(dst, m.Topic...) },
+	"%p": func(dst []byte, m *client.Message) []byte { return strconv.AppendInt(dst, int64(m.Partition), 10) },
+	"%o": func(dst []byte, m *client.Message) []byte { return strconv.AppendInt(dst, m.Offset, 10) },
+	"%T": func(dst []byte, m *client.Message) []byte { return strconv.AppendInt(dst, m.Timestamp.UnixMilli(), 10) },
+	"%k": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Key) },
+	"%v": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Value) },
+	"%s": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Value) },
+	"%h": func(dst []byte, m *client.Message) []byte { return appendHeaders(dst, m.Raw()) },
+}
+
+// appendContent appends a key or value as it was before `ottla produce` sent it: a
+// JSON string without its quotes, other JSON as it is, and any other bytes.
+func appendContent(dst []byte, d *client.Data) []byte {
+	content := d.Bytes()
+	switch d.Kind() {
+	case client.Null:
+		return append(dst, "null"...)
+	case client.JSON:
+		if len(content) > 1 && content[0] == '"' {
+			dst, _ = protocol.AppendUnescaped(dst, content[1:len(content)-1])
+			return dst
+		}
+	}
+	return append(dst, content...)
+}
+
+// appendHeaders appends the headers of a record as the server sent them.
+func appendHeaders(dst, raw []byte) []byte {
+	r := protocol.NewJSONReader(raw)
+	for r.Object(); r.Field(); {
+		name := string(r.Key)
+		if v, ok := r.Value(); ok && name == "headers" {
+			return append(dst, v.Raw...)
+		}
+	}
+	return append(dst, "{}"...)
+}
+
+// appendVisible appends text for a terminal: what is not printable would move the
+// cursor, change colours or reverse the line, and is escaped as in JSON. Line ends and
+// tabs stay.
+func appendVisible(dst, text []byte) []byte {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			dst = fmt.Appendf(dst, `\x%02x`, text[0])
+		case r == '\n' || r == '\t' || unicode.IsGraphic(r):
+			dst = append(dst, text[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			dst = fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
+		default:
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		}
+		text = text[size:]
+	}
+	return dst
+}
+
+// printer prints records on standard output.
+type printer struct {
+	out    *bufio.Writer
+	format formatter
+	screen bool   // what is not printable is escaped
+	text   []byte // of one record
+}
+
+func newPrinter(p *process, o *consumeOptions) *printer {
+	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print, screen: p.screen}
+}
+
+// print prints records, as they are unless on a terminal.
+func (w *printer) print(batch []client.Message) error {
+	for i := range batch {
+		w.text = w.format(w.text[:0], &batch[i])
+		if w.screen {
+			w.text = appendVisible(nil, w.text)
+		}
+		_, _ = w.out.Write(w.text) // Flush reports it
+	}
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// unlessClosed is err, but nil if the reader of our output has ended: it has enough.
+func unlessClosed(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
