@@ -34,7 +34,8 @@ func newClusterCreate(r *remote) *cobra.Command {
 	flags.Int("num-brokers", 3, "brokers of the cluster, 1 to 9")
 	flags.String("log-directory", "", "`DIR` of its logs below the data directory (default: the name)")
 	flags.Int("partitions", 3, "default number of partitions of its topics, 1 to 1024")
-	flags.Float64("retention-hours", 168, "hours that records are kept, -1 for ever")
+	retention := hoursFlag(168)
+	flags.Var(&retention, "retention-hours", "how long records are kept: `TIME` in hours, or such as 90m or 7d; -1 for ever")
 	flags.Int("replication-factor", 0, "replicas of each partition (default: 3, or the number of brokers if that is less)")
 	flags.String("fsync", "always", "when to sync: always, or interval (a power cut can lose acknowledged records)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

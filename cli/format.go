@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"syscall"
 	"unicode"
@@ -135,25 +136,44 @@ func appendVisible(dst, text []byte) []byte {
 	return dst
 }
 
+// visibleWriter writes text to a terminal; see appendVisible.
+type visibleWriter struct {
+	w    io.Writer
+	rest []byte // the beginning of a character whose end is yet to come
+}
+
+// Write implements io.Writer.
+func (v *visibleWriter) Write(p []byte) (int, error) {
+	text := append(v.rest, p...)
+	whole := len(text)
+	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+		if tail := text[len(text)-n:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				whole -= n
+			}
+			break
+		}
+	}
+	_, err := v.w.Write(appendVisible(nil, text[:whole]))
+	v.rest = append([]byte(nil), text[whole:]...)
+	return len(p), err
+}
+
 // printer prints records on standard output.
 type printer struct {
 	out    *bufio.Writer
 	format formatter
-	screen bool   // what is not printable is escaped
 	text   []byte // of one record
 }
 
 func newPrinter(p *process, o *consumeOptions) *printer {
-	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print, screen: p.screen}
+	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print}
 }
 
-// print prints records, as they are unless on a terminal.
+// print prints records.
 func (w *printer) print(batch []client.Message) error {
 	for i := range batch {
 		w.text = w.format(w.text[:0], &batch[i])
-		if w.screen {
-			w.text = appendVisible(nil, w.text)
-		}
 		_, _ = w.out.Write(w.text) // Flush reports it
 	}
 	if err := w.out.Flush(); err != nil {

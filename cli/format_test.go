@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,6 +51,17 @@ func TestWhatIsNotPrintableIsEscapedOnATerminal(t *testing.T) {
 		"\u202eabc\u2066": `\u202eabc\u2066`, "\r": `\u000d`, "\u2028": `\u2028`, "\xff": `\xff`, "\U000e0001": `\udb40\udc01`,
 	} {
 		assert.Equal(t, want, string(appendVisible(nil, []byte(text))))
+	}
+	text := "é\u009b😀\u202e\xff\xe2x"
+	for size := 1; size < len(text); size++ { // characters may be split between writes
+		var out bytes.Buffer
+		w := &visibleWriter{w: &out}
+		for rest := []byte(text); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			n, err := w.Write(rest[:min(size, len(rest))])
+			require.NoError(t, err)
+			assert.Equal(t, min(size, len(rest)), n)
+		}
+		assert.Equal(t, `é\u009b😀\u202e\xff\xe2x`, out.String())
 	}
 	assert.Equal(t, "????", printable("\x1b\u009b\u202e\u2066"))
 }

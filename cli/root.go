@@ -23,7 +23,6 @@ type process struct {
 	stdout    io.Writer
 	stderr    io.Writer
 	terminal  bool // stderr is one
-	screen    bool // stdout is a terminal
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
 	open      opener

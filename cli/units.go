@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,6 +25,23 @@ func (m *msFlag) Set(text string) error {
 	}
 	d, err := parseDuration(text)
 	*m = msFlag(d.Milliseconds())
+	return err
+}
+
+// hoursFlag is the value of a flag for a duration that the API takes in hours: a
+// number of them, -1, or a duration such as 90m or 7d.
+type hoursFlag float64
+
+func (h *hoursFlag) String() string { return strconv.FormatFloat(float64(*h), 'f', -1, 64) }
+func (h *hoursFlag) Type() string   { return "duration" }
+
+func (h *hoursFlag) Set(text string) error {
+	if n, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
+		*h = hoursFlag(n)
+		return nil
+	}
+	d, err := parseDuration(text)
+	*h = hoursFlag(d.Hours())
 	return err
 }
 

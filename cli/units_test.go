@@ -67,6 +67,14 @@ func TestDurationsAndSizes(t *testing.T) {
 	for _, text := range []string{"", "d", "1x", "-1d", "1h1d", "one"} {
 		assert.ErrorContains(t, ms.Set(text), "such as 90s", text)
 	}
+	var hours hoursFlag
+	for text, want := range map[string]string{"-1": "-1", "168": "168", "0.5": "0.5", "7d": "168", "90m": "1.5"} {
+		require.NoError(t, hours.Set(text), text)
+		assert.Equal(t, want, hours.String(), text)
+	}
+	for _, text := range []string{"", "NaN", "Inf", "week"} {
+		assert.Error(t, hours.Set(text), text)
+	}
 	var size sizeFlag
 	for text, want := range map[string]int64{"-1": -1, "65536": 65536, "64KiB": 65536, "16MiB": 16 << 20, "1GiB": 1 << 30} {
 		require.NoError(t, size.Set(text), text)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -27,14 +28,22 @@ func Main(args []string) int {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	return run(&process{
 		stdin:     os.Stdin,
-		stdout:    os.Stdout,
+		stdout:    standardOutput(),
 		stderr:    os.Stderr,
 		terminal:  term.IsTerminal(int(os.Stderr.Fd())),
-		screen:    term.IsTerminal(int(os.Stdout.Fd())),
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		open:      openBroker,
 	}, args)
+}
+
+// standardOutput is exact, unless it is a terminal: there, what is not printable in
+// records, names and metadata is escaped.
+func standardOutput() io.Writer {
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		return &visibleWriter{w: os.Stdout}
+	}
+	return os.Stdout
 }
 
 // openBroker starts the broker and makes the HTTP server in front of it.
