@@ -81,17 +81,45 @@ func (c *call) decompress() *protocol.Error {
 
 func (c *call) gunzip() ([]byte, *protocol.Error) {
 	r, ok := gzipReaders.Get().(*gzip.Reader)
-	var err error
-	if ok {
-		err = r.Reset(bytes.NewReader(c.body))
-	} else {
-		r, err = gzip.NewReader(bytes.NewReader(c.body))
+	if !ok {
+		r = new(gzip.Reader)
 	}
-	if err != nil {
+	m := gzipMembers{r: r, packed: bytes.NewReader(c.body)}
+	if err := m.next(); err != nil {
 		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid gzip: %v", err)
 	}
 	defer gzipReaders.Put(r)
-	return c.readAll(nil, corruptReader{r, "gzip"}, -1)
+	return c.readAll(nil, corruptReader{&m, "gzip"}, -1)
+}
+
+// gzipMembers reads the members of a gzip file one by one. Left to itself,
+// gzip.Reader takes a header that is cut off behind its first ten bytes for the
+// clean end of the member before it.
+type gzipMembers struct {
+	r      *gzip.Reader
+	packed *bytes.Reader
+}
+
+func (m *gzipMembers) next() error {
+	err := m.r.Reset(m.packed)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	m.r.Multistream(false)
+	return err
+}
+
+// Read implements io.Reader.
+func (m *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := m.r.Read(p)
+		if !errors.Is(err, io.EOF) || m.packed.Len() == 0 {
+			return n, err
+		}
+		if err := m.next(); err != nil || n > 0 {
+			return n, err
+		}
+	}
 }
 
 // unzstd takes the window from the byte budget while it decodes. The first frame

@@ -187,6 +187,31 @@ func TestCompressedBodies(t *testing.T) {
 	wantError(t, h.do("POST", "/events", bomb, "Content-Encoding", "gzip"), 413, "body_too_large")
 }
 
+// A body that breaks off in the header of a second member is not whole.
+func TestGzipMembers(t *testing.T) {
+	h := start(t, Options{})
+	gz := func(text string) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Name = "name"
+		_, err := io.WriteString(w, text)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		return b.String()
+	}
+	const begin, end = `{"topic":"t",`, `"value":1}`
+	send := func(body string) answer {
+		return h.do("POST", "/events", body, "Content-Type", "application/json", "Content-Encoding", "gzip")
+	}
+	wantOK(t, send(gz(begin)+gz(end)), 200)
+	wantOK(t, send(gz("")+gz(begin+end)+gz("")), 200)
+	whole, second := gz(begin+end), gz("")
+	for cut := 1; cut < len(second); cut++ {
+		wantError(t, send(whole+second[:cut]), 400, "malformed")
+	}
+	wantError(t, send(whole+"\x00"), 400, "malformed")
+}
+
 func TestCompressedAnswers(t *testing.T) {
 	h := start(t, Options{})
 	h.b.add("t", 1)
