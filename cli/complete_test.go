@@ -48,7 +48,8 @@ func TestCompletionOfNames(t *testing.T) {
 		"consume --cluster c ,":       "orders :4",
 		"consume liked ,":             "liked clicks :4",
 		"produce ,":                   "liked clicks :4",
-		"produce liked ,":             ":0", // a file
+		"produce --key k ,":           "liked clicks :4", // the key of records, not that of a certificate
+		"produce liked ,":             ":0",              // a file
 		"topic describe ,":            "liked clicks :4",
 		"topic create ,":              ":4",
 		"topic list ,":                ":4",

@@ -31,7 +31,9 @@ func (t *trust) addFlags(flags *pflag.FlagSet) {
 func trustOf(cmd *cobra.Command) (t trust) {
 	t.ca, _ = cmd.Flags().GetString("ca")
 	t.cert, _ = cmd.Flags().GetString("cert")
-	t.key, _ = cmd.Flags().GetString("key")
+	if inherited := cmd.InheritedFlags(); inherited.Lookup("key") != nil { // else it is the key of records
+		t.key, _ = inherited.GetString("key")
+	}
 	t.insecure, _ = cmd.Flags().GetBool("insecure")
 	return t
 }

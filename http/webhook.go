@@ -78,8 +78,8 @@ func (c *call) webhookValue(rec *record) *protocol.Error {
 	}
 	r := protocol.NewJSONReader(c.body)
 	v, ok := r.Value()
-	if !ok || r.End() != nil {
-		return c.recordSyntaxError("the body", r.Err())
+	if err := r.End(); !ok || err != nil {
+		return c.recordSyntaxError("the body", err)
 	}
 	var err *protocol.Error
 	rec.value, err = c.jsonToken("value", v, &rec.size)
