@@ -92,6 +92,7 @@ var (
 	CodeOverloaded        = Code{50304, "overloaded", true}
 	CodeShuttingDown      = Code{50305, "shutting_down", true}
 	CodeStorageFull       = Code{50307, "storage_full", true}
+	CodeNodeUnreachable   = Code{50308, "node_unreachable", true}
 	CodeOutcomeUnknown    = Code{50401, "outcome_unknown", true}
 )
 
@@ -106,7 +107,7 @@ var Codes = []Code{
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyRequests,
 	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
-	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeOutcomeUnknown,
+	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeOutcomeUnknown,
 }
 
 // Error is a failure as a client sees it. It is not changed once others can see

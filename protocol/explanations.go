@@ -130,9 +130,10 @@ var explanations = map[int]Explanation{
 		"Too few replicas run to write the record safely.",
 		"Wait for `Retry-After`, then send the same again. If it stays, an operator must start brokers: GET /readyz says what is missing.",
 	},
-	CodeOverloaded.Number:   {"The server has more to do than it can: writes queue at a disk, reads wait, or answers are not read by their clients.", asFull},
-	CodeShuttingDown.Number: {"The server is shutting down.", "Wait for `Retry-After`, then send the same again; it may be answered by the next process."},
-	CodeStorageFull.Number:  {"The disk is full. Reading goes on.", "Wait for `Retry-After`, then send the same again. An operator must make room."},
+	CodeOverloaded.Number:      {"The server has more to do than it can: writes queue at a disk, reads wait, or answers are not read by their clients.", asFull},
+	CodeShuttingDown.Number:    {"The server is shutting down.", "Wait for `Retry-After`, then send the same again; it may be answered by the next process."},
+	CodeNodeUnreachable.Number: {"A node of the fleet that the request needs cannot be reached from the node that was asked. Nothing was done with the request.", asBusy},
+	CodeStorageFull.Number:     {"The disk is full. Reading goes on.", "Wait for `Retry-After`, then send the same again. An operator must make room."},
 	CodeOutcomeUnknown.Number: {
 		"No majority has confirmed the request in time. It may have happened, or may still happen.",
 		"Repeat it only if a repetition does no harm: with a `Producer-Id` or `Idempotency-Key` it is written once. Otherwise look whether it happened.",

@@ -1,0 +1,313 @@
+package link
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// hello is the first frame each way, as JSON.
+type hello struct {
+	Identity
+	Lane   Lane   `json:"lane"`
+	Guest  bool   `json:"guest,omitempty"` // for calls of a node that may be no member
+	WantID NodeID `json:"want_id,omitempty"`
+	Want   string `json:"want,omitempty"` // the UUID that the dialer expects; empty: any
+}
+
+func writeHello(w io.Writer, h hello) error {
+	return writeJSON(w, typeHello, h)
+}
+
+func writeJSON(w io.Writer, typ frameType, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f := makeFrame(typ, 0, [][]byte{b})
+	if f.tooLong() {
+		return fmt.Errorf("link: an identity of %d bytes; the limit is %d", len(b), maxHello)
+	}
+	_, err = w.Write(f.bytes())
+	return err
+}
+
+// readHello reads the other side's hello, or its refusal as an error.
+func readHello(r io.Reader) (hello, error) {
+	head, body, err := readFrame(r, maxHello)
+	if err != nil {
+		return hello{}, err
+	}
+	switch head.typ {
+	case typeHello:
+		return parseHello(body)
+	case typeRefusal:
+		var refusal Refusal
+		if err := strictJSON(body, &refusal); err != nil {
+			return hello{}, refuse(ReasonProtocol, "a refusal that cannot be read: %v", err)
+		}
+		return hello{}, &refusal
+	}
+	return hello{}, refuse(ReasonProtocol, "a frame of type %d instead of a hello", head.typ)
+}
+
+func parseHello(body []byte) (hello, error) {
+	var h hello
+	if err := strictJSON(body, &h); err != nil {
+		return hello{}, refuse(ReasonProtocol, "a hello that cannot be read: %v", err)
+	}
+	if h.Lane >= lanes || h.UUID == "" || h.Name == "" || h.Fleet == "" != (h.Node == 0) {
+		return hello{}, refuse(ReasonProtocol, "a hello that is not complete")
+	}
+	return h, nil
+}
+
+// strictJSON decodes one value; later versions may add fields.
+func strictJSON(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// meet compares the other side's identity with this node's. To whoever reads the
+// refusal "this node" is the one that wrote it.
+func meet(self, other Identity, guest bool) error {
+	switch {
+	case self.UUID == other.UUID && self.Incarnation == other.Incarnation:
+		return refuse(ReasonSelf, "the address is that of the node itself")
+	case self.UUID == other.UUID:
+		return refuse(ReasonUUID, "node %q has the same data directory (uuid %s) as this node, %q: one of them runs on a copy", other.Name, other.UUID, self.Name)
+	case self.Name == other.Name:
+		return refuse(ReasonName, "this node is named %q, too, and has another data directory: names must differ", self.Name)
+	case self.MinFormat > other.MaxFormat || other.MinFormat > self.MaxFormat:
+		return refuse(ReasonFormat, "node %q (version %s) can use formats %d to %d, this node, %q (version %s), formats %d to %d: no format is common to both",
+			other.Name, other.Version, other.MinFormat, other.MaxFormat, self.Name, self.Version, self.MinFormat, self.MaxFormat)
+	case self.Fleet != other.Fleet && (!guest || self.Fleet != "" && other.Fleet != ""):
+		return refuse(ReasonFleet, "node %q belongs to %s, this node, %q, to %s", other.Name, fleetName(other.Fleet), self.Name, fleetName(self.Fleet))
+	}
+	return nil
+}
+
+func fleetName(fleet string) string {
+	if fleet == "" {
+		return "no fleet"
+	}
+	return "fleet " + fleet
+}
+
+// admit judges a hello that came in, and finds its peer; nil for a guest.
+func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
+	l.mu.Lock()
+	self := l.self
+	p, known := l.peers[h.Node]
+	retired := l.retired[h.UUID]
+	var rival Peer
+	for _, other := range l.peers {
+		if is := other.identity(); is.UUID != h.UUID && is.Name == h.Name {
+			rival = is
+		}
+	}
+	l.mu.Unlock()
+	if err := meet(self, h.Identity, h.Guest); err != nil {
+		return nil, err
+	}
+	if err := certified(h.Identity, state); err != nil {
+		return nil, err
+	}
+	switch {
+	case retired:
+		return nil, refuse(ReasonRetired, "node %q (uuid %s) has left the fleet for good: it can only come back with an empty data directory, as a new node", h.Name, h.UUID)
+	case rival.Name != "":
+		return nil, refuse(ReasonName, "node %d of the fleet is named %q, too: names must differ", rival.ID, rival.Name)
+	case h.WantID != 0 && h.WantID != self.Node, h.Want != "" && h.Want != self.UUID:
+		return nil, refuse(ReasonUUID, "the address is that of node %d %q (uuid %s), not of node %d (uuid %s)", self.Node, self.Name, self.UUID, h.WantID, h.Want)
+	case h.Guest:
+		return nil, nil
+	case !known:
+		return nil, refuse(ReasonUnknown, "node %q, number %d, is no member of the fleet as far as node %q knows", h.Name, h.Node, self.Name)
+	}
+	return p, p.matches(h.Identity)
+}
+
+func (p *peer) identity() Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.is
+}
+
+// matches says whether an identity is that of the peer, and of the process of it
+// that may be connected now.
+func (p *peer) matches(id Identity) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.is.UUID != id.UUID:
+		return refuse(ReasonUUID, "node %d of the fleet has uuid %s, and node %q, which says it is that, has %s: its data directory is another one", p.id, p.is.UUID, id.Name, id.UUID)
+	case p.is.Name != "" && p.is.Name != id.Name:
+		return refuse(ReasonName, "node %d of the fleet is named %q, not %q", p.id, p.is.Name, id.Name)
+	case p.said.Incarnation != 0 && p.said.Incarnation != id.Incarnation && !p.live.silent(p.l.now()):
+		return refuse(ReasonIncarnation, "another process with the data directory of node %d %q was heard a moment ago", p.id, id.Name)
+	}
+	return nil
+}
+
+// certified says whether the certificate of a connection is for the node's name.
+func certified(id Identity, state *tls.ConnectionState) error {
+	if state == nil {
+		return nil
+	}
+	if err := state.PeerCertificates[0].VerifyHostname(id.Name); err != nil {
+		return refuse(ReasonName, "the certificate of node %q is not for that name: %v", id.Name, err)
+	}
+	return nil
+}
+
+// accept takes an inbound connection from its first byte on.
+func (l *Links) accept(nc net.Conn) {
+	_ = nc.SetDeadline(time.Now().Add(l.cfg.Timings.Dial))
+	c, err := l.greet(nc)
+	if err != nil {
+		_ = nc.Close()
+		if !isEnd(err) && l.ctx.Err() == nil {
+			l.noteRefusal(nc.RemoteAddr(), err)
+		}
+		return
+	}
+	defer l.release(c)
+	if c.peer != nil && !c.peer.accepts(c) {
+		_ = nc.Close()
+		return
+	}
+	c.serve()
+}
+
+// greet does the handshakes of an inbound connection.
+func (l *Links) greet(nc net.Conn) (*conn, error) {
+	raw := nc
+	nc, state, err := l.secure(l.ctx, nc, true)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	in := bufio.NewReaderSize(nc, readBuffer)
+	h, err := readHello(in)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.admit(h, state)
+	if err == nil && p == nil && !l.guestRoom() {
+		err = refuse(ReasonBusy, "too many nodes that are no members ask at the same time")
+	}
+	if err != nil {
+		var refusal *Refusal
+		if errors.As(err, &refusal) {
+			_ = writeJSON(nc, typeRefusal, refusal)
+		}
+		return nil, err
+	}
+	if err := writeHello(nc, hello{Identity: l.identity(), Lane: h.Lane, Guest: h.Guest}); err != nil {
+		if p == nil {
+			l.guestGone()
+		}
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Time{})
+	if p == nil {
+		_ = raw.SetDeadline(time.Now().Add(guestLinger))
+	}
+	return l.newConn(nc, in, h.Identity, h.Lane, p, false), nil
+}
+
+// accepts makes a connection the one by which the peer sends on its lane.
+func (p *peer) accepts(c *conn) bool {
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		return false
+	}
+	old := p.accepted[c.lane]
+	p.accepted[c.lane] = c
+	p.said = c.other
+	p.mu.Unlock()
+	if old != nil {
+		old.close(errReplaced)
+	}
+	p.poke()
+	return true
+}
+
+var (
+	errReplaced = errors.New("the other node has connected again")
+	errDown     = errors.New("the other node has not been heard for too long")
+)
+
+// dial connects with an address. P is nil when it is not known who is there.
+func (l *Links) dial(ctx context.Context, address string, lane Lane, p *peer) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timings.Dial)
+	defer cancel()
+	if err := l.allowed(address); err != nil {
+		return nil, err
+	}
+	nc, err := l.cfg.Dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	c, err := l.introduce(ctx, nc, lane, p)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// introduce does the handshakes of an outbound connection.
+func (l *Links) introduce(ctx context.Context, nc net.Conn, lane Lane, p *peer) (*conn, error) {
+	nc, state, err := l.secure(ctx, nc, false)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	self := l.identity()
+	say := hello{Identity: self, Lane: lane, Guest: p == nil}
+	if p != nil {
+		is := p.identity()
+		say.WantID, say.Want = is.ID, is.UUID
+	}
+	if err := writeHello(nc, say); err != nil {
+		return nil, err
+	}
+	in := bufio.NewReaderSize(nc, readBuffer)
+	h, err := readHello(in)
+	if err != nil {
+		return nil, fmt.Errorf("hello: %w", err)
+	}
+	if err := meet(self, h.Identity, p == nil); err != nil {
+		return nil, err
+	}
+	if err := certified(h.Identity, state); err != nil {
+		return nil, err
+	}
+	if p != nil {
+		if h.Node != p.id {
+			return nil, refuse(ReasonUUID, "node %d answers at the address of node %d", h.Node, p.id)
+		}
+		if err := p.matches(h.Identity); err != nil {
+			return nil, err
+		}
+	}
+	return l.newConn(nc, in, h.Identity, lane, p, true), nil
+}

@@ -1,0 +1,337 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	redialFirst = 50 * time.Millisecond
+	redialLast  = time.Second
+)
+
+// laneCounts are the counters of one lane of a peer.
+type laneCounts struct {
+	connections, sentFrames, sentBytes, received, recvBytes, dropped atomic.Uint64
+}
+
+// peer is another node of the fleet, and everything that connects with it.
+type peer struct {
+	l      *Links
+	id     NodeID
+	ctx    context.Context
+	stop   context.CancelFunc
+	wake   chan struct{} // dial now
+	counts [Lanes]laneCounts
+
+	mu       sync.Mutex
+	is       Peer
+	said     Identity      // its last hello
+	dialed   [Lanes]*conn  // connections by which this node sends
+	accepted [Lanes]*conn  // and the peer
+	live     liveness      // what this node thinks of it
+	told     bool          // what the handler was told
+	reported []NodeID      // who is up for it
+	news     []func()      // for the handler, in order
+	newsSet  chan struct{} // there is news
+	lastErr  string
+	left     uint64 // the process that has said goodbye
+	ended    bool   // it is no peer any more
+}
+
+func (l *Links) newPeer(is Peer) *peer {
+	p := &peer{l: l, id: is.ID, is: is, live: newLiveness(l.cfg.Timings), wake: make(chan struct{}, 1), newsSet: make(chan struct{}, 1)}
+	p.ctx, p.stop = context.WithCancel(l.ctx)
+	l.running.Go(p.redial)
+	l.running.Go(p.tell)
+	return p
+}
+
+// end closes what connects with the peer.
+func (p *peer) end(why error) {
+	p.mu.Lock()
+	p.live.leaves()
+	p.judge(p.l.now())
+	p.ended = true
+	p.mu.Unlock()
+	p.stop()
+	p.disconnect(why)
+}
+
+// disconnect closes all connections of a peer.
+func (p *peer) disconnect(why error) {
+	p.mu.Lock()
+	conns := slices.Concat(p.dialed[:], p.accepted[:])
+	p.mu.Unlock()
+	for _, c := range conns {
+		if c != nil {
+			c.close(why)
+		}
+	}
+}
+
+// redial is the one place that decides when the peer is dialed.
+func (p *peer) redial() {
+	wait := redialFirst
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.wake:
+			wait = redialFirst
+		case <-timer.C:
+		}
+		failed := p.dialMissing()
+		if !failed {
+			wait = redialFirst
+			continue
+		}
+		// Between half of the pause and the whole of it, so that nodes that have
+		// lost each other do not meet at the same moment for ever.
+		timer.Reset(wait/2 + rand.N(wait/2))
+		wait = min(2*wait, redialLast)
+	}
+}
+
+// dialMissing dials each lane that has no connection, and reports whether one is
+// still missing.
+func (p *peer) dialMissing() (failed bool) {
+	for lane := range lanes {
+		p.mu.Lock()
+		have := p.dialed[lane] != nil
+		address := p.is.Address
+		p.mu.Unlock()
+		if have {
+			continue
+		}
+		c, err := p.l.dial(p.ctx, address, lane, p)
+		if err != nil {
+			p.failed(lane, err)
+			return true
+		}
+		p.adopt(c)
+	}
+	return false
+}
+
+// failed notes why a connection could not be made, and logs what is new.
+func (p *peer) failed(lane Lane, err error) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	text := err.Error()
+	isNew := text != p.lastErr
+	p.lastErr = text
+	address := p.is.Address
+	p.mu.Unlock()
+	if isNew {
+		p.l.log.Warn("a node cannot be reached", "node", p.id, "address", address, "lane", lane.String(), "error", err)
+	}
+}
+
+// adopt makes a connection that was dialed the one to send by.
+func (p *peer) adopt(c *conn) {
+	p.counts[c.lane].connections.Add(1)
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		c.close(errRemoved)
+		return
+	}
+	p.dialed[c.lane] = c
+	p.said = c.other
+	p.lanesChanged()
+	p.announce(func() { p.l.cfg.Handler.Connected(p.id, c.lane) })
+	p.mu.Unlock()
+	p.l.running.Go(func() {
+		c.serve()
+		p.mu.Lock()
+		if p.dialed[c.lane] == c {
+			p.dialed[c.lane] = nil
+		}
+		if !isEnd(c.err) {
+			p.lastErr = fmt.Sprintf("%s: %v", c.lane, c.err)
+		}
+		p.lanesChanged()
+		p.mu.Unlock()
+		p.dialSoon(c)
+	})
+	if c.lane == Control {
+		p.ping()
+	}
+}
+
+// dialSoon has a lost connection dialed again: at once if it had lasted, so that
+// one that is closed at once by the other side is not made again and again.
+func (p *peer) dialSoon(c *conn) {
+	if time.Since(c.began) >= redialLast {
+		p.poke()
+		return
+	}
+	timer := time.AfterFunc(redialFirst+rand.N(redialLast/2), p.poke)
+	context.AfterFunc(p.ctx, func() { timer.Stop() })
+}
+
+// poke has missing connections dialed now.
+func (p *peer) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lanesChanged tells liveness whether all lanes stand. Locked.
+func (p *peer) lanesChanged() {
+	now := p.l.now()
+	stand := true
+	for _, c := range p.dialed {
+		stand = stand && c != nil
+	}
+	if stand {
+		p.lastErr = ""
+	}
+	p.live.lanesStand(now, stand)
+	p.judge(now)
+}
+
+// judge tells the handler when the verdict has changed. Locked.
+func (p *peer) judge(now time.Duration) {
+	up := p.live.verdict(now)
+	if up == p.told || p.ended {
+		return
+	}
+	p.told = up
+	said := p.said
+	if up {
+		p.announce(func() { p.l.cfg.Handler.Up(said) })
+	} else {
+		p.announce(func() { p.l.cfg.Handler.Down(p.id) })
+	}
+}
+
+// announce queues something for the handler. Locked.
+func (p *peer) announce(f func()) {
+	p.news = append(p.news, f)
+	select {
+	case p.newsSet <- struct{}{}:
+	default:
+	}
+}
+
+// tell hands news to the handler, one after the other. What is there at the end is
+// told, too.
+func (p *peer) tell() {
+	for {
+		ended := false
+		select {
+		case <-p.ctx.Done():
+			ended = true
+		case <-p.newsSet:
+		}
+		for {
+			p.mu.Lock()
+			news := p.news
+			p.news = nil
+			p.mu.Unlock()
+			if len(news) == 0 {
+				break
+			}
+			for _, f := range news {
+				f()
+			}
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// tick looks at the peer, and pings it.
+func (p *peer) tick() {
+	p.mu.Lock()
+	was := p.told
+	p.judge(p.l.now())
+	lost := was && !p.told
+	p.mu.Unlock()
+	if lost { // down is down for all lanes
+		p.disconnect(errDown)
+	}
+	p.ping()
+}
+
+// ping sends a ping if there is a connection for it.
+func (p *peer) ping() {
+	up := p.l.upNodes(p.id)
+	p.mu.Lock()
+	now := p.l.now()
+	c := p.dialed[Control]
+	body := ping{sent: now, hears: p.live.hears(now), up: up}
+	p.mu.Unlock()
+	if c != nil {
+		c.out.hurry(makeFrame(typePing, 0, [][]byte{body.encode()}))
+	}
+}
+
+// pinged takes a ping of a process of the peer, and makes the answer.
+func (p *peer) pinged(m ping, incarnation uint64) pong {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if incarnation == p.left {
+		return pong{sent: m.sent}
+	}
+	now := p.l.now()
+	p.judge(now) // the silence before may have been too long
+	answer := p.live.pinged(now, m)
+	p.reported = m.up
+	p.judge(now)
+	return answer
+}
+
+// ponged takes the answer of a process of the peer to a ping.
+func (p *peer) ponged(m pong, incarnation uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if incarnation == p.left {
+		return
+	}
+	now := p.l.now()
+	p.judge(now)
+	p.live.answered(now, m)
+	p.judge(now)
+}
+
+// leaves takes the goodbye of a process of the peer.
+func (p *peer) leaves(incarnation uint64) {
+	p.mu.Lock()
+	p.left, p.reported = incarnation, nil
+	p.live.leaves()
+	p.judge(p.l.now())
+	p.mu.Unlock()
+	p.disconnect(errGoodbye)
+}
+
+func (p *peer) stats() PeerStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.l.now()
+	s := PeerStats{Peer: p.is, Identity: p.said, Up: p.live.verdict(now), EchoAge: p.live.echoAge(now), RoundTrip: p.live.trip, LastError: p.lastErr}
+	for lane := range s.Lanes {
+		n := &p.counts[lane]
+		s.Lanes[lane] = LaneStats{
+			Connections: n.connections.Load(), SentFrames: n.sentFrames.Load(), SentBytes: n.sentBytes.Load(),
+			Received: n.received.Load(), RecvBytes: n.recvBytes.Load(), Dropped: n.dropped.Load(),
+		}
+		if c := p.dialed[lane]; c != nil {
+			s.Lanes[lane].Connected, s.Lanes[lane].Queued, s.Lanes[lane].Pending = true, c.out.waiting(), c.calls.pending()
+		}
+	}
+	return s
+}
