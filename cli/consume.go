@@ -61,9 +61,9 @@ func newConsume(p *process) *cobra.Command {
 			"A group continues where it left off, and starts at --from on partitions that it\n" +
 			"has never read. Records are acknowledged after they are printed (at least once):\n" +
 			"after a crash or a restart of the server the last of them may be printed again,\n" +
-			"but none is left out. Without --group, the command uses a group of its own and\n" +
-			"deletes it at the end.\n\n" +
-			"With --partition, --offset or --tail it reads by offset, without any group.\n\n" +
+			"but none is left out.\n\n" +
+			"Without --group nothing is left behind on the server: no group and no offsets. With\n" +
+			"--partition, --offset or --tail the partitions are read by offset.\n\n" +
 			"The command ends when there are no more records or after --max-records. With\n" +
 			"--follow it waits for more until it is interrupted, even while the server restarts.",
 		Example: "  ottla consume liked --max-records 10\n" +
@@ -85,9 +85,9 @@ func newConsume(p *process) *cobra.Command {
 	r.addFlags(cmd)
 	_ = cmd.PersistentFlags().MarkHidden("output") // always JSON
 	flags := cmd.Flags()
-	flags.StringVar(&o.group, "group", "", "consumer `GROUP` to join (default: a group of its own)")
+	flags.StringVar(&o.group, "group", "", "consumer `GROUP` to join (default: none, nothing is left behind)")
 	flags.StringVar(&o.cluster, "cluster", "", "the topic's cluster")
-	flags.StringVar(&o.from, "from", "earliest", "where a group starts: earliest, latest, milliseconds since 1970, "+pointsInTime)
+	flags.StringVar(&o.from, "from", "earliest", "where to start, or where a group starts: earliest, latest, milliseconds since 1970, "+pointsInTime)
 	flags.IntVar(&o.maxRecords, "max-records", 0, "end after this many records")
 	flags.BoolVar(&o.follow, "follow", false, "wait for more records")
 	flags.BoolVar(&o.values, "values", false, "print only the value of each record")
@@ -128,6 +128,9 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	defer stop()
 	if o.direct() {
 		return r.readPartitions(ctx, a, o)
+	}
+	if o.group == "" {
+		return r.readTopics(ctx, a, o, from)
 	}
 	s, err := newReader(r.p, a, o, from)
 	if err != nil {
@@ -228,17 +231,15 @@ func (s *reader) print(batch []client.Message) error {
 	return nil
 }
 
-// leave acknowledges the last records and leaves the group; a private group is
-// deleted. It has its own context, because that of the command may have ended.
+// leave acknowledges the last records and leaves the group. It has its own context,
+// because that of the command may have ended.
 func (s *reader) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	var err error
-	if s.o.group != "" {
-		if err = s.consumer.Commit(ctx); err != nil {
-			err = fmt.Errorf("the last records were printed but not acknowledged, they will come again: %w", s.api.explain(err))
-			s.consumer.Discard(ctx)
-		}
+	err := s.consumer.Commit(ctx)
+	if err != nil {
+		err = fmt.Errorf("the last records were printed but not acknowledged, they will come again: %w", s.api.explain(err))
+		s.consumer.Discard(ctx)
 	}
 	_ = s.consumer.Close(ctx) // if it fails, the lease expires
 	return err

@@ -87,19 +87,52 @@ func TestConsumeMaxRecords(t *testing.T) {
 	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[2].line)
 }
 
+// streamAnswer is what a stream without a group says of records.
+func streamAnswer(from, to int) string {
+	text := fmt.Sprintf(": stream\nid: c%d\n\n", from)
+	for i := from; i < to; i++ {
+		text += "data: " + records(i, i+1) + fmt.Sprintf("\nid: c%d\n\n", i+1)
+	}
+	return text
+}
+
+// Without a group nothing but streams is asked for, whatever happens: a stream that
+// breaks off goes on behind its last record.
 func TestConsumeWithoutGroupLeavesNothingBehind(t *testing.T) {
 	s := newStandIn(t, func(n int, _ asked) (int, string) {
-		if n == 1 {
-			return 200, strings.Replace(pollAnswer("", ""), `"g"`, `"consumer-7"`, 1)
+		switch n {
+		case 1:
+			return 200, streamAnswer(0, 2)
+		case 2:
+			return 503, errorAnswer("starting", "starting", "none", true)
 		}
-		return 204, ""
+		return 200, streamAnswer(2, 9)
 	})
-	code, stdout, _ := s.ottla(t, "", "consume", "t")
-	require.Equal(t, exitOK, code)
-	assert.Empty(t, stdout)
+	code, stdout, stderr := s.ottla(t, "", "consume", "t", "--from", "latest", "--max-records", "4")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, strings.ReplaceAll(records(0, 4), "},{", "}\n{")+"\n", stdout, "byte for byte")
+	assert.Contains(t, stderr, "retrying: ")
 	require.Len(t, s.asked, 3)
-	assert.Equal(t, "DELETE /groups/consumer-7/members/7", s.asked[1].line)
-	assert.Equal(t, "DELETE /groups/consumer-7", s.asked[2].line)
+	assert.Equal(t, "GET /topic/t/stream?from=latest", s.asked[0].line)
+	assert.Equal(t, "GET /topic/t/stream?after=c2&from=latest", s.asked[1].line)
+	assert.Equal(t, s.asked[1].line, s.asked[2].line)
+}
+
+func TestConsumeWithoutGroupCreates(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		switch n {
+		case 1:
+			return 404, `{"error_code":40401,"code":"topic_not_found","message":"no","retriable":false,"outcome":"none","request_id":"r"}`
+		case 2:
+			return 201, `{"name":"t"}`
+		}
+		return 200, streamAnswer(0, 1)
+	})
+	code, stdout, stderr := s.ottla(t, "", "consume", "t", "--create", "--max-records", "1")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, records(0, 1)+"\n", stdout)
+	assert.Equal(t, "POST /topic", s.asked[1].line)
+	assert.JSONEq(t, `{"name":"t"}`, s.asked[1].body)
 }
 
 // A restarted server does not accept the old cursor. The offsets are committed
@@ -147,9 +180,20 @@ func TestConsumeFailures(t *testing.T) {
 	s := newStandIn(t, func(int, asked) (int, string) {
 		return 416, `{"code":"offset_out_of_range","message":"below","retriable":false}`
 	})
-	code, _, stderr := s.ottla(t, "", "consume", "t", "--follow")
+	code, _, stderr := s.ottla(t, "", "consume", "t", "--follow", "--group", "g")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "group seek")
+	s = newStandIn(t, func(int, asked) (int, string) {
+		return 404, errorAnswer("topic_not_found", "no such topic", "none", false)
+	})
+	code, _, stderr = s.ottla(t, "", "consume", "t", "--follow")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "topic list")
+	s = newStandIn(t, func(int, asked) (int, string) { return 200, streamAnswer(0, 2) })
+	s.stdout = &tornPaper{left: 10}
+	code, _, stderr = s.ottla(t, "", "consume", "t", "--follow")
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "ottla: print: no space left on device\n", stderr)
 }
 
 // tornPaper is a writer that fails after some bytes, like a full disk.
@@ -203,41 +247,46 @@ func TestConsumeTellsWhenTheLastRecordsAreNotAcknowledged(t *testing.T) {
 
 // An interrupt during a poll is no error: what was printed is acknowledged.
 func TestConsumeInterrupted(t *testing.T) {
-	for _, group := range []string{"g", ""} {
-		t.Run("group "+group, func(t *testing.T) {
-			signals := make(chan os.Signal, 2)
-			hold := make(chan struct{})
-			defer close(hold)
-			s := newStandIn(t, func(n int, a asked) (int, string) {
-				switch {
-				case n == 1:
-					return 200, pollAnswer(records(0, 2), "c1")
-				case n == 2:
-					signals <- syscall.SIGINT
-					<-hold
-				case strings.HasPrefix(a.line, "GET"):
-					return 200, pollAnswer("", "c2")
-				}
-				return 204, ""
-			})
-			args := []string{"consume", "t", "--follow"}
-			if group != "" {
-				args = append(args, "--group", group)
-			}
-			code, stdout, stderr := s.with(signals).ottla(t, "", args...)
-			assert.Equal(t, exitOK, code)
-			assert.Empty(t, stderr)
-			assert.Equal(t, 2, strings.Count(stdout, "\n"))
-			require.Len(t, s.asked, 4)
-			if group == "" {
-				assert.Equal(t, "DELETE /groups/g/members/7", s.asked[2].line, "its own group needs no acknowledgement")
-				assert.Equal(t, "DELETE /groups/g", s.asked[3].line)
-				return
-			}
-			assert.Equal(t, "c1", parameter(t, s.asked[2], "ack"))
-			assert.Equal(t, "DELETE /groups/g/members/7", s.asked[3].line)
-		})
-	}
+	signals := make(chan os.Signal, 2)
+	hold := make(chan struct{})
+	defer close(hold)
+	s := newStandIn(t, func(n int, a asked) (int, string) {
+		switch {
+		case n == 1:
+			return 200, pollAnswer(records(0, 2), "c1")
+		case n == 2:
+			signals <- syscall.SIGINT
+			<-hold
+		case strings.HasPrefix(a.line, "GET"):
+			return 200, pollAnswer("", "c2")
+		}
+		return 204, ""
+	})
+	code, stdout, stderr := s.with(signals).ottla(t, "", "consume", "t", "--follow", "--group", "g")
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	assert.Equal(t, 2, strings.Count(stdout, "\n"))
+	require.Len(t, s.asked, 4)
+	assert.Equal(t, "c1", parameter(t, s.asked[2], "ack"))
+	assert.Equal(t, "DELETE /groups/g/members/7", s.asked[3].line)
+}
+
+func TestConsumeWithoutGroupInterrupted(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	hold := make(chan struct{})
+	defer close(hold)
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		if n == 2 {
+			signals <- syscall.SIGINT
+			<-hold
+		}
+		return 200, streamAnswer(0, 2)
+	})
+	code, stdout, stderr := s.with(signals).ottla(t, "", "consume", "t", "--follow")
+	assert.Equal(t, exitOK, code)
+	assert.NotContains(t, stderr, "interrupted")
+	assert.Equal(t, 2, strings.Count(stdout, "\n"))
+	assert.Len(t, s.asked, 2)
 }
 
 // --max-records can end in the middle of the records, after several polls.

@@ -88,6 +88,41 @@ type request struct {
 // send sends a request and appends the body of its answer to buf. Anything
 // but a status below 300 is an *Error, no answer a *TransportError.
 func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, error) {
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return readAnswer(resp, buf)
+}
+
+// readAnswer appends the body of an answer to buf and closes it.
+func readAnswer(resp *http.Response, buf []byte) ([]byte, error) {
+	buf, err := readAll(buf, resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, &TransportError{fmt.Errorf("client: read answer: %w", err)}
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return nil, decodeError(resp, buf)
+	}
+	return buf, nil
+}
+
+// open sends a request and returns its answer, whose body the caller reads and
+// closes. Errors are those of send.
+func (c *Client) open(ctx context.Context, r *request) (*http.Response, error) {
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		_, err := readAnswer(resp, nil)
+		return nil, err
+	}
+	return resp, nil
+}
+
+// do sends a request.
+func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	target := c.base + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
@@ -110,14 +145,7 @@ func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, erro
 	if err != nil {
 		return nil, &TransportError{fmt.Errorf("client: %w", err)}
 	}
-	buf, err = readAll(buf, resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, &TransportError{fmt.Errorf("client: read answer: %w", err)}
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return nil, decodeError(resp, buf)
-	}
-	return buf, nil
+	return resp, nil
 }
 
 // call sends a request with a JSON body, unless body is nil, and decodes the

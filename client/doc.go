@@ -1,7 +1,8 @@
 // Package client talks to an Ottla server over HTTP.
 //
 // A [Client] has a method for each call of the API that programs need, and
-// [Client.Do] for all others. Two types build on it:
+// [Client.Do] for all others. A [Stream] follows a topic without a group. Two types
+// build on a Client:
 //
 //   - [Producer] gathers records into batches, optionally compresses them, and
 //     repeats failed requests without writing a record twice;

@@ -32,6 +32,9 @@ type Backend interface {
 	// a first record. Errors: offset_out_of_range with details earliest and
 	// latest.
 	StartFetch(req *protocol.FetchRequest) protocol.PendingFetch
+	// OpenReading begins a reading of a topic that goes on and on, without a group.
+	// Errors: invalid_cursor, foreign_cursor, partition_not_found.
+	OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error)
 	// PartitionOffsets returns the earliest and the latest (next) offset.
 	PartitionOffsets(topic *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error)
 

@@ -37,7 +37,10 @@
 //     come after them.
 //   - A read that waits has left its handler. A suspension holds what the answer needs;
 //     neither the call nor fasthttp's request may be used by what waits.
-//   - A stream is a row of polls with one number: a later poll is newer than all of them,
+//   - A stream of a group is a row of polls with one number: a later poll is newer than all of them,
 //     and ends the stream. When each poll took a number of its own, two streams of one
 //     consumer ended each other's polls without a pause, and took all the CPU.
+//   - A stream of a topic (topicstream.go) sends its position with the first comment: who
+//     breaks off before the first record, and asked for the latest, would else miss what
+//     comes in between.
 package http

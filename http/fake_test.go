@@ -22,8 +22,10 @@ type fakeBackend struct {
 	auto     bool
 	reqs     []*protocol.ProduceRequest // seen by Produce
 	polls    []*protocol.PollRequest    // seen by Poll
-	parked   chan struct{}              // receives when a read begins to wait, if not nil
-	departed chan struct{}              // receives when the client of one leaves, if not nil
+	readings []*protocol.ReadingRequest // seen by OpenReading
+	next     func(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error)
+	parked   chan struct{} // receives when a read begins to wait, if not nil
+	departed chan struct{} // receives when the client of one leaves, if not nil
 	produce  func(reqs []*protocol.ProduceRequest, deadline time.Time)
 	poll     func(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)
 	commit   func(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error)

@@ -50,6 +50,7 @@ var table = []route{
 	{method: "DELETE", path: "/topic/{topic}", handle: deleteTopic},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", handle: getRecords},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", handle: getPartitionOffsets},
+	{method: "GET", path: "/topic/{topic}/stream", handle: getTopicStream},
 
 	{method: "POST", path: webhookPath, body: anyBody, handle: postWebhook},
 	{method: "POST", path: eventsPath, body: anyBody, handle: postEvents, refused: refusedEvents},

@@ -3,49 +3,28 @@ package http
 import (
 	"bufio"
 	"encoding/json"
-	"runtime/debug"
 	"strconv"
 	"time"
 
-	"ottla/http/budget"
 	"ottla/protocol"
 )
 
 // stream repeats polls and writes what they bring, until the client leaves, the
-// server shuts down or a poll fails. It runs after its handler has returned, so
-// it holds no RequestCtx.
+// server shuts down or a poll fails.
 type stream struct {
-	srv       *Server
-	kind      streamKind
-	req       protocol.PollRequest
-	client    *client
-	held      budget.Share // for what is not written yet
-	requestID []byte
-	answered  answered // for the log of requests
+	outlet
+	req protocol.PollRequest
 
 	follow     bool // each poll begins at the cursor of the one before
 	leave      bool // the consumer was made for this stream, and leaves the group when it ends
 	generation protocol.Generation
 	cursor     string
-	lastWrite  time.Time
-	buf        []byte
 }
 
 // startStream makes the first poll. Its error is answered like any other; else
 // the stream begins.
 func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol.Error {
-	if !c.ctx.Request.Header.IsHTTP11() {
-		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
-	}
-	release, err := c.park(time.Second)
-	if err != nil {
-		return err
-	}
-	st := &stream{
-		srv: c.srv, kind: kind, req: *req, client: c.client, follow: !req.AutoCommit,
-		requestID: append([]byte(nil), c.requestID()...),
-	}
-	st.held = c.srv.answers.Share()
+	st := &stream{outlet: c.newOutlet(kind), req: *req, follow: !req.AutoCommit}
 	st.req.Room = &st.held
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""
@@ -53,46 +32,22 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0
 	st.req.RecordCursors, st.req.SkipGaps = true, true
-	begun := false
-	defer func() {
-		if !begun { // after an error or a panic
-			st.held.Release()
-			release()
+	var first *protocol.PollReply
+	return c.startOutlet(&st.outlet, func() (err *protocol.Error) {
+		if first, err = st.poll(); err != nil {
+			return err
 		}
-	}()
-	first, err := st.poll()
-	if err != nil {
-		return err
-	}
-	// Each poll renews the lease, so none may wait as long as the lease lasts. And a
-	// stream that has no records sends a comment now and then.
-	st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
-	st.req.Continue, st.req.Announce = true, true
-	// The write timeout is not for the stream as a whole: flush sets it for each
-	// piece.
-	c.client.setWriteDeadline(time.Time{})
-	resp := &c.ctx.Response
-	resp.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
-	resp.Header.Set("Cache-Control", "no-store")
-	resp.Header.Set("X-Accel-Buffering", "no") // else nginx keeps the stream until its buffers are full
-	resp.Header.SetContentType("application/x-ndjson")
-	if kind == eventStream {
-		resp.Header.SetContentType("text/event-stream")
-	}
-	resp.ImmediateHeaderFlush = true
-	st.answered = c.answered()
-	c.srv.streams.Add(1)
-	begun = true
-	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer st.srv.streams.Done()
-		defer st.logRequest() // after release, so that the place is free when the log says that the stream ended
-		defer release()
-		defer st.held.Release()
+		// Each poll renews the lease, so none may wait as long as the lease lasts. And a
+		// stream that has no records sends a comment now and then.
+		st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
+		st.req.Continue, st.req.Announce = true, true
+		c.ctx.Response.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
+		return nil
+	}, func(w *bufio.Writer) {
 		reply := first
 		first = nil // its records are not needed for as long as the stream lasts
 		st.run(w, reply)
 	})
-	return nil
 }
 
 // resume makes a Last-Event-ID the position to read on from, and its consumer the
@@ -110,11 +65,6 @@ func (st *stream) resume(lastEventID string) {
 
 // run writes the first answer and those of further polls.
 func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
-	defer func() {
-		if p := recover(); p != nil {
-			st.srv.log.Error("panic in a stream", "request_id", string(st.requestID), "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
 	defer func() {
 		// A client that has the id of a record may come back with it.
 		if st.leave && st.cursor == "" {
@@ -241,63 +191,4 @@ func (st *stream) renderRecord(r *protocol.Record) {
 		st.buf = append(st.buf, '\n')
 	}
 	st.buf = append(st.buf, '\n')
-}
-
-// renderError appends why the stream ends.
-func (st *stream) renderError(e *protocol.Error) {
-	st.answered.code = e.Code.Name
-	if st.kind == eventStream {
-		st.buf = append(st.buf, "event: problem\ndata: "...)
-		st.buf = appendError(st.buf, e, st.requestID)
-		st.buf = append(st.buf, "\n\n"...)
-		return
-	}
-	st.buf = append(st.buf, `{"error":`...)
-	st.buf = appendError(st.buf, e, st.requestID)
-	st.buf = append(st.buf, '}', '\n')
-}
-
-// logRequest logs the stream when it ends.
-func (st *stream) logRequest() {
-	if st.srv.o.Requests != nil {
-		st.srv.logAnswered(&st.answered)
-	}
-}
-
-// flush writes buf within the write timeout. It returns false when the client is
-// gone.
-func (st *stream) flush(w *bufio.Writer) bool {
-	defer st.held.Release()
-	if len(st.buf) == 0 {
-		return !st.client.gone()
-	}
-	now := time.Now()
-	st.client.setWriteDeadline(now.Add(st.srv.o.WriteTimeout))
-	st.lastWrite = now
-	st.srv.metrics.streamed.Add(float64(len(st.buf)))
-	st.answered.out += len(st.buf)
-	err := writePieces(w, st.buf)
-	if st.buf = st.buf[:0]; cap(st.buf) > idleStreamBytes {
-		st.buf = nil
-	}
-	return err == nil
-}
-
-// idleStreamBytes is the largest buffer, in bytes, that a stream keeps while it
-// waits: there may be thousands of them.
-const idleStreamBytes = 4 << 10
-
-// streamPiece is how many bytes of a stream are written at once: the pipe to the
-// connection copies what it is given, and holds some pieces.
-const streamPiece = 16 << 10
-
-func writePieces(w *bufio.Writer, b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), streamPiece)
-		if _, err := w.Write(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return w.Flush()
 }

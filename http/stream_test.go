@@ -16,8 +16,20 @@ import (
 	"ottla/protocol"
 )
 
-// follow opens a stream and returns its response and a reader of lines.
+// follow opens a stream of polls and returns its response and a reader of lines.
 func (h *harness) follow(target, accept string, headers ...string) (*nethttp.Response, func() string) {
+	h.t.Helper()
+	resp, next := h.followRaw(target, accept, headers...)
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		require.Equal(h.t, ": stream\n", next(), "something at once, for proxies that wait for the first byte")
+		require.Equal(h.t, "\n", next())
+		require.Equal(h.t, "no", resp.Header.Get("X-Accel-Buffering"))
+	}
+	return resp, next
+}
+
+// followRaw opens a stream and returns its response and a reader of lines.
+func (h *harness) followRaw(target, accept string, headers ...string) (*nethttp.Response, func() string) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	req, err := nethttp.NewRequestWithContext(ctx, "GET", "http://ottla"+target, nil)
@@ -42,11 +54,6 @@ func (h *harness) follow(target, accept string, headers ...string) (*nethttp.Res
 		line, err := lines.ReadString('\n')
 		require.NoError(h.t, err)
 		return line
-	}
-	if resp.Header.Get("Content-Type") == "text/event-stream" {
-		require.Equal(h.t, ": stream\n", next(), "something at once, for proxies that wait for the first byte")
-		require.Equal(h.t, "\n", next())
-		require.Equal(h.t, "no", resp.Header.Get("X-Accel-Buffering"))
 	}
 	return resp, next
 }
@@ -214,7 +221,7 @@ func TestAVanishedClientEndsItsStream(t *testing.T) {
 // A client can resume without skipping records even if the backend has no cursor
 // for each: a record gets the cursor of the poll before.
 func TestStreamWithoutRecordCursors(t *testing.T) {
-	st := &stream{srv: instantServer(), kind: ndjsonStream, generation: 1, cursor: "old"}
+	st := &stream{outlet: outlet{srv: instantServer(), kind: ndjsonStream}, generation: 1, cursor: "old"}
 	rec := protocol.Record{Topic: "t", Key: []byte("-"), Value: []byte("1")}
 	st.render(&protocol.PollReply{Generation: 1, Records: []protocol.Record{rec, rec}, Cursor: "new"})
 	lines := strings.Split(string(st.buf), "\n")

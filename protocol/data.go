@@ -198,6 +198,46 @@ type Gap struct {
 	Latest    Offset `json:"latest"`   // the offset after the last record
 }
 
+// ReadingRequest begins a reading of a topic that belongs to no group and goes on
+// until its caller ends it.
+type ReadingRequest struct {
+	Topic     *Topic
+	Partition *int            // nil: all, also those that are added later
+	Key       []byte          // only records with this key: the content of a JSON string, the text of other JSON, or the bytes; nil: all. Without Partition only its partition is read
+	Offset    *Offset         // where Partition starts; nil: From says it
+	From      StartFrom       // where all others start that are there at the beginning; those added later start at their earliest record
+	After     string          // cursor to read on from instead
+	Done      <-chan struct{} // if not nil, closing it ends a wait early
+	Gone      func() bool     // if not nil, reports whether the client has left, which ends a wait early
+}
+
+// Reading reads a topic look by look. It is for one goroutine.
+type Reading interface {
+	// Next returns the next records, or what is below the start of a log, and waits
+	// for either up to timeout. An empty reply is no error. A partition without a
+	// leader does not hold up the others, and is read when it has one. Records,
+	// keys and values in the reply are valid until the next call. Errors: topic_not_found
+	// when the topic was deleted, storage_failed, overloaded.
+	Next(look ReadingLook) (*ReadingReply, *Error)
+	// Cursor is the position, for ReadingRequest.After.
+	Cursor() string
+}
+
+// ReadingLook bounds one look of a Reading.
+type ReadingLook struct {
+	MaxRecords int
+	MaxBytes   int
+	Timeout    time.Duration
+	Room       Room // if not nil, records are read only as far as it has room
+}
+
+// ReadingReply is what a look has brought. Gaps come before the records.
+type ReadingReply struct {
+	Gaps    []Gap
+	Records []Record
+	Cursors []string // the position after each record
+}
+
 // CommitRequest is one POST /offset. Without Offsets it commits the consumer's
 // position, only of Topic if that is set.
 type CommitRequest struct {

@@ -12,7 +12,18 @@ import (
 // well-formed and not null, and n positive.
 func PartitionForKey(token []byte, n int) int {
 	var buf [256]byte
-	return int(uint32(Murmur2(keyBytes(buf[:0], token)))&0x7fffffff) % n
+	return PartitionForContent(keyBytes(buf[:0], token), n)
+}
+
+// KeyContent returns the bytes of a key by which it is placed and by which keys are
+// compared: the content of a JSON string, the compact text of other JSON, or the text
+// or bytes themselves. The token must not be null. The result aliases the token, or
+// buf if it has to be decoded.
+func KeyContent(buf, token []byte) []byte { return keyBytes(buf, token) }
+
+// PartitionForContent is PartitionForKey of a key with that content.
+func PartitionForContent(content []byte, n int) int {
+	return int(uint32(Murmur2(content))&0x7fffffff) % n
 }
 
 // keyBytes returns the bytes of a key that are hashed, in buf if they have to be

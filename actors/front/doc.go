@@ -14,6 +14,7 @@
 //	park.go         reads that wait
 //	poll.go         GET /events of a group's member: its states, fresh consumer ids; poll_*.go: what each state does
 //	fetch.go        reading a partition without a group
+//	reading.go      following a topic without a group; reading_cursor.go: its position, which only the client has
 //	gathered.go, tail.go, room.go    reading logs into an answer
 //	groups.go, offsets.go    groups, committed offsets, seek
 //	topics.go, clusters.go, view.go    lists, descriptions, changes; figures for /metrics

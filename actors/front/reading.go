@@ -1,0 +1,347 @@
+package front
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// reading reads a topic without a group, look by look. Its positions are its own:
+// nothing of it is kept anywhere else, and its client holds the cursor. It
+// implements protocol.Reading.
+type reading struct {
+	front   *Front
+	req     protocol.ReadingRequest
+	cluster *routing.Cluster
+	routes  *routing.Table  // as looked at last
+	topic   *protocol.Topic // in routes
+	at      []readPosition  // by partition number
+	turn    uint64          // which position is read first: another one at each look, so that none starves
+
+	waiter     *protocol.Waiter
+	woken      chan struct{}         // has one element if a leader has woken the reading
+	registered []*routing.Leadership // where the waiter may be registered
+	cursor     cursorWriter
+}
+
+// readPosition is where a partition is read on.
+type readPosition struct {
+	partition int
+	offset    protocol.Offset // the next one to read, if known
+	known     bool
+	since     int64 // else the position is the first record not before that time, milliseconds since 1970; 0: the earliest
+}
+
+// How long a reading that waits for records leaves a partition without a leader
+// alone, and how often it looks whether its client is still there.
+const (
+	readingLeaderPatience = 250 * time.Millisecond
+	readingAliveInterval  = 2 * time.Second
+)
+
+// OpenReading begins a reading. It waits for nothing: a partition that has no leader
+// at the moment starts when it has one, and then from what was committed since now
+// if it is to start at the end. Errors: invalid_cursor, foreign_cursor,
+// partition_not_found.
+func (fr *Front) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error) {
+	r := &reading{front: fr, req: *req, cluster: routing.Of(req.Topic).Cluster, topic: req.Topic, woken: make(chan struct{}, 1)}
+	r.routes = r.cluster.Table()
+	r.waiter = protocol.NewWaiter(func() {
+		select {
+		case r.woken <- struct{}{}:
+		default:
+		}
+	})
+	if p := req.Partition; p != nil {
+		if _, err := fr.route(req.Topic, *p); err != nil {
+			return nil, err
+		}
+	}
+	if req.After != "" {
+		at, err := decodeReadCursor(req.After, r.topic)
+		if err != nil {
+			return nil, err
+		}
+		r.at = slices.DeleteFunc(at, func(at readPosition) bool {
+			return at.partition >= r.topic.Partitions || req.Partition != nil && at.partition != *req.Partition
+		})
+		r.addPartitions()
+		return r, nil
+	}
+	r.addPartitions()
+	for i := range r.at {
+		if err := r.start(&r.at[i]); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// start places a position where the request says.
+func (r *reading) start(at *readPosition) *protocol.Error {
+	switch {
+	case r.req.Offset != nil:
+		at.offset, at.known = *r.req.Offset, true
+		return nil
+	case r.req.From.Timestamp != nil:
+		at.since = max(1, *r.req.From.Timestamp)
+		return nil
+	case !r.req.From.Latest:
+		return nil
+	}
+	at.since = max(1, r.front.opt.Now().UnixMilli())
+	if v, _, err := r.front.view(r.topic, at.partition, 0); err == nil {
+		at.offset, at.known = protocol.Offset(v.HighWatermark()), true
+	}
+	return nil
+}
+
+// addPartitions adds the partitions that are to be read and have no position yet:
+// they start at their earliest record.
+func (r *reading) addPartitions() {
+	add := func(partition int) {
+		i, there := slices.BinarySearchFunc(r.at, partition, func(at readPosition, p int) int { return at.partition - p })
+		if !there {
+			r.at = slices.Insert(r.at, i, readPosition{partition: partition})
+		}
+	}
+	switch {
+	case r.req.Partition != nil:
+		add(*r.req.Partition)
+	case r.req.Key != nil:
+		add(protocol.PartitionForContent(r.req.Key, r.topic.Partitions))
+	case len(r.at) < r.topic.Partitions:
+		for p := range r.topic.Partitions {
+			add(p)
+		}
+	}
+}
+
+// renewTopic takes the topic from the newest routing table: partitions may have been
+// added. Error: topic_not_found.
+func (r *reading) renewTopic() *protocol.Error {
+	now := r.cluster.Table()
+	if now == r.routes {
+		return nil
+	}
+	if err := r.front.gone(r.topic); err != nil {
+		return err
+	}
+	r.routes, r.topic = now, now.Topics[r.topic.Name]
+	r.addPartitions()
+	return nil
+}
+
+// Cursor implements protocol.Reading.
+func (r *reading) Cursor() string { return r.cursor.encode(r.topic, r.at) }
+
+// Next implements protocol.Reading.
+func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
+	deadline := time.Now().Add(want.Timeout)
+	defer r.unregister()
+	for {
+		if err := r.renewTopic(); err != nil {
+			return nil, err
+		}
+		look := readingLook{want: want, records: want.MaxRecords, bytes: want.MaxBytes}
+		if err := r.look(&look); err != nil {
+			return nil, err
+		}
+		switch {
+		case len(look.reply.Records) > 0 || len(look.reply.Gaps) > 0 || !time.Now().Before(deadline) || r.over():
+			return &look.reply, nil
+		case look.scanned > 0:
+			continue // there were records, with other keys
+		}
+		r.wait(deadline, look.leaderless)
+	}
+}
+
+// over reports whether nobody waits for records any more.
+func (r *reading) over() bool {
+	return closed(r.req.Done) || closed(r.front.stopped) || r.req.Gone != nil && r.req.Gone()
+}
+
+// wait returns when a partition may have something to read, when topics change, at
+// the deadline, or when it is time to look for the client.
+func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
+	until := minTime(deadline, time.Now().Add(readingAliveInterval))
+	var led <-chan struct{}
+	if len(leaderless) > 0 {
+		var leader *routing.Leadership
+		if leader, led = leaderless[0].Current(); leader != nil {
+			return
+		}
+		until = minTime(until, time.Now().Add(readingLeaderPatience))
+	}
+	r.register()
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-r.woken:
+	case <-led:
+	case <-r.routes.Changed():
+	case <-r.req.Done:
+	case <-r.front.stopped:
+	case <-t.C:
+	}
+}
+
+// register registers the waiter at the leaders of all partitions that have one.
+func (r *reading) register() {
+	r.unregister()
+	select {
+	case <-r.woken: // by what has been read
+	default:
+	}
+	for i := range r.at {
+		at := &r.at[i]
+		if _, leader, err := r.front.view(r.topic, at.partition, 0); err == nil && at.known {
+			r.registered = append(r.registered, leader)
+			leader.Register(r.waiter, at.offset)
+		}
+	}
+}
+
+func (r *reading) unregister() {
+	for _, leader := range r.registered {
+		leader.Unregister(r.waiter)
+	}
+	r.registered = r.registered[:0]
+}
+
+// readingLook is one look at all partitions.
+type readingLook struct {
+	want           protocol.ReadingLook
+	reply          protocol.ReadingReply
+	records, bytes int  // that may still be read
+	roomTaken      bool // for all that follows, when the first partition with records was found
+	held           int  // bytes of what was read, and of its cursors
+	scanned        int  // records that were read, with any key
+	leaderless     []*routing.Partition
+}
+
+// look reads what there is, and moves the positions past it.
+func (r *reading) look(l *readingLook) *protocol.Error {
+	r.turn++
+	// Each record has a cursor over all partitions.
+	l.records = min(l.records, max(1, l.bytes/r.cursor.size(r.at)))
+	for i := range r.at {
+		if l.records <= 0 || l.bytes <= 0 {
+			break
+		}
+		if err := r.lookAt(l, &r.at[(r.turn+uint64(i))%uint64(len(r.at))]); err != nil {
+			return err
+		}
+	}
+	return keepRoom(l.want.Room, l.held)
+}
+
+// lookAt reads one partition.
+func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
+	for tries := 0; ; tries++ {
+		v, leader, err := r.front.view(r.topic, at.partition, 0)
+		if err != nil {
+			l.leaderless = append(l.leaderless, routing.Of(r.topic).Partitions[at.partition])
+			return nil
+		}
+		err = r.readAt(l, at, v)
+		switch {
+		case err == nil, err == errStaleView && tries == 10:
+			return nil // the next look takes a newer one
+		case err == errStaleView:
+		case err.Code != protocol.CodeStorageFailed || !r.front.hasSuccessor(r.topic, at.partition, leader):
+			return err
+		}
+	}
+}
+
+// readAt reads what one view of a partition has.
+func (r *reading) readAt(l *readingLook, at *readPosition, v *logfile.View) *protocol.Error {
+	if err := r.place(at, v); err != nil {
+		return err
+	}
+	if at.offset < protocol.Offset(v.Earliest()) {
+		l.reply.Gaps = append(l.reply.Gaps, protocol.Gap{
+			Topic: r.topic.Name, Partition: at.partition, Asked: at.offset,
+			Earliest: protocol.Offset(v.Earliest()), Latest: protocol.Offset(v.HighWatermark()),
+		})
+		at.offset = protocol.Offset(v.Earliest())
+	}
+	if int64(at.offset) >= v.HighWatermark() {
+		return nil
+	}
+	if !l.roomTaken {
+		need := estimate(v, int64(at.offset), l.records, l.bytes) + l.records*r.cursor.size(r.at)
+		bytes, err := takeRoom(l.want.Room, need, l.bytes)
+		if err != nil {
+			return err
+		}
+		l.bytes, l.roomTaken = bytes, true
+	}
+	var got gathered
+	if err := got.read(v, r.topic.Name, at.partition, int64(at.offset), l.records, l.bytes); err != nil {
+		return err
+	}
+	if got.count == 0 {
+		at.offset = protocol.Offset(v.HighWatermark()) // compaction left nothing up to there
+		return nil
+	}
+	r.take(l, at, got.records)
+	at.offset = got.last + 1
+	l.scanned += got.count
+	l.records -= got.count
+	l.bytes -= got.bytes
+	return nil
+}
+
+// take adds records to the answer, except for those with other keys.
+func (r *reading) take(l *readingLook, at *readPosition, records []protocol.Record) {
+	sent, bytes := 0, 0
+	for i := range records {
+		rec := &records[i]
+		at.offset = rec.Offset + 1
+		if r.req.Key != nil && !hasKey(rec, r.req.Key) {
+			continue
+		}
+		cursor := r.Cursor()
+		l.reply.Records = append(l.reply.Records, *rec)
+		l.reply.Cursors = append(l.reply.Cursors, cursor)
+		l.held += sizeOf(rec) + len(cursor)
+		sent, bytes = sent+1, bytes+sizeOf(rec)
+	}
+	if sent > 0 {
+		countFetched(r.topic, at.partition, sent, bytes)
+	}
+}
+
+// place turns a position that is a time into an offset.
+func (r *reading) place(at *readPosition, v *logfile.View) *protocol.Error {
+	switch {
+	case at.known:
+		return nil
+	case at.since == 0:
+		at.offset = protocol.Offset(v.Earliest())
+	default:
+		offset, err := v.OffsetForTime(at.since)
+		if errors.Is(err, logfile.ErrStale) {
+			return errStaleView
+		}
+		if err != nil {
+			return unreadable(r.topic.Name, at.partition, err)
+		}
+		at.offset = protocol.Offset(offset)
+	}
+	at.known = true
+	return nil
+}
+
+// hasKey reports whether a record has the key with that content, in any form.
+func hasKey(rec *protocol.Record, content []byte) bool {
+	var buf [256]byte
+	return protocol.KindOfToken(rec.Key) != protocol.TokenNull && string(protocol.KeyContent(buf[:0], rec.Key)) == string(content)
+}

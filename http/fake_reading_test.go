@@ -1,0 +1,65 @@
+package http
+
+import (
+	"strconv"
+	"time"
+
+	"ottla/protocol"
+)
+
+// fakeReading reads all partitions of a topic; its cursor is the number of records
+// that it has read of the first one.
+type fakeReading struct {
+	f   *fakeBackend
+	req *protocol.ReadingRequest
+	at  []int
+}
+
+func (f *fakeBackend) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error) {
+	r := &fakeReading{f: f, req: req, at: make([]int, req.Topic.Partitions)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readings = append(f.readings, req)
+	if req.After != "" {
+		n, err := strconv.Atoi(req.After)
+		if err != nil {
+			return nil, protocol.Errorf(protocol.CodeInvalidCursor, "not a cursor")
+		}
+		r.at[0] = n
+	}
+	return r, nil
+}
+
+func (r *fakeReading) Cursor() string { return strconv.Itoa(r.at[0]) }
+
+func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
+	if r.f.next != nil {
+		return r.f.next(look)
+	}
+	timeout := time.After(look.Timeout)
+	for {
+		r.f.mu.Lock()
+		wake, reply := r.f.wake, &protocol.ReadingReply{}
+		for p, log := range r.f.topics[r.req.Topic.Name].partitions {
+			for ; r.at[p] < len(log); r.at[p]++ {
+				reply.Records = append(reply.Records, log[r.at[p]])
+				reply.Cursors = append(reply.Cursors, strconv.Itoa(r.at[0]+1))
+			}
+		}
+		r.f.mu.Unlock()
+		if len(reply.Records) > 0 {
+			return reply, nil
+		}
+		select {
+		case <-wake:
+		case <-timeout:
+			return reply, nil
+		case <-r.req.Done:
+			return reply, nil
+		case <-time.After(time.Millisecond):
+			if r.req.Gone() {
+				return reply, nil
+			}
+		}
+	}
+}

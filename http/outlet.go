@@ -1,0 +1,152 @@
+package http
+
+import (
+	"bufio"
+	"runtime/debug"
+	"time"
+
+	"ottla/http/budget"
+	"ottla/protocol"
+)
+
+// outlet is where an endless answer goes. It is written after the handler has
+// returned, so it holds no RequestCtx.
+type outlet struct {
+	srv       *Server
+	kind      streamKind
+	client    *client
+	held      budget.Share // for what is not written yet
+	requestID []byte
+	answered  answered // for the log of requests
+	lastWrite time.Time
+	buf       []byte // what is to be written next
+}
+
+func (c *call) newOutlet(kind streamKind) outlet {
+	return outlet{
+		srv: c.srv, kind: kind, client: c.client, held: c.srv.answers.Share(),
+		requestID: append([]byte(nil), c.requestID()...),
+	}
+}
+
+// startOutlet answers with what run writes, for as long as it writes. begin is
+// called before that: its error is answered like any other. The stream has a place
+// among the reads that wait, and ends with the connection or the server.
+func (c *call) startOutlet(o *outlet, begin func() *protocol.Error, run func(*bufio.Writer)) *protocol.Error {
+	if !c.ctx.Request.Header.IsHTTP11() {
+		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
+	}
+	release, err := c.park(time.Second)
+	if err != nil {
+		return err
+	}
+	begun := false
+	defer func() {
+		if !begun { // after an error or a panic
+			o.held.Release()
+			release()
+		}
+	}()
+	if err := begin(); err != nil {
+		return err
+	}
+	resp := &c.ctx.Response
+	resp.Header.Set("Cache-Control", "no-store")
+	resp.Header.Set("X-Accel-Buffering", "no") // else nginx keeps the stream until its buffers are full
+	resp.Header.SetContentType("application/x-ndjson")
+	if o.kind == eventStream {
+		resp.Header.SetContentType("text/event-stream")
+	}
+	if c.ctx.IsHead() {
+		return nil
+	}
+	// The write timeout is not for the stream as a whole: flush sets it for each
+	// piece.
+	c.client.setWriteDeadline(time.Time{})
+	resp.ImmediateHeaderFlush = true
+	o.answered = c.answered()
+	c.srv.streams.Add(1)
+	begun = true
+	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer o.srv.streams.Done()
+		defer o.logRequest() // after release, so that the place is free when the log says that the stream ended
+		defer release()
+		defer o.held.Release()
+		defer func() {
+			if p := recover(); p != nil {
+				o.srv.log.Error("panic in a stream", "request_id", string(o.requestID), "panic", p, "stack", string(debug.Stack()))
+			}
+		}()
+		run(w)
+	})
+	return nil
+}
+
+// renderError appends why the stream ends.
+func (o *outlet) renderError(e *protocol.Error) {
+	o.answered.code = e.Code.Name
+	if o.kind == eventStream {
+		o.buf = append(o.buf, "event: problem\ndata: "...)
+		o.buf = appendError(o.buf, e, o.requestID)
+		o.buf = append(o.buf, "\n\n"...)
+		return
+	}
+	o.buf = append(o.buf, `{"error":`...)
+	o.buf = appendError(o.buf, e, o.requestID)
+	o.buf = append(o.buf, '}', '\n')
+}
+
+// logRequest logs the stream when it ends.
+func (o *outlet) logRequest() {
+	if o.srv.o.Requests != nil {
+		o.srv.logAnswered(&o.answered)
+	}
+}
+
+// ending reports whether the server shuts down.
+func (o *outlet) ending() bool {
+	select {
+	case <-o.srv.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// flush writes buf within the write timeout. It returns false when the client is
+// gone.
+func (o *outlet) flush(w *bufio.Writer) bool {
+	defer o.held.Release()
+	if len(o.buf) == 0 {
+		return !o.client.gone()
+	}
+	now := time.Now()
+	o.client.setWriteDeadline(now.Add(o.srv.o.WriteTimeout))
+	o.lastWrite = now
+	o.srv.metrics.streamed.Add(float64(len(o.buf)))
+	o.answered.out += len(o.buf)
+	err := writePieces(w, o.buf)
+	if o.buf = o.buf[:0]; cap(o.buf) > idleStreamBytes {
+		o.buf = nil
+	}
+	return err == nil
+}
+
+// idleStreamBytes is the largest buffer, in bytes, that a stream keeps while it
+// waits: there may be thousands of them.
+const idleStreamBytes = 4 << 10
+
+// streamPiece is how many bytes of a stream are written at once: the pipe to the
+// connection copies what it is given, and holds some pieces.
+const streamPiece = 16 << 10
+
+func writePieces(w *bufio.Writer, b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), streamPiece)
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return w.Flush()
+}

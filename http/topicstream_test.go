@@ -1,0 +1,196 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// followTopic opens a stream of a topic and returns what reads its lines, the first
+// of which are checked.
+func (h *harness) followTopic(target, accept, at string, headers ...string) (*nethttp.Response, func() string) {
+	h.t.Helper()
+	resp, next := h.followRaw(target, accept, headers...)
+	require.Equal(h.t, 200, resp.StatusCode)
+	require.Equal(h.t, "no", resp.Header.Get("X-Accel-Buffering"))
+	require.Equal(h.t, "no-store", resp.Header.Get("Cache-Control"))
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		require.Equal(h.t, ": stream\n", next(), "something at once, for proxies that wait for the first byte")
+		require.Equal(h.t, "id: "+at+"\n", next(), "who comes back before the first record goes on from here")
+		require.Equal(h.t, "\n", next())
+	}
+	return resp, next
+}
+
+func TestTopicStreamOfEvents(t *testing.T) {
+	for _, accept := range []string{"text/event-stream", "*/*", "application/json", "text/html"} {
+		t.Run(accept, func(t *testing.T) {
+			h := start(t, Options{})
+			h.b.add("t", 1)
+			h.send(0)
+			resp, line := h.followTopic("/topic/t/stream", accept, "0")
+			assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+			assert.Empty(t, resp.Header.Get("Ottla-Consumer-Id"), "nobody has joined anything")
+			for i := range 3 {
+				assert.Equal(t, "data: "+event(i)+"}\n", line())
+				assert.Equal(t, fmt.Sprintf("id: %d\n", i+1), line())
+				assert.Equal(t, "\n", line())
+				h.send(i + 1)
+			}
+			assert.Empty(t, h.b.polls)
+			assert.Equal(t, int64(1), h.s.parked.Used(), "it counts among the streams")
+		})
+	}
+}
+
+func TestTopicStreamOfLines(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	resp, line := h.followTopic("/topic/t/stream", "application/x-ndjson", "")
+	assert.Equal(t, "application/x-ndjson", resp.Header.Get("Content-Type"))
+	assert.Equal(t, event(0)+`,"cursor":"1"}`+"\n", line())
+	h.send(1)
+	assert.Equal(t, event(1)+`,"cursor":"2"}`+"\n", line())
+}
+
+// The address of an EventSource stays as it was: what the browser says last counts.
+func TestTopicStreamGoesOnBehindTheLastID(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	h.send(1)
+	_, line := h.followTopic("/topic/t/stream?from=latest&after=0", "text/event-stream", "1", "Last-Event-ID", "1")
+	assert.Equal(t, "data: "+event(1)+"}\n", line())
+	_, line = h.followTopic("/topic/t/stream?after=1", "text/event-stream", "1")
+	assert.Equal(t, "data: "+event(1)+"}\n", line())
+}
+
+func TestTopicStreamTakesItsParameters(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 3)
+	for _, query := range []string{
+		"from=earliest", "from=latest", "from=1700000000000", "partition=2&offset=7", "partition=1&from=latest&key=%22a", "cluster=default&key=",
+	} {
+		h.followTopic("/topic/t/stream?"+query, "text/event-stream", "0")
+	}
+	got := h.b.readings
+	require.Len(t, got, 6)
+	assert.Equal(t, protocol.StartFrom{}, got[0].From)
+	assert.True(t, got[1].From.Latest)
+	assert.EqualValues(t, 1700000000000, *got[2].From.Timestamp)
+	assert.Equal(t, 2, *got[3].Partition)
+	assert.EqualValues(t, 7, *got[3].Offset)
+	assert.Equal(t, `"a`, string(got[4].Key))
+	assert.Nil(t, got[0].Key, "no key is another thing than an empty one")
+	assert.NotNil(t, got[5].Key)
+	for query, want := range map[string]string{
+		"offset=1":                         "invalid_parameter",
+		"offset=1&partition=0&from=latest": "invalid_parameter",
+		"partition=-1":                     "invalid_parameter",
+		"partition=x":                      "invalid_parameter",
+		"from=yesterday":                   "invalid_parameter",
+		"after=":                           "invalid_cursor",
+		"after=nonsense":                   "invalid_cursor",
+		"group=g":                          "unknown_parameter",
+	} {
+		wantError(t, h.do("GET", "/topic/t/stream?"+query, ""), 400, want)
+	}
+	wantError(t, h.do("GET", "/topic/unknown/stream", ""), 404, "topic_not_found")
+	wantError(t, h.raw("GET /topic/t/stream HTTP/1.0\r\n\r\n"), 400, "malformed")
+}
+
+func TestHeadOfATopicStreamEnds(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	a := h.do("HEAD", "/topic/t/stream", "")
+	assert.Equal(t, 200, a.status)
+	assert.Equal(t, "text/event-stream", a.header.Get("Content-Type"))
+	assert.Zero(t, h.s.parked.Used())
+}
+
+func TestIdleTopicStreamShowsSignsOfLife(t *testing.T) {
+	h := start(t, Options{Heartbeat: time.Millisecond, WriteTimeout: 20 * time.Millisecond})
+	h.b.add("t", 1)
+	_, line := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	for range 30 {
+		assert.Equal(t, ": alive\n", line())
+		assert.Equal(t, "\n", line())
+	}
+}
+
+func TestTopicStreamTellsOfGapsAndOfItsEnd(t *testing.T) {
+	gaps := []protocol.Gap{{Topic: "t", Partition: 0, Asked: 1, Earliest: 5, Latest: 9}, {Topic: "t", Partition: 1, Asked: 2, Earliest: 3, Latest: 3}}
+	for accept, want := range map[string]string{
+		"text/event-stream": ": stream\nid: 0\n\n" +
+			`event: gap` + "\n" + `data: {"topic":"t","partition":0,"asked":1,"earliest":5,"latest":9}` + "\n\n" +
+			`event: gap` + "\n" + `data: {"topic":"t","partition":1,"asked":2,"earliest":3,"latest":3}` + "\nid: 0\n\n" +
+			`event: problem` + "\n" + `data: {"error_code":40401,`,
+		"application/x-ndjson": `{"gap":{"topic":"t","partition":0,"asked":1,"earliest":5,"latest":9}}` + "\n" +
+			`{"gap":{"topic":"t","partition":1,"asked":2,"earliest":3,"latest":3},"cursor":"0"}` + "\n" +
+			`{"error":{"error_code":40401,`,
+	} {
+		t.Run(accept, func(t *testing.T) {
+			h := start(t, Options{})
+			h.b.add("t", 2)
+			n := 0
+			h.b.next = func(protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
+				if n++; n == 1 {
+					return &protocol.ReadingReply{Gaps: gaps}, nil
+				}
+				return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", "t")
+			}
+			resp, _ := h.followRaw("/topic/t/stream", accept)
+			text, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.True(t, strings.HasPrefix(string(text), want), "%s", text)
+		})
+	}
+}
+
+// A value with line ends of other languages must not break a line of the stream.
+func TestTopicStreamEscapesLineEnds(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	wantOK(t, h.do("POST", "/events", `{"topic":"t","value":"a\u2028b\u0085c"}`), 200)
+	_, line := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	var rec struct{ Value string }
+	text := strings.TrimPrefix(line(), "data: ")
+	assert.NotContains(t, text, "\u2028")
+	require.NoError(t, json.Unmarshal([]byte(text), &rec))
+	assert.Equal(t, "a\u2028b\u0085c", rec.Value)
+}
+
+func TestTopicStreamsAreBounded(t *testing.T) {
+	h := start(t, Options{MaxParkedPolls: 2})
+	h.b.add("t", 1)
+	h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	resp, _ := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	wantError(t, h.do("GET", "/topic/t/stream", ""), 503, "overloaded")
+	require.NoError(t, resp.Body.Close())
+	require.Eventually(t, func() bool { return h.s.parked.Used() == 1 }, patience, time.Millisecond)
+	h.followTopic("/topic/t/stream", "text/event-stream", "0")
+}
+
+func TestAVanishedReaderEndsItsTopicStream(t *testing.T) {
+	h := startTCP(t, Options{Heartbeat: time.Hour})
+	h.b.add("t", 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := nethttp.NewRequestWithContext(ctx, "GET", "http://ottla/topic/t/stream", nil)
+	require.NoError(t, err)
+	resp, err := h.http.Do(req)
+	require.NoError(t, err)
+	cancel()
+	_ = resp.Body.Close()
+	require.Eventually(t, func() bool { return h.s.parked.Used() == 0 }, patience, time.Millisecond)
+}
