@@ -86,7 +86,8 @@ type Handler interface {
 	Call(from NodeID, lane Lane, kind uint16, body []byte, left time.Duration, reply func(body []byte, err error))
 
 	// Up says that this node and the peer hear each other on all lanes; Down, that
-	// they do not any more. They take turns, beginning with Up. Calls of Up, Down
+	// they do not any more: before Down, the connections of all lanes are closed, and
+	// so all calls to the peer have ended. They take turns, beginning with Up. Calls of Up, Down
 	// and Connected for one peer come one after the other and may take their time.
 	Up(peer Identity)
 	Down(peer NodeID)

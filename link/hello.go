@@ -111,10 +111,10 @@ func fleetName(fleet string) string {
 func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 	l.mu.Lock()
 	self := l.self
-	p, known := l.peers[h.Node]
+	peers := *l.peers.Load()
 	retired := l.retired[h.UUID]
 	var rival Peer
-	for _, other := range l.peers {
+	for _, other := range peers {
 		if is := other.identity(); is.UUID != h.UUID && is.Name == h.Name {
 			rival = is
 		}
@@ -135,10 +135,10 @@ func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 		return nil, refuse(ReasonUUID, "the address is that of node %d %q (uuid %s), not of node %d (uuid %s)", self.Node, self.Name, self.UUID, h.WantID, h.Want)
 	case h.Guest:
 		return nil, nil
-	case !known:
+	case peers[h.Node] == nil:
 		return nil, refuse(ReasonUnknown, "node %q, number %d, is no member of the fleet as far as node %q knows", h.Name, h.Node, self.Name)
 	}
-	return p, p.matches(h.Identity)
+	return peers[h.Node], peers[h.Node].matches(h.Identity)
 }
 
 func (p *peer) identity() Peer {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,9 +33,10 @@ type Links struct {
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 
+	peers atomic.Pointer[map[NodeID]*peer] // replaced, never changed; under mu
+
 	mu      sync.Mutex
 	self    Identity
-	peers   map[NodeID]*peer
 	retired map[string]bool // uuids
 	inbound map[net.Conn]bool
 	guests  int
@@ -65,8 +68,9 @@ func Open(cfg Config) (*Links, error) {
 	}
 	l := &Links{
 		cfg: cfg, log: cfg.Log, self: cfg.Self, start: time.Now(), listener: cfg.Listener,
-		peers: map[NodeID]*peer{}, retired: map[string]bool{}, inbound: map[net.Conn]bool{}, refused: map[string]time.Time{},
+		retired: map[string]bool{}, inbound: map[net.Conn]bool{}, refused: map[string]time.Time{},
 	}
+	l.peers.Store(&map[NodeID]*peer{})
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -166,28 +170,24 @@ func (l *Links) replacePeers(peers []Peer, retired []string) (gone []*peer) {
 	for _, uuid := range retired {
 		l.retired[uuid] = true
 	}
-	named := map[NodeID]bool{}
+	old, now := *l.peers.Load(), map[NodeID]*peer{}
 	for _, is := range peers {
-		if is.ID == 0 || is.ID == l.self.Node {
+		if is.ID == 0 || is.ID == l.self.Node || now[is.ID] != nil {
 			continue
 		}
-		named[is.ID] = true
-		p := l.peers[is.ID]
-		if p != nil && p.identity().UUID == is.UUID {
+		if p := old[is.ID]; p != nil && p.identity().UUID == is.UUID {
 			p.moved(is)
-			continue
+			now[is.ID] = p
+		} else { // new, or a number that was given out again
+			now[is.ID] = l.newPeer(is)
 		}
-		if p != nil { // a number that was given out again
-			gone = append(gone, p)
-		}
-		l.peers[is.ID] = l.newPeer(is)
 	}
-	for id, p := range l.peers {
-		if !named[id] {
-			delete(l.peers, id)
+	for id, p := range old {
+		if now[id] != p {
 			gone = append(gone, p)
 		}
 	}
+	l.peers.Store(&now)
 	return gone
 }
 
@@ -204,32 +204,19 @@ func (p *peer) moved(is Peer) {
 	}
 }
 
+// snapshot lists the peers by number.
 func (l *Links) snapshot() []*peer {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	peers := make([]*peer, 0, len(l.peers))
-	for _, p := range l.peers {
-		peers = append(peers, p)
-	}
-	slices.SortFunc(peers, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
-	return peers
+	return slices.SortedFunc(maps.Values(*l.peers.Load()), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 }
 
-func (l *Links) peer(id NodeID) *peer {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.peers[id]
-}
+func (l *Links) peer(id NodeID) *peer { return (*l.peers.Load())[id] }
 
 // connection is the one by which this node sends to a peer; nil when there is none.
 func (l *Links) connection(to NodeID, lane Lane) *conn {
-	p := l.peer(to)
-	if p == nil {
-		return nil
+	if p := l.peer(to); p != nil {
+		return p.dialed[lane].Load()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.dialed[lane]
+	return nil
 }
 
 // Send queues a message, the parts of which nobody changes any more. It reports
@@ -240,10 +227,7 @@ func (l *Links) Send(to NodeID, lane Lane, kind uint16, parts ...[]byte) bool {
 	if p == nil {
 		return false
 	}
-	p.mu.Lock()
-	c := p.dialed[lane]
-	p.mu.Unlock()
-	if c != nil && c.send(makeFrame(typeMessage, kind, parts)) == nil {
+	if c := p.dialed[lane].Load(); c != nil && c.send(makeFrame(typeMessage, kind, parts)) == nil {
 		return true
 	}
 	p.counts[lane].dropped.Add(1)
@@ -389,7 +373,7 @@ func (l *Links) acceptAll() {
 			continue
 		}
 		l.mu.Lock()
-		room := !l.closed && len(l.inbound) < maxGreetings+Lanes*len(l.peers)+maxGuests
+		room := !l.closed && len(l.inbound) < maxGreetings+Lanes*len(*l.peers.Load())+maxGuests
 		if room {
 			l.inbound[nc] = true
 		}

@@ -28,12 +28,12 @@ type peer struct {
 	stop   context.CancelFunc
 	wake   chan struct{} // dial now
 	counts [Lanes]laneCounts
+	dialed [Lanes]atomic.Pointer[conn] // by which this node sends; set under mu
 
 	mu       sync.Mutex
 	is       Peer
 	said     Identity      // its last hello
-	dialed   [Lanes]*conn  // connections by which this node sends
-	accepted [Lanes]*conn  // and the peer
+	accepted [Lanes]*conn  // connections by which the peer sends
 	live     liveness      // what this node thinks of it
 	told     bool          // what the handler was told
 	reported []NodeID      // who is up for it
@@ -63,15 +63,26 @@ func (p *peer) end(why error) {
 	p.disconnect(why)
 }
 
+// connections lists those in both directions. Locked.
+func (p *peer) connections() []*conn {
+	conns := slices.Clone(p.accepted[:])
+	for lane := range lanes {
+		conns = append(conns, p.dialed[lane].Load())
+	}
+	return slices.DeleteFunc(conns, func(c *conn) bool { return c == nil })
+}
+
 // disconnect closes all connections of a peer.
 func (p *peer) disconnect(why error) {
 	p.mu.Lock()
-	conns := slices.Concat(p.dialed[:], p.accepted[:])
+	conns := p.connections()
 	p.mu.Unlock()
+	closeAll(conns, why)
+}
+
+func closeAll(conns []*conn, why error) {
 	for _, c := range conns {
-		if c != nil {
-			c.close(why)
-		}
+		c.close(why)
 	}
 }
 
@@ -105,7 +116,7 @@ func (p *peer) redial() {
 func (p *peer) dialMissing() (failed bool) {
 	for lane := range lanes {
 		p.mu.Lock()
-		have := p.dialed[lane] != nil
+		have := p.dialed[lane].Load() != nil
 		address := p.is.Address
 		p.mu.Unlock()
 		if have {
@@ -146,7 +157,7 @@ func (p *peer) adopt(c *conn) {
 		c.close(errRemoved)
 		return
 	}
-	p.dialed[c.lane] = c
+	p.dialed[c.lane].Store(c)
 	p.said = c.other
 	p.lanesChanged()
 	p.announce(func() { p.l.cfg.Handler.Connected(p.id, c.lane) })
@@ -154,9 +165,7 @@ func (p *peer) adopt(c *conn) {
 	p.l.running.Go(func() {
 		c.serve()
 		p.mu.Lock()
-		if p.dialed[c.lane] == c {
-			p.dialed[c.lane] = nil
-		}
+		p.dialed[c.lane].CompareAndSwap(c, nil)
 		if !isEnd(c.err) {
 			p.lastErr = fmt.Sprintf("%s: %v", c.lane, c.err)
 		}
@@ -192,8 +201,8 @@ func (p *peer) poke() {
 func (p *peer) lanesChanged() {
 	now := p.l.now()
 	stand := true
-	for _, c := range p.dialed {
-		stand = stand && c != nil
+	for lane := range lanes {
+		stand = stand && p.dialed[lane].Load() != nil
 	}
 	if stand {
 		p.lastErr = ""
@@ -212,9 +221,13 @@ func (p *peer) judge(now time.Duration) {
 	said := p.said
 	if up {
 		p.announce(func() { p.l.cfg.Handler.Up(said) })
-	} else {
-		p.announce(func() { p.l.cfg.Handler.Down(p.id) })
+		return
 	}
+	conns := p.connections() // down is down for all lanes, and first of all calls end
+	p.announce(func() {
+		closeAll(conns, errDown)
+		p.l.cfg.Handler.Down(p.id)
+	})
 }
 
 // announce queues something for the handler. Locked.
@@ -257,13 +270,8 @@ func (p *peer) tell() {
 // tick looks at the peer, and pings it.
 func (p *peer) tick() {
 	p.mu.Lock()
-	was := p.told
 	p.judge(p.l.now())
-	lost := was && !p.told
 	p.mu.Unlock()
-	if lost { // down is down for all lanes
-		p.disconnect(errDown)
-	}
 	p.ping()
 }
 
@@ -272,10 +280,9 @@ func (p *peer) ping() {
 	up := p.l.upNodes(p.id)
 	p.mu.Lock()
 	now := p.l.now()
-	c := p.dialed[Control]
 	body := ping{sent: now, hears: p.live.hears(now), up: up}
 	p.mu.Unlock()
-	if c != nil {
+	if c := p.dialed[Control].Load(); c != nil {
 		c.out.hurry(makeFrame(typePing, 0, [][]byte{body.encode()}))
 	}
 }
@@ -329,7 +336,7 @@ func (p *peer) stats() PeerStats {
 			Connections: n.connections.Load(), SentFrames: n.sentFrames.Load(), SentBytes: n.sentBytes.Load(),
 			Received: n.received.Load(), RecvBytes: n.recvBytes.Load(), Dropped: n.dropped.Load(),
 		}
-		if c := p.dialed[lane]; c != nil {
+		if c := p.dialed[lane].Load(); c != nil {
 			s.Lanes[lane].Connected, s.Lanes[lane].Queued, s.Lanes[lane].Pending = true, c.out.waiting(), c.calls.pending()
 		}
 	}

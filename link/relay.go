@@ -36,7 +36,7 @@ func (l *Links) detour(to NodeID, lane Lane) *conn {
 	now := l.now()
 	for _, p := range l.snapshot() {
 		p.mu.Lock()
-		c := p.dialed[lane]
+		c := p.dialed[lane].Load()
 		ok := p.id != to && c != nil && p.live.verdict(now) && slices.Contains(p.reported, to)
 		p.mu.Unlock()
 		if ok {
