@@ -70,6 +70,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	go n.KeepRates()
 	opened := make(chan error, 1)
 	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
 		return &nodeActor{

@@ -12,6 +12,9 @@ import (
 type Backend interface {
 	// Readiness returns which partitions lack a leader.
 	Readiness() protocol.Readiness
+	// Overview returns the state of everything at a glance, which nobody may change. It
+	// may wait for a moment.
+	Overview() *protocol.Overview
 	// Metrics returns what the broker counts. It may wait for a moment.
 	Metrics() *protocol.Metrics
 

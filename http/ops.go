@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -44,6 +45,20 @@ func getReady(c *call) *protocol.Error {
 	body = append(body, ',')
 	c.send(fasthttp.StatusServiceUnavailable, append(body, state[1:]...))
 	return nil
+}
+
+// getOverview answers with the state of the server at a glance.
+func getOverview(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	o := *c.srv.b.Overview()
+	o.Counts.Connections, o.Counts.Parked = c.srv.openConnections(), c.srv.parked.Used()
+	return c.sendJSON(fasthttp.StatusOK, struct {
+		protocol.Overview
+		Version   string    `json:"version"`
+		StartedAt time.Time `json:"started_at"`
+	}{o, c.srv.o.Version, c.srv.started})
 }
 
 // routeNotFound answers a path that no route has.

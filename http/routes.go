@@ -74,6 +74,7 @@ var table = []route{
 
 	{method: "GET", path: "/healthz", handle: getHealth},
 	{method: "GET", path: "/readyz", handle: getReady},
+	{method: "GET", path: "/overview", handle: getOverview},
 	{method: "GET", path: "/metrics", handle: getMetrics},
 	{method: "GET", path: "/openapi.json", handle: getOpenAPI},
 	{method: "GET", path: "/docs", handle: getDocs},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -34,6 +35,7 @@ type Server struct {
 
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
 
+	started  time.Time
 	idPrefix string // of generated request ids, random per process
 	idNext   atomic.Uint64
 	calls    sync.Pool // of *call
@@ -47,10 +49,10 @@ func New(b Backend, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		b: b, o: o, log: o.Logger, origins: newOrigins(o),
-		idPrefix: randomPrefix(),
-		bytes:    budget.New(o.MaxInflightBytes),
-		parked:   budget.New(int64(o.MaxParkedPolls)),
-		answers:  budget.NewAnswers(o.MaxResponseBytes),
+		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(),
+		bytes:   budget.New(o.MaxInflightBytes),
+		parked:  budget.New(int64(o.MaxParkedPolls)),
+		answers: budget.NewAnswers(o.MaxResponseBytes),
 	}
 	s.conns = conn.NewServer(conn.Options{
 		Handler: s.newClient, Name: "ottla", Log: s.log, Refusal: []byte(refusedConnection), NoTLS: []byte(needsTLS),

@@ -50,10 +50,10 @@ type TopicMetrics struct {
 
 // GroupMetrics describes one consumer group.
 type GroupMetrics struct {
-	Cluster string
-	Group   string
-	Members int
-	Lag     int64
+	Cluster string `json:"cluster"`
+	Group   string `json:"group"`
+	Members int    `json:"members"`
+	Lag     int64  `json:"lag"`
 }
 
 // BrokerMetrics counts the brokers of one cluster that are in one state.

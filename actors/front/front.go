@@ -47,6 +47,8 @@ type Front struct {
 
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader
+	rates        rates
+	overviews    overviews
 }
 
 // New makes the Front of a host whose clusters are in directory.

@@ -199,6 +199,8 @@ type groupReader struct {
 	busy  chan struct{} // closed when the reading under way is over; nil: none is
 	last  []protocol.GroupMetrics
 	stale bool
+	over  time.Time     // when the last reading was over; zero: there was none
+	took  time.Duration // how long it took
 }
 
 // read returns a fresh reading, or the last one if that takes too long.
@@ -222,10 +224,38 @@ func (g *groupReader) read(fr *Front) (groups []protocol.GroupMetrics, stale boo
 	return g.last, stale || g.stale
 }
 
+// The last reading is good enough for recent if it is not older than readingAge, or
+// than readingShare times as long as it took: with very many groups it takes a while.
+const (
+	readingAge   = 500 * time.Millisecond
+	readingShare = 20
+)
+
+// recent returns the last reading, and has it renewed if it is old. It waits only for
+// one that is likely to be there at once.
+func (g *groupReader) recent(fr *Front) []protocol.GroupMetrics {
+	g.mu.Lock()
+	age := time.Since(g.over)
+	last, never, quick := g.last, g.over.IsZero(), g.took < readingAge/10
+	fresh := !never && age < max(readingAge, readingShare*g.took)
+	if !fresh && g.busy == nil {
+		g.busy = make(chan struct{})
+		go g.refresh(fr, g.busy)
+	}
+	g.mu.Unlock()
+	if fresh || !never && !quick {
+		return last
+	}
+	last, _ = g.read(fr)
+	return last
+}
+
 func (g *groupReader) refresh(fr *Front, done chan struct{}) {
+	began := time.Now()
 	infos, err := fr.listGroupInfos("", true)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.over, g.took = time.Now(), time.Since(began)
 	if g.stale = err != nil; !g.stale {
 		g.last = make([]protocol.GroupMetrics, len(infos))
 		for i := range infos {
