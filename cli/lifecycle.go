@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"net"
 
+	"ottla/certs"
 	"ottla/config"
-	"ottla/http/certs"
 )
 
 // frontEnd is the part of the HTTP server that starting and stopping needs.

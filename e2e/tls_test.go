@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/http/certs/certstest"
+	"ottla/certs/certstest"
 )
 
 // secured is a server that is started with the settings of the page on security

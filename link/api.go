@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"ottla/certs"
 )
 
 // NodeID is a node's number in its fleet; 0 stands for a node that has none yet.
@@ -97,10 +99,6 @@ type Handler interface {
 	Connected(peer NodeID, lane Lane)
 }
 
-// TLS names the files of a node's certificate, in PEM. The fleet's authority has
-// signed both nodes' certificates, each for the name of its node.
-type TLS struct{ Cert, Key, CA string }
-
 // Timings are the durations that a node works with. Zero stands for the default.
 type Timings struct {
 	Ping       time.Duration // between two pings: 100 ms
@@ -143,11 +141,11 @@ func (t Timings) validate() error {
 // Config is what Open needs.
 type Config struct {
 	Self     Identity
-	Listen   string     // HOST:PORT
-	TLS      *TLS       // nil: none
-	Insecure bool       // without TLS, allow addresses that are not loopback
-	Timings  Timings    // zero: the defaults
-	Queues   [Lanes]int // bytes that may wait for a connection; 0: 16 MiB for Control, 64 MiB for the others
+	Listen   string           // HOST:PORT
+	TLS      *certs.NodeFiles // nil: none. The certificate is for the node's name
+	Insecure bool             // without TLS, allow addresses that are not loopback
+	Timings  Timings          // zero: the defaults
+	Queues   [Lanes]int       // bytes that may wait for a connection; 0: 16 MiB for Control, 64 MiB for the others
 	Handler  Handler
 	Log      *slog.Logger // nil: none
 

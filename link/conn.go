@@ -32,7 +32,8 @@ type conn struct {
 	other  Identity
 	lane   Lane
 	dialed bool
-	nc     net.Conn
+	nc     net.Conn // to close it
+	wire   wire
 	in     *bufio.Reader
 	out    *queue
 	calls  callTable // made on this connection
@@ -46,8 +47,8 @@ type conn struct {
 	err  error         // why; set before done is closed
 }
 
-func (l *Links) newConn(nc net.Conn, in *bufio.Reader, other Identity, lane Lane, p *peer, dialed bool) *conn {
-	c := &conn{l: l, peer: p, other: other, lane: lane, dialed: dialed, nc: nc, in: in, done: make(chan struct{}), began: time.Now()}
+func (l *Links) newConn(nc net.Conn, w wire, in *bufio.Reader, other Identity, lane Lane, p *peer, dialed bool) *conn {
+	c := &conn{l: l, peer: p, other: other, lane: lane, dialed: dialed, nc: nc, wire: w, in: in, done: make(chan struct{}), began: time.Now()}
 	c.out = newQueue(l.cfg.Queues[lane])
 	c.counts = new(laneCounts)
 	if p != nil {
@@ -138,7 +139,7 @@ func (c *conn) write() {
 		for _, b := range bufs {
 			size += int64(len(b))
 		}
-		if err := c.writeAll(bufs); err != nil {
+		if err := c.wire.writeAll(bufs); err != nil {
 			c.close(fmt.Errorf("writing: %w", err))
 			return
 		}
@@ -168,13 +169,15 @@ func (c *conn) gather(batch []outFrame, small []byte, bufs net.Buffers) ([]byte,
 	if cap(small) < room { // it does not move while pieces of it are in bufs
 		small = make([]byte, 0, room)
 	}
-	from := 0
+	from, sums := 0, c.wire.sums()
 	for i := range batch {
 		f := &batch[i]
 		if f.call != nil && !f.call.hand() {
 			continue
 		}
-		f.checksum()
+		if sums {
+			f.checksum()
+		}
 		small = f.appendTo(small)
 		small = append(small, f.prefix...)
 		for _, p := range f.parts {
@@ -195,36 +198,10 @@ func (c *conn) gather(batch []outFrame, small []byte, bufs net.Buffers) ([]byte,
 	return small, bufs
 }
 
-// writeAll writes the buffers, with a deadline for each piece of progress. It uses
-// bufs up, not what they point to.
-func (c *conn) writeAll(bufs net.Buffers) error {
-	if len(bufs) == 0 {
-		return nil
-	}
-	if _, raw := c.nc.(*net.TCPConn); !raw {
-		for _, b := range bufs { // TLS: a record each, and progress is watched below it
-			if _, err := c.nc.Write(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.l.cfg.Timings.WriteStall)); err != nil {
-			return err
-		}
-		n, err := bufs.WriteTo(c.nc)
-		var netErr net.Error
-		if err == nil || n == 0 || !errors.As(err, &netErr) || !netErr.Timeout() {
-			return err
-		}
-	}
-}
-
 // read takes frames until the connection ends, and says why it did.
 func (c *conn) read() error {
 	for {
-		h, body, err := readFrame(c.in, MaxBody+8)
+		h, body, err := readFrame(c.in, MaxBody+8, c.wire.sums())
 		if err != nil {
 			return err
 		}

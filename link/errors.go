@@ -62,13 +62,13 @@ func decodeError(b []byte) *protocol.Error {
 		}
 	}
 	for k, v := range w.Details {
-		w.Details[k] = plain(v)
+		w.Details[k] = simple(v)
 	}
 	return &protocol.Error{Code: code, Message: w.Message, Outcome: w.Outcome, Details: w.Details, RetryAfter: w.RetryAfter}
 }
 
-// plain turns the numbers of a JSON value into int64 and float64.
-func plain(v any) any {
+// simple turns the numbers of a JSON value into int64 and float64.
+func simple(v any) any {
 	switch v := v.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
@@ -81,11 +81,11 @@ func plain(v any) any {
 		return f
 	case []any:
 		for i := range v {
-			v[i] = plain(v[i])
+			v[i] = simple(v[i])
 		}
 	case map[string]any:
 		for k := range v {
-			v[k] = plain(v[k])
+			v[k] = simple(v[k])
 		}
 	}
 	return v

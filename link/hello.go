@@ -22,11 +22,11 @@ type hello struct {
 	Want   string `json:"want,omitempty"` // the UUID that the dialer expects; empty: any
 }
 
-func writeHello(w io.Writer, h hello) error {
+func writeHello(w wire, h hello) error {
 	return writeJSON(w, typeHello, h)
 }
 
-func writeJSON(w io.Writer, typ frameType, v any) error {
+func writeJSON(w wire, typ frameType, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -35,13 +35,12 @@ func writeJSON(w io.Writer, typ frameType, v any) error {
 	if f.tooLong() {
 		return fmt.Errorf("link: an identity of %d bytes; the limit is %d", len(b), maxHello)
 	}
-	_, err = w.Write(f.bytes())
-	return err
+	return w.writeAll(net.Buffers{f.bytes()})
 }
 
 // readHello reads the other side's hello, or its refusal as an error.
 func readHello(r io.Reader) (hello, error) {
-	head, body, err := readFrame(r, maxHello)
+	head, body, err := readFrame(r, maxHello, true)
 	if err != nil {
 		return hello{}, err
 	}
@@ -195,12 +194,11 @@ func (l *Links) accept(nc net.Conn) {
 
 // greet does the handshakes of an inbound connection.
 func (l *Links) greet(nc net.Conn) (*conn, error) {
-	raw := nc
-	nc, state, err := l.secure(l.ctx, nc, true)
+	w, state, err := l.secure(l.ctx, nc, true)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	in := bufio.NewReaderSize(nc, readBuffer)
+	in := bufio.NewReaderSize(w, readBuffer)
 	h, err := readHello(in)
 	if err != nil {
 		return nil, err
@@ -212,21 +210,21 @@ func (l *Links) greet(nc net.Conn) (*conn, error) {
 	if err != nil {
 		var refusal *Refusal
 		if errors.As(err, &refusal) {
-			_ = writeJSON(nc, typeRefusal, refusal)
+			_ = writeJSON(w, typeRefusal, refusal)
 		}
 		return nil, err
 	}
-	if err := writeHello(nc, hello{Identity: l.identity(), Lane: h.Lane, Guest: h.Guest}); err != nil {
+	if err := writeHello(w, hello{Identity: l.identity(), Lane: h.Lane, Guest: h.Guest}); err != nil {
 		if p == nil {
 			l.guestGone()
 		}
 		return nil, err
 	}
-	_ = raw.SetDeadline(time.Time{})
+	_ = nc.SetDeadline(time.Time{})
 	if p == nil {
-		_ = raw.SetDeadline(time.Now().Add(guestLinger))
+		_ = nc.SetDeadline(time.Now().Add(guestLinger))
 	}
-	return l.newConn(nc, in, h.Identity, h.Lane, p, false), nil
+	return l.newConn(nc, w, in, h.Identity, h.Lane, p, false), nil
 }
 
 // accepts makes a connection the one by which the peer sends on its lane.
@@ -277,7 +275,7 @@ func (l *Links) dial(ctx context.Context, address string, lane Lane, p *peer) (*
 
 // introduce does the handshakes of an outbound connection.
 func (l *Links) introduce(ctx context.Context, nc net.Conn, lane Lane, p *peer) (*conn, error) {
-	nc, state, err := l.secure(ctx, nc, false)
+	w, state, err := l.secure(ctx, nc, false)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
@@ -287,10 +285,10 @@ func (l *Links) introduce(ctx context.Context, nc net.Conn, lane Lane, p *peer) 
 		is := p.identity()
 		say.WantID, say.Want = is.ID, is.UUID
 	}
-	if err := writeHello(nc, say); err != nil {
+	if err := writeHello(w, say); err != nil {
 		return nil, err
 	}
-	in := bufio.NewReaderSize(nc, readBuffer)
+	in := bufio.NewReaderSize(w, readBuffer)
 	h, err := readHello(in)
 	if err != nil {
 		return nil, fmt.Errorf("hello: %w", err)
@@ -309,5 +307,5 @@ func (l *Links) introduce(ctx context.Context, nc net.Conn, lane Lane, p *peer) 
 			return nil, err
 		}
 	}
-	return l.newConn(nc, in, h.Identity, lane, p, true), nil
+	return l.newConn(nc, w, in, h.Identity, lane, p, true), nil
 }

@@ -3,6 +3,7 @@ package link
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ottla/certs"
 )
 
 const (
@@ -26,7 +29,7 @@ const (
 type Links struct {
 	cfg      Config
 	log      *slog.Logger
-	tls      *secret
+	tls      func() *tls.Config // nil: none
 	listener net.Listener
 	start    time.Time
 	ctx      context.Context
@@ -90,7 +93,7 @@ func Open(cfg Config) (*Links, error) {
 
 func (l *Links) listen() (err error) {
 	if l.cfg.TLS != nil {
-		if l.tls, err = loadSecret(*l.cfg.TLS); err != nil {
+		if l.tls, err = certs.Nodes(*l.cfg.TLS, l.log); err != nil {
 			return err
 		}
 	}

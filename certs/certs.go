@@ -1,5 +1,5 @@
-// Package certs makes the TLS settings of a listener from files, and reads the
-// files again when they change.
+// Package certs makes TLS settings from files, for listeners and between nodes,
+// and reads the files again when they change.
 //
 // Invariants:
 //
@@ -14,13 +14,8 @@ package certs
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -45,64 +40,13 @@ func Server(f Files, log *slog.Logger) (*tls.Config, error) {
 
 // serverAt is Server with a clock.
 func serverAt(f Files, log *slog.Logger, now func() time.Time) (*tls.Config, error) {
-	w := &watched{files: f, log: log, now: now, seen: f.stamps(), checked: now()}
-	var err error
-	if w.config, err = f.load(); err != nil {
+	w, err := watch([]string{f.Cert, f.Key, f.ClientCA}, f.load, log, now)
+	if err != nil {
 		return nil, err
 	}
 	outer := w.config.Clone()
 	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return w.current(), nil }
 	return outer, nil
-}
-
-// watched is what was read last from some files.
-type watched struct {
-	files Files
-	log   *slog.Logger
-	now   func() time.Time
-
-	mu      sync.Mutex
-	config  *tls.Config
-	seen    []stamp // when the files were read, or found unusable
-	checked time.Time
-}
-
-// current is what the files say, or said when they could last be used.
-func (w *watched) current() *tls.Config {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := w.now()
-	if now.Sub(w.checked) < checkEvery {
-		return w.config
-	}
-	w.checked = now
-	stamps := w.files.stamps()
-	if slices.Equal(stamps, w.seen) {
-		return w.config
-	}
-	w.seen = stamps
-	config, err := w.files.load()
-	if err != nil {
-		w.log.Error("the changed TLS files cannot be used, the old certificate stays in force", "error", err)
-		return w.config
-	}
-	w.config = config
-	w.log.Info("the TLS files were read again", "cert", w.files.Cert)
-	return w.config
-}
-
-// stamp tells whether a file is the same as before. Its zero value stands for a
-// file that cannot be looked at.
-type stamp struct{ modified, size int64 }
-
-func (f Files) stamps() []stamp {
-	stamps := make([]stamp, 3)
-	for i, name := range []string{f.Cert, f.Key, f.ClientCA} {
-		if fi, err := os.Stat(name); name != "" && err == nil {
-			stamps[i] = stamp{fi.ModTime().UnixNano(), fi.Size()}
-		}
-	}
-	return stamps
 }
 
 func (f Files) load() (*tls.Config, error) {
@@ -118,13 +62,8 @@ func (f Files) load() (*tls.Config, error) {
 	if f.ClientCA == "" {
 		return config, nil
 	}
-	roots, err := os.ReadFile(f.ClientCA)
-	if err != nil {
+	if config.ClientCAs, err = readPool(f.ClientCA); err != nil {
 		return nil, fmt.Errorf("certificates of clients: %w", err)
-	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(roots) {
-		return nil, fmt.Errorf("certificates of clients: %s: %w", f.ClientCA, errors.New("no certificate in PEM"))
 	}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.SessionTicketsDisabled = true

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"ottla/http/certs/certstest"
+	"ottla/certs/certstest"
 )
 
 // shake does a handshake and returns the name in the server's certificate, and

@@ -43,13 +43,13 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Issue writes a certificate for localhost and 127.0.0.1, or for a client of that
+// Issue writes a certificate for localhost, 127.0.0.1 and a host, node or client of that
 // name, with its key, to files that begin with name. It replaces them.
 func (a *Authority) Issue(name string) (cert, key string) {
 	a.t.Helper()
 	k := newKey(a.t)
 	c := a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost", name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, &k.PublicKey)
