@@ -64,19 +64,6 @@ func (f *fakeBackend) add(name string, partitions int) *fakeTopic {
 
 func (f *fakeBackend) Readiness() protocol.Readiness { return f.ready }
 
-func (f *fakeBackend) Overview() *protocol.Overview {
-	return &protocol.Overview{
-		Status: protocol.StatusDegraded, Health: "Broker 2 of cluster \"default\" is stopped.",
-		Problems: []protocol.Problem{{
-			Severity: protocol.SeverityWarning, Code: "under_replicated", Message: "m", Cluster: "default", Broker: 2, Count: 1,
-			Partitions: []protocol.PartitionStatus{{Cluster: "default", Topic: "t", Partition: 1, Reason: "r"}},
-		}},
-		Rates:    []protocol.Rate{{Timestamp: 60_000, ProducedRecords: 1.5}},
-		Clusters: []protocol.ClusterOverview{{Name: "default", Brokers: []protocol.BrokerOverview{{ID: 1, State: protocol.BrokerRunning}}}},
-		Lagging:  []protocol.GroupMetrics{{Cluster: "default", Group: "g", Members: 1, Lag: 7}},
-	}
-}
-
 func (f *fakeBackend) Metrics() *protocol.Metrics { return &f.metrics }
 
 func (f *fakeBackend) LookupTopic(cluster, topic string, create bool, _ time.Time) (*protocol.Topic, *protocol.Error) {
