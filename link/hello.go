@@ -128,16 +128,19 @@ func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 	switch {
 	case retired:
 		return nil, refuse(ReasonRetired, "node %q (uuid %s) has left the fleet for good: it can only come back with an empty data directory, as a new node", h.Name, h.UUID)
-	case rival.Name != "":
-		return nil, refuse(ReasonName, "node %d of the fleet is named %q, too: names must differ", rival.ID, rival.Name)
 	case h.WantID != 0 && h.WantID != self.Node, h.Want != "" && h.Want != self.UUID:
 		return nil, refuse(ReasonUUID, "the address is that of node %d %q (uuid %s), not of node %d (uuid %s)", self.Node, self.Name, self.UUID, h.WantID, h.Want)
-	case h.Guest:
-		return nil, nil
-	case peers[h.Node] == nil:
+	}
+	if !h.Guest && peers[h.Node] != nil {
+		return peers[h.Node], peers[h.Node].matches(h.Identity)
+	}
+	switch {
+	case rival.Name != "":
+		return nil, refuse(ReasonName, "node %d of the fleet is named %q, too, and has another data directory (uuid %s): names must differ, also from that of a node that is lost", rival.ID, rival.Name, rival.UUID)
+	case !h.Guest:
 		return nil, refuse(ReasonUnknown, "node %q, number %d, is no member of the fleet as far as node %q knows", h.Name, h.Node, self.Name)
 	}
-	return peers[h.Node], peers[h.Node].matches(h.Identity)
+	return nil, nil
 }
 
 func (p *peer) identity() Peer {

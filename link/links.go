@@ -442,8 +442,8 @@ func (l *Links) noteRefusal(from net.Addr, err error) {
 }
 
 // Close says goodbye, so that the peers call this node down at once: it must have
-// stopped to serve reads before. All calls end, and what runs here has ended when
-// Close returns.
+// stopped to serve reads before. All calls end, the handler is told Down of those
+// that were up, and what runs here has ended when Close returns.
 func (l *Links) Close() {
 	l.mu.Lock()
 	if l.closed {

@@ -138,7 +138,7 @@ var errPing = errors.New("link: malformed ping")
 
 func (p ping) encode() []byte {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 10+8*len(p.up)), uint64(p.sent))
-	b = append(b, flag(p.hears), byte(min(len(p.up), maxReported)))
+	b = append(b, truth(p.hears), byte(min(len(p.up), maxReported)))
 	for _, id := range p.up[:min(len(p.up), maxReported)] {
 		b = binary.LittleEndian.AppendUint64(b, uint64(id))
 	}
@@ -164,7 +164,7 @@ type pong struct {
 }
 
 func (p pong) encode() []byte {
-	return append(binary.LittleEndian.AppendUint64(make([]byte, 0, 10), uint64(p.sent)), flag(p.vouch), flag(p.hears))
+	return append(binary.LittleEndian.AppendUint64(make([]byte, 0, 10), uint64(p.sent)), truth(p.vouch), truth(p.hears))
 }
 
 func parsePong(b []byte) (pong, error) {
@@ -174,7 +174,7 @@ func parsePong(b []byte) (pong, error) {
 	return pong{time.Duration(binary.LittleEndian.Uint64(b)), b[8] == 1, b[9] == 1}, nil
 }
 
-func flag(b bool) byte {
+func truth(b bool) byte {
 	if b {
 		return 1
 	}

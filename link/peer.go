@@ -159,8 +159,8 @@ func (p *peer) adopt(c *conn) {
 	}
 	p.dialed[c.lane].Store(c)
 	p.said = c.other
-	p.lanesChanged()
 	p.announce(func() { p.l.cfg.Handler.Connected(p.id, c.lane) })
+	p.lanesChanged()
 	p.mu.Unlock()
 	p.l.running.Go(func() {
 		c.serve()
@@ -173,9 +173,7 @@ func (p *peer) adopt(c *conn) {
 		p.mu.Unlock()
 		p.dialSoon(c)
 	})
-	if c.lane == Control {
-		p.ping()
-	}
+	p.ping()
 }
 
 // dialSoon has a lost connection dialed again: at once if it had lasted, so that
@@ -270,8 +268,15 @@ func (p *peer) tell() {
 // tick looks at the peer, and pings it.
 func (p *peer) tick() {
 	p.mu.Lock()
-	p.judge(p.l.now())
+	now := p.l.now()
+	p.judge(now)
+	var dead []*conn
+	if p.live.silent(now) { // before it was ever up
+		patience := 2 * p.l.cfg.Timings.Suspect
+		dead = slices.DeleteFunc(p.connections(), func(c *conn) bool { return time.Since(c.began) < patience })
+	}
 	p.mu.Unlock()
+	closeAll(dead, errDown)
 	p.ping()
 }
 
