@@ -42,6 +42,7 @@ type peer struct {
 	lastErr  string
 	left     uint64 // the process that has said goodbye
 	ended    bool   // it is no peer any more
+	hasty    int    // connections in a row that did not last
 }
 
 func (l *Links) newPeer(is Peer) *peer {
@@ -176,14 +177,24 @@ func (p *peer) adopt(c *conn) {
 	p.ping()
 }
 
-// dialSoon has a lost connection dialed again: at once if it had lasted, so that
-// one that is closed at once by the other side is not made again and again.
+// dialSoon has a lost connection dialed again: at once if it had lasted, else after
+// a pause that doubles, so that one that the other side closes at once is not made
+// again and again.
 func (p *peer) dialSoon(c *conn) {
+	p.mu.Lock()
 	if time.Since(c.began) >= redialLast {
+		p.hasty = 0
+	} else {
+		p.hasty++
+	}
+	hasty := p.hasty
+	p.mu.Unlock()
+	if hasty == 0 {
 		p.poke()
 		return
 	}
-	timer := time.AfterFunc(redialFirst+rand.N(redialLast/2), p.poke)
+	pause := min(redialFirst<<min(hasty-1, 10), redialLast)
+	timer := time.AfterFunc(pause/2+rand.N(pause/2), p.poke)
 	context.AfterFunc(p.ctx, func() { timer.Stop() })
 }
 

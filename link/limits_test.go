@@ -1,0 +1,183 @@
+package link
+
+import (
+	"bufio"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// A node that does not take bytes any more is not waited for.
+func TestWriteStall(t *testing.T) {
+	a, p := handMade(t, 1, nil, 2)
+	a.cfg.Timings.WriteStall = 50 * ms
+	here, there := net.Pipe()
+	defer there.Close()
+	w := &plain{Conn: here, stall: a.cfg.Timings.WriteStall}
+	c := a.newConn(here, w, bufio.NewReader(w), identity(2), Bulk, p, true)
+	got := make(answers, 2)
+	served := make(chan struct{})
+	go func() { c.serve(); close(served) }()
+	c.call(makeFrame(typeCall, 1, [][]byte{make([]byte, 2<<20)}), time.Now().Add(time.Hour), got.done)
+	one := make([]byte, 1)
+	_, err := there.Read(one) // so the writer has begun; it never gets further
+	require.NoError(t, err)
+	c.call(makeFrame(typeCall, 2, nil), time.Now().Add(time.Hour), got.done)
+	outcomes := map[protocol.Outcome]int{}
+	for range 2 {
+		_, outcome := got.outcome(t)
+		outcomes[outcome]++
+	}
+	assert.Equal(t, map[protocol.Outcome]int{protocol.OutcomeUnknown: 1, protocol.OutcomeNone: 1}, outcomes)
+	<-served
+	assert.ErrorContains(t, c.err, "writing: ")
+}
+
+// Slow is not stalled: each byte taken gives more time.
+func TestSlowIsNotStalled(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) interface{ writeAll(net.Buffers) error }{
+		"plain": func(nc net.Conn) interface{ writeAll(net.Buffers) error } { return &plain{nc, 100 * ms} },
+		"TLS": func(nc net.Conn) interface{ writeAll(net.Buffers) error } {
+			return &flushed{&gathering{Conn: nc, stall: 100 * ms}}
+		},
+	} {
+		here, there := net.Pipe()
+		go func() {
+			tick := time.Tick(20 * ms)
+			for range 20 { // 400 ms in all
+				<-tick
+				_, _ = there.Read(make([]byte, 1000))
+			}
+		}()
+		assert.NoError(t, wrap(here).writeAll(net.Buffers{make([]byte, 20000)}), name)
+		_ = here.Close()
+		_ = there.Close()
+	}
+}
+
+// flushed is what TLS writes, without TLS.
+type flushed struct{ below *gathering }
+
+func (f *flushed) writeAll(bufs net.Buffers) error {
+	f.below.on.Store(true)
+	for _, b := range bufs {
+		if _, err := f.below.Write(b); err != nil {
+			return err
+		}
+	}
+	return f.below.flush()
+}
+
+// lonely is a connection that nobody reads or writes.
+func lonely(t *testing.T) (*testNode, *conn) {
+	n, p := handMade(t, 1, nil, 2)
+	n.cfg.Queues = [Lanes]int{1000, 1000, 1000}
+	here, there := net.Pipe()
+	t.Cleanup(func() { _ = there.Close() })
+	return n, n.newConn(here, nil, nil, identity(2), Bulk, p, false)
+}
+
+func TestHeldCallsAreBounded(t *testing.T) {
+	n, c := lonely(t)
+	asked := 0
+	n.answer(func(_ NodeID, _ uint16, _ []byte, _ time.Duration, reply func([]byte, error)) {
+		asked++
+		reply(nil, nil)
+		reply(nil, nil) // the second one is ignored
+	})
+	c.heldBytes.Store(maxHeldBytes - 10)
+	require.NoError(t, c.takeRequest(header{typ: typeCall, call: 1}, make([]byte, 10)))
+	require.NoError(t, c.takeRequest(header{typ: typeCall, call: 2}, make([]byte, 11)))
+	c.heldCalls.Store(maxHeldCalls)
+	require.NoError(t, c.takeRequest(header{typ: typeCall, call: 3}, nil))
+	assert.Equal(t, 1, asked)
+	frames := c.out.close()
+	require.Len(t, frames, 3)
+	assert.Equal(t, typeReply, frames[0].typ)
+	for i := 1; i < 3; i++ {
+		assert.Equal(t, uint32(i+1), frames[i].header.call)
+		e := decodeError(frames[i].parts[0])
+		assert.Equal(t, protocol.CodeOverloaded, e.Code)
+		assert.Equal(t, protocol.OutcomeNone, e.Outcome)
+	}
+	assert.EqualValues(t, maxHeldBytes-10, c.heldBytes.Load())
+}
+
+// An answer for which there is no room is not silence.
+func TestAnswersWithoutRoom(t *testing.T) {
+	_, c := lonely(t)
+	c.reply(1, make([]byte, 900), nil)
+	c.reply(2, make([]byte, 900), nil)
+	c.reply(3, make([]byte, MaxBody+1), nil)
+	frames := c.out.close()
+	require.Len(t, frames, 3)
+	for i := 1; i < 3; i++ {
+		assert.Equal(t, uint32(i+1), frames[i].header.call)
+		e := decodeError(frames[i].parts[0])
+		assert.Equal(t, protocol.CodeOverloaded, e.Code)
+		assert.Equal(t, protocol.OutcomeUnknown, e.Outcome, "the handler has done its work")
+	}
+}
+
+func TestSendersAreBounded(t *testing.T) {
+	n, c := lonely(t)
+	p := n.Links.peer(2)
+	p.dialed[Bulk].Store(c)
+	assert.False(t, n.Send(2, Bulk, 1, make([]byte, MaxBody+1)))
+	assert.True(t, n.Send(2, Bulk, 1, make([]byte, 900)))
+	assert.False(t, n.Send(2, Bulk, 1, make([]byte, 900)))
+	_, err := ask(n.Links, 2, Bulk, 1, time.Minute, make([]byte, 900))
+	assert.ErrorIs(t, err, protocol.Errorf(protocol.CodeOverloaded, ""))
+	_, err = ask(n.Links, 2, Bulk, 1, time.Minute, make([]byte, MaxBody+1))
+	assert.ErrorContains(t, err, "the limit is")
+	_, err = ask(n.Links, 2, Bulk, 1, -1)
+	assert.ErrorContains(t, err, "in time")
+	_, err = ask(n.Links, 2, Control, 1, time.Minute)
+	assert.ErrorContains(t, err, "node 2 is not connected")
+	_, err = ask(n.Links, 3, Control, 1, time.Minute)
+	assert.ErrorContains(t, err, "no member")
+	assert.Zero(t, c.calls.pending())
+	assert.EqualValues(t, 3, n.Stats()[0].Lanes[Bulk].Dropped)
+}
+
+// Frames that make no sense where they come end the connection.
+func TestSenselessFrames(t *testing.T) {
+	_, c := lonely(t)
+	for _, typ := range []frameType{typeHello, typeRefusal, typeReply, typeFailure, typePong} {
+		assert.Error(t, c.takeRequest(header{typ: typ}, nil), typ)
+	}
+	for _, typ := range []frameType{typeRelay, typeRelayed, typePing} {
+		assert.Error(t, c.takeRequest(header{typ: typ}, []byte("short")), typ)
+	}
+	for _, typ := range []frameType{typeHello, typeMessage, typeCall, typePing, typeBye, typeRelay} {
+		assert.Error(t, c.takeAnswer(header{typ: typ}, nil), typ)
+	}
+	assert.Error(t, c.takeAnswer(header{typ: typePong}, []byte("short")))
+	c.peer = nil
+	for _, typ := range []frameType{typeMessage, typePing, typeBye, typeRelay, typeRelayed} {
+		assert.Error(t, c.takeRequest(header{typ: typ}, make([]byte, 8)), "a guest may only call: %d", typ)
+	}
+}
+
+func TestGuestsAreBounded(t *testing.T) {
+	member := fleet(t, 2, Config{})[0]
+	member.Links.mu.Lock()
+	member.guests = maxGuests
+	member.Links.mu.Unlock()
+	err := knock(t, Config{Self: Identity{UUID: "u", Name: "n", MinFormat: 1, MaxFormat: 1}}, member)
+	assert.ErrorIs(t, err, &Refusal{Reason: ReasonBusy})
+	member.Links.mu.Lock()
+	member.guests = 0
+	member.Links.mu.Unlock()
+	assert.NoError(t, knock(t, Config{Self: Identity{UUID: "u", Name: "n", MinFormat: 1, MaxFormat: 1}}, member))
+	assert.Eventually(t, func() bool {
+		member.Links.mu.Lock()
+		defer member.Links.mu.Unlock()
+		return member.guests == 0
+	}, 30*time.Second, ms)
+}
