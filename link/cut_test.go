@@ -46,7 +46,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 }
 
 // handMade is a node whose connections are made one at a time.
-func handMade(t *testing.T, id NodeID, files *certs.NodeFiles, other NodeID) (*testNode, *peer) {
+func handMade(t testing.TB, id NodeID, files *certs.NodeFiles, other NodeID) (*testNode, *peer) {
 	t.Helper()
 	n := startNode(t, Config{Self: identity(id), TLS: files, Listener: silentListener{make(chan struct{})}, Timings: Timings{
 		Ping: time.Hour, Fence: 2 * time.Hour, Suspect: 4 * time.Hour, Dial: time.Minute, // nothing happens by itself

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -62,7 +63,7 @@ func parseHello(body []byte) (hello, error) {
 	if err := strictJSON(body, &h); err != nil {
 		return hello{}, refuse(ReasonProtocol, "a hello that cannot be read: %v", err)
 	}
-	if h.Lane >= lanes || h.UUID == "" || h.Name == "" || h.Fleet == "" != (h.Node == 0) {
+	if h.Lane >= lanes || h.UUID == "" || h.Name == "" || h.Incarnation == 0 || h.Fleet == "" != (h.Node == 0) {
 		return hello{}, refuse(ReasonProtocol, "a hello that is not complete")
 	}
 	return h, nil
@@ -159,10 +160,34 @@ func (p *peer) matches(id Identity) error {
 		return refuse(ReasonUUID, "node %d of the fleet has uuid %s, and node %q, which says it is that, has %s: its data directory is another one", p.id, p.is.UUID, id.Name, id.UUID)
 	case p.is.Name != "" && p.is.Name != id.Name:
 		return refuse(ReasonName, "node %d of the fleet is named %q, not %q", p.id, p.is.Name, id.Name)
+	}
+	return p.succeeds(id)
+}
+
+// succeeds says whether the process with that identity is the one that the peer is,
+// or can take its place. Locked.
+func (p *peer) succeeds(id Identity) error {
+	switch {
+	case p.left == id.Incarnation:
+		return refuse(ReasonIncarnation, "the process of node %d %q has said that it ends", p.id, id.Name)
 	case p.said.Incarnation != 0 && p.said.Incarnation != id.Incarnation && !p.live.silent(p.l.now()):
 		return refuse(ReasonIncarnation, "another process with the data directory of node %d %q was heard a moment ago", p.id, id.Name)
 	}
 	return nil
+}
+
+// take makes the process at the other end of a connection the one that the peer is,
+// if it can be, and returns the connections with earlier ones. Locked.
+func (p *peer) take(other Identity) (stale []*conn, err error) {
+	p.judge(p.l.now()) // of those that were before
+	if p.ended {
+		return nil, errRemoved
+	}
+	if err := p.succeeds(other); err != nil {
+		return nil, err
+	}
+	p.said = other
+	return slices.DeleteFunc(p.connections(), func(c *conn) bool { return c.other.Incarnation == other.Incarnation }), nil
 }
 
 // certified says whether the certificate of a connection is for the node's name.
@@ -188,8 +213,8 @@ func (l *Links) accept(nc net.Conn) {
 		return
 	}
 	defer l.release(c)
-	if c.peer != nil && !c.peer.accepts(c) {
-		_ = nc.Close()
+	if c.peer != nil && c.peer.accepts(c) != nil {
+		_ = nc.Close() // it tries again, and is told then
 		return
 	}
 	c.serve()
@@ -231,21 +256,21 @@ func (l *Links) greet(nc net.Conn) (*conn, error) {
 }
 
 // accepts makes a connection the one by which the peer sends on its lane.
-func (p *peer) accepts(c *conn) bool {
+func (p *peer) accepts(c *conn) error {
 	p.mu.Lock()
-	if p.ended {
+	stale, err := p.take(c.other)
+	if err != nil {
 		p.mu.Unlock()
-		return false
+		return err
 	}
-	old := p.accepted[c.lane]
+	if old := p.accepted[c.lane]; old != nil {
+		stale = append(stale, old)
+	}
 	p.accepted[c.lane] = c
-	p.said = c.other
 	p.mu.Unlock()
-	if old != nil {
-		old.close(errReplaced)
-	}
+	closeAll(stale, errReplaced)
 	p.poke()
-	return true
+	return nil
 }
 
 var (

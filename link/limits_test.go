@@ -74,7 +74,7 @@ func (f *flushed) writeAll(bufs net.Buffers) error {
 }
 
 // lonely is a connection that nobody reads or writes.
-func lonely(t *testing.T) (*testNode, *conn) {
+func lonely(t testing.TB) (*testNode, *conn) {
 	n, p := handMade(t, 1, nil, 2)
 	n.cfg.Queues = [Lanes]int{1000, 1000, 1000}
 	here, there := net.Pipe()
@@ -164,6 +164,28 @@ func TestSenselessFrames(t *testing.T) {
 	}
 }
 
+// FuzzConversation has a connection take any frames, from either side.
+func FuzzConversation(f *testing.F) {
+	f.Add([]byte{byte(typeRelay), 9, 9, 0, 0, 0, 0, 0, 0, 0, 1}, uint8(9), true)
+	f.Add(append([]byte{byte(typePing)}, ping{sent: 1, hears: true}.encode()...), uint8(11), true)
+	f.Add(append([]byte{byte(typePong)}, pong{sent: 1, vouch: true}.encode()...), uint8(11), false)
+	f.Fuzz(func(t *testing.T, b []byte, size uint8, member bool) {
+		_, c := lonely(t)
+		c.other.Incarnation = 1
+		if !member {
+			c.peer = nil
+		}
+		for frames := 0; len(b) > 1 && frames < 100; frames++ {
+			n := min(len(b), 1+int(size))
+			h := header{typ: frameType(b[0]) % typesEnd, kind: uint16(n), call: uint32(frames), length: uint32(n - 1)}
+			_ = c.takeAnswer(h, b[1:n])
+			_ = c.takeRequest(h, b[1:n])
+			b = b[n:]
+		}
+		c.close(net.ErrClosed)
+	})
+}
+
 func TestGuestsAreBounded(t *testing.T) {
 	member := fleet(t, 2, Config{})[0]
 	member.Links.mu.Lock()
@@ -180,4 +202,32 @@ func TestGuestsAreBounded(t *testing.T) {
 		defer member.Links.mu.Unlock()
 		return member.guests == 0
 	}, 30*time.Second, ms)
+}
+
+// A connection of a process that has ended may come late: it does not keep the next
+// process of that node out.
+func TestLateConnectionOfAnEndedProcess(t *testing.T) {
+	n, p := handMade(t, 1, nil, 2)
+	with := func(incarnation uint64) *conn {
+		here, there := net.Pipe()
+		t.Cleanup(func() { _ = there.Close() })
+		is := identity(2)
+		is.Incarnation = incarnation
+		return n.newConn(here, nil, nil, is, Control, p, false)
+	}
+	first := with(7)
+	require.NoError(t, p.accepts(first))
+	p.pinged(ping{hears: true}, 7)
+	assert.ErrorIs(t, p.accepts(with(8)), &Refusal{Reason: ReasonIncarnation}, "the first was heard a moment ago")
+	p.leaves(7)
+	<-first.done
+	second := with(8)
+	require.NoError(t, p.accepts(second))
+	p.pinged(ping{hears: true}, 8)
+	assert.ErrorIs(t, p.accepts(with(7)), &Refusal{Reason: ReasonIncarnation}, "it has said goodbye")
+	require.NoError(t, p.accepts(with(8)))
+	<-second.done // it was replaced
+	assert.Equal(t, pong{sent: 3}, p.pinged(ping{sent: 3, hears: true}, 7), "no answer to what came late")
+	p.leaves(7)
+	assert.False(t, p.live.silent(n.now()), "a late goodbye is not the second's")
 }

@@ -109,7 +109,7 @@ func identity(id NodeID) Identity {
 	return Identity{Fleet: "f", Node: id, UUID: fmt.Sprintf("uuid-%d", id), Name: fmt.Sprintf("node%d", id), MinFormat: 1, MaxFormat: 1}
 }
 
-func startNode(t *testing.T, cfg Config) *testNode {
+func startNode(t testing.TB, cfg Config) *testNode {
 	t.Helper()
 	r := newRecorder()
 	cfg.Handler = r

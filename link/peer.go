@@ -124,11 +124,13 @@ func (p *peer) dialMissing() (failed bool) {
 			continue
 		}
 		c, err := p.l.dial(p.ctx, address, lane, p)
+		if err == nil {
+			err = p.adopt(c)
+		}
 		if err != nil {
 			p.failed(lane, err)
 			return true
 		}
-		p.adopt(c)
 	}
 	return false
 }
@@ -150,19 +152,20 @@ func (p *peer) failed(lane Lane, err error) {
 }
 
 // adopt makes a connection that was dialed the one to send by.
-func (p *peer) adopt(c *conn) {
-	p.counts[c.lane].connections.Add(1)
+func (p *peer) adopt(c *conn) error {
 	p.mu.Lock()
-	if p.ended {
+	stale, err := p.take(c.other)
+	if err != nil {
 		p.mu.Unlock()
-		c.close(errRemoved)
-		return
+		c.close(err)
+		return err
 	}
+	p.counts[c.lane].connections.Add(1)
 	p.dialed[c.lane].Store(c)
-	p.said = c.other
 	p.announce(func() { p.l.cfg.Handler.Connected(p.id, c.lane) })
 	p.lanesChanged()
 	p.mu.Unlock()
+	closeAll(stale, errReplaced)
 	p.l.running.Go(func() {
 		c.serve()
 		p.mu.Lock()
@@ -175,6 +178,7 @@ func (p *peer) adopt(c *conn) {
 		p.dialSoon(c)
 	})
 	p.ping()
+	return nil
 }
 
 // dialSoon has a lost connection dialed again: at once if it had lasted, else after
@@ -307,7 +311,7 @@ func (p *peer) ping() {
 func (p *peer) pinged(m ping, incarnation uint64) pong {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if incarnation == p.left {
+	if incarnation != p.said.Incarnation || incarnation == p.left {
 		return pong{sent: m.sent}
 	}
 	now := p.l.now()
@@ -322,7 +326,7 @@ func (p *peer) pinged(m ping, incarnation uint64) pong {
 func (p *peer) ponged(m pong, incarnation uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if incarnation == p.left {
+	if incarnation != p.said.Incarnation || incarnation == p.left {
 		return
 	}
 	now := p.l.now()
@@ -334,11 +338,14 @@ func (p *peer) ponged(m pong, incarnation uint64) {
 // leaves takes the goodbye of a process of the peer.
 func (p *peer) leaves(incarnation uint64) {
 	p.mu.Lock()
-	p.left, p.reported = incarnation, nil
-	p.live.leaves()
-	p.judge(p.l.now())
+	stale := slices.DeleteFunc(p.connections(), func(c *conn) bool { return c.other.Incarnation != incarnation })
+	if incarnation == p.said.Incarnation {
+		p.left, p.reported = incarnation, nil
+		p.live.leaves()
+		p.judge(p.l.now())
+	}
 	p.mu.Unlock()
-	p.disconnect(errGoodbye)
+	closeAll(stale, errGoodbye)
 }
 
 func (p *peer) stats() PeerStats {
