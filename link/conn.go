@@ -50,6 +50,7 @@ type conn struct {
 func (l *Links) newConn(nc net.Conn, w wire, in *bufio.Reader, other Identity, lane Lane, p *peer, dialed bool) *conn {
 	c := &conn{l: l, peer: p, other: other, lane: lane, dialed: dialed, nc: nc, wire: w, in: in, done: make(chan struct{}), began: time.Now()}
 	c.out = newQueue(l.cfg.Queues[lane])
+	narrow(nc, lane)
 	c.counts = new(laneCounts)
 	if p != nil {
 		c.counts = &p.counts[lane]
