@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test poison race lint imports fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check run test poison race lint imports fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -23,6 +23,13 @@ help: ## List the targets
 
 build: ## Build bin/ottla
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ottla .
+
+console: ## Bundle the console's sources, console/src, into what the server embeds
+	cd console/build && $(GO) run .
+
+console-check: ## Check that the console's files are what its sources give; its types, too, where npx is
+	cd console/build && $(GO) test ./...
+	@if command -v npx >/dev/null; then npx -y -p typescript@5.9 tsc -p console; else echo "no npx: types are not checked"; fi
 
 run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 	./bin/ottla serve

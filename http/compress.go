@@ -166,10 +166,10 @@ func (r corruptReader) Read(p []byte) (int, error) {
 // compressResponse compresses a large answer if the client accepts it.
 func (c *call) compressResponse() {
 	resp := &c.ctx.Response
-	if resp.IsBodyStream() || len(resp.Body()) <= compressFrom {
+	if resp.IsBodyStream() || len(resp.Body()) <= compressFrom || len(resp.Header.ContentEncoding()) > 0 {
 		return
 	}
-	resp.Header.Set("Vary", "Accept-Encoding")
+	resp.Header.Add("Vary", "Accept-Encoding")
 	encoding := chooseEncoding(c.ctx.Request.Header.Peek("Accept-Encoding"))
 	if encoding == "" {
 		return
@@ -220,6 +220,17 @@ func chooseEncoding(accept []byte) string {
 		}
 	}
 	return best
+}
+
+// acceptsGzip reports whether an Accept-Encoding header names gzip.
+func acceptsGzip(accept []byte) bool {
+	for item := range bytes.SplitSeq(accept, []byte(",")) {
+		name, params, _ := bytes.Cut(item, []byte(";"))
+		if bytes.EqualFold(bytes.TrimSpace(name), []byte("gzip")) {
+			return quality(params) > 0
+		}
+	}
+	return false
 }
 
 // quality is the weight that an item of an Accept header has, from 0 to 1.

@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -63,6 +64,9 @@ func getOverview(c *call) *protocol.Error {
 
 // routeNotFound answers a path that no route has.
 func routeNotFound(c *call) *protocol.Error {
+	if string(c.ctx.Path()) == strings.TrimSuffix(consolePath, "/") && c.ctx.IsGet() {
+		return c.sendConsole() // the slash is easily forgotten
+	}
 	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal())
 }
 

@@ -36,6 +36,10 @@ const eventsPath = "/events"
 // table is the whole API. What has a GET has a HEAD too, except for the GET that
 // changes something (GET /events).
 var table = []route{
+	{method: "GET", path: "/", handle: getRoot},
+	{method: "GET", path: consolePath, handle: getConsole},
+	{method: "GET", path: consolePath + "{file}", handle: getConsoleFile},
+
 	{method: "POST", path: "/cluster", body: jsonBody, handle: postCluster},
 	{method: "GET", path: "/cluster", handle: getClusters},
 	{method: "GET", path: "/cluster/{cluster}", handle: getCluster},

@@ -97,9 +97,11 @@ type PartitionInfo struct {
 	LeaderBrokerID *int  `json:"leader_broker_id"`
 	Replicas       []int `json:"replicas"`
 	InSync         []int `json:"in_sync"`
-	// Earliest and Latest come from the leader; nil while none answers.
+	// Earliest, Latest and LogBytes, the size of its copy, come from the leader; nil
+	// while none answers.
 	Earliest *Offset `json:"earliest"`
 	Latest   *Offset `json:"latest"`
+	LogBytes *int64  `json:"log_bytes"`
 }
 
 // ProducerInfo is a producer that a cluster remembers. Name is its Producer-Id, or

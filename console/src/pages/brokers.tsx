@@ -1,0 +1,273 @@
+import { useState } from "preact/hooks";
+import { ApiError, call, part, type Cluster, type Overview } from "../api";
+import { bytes, date, duration, number, plural } from "../format";
+import { usePoll } from "../store";
+import { Action, Badge, Button, Curl, Empty, PageHead, Panel, Stale, Waiting, say } from "../ui";
+import { State } from "./overview";
+import { Fact } from "./topic";
+
+interface Node {
+  id: number;
+  name: string;
+  http: string;
+  link: string;
+  rack: string;
+  version: string;
+  state: string;
+  brokers: { cluster: string; id: number }[];
+  leaders: number;
+  replicas: number;
+}
+
+interface Task {
+  id: string;
+  kind: string;
+  state: string;
+  moved: number;
+  left: number;
+  waiting_for?: string;
+  started_at: string;
+}
+
+interface Everything {
+  clusters: Cluster[];
+  overview: Overview;
+  nodes?: Node[];
+  tasks: Task[];
+}
+
+/** A server that runs alone has neither nodes nor tasks. */
+async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (e) {
+    if (e instanceof ApiError && e.status === 404) return undefined;
+    throw e;
+  }
+}
+
+type Doing = { what: "stop" | "start"; cluster: string; broker: number } | { what: "drain" | "resume" | "decommission"; node: Node };
+
+const request = { path: "/cluster" };
+
+export function BrokersPage() {
+  const [doing, setDoing] = useState<Doing>();
+  const { data, error, reload } = usePoll(
+    async (s): Promise<Everything> => {
+      const [{ clusters }, overview, nodes, tasks] = await Promise.all([
+        call<{ clusters: Cluster[] }>(request, s),
+        call<Overview>({ path: "/overview" }, s),
+        unlessMissing(call<{ nodes: Node[] }>({ path: "/nodes" }, s)),
+        unlessMissing(call<{ tasks: Task[] }>({ path: "/tasks" }, s)),
+      ]);
+      return { clusters, overview, nodes: nodes?.nodes, tasks: tasks?.tasks ?? [] };
+    },
+    3000,
+    [],
+  );
+  return (
+    <>
+      <PageHead title={data?.nodes ? "Nodes and brokers" : "Brokers"} sub={data && plural(data.clusters.length, "cluster")} />
+      {!data ? (
+        <Waiting error={error} again={reload} />
+      ) : (
+        <>
+          <Stale error={error} />
+          {data.nodes && <Nodes nodes={data.nodes} act={setDoing} />}
+          {data.tasks.length > 0 && <Tasks tasks={data.tasks} />}
+          {data.clusters.length === 0 && <Empty title="There is no cluster" />}
+          {data.clusters.map((c) => (
+            <ClusterView key={c.name} cluster={c} overview={data.overview} act={setDoing} />
+          ))}
+          <Curl request={request} />
+        </>
+      )}
+      {doing && <Doing doing={doing} close={() => setDoing(undefined)} done={() => (setDoing(undefined), reload())} />}
+    </>
+  );
+}
+
+function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview: Overview; act: (d: Doing) => void }) {
+  const carried = overview.clusters.find((o) => o.name === c.name)?.brokers ?? [];
+  return (
+    <Panel title={`Cluster ${c.name}`} flush>
+      {c.error && <p class="wrong none">{c.error}</p>}
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Broker</th>
+              <th>State</th>
+              <th class="right">Leads</th>
+              <th class="right">Copies</th>
+              <th class="wide-only">Address</th>
+              <th class="wide-only">Directory</th>
+              <th />
+            </tr>
+          </thead>
+          <tbody>
+            {c.brokers.map((b) => {
+              const has = carried.find((o) => o.id === b.id);
+              const what = b.state === "running" ? "stop" : "start";
+              return (
+                <tr key={b.id}>
+                  <td>{b.id}</td>
+                  <td>
+                    <State state={b.state} />
+                    {b.error && <p class="small wrong">{b.error}</p>}
+                  </td>
+                  <td class="right">{number(has?.leaders)}</td>
+                  <td class="right">{number(has?.replicas)}</td>
+                  <td class="wide-only mono">{`${b.host}:${b.port}`}</td>
+                  <td class="wide-only mono">{b.directory}</td>
+                  <td class="right">
+                    <Button kind="plain" label={`${what === "stop" ? "Stop" : "Start"} broker ${b.id} of ${c.name}`} onClick={() => act({ what, cluster: c.name, broker: b.id })}>
+                      {what === "stop" ? "Stop" : "Start"}
+                    </Button>
+                  </td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+      <dl class="facts">
+        <Fact name="New topics have" value={`${plural(c.partitions, "partition")}, ${c.replication_factor} copies`} />
+        <Fact name="Kept for" value={c.retention_policies < 0 ? "for ever" : duration(c.retention_policies * 36e5)} />
+        <Fact name="Synced to disk" value={c.fsync === "always" ? "before every answer" : "now and then"} />
+        <Fact name="Created" value={date(c.created_at)} />
+        {overview.counts.disk_total > 0 && <Fact name="Disk" value={`${bytes(overview.counts.disk_free)} of ${bytes(overview.counts.disk_total)} free`} />}
+      </dl>
+    </Panel>
+  );
+}
+
+function Nodes({ nodes, act }: { nodes: Node[]; act: (d: Doing) => void }) {
+  return (
+    <Panel title="Nodes" flush>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Node</th>
+              <th>State</th>
+              <th class="right">Leads</th>
+              <th class="right">Copies</th>
+              <th class="wide-only">Brokers</th>
+              <th class="wide-only">Address</th>
+              <th class="wide-only">Rack</th>
+              <th class="wide-only">Version</th>
+              <th />
+            </tr>
+          </thead>
+          <tbody>
+            {nodes.map((n) => (
+              <tr key={n.id}>
+                <td>{n.name || n.id}</td>
+                <td>
+                  <State state={n.state} />
+                </td>
+                <td class="right">{number(n.leaders)}</td>
+                <td class="right">{number(n.replicas)}</td>
+                <td class="wide-only">{n.brokers.map((b) => `${b.cluster} ${b.id}`).join(", ")}</td>
+                <td class="wide-only mono">{n.http}</td>
+                <td class="wide-only">{n.rack || "–"}</td>
+                <td class="wide-only">{n.version}</td>
+                <td class="right">
+                  {n.state === "draining" ? (
+                    <Button kind="plain" onClick={() => act({ what: "resume", node: n })}>
+                      Resume
+                    </Button>
+                  ) : (
+                    <Button kind="plain" onClick={() => act({ what: "drain", node: n })}>
+                      Drain
+                    </Button>
+                  )}
+                  {n.state !== "gone" && n.state !== "leaving" && (
+                    <Button kind="plain" onClick={() => act({ what: "decommission", node: n })}>
+                      Decommission
+                    </Button>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
+
+function Tasks({ tasks }: { tasks: Task[] }) {
+  return (
+    <Panel title="Tasks" flush>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Task</th>
+              <th>State</th>
+              <th>Progress</th>
+              <th class="wide-only">Waits for</th>
+              <th class="wide-only">Since</th>
+            </tr>
+          </thead>
+          <tbody>
+            {tasks.map((t) => {
+              const all = t.moved + t.left;
+              return (
+                <tr key={t.id}>
+                  <td>
+                    {t.kind} <span class="small mono">{t.id}</span>
+                  </td>
+                  <td>
+                    <Badge kind={t.left === 0 ? "ok" : "plain"}>{t.state}</Badge>
+                  </td>
+                  <td>
+                    <div class="bar" role="img" aria-label={`${t.moved} of ${all} moved`}>
+                      <i class="leaders" style={{ width: `${all === 0 ? 100 : (t.moved / all) * 100}%` }} />
+                    </div>
+                    <span class="small">
+                      {number(t.moved)} of {number(all)}
+                    </span>
+                  </td>
+                  <td class="wide-only">{t.waiting_for || "–"}</td>
+                  <td class="wide-only">{date(t.started_at)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
+
+const explained = {
+  stop: "Its partitions are led by other brokers at once, where they have copies. Until it is started again, they have one copy less. A restart of the server starts it, too.",
+  start: "It catches up with the others, and can lead again.",
+  drain: "What the node leads moves to other nodes; its copies stay. Do this before you restart or update the machine.",
+  resume: "The node may lead again.",
+  decommission: "All copies on the node are made anew on others, and then it leaves for good. This can take long; the task shows how far it is.",
+};
+
+function Doing({ doing: d, close, done }: { doing: Doing; close: () => void; done: () => void }) {
+  const verb = d.what.charAt(0).toUpperCase() + d.what.slice(1);
+  const [what, path] = "node" in d ? [`node ${d.node.name || d.node.id}`, `/nodes/${d.node.id}/${d.what}`] : [`broker ${d.broker} of ${d.cluster}`, `/cluster/${part(d.cluster)}/brokers/${d.broker}/${d.what}`];
+  return (
+    <Action
+      title={`${verb} ${what}`}
+      verb={verb}
+      danger={d.what === "stop" || d.what === "decommission"}
+      confirm={d.what === "decommission" && "node" in d ? String(d.node.name || d.node.id) : undefined}
+      close={close}
+      request={{ method: "POST", path }}
+      done={() => {
+        say(`${verb}: done`);
+        done();
+      }}
+    >
+      <p>{explained[d.what]}</p>
+    </Action>
+  );
+}

@@ -1,0 +1,182 @@
+import { useState } from "preact/hooks";
+import { call, part, signIn } from "../api";
+import { date } from "../format";
+import { usePoll } from "../store";
+import { Action, Button, Curl, Empty, Input, PageHead, Panel, Select, Stale, Waiting, copy, say } from "../ui";
+import { nameError } from "./topics";
+
+interface Allowed {
+  do: string[];
+  cluster?: string;
+  topics?: string;
+  groups?: string;
+}
+
+interface Token {
+  name: string;
+  allow: Allowed[];
+  expires_at?: string;
+  created_at?: string;
+}
+
+const request = { path: "/tokens" };
+
+export function TokensPage() {
+  const [creating, setCreating] = useState(false);
+  const [deleting, setDeleting] = useState<string>();
+  const [made, setMade] = useState<{ name: string; token: string }>();
+  const { data, error, reload } = usePoll((s) => call<{ tokens: Token[] }>(request, s), 10_000, []);
+  return (
+    <>
+      <PageHead title="Tokens" sub="Who may do what">
+        {data && (
+          <Button kind="primary" onClick={() => setCreating(true)}>
+            Create token
+          </Button>
+        )}
+      </PageHead>
+      {made && (
+        <div class="notice ok" role="status">
+          <div>
+            <p>The token of {made.name}. It is shown this once: whoever has it may do what it allows.</p>
+            <p class="mono secret">{made.token}</p>
+          </div>
+          <Button onClick={() => copy(made.token)}>Copy</Button>
+          <Button onClick={() => setMade(undefined)}>Done</Button>
+        </div>
+      )}
+      {!data ? (
+        <Waiting error={error} again={reload} />
+      ) : (
+        <>
+          <Stale error={error} />
+          {data.tokens.length === 0 ? (
+            <Empty title="There are no tokens besides the first" />
+          ) : (
+            <Panel flush>
+              <div class="scroll">
+                <table>
+                  <thead>
+                    <tr>
+                      <th>Name</th>
+                      <th>Allows</th>
+                      <th class="wide-only">Expires</th>
+                      <th />
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {data.tokens.map((t) => (
+                      <tr key={t.name}>
+                        <td class="mono">{t.name}</td>
+                        <td>{t.allow.map(allowed).join("; ")}</td>
+                        <td class="wide-only">{t.expires_at ? date(t.expires_at) : "never"}</td>
+                        <td class="right">
+                          <Button kind="plain" label={`Delete token ${t.name}`} onClick={() => setDeleting(t.name)}>
+                            Delete
+                          </Button>
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            </Panel>
+          )}
+          <Curl request={request} />
+        </>
+      )}
+      {creating && (
+        <CreateToken
+          close={() => setCreating(false)}
+          done={(t) => {
+            setCreating(false);
+            setMade(t);
+            reload();
+          }}
+        />
+      )}
+      {deleting !== undefined && (
+        <Action
+          title={`Delete token ${deleting}`}
+          verb="Delete"
+          danger
+          confirm={deleting}
+          close={() => setDeleting(undefined)}
+          request={{ method: "DELETE", path: `/tokens/${part(deleting)}` }}
+          done={() => {
+            say(`Token ${deleting} deleted`);
+            setDeleting(undefined);
+            reload();
+          }}
+        >
+          <p>Whoever uses it is refused from now on.</p>
+        </Action>
+      )}
+    </>
+  );
+}
+
+function allowed(a: Allowed): string {
+  const where = [a.cluster && `cluster ${a.cluster}`, a.topics && `topics ${a.topics}`, a.groups && `groups ${a.groups}`].filter(Boolean);
+  return a.do.join(", ") + (where.length > 0 ? ` on ${where.join(", ")}` : "");
+}
+
+function CreateToken({ close, done }: { close: () => void; done: (t: { name: string; token: string }) => void }) {
+  const [name, setName] = useState("");
+  const [may, setMay] = useState("read");
+  const [topics, setTopics] = useState("");
+  const [groups, setGroups] = useState("");
+  const [days, setDays] = useState("");
+  const rights = { read: ["read"], write: ["write"], both: ["read", "write"], admin: ["read", "write", "admin"] }[may]!;
+  const allow: Allowed = { do: rights };
+  if (topics) allow.topics = topics;
+  if (groups) allow.groups = groups;
+  const body: Record<string, unknown> = { name, allow: [allow] };
+  const whole = /^[1-9]\d{0,4}$/.test(days);
+  if (whole) body.expires_at = new Date(Date.now() + Number(days) * 864e5).toISOString();
+  const ready = name && !nameError(name) && (days === "" || whole);
+  return (
+    <Action title="Create token" verb="Create" close={close} request={ready ? { method: "POST", path: "/tokens", body } : undefined} done={done}>
+      <Input label="Name" value={name} set={setName} error={nameError(name)} mono focus />
+      <Select
+        label="It may"
+        value={may}
+        set={setMay}
+        options={[
+          ["read", "read"],
+          ["write", "write"],
+          ["both", "read and write"],
+          ["admin", "everything"],
+        ]}
+      />
+      <div class="fields">
+        <Input label="Topics" value={topics} set={setTopics} placeholder="all" mono hint="A name, or the beginning of names and *." />
+        <Input label="Groups" value={groups} set={setGroups} placeholder="all" mono />
+        <Input label="Days until it expires" value={days} set={setDays} placeholder="never" error={days && !whole ? "a number from 1 on" : undefined} />
+      </div>
+    </Action>
+  );
+}
+
+/** Asks for a token before anything else can be shown. */
+export function SignIn() {
+  const [value, setValue] = useState("");
+  const [wrong, setWrong] = useState<string>();
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    const response = await fetch("../overview", { headers: { Authorization: "Bearer " + value.trim() }, cache: "no-store" }).catch(() => undefined);
+    if (!response) setWrong("The server does not answer.");
+    else if (response.status === 401) setWrong("The server does not know this token.");
+    else signIn(value.trim());
+  };
+  return (
+    <form class="sign-in" onSubmit={submit}>
+      <h1>Sign in</h1>
+      <p>This server wants a token. It is kept for this tab only, and forgotten when you close it.</p>
+      <Input label="Token" type="password" value={value} set={(v) => (setValue(v), setWrong(undefined))} error={wrong} mono focus />
+      <Button type="submit" kind="primary" disabled={!value.trim()}>
+        Sign in
+      </Button>
+    </form>
+  );
+}
