@@ -25,6 +25,10 @@ const (
 	AuthorityKey  = "ca.key"
 )
 
+// early is how far the clocks of nodes may be behind that of the machine on which
+// certificates are made.
+const early = 48 * time.Hour
+
 // Authority signs the certificates of a fleet's nodes.
 type Authority struct {
 	dir  string
@@ -77,7 +81,7 @@ func (a *Authority) make(valid time.Duration) error {
 		Subject: pkix.Name{CommonName: "Ottla fleet " + now.UTC().Format(time.DateOnly)},
 		IsCA:    true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage:  x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(valid),
+		NotBefore: now.Add(-early), NotAfter: now.Add(valid),
 	}
 	a.made = true
 	var err error
@@ -106,7 +110,7 @@ func (a *Authority) Issue(name string, hosts []string, valid time.Duration) (Nod
 		Subject:     pkix.Name{CommonName: name},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		NotBefore:   now.Add(-time.Hour), NotAfter: now.Add(valid),
+		NotBefore:   now.Add(-early), NotAfter: now.Add(valid),
 	}
 	if template.NotAfter.After(a.Until()) {
 		template.NotAfter = a.Until()

@@ -60,8 +60,13 @@ func (f NodeFiles) load() (*tls.Config, error) {
 		ClientAuth:   tls.RequireAnyClientCert,
 		MinVersion:   tls.VersionTLS13,
 		// The name is compared later; signedBy does the rest, for both ends.
-		InsecureSkipVerify:     true,
-		VerifyConnection:       func(s tls.ConnectionState) error { return signedBy(roots, s.PeerCertificates) },
+		InsecureSkipVerify: true,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if err := signedBy(roots, s.PeerCertificates); err != nil {
+				return fmt.Errorf("the other node's certificate is not one of the fleet's authority: %w", err)
+			}
+			return nil
+		},
 		SessionTicketsDisabled: true,
 	}, nil
 }

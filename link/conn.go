@@ -44,11 +44,12 @@ type conn struct {
 
 	once sync.Once
 	done chan struct{} // closed when it ends
+	over chan struct{} // closed when its calls have ended, too
 	err  error         // why; set before done is closed
 }
 
 func (l *Links) newConn(nc net.Conn, w wire, in *bufio.Reader, other Identity, lane Lane, p *peer, dialed bool) *conn {
-	c := &conn{l: l, peer: p, other: other, lane: lane, dialed: dialed, nc: nc, wire: w, in: in, done: make(chan struct{}), began: time.Now()}
+	c := &conn{l: l, peer: p, other: other, lane: lane, dialed: dialed, nc: nc, wire: w, in: in, done: make(chan struct{}), over: make(chan struct{}), began: time.Now()}
 	c.out = newQueue(l.cfg.Queues[lane])
 	narrow(nc, lane)
 	c.counts = new(laneCounts)
@@ -58,24 +59,31 @@ func (l *Links) newConn(nc net.Conn, w wire, in *bufio.Reader, other Identity, l
 	return c
 }
 
-// serve reads and writes until the connection ends, and then has ended everything
-// that depended on it.
+// serve reads and writes until the connection ends, and returns when everything
+// that depended on it has ended.
 func (c *conn) serve() {
 	var wg sync.WaitGroup
 	wg.Go(c.write)
 	c.close(c.read())
 	wg.Wait()
+	<-c.over
 }
 
-// close ends the connection; the first reason counts.
+// close ends the connection; the first reason counts. Its calls are told by whoever
+// closes it first, who may be one of them: so this does not wait for that.
 func (c *conn) close(why error) {
+	first := false
 	c.once.Do(func() {
+		first = true
 		c.err = why
 		_ = c.nc.Close()
 		c.out.close()
 		close(c.done)
-		c.calls.close(why)
 	})
+	if first {
+		c.calls.close(why)
+		close(c.over)
+	}
 }
 
 // send queues a frame, and says why it could not.

@@ -201,6 +201,16 @@ func certified(id Identity, state *tls.ConnectionState) error {
 	return nil
 }
 
+// alerted explains an error of the first read after a TLS handshake: only then does
+// the side that has dialed hear what the other one thinks of its certificate.
+func alerted(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return fmt.Errorf("the other node refuses the certificate of this one: %w", err)
+	}
+	return fmt.Errorf("hello: %w", err)
+}
+
 // accept takes an inbound connection from its first byte on.
 func (l *Links) accept(nc net.Conn) {
 	_ = nc.SetDeadline(time.Now().Add(l.cfg.Timings.Dial))
@@ -319,7 +329,7 @@ func (l *Links) introduce(ctx context.Context, nc net.Conn, lane Lane, p *peer) 
 	in := bufio.NewReaderSize(w, readBuffer)
 	h, err := readHello(in)
 	if err != nil {
-		return nil, fmt.Errorf("hello: %w", err)
+		return nil, alerted(err)
 	}
 	if err := meet(self, h.Identity, p == nil); err != nil {
 		return nil, err

@@ -258,3 +258,19 @@ func TestCallAddress(t *testing.T) {
 	member.wait(t, received{what: "up", from: 3}, 1)
 	newcomer.wait(t, received{what: "up", from: 1}, 1)
 }
+
+// The node that was asked at its address ends before it answers.
+func TestCallAddressIsLost(t *testing.T) {
+	asked := make(chan struct{})
+	server := startNode(t, Config{Self: identity(1)})
+	server.answer(func(NodeID, uint16, []byte, time.Duration, func([]byte, error)) { close(asked) })
+	client := startNode(t, Config{Self: Identity{UUID: "new", Name: "newcomer", MinFormat: 1, MaxFormat: 1}})
+	got := make(answers, 2)
+	client.CallAddress(server.Addr().String(), 1, time.Now().Add(time.Minute), func(_ Identity, _ []byte, err error) { got <- err })
+	<-asked
+	server.Close()
+	_, outcome := got.outcome(t)
+	assert.Equal(t, protocol.OutcomeUnknown, outcome)
+	client.Close()
+	assert.Empty(t, got)
+}

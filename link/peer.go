@@ -198,8 +198,7 @@ func (p *peer) dialSoon(c *conn) {
 		return
 	}
 	pause := min(redialFirst<<min(hasty-1, 10), redialLast)
-	timer := time.AfterFunc(pause/2+rand.N(pause/2), p.poke)
-	context.AfterFunc(p.ctx, func() { timer.Stop() })
+	time.AfterFunc(pause/2+rand.N(pause/2), p.poke)
 }
 
 // poke has missing connections dialed now.
@@ -239,6 +238,9 @@ func (p *peer) judge(now time.Duration) {
 	conns := p.connections() // down is down for all lanes, and first of all calls end
 	p.announce(func() {
 		closeAll(conns, errDown)
+		for _, c := range conns {
+			<-c.over
+		}
 		p.l.cfg.Handler.Down(p.id)
 	})
 }

@@ -3,6 +3,8 @@ package link
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -159,8 +161,8 @@ func TestTLSBetweenNodes(t *testing.T) {
 		of   NodeID
 		says string
 	}{
-		{foreign, 1, "certificate"},
-		{a, 3, "unknown authority"},
+		{foreign, 1, "certificate is not one of the fleet's authority"},
+		{a, 3, "certificate is not one of the fleet's authority"},
 		{impostor, 1, `the certificate of node "node4" is not for that name`},
 		{a, 4, `the certificate of node "node4" is not for that name`},
 		{plain, 1, ""},
@@ -201,4 +203,23 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, err)
 	l.Close()
 	assert.ErrorContains(t, startNode(t, good).allowed("10.0.0.1:7070"), "is not loopback")
+}
+
+// A node whose certificate the others do not take hears that, though it would take
+// theirs.
+func TestRefusedCertificate(t *testing.T) {
+	ca, other := certstest.New(t), certstest.New(t)
+	both := filepath.Join(t.TempDir(), "both.pem")
+	var roots []byte
+	for _, file := range []string{ca.PEM, other.PEM} {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		roots = append(roots, b...)
+	}
+	require.NoError(t, os.WriteFile(both, roots, 0o600))
+	cert, key := ca.Issue("node1")
+	a := startNode(t, Config{Self: identity(1), TLS: &certs.NodeFiles{Cert: cert, Key: key, CA: ca.PEM}})
+	cert, key = other.Issue("node2")
+	wrong := Config{Self: identity(2), TLS: &certs.NodeFiles{Cert: cert, Key: key, CA: both}}
+	assert.ErrorContains(t, knock(t, wrong, a), "the other node refuses the certificate of this one")
 }
