@@ -239,7 +239,9 @@ func (c *clusterActor) publish() {
 	view := &routing.View{
 		Info: c.state.ClusterInfo(), Partitions: map[protocol.PartitionID]*routing.Partition{},
 		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
+		Tokens: c.state.Tokens(),
 	}
+	before := c.handle.View()
 	for i := range view.Info.Brokers {
 		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {
 			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.clientView(b)
@@ -266,4 +268,10 @@ func (c *clusterActor) publish() {
 	if c.handle.Publish(table, view) {
 		c.env.directory.TopicsChanged()
 	}
+	if c.handle.manifest.Name == protocol.DefaultCluster && (before == nil || !sameTokens(before.Tokens, view.Tokens)) {
+		c.env.directory.TokensChanged()
+	}
 }
+
+// sameTokens reports whether two lists are the same, which are never changed.
+func sameTokens(a, b []*protocol.TokenEntry) bool { return slices.Equal(a, b) }

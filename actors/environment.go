@@ -31,6 +31,7 @@ type Options struct {
 
 	SegmentBytes           int64         // default of topics, 128 MiB
 	MaxRecordBytes         int           // 1 MiB
+	MaxTokens              int           // 1,000
 	MaxBatchBytes          int           // one raft entry, 1 MiB
 	RetentionCheckInterval time.Duration // 30 s
 	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
@@ -58,6 +59,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&o.SegmentBytes, 128<<20)
 	setDefault(&o.MaxRecordBytes, 1<<20)
+	setDefault(&o.MaxTokens, 1000)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)
 	setDefault(&o.SyncInterval, time.Second)

@@ -64,7 +64,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{env: newEnvironment(o, m), release: release, stopped: make(chan struct{})}
 	n.Front = front.New(front.Options{
 		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now,
-		Limits: catalog.TopicLimits{SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes},
+		Limits:    catalog.TopicLimits{SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes},
+		MaxTokens: o.MaxTokens,
 	}, n.env.directory, &frontHost{n})
 	if err := n.env.startDisk(); err != nil {
 		release()

@@ -29,8 +29,9 @@ type brokerNode interface {
 
 // opener opens the data directory and makes the server for it. It returns once
 // storage is open; recovery continues while the server answers. Host and port are
-// those that broker listings show.
-type opener func(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error)
+// those that broker listings show; the token of the administrator is empty if there
+// is none.
+type opener func(ctx context.Context, cfg *config.Config, l *logs, adminToken, host string, port int) (frontEnd, brokerNode, error)
 
 var errSecondSignal = errors.New("interrupted before the shutdown was complete")
 
@@ -40,6 +41,10 @@ func serve(p *process, cfg *config.Config) error {
 	l := newLogs(p.stderr, p.terminal, cfg.Log)
 	defer l.close()
 	log := l.logger("cli")
+	admin, err := adminToken(cfg, p.lookupEnv, log)
+	if err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("open listener: %w", err)
@@ -67,7 +72,7 @@ func serve(p *process, cfg *config.Config) error {
 		}
 		defer stop()
 	}
-	srv, node, err := p.open(context.Background(), cfg, l, host, port)
+	srv, node, err := p.open(context.Background(), cfg, l, admin, host, port)
 	if err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}

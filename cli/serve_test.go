@@ -64,7 +64,7 @@ func (f fakeNode) Shutdown(context.Context) error {
 	return f.stopErr
 }
 
-func (f *fake) open(_ context.Context, cfg *config.Config, _ *logs, host string, port int) (frontEnd, brokerNode, error) {
+func (f *fake) open(_ context.Context, cfg *config.Config, _ *logs, _, host string, port int) (frontEnd, brokerNode, error) {
 	f.cfg, f.host, f.port = cfg, host, port
 	return f, fakeNode{f}, nil
 }
@@ -136,7 +136,7 @@ func TestFailuresExitOne(t *testing.T) {
 			p.lookupEnv = func(name string) (string, bool) { return taken.Addr().String(), name == "OTTLA_PPROF_LISTEN" }
 		}, nil, "open profiler"},
 		{"broker does not open", func(_ *fake, p *process) {
-			p.open = func(context.Context, *config.Config, *logs, string, int) (frontEnd, brokerNode, error) {
+			p.open = func(context.Context, *config.Config, *logs, string, string, int) (frontEnd, brokerNode, error) {
 				return nil, nil, errors.New("disk on fire")
 			}
 		}, nil, "start broker: disk on fire"},

@@ -16,6 +16,7 @@ import (
 	"ottla/actors"
 	"ottla/config"
 	"ottla/http"
+	"ottla/protocol"
 )
 
 // Main runs the command that args name, without the program's name, and
@@ -47,12 +48,16 @@ func standardOutput() io.Writer {
 }
 
 // openBroker starts the broker and makes the HTTP server in front of it.
-func openBroker(ctx context.Context, cfg *config.Config, l *logs, host string, port int) (frontEnd, brokerNode, error) {
+func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, host string, port int) (frontEnd, brokerNode, error) {
 	node, err := actors.Start(ctx, actorOptions(cfg, l.logger("actors"), host, port))
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	options := httpOptions(cfg, l)
+	if cfg.Auth.Mode == "token" {
+		options.As = func(a protocol.Access) http.Backend { return node.For(a) }
+		options.AdminToken = adminToken
+	}
 	keepHeapFloor()
 	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
 	return http.New(node, options), node, nil
@@ -73,6 +78,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		OffsetsRetention:       cfg.Internal.OffsetsRetention.D(),
 		SessionTimeout:         cfg.Polls.SessionTimeout.D(),
 		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
+		MaxTokens:              cfg.Limits.Tokens,
 		TickInterval:           cfg.Raft.TickInterval.D(),
 		ElectionTicks:          cfg.Raft.ElectionTicks,
 		HeartbeatTicks:         cfg.Raft.HeartbeatTicks,

@@ -43,7 +43,9 @@ type Config struct {
 
 // Auth says who may ask.
 type Auth struct {
-	Insecure bool `yaml:"insecure"` // serve other machines without knowing who asks
+	Mode           string `yaml:"mode"`             // off: nobody is asked; token
+	AdminTokenFile string `yaml:"admin_token_file"` // of a token that may do everything; empty: OTTLA_ADMIN_TOKEN, else none
+	Insecure       bool   `yaml:"insecure"`         // serve other machines without knowing who asks
 }
 
 // TLS names the files, in PEM, with which the API is served over TLS. They are read
@@ -94,6 +96,7 @@ type Limits struct {
 	ResponseBytes  Bytes    `yaml:"response_bytes"`  // answers in memory at once
 	ParkedPolls    int      `yaml:"parked_polls"`    // reads that wait at once
 	Connections    int      `yaml:"connections"`     // open client connections
+	Tokens         int      `yaml:"tokens"`          // that the API may create
 }
 
 // Polls holds the defaults of reads that do not set a parameter.
@@ -137,6 +140,7 @@ func Default() *Config {
 		AutoCreateTopics: true,
 		RequestTimeout:   Duration(10 * time.Second),
 		ShutdownTimeout:  Duration(30 * time.Second),
+		Auth:             Auth{Mode: "off"},
 		TLS:              TLS{MinVersion: "1.2"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{
@@ -161,6 +165,7 @@ func Default() *Config {
 			ResponseBytes:  128 * MiB,
 			ParkedPolls:    10_000,
 			Connections:    20_000,
+			Tokens:         1000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

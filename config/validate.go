@@ -44,9 +44,11 @@ func (c *Config) validateAccess(v *validator) {
 	v.check((c.TLS.Cert == "") == (c.TLS.Key == ""), "tls.key", c.TLS.Key, "must be set if and only if tls.cert is")
 	v.check(c.TLS.ClientCA == "" || c.TLS.Cert != "", "tls.client_ca", c.TLS.ClientCA, "needs tls.cert and tls.key")
 	v.oneOf("tls.min_version", c.TLS.MinVersion, "1.2", "1.3")
-	v.check(loopback(c.Listen) || c.TLS.ClientCA != "" || c.Auth.Insecure, "listen", c.Listen,
+	v.oneOf("auth.mode", c.Auth.Mode, "off", "token")
+	v.check(c.Auth.AdminTokenFile == "" || c.Auth.Mode == "token", "auth.admin_token_file", c.Auth.AdminTokenFile, "needs auth.mode: token")
+	v.check(loopback(c.Listen) || c.TLS.ClientCA != "" || c.Auth.Mode == "token" || c.Auth.Insecure, "listen", c.Listen,
 		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
-			"listen on 127.0.0.1, ask clients for certificates (tls.client_ca), "+
+			"listen on 127.0.0.1, ask clients for tokens (auth.mode: token) or certificates (tls.client_ca), "+
 			"or set auth.insecure: true (OTTLA_AUTH_INSECURE=true) if the network keeps others out")
 }
 
@@ -95,6 +97,7 @@ func (c *Config) validateLimits(v *validator) {
 	v.bytes("limits.response_bytes", l.ResponseBytes, max(l.MaxBytes, 1*MiB), 1024*GiB)
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
+	v.number("limits.tokens", l.Tokens, 1, 100_000)
 
 	v.duration("polls.timeout", c.Polls.Timeout, time.Millisecond, l.PollTimeout.D())
 	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)

@@ -34,6 +34,12 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			"version of TLS", func(c *Config) { c.TLS.MinVersion = "1.1" },
 			`tls.min_version: "1.1" must be one of ["1.2" "1.3"]`,
 		},
+		{"mode of access", func(c *Config) { c.Auth.Mode = "on" }, `auth.mode: "on" must be one of ["off" "token"]`},
+		{
+			"a token that nobody is asked for", func(c *Config) { c.Auth.AdminTokenFile = "admin" },
+			`auth.admin_token_file: "admin" needs auth.mode: token`,
+		},
+		{"number of tokens", func(c *Config) { c.Limits.Tokens = 0 }, `limits.tokens: "0" must be from 1 to 100000`},
 		{
 			"pprof address", func(c *Config) { c.PprofListen = "on" },
 			`pprof_listen: "on" must be HOST:PORT with a port from 0 to 65535`,

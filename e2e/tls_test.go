@@ -25,7 +25,7 @@ func secured(t *testing.T, ca *certstest.Authority, clientCA string) *server {
 	t.Helper()
 	cert, key := ca.Issue("server")
 	settings := strings.NewReplacer("/etc/ottla/server.pem", cert, "/etc/ottla/server.key", key, "/etc/ottla/clients.pem", clientCA).
-		Replace(blocks(t, "../docs/security.md", "yaml")[1])
+		Replace(blocks(t, "../docs/security.md", "yaml")[2])
 	if clientCA == "" {
 		settings = strings.ReplaceAll(settings, "client_ca:", "client_ca: \"\" #")
 	}
@@ -135,7 +135,7 @@ func TestClientCertificates(t *testing.T) {
 	s := secured(t, ca, ca.PEM)
 	s.readyOver(over(ca.Client("alice")))
 	cert, key := ca.Issue("alice")
-	for _, line := range strings.Split(blocks(t, "../docs/security.md", "console")[0], "\n") {
+	for _, line := range strings.Split(blocks(t, "../docs/security.md", "console")[1], "\n") {
 		command := strings.NewReplacer("https://ottla.example:8080", s.base, "alice.pem", cert, "alice.key", key, "ca.pem", ca.PEM).
 			Replace(strings.TrimPrefix(line, "$ "))
 		out, err := s.shell(command)

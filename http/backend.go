@@ -69,6 +69,19 @@ type Backend interface {
 	StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error)
 	StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error)
 
+	// Tokens are all tokens by name, which may not be changed. Errors: starting,
+	// not_enough_replicas.
+	Tokens() ([]*protocol.TokenEntry, *protocol.Error)
+	// OnTokens sets the function that is called, on any goroutine, whenever Tokens may
+	// return others, before the change that made them is answered.
+	OnTokens(f func())
+	// CreateToken keeps a token by its hash. Errors: token_exists, too_many_tokens.
+	CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (*protocol.TokenInfo, *protocol.Error)
+	AlterToken(ctx context.Context, spec *protocol.TokenSpec) (*protocol.TokenInfo, *protocol.Error)
+	DeleteToken(ctx context.Context, name string) *protocol.Error
+	// Nudge has reads that wait look whether their principal has ended.
+	Nudge()
+
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
 	// Topics lists topics, internal ones only if internal is true.
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)

@@ -33,9 +33,11 @@ var (
 type call struct {
 	srv      *Server
 	ctx      *fasthttp.RequestCtx
-	client   *client // who sent it
-	own      client  // is the client in a test that calls a handler without a connection
-	body     []byte  // the request's body, decompressed; aliases buf
+	client   *client             // who sent it
+	who      *protocol.Principal // as which it was sent; nil where nobody is asked
+	b        Backend             // as that one may use it
+	own      client              // is the client in a test that calls a handler without a connection
+	body     []byte              // the request's body, decompressed; aliases buf
 	buf      []byte
 	scratch  []byte   // tokens made of parts of the body
 	records  []record // of a produce request
@@ -55,7 +57,7 @@ const keepBytes = 64 << 10
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 	c := s.calls.Get().(*call)
-	c.ctx, c.client = ctx, clientOf(ctx)
+	c.ctx, c.client, c.b = ctx, clientOf(ctx), s.b
 	if c.client == nil {
 		c.own = client{srv: s, answer: s.answers.Share()}
 		c.client = &c.own
@@ -128,6 +130,9 @@ func (c *call) run(answer func() *protocol.Error) {
 // handle reads the body and calls the route's handler.
 func (c *call) handle(rt route) *protocol.Error {
 	if err := c.srv.origins.check(c); err != nil {
+		return err
+	}
+	if err := c.authenticate(rt.needs); err != nil {
 		return err
 	}
 	err := c.readBody()

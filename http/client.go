@@ -20,6 +20,10 @@ type client struct {
 	answer  budget.Share  // what the answer being made or sent holds
 	host    []byte        // the Host header that was found to be this server's last
 
+	who   *protocol.Principal // who sent the last request; nil where nobody is asked
+	shown []byte              // the Authorization header by which that was found
+	views [3]Backend          // the broker as that one may use it, by right, as far as it was asked
+
 	rendered *rendering // owns the buffer that the answer aliases; nil if none does
 }
 

@@ -50,7 +50,7 @@ func postCluster(c *call) *protocol.Error {
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	info, created, err := c.srv.b.CreateCluster(ctx, spec)
+	info, created, err := c.b.CreateCluster(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func getClusters(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	clusters, err := c.srv.b.Clusters()
+	clusters, err := c.b.Clusters()
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func getCluster(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	detail, err := c.srv.b.Cluster(cluster)
+	detail, err := c.b.Cluster(cluster)
 	if err != nil {
 		return err
 	}
@@ -103,15 +103,15 @@ func deleteCluster(c *call) *protocol.Error {
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	if err := c.srv.b.DeleteCluster(ctx, cluster); err != nil {
+	if err := c.b.DeleteCluster(ctx, cluster); err != nil {
 		return err
 	}
 	c.sendNothing()
 	return nil
 }
 
-func stopBroker(c *call) *protocol.Error  { return c.switchBroker(c.srv.b.StopBroker) }
-func startBroker(c *call) *protocol.Error { return c.switchBroker(c.srv.b.StartBroker) }
+func stopBroker(c *call) *protocol.Error  { return c.switchBroker(c.b.StopBroker) }
+func startBroker(c *call) *protocol.Error { return c.switchBroker(c.b.StartBroker) }
 
 // switchBroker stops or starts the broker in the path. The body may be empty or
 // an empty object.

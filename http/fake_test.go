@@ -14,6 +14,7 @@ import (
 // fakeBackend keeps topics in memory: enough of a broker to test what the
 // front end makes of requests and answers. Hooks replace single methods.
 type fakeBackend struct {
+	fakeTokens
 	mu     sync.Mutex
 	topics map[string]*fakeTopic
 	wake   chan struct{} // closed and replaced at each append

@@ -27,7 +27,7 @@ func getGroups(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	groups, err := c.srv.b.Groups(cluster)
+	groups, err := c.b.Groups(cluster)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func getGroup(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	info, err := c.srv.b.Group(cluster, group)
+	info, err := c.b.Group(cluster, group)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func deleteGroup(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	if err := c.srv.b.DeleteGroup(cluster, group); err != nil {
+	if err := c.b.DeleteGroup(cluster, group); err != nil {
 		return err
 	}
 	c.sendNothing()
@@ -97,7 +97,7 @@ func postHeartbeat(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	reply, err := c.srv.b.Heartbeat(req)
+	reply, err := c.b.Heartbeat(req)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func deleteMember(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	if err := c.srv.b.LeaveGroup(cluster, group, id); err != nil {
+	if err := c.b.LeaveGroup(cluster, group, id); err != nil {
 		return err
 	}
 	c.sendNothing()
@@ -136,7 +136,7 @@ func postSeek(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	entries, err := c.srv.b.Seek(req)
+	entries, err := c.b.Seek(req)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func postOffset(c *call) *protocol.Error {
 		}
 		seen[at] = true
 	}
-	reply, err := c.srv.b.Commit(req)
+	reply, err := c.b.Commit(req)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func getOffset(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	rows, err := c.srv.b.Offsets(req)
+	rows, err := c.b.Offsets(req)
 	if err != nil {
 		return err
 	}

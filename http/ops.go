@@ -27,12 +27,15 @@ func getReady(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	r := c.srv.b.Readiness()
+	r := c.b.Readiness()
 	r.Leaderless, r.Degraded = orEmpty(r.Leaderless), orEmpty(r.Degraded)
 	if r.Ready {
 		return c.sendJSON(fasthttp.StatusOK, r)
 	}
 	e := protocol.Errorf(protocol.CodeNoLeader, "partitions without a leader: %d", len(r.Leaderless))
+	if len(r.Leaderless) == 0 {
+		e = protocol.Errorf(protocol.CodeNoLeader, "some partitions have no leader")
+	}
 	if r.Starting {
 		e = protocol.Errorf(protocol.CodeStarting, "the broker is starting")
 	}
@@ -53,7 +56,7 @@ func getOverview(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	o := *c.srv.b.Overview()
+	o := *c.b.Overview()
 	o.Counts.Connections, o.Counts.Parked = c.srv.openConnections(), c.srv.parked.Used()
 	return c.sendJSON(fasthttp.StatusOK, struct {
 		protocol.Overview

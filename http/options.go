@@ -3,6 +3,8 @@ package http
 import (
 	"log/slog"
 	"time"
+
+	"ottla/protocol"
 )
 
 // Options are the limits and defaults of the front end. A field that is zero gets
@@ -13,6 +15,13 @@ type Options struct {
 	// Requests gets one record for each request. Its handler must not block. If it
 	// is nil, requests are not logged.
 	Requests *slog.Logger
+
+	// As returns the broker as somebody may use it. If it is nil, nobody is asked who
+	// he is, and everybody may do everything.
+	As func(protocol.Access) Backend
+	// AdminToken is a token that may do everything, besides those that the broker
+	// keeps. Empty: there is none.
+	AdminToken string
 
 	AutoCreateOnRead bool // auto_create of a poll that does not say
 

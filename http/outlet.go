@@ -13,6 +13,8 @@ import (
 // returned, so it holds no RequestCtx.
 type outlet struct {
 	srv       *Server
+	b         Backend             // as the client may use it
+	who       *protocol.Principal // the client; nil where nobody is asked
 	kind      streamKind
 	client    *client
 	held      budget.Share // for what is not written yet
@@ -24,7 +26,7 @@ type outlet struct {
 
 func (c *call) newOutlet(kind streamKind) outlet {
 	return outlet{
-		srv: c.srv, kind: kind, client: c.client, held: c.srv.answers.Share(),
+		srv: c.srv, b: c.b, who: c.who, kind: kind, client: c.client, held: c.srv.answers.Share(),
 		requestID: append([]byte(nil), c.requestID()...),
 	}
 }
@@ -101,6 +103,18 @@ func (o *outlet) logRequest() {
 	if o.srv.o.Requests != nil {
 		o.srv.logAnswered(&o.answered)
 	}
+}
+
+// renew is called after each look. It returns an error when the client may not have
+// the stream any more. A token that was changed, and allows the stream all the same,
+// lets it go on, with another Backend.
+func (o *outlet) renew(may func(*protocol.Principal) *protocol.Error) (renewed bool, err *protocol.Error) {
+	p := permit{o.srv, o.who, may}
+	if err := p.lost(); err != nil || p.who == o.who {
+		return false, err
+	}
+	o.who, o.b = p.who, o.srv.o.As(protocol.Access{Who: p.who, Do: protocol.RightRead})
+	return true, nil
 }
 
 // ending reports whether the server shuts down.

@@ -33,7 +33,27 @@ func getEvents(c *call) *protocol.Error {
 	records := &rendering{}
 	req.Room, req.Sink = &c.client.answer, records
 	req.Gone = c.client.gone
-	return c.await(pending(c, c.srv.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, release), req.Timeout)
+	return c.await(pending(c, c.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, c.lostPoll(req, records), release), req.Timeout)
+}
+
+// lostPoll returns what tells a poll that has waited that its client may not have
+// the answer any more; nil where nobody is asked who he is.
+func (c *call) lostPoll(req *protocol.PollRequest, records *rendering) func(*protocol.PollReply) *protocol.Error {
+	if c.who == nil {
+		return nil
+	}
+	p, topics, acked := permit{srv: c.srv, who: c.who}, req.Topics, req.Ack != ""
+	return func(r *protocol.PollReply) *protocol.Error {
+		if !records.empty() {
+			return nil // they were read, and perhaps committed, before
+		}
+		p.may = mayRead(r.Cluster, topics, r.Group)
+		err := p.lost()
+		if err != nil && acked {
+			err = err.WithOutcome(protocol.OutcomeApplied)
+		}
+		return err
+	}
 }
 
 // park takes a place among the reads that wait, until release is called. A read

@@ -101,7 +101,7 @@ func (c *call) produce() *protocol.Error {
 	if err != nil {
 		return err
 	}
-	topic, err := c.srv.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
+	topic, err := c.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
 	req.Lines = protocol.Lines{Buf: make([]byte, 0, rec.lineBytes(topic)), Gaps: own.gap[:0]}
 	rec.line(&req.Lines, topic)
 	p.idempotence.apply(req)
-	c.srv.b.Produce(own.list[:], p.deadline)
+	c.b.Produce(own.list[:], p.deadline)
 	if s := c.client.session; s != nil {
 		s.Yield() // records of other clients are committed together with this one
 	}

@@ -13,7 +13,7 @@ import (
 func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
 	byPartition := make([]*protocol.ProduceRequest, topic.Partitions)
 	reqs := c.group(p, topic, byPartition)
-	c.srv.b.Produce(reqs, p.deadline)
+	c.b.Produce(reqs, p.deadline)
 	if err := commonError(reqs); err != nil {
 		return err
 	}

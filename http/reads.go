@@ -19,7 +19,7 @@ func (c *call) partitionOf(cluster string) (*protocol.Topic, int, *protocol.Erro
 	if !ok {
 		return nil, 0, invalid("partition", "must be an integer")
 	}
-	topic, err := c.srv.b.LookupTopic(cluster, topicName, false, c.deadline())
+	topic, err := c.b.LookupTopic(cluster, topicName, false, c.deadline())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -58,7 +58,7 @@ func getRecords(c *call) *protocol.Error {
 	case offset != nil:
 		req.Offset = *offset
 	case req.Timestamp == nil:
-		if req.Offset, _, err = c.srv.b.PartitionOffsets(req.Topic, req.Partition); err != nil {
+		if req.Offset, _, err = c.b.PartitionOffsets(req.Topic, req.Partition); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,16 @@ func getRecords(c *call) *protocol.Error {
 	}
 	records := &rendering{}
 	req.Room, req.Sink = &c.client.answer, records
-	return c.await(pending(c, c.srv.b.StartFetch(req), &req.Watch, records, answerFetch, release), req.Timeout)
+	return c.await(pending(c, c.b.StartFetch(req), &req.Watch, records, answerFetch, c.lostFetch(req.Topic), release), req.Timeout)
+}
+
+// lostFetch is lostPoll for a read of a partition.
+func (c *call) lostFetch(topic *protocol.Topic) func(*protocol.FetchReply) *protocol.Error {
+	if c.who == nil {
+		return nil
+	}
+	p := permit{c.srv, c.who, mayRead(topic.Cluster, []string{topic.Name}, "")}
+	return func(*protocol.FetchReply) *protocol.Error { return p.lost() }
 }
 
 // maxOffset is the largest offset that a client may name. Counting on from it
@@ -102,7 +111,7 @@ func getPartitionOffsets(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	earliest, latest, err := c.srv.b.PartitionOffsets(topic, partition)
+	earliest, latest, err := c.b.PartitionOffsets(topic, partition)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,9 @@ func (r *rendering) Forget() {
 	}
 }
 
+// empty reports whether there is no record.
+func (r *rendering) empty() bool { return len(r.buf) <= headRoom }
+
 // enlarge gives buf a capacity of at least n bytes.
 func (r *rendering) enlarge(n int) {
 	old, lent := r.buf, r.lent

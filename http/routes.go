@@ -22,6 +22,7 @@ const (
 type route struct {
 	method, path string
 	body         bodyKind
+	needs        rule // who may use it
 	handle       func(*call) *protocol.Error
 	named        bool // a part of the path is a name; set by routes
 
@@ -36,52 +37,58 @@ const eventsPath = "/events"
 // table is the whole API. What has a GET has a HEAD too, except for the GET that
 // changes something (GET /events).
 var table = []route{
-	{method: "GET", path: "/", handle: getRoot},
-	{method: "GET", path: consolePath, handle: getConsole},
-	{method: "GET", path: consolePath + "{file}", handle: getConsoleFile},
+	{method: "GET", path: "/", needs: anybody, handle: getRoot},
+	{method: "GET", path: consolePath, needs: anybody, handle: getConsole},
+	{method: "GET", path: consolePath + "{file}", needs: anybody, handle: getConsoleFile},
 
-	{method: "POST", path: "/cluster", body: jsonBody, handle: postCluster},
-	{method: "GET", path: "/cluster", handle: getClusters},
-	{method: "GET", path: "/cluster/{cluster}", handle: getCluster},
-	{method: "DELETE", path: "/cluster/{cluster}", handle: deleteCluster},
-	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/stop", body: jsonBody, handle: stopBroker},
-	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/start", body: jsonBody, handle: startBroker},
+	{method: "POST", path: "/cluster", body: jsonBody, needs: adminClusters, handle: postCluster},
+	{method: "GET", path: "/cluster", needs: seeLists, handle: getClusters},
+	{method: "GET", path: "/cluster/{cluster}", needs: seeCluster, handle: getCluster},
+	{method: "DELETE", path: "/cluster/{cluster}", needs: adminClusters, handle: deleteCluster},
+	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/stop", body: jsonBody, needs: adminClusters, handle: stopBroker},
+	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/start", body: jsonBody, needs: adminClusters, handle: startBroker},
 
-	{method: "POST", path: "/topic", body: jsonBody, handle: postTopic},
-	{method: "GET", path: "/topic", handle: getTopics},
-	{method: "GET", path: "/topic/{topic}", handle: getTopic},
-	{method: "PATCH", path: "/topic/{topic}", body: jsonBody, handle: patchTopic},
-	{method: "DELETE", path: "/topic/{topic}", handle: deleteTopic},
-	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", handle: getRecords},
-	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", handle: getPartitionOffsets},
-	{method: "GET", path: "/topic/{topic}/stream", handle: getTopicStream},
+	{method: "POST", path: "/topic", body: jsonBody, needs: adminTopics, handle: postTopic},
+	{method: "GET", path: "/topic", needs: seeLists, handle: getTopics},
+	{method: "GET", path: "/topic/{topic}", needs: readTopics, handle: getTopic},
+	{method: "PATCH", path: "/topic/{topic}", body: jsonBody, needs: adminTopics, handle: patchTopic},
+	{method: "DELETE", path: "/topic/{topic}", needs: adminTopics, handle: deleteTopic},
+	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", needs: readTopics, handle: getRecords},
+	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", needs: readTopics, handle: getPartitionOffsets},
+	{method: "GET", path: "/topic/{topic}/stream", needs: readTopics, handle: getTopicStream},
 
-	{method: "POST", path: webhookPath, body: anyBody, handle: postWebhook},
-	{method: "POST", path: eventsPath, body: anyBody, handle: postEvents, refused: refusedEvents},
-	{method: "GET", path: eventsPath, body: jsonBody, handle: getEvents},
-	{method: "POST", path: "/offset", body: jsonBody, handle: postOffset},
-	{method: "GET", path: "/offset", handle: getOffset},
+	{method: "POST", path: webhookPath, body: anyBody, needs: writeTopics, handle: postWebhook},
+	{method: "POST", path: eventsPath, body: anyBody, needs: writeTopics, handle: postEvents, refused: refusedEvents},
+	{method: "GET", path: eventsPath, body: jsonBody, needs: readGroups, handle: getEvents},
+	{method: "POST", path: "/offset", body: jsonBody, needs: readGroups, handle: postOffset},
+	{method: "GET", path: "/offset", needs: readGroups, handle: getOffset},
 
-	{method: "GET", path: "/groups", handle: getGroups},
-	{method: "GET", path: "/groups/{group}", handle: getGroup},
-	{method: "DELETE", path: "/groups/{group}", handle: deleteGroup},
-	{method: "POST", path: "/groups/{group}/seek", body: jsonBody, handle: postSeek},
-	{method: "DELETE", path: "/groups/{group}/members/{consumer_id}", handle: deleteMember},
-	{method: "POST", path: "/groups/{group}/members/{consumer_id}/heartbeat", body: jsonBody, handle: postHeartbeat},
+	{method: "GET", path: "/groups", needs: seeLists, handle: getGroups},
+	{method: "GET", path: "/groups/{group}", needs: readGroups, handle: getGroup},
+	{method: "DELETE", path: "/groups/{group}", needs: adminGroups, handle: deleteGroup},
+	{method: "POST", path: "/groups/{group}/seek", body: jsonBody, needs: readGroups, handle: postSeek},
+	{method: "DELETE", path: "/groups/{group}/members/{consumer_id}", needs: readGroups, handle: deleteMember},
+	{method: "POST", path: "/groups/{group}/members/{consumer_id}/heartbeat", body: jsonBody, needs: readGroups, handle: postHeartbeat},
 
-	{method: "GET", path: "/brokers", handle: viewBrokers},
-	{method: "GET", path: "/partitions", handle: viewPartitions},
-	{method: "GET", path: "/consumer_groups", handle: viewConsumerGroups},
-	{method: "GET", path: "/offset_commitments", handle: viewCommitments},
-	{method: "GET", path: "/producers", handle: viewProducers},
-	{method: "GET", path: "/topics", handle: viewTopics},
+	{method: "POST", path: "/tokens", body: jsonBody, needs: adminTokens, handle: postToken},
+	{method: "GET", path: "/tokens", needs: seeTokens, handle: getTokens},
+	{method: "GET", path: "/tokens/{token}", needs: seeTokens, handle: getToken},
+	{method: "PATCH", path: "/tokens/{token}", body: jsonBody, needs: adminTokens, handle: patchToken},
+	{method: "DELETE", path: "/tokens/{token}", needs: adminTokens, handle: deleteToken},
 
-	{method: "GET", path: "/healthz", handle: getHealth},
-	{method: "GET", path: "/readyz", handle: getReady},
-	{method: "GET", path: "/overview", handle: getOverview},
-	{method: "GET", path: "/metrics", handle: getMetrics},
-	{method: "GET", path: "/openapi.json", handle: getOpenAPI},
-	{method: "GET", path: "/docs", handle: getDocs},
+	{method: "GET", path: "/brokers", needs: seeLists, handle: viewBrokers},
+	{method: "GET", path: "/partitions", needs: seeLists, handle: viewPartitions},
+	{method: "GET", path: "/consumer_groups", needs: seeLists, handle: viewConsumerGroups},
+	{method: "GET", path: "/offset_commitments", needs: seeLists, handle: viewCommitments},
+	{method: "GET", path: "/producers", needs: seeLists, handle: viewProducers},
+	{method: "GET", path: "/topics", needs: seeLists, handle: viewTopics},
+
+	{method: "GET", path: "/healthz", needs: anybody, handle: getHealth},
+	{method: "GET", path: "/readyz", needs: anybody, handle: getReady},
+	{method: "GET", path: "/overview", needs: readEverything, handle: getOverview},
+	{method: "GET", path: "/metrics", needs: readEverything, handle: getMetrics},
+	{method: "GET", path: "/openapi.json", needs: anybody, handle: getOpenAPI},
+	{method: "GET", path: "/docs", needs: anybody, handle: getDocs},
 }
 
 // routes makes a handler of the table.
@@ -90,9 +97,9 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
 	r.SaveMatchedRoutePath = false
-	r.NotFound = s.wrap(route{body: anyBody, handle: routeNotFound})
-	r.MethodNotAllowed = s.wrap(route{body: anyBody, handle: methodNotAllowed})
-	r.GlobalOPTIONS = s.wrap(route{body: anyBody, handle: answerOptions})
+	r.NotFound = s.wrap(route{body: anyBody, needs: anybody, handle: routeNotFound})
+	r.MethodNotAllowed = s.wrap(route{body: anyBody, needs: anybody, handle: methodNotAllowed})
+	r.GlobalOPTIONS = s.wrap(route{body: anyBody, needs: anybody, handle: answerOptions})
 	for _, rt := range table {
 		rt.named = strings.Contains(rt.path, "{")
 		h := s.wrap(rt)

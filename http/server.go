@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"ottla/http/access"
 	"ottla/http/budget"
 	"ottla/http/conn"
 )
@@ -25,6 +26,7 @@ type Server struct {
 	handler fasthttp.RequestHandler
 	metrics *metrics
 	origins *origins
+	access  *access.Registry // nil: nobody is asked who he is
 
 	conns *conn.Server
 	done  <-chan struct{} // closed when Shutdown begins; ends reads that wait
@@ -63,6 +65,9 @@ func New(b Backend, o Options) *Server {
 	s.calls.New = func() any { return &call{srv: s} }
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
+	if o.As != nil {
+		s.access = access.New(b, o.AdminToken)
+	}
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	return s

@@ -68,7 +68,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 	defer func() {
 		// A client that has the id of a record may come back with it.
 		if st.leave && st.cursor == "" {
-			_ = st.srv.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
+			_ = st.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
 		}
 	}()
 	st.lastWrite = time.Now()
@@ -92,7 +92,12 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 		default:
 		}
 		var err *protocol.Error
-		if reply, err = st.poll(); err != nil {
+		if reply, err = st.poll(); err == nil {
+			if _, err = st.renew(mayRead(reply.Cluster, st.req.Topics, reply.Group)); err != nil && len(reply.Records) > 0 {
+				st.render(reply) // they were read, and perhaps committed, before
+			}
+		}
+		if err != nil {
 			st.renderError(err)
 			st.flush(w)
 			return
@@ -103,7 +108,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 // poll asks for the next records.
 func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 	req := st.req
-	reply, err := st.srv.b.Poll(&req, st.srv.done)
+	reply, err := st.b.Poll(&req, st.srv.done)
 	if err != nil {
 		return nil, err
 	}

@@ -58,8 +58,10 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 // pending makes a suspension of a read that the backend has begun, and that
 // ends when its client leaves: *watch becomes the function by which the backend
 // asks to be told of that. The answer is made of the reply and of the records
-// that the read has rendered; release is called when there is one.
-func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{}, records *rendering, answer func(*call, *rendering, R), release func()) *suspension {
+// that the read has rendered; release is called when there is one. lost is the error
+// for what the client may not have any more by then; it is nil where nobody is asked
+// who he is.
+func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{}, records *rendering, answer func(*call, *rendering, R), lost func(R) *protocol.Error, release func()) *suspension {
 	forget := func() {} // ends the watch
 	session := c.client.session
 	*watch = func() (left <-chan struct{}) {
@@ -79,6 +81,12 @@ func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{
 				if err != nil {
 					records.release()
 					return err
+				}
+				if lost != nil {
+					if err := lost(reply); err != nil {
+						records.release()
+						return c.challenge(err, true)
+					}
 				}
 				answer(c, records, reply)
 				return nil

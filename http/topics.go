@@ -36,7 +36,7 @@ func postTopic(c *call) *protocol.Error {
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	info, created, err := c.srv.b.CreateTopic(ctx, spec)
+	info, created, err := c.b.CreateTopic(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func patchTopic(c *call) *protocol.Error {
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	info, err := c.srv.b.AlterTopic(ctx, spec)
+	info, err := c.b.AlterTopic(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c *call) listTopics() ([]protocol.TopicInfo, *protocol.Error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.srv.b.Topics(cluster, internal)
+	return c.b.Topics(cluster, internal)
 }
 
 func getTopics(c *call) *protocol.Error {
@@ -125,7 +125,7 @@ func getTopic(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	info, err := c.srv.b.Topic(cluster, topic)
+	info, err := c.b.Topic(cluster, topic)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func deleteTopic(c *call) *protocol.Error {
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	if err := c.srv.b.DeleteTopic(ctx, cluster, topic); err != nil {
+	if err := c.b.DeleteTopic(ctx, cluster, topic); err != nil {
 		return err
 	}
 	c.sendNothing()

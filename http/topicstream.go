@@ -12,6 +12,7 @@ import (
 // Nothing of it is kept: its client has the cursor.
 type topicStream struct {
 	outlet
+	req     protocol.ReadingRequest
 	reading protocol.Reading
 	told    string // the last cursor that the client was given
 }
@@ -50,7 +51,7 @@ func getTopicStream(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	if req.Topic, err = c.srv.b.LookupTopic(cluster, name, false, c.deadline()); err != nil {
+	if req.Topic, err = c.b.LookupTopic(cluster, name, false, c.deadline()); err != nil {
 		return err
 	}
 	kind := c.wantsStream()
@@ -59,8 +60,9 @@ func getTopicStream(c *call) *protocol.Error {
 	}
 	st := &topicStream{outlet: c.newOutlet(kind)}
 	req.Done, req.Gone = c.srv.done, st.client.gone
+	st.req = req
 	return c.startOutlet(&st.outlet, func() (err *protocol.Error) {
-		st.reading, err = c.srv.b.OpenReading(&req)
+		st.reading, err = st.b.OpenReading(&req)
 		return err
 	}, st.run)
 }
@@ -77,17 +79,36 @@ func (st *topicStream) run(w *bufio.Writer) {
 			MaxRecords: st.srv.o.DefaultMaxRecords, MaxBytes: st.srv.o.DefaultMaxBytes, Room: &st.held,
 			Timeout: max(0, time.Until(st.lastWrite.Add(st.srv.o.Heartbeat))),
 		})
+		if err == nil {
+			st.render(reply)
+			err = st.goOn()
+		}
 		if err != nil {
 			st.renderError(err)
 			st.flush(w)
 			return
 		}
-		st.render(reply)
 		if len(st.buf) == 0 && time.Since(st.lastWrite) >= st.srv.o.Heartbeat {
 			st.comment("alive")
 		}
 		st.held.Set(int64(cap(st.buf)))
 	}
+}
+
+// goOn ends the stream with an error when its client may not read the topic any more.
+// With another token it goes on behind what was read.
+func (st *topicStream) goOn() *protocol.Error {
+	renewed, err := st.renew(mayRead(st.req.Topic.Cluster, []string{st.req.Topic.Name}, ""))
+	if err != nil || !renewed {
+		return err
+	}
+	st.req.After = st.reading.Cursor()
+	t := st.req.Topic // it may have more partitions by now
+	if st.req.Topic, err = st.b.LookupTopic(t.Cluster, t.Name, false, time.Time{}); err != nil {
+		return err
+	}
+	st.reading, err = st.b.OpenReading(&st.req)
+	return err
 }
 
 // comment appends a sign of life, and with it the position if the client does not

@@ -26,7 +26,7 @@ func viewBrokers(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	clusters, err := c.srv.b.Clusters()
+	clusters, err := c.b.Clusters()
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func viewProducers(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	producers, err := c.srv.b.Producers(cluster)
+	producers, err := c.b.Producers(cluster)
 	if err != nil {
 		return err
 	}
@@ -173,11 +173,11 @@ func viewCommitments(c *call) *protocol.Error {
 // groupRows returns a row for each partition that a group owns or has an offset
 // for: its owner, if any, and its committed offset, if any.
 func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
-	groups, err := c.srv.b.Groups(cluster)
+	groups, err := c.b.Groups(cluster)
 	if err != nil {
 		return nil, err
 	}
-	topics, err := c.srv.b.Topics(cluster, true)
+	topics, err := c.b.Topics(cluster, true)
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +187,10 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 	}
 	rows := []groupRow{}
 	for _, g := range groups {
-		offsets, err := c.srv.b.Offsets(&protocol.OffsetsRequest{Cluster: g.Cluster, Group: g.Group})
+		offsets, err := c.b.Offsets(&protocol.OffsetsRequest{Cluster: g.Cluster, Group: g.Group})
 		if err != nil {
-			if err.Code == protocol.CodeGroupNotFound {
-				continue // it was deleted in between
+			if err.Code == protocol.CodeGroupNotFound || err.Code == protocol.CodeForbidden {
+				continue // it was deleted in between, or may be changed but not read
 			}
 			return nil, err
 		}

@@ -169,6 +169,7 @@ type PendingFetch = Pending[*FetchReply]
 
 // PollReply answers a PollRequest.
 type PollReply struct {
+	Cluster    string
 	ConsumerID ConsumerID
 	Group      string
 	Generation Generation

@@ -37,7 +37,10 @@ var (
 	CodeLimitExceeded    = Code{40006, "limit_exceeded", false}    // more than the configured limit
 	CodeInvalidCursor    = Code{40007, "invalid_cursor", false}    // not a cursor this server made
 
+	CodeUnauthorized = Code{40101, "unauthorized", false} // nobody knows who asks
+
 	CodeCrossSite = Code{40301, "cross_site", false} // a page of another site asked
+	CodeForbidden = Code{40302, "forbidden", false}  // the token does not allow it
 
 	CodeTopicNotFound     = Code{40401, "topic_not_found", false}
 	CodeClusterNotFound   = Code{40402, "cluster_not_found", false}
@@ -47,6 +50,7 @@ var (
 	CodeBrokerNotFound    = Code{40406, "broker_not_found", false}
 	CodeRouteNotFound     = Code{40407, "route_not_found", false}
 	CodeUnknownMember     = Code{40408, "unknown_member", false}
+	CodeTokenNotFound     = Code{40409, "token_not_found", false}
 
 	CodeMethodNotAllowed = Code{40501, "method_not_allowed", false}
 
@@ -62,6 +66,7 @@ var (
 	CodeDirectoryInUse   = Code{40910, "directory_in_use", false}
 	CodeGroupNotEmpty    = Code{40911, "group_not_empty", false}
 	CodeForeignCursor    = Code{40912, "foreign_cursor", false} // a cursor of another group
+	CodeTokenExists      = Code{40913, "token_exists", false}
 
 	CodeBodyTooLarge   = Code{41301, "body_too_large", false}
 	CodeRecordTooLarge = Code{41302, "record_too_large", false}
@@ -81,6 +86,7 @@ var (
 	CodeDirectoryEscapes    = Code{42206, "directory_escapes", false}
 	CodeInvalidName         = Code{42207, "invalid_name", false}
 	CodeRecordLimit         = Code{42208, "record_limit", false} // what other readers could not read
+	CodeTooManyTokens       = Code{42210, "too_many_tokens", false}
 
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
@@ -99,13 +105,13 @@ var (
 // Codes lists every code above; a test of the error renderer walks it.
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
-	CodeLimitExceeded, CodeInvalidCursor, CodeCrossSite, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeMethodNotAllowed,
+	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
-	CodeGroupNotEmpty, CodeForeignCursor, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
+	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
-	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyRequests,
+	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyTokens, CodeTooManyRequests,
 	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeOutcomeUnknown,
 }

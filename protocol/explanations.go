@@ -32,6 +32,14 @@ var explanations = map[int]Explanation{
 		"Pass cursors on unchanged. Without one, poll again: the group goes on from its committed offset.",
 	},
 
+	CodeUnauthorized.Number: {
+		"The server asks who sends a request, and this one shows no token that is valid. Nothing was done with it.",
+		"Send `Authorization: Bearer <token>`. A token that was valid has expired, or was changed or deleted.",
+	},
+	CodeForbidden.Number: {
+		"The token does not allow it: `details.action` on `details.resource`. Nothing was done.",
+		"Use another token, or have this one allowed more (PATCH /tokens/{name}).",
+	},
 	CodeCrossSite.Number: {
 		"A web page of another origin sent the request. Nothing was done with it.",
 		"If the page is yours, add its origin to `cors.origins`.",
@@ -55,6 +63,7 @@ var explanations = map[int]Explanation{
 	CodeBrokerNotFound.Number: {"The cluster has no broker of that id.", "Ask GET /cluster/{cluster} for its brokers."},
 	CodeRouteNotFound.Number:  {"There is no such path.", "GET /openapi.json lists all paths."},
 
+	CodeTokenNotFound.Number: {"There is no token of that name.", "Ask GET /tokens for their names."},
 	CodeUnknownMember.Number: {
 		"The consumer is not a member of the group: it has never been, has left, or was silent for longer than its lease and replaced.",
 		"Stop the work on its records, and poll: that joins the group again. What it had not committed is delivered again, perhaps to another consumer.",
@@ -89,6 +98,10 @@ var explanations = map[int]Explanation{
 		"The cursor belongs to another cluster, group or consumer, or to a group that was deleted.",
 		"Pass back only the cursor of this consumer's own latest answer. Without one, poll again.",
 	},
+	CodeTokenExists.Number: {
+		"There is a token of that name already. What it is made of is shown once, when it is created.",
+		"Choose another name, or delete the token first.",
+	},
 
 	CodeBodyTooLarge.Number:   {"The body exceeds the limit, as sent or decompressed.", "Send at most `details.limit` bytes; split the batch."},
 	CodeRecordTooLarge.Number: {"A record exceeds the limit of the server or of its topic.", "Send records of at most `details.limit` bytes."},
@@ -116,6 +129,8 @@ var explanations = map[int]Explanation{
 		"A record is nested deeper, or has a number of more digits, more headers or a longer header name than the server takes: JSON readers of some languages would refuse every answer that has it in it.",
 		"Stay within `details.limit`, or send what exceeds it as a string or as `value_text`.",
 	},
+
+	CodeTooManyTokens.Number: {"There are as many tokens as `limits.tokens` allows.", "Delete tokens that nobody uses, or have the limit raised."},
 
 	CodeTooManyRequests.Number: {"Too much at the same time: bytes of request bodies in memory, or consumers of a group.", asFull},
 	CodeTooManyProducers.Number: {

@@ -16,6 +16,7 @@ const (
 	keyTopic       = "topic"        // ["topic","<topic id>"]
 	keyPartition   = "partition"    // ["partition","<topic id>",0]
 	keyConsumerIDs = "consumer_ids" // ["consumer_ids"]
+	keyToken       = "token"        // ["token","<name>"]
 )
 
 // clusterActions says which kind of key an action may have. An action that is
@@ -31,6 +32,9 @@ var clusterActions = map[string]string{
 	actionReplaceReplica:  keyPartition,
 	actionReplicaReplaced: keyPartition,
 	actionConsumerIDs:     keyConsumerIDs,
+	actionCreateToken:     keyToken,
+	actionAlterToken:      keyToken,
+	actionDeleteToken:     keyToken,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -55,6 +59,13 @@ type (
 	consumerIDsValue struct {
 		V    int                 `json:"v"`
 		Next protocol.ConsumerID `json:"next"`
+	}
+	tokenValue struct {
+		V         int              `json:"v"`
+		Hash      string           `json:"hash"` // of the token, SHA-256 in hexadecimal digits
+		Allow     []protocol.Grant `json:"allow"`
+		ExpiresAt int64            `json:"expires_at,omitempty"` // milliseconds since 1970; 0: never
+		CreatedAt int64            `json:"created_at"`           // likewise
 	}
 )
 
@@ -92,6 +103,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyPartition(args[0], args[1], rec.Value)
 	case kind == keyConsumerIDs && len(args) == 0:
 		return s.applyConsumerIDs(rec.Value)
+	case kind == keyToken && len(args) == 1:
+		return s.applyToken(args[0], rec.Value)
 	}
 	return errors.New("the key has the wrong number of elements")
 }

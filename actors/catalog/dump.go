@@ -32,6 +32,9 @@ func (s *State) Dump() string {
 	for _, id := range slices.Sorted(maps.Keys(s.deleted)) {
 		fmt.Fprintf(&b, "deleted %s %s\n", id, metarecord.JSON(s.deleted[id]))
 	}
+	for _, t := range s.tokens {
+		fmt.Fprintf(&b, "token %s %s\n", t.Name, metarecord.JSON(tokenValueOf(t)))
+	}
 	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
 	return b.String()
 }

@@ -22,6 +22,9 @@ const (
 	actionReplaceReplica  = "REPLACE_REPLICA"
 	actionReplicaReplaced = "REPLICA_REPLACED"
 	actionConsumerIDs     = "CONSUMER_IDS"
+	actionCreateToken     = "CREATE_TOKEN"
+	actionAlterToken      = "ALTER_TOKEN"
+	actionDeleteToken     = "DELETE_TOKEN"
 )
 
 // firstConsumerID is the first consumer id that is assigned. Ids that people
@@ -98,6 +101,7 @@ type State struct {
 	partitions map[protocol.PartitionID]*Partition
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
+	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
 }
 
 // DeletedTopic is what is kept of a deleted topic: the committed permission

@@ -12,6 +12,9 @@ import (
 
 // CreateCluster creates a cluster with its brokers, or finds it there.
 func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
+	if err := fr.mayCluster(spec.Name); err != nil {
+		return nil, false, err
+	}
 	deadline := fr.deadline(ctx)
 	c, created, err := fr.host.CreateCluster(spec, deadline)
 	if err != nil {
@@ -35,7 +38,7 @@ func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
 		list[i] = c.View().Info
 	}
 	for _, c := range fr.directory.Clusters() {
-		if c.Refused != nil {
+		if c.Refused != nil && fr.access.Who.SeesCluster(c.Name) {
 			list = append(list, c.Refused.Info)
 		}
 	}
@@ -58,6 +61,12 @@ func (fr *Front) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error)
 
 // DeleteCluster ends a cluster and removes its files.
 func (fr *Front) DeleteCluster(ctx context.Context, name string) *protocol.Error {
+	if err := fr.mayCluster(name); err != nil {
+		return err
+	}
+	if err := fr.keepsTokens(name); err != nil {
+		return err
+	}
 	return fr.host.DeleteCluster(name, fr.deadline(ctx))
 }
 
@@ -73,9 +82,12 @@ func (fr *Front) StartBroker(ctx context.Context, cluster string, id int) (*prot
 }
 
 func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
+	if err := fr.mayCluster(cluster); err != nil {
+		return nil, err
+	}
 	c := fr.directory.Clusters()[cluster] // needs no majority, so none is asked for
 	if c == nil {
-		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
+		return nil, clusterNotFound(cluster)
 	}
 	if c.Refused != nil {
 		return nil, c.Unavailable()
@@ -152,6 +164,10 @@ func (fr *Front) Readiness() protocol.Readiness {
 		})
 	}
 	r.Ready = !r.Starting && len(r.Leaderless) == 0
+	if who := fr.access.Who; who != nil {
+		hidden := func(s protocol.PartitionStatus) bool { return !who.SeesTopic(s.Cluster, s.Topic) }
+		r.Leaderless, r.Degraded = slices.DeleteFunc(r.Leaderless, hidden), slices.DeleteFunc(r.Degraded, hidden)
+	}
 	return r
 }
 

@@ -40,7 +40,7 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 		f.front.parked.remove(&f.parker)
 		woken = f.unpark()
 		switch {
-		case !woken && f.over():
+		case !woken && f.over(), f.front.revoked():
 			f.leader.Unregister(f.waiter)
 			return f.reply, false, nil
 		case !woken:
@@ -89,7 +89,7 @@ func (f *fetch) Park(resume func()) {
 	}
 	f.setTimer(f.deadline)
 	f.front.parked.add(&f.parker, f.req.Done, f.front.stopped)
-	f.park(resume, f.req.Left, f.req.Done, f.front.stopped)
+	f.park(resume, f.req.Left, f.req.Done, f.front.stopped, f.front.access.Who.Ended())
 }
 
 // over reports that nothing is waited for any more: the time is up, the client

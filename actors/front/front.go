@@ -15,6 +15,7 @@ type Options struct {
 	SessionTimeout   time.Duration // of consumers that name none
 	AutoCreateTopics bool
 	Limits           catalog.TopicLimits // defaults and bounds of topics
+	MaxTokens        int
 	Now              func() time.Time
 }
 
@@ -36,7 +37,16 @@ type Host interface {
 
 // Front answers what clients ask, on their own goroutines: it resolves what is
 // meant from the routing tables, asks leaders, and reads logs by itself.
+//
+// It does so for somebody, see For; what that one may not do is refused where the
+// names are resolved, before anything happens.
 type Front struct {
+	*shared
+	access protocol.Access
+}
+
+// shared is what the Fronts of a process have in common.
+type shared struct {
 	opt       Options
 	directory *routing.Directory
 	host      Host
@@ -53,7 +63,19 @@ type Front struct {
 
 // New makes the Front of a host whose clusters are in directory.
 func New(o Options, directory *routing.Directory, host Host) *Front {
-	fr := &Front{opt: o, directory: directory, host: host, stopped: host.Stopped()}
+	fr := &Front{shared: &shared{opt: o, directory: directory, host: host, stopped: host.Stopped()}}
 	directory.OnTopics(fr.parked.nudge)
 	return fr
 }
+
+// For is the Front that answers for somebody. The one that New makes answers for
+// anybody.
+func (fr *Front) For(a protocol.Access) *Front { return &Front{fr.shared, a} }
+
+// revoked reports whether the client has lost, while it waited, what it was let in
+// with. Nothing is delivered to it then.
+func (fr *Front) revoked() bool { return closed(fr.access.Who.Ended()) }
+
+// Nudge has reads that wait look whether their client has lost what it was let in
+// with.
+func (fr *Front) Nudge() { fr.parked.nudge() }

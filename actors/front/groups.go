@@ -77,6 +77,9 @@ func (fr *Front) listGroupInfos(cluster string, asKnown bool) ([]protocol.GroupI
 			return nil, err
 		}
 		for _, name := range names {
+			if !fr.access.Who.SeesGroup(c.Name, name) {
+				continue
+			}
 			info, err := fr.describeGroup(c, name, asKnown)
 			if err != nil {
 				if err.Code == protocol.CodeGroupNotFound {
@@ -105,6 +108,7 @@ func (fr *Front) describeGroup(c *routing.Cluster, group string, asKnown bool) (
 		return nil, err
 	}
 	info := r.Info
+	fr.hideTopics(c.Name, &info)
 	info.Cluster, info.Lag = c.Name, fr.lagOf(c, &r)
 	return &info, nil
 }
@@ -132,6 +136,20 @@ func (fr *Front) lagOf(c *routing.Cluster, r *routing.GroupReading) (lag protoco
 		}
 	}
 	return lag
+}
+
+// hideTopics leaves out what the client may not know of.
+func (fr *Front) hideTopics(cluster string, info *protocol.GroupInfo) {
+	who := fr.access.Who
+	if who == nil {
+		return
+	}
+	info.Members = slices.Clone(info.Members)
+	for i := range info.Members {
+		m := &info.Members[i]
+		m.Topics = slices.DeleteFunc(slices.Clone(m.Topics), func(topic string) bool { return !who.SeesTopic(cluster, topic) })
+		m.Assignment = slices.DeleteFunc(slices.Clone(m.Assignment), func(at protocol.TopicPartition) bool { return !who.SeesTopic(cluster, at.Topic) })
+	}
 }
 
 // Heartbeat renews the lease of a member that does not poll.

@@ -45,6 +45,9 @@ func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
 func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
 	topics := c.Table().Topics
 	if req.Topic != "" {
+		if err := fr.mayTopic(c.Name, req.Topic); err != nil {
+			return "", nil, err
+		}
 		t := topics[req.Topic]
 		if t == nil {
 			return "", nil, topicNotFound(req.Topic)
@@ -52,6 +55,9 @@ func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) 
 		topicID = t.ID
 	}
 	for _, o := range req.Offsets {
+		if err := fr.mayTopic(c.Name, o.Topic); err != nil {
+			return "", nil, err
+		}
 		t := topics[o.Topic]
 		if t == nil {
 			return "", nil, topicNotFound(o.Topic)
@@ -71,7 +77,9 @@ func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *
 	var c *routing.Cluster
 	var err *protocol.Error
 	if req.Topic != "" {
-		c, err = fr.topicCluster(req.Cluster, req.Topic)
+		if c, err = fr.topicCluster(req.Cluster, req.Topic); err == nil {
+			err = fr.mayGroup(c.Name, req.Group)
+		}
 	} else {
 		c, err = fr.groupCluster(req.Cluster, req.Group)
 	}
@@ -84,6 +92,9 @@ func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *
 	}
 	rows := []protocol.OffsetInfo{}
 	for name, t := range c.Table().Topics {
+		if !fr.access.Who.SeesTopic(c.Name, name) {
+			continue
+		}
 		for p := range t.Partitions {
 			row, mentioned := fr.offsetRow(t, p, &r)
 			if name == req.Topic || req.Topic == "" && mentioned {
@@ -131,6 +142,9 @@ func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupRea
 // Seek moves a group's committed offsets of a topic.
 func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
 	t, err := fr.LookupTopic(req.Cluster, req.Topic, false, time.Time{})
+	if err == nil {
+		err = fr.mayGroup(t.Cluster, req.Group)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (p *poll) replyWith(c *group.Cursor) *protocol.PollReply {
 		records = []protocol.Record{}
 	}
 	reply := &protocol.PollReply{
-		ConsumerID: p.req.ConsumerID, Group: p.req.Group, Generation: p.share.Generation,
+		Cluster: p.cluster.Name, ConsumerID: p.req.ConsumerID, Group: p.req.Group, Generation: p.share.Generation,
 		Records: records, TimedOut: p.look.got.count == 0 && !p.superseded() && !p.ending(),
 		Gaps: p.look.gaps, AfterGeneration: p.resumed,
 		Number: p.number, Superseded: p.share.handle.Signal() == routing.PollSuperseded,

@@ -28,6 +28,9 @@ func (l *pollLook) begin(at []group.PartitionOffset) {
 
 // onRead reads the partitions. If they have nothing, the poll waits.
 func (p *poll) onRead() pollState {
+	if p.front.revoked() {
+		return p.onClientGone()
+	}
 	if err := p.read(); err != nil {
 		p.leave()
 		return p.fail(err)

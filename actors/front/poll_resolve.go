@@ -11,6 +11,9 @@ import (
 
 // onResolve finds out which topics, consumer and group are meant.
 func (p *poll) onResolve() pollState {
+	if err := p.mayPoll(); err != nil {
+		return p.fail(err)
+	}
 	if err := p.resolveTopics(); err != nil {
 		return p.fail(err)
 	}
@@ -19,6 +22,9 @@ func (p *poll) onResolve() pollState {
 	}
 	if p.req.Group == "" {
 		p.req.Group = "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
+	}
+	if err := p.front.mayJoin(p.cluster.Name, p.req.Group); err != nil {
+		return p.fail(err)
 	}
 	if p.req.SessionTimeout == 0 {
 		p.req.SessionTimeout = p.front.opt.SessionTimeout

@@ -34,7 +34,7 @@ func (p *poll) parkForRecords(resume func()) {
 	}
 	p.setTimer(p.nextNudge())
 	p.front.parked.add(&p.parker, p.client.done, p.front.stopped)
-	p.park(resume, p.share.routes.Changed(), p.client.done, p.front.stopped, p.req.Left)
+	p.park(resume, p.share.routes.Changed(), p.client.done, p.front.stopped, p.req.Left, p.front.access.Who.Ended())
 }
 
 // nextNudge is when the poll's time is up, or when it is time to look for its
@@ -59,13 +59,17 @@ func (p *poll) onWait(woken bool) pollState {
 // ending reports whether the process, or the front end, ends: then a poll is answered
 // before its time is over, and does not claim otherwise. Clients that take an empty
 // answer for the end of the records would stop at each restart of the server.
-func (p *poll) ending() bool { return closed(p.client.done) || closed(p.front.stopped) }
+func (p *poll) ending() bool {
+	return closed(p.client.done) || closed(p.front.stopped) || p.front.revoked()
+}
 
 // afterWait finds out why the wait has ended. What the group says comes first,
 // then the end of the process, then records.
 func (p *poll) afterWait(woken bool) pollState {
 	signal := p.share.handle.Signal()
 	switch {
+	case p.front.revoked():
+		return p.onClientGone()
 	case signal == routing.PollRebalanced:
 		return p.shareAgain()
 	case signal >= routing.PollLeft:

@@ -95,7 +95,7 @@ func (fr *Front) Producers(cluster string) ([]protocol.ProducerInfo, *protocol.E
 	list := []protocol.ProducerInfo{}
 	for _, c := range all {
 		for name, t := range c.Table().Topics {
-			if protocol.IsInternalTopic(name) {
+			if protocol.IsInternalTopic(name) || !fr.access.Who.SeesTopic(c.Name, name) {
 				continue
 			}
 			for p := range t.Partitions {

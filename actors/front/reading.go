@@ -144,6 +144,9 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 	deadline := time.Now().Add(want.Timeout)
 	defer r.unregister()
 	for {
+		if r.front.revoked() {
+			return &protocol.ReadingReply{}, nil
+		}
 		if err := r.renewTopic(); err != nil {
 			return nil, err
 		}
@@ -163,7 +166,7 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 
 // over reports whether nobody waits for records any more.
 func (r *reading) over() bool {
-	return closed(r.req.Done) || closed(r.front.stopped) || r.req.Gone != nil && r.req.Gone()
+	return closed(r.req.Done) || closed(r.front.stopped) || r.front.revoked() || r.req.Gone != nil && r.req.Gone()
 }
 
 // wait returns when a partition may have something to read, when topics change, at
@@ -187,6 +190,7 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 	case <-r.routes.Changed():
 	case <-r.req.Done:
 	case <-r.front.stopped:
+	case <-r.front.access.Who.Ended():
 	case <-t.C:
 	}
 }

@@ -12,19 +12,24 @@ import (
 // What a request means. It may leave out the cluster: then the cluster that has
 // the topic or the group is meant. A commit may leave out the group as well.
 
-// cluster finds a cluster whose metadata is recovered.
+// cluster finds a cluster whose metadata is recovered. A cluster of which the
+// client may not know does not exist for it.
 func (fr *Front) cluster(name string) (*routing.Cluster, *protocol.Error) {
 	c := fr.directory.Clusters()[name]
 	switch {
-	case c == nil:
-		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", name)
+	case c == nil || !fr.access.Who.SeesCluster(name):
+		return nil, clusterNotFound(name)
 	case c.Table() == nil:
 		return nil, c.Unavailable()
 	}
 	return c, nil
 }
 
-// serving returns all clusters by name but for those that are held back, or
+func clusterNotFound(name string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", name)
+}
+
+// serving returns all clusters by name that the client may know of, but for those that are held back, or
 // the named one.
 func (fr *Front) serving(name string) ([]*routing.Cluster, *protocol.Error) {
 	if name != "" {
@@ -36,6 +41,9 @@ func (fr *Front) serving(name string) ([]*routing.Cluster, *protocol.Error) {
 	}
 	var all []*routing.Cluster
 	for _, c := range fr.directory.Clusters() {
+		if !fr.access.Who.SeesCluster(c.Name) {
+			continue
+		}
 		if c.Table() == nil {
 			if c.Fresh || c.HeldBack(fr.opt.Now()) {
 				continue
@@ -48,9 +56,13 @@ func (fr *Front) serving(name string) ([]*routing.Cluster, *protocol.Error) {
 	return all, nil
 }
 
-// LookupTopic finds a topic in the routing snapshot of its cluster.
+// LookupTopic finds a topic in the routing snapshot of its cluster. Topics of which
+// the client may not know are passed over.
 func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if cluster != "" {
+		if err := fr.mayTopic(cluster, topic); err != nil {
+			return nil, err
+		}
 		c, err := fr.cluster(cluster)
 		if err != nil {
 			return nil, err
@@ -63,6 +75,9 @@ func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.T
 	var found *protocol.Topic
 	all := fr.directory.Clusters()
 	for _, c := range all {
+		if !fr.access.Who.SeesTopic(c.Name, topic) {
+			continue
+		}
 		rt := c.Table()
 		if rt == nil {
 			if c.Fresh || c.HeldBack(fr.opt.Now()) {
@@ -80,12 +95,15 @@ func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.T
 		found = t
 	}
 	if found != nil {
-		return found, nil
+		return found, fr.mayTopic(found.Cluster, topic)
+	}
+	if err := fr.mayTopic(protocol.DefaultCluster, topic); err != nil && err.Code == protocol.CodeForbidden {
+		return nil, err
 	}
 	if err := fr.heldBack(); err != nil {
 		return nil, err
 	}
-	if all[protocol.DefaultCluster] == nil {
+	if all[protocol.DefaultCluster] == nil || !fr.access.Who.SeesCluster(protocol.DefaultCluster) {
 		return nil, fr.topicMissing("", topic)
 	}
 	c, err := fr.cluster(protocol.DefaultCluster)
@@ -108,18 +126,27 @@ func (fr *Front) topicCluster(cluster, topic string) (*routing.Cluster, *protoco
 	return routing.Of(t).Cluster, nil
 }
 
-// groupCluster finds the one cluster that has a group.
+// groupCluster finds the one cluster that has a group. Groups of which the client
+// may not know are passed over.
 func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protocol.Error) {
+	if cluster != "" {
+		if err := fr.mayGroup(cluster, group); err != nil {
+			return nil, err
+		}
+	}
 	all, err := fr.serving(cluster)
 	if err != nil || cluster != "" {
 		return first(all), err
 	}
 	held := fr.heldBack()
 	if len(all) == 1 && held == nil {
-		return all[0], nil
+		return all[0], fr.mayGroup(all[0].Name, group)
 	}
 	var found *routing.Cluster
 	for _, c := range all {
+		if !fr.access.Who.SeesGroup(c.Name, group) {
+			continue
+		}
 		names, err := fr.groupsOf(c, 0)
 		if err != nil {
 			return nil, err
@@ -132,13 +159,13 @@ func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protoco
 		}
 		found = c
 	}
-	switch {
-	case found != nil:
-		return found, nil
-	case held != nil:
-		return nil, held
+	if found != nil {
+		return found, fr.mayGroup(found.Name, group)
 	}
-	return nil, groupNotFound(group)
+	if err := fr.mayGroup(protocol.DefaultCluster, group); err != nil {
+		return nil, err
+	}
+	return nil, cmp.Or(held, groupNotFound(group))
 }
 
 func first(all []*routing.Cluster) *routing.Cluster {
@@ -165,6 +192,7 @@ func (fr *Front) consumerGroup(cluster string, id protocol.ConsumerID) (*routing
 		if err != nil {
 			return nil, "", err
 		}
+		names = slices.DeleteFunc(names, func(group string) bool { return !fr.access.Who.SeesGroup(c.Name, group) })
 		if len(names) > 0 {
 			at = c
 			groups = append(groups, names...)
@@ -177,7 +205,7 @@ func (fr *Front) consumerGroup(cluster string, id protocol.ConsumerID) (*routing
 		}
 		return nil, "", protocol.Errorf(protocol.CodeConsumerNotFound, "consumer %d has never been seen", id)
 	case 1:
-		return at, groups[0], nil
+		return at, groups[0], fr.mayGroup(at.Name, groups[0])
 	}
 	return nil, "", protocol.Errorf(protocol.CodeAmbiguousGroup, "consumer %d is in more than one group, name one", id).
 		With("groups", groups)
@@ -190,6 +218,9 @@ func (fr *Front) commitGroup(req *protocol.CommitRequest) (*routing.Cluster, str
 	}
 	if topic := commitTopic(req); topic != "" {
 		c, err := fr.topicCluster(req.Cluster, topic)
+		if err == nil {
+			err = fr.mayGroup(c.Name, req.Group)
+		}
 		return c, req.Group, err
 	}
 	c, err := fr.groupCluster(req.Cluster, req.Group)
@@ -223,7 +254,7 @@ func (fr *Front) heldBack() *protocol.Error {
 func (fr *Front) gone(t *protocol.Topic) *protocol.Error {
 	c := routing.Of(t).Cluster
 	if fr.directory.Clusters()[t.Cluster] != c {
-		return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", t.Cluster)
+		return clusterNotFound(t.Cluster)
 	}
 	if now := c.Table().Topics[t.Name]; now == nil || now.ID != t.ID {
 		return topicNotFound(t.Name)

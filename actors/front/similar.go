@@ -30,7 +30,7 @@ func (fr *Front) similarTopic(cluster, topic string) (nearest string) {
 			continue
 		}
 		for known := range rt.Topics {
-			if protocol.IsInternalTopic(known) && !protocol.IsInternalTopic(topic) {
+			if protocol.IsInternalTopic(known) && !protocol.IsInternalTopic(topic) || !fr.access.Who.SeesTopic(name, known) {
 				continue
 			}
 			n := editDistance(wanted, strings.ToLower(known), least)

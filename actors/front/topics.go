@@ -18,6 +18,9 @@ func (fr *Front) createMissing(c *routing.Cluster, cluster, topic string, create
 	if !create || !fr.opt.AutoCreateTopics || protocol.IsInternalTopic(topic) {
 		return nil, fr.topicMissing(cluster, topic)
 	}
+	if err := fr.mayCreate(c.Name, topic); err != nil {
+		return nil, err
+	}
 	if _, err := fr.createTopic(c, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
 		return nil, err
 	}
@@ -64,7 +67,11 @@ func (fr *Front) awaitLeaders(c *routing.Cluster, topic string, deadline time.Ti
 
 // CreateTopic creates a topic, or finds it there with the same settings.
 func (fr *Front) CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error) {
-	c, err := fr.cluster(cmp.Or(spec.Cluster, protocol.DefaultCluster))
+	cluster := cmp.Or(spec.Cluster, protocol.DefaultCluster)
+	if err := fr.mayTopic(cluster, spec.Name); err != nil {
+		return nil, false, err
+	}
+	c, err := fr.cluster(cluster)
 	if err != nil {
 		return nil, false, err
 	}
@@ -124,7 +131,8 @@ func (fr *Front) topicInfos(c *routing.Cluster, internal bool) []protocol.TopicI
 	view := c.View()
 	var list []protocol.TopicInfo
 	for i := range view.Topics {
-		if internal || !protocol.IsInternalTopic(view.Topics[i].Name) {
+		name := view.Topics[i].Name
+		if (internal || !protocol.IsInternalTopic(name)) && fr.access.Who.SeesTopic(c.Name, name) {
 			list = append(list, fr.describeTopic(view, view.Topics[i]))
 		}
 	}

@@ -3,6 +3,8 @@ package routing
 import (
 	"maps"
 	"sync/atomic"
+
+	"ottla/protocol"
 )
 
 // Directory lists the clusters of a node.
@@ -12,6 +14,7 @@ type Directory struct {
 
 	clusters atomic.Pointer[map[string]*Cluster] // replaced, never changed
 	onTopics atomic.Pointer[func()]
+	onTokens atomic.Pointer[func()]
 }
 
 // NewDirectory returns a directory without clusters.
@@ -33,6 +36,9 @@ func (d *Directory) Put(name string, c *Cluster) {
 		next[name] = c
 	}
 	d.clusters.Store(&next)
+	if name == protocol.DefaultCluster {
+		d.TokensChanged()
+	}
 }
 
 // OnTopics sets the function that is called, on any goroutine, whenever the
@@ -42,6 +48,18 @@ func (d *Directory) OnTopics(f func()) { d.onTopics.Store(&f) }
 // TopicsChanged calls the function that OnTopics has set.
 func (d *Directory) TopicsChanged() {
 	if f := d.onTopics.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// OnTokens sets the function that is called, on any goroutine, whenever the tokens
+// may have changed: before whoever has changed them gets the answer. It must not
+// block. It replaces an earlier one.
+func (d *Directory) OnTokens(f func()) { d.onTokens.Store(&f) }
+
+// TokensChanged calls the function that OnTokens has set.
+func (d *Directory) TokensChanged() {
+	if f := d.onTokens.Load(); f != nil {
 		(*f)()
 	}
 }

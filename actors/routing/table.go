@@ -52,4 +52,6 @@ type View struct {
 	Problems   map[protocol.PartitionID]string // replicas that are down or being replaced
 
 	NextConsumerID protocol.ConsumerID // ids from this one on are free
+
+	Tokens []*protocol.TokenEntry // by name; the same slice until one changes
 }

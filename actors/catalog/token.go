@@ -1,0 +1,123 @@
+package catalog
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"time"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
+)
+
+// Tokens are all tokens by name. Neither the list nor its entries are ever
+// changed: what is different after a record is another list, and a token that was
+// changed another entry.
+func (s *State) Tokens() []*protocol.TokenEntry { return s.tokens }
+
+// findToken is where a token is, or would be, in the list.
+func (s *State) findToken(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(s.tokens, name, func(t *protocol.TokenEntry, name string) int { return cmp.Compare(t.Name, name) })
+}
+
+// DecideCreateToken creates a token, of which only the hash is kept. Now is in
+// milliseconds since 1970. Errors: token_exists, too_many_tokens (there are
+// limit already).
+func (s *State) DecideCreateToken(spec *protocol.TokenSpec, hash protocol.TokenHash, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+	if _, found := s.findToken(spec.Name); found {
+		return nil, nil, protocol.Errorf(protocol.CodeTokenExists, "token %q already exists", spec.Name)
+	}
+	if len(s.tokens) >= limit {
+		return nil, nil, protocol.Errorf(protocol.CodeTooManyTokens, "there are %d tokens, as many as limits.tokens allows", len(s.tokens)).
+			With("limit", limit)
+	}
+	t := &protocol.TokenEntry{Hash: hash, TokenInfo: protocol.TokenInfo{Name: spec.Name, CreatedAt: time.UnixMilli(now).UTC()}}
+	set(t, spec)
+	return &t.TokenInfo, []metarecord.Record{tokenRecord(actionCreateToken, t)}, nil
+}
+
+// DecideAlterToken changes what spec sends. No records are returned when nothing
+// changes. Error: token_not_found.
+func (s *State) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+	at, found := s.findToken(spec.Name)
+	if !found {
+		return nil, nil, tokenNotFound(spec.Name)
+	}
+	t := *s.tokens[at]
+	set(&t, spec)
+	rec := tokenRecord(actionAlterToken, &t)
+	if string(rec.Value) == string(tokenRecord(actionAlterToken, s.tokens[at]).Value) {
+		return &t.TokenInfo, nil, nil
+	}
+	return &t.TokenInfo, []metarecord.Record{rec}, nil
+}
+
+// DecideDeleteToken deletes a token. Error: token_not_found.
+func (s *State) DecideDeleteToken(name string) ([]metarecord.Record, *protocol.Error) {
+	if _, found := s.findToken(name); !found {
+		return nil, tokenNotFound(name)
+	}
+	return []metarecord.Record{{Action: actionDeleteToken, Key: metarecord.Key(keyToken, name)}}, nil
+}
+
+// set sets what spec sends.
+func set(t *protocol.TokenEntry, spec *protocol.TokenSpec) {
+	if spec.Allow != nil {
+		t.Allow = spec.Allow
+	}
+	if spec.ExpiresAt != nil {
+		t.ExpiresAt = nil
+		if !spec.ExpiresAt.IsZero() {
+			at := spec.ExpiresAt.UTC().Truncate(time.Millisecond)
+			t.ExpiresAt = &at
+		}
+	}
+}
+
+func tokenNotFound(name string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeTokenNotFound, "token %q does not exist", name)
+}
+
+func tokenRecord(action string, t *protocol.TokenEntry) metarecord.Record {
+	return metarecord.Record{Action: action, Key: metarecord.Key(keyToken, t.Name), Value: metarecord.JSON(tokenValueOf(t))}
+}
+
+func tokenValueOf(t *protocol.TokenEntry) tokenValue {
+	v := tokenValue{V: metarecord.Format, Hash: hex.EncodeToString(t.Hash[:]), Allow: t.Allow, CreatedAt: t.CreatedAt.UnixMilli()}
+	if t.ExpiresAt != nil {
+		v.ExpiresAt = t.ExpiresAt.UnixMilli()
+	}
+	return v
+}
+
+func (s *State) applyToken(name string, value []byte) error {
+	at, found := s.findToken(name)
+	if value == nil {
+		if found {
+			s.tokens = slices.Delete(slices.Clone(s.tokens), at, at+1)
+		}
+		return nil
+	}
+	var v tokenValue
+	if err := metarecord.Decode(value, &v); err != nil {
+		return err
+	}
+	t := &protocol.TokenEntry{TokenInfo: protocol.TokenInfo{Name: name, Allow: v.Allow, CreatedAt: time.UnixMilli(v.CreatedAt).UTC()}}
+	hash, err := hex.DecodeString(v.Hash)
+	if err != nil || len(hash) != len(t.Hash) {
+		return errors.New("the hash of the token is no SHA-256")
+	}
+	t.Hash = protocol.TokenHash(hash)
+	if v.ExpiresAt != 0 {
+		at := time.UnixMilli(v.ExpiresAt).UTC()
+		t.ExpiresAt = &at
+	}
+	s.tokens = slices.Clone(s.tokens)
+	if found {
+		s.tokens[at] = t
+	} else {
+		s.tokens = slices.Insert(s.tokens, at, t)
+	}
+	return nil
+}

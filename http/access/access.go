@@ -1,0 +1,173 @@
+// Package access knows who may ask: it finds the principal of a token, and ends
+// it when the token is changed, deleted or has expired.
+//
+// Of a token only the SHA-256 is known. Looking it up by its hash tells a client
+// that measures time nothing: it cannot choose a hash that begins as another.
+package access
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ottla/protocol"
+)
+
+// AdminName is the name of the principal of the first token, which configuration
+// gives. No other token may have it.
+const AdminName = "admin"
+
+// tokenPrefix begins every token, so that tools that look for secrets in files
+// recognize it.
+const tokenPrefix = "ottla_"
+
+// NewToken makes a token of 32 random bytes, and its hash.
+func NewToken() (token string, hash protocol.TokenHash) {
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("BUG: no randomness: " + err.Error())
+	}
+	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return token, sha256.Sum256([]byte(token))
+}
+
+// Source keeps the tokens.
+type Source interface {
+	// Tokens are all tokens. Errors: they cannot be read yet, or not any more.
+	Tokens() ([]*protocol.TokenEntry, *protocol.Error)
+	// OnTokens sets the function that is called when others may be read than before.
+	OnTokens(f func())
+	// Nudge has reads that wait look whether their principal has ended.
+	Nudge()
+}
+
+// Registry finds principals. Its methods may be called from any goroutine.
+type Registry struct {
+	source Source
+	admin  *protocol.Principal
+	known  atomic.Pointer[table]
+
+	mu sync.Mutex // held while known is replaced
+}
+
+// table is the tokens at one time. It is never changed.
+type table struct {
+	byHash map[protocol.TokenHash]*member
+	byName map[string]*member
+}
+
+// member is a token with its principal.
+type member struct {
+	entry *protocol.TokenEntry
+	who   *protocol.Principal
+	timer *time.Timer // ends who when the token expires; nil: never
+}
+
+// New returns a registry of the tokens of source, and of the token of the
+// administrator, if there is one.
+func New(source Source, adminToken string) *Registry {
+	r := &Registry{source: source}
+	none := &table{byHash: map[protocol.TokenHash]*member{}, byName: map[string]*member{}}
+	if adminToken != "" {
+		r.admin = protocol.NewPrincipal(AdminName, []protocol.Grant{{Do: []string{"read", "write", "admin"}}}, nil)
+		m := &member{who: r.admin}
+		none.byHash[sha256.Sum256([]byte(adminToken))] = m
+		none.byName[AdminName] = m
+	}
+	r.known.Store(none)
+	source.OnTokens(func() { _ = r.refresh() })
+	_ = r.refresh() // what it fails with comes again when a token is asked for
+	return r
+}
+
+// Token finds the principal of a token. Errors: unauthorized; those of the source,
+// while it cannot say that there is no such token.
+func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
+	hash := protocol.TokenHash(sha256.Sum256(token))
+	m := r.known.Load().byHash[hash]
+	if m == nil {
+		if err := r.refresh(); err != nil {
+			return nil, err
+		}
+		m = r.known.Load().byHash[hash]
+	}
+	if m == nil || m.who.Over(time.Now()) {
+		return nil, errUnknown
+	}
+	return m.who, nil
+}
+
+// errUnknown does not tell a token that never was from one that is no more.
+var errUnknown = protocol.Errorf(protocol.CodeUnauthorized, "the token is not valid: it is unknown or has expired")
+
+// Successor finds the principal that has taken the place of who; nil if there is
+// none.
+func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
+	m := r.known.Load().byName[who.Name()]
+	if m == nil || m.who.Over(time.Now()) {
+		return nil
+	}
+	return m.who
+}
+
+// refresh reads the tokens anew. Principals of tokens that are as they were go on;
+// the others end.
+func (r *Registry) refresh() *protocol.Error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries, err := r.source.Tokens()
+	if err != nil {
+		return err
+	}
+	before := r.known.Load()
+	now := &table{byHash: make(map[protocol.TokenHash]*member, len(entries)+1), byName: make(map[string]*member, len(entries)+1)}
+	for hash, m := range before.byHash {
+		if m.entry == nil { // the administrator's
+			now.byHash[hash], now.byName[AdminName] = m, m
+		}
+	}
+	changed := false
+	for _, e := range entries {
+		m := before.byName[e.Name]
+		if m == nil || m.entry != e && !reflect.DeepEqual(m.entry, e) {
+			if m != nil && m.entry == nil {
+				continue // the administrator's name was given to a token before there was an administrator
+			}
+			m, changed = r.newMember(e), true
+		}
+		now.byHash[e.Hash], now.byName[e.Name] = m, m
+	}
+	r.known.Store(now)
+	for name, m := range before.byName {
+		if now.byName[name] != m {
+			m.end()
+			changed = true
+		}
+	}
+	if changed {
+		r.source.Nudge()
+	}
+	return nil
+}
+
+func (r *Registry) newMember(e *protocol.TokenEntry) *member {
+	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt)}
+	if e.ExpiresAt != nil {
+		m.timer = time.AfterFunc(time.Until(*e.ExpiresAt), func() {
+			m.who.End()
+			r.source.Nudge()
+		})
+	}
+	return m
+}
+
+func (m *member) end() {
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	m.who.End()
+}

@@ -1,0 +1,223 @@
+package http
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ottla/http/access"
+	"ottla/protocol"
+)
+
+// maxGrants is how many grants a token may have.
+const maxGrants = 100
+
+// createdToken is the answer to POST /tokens, the only one that has the token.
+type createdToken struct {
+	protocol.TokenInfo
+	Token string `json:"token"`
+}
+
+// tokenSettings are the fields that POST /tokens and PATCH /tokens/{token} share.
+func (c *call) tokenSettings(spec *protocol.TokenSpec) []binding {
+	return []binding{
+		{name: "allow", set: setGrants(&spec.Allow)},
+		{name: "expires_at", set: setExpiry(&spec.ExpiresAt)},
+	}
+}
+
+func postToken(c *call) *protocol.Error {
+	spec := &protocol.TokenSpec{}
+	err := c.bindBody(append(c.tokenSettings(spec), binding{name: "name", required: true, set: setName(&spec.Name)})...)
+	switch {
+	case err != nil:
+		return err
+	case spec.Allow == nil:
+		return missing("allow")
+	case spec.Name == access.AdminName:
+		return protocol.Errorf(protocol.CodeNotAllowed, "the name %q belongs to the token of the configuration", spec.Name).With("field", "name")
+	}
+	token, hash := access.NewToken()
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := c.b.CreateToken(ctx, spec, hash)
+	if err != nil {
+		return err
+	}
+	c.ctx.Response.Header.Set("Cache-Control", "no-store")
+	return c.sendJSON(fasthttp.StatusCreated, createdToken{*info, token})
+}
+
+// maySeeToken reports whether the client may know of a token: of its own, or of all.
+func (c *call) maySeeToken(name string) bool {
+	return c.who.Everything(protocol.RightAdmin) || c.who.Name() == name
+}
+
+func getTokens(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	entries, err := c.b.Tokens()
+	if err != nil {
+		return err
+	}
+	infos := []protocol.TokenInfo{}
+	for _, e := range entries {
+		if c.maySeeToken(e.Name) {
+			infos = append(infos, e.TokenInfo)
+		}
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("tokens", infos))
+}
+
+// tokenOf returns the token in the path. The query must be empty.
+func (c *call) tokenOf() (string, *protocol.Error) {
+	if err := c.bindQuery(); err != nil {
+		return "", err
+	}
+	return c.nameParam("token")
+}
+
+func getToken(c *call) *protocol.Error {
+	name, err := c.tokenOf()
+	if err != nil {
+		return err
+	}
+	entries, err := c.b.Tokens()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name == name && c.maySeeToken(name) {
+			return c.sendJSON(fasthttp.StatusOK, e.TokenInfo)
+		}
+	}
+	return protocol.Errorf(protocol.CodeTokenNotFound, "token %q does not exist", name)
+}
+
+func patchToken(c *call) *protocol.Error {
+	name, err := c.tokenOf()
+	if err != nil {
+		return err
+	}
+	spec := &protocol.TokenSpec{Name: name}
+	if err := c.bindRequired(c.tokenSettings(spec)); err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := c.b.AlterToken(ctx, spec)
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+func deleteToken(c *call) *protocol.Error {
+	name, err := c.tokenOf()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	if err := c.b.DeleteToken(ctx, name); err != nil {
+		return err
+	}
+	c.sendNothing()
+	return nil
+}
+
+// setGrants takes an array of {"do": [...], "cluster"?, "topics"?, "groups"?}.
+func setGrants(dst *[]protocol.Grant) func(string, value) *protocol.Error {
+	return func(fieldName string, v value) *protocol.Error {
+		if v.json.Raw[0] != '[' {
+			return v.wrong(fieldName, "an array")
+		}
+		r := protocol.NewJSONReader(v.json.Raw)
+		for r.Array(); r.Element(); {
+			if len(*dst) == maxGrants {
+				return protocol.Errorf(protocol.CodeNotAllowed, "%s has more than %d grants", fieldName, maxGrants).With("limit", maxGrants)
+			}
+			var g protocol.Grant
+			if err := bindObject(&r, fieldName, []binding{
+				{name: "do", required: true, set: setRights(&g.Do)},
+				{name: "cluster", set: setPattern(&g.Cluster)},
+				{name: "topics", set: setPattern(&g.Topics)},
+				{name: "groups", set: setPattern(&g.Groups)},
+			}); err != nil {
+				return inRecord(err, "grant", len(*dst))
+			}
+			*dst = append(*dst, g)
+		}
+		if len(*dst) == 0 {
+			return protocol.Errorf(protocol.CodeNotAllowed, "%s is empty: a token that may do nothing is of no use", fieldName).With("field", fieldName)
+		}
+		return nil
+	}
+}
+
+// setRights takes one or more of read, write and admin.
+func setRights(dst *[]string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		if v.json.Raw[0] != '[' {
+			return v.wrong(field, "an array")
+		}
+		var all protocol.Right
+		r := protocol.NewJSONReader(v.json.Raw)
+		for r.Array(); r.Element(); {
+			item, _ := r.Value()
+			name, ok := value{json: item}.str()
+			if !ok {
+				return wrongType(field, "an array of strings")
+			}
+			right, known := protocol.ParseRight(name)
+			if !known {
+				return protocol.Errorf(protocol.CodeNotAllowed, `%s has %.40q, which is none of "read", "write" and "admin"`, field, name).With("field", field)
+			}
+			if all&right == 0 {
+				*dst = append(*dst, name)
+			}
+			all |= right
+		}
+		if all == 0 {
+			return protocol.Errorf(protocol.CodeNotAllowed, `%s must have at least one of "read", "write" and "admin"`, field).With("field", field)
+		}
+		return nil
+	}
+}
+
+// setPattern takes a name, or a prefix followed by "*".
+func setPattern(dst *string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		if err := setText(dst)(field, v); err != nil {
+			return err
+		}
+		if !protocol.ValidPattern(*dst) {
+			return protocol.Errorf(protocol.CodeNotAllowed, `%s %.220q must be a name, or the beginning of one followed by "*"`, field, *dst).With("field", field)
+		}
+		return nil
+	}
+}
+
+// setExpiry takes a time that is to come, or null for never.
+func setExpiry(dst **time.Time) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		*dst = &time.Time{}
+		if string(v.json.Raw) == "null" {
+			return nil
+		}
+		var text string
+		if err := setText(&text)(field, v); err != nil {
+			return err
+		}
+		at, err := time.Parse(time.RFC3339, text)
+		switch {
+		case err != nil:
+			return invalid(field, "must be a time such as 2027-01-31T12:00:00Z")
+		case !at.After(time.Now()):
+			return protocol.Errorf(protocol.CodeNotAllowed, "%s is not in the future", field).With("field", field)
+		}
+		*dst = &at
+		return nil
+	}
+}

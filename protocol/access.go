@@ -1,0 +1,97 @@
+package protocol
+
+import (
+	"strings"
+	"time"
+)
+
+// Right is a kind of thing that a token may do.
+type Right uint8
+
+// The rights. None of them contains another.
+const (
+	RightRead  Right = 1 << iota // read records; commit offsets of groups
+	RightWrite                   // write records
+	RightAdmin                   // create, change and delete
+)
+
+// rightNames are the rights as the API names them.
+var rightNames = []struct {
+	name  string
+	right Right
+}{{"read", RightRead}, {"write", RightWrite}, {"admin", RightAdmin}}
+
+// String is the right's name, or the names of several.
+func (r Right) String() string {
+	var names []string
+	for _, n := range rightNames {
+		if r&n.right != 0 {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// ParseRight is the right of a name.
+func ParseRight(name string) (Right, bool) {
+	for _, n := range rightNames {
+		if n.name == name {
+			return n.right, true
+		}
+	}
+	return 0, false
+}
+
+// Grant lets a token do something. A pattern is a name, or a prefix followed by
+// "*". What a pattern that is left out means: see NewPrincipal.
+type Grant struct {
+	Do      []string `json:"do"` // names of rights
+	Cluster string   `json:"cluster,omitempty"`
+	Topics  string   `json:"topics,omitempty"`
+	Groups  string   `json:"groups,omitempty"`
+}
+
+// TokenSpec describes a token to create, or new settings of an existing one. Nil
+// means "not sent".
+type TokenSpec struct {
+	Name      string
+	Allow     []Grant
+	ExpiresAt *time.Time // the zero time: never
+}
+
+// TokenInfo describes a token, without what it is made of.
+type TokenInfo struct {
+	Name      string     `json:"name"`
+	Allow     []Grant    `json:"allow"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil: never
+	CreatedAt time.Time  `json:"created_at"`
+}
+
+// TokenHash is the SHA-256 of a token. That hash is fast, which is no weakness
+// here: a token is 32 random bytes, which nobody finds by trying, however fast.
+// Slow hashes are for what people make up.
+type TokenHash [32]byte
+
+// TokenEntry is a token as the broker keeps it. It is immutable: a token that was
+// changed is another entry.
+type TokenEntry struct {
+	TokenInfo
+	Hash TokenHash
+}
+
+// ValidPattern reports whether s is a pattern of names.
+func ValidPattern(s string) bool {
+	prefix, open := strings.CutSuffix(s, "*")
+	if open {
+		return prefix == "" || ValidName(prefix) || prefix == "." || prefix == ".."
+	}
+	return ValidName(s)
+}
+
+// matches reports whether name is one of the pattern's.
+func matches(pattern, name string) bool {
+	if prefix, open := strings.CutSuffix(pattern, "*"); open {
+		return strings.HasPrefix(name, prefix)
+	}
+	return pattern == name
+}

@@ -1,0 +1,198 @@
+package protocol
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Principal is who sends requests, as a token, a certificate or the like shows,
+// and what that allows. It is immutable but for its end: when the token is changed
+// or deleted there is another principal, or none. A nil Principal is anybody,
+// where nobody is asked who he is, and may do everything.
+type Principal struct {
+	name    string
+	expires time.Time // zero: never
+	grants  []grant
+	over    atomic.Bool
+	ended   chan struct{}
+}
+
+// grant is a Grant with what its missing patterns mean.
+type grant struct {
+	do          Right
+	whole       bool   // everything in the clusters
+	cluster     string // the pattern
+	topics      string // "": none
+	groups      string // "": none
+	groupsDo    Right  // what do is for groups
+	innerTopics bool   // topics that begin with __ too
+}
+
+// NewPrincipal makes a principal of what a token has. A grant without patterns is
+// for everything, internal topics included. Without cluster it is for all
+// clusters. One that names only groups is for no topic. One that names only topics
+// is, for admin, for no group; for read it is for all groups as long as no other
+// grant of the token names groups, because a consumer needs one.
+func NewPrincipal(name string, allow []Grant, expires *time.Time) *Principal {
+	p := &Principal{name: name, ended: make(chan struct{})}
+	if expires != nil {
+		p.expires = *expires
+	}
+	namesGroups := false
+	for i := range allow {
+		namesGroups = namesGroups || allow[i].Groups != ""
+	}
+	for i := range allow {
+		p.grants = append(p.grants, compile(&allow[i], namesGroups))
+	}
+	return p
+}
+
+func compile(from *Grant, namesGroups bool) grant {
+	g := grant{cluster: from.Cluster, topics: from.Topics, groups: from.Groups}
+	for _, name := range from.Do {
+		right, _ := ParseRight(name)
+		g.do |= right
+	}
+	g.groupsDo = g.do
+	if g.cluster == "" {
+		g.cluster = "*"
+	}
+	switch {
+	case g.topics == "" && g.groups == "":
+		g.whole, g.topics, g.groups = true, "*", "*"
+	case g.groups == "" && !namesGroups:
+		g.groups, g.groupsDo = "*", g.do&RightRead
+	}
+	g.innerTopics = g.whole || IsInternalTopic(g.topics)
+	return g
+}
+
+// Name is the name of the token, or what else the principal is known by; "" for
+// nobody.
+func (p *Principal) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.name
+}
+
+// Topic reports whether the principal may do that with a topic.
+func (p *Principal) Topic(do Right, cluster, topic string) bool {
+	if p == nil {
+		return true
+	}
+	for i := range p.grants {
+		g := &p.grants[i]
+		if g.do&do != 0 && matches(g.topics, topic) && matches(g.cluster, cluster) && (g.innerTopics || !IsInternalTopic(topic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Group reports whether the principal may do that with a group.
+func (p *Principal) Group(do Right, cluster, group string) bool {
+	if p == nil {
+		return true
+	}
+	for i := range p.grants {
+		g := &p.grants[i]
+		if g.groupsDo&do != 0 && matches(g.groups, group) && matches(g.cluster, cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// Cluster reports whether the principal may do that with a cluster as a whole,
+// everything in it included.
+func (p *Principal) Cluster(do Right, cluster string) bool {
+	if p == nil {
+		return true
+	}
+	for i := range p.grants {
+		if g := &p.grants[i]; g.do&do != 0 && g.whole && matches(g.cluster, cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// Everything reports whether the principal may do that with everything.
+func (p *Principal) Everything(do Right) bool {
+	if p == nil {
+		return true
+	}
+	for i := range p.grants {
+		if g := &p.grants[i]; g.do&do != 0 && g.whole && g.cluster == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// anything is any right: who has one may see that a thing is there.
+const anything = RightRead | RightWrite | RightAdmin
+
+// SeesTopic reports whether the principal may know of a topic.
+func (p *Principal) SeesTopic(cluster, topic string) bool { return p.Topic(anything, cluster, topic) }
+
+// SeesGroup reports whether the principal may know of a group.
+func (p *Principal) SeesGroup(cluster, group string) bool { return p.Group(anything, cluster, group) }
+
+// SeesCluster reports whether the principal may know of a cluster.
+func (p *Principal) SeesCluster(cluster string) bool {
+	if p == nil {
+		return true
+	}
+	for i := range p.grants {
+		if matches(p.grants[i].cluster, cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// End says that the principal is no more what a token shows.
+func (p *Principal) End() {
+	if p.over.CompareAndSwap(false, true) {
+		close(p.ended)
+	}
+}
+
+// Over reports whether the principal has ended, or has expired by now.
+func (p *Principal) Over(now time.Time) bool {
+	return p != nil && (p.over.Load() || !p.expires.IsZero() && !now.Before(p.expires))
+}
+
+// Ended is closed when the principal has ended; nil for nobody, who never ends.
+func (p *Principal) Ended() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.ended
+}
+
+// Expires is when the principal ends by itself; zero: never.
+func (p *Principal) Expires() time.Time { return p.expires }
+
+// Access is who asks, and for what kind of thing: the right that the route of the
+// API needs. The zero Access may do everything.
+type Access struct {
+	Who *Principal
+	Do  Right
+}
+
+// Forbidden is the error for what the principal may not do. Kind is what the
+// resource is: a topic, a group, a cluster or everything; cluster may be empty.
+func (a Access) Forbidden(do Right, kind, cluster, name string) *Error {
+	e := Errorf(CodeForbidden, "%q may not %s %s %q", a.Who.Name(), do, kind, name)
+	resource := map[string]any{"kind": kind, "name": name}
+	if cluster != "" {
+		resource["cluster"] = cluster
+		e.Message += " of cluster \"" + cluster + "\""
+	}
+	e = e.With("action", do.String()).With("resource", resource)
+	return e
+}
