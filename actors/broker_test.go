@@ -86,7 +86,7 @@ func upTo[T any](p *brokerProbe) (before []any, found T) {
 
 func (p *brokerProbe) spec() partitionSpec {
 	key := protocol.PartitionID{TopicID: "t"}
-	group := newLinks().group(key)
+	group := newLinks("c", nil).group(key)
 	return partitionSpec{
 		id:       logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "slow", Broker: 1, ReplicaID: 1},
 		founders: []uint64{1}, settings: catalog.TopicSettings{SegmentBytes: 1 << 20},

@@ -31,7 +31,13 @@ type clusterActor struct {
 	create      *createSpec // set while the cluster is being created
 
 	state       *catalog.State
-	nextOffset  int64 // of __cluster_metadata, applied so far
+	nextOffset  int64                                  // of __cluster_metadata, applied so far
+	remotes     map[protocol.PartitionID]*remoteLeader // leaders at other nodes, also of topics that are not known here yet
+	caughtUp    *metadataConfirmed                     // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
+	barriers    []*barrierAsked                        // which wait for records
+	witnessing  map[int]*witnessing                    // brokers that other nodes have to note, by id
+	noting      map[uint64]*notedFor                   // counts that other nodes have asked to note, by number
+	notings     uint64                                 // how many there have been
 	intros      *datadir.Introductions
 	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
 	introTimers uint64         // how many there have been
@@ -48,15 +54,18 @@ type clusterActor struct {
 	dropping    map[string]map[int]bool // by deleted topic: the brokers that still have files of it, and whether they were asked
 	ops         []*metadataOp
 	current     *metadataOp
+	confirmed   *metadataProposed // of current: committed, and not applied here yet; nil otherwise
 	opSeq       uint64
 	retrying    bool // a retryMetadata is on its way
 	endReply    *protocol.Future[error]
-	ended       bool // the actor is stopping
+	ended       bool   // the actor is stopping
+	following   func() // ends the reading of the metadata from its leader elsewhere; nil: there is none
 }
 
 // createSpec is what a new cluster begins with.
 type createSpec struct {
 	settings catalog.ClusterSettings
+	fleet    *catalog.Founding // of a fleet's own metadata; nil: it is a cluster
 	reply    protocol.Future[*protocol.Error]
 }
 
@@ -170,13 +179,15 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 	case *endCluster:
 		c.end(ctx, m)
 	default:
-		c.log.Error("BUG: cluster got an unknown message", "type", typeName(m))
+		if !c.peersMessage(ctx, m) {
+			c.log.Error("BUG: cluster got an unknown message", "type", typeName(m))
+		}
 	}
 }
 
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = catalog.New()
-	c.links = newLinks()
+	c.links = newLinks(c.handle.manifest.ID, c.env.peers)
 	c.intros = datadir.NewIntroductions()
 	c.metaRoute = routing.NewPartition(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
@@ -185,13 +196,25 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
+	c.remotes = map[protocol.PartitionID]*remoteLeader{}
+	c.witnessing = map[int]*witnessing{}
+	c.noting = map[uint64]*notedFor{}
 	known := c.knownCounts()
 	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerInCluster{id: id, state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
+		b := &brokerInCluster{id: id, node: c.handle.nodes[id], state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
 		c.brokers[id] = b
+		if !b.here() {
+			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)
+			c.links.join(id, mailbox{node: b.node})
+			continue
+		}
 		c.spawnBroker(ctx, b)
 		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known[id]})
 	}
+	if c.env.peers != nil {
+		c.env.peers.attach(c.links, ctx.Self())
+	}
+	c.followMetadata(ctx)
 }
 
 // openMetadata has a broker open its replica of __cluster_metadata, if it has one:
@@ -206,7 +229,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 			ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
 			Topic: protocol.MetadataTopic, Broker: b.id,
 		},
-		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(want), 0).TopicSettings,
+		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(c.handle.manifest.Voters), 0).TopicSettings,
 		route: c.metaRoute, group: c.links.group(catalog.MetadataPartition()),
 	}
 	for _, r := range b.holds {
@@ -215,7 +238,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 		}
 	}
 	if c.create != nil {
-		for _, w := range want {
+		for _, w := range c.handle.manifest.Voters {
 			spec.founders = append(spec.founders, w.ReplicaID)
 			if w.Broker == b.id {
 				spec.id.ReplicaID = w.ReplicaID
@@ -229,8 +252,12 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 
 // metadataWant is the membership of __cluster_metadata as far as it is known
 // before its log has been read: what the ledgers say, else the founders.
+// Where brokers run elsewhere nobody here knows: it is empty.
 func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	var want []protocol.PlacedReplica
+	if c.links.spread.Load() {
+		return nil
+	}
 	for _, v := range c.handle.manifest.Voters {
 		w := protocol.PlacedReplica(v)
 		for _, r := range c.brokers[v.Broker].holds {
@@ -259,6 +286,7 @@ func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 		c.publish()
 		c.reconcile(ctx)
 	}
+	c.settleRecords(ctx)
 }
 
 // apply applies one record and reports whether the state has changed.
@@ -288,6 +316,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		c.nextOffset++
 		changed = c.apply(r) || changed
 	}
+	defer c.settleRecords(ctx) // once what the records say is published
 	if changed && c.recovered {
 		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
@@ -306,15 +335,19 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 		}
 		return
 	}
-	c.metadataLed(ctx, m.Term)
+	c.metadataServes(ctx, m.Term)
+}
+
+// metadataServes goes on when the metadata has a leader all of whose records are
+// applied here.
+func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
+	c.metadataLed(ctx, term)
 	if !c.recovered && (c.state.Settings() != nil || c.create != nil) {
 		c.recovered = true
 		if c.create != nil {
 			c.bootstrap(ctx)
 		} else {
-			c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-				return s.DecideRegisterBrokers(c.env.opt.Host, c.env.opt.Port), nil
-			}})
+			c.registerBrokers(ctx)
 		}
 		c.recoveredNow(ctx)
 	}
@@ -335,39 +368,15 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 	}
 }
 
-// bootstrap proposes a new cluster's first records, and then commits its
-// manifest.
-func (c *clusterActor) bootstrap(ctx actor.Context) {
-	boot := catalog.Bootstrap{
-		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: protocol.NewID(),
-		OffsetsPartitions: c.env.opt.OffsetsPartitions, Host: c.env.opt.Host, Port: c.env.opt.Port,
-	}
-	for _, v := range c.handle.manifest.Voters {
-		boot.MetadataReplicas = append(boot.MetadataReplicas, protocol.PlacedReplica(v))
-	}
-	create := c.create
-	c.enqueue(ctx, &metadataOp{
-		decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-			return s.DecideCreateCluster(create.settings, boot), nil
-		},
-		done: func(err *protocol.Error) {
-			if err == nil {
-				if cerr := c.env.manifests.Commit(c.handle.manifest.ID); cerr != nil {
-					err = protocol.Errorf(protocol.CodeStorageFailed, "write manifest: %v", cerr)
-				}
-			}
-			c.create = nil
-			create.reply.Put(err)
-		},
-	})
-}
-
 // changeBroker stops or starts a broker. That needs no majority.
 func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 	b := c.brokers[m.ID]
 	switch {
 	case b == nil:
 		m.Reply.Put(protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", c.handle.manifest.Name, m.ID))
+	case !b.here():
+		c.changeElsewhere(ctx, b, m)
+		return
 	case m.Start && b.state == brokerRunning, !m.Start && b.state == brokerStopped:
 		m.Reply.Put(nil)
 	case m.Start && (b.state == brokerStopped || b.state == brokerFailed):
@@ -430,6 +439,7 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	c.ops = nil
 	for _, b := range c.brokers {
 		switch {
+		case !b.here():
 		case b.gone:
 			c.moveBroker(b, brokerFailed, b.reason)
 		case b.state != brokerStopped && b.state != brokerFailed:
@@ -445,7 +455,7 @@ func (c *clusterActor) endIfClosed(ctx actor.Context) {
 		return
 	}
 	for _, b := range c.brokers {
-		if b.gone || b.state != brokerStopped && b.state != brokerFailed {
+		if b.here() && (b.gone || b.state != brokerStopped && b.state != brokerFailed) {
 			return
 		}
 	}

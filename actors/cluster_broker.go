@@ -6,6 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/datadir"
+	"ottla/link"
 	"ottla/protocol"
 )
 
@@ -13,6 +14,7 @@ import (
 type brokerInCluster struct {
 	id     int
 	pid    *actor.PID
+	node   link.NodeID // where it runs; 0: in this process, and pid is set
 	state  brokerState
 	reason error // of the state failed
 	wiped  bool  // its directory is new, and the metadata lacks successors for what was lost
@@ -45,7 +47,17 @@ func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason err
 	if to != brokerStarting {
 		b.opened = nil
 	}
+	c.sayBroker(b)
 }
+
+// sayBroker tells other nodes how a broker of this process is.
+func (c *clusterActor) sayBroker(b *brokerInCluster) {
+	state, why := c.clientView(b)
+	c.links.sayBroker(brokerSaid{Broker: b.id, State: brokerState(state), Why: why})
+}
+
+// here reports whether the broker runs in this process.
+func (b *brokerInCluster) here() bool { return b.node == 0 }
 
 // clientView is a broker's state as clients see it, and why it failed.
 func (c *clusterActor) clientView(b *brokerInCluster) (state, why string) {
@@ -53,7 +65,7 @@ func (c *clusterActor) clientView(b *brokerInCluster) (state, why string) {
 	switch hangs := c.env.stall.Load(); {
 	case state == protocol.BrokerFailed && b.reason != nil:
 		why = b.reason.Error()
-	case state == protocol.BrokerRunning && hangs != nil:
+	case b.here() && state == protocol.BrokerRunning && hangs != nil:
 		state, why = protocol.BrokerFailed, *hangs
 	}
 	return state, why

@@ -33,7 +33,7 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 		dir: c.env.manifests.BrokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
 	}
 	b.pid = ctx.Spawn(actorProps(broker.log, func() actor.Actor { return broker }))
-	c.links.join(b.id, b.pid)
+	c.links.join(b.id, mailbox{pid: b.pid})
 	if c.handle.work == nil {
 		c.handle.work = map[int]*sync.WaitGroup{}
 	}
@@ -61,7 +61,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		return
 	}
 	for _, b := range c.brokers {
-		if !b.pid.Equal(who) || b.gone {
+		if b.pid == nil || !b.pid.Equal(who) || b.gone {
 			continue
 		}
 		c.moveBroker(b, brokerFailed, c.cause(who))
@@ -114,6 +114,16 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 // after a panic.
 func (c *clusterActor) stopping() {
 	c.ended = true
+	if c.env.peers != nil {
+		c.env.peers.detach(c.links)
+	}
+	for _, l := range c.remotes {
+		l.withdraw()
+		if r := c.parts[l.at.PartitionID]; r != nil {
+			r.Clear(l.Leadership)
+		}
+	}
+	c.stopFollowing()
 	ended := protocol.Errorf(protocol.CodeStarting, "the cluster failed and is started again")
 	attempt(c.log, func() {
 		if c.current != nil {

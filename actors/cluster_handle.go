@@ -11,6 +11,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
+	"ottla/link"
 	"ottla/protocol"
 )
 
@@ -21,6 +22,8 @@ type clusterHandle struct {
 	env      *environment
 	manifest datadir.ClusterManifest
 	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started again; nil if the cluster is refused
+	fleet    *fleet                    // whose metadata this is; nil: it is a cluster
+	nodes    map[int]link.NodeID       // where brokers run that do not run in this process
 	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
 

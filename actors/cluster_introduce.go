@@ -56,6 +56,7 @@ func (c *clusterActor) introduce(ctx actor.Context) {
 	opening := false
 	for _, b := range c.brokers {
 		switch {
+		case !b.here():
 		case b.state == brokerStarting && b.opened == nil && !b.gone:
 			opening = true
 		case b.state == brokerRunning:
@@ -102,6 +103,9 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 }
 
 func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
+	if c.notedHere(m) {
+		return
+	}
 	if m.Number == farewellNumber {
 		c.leaving--
 		c.endIfClosed(ctx)
@@ -118,6 +122,7 @@ func (c *clusterActor) endIntroduction(ctx actor.Context) {
 		return
 	}
 	c.introTimer = 0
+	noted := c.intros.Noted()
 	in, refused := c.intros.Conclude()
 	for id, err := range refused {
 		c.log.Error("broker cannot start", "broker", id, "error", err)
@@ -125,7 +130,7 @@ func (c *clusterActor) endIntroduction(ctx actor.Context) {
 		c.startFailed(ctx, c.brokers[id], err)
 	}
 	for _, id := range in {
-		c.letIn(ctx, c.brokers[id])
+		c.introduced(ctx, id, noted)
 	}
 	c.introduce(ctx)
 }
@@ -155,8 +160,9 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 		return
 	}
 	c.intros.Note(broker, opens)
+	c.tellRaised(broker, opens)
 	for _, other := range c.brokers {
-		if other.id != broker && other.state == brokerRunning {
+		if other.here() && other.id != broker && other.state == brokerRunning {
 			ctx.Send(other.pid, &notePeers{Counts: map[int]uint64{broker: opens}})
 		}
 	}

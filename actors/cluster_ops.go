@@ -34,6 +34,7 @@ func (op *metadataOp) finish(err *protocol.Error) {
 type metadataProposed struct {
 	seq    uint64
 	result protocol.ProduceResult
+	end    int64 // after a success: the offset after its last record
 }
 
 // retryMetadata has the oldest waiting operation tried again.
@@ -88,21 +89,31 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *rout
 	lines := &protocol.Lines{}
 	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
 	self, system, seq := ctx.Self(), c.env.system, op.seq
-	leader.Ask(&proposeRecords{Lines: lines, Done: func(res protocol.ProduceResult) {
-		system.Root.Send(self, &metadataProposed{seq: seq, result: res})
-	}})
+	slot := protocol.NewFuture[protocol.ProduceResult]()
+	leader.Ask(&routing.ChangeMetadata{Lines: lines, At: c.nextOffset, Reply: slot.Then(func() {
+		select {
+		case res := <-slot.C():
+			system.Root.Send(self, &metadataProposed{seq: seq, result: res, end: int64(res.BaseOffset) + int64(lines.Len())})
+		default: // a second answer
+		}
+	})})
 }
 
-// proposed ends the operation under way. After a success its records have been
-// applied here: the leader sent them before this answer. An operation whose
-// outcome is unknown is not decided again; those behind it wait for the next
-// leader, which has applied it if it was committed.
+// proposed ends the operation under way once its records have been applied here. A
+// leader in this process sends them before this answer, one elsewhere need not. An
+// operation whose outcome is unknown is not decided again; those behind it wait for
+// the next leader, which has applied it if it was committed. One that was decided
+// too early is decided again on the records that have come meanwhile.
 func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 	op := c.current
 	if op == nil || op.seq != m.seq {
 		return
 	}
-	c.current = nil
+	if m.result.Err == nil && c.nextOffset < m.end {
+		c.confirmed = m // applied goes on
+		return
+	}
+	c.current, c.confirmed = nil, nil
 	switch err := m.result.Err; {
 	case err == nil:
 		op.finish(nil)
@@ -127,7 +138,7 @@ func (c *clusterActor) metadataLed(ctx actor.Context, term uint64) {
 		return
 	}
 	c.metaTerm = term
-	if c.current != nil {
+	if c.current != nil && c.confirmed == nil {
 		c.proposed(ctx, &metadataProposed{seq: c.current.seq, result: protocol.ProduceResult{
 			Err: protocol.Unknownf("the leader of the cluster's metadata changed"),
 		}})

@@ -43,12 +43,17 @@ func (p *opsProbe) inspect(do func(*clusterActor)) {
 	require.True(p.t, ok, "the cluster does not answer")
 }
 
+// commit answers a proposal as if its records were committed, and applied here.
+func (p *opsProbe) commit(m *routing.ChangeMetadata) {
+	m.Reply.Put(protocol.ProduceResult{BaseOffset: protocol.Offset(-m.Lines.Len())})
+}
+
 // Leader is published as the metadata's leader; what is proposed to it comes
 // out of the channel.
-func (p *opsProbe) leader(term uint64) <-chan *proposeRecords {
-	proposals := make(chan *proposeRecords, 10)
+func (p *opsProbe) leader(term uint64) <-chan *routing.ChangeMetadata {
+	proposals := make(chan *routing.ChangeMetadata, 10)
 	pid := p.env.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
-		if m, ok := ctx.Message().(*proposeRecords); ok {
+		if m, ok := ctx.Message().(*routing.ChangeMetadata); ok {
 			proposals <- m
 		}
 	}))
@@ -96,7 +101,7 @@ func TestMetadataOperationOutlivesADeadLeader(t *testing.T) {
 	err := p.answer(lost)
 	require.NotNil(t, err)
 	require.Equal(t, protocol.OutcomeUnknown, err.Outcome)
-	(<-second).Done(protocol.ProduceResult{})
+	p.commit(<-second)
 	require.Nil(t, p.answer(next), "the one behind it goes on")
 }
 
@@ -108,7 +113,7 @@ func TestMetadataIsDecidedOnAllThatItsLeaderHasApplied(t *testing.T) {
 	done := p.enqueue(p.now.Add(time.Hour), &decided)
 	p.inspect(func(*clusterActor) { require.Zero(t, decided, "decided on a state that is behind") })
 	p.led(2)
-	(<-proposals).Done(protocol.ProduceResult{})
+	p.commit(<-proposals)
 	require.Nil(t, p.answer(done))
 	require.Equal(t, 1, decided)
 }
@@ -154,9 +159,9 @@ func TestMetadataOperationsDoNotWaitInVain(t *testing.T) {
 	p.inspect(func(c *clusterActor) { require.Len(t, c.ops, 2) })
 	proposals := p.leader(2)
 	p.led(2)
-	(<-proposals).Done(protocol.ProduceResult{})
+	p.commit(<-proposals)
 	require.Nil(t, p.answer(kept))
-	(<-proposals).Done(protocol.ProduceResult{})
+	p.commit(<-proposals)
 	require.Nil(t, p.answer(waits))
 }
 

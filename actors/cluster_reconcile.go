@@ -23,7 +23,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	}
 	c.removeDeleted(ctx) // first, because a new topic of the same name uses the same paths
 	for _, b := range c.brokers {
-		if b.state != brokerRunning || b.wiped {
+		if b.state != brokerRunning || b.wiped || !b.here() {
 			continue
 		}
 		var specs []partitionSpec
@@ -74,6 +74,9 @@ func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 		}
 		r = routing.NewPartition(key, c.links.group(key), replicas)
 		c.parts[key] = r
+		if l := c.remotes[key]; l != nil {
+			r.Set(l.Leadership)
+		}
 	}
 	return r
 }
@@ -180,11 +183,14 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 			maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool { return key.TopicID == id })
 			c.dropping[id] = map[int]bool{}
 			for _, b := range c.brokers {
-				c.dropping[id][b.id] = false // not asked
+				if b.here() && !slices.Contains(t.Removed, b.id) {
+					c.dropping[id][b.id] = false // not asked
+				}
 			}
 			for p := range t.Partitions {
 				key := protocol.PartitionID{TopicID: id, Partition: p}
 				delete(c.parts, key)
+				c.withdrawRemote(key)
 				c.links.forget(key)
 			}
 		}
@@ -204,7 +210,7 @@ func (c *clusterActor) tellCoordinators(deleted string) {
 		return
 	}
 	for p := range offsets.Partitions {
-		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).Leader(); ref != nil {
+		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).Leader(); ref != nil { // one elsewhere is told by its node
 			ref.Ask(&topicsGone{TopicIDs: []string{deleted}})
 		}
 	}
@@ -223,9 +229,15 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 	if len(left) > 0 {
 		return
 	}
-	delete(c.dropping, m.TopicID)
+	var here []int
+	for _, b := range c.brokers {
+		if b.here() {
+			here = append(here, b.id)
+		}
+	}
+	slices.Sort(here)
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		return s.DecideForgetTopic(m.TopicID), nil
+		return s.DecideTopicRemoved(m.TopicID, here), nil
 	}})
 }
 
@@ -264,6 +276,9 @@ func (c *clusterActor) publish() {
 			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
 			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), RoundRobin: counter, Route: tr,
 		}
+	}
+	if c.handle.fleet != nil {
+		c.handle.fleet.publish(c.state)
 	}
 	if c.handle.Publish(table, view) {
 		c.env.directory.TopicsChanged()

@@ -32,15 +32,15 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 		c.state = state
 		for id := 1; id <= 3; id++ {
 			c.brokers[id] = &brokerInCluster{id: id, state: brokerRunning, pid: broker}
-			c.links.group(key).register(uint64(id), broker)
+			c.links.group(key).register(uint64(id), mailbox{pid: broker})
 		}
 	})
 	down := func(id uint64) {
-		p.inspect(func(c *clusterActor) { c.links.group(key).register(id, nil) })
+		p.inspect(func(c *clusterActor) { c.links.group(key).register(id, mailbox{}) })
 		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: id, Cause: errors.New("checksum"), Fault: replica.FaultDamage})
 	}
 	up := func(replica uint64) {
-		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, broker) })
+		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, mailbox{pid: broker}) })
 		p.env.system.Root.Send(p.cluster, &replicaUp{Key: key, Replica: replica})
 	}
 	waiting := func() (n int) {
@@ -61,7 +61,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})
-	first.Done(protocol.ProduceResult{})
+	p.commit(first)
 	require.Zero(t, waiting())
 
 	// Replica 3 opens after all, and with it 2 rebuilds 4, the successor of 1.
@@ -78,7 +78,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})
-	second.Done(protocol.ProduceResult{})
+	p.commit(second)
 	third := <-proposals
 	require.True(t, strings.Contains(string(third.Lines.Buf), "REPLACE_REPLICA"), "now 2 can be spared")
 }

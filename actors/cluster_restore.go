@@ -92,7 +92,7 @@ func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r proto
 		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+datadir.RepairCommand+"'",
 			"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
 	}
-	if problem.fault != replica.FaultDamage || b.state != brokerRunning || b.pid == nil {
+	if problem.fault != replica.FaultDamage || b.state != brokerRunning || b.pid == nil { // one elsewhere is mended there
 		return
 	}
 	m := &mendReplica{Key: key, Replica: r.ReplicaID}

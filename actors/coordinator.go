@@ -34,6 +34,8 @@ type coordinator struct {
 	names    map[string]string     // of running, by PID id
 	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
 
+	polls protocol.Counter // numbers them
+
 	groupProps *actor.Props // of all groups' actors
 	spawning   *groupActor  // the one that groupProps makes
 }
@@ -193,7 +195,7 @@ func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	c.spawning = &groupActor{
 		env: c.env, log: c.log, name: group, term: c.term,
-		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(),
+		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(), numbers: &c.polls,
 	}
 	pid := ctx.Spawn(c.groupProps)
 	c.spawning = nil

@@ -21,6 +21,8 @@ type Options struct {
 	Host    string // as told to clients, default 127.0.0.1
 	Port    int
 	Logger  *slog.Logger // default: slog.Default()
+	Version string       // of the program, for people
+	Link    LinkOptions
 
 	RequestTimeout    time.Duration // control requests, 10 s
 	AutoCreateTopics  bool
@@ -96,6 +98,9 @@ type environment struct {
 	disk      *actor.PID
 	manifests *datadir.Manifests
 	directory *routing.Directory
+	peers     *peers        // nil: this node is alone
+	fleet     *fleet        // likewise
+	stopped   chan struct{} // closed when the node begins to end
 
 	background *background
 	scrubber   *scrubber

@@ -58,5 +58,26 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }
 
+// Joining implements front.Host.
+func (h *frontHost) Joining() string { return h.n.env.fleet.joining() }
+
+// Settle implements front.Host.
+func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error) {
+	f := h.n.env.fleet
+	if f == nil {
+		return false, nil
+	}
+	return true, f.barrier(c, deadline)
+}
+
+// Nodes implements front.Host.
+func (h *frontHost) Nodes() []protocol.NodeInfo {
+	f := h.n.env.fleet
+	if f == nil {
+		return nil
+	}
+	return f.infos()
+}
+
 // Stopped implements front.Host.
 func (h *frontHost) Stopped() <-chan struct{} { return h.n.stopped }

@@ -34,6 +34,7 @@ type groupActor struct {
 	state    *group.State
 	polls    few.Map[protocol.ConsumerID, *routing.PollHandle]
 	newest   few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
+	numbers  *protocol.Counter                    // of polls; shared with the coordinator's other groups, and with a former actor of this one
 	run      *proposalRun
 	proposed uint64 // number of the last proposal
 	held     []heldAnswer

@@ -9,11 +9,20 @@ import (
 	"ottla/protocol"
 )
 
+// pollNumberBits is how many bits of a poll's number count polls; those above are
+// the coordinator's term. So a poll that a later coordinator numbers is newer than
+// all that came before, through whichever nodes they came.
+const pollNumberBits = 40
+
 // poll subscribes a consumer, commits what it acknowledges, and answers with
 // its share.
 func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	now := g.now()
-	if !g.isNewest(m.Consumer, m.Handle) {
+	number := m.Number
+	if number == 0 {
+		number = g.term<<pollNumberBits | (g.numbers.Next() + 1)
+	}
+	if !g.isNewest(m.Consumer, number, m.Handle) {
 		m.Refuse(errSuperseded)
 		return
 	}
@@ -30,7 +39,7 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	if len(recs) > 0 {
 		g.propose(ctx, recs)
 	}
-	if old := g.polls.At(m.Consumer); old != nil && old != m.Handle {
+	if old := g.polls.At(m.Consumer); old != nil && !old.Same(m.Handle) {
 		old.Tell(routing.PollSuperseded)
 	}
 	g.polls.Remove(m.Consumer)
@@ -42,18 +51,18 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		m.Refuse(err)
 		return
 	}
-	share := routing.GroupShare{Generation: d.Generation, Assigned: d.Assigned, After: after}
+	share := routing.GroupShare{Generation: d.Generation, Number: number, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.Refuse)
 	g.state.Polled(now, m.Consumer, m.WaitMs)
 	g.polls.Set(m.Consumer, m.Handle)
-	g.newest.Set(m.Consumer, m.Handle.Number)
+	g.newest.Set(m.Consumer, number)
 }
 
 // isNewest reports whether no later poll of the same consumer has been here. An
 // older poll, which asks again after a rebalance or at a new coordinator, is told
 // that it is superseded.
-func (g *groupActor) isNewest(id protocol.ConsumerID, h *routing.PollHandle) bool {
-	if h.Number < g.newest.At(id) {
+func (g *groupActor) isNewest(id protocol.ConsumerID, number uint64, h *routing.PollHandle) bool {
+	if number < g.newest.At(id) {
 		h.Tell(routing.PollSuperseded)
 	}
 	return h.Signal() < routing.PollLeft
@@ -97,7 +106,7 @@ func (g *groupActor) start(ctx actor.Context, m *routing.GroupStart) {
 }
 
 func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
-	if !g.isNewest(m.Consumer, m.Handle) {
+	if !g.isNewest(m.Consumer, m.Number, m.Handle) {
 		m.Refuse(errSuperseded)
 		return
 	}
@@ -115,7 +124,7 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 	}
 	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
 	g.state.RenewLease(g.now(), m.Consumer)
-	if g.polls.At(m.Consumer) == m.Handle {
+	if g.polls.At(m.Consumer).Same(m.Handle) {
 		g.polls.Remove(m.Consumer)
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupCursor{Cursor: cur}) }, m.Refuse)
@@ -127,7 +136,7 @@ var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll 
 // pollEnded makes the lease run from the consumer's last sign of life, which was
 // SilentMs ago. It may have run out already; then the member expires at once.
 func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
-	if g.polls.At(m.Consumer) != m.Handle {
+	if !g.polls.At(m.Consumer).Same(m.Handle) {
 		return
 	}
 	g.polls.Remove(m.Consumer)

@@ -34,7 +34,7 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-				return &groupActor{env: env, log: env.log, name: "g", term: 7, clusterID: "c", records: records}
+				return &groupActor{env: env, log: env.log, name: "g", term: 7, clusterID: "c", records: records, numbers: &protocol.Counter{}}
 			}))
 		case *proposeRecords, *confirmRead, *groupFailed:
 			p.asked <- m
@@ -60,11 +60,11 @@ func (p *groupProbe) proposal() *proposeRecords {
 
 // poll sends a poll of topic "t" with two partitions.
 func (p *groupProbe) poll(id protocol.ConsumerID, number uint64) (*routing.PollHandle, protocol.Future[routing.GroupShare]) {
-	h := &routing.PollHandle{Number: number}
+	h := &routing.PollHandle{}
 	h.Waiter = protocol.NewWaiter(func() { p.woken <- h })
 	reply := protocol.NewFuture[routing.GroupShare]()
 	p.system.Root.Send(p.group, &routing.GroupPoll{
-		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Reply: reply,
+		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Number: number, Handle: h, Reply: reply,
 	})
 	return h, reply
 }
@@ -249,7 +249,7 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 	newer, reply := p.poll(1, 5)
 	require.Nil(t, p.answer(reply).Err)
 	assert.Equal(t, routing.PollSuperseded, older.Signal())
-	again, reply := p.poll(1, older.Number)
+	again, reply := p.poll(1, 1)
 	assert.Equal(t, protocol.CodeStaleGeneration, p.answer(reply).Err.Code)
 	assert.Equal(t, routing.PollSuperseded, again.Signal())
 	assert.Equal(t, routing.PollGoesOn, newer.Signal())

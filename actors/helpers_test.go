@@ -48,7 +48,13 @@ func pidOf(l *routing.Leadership) *actor.PID { return l.Leader.(*localLeader).pi
 func runningReplicas(t *testing.T, n *Node, id protocol.PartitionID) map[uint64]*actor.PID {
 	t.Helper()
 	f := protocol.NewFuture[map[uint64]*actor.PID]()
-	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) { f.Put(*c.links.group(id).pids.Load()) }})
+	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
+		pids := map[uint64]*actor.PID{}
+		for replica, at := range *c.links.group(id).running.Load() {
+			pids[replica] = at.pid
+		}
+		f.Put(pids)
+	}})
 	pids, ok := f.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	return pids

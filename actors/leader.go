@@ -17,11 +17,14 @@ type localLeader struct {
 	pid  *actor.PID
 	root *actor.RootContext
 	view atomic.Pointer[logfile.View]
+
+	group  *groupLinks
+	placed int // replicas of the partition
 }
 
-func newLocalLeader(ctx actor.Context, broker int, term uint64) *localLeader {
-	l := &localLeader{pid: ctx.Self(), root: ctx.ActorSystem().Root}
-	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Term: term}
+func newLocalLeader(ctx actor.Context, spec *partitionSpec, term uint64) *localLeader {
+	l := &localLeader{pid: ctx.Self(), root: ctx.ActorSystem().Root, group: spec.group, placed: spec.route.Placed}
+	l.Leadership = &routing.Leadership{Leader: l, Broker: spec.id.Broker, Term: term}
 	return l
 }
 
@@ -29,7 +32,19 @@ func newLocalLeader(ctx actor.Context, broker int, term uint64) *localLeader {
 func (l *localLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid, req) }
 
 // View implements routing.Leader.
-func (l *localLeader) View() *logfile.View { return l.view.Load() }
+func (l *localLeader) View() (routing.LogView, *protocol.Error) {
+	if !l.group.touches(l.placed) {
+		return nil, errOutOfTouch
+	}
+	return l.view.Load(), nil
+}
+
+// errOutOfTouch refuses a read at a leader that may have a successor which it does
+// not know of, and whose records it would not show.
+var errOutOfTouch = protocol.Errorf(protocol.CodeNoLeader, "the partition's leader is not in touch with a majority of its replicas")
+
+// LogBytes implements routing.Leader.
+func (l *localLeader) LogBytes() int64 { return l.view.Load().Size() }
 
 // Register implements routing.Leader.
 func (l *localLeader) Register(w *protocol.Waiter, offset protocol.Offset) {

@@ -20,13 +20,13 @@ import (
 func answered(t *testing.T) (*actor.ActorSystem, *links, chan any) {
 	t.Helper()
 	system := actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.New(slog.DiscardHandler))))
-	told, l := make(chan any, 10), newLinks()
-	l.join(1, system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+	told, l := make(chan any, 10), newLinks("c", nil)
+	l.join(1, mailbox{pid: system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *framesAsked, *framesLent:
 			told <- m
 		}
-	})))
+	}))})
 	return system, l, told
 }
 

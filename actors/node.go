@@ -61,7 +61,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	n := &Node{env: newEnvironment(o, m), release: release, stopped: make(chan struct{})}
+	n := &Node{env: newEnvironment(o, m), release: release}
+	n.stopped = n.env.stopped
 	n.Front = front.New(front.Options{
 		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now,
 		Limits:    catalog.TopicLimits{SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes},
@@ -72,14 +73,25 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	go n.KeepRates()
+	find, err := n.env.openLink(len(m.List()) == 0)
+	if err != nil {
+		n.env.stopDisk()
+		n.env.closeLink()
+		n.env.system.Shutdown()
+		release()
+		return nil, fmt.Errorf("start: %w", err)
+	}
 	opened := make(chan error, 1)
 	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
+			unplacing: map[string]bool{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
 		}
 	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
 	n.env.node.Store(n.pid)
+	if find != nil {
+		go find()
+	}
 	// From here on a cluster that exists is "starting", never "not found".
 	if err := <-opened; err != nil {
 		return nil, errors.Join(fmt.Errorf("start: %w", err), n.Shutdown(ctx))
@@ -95,8 +107,8 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	)
 	refuseDeadLetters(system)
 	return &environment{
-		failed: make(chan error, 1),
-		opt:    o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
+		failed: make(chan error, 1), stopped: make(chan struct{}),
+		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: logfile.BootID(), now: o.now, manifests: m, directory: routing.NewDirectory(), background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
@@ -115,6 +127,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			err = fmt.Errorf("shutdown: %w", ctx.Err())
 		}
+		n.env.closeLink()
 		n.env.stopDisk()
 		n.env.system.Shutdown()
 		n.release()
@@ -130,6 +143,7 @@ type nodeActor struct {
 	known       []datadir.ClusterPlaces
 	opened      chan error // gets one value once every known cluster can be looked up
 	creating    map[string]*pendingCluster
+	unplacing   map[string]bool // ids of deleted clusters of a fleet whose files were removed here
 	ending      map[string]bool // clusters that were told to end, by PID
 	pauses      map[*clusterHandle]*backoff
 }
@@ -181,11 +195,23 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.restartCluster(ctx, m)
 	case *diskChanged:
 		a.tellClusters(ctx, m)
+	case *fleetFound:
+		a.startFleet(ctx, m)
+	case *fleetChanged:
+		a.fleetChanged(ctx, m.view)
 	case *createCluster:
+		if a.env.fleet != nil {
+			go a.createInFleet(m, time.Now().Add(a.env.opt.RequestTimeout))
+			return
+		}
 		a.create(ctx, m)
 	case *creationEnded:
 		a.creationEnded(ctx, m)
 	case *deleteCluster:
+		if a.env.fleet != nil {
+			go a.deleteInFleet(m, time.Now().Add(a.env.opt.RequestTimeout))
+			return
+		}
 		a.delete(ctx, m)
 	case *clusterEnded:
 		a.removeFiles(m)
@@ -197,6 +223,10 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 }
 
 func (a *nodeActor) started(ctx actor.Context) {
+	if a.env.fleet != nil { // fleetFound starts all
+		a.opened <- nil
+		return
+	}
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
 		if p.Refused == nil {
@@ -377,6 +407,9 @@ func (a *nodeActor) removeFiles(m *clusterEnded) {
 // end closes all clusters, at the end of the process.
 func (a *nodeActor) end(ctx actor.Context, m *endNode) {
 	handles := slices.Collect(maps.Values(a.handles))
+	if a.env.fleet != nil && a.env.fleet.belongs() {
+		handles = append(handles, a.env.fleet.handle)
+	}
 	var waits []protocol.Future[error]
 	for _, h := range handles {
 		f := protocol.NewFuture[error]()

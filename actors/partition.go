@@ -131,6 +131,10 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		delete(p.waiters, m.Waiter)
 	case *proposeRecords:
 		p.proposeRecords(ctx, m)
+	case *routing.ChangeMetadata:
+		p.changeMetadata(ctx, m)
+	case *routing.ConfirmEnd:
+		p.confirmEnd(ctx, m)
 	case *confirmRead:
 		p.confirm(ctx, m)
 	case *routing.DescribePartition:
@@ -185,7 +189,9 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		fx := p.rep.Take()
 		for i := range fx.Messages {
 			if p.life == partitionRunning {
-				p.spec.group.send(ctx, fx.Messages[i])
+				if m := &fx.Messages[i]; !p.spec.group.send(ctx, *m) {
+					p.rep.Unreachable(m.To)
+				}
 			}
 		}
 		for _, w := range fx.Writes {
@@ -222,7 +228,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	siblings := 0
 	if p.rep.Leads() && w.LastIndex() > 0 {
-		siblings = p.spec.group.Running() - 1
+		siblings = int(p.spec.group.locals.Load()) - 1
 	}
 	p.outstanding++
 	ctx.Send(p.env.disk, &disk.Write{
@@ -294,12 +300,13 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	if !serving || p.ref != nil {
 		return
 	}
-	p.ref = newLocalLeader(ctx, p.spec.id.Broker, term)
+	p.ref = newLocalLeader(ctx, &p.spec, term)
 	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
 	if p.coord != nil {
 		p.coord.lead(p.ref.Term)
 	}
 	p.env.stats.elections.Add(1)
+	p.spec.group.lead(p.ref)
 	p.spec.route.Set(p.ref.Leadership)
 	p.log.Debug("leads", "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.Term})
@@ -311,6 +318,7 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 	if p.ref == nil {
 		return
 	}
+	p.spec.group.lead(nil)
 	p.spec.route.Clear(p.ref.Leadership)
 	p.ref = nil
 	for w := range p.waiters {
@@ -328,7 +336,7 @@ func (p *partitionActor) describe() routing.PartitionState {
 	}
 	st := routing.PartitionState{
 		Replica: p.spec.id.ReplicaID, Settled: p.rep.HasMembers(p.want),
-		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()),
+		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()), LogBytes: p.ref.LogBytes(),
 	}
 	in := p.rep.InSync(p.spec.group.reachable)
 	for _, w := range p.want {

@@ -100,9 +100,7 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 		return
 	}
 	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
-	for _, pid := range p.spec.group.others(p.spec.id.ReplicaID) {
-		ctx.Send(pid, m)
-	}
+	p.spec.group.tellOthers(ctx, p.spec.id.ReplicaID, m)
 	p.quiet = true
 }
 

@@ -52,9 +52,7 @@ func (p *partitionActor) seekLeader(ctx actor.Context) {
 	}
 	p.rep.ForgetLeader()
 	m := &leaderless{Replica: p.spec.id.ReplicaID, Last: p.rep.LastPosition()}
-	for _, pid := range p.spec.group.others(m.Replica) {
-		ctx.Send(pid, m)
-	}
+	p.spec.group.tellOthers(ctx, m.Replica, m)
 	p.campaignIfBest()
 }
 

@@ -98,9 +98,10 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 }
 
 func (p *partitionActor) unregister(ctx actor.Context) {
-	for _, pid := range p.spec.group.register(p.spec.id.ReplicaID, nil) {
+	for _, pid := range p.spec.group.register(p.spec.id.ReplicaID, mailbox{}) {
 		ctx.Send(pid, &peersChanged{})
 	}
+	p.spec.group.announce(p.spec.id.ReplicaID, false)
 }
 
 // partitionSpec is everything a replica is told when it is opened.
@@ -152,10 +153,11 @@ func (p *partitionActor) open(ctx actor.Context) {
 		return
 	}
 	p.life = partitionRunning
-	others := p.spec.group.register(p.spec.id.ReplicaID, ctx.Self())
+	others := p.spec.group.register(p.spec.id.ReplicaID, mailbox{pid: ctx.Self()})
 	for _, pid := range others {
 		ctx.Send(pid, &peersChanged{})
 	}
+	p.spec.group.announce(p.spec.id.ReplicaID, true)
 	ctx.Send(ctx.Parent(), &replicaUp{Key: p.spec.key(), Replica: p.spec.id.ReplicaID})
 	p.do(ctx, func() { p.seekLeader(ctx) })
 }

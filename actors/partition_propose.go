@@ -6,6 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/replica"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -36,6 +37,19 @@ func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
 		}
 	}
 	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
+}
+
+// changeMetadata proposes records that were decided on a state with all records
+// below m.At. Where others have been proposed since, the decision may be wrong.
+func (p *partitionActor) changeMetadata(ctx actor.Context, m *routing.ChangeMetadata) {
+	switch {
+	case p.life != partitionRunning || p.ref == nil:
+		m.Refuse(protocol.ErrNotLeader)
+	case p.rep.NextOffset() != m.At:
+		m.Refuse(routing.ErrDecidedTooEarly)
+	default:
+		p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: m.Reply.Put})
+	}
 }
 
 func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
@@ -73,4 +87,16 @@ func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 	}
 	p.wake()
 	p.do(ctx, func() { p.rep.ReadIndex(m.Done) })
+}
+
+// confirmEnd answers up to where the log is committed, once a majority has confirmed
+// that this replica leads.
+func (p *partitionActor) confirmEnd(ctx actor.Context, m *routing.ConfirmEnd) {
+	p.confirm(ctx, &confirmRead{Done: func(err *protocol.Error) {
+		end := routing.LogEnd{Err: err}
+		if err == nil {
+			end.Next = p.rep.HighWatermark()
+		}
+		m.Reply.Put(end)
+	}})
 }

@@ -38,7 +38,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	root := p.env.system.Root
 	p.env.disk = root.Spawn(actor.PropsFromFunc(p.disk))
 	key := protocol.PartitionID{TopicID: "t"}
-	group := newLinks().group(key)
+	group := newLinks("c", nil).group(key)
 	p.route = routing.NewPartition(key, group, 1)
 	spec := partitionSpec{
 		id:  logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "alone", Broker: 1, ReplicaID: 1},

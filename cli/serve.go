@@ -21,6 +21,9 @@ type serveFlags struct {
 	listen  string
 	dataDir string
 	check   bool
+
+	node  config.Node
+	seeds string
 }
 
 func newServe(p *process) *cobra.Command {
@@ -49,6 +52,16 @@ func newServe(p *process) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "configuration `FILE` (default ./"+defaultConfigFile+" if present)")
 	flags.StringVar(&f.listen, "listen", "", "address of the HTTP API, `HOST:PORT` (overrides the key listen)")
 	flags.StringVar(&f.dataDir, "data-dir", "", "`DIR` of all logs (overrides the key data_dir)")
+	n := &f.node
+	flags.StringVar(&n.Link, "link", "", "address for other nodes of a fleet, `HOST:PORT` (overrides the key node.link)")
+	flags.StringVar(&n.AdvertiseLink, "advertise-link", "", "where other nodes reach it, `HOST:PORT` (node.advertise_link)")
+	flags.StringVar(&f.seeds, "seeds", "", "nodes to found a fleet with or to join one by, `HOST:PORT,...` (node.seeds)")
+	flags.StringVar(&n.Name, "node-name", "", "`NAME` of this node, unique in the fleet (node.name)")
+	flags.StringVar(&n.Rack, "rack", "", "`RACK` or zone of this node (node.rack)")
+	flags.StringVar(&n.LinkCert, "link-cert", "", "`FILE` with the certificate for other nodes (node.link_cert)")
+	flags.StringVar(&n.LinkKey, "link-key", "", "`FILE` with its key (node.link_key)")
+	flags.StringVar(&n.LinkCA, "link-ca", "", "`FILE` with the authority of all nodes (node.link_ca)")
+	flags.BoolVar(&n.LinkInsecure, "link-insecure", false, "talk to nodes on other machines without TLS (node.insecure)")
 	flags.BoolVar(&f.check, "check", false, "validate the configuration, print it and exit")
 	return cmd
 }
@@ -68,10 +81,32 @@ func (f *serveFlags) load(lookupEnv func(string) (string, bool)) (*config.Config
 	if f.dataDir != "" {
 		cfg.DataDir = f.dataDir
 	}
+	f.overrideNode(&cfg.Node)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("invalid configuration:\n%w", err)
 	}
 	return cfg, nil
+}
+
+// overrideNode puts the flags that concern several nodes over the configuration.
+func (f *serveFlags) overrideNode(n *config.Node) {
+	for _, o := range []struct{ to, from *string }{
+		{&n.Link, &f.node.Link},
+		{&n.AdvertiseLink, &f.node.AdvertiseLink},
+		{&n.Name, &f.node.Name},
+		{&n.Rack, &f.node.Rack},
+		{&n.LinkCert, &f.node.LinkCert},
+		{&n.LinkKey, &f.node.LinkKey},
+		{&n.LinkCA, &f.node.LinkCA},
+	} {
+		if *o.from != "" {
+			*o.to = *o.from
+		}
+	}
+	if f.seeds != "" {
+		n.Seeds = config.ParseList(f.seeds)
+	}
+	n.LinkInsecure = n.LinkInsecure || f.node.LinkInsecure
 }
 
 func (f *serveFlags) loadFile() (*config.Config, error) {

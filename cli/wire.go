@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"ottla/actors"
+	"ottla/certs"
 	"ottla/config"
 	"ottla/http"
 	"ottla/protocol"
@@ -86,7 +88,30 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SyncInterval:           cfg.Storage.SyncInterval.D(),
 		ScrubInterval:          cfg.Storage.ScrubInterval.D(),
 		ScrubBytesPerSecond:    int64(cfg.Storage.ScrubBytesPerSecond),
+		Version:                buildVersion(),
+		Link:                   linkOptions(&cfg.Node),
 	}
+}
+
+// linkOptions are those of a node of a fleet.
+func linkOptions(n *config.Node) actors.LinkOptions {
+	if n.Link == "" {
+		return actors.LinkOptions{}
+	}
+	o := actors.LinkOptions{
+		Listen: n.Link, Advertise: cmp.Or(n.AdvertiseLink, n.Link), Seeds: n.Seeds, Name: n.Name, Rack: n.Rack, Insecure: n.LinkInsecure,
+	}
+	if files := (certs.NodeFiles{Cert: n.LinkCert, Key: n.LinkKey, CA: n.LinkCA}); files != (certs.NodeFiles{}) {
+		o.TLS = &files
+	}
+	if o.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			name = o.Advertise
+		}
+		o.Name = name
+	}
+	return o
 }
 
 func httpOptions(cfg *config.Config, l *logs) http.Options {

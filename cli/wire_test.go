@@ -19,6 +19,7 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	cfg.AutoCreateOnRead = true                         // nor that
+	cfg.Node.Link = "127.0.0.1:1"                       // nor that
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()
 	for _, options := range []any{
@@ -46,7 +47,12 @@ func TestEverySettingIsUsed(t *testing.T) {
 		"ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
 		"Levels": true, "Requests": true, "Mode": true, "AdminTokenFile": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true,
 	}
-	base := options(config.Default())
+	start := func() *config.Config {
+		c := config.Default()
+		c.Node.Link = "127.0.0.1:1" // without it the others of a node mean nothing
+		return c
+	}
+	base := options(start())
 	var walk func(path []int, t reflect.Type)
 	walk = func(path []int, typ reflect.Type) {
 		for i := range typ.NumField() {
@@ -55,7 +61,7 @@ func TestEverySettingIsUsed(t *testing.T) {
 				walk(at, typ.Field(i).Type)
 				continue
 			}
-			c := config.Default()
+			c := start()
 			field := reflect.ValueOf(c).Elem().FieldByIndex(at)
 			switch field.Kind() {
 			case reflect.String:

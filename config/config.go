@@ -31,6 +31,7 @@ type Config struct {
 
 	Auth     Auth     `yaml:"auth"`
 	TLS      TLS      `yaml:"tls"`
+	Node     Node     `yaml:"node"`
 	Log      Log      `yaml:"log"`
 	HTTP     HTTP     `yaml:"http"`
 	CORS     CORS     `yaml:"cors"`
@@ -55,6 +56,19 @@ type TLS struct {
 	Key        string `yaml:"key"`         // of that certificate
 	ClientCA   string `yaml:"client_ca"`   // roots of clients' certificates; empty: clients need none
 	MinVersion string `yaml:"min_version"` // 1.2 or 1.3
+}
+
+// Node says how the process takes part in a fleet of several nodes.
+type Node struct {
+	Link          string `yaml:"link"`           // HOST:PORT for other nodes; empty: it is alone
+	AdvertiseLink string `yaml:"advertise_link"` // HOST:PORT where they reach it; empty: link
+	Seeds         List   `yaml:"seeds"`          // HOST:PORT of nodes to found a fleet with, or to join one by
+	Name          string `yaml:"name"`           // unique in the fleet; empty: the host's name
+	Rack          string `yaml:"rack"`           // replicas are spread over racks
+	LinkCert      string `yaml:"link_cert"`      // file in PEM, for the node's name; empty: no TLS between nodes
+	LinkKey       string `yaml:"link_key"`       // file of its key
+	LinkCA        string `yaml:"link_ca"`        // file of the authority that has signed the certificates of all nodes
+	LinkInsecure  bool   `yaml:"insecure"`       // without TLS, talk to nodes on other machines all the same
 }
 
 // Log says what is logged to standard error and how.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,7 @@ func (c *Config) Validate() error {
 	v.duration("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
 	c.validateAccess(&v)
+	c.validateNode(&v)
 	c.validateLog(&v)
 	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
@@ -50,6 +52,29 @@ func (c *Config) validateAccess(v *validator) {
 		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
 			"listen on 127.0.0.1, ask clients for tokens (auth.mode: token) or certificates (tls.client_ca), "+
 			"or set auth.insecure: true (OTTLA_AUTH_INSECURE=true) if the network keeps others out")
+}
+
+// validateNode checks what concerns several nodes.
+func (c *Config) validateNode(v *validator) {
+	n := &c.Node
+	if n.Link == "" {
+		v.check(len(n.Seeds) == 0, "node.seeds", strings.Join(n.Seeds, ","), "needs node.link")
+		v.check(n.AdvertiseLink == "", "node.advertise_link", n.AdvertiseLink, "needs node.link")
+		return
+	}
+	v.address("node.link", n.Link)
+	if n.AdvertiseLink != "" {
+		v.address("node.advertise_link", n.AdvertiseLink)
+	}
+	for _, s := range n.Seeds {
+		v.address("node.seeds", s)
+	}
+	v.check(n.Name == "" || validName(n.Name), "node.name", n.Name, "must be 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
+	files := []string{n.LinkCert, n.LinkKey, n.LinkCA}
+	v.check(!slices.Contains(files, "") || strings.Join(files, "") == "", "node.link_cert", strings.Join(files, ","), "link_cert, link_key and link_ca must be set, or none of them")
+	v.check(n.LinkCert != "" || loopback(n.Link) || n.LinkInsecure, "node.link", n.Link,
+		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
+			"set node.link_cert, link_key and link_ca (ottla node cert makes the files), or node.insecure: true if the network keeps others out")
 }
 
 // maxJSONDepth is protocol.MaxJSONDepth, which bounds how deep JSON is ever read.

@@ -12,6 +12,9 @@ import (
 type Backend interface {
 	// Readiness returns which partitions lack a leader.
 	Readiness() protocol.Readiness
+	// Nodes lists the nodes of the fleet, none where there is no fleet. Errors: the node
+	// does not belong to its fleet yet.
+	Nodes() ([]protocol.NodeInfo, *protocol.Error)
 	// Overview returns the state of everything at a glance, which nobody may change. It
 	// may wait for a moment.
 	Overview() *protocol.Overview

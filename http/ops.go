@@ -39,6 +39,9 @@ func getReady(c *call) *protocol.Error {
 	if r.Starting {
 		e = protocol.Errorf(protocol.CodeStarting, "the broker is starting")
 	}
+	if r.Joining != "" {
+		e = protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet yet: %s", r.Joining)
+	}
 	state, err := json.Marshal(r)
 	if err != nil {
 		return protocol.Errorf(protocol.CodeInternal, "cannot render readiness: %v", err)

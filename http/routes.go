@@ -76,6 +76,9 @@ var table = []route{
 	{method: "PATCH", path: "/tokens/{token}", body: jsonBody, needs: adminTokens, handle: patchToken},
 	{method: "DELETE", path: "/tokens/{token}", needs: adminTokens, handle: deleteToken},
 
+	{method: "GET", path: "/nodes", needs: readEverything, handle: getNodes},
+	{method: "GET", path: "/nodes/{node}", needs: readEverything, handle: getNode},
+
 	{method: "GET", path: "/brokers", needs: seeLists, handle: viewBrokers},
 	{method: "GET", path: "/partitions", needs: seeLists, handle: viewPartitions},
 	{method: "GET", path: "/consumer_groups", needs: seeLists, handle: viewConsumerGroups},

@@ -46,6 +46,7 @@ const (
 // BrokerFailed.
 type BrokerInfo struct {
 	ID        int       `json:"id"`
+	Node      uint64    `json:"node,omitempty"` // the node of the fleet that it runs at; 0: there is no fleet
 	Host      string    `json:"host"`
 	Port      int       `json:"port"`
 	State     string    `json:"state"`
@@ -128,9 +129,38 @@ type Topic struct {
 type Readiness struct {
 	Ready      bool              `json:"ready"`
 	Starting   bool              `json:"starting"`
+	Joining    string            `json:"joining,omitempty"` // why the node does not belong to its fleet yet
 	Leaderless []PartitionStatus `json:"leaderless"`
 	Degraded   []PartitionStatus `json:"degraded"` // have a leader, but replicas are missing or quarantined
 }
+
+// NodeInfo describes a node of a fleet.
+type NodeInfo struct {
+	ID        uint64       `json:"id"`
+	Name      string       `json:"name"`
+	UUID      string       `json:"uuid"`
+	HTTP      string       `json:"http"`
+	Link      string       `json:"link"`
+	Rack      string       `json:"rack"`
+	Version   string       `json:"version"`
+	State     string       `json:"state"` // NodeActive or NodeUnreachable
+	Brokers   []NodeBroker `json:"brokers"`
+	Leaders   int          `json:"leaders"`  // partitions that a replica of it leads
+	Replicas  int          `json:"replicas"` // that are placed on it
+	CreatedAt time.Time    `json:"created_at"`
+}
+
+// NodeBroker is a broker that runs at a node.
+type NodeBroker struct {
+	Cluster string `json:"cluster"`
+	ID      int    `json:"id"`
+}
+
+// States of a node, as the node that is asked sees them.
+const (
+	NodeActive      = "active"
+	NodeUnreachable = "unreachable"
+)
 
 // PartitionStatus says what is wrong with one partition.
 type PartitionStatus struct {

@@ -51,6 +51,7 @@ var (
 	CodeRouteNotFound     = Code{40407, "route_not_found", false}
 	CodeUnknownMember     = Code{40408, "unknown_member", false}
 	CodeTokenNotFound     = Code{40409, "token_not_found", false}
+	CodeNodeNotFound      = Code{40420, "node_not_found", false}
 
 	CodeMethodNotAllowed = Code{40501, "method_not_allowed", false}
 
@@ -99,6 +100,7 @@ var (
 	CodeShuttingDown      = Code{50305, "shutting_down", true}
 	CodeStorageFull       = Code{50307, "storage_full", true}
 	CodeNodeUnreachable   = Code{50308, "node_unreachable", true}
+	CodeJoining           = Code{50309, "joining", true}
 	CodeOutcomeUnknown    = Code{50401, "outcome_unknown", true}
 )
 
@@ -106,14 +108,14 @@ var (
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
 	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeMethodNotAllowed,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeNodeNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyTokens, CodeTooManyRequests,
 	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
-	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeOutcomeUnknown,
+	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
 }
 
 // Error is a failure as a client sees it. It is not changed once others can see

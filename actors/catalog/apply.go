@@ -35,6 +35,10 @@ var clusterActions = map[string]string{
 	actionCreateToken:     keyToken,
 	actionAlterToken:      keyToken,
 	actionDeleteToken:     keyToken,
+	actionRegisterNode:    keyNode,
+	actionPlaceCluster:    keyPlaced,
+	actionForgetPlaced:    keyPlaced,
+	actionNoteClusters:    keyHad,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -101,6 +105,13 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyTopic(args[0], rec.Value)
 	case kind == keyPartition && len(args) == 2:
 		return s.applyPartition(args[0], args[1], rec.Value)
+	case kind == keyNode && len(args) == 1:
+		return s.applyNode(args[0], rec.Value)
+	case kind == keyPlaced && len(args) == 1:
+		return s.applyPlaced(args[0], rec.Value)
+	case kind == keyHad && len(args) == 0:
+		s.hadPlaced = true
+		return nil
 	case kind == keyConsumerIDs && len(args) == 0:
 		return s.applyConsumerIDs(rec.Value)
 	case kind == keyToken && len(args) == 1:

@@ -18,6 +18,7 @@ type Bootstrap struct {
 	OffsetsPartitions int    // 1-1024
 	Host              string // where the process listens, for all brokers
 	Port              int
+	Fleet             *Founding // of a fleet; it has no offsets topic
 }
 
 // MetadataVoters are the first replicas of __cluster_metadata: one on each of
@@ -52,20 +53,27 @@ func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord
 	recs = append(recs, topicRecord(actionCreateTopic, meta), partitionRecord(actionPlacePartition, meta.ID, 0, Partition{
 		Replicas: b.MetadataReplicas, NextReplicaID: nextReplicaID(b.MetadataReplicas),
 	}))
+	if b.Fleet != nil {
+		return recs
+	}
 	offsets := InternalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, b.OffsetsPartitions, min(3, c.NumBrokers), c.CreatedAt)
 	return append(recs, newTopicRecords(offsets, placeReplicas(brokers, 0, 0, offsets.Partitions, offsets.ReplicationFactor))...)
 }
 
-// DecideRegisterBrokers returns records for the brokers whose address is not
-// host:port, the address of the process. There are some after it has changed.
-func (s *State) DecideRegisterBrokers(host string, port int) []metarecord.Record {
+// DecideRegisterBrokers returns records for those of some brokers whose address is
+// not host:port at node, that of the process in which they are. There are some after
+// it has changed.
+func (s *State) DecideRegisterBrokers(ids []int, node uint64, host string, port int) []metarecord.Record {
 	var recs []metarecord.Record
-	for _, id := range s.brokerIDs() {
-		b := *s.brokers[id]
-		if b.Host == host && b.Port == port {
+	for _, id := range ids {
+		if s.brokers[id] == nil {
 			continue
 		}
-		b.Host, b.Port = host, port
+		b := *s.brokers[id]
+		if b.Host == host && b.Port == port && b.Node == node {
+			continue
+		}
+		b.Host, b.Port, b.Node = host, port, node
 		recs = append(recs, brokerRecord(b))
 	}
 	return recs

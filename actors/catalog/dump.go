@@ -35,6 +35,15 @@ func (s *State) Dump() string {
 	for _, t := range s.tokens {
 		fmt.Fprintf(&b, "token %s %s\n", t.Name, metarecord.JSON(tokenValueOf(t)))
 	}
+	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
+		fmt.Fprintf(&b, "node %s\n", metarecord.JSON(s.nodes[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.placed)) {
+		fmt.Fprintf(&b, "placed %s\n", metarecord.JSON(s.placed[id]))
+	}
+	if s.hadPlaced {
+		b.WriteString("had clusters\n")
+	}
 	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
 	return b.String()
 }

@@ -47,6 +47,7 @@ type ClusterSettings struct {
 // Broker is a broker as the cluster knows it.
 type Broker struct {
 	ID        int    `json:"id"`
+	Node      uint64 `json:"node,omitempty"` // of the fleet, 0: there is none
 	Host      string `json:"host"`
 	Port      int    `json:"port"`
 	CreatedAt int64  `json:"created_at"`
@@ -102,6 +103,11 @@ type State struct {
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
 	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
+
+	// Of a fleet only.
+	nodes     map[uint64]*FleetNode
+	placed    map[string]*PlacedCluster // by id
+	hadPlaced bool
 }
 
 // DeletedTopic is what is kept of a deleted topic: the committed permission
@@ -109,7 +115,8 @@ type State struct {
 type DeletedTopic struct {
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
-	DeletedAt  int64  `json:"deleted_at"` // milliseconds since 1970
+	DeletedAt  int64  `json:"deleted_at"`        // milliseconds since 1970
+	Removed    []int  `json:"removed,omitempty"` // brokers that have removed their copies
 }
 
 // New returns the state before the first record.
@@ -121,6 +128,8 @@ func New() *State {
 		partitions: map[protocol.PartitionID]*Partition{},
 		deleted:    map[string]DeletedTopic{},
 		consumerID: firstConsumerID,
+		nodes:      map[uint64]*FleetNode{},
+		placed:     map[string]*PlacedCluster{},
 	}
 }
 
@@ -201,7 +210,7 @@ func (s *State) ClusterInfo() protocol.ClusterInfo {
 	for _, id := range s.brokerIDs() {
 		b := s.brokers[id]
 		info.Brokers = append(info.Brokers, protocol.BrokerInfo{
-			ID: b.ID, Host: b.Host, Port: b.Port, Cluster: c.Name,
+			ID: b.ID, Node: b.Node, Host: b.Host, Port: b.Port, Cluster: c.Name,
 			Directory: path.Join(c.LogDirectory, "broker-"+strconv.Itoa(b.ID)),
 			CreatedAt: time.UnixMilli(b.CreatedAt).UTC(),
 		})

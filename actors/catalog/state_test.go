@@ -76,8 +76,8 @@ func TestClusterBootstrap(t *testing.T) {
 	}
 	assert.Equal(t, []string{protocol.MetadataTopic, protocol.OffsetsTopic}, names)
 
-	assert.Empty(t, h.s.DecideRegisterBrokers("127.0.0.1", 8080))
-	recs := h.s.DecideRegisterBrokers("10.0.0.1", 9090)
+	assert.Empty(t, h.s.DecideRegisterBrokers(h.s.brokerIDs(), 0, "127.0.0.1", 8080))
+	recs := h.s.DecideRegisterBrokers(h.s.brokerIDs(), 0, "10.0.0.1", 9090)
 	assert.Len(t, recs, 3)
 	h.do(recs)
 	assert.Equal(t, "10.0.0.1", h.s.ClusterInfo().Brokers[0].Host)

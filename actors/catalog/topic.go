@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 
 	"ottla/actors/metarecord"
@@ -80,7 +81,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 }
 
 // DecideDeleteTopic deletes a topic and its placement. What is kept, until
-// DecideForgetTopic, is the permission to remove its directories. Errors:
+// DecideTopicRemoved forgets it, is the permission to remove its directories. Errors:
 // topic_not_found, internal_topic.
 func (s *State) DecideDeleteTopic(name string, now int64) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	t, err := s.writableTopic(name)
@@ -95,11 +96,26 @@ func (s *State) DecideDeleteTopic(name string, now int64) (topicID string, recs 
 	return t.ID, recs, nil
 }
 
-// DecideForgetTopic forgets a deleted topic, when every broker has removed
-// its copies. No records if it is forgotten already.
-func (s *State) DecideForgetTopic(topicID string) []metarecord.Record {
-	if _, ok := s.deleted[topicID]; !ok {
+// DecideTopicRemoved notes that some brokers have removed their copies of a deleted
+// topic, and forgets it when all have. No records if that is known already.
+func (s *State) DecideTopicRemoved(topicID string, brokers []int) []metarecord.Record {
+	t, ok := s.deleted[topicID]
+	if !ok {
 		return nil
+	}
+	removed := slices.Clone(t.Removed)
+	for _, b := range brokers {
+		if !slices.Contains(removed, b) {
+			removed = append(removed, b)
+		}
+	}
+	if left := slices.DeleteFunc(s.brokerIDs(), func(b int) bool { return slices.Contains(removed, b) }); len(left) > 0 {
+		if len(removed) == len(t.Removed) {
+			return nil
+		}
+		t.Removed = removed
+		v := topicValue{V: metarecord.Format, Deleted: &t}
+		return []metarecord.Record{{Action: actionDeleteTopic, Key: metarecord.Key(keyTopic, topicID), Value: metarecord.JSON(v)}}
 	}
 	return []metarecord.Record{{Action: actionForgetTopic, Key: metarecord.Key(keyTopic, topicID)}}
 }

@@ -134,7 +134,7 @@ func TestDeletedTopicLeavesThePermissionToRemoveItsFiles(t *testing.T) {
 	h.do(recs)
 	assert.Nil(t, h.s.TopicByName("a"))
 	assert.Nil(t, h.s.partition(id, 0))
-	assert.Equal(t, DeletedTopic{"a", 2, 3000}, h.s.deleted[id])
+	assert.Equal(t, DeletedTopic{Name: "a", Partitions: 2, DeletedAt: 3000}, h.s.deleted[id])
 	_, _, err = h.s.DecideDeleteTopic("a", 3000)
 	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
 
@@ -142,9 +142,12 @@ func TestDeletedTopicLeavesThePermissionToRemoveItsFiles(t *testing.T) {
 	require.Nil(t, err)
 	assert.True(t, created)
 	assert.NotEqual(t, id, next.ID, "another topic of the same name")
-	h.do(h.s.DecideForgetTopic(id))
+	h.do(h.s.DecideTopicRemoved(id, []int{1}))
+	assert.Equal(t, []int{1}, h.s.deleted[id].Removed)
+	assert.Empty(t, h.s.DecideTopicRemoved(id, []int{1}), "known already")
+	h.do(h.s.DecideTopicRemoved(id, h.s.brokerIDs()))
 	assert.Empty(t, h.s.deleted)
-	assert.Empty(t, h.s.DecideForgetTopic(id))
+	assert.Empty(t, h.s.DecideTopicRemoved(id, []int{1}))
 	assert.Equal(t, next.ID, h.s.TopicByName("a").ID, "forgetting the old one leaves the new one alone")
 }
 

@@ -89,7 +89,7 @@ func withoutMajority(ledgers map[int]*Ledger, old func(broker int) bool) []strin
 // newer format.
 func (m *Manifests) LedgersOf(c ClusterManifest) (map[int]*Ledger, error) {
 	ledgers := map[int]*Ledger{}
-	for b := 1; b <= c.NumBrokers; b++ {
+	for _, b := range c.Brokers() {
 		dir := m.BrokerDir(c, b)
 		if CheckBrokerDir(dir, c.ID, b) != nil {
 			continue
@@ -125,6 +125,9 @@ func (m *Manifests) checkAges(p *ClusterPlaces) error {
 	}
 	if sound {
 		return nil
+	}
+	if len(p.Manifest.Nodes) > 0 {
+		return nil // what is lost here others may have; they decide
 	}
 	lacking := withoutMajority(ledgers, func(b int) bool { return p.Brokers[b-1].State == placeOutdated })
 	if len(lacking) > 0 {
@@ -195,7 +198,7 @@ func (m *Manifests) CountFloor(c ClusterManifest, broker int, seen uint64) (know
 	if l == nil || !IsOldCopy(m.BrokerDir(c, broker), l, age) {
 		return age.Known, nil
 	}
-	if lacking := withoutMajority(ledgers, func(b int) bool { return b == broker }); len(lacking) > 0 {
+	if lacking := withoutMajority(ledgers, func(b int) bool { return b == broker }); len(lacking) > 0 && len(c.Nodes) == 0 {
 		return 0, fmt.Errorf("%s: %w; without it these partitions have no majority: %s; put the current directory back, or give up what is missing: stop the server, %s",
 			m.BrokerDir(c, broker), age.Err(), shortList(lacking), RepairCommand)
 	}

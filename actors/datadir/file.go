@@ -17,6 +17,7 @@ import (
 const (
 	manifestVersion        = 1 // of cluster.json, and of a ledger without peers
 	manifestSettledVersion = 2 // of the root's cluster.json when the last cluster was deleted
+	manifestNodesVersion   = 3 // of one of a cluster whose brokers are at several nodes
 	ledgerPeersVersion     = 2 // of a ledger that knows its peers
 )
 

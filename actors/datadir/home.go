@@ -87,7 +87,7 @@ type owner struct {
 func (m *Manifests) homes(clusters []ClusterManifest) map[string]owner {
 	homes := map[string]owner{}
 	for _, c := range clusters {
-		for n := 1; n <= c.NumBrokers; n++ {
+		for _, n := range c.Brokers() {
 			homes[m.BrokerDir(c, n)] = owner{cluster: c.ID, broker: n}
 		}
 	}

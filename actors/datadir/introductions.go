@@ -131,6 +131,9 @@ func (i *Introductions) Complete() bool {
 	return i.state == IntroductionNoting && len(i.present.asked) == 0
 }
 
+// Noted are the brokers that have the counts of the present introduction on disk.
+func (i *Introductions) Noted() []int { return slices.Sorted(maps.Keys(i.present.noted)) }
+
 // Conclude ends a complete introduction. A broker is introduced, and may run, when
 // it has its peers' counts on disk, and at least one peer, if any runs, has its.
 // Refused says why the others may not.

@@ -280,6 +280,7 @@ func (m *Manifests) completeInterrupted(found *Survey) error {
 		var err error
 		switch {
 		case c.Phase == Created:
+		case c.Phase == Creating && len(c.Nodes) > 0: // the fleet knows what becomes of it
 		case c.Phase == Creating && hasCopy(found, c.ID):
 			err = m.completeCreation(found, c)
 		default:
@@ -296,7 +297,7 @@ func (m *Manifests) completeInterrupted(found *Survey) error {
 // without them, brokers that have everything would pass for lost.
 func (m *Manifests) completeCreation(found *Survey, c ClusterManifest) error {
 	c.Phase = Created
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		dir := m.BrokerDir(c, n)
 		if err := absent(filepath.Join(dir, ManifestName)); err != nil {
 			continue // it is there, or Place says what is wrong
@@ -324,15 +325,18 @@ func (m *Manifests) places(found Survey, recovered []ClusterManifest) ([]Cluster
 	var refused []error
 	var newer *NewerFormatError
 	for _, c := range m.clusters {
+		if c.Phase != Created {
+			continue // the node makes what is missing once the fleet says so
+		}
 		p := ClusterPlaces{Manifest: c}
 		p.Recovered = slices.ContainsFunc(recovered, func(r ClusterManifest) bool { return r.ID == c.ID })
 		usable := false
-		for n := 1; n <= c.NumBrokers; n++ {
+		for _, n := range c.Brokers() {
 			place := m.Place(found, c, n)
 			usable = usable || place.State == PlaceOK
 			p.Brokers = append(p.Brokers, place)
 		}
-		if !usable {
+		if !usable && len(c.Nodes) == 0 {
 			p.Refused = noBrokerError(c, p.Brokers)
 		} else if p.Refused = m.checkAges(&p); errors.As(p.Refused, &newer) {
 			return nil, p.Refused
@@ -342,7 +346,7 @@ func (m *Manifests) places(found Survey, recovered []ClusterManifest) ([]Cluster
 		}
 		all = append(all, p)
 	}
-	if len(refused) == len(all) {
+	if len(refused) > 0 && len(refused) == len(all) {
 		return all, errors.Join(refused...)
 	}
 	return all, nil

@@ -48,6 +48,23 @@ type ClusterManifest struct {
 	CreatedAt    time.Time       `json:"created_at"`
 	Voters       []MetadataVoter `json:"metadata_voters"`
 	Phase        Phase           `json:"phase"`
+
+	// Where a cluster has brokers at several nodes, each node has a manifest of its
+	// own. Nodes are those of brokers 1, 2, ...; empty: all brokers are here.
+	Nodes []uint64 `json:"nodes,omitempty"`
+	Local []int    `json:"local,omitempty"` // the brokers that are here, where Nodes says where they are
+}
+
+// Brokers are those of the cluster that are here, ascending.
+func (c ClusterManifest) Brokers() []int {
+	if len(c.Nodes) > 0 {
+		return c.Local
+	}
+	all := make([]int, c.NumBrokers)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return all
 }
 
 // rootManifest is <data_dir>/cluster.json.
@@ -60,13 +77,16 @@ type rootManifest struct {
 }
 
 func (r *rootManifest) version() int {
+	if slices.ContainsFunc(r.Clusters, func(c ClusterManifest) bool { return len(c.Nodes) > 0 }) {
+		return manifestNodesVersion
+	}
 	if r.HadClusters {
 		return manifestSettledVersion
 	}
 	return manifestVersion
 }
 
-func (r *rootManifest) newest() int { return manifestSettledVersion }
+func (r *rootManifest) newest() int { return manifestNodesVersion }
 
 // BrokerManifest is <data_dir>/<log_directory>/broker-<n>/cluster.json. It
 // makes that directory broker n's, wherever it stands.
@@ -75,6 +95,15 @@ type BrokerManifest struct {
 	Broker int `json:"broker"`
 	ClusterManifest
 }
+
+func (b *BrokerManifest) version() int {
+	if len(b.Nodes) > 0 {
+		return manifestNodesVersion
+	}
+	return manifestVersion
+}
+
+func (b *BrokerManifest) newest() int { return manifestNodesVersion }
 
 // BrokerDirName is the last element of a broker's directory.
 func BrokerDirName(broker int) string { return "broker-" + strconv.Itoa(broker) }
@@ -131,7 +160,7 @@ func (m *Manifests) Begin(c ClusterManifest) error {
 			return fmt.Errorf("cluster %q (id %s) exists already", other.Name, other.ID)
 		}
 	}
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		if err := absent(m.BrokerDir(c, n)); err != nil {
 			return fmt.Errorf("create cluster %q: %w", c.Name, err)
 		}
@@ -139,12 +168,63 @@ func (m *Manifests) Begin(c ClusterManifest) error {
 	if err := m.replaceRoot(append(slices.Clone(m.clusters), c)); err != nil {
 		return fmt.Errorf("create cluster %q: %w", c.Name, err)
 	}
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		if err := m.disk.mkdirAll(m.dataDir, m.BrokerDir(c, n)); err != nil {
 			return errors.Join(fmt.Errorf("create cluster %q: %w", c.Name, err), m.finishRemoval(c.ID))
 		}
 	}
 	return nil
+}
+
+// Resume returns the entry of a cluster whose brokers are at several nodes, and
+// makes what is missing of their directories here; fill is called for each that
+// has no manifest yet. Errors: no such cluster, the disk fails.
+func (m *Manifests) Resume(id string, fill func(broker int, dir string) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(id)
+	if i < 0 {
+		return fmt.Errorf("resume cluster %s: no such cluster", id)
+	}
+	c := m.clusters[i]
+	for _, n := range c.Brokers() {
+		dir := m.BrokerDir(c, n)
+		if absent(filepath.Join(dir, ManifestName)) != nil {
+			continue // it is complete
+		}
+		if err := m.disk.mkdirAll(m.dataDir, dir); err != nil {
+			return fmt.Errorf("resume cluster %q: %w", c.Name, err)
+		}
+		if err := fill(n, dir); err != nil {
+			return fmt.Errorf("resume cluster %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// Adopt enters a cluster that exists, whose brokers here have no directories: they
+// count as lost. Errors: those of Begin.
+func (m *Manifests) Adopt(c ClusterManifest) error {
+	c.Phase = Created
+	if err := c.validate(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.find(c.ID) >= 0 {
+		return fmt.Errorf("cluster %q (id %s) exists already", c.Name, c.ID)
+	}
+	return m.replaceRoot(append(slices.Clone(m.clusters), c))
+}
+
+// Find returns the entry of a cluster.
+func (m *Manifests) Find(id string) (ClusterManifest, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := m.find(id); i >= 0 {
+		return m.clusters[i], true
+	}
+	return ClusterManifest{}, false
 }
 
 // Commit completes a creation: it writes each broker's copy of the manifest, then
@@ -158,7 +238,7 @@ func (m *Manifests) Commit(id string) error {
 	}
 	c := m.clusters[i]
 	c.Phase = Created
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		if err := m.writeCopy(c, n); err != nil {
 			return fmt.Errorf("commit cluster %q: %w", c.Name, err)
 		}
@@ -193,7 +273,7 @@ func (m *Manifests) Remove(id string) error {
 func (m *Manifests) finishRemoval(id string) error {
 	i := m.find(id)
 	c := m.clusters[i]
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		if err := m.removeBrokerDir(c, n); err != nil {
 			return fmt.Errorf("delete cluster %q: %w", c.Name, err)
 		}
@@ -240,7 +320,7 @@ func (m *Manifests) RenewBroker(id string, broker int, fill func(dir string) err
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(id)
-	if i < 0 || broker < 1 || broker > m.clusters[i].NumBrokers {
+	if i < 0 || !slices.Contains(m.clusters[i].Brokers(), broker) {
 		return fmt.Errorf("renew broker %d of cluster %s: no such broker", broker, id)
 	}
 	c := m.clusters[i]
@@ -309,6 +389,10 @@ func (c ClusterManifest) validate() error {
 		return fmt.Errorf("cluster manifest of %q: num_brokers %d, want 1-%d", c.Name, c.NumBrokers, maxManifestBrokers)
 	case !filepath.IsLocal(c.LogDirectory) || filepath.Clean(c.LogDirectory) == ".":
 		return fmt.Errorf("cluster manifest of %q: log_directory %q leaves the data directory", c.Name, c.LogDirectory)
+	case len(c.Nodes) > 0 && len(c.Nodes) != c.NumBrokers:
+		return fmt.Errorf("cluster manifest of %q: nodes of %d brokers, there are %d", c.Name, len(c.Nodes), c.NumBrokers)
+	case slices.ContainsFunc(c.Local, func(b int) bool { return b < 1 || b > len(c.Nodes) }):
+		return fmt.Errorf("cluster manifest of %q: local brokers %v", c.Name, c.Local)
 	case c.Phase != Creating && c.Phase != Created && c.Phase != Deleting:
 		return fmt.Errorf("cluster manifest of %q: unknown phase %q", c.Name, c.Phase)
 	}

@@ -74,7 +74,7 @@ func (f *cluster) execute() error {
 // directories do not reach.
 func (f *cluster) banLost() error {
 	counts := map[int]uint64{}
-	for n := 1; n <= f.manifest.NumBrokers; n++ {
+	for _, n := range f.manifest.Brokers() {
 		if f.ledgers[n] == nil {
 			counts[n] = f.ages[n].Known + countStep
 		}

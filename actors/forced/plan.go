@@ -104,7 +104,7 @@ func (p *Plan) addCluster(m *datadir.Manifests, found datadir.Survey, c datadir.
 		return err
 	}
 	f.ages = datadir.CompareLedgers(c.NumBrokers, f.ledgers)
-	for n := 1; n <= c.NumBrokers; n++ {
+	for _, n := range c.Brokers() {
 		f.dirs[n] = m.BrokerDir(c, n)
 		place := m.Place(found, c, n)
 		if place.State != datadir.PlaceOK && len(place.Elsewhere) > 0 {

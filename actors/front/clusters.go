@@ -155,6 +155,9 @@ func (fr *Front) Readiness() protocol.Readiness {
 			fr.addReadiness(&r, view, &view.Topics[i])
 		}
 	}
+	if r.Joining = fr.host.Joining(); r.Joining != "" {
+		r.Starting = true
+	}
 	if len(fr.directory.Clusters()) == 0 && fr.directory.WantsDefault.Load() {
 		r.Starting = true
 	}

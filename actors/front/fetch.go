@@ -62,7 +62,7 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 // look reads what there is. woken says that a leader woke the read, and perhaps
 // others: they share what one has read.
 func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
-	return f.front.withView(f.req.Topic, f.req.Partition, func(v *logfile.View, leader *routing.Leadership) (err *protocol.Error) {
+	return f.front.withView(f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
 		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
 		if f.req.Timestamp == nil {
 			f.at = max(f.at, f.req.Offset)
@@ -98,7 +98,7 @@ func (f *fetch) over() bool {
 	return !time.Now().Before(f.deadline) || closed(f.req.Left) || closed(f.req.Done) || closed(f.front.stopped)
 }
 
-func readView(got *gathered, v *logfile.View, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+func readView(got *gathered, v routing.LogView, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
 	offset := int64(req.Offset)
 	if req.Timestamp != nil {
 		at, err := v.OffsetForTime(*req.Timestamp)
@@ -130,7 +130,7 @@ func readView(got *gathered, v *logfile.View, req *protocol.FetchRequest) (*prot
 }
 
 // readInto reads what is asked for as far as there is room for it.
-func readInto(got *gathered, v *logfile.View, req *protocol.FetchRequest, offset int64) *protocol.Error {
+func readInto(got *gathered, v routing.LogView, req *protocol.FetchRequest, offset int64) *protocol.Error {
 	if offset < v.HighWatermark() {
 		bytes, err := takeRoom(req.Room, estimate(v, offset, req.MaxRecords, req.MaxBytes), req.MaxBytes)
 		if err != nil {

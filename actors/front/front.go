@@ -31,6 +31,15 @@ type Host interface {
 	DiskProblem() string
 	// CountInto fills in what the process counts besides its partitions.
 	CountInto(m *protocol.Metrics)
+	// Joining is why the process does not belong to its fleet yet, "" if it does or is
+	// alone.
+	Joining() string
+	// Settle waits until this process knows all clusters of the fleet, and all of c
+	// unless that is nil, that existed when it was called; false at once where there is
+	// no fleet. Errors: there is nobody to ask.
+	Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error)
+	// Nodes lists the nodes of the fleet, none where there is no fleet.
+	Nodes() []protocol.NodeInfo
 	// Stopped is closed when the process begins to end.
 	Stopped() <-chan struct{}
 }
@@ -52,8 +61,6 @@ type shared struct {
 	host      Host
 	stopped   <-chan struct{}
 	parked    parkedReads
-
-	polls protocol.Counter // numbers them
 
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader

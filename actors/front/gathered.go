@@ -21,7 +21,7 @@ type gathered struct {
 }
 
 // read adds up to maxRecords records from offset on.
-func (g *gathered) read(v *logfile.View, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
+func (g *gathered) read(v routing.LogView, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
 	var err error
 	next := protocol.Record{Topic: topic, Partition: partition}
 	if g.sink != nil && g.waited != nil && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
@@ -56,7 +56,7 @@ func (g *gathered) read(v *logfile.View, topic string, partition int, offset int
 }
 
 // estimate is about what a read brings, by sizeOf.
-func estimate(v *logfile.View, offset int64, maxRecords, maxBytes int) int {
+func estimate(v routing.LogView, offset int64, maxRecords, maxBytes int) int {
 	n := min(int64(maxRecords), v.HighWatermark()-offset)
 	return int(min(v.Estimate(offset, int(n)), int64(maxBytes)) + n*recordOverhead)
 }

@@ -126,8 +126,11 @@ func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupRea
 	if at, ok := r.Positions[key]; ok {
 		row.Position = &at
 	}
-	if ref := routing.Of(t).Partitions[partition].Leader(); ref != nil {
-		v := ref.View()
+	ref := routing.Of(t).Partitions[partition].Leader()
+	if ref == nil {
+		return row, mentioned
+	}
+	if v, err := ref.View(); err == nil {
 		end := protocol.Offset(v.HighWatermark())
 		from := protocol.Offset(v.Earliest())
 		if row.Committed != nil {

@@ -187,7 +187,7 @@ func (o *overviewMaker) addPartition(view *routing.View, route *routing.Partitio
 	if b := carried[leader.Broker]; b != nil {
 		b.Leaders++
 	}
-	o.Counts.LogBytes += leader.View().Size()
+	o.Counts.LogBytes += leader.LogBytes()
 	if route.Running() < route.Placed || len(view.Problems) > 0 && view.Problems[route.ID] != "" {
 		copies.add(view, route, t, number, "not all replicas are running")
 	}

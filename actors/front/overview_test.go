@@ -229,7 +229,7 @@ func BenchmarkOverviewOf10000Partitions(b *testing.B) {
 				continue
 			}
 			l := &fakeLeader{}
-			l.view.Store(routing.Of(topics[0]).Partitions[p].Leader().View())
+			l.view.Store(routing.Of(topics[0]).Partitions[p].Leader().Leader.(*fakeLeader).view.Load())
 			routing.Of(topic).Partitions[p].Set(&routing.Leadership{Leader: l, Broker: 1 + p%3, Term: 1})
 		}
 		topics = append(topics, topic)

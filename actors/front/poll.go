@@ -67,7 +67,7 @@ type poll struct {
 	// Found by resolve.
 	cluster *routing.Cluster
 	topics  few.Map[string, *protocol.Topic] // by id; share takes newer ones
-	number  uint64                           // of the poll
+	number  uint64                           // of the poll; 0 until its group has given it one
 	resumed protocol.Generation              // of the cursor in After, with Resume
 	waiter  *protocol.Waiter                 // registers at leaders and at the group
 
@@ -131,6 +131,7 @@ func (p *poll) Advance() (reply *protocol.PollReply, waits bool, err *protocol.E
 		}
 	}
 	p.unregister()
+	p.endHandle()
 	return p.reply, false, p.err
 }
 

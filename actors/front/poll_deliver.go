@@ -26,7 +26,7 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
-			Commit: commit, Handle: p.share.handle, Reply: slot,
+			Commit: commit, Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupCursor) *protocol.Error { return a.Err })
 }

@@ -5,7 +5,6 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/routing"
-	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -17,6 +16,7 @@ type pollLook struct {
 	got   gathered
 	gaps  []protocol.Gap  // positions below the starts of their logs
 	gap   *protocol.Error // the refusal of the first of them
+	views []pollView      // of the pass that is under way
 }
 
 // begin makes it the next look, which has brought nothing yet.
@@ -74,6 +74,13 @@ type pollPass struct {
 	bytes          int
 	roomTaken      bool // for all that follows, when the first partition with records was found
 	leaderPatience time.Duration
+	views          []pollView // by partition, as far as taken: asked for once in a pass
+}
+
+// pollView is what may be read of a partition, and who leads it.
+type pollView struct {
+	routing.LogView
+	leader *routing.Leadership
 }
 
 // readAll is one pass over the partitions. Without patience those that have no
@@ -84,6 +91,8 @@ func (p *poll) readAll(patience time.Duration) (leaderless bool, err *protocol.E
 	}
 	pass := pollPass{records: p.req.MaxRecords, bytes: p.req.MaxBytes, leaderPatience: patience}
 	pass.turn = int(p.cluster.Turns.Next() % uint64(len(p.share.at)))
+	p.look.views = append(p.look.views[:0], make([]pollView, len(p.share.at))...)
+	pass.views = p.look.views
 	for i := range p.share.at {
 		if pass.records <= 0 || pass.bytes <= 0 {
 			break
@@ -104,7 +113,7 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 	if t == nil {
 		return false, nil
 	}
-	v, leader, err := p.front.view(t, at.Partition, pass.leaderPatience)
+	v, err := p.view(pass, t, (pass.turn+i)%len(p.share.at), pass.leaderPatience)
 	if err != nil && pass.leaderPatience == 0 {
 		return true, nil
 	}
@@ -112,7 +121,7 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 		return false, err
 	}
 	if !pass.roomTaken {
-		need := p.need(pass.turn+i, len(p.share.at)-i)
+		need := p.need(pass, i)
 		if pass.bytes, err = takeRoom(p.req.Room, need, p.req.MaxBytes); err != nil {
 			return false, err
 		}
@@ -121,7 +130,7 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 	got := &p.look.got
 	records, bytes := got.count, got.bytes
 	if p.look.woken {
-		got.waited = leader
+		got.waited = v.leader
 	}
 	err = got.read(v, at.Topic, at.Partition, int64(at.Offset), pass.records, pass.bytes)
 	if err != nil && err.Code == protocol.CodeOffsetOutOfRange {
@@ -149,9 +158,18 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 	return false, nil
 }
 
+// view is what may be read of the partition at that place of the share.
+func (p *poll) view(pass *pollPass, t *protocol.Topic, place int, patience time.Duration) (v *pollView, err *protocol.Error) {
+	v = &pass.views[place]
+	if v.LogView == nil {
+		v.LogView, v.leader, err = p.front.view(t, p.share.at[place].Partition, patience)
+	}
+	return v, err
+}
+
 // noteGap notes that the records at a position were removed. With SkipGaps the
 // position moves to the first that is left, or to what is committed beyond it.
-func (p *poll) noteGap(at *group.PartitionOffset, v *logfile.View, err *protocol.Error) {
+func (p *poll) noteGap(at *group.PartitionOffset, v routing.LogView, err *protocol.Error) {
 	gap := protocol.Gap{
 		Topic: at.Topic, Partition: at.Partition, Asked: at.Offset,
 		Earliest: protocol.Offset(v.Earliest()), Latest: protocol.Offset(v.HighWatermark()),
@@ -176,17 +194,18 @@ func (p *poll) noteGap(at *group.PartitionOffset, v *logfile.View, err *protocol
 	}
 }
 
-// need estimates how many bytes there are to read in so many partitions, the
-// first of them at turn.
-func (p *poll) need(turn, partitions int) int {
+// need estimates how many bytes there are to read in the partitions of a pass
+// from number first on.
+func (p *poll) need(pass *pollPass, first int) int {
 	sum, left := 0, int64(p.req.MaxRecords)
-	for i := range partitions {
-		at := &p.share.at[(turn+i)%len(p.share.at)]
+	for i := first; i < len(p.share.at); i++ {
+		place := (pass.turn + i) % len(p.share.at)
+		at := &p.share.at[place]
 		t := p.topics.At(at.TopicID)
 		if t == nil || left <= 0 || sum >= p.req.MaxBytes {
 			continue
 		}
-		v, _, err := p.front.view(t, at.Partition, 0)
+		v, err := p.view(pass, t, place, 0)
 		if err != nil || int64(at.Offset) >= v.HighWatermark() {
 			continue
 		}

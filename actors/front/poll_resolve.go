@@ -29,9 +29,7 @@ func (p *poll) onResolve() pollState {
 	if p.req.SessionTimeout == 0 {
 		p.req.SessionTimeout = p.front.opt.SessionTimeout
 	}
-	if p.number = p.req.Number; p.number == 0 {
-		p.number = p.front.polls.Next() + 1
-	}
+	p.number = p.req.Number
 	p.waiter = protocol.NewWaiter(p.wake)
 	return stateShare
 }

@@ -34,7 +34,7 @@ func (p *poll) onShare() pollState {
 	case err != nil:
 		return p.failShare(err)
 	}
-	p.share.GroupShare, p.joined = share, true
+	p.share.GroupShare, p.joined, p.number = share, true, share.Number
 	return p.place()
 }
 
@@ -71,14 +71,22 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 		ack = ""
 	}
 	wait := max(0, time.Until(p.deadline))
-	p.share.handle = &routing.PollHandle{Number: p.number, Waiter: p.waiter}
+	p.endHandle()
+	p.share.handle = &routing.PollHandle{Waiter: p.waiter}
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupShare]) routing.Question {
 		return &routing.GroupPoll{
 			Consumer: p.req.ConsumerID, Topics: topics, SessionMs: p.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: p.req.After, Continue: p.req.Continue || joined,
-			Handle: p.share.handle, Reply: slot,
+			Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupShare) *protocol.Error { return a.Err })
+}
+
+// endHandle gives up the way by which the group has reached the poll so far.
+func (p *poll) endHandle() {
+	if p.share.handle != nil {
+		p.share.handle.End()
+	}
 }
 
 // failShare ends a poll that was not told what to read.

@@ -114,7 +114,7 @@ func TestStartOfAnOldGeneration(t *testing.T) {
 		if _, ok := m.(*routing.GroupStart); ok && !joined {
 			joined = true
 			other := &routing.GroupPoll{
-				Consumer: 8, SessionMs: 60_000, Handle: &routing.PollHandle{Number: 1, Waiter: protocol.NewWaiter(func() {})},
+				Consumer: 8, SessionMs: 60_000, Handle: &routing.PollHandle{Waiter: protocol.NewWaiter(func() {})},
 				Reply: protocol.NewFuture[routing.GroupShare](),
 			}
 			other.Topics = messages0[*routing.GroupPoll](w.groups.asked).Topics

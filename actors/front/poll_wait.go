@@ -123,8 +123,8 @@ func (p *poll) register() bool {
 		if t == nil {
 			continue
 		}
-		_, leader, err := p.front.view(t, at.Partition, 0)
-		if err != nil {
+		leader := routing.Of(t).Partitions[at.Partition].Leader()
+		if leader == nil {
 			return false
 		}
 		p.wait.at = append(p.wait.at, leader)

@@ -265,7 +265,7 @@ func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
 }
 
 // readAt reads what one view of a partition has.
-func (r *reading) readAt(l *readingLook, at *readPosition, v *logfile.View) *protocol.Error {
+func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *protocol.Error {
 	if err := r.place(at, v); err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (r *reading) take(l *readingLook, at *readPosition, records []protocol.Reco
 }
 
 // place turns a position that is a time into an offset.
-func (r *reading) place(at *readPosition, v *logfile.View) *protocol.Error {
+func (r *reading) place(at *readPosition, v routing.LogView) *protocol.Error {
 	switch {
 	case at.known:
 		return nil

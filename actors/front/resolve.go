@@ -16,6 +16,12 @@ import (
 // client may not know does not exist for it.
 func (fr *Front) cluster(name string) (*routing.Cluster, *protocol.Error) {
 	c := fr.directory.Clusters()[name]
+	if c == nil {
+		if err := fr.settle(nil); err != nil {
+			return nil, err
+		}
+		c = fr.directory.Clusters()[name]
+	}
 	switch {
 	case c == nil || !fr.access.Who.SeesCluster(name):
 		return nil, clusterNotFound(name)
@@ -56,9 +62,47 @@ func (fr *Front) serving(name string) ([]*routing.Cluster, *protocol.Error) {
 	return all, nil
 }
 
+// settlePatience is how long a node of a fleet may take to find out whether it knows
+// all there is.
+const settlePatience = 3 * time.Second
+
+// settle waits until this process knows everything that existed when it was called,
+// of one cluster or of all; at once where there is no fleet. Nothing may be called
+// "not found" before. Errors: there is nobody to ask.
+func (fr *Front) settle(c *routing.Cluster) *protocol.Error {
+	deadline := time.Now().Add(settlePatience)
+	if c != nil {
+		_, err := fr.host.Settle(c, deadline)
+		return err
+	}
+	if waited, err := fr.host.Settle(nil, deadline); !waited || err != nil {
+		return err
+	}
+	for _, c := range fr.directory.Clusters() {
+		if c.Table() == nil {
+			continue
+		}
+		if _, err := fr.host.Settle(c, deadline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LookupTopic finds a topic in the routing snapshot of its cluster. Topics of which
 // the client may not know are passed over.
 func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+	t, err := fr.lookupTopic(cluster, topic, false, deadline)
+	if err == nil || err.Code != protocol.CodeTopicNotFound {
+		return t, err
+	}
+	if serr := fr.settle(nil); serr != nil {
+		return nil, serr
+	}
+	return fr.lookupTopic(cluster, topic, create, deadline)
+}
+
+func (fr *Front) lookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if cluster != "" {
 		if err := fr.mayTopic(cluster, topic); err != nil {
 			return nil, err

@@ -29,7 +29,7 @@ type sharedTail struct {
 
 // readTail adds the records from offset on, taken from the shared tail. It
 // returns false when they have to be read from the log.
-func (g *gathered) readTail(leader *routing.Leadership, v *logfile.View, next *protocol.Record, offset int64, maxRecords, maxBytes int) bool {
+func (g *gathered) readTail(leader *routing.Leadership, v routing.LogView, next *protocol.Record, offset int64, maxRecords, maxBytes int) bool {
 	hw := v.HighWatermark()
 	if offset < v.Earliest() || offset >= hw || hw-offset > maxTailRecords {
 		return false
@@ -63,7 +63,7 @@ func tailAt(leader *routing.Leadership) *sharedTail {
 }
 
 // tailOf reads the tail from offset on; nil when it cannot be read.
-func tailOf(v *logfile.View, offset int64) *sharedTail {
+func tailOf(v routing.LogView, offset int64) *sharedTail {
 	t := &sharedTail{from: offset, hw: v.HighWatermark(), bytes: math.MaxInt}
 	n := int(t.hw - offset)
 	if v.Estimate(offset, n) > maxTailBytes {

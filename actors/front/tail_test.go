@@ -61,11 +61,11 @@ func TestTailIsNotForOthers(t *testing.T) {
 	read := func(offset int64) []string {
 		first, second := &textSink{}, &textSink{}
 		got := gathered{sink: first, waited: l.Leadership}
-		require.Nil(t, got.read(l.View(), "q", 0, offset, 100, 1<<20))
+		require.Nil(t, got.read(l.view.Load(), "q", 0, offset, 100, 1<<20))
 		assert.Len(t, first.records, got.count)
 		memo := l.Memo.Load()
 		got = gathered{sink: second, waited: l.Leadership}
-		require.Nil(t, got.read(l.View(), "q", 0, offset, 100, 1<<20))
+		require.Nil(t, got.read(l.view.Load(), "q", 0, offset, 100, 1<<20))
 		assert.Equal(t, first.records, second.records)
 		assert.Same(t, memo, l.Memo.Load(), "the log is read once")
 		return first.records

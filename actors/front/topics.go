@@ -165,14 +165,13 @@ const describeTimeout = time.Second
 // describeTopic adds to what the metadata says what the leaders know.
 func (fr *Front) describeTopic(view *routing.View, t protocol.TopicInfo) protocol.TopicInfo {
 	t.Partitions = slices.Clone(t.Partitions)
-	replies, sizes := make([]protocol.Future[routing.PartitionState], len(t.Partitions)), make([]int64, len(t.Partitions))
+	replies := make([]protocol.Future[routing.PartitionState], len(t.Partitions))
 	for p := range t.Partitions {
 		if ref := view.Partitions[protocol.PartitionID{TopicID: t.ID, Partition: p}].Leader(); ref != nil {
 			broker := ref.Broker
 			t.Partitions[p].LeaderBrokerID = &broker
 			replies[p] = protocol.NewFuture[routing.PartitionState]()
 			ref.Ask(&routing.DescribePartition{Reply: replies[p]})
-			sizes[p] = ref.View().Size()
 		}
 	}
 	deadline := time.Now().Add(describeTimeout)
@@ -182,7 +181,7 @@ func (fr *Front) describeTopic(view *routing.View, t protocol.TopicInfo) protoco
 		}
 		if st, ok := replies[p].Wait(deadline); ok && st.Err == nil {
 			t.Partitions[p].InSync = st.InSync
-			t.Partitions[p].Earliest, t.Partitions[p].Latest, t.Partitions[p].LogBytes = &st.Earliest, &st.Latest, &sizes[p]
+			t.Partitions[p].Earliest, t.Partitions[p].Latest, t.Partitions[p].LogBytes = &st.Earliest, &st.Latest, &st.LogBytes
 		}
 	}
 	return t

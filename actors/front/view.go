@@ -21,19 +21,26 @@ func (fr *Front) route(t *protocol.Topic, partition int) (*routing.Partition, *p
 }
 
 // view returns the newest published view of a partition, and who published it.
-func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) (*logfile.View, *routing.Leadership, *protocol.Error) {
+func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) (routing.LogView, *routing.Leadership, *protocol.Error) {
 	route, err := fr.route(t, partition)
 	if err != nil {
 		return nil, nil, err
 	}
-	ref := route.Leader()
-	if ref == nil {
-		ref = fr.nextLeader(route, nil, time.Now().Add(patience))
+	ref, until := route.Leader(), time.Time{}
+	for {
+		if ref != nil {
+			v, err := ref.View()
+			if err == nil || patience == 0 {
+				return v, ref, err
+			}
+		}
+		if until.IsZero() {
+			until = time.Now().Add(patience)
+		}
+		if ref = fr.nextLeader(route, ref, until); ref == nil {
+			return nil, nil, fr.leaderless(t, partition)
+		}
 	}
-	if ref == nil {
-		return nil, nil, fr.leaderless(t, partition)
-	}
-	return ref.View(), ref, nil
 }
 
 // errStaleView says that compaction or retention removed a file while it was
@@ -44,7 +51,7 @@ var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's 
 // withView calls read with the newest view of a partition. It does so again when
 // that view turned out to be stale, and when its leader could not read the bytes
 // and another one leads.
-func (fr *Front) withView(t *protocol.Topic, partition int, read func(*logfile.View, *routing.Leadership) *protocol.Error) *protocol.Error {
+func (fr *Front) withView(t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
 	for tries := 0; ; tries++ {
 		v, ref, err := fr.view(t, partition, routing.FailoverPatience)
 		if err != nil {
@@ -72,7 +79,7 @@ func (fr *Front) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Lea
 	return next != nil && next != ref
 }
 
-func outOfRange(topic string, partition int, offset int64, v *logfile.View) *protocol.Error {
+func outOfRange(topic string, partition int, offset int64, v routing.LogView) *protocol.Error {
 	return protocol.Errorf(protocol.CodeOffsetOutOfRange,
 		"offset %d of partition %d of topic %q is below the log start", offset, partition, topic).
 		With("earliest", v.Earliest()).With("latest", v.HighWatermark()).
@@ -97,7 +104,7 @@ func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, l
 // startOffset resolves where a group starts on a partition.
 func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
 	var at int64
-	err := fr.withView(t, partition, func(v *logfile.View, _ *routing.Leadership) *protocol.Error {
+	err := fr.withView(t, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		var err error
 		switch {
 		case from.Timestamp != nil:
@@ -185,7 +192,7 @@ func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetri
 		case view.Problems[key] != "" || route.Running() < route.Placed:
 			m.UnderReplicated++
 		}
-		m.LogBytes += ref.View().Size()
+		m.LogBytes += ref.LogBytes()
 	}
 	return m
 }

@@ -32,11 +32,13 @@ type fakeGroup struct {
 	*group.State
 	polls  map[protocol.ConsumerID]*routing.PollHandle
 	newest map[protocol.ConsumerID]uint64
+
+	numbered uint64 // polls
 }
 
 // superseded refuses a poll when a later one of its consumer was here.
-func (g *fakeGroup) superseded(id protocol.ConsumerID, h *routing.PollHandle, q routing.Question) bool {
-	if h.Number < g.newest[id] {
+func (g *fakeGroup) superseded(id protocol.ConsumerID, number uint64, h *routing.PollHandle, q routing.Question) bool {
+	if number != 0 && number < g.newest[id] {
 		h.Tell(routing.PollSuperseded)
 	}
 	if h.Signal() < routing.PollLeft {
@@ -119,7 +121,7 @@ func messages[M routing.Question](c *fakeCoordinator) (all []M) {
 // join makes another consumer a member, which is a new generation.
 func (c *fakeCoordinator) join(name string, id protocol.ConsumerID, t *protocol.Topic) {
 	c.tell(name, &routing.GroupPoll{
-		Consumer: id, SessionMs: 60_000, WaitMs: 60_000, Handle: &routing.PollHandle{Number: 1, Waiter: protocol.NewWaiter(func() {})},
+		Consumer: id, SessionMs: 60_000, WaitMs: 60_000, Handle: &routing.PollHandle{Waiter: protocol.NewWaiter(func() {})},
 		Topics: []group.SubscribedTopic{{Name: t.Name, ID: t.ID, Partitions: t.Partitions}},
 		Reply:  protocol.NewFuture[routing.GroupShare](),
 	})
@@ -137,7 +139,7 @@ func (g *fakeGroup) answer(t *testing.T, q routing.Question) {
 		g.apply(t, recs)
 		m.Reply.Put(routing.GroupOffsets{Offsets: held, Err: err})
 	case *routing.GroupDelivered:
-		if !g.superseded(m.Consumer, m.Handle, m) {
+		if !g.superseded(m.Consumer, m.Number, m.Handle, m) {
 			m.Reply.Put(g.delivered(t, now, m))
 		}
 	case *routing.GroupPollEnded:
@@ -169,10 +171,14 @@ func (g *fakeGroup) rebalanced(before protocol.Generation) {
 }
 
 func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
-	if g.superseded(m.Consumer, m.Handle, m) {
+	if g.superseded(m.Consumer, m.Number, m.Handle, m) {
 		return
 	}
-	share := routing.GroupShare{}
+	share := routing.GroupShare{Number: m.Number}
+	if share.Number == 0 {
+		g.numbered++
+		share.Number = g.numbered
+	}
 	if token := m.Ack + m.After; token != "" {
 		c, err := group.DecodeCursor(token)
 		require.Nil(t, err)
@@ -197,7 +203,7 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 	g.rebalanced(before)
 	share.Generation, share.Assigned, share.Err = d.Generation, d.Assigned, err
 	g.Polled(now, m.Consumer, m.WaitMs)
-	g.polls[m.Consumer], g.newest[m.Consumer] = m.Handle, m.Handle.Number
+	g.polls[m.Consumer], g.newest[m.Consumer] = m.Handle, share.Number
 	m.Reply.Put(share)
 }
 

@@ -48,10 +48,13 @@ type fakeHost struct{ stopped chan struct{} }
 func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Cluster, bool, *protocol.Error) {
 	panic("BUG: a test creates a cluster")
 }
-func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error { return nil }
-func (h *fakeHost) DiskProblem() string                             { return "" }
-func (h *fakeHost) CountInto(*protocol.Metrics)                     {}
-func (h *fakeHost) Stopped() <-chan struct{}                        { return h.stopped }
+func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error            { return nil }
+func (h *fakeHost) DiskProblem() string                                        { return "" }
+func (h *fakeHost) CountInto(*protocol.Metrics)                                {}
+func (h *fakeHost) Joining() string                                            { return "" }
+func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return nil }
+func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }
+func (h *fakeHost) Stopped() <-chan struct{}                                   { return h.stopped }
 
 // fakeControl is the actor of a cluster, with a state of its own.
 type fakeControl struct{ state *catalog.State }
@@ -189,7 +192,9 @@ type fakeLeader struct {
 	waiters map[*protocol.Waiter]protocol.Offset
 }
 
-func (l *fakeLeader) View() *logfile.View { return l.view.Load() }
+func (l *fakeLeader) LogBytes() int64 { return l.view.Load().Size() }
+
+func (l *fakeLeader) View() (routing.LogView, *protocol.Error) { return l.view.Load(), nil }
 
 func (l *fakeLeader) Produce(req *protocol.ProduceRequest) {
 	if l.produce == nil {
@@ -208,7 +213,7 @@ func (l *fakeLeader) Ask(q routing.Question) {
 }
 
 func (l *fakeLeader) Register(w *protocol.Waiter, offset protocol.Offset) {
-	if int64(offset) < l.View().HighWatermark() {
+	if int64(offset) < l.view.Load().HighWatermark() {
 		w.Wake()
 		return
 	}

@@ -95,6 +95,16 @@ func (l *leading) gather(p Proposal) (flush bool) {
 	return l.askFlush()
 }
 
+// gatheredRecords is how many records are gathered and not proposed yet.
+func (l *leading) gatheredRecords() (n int64) {
+	for i := range l.queue.items {
+		if lines := l.queue.items[i].Lines; lines != nil {
+			n += int64(lines.Len())
+		}
+	}
+	return n
+}
+
 // askFlush notes that a flush is wanted, and reports whether nobody had asked
 // for one yet.
 func (l *leading) askFlush() bool {

@@ -119,6 +119,14 @@ func (r *Replica) HasMembers(want []protocol.PlacedReplica) bool {
 	return true
 }
 
+// Unreachable says that a message to another replica was lost on the way: raft
+// probes it then, instead of sending on.
+func (r *Replica) Unreachable(id uint64) {
+	if r.failed == nil {
+		r.rn.ReportUnreachable(id)
+	}
+}
+
 // BestTransferee is the reachable voter that should lead next: the first in
 // placement's order of preference that has caught up, else the one with the
 // longest log; 0 if there is none. Only a leader knows.

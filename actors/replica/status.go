@@ -30,6 +30,16 @@ func (r *Replica) Leader() uint64 { return r.leaderID }
 // HighWatermark is the offset after the last committed record.
 func (r *Replica) HighWatermark() int64 { return r.hw }
 
+// NextOffset is the offset that the next record to be proposed would get. Only a
+// leader knows.
+func (r *Replica) NextOffset() int64 {
+	next := r.log.NextOffset()
+	if r.leading != nil {
+		next += r.leading.gatheredRecords()
+	}
+	return next
+}
+
 // AppliedIndex is the raft index of the last entry that was applied.
 func (r *Replica) AppliedIndex() uint64 { return r.applied }
 

@@ -10,9 +10,27 @@ import (
 
 // PollHandle is how a group reaches a poll, which may be parked.
 type PollHandle struct {
-	Number uint64 // of the poll: later ones have higher numbers
 	Waiter *protocol.Waiter
+	Node   uint64 // the node that the poll is parked at, 0: this one
+	ID     uint64 // there
 	signal atomic.Int32
+	onEnd  atomic.Pointer[func()]
+}
+
+// Same reports whether both are of one poll. Those of a poll at another node are
+// made anew with each of its messages.
+func (h *PollHandle) Same(other *PollHandle) bool {
+	return h == other || h != nil && other != nil && h.Node != 0 && h.Node == other.Node && h.ID == other.ID
+}
+
+// OnEnd has f called by End, instead of what an earlier call has named.
+func (h *PollHandle) OnEnd(f func()) { h.onEnd.Store(&f) }
+
+// End says that the poll does not use the handle any more.
+func (h *PollHandle) End() {
+	if f := h.onEnd.Swap(nil); f != nil {
+		(*f)()
+	}
 }
 
 // PollSignal is what a group tells a poll. Of two signals the greater one counts.
@@ -51,13 +69,13 @@ type GroupRequest struct {
 // those that this consumer is or was in.
 type ListGroups struct {
 	Consumer protocol.ConsumerID
-	Reply    protocol.Future[GroupList]
+	Reply    protocol.Future[GroupList] `json:"-"`
 }
 
 // GroupList answers ListGroups.
 type GroupList struct {
 	Groups []string
-	Err    *protocol.Error
+	Err    *protocol.Error `json:"-"`
 }
 
 // GroupPartition is the partition of __consumer_offsets that keeps a group.
@@ -77,23 +95,25 @@ type (
 		WaitMs    int64 // how long the poll may stay parked
 		Ack       string
 		After     string
-		Continue  bool // After may be of an older generation: it is used for the partitions that have not moved since
-		Handle    *PollHandle
-		Reply     protocol.Future[GroupShare]
+		Continue  bool                        // After may be of an older generation: it is used for the partitions that have not moved since
+		Number    uint64                      // of the poll, as in GroupShare; 0: it has none yet
+		Handle    *PollHandle                 `json:"-"`
+		Reply     protocol.Future[GroupShare] `json:"-"`
 	}
 	// GroupShare is what a consumer may read in this generation.
 	GroupShare struct {
 		Generation protocol.Generation
+		Number     uint64 // of the poll: later polls of a consumer have higher numbers
 		Assigned   []group.AssignedPartition
 		After      []group.CursorPosition // where the cursor of GroupPoll.After continues
-		Err        *protocol.Error
+		Err        *protocol.Error        `json:"-"`
 	}
 	// GroupStart commits where the group starts on partitions without offset.
 	GroupStart struct {
 		Consumer   protocol.ConsumerID
 		Generation protocol.Generation
 		Starts     []group.PartitionOffset
-		Reply      protocol.Future[GroupOffsets]
+		Reply      protocol.Future[GroupOffsets] `json:"-"`
 	}
 	// GroupDelivered notes a response before it is sent and, with Commit, makes
 	// it durable first.
@@ -102,19 +122,20 @@ type (
 		Generation protocol.Generation
 		Positions  []group.PartitionOffset
 		Commit     bool
-		Handle     *PollHandle
-		Reply      protocol.Future[GroupCursor]
+		Number     uint64                       // of the poll
+		Handle     *PollHandle                  `json:"-"`
+		Reply      protocol.Future[GroupCursor] `json:"-"`
 	}
 	// GroupCursor answers GroupDelivered.
 	GroupCursor struct {
 		Cursor *group.Cursor
-		Err    *protocol.Error
+		Err    *protocol.Error `json:"-"`
 	}
 	// GroupPollEnded ends a poll that delivers nothing. Its consumer was last
 	// known to be alive SilentMs ago.
 	GroupPollEnded struct {
 		Consumer protocol.ConsumerID
-		Handle   *PollHandle
+		Handle   *PollHandle `json:"-"`
 		SilentMs int64
 	}
 	// GroupCommit is POST /offset. Without Offsets the positions are committed.
@@ -124,31 +145,31 @@ type (
 		Offsets    []group.PartitionOffset
 		Generation *protocol.Generation
 		Force      bool
-		Reply      protocol.Future[GroupOffsets]
+		Reply      protocol.Future[GroupOffsets] `json:"-"`
 	}
 	// GroupHeartbeat renews a member's lease.
 	GroupHeartbeat struct {
 		Consumer   protocol.ConsumerID
-		Generation *protocol.Generation // if not nil, must be the current one
-		SessionMs  int64                // 0: as it is
-		Reply      protocol.Future[GroupLease]
+		Generation *protocol.Generation        // if not nil, must be the current one
+		SessionMs  int64                       // 0: as it is
+		Reply      protocol.Future[GroupLease] `json:"-"`
 	}
 	// GroupLease answers GroupHeartbeat.
 	GroupLease struct {
 		protocol.HeartbeatReply
-		Err *protocol.Error
+		Err *protocol.Error `json:"-"`
 	}
 	// GroupOffsets answers GroupStart and GroupCommit: what is committed now.
 	GroupOffsets struct {
 		Offsets []group.PartitionOffset
 		Moved   []group.PartitionOffset // of a commit without Offsets: not committed, because they belong to others now
-		Err     *protocol.Error
+		Err     *protocol.Error         `json:"-"`
 	}
 	// GroupRead asks for offsets, owners and positions: linearizably or, with
 	// AsKnown, as this coordinator knows them. It may not lead any more.
 	GroupRead struct {
 		AsKnown bool
-		Reply   protocol.Future[GroupReading]
+		Reply   protocol.Future[GroupReading] `json:"-"`
 	}
 	// GroupReading answers GroupRead.
 	GroupReading struct {
@@ -157,14 +178,14 @@ type (
 		Owners    map[protocol.PartitionID]protocol.ConsumerID
 		Positions map[protocol.PartitionID]protocol.Offset
 		Topics    map[string]string // subscribed: id to name
-		Err       *protocol.Error
+		Err       *protocol.Error   `json:"-"`
 	}
 	// GroupChange is an administrative change: leave, seek or delete.
 	GroupChange struct {
 		Leave  protocol.ConsumerID
 		Seek   []group.PartitionOffset
 		Delete bool
-		Reply  protocol.Future[*protocol.Error]
+		Reply  protocol.Future[*protocol.Error] `json:"-"`
 	}
 )
 

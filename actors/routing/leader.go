@@ -14,8 +14,13 @@ import (
 type Leader interface {
 	// Produce appends a client's records; the answer comes in req.Reply.
 	Produce(req *protocol.ProduceRequest)
-	// View is the newest view of the log: what may be read.
-	View() *logfile.View
+	// View is the newest view of the log: what may be read. Where the leader is in
+	// another process it asks there, so it may block, for no longer than a control
+	// request. Errors: the leader does not answer, or does not lead any more.
+	View() (LogView, *protocol.Error)
+	// LogBytes is the size of the log as far as this process knows it, 0 where the
+	// leader is in another one.
+	LogBytes() int64
 	// Register has w woken once, when records at or above offset are committed or
 	// the replica stops leading. It replaces an earlier registration of w.
 	// Unregister removes it.
@@ -23,6 +28,23 @@ type Leader interface {
 	Unregister(w *protocol.Waiter)
 	// Ask hands over a question; its answer comes in the question's own slot.
 	Ask(q Question)
+}
+
+// LogView is an immutable picture of a partition's log: what may be read up to a
+// high watermark. Reads of a leader in another process ask it; their errors are
+// those of logfile.View, and *protocol.Error where it does not answer.
+type LogView interface {
+	Earliest() int64
+	HighWatermark() int64
+	// Estimate is about how many bytes n records from offset on take.
+	Estimate(offset int64, n int) int64
+	// OffsetForTime is the first offset at or after a time in milliseconds since 1970.
+	OffsetForTime(ms int64) (int64, error)
+	// Each reads records from offset on and calls emit with each, Read appends them
+	// to dst. What they read is only valid until emit returns, or belongs to the
+	// caller.
+	Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.Record)) error
+	Read(dst []logfile.Record, offset int64, maxRecords, maxBytes int) ([]logfile.Record, error)
 }
 
 // Question is a message that somebody waits for an answer to.

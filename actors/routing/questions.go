@@ -4,17 +4,18 @@ import "ottla/protocol"
 
 // DescribePartition asks a leader for its view of the partition.
 type DescribePartition struct {
-	Reply protocol.Future[PartitionState]
+	Reply protocol.Future[PartitionState] `json:"-"`
 }
 
 // PartitionState answers DescribePartition.
 type PartitionState struct {
 	Replica  uint64
-	InSync   []int // broker ids
-	Settled  bool  // the group has just the members that it should have
-	Err      *protocol.Error
+	InSync   []int           // broker ids
+	Settled  bool            // the group has just the members that it should have
+	Err      *protocol.Error `json:"-"`
 	Earliest protocol.Offset
 	Latest   protocol.Offset
+	LogBytes int64
 }
 
 // Refuse implements Question.
@@ -22,13 +23,13 @@ func (m *DescribePartition) Refuse(err *protocol.Error) { m.Reply.Put(PartitionS
 
 // ListProducers asks a partition's leader for the producer ids it remembers.
 type ListProducers struct {
-	Reply protocol.Future[ProducerList]
+	Reply protocol.Future[ProducerList] `json:"-"`
 }
 
 // ProducerList answers ListProducers.
 type ProducerList struct {
 	IDs []string
-	Err *protocol.Error
+	Err *protocol.Error `json:"-"`
 }
 
 // Refuse implements Question.
@@ -39,8 +40,38 @@ func (m *ListProducers) Refuse(err *protocol.Error) { m.Reply.Put(ProducerList{E
 type CheckKey struct {
 	ID    string
 	Hash  uint64
-	Reply protocol.Future[*protocol.Error] // idempotency_mismatch, or nil
+	Reply protocol.Future[*protocol.Error] `json:"-"` // idempotency_mismatch, or nil
 }
 
 // Refuse implements Question.
 func (m *CheckKey) Refuse(err *protocol.Error) { m.Reply.Put(err) }
+
+// ChangeMetadata puts records in a cluster's metadata if nothing has been put there
+// since they were decided on: their first offset would be At.
+type ChangeMetadata struct {
+	Lines *protocol.Lines
+	At    int64
+	Reply protocol.Future[protocol.ProduceResult] `json:"-"`
+}
+
+// Refuse implements Question.
+func (m *ChangeMetadata) Refuse(err *protocol.Error) { m.Reply.Put(protocol.ProduceResult{Err: err}) }
+
+// ErrDecidedTooEarly refuses a ChangeMetadata: others have changed the metadata
+// meanwhile, and nothing happened.
+var ErrDecidedTooEarly = protocol.Errorf(protocol.CodeOverloaded, "the cluster's metadata has changed meanwhile")
+
+// ConfirmEnd asks a leader up to where the log is committed, and answers once a
+// majority has confirmed that it leads.
+type ConfirmEnd struct {
+	Reply protocol.Future[LogEnd] `json:"-"`
+}
+
+// LogEnd answers ConfirmEnd.
+type LogEnd struct {
+	Next int64           // the offset after the last committed record
+	Err  *protocol.Error `json:"-"`
+}
+
+// Refuse implements Question.
+func (m *ConfirmEnd) Refuse(err *protocol.Error) { m.Reply.Put(LogEnd{Err: err}) }

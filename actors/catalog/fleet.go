@@ -1,0 +1,292 @@
+package catalog
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
+)
+
+// FleetName is the cluster whose metadata says which nodes a fleet has and where
+// the brokers of its clusters are. Its brokers are the nodes that founded it. Nobody
+// sees it as a cluster.
+const FleetName = "__fleet"
+
+// Actions and kinds of keys of a fleet's records.
+const (
+	actionRegisterNode = "REGISTER_NODE"
+	actionPlaceCluster = "PLACE_CLUSTER"
+	actionForgetPlaced = "FORGET_CLUSTER"
+	actionNoteClusters = "NOTE_CLUSTERS"
+
+	keyNode   = "node"   // ["node",1]
+	keyPlaced = "placed" // ["placed","<cluster id>"]
+	keyHad    = "had_clusters"
+)
+
+// FleetNode is a node of a fleet. Immutable, like Topic.
+type FleetNode struct {
+	ID        uint64 `json:"id"`
+	UUID      string `json:"uuid"` // of its data directory
+	Name      string `json:"name"` // unique in the fleet
+	Link      string `json:"link"` // HOST:PORT where other nodes reach it
+	HTTP      string `json:"http"` // HOST:PORT where clients reach it; empty until it has said so
+	Rack      string `json:"rack,omitempty"`
+	Version   string `json:"version,omitempty"` // of the program
+	CreatedAt int64  `json:"created_at"`        // milliseconds since 1970
+}
+
+// PlacedPhase says how far the creation or deletion of a cluster has come.
+type PlacedPhase string
+
+// The phases.
+const (
+	PlacedCreating PlacedPhase = "creating"
+	PlacedCreated  PlacedPhase = "created"
+	PlacedDeleting PlacedPhase = "deleting" // until every node has removed its part
+)
+
+// PlacedCluster is a cluster of a fleet and where its brokers are. Immutable, like
+// Topic.
+type PlacedCluster struct {
+	Settings ClusterSettings `json:"settings"`
+	Nodes    []uint64        `json:"nodes"` // of brokers 1, 2, ...
+	Phase    PlacedPhase     `json:"phase"`
+	Reason   string          `json:"reason,omitempty"`  // why it could not be created
+	Removed  []uint64        `json:"removed,omitempty"` // nodes that have removed their part
+}
+
+// Founding is what the first records of a fleet need.
+type Founding struct {
+	Nodes []FleetNode
+}
+
+type (
+	nodeValue struct {
+		V int `json:"v"`
+		FleetNode
+	}
+	placedValue struct {
+		V int `json:"v"`
+		PlacedCluster
+	}
+)
+
+// FleetNodes are the nodes of the fleet by id. The map may not be changed.
+func (s *State) FleetNodes() map[uint64]*FleetNode { return s.nodes }
+
+// Placed are the clusters of the fleet by id. The map may not be changed.
+func (s *State) Placed() map[string]*PlacedCluster { return s.placed }
+
+// HadClusters reports whether a cluster was ever placed: what is missing then was
+// deleted.
+func (s *State) HadClusters() bool { return s.hadPlaced }
+
+// PlacedByName finds a cluster that is not being deleted; nil if there is none.
+func (s *State) PlacedByName(name string) *PlacedCluster {
+	for _, p := range s.placed {
+		if p.Settings.Name == name && p.Phase != PlacedDeleting {
+			return p
+		}
+	}
+	return nil
+}
+
+// DecideFoundFleet returns the first records of a fleet: its settings as a cluster,
+// its own metadata, and its founders.
+func (s *State) DecideFoundFleet(c ClusterSettings, b Bootstrap) []metarecord.Record {
+	recs := s.DecideCreateCluster(c, b)
+	if recs == nil {
+		return nil
+	}
+	for _, n := range b.Fleet.Nodes {
+		recs = append(recs, nodeRecord(n))
+	}
+	return recs
+}
+
+// DecideRegisterNode enters a node, or what has changed of it. A node without an id
+// is new and gets one, unless its uuid is known. No records where nothing has
+// changed. Errors: another node has the name.
+func (s *State) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Record, err *protocol.Error) {
+	next := uint64(1)
+	for _, other := range s.nodes {
+		next = max(next, other.ID+1)
+		if other.UUID == n.UUID {
+			n.ID, n.CreatedAt = other.ID, other.CreatedAt
+		}
+	}
+	for _, other := range s.nodes {
+		if other.Name == n.Name && other.ID != n.ID {
+			return 0, nil, protocol.Errorf(protocol.CodeNotAllowed,
+				"the fleet has a node named %q already: give this one another name with node.name", n.Name).With("node", other.ID)
+		}
+	}
+	if n.ID == 0 {
+		n.ID = next
+	}
+	if have := s.nodes[n.ID]; have != nil && *have == n {
+		return n.ID, nil, nil
+	}
+	return n.ID, []metarecord.Record{nodeRecord(n)}, nil
+}
+
+// DecidePlaceCluster enters a cluster that is to be created, with its brokers spread
+// over the nodes for which usable is true: over racks first, then over the nodes
+// with the fewest brokers. No records where it exists with the same settings, which
+// spec is held against. Errors: cluster_exists, directory_in_use,
+// not_enough_replicas where no node is usable.
+func (s *State) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec, usable func(uint64) bool) (*PlacedCluster, []metarecord.Record, *protocol.Error) {
+	if have := s.PlacedByName(c.Name); have != nil {
+		return have, nil, have.Settings.Conflict(spec)
+	}
+	for _, p := range s.placed {
+		if overlaps(p.Settings.LogDirectory, c.LogDirectory) {
+			return nil, nil, protocol.Errorf(protocol.CodeDirectoryInUse,
+				"log_directory %q is equal to, inside or around that of cluster %q", c.LogDirectory, p.Settings.Name)
+		}
+	}
+	nodes := s.spread(c.NumBrokers, usable)
+	if nodes == nil {
+		return nil, nil, protocol.Errorf(protocol.CodeNotEnoughReplicas, "no node of the fleet can take a broker")
+	}
+	p := &PlacedCluster{Settings: c, Nodes: nodes, Phase: PlacedCreating}
+	return p, append(s.noteClusters(), placedRecord(*p)), nil
+}
+
+// noteClusters says for good that the fleet has had a cluster.
+func (s *State) noteClusters() []metarecord.Record {
+	if s.hadPlaced {
+		return nil
+	}
+	v := struct {
+		V int `json:"v"`
+	}{metarecord.Format}
+	return []metarecord.Record{{Action: actionNoteClusters, Key: metarecord.Key(keyHad), Value: metarecord.JSON(v)}}
+}
+
+func overlaps(a, b string) bool {
+	a, b = path.Clean(filepath.ToSlash(a)), path.Clean(filepath.ToSlash(b))
+	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+}
+
+// spread chooses a node for each of n brokers; nil if none is usable.
+func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
+	load, racks := map[uint64]int{}, map[string]int{}
+	var ids []uint64
+	for id := range s.nodes {
+		if usable(id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, p := range s.placed {
+		for _, id := range p.Nodes {
+			load[id]++
+		}
+	}
+	mine := map[uint64]int{}
+	nodes := make([]uint64, n)
+	for i := range nodes {
+		best := slices.MinFunc(ids, func(a, b uint64) int {
+			return cmp.Or(
+				cmp.Compare(mine[a], mine[b]),
+				cmp.Compare(racks[s.nodes[a].Rack], racks[s.nodes[b].Rack]),
+				cmp.Compare(load[a], load[b]),
+				cmp.Compare(a, b),
+			)
+		})
+		mine[best]++
+		load[best]++
+		racks[s.nodes[best].Rack]++
+		nodes[i] = best
+	}
+	return nodes
+}
+
+// DecideAdoptCluster enters a cluster that a node had before it belonged to a fleet.
+func (s *State) DecideAdoptCluster(c ClusterSettings, node uint64) []metarecord.Record {
+	if s.placed[c.ID] != nil {
+		return nil
+	}
+	return append(s.noteClusters(), placedRecord(PlacedCluster{Settings: c, Nodes: slices.Repeat([]uint64{node}, c.NumBrokers), Phase: PlacedCreated}))
+}
+
+// DecideClusterPhase moves a cluster on: to created, or to deleting with the reason
+// why it could not be created. No records where it is there, or past it. Errors:
+// cluster_not_found.
+func (s *State) DecideClusterPhase(id string, to PlacedPhase, reason string) ([]metarecord.Record, *protocol.Error) {
+	p := s.placed[id]
+	switch {
+	case p == nil:
+		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %s does not exist", id)
+	case p.Phase == to, p.Phase == PlacedDeleting, reason != "" && p.Phase == PlacedCreated:
+		return nil, nil
+	}
+	next := *p
+	next.Phase, next.Reason = to, reason
+	return []metarecord.Record{placedRecord(next)}, nil
+}
+
+// DecideClusterRemoved notes that a node has removed its part of a deleted cluster,
+// and forgets the cluster when all have.
+func (s *State) DecideClusterRemoved(id string, node uint64) []metarecord.Record {
+	p := s.placed[id]
+	if p == nil || p.Phase != PlacedDeleting || slices.Contains(p.Removed, node) {
+		return nil
+	}
+	next := *p
+	next.Removed = append(slices.Clone(p.Removed), node)
+	for _, id := range next.Nodes {
+		if !slices.Contains(next.Removed, id) {
+			return []metarecord.Record{placedRecord(next)}
+		}
+	}
+	return []metarecord.Record{{Action: actionForgetPlaced, Key: metarecord.Key(keyPlaced, id)}}
+}
+
+func nodeRecord(n FleetNode) metarecord.Record {
+	return metarecord.Record{Action: actionRegisterNode, Key: metarecord.Key(keyNode, n.ID), Value: metarecord.JSON(nodeValue{metarecord.Format, n})}
+}
+
+func placedRecord(p PlacedCluster) metarecord.Record {
+	return metarecord.Record{Action: actionPlaceCluster, Key: metarecord.Key(keyPlaced, p.Settings.ID), Value: metarecord.JSON(placedValue{metarecord.Format, p})}
+}
+
+func (s *State) applyNode(id string, value []byte) error {
+	n, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return fmt.Errorf("node %q is not a number", id)
+	}
+	var v nodeValue
+	if err := metarecord.Decode(value, &v); err != nil {
+		return err
+	}
+	if v.ID != n {
+		return errors.New("the key is of another node")
+	}
+	s.nodes[n] = &v.FleetNode
+	return nil
+}
+
+func (s *State) applyPlaced(id string, value []byte) error {
+	if value == nil {
+		delete(s.placed, id)
+		return nil
+	}
+	var v placedValue
+	if err := metarecord.Decode(value, &v); err != nil {
+		return err
+	}
+	s.placed[id] = &v.PlacedCluster
+	return nil
+}

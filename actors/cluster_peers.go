@@ -1,0 +1,252 @@
+package actors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/catalog"
+	"ottla/actors/routing"
+	"ottla/actors/wire"
+	"ottla/link"
+	"ottla/protocol"
+)
+
+// A cluster whose brokers are at several nodes has an actor at each of them. Each
+// applies the metadata, starts the brokers that are at its own node, and may decide
+// and propose changes: the metadata's leader takes only what was decided on all that
+// it has (routing.ChangeMetadata). So none of them is the one that decides.
+
+// nodeID is the number of this node in its fleet, 0 where there is none.
+func (e *environment) nodeID() uint64 {
+	if e.peers == nil {
+		return 0
+	}
+	return uint64(e.peers.self)
+}
+
+func errNotHeardOf(node link.NodeID) error { return fmt.Errorf("node %d is not heard of", node) }
+
+// peersMessage handles the messages that concern other nodes; false for any other.
+func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
+	switch m := message.(type) {
+	case *peerSaid:
+		c.peerSaid(ctx, m)
+	case *nodeTurned:
+		c.nodeTurned(ctx, m)
+	case *metadataConfirmed:
+		c.metadataConfirmed(ctx, m)
+	case *barrierAsked:
+		c.barrier(ctx, m)
+	case *countsNoted:
+		c.countsNoted(ctx, m)
+	case *witnessed:
+		c.witnessed(ctx, m)
+	case *witnessDue:
+		c.seekWitnesses(ctx, m.Broker)
+	default:
+		return false
+	}
+	return true
+}
+
+// nodeTurned handles the coming and going of a node.
+func (c *clusterActor) nodeTurned(ctx actor.Context, m *nodeTurned) {
+	if m.Up {
+		for _, b := range c.brokers {
+			c.seekWitnesses(ctx, b.id)
+		}
+		return
+	}
+	changed := false
+	for _, b := range c.brokers {
+		if b.node == m.Node {
+			b.state, b.reason, changed = brokerFailed, errNotHeardOf(b.node), true
+		}
+	}
+	if changed {
+		c.restoreAll(ctx)
+		c.publish()
+	}
+}
+
+// peerSaid takes what another node says of its brokers and leaders.
+func (c *clusterActor) peerSaid(ctx actor.Context, m *peerSaid) {
+	for _, said := range m.Brokers {
+		b := c.brokers[said.Broker]
+		if b == nil || b.node != m.Node {
+			continue
+		}
+		b.state, b.reason = said.State, nil
+		if said.Why != "" {
+			b.reason = fmt.Errorf("%s", said.Why)
+		}
+	}
+	for _, said := range m.Leaders {
+		c.ledElsewhere(ctx, m.Node, said)
+	}
+	if len(m.Brokers) > 0 {
+		c.restoreAll(ctx)
+		c.publish()
+	}
+}
+
+// ledElsewhere publishes or withdraws a leader at another node.
+func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said leaderSaid) {
+	key := protocol.PartitionID{TopicID: said.TopicID, Partition: said.Partition}
+	have := c.remotes[key]
+	if !said.Leads {
+		if have != nil && have.node == node && have.Term <= said.Term {
+			c.withdrawRemote(key)
+		}
+		return
+	}
+	if have != nil && (have.Term > said.Term || have.Term == said.Term && have.node == node) {
+		return
+	}
+	c.withdrawRemote(key)
+	l := newRemoteLeader(c.env.peers, node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
+	c.remotes[key] = l
+	if r := c.parts[key]; r != nil { // else once the topic is known here
+		r.Set(l.Leadership)
+	}
+	if key == catalog.MetadataPartition() {
+		c.confirmMetadata(ctx, l)
+	}
+}
+
+func (c *clusterActor) withdrawRemote(key protocol.PartitionID) {
+	l := c.remotes[key]
+	if l == nil {
+		return
+	}
+	delete(c.remotes, key)
+	if r := c.parts[key]; r != nil {
+		r.Clear(l.Leadership)
+	}
+	l.withdraw()
+}
+
+// metadataConfirmed says up to where the metadata is committed, as a leader
+// elsewhere has confirmed.
+type metadataConfirmed struct {
+	leader *remoteLeader
+	end    routing.LogEnd
+}
+
+// confirmMetadata asks a leader of the metadata elsewhere what this node must have
+// applied before it may say that something does not exist.
+func (c *clusterActor) confirmMetadata(ctx actor.Context, l *remoteLeader) {
+	self, system := ctx.Self(), c.env.system
+	slot := protocol.NewFuture[routing.LogEnd]()
+	l.Ask(&routing.ConfirmEnd{Reply: slot.Then(func() {
+		select {
+		case end := <-slot.C():
+			m := &metadataConfirmed{l, end}
+			if end.Err == nil {
+				system.Root.Send(self, m)
+				return
+			}
+			time.AfterFunc(metadataRetry, func() { system.Root.Send(self, m) })
+		default:
+		}
+	})})
+}
+
+func (c *clusterActor) metadataConfirmed(ctx actor.Context, m *metadataConfirmed) {
+	if c.remotes[catalog.MetadataPartition()] != m.leader {
+		return
+	}
+	if m.end.Err != nil {
+		c.confirmMetadata(ctx, m.leader)
+		return
+	}
+	c.caughtUp = m
+	c.settleRecords(ctx)
+}
+
+// settleRecords goes on with whatever waits for records of the metadata. It is
+// called when some have been applied and published.
+func (c *clusterActor) settleRecords(ctx actor.Context) {
+	if m := c.confirmed; m != nil && c.nextOffset >= m.end {
+		c.confirmed = nil
+		c.proposed(ctx, m)
+	}
+	if m := c.caughtUp; m != nil && c.nextOffset >= m.end.Next {
+		c.caughtUp = nil
+		c.metadataServes(ctx, m.leader.Term)
+	}
+	if !c.recovered && c.metaTerm > 0 && c.state.Settings() != nil {
+		c.metadataServes(ctx, c.metaTerm)
+	}
+	waiting := c.barriers[:0]
+	for _, b := range c.barriers {
+		switch {
+		case c.nextOffset >= b.end:
+			b.Reply.Put(nil)
+		case c.env.now().After(b.Deadline):
+			b.Reply.Put(routing.ErrStarting)
+		default:
+			waiting = append(waiting, b)
+		}
+	}
+	c.barriers = waiting
+}
+
+// barrierAsked asks for an answer once all is applied and published here that was in
+// the metadata when it was asked.
+type barrierAsked struct {
+	Deadline time.Time
+	Reply    protocol.Future[*protocol.Error]
+	end      int64
+}
+
+// barrierEnd brings a barrier its end.
+func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
+	if m.end > 0 || !c.links.spread.Load() {
+		c.barriers = append(c.barriers, m)
+		c.settleRecords(ctx)
+		return
+	}
+	leader := c.metaRoute.Leader()
+	if leader == nil {
+		m.Reply.Put(errNoMetadata())
+		return
+	}
+	self, system := ctx.Self(), c.env.system
+	slot := protocol.NewFuture[routing.LogEnd]()
+	leader.Ask(&routing.ConfirmEnd{Reply: slot.Then(func() {
+		select {
+		case end := <-slot.C():
+			if end.Err != nil {
+				m.Reply.Put(errNoMetadata())
+				return
+			}
+			m.end = end.Next
+			system.Root.Send(self, m)
+		default:
+		}
+	})})
+}
+
+// changeElsewhere has the broker's own node stop or start it.
+func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m *changeBroker) {
+	self, system := ctx.Self(), c.env.system
+	body := wire.Encode(&brokerChange{Cluster: c.handle.manifest.ID, Broker: m.ID, Start: m.Start})
+	c.env.peers.link.Call(b.node, link.Control, wire.ChangeBroker, time.Now().Add(c.env.opt.RequestTimeout+handOverPatience), func(_ []byte, err error) {
+		// What the node says of its broker has come before its answer, and is in this
+		// mailbox.
+		system.Root.Send(self, &inspectCluster{Do: func(*clusterActor) {
+			if err == nil {
+				m.Reply.Put(nil)
+				return
+			}
+			if e := notAsked(err); e.Code != protocol.CodeNoLeader {
+				m.Reply.Put(e)
+				return
+			}
+			m.Reply.Put(protocol.Errorf(protocol.CodeNodeUnreachable, "broker %d is at node %d, which is not heard of", b.id, b.node))
+		}})
+	}, body)
+}

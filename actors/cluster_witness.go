@@ -1,0 +1,200 @@
+package actors
+
+import (
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/wire"
+	"ottla/link"
+)
+
+// A broker of a cluster with brokers at several nodes runs its replicas only once a
+// majority of the cluster's brokers, itself included, has noted its count: any
+// majority that there will be later has one among it that recognizes an older copy
+// of its directory.
+
+// witnessing is a broker that waits for brokers elsewhere to note its count.
+type witnessing struct {
+	opens uint64
+	noted map[int]bool // brokers that have, itself included
+	again bool         // a witnessDue is on its way
+}
+
+// notedFor is a count that another node has asked to note.
+type notedFor struct {
+	left  map[int]bool // brokers here that have not answered
+	noted []int
+	known map[int]uint64
+	reply func(countsAnswer, error)
+}
+
+type (
+	// witnessed is the answer of another node. Known is the greatest count of the
+	// broker that a broker there knew before.
+	witnessed struct {
+		Broker int
+		Opens  uint64
+		Noted  []int
+		Known  uint64
+	}
+	// witnessDue has the other nodes asked again.
+	witnessDue struct{ Broker int }
+)
+
+// witnessRetry is the pause before nodes are asked again that have not answered, or
+// whose brokers could not write.
+const witnessRetry = 300 * time.Millisecond
+
+// introduced lets a broker run that its peers in this process know, once enough of
+// those elsewhere do.
+func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
+	b := c.brokers[id]
+	if !c.links.spread.Load() || b.opened == nil {
+		c.letIn(ctx, b)
+		return
+	}
+	w := &witnessing{opens: b.opened.Opens, noted: map[int]bool{id: true}}
+	for _, n := range noted {
+		w.noted[n] = true
+	}
+	c.witnessing[id] = w
+	c.seekWitnesses(ctx, id)
+}
+
+// seekWitnesses asks all other nodes of the cluster to note a broker's count, unless
+// enough have.
+func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
+	b, w := c.brokers[id], c.witnessing[id]
+	if w == nil {
+		return
+	}
+	w.again = false
+	if b.state != brokerStarting || b.opened == nil || b.opened.Opens != w.opens {
+		delete(c.witnessing, id)
+		return
+	}
+	if len(w.noted) > c.handle.manifest.NumBrokers/2 {
+		delete(c.witnessing, id)
+		c.letIn(ctx, b)
+		return
+	}
+	self, system := ctx.Self(), c.env.system
+	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: w.opens}})
+	for _, node := range c.otherNodes() {
+		c.env.peers.link.Call(node, link.Control, wire.NoteCounts, time.Now().Add(callPatience), func(answer []byte, err error) {
+			var a countsAnswer
+			if err != nil || wire.Decode(answer, &a) != nil {
+				return // asked again
+			}
+			system.Root.Send(self, &witnessed{Broker: id, Opens: w.opens, Noted: a.Noted, Known: a.Known[id]})
+		}, body)
+	}
+	w.again = true
+	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
+}
+
+// otherNodes are the nodes that have brokers of this cluster, but for this one.
+func (c *clusterActor) otherNodes() []link.NodeID {
+	var nodes []link.NodeID
+	for _, b := range c.brokers {
+		if !b.here() && !slices.Contains(nodes, b.node) {
+			nodes = append(nodes, b.node)
+		}
+	}
+	return nodes
+}
+
+func (c *clusterActor) witnessed(ctx actor.Context, m *witnessed) {
+	b, w := c.brokers[m.Broker], c.witnessing[m.Broker]
+	if w == nil || w.opens != m.Opens {
+		return
+	}
+	if m.Known > w.opens {
+		// An older copy. It is opened again, by what is known now, which puts a new
+		// directory in its place.
+		delete(c.witnessing, b.id)
+		c.intros.Note(b.id, m.Known)
+		ctx.Send(b.pid, &refuseBroker{})
+		c.moveBroker(b, brokerFailed, nil)
+		c.startBroker(ctx, b)
+		return
+	}
+	for _, n := range m.Noted {
+		w.noted[n] = true
+	}
+	if len(w.noted) > c.handle.manifest.NumBrokers/2 {
+		c.seekWitnesses(ctx, b.id)
+	}
+}
+
+// countsNoted has the brokers of this node whose ledgers are open note the counts of
+// another node's.
+func (c *clusterActor) countsNoted(ctx actor.Context, m *countsNoted) {
+	n := &notedFor{left: map[int]bool{}, known: map[int]uint64{}, reply: m.Reply}
+	for id, count := range m.Counts {
+		n.known[id] = c.intros.Count(id)
+		if b := c.brokers[id]; b != nil && !b.here() {
+			c.intros.Note(id, count)
+		}
+	}
+	number := farewellNumber - 1 - c.notings
+	c.notings++
+	for _, b := range c.brokers {
+		if b.here() && !b.gone && (b.state == brokerRunning || b.state == brokerStarting && b.opened != nil) {
+			n.left[b.id] = true
+			ctx.Send(b.pid, &notePeers{Number: number, Counts: m.Counts})
+		}
+	}
+	if m.Reply == nil {
+		return
+	}
+	if len(n.left) == 0 {
+		m.Reply(countsAnswer{Known: n.known}, nil)
+		return
+	}
+	c.noting[number] = n
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(introductionPatience, func() {
+		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) { c.endNoting(number) }})
+	})
+}
+
+// notedHere takes a broker's answer; false if it is not of a count that another node
+// has asked to note.
+func (c *clusterActor) notedHere(m *peersNoted) bool {
+	n := c.noting[m.Number]
+	if n == nil {
+		return m.Number > farewellNumber-1-c.notings && m.Number < farewellNumber
+	}
+	if n.left[m.Broker] {
+		delete(n.left, m.Broker)
+		if m.Err == nil {
+			n.noted = append(n.noted, m.Broker)
+		}
+	}
+	if len(n.left) == 0 {
+		c.endNoting(m.Number)
+	}
+	return true
+}
+
+func (c *clusterActor) endNoting(number uint64) {
+	if n := c.noting[number]; n != nil {
+		delete(c.noting, number)
+		n.reply(countsAnswer{Noted: n.noted, Known: n.known}, nil)
+	}
+}
+
+// tellRaised tells other nodes the new count of a broker here; whoever does not hear
+// of it now is told when it is introduced the next time.
+func (c *clusterActor) tellRaised(broker int, opens uint64) {
+	if !c.links.spread.Load() {
+		return
+	}
+	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{broker: opens}})
+	for _, node := range c.otherNodes() {
+		c.env.peers.link.Send(node, link.Control, wire.RaisedCount, body)
+	}
+}

@@ -1,0 +1,70 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// nodeName is the file that says which node of which fleet a data directory is of.
+const nodeName = "node.json"
+
+// Founder is one of the nodes that have founded a fleet.
+type Founder struct {
+	Node uint64 `json:"node"`
+	UUID string `json:"uuid"`
+	Name string `json:"name"`
+	Link string `json:"link"` // HOST:PORT where it was reached then
+}
+
+// Founding is what the founders of a fleet have agreed on, each in writing, before
+// any of them had it.
+type Founding struct {
+	Fleet     string    `json:"fleet"`
+	CreatedAt time.Time `json:"created_at"`
+	Founders  []Founder `json:"founders"`
+}
+
+// Node is a data directory's place in a fleet. It is written once and never
+// changed: addresses and names are data of the fleet, identity is here.
+type Node struct {
+	seal
+	Fleet    string   `json:"fleet"`
+	Node     uint64   `json:"node"`
+	UUID     string   `json:"uuid"`
+	Founding Founding `json:"founding"`
+}
+
+// ReadNode reads a data directory's place in its fleet. Errors: os.ErrNotExist where
+// it belongs to none, *DamagedFileError, *NewerFormatError.
+func ReadNode(dataDir string) (*Node, error) {
+	n := &Node{}
+	if err := readSealed(filepath.Join(dataDir, nodeName), n); err != nil {
+		return nil, err
+	}
+	if n.Fleet == "" || n.Node == 0 || n.UUID == "" || n.Founding.Fleet != n.Fleet || len(n.Founding.Founders) == 0 {
+		return nil, &DamagedFileError{Path: filepath.Join(dataDir, nodeName), Err: errors.New("it lacks a part")}
+	}
+	return n, nil
+}
+
+// WriteNode writes a data directory's place in a fleet, durably and once. Errors:
+// os.ErrExist where there is one.
+func WriteNode(dataDir string, n *Node) error {
+	path := filepath.Join(dataDir, nodeName)
+	if err := absent(path); err != nil {
+		return fmt.Errorf("write node: %w", err)
+	}
+	if err := (durable{}).writeSealed(path, n); err != nil {
+		return fmt.Errorf("write node: %w", err)
+	}
+	return nil
+}
+
+// BelongsToFleet reports whether a data directory is of a node of a fleet.
+func BelongsToFleet(dataDir string) bool {
+	_, err := os.Lstat(filepath.Join(dataDir, nodeName))
+	return err == nil
+}

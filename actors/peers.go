@@ -1,0 +1,376 @@
+package actors
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/actors/wire"
+	"ottla/link"
+	"ottla/logfile"
+	"ottla/protocol"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// peers are the other nodes of the fleet: what is sent to them, what they ask of
+// this one, and what they say runs there.
+type peers struct {
+	env  *environment
+	link *link.Links
+	self link.NodeID
+
+	mu       sync.Mutex
+	clusters map[string]*peerCluster // those of this process, by id
+	nodes    map[link.NodeID]*peerNode
+	members  []link.NodeID                  // the other nodes
+	waiters  map[uint64]parkedElsewhere     // parked at leaders elsewhere, by id
+	polls    map[uint64]*routing.PollHandle // which groups elsewhere may signal, by id
+	nextID   uint64
+	parked   map[parkedKey]*parkedWaiter // of other nodes, at leaders here
+
+	joined func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error)) // what concerns the fleet
+}
+
+// peerCluster is a cluster of this process as other nodes reach it.
+type peerCluster struct {
+	links *links
+	pid   *actor.PID
+}
+
+// peerNode is what is known of another node.
+type peerNode struct {
+	up   bool
+	said map[string]*clusterSaid // by cluster id
+}
+
+// newPeers makes the peers of a node; env.peers is to be set to it before any actor
+// starts. The link's handler is the result, and its link field is to be set before a
+// node can be reached.
+func newPeers(env *environment) *peers {
+	return &peers{
+		env: env, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{},
+		waiters: map[uint64]parkedElsewhere{}, polls: map[uint64]*routing.PollHandle{}, parked: map[parkedKey]*parkedWaiter{},
+	}
+}
+
+// callPatience is how long another node may take to answer what takes no time.
+const callPatience = 3 * time.Second
+
+// attach makes a cluster of this process known to other nodes, and tells it what
+// they have said. It replaces an earlier actor of the cluster.
+func (p *peers) attach(l *links, pid *actor.PID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &peerCluster{links: l, pid: pid}
+	p.clusters[l.cluster] = c
+	for id, n := range p.nodes {
+		if said := n.said[l.cluster]; said != nil && n.up {
+			p.take(id, c, &clusterSaid{}, said)
+		}
+	}
+	for id, n := range p.nodes {
+		if n.up {
+			p.sendAll(id, c)
+		}
+	}
+}
+
+// detach forgets a cluster.
+func (p *peers) detach(l *links) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.clusters[l.cluster]; c != nil && c.links == l {
+		delete(p.clusters, l.cluster)
+	}
+}
+
+func (p *peers) cluster(id string) *peerCluster {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clusters[id]
+}
+
+// vouched reports whether a node has said a moment ago that it hears this one.
+func (p *peers) vouched(id link.NodeID) bool { return p.link.EchoAge(id) <= fence }
+
+// fence is how long a node's word counts that it hears this one. It is the link's.
+const fence = 300 * time.Millisecond
+
+// alive reports whether a node is heard of.
+func (p *peers) alive(id link.NodeID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.nodes[id]
+	return n != nil && n.up
+}
+
+func (p *peers) node(id link.NodeID) *peerNode {
+	n := p.nodes[id]
+	if n == nil {
+		n = &peerNode{said: map[string]*clusterSaid{}}
+		p.nodes[id] = n
+	}
+	return n
+}
+
+// Up implements link.Handler.
+func (p *peers) Up(peer link.Identity) {
+	p.env.log.Info("node is up", "node", uint64(peer.Node), "name", peer.Name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.node(peer.Node)
+	n.up = true
+	for id, said := range n.said {
+		if c := p.clusters[id]; c != nil {
+			p.take(peer.Node, c, &clusterSaid{}, said)
+		}
+	}
+	for _, c := range p.clusters {
+		p.env.system.Root.Send(c.pid, &nodeTurned{Node: peer.Node, Up: true})
+	}
+}
+
+// Down implements link.Handler. What ran there does not, as far as this node can
+// tell, and nothing that was parked from there is waited for.
+func (p *peers) Down(id link.NodeID) {
+	p.env.log.Warn("node is down", "node", uint64(id))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.node(id)
+	n.up = false
+	for cluster, said := range n.said {
+		if c := p.clusters[cluster]; c != nil {
+			p.take(id, c, said, &clusterSaid{})
+		}
+	}
+	for _, c := range p.clusters {
+		p.env.system.Root.Send(c.pid, &nodeTurned{Node: id})
+	}
+	for key, w := range p.parked {
+		if key.node == id {
+			delete(p.parked, key)
+			w.leader.Unregister(w.waiter)
+		}
+	}
+}
+
+// Connected implements link.Handler: whatever was said before may be lost.
+func (p *peers) Connected(id link.NodeID, lane link.Lane) {
+	if lane != link.Control {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.clusters {
+		p.sendAll(id, c)
+	}
+}
+
+// Message implements link.Handler.
+func (p *peers) Message(from link.NodeID, _ link.Lane, kind uint16, body []byte) {
+	if err := p.message(from, kind, body); err != nil {
+		p.env.log.Error("a message of another node cannot be understood", "node", uint64(from), "kind", kind, "error", err)
+	}
+}
+
+func (p *peers) message(from link.NodeID, kind uint16, body []byte) error {
+	switch kind {
+	case wire.Raft:
+		return p.raft(body)
+	case wire.Announce:
+		var a announcement
+		if err := wire.Decode(body, &a); err != nil {
+			return err
+		}
+		p.announced(from, &a)
+	case wire.Replica:
+		return p.toReplica(body)
+	case wire.Broker:
+		return p.toBroker(body)
+	case wire.Park, wire.Unpark:
+		return p.park(from, kind == wire.Park, body)
+	case wire.Wake:
+		return p.wake(body)
+	case wire.PollSignal:
+		return p.signal(body)
+	case wire.RaisedCount:
+		var m countsNoted
+		if err := wire.Decode(body, &m); err != nil {
+			return err
+		}
+		if c := p.cluster(m.Cluster); c != nil {
+			p.env.system.Root.Send(c.pid, &m)
+		}
+	}
+	return nil // a kind that is not known is of a later version
+}
+
+// errNotHere is the answer for a cluster or a leader that this node does not have.
+var errNotHere = protocol.ErrNotLeader
+
+// Call implements link.Handler.
+func (p *peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) {
+	if err := p.call(from, kind, body, left, reply); err != nil {
+		reply(nil, protocol.Errorf(protocol.CodeInternal, "node %d: %v", p.self, err))
+	}
+}
+
+func (p *peers) call(from link.NodeID, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) error {
+	switch kind {
+	case wire.Produce:
+		at, req, err := wire.DecodeProduce(body, left)
+		if err != nil {
+			return err
+		}
+		p.produce(at, req, reply)
+	case wire.Ask:
+		at, q, err := wire.DecodeQuestion(body, uint64(from), reply, func(poll uint64, s routing.PollSignal) {
+			p.link.Send(from, link.Control, wire.PollSignal, wire.Encode(&pollSignal{poll, s}))
+		})
+		if err != nil {
+			return err
+		}
+		if l := p.leader(at); l != nil {
+			l.Ask(q)
+			return nil
+		}
+		q.Refuse(errNotHere)
+	case wire.View:
+		at, _, err := wire.TakePartition(body)
+		if err != nil {
+			return err
+		}
+		p.view(at, reply)
+	case wire.Read:
+		q, err := wire.DecodeRead(body)
+		if err != nil {
+			return err
+		}
+		p.work(reply, func() { p.read(&q, reply) })
+	case wire.SeekTime:
+		at, rest, err := wire.TakePartition(body)
+		if err != nil {
+			return err
+		}
+		ms, n := binary.Varint(rest)
+		if n <= 0 {
+			return errors.New("the time is missing")
+		}
+		p.work(reply, func() { p.seekTime(at, ms, reply) })
+	case wire.ChangeBroker, wire.NoteCounts:
+		return p.toCluster(kind, body, reply)
+	default:
+		if p.joined == nil {
+			return fmt.Errorf("call of kind %d is not known to this version", kind)
+		}
+		p.joined(kind, from, body, reply)
+	}
+	return nil
+}
+
+// work runs what waits for the disk on a goroutine of its own.
+func (p *peers) work(reply func([]byte, error), do func()) {
+	go func() {
+		defer func() {
+			if cause := recover(); cause != nil {
+				p.env.log.Error("a request of another node failed", "panic", cause)
+				reply(nil, protocol.Errorf(protocol.CodeInternal, "it failed"))
+			}
+		}()
+		do()
+	}()
+}
+
+// leader is the replica of this process that serves a partition, nil if none does.
+func (p *peers) leader(at wire.Partition) *localLeader {
+	c := p.cluster(at.Cluster)
+	if c == nil {
+		return nil
+	}
+	g := c.links.find(at.PartitionID)
+	if g == nil {
+		return nil
+	}
+	return g.leader.Load()
+}
+
+func (p *peers) produce(at wire.Partition, req *protocol.ProduceRequest, reply func([]byte, error)) {
+	l := p.leader(at)
+	if l == nil {
+		reply(nil, errNotHere)
+		return
+	}
+	once, slot := wire.AnswerOnce(reply), protocol.NewFuture[protocol.ProduceResult]()
+	req.Reply = slot.Then(func() {
+		select {
+		case res := <-slot.C():
+			if res.Err != nil {
+				once(nil, res.Err)
+				return
+			}
+			once(wire.EncodeProduced(&res), nil)
+		default:
+		}
+	})
+	l.Produce(req)
+}
+
+// view answers what may be read at a leader.
+func (p *peers) view(at wire.Partition, reply func([]byte, error)) {
+	v, err := p.localView(at)
+	if err != nil {
+		reply(nil, err)
+		return
+	}
+	reply(wire.Encode(&wire.Bounds{Earliest: v.Earliest(), HighWatermark: v.HighWatermark()}), nil)
+}
+
+func (p *peers) localView(at wire.Partition) (routing.LogView, *protocol.Error) {
+	l := p.leader(at)
+	if l == nil {
+		return nil, errNotHere
+	}
+	return l.View()
+}
+
+// read answers with records. What it reads is bounded by what one message may have.
+func (p *peers) read(q *wire.ReadQuestion, reply func([]byte, error)) {
+	v, verr := p.localView(q.Partition)
+	if verr != nil {
+		reply(nil, verr)
+		return
+	}
+	maxRecords := int(min(int64(q.MaxRecords), max(0, q.HighWatermark-q.Offset)))
+	answer := wire.ReadEnd(nil)
+	err := v.Each(q.Offset, maxRecords, min(q.MaxBytes, maxReadBytes), func(r *logfile.Record) {
+		if r.Offset < q.HighWatermark {
+			answer = wire.AppendRecord(answer, r)
+		}
+	})
+	if err != nil && len(answer) == 1 {
+		answer = wire.ReadEnd(err) // else what was read before is good
+	}
+	reply(answer, nil)
+}
+
+// maxReadBytes is the most that one read of another node brings, in bytes. One
+// record may be more.
+const maxReadBytes = link.MaxBody / 2
+
+func (p *peers) seekTime(at wire.Partition, ms int64, reply func([]byte, error)) {
+	v, verr := p.localView(at)
+	if verr != nil {
+		reply(nil, verr)
+		return
+	}
+	offset, err := v.OffsetForTime(ms)
+	answer := wire.ReadEnd(err)
+	if err == nil {
+		answer = binary.AppendVarint(answer, offset)
+	}
+	reply(answer, nil)
+}

@@ -1,0 +1,127 @@
+package actors
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/actors/wire"
+	"ottla/link"
+)
+
+// raft hands a raft message to the replica that it is for. Of what does not come
+// from replicas of the group, but from their owner, nothing is taken.
+func (p *peers) raft(body []byte) error {
+	g, replica, rest, err := p.addressed(body)
+	if g == nil || err != nil {
+		return err
+	}
+	var m raftpb.Message
+	if err := m.Unmarshal(rest); err != nil {
+		return err
+	}
+	if !fromReplicas[m.Type] || m.To != replica {
+		return fmt.Errorf("raft message %s to replica %d", m.Type, m.To)
+	}
+	if pid := g.local(replica); pid != nil {
+		p.env.system.Root.Send(pid, &peerMessage{m})
+	}
+	return nil
+}
+
+// fromReplicas are the kinds of messages that replicas send each other.
+var fromReplicas = map[raftpb.MessageType]bool{
+	raftpb.MsgApp: true, raftpb.MsgAppResp: true, raftpb.MsgVote: true, raftpb.MsgVoteResp: true, raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
+	raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true, raftpb.MsgSnap: true, raftpb.MsgTimeoutNow: true,
+	raftpb.MsgReadIndex: true, raftpb.MsgReadIndexResp: true,
+}
+
+// addressed takes the address off a message to a replica. The group is nil where
+// this node has none of it.
+func (p *peers) addressed(body []byte) (g *groupLinks, replica uint64, rest []byte, err error) {
+	at, rest, err := wire.TakePartition(body)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	replica, n := binary.Uvarint(rest)
+	if n <= 0 {
+		return nil, 0, nil, errors.New("the replica is missing")
+	}
+	if c := p.cluster(at.Cluster); c != nil {
+		g = c.links.find(at.PartitionID)
+	}
+	return g, replica, rest[n:], nil
+}
+
+// sendRaft sends a raft message to a replica at another node; false if it is lost
+// already. Entries of clients go their own way, so that votes do not wait for them.
+func (p *peers) sendRaft(to link.NodeID, g *groupLinks, m *raftpb.Message) bool {
+	body, err := m.Marshal()
+	if err != nil {
+		p.env.log.Error("BUG: a raft message does not encode", "error", err)
+		return false
+	}
+	lane := link.Control
+	if len(body) > smallMessage {
+		lane = link.Bulk
+	}
+	return p.link.Send(to, lane, wire.Raft, g.address(m.To), body)
+}
+
+// smallMessage is up to how many bytes a message may go where votes go.
+const smallMessage = 16 << 10
+
+// replicaMessage is any message to a replica that is not raft's; one field is set.
+type replicaMessage struct {
+	FallQuiet  *fallQuiet  `json:"q,omitempty"`
+	Leaderless *leaderless `json:"l,omitempty"`
+	PartsAsked *partsAsked `json:"a,omitempty"`
+	PartsChunk *partsChunk `json:"c,omitempty"`
+}
+
+func (p *peers) tellReplica(to link.NodeID, g *groupLinks, replica uint64, message any) {
+	var m replicaMessage
+	lane := link.Control
+	switch message := message.(type) {
+	case *fallQuiet:
+		m.FallQuiet = message
+	case *leaderless:
+		m.Leaderless = message
+	case *partsAsked:
+		m.PartsAsked = message
+	case *partsChunk:
+		m.PartsChunk, lane = message, link.CatchUp
+	default:
+		p.env.log.Error("BUG: this message cannot be sent to another node", "type", typeName(message))
+		return
+	}
+	p.link.Send(to, lane, wire.Replica, g.address(replica), wire.Encode(&m))
+}
+
+func (p *peers) toReplica(body []byte) error {
+	g, replica, rest, err := p.addressed(body)
+	if g == nil || err != nil {
+		return err
+	}
+	var m replicaMessage
+	if err := wire.Decode(rest, &m); err != nil {
+		return err
+	}
+	pid := g.local(replica)
+	if pid == nil {
+		return nil
+	}
+	switch {
+	case m.FallQuiet != nil:
+		p.env.system.Root.Send(pid, m.FallQuiet)
+	case m.Leaderless != nil:
+		p.env.system.Root.Send(pid, m.Leaderless)
+	case m.PartsAsked != nil:
+		p.env.system.Root.Send(pid, m.PartsAsked)
+	case m.PartsChunk != nil:
+		p.env.system.Root.Send(pid, m.PartsChunk)
+	}
+	return nil
+}
