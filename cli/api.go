@@ -31,8 +31,8 @@ type api struct {
 }
 
 // newAPI returns the server that a user names by a URL or by HOST:PORT. Settings
-// of TLS may be nil.
-func newAPI(server string, trust *tls.Config) (*api, error) {
+// of TLS may be nil, and the token empty.
+func newAPI(server string, trust *tls.Config, token string) (*api, error) {
 	if !strings.Contains(server, "://") {
 		scheme := "http://"
 		if trust != nil {
@@ -40,7 +40,7 @@ func newAPI(server string, trust *tls.Config) (*api, error) {
 		}
 		server = scheme + server
 	}
-	c, err := client.New(server, client.WithTLS(trust))
+	c, err := client.New(server, client.WithTLS(trust), client.WithToken(token))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", server, defaultServer)}
 	}
@@ -141,6 +141,9 @@ func isOurs(e *client.Error) bool { return e.Code != client.CodeHTTPStatus }
 
 // hints is what a user can do about an error, by its code.
 var hints = map[string]string{
+	"unauthorized":        "give a token with --token-file, OTTLA_TOKEN or 'ottla context add'",
+	"forbidden":           "'ottla token describe NAME' shows what a token may do",
+	"token_not_found":     "'ottla token list' shows what there is",
 	"cluster_not_found":   "'ottla cluster list' shows what there is",
 	"topic_not_found":     "'ottla topic list' shows what there is",
 	"group_not_found":     "'ottla group list' shows what there is",

@@ -112,12 +112,12 @@ func TestServerNames(t *testing.T) {
 		"http://user:secret@broker.example/": "http://user:xxxxx@broker.example",
 		"localhost":                          "http://localhost",
 	} {
-		a, err := newAPI(server, nil)
+		a, err := newAPI(server, nil, "")
 		require.NoError(t, err, server)
 		assert.Equal(t, want, a.name)
 	}
 	for _, server := range []string{"", "http://", "ftp://broker", "://", "http://[::1", "unix:///run/ottla"} {
-		_, err := newAPI(server, nil)
+		_, err := newAPI(server, nil, "")
 		var usage usageError
 		assert.ErrorAs(t, err, &usage, server)
 	}
@@ -166,7 +166,7 @@ func TestInterruptedCommand(t *testing.T) {
 }
 
 func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
-	a, err := newAPI("127.0.0.1:1", nil)
+	a, err := newAPI("127.0.0.1:1", nil, "")
 	require.NoError(t, err)
 	for _, err := range []error{context.Canceled, errors.New("disk full"), fmt.Errorf("x: %w", os.ErrNotExist)} {
 		assert.Equal(t, err, a.explain(err))
@@ -182,7 +182,7 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 func TestRetriesDecide(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	a, err := newAPI(gone.URL, nil)
+	a, err := newAPI(gone.URL, nil, "")
 	require.NoError(t, err)
 	_, away := a.Topics(t.Context(), "")
 	require.Error(t, away)

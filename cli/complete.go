@@ -21,6 +21,7 @@ var listings = map[string]listing{
 	"cluster": {"/cluster", "clusters", "name"},
 	"topic":   {"/topic", "topics", "name"},
 	"group":   {"/groups", "groups", "group"},
+	"token":   {"/tokens", "tokens", "name"},
 }
 
 // addCompletions adds shell completion to cmd and its subcommands: names from the
@@ -88,6 +89,9 @@ func flagCompletion(p *process, flag string) cobra.CompletionFunc {
 func names(p *process, cmd *cobra.Command, kind string) []string {
 	r := &remote{p: p, output: "json"}
 	r.server, _ = cmd.Flags().GetString("server")
+	r.named, _ = cmd.Flags().GetString("context")
+	r.token, _ = cmd.Flags().GetString("token")
+	r.tokenFile, _ = cmd.Flags().GetString("token-file")
 	r.trust = trustOf(cmd)
 	c, err := r.client()
 	if err != nil {
@@ -97,7 +101,7 @@ func names(p *process, cmd *cobra.Command, kind string) []string {
 	defer cancel()
 	from := listings[kind]
 	cluster := ""
-	if kind != "cluster" {
+	if kind == "topic" || kind == "group" {
 		cluster, _ = cmd.Flags().GetString("cluster")
 	}
 	text, err := c.do(ctx, request{method: http.MethodGet, path: from.path, query: query("cluster", cluster)})

@@ -20,13 +20,19 @@ type remote struct {
 	server string
 	output string // "table" or "json"
 	trust  trust
+
+	named            string // by --context
+	token, tokenFile string
 }
 
 // addFlags adds the flags of remote commands to cmd and its subcommands.
 func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else "+defaultServer+")")
+	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else that of the context, else "+defaultServer+")")
 	flags.StringVar(&r.output, "output", "table", "how to print: `FORMAT` is table or json")
+	flags.StringVar(&r.named, "context", "", "`NAME` of the context to use (default: OTTLA_CONTEXT, else that of 'ottla context use')")
+	flags.StringVar(&r.token, "token", "", "`TOKEN` to show to the server (default: OTTLA_TOKEN); others can see command lines")
+	flags.StringVar(&r.tokenFile, "token-file", "", "`FILE` with the token, - for standard input (default: OTTLA_TOKEN_FILE)")
 	r.trust.addFlags(flags)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -38,16 +44,42 @@ func (r *remote) client() (*api, error) {
 	}
 	server := r.server
 	if server == "" {
-		server, _ = r.p.lookupEnv("OTTLA_SERVER")
+		server, _ = envOf(r.p.lookupEnv, "OTTLA_SERVER")
 	}
-	if server == "" {
-		server = defaultServer
-	}
-	config, err := r.trust.config(r.p.lookupEnv)
+	token, err := r.shownToken()
 	if err != nil {
 		return nil, err
 	}
-	return newAPI(server, config)
+	trust := r.trust
+	switch {
+	case server != "" && r.named != "":
+		return nil, usageError{errors.New("--context names a server: it excludes --server and OTTLA_SERVER")}
+	case server == "":
+		saved, err := inUse(r.named, r.p.lookupEnv)
+		if err != nil {
+			return nil, err
+		}
+		server = defaultServer
+		if saved == nil {
+			break
+		}
+		// What is kept for one server is never sent to another.
+		server, trust = saved.Server, trust.or(saved)
+		if token == "" && saved.TokenFile != "" {
+			token, err = tokenInFile(saved.TokenFile)
+		}
+		if token == "" {
+			token = saved.Token
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	config, err := trust.config(r.p.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(server, config, token)
 }
 
 // call sends one request and returns the JSON of the answer.
@@ -63,7 +95,7 @@ func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) 
 }
 
 // connectionFlags say how to reach a server and how to print, not what to ask.
-var connectionFlags = map[string]bool{"server": true, "output": true, "ca": true, "cert": true, "key": true, "insecure": true}
+var connectionFlags = map[string]bool{"server": true, "output": true, "ca": true, "cert": true, "key": true, "insecure": true, "context": true, "token": true, "token-file": true}
 
 // changed returns the flags that were given as fields of a request. A flag has the
 // name of its field, with dashes; renamed has the exceptions.

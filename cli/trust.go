@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,6 +26,16 @@ func (t *trust) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&t.cert, "cert", "", "`FILE` with the certificate to show to the server (default: OTTLA_CERT)")
 	flags.StringVar(&t.key, "key", "", "`FILE` with the key of --cert (default: OTTLA_KEY, else that of --cert)")
 	flags.BoolVar(&t.insecure, "insecure", false, "do not verify the server's certificate")
+}
+
+// or fills what no flag has given with what a context keeps.
+func (t trust) or(saved *savedServer) trust {
+	t.ca = cmp.Or(t.ca, saved.CA)
+	if t.cert == "" && t.key == "" {
+		t.cert, t.key = saved.Cert, saved.Key
+	}
+	t.insecure = t.insecure || saved.Insecure
+	return t
 }
 
 // trustOf reads the flags of a command that is being completed.

@@ -20,6 +20,7 @@ type Client struct {
 	base string // scheme://host:port, without a slash at the end
 	http *http.Client
 	tls  *tls.Config // of defaultHTTPClient; nil: the defaults
+	auth string      // the Authorization header; empty: none
 }
 
 // Option changes a Client that New makes.
@@ -33,6 +34,16 @@ func WithHTTPClient(c *http.Client) Option { return func(cl *Client) { cl.http =
 // server. It has no effect on the client of WithHTTPClient; nil stands for the
 // system's roots and no certificate.
 func WithTLS(config *tls.Config) Option { return func(cl *Client) { cl.tls = config } }
+
+// WithToken has every request show a token. It is sent to whatever the server's URL
+// names, so outside of this machine the URL should begin with https. Empty: none.
+func WithToken(token string) Option {
+	return func(cl *Client) {
+		if cl.auth = ""; token != "" {
+			cl.auth = "Bearer " + token
+		}
+	}
+}
 
 // New returns a client of the server, a URL such as "http://127.0.0.1:8080".
 // It sends nothing.
@@ -140,6 +151,9 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	for name, value := range r.headers {
 		req.Header.Set(name, value)
+	}
+	if c.auth != "" {
+		req.Header.Set("Authorization", c.auth)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

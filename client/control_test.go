@@ -180,6 +180,21 @@ func TestDoSendsWhatItIsGiven(t *testing.T) {
 	assert.Empty(t, answer)
 }
 
+func TestTokensAreShown(t *testing.T) {
+	var shown []string
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		shown = append(shown, r.Header.Get("Authorization"))
+	}))
+	defer s.Close()
+	for _, token := range []string{"ottla_x", ""} {
+		c, err := client.New(s.URL, client.WithToken(token))
+		require.NoError(t, err)
+		_, err = c.Do(t.Context(), http.MethodGet, "/topic", nil, nil)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"Bearer ottla_x", ""}, shown)
+}
+
 func TestFailuresAreTold(t *testing.T) {
 	c, _ := answering(t, 502, "<html>")
 	_, err := c.Do(t.Context(), http.MethodGet, "/topic", nil, nil)

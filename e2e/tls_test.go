@@ -135,7 +135,7 @@ func TestClientCertificates(t *testing.T) {
 	s := secured(t, ca, ca.PEM)
 	s.readyOver(over(ca.Client("alice")))
 	cert, key := ca.Issue("alice")
-	for _, line := range strings.Split(blocks(t, "../docs/security.md", "console")[1], "\n") {
+	for _, line := range strings.Split(blocks(t, "../docs/security.md", "console")[2], "\n") {
 		command := strings.NewReplacer("https://ottla.example:8080", s.base, "alice.pem", cert, "alice.key", key, "ca.pem", ca.PEM).
 			Replace(strings.TrimPrefix(line, "$ "))
 		out, err := s.shell(command)
