@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check run test poison race lint imports fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz demo contract monitoring chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -29,7 +29,18 @@ console: ## Bundle the console's sources, console/src, into what the server embe
 
 console-check: ## Check that the console's files are what its sources give; its types, too, where npx is
 	cd console/build && $(GO) test ./...
-	@if command -v npx >/dev/null; then npx -y -p typescript@5.9 tsc -p console; else echo "no npx: types are not checked"; fi
+	@tsc="npx -y -p typescript@5.9.3 tsc"; if $$tsc --version >/dev/null 2>&1; then $$tsc -p console; else echo "no npx, or no typescript for it: types are not checked"; fi
+
+TAIL ?= 30s
+
+console-tail: build ## Tail 5,000 records a second in Chromium for TAIL (30s): the page stays responsive, its memory flat
+	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla OTTLA_CONSOLE_TAIL=$(TAIL) $(GO) test -count=1 -v -run '^TestConsoleTailsThousands' ./e2e
+
+WARM_UP ?= 150s
+
+screenshots: build ## Make the pictures of docs/console in Chromium, after WARM_UP (150s) of traffic; nicer with fonts-inter
+	@mkdir -p docs/console
+	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla OTTLA_SCREENSHOTS=$(CURDIR)/docs/console OTTLA_SCREENSHOTS_WARM_UP=$(WARM_UP) $(GO) test -count=1 -timeout 20m -run '^TestScreenshots$$' ./e2e
 
 run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 	./bin/ottla serve

@@ -17,9 +17,9 @@ import (
 // page is the console in a tab of Chromium. Its methods fail the test on any
 // surprise, and so does whatever the page complains of.
 type page struct {
-	t   *testing.T
-	s   *server
-	ctx context.Context
+	t    *testing.T
+	base string // http://host:port of what serves it
+	ctx  context.Context
 }
 
 // Helpers in the page: they find things as people do, by what is written on them.
@@ -40,12 +40,18 @@ true`
 // openConsole opens the console of a server.
 func (s *server) openConsole(ctx context.Context) *page {
 	s.t.Helper()
+	return openConsole(s.t, ctx, s.base)
+}
+
+// openConsole opens the console at an address.
+func openConsole(t *testing.T, ctx context.Context, base string) *page {
+	t.Helper()
 	tab, end := chromedp.NewContext(ctx)
-	s.t.Cleanup(end)
-	tab, cancel := context.WithTimeout(tab, 4*time.Minute)
-	s.t.Cleanup(cancel)
-	p := &page{t: s.t, s: s, ctx: tab}
-	require.NoError(s.t, chromedp.Do(tab, chromedp.EmulateViewport(1280, 860)))
+	t.Cleanup(end)
+	tab, cancel := context.WithTimeout(tab, 15*time.Minute)
+	t.Cleanup(cancel)
+	p := &page{t: t, base: base, ctx: tab}
+	require.NoError(t, chromedp.Do(tab, chromedp.EmulateViewport(1280, 860)))
 	var complaints sync.Map
 	go func() {
 		for m, err := range chromedp.Console(tab) {
@@ -57,14 +63,14 @@ func (s *server) openConsole(ctx context.Context) *page {
 			}
 		}
 	}()
-	s.t.Cleanup(func() {
+	t.Cleanup(func() {
 		complaints.Range(func(text, _ any) bool {
 			// A browser writes each answer above 399 to its console, asked for or not.
-			assert.Contains(s.t, text, "Failed to load resource", "the page complains")
+			assert.Contains(t, text, "Failed to load resource", "the page complains")
 			return true
 		})
 	})
-	require.NoError(s.t, chromedp.Do(tab, chromedp.Navigate(s.base+"/console/")))
+	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(base+"/console/")))
 	eval[bool](p, pageHelpers)
 	return p
 }
@@ -140,20 +146,20 @@ func (p *page) curl() string {
 	p.t.Helper()
 	lines := eval[[]string](p, "[...front().querySelectorAll('.curl code')].filter(visible).map(e => e.innerText)")
 	require.NotEmpty(p.t, lines)
-	return strings.ReplaceAll(lines[len(lines)-1], p.s.base, "")
+	return strings.ReplaceAll(lines[len(lines)-1], p.base, "")
 }
 
 // curlIs waits until the page shows a command line, written without the server.
 func (p *page) curlIs(line string) {
 	p.t.Helper()
-	line = strings.Replace(line, "'/", "'"+p.s.base+"/", 1)
+	line = strings.Replace(line, "'/", "'"+p.base+"/", 1)
 	p.until("the command line is "+line, "[...front().querySelectorAll('.curl code')].some(e => e.innerText === "+quote(line)+")")
 }
 
 // look gives the page light or dark colours.
 func (p *page) look(theme string) {
 	p.t.Helper()
-	eval[bool](p, "(document.documentElement.dataset.theme === '"+theme+"' || named('button', 'Use "+theme+" colours').click(), true)")
+	eval[bool](p, "(document.documentElement.dataset.theme === '"+theme+"' || document.querySelector('[aria-label=\"Use "+theme+" colours\"]').click(), true)")
 	p.until("it is "+theme, "document.documentElement.dataset.theme === '"+theme+"'")
 }
 

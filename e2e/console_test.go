@@ -140,7 +140,7 @@ func TestConsoleWritesAndShowsRecords(t *testing.T) {
 	p.shows("Line 2: a record is an object")
 	p.fill("Records", "{\"key\":\"o-2\",\"value\":{\"user\":{\"country\":\"FR\"}}}\n{\"value_base64\":\"/wABAg==\",\"partition\":0}\n{\"key\":\"gone\"}\n{\"value_text\":\"not JSON <b>&\",\"partition\":1}")
 	p.click("Write")
-	p.shows("4 records")
+	p.shows("4 records written")
 
 	p.visit("topic/default/r/records", "r")
 	rows := "document.querySelectorAll('.records .row:not(.head)').length"

@@ -58,6 +58,10 @@ func TestScreenshots(t *testing.T) {
 	s.setBroker(2, "start", "running")
 }
 
+// alsoLike are the pages that docs/console has in another look, too. With
+// OTTLA_SCREENSHOTS_ALL set, all pages are made in all looks, to be looked at.
+var alsoLike = map[string]bool{"overview-dark": true, "live-dark": true, "topic-dark": true, "overview-phone": true, "records-phone": true, "group-phone": true}
+
 // picture visits a page, unless the path is empty and what is shown is the picture,
 // and makes pictures of it: in the light, in the dark and on a phone.
 func (p *page) picture(name, path, heading, ready string) {
@@ -73,6 +77,9 @@ func (p *page) picture(name, path, heading, ready string) {
 		suffix, theme string
 		width, height int64
 	}{{"", "light", 1280, 860}, {"-dark", "dark", 1280, 860}, {"-phone", "light", 390, 844}} {
+		if look.suffix != "" && !alsoLike[name+look.suffix] && os.Getenv("OTTLA_SCREENSHOTS_ALL") == "" {
+			continue
+		}
 		p.look(look.theme)
 		require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(look.width, look.height)))
 		eval[bool](p, "new Promise(done => setTimeout(() => done(true), 400))")

@@ -32,6 +32,8 @@ func (f *fakeBackend) OpenReading(req *protocol.ReadingRequest) (protocol.Readin
 
 func (r *fakeReading) Cursor() string { return strconv.Itoa(r.at[0]) }
 
+func (r *fakeReading) Close() {}
+
 func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
 	if r.f.next != nil {
 		return r.f.next(look)

@@ -73,6 +73,7 @@ const maxPartition = 1<<31 - 1
 // run writes what the reading brings, until the client leaves, the server shuts down
 // or the reading fails.
 func (st *topicStream) run(w *bufio.Writer) {
+	defer st.reading.Close()
 	st.comment("stream") // proxies pass the headers on with the first byte
 	for st.flush(w) && !st.ending() {
 		reply, err := st.reading.Next(protocol.ReadingLook{

@@ -222,6 +222,8 @@ type Reading interface {
 	Next(look ReadingLook) (*ReadingReply, *Error)
 	// Cursor is the position, for ReadingRequest.After.
 	Cursor() string
+	// Close ends the reading. There is no Next after it.
+	Close()
 }
 
 // ReadingLook bounds one look of a Reading.

@@ -25,6 +25,7 @@ type reading struct {
 	waiter     *protocol.Waiter
 	woken      chan struct{}         // has one element if a leader has woken the reading
 	registered []*routing.Leadership // where the waiter may be registered
+	waits      bool                  // it is registered at the leaders of all partitions, at their positions
 	cursor     cursorWriter
 }
 
@@ -40,7 +41,7 @@ type readPosition struct {
 // alone, and how often it looks whether its client is still there.
 const (
 	readingLeaderPatience = 250 * time.Millisecond
-	readingAliveInterval  = 2 * time.Second
+	readingAliveInterval  = 5 * time.Second
 )
 
 // OpenReading begins a reading. It waits for nothing: a partition that has no leader
@@ -142,7 +143,6 @@ func (r *reading) Cursor() string { return r.cursor.encode(r.topic, r.at) }
 // Next implements protocol.Reading.
 func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
 	deadline := time.Now().Add(want.Timeout)
-	defer r.unregister()
 	for {
 		if r.front.revoked() {
 			return &protocol.ReadingReply{}, nil
@@ -153,6 +153,9 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 		look := readingLook{want: want, records: want.MaxRecords, bytes: want.MaxBytes}
 		if err := r.look(&look); err != nil {
 			return nil, err
+		}
+		if look.scanned > 0 || len(look.reply.Gaps) > 0 || len(look.leaderless) > 0 {
+			r.waits = false
 		}
 		switch {
 		case len(look.reply.Records) > 0 || len(look.reply.Gaps) > 0 || !time.Now().Before(deadline) || r.over():
@@ -170,9 +173,9 @@ func (r *reading) over() bool {
 }
 
 // wait returns when a partition may have something to read, when topics change, at
-// the deadline, or when it is time to look for the client.
+// the deadline, or when nobody waits any more.
 func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
-	until := minTime(deadline, time.Now().Add(readingAliveInterval))
+	until := deadline
 	var led <-chan struct{}
 	if len(leaderless) > 0 {
 		var leader *routing.Leadership
@@ -181,17 +184,27 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 		}
 		until = minTime(until, time.Now().Add(readingLeaderPatience))
 	}
-	r.register()
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-r.woken:
-	case <-led:
-	case <-r.routes.Changed():
-	case <-r.req.Done:
-	case <-r.front.stopped:
-	case <-r.front.access.Who.Ended():
-	case <-t.C:
+	if !r.waits {
+		r.register()
+	}
+	for {
+		t := time.NewTimer(min(time.Until(until), readingAliveInterval))
+		select {
+		case <-r.woken:
+			r.waits = false
+		case <-led:
+		case <-r.routes.Changed():
+			r.waits = false
+		case <-r.req.Done:
+		case <-r.front.stopped:
+		case <-r.front.access.Who.Ended():
+		case <-t.C:
+			if time.Now().Before(until) && !r.over() {
+				continue
+			}
+		}
+		t.Stop()
+		return
 	}
 }
 
@@ -209,7 +222,11 @@ func (r *reading) register() {
 			leader.Register(r.waiter, at.offset)
 		}
 	}
+	r.waits = true
 }
+
+// Close implements protocol.Reading.
+func (r *reading) Close() { r.unregister() }
 
 func (r *reading) unregister() {
 	for _, leader := range r.registered {

@@ -131,12 +131,14 @@ func TestReadingWaitsForRecords(t *testing.T) {
 		leaders[1].append("1")
 	}()
 	assert.Equal(t, []string{"1:1"}, places(r.look().Records))
-	assert.Zero(t, leaders[0].registered()+leaders[1].registered(), "it waits at nobody's any more")
 	began := time.Now()
 	reply, err := r.Next(protocol.ReadingLook{MaxRecords: 1, MaxBytes: 1, Timeout: 20 * time.Millisecond})
 	require.Nil(t, err)
 	assert.Empty(t, reply.Records)
 	assert.GreaterOrEqual(t, time.Since(began), 20*time.Millisecond)
+	assert.Equal(t, 2, leaders[0].registered()+leaders[1].registered(), "nothing has changed, so it waits on where it waits")
+	r.Close()
+	assert.Zero(t, leaders[0].registered()+leaders[1].registered())
 }
 
 func TestReadingEndsWithItsClientOrItsServer(t *testing.T) {
