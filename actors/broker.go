@@ -76,7 +76,8 @@ type (
 	}
 	// stopBroker hands over leadership, closes all replicas; brokerClosed answers.
 	stopBroker struct {
-		Ending bool // of the process
+		Ending   bool // of the process
+		HandOver bool // all the same, because others run elsewhere
 	}
 	brokerOpened struct {
 		Broker  int
@@ -129,7 +130,7 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	case *startBroker:
 		b.start(ctx, m)
 	case *stopBroker:
-		b.stop(ctx, m.Ending)
+		b.stop(ctx, m.Ending, m.HandOver)
 	case *brokerTick:
 		b.tick(ctx)
 	case *ensureReplicas:
@@ -276,8 +277,8 @@ func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 }
 
 // stop closes the broker. Leaders first hand over to other replicas where there
-// are any, unless the process ends; then every replica closes with a checkpoint.
-func (b *brokerActor) stop(ctx actor.Context, ending bool) {
+// are any, unless the process ends and all are in it; then every replica closes with a checkpoint.
+func (b *brokerActor) stop(ctx actor.Context, ending, handOver bool) {
 	if b.state == brokerStopping { // answered when that is over
 		if ending {
 			b.ending = true
@@ -293,7 +294,7 @@ func (b *brokerActor) stop(ctx actor.Context, ending bool) {
 	b.state, b.ending, b.stopSince = brokerStopping, ending, b.env.now()
 	b.endAllMending()
 	b.handing, b.closing = map[protocol.PartitionID]bool{}, map[protocol.PartitionID]bool{}
-	if !ending {
+	if !ending || handOver {
 		for key, r := range b.replicas {
 			if r.pid != nil {
 				b.handing[key] = true

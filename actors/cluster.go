@@ -297,6 +297,10 @@ func (c *clusterActor) apply(r *logfile.Record) bool {
 	}
 	if err != nil {
 		c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
+		if c.links.spread.Load() { // others may understand it: two nodes must not differ silently
+			c.env.fail(fmt.Errorf("cluster %q: its metadata has a record that this program does not understand, and another node has written it:"+
+				" start a newer version here; nothing was lost: %w", c.handle.manifest.Name, err))
+		}
 	}
 	return err == nil
 }
@@ -444,7 +448,7 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 			c.moveBroker(b, brokerFailed, b.reason)
 		case b.state != brokerStopped && b.state != brokerFailed:
 			c.moveBroker(b, brokerStopping, nil)
-			ctx.Send(b.pid, &stopBroker{Ending: true})
+			ctx.Send(b.pid, &stopBroker{Ending: true, HandOver: c.links.spread.Load()})
 		}
 	}
 	c.endIfClosed(ctx)

@@ -70,6 +70,22 @@ func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool,
 	return true, f.barrier(c, deadline)
 }
 
+// Node implements front.Host.
+func (h *frontHost) Node() uint64 {
+	if f := h.n.env.fleet; f != nil && f.belongs() {
+		return f.self()
+	}
+	return 0
+}
+
+// IDs implements front.Host.
+func (h *frontHost) IDs() routing.Control {
+	if f := h.n.env.fleet; f != nil && f.belongs() {
+		return f.handle
+	}
+	return nil
+}
+
 // Nodes implements front.Host.
 func (h *frontHost) Nodes() []protocol.NodeInfo {
 	f := h.n.env.fleet

@@ -107,8 +107,12 @@ func TestTokensOfCommands(t *testing.T) {
 	assert.NotContains(t, string(text), other)
 
 	for _, args := range [][]string{
-		{"context", "use", "b"}, {"context", "remove", "b"}, {"topic", "list", "--context", "b"}, {"context", "add", "c"},
-		{"context", "add", "a b", "--server", url}, {"context", "add", "c", "--server", "ftp://x"},
+		{"context", "use", "b"},
+		{"context", "remove", "b"},
+		{"topic", "list", "--context", "b"},
+		{"context", "add", "c"},
+		{"context", "add", "a b", "--server", url},
+		{"context", "add", "c", "--server", "ftp://x"},
 		{"context", "add", "c", "--server", url, "--token-file", file + ".missing"},
 		{"topic", "list", "--context", "a", "--server", url},
 		append(list, "--token", "x", "--token-file", file), append(list, "--token", "a b"), append(list, "--token-file", file+".missing"),

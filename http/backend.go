@@ -15,6 +15,11 @@ type Backend interface {
 	// Nodes lists the nodes of the fleet, none where there is no fleet. Errors: the node
 	// does not belong to its fleet yet.
 	Nodes() ([]protocol.NodeInfo, *protocol.Error)
+	// Node is the number of this process in its fleet, 0 where there is none.
+	Node() uint64
+	// LeaderAddress is HOST:PORT of the node that leads a partition, "" where there is no
+	// fleet, or nobody leads.
+	LeaderAddress(t *protocol.Topic, partition int) string
 	// Overview returns the state of everything at a glance, which nobody may change. It
 	// may wait for a moment.
 	Overview() *protocol.Overview

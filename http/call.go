@@ -17,6 +17,13 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
+// Headers of answers that say which node of a fleet has answered, and where the
+// leader of the partition is that the request was about.
+const (
+	nodeHeader   = "Ottla-Node"
+	leaderHeader = "Ottla-Leader"
+)
+
 // Names of headers in the form in which fasthttp keeps them. Looking a header up
 // by another form converts its name each time.
 var (
@@ -159,6 +166,9 @@ func (c *call) handle(rt route) *protocol.Error {
 // one.
 func (c *call) begin() {
 	h := &c.ctx.Response.Header
+	if node := c.srv.b.Node(); node != 0 {
+		h.Set(nodeHeader, strconv.FormatUint(node, 10))
+	}
 	if id := c.ctx.Request.Header.PeekCanonical(requestIDKey); saneRequestID(id) {
 		h.SetCanonical(requestIDKey, id)
 		return
@@ -168,6 +178,13 @@ func (c *call) begin() {
 	id = append(id, '-')
 	id = strconv.AppendUint(id, c.srv.idNext.Add(1), 36)
 	h.SetCanonical(requestIDKey, id)
+}
+
+// nameLeader says where the leader of a partition is, in a fleet.
+func (c *call) nameLeader(t *protocol.Topic, partition int) {
+	if address := c.b.LeaderAddress(t, partition); address != "" {
+		c.ctx.Response.Header.Set(leaderHeader, address)
+	}
 }
 
 func (c *call) requestID() []byte { return c.ctx.Response.Header.Peek(requestIDHeader) }

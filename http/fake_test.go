@@ -36,6 +36,7 @@ type fakeBackend struct {
 	clusters map[string]*protocol.ClusterSpec
 	specs    map[string]*protocol.TopicSpec
 	left     chan protocol.ConsumerID
+	node     uint64 // of a fleet
 }
 
 type fakeTopic struct {

@@ -13,6 +13,38 @@ func (f *fakeBackend) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 	return []protocol.NodeInfo{{ID: 1, Name: "a", State: protocol.NodeActive, Brokers: []protocol.NodeBroker{{Cluster: "default", ID: 1}}}}, nil
 }
 
+func (f *fakeBackend) Node() uint64 { return f.node }
+
+func (f *fakeBackend) LeaderAddress(*protocol.Topic, int) string {
+	if f.node == 0 {
+		return ""
+	}
+	return "10.0.0.2:8080"
+}
+
+// Which node has answered, and where the leader is, is said in a fleet only.
+func TestAnswersNameTheNode(t *testing.T) {
+	for _, node := range []uint64{0, 3} {
+		s := start(t, Options{})
+		s.b.node = node
+		s.b.add("q", 1)
+		produced := s.do("POST", "/events", `{"topic":"q","value":1}`)
+		require.Equal(t, 200, produced.status, produced.body)
+		read := s.do("GET", "/topic/q/partitions/0/records?offset=0", "")
+		require.Equal(t, 200, read.status, read.body)
+		for _, r := range []answer{produced, read} {
+			if node == 0 {
+				assert.Empty(t, r.header.Get("Ottla-Node"))
+				assert.Empty(t, r.header.Get("Ottla-Leader"))
+				continue
+			}
+			assert.Equal(t, "3", r.header.Get("Ottla-Node"))
+			assert.Equal(t, "10.0.0.2:8080", r.header.Get("Ottla-Leader"))
+		}
+		assert.Equal(t, node != 0, s.do("GET", "/topic/none", "").header.Get("Ottla-Node") != "", "of an error, too")
+	}
+}
+
 func TestNodes(t *testing.T) {
 	s := start(t, Options{})
 	list := s.do("GET", "/nodes", "")

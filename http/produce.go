@@ -206,6 +206,7 @@ func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
 	if s := c.client.session; s != nil {
 		s.Yield() // records of other clients are committed together with this one
 	}
+	c.nameLeader(topic, req.Partition)
 	if req.Result.Err != nil {
 		return req.Result.Err
 	}

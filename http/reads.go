@@ -54,6 +54,7 @@ func getRecords(c *call) *protocol.Error {
 	if req.Topic, req.Partition, err = c.partitionOf(cluster); err != nil {
 		return err
 	}
+	c.nameLeader(req.Topic, req.Partition)
 	switch {
 	case offset != nil:
 		req.Offset = *offset

@@ -252,6 +252,9 @@ func (l *Links) greet(nc net.Conn) (*conn, error) {
 		}
 		return nil, err
 	}
+	if p != nil {
+		p.calls(h.AdvertiseLink)
+	}
 	if err := writeHello(w, hello{Identity: l.identity(), Lane: h.Lane, Guest: h.Guest}); err != nil {
 		if p == nil {
 			l.guestGone()

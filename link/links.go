@@ -199,8 +199,26 @@ var errRemoved = errors.New("the other node is no member of the fleet any more")
 // moved notes what is new of a peer.
 func (p *peer) moved(is Peer) {
 	p.mu.Lock()
-	changed := p.is.Address != is.Address
+	changed := p.named != is.Address
+	p.named = is.Address
+	if !changed {
+		is.Address = p.is.Address // where it has said itself that it is
+	}
 	p.is = is
+	p.mu.Unlock()
+	if changed {
+		p.poke()
+	}
+}
+
+// calls notes where a peer says that it is: it knows that before those who name it to
+// this node do.
+func (p *peer) calls(address string) {
+	p.mu.Lock()
+	changed := address != "" && p.is.Address != address
+	if changed {
+		p.is.Address = address
+	}
 	p.mu.Unlock()
 	if changed {
 		p.poke()

@@ -41,12 +41,13 @@ type peer struct {
 	newsSet  chan struct{} // there is news
 	lastErr  string
 	left     uint64 // the process that has said goodbye
+	named    string // the address that SetPeers has named last; is has where it is
 	ended    bool   // it is no peer any more
 	hasty    int    // connections in a row that did not last
 }
 
 func (l *Links) newPeer(is Peer) *peer {
-	p := &peer{l: l, id: is.ID, is: is, live: newLiveness(l.cfg.Timings), wake: make(chan struct{}, 1), newsSet: make(chan struct{}, 1)}
+	p := &peer{l: l, id: is.ID, is: is, named: is.Address, live: newLiveness(l.cfg.Timings), wake: make(chan struct{}, 1), newsSet: make(chan struct{}, 1)}
 	p.ctx, p.stop = context.WithCancel(l.ctx)
 	l.running.Go(p.redial)
 	l.running.Go(p.tell)

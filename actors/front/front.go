@@ -38,6 +38,11 @@ type Host interface {
 	// unless that is nil, that existed when it was called; false at once where there is
 	// no fleet. Errors: there is nobody to ask.
 	Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error)
+	// Node is the number of this process in its fleet, 0 where there is none.
+	Node() uint64
+	// IDs is whose metadata consumer ids are taken from, nil where each cluster gives out
+	// its own.
+	IDs() routing.Control
 	// Nodes lists the nodes of the fleet, none where there is no fleet.
 	Nodes() []protocol.NodeInfo
 	// Stopped is closed when the process begins to end.

@@ -1,8 +1,11 @@
 package front
 
 import (
+	"net"
 	"slices"
+	"strconv"
 
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -46,4 +49,26 @@ func (fr *Front) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 		nodes = []protocol.NodeInfo{}
 	}
 	return nodes, nil
+}
+
+// Node is the number of this process in its fleet, 0 where there is none.
+func (fr *Front) Node() uint64 { return fr.host.Node() }
+
+// LeaderAddress is HOST:PORT of the node whose replica leads a partition, "" where
+// there is no fleet, or nobody leads.
+func (fr *Front) LeaderAddress(t *protocol.Topic, partition int) string {
+	if fr.host.Node() == 0 {
+		return ""
+	}
+	topic := routing.Of(t)
+	leader, view := topic.Partitions[partition].Leader(), topic.Cluster.View()
+	if leader == nil || view == nil {
+		return ""
+	}
+	for i := range view.Info.Brokers {
+		if b := &view.Info.Brokers[i]; b.ID == leader.Broker {
+			return net.JoinHostPort(b.Host, strconv.Itoa(b.Port))
+		}
+	}
+	return ""
 }

@@ -200,7 +200,11 @@ func (fr *Front) freshConsumerID(c *routing.Cluster) (protocol.ConsumerID, *prot
 				floor = max(floor, view.NextConsumerID)
 			}
 		}
-		err := c.Control.Change(time.Now().Add(fr.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		from := fr.host.IDs() // in a fleet, several nodes take ids at the same time
+		if from == nil {
+			from = c.Control
+		}
+		err := from.Change(time.Now().Add(fr.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 			var recs []metarecord.Record
 			first, recs = s.DecideAllocateConsumerIDs(count, floor)
 			return recs, nil

@@ -52,6 +52,8 @@ func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error            {
 func (h *fakeHost) DiskProblem() string                                        { return "" }
 func (h *fakeHost) CountInto(*protocol.Metrics)                                {}
 func (h *fakeHost) Joining() string                                            { return "" }
+func (h *fakeHost) Node() uint64                                               { return 0 }
+func (h *fakeHost) IDs() routing.Control                                       { return nil }
 func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return nil }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }
 func (h *fakeHost) Stopped() <-chan struct{}                                   { return h.stopped }
