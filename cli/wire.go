@@ -51,6 +51,10 @@ func standardOutput() io.Writer {
 
 // openBroker starts the broker and makes the HTTP server in front of it.
 func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, host string, port int) (frontEnd, brokerNode, error) {
+	audit, err := auditLog(cfg.Audit.File)
+	if err != nil {
+		return nil, nil, err
+	}
 	node, err := actors.Start(ctx, actorOptions(cfg, l.logger("actors"), host, port))
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
@@ -60,9 +64,26 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 		options.As = func(a protocol.Access) http.Backend { return node.For(a) }
 		options.AdminToken = adminToken
 	}
+	options.Audit = audit
 	keepHeapFloor()
 	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
 	return http.New(node, options), node, nil
+}
+
+// auditLog opens the file of the audit, which only its owner can read; nil if there is
+// none. It stays open until the process ends.
+func auditLog(file string) (*slog.Logger, error) {
+	switch file {
+	case "":
+		return nil, nil
+	case "-":
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit.file: %w", err)
+	}
+	return slog.New(slog.NewJSONHandler(f, nil)), nil
 }
 
 func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) actors.Options {

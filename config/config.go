@@ -30,6 +30,7 @@ type Config struct {
 	PprofListen      string   `yaml:"pprof_listen"`        // HOST:PORT; empty: off
 
 	Auth     Auth     `yaml:"auth"`
+	Audit    Audit    `yaml:"audit"`
 	TLS      TLS      `yaml:"tls"`
 	Node     Node     `yaml:"node"`
 	Log      Log      `yaml:"log"`
@@ -47,6 +48,11 @@ type Auth struct {
 	Mode           string `yaml:"mode"`             // off: nobody is asked; token
 	AdminTokenFile string `yaml:"admin_token_file"` // of a token that may do everything; empty: OTTLA_ADMIN_TOKEN, else none
 	Insecure       bool   `yaml:"insecure"`         // serve other machines without knowing who asks
+}
+
+// Audit says where changes are noted.
+type Audit struct {
+	File string `yaml:"file"` // empty: nowhere; "-": standard error
 }
 
 // TLS names the files, in PEM, with which the API is served over TLS. They are read

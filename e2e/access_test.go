@@ -328,3 +328,28 @@ func TestTokensOfTheSecurityPage(t *testing.T) {
 	}
 	require.NotEmpty(t, token)
 }
+
+// A line of the audit has the fields that the page on security shows.
+func TestAuditOfTheSecurityPage(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	s := guarded(t, "OTTLA_AUDIT_FILE="+file)
+	team := s.token("team-a", `[{"do":["read"],"topics":"team-a.*"}]`)
+	s.call("DELETE", "/topic/team-b.orders", nil, team...).wantError(403, "forbidden")
+	s.call("DELETE", "/topic/team-b.orders", nil).wantError(401, "unauthorized")
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	require.Len(t, lines, 2)
+	var want, got map[string]any
+	require.NoError(t, json.Unmarshal([]byte(blocks(t, "../docs/security.md", "json")[0]), &want))
+	require.NoError(t, json.Unmarshal([]byte(lines[1]), &got))
+	for _, differs := range []string{"time", "remote", "request_id"} {
+		assert.NotEmpty(t, got[differs])
+		want[differs] = got[differs]
+	}
+	assert.Equal(t, want, got)
+}

@@ -49,10 +49,11 @@ type call struct {
 	scratch  []byte   // tokens made of parts of the body
 	records  []record // of a produce request
 	produced produce
-	held     int64  // bytes taken from the server's budget
-	bytesIn  int    // of the body as it came
-	code     string // of the error that was answered
-	route    string // as in the table of routes
+	held     int64            // bytes taken from the server's budget
+	bytesIn  int              // of the body as it came
+	code     string           // of the error that was answered
+	failed   protocol.Outcome // likewise
+	route    string           // as in the table of routes
 	began    time.Time
 
 	done      func(*call) // is to be called when the answer is there
@@ -101,7 +102,11 @@ func (s *Server) release(c *call) {
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
 	refusable := rt.method == fasthttp.MethodGet && rt.body == noBody
+	audited := rt.audited()
 	done := func(c *call) {
+		if audited {
+			c.audit()
+		}
 		c.account(refusable)
 		c.compressResponse()
 		c.account(false)

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 func (c *call) fail(e *protocol.Error) {
 	resp := &c.ctx.Response
 	status := e.Code.Status()
-	c.code = e.Code.Name
+	c.code, c.failed = e.Code.Name, cmp.Or(e.Outcome, protocol.OutcomeNone)
 	if status == fasthttp.StatusInternalServerError {
 		c.srv.log.Error("request failed", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
 			"request_id", string(c.requestID()), "error", e.Error())

@@ -16,6 +16,10 @@ type Options struct {
 	// is nil, requests are not logged.
 	Requests *slog.Logger
 
+	// Audit gets one record for each change that is asked for, whatever became of it.
+	// Its handler may block. If it is nil, changes are not audited.
+	Audit *slog.Logger
+
 	// As returns the broker as somebody may use it. If it is nil, nobody is asked who
 	// he is, and everybody may do everything.
 	As func(protocol.Access) Backend
