@@ -73,8 +73,8 @@ const maxPartition = 1<<31 - 1
 // run writes what the reading brings, until the client leaves, the server shuts down
 // or the reading fails.
 func (st *topicStream) run(w *bufio.Writer) {
-	defer st.reading.Close()
-	st.comment("stream") // proxies pass the headers on with the first byte
+	defer func() { st.reading.Close() }() // it may be another one by then
+	st.comment("stream")                  // proxies pass the headers on with the first byte
 	for st.flush(w) && !st.ending() {
 		reply, err := st.reading.Next(protocol.ReadingLook{
 			MaxRecords: st.srv.o.DefaultMaxRecords, MaxBytes: st.srv.o.DefaultMaxBytes, Room: &st.held,
@@ -108,8 +108,13 @@ func (st *topicStream) goOn() *protocol.Error {
 	if st.req.Topic, err = st.b.LookupTopic(t.Cluster, t.Name, false, time.Time{}); err != nil {
 		return err
 	}
-	st.reading, err = st.b.OpenReading(&st.req)
-	return err
+	next, err := st.b.OpenReading(&st.req)
+	if err != nil {
+		return err
+	}
+	st.reading.Close()
+	st.reading = next
+	return nil
 }
 
 // comment appends a sign of life, and with it the position if the client does not

@@ -31,24 +31,34 @@ interface Task {
 
 interface Everything {
   clusters: Cluster[];
-  overview: Overview;
-  nodes?: Node[];
+  overview?: Overview;
+  nodes: Node[];
+  actions: string[];
   tasks: Task[];
 }
 
-/** A server that runs alone has neither nodes nor tasks. */
+/** What this server does not have, or this token may not see, is left out. */
 async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (e) {
-    if (e instanceof ApiError && e.status === 404) return undefined;
+    if (e instanceof ApiError && (e.status === 404 || e.status === 403)) return undefined;
     throw e;
   }
+}
+
+/** What can be done with nodes, as the server's own contract says. */
+async function nodeActions(signal: AbortSignal): Promise<string[]> {
+  const { paths } = await call<{ paths: Record<string, unknown> }>({ path: "/openapi.json" }, signal);
+  return ["drain", "resume", "decommission"].filter((what) => Object.keys(paths).some((p) => p.startsWith("/nodes/{") && p.endsWith("/" + what)));
 }
 
 type Doing = { what: "stop" | "start"; cluster: string; broker: number } | { what: "drain" | "resume" | "decommission"; node: Node };
 
 const request = { path: "/cluster" };
+
+/** Once it is known; it stays as it is while the server runs. */
+let actions: string[] | undefined;
 
 export function BrokersPage() {
   const [doing, setDoing] = useState<Doing>();
@@ -56,24 +66,26 @@ export function BrokersPage() {
     async (s): Promise<Everything> => {
       const [{ clusters }, overview, nodes, tasks] = await Promise.all([
         call<{ clusters: Cluster[] }>(request, s),
-        call<Overview>({ path: "/overview" }, s),
+        unlessMissing(call<Overview>({ path: "/overview" }, s)),
         unlessMissing(call<{ nodes: Node[] }>({ path: "/nodes" }, s)),
         unlessMissing(call<{ tasks: Task[] }>({ path: "/tasks" }, s)),
       ]);
-      return { clusters, overview, nodes: nodes?.nodes, tasks: tasks?.tasks ?? [] };
+      const fleet = nodes?.nodes ?? [];
+      if (fleet.length > 0 && !actions) actions = await nodeActions(s);
+      return { clusters, overview, nodes: fleet, actions: actions ?? [], tasks: tasks?.tasks ?? [] };
     },
     3000,
     [],
   );
   return (
     <>
-      <PageHead title={data?.nodes ? "Nodes and brokers" : "Brokers"} sub={data && plural(data.clusters.length, "cluster")} />
+      <PageHead title={data && data.nodes.length > 0 ? "Nodes and brokers" : "Brokers"} sub={data && plural(data.clusters.length, "cluster")} />
       {!data ? (
         <Waiting error={error} again={reload} />
       ) : (
         <>
           <Stale error={error} />
-          {data.nodes && <Nodes nodes={data.nodes} act={setDoing} />}
+          {data.nodes.length > 0 && <Nodes nodes={data.nodes} actions={data.actions} act={setDoing} />}
           {data.tasks.length > 0 && <Tasks tasks={data.tasks} />}
           {data.clusters.length === 0 && <Empty title="There is no cluster" />}
           {data.clusters.map((c) => (
@@ -87,8 +99,8 @@ export function BrokersPage() {
   );
 }
 
-function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview: Overview; act: (d: Doing) => void }) {
-  const carried = overview.clusters.find((o) => o.name === c.name)?.brokers ?? [];
+function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview?: Overview; act: (d: Doing) => void }) {
+  const carried = overview?.clusters.find((o) => o.name === c.name)?.brokers ?? [];
   return (
     <Panel title={`Cluster ${c.name}`} flush>
       {c.error && <p class="wrong none">{c.error}</p>}
@@ -136,13 +148,13 @@ function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview
         <Fact name="Kept for" value={c.retention_policies < 0 ? "for ever" : duration(c.retention_policies * 36e5)} />
         <Fact name="Synced to disk" value={c.fsync === "always" ? "before every answer" : "now and then"} />
         <Fact name="Created" value={date(c.created_at)} />
-        {overview.counts.disk_total > 0 && <Fact name="Disk" value={`${bytes(overview.counts.disk_free)} of ${bytes(overview.counts.disk_total)} free`} />}
+        {overview && overview.counts.disk_total > 0 && <Fact name="Disk" value={`${bytes(overview.counts.disk_free)} of ${bytes(overview.counts.disk_total)} free`} />}
       </dl>
     </Panel>
   );
 }
 
-function Nodes({ nodes, act }: { nodes: Node[]; act: (d: Doing) => void }) {
+function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: string[]; act: (d: Doing) => void }) {
   return (
     <Panel title="Nodes" flush>
       <div class="scroll">
@@ -174,20 +186,11 @@ function Nodes({ nodes, act }: { nodes: Node[]; act: (d: Doing) => void }) {
                 <td class="wide-only">{n.rack || "–"}</td>
                 <td class="wide-only">{n.version}</td>
                 <td class="right">
-                  {n.state === "draining" ? (
-                    <Button kind="plain" onClick={() => act({ what: "resume", node: n })}>
-                      Resume
+                  {possible(n, actions).map((what) => (
+                    <Button key={what} kind="plain" onClick={() => act({ what, node: n })}>
+                      {capital(what)}
                     </Button>
-                  ) : (
-                    <Button kind="plain" onClick={() => act({ what: "drain", node: n })}>
-                      Drain
-                    </Button>
-                  )}
-                  {n.state !== "gone" && n.state !== "leaving" && (
-                    <Button kind="plain" onClick={() => act({ what: "decommission", node: n })}>
-                      Decommission
-                    </Button>
-                  )}
+                  ))}
                 </td>
               </tr>
             ))}
@@ -196,6 +199,13 @@ function Nodes({ nodes, act }: { nodes: Node[]; act: (d: Doing) => void }) {
       </div>
     </Panel>
   );
+}
+
+const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
+
+function possible(n: Node, actions: string[]): ("drain" | "resume" | "decommission")[] {
+  const fit = n.state === "draining" ? (["resume", "decommission"] as const) : n.state === "gone" || n.state === "leaving" ? [] : (["drain", "decommission"] as const);
+  return fit.filter((what) => actions.includes(what));
 }
 
 function Tasks({ tasks }: { tasks: Task[] }) {
@@ -252,7 +262,7 @@ const explained = {
 };
 
 function Doing({ doing: d, close, done }: { doing: Doing; close: () => void; done: () => void }) {
-  const verb = d.what.charAt(0).toUpperCase() + d.what.slice(1);
+  const verb = capital(d.what);
   const [what, path] = "node" in d ? [`node ${d.node.name || d.node.id}`, `/nodes/${d.node.id}/${d.what}`] : [`broker ${d.broker} of ${d.cluster}`, `/cluster/${part(d.cluster)}/brokers/${d.broker}/${d.what}`];
   return (
     <Action

@@ -1,10 +1,10 @@
 import { useMemo } from "preact/hooks";
-import { call, type ClusterOverview, type Overview, type Problem, type Traffic } from "../api";
+import { ApiError, call, type ClusterOverview, type Overview, type Problem, type Traffic } from "../api";
 import { Chart, byteSteps } from "../chart";
 import { bytes, date, number, plural, short } from "../format";
 import { to } from "../router";
 import { usePoll } from "../store";
-import { Badge, Curl, Icon, PageHead, Panel, Stale, Waiting } from "../ui";
+import { Badge, Curl, Empty, Icon, PageHead, Panel, Stale, Waiting } from "../ui";
 
 const request = { path: "/overview" };
 
@@ -15,7 +15,16 @@ export function OverviewPage() {
     return (
       <>
         <PageHead title="Overview" />
-        <Waiting error={error} again={reload} />
+        {error instanceof ApiError && error.status === 403 ? (
+          <Empty title="This token does not see everything">
+            <p>The overview is for tokens that may read all topics and groups. What yours may see is on the other pages.</p>
+            <p>
+              <a href={to("topics")}>Topics</a>, <a href={to("groups")}>groups</a>
+            </p>
+          </Empty>
+        ) : (
+          <Waiting error={error} again={reload} />
+        )}
       </>
     );
   }
