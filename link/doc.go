@@ -16,6 +16,8 @@
 //     is refused at once.
 //   - A length is held against its limit before anything is allocated for it, and
 //     a body against its checksum before anybody sees it.
+//   - A ping waits its turn on the control lane: its answer says that what was sent
+//     on the lane before has arrived.
 //   - A node that vouches for another one's ping does not call it down within
 //     Timings.Fence afterwards (liveness.go says why). So whoever has the vouchers
 //     of a majority, none older than Fence, knows that no majority has given it up.

@@ -145,6 +145,24 @@ func TestSendersAreBounded(t *testing.T) {
 	assert.EqualValues(t, 3, n.Stats()[0].Lanes[Bulk].Dropped)
 }
 
+// A ping does not overtake what waits on its lane, and is not sent when there is no
+// room: who vouches for it has got what was sent before.
+func TestPingsWaitTheirTurn(t *testing.T) {
+	n, c := lonely(t)
+	c.lane = Control
+	p := n.Links.peer(2)
+	p.dialed[Control].Store(c)
+	assert.True(t, n.Send(2, Control, 1, make([]byte, 900)))
+	p.ping()
+	batch, _ := c.out.take(nil, 1<<20)
+	require.Len(t, batch, 2)
+	assert.Equal(t, typePing, batch[1].typ)
+	assert.True(t, n.Send(2, Control, 1, make([]byte, 976)))
+	p.ping()
+	batch, _ = c.out.take(nil, 1<<20)
+	assert.Len(t, batch, 1)
+}
+
 // Frames that make no sense where they come end the connection.
 func TestSenselessFrames(t *testing.T) {
 	_, c := lonely(t)

@@ -487,7 +487,7 @@ func (l *Links) Close() {
 
 // goodbye tells the peers that this node ends, and waits a moment for them to hang up.
 func (l *Links) goodbye(peers []*peer) {
-	patience := time.After(2 * l.cfg.Timings.Ping)
+	patience := time.After(min(2*l.cfg.Timings.Ping, time.Second))
 	var conns []*conn
 	for _, p := range peers {
 		if c := l.connection(p.id, Control); c != nil {

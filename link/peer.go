@@ -298,7 +298,10 @@ func (p *peer) tick() {
 	p.ping()
 }
 
-// ping sends a ping if there is a connection for it.
+// ping sends a ping if there is a connection for it, behind what waits there, and
+// not when the queue is full: so a voucher says, too, that what was sent on the lane
+// before has arrived. Could pings overtake, raft's heartbeats might wait for so long
+// that others elect a leader, and this one would still think that it may serve.
 func (p *peer) ping() {
 	up := p.l.upNodes(p.id)
 	p.mu.Lock()
@@ -306,7 +309,7 @@ func (p *peer) ping() {
 	body := ping{sent: now, hears: p.live.hears(now), up: up}
 	p.mu.Unlock()
 	if c := p.dialed[Control].Load(); c != nil {
-		c.out.hurry(makeFrame(typePing, 0, [][]byte{body.encode()}))
+		_ = c.out.push(makeFrame(typePing, 0, [][]byte{body.encode()}))
 	}
 }
 

@@ -11,7 +11,7 @@ var (
 )
 
 // queue holds what waits for one connection's writer: first in, first out, but for
-// pings and their answers, which go first. It is bounded by bytes.
+// answers to pings and the goodbye, which go first. It is bounded by bytes.
 type queue struct {
 	mu     sync.Mutex
 	more   sync.Cond
