@@ -35,7 +35,7 @@ func newStatus(p *process) *cobra.Command {
 			if r.output == "json" {
 				err = printJSON(p.stdout, answer)
 			} else {
-				err = r.printStatus(&o)
+				err = r.printStatus(&o, r.nodes(cmd, &o))
 			}
 			if err == nil && o.Status != protocol.StatusOK {
 				err = fmt.Errorf("the server is %s: %s", o.Status, count(len(o.Problems), "problem"))
@@ -47,10 +47,35 @@ func newStatus(p *process) *cobra.Command {
 	return cmd
 }
 
+// nodes lists the nodes of the fleet, if the server is of one. That they cannot be
+// listed is no reason to say nothing of the rest.
+func (r *remote) nodes(cmd *cobra.Command, o *protocol.Overview) (list []protocol.NodeInfo) {
+	if o.Counts.Nodes == 0 {
+		return nil
+	}
+	answer, err := r.call(cmd, request{method: http.MethodGet, path: "/nodes"})
+	if err != nil {
+		return nil
+	}
+	var all struct{ Nodes []protocol.NodeInfo }
+	_ = json.Unmarshal(answer, &all) // the same
+	return all.Nodes
+}
+
+func nodeStatusRows(nodes []protocol.NodeInfo) (rows [][]string) {
+	for i, n := range nodes {
+		if i == 0 {
+			rows = append(rows, []string{"NODE", "STATE", "LEADS", "COPIES", "ADDRESS"})
+		}
+		rows = append(rows, []string{n.Name, n.State, strconv.Itoa(n.Leaders), strconv.Itoa(n.Replicas), n.HTTP})
+	}
+	return rows
+}
+
 // printStatus prints an overview for people.
-func (r *remote) printStatus(o *protocol.Overview) error {
+func (r *remote) printStatus(o *protocol.Overview, nodes []protocol.NodeInfo) error {
 	fmt.Fprintln(r.p.stdout, printable(o.Health))
-	for _, rows := range [][][]string{problemRows(o), brokerStatusRows(o), countRows(o), laggingRows(o)} {
+	for _, rows := range [][][]string{problemRows(o), nodeStatusRows(nodes), brokerStatusRows(o), countRows(o), laggingRows(o)} {
 		if len(rows) == 0 {
 			continue
 		}

@@ -50,6 +50,18 @@ func TestStatusFailsWhenSomethingIsWrong(t *testing.T) {
 	assert.Equal(t, exitFailed, code)
 }
 
+func TestStatusOfAFleet(t *testing.T) {
+	s := newStandIn(t, func(_ int, a asked) (int, string) {
+		if a.line == "GET /nodes" {
+			return 200, `{"nodes":[{"id":1,"name":"a","http":"10.0.0.1:8080","state":"active","leaders":3,"replicas":9},{"id":2,"name":"b","http":"10.0.0.2:8080","state":"unreachable"}]}`
+		}
+		return 200, `{"status":"degraded","health":"Node b does not answer.","problems":[{"severity":"warning","message":"node b does not answer"}],"counts":{"nodes":2}}`
+	})
+	code, stdout, _ := s.ottla(t, "", "status")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stdout, "NODE  STATE        LEADS  COPIES  ADDRESS\na     active       3      9       10.0.0.1:8080\nb     unreachable  0      0       10.0.0.2:8080\n")
+}
+
 func TestHealth(t *testing.T) {
 	s := newStandIn(t, func(_ int, a asked) (int, string) {
 		if a.line == "GET /readyz" {

@@ -33,6 +33,7 @@ type Problem struct {
 	Message    string            `json:"message"`
 	Cluster    string            `json:"cluster,omitempty"`
 	Broker     int               `json:"broker,omitempty"`
+	Node       uint64            `json:"node,omitempty"`
 	Count      int               `json:"count,omitempty"`      // of the partitions that it is about
 	Partitions []PartitionStatus `json:"partitions,omitempty"` // the first of them; at most ten
 }
@@ -40,6 +41,8 @@ type Problem struct {
 // OverviewCounts counts what there is. Topics and partitions are without internal
 // ones, leaderless and under-replicated partitions with them.
 type OverviewCounts struct {
+	Nodes           int   `json:"nodes"` // of the fleet; 0 where the process is alone
+	NodesReachable  int   `json:"nodes_reachable"`
 	Clusters        int   `json:"clusters"`
 	Brokers         int   `json:"brokers"`
 	BrokersRunning  int   `json:"brokers_running"`
@@ -57,7 +60,7 @@ type OverviewCounts struct {
 	Parked          int64 `json:"parked"` // reads that wait, and streams
 }
 
-// Traffic counts records and bytes of log lines that clients wrote and read, without
+// Traffic counts, at the node that is asked, records and bytes of log lines that clients wrote and read, without
 // those of internal topics.
 type Traffic struct {
 	ProducedRecords uint64 `json:"produced_records"`

@@ -51,6 +51,10 @@ func (fr *Front) makeOverview(now time.Time) *protocol.Overview {
 	if len(clusters) == 0 && fr.directory.WantsDefault.Load() {
 		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "starting", Message: "the default cluster is being created"})
 	}
+	if why := fr.host.Joining(); why != "" {
+		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "joining", Message: "this node does not belong to its fleet yet: " + why})
+	}
+	o.addNodes(fr.host.Nodes())
 	for _, c := range clusters {
 		o.addCluster(c)
 	}
@@ -71,6 +75,7 @@ const (
 	rankHeldBack
 	rankLeaderless
 	rankFailed
+	rankNodes
 	rankFull
 	rankStopped
 	rankCopies
@@ -105,8 +110,9 @@ func (o *overviewMaker) addCluster(c *routing.Cluster) {
 		carried[cluster.Brokers[i].ID] = &cluster.Brokers[i]
 	}
 	var leaderless, copies partitionList
+	own := firstOwn(view.Topics)
 	for i := range view.Topics {
-		t := &view.Topics[i]
+		t := &view.Topics[(own+i)%len(view.Topics)] // people's topics are named before the broker's
 		if !protocol.IsInternalTopic(t.Name) {
 			cluster.Topics++
 			cluster.Partitions += len(t.Partitions)
@@ -134,6 +140,27 @@ func (o *overviewMaker) addCluster(c *routing.Cluster) {
 	}
 	if copies.count > 0 {
 		o.problem(rankCopies, copies.problem(c.Name, protocol.SeverityWarning, "under_replicated", "fewer copies than they should have"))
+	}
+}
+
+// firstOwn is where, in topics by name, those that are not internal begin.
+func firstOwn(topics []protocol.TopicInfo) int {
+	return max(0, slices.IndexFunc(topics, func(t protocol.TopicInfo) bool { return !protocol.IsInternalTopic(t.Name) }))
+}
+
+// addNodes looks at the nodes of the fleet.
+func (o *overviewMaker) addNodes(nodes []protocol.NodeInfo) {
+	o.Counts.Nodes = len(nodes)
+	for i := range nodes {
+		n := &nodes[i]
+		if n.State != protocol.NodeUnreachable {
+			o.Counts.NodesReachable++
+			continue
+		}
+		o.problem(rankNodes, protocol.Problem{
+			Severity: protocol.SeverityWarning, Code: "node_unreachable", Node: n.ID,
+			Message: fmt.Sprintf("node %s does not answer", cmp.Or(n.Name, fmt.Sprint(n.ID))),
+		})
 	}
 }
 

@@ -1,7 +1,9 @@
 package front
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -123,6 +125,36 @@ func TestOverviewOfAClusterThatDoesNotServe(t *testing.T) {
 	assert.Equal(t, `cluster "c" is recovering its metadata: no majority`, o.Problems[0].Message)
 	assert.Equal(t, `cluster "b" is not started: two of its directories are missing`, o.Problems[1].Message)
 	assert.Equal(t, 3, o.Counts.Clusters)
+}
+
+func TestOverviewOfAFleet(t *testing.T) {
+	w := newWorld(t)
+	w.show(broker(1, protocol.BrokerRunning))
+	host := w.host.(*fakeHost)
+	host.nodes = []protocol.NodeInfo{{ID: 1, Name: "a", State: protocol.NodeActive}, {ID: 2, Name: "b", State: protocol.NodeUnreachable}, {ID: 3, State: protocol.NodeUnreachable}}
+	o := w.overview()
+	assert.Equal(t, []int{1, 3}, []int{o.Counts.NodesReachable, o.Counts.Nodes})
+	assert.Equal(t, []string{"warning node_unreachable", "warning node_unreachable"}, problemCodes(o))
+	assert.Equal(t, "Node b does not answer (and 1 other problem).", o.Health)
+	assert.EqualValues(t, 3, o.Problems[1].Node)
+	assert.Equal(t, "node 3 does not answer", o.Problems[1].Message)
+	host.joining = "no seed answers"
+	assert.Equal(t, []string{"error joining", "warning node_unreachable", "warning node_unreachable"}, problemCodes(w.overview()))
+}
+
+// People's topics are the examples, before the broker's own.
+func TestOverviewNamesPeoplesTopicsFirst(t *testing.T) {
+	w := newWorld(t)
+	w.withTopic("q", 3)
+	v := w.show(broker(1, protocol.BrokerRunning))
+	slices.SortFunc(v.Topics, func(a, b protocol.TopicInfo) int { return cmp.Compare(a.Name, b.Name) })
+	for _, route := range v.Partitions {
+		v.Problems[route.ID] = "behind"
+	}
+	o := w.overview()
+	require.Equal(t, 4, o.Problems[0].Count)
+	assert.Equal(t, "q", o.Problems[0].Partitions[0].Topic)
+	assert.Equal(t, protocol.OffsetsTopic, o.Problems[0].Partitions[3].Topic)
 }
 
 func TestOverviewOfGroups(t *testing.T) {

@@ -217,7 +217,7 @@ func (r *reading) register() {
 	}
 	for i := range r.at {
 		at := &r.at[i]
-		if _, leader, err := r.front.view(r.topic, at.partition, 0); err == nil && at.known {
+		if leader := routing.Of(r.topic).Partitions[at.partition].Leader(); leader != nil && at.known {
 			r.registered = append(r.registered, leader)
 			leader.Register(r.waiter, at.offset)
 		}

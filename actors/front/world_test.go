@@ -43,7 +43,11 @@ type fakeReplicas struct{ running atomic.Int32 }
 func (r *fakeReplicas) Running() int { return int(r.running.Load()) }
 
 // fakeHost is a process without anything in it.
-type fakeHost struct{ stopped chan struct{} }
+type fakeHost struct {
+	stopped chan struct{}
+	nodes   []protocol.NodeInfo
+	joining string
+}
 
 func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Cluster, bool, *protocol.Error) {
 	panic("BUG: a test creates a cluster")
@@ -51,10 +55,10 @@ func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Clu
 func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error            { return nil }
 func (h *fakeHost) DiskProblem() string                                        { return "" }
 func (h *fakeHost) CountInto(*protocol.Metrics)                                {}
-func (h *fakeHost) Joining() string                                            { return "" }
+func (h *fakeHost) Joining() string                                            { return h.joining }
 func (h *fakeHost) Node() uint64                                               { return 0 }
 func (h *fakeHost) IDs() routing.Control                                       { return nil }
-func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return nil }
+func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return h.nodes }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }
 func (h *fakeHost) Stopped() <-chan struct{}                                   { return h.stopped }
 
@@ -78,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	w.replicas.running.Store(1)
 	directory := routing.NewDirectory()
 	w.Front = New(Options{RequestTimeout: 400 * time.Millisecond, SessionTimeout: 30 * time.Second, Now: time.Now},
-		directory, &fakeHost{w.stop})
+		directory, &fakeHost{stopped: w.stop})
 	w.cluster = &routing.Cluster{Name: protocol.DefaultCluster, Control: &fakeControl{catalog.New()}, Known: time.Now()}
 	directory.Put(w.cluster.Name, w.cluster)
 	w.groups = &fakeCoordinator{t: t, groups: map[string]*fakeGroup{}}

@@ -128,7 +128,7 @@ export interface Overview {
   health: string;
   problems: Problem[];
   counts: Record<
-    | "clusters" | "brokers" | "brokers_running" | "topics" | "partitions" | "leaderless" | "under_replicated"
+    | "nodes" | "nodes_reachable" | "clusters" | "brokers" | "brokers_running" | "topics" | "partitions" | "leaderless" | "under_replicated"
     | "groups" | "members" | "lag" | "log_bytes" | "disk_free" | "disk_total" | "connections" | "parked",
     number
   >;
@@ -146,6 +146,7 @@ export interface Problem {
   message: string;
   cluster?: string;
   broker?: number;
+  node?: number;
   count?: number;
   partitions?: { cluster: string; topic: string; partition: number; reason: string }[];
 }

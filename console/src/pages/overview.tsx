@@ -39,7 +39,7 @@ export function OverviewPage() {
         <Tile name="Read" value={live ? short(live.fetched_records) + "/s" : "…"} more={live && bytes(live.fetched_bytes) + "/s"} />
         <Tile name="Topics" value={number(c.topics)} more={plural(c.partitions, "partition")} href={to("topics")} />
         <Tile name="Groups" value={number(c.groups)} more={`${plural(c.members, "member")}, lag ${number(c.lag)}`} href={to("groups")} />
-        <Tile name="Brokers" value={`${c.brokers_running} of ${c.brokers}`} more={plural(c.clusters, "cluster")} href={to("brokers")} />
+        <Tile name="Brokers" value={`${c.brokers_running} of ${c.brokers}`} more={plural(c.clusters, "cluster") + (c.nodes > 0 ? `, ${c.nodes_reachable} of ${plural(c.nodes, "node")}` : "")} href={to("brokers")} />
         <Tile name="Logs" value={bytes(c.log_bytes)} more={c.disk_total > 0 ? `${bytes(c.disk_free)} free` : undefined} />
       </dl>
       <Rates o={o} />
@@ -105,7 +105,7 @@ function Health({ o }: { o: Overview }) {
       {(o.problems.length > 1 || o.problems[0]?.partitions) && (
         <ul>
           {o.problems.map((p) => (
-            <ProblemItem key={p.code + p.cluster + p.broker} problem={p} />
+            <ProblemItem key={[p.code, p.cluster, p.broker, p.node].join()} problem={p} />
           ))}
         </ul>
       )}

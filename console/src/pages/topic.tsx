@@ -93,7 +93,7 @@ function Partitions({ topic: t, request }: { topic: Topic; request: { path: stri
                   <td>
                     <a href={to("topic", t.cluster, t.name, "records") + `?partition=${p.partition_number}`}>{p.partition_number}</a>
                   </td>
-                  <td>{p.leader_broker_id === null ? <Badge kind="error">none</Badge> : `broker ${p.leader_broker_id}`}</td>
+                  <td class="nowrap">{p.leader_broker_id === null ? <Badge kind="error">none</Badge> : `broker ${p.leader_broker_id}`}</td>
                   <td>
                     <span class="copies">
                       {p.replicas.map((b) => {
