@@ -322,6 +322,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 	}
 	defer c.settleRecords(ctx) // once what the records say is published
 	if changed && c.recovered {
+		c.forgetReplaced()
 		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
 	}

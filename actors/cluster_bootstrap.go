@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"net"
 	"slices"
+	"strconv"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -15,7 +17,7 @@ import (
 func (c *clusterActor) bootstrap(ctx actor.Context) {
 	boot := catalog.Bootstrap{
 		MetadataTopicID: protocol.MetadataTopic, OffsetsTopicID: protocol.NewID(),
-		OffsetsPartitions: c.env.opt.OffsetsPartitions, Fleet: c.create.fleet, Host: c.env.opt.Host, Port: c.env.opt.Port,
+		OffsetsPartitions: c.env.opt.OffsetsPartitions, Fleet: c.create.fleet, Node: c.env.nodeID(), Places: c.places(), Host: c.env.opt.Host, Port: c.env.opt.Port,
 	}
 	for _, v := range c.handle.manifest.Voters {
 		boot.MetadataReplicas = append(boot.MetadataReplicas, protocol.PlacedReplica(v))
@@ -41,6 +43,32 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 			}
 		},
 	})
+}
+
+// places is where clients reach the brokers that are at other nodes, as far as that
+// is known.
+func (c *clusterActor) places() map[int]catalog.Broker {
+	if c.env.fleet == nil {
+		return nil
+	}
+	places := map[int]catalog.Broker{}
+	nodes := founders(&c.env.fleet.node.Founding).Nodes
+	if v := c.env.fleet.view.Load(); v != nil {
+		for _, n := range v.nodes {
+			nodes = append(nodes, *n)
+		}
+	}
+	for id, node := range c.handle.nodes {
+		place := catalog.Broker{Node: uint64(node)}
+		for _, n := range nodes {
+			if host, port, err := net.SplitHostPort(n.HTTP); err == nil && n.ID == place.Node {
+				place.Host = host
+				place.Port, _ = strconv.Atoi(port) // 0 where it makes no sense
+			}
+		}
+		places[id] = place
+	}
+	return places
 }
 
 // registerBrokers puts into the metadata where clients reach the brokers of this

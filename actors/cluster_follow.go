@@ -6,36 +6,33 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
 
-// A node that has no replica of a cluster's metadata reads it from its leader, like
-// a consumer would.
+// While a node runs no replica of a cluster's metadata it reads it from its leader,
+// like a consumer would.
 
 // metadataReader is that reading, on its own goroutine.
 type metadataReader struct {
 	cluster *actor.PID
 	system  *actor.ActorSystem
 	route   *routing.Partition
+	group   *groupLinks
 	next    int64
 }
 
-// followMetadata begins to read the metadata from its leader where no broker of this
-// node has a replica of it.
+// followMetadata begins to read the metadata from its leader, for as long as no
+// replica of it runs here.
 func (c *clusterActor) followMetadata(ctx actor.Context) {
 	if !c.links.spread.Load() {
 		return
 	}
-	for _, v := range c.handle.manifest.Voters {
-		if b := c.brokers[v.Broker]; b != nil && b.here() {
-			return
-		}
-	}
 	work, cancel := context.WithCancel(context.Background())
 	c.following = cancel
-	r := &metadataReader{cluster: ctx.Self(), system: c.env.system, route: c.metaRoute}
+	r := &metadataReader{cluster: ctx.Self(), system: c.env.system, route: c.metaRoute, group: c.links.group(catalog.MetadataPartition())}
 	go r.run(work)
 }
 
@@ -58,6 +55,10 @@ func (r *metadataReader) run(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
+		if r.group.locals.Load() > 0 {
+			pauseFor(ctx, followPause)
+			continue
+		}
 		leader := r.route.Await(nil, time.Now().Add(followPause))
 		if leader == nil {
 			continue

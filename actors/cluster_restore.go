@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -189,6 +190,20 @@ func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
 	if was {
 		c.publish()
 	}
+}
+
+// forgetReplaced forgets the problems of replicas that the metadata does not have any
+// more. Their successors may have been settled by a leader at another node.
+func (c *clusterActor) forgetReplaced() {
+	if !c.links.spread.Load() {
+		return
+	}
+	maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool {
+		p := c.members(protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition})
+		return p != nil && len(p.Replicas) > 0 &&
+			!slices.ContainsFunc(p.Replicas, func(r protocol.PlacedReplica) bool { return r.ReplicaID == key.Replica }) &&
+			!slices.ContainsFunc(p.Replacing, func(r catalog.PendingReplica) bool { return r.NewID == key.Replica })
+	})
 }
 
 // describeProblems describes the problems of each partition's replicas, as

@@ -115,7 +115,7 @@ func fleetPlacement(f *datadir.Founding) *catalog.PlacedCluster {
 func founders(f *datadir.Founding) *catalog.Founding {
 	first := &catalog.Founding{}
 	for _, n := range f.Founders {
-		first.Nodes = append(first.Nodes, catalog.FleetNode{ID: n.Node, UUID: n.UUID, Name: n.Name, Link: n.Link, CreatedAt: f.CreatedAt.UnixMilli()})
+		first.Nodes = append(first.Nodes, catalog.FleetNode{ID: n.Node, UUID: n.UUID, Name: n.Name, Link: n.Link, HTTP: n.HTTP, CreatedAt: f.CreatedAt.UnixMilli()})
 	}
 	return first
 }

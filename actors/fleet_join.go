@@ -53,6 +53,7 @@ type helloAnswer struct {
 	UUID     string            `json:"u"`
 	Name     string            `json:"n"`
 	Link     string            `json:"l"`
+	HTTP     string            `json:"h"`
 	Seeds    []string          `json:"s,omitempty"`
 }
 
@@ -83,7 +84,7 @@ func (j *joiner) answer(kind uint16, _ link.NodeID, body []byte, reply func([]by
 	switch kind {
 	case wire.Hello:
 		o := j.env.opt.Link
-		a := helloAnswer{UUID: j.uuid, Name: o.Name, Link: o.Advertise, Seeds: o.Seeds}
+		a := helloAnswer{UUID: j.uuid, Name: o.Name, Link: o.Advertise, HTTP: hostPort(j.env.opt.Host, j.env.opt.Port), Seeds: o.Seeds}
 		j.mu.Lock()
 		if j.node != nil {
 			a.Founding = &j.node.Founding
@@ -126,7 +127,7 @@ func (j *joiner) enter(m *joinRequest, reply func([]byte, error)) {
 	reply(wire.Encode(&a), nil)
 }
 
-// errWrongSeeds is an error that asking again does not mend.
+// wrongSeedsError is an error that asking again does not mend.
 type wrongSeedsError struct{ err error }
 
 func (e *wrongSeedsError) Error() string { return e.err.Error() }
@@ -193,12 +194,22 @@ func (j *joiner) try(ctx context.Context, seeds []string) (*datadir.Node, []cata
 			if err == nil {
 				err = wire.Decode(body, &answers[i])
 			}
-			if err != nil {
+			var refused *link.Refusal
+			switch {
+			case errors.As(err, &refused) && refused.Reason == link.ReasonName:
+				errs[i] = &wrongSeedsError{fmt.Errorf("%w; give this one another name with node.name", err)}
+			case err != nil:
 				errs[i] = fmt.Errorf("seed %s: %w", seed, err)
 			}
 		})
 	}
 	asking.Wait()
+	for _, err := range errs {
+		var wrong *wrongSeedsError
+		if errors.As(err, &wrong) {
+			return nil, nil, wrong
+		}
+	}
 	for i := range answers {
 		if f := answers[i].Founding; errs[i] == nil && f != nil {
 			return j.joinOrFind(ctx, seeds[i], f)
@@ -228,7 +239,7 @@ func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) 
 // found writes down a founding with this node and those that have answered.
 func (j *joiner) found(answers []helloAnswer) (*datadir.Node, error) {
 	o := j.env.opt.Link
-	all := append([]helloAnswer{{UUID: j.uuid, Name: o.Name, Link: o.Advertise}}, answers...)
+	all := append([]helloAnswer{{UUID: j.uuid, Name: o.Name, Link: o.Advertise, HTTP: hostPort(j.env.opt.Host, j.env.opt.Port)}}, answers...)
 	slices.SortFunc(all, func(a, b helloAnswer) int { return cmp.Compare(a.Link, b.Link) })
 	f := datadir.Founding{Fleet: protocol.NewID(), CreatedAt: time.UnixMilli(j.env.now().UnixMilli()).UTC()}
 	for i, a := range all {
@@ -237,7 +248,7 @@ func (j *joiner) found(answers []helloAnswer) (*datadir.Node, error) {
 				return nil, &wrongSeedsError{fmt.Errorf("the nodes at %s and %s have the same name (%s): give each another one with node.name", other.Link, a.Link, a.Name)}
 			}
 		}
-		f.Founders = append(f.Founders, datadir.Founder{Node: uint64(i + 1), UUID: a.UUID, Name: a.Name, Link: a.Link})
+		f.Founders = append(f.Founders, datadir.Founder{Node: uint64(i + 1), UUID: a.UUID, Name: a.Name, Link: a.Link, HTTP: a.HTTP})
 	}
 	return j.accept(&f)
 }

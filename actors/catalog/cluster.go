@@ -16,9 +16,11 @@ type Bootstrap struct {
 	MetadataReplicas  []protocol.PlacedReplica // its first voters, see MetadataVoters
 	OffsetsTopicID    string
 	OffsetsPartitions int    // 1-1024
-	Host              string // where the process listens, for all brokers
+	Node              uint64 // of the process, 0: there is no fleet
+	Host              string // where the process listens, for all brokers but those in Places
 	Port              int
-	Fleet             *Founding // of a fleet; it has no offsets topic
+	Places            map[int]Broker // where brokers are that are elsewhere, by id: Node, Host and Port
+	Fleet             *Founding      // of a fleet; it has no offsets topic
 }
 
 // MetadataVoters are the first replicas of __cluster_metadata: one on each of
@@ -47,7 +49,12 @@ func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord
 	brokers := make([]int, c.NumBrokers)
 	for i := range brokers {
 		brokers[i] = i + 1
-		recs = append(recs, brokerRecord(Broker{ID: i + 1, Host: b.Host, Port: b.Port, CreatedAt: c.CreatedAt}))
+		at := Broker{Node: b.Node, Host: b.Host, Port: b.Port}
+		if place, elsewhere := b.Places[i+1]; elsewhere {
+			at = place
+		}
+		at.ID, at.CreatedAt = i+1, c.CreatedAt
+		recs = append(recs, brokerRecord(at))
 	}
 	meta := InternalTopic(b.MetadataTopicID, protocol.MetadataTopic, 1, len(b.MetadataReplicas), c.CreatedAt)
 	recs = append(recs, topicRecord(actionCreateTopic, meta), partitionRecord(actionPlacePartition, meta.ID, 0, Partition{

@@ -17,6 +17,7 @@ type Founder struct {
 	UUID string `json:"uuid"`
 	Name string `json:"name"`
 	Link string `json:"link"` // HOST:PORT where it was reached then
+	HTTP string `json:"http"` // HOST:PORT where clients reached it
 }
 
 // Founding is what the founders of a fleet have agreed on, each in writing, before
