@@ -66,6 +66,8 @@ func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *
 	}
 }
 
+func (f *fakeBackend) Metrics() *protocol.Metrics { return &f.metrics }
+
 func (f *fakeBackend) Overview() *protocol.Overview {
 	return &protocol.Overview{
 		Status: protocol.StatusDegraded, Health: "Broker 2 of cluster \"default\" is stopped.",

@@ -66,8 +66,6 @@ func (f *fakeBackend) add(name string, partitions int) *fakeTopic {
 
 func (f *fakeBackend) Readiness() protocol.Readiness { return f.ready }
 
-func (f *fakeBackend) Metrics() *protocol.Metrics { return &f.metrics }
-
 func (f *fakeBackend) LookupTopic(cluster, topic string, create bool, _ time.Time) (*protocol.Topic, *protocol.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -211,20 +211,6 @@ func (p *peer) moved(is Peer) {
 	}
 }
 
-// calls notes where a peer says that it is: it knows that before those who name it to
-// this node do.
-func (p *peer) calls(address string) {
-	p.mu.Lock()
-	changed := address != "" && p.is.Address != address
-	if changed {
-		p.is.Address = address
-	}
-	p.mu.Unlock()
-	if changed {
-		p.poke()
-	}
-}
-
 // snapshot lists the peers by number.
 func (l *Links) snapshot() []*peer {
 	return slices.SortedFunc(maps.Values(*l.peers.Load()), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })

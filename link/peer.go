@@ -54,6 +54,20 @@ func (l *Links) newPeer(is Peer) *peer {
 	return p
 }
 
+// calls notes where a peer says that it is: it knows that before those who name it to
+// this node do.
+func (p *peer) calls(address string) {
+	p.mu.Lock()
+	changed := address != "" && p.is.Address != address
+	if changed {
+		p.is.Address = address
+	}
+	p.mu.Unlock()
+	if changed {
+		p.poke()
+	}
+}
+
 // end closes what connects with the peer.
 func (p *peer) end(why error) {
 	p.mu.Lock()
