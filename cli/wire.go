@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"ottla/certs"
 	"ottla/config"
 	"ottla/http"
+	"ottla/http/access"
 	"ottla/protocol"
 )
 
@@ -62,12 +64,23 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 	options := httpOptions(cfg, l)
 	if cfg.Auth.Mode == "token" {
 		options.As = func(a protocol.Access) http.Backend { return node.For(a) }
-		options.AdminToken = adminToken
+		options.Access, err = access.New(node, accessOptions(cfg, l, adminToken))
+		if err != nil {
+			return nil, nil, errors.Join(err, node.Shutdown(ctx))
+		}
 	}
 	options.Audit = audit
 	keepHeapFloor()
 	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
 	return http.New(node, options), node, nil
+}
+
+func accessOptions(cfg *config.Config, l *logs, adminToken string) access.Options {
+	o := access.Options{AdminToken: adminToken, Logger: l.logger("http")}
+	if j := cfg.Auth.JWT; j.Issuer != "" {
+		o.JWT = &access.JWT{Issuer: j.Issuer, Audience: j.Audience, KeysFile: j.KeysFile, KeysURL: j.KeysURL, Claim: j.Claim}
+	}
+	return o
 }
 
 // auditLog opens the file of the audit, which only its owner can read; nil if there is

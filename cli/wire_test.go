@@ -15,7 +15,7 @@ import (
 // ignored silently.
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "AdminToken": true, "Audit": true}
+	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true}
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	cfg.AutoCreateOnRead = true                         // nor that
@@ -45,7 +45,7 @@ func TestEverySettingIsUsed(t *testing.T) {
 	}
 	own := map[string]bool{
 		"ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
-		"Levels": true, "Requests": true, "Mode": true, "AdminTokenFile": true, "File": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true,
+		"Levels": true, "Requests": true, "Mode": true, "AdminTokenFile": true, "Issuer": true, "Audience": true, "KeysFile": true, "KeysURL": true, "Claim": true, "File": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true,
 	}
 	start := func() *config.Config {
 		c := config.Default()

@@ -47,7 +47,17 @@ type Config struct {
 type Auth struct {
 	Mode           string `yaml:"mode"`             // off: nobody is asked; token
 	AdminTokenFile string `yaml:"admin_token_file"` // of a token that may do everything; empty: OTTLA_ADMIN_TOKEN, else none
+	JWT            JWT    `yaml:"jwt"`              // JSON web tokens
 	Insecure       bool   `yaml:"insecure"`         // serve other machines without knowing who asks
+}
+
+// JWT says whose JSON web tokens are valid, and what they allow.
+type JWT struct {
+	Issuer   string `yaml:"issuer"`    // of the tokens; empty: no JSON web token is valid
+	Audience string `yaml:"audience"`  // of the tokens
+	KeysFile string `yaml:"jwks_file"` // of the issuer, as a JWKS; this or
+	KeysURL  string `yaml:"jwks_url"`  // where they are
+	Claim    string `yaml:"claim"`     // that has what the token allows
 }
 
 // Audit says where changes are noted.
@@ -160,7 +170,7 @@ func Default() *Config {
 		AutoCreateTopics: true,
 		RequestTimeout:   Duration(10 * time.Second),
 		ShutdownTimeout:  Duration(30 * time.Second),
-		Auth:             Auth{Mode: "off"},
+		Auth:             Auth{Mode: "off", JWT: JWT{Claim: "ottla"}},
 		TLS:              TLS{MinVersion: "1.2"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{

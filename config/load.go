@@ -44,8 +44,10 @@ func Parse(data []byte) (*Config, error) {
 	p := parser{leaves: map[string]leaf{}, sections: map[string]bool{}, seen: map[string]int{}}
 	for _, l := range leaves(c) {
 		p.leaves[l.path] = l
-		if section, _, ok := strings.Cut(l.path, "."); ok {
-			p.sections[section] = true
+		for i, c := range l.path {
+			if c == '.' {
+				p.sections[l.path[:i]] = true
+			}
 		}
 	}
 	root := doc.Content[0]

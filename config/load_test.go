@@ -26,19 +26,15 @@ func TestShippedFileHasEveryKeyWithAComment(t *testing.T) {
 	require.NoError(t, err)
 	lines := strings.Split(string(data), "\n")
 	documented := map[string]bool{}
-	keyLine := regexp.MustCompile(`^(  )?([a-z_]+):`)
-	section := ""
+	keyLine := regexp.MustCompile(`^((?:  ){0,2})([a-z_]+):`)
+	var within []string // the sections of the line
 	for i, line := range lines {
 		m := keyLine.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
-		path := m[2]
-		if m[1] == "" {
-			section = m[2]
-		} else {
-			path = section + "." + m[2]
-		}
+		within = append(within[:len(m[1])/2], m[2])
+		path := strings.Join(within, ".")
 		documented[path] = i > 0 && strings.HasPrefix(strings.TrimSpace(lines[i-1]), "# ")
 	}
 	for _, key := range Keys() {

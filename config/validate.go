@@ -48,6 +48,7 @@ func (c *Config) validateAccess(v *validator) {
 	v.oneOf("tls.min_version", c.TLS.MinVersion, "1.2", "1.3")
 	v.oneOf("auth.mode", c.Auth.Mode, "off", "token")
 	v.check(c.Auth.AdminTokenFile == "" || c.Auth.Mode == "token", "auth.admin_token_file", c.Auth.AdminTokenFile, "needs auth.mode: token")
+	c.validateJWT(v)
 	v.check(loopback(c.Listen) || c.TLS.ClientCA != "" || c.Auth.Mode == "token" || c.Auth.Insecure, "listen", c.Listen,
 		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
 			"listen on 127.0.0.1, ask clients for tokens (auth.mode: token) or certificates (tls.client_ca), "+
@@ -75,6 +76,21 @@ func (c *Config) validateNode(v *validator) {
 	v.check(n.LinkCert != "" || loopback(n.Link) || n.LinkInsecure, "node.link", n.Link,
 		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
 			"set node.link_cert, link_key and link_ca (ottla node cert makes the files), or node.insecure: true if the network keeps others out")
+}
+
+// validateJWT checks what JSON web tokens need: without an audience a token that was
+// made for another service would be valid.
+func (c *Config) validateJWT(v *validator) {
+	j := &c.Auth.JWT
+	if j.Issuer == "" {
+		v.check(j.Audience == "" && j.KeysFile == "" && j.KeysURL == "", "auth.jwt.issuer", j.Issuer, "must be set with auth.jwt.audience, jwks_file and jwks_url")
+		return
+	}
+	v.check(c.Auth.Mode == "token", "auth.jwt.issuer", j.Issuer, "needs auth.mode: token")
+	v.check(j.Audience != "", "auth.jwt.audience", j.Audience, "must be set: tokens for other services are not for this one")
+	v.check((j.KeysFile == "") != (j.KeysURL == ""), "auth.jwt.jwks_file", j.KeysFile, "must be set, or auth.jwt.jwks_url, but not both")
+	v.check(j.KeysURL == "" || regexp.MustCompile(`^https?://[^/]`).MatchString(j.KeysURL), "auth.jwt.jwks_url", j.KeysURL, "must begin with https:// or http://")
+	v.check(j.Claim != "", "auth.jwt.claim", j.Claim, "must not be empty")
 }
 
 // maxJSONDepth is protocol.MaxJSONDepth, which bounds how deep JSON is ever read.

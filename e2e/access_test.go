@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -352,4 +355,34 @@ func TestAuditOfTheSecurityPage(t *testing.T) {
 		want[differs] = got[differs]
 	}
 	assert.Equal(t, want, got)
+}
+
+// The settings of the page on security for JSON web tokens.
+func TestJSONWebTokensOfTheSecurityPage(t *testing.T) {
+	t.Parallel()
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	keys, file := filepath.Join(dir, "jwks.json"), filepath.Join(dir, "config.yaml")
+	b64 := base64.RawURLEncoding.EncodeToString
+	require.NoError(t, os.WriteFile(keys, []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"1","x":"`+b64(pub)+`"}]}`), 0o600))
+	settings := strings.ReplaceAll(blocks(t, "../docs/security.md", "yaml")[2], "/etc/ottla/jwks.json", keys)
+	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
+	s := prepare(t, "OTTLA_ADMIN_TOKEN="+adminSecret)
+	s.args = []string{"--config", file}
+	s.again()
+	signed := func(audience string) []string {
+		text := b64([]byte(`{"alg":"EdDSA","kid":"1"}`)) + "." + b64([]byte(fmt.Sprintf(
+			`{"iss":"https://id.example/realms/main","aud":%q,"sub":"alice","exp":%d,"realm_access":{"roles":["offline","team-a"]}}`, audience, time.Now().Add(time.Hour).Unix())))
+		return bearer(text + "." + b64(ed25519.Sign(key, []byte(text))))
+	}
+	alice := signed("ottla")
+	s.post("/events", `{"topic":"a","value":1}`, alice...).wantError(401, "unauthorized")
+	s.token("team-a", `[{"do":["write"],"topics":"a"}]`)
+	s.post("/events", `{"topic":"a","value":1}`, alice...).want(200)
+	e := s.post("/events", `{"topic":"b","value":1}`, alice...).wantError(403, "forbidden")
+	assert.Contains(t, e.Message, `"jwt:alice" may not write topic "b"`)
+	s.post("/events", `{"topic":"a","value":1}`, signed("other")...).wantError(401, "unauthorized")
+	s.call("DELETE", "/tokens/team-a", nil, admin...).want(204)
+	s.post("/events", `{"topic":"a","value":1}`, alice...).wantError(401, "unauthorized")
 }

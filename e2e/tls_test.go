@@ -25,7 +25,7 @@ func secured(t *testing.T, ca *certstest.Authority, clientCA string) *server {
 	t.Helper()
 	cert, key := ca.Issue("server")
 	settings := strings.NewReplacer("/etc/ottla/server.pem", cert, "/etc/ottla/server.key", key, "/etc/ottla/clients.pem", clientCA).
-		Replace(blocks(t, "../docs/security.md", "yaml")[2])
+		Replace(blocks(t, "../docs/security.md", "yaml")[3])
 	if clientCA == "" {
 		settings = strings.ReplaceAll(settings, "client_ca:", "client_ca: \"\" #")
 	}
@@ -176,4 +176,42 @@ func read(t *testing.T, file string) []byte {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	return b
+}
+
+// A certificate is as good as the token whose name its subject has.
+func TestCertificatesAsTokens(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	cert, key := ca.Issue("server")
+	s := prepare(t, "OTTLA_TLS_CERT="+cert, "OTTLA_TLS_KEY="+key, "OTTLA_TLS_CLIENT_CA="+ca.PEM, "OTTLA_AUTH_MODE=token", "OTTLA_ADMIN_TOKEN="+adminSecret)
+	s.launch()
+	ask := func(name, method, path, body string, headers ...string) *answer {
+		t.Helper()
+		req, err := http.NewRequest(method, s.base+path, strings.NewReader(body))
+		require.NoError(t, err)
+		for i := 0; i+1 < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		resp, err := over(ca.Client(name)).Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return &answer{t, method + " " + path, resp.StatusCode, resp.Header, text}
+	}
+	s.readyOver(over(ca.Client("alice")))
+	ask("alice", "POST", "/events", `{"topic":"a","value":1}`).wantError(401, "unauthorized")
+	ask("alice", "POST", "/tokens", `{"name":"alice","allow":[{"do":["write"],"topics":"a"}]}`, admin...).want(201)
+	ask("alice", "POST", "/events", `{"topic":"a","value":1}`).want(200)
+	ask("alice", "POST", "/events", `{"topic":"b","value":1}`).wantError(403, "forbidden")
+	ask("alice", "POST", "/events", `{"topic":"b","value":1}`, admin...).want(200) // a token that is shown counts
+	ask("alice", "POST", "/events", `{"topic":"a","value":1}`, bearer("x")...).wantError(401, "unauthorized")
+	ask("bob", "POST", "/events", `{"topic":"a","value":1}`).wantError(401, "unauthorized")
+	ask("admin", "GET", "/topic", "").wantError(401, "unauthorized") // that name is not a certificate's to have
+	pair, private := ca.Issue("alice")
+	code, _, stderr := s.ottla("", "topic", "describe", "a", "--ca", ca.PEM, "--cert", pair, "--key", private)
+	assert.NotZero(t, code)
+	assert.Contains(t, stderr, `"alice" may not read topic "a"`)
+	ask("alice", "DELETE", "/tokens/alice", "", admin...).want(204)
+	ask("alice", "POST", "/events", `{"topic":"a","value":1}`).wantError(401, "unauthorized")
 }

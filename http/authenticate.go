@@ -3,10 +3,11 @@ package http
 import (
 	"bytes"
 	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"time"
 
-	"ottla/http/access"
 	"ottla/protocol"
 )
 
@@ -20,14 +21,13 @@ var nobody = protocol.NewPrincipal("", nil, nil)
 // as long as it shows the same, and the token was not changed, nothing is looked
 // up.
 func (c *call) authenticate(needs rule) *protocol.Error {
-	registry := c.srv.access
-	if registry == nil {
+	if c.srv.access == nil {
 		return nil
 	}
 	shown, cl := c.ctx.Request.Header.PeekCanonical(authorizationKey), c.client
 	if cl.who == nil || subtle.ConstantTimeCompare(shown, cl.shown) == 0 || cl.who.Over(c.began) {
 		cl.forgetWho()
-		who, err := identify(registry, shown)
+		who, err := c.identify(shown)
 		switch {
 		case err == nil:
 			cl.who, cl.shown = who, append(cl.shown[:0], shown...)
@@ -50,16 +50,35 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 	return nil
 }
 
-// identify finds the principal that an Authorization header shows.
-func identify(registry *access.Registry, shown []byte) (*protocol.Principal, *protocol.Error) {
+// identify finds the principal that an Authorization header shows, or without one the
+// certificate of the connection.
+func (c *call) identify(shown []byte) (*protocol.Principal, *protocol.Error) {
 	if len(shown) == 0 {
+		if cert := c.client.certificate(); cert != nil {
+			return c.srv.access.Certificate(cert)
+		}
 		return nil, protocol.Errorf(protocol.CodeUnauthorized, "the server asks who sends a request: send Authorization: Bearer <token>")
 	}
 	token, ok := tokenIn(shown)
 	if !ok {
 		return nil, protocol.Errorf(protocol.CodeUnauthorized, "Authorization is neither Bearer <token> nor Basic with the token as password")
 	}
-	return registry.Token(token)
+	return c.srv.access.Token(token)
+}
+
+// certificate is the client's, nil if it has shown none that was verified.
+func (cl *client) certificate() *x509.Certificate {
+	if cl.session == nil {
+		return nil
+	}
+	c, ok := cl.session.Conn().Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if chains := c.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0]
+	}
+	return nil
 }
 
 // tokenIn is the token in an Authorization header: of Bearer, or the password of

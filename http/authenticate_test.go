@@ -3,6 +3,7 @@ package http
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/http/access"
 	"ottla/protocol"
 )
 
@@ -20,14 +22,19 @@ const adminToken = "an-admin-token-of-the-tests"
 func guarded(t *testing.T, o Options) (h *harness, used func() []protocol.Access) {
 	t.Helper()
 	var all []protocol.Access
-	o.AdminToken = adminToken
+	b := newFake()
+	var err error
+	o.Access, err = access.New(b, access.Options{AdminToken: adminToken})
+	require.NoError(t, err)
 	o.As = func(a protocol.Access) Backend {
-		h.b.mu.Lock()
-		defer h.b.mu.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		all = append(all, a)
-		return usedBy{h.b, a}
+		return usedBy{b, a}
 	}
-	h = startTCP(t, o)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	h = startWith(t, b, o, tcpListener{ln})
 	return h, func() []protocol.Access {
 		h.b.mu.Lock()
 		defer h.b.mu.Unlock()
@@ -320,4 +327,25 @@ func TestStreamsLoseTheirToken(t *testing.T) {
 			assert.Contains(t, a.body, `"code":"`+code+`"`)
 		}
 	}
+}
+
+// FuzzAuthorization: whatever a client shows is a token, or none; it never panics,
+// and never is the token of somebody else.
+func FuzzAuthorization(f *testing.F) {
+	for _, seed := range []string{"", "Bearer", "Bearer ", "Basic", "Basic Og==", "Basic YTpi", "basic  YTo=", "Digest x", "Bearer a b", "\x00 \xff"} {
+		f.Add([]byte(seed))
+	}
+	registry, err := access.New(newFake(), access.Options{AdminToken: adminToken})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, shown []byte) {
+		before := string(shown)
+		token, ok := tokenIn(shown)
+		assert.Equal(t, before, string(shown))
+		assert.Equal(t, ok, len(token) > 0)
+		if ok && string(token) != adminToken {
+			who, err := registry.Token(token)
+			assert.Nil(t, who)
+			assert.Equal(t, protocol.CodeUnauthorized, err.Code)
+		}
+	})
 }

@@ -56,10 +56,15 @@ func startTCP(t *testing.T, o Options) *harness {
 
 func startOn(t *testing.T, o Options, ln listener) *harness {
 	t.Helper()
+	return startWith(t, newFake(), o, ln)
+}
+
+func startWith(t *testing.T, b *fakeBackend, o Options, ln listener) *harness {
+	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &harness{t: t, b: newFake(), ln: ln}
+	h := &harness{t: t, b: b, ln: ln}
 	h.s = New(h.b, o)
 	served := make(chan error, 1)
 	go func() { served <- h.s.Serve(h.ln) }()

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ottla/http/access"
 	"ottla/protocol"
 )
 
@@ -20,12 +21,11 @@ type Options struct {
 	// Its handler may block. If it is nil, changes are not audited.
 	Audit *slog.Logger
 
-	// As returns the broker as somebody may use it. If it is nil, nobody is asked who
-	// he is, and everybody may do everything.
+	// Access knows who may ask. If it is nil, nobody is asked who he is, and everybody
+	// may do everything.
+	Access *access.Registry
+	// As returns the broker as somebody may use it; must be set with Access.
 	As func(protocol.Access) Backend
-	// AdminToken is a token that may do everything, besides those that the broker
-	// keeps. Empty: there is none.
-	AdminToken string
 
 	AutoCreateOnRead bool // auto_create of a poll that does not say
 

@@ -50,7 +50,7 @@ type Server struct {
 func New(b Backend, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
-		b: b, o: o, log: o.Logger, origins: newOrigins(o),
+		b: b, o: o, log: o.Logger, origins: newOrigins(o), access: o.Access,
 		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(),
 		bytes:   budget.New(o.MaxInflightBytes),
 		parked:  budget.New(int64(o.MaxParkedPolls)),
@@ -65,9 +65,6 @@ func New(b Backend, o Options) *Server {
 	s.calls.New = func() any { return &call{srv: s} }
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
-	if o.As != nil {
-		s.access = access.New(b, o.AdminToken)
-	}
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	return s

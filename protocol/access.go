@@ -51,6 +51,21 @@ type Grant struct {
 	Groups  string   `json:"groups,omitempty"`
 }
 
+// Valid reports whether the grant has rights, and patterns that are patterns.
+func (g *Grant) Valid() bool {
+	for _, name := range g.Do {
+		if _, known := ParseRight(name); !known {
+			return false
+		}
+	}
+	for _, pattern := range []string{g.Cluster, g.Topics, g.Groups} {
+		if pattern != "" && !ValidPattern(pattern) {
+			return false
+		}
+	}
+	return len(g.Do) > 0
+}
+
 // TokenSpec describes a token to create, or new settings of an existing one. Nil
 // means "not sent".
 type TokenSpec struct {

@@ -11,10 +11,16 @@ import (
 // where nobody is asked who he is, and may do everything.
 type Principal struct {
 	name    string
+	entry   string    // the name of the token that it stands for, which may be another
 	expires time.Time // zero: never
 	grants  []grant
-	over    atomic.Bool
-	ended   chan struct{}
+	end     *ending
+}
+
+// ending says that a token is no more what it was.
+type ending struct {
+	over atomic.Bool
+	c    chan struct{} // closed then
 }
 
 // grant is a Grant with what its missing patterns mean.
@@ -34,7 +40,7 @@ type grant struct {
 // is, for admin, for no group; for read it is for all groups as long as no other
 // grant of the token names groups, because a consumer needs one.
 func NewPrincipal(name string, allow []Grant, expires *time.Time) *Principal {
-	p := &Principal{name: name, ended: make(chan struct{})}
+	p := &Principal{name: name, entry: name, end: &ending{c: make(chan struct{})}}
 	if expires != nil {
 		p.expires = *expires
 	}
@@ -67,6 +73,20 @@ func compile(from *Grant, namesGroups bool) grant {
 	g.innerTopics = g.whole || IsInternalTopic(g.topics)
 	return g
 }
+
+// As is a principal that may do the same as p, for as long as p may, but not longer
+// than until expires. It goes by another name.
+func (p *Principal) As(name string, expires time.Time) *Principal {
+	c := *p
+	c.name = name
+	if c.expires.IsZero() || expires.Before(c.expires) {
+		c.expires = expires
+	}
+	return &c
+}
+
+// Entry is the name of the token that the principal stands for.
+func (p *Principal) Entry() string { return p.entry }
 
 // Name is the name of the token, or what else the principal is known by; "" for
 // nobody.
@@ -156,14 +176,14 @@ func (p *Principal) SeesCluster(cluster string) bool {
 
 // End says that the principal is no more what a token shows.
 func (p *Principal) End() {
-	if p.over.CompareAndSwap(false, true) {
-		close(p.ended)
+	if p.end.over.CompareAndSwap(false, true) {
+		close(p.end.c)
 	}
 }
 
 // Over reports whether the principal has ended, or has expired by now.
 func (p *Principal) Over(now time.Time) bool {
-	return p != nil && (p.over.Load() || !p.expires.IsZero() && !now.Before(p.expires))
+	return p != nil && (p.end.over.Load() || p.Expired(now))
 }
 
 // Ended is closed when the principal has ended; nil for nobody, who never ends.
@@ -171,8 +191,11 @@ func (p *Principal) Ended() <-chan struct{} {
 	if p == nil {
 		return nil
 	}
-	return p.ended
+	return p.end.c
 }
+
+// Expired reports whether the principal has expired by now.
+func (p *Principal) Expired(now time.Time) bool { return !p.expires.IsZero() && !now.Before(p.expires) }
 
 // Expires is when the principal ends by itself; zero: never.
 func (p *Principal) Expires() time.Time { return p.expires }

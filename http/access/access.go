@@ -8,7 +8,9 @@ package access
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -49,6 +51,7 @@ type Source interface {
 type Registry struct {
 	source Source
 	admin  *protocol.Principal
+	jwts   *verifier // nil: no JSON web token is valid
 	known  atomic.Pointer[table]
 
 	mu sync.Mutex // held while known is replaced
@@ -67,10 +70,24 @@ type member struct {
 	timer *time.Timer // ends who when the token expires; nil: never
 }
 
-// New returns a registry of the tokens of source, and of the token of the
-// administrator, if there is one.
-func New(source Source, adminToken string) *Registry {
+// Options say who may ask besides those whose tokens the Source keeps.
+type Options struct {
+	AdminToken string       // may do everything; empty: there is none
+	JWT        *JWT         // nil: no JSON web token is valid
+	Logger     *slog.Logger // must be set with JWT
+}
+
+// New returns a registry of the tokens of source. Error: the keys of JSON web tokens
+// cannot be read.
+func New(source Source, o Options) (*Registry, error) {
 	r := &Registry{source: source}
+	if o.JWT != nil {
+		var err error
+		if r.jwts, err = newVerifier(*o.JWT, o.Logger); err != nil {
+			return nil, err
+		}
+	}
+	adminToken := o.AdminToken
 	none := &table{byHash: map[protocol.TokenHash]*member{}, byName: map[string]*member{}}
 	if adminToken != "" {
 		r.admin = protocol.NewPrincipal(AdminName, []protocol.Grant{{Do: []string{"read", "write", "admin"}}}, nil)
@@ -81,7 +98,7 @@ func New(source Source, adminToken string) *Registry {
 	r.known.Store(none)
 	source.OnTokens(func() { _ = r.refresh() })
 	_ = r.refresh() // what it fails with comes again when a token is asked for
-	return r
+	return r, nil
 }
 
 // Token finds the principal of a token. Errors: unauthorized; those of the source,
@@ -95,6 +112,9 @@ func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 		}
 		m = r.known.Load().byHash[hash]
 	}
+	if m == nil && r.jwts != nil && isJWT(string(token)) {
+		return r.jwts.verify(string(token), r.known.Load())
+	}
 	if m == nil || m.who.Over(time.Now()) {
 		return nil, errUnknown
 	}
@@ -107,11 +127,32 @@ var errUnknown = protocol.Errorf(protocol.CodeUnauthorized, "the token is not va
 // Successor finds the principal that has taken the place of who; nil if there is
 // none.
 func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
-	m := r.known.Load().byName[who.Name()]
-	if m == nil || m.who.Over(time.Now()) {
+	m := r.known.Load().byName[who.Entry()]
+	if m == nil || m.who.Over(time.Now()) || who.Expired(time.Now()) {
 		return nil
 	}
+	if who.Name() != who.Entry() {
+		return m.who.As(who.Name(), who.Expires())
+	}
 	return m.who
+}
+
+// Certificate finds the principal of a client's certificate, which has been verified:
+// its subject's common name is that of a token, whose rights it has. Errors: as
+// Token.
+func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *protocol.Error) {
+	m := r.known.Load().byName[cert.Subject.CommonName]
+	if m == nil {
+		if err := r.refresh(); err != nil {
+			return nil, err
+		}
+		m = r.known.Load().byName[cert.Subject.CommonName]
+	}
+	now := time.Now()
+	if m == nil || m.entry == nil || m.who.Over(now) || now.After(cert.NotAfter) {
+		return nil, protocol.Errorf(protocol.CodeUnauthorized, "the subject of the certificate, %.220q, is not the name of a token", cert.Subject.CommonName)
+	}
+	return m.who.As(m.who.Name(), cert.NotAfter), nil
 }
 
 // refresh reads the tokens anew. Principals of tokens that are as they were go on;

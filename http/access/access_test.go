@@ -59,7 +59,8 @@ func code(err *protocol.Error) string {
 
 func TestRegistry(t *testing.T) {
 	s := &source{err: protocol.Errorf(protocol.CodeStarting, "starting")}
-	r := New(s, "the admin's")
+	r, failed := New(s, Options{AdminToken: "the admin's"})
+	require.NoError(t, failed)
 	admin, err := r.Token([]byte("the admin's"))
 	require.Nil(t, err)
 	assert.True(t, admin.Everything(protocol.RightAdmin) && admin.Everything(protocol.RightRead) && admin.Everything(protocol.RightWrite))
@@ -108,7 +109,8 @@ func TestRegistry(t *testing.T) {
 
 func TestTokensThatExpire(t *testing.T) {
 	s := &source{}
-	r := New(s, "")
+	r, failed := New(s, Options{})
+	require.NoError(t, failed)
 	token, hash := NewToken()
 	at := time.Now().Add(30 * time.Millisecond)
 	s.set(nil, entry("a", hash, &at))
