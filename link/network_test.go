@@ -309,3 +309,20 @@ func TestAddressChanges(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "1 control: there?", string(body))
 }
+
+// A node that moves says so itself, before anybody else names its new address.
+func TestMovedNodeSaysWhereItIs(t *testing.T) {
+	nodes := fleet(t, 2, Config{Timings: quick})
+	a, b := nodes[0], nodes[1]
+	ups := a.count("up", 2)
+	b.Close()
+	a.wait(t, received{what: "down", from: 2}, 1)
+	self := identity(2)
+	moved := startNode(t, Config{Self: self, Timings: quick})
+	self.AdvertiseLink = moved.Addr().String()
+	moved.SetIdentity(self)
+	moved.SetPeers([]Peer{a.peer()}, nil)
+	a.wait(t, received{what: "up", from: 2}, ups+1)
+	a.SetPeers([]Peer{b.peer()}, nil) // the old news does not send it back
+	assert.Equal(t, moved.Addr().String(), a.Stats()[0].Peer.Address)
+}
