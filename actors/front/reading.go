@@ -178,14 +178,11 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 	until := deadline
 	var led <-chan struct{}
 	if len(leaderless) > 0 {
-		var leader *routing.Leadership
-		if leader, led = leaderless[0].Current(); leader != nil {
-			return
-		}
+		_, led = leaderless[0].Current()
 		until = minTime(until, time.Now().Add(readingLeaderPatience))
 	}
 	if !r.waits {
-		r.register()
+		r.register(leaderless)
 	}
 	for {
 		t := time.NewTimer(min(time.Until(until), readingAliveInterval))
@@ -208,8 +205,10 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 	}
 }
 
-// register registers the waiter at the leaders of all partitions that have one.
-func (r *reading) register() {
+// register registers the waiter at the leaders of all partitions that have one, but
+// not where the last look found none that answers: it would wake at once, again and
+// again.
+func (r *reading) register(leaderless []*routing.Partition) {
 	r.unregister()
 	select {
 	case <-r.woken: // by what has been read
@@ -217,7 +216,8 @@ func (r *reading) register() {
 	}
 	for i := range r.at {
 		at := &r.at[i]
-		if leader := routing.Of(r.topic).Partitions[at.partition].Leader(); leader != nil && at.known {
+		route := routing.Of(r.topic).Partitions[at.partition]
+		if leader := route.Leader(); leader != nil && at.known && !slices.Contains(leaderless, route) {
 			r.registered = append(r.registered, leader)
 			leader.Register(r.waiter, at.offset)
 		}

@@ -3,6 +3,7 @@ package front
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,6 +245,29 @@ func TestReadingSurvivesChangesOfLeaders(t *testing.T) {
 	at := fmt.Sprint(time.Now().UnixMilli())
 	assert.Empty(t, late.now().Records, "what is older than the reading, %s, is not from latest", at)
 	assert.Empty(t, w.read(func(r *protocol.ReadingRequest) { r.After = stale }).now().Records)
+}
+
+// A leader at another node may be known and not answer: the others are read, and it is
+// asked again now and then, not all the time.
+func TestReadingWhileALeaderDoesNotAnswer(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 2)
+	leaders[0].append("1")
+	r := w.read(nil)
+	assert.Equal(t, []string{"0:1"}, places(r.look().Records))
+	var asked atomic.Int32
+	leaders[0].silent = func() *protocol.Error {
+		if asked.Add(1) == 4 {
+			leaders[1].append("2")
+		}
+		return protocol.ErrNotLeader
+	}
+	began := time.Now()
+	assert.Equal(t, []string{"1:2"}, places(r.look().Records))
+	assert.GreaterOrEqual(t, time.Since(began), 2*readingLeaderPatience, "it was asked %d times", asked.Load())
+	leaders[0].silent = nil
+	leaders[0].append("3")
+	assert.Equal(t, []string{"0:3"}, places(r.look().Records))
 }
 
 func TestReadingByKey(t *testing.T) {

@@ -193,6 +193,7 @@ type fakeLeader struct {
 	view      atomic.Pointer[logfile.View]
 	produce   func(*protocol.ProduceRequest) // nil: every one is refused
 	ask       func(routing.Question)         // nil: every one is refused
+	silent    func() *protocol.Error         // why it shows no view; nil: it does
 
 	mu      sync.Mutex
 	waiters map[*protocol.Waiter]protocol.Offset
@@ -200,7 +201,12 @@ type fakeLeader struct {
 
 func (l *fakeLeader) LogBytes() int64 { return l.view.Load().Size() }
 
-func (l *fakeLeader) View() (routing.LogView, *protocol.Error) { return l.view.Load(), nil }
+func (l *fakeLeader) View() (routing.LogView, *protocol.Error) {
+	if l.silent != nil {
+		return nil, l.silent()
+	}
+	return l.view.Load(), nil
+}
 
 func (l *fakeLeader) Produce(req *protocol.ProduceRequest) {
 	if l.produce == nil {
