@@ -27,28 +27,33 @@ const callTimeout = time.Minute
 // api is a server and its name in error messages.
 type api struct {
 	*client.Client
-	name string // the URL, without a password
+	name string // its URL, or several, without passwords
 }
 
-// newAPI returns the server that a user names by a URL or by HOST:PORT. Settings
+// newAPI returns the server that a user names by a URL or by HOST:PORT, or the nodes of
+// a fleet, by several with commas between them. Settings
 // of TLS may be nil, and the token empty.
 func newAPI(server string, trust *tls.Config, token string) (*api, error) {
-	if !strings.Contains(server, "://") {
-		scheme := "http://"
-		if trust != nil {
-			scheme = "https://"
+	servers, names := strings.Split(server, ","), []string{}
+	for i, s := range servers {
+		if s = strings.TrimSpace(s); !strings.Contains(s, "://") {
+			scheme := "http://"
+			if trust != nil {
+				scheme = "https://"
+			}
+			s = scheme + s
 		}
-		server = scheme + server
+		name := s
+		if u, err := url.Parse(s); err == nil {
+			name = u.Redacted()
+		}
+		servers[i], names = s, append(names, strings.TrimSuffix(name, "/"))
 	}
-	c, err := client.New(server, client.WithTLS(trust), client.WithToken(token))
+	c, err := client.New(strings.Join(servers, ","), client.WithTLS(trust), client.WithToken(token))
 	if err != nil {
-		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", server, defaultServer)}
+		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", strings.Join(servers, ","), defaultServer)}
 	}
-	name := server
-	if u, err := url.Parse(server); err == nil {
-		name = u.Redacted()
-	}
-	return &api{c, strings.TrimSuffix(name, "/")}, nil
+	return &api{c, strings.Join(names, ",")}, nil
 }
 
 // request is one call of the API.

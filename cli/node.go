@@ -3,15 +3,74 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ottla/certs"
+	"ottla/protocol"
 )
 
 func newNode(p *process) *cobra.Command {
-	return family("node", "Work with the nodes of a fleet", newNodeCert(p))
+	r := &remote{p: p}
+	list, describe := newNodeList(r), newNodeDescribe(r)
+	r.addFlags(list)
+	r.addFlags(describe)
+	return family("node", "Work with the nodes of a fleet", list, describe, newNodeCert(p))
+}
+
+func newNodeList(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the nodes of the fleet", Args: noArgs,
+		Example: "  ottla node list\n  ottla node list --output json | jq '.nodes[] | select(.state != \"active\")'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.get(cmd, path("nodes"), nil, table(nodeRows))
+		},
+	}
+}
+
+func newNodeDescribe(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "describe ID", Short: "Show a node", Args: exactArgs("an ID"),
+		Example: "  ottla node describe 2",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.get(cmd, path("nodes", args[0]), nil, table(describeNode))
+		},
+	}
+}
+
+// nodeRows is the table of `ottla node list`.
+func nodeRows(a *struct{ Nodes []protocol.NodeInfo }) [][]string {
+	rows := [][]string{{"ID", "NAME", "STATE", "HTTP", "LINK", "RACK", "BROKERS", "LEADERS", "REPLICAS", "VERSION"}}
+	for i := range a.Nodes {
+		n := &a.Nodes[i]
+		rows = append(rows, []string{
+			strconv.FormatUint(n.ID, 10), n.Name, n.State, n.HTTP, n.Link, n.Rack,
+			strconv.Itoa(len(n.Brokers)), strconv.Itoa(n.Leaders), strconv.Itoa(n.Replicas), n.Version,
+		})
+	}
+	return rows
+}
+
+func describeNode(n *protocol.NodeInfo) [][]string {
+	rows := [][]string{
+		{"ID", strconv.FormatUint(n.ID, 10)},
+		{"NAME", n.Name},
+		{"STATE", n.State},
+		{"UUID", n.UUID},
+		{"HTTP", n.HTTP},
+		{"LINK", n.Link},
+		{"RACK", n.Rack},
+		{"VERSION", n.Version},
+		{"CREATED", when(n.CreatedAt)},
+		{"LEADERS", strconv.Itoa(n.Leaders)},
+		{"REPLICAS", strconv.Itoa(n.Replicas)},
+	}
+	for _, b := range n.Brokers {
+		rows = append(rows, []string{"BROKER", fmt.Sprintf("%d of %s", b.ID, b.Cluster)})
+	}
+	return rows
 }
 
 // Days that certificates are valid.

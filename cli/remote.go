@@ -28,7 +28,7 @@ type remote struct {
 // addFlags adds the flags of remote commands to cmd and its subcommands.
 func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&r.server, "server", "", "`URL` of the server (default: OTTLA_SERVER, else that of the context, else "+defaultServer+")")
+	flags.StringVar(&r.server, "server", "", "`URL` of the server, or URLs of a fleet's nodes with commas between them (default: OTTLA_SERVER, else that of the context, else "+defaultServer+")")
 	flags.StringVar(&r.output, "output", "table", "how to print: `FORMAT` is table or json")
 	flags.StringVar(&r.named, "context", "", "`NAME` of the context to use (default: OTTLA_CONTEXT, else that of 'ottla context use')")
 	flags.StringVar(&r.token, "token", "", "`TOKEN` to show to the server (default: OTTLA_TOKEN); others can see command lines")

@@ -12,15 +12,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
-// Client sends requests to one server. [New] makes it.
+// Client sends requests to a server, or to the nodes of a fleet. [New] makes it.
 type Client struct {
-	base string // scheme://host:port, without a slash at the end
-	http *http.Client
-	tls  *tls.Config // of defaultHTTPClient; nil: the defaults
-	auth string      // the Authorization header; empty: none
+	bases []string      // scheme://host:port of each node, without a slash at the end
+	at    atomic.Uint32 // which of them is asked
+	http  *http.Client
+	tls   *tls.Config // of defaultHTTPClient; nil: the defaults
+	auth  string      // the Authorization header; empty: none
 }
 
 // Option changes a Client that New makes.
@@ -45,17 +47,23 @@ func WithToken(token string) Option {
 	}
 }
 
-// New returns a client of the server, a URL such as "http://127.0.0.1:8080".
-// It sends nothing.
+// New returns a client of the server, a URL such as "http://127.0.0.1:8080", or of
+// several nodes of one fleet, URLs with commas between them: any of them answers
+// everything, so the client stays with one and moves on to the next when that cannot
+// be reached, or says that it starts or ends. It sends nothing.
 func New(server string, options ...Option) (*Client, error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return nil, fmt.Errorf("client: server: %w", err)
+	c := &Client{}
+	for base := range strings.SplitSeq(server, ",") {
+		base = strings.TrimSuffix(strings.TrimSpace(base), "/")
+		u, err := url.Parse(base)
+		if err != nil {
+			return nil, fmt.Errorf("client: server: %w", err)
+		}
+		if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("client: server %q is not a URL with a host", base)
+		}
+		c.bases = append(c.bases, base)
 	}
-	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("client: server %q is not a URL with a host", server)
-	}
-	c := &Client{base: strings.TrimSuffix(server, "/")}
 	for _, o := range options {
 		o(c)
 	}
@@ -99,11 +107,35 @@ type request struct {
 // send sends a request and appends the body of its answer to buf. Anything
 // but a status below 300 is an *Error, no answer a *TransportError.
 func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, error) {
-	resp, err := c.do(ctx, r)
-	if err != nil {
-		return nil, err
+	var refused error
+	for range c.bases {
+		resp, at, err := c.do(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := readAnswer(resp, buf)
+		if refused = err; !elsewhere(err) || !c.moveOn(at) {
+			return answer, err
+		}
 	}
-	return readAnswer(resp, buf)
+	return nil, refused
+}
+
+// elsewhere reports whether another node may answer what this one has refused:
+// nothing happened.
+func elsewhere(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Outcome == "none" && (e.Code == "shutting_down" || e.Code == "joining" || e.Code == "node_unreachable")
+}
+
+// moveOn has the next node asked, unless another request has seen to that; false if
+// there is only one.
+func (c *Client) moveOn(from uint32) bool {
+	if len(c.bases) < 2 {
+		return false
+	}
+	c.at.CompareAndSwap(from, (from+1)%uint32(len(c.bases)))
+	return true
 }
 
 // readAnswer appends the body of an answer to buf and closes it.
@@ -121,7 +153,7 @@ func readAnswer(resp *http.Response, buf []byte) ([]byte, error) {
 // open sends a request and returns its answer, whose body the caller reads and
 // closes. Errors are those of send.
 func (c *Client) open(ctx context.Context, r *request) (*http.Response, error) {
-	resp, err := c.do(ctx, r)
+	resp, _, err := c.do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +164,23 @@ func (c *Client) open(ctx context.Context, r *request) (*http.Response, error) {
 	return resp, nil
 }
 
-// do sends a request.
-func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
-	target := c.base + r.path
+// do sends a request to the node that is asked, and to the next ones when it cannot
+// be reached: then nothing was sent. Where a connection is lost later only the next
+// request goes to the next node. At says which one has answered.
+func (c *Client) do(ctx context.Context, r *request) (resp *http.Response, at uint32, err error) {
+	for range c.bases {
+		at = c.at.Load()
+		resp, err = c.doAt(ctx, c.bases[at], r)
+		var op *net.OpError
+		if err == nil || ctx.Err() != nil || !c.moveOn(at) || !errors.As(err, &op) || op.Op != "dial" {
+			break
+		}
+	}
+	return resp, at, err
+}
+
+func (c *Client) doAt(ctx context.Context, base string, r *request) (*http.Response, error) {
+	target := base + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
