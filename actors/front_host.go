@@ -55,6 +55,9 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.Disk = s.disk.Metrics()
 	m.Scrub = env.scrubber.stats.metrics()
 	m.DirectoriesReplaced = map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()}
+	if env.peers != nil {
+		m.Nodes = env.peers.metrics()
+	}
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }
 

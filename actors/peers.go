@@ -374,3 +374,19 @@ func (p *peers) seekTime(at wire.Partition, ms int64, reply func([]byte, error))
 	}
 	reply(answer, nil)
 }
+
+// metrics counts what this node and the others say to each other.
+func (p *peers) metrics() []protocol.NodeMetrics {
+	var all []protocol.NodeMetrics
+	for _, s := range p.link.Stats() {
+		n := protocol.NodeMetrics{Node: uint64(s.Peer.ID), Name: s.Peer.Name, Up: s.Up, RoundTrip: s.RoundTrip.Seconds()}
+		for lane, x := range s.Lanes {
+			n.Lanes = append(n.Lanes, protocol.LaneMetrics{
+				Lane: link.Lane(lane).String(), SentBytes: x.SentBytes, ReceivedBytes: x.RecvBytes, Dropped: x.Dropped,
+				Connections: x.Connections, QueuedBytes: x.Queued, Pending: x.Pending,
+			})
+		}
+		all = append(all, n)
+	}
+	return all
+}

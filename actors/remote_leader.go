@@ -28,7 +28,7 @@ type remoteLeader struct {
 
 func newRemoteLeader(p *peers, node link.NodeID, at wire.Partition, broker int, term uint64) *remoteLeader {
 	l := &remoteLeader{peers: p, node: node, at: at, parks: map[*protocol.Waiter]uint64{}}
-	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Term: term}
+	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Away: true, Term: term}
 	return l
 }
 

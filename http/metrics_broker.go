@@ -94,6 +94,14 @@ var (
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
 	descScrubEnded      = newDesc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970. 0 if it has not since the start.")
+	descNodeUp          = newDesc("node_up", "1 if this node and the other one hear each other, else 0.", "node")
+	descNodeRoundTrip   = newDesc("node_round_trip_seconds", "Time of the last ping of the other node, there and back.", "node")
+	descLinkSent        = newDesc("link_sent_bytes_total", "Bytes sent to the other node.", "node", "lane")
+	descLinkReceived    = newDesc("link_received_bytes_total", "Bytes received from the other node.", "node", "lane")
+	descLinkDropped     = newDesc("link_dropped_total", "Messages and calls for the other node that were dropped: it is not connected, or does not keep up.", "node", "lane")
+	descLinkConnections = newDesc("link_connections_total", "Connections that this node has made to the other one.", "node", "lane")
+	descLinkQueued      = newDesc("link_queued_bytes", "Bytes that wait to be sent to the other node.", "node", "lane")
+	descLinkPending     = newDesc("link_pending_calls", "Calls that the other node has not answered.", "node", "lane")
 	descFree            = newDesc("data_dir_free_bytes", "Free bytes of the filesystem of the data directory.")
 	descTotal           = newDesc("data_dir_total_bytes", "Size of the filesystem of the data directory in bytes.")
 )
@@ -106,6 +114,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
+		descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
 	} {
 		ch <- d
 	}
@@ -118,6 +127,7 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	defer b.mu.Unlock()
 	b.collectTopics(ch, m.Topics)
 	b.collectGroups(ch, m)
+	collectNodes(ch, m.Nodes)
 	for _, x := range m.Brokers {
 		send(ch, descBrokers, prometheus.GaugeValue, float64(x.Count), x.Cluster, x.State)
 	}
@@ -142,6 +152,27 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	if m.DataDirTotal > 0 {
 		send(ch, descFree, prometheus.GaugeValue, float64(m.DataDirFree))
 		send(ch, descTotal, prometheus.GaugeValue, float64(m.DataDirTotal))
+	}
+}
+
+func collectNodes(ch chan<- prometheus.Metric, nodes []protocol.NodeMetrics) {
+	for _, n := range nodes {
+		up := 0.0
+		if n.Up {
+			up = 1
+		}
+		send(ch, descNodeUp, prometheus.GaugeValue, up, n.Name)
+		send(ch, descNodeRoundTrip, prometheus.GaugeValue, n.RoundTrip, n.Name)
+		for i := range n.Lanes {
+			l := &n.Lanes[i]
+			for counter, v := range map[*prometheus.Desc]uint64{
+				descLinkSent: l.SentBytes, descLinkReceived: l.ReceivedBytes, descLinkDropped: l.Dropped, descLinkConnections: l.Connections,
+			} {
+				send(ch, counter, prometheus.CounterValue, float64(v), n.Name, l.Lane)
+			}
+			send(ch, descLinkQueued, prometheus.GaugeValue, float64(l.QueuedBytes), n.Name, l.Lane)
+			send(ch, descLinkPending, prometheus.GaugeValue, float64(l.Pending), n.Name, l.Lane)
+		}
 	}
 }
 

@@ -59,3 +59,19 @@ func TestNodes(t *testing.T) {
 		assert.Contains(t, missing.body, "node_not_found")
 	}
 }
+
+func TestMetricsOfOtherNodes(t *testing.T) {
+	s := start(t, Options{})
+	s.b.metrics.Nodes = []protocol.NodeMetrics{{Node: 2, Name: "b", Up: true, RoundTrip: 0.25, Lanes: []protocol.LaneMetrics{{
+		Lane: "bulk", SentBytes: 7, ReceivedBytes: 8, Dropped: 9, Connections: 10, QueuedBytes: 11, Pending: 12,
+	}}}}
+	text := s.do("GET", "/metrics", "").body
+	for _, line := range []string{
+		`ottla_node_up{node="b"} 1`, `ottla_node_round_trip_seconds{node="b"} 0.25`, `ottla_link_sent_bytes_total{lane="bulk",node="b"} 7`,
+		`ottla_link_received_bytes_total{lane="bulk",node="b"} 8`, `ottla_link_dropped_total{lane="bulk",node="b"} 9`,
+		`ottla_link_connections_total{lane="bulk",node="b"} 10`, `ottla_link_queued_bytes{lane="bulk",node="b"} 11`,
+		`ottla_link_pending_calls{lane="bulk",node="b"} 12`,
+	} {
+		assert.Contains(t, text, line)
+	}
+}

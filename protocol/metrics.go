@@ -8,6 +8,7 @@ type Metrics struct {
 	Brokers []BrokerMetrics
 	Disk    DiskMetrics
 	Scrub   ScrubMetrics
+	Nodes   []NodeMetrics // the other nodes of the fleet
 
 	Elections      uint64    // number of times that a partition got a leader
 	DamageNotFound uint64    // replicas that were reported damaged and in which repair found no damage
@@ -21,6 +22,26 @@ type Metrics struct {
 
 	DataDirFree  uint64 // bytes of its filesystem that are free, 0 if unknown
 	DataDirTotal uint64
+}
+
+// NodeMetrics counts what this process and another node of its fleet say to each
+// other.
+type NodeMetrics struct {
+	Node      uint64
+	Name      string
+	Up        bool
+	RoundTrip float64 // of the last ping, in seconds
+	Lanes     []LaneMetrics
+}
+
+// LaneMetrics counts one lane of the connections with a node, since it is a member.
+type LaneMetrics struct {
+	Lane                     string
+	SentBytes, ReceivedBytes uint64
+	Dropped                  uint64 // messages and calls that were not sent
+	Connections              uint64 // made so far
+	QueuedBytes              int    // that wait to be sent
+	Pending                  int    // calls without an answer
 }
 
 // ScrubMetrics counts the verification of sealed segments.

@@ -2,6 +2,7 @@ package front
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -189,6 +190,7 @@ func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetri
 		case ref == nil:
 			m.Leaderless++
 			continue
+		case ref.Away: // its own node counts it
 		case view.Problems[key] != "" || route.Running() < route.Placed:
 			m.UnderReplicated++
 		}
@@ -257,9 +259,21 @@ func (g *groupReader) recent(fr *Front) []protocol.GroupMetrics {
 	return last
 }
 
+// isAway reports whether a group's coordinator is at another node, which counts it.
+func (fr *Front) isAway(g protocol.GroupInfo) bool {
+	c := fr.directory.Clusters()[g.Cluster]
+	if c == nil || c.Table() == nil || c.Table().Topics[protocol.OffsetsTopic] == nil {
+		return false
+	}
+	offsets := routing.Of(c.Table().Topics[protocol.OffsetsTopic])
+	leader := offsets.Partitions[routing.GroupPartition(g.Group, len(offsets.Partitions))].Leader()
+	return leader != nil && leader.Away
+}
+
 func (g *groupReader) refresh(fr *Front, done chan struct{}) {
 	began := time.Now()
 	infos, err := fr.listGroupInfos("", true)
+	infos = slices.DeleteFunc(infos, fr.isAway)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over, g.took = time.Now(), time.Since(began)

@@ -57,6 +57,7 @@ type Question interface {
 type Leadership struct {
 	Leader
 	Broker int    // where the replica is
+	Away   bool   // at another node
 	Term   uint64 // raft's
 
 	// Memo belongs to the readers: one of them leaves what it read last, so that
