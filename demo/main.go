@@ -1,7 +1,8 @@
 // Command demo shows the broker with real input: it produces 329 GitHub webhook
 // events, consumes them, kills the server with SIGKILL, restarts it, reads
 // everything again, and greps a log file in use. It exits with status 1 at the
-// first result that is not what the broker promises.
+// first result that is not what the broker promises. With -fleet it shows three
+// nodes, one of which is lost with its disk; with -serve-fleet it keeps three running.
 //
 // It uses nothing but net/http, so it is also an example of a client in plain
 // Go; and the data directory that it works on is its own and removed at the end.
@@ -25,8 +26,19 @@ const (
 func main() {
 	binary := flag.String("binary", "bin/ottla", "the ottla binary")
 	input := flag.String("events", "../shared/data/github-webhooks.ndjson", "events, one JSON object a line; generated if missing")
+	fleet := flag.Bool("fleet", false, "show three nodes, one of which is lost")
+	serve := flag.String("serve-fleet", "", "serve three nodes until a signal, with their data below this directory")
 	flag.Parse()
-	if err := run(*binary, *input); err != nil {
+	var err error
+	switch {
+	case *serve != "":
+		err = serveFleet(*binary, *serve)
+	case *fleet:
+		err = runFleetDemo(*binary, *input)
+	default:
+		err = run(*binary, *input)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

@@ -33,12 +33,28 @@ type batch struct {
 	Cursor string
 }
 
+// logLevel is that of the servers: of several, each says that others are not there yet.
+var logLevel = "warn"
+
 var listening = regexp.MustCompile(`listening on (http://\S+),`)
 
 // startServer starts the binary on a data directory and waits until it is ready.
 func startServer(binary, dir string) (*server, error) {
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", dir)
-	cmd.Env = append(os.Environ(), "OTTLA_LOG_LEVEL=warn")
+	s, err := beginServer(binary, "127.0.0.1:0", dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.waitReady(30 * time.Second); err != nil {
+		s.kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// beginServer starts the binary and returns once it listens.
+func beginServer(binary, listen, dir string, flags ...string) (*server, error) {
+	cmd := exec.Command(binary, append([]string{"serve", "--listen", listen, "--data-dir", dir}, flags...)...)
+	cmd.Env = append(os.Environ(), "OTTLA_LOG_LEVEL="+logLevel)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -59,10 +75,6 @@ func startServer(binary, dir string) (*server, error) {
 		return nil, fmt.Errorf("unexpected first line of output %q", line)
 	}
 	s.base = m[1]
-	if err := s.waitReady(30 * time.Second); err != nil {
-		s.kill()
-		return nil, err
-	}
 	return s, nil
 }
 
