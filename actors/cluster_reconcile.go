@@ -253,6 +253,7 @@ func (c *clusterActor) publish() {
 		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
 		Tokens: c.state.Tokens(),
 	}
+	view.Replicas, view.Owned = c.state.Replicas(), c.state.Owned()
 	before := c.handle.View()
 	for i := range view.Info.Brokers {
 		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {

@@ -81,12 +81,14 @@ func newToken(p *process) *cobra.Command {
 type tokenFlags struct {
 	allow   []string
 	expires string
+	quota   []string
 }
 
 const allowUsage = "`WHAT` it may do: read, write and admin between commas, then topics=, groups= and cluster= with a pattern each; repeatable"
 
 func (f *tokenFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.allow, "allow", nil, allowUsage)
+	cmd.Flags().StringArrayVar(&f.quota, "quota", nil, "`BOUND` of what it uses: produce_bytes_per_s=1MiB, fetch_bytes_per_s=, requests_per_s=, connections=, partitions=, or none; repeatable")
 	cmd.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it expires: never, in 12h or 30d, or at a time such as 2027-01-31T12:00:00Z")
 }
 
@@ -103,6 +105,13 @@ func (f *tokenFlags) fields(cmd *cobra.Command, now time.Time) (map[string]any, 
 			grants = append(grants, g)
 		}
 		fields["allow"] = grants
+	}
+	if len(f.quota) > 0 {
+		quota, err := parseQuota(f.quota)
+		if err != nil {
+			return nil, err
+		}
+		fields["quota"] = quota
 	}
 	if !cmd.Flags().Changed("expires") {
 		return fields, nil
@@ -141,6 +150,23 @@ func parseGrant(text string) (g protocol.Grant, err error) {
 		return g, usageError{fmt.Errorf("--allow %q begins with what is allowed: read, write, admin", text)}
 	}
 	return g, nil
+}
+
+// parseQuota parses the values of --quota. The server judges the names.
+func parseQuota(bounds []string) (any, error) {
+	if len(bounds) == 1 && bounds[0] == "none" {
+		return nil, nil
+	}
+	quota := map[string]sizeFlag{}
+	for _, text := range bounds {
+		name, size, found := strings.Cut(text, "=")
+		var n sizeFlag
+		if !found || name == "" || n.Set(size) != nil {
+			return nil, usageError{fmt.Errorf("--quota %q is not such as requests_per_s=100 or produce_bytes_per_s=1MiB", text)}
+		}
+		quota[name] = n
+	}
+	return quota, nil
 }
 
 func newTokenCreate(r *remote) *cobra.Command {
@@ -220,7 +246,7 @@ func newTokenAlter(r *remote) *cobra.Command {
 				return err
 			}
 			if len(fields) == 0 {
-				return usageError{fmt.Errorf("%s needs --allow or --expires", cmd.CommandPath())}
+				return usageError{fmt.Errorf("%s needs --allow, --quota or --expires", cmd.CommandPath())}
 			}
 			return r.change(cmd, http.MethodPatch, path("tokens", args[0]), nil, fields, table(describeToken))
 		},
@@ -243,7 +269,7 @@ func describeToken(t *protocol.TokenInfo) [][]string { return tokenRows([]protoc
 
 // tokenRows has a line for each grant.
 func tokenRows(tokens []protocol.TokenInfo) [][]string {
-	rows := [][]string{{"NAME", "MAY", "TOPICS", "GROUPS", "CLUSTERS", "EXPIRES"}}
+	rows := [][]string{{"NAME", "MAY", "TOPICS", "GROUPS", "CLUSTERS", "EXPIRES", "QUOTA"}}
 	for _, t := range tokens {
 		expires := "never"
 		if t.ExpiresAt != nil {
@@ -257,8 +283,31 @@ func tokenRows(tokens []protocol.TokenInfo) [][]string {
 			if cluster == "" {
 				cluster = "*"
 			}
-			rows = append(rows, []string{t.Name, strings.Join(g.Do, ","), topics, groups, cluster, expires})
+			rows = append(rows, []string{t.Name, strings.Join(g.Do, ","), topics, groups, cluster, expires, quotaText(t.Quota)})
 		}
 	}
 	return rows
+}
+
+// quotaText is a quota in a cell of a table.
+func quotaText(q *protocol.TokenQuota) string {
+	if q == nil {
+		return ""
+	}
+	var bounds []string
+	for _, b := range []struct {
+		name string
+		n    int64
+	}{
+		{"produce_bytes_per_s", q.ProduceBytes},
+		{"fetch_bytes_per_s", q.FetchBytes},
+		{"requests_per_s", q.Requests},
+		{"connections", q.Connections},
+		{"partitions", q.Partitions},
+	} {
+		if b.n > 0 {
+			bounds = append(bounds, fmt.Sprintf("%s=%d", b.name, b.n))
+		}
+	}
+	return strings.Join(bounds, " ")
 }

@@ -137,6 +137,17 @@ func TestGrantsOfTheCommandLine(t *testing.T) {
 		_, err := parseGrant(bad)
 		assert.Error(t, err, bad)
 	}
+	quota, err := parseQuota([]string{"requests_per_s=100", "produce_bytes_per_s=1MiB"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]sizeFlag{"requests_per_s": 100, "produce_bytes_per_s": 1 << 20}, quota)
+	quota, err = parseQuota([]string{"none"})
+	assert.NoError(t, err)
+	assert.Nil(t, quota)
+	for _, bad := range []string{"", "requests_per_s", "=1", "requests_per_s=many"} {
+		_, err := parseQuota([]string{bad})
+		assert.Error(t, err, bad)
+	}
+	assert.Equal(t, "requests_per_s=5 partitions=7", quotaText(&protocol.TokenQuota{Requests: 5, Partitions: 7}))
 	now := time.UnixMilli(1795367763123).UTC()
 	for text, want := range map[string]any{
 		"never": nil, "30d": "2026-12-22T17:16:03Z", "12h": "2026-11-23T05:16:03Z", "2027-01-31T12:00:00+01:00": "2027-01-31T11:00:00Z",

@@ -386,3 +386,37 @@ func TestJSONWebTokensOfTheSecurityPage(t *testing.T) {
 	s.call("DELETE", "/tokens/team-a", nil, admin...).want(204)
 	s.post("/events", `{"topic":"a","value":1}`, alice...).wantError(401, "unauthorized")
 }
+
+// A quota of partitions counts what the token has created, automatically too, and
+// gives room again when topics are deleted.
+func TestQuotaOfPartitions(t *testing.T) {
+	t.Parallel()
+	s := guarded(t)
+	var created struct{ Token string }
+	s.post("/tokens", `{"name":"team","allow":[{"do":["read","write","admin"],"topics":"t.*"}],"quota":{"partitions":4}}`, admin...).want(201).decode(&created)
+	team := bearer(created.Token)
+	s.post("/topic", `{"name":"t.of-the-admin","partitions":9}`, admin...).want(201)
+	s.post("/events", `{"topic":"t.auto","value":1}`, team...).want(200) // 3 partitions
+	e := s.post("/events", `{"topic":"t.more","value":1}`, team...).wantError(429, "quota_exceeded")
+	assert.Equal(t, "none", e.Outcome)
+	assert.Equal(t, map[string]any{"quota": "partitions", "limit": 4.0, "used": 3.0, "asked": 3.0}, floats(e.Details))
+	s.post("/topic", `{"name":"t.one","partitions":1}`, team...).want(201)
+	s.call("PATCH", "/topic/t.one", `{"partitions":2}`, team...).wantError(429, "quota_exceeded")
+	s.kill()
+	s.again()
+	s.post("/topic", `{"name":"t.two","partitions":1}`, team...).wantError(429, "quota_exceeded")
+	s.call("DELETE", "/topic/t.auto", nil, team...).want(204)
+	s.post("/topic", `{"name":"t.two","partitions":3}`, team...).want(201)
+	s.call("PATCH", "/tokens/team", `{"quota":{"partitions":5}}`, admin...).want(200)
+	s.post("/topic", `{"name":"t.three","partitions":1}`, team...).want(201)
+}
+
+// floats makes numbers of JSON comparable.
+func floats(m map[string]any) map[string]any {
+	for name, v := range m {
+		if n, ok := v.(json.Number); ok {
+			m[name], _ = n.Float64()
+		}
+	}
+	return m
+}

@@ -30,6 +30,10 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 		who, err := c.identify(shown)
 		switch {
 		case err == nil:
+			if err := cl.count(who); err != nil {
+				c.ctx.SetConnectionClose()
+				return err
+			}
 			cl.who, cl.shown = who, append(cl.shown[:0], shown...)
 		case needs.open():
 			c.who, c.b = nobody, c.srv.o.As(protocol.Access{Who: nobody, Do: protocol.RightRead})
@@ -44,6 +48,9 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 		do = protocol.RightRead
 	}
 	c.b = cl.view(do)
+	if err := c.who.Usage().Request(c.began); err != nil && !needs.open() {
+		return err
+	}
 	if needs.on == everything && !c.who.Everything(do) {
 		return protocol.Access{Who: c.who, Do: do}.Forbidden(do, "everything", "", "*")
 	}
@@ -116,8 +123,19 @@ func (c *call) challenge(err *protocol.Error, shown bool) *protocol.Error {
 	return err
 }
 
+// count counts the connection as one of who's, until forgetWho.
+func (cl *client) count(who *protocol.Principal) *protocol.Error {
+	if err := who.Usage().Connect(); err != nil {
+		return err
+	}
+	cl.counted = who.Usage()
+	return nil
+}
+
 // forgetWho forgets who the connection's last request was from.
 func (cl *client) forgetWho() {
+	cl.counted.Disconnect()
+	cl.counted = nil
 	cl.who, cl.shown = nil, cl.shown[:0]
 	cl.views = [3]Backend{}
 }

@@ -20,9 +20,10 @@ type client struct {
 	answer  budget.Share  // what the answer being made or sent holds
 	host    []byte        // the Host header that was found to be this server's last
 
-	who   *protocol.Principal // who sent the last request; nil where nobody is asked
-	shown []byte              // the Authorization header by which that was found
-	views [3]Backend          // the broker as that one may use it, by right, as far as it was asked
+	who     *protocol.Principal // who sent the last request; nil where nobody is asked
+	shown   []byte              // the Authorization header by which that was found
+	counted *protocol.Usage     // where the connection is counted; nil: nowhere
+	views   [3]Backend          // the broker as that one may use it, by right, as far as it was asked
 
 	rendered *rendering // owns the buffer that the answer aliases; nil if none does
 }
@@ -49,6 +50,9 @@ func (cl *client) Sent() {
 	cl.releaseRendered()
 	cl.answer.Release()
 }
+
+// Closed implements conn.Handler.
+func (cl *client) Closed() { cl.forgetWho() }
 
 // releaseRendered gives the answer's buffer to other answers: the answer was
 // sent, or another has taken its place.

@@ -39,7 +39,7 @@ func (f *fakeTokens) change(do func(list []*protocol.TokenEntry) []*protocol.Tok
 
 func (f *fakeTokens) CreateToken(_ context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (*protocol.TokenInfo, *protocol.Error) {
 	e := &protocol.TokenEntry{Hash: hash, TokenInfo: protocol.TokenInfo{
-		Name: spec.Name, Allow: spec.Allow, ExpiresAt: spec.ExpiresAt, CreatedAt: time.UnixMilli(1795367763123).UTC(),
+		Name: spec.Name, Allow: spec.Allow, ExpiresAt: spec.ExpiresAt, Quota: spec.Quota, CreatedAt: time.UnixMilli(1795367763123).UTC(),
 	}}
 	var err *protocol.Error
 	f.change(func(list []*protocol.TokenEntry) []*protocol.TokenEntry {
@@ -60,6 +60,9 @@ func (f *fakeTokens) AlterToken(_ context.Context, spec *protocol.TokenSpec) (in
 				altered := *t
 				if spec.Allow != nil {
 					altered.Allow = spec.Allow
+				}
+				if spec.Quota != nil {
+					altered.Quota = spec.Quota
 				}
 				if spec.ExpiresAt != nil {
 					altered.ExpiresAt = spec.ExpiresAt

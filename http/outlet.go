@@ -117,6 +117,28 @@ func (o *outlet) renew(may func(*protocol.Principal) *protocol.Error) (renewed b
 	return true, nil
 }
 
+// pace waits while the client's quota of what it may read is used up. alive is called
+// at least every so often meanwhile.
+func (o *outlet) pace(every time.Duration, alive func()) {
+	for {
+		wait := o.who.Usage().FetchWait(time.Now())
+		if wait <= 0 {
+			return
+		}
+		t := time.NewTimer(min(wait, every, time.Second)) // a client that leaves is not told of
+		select {
+		case <-t.C:
+		case <-o.srv.done:
+		case <-o.who.Ended():
+		}
+		t.Stop()
+		if o.ending() || o.who.Over(time.Now()) || o.client.gone() {
+			return
+		}
+		alive()
+	}
+}
+
 // ending reports whether the server shuts down.
 func (o *outlet) ending() bool {
 	select {
@@ -139,6 +161,7 @@ func (o *outlet) flush(w *bufio.Writer) bool {
 	o.lastWrite = now
 	o.srv.metrics.streamed.Add(float64(len(o.buf)))
 	o.answered.out += len(o.buf)
+	o.who.Usage().Fetched(len(o.buf), now)
 	err := writePieces(w, o.buf)
 	if o.buf = o.buf[:0]; cap(o.buf) > idleStreamBytes {
 		o.buf = nil

@@ -23,6 +23,9 @@ func getEvents(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
+	if err := c.who.Usage().Fetch(c.began); err != nil {
+		return err
+	}
 	if kind := c.wantsStream(); kind != noStream {
 		return c.startStream(kind, req)
 	}
@@ -45,6 +48,7 @@ func (c *call) lostPoll(req *protocol.PollRequest, records *rendering) func(*pro
 	p, topics, acked := permit{srv: c.srv, who: c.who}, req.Topics, req.Ack != ""
 	return func(r *protocol.PollReply) *protocol.Error {
 		if !records.empty() {
+			p.who.Usage().Fetched(records.size(), time.Now())
 			return nil // they were read, and perhaps committed, before
 		}
 		p.may = mayRead(r.Cluster, topics, r.Group)

@@ -101,6 +101,9 @@ func (c *call) produce() *protocol.Error {
 	if err != nil {
 		return err
 	}
+	if err := c.who.Usage().Produce(len(c.body), now); err != nil {
+		return err
+	}
 	topic, err := c.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package http
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -63,22 +64,31 @@ func getRecords(c *call) *protocol.Error {
 			return err
 		}
 	}
+	if err := c.who.Usage().Fetch(c.began); err != nil {
+		return err
+	}
 	release, err := c.park(req.Timeout)
 	if err != nil {
 		return err
 	}
 	records := &rendering{}
 	req.Room, req.Sink = &c.client.answer, records
-	return c.await(pending(c, c.b.StartFetch(req), &req.Watch, records, answerFetch, c.lostFetch(req.Topic), release), req.Timeout)
+	return c.await(pending(c, c.b.StartFetch(req), &req.Watch, records, answerFetch, c.lostFetch(req.Topic, records), release), req.Timeout)
 }
 
 // lostFetch is lostPoll for a read of a partition.
-func (c *call) lostFetch(topic *protocol.Topic) func(*protocol.FetchReply) *protocol.Error {
+func (c *call) lostFetch(topic *protocol.Topic, records *rendering) func(*protocol.FetchReply) *protocol.Error {
 	if c.who == nil {
 		return nil
 	}
 	p := permit{c.srv, c.who, mayRead(topic.Cluster, []string{topic.Name}, "")}
-	return func(*protocol.FetchReply) *protocol.Error { return p.lost() }
+	return func(*protocol.FetchReply) *protocol.Error {
+		err := p.lost()
+		if err == nil {
+			p.who.Usage().Fetched(records.size(), time.Now())
+		}
+		return err
+	}
 }
 
 // maxOffset is the largest offset that a client may name. Counting on from it

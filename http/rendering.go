@@ -69,6 +69,9 @@ func (r *rendering) Forget() {
 // empty reports whether there is no record.
 func (r *rendering) empty() bool { return len(r.buf) <= headRoom }
 
+// size is how many bytes the records take.
+func (r *rendering) size() int { return max(0, len(r.buf)-headRoom) }
+
 // enlarge gives buf a capacity of at least n bytes.
 func (r *rendering) enlarge(n int) {
 	old, lent := r.buf, r.lent

@@ -91,6 +91,7 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 			return
 		default:
 		}
+		st.pace(st.req.SessionTimeout/3, st.keepLease)
 		var err *protocol.Error
 		if reply, err = st.poll(); err == nil {
 			if _, err = st.renew(mayRead(reply.Cluster, st.req.Topics, reply.Group)); err != nil && len(reply.Records) > 0 {
@@ -103,6 +104,11 @@ func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
 			return
 		}
 	}
+}
+
+// keepLease renews the lease of a consumer that has to wait for its quota.
+func (st *stream) keepLease() {
+	_, _ = st.b.Heartbeat(&protocol.HeartbeatRequest{Cluster: st.req.Cluster, Group: st.req.Group, ConsumerID: st.req.ConsumerID})
 }
 
 // poll asks for the next records.

@@ -23,6 +23,7 @@ func (c *call) tokenSettings(spec *protocol.TokenSpec) []binding {
 	return []binding{
 		{name: "allow", set: setGrants(&spec.Allow)},
 		{name: "expires_at", set: setExpiry(&spec.ExpiresAt)},
+		{name: "quota", set: setQuota(&spec.Quota)},
 	}
 }
 
@@ -219,5 +220,27 @@ func setExpiry(dst **time.Time) func(string, value) *protocol.Error {
 		}
 		*dst = &at
 		return nil
+	}
+}
+
+// maxQuota is the largest bound of a quota.
+const maxQuota = 1 << 40
+
+// setQuota takes bounds, or null for none.
+func setQuota(dst **protocol.TokenQuota) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		*dst = &protocol.TokenQuota{}
+		if string(v.json.Raw) == "null" {
+			return nil
+		}
+		q := *dst
+		r := protocol.NewJSONReader(v.json.Raw)
+		return bindObject(&r, field, []binding{
+			{name: "produce_bytes_per_s", set: setInteger(&q.ProduceBytes, 1, maxQuota, permitted)},
+			{name: "fetch_bytes_per_s", set: setInteger(&q.FetchBytes, 1, maxQuota, permitted)},
+			{name: "requests_per_s", set: setInteger(&q.Requests, 1, maxQuota, permitted)},
+			{name: "connections", set: setInteger(&q.Connections, 1, maxQuota, permitted)},
+			{name: "partitions", set: setInteger(&q.Partitions, 1, maxQuota, permitted)},
+		})
 	}
 }

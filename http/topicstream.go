@@ -76,6 +76,7 @@ func (st *topicStream) run(w *bufio.Writer) {
 	defer func() { st.reading.Close() }() // it may be another one by then
 	st.comment("stream")                  // proxies pass the headers on with the first byte
 	for st.flush(w) && !st.ending() {
+		st.pace(time.Second, func() {})
 		reply, err := st.reading.Next(protocol.ReadingLook{
 			MaxRecords: st.srv.o.DefaultMaxRecords, MaxBytes: st.srv.o.DefaultMaxBytes, Room: &st.held,
 			Timeout: max(0, time.Until(st.lastWrite.Add(st.srv.o.Heartbeat))),

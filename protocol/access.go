@@ -72,14 +72,16 @@ type TokenSpec struct {
 	Name      string
 	Allow     []Grant
 	ExpiresAt *time.Time // the zero time: never
+	Quota     *TokenQuota
 }
 
 // TokenInfo describes a token, without what it is made of.
 type TokenInfo struct {
-	Name      string     `json:"name"`
-	Allow     []Grant    `json:"allow"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil: never
-	CreatedAt time.Time  `json:"created_at"`
+	Name      string      `json:"name"`
+	Allow     []Grant     `json:"allow"`
+	ExpiresAt *time.Time  `json:"expires_at,omitempty"` // nil: never
+	Quota     *TokenQuota `json:"quota,omitempty"`      // nil: no bounds
+	CreatedAt time.Time   `json:"created_at"`
 }
 
 // TokenHash is the SHA-256 of a token. That hash is fast, which is no weakness

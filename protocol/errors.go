@@ -87,10 +87,12 @@ var (
 	CodeDirectoryEscapes    = Code{42206, "directory_escapes", false}
 	CodeInvalidName         = Code{42207, "invalid_name", false}
 	CodeRecordLimit         = Code{42208, "record_limit", false} // what other readers could not read
+	CodeTooManyPartitions   = Code{42209, "too_many_partitions", false}
 	CodeTooManyTokens       = Code{42210, "too_many_tokens", false}
 
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
+	CodeQuotaExceeded     = Code{42903, "quota_exceeded", true}
 	CodeInternal          = Code{50001, "internal", false}
 	CodeStorageFailed     = Code{50002, "storage_failed", false}
 	CodeStarting          = Code{50301, "starting", true}
@@ -113,8 +115,8 @@ var Codes = []Code{
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
-	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyTokens, CodeTooManyRequests,
-	CodeTooManyProducers, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
+	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManyRequests,
+	CodeTooManyProducers, CodeQuotaExceeded, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
 }
 

@@ -130,12 +130,20 @@ var explanations = map[int]Explanation{
 		"Stay within `details.limit`, or send what exceeds it as a string or as `value_text`.",
 	},
 
+	CodeTooManyPartitions.Number: {
+		"The node carries as many replicas of partitions as `limits.partitions` allows, or would with these. Nothing was made.",
+		"Ask for fewer partitions, or delete topics; `details` has the numbers. An operator may raise the limit.",
+	},
 	CodeTooManyTokens.Number: {"There are as many tokens as `limits.tokens` allows.", "Delete tokens that nobody uses, or have the limit raised."},
 
 	CodeTooManyRequests.Number: {"Too much at the same time: bytes of request bodies in memory, or consumers of a group.", asFull},
 	CodeTooManyProducers.Number: {
 		"A partition remembers no more producer ids and idempotency keys at the moment.",
 		"Wait for `Retry-After`, then send the same again. Use one `Producer-Id` for each producer instead of a key for each request.",
+	},
+	CodeQuotaExceeded.Number: {
+		"The token has used up a quota, which `details.quota` names. Nothing was done.",
+		"Wait for `Retry-After`, then send the same again; send less, or have the quota raised (PATCH /tokens/{name}).",
 	},
 	CodeInternal.Number:      {"A defect in the server.", askOperator},
 	CodeStorageFailed.Number: {"The server's disk or a file failed.", askOperator},

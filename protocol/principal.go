@@ -14,6 +14,7 @@ type Principal struct {
 	entry   string    // the name of the token that it stands for, which may be another
 	expires time.Time // zero: never
 	grants  []grant
+	usage   *Usage // nil: without bounds
 	end     *ending
 }
 
@@ -74,6 +75,20 @@ func compile(from *Grant, namesGroups bool) grant {
 	return g
 }
 
+// WithUsage sets where what the principal uses is counted, before anybody else has it.
+func (p *Principal) WithUsage(u *Usage) *Principal {
+	p.usage = u
+	return p
+}
+
+// Usage is where what the principal uses is counted; nil: it has no quota.
+func (p *Principal) Usage() *Usage {
+	if p == nil {
+		return nil
+	}
+	return p.usage
+}
+
 // As is a principal that may do the same as p, for as long as p may, but not longer
 // than until expires. It goes by another name.
 func (p *Principal) As(name string, expires time.Time) *Principal {
@@ -86,7 +101,12 @@ func (p *Principal) As(name string, expires time.Time) *Principal {
 }
 
 // Entry is the name of the token that the principal stands for.
-func (p *Principal) Entry() string { return p.entry }
+func (p *Principal) Entry() string {
+	if p == nil {
+		return ""
+	}
+	return p.entry
+}
 
 // Name is the name of the token, or what else the principal is known by; "" for
 // nobody.

@@ -65,11 +65,12 @@ type (
 		Next protocol.ConsumerID `json:"next"`
 	}
 	tokenValue struct {
-		V         int              `json:"v"`
-		Hash      string           `json:"hash"` // of the token, SHA-256 in hexadecimal digits
-		Allow     []protocol.Grant `json:"allow"`
-		ExpiresAt int64            `json:"expires_at,omitempty"` // milliseconds since 1970; 0: never
-		CreatedAt int64            `json:"created_at"`           // likewise
+		V         int                  `json:"v"`
+		Hash      string               `json:"hash"` // of the token, SHA-256 in hexadecimal digits
+		Allow     []protocol.Grant     `json:"allow"`
+		ExpiresAt int64                `json:"expires_at,omitempty"` // milliseconds since 1970; 0: never
+		CreatedAt int64                `json:"created_at"`           // likewise
+		Quota     *protocol.TokenQuota `json:"quota,omitempty"`
 	}
 )
 

@@ -29,6 +29,18 @@ const defaultDeleteRetentionMs = 24 * 60 * 60 * 1000
 type TopicLimits struct {
 	SegmentBytes   int64 // default size of a segment; 0: 128 MiB
 	MaxRecordBytes int   // the largest record the server takes, and the default; 0: 1 MiB
+
+	Room Room // for more partitions
+}
+
+// Room is how many partitions there may be besides those of the cluster.
+type Room struct {
+	Replicas          int // that the node may carry; 0: any number
+	ReplicasElsewhere int // that it carries of other clusters
+
+	Owner          string // who asks for partitions; "": nobody
+	Owned          int64  // partitions that the topics of the owner may have; 0: any number
+	OwnedElsewhere int64  // that they have in other clusters
 }
 
 func (l TopicLimits) orDefaults() TopicLimits {

@@ -71,7 +71,8 @@ type Topic struct {
 	Name       string `json:"name"`
 	Partitions int    `json:"partitions"`
 	TopicSettings
-	CreatedAt int64 `json:"created_at"` // milliseconds since 1970
+	CreatedAt int64  `json:"created_at"`      // milliseconds since 1970
+	Owner     string `json:"owner,omitempty"` // the token that has created it
 }
 
 // PendingReplica is a replacement under way: replica NewID catches up on Broker

@@ -66,6 +66,12 @@ func set(t *protocol.TokenEntry, spec *protocol.TokenSpec) {
 	if spec.Allow != nil {
 		t.Allow = spec.Allow
 	}
+	if spec.Quota != nil {
+		t.Quota = spec.Quota
+		if *spec.Quota == (protocol.TokenQuota{}) {
+			t.Quota = nil
+		}
+	}
 	if spec.ExpiresAt != nil {
 		t.ExpiresAt = nil
 		if !spec.ExpiresAt.IsZero() {
@@ -84,7 +90,7 @@ func tokenRecord(action string, t *protocol.TokenEntry) metarecord.Record {
 }
 
 func tokenValueOf(t *protocol.TokenEntry) tokenValue {
-	v := tokenValue{V: metarecord.Format, Hash: hex.EncodeToString(t.Hash[:]), Allow: t.Allow, CreatedAt: t.CreatedAt.UnixMilli()}
+	v := tokenValue{V: metarecord.Format, Hash: hex.EncodeToString(t.Hash[:]), Allow: t.Allow, CreatedAt: t.CreatedAt.UnixMilli(), Quota: t.Quota}
 	if t.ExpiresAt != nil {
 		v.ExpiresAt = t.ExpiresAt.UnixMilli()
 	}
@@ -103,7 +109,7 @@ func (s *State) applyToken(name string, value []byte) error {
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
-	t := &protocol.TokenEntry{TokenInfo: protocol.TokenInfo{Name: name, Allow: v.Allow, CreatedAt: time.UnixMilli(v.CreatedAt).UTC()}}
+	t := &protocol.TokenEntry{TokenInfo: protocol.TokenInfo{Name: name, Allow: v.Allow, Quota: v.Quota, CreatedAt: time.UnixMilli(v.CreatedAt).UTC()}}
 	hash, err := hex.DecodeString(v.Hash)
 	if err != nil || len(hash) != len(t.Hash) {
 		return errors.New("the hash of the token is no SHA-256")

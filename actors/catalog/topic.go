@@ -11,7 +11,7 @@ import (
 // DecideCreateTopic creates a topic under id. If there is one of that name with the
 // settings that spec sends, it returns that one's id and no records. Now is in
 // milliseconds since 1970. Errors: starting, invalid_name, internal_topic,
-// not_allowed, topic_exists.
+// not_allowed, topic_exists, too_many_partitions, quota_exceeded.
 func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits TopicLimits,
 ) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	limits = limits.orDefaults()
@@ -23,7 +23,7 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	}
 	t := Topic{
 		ID: id, Name: spec.Name, Partitions: s.settings.Partitions,
-		TopicSettings: s.settings.topicDefaults(limits), CreatedAt: now,
+		TopicSettings: s.settings.topicDefaults(limits), CreatedAt: now, Owner: limits.Room.Owner,
 	}
 	if err := setSetting(&t.Partitions, spec.Partitions, "partitions",
 		rangeRule(1, maxTopicPartitions), between(1, maxTopicPartitions)); err != nil {
@@ -39,6 +39,9 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	if have := s.TopicByName(spec.Name); have != nil {
 		return have.ID, nil, have.conflict(spec)
 	}
+	if err := limits.Room.admit(s, t.Partitions, t.ReplicationFactor); err != nil {
+		return "", nil, err
+	}
 	start := s.placementStart(spec.Name)
 	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
 }
@@ -46,7 +49,8 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 // DecideAlterTopic changes the settings that spec sends. The number of partitions
 // can only grow, the replication factor cannot change. No records are returned
 // when nothing changes.
-// Errors: topic_not_found, internal_topic, not_allowed.
+// Errors: topic_not_found, internal_topic, not_allowed, too_many_partitions,
+// quota_exceeded.
 func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	have, err := s.writableTopic(spec.Name)
 	if err != nil {
@@ -67,6 +71,11 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 	}
 	if t == *have {
 		return t.ID, nil, nil
+	}
+	if added := t.Partitions - have.Partitions; added > 0 {
+		if err := limits.Room.admit(s, added, t.ReplicationFactor); err != nil {
+			return "", nil, err
+		}
 	}
 	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {

@@ -40,8 +40,9 @@ func (fr *Front) deadline(ctx context.Context) time.Time {
 
 // createTopic makes a topic and waits until all its partitions have leaders.
 func (fr *Front) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
+	limits := fr.limitsFor(c)
 	err = c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), fr.opt.Now().UnixMilli(), fr.opt.Limits)
+		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), fr.opt.Now().UnixMilli(), limits)
 		created = err == nil && len(recs) > 0
 		return recs, err
 	})
@@ -49,6 +50,20 @@ func (fr *Front) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadl
 		return false, err
 	}
 	return created, fr.awaitLeaders(c, spec.Name, deadline)
+}
+
+// limitsFor are the bounds of topics in a cluster, with the room that the others leave.
+func (fr *Front) limitsFor(c *routing.Cluster) catalog.TopicLimits {
+	limits := fr.opt.Limits
+	room := &limits.Room
+	room.Owner, room.Owned = fr.access.Who.Entry(), fr.access.Who.Usage().Partitions()
+	for _, other := range fr.directory.Clusters() {
+		if view := other.View(); other != c && view != nil {
+			room.ReplicasElsewhere += view.Replicas
+			room.OwnedElsewhere += view.Owned[room.Owner]
+		}
+	}
+	return limits
 }
 
 // awaitLeaders waits until every partition of a topic has a leader.
@@ -89,9 +104,9 @@ func (fr *Front) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*pro
 	if err != nil {
 		return nil, err
 	}
-	deadline := fr.deadline(ctx)
+	deadline, limits := fr.deadline(ctx), fr.limitsFor(c)
 	if err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideAlterTopic(spec, fr.opt.Limits)
+		_, recs, err := s.DecideAlterTopic(spec, limits)
 		return recs, err
 	}); err != nil {
 		return nil, err

@@ -53,5 +53,8 @@ type View struct {
 
 	NextConsumerID protocol.ConsumerID // ids from this one on are free
 
+	Replicas int              // of all partitions
+	Owned    map[string]int64 // partitions, by the token that has created their topic
+
 	Tokens []*protocol.TokenEntry // by name; the same slice until one changes
 }

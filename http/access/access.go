@@ -178,7 +178,7 @@ func (r *Registry) refresh() *protocol.Error {
 			if m != nil && m.entry == nil {
 				continue // the administrator's name was given to a token before there was an administrator
 			}
-			m, changed = r.newMember(e), true
+			m, changed = r.newMember(e, m), true
 		}
 		now.byHash[e.Hash], now.byName[e.Name] = m, m
 	}
@@ -195,8 +195,23 @@ func (r *Registry) refresh() *protocol.Error {
 	return nil
 }
 
-func (r *Registry) newMember(e *protocol.TokenEntry) *member {
+// newMember makes a member, which takes over what the one before it has used, if there
+// was one.
+func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
 	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt)}
+	var usage *protocol.Usage
+	if before != nil {
+		usage = before.who.Usage()
+	}
+	switch {
+	case e.Quota != nil && usage == nil:
+		usage = protocol.NewUsage(*e.Quota)
+	case e.Quota != nil:
+		usage.SetQuota(*e.Quota)
+	case usage != nil:
+		usage.SetQuota(protocol.TokenQuota{})
+	}
+	m.who.WithUsage(usage)
 	if e.ExpiresAt != nil {
 		m.timer = time.AfterFunc(time.Until(*e.ExpiresAt), func() {
 			m.who.End()

@@ -22,4 +22,7 @@ type Handler interface {
 	// Sent says that the answer was sent, or will never be: nothing that Serve
 	// put into ctx is needed any more. It may be called when there is no answer.
 	Sent()
+
+	// Closed says that the connection has ended: it is the last call.
+	Closed()
 }

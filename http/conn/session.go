@@ -130,6 +130,7 @@ func (s *Session) end() {
 		s.releaseBuffers()
 	}
 	s.handler.Sent()
+	s.handler.Closed()
 	if s.unread {
 		s.linger()
 	}

@@ -60,6 +60,8 @@ func (e *echo) Refuse(ctx *fasthttp.RequestCtx, reason error) { ctx.Error(reason
 
 func (e *echo) Sent() {}
 
+func (e *echo) Closed() {}
+
 // waiting waits once.
 type waiting struct {
 	waits chan func()
