@@ -113,7 +113,7 @@ type (
 		Start bool
 		Reply protocol.Future[*protocol.Error]
 	}
-	// inspectCluster runs a function on the cluster's goroutine; tests use it.
+	// inspectCluster runs a function on the cluster's goroutine.
 	inspectCluster struct{ Do func(*clusterActor) }
 	// endCluster closes all brokers, at the end of the process or of the cluster.
 	endCluster struct{ Reply protocol.Future[error] }

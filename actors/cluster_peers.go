@@ -234,11 +234,13 @@ func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
 func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m *changeBroker) {
 	self, system := ctx.Self(), c.env.system
 	body := wire.Encode(&brokerChange{Cluster: c.handle.manifest.ID, Broker: m.ID, Start: m.Start})
-	c.env.peers.link.Call(b.node, link.Control, wire.ChangeBroker, time.Now().Add(c.env.opt.RequestTimeout+handOverPatience), func(_ []byte, err error) {
-		// What the node says of its broker has come before its answer, and is in this
-		// mailbox.
-		system.Root.Send(self, &inspectCluster{Do: func(*clusterActor) {
+	c.env.peers.link.Call(b.node, link.Control, wire.ChangeBroker, time.Now().Add(c.env.opt.RequestTimeout+handOverPatience), func(answer []byte, err error) {
+		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) {
 			if err == nil {
+				var said brokerSaid
+				if wire.Decode(answer, &said) == nil && said.Broker == b.id {
+					c.peerSaid(ctx, &peerSaid{Node: b.node, Brokers: []brokerSaid{said}})
+				}
 				m.Reply.Put(nil)
 				return
 			}

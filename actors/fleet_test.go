@@ -406,3 +406,18 @@ func TestFoundersWaitForAll(t *testing.T) {
 	f.awaitReady()
 	assert.Empty(t, n.Readiness().Joining)
 }
+
+// Brokers are stopped and started by way of any node, which shows at once what it has
+// answered.
+func TestBrokersAreStoppedByWayOfAnyNode(t *testing.T) {
+	f := newFleet(t, 3)
+	for i := range 20 {
+		broker, asked := 1+i%3, f.nodes[1+(i+1)%3]
+		info, err := asked.StopBroker(context.Background(), protocol.DefaultCluster, broker)
+		require.Nil(t, err)
+		require.Equal(t, protocol.BrokerStopped, info.State, "stop %d", i)
+		info, err = asked.StartBroker(context.Background(), protocol.DefaultCluster, broker)
+		require.Nil(t, err)
+		require.Equal(t, protocol.BrokerRunning, info.State, "start %d", i)
+	}
+}

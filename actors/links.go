@@ -85,6 +85,13 @@ func (l *links) sayBroker(b brokerSaid) {
 	}
 }
 
+// brokerSays is what was said last of a broker of this process.
+func (l *links) brokerSays(broker int) brokerSaid {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said[broker]
+}
+
 func (l *links) brokersSaid() []brokerSaid {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -48,7 +48,8 @@ func (p *peers) toBroker(body []byte) error {
 	return nil
 }
 
-// brokerChange asks another node to stop or start one of its brokers.
+// brokerChange asks another node to stop or start one of its brokers. The answer is a
+// brokerSaid: announcements take another connection and may come later.
 type brokerChange struct {
 	Cluster string `json:"c"`
 	Broker  int    `json:"b"`
@@ -73,6 +74,7 @@ type countsAnswer struct {
 func (p *peers) toCluster(kind uint16, body []byte, reply func([]byte, error)) error {
 	var message any
 	var cluster string
+	var c *peerCluster
 	switch kind {
 	case wire.ChangeBroker:
 		var m brokerChange
@@ -84,7 +86,8 @@ func (p *peers) toCluster(kind uint16, body []byte, reply func([]byte, error)) e
 			if err := <-slot.C(); err != nil {
 				reply(nil, err)
 			} else {
-				reply(nil, nil)
+				said := c.links.brokerSays(m.Broker)
+				reply(wire.Encode(&said), nil)
 			}
 		})
 		cluster, message = m.Cluster, &changeBroker{ID: m.Broker, Start: m.Start, Reply: slot}
@@ -96,8 +99,7 @@ func (p *peers) toCluster(kind uint16, body []byte, reply func([]byte, error)) e
 		m.Reply = func(a countsAnswer, err error) { reply(wire.Encode(&a), err) }
 		cluster, message = m.Cluster, &m
 	}
-	c := p.cluster(cluster)
-	if c == nil {
+	if c = p.cluster(cluster); c == nil {
 		reply(nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %s does not run at this node", cluster))
 		return nil
 	}
