@@ -26,7 +26,10 @@ func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 	for _, p := range v.placed {
 		if p.Phase == catalog.PlacedDeleting {
 			a.unplace(ctx, p)
-		} else {
+		}
+	}
+	for _, p := range v.placed {
+		if p.Phase != catalog.PlacedDeleting && !a.inTheWay(v, p) {
 			a.place(ctx, p, nil)
 		}
 	}
@@ -38,6 +41,19 @@ func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 	}
 	a.adoptAll(v)
 	a.createDefault(v)
+}
+
+// inTheWay reports whether files of a deleted cluster are still where a new one is to
+// be. The fleet's metadata changes once they are gone.
+func (a *nodeActor) inTheWay(v *fleetView, p *catalog.PlacedCluster) bool {
+	self := a.env.fleet.self()
+	for _, old := range v.placed {
+		if old.Phase == catalog.PlacedDeleting && slices.Contains(old.Nodes, self) && !slices.Contains(old.Removed, self) &&
+			slices.Contains(p.Nodes, self) && old.Overlaps(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // createDefault has the default cluster created when the fleet has never had any. It

@@ -421,3 +421,34 @@ func TestBrokersAreStoppedByWayOfAnyNode(t *testing.T) {
 		require.Equal(t, protocol.BrokerRunning, info.State, "start %d", i)
 	}
 }
+
+// A cluster may be deleted and made again while a node is away; the node then has the
+// new one, and nothing of the old one.
+func TestAClusterIsMadeAgainWhileANodeIsAway(t *testing.T) {
+	f := newFleet(t, 3)
+	spec := &protocol.ClusterSpec{Name: "c", NumBrokers: ptr(3)}
+	first, _, err := f.nodes[1].CreateCluster(context.Background(), spec)
+	require.Nil(t, err)
+	f.stop(3)
+	require.Nil(t, f.nodes[1].DeleteCluster(context.Background(), "c"))
+	second, created, err := f.nodes[2].CreateCluster(context.Background(), spec)
+	require.Nil(t, err)
+	require.True(t, created)
+	require.NotEqual(t, first.ID, second.ID)
+	f.start(3)
+	require.Eventually(t, func() bool {
+		c, err := f.nodes[3].Cluster("c")
+		return err == nil && c.ID == second.ID
+	}, patience, 5*time.Millisecond)
+}
+
+// The actor of the fleet's metadata is started again after a panic, like any other.
+func TestTheFleetsMetadataSurvivesAPanic(t *testing.T) {
+	f := newFleet(t, 1)
+	n := f.nodes[1]
+	n.env.system.Root.Send(n.env.fleet.handle.pid.Load(), &inspectCluster{Do: func(*clusterActor) { panic("for a test") }})
+	require.Eventually(t, func() bool {
+		_, _, err := n.CreateCluster(context.Background(), &protocol.ClusterSpec{Name: "c", NumBrokers: ptr(1)})
+		return err == nil
+	}, patience, 50*time.Millisecond)
+}

@@ -1,10 +1,12 @@
 package actors
 
 import (
+	"maps"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/catalog"
 	"ottla/protocol"
 )
 
@@ -48,7 +50,11 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 		delete(a.ending, who.Id)
 		return
 	}
-	for name, h := range a.handles {
+	all := maps.Clone(a.handles)
+	if f := a.env.fleet; f != nil && f.handle != nil {
+		all[catalog.FleetName] = f.handle
+	}
+	for name, h := range all {
 		if pid := h.pid.Load(); pid == nil || !pid.Equal(who) {
 			continue
 		}
@@ -74,7 +80,8 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 
 func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 	name := m.handle.manifest.Name
-	if a.handles[name] != m.handle || a.ending[m.handle.pid.Load().Id] {
+	current := a.handles[name] == m.handle || m.handle.fleet != nil
+	if !current || a.ending[m.handle.pid.Load().Id] {
 		return // deleted, or the process ends
 	}
 	a.env.log.Info("cluster is started again", "cluster", name)

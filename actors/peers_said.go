@@ -121,7 +121,11 @@ func (p *peers) announced(from link.NodeID, a *announcement) {
 func (p *peers) take(from link.NodeID, c *peerCluster, was, now *clusterSaid) {
 	woken := map[*groupLinks][]*actor.PID{}
 	turn := func(key protocol.ReplicaID, at mailbox) {
-		g := c.links.group(protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition})
+		id := protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition}
+		if at == (mailbox{}) && c.links.find(id) == nil {
+			return // of a topic that was deleted
+		}
+		g := c.links.group(id)
 		if g.local(key.Replica) == nil { // else it says so wrongly
 			woken[g] = g.register(key.Replica, at)
 		}

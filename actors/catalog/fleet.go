@@ -148,7 +148,7 @@ func (s *State) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec
 		return have, nil, have.Settings.Conflict(spec)
 	}
 	for _, p := range s.placed {
-		if overlaps(p.Settings.LogDirectory, c.LogDirectory) {
+		if p.Phase != PlacedDeleting && overlaps(p.Settings.LogDirectory, c.LogDirectory) {
 			return nil, nil, protocol.Errorf(protocol.CodeDirectoryInUse,
 				"log_directory %q is equal to, inside or around that of cluster %q", c.LogDirectory, p.Settings.Name)
 		}
@@ -170,6 +170,12 @@ func (s *State) noteClusters() []metarecord.Record {
 		V int `json:"v"`
 	}{metarecord.Format}
 	return []metarecord.Record{{Action: actionNoteClusters, Key: metarecord.Key(keyHad), Value: metarecord.JSON(v)}}
+}
+
+// Overlaps reports whether one of two clusters would have its directory in, or
+// around, that of the other.
+func (p *PlacedCluster) Overlaps(other *PlacedCluster) bool {
+	return overlaps(p.Settings.LogDirectory, other.Settings.LogDirectory)
 }
 
 func overlaps(a, b string) bool {

@@ -71,6 +71,7 @@ func (fr *Front) awaitProduce(req *protocol.ProduceRequest, leader *routing.Lead
 		},
 		failed: produceError, judge: judgeOnce, leader: leader, slot: req.Reply,
 	}
+	f.judge = f.judgeProduce(req)
 	res, err := f.run()
 	switch err {
 	case res.Err:
@@ -79,6 +80,18 @@ func (fr *Front) awaitProduce(req *protocol.ProduceRequest, leader *routing.Lead
 		err = protocol.Unknownf("no majority confirmed the record in time")
 	}
 	return protocol.ProduceResult{Err: err}
+}
+
+// judgeProduce judges answers to a produce request. One with a producer's id may be
+// put again to the next leader, which knows whether it was written; but not while a
+// leader in this process may still hold it.
+func (f *follow[T]) judgeProduce(req *protocol.ProduceRequest) func(bool, *protocol.Error) verdict {
+	return func(come bool, err *protocol.Error) verdict {
+		if come && req.ProducerID != "" && f.leader.Away {
+			return judgeRepeatable(come, err)
+		}
+		return judgeOnce(come, err)
+	}
 }
 
 func produceError(res protocol.ProduceResult) *protocol.Error { return res.Err }
