@@ -203,6 +203,7 @@ func TestConsoleMovesAndDeletesGroups(t *testing.T) {
 	p.shows("1 member")
 	p.shows("lag 12")
 	p.until("there is a curve", "document.querySelector('.chart canvas')")
+	p.until("each partition has one", "document.querySelectorAll('.spark polyline').length === 2")
 
 	p.click("Seek")
 	p.until("there is a preview", "document.querySelectorAll('.preview tbody tr').length === 2")

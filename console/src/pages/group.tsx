@@ -12,9 +12,13 @@ interface Both {
   offsets: GroupOffset[];
 }
 
-/** How far a group was behind while this page was open, in this tab. */
+/** How far groups were behind while this page was open, in this tab: in all, and by partition. */
 const history = new Map<string, { at: number; lag: number }[]>();
+const partitionHistory = new Map<string, number[]>();
 const historyLength = 1800;
+const partitionHistoryLength = 120;
+/** Of a group with more partitions, the others have no curve. */
+const maxCurves = 300;
 
 export function GroupPage({ cluster, name }: { cluster: string; name: string }) {
   const id = cluster + "/" + name;
@@ -25,7 +29,7 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
   const { data, error, reload } = usePoll(
     async (s): Promise<Both> => {
       const [group, { offsets }] = await Promise.all([call<Group>(request, s), call<{ offsets: GroupOffset[] }>(offsetsRequest, s)]);
-      note(id, group.lag);
+      note(id, group.lag, offsets);
       return { group, offsets };
     },
     2000,
@@ -73,7 +77,7 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
           <Panel title="Lag while this page is open">
             <Chart label="Records that the group has not read yet" times={lag.times} curves={lag.curves} format={short} height={130} steps={wholeSteps} />
           </Panel>
-          <Offsets offsets={data.offsets} cluster={cluster} />
+          <Offsets offsets={data.offsets} cluster={cluster} id={id} />
           <Members group={data.group} leave={setLeaving} />
           <Curl request={offsetsRequest} />
         </>
@@ -115,15 +119,38 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
   );
 }
 
-function note(id: string, lag: number) {
+function note(id: string, lag: number, offsets: GroupOffset[]) {
   const points = history.get(id) ?? [];
   points.push({ at: Date.now() / 1000, lag });
   if (points.length > historyLength) points.shift();
   history.set(id, points);
+  for (const o of offsets.slice(0, maxCurves)) {
+    const key = curveOf(id, o);
+    const curve = partitionHistory.get(key) ?? [];
+    curve.push(o.lag ?? 0);
+    if (curve.length > partitionHistoryLength) curve.shift();
+    partitionHistory.set(key, curve);
+  }
 }
 
-function Offsets({ offsets, cluster }: { offsets: GroupOffset[]; cluster: string }) {
-  const most = Math.max(1, ...offsets.map((o) => o.lag ?? 0));
+const curveOf = (id: string, o: GroupOffset) => [id, o.topic, o.partition].join("/");
+
+/** A curve as wide as its cell: the last minutes of one partition's lag. */
+function Spark({ values, most }: { values: number[]; most: number }) {
+  if (values.length < 2) return null;
+  const step = 100 / (partitionHistoryLength - 1);
+  const begin = 100 - (values.length - 1) * step;
+  const points = values.map((v, i) => `${(begin + i * step).toFixed(1)},${(17 - (v / most) * 15).toFixed(1)}`).join(" ");
+  return (
+    <svg class="spark" viewBox="0 0 100 18" preserveAspectRatio="none" aria-hidden="true">
+      <polyline points={points} />
+    </svg>
+  );
+}
+
+function Offsets({ offsets, cluster, id }: { offsets: GroupOffset[]; cluster: string; id: string }) {
+  const curves = offsets.map((o) => partitionHistory.get(curveOf(id, o)) ?? []);
+  const most = curves.reduce((n, curve) => Math.max(n, ...curve), 1);
   if (offsets.length === 0) return <Empty title="The group has read nothing yet" />;
   return (
     <Panel title="Offsets" flush>
@@ -136,12 +163,12 @@ function Offsets({ offsets, cluster }: { offsets: GroupOffset[]; cluster: string
               <th class="right">Committed</th>
               <th class="right wide-only">End</th>
               <th class="right">Lag</th>
-              <th class="lag-bar wide-only" aria-label="Lag as a bar" />
+              <th class="lag-curve wide-only">Last minutes</th>
               <th class="right">Owner</th>
             </tr>
           </thead>
           <tbody>
-            {offsets.map((o) => (
+            {offsets.map((o, i) => (
               <tr key={o.topic + "/" + o.partition}>
                 <td>
                   <a href={to("topic", cluster, o.topic)}>{o.topic}</a>
@@ -150,10 +177,8 @@ function Offsets({ offsets, cluster }: { offsets: GroupOffset[]; cluster: string
                 <td class="right">{number(o.committed)}</td>
                 <td class="right wide-only">{number(o.end)}</td>
                 <td class="right">{number(o.lag)}</td>
-                <td class="lag-bar wide-only">
-                  <div class="bar">
-                    <i class="lag" style={{ width: `${((o.lag ?? 0) / most) * 100}%` }} />
-                  </div>
+                <td class="lag-curve wide-only">
+                  <Spark values={curves[i]} most={most} />
                 </td>
                 <td class="right">{o.owner ?? "–"}</td>
               </tr>

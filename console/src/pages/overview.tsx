@@ -31,7 +31,7 @@ export function OverviewPage() {
   const c = o.counts;
   return (
     <>
-      <PageHead title="Overview" sub={`Ottla ${o.version}, running since ${date(o.started_at)}`} />
+      <PageHead title="Overview" sub={`Ottla ${o.version}, running since ${date(o.started_at)}${c.nodes > 0 ? ". What is written and read is that of the node that answers." : ""}`} />
       <Stale error={error} />
       <Health o={o} />
       <dl class="tiles">
