@@ -1,0 +1,496 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// linkFence is how old a read by way of any node may be.
+const linkFence = 300 * time.Millisecond
+
+// nodeSet is a fleet of processes that show each other certificates.
+type nodeSet struct {
+	t     *testing.T
+	certs string
+	nodes []*server
+	seeds []string
+}
+
+// prepareNodes prepares a fleet without starting it.
+func prepareNodes(t *testing.T, n int) *nodeSet {
+	f := &nodeSet{t: t, certs: filepath.Join(t.TempDir(), "certs")}
+	for range n {
+		f.seeds = append(f.seeds, freeAddress(t))
+	}
+	slices.Sort(f.seeds) // founders are numbered in this order
+	for i := range n {
+		f.nodes = append(f.nodes, f.node(fmt.Sprintf("n%d", i+1), f.seeds[i], f.seeds...))
+	}
+	return f
+}
+
+// startNodes founds a fleet of n nodes.
+func startNodes(t *testing.T, n int) *nodeSet {
+	f := prepareNodes(t, n)
+	for _, i := range rand.Perm(n) {
+		f.nodes[i].launch()
+	}
+	f.waitReady()
+	return f
+}
+
+func freeAddress(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ln.Close()) }()
+	return ln.Addr().String()
+}
+
+// node prepares a node with a certificate, and an address that it keeps.
+func (f *nodeSet) node(name, link string, seeds ...string) *server {
+	f.t.Helper()
+	if _, err := os.Stat(filepath.Join(f.certs, name+".pem")); err != nil {
+		out, err := exec.Command(binary, "node", "cert", name, "--dir", f.certs).CombinedOutput()
+		require.NoError(f.t, err, "%s", out)
+	}
+	s := prepare(f.t)
+	s.args = []string{
+		"--listen", freeAddress(f.t), "--link", link, "--seeds", strings.Join(seeds, ","), "--node-name", name,
+		"--link-cert", filepath.Join(f.certs, name+".pem"), "--link-key", filepath.Join(f.certs, name+".key"), "--link-ca", filepath.Join(f.certs, "ca.pem"),
+	}
+	return s
+}
+
+// waitReady waits until all nodes are ready, and nothing is degraded.
+func (f *nodeSet) waitReady() {
+	f.t.Helper()
+	for _, s := range f.nodes {
+		s.waitReady()
+	}
+	for _, s := range f.nodes {
+		s.eventually(waitTimeout, "nothing is degraded", func() error {
+			a, err := s.try(http.MethodGet, "/readyz", nil)
+			if err == nil && (a.status != http.StatusOK || !strings.Contains(string(a.body), `"degraded":[]`)) {
+				return fmt.Errorf("readyz: %d %s", a.status, a.body)
+			}
+			return err
+		})
+	}
+}
+
+// nodeClient asks one node after another until one gives an answer.
+type nodeClient struct {
+	f  *nodeSet
+	at int // of the node that is asked next
+}
+
+// ask returns the first answer that does not ask to try again; it fails the test when there is none in time.
+func (c *nodeClient) ask(method, path string, body any, headers ...string) *answer {
+	deadline := time.Now().Add(waitTimeout)
+	for {
+		a, err := c.f.nodes[c.at].try(method, path, body, headers...)
+		if err == nil && a.status < http.StatusInternalServerError && a.status != http.StatusTooManyRequests {
+			return a
+		}
+		if time.Now().After(deadline) {
+			if err == nil {
+				err = fmt.Errorf("%d %s", a.status, a.body)
+			}
+			assert.Fail(c.f.t, "no node answers", "%s %s: %v", method, path, err)
+			return nil
+		}
+		c.at = (c.at + 1) % len(c.f.nodes)
+		time.Sleep(2 * time.Millisecond) // as a client does that tries again
+	}
+}
+
+// nodeLoad is a number of producers at all nodes, each with an order of its own.
+type nodeLoad struct {
+	f     *nodeSet
+	topic string
+	parts int
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+	sent  []atomic.Int64 // by producer, what is acknowledged
+	ends  []atomic.Int64 // by partition, the end that acknowledgements have shown
+	slow  atomic.Int64   // the longest time that a record took with all tries, in nanoseconds
+	fails atomic.Int64   // tries that were not answered with 200, but for refused connections
+}
+
+func (f *nodeSet) load(topic string, parts, producers int) *nodeLoad {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &nodeLoad{f: f, topic: topic, parts: parts, stop: cancel, sent: make([]atomic.Int64, producers), ends: make([]atomic.Int64, parts)}
+	f.t.Cleanup(cancel)
+	for p := range producers {
+		l.done.Go(func() { l.run(ctx, p) })
+	}
+	return l
+}
+
+func (l *nodeLoad) run(ctx context.Context, p int) {
+	c, part := &nodeClient{f: l.f, at: p % len(l.f.nodes)}, p%l.parts
+	for seq := 1; ctx.Err() == nil; seq++ {
+		began := time.Now()
+		a := c.ask(http.MethodPost, "/events", object{"topic": l.topic, "partition": part, "value": fmt.Sprintf("%d-%d", p, seq)},
+			"Producer-Id", fmt.Sprintf("p%d", p), "Producer-Epoch", "0", "Producer-Seq", strconv.Itoa(seq))
+		if a == nil || !assert.Equal(l.f.t, http.StatusOK, a.status, "%s", a.body) {
+			return
+		}
+		var at produced
+		a.loosely(&at)
+		l.sent[p].Store(int64(seq))
+		for took := int64(time.Since(began)); ; {
+			if slow := l.slow.Load(); slow >= took || l.slow.CompareAndSwap(slow, took) {
+				break
+			}
+		}
+		for {
+			end := l.ends[part].Load()
+			if end > at.Offset || l.ends[part].CompareAndSwap(end, at.Offset+1) {
+				break
+			}
+		}
+	}
+}
+
+func (l *nodeLoad) total() (n int64) {
+	for p := range l.sent {
+		n += l.sent[p].Load()
+	}
+	return n
+}
+
+// seen are the ends that acknowledgements have shown, by partition.
+func (l *nodeLoad) seen() []int64 {
+	ends := make([]int64, l.parts)
+	for p := range ends {
+		ends[p] = l.ends[p].Load()
+	}
+	return ends
+}
+
+// advance waits until so many more records are acknowledged.
+func (l *nodeLoad) advance(n int64) {
+	l.f.t.Helper()
+	want := l.total() + n
+	require.Eventually(l.f.t, func() bool { return l.total() >= want }, waitTimeout, time.Millisecond)
+}
+
+// check ends the load. By way of each node, each producer's records must be there
+// once and in order.
+func (l *nodeLoad) check() {
+	l.f.t.Helper()
+	l.stop()
+	l.done.Wait()
+	for _, s := range l.f.nodes {
+		last := make([]int64, len(l.sent))
+		for part := range l.parts {
+			for _, r := range s.readPartition(l.topic, part) {
+				var p int
+				var seq int64
+				_, err := fmt.Sscanf(string(r.Value), `"%d-%d"`, &p, &seq)
+				require.NoError(l.f.t, err)
+				require.Equal(l.f.t, last[p]+1, seq, "next record of producer %d, at %d-%d", p, part, r.Offset)
+				last[p] = seq
+			}
+		}
+		for p := range l.sent {
+			require.Equal(l.f.t, l.sent[p].Load(), last[p], "records of producer %d", p)
+		}
+	}
+}
+
+// group consumes all the time by way of one node after another, and says what it got.
+func (l *nodeLoad) group(ctx context.Context) (values []string) {
+	c, ack := &nodeClient{f: l.f}, ""
+	for {
+		last := ctx.Err() != nil
+		a := c.ask(http.MethodGet, eventsPath("topic="+l.topic, "group=g", "consumer_id=1", "timeout_ms=200", "max_records=500")+ack, nil)
+		if a == nil {
+			return values
+		}
+		if ack = ""; a.status != http.StatusOK { // a cursor of an older generation: again from what is committed
+			continue
+		}
+		var p polled
+		a.loosely(&p)
+		values = append(values, valuesOf(p.Records)...)
+		if last && len(p.Records) == 0 {
+			return values
+		}
+		if p.Cursor != "" {
+			ack = "&ack=" + p.Cursor
+		}
+		c.at = (c.at + 1) % len(l.f.nodes)
+	}
+}
+
+func valuesOf(records []record) (list []string) {
+	for _, r := range records {
+		list = append(list, string(r.Value))
+	}
+	return list
+}
+
+// watch reads committed offsets by way of all nodes: they never go back.
+func (l *nodeLoad) watch(ctx context.Context) {
+	c, seen := &nodeClient{f: l.f}, make([]int64, l.parts)
+	for ctx.Err() == nil {
+		a := c.ask(http.MethodGet, "/offset?group=g&topic="+l.topic, nil)
+		if a == nil {
+			return
+		}
+		if a.status != http.StatusOK {
+			assert.Equal(l.f.t, http.StatusNotFound, a.status, "%s", a.body) // the group has not begun
+			assert.Equal(l.f.t, make([]int64, l.parts), seen, "the group is not found any more")
+			continue
+		}
+		var list struct {
+			Offsets []struct {
+				Partition int    `json:"partition"`
+				Committed *int64 `json:"committed"`
+			} `json:"offsets"`
+		}
+		a.loosely(&list)
+		for _, o := range list.Offsets {
+			if o.Committed == nil {
+				continue
+			}
+			if !assert.GreaterOrEqual(l.f.t, *o.Committed, seen[o.Partition], "committed offset of partition %d", o.Partition) {
+				return
+			}
+			seen[o.Partition] = *o.Committed
+		}
+		c.at = (c.at + 1) % len(l.f.nodes)
+		time.Sleep(5 * time.Millisecond) // between two looks
+	}
+}
+
+// Every node does everything; one that is killed comes back; nobody notices but by
+// the time that it takes.
+func TestAnyNodeAnswersAndMayBeKilled(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	for i, s := range f.nodes {
+		next := f.nodes[(i+1)%3]
+		name := fmt.Sprintf("topic-%d", i)
+		s.topic(name, 2)
+		at := next.produce(name, object{"partition": 1, "value": i})
+		require.Equal(t, strconv.Itoa(i), string(s.fetch(name, 1, at.Offset, "").Records[0].Value))
+		polledOnce := next.poll("topic="+name, "group=once", "auto_commit=true", "timeout_ms=5000", "consumer_id="+strconv.Itoa(10+i))
+		require.Equal(t, []string{strconv.Itoa(i)}, valuesOf(polledOnce.Records))
+		require.EqualValues(t, 1, s.committed("once", name, 1))
+		next.setBroker(i+1, "stop", "stopped")
+		next.setBroker(i+1, "start", "running")
+		s.delete("/topic/" + name).want(http.StatusNoContent)
+	}
+	f.nodes[0].topic("t", 3)
+	l := f.load("t", 3, 6)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var got []string
+	var watching sync.WaitGroup
+	watching.Go(func() { got = l.group(ctx) })
+	watching.Go(func() { l.watch(ctx) })
+	l.advance(300)
+	for victim, s := range f.nodes {
+		s.kill()
+		l.advance(300)
+		s.again()
+		f.waitReady()
+		l.advance(100)
+		f.nodes[(victim+1)%3].get("/nodes").want(http.StatusOK)
+	}
+	l.check()
+	cancel()
+	watching.Wait()
+	slices.Sort(got)
+	require.EqualValues(t, l.total(), len(slices.Compact(slices.Clone(got))), "the group was given everything")
+	for _, s := range f.nodes {
+		s.stop()
+		code, out, _ := s.ottla("", "log", "verify", s.dir)
+		require.Zero(t, code, out)
+	}
+}
+
+// A node that stood still knows an old world. It tells nobody of it.
+func TestAPausedNodeShowsNothingOld(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	f.nodes[0].topic("t", 3)
+	l := f.load("t", 3, 6)
+	for i, s := range f.nodes {
+		l.advance(100)
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+		time.Sleep(3 * time.Second) // the pause is the test
+		l.advance(100)
+		// Of each read, what was acknowledged linkFence before it, or more.
+		old, noted := l.seen(), time.Now()
+		time.Sleep(linkFence)
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
+		answered := 0
+		for began := time.Now(); time.Since(began) < 2*time.Second || answered < 20; {
+			require.Less(t, time.Since(began), waitTimeout, "node %d does not answer", i+1)
+			next := l.seen()
+			for p := range old {
+				a, err := s.try(http.MethodGet, fmt.Sprintf("/topic/t/partitions/%d/records?offset=%d&max_records=1", p, max(0, old[p]-1)), nil)
+				require.NoError(t, err)
+				if a.status != http.StatusOK {
+					continue
+				}
+				answered++
+				var r fetched
+				a.as(&r)
+				require.GreaterOrEqual(t, r.HighWatermark, old[p], "partition %d by way of node %d, %s after it went on", p, i+1, time.Since(began))
+			}
+			if time.Since(noted) > 2*linkFence {
+				old, noted = next, time.Now()
+				time.Sleep(linkFence)
+			}
+		}
+		f.waitReady()
+	}
+	l.check()
+}
+
+// A node that is stopped in order hands over before it goes.
+func TestNodesAreStoppedInTurn(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	f.nodes[0].topic("t", 3)
+	l := f.load("t", 3, 6)
+	var gaps []time.Duration
+	for _, s := range f.nodes {
+		l.advance(200)
+		l.slow.Store(0)
+		s.stop()
+		l.advance(100)
+		gaps = append(gaps, time.Duration(l.slow.Load()))
+		s.again()
+		f.waitReady()
+	}
+	l.check()
+	slices.Sort(gaps)
+	assert.Less(t, gaps[1], 300*time.Millisecond, "what a record took while a node stopped, in the middle of %v: the machine may be busy", gaps)
+}
+
+// Whoever has a wrong certificate, name, data directory or list of seeds is told so;
+// the others go on.
+func TestNodesThatAreWrongAreToldSo(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	f.nodes[0].topic("t", 1)
+	f.waitReady()
+	unharmed := func(t *testing.T) {
+		for i, s := range f.nodes {
+			s.produce("t", object{"value": i})
+			require.Contains(t, string(s.get("/readyz").want(http.StatusOK).body), `"degraded":[]`)
+		}
+	}
+	ends := func(t *testing.T, s *server, want ...string) {
+		t.Helper()
+		s.t, s.root = t, t
+		cmd := exec.Command(binary, append([]string{"serve", "--data-dir", s.dir}, s.args...)...)
+		timer := time.AfterFunc(waitTimeout, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s", out)
+		for _, w := range want {
+			require.Contains(t, string(out), w)
+		}
+		unharmed(t)
+	}
+	// waits: it goes on to run, because what is wrong may be at the others, and says why
+	// it is not ready.
+	waits := func(t *testing.T, s *server, want string) {
+		t.Helper()
+		s.t, s.root = t, t
+		s.launch()
+		s.eventually(waitTimeout, "the node says what is wrong", func() error {
+			a, err := s.try(http.MethodGet, "/readyz", nil)
+			if err == nil && (a.status != http.StatusServiceUnavailable || !strings.Contains(string(a.body)+s.stderr.tail(8000), want)) {
+				return fmt.Errorf("%d %s %s", a.status, a.body, s.stderr.tail(2000))
+			}
+			return err
+		})
+		unharmed(t)
+		s.kill()
+	}
+	t.Run("one data directory", func(t *testing.T) {
+		s := f.node("n3", freeAddress(t), f.seeds...)
+		s.dir = f.nodes[2].dir
+		ends(t, s, "is in use by process")
+	})
+	t.Run("one name", func(t *testing.T) {
+		ends(t, f.node("n2", freeAddress(t), f.seeds...), `named \"n2\"`, "another name")
+	})
+	t.Run("a copy of a data directory", func(t *testing.T) {
+		s := f.node("n3", freeAddress(t), f.seeds...)
+		require.NoError(t, os.CopyFS(s.dir, os.DirFS(f.nodes[2].dir)))
+		waits(t, s, "another process with the data directory of node 3")
+	})
+	t.Run("another authority", func(t *testing.T) {
+		other := &nodeSet{t: t, certs: filepath.Join(t.TempDir(), "certs")}
+		waits(t, other.node("n4", freeAddress(t), f.seeds...), "certificate")
+	})
+	t.Run("another node's certificate", func(t *testing.T) {
+		s := f.node("n4", freeAddress(t), f.seeds...)
+		s.args = append(s.args, "--node-name", "n5")
+		a, _ := exec.Command(binary, append([]string{"serve", "--data-dir", s.dir}, s.args...)...).CombinedOutput()
+		require.Contains(t, string(a), "n5")
+		unharmed(t)
+	})
+	t.Run("another fleet", func(t *testing.T) {
+		other := &nodeSet{t: t, certs: f.certs}
+		s := other.node("n6", freeAddress(t))
+		s.args = slices.DeleteFunc(s.args, func(a string) bool { return a == "--seeds" || a == "" })
+		s.again()
+		s.stop()
+		s.args = append(s.args, "--seeds", strings.Join(f.seeds, ","))
+		s.launch() // it has a fleet, and asks nobody
+		s.waitReady()
+		require.Len(t, s.get("/nodes").object()["nodes"], 1)
+		unharmed(t)
+		s.kill()
+	})
+	t.Run("seeds that disagree", func(t *testing.T) {
+		other := prepareNodes(t, 3)
+		wrong := other.nodes[2]
+		wrong.args = append(wrong.args, "--seeds", other.seeds[0]+","+other.seeds[2])
+		other.nodes[0].launch()
+		other.nodes[1].launch()
+		wrong.launch()
+		for i, s := range other.nodes {
+			s.eventually(waitTimeout, "it says that the seeds disagree", func() error {
+				a, err := s.try(http.MethodGet, "/readyz", nil)
+				if err == nil && !strings.Contains(string(a.body), "founders need the same list") {
+					return fmt.Errorf("node %d: %s", i+1, a.body)
+				}
+				return err
+			})
+		}
+		wrong.stop()
+		wrong.args = append(wrong.args, "--seeds", strings.Join(other.seeds, ","))
+		wrong.launch()
+		other.waitReady()
+		require.Len(t, wrong.get("/nodes").object()["nodes"], 3)
+	})
+}
