@@ -30,6 +30,7 @@ type coordinator struct {
 	term     uint64
 	ledTicks int // ticks of leading
 	groups   map[string]*group.Kept
+	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads
 	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
 	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
@@ -107,6 +108,7 @@ func (c *coordinator) apply(records []logfile.Record) {
 		}
 		c.keep(name, rec)
 	}
+	c.countGroups()
 }
 
 // restore begins anew with compacted records.
@@ -126,7 +128,10 @@ func (c *coordinator) keep(name string, rec metarecord.Record) {
 	}
 }
 
-func (c *coordinator) lead(term uint64) { c.term, c.ledTicks = term, 0 }
+func (c *coordinator) lead(term uint64) {
+	c.term, c.ledTicks, c.counted = term, 0, 0
+	c.countGroups()
+}
 
 // resign ends all groups' actors when the replica stops leading: what they have
 // decided may never be committed.
@@ -186,6 +191,13 @@ func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 		if c.groups[m.Group] == nil && !joins {
 			m.Msg.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
 			return
+		}
+		if c.groups[m.Group] == nil {
+			c.countGroups()
+			if err := c.room(); err != nil {
+				m.Msg.Refuse(err)
+				return
+			}
 		}
 		pid = c.spawn(ctx, m.Group)
 	}

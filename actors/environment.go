@@ -34,6 +34,9 @@ type Options struct {
 	SegmentBytes           int64         // default of topics, 128 MiB
 	MaxRecordBytes         int           // 1 MiB
 	MaxTokens              int           // 1,000
+	MaxGroups              int           // of all clusters, 100,000
+	MaxReplicas            int           // that the node carries; 0: any number
+	AutoCreatesPerMinute   int           // topics that are created automatically, 600
 	MaxBatchBytes          int           // one raft entry, 1 MiB
 	RetentionCheckInterval time.Duration // 30 s
 	SyncInterval           time.Duration // of clusters with fsync: interval, 1 s
@@ -62,6 +65,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SegmentBytes, 128<<20)
 	setDefault(&o.MaxRecordBytes, 1<<20)
 	setDefault(&o.MaxTokens, 1000)
+	setDefault(&o.MaxGroups, 100_000)
+	setDefault(&o.AutoCreatesPerMinute, 600)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)
 	setDefault(&o.SyncInterval, time.Second)
@@ -105,6 +110,7 @@ type environment struct {
 	background *background
 	scrubber   *scrubber
 	stats      nodeStats
+	groups     groupCounts
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
 	failed     chan error             // one value, when the process cannot go on

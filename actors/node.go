@@ -65,7 +65,10 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.stopped = n.env.stopped
 	n.Front = front.New(front.Options{
 		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now,
-		Limits:    catalog.TopicLimits{SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes},
+		Limits: catalog.TopicLimits{
+			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
+		},
+		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
 		MaxTokens: o.MaxTokens,
 	}, n.env.directory, &frontHost{n})
 	if err := n.env.startDisk(); err != nil {
@@ -394,6 +397,7 @@ func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply prot
 }
 
 func (a *nodeActor) removeFiles(m *clusterEnded) {
+	a.env.groups.forget(m.Handle.manifest.ID)
 	if err := a.env.manifests.Remove(m.Handle.manifest.ID); err != nil {
 		a.env.log.Error("delete cluster", "cluster", m.Handle.manifest.Name, "error", err)
 		m.Reply.Put(&protocol.Error{

@@ -57,7 +57,9 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 	if err != nil {
 		return nil, nil, err
 	}
-	node, err := actors.Start(ctx, actorOptions(cfg, l.logger("actors"), host, port))
+	bounds := actorOptions(cfg, l.logger("actors"), host, port)
+	bounds.MaxReplicas = boundedReplicas(bounds.MaxReplicas, l.logger("cli"))
+	node, err := actors.Start(ctx, bounds)
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
@@ -115,6 +117,9 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SessionTimeout:         cfg.Polls.SessionTimeout.D(),
 		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
 		MaxTokens:              cfg.Limits.Tokens,
+		MaxGroups:              cfg.Limits.Groups,
+		MaxReplicas:            cfg.Limits.Partitions,
+		AutoCreatesPerMinute:   cfg.Limits.AutoCreates,
 		TickInterval:           cfg.Raft.TickInterval.D(),
 		ElectionTicks:          cfg.Raft.ElectionTicks,
 		HeartbeatTicks:         cfg.Raft.HeartbeatTicks,

@@ -19,7 +19,8 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	cfg.AutoCreateOnRead = true                         // nor that
-	cfg.Node.Link = "127.0.0.1:1"                       // nor that
+	cfg.Limits.Partitions = 5
+	cfg.Node.Link = "127.0.0.1:1" // nor that
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()
 	for _, options := range []any{

@@ -110,23 +110,26 @@ type CORS struct {
 
 // Limits bounds what clients can use.
 type Limits struct {
-	BodyBytes      Bytes    `yaml:"body_bytes"`      // of a request body, also after decompression
-	RecordBytes    Bytes    `yaml:"record_bytes"`    // of a record's key, value and headers
-	HeaderBytes    Bytes    `yaml:"header_bytes"`    // of a request's headers
-	BatchRecords   int      `yaml:"batch_records"`   // records in one produce request
-	JSONDepth      int      `yaml:"json_depth"`      // levels of arrays and objects in a key or value
-	NumberDigits   int      `yaml:"number_digits"`   // digits of a number in a key or value
-	Headers        int      `yaml:"headers"`         // headers of a record
-	HeaderName     Bytes    `yaml:"header_name"`     // of the name of a record's header
-	MaxRecords     int      `yaml:"max_records"`     // highest max_records of a read
-	MaxBytes       Bytes    `yaml:"max_bytes"`       // highest max_bytes of a read
-	PollTimeout    Duration `yaml:"poll_timeout"`    // highest timeout_ms of a read
-	SessionTimeout Duration `yaml:"session_timeout"` // highest session_timeout_ms of a consumer
-	InflightBytes  Bytes    `yaml:"inflight_bytes"`  // request bodies in memory at once
-	ResponseBytes  Bytes    `yaml:"response_bytes"`  // answers in memory at once
-	ParkedPolls    int      `yaml:"parked_polls"`    // reads that wait at once
-	Connections    int      `yaml:"connections"`     // open client connections
-	Tokens         int      `yaml:"tokens"`          // that the API may create
+	BodyBytes      Bytes    `yaml:"body_bytes"`              // of a request body, also after decompression
+	RecordBytes    Bytes    `yaml:"record_bytes"`            // of a record's key, value and headers
+	HeaderBytes    Bytes    `yaml:"header_bytes"`            // of a request's headers
+	BatchRecords   int      `yaml:"batch_records"`           // records in one produce request
+	JSONDepth      int      `yaml:"json_depth"`              // levels of arrays and objects in a key or value
+	NumberDigits   int      `yaml:"number_digits"`           // digits of a number in a key or value
+	Headers        int      `yaml:"headers"`                 // headers of a record
+	HeaderName     Bytes    `yaml:"header_name"`             // of the name of a record's header
+	MaxRecords     int      `yaml:"max_records"`             // highest max_records of a read
+	MaxBytes       Bytes    `yaml:"max_bytes"`               // highest max_bytes of a read
+	PollTimeout    Duration `yaml:"poll_timeout"`            // highest timeout_ms of a read
+	SessionTimeout Duration `yaml:"session_timeout"`         // highest session_timeout_ms of a consumer
+	InflightBytes  Bytes    `yaml:"inflight_bytes"`          // request bodies in memory at once
+	ResponseBytes  Bytes    `yaml:"response_bytes"`          // answers in memory at once
+	ParkedPolls    int      `yaml:"parked_polls"`            // reads that wait at once
+	Connections    int      `yaml:"connections"`             // open client connections
+	Tokens         int      `yaml:"tokens"`                  // that the API may create
+	Partitions     int      `yaml:"partitions"`              // replicas that the node carries; 0: what descriptors and memory carry
+	AutoCreates    int      `yaml:"auto_creates_per_minute"` // topics that are created automatically
+	Groups         int      `yaml:"groups"`                  // of all clusters
 }
 
 // Polls holds the defaults of reads that do not set a parameter.
@@ -196,6 +199,8 @@ func Default() *Config {
 			ParkedPolls:    10_000,
 			Connections:    20_000,
 			Tokens:         1000,
+			AutoCreates:    600,
+			Groups:         100_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

@@ -139,6 +139,9 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 	v.number("limits.tokens", l.Tokens, 1, 100_000)
+	v.number("limits.partitions", l.Partitions, 0, 10_000_000)
+	v.number("limits.auto_creates_per_minute", l.AutoCreates, 1, 1_000_000)
+	v.number("limits.groups", l.Groups, 1, 10_000_000)
 
 	v.duration("polls.timeout", c.Polls.Timeout, time.Millisecond, l.PollTimeout.D())
 	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)

@@ -77,6 +77,8 @@ var (
 	descGroupMembers    = newDesc("group_members", "Live members of the group.", "cluster", "group")
 	descGroupsStale     = newDesc("groups_stale", "1 if the metrics of groups are out of date because a coordinator does not answer, else 0.")
 	descBrokers         = newDesc("brokers", "Brokers in each state.", "cluster", "state")
+	descReplicas        = newDesc("replicas", "Replicas of partitions that this process carries, those of internal topics included.")
+	descReplicasLimit   = newDesc("replicas_limit", "Limit of the replicas of partitions. What would go beyond it is refused. 0 if there is none.")
 	descReplaced        = newDesc("broker_directories_replaced_total", "Broker directories that were lost or restored from an older copy; their replicas were rebuilt.", "reason")
 	descElections       = newDesc("elections_total", "Leaders that partitions have elected.")
 	descDamageNotFound  = newDesc("damage_not_found_total", "Replicas that were reported as damaged but in which no damage was found. The disk or the memory may be failing.")
@@ -111,6 +113,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
 		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descReplaced, descElections,
+		descReplicas, descReplicasLimit,
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
@@ -134,6 +137,8 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range m.DirectoriesReplaced {
 		send(ch, descReplaced, prometheus.CounterValue, float64(n), reason)
 	}
+	send(ch, descReplicas, prometheus.GaugeValue, float64(m.Replicas))
+	send(ch, descReplicasLimit, prometheus.GaugeValue, float64(m.ReplicasLimit))
 	send(ch, descElections, prometheus.CounterValue, float64(m.Elections))
 	send(ch, descDamageNotFound, prometheus.CounterValue, float64(m.DamageNotFound))
 	sendHistogram(ch, descBatchRecords, &m.BatchRecords)

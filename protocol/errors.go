@@ -93,6 +93,8 @@ var (
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
 	CodeQuotaExceeded     = Code{42903, "quota_exceeded", true}
+	CodeTooManyCreations  = Code{42904, "too_many_creations", true}
+	CodeTooManyGroups     = Code{42905, "too_many_groups", true}
 	CodeInternal          = Code{50001, "internal", false}
 	CodeStorageFailed     = Code{50002, "storage_failed", false}
 	CodeStarting          = Code{50301, "starting", true}
@@ -116,7 +118,7 @@ var Codes = []Code{
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManyRequests,
-	CodeTooManyProducers, CodeQuotaExceeded, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
+	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
 }
 

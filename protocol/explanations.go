@@ -145,6 +145,14 @@ var explanations = map[int]Explanation{
 		"The token has used up a quota, which `details.quota` names. Nothing was done.",
 		"Wait for `Retry-After`, then send the same again; send less, or have the quota raised (PATCH /tokens/{name}).",
 	},
+	CodeTooManyCreations.Number: {
+		"The topic does not exist, and as many topics were created automatically in the last minute as `limits.auto_creates_per_minute` allows. Nothing was made or written.",
+		"Wait for `Retry-After`, then send the same again. Create topics with POST /topic, which is not limited by this.",
+	},
+	CodeTooManyGroups.Number: {
+		"The group does not exist, and there are as many groups as `limits.groups` allows.",
+		"Poll with a `group`, and not with one for each run; delete groups that nobody uses. They go by themselves after `internal_topics.offsets_retention`.",
+	},
 	CodeInternal.Number:      {"A defect in the server.", askOperator},
 	CodeStorageFailed.Number: {"The server's disk or a file failed.", askOperator},
 	CodeStarting.Number:      {"The server is starting and does not know yet what exists.", asBusy},

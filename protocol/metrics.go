@@ -10,6 +10,9 @@ type Metrics struct {
 	Scrub   ScrubMetrics
 	Nodes   []NodeMetrics // the other nodes of the fleet
 
+	Replicas      int // of partitions, that this process carries
+	ReplicasLimit int // 0: none
+
 	Elections      uint64    // number of times that a partition got a leader
 	DamageNotFound uint64    // replicas that were reported damaged and in which repair found no damage
 	BatchRecords   Histogram // records per raft entry, without internal topics

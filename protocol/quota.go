@@ -19,9 +19,9 @@ type TokenQuota struct {
 // nil Usage allow everything.
 type Usage struct {
 	quota       atomic.Pointer[TokenQuota]
-	produce     bucket
-	fetch       bucket
-	requests    bucket
+	produce     Bucket
+	fetch       Bucket
+	requests    Bucket
 	connections atomic.Int64
 }
 
@@ -41,7 +41,7 @@ func (u *Usage) Request(now time.Time) *Error {
 		return nil
 	}
 	limit := u.quota.Load().Requests
-	return exceeded("requests_per_s", limit, u.requests.take(1, limit, now))
+	return exceeded("requests_per_s", limit, u.requests.Take(1, limit, time.Second, now))
 }
 
 // Produce counts the bytes of a request with records. Error: quota_exceeded, and then
@@ -51,7 +51,7 @@ func (u *Usage) Produce(bytes int, now time.Time) *Error {
 		return nil
 	}
 	limit := u.quota.Load().ProduceBytes
-	return exceeded("produce_bytes_per_s", limit, u.produce.take(int64(bytes), limit, now))
+	return exceeded("produce_bytes_per_s", limit, u.produce.Take(int64(bytes), limit, time.Second, now))
 }
 
 // Fetch reports whether records may be read. Error: quota_exceeded.
@@ -62,7 +62,7 @@ func (u *Usage) Fetch(now time.Time) *Error {
 // FetchWait is how long to wait until records may be read.
 func (u *Usage) FetchWait(now time.Time) time.Duration {
 	if limit := u.fetchLimit(); limit > 0 {
-		return u.fetch.take(0, limit, now)
+		return u.fetch.Take(0, limit, time.Second, now)
 	}
 	return 0
 }
@@ -78,7 +78,7 @@ func (u *Usage) fetchLimit() int64 {
 // beyond the quota is waited for by the next read.
 func (u *Usage) Fetched(bytes int, now time.Time) {
 	if limit := u.fetchLimit(); limit > 0 {
-		u.fetch.charge(int64(bytes), limit, now)
+		u.fetch.Charge(int64(bytes), limit, time.Second, now)
 	}
 }
 
@@ -122,45 +122,46 @@ func exceeded(quota string, limit int64, wait time.Duration) *Error {
 	return e
 }
 
-// bucket holds what may be used: as much as flows in within a second, at most. It may
-// go into debt.
-type bucket struct {
+// Bucket holds what may be used: limit flows in within each period, and more than
+// that does not stay. It may go into debt. The zero Bucket is full.
+type Bucket struct {
 	mu    sync.Mutex
 	level float64   // negative: debt
 	at    time.Time // of level; zero: it is full
 }
 
-// take takes n if they are there, or if the bucket is full, and otherwise returns how
+// Take takes n if they are there, or if the bucket is full, and otherwise returns how
 // long to wait for that. A limit of 0 is none.
-func (b *bucket) take(n, limit int64, now time.Time) (wait time.Duration) {
+func (b *Bucket) Take(n, limit int64, per time.Duration, now time.Time) (wait time.Duration) {
 	if limit <= 0 {
 		return 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flow(limit, now)
+	b.flow(limit, per, now)
 	if need := float64(min(max(n, 1), limit)); b.level < need {
-		return max(time.Millisecond, time.Duration((need-b.level)/float64(limit)*float64(time.Second)))
+		return max(time.Millisecond, time.Duration((need-b.level)/float64(limit)*float64(per)))
 	}
 	b.level -= float64(n)
 	return 0
 }
 
-func (b *bucket) charge(n, limit int64, now time.Time) {
+// Charge takes n whether they are there or not.
+func (b *Bucket) Charge(n, limit int64, per time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flow(limit, now)
+	b.flow(limit, per, now)
 	b.level -= float64(n)
 }
 
-func (b *bucket) flow(limit int64, now time.Time) {
+func (b *Bucket) flow(limit int64, per time.Duration, now time.Time) {
 	most := float64(limit)
 	if b.at.IsZero() {
 		b.level, b.at = most, now
 		return
 	}
 	if since := now.Sub(b.at); since > 0 {
-		b.level, b.at = b.level+since.Seconds()*most, now
+		b.level, b.at = b.level+since.Seconds()/per.Seconds()*most, now
 	}
 	b.level = min(b.level, most)
 }

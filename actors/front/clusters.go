@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/catalog"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -13,6 +14,9 @@ import (
 // CreateCluster creates a cluster with its brokers, or finds it there.
 func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
 	if err := fr.mayCluster(spec.Name); err != nil {
+		return nil, false, err
+	}
+	if err := fr.roomForCluster(spec); err != nil {
 		return nil, false, err
 	}
 	deadline := fr.deadline(ctx)
@@ -25,6 +29,29 @@ func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) 
 	}
 	info := c.View().Info
 	return &info, created, nil
+}
+
+// roomForCluster refuses a new cluster whose internal topics would be beyond what the
+// node carries.
+func (fr *Front) roomForCluster(spec *protocol.ClusterSpec) *protocol.Error {
+	limit, all := fr.opt.Limits.Room.Replicas, fr.directory.Clusters()
+	if limit == 0 || all[spec.Name] != nil {
+		return nil
+	}
+	used, brokers := 0, 3
+	for _, c := range all {
+		if view := c.View(); view != nil {
+			used += view.Replicas
+		}
+	}
+	if spec.NumBrokers != nil {
+		brokers = *spec.NumBrokers
+	}
+	asked := len(catalog.MetadataVoters(brokers)) + fr.opt.OffsetsPartitions*min(3, brokers)
+	if used+asked > limit {
+		return catalog.TooManyPartitions(used, asked, limit)
+	}
+	return nil
 }
 
 // Clusters lists all clusters by name.

@@ -16,7 +16,10 @@ type Options struct {
 	AutoCreateTopics bool
 	Limits           catalog.TopicLimits // defaults and bounds of topics
 	MaxTokens        int
-	Now              func() time.Time
+
+	AutoCreatesPerMinute int
+	OffsetsPartitions    int // of __consumer_offsets of a new cluster
+	Now                  func() time.Time
 }
 
 // Host is the process that a Front serves.
@@ -69,6 +72,7 @@ type shared struct {
 
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader
+	autoCreated  protocol.Bucket // of topics that are created automatically
 	rates        rates
 	overviews    overviews
 }

@@ -21,6 +21,12 @@ func (fr *Front) createMissing(c *routing.Cluster, cluster, topic string, create
 	if err := fr.mayCreate(c.Name, topic); err != nil {
 		return nil, err
 	}
+	if wait := fr.autoCreated.Take(1, int64(fr.opt.AutoCreatesPerMinute), time.Minute, fr.opt.Now()); wait > 0 {
+		e := protocol.Errorf(protocol.CodeTooManyCreations, "topic %q does not exist, and %d topics a minute are created automatically at most: limits.auto_creates_per_minute",
+			topic, fr.opt.AutoCreatesPerMinute).With("limit", fr.opt.AutoCreatesPerMinute)
+		e.RetryAfter = wait
+		return nil, e
+	}
 	if _, err := fr.createTopic(c, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
 		return nil, err
 	}

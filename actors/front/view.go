@@ -140,6 +140,7 @@ const groupsPatience = 500 * time.Millisecond
 func (fr *Front) Metrics() *protocol.Metrics {
 	m := &protocol.Metrics{}
 	fr.host.CountInto(m)
+	m.ReplicasLimit = fr.opt.Limits.Room.Replicas
 	for name, c := range fr.directory.Clusters() {
 		view := c.View()
 		if c.Refused != nil {
@@ -149,6 +150,7 @@ func (fr *Front) Metrics() *protocol.Metrics {
 			continue // still recovering
 		}
 		m.Brokers = append(m.Brokers, brokerMetrics(name, view.Info.Brokers)...)
+		m.Replicas += view.Replicas
 		for i := range view.Topics {
 			m.Topics = append(m.Topics, topicMetrics(view, &view.Topics[i]))
 		}

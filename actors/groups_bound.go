@@ -1,0 +1,71 @@
+package actors
+
+import (
+	"sync"
+
+	"ottla/protocol"
+)
+
+// groupCounts knows how many groups there are in the partitions of __consumer_offsets
+// that this node leads or has led, by cluster.
+type groupCounts struct {
+	mu     sync.Mutex
+	counts map[string]map[int]int // by cluster id and partition
+}
+
+// set says how many groups a coordinator keeps.
+func (g *groupCounts) set(clusterID string, partition, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.counts == nil {
+		g.counts = map[string]map[int]int{}
+	}
+	if g.counts[clusterID] == nil {
+		g.counts[clusterID] = map[int]int{}
+	}
+	g.counts[clusterID][partition] = n
+}
+
+// forget forgets a cluster that was deleted.
+func (g *groupCounts) forget(clusterID string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.counts, clusterID)
+}
+
+// total is how many groups there are.
+func (g *groupCounts) total() (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, partitions := range g.counts {
+		for _, count := range partitions {
+			n += count
+		}
+	}
+	return n
+}
+
+// countGroups says how many groups the coordinator keeps, if it leads.
+func (c *coordinator) countGroups() {
+	if n := len(c.groups); c.counted != n+1 && c.serves() {
+		c.env.groups.set(c.clusterID, c.partition, n)
+		c.counted = n + 1
+	}
+}
+
+// room refuses a group that does not exist when there are as many as may be.
+func (c *coordinator) room() *protocol.Error {
+	limit := c.env.opt.MaxGroups
+	n := c.env.groups.total()
+	if n < limit {
+		for name := range c.running { // whose first record is on its way
+			if c.groups[name] == nil {
+				n++
+			}
+		}
+	}
+	if n < limit {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeTooManyGroups, "there are %d groups, as many as limits.groups allows", n).With("limit", limit)
+}
