@@ -201,7 +201,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.noting = map[uint64]*notedFor{}
 	known := c.knownCounts()
 	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerInCluster{id: id, node: c.handle.nodes[id], state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
+		b := &brokerInCluster{id: id, node: (*c.handle.nodes.Load())[id], state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
 		c.brokers[id] = b
 		if !b.here() {
 			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)

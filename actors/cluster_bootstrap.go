@@ -58,7 +58,7 @@ func (c *clusterActor) places() map[int]catalog.Broker {
 			nodes = append(nodes, *n)
 		}
 	}
-	for id, node := range c.handle.nodes {
+	for id, node := range *c.handle.nodes.Load() {
 		place := catalog.Broker{Node: uint64(node)}
 		for _, n := range nodes {
 			if host, port, err := net.SplitHostPort(n.HTTP); err == nil && n.ID == place.Node {

@@ -53,7 +53,7 @@ func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason err
 // sayBroker tells other nodes how a broker of this process is.
 func (c *clusterActor) sayBroker(b *brokerInCluster) {
 	state, why := c.clientView(b)
-	c.links.sayBroker(brokerSaid{Broker: b.id, State: brokerState(state), Why: why})
+	c.links.sayBroker(brokerSaid{Broker: b.id, State: brokerState(state), Why: why, Wiped: b.wiped})
 }
 
 // here reports whether the broker runs in this process.

@@ -21,15 +21,16 @@ type clusterHandle struct {
 	*routing.Cluster
 	env      *environment
 	manifest datadir.ClusterManifest
-	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started again; nil if the cluster is refused
-	fleet    *fleet                    // whose metadata this is; nil: it is a cluster
-	nodes    map[int]link.NodeID       // where brokers run that do not run in this process
-	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
+	pid      atomic.Pointer[actor.PID]           // replaced when the cluster's actor is started again; nil if the cluster is refused
+	fleet    *fleet                              // whose metadata this is; nil: it is a cluster
+	nodes    atomic.Pointer[map[int]link.NodeID] // where brokers run that do not run in this process; replaced, never changed
+	work     map[int]*sync.WaitGroup             // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
 
 func (e *environment) newHandle(m datadir.ClusterManifest) *clusterHandle {
 	h := &clusterHandle{Cluster: &routing.Cluster{Name: m.Name, Known: e.now()}, env: e, manifest: m}
 	h.Control = h
+	h.nodes.Store(&map[int]link.NodeID{})
 	return h
 }
 

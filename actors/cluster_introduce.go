@@ -144,6 +144,7 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 	m := b.opened
 	c.moveBroker(b, brokerRunning, nil)
 	b.wiped, b.holds = m.Wiped, m.Holding
+	c.sayBroker(b)
 	c.openMetadata(ctx, b)
 	if c.recovered {
 		c.resolveLoss(ctx, b)

@@ -35,6 +35,8 @@ func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 		c.peerSaid(ctx, m)
 	case *nodeTurned:
 		c.nodeTurned(ctx, m)
+	case *brokersMoved:
+		c.brokersMoved(ctx, m)
 	case *metadataConfirmed:
 		c.metadataConfirmed(ctx, m)
 	case *barrierAsked:
@@ -71,6 +73,37 @@ func (c *clusterActor) nodeTurned(ctx actor.Context, m *nodeTurned) {
 	}
 }
 
+// brokersMoved says at which other nodes brokers are from now on; those that are not
+// named are here.
+type brokersMoved struct{ nodes map[int]link.NodeID }
+
+// brokersMoved takes brokers over from nodes that are lost, and gives up what was
+// known of those that are at other nodes now.
+func (c *clusterActor) brokersMoved(ctx actor.Context, m *brokersMoved) {
+	if c.endReply != nil {
+		return
+	}
+	for _, b := range c.brokers {
+		node := m.nodes[b.id]
+		switch {
+		case node == b.node:
+		case node != 0:
+			b.node, b.state, b.reason = node, brokerFailed, errNotHeardOf(node)
+			c.links.join(b.id, mailbox{node: node})
+			c.env.peers.retell(node, c.links)
+		default:
+			c.log.Info("broker begins anew at this node", "broker", b.id)
+			b.node, b.state, b.reason = 0, brokerStopped, nil
+			c.spawnBroker(ctx, b)
+			c.startBroker(ctx, b)
+		}
+	}
+	c.publish()
+	if c.recovered {
+		c.registerBrokers(ctx)
+	}
+}
+
 // peerSaid takes what another node says of its brokers and leaders.
 func (c *clusterActor) peerSaid(ctx actor.Context, m *peerSaid) {
 	for _, said := range m.Brokers {
@@ -78,7 +111,7 @@ func (c *clusterActor) peerSaid(ctx actor.Context, m *peerSaid) {
 		if b == nil || b.node != m.Node {
 			continue
 		}
-		b.state, b.reason = said.State, nil
+		b.state, b.reason, b.wiped = said.State, nil, said.Wiped
 		if said.Why != "" {
 			b.reason = fmt.Errorf("%s", said.Why)
 		}

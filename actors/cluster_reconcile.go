@@ -105,6 +105,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 		done: func(err *protocol.Error) {
 			if err == nil {
 				c.brokers[id].wiped = false
+				c.sayBroker(c.brokers[id])
 				c.env.system.Root.Send(c.brokers[id].pid, &lossResolved{})
 			}
 		},
@@ -241,6 +242,29 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 	}})
 }
 
+// rebuilt counts the replicas of each broker, for those who wait for them to be rebuilt.
+func (c *clusterActor) rebuilt() map[int]routing.BrokerCopies {
+	all := map[int]routing.BrokerCopies{}
+	for _, p := range c.state.Partitions() {
+		for _, r := range p.Replicas {
+			n := all[r.Broker]
+			n.Placed++
+			all[r.Broker] = n
+		}
+		for _, r := range p.Replacing {
+			n := all[r.Broker]
+			n.Replaced++
+			all[r.Broker] = n
+		}
+	}
+	for id, b := range c.brokers {
+		n := all[id]
+		n.Lost = b.wiped || b.state != brokerRunning
+		all[id] = n
+	}
+	return all
+}
+
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.Settings() == nil {
@@ -259,6 +283,9 @@ func (c *clusterActor) publish() {
 		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {
 			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.clientView(b)
 		}
+	}
+	if c.links.spread.Load() {
+		view.Rebuilt = c.rebuilt()
 	}
 	for _, t := range c.state.TopicList() {
 		view.Topics = append(view.Topics, c.state.TopicInfo(t))

@@ -106,6 +106,7 @@ type environment struct {
 	peers     *peers        // nil: this node is alone
 	fleet     *fleet        // likewise
 	stopped   chan struct{} // closed when the node begins to end
+	draining  atomic.Bool   // leadership is to leave this node
 
 	background *background
 	scrubber   *scrubber

@@ -65,6 +65,7 @@ func (f *fleet) joining() string {
 type fleetView struct {
 	nodes       map[uint64]*catalog.FleetNode
 	placed      map[string]*catalog.PlacedCluster // by id
+	tasks       map[string]*catalog.FleetTask     // by id
 	hadClusters bool
 }
 
@@ -73,7 +74,7 @@ type fleetChanged struct{ view *fleetView }
 
 // publish is called by the actor of the fleet's metadata when that has changed.
 func (f *fleet) publish(s *catalog.State) {
-	v := &fleetView{nodes: maps.Clone(s.FleetNodes()), placed: maps.Clone(s.Placed()), hadClusters: s.HadClusters()}
+	v := &fleetView{nodes: maps.Clone(s.FleetNodes()), placed: maps.Clone(s.Placed()), tasks: maps.Clone(s.Tasks()), hadClusters: s.HadClusters()}
 	f.view.Store(v)
 	if node := f.env.node.Load(); node != nil {
 		f.env.system.Root.Send(node, &fleetChanged{v})
@@ -139,7 +140,7 @@ func (f *fleet) register() {
 func (v *fleetView) peersOf(self uint64) []link.Peer {
 	var peers []link.Peer
 	for id, n := range v.nodes {
-		if id != self {
+		if id != self && !n.Gone {
 			peers = append(peers, link.Peer{ID: link.NodeID(id), UUID: n.UUID, Name: n.Name, Address: n.Link})
 		}
 	}
@@ -163,12 +164,18 @@ func (f *fleet) infos() []protocol.NodeInfo {
 			ID: id, Name: n.Name, UUID: n.UUID, HTTP: n.HTTP, Link: n.Link, Rack: n.Rack, Version: n.Version,
 			State: protocol.NodeUnreachable, Brokers: []protocol.NodeBroker{}, CreatedAt: time.UnixMilli(n.CreatedAt).UTC(),
 		}
-		if f.usable(id) {
+		switch {
+		case n.Gone:
+			info.State = protocol.NodeGone
+		case !f.usable(id):
+		case n.Draining:
+			info.State = protocol.NodeDraining
+		default:
 			info.State = protocol.NodeActive
 		}
 		for _, p := range v.placed {
 			for i, node := range p.Nodes {
-				if node == id && p.Phase != catalog.PlacedDeleting {
+				if node == id && p.Settings.Name != catalog.FleetName && p.Phase != catalog.PlacedDeleting {
 					info.Brokers = append(info.Brokers, protocol.NodeBroker{Cluster: p.Settings.Name, ID: i + 1})
 				}
 			}
@@ -183,7 +190,18 @@ func (f *fleet) infos() []protocol.NodeInfo {
 }
 
 // setMembers names the other nodes to the link and to whoever tells them things.
-func (p *peers) setMembers(members []link.Peer) {
+func (p *peers) setMembers(members []link.Peer, v *fleetView) {
+	var retired []string
+	draining := map[link.NodeID]bool{}
+	for id, n := range v.nodes {
+		if n.Gone {
+			retired = append(retired, n.UUID)
+		}
+		if n.Draining {
+			draining[link.NodeID(id)] = true
+		}
+	}
+	p.drained.Store(&draining)
 	ids := make([]link.NodeID, len(members))
 	for i := range members {
 		ids[i] = members[i].ID
@@ -191,7 +209,7 @@ func (p *peers) setMembers(members []link.Peer) {
 	p.mu.Lock()
 	p.members = ids
 	p.mu.Unlock()
-	p.link.SetPeers(members, nil)
+	p.link.SetPeers(members, retired)
 }
 
 // nodesOf says at which other nodes the brokers of a cluster are.

@@ -22,17 +22,27 @@ import (
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 	f := a.env.fleet
-	a.env.peers.setMembers(v.peersOf(f.self()))
+	a.env.peers.setMembers(v.peersOf(f.self()), v)
 	for _, p := range v.placed {
 		if p.Phase == catalog.PlacedDeleting {
 			a.unplace(ctx, p)
 		}
 	}
 	for _, p := range v.placed {
-		if p.Phase != catalog.PlacedDeleting && !a.inTheWay(v, p) {
+		if p.Phase == catalog.PlacedDeleting || a.inTheWay(v, p) {
+			continue
+		}
+		h := a.handles[p.Settings.Name]
+		if p.Settings.Name == catalog.FleetName {
+			h = f.handle
+		}
+		if h != nil {
+			a.move(ctx, h, p)
+		} else {
 			a.place(ctx, p, nil)
 		}
 	}
+	a.env.draining.Store(v.nodes[f.self()] != nil && v.nodes[f.self()].Draining)
 	for name, h := range a.handles {
 		if len(h.manifest.Nodes) > 0 && v.placed[h.manifest.ID] == nil { // deleted, and nothing of it was here
 			a.publish(name, nil)
@@ -41,6 +51,31 @@ func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 	}
 	a.adoptAll(v)
 	a.createDefault(v)
+}
+
+// locate says where the brokers of a cluster are.
+func (a *nodeActor) locate(h *clusterHandle, nodes []uint64) {
+	elsewhere := nodesOf(nodes, a.env.fleet.self())
+	h.nodes.Store(&elsewhere)
+	a.located[h] = nodes
+}
+
+// move tells a cluster that some of its brokers are at other nodes now. Those that
+// are here now begin anew.
+func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedCluster) {
+	if len(a.located[h]) == 0 || slices.Equal(a.located[h], p.Nodes) {
+		return // it is not moved, or was this node's alone
+	}
+	m := placedManifest(p, a.env.fleet.self())
+	m.Phase = datadir.Created
+	if err := a.env.manifests.Move(m); err != nil {
+		a.env.log.Error("note where a cluster's brokers are", "cluster", h.Name, "error", err)
+		return // tried again when the fleet changes
+	}
+	a.locate(h, p.Nodes)
+	if pid := h.pid.Load(); pid != nil {
+		ctx.Send(pid, &brokersMoved{nodes: *h.nodes.Load()})
+	}
 }
 
 // inTheWay reports whether files of a deleted cluster are still where a new one is to
@@ -145,7 +180,7 @@ func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding 
 		return
 	}
 	h := a.env.newHandle(m)
-	h.nodes = nodesOf(p.Nodes, self)
+	a.locate(h, p.Nodes)
 	h.Fresh = create != nil && !a.env.directory.WantsDefault.Load()
 	if founding != nil || name == catalog.FleetName {
 		h.fleet = a.env.fleet
@@ -359,10 +394,10 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	for _, n := range m.members {
 		known.nodes[n.ID] = &n
 	}
-	a.env.peers.setMembers(known.peersOf(f.self()))
+	a.env.peers.setMembers(known.peersOf(f.self()), known)
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
-		h.nodes = nodesOf(p.Manifest.Nodes, f.self())
+		a.locate(h, p.Manifest.Nodes)
 		switch {
 		case p.Manifest.Name == catalog.FleetName:
 			h.fleet, f.handle = f, h

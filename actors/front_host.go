@@ -98,5 +98,35 @@ func (h *frontHost) Nodes() []protocol.NodeInfo {
 	return f.infos()
 }
 
+// errNoFleet is the answer to what only a fleet can do.
+var errNoFleet = protocol.Errorf(protocol.CodeNodeNotFound, "this server is alone: it belongs to no fleet")
+
+// Tasks implements front.Host.
+func (h *frontHost) Tasks() []protocol.TaskInfo {
+	f := h.n.env.fleet
+	if f == nil || !f.belongs() {
+		return nil
+	}
+	return f.taskInfos()
+}
+
+// ReplaceNode implements front.Host.
+func (h *frontHost) ReplaceNode(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	f := h.n.env.fleet
+	if f == nil {
+		return protocol.TaskInfo{}, errNoFleet
+	}
+	return f.replace(lost, with, deadline)
+}
+
+// DrainNode implements front.Host.
+func (h *frontHost) DrainNode(id uint64, drain bool, deadline time.Time) *protocol.Error {
+	f := h.n.env.fleet
+	if f == nil {
+		return errNoFleet
+	}
+	return f.drain(id, drain, deadline)
+}
+
 // Stopped implements front.Host.
 func (h *frontHost) Stopped() <-chan struct{} { return h.n.stopped }

@@ -202,6 +202,21 @@ func (g *groupLinks) reachable(replica uint64) bool {
 	return ok
 }
 
+// mayLead reports whether a replica is running, and its node is not being drained.
+func (g *groupLinks) mayLead(replica uint64) bool {
+	at, runs := (*g.running.Load())[replica]
+	switch p := g.links.peers; {
+	case !runs:
+		return false
+	case p == nil:
+		return true
+	case at.pid != nil:
+		return !p.env.draining.Load()
+	default:
+		return !p.isDrained(at.node)
+	}
+}
+
 // Running implements routing.Replicas: the number of running replicas.
 func (g *groupLinks) Running() int { return len(*g.running.Load()) }
 

@@ -88,7 +88,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			unplacing: map[string]bool{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
+			unplacing: map[string]bool{}, located: map[*clusterHandle][]uint64{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
 		}
 	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
 	n.env.node.Store(n.pid)
@@ -146,8 +146,9 @@ type nodeActor struct {
 	known       []datadir.ClusterPlaces
 	opened      chan error // gets one value once every known cluster can be looked up
 	creating    map[string]*pendingCluster
-	unplacing   map[string]bool // ids of deleted clusters of a fleet whose files were removed here
-	ending      map[string]bool // clusters that were told to end, by PID
+	located     map[*clusterHandle][]uint64 // the nodes of brokers 1, 2, ..., of clusters of a fleet
+	unplacing   map[string]bool             // ids of deleted clusters of a fleet whose files were removed here
+	ending      map[string]bool             // clusters that were told to end, by PID
 	pauses      map[*clusterHandle]*backoff
 }
 

@@ -16,6 +16,9 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.coord.expiryTick(ctx)
 	p.compactTick(ctx)
 	p.scrubTick(ctx)
+	if p.quiet && p.ref != nil && p.env.draining.Load() {
+		p.wake()
+	}
 	if p.quiet {
 		p.do(ctx, p.quietRetention)
 		return
@@ -27,6 +30,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 			p.rep.ReconcileMembers(p.want)
 			p.settleMembers(ctx)
 			p.preferredTick()
+			p.drainTick()
 			p.retentionTick()
 		}
 	})
@@ -107,7 +111,7 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 // idle reports whether this replica leads, everything is applied everywhere,
 // and nothing waits for anything.
 func (p *partitionActor) idle() bool {
-	if p.ref == nil || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
+	if p.ref == nil || p.env.draining.Load() || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
 		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
 		return false
 	}

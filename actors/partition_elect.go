@@ -165,7 +165,19 @@ func (p *partitionActor) leaderlessTick(ctx actor.Context) {
 // handOver gives leadership to the best other replica.
 func (p *partitionActor) handOver() {
 	if p.rep.Leads() {
-		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.reachable))
+		to := p.rep.BestTransferee(p.want, p.spec.group.mayLead)
+		if to == 0 {
+			to = p.rep.BestTransferee(p.want, p.spec.group.reachable)
+		}
+		p.rep.HandOver(to)
+	}
+}
+
+// drainTick gives leadership away while this node is being drained, if there is
+// somebody to take it.
+func (p *partitionActor) drainTick() {
+	if p.env.draining.Load() {
+		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.mayLead))
 	}
 }
 
@@ -179,7 +191,7 @@ func (p *partitionActor) preferredTick() {
 		return
 	}
 	first := p.want[0]
-	if first.ReplicaID != p.spec.id.ReplicaID && p.spec.group.reachable(first.ReplicaID) && p.rep.CaughtUp(first.ReplicaID) {
+	if first.ReplicaID != p.spec.id.ReplicaID && p.spec.group.mayLead(first.ReplicaID) && p.rep.CaughtUp(first.ReplicaID) {
 		p.rep.HandOver(first.ReplicaID)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ottla/actors/routing"
@@ -26,7 +27,8 @@ type peers struct {
 	mu       sync.Mutex
 	clusters map[string]*peerCluster // those of this process, by id
 	nodes    map[link.NodeID]*peerNode
-	members  []link.NodeID                  // the other nodes
+	members  []link.NodeID // the other nodes
+	drained  atomic.Pointer[map[link.NodeID]bool]
 	waiters  map[uint64]parkedElsewhere     // parked at leaders elsewhere, by id
 	polls    map[uint64]*routing.PollHandle // which groups elsewhere may signal, by id
 	nextID   uint64
@@ -51,11 +53,16 @@ type peerNode struct {
 // starts. The link's handler is the result, and its link field is to be set before a
 // node can be reached.
 func newPeers(env *environment) *peers {
-	return &peers{
+	p := &peers{
 		env: env, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{},
 		waiters: map[uint64]parkedElsewhere{}, polls: map[uint64]*routing.PollHandle{}, parked: map[parkedKey]*parkedWaiter{},
 	}
+	p.drained.Store(&map[link.NodeID]bool{})
+	return p
 }
+
+// isDrained reports whether leadership is to leave a node.
+func (p *peers) isDrained(id link.NodeID) bool { return (*p.drained.Load())[id] }
 
 // callPatience is how long another node may take to answer what takes no time.
 const callPatience = 3 * time.Second

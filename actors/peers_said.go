@@ -27,6 +27,7 @@ type brokerSaid struct {
 	Broker int         `json:"b"`
 	State  brokerState `json:"s"`
 	Why    string      `json:"w,omitempty"`
+	Wiped  bool        `json:"n,omitempty"` // it has lost its replicas, and they are not decided on yet
 }
 
 // replicaSaid says that a replica runs, or does not any more.
@@ -165,6 +166,16 @@ func (p *peers) take(from link.NodeID, c *peerCluster, was, now *clusterSaid) {
 		for _, pid := range pids {
 			root.Send(pid, &peersChanged{})
 		}
+	}
+}
+
+// retell has a cluster told again what a node has said.
+func (p *peers) retell(node link.NodeID, l *links) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, c := p.nodes[node], p.clusters[l.cluster]
+	if n != nil && n.up && c != nil && c.links == l && n.said[l.cluster] != nil {
+		p.take(node, c, &clusterSaid{}, n.said[l.cluster])
 	}
 }
 

@@ -143,7 +143,7 @@ type NodeInfo struct {
 	Link      string       `json:"link"`
 	Rack      string       `json:"rack"`
 	Version   string       `json:"version"`
-	State     string       `json:"state"` // NodeActive or NodeUnreachable
+	State     string       `json:"state"`
 	Brokers   []NodeBroker `json:"brokers"`
 	Leaders   int          `json:"leaders"`  // partitions that a replica of it leads
 	Replicas  int          `json:"replicas"` // that are placed on it
@@ -160,6 +160,27 @@ type NodeBroker struct {
 const (
 	NodeActive      = "active"
 	NodeUnreachable = "unreachable"
+	NodeDraining    = "draining" // leadership leaves it
+	NodeGone        = "gone"     // another one has taken its place
+)
+
+// TaskInfo describes something that a fleet is doing, or has done.
+type TaskInfo struct {
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind"`  // "replace"
+	State      string    `json:"state"` // "running" or "done"
+	Node       uint64    `json:"node"`
+	With       uint64    `json:"with,omitempty"`
+	Moved      int       `json:"moved"`                 // replicas
+	Left       int       `json:"left"`                  // replicas that are not moved yet
+	WaitingFor string    `json:"waiting_for,omitempty"` // why it does not get on
+	StartedAt  time.Time `json:"started_at"`
+}
+
+// States of a task.
+const (
+	TaskRunning = "running"
+	TaskDone    = "done"
 )
 
 // PartitionStatus says what is wrong with one partition.

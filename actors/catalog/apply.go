@@ -39,6 +39,7 @@ var clusterActions = map[string]string{
 	actionPlaceCluster:    keyPlaced,
 	actionForgetPlaced:    keyPlaced,
 	actionNoteClusters:    keyHad,
+	actionNoteTask:        keyTask,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -110,6 +111,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyNode(args[0], rec.Value)
 	case kind == keyPlaced && len(args) == 1:
 		return s.applyPlaced(args[0], rec.Value)
+	case kind == keyTask && len(args) == 1:
+		return s.applyTask(args[0], rec.Value)
 	case kind == keyHad && len(args) == 0:
 		s.hadPlaced = true
 		return nil

@@ -41,6 +41,9 @@ func (s *State) Dump() string {
 	for _, id := range slices.Sorted(maps.Keys(s.placed)) {
 		fmt.Fprintf(&b, "placed %s\n", metarecord.JSON(s.placed[id]))
 	}
+	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
+		fmt.Fprintf(&b, "task %s\n", metarecord.JSON(s.tasks[id]))
+	}
 	if s.hadPlaced {
 		b.WriteString("had clusters\n")
 	}

@@ -25,10 +25,12 @@ const (
 	actionPlaceCluster = "PLACE_CLUSTER"
 	actionForgetPlaced = "FORGET_CLUSTER"
 	actionNoteClusters = "NOTE_CLUSTERS"
+	actionNoteTask     = "NOTE_TASK"
 
 	keyNode   = "node"   // ["node",1]
 	keyPlaced = "placed" // ["placed","<cluster id>"]
 	keyHad    = "had_clusters"
+	keyTask   = "task" // ["task","<task id>"]
 )
 
 // FleetNode is a node of a fleet. Immutable, like Topic.
@@ -39,8 +41,10 @@ type FleetNode struct {
 	Link      string `json:"link"` // HOST:PORT where other nodes reach it
 	HTTP      string `json:"http"` // HOST:PORT where clients reach it; empty until it has said so
 	Rack      string `json:"rack,omitempty"`
-	Version   string `json:"version,omitempty"` // of the program
-	CreatedAt int64  `json:"created_at"`        // milliseconds since 1970
+	Version   string `json:"version,omitempty"`  // of the program
+	CreatedAt int64  `json:"created_at"`         // milliseconds since 1970
+	Draining  bool   `json:"draining,omitempty"` // leadership leaves it
+	Gone      bool   `json:"gone,omitempty"`     // another node has taken its place, for good
 }
 
 // PlacedPhase says how far the creation or deletion of a cluster has come.
@@ -119,12 +123,16 @@ func (s *State) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Re
 	next := uint64(1)
 	for _, other := range s.nodes {
 		next = max(next, other.ID+1)
+		if other.UUID == n.UUID && other.Gone {
+			return 0, nil, protocol.Errorf(protocol.CodeNotAllowed,
+				"node %d has been replaced for good: it can only come back with an empty data directory, as a new node", other.ID)
+		}
 		if other.UUID == n.UUID {
-			n.ID, n.CreatedAt = other.ID, other.CreatedAt
+			n.ID, n.CreatedAt, n.Draining = other.ID, other.CreatedAt, other.Draining
 		}
 	}
 	for _, other := range s.nodes {
-		if other.Name == n.Name && other.ID != n.ID {
+		if other.Name == n.Name && other.ID != n.ID && !other.Gone {
 			return 0, nil, protocol.Errorf(protocol.CodeNotAllowed,
 				"the fleet has a node named %q already: give this one another name with node.name", n.Name).With("node", other.ID)
 		}
@@ -188,7 +196,7 @@ func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
 	load, racks := map[uint64]int{}, map[string]int{}
 	var ids []uint64
 	for id := range s.nodes {
-		if usable(id) {
+		if n := s.nodes[id]; usable(id) && !n.Gone && !n.Draining {
 			ids = append(ids, id)
 		}
 	}

@@ -109,6 +109,7 @@ type State struct {
 	nodes     map[uint64]*FleetNode
 	placed    map[string]*PlacedCluster // by id
 	hadPlaced bool
+	tasks     map[string]*FleetTask // by id
 }
 
 // DeletedTopic is what is kept of a deleted topic: the committed permission
@@ -131,6 +132,7 @@ func New() *State {
 		consumerID: firstConsumerID,
 		nodes:      map[uint64]*FleetNode{},
 		placed:     map[string]*PlacedCluster{},
+		tasks:      map[string]*FleetTask{},
 	}
 }
 

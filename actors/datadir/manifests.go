@@ -217,6 +217,28 @@ func (m *Manifests) Adopt(c ClusterManifest) error {
 	return m.replaceRoot(append(slices.Clone(m.clusters), c))
 }
 
+// Move notes that brokers of a cluster are at other nodes now. Its entry is replaced, or
+// made where some of its brokers are here now; those have no directories then, and
+// count as lost. Errors: c is invalid, the disk fails.
+func (m *Manifests) Move(c ClusterManifest) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := slices.Clone(m.clusters)
+	switch i := m.find(c.ID); {
+	case i >= 0:
+		c.Phase = next[i].Phase
+		next[i] = c
+	case len(c.Local) == 0:
+		return nil
+	default:
+		next = append(next, c)
+	}
+	return m.replaceRoot(next)
+}
+
 // Find returns the entry of a cluster.
 func (m *Manifests) Find(id string) (ClusterManifest, bool) {
 	m.mu.Lock()

@@ -48,6 +48,14 @@ type Host interface {
 	IDs() routing.Control
 	// Nodes lists the nodes of the fleet, none where there is no fleet.
 	Nodes() []protocol.NodeInfo
+	// Tasks lists what the fleet is doing or has done, the newest first.
+	Tasks() []protocol.TaskInfo
+	// ReplaceNode has the brokers of a lost node begin anew at another one. Errors:
+	// node_not_found; not_allowed.
+	ReplaceNode(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error)
+	// DrainNode has leadership leave a node, or lets it come back. Errors: node_not_found;
+	// not_allowed.
+	DrainNode(id uint64, drain bool, deadline time.Time) *protocol.Error
 	// Stopped is closed when the process begins to end.
 	Stopped() <-chan struct{}
 }

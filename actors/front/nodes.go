@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"net"
 	"slices"
 	"strconv"
@@ -71,4 +72,23 @@ func (fr *Front) LeaderAddress(t *protocol.Topic, partition int) string {
 		}
 	}
 	return ""
+}
+
+// Tasks lists what the fleet is doing or has done, the newest first.
+func (fr *Front) Tasks() []protocol.TaskInfo {
+	return append([]protocol.TaskInfo{}, fr.host.Tasks()...)
+}
+
+// ReplaceNode has the brokers of a lost node begin anew at another one.
+func (fr *Front) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fr.host.ReplaceNode(lost, with, fr.deadline(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
+// DrainNode has leadership leave a node, or lets it come back.
+func (fr *Front) DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error {
+	return fr.host.DrainNode(id, drain, fr.deadline(ctx))
 }

@@ -52,12 +52,17 @@ type fakeHost struct {
 func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Cluster, bool, *protocol.Error) {
 	panic("BUG: a test creates a cluster")
 }
-func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error            { return nil }
-func (h *fakeHost) DiskProblem() string                                        { return "" }
-func (h *fakeHost) CountInto(*protocol.Metrics)                                {}
-func (h *fakeHost) Joining() string                                            { return h.joining }
-func (h *fakeHost) Node() uint64                                               { return 0 }
-func (h *fakeHost) IDs() routing.Control                                       { return nil }
+func (h *fakeHost) DeleteCluster(string, time.Time) *protocol.Error { return nil }
+func (h *fakeHost) DiskProblem() string                             { return "" }
+func (h *fakeHost) CountInto(*protocol.Metrics)                     {}
+func (h *fakeHost) Joining() string                                 { return h.joining }
+func (h *fakeHost) Node() uint64                                    { return 0 }
+func (h *fakeHost) IDs() routing.Control                            { return nil }
+func (h *fakeHost) Tasks() []protocol.TaskInfo                      { return nil }
+func (h *fakeHost) ReplaceNode(uint64, uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {
+	return protocol.TaskInfo{}, nil
+}
+func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error          { return nil }
 func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return h.nodes }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }
 func (h *fakeHost) Stopped() <-chan struct{}                                   { return h.stopped }

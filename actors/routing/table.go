@@ -51,10 +51,19 @@ type View struct {
 	Partitions map[protocol.PartitionID]*Partition
 	Problems   map[protocol.PartitionID]string // replicas that are down or being replaced
 
+	Rebuilt map[int]BrokerCopies // by broker: its replicas, and those of them that are being rebuilt
+
 	NextConsumerID protocol.ConsumerID // ids from this one on are free
 
 	Replicas int              // of all partitions
 	Owned    map[string]int64 // partitions, by the token that has created their topic
 
 	Tokens []*protocol.TokenEntry // by name; the same slice until one changes
+}
+
+// BrokerCopies counts the replicas that are placed on a broker.
+type BrokerCopies struct {
+	Placed   int
+	Replaced int  // with a successor that is not a voter yet
+	Lost     bool // all are, and their successors are not decided on
 }

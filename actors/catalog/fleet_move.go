@@ -1,0 +1,150 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
+)
+
+// FleetTask is something that takes time: the brokers of one node are moved to
+// another. Immutable, like Topic.
+type FleetTask struct {
+	ID        string       `json:"id"`
+	Kind      string       `json:"kind"` // TaskReplace
+	Node      uint64       `json:"node"` // whose brokers are moved
+	With      uint64       `json:"with"` // to where
+	Brokers   []TaskBroker `json:"brokers"`
+	StartedAt int64        `json:"started_at"` // milliseconds since 1970
+}
+
+// TaskBroker is a broker that a task moves.
+type TaskBroker struct {
+	Cluster string `json:"cluster"` // id
+	Broker  int    `json:"broker"`
+}
+
+// TaskReplace is the kind of the task that puts a node in the place of a lost one.
+const TaskReplace = "replace"
+
+// maxTasks is how many tasks are remembered, the oldest first forgotten.
+const maxTasks = 100
+
+type taskValue struct {
+	V int `json:"v"`
+	FleetTask
+}
+
+// Tasks are the tasks of a fleet by id. The map may not be changed.
+func (s *State) Tasks() map[string]*FleetTask { return s.tasks }
+
+// DecideReplaceNode gives the brokers of a node that is lost to another one, which
+// begins them anew from the other copies; the lost one may never come back. Own is
+// the fleet's metadata as a cluster, as far as nobody has moved its brokers. Alive
+// says which nodes are heard of. Errors: node_not_found; not_allowed while the node is
+// heard of, or where the other cannot take its place.
+func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive func(uint64) bool, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
+	n, by := s.nodes[lost], s.nodes[with]
+	switch {
+	case n == nil || by == nil:
+		missing := lost
+		if n != nil {
+			missing = with
+		}
+		return nil, nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", missing)
+	case n.Gone:
+		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d has been replaced already", lost)
+	case lost == with, by.Gone, by.Draining, !alive(with):
+		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d cannot take the place of node %d: it is lost, drained or the same", with, lost)
+	case alive(lost):
+		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d is heard of: only a lost node is replaced", lost)
+	}
+	t := &FleetTask{ID: taskID, Kind: TaskReplace, Node: lost, With: with, Brokers: []TaskBroker{}, StartedAt: now}
+	gone := *n
+	gone.Gone = true
+	recs := []metarecord.Record{nodeRecord(gone)}
+	all := []*PlacedCluster{}
+	if s.placed[own.Settings.ID] == nil {
+		all = append(all, own)
+	}
+	for _, p := range s.placed {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *PlacedCluster) int { return cmp.Compare(a.Settings.ID, b.Settings.ID) })
+	for _, p := range all {
+		next := *p
+		next.Nodes = slices.Clone(p.Nodes)
+		for i, node := range next.Nodes {
+			if node == lost {
+				next.Nodes[i] = with
+				t.Brokers = append(t.Brokers, TaskBroker{p.Settings.ID, i + 1})
+			}
+		}
+		if p.Phase == PlacedDeleting { // nobody has to remove what is lost
+			recs = append(recs, s.removedBy(p, lost)...)
+			continue
+		}
+		if !slices.Equal(next.Nodes, p.Nodes) {
+			recs = append(recs, placedRecord(next))
+		}
+	}
+	t.Brokers = slices.DeleteFunc(t.Brokers, func(b TaskBroker) bool { p := s.placed[b.Cluster]; return p != nil && p.Phase == PlacedDeleting })
+	return t, append(recs, s.taskRecords(t)...), nil
+}
+
+func (s *State) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {
+	if !slices.Contains(p.Nodes, node) {
+		return nil
+	}
+	return s.DecideClusterRemoved(p.Settings.ID, node)
+}
+
+// taskRecords are those of a new task, and of one that is forgotten for it.
+func (s *State) taskRecords(t *FleetTask) []metarecord.Record {
+	recs := []metarecord.Record{{Action: actionNoteTask, Key: metarecord.Key(keyTask, t.ID), Value: metarecord.JSON(taskValue{metarecord.Format, *t})}}
+	if len(s.tasks) < maxTasks {
+		return recs
+	}
+	var oldest *FleetTask
+	for _, old := range s.tasks {
+		if oldest == nil || cmp.Or(cmp.Compare(old.StartedAt, oldest.StartedAt), cmp.Compare(old.ID, oldest.ID)) < 0 {
+			oldest = old
+		}
+	}
+	return append(recs, metarecord.Record{Action: actionNoteTask, Key: metarecord.Key(keyTask, oldest.ID)})
+}
+
+// DecideDrainNode has leadership leave a node, or lets it come back. No records where
+// it is so already. Errors: node_not_found; not_allowed for one that is gone.
+func (s *State) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *protocol.Error) {
+	n := s.nodes[id]
+	switch {
+	case n == nil:
+		return nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
+	case n.Gone:
+		return nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d has been replaced", id)
+	case n.Draining == drain:
+		return nil, nil
+	}
+	next := *n
+	next.Draining = drain
+	return []metarecord.Record{nodeRecord(next)}, nil
+}
+
+func (s *State) applyTask(id string, value []byte) error {
+	if value == nil {
+		delete(s.tasks, id)
+		return nil
+	}
+	var v taskValue
+	if err := metarecord.Decode(value, &v); err != nil {
+		return err
+	}
+	if v.ID != id {
+		return fmt.Errorf("the key is of another task")
+	}
+	s.tasks[id] = &v.FleetTask
+	return nil
+}
