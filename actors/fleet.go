@@ -75,7 +75,9 @@ type fleetChanged struct{ view *fleetView }
 // publish is called by the actor of the fleet's metadata when that has changed.
 func (f *fleet) publish(s *catalog.State) {
 	v := &fleetView{nodes: maps.Clone(s.FleetNodes()), placed: maps.Clone(s.Placed()), tasks: maps.Clone(s.Tasks()), hadClusters: s.HadClusters()}
-	f.view.Store(v)
+	if f.view.Swap(v) == nil {
+		f.register() // not before: in a fleet that is not founded yet it would be the first node
+	}
 	if node := f.env.node.Load(); node != nil {
 		f.env.system.Root.Send(node, &fleetChanged{v})
 	}

@@ -419,7 +419,6 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 		return
 	}
 	close(f.found)
-	f.register()
 }
 
 // closeLink ends the connections to other nodes.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -17,7 +18,12 @@ func newNode(p *process) *cobra.Command {
 	list, describe := newNodeList(r), newNodeDescribe(r)
 	r.addFlags(list)
 	r.addFlags(describe)
-	return family("node", "Work with the nodes of a fleet", list, describe, newNodeCert(p))
+	drain, resume := newNodeDrain(r, "drain", "Have leadership leave a node, before its machine is taken down"), newNodeDrain(r, "resume", "Let leadership come back to a node")
+	replace, tasks := newNodeReplace(r), newNodeTasks(r)
+	for _, cmd := range []*cobra.Command{drain, resume, replace, tasks} {
+		r.addFlags(cmd)
+	}
+	return family("node", "Work with the nodes of a fleet", list, describe, drain, resume, replace, tasks, newNodeCert(p))
 }
 
 func newNodeList(r *remote) *cobra.Command {
@@ -38,6 +44,63 @@ func newNodeDescribe(r *remote) *cobra.Command {
 			return r.get(cmd, path("nodes", args[0]), nil, table(describeNode))
 		},
 	}
+}
+
+// newNodeDrain is `node drain` or `node resume`.
+func newNodeDrain(r *remote, verb, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " ID", Short: short, Args: exactArgs("an ID"),
+		Example: "  ottla node " + verb + " 2",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.send(cmd, request{method: http.MethodPost, path: path("nodes", args[0], verb)}, table(describeNode))
+		},
+	}
+}
+
+func newNodeReplace(r *remote) *cobra.Command {
+	var with uint64
+	cmd := &cobra.Command{
+		Use: "replace ID", Short: "Have the brokers of a lost node begin anew at another one", Args: exactArgs("an ID"),
+		Long: "Have the brokers of a lost node begin anew at another one, which the remaining copies\n" +
+			"fill. The lost node may never come back with its data: only with an empty directory,\n" +
+			"as a new node. It is refused while the node is heard of.",
+		Example: "  ottla node replace 2 --with 4",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if with == 0 {
+				return usageError{errors.New("--with ID is missing: the node that takes its place")}
+			}
+			return r.change(cmd, http.MethodPost, path("nodes", args[0], "replace"), nil, map[string]any{"with": with}, table(describeTask))
+		},
+	}
+	cmd.Flags().Uint64Var(&with, "with", 0, "`ID` of the node that takes its place")
+	return cmd
+}
+
+func newNodeTasks(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "tasks", Short: "Show what the fleet is doing or has done", Args: noArgs,
+		Example: "  ottla node tasks",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.get(cmd, path("tasks"), nil, table(taskRows))
+		},
+	}
+}
+
+// taskRows is the table of `ottla node tasks`.
+func taskRows(a *struct{ Tasks []protocol.TaskInfo }) [][]string {
+	rows := [][]string{{"ID", "KIND", "STATE", "NODE", "WITH", "MOVED", "LEFT", "WAITS FOR", "STARTED"}}
+	for i := range a.Tasks {
+		t := &a.Tasks[i]
+		rows = append(rows, []string{
+			t.ID, t.Kind, t.State, strconv.FormatUint(t.Node, 10), strconv.FormatUint(t.With, 10),
+			strconv.Itoa(t.Moved), strconv.Itoa(t.Left), t.WaitingFor, when(t.StartedAt),
+		})
+	}
+	return rows
+}
+
+func describeTask(t *protocol.TaskInfo) [][]string {
+	return [][]string{{fmt.Sprintf("task %s: node %d takes the place of node %d; %s left", t.ID, t.With, t.Node, count(t.Left, "replica"))}}
 }
 
 // nodeRows is the table of `ottla node list`.

@@ -15,6 +15,13 @@ type Backend interface {
 	// Nodes lists the nodes of the fleet, none where there is no fleet. Errors: the node
 	// does not belong to its fleet yet.
 	Nodes() ([]protocol.NodeInfo, *protocol.Error)
+	// DrainNode has leadership leave a node, or lets it come back. ReplaceNode has the
+	// brokers of a lost node begin anew at another one. Errors: node_not_found;
+	// not_allowed.
+	DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error
+	ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error)
+	// Tasks lists what the fleet is doing or has done, the newest first.
+	Tasks() []protocol.TaskInfo
 	// Node is the number of this process in its fleet, 0 where there is none.
 	Node() uint64
 	// LeaderAddress is HOST:PORT of the node that leads a partition, "" where there is no

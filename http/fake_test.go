@@ -37,6 +37,7 @@ type fakeBackend struct {
 	specs    map[string]*protocol.TopicSpec
 	left     chan protocol.ConsumerID
 	node     uint64 // of a fleet
+	drained  bool   // a node of it
 }
 
 type fakeTopic struct {

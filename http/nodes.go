@@ -27,15 +27,106 @@ func getNode(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	nodes, err := c.srv.b.Nodes()
+	return c.sendNode()
+}
+
+// sendNode answers with the node in the path.
+func (c *call) sendNode() *protocol.Error {
+	id, err := c.nodeID()
 	if err != nil {
 		return err
 	}
-	id, perr := strconv.ParseUint(c.param("node"), 10, 64)
+	nodes, err := c.b.Nodes()
+	if err != nil {
+		return err
+	}
 	for i := range nodes {
-		if perr == nil && nodes[i].ID == id {
+		if nodes[i].ID == id {
 			return c.sendJSON(fasthttp.StatusOK, &nodes[i])
 		}
 	}
-	return protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %.50q", c.param("node"))
+	return noNode(c.param("node"))
+}
+
+func noNode(name string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %.50q", name)
+}
+
+// nodeID is the number of the node in the path.
+func (c *call) nodeID() (uint64, *protocol.Error) {
+	id, err := strconv.ParseUint(c.param("node"), 10, 64)
+	if err != nil || id == 0 {
+		return 0, noNode(c.param("node"))
+	}
+	return id, nil
+}
+
+func drainNode(c *call) *protocol.Error  { return c.setDrained(true) }
+func resumeNode(c *call) *protocol.Error { return c.setDrained(false) }
+
+// setDrained has leadership leave the node in the path, or lets it come back. The body
+// may be empty or an empty object.
+func (c *call) setDrained(drain bool) *protocol.Error {
+	if len(c.body) > 0 {
+		if err := bindJSON(c.body, nil); err != nil {
+			return err
+		}
+	}
+	id, err := c.nodeID()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	if err := c.b.DrainNode(ctx, id, drain); err != nil {
+		return err
+	}
+	return c.sendNode()
+}
+
+// replaceNode gives the brokers of a lost node to another one.
+func replaceNode(c *call) *protocol.Error {
+	var with int64
+	if err := c.bindRequired([]binding{{name: "with", required: true, set: setInteger(&with, 1, maxNode, atLeast)}}); err != nil {
+		return err
+	}
+	id, err := c.nodeID()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	task, err := c.b.ReplaceNode(ctx, id, uint64(with))
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusAccepted, task)
+}
+
+// maxNode is the greatest number of a node that JSON readers of all languages read
+// exactly.
+const maxNode = 1<<53 - 1
+
+// getTasks lists what the fleet is doing, or has done.
+func getTasks(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, struct {
+		Tasks []protocol.TaskInfo `json:"tasks"`
+	}{c.b.Tasks()})
+}
+
+// getTask describes one task.
+func getTask(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	tasks := c.b.Tasks()
+	for i := range tasks {
+		if tasks[i].ID == c.param("task") {
+			return c.sendJSON(fasthttp.StatusOK, &tasks[i])
+		}
+	}
+	return protocol.Errorf(protocol.CodeTaskNotFound, "the fleet has no task %.100q", c.param("task"))
 }

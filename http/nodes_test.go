@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,6 +15,22 @@ func (f *fakeBackend) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 }
 
 func (f *fakeBackend) Node() uint64 { return f.node }
+
+func (f *fakeBackend) DrainNode(_ context.Context, id uint64, drain bool) *protocol.Error {
+	if id != 1 {
+		return protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
+	}
+	f.drained = drain
+	return nil
+}
+
+func (f *fakeBackend) ReplaceNode(_ context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error) {
+	return &protocol.TaskInfo{ID: "t", Kind: "replace", State: protocol.TaskRunning, Node: lost, With: with, Left: 3, WaitingFor: "w"}, nil
+}
+
+func (f *fakeBackend) Tasks() []protocol.TaskInfo {
+	return []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
+}
 
 func (f *fakeBackend) LeaderAddress(*protocol.Topic, int) string {
 	if f.node == 0 {
@@ -74,4 +91,25 @@ func TestMetricsOfOtherNodes(t *testing.T) {
 	} {
 		assert.Contains(t, text, line)
 	}
+}
+
+func TestNodesAreDrainedAndReplaced(t *testing.T) {
+	s := start(t, Options{})
+	require.Equal(t, 200, s.do("POST", "/nodes/1/drain", "").status)
+	require.True(t, s.b.drained)
+	require.Equal(t, 200, s.do("POST", "/nodes/1/resume", "{}").status)
+	require.False(t, s.b.drained)
+	require.Equal(t, 404, s.do("POST", "/nodes/2/drain", "").status)
+	require.Equal(t, 404, s.do("POST", "/nodes/0/drain", "").status)
+	require.Equal(t, 400, s.do("POST", "/nodes/1/drain", `{"x":1}`).status)
+
+	replaced := s.do("POST", "/nodes/1/replace", `{"with":2}`)
+	require.Equal(t, 202, replaced.status, replaced.body)
+	assert.JSONEq(t, `{"id":"t","kind":"replace","state":"running","node":1,"with":2,"moved":0,"left":3,"waiting_for":"w","started_at":"0001-01-01T00:00:00Z"}`, replaced.body)
+	for _, body := range []string{"", "{}", `{"with":0}`, `{"with":"2"}`, `{"with":-1}`} {
+		assert.Equal(t, 400, s.do("POST", "/nodes/1/replace", body).status, body)
+	}
+	assert.Contains(t, s.do("GET", "/tasks", "").body, `{"tasks":[{"id":"t","kind":"replace","state":"done","node":1,"with":2,"moved":3,"left":0,`)
+	assert.Equal(t, 200, s.do("GET", "/tasks/t", "").status)
+	assert.Contains(t, s.do("GET", "/tasks/u", "").body, "task_not_found")
 }

@@ -78,6 +78,11 @@ var table = []route{
 
 	{method: "GET", path: "/nodes", needs: readEverything, handle: getNodes},
 	{method: "GET", path: "/nodes/{node}", needs: readEverything, handle: getNode},
+	{method: "POST", path: "/nodes/{node}/drain", body: jsonBody, needs: adminNodes, handle: drainNode},
+	{method: "POST", path: "/nodes/{node}/resume", body: jsonBody, needs: adminNodes, handle: resumeNode},
+	{method: "POST", path: "/nodes/{node}/replace", body: jsonBody, needs: adminNodes, handle: replaceNode},
+	{method: "GET", path: "/tasks", needs: readEverything, handle: getTasks},
+	{method: "GET", path: "/tasks/{task}", needs: readEverything, handle: getTask},
 
 	{method: "GET", path: "/brokers", needs: seeLists, handle: viewBrokers},
 	{method: "GET", path: "/partitions", needs: seeLists, handle: viewPartitions},

@@ -45,4 +45,5 @@ var (
 	seeTokens      = rule{protocol.RightAdmin, tokens}
 	adminTokens    = rule{protocol.RightAdmin, everything}
 	readEverything = rule{protocol.RightRead, everything}
+	adminNodes     = rule{protocol.RightAdmin, everything}
 )

@@ -52,6 +52,7 @@ var (
 	CodeUnknownMember     = Code{40408, "unknown_member", false}
 	CodeTokenNotFound     = Code{40409, "token_not_found", false}
 	CodeNodeNotFound      = Code{40420, "node_not_found", false}
+	CodeTaskNotFound      = Code{40421, "task_not_found", false}
 
 	CodeMethodNotAllowed = Code{40501, "method_not_allowed", false}
 
@@ -112,7 +113,7 @@ var (
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
 	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeNodeNotFound, CodeMethodNotAllowed,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,

@@ -164,6 +164,7 @@ var explanations = map[int]Explanation{
 	CodeOverloaded.Number:      {"The server has more to do than it can: writes queue at a disk, reads wait, or answers are not read by their clients.", asFull},
 	CodeShuttingDown.Number:    {"The server is shutting down.", "Wait for `Retry-After`, then send the same again; it may be answered by the next process."},
 	CodeNodeNotFound.Number:    {"The fleet has no node of that number, or the server is alone.", "Ask GET /nodes for the nodes."},
+	CodeTaskNotFound.Number:    {"The fleet has no task of that id, or has forgotten it: the last hundred are kept.", "Ask GET /tasks for the tasks."},
 	CodeJoining.Number:         {"The node that was asked does not belong to its fleet yet; the message says what it waits for.", asBusy},
 	CodeNodeUnreachable.Number: {"A node of the fleet that the request needs cannot be reached from the node that was asked. Nothing was done with the request.", asBusy},
 	CodeStorageFull.Number:     {"The disk is full. Reading goes on.", "Wait for `Retry-After`, then send the same again. An operator must make room."},
