@@ -77,8 +77,9 @@ func TestConsumeFormats(t *testing.T) {
 	assert.Equal(t, 6, strings.Count(s.must("", "consume", "f", "--from", "-1h"), "\n"))
 }
 
-// A reader of the output that has enough ends the command, and its group.
-func TestAPrivateGroupLeavesWhenItsReaderDoes(t *testing.T) {
+// A reader of the output that has enough ends the command at once, although there is
+// more to print.
+func TestConsumeEndsWithItsReader(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.topic("p", 1)

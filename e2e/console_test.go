@@ -43,6 +43,8 @@ func TestConsoleOpens(t *testing.T) {
 	p.shows("There are no groups")
 	eval[bool](p, "(location.hash = '#/nowhere', true)")
 	p.shows("There is no such page")
+	eval[bool](p, "(location.hash = '#/topic/%zz/%', true)")
+	p.until("an address that is none is no harm", "document.querySelector('.notice.error')")
 
 	theme := eval[string](p, "document.documentElement.dataset.theme")
 	other := map[string]string{"light": "dark", "dark": "light"}[theme]

@@ -54,7 +54,7 @@ export function VirtualList(p: {
   const rows: ComponentChildren[] = [];
   for (let i = first; i < last; i++) rows.push(p.row(i));
   return (
-    <div class={"virtual " + (p.class ?? "")} ref={box} onScroll={scrolled} role="table" aria-label={p.label} aria-rowcount={p.count} tabIndex={0} style={{ maxHeight: p.count * p.rowHeight + 36 }}>
+    <div class={"virtual " + (p.class ?? "")} ref={box} onScroll={scrolled} role="grid" aria-label={p.label} aria-rowcount={p.count} tabIndex={0} style={{ maxHeight: p.count * p.rowHeight + 36 }}>
       {p.head}
       <div class="virtual-space" style={{ height: p.count * p.rowHeight }}>
         <div class="virtual-rows" style={{ transform: `translateY(${first * p.rowHeight}px)` }}>

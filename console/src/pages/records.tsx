@@ -286,19 +286,19 @@ function RecordList(p: { records: readonly Rec[]; label: string; follow?: boolea
 function RecordRow({ r, selected, open }: { r: Rec; selected: boolean; open: () => void }) {
   return (
     <div class={"row" + (selected ? " selected" : "")} role="row" aria-selected={selected} onClick={open}>
-      <span role="cell" title={moment(r.timestamp)}>
+      <span role="gridcell" title={moment(r.timestamp)}>
         {clock(r.timestamp)}
       </span>
-      <span role="cell" class="right">
+      <span role="gridcell" class="right">
         {r.partition}
       </span>
-      <span role="cell" class="right">
+      <span role="gridcell" class="right">
         {r.offset}
       </span>
-      <span role="cell" class={"datum " + r.key.kind}>
+      <span role="gridcell" class={"datum " + r.key.kind}>
         {preview(r.key, 60)}
       </span>
-      <span role="cell" class={"datum " + r.value.kind}>
+      <span role="gridcell" class={"datum " + r.value.kind}>
         {preview(r.value)}
       </span>
     </div>

@@ -103,30 +103,30 @@ function TopicRow({ topic: t }: { topic: Topic }) {
   const state = stateOf(t);
   return (
     <div class="row" role="row">
-      <span role="cell" class="name">
+      <span role="gridcell" class="name">
         <a href={to("topic", t.cluster, t.name)} title={t.name}>
           {t.name}
         </a>
       </span>
-      <span role="cell" class="cluster">
+      <span role="gridcell" class="cluster">
         {t.cluster}
       </span>
-      <span role="cell" class="right">
+      <span role="gridcell" class="right">
         {number(t.partitions.length)}
       </span>
-      <span role="cell" class="right wide-only">
+      <span role="gridcell" class="right wide-only">
         {t.replication_factor}
       </span>
-      <span role="cell" class="right">
+      <span role="gridcell" class="right">
         {number(offsetsOf(t))}
       </span>
-      <span role="cell" class="right wide-only">
+      <span role="gridcell" class="right wide-only">
         {bytes(sizeOf(t))}
       </span>
-      <span role="cell" class="wide-only">
+      <span role="gridcell" class="wide-only">
         {t.cleanup_policy === "compact" ? "compacted" : duration(t.retention_ms)}
       </span>
-      <span role="cell">
+      <span role="gridcell">
         <Badge kind={state.kind}>{state.text}</Badge>
       </span>
     </div>
