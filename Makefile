@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz demo run-fleet demo-fleet contract monitoring chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz demo run-fleet demo-fleet contract monitoring security chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -162,6 +162,9 @@ bench-peers: build ## Measure peers side by side: NATS JetStream, and Redis with
 
 monitoring: build ## Check the alert rules and the metrics' names with promtool, where it is installed
 	./e2e/contract/promtool bin/ottla
+
+security: ## Look for known weaknesses with gosec and govulncheck, where they can run
+	GO=$(GO) ./.ci/security
 
 MICRO ?= .
 

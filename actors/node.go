@@ -49,7 +49,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+	if err := os.MkdirAll(o.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	release, err := datadir.Lock(o.DataDir)

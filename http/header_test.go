@@ -2,17 +2,47 @@ package http
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp/fasthttputil"
+
+	"ottla/certs/certstest"
 )
 
 // Bytes that a proxy could cut into other requests than the server does are
-// refused, and nothing of them is executed.
+// refused, and nothing of them is executed, over TLS as without.
 func TestAmbiguousFraming(t *testing.T) {
-	h := start(t, Options{})
+	for name, ln := range map[string]listener{"plain": fasthttputil.NewInmemoryListener(), "tls": securedListener(t)} {
+		t.Run(name, func(t *testing.T) { ambiguousFraming(t, ln) })
+	}
+}
+
+// tlsListener is a listener of TLS, and dials over TLS.
+type tlsListener struct {
+	net.Listener
+	roots *tls.Config
+}
+
+func (l tlsListener) Dial() (net.Conn, error) { return tls.Dial("tcp", l.Addr().String(), l.roots) }
+
+func securedListener(t *testing.T) listener {
+	t.Helper()
+	ca := certstest.New(t)
+	cert, key := ca.Issue("server")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return tlsListener{tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}}), ca.Client("")}
+}
+
+func ambiguousFraming(t *testing.T, ln listener) {
+	h := startOn(t, Options{}, ln)
 	smuggled := "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 	chunked := "d\r\n{\"topic\":\"t\"}\r\n0\r\n\r\n"
 	for name, c := range map[string]struct {
