@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -122,13 +123,15 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(object{"nodes": []object{
 			{"id": 1, "name": "a", "http": "10.0.0.1:8080", "rack": "r1", "version": "v1", "state": "active", "brokers": []object{{"cluster": "default", "id": 1}}, "leaders": 5, "replicas": 9},
 			{"id": 2, "name": "b", "http": "10.0.0.2:8080", "rack": "r2", "version": "v1", "state": "draining", "brokers": []object{}, "leaders": 0, "replicas": 9},
+			{"id": 3, "name": "c", "http": "10.0.0.3:8080", "rack": "r3", "version": "v1", "state": "unreachable", "brokers": []object{}, "leaders": 0, "replicas": 9},
 		}})
 	case "/tasks":
 		answer(object{"tasks": []object{{"id": "t-7", "kind": "decommission", "state": "running", "moved": 3, "left": 9, "waiting_for": "orders 2", "started_at": "2026-11-22T17:16:03Z"}}})
 	case "/openapi.json":
-		answer(object{"paths": object{"/nodes/{node}/drain": object{}, "/nodes/{node}/resume": object{}, "/nodes/{node}/decommission": object{}}})
+		answer(object{"paths": object{"/nodes/{node}/drain": object{}, "/nodes/{node}/resume": object{}, "/nodes/{node}/replace": object{}, "/nodes/{node}/decommission": object{}}})
 	default:
-		f.asked = append(f.asked, r.Method+" "+r.URL.Path)
+		body, _ := io.ReadAll(r.Body)
+		f.asked = append(f.asked, r.Method+" "+r.URL.Path+string(body))
 		w.WriteHeader(http.StatusAccepted)
 		answer(object{"id": "t-8"})
 	}
@@ -164,9 +167,16 @@ func TestConsoleShowsNodesAndTasks(t *testing.T) {
 	p.fill("Type a to confirm", "a")
 	p.click("Decommission")
 	p.shows("Decommission: done")
+	p.click("Replace")
+	p.fill("Type c to confirm", "c")
+	p.disabled("Replace")
+	p.fill("By node", "1")
+	p.curlIs(`curl -s '/nodes/3/replace' -d '{"with":1}'`)
+	p.click("Replace")
+	p.shows("Replace: done")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	assert.Equal(t, []string{"POST /nodes/1/drain", "POST /nodes/2/resume", "POST /nodes/1/decommission"}, f.asked)
+	assert.Equal(t, []string{"POST /nodes/1/drain", "POST /nodes/2/resume", "POST /nodes/1/decommission", `POST /nodes/3/replace{"with":1}`}, f.asked)
 }
 
 // contrasts finds text that is hard to read: a contrast below 4.5 to 1, or 3 to 1 where

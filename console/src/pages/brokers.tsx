@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { ApiError, call, part, type Cluster, type Overview } from "../api";
 import { bytes, date, duration, number, plural } from "../format";
 import { usePoll } from "../store";
-import { Action, Badge, Button, Curl, Empty, PageHead, Panel, Stale, Waiting, say } from "../ui";
+import { Action, Badge, Button, Curl, Empty, PageHead, Panel, Select, Stale, Waiting, say } from "../ui";
 import { State } from "./overview";
 import { Fact } from "./topic";
 
@@ -33,7 +33,7 @@ interface Everything {
   clusters: Cluster[];
   overview?: Overview;
   nodes: Node[];
-  actions: string[];
+  actions: NodeAction[];
   tasks: Task[];
 }
 
@@ -48,17 +48,20 @@ async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
 }
 
 /** What can be done with nodes, as the server's own contract says. */
-async function nodeActions(signal: AbortSignal): Promise<string[]> {
+async function nodeActions(signal: AbortSignal): Promise<NodeAction[]> {
   const { paths } = await call<{ paths: Record<string, unknown> }>({ path: "/openapi.json" }, signal);
-  return ["drain", "resume", "decommission"].filter((what) => Object.keys(paths).some((p) => p.startsWith("/nodes/{") && p.endsWith("/" + what)));
+  return nodeActionNames.filter((what) => Object.keys(paths).some((p) => p.startsWith("/nodes/{") && p.endsWith("/" + what)));
 }
 
-type Doing = { what: "stop" | "start"; cluster: string; broker: number } | { what: "drain" | "resume" | "decommission"; node: Node };
+type Doing = { what: "stop" | "start"; cluster: string; broker: number } | { what: NodeAction; node: Node };
+
+const nodeActionNames = ["drain", "resume", "replace", "decommission"] as const;
+type NodeAction = (typeof nodeActionNames)[number];
 
 const request = { path: "/cluster" };
 
 /** Once it is known; it stays as it is while the server runs. */
-let actions: string[] | undefined;
+let actions: NodeAction[] | undefined;
 
 export function BrokersPage() {
   const [doing, setDoing] = useState<Doing>();
@@ -94,7 +97,7 @@ export function BrokersPage() {
           <Curl request={request} />
         </>
       )}
-      {doing && <Doing doing={doing} close={() => setDoing(undefined)} done={() => (setDoing(undefined), reload())} />}
+      {doing && <Doing doing={doing} nodes={data?.nodes ?? []} close={() => setDoing(undefined)} done={() => (setDoing(undefined), reload())} />}
     </>
   );
 }
@@ -154,7 +157,7 @@ function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview
   );
 }
 
-function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: string[]; act: (d: Doing) => void }) {
+function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: NodeAction[]; act: (d: Doing) => void }) {
   return (
     <Panel title="Nodes" flush>
       <div class="scroll">
@@ -203,9 +206,9 @@ function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: string[]; act:
 
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
 
-function possible(n: Node, actions: string[]): ("drain" | "resume" | "decommission")[] {
-  const fit = n.state === "draining" ? (["resume", "decommission"] as const) : n.state === "gone" || n.state === "leaving" ? [] : (["drain", "decommission"] as const);
-  return fit.filter((what) => actions.includes(what));
+function possible(n: Node, actions: NodeAction[]): NodeAction[] {
+  const fit: Record<string, NodeAction[]> = { active: ["drain", "decommission"], draining: ["resume", "decommission"], unreachable: ["replace", "decommission"] };
+  return (fit[n.state] ?? []).filter((what) => actions.includes(what));
 }
 
 function Tasks({ tasks }: { tasks: Task[] }) {
@@ -258,26 +261,32 @@ const explained = {
   start: "It catches up with the others, and can lead again.",
   drain: "What the node leads moves to other nodes; its copies stay. Do this before you restart or update the machine.",
   resume: "The node may lead again.",
+  replace: "For a machine that is lost for good: its brokers begin anew on the other node, and get their copies from the others. The lost one may never come back with its data. The task shows how far it is.",
   decommission: "All copies on the node are made anew on others, and then it leaves for good. This can take long; the task shows how far it is.",
 };
 
-function Doing({ doing: d, close, done }: { doing: Doing; close: () => void; done: () => void }) {
+function Doing({ doing: d, nodes, close, done }: { doing: Doing; nodes: Node[]; close: () => void; done: () => void }) {
+  const [heir, setHeir] = useState("");
   const verb = capital(d.what);
   const [what, path] = "node" in d ? [`node ${d.node.name || d.node.id}`, `/nodes/${d.node.id}/${d.what}`] : [`broker ${d.broker} of ${d.cluster}`, `/cluster/${part(d.cluster)}/brokers/${d.broker}/${d.what}`];
+  const forGood = d.what === "decommission" || d.what === "replace";
+  const others = "node" in d ? nodes.filter((n) => n.id !== d.node.id && n.state === "active") : [];
+  const request = d.what !== "replace" ? { method: "POST", path } : heir ? { method: "POST", path, body: { with: Number(heir) } } : undefined;
   return (
     <Action
       title={`${verb} ${what}`}
       verb={verb}
-      danger={d.what === "stop" || d.what === "decommission"}
-      confirm={d.what === "decommission" && "node" in d ? String(d.node.name || d.node.id) : undefined}
+      danger={d.what === "stop" || forGood}
+      confirm={forGood && "node" in d ? String(d.node.name || d.node.id) : undefined}
       close={close}
-      request={{ method: "POST", path }}
+      request={request}
       done={() => {
         say(`${verb}: done`);
         done();
       }}
     >
       <p>{explained[d.what]}</p>
+      {d.what === "replace" && <Select label="By node" value={heir} set={setHeir} options={[["", "choose one"], ...others.map((n) => [String(n.id), n.name || String(n.id)] as [string, string])]} />}
     </Action>
   );
 }
