@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz demo run-fleet demo-fleet contract monitoring security chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet contract monitoring security chaos chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -83,6 +83,9 @@ fuzz: ## Run every fuzz test for FUZZTIME (10s each)
 
 demo: build ## Produce, consume, kill -9, start again, read again, grep the log
 	$(GO) run ./demo -binary bin/ottla
+
+clients: build ## Test the clients for Python and TypeScript against the broker; needs python3 with venv, and npm
+	./clients/run bin/ottla
 
 run-fleet: build ## Serve three nodes of one fleet on 127.0.0.1:8080, 8081 and 8082, data in ./data-fleet, until Ctrl-C
 	$(GO) run ./demo -binary bin/ottla -serve-fleet data-fleet
