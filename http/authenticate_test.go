@@ -199,6 +199,7 @@ func TestTokensBeforeTheyAreKnown(t *testing.T) {
 	h.b.fakeTokens.mu.Lock()
 	h.b.err = protocol.Errorf(protocol.CodeStarting, "starting")
 	h.b.fakeTokens.mu.Unlock()
+	h.b.changed()
 	wantError(t, h.do("GET", "/topics", "", bearer("ottla_x")...), 503, "starting")
 	wantError(t, h.do("GET", "/topics", ""), 401, "unauthorized")
 	wantOK(t, h.do("GET", "/topics", "", bearer(adminToken)...), 200)

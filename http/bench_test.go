@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"ottla/http/access"
 	"ottla/protocol"
 )
 
@@ -31,9 +32,16 @@ func (b *instantBackend) Produce(reqs []*protocol.ProduceRequest, _ time.Time) {
 	}
 }
 
-func instantServer() *Server {
+func instantServer() *Server { return instantServerFor(Options{}) }
+
+func instantServerFor(o Options) *Server {
+	o.Logger = slog.New(slog.DiscardHandler)
+	return New(newInstant(), o)
+}
+
+func newInstant() *instantBackend {
 	topic := &protocol.Topic{Name: "liked", Partitions: 3, MaxRecordBytes: 1 << 20, RoundRobin: new(protocol.Counter)}
-	return New(&instantBackend{newFake(), topic}, Options{Logger: slog.New(slog.DiscardHandler)})
+	return &instantBackend{newFake(), topic}
 }
 
 // handle runs one request through the handler alone.
@@ -76,20 +84,35 @@ func BenchmarkProduceOne(b *testing.B) {
 	}
 }
 
-// BenchmarkProduceOverTCP includes loopback TCP and the client.
+// BenchmarkProduceOverTCP includes loopback TCP and the client. With a token it costs
+// no allocation more.
 func BenchmarkProduceOverTCP(b *testing.B) {
-	s := instantServer()
+	b.Run("open", func(b *testing.B) { produceOverTCP(b, instantServer(), "") })
+	b.Run("token", func(b *testing.B) {
+		backend := newInstant()
+		registry, err := access.New(backend, access.Options{AdminToken: adminToken})
+		require.NoError(b, err)
+		s := instantServerFor(Options{Access: registry, As: func(protocol.Access) Backend { return backend }})
+		produceOverTCP(b, s, "Bearer "+adminToken)
+	})
+}
+
+func produceOverTCP(b *testing.B, s *Server, authorization string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	go func() { _ = s.Serve(ln) }()
 	client := &fasthttp.HostClient{Addr: ln.Addr().String(), MaxConns: 1000}
 	b.SetParallelism(32)
+	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 		req.Header.SetMethod("POST")
 		req.SetRequestURI("http://" + ln.Addr().String() + "/events")
 		req.Header.SetContentType("application/json")
 		req.SetBodyString(event130)
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
 		for pb.Next() {
 			if err := client.Do(req, resp); err != nil || resp.StatusCode() != 200 {
 				b.Error(err, resp.StatusCode())

@@ -53,6 +53,7 @@ type Registry struct {
 	admin  *protocol.Principal
 	jwts   *verifier // nil: no JSON web token is valid
 	known  atomic.Pointer[table]
+	ready  atomic.Bool // known has all tokens that there are; the source tells of others
 
 	mu sync.Mutex // held while known is replaced
 }
@@ -107,7 +108,7 @@ func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 	hash := protocol.TokenHash(sha256.Sum256(token))
 	m := r.known.Load().byHash[hash]
 	if m == nil {
-		if err := r.refresh(); err != nil {
+		if err := r.complete(); err != nil {
 			return nil, err
 		}
 		m = r.known.Load().byHash[hash]
@@ -143,7 +144,7 @@ func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
 func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *protocol.Error) {
 	m := r.known.Load().byName[cert.Subject.CommonName]
 	if m == nil {
-		if err := r.refresh(); err != nil {
+		if err := r.complete(); err != nil {
 			return nil, err
 		}
 		m = r.known.Load().byName[cert.Subject.CommonName]
@@ -155,6 +156,15 @@ func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *pr
 	return m.who.As(m.who.Name(), cert.NotAfter), nil
 }
 
+// complete returns an error while it cannot be said that there are no other tokens. It
+// costs nothing otherwise: whoever tries tokens must not keep the server busy.
+func (r *Registry) complete() *protocol.Error {
+	if r.ready.Load() {
+		return nil
+	}
+	return r.refresh()
+}
+
 // refresh reads the tokens anew. Principals of tokens that are as they were go on;
 // the others end.
 func (r *Registry) refresh() *protocol.Error {
@@ -162,6 +172,7 @@ func (r *Registry) refresh() *protocol.Error {
 	defer r.mu.Unlock()
 	entries, err := r.source.Tokens()
 	if err != nil {
+		r.ready.Store(false)
 		return err
 	}
 	before := r.known.Load()
@@ -183,6 +194,7 @@ func (r *Registry) refresh() *protocol.Error {
 		now.byHash[e.Hash], now.byName[e.Name] = m, m
 	}
 	r.known.Store(now)
+	r.ready.Store(true)
 	for name, m := range before.byName {
 		if now.byName[name] != m {
 			m.end()

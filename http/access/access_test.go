@@ -18,11 +18,13 @@ type source struct {
 	err     *protocol.Error
 	changed func()
 	nudges  int
+	asked   int // how often Tokens was called
 }
 
 func (s *source) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	return s.list, s.err
 }
 func (s *source) OnTokens(f func()) { s.changed = f }
@@ -101,6 +103,12 @@ func TestRegistry(t *testing.T) {
 	assert.Same(t, admin, r.Successor(admin))
 	assert.False(t, admin.Over(time.Now()))
 
+	asked := s.asked
+	for range 3 {
+		_, err = r.Token([]byte("nobody's"))
+		assert.Equal(t, "unauthorized", code(err))
+	}
+	assert.Equal(t, asked, s.asked, "who tries tokens costs nothing")
 	_, other := NewToken()
 	assert.NotEqual(t, hash, other)
 	s.set(nil, entry(AdminName, other, nil))
