@@ -151,7 +151,7 @@ var explanations = map[int]Explanation{
 	},
 	CodeTooManyGroups.Number: {
 		"The group does not exist, and there are as many groups as `limits.groups` allows.",
-		"Poll with a `group`, and not with one for each run; delete groups that nobody uses. They go by themselves after `internal_topics.offsets_retention`.",
+		"Delete groups that nobody uses, then send the same again; name a `group` in polls, and not another one for each run. Unused groups go by themselves after `internal_topics.offsets_retention`.",
 	},
 	CodeInternal.Number:      {"A defect in the server.", askOperator},
 	CodeStorageFailed.Number: {"The server's disk or a file failed.", askOperator},
