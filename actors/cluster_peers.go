@@ -244,7 +244,7 @@ func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
 	}
 	leader := c.metaRoute.Leader()
 	if leader == nil {
-		m.Reply.Put(errNoMetadata())
+		c.barrierLater(ctx.Self(), m)
 		return
 	}
 	self, system := ctx.Self(), c.env.system
@@ -253,7 +253,7 @@ func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
 		select {
 		case end := <-slot.C():
 			if end.Err != nil {
-				m.Reply.Put(errNoMetadata())
+				c.barrierLater(self, m)
 				return
 			}
 			m.end = end.Next
@@ -261,6 +261,15 @@ func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
 		default:
 		}
 	})})
+}
+
+// barrierLater has the end asked for again where a leader may be found in time.
+func (c *clusterActor) barrierLater(self *actor.PID, m *barrierAsked) {
+	if c.metaRoute.Hopeless() || c.env.now().Add(metadataRetry).After(m.Deadline) {
+		m.Reply.Put(errNoMetadata())
+		return
+	}
+	time.AfterFunc(metadataRetry, func() { c.env.system.Root.Send(self, m) })
 }
 
 // changeElsewhere has the broker's own node stop or start it.

@@ -190,8 +190,8 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 			}
 			for p := range t.Partitions {
 				key := protocol.PartitionID{TopicID: id, Partition: p}
-				delete(c.parts, key)
 				c.withdrawRemote(key)
+				delete(c.parts, key)
 				c.links.forget(key)
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
+	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -430,5 +431,52 @@ func TestBrokersAreStoppedByWayOfAnyNode(t *testing.T) {
 		info, err = asked.StartBroker(context.Background(), protocol.DefaultCluster, broker)
 		require.Nil(t, err)
 		require.Equal(t, protocol.BrokerRunning, info.State, "start %d", i)
+	}
+}
+
+// Whoever has looked up a topic that is deleted then is told so at once, whichever node
+// leads its partitions.
+func TestADeletedTopicIsWaitedForAtNoNode(t *testing.T) {
+	f := newFleet(t, 3)
+	for i := 1; i <= 3; i++ {
+		n, other := f.nodes[i], f.nodes[1+i%3]
+		topic, _, err := n.CreateTopic(context.Background(), &protocol.TopicSpec{Name: "q", Partitions: ptr(3)})
+		require.Nil(t, err)
+		for p := range 3 {
+			produce(t, other, "q", p, "0")
+		}
+		looked, err := n.LookupTopic("", topic.Name, false, time.Time{})
+		require.Nil(t, err)
+		require.Nil(t, other.DeleteTopic(context.Background(), "", "q"))
+		began := time.Now()
+		for p := range 3 {
+			require.Eventually(t, func() bool { // for a moment it may be seen
+				_, _, err = n.PartitionOffsets(looked, p)
+				return err != nil
+			}, patience, time.Millisecond)
+			require.Equal(t, protocol.CodeTopicNotFound, err.Code, "partition %d at node %d: %v", p, i, err)
+			req := &protocol.ProduceRequest{Topic: looked, Partition: p}
+			req.Lines.Add(time.Now().UnixMilli(), "q", p, []byte(`"k"`), []byte("1"), protocol.ActionProduce, nil)
+			n.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
+			require.NotNil(t, req.Result.Err)
+			require.Equal(t, protocol.CodeTopicNotFound, req.Result.Err.Code, "%v", req.Result.Err)
+		}
+		require.Less(t, time.Since(began), routing.FailoverPatience, "node %d", i)
+	}
+}
+
+// While the metadata is between two leaders, nobody is told at once that there is none.
+func TestAQuestionWaitsForTheNextLeaderOfTheMetadata(t *testing.T) {
+	f := newFleet(t, 3)
+	for i := 1; i <= 3; i++ {
+		produce(t, f.nodes[1], fmt.Sprintf("q%d", i), 0, "0")
+		f.stop(i)
+		for k, n := range f.nodes {
+			_, err := n.LookupTopic("", "none", false, time.Now().Add(patience))
+			require.NotNil(t, err)
+			require.Equal(t, protocol.CodeTopicNotFound, err.Code, "at node %d, without node %d: %v", k, i, err)
+		}
+		f.start(i)
+		f.awaitReady()
 	}
 }

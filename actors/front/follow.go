@@ -193,7 +193,7 @@ func (f *follow[T]) next() bool {
 	if f.patience.IsZero() {
 		f.patience = minTime(f.deadline, time.Now().Add(routing.FailoverPatience))
 	}
-	f.leader = f.front.nextLeader(f.route(), f.leader, f.patience)
+	f.leader = f.front.nextLeader(f.topic, f.route(), f.leader, f.patience)
 	return f.leader != nil
 }
 
@@ -207,9 +207,10 @@ func (f *follow[T]) unclearly(err *protocol.Error) *protocol.Error {
 }
 
 // nextLeader waits for a leader other than the one that refused. One that
-// refused because it was about to hand over, and then did not, is asked again.
-func (fr *Front) nextLeader(route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
-	for time.Now().Before(deadline) {
+// refused because it was about to hand over, and then did not, is asked again. Nobody
+// is waited for once the topic is gone: replicas elsewhere may seem to run on.
+func (fr *Front) nextLeader(t *protocol.Topic, route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
+	for time.Now().Before(deadline) && fr.gone(t) == nil {
 		if leader := route.Leader(); route.Hopeless() && (leader == nil || leader != not) {
 			return leader
 		}

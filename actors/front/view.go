@@ -38,7 +38,7 @@ func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) 
 		if until.IsZero() {
 			until = time.Now().Add(patience)
 		}
-		if ref = fr.nextLeader(route, ref, until); ref == nil {
+		if ref = fr.nextLeader(t, route, ref, until); ref == nil {
 			return nil, nil, fr.leaderless(t, partition)
 		}
 	}
@@ -76,7 +76,7 @@ func (fr *Front) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Lea
 	if err != nil {
 		return false
 	}
-	next := fr.nextLeader(route, ref, time.Now().Add(routing.FailoverPatience))
+	next := fr.nextLeader(t, route, ref, time.Now().Add(routing.FailoverPatience))
 	return next != nil && next != ref
 }
 
