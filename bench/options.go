@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Workloads   []string      `json:"workloads"`
 	Server      string        `json:"server,omitempty"` // a running broker; empty: one is started for the purpose
+	Token       string        `json:"-"`                // to show to Server; empty: none
 	Cluster     string        `json:"cluster,omitempty"`
 	Connections []int         `json:"connections"` // each workload runs once with each
 	Rate        float64       `json:"rate"`        // requests per second of an open loop; 0: closed loop

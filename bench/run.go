@@ -105,7 +105,7 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 		}
 		url, s.pids, s.cluster = t.broker.url, []int{t.broker.cmd.Process.Pid}, ownCluster
 	}
-	if s.client, err = client.New(url); err != nil {
+	if s.client, err = client.New(url, client.WithToken(t.o.Token)); err != nil {
 		return err
 	}
 	if s.target, err = address(url); err != nil {

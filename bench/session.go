@@ -137,7 +137,7 @@ func (s *session) usage() (sum usage) {
 
 // post renders a POST request.
 func (s *session) post(path, mediaType string, body []byte) []byte {
-	b := append([]byte(nil), "POST "+path+" HTTP/1.1\r\nHost: "+s.target+"\r\nContent-Type: "+mediaType+"\r\nContent-Length: "...)
+	b := append([]byte(nil), "POST "+path+" HTTP/1.1\r\nHost: "+s.target+s.authorization()+"\r\nContent-Type: "+mediaType+"\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
 	return append(b, body...)
@@ -145,5 +145,13 @@ func (s *session) post(path, mediaType string, body []byte) []byte {
 
 // get renders a GET request.
 func (s *session) get(path string) []byte {
-	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.target + "\r\n\r\n")
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.target + s.authorization() + "\r\n\r\n")
+}
+
+// authorization is the header that shows the token, behind another one.
+func (s *session) authorization() string {
+	if s.Token == "" {
+		return ""
+	}
+	return "\r\nAuthorization: Bearer " + s.Token
 }

@@ -22,6 +22,8 @@ type benchFlags struct {
 	out    string
 	min    float64
 	binary string
+
+	tokenFile string
 }
 
 func newBench(p *process) *cobra.Command {
@@ -63,6 +65,7 @@ func listed(names []string, about func(name string) string) string {
 func (f *benchFlags) addFlags(cmd *cobra.Command) {
 	o, flags := &f.o, cmd.PersistentFlags()
 	flags.StringVar(&o.Server, "server", "", "`URL` of a running broker (default: start one)")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token to show to --server, - for standard input (default: OTTLA_TOKEN)")
 	flags.StringVar(&o.Cluster, "cluster", "", "`NAME` of the cluster to use on --server")
 	flags.IntSliceVar(&o.Connections, "connections", o.Connections, "connections, one `N` or several to run with each")
 	flags.Float64Var(&o.Rate, "rate", 0, "requests per second of an open loop (default: closed loop)")
@@ -197,7 +200,12 @@ func (f *benchFlags) check() error {
 	if err := f.o.Validate(); err != nil {
 		return usageError{err}
 	}
-	return nil
+	if f.o.Server == "" {
+		return nil // the broker that is started asks for none
+	}
+	var err error
+	f.o.Token, err = (&remote{p: f.p, tokenFile: f.tokenFile}).shownToken()
+	return err
 }
 
 // measure runs the workloads and reports what was measured, also after an error.
