@@ -11,6 +11,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/remote"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -31,13 +32,13 @@ type clusterActor struct {
 	create      *createSpec // set while the cluster is being created
 
 	state       *catalog.State
-	nextOffset  int64                                  // of __cluster_metadata, applied so far
-	remotes     map[protocol.PartitionID]*remoteLeader // leaders at other nodes, also of topics that are not known here yet
-	caughtUp    *metadataConfirmed                     // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
-	barriers    []*barrierAsked                        // which wait for records
-	witnessing  map[int]*witnessing                    // brokers that other nodes have to note, by id
-	noting      map[uint64]*notedFor                   // counts that other nodes have asked to note, by number
-	notings     uint64                                 // how many there have been
+	nextOffset  int64                                   // of __cluster_metadata, applied so far
+	remotes     map[protocol.PartitionID]*remote.Leader // leaders at other nodes, also of topics that are not known here yet
+	caughtUp    *metadataConfirmed                      // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
+	barriers    []*barrierAsked                         // which wait for records
+	witnessing  map[int]*witnessing                     // brokers that other nodes have to note, by id
+	noting      map[uint64]*notedFor                    // counts that other nodes have asked to note, by number
+	notings     uint64                                  // how many there have been
 	intros      *datadir.Introductions
 	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
 	introTimers uint64         // how many there have been
@@ -196,7 +197,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
-	c.remotes = map[protocol.PartitionID]*remoteLeader{}
+	c.remotes = map[protocol.PartitionID]*remote.Leader{}
 	c.witnessing = map[int]*witnessing{}
 	c.noting = map[uint64]*notedFor{}
 	known := c.knownCounts()

@@ -118,8 +118,8 @@ func (c *clusterActor) stopping() {
 		c.env.peers.detach(c.links)
 	}
 	for _, l := range c.remotes {
-		l.withdraw()
-		if r := c.parts[l.at.PartitionID]; r != nil {
+		l.Withdraw()
+		if r := c.parts[l.At.PartitionID]; r != nil {
 			r.Clear(l.Leadership)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/remote"
 	"ottla/actors/routing"
 	"ottla/actors/wire"
 	"ottla/link"
@@ -130,16 +131,16 @@ func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said le
 	key := protocol.PartitionID{TopicID: said.TopicID, Partition: said.Partition}
 	have := c.remotes[key]
 	if !said.Leads {
-		if have != nil && have.node == node && have.Term <= said.Term {
+		if have != nil && have.Node == node && have.Term <= said.Term {
 			c.withdrawRemote(key)
 		}
 		return
 	}
-	if have != nil && (have.Term > said.Term || have.Term == said.Term && have.node == node) {
+	if have != nil && (have.Term > said.Term || have.Term == said.Term && have.Node == node) {
 		return
 	}
 	c.withdrawRemote(key)
-	l := newRemoteLeader(c.env.peers, node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
+	l := c.env.peers.leaders.Leader(node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
 	c.remotes[key] = l
 	if r := c.parts[key]; r != nil { // else once the topic is known here
 		r.Set(l.Leadership)
@@ -158,19 +159,19 @@ func (c *clusterActor) withdrawRemote(key protocol.PartitionID) {
 	if r := c.parts[key]; r != nil {
 		r.Clear(l.Leadership)
 	}
-	l.withdraw()
+	l.Withdraw()
 }
 
 // metadataConfirmed says up to where the metadata is committed, as a leader
 // elsewhere has confirmed.
 type metadataConfirmed struct {
-	leader *remoteLeader
+	leader *remote.Leader
 	end    routing.LogEnd
 }
 
 // confirmMetadata asks a leader of the metadata elsewhere what this node must have
 // applied before it may say that something does not exist.
-func (c *clusterActor) confirmMetadata(ctx actor.Context, l *remoteLeader) {
+func (c *clusterActor) confirmMetadata(ctx actor.Context, l *remote.Leader) {
 	self, system := ctx.Self(), c.env.system
 	slot := protocol.NewFuture[routing.LogEnd]()
 	l.Ask(&routing.ConfirmEnd{Reply: slot.Then(func() {
@@ -286,7 +287,7 @@ func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m 
 				m.Reply.Put(nil)
 				return
 			}
-			if e := notAsked(err); e.Code != protocol.CodeNoLeader {
+			if e := remote.NotAsked(err); e.Code != protocol.CodeNoLeader {
 				m.Reply.Put(e)
 				return
 			}

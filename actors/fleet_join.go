@@ -15,6 +15,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/remote"
 	"ottla/actors/wire"
 	"ottla/certs"
 	"ottla/link"
@@ -349,6 +350,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	if e.peers.link, err = link.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Handler: e.peers, Log: e.log}); err != nil {
 		return nil, err
 	}
+	e.peers.leaders = remote.New(e.peers.link, e.peers.leader, e.log) // nobody is a member yet, who could ask for one
 	return func() {
 		m := &fleetFound{node: node}
 		if node == nil {

@@ -1,17 +1,16 @@
 package actors
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/remote"
 	"ottla/actors/routing"
 	"ottla/actors/wire"
 	"ottla/link"
-	"ottla/logfile"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -29,10 +28,7 @@ type peers struct {
 	nodes    map[link.NodeID]*peerNode
 	members  []link.NodeID // the other nodes
 	drained  atomic.Pointer[map[link.NodeID]bool]
-	waiters  map[uint64]parkedElsewhere     // parked at leaders elsewhere, by id
-	polls    map[uint64]*routing.PollHandle // which groups elsewhere may signal, by id
-	nextID   uint64
-	parked   map[parkedKey]*parkedWaiter // of other nodes, at leaders here
+	leaders  *remote.Leaders // what is asked of leaders, there and here
 
 	joined func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error)) // what concerns the fleet
 }
@@ -55,7 +51,6 @@ type peerNode struct {
 func newPeers(env *environment) *peers {
 	p := &peers{
 		env: env, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{},
-		waiters: map[uint64]parkedElsewhere{}, polls: map[uint64]*routing.PollHandle{}, parked: map[parkedKey]*parkedWaiter{},
 	}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
@@ -157,12 +152,7 @@ func (p *peers) Down(id link.NodeID) {
 	for _, c := range p.clusters {
 		p.env.system.Root.Send(c.pid, &nodeTurned{Node: id})
 	}
-	for key, w := range p.parked {
-		if key.node == id {
-			delete(p.parked, key)
-			w.leader.Unregister(w.waiter)
-		}
-	}
+	p.leaders.Down(id)
 }
 
 // Connected implements link.Handler: whatever was said before may be lost.
@@ -198,12 +188,8 @@ func (p *peers) message(from link.NodeID, kind uint16, body []byte) error {
 		return p.toReplica(body)
 	case wire.Broker:
 		return p.toBroker(body)
-	case wire.Park, wire.Unpark:
-		return p.park(from, kind == wire.Park, body)
-	case wire.Wake:
-		return p.wake(body)
-	case wire.PollSignal:
-		return p.signal(body)
+	case wire.Park, wire.Unpark, wire.Wake, wire.PollSignal:
+		return p.leaders.Message(from, kind, body)
 	case wire.RaisedCount:
 		var m countsNoted
 		if err := wire.Decode(body, &m); err != nil {
@@ -216,9 +202,6 @@ func (p *peers) message(from link.NodeID, kind uint16, body []byte) error {
 	return nil // a kind that is not known is of a later version
 }
 
-// errNotHere is the answer for a cluster or a leader that this node does not have.
-var errNotHere = protocol.ErrNotLeader
-
 // Call implements link.Handler.
 func (p *peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) {
 	if err := p.call(from, kind, body, left, reply); err != nil {
@@ -227,47 +210,12 @@ func (p *peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, le
 }
 
 func (p *peers) call(from link.NodeID, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) error {
+	if member := kind != wire.Hello && kind != wire.Join; member && from == 0 {
+		return errors.New("the node is no member of the fleet")
+	}
 	switch kind {
-	case wire.Produce:
-		at, req, err := wire.DecodeProduce(body, left)
-		if err != nil {
-			return err
-		}
-		p.produce(at, req, reply)
-	case wire.Ask:
-		at, q, err := wire.DecodeQuestion(body, uint64(from), reply, func(poll uint64, s routing.PollSignal) {
-			p.link.Send(from, link.Control, wire.PollSignal, wire.Encode(&pollSignal{poll, s}))
-		})
-		if err != nil {
-			return err
-		}
-		if l := p.leader(at); l != nil {
-			l.Ask(q)
-			return nil
-		}
-		q.Refuse(errNotHere)
-	case wire.View:
-		at, _, err := wire.TakePartition(body)
-		if err != nil {
-			return err
-		}
-		p.view(at, reply)
-	case wire.Read:
-		q, err := wire.DecodeRead(body)
-		if err != nil {
-			return err
-		}
-		p.work(reply, func() { p.read(&q, reply) })
-	case wire.SeekTime:
-		at, rest, err := wire.TakePartition(body)
-		if err != nil {
-			return err
-		}
-		ms, n := binary.Varint(rest)
-		if n <= 0 {
-			return errors.New("the time is missing")
-		}
-		p.work(reply, func() { p.seekTime(at, ms, reply) })
+	case wire.Produce, wire.Ask, wire.View, wire.Read, wire.SeekTime:
+		return p.leaders.Call(from, kind, body, left, reply)
 	case wire.ChangeBroker, wire.NoteCounts:
 		return p.toCluster(kind, body, reply)
 	default:
@@ -279,107 +227,18 @@ func (p *peers) call(from link.NodeID, kind uint16, body []byte, left time.Durat
 	return nil
 }
 
-// work runs what waits for the disk on a goroutine of its own.
-func (p *peers) work(reply func([]byte, error), do func()) {
-	go func() {
-		defer func() {
-			if cause := recover(); cause != nil {
-				p.env.log.Error("a request of another node failed", "panic", cause)
-				reply(nil, protocol.Errorf(protocol.CodeInternal, "it failed"))
-			}
-		}()
-		do()
-	}()
-}
-
-// leader is the replica of this process that serves a partition, nil if none does.
-func (p *peers) leader(at wire.Partition) *localLeader {
+// leader is the replica of this process that serves a partition; false if none does.
+func (p *peers) leader(at wire.Partition) (routing.Leader, bool) {
 	c := p.cluster(at.Cluster)
 	if c == nil {
-		return nil
+		return nil, false
 	}
 	g := c.links.find(at.PartitionID)
 	if g == nil {
-		return nil
+		return nil, false
 	}
-	return g.leader.Load()
-}
-
-func (p *peers) produce(at wire.Partition, req *protocol.ProduceRequest, reply func([]byte, error)) {
-	l := p.leader(at)
-	if l == nil {
-		reply(nil, errNotHere)
-		return
-	}
-	once, slot := wire.AnswerOnce(reply), protocol.NewFuture[protocol.ProduceResult]()
-	req.Reply = slot.Then(func() {
-		select {
-		case res := <-slot.C():
-			if res.Err != nil {
-				once(nil, res.Err)
-				return
-			}
-			once(wire.EncodeProduced(&res), nil)
-		default:
-		}
-	})
-	l.Produce(req)
-}
-
-// view answers what may be read at a leader.
-func (p *peers) view(at wire.Partition, reply func([]byte, error)) {
-	v, err := p.localView(at)
-	if err != nil {
-		reply(nil, err)
-		return
-	}
-	reply(wire.Encode(&wire.Bounds{Earliest: v.Earliest(), HighWatermark: v.HighWatermark()}), nil)
-}
-
-func (p *peers) localView(at wire.Partition) (routing.LogView, *protocol.Error) {
-	l := p.leader(at)
-	if l == nil {
-		return nil, errNotHere
-	}
-	return l.View()
-}
-
-// read answers with records. What it reads is bounded by what one message may have.
-func (p *peers) read(q *wire.ReadQuestion, reply func([]byte, error)) {
-	v, verr := p.localView(q.Partition)
-	if verr != nil {
-		reply(nil, verr)
-		return
-	}
-	maxRecords := int(min(int64(q.MaxRecords), max(0, q.HighWatermark-q.Offset)))
-	answer := wire.ReadEnd(nil)
-	err := v.Each(q.Offset, maxRecords, min(q.MaxBytes, maxReadBytes), func(r *logfile.Record) {
-		if r.Offset < q.HighWatermark {
-			answer = wire.AppendRecord(answer, r)
-		}
-	})
-	if err != nil && len(answer) == 1 {
-		answer = wire.ReadEnd(err) // else what was read before is good
-	}
-	reply(answer, nil)
-}
-
-// maxReadBytes is the most that one read of another node brings, in bytes. One
-// record may be more.
-const maxReadBytes = link.MaxBody / 2
-
-func (p *peers) seekTime(at wire.Partition, ms int64, reply func([]byte, error)) {
-	v, verr := p.localView(at)
-	if verr != nil {
-		reply(nil, verr)
-		return
-	}
-	offset, err := v.OffsetForTime(ms)
-	answer := wire.ReadEnd(err)
-	if err == nil {
-		answer = binary.AppendVarint(answer, offset)
-	}
-	reply(answer, nil)
+	l := g.leader.Load()
+	return l, l != nil
 }
 
 // metrics counts what this node and the others say to each other.

@@ -1,4 +1,4 @@
-package actors
+package remote
 
 import (
 	"ottla/actors/routing"
@@ -24,7 +24,7 @@ type parkedKey struct {
 
 // parkedWaiter stands for it at a leader here.
 type parkedWaiter struct {
-	leader *localLeader
+	leader routing.Leader
 	waiter *protocol.Waiter
 }
 
@@ -35,7 +35,7 @@ type pollSignal struct {
 }
 
 // keepWaiter gives a waiter a number by which another node can wake it.
-func (p *peers) keepWaiter(w *protocol.Waiter, l *remoteLeader) uint64 {
+func (p *Leaders) keepWaiter(w *protocol.Waiter, l *Leader) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.nextID++
@@ -46,17 +46,17 @@ func (p *peers) keepWaiter(w *protocol.Waiter, l *remoteLeader) uint64 {
 // parkedElsewhere is a waiter of this node and where it is parked.
 type parkedElsewhere struct {
 	waiter *protocol.Waiter
-	leader *remoteLeader
+	leader *Leader
 }
 
-func (p *peers) forgetWaiter(id uint64) {
+func (p *Leaders) forgetWaiter(id uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.waiters, id)
 }
 
 // keepPoll gives a poll a number by which a group elsewhere can signal it.
-func (p *peers) keepPoll(h *routing.PollHandle) {
+func (p *Leaders) keepPoll(h *routing.PollHandle) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if h.ID != 0 {
@@ -74,7 +74,7 @@ func (p *peers) keepPoll(h *routing.PollHandle) {
 }
 
 // park parks the waiter of another node at the leader here, or takes it out.
-func (p *peers) park(from link.NodeID, parks bool, body []byte) error {
+func (p *Leaders) park(from link.NodeID, parks bool, body []byte) error {
 	at, rest, err := wire.TakePartition(body)
 	if err != nil {
 		return err
@@ -84,12 +84,12 @@ func (p *peers) park(from link.NodeID, parks bool, body []byte) error {
 		return err
 	}
 	key := parkedKey{from, m.ID}
-	l := p.leader(at)
+	l, leads := p.local(at)
 	p.mu.Lock()
 	was := p.parked[key]
 	delete(p.parked, key)
 	var w *parkedWaiter
-	if parks && l != nil {
+	if parks && leads {
 		w = &parkedWaiter{leader: l}
 		w.waiter = protocol.NewWaiter(func() { p.unparked(key, w) })
 		p.parked[key] = w
@@ -108,7 +108,7 @@ func (p *peers) park(from link.NodeID, parks bool, body []byte) error {
 }
 
 // unparked wakes the waiter at its own node.
-func (p *peers) unparked(key parkedKey, w *parkedWaiter) {
+func (p *Leaders) unparked(key parkedKey, w *parkedWaiter) {
 	p.mu.Lock()
 	current := p.parked[key] == w
 	if current {
@@ -120,12 +120,12 @@ func (p *peers) unparked(key parkedKey, w *parkedWaiter) {
 	}
 }
 
-func (p *peers) sendWake(key parkedKey) {
+func (p *Leaders) sendWake(key parkedKey) {
 	p.link.Send(key.node, link.Control, wire.Wake, wire.Encode(&parkMessage{ID: key.id}))
 }
 
 // wake wakes a waiter of this node.
-func (p *peers) wake(body []byte) error {
+func (p *Leaders) wake(body []byte) error {
 	var m parkMessage
 	if err := wire.Decode(body, &m); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (p *peers) wake(body []byte) error {
 }
 
 // signal tells a poll of this node what its group says.
-func (p *peers) signal(body []byte) error {
+func (p *Leaders) signal(body []byte) error {
 	var m pollSignal
 	if err := wire.Decode(body, &m); err != nil {
 		return err

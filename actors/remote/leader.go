@@ -1,4 +1,4 @@
-package actors
+package remote
 
 import (
 	"encoding/binary"
@@ -13,42 +13,43 @@ import (
 	"ottla/protocol"
 )
 
-// remoteLeader is the leadership of a replica at another node: what is asked of it
+// Leader is the leadership of a replica at another node: what is asked of it
 // goes there.
-type remoteLeader struct {
+type Leader struct {
 	*routing.Leadership
-	peers *peers
-	node  link.NodeID
-	at    wire.Partition
+	owner *Leaders
+	Node  link.NodeID
+	At    wire.Partition
 
 	mu    sync.Mutex
 	parks map[*protocol.Waiter]uint64 // ids of the waiters that are parked there
 	gone  bool                        // it was withdrawn
 }
 
-func newRemoteLeader(p *peers, node link.NodeID, at wire.Partition, broker int, term uint64) *remoteLeader {
-	l := &remoteLeader{peers: p, node: node, at: at, parks: map[*protocol.Waiter]uint64{}}
+// Leader makes the leadership of a replica at another node.
+func (p *Leaders) Leader(node link.NodeID, at wire.Partition, broker int, term uint64) *Leader {
+	l := &Leader{owner: p, Node: node, At: at, parks: map[*protocol.Waiter]uint64{}}
 	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Away: true, Term: term}
 	return l
 }
 
-// withdraw wakes everybody who is parked there: it does not lead any more, or is
+// Withdraw wakes everybody who is parked there: it does not lead any more, or is
 // not heard of.
-func (l *remoteLeader) withdraw() {
+func (l *Leader) Withdraw() {
 	l.mu.Lock()
 	l.gone = true
 	parks := l.parks
 	l.parks = map[*protocol.Waiter]uint64{}
 	l.mu.Unlock()
 	for w, id := range parks {
-		l.peers.forgetWaiter(id)
+		l.owner.forgetWaiter(id)
 		w.Wake()
 	}
 }
 
-// notAsked turns the error of a question that did not reach the other node into one
+// NotAsked turns the error of a question that did not reach the other node into one
 // that sends whoever asked to the next leader.
-func notAsked(err error) *protocol.Error {
+func NotAsked(err error) *protocol.Error {
 	var e *protocol.Error
 	switch {
 	case !errors.As(err, &e):
@@ -60,14 +61,14 @@ func notAsked(err error) *protocol.Error {
 }
 
 // Produce implements routing.Leader.
-func (l *remoteLeader) Produce(req *protocol.ProduceRequest) {
+func (l *Leader) Produce(req *protocol.ProduceRequest) {
 	deadline := req.Deadline
 	if deadline.IsZero() {
 		deadline = time.Now().Add(callPatience)
 	}
-	l.peers.link.Call(l.node, link.Bulk, wire.Produce, deadline, func(body []byte, err error) {
+	l.owner.link.Call(l.Node, link.Bulk, wire.Produce, deadline, func(body []byte, err error) {
 		if err != nil {
-			req.Reply.Put(protocol.ProduceResult{Err: notAsked(err)})
+			req.Reply.Put(protocol.ProduceResult{Err: NotAsked(err)})
 			return
 		}
 		res, err := wire.DecodeProduced(body)
@@ -75,24 +76,24 @@ func (l *remoteLeader) Produce(req *protocol.ProduceRequest) {
 			res.Err = protocol.Unknownf("the answer of the leader's node cannot be read: %v", err)
 		}
 		req.Reply.Put(res)
-	}, wire.ProduceHead(l.at, req), req.Lines.Buf)
+	}, wire.ProduceHead(l.At, req), req.Lines.Buf)
 }
 
 // Ask implements routing.Leader.
-func (l *remoteLeader) Ask(q routing.Question) {
+func (l *Leader) Ask(q routing.Question) {
 	if m, ok := q.(*routing.GroupRequest); ok {
 		if poll, ok := m.Msg.(*routing.GroupPoll); ok {
-			l.peers.keepPoll(poll.Handle)
+			l.owner.keepPoll(poll.Handle)
 		}
 	}
-	body, ok := wire.EncodeQuestion(l.at, q)
+	body, ok := wire.EncodeQuestion(l.At, q)
 	if !ok {
 		q.Refuse(protocol.ErrNotLeader) // of what the leader's own node sees to
 		return
 	}
-	l.peers.link.Call(l.node, link.Control, wire.Ask, time.Now().Add(askPatience), func(body []byte, err error) {
+	l.owner.link.Call(l.Node, link.Control, wire.Ask, time.Now().Add(askPatience), func(body []byte, err error) {
 		if err != nil {
-			q.Refuse(notAsked(err))
+			q.Refuse(NotAsked(err))
 			return
 		}
 		wire.Answer(q, body)
@@ -104,16 +105,16 @@ func (l *remoteLeader) Ask(q routing.Question) {
 const askPatience = 30 * time.Second
 
 // call asks the node and waits for the answer.
-func (l *remoteLeader) call(kind uint16, parts ...[]byte) ([]byte, *protocol.Error) {
+func (l *Leader) call(kind uint16, parts ...[]byte) ([]byte, *protocol.Error) {
 	type answer struct {
 		body []byte
 		err  error
 	}
 	c := make(chan answer, 1)
-	l.peers.link.Call(l.node, link.Bulk, kind, time.Now().Add(callPatience), func(body []byte, err error) { c <- answer{body, err} }, parts...)
+	l.owner.link.Call(l.Node, link.Bulk, kind, time.Now().Add(callPatience), func(body []byte, err error) { c <- answer{body, err} }, parts...)
 	a := <-c
 	if a.err != nil {
-		if e := notAsked(a.err); e.Outcome != protocol.OutcomeUnknown {
+		if e := NotAsked(a.err); e.Outcome != protocol.OutcomeUnknown {
 			return nil, e
 		}
 		return nil, protocol.ErrNotLeader // a read that was lost had no effect
@@ -122,15 +123,15 @@ func (l *remoteLeader) call(kind uint16, parts ...[]byte) ([]byte, *protocol.Err
 }
 
 // LogBytes implements routing.Leader.
-func (l *remoteLeader) LogBytes() int64 { return 0 }
+func (l *Leader) LogBytes() int64 { return 0 }
 
 // View implements routing.Leader.
-func (l *remoteLeader) View() (routing.LogView, *protocol.Error) {
-	body, err := l.call(wire.View, wire.AppendPartition(nil, l.at))
+func (l *Leader) View() (routing.LogView, *protocol.Error) {
+	body, err := l.call(wire.View, wire.AppendPartition(nil, l.At))
 	if err != nil {
 		return nil, err
 	}
-	v := &remoteView{leader: l}
+	v := &view{leader: l}
 	if err := wire.Decode(body, &v.Bounds); err != nil {
 		return nil, protocol.ErrNotLeader
 	}
@@ -138,67 +139,68 @@ func (l *remoteLeader) View() (routing.LogView, *protocol.Error) {
 }
 
 // Register implements routing.Leader.
-func (l *remoteLeader) Register(w *protocol.Waiter, offset protocol.Offset) {
+func (l *Leader) Register(w *protocol.Waiter, offset protocol.Offset) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gone {
+	gone := l.gone
+	id, known := l.parks[w]
+	if !known && !gone {
+		id = l.owner.keepWaiter(w, l)
+		l.parks[w] = id
+	}
+	l.mu.Unlock()
+	if gone {
 		w.Wake()
 		return
 	}
-	id, known := l.parks[w]
-	if !known {
-		id = l.peers.keepWaiter(w, l)
-		l.parks[w] = id
-	}
 	m := wire.Encode(&parkMessage{ID: id, Offset: int64(offset)})
-	if !l.peers.link.Send(l.node, link.Control, wire.Park, wire.AppendPartition(nil, l.at), m) {
+	if !l.owner.link.Send(l.Node, link.Control, wire.Park, wire.AppendPartition(nil, l.At), m) {
 		w.Wake()
 	}
 }
 
 // Unregister implements routing.Leader.
-func (l *remoteLeader) Unregister(w *protocol.Waiter) {
+func (l *Leader) Unregister(w *protocol.Waiter) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	id, known := l.parks[w]
+	delete(l.parks, w)
+	l.mu.Unlock()
 	if !known {
 		return
 	}
-	delete(l.parks, w)
-	l.peers.forgetWaiter(id)
-	l.peers.link.Send(l.node, link.Control, wire.Unpark, wire.AppendPartition(nil, l.at), wire.Encode(&parkMessage{ID: id}))
+	l.owner.forgetWaiter(id)
+	l.owner.link.Send(l.Node, link.Control, wire.Unpark, wire.AppendPartition(nil, l.At), wire.Encode(&parkMessage{ID: id}))
 }
 
 // woken takes out a waiter that the other node has woken.
-func (l *remoteLeader) woken(w *protocol.Waiter) {
+func (l *Leader) woken(w *protocol.Waiter) {
 	l.mu.Lock()
 	delete(l.parks, w)
 	l.mu.Unlock()
 }
 
-// remoteView is what may be read at another node.
-type remoteView struct {
+// view is what may be read at another node.
+type view struct {
 	wire.Bounds
-	leader *remoteLeader
+	leader *Leader
 }
 
 // Earliest implements routing.LogView.
-func (v *remoteView) Earliest() int64 { return v.Bounds.Earliest }
+func (v *view) Earliest() int64 { return v.Bounds.Earliest }
 
 // HighWatermark implements routing.LogView.
-func (v *remoteView) HighWatermark() int64 { return v.Bounds.HighWatermark }
+func (v *view) HighWatermark() int64 { return v.Bounds.HighWatermark }
 
 // estimatedRecord is what a record takes as long as nobody knows better, in bytes.
 const estimatedRecord = 256
 
 // Estimate implements routing.LogView. This node does not know the index.
-func (v *remoteView) Estimate(offset int64, n int) int64 {
+func (v *view) Estimate(offset int64, n int) int64 {
 	return max(0, min(int64(n), v.Bounds.HighWatermark-offset)) * estimatedRecord
 }
 
 // OffsetForTime implements routing.LogView.
-func (v *remoteView) OffsetForTime(ms int64) (int64, error) {
-	body, err := v.leader.call(wire.SeekTime, wire.AppendPartition(nil, v.leader.at), binary.AppendVarint(nil, ms))
+func (v *view) OffsetForTime(ms int64) (int64, error) {
+	body, err := v.leader.call(wire.SeekTime, wire.AppendPartition(nil, v.leader.At), binary.AppendVarint(nil, ms))
 	if err != nil {
 		return 0, err
 	}
@@ -206,7 +208,7 @@ func (v *remoteView) OffsetForTime(ms int64) (int64, error) {
 }
 
 // Each implements routing.LogView.
-func (v *remoteView) Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.Record)) error {
+func (v *view) Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.Record)) error {
 	if offset < v.Bounds.Earliest {
 		return logfile.ErrBelowStart
 	}
@@ -214,7 +216,7 @@ func (v *remoteView) Each(offset int64, maxRecords, maxBytes int, emit func(*log
 		return nil
 	}
 	body, err := v.leader.call(wire.Read, wire.EncodeRead(&wire.ReadQuestion{
-		Partition: v.leader.at, Offset: offset, MaxRecords: maxRecords, MaxBytes: maxBytes, HighWatermark: v.Bounds.HighWatermark,
+		Partition: v.leader.At, Offset: offset, MaxRecords: maxRecords, MaxBytes: maxBytes, HighWatermark: v.Bounds.HighWatermark,
 	}))
 	if err != nil {
 		return err
@@ -223,7 +225,7 @@ func (v *remoteView) Each(offset int64, maxRecords, maxBytes int, emit func(*log
 }
 
 // Read implements routing.LogView.
-func (v *remoteView) Read(dst []logfile.Record, offset int64, maxRecords, maxBytes int) ([]logfile.Record, error) {
+func (v *view) Read(dst []logfile.Record, offset int64, maxRecords, maxBytes int) ([]logfile.Record, error) {
 	err := v.Each(offset, maxRecords, maxBytes, func(r *logfile.Record) { dst = append(dst, *r) })
 	return dst, err
 }
