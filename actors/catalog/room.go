@@ -10,13 +10,31 @@ import (
 // by people.
 const quotaPatience = time.Minute
 
-// Replicas is how many replicas the cluster has, those of internal topics included.
-func (s *State) Replicas() int {
-	n := 0
-	for _, t := range s.topics {
-		n += t.Partitions * t.ReplicationFactor
+// Replicas is how many replicas of the cluster each node of the fleet carries, those of
+// internal topics included; 0 is the only node where there is no fleet.
+func (s *State) Replicas() map[uint64]int {
+	carried := map[uint64]int{}
+	for _, p := range s.partitions {
+		for _, r := range p.Replicas {
+			if b := s.brokers[r.Broker]; b != nil {
+				carried[b.Node]++
+			}
+		}
 	}
-	return n
+	return carried
+}
+
+// shares are how many of so many new replicas each node gets, at most: they are placed
+// on all brokers in turn.
+func (s *State) shares(replicas int) map[uint64]int {
+	brokers := map[uint64]int{}
+	for _, b := range s.brokers {
+		brokers[b.Node]++
+	}
+	for node, n := range brokers {
+		brokers[node] = (replicas*n + len(s.brokers) - 1) / len(s.brokers)
+	}
+	return brokers
 }
 
 // Owned is how many partitions the topics have, by the tokens that have created them.
@@ -44,8 +62,11 @@ func (s *State) OwnedPartitions(owner string) (n int64) {
 // quota_exceeded.
 func (r *Room) admit(s *State, partitions, replicationFactor int) *protocol.Error {
 	if r.Replicas > 0 {
-		if have, asked := s.Replicas()+r.ReplicasElsewhere, partitions*replicationFactor; have+asked > r.Replicas {
-			return TooManyPartitions(have, asked, r.Replicas)
+		carried := s.Replicas()
+		for node, asked := range s.shares(partitions * replicationFactor) {
+			if have := carried[node] + r.ReplicasElsewhere[node]; have+asked > r.Replicas {
+				return TooManyPartitions(have, asked, r.Replicas)
+			}
 		}
 	}
 	if r.Owned > 0 && r.Owner != "" {
@@ -61,6 +82,6 @@ func (r *Room) admit(s *State, partitions, replicationFactor int) *protocol.Erro
 
 // TooManyPartitions refuses replicas beyond what the node carries.
 func TooManyPartitions(have, asked, limit int) *protocol.Error {
-	return protocol.Errorf(protocol.CodeTooManyPartitions, "the node carries %d replicas of partitions: with %d more they would exceed limits.partitions, %d",
+	return protocol.Errorf(protocol.CodeTooManyPartitions, "a node carries %d replicas of partitions: with %d more they would exceed limits.partitions, %d",
 		have, asked, limit).With("limit", limit).With("used", have).With("asked", asked)
 }

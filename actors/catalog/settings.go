@@ -35,8 +35,8 @@ type TopicLimits struct {
 
 // Room is how many partitions there may be besides those of the cluster.
 type Room struct {
-	Replicas          int // that the node may carry; 0: any number
-	ReplicasElsewhere int // that it carries of other clusters
+	Replicas          int            // that a node may carry; 0: any number
+	ReplicasElsewhere map[uint64]int // that each node carries of other clusters
 
 	Owner          string // who asks for partitions; "": nobody
 	Owned          int64  // partitions that the topics of the owner may have; 0: any number

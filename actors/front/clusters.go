@@ -41,7 +41,7 @@ func (fr *Front) roomForCluster(spec *protocol.ClusterSpec) *protocol.Error {
 	used, brokers := 0, 3
 	for _, c := range all {
 		if view := c.View(); view != nil {
-			used += view.Replicas
+			used += view.Replicas[fr.host.Node()]
 		}
 	}
 	if spec.NumBrokers != nil {

@@ -62,10 +62,13 @@ func (fr *Front) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadl
 func (fr *Front) limitsFor(c *routing.Cluster) catalog.TopicLimits {
 	limits := fr.opt.Limits
 	room := &limits.Room
+	room.ReplicasElsewhere = map[uint64]int{}
 	room.Owner, room.Owned = fr.access.Who.Entry(), fr.access.Who.Usage().Partitions()
 	for _, other := range fr.directory.Clusters() {
 		if view := other.View(); other != c && view != nil {
-			room.ReplicasElsewhere += view.Replicas
+			for node, n := range view.Replicas {
+				room.ReplicasElsewhere[node] += n
+			}
 			room.OwnedElsewhere += view.Owned[room.Owner]
 		}
 	}

@@ -150,7 +150,7 @@ func (fr *Front) Metrics() *protocol.Metrics {
 			continue // still recovering
 		}
 		m.Brokers = append(m.Brokers, brokerMetrics(name, view.Info.Brokers)...)
-		m.Replicas += view.Replicas
+		m.Replicas += view.Replicas[fr.host.Node()]
 		for i := range view.Topics {
 			m.Topics = append(m.Topics, topicMetrics(view, &view.Topics[i]))
 		}

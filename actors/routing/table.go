@@ -55,7 +55,7 @@ type View struct {
 
 	NextConsumerID protocol.ConsumerID // ids from this one on are free
 
-	Replicas int              // of all partitions
+	Replicas map[uint64]int   // that each node carries, as catalog.State.Replicas
 	Owned    map[string]int64 // partitions, by the token that has created their topic
 
 	Tokens []*protocol.TokenEntry // by name; the same slice until one changes
