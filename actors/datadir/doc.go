@@ -2,6 +2,8 @@
 // directories they are, and whether they may be used.
 //
 //	<data_dir>/cluster.json                              all clusters, and how far their creation has come
+//	<data_dir>/node.json                                 which node of which fleet it is, and who founded that; never changed
+//	<data_dir>/node-uuid                                 its uuid, before it belongs to a fleet
 //	<data_dir>/LOCK                                      one process per data directory (flock)
 //	<data_dir>/<log_directory>/broker-<n>/cluster.json   makes that directory broker n's, wherever it stands
 //	<data_dir>/<log_directory>/broker-<n>/ledger.json    replica ids that the broker has or has had; counters

@@ -69,3 +69,35 @@ func BelongsToFleet(dataDir string) bool {
 	_, err := os.Lstat(filepath.Join(dataDir, nodeName))
 	return err == nil
 }
+
+// uuidName is the file with the uuid of a data directory that belongs to no fleet yet.
+const uuidName = "node-uuid"
+
+// nodeUUID is that file.
+type nodeUUID struct {
+	seal
+	UUID string `json:"uuid"`
+}
+
+// NodeUUID returns the uuid of a data directory, which it gets durably with the first
+// call: others may write it down as a founder's before this one knows of it, and would
+// wait for it for ever if it had another one after a restart. Fresh makes one. Errors:
+// the file is damaged, or cannot be written.
+func NodeUUID(dataDir string, fresh func() string) (string, error) {
+	path := filepath.Join(dataDir, uuidName)
+	var u nodeUUID
+	err := readSealed(path, &u)
+	switch {
+	case err == nil && u.UUID != "":
+		return u.UUID, nil
+	case err == nil:
+		return "", &DamagedFileError{Path: path, Err: errors.New("it is empty")}
+	case !errors.Is(err, os.ErrNotExist):
+		return "", err
+	}
+	u.UUID = fresh()
+	if err := (durable{}).writeSealed(path, &u); err != nil {
+		return "", fmt.Errorf("write the node's uuid: %w", err)
+	}
+	return u.UUID, nil
+}
