@@ -69,7 +69,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
 		},
 		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
-		MaxTokens: o.MaxTokens,
+		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources,
 	}, n.env.directory, &frontHost{n})
 	if err := n.env.startDisk(); err != nil {
 		release()

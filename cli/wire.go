@@ -117,6 +117,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SessionTimeout:         cfg.Polls.SessionTimeout.D(),
 		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
 		MaxTokens:              cfg.Limits.Tokens,
+		MaxSources:             cfg.Limits.Sources,
 		MaxGroups:              cfg.Limits.Groups,
 		MaxReplicas:            cfg.Limits.Partitions,
 		AutoCreatesPerMinute:   cfg.Limits.AutoCreates,

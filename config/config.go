@@ -127,6 +127,7 @@ type Limits struct {
 	ParkedPolls    int      `yaml:"parked_polls"`            // reads that wait at once
 	Connections    int      `yaml:"connections"`             // open client connections
 	Tokens         int      `yaml:"tokens"`                  // that the API may create
+	Sources        int      `yaml:"sources"`                 // of webhooks, that the API may create
 	Partitions     int      `yaml:"partitions"`              // replicas that the node carries; 0: what descriptors and memory carry
 	AutoCreates    int      `yaml:"auto_creates_per_minute"` // topics that are created automatically
 	Groups         int      `yaml:"groups"`                  // of all clusters
@@ -199,6 +200,7 @@ func Default() *Config {
 			ParkedPolls:    10_000,
 			Connections:    20_000,
 			Tokens:         1000,
+			Sources:        1000,
 			AutoCreates:    600,
 			Groups:         100_000,
 		},

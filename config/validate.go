@@ -139,6 +139,7 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 	v.number("limits.tokens", l.Tokens, 1, 100_000)
+	v.number("limits.sources", l.Sources, 1, 10_000)
 	v.number("limits.partitions", l.Partitions, 0, 10_000_000)
 	v.number("limits.auto_creates_per_minute", l.AutoCreates, 1, 1_000_000)
 	v.number("limits.groups", l.Groups, 1, 10_000_000)

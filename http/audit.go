@@ -19,6 +19,7 @@ import (
 var dataRoutes = map[string]bool{
 	"POST " + eventsPath:  true,
 	"POST " + webhookPath: true,
+	"POST " + sourcePath:  true,
 	"POST /offset":        true,
 	"POST /groups/{group}/members/{consumer_id}/heartbeat": true,
 }
@@ -81,8 +82,8 @@ func redacted(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, field := range v {
-			switch strings.ToLower(name) {
-			case "secret", "token", "password", "headers", "authorization":
+			switch lower := strings.ToLower(name); {
+			case lower == "token", lower == "password", lower == "headers", lower == "authorization", strings.Contains(lower, "secret"):
 				v[name] = "left out"
 			default:
 				v[name] = redacted(field)

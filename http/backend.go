@@ -97,6 +97,15 @@ type Backend interface {
 	// Nudge has reads that wait look whether their principal has ended.
 	Nudge()
 
+	// Sources are the sources of webhooks, by name, which may not be changed. Errors:
+	// starting, not_enough_replicas; of Source and DeleteSource source_not_found.
+	Sources() ([]*protocol.Source, *protocol.Error)
+	Source(name string) (*protocol.Source, *protocol.Error)
+	// PutSource creates a source or replaces its settings. Errors: too_many_sources,
+	// cluster_not_found, ambiguous_topic.
+	PutSource(ctx context.Context, spec *protocol.SourceSpec) (src *protocol.Source, created bool, err *protocol.Error)
+	DeleteSource(ctx context.Context, name string) *protocol.Error
+
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
 	// Topics lists topics, internal ones only if internal is true.
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)

@@ -208,7 +208,8 @@ const byteOrderMark = "\ufeff"
 // dropByteOrderMark removes a byte order mark from the beginning of a body, unless
 // the body is a value byte for byte.
 func (c *call) dropByteOrderMark() {
-	bytewise := c.media() == mediaRaw || c.route == webhookPath && !isJSONType(c.ctx.Request.Header.ContentType())
+	bytewise := c.media() == mediaRaw || c.route == webhookPath && !isJSONType(c.ctx.Request.Header.ContentType()) ||
+		c.route == sourcePath // the signature is of what was sent
 	if bytes.HasPrefix(c.body, []byte(byteOrderMark)) && !bytewise {
 		c.body = c.body[len(byteOrderMark):]
 	}

@@ -10,8 +10,9 @@ import (
 	"ottla/protocol"
 )
 
-// fakeTokens are the tokens of a fakeBackend.
+// fakeTokens are the tokens of a fakeBackend, and its sources.
 type fakeTokens struct {
+	fakeSources
 	mu      sync.Mutex
 	list    []*protocol.TokenEntry
 	err     *protocol.Error // of Tokens

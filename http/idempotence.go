@@ -86,7 +86,7 @@ func (d *idempotence) fromKey(c *call, p *produce, header string, key []byte) *p
 	// The request is its body and what the query adds to it.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.cluster + "\x00" + p.topic + "\x00"))
-	if c.media() == mediaRaw || c.route == webhookPath {
+	if c.media() == mediaRaw || c.route == webhookPath || p.source != nil {
 		_, _ = h.Write(c.records[0].key)
 	}
 	_, _ = h.Write(c.body)

@@ -11,7 +11,8 @@ import (
 // produce is what a POST /events asks for, whatever the form of its body.
 type produce struct {
 	topic, cluster string
-	batch          bool // it is answered as a batch
+	source         *protocol.Source // of a webhook; nil: none
+	batch          bool             // it is answered as a batch
 	noAck          bool
 	offsets        bool // the answer lists every record's offset
 	idempotence    idempotence
@@ -80,6 +81,8 @@ func (c *call) produce() *protocol.Error {
 	switch media := c.media(); {
 	case c.route == webhookPath:
 		err = c.decodeWebhook(p)
+	case p.source != nil:
+		err = c.decodeSource(p)
 	case media == mediaJSON:
 		err = c.decodeEvents(p)
 	case media == mediaNDJSON:

@@ -58,6 +58,11 @@ var table = []route{
 	{method: "GET", path: "/topic/{topic}/stream", needs: readTopics, handle: getTopicStream},
 
 	{method: "POST", path: webhookPath, body: anyBody, needs: writeTopics, handle: postWebhook},
+	{method: "PUT", path: sourcePath, body: jsonBody, needs: adminTopics, handle: putSource},
+	{method: "GET", path: "/sources", needs: seeLists, handle: getSources},
+	{method: "GET", path: sourcePath, needs: readTopics, handle: getSource},
+	{method: "DELETE", path: sourcePath, needs: adminTopics, handle: deleteSource},
+	{method: "POST", path: sourcePath, body: anyBody, needs: signed, handle: postSource},
 	{method: "POST", path: eventsPath, body: anyBody, needs: writeTopics, handle: postEvents, refused: refusedEvents},
 	{method: "GET", path: eventsPath, body: jsonBody, needs: readGroups, handle: getEvents},
 	{method: "POST", path: "/offset", body: jsonBody, needs: readGroups, handle: postOffset},

@@ -30,6 +30,7 @@ func (r rule) open() bool { return r.on == nothing }
 // The rules of the table of routes.
 var (
 	anybody = rule{on: nothing}
+	signed  = rule{on: nothing} // who has signed it may write to one topic, and do nothing else
 
 	adminClusters = rule{protocol.RightAdmin, clusters}
 	seeCluster    = rule{protocol.RightRead, clusters}

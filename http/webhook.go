@@ -23,6 +23,7 @@ func postWebhook(c *call) *protocol.Error {
 // webhook says what of a request becomes its record.
 type webhook struct {
 	keyHeader, idHeader string // empty: none
+	keyJSON             string // likewise; a JSON pointer
 	keep                []string
 }
 
@@ -43,14 +44,16 @@ func (c *call) decodeWebhook(p *produce) *protocol.Error {
 	if err != nil {
 		return err
 	}
+	return c.webhookRecord(p, &w)
+}
+
+// webhookRecord makes the request a record.
+func (c *call) webhookRecord(p *produce, w *webhook) (err *protocol.Error) {
 	rec := noRecord
-	if key, given := c.header(w.keyHeader); given {
-		start := len(c.scratch)
-		c.scratch = protocol.AppendJSONString(c.scratch, key)
-		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
-		rec.size += len(rec.key)
+	if err := c.webhookKey(&rec, w); err != nil {
+		return err
 	}
-	if rec.headers, err = c.keptHeaders(&w); err != nil {
+	if rec.headers, err = c.keptHeaders(w); err != nil {
 		return err
 	}
 	rec.size += len(rec.headers)
@@ -68,6 +71,23 @@ func (c *call) decodeWebhook(p *produce) *protocol.Error {
 	return p.idempotence.fromKey(c, p, w.idHeader, []byte(id))
 }
 
+// webhookKey takes the key from a header or from the body. A request without it has
+// no key.
+func (c *call) webhookKey(rec *record, w *webhook) (err *protocol.Error) {
+	if key, given := c.header(w.keyHeader); given {
+		start := len(c.scratch)
+		c.scratch = protocol.AppendJSONString(c.scratch, key)
+		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
+		rec.size += len(rec.key)
+	}
+	if w.keyJSON != "" {
+		if v, found := pointedTo(c.body, w.keyJSON); found {
+			rec.key, err = c.jsonToken("the key", v, &rec.size)
+		}
+	}
+	return err
+}
+
 func (c *call) webhookValue(rec *record) *protocol.Error {
 	if !isJSONType(c.ctx.Request.Header.ContentType()) {
 		rec.size += len(c.body)
@@ -76,7 +96,7 @@ func (c *call) webhookValue(rec *record) *protocol.Error {
 		}
 		return nil
 	}
-	r := protocol.NewJSONReader(c.body)
+	r := protocol.NewJSONReader(bytes.TrimPrefix(c.body, []byte(byteOrderMark)))
 	v, ok := r.Value()
 	if err := r.End(); !ok || err != nil {
 		return c.recordSyntaxError("the body", err)
@@ -159,7 +179,11 @@ func (w *webhook) setKeep(field string, v value) *protocol.Error {
 // setHeaderName takes the name of a header, in any case.
 func setHeaderName(dst *string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
-		name := strings.ToLower(string(v.text))
+		name, ok := v.str()
+		if !ok && !v.isQ {
+			return v.wrong(field, "a string")
+		}
+		name = strings.ToLower(name)
 		for _, b := range []byte(name) {
 			if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(b)) && (b < '0' || b > '9') && (b < 'a' || b > 'z') {
 				return invalid(field, "must be the name of a header")

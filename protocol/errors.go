@@ -37,7 +37,8 @@ var (
 	CodeLimitExceeded    = Code{40006, "limit_exceeded", false}    // more than the configured limit
 	CodeInvalidCursor    = Code{40007, "invalid_cursor", false}    // not a cursor this server made
 
-	CodeUnauthorized = Code{40101, "unauthorized", false} // nobody knows who asks
+	CodeUnauthorized     = Code{40101, "unauthorized", false}      // nobody knows who asks
+	CodeInvalidSignature = Code{40102, "invalid_signature", false} // a webhook that is not signed as its source says
 
 	CodeCrossSite = Code{40301, "cross_site", false} // a page of another site asked
 	CodeForbidden = Code{40302, "forbidden", false}  // the token does not allow it
@@ -51,6 +52,7 @@ var (
 	CodeRouteNotFound     = Code{40407, "route_not_found", false}
 	CodeUnknownMember     = Code{40408, "unknown_member", false}
 	CodeTokenNotFound     = Code{40409, "token_not_found", false}
+	CodeSourceNotFound    = Code{40410, "source_not_found", false}
 	CodeNodeNotFound      = Code{40420, "node_not_found", false}
 	CodeTaskNotFound      = Code{40421, "task_not_found", false}
 
@@ -90,6 +92,7 @@ var (
 	CodeRecordLimit         = Code{42208, "record_limit", false} // what other readers could not read
 	CodeTooManyPartitions   = Code{42209, "too_many_partitions", false}
 	CodeTooManyTokens       = Code{42210, "too_many_tokens", false}
+	CodeTooManySources      = Code{42211, "too_many_sources", false}
 
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
@@ -112,13 +115,13 @@ var (
 // Codes lists every code above; a test of the error renderer walks it.
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
-	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
+	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeInvalidSignature, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
-	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManyRequests,
+	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
 }

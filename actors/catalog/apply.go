@@ -17,6 +17,7 @@ const (
 	keyPartition   = "partition"    // ["partition","<topic id>",0]
 	keyConsumerIDs = "consumer_ids" // ["consumer_ids"]
 	keyToken       = "token"        // ["token","<name>"]
+	keySource      = "source"       // ["source","<name>"]
 )
 
 // clusterActions says which kind of key an action may have. An action that is
@@ -35,6 +36,9 @@ var clusterActions = map[string]string{
 	actionCreateToken:     keyToken,
 	actionAlterToken:      keyToken,
 	actionDeleteToken:     keyToken,
+	actionCreateSource:    keySource,
+	actionAlterSource:     keySource,
+	actionDeleteSource:    keySource,
 	actionRegisterNode:    keyNode,
 	actionPlaceCluster:    keyPlaced,
 	actionForgetPlaced:    keyPlaced,
@@ -120,6 +124,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyConsumerIDs(rec.Value)
 	case kind == keyToken && len(args) == 1:
 		return s.applyToken(args[0], rec.Value)
+	case kind == keySource && len(args) == 1:
+		return s.applySource(args[0], rec.Value)
 	}
 	return errors.New("the key has the wrong number of elements")
 }

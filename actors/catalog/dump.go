@@ -35,6 +35,9 @@ func (s *State) Dump() string {
 	for _, t := range s.tokens {
 		fmt.Fprintf(&b, "token %s %s\n", t.Name, metarecord.JSON(tokenValueOf(t)))
 	}
+	for _, src := range s.sources {
+		fmt.Fprintf(&b, "source %s\n", sourceRecord("", src).Value)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
 		fmt.Fprintf(&b, "node %s\n", metarecord.JSON(s.nodes[id]))
 	}

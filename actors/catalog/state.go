@@ -25,6 +25,9 @@ const (
 	actionCreateToken     = "CREATE_TOKEN"
 	actionAlterToken      = "ALTER_TOKEN"
 	actionDeleteToken     = "DELETE_TOKEN"
+	actionCreateSource    = "CREATE_SOURCE"
+	actionAlterSource     = "ALTER_SOURCE"
+	actionDeleteSource    = "DELETE_SOURCE"
 )
 
 // firstConsumerID is the first consumer id that is assigned. Ids that people
@@ -104,6 +107,7 @@ type State struct {
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
 	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
+	sources    []*protocol.Source      // likewise
 
 	// Of a fleet only.
 	nodes     map[uint64]*FleetNode

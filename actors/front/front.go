@@ -16,6 +16,7 @@ type Options struct {
 	AutoCreateTopics bool
 	Limits           catalog.TopicLimits // defaults and bounds of topics
 	MaxTokens        int
+	MaxSources       int
 
 	AutoCreatesPerMinute int
 	OffsetsPartitions    int // of __consumer_offsets of a new cluster

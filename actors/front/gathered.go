@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"ottla/actors/catalog"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -24,7 +25,7 @@ type gathered struct {
 func (g *gathered) read(v routing.LogView, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
 	var err error
 	next := protocol.Record{Topic: topic, Partition: partition}
-	if g.sink != nil && g.waited != nil && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
+	if g.sink != nil && g.waited != nil && topic != protocol.MetadataTopic && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
 		return nil
 	}
 	if g.sink != nil {
@@ -65,6 +66,9 @@ func estimate(v routing.LogView, offset int64, maxRecords, maxBytes int) int {
 func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
+	if next.Topic == protocol.MetadataTopic {
+		next.Value = catalog.WithoutSecrets(next.Key, next.Value)
+	}
 	g.note(next)
 }
 

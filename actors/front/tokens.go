@@ -12,14 +12,14 @@ import (
 
 // Tokens are kept in the metadata of the default cluster.
 
-// tokenCluster finds the cluster that keeps the tokens.
+// tokenCluster finds the cluster that keeps the tokens, and the sources of webhooks.
 func (fr *Front) tokenCluster() (*routing.Cluster, *protocol.Error) {
 	c := fr.directory.Clusters()[protocol.DefaultCluster]
 	switch {
 	case c == nil && fr.directory.WantsDefault.Load():
 		return nil, routing.ErrStarting
 	case c == nil:
-		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "tokens are kept in the cluster %q, which does not exist", protocol.DefaultCluster)
+		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "tokens and sources are kept in the cluster %q, which does not exist", protocol.DefaultCluster)
 	case c.View() == nil:
 		return nil, c.Unavailable()
 	}

@@ -58,7 +58,8 @@ type View struct {
 	Replicas map[uint64]int   // that each node carries, as catalog.State.Replicas
 	Owned    map[string]int64 // partitions, by the token that has created their topic
 
-	Tokens []*protocol.TokenEntry // by name; the same slice until one changes
+	Tokens  []*protocol.TokenEntry // by name; the same slice until one changes
+	Sources []*protocol.Source     // likewise
 }
 
 // BrokerCopies counts the replicas that are placed on a broker.
