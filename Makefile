@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet contract monitoring security chaos chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
 
 help: ## List the targets
@@ -99,6 +99,8 @@ contract: build ## Hold a running server against /openapi.json: generated client
 	SECONDS_EACH=$(SECONDS_EACH) ./e2e/contract/run bin/ottla
 
 CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm mix
+CHAOS_FLEET     ?= nodes split roll found
+CHAOS_NODES     ?= 3
 CHAOS_ROUNDS    ?= 30
 CHAOS_RUNS      ?= 1
 CHAOS_RESULTS   ?= chaos/results.jsonl
@@ -111,6 +113,9 @@ chaos: build ## Harm the broker under load in CHAOS_RUNS x CHAOS_ROUNDS rounds o
 	@failed=; for c in $(CHAOS_CAMPAIGNS); do for run in $$(seq $(CHAOS_RUNS)); do \
 		./bin/chaos -binary bin/ottla -campaign $$c -rounds $(CHAOS_ROUNDS) -results $(CHAOS_RESULTS) $(CHAOS_FLAGS) || failed="$$failed $$c"; \
 	done; done; [ -z "$$failed" ] || { echo "violated:$$failed"; exit 1; }
+
+chaos-fleet: ## Harm a fleet of CHAOS_NODES (3) processes in CHAOS_RUNS x CHAOS_ROUNDS rounds of nodes, split, roll and found
+	@$(MAKE) --no-print-directory chaos CHAOS_CAMPAIGNS="$(CHAOS_FLEET)" CHAOS_FLAGS="-nodes $(CHAOS_NODES) $(CHAOS_FLAGS)"
 
 chaos-sum: ## Add up the results of all runs of make chaos, as a table
 	@$(GO) run ./chaos -sum $(CHAOS_RESULTS)

@@ -22,24 +22,29 @@ import (
 type campaign struct {
 	name   string
 	faults []*fault
+	fleet  bool // of several processes
 }
 
 var campaigns = []campaign{
-	{"kill", []*fault{faultKill}},
-	{"power", []*fault{faultPower}},
-	{"pause", []*fault{faultPause}},
-	{"full", []*fault{faultFull}},
-	{"sync", []*fault{faultSync, faultSync, faultDying, faultHang}},
-	{"damage", []*fault{faultFlip, faultLive, faultAll, faultKill}},
-	{"dirs", []*fault{faultDelete, faultSwap, faultKill}},
-	{"outdated", []*fault{faultOld, faultOld, faultKill}},
-	{"brokers", []*fault{faultAdmin}},
-	{"storm", []*fault{faultStorm, faultAdmin, faultStop}},
-	{"brief", []*fault{faultKill, faultStop, faultPower, faultPause, faultSync, faultHang, faultDelete, faultSwap, faultAdmin, faultStorm}},
-	{"mix", []*fault{
+	{name: "kill", faults: []*fault{faultKill}},
+	{name: "power", faults: []*fault{faultPower}},
+	{name: "pause", faults: []*fault{faultPause}},
+	{name: "full", faults: []*fault{faultFull}},
+	{name: "sync", faults: []*fault{faultSync, faultSync, faultDying, faultHang}},
+	{name: "damage", faults: []*fault{faultFlip, faultLive, faultAll, faultKill}},
+	{name: "dirs", faults: []*fault{faultDelete, faultSwap, faultKill}},
+	{name: "outdated", faults: []*fault{faultOld, faultOld, faultKill}},
+	{name: "brokers", faults: []*fault{faultAdmin}},
+	{name: "storm", faults: []*fault{faultStorm, faultAdmin, faultStop}},
+	{name: "brief", faults: []*fault{faultKill, faultStop, faultPower, faultPause, faultSync, faultHang, faultDelete, faultSwap, faultAdmin, faultStorm}},
+	{name: "mix", faults: []*fault{
 		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultDying, faultHang,
 		faultFlip, faultLive, faultDelete, faultSwap, faultAdmin, faultAdmin, faultStorm,
 	}},
+	{name: "nodes", fleet: true, faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultMostKilled, faultAllKilled}},
+	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
+	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
+	{name: "found", fleet: true, faults: []*fault{faultFound}},
 }
 
 func listCampaigns(out io.Writer) {
@@ -68,6 +73,9 @@ func findCampaign(name string) (*campaign, error) {
 // violations are in the result.
 func runCampaign(o *options, out io.Writer) (*result, error) {
 	c, err := findCampaign(o.campaign)
+	if err == nil && c.fleet && (o.nodes < brokers || o.nodes > maxNodes) {
+		err = fmt.Errorf("-nodes %d must be from %d to %d", o.nodes, brokers, maxNodes)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +91,11 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{},
 	}
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
-	res, err := w.campaign(c)
+	run := w.campaign
+	if c.faults[0] == faultFound {
+		run = w.foundings
+	}
+	res, err := run(c)
 	bad := err != nil || len(res.Violations) > 0
 	if err != nil { // without an error the result has printed them
 		for _, v := range w.rec.h.violations {
@@ -105,8 +117,8 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 // again returns the command that repeats the campaign's decisions. The instants
 // at which they take effect are never the same.
 func (o *options) again() string {
-	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -min-up %s -max-up %s",
-		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.minUp, o.maxUp)
+	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -nodes %d -min-up %s -max-up %s",
+		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.nodes, o.minUp, o.maxUp)
 }
 
 // campaign sets up, injects faults and checks. Nothing of it runs on afterwards.
@@ -115,8 +127,8 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer w.s.end()
-	if err := w.s.start(); err != nil {
+	defer w.endAll()
+	if err := w.startAll(); err != nil {
 		return nil, err
 	}
 	if err := w.createTopics(); err != nil {
@@ -145,10 +157,14 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 	for _, f := range c.faults {
 		all |= f.needs | f.uses
 	}
+	if c.fleet {
+		return c.faults, w.newFleet(w.o.nodes)
+	}
 	var err error
 	if w.s, err = newServer(w.o.binary, w.o.dir); err != nil {
 		return nil, err
 	}
+	w.nodes = []*server{w.s}
 	var missing error
 	if all&needsIntercept != 0 {
 		if err := intercept.Available(); err != nil {

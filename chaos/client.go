@@ -13,9 +13,18 @@ import (
 	"time"
 )
 
-// callLimit is how long a client waits for an answer. It is more than the broker's
-// own request_timeout.
+// callLimit is how long a client of one process waits for an answer. It is more than
+// the broker's own request_timeout.
 const callLimit = 15 * time.Second
+
+// target is what clients talk to: a process, or any node of a fleet.
+type target interface {
+	call(ctx context.Context, method, path string, header http.Header, body []byte) (int, answer)
+}
+
+func (s *server) call(ctx context.Context, method, path string, header http.Header, body []byte) (int, answer) {
+	return call(ctx, callLimit, method, s.url(path), header, body)
+}
 
 // answer holds the fields of a response that clients use.
 type answer struct {
@@ -29,6 +38,8 @@ type answer struct {
 	Generation int64           `json:"generation"`
 	Records    []consumed      `json:"records"`
 	Earliest   int64           `json:"earliest"`
+	Latest     *int64          `json:"latest"`         // of offsets
+	High       *int64          `json:"high_watermark"` // of a read
 }
 
 // consumed is a record that a client has read.
@@ -48,8 +59,8 @@ type offsetRow struct {
 
 // call sends one request; status 0 means that no answer came. When the connection
 // was refused, so that the request was never sent, the outcome is none.
-func call(ctx context.Context, method, url string, header http.Header, body []byte) (int, answer) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+func call(ctx context.Context, limit time.Duration, method, url string, header http.Header, body []byte) (int, answer) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var tries atomic.Int32 // the transport repeats a GET by itself when a connection breaks
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tries.Add(1) }})

@@ -27,9 +27,9 @@ func TestARefusalOfARepetitionIsNoRefusal(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	_, a := call(context.Background(), http.MethodGet, s.URL, nil, nil)
+	_, a := call(context.Background(), callLimit, http.MethodGet, s.URL, nil, nil)
 	require.True(t, a.none(), "the only try")
-	status, a := call(context.Background(), http.MethodGet, s.URL, nil, nil)
+	status, a := call(context.Background(), callLimit, http.MethodGet, s.URL, nil, nil)
 	require.EqualValues(t, 3, calls.Load(), "the transport did not repeat it")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.False(t, a.none())

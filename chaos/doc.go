@@ -26,6 +26,14 @@
 //	brief     the faults that are over soon, each as likely as the others, for a short run
 //	mix       all faults but damage in all copies and outdated directories
 //
+// These run on a fleet of several processes (-nodes), with clients that move from node to
+// node, whose links all go by way of a relay:
+//
+//	nodes     one node, most or all are killed, one right after the other; nodes are stopped for up to 10 s and go on
+//	split     links are cut, one way or both, around a node, between halves, but for a bridge or a ring; they flap, are slow, are reset
+//	roll      all nodes are stopped in order and started again, in turn
+//	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
+//
 // # What the checker knows
 //
 // It does not trust the broker: it knows what clients sent and what they were
@@ -38,7 +46,9 @@
 //	gap                offsets of a partition do not follow each other
 //	diverged           the files of a broker differ from the log
 //	inconsistent       one offset gave two values
-//	stale read         an acknowledged record could not be read afterwards
+//	stale read         an acknowledged record could not be read afterwards, or a read showed an end that is older than
+//	                   what was acknowledged when it began; in a fleet, 300 ms before it began
+//	two fleets         the nodes of one list of seeds have written down different fleets
 //	skipped, twice     a group missed a record, or was given one twice with automatic commits
 //	two owners         two members got records of one partition in one generation
 //	stale              a cursor of an old generation was accepted

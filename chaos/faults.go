@@ -47,7 +47,7 @@ func (w *world) restart(end func() error) error {
 	if err := end(); err != nil {
 		return err
 	}
-	err := w.s.start()
+	err := w.startAll()
 	if err != nil {
 		w.rec.violate("stuck", "after a restart: %v", err)
 	}
@@ -109,7 +109,7 @@ func stopBrokers(w *world) error {
 
 func (w *world) setBroker(id int, action string) {
 	path := fmt.Sprintf("/cluster/default/brokers/%d/%s", id, action)
-	if status, a := call(context.Background(), "POST", w.s.url(path), nil, nil); status != 200 {
+	if status, a := w.s.call(context.Background(), "POST", path, nil, nil); status != 200 {
 		w.rec.violate("admin", "POST %s: status %d %s (outcome %s)", path, status, a.Code, a.Outcome)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ func (w *world) finish(rounds int) (*result, error) {
 	// Requests that were canceled may still be executed; they end with a clean stop.
 	// The start verifies the newest file of every copy.
 	w.s.scrubs = w.damagedFiles()
-	if err := w.restart(w.s.stop); err != nil {
+	if err := w.restart(w.stopAll); err != nil {
 		return nil, fmt.Errorf("clean stop: %w", err)
 	}
 	res := &result{
@@ -49,7 +50,7 @@ func (w *world) finish(rounds int) (*result, error) {
 		logs[topic] = f
 		res.Log += len(f.records)
 	}
-	if err := w.s.stop(); err != nil {
+	if err := w.stopAll(); err != nil {
 		return nil, fmt.Errorf("clean stop: %w", err)
 	}
 	damage, err := w.verify()
@@ -63,7 +64,7 @@ func (w *world) finish(rounds int) (*result, error) {
 		f.compacted = topic == keyTopic
 		for b := 1; b <= brokers && !f.compacted; b++ { // each replica compacts for itself, at its own time
 			var err error
-			if f.copies[b], err = w.s.readFiles(b, topic); err != nil {
+			if f.copies[b], err = w.holder(b).readFiles(b, topic); err != nil {
 				res.Violations = append(res.Violations, violation{"unreadable", err.Error()})
 			}
 		}
@@ -128,7 +129,7 @@ func (w *world) atEnd(ctx context.Context, g *group) bool {
 	if g.mode == byAuto {
 		return len(w.lag(g)) == 0
 	}
-	rows := readOffsets(ctx, w, "drain", g)
+	rows := readOffsets(ctx, w, w.target(), "drain", g)
 	return len(rows) == partitions && !slices.ContainsFunc(rows, behind)
 }
 
@@ -200,4 +201,14 @@ func (w *world) version() string {
 	return decode[struct {
 		Version string `json:"version"`
 	}](body).Version
+}
+
+// holder is the node that has a broker's files.
+func (w *world) holder(broker int) *server {
+	for _, s := range w.nodes {
+		if _, err := os.Stat(s.brokerDir(broker)); err == nil {
+			return s
+		}
+	}
+	return w.s
 }

@@ -21,6 +21,7 @@ type options struct {
 	images    string
 	results   string
 	producers int
+	nodes     int
 	minUp     time.Duration
 	maxUp     time.Duration
 	within    time.Duration
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&o.images, "images", "", "where disk images are kept (default: /dev/shm if it has room, else the working directory)")
 	flag.StringVar(&o.results, "results", "", "file that the result is appended to, as a line of JSON")
 	flag.IntVar(&o.producers, "producers", 8, "producers on the main topic, every other one with batches")
+	flag.IntVar(&o.nodes, "nodes", 3, "processes of the campaigns on a fleet")
 	flag.DurationVar(&o.minUp, "min-up", 20*time.Millisecond, "shortest time between two rounds")
 	flag.DurationVar(&o.maxUp, "max-up", time.Second, "longest time between two rounds")
 	flag.DurationVar(&o.within, "within", 0, "begin no round after this time (default: no limit)")

@@ -32,6 +32,7 @@ type group struct {
 // its session timeout, so that its partitions move.
 type member struct {
 	w          *world
+	at         target
 	g          *group
 	id         int
 	rnd        *rand.Rand
@@ -47,7 +48,7 @@ type member struct {
 func newMember(w *world, g *group, id int, seed int64) *member {
 	rnd := rand.New(rand.NewSource(seed))
 	return &member{
-		w: w, g: g, id: id, rnd: rnd, moved: true, pending: map[int]int64{}, carried: map[int]bool{},
+		w: w, at: w.target(), g: g, id: id, rnd: rnd, moved: true, pending: map[int]int64{}, carried: map[int]bool{},
 		session: time.Duration(1000+rnd.Intn(2000)) * time.Millisecond, posts: make(chan map[int]int64, 4),
 	}
 }
@@ -76,7 +77,7 @@ func (m *member) run(ctx context.Context) {
 
 // leave leaves the group for a while.
 func (m *member) leave(ctx context.Context) {
-	call(ctx, http.MethodDelete, m.w.s.url(fmt.Sprintf("/groups/%s/members/%d", m.g.name, m.id)), nil, nil)
+	m.at.call(ctx, http.MethodDelete, fmt.Sprintf("/groups/%s/members/%d", m.g.name, m.id), nil, nil)
 	m.forget()
 	pause(ctx, time.Duration(m.rnd.Intn(1000))*time.Millisecond)
 }
@@ -102,7 +103,7 @@ func (m *member) poll(ctx context.Context) {
 	default:
 		url += "&after=" + m.cursor
 	}
-	status, a := call(ctx, http.MethodGet, m.w.s.url(url), nil, nil)
+	status, a := m.at.call(ctx, http.MethodGet, url, nil, nil)
 	if status != http.StatusOK {
 		m.refusedPoll(ctx, status, &a, acks)
 		return
@@ -218,7 +219,7 @@ func (m *member) post(ctx context.Context, offsets map[int]int64) {
 	}
 	body := fmt.Appendf(nil, `{"consumer_id":%d,"group":%q,"offsets":[%s]}`, m.id, m.g.name, strings.Join(rows, ","))
 	ops := m.commits(offsets)
-	status, a := call(ctx, http.MethodPost, m.w.s.url("/offset"), nil, body)
+	status, a := m.at.call(ctx, http.MethodPost, "/offset", nil, body)
 	switch {
 	case status == http.StatusOK:
 		end(ops, (*offsetcheck.Op).Acked)
@@ -230,21 +231,22 @@ func (m *member) post(ctx context.Context, offsets map[int]int64) {
 
 // watcher reads the committed offsets of all groups on the main topic.
 func watcher(ctx context.Context, w *world, name string, rnd *rand.Rand) {
+	at := w.target()
 	for ctx.Err() == nil {
 		g := w.groups[rnd.Intn(len(w.groups))]
 		if g.topic == mainTopic && g.mode != byAuto {
-			readOffsets(ctx, w, name, g)
+			readOffsets(ctx, w, at, name, g)
 		}
 		pause(ctx, time.Duration(rnd.Intn(20))*time.Millisecond)
 	}
 }
 
-func readOffsets(ctx context.Context, w *world, client string, g *group) []offsetRow {
+func readOffsets(ctx context.Context, w *world, at target, client string, g *group) []offsetRow {
 	var ops []*offsetcheck.Op
 	for p := range partitions {
 		ops = append(ops, w.rec.offsets.Read(client, g.register(p)))
 	}
-	status, a := call(ctx, http.MethodGet, w.s.url("/offset?group="+g.name+"&topic="+g.topic), nil, nil)
+	status, a := at.call(ctx, http.MethodGet, "/offset?group="+g.name+"&topic="+g.topic, nil, nil)
 	if status != http.StatusOK {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 // request without an answer is sent again with the same sequence number until there
 // is one; the log must then have its records exactly once.
 type producer struct {
-	s     *server
+	s     target
 	rec   *recorder
 	rnd   *rand.Rand
 	id    string
@@ -35,6 +35,7 @@ func (p *producer) run(ctx context.Context) {
 		p.send(ctx, batch)
 		p.rec.produced(batch)
 		if p.rnd.Intn(50) == 0 && batch[0].outcome == acked {
+			pause(ctx, p.rec.fence)
 			p.readBack(ctx, batch[0])
 		}
 		pause(ctx, p.every)
@@ -66,7 +67,7 @@ func (p *producer) send(ctx context.Context, batch []produced) {
 		if p.rnd.Intn(100) == 0 {
 			try, cancel = context.WithTimeout(ctx, time.Duration(p.rnd.Intn(5000))*time.Microsecond)
 		}
-		status, a := call(try, http.MethodPost, p.s.url(path), header, body)
+		status, a := p.s.call(try, http.MethodPost, path, header, body)
 		cancel()
 		switch {
 		case status == http.StatusOK:
@@ -142,8 +143,13 @@ func (p *producer) acked(batch []produced, a *answer) {
 
 // readBack checks that an acknowledged record can be read.
 func (p *producer) readBack(ctx context.Context, r produced) {
-	status, a := call(ctx, http.MethodGet, p.s.url(recordsPath(p.topic, r.at.partition, r.at.offset, 1)), nil, nil)
+	began := p.rec.now()
+	status, a := p.s.call(ctx, http.MethodGet, recordsPath(p.topic, r.at.partition, r.at.offset, 1), nil, nil)
+	if status == http.StatusOK {
+		p.rec.fresh(p.topic, r.at.partition, began, a.High)
+	}
 	switch {
+	case began < r.ended+p.rec.fence: // it may be too early to see it
 	case status != http.StatusOK:
 	case len(a.Records) == 0:
 		if p.topic == mainTopic { // the other topics lose records by design
@@ -161,20 +167,23 @@ func recordsPath(topic string, partition int, offset int64, most int) string {
 // browser reads partitions without a group, from random offsets. The value at an
 // offset must never change, and a read must begin at the offset that was asked for
 // or be answered that retention has removed it.
-func browser(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic string) {
+func browser(ctx context.Context, s target, rec *recorder, rnd *rand.Rand, topic string) {
 	for ctx.Err() == nil {
 		p := rnd.Intn(partitions)
-		status, ends := call(ctx, http.MethodGet, s.url(fmt.Sprintf("/topic/%s/partitions/%d/offsets", topic, p)), nil, nil)
+		began := rec.now()
+		status, ends := s.call(ctx, http.MethodGet, fmt.Sprintf("/topic/%s/partitions/%d/offsets", topic, p), nil, nil)
 		if status == http.StatusOK {
+			rec.fresh(topic, p, began, ends.Latest)
 			browse(ctx, s, rec, rnd, topic, p, ends.Earliest)
 		}
 		pause(ctx, time.Duration(rnd.Intn(100))*time.Millisecond)
 	}
 }
 
-func browse(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic string, p int, earliest int64) {
+func browse(ctx context.Context, s target, rec *recorder, rnd *rand.Rand, topic string, p int, earliest int64) {
 	from := earliest + rnd.Int63n(1+max(0, rec.highest(topic, p)-earliest))
-	status, a := call(ctx, http.MethodGet, s.url(recordsPath(topic, p, from, 100)), nil, nil)
+	began := rec.now()
+	status, a := s.call(ctx, http.MethodGet, recordsPath(topic, p, from, 100), nil, nil)
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		d := decode[struct {
 			Earliest int64 `json:"earliest"`
@@ -187,6 +196,7 @@ func browse(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand, topic
 	if status != http.StatusOK {
 		return
 	}
+	rec.fresh(topic, p, began, a.High)
 	rec.saw(topic, a.Records)
 	for i, r := range a.Records {
 		if r.Offset != from+int64(i) {

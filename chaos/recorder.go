@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,12 +16,14 @@ type recorder struct {
 	began   time.Time
 	acks    atomic.Int64
 	offsets *offsetcheck.History
+	fence   time.Duration // how old a read may be
 
 	mu    sync.Mutex
 	h     history
 	seen  map[position]string
-	highs map[position]int64 // by partition (offset 0), the greatest offset seen
-	given map[string]int64   // by group, the newest generation that a member was told
+	highs map[position]int64      // by partition (offset 0), the greatest offset seen
+	ends  map[position][]shownEnd // by partition (offset 0), the ends that acknowledgements have shown
+	given map[string]int64        // by group, the newest generation that a member was told
 }
 
 // position is an offset of a topic.
@@ -32,7 +36,7 @@ func newRecorder() *recorder {
 	return &recorder{
 		began: time.Now(), offsets: offsetcheck.New(),
 		h:    history{churned: map[string]lifetime{}},
-		seen: map[position]string{}, highs: map[position]int64{}, given: map[string]int64{},
+		seen: map[position]string{}, highs: map[position]int64{}, ends: map[position][]shownEnd{}, given: map[string]int64{},
 	}
 }
 
@@ -54,6 +58,7 @@ func (r *recorder) produced(batch []produced) {
 		if p.outcome == acked {
 			r.acks.Add(1)
 			r.high(p.topic, p.at)
+			r.mark(p.topic, p.at)
 		}
 	}
 }
@@ -61,6 +66,42 @@ func (r *recorder) produced(batch []produced) {
 func (r *recorder) high(topic string, at place) {
 	key := position{topic, place{at.partition, 0}}
 	r.highs[key] = max(r.highs[key], at.offset)
+}
+
+// shownEnd is the end of a partition that an acknowledgement has shown at some time.
+type shownEnd struct {
+	time time.Duration
+	end  int64
+}
+
+func (r *recorder) mark(topic string, at place) {
+	if topic == churnTopic {
+		return
+	}
+	key := position{topic, place{at.partition, 0}}
+	list := r.ends[key]
+	if len(list) == 0 || at.offset >= list[len(list)-1].end {
+		r.ends[key] = append(list, shownEnd{r.now(), at.offset + 1})
+	}
+}
+
+// fresh checks the end that a read has shown, which began at some time: it must not be
+// older than what was acknowledged a fence before that.
+func (r *recorder) fresh(topic string, partition int, began time.Duration, end *int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.ends[position{topic, place{partition, 0}}]
+	n, _ := slices.BinarySearchFunc(list, began-r.fence, func(m shownEnd, t time.Duration) int { return cmp.Compare(m.time, t) })
+	if n == 0 {
+		return
+	}
+	if want := list[n-1]; end == nil || *end < want.end {
+		shown := "nothing"
+		if end != nil {
+			shown = fmt.Sprint(*end)
+		}
+		r.h.violations = append(r.h.violations, violation{"stale read", fmt.Sprintf("a read of %s-%d that began at %s showed the end %s; %d was acknowledged at %s", topic, partition, began, shown, want.end, want.time)})
+	}
 }
 
 // highest is the greatest offset that anybody has seen of a partition.

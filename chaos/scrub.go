@@ -77,12 +77,23 @@ func (s *server) metric(name string) (int, error) {
 }
 
 // verify runs ottla log verify on every file of the stopped broker.
-func (w *world) verify() ([]violation, error) {
+func (w *world) verify() (all []violation, err error) {
+	for _, s := range w.nodes {
+		found, err := s.verify()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func (s *server) verify() ([]violation, error) {
 	var stderr bytes.Buffer
-	run := exec.Command(w.o.binary, "log", "verify", w.s.dir)
+	run := exec.Command(s.binary, "log", "verify", s.dir)
 	run.Stderr = &stderr
 	out, err := run.Output()
-	fmt.Fprintf(w.s.log, "chaos: log verify:\n%s%s\n", out, stderr.Bytes())
+	fmt.Fprintf(s.log, "chaos: log verify:\n%s%s\n", out, stderr.Bytes())
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || len(out) == 0) {
 		return nil, fmt.Errorf("log verify: %w: %s", err, stderr.Bytes())

@@ -45,12 +45,12 @@ func TestDamageIsGoneAfterTheScrub(t *testing.T) {
 	s, err := newServer(binary, dir)
 	require.NoError(t, err)
 	defer s.end()
-	w := &world{o: &options{binary: binary, dir: dir}, rnd: rand.New(rand.NewSource(1)), s: s, rec: newRecorder(), victim: 2}
+	w := &world{o: &options{binary: binary, dir: dir}, rnd: rand.New(rand.NewSource(1)), s: s, nodes: []*server{s}, rec: newRecorder(), victim: 2}
 	require.NoError(t, s.start())
 	require.NoError(t, w.createTopics())
 	body := fmt.Appendf(nil, `{"topic":%q,"partition":0,"value":%q}`, churnTopic, strings.Repeat("x", 30000))
 	for range 8 { // more than one segment of one partition
-		status, a := call(context.Background(), http.MethodPost, s.url("/events"), nil, body)
+		status, a := s.call(context.Background(), http.MethodPost, "/events", nil, body)
 		require.Equal(t, http.StatusOK, status, a)
 	}
 	w.waitInSync()

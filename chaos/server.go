@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,7 @@ const (
 // server is the broker under test.
 type server struct {
 	binary, dir, addr string
+	args              []string // more of them
 	log               *os.File
 	boots             int                    // number of simulated boots of the machine, 0: none
 	intercept         *intercept.Interceptor // decides about its syncs; nil: nobody does
@@ -34,13 +36,23 @@ type server struct {
 	exited   chan struct{} // closed when cmd has ended
 }
 
-func newServer(binary, dir string) (*server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+// freeAddress returns an address for a process that keeps it when it starts again. Its
+// port is none of those that kernels give to outgoing connections, as they come.
+func freeAddress() (string, error) {
+	for tries := 0; ; tries++ {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.Intn(22000)))
+		if err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
+		if tries == 100 {
+			return "", err
+		}
 	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
+}
+
+func newServer(binary, dir string) (*server, error) {
+	addr, err := freeAddress()
+	if err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "server.log"))
@@ -60,7 +72,7 @@ func (s *server) start() error {
 
 // launch starts the process and does not wait for it to serve.
 func (s *server) launch() error {
-	args := []string{"serve", "--listen", s.addr, "--data-dir", s.dir}
+	args := append([]string{"serve", "--listen", s.addr, "--data-dir", s.dir}, s.args...)
 	cmd, attach := exec.Command(s.binary, args...), func() error { return nil }
 	if s.intercept != nil {
 		var err error
@@ -93,7 +105,7 @@ func (s *server) launch() error {
 
 // waitReady waits until every partition has a leader.
 func (s *server) waitReady(limit time.Duration) error {
-	deadline := time.Now().Add(limit)
+	deadline, note := time.Now().Add(limit), time.Now().Add(time.Second)
 	last := "no answer"
 	for time.Now().Before(deadline) {
 		select {
@@ -106,6 +118,10 @@ func (s *server) waitReady(limit time.Duration) error {
 			return nil
 		}
 		last = fmt.Sprintf("%d %.500s", status, body)
+		if time.Now().After(note) {
+			fmt.Fprintf(s.log, "chaos: %s not ready: %s\n", time.Now().UTC().Format(time.TimeOnly), last)
+			note = time.Now().Add(time.Second)
+		}
 		pause(context.Background(), 2*time.Millisecond)
 	}
 	return fmt.Errorf("not ready after %s (%s), see %s", limit, last, s.log.Name())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand"
@@ -28,17 +29,21 @@ type world struct {
 	o      *options
 	out    io.Writer
 	rnd    *rand.Rand
-	s      *server
-	disk   *volume // nil: the data is in an ordinary directory
+	s      *server   // the process, or the first of a fleet
+	nodes  []*server // all of them
+	net    *network  // between the nodes of a fleet
+	disk   *volume   // nil: the data is in an ordinary directory
 	rec    *recorder
 	groups []*group
 	victim int    // the broker whose files are damaged: one of three, so a minority of every partition
 	backup string // an older copy of the victim's directory, "" if there is none
 
-	storm    atomic.Bool    // members leave and join all the time
-	injected map[string]int // how often, by name of the fault
-	slowest  time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
-	restarts int
+	storm        atomic.Bool    // members leave and join all the time
+	injected     map[string]int // how often, by name of the fault
+	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
+	restarts     int
+	foundVersion string
+	targets      int // how many clients talk to a fleet
 }
 
 // pollsBetweenMoves is the mean number of polls until a member leaves or sleeps.
@@ -65,13 +70,13 @@ func (w *world) between(least, most time.Duration) time.Duration {
 
 func (w *world) createTopics() error {
 	for topic, settings := range topicSettings {
-		status, a := call(context.Background(), http.MethodPost, w.s.url("/topic"), nil, topicBody(topic, settings))
+		status, a := w.s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(topic, settings))
 		if status == http.StatusCreated {
 			continue
 		}
 		w.rec.violate("admin", "create topic %s: status %d %s", topic, status, a.Code)
 		until(func() bool {
-			status, a = call(context.Background(), http.MethodPost, w.s.url("/topic"), nil, topicBody(topic, settings))
+			status, a = w.s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(topic, settings))
 			return status == http.StatusOK || status == http.StatusCreated
 		})
 		if status >= http.StatusMultipleChoices {
@@ -99,7 +104,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	producers := 0
 	produce := func(topic string, most, keys int, every time.Duration) {
 		producers++
-		p := &producer{s: w.s, rec: w.rec, rnd: random(), id: fmt.Sprintf("p%d", producers), topic: topic, most: most, keys: keys, every: every}
+		p := &producer{s: w.target(), rec: w.rec, rnd: random(), id: fmt.Sprintf("p%d", producers), topic: topic, most: most, keys: keys, every: every}
 		wg.Go(func() { p.run(ctx) })
 	}
 	for n := range w.o.producers {
@@ -131,13 +136,13 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 		wg.Go(func() { watcher(ctx, w, fmt.Sprintf("watcher %d", n), random()) })
 	}
 	for _, topic := range []string{mainTopic, shortTopic} {
-		wg.Go(func() { browser(ctx, w.s, w.rec, random(), topic) })
+		wg.Go(func() { browser(ctx, w.target(), w.rec, random(), topic) })
 	}
-	wg.Go(func() { churner(ctx, w.s, w.rec, random()) })
+	wg.Go(func() { churner(ctx, w.target(), w.rec, random()) })
 }
 
 // churner deletes a topic and creates it again, whatever happens meanwhile.
-func churner(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand) {
+func churner(ctx context.Context, s target, rec *recorder, rnd *rand.Rand) {
 	for {
 		pause(ctx, time.Duration(500+rnd.Intn(2500))*time.Millisecond)
 		if ctx.Err() != nil {
@@ -145,12 +150,12 @@ func churner(ctx context.Context, s *server, rec *recorder, rnd *rand.Rand) {
 		}
 		rec.deleting(churnTopic)
 		until(func() bool {
-			status, _ := call(context.Background(), http.MethodDelete, s.url("/topic/"+churnTopic), nil, nil)
+			status, _ := s.call(context.Background(), http.MethodDelete, "/topic/"+churnTopic, nil, nil)
 			return status == http.StatusNoContent || status == http.StatusNotFound
 		})
 		pause(ctx, time.Duration(rnd.Intn(200))*time.Millisecond)
 		until(func() bool {
-			status, _ := call(context.Background(), http.MethodPost, s.url("/topic"), nil, topicBody(churnTopic, topicSettings[churnTopic]))
+			status, _ := s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(churnTopic, topicSettings[churnTopic]))
 			return status == http.StatusCreated || status == http.StatusOK
 		})
 		rec.created(churnTopic)
@@ -169,16 +174,17 @@ func until(done func() bool) {
 // notes how long that took: from now, or from the last start of the process if
 // there was one since the fault was injected.
 func (w *world) waitServing(what string, injected time.Time) error {
-	began, from := time.Now(), w.rec.acks.Load()
-	if w.s.launched.After(injected) {
-		began = w.s.launched
+	began, from, launched := time.Now(), w.rec.acks.Load(), false
+	for _, s := range w.nodes {
+		if s.launched.After(injected) && (began.Before(s.launched) || !launched) {
+			launched = true
+			began = s.launched
+		}
 	}
-	err := w.s.waitReady(progressLimit)
+	err := w.waitReady(progressLimit)
 	for err == nil && w.rec.acks.Load() < from+progressAcks {
-		select {
-		case <-w.s.exited:
-			err = fmt.Errorf("the broker ended by itself (%s)", w.s.cmd.ProcessState)
-		case <-time.After(2 * time.Millisecond):
+		if err = w.ended(); err == nil {
+			pause(context.Background(), 2*time.Millisecond)
 		}
 		if time.Since(began) > progressLimit {
 			status, body := w.s.get("/readyz")
@@ -186,14 +192,73 @@ func (w *world) waitServing(what string, injected time.Time) error {
 		}
 	}
 	w.slowest = max(w.slowest, time.Since(began))
+	fmt.Fprintf(w.s.log, "chaos: it served again %s after %s\n", time.Since(began), what)
 	if err == nil {
 		return nil
 	}
 	w.rec.violate("stuck", "after %s: %v", what, err)
-	w.s.end()
+	w.endAll()
 	w.restarts++
-	if err := w.s.start(); err != nil {
+	if err := w.startAll(); err != nil {
 		return fmt.Errorf("stuck after %s, and not ready after a restart: %w", what, err)
 	}
 	return nil
+}
+
+// target is what a client talks to.
+func (w *world) target() target {
+	if len(w.nodes) <= 1 {
+		return w.s
+	}
+	w.targets++
+	return &anyNode{nodes: w.nodes, at: w.targets % len(w.nodes), rnd: rand.New(rand.NewSource(w.o.seed + int64(w.targets)))}
+}
+
+// startAll starts all processes and waits until every partition has a leader.
+func (w *world) startAll() error {
+	for _, s := range w.nodes {
+		if err := s.launch(); err != nil {
+			return err
+		}
+	}
+	return w.waitReady(startLimit)
+}
+
+func (w *world) waitReady(limit time.Duration) error {
+	for i, s := range w.nodes {
+		if err := s.waitReady(limit); err != nil {
+			return fmt.Errorf("node %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// ended says which process has ended by itself.
+func (w *world) ended() error {
+	for _, s := range w.nodes {
+		select {
+		case <-s.exited:
+			return fmt.Errorf("the broker ended by itself (%s), see %s", s.cmd.ProcessState, s.log.Name())
+		default:
+		}
+	}
+	return nil
+}
+
+// stopAll ends all processes in order, all at once.
+func (w *world) stopAll() error {
+	errs := make([]error, len(w.nodes))
+	var wg sync.WaitGroup
+	for i, s := range w.nodes {
+		wg.Go(func() { errs[i] = s.stop() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// endAll makes sure that nothing is left running.
+func (w *world) endAll() {
+	for _, s := range w.nodes {
+		s.end()
+	}
 }

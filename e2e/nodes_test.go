@@ -56,11 +56,18 @@ func startNodes(t *testing.T, n int) *nodeSet {
 	return f
 }
 
+// freeAddress returns an address for a process that keeps it when it starts again. Its
+// port is none of those that kernels give to outgoing connections, as they come.
 func freeAddress(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, ln.Close()) }()
-	return ln.Addr().String()
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.Intn(22000)))
+		if err == nil {
+			require.NoError(t, ln.Close())
+			return ln.Addr().String()
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
 
 // node prepares a node with a certificate, and an address that it keeps.
