@@ -3,6 +3,7 @@ package remote
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -221,7 +222,11 @@ func (v *view) Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.R
 	if err != nil {
 		return err
 	}
-	return wire.EachRecord(body, emit)
+	rerr := wire.EachRecord(body, emit)
+	if errors.Is(rerr, logfile.ErrBelowStart) { // the log begins later than this view says
+		return fmt.Errorf("%w: offset %d was removed", logfile.ErrStale, offset)
+	}
+	return rerr
 }
 
 // Read implements routing.LogView.

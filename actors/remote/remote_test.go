@@ -154,7 +154,13 @@ func TestALeaderElsewhereIsReadLikeOneHere(t *testing.T) {
 	require.ErrorIs(t, rerr, logfile.ErrStale)
 	there.earliest = 3
 	_, rerr = v.Read(nil, 1, 2, 1000)
-	require.ErrorIs(t, rerr, logfile.ErrBelowStart, "removed since the view was taken")
+	require.ErrorIs(t, rerr, logfile.ErrStale, "removed since the view was taken, which says that it begins at 0")
+	require.NotErrorIs(t, rerr, logfile.ErrBelowStart)
+	v, err = l.View()
+	require.Nil(t, err)
+	_, rerr = v.Read(nil, 1, 2, 1000)
+	require.ErrorIs(t, rerr, logfile.ErrBelowStart)
+	assert.EqualValues(t, 3, v.Earliest())
 }
 
 func TestALeaderThatDoesNotAnswer(t *testing.T) {
