@@ -203,10 +203,14 @@ func (v *view) Estimate(offset int64, n int) int64 {
 func (v *view) OffsetForTime(ms int64) (int64, error) {
 	body, err := v.leader.call(wire.SeekTime, wire.AppendPartition(nil, v.leader.At), binary.AppendVarint(nil, ms))
 	if err != nil {
-		return 0, err
+		return 0, unread(err)
 	}
 	return wire.DecodeSeek(body)
 }
+
+// unread is the error of a read that was not answered. Nothing is known to be wrong with
+// the log: whoever reads takes a new view, of whoever leads then.
+func unread(err *protocol.Error) error { return fmt.Errorf("%w: %w", logfile.ErrStale, err) }
 
 // Each implements routing.LogView.
 func (v *view) Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.Record)) error {
@@ -220,7 +224,7 @@ func (v *view) Each(offset int64, maxRecords, maxBytes int, emit func(*logfile.R
 		Partition: v.leader.At, Offset: offset, MaxRecords: maxRecords, MaxBytes: maxBytes, HighWatermark: v.Bounds.HighWatermark,
 	}))
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	rerr := wire.EachRecord(body, emit)
 	if errors.Is(rerr, logfile.ErrBelowStart) { // the log begins later than this view says

@@ -178,6 +178,9 @@ func TestALeaderThatDoesNotAnswer(t *testing.T) {
 		require.Equal(t, protocol.ErrNotLeader, err, "a read that was lost may be put to the next leader")
 		_, rerr := v.Read(nil, 0, 1, 10)
 		require.ErrorIs(t, rerr, protocol.ErrNotLeader)
+		require.ErrorIs(t, rerr, logfile.ErrStale, "nothing is wrong with the log: a new view is asked for")
+		_, rerr = v.OffsetForTime(1)
+		require.ErrorIs(t, rerr, logfile.ErrStale)
 	}
 }
 
