@@ -37,6 +37,10 @@ var apiSeeds = []struct{ route, first, second, query, headers, body string }{
 	{"POST /groups/{group}/seek", "g", "", "", "", `{"topic":"liked","to":{"timestamp":5},"partition":1}`},
 	{"POST /groups/{group}/seek", "g", "", "", "", `{"topic":"liked","to":3}`},
 	{"DELETE /groups/{group}/members/{consumer_id}", "g", "9007199254740991", "", "", ""},
+	{"PUT /sources/{source}", "hub", "", "", "", `{"topic":"t","key_json":"/a/~10","id_header":"X-Id","keep":["a","B"],"verify":{"scheme":"github","secret":"s"}}`},
+	{"PUT /sources/{source}", "own", "", "", "", `{"topic":"t","cluster":"default","key_header":"k","verify":{"scheme":"hmac-sha256","header":"X-Sig","secret":"s"}}`},
+	{"PUT /sources/{source}", "std", "", "", "", `{"topic":"t","verify":{"scheme":"standard-webhooks","secret":"whsec_AAAA"}}`},
+	{"POST /sources/{source}", "hub", "", "", "Content-Type: application/json", `{"a":1}`},
 	{"GET /partitions", "", "", "internal=true&cluster=a&cluster=b", "", ""},
 	{"GET /consumer_groups", "", "", "%63luster=+", "", ""},
 	{"GET /readyz", "", "", "x", "X-Request-Id: abc", ""},
@@ -82,6 +86,7 @@ func FuzzAPI(f *testing.F) {
 			return // it does not reach a route
 		}
 		b.topics, b.reqs, b.polls, b.left = map[string]*fakeTopic{}, nil, nil, make(chan protocol.ConsumerID, 1)
+		b.sources = nil
 		clear(b.specs)
 		clear(b.clusters)
 		b.add("liked", 2)

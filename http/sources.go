@@ -152,19 +152,19 @@ func setKept(dst *[]string) func(string, value) *protocol.Error {
 			return v.wrong(field, "an array of strings")
 		}
 		r := protocol.NewJSONReader(v.json.Raw)
-		for r.Array(); r.Element(); {
+		n := 0
+		for r.Array(); r.Element(); n++ {
 			item, _ := r.Value()
 			var name string
 			if err := setKeptName(&name)(field, value{json: item}); err != nil {
 				return err
 			}
-			if slices.Contains(*dst, name) {
-				continue
-			}
-			if len(*dst) == maxKept {
+			if n == maxKept {
 				return protocol.Errorf(protocol.CodeNotAllowed, "%s has more than %d headers", field, maxKept).With("field", field).With("limit", maxKept)
 			}
-			*dst = append(*dst, name)
+			if !slices.Contains(*dst, name) {
+				*dst = append(*dst, name)
+			}
 		}
 		return nil
 	}

@@ -183,12 +183,13 @@ func setHeaderName(dst *string) func(string, value) *protocol.Error {
 		if !ok && !v.isQ {
 			return v.wrong(field, "a string")
 		}
-		name = strings.ToLower(name)
 		for _, b := range []byte(name) {
-			if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(b)) && (b < '0' || b > '9') && (b < 'a' || b > 'z') {
+			letter := b|0x20 >= 'a' && b|0x20 <= 'z'
+			if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(b)) && (b < '0' || b > '9') && !letter {
 				return invalid(field, "must be the name of a header")
 			}
 		}
+		name = strings.ToLower(name)
 		if name == "" {
 			return invalid(field, "must be the name of a header")
 		}

@@ -80,6 +80,7 @@ func TestWebhookRefusals(t *testing.T) {
 		"internal":            {"/topic/__consumer_offsets/events", `1`, json, 422, "internal_topic"},
 		"name":                {"/topic/a%20b/events", `1`, json, 422, "invalid_name"},
 		"no header name":      {"/topic/t/events?keep=a,b%20c", `1`, json, 400, "invalid_parameter"},
+		"no ASCII":            {"/topic/t/events?key_header=%E2%84%AA", `1`, json, 400, "invalid_parameter"},
 		"empty name":          {"/topic/t/events?key_header=", `1`, json, 400, "invalid_parameter"},
 		"parameter":           {"/topic/t/events?key=a", `1`, json, 400, "unknown_parameter"},
 		"no id":               {"/topic/t/events?id_header=x-id", `1`, json, 422, "not_allowed"},
