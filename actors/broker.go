@@ -44,6 +44,7 @@ type brokerActor struct {
 	work     *sync.WaitGroup // goroutines in the directory; they outlive a broker that panics
 	ledger   *datadir.Ledger
 	raisedAt time.Time // when the ledger's counter was raised last
+	before   uint64    // the counter before the last start, 0 of a directory that is new
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
 	down     map[protocol.PartitionID]*downReplica
@@ -84,6 +85,7 @@ type (
 		Wiped   bool
 		Holding []datadir.Replica
 		Opens   uint64         // its counter, on disk
+		Before  uint64         // what it was before this start
 		Peers   map[int]uint64 // what it knows of the others'
 		Err     error
 	}
@@ -199,7 +201,7 @@ func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 	b.state = brokerRunning
 	b.startClock(ctx)
 	ctx.Send(b.parent, &brokerOpened{
-		Broker: b.id, Wiped: wiped, Holding: b.ledger.Replicas(), Opens: b.ledger.OpenCount(), Peers: b.ledger.Peers(),
+		Broker: b.id, Wiped: wiped, Holding: b.ledger.Replicas(), Opens: b.ledger.OpenCount(), Before: b.before, Peers: b.ledger.Peers(),
 	})
 }
 

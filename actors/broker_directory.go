@@ -35,6 +35,7 @@ type (
 // openDirectory makes the directory usable and opens its ledger. Known is the
 // greatest counter of this broker that a peer has noted.
 func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, err error) {
+	b.before = 0
 	reason, why := b.unusable(known)
 	if reason != "" && !creating {
 		b.log.Error("the broker's directory cannot be used, a new one takes its place; its replicas are rebuilt under new ids",
@@ -69,6 +70,7 @@ func (b *brokerActor) unusable(known uint64) (reason string, err error) {
 	if datadir.IsOldCopy(b.dir, l, age) {
 		return directoryOutdated, age.Err()
 	}
+	b.before = l.OpenCount()
 	return "", nil
 }
 

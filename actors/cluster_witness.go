@@ -10,16 +10,19 @@ import (
 	"ottla/link"
 )
 
-// A broker of a cluster with brokers at several nodes runs its replicas only once a
-// majority of the cluster's brokers, itself included, has noted its count: any
-// majority that there will be later has one among it that recognizes an older copy
-// of its directory.
+// A broker of a cluster with brokers at several nodes that opens a directory first asks
+// all other nodes what they know of it, for witnessPatience at most: the first that knows
+// more than the directory says recognizes an older copy. Then it has its count noted, by
+// a majority of the cluster's brokers, itself included, and runs its replicas. A majority
+// alone would not recognize all: of three brokers, another one may have noted the last
+// count. What is left is an older copy that starts while all are away that know of it.
 
 // witnessing is a broker that waits for brokers elsewhere to note its count.
 type witnessing struct {
-	opens uint64
-	noted map[int]bool // brokers that have, itself included
-	again bool         // a witnessDue is on its way
+	opens    uint64
+	since    time.Time
+	answered map[link.NodeID]bool // nodes that have said what they know
+	noted    map[int]bool         // brokers that have noted the count, itself included
 }
 
 // notedFor is a count that another node has asked to note.
@@ -32,10 +35,13 @@ type notedFor struct {
 
 type (
 	// witnessed is the answer of another node. Known is the greatest count of the
-	// broker that a broker there knew before.
+	// broker that a broker there knew before, and Asked says that it was only asked for
+	// that.
 	witnessed struct {
 		Broker int
+		Node   link.NodeID
 		Opens  uint64
+		Asked  bool
 		Noted  []int
 		Known  uint64
 	}
@@ -47,6 +53,10 @@ type (
 // whose brokers could not write.
 const witnessRetry = 300 * time.Millisecond
 
+// witnessPatience is how long a broker waits for nodes that do not say what they know of
+// it.
+const witnessPatience = time.Second
+
 // introduced lets a broker run that its peers in this process know, once enough of
 // those elsewhere do.
 func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
@@ -55,7 +65,7 @@ func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
 		c.letIn(ctx, b)
 		return
 	}
-	w := &witnessing{opens: b.opened.Opens, noted: map[int]bool{id: true}}
+	w := &witnessing{opens: b.opened.Opens, since: time.Now(), answered: map[link.NodeID]bool{}, noted: map[int]bool{id: true}}
 	for _, n := range noted {
 		w.noted[n] = true
 	}
@@ -63,36 +73,54 @@ func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
 	c.seekWitnesses(ctx, id)
 }
 
-// seekWitnesses asks all other nodes of the cluster to note a broker's count, unless
-// enough have.
+// seekWitnesses asks all other nodes of the cluster what they know of a broker, or to
+// note its count, unless enough have.
 func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 	b, w := c.brokers[id], c.witnessing[id]
 	if w == nil {
 		return
 	}
-	w.again = false
 	if b.state != brokerStarting || b.opened == nil || b.opened.Opens != w.opens {
 		delete(c.witnessing, id)
 		return
 	}
-	if len(w.noted) > c.handle.manifest.NumBrokers/2 {
+	asked, count := false, w.opens
+	switch {
+	case !c.allHaveSaid(b, w):
+		asked, count = true, 0 // nothing to note
+	case c.notedByMajority(w):
 		delete(c.witnessing, id)
 		c.letIn(ctx, b)
 		return
 	}
 	self, system := ctx.Self(), c.env.system
-	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: w.opens}})
+	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: count}})
 	for _, node := range c.otherNodes() {
+		if asked && w.answered[node] {
+			continue
+		}
 		c.env.peers.link.Call(node, link.Control, wire.NoteCounts, time.Now().Add(callPatience), func(answer []byte, err error) {
 			var a countsAnswer
 			if err != nil || wire.Decode(answer, &a) != nil {
 				return // asked again
 			}
-			system.Root.Send(self, &witnessed{Broker: id, Opens: w.opens, Noted: a.Noted, Known: a.Known[id]})
+			system.Root.Send(self, &witnessed{Broker: id, Node: node, Opens: w.opens, Asked: asked, Noted: a.Noted, Known: a.Known[id]})
 		}, body)
 	}
-	w.again = true
 	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
+}
+
+// allHaveSaid reports whether all other nodes have said what they know of the broker, or
+// have had the time. Of a broker whose first directory this is, none knows anything.
+func (c *clusterActor) allHaveSaid(b *brokerInCluster, w *witnessing) bool {
+	if b.opened.Before == 0 && !b.opened.Wiped || time.Since(w.since) >= witnessPatience {
+		return true
+	}
+	return !slices.ContainsFunc(c.otherNodes(), func(n link.NodeID) bool { return !w.answered[n] })
+}
+
+func (c *clusterActor) notedByMajority(w *witnessing) bool {
+	return len(w.noted) > c.handle.manifest.NumBrokers/2
 }
 
 // otherNodes are the nodes that have brokers of this cluster, but for this one.
@@ -108,23 +136,34 @@ func (c *clusterActor) otherNodes() []link.NodeID {
 
 func (c *clusterActor) witnessed(ctx actor.Context, m *witnessed) {
 	b, w := c.brokers[m.Broker], c.witnessing[m.Broker]
-	if w == nil || w.opens != m.Opens {
+	if w == nil || w.opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens {
 		return
 	}
-	if m.Known > w.opens {
-		// An older copy. It is opened again, by what is known now, which puts a new
-		// directory in its place.
+	// Brokers elsewhere note a count only when it is on disk here: what they know before
+	// they are asked to note this one cannot exceed what the ledger said before this start,
+	// unless that is an older copy. A directory that is new has to get beyond it.
+	if m.Known > m.Opens || m.Asked && (m.Known == m.Opens || m.Known > b.opened.Before && !b.opened.Wiped) {
+		// It is opened again, and a new directory takes the place of an older copy: that has
+		// counted this start, so only a greater count tells it.
 		delete(c.witnessing, b.id)
-		c.intros.Note(b.id, m.Known)
+		c.intros.Note(b.id, max(m.Known, m.Opens+1))
 		ctx.Send(b.pid, &refuseBroker{})
 		c.moveBroker(b, brokerFailed, nil)
 		c.startBroker(ctx, b)
 		return
 	}
-	for _, n := range m.Noted {
-		w.noted[n] = true
+	if m.Asked {
+		w.answered[m.Node] = true
+		if !c.allHaveSaid(b, w) {
+			return
+		}
 	}
-	if len(w.noted) > c.handle.manifest.NumBrokers/2 {
+	if !m.Asked {
+		for _, n := range m.Noted {
+			w.noted[n] = true
+		}
+	}
+	if m.Asked || c.notedByMajority(w) {
 		c.seekWitnesses(ctx, b.id)
 	}
 }

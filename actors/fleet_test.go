@@ -382,26 +382,6 @@ func TestAWipedNodeIsANewOne(t *testing.T) {
 	require.Len(t, nodes, 4)
 }
 
-// An older copy of a broker's directory is recognized by what other nodes know, and
-// its replicas are made anew.
-func TestAnOlderCopyIsRecognizedByOtherNodes(t *testing.T) {
-	f := newFleet(t, 3)
-	produce(t, f.nodes[1], "q", 0, "0")
-	f.stop(3)
-	broker := filepath.Join(f.dataDir(3), "default", datadir.BrokerDirName(3))
-	saved := filepath.Join(f.dir, "saved")
-	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
-	f.start(3)
-	produce(t, f.nodes[1], "q", 0, "1")
-	f.stop(3)
-	require.NoError(t, os.RemoveAll(broker))
-	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))
-	n := f.start(3)
-	f.awaitReady()
-	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
-	require.Equal(t, []string{"0", "1"}, fetchAll(t, n, "q", 0))
-}
-
 // Founders that are there before the others wait, and say for whom.
 func TestFoundersWaitForAll(t *testing.T) {
 	f := &testFleet{t: t, dir: t.TempDir(), nodes: map[int]*Node{}, links: map[int]string{}}

@@ -1,0 +1,53 @@
+package actors
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/actors/datadir"
+)
+
+// An older copy of a broker's directory is recognized by what other nodes know, and
+// its replicas are made anew.
+func TestAnOlderCopyIsRecognizedByOtherNodes(t *testing.T) {
+	f := newFleet(t, 3)
+	produce(t, f.nodes[1], "q", 0, "0")
+	f.stop(3)
+	broker := filepath.Join(f.dataDir(3), "default", datadir.BrokerDirName(3))
+	saved := filepath.Join(f.dir, "saved")
+	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
+	f.start(3)
+	produce(t, f.nodes[1], "q", 0, "1")
+	f.stop(3)
+	require.NoError(t, os.RemoveAll(broker))
+	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))
+	n := f.start(3)
+	f.awaitReady()
+	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	require.Equal(t, []string{"0", "1"}, fetchAll(t, n, "q", 0))
+}
+
+// An older copy is recognized although the broker's last count, that of its end, has
+// not reached the others.
+func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
+	f := newFleet(t, 3)
+	produce(t, f.nodes[1], "q", 0, "0")
+	f.stop(3)
+	broker := filepath.Join(f.dataDir(3), "default", datadir.BrokerDirName(3))
+	saved := filepath.Join(f.dir, "saved")
+	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
+	killed := f.start(3)
+	f.awaitReady()
+	killed.env.peers.link.Close()
+	f.stop(3)
+	require.NoError(t, os.RemoveAll(broker))
+	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))
+	n := f.start(3)
+	f.awaitReady()
+	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	require.Equal(t, []string{"0"}, fetchAll(t, n, "q", 0))
+}
