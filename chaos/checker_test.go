@@ -148,4 +148,13 @@ func TestLifetimeOfATopic(t *testing.T) {
 	l := r.h.churned["t"]
 	require.Greater(t, l.deleted, time.Second)
 	require.GreaterOrEqual(t, l.created, l.deleted)
+
+	// A topic that nobody could delete keeps its records, and they are no ghosts.
+	r.deleting("t")
+	r.notDeleted("t")
+	f := finalLog{topic: "t", records: []record{{at: place{0, 0}, value: "a"}}, start: map[int]int64{}}
+	h := history{produced: []produced{{topic: "t", value: "a", outcome: acked, at: place{0, 0}, ended: 1}}, churned: r.h.churned}
+	for _, v := range checkLog(&h, &f) {
+		require.NotEqual(t, "ghost", v.Kind)
+	}
 }

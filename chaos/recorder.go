@@ -177,6 +177,14 @@ func (r *recorder) deleting(topic string) {
 	r.h.churned[topic] = l
 }
 
+// notDeleted records that nobody has said that a topic is deleted: it may still have all
+// its records, or lose them any time.
+func (r *recorder) notDeleted(topic string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.churned[topic] = lifetime{created: never}
+}
+
 // created records that a topic was created again.
 func (r *recorder) created(topic string) {
 	at := r.now()

@@ -149,25 +149,35 @@ func churner(ctx context.Context, s target, rec *recorder, rnd *rand.Rand) {
 			return
 		}
 		rec.deleting(churnTopic)
-		until(func() bool {
+		deleted := until(func() bool {
 			status, _ := s.call(context.Background(), http.MethodDelete, "/topic/"+churnTopic, nil, nil)
 			return status == http.StatusNoContent || status == http.StatusNotFound
 		})
+		if !deleted {
+			fmt.Println(churnTopic, "could not be deleted for a minute")
+			rec.notDeleted(churnTopic)
+			continue
+		}
 		pause(ctx, time.Duration(rnd.Intn(200))*time.Millisecond)
-		until(func() bool {
+		created := until(func() bool {
 			status, _ := s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(churnTopic, topicSettings[churnTopic]))
 			return status == http.StatusCreated || status == http.StatusOK
 		})
-		rec.created(churnTopic)
+		if created {
+			rec.created(churnTopic)
+		}
 	}
 }
 
 // until repeats a request for a minute at most, so that a broken broker does not
-// keep the campaign from ending.
-func until(done func() bool) {
-	for deadline := time.Now().Add(time.Minute); !done() && time.Now().Before(deadline); {
-		pause(context.Background(), 20*time.Millisecond)
+// keep the campaign from ending. It reports whether the request succeeded.
+func until(done func() bool) bool {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); pause(context.Background(), 20*time.Millisecond) {
+		if done() {
+			return true
+		}
 	}
+	return false
 }
 
 // waitServing waits until the broker acknowledges records again after a fault, and
