@@ -25,6 +25,8 @@ type brokerInCluster struct {
 
 	gone  bool    // its actor panicked, and what it left behind still works in its directory
 	pause backoff // before it is started again after that
+
+	restarts *actor.PID // of the actor that is about to be started again
 }
 
 // brokerMoves are the states that may follow each other. A broker fails from

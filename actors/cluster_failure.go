@@ -18,8 +18,8 @@ type (
 	// brokerCleared says that no goroutine of a broker that panicked is left in its
 	// directory.
 	brokerCleared struct{ ID int }
-	// restartBroker starts a broker again after a panic, unless it has been started
-	// or stopped since.
+	// restartBroker starts a broker again after a panic, or for which there was no space,
+	// unless it has been started or stopped since.
 	restartBroker struct {
 		ID  int
 		PID *actor.PID
@@ -95,17 +95,30 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 		c.startBroker(ctx, b)
 		return
 	}
-	again := &restartBroker{ID: b.id, PID: b.pid}
 	pause := max(b.pause.next(c.env.now()), c.env.opt.restartAfter)
 	b.pause.works(c.env.now().Add(pause))
 	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
+	c.restartAfter(ctx, b, pause)
+}
+
+// restartAfter starts a broker again that has failed, unless somebody does before. At
+// most one start is waited for.
+func (c *clusterActor) restartAfter(ctx actor.Context, b *brokerInCluster, pause time.Duration) {
+	if b.restarts == b.pid {
+		return
+	}
+	b.restarts = b.pid
+	again := &restartBroker{ID: b.id, PID: b.pid}
 	self, system := ctx.Self(), c.env.system
 	time.AfterFunc(pause, func() { system.Root.Send(self, again) })
 }
 
 func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 	b := c.brokers[m.ID]
-	if c.endReply == nil && b.state == brokerFailed && b.pid.Equal(m.PID) {
+	if b.restarts == m.PID {
+		b.restarts = nil
+	}
+	if c.endReply == nil && b.state == brokerFailed && !b.gone && b.pid.Equal(m.PID) {
 		c.startBroker(ctx, b)
 	}
 }

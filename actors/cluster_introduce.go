@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/datadir"
+	"ottla/actors/disk"
 	"ottla/protocol"
 )
 
@@ -42,11 +43,17 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	c.introduce(ctx)
 }
 
+// fullRetry is the pause before a broker is started again for which there was no space.
+const fullRetry = time.Second
+
 func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err error) {
 	c.moveBroker(b, brokerFailed, err)
 	c.restoreAll(ctx) // replicas that waited for this broker's can be decided on now
 	c.publish()
 	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
+	if disk.Retriable(err) && c.create == nil {
+		c.restartAfter(ctx, b, fullRetry)
+	}
 }
 
 // introduce begins a round when no broker is opening any more. Rounds do not

@@ -36,11 +36,11 @@ func fullDisk(w *world) error {
 	if err := w.disk.free(); err != nil {
 		return err
 	}
-	if err := w.s.waitReady(startLimit); err == nil {
-		return nil
+	err := w.s.waitReady(startLimit)
+	if err != nil {
+		w.rec.violate("stuck", "after a start on a full disk: %v", err)
 	}
-	w.s.end()
-	return w.s.start()
+	return err
 }
 
 // failSyncs makes some syncs of one broker fail, sometimes of all brokers. A broker
