@@ -228,7 +228,7 @@ func (l *nodeLoad) check() {
 func (l *nodeLoad) group(ctx context.Context) (values []string) {
 	c, ack := &nodeClient{f: l.f}, ""
 	for ctx.Err() == nil || !l.consumed(c) {
-		a := c.ask(http.MethodGet, eventsPath("topic="+l.topic, "group=g", "consumer_id=1", "timeout_ms=200", "max_records=500")+ack, nil)
+		a := c.ask(http.MethodGet, eventsPath("topic="+l.topic, "group=g", "consumer_id=1", "auto_commit=false", "timeout_ms=200", "max_records=500")+ack, nil)
 		if a == nil {
 			return values
 		}
