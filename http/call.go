@@ -118,7 +118,7 @@ func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 		defer s.release(c)
 		c.route, c.began, c.done = rt.path, time.Now(), done
 		c.begin()
-		c.run(func() *protocol.Error { return c.handle(rt) })
+		c.run(func() *protocol.Error { return c.handle(&rt) })
 		if !c.suspended {
 			done(c)
 		}
@@ -140,7 +140,7 @@ func (c *call) run(answer func() *protocol.Error) {
 }
 
 // handle reads the body and calls the route's handler.
-func (c *call) handle(rt route) *protocol.Error {
+func (c *call) handle(rt *route) *protocol.Error {
 	if err := c.srv.origins.check(c); err != nil {
 		return err
 	}

@@ -42,17 +42,24 @@ func (f Future[T]) Wait(deadline time.Time) (T, bool) {
 	default:
 	}
 	e := expiries.Get().(*expiry)
-	e.begin(deadline, f)
+	e.begin(deadline, slot[T](f.ch))
 	v := <-f.ch
 	averted := e.end()
 	expiries.Put(e)
 	return v, averted
 }
 
+// slot is the channel of a Future alone: a single pointer, so that no wait has to
+// allocate for the interface that an expiry keeps it in.
+type slot[T any] chan T
+
 // expire ends a wait without an answer.
-func (f Future[T]) expire() {
+func (s slot[T]) expire() {
 	var none T
-	f.Put(none)
+	select {
+	case s <- none:
+	default:
+	}
 }
 
 // expiry ends a wait at its deadline by putting an empty answer into the caller's

@@ -19,7 +19,11 @@ func (fr *Front) Produce(reqs []*protocol.ProduceRequest, deadline time.Time) {
 		}
 		return
 	}
-	refs := make([]*routing.Leadership, len(reqs))
+	var few [4]*routing.Leadership // most requests are for fewer partitions
+	refs := few[:]
+	if len(reqs) > len(few) {
+		refs = make([]*routing.Leadership, len(reqs))
+	}
 	for i, req := range reqs {
 		req.Reply, req.Deadline = protocol.NewFuture[protocol.ProduceResult](), deadline
 		if refs[i] = routing.Of(req.Topic).Partitions[req.Partition].Leader(); refs[i] != nil {
@@ -61,8 +65,25 @@ func (fr *Front) checkKey(reqs []*protocol.ProduceRequest, deadline time.Time) *
 }
 
 // awaitProduce waits for the answer to records that were handed to leader, nil
-// if nobody led, and follows the leadership while it is a refusal.
+// if nobody led. Nearly every request is answered by the first leader without an
+// error; what follows the leadership is made only for the others.
 func (fr *Front) awaitProduce(req *protocol.ProduceRequest, leader *routing.Leadership, deadline time.Time) protocol.ProduceResult {
+	if leader == nil {
+		return fr.followProduce(req, nil, deadline)
+	}
+	res, come := req.Reply.Wait(deadline)
+	if come && res.Err == nil {
+		return res
+	}
+	if come {
+		req.Reply.Put(res) // the slot is empty again; followProduce judges the answer
+	}
+	return fr.followProduce(req, leader, deadline)
+}
+
+// followProduce judges the answer of leader, which is in the slot of the request or
+// will not come any more, and follows the leadership while it is a refusal.
+func (fr *Front) followProduce(req *protocol.ProduceRequest, leader *routing.Leadership, deadline time.Time) protocol.ProduceResult {
 	f := follow[protocol.ProduceResult]{
 		front: fr, topic: req.Topic, partition: req.Partition, deadline: deadline,
 		put: func(to *routing.Leadership, slot protocol.Future[protocol.ProduceResult]) {
