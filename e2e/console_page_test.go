@@ -90,7 +90,8 @@ func (p *page) until(what, expression string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if eval[bool](p, "!!("+expression+")") {
+		// A page that is being left or loaded has nothing to look at for a moment.
+		if ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")", chromedp.EvalAwaitPromise)); err == nil && ok {
 			return
 		}
 		select {

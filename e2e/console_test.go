@@ -19,8 +19,8 @@ func TestConsoleOpens(t *testing.T) {
 	s := start(t)
 	p := s.openConsole(ctx)
 	require.NoError(t, chromedp.Do(p.ctx, chromedp.Navigate(s.base+"/")))
+	p.until("it is the console", "location.pathname === '/console/' && document.querySelector('h1')")
 	eval[bool](p, pageHelpers)
-	p.until("it is the console", "location.pathname === '/console/'")
 	p.shows("All is well: 3 brokers run. There are no topics yet.")
 	p.shows("Cluster default")
 	p.curlIs("curl -s '/overview'")
@@ -30,15 +30,15 @@ func TestConsoleOpens(t *testing.T) {
 
 	t.Log("the pages by keyboard")
 	p.keys(kb.Tab)
-	assert.Equal(t, "To the content", eval[string](p, "document.activeElement.innerText"))
+	p.until("the link to the content has the focus", "document.activeElement.innerText === 'To the content'")
 	for _, name := range []string{"Ottla", "Overview", "Topics", "Groups", "Brokers"} {
 		p.keys(kb.Tab)
-		assert.Equal(t, name, eval[string](p, "document.activeElement.innerText.trim()"))
+		p.until(name+" has the focus", "document.activeElement.innerText.trim() === "+quote(name))
 	}
 	p.visit("topics", "Topics")
 	p.shows("There are no topics yet")
 	p.keys("/")
-	assert.Equal(t, "Filter topics", eval[string](p, "document.activeElement.placeholder"))
+	p.until("the filter has the focus", "document.activeElement.placeholder === 'Filter topics'")
 	p.visit("groups", "Groups")
 	p.shows("There are no groups")
 	eval[bool](p, "(location.hash = '#/nowhere', true)")

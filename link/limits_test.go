@@ -41,15 +41,15 @@ func TestWriteStall(t *testing.T) {
 // Slow is not stalled: each byte taken gives more time.
 func TestSlowIsNotStalled(t *testing.T) {
 	for name, wrap := range map[string]func(net.Conn) interface{ writeAll(net.Buffers) error }{
-		"plain": func(nc net.Conn) interface{ writeAll(net.Buffers) error } { return &plain{nc, 100 * ms} },
+		"plain": func(nc net.Conn) interface{ writeAll(net.Buffers) error } { return &plain{nc, 400 * ms} },
 		"TLS": func(nc net.Conn) interface{ writeAll(net.Buffers) error } {
-			return &flushed{&gathering{Conn: nc, stall: 100 * ms}}
+			return &flushed{&gathering{Conn: nc, stall: 400 * ms}}
 		},
 	} {
 		here, there := net.Pipe()
 		go func() {
-			tick := time.Tick(20 * ms)
-			for range 20 { // 400 ms in all
+			tick := time.Tick(40 * ms)
+			for range 20 { // 800 ms in all
 				<-tick
 				_, _ = there.Read(make([]byte, 1000))
 			}

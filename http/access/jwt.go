@@ -38,6 +38,10 @@ const (
 	maxSubject     = 200
 	clockSkew      = 30 * time.Second
 	keysTimeout    = 5 * time.Second
+	// refreshPatience is how long a token whose key is not known waits for its turn to
+	// have the keys read again. The limiter refuses at once where it would be longer; a
+	// busy machine needs some of it for a turn that is free.
+	refreshPatience = 100 * time.Millisecond
 )
 
 // The algorithms of signatures that only the issuer can make. HMAC is not among
@@ -67,7 +71,7 @@ func newVerifier(o JWT, log *slog.Logger) (*verifier, error) {
 	var err error
 	v.keys, err = keyfunc.NewDefaultOverrideCtx(context.Background(), []string{o.KeysURL}, keyfunc.Override{
 		HTTPTimeout: keysTimeout, RefreshInterval: time.Hour,
-		RefreshUnknownKID: rate.NewLimiter(rate.Every(time.Minute), 1), RateLimitWaitMax: time.Millisecond,
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(time.Minute), 1), RateLimitWaitMax: refreshPatience,
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(_ context.Context, err error) {
 				log.Error("the keys of auth.jwt.jwks_url cannot be read", "error", err)
