@@ -87,7 +87,7 @@ func (p *page) tokens(s *server) {
 	p.until("the heading is Tokens", "document.querySelector('h1').innerText === 'Tokens'")
 	p.click("Create token")
 	p.fill("Name", "mailer")
-	p.fill("It may", "both")
+	p.fill("It may", "read write")
 	p.fill("Topics", "mail.*")
 	p.curlIs(`curl -s -H "Authorization: Bearer $OTTLA_TOKEN" '/tokens' -d '{"name":"mailer","allow":[{"do":["read","write"],"topics":"mail.*"}]}'`)
 	p.click("Create")
@@ -98,11 +98,50 @@ func (p *page) tokens(s *server) {
 	p.shows("read, write on topics mail.*")
 	p.click("Done")
 	p.until("it is not shown again", "!document.querySelector('.secret')")
+	p.changeToken(s, secret)
 	p.click("Delete token mailer")
 	p.fill("Type mailer to confirm", "mailer")
 	p.click("Delete")
 	p.until("it is gone", "![...document.querySelectorAll('td')].some(e => e.innerText === 'mailer')")
 	s.post("/events", object{"topic": "mail.out", "value": 1}, bearer(secret)...).wantStatus(http.StatusUnauthorized)
+}
+
+// changeToken allows the token mailer more, with a bound, and less again.
+func (p *page) changeToken(s *server, secret string) {
+	p.t.Helper()
+	path := `curl -s -X PATCH -H "Authorization: Bearer $OTTLA_TOKEN" '/tokens/mailer' -d `
+	p.click("Change token mailer")
+	p.disabled("Change")
+	p.click("Allow more")
+	p.fill("It may (2)", "write")
+	p.fill("Topics (2)", "or*ders")
+	p.shows("a name, or the beginning of names and *")
+	p.disabled("Change")
+	p.fill("Topics (2)", "orders")
+	p.fill("Requests a second", "none")
+	p.disabled("Change")
+	p.fill("Requests a second", "50000")
+	p.curlIs(path + `'{"allow":[{"do":["read","write"],"topics":"mail.*"},{"do":["write"],"topics":"orders"}],"quota":{"requests_per_s":50000}}'`)
+	p.click("Change")
+	p.shows("write on topics orders")
+	p.shows("requests a second: 50,000")
+	s.post("/events", object{"topic": "orders", "value": 1}, bearer(secret)...).want(http.StatusOK)
+	p.click("Change token mailer")
+	p.click("Do not allow 2")
+	p.fill("Requests a second", "")
+	p.fill("Expires", "days")
+	p.fill("Days until it expires", "30")
+	p.until("all three change", `front().querySelector('.curl code')?.innerText.includes('"quota":null')`)
+	p.click("Change")
+	p.until("it is no longer allowed", "!document.body.innerText.includes('write on topics orders')")
+	s.post("/events", object{"topic": "orders", "value": 1}, bearer(secret)...).wantStatus(http.StatusForbidden)
+	var token struct {
+		ExpiresAt string          `json:"expires_at"`
+		Quota     json.RawMessage `json:"quota"`
+	}
+	s.call(http.MethodGet, "/tokens/mailer", nil, admin...).want(http.StatusOK).decode(&token)
+	assert.NotEmpty(p.t, token.ExpiresAt)
+	assert.Empty(p.t, token.Quota)
 }
 
 // fleet stands before a server as one does that runs on several machines and can move
@@ -214,17 +253,6 @@ func TestConsoleIsForEverybody(t *testing.T) {
 	s.poll("topic=orders", "group=billing", "consumer_id=7", "auto_commit=true", "max_records=8", "session_timeout_ms=300000")
 	s.setBroker(3, "stop", "stopped")
 	p := s.openConsole(ctx)
-	check := func(name string) {
-		t.Helper()
-		for _, theme := range []string{"light", "dark"} {
-			p.look(theme)
-			assert.Empty(t, eval[[]string](p, contrasts), "%s in the %s", name, theme)
-		}
-		assert.Empty(t, eval[[]string](p, nameless), name)
-		require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(360, 740)))
-		p.until(name+" fits on a phone", "document.documentElement.scrollWidth <= innerWidth && document.querySelector('main').scrollWidth <= innerWidth")
-		require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(1280, 860)))
-	}
 	for _, at := range []struct{ path, heading, ready, open string }{
 		{"", "Overview", "document.querySelector('.health li')", ""},
 		{"topics", "Topics", "document.querySelector('.topics .row:not(.head)')", "Create topic"},
@@ -240,11 +268,11 @@ func TestConsoleIsForEverybody(t *testing.T) {
 	} {
 		p.visit(at.path, at.heading)
 		p.until(at.path+" is ready", at.ready)
-		check(at.path)
+		p.isForEverybody(at.path)
 		if at.open != "" {
 			p.click(at.open)
 			p.until("the dialog is open", "document.querySelector('dialog[open] .curl, dialog[open] footer')")
-			check(at.path + ": " + at.open)
+			p.isForEverybody(at.path + ": " + at.open)
 			p.click("Close")
 		}
 	}
@@ -252,5 +280,35 @@ func TestConsoleIsForEverybody(t *testing.T) {
 	p.until("there are records", "document.querySelector('.records .row:not(.head)')")
 	eval[bool](p, "(document.querySelector('.records .row:not(.head)').click(), true)")
 	p.until("a record is open", "document.querySelector('dialog[open]')")
-	check("a record")
+	p.isForEverybody("a record")
+
+	t.Log("where tokens are asked for")
+	s = guarded(t)
+	s.token("reader", `[{"do":["read"],"topics":"orders"}]`)
+	p = s.openConsole(ctx)
+	p.shows("This server wants a token")
+	p.isForEverybody("sign in")
+	p.fill("Token", adminSecret)
+	p.click("Sign in")
+	p.click("Tokens")
+	p.shows("read on topics orders")
+	p.isForEverybody("tokens")
+	p.click("Change token reader")
+	p.click("Allow more")
+	eval[bool](p, "(front().querySelector('summary').click(), true)")
+	p.isForEverybody("a token")
+}
+
+// isForEverybody checks that what the page shows can be read in the light and in the
+// dark, fits on a phone, and has names for its controls.
+func (p *page) isForEverybody(name string) {
+	p.t.Helper()
+	for _, theme := range []string{"light", "dark"} {
+		p.look(theme)
+		assert.Empty(p.t, eval[[]string](p, contrasts), "%s in the %s", name, theme)
+	}
+	assert.Empty(p.t, eval[[]string](p, nameless), name)
+	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(360, 740)))
+	p.until(name+" fits on a phone", "document.documentElement.scrollWidth <= innerWidth && document.querySelector('main').scrollWidth <= innerWidth")
+	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(1280, 860)))
 }

@@ -56,6 +56,45 @@ func TestScreenshots(t *testing.T) {
 	s.setBroker(2, "stop", "stopped")
 	p.picture("degraded", "", "Overview", "document.body.innerText.includes('broker 2')")
 	s.setBroker(2, "start", "running")
+	pictureTokens(t, ctx)
+	pictureNodes(t, ctx)
+}
+
+// pictureTokens makes the pictures of a server that asks for tokens.
+func pictureTokens(t *testing.T, ctx context.Context) {
+	t.Helper()
+	s := guarded(t)
+	for name, token := range map[string]string{
+		"billing":   `{"allow":[{"do":["read"],"topics":"orders","groups":"billing"},{"do":["write"],"topics":"invoices"}]`,
+		"dashboard": `{"allow":[{"do":["read"]}],"quota":{"fetch_bytes_per_s":5000000,"connections":20}`,
+		"shop":      `{"allow":[{"do":["write"],"topics":"shop.*"}],"expires_at":"2099-01-01T00:00:00Z","quota":{"requests_per_s":2000}`,
+	} {
+		s.post("/tokens", token+`,"name":"`+name+`"}`, admin...).want(http.StatusCreated)
+	}
+	p := s.openConsole(ctx)
+	p.shows("This server wants a token")
+	p.picture("sign-in", "", "", "")
+	p.fill("Token", adminSecret)
+	p.click("Sign in")
+	p.shows("All is well")
+	p.click("Tokens")
+	p.picture("tokens", "", "Tokens", "document.querySelectorAll('tbody tr').length === 3")
+	p.click("Change token billing")
+	p.picture("token", "", "Tokens", "document.querySelector('dialog[open]')")
+}
+
+// pictureNodes makes the picture of a fleet.
+func pictureNodes(t *testing.T, ctx context.Context) {
+	t.Helper()
+	f := startNodes(t, 3)
+	s := f.nodes[0]
+	s.topic("orders", 6)
+	for i := range 300 {
+		s.produce("orders", object{"key": fmt.Sprint("o-", i), "value": i})
+	}
+	s.call(http.MethodPost, "/nodes/3/drain", nil).want(http.StatusOK)
+	p := s.openConsole(ctx)
+	p.picture("nodes", "brokers", "Nodes and brokers", "document.body.innerText.includes('draining')")
 }
 
 // alsoLike are the pages that docs/console has in another look, too. With

@@ -3,6 +3,7 @@ import { ApiError, call, part, type Cluster, type Overview } from "../api";
 import { bytes, date, duration, number, plural } from "../format";
 import { usePoll } from "../store";
 import { Action, Badge, Button, Curl, Empty, PageHead, Panel, Select, Stale, Waiting, say } from "../ui";
+import { CreateCluster, DeleteCluster } from "./cluster";
 import { State } from "./overview";
 import { Fact } from "./topic";
 
@@ -65,6 +66,8 @@ let actions: NodeAction[] | undefined;
 
 export function BrokersPage() {
   const [doing, setDoing] = useState<Doing>();
+  const [creating, setCreating] = useState(false);
+  const [deleting, setDeleting] = useState<string>();
   const { data, error, reload } = usePoll(
     async (s): Promise<Everything> => {
       const [{ clusters }, overview, nodes, tasks] = await Promise.all([
@@ -82,7 +85,13 @@ export function BrokersPage() {
   );
   return (
     <>
-      <PageHead title={data && data.nodes.length > 0 ? "Nodes and brokers" : "Brokers"} sub={data && plural(data.clusters.length, "cluster")} />
+      <PageHead title={data && data.nodes.length > 0 ? "Nodes and brokers" : "Brokers"} sub={data && plural(data.clusters.length, "cluster")}>
+        {data && (
+          <Button kind="primary" onClick={() => setCreating(true)}>
+            Create cluster
+          </Button>
+        )}
+      </PageHead>
       {!data ? (
         <Waiting error={error} again={reload} />
       ) : (
@@ -92,20 +101,30 @@ export function BrokersPage() {
           {data.tasks.length > 0 && <Tasks tasks={data.tasks} />}
           {data.clusters.length === 0 && <Empty title="There is no cluster" />}
           {data.clusters.map((c) => (
-            <ClusterView key={c.name} cluster={c} overview={data.overview} act={setDoing} />
+            <ClusterView key={c.name} cluster={c} overview={data.overview} act={setDoing} remove={() => setDeleting(c.name)} />
           ))}
           <Curl request={request} />
         </>
       )}
+      {creating && <CreateCluster close={() => setCreating(false)} done={() => (setCreating(false), reload())} />}
+      {deleting !== undefined && <DeleteCluster name={deleting} close={() => setDeleting(undefined)} done={() => (setDeleting(undefined), reload())} />}
       {doing && <Doing doing={doing} nodes={data?.nodes ?? []} close={() => setDoing(undefined)} done={() => (setDoing(undefined), reload())} />}
     </>
   );
 }
 
-function ClusterView({ cluster: c, overview, act }: { cluster: Cluster; overview?: Overview; act: (d: Doing) => void }) {
+function ClusterView({ cluster: c, overview, act, remove }: { cluster: Cluster; overview?: Overview; act: (d: Doing) => void; remove: () => void }) {
   const carried = overview?.clusters.find((o) => o.name === c.name)?.brokers ?? [];
   return (
-    <Panel title={`Cluster ${c.name}`} flush>
+    <Panel
+      title={`Cluster ${c.name}`}
+      flush
+      tools={
+        <Button kind="plain" label={`Delete cluster ${c.name}`} onClick={remove}>
+          Delete
+        </Button>
+      }
+    >
       {c.error && <p class="wrong none">{c.error}</p>}
       <div class="scroll">
         <table>

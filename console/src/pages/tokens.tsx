@@ -1,28 +1,15 @@
 import { useState } from "preact/hooks";
 import { call, part, signIn } from "../api";
-import { date } from "../format";
+import { date, number } from "../format";
 import { usePoll } from "../store";
-import { Action, Button, Curl, Empty, Input, PageHead, Panel, Select, Stale, Waiting, copy, say } from "../ui";
-import { nameError } from "./topics";
-
-interface Allowed {
-  do: string[];
-  cluster?: string;
-  topics?: string;
-  groups?: string;
-}
-
-interface Token {
-  name: string;
-  allow: Allowed[];
-  expires_at?: string;
-  created_at?: string;
-}
+import { Action, Button, Curl, Empty, Input, PageHead, Panel, Stale, Waiting, copy, say } from "../ui";
+import { allowed, quotas, TokenDialog, type Token } from "./token";
 
 const request = { path: "/tokens" };
 
 export function TokensPage() {
   const [creating, setCreating] = useState(false);
+  const [changing, setChanging] = useState<Token>();
   const [deleting, setDeleting] = useState<string>();
   const [made, setMade] = useState<{ name: string; token: string }>();
   const { data, error, reload } = usePoll((s) => call<{ tokens: Token[] }>(request, s), 10_000, []);
@@ -60,6 +47,7 @@ export function TokensPage() {
                     <tr>
                       <th>Name</th>
                       <th>Allows</th>
+                      <th class="wide-only">Quotas</th>
                       <th class="wide-only">Expires</th>
                       <th />
                     </tr>
@@ -69,8 +57,17 @@ export function TokensPage() {
                       <tr key={t.name}>
                         <td class="mono">{t.name}</td>
                         <td>{t.allow.map(allowed).join("; ")}</td>
+                        <td class="wide-only">
+                          {quotas
+                            .filter(([q]) => t.quota?.[q])
+                            .map(([q, label]) => `${label.toLowerCase()}: ${number(t.quota![q])}`)
+                            .join("; ") || "none"}
+                        </td>
                         <td class="wide-only">{t.expires_at ? date(t.expires_at) : "never"}</td>
                         <td class="right">
+                          <Button kind="plain" label={`Change token ${t.name}`} onClick={() => setChanging(t)}>
+                            Change
+                          </Button>
                           <Button kind="plain" label={`Delete token ${t.name}`} onClick={() => setDeleting(t.name)}>
                             Delete
                           </Button>
@@ -86,11 +83,21 @@ export function TokensPage() {
         </>
       )}
       {creating && (
-        <CreateToken
+        <TokenDialog<{ name: string; token: string }>
           close={() => setCreating(false)}
           done={(t) => {
             setCreating(false);
             setMade(t);
+            reload();
+          }}
+        />
+      )}
+      {changing && (
+        <TokenDialog
+          token={changing}
+          close={() => setChanging(undefined)}
+          done={() => {
+            setChanging(undefined);
             reload();
           }}
         />
@@ -113,48 +120,6 @@ export function TokensPage() {
         </Action>
       )}
     </>
-  );
-}
-
-function allowed(a: Allowed): string {
-  const where = [a.cluster && `cluster ${a.cluster}`, a.topics && `topics ${a.topics}`, a.groups && `groups ${a.groups}`].filter(Boolean);
-  return a.do.join(", ") + (where.length > 0 ? ` on ${where.join(", ")}` : "");
-}
-
-function CreateToken({ close, done }: { close: () => void; done: (t: { name: string; token: string }) => void }) {
-  const [name, setName] = useState("");
-  const [may, setMay] = useState("read");
-  const [topics, setTopics] = useState("");
-  const [groups, setGroups] = useState("");
-  const [days, setDays] = useState("");
-  const rights = { read: ["read"], write: ["write"], both: ["read", "write"], admin: ["read", "write", "admin"] }[may]!;
-  const allow: Allowed = { do: rights };
-  if (topics) allow.topics = topics;
-  if (groups) allow.groups = groups;
-  const body: Record<string, unknown> = { name, allow: [allow] };
-  const whole = /^[1-9]\d{0,4}$/.test(days);
-  if (whole) body.expires_at = new Date(Date.now() + Number(days) * 864e5).toISOString();
-  const ready = name && !nameError(name) && (days === "" || whole);
-  return (
-    <Action title="Create token" verb="Create" close={close} request={ready ? { method: "POST", path: "/tokens", body } : undefined} done={done}>
-      <Input label="Name" value={name} set={setName} error={nameError(name)} mono focus />
-      <Select
-        label="It may"
-        value={may}
-        set={setMay}
-        options={[
-          ["read", "read"],
-          ["write", "write"],
-          ["both", "read and write"],
-          ["admin", "everything"],
-        ]}
-      />
-      <div class="fields">
-        <Input label="Topics" value={topics} set={setTopics} placeholder="all" mono hint="A name, or the beginning of names and *." />
-        <Input label="Groups" value={groups} set={setGroups} placeholder="all" mono />
-        <Input label="Days until it expires" value={days} set={setDays} placeholder="never" error={days && !whole ? "a number from 1 on" : undefined} />
-      </div>
-    </Action>
   );
 }
 
