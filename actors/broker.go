@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"ottla/actors/datadir"
+	"ottla/actors/mending"
+	"ottla/actors/peers"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -32,7 +35,7 @@ const (
 // Its states are those of brokerState: stopped, starting, running, stopping, and
 // failed when its directory cannot be used.
 type brokerActor struct {
-	childPanics
+	supervise.Children
 	env      *environment
 	cluster  datadir.ClusterManifest
 	parent   *actor.PID
@@ -48,8 +51,8 @@ type brokerActor struct {
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
 	down     map[protocol.PartitionID]*downReplica
-	openings map[string]*atomic.Uint64 // of directories that were lent from, see lentDir
-	links    *links
+	openings map[string]*atomic.Uint64 // of directories that were lent from, see mending.Copy
+	links    *peers.Links
 	stopTick func()
 
 	ending    bool // the process ends: leadership is not handed over
@@ -149,9 +152,9 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.mendReplica(ctx, m)
 	case *mendEnded:
 		b.mendEnded(ctx, m)
-	case *framesAsked:
+	case *mending.Asked:
 		b.framesAsked(ctx, m)
-	case *framesLent:
+	case *mending.Lent:
 		b.framesLent(m)
 	case *dropTopic:
 		b.drop(ctx, m.TopicID)
@@ -246,7 +249,7 @@ func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	spec := r.spec
 	b.openingsOf(spec.dir).Add(1)
 	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)
-	r.pid = ctx.Spawn(actorProps(log, func() actor.Actor {
+	r.pid = ctx.Spawn(supervise.Props(log, func() actor.Actor {
 		return &partitionActor{env: b.env, spec: spec, log: log}
 	}))
 }
@@ -273,7 +276,7 @@ func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
 			return
 		}
 		// This message has overtaken the one that says why, if there is one.
-		ctx.Send(ctx.Self(), &replicaEnded{Key: key, Replica: r.spec.id.ReplicaID, Cause: b.cause(who)})
+		ctx.Send(ctx.Self(), &replicaEnded{Key: key, Replica: r.spec.id.ReplicaID, Cause: b.Cause(who)})
 		return
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"ottla/actors/datadir"
+	"ottla/actors/mending"
 	"ottla/actors/replica"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -28,7 +30,7 @@ type (
 	}
 	// mendEnded comes back from the goroutine that mends.
 	mendEnded struct {
-		job   *mendJob
+		job   *mending.Job
 		found bool // there was something to mend
 		err   error
 	}
@@ -46,11 +48,11 @@ type (
 type downReplica struct {
 	replica uint64
 	fault   replica.Fault
-	backoff backoff   // calm since it runs again
-	retryAt time.Time // of the next try; zero: there is none
+	backoff supervise.Backoff // calm since it runs again
+	retryAt time.Time         // of the next try; zero: there is none
 
 	mend         *mendReplica // the request to mend it, nil if there was none
-	job          *mendJob     // the mending under way, nil if none is
+	job          *mending.Job // the mending under way, nil if none is
 	nothingFound bool         // the last mending found no damage
 }
 
@@ -61,8 +63,8 @@ const panicTries = 6
 // schedule sets the time of the next try, if there is to be one.
 func (d *downReplica) schedule(now time.Time) {
 	d.retryAt = time.Time{}
-	if d.fault != replica.FaultPanic || d.backoff.tries < panicTries {
-		d.retryAt = now.Add(d.backoff.next(now))
+	if d.fault != replica.FaultPanic || d.backoff.Tries < panicTries {
+		d.retryAt = now.Add(d.backoff.Next(now))
 	}
 }
 
@@ -89,7 +91,7 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	}
 	if d.fault == replica.FaultPanic && d.retryAt.IsZero() {
 		b.log.Error("replica is given up until its broker starts again", "topic", r.spec.id.Topic,
-			"partition", m.Key.Partition, "tries", d.backoff.tries, "error", m.Cause)
+			"partition", m.Key.Partition, "tries", d.backoff.Tries, "error", m.Cause)
 	}
 }
 
@@ -117,12 +119,12 @@ func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
 // be opened, or mended, in an endless loop.
 func (d *downReplica) cameUp(now time.Time) (again bool) {
 	d.mend, d.retryAt = nil, time.Time{}
-	d.backoff.works(now)
+	d.backoff.Works(now)
 	return d.fault == replica.FaultPanic || d.fault == replica.FaultDamage && d.nothingFound
 }
 
 func (d *downReplica) wentDown(now time.Time, fault replica.Fault) {
-	if d.backoff.failed(now) {
+	if d.backoff.Fails(now) {
 		d.nothingFound = false
 	}
 	d.fault = fault
@@ -157,7 +159,7 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	d, r := b.down[m.Key], b.replicas[m.Key]
 	if b.state != brokerRunning || d == nil || r == nil || d.replica != m.Replica || d.fault != replica.FaultDamage || d.job != nil ||
-		d.backoff.isWorking() {
+		d.backoff.Working() {
 		return
 	}
 	d.mend = m
@@ -172,20 +174,25 @@ func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 
 func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, d *downReplica) {
 	r := b.replicas[key]
-	job, work := newMendJob(b.env, r.spec, b.id, d.mend.Lenders, b.links)
+	links, root := b.links, ctx.ActorSystem().Root
+	job := mending.NewJob(mending.Patient{
+		FS: b.env.fs, Dir: r.spec.dir, Identity: r.spec.id, Log: r.spec.logOptions(b.env), Lenders: d.mend.Lenders,
+		Tell: func(broker int, message any) { links.TellBroker(root, broker, message) },
+	}, b.env.background.Pace)
 	d.job, d.retryAt = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
 	b.log.Info("mending a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
-	self, root := ctx.Self(), ctx.ActorSystem().Root
+	self := ctx.Self()
 	b.work.Go(func() {
-		found, err := job.run(work)
+		found, err := job.Run()
 		root.Send(self, &mendEnded{job, found, err})
 	})
 }
 
 func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
-	m.job.cancel()
-	key := m.job.spec.key()
+	m.job.Cancel()
+	of := m.job.Of()
+	key := protocol.PartitionID{TopicID: of.Identity.TopicID, Partition: of.Identity.Partition}
 	d, r := b.down[key], b.replicas[key]
 	if d != nil && d.job == m.job {
 		d.job, d.nothingFound = nil, m.err == nil && !m.found
@@ -202,44 +209,42 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 			} else {
 				b.env.stats.damageNotFound.Add(1)
 				b.log.Warn("no damage was found; the replica is opened as it is, and after a pause if damage is reported again",
-					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.tries)
+					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.Tries)
 			}
 			d.mend, d.retryAt, r.err = nil, time.Time{}, nil
 			b.spawn(ctx, r)
 		}
 	}
-	b.free(ctx, m.job.spec.dir)
+	b.free(ctx, of.Dir)
 	b.continueStop(ctx)
 }
 
 // framesLent hands an answer to the goroutine that waits for it. An answer that
 // comes too late is dropped.
-func (b *brokerActor) framesLent(m *framesLent) {
+func (b *brokerActor) framesLent(m *mending.Lent) {
 	if d := b.down[m.Key]; d != nil && d.job != nil {
-		select {
-		case d.job.answers <- m:
-		default:
-		}
+		d.job.Answer(m)
 	}
 }
 
 // framesAsked answers out of this broker's copy. A replica that runs answers by
 // itself.
-func (b *brokerActor) framesAsked(ctx actor.Context, m *framesAsked) {
+func (b *brokerActor) framesAsked(ctx actor.Context, m *mending.Asked) {
 	r := b.replicas[m.Key]
 	if r != nil && r.pid != nil {
 		ctx.Send(r.pid, m)
 		return
 	}
 	if r == nil || b.state != brokerRunning {
-		b.links.tellBroker(ctx, m.From, &framesLent{From: b.id, Key: m.Key, Seq: m.Seq, Err: "has no copy in use"})
+		b.links.TellBroker(ctx, m.From, &mending.Lent{From: b.id, Key: m.Key, Seq: m.Seq, Err: "has no copy in use"})
 		return
 	}
-	dirs := asideDirs(r.spec.dir)
+	copies := mending.Aside(r.spec.dir)
 	if m.From != b.id {
-		dirs = append([]lentDir{{r.spec.dir, b.openingsOf(r.spec.dir)}}, dirs...)
+		copies = append([]mending.Copy{{Path: r.spec.dir, Openings: b.openingsOf(r.spec.dir)}}, copies...)
 	}
-	b.work.Go(func() { lendFrames(b.env, b.links, m, b.id, r.spec.id, dirs, nil) })
+	fs, links, root := b.env.fs, b.links, ctx.ActorSystem().Root
+	b.work.Go(func() { links.TellBroker(root, m.From, mending.Lend(fs, m, r.spec.id, copies, nil)) })
 }
 
 // openingsOf counts how often a replica's directory was opened, created or moved.
@@ -262,6 +267,6 @@ func (b *brokerActor) endAllMending() {
 // endMending ends the mending of a replica whose directory is about to go.
 func (b *brokerActor) endMending(key protocol.PartitionID) {
 	if d := b.down[key]; d != nil && d.job != nil {
-		d.job.cancel()
+		d.job.Cancel()
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -152,7 +153,7 @@ func TestForgottenTopicIsNotDroppedAnyMore(t *testing.T) {
 // A topic that is deleted before its replica could be made, because the
 // directory was still another's, leaves nothing behind.
 func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
-	system := actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.New(slog.DiscardHandler))))
+	system := actor.NewActorSystem(actor.WithLoggerFactory(supervise.QuietLogger(slog.New(slog.DiscardHandler))))
 	dir := t.TempDir()
 	require.NoError(t, datadir.CreateLedger(dir, "c", 2))
 	l, err := datadir.OpenLedger(dir, "c", 2, 0)

@@ -14,6 +14,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 )
 
@@ -136,7 +137,7 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 	for i, want := range []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s} {
 		require.Equal(t, want, story(false), "turn %d", i)
 	}
-	now = now.Add(backoffForgotten + 1)
+	now = now.Add(supervise.ForgottenAfter + 1)
 	require.Zero(t, story(false), "another story")
 	require.Equal(t, s, story(true))
 	require.Zero(t, story(true))

@@ -13,6 +13,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -86,7 +87,7 @@ func upTo[T any](p *brokerProbe) (before []any, found T) {
 
 func (p *brokerProbe) spec() partitionSpec {
 	key := protocol.PartitionID{TopicID: "t"}
-	group := newLinks("c", nil).group(key)
+	group := peers.NewLinks("c", nil).Group(key)
 	return partitionSpec{
 		id:       logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "slow", Broker: 1, ReplicaID: 1},
 		founders: []uint64{1}, settings: catalog.TopicSettings{SegmentBytes: 1 << 20},

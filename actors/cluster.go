@@ -11,9 +11,11 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/peers"
 	"ottla/actors/remote"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -25,11 +27,11 @@ import (
 // It starts by opening its brokers' directories, recovers until a leader of the
 // metadata has applied an entry of its own term (recovered), and then serves.
 type clusterActor struct {
-	childPanics // of brokers
-	env         *environment
-	log         *slog.Logger
-	handle      *clusterHandle
-	create      *createSpec // set while the cluster is being created
+	supervise.Children // of brokers
+	env                *environment
+	log                *slog.Logger
+	handle             *clusterHandle
+	create             *createSpec // set while the cluster is being created
 
 	state       *catalog.State
 	nextOffset  int64                                   // of __cluster_metadata, applied so far
@@ -47,7 +49,7 @@ type clusterActor struct {
 	recovered   bool
 	metaRoute   *routing.Partition
 	metaTerm    uint64 // term of the newest metadata leader all of whose records are applied here
-	links       *links
+	links       *peers.Links
 	brokers     map[int]*brokerInCluster
 	parts       map[protocol.PartitionID]*routing.Partition
 	counters    map[string]*protocol.Counter
@@ -188,9 +190,9 @@ func (c *clusterActor) Receive(ctx actor.Context) {
 
 func (c *clusterActor) started(ctx actor.Context) {
 	c.state = catalog.New()
-	c.links = newLinks(c.handle.manifest.ID, c.env.peers)
+	c.links = peers.NewLinks(c.handle.manifest.ID, c.env.peers)
 	c.intros = datadir.NewIntroductions()
-	c.metaRoute = routing.NewPartition(catalog.MetadataPartition(), c.links.group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
+	c.metaRoute = routing.NewPartition(catalog.MetadataPartition(), c.links.Group(catalog.MetadataPartition()), len(c.handle.manifest.Voters))
 	c.brokers = map[int]*brokerInCluster{}
 	c.parts = map[protocol.PartitionID]*routing.Partition{catalog.MetadataPartition(): c.metaRoute}
 	c.counters = map[string]*protocol.Counter{}
@@ -206,14 +208,14 @@ func (c *clusterActor) started(ctx actor.Context) {
 		c.brokers[id] = b
 		if !b.here() {
 			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)
-			c.links.join(id, mailbox{node: b.node})
+			c.links.Join(id, peers.Mailbox{Node: b.node})
 			continue
 		}
 		c.spawnBroker(ctx, b)
 		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known[id]})
 	}
 	if c.env.peers != nil {
-		c.env.peers.attach(c.links, ctx.Self())
+		c.env.peers.Attach(c.links, ctx.Self())
 	}
 	c.followMetadata(ctx)
 }
@@ -231,7 +233,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 			Topic: protocol.MetadataTopic, Broker: b.id,
 		},
 		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(c.handle.manifest.Voters), 0).TopicSettings,
-		route: c.metaRoute, group: c.links.group(catalog.MetadataPartition()),
+		route: c.metaRoute, group: c.links.Group(catalog.MetadataPartition()),
 	}
 	for _, r := range b.holds {
 		if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
@@ -256,7 +258,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 // Where brokers run elsewhere nobody here knows: it is empty.
 func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	var want []protocol.PlacedReplica
-	if c.links.spread.Load() {
+	if c.links.Spread() {
 		return nil
 	}
 	for _, v := range c.handle.manifest.Voters {
@@ -298,7 +300,7 @@ func (c *clusterActor) apply(r *logfile.Record) bool {
 	}
 	if err != nil {
 		c.log.Error("metadata record cannot be applied", "offset", r.Offset, "error", err)
-		if c.links.spread.Load() { // others may understand it: two nodes must not differ silently
+		if c.links.Spread() { // others may understand it: two nodes must not differ silently
 			c.env.fail(fmt.Errorf("cluster %q: its metadata has a record that this program does not understand, and another node has written it:"+
 				" start a newer version here; nothing was lost: %w", c.handle.manifest.Name, err))
 		}
@@ -450,7 +452,7 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 			c.moveBroker(b, brokerFailed, b.reason)
 		case b.state != brokerStopped && b.state != brokerFailed:
 			c.moveBroker(b, brokerStopping, nil)
-			ctx.Send(b.pid, &stopBroker{Ending: true, HandOver: c.links.spread.Load()})
+			ctx.Send(b.pid, &stopBroker{Ending: true, HandOver: c.links.Spread()})
 		}
 	}
 	c.endIfClosed(ctx)

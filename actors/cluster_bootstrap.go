@@ -38,7 +38,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 			}
 			c.create = nil
 			create.reply.Put(err)
-			if c.links.spread.Load() {
+			if c.links.Spread() {
 				c.registerBrokers(ctx) // those who were not first have their own addresses
 			}
 		},

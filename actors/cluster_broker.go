@@ -6,6 +6,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/datadir"
+	"ottla/actors/peers"
+	"ottla/actors/supervise"
 	"ottla/link"
 	"ottla/protocol"
 )
@@ -23,8 +25,8 @@ type brokerInCluster struct {
 	holds  []datadir.Replica
 	opened *brokerOpened // only while starting: it waits to be introduced
 
-	gone  bool    // its actor panicked, and what it left behind still works in its directory
-	pause backoff // before it is started again after that
+	gone  bool              // its actor panicked, and what it left behind still works in its directory
+	pause supervise.Backoff // before it is started again after that
 
 	restarts *actor.PID // of the actor that is about to be started again
 }
@@ -55,7 +57,7 @@ func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason err
 // sayBroker tells other nodes how a broker of this process is.
 func (c *clusterActor) sayBroker(b *brokerInCluster) {
 	state, why := c.clientView(b)
-	c.links.sayBroker(brokerSaid{Broker: b.id, State: brokerState(state), Why: why, Wiped: b.wiped})
+	c.links.SayBroker(peers.BrokerSaid{Broker: b.id, State: state, Why: why, Wiped: b.wiped})
 }
 
 // here reports whether the broker runs in this process.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/peers"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 )
 
@@ -32,8 +34,8 @@ func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
 		dir: c.env.manifests.BrokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
 	}
-	b.pid = ctx.Spawn(actorProps(broker.log, func() actor.Actor { return broker }))
-	c.links.join(b.id, mailbox{pid: b.pid})
+	b.pid = ctx.Spawn(supervise.Props(broker.log, func() actor.Actor { return broker }))
+	c.links.Join(b.id, peers.Mailbox{PID: b.pid})
 	if c.handle.work == nil {
 		c.handle.work = map[int]*sync.WaitGroup{}
 	}
@@ -64,7 +66,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		if b.pid == nil || !b.pid.Equal(who) || b.gone {
 			continue
 		}
-		c.moveBroker(b, brokerFailed, c.cause(who))
+		c.moveBroker(b, brokerFailed, c.Cause(who))
 		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
 		b.gone, b.wiped = true, false
 		clear(b.told)
@@ -95,8 +97,8 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 		c.startBroker(ctx, b)
 		return
 	}
-	pause := max(b.pause.next(c.env.now()), c.env.opt.restartAfter)
-	b.pause.works(c.env.now().Add(pause))
+	pause := max(b.pause.Next(c.env.now()), c.env.opt.restartAfter)
+	b.pause.Works(c.env.now().Add(pause))
 	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
 	c.restartAfter(ctx, b, pause)
 }
@@ -128,7 +130,7 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 func (c *clusterActor) stopping() {
 	c.ended = true
 	if c.env.peers != nil {
-		c.env.peers.detach(c.links)
+		c.env.peers.Detach(c.links)
 	}
 	for _, l := range c.remotes {
 		l.Withdraw()
@@ -138,7 +140,7 @@ func (c *clusterActor) stopping() {
 	}
 	c.stopFollowing()
 	ended := protocol.Errorf(protocol.CodeStarting, "the cluster failed and is started again")
-	attempt(c.log, func() {
+	supervise.Attempt(c.log, func() {
 		if c.current != nil {
 			c.current.finish(protocol.Unknownf("the cluster failed before this was confirmed"))
 		}
@@ -146,7 +148,7 @@ func (c *clusterActor) stopping() {
 			op.finish(ended)
 		}
 	})
-	attempt(c.log, func() {
+	supervise.Attempt(c.log, func() {
 		for _, b := range c.brokers {
 			c.answerBroker(b, ended)
 		}

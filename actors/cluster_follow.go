@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -20,19 +21,19 @@ type metadataReader struct {
 	cluster *actor.PID
 	system  *actor.ActorSystem
 	route   *routing.Partition
-	group   *groupLinks
+	group   *peers.Group
 	next    int64
 }
 
 // followMetadata begins to read the metadata from its leader, for as long as no
 // replica of it runs here.
 func (c *clusterActor) followMetadata(ctx actor.Context) {
-	if !c.links.spread.Load() {
+	if !c.links.Spread() {
 		return
 	}
 	work, cancel := context.WithCancel(context.Background())
 	c.following = cancel
-	r := &metadataReader{cluster: ctx.Self(), system: c.env.system, route: c.metaRoute, group: c.links.group(catalog.MetadataPartition())}
+	r := &metadataReader{cluster: ctx.Self(), system: c.env.system, route: c.metaRoute, group: c.links.Group(catalog.MetadataPartition())}
 	go r.run(work)
 }
 
@@ -55,7 +56,7 @@ func (r *metadataReader) run(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
-		if r.group.locals.Load() > 0 {
+		if r.group.Locals() > 0 {
 			pauseFor(ctx, followPause)
 			continue
 		}

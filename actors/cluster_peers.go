@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/peers"
 	"ottla/actors/remote"
 	"ottla/actors/routing"
 	"ottla/actors/wire"
@@ -24,7 +25,7 @@ func (e *environment) nodeID() uint64 {
 	if e.peers == nil {
 		return 0
 	}
-	return uint64(e.peers.self)
+	return uint64(e.peers.Self())
 }
 
 func errNotHeardOf(node link.NodeID) error { return fmt.Errorf("node %d is not heard of", node) }
@@ -32,17 +33,19 @@ func errNotHeardOf(node link.NodeID) error { return fmt.Errorf("node %d is not h
 // peersMessage handles the messages that concern other nodes; false for any other.
 func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 	switch m := message.(type) {
-	case *peerSaid:
+	case *peers.Said:
 		c.peerSaid(ctx, m)
-	case *nodeTurned:
+	case *peers.NodeTurned:
 		c.nodeTurned(ctx, m)
 	case *brokersMoved:
 		c.brokersMoved(ctx, m)
 	case *metadataConfirmed:
 		c.metadataConfirmed(ctx, m)
+	case *peers.BrokerChange:
+		c.changeBroker(ctx, &changeBroker{ID: m.Broker, Start: m.Start, Reply: m.Reply})
 	case *barrierAsked:
 		c.barrier(ctx, m)
-	case *countsNoted:
+	case *peers.CountsNoted:
 		c.countsNoted(ctx, m)
 	case *witnessed:
 		c.witnessed(ctx, m)
@@ -55,7 +58,7 @@ func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 }
 
 // nodeTurned handles the coming and going of a node.
-func (c *clusterActor) nodeTurned(ctx actor.Context, m *nodeTurned) {
+func (c *clusterActor) nodeTurned(ctx actor.Context, m *peers.NodeTurned) {
 	if m.Up {
 		for _, b := range c.brokers {
 			c.seekWitnesses(ctx, b.id)
@@ -90,8 +93,8 @@ func (c *clusterActor) brokersMoved(ctx actor.Context, m *brokersMoved) {
 		case node == b.node:
 		case node != 0:
 			b.node, b.state, b.reason = node, brokerFailed, errNotHeardOf(node)
-			c.links.join(b.id, mailbox{node: node})
-			c.env.peers.retell(node, c.links)
+			c.links.Join(b.id, peers.Mailbox{Node: node})
+			c.env.peers.Retell(node, c.links)
 		default:
 			c.log.Info("broker begins anew at this node", "broker", b.id)
 			b.node, b.state, b.reason = 0, brokerStopped, nil
@@ -106,13 +109,13 @@ func (c *clusterActor) brokersMoved(ctx actor.Context, m *brokersMoved) {
 }
 
 // peerSaid takes what another node says of its brokers and leaders.
-func (c *clusterActor) peerSaid(ctx actor.Context, m *peerSaid) {
+func (c *clusterActor) peerSaid(ctx actor.Context, m *peers.Said) {
 	for _, said := range m.Brokers {
 		b := c.brokers[said.Broker]
 		if b == nil || b.node != m.Node {
 			continue
 		}
-		b.state, b.reason, b.wiped = said.State, nil, said.Wiped
+		b.state, b.reason, b.wiped = brokerState(said.State), nil, said.Wiped
 		if said.Why != "" {
 			b.reason = fmt.Errorf("%s", said.Why)
 		}
@@ -127,7 +130,7 @@ func (c *clusterActor) peerSaid(ctx actor.Context, m *peerSaid) {
 }
 
 // ledElsewhere publishes or withdraws a leader at another node.
-func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said leaderSaid) {
+func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said peers.LeaderSaid) {
 	key := protocol.PartitionID{TopicID: said.TopicID, Partition: said.Partition}
 	have := c.remotes[key]
 	if !said.Leads {
@@ -140,7 +143,7 @@ func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said le
 		return
 	}
 	c.withdrawRemote(key)
-	l := c.env.peers.leaders.Leader(node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
+	l := c.env.peers.Leaders().Leader(node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
 	c.remotes[key] = l
 	if r := c.parts[key]; r != nil { // else once the topic is known here
 		r.Set(l.Leadership)
@@ -238,7 +241,7 @@ type barrierAsked struct {
 
 // barrierEnd brings a barrier its end.
 func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
-	if m.end > 0 || !c.links.spread.Load() {
+	if m.end > 0 || !c.links.Spread() {
 		c.barriers = append(c.barriers, m)
 		c.settleRecords(ctx)
 		return
@@ -276,13 +279,12 @@ func (c *clusterActor) barrierLater(self *actor.PID, m *barrierAsked) {
 // changeElsewhere has the broker's own node stop or start it.
 func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m *changeBroker) {
 	self, system := ctx.Self(), c.env.system
-	body := wire.Encode(&brokerChange{Cluster: c.handle.manifest.ID, Broker: m.ID, Start: m.Start})
-	c.env.peers.link.Call(b.node, link.Control, wire.ChangeBroker, time.Now().Add(c.env.opt.RequestTimeout+handOverPatience), func(answer []byte, err error) {
+	change := &peers.BrokerChange{Cluster: c.handle.manifest.ID, Broker: m.ID, Start: m.Start}
+	c.env.peers.ChangeBroker(b.node, change, time.Now().Add(c.env.opt.RequestTimeout+handOverPatience), func(said peers.BrokerSaid, err error) {
 		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) {
 			if err == nil {
-				var said brokerSaid
-				if wire.Decode(answer, &said) == nil && said.Broker == b.id {
-					c.peerSaid(ctx, &peerSaid{Node: b.node, Brokers: []brokerSaid{said}})
+				if said.Broker == b.id {
+					c.peerSaid(ctx, &peers.Said{Node: b.node, Brokers: []peers.BrokerSaid{said}})
 				}
 				m.Reply.Put(nil)
 				return
@@ -293,5 +295,5 @@ func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m 
 			}
 			m.Reply.Put(protocol.Errorf(protocol.CodeNodeUnreachable, "broker %d is at node %d, which is not heard of", b.id, b.node))
 		}})
-	}, body)
+	})
 }

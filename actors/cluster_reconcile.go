@@ -55,7 +55,7 @@ func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catal
 		},
 		want: p.Wanted(), replacing: len(p.Replacing) > 0, settings: t.TopicSettings,
 		lazySync: c.state.Settings().Fsync == catalog.FsyncInterval,
-		route:    c.route(key), group: c.links.group(key),
+		route:    c.route(key), group: c.links.Group(key),
 	}
 	if founder {
 		for id := range p.Replicas {
@@ -72,7 +72,7 @@ func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 		if p := c.state.Partitions()[key]; p != nil {
 			replicas = len(p.Replicas)
 		}
-		r = routing.NewPartition(key, c.links.group(key), replicas)
+		r = routing.NewPartition(key, c.links.Group(key), replicas)
 		c.parts[key] = r
 		if l := c.remotes[key]; l != nil {
 			r.Set(l.Leadership)
@@ -192,7 +192,7 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 				key := protocol.PartitionID{TopicID: id, Partition: p}
 				c.withdrawRemote(key)
 				delete(c.parts, key)
-				c.links.forget(key)
+				c.links.Forget(key)
 			}
 		}
 		for n, asked := range c.dropping[id] {
@@ -284,7 +284,7 @@ func (c *clusterActor) publish() {
 			view.Info.Brokers[i].State, view.Info.Brokers[i].Error = c.clientView(b)
 		}
 	}
-	if c.links.spread.Load() {
+	if c.links.Spread() {
 		view.Rebuilt = c.rebuilt()
 	}
 	for _, t := range c.state.TopicList() {

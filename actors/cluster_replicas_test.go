@@ -10,6 +10,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/metarecord"
+	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/protocol"
 )
@@ -32,15 +33,15 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 		c.state = state
 		for id := 1; id <= 3; id++ {
 			c.brokers[id] = &brokerInCluster{id: id, state: brokerRunning, pid: broker}
-			c.links.group(key).register(uint64(id), mailbox{pid: broker})
+			c.links.Group(key).Register(uint64(id), peers.Mailbox{PID: broker})
 		}
 	})
 	down := func(id uint64) {
-		p.inspect(func(c *clusterActor) { c.links.group(key).register(id, mailbox{}) })
+		p.inspect(func(c *clusterActor) { c.links.Group(key).Register(id, peers.Mailbox{}) })
 		p.env.system.Root.Send(p.cluster, &replicaDown{Key: key, Replica: id, Cause: errors.New("checksum"), Fault: replica.FaultDamage})
 	}
 	up := func(replica uint64) {
-		p.inspect(func(c *clusterActor) { c.links.group(key).register(replica, mailbox{pid: broker}) })
+		p.inspect(func(c *clusterActor) { c.links.Group(key).Register(replica, peers.Mailbox{PID: broker}) })
 		p.env.system.Root.Send(p.cluster, &replicaUp{Key: key, Replica: replica})
 	}
 	waiting := func() (n int) {

@@ -122,7 +122,7 @@ func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedR
 		return remedyWait
 	}
 	sound, unknown := 0, 0
-	group := c.links.group(key)
+	group := c.links.Group(key)
 	for _, r := range p.Replicas {
 		replaced := slices.ContainsFunc(p.Replacing, func(x catalog.PendingReplica) bool { return x.Broker == r.Broker })
 		if r.Broker == without.Broker || replaced {
@@ -132,7 +132,7 @@ func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedR
 		b := c.brokers[r.Broker]
 		switch {
 		case c.damaged(key, r.ReplicaID):
-		case group.reachable(r.ReplicaID):
+		case group.Reachable(r.ReplicaID):
 			sound++
 		case !down && b != nil && (b.state == brokerStarting || b.state == brokerRunning):
 			unknown++
@@ -195,7 +195,7 @@ func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
 // forgetReplaced forgets the problems of replicas that the metadata does not have any
 // more. Their successors may have been settled by a leader at another node.
 func (c *clusterActor) forgetReplaced() {
-	if !c.links.spread.Load() {
+	if !c.links.Spread() {
 		return
 	}
 	maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"ottla/actors/wire"
+	"ottla/actors/peers"
 	"ottla/link"
 )
 
@@ -30,7 +30,7 @@ type notedFor struct {
 	left  map[int]bool // brokers here that have not answered
 	noted []int
 	known map[int]uint64
-	reply func(countsAnswer, error)
+	reply func(peers.CountsAnswer, error)
 }
 
 type (
@@ -61,7 +61,7 @@ const witnessPatience = time.Second
 // those elsewhere do.
 func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
 	b := c.brokers[id]
-	if !c.links.spread.Load() || b.opened == nil {
+	if !c.links.Spread() || b.opened == nil {
 		c.letIn(ctx, b)
 		return
 	}
@@ -94,18 +94,16 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		return
 	}
 	self, system := ctx.Self(), c.env.system
-	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: count}})
+	m := &peers.CountsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: count}}
 	for _, node := range c.otherNodes() {
 		if asked && w.answered[node] {
 			continue
 		}
-		c.env.peers.link.Call(node, link.Control, wire.NoteCounts, time.Now().Add(callPatience), func(answer []byte, err error) {
-			var a countsAnswer
-			if err != nil || wire.Decode(answer, &a) != nil {
-				return // asked again
+		c.env.peers.NoteCounts(node, m, func(a peers.CountsAnswer, err error) {
+			if err == nil { // else asked again
+				system.Root.Send(self, &witnessed{Broker: id, Node: node, Opens: w.opens, Asked: asked, Noted: a.Noted, Known: a.Known[id]})
 			}
-			system.Root.Send(self, &witnessed{Broker: id, Node: node, Opens: w.opens, Asked: asked, Noted: a.Noted, Known: a.Known[id]})
-		}, body)
+		})
 	}
 	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
 }
@@ -170,7 +168,7 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *witnessed) {
 
 // countsNoted has the brokers of this node whose ledgers are open note the counts of
 // another node's.
-func (c *clusterActor) countsNoted(ctx actor.Context, m *countsNoted) {
+func (c *clusterActor) countsNoted(ctx actor.Context, m *peers.CountsNoted) {
 	n := &notedFor{left: map[int]bool{}, known: map[int]uint64{}, reply: m.Reply}
 	for id, count := range m.Counts {
 		n.known[id] = c.intros.Count(id)
@@ -190,7 +188,7 @@ func (c *clusterActor) countsNoted(ctx actor.Context, m *countsNoted) {
 		return
 	}
 	if len(n.left) == 0 {
-		m.Reply(countsAnswer{Known: n.known}, nil)
+		m.Reply(peers.CountsAnswer{Known: n.known}, nil)
 		return
 	}
 	c.noting[number] = n
@@ -222,18 +220,18 @@ func (c *clusterActor) notedHere(m *peersNoted) bool {
 func (c *clusterActor) endNoting(number uint64) {
 	if n := c.noting[number]; n != nil {
 		delete(c.noting, number)
-		n.reply(countsAnswer{Noted: n.noted, Known: n.known}, nil)
+		n.reply(peers.CountsAnswer{Noted: n.noted, Known: n.known}, nil)
 	}
 }
 
 // tellRaised tells other nodes the new count of a broker here; whoever does not hear
 // of it now is told when it is introduced the next time.
 func (c *clusterActor) tellRaised(broker int, opens uint64) {
-	if !c.links.spread.Load() {
+	if !c.links.Spread() {
 		return
 	}
-	body := wire.Encode(&countsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{broker: opens}})
+	m := &peers.CountsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{broker: opens}}
 	for _, node := range c.otherNodes() {
-		c.env.peers.link.Send(node, link.Control, wire.RaisedCount, body)
+		c.env.peers.TellCounts(node, m)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -56,8 +57,8 @@ func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id
 		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
 	}
-	c.groupProps = actorProps(log, func() actor.Actor { return c.spawning },
-		actor.WithMailbox(answering(log, actor.UnboundedLockfree())))
+	c.groupProps = supervise.Props(log, func() actor.Actor { return c.spawning },
+		actor.WithMailbox(supervise.Answering(log, actor.UnboundedLockfree())))
 	return c
 }
 

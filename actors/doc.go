@@ -21,10 +21,7 @@
 //	cluster*.go                         metadata operations, brokers, introductions, what damaged replicas need
 //	broker*.go                          the broker's directory, its replicas, their mending
 //	partition*.go, leader.go            the shell of a replica: elections, quiet, closing, faults
-//	compact*.go, scrub.go, mend.go      work in the background of a replica
 //	coordinator*.go, group*.go          groups: records kept, one actor per group
-//	supervision.go, backoff.go          what follows a panic
-//	links.go                            how replicas of a partition reach each other
 //
 // Invariants, and what is not obvious:
 //
@@ -33,23 +30,12 @@
 //   - actor.Terminated may arrive before messages that the child sent earlier. So a
 //     parent learns why a child ended only afterwards, from such a message.
 //   - The actor library drops what is left in the mailbox of an actor that ends, and
-//     suspends the mailbox of one that panics: answeringMailbox answers both.
-//   - Mailboxes run on goroutines that are kept (dispatcher.go): new ones had to
-//     grow their stacks at each step of raft, a twelfth of the broker's CPU with 16
-//     partitions under load.
-//   - Replicas without a leader tell each other their last entry, and only the best
-//     one campaigns. Each says so only after it has forgotten its leader: one that
-//     still remembers it would ignore the candidate's pre-vote in silence.
+//     suspends the mailbox of one that panics: those of package supervise answer both.
 //   - A broker's replica waits for its directory as long as another topic's, of the
 //     same name, ends there. A topic deleted meanwhile is taken out of those that
 //     wait: made afterwards, nobody would ever remove it.
 //   - A broker reads entries out of its files for another one that mends. Meanwhile
 //     the replica may open the files again, and recovery may cut their tail. So
-//     openings are counted (lentDir), and what was read across one is not sent:
+//     openings are counted (mending.Copy), and what was read across one is not sent:
 //     entries from before it and an anchor from after it would pass for one log.
-//   - Compaction is decided by a control entry and done by each replica for itself,
-//     aside. A replica too far behind gets the compacted records before raft sees
-//     the snapshot that relies on them. Parts taken over early do no harm: they hold
-//     committed records only, and a log that lacks those entries cannot win an
-//     election.
 package actors

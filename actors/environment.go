@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -9,9 +8,12 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/background"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
+	"ottla/actors/peers"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 )
 
@@ -105,13 +107,13 @@ type environment struct {
 	disk      *actor.PID
 	manifests *datadir.Manifests
 	directory *routing.Directory
-	peers     *peers        // nil: this node is alone
+	peers     *peers.Peers  // nil: this node is alone
 	fleet     *fleet        // likewise
 	stopped   chan struct{} // closed when the node begins to end
 	draining  atomic.Bool   // leadership is to leave this node
 
-	background *background
-	scrubber   *scrubber
+	background *background.Budget
+	scrubber   *background.Scrubber
 	stats      nodeStats
 	groups     groupCounts
 	node       atomic.Pointer[actor.PID]
@@ -122,7 +124,7 @@ type environment struct {
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
-		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: mailboxRunners,
+		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: supervise.Mailboxes,
 		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, BeforeSync: e.opt.beforeSync,
 	})
 	e.disk = pid
@@ -134,20 +136,6 @@ func (e *environment) stopDisk() {
 	if err := e.system.Root.PoisonFuture(e.disk).Wait(); err != nil {
 		e.log.Error("disk did not end in time", "error", err)
 	}
-}
-
-// quietLogger gives the actor library a logger that leaves out its debug and
-// info lines, which narrate every actor.
-func quietLogger(l *slog.Logger) func(*actor.ActorSystem) *slog.Logger {
-	return func(*actor.ActorSystem) *slog.Logger { return slog.New(warnOnly{l.Handler()}) }
-}
-
-// warnOnly passes warnings and errors.
-type warnOnly struct{ slog.Handler }
-
-// Enabled implements slog.Handler.
-func (w warnOnly) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
 }
 
 func typeName(v any) string { return fmt.Sprintf("%T", v) }

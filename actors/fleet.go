@@ -10,6 +10,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/link"
 	"ottla/protocol"
@@ -151,7 +152,7 @@ func (v *fleetView) peersOf(self uint64) []link.Peer {
 
 // usable reports whether a node may get new brokers.
 func (f *fleet) usable(id uint64) bool {
-	return id == f.self() || f.env.peers.alive(link.NodeID(id))
+	return id == f.self() || f.env.peers.Alive(link.NodeID(id))
 }
 
 // infos describes the nodes, by id.
@@ -191,8 +192,8 @@ func (f *fleet) infos() []protocol.NodeInfo {
 	return list
 }
 
-// setMembers names the other nodes to the link and to whoever tells them things.
-func (p *peers) setMembers(members []link.Peer, v *fleetView) {
+// tell names the other nodes to those who deal with them.
+func (v *fleetView) tell(p *peers.Peers, self uint64) {
 	var retired []string
 	draining := map[link.NodeID]bool{}
 	for id, n := range v.nodes {
@@ -203,15 +204,7 @@ func (p *peers) setMembers(members []link.Peer, v *fleetView) {
 			draining[link.NodeID(id)] = true
 		}
 	}
-	p.drained.Store(&draining)
-	ids := make([]link.NodeID, len(members))
-	for i := range members {
-		ids[i] = members[i].ID
-	}
-	p.mu.Lock()
-	p.members = ids
-	p.mu.Unlock()
-	p.link.SetPeers(members, retired)
+	p.SetMembers(v.peersOf(self), retired, draining)
 }
 
 // nodesOf says at which other nodes the brokers of a cluster are.

@@ -22,7 +22,7 @@ import (
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 	f := a.env.fleet
-	a.env.peers.setMembers(v.peersOf(f.self()), v)
+	v.tell(a.env.peers, f.self())
 	for _, p := range v.placed {
 		if p.Phase == catalog.PlacedDeleting {
 			a.unplace(ctx, p)
@@ -386,7 +386,7 @@ func (a *nodeActor) deleteInFleet(m *deleteCluster, deadline time.Time) {
 func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	f := a.env.fleet
 	f.node = m.node
-	a.env.peers.self = link.NodeID(m.node.Node)
+	a.env.peers.SetSelf(link.NodeID(m.node.Node))
 	known := &fleetView{nodes: map[uint64]*catalog.FleetNode{}}
 	for _, n := range founders(&m.node.Founding).Nodes {
 		known.nodes[n.ID] = &n
@@ -394,7 +394,7 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	for _, n := range m.members {
 		known.nodes[n.ID] = &n
 	}
-	a.env.peers.setMembers(known.peersOf(f.self()), known)
+	known.tell(a.env.peers, f.self())
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
 		a.locate(h, p.Manifest.Nodes)
@@ -423,7 +423,7 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 
 // closeLink ends the connections to other nodes.
 func (e *environment) closeLink() {
-	if e.peers != nil && e.peers.link != nil {
-		e.peers.link.Close()
+	if e.peers != nil {
+		e.peers.Close()
 	}
 }

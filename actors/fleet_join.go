@@ -12,7 +12,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/founding"
 	"ottla/actors/metarecord"
-	"ottla/actors/remote"
+	"ottla/actors/peers"
 	"ottla/certs"
 	"ottla/link"
 	"ottla/protocol"
@@ -65,18 +65,16 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	if node != nil {
 		self.Fleet, self.Node = node.Fleet, link.NodeID(node.Node)
 	}
-	e.peers = newPeers(e)
-	e.peers.joined = j.Answer
+	e.peers = peers.New(e.system, e.log, e.draining.Load)
 	e.fleet = &fleet{env: e, found: make(chan struct{})}
-	if e.peers.link, err = link.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Handler: e.peers, Log: e.log}); err != nil {
+	if err := e.peers.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Log: e.log}, j.Answer); err != nil {
 		return nil, err
 	}
-	e.peers.leaders = remote.New(e.peers.link, e.peers.leader, e.log) // nobody is a member yet, who could ask for one
 	return func() {
 		m := &fleetFound{node: node}
 		if node == nil {
 			var err error
-			if m.node, m.members, err = j.Find(e.peers.link, empty); err != nil {
+			if m.node, m.members, err = j.Find(e.peers.Link(), empty); err != nil {
 				e.fail(fmt.Errorf("find the fleet: %w", err))
 				return
 			}
@@ -84,7 +82,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 				return // the process ends
 			}
 			self.Fleet, self.Node = m.node.Fleet, link.NodeID(m.node.Node)
-			e.peers.link.SetIdentity(self)
+			e.peers.Link().SetIdentity(self)
 		}
 		e.system.Root.Send(e.node.Load(), m)
 	}, nil

@@ -42,7 +42,7 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
 	killed := f.start(3)
 	f.awaitReady()
-	killed.env.peers.link.Close()
+	killed.env.peers.Close()
 	f.stop(3)
 	require.NoError(t, os.RemoveAll(broker))
 	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))

@@ -53,10 +53,10 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()
-	m.Scrub = env.scrubber.stats.metrics()
+	m.Scrub = env.scrubber.Metrics()
 	m.DirectoriesReplaced = map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()}
 	if env.peers != nil {
-		m.Nodes = env.peers.metrics()
+		m.Nodes = env.peers.Metrics()
 	}
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }

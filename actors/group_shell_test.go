@@ -13,6 +13,7 @@ import (
 	"ottla/actors/metarecord"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 )
 
@@ -27,7 +28,7 @@ type groupProbe struct {
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
-	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(quietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
+	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(supervise.QuietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
 	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
@@ -39,7 +40,7 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 		case *proposeRecords, *confirmRead, *groupFailed:
 			p.asked <- m
 		}
-	}, actor.WithSupervisor(&childPanics{}))) // as the partition has
+	}, actor.WithSupervisor(&supervise.Children{}))) // as the partition has
 	p.group = <-started
 	t.Cleanup(func() { _ = p.system.Root.PoisonFuture(parent).Wait() })
 	return p

@@ -49,11 +49,7 @@ func runningReplicas(t *testing.T, n *Node, id protocol.PartitionID) map[uint64]
 	t.Helper()
 	f := protocol.NewFuture[map[uint64]*actor.PID]()
 	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
-		pids := map[uint64]*actor.PID{}
-		for replica, at := range *c.links.group(id).running.Load() {
-			pids[replica] = at.pid
-		}
-		f.Put(pids)
+		f.Put(c.links.Group(id).Mailboxes())
 	}})
 	pids, ok := f.Wait(time.Now().Add(patience))
 	require.True(t, ok)

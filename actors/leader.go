@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -18,7 +19,7 @@ type localLeader struct {
 	root *actor.RootContext
 	view atomic.Pointer[logfile.View]
 
-	group  *groupLinks
+	group  *peers.Group
 	placed int // replicas of the partition
 }
 
@@ -33,7 +34,7 @@ func (l *localLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid,
 
 // View implements routing.Leader.
 func (l *localLeader) View() (routing.LogView, *protocol.Error) {
-	if !l.group.touches(l.placed) {
+	if !l.group.Touches(l.placed) {
 		return nil, errOutOfTouch
 	}
 	return l.view.Load(), nil

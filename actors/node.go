@@ -13,11 +13,13 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/background"
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/forced"
 	"ottla/actors/front"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -85,12 +87,12 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	opened := make(chan error, 1)
-	n.pid = n.env.system.Root.Spawn(actorProps(o.Logger, func() actor.Actor {
+	n.pid = n.env.system.Root.Spawn(supervise.Props(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			unplacing: map[string]bool{}, located: map[*clusterHandle][]uint64{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*backoff{},
+			unplacing: map[string]bool{}, located: map[*clusterHandle][]uint64{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*supervise.Backoff{},
 		}
-	}, actor.WithGuardian(&rootFailure{failed: n.env.fail})))
+	}, actor.WithGuardian(&supervise.Root{Failed: n.env.fail})))
 	n.env.node.Store(n.pid)
 	if find != nil {
 		go find()
@@ -105,14 +107,14 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	log := o.Logger
 	system := actor.NewActorSystem(
-		actor.WithLoggerFactory(quietLogger(log)),
+		actor.WithLoggerFactory(supervise.QuietLogger(log)),
 		actor.WithDeadLetterRequestLogging(false),
 	)
-	refuseDeadLetters(system)
+	supervise.RefuseDeadLetters(system)
 	return &environment{
 		failed: make(chan error, 1), stopped: make(chan struct{}),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: logfile.BootID(), now: o.now, manifests: m, directory: routing.NewDirectory(), background: newBackground(), scrubber: newScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
 
@@ -140,16 +142,16 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // nodeActor creates and deletes clusters, one change at a time.
 type nodeActor struct {
-	childPanics // of clusters
-	env         *environment
-	handles     map[string]*clusterHandle // by name; the directory has the same clusters
-	known       []datadir.ClusterPlaces
-	opened      chan error // gets one value once every known cluster can be looked up
-	creating    map[string]*pendingCluster
-	located     map[*clusterHandle][]uint64 // the nodes of brokers 1, 2, ..., of clusters of a fleet
-	unplacing   map[string]bool             // ids of deleted clusters of a fleet whose files were removed here
-	ending      map[string]bool             // clusters that were told to end, by PID
-	pauses      map[*clusterHandle]*backoff
+	supervise.Children // of clusters
+	env                *environment
+	handles            map[string]*clusterHandle // by name; the directory has the same clusters
+	known              []datadir.ClusterPlaces
+	opened             chan error // gets one value once every known cluster can be looked up
+	creating           map[string]*pendingCluster
+	located            map[*clusterHandle][]uint64 // the nodes of brokers 1, 2, ..., of clusters of a fleet
+	unplacing          map[string]bool             // ids of deleted clusters of a fleet whose files were removed here
+	ending             map[string]bool             // clusters that were told to end, by PID
+	pauses             map[*clusterHandle]*supervise.Backoff
 }
 
 // pendingCluster is a cluster whose creation is under way, and who waits.
@@ -258,7 +260,7 @@ func (a *nodeActor) started(ctx actor.Context) {
 
 func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpec) {
 	log := a.env.log.With("cluster", h.manifest.Name)
-	h.pid.Store(ctx.Spawn(actorProps(log, func() actor.Actor {
+	h.pid.Store(ctx.Spawn(supervise.Props(log, func() actor.Actor {
 		return &clusterActor{env: a.env, log: log, handle: h, create: create}
 	})))
 }

@@ -1,12 +1,14 @@
 package actors
 
 import (
+	"errors"
 	"maps"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/supervise"
 	"ottla/protocol"
 )
 
@@ -45,7 +47,7 @@ func (a *nodeActor) endCluster(ctx actor.Context, h *clusterHandle, reply protoc
 
 // clusterTerminated notices a cluster that ended without having been told to.
 func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
-	cause := a.cause(who)
+	cause := a.Cause(who)
 	if a.ending[who.Id] {
 		delete(a.ending, who.Id)
 		return
@@ -63,10 +65,10 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 			return // whoever creates it is told, and removes it
 		}
 		if a.pauses[h] == nil {
-			a.pauses[h] = &backoff{}
+			a.pauses[h] = &supervise.Backoff{}
 		}
-		pause := a.pauses[h].next(a.env.now())
-		a.pauses[h].works(a.env.now().Add(pause))
+		pause := a.pauses[h].Next(a.env.now())
+		a.pauses[h].Works(a.env.now().Add(pause))
 		self, system := ctx.Self(), a.env.system
 		go func() {
 			for _, work := range h.work {
@@ -88,3 +90,15 @@ func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 	m.handle.work = nil
 	a.spawn(ctx, m.handle, nil)
 }
+
+// What requests are answered by whose actor has ended (see supervise.Refuse).
+
+func (m *proposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
+func (m *confirmRead) Refuse(err *protocol.Error)    { m.Done(err) }
+func (m *parkWaiter) Refuse(*protocol.Error)         { m.Waiter.Wake() }
+func (m *metadataOp) Refuse(err *protocol.Error)     { m.finish(err) }
+func (m *changeBroker) Refuse(err *protocol.Error)   { m.Reply.Put(err) }
+func (m *endCluster) Refuse(*protocol.Error)         { m.Reply.Put(nil) } // it has ended
+func (m *createCluster) Refuse(err *protocol.Error)  { m.Reply.Put(clusterCreation{Err: err}) }
+func (m *deleteCluster) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
+func (m *endNode) Refuse(*protocol.Error)            { m.Reply.Put(errors.New("the node's actor failed")) }

@@ -7,10 +7,15 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/compaction"
 	"ottla/actors/disk"
+	"ottla/actors/election"
+	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -22,10 +27,10 @@ import (
 // Its states are those of partitionLife. All that the replica is asked for is
 // refused unless it runs.
 type partitionActor struct {
-	childPanics // of groups
-	env         *environment
-	spec        partitionSpec
-	log         *slog.Logger
+	supervise.Children // of groups
+	env                *environment
+	spec               partitionSpec
+	log                *slog.Logger
 
 	life    partitionLife
 	rep     *replica.Replica // nil while opening
@@ -33,8 +38,8 @@ type partitionActor struct {
 	ref     *localLeader // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
 
-	compaction partitionCompaction
-	scrub      scrubPlan
+	compaction compaction.State
+	scrub      background.ScrubPlan
 	damaged    bool // damage was found in the only copy, which goes on
 
 	coord     *coordinator // __consumer_offsets only
@@ -45,7 +50,7 @@ type partitionActor struct {
 	ticks       int
 	idleTicks   int  // on a leader, see quietTick
 	quiet       bool // raft's clock stands still
-	election    election
+	election    election.State
 	outstanding int  // writes at the disk without an answer
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
 	closing     closing
@@ -67,8 +72,6 @@ type (
 	}
 	// unparkWaiter takes a waiter out again.
 	unparkWaiter struct{ Waiter *protocol.Waiter }
-	// peersChanged says that a replica of this partition was started or ended.
-	peersChanged struct{}
 	// handOverLeadership asks a replica to give up leadership; handedOver answers
 	// once it has, or cannot.
 	handOverLeadership struct{ ReplyTo *actor.PID }
@@ -114,7 +117,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.propose(ctx, replica.Proposal{Request: m, Lines: &m.Lines})
 	case *flushGathered:
 		p.flushGathered(ctx, m)
-	case *peerMessage:
+	case *peers.Raft:
 		if p.quiet && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
 			p.wake()
 		}
@@ -143,12 +146,12 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		m.Reply.Put(p.listProducers())
 	case *routing.CheckKey:
 		m.Reply.Put(p.checkKey(m))
-	case *fallQuiet:
+	case *election.FallQuiet:
 		p.followQuiet(m)
-	case *peersChanged:
+	case *peers.Changed:
 		p.wake()
 		p.do(ctx, func() { p.seekLeader(ctx) })
-	case *leaderless:
+	case *election.Leaderless:
 		p.do(ctx, func() { p.otherLeaderless(ctx, m) })
 	case *handOverLeadership:
 		p.wake()
@@ -183,13 +186,13 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
-		if p.election.open && p.rep.Leader() != 0 {
+		if p.election.Open() && p.rep.Leader() != 0 {
 			p.leaderSeen(ctx)
 		}
 		fx := p.rep.Take()
 		for i := range fx.Messages {
 			if p.life == partitionRunning {
-				if m := &fx.Messages[i]; !p.spec.group.send(ctx, *m) {
+				if m := &fx.Messages[i]; !p.spec.group.Send(ctx, *m) {
 					p.rep.Unreachable(m.To)
 				}
 			}
@@ -228,7 +231,7 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	siblings := 0
 	if p.rep.Leads() && w.LastIndex() > 0 {
-		siblings = int(p.spec.group.locals.Load()) - 1
+		siblings = p.spec.group.Locals() - 1
 	}
 	p.outstanding++
 	ctx.Send(p.env.disk, &disk.Write{
@@ -306,7 +309,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 		p.coord.lead(p.ref.Term)
 	}
 	p.env.stats.elections.Add(1)
-	p.spec.group.lead(p.ref)
+	p.spec.group.Lead(p.ref.Leadership)
 	p.spec.route.Set(p.ref.Leadership)
 	p.log.Debug("leads", "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.Term})
@@ -318,7 +321,7 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 	if p.ref == nil {
 		return
 	}
-	p.spec.group.lead(nil)
+	p.spec.group.Lead(nil)
 	p.spec.route.Clear(p.ref.Leadership)
 	p.ref = nil
 	for w := range p.waiters {
@@ -338,7 +341,7 @@ func (p *partitionActor) describe() routing.PartitionState {
 		Replica: p.spec.id.ReplicaID, Settled: p.rep.HasMembers(p.want),
 		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()), LogBytes: p.ref.LogBytes(),
 	}
-	in := p.rep.InSync(p.spec.group.reachable)
+	in := p.rep.InSync(p.spec.group.Reachable)
 	for _, w := range p.want {
 		for _, id := range in {
 			if id == w.ReplicaID {

@@ -3,6 +3,8 @@ package actors
 import (
 	"time"
 
+	"ottla/actors/election"
+
 	"github.com/asynkron/protoactor-go/actor"
 )
 
@@ -88,12 +90,6 @@ func (p *partitionActor) retentionTick() {
 // quietTicks is how long a partition must have been idle: 3 s at the default tick.
 const quietTicks = 30
 
-// fallQuiet tells a follower that its leader has stopped its clock at this
-// term and index.
-type fallQuiet struct {
-	Leader, Term, Index uint64
-}
-
 // quietTick counts idle ticks on a leader, and puts the partition to sleep.
 func (p *partitionActor) quietTick(ctx actor.Context) {
 	if !p.idle() {
@@ -103,8 +99,8 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 	if p.idleTicks++; p.idleTicks < quietTicks {
 		return
 	}
-	m := &fallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
-	p.spec.group.tellOthers(ctx, p.spec.id.ReplicaID, m)
+	m := &election.FallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
+	p.spec.group.TellOthers(ctx, p.spec.id.ReplicaID, m)
 	p.quiet = true
 }
 
@@ -115,11 +111,11 @@ func (p *partitionActor) idle() bool {
 		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
 		return false
 	}
-	return p.rep.Quiescent(p.spec.group.reachable)
+	return p.rep.Quiescent(p.spec.group.Reachable)
 }
 
 // followQuiet stops a follower's clock, if it agrees with its leader.
-func (p *partitionActor) followQuiet(m *fallQuiet) {
+func (p *partitionActor) followQuiet(m *election.FallQuiet) {
 	if p.life == partitionRunning && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
 		p.quiet = true
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/peers"
 	"ottla/protocol"
 )
 
@@ -20,12 +21,12 @@ func TestIdlePartitionsSendNothing(t *testing.T) {
 	produce(t, n, "calm", 0, `1`)
 	h := defaultCluster(n)
 	var messages protocol.Counter
-	reply := protocol.NewFuture[*links]()
+	reply := protocol.NewFuture[*peers.Links]()
 	n.env.system.Root.Send(h.pid.Load(), &inspectCluster{Do: func(c *clusterActor) { reply.Put(c.links) }})
 	l, ok := reply.Wait(time.Now().Add(patience))
 	require.True(t, ok)
 	count := func(raftpb.Message) bool { messages.Next(); return false }
-	l.cut.Store(&count)
+	l.Cut(count)
 
 	quiet := func() {
 		last, since := messages.Next(), time.Now()

@@ -1,11 +1,12 @@
 package actors
 
 import (
-	"context"
 	"errors"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/background"
+	"ottla/actors/mending"
 	"ottla/actors/replica"
 	"ottla/logfile"
 )
@@ -19,9 +20,9 @@ func (p *partitionActor) damageMessage(ctx actor.Context, message any) bool {
 	switch m := message.(type) {
 	case *damageFound:
 		p.damageFound(ctx, m)
-	case *scrubEnded:
+	case *background.ScrubEnded:
 		p.scrubEnded(ctx, m)
-	case *framesAsked:
+	case *mending.Asked:
 		p.lend(m)
 	default:
 		return false
@@ -77,75 +78,45 @@ func (p *partitionActor) end(ctx actor.Context, fault replica.Fault, cause error
 // committed, and so may still be truncated, are lent only while no write is under
 // way: otherwise the entries read and the anchor that this replica vouches for
 // could be of two different logs.
-func (p *partitionActor) lend(m *framesAsked) {
-	dirs := asideDirs(p.spec.dir)
+func (p *partitionActor) lend(m *mending.Asked) {
+	copies := mending.Aside(p.spec.dir)
 	var reader *logfile.FrameReader
 	anchor := uint64(0)
 	if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
 		reader = p.file.Reader()
 		anchor, _ = p.file.Term(m.Want.Anchor.Index)
 	}
-	env, links, id := p.env, p.spec.group.links, p.spec.id
+	fs, links, id, root := p.env.fs, p.spec.group.Links(), p.spec.id, p.env.system.Root
 	go func() {
 		var loans []logfile.Loan
 		if reader != nil {
-			if loan, err := reader.Lend(m.Want, anchor, lendBytes); err == nil {
+			if loan, err := reader.Lend(m.Want, anchor, mending.LendBytes); err == nil {
 				loans = append(loans, loan)
 			}
 		}
-		lendFrames(env, links, m, id.Broker, id, dirs, loans)
+		links.TellBroker(root, m.From, mending.Lend(fs, m, id, copies, loans))
 	}()
 }
 
 // scrubTick begins a pass when one is due.
 func (p *partitionActor) scrubTick(ctx actor.Context) {
-	if !p.scrub.due(p.env.now()) {
-		return
-	}
-	work, cancel := context.WithCancel(context.Background())
-	job := &scrubJob{cancel: cancel}
-	p.scrub.job = job
-	source, shared := p.file.Scrub(), p.env.scrubber
 	self, root := ctx.Self(), ctx.ActorSystem().Root
-	go func() {
-		m := &scrubEnded{job: job}
-		select {
-		case shared.slot <- struct{}{}:
-			m.err = shared.run(work, source)
-			<-shared.slot
-		case <-work.Done():
-			m.err = work.Err()
-		}
-		root.Send(self, m)
-	}()
+	p.scrub.Start(p.env.now(), p.env.scrubber, p.file.Scrub, func(m *background.ScrubEnded) { root.Send(self, m) })
 }
 
 // scrubEnded plans the next pass. Damage goes the way of damage that a reader
 // meets; a disk that cannot be read is tried again with the next pass.
-func (p *partitionActor) scrubEnded(ctx actor.Context, m *scrubEnded) {
-	if p.scrub.job != m.job || p.life != partitionRunning {
+func (p *partitionActor) scrubEnded(ctx actor.Context, m *background.ScrubEnded) {
+	if p.life != partitionRunning || !p.scrub.Ended(m, p.env.now(), p.env.scrubber) {
 		return
 	}
-	p.endScrub()
-	p.scrub.next = p.env.now().Add(p.scrub.every)
-	stats := &p.env.scrubber.stats
 	var bad *logfile.CorruptError
 	switch {
-	case m.err == nil:
-		stats.replicas.Add(1)
-		stats.lastEnded.Store(p.env.now().UnixMilli())
-	case errors.As(m.err, &bad):
-		stats.damage.Add(1)
-		p.log.Error("scrub found damage", "error", m.err)
-		p.damageFound(ctx, &damageFound{m.err})
+	case m.Err == nil:
+	case errors.As(m.Err, &bad):
+		p.log.Error("scrub found damage", "error", m.Err)
+		p.damageFound(ctx, &damageFound{m.Err})
 	default:
-		p.log.Error("scrub cannot read the log", "error", m.err)
-	}
-}
-
-func (p *partitionActor) endScrub() {
-	if p.scrub.job != nil {
-		p.scrub.job.cancel()
-		p.scrub.job = nil
+		p.log.Error("scrub cannot read the log", "error", m.Err)
 	}
 }

@@ -7,9 +7,12 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
+	"ottla/actors/supervise"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -80,16 +83,16 @@ func (p *partitionActor) closed(ctx actor.Context) {
 // request is answered. After a panic any of the state may be broken, so each
 // step is tried even where another panics.
 func (p *partitionActor) stopping(ctx actor.Context) {
-	attempt(p.log, func() { p.withdraw(ctx) })
-	attempt(p.log, func() { p.unregister(ctx) })
-	attempt(p.log, p.stopCompaction)
-	p.endScrub()
+	supervise.Attempt(p.log, func() { p.withdraw(ctx) })
+	supervise.Attempt(p.log, func() { p.unregister(ctx) })
+	supervise.Attempt(p.log, p.compaction.Stop)
+	p.scrub.Stop()
 	if p.rep != nil {
-		attempt(p.log, func() { p.rep.Abandon(p.due) })
-		attempt(p.log, p.rep.Close)
+		supervise.Attempt(p.log, func() { p.rep.Abandon(p.due) })
+		supervise.Attempt(p.log, p.rep.Close)
 	}
 	if p.file != nil {
-		attempt(p.log, func() {
+		supervise.Attempt(p.log, func() {
 			if err := p.file.Close(); err != nil {
 				p.log.Warn("close log", "error", err)
 			}
@@ -98,10 +101,10 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 }
 
 func (p *partitionActor) unregister(ctx actor.Context) {
-	for _, pid := range p.spec.group.register(p.spec.id.ReplicaID, mailbox{}) {
-		ctx.Send(pid, &peersChanged{})
+	for _, pid := range p.spec.group.Register(p.spec.id.ReplicaID, peers.Mailbox{}) {
+		ctx.Send(pid, &peers.Changed{})
 	}
-	p.spec.group.announce(p.spec.id.ReplicaID, false)
+	p.spec.group.Announce(p.spec.id.ReplicaID, false)
 }
 
 // partitionSpec is everything a replica is told when it is opened.
@@ -114,7 +117,7 @@ type partitionSpec struct {
 	settings   catalog.TopicSettings
 	lazySync   bool
 	route      *routing.Partition
-	group      *groupLinks
+	group      *peers.Group
 	clusterPID *actor.PID
 }
 
@@ -153,11 +156,11 @@ func (p *partitionActor) open(ctx actor.Context) {
 		return
 	}
 	p.life = partitionRunning
-	others := p.spec.group.register(p.spec.id.ReplicaID, mailbox{pid: ctx.Self()})
+	others := p.spec.group.Register(p.spec.id.ReplicaID, peers.Mailbox{PID: ctx.Self()})
 	for _, pid := range others {
-		ctx.Send(pid, &peersChanged{})
+		ctx.Send(pid, &peers.Changed{})
 	}
-	p.spec.group.announce(p.spec.id.ReplicaID, true)
+	p.spec.group.Announce(p.spec.id.ReplicaID, true)
 	ctx.Send(ctx.Parent(), &replicaUp{Key: p.spec.key(), Replica: p.spec.id.ReplicaID})
 	p.do(ctx, func() { p.seekLeader(ctx) })
 }
@@ -181,7 +184,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 	}
 	p.file = log
 	p.onDamage(ctx, log)
-	p.scrub = newScrubPlan(p.env.opt.ScrubInterval, p.spec.dir, p.env.now())
+	p.scrub = background.NewScrubPlan(p.env.opt.ScrubInterval, p.spec.dir, p.env.now())
 	apply, restore := p.stateMachine(ctx)
 	p.rep, err = replica.New(replica.Config{
 		Internal: p.spec.internal(), LazySync: p.spec.lazySync,

@@ -14,6 +14,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/disk"
+	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -38,7 +39,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	root := p.env.system.Root
 	p.env.disk = root.Spawn(actor.PropsFromFunc(p.disk))
 	key := protocol.PartitionID{TopicID: "t"}
-	group := newLinks("c", nil).group(key)
+	group := peers.NewLinks("c", nil).Group(key)
 	p.route = routing.NewPartition(key, group, 1)
 	spec := partitionSpec{
 		id:  logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "alone", Broker: 1, ReplicaID: 1},

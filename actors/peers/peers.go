@@ -1,8 +1,9 @@
-package actors
+package peers
 
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,26 +17,28 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// peers are the other nodes of the fleet: what is sent to them, what they ask of
+// Peers are the other nodes of the fleet: what is sent to them, what they ask of
 // this one, and what they say runs there.
-type peers struct {
-	env  *environment
-	link *link.Links
-	self link.NodeID
+type Peers struct {
+	root     *actor.RootContext
+	log      *slog.Logger
+	draining func() bool // whether leadership is to leave this node
+	link     *link.Links
+	leaders  *remote.Leaders // what is asked of leaders, there and here
 
 	mu       sync.Mutex
+	self     link.NodeID             // 0 until it is known
 	clusters map[string]*peerCluster // those of this process, by id
 	nodes    map[link.NodeID]*peerNode
 	members  []link.NodeID // the other nodes
 	drained  atomic.Pointer[map[link.NodeID]bool]
-	leaders  *remote.Leaders // what is asked of leaders, there and here
 
-	joined func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error)) // what concerns the fleet
+	asked func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error)) // what concerns the fleet
 }
 
 // peerCluster is a cluster of this process as other nodes reach it.
 type peerCluster struct {
-	links *links
+	links *Links
 	pid   *actor.PID
 }
 
@@ -45,26 +48,75 @@ type peerNode struct {
 	said map[string]*clusterSaid // by cluster id
 }
 
-// newPeers makes the peers of a node; env.peers is to be set to it before any actor
-// starts. The link's handler is the result, and its link field is to be set before a
-// node can be reached.
-func newPeers(env *environment) *peers {
-	p := &peers{
-		env: env, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{},
-	}
+// New makes the peers of a node. Draining reports whether leadership is to leave this
+// node. Open is to be called before anything is sent.
+func New(system *actor.ActorSystem, log *slog.Logger, draining func() bool) *Peers {
+	p := &Peers{root: system.Root, log: log, draining: draining, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
 }
 
+// Open opens the link to other nodes. Asked answers what concerns the fleet, of nodes
+// that are no members too (from is 0). Errors: those of link.Open.
+func (p *Peers) Open(c link.Config, asked func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error))) (err error) {
+	p.asked, c.Handler = asked, p
+	if p.link, err = link.Open(c); err != nil {
+		return err
+	}
+	p.leaders = remote.New(p.link, p.leader, p.log) // nobody is a member yet, who could ask for one
+	return nil
+}
+
+// Close ends the connections to other nodes.
+func (p *Peers) Close() {
+	if p.link != nil {
+		p.link.Close()
+	}
+}
+
+// Link is the link to other nodes.
+func (p *Peers) Link() *link.Links { return p.link }
+
+// Leaders are those at other nodes.
+func (p *Peers) Leaders() *remote.Leaders { return p.leaders }
+
+// Self is the number of this node, 0 until it is known.
+func (p *Peers) Self() link.NodeID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.self
+}
+
+// SetSelf says which node this is.
+func (p *Peers) SetSelf(id link.NodeID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.self = id
+}
+
+// SetMembers names the other nodes, the uuids of nodes that are gone for good, and the
+// nodes that leadership is to leave.
+func (p *Peers) SetMembers(members []link.Peer, retired []string, drained map[link.NodeID]bool) {
+	p.drained.Store(&drained)
+	ids := make([]link.NodeID, len(members))
+	for i := range members {
+		ids[i] = members[i].ID
+	}
+	p.mu.Lock()
+	p.members = ids
+	p.mu.Unlock()
+	p.link.SetPeers(members, retired)
+}
+
 // isDrained reports whether leadership is to leave a node.
-func (p *peers) isDrained(id link.NodeID) bool { return (*p.drained.Load())[id] }
+func (p *Peers) isDrained(id link.NodeID) bool { return (*p.drained.Load())[id] }
 
-// callPatience is how long another node may take to answer what takes no time.
-const callPatience = 3 * time.Second
+// CallPatience is how long another node may take to answer what takes no time.
+const CallPatience = 3 * time.Second
 
-// attach makes a cluster of this process known to other nodes, and tells it what
+// Attach makes a cluster of this process known to other nodes, and tells it what
 // they have said. It replaces an earlier actor of the cluster.
-func (p *peers) attach(l *links, pid *actor.PID) {
+func (p *Peers) Attach(l *Links, pid *actor.PID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &peerCluster{links: l, pid: pid}
@@ -81,8 +133,8 @@ func (p *peers) attach(l *links, pid *actor.PID) {
 	}
 }
 
-// detach forgets a cluster.
-func (p *peers) detach(l *links) {
+// Detach forgets a cluster.
+func (p *Peers) Detach(l *Links) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.clusters[l.cluster]; c != nil && c.links == l {
@@ -90,27 +142,27 @@ func (p *peers) detach(l *links) {
 	}
 }
 
-func (p *peers) cluster(id string) *peerCluster {
+func (p *Peers) cluster(id string) *peerCluster {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.clusters[id]
 }
 
 // vouched reports whether a node has said a moment ago that it hears this one.
-func (p *peers) vouched(id link.NodeID) bool { return p.link.EchoAge(id) <= fence }
+func (p *Peers) vouched(id link.NodeID) bool { return p.link.EchoAge(id) <= fence }
 
 // fence is how long a node's word counts that it hears this one. It is the link's.
 const fence = 300 * time.Millisecond
 
-// alive reports whether a node is heard of.
-func (p *peers) alive(id link.NodeID) bool {
+// Alive reports whether a node is heard of.
+func (p *Peers) Alive(id link.NodeID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.nodes[id]
 	return n != nil && n.up
 }
 
-func (p *peers) node(id link.NodeID) *peerNode {
+func (p *Peers) node(id link.NodeID) *peerNode {
 	n := p.nodes[id]
 	if n == nil {
 		n = &peerNode{said: map[string]*clusterSaid{}}
@@ -120,8 +172,8 @@ func (p *peers) node(id link.NodeID) *peerNode {
 }
 
 // Up implements link.Handler.
-func (p *peers) Up(peer link.Identity) {
-	p.env.log.Info("node is up", "node", uint64(peer.Node), "name", peer.Name)
+func (p *Peers) Up(peer link.Identity) {
+	p.log.Info("node is up", "node", uint64(peer.Node), "name", peer.Name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(peer.Node)
@@ -132,14 +184,14 @@ func (p *peers) Up(peer link.Identity) {
 		}
 	}
 	for _, c := range p.clusters {
-		p.env.system.Root.Send(c.pid, &nodeTurned{Node: peer.Node, Up: true})
+		p.root.Send(c.pid, &NodeTurned{Node: peer.Node, Up: true})
 	}
 }
 
 // Down implements link.Handler. What ran there does not, as far as this node can
 // tell, and nothing that was parked from there is waited for.
-func (p *peers) Down(id link.NodeID) {
-	p.env.log.Warn("node is down", "node", uint64(id))
+func (p *Peers) Down(id link.NodeID) {
+	p.log.Warn("node is down", "node", uint64(id))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(id)
@@ -150,13 +202,13 @@ func (p *peers) Down(id link.NodeID) {
 		}
 	}
 	for _, c := range p.clusters {
-		p.env.system.Root.Send(c.pid, &nodeTurned{Node: id})
+		p.root.Send(c.pid, &NodeTurned{Node: id})
 	}
 	p.leaders.Down(id)
 }
 
 // Connected implements link.Handler: whatever was said before may be lost.
-func (p *peers) Connected(id link.NodeID, lane link.Lane) {
+func (p *Peers) Connected(id link.NodeID, lane link.Lane) {
 	if lane != link.Control {
 		return
 	}
@@ -168,13 +220,13 @@ func (p *peers) Connected(id link.NodeID, lane link.Lane) {
 }
 
 // Message implements link.Handler.
-func (p *peers) Message(from link.NodeID, _ link.Lane, kind uint16, body []byte) {
+func (p *Peers) Message(from link.NodeID, _ link.Lane, kind uint16, body []byte) {
 	if err := p.message(from, kind, body); err != nil {
-		p.env.log.Error("a message of another node cannot be understood", "node", uint64(from), "kind", kind, "error", err)
+		p.log.Error("a message of another node cannot be understood", "node", uint64(from), "kind", kind, "error", err)
 	}
 }
 
-func (p *peers) message(from link.NodeID, kind uint16, body []byte) error {
+func (p *Peers) message(from link.NodeID, kind uint16, body []byte) error {
 	switch kind {
 	case wire.Raft:
 		return p.raft(body)
@@ -191,25 +243,25 @@ func (p *peers) message(from link.NodeID, kind uint16, body []byte) error {
 	case wire.Park, wire.Unpark, wire.Wake, wire.PollSignal:
 		return p.leaders.Message(from, kind, body)
 	case wire.RaisedCount:
-		var m countsNoted
+		var m CountsNoted
 		if err := wire.Decode(body, &m); err != nil {
 			return err
 		}
 		if c := p.cluster(m.Cluster); c != nil {
-			p.env.system.Root.Send(c.pid, &m)
+			p.root.Send(c.pid, &m)
 		}
 	}
 	return nil // a kind that is not known is of a later version
 }
 
 // Call implements link.Handler.
-func (p *peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) {
+func (p *Peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) {
 	if err := p.call(from, kind, body, left, reply); err != nil {
-		reply(nil, protocol.Errorf(protocol.CodeInternal, "node %d: %v", p.self, err))
+		reply(nil, protocol.Errorf(protocol.CodeInternal, "node %d: %v", p.Self(), err))
 	}
 }
 
-func (p *peers) call(from link.NodeID, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) error {
+func (p *Peers) call(from link.NodeID, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) error {
 	if member := kind != wire.Hello && kind != wire.Join; member && from == 0 {
 		return errors.New("the node is no member of the fleet")
 	}
@@ -219,30 +271,33 @@ func (p *peers) call(from link.NodeID, kind uint16, body []byte, left time.Durat
 	case wire.ChangeBroker, wire.NoteCounts:
 		return p.toCluster(kind, body, reply)
 	default:
-		if p.joined == nil {
+		if p.asked == nil {
 			return fmt.Errorf("call of kind %d is not known to this version", kind)
 		}
-		p.joined(kind, from, body, reply)
+		p.asked(kind, from, body, reply)
 	}
 	return nil
 }
 
 // leader is the replica of this process that serves a partition; false if none does.
-func (p *peers) leader(at wire.Partition) (routing.Leader, bool) {
+func (p *Peers) leader(at wire.Partition) (routing.Leader, bool) {
 	c := p.cluster(at.Cluster)
 	if c == nil {
 		return nil, false
 	}
-	g := c.links.find(at.PartitionID)
+	g := c.links.Find(at.PartitionID)
 	if g == nil {
 		return nil, false
 	}
 	l := g.leader.Load()
-	return l, l != nil
+	if l == nil {
+		return nil, false
+	}
+	return l, true
 }
 
-// metrics counts what this node and the others say to each other.
-func (p *peers) metrics() []protocol.NodeMetrics {
+// Metrics counts what this node and the others say to each other.
+func (p *Peers) Metrics() []protocol.NodeMetrics {
 	var all []protocol.NodeMetrics
 	for _, s := range p.link.Stats() {
 		n := protocol.NodeMetrics{Node: uint64(s.Peer.ID), Name: s.Peer.Name, Up: s.Up, RoundTrip: s.RoundTrip.Seconds()}

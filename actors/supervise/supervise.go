@@ -1,6 +1,10 @@
-package actors
+// Package supervise says what happens when an actor panics: it is stopped, whoever
+// waits for it is answered, and its parent learns why. It also keeps the goroutines
+// on which mailboxes run, and says how long what has failed rests.
+package supervise
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,18 +23,8 @@ import (
 // working on with outcome unknown, those still in the mailbox and those that
 // come later with outcome none.
 
-func (m *proposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
-func (m *confirmRead) Refuse(err *protocol.Error)    { m.Done(err) }
-func (m *parkWaiter) Refuse(*protocol.Error)         { m.Waiter.Wake() }
-func (m *metadataOp) Refuse(err *protocol.Error)     { m.finish(err) }
-func (m *changeBroker) Refuse(err *protocol.Error)   { m.Reply.Put(err) }
-func (m *endCluster) Refuse(*protocol.Error)         { m.Reply.Put(nil) } // it has ended
-func (m *createCluster) Refuse(err *protocol.Error)  { m.Reply.Put(clusterCreation{Err: err}) }
-func (m *deleteCluster) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
-func (m *endNode) Refuse(*protocol.Error)            { m.Reply.Put(errors.New("the node's actor failed")) }
-
-// refuse answers a message that will not be worked on (any more).
-func refuse(message any, err *protocol.Error) {
+// Refuse answers a message that will not be worked on (any more).
+func Refuse(message any, err *protocol.Error) {
 	if env, ok := message.(*actor.MessageEnvelope); ok {
 		message = env.Message
 	}
@@ -42,27 +36,27 @@ func refuse(message any, err *protocol.Error) {
 	}
 }
 
-// refuseDeadLetters answers what is sent to actors that have ended.
-func refuseDeadLetters(system *actor.ActorSystem) {
+// RefuseDeadLetters answers what is sent to actors that have ended.
+func RefuseDeadLetters(system *actor.ActorSystem) {
 	system.EventStream.Subscribe(func(event any) {
 		if dead, ok := event.(*actor.DeadLetterEvent); ok {
-			refuse(dead.Message, protocol.ErrNotLeader)
+			Refuse(dead.Message, protocol.ErrNotLeader)
 		}
 	})
 }
 
-// actorProps are the properties of every actor that has children or answers
+// Props are the properties of every actor that has children or answers
 // requests: a mailbox that answers requests the actor no longer can, and
 // children that stop when they panic, unless the actor is itself an
 // actor.SupervisorStrategy.
-func actorProps(log *slog.Logger, producer actor.Producer, more ...actor.PropsOption) *actor.Props {
+func Props(log *slog.Logger, producer actor.Producer, more ...actor.PropsOption) *actor.Props {
 	return actor.PropsFromProducer(producer, append([]actor.PropsOption{
-		actor.WithMailbox(answering(log, actor.Unbounded())), actor.WithDispatcher(mailboxRunners), actor.WithSupervisor(&childPanics{}),
+		actor.WithMailbox(Answering(log, actor.Unbounded())), actor.WithDispatcher(Mailboxes), actor.WithSupervisor(&Children{}),
 	}, more...)...)
 }
 
-// answering makes mailboxes that answer requests after their actor's end.
-func answering(log *slog.Logger, mailbox actor.MailboxProducer) actor.MailboxProducer {
+// Answering makes mailboxes that answer requests after their actor's end.
+func Answering(log *slog.Logger, mailbox actor.MailboxProducer) actor.MailboxProducer {
 	return func() actor.Mailbox { return &answeringMailbox{Mailbox: mailbox(), log: log} }
 }
 
@@ -83,7 +77,7 @@ func (m *answeringMailbox) RegisterHandlers(invoker actor.MessageInvoker, d acto
 // InvokeUserMessage implements actor.MessageInvoker.
 func (m *answeringMailbox) InvokeUserMessage(message any) {
 	if m.ended {
-		refuse(message, protocol.ErrNotLeader)
+		Refuse(message, protocol.ErrNotLeader)
 		return
 	}
 	m.invoker.InvokeUserMessage(message)
@@ -111,13 +105,13 @@ func (m *answeringMailbox) InvokeSystemMessage(message any) {
 
 // EscalateFailure implements actor.MessageInvoker.
 func (m *answeringMailbox) EscalateFailure(reason, message any) {
-	m.log.Error("BUG: actor panicked and is stopped", "reason", reason, "message", typeName(message), "stack", string(debug.Stack()))
-	attempt(m.log, func() { refuse(message, protocol.Unknownf("the broker failed at this request: %v", reason)) })
+	m.log.Error("BUG: actor panicked and is stopped", "reason", reason, "message", fmt.Sprintf("%T", message), "stack", string(debug.Stack()))
+	Attempt(m.log, func() { Refuse(message, protocol.Unknownf("the broker failed at this request: %v", reason)) })
 	m.invoker.EscalateFailure(reason, message)
 }
 
-// attempt runs one of several steps that must all be tried.
-func attempt(log *slog.Logger, step func()) {
+// Attempt runs one of several steps that must all be tried.
+func Attempt(log *slog.Logger, step func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			log.Error("BUG: panic in the end of an actor", "reason", p, "stack", string(debug.Stack()))
@@ -126,12 +120,12 @@ func attempt(log *slog.Logger, step func()) {
 	step()
 }
 
-// childPanics is the only supervision there is: an actor that panics is stopped.
+// Children is the only supervision there is: an actor that panics is stopped.
 // Embedded in the parent, it remembers why, on the parent's goroutine.
-type childPanics struct{ causes map[string]error }
+type Children struct{ causes map[string]error }
 
 // HandleFailure implements actor.SupervisorStrategy.
-func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+func (c *Children) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
 	if c.causes == nil {
 		c.causes = map[string]error{}
 	}
@@ -143,8 +137,8 @@ func (c *childPanics) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, ch
 	s.StopChildren(child)
 }
 
-// cause says why a child ended, once for each end.
-func (c *childPanics) cause(child *actor.PID) error {
+// Cause says why a child ended, once for each end.
+func (c *Children) Cause(child *actor.PID) error {
 	err := c.causes[child.Id]
 	if delete(c.causes, child.Id); err == nil {
 		err = errors.New("its actor ended unexpectedly")
@@ -152,12 +146,26 @@ func (c *childPanics) cause(child *actor.PID) error {
 	return err
 }
 
-// rootFailure is the supervision of the node's actor, which has no parent: a
+// Root is the supervision of the node's actor, which has no parent: a
 // process without it is of no use, so the process is told and the actor ends.
-type rootFailure struct{ failed func(error) }
+type Root struct{ Failed func(error) }
 
 // HandleFailure implements actor.SupervisorStrategy.
-func (r *rootFailure) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	r.failed(fmt.Errorf("the node actor panicked: %v", reason))
+func (r *Root) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	r.Failed(fmt.Errorf("the node actor panicked: %v", reason))
 	s.StopChildren(child)
+}
+
+// QuietLogger gives the actor library a logger that leaves out its debug and
+// info lines, which narrate every actor.
+func QuietLogger(l *slog.Logger) func(*actor.ActorSystem) *slog.Logger {
+	return func(*actor.ActorSystem) *slog.Logger { return slog.New(warnOnly{l.Handler()}) }
+}
+
+// warnOnly passes warnings and errors.
+type warnOnly struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnOnly) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
 }

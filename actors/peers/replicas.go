@@ -1,4 +1,4 @@
-package actors
+package peers
 
 import (
 	"encoding/binary"
@@ -7,13 +7,15 @@ import (
 
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/compaction"
+	"ottla/actors/election"
 	"ottla/actors/wire"
 	"ottla/link"
 )
 
 // raft hands a raft message to the replica that it is for. Of what does not come
 // from replicas of the group, but from their owner, nothing is taken.
-func (p *peers) raft(body []byte) error {
+func (p *Peers) raft(body []byte) error {
 	g, replica, rest, err := p.addressed(body)
 	if g == nil || err != nil {
 		return err
@@ -26,7 +28,7 @@ func (p *peers) raft(body []byte) error {
 		return fmt.Errorf("raft message %s to replica %d", m.Type, m.To)
 	}
 	if pid := g.local(replica); pid != nil {
-		p.env.system.Root.Send(pid, &peerMessage{m})
+		p.root.Send(pid, &Raft{m})
 	}
 	return nil
 }
@@ -40,7 +42,7 @@ var fromReplicas = map[raftpb.MessageType]bool{
 
 // addressed takes the address off a message to a replica. The group is nil where
 // this node has none of it.
-func (p *peers) addressed(body []byte) (g *groupLinks, replica uint64, rest []byte, err error) {
+func (p *Peers) addressed(body []byte) (g *Group, replica uint64, rest []byte, err error) {
 	at, rest, err := wire.TakePartition(body)
 	if err != nil {
 		return nil, 0, nil, err
@@ -50,17 +52,17 @@ func (p *peers) addressed(body []byte) (g *groupLinks, replica uint64, rest []by
 		return nil, 0, nil, errors.New("the replica is missing")
 	}
 	if c := p.cluster(at.Cluster); c != nil {
-		g = c.links.find(at.PartitionID)
+		g = c.links.Find(at.PartitionID)
 	}
 	return g, replica, rest[n:], nil
 }
 
 // sendRaft sends a raft message to a replica at another node; false if it is lost
 // already. Entries of clients go their own way, so that votes do not wait for them.
-func (p *peers) sendRaft(to link.NodeID, g *groupLinks, m *raftpb.Message) bool {
+func (p *Peers) sendRaft(to link.NodeID, g *Group, m *raftpb.Message) bool {
 	body, err := m.Marshal()
 	if err != nil {
-		p.env.log.Error("BUG: a raft message does not encode", "error", err)
+		p.log.Error("BUG: a raft message does not encode", "error", err)
 		return false
 	}
 	lane := link.Control
@@ -75,32 +77,32 @@ const smallMessage = 16 << 10
 
 // replicaMessage is any message to a replica that is not raft's; one field is set.
 type replicaMessage struct {
-	FallQuiet  *fallQuiet  `json:"q,omitempty"`
-	Leaderless *leaderless `json:"l,omitempty"`
-	PartsAsked *partsAsked `json:"a,omitempty"`
-	PartsChunk *partsChunk `json:"c,omitempty"`
+	FallQuiet  *election.FallQuiet    `json:"q,omitempty"`
+	Leaderless *election.Leaderless   `json:"l,omitempty"`
+	PartsAsked *compaction.PartsAsked `json:"a,omitempty"`
+	PartsChunk *compaction.PartsChunk `json:"c,omitempty"`
 }
 
-func (p *peers) tellReplica(to link.NodeID, g *groupLinks, replica uint64, message any) {
+func (p *Peers) tellReplica(to link.NodeID, g *Group, replica uint64, message any) {
 	var m replicaMessage
 	lane := link.Control
 	switch message := message.(type) {
-	case *fallQuiet:
+	case *election.FallQuiet:
 		m.FallQuiet = message
-	case *leaderless:
+	case *election.Leaderless:
 		m.Leaderless = message
-	case *partsAsked:
+	case *compaction.PartsAsked:
 		m.PartsAsked = message
-	case *partsChunk:
+	case *compaction.PartsChunk:
 		m.PartsChunk, lane = message, link.CatchUp
 	default:
-		p.env.log.Error("BUG: this message cannot be sent to another node", "type", typeName(message))
+		p.log.Error("BUG: this message cannot be sent to another node", "type", fmt.Sprintf("%T", message))
 		return
 	}
 	p.link.Send(to, lane, wire.Replica, g.address(replica), wire.Encode(&m))
 }
 
-func (p *peers) toReplica(body []byte) error {
+func (p *Peers) toReplica(body []byte) error {
 	g, replica, rest, err := p.addressed(body)
 	if g == nil || err != nil {
 		return err
@@ -115,13 +117,13 @@ func (p *peers) toReplica(body []byte) error {
 	}
 	switch {
 	case m.FallQuiet != nil:
-		p.env.system.Root.Send(pid, m.FallQuiet)
+		p.root.Send(pid, m.FallQuiet)
 	case m.Leaderless != nil:
-		p.env.system.Root.Send(pid, m.Leaderless)
+		p.root.Send(pid, m.Leaderless)
 	case m.PartsAsked != nil:
-		p.env.system.Root.Send(pid, m.PartsAsked)
+		p.root.Send(pid, m.PartsAsked)
 	case m.PartsChunk != nil:
-		p.env.system.Root.Send(pid, m.PartsChunk)
+		p.root.Send(pid, m.PartsChunk)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package actors
+package peers
 
 import (
 	"maps"
@@ -17,29 +17,29 @@ import (
 type announcement struct {
 	Cluster  string        `json:"c"`
 	All      bool          `json:"a,omitempty"` // there is nothing else
-	Brokers  []brokerSaid  `json:"b,omitempty"`
-	Replicas []replicaSaid `json:"r,omitempty"`
-	Leaders  []leaderSaid  `json:"l,omitempty"`
+	Brokers  []BrokerSaid  `json:"b,omitempty"`
+	Replicas []ReplicaSaid `json:"r,omitempty"`
+	Leaders  []LeaderSaid  `json:"l,omitempty"`
 }
 
-// brokerSaid is the state of a broker.
-type brokerSaid struct {
-	Broker int         `json:"b"`
-	State  brokerState `json:"s"`
-	Why    string      `json:"w,omitempty"`
-	Wiped  bool        `json:"n,omitempty"` // it has lost its replicas, and they are not decided on yet
+// BrokerSaid is the state of a broker.
+type BrokerSaid struct {
+	Broker int    `json:"b"`
+	State  string `json:"s"`
+	Why    string `json:"w,omitempty"`
+	Wiped  bool   `json:"n,omitempty"` // it has lost its replicas, and they are not decided on yet
 }
 
-// replicaSaid says that a replica runs, or does not any more.
-type replicaSaid struct {
+// ReplicaSaid says that a replica runs, or does not any more.
+type ReplicaSaid struct {
 	TopicID   string `json:"t"`
 	Partition int    `json:"p"`
 	Replica   uint64 `json:"r"`
 	Runs      bool   `json:"u,omitempty"`
 }
 
-// leaderSaid says that a replica leads and serves, or does not any more.
-type leaderSaid struct {
+// LeaderSaid says that a replica leads and serves, or does not any more.
+type LeaderSaid struct {
 	TopicID   string `json:"t"`
 	Partition int    `json:"p"`
 	Broker    int    `json:"b"`
@@ -49,14 +49,14 @@ type leaderSaid struct {
 
 // clusterSaid is what a node has said of one cluster.
 type clusterSaid struct {
-	brokers  map[int]brokerSaid
+	brokers  map[int]BrokerSaid
 	replicas map[protocol.ReplicaID]bool
-	leaders  map[protocol.PartitionID]leaderSaid
+	leaders  map[protocol.PartitionID]LeaderSaid
 }
 
 // with is what is said once a has been said as well.
 func (s *clusterSaid) with(a *announcement) *clusterSaid {
-	next := &clusterSaid{brokers: map[int]brokerSaid{}, replicas: map[protocol.ReplicaID]bool{}, leaders: map[protocol.PartitionID]leaderSaid{}}
+	next := &clusterSaid{brokers: map[int]BrokerSaid{}, replicas: map[protocol.ReplicaID]bool{}, leaders: map[protocol.PartitionID]LeaderSaid{}}
 	if s != nil && !a.All {
 		maps.Copy(next.brokers, s.brokers)
 		maps.Copy(next.replicas, s.replicas)
@@ -88,22 +88,25 @@ func (s *clusterSaid) add(a *announcement) {
 	}
 }
 
-// nodeTurned tells a cluster that a node is up, or down.
-type nodeTurned struct {
+// NodeTurned tells a cluster that a node is up, or down.
+type NodeTurned struct {
 	Node link.NodeID
 	Up   bool
 }
 
-// peerSaid tells a cluster which brokers and leaders a node has now, and which of
+// Changed tells a replica that another one of its partition was started or ended.
+type Changed struct{}
+
+// Said tells a cluster which brokers and leaders a node has now, and which of
 // its leaders have gone.
-type peerSaid struct {
+type Said struct {
 	Node    link.NodeID
-	Brokers []brokerSaid
-	Leaders []leaderSaid
+	Brokers []BrokerSaid
+	Leaders []LeaderSaid
 }
 
 // announced takes what a node says.
-func (p *peers) announced(from link.NodeID, a *announcement) {
+func (p *Peers) announced(from link.NodeID, a *announcement) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(from)
@@ -118,59 +121,69 @@ func (p *peers) announced(from link.NodeID, a *announcement) {
 	}
 }
 
-// take makes what a node says of a cluster known to it.
-func (p *peers) take(from link.NodeID, c *peerCluster, was, now *clusterSaid) {
-	woken := map[*groupLinks][]*actor.PID{}
-	turn := func(key protocol.ReplicaID, at mailbox) {
-		id := protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition}
-		if at == (mailbox{}) && c.links.find(id) == nil {
-			return // of a topic that was deleted
-		}
-		g := c.links.group(id)
-		if g.local(key.Replica) == nil { // else it says so wrongly
-			woken[g] = g.register(key.Replica, at)
-		}
-	}
+// changes are what has changed since was: the replicas that run from now on or do not
+// any more, the brokers, and the leaders; one that has gone has Leads false.
+func (s *clusterSaid) changes(was *clusterSaid) (replicas map[protocol.ReplicaID]bool, brokers []BrokerSaid, leaders []LeaderSaid) {
+	replicas = map[protocol.ReplicaID]bool{}
 	for key := range was.replicas {
-		if !now.replicas[key] {
-			turn(key, mailbox{})
+		if !s.replicas[key] {
+			replicas[key] = false
 		}
 	}
-	for key := range now.replicas {
+	for key := range s.replicas {
 		if !was.replicas[key] {
-			turn(key, mailbox{node: from})
+			replicas[key] = true
 		}
 	}
-	m := &peerSaid{Node: from}
-	for id, b := range now.brokers {
+	for id, b := range s.brokers {
 		if was.brokers[id] != b {
-			m.Brokers = append(m.Brokers, b)
+			brokers = append(brokers, b)
 		}
 	}
 	for key, l := range was.leaders {
-		if now.leaders[key] != l {
+		if s.leaders[key] != l {
 			l.Leads = false
-			m.Leaders = append(m.Leaders, l)
+			leaders = append(leaders, l)
 		}
 	}
-	for key, l := range now.leaders {
+	for key, l := range s.leaders {
 		if was.leaders[key] != l {
-			m.Leaders = append(m.Leaders, l)
+			leaders = append(leaders, l)
 		}
 	}
-	root := p.env.system.Root
-	if len(m.Brokers)+len(m.Leaders) > 0 {
-		root.Send(c.pid, m)
+	return replicas, brokers, leaders
+}
+
+// take makes what a node says of a cluster known to it.
+func (p *Peers) take(from link.NodeID, c *peerCluster, was, now *clusterSaid) {
+	replicas, brokers, leaders := now.changes(was)
+	woken := map[*Group][]*actor.PID{}
+	for key, runs := range replicas {
+		id := protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition}
+		if !runs && c.links.Find(id) == nil {
+			continue // of a topic that was deleted
+		}
+		at := Mailbox{}
+		if runs {
+			at.Node = from
+		}
+		g := c.links.Group(id)
+		if g.local(key.Replica) == nil { // else it says so wrongly
+			woken[g] = g.Register(key.Replica, at)
+		}
+	}
+	if len(brokers)+len(leaders) > 0 {
+		p.root.Send(c.pid, &Said{Node: from, Brokers: brokers, Leaders: leaders})
 	}
 	for _, pids := range woken {
 		for _, pid := range pids {
-			root.Send(pid, &peersChanged{})
+			p.root.Send(pid, &Changed{})
 		}
 	}
 }
 
-// retell has a cluster told again what a node has said.
-func (p *peers) retell(node link.NodeID, l *links) {
+// Retell has a cluster told again what a node has said.
+func (p *Peers) Retell(node link.NodeID, l *Links) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, c := p.nodes[node], p.clusters[l.cluster]
@@ -181,7 +194,7 @@ func (p *peers) retell(node link.NodeID, l *links) {
 
 // announce tells all nodes of a change. Whoever is not connected is told all when
 // it is.
-func (p *peers) announce(a *announcement) {
+func (p *Peers) announce(a *announcement) {
 	body := wire.Encode(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,16 +205,14 @@ func (p *peers) announce(a *announcement) {
 
 // sendAll tells a node all that runs here of a cluster. It is called with mu held,
 // so that no change is told before.
-func (p *peers) sendAll(to link.NodeID, c *peerCluster) {
+func (p *Peers) sendAll(to link.NodeID, c *peerCluster) {
 	a := &announcement{Cluster: c.links.cluster, All: true, Brokers: c.links.brokersSaid()}
 	for key, g := range c.links.all() {
-		for replica, at := range *g.running.Load() {
-			if at.pid != nil {
-				a.Replicas = append(a.Replicas, replicaSaid{key.TopicID, key.Partition, replica, true})
-			}
+		for replica := range g.Mailboxes() {
+			a.Replicas = append(a.Replicas, ReplicaSaid{key.TopicID, key.Partition, replica, true})
 		}
 		if l := g.leader.Load(); l != nil {
-			a.Leaders = append(a.Leaders, leaderSaid{key.TopicID, key.Partition, l.Broker, l.Term, true})
+			a.Leaders = append(a.Leaders, LeaderSaid{key.TopicID, key.Partition, l.Broker, l.Term, true})
 		}
 	}
 	p.link.Send(to, link.Control, wire.Announce, wire.Encode(a))

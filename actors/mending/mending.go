@@ -1,0 +1,219 @@
+// Package mending puts a damaged replica right with entries out of other copies of
+// it. A goroutine of the replica's broker finds out which entries are missing and asks
+// the other brokers for them. Each answers out of its own files, also if its replica
+// is damaged itself, and out of directories that it has put aside. Which entries may
+// be taken is decided by logfile.Mending.
+package mending
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// Messages between brokers; they can be serialized.
+type (
+	// Asked asks a broker for entries of a partition.
+	Asked struct {
+		From int // the broker that asks
+		Key  protocol.PartitionID
+		Seq  uint64 // comes back in the answer
+		Want logfile.Want
+	}
+	// Lent answers it.
+	Lent struct {
+		From  int
+		Key   protocol.PartitionID
+		Seq   uint64
+		Loans []logfile.Loan // one for each copy that the broker has and that holds any of it
+		Err   string         // why there are none
+	}
+)
+
+// LendBytes is how many bytes of bodies one answer holds; one entry may be more.
+const LendBytes = 1 << 20
+
+// lendPatience is how long an answer is waited for.
+const lendPatience = 5 * time.Second
+
+// Patient is a replica that is to be mended, and what its mending needs.
+type Patient struct {
+	FS       logfile.FS
+	Dir      string
+	Identity logfile.Identity
+	Log      logfile.Options
+	Pace     func(n int) error // waits until so many bytes may be read or written
+	Lenders  []int             // brokers that may have other copies
+	Tell     func(broker int, message any)
+}
+
+// Job mends one replica, on a goroutine of its own.
+type Job struct {
+	of      Patient
+	work    context.Context
+	cancel  context.CancelFunc
+	answers chan *Lent
+	seq     uint64 // of the last question; begins at random, so that late answers to an earlier job fit none of its own
+}
+
+// NewJob returns a job that is to be run. Pace makes the patient's Pace for the
+// job's context.
+func NewJob(of Patient, pace func(context.Context) func(n int) error) *Job {
+	work, cancel := context.WithCancel(context.Background())
+	of.Pace = pace(work)
+	return &Job{of: of, work: work, cancel: cancel, answers: make(chan *Lent, 1), seq: rand.Uint64()}
+}
+
+// Cancel ends the job.
+func (j *Job) Cancel() { j.cancel() }
+
+// Of is what the job mends.
+func (j *Job) Of() *Patient { return &j.of }
+
+// Answer hands an answer to the job. One that comes too late is dropped.
+func (j *Job) Answer(a *Lent) {
+	select {
+	case j.answers <- a:
+	default:
+	}
+}
+
+// Run mends the replica. Without an error the replica may be opened again; found
+// reports whether there was any damage.
+func (j *Job) Run() (found bool, err error) {
+	m, err := logfile.Examine(j.of.FS, j.of.Dir, j.of.Log, j.of.Pace)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, m.Abort()) }()
+	if m.Identity() != j.of.Identity {
+		return false, fmt.Errorf("%s holds %+v, not %+v", j.of.Dir, m.Identity(), j.of.Identity)
+	}
+	if !m.Damaged() {
+		return false, nil
+	}
+	for {
+		w, more := m.Want()
+		if !more {
+			return true, m.Finish()
+		}
+		if err := j.obtain(m, w); err != nil {
+			return true, err
+		}
+	}
+}
+
+// obtain puts in place at least the first of the wanted entries.
+func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
+	var reasons []error
+	for _, lender := range j.of.Lenders {
+		answer, err := j.ask(lender, w)
+		if err != nil {
+			reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
+			continue
+		}
+		for _, loan := range answer.Loans {
+			taken, err := putAll(m, loan)
+			if err != nil && !errors.Is(err, logfile.ErrWrongEntry) {
+				return err
+			}
+			if taken > 0 {
+				return nil
+			}
+			if err != nil {
+				reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
+			}
+		}
+	}
+	return fmt.Errorf("entry %d is damaged, and no other copy within reach has it: %w", w.First, errors.Join(reasons...))
+}
+
+func putAll(m *logfile.Mending, loan logfile.Loan) (taken int, err error) {
+	for i := range loan.Frames {
+		if err := m.Put(&loan.Frames[i], loan.AnchorTerm); err != nil {
+			return taken, err
+		}
+		taken++
+	}
+	return taken, nil
+}
+
+func (j *Job) key() protocol.PartitionID {
+	return protocol.PartitionID{TopicID: j.of.Identity.TopicID, Partition: j.of.Identity.Partition}
+}
+
+// ask asks one broker and waits for its answer.
+func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
+	j.seq++
+	j.of.Tell(lender, &Asked{From: j.of.Identity.Broker, Key: j.key(), Seq: j.seq, Want: w})
+	t := time.NewTimer(lendPatience)
+	defer t.Stop()
+	for {
+		select {
+		case a := <-j.answers:
+			if a.Seq != j.seq || a.From != lender {
+				continue
+			}
+			if a.Err != "" {
+				return nil, errors.New(a.Err)
+			}
+			return a, nil
+		case <-t.C:
+			return nil, errors.New("does not answer")
+		case <-j.work.Done():
+			return nil, j.work.Err()
+		}
+	}
+}
+
+// Lend answers another broker out of files that nobody writes to: those of a replica
+// that does not run, and those put aside. Loans are what the replica itself lends.
+func Lend(fs logfile.FS, m *Asked, id logfile.Identity, copies []Copy, loans []logfile.Loan) *Lent {
+	answer := &Lent{From: id.Broker, Key: m.Key, Seq: m.Seq, Loans: loans}
+	why := errors.New("has no other copy of it")
+	for _, c := range copies {
+		before := c.Openings.Load()
+		loan, err := logfile.Lend(fs, c.Path, id, m.Want, LendBytes)
+		switch {
+		case err != nil:
+			why = err
+		case c.Openings.Load() != before:
+			why = errors.New("its copy has come into use meanwhile")
+		case len(loan.Frames) > 0:
+			answer.Loans = append(answer.Loans, loan)
+		default:
+			why = errors.New("its copy is damaged there too")
+		}
+	}
+	if len(answer.Loans) == 0 {
+		answer.Err = why.Error()
+	}
+	return answer
+}
+
+// Copy is a log that nobody has open. Openings counts how often it was opened,
+// created or moved: what is read while that happens may be part of two logs.
+type Copy struct {
+	Path     string
+	Openings *atomic.Uint64
+}
+
+// Aside are the directories of a replica's predecessors, which were put
+// aside.
+func Aside(dir string) (copies []Copy) {
+	paths, err := filepath.Glob(dir + ".replaced-*")
+	if err != nil {
+		return nil // only a bad pattern, which no topic's name makes
+	}
+	for _, path := range paths {
+		copies = append(copies, Copy{path, new(atomic.Uint64)}) // it is never opened
+	}
+	return copies
+}

@@ -1,0 +1,147 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/catalog"
+	"ottla/actors/compaction"
+	"ottla/logfile"
+)
+
+// compactionPatience is how long compaction waits for what.
+func (e *environment) compactionPatience() compaction.Patience {
+	return compaction.Patience{Retry: e.ticks(30 * time.Second), Serve: e.ticks(5 * time.Second)}
+}
+
+// compactTick starts a compaction that is due. It runs on every replica, also on
+// quiet ones.
+func (p *partitionActor) compactTick(ctx actor.Context) {
+	if p.compaction.Overdue(p.ticks) {
+		p.askParts(ctx)
+	}
+	if p.compaction.Busy(p.ticks) || p.diskFull {
+		return
+	}
+	p.do(ctx, p.rep.DropCompacted)
+	if spec, due := p.rep.PendingCompaction(); due {
+		self, root := ctx.Self(), ctx.ActorSystem().Root
+		p.compaction.Start(p.env.background, p.file.CompactionSource(), spec, func(m *compaction.Done) { root.Send(self, m) })
+	}
+}
+
+func (p *partitionActor) compactDone(ctx actor.Context, m *compaction.Done) {
+	switch {
+	case p.life != partitionRunning || !p.compaction.Done(m, p.ticks, p.env.compactionPatience()):
+		p.discard(m.Set) // after the actor's end the next start removes it
+	case m.Err != nil:
+		p.log.Error("compaction failed", "error", m.Err)
+	default:
+		p.log.Info("compacted", "offsets_below", m.Set.Next, "records", m.Set.Records, "tombstones", m.Set.Tombstones)
+		p.install(ctx, m.Set)
+	}
+}
+
+func (p *partitionActor) install(ctx actor.Context, set *logfile.CompactedSet) {
+	p.do(ctx, func() {
+		if err := p.rep.InstallParts(set); err != nil {
+			p.log.Warn("remove compacted records", "error", err)
+		}
+	})
+}
+
+// discard removes parts that are not wanted any more.
+func (p *partitionActor) discard(set *logfile.CompactedSet) {
+	if set == nil {
+		return
+	}
+	if err := set.Discard(); err != nil {
+		p.log.Warn("remove compacted records", "error", err)
+	}
+}
+
+// compactionMessage handles the messages of compaction; false for any other.
+func (p *partitionActor) compactionMessage(ctx actor.Context, message any) bool {
+	switch m := message.(type) {
+	case *compaction.Done:
+		p.compactDone(ctx, m)
+	case *compaction.PartsAsked:
+		p.partsAsked(ctx, m)
+	case *compaction.PartsChunk:
+		switch err := p.compaction.Take(m); {
+		case errors.Is(err, compaction.ErrDamagedChunk):
+			p.log.Error("compacted records", "error", err)
+		case err != nil:
+			p.log.Warn("compacted records", "error", err)
+		}
+	case *compaction.ChunkWritten:
+		if p.compaction.Written(m) {
+			p.askParts(ctx)
+		}
+	case *compaction.PartsWritten:
+		p.partsWritten(ctx, m)
+	default:
+		return false
+	}
+	return true
+}
+
+// compacts reports whether the partition's topic keeps the newest per key.
+func (p *partitionActor) compacts() bool { return p.settings.CleanupPolicy == catalog.CleanupCompact }
+
+// askCompaction proposes a compaction on the leader when one is due.
+func (p *partitionActor) askCompaction() {
+	generation := p.rep.CompactionGeneration()
+	if !p.compaction.MayAsk(p.ticks, generation, p.env.compactionPatience()) {
+		return
+	}
+	plan, due := p.rep.PlanCompaction(p.env.now().UnixMilli(), p.settings.DeleteRetentionMs)
+	if !due {
+		return
+	}
+	p.compaction.Asks(p.ticks, generation)
+	p.log.Info("asking for compaction", "offsets_below", plan.Next, "tombstones_below", plan.DropBelow)
+	p.rep.ProposeCompaction(plan)
+}
+
+// startFetch begins to fetch the compacted records that the snapshot waits for.
+func (p *partitionActor) startFetch(ctx actor.Context) {
+	from, parts, held := p.rep.MissingParts()
+	if !held || p.life != partitionRunning {
+		return
+	}
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	if p.compaction.StartFetch(from, parts, p.file, p.env.background, func(m any) { root.Send(self, m) }) {
+		p.log.Info("fetching compacted records", "offsets_below", parts.Next, "records", parts.Records)
+		p.askParts(ctx)
+	}
+}
+
+func (p *partitionActor) askParts(ctx actor.Context) {
+	if of, m := p.compaction.Question(p.spec.id.ReplicaID, p.ticks); m != nil {
+		p.spec.group.Tell(ctx, of, m)
+	}
+}
+
+// partsAsked reads a chunk for another replica, on a goroutine.
+func (p *partitionActor) partsAsked(ctx actor.Context, m *compaction.PartsAsked) {
+	if p.life != partitionRunning {
+		return
+	}
+	read := p.compaction.Serve(m, p.file.CompactedReader(), p.ticks, p.env.background)
+	group, root := p.spec.group, ctx.ActorSystem().Root
+	go func() { group.Tell(root, m.From, read()) }()
+}
+
+func (p *partitionActor) partsWritten(ctx actor.Context, m *compaction.PartsWritten) {
+	switch {
+	case p.life != partitionRunning || !p.compaction.Fetched(m):
+		p.discard(m.Set)
+	case m.Err != nil:
+		p.log.Error("compacted records cannot be kept", "error", m.Err)
+	default:
+		p.install(ctx, m.Set)
+	}
+}
