@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"hash/fnv"
 	"math"
 
@@ -58,8 +59,10 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	if err := checkID("Producer-Id", id); err != nil {
 		return err
 	}
-	if len(id) >= len(keyPrefix) && string(id[:len(keyPrefix)]) == keyPrefix {
-		return invalid("Producer-Id", "must not begin with %q", keyPrefix)
+	for _, reserved := range [...]string{keyPrefix, protocol.KafkaProducerPrefix} {
+		if bytes.HasPrefix(id, []byte(reserved)) {
+			return invalid("Producer-Id", "must not begin with %q", reserved)
+		}
 	}
 	d := &p.idempotence
 	if err := setInteger(&d.epoch, 0, math.MaxInt64, atLeast)("Producer-Epoch", value{text: epoch, isQ: true}); err != nil {

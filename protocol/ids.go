@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 // Offset is the position of a record in its partition, from 0, without gaps. It is
@@ -61,3 +62,10 @@ func NewID() string {
 	}
 	return hex.EncodeToString(b[:])
 }
+
+// KafkaProducerPrefix begins the ids of producers that speak Kafka's protocol, in
+// front of the number that they were given. No Producer-Id begins so.
+const KafkaProducerPrefix = "kafka:"
+
+// IsKafkaProducer reports whether a producer numbers its records as Kafka's do.
+func IsKafkaProducer(id string) bool { return strings.HasPrefix(id, KafkaProducerPrefix) }

@@ -13,8 +13,8 @@ import (
 // FuzzProducerLine: a line of a log says the same when it is written again.
 func FuzzProducerLine(f *testing.F) {
 	for _, s := range []*producerState{
-		{id: "p/1", epoch: 1, seq: 2, base: 3, count: 4, timestamp: 5},
-		{id: `key:"a"#`, hash: 1<<64 - 1, base: 1<<63 - 1, seq: 1<<63 - 1, timestamp: -1},
+		{id: "p/1", epoch: 1, request: request{seq: 2, base: 3, count: 4, timestamp: 5}},
+		{id: `key:"a"#`, hash: 1<<64 - 1, request: request{base: 1<<63 - 1, seq: 1<<63 - 1, timestamp: -1}},
 	} {
 		line := s.appendLine(nil)
 		f.Add(line[len("#p ") : len(line)-1])
@@ -39,10 +39,14 @@ func FuzzProducerTable(f *testing.F) {
 	table := newProducerTable()
 	f.Add(table.encode())
 	for i, id := range []string{"p/1", "key:order-7", "x"} {
-		table.put(&producerState{id: id, epoch: int64(i), seq: 1 << 40, hash: 1<<64 - 1, base: int64(i), count: 7, timestamp: 5, at: int64(6 + i)})
+		table.put(&producerState{id: id, epoch: int64(i), hash: 1<<64 - 1, request: request{seq: 1 << 40, base: int64(i), count: 7, timestamp: 5}, at: int64(6 + i)})
 	}
 	good := table.encode()
 	f.Add(good)
+	for seq := range int64(7) {
+		table.put(&producerState{id: "kafka:7", request: request{seq: seq, base: seq, count: 1}, at: 10 + seq})
+	}
+	f.Add(table.encode())
 	f.Add(good[:len(good)-3])
 	f.Add(append(bytes.Clone(good), good[1:]...)) // every producer twice
 	f.Add([]byte{producerTableFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})

@@ -151,7 +151,7 @@ func (l *leading) nextEntry(now time.Time, appendTime, base int64, known *produc
 			e.records += p.Lines.Len()
 		}
 	}
-	return e, l.encode(&e, appendTime)
+	return e, l.encode(&e, appendTime, known)
 }
 
 // proposed notes that raft has taken the entry of nextEntry, at an index.

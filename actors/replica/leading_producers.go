@@ -30,9 +30,11 @@ const (
 func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission {
 	req := p.Request
 	if fl := l.inFlight[req.ProducerID]; fl != nil {
-		switch v, err := fl.state.judge(req); v {
+		switch v, earlier, err := fl.state.judge(req); v {
 		case verdictDuplicate:
 			fl.waiters = append(fl.waiters, req)
+		case verdictEarlier: // all before the one in flight are committed
+			p.Answer(earlier.result())
 		case verdictRefused:
 			p.Answer(protocol.ProduceResult{Err: err})
 		default:
@@ -50,9 +52,11 @@ func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission 
 		}
 		return admitNew
 	}
-	switch v, err := known.judge(req); v {
+	switch v, earlier, err := known.judge(req); v {
 	case verdictDuplicate:
 		p.Answer(known.result())
+	case verdictEarlier:
+		p.Answer(earlier.result())
 	case verdictRefused:
 		p.Answer(protocol.ProduceResult{Err: err})
 	default:
@@ -62,17 +66,21 @@ func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission 
 }
 
 // result is the answer to a retry.
-func (s *producerState) result() protocol.ProduceResult {
-	return protocol.ProduceResult{BaseOffset: protocol.Offset(s.base), Timestamp: s.timestamp, Duplicate: true}
+func (r *request) result() protocol.ProduceResult {
+	return protocol.ProduceResult{BaseOffset: protocol.Offset(r.base), Timestamp: r.timestamp, Duplicate: true}
 }
 
 // enterInFlight notes a request that is being proposed, with its records from
-// offset base on, and returns what its "#p" line says.
-func (l *leading) enterInFlight(req *protocol.ProduceRequest, base int64) *producerState {
+// offset base on, and returns what its "#p" line says. Known is what the table has
+// of the producer, nil if nothing.
+func (l *leading) enterInFlight(req *protocol.ProduceRequest, base int64, known *producerState) *producerState {
 	fl := &inFlightRequest{state: producerState{
-		id: req.ProducerID, epoch: req.Epoch, seq: req.Sequence, hash: req.BodyHash,
-		base: base, count: req.Lines.Len(), timestamp: lineTimestamp(req.Lines.Buf),
+		id: req.ProducerID, epoch: req.Epoch, hash: req.BodyHash,
+		request: request{seq: req.Sequence, base: base, count: req.Lines.Len(), timestamp: lineTimestamp(req.Lines.Buf)},
 	}}
+	if known != nil {
+		fl.state.follow(known)
+	}
 	if l.inFlight == nil {
 		l.inFlight = map[string]*inFlightRequest{}
 	}

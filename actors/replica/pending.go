@@ -91,7 +91,7 @@ func (e *PendingEntry) abandon(unknown *protocol.Error) {
 
 // encode makes the Data of an entry, see entry.go. The requests of producers
 // are noted as in flight, each with a "#p" line in front of the records.
-func (l *leading) encode(e *PendingEntry, appendTime int64) []byte {
+func (l *leading) encode(e *PendingEntry, appendTime int64, known *producerTable) []byte {
 	if c := e.proposals[0].control; c != nil {
 		body := logfile.OpaqueBody(c)
 		buf := append(make([]byte, entryHeaderSize, entryHeaderSize+len(body)), body...)
@@ -102,7 +102,7 @@ func (l *leading) encode(e *PendingEntry, appendTime int64) []byte {
 	next := e.base
 	for i := range e.proposals {
 		if p := &e.proposals[i]; p.producer() != "" {
-			buf = l.enterInFlight(p.Request, next).appendLine(buf)
+			buf = l.enterInFlight(p.Request, next, known.get(p.producer())).appendLine(buf)
 		}
 		next += int64(e.proposals[i].Lines.Len())
 	}

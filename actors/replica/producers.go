@@ -23,13 +23,20 @@ const (
 // its records are. An Idempotency-Key is a producer with a single request. Times
 // are in milliseconds since 1970.
 type producerState struct {
-	id         string
-	epoch, seq int64
-	hash       uint64 // of the body, with an Idempotency-Key
-	base       int64  // offset of the first record
-	count      int    // records
-	timestamp  int64  // of the first record
-	at         int64  // append time of the entry
+	id    string
+	epoch int64
+	hash  uint64 // of the body, with an Idempotency-Key
+	at    int64  // append time of the entry
+	request
+	earlier []request // before it, in the same epoch, oldest first; of Kafka producers only
+}
+
+// request is what is known of one request of a producer.
+type request struct {
+	seq       int64
+	base      int64 // offset of the first record
+	count     int   // records
+	timestamp int64 // of the first record
 }
 
 // producerTable remembers the producers of a partition. It is a function of
@@ -66,6 +73,7 @@ func (t *producerTable) ids() []string {
 func (t *producerTable) put(s *producerState) {
 	t.expire(s.at)
 	if e := t.byID[s.id]; e != nil {
+		s.follow(e.Value.(*producerState))
 		e.Value = s
 		t.order.MoveToBack(e)
 		return
@@ -142,12 +150,20 @@ func parseProducerLine(line []byte) (*producerState, error) {
 }
 
 // encode writes the table for a checkpoint or a snapshot, oldest first; nil
-// when it is empty.
+// when it is empty. The format with earlier requests is used only where there are
+// some, so that a program that does not know it can read all other tables.
 func (t *producerTable) encode() []byte {
 	if t.order.Len() == 0 {
 		return nil
 	}
-	b := []byte{producerTableFormat}
+	format := byte(producerTableFormat)
+	for e := t.order.Front(); e != nil; e = e.Next() {
+		if len(e.Value.(*producerState).earlier) > 0 {
+			format = producerTableWithEarlier
+			break
+		}
+	}
+	b := []byte{format}
 	for e := t.order.Front(); e != nil; e = e.Next() {
 		s := e.Value.(*producerState)
 		b = binary.AppendUvarint(b, uint64(len(s.id)))
@@ -156,11 +172,25 @@ func (t *producerTable) encode() []byte {
 			b = binary.AppendVarint(b, v)
 		}
 		b = binary.LittleEndian.AppendUint64(b, s.hash)
+		if format == producerTableFormat {
+			continue
+		}
+		b = append(b, byte(len(s.earlier)))
+		for _, r := range s.earlier {
+			for _, v := range [...]int64{r.seq, r.base, int64(r.count), r.timestamp} {
+				b = binary.AppendVarint(b, v)
+			}
+		}
 	}
 	return b
 }
 
-const producerTableFormat = 1
+const (
+	producerTableFormat      = 1
+	producerTableWithEarlier = 2
+)
+
+var errTableCut = errors.New("producer table is cut short")
 
 // decodeProducerTable is the inverse of encode.
 func decodeProducerTable(b []byte) (*producerTable, error) {
@@ -168,31 +198,17 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 	if len(b) == 0 {
 		return t, nil
 	}
-	if b[0] != producerTableFormat {
-		return nil, fmt.Errorf("producer table has format %d, this program reads %d: use the program that wrote it", b[0], producerTableFormat)
+	format := b[0]
+	if format != producerTableFormat && format != producerTableWithEarlier {
+		return nil, fmt.Errorf("producer table has format %d, this program reads up to %d: use the program that wrote it", format, producerTableWithEarlier)
 	}
 	b = b[1:]
 	for len(b) > 0 {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || n > uint64(len(b)-used) {
-			return nil, errors.New("producer table is cut short")
+		s, rest, err := decodeProducer(b, format)
+		if err != nil {
+			return nil, err
 		}
-		s := &producerState{id: string(b[used : used+int(n)])}
-		b = b[used+int(n):]
-		var v [6]int64
-		for i := range v {
-			x, used := binary.Varint(b)
-			if used <= 0 {
-				return nil, errors.New("producer table is cut short")
-			}
-			v[i], b = x, b[used:]
-		}
-		if len(b) < 8 {
-			return nil, errors.New("producer table is cut short")
-		}
-		s.epoch, s.seq, s.base, s.count, s.timestamp, s.at = v[0], v[1], v[2], int(v[3]), v[4], v[5]
-		s.hash = binary.LittleEndian.Uint64(b)
-		b = b[8:]
+		b = rest
 		if t.byID[s.id] != nil {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
@@ -201,21 +217,75 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 	return t, nil
 }
 
-// verdict says what a request of a known producer is beside its last one.
+func decodeProducer(b []byte, format byte) (s *producerState, rest []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return nil, nil, errTableCut
+	}
+	s = &producerState{id: string(b[used : used+int(n)])}
+	b = b[used+int(n):]
+	var v [6]int64
+	if b, err = decodeVarints(b, v[:]); err != nil {
+		return nil, nil, err
+	}
+	if len(b) < 8 {
+		return nil, nil, errTableCut
+	}
+	s.epoch, s.seq, s.base, s.count, s.timestamp, s.at = v[0], v[1], v[2], int(v[3]), v[4], v[5]
+	s.hash = binary.LittleEndian.Uint64(b)
+	b = b[8:]
+	if format == producerTableFormat {
+		return s, b, nil
+	}
+	if len(b) == 0 || b[0] > maxEarlier {
+		return nil, nil, errTableCut
+	}
+	earlier := int(b[0])
+	b = b[1:]
+	for range earlier {
+		if b, err = decodeVarints(b, v[:4]); err != nil {
+			return nil, nil, err
+		}
+		s.earlier = append(s.earlier, request{seq: v[0], base: v[1], count: int(v[2]), timestamp: v[3]})
+	}
+	return s, b, nil
+}
+
+func decodeVarints(b []byte, into []int64) ([]byte, error) {
+	for i := range into {
+		v, used := binary.Varint(b)
+		if used <= 0 {
+			return nil, errTableCut
+		}
+		into[i], b = v, b[used:]
+	}
+	return b, nil
+}
+
+// verdict says what a request of a known producer is beside those that are known.
 type verdict int
 
 const (
 	verdictNew       verdict = iota
-	verdictDuplicate         // the very request that is known
+	verdictDuplicate         // the newest request that is known
+	verdictEarlier           // one before it
 	verdictRefused
 )
 
-// judge compares a request with the producer's last one.
-func (s *producerState) judge(req *protocol.ProduceRequest) (verdict, *protocol.Error) {
+// judge compares a request with the producer's last one. With verdictEarlier it
+// returns which one it is.
+func (s *producerState) judge(req *protocol.ProduceRequest) (verdict, request, *protocol.Error) {
+	if protocol.IsKafkaProducer(s.id) {
+		return s.judgeKafka(req)
+	}
+	v, err := s.judgeOttla(req)
+	return v, request{}, err
+}
+
+func (s *producerState) judgeOttla(req *protocol.ProduceRequest) (verdict, *protocol.Error) {
 	switch {
 	case req.Epoch < s.epoch:
-		return verdictRefused, protocol.Errorf(protocol.CodeStaleEpoch,
-			"producer %q has epoch %d, %d is older", s.id, s.epoch, req.Epoch).With("current_epoch", s.epoch)
+		return verdictRefused, s.staleEpoch(req)
 	case req.Epoch > s.epoch:
 		return verdictNew, nil
 	case req.Sequence < s.seq:
@@ -228,4 +298,9 @@ func (s *producerState) judge(req *protocol.ProduceRequest) (verdict, *protocol.
 			"this Idempotency-Key was used with another body")
 	}
 	return verdictDuplicate, nil
+}
+
+func (s *producerState) staleEpoch(req *protocol.ProduceRequest) *protocol.Error {
+	return protocol.Errorf(protocol.CodeStaleEpoch,
+		"producer %q has epoch %d, %d is older", s.id, s.epoch, req.Epoch).With("current_epoch", s.epoch)
 }

@@ -36,9 +36,18 @@ func (p *simProducer) try(n *simReplica, rnd *rand.Rand) {
 		p.acked = map[string]protocol.Offset{}
 	}
 	value := fmt.Sprintf(`"%s%d"`, p.id, p.seq)
-	req := &protocol.ProduceRequest{ProducerID: p.id, Sequence: p.seq, Reply: protocol.NewFuture[protocol.ProduceResult]()}
+	if protocol.IsKafkaProducer(p.id) && p.seq > 0 && rnd.Intn(3) == 0 {
+		back := min(int64(rnd.Intn(maxEarlier+1)), p.seq) // it has not heard of the answer to an earlier one
+		value = fmt.Sprintf(`"%s%d"`, p.id, p.seq-back)
+		p.send(n, value, p.seq-back)
+		return
+	}
+	p.send(n, value, p.seq)
+}
+
+func (p *simProducer) send(n *simReplica, value string, seq int64) {
+	req := &protocol.ProduceRequest{ProducerID: p.id, Sequence: seq, Reply: protocol.NewFuture[protocol.ProduceResult]()}
 	req.Lines.Add(p.sim.clock.UnixMilli(), "sim", 0, []byte("-"), []byte(value), protocol.ActionProduce, nil)
-	seq := p.seq
 	n.do(func() { n.rep.Propose(Proposal{Request: req, Lines: &req.Lines, Done: nil}) })
 	p.sim.watch = append(p.sim.watch, func() bool {
 		select {
@@ -61,11 +70,11 @@ var producersSimulation = simulation{
 	seeds: 40, meets: append([]string{"requests answered"}, commonly...),
 	history: func(s *replicaSim) {
 		s.begin()
-		producers := []*simProducer{{sim: s, id: "a"}, {sim: s, id: "b"}}
+		producers := []*simProducer{{sim: s, id: "a"}, {sim: s, id: "b"}, {sim: s, id: "kafka:1"}, {sim: s, id: "kafka:2"}}
 		for range 4000 {
 			s.step()
 			if s.rnd.Intn(4) == 0 {
-				producers[s.rnd.Intn(2)].try(s.any(), s.rnd)
+				producers[s.rnd.Intn(len(producers))].try(s.any(), s.rnd)
 			}
 		}
 		s.converge()

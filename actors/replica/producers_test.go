@@ -13,8 +13,8 @@ func TestProducerTableRoundTrip(t *testing.T) {
 	table := newProducerTable()
 	for i := range 100 {
 		table.put(&producerState{
-			id: fmt.Sprintf("p%d", i%40), epoch: int64(i), seq: int64(i * 2), hash: uint64(i) << 60, base: int64(i),
-			count: i, timestamp: int64(1000 + i), at: int64(5000 + i),
+			id: fmt.Sprintf("p%d", i%40), epoch: int64(i), hash: uint64(i) << 60, at: int64(5000 + i),
+			request: request{seq: int64(i * 2), base: int64(i), count: i, timestamp: int64(1000 + i)},
 		})
 	}
 	again, err := decodeProducerTable(table.encode())
@@ -27,7 +27,7 @@ func TestProducerTableRoundTrip(t *testing.T) {
 }
 
 func TestProducerLineRoundTrip(t *testing.T) {
-	s := &producerState{id: `key:"a"#`, epoch: 1, seq: 2, hash: 0xdeadbeef, base: 3, count: 4, timestamp: 5}
+	s := &producerState{id: `key:"a"#`, epoch: 1, hash: 0xdeadbeef, request: request{seq: 2, base: 3, count: 4, timestamp: 5}}
 	line := string(s.appendLine(nil))
 	require.Equal(t, "#p 1 2 deadbeef 3 4 5 key:\"a\"#\n", line)
 	back, err := parseProducerLine([]byte(strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "#p ")))

@@ -103,7 +103,7 @@ func (r *Replica) CheckKey(id string, hash uint64) *protocol.Error {
 	if known == nil {
 		return nil
 	}
-	_, err := known.judge(req)
+	_, _, err := known.judge(req)
 	return err
 }
 
