@@ -138,6 +138,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.changeMetadata(ctx, m)
 	case *routing.ConfirmEnd:
 		p.confirmEnd(ctx, m)
+	case *routing.TrimLog:
+		p.trimLog(ctx, m)
 	case *confirmRead:
 		p.confirm(ctx, m)
 	case *routing.DescribePartition:

@@ -100,3 +100,31 @@ func (p *partitionActor) confirmEnd(ctx actor.Context, m *routing.ConfirmEnd) {
 		m.Reply.Put(end)
 	}})
 }
+
+// trimLog moves the log start for a client. A start that is there already is confirmed
+// as a read is: this replica may have a successor that knows more.
+func (p *partitionActor) trimLog(ctx actor.Context, m *routing.TrimLog) {
+	if p.life != partitionRunning || p.ref == nil {
+		m.Refuse(protocol.ErrNotLeader)
+		return
+	}
+	before, end := int64(m.Before), p.rep.HighWatermark()
+	if m.Before == protocol.AllRecords {
+		before = end
+	}
+	reply := func(err *protocol.Error) {
+		m.Reply.Put(routing.LogStart{Earliest: protocol.Offset(p.file.LogStart()), Err: err})
+	}
+	switch {
+	case p.compacts():
+		reply(protocol.Errorf(protocol.CodeNotAllowed, "topic %q is compacted: records are removed by writing a tombstone for their key", p.spec.id.Topic))
+	case before > end:
+		reply(protocol.Errorf(protocol.CodeNotAllowed, "offset %d is beyond the end of partition %d, which is %d", before, p.spec.key().Partition, end).
+			With("earliest", p.file.LogStart()).With("latest", end))
+	case before <= p.file.LogStart():
+		p.confirm(ctx, &confirmRead{Done: reply})
+	default:
+		p.wake()
+		p.do(ctx, func() { p.rep.TrimLog(before, reply) })
+	}
+}

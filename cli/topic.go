@@ -43,8 +43,8 @@ func summary(t *protocol.TopicInfo) string {
 
 func newTopic(p *process) *cobra.Command {
 	r := &remote{p: p}
-	cmd := family("topic", "Create, list, describe, alter and delete topics",
-		newTopicCreate(r), newTopicList(r), newTopicDescribe(r), newTopicAlter(r), newTopicDelete(r))
+	cmd := family("topic", "Create, list, describe, alter, truncate and delete topics",
+		newTopicCreate(r), newTopicList(r), newTopicDescribe(r), newTopicAlter(r), newTopicDelete(r), newTopicTruncate(r))
 	r.addFlags(cmd)
 	return cmd
 }
@@ -204,6 +204,39 @@ func newTopicDelete(r *remote) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
 	return cmd
+}
+
+func newTopicTruncate(r *remote) *cobra.Command {
+	var cluster string
+	var partition, before int64
+	cmd := &cobra.Command{
+		Use: "truncate NAME", Short: "Remove the oldest records of a partition, for good", Args: exactArgs("a NAME"),
+		Long: "Remove the records of a partition below an offset, on all brokers and for good. Groups\n" +
+			"that have not read them yet do not get them.",
+		Example: "  ottla topic truncate liked --partition 0 --before 1000\n  ottla topic truncate liked --partition 0 --before -1   # all there is",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"partition", "before"} {
+				if !cmd.Flags().Changed(name) {
+					return usageError{fmt.Errorf("%s needs --%s", cmd.CommandPath(), name)}
+				}
+			}
+			trim := map[string]any{"partitions": []any{map[string]any{"partition": partition, "before": before}}}
+			return r.change(cmd, http.MethodPost, path("topic", args[0], "delete-records"), []string{"cluster", cluster}, trim, table(trimmedRows))
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
+	cmd.Flags().Int64Var(&partition, "partition", 0, "`NUMBER` of the partition")
+	cmd.Flags().Int64Var(&before, "before", 0, "first `OFFSET` that stays; -1 for the end of the partition")
+	return cmd
+}
+
+// trimmedRows is the table of `ottla topic truncate`.
+func trimmedRows(a *struct{ Partitions []protocol.TrimmedPartition }) [][]string {
+	rows := [][]string{{"PARTITION", "EARLIEST"}}
+	for _, p := range a.Partitions {
+		rows = append(rows, []string{strconv.Itoa(p.Partition), number(p.Earliest)})
+	}
+	return rows
 }
 
 // topicRows is the table of `ottla topic list`.

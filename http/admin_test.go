@@ -9,6 +9,30 @@ import (
 	"ottla/protocol"
 )
 
+func TestDeleteRecords(t *testing.T) {
+	h := start(t, Options{})
+	a := h.do("POST", "/topic/liked/delete-records", `{"partitions":[{"partition":0,"before":3},{"partition":2,"before":-1}]}`)
+	require.Equal(t, 200, a.status)
+	assert.JSONEq(t, `{"partitions":[{"partition":0,"earliest":3},{"partition":2,"earliest":0}]}`, a.body)
+	for body, want := range map[string]string{
+		`{}`:                               "partitions is required",
+		`{"partitions":[]}`:                "partitions must not be empty",
+		`{"partitions":{}}`:                "partitions must be an array",
+		`{"partitions":[{"partition":0}]}`: "before is required",
+		`{"partitions":[{"before":0}]}`:    "partition is required",
+		`{"partitions":[{"partition":-1,"before":0}]}`:                           "partition must be",
+		`{"partitions":[{"partition":0,"before":-2}]}`:                           "before must be",
+		`{"partitions":[{"partition":0,"before":1},{"partition":0,"before":2}]}`: "name partition 0 twice",
+		`{"partitions":[{"partition":0,"before":0}],"topic":"x"}`:                "topic",
+	} {
+		a := h.do("POST", "/topic/liked/delete-records", body)
+		assert.Equal(t, 400, a.status, body)
+		assert.Contains(t, a.body, want, body)
+	}
+	assert.Equal(t, 422, h.do("POST", "/topic/liked/delete-records", `{"partitions":[{"partition":0,"before":9}]}`).status)
+	assert.Equal(t, 422, h.do("POST", "/topic/__consumer_offsets/delete-records", `{"partitions":[{"partition":0,"before":0}]}`).status)
+}
+
 func TestClusters(t *testing.T) {
 	h := start(t, Options{})
 	body := `{"name":"c","num_brokers":5,"log_directory":"a/b","partitions":1024,"retention_policies":0.5,"replication_factor":3,"fsync":"interval"}`

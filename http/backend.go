@@ -115,4 +115,8 @@ type Backend interface {
 	Topic(cluster, name string) (*protocol.TopicInfo, *protocol.Error)
 	AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, *protocol.Error)
 	DeleteTopic(ctx context.Context, cluster, name string) *protocol.Error
+	// DeleteRecords removes records below an offset of partitions, each named once.
+	// Errors: not_allowed, when an offset is beyond the end of its partition or the topic
+	// is compacted; nothing happened then.
+	DeleteRecords(ctx context.Context, cluster, topic string, trims []protocol.TrimRequest) ([]protocol.TrimmedPartition, *protocol.Error)
 }

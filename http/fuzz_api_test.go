@@ -23,6 +23,7 @@ var apiSeeds = []struct{ route, first, second, query, headers, body string }{
 	{"POST /cluster/{cluster}/brokers/{broker}/stop", "default", "2", "", "", `{}`},
 	{"POST /topic", "", "", "", "", `{"name":"liked","partitions":1e1,"retention_ms":-1,"cleanup_policy":"compact","max_record_bytes":1000}`},
 	{"PATCH /topic/{topic}", "liked", "", "cluster=default", "", `{"partitions":5,"segment_bytes":9223372036854775806}`},
+	{"POST /topic/{topic}/delete-records", "liked", "", "cluster=default", "", `{"partitions":[{"partition":0,"before":-1},{"partition":1,"before":3}]}`},
 	{"GET /topic/{topic}/partitions/{partition}/records", "liked", "0", "offset=0&max_records=2&timeout_ms=1", "", ""},
 	{"GET /topic/{topic}/partitions/{partition}/records", "lik%65d", "1", "timestamp=%31", "", ""},
 	{"GET /topic/{topic}/partitions/{partition}/offsets", "%2e%2e", "00", "", "", ""},

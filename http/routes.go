@@ -53,6 +53,7 @@ var table = []route{
 	{method: "GET", path: "/topic/{topic}", needs: readTopics, handle: getTopic},
 	{method: "PATCH", path: "/topic/{topic}", body: jsonBody, needs: adminTopics, handle: patchTopic},
 	{method: "DELETE", path: "/topic/{topic}", needs: adminTopics, handle: deleteTopic},
+	{method: "POST", path: "/topic/{topic}/delete-records", body: jsonBody, needs: adminTopics, handle: postDeleteRecords},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/records", needs: readTopics, handle: getRecords},
 	{method: "GET", path: "/topic/{topic}/partitions/{partition}/offsets", needs: readTopics, handle: getPartitionOffsets},
 	{method: "GET", path: "/topic/{topic}/stream", needs: readTopics, handle: getTopicStream},

@@ -14,7 +14,7 @@ func (c *call) topicSettings(spec *protocol.TopicSpec) []binding {
 	maxRecord := int64(c.srv.o.MaxRecordBytes)
 	return []binding{
 		{name: "cluster", set: setName(&spec.Cluster)},
-		{name: "partitions", set: setOptionalInteger(&spec.Partitions, 1, 1024, permitted)},
+		{name: "partitions", set: setOptionalInteger(&spec.Partitions, 1, maxPartitions, permitted)},
 		{name: "replication_factor", set: setOptionalInteger(&spec.ReplicationFactor, 1, 9, permitted)},
 		{name: "retention_ms", set: setOptionalInteger(&spec.RetentionMs, forEver, math.MaxInt64, permitted)},
 		{name: "retention_bytes", set: setOptionalInteger(&spec.RetentionBytes, forEver, math.MaxInt64, permitted)},
@@ -74,6 +74,67 @@ func patchTopic(c *call) *protocol.Error {
 	fillTopic(info)
 	return c.sendJSON(fasthttp.StatusOK, info)
 }
+
+// postDeleteRecords removes the oldest records of partitions.
+func postDeleteRecords(c *call) *protocol.Error {
+	topic, err := c.nameParam("topic")
+	if err != nil {
+		return err
+	}
+	if protocol.IsInternalTopic(topic) {
+		return internalTopic(topic)
+	}
+	cluster, err := c.clusterQuery()
+	if err != nil {
+		return err
+	}
+	var trims []protocol.TrimRequest
+	if err := c.bindRequired([]binding{{name: "partitions", required: true, set: setTrims(&trims)}}); err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	trimmed, err := c.b.DeleteRecords(ctx, cluster, topic, trims)
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, list("partitions", trimmed))
+}
+
+// setTrims takes an array of {"partition","before"}, each partition once.
+func setTrims(dst *[]protocol.TrimRequest) func(string, value) *protocol.Error {
+	return func(fieldName string, v value) *protocol.Error {
+		if v.json.Raw[0] != '[' {
+			return v.wrong(fieldName, "an array")
+		}
+		seen := map[int]bool{}
+		r := protocol.NewJSONReader(v.json.Raw)
+		for r.Array(); r.Element(); {
+			var t protocol.TrimRequest
+			err := bindObject(&r, fieldName, []binding{
+				{name: "partition", required: true, set: setInteger(&t.Partition, 0, math.MaxInt32, atLeast)},
+				{name: "before", required: true, set: setInteger(&t.Before, int64(protocol.AllRecords), maxOffset, atLeast)},
+			})
+			switch {
+			case err != nil:
+				return inRecord(err, "partition", len(*dst))
+			case seen[t.Partition]:
+				return invalid(fieldName, "name partition %d twice", t.Partition)
+			case len(*dst) == maxPartitions:
+				return invalid(fieldName, "are more than the %d that a topic can have", maxPartitions)
+			}
+			seen[t.Partition] = true
+			*dst = append(*dst, t)
+		}
+		if len(*dst) == 0 {
+			return invalid(fieldName, "must not be empty")
+		}
+		return nil
+	}
+}
+
+// maxPartitions is how many partitions a topic can have.
+const maxPartitions = 1024
 
 // listQuery reads the parameters that lists of topics and their views share.
 func (c *call) listQuery() (cluster string, internal bool, err *protocol.Error) {

@@ -269,6 +269,21 @@ type CommitReply struct {
 	Moved      []CommittedEntry `json:"moved,omitempty"` // positions that were not committed: the partitions belong to others now
 }
 
+// AllRecords, as TrimRequest.Before, stands for the end of the partition.
+const AllRecords Offset = -1
+
+// TrimRequest has the records of a partition removed below an offset.
+type TrimRequest struct {
+	Partition int
+	Before    Offset // the first one that stays, or AllRecords
+}
+
+// TrimmedPartition is where a partition begins after a TrimRequest.
+type TrimmedPartition struct {
+	Partition int    `json:"partition"`
+	Earliest  Offset `json:"earliest"`
+}
+
 // CommittedEntry is one committed offset.
 type CommittedEntry struct {
 	Topic     string `json:"topic"`

@@ -153,14 +153,23 @@ func (r *Replica) HandOver(to uint64) {
 // nothing on a follower.
 func (r *Replica) ProposeLogStart(start int64) { r.proposeControl(control{LogStart: &start}) }
 
+// TrimLog has the log begin at offset start, as ProposeLogStart does, and calls done
+// once that is applied here, and so on a majority, or with what became of it. Done is
+// called on the owner's goroutine, from within a call of the Replica.
+func (r *Replica) TrimLog(start int64, done func(*protocol.Error)) {
+	r.Propose(Proposal{control: encodeControl(control{LogStart: &start}), Done: func(res protocol.ProduceResult) { done(res.Err) }})
+}
+
 // ProposeCompaction asks all replicas for a compaction that PlanCompaction
 // found due. It does nothing on a follower.
 func (r *Replica) ProposeCompaction(plan Compaction) { r.proposeControl(control{Compact: &plan}) }
 
-func (r *Replica) proposeControl(c control) {
+func (r *Replica) proposeControl(c control) { r.Propose(Proposal{control: encodeControl(c)}) }
+
+func encodeControl(c control) []byte {
 	data, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
 	}
-	r.Propose(Proposal{control: data})
+	return data
 }

@@ -75,3 +75,19 @@ type LogEnd struct {
 
 // Refuse implements Question.
 func (m *ConfirmEnd) Refuse(err *protocol.Error) { m.Reply.Put(LogEnd{Err: err}) }
+
+// TrimLog asks a leader to have its partition begin at offset Before, or at its end
+// if that is protocol.AllRecords. It is answered once that is on a majority.
+type TrimLog struct {
+	Before protocol.Offset
+	Reply  protocol.Future[LogStart] `json:"-"`
+}
+
+// LogStart answers TrimLog.
+type LogStart struct {
+	Earliest protocol.Offset
+	Err      *protocol.Error `json:"-"`
+}
+
+// Refuse implements Question.
+func (m *TrimLog) Refuse(err *protocol.Error) { m.Reply.Put(LogStart{Err: err}) }

@@ -26,6 +26,7 @@ const (
 	askCheckKey
 	askChangeMetadata
 	askConfirmEnd
+	askTrimLog
 )
 
 // question is the form of a routing.Question.
@@ -77,6 +78,8 @@ func EncodeQuestion(p Partition, q routing.Question) ([]byte, bool) {
 		out.Kind = askChangeMetadata
 	case *routing.ConfirmEnd:
 		out.Kind = askConfirmEnd
+	case *routing.TrimLog:
+		out.Kind = askTrimLog
 	default:
 		return nil, false
 	}
@@ -143,6 +146,9 @@ func DecodeQuestion(b []byte, node uint64, reply Reply, signal func(poll uint64,
 		}
 	case askConfirmEnd:
 		q = &routing.ConfirmEnd{Reply: future(once, func(a *routing.LogEnd) *protocol.Error { return a.Err })}
+	case askTrimLog:
+		m := &routing.TrimLog{Reply: future(once, func(a *routing.LogStart) *protocol.Error { return a.Err })}
+		q, err = m, Decode(in.Body, m)
 	default:
 		return p, nil, fmt.Errorf("question of kind %d is not known to this version", in.Kind)
 	}
@@ -224,6 +230,8 @@ func Answer(q routing.Question, body []byte) {
 	case *routing.ChangeMetadata:
 		err = put(m.Reply, body)
 	case *routing.ConfirmEnd:
+		err = put(m.Reply, body)
+	case *routing.TrimLog:
 		err = put(m.Reply, body)
 	default:
 		err = fmt.Errorf("no answer to %T can come from another node", q)
