@@ -134,20 +134,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		delete(p.waiters, m.Waiter)
 	case *proposeRecords:
 		p.proposeRecords(ctx, m)
-	case *routing.ChangeMetadata:
-		p.changeMetadata(ctx, m)
-	case *routing.ConfirmEnd:
-		p.confirmEnd(ctx, m)
-	case *routing.TrimLog:
-		p.trimLog(ctx, m)
 	case *confirmRead:
 		p.confirm(ctx, m)
-	case *routing.DescribePartition:
-		m.Reply.Put(p.describe())
-	case *routing.ListProducers:
-		m.Reply.Put(p.listProducers())
-	case *routing.CheckKey:
-		m.Reply.Put(p.checkKey(m))
 	case *election.FallQuiet:
 		p.followQuiet(m)
 	case *peers.Changed:
@@ -170,10 +158,31 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *closePartition:
 		p.close(ctx, m)
 	default:
-		if !p.coord.receive(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
+		if !p.answers(ctx, m) && !p.coord.receive(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
 		}
 	}
+}
+
+// answers answers what a leader is asked; false for anything else.
+func (p *partitionActor) answers(ctx actor.Context, question any) bool {
+	switch m := question.(type) {
+	case *routing.ChangeMetadata:
+		p.changeMetadata(ctx, m)
+	case *routing.ConfirmEnd:
+		p.confirmEnd(ctx, m)
+	case *routing.TrimLog:
+		p.trimLog(ctx, m)
+	case *routing.DescribePartition:
+		m.Reply.Put(p.describe())
+	case *routing.ListProducers:
+		m.Reply.Put(p.listProducers())
+	case *routing.CheckKey:
+		m.Reply.Put(p.checkKey(m))
+	default:
+		return false
+	}
+	return true
 }
 
 // do runs one step of the replica and then whatever it asked for.

@@ -489,16 +489,6 @@ func (f *fakeBackend) AlterTopic(_ context.Context, spec *protocol.TopicSpec) (*
 	return fakeTopicInfo(spec.Name), nil
 }
 
-func (f *fakeBackend) DeleteRecords(_ context.Context, _, _ string, trims []protocol.TrimRequest) (list []protocol.TrimmedPartition, _ *protocol.Error) {
-	for _, t := range trims {
-		if t.Before > 5 {
-			return nil, protocol.Errorf(protocol.CodeNotAllowed, "beyond the end")
-		}
-		list = append(list, protocol.TrimmedPartition{Partition: t.Partition, Earliest: max(t.Before, 0)})
-	}
-	return list, nil
-}
-
 func (f *fakeBackend) DeleteTopic(context.Context, string, string) *protocol.Error { return nil }
 
 func fakeCluster(name string) protocol.ClusterInfo {

@@ -55,3 +55,14 @@ func (f *fakeSources) DeleteSource(_ context.Context, name string) *protocol.Err
 	f.sources = slices.DeleteFunc(f.sources, func(s *protocol.Source) bool { return s.Name == name })
 	return nil
 }
+
+func (f *fakeBackend) DeleteRecords(_ context.Context, _, _ string, trims []protocol.TrimRequest) (list []protocol.TrimmedPartition, _ *protocol.Error) {
+	for _, t := range trims {
+		if t.Before > 5 {
+			return nil, protocol.Errorf(protocol.CodeNotAllowed, "beyond the end")
+		}
+		list = append(list, protocol.TrimmedPartition{Partition: t.Partition, Earliest: max(t.Before, 0)})
+	}
+	return list, nil
+}
+
