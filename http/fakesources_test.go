@@ -65,4 +65,3 @@ func (f *fakeBackend) DeleteRecords(_ context.Context, _, _ string, trims []prot
 	}
 	return list, nil
 }
-

@@ -269,7 +269,7 @@ type CommitReply struct {
 	Moved      []CommittedEntry `json:"moved,omitempty"` // positions that were not committed: the partitions belong to others now
 }
 
-// AllRecords, as TrimRequest.Before, stands for the end of the partition.
+// AllRecords stands, as TrimRequest.Before, for the end of the partition.
 const AllRecords Offset = -1
 
 // TrimRequest has the records of a partition removed below an offset.
