@@ -275,7 +275,7 @@ func (c *clusterActor) publish() {
 	view := &routing.View{
 		Info: c.state.ClusterInfo(), Partitions: map[protocol.PartitionID]*routing.Partition{},
 		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
-		Tokens: c.state.Tokens(), Sources: c.state.Sources(),
+		Tokens: c.state.Tokens(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
 	}
 	view.Replicas, view.Owned = c.state.Replicas(), c.state.Owned()
 	before := c.handle.View()

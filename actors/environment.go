@@ -37,6 +37,7 @@ type Options struct {
 	MaxRecordBytes         int           // 1 MiB
 	MaxTokens              int           // 1,000
 	MaxSources             int           // of webhooks, 1,000
+	MaxSubscriptions       int           // likewise
 	MaxGroups              int           // of all clusters, 100,000
 	MaxReplicas            int           // that the node carries; 0: any number
 	AutoCreatesPerMinute   int           // topics that are created automatically, 600
@@ -69,6 +70,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxRecordBytes, 1<<20)
 	setDefault(&o.MaxTokens, 1000)
 	setDefault(&o.MaxSources, 1000)
+	setDefault(&o.MaxSubscriptions, 1000)
 	setDefault(&o.MaxGroups, 100_000)
 	setDefault(&o.AutoCreatesPerMinute, 600)
 	setDefault(&o.MaxBatchBytes, 1<<20)

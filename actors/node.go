@@ -71,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
 		},
 		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
-		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources,
+		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources, MaxSubscriptions: o.MaxSubscriptions,
 	}, n.env.directory, &frontHost{n})
 	if err := n.env.startDisk(); err != nil {
 		release()

@@ -22,6 +22,9 @@ var listings = map[string]listing{
 	"topic":   {"/topic", "topics", "name"},
 	"group":   {"/groups", "groups", "group"},
 	"token":   {"/tokens", "tokens", "name"},
+
+	"source":       {"/sources", "sources", "name"},
+	"subscription": {"/subscriptions", "subscriptions", "name"},
 }
 
 // addCompletions adds shell completion to cmd and its subcommands: names from the
@@ -70,6 +73,7 @@ func argumentCompletion(p *process, cmd *cobra.Command) cobra.CompletionFunc {
 func flagCompletion(p *process, flag string) cobra.CompletionFunc {
 	words := map[string][]string{
 		"from": {"earliest", "latest"}, "to": {"earliest", "latest"}, "fsync": {"always", "interval"}, "cleanup-policy": {"delete", "compact"},
+		"order": {"partition", "key", "none"}, "scheme": {"standard-webhooks", "github", "stripe", "hmac-sha256"},
 	}
 	switch {
 	case listings[flag].path != "":

@@ -21,6 +21,7 @@ import (
 	"ottla/http"
 	"ottla/http/access"
 	"ottla/protocol"
+	"ottla/webhook"
 )
 
 // Main runs the command that args name, without the program's name, and
@@ -74,7 +75,28 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 	options.Audit = audit
 	keepHeapFloor()
 	options.MaxConnections = boundedConnections(options.MaxConnections, l.logger("cli"))
-	return http.New(node, options), node, nil
+	targets, err := webhook.ParseTargets(cfg.Webhooks.Allow)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("webhooks.allow: %w", err), node.Shutdown(ctx))
+	}
+	deliveries := webhook.New(node, webhook.Options{
+		Targets: targets, Agent: "ottla/" + buildVersion(), Render: http.AppendRecord, Logger: l.logger("webhook"),
+	})
+	options.CheckTarget = targets.Check
+	options.Deliveries = deliveries.Counts
+	return http.New(node, options), &deliveringNode{node, deliveries}, nil
+}
+
+// deliveringNode is a node whose deliveries end before it does.
+type deliveringNode struct {
+	*actors.Node
+	deliveries *webhook.Deliverer
+}
+
+// Shutdown implements brokerNode.
+func (n *deliveringNode) Shutdown(ctx context.Context) error {
+	n.deliveries.Close()
+	return n.Node.Shutdown(ctx)
 }
 
 func accessOptions(cfg *config.Config, l *logs, adminToken string) access.Options {
@@ -118,6 +140,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		MaxRecordBytes:         int(cfg.Limits.RecordBytes),
 		MaxTokens:              cfg.Limits.Tokens,
 		MaxSources:             cfg.Limits.Sources,
+		MaxSubscriptions:       cfg.Limits.Subscriptions,
 		MaxGroups:              cfg.Limits.Groups,
 		MaxReplicas:            cfg.Limits.Partitions,
 		AutoCreatesPerMinute:   cfg.Limits.AutoCreates,

@@ -15,7 +15,7 @@ import (
 // ignored silently.
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true}
+	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true, "CheckTarget": true, "Deliveries": true}
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	cfg.AutoCreateOnRead = true                         // nor that
@@ -46,7 +46,7 @@ func TestEverySettingIsUsed(t *testing.T) {
 	}
 	own := map[string]bool{
 		"ShutdownTimeout": true, "PprofListen": true, "Level": true, "Format": true,
-		"Levels": true, "Requests": true, "Mode": true, "AdminTokenFile": true, "Issuer": true, "Audience": true, "KeysFile": true, "KeysURL": true, "Claim": true, "File": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true,
+		"Levels": true, "Requests": true, "Mode": true, "AdminTokenFile": true, "Issuer": true, "Audience": true, "KeysFile": true, "KeysURL": true, "Claim": true, "File": true, "Insecure": true, "Cert": true, "Key": true, "ClientCA": true, "MinVersion": true, "Allow": true,
 	}
 	start := func() *config.Config {
 		c := config.Default()

@@ -38,6 +38,7 @@ type Config struct {
 	CORS     CORS     `yaml:"cors"`
 	Limits   Limits   `yaml:"limits"`
 	Polls    Polls    `yaml:"polls"`
+	Webhooks Webhooks `yaml:"webhooks"`
 	Storage  Storage  `yaml:"storage"`
 	Raft     Raft     `yaml:"raft"`
 	Internal Internal `yaml:"internal_topics"`
@@ -128,9 +129,15 @@ type Limits struct {
 	Connections    int      `yaml:"connections"`             // open client connections
 	Tokens         int      `yaml:"tokens"`                  // that the API may create
 	Sources        int      `yaml:"sources"`                 // of webhooks, that the API may create
+	Subscriptions  int      `yaml:"subscriptions"`           // likewise
 	Partitions     int      `yaml:"partitions"`              // replicas that the node carries; 0: what descriptors and memory carry
 	AutoCreates    int      `yaml:"auto_creates_per_minute"` // topics that are created automatically
 	Groups         int      `yaml:"groups"`                  // of all clusters
+}
+
+// Webhooks says where deliveries of subscriptions may go.
+type Webhooks struct {
+	Allow List `yaml:"allow"` // addresses, networks and host names, besides public addresses
 }
 
 // Polls holds the defaults of reads that do not set a parameter.
@@ -201,6 +208,7 @@ func Default() *Config {
 			Connections:    20_000,
 			Tokens:         1000,
 			Sources:        1000,
+			Subscriptions:  1000,
 			AutoCreates:    600,
 			Groups:         100_000,
 		},

@@ -97,7 +97,7 @@ func (c *Config) validateJWT(v *validator) {
 const maxJSONDepth = 512
 
 // LogPackages are the packages whose level log.levels can set.
-var LogPackages = []string{"actors", "cli", "http"}
+var LogPackages = []string{"actors", "cli", "http", "webhook"}
 
 func (c *Config) validateLog(v *validator) {
 	levels := []string{"debug", "info", "warn", "error"}
@@ -110,6 +110,11 @@ func (c *Config) validateLog(v *validator) {
 }
 
 func (c *Config) validateOrigins(v *validator) {
+	target := regexp.MustCompile(`^(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+	for _, a := range c.Webhooks.Allow {
+		_, err := netip.ParsePrefix(a)
+		v.check(err == nil || net.ParseIP(a) != nil || target.MatchString(a), "webhooks.allow", a, `must be an address, a network such as 10.0.0.0/8, a host name, or "*." and a domain`)
+	}
 	host := regexp.MustCompile(`^(\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)$`)
 	for _, h := range c.HTTP.Hosts {
 		v.check(host.MatchString(h) || net.ParseIP(h) != nil, "http.hosts", h, `must be a host name or address without a port, or "*"`)
@@ -140,6 +145,7 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 	v.number("limits.tokens", l.Tokens, 1, 100_000)
 	v.number("limits.sources", l.Sources, 1, 10_000)
+	v.number("limits.subscriptions", l.Subscriptions, 1, 10_000)
 	v.number("limits.partitions", l.Partitions, 0, 10_000_000)
 	v.number("limits.auto_creates_per_minute", l.AutoCreates, 1, 1_000_000)
 	v.number("limits.groups", l.Groups, 1, 10_000_000)

@@ -64,7 +64,11 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 		},
 		{
 			"level of no package", func(c *Config) { c.Log.Levels = Levels{"kafka": "warn"} },
-			`log.levels: "kafka" must be one of ["actors" "cli" "http"]`,
+			`log.levels: "kafka" must be one of ["actors" "cli" "http" "webhook"]`,
+		},
+		{
+			"no target of webhooks", func(c *Config) { c.Webhooks.Allow = List{"10.0.0.0/8", "*.lan", "::1", "http://x"} },
+			`webhooks.allow: "http://x" must be an address, a network such as 10.0.0.0/8, a host name, or "*." and a domain`,
 		},
 		{
 			"log format", func(c *Config) { c.Log.Format = "xml" },

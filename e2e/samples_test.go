@@ -65,7 +65,13 @@ type copyOf struct {
 
 func (s *server) runSample(cmd *exec.Cmd) *copyOf {
 	s.t.Helper()
-	c := &copyOf{cmd: exec.Command(cmd.Path, cmd.Args[1:]...), ended: make(chan struct{})}
+	return s.runSampleIn(exec.Command(cmd.Path, cmd.Args[1:]...))
+}
+
+// runSampleIn starts a command as it is, in its directory.
+func (s *server) runSampleIn(cmd *exec.Cmd) *copyOf {
+	s.t.Helper()
+	c := &copyOf{cmd: cmd, ended: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errs
 	require.NoError(s.t, c.cmd.Start())
 	go func() {

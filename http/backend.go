@@ -106,6 +106,21 @@ type Backend interface {
 	PutSource(ctx context.Context, spec *protocol.SourceSpec) (src *protocol.Source, created bool, err *protocol.Error)
 	DeleteSource(ctx context.Context, name string) *protocol.Error
 
+	// Subscriptions send records of topics to URLs. They are listed by name, and may not
+	// be changed. Errors: starting, not_enough_replicas; of all that name one
+	// subscription_not_found.
+	Subscriptions() ([]*protocol.Subscription, *protocol.Error)
+	Subscription(name string) (*protocol.Subscription, *protocol.Error)
+	// SubscriptionState says how the deliveries of a subscription go.
+	SubscriptionState(sub *protocol.Subscription) protocol.SubscriptionState
+	// PutSubscription creates a subscription or replaces its settings. Errors:
+	// too_many_subscriptions, topic_not_found, cluster_not_found, ambiguous_topic.
+	PutSubscription(ctx context.Context, spec *protocol.SubscriptionSpec) (sub *protocol.Subscription, created bool, err *protocol.Error)
+	// AlterSubscription has change change settings of a subscription; it may be called
+	// more than once. Errors: those of change.
+	AlterSubscription(ctx context.Context, name string, change func(*protocol.SubscriptionSpec) *protocol.Error) (*protocol.Subscription, *protocol.Error)
+	DeleteSubscription(ctx context.Context, name string) *protocol.Error
+
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (info *protocol.TopicInfo, created bool, err *protocol.Error)
 	// Topics lists topics, internal ones only if internal is true.
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)

@@ -13,6 +13,7 @@ import (
 // fakeTokens are the tokens of a fakeBackend, and its sources.
 type fakeTokens struct {
 	fakeSources
+	fakeSubscriptions
 	mu      sync.Mutex
 	list    []*protocol.TokenEntry
 	err     *protocol.Error // of Tokens

@@ -64,7 +64,26 @@ func newMetrics(s *Server) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	m.registerDeliveries(s.o.Deliveries)
 	return m
+}
+
+// registerDeliveries adds what subscriptions have sent.
+func (m *metrics) registerDeliveries(counts func() protocol.DeliveryCounts) {
+	if counts == nil {
+		return
+	}
+	counter := func(name, help string, of func(protocol.DeliveryCounts) uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(of(counts())) })
+	}
+	m.registry.MustRegister(
+		counter("ottla_webhook_deliveries_total", "Deliveries of subscriptions that their receivers have taken.",
+			func(c protocol.DeliveryCounts) uint64 { return c.Delivered }),
+		counter("ottla_webhook_failed_deliveries_total", "Attempts to deliver that were not taken, and are made again.",
+			func(c protocol.DeliveryCounts) uint64 { return c.Failed }),
+		counter("ottla_webhook_dead_records_total", "Records that could not be delivered and went to a topic of dead letters.",
+			func(c protocol.DeliveryCounts) uint64 { return c.Dead }),
+	)
 }
 
 func buildInfo(version string) prometheus.Collector {

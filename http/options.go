@@ -2,6 +2,7 @@ package http
 
 import (
 	"log/slog"
+	"net/url"
 	"time"
 
 	"ottla/http/access"
@@ -36,6 +37,13 @@ type Options struct {
 	// CORSOrigins are the origins ("https://app.example:8443") whose pages may ask
 	// and read the answers. "*" stands for all.
 	CORSOrigins []string
+
+	// CheckTarget says why a subscription may not send to a URL; nil if it may, as far as
+	// that is known before its name is resolved. If CheckTarget is nil, all URLs will do.
+	CheckTarget func(*url.URL) error
+
+	// Deliveries counts those of subscriptions; nil: there are none.
+	Deliveries func() protocol.DeliveryCounts
 
 	MaxBodyBytes     int   // of a request, after decompression too; 16 MiB
 	MaxRecordBytes   int   // key, value and headers of one record; 1 MiB

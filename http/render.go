@@ -49,6 +49,9 @@ func appendRecord(dst []byte, r *protocol.Record) []byte {
 	return append(appendRecordFields(dst, r), '}')
 }
 
+// AppendRecord appends a record as clients see it, in JSON on one line.
+func AppendRecord(dst []byte, r *protocol.Record) []byte { return appendRecord(dst, r) }
+
 // appendRecordFields appends a record without its closing brace.
 func appendRecordFields(dst []byte, r *protocol.Record) []byte {
 	return appendRecordRest(appendRecordPrefix(dst, r), r)

@@ -53,8 +53,11 @@ var (
 	CodeUnknownMember     = Code{40408, "unknown_member", false}
 	CodeTokenNotFound     = Code{40409, "token_not_found", false}
 	CodeSourceNotFound    = Code{40410, "source_not_found", false}
-	CodeNodeNotFound      = Code{40420, "node_not_found", false}
-	CodeTaskNotFound      = Code{40421, "task_not_found", false}
+
+	CodeSubscriptionNotFound = Code{40411, "subscription_not_found", false}
+
+	CodeNodeNotFound = Code{40420, "node_not_found", false}
+	CodeTaskNotFound = Code{40421, "task_not_found", false}
 
 	CodeMethodNotAllowed = Code{40501, "method_not_allowed", false}
 
@@ -94,6 +97,8 @@ var (
 	CodeTooManyTokens       = Code{42210, "too_many_tokens", false}
 	CodeTooManySources      = Code{42211, "too_many_sources", false}
 
+	CodeTooManySubscriptions = Code{42212, "too_many_subscriptions", false}
+
 	CodeTooManyRequests   = Code{42901, "too_many_requests", true}
 	CodeTooManyProducers  = Code{42902, "too_many_producers", true}
 	CodeQuotaExceeded     = Code{42903, "quota_exceeded", true}
@@ -116,12 +121,12 @@ var (
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
 	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeInvalidSignature, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
-	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
+	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeSubscriptionNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
 	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
-	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManyRequests,
+	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
 	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
 }

@@ -67,8 +67,9 @@ var explanations = map[int]Explanation{
 	CodeBrokerNotFound.Number: {"The cluster has no broker of that id.", "Ask GET /cluster/{cluster} for its brokers."},
 	CodeRouteNotFound.Number:  {"There is no such path.", "GET /openapi.json lists all paths."},
 
-	CodeTokenNotFound.Number:  {"There is no token of that name.", "Ask GET /tokens for their names."},
-	CodeSourceNotFound.Number: {"There is no source of webhooks of that name. Nothing was written.", "Ask GET /sources for their names, or create it (PUT /sources/{name})."},
+	CodeTokenNotFound.Number:        {"There is no token of that name.", "Ask GET /tokens for their names."},
+	CodeSubscriptionNotFound.Number: {"There is no subscription of that name.", "Ask GET /subscriptions for their names, or create it (PUT /subscriptions/{name})."},
+	CodeSourceNotFound.Number:       {"There is no source of webhooks of that name. Nothing was written.", "Ask GET /sources for their names, or create it (PUT /sources/{name})."},
 	CodeUnknownMember.Number: {
 		"The consumer is not a member of the group: it has never been, has left, or was silent for longer than its lease and replaced.",
 		"Stop the work on its records, and poll: that joins the group again. What it had not committed is delivered again, perhaps to another consumer.",
@@ -139,8 +140,9 @@ var explanations = map[int]Explanation{
 		"The node carries as many replicas of partitions as `limits.partitions` allows, or would with these. Nothing was made.",
 		"Ask for fewer partitions, or delete topics; `details` has the numbers. An operator may raise the limit.",
 	},
-	CodeTooManySources.Number: {"There are as many sources of webhooks as `limits.sources` allows.", "Delete sources that nobody uses, or have the limit raised."},
-	CodeTooManyTokens.Number:  {"There are as many tokens as `limits.tokens` allows.", "Delete tokens that nobody uses, or have the limit raised."},
+	CodeTooManySubscriptions.Number: {"There are as many subscriptions as `limits.subscriptions` allows.", "Delete subscriptions that nobody needs, or have the limit raised."},
+	CodeTooManySources.Number:       {"There are as many sources of webhooks as `limits.sources` allows.", "Delete sources that nobody uses, or have the limit raised."},
+	CodeTooManyTokens.Number:        {"There are as many tokens as `limits.tokens` allows.", "Delete tokens that nobody uses, or have the limit raised."},
 
 	CodeTooManyRequests.Number: {"Too much at the same time: bytes of request bodies in memory, or consumers of a group.", asFull},
 	CodeTooManyProducers.Number: {

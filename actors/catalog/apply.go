@@ -18,6 +18,8 @@ const (
 	keyConsumerIDs = "consumer_ids" // ["consumer_ids"]
 	keyToken       = "token"        // ["token","<name>"]
 	keySource      = "source"       // ["source","<name>"]
+
+	keySubscription = "subscription" // ["subscription","<name>"]
 )
 
 // clusterActions says which kind of key an action may have. An action that is
@@ -39,11 +41,16 @@ var clusterActions = map[string]string{
 	actionCreateSource:    keySource,
 	actionAlterSource:     keySource,
 	actionDeleteSource:    keySource,
-	actionRegisterNode:    keyNode,
-	actionPlaceCluster:    keyPlaced,
-	actionForgetPlaced:    keyPlaced,
-	actionNoteClusters:    keyHad,
-	actionNoteTask:        keyTask,
+
+	actionCreateSubscription: keySubscription,
+	actionAlterSubscription:  keySubscription,
+	actionDeleteSubscription: keySubscription,
+
+	actionRegisterNode: keyNode,
+	actionPlaceCluster: keyPlaced,
+	actionForgetPlaced: keyPlaced,
+	actionNoteClusters: keyHad,
+	actionNoteTask:     keyTask,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -126,6 +133,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyToken(args[0], rec.Value)
 	case kind == keySource && len(args) == 1:
 		return s.applySource(args[0], rec.Value)
+	case kind == keySubscription && len(args) == 1:
+		return s.applySubscription(args[0], rec.Value)
 	}
 	return errors.New("the key has the wrong number of elements")
 }

@@ -38,6 +38,9 @@ func (s *State) Dump() string {
 	for _, src := range s.sources {
 		fmt.Fprintf(&b, "source %s\n", sourceRecord("", src).Value)
 	}
+	for _, sub := range s.subscriptions {
+		fmt.Fprintf(&b, "subscription %s\n", subscriptionRecord("", sub).Value)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
 		fmt.Fprintf(&b, "node %s\n", metarecord.JSON(s.nodes[id]))
 	}

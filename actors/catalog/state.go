@@ -28,6 +28,10 @@ const (
 	actionCreateSource    = "CREATE_SOURCE"
 	actionAlterSource     = "ALTER_SOURCE"
 	actionDeleteSource    = "DELETE_SOURCE"
+
+	actionCreateSubscription = "CREATE_SUBSCRIPTION"
+	actionAlterSubscription  = "ALTER_SUBSCRIPTION"
+	actionDeleteSubscription = "DELETE_SUBSCRIPTION"
 )
 
 // firstConsumerID is the first consumer id that is assigned. Ids that people
@@ -108,6 +112,8 @@ type State struct {
 	consumerID protocol.ConsumerID     // the next to be given out
 	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
 	sources    []*protocol.Source      // likewise
+
+	subscriptions []*protocol.Subscription // likewise
 
 	// Of a fleet only.
 	nodes     map[uint64]*FleetNode

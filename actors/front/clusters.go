@@ -97,6 +97,9 @@ func (fr *Front) DeleteCluster(ctx context.Context, name string) *protocol.Error
 	if err := fr.keepsSources(name); err != nil {
 		return err
 	}
+	if err := fr.keepsSubscriptions(name); err != nil {
+		return err
+	}
 	return fr.host.DeleteCluster(name, fr.deadline(ctx))
 }
 

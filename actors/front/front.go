@@ -17,6 +17,7 @@ type Options struct {
 	Limits           catalog.TopicLimits // defaults and bounds of topics
 	MaxTokens        int
 	MaxSources       int
+	MaxSubscriptions int
 
 	AutoCreatesPerMinute int
 	OffsetsPartitions    int // of __consumer_offsets of a new cluster

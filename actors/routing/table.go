@@ -60,6 +60,8 @@ type View struct {
 
 	Tokens  []*protocol.TokenEntry // by name; the same slice until one changes
 	Sources []*protocol.Source     // likewise
+
+	Subscriptions []*protocol.Subscription // likewise
 }
 
 // BrokerCopies counts the replicas that are placed on a broker.
