@@ -77,42 +77,6 @@ func shellLine(t *testing.T, line, dataDir string) string {
 	return line
 }
 
-// Every line of every sh block works.
-func TestShellBlocksOfTheDocuments(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	for _, topic := range []string{"clicks", "scratch", "orders", "visits"} {
-		s.must("1\n", "produce", topic)
-	}
-	var offline []string
-	ran := 0
-	for _, file := range documents(t) {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-			for line := range strings.Lines(block[1]) {
-				command := shellLine(t, strings.TrimSpace(line), s.dir)
-				switch {
-				case command == "":
-				case strings.HasPrefix(command, "ottla log"):
-					offline = append(offline, command)
-				default:
-					ran++
-					_, err := s.shell(command)
-					assert.NoError(t, err, "%s: %s", file, line)
-				}
-			}
-		}
-	}
-	s.stop()
-	for _, command := range offline {
-		_, err := s.shell(command)
-		assert.NoError(t, err, command)
-	}
-	assert.Greater(t, ran, 7)
-	assert.Greater(t, len(offline), 3)
-}
-
 // The unit is as systemd wants it, where there is one to ask.
 func TestUnitOfSystemd(t *testing.T) {
 	tool, err := exec.LookPath("systemd-analyze")

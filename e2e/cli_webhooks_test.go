@@ -1,60 +1,13 @@
 package e2e
 
 import (
-	"errors"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// The page on webhooks works line by line, with its own receiver.
-func TestWebhooksPage(t *testing.T) {
-	t.Parallel()
-	tool, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 here")
-	}
-	const page = "../docs/webhooks.md"
-	s := start(t, "OTTLA_WEBHOOKS_ALLOW=localhost")
-	port := freeAddress(t)[len("127.0.0.1:"):]
-	dir := filepath.Dir(s.dir)
-	file := filepath.Join(dir, "receiver.py")
-	require.NoError(t, os.WriteFile(file, []byte(blocks(t, page, "python")[0]), 0o600))
-	var c *copyOf
-	for _, step := range stepsOf(blocks(t, page, "console")) {
-		out, err := s.shell(strings.ReplaceAll(step.command, "localhost:9000", "localhost:"+port))
-		require.NoError(t, err, step.command)
-		if step.output != "" {
-			assert.Equal(t, normal(step.output), normal(out), step.command)
-		}
-		switch {
-		case strings.HasPrefix(step.command, "ottla subscription create"):
-			cmd := exec.Command(tool, file, port)
-			cmd.Dir = dir
-			c = s.runSampleIn(cmd)
-			s.eventually(waitTimeout, "the receiver listens", func() error {
-				conn, err := net.Dial("tcp", "localhost:"+port)
-				if err == nil {
-					err = conn.Close()
-				}
-				return err
-			})
-		case strings.HasPrefix(step.command, "ottla subscription describe"):
-			s.eventually(waitTimeout, "the receiver has it", func() error {
-				if got := c.out.tail(1 << 16); got != "parcels p-1 {'state': 'sent'}\n" {
-					return errors.New(got + c.errs.tail(1<<16))
-				}
-				return nil
-			})
-		}
-	}
-}
 
 // Sources and subscriptions from the command line.
 func TestCommandsForWebhooks(t *testing.T) {
