@@ -49,7 +49,7 @@ func TestCopyOfARunningBrokerIsOlderAfterAWhile(t *testing.T) {
 	awaitSettled(t, n)
 	require.Equal(t, []string{`"early"`, `"late"`}, fetchAll(t, n, "kept", 0))
 	awaitSameLines(t, image, "kept", 0)
-	require.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	require.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.DirExists(t, filepath.Join(image, "default", "broker-2.aside-1"))
 }
 
@@ -70,13 +70,13 @@ func TestOutdatedBrokerIsRebuiltOnce(t *testing.T) {
 	_, err = n.StartBroker(context.Background(), "default", 3)
 	require.Nil(t, err)
 	awaitSettled(t, n)
-	require.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	require.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	stopNode(t, n)
 
 	n = startNode(t, dir)
 	defer stopNode(t, n)
 	awaitSettled(t, n)
-	require.Zero(t, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	require.Zero(t, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.Empty(t, n.Readiness().Degraded)
 	require.NoDirExists(t, filepath.Join(dir, "default", "broker-3.aside-2"))
 }

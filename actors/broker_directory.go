@@ -2,7 +2,6 @@ package actors
 
 import (
 	"errors"
-	"os"
 	"time"
 
 	"ottla/actors/datadir"
@@ -36,56 +35,19 @@ type (
 // greatest counter of this broker that a peer has noted.
 func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, err error) {
 	b.before = 0
-	reason, why := b.unusable(known)
-	if reason != "" && !creating {
+	opened, err := b.env.manifests.OpenBroker(b.dir, b.cluster.ID, b.id, creating, known)
+	if opened.Replaced != "" {
 		b.log.Error("the broker's directory cannot be used, a new one takes its place; its replicas are rebuilt under new ids",
-			"directory", b.dir, "reason", reason, "error", why)
-		if err := b.replaceDirectory(reason); err != nil {
-			return false, err
-		}
-		b.env.stats.directoryReplaced(reason)
+			"directory", b.dir, "reason", opened.Replaced, "error", opened.Why)
 	}
-	if b.ledger, err = datadir.OpenLedger(b.dir, b.cluster.ID, b.id, known); err != nil {
+	if err != nil {
 		return false, err
 	}
+	if opened.Replaced != "" {
+		b.env.stats.directoryReplaced(opened.Replaced)
+	}
+	b.ledger, b.before = opened.Ledger, opened.Before
 	return datadir.ReplacesLost(b.dir), nil
-}
-
-// Why a broker's directory is replaced; values of a metric's label.
-const (
-	directoryLost     = "lost"     // missing, damaged or somebody else's
-	directoryOutdated = "outdated" // an older copy
-)
-
-// unusable says why the directory must be replaced, "" if it need not be.
-func (b *brokerActor) unusable(known uint64) (reason string, err error) {
-	if err := datadir.CheckBrokerDir(b.dir, b.cluster.ID, b.id); err != nil {
-		return directoryLost, err
-	}
-	l, err := datadir.ReadLedger(b.dir, b.cluster.ID, b.id)
-	if err != nil {
-		return "", err // opening it fails likewise, and says why
-	}
-	age := datadir.Age{Opens: l.OpenCount(), Known: known}
-	if datadir.IsOldCopy(b.dir, l, age) {
-		return directoryOutdated, age.Err()
-	}
-	b.before = l.OpenCount()
-	return "", nil
-}
-
-func (b *brokerActor) replaceDirectory(reason string) error {
-	if _, err := os.Lstat(b.dir); err == nil {
-		if _, err := b.env.manifests.PutAside(b.dir); err != nil {
-			return err
-		}
-	}
-	return b.env.manifests.RenewBroker(b.cluster.ID, b.id, func(dir string) error {
-		if err := datadir.MarkReplacesLost(dir, reason); err != nil {
-			return err
-		}
-		return datadir.CreateLedger(dir, b.cluster.ID, b.id)
-	})
 }
 
 func (b *brokerActor) lossResolved() {

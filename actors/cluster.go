@@ -38,7 +38,7 @@ type clusterActor struct {
 	remotes     map[protocol.PartitionID]*remote.Leader // leaders at other nodes, also of topics that are not known here yet
 	caughtUp    *metadataConfirmed                      // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
 	barriers    []*barrierAsked                         // which wait for records
-	witnessing  map[int]*witnessing                     // brokers that other nodes have to note, by id
+	witnessing  map[int]*datadir.Witnesses              // brokers that other nodes have to note, by id
 	noting      map[uint64]*notedFor                    // counts that other nodes have asked to note, by number
 	notings     uint64                                  // how many there have been
 	intros      *datadir.Introductions
@@ -200,7 +200,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.dropping = map[string]map[int]bool{}
 	m := c.handle.manifest
 	c.remotes = map[protocol.PartitionID]*remote.Leader{}
-	c.witnessing = map[int]*witnessing{}
+	c.witnessing = map[int]*datadir.Witnesses{}
 	c.noting = map[uint64]*notedFor{}
 	known := c.knownCounts()
 	for id := 1; id <= m.NumBrokers; id++ {

@@ -1,7 +1,10 @@
 package actors
 
 import (
+	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -84,4 +87,153 @@ func (b *brokerInCluster) clientState() string {
 		return protocol.BrokerStopped
 	}
 	return protocol.BrokerRunning
+}
+
+// A broker whose actor panics has failed. Its replicas end with it, answer
+// whoever waits, and other replicas lead at once. The broker is started again by
+// a new actor in the same directory: after a pause, or at once on request.
+
+type (
+	// brokerCleared says that no goroutine of a broker that panicked is left in its
+	// directory.
+	brokerCleared struct{ ID int }
+	// restartBroker starts a broker again after a panic, or for which there was no space,
+	// unless it has been started or stopped since.
+	restartBroker struct {
+		ID  int
+		PID *actor.PID
+	}
+)
+
+func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
+	m, work := c.handle.manifest, &sync.WaitGroup{}
+	broker := &brokerActor{
+		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
+		dir: c.env.manifests.BrokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
+	}
+	b.pid = ctx.Spawn(supervise.Props(broker.log, func() actor.Actor { return broker }))
+	c.links.Join(b.id, peers.Mailbox{PID: b.pid})
+	if c.handle.work == nil {
+		c.handle.work = map[int]*sync.WaitGroup{}
+	}
+	c.handle.work[b.id] = work
+}
+
+// startBroker starts a broker that is stopped or failed.
+func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
+	c.moveBroker(b, brokerStarting, nil)
+	if b.gone {
+		return // when it is cleared
+	}
+	known, err := c.env.manifests.CountFloor(c.handle.manifest, b.id, c.intros.Count(b.id))
+	if err != nil {
+		c.log.Error("broker cannot start", "broker", b.id, "error", err)
+		c.startFailed(ctx, b, err)
+		return
+	}
+	ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known})
+}
+
+// brokerEnded handles the end of a broker's actor by a panic.
+func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
+	if c.ended {
+		return
+	}
+	for _, b := range c.brokers {
+		if b.pid == nil || !b.pid.Equal(who) || b.gone {
+			continue
+		}
+		c.moveBroker(b, brokerFailed, c.Cause(who))
+		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
+		b.gone, b.wiped = true, false
+		clear(b.told)
+		c.forgetBroker(b.id)
+		c.restoreAll(ctx)
+		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.id, b.reason))
+		c.publish()
+		c.introducedOrGone(ctx, b.id)
+		work, self, system, id := c.handle.work[b.id], ctx.Self(), c.env.system, b.id
+		go func() {
+			work.Wait()
+			system.Root.Send(self, &brokerCleared{ID: id})
+		}()
+		return
+	}
+}
+
+// brokerCleared gives a broker that panicked a new actor.
+func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
+	b := c.brokers[m.ID]
+	b.gone = false
+	if c.endReply != nil {
+		c.endIfClosed(ctx)
+		return
+	}
+	c.spawnBroker(ctx, b)
+	if b.state == brokerStarting { // somebody asked meanwhile
+		c.startBroker(ctx, b)
+		return
+	}
+	pause := max(b.pause.Next(c.env.now()), c.env.opt.restartAfter)
+	b.pause.Works(c.env.now().Add(pause))
+	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
+	c.restartAfter(ctx, b, pause)
+}
+
+// restartAfter starts a broker again that has failed, unless somebody does before. At
+// most one start is waited for.
+func (c *clusterActor) restartAfter(ctx actor.Context, b *brokerInCluster, pause time.Duration) {
+	if b.restarts == b.pid {
+		return
+	}
+	b.restarts = b.pid
+	again := &restartBroker{ID: b.id, PID: b.pid}
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(pause, func() { system.Root.Send(self, again) })
+}
+
+func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
+	b := c.brokers[m.ID]
+	if b.restarts == m.PID {
+		b.restarts = nil
+	}
+	if c.endReply == nil && b.state == brokerFailed && !b.gone && b.pid.Equal(m.PID) {
+		c.startBroker(ctx, b)
+	}
+}
+
+// stopping answers whoever still waits for this actor. It runs at its end, also
+// after a panic.
+func (c *clusterActor) stopping() {
+	c.ended = true
+	if c.env.peers != nil {
+		c.env.peers.Detach(c.links)
+	}
+	for _, l := range c.remotes {
+		l.Withdraw()
+		if r := c.parts[l.At.PartitionID]; r != nil {
+			r.Clear(l.Leadership)
+		}
+	}
+	c.stopFollowing()
+	ended := protocol.Errorf(protocol.CodeStarting, "the cluster failed and is started again")
+	supervise.Attempt(c.log, func() {
+		if c.current != nil {
+			c.current.finish(protocol.Unknownf("the cluster failed before this was confirmed"))
+		}
+		for _, op := range c.ops {
+			op.finish(ended)
+		}
+	})
+	supervise.Attempt(c.log, func() {
+		for _, b := range c.brokers {
+			c.answerBroker(b, ended)
+		}
+	})
+	if c.create != nil {
+		c.create.reply.Put(protocol.Errorf(protocol.CodeInternal, "the cluster failed while it was being created"))
+	}
+	if c.endReply != nil {
+		c.endReply.Put(errors.New("the cluster's actor failed"))
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/fleet"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/link"
@@ -22,7 +23,7 @@ type clusterHandle struct {
 	env      *environment
 	manifest datadir.ClusterManifest
 	pid      atomic.Pointer[actor.PID]           // replaced when the cluster's actor is started again; nil if the cluster is refused
-	fleet    *fleet                              // whose metadata this is; nil: it is a cluster
+	fleet    *fleet.Fleet                        // whose metadata this is; nil: it is a cluster
 	nodes    atomic.Pointer[map[int]link.NodeID] // where brokers run that do not run in this process; replaced, never changed
 	work     map[int]*sync.WaitGroup             // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
@@ -41,6 +42,30 @@ func (h *clusterHandle) Change(deadline time.Time, decide func(*catalog.State) (
 	err, ok := reply.Wait(deadline.Add(time.Second))
 	if !ok {
 		return protocol.Unknownf("the cluster's metadata did not answer in time")
+	}
+	return err
+}
+
+// ChangeSoon implements fleet.Metadata.
+func (h *clusterHandle) ChangeSoon(decide func(*catalog.State) ([]metarecord.Record, *protocol.Error)) {
+	h.env.system.Root.Send(h.pid.Load(), &metadataOp{decide: decide})
+}
+
+// Routes implements fleet.Metadata.
+func (h *clusterHandle) Routes() *routing.Cluster { return h.Cluster }
+
+// barrier waits until this node has applied all that was in the metadata when it was
+// called.
+func (h *clusterHandle) barrier(deadline time.Time) *protocol.Error {
+	pid := h.pid.Load()
+	if pid == nil {
+		return routing.ErrStarting
+	}
+	reply := protocol.NewFuture[*protocol.Error]()
+	h.env.system.Root.Send(pid, &barrierAsked{Deadline: deadline, Reply: reply})
+	err, ok := reply.Wait(deadline)
+	if !ok {
+		return errNoMetadata()
 	}
 	return err
 }

@@ -2,12 +2,15 @@ package actors
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
+	"ottla/actors/peers"
+	"ottla/link"
 	"ottla/protocol"
 )
 
@@ -230,4 +233,168 @@ type farewellDue struct{}
 func (c *clusterActor) farewellDue(ctx actor.Context) {
 	c.leaving = 0
 	c.endIfClosed(ctx)
+}
+
+// Brokers of a cluster with brokers at several nodes have other nodes as witnesses too.
+
+// notedFor is a count that another node has asked to note.
+type notedFor struct {
+	left  map[int]bool // brokers here that have not answered
+	noted []int
+	known map[int]uint64
+	reply func(peers.CountsAnswer, error)
+}
+
+// witnessDue has the other nodes asked again.
+type witnessDue struct{ Broker int }
+
+// witnessRetry is the pause before nodes are asked again that have not answered, or
+// whose brokers could not write.
+const witnessRetry = 300 * time.Millisecond
+
+// introduced lets a broker run that its peers in this process know, once enough of
+// those elsewhere do.
+func (c *clusterActor) introduced(ctx actor.Context, id int, noted []int) {
+	b := c.brokers[id]
+	if !c.links.Spread() || b.opened == nil {
+		c.letIn(ctx, b)
+		return
+	}
+	w := datadir.NewWitnesses(id, b.opened.Opens, b.opened.Before, b.opened.Wiped, noted, time.Now())
+	c.witnessing[id] = w
+	c.seekWitnesses(ctx, id)
+}
+
+// seekWitnesses asks all other nodes of the cluster what they know of a broker, or to
+// note its count, unless enough have.
+func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
+	b, w := c.brokers[id], c.witnessing[id]
+	if w == nil {
+		return
+	}
+	if b.state != brokerStarting || b.opened == nil || b.opened.Opens != w.Opens {
+		delete(c.witnessing, id)
+		return
+	}
+	asked, count := false, w.Opens
+	switch {
+	case !w.AllHaveSaid(c.otherNodes(), time.Now()):
+		asked, count = true, 0 // nothing to note
+	case w.Enough(c.handle.manifest.NumBrokers):
+		delete(c.witnessing, id)
+		c.letIn(ctx, b)
+		return
+	}
+	self, system, opens := ctx.Self(), c.env.system, w.Opens
+	m := &peers.CountsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{id: count}}
+	for _, node := range c.otherNodes() {
+		if asked && w.HasSaid(node) {
+			continue
+		}
+		c.env.peers.NoteCounts(link.NodeID(node), m, func(a peers.CountsAnswer, err error) {
+			if err == nil { // else asked again
+				system.Root.Send(self, &datadir.Witness{Broker: id, Node: node, Opens: opens, Asked: asked, Noted: a.Noted, Known: a.Known[id]})
+			}
+		})
+	}
+	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
+}
+
+// otherNodes are the nodes that have brokers of this cluster, but for this one.
+func (c *clusterActor) otherNodes() []uint64 {
+	var nodes []uint64
+	for _, b := range c.brokers {
+		if !b.here() && !slices.Contains(nodes, uint64(b.node)) {
+			nodes = append(nodes, uint64(b.node))
+		}
+	}
+	return nodes
+}
+
+func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
+	b, w := c.brokers[m.Broker], c.witnessing[m.Broker]
+	if w == nil || w.Opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens {
+		return
+	}
+	if floor := w.Heard(m); floor > 0 {
+		delete(c.witnessing, b.id)
+		c.intros.Note(b.id, floor)
+		ctx.Send(b.pid, &refuseBroker{})
+		c.moveBroker(b, brokerFailed, nil)
+		c.startBroker(ctx, b)
+		return
+	}
+	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.handle.manifest.NumBrokers) {
+		c.seekWitnesses(ctx, b.id)
+	}
+}
+
+// countsNoted has the brokers of this node whose ledgers are open note the counts of
+// another node's.
+func (c *clusterActor) countsNoted(ctx actor.Context, m *peers.CountsNoted) {
+	n := &notedFor{left: map[int]bool{}, known: map[int]uint64{}, reply: m.Reply}
+	for id, count := range m.Counts {
+		n.known[id] = c.intros.Count(id)
+		if b := c.brokers[id]; b != nil && !b.here() {
+			c.intros.Note(id, count)
+		}
+	}
+	number := farewellNumber - 1 - c.notings
+	c.notings++
+	for _, b := range c.brokers {
+		if b.here() && !b.gone && (b.state == brokerRunning || b.state == brokerStarting && b.opened != nil) {
+			n.left[b.id] = true
+			ctx.Send(b.pid, &notePeers{Number: number, Counts: m.Counts})
+		}
+	}
+	if m.Reply == nil {
+		return
+	}
+	if len(n.left) == 0 {
+		m.Reply(peers.CountsAnswer{Known: n.known}, nil)
+		return
+	}
+	c.noting[number] = n
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(introductionPatience, func() {
+		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) { c.endNoting(number) }})
+	})
+}
+
+// notedHere takes a broker's answer; false if it is not of a count that another node
+// has asked to note.
+func (c *clusterActor) notedHere(m *peersNoted) bool {
+	n := c.noting[m.Number]
+	if n == nil {
+		return m.Number > farewellNumber-1-c.notings && m.Number < farewellNumber
+	}
+	if n.left[m.Broker] {
+		delete(n.left, m.Broker)
+		if m.Err == nil {
+			n.noted = append(n.noted, m.Broker)
+		}
+	}
+	if len(n.left) == 0 {
+		c.endNoting(m.Number)
+	}
+	return true
+}
+
+func (c *clusterActor) endNoting(number uint64) {
+	if n := c.noting[number]; n != nil {
+		delete(c.noting, number)
+		n.reply(peers.CountsAnswer{Noted: n.noted, Known: n.known}, nil)
+	}
+}
+
+// tellRaised tells other nodes the new count of a broker here; whoever does not hear
+// of it now is told when it is introduced the next time.
+func (c *clusterActor) tellRaised(broker int, opens uint64) {
+	if !c.links.Spread() {
+		return
+	}
+	m := &peers.CountsNoted{Cluster: c.handle.manifest.ID, Counts: map[int]uint64{broker: opens}}
+	for _, node := range c.otherNodes() {
+		c.env.peers.TellCounts(link.NodeID(node), m)
+	}
 }

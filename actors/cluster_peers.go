@@ -7,11 +7,14 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
+	"ottla/actors/follow"
 	"ottla/actors/peers"
 	"ottla/actors/remote"
 	"ottla/actors/routing"
 	"ottla/actors/wire"
 	"ottla/link"
+	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -47,7 +50,7 @@ func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 		c.barrier(ctx, m)
 	case *peers.CountsNoted:
 		c.countsNoted(ctx, m)
-	case *witnessed:
+	case *datadir.Witness:
 		c.witnessed(ctx, m)
 	case *witnessDue:
 		c.seekWitnesses(ctx, m.Broker)
@@ -163,6 +166,24 @@ func (c *clusterActor) withdrawRemote(key protocol.PartitionID) {
 		r.Clear(l.Leadership)
 	}
 	l.Withdraw()
+}
+
+// followMetadata begins to read the metadata from its leader, for as long as no
+// replica of it runs here.
+func (c *clusterActor) followMetadata(ctx actor.Context) {
+	if !c.links.Spread() {
+		return
+	}
+	group, self, root := c.links.Group(catalog.MetadataPartition()), ctx.Self(), c.env.system.Root
+	c.following = follow.Start(c.metaRoute, func() bool { return group.Locals() > 0 }, func(records []logfile.Record, restore int64) {
+		root.Send(self, &metadataApplied{Records: records, Restore: restore})
+	})
+}
+
+func (c *clusterActor) stopFollowing() {
+	if c.following != nil {
+		c.following()
+	}
 }
 
 // metadataConfirmed says up to where the metadata is committed, as a leader

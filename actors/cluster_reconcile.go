@@ -306,7 +306,7 @@ func (c *clusterActor) publish() {
 		}
 	}
 	if c.handle.fleet != nil {
-		c.handle.fleet.publish(c.state)
+		c.handle.fleet.Publish(c.state)
 	}
 	if c.handle.Publish(table, view) {
 		c.env.directory.TopicsChanged()

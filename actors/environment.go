@@ -11,6 +11,7 @@ import (
 	"ottla/actors/background"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
+	"ottla/actors/fleet"
 	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
@@ -110,7 +111,7 @@ type environment struct {
 	manifests *datadir.Manifests
 	directory *routing.Directory
 	peers     *peers.Peers  // nil: this node is alone
-	fleet     *fleet        // likewise
+	fleet     *fleet.Fleet  // likewise
 	stopped   chan struct{} // closed when the node begins to end
 	draining  atomic.Bool   // leadership is to leave this node
 

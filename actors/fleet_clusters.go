@@ -11,7 +11,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
-	"ottla/actors/metarecord"
+	"ottla/actors/fleet"
 	"ottla/link"
 	"ottla/protocol"
 )
@@ -19,22 +19,31 @@ import (
 // What the node's actor does in a fleet: it has the clusters, and the parts of them,
 // that the fleet's metadata says.
 
+// fleetFound tells the node's actor that the node belongs to a fleet.
+type fleetFound struct {
+	node    *datadir.Node
+	members []catalog.FleetNode
+}
+
+// fleetChanged tells the node's actor that the fleet's metadata has changed.
+type fleetChanged struct{ view *fleet.View }
+
 // fleetChanged makes what runs here what the fleet's metadata says.
-func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
+func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
 	f := a.env.fleet
-	v.tell(a.env.peers, f.self())
-	for _, p := range v.placed {
+	v.Tell(a.env.peers, f.Self())
+	for _, p := range v.Placed {
 		if p.Phase == catalog.PlacedDeleting {
 			a.unplace(ctx, p)
 		}
 	}
-	for _, p := range v.placed {
-		if p.Phase == catalog.PlacedDeleting || a.inTheWay(v, p) {
+	for _, p := range v.Placed {
+		if p.Phase == catalog.PlacedDeleting || v.InTheWay(f.Self(), p) {
 			continue
 		}
 		h := a.handles[p.Settings.Name]
 		if p.Settings.Name == catalog.FleetName {
-			h = f.handle
+			h = a.fleetHandle()
 		}
 		if h != nil {
 			a.move(ctx, h, p)
@@ -42,20 +51,33 @@ func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleetView) {
 			a.place(ctx, p, nil)
 		}
 	}
-	a.env.draining.Store(v.nodes[f.self()] != nil && v.nodes[f.self()].Draining)
+	a.env.draining.Store(v.Nodes[f.Self()] != nil && v.Nodes[f.Self()].Draining)
 	for name, h := range a.handles {
-		if len(h.manifest.Nodes) > 0 && v.placed[h.manifest.ID] == nil { // deleted, and nothing of it was here
+		if len(h.manifest.Nodes) > 0 && v.Placed[h.manifest.ID] == nil { // deleted, and nothing of it was here
 			a.publish(name, nil)
 			a.endCluster(ctx, h, protocol.NewFuture[error]())
 		}
 	}
 	a.adoptAll(v)
-	a.createDefault(v)
+	wants := a.env.opt.DefaultCluster != "" && !v.HadClusters && len(a.handles) == 0
+	a.env.directory.WantsDefault.Store(wants)
+	if wants {
+		f.PlaceFirst(a.env.opt.DefaultCluster)
+	}
+}
+
+// fleetHandle is the fleet's own metadata, nil if there is none here.
+func (a *nodeActor) fleetHandle() *clusterHandle {
+	if a.env.fleet == nil {
+		return nil
+	}
+	h, _ := a.env.fleet.Metadata().(*clusterHandle)
+	return h
 }
 
 // locate says where the brokers of a cluster are.
 func (a *nodeActor) locate(h *clusterHandle, nodes []uint64) {
-	elsewhere := nodesOf(nodes, a.env.fleet.self())
+	elsewhere := fleet.Elsewhere(nodes, a.env.fleet.Self())
 	h.nodes.Store(&elsewhere)
 	a.located[h] = nodes
 }
@@ -66,7 +88,7 @@ func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedC
 	if len(a.located[h]) == 0 || slices.Equal(a.located[h], p.Nodes) {
 		return // it is not moved, or was this node's alone
 	}
-	m := placedManifest(p, a.env.fleet.self())
+	m := fleet.Manifest(p, a.env.fleet.Self())
 	m.Phase = datadir.Created
 	if err := a.env.manifests.Move(m); err != nil {
 		a.env.log.Error("note where a cluster's brokers are", "cluster", h.Name, "error", err)
@@ -78,71 +100,27 @@ func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedC
 	}
 }
 
-// inTheWay reports whether files of a deleted cluster are still where a new one is to
-// be. The fleet's metadata changes once they are gone.
-func (a *nodeActor) inTheWay(v *fleetView, p *catalog.PlacedCluster) bool {
-	self := a.env.fleet.self()
-	for _, old := range v.placed {
-		if old.Phase == catalog.PlacedDeleting && slices.Contains(old.Nodes, self) && !slices.Contains(old.Removed, self) &&
-			slices.Contains(p.Nodes, self) && old.Overlaps(p) {
-			return true
-		}
-	}
-	return false
-}
-
-// createDefault has the default cluster created when the fleet has never had any. It
-// does not matter how many nodes do so.
-func (a *nodeActor) createDefault(v *fleetView) {
-	name := a.env.opt.DefaultCluster
-	wants := name != "" && !v.hadClusters && len(a.handles) == 0
-	a.env.directory.WantsDefault.Store(wants)
-	if !wants {
-		return
-	}
-	spec := &protocol.ClusterSpec{Name: name}
-	settings, err := catalog.Resolve(spec, protocol.NewID(), a.env.now().UnixMilli())
-	if err != nil {
-		a.env.log.Error("create the default cluster", "error", err)
-		return
-	}
-	a.env.fleet.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		if s.HadClusters() {
-			return nil, nil
-		}
-		_, recs, err := s.DecidePlaceCluster(settings, spec, func(uint64) bool { return true })
-		return recs, err
-	})
-}
-
 // adoptAll enters the clusters that this node had before it belonged to the fleet.
-func (a *nodeActor) adoptAll(v *fleetView) {
+func (a *nodeActor) adoptAll(v *fleet.View) {
 	f := a.env.fleet
 	for _, h := range a.handles {
 		view := h.View()
-		if len(h.manifest.Nodes) > 0 || v.placed[h.manifest.ID] != nil || h.Refused != nil {
+		if len(h.manifest.Nodes) > 0 || v.Placed[h.manifest.ID] != nil || h.Refused != nil {
 			continue
 		}
 		if view == nil { // looked at again when it is recovered
 			node, root := a.env.node.Load(), a.env.system.Root
-			time.AfterFunc(time.Second, func() { root.Send(node, &fleetChanged{f.view.Load()}) })
+			time.AfterFunc(time.Second, func() { root.Send(node, &fleetChanged{f.View()}) })
 			continue
 		}
-		i := view.Info
-		settings := catalog.ClusterSettings{
-			ID: i.ID, Name: i.Name, NumBrokers: i.NumBrokers, LogDirectory: i.LogDirectory, Partitions: i.Partitions,
-			RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync, CreatedAt: i.CreatedAt.UnixMilli(),
-		}
-		f.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-			return s.DecideAdoptCluster(settings, f.self()), nil
-		})
+		f.Adopt(view.Info)
 	}
 }
 
 // place starts this node's part of a cluster, unless it runs. Founding is set for
 // that of the fleet's metadata.
 func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding *catalog.Founding) {
-	name, self := p.Settings.Name, a.env.fleet.self()
+	name, self := p.Settings.Name, a.env.fleet.Self()
 	if h := a.handles[name]; h != nil {
 		if h.manifest.ID != p.Settings.ID {
 			a.env.log.Error("a cluster of this node has the name of another one of the fleet", "cluster", name)
@@ -151,7 +129,7 @@ func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding 
 	}
 	m, known := a.env.manifests.Find(p.Settings.ID)
 	if !known {
-		m = placedManifest(p, self)
+		m = fleet.Manifest(p, self)
 	}
 	var create *createSpec
 	var err error
@@ -184,7 +162,7 @@ func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding 
 	h.Fresh = create != nil && !a.env.directory.WantsDefault.Load()
 	if founding != nil || name == catalog.FleetName {
 		h.fleet = a.env.fleet
-		a.env.fleet.handle = h
+		a.env.fleet.Meta(h)
 	} else {
 		a.publish(name, h)
 	}
@@ -204,10 +182,7 @@ func (a *nodeActor) placed(p *catalog.PlacedCluster, reply protocol.Future[*prot
 	if founding {
 		return
 	}
-	a.env.fleet.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		recs, _ := s.DecideClusterPhase(p.Settings.ID, catalog.PlacedCreated, "")
-		return recs, nil
-	})
+	a.env.fleet.Created(p.Settings.ID)
 }
 
 // placeFailed gives up the creation of a cluster. One that exists is tried again
@@ -217,11 +192,7 @@ func (a *nodeActor) placeFailed(p *catalog.PlacedCluster, err error) {
 	if p.Phase != catalog.PlacedCreating {
 		return
 	}
-	reason := fmt.Sprintf("node %d: %v", a.env.fleet.self(), err)
-	a.env.fleet.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		recs, _ := s.DecideClusterPhase(p.Settings.ID, catalog.PlacedDeleting, reason)
-		return recs, nil
-	})
+	a.env.fleet.GaveUp(p.Settings.ID, fmt.Sprintf("node %d: %v", a.env.fleet.Self(), err))
 }
 
 // begin makes the directories and ledgers of a node's part of a cluster.
@@ -237,26 +208,9 @@ func (a *nodeActor) begin(m datadir.ClusterManifest) error {
 	return nil
 }
 
-func placedManifest(p *catalog.PlacedCluster, self uint64) datadir.ClusterManifest {
-	s := p.Settings
-	m := datadir.ClusterManifest{
-		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
-		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: datadir.Creating, Nodes: p.Nodes,
-	}
-	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
-		m.Voters = append(m.Voters, datadir.MetadataVoter(v))
-	}
-	for i, node := range p.Nodes {
-		if node == self {
-			m.Local = append(m.Local, i+1)
-		}
-	}
-	return m
-}
-
 // unplace ends this node's part of a cluster that is deleted, and removes its files.
 func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
-	self, id := a.env.fleet.self(), p.Settings.ID
+	self, id := a.env.fleet.Self(), p.Settings.ID
 	if !slices.Contains(p.Nodes, self) || slices.Contains(p.Removed, self) {
 		if h := a.handles[p.Settings.Name]; h != nil && h.manifest.ID == id {
 			a.publish(p.Settings.Name, nil)
@@ -270,9 +224,7 @@ func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
 			a.env.log.Error("remove this node's part of a cluster", "cluster", p.Settings.Name, "error", err)
 			return
 		}
-		a.env.fleet.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-			return s.DecideClusterRemoved(id, self), nil
-		})
+		a.env.fleet.Removed(id)
 	})
 	if h := a.handles[p.Settings.Name]; h != nil && h.manifest.ID == id {
 		a.publish(p.Settings.Name, nil)
@@ -292,115 +244,27 @@ func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
 	removed.Put(nil)
 }
 
-// createInFleet places a cluster and answers once it serves here.
-func (a *nodeActor) createInFleet(m *createCluster, deadline time.Time) {
-	f := a.env.fleet
-	if !f.belongs() {
-		m.Reply.Put(clusterCreation{Err: errJoining})
-		return
-	}
-	settings, err := catalog.Resolve(m.Spec, protocol.NewID(), a.env.now().UnixMilli())
-	if err != nil {
-		m.Reply.Put(clusterCreation{Err: err})
-		return
-	}
-	var p *catalog.PlacedCluster
-	created := false
-	err = f.change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		p, recs, err = s.DecidePlaceCluster(settings, m.Spec, f.usable)
-		created = err == nil && len(recs) > 0
-		return recs, err
-	})
-	if err != nil {
-		m.Reply.Put(clusterCreation{Err: err})
-		return
-	}
-	id := p.Settings.ID
-	var h *clusterHandle
-	failed := ""
-	serves := func() bool {
-		now := f.view.Load().placed[id]
-		if now == nil || now.Phase == catalog.PlacedDeleting {
-			failed = "it was deleted meanwhile"
-			if now != nil && now.Reason != "" {
-				failed = now.Reason
-			}
-			return true
-		}
-		c := a.env.directory.Clusters()[p.Settings.Name]
-		if c == nil || c.View() == nil || c.View().Info.ID != id {
-			return false
-		}
-		h = c.Control.(*clusterHandle)
-		return true
-	}
-	switch {
-	case !awaitThat(deadline, a.env.stopped, serves):
-		if created {
-			f.changeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-				recs, _ := s.DecideClusterPhase(id, catalog.PlacedDeleting, "its brokers did not start in time")
-				return recs, nil
-			})
-		}
-		err = protocol.Errorf(protocol.CodeNotEnoughReplicas, "the brokers of cluster %q did not start in time", p.Settings.Name)
-	case failed != "":
-		err = protocol.Errorf(protocol.CodeStorageFailed, "cluster %q cannot be created: %s", p.Settings.Name, failed)
-	}
-	m.Reply.Put(clusterCreation{Handle: h, Created: created, Err: err})
-}
-
-// deleteInFleet deletes a cluster and answers once it is gone here.
-func (a *nodeActor) deleteInFleet(m *deleteCluster, deadline time.Time) {
-	f := a.env.fleet
-	if !f.belongs() {
-		m.Reply.Put(errJoining)
-		return
-	}
-	id := ""
-	err := f.change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		p := s.PlacedByName(m.Name)
-		if p == nil {
-			return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", m.Name)
-		}
-		id = p.Settings.ID
-		return s.DecideClusterPhase(id, catalog.PlacedDeleting, "")
-	})
-	if err != nil {
-		m.Reply.Put(err)
-		return
-	}
-	gone := func() bool {
-		p := f.view.Load().placed[id]
-		return p == nil || !slices.Contains(p.Nodes, f.self()) || slices.Contains(p.Removed, f.self())
-	}
-	if !awaitThat(deadline, a.env.stopped, gone) {
-		m.Reply.Put(protocol.Errorf(protocol.CodeNotEnoughReplicas, "cluster %q is being deleted, and not all of it is gone yet", m.Name).
-			WithOutcome(protocol.OutcomeApplied))
-		return
-	}
-	m.Reply.Put(nil)
-}
-
 // startFleet starts this node's part of the fleet's metadata, or the reading of it
 // where it has none.
 func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	f := a.env.fleet
-	f.node = m.node
+	f.Found(m.node)
 	a.env.peers.SetSelf(link.NodeID(m.node.Node))
-	known := &fleetView{nodes: map[uint64]*catalog.FleetNode{}}
-	for _, n := range founders(&m.node.Founding).Nodes {
-		known.nodes[n.ID] = &n
+	known := &fleet.View{Nodes: map[uint64]*catalog.FleetNode{}}
+	for _, n := range fleet.Founders(&m.node.Founding).Nodes {
+		known.Nodes[n.ID] = &n
 	}
 	for _, n := range m.members {
-		known.nodes[n.ID] = &n
+		known.Nodes[n.ID] = &n
 	}
-	known.tell(a.env.peers, f.self())
+	known.Tell(a.env.peers, f.Self())
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
 		a.locate(h, p.Manifest.Nodes)
 		switch {
 		case p.Manifest.Name == catalog.FleetName:
-			h.fleet, f.handle = f, h
+			h.fleet = f
+			f.Meta(h)
 			a.spawn(ctx, h, nil)
 			continue
 		case p.Refused == nil:
@@ -411,14 +275,14 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 		a.publish(h.manifest.Name, h)
 	}
 	a.env.directory.WantsDefault.Store(a.env.opt.DefaultCluster != "" && len(a.handles) == 0)
-	if f.handle == nil {
-		a.place(ctx, fleetPlacement(&f.node.Founding), founders(&f.node.Founding))
+	if f.Metadata() == nil {
+		a.place(ctx, fleet.Placement(&m.node.Founding), fleet.Founders(&m.node.Founding))
 	}
-	if f.handle == nil {
+	if f.Metadata() == nil {
 		a.env.fail(errors.New("this node's part of the fleet's metadata cannot be started; the log says why"))
 		return
 	}
-	close(f.found)
+	f.Begin()
 }
 
 // closeLink ends the connections to other nodes.

@@ -6,12 +6,11 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"time"
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/fleet"
 	"ottla/actors/founding"
-	"ottla/actors/metarecord"
 	"ottla/actors/peers"
 	"ottla/certs"
 	"ottla/link"
@@ -50,23 +49,32 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	http := net.JoinHostPort(e.opt.Host, strconv.Itoa(e.opt.Port))
+	me := catalog.FleetNode{UUID: uuid, Name: o.Name, Link: o.Advertise, HTTP: http, Rack: o.Rack, Version: e.opt.Version}
 	j := founding.New(founding.Options{
-		DataDir: e.opt.DataDir, Seeds: o.Seeds, Self: catalog.FleetNode{
-			UUID: uuid, Name: o.Name, Link: o.Advertise, HTTP: hostPort(e.opt.Host, e.opt.Port), Rack: o.Rack, Version: e.opt.Version,
-		},
+		DataDir: e.opt.DataDir, Seeds: o.Seeds, Self: me,
 		Node: node, Log: e.log, Now: e.now, Stopped: e.stopped,
-		Waiting: func(why string) { e.fleet.why.Store(&why) }, Enter: e.enter,
+		Waiting: func(why string) { e.fleet.Waits(why) }, Enter: func(n catalog.FleetNode) (uint64, []catalog.FleetNode, *protocol.Error) { return e.fleet.Enter(n) },
 	})
 	self := link.Identity{
 		Name: o.Name, Version: e.opt.Version, MinFormat: linkFormat, MaxFormat: linkFormat,
-		AdvertiseLink: o.Advertise, AdvertiseHTTP: hostPort(e.opt.Host, e.opt.Port), Rack: o.Rack,
+		AdvertiseLink: o.Advertise, AdvertiseHTTP: http, Rack: o.Rack,
 	}
 	self.UUID = j.UUID()
 	if node != nil {
 		self.Fleet, self.Node = node.Fleet, link.NodeID(node.Node)
 	}
 	e.peers = peers.New(e.system, e.log, e.draining.Load)
-	e.fleet = &fleet{env: e, found: make(chan struct{})}
+	me.UUID = j.UUID()
+	e.fleet = fleet.New(fleet.Options{
+		Self: me, Alive: func(id uint64) bool { return e.peers.Alive(link.NodeID(id)) }, Clusters: e.directory.Clusters,
+		Timeout: e.opt.RequestTimeout, Now: e.now, Log: e.log, Stopped: e.stopped,
+		Changed: func(v *fleet.View) {
+			if node := e.node.Load(); node != nil {
+				e.system.Root.Send(node, &fleetChanged{v})
+			}
+		},
+	})
 	if err := e.peers.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Log: e.log}, j.Answer); err != nil {
 		return nil, err
 	}
@@ -90,25 +98,3 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 
 // linkFormat is the version of what nodes say to each other.
 const linkFormat = 1
-
-func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
-
-// enter enters another node into the fleet's metadata.
-func (e *environment) enter(n catalog.FleetNode) (id uint64, members []catalog.FleetNode, err *protocol.Error) {
-	f := e.fleet
-	if !f.belongs() || f.view.Load() == nil {
-		return 0, nil, protocol.Errorf(protocol.CodeStarting, "node %q does not know its fleet's metadata yet", e.opt.Link.Name)
-	}
-	n.ID, n.CreatedAt = 0, e.now().UnixMilli()
-	err = f.change(time.Now().Add(e.opt.RequestTimeout), func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		id, recs, err = s.DecideRegisterNode(n)
-		members = members[:0]
-		for _, other := range s.FleetNodes() {
-			if !other.Gone {
-				members = append(members, *other)
-			}
-		}
-		return recs, err
-	})
-	return id, members, err
-}

@@ -34,7 +34,7 @@ func TestAClusterIsMadeAgainWhileANodeIsAway(t *testing.T) {
 func TestTheFleetsMetadataSurvivesAPanic(t *testing.T) {
 	f := newFleet(t, 1)
 	n := f.nodes[1]
-	n.env.system.Root.Send(n.env.fleet.handle.pid.Load(), &inspectCluster{Do: func(*clusterActor) { panic("for a test") }})
+	n.env.system.Root.Send(n.env.fleet.Metadata().(*clusterHandle).pid.Load(), &inspectCluster{Do: func(*clusterActor) { panic("for a test") }})
 	require.Eventually(t, func() bool {
 		_, _, err := n.CreateCluster(context.Background(), &protocol.ClusterSpec{Name: "c", NumBrokers: ptr(1)})
 		return err == nil

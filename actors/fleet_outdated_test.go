@@ -27,7 +27,7 @@ func TestAnOlderCopyIsRecognizedByOtherNodes(t *testing.T) {
 	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))
 	n := f.start(3)
 	f.awaitReady()
-	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.Equal(t, []string{"0", "1"}, fetchAll(t, n, "q", 0))
 }
 
@@ -48,6 +48,6 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	require.NoError(t, os.CopyFS(broker, os.DirFS(saved)))
 	n := f.start(3)
 	f.awaitReady()
-	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[directoryOutdated])
+	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.Equal(t, []string{"0"}, fetchAll(t, n, "q", 0))
 }

@@ -3,7 +3,9 @@ package actors
 import (
 	"time"
 
+	"ottla/actors/datadir"
 	"ottla/actors/disk"
+	"ottla/actors/fleet"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -22,7 +24,7 @@ func (h *frontHost) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time
 	case res.Err != nil:
 		return nil, false, res.Err
 	}
-	return res.Handle.Cluster, res.Created, nil
+	return res.Cluster, res.Created, nil
 }
 
 // DeleteCluster implements front.Host.
@@ -54,7 +56,7 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()
 	m.Scrub = env.scrubber.Metrics()
-	m.DirectoriesReplaced = map[string]uint64{directoryLost: s.lostDirs.Load(), directoryOutdated: s.outdatedDirs.Load()}
+	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}
 	if env.peers != nil {
 		m.Nodes = env.peers.Metrics()
 	}
@@ -62,7 +64,7 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 }
 
 // Joining implements front.Host.
-func (h *frontHost) Joining() string { return h.n.env.fleet.joining() }
+func (h *frontHost) Joining() string { return h.n.env.fleet.Joining() }
 
 // Settle implements front.Host.
 func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error) {
@@ -70,21 +72,35 @@ func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool,
 	if f == nil {
 		return false, nil
 	}
-	return true, f.barrier(c, deadline)
+	if !f.Belongs() {
+		return true, fleet.ErrJoining
+	}
+	controls := []routing.Control{f.Metadata()}
+	if c != nil {
+		controls = append(controls, c.Control)
+	}
+	for _, control := range controls {
+		if h, ok := control.(*clusterHandle); ok {
+			if err := h.barrier(deadline); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // Node implements front.Host.
 func (h *frontHost) Node() uint64 {
-	if f := h.n.env.fleet; f != nil && f.belongs() {
-		return f.self()
+	if f := h.n.env.fleet; f != nil && f.Belongs() {
+		return f.Self()
 	}
 	return 0
 }
 
 // IDs implements front.Host.
 func (h *frontHost) IDs() routing.Control {
-	if f := h.n.env.fleet; f != nil && f.belongs() {
-		return f.handle
+	if f := h.n.env.fleet; f != nil && f.Belongs() {
+		return f.Metadata()
 	}
 	return nil
 }
@@ -95,7 +111,7 @@ func (h *frontHost) Nodes() []protocol.NodeInfo {
 	if f == nil {
 		return nil
 	}
-	return f.infos()
+	return f.Infos()
 }
 
 // errNoFleet is the answer to what only a fleet can do.
@@ -104,10 +120,10 @@ var errNoFleet = protocol.Errorf(protocol.CodeNodeNotFound, "this server is alon
 // Tasks implements front.Host.
 func (h *frontHost) Tasks() []protocol.TaskInfo {
 	f := h.n.env.fleet
-	if f == nil || !f.belongs() {
+	if f == nil || !f.Belongs() {
 		return nil
 	}
-	return f.taskInfos()
+	return f.TaskInfos()
 }
 
 // ReplaceNode implements front.Host.
@@ -116,7 +132,7 @@ func (h *frontHost) ReplaceNode(lost, with uint64, deadline time.Time) (protocol
 	if f == nil {
 		return protocol.TaskInfo{}, errNoFleet
 	}
-	return f.replace(lost, with, deadline)
+	return f.Replace(lost, with, deadline)
 }
 
 // DrainNode implements front.Host.
@@ -125,7 +141,7 @@ func (h *frontHost) DrainNode(id uint64, drain bool, deadline time.Time) *protoc
 	if f == nil {
 		return errNoFleet
 	}
-	return f.drain(id, drain, deadline)
+	return f.Drain(id, drain, deadline)
 }
 
 // Stopped implements front.Host.

@@ -163,7 +163,7 @@ type pendingCluster struct {
 
 // clusterCreation answers a creation; Created is false for one that was there.
 type clusterCreation struct {
-	Handle  *clusterHandle
+	Cluster *routing.Cluster
 	Created bool
 	Err     *protocol.Error
 }
@@ -207,7 +207,10 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.fleetChanged(ctx, m.view)
 	case *createCluster:
 		if a.env.fleet != nil {
-			go a.createInFleet(m, time.Now().Add(a.env.opt.RequestTimeout))
+			go func() {
+				c, created, err := a.env.fleet.CreateCluster(m.Spec, time.Now().Add(a.env.opt.RequestTimeout))
+				m.Reply.Put(clusterCreation{Cluster: c, Created: created, Err: err})
+			}()
 			return
 		}
 		a.create(ctx, m)
@@ -215,7 +218,7 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.creationEnded(ctx, m)
 	case *deleteCluster:
 		if a.env.fleet != nil {
-			go a.deleteInFleet(m, time.Now().Add(a.env.opt.RequestTimeout))
+			go func() { m.Reply.Put(a.env.fleet.DeleteCluster(m.Name, time.Now().Add(a.env.opt.RequestTimeout))) }()
 			return
 		}
 		a.delete(ctx, m)
@@ -329,7 +332,7 @@ func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreatio
 		Name: i.Name, NumBrokers: i.NumBrokers, LogDirectory: i.LogDirectory, Partitions: i.Partitions,
 		RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync,
 	}
-	return clusterCreation{Handle: h, Err: have.Conflict(spec)}
+	return clusterCreation{Cluster: h.Cluster, Err: have.Conflict(spec)}
 }
 
 // prepare makes the directories and ledgers of a new cluster. Until the
@@ -369,7 +372,7 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 		a.env.directory.WantsDefault.Store(false)
 	}
 	for i, f := range p.replies {
-		f.Put(clusterCreation{Handle: p.handle, Created: i == 0, Err: m.Err})
+		f.Put(clusterCreation{Cluster: p.handle.Cluster, Created: i == 0, Err: m.Err})
 	}
 }
 
@@ -414,8 +417,8 @@ func (a *nodeActor) removeFiles(m *clusterEnded) {
 // end closes all clusters, at the end of the process.
 func (a *nodeActor) end(ctx actor.Context, m *endNode) {
 	handles := slices.Collect(maps.Values(a.handles))
-	if a.env.fleet != nil && a.env.fleet.belongs() {
-		handles = append(handles, a.env.fleet.handle)
+	if h := a.fleetHandle(); h != nil {
+		handles = append(handles, h)
 	}
 	var waits []protocol.Future[error]
 	for _, h := range handles {

@@ -53,8 +53,8 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 		return
 	}
 	all := maps.Clone(a.handles)
-	if f := a.env.fleet; f != nil && f.handle != nil {
-		all[catalog.FleetName] = f.handle
+	if h := a.fleetHandle(); h != nil {
+		all[catalog.FleetName] = h
 	}
 	for name, h := range all {
 		if pid := h.pid.Load(); pid == nil || !pid.Equal(who) {

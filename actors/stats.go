@@ -3,6 +3,7 @@ package actors
 import (
 	"sync/atomic"
 
+	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/metric"
 )
@@ -20,7 +21,7 @@ type nodeStats struct {
 }
 
 func (s *nodeStats) directoryReplaced(reason string) {
-	if reason == directoryOutdated {
+	if reason == datadir.DirectoryOutdated {
 		s.outdatedDirs.Add(1)
 		return
 	}

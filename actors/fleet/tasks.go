@@ -1,4 +1,4 @@
-package actors
+package fleet
 
 import (
 	"cmp"
@@ -12,17 +12,17 @@ import (
 	"ottla/protocol"
 )
 
-// replace has the brokers of a lost node begin anew at another one.
-func (f *fleet) replace(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
-	if !f.belongs() {
-		return protocol.TaskInfo{}, errJoining
+// Replace has the brokers of a lost node begin anew at another one.
+func (f *Fleet) Replace(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	if !f.Belongs() {
+		return protocol.TaskInfo{}, ErrJoining
 	}
-	own := fleetPlacement(&f.node.Founding)
+	own := Placement(&f.node.Founding)
 	own.Phase = catalog.PlacedCreated
 	id := fmt.Sprintf("replace-%d-%s", lost, protocol.NewID()[:8])
 	var task *catalog.FleetTask
-	err := f.change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		task, recs, err = s.DecideReplaceNode(lost, with, own, f.usable, id, f.env.now().UnixMilli())
+	err := f.meta.Change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+		task, recs, err = s.DecideReplaceNode(lost, with, own, f.Usable, id, f.o.Now().UnixMilli())
 		return recs, err
 	})
 	if err != nil {
@@ -31,22 +31,22 @@ func (f *fleet) replace(lost, with uint64, deadline time.Time) (protocol.TaskInf
 	return f.taskInfo(task), nil
 }
 
-// drain has leadership leave a node, or lets it come back.
-func (f *fleet) drain(id uint64, drain bool, deadline time.Time) *protocol.Error {
-	if !f.belongs() {
-		return errJoining
+// Drain has leadership leave a node, or lets it come back.
+func (f *Fleet) Drain(id uint64, drain bool, deadline time.Time) *protocol.Error {
+	if !f.Belongs() {
+		return ErrJoining
 	}
-	return f.change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) { return s.DecideDrainNode(id, drain) })
+	return f.meta.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) { return s.DecideDrainNode(id, drain) })
 }
 
-// taskInfos describes the tasks, the newest first.
-func (f *fleet) taskInfos() []protocol.TaskInfo {
+// TaskInfos describes the tasks, the newest first.
+func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 	v := f.view.Load()
 	if v == nil {
 		return nil
 	}
 	list := []protocol.TaskInfo{}
-	for _, t := range v.tasks {
+	for _, t := range v.Tasks {
 		list = append(list, f.taskInfo(t))
 	}
 	slices.SortFunc(list, func(a, b protocol.TaskInfo) int {
@@ -56,11 +56,11 @@ func (f *fleet) taskInfos() []protocol.TaskInfo {
 }
 
 // taskInfo says how far a task is, as far as this node knows.
-func (f *fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
+func (f *Fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 	info := protocol.TaskInfo{
 		ID: t.ID, Kind: t.Kind, State: protocol.TaskRunning, Node: t.Node, With: t.With, StartedAt: time.UnixMilli(t.StartedAt).UTC(),
 	}
-	known := true
+	v, known := f.view.Load(), true
 	for _, b := range t.Brokers {
 		c := f.clusterByID(b.Cluster)
 		var view *routing.View
@@ -68,7 +68,7 @@ func (f *fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 			view = c.View()
 		}
 		if view == nil {
-			known = f.deleted(b.Cluster) && known
+			known = v.deleted(b.Cluster) && known
 			continue
 		}
 		copies := view.Rebuilt[b.Broker]
@@ -84,7 +84,7 @@ func (f *fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 		info.State = protocol.TaskDone
 	case !known:
 		info.WaitingFor = "this node to know all of the clusters"
-	case !f.usable(t.With):
+	case !f.Usable(t.With):
 		info.WaitingFor = fmt.Sprintf("node %d, which is not heard of", t.With)
 	default:
 		info.WaitingFor = "replicas to be filled by the others"
@@ -94,11 +94,11 @@ func (f *fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 
 // clusterByID finds a cluster of the fleet, its own metadata included; nil if it is not
 // known here.
-func (f *fleet) clusterByID(id string) *routing.Cluster {
-	if f.handle.manifest.ID == id {
-		return f.handle.Cluster
+func (f *Fleet) clusterByID(id string) *routing.Cluster {
+	if f.node.Fleet == id {
+		return f.meta.Routes()
 	}
-	for _, c := range f.env.directory.Clusters() {
+	for _, c := range f.o.Clusters() {
 		if view := c.View(); view != nil && view.Info.ID == id {
 			return c
 		}
@@ -107,7 +107,7 @@ func (f *fleet) clusterByID(id string) *routing.Cluster {
 }
 
 // deleted reports whether a cluster does not exist any more.
-func (f *fleet) deleted(id string) bool {
-	p := f.view.Load().placed[id]
+func (v *View) deleted(id string) bool {
+	p := v.Placed[id]
 	return p == nil || p.Phase == catalog.PlacedDeleting
 }

@@ -1,0 +1,82 @@
+package datadir
+
+import (
+	"slices"
+	"time"
+)
+
+// Witnesses are what brokers at other nodes know of one that has opened its directory.
+// It first asks all other nodes what they know of it, for WitnessPatience at most: the
+// first that knows more than the directory says recognizes an older copy. Then it has its
+// count noted, by a majority of the cluster's brokers, itself included, and runs its
+// replicas. A majority alone would not recognize all: of three brokers, another one may
+// have noted the last count. What is left is an older copy that starts while all are away
+// that know of it. Pure, like Introductions.
+type Witnesses struct {
+	Opens    uint64 // the count that is to be noted
+	before   uint64 // what it was before this start, 0 of a new directory
+	wiped    bool   // the directory takes the place of one that was lost
+	since    time.Time
+	answered map[uint64]bool // nodes that have said what they know
+	noted    map[int]bool    // brokers that have noted the count, itself included
+}
+
+// WitnessPatience is how long a broker waits for nodes that do not say what they know of
+// it.
+const WitnessPatience = time.Second
+
+// NewWitnesses begins with those that have noted the count in this process.
+func NewWitnesses(broker int, opens, before uint64, wiped bool, noted []int, now time.Time) *Witnesses {
+	w := &Witnesses{Opens: opens, before: before, wiped: wiped, since: now, answered: map[uint64]bool{}, noted: map[int]bool{broker: true}}
+	for _, n := range noted {
+		w.noted[n] = true
+	}
+	return w
+}
+
+// AllHaveSaid reports whether all other nodes have said what they know of the broker, or
+// have had the time. Of a broker whose first directory this is, none knows anything.
+func (w *Witnesses) AllHaveSaid(others []uint64, now time.Time) bool {
+	if w.before == 0 && !w.wiped || now.Sub(w.since) >= WitnessPatience {
+		return true
+	}
+	return !slices.ContainsFunc(others, func(n uint64) bool { return !w.answered[n] })
+}
+
+// HasSaid reports whether a node has said what it knows of the broker.
+func (w *Witnesses) HasSaid(node uint64) bool { return w.answered[node] }
+
+// Enough reports whether a majority of so many brokers has noted the count.
+func (w *Witnesses) Enough(brokers int) bool { return len(w.noted) > brokers/2 }
+
+// Witness is the answer of another node. Known is the greatest count of the broker that
+// a broker there knew before, and Asked says that it was only asked for that.
+type Witness struct {
+	Broker int
+	Node   uint64
+	Opens  uint64
+	Asked  bool
+	Noted  []int
+	Known  uint64
+}
+
+// Heard takes an answer. Floor is not 0 if the directory is an older copy: it is to be
+// opened again, with this as what is known of it, and a new one takes its place.
+//
+// Brokers elsewhere note a count only when it is on disk here: what they know before
+// they are asked to note this one cannot exceed what the ledger said before this start,
+// unless that is an older copy. A directory that is new has to get beyond it. The older
+// copy has counted this start, so only a greater count tells it.
+func (w *Witnesses) Heard(m *Witness) (floor uint64) {
+	if m.Known > m.Opens || m.Asked && (m.Known == m.Opens || m.Known > w.before && !w.wiped) {
+		return max(m.Known, m.Opens+1)
+	}
+	if m.Asked {
+		w.answered[m.Node] = true
+		return 0
+	}
+	for _, n := range m.Noted {
+		w.noted[n] = true
+	}
+	return 0
+}
