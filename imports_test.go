@@ -22,7 +22,8 @@ const (
 )
 
 // importGraph lists every package with the packages of this module that it
-// imports, those first that import most; test files do not count. A package that
+// imports, those first that import most, and those that import none in one line; test files do not
+// count. A package that
 // is imported from everywhere, mutate, is left out of the lists.
 func importGraph(t *testing.T) string {
 	t.Helper()
@@ -66,9 +67,15 @@ func importGraph(t *testing.T) string {
 	}
 	slices.SortStableFunc(dirs, func(a, b string) int { return len(reach[b]) - len(reach[a]) })
 	var b strings.Builder
+	var alone []string
 	for _, dir := range dirs {
-		b.WriteString(strings.TrimRight(fmt.Sprintf("%-28s %s", dir, strings.Join(slices.Sorted(maps.Keys(imports[dir])), " ")), " ") + "\n")
+		if len(imports[dir]) == 0 {
+			alone = append(alone, dir)
+			continue
+		}
+		fmt.Fprintf(&b, "%-28s %s\n", dir, strings.Join(slices.Sorted(maps.Keys(imports[dir])), " "))
 	}
+	fmt.Fprintf(&b, "(none of ours)               %s\n", strings.Join(alone, " "))
 	return b.String()
 }
 

@@ -154,11 +154,11 @@ func TestTextIsFitToPublish(t *testing.T) {
 	}
 }
 
-// Direct dependencies are few, and docs/architecture.md says why each is there.
+// Direct dependencies are few, and docs/dependencies.md says why each is there.
 func TestEveryDirectDependencyIsExplained(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
 	require.NoError(t, err)
-	doc, err := os.ReadFile("docs/architecture.md")
+	doc, err := os.ReadFile("docs/dependencies.md")
 	require.NoError(t, err)
 	known := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(string(mod), -1) {
@@ -176,6 +176,6 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 		}
 	}
 	for module := range used {
-		assert.True(t, strings.Contains(string(doc), "`"+module+"`"), "docs/architecture.md must say what %s is for", module)
+		assert.True(t, strings.Contains(string(doc), "`"+module+"`"), "docs/dependencies.md must say what %s is for", module)
 	}
 }

@@ -38,4 +38,12 @@
 //     the replica may open the files again, and recovery may cut their tail. So
 //     openings are counted (mending.Copy), and what was read across one is not sent:
 //     entries from before it and an anchor from after it would pass for one log.
+//   - A damaged replica is replaced under a new id while a majority of the others
+//     runs, and mended under its old one when it does not (cluster_restore.go): a
+//     successor needs a majority to be decided on, and its files are needed then.
+//   - A topic that is deleted closes its logs while writes to them are queued. These
+//     fail with logfile.ErrClosed, which is no failure of the disk: it is neither
+//     logged nor counted, or deleting topics would wake people.
+//   - A failed sync is no panic and is never retried: it stops the replica. A disk that
+//     does not end a round in time is stall.go's.
 package actors

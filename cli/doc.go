@@ -17,5 +17,11 @@
 //   - The garbage collector does not run below 48 MiB of heap unless GOGC is set
 //     (heapfloor.go). Go collects at twice of what is kept, and a broker under load
 //     keeps 10 MB: some 20 collections a second, whose assists fall on requests.
+//   - The listener opens before the data directory is touched, so that a port in use is
+//     reported without side effects; requests get 503 "starting" until recovery is
+//     through.
+//   - On SIGTERM the HTTP server stops before the node does, so that no request is in
+//     flight when the logs are closed. Where brokers are at other nodes, leadership is
+//     handed over before the logs are closed.
 //   - Only this package reads settings; all others are given options.
 package cli

@@ -21,4 +21,8 @@
 //
 // The tests run without a node: world_test.go has leaders with logs on a disk in
 // memory, and world_group_test.go a coordinator with the real state of a group.
+//
+// What a client may not do is refused here, where names are resolved: the Front that
+// answers a request is the one of its principal and of its route's right (Front.For).
+// A check in http would have to resolve names a second time, and might find others.
 package front

@@ -27,4 +27,7 @@
 //   - A refusal waits for what is being committed, as every other answer does: a
 //     consumer that is told "it is at 46 already" relies on that commit (found by
 //     porcupine).
+//   - A poll with ack commits first and reads afterwards. When it then fails its
+//     error says outcome "applied": clients that took "none" at its word saw an
+//     offset that nobody had committed (found by the campaigns).
 package group

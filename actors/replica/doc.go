@@ -61,4 +61,10 @@
 //   - The last record that a compaction covers is kept whatever it is: otherwise a
 //     consumer just below the high watermark would be woken again and again for
 //     records that are not there.
+//   - A pending entry is answered only when the entry of exactly its index and term
+//     is applied, and after the view was published that shows its records: who has
+//     an answer can read what it says.
+//   - When leadership goes, what was proposed is unknown; what was only gathered (at
+//     the leader, and not proposed yet) is refused with outcome none, so that the
+//     router may send it to the next leader, the transferee.
 package replica
