@@ -31,6 +31,7 @@ type coordinator struct {
 	term     uint64
 	ledTicks int // ticks of leading
 	groups   map[string]*group.Kept
+	queuesUp bool                  // the actors of all queues were started since it leads
 	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads
 	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
@@ -130,7 +131,7 @@ func (c *coordinator) keep(name string, rec metarecord.Record) {
 }
 
 func (c *coordinator) lead(term uint64) {
-	c.term, c.ledTicks, c.counted = term, 0, 0
+	c.term, c.ledTicks, c.counted, c.queuesUp = term, 0, 0, false
 	c.countGroups()
 }
 
@@ -161,6 +162,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
+			c.queuesUp = false
 			if taken, leads := c.host.ProposalsAccepted(); leads {
 				c.unclear[name] = taken
 			}
@@ -188,7 +190,7 @@ func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 			m.Msg.Refuse(protocol.ErrNotLeader)
 			return
 		}
-		_, joins := m.Msg.(*routing.GroupPoll)
+		joins := creates(m.Msg)
 		if c.groups[m.Group] == nil && !joins {
 			m.Msg.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
 			return
@@ -203,6 +205,35 @@ func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 		pid = c.spawn(ctx, m.Group)
 	}
 	ctx.Send(pid, m.Msg)
+}
+
+// creates reports whether a question may create its group.
+func creates(q routing.Question) bool {
+	switch m := q.(type) {
+	case *routing.GroupPoll:
+		return true
+	case *routing.GroupQueue:
+		return !m.Patch
+	}
+	return false
+}
+
+// startQueues starts the actors of all queues: their records have deadlines, whether
+// anybody asks or not.
+func (c *coordinator) startQueues(ctx actor.Context) {
+	if !c.serves() || c.queuesUp {
+		return
+	}
+	c.queuesUp = true
+	for name, kept := range c.groups {
+		if c.running[name] == nil && kept.IsQueue() {
+			if c.clear(name) {
+				c.spawn(ctx, name)
+			} else {
+				c.queuesUp = false
+			}
+		}
+	}
 }
 
 func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {

@@ -22,6 +22,7 @@ func (c *coordinator) expiryTick(ctx actor.Context) {
 	if !c.serves() {
 		return
 	}
+	c.startQueues(ctx)
 	retention := c.env.opt.OffsetsRetention
 	c.ledTicks++
 	if retention <= 0 || c.ledTicks%c.env.ticks(min(groupExpiryInterval, retention/4)) != 0 ||

@@ -110,10 +110,11 @@ type environment struct {
 	disk      *actor.PID
 	manifests *datadir.Manifests
 	directory *routing.Directory
-	peers     *peers.Peers  // nil: this node is alone
-	fleet     *fleet.Fleet  // likewise
-	stopped   chan struct{} // closed when the node begins to end
-	draining  atomic.Bool   // leadership is to leave this node
+	peers     *peers.Peers             // nil: this node is alone
+	fleet     *fleet.Fleet             // likewise
+	stopped   chan struct{}            // closed when the node begins to end
+	draining  atomic.Bool              // leadership is to leave this node
+	feedQueue func(*routing.QueueFeed) // reads for a queue that is led here, on goroutines of its own
 
 	background *background.Budget
 	scrubber   *background.Scrubber

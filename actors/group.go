@@ -42,6 +42,7 @@ type groupActor struct {
 	resigned bool
 	timer    *time.Timer
 	timerAt  int64
+	queue    *groupQueue // nil: the group is none
 }
 
 // heldAnswer is an answer that waits for proposal seq, and all before it, to be
@@ -58,9 +59,12 @@ func (g *groupActor) Receive(ctx actor.Context) {
 		m.Refuse(protocol.ErrNotLeader)
 		return
 	}
+	if g.queueMessage(ctx, ctx.Message()) {
+		return
+	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
-		g.started()
+		g.started(ctx)
 	case *actor.Stopping:
 		g.resign(0, nil)
 	case *actor.Stopped, *actor.Restarting:
@@ -105,16 +109,24 @@ func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) 
 
 func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
 
-func (g *groupActor) started() {
+func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
 	g.run = &proposalRun{}
+	var ofQueue []metarecord.Record
 	for _, rec := range g.records {
+		if isQueueKey(rec.Key) {
+			ofQueue = append(ofQueue, rec)
+			continue
+		}
 		if err := g.state.Apply(rec); err != nil {
 			g.logger().Error("group record cannot be applied", "error", err)
 		}
 	}
 	g.records = nil
 	g.state.ResumeLeases(g.now())
+	if len(ofQueue) > 0 {
+		g.startQueue(ctx, ofQueue)
+	}
 }
 
 // advance applies a decision's records, proposes them, and lets the answer go
@@ -123,6 +135,9 @@ func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer
 	if len(recs) > 0 {
 		before := g.state.Generation()
 		for _, rec := range recs {
+			if isQueueKey(rec.Key) {
+				continue // a queue changes before it says so
+			}
 			if err := g.state.Apply(rec); err != nil {
 				g.logger().Error("BUG: a decided record cannot be applied", "error", err)
 			}
@@ -217,6 +232,7 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 		return
 	}
 	g.resigned = true
+	g.endQueue()
 	held := g.held
 	g.held = nil
 	for i := range held {

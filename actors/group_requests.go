@@ -194,6 +194,10 @@ func (g *groupActor) read(m *groupConfirmed) {
 		m.read.Refuse(protocol.ErrNotLeader)
 		return
 	}
+	if g.isQueue() {
+		g.answerRead(m.read, g.readQueue())
+		return
+	}
 	if !g.state.Known() {
 		m.read.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
 		return
@@ -214,12 +218,17 @@ func (g *groupActor) read(m *groupConfirmed) {
 			}
 		}
 	}
-	answer := func() { m.read.Reply.Put(r) }
+	g.answerRead(m.read, r)
+}
+
+// answerRead answers a read once what it shows is committed.
+func (g *groupActor) answerRead(m *routing.GroupRead, r routing.GroupReading) {
+	answer := func() { m.Reply.Put(r) }
 	if g.inFlight == 0 {
 		answer()
 		return
 	}
-	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.read.Refuse})
+	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.Refuse})
 }
 
 func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {

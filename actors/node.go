@@ -66,13 +66,14 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{env: newEnvironment(o, m), release: release}
 	n.stopped = n.env.stopped
 	n.Front = front.New(front.Options{
-		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now,
+		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now, Logger: o.Logger,
 		Limits: catalog.TopicLimits{
 			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
 		},
 		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
 		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources, MaxSubscriptions: o.MaxSubscriptions,
 	}, n.env.directory, &frontHost{n})
+	n.env.feedQueue = n.FeedQueue
 	if err := n.env.startDisk(); err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)

@@ -23,6 +23,8 @@ type record struct {
 	ValueText   *string           `json:"value_text"`
 	ValueBase64 *string           `json:"value_base64"`
 	Headers     map[string]string `json:"headers"`
+	DeliverAt   int64             `json:"deliver_at"`
+	Delivery    *delivery         `json:"delivery"`
 }
 
 // produced answers one produced record.

@@ -70,7 +70,7 @@ func (s *server) shell(command string) (string, error) {
 // it says there; a command without output may print anything.
 func TestConsoleBlocksOfTheDocuments(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"getting-started", "api-by-example", "operating", "write-a-consumer"} {
+	for _, name := range []string{"getting-started", "api-by-example", "operating", "queues", "write-a-consumer"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)

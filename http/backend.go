@@ -69,6 +69,14 @@ type Backend interface {
 	Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error)
 	Group(cluster, group string) (*protocol.GroupInfo, *protocol.Error)
 	DeleteGroup(cluster, group string) *protocol.Error
+	// PutQueue makes a group a queue, or finds it there with the same settings; with
+	// patch it changes one. Errors: topic_not_found, ambiguous_topic, group_exists,
+	// group_not_empty, not_allowed; with patch group_not_found.
+	PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch bool) (info *protocol.GroupInfo, created bool, err *protocol.Error)
+	// SayDeliveries does what a worker says of deliveries, and returns what came of each
+	// receipt, nil where it is done. Errors: invalid_receipt, stale_receipt,
+	// group_not_found.
+	SayDeliveries(ctx context.Context, req *protocol.DeliveryRequest) []*protocol.Error
 	// Heartbeat renews a member's lease. Errors: unknown_member, group_not_found,
 	// stale_generation.
 	Heartbeat(req *protocol.HeartbeatRequest) (*protocol.HeartbeatReply, *protocol.Error)

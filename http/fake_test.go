@@ -404,14 +404,14 @@ func (f *fakeBackend) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetIn
 }
 
 func (f *fakeBackend) Groups(string) ([]protocol.GroupInfo, *protocol.Error) {
-	return []protocol.GroupInfo{{Group: "g", Cluster: "default", State: "stable", Generation: 2, Lag: 7}}, nil
+	return []protocol.GroupInfo{{Group: "g", Cluster: "default", Mode: protocol.ModeStream, State: "stable", Generation: 2, Lag: 7}}, nil
 }
 
 func (f *fakeBackend) Group(_, group string) (*protocol.GroupInfo, *protocol.Error) {
 	if group == "nobody" {
 		return nil, protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", group)
 	}
-	return &protocol.GroupInfo{Group: group, Cluster: "default", State: "empty"}, nil
+	return &protocol.GroupInfo{Group: group, Cluster: "default", Mode: protocol.ModeStream, State: "empty"}, nil
 }
 
 func (f *fakeBackend) DeleteGroup(_, group string) *protocol.Error {

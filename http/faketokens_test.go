@@ -12,6 +12,7 @@ import (
 
 // fakeTokens are the tokens of a fakeBackend, and its sources.
 type fakeTokens struct {
+	fakeQueues
 	fakeSources
 	fakeSubscriptions
 	mu      sync.Mutex

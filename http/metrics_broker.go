@@ -75,6 +75,12 @@ var (
 	descLogBytes        = newDesc("topic_log_bytes", "Bytes of the logs of the partitions' leaders. Every replica takes as much.", "cluster", "topic")
 	descGroupLag        = newDesc("group_lag", "Records that the group has not committed yet.", "cluster", "group")
 	descGroupMembers    = newDesc("group_members", "Live members of the group.", "cluster", "group")
+	descQueueReady      = newDesc("queue_ready_records", "Records of the queue that wait for a worker.", "cluster", "group")
+	descQueueInFlight   = newDesc("queue_in_flight_records", "Records of the queue that are with a worker, before their deadline.", "cluster", "group")
+	descQueueDelayed    = newDesc("queue_delayed_records", "Records of the queue that wait for their time.", "cluster", "group")
+	descQueueDead       = newDesc("queue_dead_letters_total", "Records of the queue that have gone to the dead letters.", "cluster", "group")
+	descQueueOldest     = newDesc("queue_oldest_ready_seconds", "How long the oldest record of the queue that waits for a worker has been ready.", "cluster", "group")
+	descQueueRemoved    = newDesc("queue_records_removed_total", "Records that retention has removed before a queue had ended them.")
 	descGroupsStale     = newDesc("groups_stale", "1 if the metrics of groups are out of date because a coordinator does not answer, else 0.")
 	descBrokers         = newDesc("brokers", "Brokers in each state.", "cluster", "state")
 	descReplicas        = newDesc("replicas", "Replicas of partitions that this process carries, those of internal topics included.")
@@ -112,7 +118,7 @@ var (
 func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
-		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descGroupsStale, descBrokers, descReplaced, descElections,
+		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descQueueReady, descQueueInFlight, descQueueDelayed, descQueueDead, descQueueOldest, descQueueRemoved, descGroupsStale, descBrokers, descReplaced, descElections,
 		descReplicas, descReplicasLimit,
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
@@ -139,6 +145,7 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	send(ch, descReplicas, prometheus.GaugeValue, float64(m.Replicas))
 	send(ch, descReplicasLimit, prometheus.GaugeValue, float64(m.ReplicasLimit))
+	send(ch, descQueueRemoved, prometheus.CounterValue, float64(m.QueueRecordsRemoved))
 	send(ch, descElections, prometheus.CounterValue, float64(m.Elections))
 	send(ch, descDamageNotFound, prometheus.CounterValue, float64(m.DamageNotFound))
 	sendHistogram(ch, descBatchRecords, &m.BatchRecords)
@@ -230,9 +237,13 @@ func (b *brokerCollector) collectGroups(ch chan<- prometheus.Metric, m *protocol
 		sum := sums[k]
 		sum.Lag += g.Lag
 		sum.Members += g.Members
+		sum.Queue = append(sum.Queue, g.Queue...)
 		sums[k] = sum
 	}
 	for k, g := range sums {
+		if len(g.Queue) > 0 {
+			sendQueue(ch, k, g.Queue)
+		}
 		send(ch, descGroupLag, prometheus.GaugeValue, float64(g.Lag), k[0], k[1])
 		send(ch, descGroupMembers, prometheus.GaugeValue, float64(g.Members), k[0], k[1])
 	}
@@ -241,6 +252,26 @@ func (b *brokerCollector) collectGroups(ch chan<- prometheus.Metric, m *protocol
 		stale = 1
 	}
 	send(ch, descGroupsStale, prometheus.GaugeValue, stale)
+}
+
+// sendQueue sends the figures of a queue, all of its partitions together.
+func sendQueue(ch chan<- prometheus.Metric, k [2]string, partitions []protocol.QueuePartition) {
+	var ready, inFlight, delayed, dead, oldest int64
+	for i := range partitions {
+		p := &partitions[i]
+		ready += p.Ready
+		inFlight += int64(p.InFlight)
+		delayed += int64(p.Delayed)
+		dead += p.Dead
+		if p.OldestReadyMs != nil {
+			oldest = max(oldest, *p.OldestReadyMs)
+		}
+	}
+	send(ch, descQueueReady, prometheus.GaugeValue, float64(ready), k[0], k[1])
+	send(ch, descQueueInFlight, prometheus.GaugeValue, float64(inFlight), k[0], k[1])
+	send(ch, descQueueDelayed, prometheus.GaugeValue, float64(delayed), k[0], k[1])
+	send(ch, descQueueDead, prometheus.CounterValue, float64(dead), k[0], k[1])
+	send(ch, descQueueOldest, prometheus.GaugeValue, float64(oldest)/1000, k[0], k[1])
 }
 
 func send(ch chan<- prometheus.Metric, d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {

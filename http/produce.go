@@ -142,11 +142,28 @@ func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
 			}
 			return e
 		}
+		if r := &c.records[i]; r.deliverAt > 0 || r.delayed {
+			if err := p.checkDelay(r); err != nil {
+				return err
+			}
+		}
 	}
 	// Escapes can make the log line of a text much longer than the text.
 	if limit := 2 * c.srv.o.MaxBodyBytes; len(c.scratch) > limit {
 		return protocol.Errorf(protocol.CodeBatchTooLarge, "the records take more than %d bytes in the log", limit).
 			With("limit", limit)
+	}
+	return nil
+}
+
+// checkDelay makes a delay a time, which may not be too far away.
+func (p *produce) checkDelay(r *record) *protocol.Error {
+	if r.delayed {
+		r.deliverAt, r.delayed = p.now+r.deliverAt, false
+	}
+	if limit := p.now + protocol.MaxDelayMs; r.deliverAt > limit {
+		return protocol.Errorf(protocol.CodeNotAllowed, "deliver_at %d is more than 30 days away", r.deliverAt).
+			With("field", "deliver_at").With("max", limit)
 	}
 	return nil
 }
@@ -185,13 +202,20 @@ func (r *record) line(l *protocol.Lines, topic *protocol.Topic) {
 	if string(r.value) == protocol.NullToken {
 		action = protocol.ActionTombstone
 	}
+	if r.deliverAt > 0 {
+		action = string(protocol.AppendDelayed(nil, action, r.deliverAt))
+	}
 	l.Add(r.timestamp, topic.Name, r.partition, r.key, r.value, action, r.headers)
 }
 
 // lineBytes is an upper bound of what line appends, in bytes.
 func (r *record) lineBytes(topic *protocol.Topic) int {
 	const others = len("2026-11-22 17:16:03.123      TOMBSTONE 65535  \n")
-	return others + len(topic.Name) + len(r.key) + len(r.value) + len(r.headers)
+	n := others
+	if r.deliverAt > 0 {
+		n += len("@253402300799999")
+	}
+	return n + len(topic.Name) + len(r.key) + len(r.value) + len(r.headers)
 }
 
 // sendOne sends the only record and answers with its place.

@@ -29,17 +29,29 @@ func (p *produce) query(c *call, more ...binding) *protocol.Error {
 func (c *call) decodeRaw(p *produce) *protocol.Error {
 	rec := noRecord
 	var key *string
+	var delay int64
 	err := p.query(c,
 		binding{name: "topic", required: true, set: setName(&p.topic)},
 		binding{name: "cluster", set: setName(&p.cluster)},
 		binding{name: "key", set: setOptionalText(&key)},
 		binding{name: "timestamp", set: setInteger(&rec.timestamp, 0, maxTimestamp, atLeast)},
+		binding{name: "deliver_at", set: setInteger(&rec.deliverAt, 0, maxTimestamp, atLeast)},
+		binding{name: "delay_ms", set: func(field string, v value) *protocol.Error {
+			rec.delayed = true
+			return setInteger(&delay, 0, protocol.MaxDelayMs, permitted)(field, v)
+		}},
 		binding{name: "partition", set: func(_ string, v value) (err *protocol.Error) {
 			rec.partition, err = decodePartition(v)
 			return err
 		}})
 	if err != nil {
 		return err
+	}
+	if rec.delayed {
+		if rec.deliverAt != 0 {
+			return invalid("delay_ms", "excludes deliver_at")
+		}
+		rec.deliverAt = delay
 	}
 	if key != nil {
 		start := len(c.scratch)

@@ -18,6 +18,8 @@ type record struct {
 	timestamp           int64  // -1: not given
 	partition           int    // -1: not given; else its index, once placed
 	size                int    // bytes of key, value and headers, decoded
+	deliverAt           int64  // milliseconds since 1970, 0: at once; of delayed: from now on
+	delayed             bool
 }
 
 // noRecord is a record of which nothing was given.
@@ -36,13 +38,16 @@ const (
 	seenPartition
 	seenHeaders
 	seenTimestamp
+	seenDeliverAt
+	seenDelay
 	seenTopic
 	seenCluster
 	seenRecords
 
 	anyKey    = seenKey | seenKeyText | seenKeyBase64
 	anyValue  = seenValue | seenValueText | seenValueBase64
-	anyRecord = anyKey | anyValue | seenPartition | seenHeaders | seenTimestamp
+	anyDelay  = seenDeliverAt | seenDelay
+	anyRecord = anyKey | anyValue | anyDelay | seenPartition | seenHeaders | seenTimestamp
 )
 
 // recordField is the field called key; 0 for none of a record.
@@ -58,6 +63,10 @@ func recordField(key []byte) seenFields {
 		return seenHeaders
 	case "timestamp":
 		return seenTimestamp
+	case "deliver_at":
+		return seenDeliverAt
+	case "delay_ms":
+		return seenDelay
 	case "key_text":
 		return seenKeyText
 	case "key_base64":
@@ -85,12 +94,20 @@ func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenF
 			return f, invalid(string(r.Key), "excludes its other forms: give one of plain, _text and _base64")
 		}
 	}
+	if f&anyDelay != 0 && seen&anyDelay != 0 {
+		return f, invalid(string(r.Key), "and its other form exclude each other: give deliver_at or delay_ms")
+	}
 	v, ok := r.Value()
 	if !ok {
 		return f, nil // the error is kept by r
 	}
 	var err *protocol.Error
 	switch f {
+	case seenDeliverAt:
+		err = setInteger(&rec.deliverAt, 0, maxTimestamp, atLeast)("deliver_at", value{json: v})
+	case seenDelay:
+		rec.delayed = true
+		err = setInteger(&rec.deliverAt, 0, protocol.MaxDelayMs, permitted)("delay_ms", value{json: v})
 	case seenKey:
 		rec.key, err = c.jsonToken("key", v, &rec.size)
 	case seenValue:

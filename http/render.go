@@ -76,9 +76,26 @@ func appendRecordRest(dst []byte, r *protocol.Record) []byte {
 	dst = appendTokenField(dst, "value", r.Value)
 	dst = append(dst, `,"headers":`...)
 	if len(r.Headers) == 0 || string(r.Headers) == protocol.NullToken {
-		return append(dst, '{', '}')
+		dst = append(dst, '{', '}')
+	} else {
+		dst = append(dst, r.Headers...)
 	}
-	return append(dst, r.Headers...)
+	if r.DeliverAt != 0 {
+		dst = strconv.AppendInt(append(dst, `,"deliver_at":`...), r.DeliverAt, 10)
+	}
+	if r.Delivery != nil {
+		dst = appendDelivery(dst, r.Delivery)
+	}
+	return dst
+}
+
+// appendDelivery appends what a record of a queue has with it.
+func appendDelivery(dst []byte, d *protocol.Delivery) []byte {
+	dst = append(dst, `,"delivery":{"receipt":"`...)
+	dst = append(dst, d.Receipt...) // base64
+	dst = strconv.AppendInt(append(dst, `","count":`...), int64(d.Count), 10)
+	dst = strconv.AppendInt(append(dst, `,"deadline":`...), d.Deadline, 10)
+	return append(dst, '}')
 }
 
 // appendTokenField appends a key or value under the name that says what kind it

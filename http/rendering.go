@@ -44,7 +44,7 @@ func (r *rendering) Expect(n int) {
 
 // Take implements protocol.RecordSink.
 func (r *rendering) Take(rec *protocol.Record) {
-	if n := len(r.prefix) + len(rec.Key) + len(rec.Value) + len(rec.Headers) + headRoom; cap(r.buf)-len(r.buf) < n {
+	if n := len(r.prefix) + sizeRendered(rec) + headRoom; cap(r.buf)-len(r.buf) < n {
 		r.enlarge(max(len(r.buf), headRoom) + n)
 	}
 	if len(r.buf) > headRoom {
@@ -57,6 +57,15 @@ func (r *rendering) Take(rec *protocol.Record) {
 	r.buf = append(r.buf, r.prefix...)
 	r.buf = appendRecordRest(r.buf, rec)
 	r.buf = append(r.buf, '}')
+}
+
+// sizeRendered is about what a record takes, without what is always there.
+func sizeRendered(rec *protocol.Record) int {
+	n := len(rec.Key) + len(rec.Value) + len(rec.Headers)
+	if rec.Delivery != nil {
+		n += len(rec.Delivery.Receipt)
+	}
+	return n
 }
 
 // Forget implements protocol.RecordSink.

@@ -48,6 +48,8 @@ type Record struct {
 	Key       []byte
 	Value     []byte
 	Headers   []byte
+	DeliverAt int64     // when queues give it at the earliest, milliseconds since 1970; 0: at once
+	Delivery  *Delivery // of a queue; else nil
 }
 
 // TopicPartition names a partition.
@@ -316,11 +318,13 @@ type OffsetInfo struct {
 type GroupInfo struct {
 	Group      string       `json:"group"`
 	Cluster    string       `json:"cluster"`
+	Mode       string       `json:"mode"`  // ModeStream or ModeQueue
 	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
 	Generation Generation   `json:"generation"`
 	Members    []MemberInfo `json:"members"`
 	Lag        Offset       `json:"lag"` // of the partitions that have a leader
 	CreatedAt  time.Time    `json:"created_at"`
+	*QueueInfo              // of a queue; else nil
 }
 
 // MemberInfo describes a member of a group.

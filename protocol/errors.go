@@ -36,6 +36,7 @@ var (
 	CodeInvalidParameter = Code{40005, "invalid_parameter", false} // a value outside of its range
 	CodeLimitExceeded    = Code{40006, "limit_exceeded", false}    // more than the configured limit
 	CodeInvalidCursor    = Code{40007, "invalid_cursor", false}    // not a cursor this server made
+	CodeInvalidReceipt   = Code{40008, "invalid_receipt", false}   // not a receipt of a queue
 
 	CodeUnauthorized     = Code{40101, "unauthorized", false}      // nobody knows who asks
 	CodeInvalidSignature = Code{40102, "invalid_signature", false} // a webhook that is not signed as its source says
@@ -74,6 +75,8 @@ var (
 	CodeGroupNotEmpty    = Code{40911, "group_not_empty", false}
 	CodeForeignCursor    = Code{40912, "foreign_cursor", false} // a cursor of another group
 	CodeTokenExists      = Code{40913, "token_exists", false}
+	CodeGroupExists      = Code{40914, "group_exists", false}
+	CodeStaleReceipt     = Code{40915, "stale_receipt", false} // of a record that was given again, or is ended
 
 	CodeBodyTooLarge   = Code{41301, "body_too_large", false}
 	CodeRecordTooLarge = Code{41302, "record_too_large", false}
@@ -120,11 +123,11 @@ var (
 // Codes lists every code above; a test of the error renderer walks it.
 var Codes = []Code{
 	CodeMalformed, CodeUnknownField, CodeUnknownParameter, CodeMissingField, CodeInvalidParameter,
-	CodeLimitExceeded, CodeInvalidCursor, CodeUnauthorized, CodeInvalidSignature, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
+	CodeLimitExceeded, CodeInvalidCursor, CodeInvalidReceipt, CodeUnauthorized, CodeInvalidSignature, CodeCrossSite, CodeForbidden, CodeUnknownHost, CodeTopicNotFound, CodeClusterNotFound, CodePartitionNotFound,
 	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeSubscriptionNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
-	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
+	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeGroupExists, CodeStaleReceipt, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,

@@ -31,6 +31,10 @@ var explanations = map[int]Explanation{
 		"The text is not a cursor that a server of this version made.",
 		"Pass cursors on unchanged. Without one, poll again: the group goes on from its committed offset.",
 	},
+	CodeInvalidReceipt.Number: {
+		"The text is not a receipt that this queue has made.",
+		"Send the `delivery.receipt` of a poll's record unchanged.",
+	},
 
 	CodeUnauthorized.Number: {
 		"The server asks who sends a request, and this one shows no token that is valid. Nothing was done with it.",
@@ -83,6 +87,11 @@ var explanations = map[int]Explanation{
 	CodeAmbiguousGroup.Number: {
 		"More than one cluster has that group, or the consumer is in more than one group.",
 		"Name the group (`group`) and, if that is not enough, the cluster (`cluster`).",
+	},
+	CodeGroupExists.Number: {"The group is a queue with other settings.", "PATCH /groups/{group} changes them; the same settings again are answered with 200."},
+	CodeStaleReceipt.Number: {
+		"The record of this receipt was given to a worker again, because its deadline had passed or it was given back, or it is ended otherwise.",
+		"Drop the receipt: another delivery counts now. If this happens often, raise `ack_wait_ms`, or POST /events/extend while the work goes on.",
 	},
 	CodeStaleGeneration.Number: {
 		"The group's partitions were shared out anew since the cursor or generation was handed out, because a consumer came, left or fell silent. Nothing was committed or delivered.",

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,30 @@ const (
 	ActionProduce   = "PRODUCE"
 	ActionTombstone = "TOMBSTONE" // a record with a null value
 )
+
+// deliverAtMark separates the action of a record that is not to be given at once from
+// its time, in milliseconds since 1970: PRODUCE@1795367763123.
+const deliverAtMark = '@'
+
+// AppendDelayed appends an action with the time at which a queue gives the record at
+// the earliest, in milliseconds since 1970.
+func AppendDelayed(dst []byte, action string, deliverAt int64) []byte {
+	dst = append(dst, action...)
+	return strconv.AppendInt(append(dst, deliverAtMark), deliverAt, 10)
+}
+
+// DeliverAt is the time in an action that AppendDelayed has made, 0 if there is none.
+func DeliverAt(action []byte) int64 {
+	_, text, found := bytes.Cut(action, []byte{deliverAtMark})
+	if !found {
+		return 0
+	}
+	at, _, ok := ParseInteger(text)
+	if !ok {
+		return 0
+	}
+	return at
+}
 
 // NullToken is the token of a missing key or value.
 const NullToken = "-"

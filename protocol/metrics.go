@@ -13,6 +13,8 @@ type Metrics struct {
 	Replicas      int // of partitions, that this process carries
 	ReplicasLimit int // 0: none
 
+	QueueRecordsRemoved uint64 // by retention, before a queue had ended them
+
 	Elections      uint64    // number of times that a partition got a leader
 	DamageNotFound uint64    // replicas that were reported damaged and in which repair found no damage
 	BatchRecords   Histogram // records per raft entry, without internal topics
@@ -78,6 +80,8 @@ type GroupMetrics struct {
 	Group   string `json:"group"`
 	Members int    `json:"members"`
 	Lag     int64  `json:"lag"`
+
+	Queue []QueuePartition `json:"-"` // of a queue
 }
 
 // BrokerMetrics counts the brokers of one cluster that are in one state.

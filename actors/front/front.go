@@ -1,6 +1,7 @@
 package front
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type Options struct {
 	AutoCreatesPerMinute int
 	OffsetsPartitions    int // of __consumer_offsets of a new cluster
 	Now                  func() time.Time
+	Logger               *slog.Logger
 }
 
 // Host is the process that a Front serves.

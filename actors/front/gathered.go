@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"ottla/actors/catalog"
+	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -25,7 +26,7 @@ type gathered struct {
 func (g *gathered) read(v routing.LogView, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
 	var err error
 	next := protocol.Record{Topic: topic, Partition: partition}
-	if g.sink != nil && g.waited != nil && topic != protocol.MetadataTopic && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
+	if g.sink != nil && g.waited != nil && !protocol.IsInternalTopic(topic) && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
 		return nil
 	}
 	if g.sink != nil {
@@ -66,10 +67,25 @@ func estimate(v routing.LogView, offset int64, maxRecords, maxBytes int) int {
 func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
-	if next.Topic == protocol.MetadataTopic {
-		next.Value = catalog.WithoutSecrets(next.Key, next.Value)
+	next.DeliverAt = 0
+	if len(r.Action) > len(protocol.ActionTombstone) {
+		next.DeliverAt = protocol.DeliverAt(r.Action)
+	}
+	if protocol.IsInternalTopic(next.Topic) {
+		next.Value = withoutSecrets(next)
 	}
 	g.note(next)
+}
+
+// withoutSecrets is the value of a record of an internal topic as clients see it.
+func withoutSecrets(r *protocol.Record) []byte {
+	switch r.Topic {
+	case protocol.MetadataTopic:
+		return catalog.WithoutSecrets(r.Key, r.Value)
+	case protocol.OffsetsTopic:
+		return queue.WithoutSecret(r.Key, r.Value)
+	}
+	return r.Value
 }
 
 // note counts a record.

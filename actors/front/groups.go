@@ -108,8 +108,13 @@ func (fr *Front) describeGroup(c *routing.Cluster, group string, asKnown bool) (
 		return nil, err
 	}
 	info := r.Info
+	if info.QueueInfo != nil {
+		fr.describeQueue(c, &info, &r)
+	} else {
+		info.Lag = fr.lagOf(c, &r)
+	}
+	info.Cluster = c.Name
 	fr.hideTopics(c.Name, &info)
-	info.Cluster, info.Lag = c.Name, fr.lagOf(c, &r)
 	return &info, nil
 }
 
@@ -143,6 +148,12 @@ func (fr *Front) hideTopics(cluster string, info *protocol.GroupInfo) {
 	who := fr.access.Who
 	if who == nil {
 		return
+	}
+	if q := info.QueueInfo; q != nil {
+		shown := *q
+		shown.Topics = slices.DeleteFunc(slices.Clone(q.Topics), func(topic string) bool { return !who.SeesTopic(cluster, topic) })
+		shown.Partitions = slices.DeleteFunc(slices.Clone(q.Partitions), func(at protocol.QueuePartition) bool { return !who.SeesTopic(cluster, at.Topic) })
+		info.QueueInfo = &shown
 	}
 	info.Members = slices.Clone(info.Members)
 	for i := range info.Members {

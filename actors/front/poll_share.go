@@ -35,6 +35,9 @@ func (p *poll) onShare() pollState {
 		return p.failShare(err)
 	}
 	p.share.GroupShare, p.joined, p.number = share, true, share.Number
+	if share.Queue != nil {
+		return p.onGiven()
+	}
 	return p.place()
 }
 
@@ -77,7 +80,7 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 		return &routing.GroupPoll{
 			Consumer: p.req.ConsumerID, Topics: topics, SessionMs: p.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: p.req.After, Continue: p.req.Continue || joined,
-			Number: p.number, Handle: p.share.handle, Reply: slot,
+			Number: p.number, Handle: p.share.handle, Records: p.req.MaxRecords, Bytes: p.req.MaxBytes, Reply: slot,
 		}
 	}, func(a routing.GroupShare) *protocol.Error { return a.Err })
 }

@@ -70,6 +70,8 @@ func (p *poll) afterWait(woken bool) pollState {
 	switch {
 	case p.front.revoked():
 		return p.onClientGone()
+	case signal == routing.PollRebalanced && p.share.Queue != nil && p.clientGone():
+		return p.onClientGone() // before records are given to nobody
 	case signal == routing.PollRebalanced:
 		return p.shareAgain()
 	case signal >= routing.PollLeft:
@@ -104,6 +106,10 @@ func (p *poll) afterWait(woken bool) pollState {
 
 // readAgain is the next state when a wait has ended.
 func (p *poll) readAgain(woken, last bool) pollState {
+	if p.share.Queue != nil {
+		p.leave()
+		return p.answerNothing()
+	}
 	p.look.woken, p.look.last = woken, last
 	return stateRead
 }

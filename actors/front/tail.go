@@ -50,6 +50,7 @@ func (g *gathered) readTail(leader *routing.Leadership, v routing.LogView, next 
 	for i := range t.records {
 		r := &t.records[i]
 		next.Offset, next.Timestamp, next.Key, next.Value, next.Headers = r.Offset, r.Timestamp, r.Key, r.Value, r.Headers
+		next.DeliverAt = r.DeliverAt
 		g.note(next)
 		g.sink.Take(next)
 	}
@@ -73,7 +74,7 @@ func tailOf(v routing.LogView, offset int64) *sharedTail {
 	size := 0
 	err := v.Each(offset, n, maxTailBytes, func(r *logfile.Record) {
 		all = append(all, protocol.Record{
-			Offset: protocol.Offset(r.Offset), Timestamp: r.Timestamp,
+			DeliverAt: protocol.DeliverAt(r.Action), Offset: protocol.Offset(r.Offset), Timestamp: r.Timestamp,
 			Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: bytes.Clone(r.Headers),
 		})
 		size += sizeOf(&all[len(all)-1])

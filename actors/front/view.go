@@ -284,6 +284,9 @@ func (g *groupReader) refresh(fr *Front, done chan struct{}) {
 		for i := range infos {
 			x := &infos[i]
 			g.last[i] = protocol.GroupMetrics{Cluster: x.Cluster, Group: x.Group, Members: len(x.Members), Lag: int64(x.Lag)}
+			if x.QueueInfo != nil {
+				g.last[i].Queue = x.Partitions
+			}
 		}
 	}
 	g.busy = nil

@@ -53,6 +53,15 @@ func (g *State) DecideDelete(now int64) ([]metarecord.Record, *protocol.Error) {
 	return g.forgetRecords(actionDeleteGroup), nil
 }
 
+// DecideTurn ends the group, so that it may become a queue. Errors: those of
+// DecideDelete.
+func (g *State) DecideTurn(now int64) ([]metarecord.Record, *protocol.Error) {
+	if g.exists() {
+		return g.DecideDelete(now)
+	}
+	return g.forgetRecords(actionDeleteGroup), nil
+}
+
 // DecideExpireGroup deletes the group with its offsets when for retentionMs no
 // member was live and nothing was committed or changed; no records before that.
 // Signs of life that this coordinator has not seen itself count by the times in
@@ -107,15 +116,15 @@ func (g *State) DecideTopicDeleted(now int64, topicID string) []metarecord.Recor
 
 // States of a group.
 const (
-	groupEmpty       = "empty"       // no member has a running lease
+	StateEmpty       = "empty"       // no member has a running lease
 	groupRebalancing = "rebalancing" // some live member has not polled in this generation yet
-	groupStable      = "stable"
+	StateStable      = "stable"
 )
 
 // Describe describes the group, but for its lag.
 func (g *State) Describe(now int64) protocol.GroupInfo {
 	info := protocol.GroupInfo{
-		Group: g.name, State: groupEmpty, Generation: g.now.Generation,
+		Group: g.name, Mode: protocol.ModeStream, State: StateEmpty, Generation: g.now.Generation,
 		CreatedAt: time.UnixMilli(g.now.CreatedAt).UTC(), Members: []protocol.MemberInfo{},
 	}
 	for i := range g.now.Members {
@@ -124,8 +133,8 @@ func (g *State) Describe(now int64) protocol.GroupInfo {
 			switch {
 			case g.told.At(gm.ID) != g.now.Generation:
 				info.State = groupRebalancing
-			case info.State == groupEmpty:
-				info.State = groupStable
+			case info.State == StateEmpty:
+				info.State = StateStable
 			}
 		}
 		info.Members = append(info.Members, g.describeMember(gm))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/queue"
 	"ottla/protocol"
 )
 
@@ -58,6 +59,9 @@ func NameOfKey(key []byte) (string, error) {
 		return "", err
 	case kind == keyGroup && len(args) == 1, kind == keyOffset && len(args) == 3:
 		return args[0], nil
+	}
+	if group, ok := queue.GroupOfKey(kind, args); ok {
+		return group, nil
 	}
 	return "", fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
 }

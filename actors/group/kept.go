@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ottla/actors/metarecord"
+	"ottla/actors/queue"
 	"ottla/protocol"
 )
 
@@ -68,6 +69,11 @@ func (g *Kept) List() []metarecord.Record {
 		list[i] = metarecord.Record{Action: k.action, Key: []byte(k.key()), Value: []byte(k.value())}
 	}
 	return list
+}
+
+// IsQueue reports whether the group is a queue.
+func (g *Kept) IsQueue() bool {
+	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.HasPrefix(k.key(), `["`+queue.KeyQueue+`",`) })
 }
 
 // Mentions reports whether the records name a topic id. They are searched as text:

@@ -188,21 +188,21 @@ func TestPositionsAndOffsetsCanBeRead(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	h := newGroupHarness(t)
-	assert.Equal(t, groupEmpty, h.g.Describe(h.now).State)
+	assert.Equal(t, StateEmpty, h.g.Describe(h.now).State)
 	h.poll(9, "b:1,a:2")
 	h.poll(7, "a:2")
 	info := h.g.Describe(h.now)
 	assert.Equal(t, groupRebalancing, info.State, "9 does not know yet that 7 came")
 	h.poll(9, "b:1,a:2")
 	info = h.g.Describe(h.now)
-	assert.Equal(t, groupStable, info.State)
+	assert.Equal(t, StateStable, info.State)
 	assert.EqualValues(t, 2, info.Generation)
 	require.Len(t, info.Members, 2)
 	assert.EqualValues(t, 7, info.Members[0].ConsumerID)
 	assert.Equal(t, []string{"a", "b"}, info.Members[1].Topics)
 	assert.Equal(t, []protocol.TopicPartition{{Topic: "a", Partition: 1}}, info.Members[0].Assignment)
 	assert.EqualValues(t, h.now+10_000, info.Members[0].LeaseExpiresAt.UnixMilli())
-	assert.Equal(t, groupEmpty, h.g.Describe(h.now+10_000).State, "all leases have run out")
+	assert.Equal(t, StateEmpty, h.g.Describe(h.now+10_000).State, "all leases have run out")
 }
 
 func TestFullGroupTakesNobody(t *testing.T) {

@@ -97,6 +97,8 @@ type (
 		After     string
 		Continue  bool                        // After may be of an older generation: it is used for the partitions that have not moved since
 		Number    uint64                      // of the poll, as in GroupShare; 0: it has none yet
+		Records   int                         // of a queue: how many at most,
+		Bytes     int                         // and how many bytes, about
 		Handle    *PollHandle                 `json:"-"`
 		Reply     protocol.Future[GroupShare] `json:"-"`
 	}
@@ -106,6 +108,7 @@ type (
 		Number     uint64 // of the poll: later polls of a consumer have higher numbers
 		Assigned   []group.AssignedPartition
 		After      []group.CursorPosition // where the cursor of GroupPoll.After continues
+		Queue      *QueueShare            // of a queue: the records that are given; else nil
 		Err        *protocol.Error        `json:"-"`
 	}
 	// GroupStart commits where the group starts on partitions without offset.

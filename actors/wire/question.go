@@ -27,6 +27,9 @@ const (
 	askChangeMetadata
 	askConfirmEnd
 	askTrimLog
+	askQueue
+	askSay
+	askReturn
 )
 
 // question is the form of a routing.Question.
@@ -80,6 +83,12 @@ func EncodeQuestion(p Partition, q routing.Question) ([]byte, bool) {
 		out.Kind = askConfirmEnd
 	case *routing.TrimLog:
 		out.Kind = askTrimLog
+	case *routing.GroupQueue:
+		out.Kind = askQueue
+	case *routing.GroupSay:
+		out.Kind = askSay
+	case *routing.GroupReturn:
+		out.Kind = askReturn
 	default:
 		return nil, false
 	}
@@ -150,12 +159,30 @@ func DecodeQuestion(b []byte, node uint64, reply Reply, signal func(poll uint64,
 		m := &routing.TrimLog{Reply: future(once, func(a *routing.LogStart) *protocol.Error { return a.Err })}
 		q, err = m, Decode(in.Body, m)
 	default:
-		return p, nil, fmt.Errorf("question of kind %d is not known to this version", in.Kind)
+		if q, err = in.ofQueue(once); q == nil {
+			return p, nil, err
+		}
 	}
 	if err == nil && in.Group != "" {
 		q = &routing.GroupRequest{Group: in.Group, Msg: q}
 	}
 	return p, q, err
+}
+
+// ofQueue makes a question about a queue.
+func (in *question) ofQueue(once Reply) (q routing.Question, err error) {
+	switch in.Kind {
+	case askQueue:
+		m := &routing.GroupQueue{Reply: future(once, func(a *routing.GroupQueued) *protocol.Error { return a.Err })}
+		return m, Decode(in.Body, m)
+	case askSay:
+		m := &routing.GroupSay{Reply: future(once, func(a *routing.GroupSaid) *protocol.Error { return a.Err })}
+		return m, Decode(in.Body, m)
+	case askReturn:
+		m := &routing.GroupReturn{Reply: future(once, itself)}
+		return m, Decode(in.Body, m)
+	}
+	return nil, fmt.Errorf("question of kind %d is not known to this version", in.Kind)
 }
 
 func offsetsError(a *routing.GroupOffsets) *protocol.Error { return a.Err }
@@ -233,6 +260,12 @@ func Answer(q routing.Question, body []byte) {
 		err = put(m.Reply, body)
 	case *routing.TrimLog:
 		err = put(m.Reply, body)
+	case *routing.GroupQueue:
+		err = put(m.Reply, body)
+	case *routing.GroupSay:
+		err = put(m.Reply, body)
+	case *routing.GroupReturn:
+		m.Reply.Put(nil)
 	default:
 		err = fmt.Errorf("no answer to %T can come from another node", q)
 	}

@@ -1,0 +1,294 @@
+package front
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"slices"
+	"time"
+
+	"ottla/actors/queue"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// PutQueue makes a group a queue, or finds it there with these settings; with patch it
+// changes one. Topics for dead letters are created. Errors: topic_not_found,
+// ambiguous_topic, group_exists, group_not_empty (it has stream members), not_allowed;
+// with patch group_not_found.
+func (fr *Front) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch bool) (info *protocol.GroupInfo, created bool, err *protocol.Error) {
+	deadline := fr.deadline(ctx)
+	c, err := fr.queueCluster(spec, patch)
+	if err != nil {
+		return nil, false, err
+	}
+	change := queue.Change{
+		AckWaitMs: spec.AckWaitMs, MaxDeliveries: spec.MaxDeliveries, BackoffMs: spec.BackoffMs,
+		DeadLetters: spec.DeadLetterTopic, Order: spec.Order, MaxInFlight: spec.MaxInFlight,
+	}
+	if spec.Topics != nil {
+		if change.Topics, err = fr.queueTopics(c, spec.Topics); err != nil {
+			return nil, false, err
+		}
+	}
+	topics := change.Topics
+	if patch && (topics == nil || spec.DeadLetterTopic == nil) {
+		have, err := fr.describeGroup(c, spec.Group, false)
+		if err != nil {
+			return nil, false, err
+		}
+		if have.QueueInfo != nil && topics == nil {
+			topics = queueNames(have.Topics)
+		}
+		if have.QueueInfo != nil && spec.DeadLetterTopic == nil && !derived(have.QueueInfo) {
+			spec.DeadLetterTopic = have.DeadLetterTopic
+		}
+	}
+	if err := fr.makeDeadLetters(c, topics, spec.DeadLetterTopic, deadline); err != nil {
+		return nil, false, err
+	}
+	secret := make([]byte, queue.SecretBytes)
+	_, _ = rand.Read(secret) // never fails
+	done, err := askGroup(fr, c, spec.Group, deadline, func(f protocol.Future[routing.GroupQueued]) routing.Question {
+		return &routing.GroupQueue{Change: change, Patch: patch, Secret: secret, Reply: f}
+	}, func(a routing.GroupQueued) *protocol.Error { return a.Err })
+	if err != nil {
+		return nil, false, err
+	}
+	info, err = fr.describeGroup(c, spec.Group, false)
+	return info, done.Created, err
+}
+
+// queueCluster is the cluster that a queue is to be in, or is in.
+func (fr *Front) queueCluster(spec *protocol.QueueSpec, patch bool) (*routing.Cluster, *protocol.Error) {
+	if patch {
+		c, err := fr.groupCluster(spec.Cluster, spec.Group)
+		if err == nil {
+			err = fr.mayGroup(c.Name, spec.Group)
+		}
+		return c, err
+	}
+	c, err := fr.topicCluster(spec.Cluster, spec.Topics[0])
+	if err == nil {
+		err = fr.mayJoin(c.Name, spec.Group)
+	}
+	return c, err
+}
+
+// queueTopics finds the topics of a queue, ascending by id.
+func (fr *Front) queueTopics(c *routing.Cluster, names []string) ([]queue.Topic, *protocol.Error) {
+	list := []queue.Topic{}
+	for _, name := range names {
+		t, err := fr.LookupTopic(c.Name, name, false, time.Time{})
+		switch {
+		case err != nil:
+			return nil, err
+		case t.Internal:
+			return nil, protocol.Errorf(protocol.CodeInternalTopic, "topic %q is internal: a queue cannot give out its records", name)
+		}
+		list = append(list, queue.Topic{ID: t.ID, Name: t.Name})
+	}
+	slices.SortFunc(list, func(a, b queue.Topic) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.Compact(list), nil
+}
+
+func queueNames(names []string) []queue.Topic {
+	list := make([]queue.Topic, len(names))
+	for i := range names {
+		list[i].Name = names[i]
+	}
+	return list
+}
+
+// derived reports whether the topic of a queue's dead letters is made of its topic's
+// name.
+func derived(q *protocol.QueueInfo) bool {
+	return q.DeadLetterTopic == nil || len(q.Topics) == 1 && *q.DeadLetterTopic == q.Topics[0]+protocol.DeadSuffix
+}
+
+// makeDeadLetters creates the topics for dead letters that do not exist. One whose name
+// is not made of its topic's needs the right to write to it.
+func (fr *Front) makeDeadLetters(c *routing.Cluster, topics []queue.Topic, named *string, deadline time.Time) *protocol.Error {
+	for _, t := range topics {
+		dead := t.Name + protocol.DeadSuffix
+		if named != nil && *named != "" {
+			dead = *named
+		}
+		switch {
+		case protocol.IsInternalTopic(dead):
+			return protocol.Errorf(protocol.CodeInternalTopic, "topic %q is internal: nothing can be written to it", dead)
+		case !protocol.ValidName(dead):
+			return protocol.Errorf(protocol.CodeNotAllowed, "%.220q is no name of a topic: name one for dead letters (dead_letter_topic)", dead).With("field", "dead_letter_topic")
+		case slices.ContainsFunc(topics, func(t queue.Topic) bool { return t.Name == dead }):
+			return protocol.Errorf(protocol.CodeNotAllowed, "the dead letters of topic %q would come back to the queue: it has topic %q", t.Name, dead).With("field", "dead_letter_topic")
+		case dead != t.Name+protocol.DeadSuffix && !fr.access.Who.Topic(protocol.RightWrite, c.Name, dead):
+			return fr.access.Forbidden(protocol.RightWrite, "topic", c.Name, dead)
+		}
+		if err := fr.makeDeadLetterTopic(c, t.Name, dead, deadline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDeadLetterTopic creates a topic for the dead letters of another, with as many
+// partitions.
+func (fr *Front) makeDeadLetterTopic(c *routing.Cluster, topic, dead string, deadline time.Time) *protocol.Error {
+	table := c.Table()
+	if table.Topics[dead] != nil {
+		return nil
+	}
+	spec := &protocol.TopicSpec{Name: dead}
+	if t := table.Topics[topic]; t != nil {
+		spec.Partitions = &t.Partitions
+	}
+	_, err := fr.createTopic(c, spec, deadline)
+	if err != nil && err.Code == protocol.CodeTopicExists {
+		return nil
+	}
+	return err
+}
+
+// describeQueue adds what the leaders of its partitions know, and its lag.
+func (fr *Front) describeQueue(c *routing.Cluster, info *protocol.GroupInfo, r *routing.GroupReading) {
+	q := *info.QueueInfo
+	info.QueueInfo = &q
+	q.Partitions = slices.Clone(q.Partitions)
+	table := c.Table()
+	for id, name := range r.Topics {
+		t := table.Topics[name]
+		if t == nil || t.ID != id {
+			continue
+		}
+		for p := range t.Partitions {
+			v, _, err := fr.view(t, p, 0)
+			if err != nil {
+				continue
+			}
+			i := slices.IndexFunc(q.Partitions, func(at protocol.QueuePartition) bool { return at.Topic == name && at.Partition == p })
+			if i < 0 {
+				q.Partitions = append(q.Partitions, protocol.QueuePartition{
+					Topic: name, Partition: p, Position: protocol.Offset(v.Earliest()), End: protocol.Offset(v.Earliest()),
+				})
+				i = len(q.Partitions) - 1
+			}
+			at := &q.Partitions[i]
+			if end := protocol.Offset(v.HighWatermark()); end > at.End {
+				at.Ready += int64(end - max(at.End, at.Position))
+				at.End = end
+			}
+		}
+	}
+	slices.SortFunc(q.Partitions, func(a, b protocol.QueuePartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	for i := range q.Partitions {
+		at := &q.Partitions[i]
+		info.Lag += protocol.Offset(at.Ready) + protocol.Offset(at.InFlight) + protocol.Offset(at.Delayed)
+	}
+	slices.Sort(q.Topics)
+}
+
+// SayDeliveries does what a worker says of deliveries, and returns what came of each
+// receipt, nil where it is done. Errors of one: invalid_receipt; stale_receipt;
+// group_not_found; forbidden; and whatever keeps a coordinator from answering.
+func (fr *Front) SayDeliveries(ctx context.Context, req *protocol.DeliveryRequest) []*protocol.Error {
+	deadline := fr.deadline(ctx)
+	word := queue.Word{DelayMs: req.DelayMs, Dead: req.Dead, Reason: req.Reason, WaitMs: req.AckWaitMs}
+	switch req.Verb {
+	case protocol.VerbNack:
+		word.Verb = queue.Nack
+	case protocol.VerbExtend:
+		word.Verb = queue.Extend
+	}
+	errs := make([]*protocol.Error, len(req.Receipts))
+	for _, part := range fr.sortReceipts(req.Receipts, errs) {
+		fr.sayTo(part, req.Receipts, &word, errs, deadline)
+	}
+	return errs
+}
+
+// receiptsOf are the receipts of one queue, by their places in the request.
+type receiptsOf struct {
+	cluster *routing.Cluster
+	group   string
+	places  []int
+}
+
+// sortReceipts sorts receipts by their queues. What cannot be put to any is refused.
+func (fr *Front) sortReceipts(tokens []string, errs []*protocol.Error) []*receiptsOf {
+	type name struct{ cluster, group string }
+	parts := map[name]*receiptsOf{}
+	var order []*receiptsOf
+	for i, token := range tokens {
+		r, err := queue.DecodeReceipt(token)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		part := parts[name{r.ClusterID, r.Group}]
+		if part == nil {
+			part = &receiptsOf{cluster: fr.clusterByID(r.ClusterID), group: r.Group}
+			parts[name{r.ClusterID, r.Group}] = part
+			order = append(order, part)
+		}
+		if part.cluster == nil {
+			errs[i] = groupNotFound(r.Group)
+			continue
+		}
+		if errs[i] = fr.maySay(part.cluster, r); errs[i] == nil {
+			part.places = append(part.places, i)
+		}
+	}
+	return order
+}
+
+// clusterByID finds a cluster whose metadata is recovered; nil if there is none.
+func (fr *Front) clusterByID(id string) *routing.Cluster {
+	for _, c := range fr.directory.Clusters() {
+		if view := c.View(); view != nil && view.Info.ID == id && c.Table() != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// maySay refuses what the client may not do with a delivery: it must be one who may
+// have it.
+func (fr *Front) maySay(c *routing.Cluster, r *queue.Receipt) *protocol.Error {
+	if fr.access.Who == nil {
+		return nil
+	}
+	if err := fr.mayGroup(c.Name, r.Group); err != nil {
+		return err
+	}
+	for name, t := range c.Table().Topics {
+		if t.ID == r.ID.TopicID {
+			return fr.mayTopic(c.Name, name)
+		}
+	}
+	return nil
+}
+
+func (fr *Front) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs []*protocol.Error, deadline time.Time) {
+	if len(part.places) == 0 {
+		return
+	}
+	receipts := make([]string, len(part.places))
+	for i, place := range part.places {
+		receipts[i] = tokens[place]
+	}
+	said, err := askGroup(fr, part.cluster, part.group, deadline, func(f protocol.Future[routing.GroupSaid]) routing.Question {
+		return &routing.GroupSay{Word: *word, Receipts: receipts, Reply: f}
+	}, func(a routing.GroupSaid) *protocol.Error { return a.Err })
+	for i, place := range part.places {
+		switch {
+		case err != nil:
+			errs[place] = err
+		case i >= len(said.Verdicts) || said.Verdicts[i] == queue.Invalid:
+			errs[place] = protocol.Errorf(protocol.CodeInvalidReceipt, "queue %q has not made this receipt: send those of a poll's records unchanged", part.group)
+		case said.Verdicts[i] == queue.Stale:
+			errs[place] = protocol.Errorf(protocol.CodeStaleReceipt, "the record of this receipt was given again, or is ended: drop what was done for it")
+		}
+	}
+}

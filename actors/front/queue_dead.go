@@ -1,0 +1,203 @@
+package front
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"ottla/actors/queue"
+	"ottla/actors/routing"
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// deadProducer begins the producer ids under which dead letters are written. No client
+// can have one: its ids are ASCII.
+const deadProducer = "queue›"
+
+// Headers of dead letters.
+const (
+	deadGroupHeader      = "ottla-dead-group"
+	deadTopicHeader      = "ottla-dead-topic"
+	deadPartitionHeader  = "ottla-dead-partition"
+	deadOffsetHeader     = "ottla-dead-offset"
+	deadDeliveriesHeader = "ottla-dead-deliveries"
+	deadReasonHeader     = "ottla-dead-reason"
+)
+
+// deadDoubt is how long a dead letter may have been under way before it is looked for
+// in its topic: the partition may have forgotten its number by then. It is less than
+// what partitions remember.
+const deadDoubt = 8 * time.Minute
+
+// bury writes the dead letters of a queue, one after the other of each partition, on a
+// goroutine of its own. Each has a number by which its topic's partition knows it: one
+// that is written again, because nobody knows whether it was, is there once.
+func (f *queueFeed) bury(work *routing.QueueWork) {
+	if len(work.Dying) == 0 || !f.burying.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer f.burying.Store(false)
+		failed := false
+		for i := range work.Dying {
+			if closed(f.feed.Ended) || closed(f.front.stopped) {
+				return
+			}
+			failed = !f.buryOne(&work.Dying[i]) || failed
+		}
+		if failed {
+			t := time.NewTimer(feedRetry)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-f.feed.Ended:
+			}
+		}
+		select {
+		case f.woken <- struct{}{}: // for the next
+		default:
+		}
+	}()
+}
+
+// buryOne writes one dead letter and ends its record; false if that failed.
+func (f *queueFeed) buryOne(d *queue.Dying) bool {
+	log := f.front.opt.Logger
+	written, err := f.writeDead(d)
+	if err != nil {
+		log.Warn("a dead letter cannot be written yet", "group", f.feed.Group, "topic", d.Topic, "partition", d.ID.Partition, "offset", d.Offset, "error", err)
+		return false
+	}
+	slot := protocol.NewFuture[*protocol.Error]()
+	f.feed.Ask(&routing.QueueBuried{Dying: *d, Written: written, Reply: slot})
+	ended, come := slot.Wait(time.Now().Add(f.front.opt.RequestTimeout))
+	return come && ended == nil
+}
+
+// writeDead writes a dead letter; false if its record does not exist any more.
+func (f *queueFeed) writeDead(d *queue.Dying) (bool, *protocol.Error) {
+	c := f.cluster()
+	if c == nil {
+		return false, routing.ErrStarting
+	}
+	t := c.Table().Topics[d.Topic]
+	if t == nil || t.ID != d.ID.TopicID {
+		return false, nil
+	}
+	deadline := time.Now().Add(f.front.opt.RequestTimeout)
+	rec, err := f.readDying(t, d)
+	if err != nil || rec == nil {
+		return false, err
+	}
+	if err := f.front.makeDeadLetterTopic(c, d.Topic, d.To, deadline); err != nil {
+		return false, err
+	}
+	to := c.Table().Topics[d.To]
+	if to == nil {
+		return false, topicNotFound(d.To)
+	}
+	partition := d.ID.Partition % to.Partitions
+	headers := deadHeaders(rec.Headers, f.feed.Group, d)
+	if f.front.opt.Now().UnixMilli()-d.Since > deadDoubt.Milliseconds() {
+		if found, err := f.isBuried(to, partition, headers, d); found || err != nil {
+			return found, err
+		}
+	}
+	req := &protocol.ProduceRequest{
+		Topic: to, Partition: partition, ProducerID: f.deadProducerID(d), Sequence: d.Seq, Deadline: deadline,
+	}
+	action := protocol.ActionProduce
+	if string(rec.Value) == protocol.NullToken {
+		action = protocol.ActionTombstone
+	}
+	req.Lines.Add(f.front.opt.Now().UnixMilli(), to.Name, partition, rec.Key, rec.Value, action, headers)
+	f.front.Produce([]*protocol.ProduceRequest{req}, deadline)
+	if err := req.Result.Err; err != nil && err.Code != protocol.CodeStaleSequence { // a later one was written, so this one was
+		return false, err
+	}
+	return true, nil
+}
+
+// deadProducerID is the producer of the dead letters of one partition of the queue.
+func (f *queueFeed) deadProducerID(d *queue.Dying) string {
+	return fmt.Sprintf("%s%s:%x:%s:%d", deadProducer, f.feed.Group, f.born, d.ID.TopicID, d.ID.Partition)
+}
+
+// readDying reads the record that dies; nil if it does not exist any more.
+func (f *queueFeed) readDying(t *protocol.Topic, d *queue.Dying) (found *logfile.Record, err *protocol.Error) {
+	err = f.front.withView(t, d.ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+		found = nil
+		if d.Offset < v.Earliest() {
+			return nil
+		}
+		recs, err := v.Read(nil, d.Offset, 1, 1)
+		switch {
+		case errors.Is(err, logfile.ErrBelowStart), errors.Is(err, logfile.ErrStale):
+			return errStaleView
+		case err != nil:
+			return unreadable(t.Name, d.ID.Partition, err)
+		}
+		if len(recs) > 0 && recs[0].Offset == d.Offset {
+			found = &recs[0]
+		}
+		return nil
+	})
+	return found, err
+}
+
+// deadHeaders are a record's headers with those that say why it died.
+func deadHeaders(token []byte, group string, d *queue.Dying) []byte {
+	headers := map[string]string{}
+	if len(token) > 0 {
+		_ = json.Unmarshal(token, &headers) // they are an object of strings
+	}
+	headers[deadGroupHeader] = group
+	headers[deadTopicHeader] = d.Topic
+	headers[deadPartitionHeader] = strconv.Itoa(d.ID.Partition)
+	headers[deadOffsetHeader] = strconv.FormatInt(d.Offset, 10)
+	headers[deadDeliveriesHeader] = strconv.Itoa(d.Count)
+	headers[deadReasonHeader] = cmp.Or(d.Reason, "it was given back too often")
+	names := make([]string, 0, len(headers))
+	for name := range headers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	dst := []byte{'{'}
+	for i, name := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = protocol.AppendJSONString(dst, name)
+		dst = protocol.AppendJSONString(append(dst, ':'), headers[name])
+	}
+	return append(dst, '}')
+}
+
+// isBuried looks for a dead letter among those that were written since its record
+// died.
+func (f *queueFeed) isBuried(to *protocol.Topic, partition int, headers []byte, d *queue.Dying) (found bool, err *protocol.Error) {
+	err = f.front.withView(to, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+		at, err := v.OffsetForTime(d.Since - time.Minute.Milliseconds())
+		for err == nil && !found && at < v.HighWatermark() {
+			next := v.HighWatermark()
+			err = v.Each(max(at, v.Earliest()), 1000, scanBytes, func(r *logfile.Record) {
+				found = found || slices.Equal(r.Headers, headers)
+				next = r.Offset + 1
+			})
+			at = next
+		}
+		switch {
+		case errors.Is(err, logfile.ErrStale), errors.Is(err, logfile.ErrBelowStart):
+			return errStaleView
+		case err != nil:
+			return unreadable(to.Name, partition, err)
+		}
+		return nil
+	})
+	return found, err
+}

@@ -1,0 +1,74 @@
+package queue
+
+import (
+	"github.com/stretchr/testify/require"
+)
+
+// drain has workers that acknowledge everything until all is ended.
+func (s *sim) drain() {
+	s.held = nil
+	for range 5000 {
+		s.commit(len(s.order))
+		s.feed()
+		s.commit(len(s.order))
+		for _, d := range s.state.Dying() {
+			r := &s.logs[d.ID].records[d.Offset]
+			written := !r.missing && d.Offset >= s.logs[d.ID].earliest
+			if written && d.Seq > s.dead[d.ID] {
+				s.dead[d.ID] = d.Seq
+				r.deads++
+			}
+			s.propose(s.state.Buried(s.now, d.ID, d.Offset, d.Seq, written), nil)
+		}
+		got, recs, err := s.state.Give(s.now, &Ask{ClusterID: "c", Consumer: 2, Topics: []string{"id-a", "id-b"}, MaxRecords: 1000, MaxBytes: 1 << 20})
+		require.Nil(s.t, err)
+		var receipts []*Receipt
+		for i := range got {
+			s.checkGiven(&got[i])
+			receipt, rerr := DecodeReceipt(got[i].Receipt)
+			require.Nil(s.t, rerr)
+			receipts = append(receipts, receipt)
+			s.logs[got[i].ID].records[got[i].Offset].ackSaid = true
+		}
+		s.propose(recs, nil)
+		_, recs = s.state.Say(s.now, &Word{Verb: Ack}, receipts)
+		s.propose(recs, nil)
+		s.commit(len(s.order))
+		s.check()
+		done := true
+		for _, id := range s.ids {
+			l := s.logs[id]
+			p := s.state.parts[id]
+			done = done && p != nil && p.position == int64(len(l.records))
+			if done && len(p.nodes) > 0 {
+				s.fail("all is ended, and %d nodes are left", len(p.nodes))
+			}
+		}
+		if done {
+			s.end()
+			return
+		}
+		if at := s.state.NextTick(); len(got) == 0 && at > s.now {
+			s.now = at
+		}
+	}
+	s.fail("not all records end:\n%s", s.state.Dump())
+}
+
+// end checks the end: every record was acknowledged, is a dead letter, or was removed.
+func (s *sim) end() {
+	for _, id := range s.ids {
+		l := s.logs[id]
+		for o := max(l.start, l.earliest); o < int64(len(l.records)); o++ {
+			if r := &l.records[o]; !r.over() || r.deads > 1 || r.acked && r.deads > 0 {
+				s.fail("%v %d: %+v", id, o, *r)
+			}
+		}
+	}
+	if live, again := s.state.Dump(), s.replayed().Dump(); live != again {
+		s.fail("replayed:\n%s\nlive:\n%s", again, live)
+	}
+	if s.state.tracked != 0 || s.state.inFlight() != 0 || len(s.known) > 1+2*len(s.logs) {
+		s.fail("%d tracked, %d in flight, %d records are left", s.state.tracked, s.state.inFlight(), len(s.known))
+	}
+}
