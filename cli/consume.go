@@ -136,6 +136,7 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	if err != nil {
 		return err
 	}
+	defer s.note.end()
 	return errors.Join(unlessClosed(s.run(ctx)), s.leave())
 }
 
@@ -165,7 +166,8 @@ type reader struct {
 }
 
 func newReader(p *process, a *api, o *consumeOptions, from string) (*reader, error) {
-	s := &reader{api: a, o: o, out: newPrinter(p, o), note: newProgress(p, "", 0)}
+	s := &reader{api: a, o: o, out: newPrinter(p, o)}
+	s.note = s.out.progress
 	s.retries = &retries{api: a, note: s.note.note, limit: away}
 	wait := o.wait
 	if o.follow {

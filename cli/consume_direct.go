@@ -22,6 +22,7 @@ func (r *remote) readPartitions(ctx context.Context, a *api, o *consumeOptions) 
 		return a.explain(err)
 	}
 	d := &directReader{api: a, o: o, out: newPrinter(r.p, o)}
+	defer d.out.progress.end()
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()
 	var all sync.WaitGroup

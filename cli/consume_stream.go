@@ -16,7 +16,8 @@ import (
 // nothing of it, however the command ends.
 func (r *remote) readTopics(ctx context.Context, a *api, o *consumeOptions, from string) error {
 	d := &directReader{api: a, o: o, out: newPrinter(r.p, o)}
-	note := newProgress(r.p, "", 0)
+	note := d.out.progress
+	defer note.end()
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()
 	var all sync.WaitGroup

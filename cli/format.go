@@ -164,10 +164,15 @@ type printer struct {
 	out    *bufio.Writer
 	format formatter
 	text   []byte // of one record
+
+	progress *progress
+	shows    bool // the progress: not where records go to the terminal themselves
+	printed  int
 }
 
 func newPrinter(p *process, o *consumeOptions) *printer {
-	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print}
+	_, terminal := p.stdout.(*visibleWriter)
+	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print, progress: newProgress(p, "records", 0), shows: !terminal}
 }
 
 // print prints records.
@@ -178,6 +183,10 @@ func (w *printer) print(batch []client.Message) error {
 	}
 	if err := w.out.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
+	}
+	w.printed += len(batch)
+	if w.shows {
+		w.progress.update(w.printed, 0)
 	}
 	return nil
 }

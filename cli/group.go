@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -39,45 +40,41 @@ func newGroupList(r *remote) *cobra.Command {
 func newGroupDescribe(r *remote) *cobra.Command {
 	var cluster string
 	return clusterFlag(&cobra.Command{
-		Use: "describe NAME", Short: "Show a group's members and their partitions", Args: exactArgs("a NAME"),
+		Use: "describe NAME", Short: "Show a group's members, its partitions and their lag", Args: exactArgs("a NAME"),
 		Example: "  ottla group describe mailer",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, table(describeGroup))
+			if r.output == "json" {
+				return r.get(cmd, path("groups", args[0]), []string{"cluster", cluster}, nil)
+			}
+			answer, err := r.call(cmd, request{method: http.MethodGet, path: path("groups", args[0]), query: query("cluster", cluster)})
+			if err != nil {
+				return err
+			}
+			rows, err := table(describeGroup)(answer)
+			if err != nil {
+				return err
+			}
+			offsets, err := r.offsetsOf(cmd, cluster, args[0])
+			if err != nil {
+				return err
+			}
+			if err := printTable(r.p.stdout, rows); err != nil || len(offsets) == 0 {
+				return err
+			}
+			fmt.Fprintln(r.p.stdout)
+			return printTable(r.p.stdout, lagRows(&struct{ Offsets []protocol.OffsetInfo }{offsets}))
 		},
 	}, &cluster, "the group's cluster")
 }
 
-func newGroupSeek(r *remote) *cobra.Command {
-	var cluster, topic, to string
-	var partition int
-	cmd := clusterFlag(&cobra.Command{
-		Use:   "seek NAME --topic TOPIC --to WHERE",
-		Short: "Move a group's committed offsets",
-		Long: "Move a group's committed offsets of one topic, in all its partitions or in one.\n" +
-			"WHERE is earliest, latest, an offset, or a time such as 2026-11-22T17:16:03Z.\n" +
-			"Live members get a new generation and continue from there.",
-		Example: "  ottla group seek mailer --topic liked --to earliest\n" +
-			"  ottla group seek mailer --topic liked --partition 0 --to 42",
-		Args: exactArgs("a NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if topic == "" || to == "" {
-				return usageError{fmt.Errorf("%s needs --topic and --to", cmd.CommandPath())}
-			}
-			target, err := seekTarget(to, time.Now())
-			if err != nil {
-				return err
-			}
-			fields := map[string]any{"topic": topic, "to": target}
-			if cmd.Flags().Changed("partition") {
-				fields["partition"] = partition
-			}
-			return r.change(cmd, http.MethodPost, path("groups", args[0], "seek"), []string{"cluster", cluster}, fields, table(offsetRows))
-		},
-	}, &cluster, "the group's cluster")
-	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC` to move in (required)")
-	cmd.Flags().StringVar(&to, "to", "", "`WHERE` to: earliest, latest, an offset or a time (required)")
-	cmd.Flags().IntVar(&partition, "partition", 0, "only this partition")
-	return cmd
+// offsetsOf asks where a group is on its partitions.
+func (r *remote) offsetsOf(cmd *cobra.Command, cluster, group string) ([]protocol.OffsetInfo, error) {
+	answer, err := r.call(cmd, request{method: http.MethodGet, path: "/offset", query: query("group", group, "cluster", cluster)})
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Offsets []protocol.OffsetInfo }
+	return list.Offsets, json.Unmarshal(answer, &list)
 }
 
 // seekTarget returns a value of --to as the API expects it.

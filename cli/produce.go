@@ -20,14 +20,16 @@ import (
 
 // Bounds of one request of `ottla produce`.
 const (
-	produceRecords = 1000
-	produceBytes   = 1 << 20
+	produceRecords = 5000
+	produceBytes   = 2 << 20
 	// produceLinger is how long a record waits for others: short enough for a
 	// person at a keyboard, long enough for a pipe to fill batches.
 	produceLinger = 5 * time.Millisecond
 	// forever is longer than any outage; --retry-for decides when a batch is given
 	// up, not the client.
 	forever = 1000 * time.Hour
+	// settling is how long an interrupted command waits for what is in flight.
+	settling = 3 * time.Second
 )
 
 // produceOptions are the flags of `ottla produce`.
@@ -48,10 +50,12 @@ func newProduce(p *process) *cobra.Command {
 		Use:   "produce TOPIC [FILE]",
 		Short: "Send each line of FILE, or of standard input, as one record",
 		Long: "Send each line of FILE, or of standard input, as the value of one record: as JSON\n" +
-			"if it is JSON, else as a JSON string. Lines are sent in batches. Each batch is\n" +
-			"committed on a majority of brokers before the next one is sent, and a batch that\n" +
-			"gets no answer is sent again without making duplicates. The first line that\n" +
-			"cannot be written ends the command; nothing after it is written.\n\n" +
+			"if it is JSON, else as a JSON string. Lines are sent in batches, which are committed\n" +
+			"on a majority of brokers, in the order of the lines within each partition; a batch\n" +
+			"that gets no answer is sent again without making duplicates. Of a FILE several\n" +
+			"batches are in flight, each for other partitions. The first line that cannot be\n" +
+			"written ends the command; what was sent before it is finished, and the message says\n" +
+			"up to which line all is committed: --skip goes on there.\n\n" +
 			"With --records each line is a whole record, as 'ottla consume' prints it: its key,\n" +
 			"value, headers and timestamp are written again.",
 		Example: "  echo '{\"post\":7}' | ottla produce liked --key user-42\n" +
@@ -104,52 +108,59 @@ func (r *remote) produce(cmd *cobra.Command, o *produceOptions, file []string) e
 	defer func() { _ = in.Close() }() // only read from
 	ctx, stop := r.context(cmd)
 	defer stop()
-	s, err := newSender(r.p, a, o, size)
+	place := placement{lanes: 1}
+	if size > 0 {
+		place = placeFile(ctx, a, o)
+	}
+	s, err := newSender(r.p, a, o, size, place)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	if err := s.run(ctx, in); err != nil {
 		return err
 	}
-	return r.produced(o.topic, s.committed)
+	return r.produced(o.topic, s.tally.committed, time.Since(began))
 }
 
-// produced prints how many records are committed.
-func (r *remote) produced(topic string, n int) error {
+// produced prints how many records are committed, and how fast if there was time to
+// wonder.
+func (r *remote) produced(topic string, n int, took time.Duration) error {
 	if r.output == "json" {
 		_, err := fmt.Fprintf(r.p.stdout, "{\"topic\":%s,\"committed\":true,\"count\":%d}\n",
 			protocol.AppendJSONString(nil, topic), n)
 		return err
 	}
-	_, err := fmt.Fprintf(r.p.stdout, "%s committed to %s\n", count(n, "record"), printable(topic))
+	rate := ""
+	if took >= time.Second {
+		rate = fmt.Sprintf(" in %s, %.0f/s", took.Round(100*time.Millisecond), float64(n)/took.Seconds())
+	}
+	_, err := fmt.Fprintf(r.p.stdout, "%s committed to %s%s\n", count(n, "record"), printable(topic), rate)
 	return err
 }
 
-// sender hands lines to a producer with one lane, which writes them in order and
-// stops at the first that cannot be written. So what is committed is always a
-// beginning of the input, and a user can continue after it.
+// sender hands lines to a producer, which writes them in order in each partition and
+// stops at the first that cannot be written. It knows up to which line everything is
+// committed, so that a user can continue after it.
 type sender struct {
 	api      *api
 	o        *produceOptions
 	producer *client.Producer
 	retries  *retries
 	progress *progress
+	place    placement
 	lines    int   // read
 	bytes    int64 // read
-
-	// The fields below belong to the producer's callbacks until it is closed.
-	committed int
-	failedAt  int   // first line that is not committed; 0: none
-	failure   error // why
+	tally    tally
 }
 
-func newSender(p *process, a *api, o *produceOptions, size int64) (*sender, error) {
-	s := &sender{api: a, o: o, progress: newProgress(p, "records", size)}
+func newSender(p *process, a *api, o *produceOptions, size int64, place placement) (*sender, error) {
+	s := &sender{api: a, o: o, place: place, progress: newProgress(p, "records", size), tally: tally{upTo: o.skip}}
 	s.retries = &retries{api: a, note: s.progress.note, limit: o.retryFor}
 	var err error
 	s.producer, err = a.NewProducer(o.topic, client.ProducerConfig{
-		Cluster: o.cluster, ProducerID: "cli-" + rand.Text(), Lanes: 1, StopOnError: true,
-		BatchBytes: produceBytes, BatchRecords: produceRecords, MaxInFlightBytes: 2 * produceBytes, Linger: produceLinger,
+		Cluster: o.cluster, ProducerID: "cli-" + rand.Text(), Lanes: place.lanes, StopOnError: true,
+		BatchBytes: produceBytes, BatchRecords: produceRecords, MaxInFlightBytes: int64(2 * place.lanes * produceBytes), Linger: produceLinger,
 		RequestTimeout: callTimeout, DeliveryTimeout: forever, Retry: s.retries.again, RetryBackoff: retryBackoff,
 	})
 	return s, err
@@ -160,18 +171,36 @@ func (s *sender) run(ctx context.Context, in io.Reader) error {
 	sending, cancel := context.WithCancel(ctx)
 	defer cancel()
 	err := s.sendAll(sending, cancel, in)
-	_ = s.producer.Close(ctx) // the callbacks say what became of each record
+	ending, done := context.WithCancel(context.Background())
+	defer done()
+	if ctx.Err() != nil {
+		s.retries.stop()
+		ending, done = context.WithTimeout(ending, settling)
+		defer done()
+	} else {
+		context.AfterFunc(ctx, func() { // interrupted only now
+			s.retries.stop()
+			time.AfterFunc(settling, done)
+		})
+	}
+	_ = s.producer.Close(ending) // the callbacks say what became of each record
 	s.progress.end()
+	t := &s.tally
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted after %d of %s; the batch in flight may be committed too", s.committed, count(s.lines, "record"))
-	case s.failure != nil:
+	case ctx.Err() != nil && (t.failure != nil || t.upTo < s.lines):
+		return fmt.Errorf("interrupted: lines up to %d are committed, those up to %d may be; --skip %d goes on, and may write some again", t.upTo, s.lines, t.upTo)
+	case ctx.Err() != nil && err != nil:
+		return fmt.Errorf("interrupted after %s, which are committed; --skip %d goes on", count(s.lines, "line"), s.lines)
+	case t.failure != nil:
 		err = s.failed()
 	}
-	if err != nil {
-		return fmt.Errorf("%w; %s committed before", err, count(s.committed, "record"))
+	switch {
+	case err == nil:
+		return nil
+	case t.ahead > 0:
+		return fmt.Errorf("%w; lines up to %d are committed, and %d behind them", err, t.upTo, t.ahead)
 	}
-	return nil
+	return fmt.Errorf("%w; %s committed before", err, count(t.committed, "record"))
 }
 
 // sendAll sends each line until the input ends, a line is no valid record, or ctx
@@ -195,30 +224,53 @@ func (s *sender) sendAll(ctx context.Context, cancel func(), in io.Reader) error
 		s.lines++
 		s.bytes += int64(len(l.text)) + 1
 		if s.lines <= s.o.skip {
+			s.progress.skip(s.bytes)
 			continue
 		}
 		record, err := s.o.record(l.text)
 		if err == nil {
-			err = s.producer.Send(ctx, record, s.result(s.lines, s.bytes, cancel))
+			err = s.send(ctx, l.text, record, cancel)
 		}
 		if err != nil {
-			return fmt.Errorf("line %d: %w", s.lines, err)
+			s.lines-- // it is not among those that are sent
+			return fmt.Errorf("line %d: %w", s.lines+1, err)
 		}
 	}
 }
 
-// result is the callback of the record of a line.
-func (s *sender) result(line int, bytes int64, cancel func()) func(client.Ack, error) {
-	return func(_ client.Ack, err error) {
-		switch {
-		case err == nil:
-			s.committed++
-			s.retries.succeeded()
-			s.progress.update(s.committed, bytes)
-		case s.failure == nil:
-			s.failedAt, s.failure = line, err
-			cancel()
+// send hands over one line. One that might be refused goes alone.
+func (s *sender) send(ctx context.Context, text []byte, record client.Record, cancel func()) error {
+	lane := s.place.place(&record, s.lines)
+	risky := s.place.risky(text, &record)
+	if risky {
+		if err := s.producer.Flush(ctx); err != nil {
+			return err
 		}
+		if s.tally.failed() {
+			return context.Canceled
+		}
+	}
+	if err := s.producer.Send(ctx, record, s.result(s.lines, lane, s.bytes, cancel)); err != nil {
+		return err
+	}
+	if risky {
+		return s.producer.Flush(ctx)
+	}
+	return nil
+}
+
+// result is the callback of the record of a line.
+func (s *sender) result(line, lane int, bytes int64, cancel func()) func(client.Ack, error) {
+	return func(_ client.Ack, err error) {
+		if err != nil {
+			if s.tally.fail(line, lane, err) {
+				cancel()
+			}
+			return
+		}
+		committed := s.tally.commit(line)
+		s.retries.succeeded()
+		s.progress.update(committed, bytes)
 	}
 }
 
@@ -226,19 +278,19 @@ func (s *sender) result(line int, bytes int64, cancel func()) func(client.Ack, e
 // whole batches; if it names the record, that is the line, else the first line of
 // the batch.
 func (s *sender) failed() error {
-	err := s.failure
+	err, lines := s.tally.failure, s.tally.lines
 	var said *client.Error
 	if errors.As(err, &said) {
-		if i, ok := said.Record(); ok {
+		if i, ok := said.Record(); ok && i < len(lines) {
 			named := *said
 			named.Message = batchPosition.ReplaceAllString(said.Message, "")
-			return fmt.Errorf("line %d: %w", s.failedAt+i, s.api.explain(&named))
+			return fmt.Errorf("line %d: %w", lines[i], s.api.explain(&named))
 		}
 	}
-	if s.failedAt == s.lines {
-		return fmt.Errorf("line %d: %w", s.failedAt, s.api.explain(err))
+	if len(lines) == 1 {
+		return fmt.Errorf("line %d: %w", lines[0], s.api.explain(err))
 	}
-	return fmt.Errorf("line %d and after: %w", s.failedAt, s.api.explain(err))
+	return fmt.Errorf("line %d and after: %w", lines[0], s.api.explain(err))
 }
 
 // batchPosition is how the server begins a message about one record of a batch.

@@ -41,6 +41,13 @@ func (r *retries) again(err error) bool {
 	return time.Since(r.since) < r.limit
 }
 
+// stop has nothing repeated any more.
+func (r *retries) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit = 0
+}
+
 // succeeded notes a success and reports whether there were failures before it.
 func (r *retries) succeeded() (recovered bool) {
 	r.mu.Lock()

@@ -62,9 +62,9 @@ func TestTablesToTheLetter(t *testing.T) {
 		},
 		"group seek g --topic t --to 5": {
 			`{"group":"g","offsets":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":10,"offset":4611686018427387903}]}`,
-			"TOPIC  PARTITION  OFFSET\n" +
-				"t      0          5\n" +
-				"t      10         4611686018427387903\n",
+			"TOPIC  PARTITION  FROM  TO\n" +
+				"t      0          -     5\n" +
+				"t      10         -     4611686018427387903\n",
 		},
 		"offset commit --consumer-id 7": {
 			`{"group":"g","consumer_id":7,"offsets":[{"topic":"t","partition":1,"offset":3}]}`,
@@ -145,22 +145,24 @@ func TestWordsOfTables(t *testing.T) {
 // An error about wrong usage says what would be right.
 func TestUsageErrors(t *testing.T) {
 	for args, want := range map[string]string{
-		"topic":                                    "ottla topic needs a command",
-		"topic frob":                               `unknown command "frob"`,
-		"topic create":                             "ottla topic create needs a NAME",
-		"topic create a b":                         `ottla topic create takes a NAME: "b" is one too many`,
-		"topic list x":                             `ottla topic list takes no argument: "x" is one too many`,
-		"topic alter t":                            "ottla topic alter needs a setting to change",
-		"topic list --output yaml":                 `--output "yaml" must be table or json`,
-		"topic list --server ftp://x":              `server "ftp://x" is not a URL such as http://127.0.0.1:8080`,
-		"topic create t --partitions many":         `invalid argument "many" for "--partitions" flag`,
-		"cluster stop-broker c":                    "ottla cluster stop-broker needs a broker's ID",
-		"cluster start-broker c 1 2":               `ottla cluster start-broker takes a NAME and a broker's ID: "2" is one too many`,
-		"group seek g --topic t":                   "ottla group seek needs --topic and --to",
-		"group seek g --topic t --to soon":         `"soon" must be earliest, latest, an offset, a time (2026-11-22`,
-		"offset list":                              "ottla offset list needs --group",
-		"offset commit":                            "ottla offset commit needs --consumer-id",
-		"offset commit --consumer-id 1 --offset 3": "ottla offset commit needs --topic, --partition and --offset together",
+		"topic":                                          "ottla topic needs a command",
+		"topic frob":                                     `unknown command "frob"`,
+		"topic create":                                   "ottla topic create needs a NAME",
+		"topic create a b":                               `ottla topic create takes a NAME: "b" is one too many`,
+		"topic list x":                                   `ottla topic list takes no argument: "x" is one too many`,
+		"topic alter t":                                  "ottla topic alter needs a setting to change",
+		"topic list --output yaml":                       `--output "yaml" must be table or json`,
+		"topic list --server ftp://x":                    `server "ftp://x" is not a URL such as http://127.0.0.1:8080`,
+		"topic create t --partitions many":               `invalid argument "many" for "--partitions" flag`,
+		"cluster stop-broker c":                          "ottla cluster stop-broker needs a broker's ID",
+		"cluster start-broker c 1 2":                     `ottla cluster start-broker takes a NAME and a broker's ID: "2" is one too many`,
+		"group seek g --topic t":                         "ottla group seek needs --to, and --topic or --all-topics",
+		"group seek g --to 1 --topic t --all-topics":     "ottla group seek needs --to, and --topic or --all-topics",
+		"group seek g --to 1 --all-topics --partition 1": "--partition is of one topic",
+		"group seek g --topic t --to soon":               `"soon" must be earliest, latest, an offset, a time (2026-11-22`,
+		"offset list":                                    "ottla offset list needs --group",
+		"offset commit":                                  "ottla offset commit needs --consumer-id",
+		"offset commit --consumer-id 1 --offset 3":       "ottla offset commit needs --topic, --partition and --offset together",
 		"offset commit --consumer-id 1 --topic t --partition 3":  "ottla offset commit needs --topic, --partition and --offset together",
 		"offset commit --consumer-id 1 --partition 3 --offset 3": "ottla offset commit needs --topic, --partition and --offset together",
 		"produce":                         "ottla produce needs a TOPIC",

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -50,6 +51,9 @@ type progress struct {
 	unit    string
 	total   int64 // bytes; 0: not known
 	started time.Time
+
+	mu      sync.Mutex
+	skipped int64 // bytes at the beginning that took no time
 	shown   time.Time
 	open    bool // the terminal shows a line without its end
 }
@@ -60,23 +64,40 @@ func newProgress(p *process, unit string, total int64) *progress {
 
 // update shows the progress, at most five times per second.
 func (g *progress) update(done int, bytes int64) {
+	if !g.p.fancy() {
+		return
+	}
 	now := time.Now()
-	if !g.p.fancy() || now.Sub(g.shown) < 200*time.Millisecond {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Sub(g.shown) < 200*time.Millisecond {
 		return
 	}
 	g.shown, g.open = now, true
-	rate := float64(done) / max(now.Sub(g.started).Seconds(), 0.001)
+	took := now.Sub(g.started)
+	rate := float64(done) / max(took.Seconds(), 0.001)
 	text := fmt.Sprintf("%d %s, %.0f/s", done, g.unit, rate)
 	if g.total > 0 {
 		part := min(float64(bytes)/float64(g.total), 1)
 		const width = 30
 		full := int(part * width)
 		text = fmt.Sprintf("[%-*s] %3.0f%%  %s", width, bar[:full], part*100, text)
+		if passed := bytes - g.skipped; took > time.Second && passed > 0 && bytes < g.total {
+			left := time.Duration(float64(took) * float64(g.total-bytes) / float64(passed))
+			text += ", " + left.Round(time.Second).String() + " left"
+		}
 	}
 	fmt.Fprintf(g.p.stderr, "\r\x1b[K%s", text)
 }
 
 const bar = "##############################"
+
+// skip notes how many bytes were passed over at the beginning.
+func (g *progress) skip(bytes int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.skipped = bytes
+}
 
 // note prints a line of its own.
 func (g *progress) note(text string) {
@@ -86,6 +107,8 @@ func (g *progress) note(text string) {
 
 // end removes the line.
 func (g *progress) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.open {
 		g.open = false
 		fmt.Fprint(g.p.stderr, "\r\x1b[K")

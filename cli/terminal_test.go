@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,4 +72,18 @@ func TestVerifyReadsEveryByteOnce(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	assert.Equal(t, []string{"0 records", "1 record", "2 records"}, []string{count(0, "record"), count(1, "record"), count(2, "record")})
+}
+
+// The remaining time goes by what was sent, not by what was skipped.
+func TestProgressSaysHowLongItWillTake(t *testing.T) {
+	var out strings.Builder
+	g := newProgress(&process{terminal: true, stderr: &out}, "records", 1000)
+	g.started = time.Now().Add(-10 * time.Second)
+	g.skip(500)
+	g.update(100, 750)
+	assert.Contains(t, out.String(), "75%  100 records, 10/s, 10s left")
+	out.Reset()
+	g.shown = time.Time{}
+	g.update(200, 1000)
+	assert.NotContains(t, out.String(), "left")
 }

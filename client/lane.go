@@ -14,8 +14,6 @@ type lane struct {
 	wire wire
 	wake chan struct{} // tells run that something changed; capacity 1
 
-	stopped error // with StopOnError, the error after which nothing is sent; used by run only
-
 	mu       sync.Mutex
 	open     *batch   // being filled; nil: none yet
 	ready    []*batch // full or sealed, oldest first
@@ -206,13 +204,16 @@ func (l *lane) finish(b *batch) {
 // deliver sends a batch until the results of its records are known, and calls
 // their callbacks.
 func (l *lane) deliver(b *batch) {
-	d := delivery{lane: l, batch: b, err: l.stopped}
+	d := delivery{lane: l, batch: b}
 	cost := b.cost
-	if l.stopped == nil {
+	if stopped := l.p.stopped.Load(); stopped != nil {
+		d.err = *stopped
+	} else {
 		d.run()
 	}
-	if l.p.cfg.StopOnError {
-		l.stopped = d.err
+	if l.p.cfg.StopOnError && d.err != nil {
+		err := d.err // else d itself would be on the heap
+		l.p.stopped.CompareAndSwap(nil, &err)
 	}
 	l.p.memory.give(cost)
 	silent := 0

@@ -31,7 +31,10 @@ type Producer struct {
 	ctx    context.Context // ends when Close ends or gives up
 	cancel context.CancelFunc
 	closed atomic.Bool
-	work   sync.WaitGroup
+
+	stopped atomic.Pointer[error] // with StopOnError, the error after which nothing is sent
+
+	work sync.WaitGroup
 
 	mu     sync.Mutex
 	failed int // records without a callback, since the last Flush

@@ -56,11 +56,12 @@ type ProducerConfig struct {
 	// after an outage.
 	DeliveryTimeout time.Duration
 
-	// StopOnError makes a lane send nothing after a batch that was not written:
+	// StopOnError makes the producer send nothing after a batch that was not written:
 	// later records fail with the same error. Without it, a record that the server
 	// refuses is left out and all others are written. With StopOnError and one
 	// lane, the records that are written are the first ones that were sent, unless
-	// a batch fails on some partitions only.
+	// a batch fails on some partitions only; of other lanes, what is in flight then may
+	// be written too.
 	StopOnError bool
 
 	// Retry, unless nil, is called before a request that failed with err is sent

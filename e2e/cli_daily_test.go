@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,4 +107,141 @@ func TestConsumeEndsWithItsReader(t *testing.T) {
 	assert.Empty(t, stderr.tail(1000))
 	assert.Less(t, time.Since(began), 30*time.Second)
 	assert.JSONEq(t, `{"groups":[]}`, string(s.get("/groups").body))
+}
+
+// numbered writes a file of n numbered lines.
+func numbered(t *testing.T, n int) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "lines")
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, "{\"n\":%d,\"user\":\"u%d\"}\n", i, i%97)
+	}
+	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
+	return file
+}
+
+// numbersOf are the numbers in a topic, by partition and in order.
+func (s *server) numbersOf(topic string, partitions int) (all [][]int) {
+	s.t.Helper()
+	for p := range partitions {
+		var numbers []int
+		for line := range strings.Lines(s.must("", "consume", topic, "--partition", strconv.Itoa(p), "--values")) {
+			var v struct{ N int }
+			require.NoError(s.t, json.Unmarshal([]byte(line), &v))
+			numbers = append(numbers, v.N)
+		}
+		all = append(all, numbers)
+	}
+	return all
+}
+
+// A file goes to several partitions at the same time: each line once, in order within
+// each partition, keys where the server puts them.
+func TestProduceAFileToSeveralPartitions(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("plain", 5)
+	s.topic("keyed", 5)
+	const n = 60_000
+	file := numbered(t, n)
+	s.must("", "produce", "plain", file)
+	s.must("", "produce", "keyed", file, "--key-field", "user")
+	for _, topic := range []string{"plain", "keyed"} {
+		count := 0
+		for p, numbers := range s.numbersOf(topic, 5) {
+			assert.True(t, slices.IsSorted(numbers), "partition %d of %s", p, topic)
+			count += len(numbers)
+		}
+		assert.Equal(t, n, count)
+	}
+	placed := s.produce("keyed", object{"key": "u5", "value": object{"n": n}})
+	assert.Contains(t, s.numbersOf("keyed", 5)[placed.Partition], 5)
+
+	// The first line that is refused is named, and nothing behind it is written.
+	lines, err := os.ReadFile(file)
+	require.NoError(t, err)
+	bad := append(append(slices.Clone(lines), `{"n":`+strings.Repeat("7", 2000)+"}\n"...), lines...)
+	require.NoError(t, os.WriteFile(file, bad, 0o600))
+	s.topic("refused", 5)
+	code, _, stderr := s.ottla("", "produce", "refused", file)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, fmt.Sprintf("line %d: ", n+1))
+	assert.Contains(t, stderr, fmt.Sprintf("; %d records committed before", n))
+	count := 0
+	for _, numbers := range s.numbersOf("refused", 5) {
+		count += len(numbers)
+	}
+	assert.Equal(t, n, count)
+}
+
+// Who interrupts the command is told where to go on, and then nothing is missing and
+// nothing there twice.
+func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("lines", 4)
+	const n = 400_000
+	file := numbered(t, n)
+	skip, interrupts := "0", 0
+	for range 50 {
+		cmd := exec.Command(binary, "produce", "lines", file, "--server", s.base, "--skip", skip)
+		var stderr safeBuffer
+		cmd.Stderr = &stderr
+		require.NoError(t, cmd.Start())
+		timer := time.AfterFunc(150*time.Millisecond, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		err := cmd.Wait()
+		timer.Stop()
+		if err == nil {
+			break
+		}
+		interrupts++
+		m := regexp.MustCompile(`^ottla: interrupted after \d+ lines?, which are committed; --skip (\d+) goes on\n$`).FindStringSubmatch(stderr.tail(1000))
+		if m == nil {
+			require.Equal(t, "ottla: interrupted\n", stderr.tail(1000), "before the first line")
+			continue
+		}
+		skip = m[1]
+	}
+	assert.Positive(t, interrupts)
+	seen := make([]bool, n)
+	for _, numbers := range s.numbersOf("lines", 4) {
+		assert.True(t, slices.IsSorted(numbers))
+		for _, i := range numbers {
+			require.False(t, seen[i], "%d is there twice", i)
+			seen[i] = true
+		}
+	}
+	assert.NotContains(t, seen, false)
+}
+
+// A group is moved in all its topics, to a time, and a dry run says where to without
+// moving anything; describe has the lag of each partition.
+func TestGroupsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("a", 2)
+	s.topic("b", 1)
+	for i := range 6 {
+		s.post("/events", object{"topic": "a", "partition": i % 2, "value": i}).want(200)
+		s.post("/events", object{"topic": "b", "value": i}).want(200)
+	}
+	assert.Len(t, strings.Split(strings.TrimSpace(s.must("", "consume", "a", "b", "--group", "g")), "\n"), 12)
+	const end = "TOPIC  PARTITION  FROM  TO\na      0          3     %d\na      1          3     %d\nb      0          6     %d\n"
+	assert.Equal(t, fmt.Sprintf(end, 0, 0, 0), s.must("", "group", "seek", "g", "--all-topics", "--to", "yesterday", "--dry-run"))
+	assert.Equal(t, fmt.Sprintf(end, 0, 0, 0), s.must("", "group", "seek", "g", "--all-topics", "--to=-1h", "--dry-run"))
+	assert.Equal(t, fmt.Sprintf(end, 3, 3, 6), s.must("", "group", "seek", "g", "--all-topics", "--to", "now", "--dry-run"))
+	assert.Equal(t, fmt.Sprintf(end, 2, 2, 2), s.must("", "group", "seek", "g", "--all-topics", "--to", "2", "--dry-run"))
+	assert.Equal(t, int64(3), s.committed("g", "a", 0), "nothing was moved")
+	assert.Equal(t, fmt.Sprintf(end, 0, 0, 0), s.must("", "group", "seek", "g", "--all-topics", "--to", time.Now().Format(time.DateOnly)))
+	assert.Equal(t, int64(0), s.committed("g", "a", 0))
+	assert.Equal(t, "TOPIC  PARTITION  FROM  TO\na      1          0     3\n", s.must("", "group", "seek", "g", "--topic", "a", "--partition", "1", "--to", "latest"))
+	described := s.must("", "group", "describe", "g")
+	assert.Regexp(t, `(?m)^LAG +9$`, described)
+	assert.Regexp(t, `(?m)^TOPIC +PARTITION +COMMITTED +POSITION +END +LAG +CONSUMER +METADATA$`, described)
+	assert.Regexp(t, `(?m)^a +0 +0 +- +3 +3 +- +-$`, described)
+	assert.Regexp(t, `(?m)^a +1 +3 +- +3 +0 +- +-$`, described)
+	code, _, stderr := s.ottla("", "group", "seek", "none", "--all-topics", "--to", "latest")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, "group_not_found")
 }
