@@ -211,6 +211,7 @@ func (fr *Front) SayDeliveries(ctx context.Context, req *protocol.DeliveryReques
 // receiptsOf are the receipts of one queue, by their places in the request.
 type receiptsOf struct {
 	cluster *routing.Cluster
+	err     *protocol.Error // there is none
 	group   string
 	places  []int
 }
@@ -228,12 +229,13 @@ func (fr *Front) sortReceipts(tokens []string, errs []*protocol.Error) []*receip
 		}
 		part := parts[name{r.ClusterID, r.Group}]
 		if part == nil {
-			part = &receiptsOf{cluster: fr.clusterByID(r.ClusterID), group: r.Group}
+			part = &receiptsOf{group: r.Group}
+			part.cluster, part.err = fr.receiptCluster(r)
 			parts[name{r.ClusterID, r.Group}] = part
 			order = append(order, part)
 		}
-		if part.cluster == nil {
-			errs[i] = groupNotFound(r.Group)
+		if part.err != nil {
+			errs[i] = part.err
 			continue
 		}
 		if errs[i] = fr.maySay(part.cluster, r); errs[i] == nil {
@@ -251,6 +253,26 @@ func (fr *Front) clusterByID(id string) *routing.Cluster {
 		}
 	}
 	return nil
+}
+
+// receiptCluster finds the cluster of a receipt. Errors: group_not_found, once all
+// clusters are known that may have it; those of a cluster that is not recovered.
+func (fr *Front) receiptCluster(r *queue.Receipt) (*routing.Cluster, *protocol.Error) {
+	if c := fr.clusterByID(r.ClusterID); c != nil {
+		return c, nil
+	}
+	if err := fr.settle(nil); err != nil {
+		return nil, err
+	}
+	if c := fr.clusterByID(r.ClusterID); c != nil {
+		return c, nil
+	}
+	for _, c := range fr.directory.Clusters() {
+		if c.Table() == nil {
+			return nil, c.Unavailable()
+		}
+	}
+	return nil, groupNotFound(r.Group)
 }
 
 // maySay refuses what the client may not do with a delivery: it must be one who may
