@@ -253,8 +253,8 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 
 // armTimer schedules a look at the leases for when the next one runs out.
 func (g *groupActor) armTimer(ctx actor.Context) {
-	if g.resigned || g.state == nil || g.state.MemberCount() < 2 {
-		return // a single member keeps its partitions, lapsed or not
+	if g.resigned || g.state == nil {
+		return
 	}
 	next := g.state.NextExpiry(g.now())
 	if next == 0 || g.timerAt != 0 && g.timerAt <= next {

@@ -145,7 +145,7 @@ func TestTables(t *testing.T) {
 		"topic describe t": `{"name":"t","retention_bytes":-1,"partitions":[{"partition_number":0,"leader_broker_id":2,"replicas":[2,1],` +
 			`"in_sync":[2],"earliest":0,"latest":4}]}`,
 		"group list":              `{"groups":[{"group":"g\u001b[2J","state":"empty","lag":4}]}`,
-		"group describe g":        `{"group":"g","state":"empty","members":[{"consumer_id":7,"lease_expires_at":"2026-11-23T05:39:15Z","assignment":[{"topic":"t","partition":1}]}]}`,
+		"group describe g":        `{"group":"g","state":"empty","members":[],"lapsed_members":[{"consumer_id":7,"lease_expires_at":"2026-11-23T05:39:15Z","assignment":[{"topic":"t","partition":1}]}]}`,
 		"offset list --group g":   `{"offsets":[{"topic":"t","partition":0,"committed":null,"end":5,"lag":5,"owner":7}]}`,
 		"cluster stop-broker c 2": `{"id":2,"state":"stopped"}`,
 		"topic delete t":          ``,

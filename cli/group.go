@@ -124,11 +124,12 @@ func describeGroup(g *protocol.GroupInfo) [][]string {
 		{"GENERATION", number(g.Generation)},
 		{"LAG", number(g.Lag)},
 	}
-	lease := "lease until"
-	if g.State == "empty" { // no member is live; those listed may still come back
-		lease = "lease expired at"
-	}
-	for _, m := range g.Members {
+	rows = append(rows, memberRows(g.Members, "lease until")...)
+	return append(rows, memberRows(g.LapsedMembers, "lease expired at")...)
+}
+
+func memberRows(members []protocol.MemberInfo, lease string) (rows [][]string) {
+	for _, m := range members {
 		var owned []string
 		for _, a := range m.Assignment {
 			owned = append(owned, fmt.Sprintf("%s-%d", a.Topic, a.Partition))

@@ -53,9 +53,11 @@ func getGroup(c *call) *protocol.Error {
 // fillGroup makes missing lists empty, so that they are rendered as [].
 func fillGroup(g *protocol.GroupInfo) {
 	g.Members = orEmpty(g.Members)
-	for i := range g.Members {
-		m := &g.Members[i]
-		m.Topics, m.Assignment = orEmpty(m.Topics), orEmpty(m.Assignment)
+	for _, list := range [][]protocol.MemberInfo{g.Members, g.LapsedMembers} {
+		for i := range list {
+			m := &list[i]
+			m.Topics, m.Assignment = orEmpty(m.Topics), orEmpty(m.Assignment)
+		}
 	}
 }
 

@@ -321,10 +321,14 @@ type GroupInfo struct {
 	Mode       string       `json:"mode"`  // ModeStream or ModeQueue
 	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
 	Generation Generation   `json:"generation"`
-	Members    []MemberInfo `json:"members"`
-	Lag        Offset       `json:"lag"` // of the partitions that have a leader
+	Members    []MemberInfo `json:"members"` // whose lease runs
+	Lag        Offset       `json:"lag"`     // of the partitions that have a leader
 	CreatedAt  time.Time    `json:"created_at"`
 	*QueueInfo              // of a queue; else nil
+
+	// LapsedMembers have been silent for longer than their lease, and nobody has taken
+	// their place: they may come back and go on.
+	LapsedMembers []MemberInfo `json:"lapsed_members,omitempty"`
 }
 
 // MemberInfo describes a member of a group.

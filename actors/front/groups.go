@@ -155,12 +155,20 @@ func (fr *Front) hideTopics(cluster string, info *protocol.GroupInfo) {
 		shown.Partitions = slices.DeleteFunc(slices.Clone(q.Partitions), func(at protocol.QueuePartition) bool { return !who.SeesTopic(cluster, at.Topic) })
 		info.QueueInfo = &shown
 	}
-	info.Members = slices.Clone(info.Members)
-	for i := range info.Members {
-		m := &info.Members[i]
+	for _, list := range []*[]protocol.MemberInfo{&info.Members, &info.LapsedMembers} {
+		*list = visibleMembers(who, cluster, *list)
+	}
+}
+
+// visibleMembers are members without what somebody may not know of.
+func visibleMembers(who *protocol.Principal, cluster string, members []protocol.MemberInfo) []protocol.MemberInfo {
+	members = slices.Clone(members)
+	for i := range members {
+		m := &members[i]
 		m.Topics = slices.DeleteFunc(slices.Clone(m.Topics), func(topic string) bool { return !who.SeesTopic(cluster, topic) })
 		m.Assignment = slices.DeleteFunc(slices.Clone(m.Assignment), func(at protocol.TopicPartition) bool { return !who.SeesTopic(cluster, at.Topic) })
 	}
+	return members
 }
 
 // Heartbeat renews the lease of a member that does not poll.

@@ -121,7 +121,7 @@ const (
 	StateStable      = "stable"
 )
 
-// Describe describes the group, but for its lag.
+// Describe describes the group, but for its lag. Members are those whose lease runs.
 func (g *State) Describe(now int64) protocol.GroupInfo {
 	info := protocol.GroupInfo{
 		Group: g.name, Mode: protocol.ModeStream, State: StateEmpty, Generation: g.now.Generation,
@@ -129,13 +129,15 @@ func (g *State) Describe(now int64) protocol.GroupInfo {
 	}
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
-		if g.live(now, gm.ID) {
-			switch {
-			case g.told.At(gm.ID) != g.now.Generation:
-				info.State = groupRebalancing
-			case info.State == StateEmpty:
-				info.State = StateStable
-			}
+		if !g.live(now, gm.ID) {
+			info.LapsedMembers = append(info.LapsedMembers, g.describeMember(gm))
+			continue
+		}
+		switch {
+		case g.told.At(gm.ID) != g.now.Generation:
+			info.State = groupRebalancing
+		case info.State == StateEmpty:
+			info.State = StateStable
 		}
 		info.Members = append(info.Members, g.describeMember(gm))
 	}

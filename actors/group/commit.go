@@ -20,7 +20,11 @@ func (g *State) DecideCommit(now int64, id protocol.ConsumerID, generation *prot
 	if err := g.checkCommitter(id, generation, offsets, false); err != nil {
 		return nil, err
 	}
-	return g.commitRecords(now, offsets, force)
+	recs, err := g.commitRecords(now, offsets, force)
+	if err != nil {
+		return nil, err
+	}
+	return append(recs, g.revived(now, id)...), nil
 }
 
 // DecideAck commits what a member acknowledges with its next poll: every

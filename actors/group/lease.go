@@ -65,9 +65,9 @@ func (g *State) DecideHeartbeat(now int64, id protocol.ConsumerID, generation *p
 	if sessionMs <= 0 {
 		sessionMs = gm.SessionMs
 	}
-	if sessionMs != gm.SessionMs {
+	if sessionMs != gm.SessionMs || gm.LapsedAt != 0 {
 		next := g.now.clone()
-		next.member(id).SessionMs = sessionMs
+		next.member(id).SessionMs, next.member(id).LapsedAt = sessionMs, 0
 		d.Records = g.memberRecords(now, actionUpdateMember, next)
 	}
 	d.LeaseMs = max(g.leases.At(id)-now, sessionMs)
@@ -77,12 +77,17 @@ func (g *State) DecideHeartbeat(now int64, id protocol.ConsumerID, generation *p
 	return d, nil
 }
 
-// ResumeLeases gives all members their full lease from now on. A coordinator that
-// begins does so, because it knows nothing of earlier polls.
+// ResumeLeases gives all members their full lease from now on, but for those whose
+// lease had run out. A coordinator that begins does so, because it knows nothing of
+// earlier polls. That its members know the generation it has to believe as well.
 func (g *State) ResumeLeases(now int64) {
 	for i := range g.now.Members {
 		gm := &g.now.Members[i]
+		g.told.Set(gm.ID, g.now.Generation)
 		g.leases.Set(gm.ID, now+gm.SessionMs) // aliveAt stays: it is not a sign of life
+		if gm.LapsedAt != 0 {
+			g.leases.Set(gm.ID, min(gm.LapsedAt, now))
+		}
 	}
 }
 
@@ -105,12 +110,39 @@ func (g *State) NextExpiry(now int64) int64 {
 }
 
 // Expire decides on a new generation without the lapsed members that others can
-// replace; no records if there are none.
+// replace, and notes who else has lapsed; no records if there are none.
 func (g *State) Expire(now int64) []metarecord.Record {
-	if len(g.replaceable(now, g.now, 0)) == 0 {
+	next, action := g.now, actionUpdateMember
+	if len(g.replaceable(now, g.now, 0)) > 0 {
+		next, action = g.nextGeneration(now, g.now, 0), actionExpire
+	}
+	marked := next
+	for i := range next.Members {
+		gm := &next.Members[i]
+		if gm.LapsedAt != 0 || g.live(now, gm.ID) {
+			continue
+		}
+		if marked == next {
+			marked = next.clone()
+		}
+		marked.Members[i].LapsedAt = g.leases.At(gm.ID)
+	}
+	if marked == g.now {
 		return nil
 	}
-	return g.memberRecords(now, actionExpire, g.nextGeneration(now, g.now, 0))
+	return g.memberRecords(now, action, marked)
+}
+
+// revived are the records of a member that commits although its lease had run out: it
+// is alive.
+func (g *State) revived(now int64, id protocol.ConsumerID) []metarecord.Record {
+	gm := g.now.member(id)
+	if gm == nil || gm.LapsedAt == 0 {
+		return nil
+	}
+	next := g.now.clone()
+	next.member(id).LapsedAt = 0
+	return g.memberRecords(now, actionUpdateMember, next)
 }
 
 // replaceable lists the members of m that are to be expired: their lease has run

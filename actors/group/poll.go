@@ -98,7 +98,7 @@ func (g *State) assigned(m *membership, id protocol.ConsumerID) []AssignedPartit
 // report false where subscribe finds no change (topics in another order).
 func (m *membership) unchangedBy(id protocol.ConsumerID, topics []SubscribedTopic, sessionMs int64) bool {
 	gm := m.member(id)
-	if gm == nil || gm.SessionMs != sessionMs || len(gm.Topics) != len(topics) {
+	if gm == nil || gm.LapsedAt != 0 || gm.SessionMs != sessionMs || len(gm.Topics) != len(topics) {
 		return false
 	}
 	for i := range topics {
@@ -133,7 +133,7 @@ func (m *membership) subscribe(id protocol.ConsumerID, topics []SubscribedTopic,
 	switch {
 	case grown || !slices.Equal(have.Topics, ids):
 		return actionResubscribe
-	case have.SessionMs != sessionMs:
+	case have.SessionMs != sessionMs || have.LapsedAt != 0:
 		return actionUpdateMember
 	}
 	return ""

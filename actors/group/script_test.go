@@ -230,6 +230,9 @@ func (s *script) describe() {
 	for _, m := range info.Members {
 		fmt.Fprintf(&s.out, "%d lease=%d topics=%s\n", m.ConsumerID, m.LeaseExpiresAt.UnixMilli()-s.h.now, strings.Join(m.Topics, ","))
 	}
+	for _, m := range info.LapsedMembers {
+		fmt.Fprintf(&s.out, "%d lapsed=%d topics=%s\n", m.ConsumerID, s.h.now-m.LeaseExpiresAt.UnixMilli(), strings.Join(m.Topics, ","))
+	}
 	for _, o := range s.h.g.CommittedList() {
 		fmt.Fprintf(&s.out, "committed %s/%d=%d\n", o.Topic, o.Partition, o.Offset)
 	}

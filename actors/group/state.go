@@ -67,6 +67,11 @@ type Member struct {
 	ID        protocol.ConsumerID `json:"id"`
 	Topics    []string            `json:"topics"`     // ids of what it subscribes to, ascending
 	SessionMs int64               `json:"session_ms"` // length of its lease, in milliseconds
+
+	// LapsedAt is when its lease ran out, in milliseconds since 1970, once that is in the
+	// log; 0: it runs, as far as is known. So a coordinator that begins does not take a
+	// member for alive of which nothing was heard for long.
+	LapsedAt int64 `json:"lapsed_at,omitempty"`
 }
 
 // Topic is a topic that some member subscribes to.
