@@ -131,11 +131,15 @@ func (g *groupActor) onlyQueue(ctx actor.Context, message any) bool {
 	case *routing.GroupPollEnded:
 		g.forgetPoll(m.Handle)
 	case *routing.GroupChange:
-		if !m.Delete {
+		switch {
+		case m.Delete:
+			g.deleteQueue(ctx, m)
+		case m.Leave != 0:
+			g.queue.state.Leave(m.Leave)
+			m.Reply.Put(nil)
+		default:
 			g.refuse(m, g.errIsQueue())
-			return true
 		}
-		g.deleteQueue(ctx, m)
 	case *routing.GroupStart:
 		g.refuse(m, g.errIsQueue())
 	case *routing.GroupDelivered:
@@ -143,7 +147,7 @@ func (g *groupActor) onlyQueue(ctx actor.Context, message any) bool {
 	case *routing.GroupCommit:
 		g.refuse(m, g.errIsQueue())
 	case *routing.GroupHeartbeat:
-		g.refuse(m, g.errIsQueue())
+		g.refuse(m, g.errIsQueue()) // a worker extends its deliveries
 	case *groupTopicGone:
 		g.advanceQueue(ctx, g.queue.state.TopicGone(g.now(), m.TopicID), nil, nil)
 	case *deleteUnused: // it was made on purpose

@@ -76,7 +76,7 @@ func newRoot(p *process) *cobra.Command {
 	root.Flags().AddFlagSet(serve.Flags())
 	root.AddCommand(serve, newVersion())
 	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands that talk to a server:"})
-	for _, cmd := range []*cobra.Command{newCluster(p), newTopic(p), newProduce(p), newConsume(p), newOffset(p), newGroup(p), newSource(p), newSubscription(p), newToken(p), newContext(p), newStatus(p), newHealth(p)} {
+	for _, cmd := range []*cobra.Command{newCluster(p), newTopic(p), newProduce(p), newConsume(p), newOffset(p), newGroup(p), newQueue(p), newSource(p), newSubscription(p), newToken(p), newContext(p), newStatus(p), newHealth(p)} {
 		cmd.GroupID = clientGroup
 		root.AddCommand(cmd)
 	}

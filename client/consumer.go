@@ -75,6 +75,10 @@ type Consumer struct {
 	cursor string            // the position after it
 	places []PartitionOffset // the same by partition, in case the cursor is not accepted any more
 
+	// Of a batch of a queue.
+	receipts []string
+	ackWait  time.Duration // until the first of their deadlines
+
 	once   sync.Once
 	closed bool
 }
@@ -137,6 +141,9 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 		if c.closed {
 			return nil, ErrClosed
 		}
+		if err := c.ackBatch(ctx); err != nil {
+			return nil, err
+		}
 		c.poll.Ack = c.cursor
 		request := c.poll
 		if limit > 0 && (request.MaxRecords == 0 || limit < request.MaxRecords) {
@@ -183,8 +190,15 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 func (c *Consumer) took(reply *PollReply) {
 	c.poll.ConsumerID, c.poll.Group = reply.ConsumerID, cmp.Or(reply.Group, c.poll.Group)
 	c.cursor, c.places = reply.Cursor, c.places[:0]
+	c.receipts = nil
 	for i := range reply.Messages {
 		m := &reply.Messages[i]
+		if m.Delivery != nil {
+			if wait := time.Until(m.Delivery.Deadline); len(c.receipts) == 0 || wait < c.ackWait {
+				c.ackWait = wait
+			}
+			c.receipts = append(c.receipts, m.Delivery.Receipt)
+		}
 		at := slices.IndexFunc(c.places, func(o PartitionOffset) bool { return o.Partition == m.Partition && o.Topic == m.Topic })
 		if at < 0 {
 			at = len(c.places)
@@ -195,9 +209,10 @@ func (c *Consumer) took(reply *PollReply) {
 }
 
 // Discard drops the last batch without committing it, because it was not
-// processed.
+// processed. Records of a queue are given back.
 func (c *Consumer) Discard(ctx context.Context) {
 	c.beat.end(ctx)
+	c.returnBatch(ctx)
 	c.forget()
 }
 
@@ -281,6 +296,9 @@ func (c *Consumer) Close(ctx context.Context) error {
 
 // commit sends a poll that returns as little as possible.
 func (c *Consumer) commit(ctx context.Context) error {
+	if len(c.receipts) > 0 {
+		return c.ackBatch(ctx)
+	}
 	last := c.poll
 	last.Ack, last.Wait, last.MaxRecords, last.MaxBytes = c.cursor, -1, 1, 1
 	for tries := 0; ; tries++ {

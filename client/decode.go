@@ -116,6 +116,10 @@ func (d *decoder) message(m *Message) {
 			m.Value = d.data(Bytes, quotedBytes)
 		case "headers":
 			m.Headers = d.headers()
+		case "deliver_at":
+			m.DeliverAt = time.UnixMilli(d.int64("deliver_at"))
+		case "delivery":
+			m.Delivery = d.delivery()
 		default:
 			d.r.Value()
 		}
@@ -142,6 +146,23 @@ func (d *decoder) data(kind Kind, f form) Data {
 		}
 	}
 	return Data{kind: kind, raw: v.Raw, form: f}
+}
+
+func (d *decoder) delivery() *Delivery {
+	v := &Delivery{}
+	for d.r.Object(); d.r.Field(); {
+		switch string(d.r.Key) {
+		case "receipt":
+			v.Receipt = d.text("receipt", "")
+		case "count":
+			v.Count = int(d.int64("count"))
+		case "deadline":
+			v.Deadline = time.UnixMilli(d.int64("deadline"))
+		default:
+			d.r.Value()
+		}
+	}
+	return v
 }
 
 func (d *decoder) headers() map[string]string {

@@ -30,7 +30,13 @@ func (c *Consumer) startHeartbeat() *heartbeat {
 		// The next poll reports an error that does not pass.
 		_, _ = c.client.Heartbeat(ctx, p.Cluster, p.Group, p.ConsumerID, 0)
 	}
-	go b.run(ctx, sign, c.session()/beatsPerSession, time.Now().Add(c.alive))
+	every := c.session() / beatsPerSession
+	if receipts := c.receipts; len(receipts) > 0 {
+		wait := max(c.ackWait, time.Millisecond)
+		sign = func(ctx context.Context) { _, _ = c.client.Extend(ctx, wait, receipts...) }
+		every = max(wait/beatsPerSession, time.Millisecond)
+	}
+	go b.run(ctx, sign, every, time.Now().Add(c.alive))
 	return b
 }
 

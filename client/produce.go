@@ -17,6 +17,13 @@ func (c *Client) Produce(ctx context.Context, topic string, r Record) (Ack, erro
 
 // ProduceIn is Produce for a topic that several clusters have.
 func (c *Client) ProduceIn(ctx context.Context, cluster, topic string, r Record) (Ack, error) {
+	return c.ProduceOnce(ctx, cluster, topic, "", r)
+}
+
+// ProduceOnce is ProduceIn under an idempotency key of 1 to 200 printable ASCII
+// characters: what was written under the same key within the last ten minutes is not
+// written again, and the first Ack is returned.
+func (c *Client) ProduceOnce(ctx context.Context, cluster, topic, key string, r Record) (Ack, error) {
 	body := append([]byte(`{"topic":`), protocol.AppendJSONString(nil, topic)...)
 	if cluster != "" {
 		body = appendName(body, "cluster", false)
@@ -26,7 +33,11 @@ func (c *Client) ProduceIn(ctx context.Context, cluster, topic string, r Record)
 	if err != nil {
 		return Ack{}, err
 	}
-	answer, err := c.send(ctx, &request{method: http.MethodPost, path: "/events", body: append(body, '}')}, nil)
+	req := &request{method: http.MethodPost, path: "/events", body: append(body, '}')}
+	if key != "" {
+		req.headers = map[string]string{"Idempotency-Key": key}
+	}
+	answer, err := c.send(ctx, req, nil)
 	if err != nil {
 		return Ack{}, fmt.Errorf("produce to %s: %w", topic, err)
 	}

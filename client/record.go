@@ -23,6 +23,10 @@ type Record struct {
 	// Timestamp is the record's time, with a precision of milliseconds. Zero means
 	// the time at which the server receives the record.
 	Timestamp time.Time
+
+	// DeliverAt, unless zero, is when queues give the record to a worker at the
+	// earliest; at most 30 days from now. All other readers see it at once.
+	DeliverAt time.Time
 }
 
 // Ack is the position of a committed record, which is on disk on a majority of its
@@ -52,6 +56,10 @@ func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err er
 	if !r.Timestamp.IsZero() {
 		dst = appendName(dst, "timestamp", first())
 		dst = strconv.AppendInt(dst, r.Timestamp.UnixMilli(), 10)
+	}
+	if !r.DeliverAt.IsZero() {
+		dst = appendName(dst, "deliver_at", first())
+		dst = strconv.AppendInt(dst, r.DeliverAt.UnixMilli(), 10)
 	}
 	if len(r.Headers) > 0 {
 		dst = appendName(dst, "headers", first())
@@ -111,6 +119,8 @@ type Message struct {
 	Key       Data
 	Value     Data
 	Headers   map[string]string // nil when there are none
+	DeliverAt time.Time         // when queues give the record at the earliest; zero: at once
+	Delivery  *Delivery         // of a queue; else nil
 
 	raw []byte
 }

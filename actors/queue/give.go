@@ -125,6 +125,9 @@ func (s *State) Ready(topics []string, n int) int {
 	return min(ready, n, max(0, s.cfg.MaxInFlight-s.inFlight()))
 }
 
+// Leave forgets a worker. Its deliveries go on.
+func (s *State) Leave(id protocol.ConsumerID) { delete(s.workers, id) }
+
 // see notes that a worker has asked.
 func (s *State) see(now int64, a *Ask) {
 	if len(s.workers) >= maxWorkers {

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ottla/client"
+	"ottla/protocol"
+)
+
+// deadHeader begins the names of the headers that dead letters have.
+const deadHeader = "ottla-dead-"
+
+// redrivePage is how many dead letters are read at once.
+const redrivePage = 100
+
+func newQueueRedrive(r *remote) *cobra.Command {
+	var cluster string
+	var maxRecords int
+	cmd := clusterFlag(&cobra.Command{
+		Use: "redrive NAME", Short: "Put the dead letters of a queue back into their topics", Args: exactArgs("a NAME"),
+		Long: "Put the dead letters of a queue back into their topics, as new records of the same\n" +
+			"partition, key, value and headers. What was put back is remembered in the group\n" +
+			"NAME.redrive, so the next redrive goes on behind it; dead letters stay in their topic.\n" +
+			"A redrive that is interrupted puts nothing back twice if it is repeated within ten minutes.",
+		Example: "  ottla queue redrive senders\n  ottla queue redrive senders --max-records 10",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := r.client()
+			if err != nil {
+				return err
+			}
+			ctx, stop := r.context(cmd)
+			defer stop()
+			n, err := redrive(ctx, a, cluster, args[0], maxRecords)
+			if n > 0 || err == nil {
+				fmt.Fprintf(r.p.stdout, "%d dead letters of queue %s were put back\n", n, args[0])
+			}
+			return interrupted(a.explain(err))
+		},
+	}, &cluster, "the queue's cluster")
+	cmd.Flags().IntVar(&maxRecords, "max-records", 0, "at most so many (default: all that are there now)")
+	return cmd
+}
+
+// redrive puts dead letters back, at most limit unless that is 0, and returns how many.
+func redrive(ctx context.Context, a *api, cluster, queue string, limit int) (n int, err error) {
+	info, err := a.Group(ctx, cluster, queue)
+	if err != nil {
+		return 0, err
+	}
+	if info.QueueInfo == nil {
+		return 0, fmt.Errorf("group %s is no queue", queue)
+	}
+	topics := map[string]bool{}
+	for _, t := range info.Topics {
+		dead := t + protocol.DeadSuffix
+		if info.DeadLetterTopic != nil {
+			dead = *info.DeadLetterTopic
+		}
+		topics[dead] = true
+	}
+	d := &redriver{api: a, cluster: info.Cluster, queue: queue, ends: map[protocol.TopicPartition]int64{}}
+	for topic := range topics {
+		t, err := a.Topic(ctx, info.Cluster, topic)
+		if client.HasCode(err, protocol.CodeTopicNotFound) {
+			delete(topics, topic)
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		for _, p := range t.Partitions {
+			if p.Latest != nil {
+				d.ends[protocol.TopicPartition{Topic: topic, Partition: p.Number}] = int64(*p.Latest)
+			}
+		}
+	}
+	if len(topics) == 0 {
+		return 0, nil
+	}
+	d.poll = client.PollRequest{
+		Cluster: info.Cluster, Group: queue + ".redrive", Topics: slices.Sorted(maps.Keys(topics)), Wait: -1, MaxRecords: redrivePage,
+	}
+	err = d.run(ctx, limit)
+	return d.done, err
+}
+
+// redriver reads the dead letters that were there at the beginning.
+type redriver struct {
+	api            *api
+	cluster, queue string
+	ends           map[protocol.TopicPartition]int64 // where they ended at the beginning
+	poll           client.PollRequest
+	done           int
+}
+
+func (d *redriver) run(ctx context.Context, limit int) error {
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		defer cancel()
+		_ = d.api.LeaveGroup(ctx, d.cluster, d.poll.Group, d.poll.ConsumerID) // else its lease runs out
+	}()
+	for limit == 0 || d.done < limit {
+		reply, err := d.api.Poll(ctx, d.poll)
+		if err != nil {
+			return err
+		}
+		d.poll.ConsumerID = reply.ConsumerID
+		if len(reply.Messages) == 0 {
+			return nil
+		}
+		commit := map[protocol.TopicPartition]int64{}
+		ended := true
+		for i := range reply.Messages {
+			m := &reply.Messages[i]
+			at := protocol.TopicPartition{Topic: m.Topic, Partition: m.Partition}
+			if m.Offset >= d.ends[at] || limit > 0 && d.done == limit {
+				continue // it died meanwhile
+			}
+			if err = d.putBack(ctx, m); err != nil {
+				break
+			}
+			commit[at], ended = m.Offset+1, false
+		}
+		for at, offset := range commit {
+			if cerr := d.api.CommitOffsets(ctx, d.cluster, d.poll.Group, d.poll.ConsumerID, []client.PartitionOffset{{Topic: at.Topic, Partition: at.Partition, Offset: offset}}); cerr != nil && err == nil {
+				err = cerr
+			}
+		}
+		if err != nil || ended {
+			return err
+		}
+	}
+	return nil
+}
+
+// putBack writes a dead letter to the topic that it is from, unless it is another
+// queue's.
+func (d *redriver) putBack(ctx context.Context, m *client.Message) error {
+	if m.Headers[deadHeader+"group"] != d.queue {
+		return nil
+	}
+	topic := m.Headers[deadHeader+"topic"]
+	rec := client.Record{Key: m.Key, Value: m.Value, Headers: map[string]string{}}
+	for name, value := range m.Headers {
+		if !strings.HasPrefix(name, deadHeader) {
+			rec.Headers[name] = value
+		}
+	}
+	if p, err := strconv.Atoi(m.Headers[deadHeader+"partition"]); err == nil {
+		rec.Partition = &p
+	}
+	key := fmt.Sprintf("redrive-%s-%d-%d-%d", hashOf(m.Topic), m.Partition, m.Offset, m.Timestamp.UnixMilli())
+	for tries := 0; ; tries++ {
+		_, err := d.api.ProduceOnce(ctx, d.cluster, topic, key, rec)
+		if err == nil {
+			d.done++
+			return nil
+		}
+		var said *client.Error
+		if tries == redriveTries || errors.As(err, &said) && !said.Retriable {
+			return err
+		}
+		t := time.NewTimer(retryBackoff << tries)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// hashOf shortens a name that may be too long for an idempotency key.
+func hashOf(name string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // a hash never fails
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// redriveTries is how often a dead letter is written again before the redrive fails.
+const redriveTries = 6
