@@ -107,6 +107,7 @@ type environment struct {
 	handles   *logfile.HandleCache
 	bootID    string
 	now       func() time.Time
+	steady    func() int64 // milliseconds since 1970 by the clock at the start of the process, and by none that is set since
 	disk      *actor.PID
 	manifests *datadir.Manifests
 	directory *routing.Directory
@@ -143,3 +144,11 @@ func (e *environment) stopDisk() {
 }
 
 func typeName(v any) string { return fmt.Sprintf("%T", v) }
+
+// steadyClock goes on from what a clock says now, in milliseconds since 1970, whatever
+// it is set to later: leases and back-offs stand on it. If the wall clock is set back,
+// nobody who is gone keeps what is his for that much longer.
+func steadyClock(now func() time.Time) func() int64 {
+	began := now()
+	return func() int64 { return began.UnixMilli() + now().Sub(began).Milliseconds() }
+}

@@ -107,7 +107,14 @@ func (g *groupActor) Receive(ctx actor.Context) {
 // there are many groups.
 func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
-func (g *groupActor) now() int64 { return g.env.now().UnixMilli() }
+// now is what leases stand on. The times of a queue are those of its records, which
+// clients may give.
+func (g *groupActor) now() int64 {
+	if g.queue != nil {
+		return g.env.now().UnixMilli()
+	}
+	return g.env.steady()
+}
 
 func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
@@ -172,7 +179,7 @@ func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 
 func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 	lines := &protocol.Lines{}
-	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.now(), recs)
+	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.now().UnixMilli(), recs)
 	g.proposed++
 	g.inFlight++
 	seq, self, system := g.proposed, ctx.Self(), g.env.system

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,11 +26,18 @@ type groupProbe struct {
 	group  *actor.PID
 	asked  chan any // what the group sends to its parent
 	woken  chan *routing.PollHandle
+
+	wall, steady atomic.Int64 // milliseconds since 1970
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(supervise.QuietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
-	env := &environment{opt: Options{}.withDefaults(), log: slog.Default(), system: p.system, now: time.Now}
+	p.wall.Store(time.Now().UnixMilli())
+	p.steady.Store(time.Now().UnixMilli())
+	env := &environment{
+		opt: Options{}.withDefaults(), log: slog.Default(), system: p.system,
+		now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, steady: p.steady.Load,
+	}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
@@ -122,6 +130,33 @@ func outcomeOf(err *protocol.Error) protocol.Outcome {
 		return protocol.OutcomeApplied
 	}
 	return err.Outcome
+}
+
+// A lease ends when its time is over, although the wall clock is set back meanwhile, and
+// does not end when it is set forward.
+func TestLeasesDoNotStandOnTheWallClock(t *testing.T) {
+	p := newGroupProbe(t)
+	p.joined(1)
+	p.wall.Add(25 * time.Hour.Milliseconds())
+	_, reply := p.poll(2, 2)
+	p.proposal().Done(protocol.ProduceResult{})
+	require.Len(t, p.answer(reply).Assigned, 1, "consumer 1 is alive, and keeps a half")
+
+	p.wall.Add(-50 * time.Hour.Milliseconds())
+	p.steady.Add(61_000)
+	_, reply = p.poll(2, 3)
+	p.proposal().Done(protocol.ProduceResult{})
+	require.Len(t, p.answer(reply).Assigned, 2, "consumer 1 was silent for longer than its lease")
+}
+
+func TestSteadyClock(t *testing.T) {
+	at := time.UnixMilli(1_000_000)
+	clock := steadyClock(func() time.Time { return at })
+	assert.EqualValues(t, 1_000_000, clock())
+	at = at.Add(1500 * time.Millisecond)
+	assert.EqualValues(t, 1_001_500, clock())
+	began := time.Now()
+	assert.GreaterOrEqual(t, steadyClock(time.Now)(), began.UnixMilli())
 }
 
 func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {

@@ -58,6 +58,11 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	there, err := os.Stat(o.DataDir)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("start: %w", err)
+	}
 	m, places, err := datadir.Load(o.DataDir, forced.HasMetadataQuorum)
 	if err != nil {
 		release()
@@ -79,6 +84,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	go n.KeepRates()
+	go datadir.Watch(o.DataDir, there, n.stopped, n.env.fail)
 	find, err := n.env.openLink(len(m.List()) == 0)
 	if err != nil {
 		n.env.stopDisk()
@@ -115,7 +121,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1), stopped: make(chan struct{}),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: logfile.BootID(), now: o.now, manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
 

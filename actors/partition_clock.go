@@ -22,11 +22,15 @@ func (p *partitionActor) tick(ctx actor.Context) {
 		p.wake()
 	}
 	if p.quiet {
-		p.do(ctx, p.quietRetention)
+		p.do(ctx, func() {
+			p.rollTick()
+			p.quietRetention()
+		})
 		return
 	}
 	p.do(ctx, func() {
 		p.rep.Tick()
+		p.rollTick()
 		p.leaderlessTick(ctx)
 		if p.ref != nil {
 			p.rep.ReconcileMembers(p.want)
@@ -60,6 +64,25 @@ func (p *partitionActor) quietRetention() {
 	p.retentionTick()
 	if p.rep.Gathered() {
 		p.wake()
+	}
+}
+
+// longestSegment is how long records stay in an active segment at most.
+const longestSegment = 7 * 24 * time.Hour
+
+// rollTick seals the active segment when its oldest records are as old as retention
+// lets them get, or as compaction should take up: else those of a partition that is
+// written to rarely would stay for ever.
+func (p *partitionActor) rollTick() {
+	if p.ticks%p.env.ticks(p.env.opt.RetentionCheckInterval) != 0 || p.spec.internal() {
+		return
+	}
+	after := longestSegment.Milliseconds()
+	if ms := p.settings.RetentionMs; ms >= 0 && !p.compacts() {
+		after = min(after, ms)
+	}
+	if p.file.RollDue(p.env.now().UnixMilli(), after) {
+		p.rep.Roll()
 	}
 }
 

@@ -108,6 +108,9 @@ func (l *Log) stageFrame(b *Batch, f *Frame) {
 // segment.
 func (l *Log) advance(f *Frame) {
 	a := &l.active
+	if a.next == a.base && f.Count > 0 {
+		l.since = f.AppendTime
+	}
 	a.last = f.Index
 	a.next += int64(f.Count)
 	a.lastAt = max(a.lastAt, f.AppendTime)

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	filePerm = 0o644
-	dirPerm  = 0o755
+	filePerm = 0o640
+	dirPerm  = 0o750
 
 	minReserve = 64 << 10
 	maxReserve = 4 << 20

@@ -51,6 +51,7 @@ type Log struct {
 
 	logStart int64
 	lastAt   int64 // greatest append time
+	since    int64 // append time of the first records of the active segment, if it has any
 
 	compacted  *CompactedSet // the generation that is read, nil if none; it hides what segments hold below its Next
 	replaced   []*segment    // parts of older generations, still on disk

@@ -34,6 +34,13 @@ func (l *Log) Roll(b *Batch) bool {
 	return true
 }
 
+// RollDue reports whether the oldest records of the active segment were appended ms
+// milliseconds or longer before now: until it is sealed, neither retention nor
+// compaction reach them. Negative ms is never.
+func (l *Log) RollDue(now, ms int64) bool {
+	return ms >= 0 && l.active.next > l.active.base && now-l.since >= ms
+}
+
 // stageSeal stages the sync of a segment before the next one may exist, the
 // release of space reserved after its end, and its index file.
 func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {

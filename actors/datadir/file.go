@@ -169,7 +169,7 @@ func (d durable) writeSealed(path string, v sealable) error {
 }
 
 func writeSynced(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (d durable) mkdirAll(root, dir string) error {
 	if err := d.step("mkdir %s", dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	for p := dir; p != root; {

@@ -30,7 +30,7 @@ func (e *InUseError) Error() string {
 // kernel releases the lock. Errors: *InUseError, or those of the system. Release
 // does nothing when called again.
 func Lock(dir string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}

@@ -126,6 +126,14 @@ func (r *Replica) deliver(w *Write) {
 	}
 }
 
+// Roll seals the active segment, if it has records.
+func (r *Replica) Roll() {
+	b := &logfile.Batch{}
+	if r.log.Roll(b) {
+		r.enqueue(&Write{Batch: b, mustSync: true})
+	}
+}
+
 // StageFinal asks for a last write, which makes the next start short: a
 // checkpoint, and a sync mark behind the last entry.
 func (r *Replica) StageFinal() {
