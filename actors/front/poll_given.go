@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -131,7 +132,8 @@ func (p *poll) take(g *queue.Given, r *logfile.Record) {
 	got.take(&next, r)
 	if got.sink != nil {
 		got.sink.Take(&next)
-	} else {
+	} else { // what was read is only valid until the next record
+		next.Key, next.Value, next.Headers = bytes.Clone(next.Key), bytes.Clone(next.Value), bytes.Clone(next.Headers)
 		got.records = append(got.records, next)
 	}
 	if t := p.topics.At(g.ID.TopicID); t != nil {

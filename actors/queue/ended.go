@@ -11,7 +11,8 @@ const (
 	chunkBits = 6
 	chunkSize = 1 << chunkBits
 	full      = ^uint64(0)
-	topLevel  = 9 // a node of this level stands for 64^10 = 2^60 offsets
+	topLevel  = 9       // a node of this level stands for 64^10 = 2^60 offsets
+	maxOffset = 1 << 61 // no partition gets there
 )
 
 // nodeID names a node of the tree: level 0 are the chunks.

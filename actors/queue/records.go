@@ -273,6 +273,9 @@ func (s *State) applyPosition(p *partition, value []byte) error {
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
+	if v.Position < 0 || v.Position > maxOffset {
+		return fmt.Errorf("position %d is out of range", v.Position)
+	}
 	p.began, p.position, p.seq, p.dead, p.lost = true, v.Position, v.Seq, v.Dead, v.Lost
 	for id := range p.nodes { // its drop may be a record that is not there yet
 		if id.end() <= p.position {
@@ -317,7 +320,7 @@ func (p *partition) applyNode(id nodeID, value []byte) error {
 		return err
 	}
 	bits, err := strconv.ParseUint(v.Ended, 16, 64)
-	if err != nil || id.level < 0 || id.level > topLevel || id.index < 0 {
+	if err != nil || id.level < 0 || id.level > topLevel || id.index < 0 || id.index >= maxOffset>>(chunkBits*(id.level+1)) {
 		return fmt.Errorf("node %d of level %d has bits %q", id.index, id.level, v.Ended)
 	}
 	p.stored[id] = struct{}{}
@@ -339,6 +342,9 @@ func (n *node) decode(id nodeID, v *nodeValue) error {
 	base := id.index << chunkBits
 	for k, runs := range [][]givenRun{given: v.Given, waiting: v.Waiting} {
 		for _, r := range runs {
+			if r[0] < 0 || r[1] < 1 || r[0] > chunkSize || r[1] > chunkSize {
+				return fmt.Errorf("node %d of level %d has a run of %d records from %d on", id.index, id.level, r[1], r[0])
+			}
 			for i := range r[1] {
 				n.entries = append(n.entries, entry{offset: base + r[0] + i, count: int(r[2]), kind: kind(k), until: r[3]})
 			}

@@ -1,0 +1,237 @@
+package queue
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
+)
+
+var partition0 = protocol.PartitionID{TopicID: "id-a"}
+
+// fed is a queue of topic a that has read n records of partition 0.
+func fed(t testing.TB, n int, change func(*Change)) *State {
+	s := New("q")
+	c := &Change{Topics: []Topic{{ID: "id-a", Name: "a"}}}
+	if change != nil {
+		change(c)
+	}
+	_, _, err := s.Put(1000, c, []byte("secret"))
+	require.Nil(t, err)
+	s.Resume()
+	s.more(0, n)
+	return s
+}
+
+// more feeds records from one offset up to another.
+func (s *State) more(from, to int) {
+	s.Feed(1000, &Read{Scan: Scan{ID: partition0, From: -1}, Next: -1, End: int64(to)})
+	for from < to {
+		next := min(to, from+scanRecords)
+		r := &Read{Scan: Scan{ID: partition0, From: int64(from)}, Next: int64(next), End: int64(to)}
+		for o := from; o < next; o++ {
+			r.Records = append(r.Records, ReadRecord{Offset: int64(o), Size: 10})
+		}
+		s.Feed(1000, r)
+		from = next
+	}
+}
+
+func (s *State) takes(t testing.TB, now int64, n int) []Given {
+	got, _, err := s.Give(now, &Ask{ClusterID: "c", Topics: []string{"id-a"}, MaxRecords: n, MaxBytes: 1 << 20})
+	require.Nil(t, err)
+	return got
+}
+
+func (s *State) tell(t testing.TB, now int64, w Word, token string) Verdict {
+	r, err := DecodeReceipt(token)
+	require.Nil(t, err)
+	verdicts, _ := s.Say(now, &w, []*Receipt{r})
+	return verdicts[0]
+}
+
+func TestReceiptsCannotBeMade(t *testing.T) {
+	s := fed(t, 3, nil)
+	got := s.takes(t, 2000, 2)
+	r, err := DecodeReceipt(got[0].Receipt)
+	require.Nil(t, err)
+	assert.Equal(t, "c", r.ClusterID)
+	assert.Equal(t, "q", r.Group)
+	assert.Equal(t, [2]int64{0, 1}, [2]int64{r.Offset, int64(r.Count)})
+	assert.Equal(t, Done, s.tell(t, 2000, Word{Verb: Extend, WaitMs: 5}, got[0].Receipt))
+
+	for i := range got[0].Receipt { // any change of a character
+		forged := []byte(got[0].Receipt)
+		forged[i] = 'A' + (forged[i]+1)%26
+		if string(forged) == got[0].Receipt {
+			continue
+		}
+		r, err := DecodeReceipt(string(forged))
+		if err != nil {
+			assert.Equal(t, protocol.CodeInvalidReceipt, err.Code)
+			continue
+		}
+		verdicts, _ := s.Say(2000, &Word{}, []*Receipt{r})
+		assert.NotEqual(t, Done, verdicts[0], "at %d", i)
+	}
+	other := fed(t, 3, nil)
+	other.cfg.Secret = []byte("another")
+	other.Resume()
+	other.more(0, 3)
+	assert.Equal(t, Invalid, s.tell(t, 2000, Word{}, other.takes(t, 2000, 1)[0].Receipt))
+	for _, text := range []string{"", "x", strings.Repeat("A", 5000), got[0].Receipt + "A", got[0].Receipt[:40]} {
+		_, err := DecodeReceipt(text)
+		require.NotNil(t, err, text)
+	}
+}
+
+// An ack that is repeated is taken; one of a delivery that does not count is stale.
+func TestWhatWorkersSay(t *testing.T) {
+	s := fed(t, 3, func(c *Change) { c.BackoffMs = []int64{100} })
+	first := s.takes(t, 2000, 1)[0]
+	assert.Equal(t, Done, s.tell(t, 2000, Word{Verb: Nack}, first.Receipt))
+	assert.Equal(t, Done, s.tell(t, 2050, Word{Verb: Nack}, first.Receipt), "again")
+	assert.Equal(t, Stale, s.tell(t, 2050, Word{Verb: Ack}, first.Receipt), "it was given back")
+	assert.Equal(t, Stale, s.tell(t, 2050, Word{Verb: Extend, WaitMs: 1}, first.Receipt))
+	assert.EqualValues(t, 1, s.takes(t, 2099, 1)[0].Offset)
+	again := s.takes(t, 2100, 1)[0]
+	assert.Equal(t, [2]int64{0, 2}, [2]int64{again.Offset, int64(again.Count)})
+	assert.Equal(t, Stale, s.tell(t, 2100, Word{Verb: Ack}, first.Receipt))
+	late := again.Deadline + 5
+	s.Tick(late)
+	assert.Equal(t, Done, s.tell(t, late, Word{Verb: Ack}, again.Receipt), "late, but nobody else has it")
+	assert.Equal(t, Done, s.tell(t, late, Word{Verb: Ack}, again.Receipt))
+	assert.Equal(t, Stale, s.tell(t, late, Word{Verb: Ack}, first.Receipt), "ended by another delivery")
+	assert.Equal(t, Stale, s.tell(t, late, Word{Verb: Nack}, again.Receipt))
+}
+
+func TestMaxInFlight(t *testing.T) {
+	two := 2
+	s := fed(t, 9, func(c *Change) { c.MaxInFlight = &two })
+	got := s.takes(t, 2000, 5)
+	require.Len(t, got, 2)
+	require.Empty(t, s.takes(t, 2000, 5))
+	require.Zero(t, s.Ready([]string{"id-a"}, 5))
+	delay := int64(60_000)
+	s.tell(t, 2000, Word{Verb: Nack, DelayMs: &delay}, got[0].Receipt)
+	require.Len(t, s.takes(t, 2000, 5), 1, "what waits is with nobody")
+}
+
+// Blocks of which some records are ended are bounded. Beyond that those get on that
+// are given again, and nothing is lost.
+func TestBoundOfChunks(t *testing.T) {
+	deliveries := 1000
+	s := fed(t, 0, func(c *Change) { c.MaxDeliveries = &deliveries })
+	const n = (maxChunks + 100) * chunkSize
+	delay := int64(10_000)
+	s.more(0, lookAhead)
+	given := 0
+	for from := 0; from < n && given < n; from += lookAhead {
+		got := s.takes(t, 2000, lookAhead)
+		for _, g := range got {
+			given++
+			w := Word{Verb: Ack}
+			if g.Offset%chunkSize == 0 {
+				w = Word{Verb: Nack, DelayMs: &delay}
+			}
+			require.Equal(t, Done, s.tell(t, 2000, w, g.Receipt))
+		}
+		s.more(from+lookAhead, min(n, from+2*lookAhead))
+		require.LessOrEqual(t, s.chunkCount(), maxChunks+1)
+		require.LessOrEqual(t, s.tracked, s.room())
+	}
+	require.Positive(t, s.chunkCount())
+	for now := int64(20_000); s.parts[partition0].position < n; now += delay {
+		got := s.takes(t, now, n)
+		require.NotEmpty(t, got)
+		for _, g := range got {
+			require.Equal(t, Done, s.tell(t, now, Word{Verb: Ack}, g.Receipt))
+		}
+		p := s.parts[partition0]
+		s.more(int(p.scanned), min(n, int(p.scanned)+lookAhead))
+	}
+}
+
+// Put again, changed, deleted.
+func TestSettings(t *testing.T) {
+	s := fed(t, 3, nil)
+	_, recs, err := s.Put(5, &Change{Topics: []Topic{{ID: "id-a", Name: "a"}}}, []byte("x"))
+	require.Nil(t, err)
+	require.Empty(t, recs)
+	wait := int64(7)
+	_, _, err = s.Put(5, &Change{AckWaitMs: &wait}, nil)
+	require.Equal(t, protocol.CodeGroupExists, err.Code)
+	s.takes(t, 2000, 1)
+	require.Len(t, s.Patch(5, &Change{AckWaitMs: &wait}), 1)
+	require.Empty(t, s.Patch(5, &Change{AckWaitMs: &wait}))
+	require.EqualValues(t, 2, s.Generation())
+	require.EqualValues(t, "a.dead", s.Settings().DeadLettersOf("a"))
+	require.EqualValues(t, []int64{1000, 5000, 30_000, 30_000}, []int64{s.cfg.backoff(1), s.cfg.backoff(2), s.cfg.backoff(3), s.cfg.backoff(9)})
+	require.Equal(t, 1, s.Describe(6).Partitions[0].InFlight)
+
+	kept := map[string]bool{}
+	for _, rec := range s.TopicGone(9, "id-a") {
+		if rec.Value == nil {
+			kept[string(rec.Key)] = true
+		}
+	}
+	require.Contains(t, kept, `["qn","q","id-a",0,0,0]`)
+	require.Empty(t, s.Describe(9).Partitions)
+	require.NotEmpty(t, s.Delete())
+	require.False(t, s.Exists())
+	require.NotContains(t, string(WithoutSecret([]byte(`["q","g"]`), []byte(`{"v":1,"secret":"c2VjcmV0","topics":[]}`))), "c2Vj")
+	require.Equal(t, "-", string(WithoutSecret([]byte(`["q","g"]`), []byte(`{"v":1,"secret":"c2VjcmV0","unknown":[]}`))))
+	require.Equal(t, "x", string(WithoutSecret([]byte(`["qp","g"]`), []byte("x"))))
+}
+
+// Records that no build of ours can have written are refused, and never panic.
+func FuzzApply(f *testing.F) {
+	f.Add(`["qn","q","t",0,0,1]`, `{"v":1,"ended":"f0","given":[[0,2,1,5]],"waiting":[[3,1,2,9]],"dying":[{"n":8,"count":1,"seq":2,"since":3}]}`)
+	f.Add(`["qp","q","t",0]`, `{"v":1,"topic":"x","position":66,"at":1}`)
+	f.Add(`["qe","q","t",0]`, `{"v":1,"ends":[[1,2,1]]}`)
+	f.Add(`["q","q"]`, `{"v":1,"topics":[{"id":"t","name":"x"}],"secret":"AAA="}`)
+	f.Fuzz(func(_ *testing.T, key, value string) {
+		s := New("q")
+		for _, rec := range []metarecord.Record{
+			{Action: actionSettings, Key: []byte(`["q","q"]`), Value: []byte(`{"v":1,"topics":[{"id":"t","name":"x"}],"max_in_flight":3,"max_deliveries":2}`)},
+			{Action: actionNode, Key: []byte(key), Value: []byte(value)},
+		} {
+			_ = s.Apply(rec)
+		}
+		if s.Exists() {
+			s.Resume()
+			s.Tick(1)
+			s.Describe(1)
+			_ = s.Dump()
+		}
+	})
+}
+
+func FuzzDecodeReceipt(f *testing.F) {
+	f.Add("ARBiZDIyZWEwYWVkYTQ2ZTgxB3dvcmtlcnOjmfm2ojQQN2ZmZmRjOWIzYTYwMzg3YQAAAWshV_WTGIHFFiYW25j_PoU")
+	f.Fuzz(func(_ *testing.T, token string) {
+		if r, err := DecodeReceipt(token); err == nil {
+			_ = r.Group
+		}
+	})
+}
+
+func BenchmarkGiveAndAck(b *testing.B) {
+	s := fed(b, 0, nil)
+	at := 0
+	for b.Loop() {
+		s.more(at, at+100)
+		at += 100
+		var receipts []*Receipt
+		for _, g := range s.takes(b, 2000, 100) {
+			r, _ := DecodeReceipt(g.Receipt)
+			receipts = append(receipts, r)
+		}
+		s.Say(2000, &Word{}, receipts)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(at), "ns/record")
+}

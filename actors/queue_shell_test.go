@@ -1,0 +1,122 @@
+package actors
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/actors/group"
+	"ottla/actors/queue"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// queueProbe is a group that has become a queue of topic "t", with two records in
+// partition 0.
+func queueProbe(t *testing.T) *groupProbe {
+	p := newGroupProbe(t)
+	put := protocol.NewFuture[routing.GroupQueued]()
+	p.system.Root.Send(p.group, &routing.GroupQueue{
+		Change: queue.Change{Topics: []queue.Topic{{ID: "id-t", Name: "t"}}}, Secret: []byte("s"), Reply: put,
+	})
+	p.proposal().Done(protocol.ProduceResult{})
+	a, ok := put.Wait(time.Now().Add(patience))
+	require.True(t, ok && a.Created)
+	p.feed(-1, -1)
+	p.proposal().Done(protocol.ProduceResult{}) // of its position
+	p.feed(0, 2)
+	return p
+}
+
+func (p *groupProbe) feed(from, next int64) {
+	r := &routing.QueueRead{Read: queue.Read{Scan: queue.Scan{Topic: "t", ID: protocol.PartitionID{TopicID: "id-t"}, From: from}, Next: next, End: max(0, next)}}
+	for o := max(from, 0); o < next; o++ {
+		r.Records = append(r.Records, queue.ReadRecord{Offset: o, Size: 10})
+	}
+	p.system.Root.Send(p.group, r)
+}
+
+// work is a poll for one record.
+func (p *groupProbe) work(id protocol.ConsumerID, wait int64) (*routing.PollHandle, protocol.Future[routing.GroupShare]) {
+	h := &routing.PollHandle{}
+	h.Waiter = protocol.NewWaiter(func() { p.woken <- h })
+	reply := protocol.NewFuture[routing.GroupShare]()
+	p.system.Root.Send(p.group, &routing.GroupPoll{
+		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 1}}, SessionMs: 60_000, WaitMs: wait, Records: 1, Bytes: 1000, Handle: h, Reply: reply,
+	})
+	return h, reply
+}
+
+func (p *groupProbe) says(w queue.Word, receipt string) protocol.Future[routing.GroupSaid] {
+	reply := protocol.NewFuture[routing.GroupSaid]()
+	p.system.Root.Send(p.group, &routing.GroupSay{Word: w, Receipts: []string{receipt}, Reply: reply})
+	return reply
+}
+
+// A delivery and an ack are answered when they are committed, and an answer that rests
+// on them waits as well.
+func TestQueueAnswersWhatIsCommitted(t *testing.T) {
+	p := queueProbe(t)
+	_, reply := p.work(1, 0)
+	given := p.proposal()
+	_, ok := reply.Wait(time.Now().Add(20 * time.Millisecond))
+	require.False(t, ok, "answered before it was committed")
+	given.Done(protocol.ProduceResult{})
+	share := p.answer(reply)
+	require.Len(t, share.Queue.Given, 1)
+
+	ack := p.says(queue.Word{}, share.Queue.Given[0].Receipt)
+	acked := p.proposal()
+	again := p.says(queue.Word{}, share.Queue.Given[0].Receipt) // rests on the first
+	_, ok = again.Wait(time.Now().Add(20 * time.Millisecond))
+	require.False(t, ok)
+	acked.Done(protocol.ProduceResult{})
+	for _, f := range []protocol.Future[routing.GroupSaid]{ack, again} {
+		a, ok := f.Wait(time.Now().Add(patience))
+		require.True(t, ok)
+		assert.Equal(t, []queue.Verdict{queue.Done}, a.Verdicts)
+	}
+}
+
+// What is not committed is unknown, and its actor ends.
+func TestQueueWhoseDeliveryIsNotCommitted(t *testing.T) {
+	p := queueProbe(t)
+	_, reply := p.work(1, 0)
+	p.proposal().Done(protocol.ProduceResult{Err: protocol.Unknownf("lost")})
+	share := p.answer(reply)
+	require.NotNil(t, share.Err)
+	require.IsType(t, &groupFailed{}, <-p.asked)
+	_, reply = p.work(1, 0)
+	require.Equal(t, protocol.ErrNotLeader, p.answer(reply).Err)
+}
+
+// A worker that waits is called when there is something, and one that has left gives
+// its turn to the next.
+func TestQueueCallsWhoWaits(t *testing.T) {
+	p := queueProbe(t)
+	for range 2 {
+		_, reply := p.work(1, 0)
+		p.proposal().Done(protocol.ProduceResult{})
+		require.Len(t, p.answer(reply).Queue.Given, 1)
+	}
+	left, reply := p.work(2, 60_000)
+	require.Empty(t, p.answer(reply).Queue.Given)
+	waits, reply := p.work(3, 60_000)
+	require.Empty(t, p.answer(reply).Queue.Given)
+	p.system.Root.Send(p.group, &routing.GroupPollEnded{Consumer: 2, Handle: left})
+	p.feed(2, 3)
+	p.wakes(waits)
+	assert.Equal(t, routing.PollRebalanced, waits.Signal())
+	assert.Equal(t, routing.PollGoesOn, left.Signal())
+	_, reply = p.work(3, 0)
+	p.proposal().Done(protocol.ProduceResult{})
+	require.Len(t, p.answer(reply).Queue.Given, 1)
+
+	older, _ := p.work(4, 60_000)
+	_, reply = p.work(4, 0)
+	p.wakes(older)
+	assert.Equal(t, routing.PollSuperseded, older.Signal())
+	require.Empty(t, p.answer(reply).Queue.Given)
+}
