@@ -87,7 +87,7 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	}
 	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
 	w := &world{
-		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(),
+		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(), queues: newQueues(),
 		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{},
 	}
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
@@ -132,6 +132,9 @@ func (w *world) campaign(c *campaign) (*result, error) {
 		return nil, err
 	}
 	if err := w.createTopics(); err != nil {
+		return nil, err
+	}
+	if err := w.createQueues(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -46,7 +46,13 @@ type answer struct {
 type consumed struct {
 	Partition int             `json:"partition"`
 	Offset    int64           `json:"offset"`
+	Key       json.RawMessage `json:"key"`
 	Value     json.RawMessage `json:"value"`
+	Delivery  struct {
+		Receipt  string `json:"receipt"`
+		Count    int    `json:"count"`
+		Deadline int64  `json:"deadline"`
+	} `json:"delivery"` // of a queue
 }
 
 // offsetRow is the committed offset of a group in one partition.

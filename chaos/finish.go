@@ -14,7 +14,7 @@ import (
 	"ottla/chaos/offsetcheck"
 )
 
-var allTopics = []string{mainTopic, shortTopic, churnTopic, keyTopic}
+var allTopics = []string{mainTopic, shortTopic, churnTopic, keyTopic, jobTopic, deadNone, deadKey}
 
 const (
 	drainLimit  = 60 * time.Second // for all groups to reach the end
@@ -71,9 +71,15 @@ func (w *world) finish(rounds int) (*result, error) {
 		res.Violations = append(res.Violations, checkLog(h, f)...)
 	}
 	res.Violations = append(res.Violations, checkGroups(h.deliveries, w.groups, logs[mainTopic].ends())...)
+	for _, q := range w.queues {
+		res.Violations = append(res.Violations, checkQueue(q, logs[jobTopic], logs[q.dead])...)
+	}
 	res.Violations = append(res.Violations, checkOffsets(w.rec.offsets)...)
 	for _, d := range h.deliveries {
 		res.Delivered += len(d.offsets)
+	}
+	for _, q := range w.queues {
+		res.Jobs += len(q.acked)
 	}
 	res.OffsetCalls, res.OffsetUnknown = w.rec.offsets.Size()
 	res.Seconds = int(w.rec.now().Seconds())
@@ -106,6 +112,11 @@ func (w *world) drain() {
 	for i, g := range w.groups {
 		if g.topic == mainTopic {
 			wg.Go(func() { w.drainGroup(ctx, g, 100*(i+1)+99) })
+		}
+	}
+	for i, q := range w.queues {
+		for n := range crewSize {
+			wg.Go(func() { w.drainQueue(ctx, q, 20_000+100*i+n) })
 		}
 	}
 	wg.Wait()

@@ -26,6 +26,7 @@ type result struct {
 	Acked         int            `json:"acked"`
 	Log           int            `json:"log"`       // records in the final logs
 	Delivered     int            `json:"delivered"` // to members of groups
+	Jobs          int            `json:"jobs"`      // of queues, that were acknowledged
 	OffsetCalls   int            `json:"offset_calls"`
 	OffsetUnknown int            `json:"offset_unknown"` // offset calls without a known outcome
 	SlowestMS     int64          `json:"slowest_ms"`     // slowest recovery, until new acknowledgements
@@ -54,8 +55,8 @@ func (r *result) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Strikes)) {
 		strikes = append(strikes, fmt.Sprintf("%d %s", r.Strikes[name], name))
 	}
-	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d s, seed %d, %s: %d violations\n",
-		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
+	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d jobs done, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d s, seed %d, %s: %d violations\n",
+		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.Jobs, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
 }
 
 // append adds the result to a file, unless path is "". Of many violations it keeps
@@ -99,11 +100,11 @@ func sumResults(paths []string, out io.Writer) error {
 		}
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| campaign\t| runs\t| faults\t| acknowledged\t| in the logs\t| delivered\t| offset calls\t| violations\t| slowest recovery\t| commits\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	fmt.Fprintln(w, "| campaign\t| runs\t| faults\t| acknowledged\t| in the logs\t| delivered\t| jobs\t| offset calls\t| violations\t| slowest recovery\t| commits\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, s := range slices.SortedFunc(maps.Values(sums), func(a, b *result) int { return cmp.Compare(a.Campaign, b.Campaign) }) {
-		fmt.Fprintf(w, "| %s\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %.1f s\t| %s\t|\n",
-			s.Campaign, runs[s.Campaign], s.Rounds, s.Acked, s.Log, s.Delivered, s.OffsetCalls, len(s.Violations), float64(s.SlowestMS)/1000, s.Version)
+		fmt.Fprintf(w, "| %s\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %.1f s\t| %s\t|\n",
+			s.Campaign, runs[s.Campaign], s.Rounds, s.Acked, s.Log, s.Delivered, s.Jobs, s.OffsetCalls, len(s.Violations), float64(s.SlowestMS)/1000, s.Version)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -120,6 +121,7 @@ func (r *result) add(other *result) {
 	r.Acked += other.Acked
 	r.Log += other.Log
 	r.Delivered += other.Delivered
+	r.Jobs += other.Jobs
 	r.OffsetCalls += other.OffsetCalls
 	r.OffsetUnknown += other.OffsetUnknown
 	r.Scrubbed += other.Scrubbed

@@ -35,6 +35,7 @@ type world struct {
 	disk   *volume   // nil: the data is in an ordinary directory
 	rec    *recorder
 	groups []*group
+	queues []*queue
 	victim int    // the broker whose files are damaged: one of three, so a minority of every partition
 	backup string // an older copy of the victim's directory, "" if there is none
 
@@ -91,6 +92,9 @@ var topicSettings = map[string]string{
 	shortTopic: `"segment_bytes":65536,"retention_bytes":262144`,
 	churnTopic: `"segment_bytes":65536`,
 	keyTopic:   `"segment_bytes":65536,"cleanup_policy":"compact"`,
+	jobTopic:   `"segment_bytes":262144`,
+	deadNone:   `"segment_bytes":262144`,
+	deadKey:    `"segment_bytes":262144`,
 }
 
 func topicBody(topic, settings string) []byte {
@@ -114,6 +118,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	produce(churnTopic, 1, 0, 2*time.Millisecond)
 	produce(churnTopic, 10, 0, 5*time.Millisecond)
 	produce(keyTopic, 20, 10, 5*time.Millisecond)
+	produce(jobTopic, 5, jobKeys, 10*time.Millisecond)
 
 	w.groups = []*group{
 		{"acks", mainTopic, byAck},
@@ -130,6 +135,12 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 			seed++
 			m := newMember(w, g, 100*(i+1)+n, seed)
 			wg.Go(func() { m.run(ctx) })
+		}
+	}
+	for i, q := range w.queues {
+		for n := range crewSize {
+			k := &worker{s: w.target(), rec: w.rec, q: q, rnd: random(), id: 10_000 + 100*i + n}
+			wg.Go(func() { k.run(ctx) })
 		}
 	}
 	for n := range 2 {

@@ -191,6 +191,36 @@ def test_the_async_client_does_the_same(server: Server) -> None:
     asyncio.run(main())
 
 
+def test_a_consumer_works_on_a_queue(server: Server) -> None:
+    with Client(server.url) as c:
+        topic = new_topic(c)
+        c.request("PUT", f"/groups/{topic}", {"mode": "queue", "topics": [topic], "backoff_ms": [], "max_deliveries": 2})
+        for i in range(4):
+            c.produce(topic, i)
+        due = c.produce(topic, "later", delay=0.5)
+        seen: list[tuple[Any, int]] = []
+        with c.consumer(topic, group=topic, wait=2, max_records=1) as worker:
+            while len(seen) < 6:
+                for record in worker.poll().records:
+                    assert record.delivery is not None
+                    seen.append((record.value, record.delivery.count))
+                    if record.value == 1:
+                        c.extend(record, ack_wait=60)
+                        c.nack(record, reason="no")
+                        with pytest.raises(OttlaError) as e:
+                            c.ack(record)
+                        assert e.value.code == "stale_receipt"
+            assert worker.commit() == []
+        assert sorted(map(str, seen)) == sorted(map(str, [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1), ("later", 1)]))
+        assert due.offset >= 0
+        deadline = time.monotonic() + 10
+        while any(p["position"] != p["end"] for p in c.request("GET", f"/groups/{topic}")["partitions"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        dead = [r for p in range(3) for r in c.records(topic + ".dead", p)[0]]
+        assert [(r.value, r.headers["ottla-dead-reason"]) for r in dead] == [(1, "no")]
+
+
 def test_both_clients_are_made_of_one_source() -> None:
     root = pathlib.Path(__file__).parent.parent
     made = runpy.run_path(str(root / "tools" / "make_clients.py"))

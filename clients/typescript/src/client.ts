@@ -21,6 +21,9 @@ export interface ProduceOptions {
   headers?: Record<string, string>;
   /** Milliseconds since 1970. */
   timestamp?: number;
+  /** Queues give it to a worker no earlier, in milliseconds since 1970; or delayMs from now. */
+  deliverAt?: number;
+  delayMs?: number;
   /** Of your own, it makes the record written once over restarts, too. */
   idempotencyKey?: string;
 }
@@ -106,6 +109,24 @@ export class Client {
       from: options.from,
       autoCreate: options.autoCreate ?? false,
     });
+  }
+
+  /**
+   * Ends records of a queue: they are never given to it again. Resolves to how many;
+   * OttlaError stale_receipt: all were given again, or are ended otherwise.
+   */
+  ack(...records: OttlaRecord[]): Promise<number> {
+    return this.http.say("ack", records);
+  }
+
+  /** Gives records of a queue back; with dead they go to the dead letters. */
+  nack(records: OttlaRecord[], options: { delayMs?: number; reason?: string; dead?: boolean } = {}): Promise<number> {
+    return this.http.say("nack", records, { delay_ms: options.delayMs, reason: options.reason, dead: options.dead });
+  }
+
+  /** Moves the deadlines of records of a queue to so long from now. */
+  extend(records: OttlaRecord[], ackWaitMs: number): Promise<number> {
+    return this.http.say("extend", records, { ack_wait_ms: ackWaitMs });
   }
 
   /** Reads a page of a partition, without a group. */

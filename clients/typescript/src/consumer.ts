@@ -38,6 +38,7 @@ export interface ConsumerState {
 export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
   private cursor: string | undefined;
   private joined = false;
+  private held: OttlaRecord[] = [];
 
   constructor(
     private readonly http: Http,
@@ -55,6 +56,7 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
 
   /** Acknowledges the batch before, and returns the next one; it may be empty. */
   async poll(signal?: AbortSignal): Promise<Batch<V>> {
+    await this.acknowledge();
     for (;;) {
       try {
         const body = (await this.http.repeated({
@@ -65,12 +67,13 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
         this.state.consumerId = body.consumer_id;
         this.state.group = body.group;
         this.joined = true;
-        this.cursor = body.records.length > 0 ? body.cursor : undefined;
+        this.cursor = (body.records.length > 0 && body.cursor) || undefined;
         const batch: Batch<V> = {
           consumerId: body.consumer_id, group: body.group, generation: body.generation,
           records: body.records.map((r) => decodeRecord<V>(r)), timedOut: body.timed_out,
         };
         if (body.cursor) batch.cursor = body.cursor;
+        this.held = batch.records.filter((r) => r.delivery !== undefined);
         return batch;
       } catch (e) {
         const moved = e instanceof OttlaError && (e.code === "stale_generation" || e.code === "foreign_cursor");
@@ -80,6 +83,17 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
     }
   }
 
+  /** Acknowledges the last batch of a queue. What others have been given is not ours. */
+  private async acknowledge(): Promise<void> {
+    if (this.held.length === 0) return;
+    try {
+      await this.http.say("ack", this.held);
+    } catch (e) {
+      if (!(e instanceof OttlaError && e.code === "stale_receipt")) throw e;
+    }
+    this.held = [];
+  }
+
   /** All records, for ever; each batch is acknowledged when its last record was used. */
   async *[Symbol.asyncIterator](): AsyncIterator<OttlaRecord<V>> {
     for (;;) yield* (await this.poll()).records;
@@ -87,6 +101,10 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
 
   /** Commits positions, or all that was delivered, without a poll. */
   async commit(positions?: Position[]): Promise<Position[]> {
+    if (positions === undefined && this.held.length > 0) {
+      await this.acknowledge();
+      return [];
+    }
     const body = {
       consumer_id: this.state.consumerId, group: this.state.group, cluster: this.state.cluster,
       offsets: positions?.map(({ topic, partition, offset }) => ({ topic, partition, offset })),

@@ -1,4 +1,5 @@
 import { OttlaError, TransportError, type ErrorBody } from "./errors.js";
+import type { OttlaRecord } from "./records.js";
 
 export interface Request {
   method: string;
@@ -67,6 +68,15 @@ export class Http {
 
   moveOn(): void {
     this.at = (this.at + 1) % this.bases.length;
+  }
+
+  /** Says something of deliveries; resolves to how many it was taken of. */
+  async say(verb: "ack" | "nack" | "extend", records: OttlaRecord[], fields: Record<string, unknown> = {}): Promise<number> {
+    const receipts = records.flatMap((r) => (r.delivery ? [r.delivery.receipt] : []));
+    const answer = (await this.repeated({
+      method: "POST", path: "/events/" + verb, body: JSON.stringify({ receipts, ...fields }), headers: { "Content-Type": "application/json" },
+    })) as { count: number };
+    return answer.count;
   }
 
   /**

@@ -6,4 +6,4 @@ export { Client, type ClientOptions, type ConsumerOptions, type ProduceOptions, 
 export { Consumer, type Batch, type Position } from "./consumer.js";
 export { OttlaError, TransportError } from "./errors.js";
 export { Producer } from "./producer.js";
-export type { Bytes, Committed, Json, OttlaRecord, Value } from "./records.js";
+export type { Bytes, Committed, Delivery, Json, OttlaRecord, Value } from "./records.js";

@@ -19,6 +19,18 @@ export interface OttlaRecord<V = unknown> {
   headers: Record<string, string>;
   /** Of streams: what follows this record begins behind it. */
   cursor?: string;
+  /** Queues give it to a worker no earlier, in milliseconds since 1970. */
+  deliverAt?: number;
+  /** Of a queue. */
+  delivery?: Delivery;
+}
+
+/** A record of a queue is with this worker until the deadline, in milliseconds since 1970. */
+export interface Delivery {
+  receipt: string;
+  /** How often it was given, this time included. */
+  count: number;
+  deadline: number;
 }
 
 /** Where a record stands. `duplicate` says that an earlier try had put it there. */
@@ -37,6 +49,8 @@ export interface OutgoingRecord {
   partition?: number;
   headers?: Record<string, string>;
   timestamp?: number;
+  deliverAt?: number;
+  delayMs?: number;
 }
 
 export function encodeRecord(r: OutgoingRecord): Record<string, unknown> {
@@ -45,6 +59,8 @@ export function encodeRecord(r: OutgoingRecord): Record<string, unknown> {
   if (r.partition !== undefined) body["partition"] = r.partition;
   if (r.headers) body["headers"] = r.headers;
   if (r.timestamp !== undefined) body["timestamp"] = r.timestamp;
+  if (r.deliverAt !== undefined) body["deliver_at"] = r.deliverAt;
+  if (r.delayMs !== undefined) body["delay_ms"] = r.delayMs;
   return body;
 }
 
@@ -63,6 +79,8 @@ export function decodeRecord<V>(body: Record<string, unknown>): OttlaRecord<V> {
     headers: (body["headers"] ?? {}) as Record<string, string>,
   };
   if (typeof body["cursor"] === "string") record.cursor = body["cursor"];
+  if (typeof body["deliver_at"] === "number") record.deliverAt = body["deliver_at"];
+  if (body["delivery"]) record.delivery = body["delivery"] as Delivery;
   return record;
 }
 

@@ -156,6 +156,30 @@ test("a stream goes on behind a cursor, over a restart, and leaves nothing behin
   assert.ok(!groups.some((g) => g.group === topic));
 });
 
+test("a consumer works on a queue", async () => {
+  const c = new Client(url);
+  const topic = await newTopic(c);
+  await c.request("PUT", `/groups/${topic}`, { mode: "queue", topics: [topic], backoff_ms: [], max_deliveries: 2 });
+  for (let i = 0; i < 4; i++) await c.produce(topic, i);
+  const due = Date.now() + 500;
+  await c.produce(topic, "later", { deliverAt: due });
+  const worker = c.consumer(topic, { group: topic, waitMs: 2000, maxRecords: 1 });
+  const seen: string[] = [];
+  while (seen.length < 6) {
+    for (const record of (await worker.poll()).records) {
+      seen.push(`${record.value} ${record.delivery!.count}`);
+      if (record.value === "later") assert.ok(record.deliverAt === due && Date.now() >= due);
+      if (record.value !== 1) continue;
+      assert.equal(await c.extend([record], 60_000), 1);
+      assert.equal(await c.nack([record], { reason: "no" }), 1);
+      await assert.rejects(c.ack(record), (e: unknown) => e instanceof OttlaError && e.code === "stale_receipt");
+    }
+  }
+  assert.deepEqual(await worker.commit(), []);
+  await worker.close();
+  assert.deepEqual(seen.sort(), ["0 1", "1 1", "1 2", "2 1", "3 1", "later 1"]);
+});
+
 test("another node is asked, and errors say what happened", async () => {
   const c = new Client(`http://127.0.0.1:1, ${url}`);
   const topic = await newTopic(new Client(url));

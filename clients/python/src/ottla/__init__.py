@@ -6,7 +6,7 @@ or of several nodes of one fleet, and move on when a node cannot be reached.
 
 from ._aio import AsyncClient, AsyncConsumer, AsyncProducer
 from ._errors import OttlaError, TransportError
-from ._models import Batch, Committed, Gap, Position, Record
+from ._models import Batch, Committed, Delivery, Gap, Position, Record
 from ._sync import Client, Consumer, Producer
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Client",
     "Committed",
     "Consumer",
+    "Delivery",
     "Gap",
     "OttlaError",
     "Position",

@@ -94,7 +94,8 @@ def json_request(method: str, path: str, body: Any = None, query: Iterable[tuple
 
 
 def record_body(
-    value: Any, key: Any = None, *, partition: int | None = None, headers: Mapping[str, str] | None = None, timestamp: int | None = None
+    value: Any, key: Any = None, *, partition: int | None = None, headers: Mapping[str, str] | None = None,
+    timestamp: int | None = None, deliver_at: int | None = None, delay: float | None = None
 ) -> dict[str, Any]:
     body = {**encoded("value", value)}
     if key is not None:
@@ -105,7 +106,23 @@ def record_body(
         body["headers"] = dict(headers)
     if timestamp is not None:
         body["timestamp"] = timestamp
+    if deliver_at is not None:
+        body["deliver_at"] = deliver_at
+    if delay is not None:
+        body["delay_ms"] = int(delay * 1000)
     return body
+
+
+def receipts_of(records: Iterable[Record]) -> list[str]:
+    """The receipts of records of a queue."""
+    return [r.delivery.receipt for r in records if r.delivery is not None]
+
+
+def say(verb: str, records: Iterable[Record], fields: Mapping[str, Any], patience: float) -> Steps[int]:
+    """Says something of deliveries; returns of how many it was taken."""
+    body = {"receipts": receipts_of(records), **{k: v for k, v in fields.items() if v is not None}}
+    answer = yield from repeated(json_request("POST", "/events/" + verb, body), patience, repeatable=True)
+    return int(answer["count"])
 
 
 def produce(topic: str, record: dict[str, Any], cluster: str | None, idempotency_key: str | None, patience: float) -> Steps[Committed]:
@@ -168,6 +185,7 @@ class ConsumerState:
     cursor: str | None = None
     generation: int | None = None
     joined: bool = False
+    held: tuple[Record, ...] = ()
 
     def query(self) -> list[tuple[str, str]]:
         q = [("topic", t) for t in self.topics]
@@ -188,6 +206,7 @@ class ConsumerState:
 
     def poll(self) -> Steps[Batch]:
         """Acknowledges the last batch and returns the next one, which may be empty."""
+        yield from self.acknowledge()
         while True:
             request = Request("GET", "/events", self.query(), timeout=self.wait_ms / 1000 + 30)
             try:
@@ -200,10 +219,25 @@ class ConsumerState:
             batch = Batch.of(body)
             self.consumer_id, self.group, self.generation, self.joined = batch.consumer_id, batch.group, batch.generation, True
             self.cursor = batch.cursor if batch.records else None
+            self.held = tuple(r for r in batch.records if r.delivery is not None)
             return batch
+
+    def acknowledge(self) -> Steps[None]:
+        """Acknowledges the last batch of a queue. What others have been given is not ours."""
+        if not self.held:
+            return
+        try:
+            yield from say("ack", self.held, {}, self.patience)
+        except OttlaError as e:
+            if e.code != "stale_receipt":
+                raise
+        self.held = ()
 
     def commit(self, positions: Iterable[Position] | None) -> Steps[list[Position]]:
         """Commits positions, or all that was delivered, at once."""
+        if positions is None and self.held:
+            yield from self.acknowledge()
+            return []
         body: dict[str, Any] = {"consumer_id": self.consumer_id, "group": self.group}
         if self.cluster:
             body["cluster"] = self.cluster

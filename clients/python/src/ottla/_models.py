@@ -6,6 +6,16 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """Of a record of a queue: it is with this worker until the deadline, in milliseconds
+    since 1970. ``count`` is how often it was given, this time included."""
+
+    receipt: str
+    count: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record that was read.
 
@@ -21,9 +31,12 @@ class Record:
     value: Any
     headers: dict[str, str] = field(default_factory=dict)
     cursor: str | None = None
+    deliver_at: int | None = None
+    delivery: Delivery | None = None
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Record:
+        given = body.get("delivery")
         return cls(
             topic=body["topic"],
             partition=body["partition"],
@@ -33,6 +46,8 @@ class Record:
             value=_decoded(body, "value"),
             headers=body.get("headers") or {},
             cursor=body.get("cursor"),
+            deliver_at=body.get("deliver_at"),
+            delivery=Delivery(given["receipt"], given["count"], given["deadline"]) if given else None,
         )
 
 

@@ -113,14 +113,20 @@ class Client:
         partition: int | None = None,
         headers: Mapping[str, str] | None = None,
         timestamp: int | None = None,
+        deliver_at: int | None = None,
+        delay: float | None = None,
         idempotency_key: str | None = None,
     ) -> Committed:
         """Writes one record, and returns where it is once a majority has it on disk.
 
         Values and keys are any JSON, or bytes. It is written once, however often it has
         to be sent; an ``idempotency_key`` of your own makes that hold over restarts.
+        Queues give it to a worker no earlier than ``deliver_at`` (milliseconds since
+        1970), or ``delay`` seconds from now.
         """
-        record = _core.record_body(value, key, partition=partition, headers=headers, timestamp=timestamp)
+        record = _core.record_body(
+            value, key, partition=partition, headers=headers, timestamp=timestamp, deliver_at=deliver_at, delay=delay
+        )
         return self._run(_core.produce(topic, record, self._cluster, idempotency_key, self._patience))
 
     def producer(self, topic: str) -> Producer:
@@ -147,6 +153,21 @@ class Client:
             names, group, self._cluster, consumer_id, max_records, int(wait * 1000), lease, start, auto_create, self._patience
         )
         return Consumer(self, state)
+
+    def ack(self, *records: Record) -> int:
+        """Ends records of a queue: they are never given to it again. Returns of how many;
+        raises OttlaError ``stale_receipt`` where all were given again or are ended."""
+        return self._run(_core.say("ack", records, {}, self._patience))
+
+    def nack(self, *records: Record, delay: float | None = None, reason: str | None = None, dead: bool = False) -> int:
+        """Gives records of a queue back: they are given again after ``delay`` seconds, or as
+        the queue has it; with ``dead`` they go to the dead letters."""
+        fields = {"delay_ms": None if delay is None else int(delay * 1000), "reason": reason, "dead": dead or None}
+        return self._run(_core.say("nack", records, fields, self._patience))
+
+    def extend(self, *records: Record, ack_wait: float) -> int:
+        """Moves the deadlines of records of a queue to so many seconds from now."""
+        return self._run(_core.say("extend", records, {"ack_wait_ms": int(ack_wait * 1000)}, self._patience))
 
     def records(
         self,
@@ -263,7 +284,8 @@ class Consumer:
         return self._state.group
 
     def poll(self) -> Batch:
-        """Acknowledges the batch before, and returns the next one; it may be empty."""
+        """Acknowledges the batch before, and returns the next one; it may be empty. Of a
+        queue the records have a ``delivery``."""
         return self._client._run(self._state.poll())
 
     def commit(self, positions: Iterable[Position] | None = None) -> list[Position]:
