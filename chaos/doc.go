@@ -51,6 +51,9 @@
 //	two fleets         the nodes of one list of seeds have written down different fleets
 //	skipped, twice     a group missed a record, or was given one twice with automatic commits
 //	two owners         two members got records of one partition in one generation
+//	given again        a queue gave a record that was acknowledged, or made it a dead letter
+//	two workers        a queue gave a record before the deadline of another delivery
+//	order              a queue with order by key gave a record before an earlier one of its key
 //	stale              a cursor of an old generation was accepted
 //	offset             committed offsets did not behave like registers (package offsetcheck)
 //	damaged            a file in use is damaged in the end, though everything was scrubbed
