@@ -62,6 +62,7 @@ type poll struct {
 	req      *protocol.PollRequest
 	deadline time.Time
 	state    pollState
+	graced   bool // by a queue, see queueGrace
 	joined   bool // the group has answered once with a share: Ack is committed, and After is used
 
 	// Found by resolve.

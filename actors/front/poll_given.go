@@ -24,6 +24,9 @@ func (p *poll) onGiven() pollState {
 	case len(given) == 0 && time.Now().Before(p.deadline):
 		p.share.at = p.share.at[:0]
 		return stateWait
+	case len(given) == 0 && !p.graced:
+		p.graced, p.deadline = true, time.Now().Add(queueGrace)
+		return p.shareAgain()
 	case len(given) == 0:
 		return p.answerNothing()
 	}
@@ -46,6 +49,10 @@ func (p *poll) onGiven() pollState {
 	}
 	return p.answer(nil)
 }
+
+// queueGrace is how long a poll that does not wait leaves the queue to look at what was
+// written just before.
+const queueGrace = 50 * time.Millisecond
 
 // readGiven reads the records, by partition and ascending. Missing are those that could
 // not be read, gone those that do not exist any more.

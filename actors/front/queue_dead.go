@@ -34,43 +34,46 @@ const (
 // what partitions remember.
 const deadDoubt = 8 * time.Minute
 
-// bury writes the dead letters of a queue, one after the other of each partition, on a
-// goroutine of its own. Each has a number by which its topic's partition knows it: one
-// that is written again, because nobody knows whether it was, is there once.
+// bury writes dead letters, one after the other of each partition. Each has a number by
+// which its topic's partition knows it: one that is written again, because nobody knows
+// whether it was, is there once.
 func (f *queueFeed) bury(work *routing.QueueWork) {
-	if len(work.Dying) == 0 || !f.burying.CompareAndSwap(false, true) {
-		return
+	for i := range work.Dying {
+		d := &work.Dying[i]
+		end := f.end(d.ID)
+		if !end.burying.CompareAndSwap(false, true) {
+			continue
+		}
+		if time.Now().Before(end.retry) {
+			end.burying.Store(false)
+			continue
+		}
+		go func() {
+			done := f.buryOne(d, work.Born, end.failures == 0)
+			pause := time.Duration(0)
+			if end.failures++; done {
+				end.failures = 0
+			} else {
+				pause = feedRetry << min(end.failures, maxBuryDoublings)
+			}
+			end.retry = time.Now().Add(pause)
+			end.burying.Store(false)
+			time.AfterFunc(pause, f.wake)
+		}()
 	}
-	go func() {
-		defer f.burying.Store(false)
-		failed := false
-		for i := range work.Dying {
-			if closed(f.feed.Ended) || closed(f.front.stopped) {
-				return
-			}
-			failed = !f.buryOne(&work.Dying[i]) || failed
-		}
-		if failed {
-			t := time.NewTimer(feedRetry)
-			defer t.Stop()
-			select {
-			case <-t.C:
-			case <-f.feed.Ended:
-			}
-		}
-		select {
-		case f.woken <- struct{}{}: // for the next
-		default:
-		}
-	}()
 }
 
-// buryOne writes one dead letter and ends its record; false if that failed.
-func (f *queueFeed) buryOne(d *queue.Dying) bool {
-	log := f.front.opt.Logger
-	written, err := f.writeDead(d)
+// maxBuryDoublings bounds the pause between two attempts.
+const maxBuryDoublings = 5
+
+// buryOne writes one dead letter and ends its record; false if that failed. The first
+// of several failures is logged.
+func (f *queueFeed) buryOne(d *queue.Dying, born int64, first bool) bool {
+	written, err := f.writeDead(d, born)
+	if err != nil && first {
+		f.front.opt.Logger.Warn("a dead letter cannot be written yet", "group", f.feed.Group, "topic", d.Topic, "partition", d.ID.Partition, "offset", d.Offset, "error", err)
+	}
 	if err != nil {
-		log.Warn("a dead letter cannot be written yet", "group", f.feed.Group, "topic", d.Topic, "partition", d.ID.Partition, "offset", d.Offset, "error", err)
 		return false
 	}
 	slot := protocol.NewFuture[*protocol.Error]()
@@ -80,7 +83,7 @@ func (f *queueFeed) buryOne(d *queue.Dying) bool {
 }
 
 // writeDead writes a dead letter; false if its record does not exist any more.
-func (f *queueFeed) writeDead(d *queue.Dying) (bool, *protocol.Error) {
+func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error) {
 	c := f.cluster()
 	if c == nil {
 		return false, routing.ErrStarting
@@ -109,7 +112,7 @@ func (f *queueFeed) writeDead(d *queue.Dying) (bool, *protocol.Error) {
 		}
 	}
 	req := &protocol.ProduceRequest{
-		Topic: to, Partition: partition, ProducerID: f.deadProducerID(d), Sequence: d.Seq, Deadline: deadline,
+		Topic: to, Partition: partition, ProducerID: f.deadProducerID(d, born), Sequence: d.Seq, Deadline: deadline,
 	}
 	action := protocol.ActionProduce
 	if string(rec.Value) == protocol.NullToken {
@@ -124,8 +127,8 @@ func (f *queueFeed) writeDead(d *queue.Dying) (bool, *protocol.Error) {
 }
 
 // deadProducerID is the producer of the dead letters of one partition of the queue.
-func (f *queueFeed) deadProducerID(d *queue.Dying) string {
-	return fmt.Sprintf("%s%s:%x:%s:%d", deadProducer, f.feed.Group, f.born, d.ID.TopicID, d.ID.Partition)
+func (f *queueFeed) deadProducerID(d *queue.Dying, born int64) string {
+	return fmt.Sprintf("%s%s:%x:%s:%d", deadProducer, f.feed.Group, born, d.ID.TopicID, d.ID.Partition)
 }
 
 // readDying reads the record that dies; nil if it does not exist any more.

@@ -22,28 +22,45 @@ const (
 // FeedQueue reads the logs of a queue that is led at this node, and writes its dead
 // letters, until the queue ends.
 func (fr *Front) FeedQueue(q *routing.QueueFeed) {
-	f := &queueFeed{front: fr, feed: q, seed: maphash.MakeSeed(), ends: map[protocol.PartitionID]*feedEnd{}, woken: make(chan struct{}, 1)}
+	f := &queueFeed{
+		front: fr, feed: q, seed: maphash.MakeSeed(), ends: map[protocol.PartitionID]*feedEnd{},
+		woken: make(chan struct{}, 1), slots: make(chan struct{}, feedReaders),
+	}
 	go f.run()
 }
 
-// queueFeed is the goroutine of one queue.
+// queueFeed is what is read for one queue. One goroutine asks the queue what is to be
+// done. Each partition is read, and has its dead letters written, by a goroutine of its
+// own while there is something to do: one whose leader does not answer holds up no
+// other.
 type queueFeed struct {
-	front   *Front
-	feed    *routing.QueueFeed
-	seed    maphash.Seed // of the hashes of keys, which nobody else needs
-	ends    map[protocol.PartitionID]*feedEnd
-	woken   chan struct{}
-	burying atomic.Bool
-	born    int64
+	front *Front
+	feed  *routing.QueueFeed
+	seed  maphash.Seed // of the hashes of keys, which nobody else needs
+	ends  map[protocol.PartitionID]*feedEnd
+	woken chan struct{}
+	slots chan struct{} // taken by the partitions that are being read
 }
 
-// feedEnd is where the queue waits for more at the end of a partition.
+// feedEnd is where the queue waits for more at the end of a partition. Who has set busy
+// has the fields below it.
 type feedEnd struct {
-	leader *routing.Leadership
-	waiter *protocol.Waiter
-	woken  atomic.Bool
-	looked time.Time // at the log's bounds
+	waiter  *protocol.Waiter
+	woken   atomic.Bool // by its leader, since it was registered there
+	missed  atomic.Bool // it was to be read while it was busy
+	burying atomic.Bool // a dead letter of the partition is being written
+	busy    atomic.Bool
+
+	// Of dead letters, for who has set burying.
+	failures int       // in a row
+	retry    time.Time // not before
+
+	leader *routing.Leadership // where it is registered
+	looked time.Time           // at the log's bounds
 }
+
+// feedReaders is how many partitions of a queue are read at the same time.
+const feedReaders = 16
 
 func (f *queueFeed) run() {
 	defer f.unregister()
@@ -52,16 +69,9 @@ func (f *queueFeed) run() {
 		if !ok {
 			return
 		}
-		more, retry := f.scan(work)
+		f.scan(work)
 		f.bury(work)
-		if more {
-			continue
-		}
-		pause := feedInterval
-		if retry {
-			pause = feedRetry
-		}
-		t := time.NewTimer(pause)
+		t := time.NewTimer(feedInterval)
 		select {
 		case <-f.feed.Ended:
 		case <-f.front.stopped:
@@ -75,6 +85,17 @@ func (f *queueFeed) run() {
 		}
 	}
 }
+
+// wake has the queue asked again.
+func (f *queueFeed) wake() {
+	select {
+	case f.woken <- struct{}{}:
+	default:
+	}
+}
+
+// wakeLater does so after a while: something could not be done.
+func (f *queueFeed) wakeLater() { time.AfterFunc(feedRetry, f.wake) }
 
 // cluster is the cluster of the queue; nil while it is not served.
 func (f *queueFeed) cluster() *routing.Cluster { return f.front.clusterByID(f.feed.ClusterID) }
@@ -93,7 +114,6 @@ func (f *queueFeed) look() (*routing.QueueWork, bool) {
 		work, come := slot.Wait(time.Now().Add(feedInterval))
 		switch {
 		case come && work.Err == nil:
-			f.born = work.Born
 			return &work, true
 		case come, closed(f.feed.Ended), closed(f.front.stopped):
 			return nil, false
@@ -101,12 +121,12 @@ func (f *queueFeed) look() (*routing.QueueWork, bool) {
 	}
 }
 
-// scan reads what the queue wants to be read. More says that there is more to read at
-// once, retry that something could not be read.
-func (f *queueFeed) scan(work *routing.QueueWork) (more, retry bool) {
+// scan reads what the queue wants to be read.
+func (f *queueFeed) scan(work *routing.QueueWork) {
 	c := f.cluster()
 	if c == nil {
-		return false, true
+		f.wakeLater()
+		return
 	}
 	for i := range work.Scans {
 		s := &work.Scans[i]
@@ -114,46 +134,66 @@ func (f *queueFeed) scan(work *routing.QueueWork) (more, retry bool) {
 		if t == nil || t.ID != s.ID.TopicID || s.ID.Partition >= t.Partitions {
 			continue
 		}
-		read, err := f.scanPartition(t, s)
-		more, retry = more || read, retry || err
+		end := f.end(s.ID)
+		if !end.busy.CompareAndSwap(false, true) {
+			end.missed.Store(true) // it wakes when it is done
+			if !end.busy.CompareAndSwap(false, true) {
+				continue
+			}
+			end.missed.Store(false)
+		}
+		route := routing.Of(t).Partitions[s.ID.Partition]
+		waits := end.leader != nil && end.leader == route.Leader() && !end.woken.Load()
+		if waits && !s.Again && s.From >= 0 && time.Since(end.looked) < feedInterval {
+			end.busy.Store(false)
+			continue
+		}
+		go f.scanPartition(t, s, end, waits)
 	}
-	return more, retry
 }
 
-// scanPartition reads one partition; read says that there may be more.
-func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan) (read, failed bool) {
-	end := f.ends[s.ID]
+func (f *queueFeed) end(id protocol.PartitionID) *feedEnd {
+	end := f.ends[id]
 	if end == nil {
 		end = &feedEnd{}
 		end.waiter = protocol.NewWaiter(func() {
 			end.woken.Store(true)
-			select {
-			case f.woken <- struct{}{}:
-			default:
-			}
+			f.wake()
 		})
-		f.ends[s.ID] = end
+		f.ends[id] = end
 	}
-	route := routing.Of(t).Partitions[s.ID.Partition]
-	waits := end.leader != nil && end.leader == route.Leader() && !end.woken.Load()
-	if waits && !s.Again && s.From >= 0 && time.Since(end.looked) < feedInterval {
-		return false, false
-	}
+	return end
+}
+
+// scanPartition reads from one partition. Waits says that it is only looked whether its
+// log begins later now.
+func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan, end *feedEnd, waits bool) {
+	f.slots <- struct{}{}
+	more := false
+	defer func() {
+		<-f.slots
+		end.busy.Store(false)
+		if missed := end.missed.Swap(false); more || missed || end.woken.Load() {
+			f.wake()
+		}
+	}()
 	v, leader, err := f.front.view(t, s.ID.Partition, 0)
 	if err != nil || v == nil {
-		return false, true
+		f.wakeLater()
+		return
 	}
 	end.looked = time.Now()
 	r := &routing.QueueRead{Read: queue.Read{Scan: *s, Next: s.From, Earliest: v.Earliest(), End: v.HighWatermark()}}
 	if s.From >= 0 && s.From >= v.Earliest() {
 		if err := f.read(v, &r.Read); err != nil {
-			return false, true
+			f.wakeLater()
+			return
 		}
 	}
 	f.feed.Ask(r)
 	switch {
 	case s.From < 0, s.From < v.Earliest(), s.Again, r.Next < v.HighWatermark():
-		return true, false
+		more = true
 	case !waits || end.woken.Load():
 		end.woken.Store(false)
 		if end.leader != nil && end.leader != leader {
@@ -162,7 +202,6 @@ func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan) (read, faile
 		end.leader = leader
 		leader.Register(end.waiter, protocol.Offset(r.Next))
 	}
-	return false, false
 }
 
 // read reads records for a scan.
@@ -199,6 +238,9 @@ func (f *queueFeed) read(v routing.LogView, r *queue.Read) error {
 }
 
 func (f *queueFeed) unregister() {
+	for range cap(f.slots) { // wait for those who read
+		f.slots <- struct{}{}
+	}
 	for _, end := range f.ends {
 		if end.leader != nil {
 			end.leader.Unregister(end.waiter)
