@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
-	bench bench-smoke bench-scale bench-compare bench-peers micro install release clean
+	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -186,13 +186,67 @@ install: build ## Copy bin/ottla to PREFIX/bin (/usr/local/bin)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 bin/ottla "$(DESTDIR)$(PREFIX)/bin/ottla"
 
-release: ## Build static binaries for PLATFORMS into dist/, with SHA256SUMS
+# Where a release can be had from; the Homebrew formula names it.
+RELEASE_URL ?= https://localhost/ottla
+
+# The same bytes of the same commit on any machine: no cgo, no paths, and no state of
+# the working tree but VERSION.
+release: ## Build static binaries for PLATFORMS into dist/, with SHA256SUMS and a Homebrew formula; the same bytes each time
 	rm -rf dist && mkdir -p dist
-	@set -e; for p in $(PLATFORMS); do \
-		out=dist/ottla-$(VERSION)-$${p%/*}-$${p#*/}; echo "== $$out"; \
-		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $$out .; \
-	done
+	@printf '%s\n' $(PLATFORMS) | tr / ' ' | xargs -P 2 -n 2 sh -ec '\
+		out=dist/ottla-$(VERSION)-$$0-$$1; echo "== $$out"; \
+		CGO_ENABLED=0 GOOS=$$0 GOARCH=$$1 GOFLAGS= $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= $(LDFLAGS)" -o $$out .'
 	cd dist && { sha256sum ottla-* 2>/dev/null || shasum -a 256 ottla-*; } > SHA256SUMS
+	@sed -e 's|RELEASE_URL|$(RELEASE_URL)|g; s|RELEASE_VERSION|$(VERSION)|g' packaging/homebrew/ottla.rb > dist/ottla.rb
+	@for p in $(PLATFORMS); do \
+		sum=$$(grep -- "-$${p%/*}-$${p#*/}$$" dist/SHA256SUMS | cut -d ' ' -f 1); \
+		sed -e "s|SUM_$${p%/*}_$${p#*/}|$$sum|" dist/ottla.rb > dist/formula && mv dist/formula dist/ottla.rb; \
+	done
+
+# Pinned like the linter, and built from source.
+NFPM_VERSION := v2.45.2
+NFPM         := bin/nfpm-$(NFPM_VERSION)
+HELM_VERSION := v3.22.0
+HELM         := bin/helm-$(HELM_VERSION)
+PACKAGE_ARCH ?= $(shell $(GO) env GOARCH)
+
+$(NFPM):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin/tmp $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv bin/tmp/nfpm $@ && rmdir bin/tmp
+
+$(HELM):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin/tmp $(GO) install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+	mv bin/tmp/helm $@ && rmdir bin/tmp
+
+packaging-tools: $(NFPM) $(HELM) ## Build nfpm and helm, for make packages and make chart
+
+packages: $(NFPM) build ## Make a .deb and an .rpm for PACKAGE_ARCH in dist/
+	@mkdir -p dist
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(PACKAGE_ARCH) GOFLAGS= $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= $(LDFLAGS)" -o dist/package-$(PACKAGE_ARCH) .
+	sed 's|/usr/local/bin|/usr/bin|' packaging/ottla.service > dist/ottla.service
+	./bin/ottla completion bash > dist/completion.bash
+	@set -e; for kind in deb rpm; do \
+		ARCH=$(PACKAGE_ARCH) VERSION=$(PACKAGE_VERSION) BINARY=dist/package-$(PACKAGE_ARCH) $(NFPM) package --config packaging/nfpm.yaml --packager $$kind --target dist/; \
+	done
+
+# Packages have versions that begin with a digit.
+PACKAGE_VERSION ?= $(shell echo "$(VERSION)" | grep -Eo '^v?[0-9]+\.[0-9]+.*' | sed 's/^v//' | grep . || echo "0.0.0~$(VERSION)")
+
+ENGINE ?= $(firstword $(foreach e,podman buildah docker,$(if $(shell command -v $(e)),$(e))))
+IMAGE  ?= ottla
+
+image: ## Build the container image IMAGE (ottla) of a static binary with ENGINE (podman, buildah or docker); nothing is pulled
+	@test -n "$(ENGINE)" || { echo "needs podman, buildah or docker"; exit 1; }
+	rm -rf bin/image && mkdir -p bin/image/data
+	CGO_ENABLED=0 GOOS=linux GOFLAGS= $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= $(LDFLAGS)" -o bin/image/ottla .
+	$(ENGINE) build -t $(IMAGE) -f packaging/Dockerfile.release bin/image
+
+chart: $(HELM) ## Lint the Helm chart and render it for one process and for three nodes
+	$(HELM) lint packaging/helm/ottla
+	$(HELM) template one packaging/helm/ottla --kube-version 1.30.0 > bin/chart-one.yaml
+	$(HELM) template three packaging/helm/ottla --kube-version 1.30.0 --set replicas=3,linkSecret=ottla-link > bin/chart-three.yaml
 
 clean: ## Remove what was built; data directories stay
 	rm -rf bin dist
