@@ -121,6 +121,7 @@ type environment struct {
 	scrubber   *background.Scrubber
 	stats      nodeStats
 	groups     groupCounts
+	queues     atomic.Int64 // that are led here
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
 	failed     chan error             // one value, when the process cannot go on

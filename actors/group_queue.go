@@ -22,6 +22,7 @@ type groupQueue struct {
 	waiting []waitingPoll // in the order in which they came
 	work    chan struct{} // tells the goroutines that there may be something to do
 	ended   chan struct{} // ends them
+	begun   bool          // they run
 	timer   *time.Timer
 	timerAt int64
 }
@@ -40,7 +41,11 @@ type queueTick struct{}
 
 // waitingLook is how often a queue with polls that wait looks for records that nobody
 // has told it of, in milliseconds.
-const waitingLook = 250
+const waitingLook = 500
+
+// maxQueues is how many queues a node leads when no more may be created: each has
+// goroutines of its own, whether anybody works on it or not.
+const maxQueues = 10_000
 
 // isQueueKey reports whether a record is one of a queue.
 func isQueueKey(key []byte) bool { return bytes.HasPrefix(key, []byte(`["`+queue.KeyQueue)) }
@@ -68,6 +73,8 @@ func (g *groupActor) newQueue() *groupQueue {
 // beginQueue starts what a queue has while it is led.
 func (g *groupActor) beginQueue(ctx actor.Context) {
 	q := g.queue
+	q.begun = true
+	g.env.queues.Add(1)
 	q.state.Resume()
 	q.state.Tick(g.now())
 	g.advance(ctx, q.state.Flush(g.now()), nil, nil)
@@ -82,6 +89,9 @@ func (g *groupActor) beginQueue(ctx actor.Context) {
 // endQueue ends it.
 func (g *groupActor) endQueue() {
 	if q := g.queue; q != nil {
+		if q.begun {
+			g.env.queues.Add(-1)
+		}
 		close(q.ended)
 		if q.timer != nil {
 			q.timer.Stop()
@@ -196,6 +206,10 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 		g.refuse(m, protocol.Errorf(protocol.CodeNotAllowed, "group %q is no queue: PUT makes it one", g.name))
 		return
 	}
+	if n := g.env.queues.Load(); n >= maxQueues {
+		g.refuse(m, protocol.Errorf(protocol.CodeTooManyGroups, "this node leads %d queues, as many as it may", n).With("limit", maxQueues))
+		return
+	}
 	var recs []metarecord.Record
 	starts := g.state.CommittedList()
 	if g.state.Known() {
@@ -281,6 +295,7 @@ func (g *groupActor) pollQueue(ctx actor.Context, m *routing.GroupPoll) {
 		g.advanceQueue(ctx, recs, func() { m.Reply.Put(share) }, m.Refuse)
 		return
 	}
+	g.nudgeFeed() // it may know of more
 	if m.WaitMs > 0 {
 		g.queue.waiting = append(g.queue.waiting, waitingPoll{m.Consumer, m.Handle, topics, now + m.WaitMs})
 		g.polls.Set(m.Consumer, m.Handle)
@@ -361,7 +376,7 @@ func (g *groupActor) lookQueue(ctx actor.Context, m *routing.QueueLook) {
 	}
 	s := g.queue.state
 	work := routing.QueueWork{
-		Topics: slices.Clone(s.Settings().Topics), Born: s.CreatedAt(),
+		Born: s.CreatedAt(), Idle: s.Idle(g.now()),
 		Scans: s.Scans(func(t queue.Topic) int { return m.Partitions[t.ID] }),
 	}
 	if work.Dying = s.Dying(); len(work.Dying) == 0 {

@@ -54,7 +54,7 @@ func (c *call) queueOf(created bool) (*protocol.QueueSpec, *protocol.Error) {
 		binding{name: "topics", required: created, set: setQueueTopics(&spec.Topics)},
 	))
 	if err == nil && cluster != "" && spec.Cluster != cluster {
-		err = invalid("cluster", "is another one in the query")
+		err = protocol.Errorf(protocol.CodeNotAllowed, "cluster is another one in the query").With("field", "cluster")
 	}
 	return spec, err
 }

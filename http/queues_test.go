@@ -54,7 +54,7 @@ func TestQueues(t *testing.T) {
 		"many backoffs":     {`PATCH /groups/w {"backoff_ms":[1` + strings.Repeat(`,1`, 32) + `]}`, 422, "not_allowed", "32", nil},
 		"no name":           {`PATCH /groups/w {"dead_letter_topic":"a/b"}`, 422, "invalid_name", "dead_letter_topic", nil},
 		"other order":       {`PATCH /groups/w {"order":"value"}`, 422, "not_allowed", "order", nil},
-		"clusters differ":   {`PATCH /groups/w?cluster=a {"cluster":"b"}`, 400, "invalid_parameter", "cluster", nil},
+		"clusters differ":   {`PATCH /groups/w?cluster=a {"cluster":"b"}`, 422, "not_allowed", "cluster", nil},
 		"has members":       {`PUT /groups/stream {"mode":"queue","topics":["t"]}`, 409, "group_not_empty", "", nil},
 		"no receipts":       {`POST /events/ack {}`, 400, "missing_field", "receipts", nil},
 		"empty receipts":    {`POST /events/ack {"receipts":[]}`, 422, "empty_batch", "receipts", nil},

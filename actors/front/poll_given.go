@@ -62,7 +62,7 @@ func (p *poll) readGiven(given []queue.Given) (missing, gone []queue.Given, err 
 	})
 	need := 0
 	for i := range given {
-		need += given[i].Size + recordOverhead
+		need += given[i].Size + len(given[i].Receipt) + 2*recordOverhead
 	}
 	room, err := takeRoom(p.req.Room, need, max(need, p.req.MaxBytes))
 	if err != nil {
@@ -137,6 +137,7 @@ func (p *poll) take(g *queue.Given, r *logfile.Record) {
 		got.sink.Expect(g.Size + recordOverhead)
 	}
 	got.take(&next, r)
+	got.bytes += len(g.Receipt) + recordOverhead
 	if got.sink != nil {
 		got.sink.Take(&next)
 	} else { // what was read is only valid until the next record

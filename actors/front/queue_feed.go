@@ -15,6 +15,7 @@ import (
 // try again what could not be done.
 const (
 	feedInterval = time.Second
+	idleInterval = 15 * time.Second // where nobody works
 	feedRetry    = 200 * time.Millisecond
 	scanBytes    = 1 << 20
 )
@@ -71,7 +72,11 @@ func (f *queueFeed) run() {
 		}
 		f.scan(work)
 		f.bury(work)
-		t := time.NewTimer(feedInterval)
+		pause := feedInterval
+		if work.Idle {
+			pause = idleInterval
+		}
+		t := time.NewTimer(pause)
 		select {
 		case <-f.feed.Ended:
 		case <-f.front.stopped:

@@ -92,3 +92,13 @@ func (s *State) Workers(now int64) []protocol.MemberInfo {
 	}
 	return list
 }
+
+// Idle reports whether nobody works on the queue.
+func (s *State) Idle(now int64) bool {
+	for _, w := range s.workers {
+		if w.until > now {
+			return false
+		}
+	}
+	return s.tracked == 0
+}

@@ -169,7 +169,7 @@ func (s *State) consider(now int64, p *partition, it item) {
 	if e := p.find(it.offset); e != nil {
 		e.read, e.item = true, it
 		if e.ready {
-			s.offer(p, it)
+			s.offerEntry(p, e)
 		}
 		return
 	}

@@ -58,7 +58,7 @@ func (s *State) Give(now int64, a *Ask) ([]Given, []metarecord.Record, *protocol
 				break
 			}
 			if len(list) > 0 && it.size > bytes {
-				s.offer(p, it)
+				s.putBack(p, it)
 				left = 0
 				break
 			}
@@ -78,6 +78,9 @@ func (s *State) next(p *partition, chunks int) (found item, ok bool) {
 	for len(p.readable) > 0 && !ok {
 		it := heap.Pop(&p.readable).(item)
 		e := p.find(it.offset)
+		if e != nil {
+			e.offered = false
+		}
 		switch {
 		case p.isEnded(it.offset), e != nil && !e.ready:
 		case e == nil && !s.roomFor(p, it.offset, chunks):
@@ -90,6 +93,15 @@ func (s *State) next(p *partition, chunks int) (found item, ok bool) {
 		s.offer(p, it)
 	}
 	return found, ok
+}
+
+// putBack undoes next.
+func (s *State) putBack(p *partition, it item) {
+	if e := p.find(it.offset); e != nil {
+		s.offerEntry(p, e)
+		return
+	}
+	s.offer(p, it)
 }
 
 // roomFor reports whether a record that was never given may be tracked.

@@ -39,9 +39,11 @@ type entry struct {
 	reason string
 
 	// Soft.
-	ready bool // its time is over: it may be given again
-	read  bool // item is known
-	item  item
+	ready   bool  // its time is over: it may be given again
+	offered bool  // it is in readable
+	read    bool  // item is known
+	timer   int64 // when the earliest timer for it is due; 0: there is none
+	item    item
 }
 
 // item is what a queue knows of a record's content.
@@ -106,6 +108,7 @@ type State struct {
 	sorted []*partition // of parts, ascending; nil: to be made
 	turn   int          // which partition is first
 	timers timerHeap
+	sweep  int // of how many timers on those are dropped that are of no use any more
 
 	tracked int // entries
 	seal    *sealer
@@ -158,7 +161,7 @@ func (s *State) list() []*partition {
 // Resume begins the soft part anew: everything that is not ended is read again. Call
 // Tick afterwards.
 func (s *State) Resume() {
-	s.timers, s.tracked, s.seal = nil, 0, nil
+	s.timers, s.sweep, s.tracked, s.seal = nil, 0, 0, nil
 	if s.cfg != nil {
 		s.seal = newSealer(s.cfg.Secret)
 	}
@@ -172,7 +175,7 @@ func (s *State) Resume() {
 			s.tracked += len(n.entries)
 			for i := range n.entries {
 				e := &n.entries[i]
-				e.ready, e.read = false, false
+				e.ready, e.offered, e.read, e.timer = false, false, false, 0
 				s.await(p, e)
 				if e.kind == dying {
 					p.dying = append(p.dying, e.offset)

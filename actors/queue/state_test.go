@@ -127,33 +127,60 @@ func TestBoundOfChunks(t *testing.T) {
 	deliveries := 1000
 	s := fed(t, 0, func(c *Change) { c.MaxDeliveries = &deliveries })
 	const n = (maxChunks + 100) * chunkSize
-	delay := int64(10_000)
-	s.more(0, lookAhead)
-	given := 0
-	for from := 0; from < n && given < n; from += lookAhead {
-		got := s.takes(t, 2000, lookAhead)
-		for _, g := range got {
-			given++
+	delay, p := int64(10_000), s.parts[partition0]
+	read := func() { // two records of each block, the others were removed by compaction
+		for p.scanned < n && len(p.readable) < lookAhead {
+			r := &Read{Scan: Scan{ID: partition0, From: p.scanned}, Next: p.scanned + chunkSize, End: n}
+			for o := p.scanned; o < p.scanned+2; o++ {
+				r.Records = append(r.Records, ReadRecord{Offset: o, Size: 10})
+			}
+			s.Feed(1000, r)
+		}
+	}
+	for range 2 * n / chunkSize / lookAhead { // not all can be given
+		read()
+		for _, g := range s.takes(t, 2000, lookAhead) {
 			w := Word{Verb: Ack}
 			if g.Offset%chunkSize == 0 {
 				w = Word{Verb: Nack, DelayMs: &delay}
 			}
 			require.Equal(t, Done, s.tell(t, 2000, w, g.Receipt))
 		}
-		s.more(from+lookAhead, min(n, from+2*lookAhead))
-		require.LessOrEqual(t, s.chunkCount(), maxChunks+1)
 		require.LessOrEqual(t, s.tracked, s.room())
 	}
-	require.Positive(t, s.chunkCount())
-	for now := int64(20_000); s.parts[partition0].position < n; now += delay {
-		got := s.takes(t, now, n)
-		require.NotEmpty(t, got)
-		for _, g := range got {
+	require.Greater(t, s.chunkCount(), minTracked)
+	for now := int64(20_000); p.position < n; now += delay {
+		read()
+		for _, g := range s.takes(t, now, n) {
 			require.Equal(t, Done, s.tell(t, now, Word{Verb: Ack}, g.Receipt))
 		}
-		p := s.parts[partition0]
-		s.more(int(p.scanned), min(n, int(p.scanned)+lookAhead))
+		require.Less(t, now, int64(10_000_000))
 	}
+}
+
+// Timers of records that are ended do not pile up, nor do those of records that are
+// extended again and again.
+func TestTimersDoNotPileUp(t *testing.T) {
+	day := int64(24 * 60 * 60 * 1000)
+	s := fed(t, 1, func(c *Change) { c.AckWaitMs = &day })
+	held := s.takes(t, 2000, 1)[0]
+	for i := range 40 {
+		s.more(1+1000*i, 1+1000*(i+1))
+		for _, g := range s.takes(t, 2000, 1000) {
+			s.tell(t, 2000, Word{Verb: Ack}, g.Receipt)
+		}
+		for j := range 1000 {
+			s.tell(t, 2000, Word{Verb: Extend, WaitMs: int64(1 + j)}, held.Receipt)
+		}
+	}
+	require.LessOrEqual(t, len(s.timers), 2*minSweep)
+	s.Tick(5000)
+	require.Equal(t, 1, s.Ready([]string{"id-a"}, 9))
+	for range 1000 { // it lapses and is extended, and nobody asks
+		s.tell(t, 5000, Word{Verb: Extend, WaitMs: 1}, held.Receipt)
+		s.Tick(5001)
+	}
+	require.LessOrEqual(t, len(s.parts[partition0].readable), 1)
 }
 
 // Put again, changed, deleted.

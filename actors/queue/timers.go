@@ -1,6 +1,9 @@
 package queue
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // timer is something that is due at a time.
 type timer struct {
@@ -55,14 +58,53 @@ func (h *itemHeap) Pop() any {
 	return it
 }
 
-func (s *State) setTimer(t timer) { heap.Push(&s.timers, t) }
+// minSweep is the least number of timers of which some may be of no use any more.
+const minSweep = 4096
 
-// await counts an entry, and sets the timer of its time.
+// setTimer adds a timer. Most timers are of no use long before they are due, because
+// their records are ended: they are dropped each time that there are twice as many as
+// those that were left the last time.
+func (s *State) setTimer(t timer) {
+	if s.sweep = max(s.sweep, minSweep); len(s.timers) >= s.sweep {
+		s.timers = slices.DeleteFunc(s.timers, func(t timer) bool { return !s.useful(&t) })
+		heap.Init(&s.timers)
+		s.sweep = 2*len(s.timers) + minSweep
+	}
+	heap.Push(&s.timers, t)
+}
+
+// useful reports whether a timer will have something to do.
+func (s *State) useful(t *timer) bool {
+	if s.parts[t.p.id] != t.p {
+		return false
+	}
+	switch t.what {
+	case entryDue:
+		e := t.p.find(t.item.offset)
+		return e != nil && e.timer == t.at
+	case itemDue:
+		if t.p.isEnded(t.item.offset) || t.p.find(t.item.offset) != nil {
+			t.p.delayed--
+			return false
+		}
+		return true
+	}
+	_, known := t.p.blocks[t.item.offset]
+	return known
+}
+
+// await counts an entry, and sets the timer of its time, unless one is due earlier.
 func (s *State) await(p *partition, e *entry) {
 	s.count(p, e)
-	if e.kind != dying {
-		s.setTimer(timer{at: e.until, p: p, what: entryDue, item: item{offset: e.offset}})
+	s.arm(p, e)
+}
+
+func (s *State) arm(p *partition, e *entry) {
+	if e.kind == dying || e.timer != 0 && e.timer <= e.until {
+		return
 	}
+	e.timer = e.until
+	s.setTimer(timer{at: e.until, p: p, what: entryDue, item: item{offset: e.offset}})
 }
 
 // NextTick is when Tick is to be called next, in milliseconds since 1970; 0: there is
@@ -84,8 +126,15 @@ func (s *State) Tick(now int64) {
 		}
 		switch t.what {
 		case entryDue:
-			if e := t.p.find(t.item.offset); e != nil && e.kind != dying && !e.ready && e.until <= now {
-				s.due(now, t.p, e)
+			if e := t.p.find(t.item.offset); e != nil && e.timer == t.at {
+				e.timer = 0
+				switch {
+				case e.kind == dying, e.ready:
+				case e.until <= now:
+					s.due(now, t.p, e)
+				default:
+					s.arm(t.p, e)
+				}
 			}
 		case itemDue:
 			t.p.delayed--
@@ -111,6 +160,14 @@ func (s *State) due(now int64, p *partition, e *entry) {
 	e.ready = true
 	if e.read {
 		e.item.since = e.until
+		s.offerEntry(p, e)
+	}
+}
+
+// offerEntry is offer for a record with an entry.
+func (s *State) offerEntry(p *partition, e *entry) {
+	if !e.offered {
+		e.offered = true
 		s.offer(p, e.item)
 	}
 }

@@ -70,11 +70,11 @@ type (
 	}
 	// QueueWork answers QueueLook.
 	QueueWork struct {
-		Topics []queue.Topic
-		Scans  []queue.Scan
-		Dying  []queue.Dying
-		Born   int64 // when the queue was created: tells it from others of its name
-		Err    *protocol.Error
+		Scans []queue.Scan
+		Dying []queue.Dying
+		Idle  bool  // nobody works on it
+		Born  int64 // when the queue was created: tells it from others of its name
+		Err   *protocol.Error
 	}
 	// QueueRead brings what was read of a partition.
 	QueueRead struct{ queue.Read }
