@@ -302,7 +302,7 @@ func (c *clusterActor) publish() {
 		}
 		table.Topics[t.Name] = &protocol.Topic{
 			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
-			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), RoundRobin: counter, Route: tr,
+			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), Compacted: t.CleanupPolicy == catalog.CleanupCompact, RoundRobin: counter, Route: tr,
 		}
 	}
 	if c.handle.fleet != nil {

@@ -79,6 +79,9 @@ func serve(p *process, cfg *config.Config) error {
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(served) }()
 	fmt.Fprintf(p.stdout, "ottla %s listening on %s://%s, data in %s\n", buildVersion(), scheme, ln.Addr(), cfg.DataDir)
+	if k, ok := srv.(*bothFaces); ok {
+		fmt.Fprintf(p.stdout, "Kafka clients of cluster %s: bootstrap server %s\n", cfg.Kafka.Cluster, k.kafka.Addr())
+	}
 
 	select {
 	case sig := <-p.signals:

@@ -22,6 +22,8 @@ type serveFlags struct {
 	dataDir string
 	check   bool
 
+	kafka string
+
 	node  config.Node
 	seeds string
 }
@@ -52,6 +54,7 @@ func newServe(p *process) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "configuration `FILE` (default ./"+defaultConfigFile+" if present)")
 	flags.StringVar(&f.listen, "listen", "", "address of the HTTP API, `HOST:PORT` (overrides the key listen)")
 	flags.StringVar(&f.dataDir, "data-dir", "", "`DIR` of all logs (overrides the key data_dir)")
+	flags.StringVar(&f.kafka, "kafka", "", "address for Kafka clients, `HOST:PORT` (overrides the key kafka.listen)")
 	n := &f.node
 	flags.StringVar(&n.Link, "link", "", "address for other nodes of a fleet, `HOST:PORT` (overrides the key node.link)")
 	flags.StringVar(&n.AdvertiseLink, "advertise-link", "", "where other nodes reach it, `HOST:PORT` (node.advertise_link)")
@@ -80,6 +83,9 @@ func (f *serveFlags) load(lookupEnv func(string) (string, bool)) (*config.Config
 	}
 	if f.dataDir != "" {
 		cfg.DataDir = f.dataDir
+	}
+	if f.kafka != "" {
+		cfg.Kafka.Listen = f.kafka
 	}
 	f.overrideNode(&cfg.Node)
 	if err := cfg.Validate(); err != nil {

@@ -84,7 +84,16 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 	})
 	options.CheckTarget = targets.Check
 	options.Deliveries = deliveries.Counts
-	return http.New(node, options), &deliveringNode{node, deliveries}, nil
+	broker := &deliveringNode{node, deliveries}
+	srv := http.New(node, options)
+	if cfg.Kafka.Listen == "" {
+		return srv, broker, nil
+	}
+	both, err := withKafka(cfg, l, srv, node, options)
+	if err != nil {
+		return nil, nil, errors.Join(err, broker.Shutdown(ctx))
+	}
+	return both, broker, nil
 }
 
 // deliveringNode is a node whose deliveries end before it does.

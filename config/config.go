@@ -33,6 +33,7 @@ type Config struct {
 	Audit    Audit    `yaml:"audit"`
 	TLS      TLS      `yaml:"tls"`
 	Node     Node     `yaml:"node"`
+	Kafka    Kafka    `yaml:"kafka"`
 	Log      Log      `yaml:"log"`
 	HTTP     HTTP     `yaml:"http"`
 	CORS     CORS     `yaml:"cors"`
@@ -86,6 +87,13 @@ type Node struct {
 	LinkKey       string `yaml:"link_key"`       // file of its key
 	LinkCA        string `yaml:"link_ca"`        // file of the authority that has signed the certificates of all nodes
 	LinkInsecure  bool   `yaml:"insecure"`       // without TLS, talk to nodes on other machines all the same
+}
+
+// Kafka says where Kafka's clients are served.
+type Kafka struct {
+	Listen         string `yaml:"listen"`          // HOST:PORT of the first broker; empty: nowhere
+	AdvertisedHost string `yaml:"advertised_host"` // empty: the host of Listen
+	Cluster        string `yaml:"cluster"`         // whose topics they see
 }
 
 // Log says what is logged to standard error and how.
@@ -183,6 +191,7 @@ func Default() *Config {
 		ShutdownTimeout:  Duration(30 * time.Second),
 		Auth:             Auth{Mode: "off", JWT: JWT{Claim: "ottla"}},
 		TLS:              TLS{MinVersion: "1.2"},
+		Kafka:            Kafka{Cluster: "default"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),

@@ -31,6 +31,7 @@ func (c *Config) Validate() error {
 	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
 	c.validateAccess(&v)
 	c.validateNode(&v)
+	c.validateKafka(&v)
 	c.validateLog(&v)
 	v.duration("http.read_timeout", c.HTTP.ReadTimeout, 100*time.Millisecond, time.Hour)
 	v.duration("http.write_timeout", c.HTTP.WriteTimeout, 100*time.Millisecond, time.Hour)
@@ -50,6 +51,21 @@ func (c *Config) validateAccess(v *validator) {
 	v.check(c.Auth.AdminTokenFile == "" || c.Auth.Mode == "token", "auth.admin_token_file", c.Auth.AdminTokenFile, "needs auth.mode: token")
 	c.validateJWT(v)
 	v.check(loopback(c.Listen) || c.TLS.ClientCA != "" || c.Auth.Mode == "token" || c.Auth.Insecure, "listen", c.Listen,
+		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
+			"listen on 127.0.0.1, ask clients for tokens (auth.mode: token) or certificates (tls.client_ca), "+
+			"or set auth.insecure: true (OTTLA_AUTH_INSECURE=true) if the network keeps others out")
+}
+
+// validateKafka checks where Kafka's clients are served.
+func (c *Config) validateKafka(v *validator) {
+	k := &c.Kafka
+	v.check(validName(k.Cluster), "kafka.cluster", k.Cluster, "must be 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
+	if k.Listen == "" {
+		v.check(k.AdvertisedHost == "", "kafka.advertised_host", k.AdvertisedHost, "needs kafka.listen")
+		return
+	}
+	v.address("kafka.listen", k.Listen)
+	v.check(loopback(k.Listen) || c.TLS.ClientCA != "" || c.Auth.Mode == "token" || c.Auth.Insecure, "kafka.listen", k.Listen,
 		"can be reached from other machines, and whoever reaches it may read, write and delete everything: "+
 			"listen on 127.0.0.1, ask clients for tokens (auth.mode: token) or certificates (tls.client_ca), "+
 			"or set auth.insecure: true (OTTLA_AUTH_INSECURE=true) if the network keeps others out")
@@ -97,7 +113,7 @@ func (c *Config) validateJWT(v *validator) {
 const maxJSONDepth = 512
 
 // LogPackages are the packages whose level log.levels can set.
-var LogPackages = []string{"actors", "cli", "http", "webhook"}
+var LogPackages = []string{"actors", "cli", "http", "kafka", "webhook"}
 
 func (c *Config) validateLog(v *validator) {
 	levels := []string{"debug", "info", "warn", "error"}

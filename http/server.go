@@ -85,6 +85,12 @@ const (
 		`"outcome":"none","request_id":"refused"}`
 )
 
+// Budgets are the bytes of requests and of answers that may be in memory at the same
+// time, over all connections: what else the process serves shares them.
+func (s *Server) Budgets() (requests *budget.Budget, answers *budget.Answers) {
+	return s.bytes, s.answers
+}
+
 // Handler answers one request; it is what Serve calls for each.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) { s.handler(ctx) }
 

@@ -121,6 +121,7 @@ type Topic struct {
 	Partitions     int
 	MaxRecordBytes int
 	Internal       bool
+	Compacted      bool     // its cleanup_policy is compact
 	RoundRobin     *Counter // shared by all snapshots of this topic
 	Route          any      // for the backend; opaque to callers
 }

@@ -73,6 +73,7 @@ type FetchRequest struct {
 	Watch      func() <-chan struct{} // if not nil, called once when the read begins to wait, and returns Left
 	Room       Room                   // if not nil, records are read only as far as it has room
 	Sink       RecordSink             // if not nil, it takes the records, and the reply has none
+	Impatient  bool                   // a partition without a leader is an error at once, which otherwise is waited for
 }
 
 // RecordSink takes the records of an answer one by one, from buffers that are

@@ -62,7 +62,11 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 // look reads what there is. woken says that a leader woke the read, and perhaps
 // others: they share what one has read.
 func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
-	return f.front.withView(f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
+	patience := routing.FailoverPatience
+	if f.req.Impatient {
+		patience = 0
+	}
+	return f.front.withView(f.req.Topic, f.req.Partition, patience, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
 		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
 		if f.req.Timestamp == nil {
 			f.at = max(f.at, f.req.Offset)

@@ -1,0 +1,203 @@
+package kafka
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// topicConfig is a setting of a topic under Kafka's name.
+type topicConfig struct {
+	name string
+	kind kmsg.ConfigType
+	// set puts a value into a spec and reports whether it is one; nil: the setting is
+	// taken and has no effect, because Ottla has no such choice.
+	set func(s *protocol.TopicSpec, value string) bool
+	// get is the setting of a topic.
+	get func(t *protocol.TopicInfo) string
+}
+
+// topicConfigs are all settings that topics of Kafka have. Those that Ottla does not
+// have show what it does.
+var topicConfigs = []topicConfig{
+	{"cleanup.policy", kmsg.ConfigTypeList, func(s *protocol.TopicSpec, v string) bool {
+		s.CleanupPolicy = &v
+		return v == "delete" || v == "compact"
+	}, func(t *protocol.TopicInfo) string { return t.CleanupPolicy }},
+	{"retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionMs = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionMs) }},
+	{"retention.bytes", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionBytes = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionBytes) }},
+	{"segment.bytes", kmsg.ConfigTypeInt, setInt64(func(s *protocol.TopicSpec, n *int64) { s.SegmentBytes = n }, 1), func(t *protocol.TopicInfo) string { return number(t.SegmentBytes) }},
+	{"delete.retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.DeleteRetentionMs = n }, 0), func(t *protocol.TopicInfo) string { return number(t.DeleteRetentionMs) }},
+	{"max.message.bytes", kmsg.ConfigTypeInt, setInt64(func(s *protocol.TopicSpec, n *int64) {
+		bytes := int(min(*n, protocol.MaxTopicRecordBytes))
+		s.MaxRecordBytes = &bytes
+	}, 1), func(t *protocol.TopicInfo) string { return strconv.Itoa(t.MaxRecordBytes) }},
+	{"compression.gzip.level", kmsg.ConfigTypeInt, nil, always("-1")},
+	{"compression.lz4.level", kmsg.ConfigTypeInt, nil, always("9")},
+	{"compression.type", kmsg.ConfigTypeString, nil, always("uncompressed")},
+	{"compression.zstd.level", kmsg.ConfigTypeInt, nil, always("3")},
+	{"file.delete.delay.ms", kmsg.ConfigTypeLong, nil, always("0")},
+	{"flush.messages", kmsg.ConfigTypeLong, nil, always("1")},
+	{"flush.ms", kmsg.ConfigTypeLong, nil, always("0")},
+	{"follower.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always("")},
+	{"index.interval.bytes", kmsg.ConfigTypeInt, nil, always("4096")},
+	{"leader.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always("")},
+	{"local.retention.bytes", kmsg.ConfigTypeLong, nil, always("-2")},
+	{"local.retention.ms", kmsg.ConfigTypeLong, nil, always("-2")},
+	{"max.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
+	{"message.downconversion.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
+	{"message.timestamp.after.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
+	{"message.timestamp.before.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
+	{"message.timestamp.difference.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
+	{"message.timestamp.type", kmsg.ConfigTypeString, nil, always("CreateTime")},
+	{"min.cleanable.dirty.ratio", kmsg.ConfigTypeDouble, nil, always("0.5")},
+	{"min.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("0")},
+	{"min.insync.replicas", kmsg.ConfigTypeInt, nil, func(t *protocol.TopicInfo) string { return strconv.Itoa(t.ReplicationFactor/2 + 1) }},
+	{"preallocate", kmsg.ConfigTypeBoolean, nil, always("false")},
+	{"remote.storage.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
+	{"segment.index.bytes", kmsg.ConfigTypeInt, nil, always("10485760")},
+	{"segment.jitter.ms", kmsg.ConfigTypeLong, nil, always("0")},
+	{"segment.ms", kmsg.ConfigTypeLong, nil, always("604800000")},
+	{"unclean.leader.election.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
+}
+
+func always(value string) func(*protocol.TopicInfo) string {
+	return func(*protocol.TopicInfo) string { return value }
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+func setInt64(put func(*protocol.TopicSpec, *int64), least int64) func(*protocol.TopicSpec, string) bool {
+	return func(s *protocol.TopicSpec, value string) bool {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < least {
+			return false
+		}
+		put(s, &n)
+		return true
+	}
+}
+
+// applyConfig puts a setting into a spec. It returns what is wrong with it, "" if
+// nothing is.
+func applyConfig(s *protocol.TopicSpec, name string, value *string) (wrong string) {
+	i := slices.IndexFunc(topicConfigs, func(c topicConfig) bool { return c.name == name })
+	switch {
+	case i < 0:
+		return "topics have no setting " + name
+	case value == nil:
+		return "setting " + name + " has no value"
+	case topicConfigs[i].set != nil && !topicConfigs[i].set(s, *value):
+		return *value + " is no value of " + name
+	}
+	return ""
+}
+
+// describeConfigs lists the settings of topics and of the brokers.
+func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+	resp := answerTo[*kmsg.DescribeConfigsResponse](req)
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName, out.Configs = r.ResourceType, r.ResourceName, []kmsg.DescribeConfigsResponseResourceConfig{}
+		switch r.ResourceType {
+		case kmsg.ConfigResourceTypeTopic:
+			c.describeTopicConfigs(&out, r.ConfigNames)
+		case kmsg.ConfigResourceTypeBroker: // there is nothing that a client could set
+		default:
+			text := "only topics and brokers have settings"
+			out.ErrorCode, out.ErrorMessage = errInvalidRequest, &text
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp
+}
+
+func (c *conn) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
+	info, err := c.view(protocol.RightRead).Topic(c.srv.o.Cluster, out.ResourceName)
+	if err != nil {
+		out.ErrorCode, out.ErrorMessage = adminError(err)
+		return
+	}
+	for i := range topicConfigs {
+		from := &topicConfigs[i]
+		if names != nil && !slices.Contains(names, from.name) {
+			continue
+		}
+		value := from.get(info)
+		o := kmsg.NewDescribeConfigsResponseResourceConfig()
+		o.Name, o.Value, o.ConfigType = from.name, &value, from.kind
+		o.ReadOnly = from.set == nil
+		o.Source, o.IsDefault = kmsg.ConfigSourceDynamicTopicConfig, false
+		if o.ReadOnly {
+			o.Source, o.IsDefault = kmsg.ConfigSourceDefaultConfig, true
+		}
+		out.Configs = append(out.Configs, o)
+	}
+}
+
+// incrementalAlterConfigs changes settings of topics one by one.
+func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
+	resp := answerTo[*kmsg.IncrementalAlterConfigsResponse](req)
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		out := kmsg.NewIncrementalAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
+		wrong := ""
+		for j := range r.Configs {
+			if r.Configs[j].Op != kmsg.IncrementalAlterConfigOpSet {
+				wrong = "a setting can be set; it cannot be deleted, appended to or subtracted from"
+			} else if w := applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+				wrong = w
+			}
+		}
+		out.ErrorCode, out.ErrorMessage = c.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp
+}
+
+// alterConfigs changes settings of topics; those that are not named stay as they are.
+func (c *conn) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
+	resp := answerTo[*kmsg.AlterConfigsResponse](req)
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		out := kmsg.NewAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
+		wrong := ""
+		for j := range r.Configs {
+			if w := applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+				wrong = w
+			}
+		}
+		out.ErrorCode, out.ErrorMessage = c.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp
+}
+
+func (c *conn) alterTopic(kind kmsg.ConfigResourceType, spec *protocol.TopicSpec, wrong string, validateOnly bool) (int16, *string) {
+	if kind != kmsg.ConfigResourceTypeTopic {
+		text := "only topics have settings that can be changed"
+		return errInvalidRequest, &text
+	}
+	if wrong != "" {
+		return errInvalidConfig, &wrong
+	}
+	if !protocol.ValidName(spec.Name) || protocol.IsInternalTopic(spec.Name) {
+		return errInvalidTopic, nil
+	}
+	if validateOnly || *spec == (protocol.TopicSpec{Name: spec.Name, Cluster: spec.Cluster}) {
+		_, err := c.view(protocol.RightAdmin).Topic(spec.Cluster, spec.Name)
+		return adminError(err)
+	}
+	ctx, cancel := c.timeout(0)
+	defer cancel()
+	_, err := c.view(protocol.RightAdmin).AlterTopic(ctx, spec)
+	return adminError(err)
+}

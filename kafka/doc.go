@@ -1,0 +1,20 @@
+// Package kafka speaks Kafka's protocol, so that Kafka's own clients work with the
+// same topics, groups and offsets as the HTTP API.
+//
+// A Server has a listener for each broker of one cluster: clients see every one as a
+// Kafka node. Each serves every partition, whoever leads it; where it leads, clients
+// are one hop nearer. A connection has one goroutine, which answers one request after
+// the other, as Kafka does. So the batches of an idempotent producer, of which a
+// client sends up to five before it hears of the first, come in their order.
+//
+// Invariants:
+//
+//   - Bytes come back exactly as a Kafka client has sent them. A key that is UTF-8 is
+//     the JSON string that HTTP's {"key":"..."} makes, so both faces see one key.
+//   - Nothing is allocated for a length that a client only claims, beyond what the
+//     process's budget for requests has given.
+//   - A frame or a version that cannot be read closes the connection, as Kafka does;
+//     whatever else is wrong is an error code from the list that Kafka has for that
+//     request.
+//   - acks=1 means the same as acks=all: committed, and on disk on a majority.
+package kafka

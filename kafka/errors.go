@@ -1,0 +1,109 @@
+package kafka
+
+import "ottla/protocol"
+
+// The error codes that this package answers with, named as Kafka names them.
+const (
+	errNone                     int16 = 0
+	errOffsetOutOfRange         int16 = 1
+	errCorruptMessage           int16 = 2
+	errUnknownTopicOrPartition  int16 = 3
+	errLeaderNotAvailable       int16 = 5
+	errNotLeaderOrFollower      int16 = 6
+	errRequestTimedOut          int16 = 7
+	errMessageTooLarge          int16 = 10
+	errCoordinatorNotAvailable  int16 = 15
+	errInvalidTopic             int16 = 17
+	errNotEnoughReplicas        int16 = 19
+	errInvalidRequiredAcks      int16 = 21
+	errTopicAuthorizationFailed int16 = 29
+	errClusterAuthorization     int16 = 31
+	errInvalidTimestamp         int16 = 32
+	errUnsupportedSASLMechanism int16 = 33
+	errIllegalSASLState         int16 = 34
+	errUnsupportedVersion       int16 = 35
+	errTopicAlreadyExists       int16 = 36
+	errInvalidPartitions        int16 = 37
+	errInvalidReplicationFactor int16 = 38
+	errInvalidReplicaAssignment int16 = 39
+	errInvalidConfig            int16 = 40
+	errInvalidRequest           int16 = 42
+	errUnsupportedForMessage    int16 = 43
+	errPolicyViolation          int16 = 44
+	errOutOfOrderSequence       int16 = 45
+	errInvalidProducerEpoch     int16 = 47
+	errTransactionalIDNotFound  int16 = 105
+	errSecurityDisabled         int16 = 54
+	errStorage                  int16 = 56
+	errSASLAuthenticationFailed int16 = 58
+	errUnknownTopicID           int16 = 100
+	errFetchSessionIDNotFound   int16 = 70
+	errUnsupportedCompression   int16 = 76
+	errInvalidRecord            int16 = 87
+)
+
+// topicError is Kafka's code for what became of a request about a topic. It is one of
+// those that clients expect in answers to Metadata, ListOffsets and Fetch: what may
+// pass is NOT_LEADER_OR_FOLLOWER, upon which they look for the leader and try again.
+func topicError(err *protocol.Error) int16 {
+	if err == nil {
+		return errNone
+	}
+	switch err.Code {
+	case protocol.CodeTopicNotFound, protocol.CodeClusterNotFound, protocol.CodePartitionNotFound, protocol.CodeUnknownPartition:
+		return errUnknownTopicOrPartition
+	case protocol.CodeOffsetOutOfRange:
+		return errOffsetOutOfRange
+	case protocol.CodeForbidden:
+		return errTopicAuthorizationFailed
+	case protocol.CodeInvalidName, protocol.CodeInternalTopic:
+		return errInvalidTopic
+	case protocol.CodeStorageFailed, protocol.CodeInternal:
+		return errStorage
+	}
+	return errNotLeaderOrFollower
+}
+
+// produceError is Kafka's code for what became of records. Where nobody knows, it is
+// REQUEST_TIMED_OUT; an idempotent producer then sends the same batch again.
+func produceError(err *protocol.Error) int16 {
+	if err == nil {
+		return errNone
+	}
+	if err.Outcome == protocol.OutcomeUnknown {
+		return errRequestTimedOut
+	}
+	switch err.Code {
+	case protocol.CodeStaleEpoch:
+		return errInvalidProducerEpoch
+	case protocol.CodeStaleSequence:
+		return errOutOfOrderSequence
+	case protocol.CodeRecordTooLarge, protocol.CodeBatchTooLarge, protocol.CodeBodyTooLarge:
+		return errMessageTooLarge
+	case protocol.CodeRecordLimit:
+		return errInvalidRecord
+	case protocol.CodeNotEnoughReplicas, protocol.CodeStorageFull, protocol.CodeOverloaded, protocol.CodeTooManyProducers, protocol.CodeQuotaExceeded, protocol.CodeTooManyRequests:
+		return errNotEnoughReplicas
+	}
+	return topicError(err)
+}
+
+// adminError is Kafka's code, and the text beside it, for what became of a change.
+func adminError(err *protocol.Error) (int16, *string) {
+	if err == nil {
+		return errNone, nil
+	}
+	text := err.Message
+	code := topicError(err)
+	switch err.Code {
+	case protocol.CodeTopicExists:
+		code = errTopicAlreadyExists
+	case protocol.CodeNotAllowed, protocol.CodeInvalidParameter:
+		code = errInvalidConfig
+	case protocol.CodeTooManyPartitions, protocol.CodeQuotaExceeded:
+		code = errPolicyViolation
+	case protocol.CodeOutcomeUnknown:
+		code = errRequestTimedOut
+	}
+	return code, &text
+}

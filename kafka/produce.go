@@ -1,0 +1,316 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// produceRequest is a request to write. It is read by hand: its lengths are believed
+// only as far as there are bytes, and its batches stay where they are.
+type produceRequest struct {
+	transactional bool
+	acks          int16
+	timeout       time.Duration
+	topics        []produceTopic
+}
+
+type produceTopic struct {
+	name       string
+	partitions []producePartition
+}
+
+type producePartition struct {
+	index   int32
+	records []byte
+}
+
+// bodyReader reads the primitive types of requests, in their flexible form or not.
+type bodyReader struct {
+	b        []byte
+	flexible bool
+	bad      bool
+}
+
+func (r *bodyReader) take(n int64) []byte {
+	if r.bad || n < 0 || n > int64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	out := r.b[:n:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *bodyReader) int16() int16 {
+	if b := r.take(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (r *bodyReader) int32() int32 {
+	if b := r.take(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (r *bodyReader) uvarint() int64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 || v > 1<<31 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return int64(v)
+}
+
+// length reads a length that may be -1: of a string if short, else of bytes or of an
+// array.
+func (r *bodyReader) length(short bool) int64 {
+	switch {
+	case r.flexible:
+		return r.uvarint() - 1
+	case short:
+		return int64(r.int16())
+	}
+	return int64(r.int32())
+}
+
+func (r *bodyReader) nullable(short bool) (b []byte, null bool) {
+	n := r.length(short)
+	if n == -1 {
+		return nil, true
+	}
+	return r.take(n), false
+}
+
+func (r *bodyReader) tags() {
+	if !r.flexible {
+		return
+	}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		r.uvarint()
+		r.take(r.uvarint())
+	}
+}
+
+func readProduce(b []byte, version int16) (req produceRequest, ok bool) {
+	r := &bodyReader{b: b, flexible: version >= 9}
+	if version >= 3 {
+		_, null := r.nullable(true)
+		req.transactional = !null
+	}
+	req.acks = r.int16()
+	req.timeout = time.Duration(r.int32()) * time.Millisecond
+	for n := r.length(false); n > 0 && !r.bad; n-- {
+		name, _ := r.nullable(true)
+		t := produceTopic{name: string(name)}
+		for n := r.length(false); n > 0 && !r.bad; n-- {
+			p := producePartition{index: r.int32()}
+			p.records, _ = r.nullable(false)
+			r.tags()
+			t.partitions = append(t.partitions, p)
+		}
+		r.tags()
+		req.topics = append(req.topics, t)
+	}
+	r.tags()
+	return req, !r.bad
+}
+
+// produce writes the batches of a request, each whole or not at all. With acks=0 there
+// is no answer.
+func (c *conn) produce(b []byte, version int16) (kmsg.Response, bool) {
+	req, ok := readProduce(b, version)
+	if !ok {
+		return nil, false
+	}
+	c.pace(func(u *protocol.Usage) *protocol.Error { return u.Produce(len(b), time.Now()) })
+	resp := &kmsg.ProduceResponse{Version: version}
+	resp.Default()
+	w := produceWork{c: c, deadline: time.Now().Add(c.srv.o.RequestTimeout)}
+	if req.timeout > 0 && req.timeout < c.srv.o.RequestTimeout {
+		w.deadline = time.Now().Add(req.timeout)
+	}
+	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.topics))
+	for i := range req.topics {
+		t := &req.topics[i]
+		out := &resp.Topics[i]
+		out.Topic = t.name
+		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.partitions))
+		for j := range t.partitions {
+			p := &out.Partitions[j]
+			p.Default()
+			p.Partition, p.BaseOffset = t.partitions[j].index, -1
+		}
+		w.prepare(&req, t, out.Partitions, version)
+	}
+	w.send()
+	if req.acks == 0 {
+		return nil, true
+	}
+	return resp, true
+}
+
+// produceWork is what a request asks the broker for, and where the answers go.
+type produceWork struct {
+	c        *conn
+	deadline time.Time
+	reqs     []*protocol.ProduceRequest
+	answers  []*kmsg.ProduceResponseTopicPartition
+}
+
+// prepare makes the broker's requests for the partitions of a topic.
+func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.ProduceResponseTopicPartition, version int16) {
+	refuse := func(code int16, why string) {
+		for i := range out {
+			out[i].ErrorCode, out[i].ErrorMessage = code, &why
+		}
+	}
+	switch {
+	case version < 3:
+		refuse(errUnsupportedVersion, "produce requests below version 3 are not served")
+		return
+	case req.transactional:
+		refuse(errTransactionalIDNotFound, "transactions are not served")
+		return
+	case req.acks < -1 || req.acks > 1:
+		refuse(errInvalidRequiredAcks, "acks is -1, 0 or 1")
+		return
+	}
+	topic, err := w.c.writable(t.name, w.deadline)
+	if err != nil {
+		refuse(produceError(err), err.Message)
+		return
+	}
+	for i := range t.partitions {
+		p := &t.partitions[i]
+		if p.index < 0 || int(p.index) >= topic.Partitions {
+			out[i].ErrorCode = errUnknownTopicOrPartition
+			continue
+		}
+		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0}
+		code, why := w.c.srv.o.encode(r, p.records)
+		if code != errNone {
+			out[i].ErrorCode = code
+			if why != "" {
+				out[i].ErrorMessage = &why
+			}
+			continue
+		}
+		w.reqs, w.answers = append(w.reqs, r), append(w.answers, &out[i])
+	}
+}
+
+func (w *produceWork) send() {
+	if len(w.reqs) == 0 {
+		return
+	}
+	w.c.view(protocol.RightWrite).Produce(w.reqs, w.deadline)
+	for i, r := range w.reqs {
+		a := w.answers[i]
+		if err := r.Result.Err; err != nil {
+			a.ErrorCode, a.ErrorMessage = produceError(err), &err.Message
+			continue
+		}
+		a.BaseOffset, a.LogStartOffset = int64(r.Result.BaseOffset), 0
+	}
+}
+
+// writable finds a topic that may be written to.
+func (c *conn) writable(name string, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+	switch {
+	case !protocol.ValidName(name):
+		return nil, protocol.Errorf(protocol.CodeInvalidName, "a topic has 1 to %d of letters, digits, dot, underscore and dash", protocol.MaxNameLength)
+	case protocol.IsInternalTopic(name):
+		return nil, protocol.Errorf(protocol.CodeInternalTopic, "topic %q is written by the broker only", name)
+	}
+	return c.view(protocol.RightWrite).LookupTopic(c.srv.o.Cluster, name, false, deadline)
+}
+
+// encode makes the lines of a request of the one batch that it has for a partition.
+func (o *Options) encode(req *protocol.ProduceRequest, records []byte) (code int16, why string) {
+	b, code := readBatch(records, o.MaxRequestBytes)
+	if code != errNone {
+		return code, ""
+	}
+	if b.producerID >= 0 {
+		req.ProducerID = protocol.KafkaProducerPrefix + strconv.FormatInt(b.producerID, 10)
+		req.Epoch, req.Sequence = int64(b.epoch), int64(b.sequence)
+	}
+	limit := o.MaxRecordBytes
+	if own := req.Topic.MaxRecordBytes; own > 0 {
+		limit = min(limit, own)
+	}
+	lines := &req.Lines
+	lines.Buf = make([]byte, 0, len(b.records)+b.count*(64+len(req.Topic.Name)))
+	lines.Gaps = make([]int, 0, b.count)
+	now := time.Now().UnixMilli()
+	s := scanner{b: b.records}
+	var key, value, headers []byte
+	for i := range b.count {
+		r := s.record(i)
+		if s.bad {
+			return errInvalidRecord, ""
+		}
+		if size := len(r.key) + len(r.value) + len(r.headers); size > limit {
+			return errMessageTooLarge, "a record has " + strconv.Itoa(size) + " bytes, more than the limit of " + strconv.Itoa(limit)
+		}
+		if req.Topic.Compacted && r.key == nil {
+			return errInvalidRecord, "a record without a key cannot be in a compacted topic"
+		}
+		at := b.firstTime + r.timeDelta
+		switch {
+		case b.firstTime == -1:
+			at = now
+		case at < 0 || at > maxTimestamp:
+			return errInvalidTimestamp, ""
+		}
+		key, value = appendKeyToken(key[:0], r.key), o.appendValueToken(value[:0], r.value)
+		headers = headers[:0]
+		if r.nHeaders > 0 {
+			if headers, code = o.appendHeadersToken(headers, &r); code != errNone {
+				return code, "a header has a name that is too long or no UTF-8, or there are too many"
+			}
+		}
+		action := protocol.ActionProduce
+		if r.value == nil {
+			action = protocol.ActionTombstone
+		}
+		lines.Add(at, req.Topic.Name, req.Partition, key, value, action, headers)
+	}
+	if len(s.b) > 0 {
+		return errInvalidRecord, ""
+	}
+	return errNone, ""
+}
+
+// maxTimestamp is the last millisecond of the year 9999, since 1970.
+const maxTimestamp = 253402300799999
+
+// pace waits until a quota lets the request through: a client that is too fast is not
+// read, because clients do not all understand that they are asked to wait.
+func (c *conn) pace(use func(*protocol.Usage) *protocol.Error) {
+	if c.who == nil {
+		return
+	}
+	for {
+		err := use(c.who.Usage())
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(min(max(err.RetryAfter, 10*time.Millisecond), time.Second)):
+		case <-c.srv.done:
+			return
+		case <-c.who.Ended():
+			return
+		}
+	}
+}

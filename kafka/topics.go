@@ -1,0 +1,218 @@
+package kafka
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// timeout is the context of a change that may take so long, in milliseconds.
+func (c *conn) timeout(ms int32) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), c.deadline(ms))
+}
+
+func (c *conn) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+	resp := answerTo[*kmsg.CreateTopicsResponse](req)
+	named := map[string]int{}
+	for i := range req.Topics {
+		named[req.Topics[i].Topic]++
+	}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if named[t.Topic] > 1 {
+			if slices.ContainsFunc(resp.Topics, func(o kmsg.CreateTopicsResponseTopic) bool { return o.Topic == t.Topic }) {
+				continue
+			}
+			resp.Topics = append(resp.Topics, refusedTopic(t.Topic, errInvalidRequest, "the topic is named twice"))
+			continue
+		}
+		resp.Topics = append(resp.Topics, c.createTopic(t, req.TimeoutMillis, req.ValidateOnly))
+	}
+	return resp
+}
+
+func refusedTopic(name string, code int16, why string) kmsg.CreateTopicsResponseTopic {
+	out := kmsg.NewCreateTopicsResponseTopic()
+	out.Topic, out.ErrorCode, out.ErrorMessage, out.NumPartitions, out.ReplicationFactor = name, code, &why, -1, -1
+	return out
+}
+
+func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, validateOnly bool) kmsg.CreateTopicsResponseTopic {
+	spec := &protocol.TopicSpec{Name: t.Topic, Cluster: c.srv.o.Cluster}
+	if code, why := specOf(spec, t); code != errNone {
+		return refusedTopic(t.Topic, code, why)
+	}
+	b := c.view(protocol.RightAdmin)
+	if info, err := b.Topic(spec.Cluster, spec.Name); err == nil {
+		return refusedTopic(info.Name, errTopicAlreadyExists, "topic "+info.Name+" already exists")
+	}
+	out := kmsg.NewCreateTopicsResponseTopic()
+	out.Topic, out.NumPartitions, out.ReplicationFactor = t.Topic, max(t.NumPartitions, 1), max(t.ReplicationFactor, 1)
+	if validateOnly {
+		return out
+	}
+	ctx, cancel := c.timeout(timeoutMs)
+	defer cancel()
+	info, created, err := b.CreateTopic(ctx, spec)
+	switch {
+	case err != nil:
+		out.ErrorCode, out.ErrorMessage = adminError(err)
+		if err.Code == protocol.CodeNotAllowed {
+			out.ErrorCode = errInvalidReplicationFactor
+		}
+		return out
+	case !created:
+		return refusedTopic(t.Topic, errTopicAlreadyExists, "topic "+t.Topic+" already exists")
+	}
+	out.TopicID, _ = c.srv.ids.id(info.ID)
+	out.NumPartitions, out.ReplicationFactor = int32(len(info.Partitions)), int16(info.ReplicationFactor)
+	for i := range topicConfigs {
+		value := topicConfigs[i].get(info)
+		o := kmsg.NewCreateTopicsResponseTopicConfig()
+		o.Name, o.Value, o.Source = topicConfigs[i].name, &value, int8(kmsg.ConfigSourceDynamicTopicConfig)
+		o.ReadOnly = topicConfigs[i].set == nil
+		out.Configs = append(out.Configs, o)
+	}
+	return out
+}
+
+// specOf makes a spec of what a client asks for.
+func specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
+	switch {
+	case !protocol.ValidName(t.Topic) || protocol.IsInternalTopic(t.Topic):
+		return errInvalidTopic, "a topic has 1 to 200 of letters, digits, dot, underscore and dash, and does not begin with __"
+	case len(t.ReplicaAssignment) > 0:
+		return errInvalidReplicaAssignment, "the broker chooses where replicas are"
+	case t.NumPartitions == 0 || t.NumPartitions < -1 || t.NumPartitions > 1024:
+		return errInvalidPartitions, "a topic has 1 to 1024 partitions"
+	case t.ReplicationFactor == 0 || t.ReplicationFactor < -1 || t.ReplicationFactor > 9:
+		return errInvalidReplicationFactor, "a topic has 1 to 9 replicas, and not more than there are brokers"
+	}
+	if n := int(t.NumPartitions); n > 0 {
+		spec.Partitions = &n
+	}
+	if n := int(t.ReplicationFactor); n > 0 {
+		spec.ReplicationFactor = &n
+	}
+	for i := range t.Configs {
+		if wrong := applyConfig(spec, t.Configs[i].Name, t.Configs[i].Value); wrong != "" {
+			return errInvalidConfig, wrong
+		}
+	}
+	return errNone, ""
+}
+
+func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
+	resp := answerTo[*kmsg.DeleteTopicsResponse](req)
+	topics := req.Topics
+	for i := range req.TopicNames {
+		topics = append(topics, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
+	}
+	for i := range topics {
+		t := &topics[i]
+		out := kmsg.NewDeleteTopicsResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		name := ""
+		if t.Topic != nil {
+			name = *t.Topic
+		} else if known, ok := c.srv.ids.name(c, t.TopicID); ok {
+			name = known
+			out.Topic = &name
+		} else {
+			out.ErrorCode = errUnknownTopicID
+			resp.Topics = append(resp.Topics, out)
+			continue
+		}
+		ctx, cancel := c.timeout(req.TimeoutMillis)
+		switch {
+		case protocol.IsInternalTopic(name) || !protocol.ValidName(name):
+			out.ErrorCode = errInvalidTopic
+		default:
+			out.ErrorCode, out.ErrorMessage = adminError(c.view(protocol.RightAdmin).DeleteTopic(ctx, c.srv.o.Cluster, name))
+		}
+		cancel()
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+func (c *conn) createPartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+	resp := answerTo[*kmsg.CreatePartitionsResponse](req)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		out := kmsg.NewCreatePartitionsResponseTopic()
+		out.Topic = t.Topic
+		out.ErrorCode, out.ErrorMessage = c.addPartitions(t, req.TimeoutMillis, req.ValidateOnly)
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+func (c *conn) addPartitions(t *kmsg.CreatePartitionsRequestTopic, timeoutMs int32, validateOnly bool) (int16, *string) {
+	info, err := c.view(protocol.RightAdmin).Topic(c.srv.o.Cluster, t.Topic)
+	if err != nil {
+		return adminError(err)
+	}
+	refuse := func(code int16, why string) (int16, *string) { return code, &why }
+	switch n := int(t.Count); {
+	case protocol.IsInternalTopic(t.Topic):
+		return refuse(errInvalidTopic, "the broker chooses the partitions of its own topics")
+	case len(t.Assignment) > 0:
+		return refuse(errInvalidReplicaAssignment, "the broker chooses where replicas are")
+	case n <= len(info.Partitions):
+		return refuse(errInvalidPartitions, "the topic has "+number(int64(len(info.Partitions)))+" partitions: it can only get more")
+	case n > 1024:
+		return refuse(errInvalidPartitions, "a topic has 1 to 1024 partitions")
+	case validateOnly:
+		return errNone, nil
+	default:
+		ctx, cancel := c.timeout(timeoutMs)
+		defer cancel()
+		_, err := c.view(protocol.RightAdmin).AlterTopic(ctx, &protocol.TopicSpec{Name: t.Topic, Cluster: c.srv.o.Cluster, Partitions: &n})
+		return adminError(err)
+	}
+}
+
+// deleteRecords removes records below offsets, partition by partition: one that cannot
+// be does not keep the others.
+func (c *conn) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
+	resp := answerTo[*kmsg.DeleteRecordsResponse](req)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		out := kmsg.NewDeleteRecordsResponseTopic()
+		out.Topic = t.Topic
+		for j := range t.Partitions {
+			p := kmsg.NewDeleteRecordsResponseTopicPartition()
+			p.Partition = t.Partitions[j].Partition
+			p.LowWatermark, p.ErrorCode = c.trim(t.Topic, &t.Partitions[j], req.TimeoutMillis)
+			out.Partitions = append(out.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp
+}
+
+func (c *conn) trim(topic string, p *kmsg.DeleteRecordsRequestTopicPartition, timeoutMs int32) (low int64, code int16) {
+	switch {
+	case protocol.IsInternalTopic(topic):
+		return -1, errInvalidTopic
+	case p.Offset < int64(protocol.AllRecords):
+		return -1, errOffsetOutOfRange
+	}
+	ctx, cancel := c.timeout(timeoutMs)
+	defer cancel()
+	trimmed, err := c.view(protocol.RightAdmin).DeleteRecords(ctx, c.srv.o.Cluster, topic, []protocol.TrimRequest{{Partition: int(p.Partition), Before: protocol.Offset(p.Offset)}})
+	switch {
+	case err == nil:
+		return int64(trimmed[0].Earliest), errNone
+	case err.Code == protocol.CodeNotAllowed && err.Details["latest"] != nil:
+		return -1, errOffsetOutOfRange
+	case err.Code == protocol.CodeNotAllowed:
+		return -1, errPolicyViolation
+	}
+	code, _ = adminError(err)
+	return -1, code
+}
