@@ -35,6 +35,7 @@ type coordinator struct {
 	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads
 	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
+	classic  map[string]struct{}   // of running, those with members that speak Kafka's protocol
 	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
 
 	polls protocol.Counter // numbers them
@@ -56,7 +57,7 @@ type coordinatorHost interface {
 func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id logfile.Identity) *coordinator {
 	c := &coordinator{
 		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
-		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{},
+		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
 	}
 	c.groupProps = supervise.Props(log, func() actor.Actor { return c.spawning },
 		actor.WithMailbox(supervise.Answering(log, actor.UnboundedLockfree())))
@@ -75,6 +76,8 @@ func (c *coordinator) receive(ctx actor.Context, message any) bool {
 		c.request(ctx, m)
 	case *groupFailed:
 		c.failed(ctx, m.PID)
+	case *classicLives:
+		c.classicLives(m)
 	case *topicsGone:
 		if c.serves() { // else the next leader is told when it leads
 			c.topicsGone(ctx, m)
@@ -145,6 +148,7 @@ func (c *coordinator) resign(ctx actor.Context) {
 	clear(c.running)
 	clear(c.names)
 	clear(c.unclear)
+	clear(c.classic)
 }
 
 // failed ends a group's actor that cannot go on. It first refuses everything that
@@ -163,6 +167,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
 			c.queuesUp = false
+			delete(c.classic, name)
 			if taken, leads := c.host.ProposalsAccepted(); leads {
 				c.unclear[name] = taken
 			}
@@ -212,6 +217,8 @@ func creates(q routing.Question) bool {
 	switch m := q.(type) {
 	case *routing.GroupPoll:
 		return true
+	case *routing.Classic:
+		return m.Creates()
 	case *routing.GroupQueue:
 		return !m.Patch
 	}
@@ -273,7 +280,20 @@ func (c *coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
 			names = append(names, name)
 		}
 	}
+	for name := range c.classic {
+		if consumer == 0 && c.groups[name] == nil {
+			names = append(names, name)
+		}
+	}
 	return routing.GroupList{Groups: names}
+}
+
+func (c *coordinator) classicLives(m *classicLives) {
+	if m.live && c.running[m.group] != nil {
+		c.classic[m.group] = struct{}{}
+		return
+	}
+	delete(c.classic, m.group)
 }
 
 // keptRecords asks any replica for the records that it keeps of every group.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/classic"
 	"ottla/actors/few"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
@@ -31,18 +32,21 @@ type groupActor struct {
 	partition int
 	records   []metarecord.Record // what the group begins with; nil once applied
 
-	state    *group.State
-	polls    few.Map[protocol.ConsumerID, *routing.PollHandle]
-	newest   few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
-	numbers  *protocol.Counter                    // of polls; shared with the coordinator's other groups, and with a former actor of this one
-	run      *proposalRun
-	proposed uint64 // number of the last proposal
-	held     []heldAnswer
-	inFlight int
-	resigned bool
-	timer    *time.Timer
-	timerAt  int64
-	queue    *groupQueue // nil: the group is none
+	state *group.State
+
+	classic     *classic.Group // of members that speak Kafka's protocol; nil: there has been none
+	classicTold bool           // whether it has members, as the coordinator knows
+	polls       few.Map[protocol.ConsumerID, *routing.PollHandle]
+	newest      few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
+	numbers     *protocol.Counter                    // of polls; shared with the coordinator's other groups, and with a former actor of this one
+	run         *proposalRun
+	proposed    uint64 // number of the last proposal
+	held        []heldAnswer
+	inFlight    int
+	resigned    bool
+	timer       *time.Timer
+	timerAt     int64
+	queue       *groupQueue // nil: the group is none
 }
 
 // heldAnswer is an answer that waits for proposal seq, and all before it, to be
@@ -69,7 +73,15 @@ func (g *groupActor) Receive(ctx actor.Context) {
 		g.resign(0, nil)
 	case *actor.Stopped, *actor.Restarting:
 	case *routing.GroupPoll:
+		if g.classicLive() {
+			m.Refuse(g.errOtherProtocol())
+			break
+		}
 		g.poll(ctx, m)
+	case *routing.Classic:
+		g.classicRequest(ctx, m)
+	case *classicConfirmed:
+		g.describeClassic(m)
 	case *routing.GroupStart:
 		g.start(ctx, m)
 	case *routing.GroupDelivered:
@@ -89,10 +101,17 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *groupTopicGone:
 		g.advance(ctx, g.state.DecideTopicDeleted(g.now(), m.TopicID), nil, nil)
 	case *deleteUnused:
+		if g.classicLive() {
+			break
+		}
 		g.advance(ctx, g.state.DecideExpireGroup(g.now(), m.RetentionMs), nil, nil)
 	case *expireLeases:
 		g.timerAt = 0
 		g.advance(ctx, g.state.Expire(g.now()), nil, nil)
+		if g.classic != nil {
+			g.classic.Expire(g.now())
+			g.tellClassic(ctx)
+		}
 	case *groupCommitted:
 		g.committed(ctx, m)
 	case *groupResign:
@@ -253,6 +272,9 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 		h.Tell(routing.PollRebalanced)
 	}
 	g.polls.Clear()
+	if g.classic != nil {
+		g.classic.End(kafkaNotCoordinator)
+	}
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -264,6 +286,11 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 		return
 	}
 	next := g.state.NextExpiry(g.now())
+	if g.classic != nil {
+		if at := g.classic.NextDeadline(); at > 0 && (next == 0 || at < next) {
+			next = at
+		}
+	}
 	if next == 0 || g.timerAt != 0 && g.timerAt <= next {
 		return
 	}

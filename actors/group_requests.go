@@ -198,7 +198,7 @@ func (g *groupActor) read(m *groupConfirmed) {
 		g.answerRead(m.read, g.readQueue())
 		return
 	}
-	if !g.state.Known() {
+	if !g.state.Known() && !g.classicLive() {
 		m.read.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", g.name))
 		return
 	}
@@ -218,6 +218,7 @@ func (g *groupActor) read(m *groupConfirmed) {
 			}
 		}
 	}
+	g.withClassic(&r.Info)
 	g.answerRead(m.read, r)
 }
 
@@ -235,6 +236,8 @@ func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {
 	var recs []metarecord.Record
 	var err *protocol.Error
 	switch now := g.now(); {
+	case m.Leave == 0 && g.classicLive():
+		err = protocol.Errorf(protocol.CodeGroupNotEmpty, "group %q has live members", g.name)
 	case m.Delete:
 		recs, err = g.state.DecideDelete(now)
 	case m.Leave != 0:

@@ -83,7 +83,7 @@ func setInt64(put func(*protocol.TopicSpec, *int64), least int64) func(*protocol
 
 // applyConfig puts a setting into a spec. It returns what is wrong with it, "" if
 // nothing is.
-func applyConfig(s *protocol.TopicSpec, name string, value *string) (wrong string) {
+func (o *Options) applyConfig(s *protocol.TopicSpec, name string, value *string) (wrong string) {
 	i := slices.IndexFunc(topicConfigs, func(c topicConfig) bool { return c.name == name })
 	switch {
 	case i < 0:
@@ -92,6 +92,8 @@ func applyConfig(s *protocol.TopicSpec, name string, value *string) (wrong strin
 		return "setting " + name + " has no value"
 	case topicConfigs[i].set != nil && !topicConfigs[i].set(s, *value):
 		return *value + " is no value of " + name
+	case s.MaxRecordBytes != nil && *s.MaxRecordBytes > o.MaxRecordBytes:
+		return "max.message.bytes is beyond the limit of this server, which is " + strconv.Itoa(o.MaxRecordBytes)
 	}
 	return ""
 }
@@ -151,7 +153,7 @@ func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest)
 		for j := range r.Configs {
 			if r.Configs[j].Op != kmsg.IncrementalAlterConfigOpSet {
 				wrong = "a setting can be set; it cannot be deleted, appended to or subtracted from"
-			} else if w := applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+			} else if w := c.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
 				wrong = w
 			}
 		}
@@ -171,7 +173,7 @@ func (c *conn) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsRes
 		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
 		wrong := ""
 		for j := range r.Configs {
-			if w := applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+			if w := c.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
 				wrong = w
 			}
 		}

@@ -30,6 +30,8 @@ type conn struct {
 	nc  net.Conn
 	r   *bufio.Reader
 
+	clientID string // of the request that is being answered
+
 	who   *protocol.Principal // nil: not asked for, or not known yet
 	views [3]Backend          // by right
 	sasl  saslState
@@ -155,7 +157,7 @@ func (c *conn) answer(size int) bool {
 	req := kmsg.RequestForKey(key)
 	req.SetVersion(version)
 	flexible := req.IsFlexible()
-	rest, ok := afterClientID(body[8:], flexible)
+	rest, ok := c.afterClientID(body[8:], flexible)
 	if !ok {
 		return false
 	}
@@ -176,9 +178,9 @@ func (c *conn) answer(size int) bool {
 	return c.send(correlation, flexible && key != int16(kmsg.ApiVersions), resp) && !c.sasl.failed
 }
 
-// afterClientID skips the rest of a request's header: the client's id, and in flexible
+// afterClientID reads the rest of a request's header: the client's id, and in flexible
 // versions tags, which are not known to anybody.
-func afterClientID(b []byte, flexible bool) ([]byte, bool) {
+func (c *conn) afterClientID(b []byte, flexible bool) ([]byte, bool) {
 	if len(b) < 2 {
 		return nil, false
 	}
@@ -187,7 +189,10 @@ func afterClientID(b []byte, flexible bool) ([]byte, bool) {
 	if n > len(b) || n < -1 {
 		return nil, false
 	}
-	b = b[max(n, 0):]
+	if n = max(n, 0); string(b[:n]) != c.clientID {
+		c.clientID = string(b[:n])
+	}
+	b = b[n:]
 	if !flexible {
 		return b, true
 	}

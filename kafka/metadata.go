@@ -142,7 +142,7 @@ func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 }
 
 func (c *conn) allTopics(resp *kmsg.MetadataResponse, clusterID string, nodes map[int32]int32) {
-	topics, err := c.view(protocol.RightRead).Topics(c.srv.o.Cluster, false)
+	topics, err := c.view(protocol.RightRead).Topics(c.srv.o.Cluster, true)
 	if err != nil {
 		return
 	}
@@ -150,7 +150,9 @@ func (c *conn) allTopics(resp *kmsg.MetadataResponse, clusterID string, nodes ma
 		c.srv.ids.learn(clusterID, topics)
 	}
 	for i := range topics {
-		resp.Topics = append(resp.Topics, c.describe(&topics[i], nodes))
+		if topics[i].Name != protocol.MetadataTopic { // which has no id that a client could read
+			resp.Topics = append(resp.Topics, c.describe(&topics[i], nodes))
+		}
 	}
 }
 

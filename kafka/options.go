@@ -30,6 +30,23 @@ type Backend interface {
 	Produce(reqs []*protocol.ProduceRequest, deadline time.Time)
 	StartFetch(req *protocol.FetchRequest) protocol.PendingFetch
 	PartitionOffsets(topic *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error)
+
+	// Groups, Group, DeleteGroup and Offsets are as for HTTP.
+	Groups(cluster string) ([]protocol.GroupInfo, *protocol.Error)
+	Group(cluster, group string) (*protocol.GroupInfo, *protocol.Error)
+	DeleteGroup(cluster, group string) *protocol.Error
+	Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error)
+
+	// What members of groups ask; codes are Kafka's. An error says that no coordinator has
+	// answered, or that the client may not ask. JoinClassic and SyncClassic wait for other
+	// members.
+	JoinClassic(cluster, group string, req *protocol.ClassicJoin) (protocol.ClassicJoined, *protocol.Error)
+	SyncClassic(cluster, group string, req *protocol.ClassicSync, wait time.Duration) (protocol.ClassicSynced, *protocol.Error)
+	HeartbeatClassic(cluster, group string, m protocol.ClassicMember) (int16, *protocol.Error)
+	LeaveClassic(cluster, group string, members []protocol.ClassicMember) ([]int16, *protocol.Error)
+	CommitClassic(cluster, group string, m protocol.ClassicMember, offsets []protocol.OffsetCommit) (int16, *protocol.Error)
+	DescribeClassic(cluster, group string) (protocol.ClassicGroupInfo, *protocol.Error)
+	DropOffsets(cluster, group string, partitions []protocol.TopicPartition) (int16, *protocol.Error)
 }
 
 // Options are the limits of the Kafka face, and what it shares with the HTTP one.

@@ -42,7 +42,7 @@ func refusedTopic(name string, code int16, why string) kmsg.CreateTopicsResponse
 
 func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, validateOnly bool) kmsg.CreateTopicsResponseTopic {
 	spec := &protocol.TopicSpec{Name: t.Topic, Cluster: c.srv.o.Cluster}
-	if code, why := specOf(spec, t); code != errNone {
+	if code, why := c.srv.o.specOf(spec, t); code != errNone {
 		return refusedTopic(t.Topic, code, why)
 	}
 	b := c.view(protocol.RightAdmin)
@@ -80,7 +80,7 @@ func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, va
 }
 
 // specOf makes a spec of what a client asks for.
-func specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
+func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
 	switch {
 	case !protocol.ValidName(t.Topic) || protocol.IsInternalTopic(t.Topic):
 		return errInvalidTopic, "a topic has 1 to 200 of letters, digits, dot, underscore and dash, and does not begin with __"
@@ -98,7 +98,7 @@ func specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code in
 		spec.ReplicationFactor = &n
 	}
 	for i := range t.Configs {
-		if wrong := applyConfig(spec, t.Configs[i].Name, t.Configs[i].Value); wrong != "" {
+		if wrong := o.applyConfig(spec, t.Configs[i].Name, t.Configs[i].Value); wrong != "" {
 			return errInvalidConfig, wrong
 		}
 	}

@@ -317,15 +317,17 @@ type OffsetInfo struct {
 
 // GroupInfo describes a consumer group.
 type GroupInfo struct {
-	Group      string       `json:"group"`
-	Cluster    string       `json:"cluster"`
-	Mode       string       `json:"mode"`  // ModeStream or ModeQueue
-	State      string       `json:"state"` // "stable", "rebalancing" or "empty"
-	Generation Generation   `json:"generation"`
-	Members    []MemberInfo `json:"members"` // whose lease runs
-	Lag        Offset       `json:"lag"`     // of the partitions that have a leader
-	CreatedAt  time.Time    `json:"created_at"`
-	*QueueInfo              // of a queue; else nil
+	Group        string       `json:"group"`
+	Cluster      string       `json:"cluster"`
+	Mode         string       `json:"mode"`                    // ModeStream or ModeQueue
+	State        string       `json:"state"`                   // "stable", "rebalancing" or "empty"
+	Protocol     string       `json:"protocol,omitempty"`      // "kafka": its members speak Kafka's protocol
+	ProtocolType string       `json:"protocol_type,omitempty"` // what they say they are, such as "consumer" or "connect"
+	Generation   Generation   `json:"generation"`
+	Members      []MemberInfo `json:"members"` // whose lease runs
+	Lag          Offset       `json:"lag"`     // of the partitions that have a leader
+	CreatedAt    time.Time    `json:"created_at"`
+	*QueueInfo                // of a queue; else nil
 
 	// LapsedMembers have been silent for longer than their lease, and nobody has taken
 	// their place: they may come back and go on.
@@ -334,7 +336,8 @@ type GroupInfo struct {
 
 // MemberInfo describes a member of a group.
 type MemberInfo struct {
-	ConsumerID       ConsumerID       `json:"consumer_id"`
+	ConsumerID       ConsumerID       `json:"consumer_id"`         // 0: it speaks Kafka's protocol
+	MemberID         string           `json:"member_id,omitempty"` // of one that speaks Kafka's protocol
 	Topics           []string         `json:"topics"`
 	Assignment       []TopicPartition `json:"assignment"`
 	LeaseExpiresAt   time.Time        `json:"lease_expires_at"`

@@ -76,7 +76,8 @@ var (
 	CodeForeignCursor    = Code{40912, "foreign_cursor", false} // a cursor of another group
 	CodeTokenExists      = Code{40913, "token_exists", false}
 	CodeGroupExists      = Code{40914, "group_exists", false}
-	CodeStaleReceipt     = Code{40915, "stale_receipt", false} // of a record that was given again, or is ended
+	CodeStaleReceipt     = Code{40915, "stale_receipt", false}  // of a record that was given again, or is ended
+	CodeGroupProtocol    = Code{40930, "group_protocol", false} // the group's members speak another protocol
 
 	CodeBodyTooLarge   = Code{41301, "body_too_large", false}
 	CodeRecordTooLarge = Code{41302, "record_too_large", false}

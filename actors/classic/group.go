@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"ottla/protocol"
 )
 
 // The error codes of Kafka that a group answers with.
@@ -30,6 +32,18 @@ const (
 	maxMetadataBytes = 1 << 20   // of all protocols of a member
 )
 
+// The requests and answers are those of package protocol.
+type (
+	JoinRequest       = protocol.ClassicJoin
+	JoinReply         = protocol.ClassicJoined
+	JoinedMember      = protocol.ClassicJoinedMember
+	SyncRequest       = protocol.ClassicSync
+	SyncReply         = protocol.ClassicSynced
+	Description       = protocol.ClassicGroupInfo
+	MemberDescription = protocol.ClassicMemberInfo
+	Protocol          = protocol.ClassicProtocol
+)
+
 // State is what a group is doing.
 type State int
 
@@ -44,13 +58,6 @@ const (
 // String is the name of the state.
 func (s State) String() string {
 	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable"}[s]
-}
-
-// Protocol is a way to assign partitions that a member knows, and what it says of
-// itself for that: opaque to the group.
-type Protocol struct {
-	Name     string
-	Metadata []byte
 }
 
 // member is one member of a group. Times are in milliseconds.
@@ -94,25 +101,6 @@ func (g *Group) State() State { return g.state }
 
 // Live reports whether the group has members, or some that are about to join.
 func (g *Group) Live() bool { return len(g.members) > 0 || len(g.pending) > 0 }
-
-// Description is a group at a glance.
-type Description struct {
-	State        string
-	ProtocolType string
-	Protocol     string
-	Generation   int32
-	Leader       string
-	Members      []MemberDescription
-}
-
-// MemberDescription is a member at a glance.
-type MemberDescription struct {
-	ID, Instance, ClientID, Host string
-	Metadata                     []byte // for the protocol that was chosen
-	Assignment                   []byte
-	SessionMs                    int64
-	Expires                      int64 // when its session ends, in milliseconds since 1970
-}
 
 // Describe is the group at a glance, members by their first join.
 func (g *Group) Describe() Description {

@@ -11,7 +11,7 @@ import (
 func request(member, instance, newID string) *JoinRequest {
 	return &JoinRequest{
 		Member: member, Instance: instance, NewID: newID, ClientID: "c", SessionMs: 10_000, RebalanceMs: 30_000,
-		ProtocolType: "consumer", Protocols: []Protocol{{"range", []byte("r-" + newID)}, {"roundrobin", []byte("rr")}},
+		ProtocolType: "consumer", Protocols: []Protocol{{Name: "range", Metadata: []byte("r-" + newID)}, {Name: "roundrobin", Metadata: []byte("rr")}},
 	}
 }
 
@@ -55,7 +55,7 @@ func stable(t *testing.T) *script {
 	s.pass(initialDelay)
 	require.Len(t, s.joins, 2)
 	require.Equal(t, "a", s.joins["a"].Leader)
-	require.Equal(t, []JoinedMember{{"a", "", []byte("r-a")}, {"b", "", []byte("r-b")}}, s.joins["a"].Members)
+	require.Equal(t, []JoinedMember{{ID: "a", Metadata: []byte("r-a")}, {ID: "b", Metadata: []byte("r-b")}}, s.joins["a"].Members)
 	require.Empty(t, s.joins["b"].Members)
 	s.sync("b", nil)
 	require.Empty(t, s.syncs, "it waits for the leader")
@@ -168,7 +168,7 @@ func TestMembersWithoutIDsAreGivenOne(t *testing.T) {
 func TestProtocolsMustAgree(t *testing.T) {
 	s := stable(t)
 	req := request("", "", "c")
-	req.Protocols = []Protocol{{"sticky", nil}}
+	req.Protocols = []Protocol{{Name: "sticky", Metadata: nil}}
 	s.join("c", req)
 	assert.Equal(t, InconsistentGroupProtocol, s.joins["c"].Code)
 	req = request("", "", "c")
@@ -176,7 +176,7 @@ func TestProtocolsMustAgree(t *testing.T) {
 	s.join("c", req)
 	assert.Equal(t, InconsistentGroupProtocol, s.joins["c"].Code)
 	req = request("", "", "c")
-	req.Protocols = []Protocol{{"roundrobin", nil}}
+	req.Protocols = []Protocol{{Name: "roundrobin", Metadata: nil}}
 	s.join("c", req)
 	s.join("a", request("a", "", ""))
 	s.join("b", request("b", "", ""))

@@ -2,39 +2,6 @@ package classic
 
 import "slices"
 
-// JoinRequest asks to be a member.
-type JoinRequest struct {
-	Member       string // "": it has no id yet
-	Instance     string // of a static member
-	ClientID     string
-	Host         string
-	SessionMs    int64
-	RebalanceMs  int64
-	ProtocolType string
-	Protocols    []Protocol // the preferred one first
-	NeedsID      bool       // a member without id is given one, with which it has to join again
-	NewID        string     // the id of a member without one
-	MayJoinAgain bool       // a static member that comes back may keep what it had
-}
-
-// JoinReply answers a JoinRequest. Only the leader is told of the members.
-type JoinReply struct {
-	Code         int16
-	Generation   int32
-	ProtocolType string
-	Protocol     string
-	Leader       string
-	Member       string
-	Skip         bool // the leader need not assign: the assignment stays
-	Members      []JoinedMember
-}
-
-// JoinedMember is what a leader has to know of a member.
-type JoinedMember struct {
-	ID, Instance string
-	Metadata     []byte
-}
-
 // Join asks to be a member; answer is called once everybody has joined, or at once
 // where that is not needed or not allowed.
 func (g *Group) Join(now int64, req *JoinRequest, answer func(JoinReply)) {

@@ -2,23 +2,6 @@ package classic
 
 import "slices"
 
-// SyncRequest asks for a member's assignment; the leader's brings those of all.
-type SyncRequest struct {
-	Member, Instance string
-	Generation       int32
-	ProtocolType     string // "": versions that do not say it
-	Protocol         string
-	Assignments      map[string][]byte // by member; only the leader's count
-}
-
-// SyncReply answers a SyncRequest.
-type SyncReply struct {
-	Code         int16
-	ProtocolType string
-	Protocol     string
-	Assignment   []byte
-}
-
 // Sync asks for an assignment; answer is called once the leader has brought it.
 func (g *Group) Sync(now int64, req *SyncRequest, answer func(SyncReply)) {
 	m, code := g.find(req.Member, req.Instance)

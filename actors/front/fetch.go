@@ -66,7 +66,7 @@ func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
 	if f.req.Impatient {
 		patience = 0
 	}
-	return f.front.withView(f.req.Topic, f.req.Partition, patience, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
+	return f.front.withViewWithin(patience, f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
 		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
 		if f.req.Timestamp == nil {
 			f.at = max(f.at, f.req.Offset)

@@ -192,7 +192,7 @@ func TestStaleViewIsTakenAnew(t *testing.T) {
 	q, _ := w.withTopic("q", 1)
 	for tries, want := range map[int]*protocol.Error{0: nil, 3: nil, 100: errStaleView} {
 		left := tries
-		err := w.withView(q, 0, routing.FailoverPatience, func(routing.LogView, *routing.Leadership) *protocol.Error {
+		err := w.withView(q, 0, func(routing.LogView, *routing.Leadership) *protocol.Error {
 			if left--; left < 0 {
 				return nil
 			}

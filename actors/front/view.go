@@ -52,7 +52,12 @@ var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's 
 // withView calls read with the newest view of a partition. It does so again when
 // that view turned out to be stale, and when its leader could not read the bytes
 // and another one leads.
-func (fr *Front) withView(t *protocol.Topic, partition int, patience time.Duration, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
+func (fr *Front) withView(t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
+	return fr.withViewWithin(routing.FailoverPatience, t, partition, read)
+}
+
+// withViewWithin is withView with another patience for a partition that nobody leads.
+func (fr *Front) withViewWithin(patience time.Duration, t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
 	for tries := 0; ; tries++ {
 		v, ref, err := fr.view(t, partition, patience)
 		if err != nil {
@@ -105,7 +110,7 @@ func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, l
 // startOffset resolves where a group starts on a partition.
 func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
 	var at int64
-	err := fr.withView(t, partition, routing.FailoverPatience, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+	err := fr.withView(t, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		var err error
 		switch {
 		case from.Timestamp != nil:

@@ -117,7 +117,7 @@ func (g *State) DecideTopicDeleted(now int64, topicID string) []metarecord.Recor
 // States of a group.
 const (
 	StateEmpty       = "empty"       // no member has a running lease
-	groupRebalancing = "rebalancing" // some live member has not polled in this generation yet
+	StateRebalancing = "rebalancing" // some live member has not polled in this generation yet
 	StateStable      = "stable"
 )
 
@@ -135,7 +135,7 @@ func (g *State) Describe(now int64) protocol.GroupInfo {
 		}
 		switch {
 		case g.told.At(gm.ID) != g.now.Generation:
-			info.State = groupRebalancing
+			info.State = StateRebalancing
 		case info.State == StateEmpty:
 			info.State = StateStable
 		}

@@ -192,7 +192,7 @@ func TestDescribe(t *testing.T) {
 	h.poll(9, "b:1,a:2")
 	h.poll(7, "a:2")
 	info := h.g.Describe(h.now)
-	assert.Equal(t, groupRebalancing, info.State, "9 does not know yet that 7 came")
+	assert.Equal(t, StateRebalancing, info.State, "9 does not know yet that 7 came")
 	h.poll(9, "b:1,a:2")
 	info = h.g.Describe(h.now)
 	assert.Equal(t, StateStable, info.State)

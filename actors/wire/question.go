@@ -30,6 +30,7 @@ const (
 	askQueue
 	askSay
 	askReturn
+	askClassic
 )
 
 // question is the form of a routing.Question.
@@ -89,6 +90,8 @@ func EncodeQuestion(p Partition, q routing.Question) ([]byte, bool) {
 		out.Kind = askSay
 	case *routing.GroupReturn:
 		out.Kind = askReturn
+	case *routing.Classic:
+		out.Kind = askClassic
 	default:
 		return nil, false
 	}
@@ -157,6 +160,9 @@ func DecodeQuestion(b []byte, node uint64, reply Reply, signal func(poll uint64,
 		q = &routing.ConfirmEnd{Reply: future(once, func(a *routing.LogEnd) *protocol.Error { return a.Err })}
 	case askTrimLog:
 		m := &routing.TrimLog{Reply: future(once, func(a *routing.LogStart) *protocol.Error { return a.Err })}
+		q, err = m, Decode(in.Body, m)
+	case askClassic:
+		m := &routing.Classic{Reply: future(once, func(a *routing.ClassicAnswer) *protocol.Error { return a.Err })}
 		q, err = m, Decode(in.Body, m)
 	default:
 		if q, err = in.ofQueue(once); q == nil {
@@ -266,6 +272,8 @@ func Answer(q routing.Question, body []byte) {
 		err = put(m.Reply, body)
 	case *routing.GroupReturn:
 		m.Reply.Put(nil)
+	case *routing.Classic:
+		err = put(m.Reply, body)
 	default:
 		err = fmt.Errorf("no answer to %T can come from another node", q)
 	}

@@ -1,0 +1,178 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// commitPart is a partition of a commit, and where its code goes.
+type commitPart struct {
+	commit protocol.OffsetCommit
+	code   *int16
+}
+
+// offsetCommit commits offsets, those of partitions that exist.
+func (c *conn) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+	resp := answerTo[*kmsg.OffsetCommitResponse](req)
+	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
+	var parts []commitPart
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		out.Topic = t.Topic
+		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
+		topic, code := c.readable(t.Topic, [16]byte{}, false)
+		for j := range t.Partitions {
+			p, o := &t.Partitions[j], &out.Partitions[j]
+			o.Partition, o.ErrorCode = p.Partition, code
+			switch {
+			case code != errNone:
+			case p.Partition < 0 || int(p.Partition) >= topic.Partitions:
+				o.ErrorCode = errUnknownTopicOrPartition
+			default:
+				parts = append(parts, commitPart{protocol.OffsetCommit{
+					Topic: t.Topic, Partition: int(p.Partition), Offset: protocol.Offset(p.Offset), Metadata: nullable(p.Metadata),
+				}, &o.ErrorCode})
+			}
+		}
+	}
+	code := errNone
+	switch {
+	case !protocol.ValidName(req.Group):
+		code = errInvalidGroupID
+	case len(parts) > 0:
+		code = c.commit(req, parts)
+	}
+	for _, p := range parts {
+		*p.code = code
+	}
+	return resp
+}
+
+func (c *conn) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
+	offsets := make([]protocol.OffsetCommit, len(parts))
+	for i := range parts {
+		offsets[i] = parts[i].commit
+	}
+	code, err := c.view(protocol.RightRead).CommitClassic(c.srv.o.Cluster, req.Group,
+		protocol.ClassicMember{Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation}, offsets)
+	switch {
+	case err == nil:
+		return code
+	case err.Outcome == protocol.OutcomeUnknown:
+		return errRequestTimedOut
+	case err.Code == protocol.CodeTopicNotFound: // deleted meanwhile
+		return errUnknownTopicOrPartition
+	}
+	return memberError(err)
+}
+
+// offsetFetch reads committed offsets: of the partitions that are named, or of all. A
+// group that is not known has none, which is no error.
+func (c *conn) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+	resp := answerTo[*kmsg.OffsetFetchResponse](req)
+	if req.Version >= 8 {
+		for i := range req.Groups {
+			resp.Groups = append(resp.Groups, c.groupOffsets(&req.Groups[i]))
+		}
+		return resp
+	}
+	asked := kmsg.OffsetFetchRequestGroup{Group: req.Group}
+	if req.Topics != nil {
+		asked.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+	}
+	for i := range req.Topics {
+		asked.Topics = append(asked.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: req.Topics[i].Topic, Partitions: req.Topics[i].Partitions})
+	}
+	got := c.groupOffsets(&asked)
+	resp.ErrorCode = got.ErrorCode
+	resp.Topics = []kmsg.OffsetFetchResponseTopic{}
+	for i := range got.Topics {
+		t := kmsg.NewOffsetFetchResponseTopic()
+		t.Topic = got.Topics[i].Topic
+		for j := range got.Topics[i].Partitions {
+			p := kmsg.NewOffsetFetchResponseTopicPartition()
+			from := &got.Topics[i].Partitions[j]
+			p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = from.Partition, from.Offset, from.LeaderEpoch, from.Metadata, from.ErrorCode
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func (c *conn) groupOffsets(req *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+	out := kmsg.NewOffsetFetchResponseGroup()
+	out.Group, out.Topics = req.Group, []kmsg.OffsetFetchResponseGroupTopic{}
+	rows, err := c.view(protocol.RightRead).Offsets(&protocol.OffsetsRequest{Cluster: c.srv.o.Cluster, Group: req.Group})
+	if err != nil && err.Code != protocol.CodeGroupNotFound {
+		out.ErrorCode = groupError(err)
+	}
+	at := map[protocol.TopicPartition]*protocol.OffsetInfo{}
+	for i := range rows {
+		if rows[i].Committed != nil {
+			at[protocol.TopicPartition{Topic: rows[i].Topic, Partition: rows[i].Partition}] = &rows[i]
+		}
+	}
+	if req.Topics == nil { // all: rows are in the order of topics
+		for i := range rows {
+			if rows[i].Committed == nil {
+				continue
+			}
+			if n := len(out.Topics); n == 0 || out.Topics[n-1].Topic != rows[i].Topic {
+				t := kmsg.NewOffsetFetchResponseGroupTopic()
+				t.Topic = rows[i].Topic
+				out.Topics = append(out.Topics, t)
+			}
+			t := &out.Topics[len(out.Topics)-1]
+			t.Partitions = append(t.Partitions, committedAt(int32(rows[i].Partition), &rows[i], errNone))
+		}
+		return out
+	}
+	for i := range req.Topics {
+		t := kmsg.NewOffsetFetchResponseGroupTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, p := range req.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, committedAt(p, at[protocol.TopicPartition{Topic: t.Topic, Partition: int(p)}], out.ErrorCode))
+		}
+		out.Topics = append(out.Topics, t)
+	}
+	return out
+}
+
+// committedAt is the offset of a partition; -1 where there is none.
+func committedAt(partition int32, row *protocol.OffsetInfo, code int16) kmsg.OffsetFetchResponseGroupTopicPartition {
+	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = partition, -1, -1, new(string), code
+	if row != nil {
+		p.Offset, p.Metadata = int64(*row.Committed), &row.Metadata
+	}
+	return p
+}
+
+// offsetDelete removes committed offsets.
+func (c *conn) offsetDelete(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+	resp := answerTo[*kmsg.OffsetDeleteResponse](req)
+	var partitions []protocol.TopicPartition
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			partitions = append(partitions, protocol.TopicPartition{Topic: req.Topics[i].Topic, Partition: int(req.Topics[i].Partitions[j].Partition)})
+		}
+	}
+	code, err := c.view(protocol.RightAdmin).DropOffsets(c.srv.o.Cluster, req.Group, partitions)
+	if err != nil {
+		resp.ErrorCode = groupError(err)
+		return resp
+	}
+	for i := range req.Topics {
+		t := kmsg.NewOffsetDeleteResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewOffsetDeleteResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, code
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

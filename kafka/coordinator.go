@@ -1,0 +1,267 @@
+package kafka
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// Any node answers for any group, so a client's coordinator is the node that it asks.
+
+const (
+	coordinatorOfGroup = 0
+	longestRebalance   = 5 * time.Minute // that an assignment is waited for
+)
+
+func (c *conn) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
+	resp := answerTo[*kmsg.FindCoordinatorResponse](req)
+	node, host, port := c.here()
+	keys := req.CoordinatorKeys
+	if req.Version < 4 {
+		keys = []string{req.CoordinatorKey}
+	}
+	for _, key := range keys {
+		o := kmsg.NewFindCoordinatorResponseCoordinator()
+		o.Key, o.NodeID, o.Host, o.Port = key, node, host, port
+		switch {
+		case req.CoordinatorType != coordinatorOfGroup: // there are no transactions
+			o.ErrorCode = errInvalidRequest
+		case !protocol.ValidName(key):
+			o.ErrorCode = errInvalidGroupID
+		}
+		if o.ErrorCode != errNone {
+			o.NodeID, o.Host, o.Port = -1, "", -1
+		}
+		resp.Coordinators = append(resp.Coordinators, o)
+	}
+	if req.Version < 4 {
+		o := &resp.Coordinators[0]
+		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = o.ErrorCode, o.NodeID, o.Host, o.Port
+	}
+	return resp
+}
+
+// here is the node that the client is connected to.
+func (c *conn) here() (node int32, host string, port int32) {
+	nodes := c.srv.nodes()
+	at, ok := c.nc.LocalAddr().(*net.TCPAddr)
+	for id, p := range nodes {
+		if ok && p == int32(at.Port) {
+			return id, c.hostFor(), p
+		}
+	}
+	self := c.srv.self() // of a port that is being closed
+	return self, c.hostFor(), nodes[self]
+}
+
+// groupError is Kafka's code for a group whose coordinator could not be asked.
+func groupError(err *protocol.Error) int16 {
+	if err == nil {
+		return errNone
+	}
+	switch err.Code {
+	case protocol.CodeForbidden:
+		return errGroupAuthorizationFailed
+	case protocol.CodeInvalidName:
+		return errInvalidGroupID
+	case protocol.CodeGroupNotFound:
+		return errGroupIDNotFound
+	case protocol.CodeGroupNotEmpty:
+		return errNonEmptyGroup
+	case protocol.CodeTooManyGroups:
+		return errPolicyViolation
+	case protocol.CodeStarting:
+		return errCoordinatorLoadInProgress
+	}
+	return errNotCoordinator
+}
+
+// long runs what may take long, and gives it up when the server ends.
+func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) {
+	type result struct {
+		v   T
+		err *protocol.Error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		v, err := ask()
+		ended <- result{v, err}
+	}()
+	select {
+	case r := <-ended:
+		return r.v, r.err
+	case <-c.srv.done:
+		var none T
+		return none, protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
+	}
+}
+
+// nullable is a string of a request that may be missing.
+func nullable(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// orNull is nil for "".
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// newMemberID makes the id of a member, which begins with how its client calls itself.
+func newMemberID(client string) string {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("BUG: no randomness: " + err.Error())
+	}
+	if len(client) > protocol.MaxNameLength {
+		client = client[:protocol.MaxNameLength]
+	}
+	return client + "-" + hex.EncodeToString(b[:])
+}
+
+func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
+	resp := answerTo[*kmsg.JoinGroupResponse](req)
+	resp.Generation, resp.Protocol, resp.Members = -1, new(string), []kmsg.JoinGroupResponseMember{}
+	resp.MemberID = req.MemberID
+	if !protocol.ValidName(req.Group) {
+		resp.ErrorCode = errInvalidGroupID
+		return resp
+	}
+	join := &protocol.ClassicJoin{
+		Member: req.MemberID, Instance: nullable(req.InstanceID), ClientID: c.clientID, Host: c.peer(),
+		SessionMs: int64(req.SessionTimeoutMillis), RebalanceMs: int64(req.RebalanceTimeoutMillis), ProtocolType: req.ProtocolType,
+		NeedsID: req.Version >= 4 && req.InstanceID == nil, NewID: newMemberID(c.clientID), MayJoinAgain: req.Version >= 9,
+	}
+	if req.Version == 0 {
+		join.RebalanceMs = join.SessionMs
+	}
+	join.RebalanceMs = min(join.RebalanceMs, longestRebalance.Milliseconds())
+	for i := range req.Protocols {
+		join.Protocols = append(join.Protocols, protocol.ClassicProtocol{Name: req.Protocols[i].Name, Metadata: req.Protocols[i].Metadata})
+	}
+	b := c.view(protocol.RightRead)
+	joined, err := long(c, func() (protocol.ClassicJoined, *protocol.Error) {
+		return b.JoinClassic(c.srv.o.Cluster, req.Group, join)
+	})
+	if err != nil {
+		if resp.ErrorCode = groupError(err); err.Outcome == protocol.OutcomeUnknown {
+			resp.ErrorCode = errRebalanceInProgress
+		}
+		return resp
+	}
+	resp.ErrorCode, resp.Generation, resp.MemberID, resp.LeaderID, resp.SkipAssignment = joined.Code, joined.Generation, joined.Member, joined.Leader, joined.Skip
+	resp.ProtocolType, resp.Protocol = orNull(joined.ProtocolType), &joined.Protocol
+	if joined.Code != errNone && req.Version >= 7 {
+		resp.Protocol = nil
+	}
+	for _, m := range joined.Members {
+		o := kmsg.NewJoinGroupResponseMember()
+		o.MemberID, o.InstanceID, o.ProtocolMetadata = m.ID, orNull(m.Instance), orEmpty(m.Metadata)
+		resp.Members = append(resp.Members, o)
+	}
+	return resp
+}
+
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// peer is the address of the client.
+func (c *conn) peer() string {
+	host, _, err := net.SplitHostPort(c.nc.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return "/" + host
+}
+
+func (c *conn) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
+	resp := answerTo[*kmsg.SyncGroupResponse](req)
+	resp.MemberAssignment = []byte{}
+	ask := &protocol.ClassicSync{
+		Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation,
+		ProtocolType: nullable(req.ProtocolType), Protocol: nullable(req.Protocol), Assignments: map[string][]byte{},
+	}
+	for i := range req.GroupAssignment {
+		ask.Assignments[req.GroupAssignment[i].MemberID] = req.GroupAssignment[i].MemberAssignment
+	}
+	b := c.view(protocol.RightRead)
+	synced, err := long(c, func() (protocol.ClassicSynced, *protocol.Error) {
+		return b.SyncClassic(c.srv.o.Cluster, req.Group, ask, longestRebalance)
+	})
+	if err != nil {
+		resp.ErrorCode = memberError(err)
+		return resp
+	}
+	resp.ErrorCode, resp.ProtocolType, resp.Protocol = synced.Code, orNull(synced.ProtocolType), orNull(synced.Protocol)
+	resp.MemberAssignment = orEmpty(synced.Assignment)
+	if synced.Code == errNone && len(synced.Assignment) == 0 && synced.ProtocolType == consumerProtocol {
+		none := kmsg.NewConsumerMemberAssignment()
+		resp.MemberAssignment = none.AppendTo(nil) // some clients cannot read nothing at all
+	}
+	return resp
+}
+
+// memberError is the code for a member whose group is not known, or whose coordinator
+// could not be asked.
+func memberError(err *protocol.Error) int16 {
+	if err != nil && err.Code == protocol.CodeGroupNotFound {
+		return errUnknownMemberID
+	}
+	return groupError(err)
+}
+
+const consumerProtocol = "consumer"
+
+func (c *conn) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
+	resp := answerTo[*kmsg.HeartbeatResponse](req)
+	code, err := c.view(protocol.RightRead).HeartbeatClassic(c.srv.o.Cluster, req.Group,
+		protocol.ClassicMember{Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation})
+	if resp.ErrorCode = code; err != nil {
+		resp.ErrorCode = memberError(err)
+	}
+	return resp
+}
+
+func (c *conn) leaveGroup(req *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse {
+	resp := answerTo[*kmsg.LeaveGroupResponse](req)
+	members := req.Members
+	if req.Version < 3 {
+		members = []kmsg.LeaveGroupRequestMember{{MemberID: req.MemberID}}
+	}
+	asked := make([]protocol.ClassicMember, len(members))
+	for i := range members {
+		asked[i] = protocol.ClassicMember{Member: members[i].MemberID, Instance: nullable(members[i].InstanceID)}
+	}
+	var codes []int16
+	var err *protocol.Error
+	if len(asked) > 0 {
+		codes, err = c.view(protocol.RightRead).LeaveClassic(c.srv.o.Cluster, req.Group, asked)
+	}
+	if err != nil {
+		resp.ErrorCode = memberError(err)
+		return resp
+	}
+	for i := range members {
+		o := kmsg.NewLeaveGroupResponseMember()
+		o.MemberID, o.InstanceID, o.ErrorCode = members[i].MemberID, members[i].InstanceID, codes[i]
+		resp.Members = append(resp.Members, o)
+	}
+	if req.Version < 3 {
+		resp.ErrorCode = codes[0]
+	}
+	return resp
+}

@@ -1,0 +1,129 @@
+package kafka
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/protocol"
+)
+
+// kafkaStates are the states of groups as Kafka names them.
+var kafkaStates = map[string]string{"stable": "Stable", "rebalancing": "PreparingRebalance", "empty": "Empty"}
+
+func (c *conn) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
+	resp := answerTo[*kmsg.ListGroupsResponse](req)
+	groups, err := c.view(protocol.RightRead).Groups(c.srv.o.Cluster)
+	if err != nil {
+		resp.ErrorCode = groupError(err)
+		return resp
+	}
+	for i := range groups {
+		g := &groups[i]
+		o := kmsg.NewListGroupsResponseGroup()
+		o.Group, o.ProtocolType, o.GroupState, o.GroupType = g.Group, protocolType(g), kafkaStates[g.State], "classic"
+		matches := func(filter []string, value string) bool {
+			return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
+		}
+		if matches(req.StatesFilter, o.GroupState) && matches(req.TypesFilter, o.GroupType) {
+			resp.Groups = append(resp.Groups, o)
+		}
+	}
+	return resp
+}
+
+// protocolType is what a group's members are: consumers, if nobody says otherwise.
+func protocolType(g *protocol.GroupInfo) string {
+	if g.ProtocolType != "" {
+		return g.ProtocolType
+	}
+	return consumerProtocol
+}
+
+func (c *conn) describeGroups(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+	resp := answerTo[*kmsg.DescribeGroupsResponse](req)
+	for _, name := range req.Groups {
+		resp.Groups = append(resp.Groups, c.describeGroup(name, req.Version))
+	}
+	return resp
+}
+
+func (c *conn) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
+	o := kmsg.NewDescribeGroupsResponseGroup()
+	o.Group, o.Members = name, []kmsg.DescribeGroupsResponseGroupMember{}
+	b := c.view(protocol.RightRead)
+	info, err := b.Group(c.srv.o.Cluster, name)
+	if err != nil && err.Code == protocol.CodeGroupNotFound {
+		o.State = "Dead"
+		if version >= 6 {
+			o.ErrorCode, o.ErrorMessage = errGroupIDNotFound, &err.Message
+		}
+		return o
+	}
+	if err == nil && info.Protocol == "kafka" {
+		var classic protocol.ClassicGroupInfo
+		if classic, err = b.DescribeClassic(c.srv.o.Cluster, name); err == nil {
+			describeClassic(&o, &classic)
+			return o
+		}
+	}
+	if err != nil {
+		o.ErrorCode = groupError(err)
+		return o
+	}
+	o.State, o.ProtocolType = kafkaStates[info.State], protocolType(info)
+	for i := range info.Members {
+		o.Members = append(o.Members, asKafkaMember(&info.Members[i]))
+	}
+	if len(info.Members) > 0 {
+		o.Protocol = "ottla"
+	}
+	return o
+}
+
+func describeClassic(o *kmsg.DescribeGroupsResponseGroup, g *protocol.ClassicGroupInfo) {
+	o.State, o.ProtocolType, o.Protocol = g.State, g.ProtocolType, g.Protocol
+	for i := range g.Members {
+		m := &g.Members[i]
+		d := kmsg.NewDescribeGroupsResponseGroupMember()
+		d.MemberID, d.InstanceID, d.ClientID, d.ClientHost = m.ID, orNull(m.Instance), m.ClientID, m.Host
+		d.ProtocolMetadata, d.MemberAssignment = orEmpty(m.Metadata), orEmpty(m.Assignment)
+		o.Members = append(o.Members, d)
+	}
+}
+
+// asKafkaMember shows a consumer of HTTP as if it spoke Kafka's protocol, so that tools
+// show what it has.
+func asKafkaMember(m *protocol.MemberInfo) kmsg.DescribeGroupsResponseGroupMember {
+	d := kmsg.NewDescribeGroupsResponseGroupMember()
+	d.MemberID = "consumer-" + strconv.FormatInt(int64(m.ConsumerID), 10)
+	d.ClientID, d.ClientHost = d.MemberID, "http"
+	subscription := kmsg.NewConsumerMemberMetadata()
+	subscription.Topics = m.Topics
+	assignment := kmsg.NewConsumerMemberAssignment()
+	for _, tp := range m.Assignment {
+		i := slices.IndexFunc(assignment.Topics, func(t kmsg.ConsumerMemberAssignmentTopic) bool { return t.Topic == tp.Topic })
+		if i < 0 {
+			i = len(assignment.Topics)
+			assignment.Topics = append(assignment.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: tp.Topic})
+		}
+		assignment.Topics[i].Partitions = append(assignment.Topics[i].Partitions, int32(tp.Partition))
+	}
+	d.ProtocolMetadata, d.MemberAssignment = subscription.AppendTo(nil), assignment.AppendTo(nil)
+	return d
+}
+
+func (c *conn) deleteGroups(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+	resp := answerTo[*kmsg.DeleteGroupsResponse](req)
+	for _, name := range req.Groups {
+		o := kmsg.NewDeleteGroupsResponseGroup()
+		o.Group = name
+		if err := c.view(protocol.RightAdmin).DeleteGroup(c.srv.o.Cluster, name); err != nil {
+			o.ErrorCode, o.ErrorMessage = groupError(err), &err.Message
+		}
+		resp.Groups = append(resp.Groups, o)
+	}
+	return resp
+}
