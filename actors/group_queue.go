@@ -210,6 +210,10 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 		g.refuse(m, protocol.Errorf(protocol.CodeTooManyGroups, "this node leads %d queues, as many as it may", n).With("limit", maxQueues))
 		return
 	}
+	if g.classicLive() {
+		g.refuse(m, g.errOtherProtocol())
+		return
+	}
 	var recs []metarecord.Record
 	starts := g.state.CommittedList()
 	if g.state.Known() {

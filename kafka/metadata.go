@@ -24,10 +24,13 @@ type topicIDs struct {
 // id is the id of a topic; false if the cluster's is not known.
 func (t *topicIDs) id(topicID string) (id [16]byte, ok bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	copy(id[:], t.cluster[:])
-	n, err := hex.Decode(id[8:], []byte(topicID))
-	return id, err == nil && n == 8 && t.cluster != [8]byte{}
+	cluster := t.cluster
+	t.mu.Unlock()
+	if n, err := hex.Decode(id[8:], []byte(topicID)); err != nil || n != 8 || cluster == [8]byte{} {
+		return [16]byte{}, false
+	}
+	copy(id[:], cluster[:])
+	return id, true
 }
 
 // is reports whether a topic has that id.
@@ -36,13 +39,19 @@ func (t *topicIDs) is(topic *protocol.Topic, id [16]byte) bool {
 	return ok && own == id
 }
 
-// learn notes the names of topics, and forgets those of others.
-func (t *topicIDs) learn(clusterID string, topics []protocol.TopicInfo) {
-	t.mu.Lock()
-	if n, err := hex.Decode(t.cluster[:], []byte(clusterID)); err != nil || n != len(t.cluster) {
-		t.cluster = [8]byte{}
+// in says which cluster the topics are in.
+func (t *topicIDs) in(clusterID string) {
+	var id [8]byte
+	if n, err := hex.Decode(id[:], []byte(clusterID)); err != nil || n != len(id) {
+		return
 	}
-	t.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cluster = id
+}
+
+// learn notes the names of topics, and forgets those of others.
+func (t *topicIDs) learn(topics []protocol.TopicInfo) {
 	names := make(map[[16]byte]string, len(topics))
 	for i := range topics {
 		if id, ok := t.id(topics[i].ID); ok {
@@ -63,15 +72,14 @@ func (t *topicIDs) name(c *conn, id [16]byte) (string, bool) {
 	if ok {
 		return name, true
 	}
-	clusterID, err := c.srv.clusterID()
-	if err != nil {
+	if _, err := c.srv.clusterID(); err != nil {
 		return "", false
 	}
 	topics, err := c.srv.b.Topics(c.srv.o.Cluster, true)
 	if err != nil {
 		return "", false
 	}
-	t.learn(clusterID, topics)
+	t.learn(topics)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name, ok = t.names[id]
@@ -85,6 +93,7 @@ func (s *Server) clusterID() (string, *protocol.Error) {
 	}
 	for i := range clusters {
 		if clusters[i].Name == s.o.Cluster {
+			s.ids.in(clusters[i].ID)
 			return clusters[i].ID, nil
 		}
 	}
@@ -131,7 +140,7 @@ func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	}
 	resp.Topics = []kmsg.MetadataResponseTopic{}
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
-		c.allTopics(resp, clusterID, nodes)
+		c.allTopics(resp, nodes)
 		return resp
 	}
 	create := req.Version < 4 || req.AllowAutoTopicCreation
@@ -141,13 +150,13 @@ func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	return resp
 }
 
-func (c *conn) allTopics(resp *kmsg.MetadataResponse, clusterID string, nodes map[int32]int32) {
+func (c *conn) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]int32) {
 	topics, err := c.view(protocol.RightRead).Topics(c.srv.o.Cluster, true)
 	if err != nil {
 		return
 	}
 	if c.srv.o.Access == nil {
-		c.srv.ids.learn(clusterID, topics)
+		c.srv.ids.learn(topics)
 	}
 	for i := range topics {
 		if topics[i].Name != protocol.MetadataTopic { // which has no id that a client could read

@@ -45,6 +45,9 @@ func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, va
 	if code, why := c.srv.o.specOf(spec, t); code != errNone {
 		return refusedTopic(t.Topic, code, why)
 	}
+	if _, err := c.srv.clusterID(); err != nil {
+		return refusedTopic(t.Topic, topicError(err), err.Message)
+	}
 	b := c.view(protocol.RightAdmin)
 	if info, err := b.Topic(spec.Cluster, spec.Name); err == nil {
 		return refusedTopic(info.Name, errTopicAlreadyExists, "topic "+info.Name+" already exists")

@@ -128,7 +128,7 @@ var Codes = []Code{
 	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeSubscriptionNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
-	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeGroupExists, CodeStaleReceipt, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
+	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeGroupExists, CodeStaleReceipt, CodeGroupProtocol, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,

@@ -89,6 +89,10 @@ var explanations = map[int]Explanation{
 		"Name the group (`group`) and, if that is not enough, the cluster (`cluster`).",
 	},
 	CodeGroupExists.Number: {"The group is a queue with other settings.", "PATCH /groups/{group} changes them; the same settings again are answered with 200."},
+	CodeGroupProtocol.Number: {
+		"The group has members that speak Kafka's protocol. They share its partitions out among themselves, so consumers of HTTP cannot join them; committed offsets are the same for both.",
+		"Use another group, or wait until they have left.",
+	},
 	CodeStaleReceipt.Number: {
 		"The record of this receipt was given to a worker again, because its deadline had passed or it was given back, or it is ended otherwise.",
 		"Drop the receipt: another delivery counts now. If this happens often, raise `ack_wait_ms`, or POST /events/extend while the work goes on.",

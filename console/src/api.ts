@@ -227,6 +227,7 @@ export interface Group {
 
 export interface Member {
   consumer_id: number;
+  member_id?: string;
   topics: string[];
   assignment: { topic: string; partition: number }[];
   lease_expires_at: string;

@@ -208,14 +208,16 @@ function Members({ group, leave }: { group: Group; leave: (id: number) => void }
             </thead>
             <tbody>
               {group.members.map((m) => (
-                <tr key={m.consumer_id}>
-                  <td>{m.consumer_id}</td>
+                <tr key={m.member_id ?? m.consumer_id}>
+                  <td class={m.member_id ? "mono" : ""}>{m.member_id ?? m.consumer_id}</td>
                   <td>{m.assignment.length === 0 ? "none" : assigned(m.assignment)}</td>
                   <td class="wide-only">{date(m.lease_expires_at).slice(11)}</td>
                   <td class="right">
-                    <Button kind="plain" onClick={() => leave(m.consumer_id)} label={`Remove consumer ${m.consumer_id}`}>
-                      Remove
-                    </Button>
+                    {!m.member_id && (
+                      <Button kind="plain" onClick={() => leave(m.consumer_id)} label={`Remove consumer ${m.consumer_id}`}>
+                        Remove
+                      </Button>
+                    )}
                   </td>
                 </tr>
               ))}
