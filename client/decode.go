@@ -171,8 +171,39 @@ func (d *decoder) headers() map[string]string {
 		return nil
 	}
 	var h map[string]string
+	if v.Raw[0] == '[' {
+		return d.headerList(v)
+	}
 	if err := json.Unmarshal(v.Raw, &h); err != nil {
 		d.fail("headers", v)
+	}
+	return h
+}
+
+// headerList reads headers as Kafka clients may send them: names may come several
+// times, of which the last one counts, and values may be null or bytes.
+func (d *decoder) headerList(v protocol.JSONValue) map[string]string {
+	var list [][2]json.RawMessage
+	if err := json.Unmarshal(v.Raw, &list); err != nil {
+		d.fail("headers", v)
+		return nil
+	}
+	h := make(map[string]string, len(list))
+	for _, pair := range list {
+		var name, text string
+		var bytes struct {
+			B64 []byte `json:"b64"`
+		}
+		switch {
+		case json.Unmarshal(pair[0], &name) != nil:
+			d.fail("headers", v)
+		case json.Unmarshal(pair[1], &text) == nil: // null is no text
+			h[name] = text
+		case json.Unmarshal(pair[1], &bytes) == nil:
+			h[name] = string(bytes.B64)
+		default:
+			d.fail("headers", v)
+		}
 	}
 	return h
 }

@@ -219,40 +219,6 @@ func (c *call) rawToken(content []byte) []byte {
 	return c.scratch[start:len(c.scratch):len(c.scratch)]
 }
 
-// headersToken checks that headers are an object of strings, each name once.
-func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
-	if v.Raw[0] != '{' {
-		return nil, wrongType("headers", "an object of strings")
-	}
-	if protocol.HasHalfSurrogate(v.Raw) {
-		return nil, halfSurrogate("headers")
-	}
-	r := protocol.NewJSONReader(v.Raw)
-	seen := map[string]struct{}{}
-	for r.Object(); r.Field(); {
-		if limit := c.srv.o.MaxHeaderName; len(r.Key) > limit {
-			return nil, recordLimit("header_name", limit, "the header %.40q... has a name of %d bytes", r.Key, len(r.Key))
-		}
-		if limit := c.srv.o.MaxRecordHeaders; len(seen) == limit {
-			return nil, recordLimit("headers", limit, "the record has %d headers or more", limit+1)
-		}
-		if _, twice := seen[string(r.Key)]; twice {
-			return nil, duplicateField("headers", r.Key)
-		}
-		seen[string(r.Key)] = struct{}{}
-		if r.Kind() != '"' {
-			return nil, wrongType("headers."+string(r.Key), "a string")
-		}
-		r.Value()
-	}
-	if len(seen) == 0 {
-		return nil, nil
-	}
-	token := v.Compact(&c.scratch)
-	*size += len(token)
-	return token, nil
-}
-
 // inRecord adds to e which record, line or offset of the request it is about.
 func inRecord(e *protocol.Error, unit string, index int) *protocol.Error {
 	e.Message = fmt.Sprintf("%s %d: %s", unit, index, e.Message)

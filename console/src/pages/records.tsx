@@ -307,7 +307,7 @@ function RecordRow({ r, selected, open }: { r: Rec; selected: boolean; open: () 
 
 function RecordDialog({ r, close }: { r: Rec; close: () => void }) {
   const request = { path: `/topic/${part(r.topic)}/partitions/${r.partition}/records`, query: { offset: r.offset, max_records: 1 } };
-  const headers = Object.entries(JSON.parse(r.headers) as Record<string, string>);
+  const headers = headerPairs(JSON.parse(r.headers) as Record<string, string> | [string, unknown][]);
   return (
     <Dialog title={`Partition ${r.partition}, offset ${r.offset}`} close={close} wide>
       <div class="dialog-body">
@@ -322,8 +322,8 @@ function RecordDialog({ r, close }: { r: Rec; close: () => void }) {
         ) : (
           <table class="headers">
             <tbody>
-              {headers.map(([name, value]) => (
-                <tr key={name}>
+              {headers.map(([name, value], i) => (
+                <tr key={i}>
                   <th scope="row">{name}</th>
                   <td>{value}</td>
                 </tr>
@@ -372,3 +372,9 @@ function DatumView({ name, d }: { name: string; d: Datum }) {
   );
 }
 
+
+/** Headers, either form: an object of texts, or a list of names with texts, null or bytes. */
+function headerPairs(headers: Record<string, string> | [string, unknown][]): [string, string][] {
+  if (!Array.isArray(headers)) return Object.entries(headers);
+  return headers.map(([name, value]) => [name, typeof value === "string" ? value : value === null ? "null" : `base64 ${(value as { b64: string }).b64}`]);
+}
