@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 )
 
@@ -87,14 +88,13 @@ func readBatch(b []byte, limit int) (batch, int16) {
 			return batch{}, errUnsupportedCompression
 		}
 		records, err := decompress(codec, out.records, limit)
-		switch err {
-		case nil:
-			out.records = records
-		case errTooLarge:
+		switch {
+		case errors.Is(err, errTooLarge):
 			return batch{}, errMessageTooLarge
-		default:
+		case err != nil:
 			return batch{}, errCorruptMessage
 		}
+		out.records = records
 	}
 	if out.count > len(out.records)/leastRecordBytes {
 		return batch{}, errInvalidRecord

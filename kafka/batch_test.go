@@ -71,7 +71,10 @@ func TestBatchesBecomeLines(t *testing.T) {
 		{key: []byte{}, value: nil},
 		{value: []byte(`{"a": 1}`), headers: []kmsg.Header{{Key: "h", Value: []byte("x")}, {Key: "i", Value: []byte("")}}},
 		{value: []byte("1"), headers: []kmsg.Header{{Key: "h", Value: []byte("x")}, {Key: "h", Value: nil}, {Key: "", Value: []byte{0xff}}}},
-		{value: []byte("null")}, {value: []byte("[[[[[[1]]]]]]")}, {value: []byte("12345678901")}, {value: []byte(`"\ud800"`)},
+		{value: []byte("null")},
+		{value: []byte("[[[[[[1]]]]]]")},
+		{value: []byte("12345678901")},
+		{value: []byte(`"\ud800"`)},
 	}, nil))
 	require.Equal(t, errNone, code)
 	for i, want := range []string{

@@ -171,11 +171,11 @@ func (l *headerList) read(token []byte) {
 }
 
 func (l *headerList) addJSON(name, value []byte) {
-	switch {
-	case value[0] == '"':
+	switch value[0] {
+	case '"':
 		content, _ := protocol.AppendUnescaped(nil, value[1:len(value)-1])
 		l.add(name, content, false)
-	case value[0] == '{':
+	case '{':
 		r := protocol.NewJSONReader(value)
 		for r.Object(); r.Field(); {
 			v, ok := r.Value()

@@ -34,14 +34,22 @@ const (
 
 // The requests and answers are those of package protocol.
 type (
-	JoinRequest       = protocol.ClassicJoin
-	JoinReply         = protocol.ClassicJoined
-	JoinedMember      = protocol.ClassicJoinedMember
-	SyncRequest       = protocol.ClassicSync
-	SyncReply         = protocol.ClassicSynced
-	Description       = protocol.ClassicGroupInfo
+	// JoinRequest asks to be a member.
+	JoinRequest = protocol.ClassicJoin
+	// JoinReply answers it.
+	JoinReply = protocol.ClassicJoined
+	// JoinedMember is what a leader has to know of a member.
+	JoinedMember = protocol.ClassicJoinedMember
+	// SyncRequest asks for an assignment.
+	SyncRequest = protocol.ClassicSync
+	// SyncReply answers it.
+	SyncReply = protocol.ClassicSynced
+	// Description is a group at a glance.
+	Description = protocol.ClassicGroupInfo
+	// MemberDescription is a member at a glance.
 	MemberDescription = protocol.ClassicMemberInfo
-	Protocol          = protocol.ClassicProtocol
+	// Protocol is a way to assign partitions.
+	Protocol = protocol.ClassicProtocol
 )
 
 // State is what a group is doing.
