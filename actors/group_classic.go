@@ -148,7 +148,7 @@ func (g *groupActor) withClassic(info *protocol.GroupInfo) {
 	if info.CreatedAt.UnixMilli() == 0 {
 		info.CreatedAt = g.env.now().UTC()
 	}
-	info.Members = []protocol.MemberInfo{}
+	info.Members, info.LapsedMembers = []protocol.MemberInfo{}, nil
 	for _, member := range d.Members {
 		m := protocol.MemberInfo{
 			MemberID: member.ID, SessionTimeoutMs: member.SessionMs, LeaseExpiresAt: time.UnixMilli(member.Expires).UTC(),
