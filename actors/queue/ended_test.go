@@ -1,11 +1,13 @@
 package queue
 
 import (
+	"maps"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -85,4 +87,48 @@ func TestRetentionOverATree(t *testing.T) {
 		}
 		require.False(t, ended[p.position])
 	}
+}
+
+// A flush may be cut off anywhere, and nobody is told that it was: but what was ended
+// before it stays so.
+func TestNoPrefixOfAFlushForgetsAnEnd(t *testing.T) {
+	s := fed(t, 0, nil)
+	known := map[string]metarecord.Record{}
+	keep := func(into map[string]metarecord.Record, recs []metarecord.Record) {
+		for _, rec := range recs {
+			if into[string(rec.Key)] = rec; rec.Value == nil {
+				delete(into, string(rec.Key))
+			}
+		}
+	}
+	keep(known, s.settingsRecord())
+	const size = 3 * chunkSize * chunkSize
+	p := s.parts[partition0]
+	rng := rand.New(rand.NewPCG(5, 6))
+	cuts := 0
+	for o := int64(size - 1); o >= 0; o-- { // from the end, so that all levels are used
+		p.setEnded(o)
+		p.advance()
+		recs := s.flush(1)
+		if len(recs) > 1 || rng.IntN(50) == 0 {
+			for cut := range recs {
+				part := maps.Clone(known)
+				keep(part, recs[:cut])
+				again := New("q")
+				for _, rec := range part {
+					require.NoError(t, again.Apply(rec))
+				}
+				again.Resume()
+				for _, sample := range []int64{o + 1, o + 63, o + 64, o + chunkSize*chunkSize, size - 1, o + 1 + rng.Int64N(size-o)} {
+					if sample > o && sample < size {
+						require.True(t, again.partitionOf(partition0).isEnded(sample), "%d was ended before %d", sample, o)
+					}
+				}
+				cuts++
+			}
+		}
+		keep(known, recs)
+	}
+	require.Greater(t, cuts, 100)
+	require.Len(t, known, 2, "the settings and the position")
 }

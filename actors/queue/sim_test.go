@@ -61,6 +61,7 @@ type simRecord struct {
 	free     int64 // until then it is with a worker, or is to wait
 	count    int   // deliveries that workers have had
 	returned bool
+	changes  int // that were decided on; what is known of older ones does not count
 }
 
 func (r *simRecord) over() bool { return r.missing || r.ackSaid || r.deads > 0 }
@@ -287,6 +288,7 @@ func (s *sim) give() {
 	require.Nil(s.t, err)
 	for _, g := range got {
 		s.checkGiven(&g)
+		s.logs[g.ID].records[g.Offset].changes++
 	}
 	if n := s.state.inFlight(); len(got) > 0 && n > s.maxGiven {
 		s.fail("%d records are with workers, more than %d", n, s.maxGiven)
@@ -370,15 +372,16 @@ func (s *sim) say() {
 			s.fail("a receipt was refused")
 		}
 		if verdicts[0] == Done {
-			switch w.Verb {
-			case Ack:
-				r.ackSaid = true
-			default:
-				r.free = 0 // the rule is checked for deliveries that nobody has touched
-			}
+			r.ackSaid = r.ackSaid || w.Verb == Ack
+			r.free = 0
+			r.changes++
 		}
+		until, change := s.now+w.WaitMs, r.changes
 		told := s.rng.IntN(10) > 0
 		s.propose(recs, func() {
+			if verdicts[0] == Done && w.Verb == Extend && r.changes == change {
+				r.free = until
+			}
 			if verdicts[0] == Done && w.Verb == Ack && told {
 				if r.deads > 0 && !r.acked && h.offset >= s.logs[h.id].earliest && s.logs[h.id].deads-r.diedAs < maxRecent/2 {
 					s.fail("%v %d is a dead letter, and its ack was taken", h.id, h.offset)
