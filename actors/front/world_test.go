@@ -2,6 +2,7 @@ package front
 
 import (
 	"fmt"
+	"log/slog"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -86,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, disk: faultfs.New(), stop: make(chan struct{})}
 	w.replicas.running.Store(1)
 	directory := routing.NewDirectory()
-	w.Front = New(Options{RequestTimeout: 400 * time.Millisecond, SessionTimeout: 30 * time.Second, Now: time.Now},
+	w.Front = New(Options{RequestTimeout: 400 * time.Millisecond, SessionTimeout: 30 * time.Second, Now: time.Now, Logger: slog.Default()},
 		directory, &fakeHost{stopped: w.stop})
 	w.cluster = &routing.Cluster{Name: protocol.DefaultCluster, Control: &fakeControl{catalog.New()}, Known: time.Now()}
 	directory.Put(w.cluster.Name, w.cluster)
@@ -260,10 +261,16 @@ func (l *fakeLeader) append(values ...string) {
 	for i, v := range values {
 		lines.Add(1700000000000+l.log.NextOffset()+int64(i), l.topic, l.partition, []byte(fmt.Sprintf(`"k%d"`, i)), []byte(v), protocol.ActionProduce, nil)
 	}
+	l.appendLines(lines)
+}
+
+// appendLines commits lines.
+func (l *fakeLeader) appendLines(lines *protocol.Lines) {
+	l.t.Helper()
 	body := lines.AppendNumbered(nil, protocol.Offset(l.log.NextOffset()))
 	b := &logfile.Batch{}
 	require.NoError(l.t, l.log.Append(b, []logfile.Frame{{
-		Index: l.log.LastIndex() + 1, Term: 1, Kind: logfile.KindRecords, BaseOffset: l.log.NextOffset(), Count: len(values),
+		Index: l.log.LastIndex() + 1, Term: 1, Kind: logfile.KindRecords, BaseOffset: l.log.NextOffset(), Count: lines.Len(),
 		AppendTime: 1700000000000 + l.log.NextOffset(), Body: body, BodySum: logfile.Checksum(body),
 	}}))
 	require.NoError(l.t, b.Execute())

@@ -199,8 +199,11 @@ func (s *State) unlock(now int64, p *partition, key uint64, offset int64) {
 	if i < 0 {
 		return
 	}
-	list = slices.Delete(list, i, i+1)
-	p.held--
+	if p.held--; i == 0 {
+		list = list[1:] // a key may have very many records
+	} else {
+		list = slices.Delete(list, i, i+1)
+	}
 	if len(list) == 0 {
 		delete(p.keys, key)
 		return
