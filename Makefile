@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
+.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
@@ -92,6 +92,9 @@ run-fleet: build ## Serve three nodes of one fleet on 127.0.0.1:8080, 8081 and 8
 
 demo-fleet: build ## Produce on three nodes, lose the leader's process and disk, read everything through the others
 	$(GO) run ./demo -binary bin/ottla -fleet
+
+kafka-compat: build ## Hold the server against Kafka's own clients: a matrix of five, and franz-go's tests (SHORT=1 leaves these out)
+	SHORT=$(SHORT) ./kafka/compat/run bin/ottla
 
 SECONDS_EACH ?= 30
 

@@ -1,0 +1,120 @@
+"""Writes or reads the records of the compatibility matrix with one Kafka client.
+
+usage: clients.py CLIENT write|read SERVERS TOPIC
+
+Written are the records of records(); read are as many, printed one a line as JSON with
+bytes in hexadecimal digits.
+"""
+
+import asyncio
+import json
+import sys
+
+CODECS = {"confluent-kafka": "zstd", "kafka-python": "gzip", "aiokafka": "lz4"}
+
+
+def records(client):
+    """What every client writes: (key, value, headers). Keys are the same for all."""
+    for i in range(40):
+        key = None if i % 10 == 9 else b"\xff\xfe%d" % i if i % 10 == 8 else b"user-%d" % i
+        value = None if i % 7 == 6 and key else b'{"i":%d}' % i if i % 2 else b"\x00\xffbytes %d" % i
+        headers = [("client", client.encode()), ("twice", b"1"), ("twice", b"\xff")] if i % 3 == 0 else []
+        yield key, value, headers
+
+
+def shown(partition, offset, key, value, headers):
+    line = {
+        "partition": partition,
+        "offset": offset,
+        "key": None if key is None else key.hex(),
+        "value": None if value is None else value.hex(),
+        "headers": [[name, None if v is None else v.hex()] for name, v in headers or []],
+    }
+    print(json.dumps(line))
+
+
+def confluent_write(servers, topic, client):
+    from confluent_kafka import Producer
+
+    p = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": CODECS[client], "partitioner": "murmur2_random"})
+    failed = []
+    for key, value, headers in records(client):
+        p.produce(topic, key=key, value=value, headers=headers, on_delivery=lambda err, _: err and failed.append(err))
+    p.flush(30)
+    assert not failed, failed
+
+
+def confluent_read(servers, topic, n):
+    from confluent_kafka import Consumer
+
+    c = Consumer({"bootstrap.servers": servers, "group.id": "matrix-confluent-" + topic, "auto.offset.reset": "earliest", "session.timeout.ms": 6000})
+    c.subscribe([topic])
+    got = 0
+    while got < n:
+        m = c.poll(30)
+        assert m is not None, "nothing came for 30 s"
+        assert not m.error(), m.error()
+        shown(m.partition(), m.offset(), m.key(), m.value(), m.headers())
+        got += 1
+    c.close()
+
+
+def kafka_python_write(servers, topic, client):
+    from kafka import KafkaProducer
+
+    p = KafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client])
+    sent = [p.send(topic, key=key, value=value, headers=headers) for key, value, headers in records(client)]
+    for f in sent:
+        f.get(30)
+    p.close()
+
+
+def kafka_python_read(servers, topic, n):
+    from kafka import KafkaConsumer
+
+    c = KafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-kafka-python-" + topic, auto_offset_reset="earliest", consumer_timeout_ms=30000)
+    got = 0
+    for m in c:
+        shown(m.partition, m.offset, m.key, m.value, m.headers)
+        got += 1
+        if got == n:
+            break
+    assert got == n, "only %d of %d came" % (got, n)
+    c.close()
+
+
+async def aiokafka_write(servers, topic, client):
+    from aiokafka import AIOKafkaProducer
+
+    p = AIOKafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client], enable_idempotence=True)
+    await p.start()
+    for key, value, headers in records(client):
+        await p.send_and_wait(topic, key=key, value=value, headers=headers)
+    await p.stop()
+
+
+async def aiokafka_read(servers, topic, n):
+    from aiokafka import AIOKafkaConsumer
+
+    c = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-aiokafka-" + topic, auto_offset_reset="earliest")
+    await c.start()
+    for _ in range(n):
+        m = await asyncio.wait_for(c.getone(), 30)
+        shown(m.partition, m.offset, m.key, m.value, m.headers)
+    await c.stop()
+
+
+def main():
+    client, what, servers, topic, *rest = sys.argv[1:]
+    run = {
+        ("confluent-kafka", "write"): confluent_write, ("confluent-kafka", "read"): confluent_read,
+        ("kafka-python", "write"): kafka_python_write, ("kafka-python", "read"): kafka_python_read,
+        ("aiokafka", "write"): aiokafka_write, ("aiokafka", "read"): aiokafka_read,
+    }[client, what]
+    done = run(servers, topic, client if what == "write" else int(rest[0]))
+    if asyncio.iscoroutine(done):
+        asyncio.run(done)
+
+
+if __name__ == "__main__":
+    main()
