@@ -137,6 +137,15 @@ func TestCommittedOffsetsAreRegisters(t *testing.T) {
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(registerPartitions)})
 	c := &registerClients{t: t, n: n, history: offsetcheck.New(), stop: make(chan struct{})}
+	many := make([]string, 10_000)
+	for i := range many {
+		many[i] = "1"
+	}
+	for p := range registerPartitions {
+		for range 10 { // what is committed is not beyond the end
+			produce(t, n, "a", p, many...)
+		}
+	}
 	groups := []string{"g1", "g2", "g3"}
 	for _, group := range groups {
 		var joins []*offsetcheck.Op // the member's first poll commits where the group begins

@@ -181,8 +181,8 @@ func TestSamplesOutliveRebalanceKillAndRestart(t *testing.T) {
 			<-first.ended
 			group := p.topic + "-readers"
 			s.eventually(waitTimeout, "the second copy takes over", func() error {
-				if n := len(s.members(group)); n != 1 {
-					return fmt.Errorf("%d members", n)
+				if m := s.members(group); len(m) != 1 || len(m[0].Assignment) != partitions {
+					return fmt.Errorf("%v", m)
 				}
 				return nil
 			})

@@ -312,6 +312,8 @@ type OffsetInfo struct {
 	Metadata  string      `json:"metadata"`
 	Owner     *ConsumerID `json:"owner"`
 
+	BeyondEnd bool `json:"beyond_end,omitempty"` // Committed is: what is written up to there is never read
+
 	CommittedAt time.Time `json:"-"` // zero if Committed is nil
 }
 

@@ -66,9 +66,27 @@ func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) 
 			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
 				With("partitions", t.Partitions)
 		}
+		if err := beyondEnd(t, &o); err != nil && !req.Force {
+			return "", nil, err
+		}
 		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
 	}
 	return topicID, offsets, nil
+}
+
+// beyondEnd refuses an offset behind the end of its partition: the group would miss
+// what is written up to there, and show no lag. Where nobody leads now, nobody knows.
+func beyondEnd(t *protocol.Topic, o *protocol.OffsetCommit) *protocol.Error {
+	leader := routing.Of(t).Partitions[o.Partition].Leader()
+	if leader == nil {
+		return nil
+	}
+	v, err := leader.View()
+	if err != nil || int64(o.Offset) <= v.HighWatermark() {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeNotAllowed, "offset %d is beyond the end of partition %d of topic %q, which is %d: the group would miss records that are yet to come (force allows it)",
+		o.Offset, o.Partition, o.Topic, v.HighWatermark()).With("field", "offset").With("topic", o.Topic).With("partition", o.Partition).With("end", v.HighWatermark())
 }
 
 // Offsets is GET /offset: a row for every partition that the group has an
@@ -137,6 +155,7 @@ func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupRea
 			from = *row.Committed
 		}
 		lag := max(0, end-from)
+		row.BeyondEnd = from > end
 		row.End, row.Lag = &end, &lag
 	}
 	return row, mentioned

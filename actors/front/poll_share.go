@@ -115,7 +115,11 @@ func (p *poll) place() pollState {
 		if a.Committed != nil {
 			o.Offset = *a.Committed
 		} else {
-			at, err := p.front.startOffset(p.topics.At(a.TopicID), a.Partition, p.req.From)
+			from := p.req.From
+			if a.Added {
+				from = protocol.StartFrom{} // what came before the group looked is not to be missed
+			}
+			at, err := p.front.startOffset(p.topics.At(a.TopicID), a.Partition, from)
 			if err != nil {
 				return p.failShare(err)
 			}

@@ -130,6 +130,9 @@ type cursorReader struct {
 	bad bool
 }
 
+// maxCursorOffset is the largest offset that a client may name anywhere.
+const maxCursorOffset = 1<<62 - 1
+
 func (r *cursorReader) cursor() *Cursor {
 	c := &Cursor{
 		ClusterID: r.str(), Group: r.str(), GroupCreated: r.int(math.MaxInt64),
@@ -144,7 +147,7 @@ func (r *cursorReader) cursor() *Cursor {
 			if partition > math.MaxInt32 {
 				r.bad = true
 			}
-			c.Positions = append(c.Positions, CursorPosition{id, int(partition), protocol.Offset(r.int(math.MaxInt64))})
+			c.Positions = append(c.Positions, CursorPosition{id, int(partition), protocol.Offset(r.int(maxCursorOffset))})
 		}
 	}
 	return c

@@ -16,6 +16,7 @@ type AssignedPartition struct {
 	TopicID   string
 	Partition int
 	Committed *protocol.Offset
+	Added     bool // to the topic while the group existed
 }
 
 // PollDecision is what a poll's subscription leads to.
@@ -35,6 +36,7 @@ func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []Subscribe
 	}
 	next := g.now.clone()
 	action := next.subscribe(id, topics, sessionMs)
+	g.rememberFirst(next)
 	d := PollDecision{}
 	switch {
 	case action == actionJoin, action == actionResubscribe:
@@ -52,6 +54,26 @@ func (g *State) DecidePoll(now int64, id protocol.ConsumerID, topics []Subscribe
 	}
 	d.Generation, d.Assigned = next.Generation, g.assigned(next, id)
 	return d, nil
+}
+
+// rememberFirst corrects First of topics that m has and the group has not now, but had
+// before: partitions that came while nobody subscribed to them were added, too.
+func (g *State) rememberFirst(m *membership) {
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		if g.now.topic(t.ID) != nil {
+			continue
+		}
+		known := 0
+		for key := range g.offsets.All() {
+			if key.TopicID == t.ID {
+				known = max(known, key.Partition+1)
+			}
+		}
+		if known > 0 {
+			t.First = min(t.First, known)
+		}
+	}
 }
 
 // DecideStart commits where the group starts on partitions of the member's that
@@ -82,7 +104,7 @@ func (g *State) assigned(m *membership, id protocol.ConsumerID) []AssignedPartit
 			if owner != id {
 				continue
 			}
-			a := AssignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p}
+			a := AssignedPartition{Topic: t.Name, TopicID: t.ID, Partition: p, Added: t.First > 0 && p >= t.First}
 			if c, ok := g.offsets.Get(protocol.PartitionID{TopicID: t.ID, Partition: p}); ok {
 				at := c.Offset // of its own, so that the answer does not keep c in memory
 				a.Committed = &at
@@ -144,7 +166,7 @@ func (m *membership) subscribe(id protocol.ConsumerID, topics []SubscribedTopic,
 func (m *membership) addTopic(t SubscribedTopic) bool {
 	at, known := slices.BinarySearchFunc(m.Topics, t.ID, func(gt Topic, id string) int { return strings.Compare(gt.ID, id) })
 	if !known {
-		m.Topics = slices.Insert(m.Topics, at, Topic{ID: t.ID, Name: t.Name})
+		m.Topics = slices.Insert(m.Topics, at, Topic{ID: t.ID, Name: t.Name, First: t.Partitions})
 	}
 	have := &m.Topics[at]
 	if len(have.Owners) >= t.Partitions {

@@ -79,6 +79,11 @@ type Topic struct {
 	ID     string                `json:"id"`
 	Name   string                `json:"name"`
 	Owners []protocol.ConsumerID `json:"owners"` // by partition; 0: nobody
+
+	// First is how many partitions the topic had when the group first subscribed to it.
+	// Those from there on were added while the group existed, and it reads them from their
+	// earliest record wherever its members begin; 0: not known.
+	First int `json:"first,omitempty"`
 }
 
 // membership is the part of a group's state that changes as a whole. Values
