@@ -20,6 +20,7 @@ type consumed struct {
 	ValueBase64 *string           `json:"value_base64"`
 	Headers     map[string]string `json:"headers"`
 	Timestamp   int64             `json:"timestamp"`
+	DeliverAt   int64             `json:"deliver_at"`
 }
 
 // wholeRecord returns the record that a line of `ottla consume` shows.
@@ -40,6 +41,9 @@ func (o *produceOptions) wholeRecord(text []byte) (r client.Record, err error) {
 	r.Headers = c.Headers
 	if c.Timestamp > 0 {
 		r.Timestamp = time.UnixMilli(c.Timestamp)
+	}
+	if c.DeliverAt > time.Now().UnixMilli() {
+		r.DeliverAt = time.UnixMilli(c.DeliverAt)
 	}
 	if o.partition >= 0 {
 		r.Partition = &o.partition

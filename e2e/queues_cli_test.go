@@ -75,6 +75,14 @@ func TestQueueCommands(t *testing.T) {
 		assert.Equal(t, p.End, p.Position)
 	}
 	s.must("", "queue", "delete", "senders")
+
+	// A copy of a topic keeps what is for later.
+	s.topic("later", 1)
+	s.produce("later", object{"value": 1, "delay_ms": 3_600_000})
+	s.must(s.must("", "consume", "later"), "produce", "copy", "--records", "--partition", "0")
+	original, copied := s.fetch("later", 0, 0, "").Records, s.fetch("copy", 0, 0, "").Records
+	require.Len(t, copied, 1)
+	assert.Equal(t, original[0].DeliverAt, copied[0].DeliverAt)
 }
 
 // A consumer of the Go client is a worker of a queue: it acknowledges with its next

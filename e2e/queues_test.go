@@ -307,8 +307,8 @@ func TestGroupBecomesAQueue(t *testing.T) {
 	s.produce("jobs", object{"value": "new"})
 	require.Len(t, <-waited, 1)
 	metrics := string(s.get("/metrics").body)
-	for _, name := range []string{"ready_records", "in_flight_records", "delayed_records", "dead_letters_total", "oldest_ready_seconds"} {
-		assert.Contains(t, metrics, "ottla_queue_"+name+`{cluster="default",group="w"}`)
+	for _, name := range []string{"end", "position", "ready", "in_flight", "delayed", "dead_total", "oldest_ready_seconds"} {
+		assert.Contains(t, metrics, "ottla_queue_"+name+`{cluster="default",group="w",partition="0",topic="jobs"}`)
 	}
 	found := false
 	for p := range 6 {

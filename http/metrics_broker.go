@@ -1,6 +1,7 @@
 package http
 
 import (
+	"strconv"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,11 +76,13 @@ var (
 	descLogBytes        = newDesc("topic_log_bytes", "Bytes of the logs of the partitions' leaders. Every replica takes as much.", "cluster", "topic")
 	descGroupLag        = newDesc("group_lag", "Records that the group has not committed yet.", "cluster", "group")
 	descGroupMembers    = newDesc("group_members", "Live members of the group.", "cluster", "group")
-	descQueueReady      = newDesc("queue_ready_records", "Records of the queue that wait for a worker.", "cluster", "group")
-	descQueueInFlight   = newDesc("queue_in_flight_records", "Records of the queue that are with a worker, before their deadline.", "cluster", "group")
-	descQueueDelayed    = newDesc("queue_delayed_records", "Records of the queue that wait for their time.", "cluster", "group")
-	descQueueDead       = newDesc("queue_dead_letters_total", "Records of the queue that have gone to the dead letters.", "cluster", "group")
-	descQueueOldest     = newDesc("queue_oldest_ready_seconds", "How long the oldest record of the queue that waits for a worker has been ready.", "cluster", "group")
+	descQueueEnd        = newDesc("queue_end", "The offset after the last record of the partition.", "cluster", "group", "topic", "partition")
+	descQueuePosition   = newDesc("queue_position", "All records of the partition below this offset are ended in the queue.", "cluster", "group", "topic", "partition")
+	descQueueReady      = newDesc("queue_ready", "Records of the queue that wait for a worker.", "cluster", "group", "topic", "partition")
+	descQueueInFlight   = newDesc("queue_in_flight", "Records of the queue that are with a worker, before their deadline.", "cluster", "group", "topic", "partition")
+	descQueueDelayed    = newDesc("queue_delayed", "Records of the queue that wait for their time.", "cluster", "group", "topic", "partition")
+	descQueueDead       = newDesc("queue_dead_total", "Records of the queue that have gone to the dead letters.", "cluster", "group", "topic", "partition")
+	descQueueOldest     = newDesc("queue_oldest_ready_seconds", "How long the first record of the queue that waits for a worker has been ready, 0 without one.", "cluster", "group", "topic", "partition")
 	descQueueRemoved    = newDesc("queue_records_removed_total", "Records that retention has removed before a queue had ended them.")
 	descGroupsStale     = newDesc("groups_stale", "1 if the metrics of groups are out of date because a coordinator does not answer, else 0.")
 	descBrokers         = newDesc("brokers", "Brokers in each state.", "cluster", "state")
@@ -118,7 +121,7 @@ var (
 func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descProducedRecords, descProducedBytes, descFetchedRecords, descFetchedBytes, descPartitions, descLeaderless,
-		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descQueueReady, descQueueInFlight, descQueueDelayed, descQueueDead, descQueueOldest, descQueueRemoved, descGroupsStale, descBrokers, descReplaced, descElections,
+		descUnderReplicated, descLogBytes, descGroupLag, descGroupMembers, descQueueEnd, descQueuePosition, descQueueReady, descQueueInFlight, descQueueDelayed, descQueueDead, descQueueOldest, descQueueRemoved, descGroupsStale, descBrokers, descReplaced, descElections,
 		descReplicas, descReplicasLimit,
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
@@ -231,19 +234,19 @@ func (b *brokerCollector) collectGroups(ch chan<- prometheus.Metric, m *protocol
 		keys[i] = [2]string{m.Groups[i].Cluster, m.Groups[i].Group}
 	}
 	b.groups.admit(keys)
-	sums := map[[2]string]protocol.GroupMetrics{}
+	sums, queued := map[[2]string]protocol.GroupMetrics{}, 0
 	for i, g := range m.Groups {
 		k := b.groups.label(keys[i])
 		sum := sums[k]
 		sum.Lag += g.Lag
 		sum.Members += g.Members
-		sum.Queue = append(sum.Queue, g.Queue...)
 		sums[k] = sum
-	}
-	for k, g := range sums {
-		if len(g.Queue) > 0 {
+		if k == keys[i] && queued+len(g.Queue) <= maxQueued {
+			queued += len(g.Queue)
 			sendQueue(ch, k, g.Queue)
 		}
+	}
+	for k, g := range sums {
 		send(ch, descGroupLag, prometheus.GaugeValue, float64(g.Lag), k[0], k[1])
 		send(ch, descGroupMembers, prometheus.GaugeValue, float64(g.Members), k[0], k[1])
 	}
@@ -254,24 +257,27 @@ func (b *brokerCollector) collectGroups(ch chan<- prometheus.Metric, m *protocol
 	send(ch, descGroupsStale, prometheus.GaugeValue, stale)
 }
 
-// sendQueue sends the figures of a queue, all of its partitions together.
+// maxQueued is how many partitions of queues have metrics; those of further queues have
+// none.
+const maxQueued = 5000
+
+// sendQueue sends the figures of a queue, as GET /groups/{group} has them.
 func sendQueue(ch chan<- prometheus.Metric, k [2]string, partitions []protocol.QueuePartition) {
-	var ready, inFlight, delayed, dead, oldest int64
 	for i := range partitions {
 		p := &partitions[i]
-		ready += p.Ready
-		inFlight += int64(p.InFlight)
-		delayed += int64(p.Delayed)
-		dead += p.Dead
+		labels := []string{k[0], k[1], p.Topic, strconv.Itoa(p.Partition)}
+		oldest := int64(0)
 		if p.OldestReadyMs != nil {
-			oldest = max(oldest, *p.OldestReadyMs)
+			oldest = *p.OldestReadyMs
 		}
+		send(ch, descQueueEnd, prometheus.GaugeValue, float64(p.End), labels...)
+		send(ch, descQueuePosition, prometheus.GaugeValue, float64(p.Position), labels...)
+		send(ch, descQueueReady, prometheus.GaugeValue, float64(p.Ready), labels...)
+		send(ch, descQueueInFlight, prometheus.GaugeValue, float64(p.InFlight), labels...)
+		send(ch, descQueueDelayed, prometheus.GaugeValue, float64(p.Delayed), labels...)
+		send(ch, descQueueDead, prometheus.CounterValue, float64(p.Dead), labels...)
+		send(ch, descQueueOldest, prometheus.GaugeValue, float64(oldest)/1000, labels...)
 	}
-	send(ch, descQueueReady, prometheus.GaugeValue, float64(ready), k[0], k[1])
-	send(ch, descQueueInFlight, prometheus.GaugeValue, float64(inFlight), k[0], k[1])
-	send(ch, descQueueDelayed, prometheus.GaugeValue, float64(delayed), k[0], k[1])
-	send(ch, descQueueDead, prometheus.CounterValue, float64(dead), k[0], k[1])
-	send(ch, descQueueOldest, prometheus.GaugeValue, float64(oldest)/1000, k[0], k[1])
 }
 
 func send(ch chan<- prometheus.Metric, d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {

@@ -79,18 +79,23 @@ func TestMetricsCountRequests(t *testing.T) {
 
 func TestMetricsOfTheBroker(t *testing.T) {
 	h := start(t, Options{})
+	oldest := int64(27_000)
 	h.b.metrics = protocol.Metrics{
 		Topics: []protocol.TopicMetrics{{
 			Cluster: "default", Topic: "liked", ProducedRecords: 7, ProducedBytes: 70, FetchedRecords: 5, FetchedBytes: 50,
 			Partitions: 3, Leaderless: 1, UnderReplicated: 2, LogBytes: 99,
 		}},
-		Groups:         []protocol.GroupMetrics{{Cluster: "default", Group: "mailer", Members: 2, Lag: 4}},
-		Brokers:        []protocol.BrokerMetrics{{Cluster: "default", State: "running", Count: 3}},
-		Elections:      12,
-		DamageNotFound: 3,
-		BatchRecords:   protocol.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{3, 4, 5}, Sum: 100},
-		Disk:           protocol.DiskMetrics{Failures: 1},
-		DataDirFree:    10, DataDirTotal: 20,
+		Groups: []protocol.GroupMetrics{{
+			Cluster: "default", Group: "mailer", Members: 2, Lag: 4,
+			Queue: []protocol.QueuePartition{{Topic: "liked", Partition: 1, End: 30, Position: 21, Ready: 22, InFlight: 23, Delayed: 24, Dead: 25, OldestReadyMs: &oldest}},
+		}},
+		QueueRecordsRemoved: 26,
+		Brokers:             []protocol.BrokerMetrics{{Cluster: "default", State: "running", Count: 3}},
+		Elections:           12,
+		DamageNotFound:      3,
+		BatchRecords:        protocol.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{3, 4, 5}, Sum: 100},
+		Disk:                protocol.DiskMetrics{Failures: 1},
+		DataDirFree:         10, DataDirTotal: 20,
 
 		DirectoriesReplaced: map[string]uint64{"outdated": 6},
 	}
@@ -102,6 +107,8 @@ func TestMetricsOfTheBroker(t *testing.T) {
 		"groups_stale": 0, "brokers": 3, "elections_total": 12, "damage_not_found_total": 3, "disk_failed_rounds_total": 1,
 		"data_dir_free_bytes": 10, "data_dir_total_bytes": 20,
 		"broker_directories_replaced_total": 6,
+		"queue_end":                         30, "queue_position": 21, "queue_ready": 22, "queue_in_flight": 23, "queue_delayed": 24,
+		"queue_dead_total": 25, "queue_records_removed_total": 26, "queue_oldest_ready_seconds": 27,
 	} {
 		f := got["ottla_"+name]
 		if assert.NotNil(t, f, name) {
