@@ -2,6 +2,7 @@ package logfile_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -211,6 +212,16 @@ func TestFullDiskThatKeepsAPartIsFinal(t *testing.T) {
 }
 
 func TestFullDiskWhileRollingIsRetriable(t *testing.T) {
+	rollingIsRetriable(t, syscall.ENOSPC, "write", "create", "rename")
+}
+
+// Too many open files are no failed sync: what could not be opened is tried again.
+func TestLackOfDescriptorsWhileRollingIsRetriable(t *testing.T) {
+	rollingIsRetriable(t, syscall.EMFILE, "create", "syncdir")
+	rollingIsRetriable(t, syscall.ENFILE, "create", "syncdir")
+}
+
+func rollingIsRetriable(t *testing.T, cause error, kinds ...string) {
 	for n := 1; ; n++ {
 		d := faultfs.New()
 		l := create(t, d, options("b"))
@@ -218,10 +229,10 @@ func TestFullDiskWhileRollingIsRetriable(t *testing.T) {
 		failed := false
 		count := 0
 		d.Fault = func(op faultfs.Op) error {
-			if op.Kind == "write" || op.Kind == "create" || op.Kind == "rename" {
+			if slices.Contains(kinds, op.Kind) {
 				if count++; count == n {
 					failed = true
-					return syscall.ENOSPC
+					return cause
 				}
 			}
 			return nil
@@ -231,7 +242,7 @@ func TestFullDiskWhileRollingIsRetriable(t *testing.T) {
 		f := next(l, 1, "2")
 		require.NoError(t, l.Append(&b, []logfile.Frame{f}))
 		if err := tryRun(&b); err != nil {
-			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.ErrorIs(t, err, cause)
 			require.NoError(t, tryRun(&b), "operation %d", n)
 		}
 		require.Equal(t, f, all(t, l)[1])

@@ -1,9 +1,11 @@
 package logfile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"ottla/mutate"
 )
@@ -112,11 +114,19 @@ func (l *Log) syncDir() error {
 	if mutate.On(mutate.SkipDirSync) {
 		return nil
 	}
-	if err := l.fsys.SyncDir(l.dir); err != nil {
+	if err := l.fsys.SyncDir(l.dir); lacksDescriptors(err) {
+		return fmt.Errorf("sync %s: %w", l.dir, err) // it was not even begun, and may be repeated
+	} else if err != nil {
 		l.st.setPoison(l.dir, err)
 		return l.st.poisoned()
 	}
 	return nil
+}
+
+// lacksDescriptors reports whether a call failed because the process, or the machine,
+// has as many files open as it may. That is no failure of the disk.
+func lacksDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // unlink removes segments and their index files in the order given, each durably

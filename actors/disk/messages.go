@@ -101,7 +101,7 @@ func (e *SyncError) Error() string { return "sync: " + e.Cause.Error() }
 func (e *SyncError) Unwrap() error { return e.Cause }
 
 // Retriable reports whether a Done error left everything as it was, so
-// that the same write may succeed later: no space, or a quota. A failed sync is
+// that the same write may succeed later: no space, a quota, or no descriptor. A failed sync is
 // never retriable, not even for lack of space: the kernel may have dropped the
 // bytes, and a second sync would succeed without them.
 func Retriable(err error) bool {
@@ -112,5 +112,10 @@ func Retriable(err error) bool {
 	if errors.Is(err, logfile.ErrPoisoned) {
 		return false
 	}
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
 }

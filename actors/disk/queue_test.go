@@ -364,6 +364,7 @@ func TestRetriable(t *testing.T) {
 		"no space":                {fmt.Errorf("write: %w", syscall.ENOSPC), true},
 		"quota":                   {syscall.EDQUOT, true},
 		"no space, of an earlier": {&earlierError{seq: 1, cause: syscall.ENOSPC}, true},
+		"no descriptor":           {fmt.Errorf("open: %w", syscall.EMFILE), true},
 		"no space, from sync":     {&SyncError{Cause: syscall.ENOSPC}, false},
 		"input/output error":      {syscall.EIO, false},
 		"stopping":                {ErrStopped, false},
