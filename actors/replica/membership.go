@@ -52,14 +52,17 @@ func (r *Replica) leaveJoint() {
 // nextChange is the next step towards want, false when there is none, or none
 // that is safe yet. Learners that are not wanted go first. A voter is never
 // removed before its successor has caught up, and a leader never removes itself:
-// it hands the leadership over first.
+// it hands the leadership over first (LeavesLeading), which a sole voter can only
+// to its successor.
 func (r *Replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica, wanted map[uint64]bool) (raftpb.ConfChangeV2, bool) {
-	var leaving []uint64 // voters that placement no longer has
+	var leaving uint64 // a voter that placement no longer has, other than this replica; 0: none
 	for _, id := range cs.Voters {
-		if !wanted[id] {
-			leaving = append(leaving, id)
+		if !wanted[id] && id != r.id.ReplicaID {
+			leaving = id
+			break
 		}
 	}
+	succeeded := wanted[r.id.ReplicaID] || !slices.ContainsFunc(cs.Voters, func(id uint64) bool { return wanted[id] })
 	for _, id := range cs.Learners {
 		if !wanted[id] {
 			return single(raftpb.ConfChangeRemoveNode, id), true
@@ -72,19 +75,41 @@ func (r *Replica) nextChange(cs raftpb.ConfState, want []protocol.PlacedReplica,
 		if !slices.Contains(cs.Learners, w.ReplicaID) {
 			return single(raftpb.ConfChangeAddLearnerNode, w.ReplicaID), true
 		}
-		if !r.CaughtUp(w.ReplicaID) {
+		if !r.CaughtUp(w.ReplicaID) || leaving == 0 && !succeeded {
 			continue
 		}
 		cc := raftpb.ConfChangeV2{Changes: []raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode, NodeID: w.ReplicaID}}}
-		if len(leaving) > 0 && leaving[0] != r.id.ReplicaID {
-			cc.Changes = append(cc.Changes, raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode, NodeID: leaving[0]})
+		if leaving != 0 {
+			cc.Changes = append(cc.Changes, raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode, NodeID: leaving})
 		}
 		return cc, true
 	}
-	if len(leaving) > 0 && len(cs.Learners) == 0 && leaving[0] != r.id.ReplicaID && len(cs.Voters) > len(want) {
-		return single(raftpb.ConfChangeRemoveNode, leaving[0]), true
+	if leaving != 0 && len(cs.Learners) == 0 && len(cs.Voters) > len(want) {
+		return single(raftpb.ConfChangeRemoveNode, leaving), true
 	}
 	return raftpb.ConfChangeV2{}, false
+}
+
+// LeavesLeading reports whether this replica leads, is the last one that placement no
+// longer has, and all that placement wants are ready: it is to hand the leadership over
+// now, so that its successor can take its place in a single change.
+func (r *Replica) LeavesLeading(want []protocol.PlacedReplica) bool {
+	cs := r.storage.conf
+	if r.leading == nil || !r.leading.serving || r.leading.handOver.active || r.failed != nil || len(want) == 0 || len(cs.VotersOutgoing) > 0 {
+		return false
+	}
+	voters := 0
+	for _, w := range want {
+		switch {
+		case w.ReplicaID == r.id.ReplicaID:
+			return false
+		case slices.Contains(cs.Voters, w.ReplicaID):
+			voters++
+		case !slices.Contains(cs.Learners, w.ReplicaID) || !r.CaughtUp(w.ReplicaID):
+			return false
+		}
+	}
+	return voters > 0 && len(cs.Voters) == voters+1
 }
 
 func single(t raftpb.ConfChangeType, id uint64) raftpb.ConfChangeV2 {

@@ -394,7 +394,9 @@ func (s *replicaSim) run(passes int) bool {
 		if len(s.net) == 0 {
 			s.clock = s.clock.Add(100 * time.Millisecond)
 			for _, n := range s.live() {
-				s.tick(n)
+				if n.rep != nil { // else its files were removed just now
+					s.tick(n)
+				}
 			}
 		}
 	}

@@ -19,6 +19,7 @@ type simChanges struct {
 	s         *replicaSim
 	want      []protocol.PlacedReplica
 	replacing bool // until a leader says that a majority has the new membership on disk
+	leaving   []*simReplica // of replacing: those that run until then, and are not wanted
 	producers []*epochProducer
 }
 
@@ -51,8 +52,20 @@ func (c *simChanges) tick(n *simReplica) {
 		return
 	}
 	r.ReconcileMembers(c.want)
+	if r.LeavesLeading(c.want) {
+		to := r.BestTransferee(c.want, func(id uint64) bool { return c.s.nodes[id-1].rep != nil })
+		if to != 0 {
+			c.s.tally["led by who leaves"]++
+		}
+		r.HandOver(to)
+	}
 	if c.replacing && r.ProveMembers(c.want) {
 		c.replacing = false
+		for _, gone := range c.leaving { // their files are removed
+			gone.crash(true)
+			gone.lost = true
+		}
+		c.leaving = nil
 	}
 	if c.s.keyed != nil {
 		return // compacted logs have no retention
@@ -65,8 +78,12 @@ func (c *simChanges) tick(n *simReplica) {
 
 func (c *simChanges) step(n *simReplica) {
 	switch p := c.s.rnd.Intn(100); {
-	case p < 20:
+	case p < 15:
 		c.replace(n)
+	case p < 30:
+		c.move(n)
+	case p < 33:
+		c.moveBack()
 	default:
 		c.producers[c.s.rnd.Intn(len(c.producers))].step(n)
 	}
@@ -82,6 +99,32 @@ func (c *simChanges) replace(n *simReplica) {
 	n.crash(true)
 	n.lost = true
 	c.substitute(n)
+}
+
+// move has another replica take the place of one that goes on until that is over. One
+// at a time, lost ones included.
+func (c *simChanges) move(n *simReplica) {
+	if c.replacing || n.lost {
+		return
+	}
+	c.leaving = append(c.leaving, n)
+	c.substitute(n)
+	c.s.tally["moved"]++
+}
+
+// moveBack gives a move up before it is over, however far it has come.
+func (c *simChanges) moveBack() {
+	if len(c.leaving) != 1 {
+		return
+	}
+	next, back := c.s.nodes[len(c.s.nodes)-1], c.leaving[0]
+	for i := range c.want {
+		if c.want[i].ReplicaID == next.id {
+			c.want[i].ReplicaID = back.id
+		}
+	}
+	c.leaving[0] = next
+	c.s.tally["moved back"]++
 }
 
 // substitute brings a new replica in the place of a lost one.
@@ -157,7 +200,7 @@ func (p *epochProducer) answered(res protocol.ProduceResult) {
 }
 
 var changesSimulation = simulation{
-	seeds: 60, meets: append([]string{"replaced", "retries", "snapshots"}, commonly...),
+	seeds: 60, meets: append([]string{"replaced", "moved", "moved back", "led by who leaves", "retries", "snapshots"}, commonly...),
 	history: func(s *replicaSim) {
 		s.plus = newSimChanges(s)
 		s.begin()
