@@ -58,7 +58,7 @@ func TestDamagedReplicasAreReplacedWhileAMajorityIsSound(t *testing.T) {
 	require.EqualValues(t, 2, (<-mends).Replica)
 
 	p.inspect(func(c *clusterActor) {
-		_, recs, err := c.state.DecideReplaceReplica(key.TopicID, 0, state.Partitions()[key].Replicas[0].Broker, 1)
+		_, recs, err := c.state.DecideReplaceReplica(key.TopicID, 0, state.Partitions()[key].Replicas[0].Broker, 1, 0)
 		require.Nil(t, err)
 		require.NoError(t, c.state.Apply(recs[0]))
 	})

@@ -15,6 +15,7 @@ const (
 	keyBroker      = "broker"       // ["broker",1]
 	keyTopic       = "topic"        // ["topic","<topic id>"]
 	keyPartition   = "partition"    // ["partition","<topic id>",0]
+	keyResize      = "resize"       // ["resize"]
 	keyConsumerIDs = "consumer_ids" // ["consumer_ids"]
 	keyToken       = "token"        // ["token","<name>"]
 	keySource      = "source"       // ["source","<name>"]
@@ -34,6 +35,8 @@ var clusterActions = map[string]string{
 	actionPlacePartition:  keyPartition,
 	actionReplaceReplica:  keyPartition,
 	actionReplicaReplaced: keyPartition,
+	actionRemoveBroker:    keyBroker,
+	actionResizeCluster:   keyResize,
 	actionConsumerIDs:     keyConsumerIDs,
 	actionCreateToken:     keyToken,
 	actionAlterToken:      keyToken,
@@ -113,7 +116,7 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 	case kind == keyCluster && len(args) == 0:
 		return s.applyCluster(rec.Value)
 	case kind == keyBroker && len(args) == 1:
-		return s.applyBroker(rec.Value)
+		return s.applyBroker(args[0], rec.Value)
 	case kind == keyTopic && len(args) == 1:
 		return s.applyTopic(args[0], rec.Value)
 	case kind == keyPartition && len(args) == 2:
@@ -127,6 +130,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 	case kind == keyHad && len(args) == 0:
 		s.hadPlaced = true
 		return nil
+	case kind == keyResize && len(args) == 0:
+		return s.applyResize(rec.Value)
 	case kind == keyConsumerIDs && len(args) == 0:
 		return s.applyConsumerIDs(rec.Value)
 	case kind == keyToken && len(args) == 1:
@@ -148,7 +153,15 @@ func (s *State) applyCluster(value []byte) error {
 	return nil
 }
 
-func (s *State) applyBroker(value []byte) error {
+func (s *State) applyBroker(id string, value []byte) error {
+	if value == nil {
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			return fmt.Errorf("broker %q is not a number", id)
+		}
+		delete(s.brokers, n)
+		return nil
+	}
 	var v brokerValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err

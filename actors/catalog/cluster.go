@@ -45,7 +45,7 @@ func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord
 	if s.settings != nil {
 		return nil
 	}
-	recs := []metarecord.Record{{Action: actionCreateCluster, Key: metarecord.Key(keyCluster), Value: metarecord.JSON(clusterValue{metarecord.Format, c})}}
+	recs := []metarecord.Record{settingsRecord(c)}
 	brokers := make([]int, c.NumBrokers)
 	for i := range brokers {
 		brokers[i] = i + 1

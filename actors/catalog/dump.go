@@ -50,6 +50,9 @@ func (s *State) Dump() string {
 	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
 		fmt.Fprintf(&b, "task %s\n", metarecord.JSON(s.tasks[id]))
 	}
+	if s.resize != nil {
+		fmt.Fprintf(&b, "resize %s\n", metarecord.JSON(s.resize))
+	}
 	if s.hadPlaced {
 		b.WriteString("had clusters\n")
 	}

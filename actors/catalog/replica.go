@@ -1,32 +1,39 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
-// DecideReplaceReplica allocates a new replica id in the place of oldID, the
-// replica on broker that must not come back (lost, damaged or outdated). Called
-// again for the same oldID it returns the id that is catching up already, and no
-// records; called for that id, because it was lost too, it allocates another one
-// for the same place. Errors: partition_not_found, broker_not_found (no such replica).
-func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldID uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
+// DecideReplaceReplica allocates a new replica id in the place of oldID, the replica on
+// broker that must not come back (lost, damaged or outdated). Node is where its
+// directory is, if that is not where the broker is: it moves. Called again for the same
+// oldID it returns the id that is catching up already; called for that id, because it was
+// lost too, it allocates another one for the same place. Errors: partition_not_found,
+// broker_not_found (no such replica).
+func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldID, node uint64) (newID uint64, recs []metarecord.Record, err *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return 0, nil, noPartition(topicID, partition)
 	}
 	next := p.clone()
 	newID = next.NextReplicaID
-	at := slices.IndexFunc(next.Replacing, func(r PendingReplica) bool { return r.Broker == broker })
+	at := slices.IndexFunc(next.Replacing, func(r PendingReplica) bool {
+		return r.Broker == broker && r.OldID == oldID || r.Target() == broker && r.NewID == oldID
+	})
 	switch {
-	case at >= 0 && next.Replacing[at].OldID == oldID:
+	case at >= 0 && next.Replacing[at].OldID == oldID && !s.goesOn(p, &next.Replacing[at]):
 		return next.Replacing[at].NewID, nil, nil
-	case at >= 0 && next.Replacing[at].NewID == oldID:
+	case at >= 0 && next.Replacing[at].OldID == oldID:
+		next.Replacing[at].Lost = true
+		return next.Replacing[at].NewID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
+	case at >= 0:
 		next.Replacing[at].NewID = newID
-	case at < 0 && slices.Contains(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: oldID}):
-		next.Replacing = append(next.Replacing, PendingReplica{Broker: broker, OldID: oldID, NewID: newID})
+	case slices.Contains(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: oldID}):
+		next.Replacing = append(next.Replacing, PendingReplica{Broker: broker, OldID: oldID, NewID: newID, Node: node})
 	default:
 		return 0, nil, protocol.Errorf(protocol.CodeBrokerNotFound,
 			"partition %d of topic %s has no replica %d on broker %d", partition, topicID, oldID, broker)
@@ -36,29 +43,41 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 }
 
 // DecideReplicaReplaced records that raft's membership has changed: newID votes,
-// and the id that it replaces does not. It keeps that one's place in the order of
-// preference. No records are returned if that is known already. Errors: partition_not_found,
-// broker_not_found (no such replacement).
+// and the id that it replaces on broker does not. It keeps that one's place in the order
+// of preference. NewID is 0 where nothing takes its place. No records are returned if that
+// is known already. Errors: partition_not_found, broker_not_found (no such replacement).
 func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
 	p := s.partition(topicID, partition)
 	if p == nil {
 		return nil, noPartition(topicID, partition)
 	}
-	if slices.Contains(p.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: newID}) {
-		return nil, nil
-	}
 	next := p.clone()
 	at := slices.IndexFunc(next.Replacing, func(r PendingReplica) bool { return r.Broker == broker && r.NewID == newID })
-	old := -1
-	if at >= 0 {
-		old = slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: next.Replacing[at].OldID})
-	}
-	if old < 0 {
+	if at < 0 {
+		if newID != 0 && slices.ContainsFunc(next.Replicas, func(r protocol.PlacedReplica) bool { return r.ReplicaID == newID }) {
+			return nil, nil
+		}
 		return nil, protocol.Errorf(protocol.CodeBrokerNotFound,
 			"partition %d of topic %s has no replica %d under way to broker %d", partition, topicID, newID, broker)
 	}
-	next.Replicas[old].ReplicaID = newID
+	r := next.Replacing[at]
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
+	old := slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: r.OldID})
+	delete(next.Moved, broker)
+	switch successor := (protocol.PlacedReplica{Broker: r.Target(), ReplicaID: newID}); {
+	case r.OldID == 0:
+		next.Replicas = append(next.Replicas, successor)
+	case old >= 0 && newID == 0:
+		next.Replicas = slices.Delete(next.Replicas, old, old+1)
+	case old >= 0:
+		next.Replicas[old] = successor
+	}
+	if r.Node != 0 && newID != 0 {
+		if next.Moved == nil {
+			next.Moved = map[int]uint64{}
+		}
+		next.Moved[r.Target()] = r.Node
+	}
 	return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
 }
 
@@ -67,39 +86,103 @@ func (p *Partition) clone() Partition {
 	c := *p
 	c.Replicas = slices.Clone(p.Replicas)
 	c.Replacing = slices.Clone(p.Replacing)
+	c.Moved = maps.Clone(p.Moved)
 	return c
+}
+
+// Target is the broker of the new replica.
+func (r *PendingReplica) Target() int {
+	if r.To != 0 {
+		return r.To
+	}
+	return r.Broker
+}
+
+// Done reports whether a group with these voters has got what the replacement wants.
+func (r *PendingReplica) Done(voters []uint64) bool {
+	return (r.NewID == 0 || slices.Contains(voters, r.NewID)) && !slices.Contains(voters, r.OldID)
 }
 
 func noPartition(topicID string, partition int) *protocol.Error {
 	return protocol.Errorf(protocol.CodePartitionNotFound, "topic %s has no partition %d", topicID, partition)
 }
 
-// On returns the id of the replica that a broker is to have, 0 if none: while one
-// is being replaced, that is its successor. Founder reports that the partition
-// began with this replica.
-func (p *Partition) On(broker int) (replica uint64, founder bool) {
+// Locate is the node at which a broker has its replica of a partition, 0 where it is not
+// known: then it is where the broker is.
+func (s *State) Locate(p *Partition, broker int) uint64 {
+	if node := p.Moved[broker]; node != 0 {
+		return node
+	}
+	if b := s.brokers[broker]; b != nil {
+		return b.Node
+	}
+	return 0
+}
+
+// goesOn reports whether the old replica of a replacement goes on until that is over.
+func (s *State) goesOn(p *Partition, r *PendingReplica) bool {
+	if r.Lost || r.OldID == 0 {
+		return false
+	}
+	return r.To != 0 || r.NewID == 0 || r.Node != 0 && r.Node != s.Locate(p, r.Broker)
+}
+
+// GoesOn reports whether the replica that a broker has of the partition goes on, and
+// counts, although another one is to take its place: it is moved.
+func (s *State) GoesOn(p *Partition, broker int) bool {
+	i := slices.IndexFunc(p.Replacing, func(r PendingReplica) bool { return r.Broker == broker })
+	return i >= 0 && s.goesOn(p, &p.Replacing[i])
+}
+
+// Held returns the id of the replica that a broker is to have in its directory at a node,
+// 0 if none. Home says that it is the node where the broker is, and not one that it moves
+// to. While a replica is being replaced that is its successor, unless it goes on. Founder
+// reports that the partition began with this replica.
+func (s *State) Held(p *Partition, broker int, node uint64, home bool) (replica uint64, founder bool) {
 	for _, r := range p.Replacing {
-		if r.Broker == broker {
+		if r.NewID != 0 && r.Target() == broker && (r.Node == 0 && home || r.Node != 0 && r.Node == node) {
 			return r.NewID, false
 		}
 	}
 	for _, r := range p.Replicas {
-		if r.Broker == broker {
-			return r.ReplicaID, r.ReplicaID <= uint64(len(p.Replicas))
+		if r.Broker != broker {
+			continue
+		}
+		at := s.Locate(p, broker)
+		here := at == node && node != 0 || at == 0 && home || home && node == 0
+		replaced := slices.ContainsFunc(p.Replacing, func(x PendingReplica) bool { return x.OldID == r.ReplicaID && !s.goesOn(p, &x) })
+		if here && !replaced {
+			return r.ReplicaID, r.ReplicaID < firstAddedReplica && r.ReplicaID <= uint64(len(p.Replicas))
 		}
 	}
 	return 0, false
 }
 
+// firstAddedReplica is the least id of a replica that is added to a partition: none may
+// pass for one with which the partition began.
+const firstAddedReplica = maxBrokers + 1
+
+// On is Held where all of the cluster's brokers are in one data directory.
+func (p *Partition) On(broker int) (replica uint64, founder bool) {
+	return (&State{}).Held(p, broker, 0, true)
+}
+
 // Wanted is the membership to reach: the replicas, each that is being replaced as
 // its successor. The order is that of preference.
 func (p *Partition) Wanted() []protocol.PlacedReplica {
-	want := slices.Clone(p.Replicas)
-	for i := range want {
-		for _, r := range p.Replacing {
-			if r.Broker == want[i].Broker {
-				want[i].ReplicaID = r.NewID
-			}
+	want := make([]protocol.PlacedReplica, 0, len(p.Replicas)+1)
+	for _, have := range p.Replicas {
+		i := slices.IndexFunc(p.Replacing, func(r PendingReplica) bool { return r.OldID == have.ReplicaID })
+		switch {
+		case i < 0:
+			want = append(want, have)
+		case p.Replacing[i].NewID != 0:
+			want = append(want, protocol.PlacedReplica{Broker: p.Replacing[i].Target(), ReplicaID: p.Replacing[i].NewID})
+		}
+	}
+	for _, r := range p.Replacing {
+		if r.OldID == 0 {
+			want = append(want, protocol.PlacedReplica{Broker: r.Target(), ReplicaID: r.NewID})
 		}
 	}
 	return want

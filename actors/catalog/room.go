@@ -16,8 +16,8 @@ func (s *State) Replicas() map[uint64]int {
 	carried := map[uint64]int{}
 	for _, p := range s.partitions {
 		for _, r := range p.Replicas {
-			if b := s.brokers[r.Broker]; b != nil {
-				carried[b.Node]++
+			if s.brokers[r.Broker] != nil {
+				carried[s.Locate(p, r.Broker)]++
 			}
 		}
 	}

@@ -21,6 +21,8 @@ const (
 	actionPlacePartition  = "PLACE_PARTITION"
 	actionReplaceReplica  = "REPLACE_REPLICA"
 	actionReplicaReplaced = "REPLICA_REPLACED"
+	actionRemoveBroker    = "REMOVE_BROKER"
+	actionResizeCluster   = "RESIZE_CLUSTER"
 	actionConsumerIDs     = "CONSUMER_IDS"
 	actionCreateToken     = "CREATE_TOKEN"
 	actionAlterToken      = "ALTER_TOKEN"
@@ -55,6 +57,7 @@ type ClusterSettings struct {
 type Broker struct {
 	ID        int    `json:"id"`
 	Node      uint64 `json:"node,omitempty"` // of the fleet, 0: there is none
+	To        uint64 `json:"to,omitempty"`   // the node to which its replicas are moved, one after the other; 0: none
 	Host      string `json:"host"`
 	Port      int    `json:"port"`
 	CreatedAt int64  `json:"created_at"`
@@ -82,18 +85,26 @@ type Topic struct {
 	Owner     string `json:"owner,omitempty"` // the token that has created it
 }
 
-// PendingReplica is a replacement under way: replica NewID catches up on Broker
-// and then takes the place of replica OldID.
+// PendingReplica is a replacement under way: replica NewID catches up and then takes
+// the place of replica OldID, which is on Broker.
+//
+// Where OldID is lost or damaged NewID takes its place at once, in the same directory.
+// Where it is moved it goes on until NewID votes in its stead: NewID is on another broker,
+// or in the directory that the same broker has at the node to which it moves.
 type PendingReplica struct {
 	Broker int    `json:"broker"`
-	OldID  uint64 `json:"old_id"`
-	NewID  uint64 `json:"new_id"`
+	OldID  uint64 `json:"old_id"`         // 0: NewID is one more replica, on Broker
+	NewID  uint64 `json:"new_id"`         // 0: OldID is given up, and nothing takes its place
+	To     int    `json:"to,omitempty"`   // the broker of NewID; 0: the same
+	Node   uint64 `json:"node,omitempty"` // the node of NewID; 0: where its broker is
+	Lost   bool   `json:"lost,omitempty"` // OldID was lost while it was moved
 }
 
 // Partition is the placement of a partition. Immutable like Topic.
 type Partition struct {
 	Replicas      []protocol.PlacedReplica `json:"replicas"`            // in order of preference, the preferred leader first
 	Replacing     []PendingReplica         `json:"replacing,omitempty"` // at most one per broker
+	Moved         map[int]uint64           `json:"moved,omitempty"`     // by broker: the node of its replica, where that came there by a move
 	NextReplicaID uint64                   `json:"next_replica_id"`     // greater than every id the partition has had
 }
 
@@ -114,6 +125,8 @@ type State struct {
 	sources    []*protocol.Source      // likewise
 
 	subscriptions []*protocol.Subscription // likewise
+
+	resize *Resize // nil: the number of brokers was never changed
 
 	// Of a fleet only.
 	nodes     map[uint64]*FleetNode

@@ -218,7 +218,7 @@ func TestReplaceReplica(t *testing.T) {
 	victim := start.Replicas[1]
 	replace := func(old uint64) (uint64, *protocol.Error) {
 		before := h.s.Dump()
-		id, recs, err := h.s.DecideReplaceReplica(topic.ID, 0, victim.Broker, old)
+		id, recs, err := h.s.DecideReplaceReplica(topic.ID, 0, victim.Broker, old, 0)
 		require.Equal(t, before, h.s.Dump(), "a decision changed the state")
 		h.do(recs)
 		return id, err
@@ -249,7 +249,7 @@ func TestReplaceReplica(t *testing.T) {
 	recs, err = h.s.DecideReplicaReplaced(topic.ID, 0, victim.Broker, second)
 	require.Nil(t, err)
 	assert.Empty(t, recs)
-	_, _, err = h.s.DecideReplaceReplica(topic.ID, 7, 1, 1)
+	_, _, err = h.s.DecideReplaceReplica(topic.ID, 7, 1, 1, 0)
 	assert.Equal(t, protocol.CodePartitionNotFound, err.Code)
 	assert.Equal(t, victim, start.Replicas[1], "values handed out before are not changed")
 }

@@ -79,7 +79,7 @@ func TestPlanForOnePartition(t *testing.T) {
 		},
 		"the last one has a successor": { // which the metadata decided on, and no ledger knows yet
 			accident: func(h *byHand) {
-				_, recs, err := h.state.DecideReplaceReplica(keptID, 0, 3, h.replicaOn(3))
+				_, recs, err := h.state.DecideReplaceReplica(keptID, 0, 3, h.replicaOn(3), 0)
 				require.Nil(h.t, err)
 				for n := 1; n <= 3; n++ {
 					h.write(n, protocol.MetadataTopic, 2, recs...)

@@ -34,6 +34,7 @@ type leading struct {
 
 	reads     readQueue
 	handOver  handOver
+	narrowing uint64         // index of the entry that leaves this replica alone; nothing is proposed until it is applied
 	proof     membersProof   // of the present membership
 	snapshots map[uint64]int // ticks for which a follower has owed the answer to a snapshot
 }
@@ -127,7 +128,7 @@ func (l *leading) postponeFlush() bool {
 // mayPropose reports whether there is something to propose and the entries in
 // flight leave room for it.
 func (l *leading) mayPropose() bool {
-	if len(l.queue.items) == 0 || !l.serving {
+	if len(l.queue.items) == 0 || !l.serving || l.narrowing > 0 {
 		return false
 	}
 	n := len(l.pending)

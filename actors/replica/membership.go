@@ -16,8 +16,8 @@ import (
 // nothing but the present membership, so a new leader goes on where the last one
 // stopped. Called on a tick; it does nothing on a follower.
 func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
-	if r.leading == nil || !r.leading.serving || r.leading.handOver.active || r.failed != nil || len(want) == 0 {
-		return
+	if r.leading == nil || !r.leading.serving || r.leading.handOver.active || r.leading.narrowing > 0 || r.failed != nil || len(want) == 0 {
+		return // raft would make an entry of a change that it refuses
 	}
 	cs := r.storage.conf
 	if len(cs.VotersOutgoing) > 0 {
@@ -29,8 +29,14 @@ func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
 		wanted[w.ReplicaID] = true
 	}
 	if cc, ok := r.nextChange(cs, want, wanted); ok {
+		index := r.log.LastIndex() + 1
 		if err := r.rn.ProposeConfChange(cc); err != nil {
 			r.cfg.Logger.Debug("membership change refused", "error", err)
+		} else if len(cs.Voters) == 2 && cc.Changes[0].Type == raftpb.ConfChangeRemoveNode && slices.Contains(cs.Voters, cc.Changes[0].NodeID) {
+			// Should this replica lose what it has not synced, it may not know that it is alone,
+			// and need the vote of the one that goes. That one refuses it if its log is longer,
+			// and cannot lead itself (found by the simulation).
+			r.leading.narrowing = index
 		}
 		r.drain()
 	}

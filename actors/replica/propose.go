@@ -81,6 +81,9 @@ func (r *Replica) leaderAdvanced() {
 		return
 	}
 	l.reads.answer(r.applied)
+	if r.applied >= l.narrowing {
+		l.narrowing = 0
+	}
 	if len(l.queue.items) > 0 && l.askFlush() {
 		r.fx.Flush = true
 	}

@@ -51,16 +51,17 @@ type simReplica struct {
 	fs       *faultfs.FS
 	rep      *Replica // nil while it is down
 	skew     time.Duration
-	queue    []*Write // handed to the disk, not executed
-	executed []*Write // executed, not synced
-	full     bool     // the disk refused the first of queue for lack of space
-	doomed   bool     // the disk was told to fail in a way that is final
-	top      uint64   // the greatest index executed, truncated since or not
-	half     bool     // a power cut came in the middle of a truncation, see isHalf
-	boots    int      // power cuts, each of which ends in another boot
-	lost     bool     // for good: another replica takes its place
-	job      *simJob  // a compaction under way
-	fetch    bool     // its snapshot waits for compacted records
+	queue    []*Write         // handed to the disk, not executed
+	executed []*Write         // executed, not synced
+	full     bool             // the disk refused the first of queue for lack of space
+	doomed   bool             // the disk was told to fail in a way that is final
+	top      uint64           // the greatest index executed, truncated since or not
+	half     bool             // a power cut came in the middle of a truncation, see isHalf
+	boots    int              // power cuts, each of which ends in another boot
+	lost     bool             // for good: another replica takes its place
+	before   raftpb.ConfState // the membership before the present step
+	job      *simJob          // a compaction under way
+	fetch    bool             // its snapshot waits for compacted records
 	state    map[string]string
 }
 
@@ -132,6 +133,9 @@ func (n *simReplica) do(step func()) {
 			n.crash(n.sim.rnd.Intn(2) == 0)
 		}
 	}()
+	if n.rep != nil {
+		n.before = n.rep.storage.conf
+	}
 	step()
 	n.collect()
 }

@@ -18,7 +18,7 @@ import (
 type simChanges struct {
 	s         *replicaSim
 	want      []protocol.PlacedReplica
-	replacing bool // until a leader says that a majority has the new membership on disk
+	replacing bool          // until a leader says that a majority has the new membership on disk
 	leaving   []*simReplica // of replacing: those that run until then, and are not wanted
 	producers []*epochProducer
 }

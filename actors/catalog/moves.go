@@ -1,0 +1,365 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"ottla/actors/metarecord"
+	"ottla/protocol"
+)
+
+// Replicas are moved for two reasons: their broker moves to another node (Broker.To),
+// or the cluster gets more brokers or fewer (Resize). What is to be done next follows from
+// the state alone, so a crash anywhere costs nothing, and whoever changes the aim changes
+// what is done from then on. A replica moves as one that is replaced: the new one learns,
+// and votes in the old one's stead once it has caught up.
+
+// movesAtOnce is how many replicas of a cluster are moved at a time.
+const movesAtOnce = 4
+
+// DecideMoveBroker has a broker's replicas moved to a node, or back to where the broker is.
+// No records where that is the aim already.
+func (s *State) DecideMoveBroker(id int, to uint64) []metarecord.Record {
+	b := s.brokers[id]
+	if b == nil || b.To == to || b.To == 0 && b.Node == to {
+		return nil
+	}
+	next := *b
+	next.To = to
+	return []metarecord.Record{brokerRecord(next)}
+}
+
+// goal is the node at which a broker's replicas are to be.
+func (b *Broker) goal() uint64 {
+	if b.To != 0 {
+		return b.To
+	}
+	return b.Node
+}
+
+// Moving reports whether there is anything to move, or to complete.
+func (s *State) Moving() bool {
+	if s.resize != nil && s.resize.Phase == ResizeMoving {
+		return true
+	}
+	for _, b := range s.brokers {
+		if b.To != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// DecideMoves returns the records of the next step of all moves: moves that are not aimed
+// at any more are given up, others are begun as long as few are under way, and what is
+// complete is noted. None where the replicas that move have to catch up first.
+func (s *State) DecideMoves() []metarecord.Record {
+	if !s.Moving() {
+		return nil
+	}
+	m := s.planMoves()
+	recs := m.giveUp()
+	if len(recs) > 0 {
+		return recs
+	}
+	for _, key := range m.order {
+		if m.begun >= movesAtOnce {
+			return recs
+		}
+		if next, ok := m.begin(key); ok {
+			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
+			m.begun++
+		}
+	}
+	if len(recs) == 0 && m.begun == 0 {
+		recs = m.balance()
+	}
+	return append(recs, m.completed(len(recs) == 0 && m.begun == 0)...)
+}
+
+// moves is a plan in the making.
+type moves struct {
+	s     *State
+	order []protocol.PartitionID // internal topics first
+	load  map[int]int            // replicas by broker, as they will be
+	begun int                    // moves under way
+}
+
+func (s *State) planMoves() *moves {
+	m := &moves{s: s, load: map[int]int{}}
+	m.order = slices.SortedFunc(maps.Keys(s.partitions), func(a, b protocol.PartitionID) int {
+		return cmp.Or(cmp.Compare(m.rank(a), m.rank(b)), protocol.ComparePartitionIDs(a, b))
+	})
+	for _, key := range m.order {
+		p := s.partitions[key]
+		for _, w := range p.Wanted() {
+			m.load[w.Broker]++
+		}
+		for i := range p.Replacing {
+			if r := &p.Replacing[i]; s.goesOn(p, r) || r.OldID == 0 {
+				m.begun++
+			}
+		}
+	}
+	return m
+}
+
+func (m *moves) rank(key protocol.PartitionID) int {
+	if t := m.s.topics[key.TopicID]; t != nil && t.Internal() {
+		return 0
+	}
+	return 1
+}
+
+func (m *moves) isMetadata(key protocol.PartitionID) bool {
+	t := m.s.topics[key.TopicID]
+	return t != nil && t.Name == protocol.MetadataTopic
+}
+
+// leaves reports whether a broker is to be removed.
+func (s *State) leaves(broker int) bool {
+	return s.resize != nil && s.resize.Phase == ResizeMoving && broker > s.resize.Brokers
+}
+
+// giveUp takes back moves to where nothing is to be any more.
+func (m *moves) giveUp() (recs []metarecord.Record) {
+	for _, key := range m.order {
+		p := m.s.partitions[key]
+		next := p.clone()
+		next.Replacing = slices.DeleteFunc(next.Replacing, func(r PendingReplica) bool {
+			if !m.s.goesOn(p, &r) && r.OldID != 0 {
+				return false
+			}
+			to := m.s.brokers[r.Target()]
+			switch {
+			case r.NewID == 0:
+				return !m.s.leaves(r.Broker)
+			case to == nil || m.s.leaves(r.Target()):
+				return true
+			case r.To == 0 && r.OldID != 0:
+				return r.Node != to.goal()
+			}
+			return false
+		})
+		if len(next.Replacing) < len(p.Replacing) {
+			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
+		}
+		if len(recs) >= movesAtOnce*4 {
+			return recs
+		}
+	}
+	return recs
+}
+
+// begin begins the next move of a partition of which nothing moves; false if there is
+// none.
+func (m *moves) begin(key protocol.PartitionID) (Partition, bool) {
+	p := m.s.partitions[key]
+	if len(p.Replacing) > 0 {
+		return Partition{}, false
+	}
+	for _, r := range p.Replicas {
+		b := m.s.brokers[r.Broker]
+		if b == nil {
+			continue
+		}
+		at := m.s.Locate(p, r.Broker)
+		switch {
+		case m.s.leaves(r.Broker):
+			if to := m.place(p); to != 0 {
+				return m.pending(p, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, To: to}), true
+			}
+			if m.rank(key) == 0 && len(p.Replicas) > 1 {
+				next := p.clone()
+				next.Replacing = append(next.Replacing, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID})
+				m.load[r.Broker]--
+				return next, true
+			}
+		case at != 0 && b.goal() != 0 && at != b.goal():
+			return m.pending(p, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, Node: b.goal()}), true
+		}
+	}
+	if m.rank(key) == 0 && m.s.resize != nil && m.s.resize.Phase == ResizeMoving && len(p.Replicas) < m.copies(key) {
+		if to := m.place(p); to != 0 {
+			return m.pending(p, PendingReplica{Broker: to}), true
+		}
+	}
+	return Partition{}, false
+}
+
+// copies is how many replicas a partition of an internal topic is to have.
+func (m *moves) copies(key protocol.PartitionID) int {
+	brokers := 0
+	for id := range m.s.brokers {
+		if !m.s.leaves(id) {
+			brokers++
+		}
+	}
+	if m.isMetadata(key) {
+		return len(MetadataVoters(brokers))
+	}
+	return min(3, brokers)
+}
+
+// pending adds a replacement under a new id.
+func (m *moves) pending(p *Partition, r PendingReplica) Partition {
+	next := p.clone()
+	r.NewID = max(next.NextReplicaID, firstAddedReplica)
+	next.NextReplicaID = r.NewID + 1
+	next.Replacing = append(next.Replacing, r)
+	if r.OldID != 0 {
+		m.load[r.Broker]--
+	}
+	m.load[r.Target()]++
+	return next
+}
+
+// place is the broker for one more replica of a partition: at a node that has none of it
+// where there is one, and of those the one with the fewest replicas; 0 if all have one.
+func (m *moves) place(p *Partition) int {
+	nodes, has := map[uint64]int{}, map[int]bool{}
+	for _, r := range p.Wanted() {
+		has[r.Broker] = true
+		if !m.s.leaves(r.Broker) {
+			nodes[m.s.Locate(p, r.Broker)]++
+		}
+	}
+	var best *Broker
+	for _, id := range m.s.brokerIDs() {
+		b := m.s.brokers[id]
+		if has[id] || m.s.leaves(id) || b.To != 0 {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(nodes[b.Node], nodes[best.Node]), cmp.Compare(m.load[id], m.load[best.ID])) < 0 {
+			best = b
+		}
+	}
+	if best == nil {
+		return 0
+	}
+	return best.ID
+}
+
+// balance moves replicas to brokers that are new. Each move makes the loads more equal,
+// so there is an end to it.
+func (m *moves) balance() (recs []metarecord.Record) {
+	if m.s.resize == nil || m.s.resize.Phase != ResizeMoving {
+		return nil
+	}
+	for _, key := range m.order {
+		p := m.s.partitions[key]
+		if len(p.Replacing) > 0 || m.isMetadata(key) {
+			continue
+		}
+		to := m.place(p)
+		if to == 0 {
+			continue
+		}
+		from := slices.MaxFunc(p.Replicas, func(a, b protocol.PlacedReplica) int { return cmp.Compare(m.load[a.Broker], m.load[b.Broker]) })
+		if m.load[from.Broker]-m.load[to] < 2 || !m.keepsApart(p, from.Broker, to) {
+			continue
+		}
+		next := m.pending(p, PendingReplica{Broker: from.Broker, OldID: from.ReplicaID, To: to})
+		recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
+		if len(recs) >= movesAtOnce {
+			return recs
+		}
+	}
+	return recs
+}
+
+// keepsApart reports whether a partition has no fewer nodes after a move.
+func (m *moves) keepsApart(p *Partition, from, to int) bool {
+	before, after := map[uint64]bool{}, map[uint64]bool{}
+	for _, r := range p.Replicas {
+		at := m.s.Locate(p, r.Broker)
+		before[at] = true
+		if r.Broker == from {
+			at = m.s.brokers[to].Node
+		}
+		after[at] = true
+	}
+	return len(after) >= len(before)
+}
+
+// completed notes which brokers have arrived, and that the cluster has the brokers that it
+// is to have. Still says that nothing moves any more.
+func (m *moves) completed(still bool) (recs []metarecord.Record) {
+	for _, id := range m.s.brokerIDs() {
+		b := m.s.brokers[id]
+		if b.To == 0 || !m.arrived(b) {
+			continue
+		}
+		next := *b
+		next.Node, next.To = b.To, 0
+		if b.Node != next.Node { // until that node has said where clients reach it
+			for _, other := range m.s.brokers {
+				if other.Node == next.Node {
+					next.Host, next.Port = other.Host, other.Port
+				}
+			}
+		}
+		recs = append(recs, brokerRecord(next))
+	}
+	if r := m.s.resize; still && r != nil && r.Phase == ResizeMoving && !m.loaded(r.Brokers) {
+		recs = append(recs, m.s.resized()...)
+	}
+	return recs
+}
+
+// arrived reports whether all replicas of a broker are where they are to be.
+func (m *moves) arrived(b *Broker) bool {
+	for _, p := range m.s.partitions {
+		for _, r := range p.Replicas {
+			if r.Broker == b.ID && m.s.Locate(p, b.ID) != b.To {
+				return false
+			}
+		}
+		if slices.ContainsFunc(p.Replacing, func(r PendingReplica) bool { return r.Target() == b.ID || r.Broker == b.ID }) {
+			return false
+		}
+	}
+	return true
+}
+
+// loaded reports whether a broker beyond so many has replicas.
+func (m *moves) loaded(brokers int) bool {
+	for id, n := range m.load {
+		if id > brokers && n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Progress is how far the moves of a broker's replicas are.
+type Progress struct {
+	Placed  int // replicas of the broker
+	Left    int // of these: not where they are to be
+	Stuck   protocol.PartitionID
+	Waiting bool // Stuck is one of those that are left
+}
+
+// Progress says how far the moves of each broker are.
+func (s *State) Progress() map[int]Progress {
+	all := map[int]Progress{}
+	for key, p := range s.partitions {
+		for _, r := range p.Replicas {
+			b := s.brokers[r.Broker]
+			if b == nil {
+				continue
+			}
+			n := all[r.Broker]
+			n.Placed++
+			if at := s.Locate(p, r.Broker); s.leaves(r.Broker) || at != 0 && at != b.goal() || slices.ContainsFunc(p.Replacing, func(x PendingReplica) bool { return x.Broker == r.Broker }) {
+				n.Left++
+				if !n.Waiting || len(p.Replacing) > 0 {
+					n.Stuck, n.Waiting = key, true
+				}
+			}
+			all[r.Broker] = n
+		}
+	}
+	return all
+}
