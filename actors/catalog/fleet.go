@@ -44,6 +44,7 @@ type FleetNode struct {
 	Version   string `json:"version,omitempty"`  // of the program
 	CreatedAt int64  `json:"created_at"`         // milliseconds since 1970
 	Draining  bool   `json:"draining,omitempty"` // leadership leaves it
+	Leaving   bool   `json:"leaving,omitempty"`  // its brokers are moved to other nodes; it is gone then
 	Gone      bool   `json:"gone,omitempty"`     // another node has taken its place, for good
 }
 
@@ -65,6 +66,17 @@ type PlacedCluster struct {
 	Phase    PlacedPhase     `json:"phase"`
 	Reason   string          `json:"reason,omitempty"`  // why it could not be created
 	Removed  []uint64        `json:"removed,omitempty"` // nodes that have removed their part
+
+	Moves map[int]BrokerMove `json:"moves,omitempty"` // brokers that are on their way, by id
+	Epoch uint64             `json:"epoch,omitempty"` // how many moves there have been
+}
+
+// BrokerMove is a broker on its way to another node. Until all of its replicas are there
+// it has a directory at either.
+type BrokerMove struct {
+	Node  uint64 `json:"node"`           // to where
+	Epoch uint64 `json:"epoch"`          // tells the directory from those of other moves
+	Back  bool   `json:"back,omitempty"` // it was called off: what is at Node goes back
 }
 
 // Founding is what the first records of a fleet need.
@@ -128,7 +140,7 @@ func (s *State) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Re
 				"node %d has been replaced for good: it can only come back with an empty data directory, as a new node", other.ID)
 		}
 		if other.UUID == n.UUID {
-			n.ID, n.CreatedAt, n.Draining = other.ID, other.CreatedAt, other.Draining
+			n.ID, n.CreatedAt, n.Draining, n.Leaving = other.ID, other.CreatedAt, other.Draining, other.Leaving
 		}
 	}
 	for _, other := range s.nodes {
@@ -196,7 +208,7 @@ func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
 	load, racks := map[uint64]int{}, map[string]int{}
 	var ids []uint64
 	for id := range s.nodes {
-		if n := s.nodes[id]; usable(id) && !n.Gone && !n.Draining {
+		if n := s.nodes[id]; usable(id) && !n.Gone && !n.Draining && !n.Leaving {
 			ids = append(ids, id)
 		}
 	}
@@ -204,8 +216,8 @@ func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
 		return nil
 	}
 	for _, p := range s.placed {
-		for _, id := range p.Nodes {
-			load[id]++
+		for i := range p.Nodes {
+			load[p.Aim(i+1)]++
 		}
 	}
 	mine := map[uint64]int{}

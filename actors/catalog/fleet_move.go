@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"ottla/actors/metarecord"
@@ -13,21 +14,28 @@ import (
 // another. Immutable, like Topic.
 type FleetTask struct {
 	ID        string       `json:"id"`
-	Kind      string       `json:"kind"` // TaskReplace
-	Node      uint64       `json:"node"` // whose brokers are moved
-	With      uint64       `json:"with"` // to where
+	Kind      string       `json:"kind"`           // TaskReplace, TaskDecommission or TaskRebalance
+	Node      uint64       `json:"node,omitempty"` // whose brokers are moved; 0: those of several
+	With      uint64       `json:"with,omitempty"` // to where; 0: to several
 	Brokers   []TaskBroker `json:"brokers"`
 	StartedAt int64        `json:"started_at"` // milliseconds since 1970
+	Cancelled bool         `json:"cancelled,omitempty"`
 }
 
 // TaskBroker is a broker that a task moves.
 type TaskBroker struct {
 	Cluster string `json:"cluster"` // id
 	Broker  int    `json:"broker"`
+	To      uint64 `json:"to,omitempty"` // the node; 0: the task's With
 }
 
-// TaskReplace is the kind of the task that puts a node in the place of a lost one.
-const TaskReplace = "replace"
+// Kinds of tasks.
+const (
+	TaskReplace      = "replace"      // a node takes the place of a lost one
+	TaskDecommission = "decommission" // the brokers of a node move to others, and it is gone
+	TaskRebalance    = "rebalance"    // brokers move so that all nodes have about as many
+	TaskResize       = "resize"       // a cluster gets more brokers or fewer
+)
 
 // maxTasks is how many tasks are remembered, the oldest first forgotten.
 const maxTasks = 100
@@ -56,14 +64,14 @@ func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive f
 		return nil, nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", missing)
 	case n.Gone:
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d has been replaced already", lost)
-	case lost == with, by.Gone, by.Draining, !alive(with):
+	case lost == with, by.Gone, by.Draining, by.Leaving, !alive(with):
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d cannot take the place of node %d: it is lost, drained or the same", with, lost)
 	case alive(lost):
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d is heard of: only a lost node is replaced", lost)
 	}
 	t := &FleetTask{ID: taskID, Kind: TaskReplace, Node: lost, With: with, Brokers: []TaskBroker{}, StartedAt: now}
 	gone := *n
-	gone.Gone = true
+	gone.Gone, gone.Leaving = true, false
 	recs := []metarecord.Record{nodeRecord(gone)}
 	all := []*PlacedCluster{}
 	if s.placed[own.Settings.ID] == nil {
@@ -75,18 +83,24 @@ func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive f
 	slices.SortFunc(all, func(a, b *PlacedCluster) int { return cmp.Compare(a.Settings.ID, b.Settings.ID) })
 	for _, p := range all {
 		next := *p
-		next.Nodes = slices.Clone(p.Nodes)
+		next.Nodes, next.Moves = slices.Clone(p.Nodes), maps.Clone(p.Moves)
+		for b, m := range next.Moves {
+			if m.Node == lost { // what was there already is made again where the broker is
+				next.Moves[b] = BrokerMove{Node: m.Node, Epoch: m.Epoch, Back: true}
+			}
+		}
 		for i, node := range next.Nodes {
 			if node == lost {
 				next.Nodes[i] = with
-				t.Brokers = append(t.Brokers, TaskBroker{p.Settings.ID, i + 1})
+				t.Brokers = append(t.Brokers, TaskBroker{Cluster: p.Settings.ID, Broker: i + 1})
+				delete(next.Moves, i+1) // the node that it was moving to has a part of it only
 			}
 		}
 		if p.Phase == PlacedDeleting { // nobody has to remove what is lost
 			recs = append(recs, s.removedBy(p, lost)...)
 			continue
 		}
-		if !slices.Equal(next.Nodes, p.Nodes) {
+		if !slices.Equal(next.Nodes, p.Nodes) || !maps.Equal(next.Moves, p.Moves) {
 			recs = append(recs, placedRecord(next))
 		}
 	}
@@ -103,7 +117,7 @@ func (s *State) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {
 
 // taskRecords are those of a new task, and of one that is forgotten for it.
 func (s *State) taskRecords(t *FleetTask) []metarecord.Record {
-	recs := []metarecord.Record{{Action: actionNoteTask, Key: metarecord.Key(keyTask, t.ID), Value: metarecord.JSON(taskValue{metarecord.Format, *t})}}
+	recs := []metarecord.Record{taskRecord(t)}
 	if len(s.tasks) < maxTasks {
 		return recs
 	}
@@ -124,7 +138,7 @@ func (s *State) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *pr
 	case n == nil:
 		return nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
 	case n.Gone:
-		return nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d has been replaced", id)
+		return nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d is gone for good", id)
 	case n.Draining == drain:
 		return nil, nil
 	}
