@@ -39,7 +39,8 @@ type brokerActor struct {
 	env      *environment
 	cluster  datadir.ClusterManifest
 	parent   *actor.PID
-	id       int
+	id       int // in its cluster's actor
+	number   int // as clients know it
 	dir      string
 	log      *slog.Logger
 	state    brokerState
@@ -77,6 +78,7 @@ type (
 	startBroker struct {
 		Creating bool
 		Known    uint64
+		New      bool // that there is no directory yet is no loss
 	}
 	// stopBroker hands over leadership, closes all replicas; brokerClosed answers.
 	stopBroker struct {
@@ -123,6 +125,9 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		b.state = brokerStopped
+		if b.number == 0 {
+			b.number = b.id
+		}
 		b.replicas = map[protocol.PartitionID]*localReplica{}
 		b.busy = map[string]*busyDirectory{}
 		b.down = map[protocol.PartitionID]*downReplica{}
@@ -156,6 +161,12 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 		b.framesAsked(ctx, m)
 	case *mending.Lent:
 		b.framesLent(m)
+	case *releaseReplica:
+		b.release(ctx, m)
+	case *released:
+		b.released(m)
+	case *renumber:
+		b.renumber(ctx, m.ID)
 	case *dropTopic:
 		b.drop(ctx, m.TopicID)
 	case *topicDropped:
@@ -193,7 +204,7 @@ func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 		return
 	}
 	b.state = brokerStarting
-	wiped, err := b.openDirectory(m.Creating, m.Known)
+	wiped, err := b.openDirectory(m)
 	if err != nil {
 		b.state = brokerFailed
 		b.log.Error("broker cannot start", "error", err)

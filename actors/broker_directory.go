@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"ottla/actors/datadir"
@@ -31,22 +32,27 @@ type (
 	refuseBroker struct{}
 )
 
-// openDirectory makes the directory usable and opens its ledger. Known is the
-// greatest counter of this broker that a peer has noted.
-func (b *brokerActor) openDirectory(creating bool, known uint64) (wiped bool, err error) {
+// openDirectory makes the directory usable and opens its ledger.
+func (b *brokerActor) openDirectory(m *startBroker) (wiped bool, err error) {
 	b.before = 0
-	opened, err := b.env.manifests.OpenBroker(b.dir, b.cluster.ID, b.id, creating, known)
-	if opened.Replaced != "" {
+	opened, err := b.env.manifests.OpenBroker(b.dir, b.cluster.ID, b.number, m.Creating, m.Known)
+	lost := opened.Replaced != "" && (!m.New || !errors.Is(opened.Why, os.ErrNotExist))
+	if lost {
 		b.log.Error("the broker's directory cannot be used, a new one takes its place; its replicas are rebuilt under new ids",
 			"directory", b.dir, "reason", opened.Replaced, "error", opened.Why)
 	}
 	if err != nil {
 		return false, err
 	}
-	if opened.Replaced != "" {
+	if lost {
 		b.env.stats.directoryReplaced(opened.Replaced)
 	}
 	b.ledger, b.before = opened.Ledger, opened.Before
+	if opened.Replaced != "" && !lost {
+		if err := datadir.UnmarkReplacesLost(b.dir); err != nil {
+			return false, err
+		}
+	}
 	return datadir.ReplacesLost(b.dir), nil
 }
 
@@ -95,6 +101,14 @@ func (b *brokerActor) notePeers(ctx actor.Context, m *notePeers) {
 	}
 	if m.Number > 0 {
 		ctx.Send(b.parent, &peersNoted{Number: m.Number, Broker: b.id, Err: err})
+	}
+}
+
+// renumber tells the counter under another number.
+func (b *brokerActor) renumber(ctx actor.Context, id int) {
+	b.id = id
+	if b.state == brokerRunning {
+		ctx.Send(b.parent, &brokerRaised{Broker: id, Opens: b.raise()})
 	}
 }
 

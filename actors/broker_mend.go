@@ -176,7 +176,7 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 	r := b.replicas[key]
 	links, root := b.links, ctx.ActorSystem().Root
 	job := mending.NewJob(mending.Patient{
-		FS: b.env.fs, Dir: r.spec.dir, Identity: r.spec.id, Log: r.spec.logOptions(b.env), Lenders: d.mend.Lenders,
+		FS: b.env.fs, Dir: r.spec.dir, Identity: r.spec.id, Log: r.spec.logOptions(b.env), Broker: b.id, Lenders: d.mend.Lenders,
 		Tell: func(broker int, message any) { links.TellBroker(root, broker, message) },
 	}, b.env.background.Pace)
 	d.job, d.retryAt = job, time.Time{}
@@ -236,7 +236,7 @@ func (b *brokerActor) framesAsked(ctx actor.Context, m *mending.Asked) {
 		return
 	}
 	if r == nil || b.state != brokerRunning {
-		b.links.TellBroker(ctx, m.From, &mending.Lent{From: b.id, Key: m.Key, Seq: m.Seq, Err: "has no copy in use"})
+		b.links.TellBroker(ctx, m.From, &mending.Lent{From: m.To, Key: m.Key, Seq: m.Seq, Err: "has no copy in use"})
 		return
 	}
 	copies := mending.Aside(r.spec.dir)

@@ -184,6 +184,54 @@ func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error
 	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: replica.OpenFault(err)})
 }
 
+// release ends a replica that is elsewhere now, and removes its files.
+func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
+	if b.state != brokerRunning {
+		return // asked again after the next start
+	}
+	held, ok := b.ledger.Live(m.Key.TopicID, m.Key.Partition)
+	if !ok || held.ReplicaID != m.Replica {
+		return
+	}
+	for _, busy := range b.busy {
+		busy.wants = slices.DeleteFunc(busy.wants, func(s partitionSpec) bool { return s.id.ReplicaID == m.Replica && s.key() == m.Key })
+	}
+	remove := func(ctx actor.Context) {
+		if b.state != brokerRunning || b.replicas[m.Key] != nil {
+			return
+		}
+		dir := b.replicaDir(held.Topic, held.Partition)
+		gone := fmt.Sprintf("%s.moved-%d", dir, m.Replica)
+		b.renameDeleted(dir, gone)
+		b.log.Info("replica is at another broker or node now", "topic", held.Topic, "partition", held.Partition, "replica", m.Replica)
+		err := b.ledger.Mark(datadir.ReplicaDeleted, held.Key())
+		system, self := b.env.system, ctx.Self()
+		b.work.Go(func() {
+			system.Root.Send(self, &released{keys: []protocol.ReplicaID{held.Key()}, err: errors.Join(err, datadir.RemoveDir(gone))})
+		})
+	}
+	r := b.replicas[m.Key]
+	if r != nil {
+		b.end(ctx, m.Key, r)
+	}
+	if busy := b.busy[b.replicaDir(held.Topic, held.Partition)]; busy != nil {
+		busy.then = append(busy.then, remove)
+		return
+	}
+	remove(ctx)
+}
+
+// released takes a replica out of the ledger once its files are removed. One of which
+// they cannot be is given up: it is marked, and never opened again.
+func (b *brokerActor) released(m *released) {
+	if m.err == nil && b.state == brokerRunning {
+		m.err = b.ledger.Remove(m.keys...)
+	}
+	if m.err != nil {
+		b.log.Error("remove a replica that has moved", "error", m.err)
+	}
+}
+
 // drop ends every replica of a deleted topic, and then removes their files.
 func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {

@@ -50,7 +50,10 @@ type clusterActor struct {
 	metaRoute   *routing.Partition
 	metaTerm    uint64 // term of the newest metadata leader all of whose records are applied here
 	links       *peers.Links
-	brokers     map[int]*brokerInCluster
+	placed      *placement
+	brokers     map[int]*brokerInCluster // those that arrive and leave included
+	dismissed   int                      // the number of the last that left, counted downwards
+	driving     bool                     // a decision on moves is under way
 	parts       map[protocol.PartitionID]*routing.Partition
 	counters    map[string]*protocol.Counter
 	problems    map[protocol.ReplicaID]replicaProblem
@@ -82,6 +85,7 @@ type toldReplica struct {
 
 // replicaProblem is why a replica does not run although it should.
 type replicaProblem struct {
+	holder  int // the broker in clusterActor.brokers
 	broker  int
 	cause   error
 	fault   replica.Fault
@@ -198,79 +202,33 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.counters = map[string]*protocol.Counter{}
 	c.problems = map[protocol.ReplicaID]replicaProblem{}
 	c.dropping = map[string]map[int]bool{}
-	m := c.handle.manifest
 	c.remotes = map[protocol.PartitionID]*remote.Leader{}
 	c.witnessing = map[int]*datadir.Witnesses{}
 	c.noting = map[uint64]*notedFor{}
+	c.placed = c.handle.placed.Load()
 	known := c.knownCounts()
-	for id := 1; id <= m.NumBrokers; id++ {
-		b := &brokerInCluster{id: id, node: (*c.handle.nodes.Load())[id], state: brokerStarting, told: map[protocol.PartitionID]toldReplica{}}
-		c.brokers[id] = b
+	var all []*brokerInCluster
+	for id := 1; id <= c.placed.brokers; id++ {
+		all = append(all, &brokerInCluster{id: id, number: id, node: c.placed.nodes[id]})
+	}
+	for key, a := range c.placed.moves {
+		all = append(all, &brokerInCluster{id: key, number: a.number, node: a.node, epoch: a.epoch})
+	}
+	for _, b := range all {
+		b.state, b.told = brokerStarting, map[protocol.PartitionID]toldReplica{}
+		c.brokers[b.id] = b
 		if !b.here() {
 			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)
-			c.links.Join(id, peers.Mailbox{Node: b.node})
+			c.links.Join(b.id, peers.Mailbox{Node: b.node})
 			continue
 		}
 		c.spawnBroker(ctx, b)
-		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known[id]})
+		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: max(known[b.id], b.epoch<<20)})
 	}
 	if c.env.peers != nil {
 		c.env.peers.Attach(c.links, ctx.Self())
 	}
 	c.followMetadata(ctx)
-}
-
-// openMetadata has a broker open its replica of __cluster_metadata, if it has one:
-// as a founder in a new cluster, else under the id that its ledger has.
-func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
-	if c.recovered && c.state.Topics()[protocol.MetadataTopic] != nil {
-		return // reconcile does
-	}
-	want := c.metadataWant()
-	spec := partitionSpec{
-		id: logfile.Identity{
-			ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
-			Topic: protocol.MetadataTopic, Broker: b.id,
-		},
-		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(c.handle.manifest.Voters), 0).TopicSettings,
-		route: c.metaRoute, group: c.links.Group(catalog.MetadataPartition()),
-	}
-	for _, r := range b.holds {
-		if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
-			spec.id.ReplicaID = r.ReplicaID
-		}
-	}
-	if c.create != nil {
-		for _, w := range c.handle.manifest.Voters {
-			spec.founders = append(spec.founders, w.ReplicaID)
-			if w.Broker == b.id {
-				spec.id.ReplicaID = w.ReplicaID
-			}
-		}
-	}
-	if spec.id.ReplicaID != 0 {
-		ctx.Send(b.pid, &ensureReplicas{Specs: []partitionSpec{spec}})
-	}
-}
-
-// metadataWant is the membership of __cluster_metadata as far as it is known
-// before its log has been read: what the ledgers say, else the founders.
-// Where brokers run elsewhere nobody here knows: it is empty.
-func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
-	var want []protocol.PlacedReplica
-	if c.links.Spread() {
-		return nil
-	}
-	for _, v := range c.handle.manifest.Voters {
-		w := protocol.PlacedReplica(v)
-		for _, r := range c.brokers[v.Broker].holds {
-			if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
-				w.ReplicaID = r.ReplicaID
-			}
-		}
-		want = append(want, w)
-	}
-	return want
 }
 
 // restored takes over compacted records. They are the whole state up to an offset,
@@ -328,6 +286,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		c.forgetReplaced()
 		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
+		c.driveMoves(ctx)
 	}
 }
 
@@ -360,6 +319,7 @@ func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
 		c.recoveredNow(ctx)
 	}
 	c.runNext(ctx)
+	c.driveMoves(ctx)
 }
 
 func (c *clusterActor) recoveredNow(ctx actor.Context) {
@@ -380,7 +340,7 @@ func (c *clusterActor) recoveredNow(ctx actor.Context) {
 func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 	b := c.brokers[m.ID]
 	switch {
-	case b == nil:
+	case b == nil || b.id != b.number:
 		m.Reply.Put(protocol.Errorf(protocol.CodeBrokerNotFound, "cluster %q has no broker %d", c.handle.manifest.Name, m.ID))
 	case !b.here():
 		c.changeElsewhere(ctx, b, m)
@@ -412,9 +372,17 @@ func (c *clusterActor) answerBroker(b *brokerInCluster, err *protocol.Error) {
 
 func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b := c.brokers[m.Broker]
+	if b == nil || !b.here() {
+		return
+	}
 	c.moveBroker(b, brokerStopped, nil)
+	if b.dismissed() && c.endReply == nil {
+		c.forgetBroker(b.id)
+		c.remove(ctx, b)
+		return
+	}
 	c.raised(ctx, b.id, m.Opens)
-	if c.endReply != nil && m.Opens > 0 {
+	if c.endReply != nil && m.Opens > 0 && !b.dismissed() {
 		c.farewells[b.id] = m.Opens
 	}
 	clear(b.told)
@@ -429,7 +397,7 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 // forgetBroker forgets what is known of a stopped broker's replicas. After its
 // next start it reports them anew, and is asked again to remove deleted topics.
 func (c *clusterActor) forgetBroker(id int) {
-	maps.DeleteFunc(c.problems, func(_ protocol.ReplicaID, p replicaProblem) bool { return p.broker == id })
+	maps.DeleteFunc(c.problems, func(_ protocol.ReplicaID, p replicaProblem) bool { return p.holder == id })
 	for _, left := range c.dropping {
 		if _, ok := left[id]; ok {
 			left[id] = false

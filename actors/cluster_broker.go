@@ -17,7 +17,10 @@ import (
 
 // brokerInCluster is a broker as its cluster knows it.
 type brokerInCluster struct {
-	id     int
+	id     int    // in c.brokers; other than number while it arrives, or leaves (cluster_moves.go)
+	number int    // as clients know it
+	epoch  uint64 // of the move by which it arrives
+	work   *sync.WaitGroup
 	pid    *actor.PID
 	node   link.NodeID // where it runs; 0: in this process, and pid is set
 	state  brokerState
@@ -48,7 +51,7 @@ var brokerMoves = map[brokerState][]brokerState{
 // failed.
 func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason error) {
 	if !slices.Contains(brokerMoves[b.state], to) {
-		c.log.Error("BUG: a broker cannot go from this state to that", "broker", b.id, "from", string(b.state), "to", string(to))
+		c.log.Error("BUG: a broker cannot go from this state to that", "broker", b.number, "from", string(b.state), "to", string(to))
 	}
 	b.state, b.reason = to, reason
 	if to != brokerStarting {
@@ -108,9 +111,10 @@ type (
 func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	m, work := c.handle.manifest, &sync.WaitGroup{}
 	broker := &brokerActor{
-		env: c.env, cluster: m, id: b.id, parent: ctx.Self(), work: work,
-		dir: c.env.manifests.BrokerDir(m, b.id), log: c.log.With("broker", b.id), links: c.links,
+		env: c.env, cluster: m, id: b.id, number: b.number, parent: ctx.Self(), work: work,
+		dir: c.env.manifests.BrokerDir(m, b.number), log: c.log.With("broker", b.number), links: c.links,
 	}
+	b.work = work
 	b.pid = ctx.Spawn(supervise.Props(broker.log, func() actor.Actor { return broker }))
 	c.links.Join(b.id, peers.Mailbox{PID: b.pid})
 	if c.handle.work == nil {
@@ -125,13 +129,41 @@ func (c *clusterActor) startBroker(ctx actor.Context, b *brokerInCluster) {
 	if b.gone {
 		return // when it is cleared
 	}
-	known, err := c.env.manifests.CountFloor(c.handle.manifest, b.id, c.intros.Count(b.id))
+	known, err := c.countFloor(b)
 	if err != nil {
-		c.log.Error("broker cannot start", "broker", b.id, "error", err)
+		c.log.Error("broker cannot start", "broker", b.number, "error", err)
 		c.startFailed(ctx, b, err)
 		return
 	}
-	ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: known})
+	ctx.Send(b.pid, &startBroker{Creating: c.create != nil && b.number == b.id, Known: known, New: c.isNew(b)})
+}
+
+// countFloor is the count that a broker's ledger must exceed. An arriving one begins
+// beyond all that the broker has reached where it is: there its directory is an older one
+// once it has moved.
+func (c *clusterActor) countFloor(b *brokerInCluster) (uint64, error) {
+	if b.arriving() {
+		return max(b.epoch<<20, c.intros.Count(b.id)), nil
+	}
+	m := c.handle.manifest
+	if now, known := c.env.manifests.Find(m.ID); known {
+		m = now
+	}
+	return c.env.manifests.CountFloor(m, b.number, c.intros.Count(b.id))
+}
+
+// isNew reports whether a broker has had nothing in its directory, so that it is no loss
+// if there is none.
+func (c *clusterActor) isNew(b *brokerInCluster) bool {
+	if !c.recovered {
+		return false
+	}
+	for _, p := range c.state.Partitions() {
+		if replica, _ := c.lost(p, b); replica != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // brokerEnded handles the end of a broker's actor by a panic.
@@ -144,15 +176,15 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 			continue
 		}
 		c.moveBroker(b, brokerFailed, c.Cause(who))
-		c.log.Error("broker failed", "broker", b.id, "error", b.reason)
+		c.log.Error("broker failed", "broker", b.number, "error", b.reason)
 		b.gone, b.wiped = true, false
 		clear(b.told)
 		c.forgetBroker(b.id)
 		c.restoreAll(ctx)
-		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.id, b.reason))
+		c.answerBroker(b, protocol.Errorf(protocol.CodeInternal, "broker %d failed: %v", b.number, b.reason))
 		c.publish()
 		c.introducedOrGone(ctx, b.id)
-		work, self, system, id := c.handle.work[b.id], ctx.Self(), c.env.system, b.id
+		work, self, system, id := b.work, ctx.Self(), c.env.system, b.id
 		go func() {
 			work.Wait()
 			system.Root.Send(self, &brokerCleared{ID: id})
@@ -164,7 +196,14 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 // brokerCleared gives a broker that panicked a new actor.
 func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 	b := c.brokers[m.ID]
+	if b == nil {
+		return
+	}
 	b.gone = false
+	if b.dismissed() {
+		c.remove(ctx, b)
+		return
+	}
 	if c.endReply != nil {
 		c.endIfClosed(ctx)
 		return
@@ -176,7 +215,7 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 	}
 	pause := max(b.pause.Next(c.env.now()), c.env.opt.restartAfter)
 	b.pause.Works(c.env.now().Add(pause))
-	c.log.Info("broker is started again after a pause", "broker", b.id, "pause", pause)
+	c.log.Info("broker is started again after a pause", "broker", b.number, "pause", pause)
 	c.restartAfter(ctx, b, pause)
 }
 
@@ -194,6 +233,9 @@ func (c *clusterActor) restartAfter(ctx actor.Context, b *brokerInCluster, pause
 
 func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 	b := c.brokers[m.ID]
+	if b == nil || b.pid == nil {
+		return
+	}
 	if b.restarts == m.PID {
 		b.restarts = nil
 	}

@@ -12,7 +12,6 @@ import (
 	"ottla/actors/fleet"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
-	"ottla/link"
 	"ottla/protocol"
 )
 
@@ -22,16 +21,16 @@ type clusterHandle struct {
 	*routing.Cluster
 	env      *environment
 	manifest datadir.ClusterManifest
-	pid      atomic.Pointer[actor.PID]           // replaced when the cluster's actor is started again; nil if the cluster is refused
-	fleet    *fleet.Fleet                        // whose metadata this is; nil: it is a cluster
-	nodes    atomic.Pointer[map[int]link.NodeID] // where brokers run that do not run in this process; replaced, never changed
-	work     map[int]*sync.WaitGroup             // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
+	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started again; nil if the cluster is refused
+	fleet    *fleet.Fleet              // whose metadata this is; nil: it is a cluster
+	placed   atomic.Pointer[placement] // where its brokers are
+	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
 
 func (e *environment) newHandle(m datadir.ClusterManifest) *clusterHandle {
 	h := &clusterHandle{Cluster: &routing.Cluster{Name: m.Name, Known: e.now()}, env: e, manifest: m}
 	h.Control = h
-	h.nodes.Store(&map[int]link.NodeID{})
+	h.placed.Store(&placement{brokers: m.NumBrokers})
 	return h
 }
 
@@ -68,6 +67,42 @@ func (h *clusterHandle) barrier(deadline time.Time) *protocol.Error {
 		return errNoMetadata()
 	}
 	return err
+}
+
+// resize gives the cluster more brokers, or fewer, and returns the task of it; nil where it
+// has as many. Errors: not_allowed; those of the fleet's metadata and of the cluster's.
+func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskInfo, *protocol.Error) {
+	placed := h.placed.Load()
+	task := taskID("resize", h.Name)
+	err := h.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		return s.DecideShrink(brokers, task, h.env.now().UnixMilli()) // or takes a change back
+	})
+	if err == nil && brokers > placed.brokers {
+		if placed.shared {
+			err = h.env.fleet.Grow(h.manifest.ID, brokers, deadline)
+		} else {
+			reply := protocol.NewFuture[*protocol.Error]()
+			h.env.system.Root.Send(h.env.node.Load(), &resizeCluster{Name: h.Name, Brokers: brokers, Reply: reply})
+			var answered bool
+			if err, answered = reply.Wait(deadline); !answered {
+				err = protocol.Unknownf("the number of brokers was not noted in time")
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	begun := func() bool {
+		v := h.View()
+		return v != nil && (v.Resize != nil && v.Resize.Brokers == brokers || v.Resize == nil && v.Info.NumBrokers == brokers)
+	}
+	if !fleet.Await(deadline, h.env.stopped, begun) {
+		return nil, protocol.Unknownf("the brokers of cluster %q are not there in time", h.Name)
+	}
+	if r := h.View().Resize; r == nil || r.Phase == catalog.ResizeDone && brokers == placed.brokers && r.TaskID != task {
+		return nil, nil
+	}
+	return fleet.ResizeInfo(h.Cluster), nil
 }
 
 // ChangeBroker implements routing.Control.

@@ -28,8 +28,8 @@ type introductionDue struct{ Timer uint64 }
 // brokerOpened handles a broker's answer to its start.
 func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	b := c.brokers[m.Broker]
-	if b.gone {
-		return // from an actor that panicked since
+	if b == nil || !b.here() || b.gone || b.state != brokerStarting {
+		return // from an actor that panicked since, or of a broker that has left
 	}
 	b.opened = nil
 	if m.Err != nil {
@@ -53,7 +53,7 @@ func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err er
 	c.moveBroker(b, brokerFailed, err)
 	c.restoreAll(ctx) // replicas that waited for this broker's can be decided on now
 	c.publish()
-	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.id, err))
+	c.answerBroker(b, protocol.Errorf(protocol.CodeStorageFailed, "broker %d cannot start: %v", b.number, err))
 	if disk.Retriable(err) && c.create == nil {
 		c.restartAfter(ctx, b, fullRetry)
 	}
@@ -162,6 +162,7 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 	}
 	c.publish() // before the answer, so that whoever has it reads the new state
 	c.answerBroker(b, nil)
+	c.driveMoves(ctx)
 }
 
 // raised tells the running brokers the new counter of another one, or the last
@@ -183,12 +184,20 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 // of them is opened.
 func (c *clusterActor) knownCounts() map[int]uint64 {
 	m, known := c.handle.manifest, map[int]uint64{}
+	if now, there := c.env.manifests.Find(m.ID); there {
+		m = now
+	}
 	ledgers, err := c.env.manifests.LedgersOf(m)
 	if err != nil {
 		c.log.Error("compare the brokers' ledgers", "error", err) // opening them fails likewise
 	}
 	for id, age := range datadir.CompareLedgers(m.NumBrokers, ledgers) {
 		known[id] = age.Known
+	}
+	for key := range c.placed.moves {
+		for _, l := range ledgers {
+			known[key] = max(known[key], l.Peers()[key])
+		}
 	}
 	return known
 }
@@ -280,7 +289,7 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 	switch {
 	case !w.AllHaveSaid(c.otherNodes(), time.Now()):
 		asked, count = true, 0 // nothing to note
-	case w.Enough(c.handle.manifest.NumBrokers):
+	case w.Enough(c.placed.brokers):
 		delete(c.witnessing, id)
 		c.letIn(ctx, b)
 		return
@@ -324,7 +333,7 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 		c.startBroker(ctx, b)
 		return
 	}
-	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.handle.manifest.NumBrokers) {
+	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.brokers) {
 		c.seekWitnesses(ctx, b.id)
 	}
 }
@@ -370,7 +379,7 @@ func (c *clusterActor) notedHere(m *peersNoted) bool {
 	}
 	if n.left[m.Broker] {
 		delete(n.left, m.Broker)
-		if m.Err == nil {
+		if m.Err == nil && m.Broker > 0 && m.Broker <= maxBrokerNumber { // else it is counted as the same one's elsewhere
 			n.noted = append(n.noted, m.Broker)
 		}
 	}

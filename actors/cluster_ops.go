@@ -7,8 +7,10 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
+	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -214,7 +216,7 @@ func (c *clusterActor) places() map[int]catalog.Broker {
 	if c.env.fleet == nil {
 		return nil
 	}
-	return c.env.fleet.Places(*c.handle.nodes.Load())
+	return c.env.fleet.Places(c.placed.nodes)
 }
 
 // registerBrokers puts into the metadata where clients reach the brokers of this
@@ -222,7 +224,7 @@ func (c *clusterActor) places() map[int]catalog.Broker {
 func (c *clusterActor) registerBrokers(ctx actor.Context) {
 	var here []int
 	for _, b := range c.brokers {
-		if b.here() {
+		if b.here() && b.id == b.number && c.belongs(b) {
 			here = append(here, b.id)
 		}
 	}
@@ -230,4 +232,60 @@ func (c *clusterActor) registerBrokers(ctx actor.Context) {
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		return s.DecideRegisterBrokers(here, c.env.nodeID(), c.env.opt.Host, c.env.opt.Port), nil
 	}})
+}
+
+// openMetadata has a broker open its replica of __cluster_metadata, if it has one:
+// as a founder in a new cluster, else under the id that its ledger has.
+func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
+	if c.recovered && c.state.Topics()[protocol.MetadataTopic] != nil {
+		return // reconcile does
+	}
+	want := c.metadataWant()
+	spec := partitionSpec{
+		id: logfile.Identity{
+			ClusterID: c.handle.manifest.ID, TopicID: protocol.MetadataTopic,
+			Topic: protocol.MetadataTopic, Broker: b.number,
+		},
+		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(c.handle.manifest.Voters), 0).TopicSettings,
+		route: c.metaRoute, group: c.links.Group(catalog.MetadataPartition()),
+	}
+	for _, r := range b.holds {
+		if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
+			spec.id.ReplicaID = r.ReplicaID
+		}
+	}
+	if c.create != nil {
+		for _, w := range c.handle.manifest.Voters {
+			spec.founders = append(spec.founders, w.ReplicaID)
+			if w.Broker == b.number && !b.arriving() {
+				spec.id.ReplicaID = w.ReplicaID
+			}
+		}
+	}
+	if spec.id.ReplicaID != 0 {
+		ctx.Send(b.pid, &ensureReplicas{Specs: []partitionSpec{spec}})
+	}
+}
+
+// metadataWant is the membership of __cluster_metadata as far as it is known
+// before its log has been read: what the ledgers say, else the founders.
+// Where brokers run elsewhere nobody here knows: it is empty.
+func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
+	var want []protocol.PlacedReplica
+	if c.links.Spread() {
+		return nil
+	}
+	for _, v := range c.handle.manifest.Voters {
+		w, b := protocol.PlacedReplica(v), c.brokers[v.Broker]
+		if b == nil {
+			continue // it has left
+		}
+		for _, r := range b.holds {
+			if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
+				w.ReplicaID = r.ReplicaID
+			}
+		}
+		want = append(want, w)
+	}
+	return want
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -25,9 +26,12 @@ type opsProbe struct {
 
 func newOpsProbe(t *testing.T) *opsProbe {
 	p := &opsProbe{t: t, now: time.Unix(1_700_000_000, 0)}
-	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), nil)
+	m, _, err := datadir.Load(t.TempDir(), nil)
+	require.NoError(t, err)
+	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), m)
 	p.env.now = func() time.Time { return p.now }
 	c := &clusterActor{env: p.env, log: p.env.log, handle: &clusterHandle{Cluster: &routing.Cluster{}}}
+	c.handle.placed.Store(&placement{})
 	p.cluster = p.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	t.Cleanup(func() { p.env.system.Root.Stop(p.cluster) })
 	p.inspect(func(c *clusterActor) { c.recovered = true })

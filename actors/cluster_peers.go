@@ -40,8 +40,8 @@ func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 		c.peerSaid(ctx, m)
 	case *peers.NodeTurned:
 		c.nodeTurned(ctx, m)
-	case *brokersMoved:
-		c.brokersMoved(ctx, m)
+	case *brokersPlaced:
+		c.brokersPlaced(ctx, m)
 	case *metadataConfirmed:
 		c.metadataConfirmed(ctx, m)
 	case *peers.BrokerChange:
@@ -66,6 +66,7 @@ func (c *clusterActor) nodeTurned(ctx actor.Context, m *peers.NodeTurned) {
 		for _, b := range c.brokers {
 			c.seekWitnesses(ctx, b.id)
 		}
+		c.driveMoves(ctx)
 		return
 	}
 	changed := false
@@ -77,37 +78,6 @@ func (c *clusterActor) nodeTurned(ctx actor.Context, m *peers.NodeTurned) {
 	if changed {
 		c.restoreAll(ctx)
 		c.publish()
-	}
-}
-
-// brokersMoved says at which other nodes brokers are from now on; those that are not
-// named are here.
-type brokersMoved struct{ nodes map[int]link.NodeID }
-
-// brokersMoved takes brokers over from nodes that are lost, and gives up what was
-// known of those that are at other nodes now.
-func (c *clusterActor) brokersMoved(ctx actor.Context, m *brokersMoved) {
-	if c.endReply != nil {
-		return
-	}
-	for _, b := range c.brokers {
-		node := m.nodes[b.id]
-		switch {
-		case node == b.node:
-		case node != 0:
-			b.node, b.state, b.reason = node, brokerFailed, errNotHeardOf(node)
-			c.links.Join(b.id, peers.Mailbox{Node: node})
-			c.env.peers.Retell(node, c.links)
-		default:
-			c.log.Info("broker begins anew at this node", "broker", b.id)
-			b.node, b.state, b.reason = 0, brokerStopped, nil
-			c.spawnBroker(ctx, b)
-			c.startBroker(ctx, b)
-		}
-	}
-	c.publish()
-	if c.recovered {
-		c.registerBrokers(ctx)
 	}
 }
 
@@ -129,6 +99,7 @@ func (c *clusterActor) peerSaid(ctx actor.Context, m *peers.Said) {
 	if len(m.Brokers) > 0 {
 		c.restoreAll(ctx)
 		c.publish()
+		c.driveMoves(ctx)
 	}
 }
 

@@ -23,13 +23,14 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	}
 	c.removeDeleted(ctx) // first, because a new topic of the same name uses the same paths
 	for _, b := range c.brokers {
-		if b.state != brokerRunning || b.wiped || !b.here() {
+		if b.state != brokerRunning || b.wiped || !b.here() || b.dismissed() {
 			continue
 		}
+		c.releaseMoved(ctx, b)
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
-			replica, founder := p.On(b.id)
+			replica, founder := c.state.Held(p, b.number, c.env.nodeID())
 			if t == nil || replica == 0 {
 				continue
 			}
@@ -38,7 +39,8 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 				continue
 			}
 			b.told[key] = now
-			specs = append(specs, c.spec(key, t, p, b.id, replica, founder))
+			specs = append(specs, c.spec(key, t, p, b.number, replica, founder))
+			b.hold(t, key.Partition, replica)
 		}
 		slices.SortFunc(specs, func(x, y partitionSpec) int { return protocol.ComparePartitionIDs(x.key(), y.key()) })
 		if len(specs) > 0 {
@@ -85,28 +87,29 @@ func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 // new ids: the lost ones may have voted and acknowledged entries that nobody can
 // read any more.
 func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
-	if !b.wiped || c.state.Settings() == nil {
+	if !b.wiped || c.state.Settings() == nil || !b.arriving() && !c.belongs(b) {
 		return
 	}
 	lost := 0
 	for key, p := range c.state.Partitions() {
-		replica, _ := p.On(b.id)
+		replica, node := c.lost(p, b)
 		if replica == 0 || b.has(key, replica) {
 			continue
 		}
 		lost++
-		c.problems[protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica}] = replicaProblem{broker: b.id, cause: c.lossCause(b, p)}
-		c.replaceReplica(ctx, key, b.id, replica)
+		c.problems[protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica}] = replicaProblem{holder: b.id, broker: b.number, cause: c.lossCause(b, p)}
+		c.replaceReplica(ctx, key, b.number, replica, node)
 	}
-	c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.id, "replicas", lost)
-	id := b.id
+	if lost > 0 {
+		c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.number, "replicas", lost)
+	}
 	c.enqueue(ctx, &metadataOp{
 		decide: func(*catalog.State) ([]metarecord.Record, *protocol.Error) { return nil, nil },
 		done: func(err *protocol.Error) {
 			if err == nil {
-				c.brokers[id].wiped = false
-				c.sayBroker(c.brokers[id])
-				c.env.system.Root.Send(c.brokers[id].pid, &lossResolved{})
+				b.wiped = false
+				c.sayBroker(b)
+				c.env.system.Root.Send(b.pid, &lossResolved{})
 			}
 		},
 		after: c.reconcile,
@@ -118,15 +121,15 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error {
 	kept := 0
 	for _, r := range p.Replicas {
-		if other := c.brokers[r.Broker]; r.Broker != b.id && other != nil && !other.wiped {
+		if other := c.brokers[r.Broker]; r.Broker != b.number && other != nil && !other.wiped {
 			kept++
 		}
 	}
 	if kept < len(p.Replicas)/2+1 {
 		return fmt.Errorf("a majority of its replicas was lost, the one on broker %d among them; if it stays without a leader,"+
-			" put the directories back or see '%s'", b.id, datadir.RepairCommand)
+			" put the directories back or see '%s'", b.number, datadir.RepairCommand)
 	}
-	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.id)
+	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.number)
 }
 
 // has reports whether the broker's (new) ledger has a replica.
@@ -136,9 +139,34 @@ func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
 	})
 }
 
-func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old uint64) {
+// lost is the replica of a partition that a broker whose directory was lost had in it, 0
+// if none, and the node of its successor: 0 where the broker is.
+func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, node uint64) {
+	self := c.env.nodeID()
+	if b.arriving() {
+		node = self
+	}
+	if replica, _ = c.state.Held(p, b.number, self); replica != 0 || b.arriving() {
+		return replica, node
+	}
+	for _, r := range p.Replicas { // at a node that is lost
+		if r.Broker == b.number && c.gone(c.state.Locate(p, b.number)) {
+			return r.ReplicaID, 0
+		}
+	}
+	return 0, 0
+}
+
+// hold notes that a broker is about to have a replica.
+func (b *brokerInCluster) hold(t *catalog.Topic, partition int, replica uint64) {
+	if !b.has(protocol.PartitionID{TopicID: t.ID, Partition: partition}, replica) {
+		b.holds = append(b.holds, datadir.Replica{TopicID: t.ID, Topic: t.Name, Partition: partition, ReplicaID: replica, State: datadir.ReplicaLive})
+	}
+}
+
+func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old, node uint64) {
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, broker, old)
+		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, broker, old, node)
 		return recs, err
 	}})
 }
@@ -157,7 +185,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.Replica)
 	})
 	for _, r := range p.Replacing {
-		if !slices.Contains(m.Voters, r.NewID) || slices.Contains(m.Voters, r.OldID) {
+		if !r.Done(m.Voters) {
 			continue
 		}
 		c.enqueue(ctx, &metadataOp{
@@ -196,7 +224,7 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 			}
 		}
 		for n, asked := range c.dropping[id] {
-			if b := c.brokers[n]; !asked && b.state == brokerRunning {
+			if b := c.brokers[n]; !asked && b != nil && b.state == brokerRunning {
 				c.dropping[id][n] = true
 				ctx.Send(b.pid, &dropTopic{TopicID: id})
 			}
@@ -232,7 +260,7 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 	}
 	var here []int
 	for _, b := range c.brokers {
-		if b.here() {
+		if b.here() && b.id == b.number {
 			here = append(here, b.id)
 		}
 	}
@@ -258,6 +286,9 @@ func (c *clusterActor) rebuilt() map[int]routing.BrokerCopies {
 		}
 	}
 	for id, b := range c.brokers {
+		if id != b.number {
+			continue
+		}
 		n := all[id]
 		n.Lost = b.wiped || b.state != brokerRunning
 		all[id] = n
@@ -287,6 +318,10 @@ func (c *clusterActor) publish() {
 	if c.links.Spread() {
 		view.Rebuilt = c.rebuilt()
 	}
+	if view.Resize = c.state.Resizing(); c.state.Moving() {
+		view.Moves = c.state.Progress()
+	}
+	view.Copies = c.state.MostCopies()
 	for _, t := range c.state.TopicList() {
 		view.Topics = append(view.Topics, c.state.TopicInfo(t))
 		counter := c.counters[t.ID]

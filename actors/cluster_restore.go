@@ -80,7 +80,11 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 		if !c.damaged(key, r.ReplicaID) || c.remedy(key, r) != remedyReplace {
 			return nil, nil // others failed meanwhile, or it was mended
 		}
-		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID)
+		node := uint64(0)
+		if b := c.holder(s.Partitions()[key], r); b != nil && b.arriving() {
+			node = c.nodeOf(b)
+		}
+		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID, node)
 		return recs, err
 	}})
 }
@@ -88,12 +92,12 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 // mend asks the broker of a damaged replica to mend it. It is called again when
 // circumstances have changed, and the broker then tries at once.
 func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r protocol.PlacedReplica, problem replicaProblem) {
-	b := c.brokers[r.Broker]
+	b := c.holder(c.members(key), r)
 	if problem.fault == replica.FaultMissing {
 		c.log.Error("lost replica is not rebuilt: too few others are sound; if they are gone for good, see '"+datadir.RepairCommand+"'",
 			"broker", r.Broker, "topic_id", key.TopicID, "partition", key.Partition, "replica", r.ReplicaID)
 	}
-	if problem.fault != replica.FaultDamage || b.state != brokerRunning || b.pid == nil { // one elsewhere is mended there
+	if problem.fault != replica.FaultDamage || b == nil || b.state != brokerRunning || b.pid == nil { // one elsewhere is mended there
 		return
 	}
 	m := &mendReplica{Key: key, Replica: r.ReplicaID}
@@ -125,11 +129,11 @@ func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedR
 	group := c.links.Group(key)
 	for _, r := range p.Replicas {
 		replaced := slices.ContainsFunc(p.Replacing, func(x catalog.PendingReplica) bool { return x.Broker == r.Broker })
-		if r.Broker == without.Broker || replaced {
+		if r.ReplicaID == without.ReplicaID || replaced && !c.state.GoesOn(p, r.Broker) {
 			continue
 		}
 		_, down := c.problems[problemKey(key, r.ReplicaID)]
-		b := c.brokers[r.Broker]
+		b := c.holder(p, r)
 		switch {
 		case c.damaged(key, r.ReplicaID):
 		case group.Reachable(r.ReplicaID):
@@ -158,7 +162,11 @@ func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		if r.ReplicaID != m.Replica {
 			continue
 		}
-		c.problems[problemKey(m.Key, m.Replica)] = replicaProblem{broker: r.Broker, cause: m.Cause, fault: m.Fault, running: m.Running}
+		b := c.holder(p, r)
+		if b == nil {
+			continue
+		}
+		c.problems[problemKey(m.Key, m.Replica)] = replicaProblem{holder: b.id, broker: r.Broker, cause: m.Cause, fault: m.Fault, running: m.Running}
 		c.log.Error("replica is down", "broker", r.Broker, "topic_id", m.Key.TopicID, "partition", m.Key.Partition,
 			"replica", m.Replica, "fault", string(m.Fault), "error", m.Cause)
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -28,10 +29,28 @@ type fleetFound struct {
 // fleetChanged tells the node's actor that the fleet's metadata has changed.
 type fleetChanged struct{ view *fleet.View }
 
+// membersHeard brings what another node knows of the fleet's nodes.
+type membersHeard struct{ nodes []catalog.FleetNode }
+
+// membersHeard has the nodes let in that others know of.
+func (a *nodeActor) membersHeard(m *membersHeard) {
+	if a.env.fleet.View() == nil {
+		a.members = a.members.With(m.nodes)
+		a.members.Tell(a.env.peers, a.env.fleet.Self())
+	}
+}
+
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
 	f := a.env.fleet
 	v.Tell(a.env.peers, f.Self())
+	if members := v.Members(); !slices.Equal(members, a.written) {
+		if err := datadir.WriteMembers(a.env.opt.DataDir, members); err != nil {
+			a.env.log.Error("note which nodes the fleet has", "error", err)
+		} else {
+			a.written = members
+		}
+	}
 	for _, p := range v.Placed {
 		if p.Phase == catalog.PlacedDeleting {
 			a.unplace(ctx, p)
@@ -51,7 +70,8 @@ func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
 			a.place(ctx, p, nil)
 		}
 	}
-	a.env.draining.Store(v.Nodes[f.Self()] != nil && v.Nodes[f.Self()].Draining)
+	self := v.Nodes[f.Self()]
+	a.env.draining.Store(self != nil && (self.Draining || self.Leaving))
 	for name, h := range a.handles {
 		if len(h.manifest.Nodes) > 0 && v.Placed[h.manifest.ID] == nil { // deleted, and nothing of it was here
 			a.publish(name, nil)
@@ -75,28 +95,27 @@ func (a *nodeActor) fleetHandle() *clusterHandle {
 	return h
 }
 
-// locate says where the brokers of a cluster are.
-func (a *nodeActor) locate(h *clusterHandle, nodes []uint64) {
-	elsewhere := fleet.Elsewhere(nodes, a.env.fleet.Self())
-	h.nodes.Store(&elsewhere)
-	a.located[h] = nodes
-}
-
-// move tells a cluster that some of its brokers are at other nodes now. Those that
-// are here now begin anew.
+// move tells a cluster that some of its brokers are at other nodes now, on their way
+// there, or new.
 func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedCluster) {
-	if len(a.located[h]) == 0 || slices.Equal(a.located[h], p.Nodes) {
-		return // it is not moved, or was this node's alone
+	self := a.env.fleet.Self()
+	was := a.located[h]
+	if was == nil && len(p.Moves) == 0 && !slices.ContainsFunc(p.Nodes, func(n uint64) bool { return n != self }) {
+		return // it was this node's alone, and is
 	}
-	m := fleet.Manifest(p, a.env.fleet.Self())
+	if was != nil && slices.Equal(was.Nodes, p.Nodes) && maps.Equal(was.Moves, p.Moves) {
+		return
+	}
+	m := fleet.Manifest(p, self)
 	m.Phase = datadir.Created
 	if err := a.env.manifests.Move(m); err != nil {
 		a.env.log.Error("note where a cluster's brokers are", "cluster", h.Name, "error", err)
 		return // tried again when the fleet changes
 	}
-	a.locate(h, p.Nodes)
+	a.located[h] = p
+	h.placed.Store(placementOf(p, self))
 	if pid := h.pid.Load(); pid != nil {
-		ctx.Send(pid, &brokersMoved{nodes: *h.nodes.Load()})
+		ctx.Send(pid, &brokersPlaced{*h.placed.Load()})
 	}
 }
 
@@ -158,7 +177,8 @@ func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding 
 		return
 	}
 	h := a.env.newHandle(m)
-	a.locate(h, p.Nodes)
+	a.located[h] = p
+	h.placed.Store(placementOf(p, self))
 	h.Fresh = create != nil && !a.env.directory.WantsDefault.Load()
 	if founding != nil || name == catalog.FleetName {
 		h.fleet = a.env.fleet
@@ -250,17 +270,20 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	f := a.env.fleet
 	f.Found(m.node)
 	a.env.peers.SetSelf(link.NodeID(m.node.Node))
-	known := &fleet.View{Nodes: map[uint64]*catalog.FleetNode{}}
-	for _, n := range fleet.Founders(&m.node.Founding).Nodes {
-		known.Nodes[n.ID] = &n
+	written, err := datadir.ReadMembers(a.env.opt.DataDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		a.env.log.Error("read which nodes the fleet has", "error", err) // those that have founded it may do
 	}
-	for _, n := range m.members {
-		known.Nodes[n.ID] = &n
-	}
-	known.Tell(a.env.peers, f.Self())
+	a.members, a.written = fleet.Remembered(&m.node.Founding, written, m.members), written
+	a.members.Tell(a.env.peers, f.Self())
+	self, root := ctx.Self(), a.env.system.Root
+	go f.AskForMembers(a.env.peers, a.members, func(nodes []catalog.FleetNode) { root.Send(self, &membersHeard{nodes}) })
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
-		a.locate(h, p.Manifest.Nodes)
+		h.placed.Store(placementBefore(p.Manifest, f.Self()))
+		if len(p.Manifest.Nodes) > 0 { // brought up to date by the fleet's metadata
+			a.located[h] = &catalog.PlacedCluster{}
+		}
 		switch {
 		case p.Manifest.Name == catalog.FleetName:
 			h.fleet = f

@@ -12,6 +12,7 @@ import (
 	"ottla/actors/fleet"
 	"ottla/actors/founding"
 	"ottla/actors/peers"
+	"ottla/actors/wire"
 	"ottla/certs"
 	"ottla/link"
 	"ottla/protocol"
@@ -75,7 +76,13 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 			}
 		},
 	})
-	if err := e.peers.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Log: e.log}, j.Answer); err != nil {
+	if err := e.peers.Open(link.Config{Self: self, Listen: o.Listen, TLS: o.TLS, Insecure: o.Insecure, Log: e.log}, func(kind uint16, from link.NodeID, body []byte, reply func([]byte, error)) {
+		if kind == wire.Members {
+			e.fleet.AnswerMembers(reply)
+			return
+		}
+		j.Answer(kind, from, body, reply)
+	}); err != nil {
 		return nil, err
 	}
 	return func() {

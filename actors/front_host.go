@@ -121,10 +121,13 @@ var errNoFleet = protocol.Errorf(protocol.CodeNodeNotFound, "this server is alon
 // Tasks implements front.Host.
 func (h *frontHost) Tasks() []protocol.TaskInfo {
 	f := h.n.env.fleet
-	if f == nil || !f.Belongs() {
+	switch {
+	case f == nil:
+		return fleet.SortTasks(fleet.Resizes(h.n.env.directory.Clusters()))
+	case !f.Belongs():
 		return nil
 	}
-	return f.TaskInfos()
+	return fleet.SortTasks(f.TaskInfos())
 }
 
 // ReplaceNode implements front.Host.
@@ -134,6 +137,42 @@ func (h *frontHost) ReplaceNode(lost, with uint64, deadline time.Time) (protocol
 		return protocol.TaskInfo{}, errNoFleet
 	}
 	return f.Replace(lost, with, deadline)
+}
+
+// DecommissionNode implements front.Host.
+func (h *frontHost) DecommissionNode(id uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	f := h.n.env.fleet
+	if f == nil {
+		return protocol.TaskInfo{}, errNoFleet
+	}
+	return f.Decommission(id, deadline)
+}
+
+// KeepNode implements front.Host.
+func (h *frontHost) KeepNode(id uint64, deadline time.Time) *protocol.Error {
+	f := h.n.env.fleet
+	if f == nil {
+		return errNoFleet
+	}
+	return f.Stay(id, deadline)
+}
+
+// Rebalance implements front.Host.
+func (h *frontHost) Rebalance(deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	f := h.n.env.fleet
+	if f == nil {
+		return protocol.TaskInfo{}, errNoFleet
+	}
+	return f.Rebalance(deadline)
+}
+
+// ResizeCluster implements front.Host.
+func (h *frontHost) ResizeCluster(c *routing.Cluster, brokers int, deadline time.Time) (*protocol.TaskInfo, *protocol.Error) {
+	handle, ok := c.Control.(*clusterHandle)
+	if !ok || handle.pid.Load() == nil {
+		return nil, c.Unavailable()
+	}
+	return handle.resize(brokers, deadline)
 }
 
 // DrainNode implements front.Host.

@@ -16,6 +16,7 @@ import (
 	"ottla/actors/background"
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/fleet"
 	"ottla/actors/forced"
 	"ottla/actors/front"
 	"ottla/actors/routing"
@@ -97,7 +98,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.pid = n.env.system.Root.Spawn(supervise.Props(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			unplacing: map[string]bool{}, located: map[*clusterHandle][]uint64{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*supervise.Backoff{},
+			unplacing: map[string]bool{}, located: map[*clusterHandle]*catalog.PlacedCluster{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*supervise.Backoff{},
 		}
 	}, actor.WithGuardian(&supervise.Root{Failed: n.env.fail})))
 	n.env.node.Store(n.pid)
@@ -155,9 +156,11 @@ type nodeActor struct {
 	known              []datadir.ClusterPlaces
 	opened             chan error // gets one value once every known cluster can be looked up
 	creating           map[string]*pendingCluster
-	located            map[*clusterHandle][]uint64 // the nodes of brokers 1, 2, ..., of clusters of a fleet
-	unplacing          map[string]bool             // ids of deleted clusters of a fleet whose files were removed here
-	ending             map[string]bool             // clusters that were told to end, by PID
+	located            map[*clusterHandle]*catalog.PlacedCluster // of a fleet, as last seen
+	members            *fleet.View                               // the nodes of the fleet until its metadata is here
+	written            []datadir.Founder                         // of members.json
+	unplacing          map[string]bool                           // ids of deleted clusters of a fleet whose files were removed here
+	ending             map[string]bool                           // clusters that were told to end, by PID
 	pauses             map[*clusterHandle]*supervise.Backoff
 }
 
@@ -193,6 +196,13 @@ type (
 		Handle *clusterHandle
 		Reply  protocol.Future[*protocol.Error]
 	}
+	// resizeCluster gives a cluster, all of whose brokers are in this process, more or
+	// fewer. Those that go have nothing any more.
+	resizeCluster struct {
+		Name    string
+		Brokers int
+		Reply   protocol.Future[*protocol.Error]
+	}
 	endNode struct{ Reply protocol.Future[error] }
 )
 
@@ -210,6 +220,8 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.tellClusters(ctx, m)
 	case *fleetFound:
 		a.startFleet(ctx, m)
+	case *membersHeard:
+		a.membersHeard(m)
 	case *fleetChanged:
 		a.fleetChanged(ctx, m.view)
 	case *createCluster:
@@ -229,6 +241,8 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 			return
 		}
 		a.delete(ctx, m)
+	case *resizeCluster:
+		a.resize(ctx, m)
 	case *clusterEnded:
 		a.removeFiles(m)
 	case *endNode:
@@ -394,6 +408,27 @@ func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, h, m.Reply)
 	}
+}
+
+// resize notes how many brokers a cluster has, and tells it.
+func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
+	h := a.handles[m.Name]
+	if h == nil || h.pid.Load() == nil || a.creating[m.Name] != nil {
+		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist, or is not ready", m.Name))
+		return
+	}
+	if placed := h.placed.Load(); placed.shared || placed.brokers == m.Brokers {
+		m.Reply.Put(nil)
+		return
+	}
+	if err := a.env.manifests.Resize(h.manifest.ID, m.Brokers); err != nil {
+		a.env.log.Error("note the number of brokers", "cluster", m.Name, "error", err)
+		m.Reply.Put(protocol.Errorf(protocol.CodeStorageFailed, "note the number of brokers of cluster %q: %v", m.Name, err))
+		return
+	}
+	h.placed.Store(&placement{brokers: m.Brokers})
+	ctx.Send(h.pid.Load(), &brokersPlaced{*h.placed.Load()})
+	m.Reply.Put(nil)
 }
 
 // endAndRemove closes a cluster and then removes its files.

@@ -34,6 +34,9 @@ func (p *partitionActor) tick(ctx actor.Context) {
 		p.leaderlessTick(ctx)
 		if p.ref != nil {
 			p.rep.ReconcileMembers(p.want)
+			if p.rep.LeavesLeading(p.want) {
+				p.handOver()
+			}
 			p.settleMembers(ctx)
 			p.preferredTick()
 			p.drainTick()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,8 +14,8 @@ import (
 
 func newCluster(p *process) *cobra.Command {
 	r := &remote{p: p}
-	cmd := family("cluster", "Create, list, describe and delete clusters; stop and start their brokers",
-		newClusterCreate(r), newClusterList(r), newClusterDescribe(r), newClusterDelete(r),
+	cmd := family("cluster", "Create, list, describe, alter and delete clusters; stop and start their brokers",
+		newClusterCreate(r), newClusterList(r), newClusterDescribe(r), newClusterAlter(r), newClusterDelete(r),
 		newBrokerSwitch(r, "stop"), newBrokerSwitch(r, "start"))
 	r.addFlags(cmd)
 	return cmd
@@ -43,6 +44,25 @@ func newClusterCreate(r *remote) *cobra.Command {
 		fields["name"] = args[0]
 		return r.change(cmd, http.MethodPost, "/cluster", nil, fields, table(describeCluster))
 	}
+	return cmd
+}
+
+func newClusterAlter(r *remote) *cobra.Command {
+	brokers := 0
+	cmd := &cobra.Command{
+		Use: "alter NAME", Short: "Change the number of brokers of a cluster", Args: exactArgs("a NAME"),
+		Long: "Change the number of brokers of a cluster, while everything goes on. Replicas move to\n" +
+			"new brokers, or away from those with the highest numbers, which end then. 'ottla node\n" +
+			"tasks' says how far it is; the number before takes it back.",
+		Example: "  ottla cluster alter default --brokers 5",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if brokers == 0 {
+				return usageError{errors.New("--brokers N is missing")}
+			}
+			return r.change(cmd, http.MethodPatch, path("cluster", args[0]), nil, map[string]any{"num_brokers": brokers}, table(describeTask))
+		},
+	}
+	cmd.Flags().IntVar(&brokers, "brokers", 0, "brokers of the cluster, 1 to 9")
 	return cmd
 }
 

@@ -19,11 +19,11 @@ func newNode(p *process) *cobra.Command {
 	r.addFlags(list)
 	r.addFlags(describe)
 	drain, resume := newNodeDrain(r, "drain", "Have leadership leave a node, before its machine is taken down"), newNodeDrain(r, "resume", "Let leadership come back to a node")
-	replace, tasks := newNodeReplace(r), newNodeTasks(r)
-	for _, cmd := range []*cobra.Command{drain, resume, replace, tasks} {
+	replace, decommission, rebalance, tasks := newNodeReplace(r), newNodeDecommission(r), newNodeRebalance(r), newNodeTasks(r)
+	for _, cmd := range []*cobra.Command{drain, resume, replace, decommission, rebalance, tasks} {
 		r.addFlags(cmd)
 	}
-	return family("node", "Work with the nodes of a fleet", list, describe, drain, resume, replace, tasks, newNodeCert(p))
+	return family("node", "Work with the nodes of a fleet", list, describe, drain, resume, replace, decommission, rebalance, tasks, newNodeCert(p))
 }
 
 func newNodeList(r *remote) *cobra.Command {
@@ -76,6 +76,37 @@ func newNodeReplace(r *remote) *cobra.Command {
 	return cmd
 }
 
+func newNodeDecommission(r *remote) *cobra.Command {
+	cancel := false
+	cmd := &cobra.Command{
+		Use: "decommission ID", Short: "Move all brokers of a node to others; the node is gone then", Args: exactArgs("an ID"),
+		Long: "Move all brokers of a node to others, replica by replica, while everything goes on.\n" +
+			"The node is gone then and may be stopped for good. It is refused where copies of\n" +
+			"records would be at fewer nodes than they need. 'ottla node tasks' says how far it is,\n" +
+			"and what it waits for; --cancel takes it back: what is on its way returns.",
+		Example: "  ottla node decommission 2\n  ottla node decommission 2 --cancel",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cancel {
+				return r.send(cmd, request{method: http.MethodDelete, path: path("nodes", args[0], "decommission")}, table(describeNode))
+			}
+			return r.send(cmd, request{method: http.MethodPost, path: path("nodes", args[0], "decommission")}, table(describeTask))
+		},
+	}
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "take it back")
+	return cmd
+}
+
+func newNodeRebalance(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "rebalance", Short: "Move brokers until all nodes have about as many", Args: noArgs,
+		Long:    "Move brokers until all nodes have about as many, those of each cluster at as many nodes\nand racks as there are. For after a node has joined.",
+		Example: "  ottla node rebalance",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.send(cmd, request{method: http.MethodPost, path: path("nodes", "rebalance")}, table(describeTask))
+		},
+	}
+}
+
 func newNodeTasks(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "tasks", Short: "Show what the fleet is doing or has done", Args: noArgs,
@@ -88,11 +119,11 @@ func newNodeTasks(r *remote) *cobra.Command {
 
 // taskRows is the table of `ottla node tasks`.
 func taskRows(a *struct{ Tasks []protocol.TaskInfo }) [][]string {
-	rows := [][]string{{"ID", "KIND", "STATE", "NODE", "WITH", "MOVED", "LEFT", "WAITS FOR", "STARTED"}}
+	rows := [][]string{{"ID", "KIND", "STATE", "OF", "WITH", "MOVED", "LEFT", "WAITS FOR", "STARTED"}}
 	for i := range a.Tasks {
 		t := &a.Tasks[i]
 		rows = append(rows, []string{
-			t.ID, t.Kind, t.State, strconv.FormatUint(t.Node, 10), strconv.FormatUint(t.With, 10),
+			t.ID, t.Kind, t.State, taskOf(t), nodeNumber(t.With),
 			strconv.Itoa(t.Moved), strconv.Itoa(t.Left), t.WaitingFor, when(t.StartedAt),
 		})
 	}
@@ -100,7 +131,35 @@ func taskRows(a *struct{ Tasks []protocol.TaskInfo }) [][]string {
 }
 
 func describeTask(t *protocol.TaskInfo) [][]string {
-	return [][]string{{fmt.Sprintf("task %s: node %d takes the place of node %d; %s left", t.ID, t.With, t.Node, count(t.Left, "replica"))}}
+	what := "brokers move"
+	switch t.Kind {
+	case "replace":
+		what = fmt.Sprintf("node %d takes the place of node %d", t.With, t.Node)
+	case "decommission":
+		what = fmt.Sprintf("the brokers of node %d move to others", t.Node)
+	case "resize":
+		what = fmt.Sprintf("cluster %s gets %s", t.Cluster, count(t.Brokers, "broker"))
+	}
+	if t.State == protocol.TaskDone {
+		return [][]string{{fmt.Sprintf("task %s: %s; done", t.ID, what)}}
+	}
+	return [][]string{{fmt.Sprintf("task %s: %s; %s left", t.ID, what, count(t.Left, "replica"))}}
+}
+
+// taskOf is the node or the cluster that a task is about, empty where it is about all.
+func taskOf(t *protocol.TaskInfo) string {
+	if t.Cluster != "" {
+		return t.Cluster
+	}
+	return nodeNumber(t.Node)
+}
+
+// nodeNumber is the number of a node, empty for 0.
+func nodeNumber(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
 }
 
 // nodeRows is the table of `ottla node list`.

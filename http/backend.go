@@ -20,6 +20,15 @@ type Backend interface {
 	// not_allowed.
 	DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error
 	ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error)
+	// DecommissionNode has all brokers of a node moved to others, KeepNode takes that back.
+	// Rebalance has brokers moved until all nodes have about as many. Errors: node_not_found;
+	// not_allowed where that cannot be.
+	DecommissionNode(ctx context.Context, id uint64) (*protocol.TaskInfo, *protocol.Error)
+	KeepNode(ctx context.Context, id uint64) *protocol.Error
+	Rebalance(ctx context.Context) (*protocol.TaskInfo, *protocol.Error)
+	// ResizeCluster gives a cluster more brokers, or fewer, and returns the task of it, nil
+	// where it has as many. Errors: cluster_not_found; not_allowed.
+	ResizeCluster(ctx context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error)
 	// Tasks lists what the fleet is doing or has done, the newest first.
 	Tasks() []protocol.TaskInfo
 	// Node is the number of this process in its fleet, 0 where there is none.

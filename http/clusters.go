@@ -96,6 +96,28 @@ func getCluster(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, detail)
 }
 
+// patchCluster changes the number of brokers.
+func patchCluster(c *call) *protocol.Error {
+	cluster, err := c.clusterOf()
+	if err != nil {
+		return err
+	}
+	var brokers int64
+	if err := c.bindRequired([]binding{{name: "num_brokers", required: true, set: setInteger(&brokers, 1, maxNode, atLeast)}}); err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	task, err := c.b.ResizeCluster(ctx, cluster, int(brokers))
+	switch {
+	case err != nil:
+		return err
+	case task != nil:
+		return c.sendJSON(fasthttp.StatusAccepted, task)
+	}
+	return getCluster(c)
+}
+
 func deleteCluster(c *call) *protocol.Error {
 	cluster, err := c.clusterOf()
 	if err != nil {

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -97,6 +98,49 @@ func replaceNode(c *call) *protocol.Error {
 	ctx, cancel := c.timeout()
 	defer cancel()
 	task, err := c.b.ReplaceNode(ctx, id, uint64(with))
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusAccepted, task)
+}
+
+// decommissionNode has all brokers of the node in the path moved to others. The body may
+// be empty or an empty object.
+func decommissionNode(c *call) *protocol.Error {
+	id, err := c.nodeID()
+	if err != nil {
+		return err
+	}
+	return c.beginTask(func(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) { return c.b.DecommissionNode(ctx, id) })
+}
+
+// keepNode takes a decommission back.
+func keepNode(c *call) *protocol.Error {
+	id, err := c.nodeID()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	if err := c.b.KeepNode(ctx, id); err != nil {
+		return err
+	}
+	return c.sendNode()
+}
+
+// rebalanceNodes has brokers moved until all nodes have about as many.
+func rebalanceNodes(c *call) *protocol.Error { return c.beginTask(c.b.Rebalance) }
+
+// beginTask answers with a task that has begun. The body may be empty or an empty object.
+func (c *call) beginTask(begin func(context.Context) (*protocol.TaskInfo, *protocol.Error)) *protocol.Error {
+	if len(c.body) > 0 {
+		if err := bindJSON(c.body, nil); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	task, err := begin(ctx)
 	if err != nil {
 		return err
 	}

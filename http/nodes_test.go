@@ -28,6 +28,31 @@ func (f *fakeBackend) ReplaceNode(_ context.Context, lost, with uint64) (*protoc
 	return &protocol.TaskInfo{ID: "t", Kind: "replace", State: protocol.TaskRunning, Node: lost, With: with, Left: 3, WaitingFor: "w"}, nil
 }
 
+func (f *fakeBackend) DecommissionNode(_ context.Context, id uint64) (*protocol.TaskInfo, *protocol.Error) {
+	if id != 1 {
+		return nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
+	}
+	return &protocol.TaskInfo{ID: "d", Kind: "decommission", State: protocol.TaskRunning, Node: id, Left: 3, WaitingFor: "w"}, nil
+}
+
+func (f *fakeBackend) KeepNode(_ context.Context, id uint64) *protocol.Error {
+	if id != 1 {
+		return protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
+	}
+	return nil
+}
+
+func (f *fakeBackend) Rebalance(context.Context) (*protocol.TaskInfo, *protocol.Error) {
+	return &protocol.TaskInfo{ID: "r", Kind: "rebalance", State: protocol.TaskDone}, nil
+}
+
+func (f *fakeBackend) ResizeCluster(_ context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error) {
+	if brokers == 3 {
+		return nil, nil
+	}
+	return &protocol.TaskInfo{ID: "s", Kind: "resize", State: protocol.TaskRunning, Cluster: name, Brokers: brokers}, nil
+}
+
 func (f *fakeBackend) Tasks() []protocol.TaskInfo {
 	return []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
 }
@@ -112,4 +137,32 @@ func TestNodesAreDrainedAndReplaced(t *testing.T) {
 	assert.Contains(t, s.do("GET", "/tasks", "").body, `{"tasks":[{"id":"t","kind":"replace","state":"done","node":1,"with":2,"moved":3,"left":0,`)
 	assert.Equal(t, 200, s.do("GET", "/tasks/t", "").status)
 	assert.Contains(t, s.do("GET", "/tasks/u", "").body, "task_not_found")
+}
+
+func TestNodesAreDecommissioned(t *testing.T) {
+	s := start(t, Options{})
+	begun := s.do("POST", "/nodes/1/decommission", "")
+	require.Equal(t, 202, begun.status, begun.body)
+	assert.JSONEq(t, `{"id":"d","kind":"decommission","state":"running","node":1,"moved":0,"left":3,"waiting_for":"w","started_at":"0001-01-01T00:00:00Z"}`, begun.body)
+	require.Equal(t, 202, s.do("POST", "/nodes/1/decommission", "{}").status)
+	require.Equal(t, 400, s.do("POST", "/nodes/1/decommission", `{"x":1}`).status)
+	require.Equal(t, 404, s.do("POST", "/nodes/2/decommission", "").status)
+	require.Equal(t, 200, s.do("DELETE", "/nodes/1/decommission", "").status)
+	require.Equal(t, 404, s.do("DELETE", "/nodes/2/decommission", "").status)
+	rebalance := s.do("POST", "/nodes/rebalance", "")
+	require.Equal(t, 202, rebalance.status, rebalance.body)
+	assert.Contains(t, rebalance.body, `"kind":"rebalance","state":"done"`)
+}
+
+func TestClustersAreResized(t *testing.T) {
+	s := start(t, Options{})
+	grown := s.do("PATCH", "/cluster/default", `{"num_brokers":5}`)
+	require.Equal(t, 202, grown.status, grown.body)
+	assert.Contains(t, grown.body, `"cluster":"default","brokers":5`)
+	for _, body := range []string{"", "{}", `{"num_brokers":0}`, `{"num_brokers":"5"}`, `{"num_brokers":5,"x":1}`} {
+		assert.Equal(t, 400, s.do("PATCH", "/cluster/default", body).status, body)
+	}
+	same := s.do("PATCH", "/cluster/default", `{"num_brokers":3}`)
+	require.Equal(t, 200, same.status, same.body)
+	assert.Contains(t, same.body, `"topics":`)
 }

@@ -44,6 +44,7 @@ var table = []route{
 	{method: "POST", path: "/cluster", body: jsonBody, needs: adminClusters, handle: postCluster},
 	{method: "GET", path: "/cluster", needs: seeLists, handle: getClusters},
 	{method: "GET", path: "/cluster/{cluster}", needs: seeCluster, handle: getCluster},
+	{method: "PATCH", path: "/cluster/{cluster}", body: jsonBody, needs: adminClusters, handle: patchCluster},
 	{method: "DELETE", path: "/cluster/{cluster}", needs: adminClusters, handle: deleteCluster},
 	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/stop", body: jsonBody, needs: adminClusters, handle: stopBroker},
 	{method: "POST", path: "/cluster/{cluster}/brokers/{broker}/start", body: jsonBody, needs: adminClusters, handle: startBroker},
@@ -97,6 +98,9 @@ var table = []route{
 	{method: "POST", path: "/nodes/{node}/drain", body: jsonBody, needs: adminNodes, handle: drainNode},
 	{method: "POST", path: "/nodes/{node}/resume", body: jsonBody, needs: adminNodes, handle: resumeNode},
 	{method: "POST", path: "/nodes/{node}/replace", body: jsonBody, needs: adminNodes, handle: replaceNode},
+	{method: "POST", path: "/nodes/{node}/decommission", body: jsonBody, needs: adminNodes, handle: decommissionNode},
+	{method: "DELETE", path: "/nodes/{node}/decommission", needs: adminNodes, handle: keepNode},
+	{method: "POST", path: "/nodes/rebalance", body: jsonBody, needs: adminNodes, handle: rebalanceNodes},
 	{method: "GET", path: "/tasks", needs: readEverything, handle: getTasks},
 	{method: "GET", path: "/tasks/{task}", needs: readEverything, handle: getTask},
 

@@ -162,16 +162,19 @@ const (
 	NodeActive      = "active"
 	NodeUnreachable = "unreachable"
 	NodeDraining    = "draining" // leadership leaves it
+	NodeLeaving     = "leaving"  // its brokers are moved to other nodes
 	NodeGone        = "gone"     // another one has taken its place
 )
 
 // TaskInfo describes something that a fleet is doing, or has done.
 type TaskInfo struct {
 	ID         string    `json:"id"`
-	Kind       string    `json:"kind"`  // "replace"
-	State      string    `json:"state"` // "running" or "done"
-	Node       uint64    `json:"node"`
+	Kind       string    `json:"kind"`  // "replace", "decommission", "rebalance" or "resize"
+	State      string    `json:"state"` // "running", "done" or "cancelled"
+	Node       uint64    `json:"node,omitempty"`
 	With       uint64    `json:"with,omitempty"`
+	Cluster    string    `json:"cluster,omitempty"` // of a resize, as is Brokers
+	Brokers    int       `json:"brokers,omitempty"`
 	Moved      int       `json:"moved"`                 // replicas
 	Left       int       `json:"left"`                  // replicas that are not moved yet
 	WaitingFor string    `json:"waiting_for,omitempty"` // why it does not get on
@@ -180,8 +183,9 @@ type TaskInfo struct {
 
 // States of a task.
 const (
-	TaskRunning = "running"
-	TaskDone    = "done"
+	TaskRunning   = "running"
+	TaskDone      = "done"
+	TaskCancelled = "cancelled" // what had been done by then stays
 )
 
 // PartitionStatus says what is wrong with one partition.

@@ -22,7 +22,7 @@ const movesAtOnce = 4
 // No records where that is the aim already.
 func (s *State) DecideMoveBroker(id int, to uint64) []metarecord.Record {
 	b := s.brokers[id]
-	if b == nil || b.To == to || b.To == 0 && b.Node == to {
+	if b == nil || b.Node == 0 || b.To == to || b.To == 0 && b.Node == to {
 		return nil
 	}
 	next := *b
@@ -83,18 +83,19 @@ type moves struct {
 	s     *State
 	order []protocol.PartitionID // internal topics first
 	load  map[int]int            // replicas by broker, as they will be
+	share map[string]map[int]int // likewise, by topic
 	begun int                    // moves under way
 }
 
 func (s *State) planMoves() *moves {
-	m := &moves{s: s, load: map[int]int{}}
+	m := &moves{s: s, load: map[int]int{}, share: map[string]map[int]int{}}
 	m.order = slices.SortedFunc(maps.Keys(s.partitions), func(a, b protocol.PartitionID) int {
 		return cmp.Or(cmp.Compare(m.rank(a), m.rank(b)), protocol.ComparePartitionIDs(a, b))
 	})
 	for _, key := range m.order {
 		p := s.partitions[key]
 		for _, w := range p.Wanted() {
-			m.load[w.Broker]++
+			m.count(key, w.Broker, 1)
 		}
 		for i := range p.Replacing {
 			if r := &p.Replacing[i]; s.goesOn(p, r) || r.OldID == 0 {
@@ -103,6 +104,14 @@ func (s *State) planMoves() *moves {
 		}
 	}
 	return m
+}
+
+func (m *moves) count(key protocol.PartitionID, broker, by int) {
+	m.load[broker] += by
+	if m.share[key.TopicID] == nil {
+		m.share[key.TopicID] = map[int]int{}
+	}
+	m.share[key.TopicID][broker] += by
 }
 
 func (m *moves) rank(key protocol.PartitionID) int {
@@ -168,21 +177,21 @@ func (m *moves) begin(key protocol.PartitionID) (Partition, bool) {
 		switch {
 		case m.s.leaves(r.Broker):
 			if to := m.place(p); to != 0 {
-				return m.pending(p, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, To: to}), true
+				return m.pending(key, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, To: to}), true
 			}
 			if m.rank(key) == 0 && len(p.Replicas) > 1 {
 				next := p.clone()
 				next.Replacing = append(next.Replacing, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID})
-				m.load[r.Broker]--
+				m.count(key, r.Broker, -1)
 				return next, true
 			}
 		case at != 0 && b.goal() != 0 && at != b.goal():
-			return m.pending(p, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, Node: b.goal()}), true
+			return m.pending(key, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, Node: b.goal()}), true
 		}
 	}
 	if m.rank(key) == 0 && m.s.resize != nil && m.s.resize.Phase == ResizeMoving && len(p.Replicas) < m.copies(key) {
 		if to := m.place(p); to != 0 {
-			return m.pending(p, PendingReplica{Broker: to}), true
+			return m.pending(key, PendingReplica{Broker: to}), true
 		}
 	}
 	return Partition{}, false
@@ -203,15 +212,15 @@ func (m *moves) copies(key protocol.PartitionID) int {
 }
 
 // pending adds a replacement under a new id.
-func (m *moves) pending(p *Partition, r PendingReplica) Partition {
-	next := p.clone()
+func (m *moves) pending(key protocol.PartitionID, r PendingReplica) Partition {
+	next := m.s.partitions[key].clone()
 	r.NewID = max(next.NextReplicaID, firstAddedReplica)
 	next.NextReplicaID = r.NewID + 1
 	next.Replacing = append(next.Replacing, r)
 	if r.OldID != 0 {
-		m.load[r.Broker]--
+		m.count(key, r.Broker, -1)
 	}
-	m.load[r.Target()]++
+	m.count(key, r.Target(), 1)
 	return next
 }
 
@@ -241,32 +250,45 @@ func (m *moves) place(p *Partition) int {
 	return best.ID
 }
 
-// balance moves replicas to brokers that are new. Each move makes the loads more equal,
-// so there is an end to it.
+// balance moves replicas to brokers that are new: until each topic is spread evenly, and
+// then all of them together. Each move makes either more equal and the first no less, so
+// there is an end to it.
 func (m *moves) balance() (recs []metarecord.Record) {
 	if m.s.resize == nil || m.s.resize.Phase != ResizeMoving {
 		return nil
 	}
-	for _, key := range m.order {
-		p := m.s.partitions[key]
-		if len(p.Replacing) > 0 || m.isMetadata(key) {
-			continue
+	for _, evenly := range []func(share map[int]int, from, to int) bool{
+		func(share map[int]int, from, to int) bool { return share[from]-share[to] >= 2 },
+		func(share map[int]int, from, to int) bool {
+			return share[from] > share[to] && m.load[from]-m.load[to] >= 2
+		},
+	} {
+		for _, key := range m.order {
+			p, share := m.s.partitions[key], m.share[key.TopicID]
+			if len(p.Replacing) > 0 || m.isMetadata(key) {
+				continue
+			}
+			to := m.place(p)
+			if to == 0 {
+				continue
+			}
+			from := slices.MaxFunc(p.Replicas, func(a, b protocol.PlacedReplica) int {
+				return cmp.Or(cmp.Compare(share[a.Broker], share[b.Broker]), cmp.Compare(m.load[a.Broker], m.load[b.Broker]))
+			})
+			if !evenly(share, from.Broker, to) || !m.keepsApart(p, from.Broker, to) {
+				continue
+			}
+			next := m.pending(key, PendingReplica{Broker: from.Broker, OldID: from.ReplicaID, To: to})
+			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
+			if len(recs) >= movesAtOnce {
+				return recs
+			}
 		}
-		to := m.place(p)
-		if to == 0 {
-			continue
-		}
-		from := slices.MaxFunc(p.Replicas, func(a, b protocol.PlacedReplica) int { return cmp.Compare(m.load[a.Broker], m.load[b.Broker]) })
-		if m.load[from.Broker]-m.load[to] < 2 || !m.keepsApart(p, from.Broker, to) {
-			continue
-		}
-		next := m.pending(p, PendingReplica{Broker: from.Broker, OldID: from.ReplicaID, To: to})
-		recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
-		if len(recs) >= movesAtOnce {
+		if len(recs) > 0 {
 			return recs
 		}
 	}
-	return recs
+	return nil
 }
 
 // keepsApart reports whether a partition has no fewer nodes after a move.

@@ -59,15 +59,9 @@ func (h *clusterHarness) requireSound(key protocol.PartitionID, p *Partition) {
 	}
 	held := map[uint64]int{}
 	for id, b := range h.s.brokers {
-		homes := map[uint64]bool{b.Node: true}
-		if b.To != 0 && b.To != b.Node {
-			homes[b.To] = false
-		}
 		for node := uint64(0); node < 9; node++ {
-			if home, is := homes[node]; is {
-				if replica, _ := h.s.Held(p, id, node, home); replica != 0 {
-					held[replica]++
-				}
+			if replica, _ := h.s.Held(p, id, node); replica != 0 && (node == b.Node || node == b.To) {
+				held[replica]++
 			}
 		}
 	}
@@ -92,7 +86,7 @@ func (h *clusterHarness) onNodes(nodes ...uint64) {
 func TestBrokerMovesToAnotherNode(t *testing.T) {
 	h := newClusterHarness(t, 3)
 	h.onNodes(1, 2, 3)
-	h.create(&protocol.TopicSpec{Name: "q"})
+	_, _, _ = h.create(&protocol.TopicSpec{Name: "q"})
 	rnd := rand.New(rand.NewSource(1))
 	h.do(h.s.DecideMoveBroker(2, 4))
 	require.Empty(t, h.s.DecideMoveBroker(2, 4))
@@ -110,7 +104,7 @@ func TestBrokerMovesToAnotherNode(t *testing.T) {
 	// A topic that is made meanwhile moves as well.
 	h.do(h.s.DecideMoveBroker(2, 5))
 	h.do(h.s.DecideMoves())
-	h.create(&protocol.TopicSpec{Name: "late"})
+	_, _, _ = h.create(&protocol.TopicSpec{Name: "late"})
 	h.settle(rnd)
 	for key, p := range h.s.partitions {
 		assert.EqualValues(t, 5, h.s.Locate(p, 2), "%v", key)
@@ -140,7 +134,7 @@ func (h *clusterHarness) pending() (keys []protocol.PartitionID) {
 
 func TestClusterGrowsAndShrinks(t *testing.T) {
 	h := newClusterHarness(t, 3)
-	h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(12)})
+	_, _, _ = h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(12)})
 	rnd := rand.New(rand.NewSource(2))
 	h.do(h.s.DecideGrow(5, map[int]Broker{4: {Host: "h", Port: 1}, 5: {Host: "h", Port: 1}}, "t1", 5000))
 	require.Equal(t, 5, h.s.Settings().NumBrokers)
@@ -181,7 +175,7 @@ func (h *clusterHarness) loads() map[int]int {
 // A change of mind in the middle takes the replicas back that have moved.
 func TestShrinkIsTakenBack(t *testing.T) {
 	h := newClusterHarness(t, 5)
-	h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(10)})
+	_, _, _ = h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(10)})
 	recs, err := h.s.DecideShrink(3, "t1", 1)
 	require.Nil(t, err)
 	h.do(recs)
@@ -207,7 +201,7 @@ func TestMovesEndWhateverHappens(t *testing.T) {
 		rnd := rand.New(rand.NewSource(seed))
 		h := newClusterHarness(t, 3+rnd.Intn(3))
 		h.onNodes(1, 2, 3, 4, 5)
-		h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(1 + rnd.Intn(6)), ReplicationFactor: ptr(1 + rnd.Intn(3))})
+		_, _, _ = h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(1 + rnd.Intn(6)), ReplicationFactor: ptr(1 + rnd.Intn(3))})
 		for range 60 {
 			switch rnd.Intn(8) {
 			case 0:
@@ -222,11 +216,7 @@ func TestMovesEndWhateverHappens(t *testing.T) {
 			case 2: // a replica is lost where it is
 				for key, p := range h.s.partitions {
 					r := p.Replicas[rnd.Intn(len(p.Replicas))]
-					node := p.Moved[r.Broker]
-					if node == h.s.BrokerAt(r.Broker).Node {
-						node = 0
-					}
-					_, recs, err := h.s.DecideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID, node)
+					_, recs, err := h.s.DecideReplaceReplica(key.TopicID, key.Partition, r.Broker, r.ReplicaID, h.s.MovedTo(p, r.Broker))
 					require.Nil(t, err)
 					h.do(recs)
 					break

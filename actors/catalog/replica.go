@@ -127,6 +127,14 @@ func (s *State) goesOn(p *Partition, r *PendingReplica) bool {
 	return r.To != 0 || r.NewID == 0 || r.Node != 0 && r.Node != s.Locate(p, r.Broker)
 }
 
+// MovedTo is the node at which a broker's replica is, 0 if it is where the broker is.
+func (s *State) MovedTo(p *Partition, broker int) uint64 {
+	if b := s.brokers[broker]; b != nil && p.Moved[broker] == b.Node {
+		return 0
+	}
+	return p.Moved[broker]
+}
+
 // GoesOn reports whether the replica that a broker has of the partition goes on, and
 // counts, although another one is to take its place: it is moved.
 func (s *State) GoesOn(p *Partition, broker int) bool {
@@ -135,10 +143,13 @@ func (s *State) GoesOn(p *Partition, broker int) bool {
 }
 
 // Held returns the id of the replica that a broker is to have in its directory at a node,
-// 0 if none. Home says that it is the node where the broker is, and not one that it moves
-// to. While a replica is being replaced that is its successor, unless it goes on. Founder
+// 0 if none. While a replica is being replaced that is its successor, unless it goes on. Founder
 // reports that the partition began with this replica.
-func (s *State) Held(p *Partition, broker int, node uint64, home bool) (replica uint64, founder bool) {
+func (s *State) Held(p *Partition, broker int, node uint64) (replica uint64, founder bool) {
+	home := true // it is the node where the broker is, and not one that it moves to
+	if b := s.brokers[broker]; b != nil {
+		home = b.Node == 0 || b.Node == node
+	}
 	for _, r := range p.Replacing {
 		if r.NewID != 0 && r.Target() == broker && (r.Node == 0 && home || r.Node != 0 && r.Node == node) {
 			return r.NewID, false
@@ -164,7 +175,7 @@ const firstAddedReplica = maxBrokers + 1
 
 // On is Held where all of the cluster's brokers are in one data directory.
 func (p *Partition) On(broker int) (replica uint64, founder bool) {
-	return (&State{}).Held(p, broker, 0, true)
+	return (&State{}).Held(p, broker, 0)
 }
 
 // Wanted is the membership to reach: the replicas, each that is being replaced as

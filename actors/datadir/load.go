@@ -224,7 +224,8 @@ func depth(root, path string) int {
 }
 
 // unlisted returns the clusters that only their brokers' copies know of.
-// Copies of one cluster have to agree, with each other and with the list.
+// Copies of one cluster have to agree, with each other and with the list, but for the
+// number of brokers: that may have changed since they were written.
 // Beside a root manifest only a copy in its own place counts: others may be
 // backups of clusters deleted since. Without a root manifest an unreadable copy
 // is an error, unless it stands in the place of a broker that is known: it may be
@@ -238,6 +239,9 @@ func (m *Manifests) unlisted(found Survey, rootThere bool) ([]ClusterManifest, e
 		case i >= 0 && !sameCluster(all[i], c):
 			return nil, fmt.Errorf("%s contradicts what else is known of cluster %s (%q)",
 				filepath.Join(f.dir, ManifestName), c.ID, all[i].Name)
+		case i >= len(m.clusters) && c.NumBrokers > all[i].NumBrokers: // the newest of those that are all there is
+			all[i] = c
+			continue
 		case i >= 0 || rootThere && f.dir != m.BrokerDir(c, f.doc.Broker):
 			continue
 		}
@@ -268,7 +272,7 @@ func colliding(all []ClusterManifest, c ClusterManifest) (ClusterManifest, bool)
 }
 
 func sameCluster(a, b ClusterManifest) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.LogDirectory == b.LogDirectory && a.NumBrokers == b.NumBrokers &&
+	return a.ID == b.ID && a.Name == b.Name && a.LogDirectory == b.LogDirectory &&
 		a.Fsync == b.Fsync && a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Voters, b.Voters)
 }
 

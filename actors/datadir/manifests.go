@@ -3,6 +3,7 @@ package datadir
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,8 +38,8 @@ type MetadataVoter struct {
 	ReplicaID uint64 `json:"replica_id"`
 }
 
-// ClusterManifest is what is known of a cluster before any log is read. But
-// for Phase it never changes.
+// ClusterManifest is what is known of a cluster before any log is read. Of it only
+// Phase changes, and which brokers there are.
 type ClusterManifest struct {
 	ID           string          `json:"id"`
 	Name         string          `json:"name"`
@@ -53,12 +54,17 @@ type ClusterManifest struct {
 	// own. Nodes are those of brokers 1, 2, ...; empty: all brokers are here.
 	Nodes []uint64 `json:"nodes,omitempty"`
 	Local []int    `json:"local,omitempty"` // the brokers that are here, where Nodes says where they are
+	// Arriving are brokers on their way here, with the number of the move. They have a
+	// directory here, and another one where Nodes says.
+	Arriving map[int]uint64 `json:"arriving,omitempty"`
 }
 
 // Brokers are those of the cluster that are here, ascending.
 func (c ClusterManifest) Brokers() []int {
 	if len(c.Nodes) > 0 {
-		return c.Local
+		here := slices.Concat(c.Local, slices.Collect(maps.Keys(c.Arriving)))
+		slices.Sort(here)
+		return slices.Compact(here)
 	}
 	all := make([]int, c.NumBrokers)
 	for i := range all {
@@ -229,14 +235,42 @@ func (m *Manifests) Move(c ClusterManifest) error {
 	next := slices.Clone(m.clusters)
 	switch i := m.find(c.ID); {
 	case i >= 0:
-		c.Phase = next[i].Phase
+		c.Phase, c.Voters = next[i].Phase, next[i].Voters // the first ones stay the first
 		next[i] = c
-	case len(c.Local) == 0:
+	case len(c.Local)+len(c.Arriving) == 0:
 		return nil
 	default:
 		next = append(next, c)
 	}
 	return m.replaceRoot(next)
+}
+
+// Resize notes how many brokers a cluster has, all of them here. New ones have no
+// directories yet, and count as lost. Errors: no such cluster, the disk fails.
+func (m *Manifests) Resize(id string, brokers int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(id)
+	if i < 0 {
+		return fmt.Errorf("resize cluster %s: no such cluster", id)
+	}
+	next := slices.Clone(m.clusters)
+	next[i].NumBrokers = brokers
+	if err := next[i].validate(); err != nil {
+		return err
+	}
+	return m.replaceRoot(next)
+}
+
+// RemoveBroker removes the directory of a broker that is here no more. Errors: it is here,
+// the disk fails.
+func (m *Manifests) RemoveBroker(c ClusterManifest, broker int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := m.find(c.ID); i >= 0 && slices.Contains(m.clusters[i].Brokers(), broker) {
+		return fmt.Errorf("broker %d of cluster %q is here", broker, c.Name)
+	}
+	return m.removeBrokerDir(c, broker)
 }
 
 // Find returns the entry of a cluster.
@@ -413,7 +447,7 @@ func (c ClusterManifest) validate() error {
 		return fmt.Errorf("cluster manifest of %q: log_directory %q leaves the data directory", c.Name, c.LogDirectory)
 	case len(c.Nodes) > 0 && len(c.Nodes) != c.NumBrokers:
 		return fmt.Errorf("cluster manifest of %q: nodes of %d brokers, there are %d", c.Name, len(c.Nodes), c.NumBrokers)
-	case slices.ContainsFunc(c.Local, func(b int) bool { return b < 1 || b > len(c.Nodes) }):
+	case slices.ContainsFunc(c.Brokers(), func(b int) bool { return b < 1 || b > c.NumBrokers }):
 		return fmt.Errorf("cluster manifest of %q: local brokers %v", c.Name, c.Local)
 	case c.Phase != Creating && c.Phase != Created && c.Phase != Deleting:
 		return fmt.Errorf("cluster manifest of %q: unknown phase %q", c.Name, c.Phase)

@@ -64,6 +64,33 @@ func WriteNode(dataDir string, n *Node) error {
 	return nil
 }
 
+// membersName is the file with the nodes of the fleet as they were last known.
+const membersName = "members.json"
+
+type membersFile struct {
+	seal
+	Members []Founder `json:"members"`
+}
+
+// ReadMembers reads which nodes a fleet had when this one last knew. Those that have
+// founded it may all be gone. Errors: os.ErrNotExist where it was never written,
+// *DamagedFileError.
+func ReadMembers(dataDir string) ([]Founder, error) {
+	var m membersFile
+	if err := readSealed(filepath.Join(dataDir, membersName), &m); err != nil {
+		return nil, err
+	}
+	return m.Members, nil
+}
+
+// WriteMembers writes which nodes a fleet has.
+func WriteMembers(dataDir string, members []Founder) error {
+	if err := (durable{}).writeSealed(filepath.Join(dataDir, membersName), &membersFile{Members: members}); err != nil {
+		return fmt.Errorf("write members: %w", err)
+	}
+	return nil
+}
+
 // BelongsToFleet reports whether a data directory is of a node of a fleet.
 func BelongsToFleet(dataDir string) bool {
 	_, err := os.Lstat(filepath.Join(dataDir, nodeName))

@@ -45,7 +45,7 @@ func (f *Fleet) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (c
 		return c != nil && c.View() != nil && c.View().Info.ID == id
 	}
 	switch {
-	case !awaitThat(deadline, f.o.Stopped, serves):
+	case !Await(deadline, f.o.Stopped, serves):
 		if created {
 			f.phaseSoon(id, catalog.PlacedDeleting, "its brokers did not start in time")
 		}
@@ -78,7 +78,7 @@ func (f *Fleet) DeleteCluster(name string, deadline time.Time) *protocol.Error {
 		p := f.view.Load().Placed[id]
 		return p == nil || !slices.Contains(p.Nodes, f.Self()) || slices.Contains(p.Removed, f.Self())
 	}
-	if !awaitThat(deadline, f.o.Stopped, gone) {
+	if !Await(deadline, f.o.Stopped, gone) {
 		return protocol.Errorf(protocol.CodeNotEnoughReplicas, "cluster %q is being deleted, and not all of it is gone yet", name).
 			WithOutcome(protocol.OutcomeApplied)
 	}
@@ -134,8 +134,9 @@ func (f *Fleet) Removed(id string) {
 	})
 }
 
-// awaitThat waits until a condition on the node's clusters holds.
-func awaitThat(deadline time.Time, stopped <-chan struct{}, holds func() bool) bool {
+// Await waits until a condition on the node's clusters holds; false if it does not in
+// time, or the node begins to end.
+func Await(deadline time.Time, stopped <-chan struct{}, holds func() bool) bool {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
 	for !holds() {

@@ -73,5 +73,13 @@ func Manifest(p *catalog.PlacedCluster, self uint64) datadir.ClusterManifest {
 			m.Local = append(m.Local, i+1)
 		}
 	}
+	for b, move := range p.Moves {
+		if move.Node == self {
+			if m.Arriving == nil {
+				m.Arriving = map[int]uint64{}
+			}
+			m.Arriving[b] = move.Epoch
+		}
+	}
 	return m
 }

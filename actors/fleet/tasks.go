@@ -14,21 +14,10 @@ import (
 
 // Replace has the brokers of a lost node begin anew at another one.
 func (f *Fleet) Replace(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
-	if !f.Belongs() {
-		return protocol.TaskInfo{}, ErrJoining
-	}
-	own := Placement(&f.node.Founding)
-	own.Phase = catalog.PlacedCreated
-	id := fmt.Sprintf("replace-%d-%s", lost, protocol.NewID()[:8])
-	var task *catalog.FleetTask
-	err := f.meta.Change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		task, recs, err = s.DecideReplaceNode(lost, with, own, f.Usable, id, f.o.Now().UnixMilli())
-		return recs, err
+	return f.begin(deadline, func(s *catalog.State) (*catalog.FleetTask, []metarecord.Record, *protocol.Error) {
+		id := newTaskID(catalog.TaskReplace, lost)
+		return s.DecideReplaceNode(lost, with, f.facts().Own, f.Usable, id, f.o.Now().UnixMilli())
 	})
-	if err != nil {
-		return protocol.TaskInfo{}, err
-	}
-	return f.taskInfo(task), nil
 }
 
 // Drain has leadership leave a node, or lets it come back.
@@ -39,7 +28,7 @@ func (f *Fleet) Drain(id uint64, drain bool, deadline time.Time) *protocol.Error
 	return f.meta.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) { return s.DecideDrainNode(id, drain) })
 }
 
-// TaskInfos describes the tasks, the newest first.
+// TaskInfos describes the tasks, those of single clusters included.
 func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 	v := f.view.Load()
 	if v == nil {
@@ -49,6 +38,21 @@ func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 	for _, t := range v.Tasks {
 		list = append(list, f.taskInfo(t))
 	}
+	return append(list, Resizes(f.o.Clusters())...)
+}
+
+// Resizes describes the latest changes of the numbers of brokers.
+func Resizes(clusters map[string]*routing.Cluster) (list []protocol.TaskInfo) {
+	for _, c := range clusters {
+		if info := ResizeInfo(c); info != nil {
+			list = append(list, *info)
+		}
+	}
+	return list
+}
+
+// SortTasks sorts tasks, the newest first.
+func SortTasks(list []protocol.TaskInfo) []protocol.TaskInfo {
 	slices.SortFunc(list, func(a, b protocol.TaskInfo) int {
 		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.ID, b.ID))
 	})
@@ -59,6 +63,10 @@ func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 func (f *Fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 	info := protocol.TaskInfo{
 		ID: t.ID, Kind: t.Kind, State: protocol.TaskRunning, Node: t.Node, With: t.With, StartedAt: time.UnixMilli(t.StartedAt).UTC(),
+	}
+	if t.Kind != catalog.TaskReplace {
+		f.movesInfo(t, &info)
+		return info
 	}
 	v, known := f.view.Load(), true
 	for _, b := range t.Brokers {

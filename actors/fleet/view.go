@@ -38,7 +38,7 @@ func (v *View) Tell(p *peers.Peers, self uint64) {
 		if n.Gone {
 			retired = append(retired, n.UUID)
 		}
-		if n.Draining {
+		if n.Draining || n.Leaving {
 			draining[link.NodeID(id)] = true
 		}
 	}
@@ -65,6 +65,8 @@ func (v *View) infos(alive func(uint64) bool) []protocol.NodeInfo {
 		case n.Gone:
 			info.State = protocol.NodeGone
 		case !alive(id):
+		case n.Leaving:
+			info.State = protocol.NodeLeaving
 		case n.Draining:
 			info.State = protocol.NodeDraining
 		default:

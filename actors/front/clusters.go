@@ -103,6 +103,19 @@ func (fr *Front) DeleteCluster(ctx context.Context, name string) *protocol.Error
 	return fr.host.DeleteCluster(name, fr.deadline(ctx))
 }
 
+// ResizeCluster gives a cluster more brokers, or fewer, and returns the task of it; nil
+// where it has as many.
+func (fr *Front) ResizeCluster(ctx context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error) {
+	if err := fr.mayCluster(name); err != nil {
+		return nil, err
+	}
+	c, err := fr.cluster(name)
+	if err != nil {
+		return nil, err
+	}
+	return fr.host.ResizeCluster(c, brokers, fr.deadline(ctx))
+}
+
 // StopBroker stops one broker, after moving leadership away where it can.
 func (fr *Front) StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
 	return fr.changeBroker(ctx, cluster, id, false)

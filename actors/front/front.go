@@ -57,6 +57,15 @@ type Host interface {
 	// ReplaceNode has the brokers of a lost node begin anew at another one. Errors:
 	// node_not_found; not_allowed.
 	ReplaceNode(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error)
+	// DecommissionNode has all brokers of a node moved to others, KeepNode takes that back.
+	// Rebalance has brokers moved until all nodes have about as many. Errors: node_not_found;
+	// not_allowed where that cannot be.
+	DecommissionNode(id uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error)
+	KeepNode(id uint64, deadline time.Time) *protocol.Error
+	Rebalance(deadline time.Time) (protocol.TaskInfo, *protocol.Error)
+	// ResizeCluster gives a cluster more brokers, or fewer. The task is nil where it has as
+	// many. Errors: not_allowed where topics need more brokers.
+	ResizeCluster(c *routing.Cluster, brokers int, deadline time.Time) (*protocol.TaskInfo, *protocol.Error)
 	// DrainNode has leadership leave a node, or lets it come back. Errors: node_not_found;
 	// not_allowed.
 	DrainNode(id uint64, drain bool, deadline time.Time) *protocol.Error

@@ -88,6 +88,29 @@ func (fr *Front) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.
 	return &t, nil
 }
 
+// DecommissionNode has all brokers of a node moved to others; the node is gone then.
+func (fr *Front) DecommissionNode(ctx context.Context, id uint64) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fr.host.DecommissionNode(id, fr.deadline(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
+// KeepNode takes the decommission of a node back.
+func (fr *Front) KeepNode(ctx context.Context, id uint64) *protocol.Error {
+	return fr.host.KeepNode(id, fr.deadline(ctx))
+}
+
+// Rebalance has brokers moved until all nodes have about as many.
+func (fr *Front) Rebalance(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fr.host.Rebalance(fr.deadline(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
 // DrainNode has leadership leave a node, or lets it come back.
 func (fr *Front) DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error {
 	return fr.host.DrainNode(id, drain, fr.deadline(ctx))

@@ -63,6 +63,18 @@ func (h *fakeHost) Tasks() []protocol.TaskInfo                      { return nil
 func (h *fakeHost) ReplaceNode(uint64, uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {
 	return protocol.TaskInfo{}, nil
 }
+
+func (h *fakeHost) DecommissionNode(uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {
+	return protocol.TaskInfo{}, nil
+}
+func (h *fakeHost) KeepNode(uint64, time.Time) *protocol.Error { return nil }
+func (h *fakeHost) Rebalance(time.Time) (protocol.TaskInfo, *protocol.Error) {
+	return protocol.TaskInfo{}, nil
+}
+
+func (h *fakeHost) ResizeCluster(*routing.Cluster, int, time.Time) (*protocol.TaskInfo, *protocol.Error) {
+	return nil, nil
+}
 func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error          { return nil }
 func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return h.nodes }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }

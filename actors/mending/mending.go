@@ -23,6 +23,7 @@ type (
 	// Asked asks a broker for entries of a partition.
 	Asked struct {
 		From int // the broker that asks
+		To   int // the one that is asked
 		Key  protocol.PartitionID
 		Seq  uint64 // comes back in the answer
 		Want logfile.Want
@@ -50,6 +51,7 @@ type Patient struct {
 	Identity logfile.Identity
 	Log      logfile.Options
 	Pace     func(n int) error // waits until so many bytes may be read or written
+	Broker   int               // to whom answers are sent
 	Lenders  []int             // brokers that may have other copies
 	Tell     func(broker int, message any)
 }
@@ -152,7 +154,7 @@ func (j *Job) key() protocol.PartitionID {
 // ask asks one broker and waits for its answer.
 func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
 	j.seq++
-	j.of.Tell(lender, &Asked{From: j.of.Identity.Broker, Key: j.key(), Seq: j.seq, Want: w})
+	j.of.Tell(lender, &Asked{From: j.of.Broker, To: lender, Key: j.key(), Seq: j.seq, Want: w})
 	t := time.NewTimer(lendPatience)
 	defer t.Stop()
 	for {
@@ -176,7 +178,7 @@ func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
 // Lend answers another broker out of files that nobody writes to: those of a replica
 // that does not run, and those put aside. Loans are what the replica itself lends.
 func Lend(fs logfile.FS, m *Asked, id logfile.Identity, copies []Copy, loans []logfile.Loan) *Lent {
-	answer := &Lent{From: id.Broker, Key: m.Key, Seq: m.Seq, Loans: loans}
+	answer := &Lent{From: m.To, Key: m.Key, Seq: m.Seq, Loans: loans}
 	why := errors.New("has no other copy of it")
 	for _, c := range copies {
 		before := c.Openings.Load()

@@ -44,7 +44,7 @@ func TestNothingIsLentOfALogThatComesIntoUse(t *testing.T) {
 	require.NoError(t, batch.Execute())
 	require.NoError(t, log.Close())
 
-	ask := &Asked{From: 1, Want: logfile.Want{First: entry, Last: entry}}
+	ask := &Asked{From: 1, To: 2, Want: logfile.Want{First: entry, Last: entry}}
 	require.Len(t, Lend(hooked, ask, id, []Copy{dir}, nil).Loans, 1)
 
 	hooked.opens = func() { dir.Openings.Add(1) }

@@ -1,6 +1,9 @@
 package routing
 
-import "ottla/protocol"
+import (
+	"ottla/actors/catalog"
+	"ottla/protocol"
+)
 
 // Table is the immutable routing snapshot of one cluster. The cluster's actor
 // publishes a new one when topics change.
@@ -51,7 +54,10 @@ type View struct {
 	Partitions map[protocol.PartitionID]*Partition
 	Problems   map[protocol.PartitionID]string // replicas that are down or being replaced
 
-	Rebuilt map[int]BrokerCopies // by broker: its replicas, and those of them that are being rebuilt
+	Rebuilt map[int]BrokerCopies     // by broker: its replicas, and those of them that are being rebuilt
+	Moves   map[int]catalog.Progress // by broker: its replicas, and those of them that are to be elsewhere
+	Resize  *catalog.Resize          // the latest change of the number of brokers, nil if there was none
+	Copies  int                      // at how many nodes copies of records are, at most
 
 	NextConsumerID protocol.ConsumerID // ids from this one on are free
 

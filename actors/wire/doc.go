@@ -43,6 +43,7 @@ const (
 	Join         uint16 = 48
 	Found        uint16 = 49
 	Hello        uint16 = 50
+	Members      uint16 = 51 // the nodes of the fleet
 )
 
 // errShort says that a message ends too early, or goes on too long.
