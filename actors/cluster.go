@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -34,6 +35,7 @@ type clusterActor struct {
 	create             *createSpec // set while the cluster is being created
 
 	state       *catalog.State
+	appliedTo   atomic.Int64                            // nextOffset, for everybody
 	nextOffset  int64                                   // of __cluster_metadata, applied so far
 	remotes     map[protocol.PartitionID]*remote.Leader // leaders at other nodes, also of topics that are not known here yet
 	caughtUp    *metadataConfirmed                      // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
@@ -243,6 +245,7 @@ func (c *clusterActor) restored(ctx actor.Context, m *metadataApplied) {
 		c.apply(&m.Records[i])
 	}
 	c.nextOffset = m.Restore
+	c.appliedTo.Store(c.nextOffset)
 	if c.recovered {
 		c.publish()
 		c.reconcile(ctx)
@@ -281,6 +284,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		c.nextOffset++
 		changed = c.apply(r) || changed
 	}
+	c.appliedTo.Store(c.nextOffset)
 	defer c.settleRecords(ctx) // once what the records say is published
 	if changed && c.recovered {
 		c.forgetReplaced()

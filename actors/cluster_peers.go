@@ -146,7 +146,7 @@ func (c *clusterActor) followMetadata(ctx actor.Context) {
 		return
 	}
 	group, self, root := c.links.Group(catalog.MetadataPartition()), ctx.Self(), c.env.system.Root
-	c.following = follow.Start(c.metaRoute, func() bool { return group.Locals() > 0 }, func(records []logfile.Record, restore int64) {
+	c.following = follow.Start(c.metaRoute, func() bool { return group.Locals() > 0 }, c.appliedTo.Load, func(records []logfile.Record, restore int64) {
 		root.Send(self, &metadataApplied{Records: records, Restore: restore})
 	})
 }

@@ -114,8 +114,8 @@ func TestNodesLeaveUnderLoad(t *testing.T) {
 
 	f.join("n5")
 	second := f.begin(f.nodes[1], http.MethodPost, "/nodes/1/decommission", nil)
-	f.nodes[0].kill() // itself
-	f.nodes[0].again()
+	f.nodes[0].kill()   // itself
+	f.nodes[0].launch() // it may be gone before it is ready
 	f.awaitTask(second.ID, "done")
 	f.nodes[0].stop()
 	f.nodes = f.nodes[1:]
@@ -126,7 +126,7 @@ func TestNodesLeaveUnderLoad(t *testing.T) {
 		s.stop()
 	}
 	for _, s := range f.nodes {
-		s.again()
+		s.launch()
 	}
 	f.waitReady()
 	l.check()

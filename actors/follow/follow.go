@@ -1,5 +1,6 @@
 // Package follow reads the metadata of a cluster from its leader, as a consumer would,
-// while a node runs no replica of it.
+// while a node runs no replica of it, or one that does not get what is committed: it may
+// have been taken out of its group, and only the metadata says so.
 package follow
 
 import (
@@ -14,17 +15,18 @@ import (
 // Reader is that reading.
 type Reader struct {
 	route *routing.Partition
-	here  func() bool // whether a replica of it runs here
+	here  func() bool  // whether a replica of it runs here
+	has   func() int64 // up to where this node has it
 	apply func(records []logfile.Record, restore int64)
 	next  int64
 }
 
 // Start begins to read, on a goroutine, for as long as here says that no replica runs
-// here. Apply gets the records in order; where restore is not 0 they are all that there
+// here, or that one does not get on. Has is up to where the node has it. Apply gets the records in order; where restore is not 0 they are all that there
 // is below that offset, and replace what was there. The result ends the reading.
-func Start(route *routing.Partition, here func() bool, apply func(records []logfile.Record, restore int64)) (stop func()) {
+func Start(route *routing.Partition, here func() bool, has func() int64, apply func(records []logfile.Record, restore int64)) (stop func()) {
 	work, cancel := context.WithCancel(context.Background())
-	r := &Reader{route: route, here: here, apply: apply}
+	r := &Reader{route: route, here: here, has: has, apply: apply}
 	go r.run(work)
 	return cancel
 }
@@ -42,8 +44,7 @@ func (r *Reader) run(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
-		if r.here() {
-			rest(ctx, pause)
+		if r.here() && !r.stuck(ctx) {
 			continue
 		}
 		leader := r.route.Await(nil, time.Now().Add(pause))
@@ -62,6 +63,23 @@ func (r *Reader) run(ctx context.Context) {
 		}
 		leader.Unregister(w)
 	}
+}
+
+// stuck waits, and reports whether the replica here has not got what was committed when
+// the wait began.
+func (r *Reader) stuck(ctx context.Context) bool {
+	committed := int64(0)
+	if leader := r.route.Leader(); leader != nil && leader.Away {
+		if v, err := leader.View(); err == nil {
+			committed = v.HighWatermark()
+		}
+	}
+	rest(ctx, pause)
+	if r.has() >= committed {
+		return false
+	}
+	r.next = r.has()
+	return true
 }
 
 func rest(ctx context.Context, d time.Duration) {

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,12 +82,24 @@ func TestReaderFollows(t *testing.T) {
 	l := &fakeLeader{end: 6}
 	route := routing.NewPartition(protocol.PartitionID{}, nil, 3)
 	route.Set(&routing.Leadership{Leader: l, Term: 1})
-	stop := Start(route, func() bool { return false }, func(records []logfile.Record, restore int64) { got <- batch{len(records), restore} })
+	none := func() int64 { return 0 }
+	stop := Start(route, func() bool { return false }, none, func(records []logfile.Record, restore int64) { got <- batch{len(records), restore} })
 	require.Equal(t, batch{4, 6}, next())
 	l.commit(8)
 	require.Equal(t, batch{2, 0}, next())
 	stop()
 
-	silent := Start(route, func() bool { return true }, func([]logfile.Record, int64) { t.Error("a replica runs here") })
+	// A replica that runs here gets records by itself, until it does not any more.
+	var has atomic.Int64
+	has.Store(8)
+	away := routing.NewPartition(protocol.PartitionID{}, nil, 3)
+	away.Set(&routing.Leadership{Leader: l, Term: 1, Away: true})
+	silent := Start(away, func() bool { return true }, has.Load, func(records []logfile.Record, restore int64) {
+		has.Add(int64(len(records)))
+		got <- batch{len(records), restore}
+	})
 	defer silent()
+	require.Never(t, func() bool { return len(got) > 0 }, 2*pause, pause/10)
+	l.commit(10)
+	require.Equal(t, batch{2, 0}, next())
 }
