@@ -2,6 +2,7 @@ package front
 
 import (
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,8 @@ type queueFeed struct {
 	ends  map[protocol.PartitionID]*feedEnd
 	woken chan struct{}
 	slots chan struct{} // taken by the partitions that are being read
+
+	reading sync.WaitGroup // goroutines that read, or wait for a slot
 }
 
 // feedEnd is where the queue waits for more at the end of a partition. Who has set busy
@@ -153,7 +156,7 @@ func (f *queueFeed) scan(work *routing.QueueWork) {
 			end.busy.Store(false)
 			continue
 		}
-		go f.scanPartition(t, s, end, waits)
+		f.reading.Go(func() { f.scanPartition(t, s, end, waits) })
 	}
 }
 
@@ -243,9 +246,7 @@ func (f *queueFeed) read(v routing.LogView, r *queue.Read) error {
 }
 
 func (f *queueFeed) unregister() {
-	for range cap(f.slots) { // wait for those who read
-		f.slots <- struct{}{}
-	}
+	f.reading.Wait()
 	for _, end := range f.ends {
 		if end.leader != nil {
 			end.leader.Unregister(end.waiter)

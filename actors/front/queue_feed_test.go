@@ -2,6 +2,7 @@ package front
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +22,12 @@ type fedQueue struct {
 	state  *queue.State
 	work   chan struct{}
 	ended  chan struct{}
+	once   sync.Once
 	buried func() *protocol.Error // nil: every one is taken
 }
+
+// end ends the queue.
+func (q *fedQueue) end() { q.once.Do(func() { close(q.ended) }) }
 
 // feedQueue has a queue give out the records of a topic.
 func (w *world) feedQueue(t *protocol.Topic) *fedQueue {
@@ -31,7 +36,7 @@ func (w *world) feedQueue(t *protocol.Topic) *fedQueue {
 	require.Nil(w.t, err)
 	q.state.Resume()
 	w.FeedQueue(&routing.QueueFeed{Group: "q", Ended: q.ended, Work: q.work, Ask: q.ask})
-	w.t.Cleanup(func() { close(q.ended) })
+	w.t.Cleanup(q.end)
 	return q
 }
 
@@ -113,6 +118,26 @@ func TestFeedingAQueue(t *testing.T) {
 	close(answers)
 	got := q.give(jobs, 1)
 	require.Equal(t, 1, got[0].ID.Partition)
+}
+
+// When a queue ends, nobody who reads for it stays behind.
+func TestAQueueEndsWhileItIsRead(t *testing.T) {
+	w := newWorld(t)
+	jobs, leaders := w.withTopic("jobs", 3*feedReaders)
+	answers := make(chan struct{})
+	var asked atomic.Int32
+	for _, l := range leaders {
+		l.silent = func() *protocol.Error {
+			asked.Add(1)
+			<-answers
+			return protocol.ErrNotLeader
+		}
+	}
+	q := w.feedQueue(jobs)
+	require.Eventually(t, func() bool { return asked.Load() == feedReaders }, patience, time.Millisecond, "as many as may read at the same time")
+	q.end()
+	close(answers)
+	require.Eventually(t, func() bool { return asked.Load() == int32(len(leaders)) }, patience, time.Millisecond)
 }
 
 // A dead letter that may have been written is written again under the same number.
