@@ -63,8 +63,8 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`log.levels.http: "loud" must be one of ["debug" "info" "warn" "error"]`,
 		},
 		{
-			"level of no package", func(c *Config) { c.Log.Levels = Levels{"kafka": "warn"} },
-			`log.levels: "kafka" must be one of ["actors" "cli" "http" "webhook"]`,
+			"level of no package", func(c *Config) { c.Log.Levels = Levels{"console": "warn"} },
+			`log.levels: "console" must be one of ["actors" "cli" "http" "kafka" "webhook"]`,
 		},
 		{
 			"no target of webhooks", func(c *Config) { c.Webhooks.Allow = List{"10.0.0.0/8", "*.lan", "::1", "http://x"} },
