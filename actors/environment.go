@@ -23,6 +23,7 @@ type Options struct {
 	DataDir string // must be set; created if missing
 	Host    string // as told to clients, default 127.0.0.1
 	Port    int
+	Kafka   string       // HOST:PORT where Kafka clients reach this node of a fleet; empty: nowhere
 	Logger  *slog.Logger // default: slog.Default()
 	Version string       // of the program, for people
 	Link    LinkOptions

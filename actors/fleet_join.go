@@ -51,7 +51,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 		return nil, err
 	}
 	http := net.JoinHostPort(e.opt.Host, strconv.Itoa(e.opt.Port))
-	me := catalog.FleetNode{UUID: uuid, Name: o.Name, Link: o.Advertise, HTTP: http, Rack: o.Rack, Version: e.opt.Version}
+	me := catalog.FleetNode{UUID: uuid, Name: o.Name, Link: o.Advertise, HTTP: http, Kafka: e.opt.Kafka, Rack: o.Rack, Version: e.opt.Version}
 	j := founding.New(founding.Options{
 		DataDir: e.opt.DataDir, Seeds: o.Seeds, Self: me,
 		Node: node, Log: e.log, Now: e.now, Stopped: e.stopped,

@@ -39,11 +39,27 @@ func (b *bothFaces) Shutdown(ctx context.Context) error {
 	return errors.Join(b.Server.Shutdown(ctx), <-ended)
 }
 
+// kafkaAddress is where other nodes of a fleet send Kafka clients, "" if that cannot be
+// told from the configuration.
+func kafkaAddress(k *config.Kafka) string {
+	host, port, err := net.SplitHostPort(k.Listen)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if k.AdvertisedHost != "" {
+		host = k.AdvertisedHost
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // withKafka opens the first port for Kafka clients.
 func withKafka(cfg *config.Config, l *logs, srv *http.Server, node *actors.Node, shared http.Options) (*bothFaces, error) {
 	o := kafka.Options{
 		Logger: l.logger("kafka"), Listen: cfg.Kafka.Listen, Host: cfg.Kafka.AdvertisedHost, Cluster: cfg.Kafka.Cluster,
-		Access:          shared.Access,
+		Fleet: cfg.Node.Link != "", Access: shared.Access,
 		MaxRequestBytes: int(cfg.Limits.BodyBytes), MaxRecordBytes: int(cfg.Limits.RecordBytes), MaxBytes: int(cfg.Limits.MaxBytes),
 		MaxRecordHeaders: cfg.Limits.Headers, MaxHeaderName: int(cfg.Limits.HeaderName),
 		MaxJSONDepth: cfg.Limits.JSONDepth, MaxNumberDigits: cfg.Limits.NumberDigits, MaxConnections: shared.MaxConnections,

@@ -137,6 +137,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		DataDir:                cfg.DataDir,
 		Host:                   host,
 		Port:                   port,
+		Kafka:                  kafkaAddress(&cfg.Kafka),
 		Logger:                 log,
 		RequestTimeout:         cfg.RequestTimeout.D(),
 		AutoCreateTopics:       cfg.AutoCreateTopics,

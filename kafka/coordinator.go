@@ -29,6 +29,8 @@ func (c *conn) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoord
 		o := kmsg.NewFindCoordinatorResponseCoordinator()
 		o.Key, o.NodeID, o.Host, o.Port = key, node, host, port
 		switch {
+		case node == 0:
+			o.ErrorCode = errCoordinatorLoadInProgress
 		case req.CoordinatorType != coordinatorOfGroup: // there are no transactions
 			o.ErrorCode = errInvalidRequest
 		case !protocol.ValidName(key):
@@ -48,15 +50,15 @@ func (c *conn) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoord
 
 // here is the node that the client is connected to.
 func (c *conn) here() (node int32, host string, port int32) {
-	nodes := c.srv.nodes()
-	at, ok := c.nc.LocalAddr().(*net.TCPAddr)
-	for id, p := range nodes {
-		if ok && p == int32(at.Port) {
-			return id, c.hostFor(), p
+	ports := c.srv.ports(c.hostFor())
+	local, ok := c.nc.LocalAddr().(*net.TCPAddr)
+	for id, at := range ports {
+		if ok && at.port == int32(local.Port) {
+			return id, at.host, at.port
 		}
 	}
 	self := c.srv.self() // of a port that is being closed
-	return self, c.hostFor(), nodes[self]
+	return self, c.hostFor(), ports[self].port
 }
 
 // groupError is Kafka's code for a group whose coordinator could not be asked.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/hex"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -100,13 +102,47 @@ func (s *Server) clusterID() (string, *protocol.Error) {
 	return "", protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", s.o.Cluster)
 }
 
-// nodes are the brokers as clients may reach them, by id.
-func (s *Server) nodes() map[int32]int32 {
+// address is where a client reaches a node.
+type address struct {
+	host string
+	port int32
+}
+
+// nodes are the nodes that clients may reach, by id: the brokers whose ports are open
+// or, in a fleet, the nodes that are not away. The client's own is always among them.
+func (c *conn) nodes() map[int32]address {
+	if !c.srv.o.Fleet {
+		return c.srv.ports(c.hostFor())
+	}
+	self := c.srv.self()
+	found := c.srv.ports(c.hostFor())
+	infos, err := c.srv.b.Nodes()
+	if err != nil {
+		return found
+	}
+	for i := range infos {
+		n := &infos[i]
+		host, text, err := net.SplitHostPort(n.Kafka)
+		port, wrong := strconv.ParseUint(text, 10, 16)
+		if err == nil && wrong == nil && n.ID != uint64(self) && (n.State == protocol.NodeActive || n.State == protocol.NodeDraining) {
+			found[int32(n.ID)] = address{host, int32(port)}
+		}
+	}
+	return found
+}
+
+// ports are the nodes whose ports this process has open.
+func (s *Server) ports(host string) map[int32]address {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ports := make(map[int32]int32, len(s.listeners))
+	ports := make(map[int32]address, len(s.listeners))
 	for id, l := range s.listeners {
-		ports[id] = l.port
+		if s.o.Fleet {
+			id = s.self()
+		}
+		if id != 0 {
+			ports[id] = address{host, l.port}
+		}
 	}
 	return ports
 }
@@ -125,10 +161,10 @@ func (c *conn) hostFor() string {
 // metadata says which nodes there are, and which topics with which leaders.
 func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := answerTo[*kmsg.MetadataResponse](req)
-	nodes := c.srv.nodes()
+	nodes := c.nodes()
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		b := kmsg.NewMetadataResponseBroker()
-		b.NodeID, b.Host, b.Port = id, c.hostFor(), nodes[id]
+		b.NodeID, b.Host, b.Port = id, nodes[id].host, nodes[id].port
 		resp.Brokers = append(resp.Brokers, b)
 		if resp.ControllerID <= 0 {
 			resp.ControllerID = id
@@ -150,7 +186,7 @@ func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	return resp
 }
 
-func (c *conn) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]int32) {
+func (c *conn) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]address) {
 	topics, err := c.view(protocol.RightRead).Topics(c.srv.o.Cluster, true)
 	if err != nil {
 		return
@@ -165,7 +201,7 @@ func (c *conn) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]int32) {
 	}
 }
 
-func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, nodes map[int32]int32) kmsg.MetadataResponseTopic {
+func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.Partitions = asked.Topic, asked.TopicID, []kmsg.MetadataResponseTopicPartition{}
 	var name string
@@ -202,26 +238,20 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 
 // describe is a topic as clients see it. What a broker leads whose port is not open is
 // led by any other for them.
-func (c *conn) describe(t *protocol.TopicInfo, nodes map[int32]int32) kmsg.MetadataResponseTopic {
+func (c *conn) describe(t *protocol.TopicInfo, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.IsInternal = &t.Name, protocol.IsInternalTopic(t.Name)
 	out.TopicID, _ = c.srv.ids.id(t.ID)
-	fleet := c.srv.b.Node() != 0
+	at := c.places()
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
 		o := kmsg.NewMetadataResponseTopicPartition()
 		o.Partition, o.Leader, o.LeaderEpoch = int32(p.Number), -1, -1
-		o.Replicas, o.ISR, o.OfflineReplicas = c.seen(p.Replicas, fleet), c.seen(p.InSync, fleet), []int32{}
-		switch {
-		case p.LeaderBrokerID == nil:
+		o.Replicas, o.ISR, o.OfflineReplicas = at.all(p.Replicas), at.all(p.InSync), []int32{}
+		if p.LeaderBrokerID == nil {
 			o.ErrorCode = errLeaderNotAvailable
-		case fleet:
-			o.Leader = c.srv.self()
-		default:
-			o.Leader = int32(*p.LeaderBrokerID)
-			if _, open := nodes[o.Leader]; !open {
-				o.Leader = slices.Min(slices.Collect(maps.Keys(nodes)))
-			}
+		} else if o.Leader = at.one(*p.LeaderBrokerID); nodes[o.Leader] == (address{}) && len(nodes) > 0 {
+			o.Leader = slices.Min(slices.Collect(maps.Keys(nodes)))
 		}
 		for _, r := range o.Replicas {
 			if _, open := nodes[r]; !open {
@@ -234,14 +264,38 @@ func (c *conn) describe(t *protocol.TopicInfo, nodes map[int32]int32) kmsg.Metad
 	return out
 }
 
-// seen are brokers as nodes: in a fleet, this one stands for all.
-func (c *conn) seen(brokers []int, fleet bool) []int32 {
-	if fleet {
-		return []int32{c.srv.self()}
+// places says which node runs a broker; nil where each broker is a node of its own.
+type places map[int]int32
+
+// places asks which nodes of a fleet run the brokers.
+func (c *conn) places() places {
+	if !c.srv.o.Fleet {
+		return nil
 	}
+	at := places{}
+	brokers, _ := c.srv.brokers() // without them this node stands for all
+	for i := range brokers {
+		at[brokers[i].ID] = int32(brokers[i].Node)
+	}
+	for id := range at {
+		if at[id] == 0 {
+			at[id] = c.srv.self()
+		}
+	}
+	return at
+}
+
+func (p places) one(broker int) int32 {
+	if p == nil {
+		return int32(broker)
+	}
+	return p[broker]
+}
+
+func (p places) all(brokers []int) []int32 {
 	out := make([]int32, len(brokers))
 	for i, id := range brokers {
-		out[i] = int32(id)
+		out[i] = p.one(id)
 	}
 	return out
 }
@@ -250,10 +304,10 @@ func (c *conn) seen(brokers []int, fleet bool) []int32 {
 func (c *conn) describeCluster(req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
 	resp := answerTo[*kmsg.DescribeClusterResponse](req)
 	resp.ClusterID, _ = c.srv.clusterID()
-	nodes := c.srv.nodes()
+	nodes := c.nodes()
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		b := kmsg.NewDescribeClusterResponseBroker()
-		b.NodeID, b.Host, b.Port = id, c.hostFor(), nodes[id]
+		b.NodeID, b.Host, b.Port = id, nodes[id].host, nodes[id].port
 		resp.Brokers = append(resp.Brokers, b)
 		if resp.ControllerID <= 0 {
 			resp.ControllerID = id

@@ -16,6 +16,8 @@ import (
 type Backend interface {
 	// Node is the number of this process in its fleet, 0 where there is none.
 	Node() uint64
+	// Nodes lists the nodes of the fleet, none where there is no fleet.
+	Nodes() ([]protocol.NodeInfo, *protocol.Error)
 	// Clusters lists the clusters with their brokers, Topics the topics of one.
 	Clusters() ([]protocol.ClusterInfo, *protocol.Error)
 	Topics(cluster string, internal bool) ([]protocol.TopicInfo, *protocol.Error)
@@ -55,6 +57,7 @@ type Options struct {
 	Listen  string // HOST:PORT of the first broker; the others have the ports after it, or ports of their own if it is 0
 	Host    string // by which clients are told to come; empty: the one of Listen
 	Cluster string // whose topics it serves
+	Fleet   bool   // the process is a node of a fleet, perhaps one that does not know its number yet
 	TLS     *tls.Config
 
 	// Access knows who may ask; nil: everybody may do everything. As returns the broker

@@ -25,6 +25,7 @@ type Server struct {
 	log  *slog.Logger
 	host string
 	port int // of the first broker; 0: each has a port of its own
+	addr net.Addr
 
 	done  chan struct{} // closed when Shutdown begins
 	end   sync.Once
@@ -63,26 +64,32 @@ func New(b Backend, o Options) (*Server, error) {
 	if s.port, err = strconv.Atoi(port); err != nil {
 		return nil, fmt.Errorf("kafka.listen: port %q is no number", port)
 	}
-	if err := s.listen(s.self()); err != nil {
+	if err := s.listen(firstPort); err != nil {
 		return nil, fmt.Errorf("open kafka.listen: %w", err)
 	}
+	s.addr = s.listeners[firstPort].Addr()
 	return s, nil
 }
 
-// self is the id of the node that the first port stands for.
-func (s *Server) self() int32 { return max(1, int32(s.b.Node())) }
+// firstPort is the broker whose port is opened first. In a fleet it is the only one, and
+// stands for the node.
+const firstPort = 1
+
+// self is the id of the node that the first port stands for; 0 while it is not known.
+func (s *Server) self() int32 {
+	if s.o.Fleet {
+		return int32(s.b.Node())
+	}
+	return firstPort
+}
 
 // Addr is the address of the first port.
-func (s *Server) Addr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.listeners[s.self()].Addr()
-}
+func (s *Server) Addr() net.Addr { return s.addr }
 
 // listen opens the port of a broker.
 func (s *Server) listen(broker int32) error {
 	port := s.port
-	if port != 0 && s.b.Node() == 0 {
+	if port != 0 {
 		port += int(broker) - 1
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(port)))
@@ -121,7 +128,7 @@ func (s *Server) Serve() {
 // follow opens the ports of brokers that run, and closes those of others. In a fleet
 // there is one port, which stands for whatever the node runs.
 func (s *Server) follow() {
-	if s.b.Node() != 0 {
+	if s.o.Fleet {
 		return
 	}
 	brokers, err := s.brokers()

@@ -141,6 +141,7 @@ type NodeInfo struct {
 	Name      string       `json:"name"`
 	UUID      string       `json:"uuid"`
 	HTTP      string       `json:"http"`
+	Kafka     string       `json:"kafka,omitempty"` // HOST:PORT for Kafka clients; empty: none are served
 	Link      string       `json:"link"`
 	Rack      string       `json:"rack"`
 	Version   string       `json:"version"`

@@ -40,6 +40,7 @@ type FleetNode struct {
 	Name      string `json:"name"` // unique in the fleet
 	Link      string `json:"link"` // HOST:PORT where other nodes reach it
 	HTTP      string `json:"http"` // HOST:PORT where clients reach it; empty until it has said so
+	Kafka     string `json:"kafka,omitempty"` // HOST:PORT where Kafka clients reach it; empty: nowhere
 	Rack      string `json:"rack,omitempty"`
 	Version   string `json:"version,omitempty"`  // of the program
 	CreatedAt int64  `json:"created_at"`         // milliseconds since 1970

@@ -58,7 +58,7 @@ func (v *View) infos(alive func(uint64) bool) []protocol.NodeInfo {
 	list := []protocol.NodeInfo{}
 	for id, n := range v.Nodes {
 		info := protocol.NodeInfo{
-			ID: id, Name: n.Name, UUID: n.UUID, HTTP: n.HTTP, Link: n.Link, Rack: n.Rack, Version: n.Version,
+			ID: id, Name: n.Name, UUID: n.UUID, HTTP: n.HTTP, Kafka: n.Kafka, Link: n.Link, Rack: n.Rack, Version: n.Version,
 			State: protocol.NodeUnreachable, Brokers: []protocol.NodeBroker{}, CreatedAt: time.UnixMilli(n.CreatedAt).UTC(),
 		}
 		switch {
