@@ -8,7 +8,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"ottla/actors/datadir"
 	"ottla/actors/peers"
 	"ottla/actors/supervise"
 	"ottla/link"
@@ -28,8 +27,8 @@ type brokerInCluster struct {
 	wiped  bool  // its directory is new, and the metadata lacks successors for what was lost
 	told   map[protocol.PartitionID]toldReplica
 	reply  []protocol.Future[*protocol.Error] // who waits for a stop or a start
-	holds  []datadir.Replica
-	opened *brokerOpened // only while starting: it waits to be introduced
+	holds  map[protocol.PartitionID]uint64    // live replicas in its directory, those that it was told to make included
+	opened *brokerOpened                      // only while starting: it waits to be introduced
 
 	gone  bool              // its actor panicked, and what it left behind still works in its directory
 	pause supervise.Backoff // before it is started again after that

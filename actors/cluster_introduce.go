@@ -153,7 +153,12 @@ func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 	}
 	m := b.opened
 	c.moveBroker(b, brokerRunning, nil)
-	b.wiped, b.holds = m.Wiped, m.Holding
+	b.wiped, b.holds = m.Wiped, map[protocol.PartitionID]uint64{}
+	for _, r := range m.Holding {
+		if r.State == datadir.ReplicaLive {
+			b.holds[protocol.PartitionID{TopicID: r.TopicID, Partition: r.Partition}] = r.ReplicaID
+		}
+	}
 	c.sayBroker(b)
 	c.openMetadata(ctx, b)
 	if c.recovered {

@@ -278,17 +278,17 @@ func (c *clusterActor) nodeOf(b *brokerInCluster) uint64 {
 // releaseMoved has a broker remove replicas that the metadata does not have any more, or
 // has elsewhere.
 func (c *clusterActor) releaseMoved(ctx actor.Context, b *brokerInCluster) {
-	for i, held := range b.holds {
-		key := protocol.PartitionID{TopicID: held.TopicID, Partition: held.Partition}
+	for key, held := range b.holds {
 		p := c.state.Partitions()[key]
-		if p == nil || held.ReplicaID == 0 || !b.has(key, held.ReplicaID) {
+		if p == nil {
+			delete(b.holds, key) // of a topic that was deleted
 			continue
 		}
 		replica, _ := c.state.Held(p, b.number, c.env.nodeID())
-		if replica == 0 && !slices.ContainsFunc(p.Replicas, func(r protocol.PlacedReplica) bool { return r.ReplicaID == held.ReplicaID }) {
-			b.holds[i].ReplicaID = 0 // it is told once
+		if replica == 0 && !slices.ContainsFunc(p.Replicas, func(r protocol.PlacedReplica) bool { return r.ReplicaID == held }) {
+			delete(b.holds, key) // it is told once
 			delete(b.told, key)
-			ctx.Send(b.pid, &releaseReplica{Key: key, Replica: held.ReplicaID})
+			ctx.Send(b.pid, &releaseReplica{Key: key, Replica: held})
 		}
 	}
 }

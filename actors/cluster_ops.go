@@ -7,7 +7,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
-	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -249,11 +248,7 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 		want: want, settings: catalog.InternalTopic(protocol.MetadataTopic, protocol.MetadataTopic, 1, len(c.handle.manifest.Voters), 0).TopicSettings,
 		route: c.metaRoute, group: c.links.Group(catalog.MetadataPartition()),
 	}
-	for _, r := range b.holds {
-		if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
-			spec.id.ReplicaID = r.ReplicaID
-		}
-	}
+	spec.id.ReplicaID = b.holds[catalog.MetadataPartition()]
 	if c.create != nil {
 		for _, w := range c.handle.manifest.Voters {
 			spec.founders = append(spec.founders, w.ReplicaID)
@@ -280,10 +275,8 @@ func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 		if b == nil {
 			continue // it has left
 		}
-		for _, r := range b.holds {
-			if r.TopicID == protocol.MetadataTopic && r.State == datadir.ReplicaLive {
-				w.ReplicaID = r.ReplicaID
-			}
+		if live := b.holds[catalog.MetadataPartition()]; live != 0 {
+			w.ReplicaID = live
 		}
 		want = append(want, w)
 	}

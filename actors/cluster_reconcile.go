@@ -40,7 +40,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 			}
 			b.told[key] = now
 			specs = append(specs, c.spec(key, t, p, b.number, replica, founder))
-			b.hold(t, key.Partition, replica)
+			b.holds[key] = replica
 		}
 		slices.SortFunc(specs, func(x, y partitionSpec) int { return protocol.ComparePartitionIDs(x.key(), y.key()) })
 		if len(specs) > 0 {
@@ -93,7 +93,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	lost := 0
 	for key, p := range c.state.Partitions() {
 		replica, node := c.lost(p, b)
-		if replica == 0 || b.has(key, replica) {
+		if replica == 0 || b.holds[key] == replica {
 			continue
 		}
 		lost++
@@ -132,13 +132,6 @@ func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error
 	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.number)
 }
 
-// has reports whether the broker's (new) ledger has a replica.
-func (b *brokerInCluster) has(key protocol.PartitionID, replica uint64) bool {
-	return slices.ContainsFunc(b.holds, func(r datadir.Replica) bool {
-		return r.Key() == protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica} && r.State == datadir.ReplicaLive
-	})
-}
-
 // lost is the replica of a partition that a broker whose directory was lost had in it, 0
 // if none, and the node of its successor: 0 where the broker is.
 func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, node uint64) {
@@ -155,13 +148,6 @@ func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, 
 		}
 	}
 	return 0, 0
-}
-
-// hold notes that a broker is about to have a replica.
-func (b *brokerInCluster) hold(t *catalog.Topic, partition int, replica uint64) {
-	if !b.has(protocol.PartitionID{TopicID: t.ID, Partition: partition}, replica) {
-		b.holds = append(b.holds, datadir.Replica{TopicID: t.ID, Topic: t.Name, Partition: partition, ReplicaID: replica, State: datadir.ReplicaLive})
-	}
 }
 
 func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old, node uint64) {
@@ -321,7 +307,9 @@ func (c *clusterActor) publish() {
 	if view.Resize = c.state.Resizing(); c.state.Moving() {
 		view.Moves = c.state.Progress()
 	}
-	view.Copies = c.state.MostCopies()
+	if c.env.fleet != nil {
+		view.Copies = c.state.MostCopies()
+	}
 	for _, t := range c.state.TopicList() {
 		view.Topics = append(view.Topics, c.state.TopicInfo(t))
 		counter := c.counters[t.ID]

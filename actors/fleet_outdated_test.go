@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,8 +17,10 @@ import (
 func TestAnOlderCopyIsRecognizedByOtherNodes(t *testing.T) {
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0")
-	f.stop(3)
 	broker := filepath.Join(f.dataDir(3), "default", datadir.BrokerDirName(3))
+	require.Eventually(t, func() bool { return datadir.CheckBrokerDir(broker, clusterID(t, f.nodes[1]), 3) == nil }, patience, 5*time.Millisecond,
+		"the last thing that is written of a new broker")
+	f.stop(3)
 	saved := filepath.Join(f.dir, "saved")
 	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
 	f.start(3)
@@ -36,8 +39,10 @@ func TestAnOlderCopyIsRecognizedByOtherNodes(t *testing.T) {
 func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0")
-	f.stop(3)
 	broker := filepath.Join(f.dataDir(3), "default", datadir.BrokerDirName(3))
+	require.Eventually(t, func() bool { return datadir.CheckBrokerDir(broker, clusterID(t, f.nodes[1]), 3) == nil }, patience, 5*time.Millisecond,
+		"the last thing that is written of a new broker")
+	f.stop(3)
 	saved := filepath.Join(f.dir, "saved")
 	require.NoError(t, os.CopyFS(saved, os.DirFS(broker)))
 	killed := f.start(3)
@@ -50,4 +55,10 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	f.awaitReady()
 	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.Equal(t, []string{"0"}, fetchAll(t, n, "q", 0))
+}
+
+func clusterID(t *testing.T, n *Node) string {
+	info, err := n.Cluster("default")
+	require.Nil(t, err)
+	return info.ID
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/protocol"
 )
 
@@ -173,4 +174,45 @@ func TestDecommissionIsCalledOff(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return len(replicaDirs(t, f.dataDir(4), 2, "")) == 0
 	}, patience, 10*time.Millisecond, "what had moved is removed again")
+}
+
+// One process becomes a fleet: its brokers spread over those that join, and so does the
+// fleet's own metadata, until the first node can leave.
+func TestOneProcessBecomesAFleet(t *testing.T) {
+	f := newFleet(t, 1)
+	produce(t, f.nodes[1], "q", 0, "0", "1")
+	for i := 2; i <= 4; i++ {
+		f.start(i)
+	}
+	held := func(node int) (nodes []uint64) {
+		for _, p := range f.nodes[node].env.fleet.View().Placed {
+			if p.Settings.Name == catalog.FleetName {
+				nodes = p.Nodes
+			}
+		}
+		return nodes
+	}
+	require.Eventually(t, func() bool { return len(held(4)) == 3 }, patience, 10*time.Millisecond, "an odd number of the four")
+	task, err := f.nodes[3].Rebalance(context.Background())
+	require.Nil(t, err)
+	awaitTask(t, f.nodes[2], task.ID)
+	info, err := f.nodes[4].Cluster("default")
+	require.Nil(t, err)
+	at := map[uint64]bool{}
+	for _, b := range info.Brokers {
+		at[b.Node] = true
+	}
+	require.Len(t, at, 3)
+	task, err = f.nodes[2].DecommissionNode(context.Background(), 1)
+	require.Nil(t, err)
+	awaitTask(t, f.nodes[2], task.ID)
+	f.stop(1)
+	require.ElementsMatch(t, []uint64{2, 3, 4}, held(2))
+	f.stop(3)
+	require.Len(t, fetchAll(t, f.nodes[4], "q", 0), 2)
+	f.start(3)
+	f.seeds = []string{f.links[2], f.links[4]} // what it was founded with is gone
+	f.start(5)
+	f.start(6)
+	require.Eventually(t, func() bool { return len(held(2)) == 5 }, patience, 10*time.Millisecond, "five of the five that are left")
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -130,6 +132,52 @@ func TestNodesLeaveUnderLoad(t *testing.T) {
 	}
 	f.waitReady()
 	l.check()
+}
+
+// What docs/operating.md says to type when machines come and go, typed in that order.
+func TestOperatingAFleet(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/operating.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## Machines come and go\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	f := startNodes(t, 3)
+	f.join("n4")
+	for i := range 30 { // so that a decommission takes its time
+		f.nodes[0].topic(fmt.Sprintf("t%d", i), 3)
+	}
+	typed := 0
+	for _, m := range regexp.MustCompile("`ottla ([^`]+)`").FindAllStringSubmatch(section, -1) {
+		if typed++; strings.HasPrefix(m[1], "node re") {
+			f.settle()
+		}
+		if strings.HasPrefix(m[1], "node replace") {
+			f.nodes[1].kill()
+			f.nodes = append(f.nodes[:1:1], f.nodes[2:]...)
+		}
+		f.nodes[0].eventually(waitTimeout, m[1], func() error {
+			code, out, problem := f.nodes[0].ottla("", strings.Fields(m[1])...)
+			if code != 0 {
+				return fmt.Errorf("%s %s", out, problem)
+			}
+			return nil
+		})
+	}
+	f.settle()
+	require.Equal(t, 10, typed)
+}
+
+// settle waits until no task is under way.
+func (f *nodeSet) settle() {
+	f.t.Helper()
+	f.nodes[0].eventually(2*waitTimeout, "no task is under way", func() error {
+		a := f.nodes[0].get("/tasks")
+		if strings.Contains(string(a.body), `"state":"running"`) {
+			return fmt.Errorf("%s", a.body)
+		}
+		return nil
+	})
 }
 
 // Brokers spread over a node that has joined, and a cluster grows and shrinks, at several
