@@ -189,8 +189,8 @@ func (s *sender) run(ctx context.Context, in io.Reader) error {
 	switch {
 	case ctx.Err() != nil && (t.failure != nil || t.upTo < s.lines):
 		return fmt.Errorf("interrupted: lines up to %d are committed, those up to %d may be; --skip %d goes on, and may write some again", t.upTo, s.lines, t.upTo)
-	case ctx.Err() != nil && err != nil:
-		return fmt.Errorf("interrupted after %s, which are committed; --skip %d goes on", count(s.lines, "line"), s.lines)
+	case ctx.Err() != nil && err != nil: // perhaps among the lines that were to be skipped
+		return fmt.Errorf("interrupted after %s, which are committed; --skip %d goes on", count(t.upTo, "line"), t.upTo)
 	case t.failure != nil:
 		err = s.failed()
 	}

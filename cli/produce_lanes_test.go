@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,4 +127,16 @@ func TestRefusalsWithSeveralLanes(t *testing.T) {
 	}
 	assert.Len(t, lanes, 3)
 	assert.Less(t, sender.tally.upTo, 501)
+}
+
+// Whoever interrupts a command while it still skips lines goes on where it would have
+// begun, not where it was in the file.
+func TestInterruptedWhileSkipping(t *testing.T) {
+	a, err := newAPI("127.0.0.1:1", nil, "")
+	require.NoError(t, err)
+	s, err := newSender(&process{}, a, &produceOptions{topic: "t", partition: -1, skip: 1000}, 0, placement{lanes: 1})
+	require.NoError(t, err)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	assert.EqualError(t, s.run(ctx, strings.NewReader("1\n2\n3\n")), "interrupted after 1000 lines, which are committed; --skip 1000 goes on")
 }

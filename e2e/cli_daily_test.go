@@ -184,12 +184,15 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 	const n = 400_000
 	file := numbered(t, n)
 	skip, interrupts := "0", 0
-	for range 50 {
+	for try := range 20 {
 		cmd := exec.Command(binary, "produce", "lines", file, "--server", s.base, "--skip", skip)
 		var stderr safeBuffer
 		cmd.Stderr = &stderr
 		require.NoError(t, cmd.Start())
-		timer := time.AfterFunc(150*time.Millisecond, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		timer := time.AfterFunc(time.Duration(100+50*try)*time.Millisecond, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		if try == 19 { // a slow machine has not come to the end
+			timer.Stop()
+		}
 		err := cmd.Wait()
 		timer.Stop()
 		if err == nil {
@@ -198,7 +201,7 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 		interrupts++
 		m := regexp.MustCompile(`^ottla: interrupted after \d+ lines?, which are committed; --skip (\d+) goes on\n$`).FindStringSubmatch(stderr.tail(1000))
 		if m == nil {
-			require.Equal(t, "ottla: interrupted\n", stderr.tail(1000), "before the first line")
+			require.Contains(t, []string{"", "ottla: interrupted\n"}, stderr.tail(1000), "before it began, or before the first line")
 			continue
 		}
 		skip = m[1]
@@ -212,7 +215,7 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 			seen[i] = true
 		}
 	}
-	assert.NotContains(t, seen, false)
+	assert.Equal(t, -1, slices.Index(seen, false), "the first that is missing")
 }
 
 // A group is moved in all its topics, to a time, and a dry run says where to without
