@@ -36,10 +36,10 @@ const (
 // FleetNode is a node of a fleet. Immutable, like Topic.
 type FleetNode struct {
 	ID        uint64 `json:"id"`
-	UUID      string `json:"uuid"` // of its data directory
-	Name      string `json:"name"` // unique in the fleet
-	Link      string `json:"link"` // HOST:PORT where other nodes reach it
-	HTTP      string `json:"http"` // HOST:PORT where clients reach it; empty until it has said so
+	UUID      string `json:"uuid"`            // of its data directory
+	Name      string `json:"name"`            // unique in the fleet
+	Link      string `json:"link"`            // HOST:PORT where other nodes reach it
+	HTTP      string `json:"http"`            // HOST:PORT where clients reach it; empty until it has said so
 	Kafka     string `json:"kafka,omitempty"` // HOST:PORT where Kafka clients reach it; empty: nowhere
 	Rack      string `json:"rack,omitempty"`
 	Version   string `json:"version,omitempty"`  // of the program

@@ -131,27 +131,24 @@ func (s *State) leaves(broker int) bool {
 	return s.resize != nil && s.resize.Phase == ResizeMoving && broker > s.resize.Brokers
 }
 
-// giveUp takes back moves to where nothing is to be any more.
+// giveUp calls off moves to where nothing is to be any more, and resumes those that were
+// called off too early.
 func (m *moves) giveUp() (recs []metarecord.Record) {
 	for _, key := range m.order {
 		p := m.s.partitions[key]
-		next := p.clone()
-		next.Replacing = slices.DeleteFunc(next.Replacing, func(r PendingReplica) bool {
-			if !m.s.goesOn(p, &r) && r.OldID != 0 {
-				return false
+		next, changed := p.clone(), false
+		for i := range next.Replacing {
+			r := &next.Replacing[i]
+			if !m.s.goesOn(p, r) && r.OldID != 0 {
+				continue
 			}
-			to := m.s.brokers[r.Target()]
-			switch {
-			case r.NewID == 0:
-				return !m.s.leaves(r.Broker)
-			case to == nil || m.s.leaves(r.Target()):
-				return true
-			case r.To == 0 && r.OldID != 0:
-				return r.Node != to.goal()
+			if back := !m.aimed(r); back != r.Back {
+				r.Back, changed = back, true
 			}
-			return false
-		})
-		if len(next.Replacing) < len(p.Replacing) {
+		}
+		given := func(r PendingReplica) bool { return r.Back && r.NewID == 0 } // nothing has to go for it
+		if changed {
+			next.Replacing = slices.DeleteFunc(next.Replacing, given)
 			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
 		}
 		if len(recs) >= movesAtOnce*4 {
@@ -159,6 +156,20 @@ func (m *moves) giveUp() (recs []metarecord.Record) {
 		}
 	}
 	return recs
+}
+
+// aimed reports whether a move leads to where something is to be.
+func (m *moves) aimed(r *PendingReplica) bool {
+	to := m.s.brokers[r.Target()]
+	switch {
+	case r.NewID == 0:
+		return m.s.leaves(r.Broker)
+	case to == nil || m.s.leaves(r.Target()):
+		return false
+	case r.To == 0 && r.OldID != 0:
+		return r.Node == to.goal()
+	}
+	return true
 }
 
 // begin begins the next move of a partition of which nothing moves; false if there is

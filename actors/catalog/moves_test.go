@@ -122,6 +122,35 @@ func TestBrokerMovesToAnotherNode(t *testing.T) {
 	assert.Empty(t, h.s.DecideMoves())
 }
 
+// The new replica of a move that is called off may vote by then: it goes only when the
+// group is without it.
+func TestWhatIsCalledOffStaysUntilTheGroupIsWithoutIt(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	h.onNodes(1, 2, 3)
+	key := protocol.PartitionID{TopicID: "meta-id"}
+	h.do(h.s.DecideMoveBroker(2, 4))
+	h.do(h.s.DecideMoves())
+	moved := h.s.partitions[key].Replacing[0]
+	h.do(h.s.DecideMoveBroker(2, 2))
+	h.do(h.s.DecideMoves())
+	p := h.s.partitions[key]
+	require.True(t, p.Replacing[0].Back)
+	require.Contains(t, p.Wanted(), protocol.PlacedReplica{Broker: 2, ReplicaID: moved.OldID})
+	held, _ := h.s.Held(p, 2, 4)
+	require.Equal(t, moved.NewID, held, "its files stay")
+	held, _ = h.s.Held(p, 2, 2)
+	require.Equal(t, moved.OldID, held)
+	require.False(t, p.Replacing[0].Done([]uint64{1, 3, moved.NewID}))
+	require.True(t, p.Replacing[0].Done([]uint64{1, moved.OldID, 3}))
+	h.do(h.s.DecideMoveBroker(2, 4))
+	h.do(h.s.DecideMoves())
+	require.False(t, h.s.partitions[key].Replacing[0].Back, "and it may be wanted again")
+	h.do(h.s.DecideMoveBroker(2, 2))
+	h.settle(rand.New(rand.NewSource(4)))
+	held, _ = h.s.Held(h.s.partitions[key], 2, 4)
+	require.Zero(t, held)
+}
+
 func (h *clusterHarness) pending() (keys []protocol.PartitionID) {
 	for key, p := range h.s.partitions {
 		if len(p.Replacing) > 0 {

@@ -28,7 +28,7 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 	case at >= 0 && next.Replacing[at].OldID == oldID && !s.goesOn(p, &next.Replacing[at]):
 		return next.Replacing[at].NewID, nil, nil
 	case at >= 0 && next.Replacing[at].OldID == oldID:
-		next.Replacing[at].Lost = true
+		next.Replacing[at].Lost, next.Replacing[at].Back = true, false
 		return next.Replacing[at].NewID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
 	case at >= 0:
 		next.Replacing[at].NewID = newID
@@ -43,7 +43,8 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 }
 
 // DecideReplicaReplaced records that raft's membership has changed: newID votes,
-// and the id that it replaces on broker does not. It keeps that one's place in the order
+// and the id that it replaces on broker does not; or, of a move that was called off, that
+// it is the other way round. It keeps that one's place in the order
 // of preference. NewID is 0 where nothing takes its place. No records are returned if that
 // is known already. Errors: partition_not_found, broker_not_found (no such replacement).
 func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, newID uint64) ([]metarecord.Record, *protocol.Error) {
@@ -63,6 +64,9 @@ func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, new
 	r := next.Replacing[at]
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
 	old := slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: r.OldID})
+	if r.Back {
+		return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
+	}
 	delete(next.Moved, broker)
 	switch successor := (protocol.PlacedReplica{Broker: r.Target(), ReplicaID: newID}); {
 	case r.OldID == 0:
@@ -100,6 +104,9 @@ func (r *PendingReplica) Target() int {
 
 // Done reports whether a group with these voters has got what the replacement wants.
 func (r *PendingReplica) Done(voters []uint64) bool {
+	if r.Back {
+		return (r.OldID == 0 || slices.Contains(voters, r.OldID)) && !slices.Contains(voters, r.NewID)
+	}
 	return (r.NewID == 0 || slices.Contains(voters, r.NewID)) && !slices.Contains(voters, r.OldID)
 }
 
@@ -185,14 +192,14 @@ func (p *Partition) Wanted() []protocol.PlacedReplica {
 	for _, have := range p.Replicas {
 		i := slices.IndexFunc(p.Replacing, func(r PendingReplica) bool { return r.OldID == have.ReplicaID })
 		switch {
-		case i < 0:
+		case i < 0 || p.Replacing[i].Back:
 			want = append(want, have)
 		case p.Replacing[i].NewID != 0:
 			want = append(want, protocol.PlacedReplica{Broker: p.Replacing[i].Target(), ReplicaID: p.Replacing[i].NewID})
 		}
 	}
 	for _, r := range p.Replacing {
-		if r.OldID == 0 {
+		if r.OldID == 0 && !r.Back {
 			want = append(want, protocol.PlacedReplica{Broker: r.Target(), ReplicaID: r.NewID})
 		}
 	}

@@ -98,6 +98,9 @@ type PendingReplica struct {
 	To     int    `json:"to,omitempty"`   // the broker of NewID; 0: the same
 	Node   uint64 `json:"node,omitempty"` // the node of NewID; 0: where its broker is
 	Lost   bool   `json:"lost,omitempty"` // OldID was lost while it was moved
+	// Back says that the move was called off. NewID may vote by now, and have acknowledged
+	// what too few others have, so it goes only when the group is without it.
+	Back bool `json:"back,omitempty"`
 }
 
 // Partition is the placement of a partition. Immutable like Topic.
