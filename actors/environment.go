@@ -152,5 +152,5 @@ func typeName(v any) string { return fmt.Sprintf("%T", v) }
 // nobody who is gone keeps what is his for that much longer.
 func steadyClock(now func() time.Time) func() int64 {
 	began := now()
-	return func() int64 { return began.UnixMilli() + now().Sub(began).Milliseconds() }
+	return func() int64 { return began.Add(now().Sub(began)).UnixMilli() }
 }
