@@ -163,6 +163,7 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			{"id": 1, "name": "a", "http": "10.0.0.1:8080", "rack": "r1", "version": "v1", "state": "active", "brokers": []object{{"cluster": "default", "id": 1}}, "leaders": 5, "replicas": 9},
 			{"id": 2, "name": "b", "http": "10.0.0.2:8080", "rack": "r2", "version": "v1", "state": "draining", "brokers": []object{}, "leaders": 0, "replicas": 9},
 			{"id": 3, "name": "c", "http": "10.0.0.3:8080", "rack": "r3", "version": "v1", "state": "unreachable", "brokers": []object{}, "leaders": 0, "replicas": 9},
+			{"id": 4, "name": "d", "http": "10.0.0.4:8080", "rack": "r3", "version": "v1", "state": "leaving", "brokers": []object{}, "leaders": 0, "replicas": 4},
 		}})
 	case "/tasks":
 		answer(object{"tasks": []object{{"id": "t-7", "kind": "decommission", "state": "running", "moved": 3, "left": 9, "waiting_for": "orders 2", "started_at": "2026-11-22T17:16:03Z"}}})
@@ -206,6 +207,13 @@ func TestConsoleShowsNodesAndTasks(t *testing.T) {
 	p.fill("Type a to confirm", "a")
 	p.click("Decommission")
 	p.shows("Decommission: done")
+	p.click("Keep")
+	p.curlIs(`curl -s -X DELETE '/nodes/4/decommission'`)
+	p.click("Keep the node")
+	p.shows("Cancel: done")
+	p.click("Rebalance")
+	p.click("Rebalance")
+	p.shows("Rebalance: begun")
 	p.click("Replace")
 	p.fill("Type c to confirm", "c")
 	p.disabled("Replace")
@@ -215,7 +223,7 @@ func TestConsoleShowsNodesAndTasks(t *testing.T) {
 	p.shows("Replace: done")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	assert.Equal(t, []string{"POST /nodes/1/drain", "POST /nodes/2/resume", "POST /nodes/1/decommission", `POST /nodes/3/replace{"with":1}`}, f.asked)
+	assert.Equal(t, []string{"POST /nodes/1/drain", "POST /nodes/2/resume", "POST /nodes/1/decommission", "DELETE /nodes/4/decommission", "POST /nodes/rebalance", `POST /nodes/3/replace{"with":1}`}, f.asked)
 }
 
 // contrasts finds text that is hard to read: a contrast below 4.5 to 1, or 3 to 1 where

@@ -3,7 +3,7 @@ import { ApiError, call, part, type Cluster, type Overview } from "../api";
 import { bytes, date, duration, number, plural } from "../format";
 import { usePoll } from "../store";
 import { Action, Badge, Button, Curl, Empty, PageHead, Panel, Select, Stale, Waiting, say } from "../ui";
-import { CreateCluster, DeleteCluster } from "./cluster";
+import { AlterCluster, CreateCluster, DeleteCluster } from "./cluster";
 import { State } from "./overview";
 import { Fact } from "./topic";
 
@@ -51,12 +51,13 @@ async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
 /** What can be done with nodes, as the server's own contract says. */
 async function nodeActions(signal: AbortSignal): Promise<NodeAction[]> {
   const { paths } = await call<{ paths: Record<string, unknown> }>({ path: "/openapi.json" }, signal);
-  return nodeActionNames.filter((what) => Object.keys(paths).some((p) => p.startsWith("/nodes/{") && p.endsWith("/" + what)));
+  const has = (end: string) => Object.keys(paths).some((p) => p.startsWith("/nodes/{") && p.endsWith(end));
+  return nodeActionNames.filter((what) => has("/" + (what === "cancel" ? "decommission" : what)));
 }
 
 type Doing = { what: "stop" | "start"; cluster: string; broker: number } | { what: NodeAction; node: Node };
 
-const nodeActionNames = ["drain", "resume", "replace", "decommission"] as const;
+const nodeActionNames = ["drain", "resume", "replace", "decommission", "cancel"] as const;
 type NodeAction = (typeof nodeActionNames)[number];
 
 const request = { path: "/cluster" };
@@ -68,6 +69,8 @@ export function BrokersPage() {
   const [doing, setDoing] = useState<Doing>();
   const [creating, setCreating] = useState(false);
   const [deleting, setDeleting] = useState<string>();
+  const [altering, setAltering] = useState<Cluster>();
+  const [balancing, setBalancing] = useState(false);
   const { data, error, reload } = usePoll(
     async (s): Promise<Everything> => {
       const [{ clusters }, overview, nodes, tasks] = await Promise.all([
@@ -97,32 +100,53 @@ export function BrokersPage() {
       ) : (
         <>
           <Stale error={error} />
-          {data.nodes.length > 0 && <Nodes nodes={data.nodes} actions={data.actions} act={setDoing} />}
+          {data.nodes.length > 0 && <Nodes nodes={data.nodes} actions={data.actions} act={setDoing} rebalance={() => setBalancing(true)} />}
           {data.tasks.length > 0 && <Tasks tasks={data.tasks} />}
           {data.clusters.length === 0 && <Empty title="There is no cluster" />}
           {data.clusters.map((c) => (
-            <ClusterView key={c.name} cluster={c} overview={data.overview} act={setDoing} remove={() => setDeleting(c.name)} />
+            <ClusterView key={c.name} cluster={c} overview={data.overview} act={setDoing} alter={() => setAltering(c)} remove={() => setDeleting(c.name)} />
           ))}
           <Curl request={request} />
         </>
       )}
       {creating && <CreateCluster close={() => setCreating(false)} done={() => (setCreating(false), reload())} />}
+      {altering && <AlterCluster cluster={altering} close={() => setAltering(undefined)} done={() => (setAltering(undefined), reload())} />}
+      {balancing && (
+        <Action
+          title="Rebalance the fleet"
+          verb="Rebalance"
+          close={() => setBalancing(false)}
+          request={{ method: "POST", path: "/nodes/rebalance" }}
+          done={() => {
+            say("Rebalance: begun");
+            setBalancing(false);
+            reload();
+          }}
+        >
+          <p>First leaders, then brokers move until the nodes carry about the same; racks are respected. The task shows how far it is.</p>
+        </Action>
+      )}
       {deleting !== undefined && <DeleteCluster name={deleting} close={() => setDeleting(undefined)} done={() => (setDeleting(undefined), reload())} />}
       {doing && <Doing doing={doing} nodes={data?.nodes ?? []} close={() => setDoing(undefined)} done={() => (setDoing(undefined), reload())} />}
     </>
   );
 }
 
-function ClusterView({ cluster: c, overview, act, remove }: { cluster: Cluster; overview?: Overview; act: (d: Doing) => void; remove: () => void }) {
+function ClusterView({ cluster: c, overview, act, alter, remove }: { cluster: Cluster; overview?: Overview; act: (d: Doing) => void; alter: () => void; remove: () => void }) {
   const carried = overview?.clusters.find((o) => o.name === c.name)?.brokers ?? [];
   return (
     <Panel
       title={`Cluster ${c.name}`}
       flush
       tools={
-        <Button kind="plain" label={`Delete cluster ${c.name}`} onClick={remove}>
-          Delete
-        </Button>
+        <>
+          <Button kind="plain" label={`Alter cluster ${c.name}`} onClick={alter}>
+            Alter
+          </Button>
+          <Button kind="plain" label={`Delete cluster ${c.name}`} onClick={remove}>
+            Delete
+          </Button>
+        </>
       }
     >
       {c.error && <p class="wrong none">{c.error}</p>}
@@ -176,9 +200,19 @@ function ClusterView({ cluster: c, overview, act, remove }: { cluster: Cluster; 
   );
 }
 
-function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: NodeAction[]; act: (d: Doing) => void }) {
+function Nodes({ nodes, actions, act, rebalance }: { nodes: Node[]; actions: NodeAction[]; act: (d: Doing) => void; rebalance: () => void }) {
   return (
-    <Panel title="Nodes" flush>
+    <Panel
+      title="Nodes"
+      flush
+      tools={
+        actions.includes("decommission") && (
+          <Button kind="plain" onClick={rebalance}>
+            Rebalance
+          </Button>
+        )
+      }
+    >
       <div class="scroll">
         <table>
           <thead>
@@ -210,7 +244,7 @@ function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: NodeAction[]; 
                 <td class="right">
                   {possible(n, actions).map((what) => (
                     <Button key={what} kind="plain" onClick={() => act({ what, node: n })}>
-                      {capital(what)}
+                      {what === "cancel" ? "Keep" : capital(what)}
                     </Button>
                   ))}
                 </td>
@@ -226,7 +260,7 @@ function Nodes({ nodes, actions, act }: { nodes: Node[]; actions: NodeAction[]; 
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
 
 function possible(n: Node, actions: NodeAction[]): NodeAction[] {
-  const fit: Record<string, NodeAction[]> = { active: ["drain", "decommission"], draining: ["resume", "decommission"], unreachable: ["replace", "decommission"] };
+  const fit: Record<string, NodeAction[]> = { active: ["drain", "decommission"], draining: ["resume", "decommission"], unreachable: ["replace", "decommission"], leaving: ["cancel"] };
   return (fit[n.state] ?? []).filter((what) => actions.includes(what));
 }
 
@@ -281,20 +315,21 @@ const explained = {
   drain: "What the node leads moves to other nodes; its copies stay. Do this before you restart or update the machine.",
   resume: "The node may lead again.",
   replace: "For a machine that is lost for good: its brokers begin anew on the other node, and get their copies from the others. The lost one may never come back with its data. The task shows how far it is.",
+  cancel: "What was moved stays where it is, the rest stays on the node, and it goes on as before.",
   decommission: "All copies on the node are made anew on others, and then it leaves for good. This can take long; the task shows how far it is.",
 };
 
 function Doing({ doing: d, nodes, close, done }: { doing: Doing; nodes: Node[]; close: () => void; done: () => void }) {
   const [heir, setHeir] = useState("");
   const verb = capital(d.what);
-  const [what, path] = "node" in d ? [`node ${d.node.name || d.node.id}`, `/nodes/${d.node.id}/${d.what}`] : [`broker ${d.broker} of ${d.cluster}`, `/cluster/${part(d.cluster)}/brokers/${d.broker}/${d.what}`];
+  const [what, path] = "node" in d ? [`node ${d.node.name || d.node.id}`, `/nodes/${d.node.id}/${d.what === "cancel" ? "decommission" : d.what}`] : [`broker ${d.broker} of ${d.cluster}`, `/cluster/${part(d.cluster)}/brokers/${d.broker}/${d.what}`];
   const forGood = d.what === "decommission" || d.what === "replace";
   const others = "node" in d ? nodes.filter((n) => n.id !== d.node.id && n.state === "active") : [];
-  const request = d.what !== "replace" ? { method: "POST", path } : heir ? { method: "POST", path, body: { with: Number(heir) } } : undefined;
+  const request = d.what !== "replace" ? { method: d.what === "cancel" ? "DELETE" : "POST", path } : heir ? { method: "POST", path, body: { with: Number(heir) } } : undefined;
   return (
     <Action
-      title={`${verb} ${what}`}
-      verb={verb}
+      title={d.what === "cancel" ? `Keep ${what}` : `${verb} ${what}`}
+      verb={d.what === "cancel" ? "Keep the node" : verb}
       danger={d.what === "stop" || forGood}
       confirm={forGood && "node" in d ? String(d.node.name || d.node.id) : undefined}
       close={close}

@@ -74,3 +74,25 @@ export function DeleteCluster({ name, close, done }: { name: string; close: () =
     </Action>
   );
 }
+
+/** Changes how many brokers a cluster has. */
+export function AlterCluster({ cluster: c, close, done }: { cluster: Cluster; close: () => void; done: () => void }) {
+  const [brokers, setBrokers] = useState(String(c.num_brokers));
+  const n = Number(brokers);
+  return (
+    <Action
+      title={`Alter cluster ${c.name}`}
+      verb="Alter"
+      danger={n < c.num_brokers}
+      close={close}
+      request={n !== c.num_brokers ? { method: "PATCH", path: `/cluster/${part(c.name)}`, body: { num_brokers: n } } : undefined}
+      done={() => {
+        say(`Cluster ${c.name} altered`);
+        done();
+      }}
+    >
+      <Select label="Brokers" value={brokers} set={setBrokers} options={["1", "2", "3", "4", "5", "6", "7", "8", "9"].map((b) => [b, b])} />
+      <p>What brokers that go have is copied to others first; new ones take a part of the topics.</p>
+    </Action>
+  );
+}
