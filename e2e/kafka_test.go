@@ -354,6 +354,8 @@ func TestKafkaAdministration(t *testing.T) {
 	assert.Zero(t, committed[0].ErrorCode)
 	assert.Equal(t, kerr.UnknownTopicOrPartition.Code, committed[1].ErrorCode)
 	assert.EqualValues(t, 4, s.committed("tool", "new", 0))
+	commit.Topics[0].Partitions = []kmsg.OffsetCommitRequestTopicPartition{{Partition: 0, Offset: 1000}}
+	assert.Zero(t, ask[*kmsg.OffsetCommitResponse](s, cl, commit).Topics[0].Partitions[0].ErrorCode, "also beyond the end, as with Kafka")
 	listed := ask[*kmsg.ListGroupsResponse](s, cl, kmsg.NewPtrListGroupsRequest())
 	assert.Equal(t, "tool", listed.Groups[0].Group)
 	assert.Equal(t, "Empty", listed.Groups[0].GroupState)

@@ -77,7 +77,7 @@ func (fr *Front) CommitClassic(cluster, group string, m protocol.ClassicMember, 
 	if err != nil {
 		return 0, err
 	}
-	_, resolved, err := fr.commitOffsets(all[0], &protocol.CommitRequest{Offsets: offsets})
+	_, resolved, err := fr.commitOffsets(all[0], &protocol.CommitRequest{Offsets: offsets, Force: true})
 	if err != nil {
 		return 0, err
 	}
