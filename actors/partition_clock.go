@@ -77,7 +77,11 @@ const longestSegment = 7 * 24 * time.Hour
 // lets them get, or as compaction should take up: else those of a partition that is
 // written to rarely would stay for ever.
 func (p *partitionActor) rollTick() {
-	if p.ticks%p.env.ticks(p.env.opt.RetentionCheckInterval) != 0 || p.spec.internal() {
+	if p.ticks%p.env.ticks(p.env.opt.RetentionCheckInterval) != 0 {
+		return
+	}
+	p.rep.RemoveOld()
+	if p.spec.internal() {
 		return
 	}
 	after := longestSegment.Milliseconds()

@@ -42,10 +42,28 @@ func TestRecordsGoByAgeAlone(t *testing.T) {
 	began := time.Now()
 	gone("trickle", 60)
 	assert.Less(t, time.Since(began), 30*time.Second)
-	for broker := 1; broker <= 3; broker++ { // on every replica, or the disk fills up
+	s.filesGone("quiet")
+}
+
+// Records that were deleted while their segment was still written to go from the disk
+// when it is sealed, on every replica.
+func TestDeletedRecordsLeaveTheDisk(t *testing.T) {
+	t.Parallel()
+	s := start(t, "OTTLA_STORAGE_RETENTION_CHECK_INTERVAL=200ms")
+	s.post("/topic", object{"name": "t", "partitions": 1, "retention_ms": 3000}).want(201)
+	s.produceAll("t", "v", 20)
+	s.post("/topic/t/delete-records", `{"partitions":[{"partition":0,"before":-1}]}`).want(200)
+	s.filesGone("t")
+}
+
+// filesGone waits until no file of partition 0 of a topic has records any more, on every
+// replica, or the disk fills up.
+func (s *server) filesGone(topic string) {
+	s.t.Helper()
+	for broker := 1; broker <= 3; broker++ {
 		s.eventually(waitTimeout, "the files are gone", func() error {
-			files, err := filepath.Glob(filepath.Join(s.brokerDir("default", broker), "quiet-0", "*.log"))
-			require.NoError(t, err)
+			files, err := filepath.Glob(filepath.Join(s.brokerDir("default", broker), topic+"-0", "*.log"))
+			require.NoError(s.t, err)
 			for _, file := range files {
 				text, err := os.ReadFile(file)
 				if err == nil && strings.Contains(string(text), " PRODUCE") {

@@ -37,15 +37,23 @@ func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed u
 func (l *Log) SetLogStart(b *Batch, offset int64) {
 	l.logStart = max(l.logStart, min(offset, l.active.next))
 	n := 0
-	for n < len(l.sealed) {
-		s := l.sealed[n]
-		if s.next > l.logStart || s.last > l.committed || s.last > l.applied {
-			break
-		}
+	for n < len(l.sealed) && l.removable(l.sealed[n]) {
 		n++
 	}
 	l.dropSealed(b, n)
 	l.dropParts(b)
+}
+
+// StartDue reports whether SetLogStart would remove segments that stayed when the log
+// start moved.
+func (l *Log) StartDue() bool {
+	return len(l.sealed) > 0 && l.removable(l.sealed[0])
+}
+
+// removable reports whether a sealed segment is wholly below the log start, committed
+// and applied.
+func (l *Log) removable(s *segment) bool {
+	return s.next <= l.logStart && s.last <= l.committed && s.last <= l.applied
 }
 
 // dropParts stages the removal of parts wholly below the log start.

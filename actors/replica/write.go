@@ -134,6 +134,17 @@ func (r *Replica) Roll() {
 	}
 }
 
+// RemoveOld removes segments below the log start that could not go when it moved: they
+// were still written to, or not known to be applied.
+func (r *Replica) RemoveOld() {
+	if !r.log.StartDue() {
+		return
+	}
+	b := &logfile.Batch{}
+	r.log.SetLogStart(b, r.log.LogStart())
+	r.enqueue(&Write{Batch: b})
+}
+
 // StageFinal asks for a last write, which makes the next start short: a
 // checkpoint, and a sync mark behind the last entry.
 func (r *Replica) StageFinal() {
