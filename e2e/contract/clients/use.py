@@ -12,8 +12,9 @@ from ottla_client.models import (
     Error,
     ErrorCode,
     Event,
-    EventHeaders,
     Fetched,
+    HeadersInType0,
+    HeadersType0,
     Heartbeat,
     HeartbeatRequest,
     Placed,
@@ -31,7 +32,7 @@ def expect(kind: type[T], answer: object) -> T:
 
 def main(server: str) -> None:
     client = Client(base_url=server)
-    headers = EventHeaders.from_dict({"source": "test"})
+    headers = HeadersInType0.from_dict({"source": "test"})
     event = Event(topic="generated-py", key="a", value={"a": [1, None]}, headers=headers)
     placed = expect(Placed, produce.sync(client=client, body=event))
     assert placed.committed, placed
@@ -42,7 +43,7 @@ def main(server: str) -> None:
     mine = expect(Poll, poll.sync(client=client, topic=topics, group="py", auto_commit=False))
     values = [record.value for record in mine.records]
     assert values == [{"a": [1, None]}, 0, 1, 2], values
-    assert mine.records[0].headers.to_dict() == {"source": "test"}
+    assert expect(HeadersType0, mine.records[0].headers).to_dict() == {"source": "test"}
     lease = expect(
         Heartbeat, heartbeat.sync(mine.group, mine.consumer_id, client=client, body=HeartbeatRequest(session_timeout_ms=20000))
     )
