@@ -203,6 +203,7 @@ func (s *kafkaServer) produceBatch(cl *kgo.Client, topic string, id int64, epoch
 	resp, err := cl.SeedBrokers()[0].RetriableRequest(s.context(), req)
 	require.NoError(s.t, err)
 	out := resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+	require.EqualValues(s.t, -1, out.LogStartOffset, "it is not known, rather than 0")
 	return out.ErrorCode, out.BaseOffset
 }
 

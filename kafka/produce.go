@@ -219,7 +219,7 @@ func (w *produceWork) send() {
 			a.ErrorCode, a.ErrorMessage = produceError(err), &err.Message
 			continue
 		}
-		a.BaseOffset, a.LogStartOffset = int64(r.Result.BaseOffset), 0
+		a.BaseOffset = int64(r.Result.BaseOffset)
 	}
 }
 
