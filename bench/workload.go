@@ -18,6 +18,11 @@ var workloads = []workload{
 	{name: "produce-async", about: "the Go client's Producer; latency from Send to its callback", fixed: asyncLanes, run: runAsync},
 	{name: "fetch", about: "reads of a partition that is there already, from memory as a rule", run: runFetch},
 	{name: "longpoll", about: "single events to parked polls: until the ack, until the delivery, and the difference", fixed: 1, run: runLongPoll},
+	{name: "poll", about: "polls of one record that is there, each connection with a group of its own; nothing is committed", run: runPoll},
+	{name: "poll-commit", about: "the same, and each record is committed before it is returned", run: runPollCommit},
+	{name: "commit", about: "POST /offset, each connection for a group of its own", run: runCommit},
+	{name: "fanout", about: "single events to streams without a group, one a connection: until the ack, until the delivery", run: runFanout},
+	{name: "fanout-groups", about: "the same, and each stream has a group that commits automatically", run: runFanoutGroups},
 	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
 }
 

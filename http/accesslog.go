@@ -25,7 +25,7 @@ type answered struct {
 // logRequest logs a request that was answered. A stream logs itself when it
 // ends.
 func (c *call) logRequest() {
-	if c.srv.o.Requests == nil || c.ctx.Response.IsBodyStream() {
+	if c.srv.o.Requests == nil || c.streams {
 		return
 	}
 	a := c.answered()

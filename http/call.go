@@ -58,6 +58,7 @@ type call struct {
 
 	done      func(*call) // is to be called when the answer is there
 	suspended bool        // the answer is waited for, and done is called later
+	streams   bool        // the answer is a stream
 }
 
 // keepBytes is the largest buffer that is kept for other requests, in bytes.
@@ -253,7 +254,7 @@ func (c *call) nameParam(name string) (string, *protocol.Error) {
 // changed nothing is replaced by an error when it is large and finds no room.
 func (c *call) account(refusable bool) {
 	resp := &c.ctx.Response
-	if resp.IsBodyStream() {
+	if c.streams {
 		return
 	}
 	body, share := resp.Body(), &c.client.answer

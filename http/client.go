@@ -67,14 +67,6 @@ func (cl *client) releaseRendered() {
 // reading.
 func (cl *client) gone() bool { return cl.session != nil && cl.session.Conn().Gone() }
 
-// setWriteDeadline bounds how long the client may take to read what is written.
-// The zero time is no bound.
-func (cl *client) setWriteDeadline(t time.Time) {
-	if cl.session != nil {
-		_ = cl.session.Conn().SetWriteDeadline(t) // an error comes again with the write
-	}
-}
-
 // Continue implements conn.Handler: it refuses a body that is too large before
 // the client sends it.
 func (cl *client) Continue(ctx *fasthttp.RequestCtx) bool {

@@ -166,7 +166,7 @@ func (r corruptReader) Read(p []byte) (int, error) {
 // compressResponse compresses a large answer if the client accepts it.
 func (c *call) compressResponse() {
 	resp := &c.ctx.Response
-	if resp.IsBodyStream() || len(resp.Body()) <= compressFrom || len(resp.Header.ContentEncoding()) > 0 {
+	if c.streams || len(resp.Body()) <= compressFrom || len(resp.Header.ContentEncoding()) > 0 {
 		return
 	}
 	resp.Header.Add("Vary", "Accept-Encoding")

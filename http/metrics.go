@@ -122,7 +122,7 @@ func (r *routeMetrics) done(c *call, began time.Time) {
 	if c.bytesIn > 0 {
 		r.in.Add(float64(c.bytesIn))
 	}
-	if !resp.IsBodyStream() {
+	if !c.streams {
 		r.out.Add(float64(len(resp.Body())))
 	}
 }

@@ -1,11 +1,11 @@
 package http
 
 import (
-	"bufio"
 	"runtime/debug"
 	"time"
 
 	"ottla/http/budget"
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -34,7 +34,7 @@ func (c *call) newOutlet(kind streamKind) outlet {
 // startOutlet answers with what run writes, for as long as it writes. begin is
 // called before that: its error is answered like any other. The stream has a place
 // among the reads that wait, and ends with the connection or the server.
-func (c *call) startOutlet(o *outlet, begin func() *protocol.Error, run func(*bufio.Writer)) *protocol.Error {
+func (c *call) startOutlet(o *outlet, begin func() *protocol.Error, run func(*conn.Stream)) *protocol.Error {
 	if !c.ctx.Request.Header.IsHTTP11() {
 		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
 	}
@@ -62,14 +62,10 @@ func (c *call) startOutlet(o *outlet, begin func() *protocol.Error, run func(*bu
 	if c.ctx.IsHead() {
 		return nil
 	}
-	// The write timeout is not for the stream as a whole: flush sets it for each
-	// piece.
-	c.client.setWriteDeadline(time.Time{})
-	resp.ImmediateHeaderFlush = true
 	o.answered = c.answered()
 	c.srv.streams.Add(1)
-	begun = true
-	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+	begun, c.streams = true, true
+	c.client.session.Stream(func(w *conn.Stream) {
 		defer o.srv.streams.Done()
 		defer o.logRequest() // after release, so that the place is free when the log says that the stream ended
 		defer release()
@@ -151,18 +147,17 @@ func (o *outlet) ending() bool {
 
 // flush writes buf within the write timeout. It returns false when the client is
 // gone.
-func (o *outlet) flush(w *bufio.Writer) bool {
+func (o *outlet) flush(w *conn.Stream) bool {
 	defer o.held.Release()
 	if len(o.buf) == 0 {
 		return !o.client.gone()
 	}
 	now := time.Now()
-	o.client.setWriteDeadline(now.Add(o.srv.o.WriteTimeout))
 	o.lastWrite = now
 	o.srv.metrics.streamed.Add(float64(len(o.buf)))
 	o.answered.out += len(o.buf)
 	o.who.Usage().Fetched(len(o.buf), now)
-	err := writePieces(w, o.buf)
+	err := w.WritePiece(o.buf)
 	if o.buf = o.buf[:0]; cap(o.buf) > idleStreamBytes {
 		o.buf = nil
 	}
@@ -172,18 +167,3 @@ func (o *outlet) flush(w *bufio.Writer) bool {
 // idleStreamBytes is the largest buffer, in bytes, that a stream keeps while it
 // waits: there may be thousands of them.
 const idleStreamBytes = 4 << 10
-
-// streamPiece is how many bytes of a stream are written at once: the pipe to the
-// connection copies what it is given, and holds some pieces.
-const streamPiece = 16 << 10
-
-func writePieces(w *bufio.Writer, b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), streamPiece)
-		if _, err := w.Write(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return w.Flush()
-}

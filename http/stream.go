@@ -1,11 +1,11 @@
 package http
 
 import (
-	"bufio"
 	"encoding/json"
 	"strconv"
 	"time"
 
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -43,7 +43,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		st.req.Continue, st.req.Announce = true, true
 		c.ctx.Response.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
 		return nil
-	}, func(w *bufio.Writer) {
+	}, func(w *conn.Stream) {
 		reply := first
 		first = nil // its records are not needed for as long as the stream lasts
 		st.run(w, reply)
@@ -64,7 +64,7 @@ func (st *stream) resume(lastEventID string) {
 }
 
 // run writes the first answer and those of further polls.
-func (st *stream) run(w *bufio.Writer, reply *protocol.PollReply) {
+func (st *stream) run(w *conn.Stream, reply *protocol.PollReply) {
 	defer func() {
 		// A client that has the id of a record may come back with it.
 		if st.leave && st.cursor == "" {

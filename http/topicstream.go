@@ -1,10 +1,10 @@
 package http
 
 import (
-	"bufio"
 	"encoding/json"
 	"time"
 
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -72,7 +72,7 @@ const maxPartition = 1<<31 - 1
 
 // run writes what the reading brings, until the client leaves, the server shuts down
 // or the reading fails.
-func (st *topicStream) run(w *bufio.Writer) {
+func (st *topicStream) run(w *conn.Stream) {
 	defer func() { st.reading.Close() }() // it may be another one by then
 	st.comment("stream")                  // proxies pass the headers on with the first byte
 	for st.flush(w) && !st.ending() {

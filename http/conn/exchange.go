@@ -99,15 +99,15 @@ func (s *Session) respond() error {
 	resp.Header.SetNoDefaultContentType(true)
 	resp.Header.SetServer(s.srv.o.Name)
 	resp.SkipBody = resp.SkipBody || ctx.IsHead()
-	if resp.IsBodyStream() {
-		return errors.Join(resp.Write(bw), bw.Flush())
+	if s.streaming != nil {
+		return s.stream(s.streaming)
 	}
 	if body := resp.Body(); len(body) > writeBuffer/2 && !resp.SkipBody {
 		if err := bw.Flush(); err != nil {
 			return err
 		}
 		resp.Header.SetContentLength(len(body))
-		return s.w.writeBoth(resp.Header.AppendBytes(bw.AvailableBuffer()), body)
+		return s.w.writeAll(resp.Header.AppendBytes(bw.AvailableBuffer()), body)
 	}
 	err := resp.Write(bw)
 	if err == nil && (s.close || s.reader().Buffered() == 0) {

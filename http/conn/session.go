@@ -35,10 +35,11 @@ type Session struct {
 	chunks    chunkReader
 	large     *bufio.Reader // used instead of the buffers' reader when the header is large
 	http11    bool
-	close     bool    // the connection ends with the answer
-	unread    bool    // and the client may still be sending, so the close must linger
-	suspended Waiting // nil unless the answer is waited for
-	yields    bool    // see Yield
+	close     bool          // the connection ends with the answer
+	unread    bool          // and the client may still be sending, so the close must linger
+	suspended Waiting       // nil unless the answer is waited for
+	streaming func(*Stream) // nil unless the answer is a stream that has not begun
+	yields    bool          // see Yield
 }
 
 // Of returns the session that a request came on. It returns nil in a test that

@@ -140,13 +140,12 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.c.Write(p)
 }
 
-// writeBoth sends a header and its body, in one system call if the connection
-// is a socket.
-func (w *wire) writeBoth(header, body []byte) error {
+// writeAll sends pieces, in one system call if the connection is a socket.
+func (w *wire) writeAll(pieces ...[]byte) error {
 	if err := w.c.SetWriteDeadline(after(w.writeTimeout)); err != nil {
 		return err
 	}
-	for pieces := (net.Buffers{header, body}); ; {
+	for pieces := net.Buffers(pieces); ; {
 		if _, err := pieces.WriteTo(w.c.Conn); !w.c.writing.early(err, w.c.Conn.SetWriteDeadline) {
 			return err
 		}

@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"ottla/client"
+)
+
+// Default rates, in events per second: each event is delivered once to each
+// connection.
+const (
+	fanoutRate       = 60
+	fanoutGroupsRate = 10
+)
+
+// fanout sends single events at a rate to subscribers that all get each of them.
+type fanout struct {
+	*session
+	topic      string
+	slots      *schedule
+	ack, heard *recorder
+
+	due  [1 << 16]atomic.Int64 // when an event was due, by its number, in nanoseconds since began
+	last []int64               // by connection: the number of the last event it got, -1 before the first
+	open atomic.Int64          // connections that have their stream
+}
+
+// runFanout measures streams without a group.
+func runFanout(ctx context.Context, s *session) ([]Measurement, error) {
+	return s.fanOut(ctx, fanoutRate, func(topic string, _ int) string { return "/topic/" + topic + "/stream?from=latest" })
+}
+
+// runFanoutGroups measures streams of which each has a group, which commits
+// automatically.
+func runFanoutGroups(ctx context.Context, s *session) ([]Measurement, error) {
+	return s.fanOut(ctx, fanoutGroupsRate, func(topic string, connection int) string {
+		return fmt.Sprintf("/events?topic=%s&from=latest&group=%s-%d", topic, topic, connection)
+	})
+}
+
+func (s *session) fanOut(ctx context.Context, rate float64, path func(topic string, connection int) string) ([]Measurement, error) {
+	topic, remove, err := s.createTopic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	if s.Rate > 0 {
+		rate = s.Rate
+	}
+	name := s.workload.name
+	f := &fanout{
+		session: s, topic: topic, slots: newSchedule(rate, time.Now()), last: make([]int64, s.connections),
+		ack: newRecorder(name + "/ack"), heard: newRecorder(name + "/delivery"),
+	}
+	for i := range f.last {
+		f.last[i] = -1
+	}
+	f.ack.slots = f.slots
+	began, all := time.Now(), make(chan struct{})
+	l := &streams{
+		addr: s.target, connections: s.connections,
+		request: func(connection int) []byte {
+			return []byte("GET " + path(topic, connection) + " HTTP/1.1\r\nHost: " + s.target + s.authorization() + "\r\nAccept: text/event-stream\r\n\r\n")
+		},
+		line: func(connection int, line []byte, now time.Time) { f.hear(connection, line, now.Sub(began)) },
+		opened: func() {
+			if f.open.Add(1) == int64(s.connections) {
+				close(all)
+			}
+		},
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan error, 1)
+	go func() {
+		err := l.run(ctx)
+		cancel(err)
+		ended <- err
+	}()
+	list, err := f.measureOpened(ctx, all, began)
+	for i := range list {
+		list[i].OpenRate = rate
+	}
+	cancel(errEnded)
+	if listenErr := <-ended; err == nil || errors.Is(err, context.Canceled) {
+		err = errors.Join(err, listenErr)
+	}
+	return list, err
+}
+
+// openPatience is how long the subscribers may take to get their streams.
+const openPatience = 2 * time.Minute
+
+// measureOpened waits until all subscribers have their streams, then sends events.
+func (f *fanout) measureOpened(ctx context.Context, all chan struct{}, began time.Time) ([]Measurement, error) {
+	select {
+	case <-all:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(openPatience):
+		return nil, fmt.Errorf("%d of %d subscribers have a stream after %s", f.open.Load(), f.connections, openPatience)
+	}
+	f.slots.restart(time.Now())
+	produce := func(ctx context.Context) error { return f.produce(ctx, began) }
+	return f.measure(ctx, []*recorder{f.heard, f.ack}, jobs{produce})
+}
+
+func (f *fanout) produce(ctx context.Context, began time.Time) error {
+	for n := 0; ; n++ {
+		due := f.slots.reserve()
+		if !waitDue(ctx, due) {
+			return nil
+		}
+		f.due[n%len(f.due)].Store(int64(due.Sub(began)))
+		_, err := f.client.ProduceIn(ctx, f.cluster, f.topic, client.Record{Value: client.JSONData([]byte(strconv.Itoa(n)))})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			f.ack.failed(err.Error())
+		default:
+			f.ack.done(time.Since(due), 1, 0)
+		}
+	}
+}
+
+// hear takes a line of a subscriber's stream. With one partition, no event may be
+// missing.
+func (f *fanout) hear(connection int, line []byte, now time.Duration) {
+	if !bytes.HasPrefix(line, []byte("data: ")) {
+		return
+	}
+	_, value, found := bytes.Cut(line, []byte(`"value":`))
+	digits, _, _ := bytes.Cut(value, []byte(","))
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	switch {
+	case !found || err != nil:
+		f.heard.failed(fmt.Sprintf("no event: %.200s", line))
+		return
+	case f.Partitions == 1 && n != f.last[connection]+1 && f.last[connection] >= 0:
+		f.heard.failed(fmt.Sprintf("event %d after %d", n, f.last[connection]))
+	}
+	f.last[connection] = n
+	f.heard.done(now-time.Duration(f.due[n%int64(len(f.due))].Load()), 1, len(line))
+}
