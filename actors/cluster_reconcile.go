@@ -326,6 +326,7 @@ func (c *clusterActor) publish() {
 		table.Topics[t.Name] = &protocol.Topic{
 			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
 			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), Compacted: t.CleanupPolicy == catalog.CleanupCompact, RoundRobin: counter, Route: tr,
+			Earlier: t.Placements(),
 		}
 	}
 	if c.handle.fleet != nil {

@@ -179,6 +179,8 @@ func (p *partitionActor) answers(ctx actor.Context, question any) bool {
 		m.Reply.Put(p.listProducers())
 	case *routing.CheckKey:
 		m.Reply.Put(p.checkKey(m))
+	case *routing.AskPlaced:
+		p.askPlaced(ctx, m)
 	default:
 		return false
 	}

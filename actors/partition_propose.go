@@ -101,6 +101,21 @@ func (p *partitionActor) confirmEnd(ctx actor.Context, m *routing.ConfirmEnd) {
 	}})
 }
 
+// askPlaced answers what the partition knows of a request.
+func (p *partitionActor) askPlaced(ctx actor.Context, m *routing.AskPlaced) {
+	if p.life != partitionRunning || p.ref == nil {
+		m.Refuse(protocol.ErrNotLeader)
+		return
+	}
+	p.wake()
+	req := &protocol.ProduceRequest{ProducerID: m.ID, Epoch: m.Epoch, Sequence: m.Sequence, BodyHash: m.Hash}
+	p.do(ctx, func() {
+		p.rep.Placed(req, m.Partitions, func(known protocol.Knowledge, err *protocol.Error) {
+			m.Reply.Put(routing.Placed{Known: known, Err: err})
+		})
+	})
+}
+
 // trimLog moves the log start for a client. A start that is there already is confirmed
 // as a read is: this replica may have a successor that knows more.
 func (p *partitionActor) trimLog(ctx actor.Context, m *routing.TrimLog) {

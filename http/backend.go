@@ -49,6 +49,10 @@ type Backend interface {
 	// ambiguous_topic, starting.
 	LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error)
 
+	// Placed says by which number of partitions a request with an id is to be placed:
+	// again means that partitions know it as it was placed by that one. It is asked
+	// where Topic.MayBeRetry. Errors: those of Produce; nothing was done.
+	Placed(topic *protocol.Topic, q *protocol.PlaceQuestion, deadline time.Time) (by protocol.Placement, again bool, err *protocol.Error)
 	// Produce sends every request to its partition's leader, following it when
 	// it moves, and returns when all have their Result or the deadline passed
 	// (then with outcome_unknown, or an error of outcome none if nothing was

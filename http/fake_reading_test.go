@@ -80,3 +80,7 @@ func (f *fakeBackend) Overview() *protocol.Overview {
 		Lagging:  []protocol.GroupMetrics{{Cluster: "default", Group: "g", Members: 1, Lag: 7}},
 	}
 }
+
+func (f *fakeBackend) Placed(t *protocol.Topic, _ *protocol.PlaceQuestion, _ time.Time) (protocol.Placement, bool, *protocol.Error) {
+	return t.Placement(), false, nil
+}

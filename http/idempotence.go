@@ -21,11 +21,58 @@ type idempotence struct {
 	epoch, sequence int64
 	bodyHash        uint64 // of an Idempotency-Key's request
 	seed            uint32 // decides where records without key and partition go
+	again           bool   // partitions know the request, as it was placed by fewer than there are now
 }
 
 // apply copies d into a request to the backend.
 func (d *idempotence) apply(req *protocol.ProduceRequest) {
-	req.ProducerID, req.Epoch, req.Sequence, req.BodyHash = d.id, d.epoch, d.sequence, d.bodyHash
+	req.ProducerID, req.Epoch, req.Sequence, req.BodyHash, req.Again = d.id, d.epoch, d.sequence, d.bodyHash, d.again
+}
+
+// placed returns the number of partitions by which the request is placed: its retry has
+// to go where it went, whatever the topic has got since.
+func (d *idempotence) placed(c *call, p *produce, topic *protocol.Topic) (int, *protocol.Error) {
+	by := topic.Placement()
+	if topic.MayBeRetry(p.now) {
+		var err *protocol.Error
+		by, d.again, err = c.b.Placed(topic, &protocol.PlaceQuestion{
+			ID: d.id, Epoch: d.epoch, Sequence: d.sequence, BodyHash: d.bodyHash,
+			Partitions: func(of int) []int { return c.partitionsOf(d, of) },
+		}, p.deadline)
+		if err != nil {
+			return 0, err
+		}
+	}
+	d.id = by.ID(d.id)
+	return by.Partitions, nil
+}
+
+// partitionsOf lists the partitions that have records of the request, if there are so
+// many; none if it names one that there is not.
+func (c *call) partitionsOf(d *idempotence, of int) (list []int) {
+	used := make([]bool, of)
+	for i := range c.records {
+		p := c.records[i].partitionOf(d, i, of)
+		if p >= of {
+			return nil
+		}
+		if !used[p] {
+			used[p] = true
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// partitionOf is where record i of a request with an id goes, if there are so many.
+func (r *record) partitionOf(d *idempotence, i, of int) int {
+	switch {
+	case r.partition >= 0:
+		return r.partition
+	case string(r.key) != protocol.NullToken:
+		return protocol.PartitionForKey(r.key, of)
+	}
+	return d.place(i, of)
 }
 
 // place returns the partition of the record with that index. It depends on the

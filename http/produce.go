@@ -172,6 +172,13 @@ func (p *produce) checkDelay(r *record) *protocol.Error {
 // key. Without either the request's id decides, so that a retry goes where the
 // first try went, or else round-robin.
 func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
+	of := topic.Partitions
+	if p.idempotence.id != "" && len(topic.Earlier) > 0 {
+		var err *protocol.Error
+		if of, err = p.idempotence.placed(c, p, topic); err != nil {
+			return err
+		}
+	}
 	for i := range c.records {
 		r := &c.records[i]
 		switch {
@@ -183,9 +190,9 @@ func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
 			return e
 		case r.partition >= 0:
 		case string(r.key) != protocol.NullToken:
-			r.partition = protocol.PartitionForKey(r.key, topic.Partitions)
+			r.partition = protocol.PartitionForKey(r.key, of)
 		case p.idempotence.id != "":
-			r.partition = p.idempotence.place(i, topic.Partitions)
+			r.partition = p.idempotence.place(i, of)
 		default:
 			r.partition = int(topic.RoundRobin.Next() % uint64(topic.Partitions))
 		}

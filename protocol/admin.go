@@ -121,9 +121,10 @@ type Topic struct {
 	Partitions     int
 	MaxRecordBytes int
 	Internal       bool
-	Compacted      bool     // its cleanup_policy is compact
-	RoundRobin     *Counter // shared by all snapshots of this topic
-	Route          any      // for the backend; opaque to callers
+	Compacted      bool        // its cleanup_policy is compact
+	Earlier        []Placement // numbers of partitions that it has had lately, oldest first; none: it has those that it began with
+	RoundRobin     *Counter    // shared by all snapshots of this topic
+	Route          any         // for the backend; opaque to callers
 }
 
 // Readiness is the answer to /readyz.

@@ -25,6 +25,7 @@ type ProduceRequest struct {
 	Epoch      int64
 	Sequence   int64
 	BodyHash   uint64 // with an Idempotency-Key: distinguishes another body from a retry
+	Again      bool   // a partition knows the request already: it is placed as it was then
 
 	Result ProduceResult         // filled by the backend before Produce returns
 	Reply  Future[ProduceResult] // the backend's reply slot

@@ -118,6 +118,7 @@ var (
 	CodeStorageFull       = Code{50307, "storage_full", true}
 	CodeNodeUnreachable   = Code{50308, "node_unreachable", true}
 	CodeJoining           = Code{50309, "joining", true}
+	CodePartitionsChanged = Code{50310, "partitions_changed", true}
 	CodeOutcomeUnknown    = Code{50401, "outcome_unknown", true}
 )
 
@@ -132,7 +133,7 @@ var Codes = []Code{
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
-	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodeOutcomeUnknown,
+	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodePartitionsChanged, CodeOutcomeUnknown,
 }
 
 // Error is a failure as a client sees it. It is not changed once others can see

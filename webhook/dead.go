@@ -30,13 +30,21 @@ func (w *worker) bury(l *lane, u *unit, records []protocol.Record, reason string
 		id := "key:dead-" + group + "-" + l.topicID + "-" + strconv.Itoa(l.partition) + "-" + strconv.FormatInt(int64(r.Offset), 10)
 		h := fnv.New64a()
 		_, _ = h.Write([]byte(id)) // a hash never fails
-		req := &protocol.ProduceRequest{Topic: t, Partition: int(h.Sum64() % uint64(t.Partitions)), ProducerID: id, BodyHash: h.Sum64()}
 		key := r.Key
 		if protocol.KindOfToken(key) == protocol.TokenNull {
 			key = []byte(protocol.NullToken)
-		} else {
-			req.Partition = protocol.PartitionForKey(key, t.Partitions)
 		}
+		place := func(of int) []int {
+			if string(key) == protocol.NullToken {
+				return []int{int(h.Sum64() % uint64(of))}
+			}
+			return []int{protocol.PartitionForKey(key, of)}
+		}
+		by, again, err := w.d.b.Placed(t, &protocol.PlaceQuestion{ID: id, BodyHash: h.Sum64(), Partitions: place}, deadline)
+		if err != nil {
+			return err
+		}
+		req := &protocol.ProduceRequest{Topic: t, Partition: place(by.Partitions)[0], ProducerID: by.ID(id), BodyHash: h.Sum64(), Again: again}
 		value, action := r.Value, protocol.ActionProduce
 		if protocol.KindOfToken(value) == protocol.TokenNull {
 			value, action = []byte(protocol.NullToken), protocol.ActionTombstone

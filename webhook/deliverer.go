@@ -26,6 +26,7 @@ type Backend interface {
 	LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error)
 	CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (*protocol.TopicInfo, bool, *protocol.Error)
 	StartFetch(req *protocol.FetchRequest) protocol.PendingFetch
+	Placed(topic *protocol.Topic, q *protocol.PlaceQuestion, deadline time.Time) (by protocol.Placement, again bool, err *protocol.Error)
 	Produce(reqs []*protocol.ProduceRequest, deadline time.Time)
 
 	Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error)

@@ -26,7 +26,7 @@ func TestRoomForPartitions(t *testing.T) {
 		return err
 	}
 	alter := func(name string, partitions int, room Room) *protocol.Error {
-		_, recs, err := s.DecideAlterTopic(&protocol.TopicSpec{Name: name, Partitions: &partitions}, TopicLimits{Room: room})
+		_, recs, err := s.DecideAlterTopic(&protocol.TopicSpec{Name: name, Partitions: &partitions}, 0, TopicLimits{Room: room})
 		for _, rec := range recs {
 			require.NoError(t, s.Apply(rec))
 		}

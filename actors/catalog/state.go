@@ -83,6 +83,17 @@ type Topic struct {
 	TopicSettings
 	CreatedAt int64  `json:"created_at"`      // milliseconds since 1970
 	Owner     string `json:"owner,omitempty"` // the token that has created it
+
+	// Earlier are the numbers of partitions that it has had lately, oldest first, and at
+	// least the last one: requests with an id are looked for where they were placed.
+	Earlier []EarlierPartitions `json:"earlier,omitempty"`
+}
+
+// EarlierPartitions is a number of partitions that a topic has had.
+type EarlierPartitions struct {
+	Partitions int   `json:"partitions"`
+	Until      int64 `json:"until"`           // milliseconds since 1970
+	First      bool  `json:"first,omitempty"` // the topic began with them
 }
 
 // PendingReplica is a replacement under way: replica NewID catches up and then takes

@@ -48,10 +48,10 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 
 // DecideAlterTopic changes the settings that spec sends. The number of partitions
 // can only grow, the replication factor cannot change. No records are returned
-// when nothing changes.
+// when nothing changes. Now is in milliseconds since 1970.
 // Errors: topic_not_found, internal_topic, not_allowed, too_many_partitions,
 // quota_exceeded.
-func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
+func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits TopicLimits) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	have, err := s.writableTopic(spec.Name)
 	if err != nil {
 		return "", nil, err
@@ -69,13 +69,14 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 	if err := t.override(spec, limits.orDefaults()); err != nil {
 		return "", nil, err
 	}
-	if t == *have {
+	if t.Partitions == have.Partitions && t.TopicSettings == have.TopicSettings {
 		return t.ID, nil, nil
 	}
 	if added := t.Partitions - have.Partitions; added > 0 {
 		if err := limits.Room.admit(s, added, t.ReplicationFactor); err != nil {
 			return "", nil, err
 		}
+		t.Earlier = have.earlierWith(now)
 	}
 	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {
@@ -87,6 +88,26 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, limits TopicLimits) (
 		recs = append(recs, placementRecords(t.ID, have.Partitions, added)...)
 	}
 	return t.ID, recs, nil
+}
+
+// earlierWith is Earlier of the topic that has more partitions from now on.
+func (t *Topic) earlierWith(now int64) []EarlierPartitions {
+	var kept []EarlierPartitions
+	for _, e := range t.Earlier {
+		if now < e.Until+protocol.PlacementWindowMs {
+			kept = append(kept, e)
+		}
+	}
+	return append(kept, EarlierPartitions{Partitions: t.Partitions, Until: now, First: len(t.Earlier) == 0})
+}
+
+// Placements are the numbers of partitions that it has had lately, oldest first.
+func (t *Topic) Placements() []protocol.Placement {
+	var all []protocol.Placement
+	for _, e := range t.Earlier {
+		all = append(all, protocol.Placement(e))
+	}
+	return all
 }
 
 // DecideDeleteTopic deletes a topic and its placement. What is kept, until

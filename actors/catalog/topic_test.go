@@ -89,7 +89,7 @@ func TestAlterTopic(t *testing.T) {
 
 	alter := func(spec protocol.TopicSpec) (int, *protocol.Error) {
 		spec.Name = "a"
-		id, recs, err := h.s.DecideAlterTopic(&spec, TopicLimits{})
+		id, recs, err := h.s.DecideAlterTopic(&spec, 5, TopicLimits{})
 		if err == nil {
 			assert.Equal(t, topic.ID, id)
 		}
@@ -119,9 +119,9 @@ func TestAlterTopic(t *testing.T) {
 		assert.Equal(t, protocol.CodeNotAllowed, err.Code, name)
 		assert.Zero(t, n, name)
 	}
-	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: "b"}, TopicLimits{})
+	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: "b"}, 5, TopicLimits{})
 	assert.Equal(t, protocol.CodeTopicNotFound, err.Code)
-	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: protocol.OffsetsTopic}, TopicLimits{})
+	_, _, err = h.s.DecideAlterTopic(&protocol.TopicSpec{Name: protocol.OffsetsTopic}, 5, TopicLimits{})
 	assert.Equal(t, protocol.CodeInternalTopic, err.Code)
 }
 
@@ -252,4 +252,27 @@ func TestReplaceReplica(t *testing.T) {
 	_, _, err = h.s.DecideReplaceReplica(topic.ID, 7, 1, 1, 0)
 	assert.Equal(t, protocol.CodePartitionNotFound, err.Code)
 	assert.Equal(t, victim, start.Replicas[1], "values handed out before are not changed")
+}
+
+// A topic remembers which numbers of partitions it has had, for as long as a retry may
+// come of what was placed by them, and the last one for good.
+func TestATopicRemembersItsPartitions(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	_, _, err := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)})
+	require.Nil(t, err)
+	grow := func(n int, now int64) []protocol.Placement {
+		_, recs, err := h.s.DecideAlterTopic(&protocol.TopicSpec{Name: "a", Partitions: ptr(n)}, now, TopicLimits{})
+		require.Nil(t, err)
+		h.do(recs)
+		return h.s.TopicByName("a").Placements()
+	}
+	assert.Empty(t, grow(2, 1))
+	first := protocol.Placement{Partitions: 2, Until: 10, First: true}
+	assert.Equal(t, []protocol.Placement{first}, grow(3, 10))
+	assert.Equal(t, []protocol.Placement{first}, grow(3, 11))
+	second := protocol.Placement{Partitions: 3, Until: 20}
+	assert.Equal(t, []protocol.Placement{first, second}, grow(5, 20))
+	later := int64(protocol.PlacementWindowMs + 15)
+	assert.Equal(t, []protocol.Placement{second, {Partitions: 5, Until: later}}, grow(6, later))
+	assert.Equal(t, []protocol.Placement{{Partitions: 6, Until: 9 * later}}, grow(7, 9*later))
 }

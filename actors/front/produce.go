@@ -141,7 +141,7 @@ func (fr *Front) Producers(cluster string) ([]protocol.ProducerInfo, *protocol.E
 					return nil, err
 				}
 				for _, id := range ids {
-					list = append(list, protocol.ProducerInfo{Cluster: c.Name, Name: id})
+					list = append(list, protocol.ProducerInfo{Cluster: c.Name, Name: protocol.ClientID(id)})
 				}
 			}
 		}

@@ -104,15 +104,24 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	if to == nil {
 		return false, topicNotFound(d.To)
 	}
-	partition := d.ID.Partition % to.Partitions
+	id := f.deadProducerID(d, born)
+	by, again, err := f.front.Placed(to, &protocol.PlaceQuestion{
+		ID: id, Sequence: d.Seq, Partitions: func(of int) []int { return []int{d.ID.Partition % of} },
+	}, deadline)
+	if err != nil {
+		return false, err
+	}
+	partition := d.ID.Partition % by.Partitions
 	headers := deadHeaders(rec.Headers, f.feed.Group, d)
 	if f.front.opt.Now().UnixMilli()-d.Since > deadDoubt.Milliseconds() {
-		if found, err := f.isBuried(to, partition, headers, d); found || err != nil {
-			return found, err
+		for _, was := range append([]protocol.Placement{to.Placement()}, to.Earlier...) {
+			if found, err := f.isBuried(to, d.ID.Partition%was.Partitions, headers, d); found || err != nil {
+				return found, err
+			}
 		}
 	}
 	req := &protocol.ProduceRequest{
-		Topic: to, Partition: partition, ProducerID: f.deadProducerID(d, born), Sequence: d.Seq, Deadline: deadline,
+		Topic: to, Partition: partition, ProducerID: by.ID(id), Sequence: d.Seq, Again: again, Deadline: deadline,
 	}
 	action := protocol.ActionProduce
 	if string(rec.Value) == protocol.NullToken {

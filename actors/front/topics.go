@@ -115,7 +115,7 @@ func (fr *Front) AlterTopic(ctx context.Context, spec *protocol.TopicSpec) (*pro
 	}
 	deadline, limits := fr.deadline(ctx), fr.limitsFor(c)
 	if err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideAlterTopic(spec, limits)
+		_, recs, err := s.DecideAlterTopic(spec, fr.opt.Now().UnixMilli(), limits)
 		return recs, err
 	}); err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 type control struct {
 	LogStart *int64      `json:"log_start,omitempty"` // records below this offset are gone
 	Compact  *Compaction `json:"compact,omitempty"`   // do this
+	Placed   int         `json:"placed,omitempty"`    // see placed.go
 }
 
 // storageApply applies committed entries, all of which are durable here, and
@@ -53,7 +54,7 @@ func (r *Replica) apply(e *raftpb.Entry) error {
 		return err
 	}
 	if h.kind == logfile.KindControl {
-		return r.applyControl(e.Index, body)
+		return r.applyControl(e.Index, h.appendTime, body)
 	}
 	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
 		return err
@@ -76,7 +77,7 @@ func (r *Replica) apply(e *raftpb.Entry) error {
 	return nil
 }
 
-func (r *Replica) applyControl(index uint64, body []byte) error {
+func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) error {
 	data, err := logfile.OpaqueData(body)
 	if err != nil {
 		return err
@@ -90,6 +91,9 @@ func (r *Replica) applyControl(index uint64, body []byte) error {
 		r.log.SetLogStart(b, *c.LogStart)
 		r.enqueue(&Write{Batch: b})
 		r.fx.HighWatermarkMoved = true // the view's start moved
+	}
+	if c.Placed > 0 {
+		r.producers.putPlaced(c.Placed, appendTime)
 	}
 	if c.Compact != nil {
 		r.compactionAsked(index, *c.Compact)

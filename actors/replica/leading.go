@@ -24,6 +24,7 @@ type leading struct {
 
 	queue    proposalQueue
 	flush    flushRequest
+	placing  placing
 	pending  []PendingEntry              // in flight, in order of index, at most maxEntriesInFlight
 	inFlight map[string]*inFlightRequest // of pending, by producer id
 	latency  commitLatency

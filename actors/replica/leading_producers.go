@@ -44,6 +44,10 @@ func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission 
 	}
 	known := table.get(req.ProducerID)
 	if known == nil {
+		if l.isPlacedEarlier(table, req) {
+			p.Answer(protocol.ProduceResult{Err: errPlacedEarlier})
+			return admitAnswered
+		}
 		if table.full(now) {
 			p.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
 				"the partition remembers %d producers, as many as it can: use fewer producer ids, or wait until it has forgotten those not heard of for %v",

@@ -45,6 +45,8 @@ type request struct {
 type producerTable struct {
 	byID  map[string]*list.Element // of *producerState
 	order *list.List               // least recently heard of first
+
+	placed int // see placed.go; 0: it is not known
 }
 
 func newProducerTable() *producerTable {
@@ -63,7 +65,9 @@ func (t *producerTable) get(id string) *producerState {
 func (t *producerTable) ids() []string {
 	ids := make([]string, 0, len(t.byID))
 	for e := t.order.Front(); e != nil; e = e.Next() {
-		ids = append(ids, e.Value.(*producerState).id)
+		if id := e.Value.(*producerState).id; id != placedID {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }
@@ -84,9 +88,17 @@ func (t *producerTable) put(s *producerState) {
 func (t *producerTable) expire(now int64) {
 	horizon := now - producerRetention.Milliseconds()
 	for e := t.order.Front(); e != nil && e.Value.(*producerState).at < horizon; e = t.order.Front() {
-		delete(t.byID, e.Value.(*producerState).id)
-		t.order.Remove(e)
+		t.forget(e)
 	}
+}
+
+func (t *producerTable) forget(e *list.Element) {
+	id := e.Value.(*producerState).id
+	if id == placedID {
+		t.placed = 0
+	}
+	delete(t.byID, id)
+	t.order.Remove(e)
 }
 
 // full reports whether no further producer can be entered at that time.
@@ -213,6 +225,9 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
 		t.byID[s.id] = t.order.PushBack(s)
+		if s.id == placedID {
+			t.placed = int(s.seq)
+		}
 	}
 	return t, nil
 }

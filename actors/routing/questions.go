@@ -46,6 +46,27 @@ type CheckKey struct {
 // Refuse implements Question.
 func (m *CheckKey) Refuse(err *protocol.Error) { m.Reply.Put(err) }
 
+// AskPlaced asks a partition's leader what it knows of a request. Once it is answered,
+// requests that are placed by fewer than Partitions are refused there unless they are
+// known: what is not known by then never will be.
+type AskPlaced struct {
+	ID         string
+	Epoch      int64
+	Sequence   int64
+	Hash       uint64
+	Partitions int
+	Reply      protocol.Future[Placed] `json:"-"`
+}
+
+// Placed answers AskPlaced.
+type Placed struct {
+	Known protocol.Knowledge
+	Err   *protocol.Error `json:"-"`
+}
+
+// Refuse implements Question.
+func (m *AskPlaced) Refuse(err *protocol.Error) { m.Reply.Put(Placed{Err: err}) }
+
 // ChangeMetadata puts records in a cluster's metadata if nothing has been put there
 // since they were decided on: their first offset would be At.
 type ChangeMetadata struct {

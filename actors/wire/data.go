@@ -10,13 +10,22 @@ import (
 	"ottla/protocol"
 )
 
+// Flags of a produce request.
+const (
+	flagNoAck = 1 << iota
+	flagAgain
+)
+
 // ProduceHead is a produce request but for its lines, which follow it in the
 // message and are not copied into it.
 func ProduceHead(p Partition, req *protocol.ProduceRequest) []byte {
 	b := AppendPartition(nil, p)
 	flags := uint64(0)
 	if req.NoAck {
-		flags |= 1
+		flags |= flagNoAck
+	}
+	if req.Again {
+		flags |= flagAgain
 	}
 	b = binary.AppendUvarint(b, flags)
 	b = appendString(b, req.ProducerID)
@@ -41,7 +50,8 @@ func DecodeProduce(b []byte, left time.Duration) (p Partition, req *protocol.Pro
 	}
 	r := reader{b: rest}
 	req = &protocol.ProduceRequest{Partition: p.Partition}
-	req.NoAck = r.uvarint()&1 != 0
+	flags := r.uvarint()
+	req.NoAck, req.Again = flags&flagNoAck != 0, flags&flagAgain != 0
 	req.ProducerID = r.text()
 	req.Epoch, req.Sequence, req.BodyHash = r.varint(), r.varint(), r.uvarint()
 	n := r.uvarint()

@@ -31,6 +31,7 @@ const (
 	askSay
 	askReturn
 	askClassic
+	askPlaced
 )
 
 // question is the form of a routing.Question.
@@ -78,6 +79,8 @@ func EncodeQuestion(p Partition, q routing.Question) ([]byte, bool) {
 		out.Kind = askProducers
 	case *routing.CheckKey:
 		out.Kind = askCheckKey
+	case *routing.AskPlaced:
+		out.Kind = askPlaced
 	case *routing.ChangeMetadata:
 		out.Kind = askChangeMetadata
 	case *routing.ConfirmEnd:
@@ -149,6 +152,9 @@ func DecodeQuestion(b []byte, node uint64, reply Reply, signal func(poll uint64,
 		q = &routing.ListProducers{Reply: future(once, func(a *routing.ProducerList) *protocol.Error { return a.Err })}
 	case askCheckKey:
 		m := &routing.CheckKey{Reply: future(once, itself)}
+		q, err = m, Decode(in.Body, m)
+	case askPlaced:
+		m := &routing.AskPlaced{Reply: future(once, func(a *routing.Placed) *protocol.Error { return a.Err })}
 		q, err = m, Decode(in.Body, m)
 	case askChangeMetadata:
 		m := &routing.ChangeMetadata{Reply: future(once, func(a *protocol.ProduceResult) *protocol.Error { return a.Err })}
@@ -260,6 +266,8 @@ func Answer(q routing.Question, body []byte) {
 		err = put(m.Reply, body)
 	case *routing.CheckKey:
 		m.Reply.Put(nil)
+	case *routing.AskPlaced:
+		err = put(m.Reply, body)
 	case *routing.ChangeMetadata:
 		err = put(m.Reply, body)
 	case *routing.ConfirmEnd:
