@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
 )
 
@@ -41,12 +40,13 @@ type batch struct {
 	sequence   int32
 	firstTime  int64
 	count      int
-	records    []byte // not compressed
+	codec      int    // of records; codecNone once they are decompressed
+	records    []byte // as sent, until they are decompressed
 }
 
 // readBatch reads the one batch that a produce request has for a partition, and
-// checks everything but its records. Limit bounds them when they are decompressed.
-func readBatch(b []byte, limit int) (batch, int16) {
+// checks everything but its records, which it does not decompress.
+func readBatch(b []byte) (batch, int16) {
 	if len(b) < batchHeaderBytes {
 		return batch{}, errCorruptMessage
 	}
@@ -76,28 +76,17 @@ func readBatch(b []byte, limit int) (batch, int16) {
 	}
 	lastDelta := int64(int32(binary.BigEndian.Uint32(b[batchLastDeltaAt:])))
 	switch {
-	case attributes&(attributeTransactional|attributeControl|attributeLogAppendTime) != 0:
+	case attributes&(attributeTransactional|attributeControl) != 0:
 		return batch{}, errInvalidRecord
+	case attributes&attributeLogAppendTime != 0: // which only a broker says
+		return batch{}, errInvalidTimestamp
 	case out.count <= 0 || lastDelta != int64(out.count)-1:
 		return batch{}, errInvalidRecord
 	case out.producerID >= 0 && (out.epoch < 0 || out.sequence < 0):
 		return batch{}, errInvalidRecord
 	}
-	if codec := int(attributes & attributeCodec); codec != codecNone {
-		if codec > codecZstd {
-			return batch{}, errUnsupportedCompression
-		}
-		records, err := decompress(codec, out.records, limit)
-		switch {
-		case errors.Is(err, errTooLarge):
-			return batch{}, errMessageTooLarge
-		case err != nil:
-			return batch{}, errCorruptMessage
-		}
-		out.records = records
-	}
-	if out.count > len(out.records)/leastRecordBytes {
-		return batch{}, errInvalidRecord
+	if out.codec = int(attributes & attributeCodec); out.codec > codecZstd {
+		return batch{}, errUnsupportedCompression
 	}
 	return out, errNone
 }

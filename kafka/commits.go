@@ -61,7 +61,7 @@ func (c *conn) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
 		return code
 	case err.Outcome == protocol.OutcomeUnknown:
 		return errRequestTimedOut
-	case err.Code == protocol.CodeTopicNotFound: // deleted meanwhile
+	case err.Code == protocol.CodeTopicNotFound, err.Code == protocol.CodeUnknownPartition: // deleted meanwhile
 		return errUnknownTopicOrPartition
 	}
 	return memberError(err)

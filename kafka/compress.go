@@ -25,6 +25,7 @@ const (
 var (
 	errTooLarge    = errors.New("the batch is larger than the limit when it is decompressed")
 	errCompression = errors.New("the batch cannot be decompressed")
+	errNoRoom      = errors.New("there is no memory for the batch")
 )
 
 var gzipReaders, lz4Readers, zstdReaders sync.Pool
@@ -33,9 +34,33 @@ var gzipReaders, lz4Readers, zstdReaders sync.Pool
 // what it has read.
 const maxZstdWindow = 16 << 20
 
-// decompress returns the records of a batch in at most limit bytes. Errors:
-// errTooLarge, errCompression.
-func decompress(codec int, src []byte, limit int) ([]byte, error) {
+// inflation is where a batch is decompressed.
+type inflation struct {
+	dst   []byte               // whose capacity is used
+	limit int                  // bytes that the batch may have
+	room  func(bytes int) bool // takes memory, before it is allocated
+	taken int                  // bytes that are taken already
+}
+
+// grow makes room for n bytes more behind those that dst has.
+func (i *inflation) grow(n int) error {
+	need := len(i.dst) + n
+	if need > i.taken {
+		if !i.room(need - i.taken) {
+			return errNoRoom
+		}
+		i.taken = need
+	}
+	if need > cap(i.dst) {
+		i.dst = append(make([]byte, 0, i.taken), i.dst...)
+	}
+	return nil
+}
+
+// decompress returns the records of a batch. Errors: errTooLarge, errCompression,
+// errNoRoom.
+func decompress(codec int, src []byte, to *inflation) ([]byte, error) {
+	to.dst = to.dst[:0]
 	switch codec {
 	case codecGzip:
 		r, _ := gzipReaders.Get().(*gzip.Reader)
@@ -46,9 +71,9 @@ func decompress(codec int, src []byte, limit int) ([]byte, error) {
 		if err := r.Reset(bytes.NewReader(src)); err != nil {
 			return nil, errCompression
 		}
-		return readBounded(r, limit)
+		return to.read(r, len(src))
 	case codecSnappy:
-		return unsnap(src, limit)
+		return to.unsnap(src)
 	case codecLZ4:
 		r, _ := lz4Readers.Get().(*lz4.Reader)
 		if r == nil {
@@ -56,7 +81,7 @@ func decompress(codec int, src []byte, limit int) ([]byte, error) {
 		}
 		defer lz4Readers.Put(r)
 		r.Reset(bytes.NewReader(src))
-		return readBounded(r, limit)
+		return to.read(r, len(src))
 	case codecZstd:
 		r, _ := zstdReaders.Get().(*zstd.Decoder)
 		if r == nil {
@@ -69,21 +94,30 @@ func decompress(codec int, src []byte, limit int) ([]byte, error) {
 		if err := r.Reset(bytes.NewReader(src)); err != nil {
 			return nil, errCompression
 		}
-		return readBounded(r, limit)
+		return to.read(r, len(src))
 	}
 	return nil, errCompression
 }
 
-func readBounded(r io.Reader, limit int) ([]byte, error) {
-	var out bytes.Buffer
-	n, err := out.ReadFrom(io.LimitReader(r, int64(limit)+1))
-	switch {
-	case err != nil:
-		return nil, errCompression
-	case n > int64(limit):
-		return nil, errTooLarge
+// read reads everything, of which the compressed form has n bytes.
+func (i *inflation) read(r io.Reader, n int) ([]byte, error) {
+	for next := max(2*n, 4<<10, i.taken); ; next = len(i.dst) {
+		if err := i.grow(min(next, i.limit+1-len(i.dst))); err != nil {
+			return nil, err
+		}
+		for until := min(i.taken, i.limit+1); len(i.dst) < until; {
+			n, err := r.Read(i.dst[len(i.dst):until])
+			i.dst = i.dst[:len(i.dst)+n]
+			switch {
+			case len(i.dst) > i.limit:
+				return nil, errTooLarge
+			case errors.Is(err, io.EOF):
+				return i.dst, nil
+			case err != nil:
+				return nil, errCompression
+			}
+		}
 	}
-	return out.Bytes(), nil
 }
 
 // snappyFraming begins what Java's snappy library writes: blocks with their lengths
@@ -91,15 +125,17 @@ func readBounded(r io.Reader, limit int) ([]byte, error) {
 var snappyFraming = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
 // unsnap decodes one block, or a sequence of blocks in Java's framing.
-func unsnap(src []byte, limit int) ([]byte, error) {
+func (i *inflation) unsnap(src []byte) ([]byte, error) {
 	if !bytes.HasPrefix(src, snappyFraming) {
-		return appendSnapped(nil, src, limit)
+		if err := i.snapped(src); err != nil {
+			return nil, err
+		}
+		return i.dst, nil
 	}
 	const versions = 8
 	if len(src) < len(snappyFraming)+versions {
 		return nil, errCompression
 	}
-	var out []byte
 	for src = src[len(snappyFraming)+versions:]; len(src) > 0; {
 		if len(src) < 4 {
 			return nil, errCompression
@@ -108,29 +144,30 @@ func unsnap(src []byte, limit int) ([]byte, error) {
 		if src = src[4:]; n > int64(len(src)) {
 			return nil, errCompression
 		}
-		var err error
-		if out, err = appendSnapped(out, src[:n], limit); err != nil {
+		if err := i.snapped(src[:n]); err != nil {
 			return nil, err
 		}
 		src = src[n:]
 	}
-	return out, nil
+	return i.dst, nil
 }
 
-func appendSnapped(dst, block []byte, limit int) ([]byte, error) {
+// snapped decodes one block behind what is there.
+func (i *inflation) snapped(block []byte) error {
 	n, err := snappy.DecodedLen(block)
 	switch {
 	case err != nil:
-		return nil, errCompression
-	case n > limit-len(dst):
-		return nil, errTooLarge
+		return errCompression
+	case n > i.limit-len(i.dst):
+		return errTooLarge
 	}
-	out, err := snappy.Decode(nil, block)
-	if err != nil {
-		return nil, errCompression
+	if err := i.grow(n); err != nil {
+		return err
 	}
-	if dst == nil {
-		return out, nil
+	start := len(i.dst)
+	if _, err := snappy.Decode(i.dst[start:start+n], block); err != nil {
+		return errCompression
 	}
-	return append(dst, out...), nil
+	i.dst = i.dst[:start+n]
+	return nil
 }

@@ -119,7 +119,7 @@ func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeC
 }
 
 func (c *conn) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
-	info, err := c.view(protocol.RightRead).Topic(c.srv.o.Cluster, out.ResourceName)
+	info, err := c.seeing(out.ResourceName).Topic(c.srv.o.Cluster, out.ResourceName)
 	if err != nil {
 		out.ErrorCode, out.ErrorMessage = adminError(err)
 		return

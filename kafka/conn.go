@@ -3,7 +3,6 @@ package kafka
 import (
 	"bufio"
 	"encoding/binary"
-	"io"
 	"net"
 	"time"
 
@@ -19,9 +18,8 @@ const (
 	decodedFactor     = 64
 	// strangerBytes bounds a request of somebody who has not said yet who he is.
 	strangerBytes = 64 << 10
-	// budgetWait is how often a request that finds no room in memory looks again; the
-	// connection is not read meanwhile, as it is with a slow Kafka broker.
-	budgetWait = 5 * time.Millisecond
+	// leastHeader is the size of the shortest request.
+	leastHeader = 8
 )
 
 // conn is a connection of a client. All but close runs on one goroutine.
@@ -36,6 +34,8 @@ type conn struct {
 	views [3]Backend          // by right
 	sasl  saslState
 
+	held   int64    // bytes of the budget for requests that this one has
+	body   *[]byte  // of the request that is being answered, from bodies
 	shares []*share // of the answer that is being made
 	out    []byte
 }
@@ -46,6 +46,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 func (c *conn) close() {
 	c.release()
+	c.giveBack()
 	c.who.Usage().Disconnect()
 	_ = c.nc.Close()
 }
@@ -61,15 +62,9 @@ func (c *conn) run() {
 		if !ok {
 			return
 		}
-		cost := int64(size)
-		if key != int16(kmsg.Produce) {
-			cost *= decodedFactor
-		}
-		if !c.take(cost) {
-			return
-		}
-		goOn := c.answer(size)
-		c.srv.o.Requests.Give(cost)
+		body, ok := c.read(size)
+		goOn := ok && c.answer(body, key)
+		c.giveBack()
 		c.release()
 		if !goOn {
 			return
@@ -79,7 +74,11 @@ func (c *conn) run() {
 
 // frame waits for the next request and returns its size and key.
 func (c *conn) frame() (size int, key int16, ok bool) {
-	if !c.patience(c.srv.o.IdleTimeout) {
+	idle := c.srv.o.IdleTimeout
+	if c.unknown() { // who does not say who he is keeps others out
+		idle = min(idle, c.srv.o.ReadTimeout)
+	}
+	if !c.patience(idle) {
 		return 0, 0, false
 	}
 	if _, err := c.r.Peek(1); err != nil {
@@ -100,7 +99,6 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 	case key == int16(kmsg.Produce):
 		limit = int64(c.srv.o.MaxRequestBytes) + smallRequestBytes
 	}
-	const leastHeader = 8
 	if n < leastHeader || n > limit {
 		return 0, 0, false
 	}
@@ -120,29 +118,9 @@ func (c *conn) patience(d time.Duration) bool {
 	}
 }
 
-// take waits until the budget has room for a request.
-func (c *conn) take(n int64) bool {
-	for until := time.Now().Add(c.srv.o.ReadTimeout); !c.srv.o.Requests.TakeOpen(0, n); {
-		select {
-		case <-c.srv.done:
-			return false
-		case <-time.After(budgetWait):
-		}
-		if time.Now().After(until) {
-			return false
-		}
-	}
-	return true
-}
-
-// answer reads a request of that size and answers it. It returns false when the
-// connection cannot go on.
-func (c *conn) answer(size int) bool {
-	body := make([]byte, size)
-	if _, err := io.ReadFull(c.r, body); err != nil {
-		return false
-	}
-	key, version := int16(binary.BigEndian.Uint16(body)), int16(binary.BigEndian.Uint16(body[2:]))
+// answer answers a request. It returns false when the connection cannot go on.
+func (c *conn) answer(body []byte, key int16) bool {
+	version := int16(binary.BigEndian.Uint16(body[2:]))
 	correlation := body[4:8]
 	h := handlers[key]
 	switch {
@@ -161,13 +139,16 @@ func (c *conn) answer(size int) bool {
 	if !ok {
 		return false
 	}
+	if !h.anybody {
+		c.pace((*protocol.Usage).Request)
+	}
 	var resp kmsg.Response
 	switch {
 	case h.raw != nil:
 		if resp, ok = h.raw(c, rest, version); !ok {
 			return false
 		}
-	case req.ReadFrom(rest) != nil:
+	case !c.decode(req, rest):
 		return false
 	default:
 		resp = h.handle(c, req)
@@ -223,10 +204,22 @@ func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool 
 	if flexible {
 		b = append(b, 0) // no tags
 	}
-	b = resp.AppendTo(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	var pieces net.Buffers
+	fetched, isFetch := resp.(*fetchAnswer)
+	if isFetch {
+		b, pieces = fetched.parts(b)
+		defer fetched.sent()
+	} else {
+		b = resp.AppendTo(b)
+		pieces = net.Buffers{b}
+	}
+	size := -4
+	for _, p := range pieces {
+		size += len(p)
+	}
+	binary.BigEndian.PutUint32(b, uint32(size))
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.srv.o.WriteTimeout))
-	_, err := c.nc.Write(b)
+	_, err := pieces.WriteTo(c.nc)
 	const keep = 4 << 10
 	if c.out = b; cap(b) > keep {
 		c.out = nil

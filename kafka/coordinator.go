@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,6 +18,7 @@ import (
 const (
 	coordinatorOfGroup = 0
 	longestRebalance   = 5 * time.Minute // that an assignment is waited for
+	maxProtocols       = 64              // that a member may know; clients know one or two
 )
 
 func (c *conn) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
@@ -128,7 +131,7 @@ func newMemberID(client string) string {
 	if len(client) > protocol.MaxNameLength {
 		client = client[:protocol.MaxNameLength]
 	}
-	return client + "-" + hex.EncodeToString(b[:])
+	return strings.ToValidUTF8(client, "") + "-" + hex.EncodeToString(b[:])
 }
 
 func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
@@ -148,9 +151,17 @@ func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
 		join.RebalanceMs = join.SessionMs
 	}
 	join.RebalanceMs = min(join.RebalanceMs, longestRebalance.Milliseconds())
-	for i := range req.Protocols {
-		join.Protocols = append(join.Protocols, protocol.ClassicProtocol{Name: req.Protocols[i].Name, Metadata: req.Protocols[i].Metadata})
+	if len(req.Protocols) > maxProtocols {
+		resp.ErrorCode = errInconsistentGroupProtocol
+		return resp
 	}
+	size := int64(firstBytes)
+	for i := range req.Protocols {
+		p := &req.Protocols[i]
+		size += int64(len(p.Name) + len(p.Metadata))
+		join.Protocols = append(join.Protocols, protocol.ClassicProtocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)})
+	}
+	c.keep(size) // while it waits for the others
 	b := c.view(protocol.RightRead)
 	joined, err := long(c, func() (protocol.ClassicJoined, *protocol.Error) {
 		return b.JoinClassic(c.srv.o.Cluster, req.Group, join)
@@ -197,9 +208,14 @@ func (c *conn) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
 		Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation,
 		ProtocolType: nullable(req.ProtocolType), Protocol: nullable(req.Protocol), Assignments: map[string][]byte{},
 	}
+	size := int64(firstBytes)
 	for i := range req.GroupAssignment {
-		ask.Assignments[req.GroupAssignment[i].MemberID] = req.GroupAssignment[i].MemberAssignment
+		a := &req.GroupAssignment[i]
+		const entry = 64
+		size += int64(entry + len(a.MemberID) + len(a.MemberAssignment))
+		ask.Assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
 	}
+	c.keep(2 * size) // while it waits for the leader
 	b := c.view(protocol.RightRead)
 	synced, err := long(c, func() (protocol.ClassicSynced, *protocol.Error) {
 		return b.SyncClassic(c.srv.o.Cluster, req.Group, ask, longestRebalance)

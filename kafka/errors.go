@@ -14,6 +14,8 @@ const (
 	errMessageTooLarge           int16 = 10
 	errCoordinatorLoadInProgress int16 = 14
 	errNotCoordinator            int16 = 16
+	errInconsistentGroupProtocol int16 = 23
+	errNotController             int16 = 41
 	errInvalidTopic              int16 = 17
 	errInvalidGroupID            int16 = 24
 	errUnknownMemberID           int16 = 25
@@ -109,6 +111,10 @@ func adminError(err *protocol.Error) (int16, *string) {
 		code = errPolicyViolation
 	case protocol.CodeOutcomeUnknown:
 		code = errRequestTimedOut
+	default:
+		if code == errNotLeaderOrFollower { // it may pass: clients look for the controller and try again
+			code = errNotController
+		}
 	}
 	return code, &text
 }

@@ -9,9 +9,15 @@ import (
 	"ottla/protocol"
 )
 
-// minBytesInterval is how often a fetch looks that waits for more than the records
-// that there are.
-const minBytesInterval = 10 * time.Millisecond
+const (
+	// minBytesInterval is how often a fetch looks that waits for more than the records
+	// that there are.
+	minBytesInterval = 10 * time.Millisecond
+	// leastLineBytes is a size that hardly any record's line is below.
+	leastLineBytes = 64
+	// What a fetch has in memory while it waits, in bytes.
+	fetchTopicBytes, fetchPartBytes = 256, 768
+)
 
 // share is the memory of the records of one partition in an answer.
 type share struct{ budget.Share }
@@ -28,26 +34,33 @@ func (c *conn) release() {
 type fetchPart struct {
 	topic   *protocol.Topic
 	ask     *kmsg.FetchRequestTopicPartition
-	out     *kmsg.FetchResponseTopicPartition
+	out     *fetchedPartition
 	pending protocol.PendingFetch
 	left    chan struct{}
-	begun   bool // the read has taken its first step
+	parked  bool // somebody may wake the read
 	waits   bool // it has not brought its answer yet
-	writer  *batchWriter
+	writer  batchWriter
 }
 
 // fetch reads partitions, and waits for records if there are none.
-func (c *conn) fetch(req *kmsg.FetchRequest) *kmsg.FetchResponse {
-	resp := answerTo[*kmsg.FetchResponse](req)
+func (c *conn) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	if req.SessionID != 0 && req.SessionEpoch > 0 { // there are no sessions: clients send whole fetches
+		resp := answerTo[*kmsg.FetchResponse](req)
 		resp.ErrorCode = errFetchSessionIDNotFound
 		return resp
 	}
-	c.pace(func(u *protocol.Usage) *protocol.Error { return u.Fetch(time.Now()) })
+	c.pace((*protocol.Usage).Fetch)
 	wait := min(time.Duration(max(req.MaxWaitMillis, 0))*time.Millisecond, c.srv.o.MaxWait)
 	f := fetchWork{c: c, deadline: time.Now().Add(wait), maxBytes: min(int(req.MaxBytes), c.srv.o.MaxBytes), minBytes: int(req.MinBytes)}
+	resp := &fetchAnswer{FetchResponse: answerTo[*kmsg.FetchResponse](req), topics: make([]fetchedTopic, len(req.Topics))}
 	f.open(req, resp)
+	c.keep(int64(len(req.Topics))*fetchTopicBytes + int64(len(f.parts))*fetchPartBytes + firstBytes)
 	f.run()
+	for i := range f.parts {
+		p := &f.parts[i]
+		p.out.records = p.writer.bytes()
+		resp.take(&p.writer)
+	}
 	c.who.Usage().Fetched(f.got, time.Now())
 	return resp
 }
@@ -63,28 +76,25 @@ type fetchWork struct {
 }
 
 // open resolves what is asked for.
-func (f *fetchWork) open(req *kmsg.FetchRequest, resp *kmsg.FetchResponse) {
-	resp.Topics = make([]kmsg.FetchResponseTopic, len(req.Topics))
+func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer) {
 	n := 0
 	for i := range req.Topics {
 		n += len(req.Topics[i].Partitions)
 	}
 	f.parts = make([]fetchPart, 0, n)
+	all := make([]fetchedPartition, n)
 	for i := range req.Topics {
-		t, out := &req.Topics[i], &resp.Topics[i]
-		out.Topic, out.TopicID = t.Topic, t.TopicID
-		out.Partitions = make([]kmsg.FetchResponseTopicPartition, len(t.Partitions))
+		t, out := &req.Topics[i], &resp.topics[i]
+		out.name, out.id = t.Topic, t.TopicID
+		out.partitions, all = all[:len(t.Partitions)], all[len(t.Partitions):]
 		topic, code := f.c.readable(t.Topic, t.TopicID, req.Version >= 13)
 		for j := range t.Partitions {
-			p := &out.Partitions[j]
-			p.Default()
-			p.Partition, p.ErrorCode, p.RecordBatches = t.Partitions[j].Partition, code, []byte{}
-			p.HighWatermark, p.LastStableOffset, p.LogStartOffset = -1, -1, -1
-			if code == errNone && (p.Partition < 0 || int(p.Partition) >= topic.Partitions) {
-				p.ErrorCode = errUnknownTopicOrPartition
+			p := &out.partitions[j]
+			*p = fetchedPartition{index: t.Partitions[j].Partition, code: code, end: -1, start: -1}
+			if code == errNone && (p.index < 0 || int(p.index) >= topic.Partitions) {
+				p.code = errUnknownTopicOrPartition
 			}
-			if p.ErrorCode != errNone {
-				f.failed = true
+			if p.code != errNone {
 				continue
 			}
 			f.parts = append(f.parts, fetchPart{topic: topic, ask: &t.Partitions[j], out: p})
@@ -110,25 +120,55 @@ func (c *conn) readable(name string, id [16]byte, byID bool) (*protocol.Topic, i
 	return t, errNone
 }
 
-// run reads until there is enough, something is wrong, or the time is up.
+// run reads until there is enough, something is wrong, or the time is up. What is wrong
+// with a partition that is not there does not keep others from waiting.
 func (f *fetchWork) run() {
-	f.read(0)
-	for f.got < max(f.minBytes, 1) && !f.failed && len(f.parts) > 0 {
+	wait := time.Until(f.deadline)
+	if f.minBytes <= 0 {
+		wait = 0
+	}
+	f.read(wait)
+	interval := minBytesInterval
+	for f.got < min(f.minBytes, f.maxBytes) && !f.failed && len(f.parts) > 0 {
 		left := time.Until(f.deadline)
-		if left <= 0 {
-			return
-		}
-		if f.got == 0 {
-			f.read(left)
-			continue
-		}
 		select {
-		case <-time.After(min(left, minBytesInterval)):
+		case <-time.After(min(left, interval)):
 		case <-f.c.srv.done:
 			return
+		case <-f.c.who.Ended():
+			return
 		}
-		f.read(0)
+		if more, enough := f.grown(); enough || more && left <= interval {
+			f.read(0)
+			interval *= 2 // so that a guess that is wrong costs little
+		}
+		if left <= interval {
+			return
+		}
 	}
+}
+
+// grown reports whether there is more than was read, and whether it is likely to be
+// enough.
+func (f *fetchWork) grown() (more, enough bool) {
+	b := f.c.view(protocol.RightRead)
+	records, bytes := 0, 0
+	for i := range f.parts {
+		records += f.parts[i].writer.count
+		bytes += f.parts[i].writer.size()
+	}
+	expected := 0
+	for i := range f.parts {
+		p := &f.parts[i]
+		f.describe(p, b)
+		if p.out.code != errNone {
+			return true, true
+		}
+		now := max(p.out.end-p.ask.FetchOffset, 0)
+		more = more || now > int64(p.writer.count)
+		expected += int(min(now*int64(bytes)/int64(max(records, 1)), int64(p.ask.PartitionMaxBytes)))
+	}
+	return more, more && expected >= f.minBytes
 }
 
 // read reads all partitions from where they were asked for, and waits until one has
@@ -136,6 +176,27 @@ func (f *fetchWork) run() {
 func (f *fetchWork) read(wait time.Duration) {
 	f.c.release()
 	f.got = 0
+	b := f.c.view(protocol.RightRead)
+	for i := range f.parts {
+		p := &f.parts[i]
+		p.writer.Forget()
+		p.waits, p.parked = true, false
+		if f.got >= f.maxBytes && f.got > 0 { // the answer is full: the client asks for the others first the next time
+			p.waits = false
+			f.describe(p, b)
+			continue
+		}
+		p.begin(f, b, wait)
+		f.advance(p)
+	}
+	if f.got > 0 || f.failed {
+		return
+	}
+	f.await()
+}
+
+// await waits until a read that waits has something.
+func (f *fetchWork) await() {
 	wake := make(chan struct{}, 1)
 	resume := func() {
 		select {
@@ -143,34 +204,30 @@ func (f *fetchWork) read(wait time.Duration) {
 		default:
 		}
 	}
-	b := f.c.view(protocol.RightRead)
-	for i := range f.parts {
-		f.parts[i].begin(f, b, wait)
-	}
-	for {
+	for f.got == 0 && !f.failed {
 		waits := false
 		for i := range f.parts {
-			waits = f.advance(&f.parts[i]) || waits
+			if p := &f.parts[i]; p.waits {
+				p.pending.Park(resume)
+				p.parked, waits = true, true
+			}
 		}
 		if !waits {
 			return
 		}
-		if f.got > 0 || f.failed {
-			break
-		}
-		for i := range f.parts {
-			if p := &f.parts[i]; p.waits {
-				p.pending.Park(resume)
-			}
-		}
 		select {
 		case <-wake:
+			for i := range f.parts {
+				if p := &f.parts[i]; f.got < f.maxBytes {
+					f.advance(p)
+				}
+			}
 		case <-f.c.srv.done:
 			f.failed = true // nothing is wrong, but nobody waits any more
 		}
 	}
 	for i := range f.parts {
-		if p := &f.parts[i]; p.waits {
+		if p := &f.parts[i]; p.waits && p.parked {
 			p.abandon()
 		}
 	}
@@ -179,61 +236,56 @@ func (f *fetchWork) read(wait time.Duration) {
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
 	s := &share{f.c.srv.o.Answers.Share()}
 	f.c.shares = append(f.c.shares, s)
-	p.writer, p.left, p.waits, p.begun = &batchWriter{}, make(chan struct{}), true, false
+	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
+	p.writer.most = most
+	p.left = make(chan struct{})
 	p.pending = b.StartFetch(&protocol.FetchRequest{
 		Topic: p.topic, Partition: int(p.ask.Partition), Offset: protocol.Offset(p.ask.FetchOffset),
-		MaxRecords: 1 << 20, MaxBytes: max(min(int(p.ask.PartitionMaxBytes), f.maxBytes), 1),
-		Timeout: wait, Left: p.left, Room: s, Sink: p.writer, Impatient: true,
+		MaxRecords: most/leastLineBytes + 1, MaxBytes: most,
+		Timeout: wait, Left: p.left, Room: s, Sink: &p.writer, Impatient: true,
 	})
 }
 
-// advance takes the next step of a partition's read; true if it waits.
-func (f *fetchWork) advance(p *fetchPart) bool {
+// advance takes the next step of a partition's read.
+func (f *fetchWork) advance(p *fetchPart) {
 	if !p.waits {
-		return false
+		return
 	}
-	if f.got >= f.maxBytes && f.got > 0 { // the answer is full: the client asks for the others first the next time
-		if p.begun {
-			p.abandon()
-			return false
-		}
-		p.waits = false
-		p.describe(f.c.view(protocol.RightRead))
-		return false
-	}
-	p.begun = true
 	reply, waits, err := p.pending.Advance()
+	if reply != nil {
+		p.out.end, p.out.start = int64(reply.HighWatermark), int64(reply.Earliest)
+	}
 	if waits {
-		return true
+		return
 	}
 	p.waits = false
 	if err != nil {
-		p.out.ErrorCode = topicError(err)
+		p.out.code = topicError(err)
 		f.failed = true
-		return false
-	}
-	p.out.HighWatermark, p.out.LastStableOffset, p.out.LogStartOffset = int64(reply.HighWatermark), int64(reply.HighWatermark), int64(reply.Earliest)
-	if p.ask.FetchOffset > int64(reply.HighWatermark) {
-		p.out.ErrorCode = errOffsetOutOfRange
-		f.failed = true
-		return false
-	}
-	p.out.RecordBatches = p.writer.bytes()
-	if p.writer.count == 0 && int64(reply.NextOffset) > p.ask.FetchOffset { // compaction has left nothing up to there
-		p.out.RecordBatches = emptyBatch(protocol.Offset(p.ask.FetchOffset), reply.NextOffset-1)
-	}
-	f.got += len(p.out.RecordBatches)
-	return false
-}
-
-// describe says where a partition begins and ends of which nothing is read.
-func (p *fetchPart) describe(b Backend) {
-	earliest, latest, err := b.PartitionOffsets(p.topic, int(p.ask.Partition))
-	if err != nil {
-		p.out.ErrorCode = topicError(err)
 		return
 	}
-	p.out.HighWatermark, p.out.LastStableOffset, p.out.LogStartOffset = int64(latest), int64(latest), int64(earliest)
+	if p.ask.FetchOffset > int64(reply.HighWatermark) {
+		p.out.code = errOffsetOutOfRange
+		f.failed = true
+		return
+	}
+	if p.writer.count == 0 && int64(reply.NextOffset) > p.ask.FetchOffset { // compaction has left nothing up to there
+		p.writer.empty(protocol.Offset(p.ask.FetchOffset), reply.NextOffset-1)
+	}
+	f.got += p.writer.size()
+}
+
+// describe says where a partition begins and ends now, or did when it was read.
+func (f *fetchWork) describe(p *fetchPart, b Backend) {
+	reply, _, err := b.StartFetch(&protocol.FetchRequest{
+		Topic: p.topic, Partition: int(p.ask.Partition), Offset: protocol.Offset(p.ask.FetchOffset), Impatient: true,
+	}).Advance()
+	switch {
+	case err == nil:
+		p.out.end, p.out.start = int64(reply.HighWatermark), int64(reply.Earliest)
+	case p.out.end < 0:
+		p.out.code = topicError(err)
+	}
 }
 
 // abandon ends a read that waits, so that nobody wakes it any more.
@@ -243,7 +295,5 @@ func (p *fetchPart) abandon() {
 	done := make(chan struct{}, 1)
 	p.pending.Park(func() { done <- struct{}{} })
 	<-done
-	if reply, _, err := p.pending.Advance(); err == nil && reply != nil {
-		p.out.HighWatermark, p.out.LastStableOffset, p.out.LogStartOffset = int64(reply.HighWatermark), int64(reply.HighWatermark), int64(reply.Earliest)
-	}
+	_, _, _ = p.pending.Advance()
 }

@@ -21,7 +21,11 @@ type topicIDs struct {
 	mu      sync.Mutex
 	cluster [8]byte
 	names   map[[16]byte]string
+	looked  time.Time // when all topics were looked at last because of an id that is not known
 }
+
+// lookAgain is how soon all topics are looked at again for another id that is not known.
+const lookAgain = 50 * time.Millisecond
 
 // id is the id of a topic; false if the cluster's is not known.
 func (t *topicIDs) id(topicID string) (id [16]byte, ok bool) {
@@ -70,9 +74,13 @@ func (t *topicIDs) learn(topics []protocol.TopicInfo) {
 func (t *topicIDs) name(c *conn, id [16]byte) (string, bool) {
 	t.mu.Lock()
 	name, ok := t.names[id]
+	early := !ok && time.Since(t.looked) < lookAgain
+	if !ok && !early {
+		t.looked = time.Now()
+	}
 	t.mu.Unlock()
-	if ok {
-		return name, true
+	if ok || early {
+		return name, ok
 	}
 	if _, err := c.srv.clusterID(); err != nil {
 		return "", false
@@ -220,7 +228,7 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 		out.ErrorCode = errInvalidTopic
 		return out
 	}
-	b := c.view(protocol.RightRead)
+	b := c.seeing(name)
 	info, err := b.Topic(c.srv.o.Cluster, name)
 	if err != nil && err.Code == protocol.CodeTopicNotFound && create {
 		if _, err = c.view(protocol.RightWrite).LookupTopic(c.srv.o.Cluster, name, true, time.Now().Add(c.srv.o.RequestTimeout)); err == nil {
@@ -234,6 +242,18 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 		return out
 	}
 	return c.describe(info, nodes)
+}
+
+// seeing is the broker as the client may use it to find out what a topic is like, which
+// any right is enough for.
+func (c *conn) seeing(topic string) Backend {
+	b := c.view(protocol.RightRead) // who may have become somebody else
+	for _, do := range []protocol.Right{protocol.RightRead, protocol.RightWrite, protocol.RightAdmin} {
+		if c.who.Topic(do, c.srv.o.Cluster, topic) {
+			return c.view(do)
+		}
+	}
+	return b
 }
 
 // describe is a topic as clients see it. What a broker leads whose port is not open is

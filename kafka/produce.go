@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -131,10 +130,10 @@ func (c *conn) produce(b []byte, version int16) (kmsg.Response, bool) {
 	if !ok {
 		return nil, false
 	}
-	c.pace(func(u *protocol.Usage) *protocol.Error { return u.Produce(len(b), time.Now()) })
+	c.pace(func(u *protocol.Usage, now time.Time) *protocol.Error { return u.Produce(len(b), now) })
 	resp := &kmsg.ProduceResponse{Version: version}
 	resp.Default()
-	w := produceWork{c: c, deadline: time.Now().Add(c.srv.o.RequestTimeout)}
+	w := produceWork{c: c, deadline: time.Now().Add(c.srv.o.RequestTimeout), encoder: encoder{o: &c.srv.o, room: c.roomFor, limit: c.srv.o.MaxRequestBytes}}
 	if req.timeout > 0 && req.timeout < c.srv.o.RequestTimeout {
 		w.deadline = time.Now().Add(req.timeout)
 	}
@@ -151,17 +150,35 @@ func (c *conn) produce(b []byte, version int16) (kmsg.Response, bool) {
 		}
 		w.prepare(&req, t, out.Partitions, version)
 	}
+	if w.encoder.done(); w.encoder.inflated > len(b) {
+		c.who.Usage().Produced(w.encoder.inflated-len(b), time.Now())
+	}
 	w.send()
-	if req.acks == 0 {
-		return nil, true
+	if req.acks == 0 { // who hears of no error is disconnected, as by Kafka, and looks for the leader again
+		return nil, !failedProduce(resp)
 	}
 	return resp, true
 }
+
+func failedProduce(resp *kmsg.ProduceResponse) bool {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if resp.Topics[i].Partitions[j].ErrorCode != errNone {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// roomFor takes memory for what batches become.
+func (c *conn) roomFor(n int) bool { return c.hold(int64(n), roomWait) }
 
 // produceWork is what a request asks the broker for, and where the answers go.
 type produceWork struct {
 	c        *conn
 	deadline time.Time
+	encoder  encoder
 	reqs     []*protocol.ProduceRequest
 	answers  []*kmsg.ProduceResponseTopicPartition
 }
@@ -196,7 +213,7 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 			continue
 		}
 		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0}
-		code, why := w.c.srv.o.encode(r, p.records)
+		code, why := w.encoder.encode(r, p.records)
 		if code != errNone {
 			out[i].ErrorCode = code
 			if why != "" {
@@ -234,74 +251,17 @@ func (c *conn) writable(name string, deadline time.Time) (*protocol.Topic, *prot
 	return c.view(protocol.RightWrite).LookupTopic(c.srv.o.Cluster, name, false, deadline)
 }
 
-// encode makes the lines of a request of the one batch that it has for a partition.
-func (o *Options) encode(req *protocol.ProduceRequest, records []byte) (code int16, why string) {
-	b, code := readBatch(records, o.MaxRequestBytes)
-	if code != errNone {
-		return code, ""
-	}
-	if b.producerID >= 0 {
-		req.ProducerID = protocol.KafkaProducerPrefix + strconv.FormatInt(b.producerID, 10)
-		req.Epoch, req.Sequence = int64(b.epoch), int64(b.sequence)
-	}
-	limit := o.MaxRecordBytes
-	if own := req.Topic.MaxRecordBytes; own > 0 {
-		limit = min(limit, own)
-	}
-	lines := &req.Lines
-	lines.Buf = make([]byte, 0, len(b.records)+b.count*(64+len(req.Topic.Name)))
-	lines.Gaps = make([]int, 0, b.count)
-	now := time.Now().UnixMilli()
-	s := scanner{b: b.records}
-	var key, value, headers []byte
-	for i := range b.count {
-		r := s.record(i)
-		if s.bad {
-			return errInvalidRecord, ""
-		}
-		if size := len(r.key) + len(r.value) + len(r.headers); size > limit {
-			return errMessageTooLarge, "a record has " + strconv.Itoa(size) + " bytes, more than the limit of " + strconv.Itoa(limit)
-		}
-		if req.Topic.Compacted && r.key == nil {
-			return errInvalidRecord, "a record without a key cannot be in a compacted topic"
-		}
-		at := b.firstTime + r.timeDelta
-		switch {
-		case b.firstTime == -1:
-			at = now
-		case at < 0 || at > maxTimestamp:
-			return errInvalidTimestamp, ""
-		}
-		key, value = appendKeyToken(key[:0], r.key), o.appendValueToken(value[:0], r.value)
-		headers = headers[:0]
-		if r.nHeaders > 0 {
-			if headers, code = o.appendHeadersToken(headers, &r); code != errNone {
-				return code, "a header has a name that is too long or no UTF-8, or there are too many"
-			}
-		}
-		action := protocol.ActionProduce
-		if r.value == nil {
-			action = protocol.ActionTombstone
-		}
-		lines.Add(at, req.Topic.Name, req.Partition, key, value, action, headers)
-	}
-	if len(s.b) > 0 {
-		return errInvalidRecord, ""
-	}
-	return errNone, ""
-}
-
 // maxTimestamp is the last millisecond of the year 9999, since 1970.
 const maxTimestamp = 253402300799999
 
 // pace waits until a quota lets the request through: a client that is too fast is not
 // read, because clients do not all understand that they are asked to wait.
-func (c *conn) pace(use func(*protocol.Usage) *protocol.Error) {
+func (c *conn) pace(use func(u *protocol.Usage, now time.Time) *protocol.Error) {
 	if c.who == nil {
 		return
 	}
 	for {
-		err := use(c.who.Usage())
+		err := use(c.who.Usage(), time.Now())
 		if err == nil {
 			return
 		}

@@ -23,7 +23,7 @@ func init() {
 		int16(kmsg.SASLAuthenticate): {max: 2, anybody: true, handle: on((*conn).saslAuthenticate)},
 		int16(kmsg.Metadata):         {max: 12, handle: on((*conn).metadata)},
 		int16(kmsg.Produce):          {max: 11, raw: (*conn).produce},
-		int16(kmsg.Fetch):            {min: 4, max: 13, handle: on((*conn).fetch)},
+		int16(kmsg.Fetch):            {min: 4, max: 17, handle: on((*conn).fetch)},
 		int16(kmsg.ListOffsets):      {min: 1, max: 8, handle: on((*conn).listOffsets)},
 		int16(kmsg.InitProducerID):   {max: 4, handle: on((*conn).initProducerID)},
 		int16(kmsg.FindCoordinator):  {max: 5, handle: on((*conn).findCoordinator)},

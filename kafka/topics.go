@@ -122,8 +122,9 @@ func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsRes
 		if t.Topic != nil {
 			name = *t.Topic
 		} else if known, ok := c.srv.ids.name(c, t.TopicID); ok {
-			name = known
-			out.Topic = &name
+			if name = known; c.who.SeesTopic(c.srv.o.Cluster, name) {
+				out.Topic = &name
+			}
 		} else {
 			out.ErrorCode = errUnknownTopicID
 			resp.Topics = append(resp.Topics, out)

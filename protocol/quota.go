@@ -54,6 +54,17 @@ func (u *Usage) Produce(bytes int, now time.Time) *Error {
 	return exceeded("produce_bytes_per_s", limit, u.produce.Take(int64(bytes), limit, time.Second, now))
 }
 
+// Produced counts bytes that were not known before: what a request has had when it was
+// decompressed. The next ones wait for them.
+func (u *Usage) Produced(bytes int, now time.Time) {
+	if u == nil {
+		return
+	}
+	if limit := u.quota.Load().ProduceBytes; limit > 0 {
+		u.produce.Charge(int64(bytes), limit, time.Second, now)
+	}
+}
+
 // Fetch reports whether records may be read. Error: quota_exceeded.
 func (u *Usage) Fetch(now time.Time) *Error {
 	return exceeded("fetch_bytes_per_s", u.fetchLimit(), u.FetchWait(now))

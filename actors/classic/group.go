@@ -29,7 +29,9 @@ const (
 	minSession       = 500       // shortest session timeout, in milliseconds
 	maxSession       = 1_800_000 // longest, as Kafka's default
 	noGeneration     = -1        // of commits by who is no member
-	maxMetadataBytes = 1 << 20   // of all protocols of a member
+	maxMetadataBytes = 1 << 20   // of what a member says of itself, all protocols together
+	maxGroupBytes    = 64 << 20  // of what all members say of themselves
+	maxProtocols     = 64        // of a member
 )
 
 // The requests and answers are those of package protocol.
@@ -82,6 +84,7 @@ type member struct {
 	join       func(JoinReply) // waits for the others to join; nil: it does not
 	sync       func(SyncReply) // waits for the leader's assignment; nil: it does not
 	order      int             // of its first join
+	bytes      int             // of what it says of itself
 }
 
 // Group is a classic group. It is not for several goroutines.
@@ -97,6 +100,7 @@ type Group struct {
 	deadline     int64             // when a rebalance goes on without who is missing
 	delayed      bool              // an empty group waits for more members first
 	joined       int               // numbers members
+	bytes        int               // of what all members say of themselves
 }
 
 // New returns an empty group.
@@ -219,6 +223,7 @@ func (g *Group) Leave(now int64, id, instance string) int16 {
 // remove forgets a member, whatever it waits for.
 func (g *Group) remove(m *member) {
 	delete(g.members, m.id)
+	g.bytes -= m.bytes
 	if m.instance != "" && g.instances[m.instance] == m.id {
 		delete(g.instances, m.instance)
 	}

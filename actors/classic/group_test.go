@@ -221,3 +221,45 @@ func TestTheEndAnswersEverybody(t *testing.T) {
 	s.End(16)
 	assert.EqualValues(t, 16, s.joins["a"].Code)
 }
+
+// What members say of themselves is bounded, one by one and all together, and a
+// protocol that a member names twice counts once.
+func TestWhatMembersSayIsBounded(t *testing.T) {
+	s := newScript(t)
+	large := func(id string, bytes int) *JoinRequest {
+		r := request("", "", id)
+		r.Protocols = []Protocol{{Name: "range", Metadata: make([]byte, bytes)}}
+		return r
+	}
+	s.join("too large", large("too large", maxMetadataBytes+1))
+	assert.Equal(t, InconsistentGroupProtocol, s.joins["too large"].Code)
+	many := request("", "", "many")
+	many.Protocols = make([]Protocol, maxProtocols+1)
+	s.join("many", many)
+	assert.Equal(t, InconsistentGroupProtocol, s.joins["many"].Code)
+	const size = maxMetadataBytes - 100
+	fit := maxGroupBytes / maxMetadataBytes
+	for i := range fit + 1 {
+		s.join(fmt.Sprint(i), large(fmt.Sprint(i), size))
+	}
+	assert.Equal(t, GroupMaxSizeReached, s.joins[fmt.Sprint(fit)].Code)
+	assert.Len(t, s.members, fit)
+	require.Equal(t, None, s.Leave(s.now, "0", ""))
+	s.join("late", large("late", size))
+	assert.NotContains(t, s.joins, "late", "there is room again, and it waits for others")
+	for i := range fit {
+		s.Leave(s.now, fmt.Sprint(i), "")
+	}
+	s.Leave(s.now, "late", "")
+	assert.Zero(t, s.bytes)
+
+	s = newScript(t)
+	twice := request("", "", "a")
+	twice.Protocols = []Protocol{{Name: "x"}, {Name: "x"}, {Name: "both"}}
+	other := request("", "", "b")
+	other.Protocols = []Protocol{{Name: "both"}}
+	s.join("a", twice)
+	s.join("b", other)
+	s.pass(initialDelay)
+	assert.Equal(t, "both", s.joins["a"].Protocol)
+}

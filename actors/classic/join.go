@@ -8,15 +8,14 @@ func (g *Group) Join(now int64, req *JoinRequest, answer func(JoinReply)) {
 	refuse := func(code int16, id string) {
 		answer(JoinReply{Code: code, Generation: noGeneration, Member: id})
 	}
-	size := 0
-	for i := range req.Protocols {
-		size += len(req.Protocols[i].Metadata)
-	}
+	size := sizeOf(req)
 	switch {
 	case req.SessionMs < minSession || req.SessionMs > maxSession:
 		refuse(InvalidSessionTimeout, req.Member)
-	case len(req.Protocols) == 0 || req.ProtocolType == "" || size > maxMetadataBytes || !g.agrees(req):
+	case len(req.Protocols) == 0 || len(req.Protocols) > maxProtocols || req.ProtocolType == "" || size > maxMetadataBytes || !g.agrees(req):
 		refuse(InconsistentGroupProtocol, req.Member)
+	case g.bytes+size > maxGroupBytes && (g.members[req.Member] == nil || size > g.members[req.Member].bytes):
+		refuse(GroupMaxSizeReached, req.Member)
 	case req.Member == "" && len(g.members) >= maxMembers && g.instances[req.Instance] == "":
 		refuse(GroupMaxSizeReached, "")
 	case req.Member == "" && req.Instance != "" && g.instances[req.Instance] != "":
@@ -41,6 +40,15 @@ func (g *Group) Join(now int64, req *JoinRequest, answer func(JoinReply)) {
 		}
 		g.again(now, m, req, answer)
 	}
+}
+
+// sizeOf is how many bytes the group keeps of a member.
+func sizeOf(req *JoinRequest) int {
+	n := len(req.Instance) + len(req.ClientID) + len(req.ProtocolType)
+	for i := range req.Protocols {
+		n += len(req.Protocols[i].Name) + len(req.Protocols[i].Metadata)
+	}
+	return n
 }
 
 // agrees reports whether all members, but the one that asks, know one of its protocols.
@@ -70,7 +78,10 @@ func (m *member) knows(protocol string) bool {
 }
 
 // set takes over what a request says of its sender.
-func (m *member) set(now int64, req *JoinRequest) {
+func (g *Group) set(now int64, m *member, req *JoinRequest) {
+	g.bytes -= m.bytes
+	m.bytes = sizeOf(req)
+	g.bytes += m.bytes
 	m.clientID, m.host, m.sessionMs, m.protocols = req.ClientID, req.Host, req.SessionMs, req.Protocols
 	if m.rebalance = req.RebalanceMs; m.rebalance <= 0 {
 		m.rebalance = req.SessionMs // versions that do not say it
@@ -89,7 +100,7 @@ func (m *member) wait(answer func(JoinReply)) {
 func (g *Group) add(now int64, id string, req *JoinRequest, answer func(JoinReply)) {
 	g.joined++
 	m := &member{id: id, instance: req.Instance, order: g.joined}
-	m.set(now, req)
+	g.set(now, m, req)
 	g.members[id] = m
 	if m.instance != "" {
 		g.instances[m.instance] = id
@@ -109,7 +120,7 @@ func (g *Group) add(now int64, id string, req *JoinRequest, answer func(JoinRepl
 // answer, gets it again; whoever changes something has all others join.
 func (g *Group) again(now int64, m *member, req *JoinRequest, answer func(JoinReply)) {
 	same := sameProtocols(m.protocols, req.Protocols)
-	m.set(now, req)
+	g.set(now, m, req)
 	switch {
 	case g.state == PreparingRebalance:
 		m.wait(answer)
@@ -132,9 +143,10 @@ func (g *Group) replace(now int64, req *JoinRequest, answer func(JoinReply)) {
 	old := g.members[g.instances[req.Instance]]
 	m := &member{id: req.NewID, instance: old.instance, assignment: old.assignment, order: old.order}
 	same := sameProtocols(old.protocols, req.Protocols)
-	m.set(now, req)
+	g.set(now, m, req)
 	old.refuse(FencedInstanceID)
 	delete(g.members, old.id)
+	g.bytes -= old.bytes
 	g.members[m.id], g.instances[m.instance] = m, m.id
 	leads := g.leader == old.id
 	if leads {

@@ -121,31 +121,33 @@ func (g *Group) complete(now int64) {
 	}
 }
 
-// choose is the protocol that all know and most prefer.
+// choose is the protocol that all know and most prefer; with as many votes the one that
+// has been there longer.
 func (g *Group) choose() string {
-	votes := map[string]int{}
-	best := ""
-	for _, m := range g.sorted() {
-		for _, p := range m.protocols {
-			if g.allKnow(p.Name) {
-				votes[p.Name]++
-				if best == "" || votes[p.Name] > votes[best] {
-					best = p.Name
-				}
-				break
+	members := g.sorted()
+	known := map[string]int{}
+	for _, m := range members {
+		for i, p := range m.protocols {
+			if !slices.ContainsFunc(m.protocols[:i], func(q Protocol) bool { return q.Name == p.Name }) {
+				known[p.Name]++
 			}
 		}
 	}
-	return best
-}
-
-func (g *Group) allKnow(protocol string) bool {
-	for _, m := range g.members {
-		if !m.knows(protocol) {
-			return false
+	votes := map[string]int{}
+	best := ""
+	for _, m := range members {
+		for _, p := range m.protocols {
+			if known[p.Name] < len(members) {
+				continue
+			}
+			votes[p.Name]++
+			if best == "" || votes[p.Name] > votes[best] {
+				best = p.Name
+			}
+			break
 		}
 	}
-	return true
+	return best
 }
 
 // NextDeadline is when Expire has something to do, in milliseconds; 0 if never.
