@@ -67,6 +67,12 @@ func (cl *client) releaseRendered() {
 // reading.
 func (cl *client) gone() bool { return cl.session != nil && cl.session.Conn().Gone() }
 
+// watch returns a channel that is closed when the client leaves, nil where that cannot
+// be told, and what ends the watch.
+func (cl *client) watch() (left <-chan struct{}, forget func()) {
+	return cl.session.Conn().Watch(func() {})
+}
+
 // Continue implements conn.Handler: it refuses a body that is too large before
 // the client sends it.
 func (cl *client) Continue(ctx *fasthttp.RequestCtx) bool {

@@ -1,11 +1,20 @@
 package http
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
 	"ottla/protocol"
 )
+
+// fakeReadings is what a fakeBackend knows of its readings.
+type fakeReadings struct {
+	readings   []*protocol.ReadingRequest // seen by OpenReading
+	feeds      int                        // times that OpenReading was called for streams that wait together
+	readingErr *protocol.Error            // of every look
+	next       func(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error)
+}
 
 // fakeReading reads all partitions of a topic; its cursor is the number of records
 // that it has read of the first one.
@@ -19,7 +28,11 @@ func (f *fakeBackend) OpenReading(req *protocol.ReadingRequest) (protocol.Readin
 	r := &fakeReading{f: f, req: req, at: make([]int, req.Topic.Partitions)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.readings = append(f.readings, req)
+	if req.Uncounted {
+		f.feeds++
+	} else {
+		f.readings = append(f.readings, req)
+	}
 	if req.After != "" {
 		n, err := strconv.Atoi(req.After)
 		if err != nil {
@@ -30,9 +43,20 @@ func (f *fakeBackend) OpenReading(req *protocol.ReadingRequest) (protocol.Readin
 	return r, nil
 }
 
+// failReadings makes every look of a reading fail.
+func (f *fakeBackend) failReadings(err *protocol.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readingErr = err
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
 func (r *fakeReading) Cursor() string { return strconv.Itoa(r.at[0]) }
 
 func (r *fakeReading) Close() {}
+
+func (r *fakeReading) Copies(*protocol.ReadingReply) func(int) { return func(int) {} }
 
 func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
 	if r.f.next != nil {
@@ -41,13 +65,24 @@ func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *
 	timeout := time.After(look.Timeout)
 	for {
 		r.f.mu.Lock()
+		if err := r.f.readingErr; err != nil {
+			r.f.mu.Unlock()
+			return nil, err
+		}
 		wake, reply := r.f.wake, &protocol.ReadingReply{}
+		var ends []int
 		for p, log := range r.f.topics[r.req.Topic.Name].partitions {
-			for ; r.at[p] < len(log); r.at[p]++ {
+			end := len(log)
+			ends = append(ends, end)
+			if bound, err := strconv.Atoi(look.UpTo); err == nil {
+				end = min(end, bound)
+			}
+			for ; r.at[p] < end; r.at[p]++ {
 				reply.Records = append(reply.Records, log[r.at[p]])
 				reply.Cursors = append(reply.Cursors, strconv.Itoa(r.at[0]+1))
 			}
 		}
+		reply.AtEnd = slices.Equal(r.at, ends)
 		r.f.mu.Unlock()
 		if len(reply.Records) > 0 {
 			return reply, nil
@@ -59,7 +94,7 @@ func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *
 		case <-r.req.Done:
 			return reply, nil
 		case <-time.After(time.Millisecond):
-			if r.req.Gone() {
+			if r.req.Gone != nil && r.req.Gone() {
 				return reply, nil
 			}
 		}

@@ -20,11 +20,10 @@ type fakeBackend struct {
 	wake   chan struct{} // closed and replaced at each append
 	read   map[string]protocol.Offset
 
-	auto     bool
-	reqs     []*protocol.ProduceRequest // seen by Produce
-	polls    []*protocol.PollRequest    // seen by Poll
-	readings []*protocol.ReadingRequest // seen by OpenReading
-	next     func(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error)
+	auto  bool
+	reqs  []*protocol.ProduceRequest // seen by Produce
+	polls []*protocol.PollRequest    // seen by Poll
+	fakeReadings
 	parked   chan struct{} // receives when a read begins to wait, if not nil
 	departed chan struct{} // receives when the client of one leaves, if not nil
 	produce  func(reqs []*protocol.ProduceRequest, deadline time.Time)

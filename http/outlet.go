@@ -152,16 +152,20 @@ func (o *outlet) flush(w *conn.Stream) bool {
 	if len(o.buf) == 0 {
 		return !o.client.gone()
 	}
-	now := time.Now()
-	o.lastWrite = now
-	o.srv.metrics.streamed.Add(float64(len(o.buf)))
-	o.answered.out += len(o.buf)
-	o.who.Usage().Fetched(len(o.buf), now)
+	o.account(len(o.buf), time.Now())
 	err := w.WritePiece(o.buf)
 	if o.buf = o.buf[:0]; cap(o.buf) > idleStreamBytes {
 		o.buf = nil
 	}
 	return err == nil
+}
+
+// account counts what is written next.
+func (o *outlet) account(size int, now time.Time) {
+	o.lastWrite = now
+	o.srv.metrics.streamed.Add(float64(size))
+	o.answered.out += size
+	o.who.Usage().Fetched(size, now)
 }
 
 // idleStreamBytes is the largest buffer, in bytes, that a stream keeps while it

@@ -16,6 +16,7 @@ import (
 	"ottla/http/access"
 	"ottla/http/budget"
 	"ottla/http/conn"
+	"ottla/http/fanout"
 )
 
 // Server answers HTTP requests by asking a Backend.
@@ -35,6 +36,7 @@ type Server struct {
 	answers *budget.Answers // bytes of answers in memory
 	parked  *budget.Budget  // reads that wait, and streams
 
+	feeds   *fanout.Feeds  // of streams of topics
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
 
 	started  time.Time
@@ -66,6 +68,7 @@ func New(b Backend, o Options) *Server {
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
 	s.metrics = newMetrics(s)
+	s.feeds = s.newFeeds()
 	s.handler = s.routes()
 	return s
 }

@@ -194,3 +194,87 @@ func TestAVanishedReaderEndsItsTopicStream(t *testing.T) {
 	_ = resp.Body.Close()
 	require.Eventually(t, func() bool { return h.s.parked.Used() == 0 }, patience, time.Millisecond)
 }
+
+// Streams at the end of a topic share one reading, whatever their form, and each gets
+// every record once, also those who come later or from further back.
+func TestTopicStreamsWaitTogether(t *testing.T) {
+	for name, start := range map[string]func(*testing.T, Options) *harness{"sockets": startTCP, "pipes": start} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, Options{})
+			h.b.add("t", 1)
+			h.send(0)
+			var nexts []func() string
+			for i := range 12 {
+				accept := "text/event-stream"
+				if i%3 == 2 {
+					accept = "application/x-ndjson"
+				}
+				_, next := h.followRaw("/topic/t/stream", accept)
+				if i%3 != 2 {
+					for range 3 { // the comment and the first id
+						next()
+					}
+				}
+				nexts = append(nexts, next)
+			}
+			for n := range 20 {
+				if n > 0 {
+					h.send(n)
+				}
+				for i, next := range nexts {
+					if i%3 == 2 {
+						require.Equal(t, event(n)+fmt.Sprintf(`,"cursor":"%d"}`, n+1)+"\n", next(), "stream %d", i)
+						continue
+					}
+					require.Equal(t, "data: "+event(n)+"}\n", next(), "stream %d", i)
+					require.Equal(t, fmt.Sprintf("id: %d\n", n+1), next())
+					require.Equal(t, "\n", next())
+				}
+			}
+			h.b.mu.Lock()
+			defer h.b.mu.Unlock()
+			assert.Positive(t, h.b.feeds)
+			if name == "sockets" {
+				assert.Less(t, len(h.b.readings), 12+6, "who waits with others needs no reading")
+			}
+		})
+	}
+}
+
+// A client that does not read gets everything when it does, and holds up nobody.
+func TestASlowTopicStreamHoldsUpNobody(t *testing.T) {
+	h := startTCP(t, Options{})
+	h.b.add("t", 1)
+	_, slow := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	_, fast := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	const records, size = 40, 512 << 10 // more than sockets take
+	value := strings.Repeat("v", size)
+	for i := range records {
+		wantOK(t, h.do("POST", "/events", fmt.Sprintf(`{"topic":"t","value":"%d %s"}`, i, value)), 200)
+		assert.Contains(t, fast(), fmt.Sprintf(`"value":"%d v`, i))
+		fast()
+		fast()
+	}
+	for i := range records {
+		assert.Contains(t, slow(), fmt.Sprintf(`"value":"%d v`, i))
+		assert.Equal(t, fmt.Sprintf("id: %d\n", i+1), slow())
+		slow()
+	}
+	require.Eventually(t, func() bool { return h.s.answers.Used() < size+10_000 }, patience, time.Millisecond, "%d", h.s.answers.Used())
+}
+
+// The end of a topic ends the streams that wait for it, with the error.
+func TestTopicStreamsThatWaitTogetherEnd(t *testing.T) {
+	h := startTCP(t, Options{})
+	h.b.add("t", 1)
+	resp, _ := h.followTopic("/topic/t/stream", "text/event-stream", "0")
+	require.Eventually(t, func() bool {
+		h.b.mu.Lock()
+		defer h.b.mu.Unlock()
+		return h.b.feeds == 1
+	}, patience, time.Millisecond)
+	h.b.failReadings(protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", "t"))
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "event: problem\ndata: {\"error_code\":40401,")
+}

@@ -214,6 +214,7 @@ type ReadingRequest struct {
 	After     string          // cursor to read on from instead
 	Done      <-chan struct{} // if not nil, closing it ends a wait early
 	Gone      func() bool     // if not nil, reports whether the client has left, which ends a wait early
+	Uncounted bool            // records count as fetched only by Reading.Copies
 }
 
 // Reading reads a topic look by look. It is for one goroutine.
@@ -226,6 +227,9 @@ type Reading interface {
 	Next(look ReadingLook) (*ReadingReply, *Error)
 	// Cursor is the position, for ReadingRequest.After.
 	Cursor() string
+	// Copies returns what counts the records of the last reply as fetched that many
+	// more times. It may be called at any time, by several goroutines.
+	Copies(*ReadingReply) func(times int)
 	// Close ends the reading. There is no Next after it.
 	Close()
 }
@@ -235,11 +239,13 @@ type ReadingLook struct {
 	MaxRecords int
 	MaxBytes   int
 	Timeout    time.Duration
-	Room       Room // if not nil, records are read only as far as it has room
+	Room       Room   // if not nil, records are read only as far as it has room
+	UpTo       string // if not empty, a cursor of the same topic: each partition is read up to its position there, and those without one are not read
 }
 
 // ReadingReply is what a look has brought. Gaps come before the records.
 type ReadingReply struct {
+	AtEnd   bool // there was nothing more in any partition
 	Gaps    []Gap
 	Records []Record
 	Cursors []string // the position after each record

@@ -49,6 +49,9 @@ const (
 // if it is to start at the end. Errors: invalid_cursor, foreign_cursor,
 // partition_not_found.
 func (fr *Front) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error) {
+	if err := fr.gone(req.Topic); err != nil {
+		return nil, err
+	}
 	r := &reading{front: fr, req: *req, cluster: routing.Of(req.Topic).Cluster, topic: req.Topic, woken: make(chan struct{}, 1)}
 	r.routes = r.cluster.Table()
 	r.waiter = protocol.NewWaiter(func() {
@@ -143,6 +146,13 @@ func (r *reading) Cursor() string { return r.cursor.encode(r.topic, r.at) }
 // Next implements protocol.Reading.
 func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
 	deadline := time.Now().Add(want.Timeout)
+	var bounds []readPosition
+	if want.UpTo != "" {
+		var err *protocol.Error
+		if bounds, err = decodeReadCursor(want.UpTo, r.topic); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		if r.front.revoked() {
 			return &protocol.ReadingReply{}, nil
@@ -150,7 +160,7 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 		if err := r.renewTopic(); err != nil {
 			return nil, err
 		}
-		look := readingLook{want: want, records: want.MaxRecords, bytes: want.MaxBytes}
+		look := readingLook{want: want, bounds: bounds, records: want.MaxRecords, bytes: want.MaxBytes}
 		if err := r.look(&look); err != nil {
 			return nil, err
 		}
@@ -238,6 +248,7 @@ func (r *reading) unregister() {
 // readingLook is one look at all partitions.
 type readingLook struct {
 	want           protocol.ReadingLook
+	bounds         []readPosition // of want.UpTo; nil: none
 	reply          protocol.ReadingReply
 	records, bytes int  // that may still be read
 	roomTaken      bool // for all that follows, when the first partition with records was found
@@ -251,8 +262,10 @@ func (r *reading) look(l *readingLook) *protocol.Error {
 	r.turn++
 	// Each record has a cursor over all partitions.
 	l.records = min(l.records, max(1, l.bytes/r.cursor.size(r.at)))
+	l.reply.AtEnd = true
 	for i := range r.at {
 		if l.records <= 0 || l.bytes <= 0 {
+			l.reply.AtEnd = false
 			break
 		}
 		if err := r.lookAt(l, &r.at[(r.turn+uint64(i))%uint64(len(r.at))]); err != nil {
@@ -268,11 +281,16 @@ func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
 		v, leader, err := r.front.view(r.topic, at.partition, 0)
 		if err != nil {
 			l.leaderless = append(l.leaderless, routing.Of(r.topic).Partitions[at.partition])
+			l.reply.AtEnd = false
 			return nil
 		}
 		err = r.readAt(l, at, v)
 		switch {
-		case err == nil, err == errStaleView && tries == 10:
+		case err == nil:
+			l.reply.AtEnd = l.reply.AtEnd && int64(at.offset) == v.HighWatermark()
+			return nil
+		case err == errStaleView && tries == 10:
+			l.reply.AtEnd = false
 			return nil // the next look takes a newer one
 		case err == errStaleView:
 		case err.Code != protocol.CodeStorageFailed || !r.front.hasSuccessor(r.topic, at.partition, leader):
@@ -293,7 +311,11 @@ func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *p
 		})
 		at.offset = protocol.Offset(v.Earliest())
 	}
-	if int64(at.offset) >= v.HighWatermark() {
+	end, records := l.end(at, v), l.records
+	if l.bounds != nil {
+		records = int(min(int64(records), int64(end-at.offset)))
+	}
+	if at.offset >= end {
 		return nil
 	}
 	if !l.roomTaken {
@@ -305,19 +327,36 @@ func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *p
 		l.bytes, l.roomTaken = bytes, true
 	}
 	var got gathered
-	if err := got.read(v, r.topic.Name, at.partition, int64(at.offset), l.records, l.bytes); err != nil {
+	if err := got.read(v, r.topic.Name, at.partition, int64(at.offset), records, l.bytes); err != nil {
 		return err
 	}
-	if got.count == 0 {
-		at.offset = protocol.Offset(v.HighWatermark()) // compaction left nothing up to there
+	within := slices.DeleteFunc(got.records, func(rec protocol.Record) bool { return rec.Offset >= end })
+	if len(within) == 0 {
+		at.offset = end // compaction left nothing up to there
 		return nil
 	}
-	r.take(l, at, got.records)
-	at.offset = got.last + 1
+	r.take(l, at, within)
+	at.offset = within[len(within)-1].Offset + 1
+	if len(within) < got.count {
+		at.offset = end
+	}
 	l.scanned += got.count
 	l.records -= got.count
 	l.bytes -= got.bytes
 	return nil
+}
+
+// end is up to where a partition may be read.
+func (l *readingLook) end(at *readPosition, v routing.LogView) protocol.Offset {
+	end := protocol.Offset(v.HighWatermark())
+	if l.bounds == nil {
+		return end
+	}
+	i, there := slices.BinarySearchFunc(l.bounds, at.partition, func(b readPosition, p int) int { return b.partition - p })
+	if !there || !l.bounds[i].known {
+		return 0
+	}
+	return min(end, l.bounds[i].offset)
 }
 
 // take adds records to the answer, except for those with other keys.
@@ -335,8 +374,29 @@ func (r *reading) take(l *readingLook, at *readPosition, records []protocol.Reco
 		l.held += sizeOf(rec) + len(cursor)
 		sent, bytes = sent+1, bytes+sizeOf(rec)
 	}
-	if sent > 0 {
+	if sent > 0 && !r.req.Uncounted {
 		countFetched(r.topic, at.partition, sent, bytes)
+	}
+}
+
+// Copies implements protocol.Reading.
+func (r *reading) Copies(reply *protocol.ReadingReply) func(times int) {
+	type share struct{ partition, records, bytes int }
+	var shares []share
+	for i := range reply.Records {
+		rec := &reply.Records[i]
+		if last := len(shares) - 1; last < 0 || shares[last].partition != rec.Partition { // they stand together
+			shares = append(shares, share{partition: rec.Partition})
+		}
+		s := &shares[len(shares)-1]
+		s.records++
+		s.bytes += sizeOf(rec)
+	}
+	topic := r.topic
+	return func(times int) {
+		for _, s := range shares {
+			countFetched(topic, s.partition, s.records*times, s.bytes*times)
+		}
 	}
 }
 

@@ -211,11 +211,14 @@ func TestReadingEndsWithItsTopic(t *testing.T) {
 	leaders[0].append("old")
 	r := w.read(nil)
 	cursor := func() string { r.now(); return r.Cursor() }()
+	old := w.table("q")
 	go func() {
 		require.Eventually(t, func() bool { return leaders[0].registered() == 1 }, patience, time.Millisecond)
 		w.remove("q")
 	}()
 	_, err := r.Next(protocol.ReadingLook{MaxRecords: 1, MaxBytes: 1, Timeout: patience})
+	requireCode(t, protocol.CodeTopicNotFound, err)
+	_, err = w.OpenReading(&protocol.ReadingRequest{Topic: old, After: cursor})
 	requireCode(t, protocol.CodeTopicNotFound, err)
 
 	_, leaders = w.withTopic("q", 1)
@@ -350,4 +353,41 @@ func FuzzReadCursor(f *testing.F) {
 		require.Nil(t, err)
 		require.Equal(t, at, again)
 	})
+}
+
+// Readings that are to wait at one place read up to it, and no further.
+func TestReadingUpToAPlace(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 2)
+	leaders[0].append("a", "b")
+	leaders[1].append("x")
+	first := w.read(nil)
+	assert.True(t, first.look().AtEnd)
+	place := first.Cursor()
+	leaders[0].append("c")
+	leaders[1].append("y", "z")
+
+	second := w.read(nil)
+	upTo := func(max int) *protocol.ReadingReply {
+		reply, err := second.Next(protocol.ReadingLook{MaxRecords: max, MaxBytes: 1 << 20, UpTo: place})
+		require.Nil(t, err)
+		return reply
+	}
+	var got []string
+	for range 3 {
+		reply := upTo(1)
+		assert.False(t, reply.AtEnd)
+		got = append(got, places(reply.Records)...)
+	}
+	assert.ElementsMatch(t, []string{"0:a", "0:b", "1:x"}, got)
+	assert.Empty(t, upTo(100).Records)
+	assert.Equal(t, place, second.Cursor(), "they are at the same place")
+	assert.ElementsMatch(t, []string{"0:c", "1:y", "1:z"}, places(second.look().Records))
+	ahead := second.Cursor()
+	assert.Empty(t, upTo(100).Records, "one that is ahead reads nothing")
+	assert.Equal(t, ahead, second.Cursor())
+
+	_, err := second.Next(protocol.ReadingLook{MaxRecords: 1, MaxBytes: 1, UpTo: "nonsense"})
+	require.NotNil(t, err)
+	assert.Equal(t, "invalid_cursor", err.Code.Name)
 }
