@@ -21,7 +21,7 @@ func TestBenchRunsEveryWorkload(t *testing.T) {
 	out := filepath.Join(dir, "results", "short")
 	data := filepath.Join(dir, "data")
 	require.NoError(t, os.Mkdir(data, 0o755))
-	cmd := exec.Command(binary, "bench", "--connections", "4", "--partitions", "2", "--duration", "200ms", "--warmup", "100ms",
+	cmd := exec.Command(binary, "bench", "--connections", "4", "--partitions", "2", "--duration", "500ms", "--warmup", "100ms",
 		"--data-dir", data, "--out", out)
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", text)
