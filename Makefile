@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
+.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
@@ -41,6 +41,15 @@ WARM_UP ?= 150s
 screenshots: build ## Make the pictures of docs/console in Chromium, after WARM_UP (150s) of traffic; nicer with fonts-inter
 	@mkdir -p docs/console
 	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla OTTLA_SCREENSHOTS=$(CURDIR)/docs/console OTTLA_SCREENSHOTS_WARM_UP=$(WARM_UP) $(GO) test -count=1 -timeout 20m -run '^TestScreenshots$$' ./e2e
+
+# The last commit whose programs go up to the level before the newest one. Whoever raises
+# level.Newest sets it to the commit before.
+REF ?= a0870415a355bd5f80bea795776572c375f9c259
+BEFORE ?= bin/ottla-before
+
+before: ## Build the program of commit REF, by default of the level before, from git as BEFORE (bin/ottla-before)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(REF) | tar -x -C "$$dir" && out=$(abspath $(BEFORE)) && cd "$$dir" && \
+		$(GO) build -trimpath -ldflags "-X ottla/cli.version=$(REF)" -o "$$out" .
 
 run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 	./bin/ottla serve
@@ -149,7 +158,7 @@ SCALE_FLAGS ?= --runs 3 --duration 5s --out bench/results/scale
 bench-scale: build ## Measure large logs, many polls, idle partitions, failover against their targets; 11 GB of disk
 	./bin/ottla bench scale $(SCALE_FLAGS)
 
-REF ?= HEAD
+REF ?= a0870415a355bd5f80bea795776572c375f9c259
 COMPARE_FLAGS ?= produce-single --connections 64 --runs 5 --duration 5s --warmup 1s
 
 bench-compare: build ## Compare the working tree with commit REF (HEAD), workloads in COMPARE_FLAGS

@@ -10,6 +10,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/fleet"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -73,6 +74,9 @@ func (h *clusterHandle) barrier(deadline time.Time) *protocol.Error {
 // has as many. Errors: not_allowed; those of the fleet's metadata and of the cluster's.
 func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskInfo, *protocol.Error) {
 	placed := h.placed.Load()
+	if err := h.env.fleet.Needs(level.Moves, deadline); err != nil {
+		return nil, err
+	}
 	task := taskID("resize", h.Name)
 	err := h.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		return s.DecideShrink(brokers, task, h.env.now().UnixMilli()) // or takes a change back

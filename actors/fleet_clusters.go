@@ -43,6 +43,7 @@ func (a *nodeActor) membersHeard(m *membersHeard) {
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
 	f := a.env.fleet
+	f.Enforce(v)
 	v.Tell(a.env.peers, f.Self())
 	if members := v.Members(); !slices.Equal(members, a.written) {
 		if err := datadir.WriteMembers(a.env.opt.DataDir, members); err != nil {
@@ -306,6 +307,15 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 		return
 	}
 	f.Begin()
+}
+
+// raiseLevel notes that the fleet has a level, and says so to other nodes from then on.
+func (e *environment) raiseLevel(to int) error {
+	if err := e.manifests.Raise(to); err != nil {
+		return err
+	}
+	e.peers.Link().Change(func(self *link.Identity) { self.Level, self.MinFormat = to, to })
+	return nil
 }
 
 // closeLink ends the connections to other nodes.

@@ -11,6 +11,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/fleet"
 	"ottla/actors/founding"
+	"ottla/actors/level"
 	"ottla/actors/peers"
 	"ottla/actors/wire"
 	"ottla/certs"
@@ -27,6 +28,7 @@ type LinkOptions struct {
 	Rack      string
 	TLS       *certs.NodeFiles // nil: none
 	Insecure  bool
+	Hold      bool // the fleet's level is not to be raised by itself
 }
 
 // openLink opens the node's link, if it has one. Find, if not nil, makes the node
@@ -55,21 +57,16 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	j := founding.New(founding.Options{
 		DataDir: e.opt.DataDir, Seeds: o.Seeds, Self: me,
 		Node: node, Log: e.log, Now: e.now, Stopped: e.stopped,
-		Waiting: func(why string) { e.fleet.Waits(why) }, Enter: func(n catalog.FleetNode) (uint64, []catalog.FleetNode, *protocol.Error) { return e.fleet.Enter(n) },
+		Waiting: func(why string) { e.fleet.Waits(why) }, Enter: func(n catalog.FleetNode, newest int) (uint64, []catalog.FleetNode, *protocol.Error) {
+			return e.fleet.Enter(n, newest)
+		},
 	})
-	self := link.Identity{
-		Name: o.Name, Version: e.opt.Version, MinFormat: linkFormat, MaxFormat: linkFormat,
-		AdvertiseLink: o.Advertise, AdvertiseHTTP: http, Rack: o.Rack,
-	}
-	self.UUID = j.UUID()
-	if node != nil {
-		self.Fleet, self.Node = node.Fleet, link.NodeID(node.Node)
-	}
+	self := e.identity(j.UUID(), http, node)
 	e.peers = peers.New(e.system, e.log, e.draining.Load)
 	me.UUID = j.UUID()
 	e.fleet = fleet.New(fleet.Options{
 		Self: me, Alive: func(id uint64) bool { return e.peers.Alive(link.NodeID(id)) }, Clusters: e.directory.Clusters,
-		Timeout: e.opt.RequestTimeout, Now: e.now, Log: e.log, Stopped: e.stopped,
+		Said: e.peers.Identity, Holds: o.Hold, Level: e.manifests.Level(), Raise: e.raiseLevel, Timeout: e.opt.RequestTimeout, Now: e.now, Log: e.log, Stopped: e.stopped,
 		Changed: func(v *fleet.View) {
 			if node := e.node.Load(); node != nil {
 				e.system.Root.Send(node, &fleetChanged{v})
@@ -96,12 +93,23 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 			if m.node == nil {
 				return // the process ends
 			}
-			self.Fleet, self.Node = m.node.Fleet, link.NodeID(m.node.Node)
-			e.peers.Link().SetIdentity(self)
+			e.peers.Link().Change(func(self *link.Identity) { self.Fleet, self.Node = m.node.Fleet, link.NodeID(m.node.Node) })
 		}
 		e.system.Root.Send(e.node.Load(), m)
 	}, nil
 }
 
-// linkFormat is the version of what nodes say to each other.
-const linkFormat = 1
+// identity is what the node says of itself to others. Node is its place in its fleet, nil
+// if it has none yet.
+func (e *environment) identity(uuid, http string, node *datadir.Node) link.Identity {
+	o := &e.opt.Link
+	self := link.Identity{
+		UUID: uuid, Name: o.Name, Version: e.opt.Version, AdvertiseLink: o.Advertise, AdvertiseHTTP: http, Rack: o.Rack,
+		MinFormat: level.Oldest, MaxFormat: level.Newest, Oldest: level.Oldest, Holds: o.Hold,
+	}
+	if node != nil {
+		self.Fleet, self.Node, self.Level = node.Fleet, link.NodeID(node.Node), e.manifests.Level()
+		self.MinFormat = max(level.Oldest, self.Level) // programs that know of no levels look at the formats
+	}
+	return self
+}

@@ -29,10 +29,19 @@ type testFleet struct {
 	seeds []string
 	nodes map[int]*Node
 	links map[int]string
+	holds int // the node that holds the fleet's level, 0: none
 }
 
 // newFleet founds a fleet of so many nodes, 1, 2, ...
 func newFleet(t *testing.T, founders int) *testFleet {
+	t.Helper()
+	f := prepareFleet(t, founders)
+	f.beginAll()
+	return f
+}
+
+// prepareFleet prepares a fleet without starting it.
+func prepareFleet(t *testing.T, founders int) *testFleet {
 	t.Helper()
 	f := &testFleet{t: t, dir: t.TempDir(), nodes: map[int]*Node{}, links: map[int]string{}}
 	for i := 1; i <= founders; i++ {
@@ -44,11 +53,18 @@ func newFleet(t *testing.T, founders int) *testFleet {
 	slices.Sort(f.seeds) // founders are numbered in this order
 	for i := 1; i <= founders; i++ {
 		f.links[i] = f.seeds[i-1]
-		f.begin(i)
+	}
+	return f
+}
+
+// beginAll starts all founders, and waits until they are ready.
+func (f *testFleet) beginAll() {
+	f.t.Helper()
+	for i := range f.seeds {
+		f.begin(i + 1)
 	}
 	f.awaitReady()
-	t.Cleanup(f.stopAll)
-	return f
+	f.t.Cleanup(f.stopAll)
 }
 
 func freeAddress(t *testing.T) string {
@@ -74,7 +90,7 @@ func (f *testFleet) options(i int) Options {
 	return Options{
 		DataDir: f.dataDir(i), DefaultCluster: protocol.DefaultCluster, AutoCreateTopics: true, Host: "127.0.0.1", Port: 9000 + i,
 		Logger: log.With("at", i), Version: "v1", TickInterval: 20 * time.Millisecond,
-		Link: LinkOptions{Listen: f.links[i], Advertise: f.links[i], Seeds: f.seeds, Name: "n" + strconv.Itoa(i)},
+		Link: LinkOptions{Listen: f.links[i], Advertise: f.links[i], Seeds: f.seeds, Name: "n" + strconv.Itoa(i), Hold: f.holds == i},
 	}
 }
 

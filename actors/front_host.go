@@ -6,6 +6,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
+	"ottla/actors/level"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -60,6 +61,9 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}
 	if env.peers != nil {
 		m.Nodes = env.peers.Metrics()
+		if info, err := h.Fleet(); err == nil {
+			m.Fleet = &info
+		}
 	}
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }
@@ -117,6 +121,32 @@ func (h *frontHost) Nodes() []protocol.NodeInfo {
 
 // errNoFleet is the answer to what only a fleet can do.
 var errNoFleet = protocol.Errorf(protocol.CodeNodeNotFound, "this server is alone: it belongs to no fleet")
+
+// Fleet implements front.Host.
+func (h *frontHost) Fleet() (protocol.FleetInfo, *protocol.Error) {
+	f := h.n.env.fleet
+	switch {
+	case f == nil:
+		return protocol.FleetInfo{}, errNoFleet
+	case !f.Belongs() || f.View() == nil:
+		return protocol.FleetInfo{}, fleet.ErrJoining
+	}
+	return f.Info(), nil
+}
+
+// Finalize implements front.Host.
+func (h *frontHost) Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.Error) {
+	f := h.n.env.fleet
+	if f == nil {
+		return protocol.FleetInfo{}, errNoFleet
+	}
+	return f.Finalize(deadline)
+}
+
+// Needs implements front.Host.
+func (h *frontHost) Needs(what level.Feature, deadline time.Time) *protocol.Error {
+	return h.n.env.fleet.Needs(what, deadline)
+}
 
 // Tasks implements front.Host.
 func (h *frontHost) Tasks() []protocol.TaskInfo {

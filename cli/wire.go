@@ -172,7 +172,7 @@ func linkOptions(n *config.Node) actors.LinkOptions {
 		return actors.LinkOptions{}
 	}
 	o := actors.LinkOptions{
-		Listen: n.Link, Advertise: cmp.Or(n.AdvertiseLink, n.Link), Seeds: n.Seeds, Name: n.Name, Rack: n.Rack, Insecure: n.LinkInsecure,
+		Listen: n.Link, Advertise: cmp.Or(n.AdvertiseLink, n.Link), Seeds: n.Seeds, Name: n.Name, Rack: n.Rack, Insecure: n.LinkInsecure, Hold: n.Finalize != config.FinalizeAuto,
 	}
 	if files := (certs.NodeFiles{Cert: n.LinkCert, Key: n.LinkKey, CA: n.LinkCA}); files != (certs.NodeFiles{}) {
 		o.TLS = &files

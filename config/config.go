@@ -76,6 +76,13 @@ type TLS struct {
 	MinVersion string `yaml:"min_version"` // 1.2 or 1.3
 }
 
+// How the level of a fleet is raised: by itself once all nodes offer more, or when
+// somebody asks for it.
+const (
+	FinalizeAuto   = "auto"
+	FinalizeManual = "manual"
+)
+
 // Node says how the process takes part in a fleet of several nodes.
 type Node struct {
 	Link          string `yaml:"link"`           // HOST:PORT for other nodes; empty: it is alone
@@ -86,6 +93,7 @@ type Node struct {
 	LinkCert      string `yaml:"link_cert"`      // file in PEM, for the node's name; empty: no TLS between nodes
 	LinkKey       string `yaml:"link_key"`       // file of its key
 	LinkCA        string `yaml:"link_ca"`        // file of the authority that has signed the certificates of all nodes
+	Finalize      string `yaml:"finalize"`       // FinalizeAuto or FinalizeManual: how the fleet's level is raised after an upgrade
 	LinkInsecure  bool   `yaml:"insecure"`       // without TLS, talk to nodes on other machines all the same
 }
 
@@ -191,6 +199,7 @@ func Default() *Config {
 		ShutdownTimeout:  Duration(30 * time.Second),
 		Auth:             Auth{Mode: "off", JWT: JWT{Claim: "ottla"}},
 		TLS:              TLS{MinVersion: "1.2"},
+		Node:             Node{Finalize: FinalizeAuto},
 		Kafka:            Kafka{Cluster: "default"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{

@@ -31,6 +31,10 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`tls.client_ca: "clients.pem" needs tls.cert and tls.key`,
 		},
 		{
+			"how a level is raised", func(c *Config) { c.Node.Finalize = "never" },
+			`node.finalize: "never" must be one of ["auto" "manual"]`,
+		},
+		{
 			"version of TLS", func(c *Config) { c.TLS.MinVersion = "1.1" },
 			`tls.min_version: "1.1" must be one of ["1.2" "1.3"]`,
 		},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,6 +34,7 @@ type server struct {
 	args   []string
 	env    []string
 	base   string // http://host:port
+	binary string // another program than that of all tests; empty: that one
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr *safeBuffer
@@ -77,10 +79,11 @@ func (s *server) launch() {
 	s.t.Helper()
 	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", s.dir}, s.args...)
 	attach := func() error { return nil }
-	s.cmd = exec.Command(binary, args...)
+	program := cmp.Or(s.binary, binary)
+	s.cmd = exec.Command(program, args...)
 	if s.intercept != nil {
 		var err error
-		s.cmd, attach, err = s.intercept.Command(binary, args...)
+		s.cmd, attach, err = s.intercept.Command(program, args...)
 		require.NoError(s.t, err)
 	}
 	s.cmd.Dir = filepath.Dir(s.dir)

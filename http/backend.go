@@ -29,6 +29,11 @@ type Backend interface {
 	// ResizeCluster gives a cluster more brokers, or fewer, and returns the task of it, nil
 	// where it has as many. Errors: cluster_not_found; not_allowed.
 	ResizeCluster(ctx context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error)
+	// Fleet describes the fleet as a whole, Finalize raises its level to what all nodes
+	// offer. Errors: starting; node_not_found where there is no fleet; not_allowed where
+	// not all nodes offer more.
+	Fleet() (*protocol.FleetInfo, *protocol.Error)
+	Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.Error)
 	// Tasks lists what the fleet is doing or has done, the newest first.
 	Tasks() []protocol.TaskInfo
 	// Node is the number of this process in its fleet, 0 where there is none.

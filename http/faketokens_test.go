@@ -13,6 +13,7 @@ import (
 // fakeTokens are the tokens of a fakeBackend, and its sources.
 type fakeTokens struct {
 	fakeQueues
+	fakeFleet
 	fakeSources
 	fakeSubscriptions
 	mu      sync.Mutex

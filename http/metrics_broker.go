@@ -105,6 +105,8 @@ var (
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
 	descScrubEnded      = newDesc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970. 0 if it has not since the start.")
+	descFleetLevel      = newDesc("fleet_level", "Level of the fleet: what programs that go up to it can read is all that is written.")
+	descFleetOffered    = newDesc("fleet_level_offered", "Level that the programs of all nodes go up to.")
 	descNodeUp          = newDesc("node_up", "1 if this node and the other one hear each other, else 0.", "node")
 	descNodeRoundTrip   = newDesc("node_round_trip_seconds", "Time of the last ping of the other node, there and back.", "node")
 	descLinkSent        = newDesc("link_sent_bytes_total", "Bytes sent to the other node.", "node", "lane")
@@ -126,7 +128,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
-		descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
+		descFleetLevel, descFleetOffered, descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
 	} {
 		ch <- d
 	}
@@ -140,6 +142,10 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	b.collectTopics(ch, m.Topics)
 	b.collectGroups(ch, m)
 	collectNodes(ch, m.Nodes)
+	if m.Fleet != nil {
+		send(ch, descFleetLevel, prometheus.GaugeValue, float64(m.Fleet.Level))
+		send(ch, descFleetOffered, prometheus.GaugeValue, float64(m.Fleet.Offered))
+	}
 	for _, x := range m.Brokers {
 		send(ch, descBrokers, prometheus.GaugeValue, float64(x.Count), x.Cluster, x.State)
 	}

@@ -147,6 +147,34 @@ func (c *call) beginTask(begin func(context.Context) (*protocol.TaskInfo, *proto
 	return c.sendJSON(fasthttp.StatusAccepted, task)
 }
 
+// getFleet describes the fleet as a whole.
+func getFleet(c *call) *protocol.Error {
+	if err := c.bindQuery(); err != nil {
+		return err
+	}
+	info, err := c.srv.b.Fleet()
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+// finalizeFleet raises the fleet's level. The body may be empty or an empty object.
+func finalizeFleet(c *call) *protocol.Error {
+	if len(c.body) > 0 {
+		if err := bindJSON(c.body, nil); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := c.b.Finalize(ctx)
+	if err != nil {
+		return err
+	}
+	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
 // maxNode is the greatest number of a node that JSON readers of all languages read
 // exactly.
 const maxNode = 1<<53 - 1

@@ -57,6 +57,31 @@ func (f *fakeBackend) Tasks() []protocol.TaskInfo {
 	return []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
 }
 
+// fakeFleet is a fleet as a whole.
+type fakeFleet struct{ level int }
+
+func (f *fakeFleet) Fleet() (*protocol.FleetInfo, *protocol.Error) {
+	return &protocol.FleetInfo{ID: "f", Nodes: 3, Versions: map[string]int{"0.1.0": 3}, Level: f.level, Offered: 2, Newest: 2, Held: true}, nil
+}
+
+func (f *fakeFleet) Finalize(context.Context) (*protocol.FleetInfo, *protocol.Error) {
+	f.level = 2
+	return f.Fleet()
+}
+
+// The level is shown, and raised where somebody asks for it.
+func TestFleetIsFinalized(t *testing.T) {
+	s := start(t, Options{})
+	s.b.level = 1
+	before := s.do("GET", "/fleet", "")
+	require.Equal(t, 200, before.status, before.body)
+	assert.Equal(t, `{"id":"f","nodes":3,"versions":{"0.1.0":3},"level":1,"offered":2,"newest":2,"held":true}`, before.body)
+	assert.Equal(t, 400, s.do("POST", "/fleet/finalize", `{"level":2}`).status)
+	after := s.do("POST", "/fleet/finalize", "")
+	require.Equal(t, 200, after.status, after.body)
+	assert.Contains(t, after.body, `"level":2`)
+}
+
 func (f *fakeBackend) LeaderAddress(*protocol.Topic, int) string {
 	if f.node == 0 {
 		return ""

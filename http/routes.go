@@ -101,6 +101,8 @@ var table = []route{
 	{method: "POST", path: "/nodes/{node}/decommission", body: jsonBody, needs: adminNodes, handle: decommissionNode},
 	{method: "DELETE", path: "/nodes/{node}/decommission", needs: adminNodes, handle: keepNode},
 	{method: "POST", path: "/nodes/rebalance", body: jsonBody, needs: adminNodes, handle: rebalanceNodes},
+	{method: "GET", path: "/fleet", needs: readEverything, handle: getFleet},
+	{method: "POST", path: "/fleet/finalize", body: jsonBody, needs: adminNodes, handle: finalizeFleet},
 	{method: "GET", path: "/tasks", needs: readEverything, handle: getTasks},
 	{method: "GET", path: "/tasks/{task}", needs: readEverything, handle: getTask},
 

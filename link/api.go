@@ -55,8 +55,11 @@ type Identity struct {
 	Version       string `json:"version,omitempty"`
 	MinFormat     int    `json:"min_format"` // the formats it can read and write
 	MaxFormat     int    `json:"max_format"`
-	AdvertiseLink string `json:"link,omitempty"` // HOST:PORT where other nodes reach it
-	AdvertiseHTTP string `json:"http,omitempty"` // HOST:PORT where clients reach it
+	Oldest        int    `json:"oldest,omitempty"` // the least format at which the program can work; MinFormat is more where Level is
+	Level         int    `json:"level,omitempty"`  // the format that its fleet writes, as far as it knows; 0: it knows of none
+	Holds         bool   `json:"holds,omitempty"`  // the format is not to be raised by itself
+	AdvertiseLink string `json:"link,omitempty"`   // HOST:PORT where other nodes reach it
+	AdvertiseHTTP string `json:"http,omitempty"`   // HOST:PORT where clients reach it
 	Rack          string `json:"rack,omitempty"`
 	Incarnation   uint64 `json:"incarnation"` // of the process; Open chooses one when it is 0
 }

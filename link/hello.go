@@ -94,10 +94,26 @@ func meet(self, other Identity, guest bool) error {
 	case self.MinFormat > other.MaxFormat || other.MinFormat > self.MaxFormat:
 		return refuse(ReasonFormat, "node %q (version %s) can use formats %d to %d, this node, %q (version %s), formats %d to %d: no format is common to both",
 			other.Name, other.Version, other.MinFormat, other.MaxFormat, self.Name, self.Version, self.MinFormat, self.MaxFormat)
+	case tooNew(self, other):
+		return refuse(ReasonFormat, "node %q (version %s) works from level %d on, and the fleet is at level %d: start a version there that knows that one, raise the level, and then start this version",
+			other.Name, other.Version, other.Oldest, fleetLevel(self, other))
+	case tooNew(other, self):
+		return refuse(ReasonFormat, "node %q (version %s) works from level %d on, and the fleet is at level %d: start a version there that knows that one, raise the level, and then start this version",
+			self.Name, self.Version, self.Oldest, fleetLevel(self, other))
 	case self.Fleet != other.Fleet && (!guest || self.Fleet != "" && other.Fleet != ""):
 		return refuse(ReasonFleet, "node %q belongs to %s, this node, %q, to %s", other.Name, fleetName(other.Fleet), self.Name, fleetName(self.Fleet))
 	}
 	return nil
+}
+
+// fleetLevel is the level of the fleet of two nodes: one of them may not know yet that it
+// was raised.
+func fleetLevel(a, b Identity) int { return max(a.Level, b.Level) }
+
+// tooNew reports whether a node's program does not know the level of the fleet any more.
+func tooNew(member, other Identity) bool {
+	l := fleetLevel(member, other)
+	return l > 0 && other.Oldest > l
 }
 
 func fleetName(fleet string) string {

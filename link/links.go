@@ -152,6 +152,13 @@ func (l *Links) SetIdentity(self Identity) {
 	}
 }
 
+// Change changes a part of what the node says of itself, as SetIdentity does.
+func (l *Links) Change(f func(*Identity)) {
+	self := l.identity()
+	f(&self)
+	l.SetIdentity(self)
+}
+
 // SetPeers says who the other members of the fleet are, and which uuids have left
 // it for good. It replaces what was said before: those that are no longer named
 // are disconnected, with Down if they were up. Peers with this node's own number

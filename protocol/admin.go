@@ -146,11 +146,25 @@ type NodeInfo struct {
 	Link      string       `json:"link"`
 	Rack      string       `json:"rack"`
 	Version   string       `json:"version"`
+	Newest    int          `json:"newest_level,omitempty"` // up to which level its program goes; 0: it is not heard of
 	State     string       `json:"state"`
 	Brokers   []NodeBroker `json:"brokers"`
 	Leaders   int          `json:"leaders"`  // partitions that a replica of it leads
 	Replicas  int          `json:"replicas"` // that are placed on it
 	CreatedAt time.Time    `json:"created_at"`
+}
+
+// FleetInfo describes a fleet as a whole. What is written is of its level or below, so
+// programs that go up to the level can be started, and older ones cannot.
+type FleetInfo struct {
+	ID         string         `json:"id"`
+	Nodes      int            `json:"nodes"`                 // that are not gone
+	Versions   map[string]int `json:"versions"`              // of the program, with the number of nodes
+	Level      int            `json:"level"`                 // in force
+	Offered    int            `json:"offered"`               // that all nodes go up to
+	Newest     int            `json:"newest"`                // that the node goes up to that is asked
+	Held       bool           `json:"held"`                  // a node keeps the level from being raised by itself
+	WaitingFor string         `json:"waiting_for,omitempty"` // why Offered is not Newest
 }
 
 // NodeBroker is a broker that runs at a node.

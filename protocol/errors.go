@@ -77,6 +77,7 @@ var (
 	CodeTokenExists      = Code{40913, "token_exists", false}
 	CodeGroupExists      = Code{40914, "group_exists", false}
 	CodeStaleReceipt     = Code{40915, "stale_receipt", false}  // of a record that was given again, or is ended
+	CodeNotFinalized     = Code{40920, "not_finalized", false}  // the fleet's level is not raised yet
 	CodeGroupProtocol    = Code{40930, "group_protocol", false} // the group's members speak another protocol
 
 	CodeBodyTooLarge   = Code{41301, "body_too_large", false}
@@ -129,7 +130,7 @@ var Codes = []Code{
 	CodeGroupNotFound, CodeConsumerNotFound, CodeBrokerNotFound, CodeRouteNotFound, CodeUnknownMember, CodeTokenNotFound, CodeSourceNotFound, CodeSubscriptionNotFound, CodeNodeNotFound, CodeTaskNotFound, CodeMethodNotAllowed,
 	CodeClusterExists, CodeTopicExists, CodeAmbiguousTopic, CodeAmbiguousGroup, CodeStaleGeneration,
 	CodeOffsetRegression, CodePositionUnknown, CodeStaleSequence, CodeStaleEpoch, CodeDirectoryInUse,
-	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeGroupExists, CodeStaleReceipt, CodeGroupProtocol, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
+	CodeGroupNotEmpty, CodeForeignCursor, CodeTokenExists, CodeGroupExists, CodeStaleReceipt, CodeNotFinalized, CodeGroupProtocol, CodeBodyTooLarge, CodeRecordTooLarge, CodeBatchTooLarge,
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,

@@ -89,6 +89,10 @@ var explanations = map[int]Explanation{
 		"Name the group (`group`) and, if that is not enough, the cluster (`cluster`).",
 	},
 	CodeGroupExists.Number: {"The group is a queue with other settings.", "PATCH /groups/{group} changes them; the same settings again are answered with 200."},
+	CodeNotFinalized.Number: {
+		"What is asked for needs a level that the fleet is not at yet: older versions of the program could not read what it writes, and may still be started.",
+		"Ask GET /fleet what it waits for. Once all nodes run the new version, the level is raised by itself, or by POST /fleet/finalize where that is held.",
+	},
 	CodeGroupProtocol.Number: {
 		"The group has members that speak Kafka's protocol. They share its partitions out among themselves, so consumers of HTTP cannot join them; committed offsets are the same for both.",
 		"Use another group, or wait until they have left.",

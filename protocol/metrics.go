@@ -9,6 +9,7 @@ type Metrics struct {
 	Disk    DiskMetrics
 	Scrub   ScrubMetrics
 	Nodes   []NodeMetrics // the other nodes of the fleet
+	Fleet   *FleetInfo    // nil: there is none, or it is not known yet
 
 	Replicas      int // of partitions, that this process carries
 	ReplicasLimit int // 0: none

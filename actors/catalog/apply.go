@@ -54,6 +54,7 @@ var clusterActions = map[string]string{
 	actionForgetPlaced: keyPlaced,
 	actionNoteClusters: keyHad,
 	actionNoteTask:     keyTask,
+	actionRaiseLevel:   keyLevel,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -127,6 +128,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyPlaced(args[0], rec.Value)
 	case kind == keyTask && len(args) == 1:
 		return s.applyTask(args[0], rec.Value)
+	case kind == keyLevel && len(args) == 0:
+		return s.applyLevel(rec.Value)
 	case kind == keyHad && len(args) == 0:
 		s.hadPlaced = true
 		return nil

@@ -26,11 +26,13 @@ const (
 	actionForgetPlaced = "FORGET_CLUSTER"
 	actionNoteClusters = "NOTE_CLUSTERS"
 	actionNoteTask     = "NOTE_TASK"
+	actionRaiseLevel   = "RAISE_LEVEL"
 
 	keyNode   = "node"   // ["node",1]
 	keyPlaced = "placed" // ["placed","<cluster id>"]
 	keyHad    = "had_clusters"
-	keyTask   = "task" // ["task","<task id>"]
+	keyTask   = "task"  // ["task","<task id>"]
+	keyLevel  = "level" // ["level"]
 )
 
 // FleetNode is a node of a fleet. Immutable, like Topic.

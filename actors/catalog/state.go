@@ -147,6 +147,7 @@ type State struct {
 	placed    map[string]*PlacedCluster // by id
 	hadPlaced bool
 	tasks     map[string]*FleetTask // by id
+	level     int                   // 0: it was never raised
 }
 
 // DeletedTopic is what is kept of a deleted topic: the committed permission

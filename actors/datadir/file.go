@@ -18,6 +18,7 @@ const (
 	manifestVersion        = 1 // of cluster.json, and of a ledger without peers
 	manifestSettledVersion = 2 // of the root's cluster.json when the last cluster was deleted
 	manifestNodesVersion   = 3 // of one of a cluster whose brokers are at several nodes
+	manifestLevelVersion   = 4 // of the root's cluster.json from level 2 on: older programs refuse it, and so do not read what they cannot
 	ledgerPeersVersion     = 2 // of a ledger that knows its peers
 )
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ottla/actors/level"
 )
 
 // PlaceState says what was found where a broker's directory belongs.
@@ -96,6 +98,9 @@ func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
+	if root.Level > level.Newest {
+		return nil, nil, fmt.Errorf("load clusters: %w", &NewerLevelError{Level: root.Level})
+	}
 	rootThere := err == nil
 	for _, c := range root.Clusters {
 		if err := c.validate(); err != nil {
@@ -109,7 +114,7 @@ func (m *Manifests) load() (*Manifests, []ClusterPlaces, error) {
 	if err := m.syncNames(found); err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)
 	}
-	m.clusters, m.hadClusters = root.Clusters, root.HadClusters || anyCreated(root.Clusters)
+	m.clusters, m.hadClusters, m.level = root.Clusters, root.HadClusters || anyCreated(root.Clusters), root.Level
 	recovered, err := m.unlisted(found, rootThere)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load clusters: %w", err)

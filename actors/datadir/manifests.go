@@ -80,9 +80,14 @@ type rootManifest struct {
 	// HadClusters says, where Clusters does not, that a cluster was created here once: the
 	// default cluster is not missing then, but deleted.
 	HadClusters bool `json:"settled,omitempty"`
+	// Level is that of the fleet, as far as it was raised; 0: it was not.
+	Level int `json:"level,omitempty"`
 }
 
 func (r *rootManifest) version() int {
+	if r.Level > 0 {
+		return manifestLevelVersion
+	}
 	if slices.ContainsFunc(r.Clusters, func(c ClusterManifest) bool { return len(c.Nodes) > 0 }) {
 		return manifestNodesVersion
 	}
@@ -92,7 +97,7 @@ func (r *rootManifest) version() int {
 	return manifestVersion
 }
 
-func (r *rootManifest) newest() int { return manifestNodesVersion }
+func (r *rootManifest) newest() int { return manifestLevelVersion }
 
 // BrokerManifest is <data_dir>/<log_directory>/broker-<n>/cluster.json. It
 // makes that directory broker n's, wherever it stands.
@@ -125,6 +130,7 @@ type Manifests struct {
 	mu          sync.Mutex
 	clusters    []ClusterManifest
 	hadClusters bool // a cluster was created here at some time
+	level       int  // of the fleet, 0 where it was never raised
 }
 
 // BrokerDir is where a broker of c belongs.
@@ -413,7 +419,7 @@ func (m *Manifests) writeCopy(c ClusterManifest, broker int) error {
 // replaceRoot writes the root manifest; memory follows the disk.
 func (m *Manifests) replaceRoot(next []ClusterManifest) error {
 	created := anyCreated(next)
-	doc := &rootManifest{Clusters: next, HadClusters: m.hadClusters && !created}
+	doc := &rootManifest{Clusters: next, HadClusters: m.hadClusters && !created, Level: m.level}
 	if err := m.disk.writeSealed(filepath.Join(m.dataDir, ManifestName), doc); err != nil {
 		return err
 	}

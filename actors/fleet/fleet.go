@@ -16,6 +16,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/link"
@@ -26,9 +27,13 @@ import (
 type Options struct {
 	Self     catalog.FleetNode // what the node says of itself; without id
 	Alive    func(id uint64) bool
-	Clusters func() map[string]*routing.Cluster // that clients see, by name
-	Changed  func(*View)                        // called when the metadata has changed
-	Timeout  time.Duration                      // of changes that nobody waits for by a deadline of his own
+	Said     func(id link.NodeID) (link.Identity, bool) // what another node has said of itself; false where it is not heard of
+	Holds    bool                                       // the level is not to be raised by itself, as long as this node runs
+	Level    int                                        // of the fleet, as it was noted here last
+	Raise    func(to int) error                         // notes that the fleet has a level, and tells other nodes
+	Clusters func() map[string]*routing.Cluster         // that clients see, by name
+	Changed  func(*View)                                // called when the metadata has changed
+	Timeout  time.Duration                              // of changes that nobody waits for by a deadline of his own
 	Now      func() time.Time
 	Log      *slog.Logger
 	Stopped  <-chan struct{} // closed when the node begins to end
@@ -52,10 +57,16 @@ type Fleet struct {
 
 	node *datadir.Node
 	meta Metadata
+
+	level atomic.Int64 // that this node may write; it is noted, so that older programs refuse the data directory
 }
 
 // New returns a fleet that the node does not belong to yet.
-func New(o Options) *Fleet { return &Fleet{o: o, found: make(chan struct{})} }
+func New(o Options) *Fleet {
+	f := &Fleet{o: o, found: make(chan struct{})}
+	f.level.Store(int64(max(level.Oldest, o.Level)))
+	return f
+}
 
 // Waits says why the node does not belong to the fleet yet.
 func (f *Fleet) Waits(why string) { f.why.Store(&why) }
@@ -108,7 +119,7 @@ func (f *Fleet) Joining() string {
 
 // Publish is called by the actor of the fleet's metadata when that has changed.
 func (f *Fleet) Publish(s *catalog.State) {
-	v := &View{Nodes: maps.Clone(s.FleetNodes()), Placed: maps.Clone(s.Placed()), Tasks: maps.Clone(s.Tasks()), HadClusters: s.HadClusters()}
+	v := &View{Nodes: maps.Clone(s.FleetNodes()), Placed: maps.Clone(s.Placed()), Tasks: maps.Clone(s.Tasks()), HadClusters: s.HadClusters(), Level: s.Level()}
 	if f.view.Swap(v) == nil {
 		f.register() // not before: in a fleet that is not founded yet it would be the first node
 	}
@@ -135,15 +146,18 @@ func (f *Fleet) register() {
 	})
 }
 
-// Enter enters another node into the fleet's metadata, and returns its number and the
-// nodes that there are. Errors: starting; those of catalog.State.DecideRegisterNode and
-// of the metadata.
-func (f *Fleet) Enter(n catalog.FleetNode) (id uint64, members []catalog.FleetNode, err *protocol.Error) {
+// Enter enters another node, whose program goes up to a level, into the fleet's metadata,
+// and returns its number and the nodes that there are. Errors: starting; not_allowed for a
+// program that is too old; those of catalog.State.DecideRegisterNode and of the metadata.
+func (f *Fleet) Enter(n catalog.FleetNode, newest int) (id uint64, members []catalog.FleetNode, err *protocol.Error) {
 	if !f.Belongs() || f.view.Load() == nil {
 		return 0, nil, protocol.Errorf(protocol.CodeStarting, "node %q does not know its fleet's metadata yet", f.o.Self.Name)
 	}
 	n.ID, n.CreatedAt = 0, f.o.Now().UnixMilli()
 	err = f.meta.Change(time.Now().Add(f.o.Timeout), func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+		if newest < s.Level() {
+			return nil, protocol.Errorf(protocol.CodeNotAllowed, "the fleet is at level %d, and this program (version %s) goes up to level %d: start a newer version", s.Level(), n.Version, newest)
+		}
 		id, recs, err = s.DecideRegisterNode(n)
 		members = members[:0]
 		for _, other := range s.FleetNodes() {

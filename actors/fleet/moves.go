@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -30,6 +31,9 @@ func newTaskID(kind string, of any) string {
 // again it returns the task that is under way. Errors: those of
 // catalog.State.DecideDecommission.
 func (f *Fleet) Decommission(id uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	if err := f.Needs(level.Moves, deadline); err != nil {
+		return protocol.TaskInfo{}, err
+	}
 	return f.begin(deadline, func(s *catalog.State) (*catalog.FleetTask, []metarecord.Record, *protocol.Error) {
 		return s.DecideDecommission(id, f.facts(), newTaskID(catalog.TaskDecommission, id), f.o.Now().UnixMilli())
 	})
@@ -38,6 +42,9 @@ func (f *Fleet) Decommission(id uint64, deadline time.Time) (protocol.TaskInfo, 
 // Rebalance has brokers moved until all nodes have about as many. Errors: those of
 // catalog.State.DecideRebalance.
 func (f *Fleet) Rebalance(deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
+	if err := f.Needs(level.Moves, deadline); err != nil {
+		return protocol.TaskInfo{}, err
+	}
 	return f.begin(deadline, func(s *catalog.State) (*catalog.FleetTask, []metarecord.Record, *protocol.Error) {
 		return s.DecideRebalance(f.facts(), newTaskID(catalog.TaskRebalance, "all"), f.o.Now().UnixMilli())
 	})
@@ -105,6 +112,9 @@ func (f *Fleet) Tend(s *catalog.State) []metarecord.Record {
 	}
 	facts := f.facts()
 	if recs := s.DecideNodesGone(facts.Own); len(recs) > 0 {
+		return recs
+	}
+	if recs, _ := s.DecideRaise(f.offer, false); len(recs) > 0 || s.Level() < level.Moves.Level {
 		return recs
 	}
 	if p := s.Placed()[facts.Own.Settings.ID]; p != nil && len(p.Moves) > 0 {

@@ -17,6 +17,7 @@ type View struct {
 	Placed      map[string]*catalog.PlacedCluster // by id
 	Tasks       map[string]*catalog.FleetTask     // by id
 	HadClusters bool
+	Level       int
 }
 
 // peersOf are the other nodes.
@@ -51,7 +52,11 @@ func (f *Fleet) Infos() []protocol.NodeInfo {
 	if v == nil {
 		return nil
 	}
-	return v.infos(f.Usable)
+	list := v.infos(f.Usable)
+	for i := range list {
+		list[i].Newest = f.offer(list[i].ID).Newest
+	}
+	return list
 }
 
 func (v *View) infos(alive func(uint64) bool) []protocol.NodeInfo {

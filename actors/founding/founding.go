@@ -21,6 +21,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/level"
 	"ottla/actors/wire"
 	"ottla/link"
 	"ottla/protocol"
@@ -37,9 +38,9 @@ type Options struct {
 	Now     func() time.Time
 	Stopped <-chan struct{} // closed when the process begins to end
 	Waiting func(why string)
-	// Enter enters another node into the metadata of this node's fleet, and names all
-	// that are in it.
-	Enter func(catalog.FleetNode) (id uint64, members []catalog.FleetNode, err *protocol.Error)
+	// Enter enters another node, whose program goes up to a level, into the metadata of
+	// this node's fleet, and names all that are in it.
+	Enter func(n catalog.FleetNode, newest int) (id uint64, members []catalog.FleetNode, err *protocol.Error)
 }
 
 // Asker asks whoever listens at an address: a link.Links.
@@ -68,7 +69,8 @@ type helloAnswer struct {
 
 // joinRequest asks a member of a fleet to enter a node.
 type joinRequest struct {
-	Node catalog.FleetNode `json:"n"`
+	Node   catalog.FleetNode `json:"n"`
+	Newest int               `json:"v,omitempty"` // up to which level its program goes; 0: it does not know of levels
 }
 
 // joinAnswer says which number it has, and who else there is.
@@ -209,6 +211,11 @@ func (j *Joiner) try(ctx context.Context, seeds []string) (*datadir.Node, []cata
 			return j.joinOrFind(ctx, seeds[i], f)
 		}
 	}
+	for _, err := range errs {
+		if refused := (*link.Refusal)(nil); errors.As(err, &refused) && refused.Reason == link.ReasonFormat {
+			return nil, nil, &wrongSeedsError{err} // no seed has taken this node in
+		}
+	}
 	own := j.o.Self.Link
 	if !slices.Contains(j.o.Seeds, own) {
 		return nil, nil, cmp.Or(errors.Join(errs...), fmt.Errorf("no seed belongs to a fleet, and this node (%s) is none of the seeds, so it founds none", own))
@@ -273,7 +280,7 @@ func (j *Joiner) joinOrFind(ctx context.Context, seed string, f *datadir.Foundin
 	if n != nil || err != nil {
 		return n, nil, err
 	}
-	body, err := j.ask(ctx, seed, wire.Join, wire.Encode(&joinRequest{j.o.Self}))
+	body, err := j.ask(ctx, seed, wire.Join, wire.Encode(&joinRequest{j.o.Self, level.Newest}))
 	var refused *protocol.Error
 	if errors.As(err, &refused) && refused.Code == protocol.CodeNotAllowed {
 		return nil, nil, &wrongSeedsError{refused}
@@ -322,7 +329,7 @@ func (j *Joiner) enter(m *joinRequest, reply func([]byte, error)) {
 		reply(nil, protocol.Errorf(protocol.CodeStarting, "node %q belongs to no fleet yet", j.o.Self.Name))
 		return
 	}
-	id, members, err := j.o.Enter(m.Node)
+	id, members, err := j.o.Enter(m.Node, max(level.Oldest, m.Newest))
 	if err != nil {
 		reply(nil, err)
 		return

@@ -57,7 +57,9 @@ func (w *world) start(address, name string, seeds []string) *Joiner {
 	j := New(Options{
 		DataDir: w.dataDir(address), Seeds: seeds, Self: catalog.FleetNode{UUID: uuid, Name: name, Link: address},
 		Node: w.place(address), Log: slog.New(slog.DiscardHandler), Now: time.Now, Waiting: func(string) {},
-		Enter: func(n catalog.FleetNode) (uint64, []catalog.FleetNode, *protocol.Error) { return w.enter(address, n) },
+		Enter: func(n catalog.FleetNode, _ int) (uint64, []catalog.FleetNode, *protocol.Error) {
+			return w.enter(address, n)
+		},
 	})
 	j.link = w
 	w.running[address] = j

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -52,6 +53,12 @@ type Host interface {
 	IDs() routing.Control
 	// Nodes lists the nodes of the fleet, none where there is no fleet.
 	Nodes() []protocol.NodeInfo
+	// Fleet describes the fleet as a whole, Finalize raises its level. Errors: joining;
+	// node_not_found where there is no fleet; not_allowed where not all nodes go on.
+	Fleet() (protocol.FleetInfo, *protocol.Error)
+	Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.Error)
+	// Needs refuses what the fleet's level is too low for. Errors: not_finalized.
+	Needs(what level.Feature, deadline time.Time) *protocol.Error
 	// Tasks lists what the fleet is doing or has done, the newest first.
 	Tasks() []protocol.TaskInfo
 	// ReplaceNode has the brokers of a lost node begin anew at another one. Errors:

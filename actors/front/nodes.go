@@ -52,6 +52,24 @@ func (fr *Front) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 	return nodes, nil
 }
 
+// Fleet describes the fleet as a whole.
+func (fr *Front) Fleet() (*protocol.FleetInfo, *protocol.Error) {
+	info, err := fr.host.Fleet()
+	if err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// Finalize raises the fleet's level to what all nodes offer.
+func (fr *Front) Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.Error) {
+	info, err := fr.host.Finalize(fr.deadline(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
 // Node is the number of this process in its fleet, 0 where there is none.
 func (fr *Front) Node() uint64 { return fr.host.Node() }
 

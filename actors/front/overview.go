@@ -3,6 +3,7 @@ package front
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,9 @@ func (fr *Front) makeOverview(now time.Time) *protocol.Overview {
 		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "joining", Message: "this node does not belong to its fleet yet: " + why})
 	}
 	o.addNodes(fr.host.Nodes())
+	if f, err := fr.host.Fleet(); err == nil {
+		o.addLevel(&f)
+	}
 	for _, c := range clusters {
 		o.addCluster(c)
 	}
@@ -160,6 +164,21 @@ func (o *overviewMaker) addNodes(nodes []protocol.NodeInfo) {
 		o.problem(rankNodes, protocol.Problem{
 			Severity: protocol.SeverityWarning, Code: "node_unreachable", Node: n.ID,
 			Message: fmt.Sprintf("node %s does not answer", cmp.Or(n.Name, fmt.Sprint(n.ID))),
+		})
+	}
+}
+
+// addLevel tells that the fleet could go on to a level, and does not by itself.
+func (o *overviewMaker) addLevel(f *protocol.FleetInfo) {
+	switch {
+	case f.Offered > f.Level && f.Held:
+		o.problem(rankSpace, protocol.Problem{
+			Severity: protocol.SeverityWarning, Code: "not_finalized",
+			Message: fmt.Sprintf("the fleet is at level %d, and all nodes go up to %d: finalize it, and what is new can be used", f.Level, f.Offered),
+		})
+	case len(f.Versions) > 1:
+		o.problem(rankSpace, protocol.Problem{
+			Severity: protocol.SeverityWarning, Code: "mixed_versions", Message: "nodes run different versions: " + strings.Join(slices.Sorted(maps.Keys(f.Versions)), ", "),
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/level"
 	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -14,10 +15,15 @@ import (
 
 // PutQueue makes a group a queue, or finds it there with these settings; with patch it
 // changes one. Topics for dead letters are created. Errors: topic_not_found,
-// ambiguous_topic, group_exists, group_not_empty (it has stream members), not_allowed;
+// ambiguous_topic, group_exists, group_not_empty (it has stream members), not_allowed, not_finalized;
 // with patch group_not_found.
 func (fr *Front) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch bool) (info *protocol.GroupInfo, created bool, err *protocol.Error) {
 	deadline := fr.deadline(ctx)
+	if !patch {
+		if err := fr.host.Needs(level.Queues, deadline); err != nil {
+			return nil, false, err
+		}
+	}
 	c, err := fr.queueCluster(spec, patch)
 	if err != nil {
 		return nil, false, err

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -48,6 +49,7 @@ type fakeHost struct {
 	stopped chan struct{}
 	nodes   []protocol.NodeInfo
 	joining string
+	low     *protocol.Error // the fleet's level is too low
 }
 
 func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Cluster, bool, *protocol.Error) {
@@ -59,7 +61,13 @@ func (h *fakeHost) CountInto(*protocol.Metrics)                     {}
 func (h *fakeHost) Joining() string                                 { return h.joining }
 func (h *fakeHost) Node() uint64                                    { return 0 }
 func (h *fakeHost) IDs() routing.Control                            { return nil }
-func (h *fakeHost) Tasks() []protocol.TaskInfo                      { return nil }
+func (h *fakeHost) Fleet() (protocol.FleetInfo, *protocol.Error)    { return protocol.FleetInfo{}, h.low }
+
+func (h *fakeHost) Finalize(time.Time) (protocol.FleetInfo, *protocol.Error) {
+	return protocol.FleetInfo{}, h.low
+}
+func (h *fakeHost) Needs(level.Feature, time.Time) *protocol.Error { return h.low }
+func (h *fakeHost) Tasks() []protocol.TaskInfo                     { return nil }
 func (h *fakeHost) ReplaceNode(uint64, uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {
 	return protocol.TaskInfo{}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -117,4 +118,11 @@ func TestACommitDoesNotShortenTheLeaseOfAParkedPoll(t *testing.T) {
 	assert.True(t, h.g.live(h.now+39_999, 1))
 	h.g.RenewLease(h.now+1000, 1)
 	assert.False(t, h.g.live(h.now+11_000, 1), "the end of the poll does")
+}
+
+// Whoever adds a record says from which level on it is written.
+func TestEveryRecordHasALevel(t *testing.T) {
+	for action := range actionKinds {
+		assert.Contains(t, level.Formats, "offsets "+action)
+	}
 }

@@ -45,6 +45,7 @@ type peerCluster struct {
 // peerNode is what is known of another node.
 type peerNode struct {
 	up   bool
+	is   link.Identity           // as it has said itself last
 	said map[string]*clusterSaid // by cluster id
 }
 
@@ -162,6 +163,17 @@ func (p *Peers) Alive(id link.NodeID) bool {
 	return n != nil && n.up
 }
 
+// Identity is what a node has said of itself; false where it is not heard of.
+func (p *Peers) Identity(id link.NodeID) (link.Identity, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.nodes[id]
+	if n == nil || !n.up {
+		return link.Identity{}, false
+	}
+	return n.is, true
+}
+
 func (p *Peers) node(id link.NodeID) *peerNode {
 	n := p.nodes[id]
 	if n == nil {
@@ -177,7 +189,7 @@ func (p *Peers) Up(peer link.Identity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(peer.Node)
-	n.up = true
+	n.up, n.is = true, peer
 	for id, said := range n.said {
 		if c := p.clusters[id]; c != nil {
 			p.take(peer.Node, c, &clusterSaid{}, said)

@@ -153,7 +153,7 @@ func (r *Replica) makeSnapshot() (raftpb.Snapshot, error) {
 	}
 	d := snapshotData{
 		NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex,
-		Producers: r.producers.encode(), Compaction: r.compaction.encode(),
+		Producers: r.encodeProducers(), Compaction: r.compaction.encode(),
 	}
 	if parts := r.log.Compacted(); parts.Generation > 0 {
 		d.Compacted = &parts

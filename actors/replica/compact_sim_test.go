@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -230,7 +231,7 @@ func (k *simKeyed) check() {
 		if k.internal {
 			require.Equal(k.s.t, state, n.state, "replica %d", n.id)
 		}
-		require.Equal(k.s.t, live[0].rep.producers.encode(), n.rep.producers.encode(), "replica %d", n.id)
+		require.Equal(k.s.t, live[0].rep.producers.encode(level.Newest), n.rep.producers.encode(level.Newest), "replica %d", n.id)
 		require.NoError(k.s.t, logfile.Verify(n.fs, simDir, func(path string, at int64, err error) {
 			k.s.t.Errorf("replica %d: %s at %d: %v", n.id, path, at, err)
 		}))

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/level"
 	"ottla/logfile"
 )
 
@@ -37,16 +38,16 @@ func FuzzProducerLine(f *testing.F) {
 // written as; it costs no more than its bytes.
 func FuzzProducerTable(f *testing.F) {
 	table := newProducerTable()
-	f.Add(table.encode())
+	f.Add(table.encode(level.Newest))
 	for i, id := range []string{"p/1", "key:order-7", "x"} {
 		table.put(&producerState{id: id, epoch: int64(i), hash: 1<<64 - 1, request: request{seq: 1 << 40, base: int64(i), count: 7, timestamp: 5}, at: int64(6 + i)})
 	}
-	good := table.encode()
+	good := table.encode(level.Newest)
 	f.Add(good)
 	for seq := range int64(7) {
 		table.put(&producerState{id: "kafka:7", request: request{seq: seq, base: seq, count: 1}, at: 10 + seq})
 	}
-	f.Add(table.encode())
+	f.Add(table.encode(level.Newest))
 	f.Add(good[:len(good)-3])
 	f.Add(append(bytes.Clone(good), good[1:]...)) // every producer twice
 	f.Add([]byte{producerTableFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
@@ -57,9 +58,9 @@ func FuzzProducerTable(f *testing.F) {
 		}
 		require.Len(t, table.ids(), len(table.byID), "a producer is there once")
 		require.LessOrEqual(t, len(table.byID), len(data)/15)
-		again, err := decodeProducerTable(table.encode())
+		again, err := decodeProducerTable(table.encode(level.Newest))
 		require.NoError(t, err)
-		require.Equal(t, table.encode(), again.encode())
+		require.Equal(t, table.encode(level.Newest), again.encode(level.Newest))
 		for _, id := range table.ids() {
 			require.Equal(t, table.get(id), again.get(id))
 		}

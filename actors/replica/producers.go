@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -161,15 +162,23 @@ func parseProducerLine(line []byte) (*producerState, error) {
 	return s, nil
 }
 
-// encode writes the table for a checkpoint or a snapshot, oldest first; nil
-// when it is empty. The format with earlier requests is used only where there are
-// some, so that a program that does not know it can read all other tables.
-func (t *producerTable) encode() []byte {
+// encodeProducers writes the table of producers for a checkpoint or a snapshot.
+func (r *Replica) encodeProducers() []byte {
+	if r.cfg.Level != nil {
+		return r.producers.encode(r.cfg.Level())
+	}
+	return r.producers.encode(level.Newest)
+}
+
+// encode writes the table, oldest first, for programs of a level; nil when it is empty.
+// The format with earlier requests is used only where there are some, so that a program
+// that does not know it can read all other tables.
+func (t *producerTable) encode(at int) []byte {
 	if t.order.Len() == 0 {
 		return nil
 	}
 	format := byte(producerTableFormat)
-	for e := t.order.Front(); e != nil; e = e.Next() {
+	for e := t.order.Front(); e != nil && at >= level.KafkaRequests.Level; e = e.Next() {
 		if len(e.Value.(*producerState).earlier) > 0 {
 			format = producerTableWithEarlier
 			break

@@ -1,11 +1,13 @@
 package replica
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -25,7 +27,7 @@ func knownAfter(t *testing.T, batches int, first int64) *producerTable {
 	for i := range int64(batches) {
 		table.put(&producerState{id: "kafka:9", request: request{seq: (first + 2*i) % kafkaSequences, base: 100 + 2*i, count: 2, timestamp: i}, at: i})
 	}
-	again, err := decodeProducerTable(table.encode())
+	again, err := decodeProducerTable(table.encode(level.Newest))
 	require.NoError(t, err)
 	require.Equal(t, table.get("kafka:9"), again.get("kafka:9"))
 	return again
@@ -105,5 +107,25 @@ func TestKafkaBatchesInFlight(t *testing.T) {
 	assert.NotNil(t, (<-replies["gap"].C()).Err)
 	for _, waiting := range []string{"flying", "again", "next"} {
 		assert.Empty(t, replies[waiting].C(), waiting)
+	}
+}
+
+// Below the level of earlier requests no table is written that older programs cannot
+// read: the requests are forgotten then. A repetition of one is refused, and never
+// appended again.
+func TestEarlierRequestsAreNotWrittenBelowTheirLevel(t *testing.T) {
+	table := knownAfter(t, 3, 0)
+	require.EqualValues(t, producerTableWithEarlier, table.encode(level.KafkaRequests.Level)[0])
+	low := table.encode(level.KafkaRequests.Level - 1)
+	require.EqualValues(t, producerTableFormat, low[0])
+	again, err := decodeProducerTable(low)
+	require.NoError(t, err)
+	v, _, refused := again.get("kafka:9").judge(kafkaBatch(0, 2, 2))
+	require.Equal(t, verdictRefused, v)
+	require.NotNil(t, refused)
+	v, _, _ = again.get("kafka:9").judge(kafkaBatch(0, 4, 2))
+	require.Equal(t, verdictDuplicate, v, "the newest one is still known")
+	for format := producerTableFormat; format <= producerTableWithEarlier; format++ {
+		require.Contains(t, level.Formats, fmt.Sprintf("producer table %d", format))
 	}
 }

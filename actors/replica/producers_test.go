@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"ottla/actors/level"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -17,11 +19,11 @@ func TestProducerTableRoundTrip(t *testing.T) {
 			request: request{seq: int64(i * 2), base: int64(i), count: i, timestamp: int64(1000 + i)},
 		})
 	}
-	again, err := decodeProducerTable(table.encode())
+	again, err := decodeProducerTable(table.encode(level.Newest))
 	require.NoError(t, err)
-	require.Equal(t, table.encode(), again.encode())
-	for cut := 1; cut < len(table.encode()); cut++ {
-		short, err := decodeProducerTable(table.encode()[:cut])
+	require.Equal(t, table.encode(level.Newest), again.encode(level.Newest))
+	for cut := 1; cut < len(table.encode(level.Newest)); cut++ {
+		short, err := decodeProducerTable(table.encode(level.Newest)[:cut])
 		require.True(t, err != nil || len(short.byID) < 40, "cut at %d", cut)
 	}
 }

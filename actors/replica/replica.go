@@ -55,6 +55,9 @@ type Config struct {
 	// Proposed is called for each entry with records that this replica has
 	// proposed as the leader of a topic that is not internal.
 	Proposed func(records, bytes int)
+	// Level is that of the fleet, which what is written may not be above; nil:
+	// level.Newest.
+	Level func() int
 }
 
 // Replica is one broker's copy of a partition: raft's state machine, the log
@@ -117,7 +120,7 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 	if err := r.restoreState(); err != nil {
 		return nil, err
 	}
-	log.ProducersFrom(func() []byte { return r.producers.encode() })
+	log.ProducersFrom(r.encodeProducers)
 	applied := min(max(rec.Checkpoint.Applied, log.FirstIndex()-1), log.LastIndex())
 	r.confIndex = rec.Checkpoint.Applied // may be ahead of the log, after a snapshot
 	if cfg.Internal {

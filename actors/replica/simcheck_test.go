@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -161,7 +162,7 @@ func (s *replicaSim) check() {
 	want := live[0].values()
 	for _, n := range live[1:] {
 		require.Equal(s.t, want, n.values(), "replica %d", n.id)
-		require.Equal(s.t, live[0].rep.producers.encode(), n.rep.producers.encode(), "replica %d", n.id)
+		require.Equal(s.t, live[0].rep.producers.encode(level.Newest), n.rep.producers.encode(level.Newest), "replica %d", n.id)
 	}
 	start := live[0].rep.log.LogStart()
 	at := map[string]int64{}

@@ -1,0 +1,54 @@
+// Package level is the gate before everything that older programs cannot read. A fleet
+// has a level, which its metadata holds: what is written to disk, or sent to another
+// node, is of that level or below. It is raised once every node runs a program that
+// offers more, and never lowered.
+//
+// Whoever changes what is written gives it a level: Formats names all of it, and tests of
+// the packages that write hold it.
+package level
+
+// The levels that this program can work at.
+const (
+	// Oldest is the level of programs that know nothing of levels, and say none.
+	Oldest = 1
+	// Newest is the greatest level that this program offers.
+	Newest = 2
+)
+
+// Feature is something that is used only from a level on, because it writes what programs
+// below that cannot read.
+type Feature struct {
+	Level int
+	Name  string // in a sentence: "work queues need level 2"
+}
+
+// The features.
+var (
+	Queues = Feature{2, "work queues"}
+	Moves  = Feature{2, "moves of live brokers"}
+	// KafkaRequests are the requests before the newest one that a partition knows of
+	// Kafka's idempotent producers. Below the level they are forgotten where a table of
+	// producers is written down: a repetition of one is refused then, not recognized.
+	KafkaRequests = Feature{2, "earlier requests of Kafka's producers"}
+)
+
+// Formats says from which level on each thing is written: actions of records by topic,
+// files of a data directory and tables by name and version, kinds of what nodes ask each
+// other.
+var Formats = map[string]int{
+	"metadata CREATE_CLUSTER": 1, "metadata REGISTER_BROKER": 1, "metadata CREATE_TOPIC": 1, "metadata ALTER_TOPIC": 1,
+	"metadata DELETE_TOPIC": 1, "metadata FORGET_TOPIC": 1, "metadata PLACE_PARTITION": 1, "metadata REPLACE_REPLICA": 1,
+	"metadata REPLICA_REPLACED": 1, "metadata CONSUMER_IDS": 1, "metadata CREATE_TOKEN": 1, "metadata ALTER_TOKEN": 1,
+	"metadata DELETE_TOKEN": 1, "metadata CREATE_SOURCE": 1, "metadata ALTER_SOURCE": 1, "metadata DELETE_SOURCE": 1,
+	"metadata CREATE_SUBSCRIPTION": 1, "metadata ALTER_SUBSCRIPTION": 1, "metadata DELETE_SUBSCRIPTION": 1,
+	"metadata REGISTER_NODE": 1, "metadata PLACE_CLUSTER": 1, "metadata FORGET_CLUSTER": 1, "metadata NOTE_CLUSTERS": 1, "metadata NOTE_TASK": 1,
+	"metadata REMOVE_BROKER": 2, "metadata RESIZE_CLUSTER": 2, "metadata RAISE_LEVEL": 2,
+
+	"offsets COMMIT": 1, "offsets DROP_OFFSET": 1, "offsets JOIN": 1, "offsets RESUBSCRIBE": 1, "offsets UPDATE_MEMBER": 1, "offsets LEAVE": 1,
+	"offsets EXPIRE": 1, "offsets SEEK": 1, "offsets TOPIC_DELETED": 1, "offsets DELETE_GROUP": 1, "offsets EXPIRE_GROUP": 1,
+	"offsets QUEUE": 2, "offsets QUEUE_POSITION": 2, "offsets QUEUE_ENDS": 2, "offsets QUEUE_RECORDS": 2, "offsets QUEUE_DROP": 2,
+
+	"producer table 1": 1, "producer table 2": 2,
+	"cluster.json 1": 1, "cluster.json 2": 1, "cluster.json 3": 1, "cluster.json 4": 2, "ledger.json 1": 1, "ledger.json 2": 1,
+	"log 1": 1, "entry 1": 1,
+}

@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// before is the program of the level before the newest one, built once from git.
+var before = sync.OnceValues(func() (string, error) {
+	dir, err := filepath.Abs(filepath.Dir(binary))
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "ottla-before")
+	out, err := exec.Command("make", "-C", "..", "--no-print-directory", "before", "BEFORE="+path).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// programBefore returns that program, and skips the test where the history is not there.
+func programBefore(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds another version")
+	}
+	if err := exec.Command("git", "-C", "..", "log", "-1", "--format=%H", "HEAD~1").Run(); err != nil {
+		t.Skip("there is no history from which an older version could be built")
+	}
+	path, err := before()
+	require.NoError(t, err)
+	return path
+}
+
+// runs starts a node with another program, once the old one is stopped.
+func (s *server) runs(program string, env ...string) {
+	s.t.Helper()
+	s.stop()
+	s.binary, s.env = program, env
+	s.again()
+}
+
+// fleetInfo is what GET /fleet says of the level.
+type fleetInfo struct {
+	Level, Offered, Newest int
+	Held                   bool
+	WaitingFor             string `json:"waiting_for"`
+	Versions               map[string]int
+}
+
+func (s *server) fleetInfo() (f fleetInfo) {
+	s.get("/fleet").want(http.StatusOK).loosely(&f)
+	return f
+}
+
+// A fleet is upgraded node by node while clients write and read, goes back to the version
+// before in the same way, and forward again. Nothing is lost, nothing is new before the
+// level is raised, and afterwards the older version is refused with a sentence.
+func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
+	t.Parallel()
+	old := programBefore(t)
+	f := prepareNodes(t, 3)
+	for _, s := range f.nodes {
+		s.binary = old
+		s.launch()
+	}
+	f.waitReady()
+	f.nodes[0].topic("t", 3)
+	l := f.load("t", 3, 6)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var consumed []string
+	var group sync.WaitGroup
+	group.Go(func() { consumed = l.group(ctx) })
+	l.advance(200)
+
+	f.roll(l, "", "OTTLA_NODE_FINALIZE=manual")
+	info := f.nodes[0].fleetInfo()
+	assert.Equal(t, 1, info.Level)
+	assert.Equal(t, 2, info.Offered)
+	assert.True(t, info.Held)
+	queue := object{"mode": "queue", "topics": []string{"t"}}
+	refused, err := f.nodes[1].try(http.MethodPut, "/groups/work", queue)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusConflict, refused.status)
+	assert.Contains(t, string(refused.body), "not_finalized")
+
+	f.roll(l, old) // the way back
+	f.roll(l, "", "OTTLA_NODE_FINALIZE=manual")
+
+	f.typeUpgrade()
+	for _, s := range f.nodes {
+		s.eventually(waitTimeout, "all know the level", func() error {
+			if got := s.fleetInfo().Level; got != 2 {
+				return fmt.Errorf("level %d", got)
+			}
+			return nil
+		})
+	}
+	l.advance(200)
+	made, err := f.nodes[1].try(http.MethodPut, "/groups/work", queue)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusCreated, made.status, "%s", made.body)
+
+	s := f.nodes[1]
+	s.stop()
+	assert.Contains(t, s.failsAs(old), "cluster.json has format version 4, this program reads up to 3: a newer ottla wrote it, use that one")
+	s.again()
+	late := f.node("late", freeAddress(t), f.seeds...)
+	assert.Contains(t, late.refusedAs(old, "no format is common to both"), "can use formats 1 to 1")
+
+	f.waitReady()
+	l.advance(200)
+	l.check()
+	cancel()
+	group.Wait()
+	assert.GreaterOrEqual(t, int64(len(consumed)), l.total())
+}
+
+// roll restarts one node after the other with a program, each once the one before is in
+// sync, while records are written.
+func (f *nodeSet) roll(l *nodeLoad, program string, env ...string) {
+	f.t.Helper()
+	for _, s := range f.nodes {
+		s.runs(program, env...)
+		f.waitReady()
+		l.advance(100)
+	}
+}
+
+// typeUpgrade types what docs/operating.md says for an upgrade, in that order.
+func (f *nodeSet) typeUpgrade() {
+	text, err := os.ReadFile("../docs/operating.md")
+	require.NoError(f.t, err)
+	_, section, found := strings.Cut(string(text), "\n### A fleet\n")
+	require.True(f.t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	typed := []string{}
+	for _, m := range regexp.MustCompile("`ottla ([^`]+)`").FindAllStringSubmatch(section, -1) {
+		if m[1] == "status" { // it says that something is wrong, as it should
+			continue
+		}
+		typed = append(typed, m[1])
+		f.nodes[2].eventually(waitTimeout, m[1], func() error {
+			code, out, problem := f.nodes[2].ottla("", strings.Fields(m[1])...)
+			if code != 0 {
+				return fmt.Errorf("%s %s", out, problem)
+			}
+			return nil
+		})
+	}
+	require.Equal(f.t, []string{"node drain 2", "node resume 2", "fleet describe", "fleet finalize"}, typed)
+}
+
+// failsAs runs a program in the server's place, which must end with an error, and returns
+// what it says.
+func (s *server) failsAs(program string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", s.dir}, s.args...)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.True(s.t, errors.As(err, &exit) && exit.ExitCode() == 1, "%v: %s", err, out)
+	return string(out)
+}
+
+// refusedAs starts a program until its log says something, and returns the log.
+func (s *server) refusedAs(program, says string) string {
+	s.t.Helper()
+	s.binary = program
+	s.launch()
+	s.eventually(waitTimeout, "the node is refused", func() error {
+		if log := s.stderr.tail(1 << 16); !strings.Contains(log, says) {
+			return fmt.Errorf("its log: %s", log)
+		}
+		return nil
+	})
+	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-s.exited:
+	case <-time.After(waitTimeout):
+		require.FailNow(s.t, "server does not stop on SIGTERM")
+	}
+	return s.stderr.tail(1 << 16)
+}
