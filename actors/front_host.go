@@ -143,6 +143,9 @@ func (h *frontHost) Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.
 	return f.Finalize(deadline)
 }
 
+// Level implements front.Host.
+func (h *frontHost) Level() int { return h.n.env.fleet.Level() }
+
 // Needs implements front.Host.
 func (h *frontHost) Needs(what level.Feature, deadline time.Time) *protocol.Error {
 	return h.n.env.fleet.Needs(what, deadline)

@@ -100,6 +100,11 @@ func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
 	assert.Equal(t, http.StatusConflict, refused.status)
 	assert.Contains(t, string(refused.body), "not_finalized")
 
+	for i, s := range f.nodes { // old ones apply what new ones decide
+		name := fmt.Sprintf("mixed-%d", i)
+		s.topic(name, 1)
+		s.call(http.MethodPatch, "/topic/"+name, object{"partitions": 2}).want(http.StatusOK)
+	}
 	f.roll(l, old) // the way back
 	f.roll(l, "", "OTTLA_NODE_FINALIZE=manual")
 

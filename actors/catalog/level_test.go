@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/level"
+	"ottla/actors/level/leveltest"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -18,6 +19,15 @@ func TestEveryRecordHasALevel(t *testing.T) {
 	for action := range clusterActions {
 		assert.Contains(t, level.Formats, "metadata "+action)
 	}
+}
+
+// So does whoever adds a field: older programs refuse what they do not know.
+func TestEveryFieldHasALevel(t *testing.T) {
+	leveltest.Fields(t, "fields.txt", map[string]any{
+		"cluster": clusterValue{}, "broker": brokerValue{}, "topic": topicValue{}, "partition": partitionValue{}, "consumer_ids": consumerIDsValue{},
+		"token": tokenValue{}, "source": sourceValue{}, "subscription": subscriptionValue{}, "resize": resizeValue{},
+		"node": nodeValue{}, "placed": placedValue{}, "task": taskValue{}, "level": levelValue{},
+	})
 }
 
 // The level is raised when the last node offers more, and not while one is not heard of,

@@ -31,6 +31,8 @@ type TopicLimits struct {
 	MaxRecordBytes int   // the largest record the server takes, and the default; 0: 1 MiB
 
 	Room Room // for more partitions
+
+	Level int // of the fleet: what is above it is not written; 0: level.Newest
 }
 
 // Room is how many partitions there may be besides those of the cluster.

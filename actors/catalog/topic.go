@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -76,7 +77,9 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 		if err := limits.Room.admit(s, added, t.ReplicationFactor); err != nil {
 			return "", nil, err
 		}
-		t.Earlier = have.earlierWith(now)
+		if limits.Level == 0 || limits.Level >= level.Placements.Level {
+			t.Earlier = have.earlierWith(now)
+		}
 	}
 	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {

@@ -2,11 +2,13 @@ package catalog
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -275,4 +277,17 @@ func TestATopicRemembersItsPartitions(t *testing.T) {
 	later := int64(protocol.PlacementWindowMs + 15)
 	assert.Equal(t, []protocol.Placement{second, {Partitions: 5, Until: later}}, grow(6, later))
 	assert.Equal(t, []protocol.Placement{{Partitions: 6, Until: 9 * later}}, grow(7, 9*later))
+}
+
+// Below their level, numbers of partitions are not kept: older programs refuse a topic with
+// them.
+func TestEarlierPartitionsAreNotWrittenBelowTheirLevel(t *testing.T) {
+	for at := level.Oldest; at <= level.Newest; at++ {
+		h := newClusterHarness(t, 3)
+		_, _, err := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
+		require.Nil(t, err)
+		_, recs, err := h.s.DecideAlterTopic(&protocol.TopicSpec{Name: "a", Partitions: ptr(2)}, 5, TopicLimits{Level: at})
+		require.Nil(t, err)
+		assert.Equal(t, at >= level.Placements.Level, strings.Contains(string(recs[0].Value), "earlier"), recs[0].Value)
+	}
 }

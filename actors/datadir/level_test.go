@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/level"
+	"ottla/actors/level/leveltest"
 )
 
 // Once a level is noted, programs that read cluster.json up to version 3 refuse the
@@ -56,4 +57,12 @@ func TestEveryVersionOfAFileHasALevel(t *testing.T) {
 	}
 	assert.Equal(t, 1, (&Node{}).newest())
 	assert.Equal(t, 1, (&membersFile{}).newest())
+}
+
+// So does whoever adds a field: older programs call a file damaged that has one that they
+// do not know.
+func TestEveryFieldHasALevel(t *testing.T) {
+	leveltest.Fields(t, "fields.txt", map[string]any{
+		"cluster.json": rootManifest{}, "broker/cluster.json": BrokerManifest{}, "ledger.json": ledgerFile{}, "node.json": Node{}, "members.json": membersFile{},
+	})
 }

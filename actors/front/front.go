@@ -57,6 +57,8 @@ type Host interface {
 	// node_not_found where there is no fleet; not_allowed where not all nodes go on.
 	Fleet() (protocol.FleetInfo, *protocol.Error)
 	Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.Error)
+	// Level is what this process may write: that of its fleet, or the newest.
+	Level() int
 	// Needs refuses what the fleet's level is too low for. Errors: not_finalized.
 	Needs(what level.Feature, deadline time.Time) *protocol.Error
 	// Tasks lists what the fleet is doing or has done, the newest first.

@@ -61,6 +61,7 @@ func (fr *Front) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadl
 // limitsFor are the bounds of topics in a cluster, with the room that the others leave.
 func (fr *Front) limitsFor(c *routing.Cluster) catalog.TopicLimits {
 	limits := fr.opt.Limits
+	limits.Level = fr.host.Level()
 	room := &limits.Room
 	room.ReplicasElsewhere = map[uint64]int{}
 	room.Owner, room.Owned = fr.access.Who.Entry(), fr.access.Who.Usage().Partitions()

@@ -66,6 +66,7 @@ func (h *fakeHost) Fleet() (protocol.FleetInfo, *protocol.Error)    { return pro
 func (h *fakeHost) Finalize(time.Time) (protocol.FleetInfo, *protocol.Error) {
 	return protocol.FleetInfo{}, h.low
 }
+func (h *fakeHost) Level() int                                     { return level.Newest }
 func (h *fakeHost) Needs(level.Feature, time.Time) *protocol.Error { return h.low }
 func (h *fakeHost) Tasks() []protocol.TaskInfo                     { return nil }
 func (h *fakeHost) ReplaceNode(uint64, uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {

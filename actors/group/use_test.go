@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/level"
+	"ottla/actors/level/leveltest"
 	"ottla/protocol"
 )
 
@@ -125,4 +126,9 @@ func TestEveryRecordHasALevel(t *testing.T) {
 	for action := range actionKinds {
 		assert.Contains(t, level.Formats, "offsets "+action)
 	}
+}
+
+// So does whoever adds a field: older programs refuse what they do not know.
+func TestEveryFieldHasALevel(t *testing.T) {
+	leveltest.Fields(t, "fields.txt", map[string]any{"group": membershipValue{}, "offset": offsetValue{}})
 }

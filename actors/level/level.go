@@ -26,6 +26,10 @@ type Feature struct {
 var (
 	Queues = Feature{2, "work queues"}
 	Moves  = Feature{2, "moves of live brokers"}
+	// Placements are the numbers of partitions that a topic has had lately, by which
+	// partitions are asked for requests that come again. Below the level they are not kept:
+	// a request that comes again after partitions were added is taken for a new one.
+	Placements = Feature{2, "numbers of partitions that a topic has had"}
 	// KafkaRequests are the requests before the newest one that a partition knows of
 	// Kafka's idempotent producers. Below the level they are forgotten where a table of
 	// producers is written down: a repetition of one is refused then, not recognized.

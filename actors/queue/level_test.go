@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"ottla/actors/level"
+	"ottla/actors/level/leveltest"
 )
 
 // Whoever adds a record says from which level on it is written: none of a queue before its
@@ -14,4 +15,11 @@ func TestEveryRecordHasALevel(t *testing.T) {
 	for _, action := range []string{actionSettings, actionPosition, actionEnds, actionNode, actionDrop} {
 		assert.GreaterOrEqual(t, level.Formats["offsets "+action], level.Queues.Level, action)
 	}
+}
+
+// So does whoever adds a field: older programs refuse what they do not know.
+func TestEveryFieldHasALevel(t *testing.T) {
+	leveltest.Fields(t, "fields.txt", map[string]any{
+		"queue": settingsValue{}, "position": positionValue{}, "ends": endsValue{}, "records": nodeValue{},
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -115,7 +116,7 @@ func TestPlacementIsKeptInTheTable(t *testing.T) {
 	for range 2 {
 		assert.Equal(t, 4, table.placed)
 		assert.Equal(t, []string{"p"}, table.ids())
-		again, err := decodeProducerTable(table.encode())
+		again, err := decodeProducerTable(table.encode(level.Newest))
 		require.NoError(t, err)
 		table = again
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/level"
+	"ottla/actors/level/leveltest"
 	"ottla/protocol"
 )
 
@@ -128,4 +129,9 @@ func TestEarlierRequestsAreNotWrittenBelowTheirLevel(t *testing.T) {
 	for format := producerTableFormat; format <= producerTableWithEarlier; format++ {
 		require.Contains(t, level.Formats, fmt.Sprintf("producer table %d", format))
 	}
+}
+
+// Whoever adds a field to control entries says from which level on it is written.
+func TestEveryFieldHasALevel(t *testing.T) {
+	leveltest.Fields(t, "fields.txt", map[string]any{"control": control{}})
 }
