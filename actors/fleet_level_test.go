@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,9 +58,7 @@ func TestHeldLevelIsRaisedWhenAskedFor(t *testing.T) {
 		require.NoError(t, rerr)
 		assert.Contains(t, string(b), `"format_version": 3`)
 	}
-	problems := f.nodes[3].Overview().Problems
-	require.Len(t, problems, 1)
-	assert.Equal(t, "not_finalized", problems[0].Code)
+	assert.True(t, slices.ContainsFunc(f.nodes[3].Overview().Problems, func(p protocol.Problem) bool { return p.Code == "not_finalized" }))
 
 	f.stop(1)
 	require.Eventually(t, func() bool { return nodeState(t, f.nodes[3], 1) == protocol.NodeUnreachable }, patience, 5*time.Millisecond)
