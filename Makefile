@@ -170,12 +170,15 @@ bench-compare: build ## Compare the working tree with commit REF (HEAD), workloa
 
 PEERS_FLAGS ?= -runs 3 -duration 10s -out bench/results/peers
 
-bench-peers: build ## Measure peers side by side: NATS JetStream, and Redis with webdis, installed where apt-get is
+bench-peers: build ## Measure peers side by side: NATS JetStream, Kafka (where Java and Maven are), and Redis with webdis, installed where apt-get is
 	@mkdir -p bench/results
 	@missing=; for p in redis-server webdis; do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
 		as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 		$$as apt-get update -q && $$as apt-get install -q -y --no-install-recommends $$missing || echo "without$$missing"; \
+	fi
+	@if command -v java >/dev/null && command -v mvn >/dev/null && [ ! -d bin/kafka-java ]; then \
+		mvn -q -B -f kafka/compat/java/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/bin/kafka-java || echo "without Kafka"; \
 	fi
 	cd bench/peers && $(GO) build -o ../../bin/peers .
 	./bin/peers -ottla bin/ottla $(PEERS_FLAGS)

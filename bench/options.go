@@ -12,8 +12,9 @@ import (
 // Options say what is measured and how.
 type Options struct {
 	Workloads   []string      `json:"workloads"`
-	Server      string        `json:"server,omitempty"` // a running broker; empty: one is started for the purpose
-	Token       string        `json:"-"`                // to show to Server; empty: none
+	Server      string        `json:"server,omitempty"`       // a running broker; empty: one is started for the purpose
+	Token       string        `json:"-"`                      // to show to Server; empty: none
+	KafkaServer string        `json:"kafka_server,omitempty"` // HOST:PORT of Server for Kafka clients
 	Cluster     string        `json:"cluster,omitempty"`
 	Connections []int         `json:"connections"` // each workload runs once with each
 	Rate        float64       `json:"rate"`        // requests per second of an open loop; 0: closed loop
@@ -94,6 +95,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("batch times record bytes must be at most %d", maxBody)
 	}
 	switch {
+	case o.Server != "" && o.KafkaServer == "" && o.wantsKafka():
+		return errors.New("a server that runs already has a port for Kafka clients, which has to be said")
 	case !(o.Rate >= 0 && o.Rate <= maxRate): // neither is NaN
 		return fmt.Errorf("rate must be 0 to %d", int(maxRate))
 	case o.Warmup < 0:

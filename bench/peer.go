@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -51,6 +53,32 @@ func MeasurePeerHTTP(ctx context.Context, o Options, p Peer, addr, path string, 
 		return Measurement{}, err
 	}
 	return list[0], nil
+}
+
+// MeasureKafka runs workloads of Kafka's protocol against a peer that speaks it, whose
+// first node is at addr. There is one partition.
+func MeasureKafka(ctx context.Context, o Options, p Peer, addr string, workloads ...string) ([]Measurement, error) {
+	var all []Measurement
+	for _, name := range workloads {
+		s := o.peerSession(p)
+		s.workload, s.kafka = find(name), addr
+		if s.workload == nil || !strings.HasPrefix(name, kafkaPrefix) || s.Partitions != 1 {
+			return nil, fmt.Errorf("%q is no workload of Kafka's protocol with one partition", name)
+		}
+		if s.workload.fixed > 0 {
+			s.connections = s.workload.fixed
+		}
+		list, err := s.workload.run(ctx, s)
+		s.progress.line("")
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", name, err)
+		}
+		for i := range list {
+			list[i].Name = p.Name + " " + list[i].Name
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
 func (o Options) peerSession(p Peer) *session {

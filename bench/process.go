@@ -20,6 +20,7 @@ import (
 type process struct {
 	url    string // http://host:port
 	addr   string // host:port
+	kafka  string // host:port for Kafka clients; empty: none
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr *tailBuffer
@@ -110,10 +111,19 @@ func startBroker(ctx context.Context, o *Options) (*process, error) {
 // config.yaml in the working directory may be that of another version.
 func startBrokerIn(ctx context.Context, o *Options, dir string) (*process, error) {
 	env := append([]string{"OTTLA_LOG_LEVEL=warn", "OTTLA_DEFAULT_CLUSTER="}, o.Env...)
+	kafka := ""
+	if o.wantsKafka() {
+		var err error
+		if kafka, err = portsInARow(max(minBrokers, o.Replicas)); err != nil {
+			return nil, err
+		}
+		env = append(env, "OTTLA_KAFKA_LISTEN="+kafka, "OTTLA_KAFKA_CLUSTER="+ownCluster)
+	}
 	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--config", os.DevNull, "--data-dir", filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err
 	}
+	p.kafka = kafka
 	if err := p.waitReady(ctx); err != nil {
 		p.end()
 		return nil, err

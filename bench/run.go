@@ -95,7 +95,7 @@ func (t *targets) startEcho() (err error) {
 // reach makes s use the broker.
 func (t *targets) reach(ctx context.Context, s *session) (err error) {
 	url := t.o.Server
-	s.cluster = t.o.Cluster
+	s.cluster, s.kafka = t.o.Cluster, t.o.KafkaServer
 	if url == "" {
 		if t.broker == nil {
 			t.progress.line("starting a broker ...")
@@ -103,6 +103,7 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 				return err
 			}
 		}
+		s.kafka = t.broker.kafka
 		url, s.pids, s.cluster = t.broker.url, []int{t.broker.cmd.Process.Pid}, ownCluster
 	}
 	if s.client, err = client.New(url, client.WithToken(t.o.Token)); err != nil {

@@ -22,6 +22,7 @@ type session struct {
 	workload    *workload
 	connections int
 	target      string // host:port
+	kafka       string // host:port for Kafka clients
 	client      *client.Client
 	cluster     string
 	pids        []int // of the processes whose CPU time is measured
@@ -31,6 +32,10 @@ type session struct {
 // createTopic creates a new topic and returns a function that deletes it.
 func (s *session) createTopic(ctx context.Context) (topic string, remove func(), err error) {
 	topic = fmt.Sprintf("bench-%s-%d-%d", s.workload.name, os.Getpid(), topics.Add(1))
+	if s.client == nil {
+		remove, err = s.createKafkaTopic(ctx, topic)
+		return topic, remove, err
+	}
 	_, err = s.client.CreateTopic(ctx, client.TopicSpec{
 		Name: topic, Cluster: s.cluster, Partitions: s.Partitions, ReplicationFactor: s.Replicas,
 	})

@@ -23,6 +23,10 @@ var workloads = []workload{
 	{name: "commit", about: "POST /offset, each connection for a group of its own", run: runCommit},
 	{name: "fanout", about: "single events to streams without a group, one a connection: until the ack, until the delivery", run: runFanout},
 	{name: "fanout-groups", about: "the same, and each stream has a group that commits automatically", run: runFanoutGroups},
+	{name: "kafka-produce", about: "produce-batch with Kafka's protocol: one batch a request", run: runKafkaProduce},
+	{name: "kafka-fetch", about: "fetch with Kafka's protocol: up to 1 MiB a request", run: runKafkaFetch},
+	{name: "kafka-client-produce", about: "produce-async with franz-go, as many clients as connections", fixed: 1, run: runKafkaClientProduce},
+	{name: "kafka-client-fetch", about: "a topic read from its beginning with franz-go, again and again", fixed: 1, run: runKafkaClientFetch},
 	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
 }
 

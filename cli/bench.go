@@ -66,6 +66,7 @@ func (f *benchFlags) addFlags(cmd *cobra.Command) {
 	o, flags := &f.o, cmd.PersistentFlags()
 	flags.StringVar(&o.Server, "server", "", "`URL` of a running broker (default: start one)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token to show to --server, - for standard input (default: OTTLA_TOKEN)")
+	flags.StringVar(&o.KafkaServer, "kafka-server", "", "`HOST:PORT` of --server for Kafka clients, of the workloads kafka-...")
 	flags.StringVar(&o.Cluster, "cluster", "", "`NAME` of the cluster to use on --server")
 	flags.IntSliceVar(&o.Connections, "connections", o.Connections, "connections, one `N` or several to run with each")
 	flags.Float64Var(&o.Rate, "rate", 0, "requests per second of an open loop (default: closed loop)")

@@ -3,6 +3,7 @@
 //
 //	echo             bare fasthttp: what HTTP alone costs
 //	ottla            single events, batches, the Go client, fetches; 3 replicas and 1
+//	kafka            Kafka's protocol, Ottla and Kafka itself: batches and fetches, raw and by franz-go
 //	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec
 //	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer;
 //	                 file storage, 3 replicas and 1
@@ -36,6 +37,8 @@ type suite struct {
 	result bench.Result
 	run    int
 	only   string
+
+	kafkaJars string
 }
 
 func main() {
@@ -46,7 +49,8 @@ func main() {
 	out := flag.String("out", "", "write `NAME`.json and NAME.svg")
 	flag.StringVar(&s.o.Binary, "ottla", "bin/ottla", "`FILE` of the broker")
 	flag.StringVar(&s.o.DataDir, "data-dir", "", "`DIR` below which all data is kept for the time")
-	flag.StringVar(&s.only, "only", "", "one of ottla, redis, nats, nats-3, nats-1 (default: all)")
+	flag.StringVar(&s.only, "only", "", "one of ottla, kafka, redis, nats, nats-3, nats-1 (default: all)")
+	flag.StringVar(&s.kafkaJars, "kafka-jars", "bin/kafka-java", "`DIR` with the jars of Kafka")
 	flag.DurationVar(&s.o.Duration, "duration", s.o.Duration, "how long to measure each")
 	flag.DurationVar(&s.o.Warmup, "warmup", s.o.Warmup, "how long to run before that")
 	flag.IntVar(&s.o.Runs, "runs", 3, "rounds; medians are shown")
@@ -100,7 +104,7 @@ func (s *suite) round(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"ottla", s.ottla}, {"redis", s.redis}, {"nats-3", s.nats(3)}, {"nats-1", s.nats(1)}} {
+	}{{"ottla", s.ottla}, {"kafka", s.kafka}, {"redis", s.redis}, {"nats-3", s.nats(3)}, {"nats-1", s.nats(1)}} {
 		if !strings.HasPrefix(part.name, s.only) {
 			continue
 		}

@@ -23,20 +23,28 @@ func startChild(ctx context.Context, addr, program string, args ...string) (*chi
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", program, errMissing)
 	}
-	c := &child{cmd: exec.Command(path, args...), exited: make(chan struct{})}
-	c.cmd.Stderr = &c.stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
-	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
+	c, err := startProgram(exec.Command(path, args...))
+	if err != nil {
+		return nil, err
 	}
-	go func() {
-		_ = c.cmd.Wait()
-		close(c.exited)
-	}()
 	if err := c.waitFor(ctx, addr); err != nil {
 		c.stop()
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
+	return c, nil
+}
+
+func startProgram(cmd *exec.Cmd) (*child, error) {
+	c := &child{cmd: cmd, exited: make(chan struct{})}
+	cmd.Stderr = &c.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(c.exited)
+	}()
 	return c, nil
 }
 
