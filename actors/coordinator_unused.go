@@ -34,7 +34,7 @@ func (c *coordinator) expiryTick(ctx actor.Context) {
 
 func (c *coordinator) expireGroups(ctx actor.Context) {
 	retention := c.env.opt.OffsetsRetention.Milliseconds()
-	due := c.env.now().UnixMilli() - retention
+	due := c.env.wall() - retention
 	for group, kept := range c.groups {
 		if kept.LastUse() <= due {
 			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &deleteUnused{RetentionMs: retention}})

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/background"
+	"ottla/actors/clock"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
@@ -49,6 +50,8 @@ type Options struct {
 
 	ScrubInterval       time.Duration // in which every sealed segment is verified once; 0: never
 	ScrubBytesPerSecond int64         // 8 MiB
+
+	ClockJump time.Duration // ahead of the system's clock, that is believed only once it has lasted as long; 0: every one is believed
 
 	now                  func() time.Time // the clock, for tests
 	internalSegmentBytes int64            // of internal topics, likewise
@@ -108,6 +111,7 @@ type environment struct {
 	handles   *logfile.HandleCache
 	bootID    string
 	now       func() time.Time
+	wall      func() int64 // for append times and retention, milliseconds since 1970, see package clock
 	steady    func() int64 // milliseconds since 1970 by the clock at the start of the process, and by none that is set since
 	disk      *actor.PID
 	manifests *datadir.Manifests
@@ -146,6 +150,15 @@ func (e *environment) stopDisk() {
 }
 
 func typeName(v any) string { return fmt.Sprintf("%T", v) }
+
+// wallClock is what entries are stamped with, and what they get old by.
+func wallClock(o *Options) func() int64 {
+	began := time.Now()
+	return clock.New(o.now, func() time.Duration { return time.Since(began) }, o.ClockJump, func(ahead time.Duration, believed bool) {
+		o.Logger.Warn("the system's clock has jumped ahead: append times and retention follow once it has lasted as long as storage.clock_jump",
+			"ahead", ahead, "believed", believed)
+	}).Millis
+}
 
 // steadyClock goes on from what a clock says now, in milliseconds since 1970, whatever
 // it is set to later: leases and back-offs stand on it. If the wall clock is set back,

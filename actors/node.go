@@ -122,7 +122,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1), stopped: make(chan struct{}),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
 

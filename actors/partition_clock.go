@@ -88,7 +88,7 @@ func (p *partitionActor) rollTick() {
 	if ms := p.settings.RetentionMs; ms >= 0 && !p.compacts() {
 		after = min(after, ms)
 	}
-	if p.file.RollDue(p.env.now().UnixMilli(), after) {
+	if p.file.RollDue(p.env.wall(), after) {
 		p.rep.Roll()
 	}
 }
@@ -99,12 +99,12 @@ func (p *partitionActor) retentionTick() {
 	if p.ticks%every != 0 {
 		return
 	}
+	p.rep.CorrectTime()
 	if p.compacts() {
 		p.askCompaction()
 		return
 	}
-	now := p.env.now().UnixMilli()
-	start := p.file.RetentionStart(now, p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
+	start := p.file.RetentionStart(p.env.wall(), p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
 	if start > p.file.LogStart() {
 		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
 		p.rep.ProposeLogStart(start)

@@ -161,6 +161,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SyncInterval:           cfg.Storage.SyncInterval.D(),
 		ScrubInterval:          cfg.Storage.ScrubInterval.D(),
 		ScrubBytesPerSecond:    int64(cfg.Storage.ScrubBytesPerSecond),
+		ClockJump:              cfg.Storage.ClockJump.D(),
 		Version:                buildVersion(),
 		Link:                   linkOptions(&cfg.Node),
 	}

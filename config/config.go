@@ -172,6 +172,7 @@ type Storage struct {
 	SyncInterval           Duration `yaml:"sync_interval"`            // for clusters with fsync "interval"
 	ScrubInterval          Duration `yaml:"scrub_interval"`           // in which every closed log file is verified once; 0s: never
 	ScrubBytesPerSecond    Bytes    `yaml:"scrub_bytes_per_second"`   // most that the scrub reads
+	ClockJump              Duration `yaml:"clock_jump"`               // of the system's clock, that is believed only once it has lasted as long
 }
 
 // Raft has the timing of elections.
@@ -243,6 +244,7 @@ func Default() *Config {
 			SyncInterval:           Duration(time.Second),
 			ScrubInterval:          Duration(7 * 24 * time.Hour),
 			ScrubBytesPerSecond:    8 * MiB,
+			ClockJump:              Duration(10 * time.Minute),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
 		Internal: Internal{OffsetsPartitions: 6, OffsetsRetention: Duration(7 * 24 * time.Hour)},

@@ -36,7 +36,7 @@ type Frame struct {
 	Kind       Kind
 	BaseOffset int64 // offset of the first record, or the next offset when Count is 0
 	Count      int   // records
-	AppendTime int64 // milliseconds since 1970, monotone within the log
+	AppendTime int64 // milliseconds since 1970; it goes back only where a clock was ahead, and has been put right
 	Body       []byte
 	BodySum    uint32 // CRC32C of Body alone, computed once by the leader
 }

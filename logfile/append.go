@@ -111,11 +111,12 @@ func (l *Log) advance(f *Frame) {
 	if a.next == a.base && f.Count > 0 {
 		l.since = f.AppendTime
 	}
+	l.since = min(l.since, f.AppendTime) // the clock was ahead when the first records came
 	a.last = f.Index
 	a.next += int64(f.Count)
-	a.lastAt = max(a.lastAt, f.AppendTime)
+	a.lastAt = f.AppendTime
 	a.maxTime = l.index.maxTime()
-	l.lastAt = max(l.lastAt, f.AppendTime)
+	l.lastAt = f.AppendTime
 	l.noteTerm(f.Index, f.Term)
 }
 

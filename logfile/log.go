@@ -50,7 +50,7 @@ type Log struct {
 	terms   []TermStart // from before the first entry to the last
 
 	logStart int64
-	lastAt   int64 // greatest append time
+	lastAt   int64 // append time of the last entry
 	since    int64 // append time of the first records of the active segment, if it has any
 
 	compacted  *CompactedSet // the generation that is read, nil if none; it hides what segments hold below its Next
@@ -113,7 +113,7 @@ func (l *Log) NextOffset() int64 { return l.active.next }
 // LogStart is the offset of the first record that readers may see.
 func (l *Log) LogStart() int64 { return l.logStart }
 
-// LastAppendTime is the greatest append time staged, in milliseconds since
+// LastAppendTime is the append time of the last entry staged, in milliseconds since
 // 1970; 0 for an empty log.
 func (l *Log) LastAppendTime() int64 { return l.lastAt }
 

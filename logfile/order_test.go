@@ -162,6 +162,49 @@ func TestRetentionLimits(t *testing.T) {
 	assert.EqualValues(t, 4, l.RetentionStart(2000+501, 500, -1, 4))
 }
 
+// TestRetentionAfterAClockWasAhead: what was written before an entry is at least as old as
+// the entry, however far ahead the clock was that stamped it.
+func TestRetentionAfterAClockWasAhead(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put2 := func(at int64) {
+		f := next(l, 2, "1")
+		f.AppendTime = at
+		put(t, l, f)
+	}
+	roll := func() {
+		var b logfile.Batch
+		require.True(t, l.Roll(&b))
+		run(t, &b)
+	}
+	const ahead = 1 << 42
+	for _, at := range []int64{1000, ahead, ahead} {
+		put2(at)
+		roll()
+	}
+	put2(ahead)
+	for range 2 {
+		assert.EqualValues(t, 2, l.RetentionStart(9000, 5000, -1, 100), "nobody knows how old the others are")
+		assert.False(t, l.RollDue(9000, 5000))
+		require.NoError(t, l.Close())
+		l, _ = open(t, d, options("b"))
+	}
+	said := empty(5, 1, 8)
+	said.AppendTime = 2000
+	put(t, l, said)
+	for range 2 {
+		assert.EqualValues(t, 2, l.RetentionStart(7000, 5000, -1, 100))
+		assert.EqualValues(t, 6, l.RetentionStart(7001, 5000, -1, 100), "all that is sealed")
+		assert.False(t, l.RollDue(6999, 5000))
+		assert.True(t, l.RollDue(7000, 5000))
+		require.NoError(t, l.Close())
+		l, _ = open(t, d, options("b"))
+	}
+	roll()
+	put2(3000)
+	assert.EqualValues(t, 8, l.RetentionStart(7001, 5000, -1, 100))
+}
+
 // TestLogStart: a start in the middle of a segment hides records and removes
 // nothing; what goes is what is committed and applied.
 func TestLogStart(t *testing.T) {

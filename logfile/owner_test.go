@@ -55,7 +55,7 @@ func TestWhatALogSaysOfItself(t *testing.T) {
 	late := next(l, 1, "1")
 	late.AppendTime = 500
 	put(t, l, late)
-	assert.EqualValues(t, 2000, l.LastAppendTime(), "the greatest, also when a later one is less")
+	assert.EqualValues(t, 500, l.LastAppendTime(), "the last, also when it is less")
 	var b logfile.Batch
 	l.SetHardState(&b, 5, 2)
 	term, vote := l.HardState()

@@ -128,13 +128,14 @@ func (r *recovery) applyFrame(it *item, f *Frame) error {
 }
 
 // applyCheckpoint takes over what a "#c" line says, as far as it is newer than what
-// is known. Term, vote, log start and append time only ever grow; membership and
-// producers are as of the entry applied, so those of the greater one count.
+// is known. Term, vote and log start only ever grow; membership and producers are as of
+// the entry applied, so those of the greater one count. The append time is that of the
+// entry before the line.
 func (r *recovery) applyCheckpoint(cp Checkpoint, lastAt int64) {
 	l := r.log
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	l.logStart = max(l.logStart, cp.LogStart)
-	l.lastAt = max(l.lastAt, lastAt)
+	l.lastAt = lastAt
 	if cp.Applied >= l.applied {
 		r.adopt(cp)
 	}

@@ -9,24 +9,41 @@ import "slices"
 // LogStart when nothing is due. The active segment is never due, however old.
 func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed uint64) int64 {
 	start, total := l.logStart, l.Bytes()
+	aged := l.aged(now, retentionMs)
 	if c := l.Compacted(); c.Next > start {
 		total -= l.partBytes()
-		byTime := retentionMs >= 0 && c.AppendTime+retentionMs < now
+		byTime := aged > 0 || retentionMs >= 0 && c.AppendTime+retentionMs < now
 		if !byTime && (retentionBytes < 0 || total < retentionBytes) {
 			return start
 		}
 		start = c.Next
 	}
-	for _, s := range l.sealed {
-		byTime := retentionMs >= 0 && s.lastAt+retentionMs < now
+	for i, s := range l.sealed {
 		bySize := retentionBytes >= 0 && total-s.size >= retentionBytes
-		if s.last > committed || !byTime && !bySize {
+		if s.last > committed || i >= aged && !bySize {
 			break
 		}
 		total -= s.size
 		start = max(start, s.next)
 	}
 	return start
+}
+
+// aged is how many of the oldest sealed segments were last appended to more than ms
+// before now, which is never if ms is negative. A segment is at least as old as any that
+// was written after it, whatever the clock said then.
+func (l *Log) aged(now, ms int64) int {
+	if ms < 0 {
+		return 0
+	}
+	n := len(l.sealed)
+	if l.active.next > l.active.base && l.lastAt+ms < now {
+		return n
+	}
+	for n > 0 && l.sealed[n-1].lastAt+ms >= now {
+		n--
+	}
+	return n
 }
 
 // SetLogStart hides all records below offset from new views and stages the

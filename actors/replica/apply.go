@@ -17,6 +17,7 @@ type control struct {
 	LogStart *int64      `json:"log_start,omitempty"` // records below this offset are gone
 	Compact  *Compaction `json:"compact,omitempty"`   // do this
 	Placed   int         `json:"placed,omitempty"`    // see placed.go
+	Time     bool        `json:"time,omitempty"`      // nothing but the entry's append time, see appendtime.go
 }
 
 // storageApply applies committed entries, all of which are durable here, and
@@ -56,6 +57,7 @@ func (r *Replica) apply(e *raftpb.Entry) error {
 	if h.kind == logfile.KindControl {
 		return r.applyControl(e.Index, h.appendTime, body)
 	}
+	r.producers.clockSays(h.appendTime)
 	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
 		return err
 	}
@@ -86,6 +88,7 @@ func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) erro
 	if err := json.Unmarshal(data, &c); err != nil {
 		return fmt.Errorf("control entry: %w", err)
 	}
+	r.producers.clockSays(appendTime)
 	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
 		b := &logfile.Batch{}
 		r.log.SetLogStart(b, *c.LogStart)

@@ -47,7 +47,8 @@ type producerTable struct {
 	byID  map[string]*list.Element // of *producerState
 	order *list.List               // least recently heard of first
 
-	placed int // see placed.go; 0: it is not known
+	placed int   // see placed.go; 0: it is not known
+	latest int64 // append time of the last entry, see appendtime.go
 }
 
 func newProducerTable() *producerTable {
@@ -234,6 +235,7 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
 		t.byID[s.id] = t.order.PushBack(s)
+		t.latest = max(t.latest, s.at)
 		if s.id == placedID {
 			t.placed = int(s.seq)
 		}

@@ -49,7 +49,7 @@ func (r *Replica) proposeGathered() {
 	l := r.leading
 	for r.leading == l && l.mayPropose() { // a drain may end the leadership
 		now := r.cfg.Now()
-		e, data := l.nextEntry(now, max(now.UnixMilli(), r.log.LastAppendTime()), r.log.NextOffset(), r.producers)
+		e, data := l.nextEntry(now, r.appendTime(), r.log.NextOffset(), r.producers)
 		if data == nil {
 			return
 		}

@@ -44,6 +44,8 @@ type Config struct {
 	HeartbeatTicks int  // calls of Tick between a leader's heartbeats
 	MaxBatchBytes  int  // what one entry may gather; a larger proposal has an entry of its own
 	Now            func() time.Time
+	Millis         func() int64  // for append times, in milliseconds since 1970; nil: Now
+	ClockJump      time.Duration // how far the append time of the last entry may be ahead of that; 0: 10 minutes
 	Logger         *slog.Logger
 	// ApplyState hands the committed records of an internal topic to its state
 	// machine, in order, on every replica. The records' memory is shared: what is
@@ -101,6 +103,12 @@ type Replica struct {
 // for; what else was committed it learns from the leader. Errors: a checkpoint or
 // compacted records that cannot be read.
 func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error) {
+	if cfg.Millis == nil {
+		cfg.Millis = func() int64 { return cfg.Now().UnixMilli() }
+	}
+	if cfg.ClockJump == 0 {
+		cfg.ClockJump = defaultClockJump
+	}
 	r := &Replica{cfg: cfg, id: log.Identity(), log: log}
 	r.storage = &storage{log: log, snapshot: r.makeSnapshot}
 	if err := r.storage.conf.Unmarshal(rec.Checkpoint.ConfState); err != nil {

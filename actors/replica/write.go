@@ -42,7 +42,7 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 
 func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 	frames := make([]logfile.Frame, len(ents))
-	now := max(r.cfg.Now().UnixMilli(), r.log.LastAppendTime())
+	now := r.appendTime()
 	next, err := r.log.OffsetOf(ents[0].Index) // for entries that carry no offset of their own
 	if err != nil {
 		return err

@@ -1,0 +1,60 @@
+// Package clock says what time it is where a wrong time does lasting harm: to the append
+// times of entries, by which ids are forgotten, and to retention, which deletes records.
+//
+// The system's clock may be set ahead by years for a moment. A jump ahead of more than a
+// bound is believed only once it has lasted as long: until then time goes on from what it
+// was. Steps back, and smaller ones ahead, are believed at once, and so is whatever the
+// clock says when the process starts.
+package clock
+
+import (
+	"sync"
+	"time"
+)
+
+// Clock is safe for concurrent use.
+type Clock struct {
+	wall   func() time.Time     // what may be set
+	steady func() time.Duration // since the clock was made, by a clock that nobody sets
+	bound  time.Duration
+	jumped func(ahead time.Duration, believed bool)
+
+	mu    sync.Mutex
+	began time.Time     // wall, as it would have been when the clock was made, by what is believed
+	ahead bool          // wall is ahead of it by more than bound
+	since time.Duration // by steady
+}
+
+// New makes a clock that does not believe jumps of more than bound, which is not
+// negative; with 0 it believes everything. Jumped is called when wall is ahead by more,
+// and again when that is believed.
+func New(wall func() time.Time, steady func() time.Duration, bound time.Duration, jumped func(ahead time.Duration, believed bool)) *Clock {
+	return &Clock{wall: wall, steady: steady, bound: bound, jumped: jumped, began: wall().Round(0).Add(-steady())}
+}
+
+// Millis is the time in milliseconds since 1970.
+func (c *Clock) Millis() int64 {
+	wall := c.wall().Round(0)
+	if c.bound == 0 {
+		return wall.UnixMilli()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	steady := c.steady()
+	ahead := wall.Sub(c.began.Add(steady))
+	switch {
+	case ahead <= c.bound:
+		c.ahead = false
+	case !c.ahead:
+		c.ahead, c.since = true, steady
+		c.jumped(ahead, false)
+		return c.began.Add(steady).UnixMilli()
+	case steady-c.since < c.bound:
+		return c.began.Add(steady).UnixMilli()
+	default:
+		c.ahead = false
+		c.jumped(ahead, true)
+	}
+	c.began = wall.Add(-steady)
+	return wall.UnixMilli()
+}
