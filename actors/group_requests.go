@@ -134,13 +134,19 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll of this consumer took over")
 
 // pollEnded makes the lease run from the consumer's last sign of life, which was
-// SilentMs ago. It may have run out already; then the member expires at once.
+// SilentMs ago, and not for long if its client has left. It may have run out already;
+// then the member expires at once.
 func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
-	if !g.polls.At(m.Consumer).Same(m.Handle) {
-		return
+	switch current := g.polls.At(m.Consumer); {
+	case m.Number != 0 && (current != nil || m.Number != g.newest.At(m.Consumer)), m.Number == 0 && !current.Same(m.Handle):
+		return // the consumer has polled again
+	case m.Number == 0:
+		g.polls.Remove(m.Consumer)
+		g.state.RenewLease(g.now()-m.SilentMs, m.Consumer)
 	}
-	g.polls.Remove(m.Consumer)
-	g.state.RenewLease(g.now()-m.SilentMs, m.Consumer)
+	if m.Left {
+		g.state.ShortenLease(g.now(), m.Consumer)
+	}
 	g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 }
 

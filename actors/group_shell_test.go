@@ -27,7 +27,8 @@ type groupProbe struct {
 	asked  chan any // what the group sends to its parent
 	woken  chan *routing.PollHandle
 
-	wall, steady atomic.Int64 // milliseconds since 1970
+	wall, steady atomic.Int64  // milliseconds since 1970
+	numbers      atomic.Uint64 // of polls, for tests with many
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
@@ -147,6 +148,60 @@ func TestLeasesDoNotStandOnTheWallClock(t *testing.T) {
 	_, reply = p.poll(2, 3)
 	p.proposal().Done(protocol.ProduceResult{})
 	require.Len(t, p.answer(reply).Assigned, 2, "consumer 1 was silent for longer than its lease")
+}
+
+// A member whose client ends its connection keeps its share for two seconds, so that it
+// can come back, and not for its session. One that has polled again is not concerned.
+func TestAMemberWhoseClientLeft(t *testing.T) {
+	for name, end := range map[string]func(*routing.PollHandle, uint64) *routing.GroupPollEnded{
+		"in a poll": func(h *routing.PollHandle, _ uint64) *routing.GroupPollEnded {
+			return &routing.GroupPollEnded{Consumer: 1, Handle: h, Left: true}
+		},
+		"between two polls of a stream": func(_ *routing.PollHandle, number uint64) *routing.GroupPollEnded {
+			return &routing.GroupPollEnded{Consumer: 1, Number: number, Left: true}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newGroupProbe(t)
+			shareOf2 := func() int {
+				_, reply := p.poll(2, p.numbers.Add(1))
+				select {
+				case m := <-p.asked:
+					m.(*proposeRecords).Done(protocol.ProduceResult{})
+				case a := <-reply.C():
+					return len(a.Assigned)
+				case <-time.After(patience):
+					require.FailNow(t, "no answer")
+				}
+				return len(p.answer(reply).Assigned)
+			}
+			p.numbers.Store(100)
+			h, share := p.joined(1)
+			require.Equal(t, 1, shareOf2())
+			if name != "in a poll" {
+				p.system.Root.Send(p.group, &routing.GroupPollEnded{Consumer: 1, Handle: h})
+			}
+			old := end(h, share.Number)
+			_, reply := p.poll(1, p.numbers.Add(1)) // it has come back by another connection
+			p.answer(reply)
+			p.system.Root.Send(p.group, old)
+			p.barrier()
+			p.steady.Add(50_000)
+			require.Equal(t, 1, shareOf2(), "the end of an older poll means nothing")
+
+			h, reply = p.poll(1, p.numbers.Add(1))
+			share = p.answer(reply)
+			if name != "in a poll" {
+				p.system.Root.Send(p.group, &routing.GroupPollEnded{Consumer: 1, Handle: h})
+			}
+			p.system.Root.Send(p.group, end(h, share.Number))
+			p.barrier()
+			p.steady.Add(1900)
+			require.Equal(t, 1, shareOf2(), "it may come back")
+			p.steady.Add(200)
+			require.Equal(t, 2, shareOf2())
+		})
+	}
 }
 
 func TestSteadyClock(t *testing.T) {

@@ -156,3 +156,41 @@ func (s *server) rss() int64 {
 	require.NoError(s.t, err)
 	return pages * int64(os.Getpagesize())
 }
+
+// The share of a client whose connection has ended is free after two seconds, although
+// its session is a minute: whether it had a stream, or waited in a poll.
+func TestTheShareOfAClientThatLeft(t *testing.T) {
+	t.Parallel()
+	for name, accept := range map[string]string{"stream": "text/event-stream", "poll": "application/json"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.topic("left", 1)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = fmt.Fprintf(conn, "GET /events?topic=left&group=g&consumer_id=1&session_timeout_ms=60000&timeout_ms=30000 HTTP/1.1\r\nHost: localhost\r\nAccept: %s\r\n\r\n", accept)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return len(s.owners("g")) == 1 }, time.Minute, 10*time.Millisecond)
+			s.produce("left", object{"value": "first"})
+			_, err = bufio.NewReader(conn).ReadString('}')
+			require.NoError(t, err)
+			if name == "poll" { // another one, which waits
+				_, err = fmt.Fprint(conn, "GET /events?topic=left&group=g&consumer_id=1&session_timeout_ms=60000&timeout_ms=30000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				require.NoError(t, err)
+				require.Eventually(t, func() bool {
+					return strings.Contains(string(s.get("/metrics").body), "\nottla_http_parked_polls 1\n")
+				}, time.Minute, 10*time.Millisecond)
+			}
+			require.NoError(t, conn.Close())
+			s.produce("left", object{"value": "second"})
+			began := time.Now()
+			var got []record
+			for len(got) == 0 && time.Since(began) < time.Minute {
+				got = s.poll("topic=left", "group=g", "consumer_id=2", "timeout_ms=1000").Records
+			}
+			require.NotEmpty(t, got)
+			assert.Less(t, time.Since(began), 30*time.Second)
+		})
+	}
+}

@@ -99,6 +99,9 @@ type Backend interface {
 	// stale_generation.
 	Heartbeat(req *protocol.HeartbeatRequest) (*protocol.HeartbeatReply, *protocol.Error)
 	LeaveGroup(cluster, group string, id protocol.ConsumerID) *protocol.Error
+	// StreamEnded says that the client of a stream of polls has left, after the poll with
+	// that number. There is no answer.
+	StreamEnded(cluster, group string, id protocol.ConsumerID, number uint64)
 	Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error)
 
 	// CreateCluster reports whether the cluster is new: creating the same cluster

@@ -35,8 +35,9 @@ type fakeBackend struct {
 	clusters map[string]*protocol.ClusterSpec
 	specs    map[string]*protocol.TopicSpec
 	left     chan protocol.ConsumerID
-	node     uint64 // of a fleet
-	drained  bool   // a node of it
+	ended    chan string // streams, by StreamEnded
+	node     uint64      // of a fleet
+	drained  bool        // a node of it
 }
 
 type fakeTopic struct {
@@ -48,7 +49,7 @@ func newFake() *fakeBackend {
 	return &fakeBackend{
 		topics: map[string]*fakeTopic{}, wake: make(chan struct{}), read: map[string]protocol.Offset{}, auto: true,
 		ready: protocol.Readiness{Ready: true}, clusters: map[string]*protocol.ClusterSpec{},
-		specs: map[string]*protocol.TopicSpec{}, left: make(chan protocol.ConsumerID, 10),
+		specs: map[string]*protocol.TopicSpec{}, left: make(chan protocol.ConsumerID, 10), ended: make(chan string, 100),
 	}
 }
 
@@ -423,6 +424,10 @@ func (f *fakeBackend) DeleteGroup(_, group string) *protocol.Error {
 func (f *fakeBackend) LeaveGroup(_, _ string, id protocol.ConsumerID) *protocol.Error {
 	f.left <- id
 	return nil
+}
+
+func (f *fakeBackend) StreamEnded(_, group string, id protocol.ConsumerID, number uint64) {
+	f.ended <- fmt.Sprintf("%s %d %d", group, id, number)
 }
 
 func (f *fakeBackend) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {

@@ -19,6 +19,7 @@ type stream struct {
 	leave      bool // the consumer was made for this stream, and leaves the group when it ends
 	generation protocol.Generation
 	cursor     string
+	cluster    string // of the group, as the last answer says
 }
 
 // startStream makes the first poll. Its error is answered like any other; else
@@ -67,8 +68,11 @@ func (st *stream) resume(lastEventID string) {
 func (st *stream) run(w *conn.Stream, reply *protocol.PollReply) {
 	defer func() {
 		// A client that has the id of a record may come back with it.
-		if st.leave && st.cursor == "" {
+		switch {
+		case st.leave && st.cursor == "":
 			_ = st.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
+		case st.client.gone():
+			st.b.StreamEnded(st.cluster, st.req.Group, st.req.ConsumerID, st.req.Number)
 		}
 	}()
 	st.lastWrite = time.Now()
@@ -119,7 +123,7 @@ func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 		return nil, err
 	}
 	st.req.ConsumerID, st.req.Group, st.req.Ack = reply.ConsumerID, reply.Group, ""
-	st.req.Number = reply.Number
+	st.req.Number, st.cluster = reply.Number, reply.Cluster
 	if st.follow && reply.Cursor != "" {
 		st.req.After = reply.Cursor
 	}

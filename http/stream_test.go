@@ -250,3 +250,22 @@ func TestAStreamEndsWhenItsConsumerPollsAnew(t *testing.T) {
 	assert.EqualValues(t, 3, h.b.polls[1].Number)
 	assert.EqualValues(t, 3, h.b.polls[2].Number)
 }
+
+// The group is told when the client of a stream leaves, so that its share does not wait
+// for the whole session.
+func TestAGroupLearnsOfAStreamsEnd(t *testing.T) {
+	h := startTCP(t, Options{})
+	h.b.add("t", 1)
+	h.send(0)
+	resp, line := h.follow("/events?topic=t&group=g&consumer_id=7", "text/event-stream")
+	for range 3 {
+		line()
+	}
+	require.NoError(t, resp.Body.Close())
+	select {
+	case text := <-h.b.ended:
+		assert.Regexp(t, `^g 7 \d+$`, text)
+	case <-time.After(patience):
+		t.Fatal("it was not told")
+	}
+}

@@ -155,15 +155,9 @@ func (p *poll) giveBack(back, gone []queue.Given) {
 	if len(back) == 0 && len(gone) == 0 {
 		return
 	}
-	offsets, partition := p.groupPartition()
-	if offsets == nil {
-		return
-	}
-	if leader := routing.Of(offsets).Partitions[partition].Leader(); leader != nil {
-		leader.Ask(&routing.GroupRequest{Group: p.req.Group, Msg: &routing.GroupReturn{
-			Back: refsOf(back), Gone: refsOf(gone), Reply: protocol.NewFuture[*protocol.Error](),
-		}})
-	}
+	tellGroup(p.cluster, p.req.Group, &routing.GroupReturn{
+		Back: refsOf(back), Gone: refsOf(gone), Reply: protocol.NewFuture[*protocol.Error](),
+	})
 }
 
 func refsOf(given []queue.Given) []queue.Ref {

@@ -69,20 +69,34 @@ func (p *poll) groupPartition() (*protocol.Topic, int) {
 }
 
 // leave tells the group that the poll ends without a delivery.
-func (p *poll) leave() {
-	offsets, partition := p.groupPartition()
-	if offsets == nil {
-		return
-	}
-	leader := routing.Of(offsets).Partitions[partition].Leader()
-	if leader == nil {
-		return
-	}
+func (p *poll) leave() { p.tellEnd(false) }
+
+// tellEnd tells the group that the poll ends, and whether its client has left.
+func (p *poll) tellEnd(left bool) {
 	silent := time.Duration(0)
 	if p.req.Gone != nil && p.client.waited {
 		silent = time.Since(p.client.alive)
 	}
-	leader.Ask(&routing.GroupRequest{Group: p.req.Group, Msg: &routing.GroupPollEnded{
-		Consumer: p.req.ConsumerID, Handle: p.share.handle, SilentMs: silent.Milliseconds(),
-	}})
+	tellGroup(p.cluster, p.req.Group, &routing.GroupPollEnded{
+		Consumer: p.req.ConsumerID, Handle: p.share.handle, SilentMs: silent.Milliseconds(), Left: left,
+	})
+}
+
+// StreamEnded tells a group that the client of a stream has left after the poll with
+// that number, so that its share does not wait for it for long. There is no answer.
+func (fr *Front) StreamEnded(cluster, group string, id protocol.ConsumerID, number uint64) {
+	if c := fr.directory.Clusters()[cluster]; c != nil {
+		tellGroup(c, group, &routing.GroupPollEnded{Consumer: id, Number: number, Left: true})
+	}
+}
+
+// tellGroup tells a group something, if it has a coordinator at the moment.
+func tellGroup(c *routing.Cluster, group string, q routing.Question) {
+	offsets := c.Table().Topics[protocol.OffsetsTopic]
+	if offsets == nil {
+		return
+	}
+	if leader := routing.Of(offsets).Partitions[routing.GroupPartition(group, offsets.Partitions)].Leader(); leader != nil {
+		leader.Ask(&routing.GroupRequest{Group: group, Msg: q})
+	}
 }

@@ -116,7 +116,7 @@ func (p *poll) readAgain(woken, last bool) pollState {
 
 // onClientGone ends a poll that nobody waits for any more.
 func (p *poll) onClientGone() pollState {
-	p.leave()
+	p.tellEnd(true)
 	return p.answerNothing()
 }
 

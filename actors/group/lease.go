@@ -27,6 +27,18 @@ func (g *State) RenewLease(now int64, id protocol.ConsumerID) {
 	}
 }
 
+// absenceMs is how long a member whose client has ended its connection keeps its lease,
+// in milliseconds: long enough for one that connects again at once.
+const absenceMs = 2000
+
+// ShortenLease lets a member's lease run out soon, because its client has ended the
+// connection on which it polled or had a stream.
+func (g *State) ShortenLease(now int64, id protocol.ConsumerID) {
+	if g.IsMember(id) {
+		g.leases.Set(id, min(now+absenceMs, g.leases.At(id)))
+	}
+}
+
 // ExtendLease renews the lease after a commit. Unlike RenewLease it never makes it
 // shorter: a poll of the same member may be waiting.
 func (g *State) ExtendLease(now int64, id protocol.ConsumerID) {

@@ -135,11 +135,14 @@ type (
 		Err    *protocol.Error `json:"-"`
 	}
 	// GroupPollEnded ends a poll that delivers nothing. Its consumer was last
-	// known to be alive SilentMs ago.
+	// known to be alive SilentMs ago. With a Number instead of a Handle it says that
+	// the client of a stream has left after the poll with that number.
 	GroupPollEnded struct {
 		Consumer protocol.ConsumerID
 		Handle   *PollHandle `json:"-"`
 		SilentMs int64
+		Left     bool // the client has ended the connection
+		Number   uint64
 	}
 	// GroupCommit is POST /offset. Without Offsets the positions are committed.
 	GroupCommit struct {
