@@ -11,6 +11,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/peers"
 	"ottla/actors/remote"
@@ -35,6 +36,7 @@ type clusterActor struct {
 	create             *createSpec // set while the cluster is being created
 
 	state       *catalog.State
+	seal        *group.Seal                             // of cursors, nil until there is a key
 	appliedTo   atomic.Int64                            // nextOffset, for everybody
 	nextOffset  int64                                   // of __cluster_metadata, applied so far
 	remotes     map[protocol.PartitionID]*remote.Leader // leaders at other nodes, also of topics that are not known here yet
@@ -290,6 +292,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 		c.forgetReplaced()
 		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
+		c.sealCursors(ctx)
 		c.driveMoves(ctx)
 	}
 }
@@ -322,6 +325,7 @@ func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
 		}
 		c.recoveredNow(ctx)
 	}
+	c.sealCursors(ctx)
 	c.runNext(ctx)
 	c.driveMoves(ctx)
 }

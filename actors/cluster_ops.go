@@ -1,12 +1,14 @@
 package actors
 
 import (
+	"crypto/rand"
 	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -176,6 +178,18 @@ func (c *clusterActor) retryLater(ctx actor.Context) {
 	time.AfterFunc(metadataRetry, func() { system.Root.Send(self, &retryMetadata{}) })
 }
 
+// sealCursors gives the cluster the key that seals its cursors, if it has none.
+func (c *clusterActor) sealCursors(ctx actor.Context) {
+	if c.create != nil || c.state.Settings() == nil || c.state.SealKey() != nil || c.env.fleet.Level() < level.Seals.Level {
+		return
+	}
+	key := make([]byte, catalog.SealKeyBytes)
+	_, _ = rand.Read(key) // never fails
+	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		return s.DecideSealKey(key), nil
+	}})
+}
+
 // bootstrap proposes a new cluster's first records, and then commits its
 // manifest.
 func (c *clusterActor) bootstrap(ctx actor.Context) {
@@ -194,6 +208,7 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 			}
 			return s.DecideCreateCluster(create.settings, boot), nil
 		},
+		after: c.sealCursors,
 		done: func(err *protocol.Error) {
 			if err == nil {
 				if cerr := c.env.manifests.Commit(c.handle.manifest.ID); cerr != nil {

@@ -9,6 +9,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/logfile"
@@ -294,6 +295,10 @@ func (c *clusterActor) publish() {
 		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
 		Tokens: c.state.Tokens(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
 	}
+	if key := c.state.SealKey(); key != nil && c.seal == nil {
+		c.seal = group.NewSeal(key)
+	}
+	view.Seal = c.seal
 	view.Replicas, view.Owned = c.state.Replicas(), c.state.Owned()
 	before := c.handle.View()
 	for i := range view.Info.Brokers {

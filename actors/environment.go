@@ -13,6 +13,7 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
+	"ottla/actors/group"
 	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
@@ -130,6 +131,16 @@ type environment struct {
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
 	failed     chan error             // one value, when the process cannot go on
+}
+
+// seal is that of a cluster's cursors, nil if it has none.
+func (e *environment) seal(clusterID string) *group.Seal {
+	for _, c := range e.directory.Clusters() {
+		if view := c.View(); view != nil && view.Info.ID == clusterID {
+			return view.Seal
+		}
+	}
+	return nil
 }
 
 // startDisk starts the actor that writes for all brokers of the process.

@@ -78,13 +78,19 @@ func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []me
 	if token == "" {
 		return nil, nil, nil
 	}
-	c, err := group.DecodeCursor(token)
+	c, err := group.DecodeCursor(token, g.env.seal(g.clusterID))
 	if err != nil {
 		return nil, nil, err
 	}
 	if m.After != "" && m.Continue {
 		err := g.state.CheckCursorOrigin(c, g.clusterID, m.Consumer)
+		if c.Unsealed && g.env.seal(g.clusterID) != nil {
+			return nil, nil, err // it goes on from what is committed
+		}
 		return g.state.OwnedPositions(c), nil, err
+	}
+	if c.Unsealed && g.env.seal(g.clusterID) != nil {
+		return nil, nil, g.state.Stale("the cursor was made before the cluster sealed its cursors: poll without it")
 	}
 	if err := g.state.CheckCursor(c, g.clusterID, m.Consumer); err != nil {
 		return nil, nil, err

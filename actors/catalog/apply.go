@@ -55,6 +55,7 @@ var clusterActions = map[string]string{
 	actionNoteClusters: keyHad,
 	actionNoteTask:     keyTask,
 	actionRaiseLevel:   keyLevel,
+	actionSealCursors:  keySeal,
 }
 
 // The values of __cluster_metadata, each with its format.
@@ -128,6 +129,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applyPlaced(args[0], rec.Value)
 	case kind == keyTask && len(args) == 1:
 		return s.applyTask(args[0], rec.Value)
+	case kind == keySeal && len(args) == 0:
+		return s.applySeal(rec.Value)
 	case kind == keyLevel && len(args) == 0:
 		return s.applyLevel(rec.Value)
 	case kind == keyHad && len(args) == 0:

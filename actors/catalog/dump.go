@@ -53,6 +53,9 @@ func (s *State) Dump() string {
 	if s.resize != nil {
 		fmt.Fprintf(&b, "resize %s\n", metarecord.JSON(s.resize))
 	}
+	if s.sealKey != nil {
+		fmt.Fprintf(&b, "seal %x\n", s.sealKey)
+	}
 	if s.level > 0 {
 		fmt.Fprintf(&b, "level %d\n", s.level)
 	}

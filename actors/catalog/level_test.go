@@ -26,7 +26,7 @@ func TestEveryFieldHasALevel(t *testing.T) {
 	leveltest.Fields(t, "fields.txt", map[string]any{
 		"cluster": clusterValue{}, "broker": brokerValue{}, "topic": topicValue{}, "partition": partitionValue{}, "consumer_ids": consumerIDsValue{},
 		"token": tokenValue{}, "source": sourceValue{}, "subscription": subscriptionValue{}, "resize": resizeValue{},
-		"node": nodeValue{}, "placed": placedValue{}, "task": taskValue{}, "level": levelValue{},
+		"node": nodeValue{}, "placed": placedValue{}, "task": taskValue{}, "level": levelValue{}, "seal": sealValue{},
 	})
 }
 

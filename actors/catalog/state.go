@@ -24,6 +24,7 @@ const (
 	actionRemoveBroker    = "REMOVE_BROKER"
 	actionResizeCluster   = "RESIZE_CLUSTER"
 	actionConsumerIDs     = "CONSUMER_IDS"
+	actionSealCursors     = "SEAL_CURSORS"
 	actionCreateToken     = "CREATE_TOKEN"
 	actionAlterToken      = "ALTER_TOKEN"
 	actionDeleteToken     = "DELETE_TOKEN"
@@ -135,6 +136,7 @@ type State struct {
 	partitions map[protocol.PartitionID]*Partition
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
+	sealKey    []byte                  // nil: there is none yet
 	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
 	sources    []*protocol.Source      // likewise
 

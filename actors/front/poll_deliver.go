@@ -66,7 +66,7 @@ func (p *poll) replyWith(c *group.Cursor) *protocol.PollReply {
 	if c == nil {
 		return reply
 	}
-	reply.Cursor = group.EncodeCursor(c)
+	reply.Cursor = group.EncodeCursor(c, p.seal())
 	if p.req.RecordCursors {
 		reply.Cursors = p.recordCursors(records, *c)
 	}
@@ -81,6 +81,7 @@ func (p *poll) recordCursors(records []protocol.Record, c group.Cursor) []string
 	for i, o := range p.look.from {
 		c.Positions[i] = group.CursorPosition{TopicID: o.TopicID, Partition: o.Partition, Offset: o.Offset}
 	}
+	seal := p.seal()
 	for i := range records {
 		r := &records[i]
 		for j, o := range p.look.from {
@@ -88,7 +89,7 @@ func (p *poll) recordCursors(records []protocol.Record, c group.Cursor) []string
 				c.Positions[j].Offset = r.Offset + 1
 			}
 		}
-		cursors[i] = group.EncodeCursor(&c)
+		cursors[i] = group.EncodeCursor(&c, seal)
 	}
 	return cursors
 }

@@ -157,7 +157,7 @@ func TestRecordCursors(t *testing.T) {
 	at := map[int]protocol.Offset{0: 0, 1: 0}
 	for i, token := range reply.Cursors {
 		at[reply.Records[i].Partition] = reply.Records[i].Offset + 1
-		c, err := group.DecodeCursor(token)
+		c, err := group.DecodeCursor(token, nil)
 		require.Nil(t, err)
 		require.Len(t, c.Positions, 2)
 		for _, p := range c.Positions {

@@ -51,11 +51,19 @@ func (p *poll) resolveTopics() *protocol.Error {
 	return nil
 }
 
+// seal is that of the poll's cluster; nil if it has none.
+func (p *poll) seal() *group.Seal {
+	if view := p.cluster.View(); view != nil {
+		return view.Seal
+	}
+	return nil
+}
+
 // resolveConsumer takes the consumer from the request, from its cursor, or
 // makes a new one.
 func (p *poll) resolveConsumer() *protocol.Error {
 	if p.req.Resume {
-		c, err := group.DecodeCursor(p.req.After)
+		c, err := group.DecodeCursor(p.req.After, p.seal())
 		if err != nil {
 			return err
 		}

@@ -194,7 +194,7 @@ func TestPollResolvesItsConsumer(t *testing.T) {
 
 	p = w.pollOf(func(r *protocol.PollRequest) {
 		nobody(r)
-		r.Resume, r.After = true, group.EncodeCursor(&group.Cursor{Group: "of the cursor", ConsumerID: 42})
+		r.Resume, r.After = true, group.EncodeCursor(&group.Cursor{Group: "of the cursor", ConsumerID: 42}, nil)
 	})
 	require.Equal(t, stateShare, p.onResolve())
 	assert.Equal(t, protocol.ConsumerID(42), p.req.ConsumerID)

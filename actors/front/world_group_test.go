@@ -180,7 +180,7 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 		share.Number = g.numbered
 	}
 	if token := m.Ack + m.After; token != "" {
-		c, err := group.DecodeCursor(token)
+		c, err := group.DecodeCursor(token, nil)
 		require.Nil(t, err)
 		if m.After != "" {
 			share.After = c.Positions

@@ -23,6 +23,10 @@ type Cursor struct {
 	Generation   protocol.Generation
 	Term         uint64 // of the coordinator that made it
 	Positions    []CursorPosition
+
+	// Unsealed says that the cursor may be anybody's: the cluster seals its cursors, and it
+	// was made before.
+	Unsealed bool `json:"-"`
 }
 
 // CursorPosition is the next offset to read of a partition.
@@ -33,7 +37,8 @@ type CursorPosition struct {
 }
 
 const (
-	cursorVersion  = 1
+	cursorVersion  = 1       // with a checksum
+	sealedVersion  = 2       // with a seal in its place
 	maxCursorBytes = 1 << 20 // as text; more than 100,000 positions
 )
 
@@ -42,20 +47,23 @@ var (
 	cursorSums = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// EncodeCursor returns the URL-safe token of c. The bytes under the base64:
+// EncodeCursor returns the URL-safe token of c, sealed if there is a seal. The bytes under the base64:
 //
 //	version (1 byte), then as uvarints, strings and lists after their length:
 //	cluster id, group, group created, consumer id, generation, term,
 //	topics: topic id, positions: (partition - the one before, offset)
-//	CRC32C of all that (4 bytes, big endian)
+//	the first 16 bytes of HMAC-SHA256 of all that; without a seal its CRC32C (4 bytes, big endian)
 //
 // Order of the positions does not matter; a partition is there once.
-func EncodeCursor(c *Cursor) string {
+func EncodeCursor(c *Cursor, seal *Seal) string {
 	positions := slices.Clone(c.Positions)
 	slices.SortFunc(positions, func(a, b CursorPosition) int {
 		return cmp.Or(cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
 	})
-	b := []byte{cursorVersion}
+	b := append(make([]byte, 0, 128+16*len(positions)), cursorVersion)
+	if seal != nil {
+		b[0] = sealedVersion
+	}
 	b = appendString(b, c.ClusterID)
 	b = appendString(b, c.Group)
 	b = binary.AppendUvarint(b, uint64(c.GroupCreated))
@@ -74,7 +82,11 @@ func EncodeCursor(c *Cursor) string {
 			last = p.Partition
 		}
 	}
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, cursorSums))
+	if seal != nil {
+		b = seal.appendTo(b)
+	} else {
+		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, cursorSums))
+	}
 	return cursorText.EncodeToString(b)
 }
 
@@ -98,9 +110,10 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// DecodeCursor reads a token. Error: invalid_cursor, for everything that
-// EncodeCursor has not made.
-func DecodeCursor(token string) (*Cursor, *protocol.Error) {
+// DecodeCursor reads a token. Seal is that of the cluster, nil if it has none, or it is
+// not known here. Errors: invalid_cursor, for everything that EncodeCursor has not made; starting, where a
+// seal cannot be checked.
+func DecodeCursor(token string, seal *Seal) (*Cursor, *protocol.Error) {
 	if len(token) > maxCursorBytes {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor of %d bytes is longer than any that a poll returns: send the cursor of the latest poll unchanged", len(token)).With("limit", maxCursorBytes)
 	}
@@ -108,19 +121,43 @@ func DecodeCursor(token string) (*Cursor, *protocol.Error) {
 	if err != nil || len(b) < 1+crc32.Size || strings.ContainsAny(token, "\r\n") { // which base64 skips
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "this is not a cursor: send the cursor of the latest poll unchanged")
 	}
-	body, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])
-	if crc32.Checksum(body, cursorSums) != sum {
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor was changed or cut short on its way: send the cursor of the latest poll unchanged")
-	}
-	if body[0] != cursorVersion {
-		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has version %d, this server reads %d", body[0], cursorVersion)
+	body, refusal := opened(b, seal)
+	if refusal != nil {
+		return nil, refusal
 	}
 	r := cursorReader{b: body[1:]}
 	c := r.cursor()
+	c.Unsealed = seal != nil && b[0] != sealedVersion
 	if r.bad || len(r.b) > 0 {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has a valid checksum but cannot be decoded: another program made it; poll without a cursor")
 	}
 	return c, nil
+}
+
+// errNoSeal refuses a cursor at a node that does not know the key of its cluster yet.
+var errNoSeal = protocol.Errorf(protocol.CodeStarting, "the node does not know yet how the cluster seals its cursors")
+
+// opened is a cursor without its seal or checksum, which are checked as far as they can be.
+func opened(b []byte, seal *Seal) ([]byte, *protocol.Error) {
+	changed := protocol.Errorf(protocol.CodeInvalidCursor, "the cursor was changed or cut short on its way: send the cursor of the latest poll unchanged")
+	switch b[0] {
+	case cursorVersion:
+		body, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])
+		if crc32.Checksum(body, cursorSums) != sum {
+			return nil, changed
+		}
+		return body, nil
+	case sealedVersion:
+		body := b[:max(0, len(b)-sealBytes)]
+		if seal == nil {
+			return nil, errNoSeal
+		}
+		if len(body) == 0 || !seal.isOf(b[len(body):], body) {
+			return nil, changed
+		}
+		return body, nil
+	}
+	return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor has version %d, this server reads up to %d, or it was changed on its way", b[0], sealedVersion)
 }
 
 // cursorReader decodes a cursor. After the first thing that does not fit, bad is

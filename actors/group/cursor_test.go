@@ -22,15 +22,15 @@ func sampleCursor() *Cursor {
 
 func TestCursorRoundTrip(t *testing.T) {
 	want := sampleCursor()
-	token := EncodeCursor(want)
+	token := EncodeCursor(want, nil)
 	assert.Equal(t, token, strings.Trim(token, "+/= "), "URL-safe")
-	got, err := DecodeCursor(token)
+	got, err := DecodeCursor(token, nil)
 	require.Nil(t, err)
 	assert.Equal(t, want, got)
 
 	want.Positions[0], want.Positions[2] = want.Positions[2], want.Positions[0]
-	assert.Equal(t, token, EncodeCursor(want), "the order of positions does not matter")
-	empty, err := DecodeCursor(EncodeCursor(&Cursor{}))
+	assert.Equal(t, token, EncodeCursor(want, nil), "the order of positions does not matter")
+	empty, err := DecodeCursor(EncodeCursor(&Cursor{}, nil), nil)
 	require.Nil(t, err)
 	assert.Equal(t, &Cursor{}, empty)
 }
@@ -43,17 +43,54 @@ func TestCursorOfThousandsOfPartitions(t *testing.T) {
 			want.Positions = append(want.Positions, CursorPosition{fmt.Sprintf("topic-%d", topic), p, protocol.Offset(p) << 20})
 		}
 	}
-	token := EncodeCursor(want)
+	token := EncodeCursor(want, nil)
 	assert.Less(t, len(token), 64<<10)
-	got, err := DecodeCursor(token)
+	got, err := DecodeCursor(token, nil)
 	require.Nil(t, err)
 	assert.Equal(t, want, got)
 }
 
 func TestDamagedCursorsAreRefused(t *testing.T) {
-	token := EncodeCursor(sampleCursor())
+	t.Run("with a checksum", func(t *testing.T) { refuseDamaged(t, nil) })
+	t.Run("sealed", func(t *testing.T) { refuseDamaged(t, NewSeal([]byte("key"))) })
+}
+
+// A cursor that another key has sealed, or none, is not the cluster's.
+func TestForgedCursorsAreKnown(t *testing.T) {
+	seal, other := NewSeal([]byte("key")), NewSeal([]byte("another key"))
+	want := sampleCursor()
+	got, err := DecodeCursor(EncodeCursor(want, seal), seal)
+	require.Nil(t, err)
+	assert.Equal(t, want, got)
+	_, err = DecodeCursor(EncodeCursor(want, other), seal)
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodeInvalidCursor, err.Code)
+	_, err = DecodeCursor(EncodeCursor(want, seal), nil)
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodeStarting, err.Code)
+	got, err = DecodeCursor(EncodeCursor(want, nil), seal)
+	require.Nil(t, err)
+	assert.True(t, got.Unsealed)
+}
+
+func BenchmarkSealedCursor(b *testing.B) {
+	c, seal := sampleCursor(), NewSeal([]byte("key"))
+	for b.Loop() {
+		EncodeCursor(c, seal)
+	}
+}
+
+func BenchmarkCursor(b *testing.B) {
+	c := sampleCursor()
+	for b.Loop() {
+		EncodeCursor(c, nil)
+	}
+}
+
+func refuseDamaged(t *testing.T, seal *Seal) {
+	token := EncodeCursor(sampleCursor(), seal)
 	refused := func(bad, what string) {
-		c, err := DecodeCursor(bad)
+		c, err := DecodeCursor(bad, seal)
 		require.NotNil(t, err, what)
 		assert.Nil(t, c, what)
 		assert.Equal(t, protocol.CodeInvalidCursor, err.Code, what)
@@ -83,15 +120,15 @@ func TestDamagedCursorsAreRefused(t *testing.T) {
 }
 
 func FuzzDecodeCursor(f *testing.F) {
-	f.Add(EncodeCursor(sampleCursor()))
-	f.Add(EncodeCursor(&Cursor{}))
+	f.Add(EncodeCursor(sampleCursor(), nil))
+	f.Add(EncodeCursor(&Cursor{}, nil))
 	f.Add("AQ")
 	f.Fuzz(func(t *testing.T, token string) {
-		c, err := DecodeCursor(token)
+		c, err := DecodeCursor(token, nil)
 		if err != nil {
 			return
 		}
-		again, err := DecodeCursor(EncodeCursor(c))
+		again, err := DecodeCursor(EncodeCursor(c, nil), nil)
 		require.Nil(t, err)
 		assert.ElementsMatch(t, c.Positions, again.Positions)
 	})
@@ -100,7 +137,7 @@ func FuzzDecodeCursor(f *testing.F) {
 // FuzzCursorBody decodes bodies below a valid checksum, as one who forges cursors
 // would make them.
 func FuzzCursorBody(f *testing.F) {
-	valid, _ := cursorText.DecodeString(EncodeCursor(sampleCursor()))
+	valid, _ := cursorText.DecodeString(EncodeCursor(sampleCursor(), nil))
 	f.Add(valid[1 : len(valid)-4])
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -139,7 +176,7 @@ func TestCursorAgainstItsGroup(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := DecodeCursor(EncodeCursor(good))
+			c, err := DecodeCursor(EncodeCursor(good, nil), nil)
 			require.Nil(t, err)
 			tt.change(c)
 			err = h.g.CheckCursor(c, "c-1", 9)

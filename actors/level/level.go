@@ -30,6 +30,9 @@ var (
 	// partitions are asked for requests that come again. Below the level they are not kept:
 	// a request that comes again after partitions were added is taken for a new one.
 	Placements = Feature{2, "numbers of partitions that a topic has had"}
+	// Seals are the keys with which clusters seal cursors. Below the level cursors have a
+	// checksum only.
+	Seals = Feature{2, "seals of cursors"}
 	// KafkaRequests are the requests before the newest one that a partition knows of
 	// Kafka's idempotent producers. Below the level they are forgotten where a table of
 	// producers is written down: a repetition of one is refused then, not recognized.
@@ -46,7 +49,7 @@ var Formats = map[string]int{
 	"metadata DELETE_TOKEN": 1, "metadata CREATE_SOURCE": 1, "metadata ALTER_SOURCE": 1, "metadata DELETE_SOURCE": 1,
 	"metadata CREATE_SUBSCRIPTION": 1, "metadata ALTER_SUBSCRIPTION": 1, "metadata DELETE_SUBSCRIPTION": 1,
 	"metadata REGISTER_NODE": 1, "metadata PLACE_CLUSTER": 1, "metadata FORGET_CLUSTER": 1, "metadata NOTE_CLUSTERS": 1, "metadata NOTE_TASK": 1,
-	"metadata REMOVE_BROKER": 2, "metadata RESIZE_CLUSTER": 2, "metadata RAISE_LEVEL": 2,
+	"metadata REMOVE_BROKER": 2, "metadata RESIZE_CLUSTER": 2, "metadata RAISE_LEVEL": 2, "metadata SEAL_CURSORS": 2,
 
 	"offsets COMMIT": 1, "offsets DROP_OFFSET": 1, "offsets JOIN": 1, "offsets RESUBSCRIBE": 1, "offsets UPDATE_MEMBER": 1, "offsets LEAVE": 1,
 	"offsets EXPIRE": 1, "offsets SEEK": 1, "offsets TOPIC_DELETED": 1, "offsets DELETE_GROUP": 1, "offsets EXPIRE_GROUP": 1,

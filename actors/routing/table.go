@@ -2,6 +2,7 @@ package routing
 
 import (
 	"ottla/actors/catalog"
+	"ottla/actors/group"
 	"ottla/protocol"
 )
 
@@ -68,6 +69,8 @@ type View struct {
 	Sources []*protocol.Source     // likewise
 
 	Subscriptions []*protocol.Subscription // likewise
+
+	Seal *group.Seal // of cursors; nil: the cluster has none yet
 }
 
 // BrokerCopies counts the replicas that are placed on a broker.
