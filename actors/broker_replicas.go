@@ -35,9 +35,10 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 		key := spec.key()
 		r := b.replicas[key]
 		if r != nil && r.spec.id.ReplicaID == spec.id.ReplicaID {
-			r.spec.want, r.spec.replacing, r.spec.settings = spec.want, spec.replacing, spec.settings
+			restored := r.spec.restoring && !spec.restoring
+			r.spec.want, r.spec.replacing, r.spec.settings, r.spec.restoring = spec.want, spec.replacing, spec.settings, spec.restoring
 			if r.pid != nil {
-				ctx.Send(r.pid, &placementChanged{Want: spec.want, Replacing: spec.replacing, Settings: spec.settings})
+				ctx.Send(r.pid, &placementChanged{Want: spec.want, Replacing: spec.replacing, Settings: spec.settings, Restored: restored})
 			}
 			continue
 		}

@@ -56,7 +56,7 @@ func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catal
 			ClusterID: c.handle.manifest.ID, TopicID: t.ID, Topic: t.Name,
 			Partition: key.Partition, Broker: broker, ReplicaID: replica,
 		},
-		want: p.Wanted(), replacing: len(p.Replacing) > 0, settings: t.TopicSettings,
+		want: p.Wanted(), replacing: len(p.Replacing) > 0, start: t.Start(key.Partition), restoring: t.Restoring != "", settings: t.TopicSettings,
 		lazySync: c.state.Settings().Fsync == catalog.FsyncInterval,
 		route:    c.route(key), group: c.links.Group(key),
 	}
@@ -331,7 +331,7 @@ func (c *clusterActor) publish() {
 		table.Topics[t.Name] = &protocol.Topic{
 			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
 			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), Compacted: t.CleanupPolicy == catalog.CleanupCompact, RoundRobin: counter, Route: tr,
-			Earlier: t.Placements(),
+			Earlier: t.Placements(), Restoring: t.Restoring,
 		}
 	}
 	if c.handle.fleet != nil {

@@ -221,6 +221,8 @@ func creates(q routing.Question) bool {
 		return m.Creates()
 	case *routing.GroupQueue:
 		return !m.Patch
+	case *routing.GroupChange:
+		return m.Create
 	}
 	return false
 }

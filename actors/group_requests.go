@@ -255,7 +255,7 @@ func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {
 	case m.Leave != 0:
 		recs, err = g.state.DecideLeave(now, m.Leave)
 	default:
-		recs, err = g.state.DecideSeek(now, m.Seek)
+		recs, err = g.state.DecideSeek(now, m.Seek, m.Create)
 	}
 	if err != nil {
 		g.refuse(m, err)

@@ -83,6 +83,7 @@ type (
 		Want      []protocol.PlacedReplica
 		Replacing bool
 		Settings  catalog.TopicSettings
+		Restored  bool // the topic was filled from a backup, and is complete now
 	}
 	// proposeRecords puts a state machine's records in the log. Done is called
 	// on the partition's goroutine: it may only send or put.
@@ -155,6 +156,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		}
 		p.wake()
 		p.membersChanged(ctx)
+		if m.Restored { // what stands for compacted records is in sealed segments from now on, where compaction removes it
+			p.do(ctx, p.rep.Roll)
+		}
 	case *closePartition:
 		p.close(ctx, m)
 	default:

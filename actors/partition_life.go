@@ -114,6 +114,8 @@ type partitionSpec struct {
 	want       []protocol.PlacedReplica // membership as __cluster_metadata wants it, preferred leader first
 	replacing  bool                     // __cluster_metadata waits to hear that the group has it
 	founders   []uint64                 // the group's first voters when this replica is one of them
+	start      int64                    // the offset of its first record
+	restoring  bool                     // the topic is filled from a backup
 	settings   catalog.TopicSettings
 	lazySync   bool
 	route      *routing.Partition
@@ -127,7 +129,7 @@ func (s *partitionSpec) key() protocol.PartitionID {
 
 // create makes the replica's first, empty log (see replica.Create).
 func (s *partitionSpec) create(env *environment) error {
-	return replica.Create(env.fs, s.dir, s.id, s.founders, s.logOptions(env))
+	return replica.Create(env.fs, s.dir, s.id, s.founders, s.start, s.logOptions(env))
 }
 
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }

@@ -233,7 +233,12 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 // The answer is returned as the server wrote it, or nil if it is empty. path must
 // be escaped and begin with a slash.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body []byte) (json.RawMessage, error) {
-	return c.send(ctx, &request{method: method, path: path, query: query, body: body}, nil)
+	return c.DoWith(ctx, method, path, query, nil, body)
+}
+
+// DoWith is Do with headers.
+func (c *Client) DoWith(ctx context.Context, method, path string, query url.Values, headers map[string]string, body []byte) (json.RawMessage, error) {
+	return c.send(ctx, &request{method: method, path: path, query: query, headers: headers, body: body}, nil)
 }
 
 // readAll is io.ReadAll into a buffer that is reused.

@@ -75,7 +75,7 @@ func shellLine(t *testing.T, line, dataDir string) string {
 		return ""
 	}
 	line, _, _ = strings.Cut(line, " | sudo ")
-	line = strings.NewReplacer("bin/ottla", "ottla", "/var/lib/ottla", dataDir, "/backup/ottla", dataDir, " --follow", "").Replace(line)
+	line = strings.NewReplacer("bin/ottla", "ottla", "/var/lib/ottla", dataDir, "/backup/ottla", dataDir, "/backup/topics", dataDir+"-backup", " --follow", "").Replace(line)
 	if strings.Contains(line, "ottla serve") && !strings.Contains(line, "--check") {
 		line += " --check"
 	}

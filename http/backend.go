@@ -53,6 +53,9 @@ type Backend interface {
 	// until the deadline. Errors: topic_not_found, cluster_not_found,
 	// ambiguous_topic, starting.
 	LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error)
+	// RestoringTopic resolves a topic that a producer fills from a backup, which
+	// LookupTopic refuses. Errors: those of LookupTopic.
+	RestoringTopic(cluster, topic, producer string) (*protocol.Topic, *protocol.Error)
 
 	// Placed says by which number of partitions a request with an id is to be placed:
 	// again means that partitions know it as it was placed by that one. It is asked

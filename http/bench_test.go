@@ -26,6 +26,10 @@ func (b *instantBackend) LookupTopic(string, string, bool, time.Time) (*protocol
 	return b.topic, nil
 }
 
+func (b *instantBackend) RestoringTopic(string, string, string) (*protocol.Topic, *protocol.Error) {
+	return b.topic, nil
+}
+
 func (b *instantBackend) Placed(t *protocol.Topic, _ *protocol.PlaceQuestion, _ time.Time) (protocol.Placement, bool, *protocol.Error) {
 	return t.Placement(), false, nil
 }

@@ -129,6 +129,8 @@ func postSeek(c *call) *protocol.Error {
 	err = c.bindRequired([]binding{
 		{name: "topic", required: true, set: setName(&req.Topic)},
 		{name: "to", required: true, set: setSeekTarget(req)},
+		{name: "create", set: setBool(&req.Create)},
+		{name: "metadata", set: setText(&req.Metadata)},
 		{name: "partition", set: func(_ string, v value) *protocol.Error {
 			n, err := decodePartition(v)
 			req.Partition = &n

@@ -57,6 +57,11 @@ func (f *fakeBackend) Tasks() []protocol.TaskInfo {
 	return []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
 }
 
+// RestoringTopic resolves a topic with "restorer" for the producer of that id.
+func (f *fakeFleet) RestoringTopic(_, topic, producer string) (*protocol.Topic, *protocol.Error) {
+	return nil, protocol.Errorf(protocol.CodeTopicRestoring, "topic %q is not for %q", topic, producer)
+}
+
 // fakeFleet is a fleet as a whole.
 type fakeFleet struct{ level int }
 

@@ -108,6 +108,9 @@ func (c *call) produce() *protocol.Error {
 		return err
 	}
 	topic, err := c.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
+	if err != nil && err.Code == protocol.CodeTopicRestoring && p.idempotence.id != "" {
+		topic, err = c.b.RestoringTopic(p.cluster, p.topic, p.idempotence.id)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package http
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -22,12 +23,14 @@ func (c *call) topicSettings(spec *protocol.TopicSpec) []binding {
 		{name: "cleanup_policy", set: setOneOf(&spec.CleanupPolicy, "delete", "compact")},
 		{name: "delete_retention_ms", set: setOptionalInteger(&spec.DeleteRetentionMs, 0, math.MaxInt64, permitted)},
 		{name: "max_record_bytes", set: setOptionalInteger(&spec.MaxRecordBytes, 1, maxRecord, permitted)},
+		{name: "restoring", set: setRestoring(&spec.Restoring)},
 	}
 }
 
 func postTopic(c *call) *protocol.Error {
 	spec := &protocol.TopicSpec{}
-	fields := append(c.topicSettings(spec), binding{name: "name", required: true, set: setName(&spec.Name)})
+	fields := append(c.topicSettings(spec),
+		binding{name: "name", required: true, set: setName(&spec.Name)}, binding{name: "start_offsets", set: setStarts(&spec.StartOffsets)})
 	if err := c.bindBody(fields...); err != nil {
 		return err
 	}
@@ -99,6 +102,45 @@ func postDeleteRecords(c *call) *protocol.Error {
 		return err
 	}
 	return c.sendJSON(fasthttp.StatusOK, list("partitions", trimmed))
+}
+
+// setRestoring takes the id of the producer that restores a topic, or "" where that is
+// done.
+func setRestoring(dst **string) func(string, value) *protocol.Error {
+	return func(fieldName string, v value) *protocol.Error {
+		var id string
+		if err := setText(&id)(fieldName, v); err != nil {
+			return err
+		}
+		if id != "" {
+			if err := checkID(fieldName, []byte(id)); err != nil {
+				return err
+			}
+		}
+		*dst = &id
+		return nil
+	}
+}
+
+// setStarts takes an array of offsets.
+func setStarts(dst **[]int64) func(string, value) *protocol.Error {
+	return func(fieldName string, v value) *protocol.Error {
+		if v.json.Raw[0] != '[' {
+			return v.wrong(fieldName, "an array")
+		}
+		list := []int64{}
+		*dst = &list
+		r := protocol.NewJSONReader(v.json.Raw)
+		for r.Array(); r.Element(); {
+			item, ok := r.Value()
+			at, err := strconv.ParseInt(string(item.Raw), 10, 64)
+			if !ok || err != nil || at < 0 || at > maxOffset || len(list) == maxPartitions {
+				return invalid(fieldName, "must be at most %d offsets from 0 to %d", maxPartitions, int64(maxOffset))
+			}
+			list = append(list, at)
+		}
+		return nil
+	}
 }
 
 // setTrims takes an array of {"partition","before"}, each partition once.

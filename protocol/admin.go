@@ -73,6 +73,12 @@ type TopicSpec struct {
 	CleanupPolicy     *string // "delete" or "compact"
 	DeleteRetentionMs *int64
 	MaxRecordBytes    *int
+
+	// Restoring creates a topic that is filled from a backup: until it is set to "", only
+	// the producer of that id may write, and nobody reads. StartOffsets are where its
+	// partitions begin; nil: at 0.
+	Restoring    *string
+	StartOffsets *[]int64
 }
 
 // TopicInfo describes a topic.
@@ -89,6 +95,7 @@ type TopicInfo struct {
 	DeleteRetentionMs int64           `json:"delete_retention_ms"`
 	MaxRecordBytes    int             `json:"max_record_bytes"`
 	CreatedAt         time.Time       `json:"created_at"`
+	Restoring         string          `json:"restoring,omitempty"` // see TopicSpec
 }
 
 // PartitionInfo describes a partition. LeaderBrokerID is nil while there is
@@ -123,6 +130,7 @@ type Topic struct {
 	Internal       bool
 	Compacted      bool        // its cleanup_policy is compact
 	Earlier        []Placement // numbers of partitions that it has had lately, oldest first; none: it has those that it began with
+	Restoring      string      // see TopicSpec
 	RoundRobin     *Counter    // shared by all snapshots of this topic
 	Route          any         // for the backend; opaque to callers
 }

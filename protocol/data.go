@@ -378,4 +378,6 @@ type SeekRequest struct {
 	Offset    *Offset
 	Timestamp *int64
 	Latest    bool // with Offset and Timestamp nil: latest, else earliest
+	Create    bool // make the group, where there is none of the name
+	Metadata  string
 }

@@ -119,6 +119,7 @@ var (
 	CodeStorageFull       = Code{50307, "storage_full", true}
 	CodeNodeUnreachable   = Code{50308, "node_unreachable", true}
 	CodeJoining           = Code{50309, "joining", true}
+	CodeTopicRestoring    = Code{50311, "topic_restoring", true} // from a backup, and not complete yet
 	CodePartitionsChanged = Code{50310, "partitions_changed", true}
 	CodeOutcomeUnknown    = Code{50401, "outcome_unknown", true}
 )
@@ -134,7 +135,7 @@ var Codes = []Code{
 	CodeUnsupportedMediaType, CodeOffsetOutOfRange, CodeInternalTopic, CodeUnknownPartition, CodeNotAllowed,
 	CodeEmptyBatch, CodeIdempotencyMismatch, CodeDirectoryEscapes, CodeInvalidName, CodeRecordLimit, CodeTooManyPartitions, CodeTooManyTokens, CodeTooManySources, CodeTooManySubscriptions, CodeTooManyRequests,
 	CodeTooManyProducers, CodeQuotaExceeded, CodeTooManyCreations, CodeTooManyGroups, CodeInternal, CodeStorageFailed, CodeStarting, CodeNoLeader, CodeNotEnoughReplicas,
-	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodePartitionsChanged, CodeOutcomeUnknown,
+	CodeOverloaded, CodeShuttingDown, CodeStorageFull, CodeNodeUnreachable, CodeJoining, CodePartitionsChanged, CodeTopicRestoring, CodeOutcomeUnknown,
 }
 
 // Error is a failure as a client sees it. It is not changed once others can see

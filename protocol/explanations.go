@@ -191,6 +191,10 @@ var explanations = map[int]Explanation{
 	CodeNodeNotFound.Number: {"The fleet has no node of that number, or the server is alone.", "Ask GET /nodes for the nodes."},
 	CodeTaskNotFound.Number: {"The fleet has no task of that id, or has forgotten it: the last hundred are kept.", "Ask GET /tasks for the tasks."},
 	CodeJoining.Number:      {"The node that was asked does not belong to its fleet yet; the message says what it waits for.", asBusy},
+	CodeTopicRestoring.Number: {
+		"The topic is being filled from a backup and is not complete yet. Nothing can be read from it or written to it, but by who restores it.",
+		"Wait until `ottla restore` has ended, then send the same again. If the restore was interrupted, start it again, or delete the topic.",
+	},
 	CodePartitionsChanged.Number: {
 		"The topic has just got more partitions, and the request, which has a `Producer-Id` or `Idempotency-Key`, was placed by somebody who did not know that yet. Nothing was written.",
 		asBusy,

@@ -88,6 +88,21 @@ type Topic struct {
 	// Earlier are the numbers of partitions that it has had lately, oldest first, and at
 	// least the last one: requests with an id are looked for where they were placed.
 	Earlier []EarlierPartitions `json:"earlier,omitempty"`
+
+	// Restoring is the id of the producer that fills the topic from a backup; empty: it is
+	// complete. Restored is what it was then. Starts are the offsets at which its partitions
+	// began; nil: at 0.
+	Restoring string  `json:"restoring,omitempty"`
+	Restored  string  `json:"restored,omitempty"`
+	Starts    []int64 `json:"starts,omitempty"`
+}
+
+// Start is the offset at which a partition began.
+func (t *Topic) Start(partition int) int64 {
+	if partition < len(t.Starts) {
+		return t.Starts[partition]
+	}
+	return 0
 }
 
 // EarlierPartitions is a number of partitions that a topic has had.
@@ -269,7 +284,7 @@ func (s *State) TopicInfo(t *Topic) protocol.TopicInfo {
 		ReplicationFactor: t.ReplicationFactor, RetentionMs: t.RetentionMs,
 		RetentionBytes: t.RetentionBytes, SegmentBytes: t.SegmentBytes,
 		CleanupPolicy: t.CleanupPolicy, DeleteRetentionMs: t.DeleteRetentionMs,
-		MaxRecordBytes: t.MaxRecordBytes, CreatedAt: time.UnixMilli(t.CreatedAt).UTC(),
+		MaxRecordBytes: t.MaxRecordBytes, CreatedAt: time.UnixMilli(t.CreatedAt).UTC(), Restoring: t.Restoring,
 		Partitions: make([]protocol.PartitionInfo, t.Partitions),
 	}
 	for i := range info.Partitions {

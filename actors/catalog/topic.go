@@ -37,6 +37,9 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	if err := t.override(spec, limits); err != nil {
 		return "", nil, err
 	}
+	if err := t.restore(spec); err != nil {
+		return "", nil, err
+	}
 	if have := s.TopicByName(spec.Name); have != nil {
 		return have.ID, nil, have.conflict(spec)
 	}
@@ -45,6 +48,21 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	}
 	start := s.placementStart(spec.Name)
 	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
+}
+
+// restore takes what a topic that is restored needs. Errors: not_allowed.
+func (t *Topic) restore(spec *protocol.TopicSpec) *protocol.Error {
+	if spec.Restoring != nil {
+		t.Restoring = *spec.Restoring
+	}
+	if spec.StartOffsets == nil {
+		return nil
+	}
+	if t.Restoring == "" || len(*spec.StartOffsets) != t.Partitions {
+		return protocol.Errorf(protocol.CodeNotAllowed, "start_offsets need restoring, and one offset for each of the %d partitions", t.Partitions).With("field", "start_offsets")
+	}
+	t.Starts = *spec.StartOffsets
+	return nil
 }
 
 // DecideAlterTopic changes the settings that spec sends. The number of partitions
@@ -70,7 +88,13 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 	if err := t.override(spec, limits.orDefaults()); err != nil {
 		return "", nil, err
 	}
-	if t.Partitions == have.Partitions && t.TopicSettings == have.TopicSettings {
+	switch {
+	case spec.StartOffsets != nil, spec.Restoring != nil && *spec.Restoring != "":
+		return "", nil, protocol.Errorf(protocol.CodeNotAllowed, "a topic can only be restored when it is created").With("field", "restoring")
+	case spec.Restoring != nil && t.Restoring != "":
+		t.Restoring, t.Restored = "", t.Restoring
+	}
+	if t.Partitions == have.Partitions && t.TopicSettings == have.TopicSettings && t.Restoring == have.Restoring {
 		return t.ID, nil, nil
 	}
 	if added := t.Partitions - have.Partitions; added > 0 {
@@ -187,6 +211,12 @@ func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	differ = appendIfDiffers(differ, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
 	differ = appendIfDiffers(differ, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
 	differ = appendIfDiffers(differ, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
+	if spec.Restoring != nil && *spec.Restoring != t.Restoring && *spec.Restoring != t.Restored {
+		differ = append(differ, "restoring")
+	}
+	if spec.StartOffsets != nil && !slices.Equal(*spec.StartOffsets, t.Starts) {
+		differ = append(differ, "start_offsets")
+	}
 	if len(differ) == 0 {
 		return nil
 	}

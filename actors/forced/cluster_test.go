@@ -94,7 +94,7 @@ func (h *byHand) addReplica(broker int, key protocol.PartitionID, p *catalog.Par
 	identity := logfile.Identity{
 		ClusterID: h.manifest.ID, TopicID: key.TopicID, Topic: topic, Partition: key.Partition, Broker: broker, ReplicaID: id,
 	}
-	require.NoError(h.t, replica.Create(logfile.OSFS{}, h.log(broker, topic), identity, founders, bootOptions()))
+	require.NoError(h.t, replica.Create(logfile.OSFS{}, h.log(broker, topic), identity, founders, 0, bootOptions()))
 	l := h.ledger(broker)
 	require.NoError(h.t, l.Add(datadir.Replica{TopicID: key.TopicID, Topic: topic, Partition: key.Partition, ReplicaID: id}))
 	require.NoError(h.t, l.Raise(0))

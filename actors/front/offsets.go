@@ -163,7 +163,7 @@ func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupRea
 
 // Seek moves a group's committed offsets of a topic.
 func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
-	t, err := fr.LookupTopic(req.Cluster, req.Topic, false, time.Time{})
+	t, err := fr.findTopic(req.Cluster, req.Topic, false, time.Time{}) // also one that is restored, whose groups come before it is complete
 	if err == nil {
 		err = fr.mayGroup(t.Cluster, req.Group)
 	}
@@ -179,12 +179,12 @@ func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *pr
 		if err != nil {
 			return nil, err
 		}
-		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at})
+		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: p, Offset: at, Metadata: req.Metadata})
 	}
 	if len(offsets) == 0 {
 		return nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", t.Name, *req.Partition)
 	}
-	if err := fr.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets}); err != nil {
+	if err := fr.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets, Create: req.Create}); err != nil {
 		return nil, err
 	}
 	return entries(offsets), nil

@@ -92,6 +92,25 @@ func (fr *Front) settle(c *routing.Cluster) *protocol.Error {
 // LookupTopic finds a topic in the routing snapshot of its cluster. Topics of which
 // the client may not know are passed over.
 func (fr *Front) LookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
+	t, err := fr.findTopic(cluster, topic, create, deadline)
+	if err == nil && t.Restoring != "" {
+		return nil, protocol.Errorf(protocol.CodeTopicRestoring, "topic %q is being restored from a backup, and is not complete yet", topic)
+	}
+	return t, err
+}
+
+// RestoringTopic resolves a topic that a producer fills from a backup. Errors: those of
+// LookupTopic.
+func (fr *Front) RestoringTopic(cluster, topic, producer string) (*protocol.Topic, *protocol.Error) {
+	t, err := fr.findTopic(cluster, topic, false, time.Time{})
+	if err != nil || t.Restoring == producer {
+		return t, err
+	}
+	return fr.LookupTopic(cluster, topic, false, time.Time{})
+}
+
+// findTopic resolves a topic, also one that is not complete.
+func (fr *Front) findTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	t, err := fr.lookupTopic(cluster, topic, false, deadline)
 	if err == nil || err.Code != protocol.CodeTopicNotFound {
 		return t, err
@@ -163,7 +182,7 @@ func topicNotFound(topic string) *protocol.Error {
 
 // topicCluster finds the cluster of an existing topic.
 func (fr *Front) topicCluster(cluster, topic string) (*routing.Cluster, *protocol.Error) {
-	t, err := fr.LookupTopic(cluster, topic, false, time.Time{})
+	t, err := fr.findTopic(cluster, topic, false, time.Time{})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -99,6 +100,11 @@ func (fr *Front) CreateTopic(ctx context.Context, spec *protocol.TopicSpec) (*pr
 	c, err := fr.cluster(cluster)
 	if err != nil {
 		return nil, false, err
+	}
+	if spec.Restoring != nil {
+		if err := fr.host.Needs(level.Restores, fr.deadline(ctx)); err != nil {
+			return nil, false, err
+		}
 	}
 	created, err := fr.createTopic(c, spec, fr.deadline(ctx))
 	if err != nil {

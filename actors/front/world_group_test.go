@@ -233,7 +233,7 @@ func (g *fakeGroup) change(t *testing.T, now int64, m *routing.GroupChange) {
 	case m.Delete:
 		recs, err = g.DecideDelete(now)
 	default:
-		recs, err = g.DecideSeek(now, m.Seek)
+		recs, err = g.DecideSeek(now, m.Seek, m.Create)
 	}
 	g.apply(t, recs)
 	m.Reply.Put(err)

@@ -24,10 +24,10 @@ func (g *State) DecideLeave(now int64, id protocol.ConsumerID) ([]metarecord.Rec
 
 // DecideSeek moves committed offsets anywhere. If the group has members, a new
 // generation begins and the positions of their responses are forgotten, so
-// that none of them can carry on or commit from where it was. Errors:
-// group_not_found, invalid_parameter, limit_exceeded.
-func (g *State) DecideSeek(now int64, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
-	if err := g.checkExists(); err != nil {
+// that none of them can carry on or commit from where it was. With create a group that
+// does not exist is made. Errors: group_not_found, invalid_parameter, limit_exceeded.
+func (g *State) DecideSeek(now int64, offsets []PartitionOffset, create bool) ([]metarecord.Record, *protocol.Error) {
+	if err := g.checkExists(); err != nil && !create {
 		return nil, err
 	}
 	recs, err := g.commitRecords(now, offsets, true)

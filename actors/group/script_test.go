@@ -213,7 +213,7 @@ func (s *script) advance() {
 
 func (s *script) leave() { s.finish(s.h.g.DecideLeave(s.h.now, s.consumer())) }
 
-func (s *script) seek() { s.finish(s.h.g.DecideSeek(s.h.now, s.offsets())) }
+func (s *script) seek() { s.finish(s.h.g.DecideSeek(s.h.now, s.offsets(), false)) }
 
 func (s *script) delete() { s.finish(s.h.g.DecideDelete(s.h.now)) }
 

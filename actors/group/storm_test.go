@@ -144,7 +144,7 @@ func (s *storm) seekStep() {
 	}
 	o := PartitionOffset{Topic: "a", TopicID: "id-a", Partition: s.rnd.IntN(s.sizes["a"]), Offset: protocol.Offset(s.rnd.IntN(50))}
 	before := s.g.Generation()
-	recs, err := s.g.DecideSeek(s.now, []PartitionOffset{o})
+	recs, err := s.g.DecideSeek(s.now, []PartitionOffset{o}, false)
 	require.Nil(s.t, err)
 	s.do(recs)
 	s.model[o.Key()] = o.Offset

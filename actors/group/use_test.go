@@ -90,7 +90,7 @@ func TestAPartitionThatWentAndCameBack(t *testing.T) {
 	require.Len(t, list, 2)
 
 	cursor := &Cursor{ConsumerID: 1, Generation: h.g.Generation(), Positions: before.Positions}
-	recs, err = h.g.DecideSeek(h.now, parseOffsets(t, "a/0=0"))
+	recs, err = h.g.DecideSeek(h.now, parseOffsets(t, "a/0=0"), false)
 	require.Nil(t, err)
 	h.do(recs)
 	require.Empty(t, h.g.OwnedPositions(cursor), "after a seek nobody goes on from where it was")

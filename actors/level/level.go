@@ -32,7 +32,8 @@ var (
 	Placements = Feature{2, "numbers of partitions that a topic has had"}
 	// Seals are the keys with which clusters seal cursors. Below the level cursors have a
 	// checksum only.
-	Seals = Feature{2, "seals of cursors"}
+	Seals    = Feature{2, "seals of cursors"}
+	Restores = Feature{2, "topics that are restored from a backup"}
 	// KafkaRequests are the requests before the newest one that a partition knows of
 	// Kafka's idempotent producers. Below the level they are forgotten where a table of
 	// producers is written down: a repetition of one is refused then, not recognized.

@@ -36,7 +36,7 @@ func TestNothingIsLentOfALogThatComesIntoUse(t *testing.T) {
 	hooked := &openingFS{FS: logfile.OSFS{}, opens: func() {}}
 	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
 	dir := Copy{filepath.Join(t.TempDir(), "t-0"), new(atomic.Uint64)}
-	require.NoError(t, replica.Create(hooked, dir.Path, id, []uint64{1, 2, 3}, logfile.Options{}))
+	require.NoError(t, replica.Create(hooked, dir.Path, id, []uint64{1, 2, 3}, 0, logfile.Options{}))
 	log, _, err := logfile.Open(hooked, dir.Path, logfile.Options{})
 	require.NoError(t, err)
 	batch, entry := &logfile.Batch{}, log.LastIndex()+1

@@ -23,7 +23,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 func benchmarkGroupCommit(b *testing.B, producer string) {
 	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 1, ReplicaID: 1}
 	dir := filepath.Join(b.TempDir(), "t-0")
-	require.NoError(b, Create(logfile.OSFS{}, dir, id, []uint64{1}, logfile.Options{}))
+	require.NoError(b, Create(logfile.OSFS{}, dir, id, []uint64{1}, 0, logfile.Options{}))
 	log, rec, err := logfile.Open(logfile.OSFS{}, dir, logfile.Options{})
 	require.NoError(b, err)
 	defer log.Close()

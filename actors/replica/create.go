@@ -23,7 +23,7 @@ import (
 // there, it has never run, or it was given up and a crash came before its
 // directory got another name. Refused, it would stand in the way of every
 // successor, and new replica ids would be decided on without end.
-func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, opt logfile.Options) error {
+func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, start int64, opt logfile.Options) error {
 	log, _, err := logfile.Open(fs, dir, opt)
 	switch {
 	case err == nil && log.Identity() == id:
@@ -46,6 +46,7 @@ func Create(fs logfile.FS, dir string, id logfile.Identity, founders []uint64, o
 			return err
 		}
 		cp.Index, cp.Term, cp.HardTerm, cp.Applied = firstLogIndex, firstLogTerm, firstLogTerm, firstLogIndex
+		cp.NextOffset, cp.LogStart = start, start
 	}
 	if log, err = logfile.Create(fs, dir, id, cp, opt); err != nil {
 		return err

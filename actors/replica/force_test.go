@@ -18,7 +18,7 @@ import (
 func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
 	fs, dir := logfile.OSFS{}, filepath.Join(t.TempDir(), "t-0")
-	require.NoError(t, Create(fs, dir, id, []uint64{1, 2, 3}, logfile.Options{}))
+	require.NoError(t, Create(fs, dir, id, []uint64{1, 2, 3}, 0, logfile.Options{}))
 	log, _, err := logfile.Open(fs, dir, logfile.Options{})
 	require.NoError(t, err)
 	b := &logfile.Batch{}

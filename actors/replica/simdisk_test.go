@@ -15,7 +15,7 @@ import (
 // create makes the replica's first log. Founders are the group's first voters,
 // none when it joins later.
 func (n *simReplica) create(founders []uint64) error {
-	return Create(n.fs, simDir, n.identity(), founders, simLogOptions(0))
+	return Create(n.fs, simDir, n.identity(), founders, 0, simLogOptions(0))
 }
 
 func (n *simReplica) identity() logfile.Identity {

@@ -190,6 +190,7 @@ type (
 	GroupChange struct {
 		Leave  protocol.ConsumerID
 		Seek   []group.PartitionOffset
+		Create bool // with Seek: the group is made where there is none
 		Delete bool
 		Reply  protocol.Future[*protocol.Error] `json:"-"`
 	}
