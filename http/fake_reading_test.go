@@ -119,3 +119,11 @@ func (f *fakeBackend) Overview() *protocol.Overview {
 func (f *fakeBackend) Placed(t *protocol.Topic, _ *protocol.PlaceQuestion, _ time.Time) (protocol.Placement, bool, *protocol.Error) {
 	return t.Placement(), false, nil
 }
+
+func fakeCluster(name string) protocol.ClusterInfo {
+	return protocol.ClusterInfo{ID: "c1", Name: name, NumBrokers: 3, LogDirectory: name, Partitions: 3, ReplicationFactor: 3, Fsync: "always"}
+}
+
+func fakeTopicInfo(name string) *protocol.TopicInfo {
+	return &protocol.TopicInfo{ID: "t1", Name: name, Cluster: "default", CleanupPolicy: "delete"}
+}

@@ -494,11 +494,3 @@ func (f *fakeBackend) AlterTopic(_ context.Context, spec *protocol.TopicSpec) (*
 }
 
 func (f *fakeBackend) DeleteTopic(context.Context, string, string) *protocol.Error { return nil }
-
-func fakeCluster(name string) protocol.ClusterInfo {
-	return protocol.ClusterInfo{ID: "c1", Name: name, NumBrokers: 3, LogDirectory: name, Partitions: 3, ReplicationFactor: 3, Fsync: "always"}
-}
-
-func fakeTopicInfo(name string) *protocol.TopicInfo {
-	return &protocol.TopicInfo{ID: "t1", Name: name, Cluster: "default", CleanupPolicy: "delete"}
-}
