@@ -71,7 +71,7 @@ func newClusterList(r *remote) *cobra.Command {
 		Use: "list", Short: "List clusters", Args: exactArgs(),
 		Example: "  ottla cluster list\n  ottla cluster list --output json | jq '.clusters[].name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/cluster", nil, table(clusterRows))
+			return r.list(cmd, "/cluster", "clusters", nil, table(clusterRows))
 		},
 	}
 }

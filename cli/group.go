@@ -32,7 +32,7 @@ func newGroupList(r *remote) *cobra.Command {
 		Use: "list", Short: "List consumer groups", Args: exactArgs(),
 		Example: "  ottla group list --cluster default",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/groups", []string{"cluster", cluster}, table(groupRows))
+			return r.list(cmd, "/groups", "groups", []string{"cluster", cluster}, table(groupRows))
 		},
 	}, &cluster, "only groups of this cluster")
 }

@@ -31,7 +31,7 @@ func newNodeList(r *remote) *cobra.Command {
 		Use: "list", Short: "List the nodes of the fleet", Args: noArgs,
 		Example: "  ottla node list\n  ottla node list --output json | jq '.nodes[] | select(.state != \"active\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, path("nodes"), nil, table(nodeRows))
+			return r.list(cmd, path("nodes"), "nodes", nil, table(nodeRows))
 		},
 	}
 }
@@ -112,7 +112,7 @@ func newNodeTasks(r *remote) *cobra.Command {
 		Use: "tasks", Short: "Show what the fleet is doing or has done", Args: noArgs,
 		Example: "  ottla node tasks",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, path("tasks"), nil, table(taskRows))
+			return r.list(cmd, path("tasks"), "tasks", nil, table(taskRows))
 		},
 	}
 }

@@ -26,7 +26,7 @@ func newOffsetList(r *remote) *cobra.Command {
 			if group == "" {
 				return usageError{fmt.Errorf("%s needs --group", cmd.CommandPath())}
 			}
-			return r.get(cmd, "/offset", []string{"group", group, "topic", topic, "cluster", cluster}, table(lagRows))
+			return r.list(cmd, "/offset", "offsets", []string{"group", group, "topic", topic, "cluster", cluster}, table(lagRows))
 		},
 	}, &cluster, "the group's cluster")
 	cmd.Flags().StringVar(&group, "group", "", "consumer `GROUP` (required)")

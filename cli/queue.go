@@ -114,7 +114,7 @@ func newQueueList(r *remote) *cobra.Command {
 		Use: "list", Short: "List work queues", Args: exactArgs(),
 		Example: "  ottla queue list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/groups", []string{"cluster", cluster}, table(queueRows))
+			return r.list(cmd, "/groups", "groups", []string{"cluster", cluster}, table(queueRows))
 		},
 	}, &cluster, "only queues of this cluster")
 }

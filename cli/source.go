@@ -90,7 +90,7 @@ func newSourceList(r *remote) *cobra.Command {
 		Use: "list", Short: "List sources of webhooks", Args: exactArgs(),
 		Example: "  ottla source list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/sources", nil, table(func(a *struct{ Sources []protocol.Source }) [][]string { return sourceRows(a.Sources) }))
+			return r.list(cmd, "/sources", "sources", nil, table(func(a *struct{ Sources []protocol.Source }) [][]string { return sourceRows(a.Sources) }))
 		},
 	}
 }

@@ -94,7 +94,7 @@ func newSubscriptionList(r *remote) *cobra.Command {
 		Use: "list", Short: "List subscriptions and how their deliveries go", Args: exactArgs(),
 		Example: "  ottla subscription list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/subscriptions", nil, table(subscriptionRows))
+			return r.list(cmd, "/subscriptions", "subscriptions", nil, table(subscriptionRows))
 		},
 	}
 }

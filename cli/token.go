@@ -217,7 +217,7 @@ func newTokenList(r *remote) *cobra.Command {
 		Use: "list", Short: "List tokens: all of them, or one's own", Args: exactArgs(),
 		Example: "  ottla token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.get(cmd, "/tokens", nil, table(func(a *struct{ Tokens []protocol.TokenInfo }) [][]string { return tokenRows(a.Tokens) }))
+			return r.list(cmd, "/tokens", "tokens", nil, table(func(a *struct{ Tokens []protocol.TokenInfo }) [][]string { return tokenRows(a.Tokens) }))
 		},
 	}
 }

@@ -112,7 +112,7 @@ func newTopicList(r *remote) *cobra.Command {
 			if internal {
 				q[3] = "true"
 			}
-			return r.get(cmd, "/topic", q, table(topicRows))
+			return r.list(cmd, "/topic", "topics", q, table(topicRows))
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only topics of this cluster")

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -86,10 +87,28 @@ func (c *Client) Topic(ctx context.Context, cluster, name string) (*protocol.Top
 
 // Topics lists the topics of a cluster, or of all clusters if cluster is empty.
 func (c *Client) Topics(ctx context.Context, cluster string) ([]protocol.TopicInfo, error) {
-	var reply struct{ Topics []protocol.TopicInfo }
-	err := c.call(ctx, http.MethodGet, "/topic", inCluster(cluster), nil, &reply)
-	return reply.Topics, err
+	var all []protocol.TopicInfo
+	q := inCluster(cluster)
+	for q.Set("limit", strconv.Itoa(listPage)); ; {
+		var reply struct {
+			Topics []protocol.TopicInfo
+			Next   string
+		}
+		err := c.call(ctx, http.MethodGet, "/topic", q, nil, &reply)
+		var refused *Error
+		if errors.As(err, &refused) && refused.Code == protocol.CodeUnknownParameter.Name { // a server that has no pages
+			q.Del("limit")
+			continue
+		}
+		if all = append(all, reply.Topics...); err != nil || reply.Next == "" {
+			return all, err
+		}
+		q.Set("after", reply.Next)
+	}
 }
+
+// listPage is how many rows of a list are asked for at once.
+const listPage = 1000
 
 // DeleteTopic deletes a topic with its records.
 func (c *Client) DeleteTopic(ctx context.Context, cluster, name string) error {

@@ -32,7 +32,7 @@ func TestAdministrationAsksForTheRightThings(t *testing.T) {
 			assert.Equal(t, "x", info.Name)
 			return err
 		},
-		`GET /topic?cluster=c `: func(ctx context.Context, c *client.Client) error {
+		`GET /topic?cluster=c&limit=1000 `: func(ctx context.Context, c *client.Client) error {
 			list, err := c.Topics(ctx, "c")
 			assert.Len(t, list, 2)
 			return err

@@ -59,7 +59,8 @@ func postCluster(c *call) *protocol.Error {
 }
 
 func getClusters(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
 	clusters, err := c.b.Clusters()
@@ -69,7 +70,7 @@ func getClusters(c *call) *protocol.Error {
 	for i := range clusters {
 		clusters[i].Brokers = orEmpty(clusters[i].Brokers)
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("clusters", clusters))
+	return sendList(c, &p, "clusters", clusters, func(r *protocol.ClusterInfo) string { return r.Name })
 }
 
 // clusterOf returns the cluster in the path. The query must be empty.

@@ -127,3 +127,22 @@ func fakeCluster(name string) protocol.ClusterInfo {
 func fakeTopicInfo(name string) *protocol.TopicInfo {
 	return &protocol.TopicInfo{ID: "t1", Name: name, Cluster: "default", CleanupPolicy: "delete"}
 }
+
+func (f *fakeBackend) Topics(_ string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
+	liked := fakeTopicInfo("liked")
+	liked.Partitions = []protocol.PartitionInfo{{Number: 0}, {Number: 1}}
+	topics := []protocol.TopicInfo{*liked}
+	if internal {
+		offsets := fakeTopicInfo(protocol.OffsetsTopic)
+		offsets.ID = "t0"
+		topics = append(topics, *offsets)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range f.topics {
+		if !protocol.IsInternalTopic(name) && name != "liked" {
+			topics = append(topics, *fakeTopicInfo(name))
+		}
+	}
+	return topics, nil
+}

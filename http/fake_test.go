@@ -468,18 +468,6 @@ func (f *fakeBackend) CreateTopic(_ context.Context, spec *protocol.TopicSpec) (
 	return fakeTopicInfo(spec.Name), !exists, nil
 }
 
-func (f *fakeBackend) Topics(_ string, internal bool) ([]protocol.TopicInfo, *protocol.Error) {
-	liked := fakeTopicInfo("liked")
-	liked.Partitions = []protocol.PartitionInfo{{Number: 0}, {Number: 1}}
-	topics := []protocol.TopicInfo{*liked}
-	if internal {
-		offsets := fakeTopicInfo(protocol.OffsetsTopic)
-		offsets.ID = "t0"
-		topics = append(topics, *offsets)
-	}
-	return topics, nil
-}
-
 func (f *fakeBackend) Producers(string) ([]protocol.ProducerInfo, *protocol.Error) {
 	return []protocol.ProducerInfo{{Cluster: "default", Name: "key:order-7"}, {Cluster: "default", Name: "p/1"}}, nil
 }

@@ -14,6 +14,12 @@ func (c *call) clusterQuery() (cluster string, err *protocol.Error) {
 	return cluster, err
 }
 
+// clusterList reads the query of a list that may be of one cluster.
+func (c *call) clusterList(p *page) (cluster string, err *protocol.Error) {
+	err = c.bindQuery(p.bindings(binding{name: "cluster", set: setName(&cluster)})...)
+	return cluster, err
+}
+
 // groupOf returns the group in the path and the cluster in the query.
 func (c *call) groupOf() (cluster, group string, err *protocol.Error) {
 	if cluster, err = c.clusterQuery(); err == nil {
@@ -23,7 +29,8 @@ func (c *call) groupOf() (cluster, group string, err *protocol.Error) {
 }
 
 func getGroups(c *call) *protocol.Error {
-	cluster, err := c.clusterQuery()
+	var p page
+	cluster, err := c.clusterList(&p)
 	if err != nil {
 		return err
 	}
@@ -34,7 +41,7 @@ func getGroups(c *call) *protocol.Error {
 	for i := range groups {
 		fillGroup(&groups[i])
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("groups", groups))
+	return sendList(c, &p, "groups", groups, func(g *protocol.GroupInfo) string { return rowKey(g.Cluster, g.Group) })
 }
 
 func getGroup(c *call) *protocol.Error {

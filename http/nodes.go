@@ -11,16 +11,15 @@ import (
 
 // getNodes lists the nodes of the fleet.
 func getNodes(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
 	nodes, err := c.srv.b.Nodes()
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, struct {
-		Nodes []protocol.NodeInfo `json:"nodes"`
-	}{nodes})
+	return sendList(c, &p, "nodes", nodes, func(r *protocol.NodeInfo) string { return numberKey(r.ID) })
 }
 
 // getNode describes one node.
@@ -181,12 +180,11 @@ const maxNode = 1<<53 - 1
 
 // getTasks lists what the fleet is doing, or has done.
 func getTasks(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, struct {
-		Tasks []protocol.TaskInfo `json:"tasks"`
-	}{c.b.Tasks()})
+	return sendList(c, &p, "tasks", c.b.Tasks(), func(r *protocol.TaskInfo) string { return rowKey(newestFirst(r.StartedAt), r.ID) })
 }
 
 // getTask describes one task.

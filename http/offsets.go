@@ -78,10 +78,11 @@ func setOffsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protoco
 // getOffset lists a group's offsets, of one topic or of all.
 func getOffset(c *call) *protocol.Error {
 	req := &protocol.OffsetsRequest{}
-	err := c.bindQuery(
+	var p page
+	err := c.bindQuery(p.bindings(
 		binding{name: "group", required: true, set: setName(&req.Group)},
 		binding{name: "topic", set: setName(&req.Topic)},
-		binding{name: "cluster", set: setName(&req.Cluster)})
+		binding{name: "cluster", set: setName(&req.Cluster)})...)
 	if err != nil {
 		return err
 	}
@@ -89,5 +90,5 @@ func getOffset(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("offsets", rows))
+	return sendList(c, &p, "offsets", rows, func(r *protocol.OffsetInfo) string { return rowKey(r.Topic, numberKey(r.Partition)) })
 }

@@ -62,14 +62,15 @@ func putSource(c *call) *protocol.Error {
 }
 
 func getSources(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
 	sources, err := c.b.Sources()
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("sources", sources))
+	return sendList(c, &p, "sources", sources, func(r **protocol.Source) string { return (*r).Name })
 }
 
 func getSource(c *call) *protocol.Error {

@@ -186,7 +186,8 @@ func (c *call) describeSubscription(sub *protocol.Subscription) describedSubscri
 }
 
 func getSubscriptions(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
 	subs, err := c.b.Subscriptions()
@@ -197,7 +198,7 @@ func getSubscriptions(c *call) *protocol.Error {
 	for i, sub := range subs {
 		described[i] = c.describeSubscription(sub)
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("subscriptions", described))
+	return sendList(c, &p, "subscriptions", described, func(r *describedSubscription) string { return r.Name })
 }
 
 func getSubscription(c *call) *protocol.Error {

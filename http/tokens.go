@@ -55,7 +55,8 @@ func (c *call) maySeeToken(name string) bool {
 }
 
 func getTokens(c *call) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+	var p page
+	if err := c.bindQuery(p.bindings()...); err != nil {
 		return err
 	}
 	entries, err := c.b.Tokens()
@@ -68,7 +69,7 @@ func getTokens(c *call) *protocol.Error {
 			infos = append(infos, e.TokenInfo)
 		}
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("tokens", infos))
+	return sendList(c, &p, "tokens", infos, func(r *protocol.TokenInfo) string { return r.Name })
 }
 
 // tokenOf returns the token in the path. The query must be empty.

@@ -179,16 +179,16 @@ func setTrims(dst *[]protocol.TrimRequest) func(string, value) *protocol.Error {
 const maxPartitions = 1024
 
 // listQuery reads the parameters that lists of topics and their views share.
-func (c *call) listQuery() (cluster string, internal bool, err *protocol.Error) {
-	err = c.bindQuery(
+func (c *call) listQuery(p *page) (cluster string, internal bool, err *protocol.Error) {
+	err = c.bindQuery(p.bindings(
 		binding{name: "cluster", set: setName(&cluster)},
-		binding{name: "internal", set: setBool(&internal)})
+		binding{name: "internal", set: setBool(&internal)})...)
 	return cluster, internal, err
 }
 
 // listTopics returns the topics that a list or a view is asked for.
-func (c *call) listTopics() ([]protocol.TopicInfo, *protocol.Error) {
-	cluster, internal, err := c.listQuery()
+func (c *call) listTopics(p *page) ([]protocol.TopicInfo, *protocol.Error) {
+	cluster, internal, err := c.listQuery(p)
 	if err != nil {
 		return nil, err
 	}
@@ -196,14 +196,15 @@ func (c *call) listTopics() ([]protocol.TopicInfo, *protocol.Error) {
 }
 
 func getTopics(c *call) *protocol.Error {
-	topics, err := c.listTopics()
+	var p page
+	topics, err := c.listTopics(&p)
 	if err != nil {
 		return err
 	}
 	for i := range topics {
 		fillTopic(&topics[i])
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("topics", topics))
+	return sendList(c, &p, "topics", topics, func(t *protocol.TopicInfo) string { return rowKey(t.Cluster, t.Name) })
 }
 
 // fillTopic makes missing lists empty, so that they are rendered as [].

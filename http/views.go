@@ -1,11 +1,11 @@
 package http
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"ottla/protocol"
 )
@@ -22,7 +22,8 @@ type brokerRow struct {
 }
 
 func viewBrokers(c *call) *protocol.Error {
-	cluster, err := c.clusterQuery()
+	var p page
+	cluster, err := c.clusterList(&p)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func viewBrokers(c *call) *protocol.Error {
 	if !found {
 		return protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", cluster)
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("brokers", rows))
+	return sendList(c, &p, "brokers", rows, func(r *brokerRow) string { return rowKey(r.Cluster, numberKey(r.ID)) })
 }
 
 type partitionRow struct {
@@ -57,7 +58,8 @@ type partitionRow struct {
 }
 
 func viewPartitions(c *call) *protocol.Error {
-	topics, err := c.listTopics()
+	var p page
+	topics, err := c.listTopics(&p)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func viewPartitions(c *call) *protocol.Error {
 			})
 		}
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("partitions", rows))
+	return sendList(c, &p, "partitions", rows, func(r *partitionRow) string { return rowKey(r.Cluster, r.TopicID, numberKey(r.Number)) })
 }
 
 type producerRow struct {
@@ -81,7 +83,8 @@ type producerRow struct {
 
 // viewProducers lists the Producer-Ids. An Idempotency-Key is not a producer.
 func viewProducers(c *call) *protocol.Error {
-	cluster, err := c.clusterQuery()
+	var p page
+	cluster, err := c.clusterList(&p)
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func viewProducers(c *call) *protocol.Error {
 			rows = append(rows, producerRow{p.Name, p.Cluster, p.Name})
 		}
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("producers", rows))
+	return sendList(c, &p, "producers", rows, func(r *producerRow) string { return rowKey(r.Cluster, r.Name) })
 }
 
 type topicRow struct {
@@ -105,7 +108,8 @@ type topicRow struct {
 }
 
 func viewTopics(c *call) *protocol.Error {
-	topics, err := c.listTopics()
+	var p page
+	topics, err := c.listTopics(&p)
 	if err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func viewTopics(c *call) *protocol.Error {
 	for _, t := range topics {
 		rows = append(rows, topicRow{t.ID, t.Name, t.Cluster})
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("topics", rows))
+	return sendList(c, &p, "topics", rows, func(r *topicRow) string { return rowKey(r.Cluster, r.Name) })
 }
 
 type groupRow struct {
@@ -125,18 +129,25 @@ type groupRow struct {
 	Partition int                  `json:"partition_number"`
 	Offset    *protocol.Offset     `json:"offset"`
 	CreatedAt time.Time            `json:"created_at"`
+	topic     string
+}
+
+// key orders the rows of pages.
+func (r *groupRow) key() string {
+	return rowKey(r.Cluster, r.GroupName, r.topic, numberKey(r.Partition))
 }
 
 func viewConsumerGroups(c *call) *protocol.Error {
-	cluster, err := c.clusterQuery()
+	var p page
+	cluster, err := c.clusterList(&p)
 	if err != nil {
 		return err
 	}
-	rows, err := c.groupRows(cluster)
+	rows, err := c.groupRows(cluster, &p)
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("consumer_groups", rows))
+	return sendList(c, &p, "consumer_groups", rows, (*groupRow).key)
 }
 
 type commitmentRow struct {
@@ -147,14 +158,16 @@ type commitmentRow struct {
 	Partition int             `json:"partition_number"`
 	Offset    protocol.Offset `json:"offset"`
 	CreatedAt time.Time       `json:"created_at"`
+	key       string
 }
 
 func viewCommitments(c *call) *protocol.Error {
-	cluster, err := c.clusterQuery()
+	var p page
+	cluster, err := c.clusterList(&p)
 	if err != nil {
 		return err
 	}
-	groups, err := c.groupRows(cluster)
+	groups, err := c.groupRows(cluster, &page{after: p.after}) // some have no offset
 	if err != nil {
 		return err
 	}
@@ -163,16 +176,17 @@ func viewCommitments(c *call) *protocol.Error {
 		if g.Offset != nil {
 			rows = append(rows, commitmentRow{
 				fmt.Sprintf("%s@%d", g.ID, *g.Offset), g.Cluster, g.ID, g.TopicID,
-				g.Partition, *g.Offset, g.CreatedAt,
+				g.Partition, *g.Offset, g.CreatedAt, g.key(),
 			})
 		}
 	}
-	return c.sendJSON(fasthttp.StatusOK, list("offset_commitments", rows))
+	return sendList(c, &p, "offset_commitments", rows, func(r *commitmentRow) string { return r.key })
 }
 
 // groupRows returns a row for each partition that a group owns or has an offset
-// for: its owner, if any, and its committed offset, if any.
-func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
+// for: its owner, if any, and its committed offset, if any. It leaves out groups that a
+// page does not reach.
+func (c *call) groupRows(cluster string, p *page) ([]groupRow, *protocol.Error) {
 	groups, err := c.b.Groups(cluster)
 	if err != nil {
 		return nil, err
@@ -186,7 +200,16 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 		ids[[2]string{t.Cluster, t.Name}] = t.ID
 	}
 	rows := []groupRow{}
+	slices.SortFunc(groups, func(a, b protocol.GroupInfo) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Group, b.Group))
+	})
 	for _, g := range groups {
+		if p.fullAt(len(rows)) {
+			break
+		}
+		if p.passed(rowKey(g.Cluster, g.Group, "")) {
+			continue
+		}
 		offsets, err := c.b.Offsets(&protocol.OffsetsRequest{Cluster: g.Cluster, Group: g.Group})
 		if err != nil {
 			if err.Code == protocol.CodeGroupNotFound || err.Code == protocol.CodeForbidden {
@@ -195,10 +218,13 @@ func (c *call) groupRows(cluster string) ([]groupRow, *protocol.Error) {
 			return nil, err
 		}
 		for _, o := range offsets {
-			rows = append(rows, groupRow{
+			row := groupRow{
 				fmt.Sprintf("%s/%s-%d", g.Group, o.Topic, o.Partition), g.Cluster, g.Group,
-				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, since(o, g),
-			})
+				o.Owner, ids[[2]string{g.Cluster, o.Topic}], o.Partition, o.Committed, since(o, g), o.Topic,
+			}
+			if row.key() > p.after {
+				rows = append(rows, row)
+			}
 		}
 	}
 	return rows, nil

@@ -104,6 +104,17 @@ export async function call<T>(r: Request, signal?: AbortSignal): Promise<T> {
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
+/** A whole list, asked for page by page. */
+export async function rows<T>(r: Request, name: string, signal?: AbortSignal): Promise<T[]> {
+  const all: T[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await call<Record<string, T[]> & { next?: string }>({ ...r, query: { ...r.query, limit: 1000, after } }, signal);
+    all.push(...(page[name] as T[]));
+    after = page.next;
+    if (!after) return all;
+  }
+}
+
 /** The same as a command line. The token is in a variable there, never in the text. */
 export function curl(r: Request): string {
   const words = ["curl", "-s"];

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { call, type Group } from "../api";
+import { rows, type Group } from "../api";
 import { number, plural } from "../format";
 import { to } from "../router";
 import { usePoll } from "../store";
@@ -13,7 +13,7 @@ export function groupState(state: string): "ok" | "warning" | "plain" {
 
 export function GroupsPage() {
   const [filter, setFilter] = useState("");
-  const { data, error, reload } = usePoll((s) => call<{ groups: Group[] }>(request, s), 3000, []);
+  const { data, error, reload } = usePoll(async (s) => ({ groups: await rows<Group>(request, "groups", s) }), 3000, []);
   const groups = useMemo(
     () => (data?.groups ?? []).filter((g) => g.group.toLowerCase().includes(filter.toLowerCase())).sort((a, b) => a.group.localeCompare(b.group)),
     [data, filter],
