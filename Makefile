@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-fleet chaos-sum sim mutate mutate-chaos \
+.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-kafka chaos-fleet chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
@@ -125,6 +125,11 @@ chaos: build ## Harm the broker under load in CHAOS_RUNS x CHAOS_ROUNDS rounds o
 	@failed=; for c in $(CHAOS_CAMPAIGNS); do for run in $$(seq $(CHAOS_RUNS)); do \
 		./bin/chaos -binary bin/ottla -campaign $$c -rounds $(CHAOS_ROUNDS) -results $(CHAOS_RESULTS) $(CHAOS_FLAGS) || failed="$$failed $$c"; \
 	done; done; [ -z "$$failed" ] || { echo "violated:$$failed"; exit 1; }
+
+KAFKA_CAMPAIGNS ?= mix brokers storm
+
+chaos-kafka: ## Harm the broker under load of Kafka clients beside those of HTTP: CHAOS_RUNS x CHAOS_ROUNDS rounds of each of KAFKA_CAMPAIGNS
+	$(MAKE) chaos CHAOS_CAMPAIGNS="$(KAFKA_CAMPAIGNS)" CHAOS_FLAGS="-kafka $(CHAOS_FLAGS)"
 
 chaos-fleet: ## Harm a fleet of CHAOS_NODES (3) processes in CHAOS_RUNS x CHAOS_ROUNDS rounds of nodes, split, roll and found
 	@$(MAKE) --no-print-directory chaos CHAOS_CAMPAIGNS="$(CHAOS_FLEET)" CHAOS_FLAGS="-nodes $(CHAOS_NODES) $(CHAOS_FLAGS)"

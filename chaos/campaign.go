@@ -73,6 +73,9 @@ func findCampaign(name string) (*campaign, error) {
 // violations are in the result.
 func runCampaign(o *options, out io.Writer) (*result, error) {
 	c, err := findCampaign(o.campaign)
+	if err == nil && c.fleet && o.kafka {
+		err = errors.New("-kafka is not for campaigns on a fleet")
+	}
 	if err == nil && c.fleet && (o.nodes < brokers || o.nodes > maxNodes) {
 		err = fmt.Errorf("-nodes %d must be from %d to %d", o.nodes, brokers, maxNodes)
 	}
@@ -117,8 +120,8 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 // again returns the command that repeats the campaign's decisions. The instants
 // at which they take effect are never the same.
 func (o *options) again() string {
-	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -nodes %d -min-up %s -max-up %s",
-		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.nodes, o.minUp, o.maxUp)
+	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -nodes %d -min-up %s -max-up %s -kafka=%t",
+		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.nodes, o.minUp, o.maxUp, o.kafka)
 }
 
 // campaign sets up, injects faults and checks. Nothing of it runs on afterwards.
@@ -168,6 +171,12 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 		return nil, err
 	}
 	w.nodes = []*server{w.s}
+	if w.o.kafka {
+		if w.kafka, err = kafkaAddress(); err != nil {
+			return nil, err
+		}
+		w.s.args = append(w.s.args, "--kafka", w.kafka)
+	}
 	var missing error
 	if all&needsIntercept != 0 {
 		if err := intercept.Available(); err != nil {

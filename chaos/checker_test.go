@@ -99,7 +99,7 @@ func TestGroupCheckerFindsEachKind(t *testing.T) {
 		"lost, automatically":            {byAuto, []delivery{gave(1, 4, true, 0), gave(1, 5, true, 2)}, 3, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := &group{"g", mainTopic, c.mode}
+			g := &group{"g", mainTopic, c.mode, false}
 			wantKind(t, checkGroups(c.list, []*group{g}, map[int]int64{0: c.end}), c.want)
 		})
 	}
@@ -107,7 +107,7 @@ func TestGroupCheckerFindsEachKind(t *testing.T) {
 
 func TestOffsetsAreChecked(t *testing.T) {
 	r := newRecorder()
-	g := &group{"g", mainTopic, byAck}
+	g := &group{"g", mainTopic, byAck, false}
 	r.offsets.Commit("1", g.register(0), 5).Acked()
 	r.offsets.Read("2", g.register(0)).Returned(5)
 	require.Empty(t, checkOffsets(r.offsets))
@@ -128,7 +128,7 @@ func TestValuesNeverChange(t *testing.T) {
 
 func TestCursorsOfOldGenerationsAreRefused(t *testing.T) {
 	r := newRecorder()
-	m := &member{g: &group{"g", mainTopic, byAck}, id: 1}
+	m := &member{g: &group{"g", mainTopic, byAck, false}, id: 1}
 	require.Zero(t, r.generation("g"))
 	r.accepted(m, 4, 0, 0)
 	require.EqualValues(t, 4, r.generation("g"))

@@ -34,6 +34,9 @@
 //	roll      all nodes are stopped in order and started again, in turn
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
 //
+// With -kafka clients of franz-go produce to, read and consume the same topics beside
+// those of HTTP, in a group of their own and in one that consumers of HTTP want, too.
+//
 // # What the checker knows
 //
 // It does not trust the broker: it knows what clients sent and what they were

@@ -83,6 +83,10 @@ func (w *world) finish(rounds int) (*result, error) {
 	}
 	res.OffsetCalls, res.OffsetUnknown = w.rec.offsets.Size()
 	res.Seconds = int(w.rec.now().Seconds())
+	if w.o.kafka {
+		w.countKafka(res)
+		defer res.printKafka(w.out)
+	}
 	res.print(w.out)
 	return res, res.append(w.o.results)
 }
@@ -124,7 +128,7 @@ func (w *world) drain() {
 
 func (w *world) drainGroup(ctx context.Context, g *group, id int) {
 	if g.mode == byPost {
-		g = &group{g.name, g.topic, byAck}
+		g = &group{g.name, g.topic, byAck, g.kafka}
 	}
 	m := newMember(w, g, id, w.o.seed)
 	for !w.atEnd(ctx, g) {

@@ -25,6 +25,7 @@ type options struct {
 	minUp     time.Duration
 	maxUp     time.Duration
 	within    time.Duration
+	kafka     bool
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.DurationVar(&o.minUp, "min-up", 20*time.Millisecond, "shortest time between two rounds")
 	flag.DurationVar(&o.maxUp, "max-up", time.Second, "longest time between two rounds")
 	flag.DurationVar(&o.within, "within", 0, "begin no round after this time (default: no limit)")
+	flag.BoolVar(&o.kafka, "kafka", false, "have Kafka clients work on the same topics and groups; not with a fleet")
 	list := flag.Bool("list", false, "list the campaigns")
 	sum := flag.Bool("sum", false, "add up the results in the files given as arguments")
 	flag.Parse()

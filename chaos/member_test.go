@@ -35,7 +35,7 @@ func TestCursorOfANewGenerationCoversWhatTheMemberHolds(t *testing.T) {
 	}))
 	defer broker.Close()
 	w := &world{rec: newRecorder(), s: &server{addr: strings.TrimPrefix(broker.URL, "http://")}}
-	m := newMember(w, &group{"g", mainTopic, byAck}, 1, 1)
+	m := newMember(w, &group{"g", mainTopic, byAck, false}, 1, 1)
 	w.rec.offsets.Commit("the broker", m.g.register(1), 0).Acked()
 	for state != acknowledged {
 		m.poll(context.Background())

@@ -24,9 +24,12 @@ type result struct {
 	Rounds        int            `json:"rounds"`
 	Strikes       map[string]int `json:"strikes"`
 	Acked         int            `json:"acked"`
-	Log           int            `json:"log"`       // records in the final logs
-	Delivered     int            `json:"delivered"` // to members of groups
-	Jobs          int            `json:"jobs"`      // of queues, that were acknowledged
+	Log           int            `json:"log"`                        // records in the final logs
+	Delivered     int            `json:"delivered"`                  // to members of groups
+	Jobs          int            `json:"jobs"`                       // of queues, that were acknowledged
+	KafkaAcked    int            `json:"kafka_acked,omitempty"`      // of Acked, by Kafka clients
+	KafkaGiven    int            `json:"kafka_delivered,omitempty"`  // of Delivered, to Kafka clients
+	SharedGiven   int            `json:"shared_delivered,omitempty"` // of Delivered, to consumers of HTTP in the group that Kafka clients have, too
 	OffsetCalls   int            `json:"offset_calls"`
 	OffsetUnknown int            `json:"offset_unknown"` // offset calls without a known outcome
 	SlowestMS     int64          `json:"slowest_ms"`     // slowest recovery, until new acknowledgements
@@ -57,6 +60,11 @@ func (r *result) print(out io.Writer) {
 	}
 	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d jobs done, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d s, seed %d, %s: %d violations\n",
 		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.Jobs, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
+}
+
+// printKafka prints what Kafka clients have done.
+func (r *result) printKafka(out io.Writer) {
+	fmt.Fprintf(out, "of them Kafka clients: %d acknowledged, %d delivered, and %d to consumers of HTTP in their group\n", r.KafkaAcked, r.KafkaGiven, r.SharedGiven)
 }
 
 // append adds the result to a file, unless path is "". Of many violations it keeps

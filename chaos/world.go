@@ -44,7 +44,8 @@ type world struct {
 	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
 	restarts     int
 	foundVersion string
-	targets      int // how many clients talk to a fleet
+	targets      int    // how many clients talk to a fleet
+	kafka        string // the address of the first broker for Kafka clients; "": there are none
 }
 
 // pollsBetweenMoves is the mean number of polls until a member leaves or sleeps.
@@ -121,14 +122,24 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	produce(jobTopic, 5, jobKeys, 10*time.Millisecond)
 
 	w.groups = []*group{
-		{"acks", mainTopic, byAck},
-		{"more-acks", mainTopic, byAck},
-		{"posts", mainTopic, byPost},
-		{"auto", mainTopic, byAuto},
-		{"churn", churnTopic, byAck},
+		{"acks", mainTopic, byAck, false},
+		{"more-acks", mainTopic, byAck, false},
+		{"posts", mainTopic, byPost, false},
+		{"auto", mainTopic, byAuto, false},
+		{"churn", churnTopic, byAck, false},
+	}
+	if w.kafka != "" {
+		w.groups = append(w.groups, &group{sharedGroup, mainTopic, byAck, true}, &group{kafkaGroup, mainTopic, byAck, true})
+		w.kafkaClients(ctx, wg, random)
 	}
 	for i, g := range w.groups {
+		if g.name == kafkaGroup {
+			continue // its members speak Kafka's protocol
+		}
 		for p := range partitions { // when a group joins, the broker commits where it starts
+			if g.kafka {
+				break
+			}
 			w.rec.offsets.Commit("the broker", g.register(p), 0)
 		}
 		for n := range 2 + i%2 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -88,8 +89,9 @@ func TestConsoleBlocksOfTheDocuments(t *testing.T) {
 // The dashboard and the alerts ask for nothing that /metrics does not have.
 func TestMonitoringNamesMetricsThatExist(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := startKafka(t)
 	s.must("1\n", "produce", "clicks")
+	require.NoError(t, s.kafka().ProduceSync(s.context(), &kgo.Record{Topic: "clicks", Value: []byte("1")}).FirstErr())
 	s.must("", "consume", "clicks", "--group", "g", "--max-records", "1", "--follow")
 	metrics := string(s.get("/metrics").body)
 

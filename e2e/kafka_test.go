@@ -319,6 +319,15 @@ func TestKafkaAdministration(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(configs, func(c kmsg.DescribeConfigsResponseResourceConfig) bool {
 		return c.Name == "retention.ms" && *c.Value == "7200000"
 	}))
+	var before, after struct {
+		RetentionMs int64 `json:"retention_ms"`
+	}
+	alter.Resources[0].Configs[0].Op = kmsg.IncrementalAlterConfigOpDelete
+	assert.Zero(t, ask[*kmsg.IncrementalAlterConfigsResponse](s, cl, alter).Resources[0].ErrorCode)
+	s.topic("plain", 1)
+	s.get("/topic/plain").want(http.StatusOK).decode(&before)
+	s.get("/topic/new").want(http.StatusOK).decode(&after)
+	assert.Equal(t, before, after, "what is deleted is the default again")
 
 	for i := range 5 {
 		s.produce("new", object{"partition": 0, "value": i, "timestamp": 1000 * (i + 1)})

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
 	"ottla/http/access"
@@ -93,6 +94,9 @@ const (
 func (s *Server) Budgets() (requests *budget.Budget, answers *budget.Answers) {
 	return s.bytes, s.answers
 }
+
+// Collect adds metrics of what else the process serves to GET /metrics.
+func (s *Server) Collect(more ...prometheus.Collector) { s.metrics.registry.MustRegister(more...) }
 
 // Handler answers one request; it is what Serve calls for each.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) { s.handler(ctx) }

@@ -18,6 +18,8 @@ type topicConfig struct {
 	set func(s *protocol.TopicSpec, value string) bool
 	// get is the setting of a topic.
 	get func(t *protocol.TopicInfo) string
+	// reset is the setting if it can be set.
+	reset protocol.TopicReset
 }
 
 // topicConfigs are all settings that topics of Kafka have. Those that Ottla does not
@@ -26,42 +28,42 @@ var topicConfigs = []topicConfig{
 	{"cleanup.policy", kmsg.ConfigTypeList, func(s *protocol.TopicSpec, v string) bool {
 		s.CleanupPolicy = &v
 		return v == "delete" || v == "compact"
-	}, func(t *protocol.TopicInfo) string { return t.CleanupPolicy }},
-	{"retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionMs = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionMs) }},
-	{"retention.bytes", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionBytes = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionBytes) }},
-	{"segment.bytes", kmsg.ConfigTypeInt, setInt64(func(s *protocol.TopicSpec, n *int64) { s.SegmentBytes = n }, 1), func(t *protocol.TopicInfo) string { return number(t.SegmentBytes) }},
-	{"delete.retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.DeleteRetentionMs = n }, 0), func(t *protocol.TopicInfo) string { return number(t.DeleteRetentionMs) }},
+	}, func(t *protocol.TopicInfo) string { return t.CleanupPolicy }, protocol.ResetCleanupPolicy},
+	{"retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionMs = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionMs) }, protocol.ResetRetentionMs},
+	{"retention.bytes", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.RetentionBytes = n }, -1), func(t *protocol.TopicInfo) string { return number(t.RetentionBytes) }, protocol.ResetRetentionBytes},
+	{"segment.bytes", kmsg.ConfigTypeInt, setInt64(func(s *protocol.TopicSpec, n *int64) { s.SegmentBytes = n }, 1), func(t *protocol.TopicInfo) string { return number(t.SegmentBytes) }, protocol.ResetSegmentBytes},
+	{"delete.retention.ms", kmsg.ConfigTypeLong, setInt64(func(s *protocol.TopicSpec, n *int64) { s.DeleteRetentionMs = n }, 0), func(t *protocol.TopicInfo) string { return number(t.DeleteRetentionMs) }, protocol.ResetDeleteRetentionMs},
 	{"max.message.bytes", kmsg.ConfigTypeInt, setInt64(func(s *protocol.TopicSpec, n *int64) {
 		bytes := int(min(*n, protocol.MaxTopicRecordBytes))
 		s.MaxRecordBytes = &bytes
-	}, 1), func(t *protocol.TopicInfo) string { return strconv.Itoa(t.MaxRecordBytes) }},
-	{"compression.gzip.level", kmsg.ConfigTypeInt, nil, always("-1")},
-	{"compression.lz4.level", kmsg.ConfigTypeInt, nil, always("9")},
-	{"compression.type", kmsg.ConfigTypeString, nil, always("uncompressed")},
-	{"compression.zstd.level", kmsg.ConfigTypeInt, nil, always("3")},
-	{"file.delete.delay.ms", kmsg.ConfigTypeLong, nil, always("0")},
-	{"flush.messages", kmsg.ConfigTypeLong, nil, always("1")},
-	{"flush.ms", kmsg.ConfigTypeLong, nil, always("0")},
-	{"follower.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always("")},
-	{"index.interval.bytes", kmsg.ConfigTypeInt, nil, always("4096")},
-	{"leader.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always("")},
-	{"local.retention.bytes", kmsg.ConfigTypeLong, nil, always("-2")},
-	{"local.retention.ms", kmsg.ConfigTypeLong, nil, always("-2")},
-	{"max.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
-	{"message.downconversion.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
-	{"message.timestamp.after.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
-	{"message.timestamp.before.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
-	{"message.timestamp.difference.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807")},
-	{"message.timestamp.type", kmsg.ConfigTypeString, nil, always("CreateTime")},
-	{"min.cleanable.dirty.ratio", kmsg.ConfigTypeDouble, nil, always("0.5")},
-	{"min.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("0")},
-	{"min.insync.replicas", kmsg.ConfigTypeInt, nil, func(t *protocol.TopicInfo) string { return strconv.Itoa(t.ReplicationFactor/2 + 1) }},
-	{"preallocate", kmsg.ConfigTypeBoolean, nil, always("false")},
-	{"remote.storage.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
-	{"segment.index.bytes", kmsg.ConfigTypeInt, nil, always("10485760")},
-	{"segment.jitter.ms", kmsg.ConfigTypeLong, nil, always("0")},
-	{"segment.ms", kmsg.ConfigTypeLong, nil, always("604800000")},
-	{"unclean.leader.election.enable", kmsg.ConfigTypeBoolean, nil, always("false")},
+	}, 1), func(t *protocol.TopicInfo) string { return strconv.Itoa(t.MaxRecordBytes) }, protocol.ResetMaxRecordBytes},
+	{"compression.gzip.level", kmsg.ConfigTypeInt, nil, always("-1"), 0},
+	{"compression.lz4.level", kmsg.ConfigTypeInt, nil, always("9"), 0},
+	{"compression.type", kmsg.ConfigTypeString, nil, always("uncompressed"), 0},
+	{"compression.zstd.level", kmsg.ConfigTypeInt, nil, always("3"), 0},
+	{"file.delete.delay.ms", kmsg.ConfigTypeLong, nil, always("0"), 0},
+	{"flush.messages", kmsg.ConfigTypeLong, nil, always("1"), 0},
+	{"flush.ms", kmsg.ConfigTypeLong, nil, always("0"), 0},
+	{"follower.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always(""), 0},
+	{"index.interval.bytes", kmsg.ConfigTypeInt, nil, always("4096"), 0},
+	{"leader.replication.throttled.replicas", kmsg.ConfigTypeList, nil, always(""), 0},
+	{"local.retention.bytes", kmsg.ConfigTypeLong, nil, always("-2"), 0},
+	{"local.retention.ms", kmsg.ConfigTypeLong, nil, always("-2"), 0},
+	{"max.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807"), 0},
+	{"message.downconversion.enable", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
+	{"message.timestamp.after.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807"), 0},
+	{"message.timestamp.before.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807"), 0},
+	{"message.timestamp.difference.max.ms", kmsg.ConfigTypeLong, nil, always("9223372036854775807"), 0},
+	{"message.timestamp.type", kmsg.ConfigTypeString, nil, always("CreateTime"), 0},
+	{"min.cleanable.dirty.ratio", kmsg.ConfigTypeDouble, nil, always("0.5"), 0},
+	{"min.compaction.lag.ms", kmsg.ConfigTypeLong, nil, always("0"), 0},
+	{"min.insync.replicas", kmsg.ConfigTypeInt, nil, func(t *protocol.TopicInfo) string { return strconv.Itoa(t.ReplicationFactor/2 + 1) }, 0},
+	{"preallocate", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
+	{"remote.storage.enable", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
+	{"segment.index.bytes", kmsg.ConfigTypeInt, nil, always("10485760"), 0},
+	{"segment.jitter.ms", kmsg.ConfigTypeLong, nil, always("0"), 0},
+	{"segment.ms", kmsg.ConfigTypeLong, nil, always("604800000"), 0},
+	{"unclean.leader.election.enable", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
 }
 
 func always(value string) func(*protocol.TopicInfo) string {
@@ -98,6 +100,23 @@ func (o *Options) applyConfig(s *protocol.TopicSpec, name string, value *string)
 	return ""
 }
 
+// changeConfig is applyConfig for one change, which may also be that the setting becomes
+// the default again. It returns what is wrong with it.
+func (o *Options) changeConfig(s *protocol.TopicSpec, c *kmsg.IncrementalAlterConfigsRequestResourceConfig) (wrong string) {
+	switch c.Op {
+	case kmsg.IncrementalAlterConfigOpSet:
+		return o.applyConfig(s, c.Name, c.Value)
+	case kmsg.IncrementalAlterConfigOpDelete:
+		i := slices.IndexFunc(topicConfigs, func(t topicConfig) bool { return t.name == c.Name })
+		if i < 0 {
+			return "topics have no setting " + c.Name
+		}
+		s.Reset |= topicConfigs[i].reset
+		return ""
+	}
+	return "a setting can be set or deleted; it cannot be appended to or subtracted from"
+}
+
 // describeConfigs lists the settings of topics and of the brokers.
 func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := answerTo[*kmsg.DescribeConfigsResponse](req)
@@ -108,7 +127,8 @@ func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeC
 		switch r.ResourceType {
 		case kmsg.ConfigResourceTypeTopic:
 			c.describeTopicConfigs(&out, r.ConfigNames)
-		case kmsg.ConfigResourceTypeBroker: // there is nothing that a client could set
+		case kmsg.ConfigResourceTypeBroker:
+			c.srv.o.describeBrokerConfigs(&out, r.ConfigNames)
 		default:
 			text := "only topics and brokers have settings"
 			out.ErrorCode, out.ErrorMessage = errInvalidRequest, &text
@@ -116,6 +136,29 @@ func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeC
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp
+}
+
+// describeBrokerConfigs lists the limits that clients may want to know; they are set in
+// the server's own configuration.
+func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
+	for _, c := range []struct {
+		name  string
+		value int64
+	}{
+		{"connections.max.idle.ms", o.IdleTimeout.Milliseconds()},
+		{"max.connections", int64(o.MaxConnections)},
+		{"message.max.bytes", int64(o.MaxRecordBytes)},
+		{"socket.request.max.bytes", int64(o.MaxRequestBytes)},
+	} {
+		if names != nil && !slices.Contains(names, c.name) {
+			continue
+		}
+		value := number(c.value)
+		row := kmsg.NewDescribeConfigsResponseResourceConfig()
+		row.Name, row.Value, row.ConfigType = c.name, &value, kmsg.ConfigTypeLong
+		row.ReadOnly, row.Source = true, kmsg.ConfigSourceStaticBrokerConfig
+		out.Configs = append(out.Configs, row)
+	}
 }
 
 func (c *conn) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
@@ -151,9 +194,7 @@ func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest)
 		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
 		wrong := ""
 		for j := range r.Configs {
-			if r.Configs[j].Op != kmsg.IncrementalAlterConfigOpSet {
-				wrong = "a setting can be set; it cannot be deleted, appended to or subtracted from"
-			} else if w := c.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+			if w := c.srv.o.changeConfig(spec, &r.Configs[j]); w != "" {
 				wrong = w
 			}
 		}
@@ -163,7 +204,8 @@ func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest)
 	return resp
 }
 
-// alterConfigs changes settings of topics; those that are not named stay as they are.
+// alterConfigs changes settings of topics; those that are not named become the default
+// again.
 func (c *conn) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	resp := answerTo[*kmsg.AlterConfigsResponse](req)
 	for i := range req.Resources {
@@ -172,6 +214,9 @@ func (c *conn) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsRes
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
 		wrong := ""
+		for j := range topicConfigs {
+			spec.Reset |= topicConfigs[j].reset
+		}
 		for j := range r.Configs {
 			if w := c.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
 				wrong = w

@@ -34,9 +34,11 @@ type conn struct {
 	views [3]Backend          // by right
 	sasl  saslState
 
-	held   int64    // bytes of the budget for requests that this one has
-	body   *[]byte  // of the request that is being answered, from bodies
-	shares []*share // of the answer that is being made
+	began  time.Time // when the request that is being answered has begun to come
+	sent   int       // bytes of its answer
+	held   int64     // bytes of the budget for requests that this one has
+	body   *[]byte   // of the request that is being answered, from bodies
+	shares []*share  // of the answer that is being made
 	out    []byte
 }
 
@@ -62,6 +64,7 @@ func (c *conn) run() {
 		if !ok {
 			return
 		}
+		c.began = time.Now()
 		body, ok := c.read(size)
 		goOn := ok && c.answer(body, key)
 		c.giveBack()
@@ -140,6 +143,9 @@ func (c *conn) answer(body []byte, key int16) bool {
 		return false
 	}
 	if !h.anybody {
+		if c.ended() { // a client that connects anew is told why
+			return false
+		}
 		c.pace((*protocol.Usage).Request)
 	}
 	var resp kmsg.Response
@@ -153,9 +159,13 @@ func (c *conn) answer(body []byte, key int16) bool {
 	default:
 		resp = h.handle(c, req)
 	}
-	if resp == nil { // of a produce that wants none
+	m := c.srv.metrics.byKey[key]
+	defer func() { m.done(c.began, len(body), c.sent) }()
+	if c.sent = 0; resp == nil { // of a produce that wants none
 		return true
 	}
+	m.countErrors(resp)
+	c.audit(resp)
 	return c.send(correlation, flexible && key != int16(kmsg.ApiVersions), resp) && !c.sasl.failed
 }
 
@@ -218,6 +228,7 @@ func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool 
 		size += len(p)
 	}
 	binary.BigEndian.PutUint32(b, uint32(size))
+	c.sent = size
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.srv.o.WriteTimeout))
 	_, err := pieces.WriteTo(c.nc)
 	const keep = 4 << 10
@@ -235,17 +246,28 @@ func (c *conn) view(do protocol.Right) Backend {
 	if c.srv.o.Access == nil {
 		return c.srv.b
 	}
-	if c.who.Over(time.Now()) {
-		if c.who = c.srv.o.Access.Successor(c.who); c.who == nil {
-			c.who = nobody
-		}
-		c.views = [3]Backend{}
+	if c.ended() {
+		return c.srv.o.As(protocol.Access{Who: nobody, Do: do})
 	}
 	i := do >> 1 // of 1, 2 and 4
 	if c.views[i] == nil {
 		c.views[i] = c.srv.o.As(protocol.Access{Who: c.who, Do: do})
 	}
 	return c.views[i]
+}
+
+// ended reports whether the client's token has ended: it was deleted, or its time is
+// over. One that was changed goes on as it is now.
+func (c *conn) ended() bool {
+	if !c.who.Over(time.Now()) {
+		return false
+	}
+	next := c.srv.o.Access.Successor(c.who)
+	if next == nil {
+		return true
+	}
+	c.who, c.views = next, [3]Backend{}
+	return false
 }
 
 // nobody may do nothing: whose token has ended.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -86,7 +88,8 @@ func groupError(err *protocol.Error) int16 {
 	return errNotCoordinator
 }
 
-// long runs what may take long, and gives it up when the server ends.
+// long runs what may take long, and gives it up when the server ends, the client leaves,
+// or its token ends.
 func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) {
 	type result struct {
 		v   T
@@ -97,12 +100,35 @@ func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) 
 		v, err := ask()
 		ended <- result{v, err}
 	}()
+	left, stop := c.watch()
+	defer stop()
+	var none T
 	select {
 	case r := <-ended:
 		return r.v, r.err
+	case <-left:
+		return none, protocol.Errorf(protocol.CodeShuttingDown, "the client has left")
+	case <-c.who.Ended():
+		return none, protocol.Errorf(protocol.CodeShuttingDown, "the token has ended or changed") // the next request shows which
 	case <-c.srv.done:
-		var none T
 		return none, protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
+	}
+}
+
+// watch returns a channel that is closed when the client leaves. The connection must not
+// be read until stop has returned.
+func (c *conn) watch() (left <-chan struct{}, stop func()) {
+	gone, over := make(chan struct{}), make(chan struct{})
+	_ = c.nc.SetReadDeadline(time.Time{})
+	go func() {
+		defer close(over)
+		if _, err := c.r.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			close(gone)
+		}
+	}()
+	return gone, func() {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the next request sets another one
+		<-over
 	}
 }
 

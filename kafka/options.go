@@ -54,10 +54,11 @@ type Backend interface {
 // Options are the limits of the Kafka face, and what it shares with the HTTP one.
 type Options struct {
 	Logger  *slog.Logger
-	Listen  string // HOST:PORT of the first broker; the others have the ports after it, or ports of their own if it is 0
-	Host    string // by which clients are told to come; empty: the one of Listen
-	Cluster string // whose topics it serves
-	Fleet   bool   // the process is a node of a fleet, perhaps one that does not know its number yet
+	Audit   *slog.Logger // gets a line for each change; its handler may block; nil: changes are not audited
+	Listen  string       // HOST:PORT of the first broker; the others have the ports after it, or ports of their own if it is 0
+	Host    string       // by which clients are told to come; empty: the one of Listen
+	Cluster string       // whose topics it serves
+	Fleet   bool         // the process is a node of a fleet, perhaps one that does not know its number yet
 	TLS     *tls.Config
 
 	// Access knows who may ask; nil: everybody may do everything. As returns the broker

@@ -32,7 +32,8 @@ type Server struct {
 	conns sync.WaitGroup
 	open  atomic.Int64
 
-	ids topicIDs
+	ids     topicIDs
+	metrics *metrics
 
 	mu        sync.Mutex
 	listeners map[int32]*listener // by the broker's id
@@ -61,6 +62,7 @@ func New(b Backend, o Options) (*Server, error) {
 		b: b, o: o, log: o.Logger, host: host, done: make(chan struct{}),
 		listeners: map[int32]*listener{}, failed: map[int32]bool{},
 	}
+	s.metrics = newMetrics(s)
 	if s.port, err = strconv.Atoi(port); err != nil {
 		return nil, fmt.Errorf("kafka.listen: port %q is no number", port)
 	}

@@ -79,7 +79,24 @@ type TopicSpec struct {
 	// partitions begin; nil: at 0.
 	Restoring    *string
 	StartOffsets *[]int64
+
+	// Reset are settings of an existing topic that become the default of its cluster
+	// again, unless they are set.
+	Reset TopicReset
 }
+
+// TopicReset are settings of a topic, a bit each.
+type TopicReset uint8
+
+// The settings that can be reset.
+const (
+	ResetRetentionMs TopicReset = 1 << iota
+	ResetRetentionBytes
+	ResetSegmentBytes
+	ResetCleanupPolicy
+	ResetDeleteRetentionMs
+	ResetMaxRecordBytes
+)
 
 // TopicInfo describes a topic.
 type TopicInfo struct {

@@ -109,6 +109,28 @@ func (s *TopicSettings) override(spec *protocol.TopicSpec, limits TopicLimits) *
 	return nil
 }
 
+// reset makes settings the defaults again.
+func (s *TopicSettings) reset(which protocol.TopicReset, to TopicSettings) {
+	if which&protocol.ResetRetentionMs != 0 {
+		s.RetentionMs = to.RetentionMs
+	}
+	if which&protocol.ResetRetentionBytes != 0 {
+		s.RetentionBytes = to.RetentionBytes
+	}
+	if which&protocol.ResetSegmentBytes != 0 {
+		s.SegmentBytes = to.SegmentBytes
+	}
+	if which&protocol.ResetCleanupPolicy != 0 {
+		s.CleanupPolicy = to.CleanupPolicy
+	}
+	if which&protocol.ResetDeleteRetentionMs != 0 {
+		s.DeleteRetentionMs = to.DeleteRetentionMs
+	}
+	if which&protocol.ResetMaxRecordBytes != 0 {
+		s.MaxRecordBytes = to.MaxRecordBytes
+	}
+}
+
 // topicDefaults are the settings of a topic that asks for none.
 func (c *ClusterSettings) topicDefaults(limits TopicLimits) TopicSettings {
 	return TopicSettings{

@@ -85,6 +85,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 		between(have.Partitions, maxTopicPartitions)); err != nil {
 		return "", nil, err
 	}
+	t.reset(spec.Reset, s.settings.topicDefaults(limits.orDefaults()))
 	if err := t.override(spec, limits.orDefaults()); err != nil {
 		return "", nil, err
 	}

@@ -111,6 +111,18 @@ func TestAlterTopic(t *testing.T) {
 		assert.Equal(t, (after.Partitions[0].Replicas[0]-1+i)%3+1, p.Replicas[0], "the rotation of leaders goes on at partition %d", i)
 	}
 
+	_, err = alter(protocol.TopicSpec{CleanupPolicy: ptr("compact"), RetentionBytes: ptr(int64(5)), SegmentBytes: ptr(int64(2 << 20)), DeleteRetentionMs: ptr(int64(5)), MaxRecordBytes: ptr(5)})
+	require.Nil(t, err)
+	_, err = alter(protocol.TopicSpec{Reset: ^protocol.ResetSegmentBytes, RetentionBytes: ptr(int64(6))})
+	require.Nil(t, err)
+	reset := h.s.TopicInfo(h.s.TopicByName("a"))
+	assert.Equal(t, before.RetentionMs, reset.RetentionMs)
+	assert.Equal(t, before.CleanupPolicy, reset.CleanupPolicy)
+	assert.Equal(t, before.DeleteRetentionMs, reset.DeleteRetentionMs)
+	assert.Equal(t, before.MaxRecordBytes, reset.MaxRecordBytes)
+	assert.EqualValues(t, 2<<20, reset.SegmentBytes, "it was not reset")
+	assert.EqualValues(t, 6, reset.RetentionBytes, "what is set counts")
+
 	for name, spec := range map[string]protocol.TopicSpec{
 		"fewer partitions":   {Partitions: ptr(4)},
 		"replication factor": {ReplicationFactor: ptr(2)},
