@@ -15,6 +15,7 @@ import (
 	"ottla/actors/fleet"
 	"ottla/actors/group"
 	"ottla/actors/peers"
+	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/logfile"
@@ -43,6 +44,7 @@ type Options struct {
 	MaxSources             int           // of webhooks, 1,000
 	MaxSubscriptions       int           // likewise
 	MaxGroups              int           // of all clusters, 100,000
+	MaxIdempotencyKeys     int           // that the node's replicas remember together, 3,000,000
 	MaxReplicas            int           // that the node carries; 0: any number
 	AutoCreatesPerMinute   int           // topics that are created automatically, 600
 	MaxBatchBytes          int           // one raft entry, 1 MiB
@@ -78,6 +80,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxSources, 1000)
 	setDefault(&o.MaxSubscriptions, 1000)
 	setDefault(&o.MaxGroups, 100_000)
+	setDefault(&o.MaxIdempotencyKeys, 3_000_000)
 	setDefault(&o.AutoCreatesPerMinute, 600)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)
@@ -123,6 +126,7 @@ type environment struct {
 	draining  atomic.Bool              // leadership is to leave this node
 	feedQueue func(*routing.QueueFeed) // reads for a queue that is led here, on goroutines of its own
 
+	keys       *replica.KeyBudget
 	background *background.Budget
 	scrubber   *background.Scrubber
 	stats      nodeStats

@@ -19,6 +19,7 @@ import (
 	"ottla/actors/fleet"
 	"ottla/actors/forced"
 	"ottla/actors/front"
+	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/logfile"
@@ -122,7 +123,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	return &environment{
 		failed: make(chan error, 1), stopped: make(chan struct{}),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
-		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
 }
 

@@ -152,6 +152,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		MaxSources:             cfg.Limits.Sources,
 		MaxSubscriptions:       cfg.Limits.Subscriptions,
 		MaxGroups:              cfg.Limits.Groups,
+		MaxIdempotencyKeys:     cfg.Limits.Keys,
 		MaxReplicas:            cfg.Limits.Partitions,
 		AutoCreatesPerMinute:   cfg.Limits.AutoCreates,
 		TickInterval:           cfg.Raft.TickInterval.D(),

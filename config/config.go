@@ -149,6 +149,7 @@ type Limits struct {
 	Partitions     int      `yaml:"partitions"`              // replicas that the node carries; 0: what descriptors and memory carry
 	AutoCreates    int      `yaml:"auto_creates_per_minute"` // topics that are created automatically
 	Groups         int      `yaml:"groups"`                  // of all clusters
+	Keys           int      `yaml:"idempotency_keys"`        // that the node's replicas remember together
 }
 
 // Webhooks says where deliveries of subscriptions may go.
@@ -230,6 +231,7 @@ func Default() *Config {
 			Subscriptions:  1000,
 			AutoCreates:    600,
 			Groups:         100_000,
+			Keys:           3_000_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

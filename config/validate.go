@@ -166,6 +166,7 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.partitions", l.Partitions, 0, 10_000_000)
 	v.number("limits.auto_creates_per_minute", l.AutoCreates, 1, 1_000_000)
 	v.number("limits.groups", l.Groups, 1, 10_000_000)
+	v.number("limits.idempotency_keys", l.Keys, 1000, 100_000_000)
 
 	v.duration("polls.timeout", c.Polls.Timeout, time.Millisecond, l.PollTimeout.D())
 	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)

@@ -35,10 +35,7 @@ func (r *Replica) CorrectTime() {
 // heard of later than that.
 func (t *producerTable) clockSays(at int64) {
 	if at < t.latest {
-		for e := t.order.Front(); e != nil; e = e.Next() {
-			s := e.Value.(*producerState)
-			s.at = min(s.at, at)
-		}
+		t.each(func(s *producerState) { s.at = min(s.at, at) })
 	}
 	t.latest = at
 }

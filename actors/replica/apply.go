@@ -190,9 +190,13 @@ func (r *Replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 	if r.compaction, err = decodeCompaction(d.Compaction); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if r.producers, err = decodeProducerTable(d.Producers); err != nil {
+	table, err := decodeProducerTable(d.Producers)
+	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
+	r.producers.ended()
+	r.producers = table
+	r.producers.countIn(r.cfg.Keys)
 	r.storage.reset()
 	return nil
 }

@@ -48,10 +48,8 @@ func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission 
 			p.Answer(protocol.ProduceResult{Err: errPlacedEarlier})
 			return admitAnswered
 		}
-		if table.full(now) {
-			p.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeTooManyProducers,
-				"the partition remembers %d producers, as many as it can: use fewer producer ids, or wait until it has forgotten those not heard of for %v",
-				maxProducers, producerRetention).With("limit", maxProducers)})
+		if table.full(req.ProducerID, now) {
+			p.Answer(protocol.ProduceResult{Err: table.errFull(req.ProducerID)})
 			return admitAnswered
 		}
 		return admitNew

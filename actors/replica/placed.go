@@ -39,9 +39,9 @@ type placedQuestion struct {
 
 // putPlaced notes that from an entry on requests are placed by that many partitions.
 func (t *producerTable) putPlaced(partitions int, appendTime int64) {
-	t.placed = max(t.placed, partitions)
-	t.put(&producerState{id: placedID, request: request{seq: int64(t.placed)}, at: appendTime})
-	t.placed = max(t.placed, partitions) // what was there may have been forgotten
+	placed := max(t.placed, partitions)
+	t.put(&producerState{id: placedID, request: request{seq: int64(placed)}, at: appendTime})
+	t.placed = placed // not before: what was there is forgotten with its entry
 }
 
 // isPlacedEarlier reports whether a request of which nothing is known comes too late.

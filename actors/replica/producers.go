@@ -2,22 +2,15 @@ package replica
 
 import (
 	"bytes"
-	"container/list"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
-	"time"
 
 	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/protocol"
-)
-
-// Bounds of a partition's producer table.
-const (
-	producerRetention = 15 * time.Minute // an id is remembered at least this long after its last record
-	maxProducers      = 50_000
 )
 
 // producerState is the last request of a producer on one partition, and where
@@ -29,7 +22,8 @@ type producerState struct {
 	hash  uint64 // of the body, with an Idempotency-Key
 	at    int64  // append time of the entry
 	request
-	earlier []request // before it, in the same epoch, oldest first; of Kafka producers only
+	earlier      []request      // before it, in the same epoch, oldest first; of Kafka producers only
+	older, newer *producerState // in its list
 }
 
 // request is what is known of one request of a producer.
@@ -44,72 +38,69 @@ type request struct {
 // the log alone: entries change it in their order, and time is the append time
 // of entries, so that every replica and every replay comes to the same table.
 type producerTable struct {
-	byID  map[string]*list.Element // of *producerState
-	order *list.List               // least recently heard of first
+	byID         map[string]*producerState
+	keys, others producerList
+	count        *keyCount // of keys
 
 	placed int   // see placed.go; 0: it is not known
 	latest int64 // append time of the last entry, see appendtime.go
 }
 
 func newProducerTable() *producerTable {
-	return &producerTable{byID: map[string]*list.Element{}, order: list.New()}
+	return &producerTable{
+		byID: map[string]*producerState{}, count: &keyCount{},
+		keys:   producerList{retention: keyRetention.Milliseconds(), most: maxKeys, mostBytes: maxKeyBytes},
+		others: producerList{retention: producerRetention.Milliseconds(), most: maxProducers, mostBytes: math.MaxInt},
+	}
 }
 
 // get returns what is known of a producer, nil if nothing is.
-func (t *producerTable) get(id string) *producerState {
-	if e := t.byID[id]; e != nil {
-		return e.Value.(*producerState)
-	}
-	return nil
-}
+func (t *producerTable) get(id string) *producerState { return t.byID[id] }
 
-// ids lists the producers, least recently heard of first.
+// ids lists the producers, keys first, least recently heard of first.
 func (t *producerTable) ids() []string {
 	ids := make([]string, 0, len(t.byID))
-	for e := t.order.Front(); e != nil; e = e.Next() {
-		if id := e.Value.(*producerState).id; id != placedID {
-			ids = append(ids, id)
+	t.each(func(s *producerState) {
+		if s.id != placedID {
+			ids = append(ids, s.id)
 		}
-	}
+	})
 	return ids
 }
 
-// put enters a producer's newest request, and forgets the producers that were
-// last heard of more than producerRetention before it.
+// put enters a producer's newest request, and forgets those that were last heard of
+// longer before it than they are remembered.
 func (t *producerTable) put(s *producerState) {
-	t.expire(s.at)
-	if e := t.byID[s.id]; e != nil {
-		s.follow(e.Value.(*producerState))
-		e.Value = s
-		t.order.MoveToBack(e)
-		return
+	for _, l := range [...]*producerList{&t.keys, &t.others} {
+		for horizon := s.at - l.retention; l.front != nil && l.front.at < horizon; {
+			t.forget(l, l.front)
+		}
 	}
-	t.byID[s.id] = t.order.PushBack(s)
+	l := t.list(s.id)
+	if before := t.byID[s.id]; before != nil {
+		s.follow(before)
+		t.forget(l, before)
+	}
+	t.enter(l, s)
 }
 
-func (t *producerTable) expire(now int64) {
-	horizon := now - producerRetention.Milliseconds()
-	for e := t.order.Front(); e != nil && e.Value.(*producerState).at < horizon; e = t.order.Front() {
-		t.forget(e)
+func (t *producerTable) enter(l *producerList, s *producerState) {
+	t.byID[s.id] = s
+	l.push(s)
+	if l == &t.keys {
+		t.count.add(1)
 	}
 }
 
-func (t *producerTable) forget(e *list.Element) {
-	id := e.Value.(*producerState).id
-	if id == placedID {
+func (t *producerTable) forget(l *producerList, s *producerState) {
+	if s.id == placedID {
 		t.placed = 0
 	}
-	delete(t.byID, id)
-	t.order.Remove(e)
-}
-
-// full reports whether no further producer can be entered at that time.
-func (t *producerTable) full(now int64) bool {
-	if len(t.byID) < maxProducers {
-		return false
+	delete(t.byID, s.id)
+	l.remove(s)
+	if l == &t.keys {
+		t.count.add(-1)
 	}
-	oldest := t.order.Front().Value.(*producerState)
-	return oldest.at >= now-producerRetention.Milliseconds()
 }
 
 // applyEntry enters the producers that an entry's "#p" lines name.
@@ -171,37 +162,40 @@ func (r *Replica) encodeProducers() []byte {
 	return r.producers.encode(level.Newest)
 }
 
-// encode writes the table, oldest first, for programs of a level; nil when it is empty.
+// encode writes the table, oldest first of keys and of the others, for programs of a level; nil when it is empty.
 // The format with earlier requests is used only where there are some, so that a program
 // that does not know it can read all other tables.
 func (t *producerTable) encode(at int) []byte {
-	if t.order.Len() == 0 {
+	if len(t.byID) == 0 {
 		return nil
 	}
 	format := byte(producerTableFormat)
-	for e := t.order.Front(); e != nil && at >= level.KafkaRequests.Level; e = e.Next() {
-		if len(e.Value.(*producerState).earlier) > 0 {
+	for s := t.others.front; s != nil && at >= level.KafkaRequests.Level; s = s.newer {
+		if len(s.earlier) > 0 {
 			format = producerTableWithEarlier
 			break
 		}
 	}
 	b := []byte{format}
-	for e := t.order.Front(); e != nil; e = e.Next() {
-		s := e.Value.(*producerState)
-		b = binary.AppendUvarint(b, uint64(len(s.id)))
-		b = append(b, s.id...)
-		for _, v := range [...]int64{s.epoch, s.seq, s.base, int64(s.count), s.timestamp, s.at} {
+	t.each(func(s *producerState) { b = s.appendTo(b, format) })
+	return b
+}
+
+// appendTo writes a producer as a table has it.
+func (s *producerState) appendTo(b []byte, format byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s.id)))
+	b = append(b, s.id...)
+	for _, v := range [...]int64{s.epoch, s.seq, s.base, int64(s.count), s.timestamp, s.at} {
+		b = binary.AppendVarint(b, v)
+	}
+	b = binary.LittleEndian.AppendUint64(b, s.hash)
+	if format == producerTableFormat {
+		return b
+	}
+	b = append(b, byte(len(s.earlier)))
+	for _, r := range s.earlier {
+		for _, v := range [...]int64{r.seq, r.base, int64(r.count), r.timestamp} {
 			b = binary.AppendVarint(b, v)
-		}
-		b = binary.LittleEndian.AppendUint64(b, s.hash)
-		if format == producerTableFormat {
-			continue
-		}
-		b = append(b, byte(len(s.earlier)))
-		for _, r := range s.earlier {
-			for _, v := range [...]int64{r.seq, r.base, int64(r.count), r.timestamp} {
-				b = binary.AppendVarint(b, v)
-			}
 		}
 	}
 	return b
@@ -234,7 +228,7 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 		if t.byID[s.id] != nil {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
-		t.byID[s.id] = t.order.PushBack(s)
+		t.enter(t.list(s.id), s)
 		t.latest = max(t.latest, s.at)
 		if s.id == placedID {
 			t.placed = int(s.seq)

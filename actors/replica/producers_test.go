@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"encoding/base64"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"ottla/actors/level"
 
@@ -52,11 +55,89 @@ func TestProducerTableForgetsByAppendTimeAlone(t *testing.T) {
 	assert.NotNil(t, table.get("new"))
 }
 
+// Keys and producers have bounds of their own, and a partition has a floor where the
+// process remembers too many keys.
 func TestProducerTableFull(t *testing.T) {
 	table := newProducerTable()
 	for i := range maxProducers {
 		table.put(&producerState{id: fmt.Sprint(i), at: 10})
 	}
-	require.True(t, table.full(10+producerRetention.Milliseconds()))
-	require.False(t, table.full(11+producerRetention.Milliseconds()), "the oldest may go")
+	require.True(t, table.full("new", 10+producerRetention.Milliseconds()))
+	require.False(t, table.full("new", 11+producerRetention.Milliseconds()), "the oldest may go")
+	require.False(t, table.full("key:new", 10), "keys have room of their own")
+	table.keys.most = 3
+	for i := range 3 {
+		table.put(&producerState{id: fmt.Sprint("key:", i), at: 10})
+	}
+	require.True(t, table.full("key:new", 10+keyRetention.Milliseconds()))
+	require.False(t, table.full("key:new", 11+keyRetention.Milliseconds()))
+	table.put(&producerState{id: "key:new", at: 11 + keyRetention.Milliseconds()})
+	require.Equal(t, maxProducers+1, len(table.byID), "keys are forgotten before producers")
+}
+
+// However long the ids are, a checkpoint with a full table can be read again: it is a line
+// of the log, which is refused beyond 64 MiB.
+func TestCheckpointOfAFullTable(t *testing.T) {
+	table := newProducerTable()
+	long := strings.Repeat("x", 190)
+	for i := 0; !table.full("key:new", 10); i++ {
+		table.put(&producerState{id: fmt.Sprintf("key:%s%010d", long, i), hash: 1 << 63, at: 1 << 41, request: request{seq: 0, base: 1 << 40, count: 10_000, timestamp: 1 << 41}})
+	}
+	for i := range maxProducers {
+		table.put(&producerState{id: fmt.Sprintf("%s%010d", long, i), epoch: 1 << 40, hash: 1 << 63, at: 1 << 41, request: request{seq: 1 << 60, base: 1 << 40, count: 10_000, timestamp: 1 << 41}})
+	}
+	require.Less(t, base64.StdEncoding.EncodedLen(len(table.encode(level.Newest))), 63<<20)
+}
+
+func TestKeysOfAllReplicasAreBounded(t *testing.T) {
+	budget := NewKeyBudget(2*keyFloor + 10)
+	full, small := newProducerTable(), newProducerTable()
+	full.countIn(budget)
+	small.countIn(budget)
+	for i := range 2*keyFloor + 9 {
+		full.put(&producerState{id: fmt.Sprint("key:", i), at: 10})
+		full.put(&producerState{id: fmt.Sprint("other", i), at: 10})
+	}
+	require.False(t, full.full("key:new", 11))
+	small.put(&producerState{id: "key:1", at: 10})
+	small.put(&producerState{id: "key:1", at: 11})
+	require.EqualValues(t, 2*keyFloor+10, budget.Used(), "one that comes again counts once")
+	require.True(t, full.full("key:new", 11))
+	require.False(t, full.full("new", 11))
+	require.False(t, small.full("key:new", 11), "it has a floor")
+	again, err := decodeProducerTable(full.encode(level.Newest))
+	require.NoError(t, err)
+	again.countIn(budget)
+	full.ended()
+	full.ended()
+	require.EqualValues(t, 2*keyFloor+10, budget.Used())
+	again.ended()
+	small.put(&producerState{id: "key:2", at: 12 + keyRetention.Milliseconds()})
+	require.EqualValues(t, 1, budget.Used())
+}
+
+// A table that nobody has any more gives back what it had.
+func TestKeysOfALostTable(t *testing.T) {
+	budget := NewKeyBudget(10)
+	func() {
+		lost := newProducerTable()
+		lost.countIn(budget)
+		lost.put(&producerState{id: "key:1", at: 10})
+	}()
+	require.Eventually(t, func() bool { runtime.GC(); return budget.Used() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+func BenchmarkKeyInTheTable(b *testing.B) {
+	table := newProducerTable()
+	table.keys.most = b.N + 1
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range b.N {
+		table.put(&producerState{id: fmt.Sprintf("key:%036d", i), at: 10})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/key")
+	b.ReportMetric(float64(len(table.encode(level.Newest)))/float64(b.N), "encoded-B/key")
 }

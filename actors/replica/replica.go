@@ -45,6 +45,7 @@ type Config struct {
 	MaxBatchBytes  int  // what one entry may gather; a larger proposal has an entry of its own
 	Now            func() time.Time
 	Millis         func() int64  // for append times, in milliseconds since 1970; nil: Now
+	Keys           *KeyBudget    // of all replicas of the process; nil: none
 	ClockJump      time.Duration // how far the append time of the last entry may be ahead of that; 0: 10 minutes
 	Logger         *slog.Logger
 	// ApplyState hands the committed records of an internal topic to its state
@@ -122,6 +123,7 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 	if mutate.On(mutate.ForgetProducers) {
 		r.producers = newProducerTable()
 	}
+	r.producers.countIn(cfg.Keys)
 	if r.compaction, err = decodeCompaction(rec.Checkpoint.Compaction); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -335,6 +337,7 @@ func (r *Replica) Fail(err error) {
 // Close answers everything that waits: what was proposed is unknown, what was
 // only gathered did not happen. The log stays open.
 func (r *Replica) Close() {
+	r.producers.ended()
 	if r.leading != nil {
 		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))
 		r.leading = nil
