@@ -48,7 +48,13 @@ func (l *longPoll) note(n int, change func(*moments)) {
 
 // runLongPoll sends single events one after the other at a rate while one group
 // member waits for them.
-func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
+func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) { return s.longPoll(ctx, false) }
+
+// runLongPollCommit is the same with automatic commits, which come before the
+// deliveries.
+func runLongPollCommit(ctx context.Context, s *session) ([]Measurement, error) { return s.longPoll(ctx, true) }
+
+func (s *session) longPoll(ctx context.Context, autoCommit bool) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err
@@ -60,11 +66,11 @@ func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
 	}
 	l := &longPoll{
 		session: s, topic: topic, slots: newSchedule(rate, time.Now()), events: map[int]*moments{},
-		ack: newRecorder("longpoll/ack"), delivered: newRecorder("longpoll/delivery"), beyond: newRecorder("longpoll/beyond-ack"),
+		ack: newRecorder(s.workload.name + "/ack"), delivered: newRecorder(s.workload.name + "/delivery"), beyond: newRecorder(s.workload.name + "/beyond-ack"),
 	}
 	l.ack.slots = l.slots
 	// The consumer joins before the first event, so that a poll waits for it.
-	poll := client.PollRequest{Cluster: s.cluster, Group: topic, Topics: []string{topic}, Wait: time.Millisecond}
+	poll := client.PollRequest{Cluster: s.cluster, Group: topic, Topics: []string{topic}, AutoCommit: autoCommit, Wait: time.Millisecond}
 	reply, err := s.client.Poll(ctx, poll)
 	if err != nil {
 		return nil, fmt.Errorf("join group: %w", err)
@@ -109,7 +115,9 @@ func (l *longPoll) consume(ctx context.Context, poll client.PollRequest) error {
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		}
-		poll.After = reply.Cursor
+		if !poll.AutoCommit {
+			poll.After = reply.Cursor
+		}
 		for _, msg := range reply.Messages {
 			n, err := strconv.Atoi(msg.Value.String())
 			if err != nil {

@@ -18,6 +18,7 @@ var workloads = []workload{
 	{name: "produce-async", about: "the Go client's Producer; latency from Send to its callback", fixed: asyncLanes, run: runAsync},
 	{name: "fetch", about: "reads of a partition that is there already, from memory as a rule", run: runFetch},
 	{name: "longpoll", about: "single events to parked polls: until the ack, until the delivery, and the difference", fixed: 1, run: runLongPoll},
+	{name: "longpoll-commit", about: "the same with automatic commits", fixed: 1, run: runLongPollCommit},
 	{name: "poll", about: "polls of one record that is there, each connection with a group of its own; nothing is committed", run: runPoll},
 	{name: "poll-commit", about: "the same, and each record is committed before it is returned", run: runPollCommit},
 	{name: "commit", about: "POST /offset, each connection for a group of its own", run: runCommit},
