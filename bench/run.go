@@ -65,6 +65,8 @@ type targets struct {
 	o            *Options
 	progress     *progress
 	echo, broker *process
+	asks         *process // a broker that asks for tokens
+	asksWith     *Options // how it was started
 }
 
 // run measures one workload.
@@ -97,16 +99,14 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 	url := t.o.Server
 	s.cluster, s.kafka = t.o.Cluster, t.o.KafkaServer
 	if url == "" {
-		if t.broker == nil {
-			t.progress.line("starting a broker ...")
-			if t.broker, err = startBroker(ctx, t.o); err != nil {
-				return err
-			}
+		p, err := t.own(ctx, s)
+		if err != nil {
+			return err
 		}
-		s.kafka = t.broker.kafka
-		url, s.pids, s.cluster = t.broker.url, []int{t.broker.cmd.Process.Pid}, ownCluster
+		s.kafka = p.kafka
+		url, s.pids, s.cluster = p.url, []int{p.cmd.Process.Pid}, ownCluster
 	}
-	if s.client, err = client.New(url, client.WithToken(t.o.Token)); err != nil {
+	if s.client, err = client.New(url, client.WithToken(s.Token)); err != nil {
 		return err
 	}
 	if s.target, err = address(url); err != nil {
@@ -116,6 +116,22 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 		return nil
 	}
 	return createOwnCluster(ctx, s.client, t.o)
+}
+
+// own is the broker that the bench starts for s, when it is first needed.
+func (t *targets) own(ctx context.Context, s *session) (p *process, err error) {
+	broker := &t.broker
+	if s.workload.tokens {
+		if t.asksWith == nil {
+			t.asksWith = guarded(t.o)
+		}
+		broker, s.Options = &t.asks, t.asksWith
+	}
+	if *broker == nil {
+		t.progress.line("starting a broker ...")
+		*broker, err = startBroker(ctx, s.Options)
+	}
+	return *broker, err
 }
 
 // createOwnCluster makes the cluster of a broker that the bench has started.
@@ -132,7 +148,7 @@ const (
 )
 
 func (t *targets) stop() {
-	for _, p := range []*process{t.echo, t.broker} {
+	for _, p := range []*process{t.echo, t.broker, t.asks} {
 		if p != nil {
 			p.stop()
 		}

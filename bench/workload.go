@@ -6,6 +6,7 @@ import "context"
 type workload struct {
 	name, about string
 	echo        bool // runs against the echo server, not the broker
+	tokens      bool // needs a broker that asks for tokens
 	fixed       int  // number of connections whatever the options say; 0: as they say
 	run         func(ctx context.Context, s *session) ([]Measurement, error)
 }
@@ -28,6 +29,7 @@ var workloads = []workload{
 	{name: "kafka-fetch", about: "fetch with Kafka's protocol: up to 1 MiB a request", run: runKafkaFetch},
 	{name: "kafka-client-produce", about: "produce-async with franz-go, as many clients as connections", fixed: 1, run: runKafkaClientProduce},
 	{name: "kafka-client-fetch", about: "a topic read from its beginning with franz-go, again and again", fixed: 1, run: runKafkaClientFetch},
+	{name: "fair", about: "single events of 8 clients with a connection each, alone and beside one that has as many as --connections; each has a token", tokens: true, run: runFair},
 	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
 }
 

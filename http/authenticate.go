@@ -54,6 +54,9 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 	if needs.on == everything && !c.who.Everything(do) {
 		return protocol.Access{Who: c.who, Do: do}.Forbidden(do, "everything", "", "*")
 	}
+	if !needs.open() {
+		c.enter()
+	}
 	return nil
 }
 

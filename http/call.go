@@ -59,6 +59,7 @@ type call struct {
 	done      func(*call) // is to be called when the answer is there
 	suspended bool        // the answer is waited for, and done is called later
 	streams   bool        // the answer is a stream
+	entered   any         // as whom the request has passed the gate; nil: it has not
 }
 
 // keepBytes is the largest buffer that is kept for other requests, in bytes.
@@ -75,6 +76,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 }
 
 func (s *Server) release(c *call) {
+	c.leave()
 	if c.held > 0 {
 		s.bytes.Give(c.held)
 	}
@@ -97,6 +99,23 @@ func (s *Server) release(c *call) {
 	}
 	*c = next
 	s.calls.Put(c)
+}
+
+// enter waits for the request's turn, if its client has many others under way.
+func (c *call) enter() {
+	c.entered = c.who
+	if usage := c.who.Usage(); usage != nil {
+		c.entered = usage // of all principals of a token
+	}
+	c.srv.gate.Enter(c.entered, c.began)
+}
+
+// leave lets other requests of the client in.
+func (c *call) leave() {
+	if c.entered != nil {
+		c.srv.gate.Leave(c.entered)
+		c.entered = nil
+	}
 }
 
 // wrap makes a handler of fasthttp's of a route.

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -41,6 +42,10 @@ func (f *fakeBackend) OpenReading(req *protocol.ReadingRequest) (protocol.Readin
 		r.at[0] = n
 	}
 	return r, nil
+}
+
+func (f *fakeBackend) StreamEnded(_, group string, id protocol.ConsumerID, number uint64) {
+	f.ended <- fmt.Sprintf("%s %d %d", group, id, number)
 }
 
 // failReadings makes every look of a reading fail.

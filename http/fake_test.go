@@ -426,10 +426,6 @@ func (f *fakeBackend) LeaveGroup(_, _ string, id protocol.ConsumerID) *protocol.
 	return nil
 }
 
-func (f *fakeBackend) StreamEnded(_, group string, id protocol.ConsumerID, number uint64) {
-	f.ended <- fmt.Sprintf("%s %d %d", group, id, number)
-}
-
 func (f *fakeBackend) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
 	f.seek(req)
 	return nil, nil

@@ -17,6 +17,7 @@ import (
 	"ottla/http/access"
 	"ottla/http/budget"
 	"ottla/http/conn"
+	"ottla/http/fair"
 	"ottla/http/fanout"
 )
 
@@ -38,6 +39,7 @@ type Server struct {
 	parked  *budget.Budget  // reads that wait, and streams
 
 	feeds   *fanout.Feeds  // of streams of topics
+	gate    *fair.Gate     // of requests; nil where nobody is asked who he is
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
 
 	started  time.Time
@@ -70,6 +72,9 @@ func New(b Backend, o Options) *Server {
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
 	s.metrics = newMetrics(s)
 	s.feeds = s.newFeeds()
+	if s.access != nil {
+		s.gate = fair.NewGate()
+	}
 	s.handler = s.routes()
 	return s
 }

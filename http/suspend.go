@@ -51,6 +51,7 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
 	s.requestID = string(c.requestID())
 	session.Suspend(s)
+	c.leave() // what only waits takes no part of the server
 	c.suspended = true
 	return nil
 }

@@ -1,0 +1,166 @@
+// Package fair shares out a busy server among its clients: one that sends many requests
+// at the same time does not get more of it than its share while others want theirs.
+//
+// As long as one client is alone, it may do what it likes. When others send requests
+// too, and together they have as many under way as keep the server busy, a client that
+// has its share under way waits: until one of its own has been answered, or there is
+// room. A client that never has more under way than its share, which is what most are
+// like, waits for nobody. How many keep the server busy depends on who is there: among
+// clients that all send many, more are let in, because that makes the server faster, and
+// the time that one takes matters to none of them.
+package fair
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// window is how long a client counts among those who want their share after it has
+	// sent a request: one or two windows. It bridges the pause between an answer and the
+	// next request.
+	window = 100 * time.Millisecond
+	// least is how many requests a client may have under way, however many others there are.
+	least = 4
+	// perCPU is how many requests for each CPU keep a server busy. More of them make it
+	// faster, as larger groups are committed at once, but each of them slower. perCPUMany is
+	// for clients that all have more than least under way.
+	perCPU     = 4
+	perCPUMany = 64
+)
+
+// Gate lets requests in. A nil Gate lets in all.
+type Gate struct {
+	cpus     int
+	mu       sync.Mutex
+	underWay int       // requests, of all clients
+	queue    []*client // those with waiting requests, in turn
+	clients  map[any]*client
+	began    time.Time // the present window
+	number   uint64    // of the present window
+	now      census    // of the present window
+	before   census    // of the window before
+}
+
+// census is how many clients there were in a window, and how many of them were greedy:
+// they had more than least requests under way.
+type census struct{ clients, greedy int }
+
+// client is one who sends requests.
+type client struct {
+	underWay int
+	waiting  []chan struct{} // those whose turn comes later, oldest first
+	window   uint64          // when it sent a request last
+	greedy   uint64          // the last window in which it was greedy
+}
+
+// NewGate returns a gate for as many CPUs as the process may use.
+func NewGate() *Gate {
+	return &Gate{cpus: runtime.GOMAXPROCS(0), clients: map[any]*client{}, number: 1}
+}
+
+// Enter waits until a request of the client may begin. Leave must follow. It waits only
+// while other requests of the same client are under way.
+func (g *Gate) Enter(who any, now time.Time) {
+	if turn := g.enter(who, now); turn != nil {
+		<-turn
+	}
+}
+
+func (g *Gate) enter(who any, now time.Time) (turn chan struct{}) {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Sub(g.began) >= window {
+		g.next(now)
+	}
+	c := g.clients[who]
+	if c == nil {
+		c = &client{}
+		g.clients[who] = c
+	}
+	if c.window != g.number {
+		c.window = g.number
+		g.now.clients++
+	}
+	if c.greedy != g.number && (c.underWay >= least || len(c.waiting) > 0) {
+		c.greedy = g.number
+		g.now.greedy++
+	}
+	if len(c.waiting) == 0 && g.admits(c) {
+		c.underWay++
+		g.underWay++
+		return nil
+	}
+	turn = make(chan struct{})
+	if c.waiting = append(c.waiting, turn); len(c.waiting) == 1 {
+		g.queue = append(g.queue, c)
+	}
+	return turn
+}
+
+// admits reports whether a request of c may begin.
+func (g *Gate) admits(c *client) bool {
+	n := max(g.now.clients, g.before.clients)
+	if n < 2 {
+		return true
+	}
+	busy := perCPU * g.cpus
+	if max(g.now.greedy, g.before.greedy) >= n {
+		busy = perCPUMany * g.cpus
+	}
+	return g.underWay < busy || c.underWay < max(least, busy/n)
+}
+
+// Leave says that a request has been answered, or waits for something that takes no
+// part of the server.
+func (g *Gate) Leave(who any) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.clients[who].underWay--
+	g.underWay--
+	for skipped := 0; skipped < len(g.queue); { // whoever may, in turn
+		c := g.queue[0]
+		if g.queue = g.queue[1:]; !g.admits(c) {
+			g.queue = append(g.queue, c)
+			skipped++
+			continue
+		}
+		skipped = 0
+		close(c.waiting[0])
+		c.waiting = c.waiting[1:]
+		c.underWay++
+		g.underWay++
+		if len(c.waiting) > 0 {
+			g.queue = append(g.queue, c)
+		}
+	}
+}
+
+// next begins a window, and forgets clients that have sent nothing in the last one.
+func (g *Gate) next(now time.Time) {
+	g.before = g.now
+	if now.Sub(g.began) >= 2*window {
+		g.before = census{}
+	}
+	g.began, g.now = now, census{}
+	g.number++
+	for who, c := range g.clients {
+		if c.underWay > 0 {
+			c.window = g.number // it wants its share as long as it has something under way
+			g.now.clients++
+			if c.underWay > least {
+				c.greedy = g.number
+				g.now.greedy++
+			}
+		} else if c.window+1 < g.number {
+			delete(g.clients, who)
+		}
+	}
+}

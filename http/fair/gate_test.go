@@ -1,0 +1,167 @@
+package fair
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// newTestGate is a gate for so many CPUs.
+func newTestGate(cpus int) (*Gate, time.Time) {
+	g := NewGate()
+	g.cpus = cpus
+	return g, time.Unix(1000, 0)
+}
+
+func TestOneClientAloneIsNotBounded(t *testing.T) {
+	g, now := newTestGate(1)
+	for range 1000 {
+		require.Nil(t, g.enter("a", now))
+	}
+	for range 1000 {
+		g.Leave("a")
+	}
+	assert.Zero(t, g.clients["a"].underWay)
+}
+
+// With modest clients there, a greedy one may have its share under way and the rest
+// waits in turn; they do not wait.
+func TestAGreedyClientGetsItsShare(t *testing.T) {
+	g, now := newTestGate(1)
+	for i := range 7 {
+		require.Nil(t, g.enter(i, now), "modest")
+	}
+	var turns []chan struct{}
+	for i := range 20 {
+		turn := g.enter("greedy", now)
+		if i < least {
+			require.Nil(t, turn)
+			continue
+		}
+		require.NotNil(t, turn, i)
+		turns = append(turns, turn)
+	}
+	require.Nil(t, g.enter(3, now), "one more of a modest one")
+	for i, turn := range turns {
+		select {
+		case <-turn:
+			t.Fatal("too early")
+		default:
+		}
+		g.Leave("greedy")
+		<-turn
+		assert.Equal(t, least, g.clients["greedy"].underWay, i)
+	}
+}
+
+// Where there is room nobody waits, and when others end, those who wait go on.
+func TestRoomIsUsed(t *testing.T) {
+	g, now := newTestGate(4)
+	g.Enter("modest", now)
+	for range 4*perCPU - 1 {
+		require.Nil(t, g.enter("greedy", now), "there is room")
+	}
+	first := g.enter("greedy", now)
+	require.NotNil(t, first)
+	g.Leave("modest")
+	<-first
+	now = now.Add(window)
+	second := g.enter("greedy", now)
+	require.NotNil(t, second, "the modest one was there a moment ago")
+	now = now.Add(window)
+	require.NotNil(t, g.enter("greedy", now), "in turn")
+	g.Leave("greedy")
+	<-second
+	assert.Equal(t, 4*perCPU+1, g.clients["greedy"].underWay)
+	assert.Equal(t, 4*perCPU+1, g.underWay)
+}
+
+// Greedy clients among themselves have much more under way, in equal shares.
+func TestGreedyClientsShareMore(t *testing.T) {
+	g, now := newTestGate(1)
+	for i := range 10 * perCPUMany {
+		g.enter(i%2, now)
+	}
+	g.Leave(0) // the next answer shows that there is room
+	for i := range 2 {
+		assert.GreaterOrEqual(t, g.clients[i].underWay, perCPUMany/2)
+	}
+	assert.LessOrEqual(t, g.underWay, perCPUMany*3/2)
+	now = now.Add(window)
+	require.Nil(t, g.enter("modest", now))
+	for i := range 2 {
+		for range 200 {
+			if g.clients[i].underWay > 0 {
+				g.Leave(i)
+			}
+		}
+	}
+	assert.LessOrEqual(t, g.underWay, 2*least+1, "now there is a modest one")
+}
+
+// Who is silent is forgotten; who has a request under way is not, and counts.
+func TestSilentClientsAreForgotten(t *testing.T) {
+	g, now := newTestGate(1)
+	g.Enter("slow", now)
+	for i := range 100 {
+		g.Enter(i, now)
+		g.Leave(i)
+	}
+	for range 5 {
+		now = now.Add(2 * window)
+		g.Enter("other", now)
+		g.Leave("other")
+	}
+	assert.Len(t, g.clients, 2)
+	assert.Equal(t, 2, g.now.clients)
+	g.Leave("slow")
+	for range 2 {
+		now = now.Add(3 * window)
+		g.Enter("other", now)
+		g.Leave("other")
+	}
+	assert.Equal(t, 1, g.now.clients)
+	assert.Len(t, g.clients, 1)
+}
+
+func TestNoGateLetsInAll(t *testing.T) {
+	var g *Gate
+	g.Enter("a", time.Now())
+	g.Leave("a")
+}
+
+// Many clients at once: nobody waits for ever, and nobody has more than its share under
+// way for long.
+func TestGateUnderLoad(t *testing.T) {
+	g, _ := newTestGate(1)
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	for i := range 10 {
+		for range 1 + i*2 {
+			wg.Go(func() {
+				for range 200 {
+					g.Enter(i, time.Now())
+					if rand.IntN(20) == 0 {
+						runtime.Gosched()
+					}
+					done.Add(1)
+					g.Leave(i)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	assert.EqualValues(t, 200*100, done.Load())
+	assert.Zero(t, g.underWay)
+	assert.Empty(t, g.queue)
+	for _, c := range g.clients {
+		assert.Zero(t, c.underWay)
+		assert.Empty(t, c.waiting)
+	}
+}

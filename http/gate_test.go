@@ -1,0 +1,49 @@
+package http
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
+)
+
+// While others send requests too, a client with many connections has only its share of
+// them under way, and theirs go past those of it that wait.
+func TestAGreedyClientHasOnlyItsShareUnderWay(t *testing.T) {
+	h, _ := guarded(t, Options{})
+	h.b.add("a", 1)
+	greedy, modest := h.limited("greedy", "null"), h.limited("modest", "null")
+	var underWay, most atomic.Int64
+	goOn := make(chan struct{})
+	h.b.produce = func(reqs []*protocol.ProduceRequest, _ time.Time) {
+		if reqs[0].Topic.Name == "a" {
+			n := underWay.Add(1)
+			defer underWay.Add(-1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			<-goOn
+		}
+	}
+	h.b.add("b", 1)
+	wantOK(t, h.do("POST", "/events", `{"topic":"b","value":1}`, modest...), 200)
+	const requests = 200
+	var wg sync.WaitGroup
+	for range requests {
+		wg.Go(func() {
+			assert.Equal(t, 200, h.do("POST", "/events", `{"topic":"a","value":1}`, greedy...).status)
+		})
+	}
+	require.Eventually(t, func() bool { return underWay.Load() >= 4 }, patience, time.Millisecond)
+	for range 20 {
+		wantOK(t, h.do("POST", "/events", `{"topic":"b","value":1}`, modest...), 200)
+	}
+	require.Less(t, underWay.Load(), int64(requests))
+	close(goOn)
+	wg.Wait()
+	assert.Less(t, most.Load(), int64(requests))
+}
