@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-kafka chaos-fleet chaos-sum sim mutate mutate-chaos \
+.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
@@ -133,6 +133,9 @@ chaos-kafka: ## Harm the broker under load of Kafka clients beside those of HTTP
 
 chaos-fleet: ## Harm a fleet of CHAOS_NODES (3) processes in CHAOS_RUNS x CHAOS_ROUNDS rounds of nodes, split, roll and found
 	@$(MAKE) --no-print-directory chaos CHAOS_CAMPAIGNS="$(CHAOS_FLEET)" CHAOS_FLAGS="-nodes $(CHAOS_NODES) $(CHAOS_FLAGS)"
+
+chaos-mixed: before ## Upgrade a fleet and go back, from and to the program of commit REF, in CHAOS_RUNS x CHAOS_ROUNDS rounds
+	@$(MAKE) --no-print-directory chaos CHAOS_CAMPAIGNS=mixed CHAOS_FLAGS="-before $(BEFORE) -nodes $(CHAOS_NODES) $(CHAOS_FLAGS)"
 
 chaos-sum: ## Add up the results of all runs of make chaos, as a table
 	@$(GO) run ./chaos -sum $(CHAOS_RESULTS)

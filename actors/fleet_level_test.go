@@ -78,3 +78,21 @@ func TestHeldLevelIsRaisedWhenAskedFor(t *testing.T) {
 	assert.Equal(t, level.Newest, f.nodes[3].env.fleet.Level(), "from the first moment on")
 	awaitReady(t, f.nodes[3])
 }
+
+// A node that has just joined does not say of a group that it does not exist before it
+// knows the fleet's clusters.
+func TestJoiningNodeKnowsGroupsOrSaysThatItDoesNot(t *testing.T) {
+	f := newFleet(t, 3)
+	produce(t, f.nodes[1], "q", 0, "0")
+	_, _, err := f.nodes[1].PutQueue(context.Background(), &protocol.QueueSpec{Group: "work", Topics: []string{"q"}}, false)
+	require.Nil(t, err)
+	n := f.begin(4)
+	for deadline := time.Now().Add(patience); ; {
+		_, err := n.Group("", "work")
+		if err == nil {
+			return
+		}
+		require.NotEqual(t, protocol.CodeGroupNotFound, err.Code)
+		require.True(t, time.Now().Before(deadline), err.Message)
+	}
+}

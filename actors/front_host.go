@@ -91,6 +91,12 @@ func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool,
 			}
 		}
 	}
+	// What the fleet's metadata has brought is on its way to the node's actor.
+	handled := protocol.NewFuture[struct{}]()
+	h.n.env.system.Root.Send(h.n.pid, &nodeAsked{Reply: handled})
+	if _, ok := handled.Wait(deadline); !ok {
+		return true, errNoMetadata()
+	}
 	return true, nil
 }
 

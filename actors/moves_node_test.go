@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,4 +220,18 @@ func TestOneProcessBecomesAFleet(t *testing.T) {
 	f.start(5)
 	f.start(6)
 	require.Eventually(t, func() bool { return len(held(2)) == 5 }, patience, 10*time.Millisecond, "five of the five that are left")
+}
+
+// A node that is gone and runs on says so.
+func TestGoneNodeSaysSo(t *testing.T) {
+	f := newFleet(t, 3)
+	f.start(4)
+	task, err := f.nodes[1].DecommissionNode(context.Background(), 2)
+	require.Nil(t, err)
+	require.Equal(t, protocol.TaskDone, awaitTask(t, f.nodes[1], task.ID).State)
+	says := func() bool { return strings.Contains(f.nodes[2].Readiness().Joining, "it is gone") }
+	require.Eventually(t, says, patience, 5*time.Millisecond)
+	f.stop(2)
+	f.begin(2)
+	require.Eventually(t, says, patience, 5*time.Millisecond, "after a restart too")
 }

@@ -205,6 +205,8 @@ type (
 		Reply   protocol.Future[*protocol.Error]
 	}
 	endNode struct{ Reply protocol.Future[error] }
+	// nodeAsked is answered once all that was sent before has been handled.
+	nodeAsked struct{ Reply protocol.Future[struct{}] }
 )
 
 // Receive implements actor.Actor.
@@ -221,6 +223,8 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.tellClusters(ctx, m)
 	case *fleetFound:
 		a.startFleet(ctx, m)
+	case *nodeAsked:
+		m.Reply.Put(struct{}{})
 	case *membersHeard:
 		a.membersHeard(m)
 	case *fleetChanged:

@@ -65,7 +65,7 @@ func TestBriefFleetCampaigns(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var said strings.Builder
 			res, err := runCampaign(&options{
-				binary: binary, campaign: c.name, rounds: 2, seed: time.Now().UnixNano(), producers: 4, nodes: 3,
+				binary: binary, before: binary, campaign: c.name, rounds: 2, seed: time.Now().UnixNano(), producers: 4, nodes: 3,
 				minUp: 20 * time.Millisecond, maxUp: 200 * time.Millisecond, within: time.Minute,
 			}, &said)
 			t.Log(said.String())

@@ -44,6 +44,8 @@ var campaigns = []campaign{
 	{name: "nodes", fleet: true, faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultMostKilled, faultAllKilled}},
 	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
 	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
+	{name: "mixed", fleet: true, faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
+	{name: "grow", fleet: true, faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
 	{name: "found", fleet: true, faults: []*fault{faultFound}},
 }
 
@@ -83,6 +85,13 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 		return nil, err
 	}
 	temporary := o.dir == ""
+	for _, path := range []*string{&o.binary, &o.before, &o.dir} { // servers run elsewhere
+		if *path != "" {
+			if *path, err = filepath.Abs(*path); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if temporary {
 		if o.dir, err = os.MkdirTemp("", "ottla-chaos-"); err != nil {
 			return nil, err
@@ -120,8 +129,8 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 // again returns the command that repeats the campaign's decisions. The instants
 // at which they take effect are never the same.
 func (o *options) again() string {
-	return fmt.Sprintf("go run ./chaos -binary %s -campaign %s -rounds %d -seed %d -producers %d -nodes %d -min-up %s -max-up %s -kafka=%t",
-		o.binary, o.campaign, o.rounds, o.seed, o.producers, o.nodes, o.minUp, o.maxUp, o.kafka)
+	return fmt.Sprintf("go run ./chaos -binary %s -before=%s -campaign %s -rounds %d -seed %d -producers %d -nodes %d -min-up %s -max-up %s -kafka=%t",
+		o.binary, o.before, o.campaign, o.rounds, o.seed, o.producers, o.nodes, o.minUp, o.maxUp, o.kafka)
 }
 
 // campaign sets up, injects faults and checks. Nothing of it runs on afterwards.
@@ -145,6 +154,13 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	var wg sync.WaitGroup
 	w.clients(ctx, &wg)
 	rounds, err := w.rounds(faults)
+	switch {
+	case err != nil:
+	case c.name == "mixed":
+		err = w.finalize()
+	case c.name == "grow":
+		err = w.finishGrown()
+	}
 	if err == nil {
 		pause(ctx, 500*time.Millisecond) // without a fault
 	}
@@ -164,7 +180,14 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 		all |= f.needs | f.uses
 	}
 	if c.fleet {
-		return c.faults, w.newFleet(w.o.nodes)
+		if c.name == "grow" {
+			return c.faults, w.growFleet(w.o.nodes)
+		}
+		err := w.newFleet(w.o.nodes)
+		if err == nil && c.name == "mixed" {
+			err = w.startMixed()
+		}
+		return c.faults, err
 	}
 	var err error
 	if w.s, err = newServer(w.o.binary, w.o.dir); err != nil {

@@ -32,6 +32,8 @@
 //	nodes     one node, most or all are killed, one right after the other; nodes are stopped for up to 10 s and go on
 //	split     links are cut, one way or both, around a node, between halves, but for a bridge or a ring; they flap, are slow, are reset
 //	roll      all nodes are stopped in order and started again, in turn
+//	mixed     nodes change to another version of the broker (-before) and back, one or all, in order or killed; nodes are killed and stopped, a pair is cut; in the end all run the newer one, and the level is raised
+//	grow      of a fleet with a node more: nodes are decommissioned, which is called off or not, lost and replaced, and join anew; brokers are rebalanced, clusters grown and shrunk; meanwhile nodes are killed and links cut
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
 //
 // With -kafka clients of franz-go produce to, read and consume the same topics beside
@@ -60,6 +62,7 @@
 //	stale              a cursor of an old generation was accepted
 //	offset             committed offsets did not behave like registers (package offsetcheck)
 //	damaged            a file in use is damaged in the end, though everything was scrubbed
+//	level              a node did not know the level of its fleet in the end
 //	stuck              the broker did not serve again within a minute
 //	answer, admin      an answer contradicts itself, or an administrative request failed
 //	unreadable         a log could not be read in the end

@@ -14,6 +14,7 @@ import (
 // options are the options of the command line.
 type options struct {
 	binary    string
+	before    string
 	campaign  string
 	rounds    int
 	seed      int64
@@ -32,6 +33,7 @@ func main() {
 	intercept.Main()
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/ottla", "the broker")
+	flag.StringVar(&o.before, "before", "", "the broker of a version before, of the campaign mixed")
 	flag.StringVar(&o.campaign, "campaign", "mix", "which faults are injected, see -list")
 	flag.IntVar(&o.rounds, "rounds", 20, "number of faults to inject")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of all random decisions; it also picks the broker whose files are damaged")

@@ -26,6 +26,7 @@ const (
 type server struct {
 	binary, dir, addr string
 	args              []string // more of them
+	env               []string // likewise
 	log               *os.File
 	boots             int                    // number of simulated boots of the machine, 0: none
 	intercept         *intercept.Interceptor // decides about its syncs; nil: nobody does
@@ -81,9 +82,11 @@ func (s *server) launch() error {
 		}
 	}
 	cmd.Stdout, cmd.Stderr = s.log, s.log
+	cmd.Dir = filepath.Dir(s.log.Name()) // where no config.yaml is: another version may not know all of its keys
 	// Retention runs all the time. Topics are not created automatically, or a
 	// produce would create one again that was just deleted.
 	cmd.Env = append(os.Environ(), "OTTLA_STORAGE_RETENTION_CHECK_INTERVAL=500ms", "OTTLA_AUTO_CREATE_TOPICS=false")
+	cmd.Env = append(cmd.Env, s.env...)
 	if s.scrubs {
 		cmd.Env = append(cmd.Env, "OTTLA_STORAGE_SCRUB_INTERVAL="+scrubInterval, "OTTLA_STORAGE_SCRUB_BYTES_PER_SECOND="+scrubBandwidth)
 	}

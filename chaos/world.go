@@ -44,6 +44,7 @@ type world struct {
 	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
 	restarts     int
 	foundVersion string
+	grown        bool   // the cluster has more brokers than at first
 	targets      int    // how many clients talk to a fleet
 	kafka        string // the address of the first broker for Kafka clients; "": there are none
 }

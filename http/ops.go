@@ -40,7 +40,7 @@ func getReady(c *call) *protocol.Error {
 		e = protocol.Errorf(protocol.CodeStarting, "the broker is starting")
 	}
 	if r.Joining != "" {
-		e = protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet yet: %s", r.Joining)
+		e = protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet: %s", r.Joining)
 	}
 	state, err := json.Marshal(r)
 	if err != nil {

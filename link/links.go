@@ -27,6 +27,7 @@ const (
 // Links are a node's connections with the other nodes of its fleet. All methods
 // may be called from any goroutine.
 type Links struct {
+	expelled atomic.Bool
 	cfg      Config
 	log      *slog.Logger
 	tls      func() *tls.Config // nil: none
@@ -158,6 +159,10 @@ func (l *Links) Change(f func(*Identity)) {
 	f(&self)
 	l.SetIdentity(self)
 }
+
+// Expelled reports whether another node has said that this one has left the fleet for
+// good.
+func (l *Links) Expelled() bool { return l.expelled.Load() }
 
 // SetPeers says who the other members of the fleet are, and which uuids have left
 // it for good. It replaces what was said before: those that are no longer named

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -154,6 +155,9 @@ func (p *peer) dialMissing() (failed bool) {
 func (p *peer) failed(lane Lane, err error) {
 	if p.ctx.Err() != nil {
 		return
+	}
+	if refused := (*Refusal)(nil); errors.As(err, &refused) && refused.Reason == ReasonRetired {
+		p.l.expelled.Store(true)
 	}
 	p.mu.Lock()
 	text := err.Error()

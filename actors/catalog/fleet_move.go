@@ -92,6 +92,9 @@ func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive f
 		for i, node := range next.Nodes {
 			if node == lost {
 				next.Nodes[i] = with
+				if p.Settings.ID == own.Settings.ID {
+					next.Nodes[i] = s.voterFor(&next, with, alive)
+				}
 				t.Brokers = append(t.Brokers, TaskBroker{Cluster: p.Settings.ID, Broker: i + 1})
 				delete(next.Moves, i+1) // the node that it was moving to has a part of it only
 			}
@@ -106,6 +109,26 @@ func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive f
 	}
 	t.Brokers = slices.DeleteFunc(t.Brokers, func(b TaskBroker) bool { p := s.placed[b.Cluster]; return p != nil && p.Phase == PlacedDeleting })
 	return t, append(recs, s.taskRecords(t)...), nil
+}
+
+// voterFor is the node that gets a part of the fleet's metadata in the place of a lost one:
+// with, or another one where that has a part already. Two parts at one node would take the
+// majority with them when it fails.
+func (s *State) voterFor(p *PlacedCluster, with uint64, alive func(uint64) bool) uint64 {
+	others := slices.Clone(p.Nodes)
+	for i := range others {
+		others[i] = p.Aim(i + 1)
+	}
+	if !slices.Contains(p.Nodes, with) && !slices.Contains(others, with) {
+		return with
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
+		n := s.nodes[id]
+		if alive(id) && !n.Gone && !n.Leaving && !n.Draining && !slices.Contains(p.Nodes, id) && !slices.Contains(others, id) {
+			return id
+		}
+	}
+	return with
 }
 
 func (s *State) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {

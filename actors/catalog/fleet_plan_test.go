@@ -192,6 +192,24 @@ func TestReplaceWhileBrokersMove(t *testing.T) {
 	}
 }
 
+// Whoever takes the place of a lost node does not get a second part of the fleet's metadata
+// while another node has none.
+func TestReplacedPartOfTheMetadataStaysApart(t *testing.T) {
+	h := newFleetHarness(t, "", "", "", "", "")
+	h.cluster("c", 3, 1, 2, 3)
+	h.dead[2] = true
+	_, recs, err := h.s.DecideReplaceNode(2, 1, h.f.Own, h.f.Alive, "t", 5)
+	require.Nil(t, err)
+	h.do(recs)
+	assert.Equal(t, []uint64{1, 4, 3}, h.s.placed["own"].Nodes)
+	assert.Equal(t, []uint64{1, 1, 3}, h.s.placed["c"].Nodes, "as it was asked for")
+	h.dead[3], h.dead[5] = true, true
+	_, recs, err = h.s.DecideReplaceNode(3, 1, h.f.Own, h.f.Alive, "u", 6)
+	require.Nil(t, err)
+	h.do(recs)
+	assert.Equal(t, []uint64{1, 4, 1}, h.s.placed["own"].Nodes, "there is nobody else")
+}
+
 func TestFleetsMetadataIsHeldByAnOddNumber(t *testing.T) {
 	h := newFleetHarness(t, "", "", "", "")
 	assert.Equal(t, 3, h.s.Voters(h.f.Own, h.f.Alive))

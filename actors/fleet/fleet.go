@@ -28,6 +28,7 @@ type Options struct {
 	Self     catalog.FleetNode // what the node says of itself; without id
 	Alive    func(id uint64) bool
 	Said     func(id link.NodeID) (link.Identity, bool) // what another node has said of itself; false where it is not heard of
+	Expelled func() bool                                // another node has said that this one is gone
 	Holds    bool                                       // the level is not to be raised by itself, as long as this node runs
 	Level    int                                        // of the fleet, as it was noted here last
 	Raise    func(to int) error                         // notes that the fleet has a level, and tells other nodes
@@ -108,7 +109,12 @@ func (f *Fleet) Belongs() bool {
 // Joining is why the node does not belong to its fleet yet, "" if it does, or is
 // alone.
 func (f *Fleet) Joining() string {
-	if f == nil || f.Belongs() {
+	switch {
+	case f == nil:
+		return ""
+	case f.Belongs() && f.o.Expelled():
+		return "it is gone: it has left the fleet for good; stop it, it can only come back with an empty data directory, as a new node"
+	case f.Belongs():
 		return ""
 	}
 	if why := f.why.Load(); why != nil {

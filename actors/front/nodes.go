@@ -13,7 +13,7 @@ import (
 // Nodes lists the nodes of the fleet; of a process that is alone, none.
 func (fr *Front) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 	if why := fr.host.Joining(); why != "" {
-		return nil, protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet yet: %s", why)
+		return nil, protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet: %s", why)
 	}
 	nodes := slices.Clone(fr.host.Nodes())
 	at := map[uint64]*protocol.NodeInfo{}

@@ -53,7 +53,7 @@ func (fr *Front) makeOverview(now time.Time) *protocol.Overview {
 		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "starting", Message: "the default cluster is being created"})
 	}
 	if why := fr.host.Joining(); why != "" {
-		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "joining", Message: "this node does not belong to its fleet yet: " + why})
+		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "joining", Message: "this node does not belong to its fleet: " + why})
 	}
 	o.addNodes(fr.host.Nodes())
 	if f, err := fr.host.Fleet(); err == nil {

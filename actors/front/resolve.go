@@ -190,8 +190,20 @@ func (fr *Front) topicCluster(cluster, topic string) (*routing.Cluster, *protoco
 }
 
 // groupCluster finds the one cluster that has a group. Groups of which the client
-// may not know are passed over.
+// may not know are passed over. None is said not to exist before it is known that this
+// process knows all clusters.
 func (fr *Front) groupCluster(cluster, group string) (*routing.Cluster, *protocol.Error) {
+	c, err := fr.findGroup(cluster, group)
+	if err == nil || err.Code != protocol.CodeGroupNotFound && err.Code != protocol.CodeClusterNotFound {
+		return c, err
+	}
+	if serr := fr.settle(nil); serr != nil {
+		return nil, serr
+	}
+	return fr.findGroup(cluster, group)
+}
+
+func (fr *Front) findGroup(cluster, group string) (*routing.Cluster, *protocol.Error) {
 	if cluster != "" {
 		if err := fr.mayGroup(cluster, group); err != nil {
 			return nil, err
