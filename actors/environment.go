@@ -127,6 +127,7 @@ type environment struct {
 	feedQueue func(*routing.QueueFeed) // reads for a queue that is led here, on goroutines of its own
 
 	keys       *replica.KeyBudget
+	space      *disk.Reserve
 	background *background.Budget
 	scrubber   *background.Scrubber
 	stats      nodeStats
@@ -151,7 +152,7 @@ func (e *environment) seal(clusterID string) *group.Seal {
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
 		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: supervise.Mailboxes,
-		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, BeforeSync: e.opt.beforeSync,
+		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
 	})
 	e.disk = pid
 	return err

@@ -47,6 +47,9 @@ func (h *frontHost) DiskProblem() string {
 	return ""
 }
 
+// SpaceProblem implements front.Host.
+func (h *frontHost) SpaceProblem() string { return h.n.env.space.Reason() }
+
 // CountInto implements front.Host.
 func (h *frontHost) CountInto(m *protocol.Metrics) {
 	env := h.n.env

@@ -16,6 +16,7 @@ import (
 	"ottla/actors/background"
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/disk"
 	"ottla/actors/fleet"
 	"ottla/actors/forced"
 	"ottla/actors/front"
@@ -120,8 +121,9 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 		actor.WithDeadLetterRequestLogging(false),
 	)
 	supervise.RefuseDeadLetters(system)
+	stopped := make(chan struct{})
 	return &environment{
-		failed: make(chan error, 1), stopped: make(chan struct{}),
+		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}

@@ -56,7 +56,7 @@ func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	switch {
 	case p.life != partitionRunning:
 		pr.Answer(protocol.ProduceResult{Err: protocol.ErrNotLeader})
-	case p.diskFull:
+	case p.diskFull || pr.Request != nil && p.env.space.Full():
 		pr.Answer(protocol.ProduceResult{Err: protocol.Errorf(protocol.CodeStorageFull, "the disk is full")})
 	default:
 		if err := p.env.stalled(); err != nil {

@@ -1,6 +1,7 @@
 package logfile_test
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -151,11 +152,23 @@ func TestEverySyncOfARollPoisons(t *testing.T) {
 	}
 }
 
+// Room for a write is enough: it need not be there for what may come after it.
+func TestRoomForAWriteIsEnough(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	d.Fault = failNth("reserve", 1, syscall.ENOSPC)
+	put(t, l, next(l, 1, `"`+strings.Repeat("x", 100_000)+`"`))
+}
+
 func TestFullDiskIsRetriable(t *testing.T) {
 	for name, full := range map[string]func(d *faultfs.FS){
 		"half the frame is written": func(d *faultfs.FS) { d.SetSpace(40) },
 		"nothing is written":        func(d *faultfs.FS) { d.SetSpace(0) },
-		"reserving fails":           func(d *faultfs.FS) { d.Fault = failNth("reserve", 1, syscall.ENOSPC) },
+		"reserving fails": func(d *faultfs.FS) { // with more than is needed, and without
+			first, second := failNth("reserve", 1, syscall.ENOSPC), failNth("reserve", 2, syscall.ENOSPC)
+			d.Fault = func(op faultfs.Op) error { return cmp.Or(first(op), second(op)) }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := faultfs.New()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"ottla/mutate"
 )
@@ -239,7 +240,12 @@ func (f *File) write(p []byte, off int64) error {
 	}
 	if need := off + int64(len(p)); need > f.reserved {
 		ahead := min(max(off/8, minReserve), maxReserve)
-		if err := h.Reserve(off, int64(len(p))+ahead); err != nil {
+		err := h.Reserve(off, int64(len(p))+ahead)
+		if errors.Is(err, syscall.ENOSPC) { // there may be room for just this
+			ahead = 0
+			err = h.Reserve(off, int64(len(p)))
+		}
+		if err != nil {
 			return fmt.Errorf("reserve space in %s: %w", f.path, err)
 		}
 		f.reserved = need + ahead

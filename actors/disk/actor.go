@@ -52,6 +52,7 @@ type Options struct {
 	StallAfter   time.Duration // a round longer than that is reported, 10 s
 	Stalled      func(Stalled) // called on the actor's goroutine: it must not block
 	Failed       func(error)   // called once the actor has panicked; it refuses everything from then on
+	Reserve      *Reserve      // of the filesystem, which is looked at after each round; nil: none
 	BeforeSync   func()        // called on the worker before each sync, which it may hold up; none
 	Logger       *slog.Logger
 	Stats        *Stats
@@ -191,6 +192,7 @@ func (d *diskActor) start(ctx actor.Context) {
 func (d *diskActor) worker(work <-chan *round, finished chan<- *round) {
 	for r := range work {
 		r.run(d.opt.syncer)
+		d.opt.Reserve.look()
 		finished <- r
 		d.root.Send(d.self, &roundEnded{})
 	}

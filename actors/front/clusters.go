@@ -186,11 +186,15 @@ func (fr *Front) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
 // replicas.
 func (fr *Front) Readiness() protocol.Readiness {
 	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
+	full := fr.host.SpaceProblem()
 	for _, c := range fr.directory.Clusters() {
 		view := c.View()
+		if view != nil && full != "" {
+			r.Degraded = append(r.Degraded, protocol.PartitionStatus{Cluster: c.Name, Topic: protocol.MetadataTopic, Reason: full})
+		}
 		if view == nil {
 			r.Starting = r.Starting || c.Refused == nil && !c.Fresh
-			if problem := c.Problem(); problem != "" {
+			if problem := cmp.Or(c.Problem(), full); problem != "" {
 				r.Leaderless = append(r.Leaderless, protocol.PartitionStatus{
 					Cluster: c.Name, Topic: protocol.MetadataTopic, Reason: problem,
 				})

@@ -37,6 +37,8 @@ type Host interface {
 	DeleteCluster(name string, deadline time.Time) *protocol.Error
 	// DiskProblem is why nothing can be written at the moment, "" if it can.
 	DiskProblem() string
+	// SpaceProblem is why new records are refused for lack of space, "" if they are not.
+	SpaceProblem() string
 	// CountInto fills in what the process counts besides its partitions.
 	CountInto(m *protocol.Metrics)
 	// Joining is why the process does not belong to its fleet yet, "" if it does or is

@@ -68,6 +68,7 @@ func (h *fakeHost) Finalize(time.Time) (protocol.FleetInfo, *protocol.Error) {
 }
 func (h *fakeHost) Level() int                                     { return level.Newest }
 func (h *fakeHost) Needs(level.Feature, time.Time) *protocol.Error { return h.low }
+func (h *fakeHost) SpaceProblem() string                           { return "" }
 func (h *fakeHost) Tasks() []protocol.TaskInfo                     { return nil }
 func (h *fakeHost) ReplaceNode(uint64, uint64, time.Time) (protocol.TaskInfo, *protocol.Error) {
 	return protocol.TaskInfo{}, nil
