@@ -104,11 +104,47 @@ async def aiokafka_read(servers, topic, n):
     await c.stop()
 
 
+def kcat_write(servers, topic, client):
+    """Each record by a process of its own: kcat has no way to say where bytes end."""
+    import subprocess
+    import tempfile
+
+    for key, value, headers in records(client):
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(value or b"")
+            f.flush()
+            command = [b"kcat", b"-P", b"-Z", b"-b", servers.encode(), b"-t", topic.encode(), b"-X", b"topic.partitioner=murmur2_random"]
+            for name, v in headers:
+                command += [b"-H", name.encode() + b"=" + v]
+            if value is None:  # an empty file would be no record at all
+                subprocess.run(command + [b"-K", b"\x02"], input=key + b"\x02\n", check=True, timeout=30)
+                continue
+            if key is not None:
+                command += [b"-k", key]
+            subprocess.run(command + [f.name.encode()], check=True, timeout=30)
+
+
+def kcat_read(servers, topic, n):
+    import subprocess
+
+    command = ["kcat", "-C", "-b", servers, "-t", topic, "-o", "beginning", "-c", str(n), "-u", "-f", "%p %o %K %S %h\\x01%k%s"]
+    out = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    while out:
+        head, out = out.split(b"\x01", 1)
+        partition, offset, key_size, value_size, headers = head.split(b" ", 4)
+        key_size, value_size = int(key_size), int(value_size)
+        key, out = (None, out) if key_size < 0 else (out[:key_size], out[key_size:])
+        value, out = (None, out) if value_size < 0 else (out[:value_size], out[value_size:])
+        pairs = [h.split(b"=", 1) for h in headers.split(b",")] if headers else []
+        shown(int(partition), int(offset), key, value, [(name.decode(), v) for name, v in pairs])
+
+
 def main():
     client, what, servers, topic, *rest = sys.argv[1:]
     run = {
         ("confluent-kafka", "write"): confluent_write, ("confluent-kafka", "read"): confluent_read,
         ("kafka-python", "write"): kafka_python_write, ("kafka-python", "read"): kafka_python_read,
+        ("kcat", "write"): kcat_write, ("kcat", "read"): kcat_read,
         ("aiokafka", "write"): aiokafka_write, ("aiokafka", "read"): aiokafka_read,
     }[client, what]
     done = run(servers, topic, client if what == "write" else int(rest[0]))
