@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
@@ -85,7 +86,7 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 	tp, perr := n.LookupTopic("", "bug", false, time.Time{})
 	require.Nil(t, perr)
 	ref := routing.Of(tp).Partitions[0].Leader()
-	n.env.system.Root.Send(pidOf(ref), &confirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
+	n.env.system.Root.Send(pidOf(ref), &coordinator.ConfirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
 	awaitFault(t, n, ref.Broker, replica.FaultPanic)
 	produce(t, n, "bug", 0, `2`)
 	awaitSettled(t, n)

@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
@@ -302,7 +303,7 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != catalog.MetadataPartition() {
 		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
-			gone := &topicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
+			gone := &coordinator.TopicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
 			if ref := c.route(m.Key).Leader(); ref != nil {
 				ref.Ask(gone)
 			}

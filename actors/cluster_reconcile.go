@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
+	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
@@ -227,7 +228,7 @@ func (c *clusterActor) tellCoordinators(deleted string) {
 	}
 	for p := range offsets.Partitions {
 		if ref := c.route(protocol.PartitionID{TopicID: offsets.ID, Partition: p}).Leader(); ref != nil { // one elsewhere is told by its node
-			ref.Ask(&topicsGone{TopicIDs: []string{deleted}})
+			ref.Ask(&coordinator.TopicsGone{TopicIDs: []string{deleted}})
 		}
 	}
 }

@@ -21,7 +21,7 @@
 //	cluster*.go                         metadata operations, brokers, introductions, what damaged replicas need
 //	broker*.go                          the broker's directory, its replicas, their mending
 //	partition*.go, leader.go            the shell of a replica: elections, quiet, closing, faults
-//	coordinator*.go, group*.go          groups: records kept, one actor per group
+//	coordinator/                        groups: records kept, one actor per group
 //
 // Invariants, and what is not obvious:
 //

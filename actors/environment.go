@@ -10,6 +10,7 @@ import (
 
 	"ottla/actors/background"
 	"ottla/actors/clock"
+	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
@@ -120,19 +121,17 @@ type environment struct {
 	disk      *actor.PID
 	manifests *datadir.Manifests
 	directory *routing.Directory
-	peers     *peers.Peers             // nil: this node is alone
-	fleet     *fleet.Fleet             // likewise
-	stopped   chan struct{}            // closed when the node begins to end
-	draining  atomic.Bool              // leadership is to leave this node
-	feedQueue func(*routing.QueueFeed) // reads for a queue that is led here, on goroutines of its own
+	peers     *peers.Peers  // nil: this node is alone
+	fleet     *fleet.Fleet  // likewise
+	stopped   chan struct{} // closed when the node begins to end
+	draining  atomic.Bool   // leadership is to leave this node
 
 	keys       *replica.KeyBudget
 	space      *disk.Reserve
 	background *background.Budget
 	scrubber   *background.Scrubber
 	stats      nodeStats
-	groups     groupCounts
-	queues     atomic.Int64 // that are led here
+	groups     *coordinator.Env
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
 	failed     chan error             // one value, when the process cannot go on

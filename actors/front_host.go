@@ -56,7 +56,7 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	s := &env.stats
 	m.Elections = s.elections.Load()
 	m.DamageNotFound = s.damageNotFound.Load()
-	m.QueueRecordsRemoved = s.queueRemoved.Load()
+	m.QueueRecordsRemoved = env.groups.QueueRemoved.Load()
 	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()

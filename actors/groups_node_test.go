@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/coordinator"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
@@ -25,7 +26,7 @@ func keptGroups(t *testing.T, n *Node) []map[string]string {
 	for _, route := range routing.Of(offsets).Partitions {
 		for replica, pid := range runningReplicas(t, n, route.ID) {
 			f := protocol.NewFuture[map[string][]metarecord.Record]()
-			n.env.system.Root.Send(pid, &keptRecords{Reply: f})
+			n.env.system.Root.Send(pid, &coordinator.KeptRecords{Reply: f})
 			groups, ok := f.Wait(time.Now().Add(patience))
 			require.True(t, ok)
 			at := map[string]string{}

@@ -15,6 +15,7 @@ import (
 
 	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
@@ -81,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
 		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources, MaxSubscriptions: o.MaxSubscriptions,
 	}, n.env.directory, &frontHost{n})
-	n.env.feedQueue = n.FeedQueue
+	n.env.groups.Feed = n.FeedQueue
 	if err := n.env.startDisk(); err != nil {
 		release()
 		return nil, fmt.Errorf("start: %w", err)
@@ -122,11 +123,16 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	)
 	supervise.RefuseDeadLetters(system)
 	stopped := make(chan struct{})
-	return &environment{
+	env := &environment{
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 	}
+	env.groups = &coordinator.Env{
+		System: system, Now: o.now, Wall: env.wall, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,
+		MaxGroups: o.MaxGroups, OffsetsRetention: o.OffsetsRetention,
+	}
+	return env
 }
 
 // Shutdown ends the node: waiting requests are answered, logs closed with a
@@ -452,7 +458,7 @@ func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply prot
 }
 
 func (a *nodeActor) removeFiles(m *clusterEnded) {
-	a.env.groups.forget(m.Handle.manifest.ID)
+	a.env.groups.Groups.Forget(m.Handle.manifest.ID)
 	if err := a.env.manifests.Remove(m.Handle.manifest.ID); err != nil {
 		a.env.log.Error("delete cluster", "cluster", m.Handle.manifest.Name, "error", err)
 		m.Reply.Put(&protocol.Error{

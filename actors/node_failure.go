@@ -93,12 +93,10 @@ func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 
 // What requests are answered by whose actor has ended (see supervise.Refuse).
 
-func (m *proposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
-func (m *confirmRead) Refuse(err *protocol.Error)    { m.Done(err) }
-func (m *parkWaiter) Refuse(*protocol.Error)         { m.Waiter.Wake() }
-func (m *metadataOp) Refuse(err *protocol.Error)     { m.finish(err) }
-func (m *changeBroker) Refuse(err *protocol.Error)   { m.Reply.Put(err) }
-func (m *endCluster) Refuse(*protocol.Error)         { m.Reply.Put(nil) } // it has ended
-func (m *createCluster) Refuse(err *protocol.Error)  { m.Reply.Put(clusterCreation{Err: err}) }
-func (m *deleteCluster) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
-func (m *endNode) Refuse(*protocol.Error)            { m.Reply.Put(errors.New("the node's actor failed")) }
+func (m *parkWaiter) Refuse(*protocol.Error)        { m.Waiter.Wake() }
+func (m *metadataOp) Refuse(err *protocol.Error)    { m.finish(err) }
+func (m *changeBroker) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
+func (m *endCluster) Refuse(*protocol.Error)        { m.Reply.Put(nil) } // it has ended
+func (m *createCluster) Refuse(err *protocol.Error) { m.Reply.Put(clusterCreation{Err: err}) }
+func (m *deleteCluster) Refuse(err *protocol.Error) { m.Reply.Put(err) }
+func (m *endNode) Refuse(*protocol.Error)           { m.Reply.Put(errors.New("the node's actor failed")) }

@@ -10,6 +10,7 @@ import (
 	"ottla/actors/background"
 	"ottla/actors/catalog"
 	"ottla/actors/compaction"
+	"ottla/actors/coordinator"
 	"ottla/actors/disk"
 	"ottla/actors/election"
 	"ottla/actors/peers"
@@ -42,7 +43,7 @@ type partitionActor struct {
 	scrub      background.ScrubPlan
 	damaged    bool // damage was found in the only copy, which goes on
 
-	coord     *coordinator // __consumer_offsets only
+	coord     *coordinator.Coordinator // __consumer_offsets only
 	want      []protocol.PlacedReplica
 	replacing bool // see partitionSpec
 	settings  catalog.TopicSettings
@@ -85,15 +86,6 @@ type (
 		Settings  catalog.TopicSettings
 		Restored  bool // the topic was filled from a backup, and is complete now
 	}
-	// proposeRecords puts a state machine's records in the log. Done is called
-	// on the partition's goroutine: it may only send or put.
-	proposeRecords struct {
-		Lines *protocol.Lines
-		Run   *proposalRun // nil: of its own
-		Done  func(protocol.ProduceResult)
-	}
-	// confirmRead asks for a linearizable read point.
-	confirmRead struct{ Done func(*protocol.Error) }
 	// replicaDown tells the broker that a replica cannot go on.
 	replicaDown struct {
 		Key     protocol.PartitionID
@@ -113,7 +105,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.stopping(ctx)
 	case *actor.Stopped, *actor.Restarting:
 	case *actor.Terminated:
-		p.coord.ended(m.Who)
+		p.coord.Ended(m.Who)
 	case *protocol.ProduceRequest:
 		p.propose(ctx, replica.Proposal{Request: m, Lines: &m.Lines})
 	case *flushGathered:
@@ -133,9 +125,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.park(m)
 	case *unparkWaiter:
 		delete(p.waiters, m.Waiter)
-	case *proposeRecords:
+	case *coordinator.ProposeRecords:
 		p.proposeRecords(ctx, m)
-	case *confirmRead:
+	case *coordinator.ConfirmRead:
 		p.confirm(ctx, m)
 	case *election.FallQuiet:
 		p.followQuiet(m)
@@ -162,7 +154,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *closePartition:
 		p.close(ctx, m)
 	default:
-		if !p.answers(ctx, m) && !p.coord.receive(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
+		if !p.answers(ctx, m) && !p.coord.Receive(ctx, m) && !p.compactionMessage(ctx, m) && !p.damageMessage(ctx, m) {
 			p.log.Error("BUG: partition got an unknown message", "type", typeName(m))
 		}
 	}
@@ -323,7 +315,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	p.ref = newLocalLeader(ctx, &p.spec, term)
 	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
 	if p.coord != nil {
-		p.coord.lead(p.ref.Term)
+		p.coord.Lead(p.ref.Term)
 	}
 	p.env.stats.elections.Add(1)
 	p.spec.group.Lead(p.ref.Leadership)
@@ -346,7 +338,7 @@ func (p *partitionActor) withdraw(ctx actor.Context) {
 	}
 	clear(p.waiters)
 	if p.coord != nil {
-		p.coord.resign(ctx)
+		p.coord.Resign(ctx)
 	}
 }
 

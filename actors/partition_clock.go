@@ -15,7 +15,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	}
 	p.ticks++
 	p.retryWrites(ctx)
-	p.coord.expiryTick(ctx)
+	p.coord.ExpiryTick(ctx)
 	p.compactTick(ctx)
 	p.scrubTick(ctx)
 	if p.quiet && p.ref != nil && p.env.draining.Load() {

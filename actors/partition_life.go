@@ -9,6 +9,7 @@ import (
 
 	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/coordinator"
 	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
@@ -210,8 +211,8 @@ func (p *partitionActor) stateMachine(ctx actor.Context) (apply func([]logfile.R
 			system.Root.Send(cluster, &metadataApplied{Records: records, Restore: next})
 		}
 	case protocol.OffsetsTopic:
-		p.coord = newCoordinator(p, p.env, p.log, p.spec.id)
-		return p.coord.apply, p.coord.restore
+		p.coord = coordinator.New(p, p.env.groups, p.log, p.spec.id)
+		return p.coord.Apply, p.coord.Restore
 	}
 	return nil, nil
 }

@@ -5,34 +5,30 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"ottla/actors/coordinator"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
-// Serves implements coordinatorHost.
+// Serves implements coordinator.Host.
 func (p *partitionActor) Serves() bool { return p.ref != nil }
 
-// ProposalsAccepted implements coordinatorHost.
+// ProposalsAccepted implements coordinator.Host.
 func (p *partitionActor) ProposalsAccepted() (n uint64, ok bool) { return p.rep.ProposalsAccepted() }
 
-// ProposalsAnswered implements coordinatorHost.
+// ProposalsAnswered implements coordinator.Host.
 func (p *partitionActor) ProposalsAnswered(upTo uint64) bool { return p.rep.ProposalsAnswered(upTo) }
 
-// proposalRun ties the proposals of one group's actor together: each was
-// decided on a state that includes the ones before, so that after a failure
-// none that follows may enter the log. It belongs to the partition's goroutine.
-type proposalRun struct{ failed bool }
-
-func (p *partitionActor) proposeRecords(ctx actor.Context, m *proposeRecords) {
+func (p *partitionActor) proposeRecords(ctx actor.Context, m *coordinator.ProposeRecords) {
 	done := m.Done
 	if run := m.Run; run != nil {
-		if run.failed {
+		if run.Failed {
 			done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 			return
 		}
 		done = func(res protocol.ProduceResult) {
-			run.failed = run.failed || res.Err != nil
+			run.Failed = run.Failed || res.Err != nil
 			m.Done(res)
 		}
 	}
@@ -80,7 +76,7 @@ func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
 	p.do(ctx, p.rep.Flush)
 }
 
-func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
+func (p *partitionActor) confirm(ctx actor.Context, m *coordinator.ConfirmRead) {
 	if p.life != partitionRunning {
 		m.Done(protocol.ErrNotLeader)
 		return
@@ -92,7 +88,7 @@ func (p *partitionActor) confirm(ctx actor.Context, m *confirmRead) {
 // confirmEnd answers up to where the log is committed, once a majority has confirmed
 // that this replica leads.
 func (p *partitionActor) confirmEnd(ctx actor.Context, m *routing.ConfirmEnd) {
-	p.confirm(ctx, &confirmRead{Done: func(err *protocol.Error) {
+	p.confirm(ctx, &coordinator.ConfirmRead{Done: func(err *protocol.Error) {
 		end := routing.LogEnd{Err: err}
 		if err == nil {
 			end.Next = p.rep.HighWatermark()
@@ -137,7 +133,7 @@ func (p *partitionActor) trimLog(ctx actor.Context, m *routing.TrimLog) {
 		reply(protocol.Errorf(protocol.CodeNotAllowed, "offset %d is beyond the end of partition %d, which is %d", before, p.spec.key().Partition, end).
 			With("earliest", p.file.LogStart()).With("latest", end))
 	case before <= p.file.LogStart():
-		p.confirm(ctx, &confirmRead{Done: reply})
+		p.confirm(ctx, &coordinator.ConfirmRead{Done: reply})
 	default:
 		p.wake()
 		p.do(ctx, func() { p.rep.TrimLog(before, reply) })

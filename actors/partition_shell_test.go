@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/catalog"
+	"ottla/actors/coordinator"
 	"ottla/actors/disk"
 	"ottla/actors/peers"
 	"ottla/actors/replica"
@@ -106,7 +107,7 @@ func TestFailedPartitionAnswersWhatIsInItsMailbox(t *testing.T) {
 	broken := errors.New("input/output error")
 	p.fails.Store(&broken)
 	failing, goOn := make(chan struct{}), make(chan struct{})
-	p.env.system.Root.Send(p.pid, &proposeRecords{Lines: oneLine(), Done: func(protocol.ProduceResult) {
+	p.env.system.Root.Send(p.pid, &coordinator.ProposeRecords{Lines: oneLine(), Done: func(protocol.ProduceResult) {
 		close(failing) // the partition is inside of its Receive
 		<-goOn
 	}})
@@ -145,4 +146,17 @@ func TestDamageInTheOnlyCopyIsToldOnce(t *testing.T) {
 		_, again := (<-p.told).(*replicaDown)
 		require.False(t, again)
 	}
+}
+
+func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
+	p := &partitionActor{}
+	run := &coordinator.ProposalRun{}
+	var got []*protocol.Error
+	done := func(res protocol.ProduceResult) { got = append(got, res.Err) }
+	p.proposeRecords(nil, &coordinator.ProposeRecords{Run: run, Done: done})
+	require.True(t, run.Failed, "a partition without a replica refuses")
+	p.life = partitionRunning
+	p.rep = &replica.Replica{} // would be asked otherwise, and panic
+	p.proposeRecords(nil, &coordinator.ProposeRecords{Run: run, Done: done})
+	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader, protocol.ErrNotLeader}, got)
 }

@@ -16,7 +16,6 @@ type nodeStats struct {
 	damageNotFound atomic.Uint64 // mends in which no damaged bytes were found
 	lostDirs       atomic.Uint64 // directories of brokers that were replaced, by reason
 	outdatedDirs   atomic.Uint64
-	queueRemoved   atomic.Uint64 // records that retention has removed before a queue had ended them
 	batchRecords   metric.Histogram
 	batchBytes     metric.Histogram
 }

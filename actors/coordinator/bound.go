@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"sync"
@@ -6,15 +6,15 @@ import (
 	"ottla/protocol"
 )
 
-// groupCounts knows how many groups there are in the partitions of __consumer_offsets
+// Counts knows how many groups there are in the partitions of __consumer_offsets
 // that this node leads or has led, by cluster.
-type groupCounts struct {
+type Counts struct {
 	mu     sync.Mutex
 	counts map[string]map[int]int // by cluster id and partition
 }
 
 // set says how many groups a coordinator keeps.
-func (g *groupCounts) set(clusterID string, partition, n int) {
+func (g *Counts) set(clusterID string, partition, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.counts == nil {
@@ -26,15 +26,15 @@ func (g *groupCounts) set(clusterID string, partition, n int) {
 	g.counts[clusterID][partition] = n
 }
 
-// forget forgets a cluster that was deleted.
-func (g *groupCounts) forget(clusterID string) {
+// Forget forgets a cluster that was deleted.
+func (g *Counts) Forget(clusterID string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.counts, clusterID)
 }
 
 // total is how many groups there are.
-func (g *groupCounts) total() (n int) {
+func (g *Counts) total() (n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, partitions := range g.counts {
@@ -46,17 +46,17 @@ func (g *groupCounts) total() (n int) {
 }
 
 // countGroups says how many groups the coordinator keeps, if it leads.
-func (c *coordinator) countGroups() {
+func (c *Coordinator) countGroups() {
 	if n := len(c.groups); c.counted != n+1 && c.serves() {
-		c.env.groups.set(c.clusterID, c.partition, n)
+		c.env.Groups.set(c.clusterID, c.partition, n)
 		c.counted = n + 1
 	}
 }
 
 // room refuses a group that does not exist when there are as many as may be.
-func (c *coordinator) room() *protocol.Error {
-	limit := c.env.opt.MaxGroups
-	n := c.env.groups.total()
+func (c *Coordinator) room() *protocol.Error {
+	limit := c.env.MaxGroups
+	n := c.env.Groups.total()
 	if n < limit {
 		for name := range c.running { // whose first record is on its way
 			if c.groups[name] == nil {

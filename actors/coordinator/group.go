@@ -1,6 +1,7 @@
-package actors
+package coordinator
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -24,7 +25,7 @@ import (
 // its leadership, the actor resigns: answers that are held back become unknown, and
 // the state, which nobody has seen, ends with the actor.
 type groupActor struct {
-	env       *environment
+	env       *Env
 	log       *slog.Logger
 	name      string
 	term      uint64
@@ -39,7 +40,7 @@ type groupActor struct {
 	polls       few.Map[protocol.ConsumerID, *routing.PollHandle]
 	newest      few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
 	numbers     *protocol.Counter                    // of polls; shared with the coordinator's other groups, and with a former actor of this one
-	run         *proposalRun
+	run         *ProposalRun
 	proposed    uint64 // number of the last proposal
 	held        []heldAnswer
 	inFlight    int
@@ -117,7 +118,7 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *groupResign:
 		g.resign(0, nil)
 	default:
-		g.logger().Error("BUG: group got an unknown message", "type", typeName(m))
+		g.logger().Error("BUG: group got an unknown message", "type", fmt.Sprintf("%T", m))
 	}
 	g.armTimer(ctx)
 }
@@ -130,14 +131,14 @@ func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) 
 // clients may give.
 func (g *groupActor) now() int64 {
 	if g.queue != nil {
-		return g.env.now().UnixMilli()
+		return g.env.Now().UnixMilli()
 	}
-	return g.env.steady()
+	return g.env.Steady()
 }
 
 func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
-	g.run = &proposalRun{}
+	g.run = &ProposalRun{}
 	var ofQueue []metarecord.Record
 	for _, rec := range g.records {
 		if isQueueKey(rec.Key) {
@@ -198,11 +199,11 @@ func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 
 func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 	lines := &protocol.Lines{}
-	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.now().UnixMilli(), recs)
+	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.Now().UnixMilli(), recs)
 	g.proposed++
 	g.inFlight++
-	seq, self, system := g.proposed, ctx.Self(), g.env.system
-	ctx.Send(ctx.Parent(), &proposeRecords{Lines: lines, Run: g.run, Done: func(res protocol.ProduceResult) {
+	seq, self, system := g.proposed, ctx.Self(), g.env.System
+	ctx.Send(ctx.Parent(), &ProposeRecords{Lines: lines, Run: g.run, Done: func(res protocol.ProduceResult) {
 		system.Root.Send(self, &groupCommitted{seq: seq, err: res.Err})
 	}})
 }
@@ -250,7 +251,7 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	}
 }
 
-// resign refuses everything that is held back and wakes all polls. The proposal
+// Resign refuses everything that is held back and wakes all polls. The proposal
 // with the number failed, if it is not 0, failed with cause; the outcome of others
 // that are under way is unknown.
 func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
@@ -298,7 +299,7 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 		g.timer.Stop()
 	}
 	g.timerAt = next
-	self, system := ctx.Self(), g.env.system
+	self, system := ctx.Self(), g.env.System
 	g.timer = time.AfterFunc(time.Duration(next-g.now()+1)*time.Millisecond, func() {
 		system.Root.Send(self, &expireLeases{})
 	})

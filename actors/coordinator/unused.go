@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"time"
@@ -16,25 +16,25 @@ const (
 	groupExpiryGrace    = time.Hour
 )
 
-// expiryTick asks every group that may be unused to check itself. The first time
+// ExpiryTick asks every group that may be unused to check itself. The first time
 // that starts the group's actor, which gives its members another lease.
-func (c *coordinator) expiryTick(ctx actor.Context) {
+func (c *Coordinator) ExpiryTick(ctx actor.Context) {
 	if !c.serves() {
 		return
 	}
 	c.startQueues(ctx)
-	retention := c.env.opt.OffsetsRetention
+	retention := c.env.OffsetsRetention
 	c.ledTicks++
-	if retention <= 0 || c.ledTicks%c.env.ticks(min(groupExpiryInterval, retention/4)) != 0 ||
-		c.ledTicks < c.env.ticks(min(groupExpiryGrace, retention)) {
+	if retention <= 0 || c.ledTicks%c.env.Ticks(min(groupExpiryInterval, retention/4)) != 0 ||
+		c.ledTicks < c.env.Ticks(min(groupExpiryGrace, retention)) {
 		return
 	}
 	c.expireGroups(ctx)
 }
 
-func (c *coordinator) expireGroups(ctx actor.Context) {
-	retention := c.env.opt.OffsetsRetention.Milliseconds()
-	due := c.env.wall() - retention
+func (c *Coordinator) expireGroups(ctx actor.Context) {
+	retention := c.env.OffsetsRetention.Milliseconds()
+	due := c.env.Wall() - retention
 	for group, kept := range c.groups {
 		if kept.LastUse() <= due {
 			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &deleteUnused{RetentionMs: retention}})

@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"log/slog"
@@ -14,16 +14,16 @@ import (
 	"ottla/protocol"
 )
 
-// coordinator is what a replica of a __consumer_offsets partition adds to a
+// Coordinator is what a replica of a __consumer_offsets partition adds to a
 // partition: the newest record per key of every group, kept on all replicas,
 // and, on the leader, an actor per group that somebody asked for. A group's
 // actor begins with these records, which is what a replay of the compacted log
 // would give it, and then runs ahead of the log: see groupActor.
 //
 // It belongs to its partition's actor and shares its goroutine.
-type coordinator struct {
-	host      coordinatorHost
-	env       *environment
+type Coordinator struct {
+	host      Host
+	env       *Env
 	log       *slog.Logger
 	clusterID string
 	partition int // of __consumer_offsets
@@ -44,9 +44,9 @@ type coordinator struct {
 	spawning   *groupActor  // the one that groupProps makes
 }
 
-// coordinatorHost is what a coordinator needs of the partition that it belongs
+// Host is what a coordinator needs of the partition that it belongs
 // to.
-type coordinatorHost interface {
+type Host interface {
 	// Serves reports whether the partition's replica leads and serves.
 	Serves() bool
 	// ProposalsAccepted and ProposalsAnswered are those of replica.Replica.
@@ -54,8 +54,9 @@ type coordinatorHost interface {
 	ProposalsAnswered(upTo uint64) bool
 }
 
-func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id logfile.Identity) *coordinator {
-	c := &coordinator{
+// New makes the coordinator of a partition, before any record is applied.
+func New(host Host, env *Env, log *slog.Logger, id logfile.Identity) *Coordinator {
+	c := &Coordinator{
 		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
 	}
@@ -64,9 +65,9 @@ func newCoordinator(host coordinatorHost, env *environment, log *slog.Logger, id
 	return c
 }
 
-// receive handles the messages of a coordinator; false for any other. A
+// Receive handles the messages of a coordinator; false for any other. A
 // partition of another topic has none, c is nil then, and refuses.
-func (c *coordinator) receive(ctx actor.Context, message any) bool {
+func (c *Coordinator) Receive(ctx actor.Context, message any) bool {
 	switch m := message.(type) {
 	case *routing.GroupRequest:
 		if !c.serves() {
@@ -78,7 +79,7 @@ func (c *coordinator) receive(ctx actor.Context, message any) bool {
 		c.failed(ctx, m.PID)
 	case *classicLives:
 		c.classicLives(m)
-	case *topicsGone:
+	case *TopicsGone:
 		if c.serves() { // else the next leader is told when it leads
 			c.topicsGone(ctx, m)
 		}
@@ -88,7 +89,7 @@ func (c *coordinator) receive(ctx actor.Context, message any) bool {
 			return true
 		}
 		m.Reply.Put(c.list(m.Consumer))
-	case *keptRecords:
+	case *KeptRecords:
 		m.Reply.Put(c.kept())
 	default:
 		return false
@@ -96,10 +97,10 @@ func (c *coordinator) receive(ctx actor.Context, message any) bool {
 	return true
 }
 
-func (c *coordinator) serves() bool { return c != nil && c.host.Serves() }
+func (c *Coordinator) serves() bool { return c != nil && c.host.Serves() }
 
-// apply follows the committed records.
-func (c *coordinator) apply(records []logfile.Record) {
+// Apply follows the committed records.
+func (c *Coordinator) Apply(records []logfile.Record) {
 	for i := range records {
 		rec, err := group.ParseRecord(records[i].Key, records[i].Value, records[i].Action)
 		if err != nil {
@@ -116,13 +117,13 @@ func (c *coordinator) apply(records []logfile.Record) {
 	c.countGroups()
 }
 
-// restore begins anew with compacted records.
-func (c *coordinator) restore(records []logfile.Record, _ int64) {
+// Restore begins anew with compacted records.
+func (c *Coordinator) Restore(records []logfile.Record, _ int64) {
 	clear(c.groups)
-	c.apply(records)
+	c.Apply(records)
 }
 
-func (c *coordinator) keep(name string, rec metarecord.Record) {
+func (c *Coordinator) keep(name string, rec metarecord.Record) {
 	kept := c.groups[name]
 	if kept == nil {
 		kept = &group.Kept{}
@@ -133,14 +134,15 @@ func (c *coordinator) keep(name string, rec metarecord.Record) {
 	}
 }
 
-func (c *coordinator) lead(term uint64) {
+// Lead says that the partition's replica leads in a term, and serves.
+func (c *Coordinator) Lead(term uint64) {
 	c.term, c.ledTicks, c.counted, c.queuesUp = term, 0, 0, false
 	c.countGroups()
 }
 
-// resign ends all groups' actors when the replica stops leading: what they have
+// Resign ends all groups' actors when the replica stops leading: what they have
 // decided may never be committed.
-func (c *coordinator) resign(ctx actor.Context) {
+func (c *Coordinator) Resign(ctx actor.Context) {
 	for _, pid := range c.running {
 		ctx.Send(pid, &groupResign{})
 		ctx.Poison(pid)
@@ -153,15 +155,15 @@ func (c *coordinator) resign(ctx actor.Context) {
 
 // failed ends a group's actor that cannot go on. It first refuses everything that
 // has been sent to it.
-func (c *coordinator) failed(ctx actor.Context, pid *actor.PID) {
-	c.ended(pid)
+func (c *Coordinator) failed(ctx actor.Context, pid *actor.PID) {
+	c.Ended(pid)
 	ctx.Poison(pid)
 }
 
-// ended forgets a group's actor that has stopped. Its proposals may still be
+// Ended forgets a group's actor that has stopped. Its proposals may still be
 // committed: until all of them are answered, the records kept here are not what
 // its successor may begin with.
-func (c *coordinator) ended(pid *actor.PID) {
+func (c *Coordinator) Ended(pid *actor.PID) {
 	if name, ok := c.names[pid.Id]; ok {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
@@ -177,7 +179,7 @@ func (c *coordinator) ended(pid *actor.PID) {
 
 // clear reports whether everything that a group's former actor proposed has been
 // answered.
-func (c *coordinator) clear(group string) bool {
+func (c *Coordinator) clear(group string) bool {
 	upTo, known := c.unclear[group]
 	if known && !c.host.ProposalsAnswered(upTo) {
 		return false
@@ -188,7 +190,7 @@ func (c *coordinator) clear(group string) bool {
 
 // request hands a message to its group's actor, and starts that first if need be.
 // Only a poll creates a group.
-func (c *coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
+func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 	pid := c.running[m.Group]
 	if pid == nil {
 		if !c.clear(m.Group) {
@@ -229,7 +231,7 @@ func creates(q routing.Question) bool {
 
 // startQueues starts the actors of all queues: their records have deadlines, whether
 // anybody asks or not.
-func (c *coordinator) startQueues(ctx actor.Context) {
+func (c *Coordinator) startQueues(ctx actor.Context) {
 	if !c.serves() || c.queuesUp {
 		return
 	}
@@ -245,7 +247,7 @@ func (c *coordinator) startQueues(ctx actor.Context) {
 	}
 }
 
-func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
+func (c *Coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	c.spawning = &groupActor{
 		env: c.env, log: c.log, name: group, term: c.term,
 		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(), numbers: &c.polls,
@@ -257,14 +259,14 @@ func (c *coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	return pid
 }
 
-// topicsGone tells a coordinator that topics were deleted: their offsets and
+// TopicsGone tells a coordinator that topics were deleted: their offsets and
 // subscriptions go.
-type topicsGone struct{ TopicIDs []string }
+type TopicsGone struct{ TopicIDs []string }
 
 // Refuse implements routing.Question: the next leader is told when it leads.
-func (m *topicsGone) Refuse(*protocol.Error) {}
+func (m *TopicsGone) Refuse(*protocol.Error) {}
 
-func (c *coordinator) topicsGone(ctx actor.Context, m *topicsGone) {
+func (c *Coordinator) topicsGone(ctx actor.Context, m *TopicsGone) {
 	for group, kept := range c.groups {
 		for _, id := range m.TopicIDs {
 			if kept.Mentions(id) {
@@ -275,7 +277,7 @@ func (c *coordinator) topicsGone(ctx actor.Context, m *topicsGone) {
 }
 
 // list is the groups there are; with a consumer, those that it is or was in.
-func (c *coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
+func (c *Coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
 	var names []string
 	for name, kept := range c.groups {
 		if consumer == 0 || slices.Contains(kept.Members, consumer) {
@@ -290,7 +292,7 @@ func (c *coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
 	return routing.GroupList{Groups: names}
 }
 
-func (c *coordinator) classicLives(m *classicLives) {
+func (c *Coordinator) classicLives(m *classicLives) {
 	if m.live && c.running[m.group] != nil {
 		c.classic[m.group] = struct{}{}
 		return
@@ -298,12 +300,12 @@ func (c *coordinator) classicLives(m *classicLives) {
 	delete(c.classic, m.group)
 }
 
-// keptRecords asks any replica for the records that it keeps of every group.
-type keptRecords struct {
+// KeptRecords asks any replica for the records that it keeps of every group.
+type KeptRecords struct {
 	Reply protocol.Future[map[string][]metarecord.Record]
 }
 
-func (c *coordinator) kept() map[string][]metarecord.Record {
+func (c *Coordinator) kept() map[string][]metarecord.Record {
 	all := map[string][]metarecord.Record{}
 	if c != nil {
 		for group, kept := range c.groups {

@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"time"
@@ -111,8 +111,8 @@ func (g *groupActor) dropOffsets(ctx actor.Context, m *routing.Classic) {
 
 // confirmClassic describes the group once it is sure that this coordinator still leads.
 func (g *groupActor) confirmClassic(ctx actor.Context, m *routing.Classic) {
-	self, system := ctx.Self(), g.env.system
-	ctx.Send(ctx.Parent(), &confirmRead{Done: func(err *protocol.Error) {
+	self, system := ctx.Self(), g.env.System
+	ctx.Send(ctx.Parent(), &ConfirmRead{Done: func(err *protocol.Error) {
 		system.Root.Send(self, &classicConfirmed{read: m, err: err})
 	}})
 }
@@ -146,7 +146,7 @@ func (g *groupActor) withClassic(info *protocol.GroupInfo) {
 		info.State = group.StateStable
 	}
 	if info.CreatedAt.UnixMilli() == 0 {
-		info.CreatedAt = g.env.now().UTC()
+		info.CreatedAt = g.env.Now().UTC()
 	}
 	info.Members, info.LapsedMembers = []protocol.MemberInfo{}, nil
 	for _, member := range d.Members {

@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"github.com/asynkron/protoactor-go/actor"
@@ -78,18 +78,18 @@ func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []me
 	if token == "" {
 		return nil, nil, nil
 	}
-	c, err := group.DecodeCursor(token, g.env.seal(g.clusterID))
+	c, err := group.DecodeCursor(token, g.env.Seal(g.clusterID))
 	if err != nil {
 		return nil, nil, err
 	}
 	if m.After != "" && m.Continue {
 		err := g.state.CheckCursorOrigin(c, g.clusterID, m.Consumer)
-		if c.Unsealed && g.env.seal(g.clusterID) != nil {
+		if c.Unsealed && g.env.Seal(g.clusterID) != nil {
 			return nil, nil, err // it goes on from what is committed
 		}
 		return g.state.OwnedPositions(c), nil, err
 	}
-	if c.Unsealed && g.env.seal(g.clusterID) != nil {
+	if c.Unsealed && g.env.Seal(g.clusterID) != nil {
 		return nil, nil, g.state.Stale("the cursor was made before the cluster sealed its cursors: poll without it")
 	}
 	if err := g.state.CheckCursor(c, g.clusterID, m.Consumer); err != nil {
@@ -195,8 +195,8 @@ func (g *groupActor) confirmRead(ctx actor.Context, m *routing.GroupRead) {
 		g.read(&groupConfirmed{read: m})
 		return
 	}
-	self, system := ctx.Self(), g.env.system
-	ctx.Send(ctx.Parent(), &confirmRead{Done: func(err *protocol.Error) {
+	self, system := ctx.Self(), g.env.System
+	ctx.Send(ctx.Parent(), &ConfirmRead{Done: func(err *protocol.Error) {
 		system.Root.Send(self, &groupConfirmed{read: m, err: err})
 	}})
 }

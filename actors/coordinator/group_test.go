@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"log/slog"
@@ -12,11 +12,14 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
-	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/protocol"
 )
+
+// patience is how long a test waits for what must come: far more than a busy
+// machine needs.
+const patience = time.Minute
 
 // groupProbe is a group's actor below a parent that answers nothing by itself:
 // the test is its partition.
@@ -35,18 +38,18 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(supervise.QuietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
 	p.wall.Store(time.Now().UnixMilli())
 	p.steady.Store(time.Now().UnixMilli())
-	env := &environment{
-		opt: Options{}.withDefaults(), log: slog.Default(), system: p.system,
-		now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, steady: p.steady.Load,
+	env := &Env{
+		System: p.system, Now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, Steady: p.steady.Load,
+		Seal: func(string) *group.Seal { return nil },
 	}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-				return &groupActor{env: env, log: env.log, name: "g", term: 7, clusterID: "c", records: records, numbers: &protocol.Counter{}}
+				return &groupActor{env: env, log: slog.Default(), name: "g", term: 7, clusterID: "c", records: records, numbers: &protocol.Counter{}}
 			}))
-		case *proposeRecords, *confirmRead, *groupFailed:
+		case *ProposeRecords, *ConfirmRead, *groupFailed:
 			p.asked <- m
 		}
 	}, actor.WithSupervisor(&supervise.Children{}))) // as the partition has
@@ -56,12 +59,12 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 }
 
 // proposal takes the next proposal that the group made.
-func (p *groupProbe) proposal() *proposeRecords {
+func (p *groupProbe) proposal() *ProposeRecords {
 	p.t.Helper()
 	select {
 	case m := <-p.asked:
-		require.IsType(p.t, &proposeRecords{}, m)
-		return m.(*proposeRecords)
+		require.IsType(p.t, &ProposeRecords{}, m)
+		return m.(*ProposeRecords)
 	case <-time.After(patience):
 		require.FailNow(p.t, "nothing was proposed")
 		return nil
@@ -167,7 +170,7 @@ func TestAMemberWhoseClientLeft(t *testing.T) {
 				_, reply := p.poll(2, p.numbers.Add(1))
 				select {
 				case m := <-p.asked:
-					m.(*proposeRecords).Done(protocol.ProduceResult{})
+					m.(*ProposeRecords).Done(protocol.ProduceResult{})
 				case a := <-reply.C():
 					return len(a.Assigned)
 				case <-time.After(patience):
@@ -204,16 +207,6 @@ func TestAMemberWhoseClientLeft(t *testing.T) {
 	}
 }
 
-func TestSteadyClock(t *testing.T) {
-	at := time.UnixMilli(1_000_000)
-	clock := steadyClock(func() time.Time { return at })
-	assert.EqualValues(t, 1_000_000, clock())
-	at = at.Add(1500 * time.Millisecond)
-	assert.EqualValues(t, 1_001_500, clock())
-	began := time.Now()
-	assert.GreaterOrEqual(t, steadyClock(time.Now)(), began.UnixMilli())
-}
-
 func TestGroupHoldsAnswersUntilCommitted(t *testing.T) {
 	p := newGroupProbe(t)
 	_, first := p.poll(1, 1)
@@ -248,7 +241,7 @@ func TestGroupReadAsKnown(t *testing.T) {
 
 	_, answered = read(false).Wait(time.Time{})
 	require.False(t, answered, "not confirmed yet")
-	require.IsType(t, &confirmRead{}, <-p.asked)
+	require.IsType(t, &ConfirmRead{}, <-p.asked)
 
 	p.poll(2, 2)
 	join := p.proposal()
@@ -344,17 +337,4 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 	assert.Equal(t, protocol.CodeStaleGeneration, p.answer(reply).Err.Code)
 	assert.Equal(t, routing.PollSuperseded, again.Signal())
 	assert.Equal(t, routing.PollGoesOn, newer.Signal())
-}
-
-func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
-	p := &partitionActor{}
-	run := &proposalRun{}
-	var got []*protocol.Error
-	done := func(res protocol.ProduceResult) { got = append(got, res.Err) }
-	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
-	require.True(t, run.failed, "a partition without a replica refuses")
-	p.life = partitionRunning
-	p.rep = &replica.Replica{} // would be asked otherwise, and panic
-	p.proposeRecords(nil, &proposeRecords{Run: run, Done: done})
-	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader, protocol.ErrNotLeader}, got)
 }

@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"bytes"
@@ -78,9 +78,9 @@ func (g *groupActor) beginQueue(ctx actor.Context) {
 	q.state.Resume()
 	q.state.Tick(g.now())
 	g.advance(ctx, q.state.Flush(g.now()), nil, nil)
-	if g.env.feedQueue != nil {
-		self, root := ctx.Self(), g.env.system.Root
-		g.env.feedQueue(&routing.QueueFeed{
+	if g.env.Feed != nil {
+		self, root := ctx.Self(), g.env.System.Root
+		g.env.Feed(&routing.QueueFeed{
 			ClusterID: g.clusterID, Group: g.name, Ended: q.ended, Work: q.work, Ask: func(m routing.Question) { root.Send(self, m) },
 		})
 	}
@@ -397,7 +397,7 @@ func (g *groupActor) feed(ctx actor.Context, m *routing.QueueRead) {
 	}
 	lost, recs := g.queue.state.Feed(g.now(), &m.Read)
 	if lost > 0 {
-		g.env.stats.queueRemoved.Add(uint64(lost))
+		g.env.QueueRemoved.Add(uint64(lost))
 		g.logger().Warn("retention has removed records before the queue had ended them",
 			"topic", m.Topic, "partition", m.ID.Partition, "records", lost, "earliest", m.Earliest)
 	}
@@ -427,7 +427,7 @@ func (g *groupActor) armQueue(ctx actor.Context) {
 		q.timer.Stop()
 	}
 	q.timerAt = next
-	self, system := ctx.Self(), g.env.system
+	self, system := ctx.Self(), g.env.System
 	q.timer = time.AfterFunc(time.Duration(max(0, next-now))*time.Millisecond, func() { system.Root.Send(self, &queueTick{}) })
 }
 

@@ -1,4 +1,4 @@
-package actors
+package coordinator
 
 import (
 	"github.com/asynkron/protoactor-go/actor"

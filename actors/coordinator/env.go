@@ -1,0 +1,54 @@
+package coordinator
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/group"
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// Env is what all coordinators of a node share.
+type Env struct {
+	System *actor.ActorSystem
+	Now    func() time.Time
+	Wall   func() int64                       // for the age of groups, milliseconds since 1970
+	Steady func() int64                       // what leases stand on, milliseconds since 1970
+	Ticks  func(time.Duration) int            // as ticks of partitions, at least 1
+	Seal   func(clusterID string) *group.Seal // of a cluster's cursors, nil if it has none
+	Feed   func(*routing.QueueFeed)           // reads for a queue that is led here, on goroutines of its own; nil: nobody does
+
+	MaxGroups        int
+	OffsetsRetention time.Duration // of groups that nobody uses; not above 0: for ever
+
+	Groups       Counts
+	QueueRemoved atomic.Uint64 // records that retention has removed before a queue had ended them
+	queues       atomic.Int64  // that are led here
+}
+
+// What a group asks of the partition of its coordinator.
+type (
+	// ProposeRecords puts a state machine's records in the log. Done is called
+	// on the partition's goroutine: it may only send or put.
+	ProposeRecords struct {
+		Lines *protocol.Lines
+		Run   *ProposalRun // nil: of its own
+		Done  func(protocol.ProduceResult)
+	}
+	// ConfirmRead asks for a linearizable read point.
+	ConfirmRead struct{ Done func(*protocol.Error) }
+)
+
+// ProposalRun ties the proposals of one group's actor together: each was
+// decided on a state that includes the ones before, so that after a failure
+// none that follows may enter the log. It belongs to the partition's goroutine.
+type ProposalRun struct{ Failed bool }
+
+// Refuse is the answer of a partition whose actor has ended (see supervise.Refuse).
+func (m *ProposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }
+
+// Refuse is the answer of a partition whose actor has ended.
+func (m *ConfirmRead) Refuse(err *protocol.Error) { m.Done(err) }
