@@ -102,7 +102,7 @@ run-fleet: build ## Serve three nodes of one fleet on 127.0.0.1:8080, 8081 and 8
 demo-fleet: build ## Produce on three nodes, lose the leader's process and disk, read everything through the others
 	$(GO) run ./demo -binary bin/ottla -fleet
 
-kafka-compat: build ## Hold the server against Kafka's own clients: a matrix of five, and franz-go's tests (SHORT=1 leaves these out)
+kafka-compat: build ## Hold the server against Kafka's own clients: a matrix of seven, Kafka's tools, tests of franz-go, librdkafka and sarama (SHORT=1: the matrix)
 	SHORT=$(SHORT) ./kafka/compat/run bin/ottla
 
 SECONDS_EACH ?= 30
