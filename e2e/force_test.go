@@ -154,3 +154,20 @@ func TestMembershipOfOnePartitionForced(t *testing.T) {
 	assert.Equal(t, lines, s.sameLines("default", "d", 3, []int{1, 2, 3}, 60))
 	s.standsAlone(3, 60)
 }
+
+// What one node of a fleet has is not forced: the majority may live at the others.
+func TestForceLeavesFleetsAlone(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	f.nodes[0].topic("t", 2)
+	at := f.nodes[1].produce("t", object{"partition": 0, "value": 1})
+	f.nodes[0].stop()
+	for _, args := range [][]string{{"--yes"}, {"--dry-run"}} {
+		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[0].dir, "--force-membership"}, args...)...).CombinedOutput() //nolint:gosec // the test's own
+		require.Error(t, err)
+		assert.Contains(t, string(out), "nothing was changed")
+	}
+	f.nodes[0].again()
+	f.waitReady()
+	require.Equal(t, "1", string(f.nodes[0].fetch("t", 0, at.Offset, "").Records[0].Value))
+}

@@ -31,6 +31,19 @@ func (p *Plan) Execute() error {
 	return nil
 }
 
+// Spread names the clusters of the plan that have brokers at other nodes of a fleet. Their
+// copies there are not seen, and may be a majority; and a broker here does not run before
+// a majority of all brokers has noted its count.
+func (p *Plan) Spread() (names []string) {
+	for _, f := range p.clusters {
+		if len(f.takeovers) > 0 && len(f.manifest.Brokers()) < len(f.manifest.Nodes) {
+			names = append(names, f.manifest.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // OnWrite has hook called before each step that changes a broker's ledger; when
 // it returns an error Execute ends there, as in a crash. It is for tests.
 func (p *Plan) OnWrite(hook func(step string) error) {
