@@ -135,7 +135,7 @@ func (fr *Front) lookupTopic(cluster, topic string, create bool, deadline time.T
 		}
 		return fr.createMissing(c, cluster, topic, create, deadline)
 	}
-	var found *protocol.Topic
+	var found, half *protocol.Topic // half: one that is restored, in whose way clients do not come
 	all := fr.directory.Clusters()
 	for _, c := range all {
 		if !fr.access.Who.SeesTopic(c.Name, topic) {
@@ -152,12 +152,16 @@ func (fr *Front) lookupTopic(cluster, topic string, create bool, deadline time.T
 		if t == nil {
 			continue
 		}
+		if t.Restoring != "" {
+			half = t
+			continue
+		}
 		if found != nil {
 			return nil, protocol.Errorf(protocol.CodeAmbiguousTopic, "topic %q is in more than one cluster, name one", topic)
 		}
 		found = t
 	}
-	if found != nil {
+	if found = cmp.Or(found, half); found != nil {
 		return found, fr.mayTopic(found.Cluster, topic)
 	}
 	if err := fr.mayTopic(protocol.DefaultCluster, topic); err != nil && err.Code == protocol.CodeForbidden {
