@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -95,32 +94,10 @@ func (e *endless) feedSize(b []byte) ([]byte, error) {
 
 // runPortable reads each connection on a goroutine of its own.
 func (l *streams) runPortable(ctx context.Context) error {
-	var (
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		errs error
-	)
-	for id := range l.connections {
-		wg.Go(func() {
-			if err := l.drive(ctx, id); err != nil && ctx.Err() == nil {
-				mu.Lock()
-				errs = errors.Join(errs, err)
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return errs
+	return eachConnection(ctx, l.addr, l.connections, l.drive)
 }
 
-func (l *streams) drive(ctx context.Context, id int) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", l.addr)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	defer conn.Close() //nolint:errcheck // nothing is lost with it
+func (l *streams) drive(_ context.Context, conn net.Conn, id int) error {
 	if _, err := conn.Write(l.request(id)); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"time"
 
@@ -26,16 +25,13 @@ func (l *streams) run(ctx context.Context) error {
 	defer runtime.UnlockOSThread()
 	p := &listener{streams: l, epoll: -1, heard: make([]endless, l.connections), buf: make([]byte, 256<<10)}
 	defer p.close()
-	var err error
-	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("epoll_create: %w", err)
+	var (
+		to  unix.Sockaddr
+		err error
+	)
+	if p.epoll, to, err = openEpoll(l.addr); err != nil {
+		return err
 	}
-	addr, err := net.ResolveTCPAddr("tcp4", l.addr)
-	if err != nil {
-		return fmt.Errorf("address: %w", err)
-	}
-	to := &unix.SockaddrInet4{Port: addr.Port}
-	copy(to.Addr[:], addr.IP.To4())
 	for id := range l.connections {
 		if err := p.connect(id, to); err != nil {
 			return err

@@ -67,14 +67,30 @@ func (l *load) prepare(c *connection, start time.Time) {
 
 // runPortable drives each connection from a goroutine of its own.
 func (l *load) runPortable(ctx context.Context) error {
+	return eachConnection(ctx, l.addr, l.connections, l.drive)
+}
+
+// eachConnection drives connections from a goroutine each, until ctx ends. Errors that
+// come before are returned.
+func eachConnection(ctx context.Context, addr string, connections int, drive func(context.Context, net.Conn, int) error) error {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
 		errs error
 	)
-	for id := range l.connections {
+	for id := range connections {
 		wg.Go(func() {
-			if err := l.drive(ctx, id); err != nil && ctx.Err() == nil {
+			var dialer net.Dialer
+			conn, err := dialer.DialContext(ctx, "tcp", addr)
+			if err != nil {
+				err = fmt.Errorf("connect: %w", err)
+			} else {
+				stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+				err = drive(ctx, conn, id)
+				stop()
+				_ = conn.Close() // nothing is lost with it
+			}
+			if err != nil && ctx.Err() == nil {
 				mu.Lock()
 				errs = errors.Join(errs, err)
 				mu.Unlock()
@@ -85,14 +101,7 @@ func (l *load) runPortable(ctx context.Context) error {
 	return errs
 }
 
-func (l *load) drive(ctx context.Context, id int) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", l.addr)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	defer conn.Close() //nolint:errcheck // nothing is lost with it
+func (l *load) drive(ctx context.Context, conn net.Conn, id int) error {
 	c := &connection{id: id}
 	buf := make([]byte, 64<<10)
 	for ctx.Err() == nil {

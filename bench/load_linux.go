@@ -73,15 +73,10 @@ func (l *load) run(ctx context.Context) error {
 }
 
 func (p *loop) open() (err error) {
-	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("epoll_create: %w", err)
+	var to unix.Sockaddr
+	if p.epoll, to, err = openEpoll(p.addr); err != nil {
+		return err
 	}
-	addr, err := net.ResolveTCPAddr("tcp4", p.addr)
-	if err != nil {
-		return fmt.Errorf("address: %w", err)
-	}
-	to := &unix.SockaddrInet4{Port: addr.Port}
-	copy(to.Addr[:], addr.IP.To4())
 	for id := range p.connections {
 		fd, err := connect(to)
 		if err != nil {
@@ -99,6 +94,21 @@ func (p *loop) open() (err error) {
 		return fmt.Errorf("timerfd_create: %w", err)
 	}
 	return p.watch(unix.EPOLL_CTL_ADD, p.timer, timerKey, unix.EPOLLIN)
+}
+
+// openEpoll makes an epoll instance for connections to an address, host:port. It is -1
+// where there is none.
+func openEpoll(address string) (epoll int, to unix.Sockaddr, err error) {
+	addr, err := net.ResolveTCPAddr("tcp4", address)
+	if err != nil {
+		return -1, nil, fmt.Errorf("address: %w", err)
+	}
+	at := &unix.SockaddrInet4{Port: addr.Port}
+	copy(at.Addr[:], addr.IP.To4())
+	if epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return -1, nil, fmt.Errorf("epoll_create: %w", err)
+	}
+	return epoll, at, nil
 }
 
 func connect(to unix.Sockaddr) (int, error) {
