@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,8 +87,15 @@ func TestTally(t *testing.T) {
 // A line that the server refuses is named although its batch has lines of some
 // partitions only, and says how much of the others is written.
 func TestRefusalsWithSeveralLanes(t *testing.T) {
+	var mu sync.Mutex
+	more, seen := sync.NewCond(&mu), map[string]bool{} // lanes
 	s := newStandIn(t, func(_ int, a asked) (int, string) {
 		if strings.Contains(a.body, `"poison"`) {
+			mu.Lock()
+			for seen[a.header.Get("Producer-Id")] = true; len(seen) < 3; { // nothing more is sent after a refusal
+				more.Wait()
+			}
+			mu.Unlock()
 			at := 0
 			for i, line := range strings.Split(a.body, "\n") {
 				if strings.Contains(line, `"poison"`) {
@@ -96,6 +104,10 @@ func TestRefusalsWithSeveralLanes(t *testing.T) {
 			}
 			return 413, fmt.Sprintf(`{"error_code":41302,"code":"record_too_large","message":"line %d: it has 9 bytes","retriable":false,"outcome":"none","details":{"line":%d}}`, at, at)
 		}
+		mu.Lock()
+		seen[a.header.Get("Producer-Id")] = true
+		more.Signal()
+		mu.Unlock()
 		return 200, committed(a)
 	})
 	o := &produceOptions{topic: "t", partition: -1}
