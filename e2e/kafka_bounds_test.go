@@ -60,6 +60,20 @@ func TestKafkaAnnouncementsKeepNobodyOut(t *testing.T) {
 	assert.Less(t, time.Since(began), 10*time.Second, "it does not wait until the announcements are given up")
 }
 
+// Who listens on all addresses sends clients to the one that they have come to.
+func TestKafkaClientsAreToldAnAddressTheyReach(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "OTTLA_AUTH_INSECURE=true")
+	k := &kafkaServer{server: s, at: freePorts(t)}
+	_, port, err := net.SplitHostPort(k.at)
+	require.NoError(t, err)
+	s.args = []string{"--kafka", "0.0.0.0:" + port}
+	s.again()
+	resp := ask[*kmsg.MetadataResponse](k, k.kafka(), kmsg.NewPtrMetadataRequest())
+	require.NotEmpty(t, resp.Brokers)
+	assert.Equal(t, "127.0.0.1", resp.Brokers[0].Host)
+}
+
 // zeros is a batch of n records of a size, which is small when it is compressed.
 func zeros(n, size int) []byte {
 	b := kmsg.NewRecordBatch()

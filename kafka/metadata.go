@@ -160,10 +160,15 @@ func (c *conn) hostFor() string {
 	if c.srv.o.Host != "" {
 		return c.srv.o.Host
 	}
-	if c.srv.host != "" {
-		return c.srv.host
+	if c.srv.host == "" {
+		return "localhost"
 	}
-	return "localhost"
+	if ip := net.ParseIP(c.srv.host); ip != nil && ip.IsUnspecified() { // all addresses: the one that it has come to
+		if local, ok := c.nc.LocalAddr().(*net.TCPAddr); ok {
+			return local.IP.String()
+		}
+	}
+	return c.srv.host
 }
 
 // metadata says which nodes there are, and which topics with which leaders.
