@@ -297,7 +297,7 @@ func (c *clusterActor) publish() {
 		Tokens: c.state.Tokens(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
 	}
 	if key := c.state.SealKey(); key != nil && c.seal == nil {
-		c.seal = group.NewSeal(key)
+		c.seal = group.NewSeal(view.Info.ID, key)
 	}
 	view.Seal = c.seal
 	view.Replicas, view.Owned = c.state.Replicas(), c.state.Owned()

@@ -112,7 +112,7 @@ func appendString(b []byte, s string) []byte {
 
 // DecodeCursor reads a token. Seal is that of the cluster, nil if it has none, or it is
 // not known here. Errors: invalid_cursor, for everything that EncodeCursor has not made; starting, where a
-// seal cannot be checked.
+// seal cannot be checked; foreign_cursor, for a sealed one that names another cluster.
 func DecodeCursor(token string, seal *Seal) (*Cursor, *protocol.Error) {
 	if len(token) > maxCursorBytes {
 		return nil, protocol.Errorf(protocol.CodeInvalidCursor, "the cursor of %d bytes is longer than any that a poll returns: send the cursor of the latest poll unchanged", len(token)).With("limit", maxCursorBytes)
@@ -152,7 +152,13 @@ func opened(b []byte, seal *Seal) ([]byte, *protocol.Error) {
 		if seal == nil {
 			return nil, errNoSeal
 		}
-		if len(body) == 0 || !seal.isOf(b[len(body):], body) {
+		if len(body) == 0 {
+			return nil, changed
+		}
+		if !seal.isOf(b[len(body):], body) {
+			if r := (cursorReader{b: body[1:]}); r.str() != seal.cluster && !r.bad {
+				return nil, protocol.Errorf(protocol.CodeForeignCursor, "the cursor belongs to another cluster, or was changed on its way")
+			}
 			return nil, changed
 		}
 		return body, nil

@@ -52,12 +52,12 @@ func TestCursorOfThousandsOfPartitions(t *testing.T) {
 
 func TestDamagedCursorsAreRefused(t *testing.T) {
 	t.Run("with a checksum", func(t *testing.T) { refuseDamaged(t, nil) })
-	t.Run("sealed", func(t *testing.T) { refuseDamaged(t, NewSeal([]byte("key"))) })
+	t.Run("sealed", func(t *testing.T) { refuseDamaged(t, NewSeal(sampleCursor().ClusterID, []byte("key"))) })
 }
 
 // A cursor that another key has sealed, or none, is not the cluster's.
 func TestForgedCursorsAreKnown(t *testing.T) {
-	seal, other := NewSeal([]byte("key")), NewSeal([]byte("another key"))
+	seal, other := NewSeal(sampleCursor().ClusterID, []byte("key")), NewSeal(sampleCursor().ClusterID, []byte("another key"))
 	want := sampleCursor()
 	got, err := DecodeCursor(EncodeCursor(want, seal), seal)
 	require.Nil(t, err)
@@ -65,6 +65,9 @@ func TestForgedCursorsAreKnown(t *testing.T) {
 	_, err = DecodeCursor(EncodeCursor(want, other), seal)
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeInvalidCursor, err.Code)
+	_, err = DecodeCursor(EncodeCursor(want, NewSeal("elsewhere", []byte("x"))), NewSeal("elsewhere", []byte("y")))
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodeForeignCursor, err.Code, "it names another cluster")
 	_, err = DecodeCursor(EncodeCursor(want, seal), nil)
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeStarting, err.Code)
@@ -74,7 +77,7 @@ func TestForgedCursorsAreKnown(t *testing.T) {
 }
 
 func BenchmarkSealedCursor(b *testing.B) {
-	c, seal := sampleCursor(), NewSeal([]byte("key"))
+	c, seal := sampleCursor(), NewSeal(sampleCursor().ClusterID, []byte("key"))
 	for b.Loop() {
 		EncodeCursor(c, seal)
 	}
@@ -93,7 +96,11 @@ func refuseDamaged(t *testing.T, seal *Seal) {
 		c, err := DecodeCursor(bad, seal)
 		require.NotNil(t, err, what)
 		assert.Nil(t, c, what)
-		assert.Equal(t, protocol.CodeInvalidCursor, err.Code, what)
+		if seal == nil {
+			assert.Equal(t, protocol.CodeInvalidCursor, err.Code, what)
+		} else { // where the name of the cluster is what is damaged, it is another's
+			assert.Contains(t, []protocol.Code{protocol.CodeInvalidCursor, protocol.CodeForeignCursor}, err.Code, what)
+		}
 	}
 	for i := range token {
 		refused(token[:i], "cut short")

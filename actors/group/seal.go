@@ -12,11 +12,14 @@ const sealBytes = 16
 
 // Seal makes and checks the seals of a cluster's cursors, so that nobody else can make
 // one. It is safe for concurrent use.
-type Seal struct{ macs sync.Pool }
+type Seal struct {
+	macs    sync.Pool
+	cluster string
+}
 
-// NewSeal returns the seal of a key.
-func NewSeal(key []byte) *Seal {
-	s := &Seal{}
+// NewSeal returns the seal of a cluster, by its id, and its key.
+func NewSeal(cluster string, key []byte) *Seal {
+	s := &Seal{cluster: cluster}
 	s.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return s
 }
