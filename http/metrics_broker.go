@@ -105,8 +105,8 @@ var (
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
 	descScrubEnded      = newDesc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970. 0 if it has not since the start.")
-	descFleetLevel      = newDesc("fleet_level", "Level of the fleet: what programs that go up to it can read is all that is written.")
-	descFleetOffered    = newDesc("fleet_level_offered", "Level that the programs of all nodes go up to.")
+	descFleetLevel      = newDesc("fleet_level", "Level of the fleet: what programs that go up to it can read is all that is written. 0 where the process is alone.")
+	descFleetOffered    = newDesc("fleet_level_offered", "Level that the programs of all nodes go up to. 0 where the process is alone.")
 	descNodeUp          = newDesc("node_up", "1 if this node and the other one hear each other, else 0.", "node")
 	descNodeRoundTrip   = newDesc("node_round_trip_seconds", "Time of the last ping of the other node, there and back.", "node")
 	descLinkSent        = newDesc("link_sent_bytes_total", "Bytes sent to the other node.", "node", "lane")
@@ -142,10 +142,12 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	b.collectTopics(ch, m.Topics)
 	b.collectGroups(ch, m)
 	collectNodes(ch, m.Nodes)
+	var fleet protocol.FleetInfo
 	if m.Fleet != nil {
-		send(ch, descFleetLevel, prometheus.GaugeValue, float64(m.Fleet.Level))
-		send(ch, descFleetOffered, prometheus.GaugeValue, float64(m.Fleet.Offered))
+		fleet = *m.Fleet
 	}
+	send(ch, descFleetLevel, prometheus.GaugeValue, float64(fleet.Level))
+	send(ch, descFleetOffered, prometheus.GaugeValue, float64(fleet.Offered))
 	for _, x := range m.Brokers {
 		send(ch, descBrokers, prometheus.GaugeValue, float64(x.Count), x.Cluster, x.State)
 	}
