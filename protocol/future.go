@@ -34,7 +34,8 @@ func (f Future[T]) Put(v T) {
 // C is the channel on which the answer arrives.
 func (f Future[T]) C() <-chan T { return f.ch }
 
-// Wait returns the answer, or false if the deadline passes first.
+// Wait returns the answer, or false if the deadline passes first. After that the slot is
+// empty until an answer comes late.
 func (f Future[T]) Wait(deadline time.Time) (T, bool) {
 	select {
 	case v := <-f.ch:
@@ -46,7 +47,17 @@ func (f Future[T]) Wait(deadline time.Time) (T, bool) {
 	v := <-f.ch
 	averted := e.end()
 	expiries.Put(e)
-	return v, averted
+	if averted {
+		return v, true
+	}
+	// The answer may have come at the same moment. Then the empty one was put into the slot
+	// when v had left it: who looked into the slot again would take it for an answer.
+	var none T
+	select {
+	case <-f.ch:
+	default:
+	}
+	return none, false
 }
 
 // slot is the channel of a Future alone: a single pointer, so that no wait has to

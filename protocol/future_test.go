@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestFutureWait(t *testing.T) {
@@ -157,4 +158,36 @@ func TestCounterHandsOutEachNumberOnce(t *testing.T) {
 	}
 	assert.Len(t, all, len(seen)*each)
 	assert.True(t, all[0] && all[uint64(len(seen)*each-1)], "from 0, without a gap")
+}
+
+// However an answer and a deadline meet, the empty answer that ends a wait is never left
+// in the slot, where it would pass for an answer.
+func TestFutureIsEmptyAfterItsDeadline(t *testing.T) {
+	late := 0
+	for i := range 20_000 {
+		f := NewFuture[int]()
+		deadline := time.Now().Add(20 * time.Microsecond)
+		timer := time.AfterFunc(time.Until(deadline)-time.Duration(i%20)*time.Microsecond, func() { f.Put(7) })
+		v, ok := f.Wait(deadline)
+		if ok {
+			require.Equal(t, 7, v)
+			continue
+		}
+		late++
+		require.Zero(t, v)
+		if timer.Stop() {
+			select {
+			case v := <-f.C():
+				require.Fail(t, "nobody has answered", "%d", v)
+			default:
+			}
+			continue
+		}
+		select { // the answer, if it was not taken out
+		case v := <-f.C():
+			require.Equal(t, 7, v)
+		default:
+		}
+	}
+	require.Positive(t, late)
 }

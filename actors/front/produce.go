@@ -72,17 +72,21 @@ func (fr *Front) awaitProduce(req *protocol.ProduceRequest, leader *routing.Lead
 		return fr.followProduce(req, nil, deadline)
 	}
 	res, come := req.Reply.Wait(deadline)
-	if come && res.Err == nil {
+	switch {
+	case !come:
+		return protocol.ProduceResult{Err: errUnconfirmed}
+	case res.Err == nil:
 		return res
 	}
-	if come {
-		req.Reply.Put(res) // the slot is empty again; followProduce judges the answer
-	}
+	req.Reply.Put(res) // the slot is empty again; followProduce judges the answer
 	return fr.followProduce(req, leader, deadline)
 }
 
-// followProduce judges the answer of leader, which is in the slot of the request or
-// will not come any more, and follows the leadership while it is a refusal.
+// errUnconfirmed ends a produce request that nobody answered until its deadline.
+var errUnconfirmed = protocol.Unknownf("no majority confirmed the record in time")
+
+// followProduce judges the answer of leader, which is in the slot of the request, and
+// follows the leadership while it is a refusal. Without a leader it waits for one first.
 func (fr *Front) followProduce(req *protocol.ProduceRequest, leader *routing.Leadership, deadline time.Time) protocol.ProduceResult {
 	f := follow[protocol.ProduceResult]{
 		front: fr, topic: req.Topic, partition: req.Partition, deadline: deadline,
@@ -98,7 +102,7 @@ func (fr *Front) followProduce(req *protocol.ProduceRequest, leader *routing.Lea
 	case res.Err:
 		return res
 	case errUnanswered:
-		err = protocol.Unknownf("no majority confirmed the record in time")
+		err = errUnconfirmed
 	}
 	return protocol.ProduceResult{Err: err}
 }

@@ -1,6 +1,8 @@
 package front
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,4 +102,36 @@ func TestProduceIsNotRepeated(t *testing.T) {
 			assert.Contains(t, req.Result.Err.Message, says)
 		})
 	}
+}
+
+// An answer that comes at the very moment of the deadline is taken, or nobody knows: it
+// never becomes an empty one, which would acknowledge offset 0.
+func TestProduceAnsweredAtItsDeadline(t *testing.T) {
+	w := newWorld(t)
+	topic, leaders := w.withTopic("t", 1)
+	leader := routing.Of(topic).Partitions[0].Leader()
+	require.NotNil(t, leader)
+	_ = leaders
+	want := protocol.ProduceResult{BaseOffset: 7}
+	var taken, unknown atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 4000 {
+				req := &protocol.ProduceRequest{Topic: topic, Reply: protocol.NewFuture[protocol.ProduceResult]()}
+				slot, deadline := req.Reply, time.Now().Add(20*time.Microsecond)
+				timer := time.AfterFunc(time.Until(deadline)-time.Duration(i%20)*time.Microsecond, func() { slot.Put(want) })
+				res := w.awaitProduce(req, leader, deadline)
+				timer.Stop()
+				switch {
+				case res.Err != nil && res.Err.Outcome == protocol.OutcomeUnknown:
+					unknown.Add(1)
+				case assert.Equal(t, want, res):
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d answers were taken, %d came too late", taken.Load(), unknown.Load())
 }
