@@ -89,8 +89,8 @@ func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 // new ids: the lost ones may have voted and acknowledged entries that nobody can
 // read any more.
 func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
-	if !b.wiped || c.state.Settings() == nil || !b.arriving() && !c.belongs(b) {
-		return
+	if !b.wiped || !b.here() || c.state.Settings() == nil || !b.arriving() && !c.belongs(b) {
+		return // one that is elsewhere does it there
 	}
 	lost := 0
 	for key, p := range c.state.Partitions() {

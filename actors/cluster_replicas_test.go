@@ -105,3 +105,22 @@ func stateWithTopic(t *testing.T, name string) (*catalog.State, protocol.Partiti
 	apply(recs)
 	return s, protocol.PartitionID{TopicID: id}
 }
+
+// What a broker at another node has lost is replaced by that node, which knows what it
+// still has: the others have only heard that its directory is new.
+func TestALossElsewhereIsNotResolvedHere(t *testing.T) {
+	state, _ := stateWithTopic(t, "lost")
+	p := newOpsProbe(t)
+	p.leader(1)
+	p.led(1)
+	p.inspect(func(c *clusterActor) {
+		c.state = state
+		for id := 1; id <= 3; id++ {
+			c.brokers[id] = &brokerInCluster{id: id, number: id, node: 7, state: brokerRunning, wiped: true}
+		}
+		for _, b := range c.brokers {
+			c.resolveLoss(nil, b)
+		}
+		require.Empty(t, c.ops)
+	})
+}
