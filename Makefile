@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 # The race detector costs five to ten times the time, so it runs where goroutines
 # meet; the end-to-end tests drive a binary of their own.
-RACE_PACKAGES ?= ./actors/... ./certs/... ./cli/... ./client/... ./http/... ./kafka/... ./link/... ./logfile/... ./protocol/...
+RACE_PACKAGES ?= ./actors/... ./certs/... ./cli/... ./client/... ./http/... ./kafka/... ./link/... ./logfile/... ./mirror/... ./protocol/...
 
 # Pinned, so that every machine sees the same findings. Built from source by the
 # Go toolchain, into a file that carries the version.

@@ -80,7 +80,7 @@ func newRoot(p *process) *cobra.Command {
 		cmd.GroupID = clientGroup
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(newLog(p), newNode(p), newFleet(p), newBackup(p), newRestore(p), newBench(p))
+	root.AddCommand(newLog(p), newNode(p), newFleet(p), newBackup(p), newRestore(p), newMirror(p), newBench(p))
 	addCompletions(p, root)
 	return root
 }

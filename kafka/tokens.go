@@ -35,10 +35,7 @@ func (o *Options) appendValueToken(dst, value []byte) []byte {
 	if value == nil {
 		return append(dst, protocol.NullToken...)
 	}
-	r := protocol.NewJSONReader(value)
-	v, ok := r.Value()
-	if ok && r.End() == nil && !v.Spaced && len(v.Raw) == len(value) && string(value) != "null" &&
-		int(v.Depth) <= o.MaxJSONDepth && int(v.Digits) <= o.MaxNumberDigits && !protocol.HasHalfSurrogate(v.Raw) {
+	if protocol.IsCompactJSON(value, o.MaxJSONDepth, o.MaxNumberDigits) {
 		return append(dst, value...)
 	}
 	return protocol.AppendRawToken(dst, value)
