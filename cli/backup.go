@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ottla/backup"
+	"ottla/client"
 	"ottla/protocol"
 )
 
@@ -137,7 +139,7 @@ func newRestore(p *process) *cobra.Command {
 			defer stop()
 			o.Dir, o.Progress = args[0], recordProgress(p)
 			if err := backup.Restore(ctx, a, m, o); err != nil {
-				return interrupted(a.explain(err))
+				return interrupted(restoreFailure(a, err))
 			}
 			_, err = fmt.Fprintf(p.stdout, "backup %d is restored\n", m.Number)
 			return err
@@ -149,4 +151,14 @@ func newRestore(p *process) *cobra.Command {
 	cmd.Flags().StringSliceVar(&topics, "topic", nil, "topic to restore, `NAME[=NEW]`, several times or with commas (default: all)")
 	cmd.Flags().StringVar(&o.Prefix, "prefix", "", "`TEXT` before the names of topics and groups")
 	return cmd
+}
+
+// restoreFailure explains why a backup was not restored.
+func restoreFailure(a *api, err error) error {
+	explained := a.explain(err)
+	var said *client.Error
+	if errors.As(err, &said) && said.Code == protocol.CodeTopicExists.Name {
+		return fmt.Errorf("%w; restore only the topics that are missing with --topic, or all under other names with --prefix", explained)
+	}
+	return explained
 }

@@ -69,6 +69,7 @@ func newClusterAlter(r *remote) *cobra.Command {
 func newClusterList(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List clusters", Args: exactArgs(),
+		Long:    "List clusters. PARTITIONS, REPLICAS and RETENTION are what a new topic gets by default.",
 		Example: "  ottla cluster list\n  ottla cluster list --output json | jq '.clusters[].name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.list(cmd, "/cluster", "clusters", nil, table(clusterRows))
@@ -86,6 +87,8 @@ func hours(n float64) string {
 func newClusterDescribe(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "describe NAME", Short: "Show a cluster's brokers and topics", Args: exactArgs("a NAME"),
+		Long: "Show a cluster's brokers and topics. PARTITIONS, REPLICAS and RETENTION are what a new\n" +
+			"topic gets by default.",
 		Example: "  ottla cluster describe default",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.get(cmd, path("cluster", args[0]), nil, table(describeCluster))

@@ -134,8 +134,12 @@ func memberRows(members []protocol.MemberInfo, lease string) (rows [][]string) {
 		for _, a := range m.Assignment {
 			owned = append(owned, fmt.Sprintf("%s-%d", a.Topic, a.Partition))
 		}
+		id := "CONSUMER " + strconv.FormatInt(int64(m.ConsumerID), 10)
+		if m.MemberID != "" {
+			id = "KAFKA CLIENT " + printable(m.MemberID)
+		}
 		rows = append(rows, []string{
-			fmt.Sprintf("CONSUMER %d", m.ConsumerID),
+			id,
 			fmt.Sprintf("%s %s, partitions %s", lease, when(m.LeaseExpiresAt), printable(strings.Join(owned, " "))),
 		})
 	}

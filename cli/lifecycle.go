@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"ottla/certs"
 	"ottla/config"
@@ -47,7 +48,7 @@ func serve(p *process, cfg *config.Config) error {
 	}
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("open listener: %w", err)
+		return listenFailure(err)
 	}
 	defer ln.Close() //nolint:errcheck // closed by Shutdown already, except on the error paths
 	scheme := "http"
@@ -120,6 +121,15 @@ func shutdown(p *process, cfg *config.Config, srv frontEnd, node brokerNode) err
 	case <-ctx.Done():
 		return fmt.Errorf("shut down: not complete within %s", cfg.ShutdownTimeout)
 	}
+}
+
+// listenFailure is why the address of the API cannot be had.
+func listenFailure(err error) error {
+	err = fmt.Errorf("open listener: %w", err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; choose another address with --listen or OTTLA_LISTEN", err)
+	}
+	return err
 }
 
 // advertised is the host and port that broker listings show.

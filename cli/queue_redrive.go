@@ -42,7 +42,7 @@ func newQueueRedrive(r *remote) *cobra.Command {
 			defer stop()
 			n, err := redrive(ctx, a, cluster, args[0], maxRecords)
 			if n > 0 || err == nil {
-				fmt.Fprintf(r.p.stdout, "%d dead letters of queue %s were put back\n", n, args[0])
+				fmt.Fprintf(r.p.stdout, "%s of queue %s put back\n", count(n, "dead letter"), args[0])
 			}
 			return interrupted(a.explain(err))
 		},

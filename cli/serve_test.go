@@ -131,7 +131,7 @@ func TestFailuresExitOne(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"port in use", func(*fake, *process) {}, []string{"--listen", taken.Addr().String()}, "open listener"},
+		{"port in use", func(*fake, *process) {}, []string{"--listen", taken.Addr().String()}, "address already in use; choose another address with --listen or OTTLA_LISTEN"},
 		{"profiler's port in use", func(_ *fake, p *process) {
 			p.lookupEnv = func(name string) (string, bool) { return taken.Addr().String(), name == "OTTLA_PPROF_LISTEN" }
 		}, nil, "open profiler"},

@@ -60,6 +60,17 @@ func TestTablesToTheLetter(t *testing.T) {
 				"CONSUMER 7  lease until 2026-11-22T17:16:13Z, partitions t-0 u-11\n" +
 				"CONSUMER 8  lease until 2026-11-22T17:16:14Z, partitions -\n",
 		},
+		"group describe k": {
+			`{"group":"k","cluster":"c","state":"stable","generation":1,"lag":0,"created_at":"2026-11-22T17:16:03Z","members":[` +
+				`{"consumer_id":0,"member_id":"rdkafka-1","lease_expires_at":"2026-11-22T17:16:13Z","assignment":[{"topic":"t","partition":0}]}]}`,
+			"GROUP                   k\n" +
+				"CLUSTER                 c\n" +
+				"CREATED                 2026-11-22T17:16:03Z\n" +
+				"STATE                   stable\n" +
+				"GENERATION              1\n" +
+				"LAG                     0\n" +
+				"KAFKA CLIENT rdkafka-1  lease until 2026-11-22T17:16:13Z, partitions t-0\n",
+		},
 		"group seek g --topic t --to 5": {
 			`{"group":"g","offsets":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":10,"offset":4611686018427387903}]}`,
 			"TOPIC  PARTITION  FROM  TO\n" +

@@ -139,6 +139,7 @@ func TestBackupIsRestoredExactly(t *testing.T) {
 	code, _, problem := s.ottla("", "restore", dir, "--cluster", "again", "--number", "1")
 	assert.NotZero(t, code)
 	assert.Contains(t, problem, "already exists")
+	assert.Contains(t, problem, "only the topics that are missing with --topic")
 	s.typed("restore", dir, "--topic", "kinds=other", "--prefix", "new-")
 	is, _, _ := s.rawRecords("default", "new-other", 1)
 	was, _, _ = s.rawRecords("default", "kinds", 1)
