@@ -54,10 +54,10 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 	if needs.on == everything && !c.who.Everything(do) {
 		return protocol.Access{Who: c.who, Do: do}.Forbidden(do, "everything", "", "*")
 	}
-	if !needs.open() {
-		c.enter()
+	if needs.open() {
+		return nil
 	}
-	return nil
+	return c.enter()
 }
 
 // identify finds the principal that an Authorization header shows, or without one the

@@ -59,7 +59,7 @@ type call struct {
 	done      func(*call) // is to be called when the answer is there
 	suspended bool        // the answer is waited for, and done is called later
 	streams   bool        // the answer is a stream
-	entered   any         // as whom the request has passed the gate; nil: it has not
+	entered   string      // as whom the request has passed the gate; empty: it has not
 }
 
 // keepBytes is the largest buffer that is kept for other requests, in bytes.
@@ -101,20 +101,28 @@ func (s *Server) release(c *call) {
 	s.calls.Put(c)
 }
 
-// enter waits for the request's turn, if its client has many others under way.
-func (c *call) enter() {
-	c.entered = c.who
-	if usage := c.who.Usage(); usage != nil {
-		c.entered = usage // of all principals of a token
+// turnPatience is how long a request waits for its turn.
+const turnPatience = 2 * time.Second
+
+// enter waits for the request's turn, if its client has many others under way. Error:
+// overloaded.
+func (c *call) enter() *protocol.Error {
+	who := c.who.Name()
+	switch {
+	case who == "":
+		return nil
+	case !c.srv.gate.Enter(who, c.began, turnPatience):
+		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, turnPatience)
 	}
-	c.srv.gate.Enter(c.entered, c.began)
+	c.entered = who
+	return nil
 }
 
 // leave lets other requests of the client in.
 func (c *call) leave() {
-	if c.entered != nil {
+	if c.entered != "" {
 		c.srv.gate.Leave(c.entered)
-		c.entered = nil
+		c.entered = ""
 	}
 }
 

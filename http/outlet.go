@@ -150,7 +150,7 @@ func (o *outlet) ending() bool {
 func (o *outlet) flush(w *conn.Stream) bool {
 	defer o.held.Release()
 	if len(o.buf) == 0 {
-		return !o.client.gone()
+		return w.WritePiece(nil) == nil && !o.client.gone() // a write elsewhere may have failed
 	}
 	o.account(len(o.buf), time.Now())
 	err := w.WritePiece(o.buf)

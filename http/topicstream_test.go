@@ -278,3 +278,26 @@ func TestTopicStreamsThatWaitTogetherEnd(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "event: problem\ndata: {\"error_code\":40401,")
 }
+
+// A client that takes nothing for the write timeout loses its stream, whatever comes
+// meanwhile.
+func TestAStalledTopicStreamEnds(t *testing.T) {
+	for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
+		t.Run(accept, func(t *testing.T) {
+			h := startTCP(t, Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: time.Hour})
+			h.b.add("t", 1)
+			h.followRaw("/topic/t/stream", accept)
+			require.Eventually(t, func() bool {
+				h.b.mu.Lock()
+				defer h.b.mu.Unlock()
+				return h.b.feeds == 1
+			}, patience, time.Millisecond)
+			value := strings.Repeat("v", 512<<10)
+			for deadline := time.Now().Add(patience); h.s.parked.Used() > 0; {
+				require.True(t, time.Now().Before(deadline), "it never ends")
+				wantOK(t, h.do("POST", "/events", fmt.Sprintf(`{"topic":"t","value":%q}`, value)), 200)
+				<-time.After(150 * time.Millisecond) // a stream that is at its place when its write has failed
+			}
+		})
+	}
+}

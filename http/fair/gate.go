@@ -12,6 +12,7 @@ package fair
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,7 +37,7 @@ type Gate struct {
 	mu       sync.Mutex
 	underWay int       // requests, of all clients
 	queue    []*client // those with waiting requests, in turn
-	clients  map[any]*client
+	clients  map[string]*client
 	began    time.Time // the present window
 	number   uint64    // of the present window
 	now      census    // of the present window
@@ -57,18 +58,43 @@ type client struct {
 
 // NewGate returns a gate for as many CPUs as the process may use.
 func NewGate() *Gate {
-	return &Gate{cpus: runtime.GOMAXPROCS(0), clients: map[any]*client{}, number: 1}
+	return &Gate{cpus: runtime.GOMAXPROCS(0), clients: map[string]*client{}, number: 1}
 }
 
-// Enter waits until a request of the client may begin. Leave must follow. It waits only
-// while other requests of the same client are under way.
-func (g *Gate) Enter(who any, now time.Time) {
-	if turn := g.enter(who, now); turn != nil {
-		<-turn
+// Enter waits until a request of the client may begin, for up to patience. It waits only
+// while other requests of the same client are under way. Leave must follow, unless it
+// returns false: then the request has not begun.
+func (g *Gate) Enter(who string, now time.Time, patience time.Duration) bool {
+	turn := g.enter(who, now)
+	if turn == nil {
+		return true
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-turn:
+		return true
+	case <-t.C:
+		return !g.giveUp(who, turn)
 	}
 }
 
-func (g *Gate) enter(who any, now time.Time) (turn chan struct{}) {
+// giveUp takes a request out of those that wait, and returns false if its turn has come.
+func (g *Gate) giveUp(who string, turn chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.clients[who]
+	i := slices.Index(c.waiting, turn)
+	if i < 0 {
+		return false
+	}
+	if c.waiting = slices.Delete(c.waiting, i, i+1); len(c.waiting) == 0 {
+		g.queue = slices.DeleteFunc(g.queue, func(q *client) bool { return q == c })
+	}
+	return true
+}
+
+func (g *Gate) enter(who string, now time.Time) (turn chan struct{}) {
 	if g == nil {
 		return nil
 	}
@@ -117,7 +143,7 @@ func (g *Gate) admits(c *client) bool {
 
 // Leave says that a request has been answered, or waits for something that takes no
 // part of the server.
-func (g *Gate) Leave(who any) {
+func (g *Gate) Leave(who string) {
 	if g == nil {
 		return
 	}

@@ -19,6 +19,24 @@ func newTestGate(cpus int) (*Gate, time.Time) {
 	return g, time.Unix(1000, 0)
 }
 
+func name(i int) string { return string(rune('a' + i)) }
+
+// Who waits too long is refused, and takes nothing.
+func TestWhoWaitsTooLongIsRefused(t *testing.T) {
+	g, now := newTestGate(1)
+	require.Nil(t, g.enter("modest", now))
+	for range least {
+		require.Nil(t, g.enter("greedy", now))
+	}
+	require.False(t, g.Enter("greedy", now, time.Millisecond))
+	assert.Empty(t, g.queue)
+	assert.Equal(t, least+1, g.underWay)
+	turn := g.enter("greedy", now)
+	g.Leave("greedy")
+	<-turn
+	assert.False(t, g.giveUp("greedy", turn), "its turn has come")
+}
+
 func TestOneClientAloneIsNotBounded(t *testing.T) {
 	g, now := newTestGate(1)
 	for range 1000 {
@@ -35,7 +53,7 @@ func TestOneClientAloneIsNotBounded(t *testing.T) {
 func TestAGreedyClientGetsItsShare(t *testing.T) {
 	g, now := newTestGate(1)
 	for i := range 7 {
-		require.Nil(t, g.enter(i, now), "modest")
+		require.Nil(t, g.enter(name(i), now), "modest")
 	}
 	var turns []chan struct{}
 	for i := range 20 {
@@ -47,7 +65,7 @@ func TestAGreedyClientGetsItsShare(t *testing.T) {
 		require.NotNil(t, turn, i)
 		turns = append(turns, turn)
 	}
-	require.Nil(t, g.enter(3, now), "one more of a modest one")
+	require.Nil(t, g.enter(name(3), now), "one more of a modest one")
 	for i, turn := range turns {
 		select {
 		case <-turn:
@@ -63,7 +81,7 @@ func TestAGreedyClientGetsItsShare(t *testing.T) {
 // Where there is room nobody waits, and when others end, those who wait go on.
 func TestRoomIsUsed(t *testing.T) {
 	g, now := newTestGate(4)
-	g.Enter("modest", now)
+	require.True(t, g.Enter("modest", now, 0))
 	for range 4*perCPU - 1 {
 		require.Nil(t, g.enter("greedy", now), "there is room")
 	}
@@ -86,19 +104,19 @@ func TestRoomIsUsed(t *testing.T) {
 func TestGreedyClientsShareMore(t *testing.T) {
 	g, now := newTestGate(1)
 	for i := range 10 * perCPUMany {
-		g.enter(i%2, now)
+		g.enter(name(i%2), now)
 	}
-	g.Leave(0) // the next answer shows that there is room
+	g.Leave(name(0)) // the next answer shows that there is room
 	for i := range 2 {
-		assert.GreaterOrEqual(t, g.clients[i].underWay, perCPUMany/2)
+		assert.GreaterOrEqual(t, g.clients[name(i)].underWay, perCPUMany/2)
 	}
 	assert.LessOrEqual(t, g.underWay, perCPUMany*3/2)
 	now = now.Add(window)
 	require.Nil(t, g.enter("modest", now))
 	for i := range 2 {
 		for range 200 {
-			if g.clients[i].underWay > 0 {
-				g.Leave(i)
+			if g.clients[name(i)].underWay > 0 {
+				g.Leave(name(i))
 			}
 		}
 	}
@@ -108,14 +126,14 @@ func TestGreedyClientsShareMore(t *testing.T) {
 // Who is silent is forgotten; who has a request under way is not, and counts.
 func TestSilentClientsAreForgotten(t *testing.T) {
 	g, now := newTestGate(1)
-	g.Enter("slow", now)
+	require.True(t, g.Enter("slow", now, 0))
 	for i := range 100 {
-		g.Enter(i, now)
-		g.Leave(i)
+		require.True(t, g.Enter(name(i), now, 0))
+		g.Leave(name(i))
 	}
 	for range 5 {
 		now = now.Add(2 * window)
-		g.Enter("other", now)
+		require.True(t, g.Enter("other", now, 0))
 		g.Leave("other")
 	}
 	assert.Len(t, g.clients, 2)
@@ -123,7 +141,7 @@ func TestSilentClientsAreForgotten(t *testing.T) {
 	g.Leave("slow")
 	for range 2 {
 		now = now.Add(3 * window)
-		g.Enter("other", now)
+		require.True(t, g.Enter("other", now, 0))
 		g.Leave("other")
 	}
 	assert.Equal(t, 1, g.now.clients)
@@ -132,7 +150,7 @@ func TestSilentClientsAreForgotten(t *testing.T) {
 
 func TestNoGateLetsInAll(t *testing.T) {
 	var g *Gate
-	g.Enter("a", time.Now())
+	require.True(t, g.Enter("a", time.Now(), 0))
 	g.Leave("a")
 }
 
@@ -146,12 +164,12 @@ func TestGateUnderLoad(t *testing.T) {
 		for range 1 + i*2 {
 			wg.Go(func() {
 				for range 200 {
-					g.Enter(i, time.Now())
+					require.True(t, g.Enter(name(i), time.Now(), time.Minute))
 					if rand.IntN(20) == 0 {
 						runtime.Gosched()
 					}
 					done.Add(1)
-					g.Leave(i)
+					g.Leave(name(i))
 				}
 			})
 		}

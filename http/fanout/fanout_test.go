@@ -426,3 +426,28 @@ func TestNothingIsMissedOrRepeated(t *testing.T) {
 	assert.Empty(t, fs.all)
 	assert.Zero(t, l.held.Load())
 }
+
+// A stream that has not noticed yet that its reading has ended gets nothing of the next
+// one, which may begin elsewhere.
+func TestTheNextReadingIsNotForThoseOfTheLast(t *testing.T) {
+	l := newLog()
+	l.write("a", "b")
+	fs := l.feeds()
+	f, late, lateOut := fs.join(0, always)
+	_, other, otherOut := fs.join(0, always)
+	_, _, ok := f.Attach(late, "0", true)
+	require.True(t, ok)
+	eventually(t, func() bool { return lateOut.text() == "ab" }, "what is there")
+	f.mu.Lock()
+	f.end(false)
+	f.mu.Unlock()
+	l.write("gone")
+	_, _, ok = f.Attach(other, "3", true)
+	require.True(t, ok)
+	l.write("c")
+	eventually(t, func() bool { return otherOut.text() == "c" }, "what follows")
+	cursor, _, _, err := f.Detach(late)
+	require.NoError(t, err)
+	assert.Equal(t, "2", cursor)
+	assert.Equal(t, "ab", lateOut.text())
+}

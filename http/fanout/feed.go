@@ -248,6 +248,7 @@ func (f *Feed) end(failed bool) {
 		return
 	}
 	close(f.reading.stop)
+	f.number++ // who is still attached gets nothing of the next reading
 	f.reading, f.kept, f.bytes = nil, nil, 0
 	f.room.Release()
 	if failed {
