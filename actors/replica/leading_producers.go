@@ -62,7 +62,10 @@ func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission 
 	case verdictRefused:
 		p.Answer(protocol.ProduceResult{Err: err})
 	default:
-		return admitNew
+		if !l.isPlacedEarlier(table, req) {
+			return admitNew
+		}
+		p.Answer(protocol.ProduceResult{Err: errPlacedEarlier})
 	}
 	return admitAnswered
 }

@@ -44,7 +44,7 @@ func (t *producerTable) putPlaced(partitions int, appendTime int64) {
 	t.placed = placed // not before: what was there is forgotten with its entry
 }
 
-// isPlacedEarlier reports whether a request of which nothing is known comes too late.
+// isPlacedEarlier reports whether a request that is not known here comes too late.
 func (l *leading) isPlacedEarlier(table *producerTable, req *protocol.ProduceRequest) bool {
 	by := max(table.placed, l.placing.by)
 	return by > 0 && !req.Again && !protocol.IsKafkaProducer(req.ProducerID) && protocol.PlacedBy(req.ProducerID) < by

@@ -155,3 +155,31 @@ func TestRequestsThatArePlacedEarlier(t *testing.T) {
 	l.placing.by = 5
 	assert.False(t, admit(four.ID("a"), false), "the entry is on its way")
 }
+
+// A producer that a partition knows may not go on there by the number of partitions that
+// the topic had before: another node may have been told that the request is not here, and
+// have written it elsewhere.
+func TestAKnownProducerThatIsPlacedEarlier(t *testing.T) {
+	l := newLeader(t)
+	table := newProducerTable()
+	table.put(&producerState{id: "p", request: request{seq: 5, count: 1}, at: 1})
+	admit := func(seq int64, again bool) *protocol.Error {
+		req := &protocol.ProduceRequest{ProducerID: "p", Sequence: seq, Again: again, Reply: protocol.NewFuture[protocol.ProduceResult]()}
+		if l.admit(table, 0, &Proposal{Request: req, Lines: &req.Lines}) == admitNew {
+			return nil
+		}
+		res := <-req.Reply.C()
+		if res.Duplicate {
+			return nil
+		}
+		return res.Err
+	}
+	require.Nil(t, admit(6, false))
+	table.putPlaced(8, 1)
+	err := admit(6, false)
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodePartitionsChanged, err.Code)
+	assert.Equal(t, protocol.OutcomeNone, err.Outcome)
+	assert.Nil(t, admit(5, false), "what it has, it knows")
+	assert.Nil(t, admit(6, true), "a request that is half written is completed where it was")
+}
