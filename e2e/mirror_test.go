@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"ottla/certs/certstest"
 )
 
 // mirrorHeader is what copies have beside their own headers.
@@ -215,7 +217,7 @@ func TestMirror(t *testing.T) {
 	})
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	require.NoError(t, cmd.Wait(), "Ctrl-C is its usual end")
-	assert.Contains(t, cmd.Stdout.(*strings.Builder).String(), "records of 3 topics copied")
+	assert.Contains(t, cmd.Stdout.(*strings.Builder).String(), "records of 3 topics copied, offsets of 2 groups moved")
 
 	out, err = to.shell(command(3))
 	require.NoError(t, err)
@@ -285,22 +287,29 @@ func (s *kafkaServer) bulk(topic string) {
 	require.NoError(s.t, cl.Flush(ctx))
 }
 
-// The source may ask for a password.
+// The source may ask for TLS and a password.
 func TestMirrorShowsAPassword(t *testing.T) {
 	t.Parallel()
-	from := prepare(t, "OTTLA_AUTH_MODE=token", "OTTLA_ADMIN_TOKEN="+adminSecret)
-	k := &kafkaServer{server: from, at: freePorts(t)}
-	from.args = []string{"--kafka", k.at}
-	from.again()
-	from.post("/topic", object{"name": "t", "partitions": 1}, "Authorization", "Bearer "+adminSecret).want(http.StatusCreated)
-	from.post("/events", object{"topic": "t", "value": 7}, "Authorization", "Bearer "+adminSecret).want(http.StatusOK)
+	ca, at := certstest.New(t), freePorts(t)
+	cert, key := ca.Issue("server")
+	from := prepare(t, "OTTLA_TLS_CERT="+cert, "OTTLA_TLS_KEY="+key, "OTTLA_AUTH_MODE=token", "OTTLA_ADMIN_TOKEN="+adminSecret)
+	from.args = []string{"--kafka", at}
+	from.launch()
+	from.readyOver(over(ca.Client("client")))
+	from.must("", "topic", "create", "t", "--ca", ca.PEM, "--token", adminSecret)
+	from.must("7\n", "produce", "t", "--ca", ca.PEM, "--token", adminSecret)
 	to := start(t)
 	password := filepath.Join(t.TempDir(), "password")
-	for secret, ok := range map[string]bool{adminSecret: true, "wrong": false} {
+	mirror := func(secret string, args ...string) int {
 		require.NoError(t, os.WriteFile(password, []byte(secret+"\n"), 0o600))
-		code, out, stderr := to.ottla("", "mirror", "--from", k.at, "--from-user", "m", "--from-password-file", password, "--topics", "t", "--retry-for", "5s")
-		assert.Equal(t, ok, code == 0, stderr)
-		assert.Equal(t, ok, out != "")
+		args = append([]string{"mirror", "--from", at, "--from-user", "m", "--from-password-file", password, "--topics", "t", "--retry-for", "5s"}, args...)
+		code, _, _ := to.ottla("", args...)
+		return code
 	}
+	assert.Equal(t, 1, mirror("wrong", "--from-ca", ca.PEM))
+	assert.Equal(t, 1, mirror(adminSecret), "TLS is asked for")
+	assert.Equal(t, 1, mirror(adminSecret, "--from-tls"), "the system does not know the authority")
+	assert.Zero(t, to.latest("t"))
+	assert.Equal(t, 0, mirror(adminSecret, "--from-ca", ca.PEM))
 	assert.EqualValues(t, 1, to.latest("t"))
 }

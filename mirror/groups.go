@@ -7,49 +7,45 @@ import (
 )
 
 // moveGroups commits, for each group, the offsets of the copies that stand for those that
-// it has committed at the source. It returns how many groups have moved.
-func (m *Mirror) moveGroups(ctx context.Context) (moved int, err error) {
+// it has committed at the source.
+func (m *Mirror) moveGroups(ctx context.Context) error {
 	for _, group := range m.groups {
-		some, err := m.moveGroup(ctx, group)
-		if err != nil {
-			return moved, fmt.Errorf("group %s: %w", group, err)
-		}
-		if some {
-			moved++
+		if err := m.moveGroup(ctx, group); err != nil {
+			return fmt.Errorf("group %s: %w", group, err)
 		}
 	}
-	return moved, nil
+	return nil
 }
 
-func (m *Mirror) moveGroup(ctx context.Context, group string) (moved bool, err error) {
+func (m *Mirror) moveGroup(ctx context.Context, group string) error {
 	wanted, err := m.source.committed(ctx, group)
 	if err != nil {
-		return false, err
+		return err
 	}
 	have, members, err := m.target.group(ctx, group)
 	if err != nil || members > 0 {
 		if members > 0 {
 			m.note(fmt.Sprintf("group %s has members here already, so its offsets stay", group))
 		}
-		return false, err
+		return err
 	}
 	for _, t := range m.topics {
 		for n, offset := range wanted[t.name] {
 			to, err := m.target.at(ctx, t.name, n, offset)
 			if err != nil {
-				return moved, fmt.Errorf("topic %s, partition %d: %w", t.name, n, err)
+				return fmt.Errorf("topic %s, partition %d: %w", t.name, n, err)
 			}
 			if at, ok := have[place{t.name, n}]; ok && at >= to {
 				continue
 			}
 			body := map[string]any{"topic": t.name, "partition": n, "to": to, "create": true}
 			if err := m.target.post(ctx, "/groups/"+url.PathEscape(group)+"/seek", m.target.named(), body, nil); err != nil {
-				return moved, fmt.Errorf("topic %s, partition %d: %w", t.name, n, err)
+				return fmt.Errorf("topic %s, partition %d: %w", t.name, n, err)
 			}
-			moved = true
+			m.moved[group] = true
 		}
 	}
-	return moved, nil
+	return nil
 }
 
 // place is a partition.

@@ -50,6 +50,7 @@ type Mirror struct {
 	topics []*sourceTopic
 	isNew  map[string]bool
 	groups []string
+	moved  map[string]bool // groups; of one goroutine at a time
 
 	records atomic.Int64
 	mu      sync.Mutex // for Progress and Note
@@ -63,9 +64,9 @@ func New(ctx context.Context, source *Source, s Server, o Options) (*Mirror, err
 	if o.Patience == 0 {
 		o.Patience = time.Minute
 	}
-	m := &Mirror{o: o, source: source, target: &target{Server: s, cluster: o.Cluster, patience: o.Patience}, isNew: map[string]bool{}, noted: map[string]bool{}}
+	m := &Mirror{o: o, source: source, target: &target{Server: s, cluster: o.Cluster, patience: o.Patience}, isNew: map[string]bool{}, noted: map[string]bool{}, moved: map[string]bool{}}
 	var err error
-	if m.id, m.topics, err = source.topics(ctx, o.Topics); err != nil {
+	if m.id, m.topics, err = source.topics(ctx, slices.Compact(slices.Sorted(slices.Values(o.Topics)))); err != nil {
 		return nil, err
 	}
 	for _, t := range m.topics {
@@ -73,7 +74,7 @@ func New(ctx context.Context, source *Source, s Server, o Options) (*Mirror, err
 			return nil, err
 		}
 	}
-	m.groups = slices.Clone(o.Groups)
+	m.groups = slices.Compact(slices.Sorted(slices.Values(o.Groups)))
 	if o.AllGroups {
 		if m.groups, err = source.groups(ctx); err != nil {
 			return nil, err
@@ -166,19 +167,18 @@ func (m *Mirror) Run(ctx context.Context) (Counts, error) {
 	if m.o.Follow {
 		copying.Go(func() {
 			for wait(running, groupsEvery) == nil {
-				if _, err := m.moveGroups(running); err != nil {
+				if err := m.moveGroups(running); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
 	copying.Wait()
-	done.Records = m.records.Load()
-	if err := context.Cause(running); err != nil {
-		return done, err
+	err := context.Cause(running)
+	if err == nil {
+		err = m.moveGroups(ctx)
 	}
-	moved, err := m.moveGroups(ctx)
-	done.Groups = moved
+	done.Records, done.Groups = m.records.Load(), len(m.moved)
 	return done, err
 }
 
