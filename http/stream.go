@@ -78,7 +78,9 @@ func (st *stream) run(w *conn.Stream, reply *protocol.PollReply) {
 	st.lastWrite = time.Now()
 	st.generation = reply.AfterGeneration
 	if st.kind == eventStream {
-		st.buf = append(st.buf, ": stream\n\n"...) // proxies pass the headers on with the first byte
+		// Proxies pass the headers on with the first byte. A browser that comes back within
+		// two seconds finds its share as it was; by itself it would wait longer.
+		st.buf = append(st.buf, ": stream\nretry: 1000\n\n"...)
 	}
 	for {
 		st.render(reply)

@@ -22,6 +22,7 @@ func (h *harness) follow(target, accept string, headers ...string) (*nethttp.Res
 	resp, next := h.followRaw(target, accept, headers...)
 	if resp.Header.Get("Content-Type") == "text/event-stream" {
 		require.Equal(h.t, ": stream\n", next(), "something at once, for proxies that wait for the first byte")
+		require.Equal(h.t, "retry: 1000\n", next(), "before the share is given to others")
 		require.Equal(h.t, "\n", next())
 		require.Equal(h.t, "no", resp.Header.Get("X-Accel-Buffering"))
 	}
