@@ -10,7 +10,8 @@ import (
 // room, so that a record is refused before anything is done with it, and not taken and
 // then stuck.
 const (
-	spaceInterval = 100 * time.Millisecond // for what others write, and remove
+	spaceInterval = 100 * time.Millisecond // while nobody asks
+	spaceFresh    = 2 * time.Millisecond   // how old the last look may be when somebody asks
 	mostReserve   = 64 << 20
 	reserveShare  = 16 // of the whole filesystem, where that is less
 )
@@ -19,6 +20,7 @@ const (
 type Reserve struct {
 	space  func() (free, total uint64)
 	full   atomic.Bool
+	looked atomic.Int64 // when somebody asked and it was looked, in nanoseconds since 1970
 	reason atomic.Pointer[string]
 }
 
@@ -56,7 +58,15 @@ func (r *Reserve) look() {
 }
 
 // Full reports whether there is no room for new records. It may be called for each.
-func (r *Reserve) Full() bool { return r != nil && r.full.Load() }
+func (r *Reserve) Full() bool {
+	if r == nil {
+		return false
+	}
+	if last, now := r.looked.Load(), time.Now().UnixNano(); now-last > int64(spaceFresh) && r.looked.CompareAndSwap(last, now) {
+		r.look()
+	}
+	return r.full.Load()
+}
 
 // Reason is why new records are refused, "" if they are not.
 func (r *Reserve) Reason() string {
