@@ -1,5 +1,7 @@
 package logfile
 
+import "time"
+
 // This file holds the types that the owner of a replica (one goroutine at a
 // time) and readers (any goroutine) share.
 
@@ -36,7 +38,7 @@ type Frame struct {
 	Kind       Kind
 	BaseOffset int64 // offset of the first record, or the next offset when Count is 0
 	Count      int   // records
-	AppendTime int64 // milliseconds since 1970; it goes back only where a clock was ahead, and has been put right
+	AppendTime int64 // milliseconds since 1970; it goes back only where a clock was ahead, or is behind
 	Body       []byte
 	BodySum    uint32 // CRC32C of Body alone, computed once by the leader
 }
@@ -62,9 +64,10 @@ type Checkpoint struct {
 
 // Options tune a log. The zero value means the defaults.
 type Options struct {
-	SegmentBytes  int64  // a segment that has reached this size is rolled; default 128 MiB
-	IndexInterval int    // bytes between index entries; default 4096
-	BootID        string // boot id of the running kernel; see Recovery in README.md
+	SegmentBytes  int64         // a segment that has reached this size is rolled; default 128 MiB
+	IndexInterval int           // bytes between index entries; default 4096
+	BootID        string        // boot id of the running kernel; see Recovery in README.md
+	ClockJump     time.Duration // an append time that is further ahead of now is that of a wrong clock; default 10 minutes
 	// Cache bounds the open handles of sealed segments. Logs may share one; nil
 	// gives the log a cache of its own with 4 handles.
 	Cache *HandleCache

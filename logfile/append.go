@@ -114,7 +114,7 @@ func (l *Log) advance(f *Frame) {
 	l.since = min(l.since, f.AppendTime) // the clock was ahead when the first records came
 	a.last = f.Index
 	a.next += int64(f.Count)
-	a.lastAt = f.AppendTime
+	a.lastAt, a.endAt = max(a.lastAt, f.AppendTime), f.AppendTime
 	a.maxTime = l.index.maxTime()
 	l.lastAt = f.AppendTime
 	l.noteTerm(f.Index, f.Term)

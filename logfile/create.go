@@ -31,7 +31,7 @@ func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log,
 	l := newLog(fsys, dir, id, opt)
 	l.hardTerm, l.vote = cp.HardTerm, cp.Vote
 	l.startAfter(&cp)
-	l.startSegment(&cp, &segmentHead{id: id, boot: opt.BootID, prevBase: -1}, func(f *File, head []byte) {
+	l.startSegment(&cp, l.lastAt, &segmentHead{id: id, boot: opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		err = l.create(f, head, f.path)
 	})
 	if err == nil {

@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"time"
 )
 
 const (
 	defaultSegmentBytes  = 128 << 20
 	defaultIndexInterval = 4096
+	defaultClockJump     = 10 * time.Minute
 )
 
 // segment is one file of the log, a segment or a part. Once the segment is
@@ -23,7 +25,8 @@ type segment struct {
 	size    int64
 	last    uint64 // raft index of its last entry, first-1 when empty
 	next    int64  // offset after its last record
-	lastAt  int64  // append time of its last entry
+	lastAt  int64  // greatest append time of its entries
+	endAt   int64  // append time of its last entry; lastAt where that is not known any more
 	maxTime int64  // no record in the segment has a greater timestamp
 }
 
@@ -79,6 +82,9 @@ func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
 	}
 	if opt.IndexInterval <= 0 {
 		opt.IndexInterval = defaultIndexInterval
+	}
+	if opt.ClockJump <= 0 {
+		opt.ClockJump = defaultClockJump
 	}
 	if opt.Cache == nil {
 		opt.Cache = NewHandleCache(defaultHandles)

@@ -18,7 +18,7 @@ type segmentHead struct {
 	prevBase int64 // base offset of the segment before, -1 if there was none
 	prevSize int64
 	prevMax  int64 // greatest record timestamp in the segment before
-	lastAt   int64 // append time of the last entry before it; it stands in the checkpoint line below
+	lastAt   int64 // greatest append time in the segment before, for a first one that of the last entry; it stands in the checkpoint line below
 }
 
 func appendSegmentHead(dst []byte, h *segmentHead) []byte {

@@ -205,6 +205,56 @@ func TestRetentionAfterAClockWasAhead(t *testing.T) {
 	assert.EqualValues(t, 8, l.RetentionStart(7001, 5000, -1, 100))
 }
 
+// TestRetentionAfterAClockWasBehind: an entry with an early time makes nothing before it
+// old, neither in its own segment nor in those before it nor after a restart.
+func TestRetentionAfterAClockWasBehind(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	const now = 10_000_000
+	for i, at := range []int64{now - 300, now - 200, now - 100, now - 1_000_000} {
+		f := next(l, 2, "1")
+		f.AppendTime = at
+		put(t, l, f)
+		if i == 0 || i == 3 {
+			assert.Zero(t, l.RetentionStart(now, 5000, -1, 100))
+			var b logfile.Batch
+			require.True(t, l.Roll(&b))
+			run(t, &b)
+		}
+	}
+	for range 2 {
+		assert.Zero(t, l.RetentionStart(now, 5000, -1, 100), "all is younger than a second")
+		assert.EqualValues(t, 2, l.RetentionStart(now+4701, 5000, -1, 100))
+		assert.EqualValues(t, 2, l.RetentionStart(now+4900, 5000, -1, 100))
+		assert.EqualValues(t, 8, l.RetentionStart(now+4901, 5000, -1, 100))
+		require.NoError(t, l.Close())
+		l, _ = open(t, d, options("b"))
+	}
+}
+
+// TestRetentionOfTheTimeAheadAlone: where no records follow those of a clock that was
+// ahead, they are as old as the entry that put the time right.
+func TestRetentionOfTheTimeAheadAlone(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	f := next(l, 2, "1")
+	f.AppendTime = 1 << 42
+	put(t, l, f)
+	var b logfile.Batch
+	require.True(t, l.Roll(&b))
+	run(t, &b)
+	assert.Zero(t, l.RetentionStart(9000, 5000, -1, 100))
+	said := empty(2, 1, 2)
+	said.AppendTime = 2000
+	put(t, l, said)
+	for range 2 {
+		assert.Zero(t, l.RetentionStart(7000, 5000, -1, 100))
+		assert.EqualValues(t, 2, l.RetentionStart(7001, 5000, -1, 100))
+		require.NoError(t, l.Close())
+		l, _ = open(t, d, options("b"))
+	}
+}
+
 // TestLogStart: a start in the middle of a segment hides records and removes
 // nothing; what goes is what is committed and applied.
 func TestLogStart(t *testing.T) {

@@ -68,7 +68,7 @@ func (r *recovery) readHeads(bases []int64) error {
 		file.h = s.h
 		r.file, r.log.active = s, seg
 		r.log.startAfter(&s.cp)
-		r.log.lastAt, r.log.active.lastAt = s.head.lastAt, s.head.lastAt
+		r.log.lastAt = s.head.lastAt
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (r *recovery) chain(prev, s *segmentFile) error {
 	// not be read.
 	seg := r.log.sealed[len(r.log.sealed)-1]
 	seg.last, seg.next = s.cp.Index, s.cp.NextOffset
-	seg.lastAt, seg.maxTime = s.head.lastAt, s.head.prevMax
+	seg.lastAt, seg.endAt, seg.maxTime = s.head.lastAt, s.head.lastAt, s.head.prevMax
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 	l.sealed = nil
 	parts := l.keepCompacted(&cp)
 	l.startAfter(&cp)
-	l.startSegment(&cp, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
+	l.startSegment(&cp, l.lastAt, &segmentHead{id: l.id, boot: l.opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		reset := f.path + resetSuffix
 		// Once create has given the file this name the reset is decided. The old log
 		// is removed before the new segment gets its final name, so that recovery

@@ -9,11 +9,10 @@ import "slices"
 // LogStart when nothing is due. The active segment is never due, however old.
 func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed uint64) int64 {
 	start, total := l.logStart, l.Bytes()
-	aged := l.aged(now, retentionMs)
+	partsAged, aged := l.aged(now, retentionMs)
 	if c := l.Compacted(); c.Next > start {
 		total -= l.partBytes()
-		byTime := aged > 0 || retentionMs >= 0 && c.AppendTime+retentionMs < now
-		if !byTime && (retentionBytes < 0 || total < retentionBytes) {
+		if !partsAged && (retentionBytes < 0 || total < retentionBytes) {
 			return start
 		}
 		start = c.Next
@@ -29,21 +28,44 @@ func (l *Log) RetentionStart(now, retentionMs, retentionBytes int64, committed u
 	return start
 }
 
-// aged is how many of the oldest sealed segments were last appended to more than ms
-// before now, which is never if ms is negative. A segment is at least as old as any that
-// was written after it, whatever the clock said then.
-func (l *Log) aged(now, ms int64) int {
+// aged reports whether the parts, and how many of the oldest sealed segments, were last
+// appended to more than ms before now, which is never if ms is negative. What has a time
+// that is further ahead of now than clocks differ is as old as what was written after it.
+// Anything else is as old as it says, also if a later entry has an earlier time: the clock
+// of whoever wrote that was behind.
+func (l *Log) aged(now, ms int64) (parts bool, n int) {
 	if ms < 0 {
-		return 0
+		return false, 0
 	}
-	n := len(l.sealed)
-	if l.active.next > l.active.base && l.lastAt+ms < now {
-		return n
+	latest := now + l.opt.ClockJump.Milliseconds()
+	later := l.lastAt
+	if l.active.lastAt <= latest {
+		later = max(later, l.active.lastAt)
 	}
-	for n > 0 && l.sealed[n-1].lastAt+ms >= now {
-		n--
+	n = len(l.sealed)
+	for i := n - 1; i >= 0; i-- {
+		later = l.sealed[i].appended(latest, later)
+		if later+ms >= now {
+			n = i
+		}
 	}
-	return n
+	at := l.Compacted().AppendTime
+	if at > latest {
+		at = later
+	}
+	return at+ms < now, n
+}
+
+// appended is when a sealed segment was last appended to, as far as that can be said: the
+// greatest append time that is not after latest, or later, the time of what follows it.
+func (s *segment) appended(latest, later int64) int64 {
+	switch {
+	case s.lastAt <= latest:
+		return s.lastAt
+	case s.endAt <= latest:
+		return s.endAt
+	}
+	return later
 }
 
 // SetLogStart hides all records below offset from new views and stages the

@@ -27,7 +27,7 @@ func (l *Log) Roll(b *Batch) bool {
 	l.stageSeal(b, &old, l.index.entries)
 	l.sealed = append(l.sealed[:len(l.sealed):len(l.sealed)], &old)
 	cp := l.checkpoint(true)
-	l.startSegment(cp, &segmentHead{
+	l.startSegment(cp, old.lastAt, &segmentHead{
 		id: l.id, boot: l.opt.BootID, prevBase: old.base, prevSize: old.size, prevMax: old.maxTime,
 	}, func(file *File, head []byte) {
 		b.stageStep(l, func() error { return l.create(file, head, file.path) })
@@ -68,14 +68,14 @@ func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
 }
 
 // startSegment makes a new active segment in memory and calls stage with its file
-// and its first lines.
-func (l *Log) startSegment(cp *Checkpoint, head *segmentHead, stage func(*File, []byte)) {
+// and its first lines, which say the greatest append time of the segment before it.
+func (l *Log) startSegment(cp *Checkpoint, lastAt int64, head *segmentHead, stage func(*File, []byte)) {
 	bytes := appendSegmentHead(nil, head)
-	bytes = appendCheckpoint(bytes, cp, l.lastAt, l.sums.local)
+	bytes = appendCheckpoint(bytes, cp, lastAt, l.sums.local)
 	file := l.newFile(cp.NextOffset)
 	l.active = segment{
 		file: file, base: cp.NextOffset, first: cp.Index + 1, prev: TermStart{cp.Index, cp.Term},
-		size: int64(len(bytes)), last: cp.Index, next: cp.NextOffset, lastAt: l.lastAt, maxTime: noTime,
+		size: int64(len(bytes)), last: cp.Index, next: cp.NextOffset, maxTime: noTime,
 	}
 	l.index = newIndexer(l.opt.IndexInterval)
 	stage(file, bytes)
