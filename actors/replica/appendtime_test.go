@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/logfile/faultfs"
+	"ottla/protocol"
 
 	"github.com/stretchr/testify/require"
 )
@@ -18,7 +20,6 @@ import (
 func TestProducersOfAClockThatWasAhead(t *testing.T) {
 	table := newProducerTable()
 	put := func(id string, at int64) {
-		table.clockSays(at)
 		table.put(&producerState{id: id, at: at})
 	}
 	const ahead = int64(1) << 42
@@ -28,12 +29,114 @@ func TestProducersOfAClockThatWasAhead(t *testing.T) {
 	again, err := decodeProducerTable(table.encode(level.Newest))
 	require.NoError(t, err)
 	table = again
-	table.clockSays(2000) // an entry without producers
+	table.clockSays(2000)
 	put("d", 3000)
 	put("e", 2000+producerRetention.Milliseconds())
 	assert.Equal(t, []string{"b", "c", "d", "e"}, table.ids())
 	put("f", 2001+producerRetention.Milliseconds())
 	assert.Equal(t, []string{"d", "e", "f"}, table.ids())
+}
+
+// sole is a leader without followers, on a disk that is at once done.
+type sole struct{ *Replica }
+
+func leaderAlone(t *testing.T, millis func() int64) sole {
+	fs := faultfs.New()
+	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 1, ReplicaID: 1}
+	require.NoError(t, Create(fs, "/log", id, []uint64{1}, 0, logfile.Options{}))
+	log, rec, err := logfile.Open(fs, "/log", logfile.Options{})
+	require.NoError(t, err)
+	r, err := New(Config{ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 1 << 20, Now: time.Now, Millis: millis, Logger: slog.New(slog.DiscardHandler)}, log, rec)
+	require.NoError(t, err)
+	r.Campaign(false)
+	s := sole{r}
+	s.work(t)
+	return s
+}
+
+// work does what the replica asks for, until it asks for nothing.
+func (s sole) work(t *testing.T) {
+	for {
+		fx := s.Take()
+		for i := range fx.Committed {
+			fx.Committed[i].Answer()
+		}
+		if fx.Flush {
+			s.Flush()
+		}
+		for _, w := range fx.Writes {
+			require.NoError(t, w.Batch.Execute())
+			s.DiskDone(w.Seq, nil)
+		}
+		if !fx.Flush && len(fx.Writes) == 0 {
+			return
+		}
+	}
+}
+
+// A clock that was behind for an entry makes nobody old who was heard of before it. That
+// it was ahead before is believed once it has been as long as clocks differ.
+func TestProducersOfAClockThatWasBehind(t *testing.T) {
+	start := time.UnixMilli(1_800_000_000_000)
+	now := start
+	r := leaderAlone(t, func() int64 { return now.UnixMilli() })
+	send := func(id string) bool {
+		req := &protocol.ProduceRequest{ProducerID: "key:" + id, Reply: protocol.NewFuture[protocol.ProduceResult]()}
+		req.Lines.Add(now.UnixMilli(), "t", 0, []byte("-"), []byte("1"), protocol.ActionProduce, nil)
+		r.Propose(Proposal{Request: req, Lines: &req.Lines})
+		r.work(t)
+		res := <-req.Reply.C()
+		require.Nil(t, res.Err)
+		return res.Duplicate
+	}
+	corrected := func() bool {
+		before := r.log.LastIndex()
+		r.CorrectTime()
+		r.work(t)
+		return r.log.LastIndex() > before
+	}
+	send("a")
+	now = start.Add(-time.Hour)
+	send("b")
+	require.False(t, corrected())
+	now = now.Add(defaultClockJump - time.Millisecond)
+	require.False(t, corrected())
+	now = start.Add(time.Second)
+	require.False(t, corrected())
+	send("c")
+	require.True(t, send("a"), "it was heard of a second ago")
+	require.True(t, send("b"))
+
+	now = start.Add(-time.Hour)
+	require.False(t, corrected(), "the time starts anew")
+	now = now.Add(defaultClockJump)
+	require.True(t, corrected())
+	require.False(t, corrected(), "once")
+	now = now.Add(keyRetention)
+	send("d")
+	require.True(t, send("c"))
+	now = now.Add(time.Millisecond)
+	send("e")
+	require.False(t, send("c"), "it is forgotten")
+}
+
+// While a jump ahead of the clock is not believed, entries have the time before it, and
+// so has the bound of the table.
+func TestFullTableDuringAJumpOfTheClock(t *testing.T) {
+	table := newProducerTable()
+	table.keys.most = 2
+	const believed = int64(1) << 40
+	table.put(&producerState{id: "key:a", at: believed})
+	table.put(&producerState{id: "key:b", at: believed})
+	l := newLeading(1, 1<<20)
+	req := &protocol.ProduceRequest{ProducerID: "key:c", Reply: protocol.NewFuture[protocol.ProduceResult]()}
+	req.Lines.Add(believed, "t", 0, []byte("-"), []byte("1"), protocol.ActionProduce, nil)
+	l.gather(Proposal{Request: req, Lines: &req.Lines})
+	_, data := l.nextEntry(time.UnixMilli(believed).Add(24*time.Hour), believed, 0, table)
+	require.Nil(t, data)
+	res := <-req.Reply.C()
+	require.NotNil(t, res.Err)
+	require.Equal(t, protocol.CodeTooManyProducers, res.Err.Code)
 }
 
 func TestAppendTimes(t *testing.T) {

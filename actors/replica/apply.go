@@ -57,7 +57,6 @@ func (r *Replica) apply(e *raftpb.Entry) error {
 	if h.kind == logfile.KindControl {
 		return r.applyControl(e.Index, h.appendTime, body)
 	}
-	r.producers.clockSays(h.appendTime)
 	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
 		return err
 	}
@@ -88,7 +87,9 @@ func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) erro
 	if err := json.Unmarshal(data, &c); err != nil {
 		return fmt.Errorf("control entry: %w", err)
 	}
-	r.producers.clockSays(appendTime)
+	if c.Time {
+		r.producers.clockSays(appendTime)
+	}
 	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
 		b := &logfile.Batch{}
 		r.log.SetLogStart(b, *c.LogStart)

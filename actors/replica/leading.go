@@ -143,7 +143,7 @@ func (l *leading) mayPropose() bool {
 // was answered, or has to wait for an entry in flight.
 func (l *leading) nextEntry(now time.Time, appendTime, base int64, known *producerTable) (e PendingEntry, data []byte) {
 	l.dropLate(now)
-	n, size := l.admitted(known, now.UnixMilli())
+	n, size := l.admitted(known, appendTime)
 	if n == 0 {
 		return e, nil
 	}
@@ -178,8 +178,8 @@ func (l *leading) refused(e *PendingEntry) {
 }
 
 // admitted returns how many of the oldest proposals, and how many bytes, make
-// the next entry, after it has answered those that are not new. Now is in
-// milliseconds since 1970.
+// the next entry, after it has answered those that are not new. Now is its append time,
+// in milliseconds since 1970.
 func (l *leading) admitted(known *producerTable, now int64) (n, size int) {
 	for n < len(l.queue.items) && l.fits(n, size) {
 		if l.queue.items[n].producer() != "" {

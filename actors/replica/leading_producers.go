@@ -26,7 +26,8 @@ const (
 // it is new. By then every earlier entry of the log is in the table or in
 // flight, also those of former leaders, so that a retry finds its first result
 // wherever that is: a leader proposes only when an entry of its own term, and
-// so everything before it, is applied. Now is in milliseconds since 1970.
+// so everything before it, is applied. Now is the
+// append time of the entry to come, in milliseconds since 1970.
 func (l *leading) admit(table *producerTable, now int64, p *Proposal) admission {
 	req := p.Request
 	if fl := l.inFlight[req.ProducerID]; fl != nil {

@@ -15,10 +15,15 @@ import (
 const (
 	keyRetention      = 10 * time.Minute // an Idempotency-Key is remembered at least this long
 	producerRetention = 15 * time.Minute // and a producer after its last record
-	maxKeys           = 600_000          // 1,000 a second; a key takes about 200 bytes of memory
-	maxKeyBytes       = 30 << 20         // that they take in a checkpoint, which is a line of the log and has a bound
+	maxKeys           = 300_000          // 500 a second; a key takes about 200 bytes of memory
 	maxProducers      = 50_000
 	keyFloor          = 1000 // that a partition may have however many others have
+
+	// What they take in a checkpoint. A snapshot has them all in base64, and is one message
+	// between nodes, of at most link.MaxBody. There is room for as many that are under way
+	// when the table gets full as a server has connections.
+	maxKeyBytes      = 14 << 20 // 193,000 keys of 36 characters
+	maxProducerBytes = 5 << 20
 )
 
 // keyPrefix begins the ids that are Idempotency-Keys; no Producer-Id begins so.
@@ -77,12 +82,24 @@ type producerList struct {
 	n           int
 	retention   int64 // milliseconds
 	most        int
-	bytes       int // of ids, with what else an entry takes in a checkpoint
+	bytes       int // of what they take in a checkpoint
 	mostBytes   int
 }
 
-// entryBytes is about what an entry takes in a checkpoint besides its id.
-const entryBytes = 36
+// About what an entry takes in a checkpoint besides its id.
+const (
+	keyEntryBytes       = 36
+	producerEntryBytes  = 54 // its epoch and sequence may have any value
+	earlierRequestBytes = 24
+)
+
+// encodedBytes is about what a producer takes in a checkpoint.
+func (s *producerState) encodedBytes() int {
+	if strings.HasPrefix(s.id, keyPrefix) {
+		return len(s.id) + keyEntryBytes
+	}
+	return len(s.id) + producerEntryBytes + len(s.earlier)*earlierRequestBytes
+}
 
 func (l *producerList) push(s *producerState) {
 	s.older, s.newer = l.back, nil
@@ -93,7 +110,7 @@ func (l *producerList) push(s *producerState) {
 	}
 	l.back = s
 	l.n++
-	l.bytes += len(s.id) + entryBytes
+	l.bytes += s.encodedBytes()
 }
 
 func (l *producerList) remove(s *producerState) {
@@ -109,7 +126,7 @@ func (l *producerList) remove(s *producerState) {
 	}
 	s.older, s.newer = nil, nil
 	l.n--
-	l.bytes -= len(s.id) + entryBytes
+	l.bytes -= s.encodedBytes()
 }
 
 // list is where a producer of that id is.
@@ -129,7 +146,7 @@ func (t *producerTable) each(fn func(s *producerState)) {
 	}
 }
 
-// full reports whether no further producer of that kind can be entered at that time. The
+// full reports whether no further producer of that kind can be entered at that append time. The
 // oldest key has to be older than it is remembered, where there are too many.
 func (t *producerTable) full(id string, now int64) bool {
 	l := t.list(id)

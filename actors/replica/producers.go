@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 
 	"ottla/actors/level"
@@ -43,14 +42,14 @@ type producerTable struct {
 	count        *keyCount // of keys
 
 	placed int   // see placed.go; 0: it is not known
-	latest int64 // append time of the last entry, see appendtime.go
+	latest int64 // none was heard of later, see appendtime.go
 }
 
 func newProducerTable() *producerTable {
 	return &producerTable{
 		byID: map[string]*producerState{}, count: &keyCount{},
 		keys:   producerList{retention: keyRetention.Milliseconds(), most: maxKeys, mostBytes: maxKeyBytes},
-		others: producerList{retention: producerRetention.Milliseconds(), most: maxProducers, mostBytes: math.MaxInt},
+		others: producerList{retention: producerRetention.Milliseconds(), most: maxProducers, mostBytes: maxProducerBytes},
 	}
 }
 
@@ -86,6 +85,7 @@ func (t *producerTable) put(s *producerState) {
 
 func (t *producerTable) enter(l *producerList, s *producerState) {
 	t.byID[s.id] = s
+	t.latest = max(t.latest, s.at)
 	l.push(s)
 	if l == &t.keys {
 		t.count.add(1)
@@ -229,7 +229,6 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
 		t.enter(t.list(s.id), s)
-		t.latest = max(t.latest, s.at)
 		if s.id == placedID {
 			t.placed = int(s.seq)
 		}

@@ -1,17 +1,19 @@
 package replica
 
 import (
-	"encoding/base64"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"ottla/actors/level"
+	"ottla/link"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 func TestProducerTableRoundTrip(t *testing.T) {
@@ -75,18 +77,51 @@ func TestProducerTableFull(t *testing.T) {
 	require.Equal(t, maxProducers+1, len(table.byID), "keys are forgotten before producers")
 }
 
-// However long the ids are, a checkpoint with a full table can be read again: it is a line
-// of the log, which is refused beyond 64 MiB.
-func TestCheckpointOfAFullTable(t *testing.T) {
-	table := newProducerTable()
-	long := strings.Repeat("x", 190)
-	for i := 0; !table.full("key:new", 10); i++ {
-		table.put(&producerState{id: fmt.Sprintf("key:%s%010d", long, i), hash: 1 << 63, at: 1 << 41, request: request{seq: 0, base: 1 << 40, count: 10_000, timestamp: 1 << 41}})
+// However long the ids are and whatever clients number their requests by, a snapshot with a
+// full table is a message that other nodes take, also when 20,000 more were under way.
+func TestSnapshotOfAFullTable(t *testing.T) {
+	const most = int64(1) << 41
+	earlier := make([]request, maxEarlier)
+	for i := range earlier {
+		earlier[i] = request{seq: math.MaxInt32, base: most, count: 10_000, timestamp: most}
 	}
-	for i := range maxProducers {
-		table.put(&producerState{id: fmt.Sprintf("%s%010d", long, i), epoch: 1 << 40, hash: 1 << 63, at: 1 << 41, request: request{seq: 1 << 60, base: 1 << 40, count: 10_000, timestamp: 1 << 41}})
+	for _, row := range []struct {
+		name, id string
+		earlier  []request
+	}{
+		{"short ids", "", nil},
+		{"as long as they may be", strings.Repeat("x", 190), nil},
+		{"of Kafka", "kafka:", earlier},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := leaderAlone(t, func() int64 { return most })
+			table := r.producers
+			put := func(i int, key bool) {
+				s := &producerState{
+					id: fmt.Sprintf("%s%010d", row.id, i), epoch: math.MinInt64, hash: 1 << 63, at: most, earlier: row.earlier,
+					request: request{seq: math.MinInt64, base: most, count: 10_000, timestamp: most},
+				}
+				if key {
+					s.id, s.epoch, s.seq, s.earlier = keyPrefix+s.id, 0, 0, nil
+				}
+				table.put(s)
+			}
+			keys, producers := 0, 0
+			for ; !table.full("key:new", most); keys++ {
+				put(keys, true)
+			}
+			for ; !table.full("new", most); producers++ {
+				put(producers, false)
+			}
+			t.Logf("%d keys, %d producers", keys, producers)
+			for i := range 20_000 {
+				put(keys+i, true)
+			}
+			snapshot, err := r.makeSnapshot()
+			require.NoError(t, err)
+			require.Less(t, (&raftpb.Message{Type: raftpb.MsgSnap, Snapshot: &snapshot}).Size(), link.MaxBody-64<<10)
+		})
 	}
-	require.Less(t, base64.StdEncoding.EncodedLen(len(table.encode(level.Newest))), 63<<20)
 }
 
 func TestKeysOfAllReplicasAreBounded(t *testing.T) {

@@ -79,7 +79,8 @@ type Replica struct {
 	confIndex uint64 // index of the entry that made the membership storage.conf; a snapshot may bring one ahead of applied
 	confBytes []byte // storage.conf, marshalled, for checkpoints
 
-	producers *producerTable // a function of the entries up to applied
+	producers  *producerTable // a function of the entries up to applied
+	aheadSince int64          // when CorrectTime found a time that is far ahead, 0: it has not
 
 	compaction Compaction        // asked for last, as of applied
 	installing uint64            // generation of compacted parts on their way through the disk, 0: none
