@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,4 +59,39 @@ func TestAClockThatWasYearsAhead(t *testing.T) {
 			require.False(t, idempotent(t, n, "old", "key:0", 0, 0, 1, `"ahead"`).Duplicate, "it is forgotten")
 		})
 	}
+}
+
+// TestAClockThatWasBehind: what was written before it is neither deleted nor forgotten when
+// the clock is right again.
+func TestAClockThatWasBehind(t *testing.T) {
+	dir := t.TempDir()
+	var behind atomic.Int64
+	n := startNode(t, dir, func(o *Options) {
+		o.RetentionCheckInterval = 10 * time.Millisecond
+		o.now = func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }
+	})
+	defer func() { stopNode(t, n) }()
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "young", Partitions: ptr(1), RetentionMs: ptr(int64(time.Hour / time.Millisecond))})
+	require.Nil(t, idempotent(t, n, "young", "key:0", 0, 0, 1, `"before"`).Err)
+	behind.Store(int64(2 * time.Hour))
+	idempotent(t, n, "young", "key:early", 0, 0, 1, `"early"`) // the answer has a deadline by the same clock, and is late
+	tp, err := n.LookupTopic("", "young", false, time.Now().Add(patience))
+	require.Nil(t, err)
+	require.Eventually(t, func() bool {
+		_, end, err := n.PartitionOffsets(tp, 0)
+		return err == nil && end == 2
+	}, patience, time.Millisecond)
+	behind.Store(0)
+	sealed := func() bool {
+		logs, err := filepath.Glob(filepath.Join(dir, "default", "*", "young-0", "*2.log"))
+		require.NoError(t, err)
+		return len(logs) > 0
+	}
+	require.Eventually(t, sealed, patience, 10*time.Millisecond, "the active segment has a record that looks old")
+	require.False(t, idempotent(t, n, "young", "key:1", 0, 0, 1, `"after"`).Duplicate)
+	require.True(t, idempotent(t, n, "young", "key:0", 0, 0, 1, `"before"`).Duplicate)
+	require.Never(t, func() bool {
+		earliest, _, err := n.PartitionOffsets(tp, 0)
+		return err != nil || earliest > 0
+	}, time.Second, 10*time.Millisecond, "young records are deleted")
 }
