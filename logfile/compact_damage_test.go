@@ -150,6 +150,12 @@ func TestRetentionOfCompactedLog(t *testing.T) {
 	assert.Zero(t, k.l.RetentionStart(0, 1000, -1, k.l.LastIndex()))
 	assert.Equal(t, c.Next, k.l.RetentionStart(k.l.Compacted().AppendTime+1001, 1000, -1, k.l.LastIndex()))
 	assert.Zero(t, k.l.RetentionStart(0, -1, 1<<20, k.l.LastIndex()))
+	young := k.l.Compacted().AppendTime + 900
+	early := empty(k.l.LastIndex()+1, 1, k.l.NextOffset())
+	early.AppendTime = 1
+	put(t, k.l, early)
+	require.Greater(t, young, early.AppendTime+1000)
+	assert.Zero(t, k.l.RetentionStart(young, 1000, -1, k.l.LastIndex()), "an entry of a clock that was behind makes no part old")
 	start := k.l.RetentionStart(0, -1, 1000, k.l.LastIndex())
 	assert.Greater(t, start, c.Next)
 	var b logfile.Batch
