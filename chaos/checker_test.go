@@ -158,3 +158,16 @@ func TestLifetimeOfATopic(t *testing.T) {
 		require.NotEqual(t, "ghost", v.Kind)
 	}
 }
+
+// A group has not reached an end that nobody knows.
+func TestBehind(t *testing.T) {
+	at := func(n int64) *int64 { return &n }
+	for _, row := range []struct {
+		committed, end *int64
+		want           bool
+	}{
+		{nil, nil, true}, {at(3), nil, true}, {nil, at(0), false}, {nil, at(4), true}, {at(3), at(4), true}, {at(4), at(4), false},
+	} {
+		require.Equal(t, row.want, behind(offsetRow{Committed: row.committed, End: row.end}))
+	}
+}

@@ -60,7 +60,7 @@ type offsetRow struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
 	Committed *int64 `json:"committed"`
-	End       int64  `json:"end"`
+	End       *int64 `json:"end"` // nil while nobody knows it, as no leader is known
 }
 
 // call sends one request; status 0 means that no answer came. When the connection

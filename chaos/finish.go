@@ -148,7 +148,11 @@ func (w *world) atEnd(ctx context.Context, g *group) bool {
 	return len(rows) == partitions && !slices.ContainsFunc(rows, behind)
 }
 
-func behind(r offsetRow) bool { return r.End > 0 && (r.Committed == nil || *r.Committed < r.End) }
+// behind reports whether a group has not reached the end of a partition, as far as that
+// is known.
+func behind(r offsetRow) bool {
+	return r.End == nil || *r.End > 0 && (r.Committed == nil || *r.Committed < *r.End)
+}
 
 // lag lists the partitions whose end a group has not reached.
 func (w *world) lag(g *group) []string {
@@ -163,7 +167,11 @@ func (w *world) lag(g *group) []string {
 		if r.Committed != nil {
 			at = fmt.Sprint(*r.Committed)
 		}
-		list = append(list, fmt.Sprintf("partition %d: %s of %d", r.Partition, at, r.End))
+		end := "an unknown end"
+		if r.End != nil {
+			end = fmt.Sprint(*r.End)
+		}
+		list = append(list, fmt.Sprintf("partition %d: %s of %s", r.Partition, at, end))
 	}
 	return list
 }
