@@ -49,7 +49,9 @@ func TestBriefCampaign(t *testing.T) {
 	require.Contains(t, said.String(), "| 2 ")
 }
 
-// The same for a fleet, for each of its campaigns.
+// The same for a fleet, for each of its campaigns but grow: it takes minutes on a busy
+// machine, and its checker loses track now and then of a node that leaves while another is
+// killed. See make chaos-grow.
 func TestBriefFleetCampaigns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a campaign takes some seconds")
@@ -59,7 +61,7 @@ func TestBriefFleetCampaigns(t *testing.T) {
 	out, err := exec.Command("go", "build", "-o", binary, "ottla").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, c := range campaigns {
-		if !c.fleet {
+		if !c.fleet || c.name == "grow" {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
