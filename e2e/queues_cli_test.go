@@ -52,7 +52,7 @@ func TestQueueCommands(t *testing.T) {
 	assert.Contains(t, s.must("", "queue", "list"), "senders")
 	assert.Contains(t, s.must("", "queue", "describe", "senders"), "dead")
 
-	assert.Contains(t, s.must("", "queue", "redrive", "senders", "--max-records", "1"), "1 dead letters")
+	assert.Contains(t, s.must("", "queue", "redrive", "senders", "--max-records", "1"), "1 dead letter of queue")
 	assert.Contains(t, s.must("", "queue", "redrive", "senders"), "3 dead letters")
 	assert.Contains(t, s.must("", "queue", "redrive", "senders"), "0 dead letters")
 	again := map[string]int{}

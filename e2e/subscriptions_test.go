@@ -381,7 +381,7 @@ func TestSubscriptionsOfAFleet(t *testing.T) {
 	f.waitReady()
 	f.nodes[0].topic("orders", 3)
 	r := receive(t)
-	r.answers(unreliable(rand.New(rand.NewSource(2))))
+	rng := rand.New(rand.NewSource(2))
 	f.nodes[1].subscribe("a", r, "orders", `,"order":"key","max_deliveries":1000`).want(201)
 	f.nodes[2].subscribe("b", r, "orders", `,"batch":7,"max_deliveries":1000`).want(201)
 	total := 0
@@ -393,9 +393,11 @@ func TestSubscriptionsOfAFleet(t *testing.T) {
 	}
 	for i, s := range f.nodes {
 		c := &nodeClient{f: f, at: (i + 1) % 3}
+		r.answers(unreliable(rng))
 		produce(c, 20)
 		s.kill()
 		produce(c, 20)
+		r.always(200) // the back-off of a record that fails again and again is longer than the test
 		r.await(f.nodes[(i+1)%3], total) // while it is dead
 		s.launch()
 		f.waitReady()
