@@ -397,7 +397,7 @@ func TestSubscriptionsOfAFleet(t *testing.T) {
 		produce(c, 20)
 		s.kill()
 		produce(c, 20)
-		r.always(200) // the back-off of a record that fails again and again is longer than the test
+		r.always(200)                    // the back-off of a record that fails again and again is longer than the test
 		r.await(f.nodes[(i+1)%3], total) // while it is dead
 		s.launch()
 		f.waitReady()
