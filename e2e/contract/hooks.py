@@ -16,7 +16,16 @@ def shrink(part):
             part[name] = small
 
 
+def complete(part):
+    """Leaves out what makes a topic that answers 503 until a backup is restored into it."""
+    if isinstance(part, dict):
+        for name in ("restoring", "start_offsets"):
+            part.pop(name, None)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     shrink(case.query)
     shrink(case.body)
+    if case.operation.path == "/topic" and case.meta.generation.mode.is_positive:
+        complete(case.body)
