@@ -121,7 +121,7 @@ func TestLongPoll(t *testing.T) {
 			done <- a
 		}()
 		s.waitForMember("twice", 8)
-		assert.Empty(t, s.poll("topic=slow", "group=twice", "consumer_id=8", "timeout_ms=0").Records)
+		assert.Empty(t, s.poll("topic=slow", "group=twice", "consumer_id=8", "from=latest", "timeout_ms=0").Records)
 		var older polled
 		(<-done).want(http.StatusOK).as(&older)
 		assert.Empty(t, older.Records)
