@@ -142,8 +142,8 @@ chaos-sum: ## Add up the results of all runs of make chaos, as a table
 
 SIM_SEEDS ?= 10000
 
-sim: ## Simulate SIM_SEEDS (10000) histories of three replicas with faults
-	OTTLA_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m -run Simulation ./actors/replica
+sim: ## Simulate SIM_SEEDS (10000) histories of replicas with faults, and of nodes that are told lies of each other
+	OTTLA_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 60m -run Simulation ./actors/replica ./actors/election
 
 mutate: ## Build known bugs in, one at a time, and see that the tests notice each
 	$(GO) run ./mutate/campaign

@@ -49,9 +49,7 @@ type partitionActor struct {
 	settings  catalog.TopicSettings
 
 	ticks       int
-	idleTicks   int  // on a leader, see quietTick
-	quiet       bool // raft's clock stands still
-	election    election.State
+	member      election.Member
 	outstanding int  // writes at the disk without an answer
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
 	closing     closing
@@ -111,8 +109,8 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *flushGathered:
 		p.flushGathered(ctx, m)
 	case *peers.Raft:
-		if p.quiet && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
-			p.wake()
+		if p.member.Quiet() && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
+			p.member.Wake()
 		}
 		p.do(ctx, func() { p.rep.Step(m.Message) })
 	case *disk.Done:
@@ -132,12 +130,13 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *election.FallQuiet:
 		p.followQuiet(m)
 	case *peers.Changed:
-		p.wake()
-		p.do(ctx, func() { p.seekLeader(ctx) })
+		p.do(ctx, func() { p.electing(ctx, p.member.Changed) })
 	case *election.Leaderless:
-		p.do(ctx, func() { p.otherLeaderless(ctx, m) })
+		p.do(ctx, func() {
+			p.electing(ctx, func(v election.View) *election.Leaderless { return p.member.Heard(m, v) })
+		})
 	case *handOverLeadership:
-		p.wake()
+		p.member.Wake()
 		p.handReply = m.ReplyTo
 		p.do(ctx, p.handOver)
 		p.answerHandOver(ctx)
@@ -146,7 +145,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		if p.file != nil {
 			p.file.SetSegmentBytes(p.spec.segmentBytes(p.env, m.Settings))
 		}
-		p.wake()
+		p.member.Wake()
 		p.membersChanged(ctx)
 		if m.Restored { // what stands for compacted records is in sealed segments from now on, where compaction removes it
 			p.do(ctx, p.rep.Roll)
@@ -195,8 +194,8 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
-		if p.election.Open() && p.rep.Leader() != 0 {
-			p.leaderSeen(ctx)
+		if p.member.Seeking() {
+			p.electing(ctx, p.member.Learned)
 		}
 		fx := p.rep.Take()
 		for i := range fx.Messages {
@@ -320,7 +319,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	p.env.stats.elections.Add(1)
 	p.spec.group.Lead(p.ref.Leadership)
 	p.spec.route.Set(p.ref.Leadership)
-	p.log.Debug("leads", "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
+	p.log.Debug("leads", "topic_id", p.spec.id.TopicID, "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.Term})
 	p.membersChanged(ctx)
 }

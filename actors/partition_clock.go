@@ -18,10 +18,10 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.coord.ExpiryTick(ctx)
 	p.compactTick(ctx)
 	p.scrubTick(ctx)
-	if p.quiet && p.ref != nil && p.env.draining.Load() {
-		p.wake()
+	if p.member.Quiet() && p.ref != nil && p.env.draining.Load() {
+		p.member.Wake()
 	}
-	if p.quiet {
+	if p.member.Quiet() {
 		p.do(ctx, func() {
 			p.rollTick()
 			p.quietRetention()
@@ -31,7 +31,7 @@ func (p *partitionActor) tick(ctx actor.Context) {
 	p.do(ctx, func() {
 		p.rep.Tick()
 		p.rollTick()
-		p.leaderlessTick(ctx)
+		p.electing(ctx, p.member.Tick)
 		if p.ref != nil {
 			p.rep.ReconcileMembers(p.want)
 			if p.rep.LeavesLeading(p.want) {
@@ -66,7 +66,7 @@ func (p *partitionActor) quietRetention() {
 	}
 	p.retentionTick()
 	if p.rep.Gathered() {
-		p.wake()
+		p.member.Wake()
 	}
 }
 
@@ -117,21 +117,12 @@ func (p *partitionActor) retentionTick() {
 // ends leave the directory of running ones, and everybody else is told. Any
 // message of a peer, and anything to do, wakes a replica.
 
-// quietTicks is how long a partition must have been idle: 3 s at the default tick.
-const quietTicks = 30
-
-// quietTick counts idle ticks on a leader, and puts the partition to sleep.
+// quietTick puts the partition to sleep when it has been idle long enough.
 func (p *partitionActor) quietTick(ctx actor.Context) {
-	if !p.idle() {
-		p.idleTicks = 0
-		return
+	if p.member.Idle(p.idle()) {
+		m := &election.FallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
+		p.spec.group.TellOthers(ctx, p.spec.id.ReplicaID, m)
 	}
-	if p.idleTicks++; p.idleTicks < quietTicks {
-		return
-	}
-	m := &election.FallQuiet{Leader: p.spec.id.ReplicaID, Term: p.ref.Term, Index: p.rep.AppliedIndex()}
-	p.spec.group.TellOthers(ctx, p.spec.id.ReplicaID, m)
-	p.quiet = true
 }
 
 // idle reports whether this replica leads, everything is applied everywhere,
@@ -146,13 +137,7 @@ func (p *partitionActor) idle() bool {
 
 // followQuiet stops a follower's clock, if it agrees with its leader.
 func (p *partitionActor) followQuiet(m *election.FallQuiet) {
-	if p.life == partitionRunning && p.rep.AgreesWith(m.Leader, m.Term, m.Index) {
-		p.quiet = true
+	if p.life == partitionRunning {
+		p.member.Follow(m, p.view())
 	}
-}
-
-// wake starts raft's clock again.
-func (p *partitionActor) wake() {
-	p.quiet = false
-	p.idleTicks = 0
 }

@@ -6,67 +6,19 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// hasLeader reports whether a running replica is known to lead.
-func (p *partitionActor) hasLeader() bool {
-	return p.rep.Leads() || p.rep.Leader() != 0 && p.spec.group.Reachable(p.rep.Leader())
+// view is what an election looks at.
+func (p *partitionActor) view() election.View {
+	return election.View{Replica: p.rep, Want: p.want, Reaches: p.spec.group.Reachable}
 }
 
-// seekLeader begins an election, or goes on with one when replicas came or
-// went: all others hear where this one stands.
-func (p *partitionActor) seekLeader(ctx actor.Context) {
-	if p.life != partitionRunning || p.rep.Err() != nil || p.hasLeader() {
+// electing has the replica do its part in finding a leader, and tells the others where it
+// stands.
+func (p *partitionActor) electing(ctx actor.Context, part func(election.View) *election.Leaderless) {
+	if p.life != partitionRunning || p.rep.Err() != nil {
 		return
 	}
-	p.wake()
-	p.election.Begin()
-	p.rep.ForgetLeader()
-	m := &election.Leaderless{Replica: p.spec.id.ReplicaID, Last: p.rep.LastPosition()}
-	p.spec.group.TellOthers(ctx, m.Replica, m)
-	p.campaignIfBest()
-}
-
-// otherLeaderless hears where another replica stands.
-func (p *partitionActor) otherLeaderless(ctx actor.Context, m *election.Leaderless) {
-	if p.life != partitionRunning || p.rep.Err() != nil || p.hasLeader() {
-		return
-	}
-	if !p.election.Open() {
-		p.seekLeader(ctx)
-	}
-	p.election.Heard(m)
-	p.campaignIfBest()
-}
-
-// leaderSeen looks at the leader that raft has learned of. It may be one that
-// is gone, whose last message was still in the mailbox: it moved this log.
-func (p *partitionActor) leaderSeen(ctx actor.Context) {
-	if p.hasLeader() {
-		p.election.End()
-		return
-	}
-	p.seekLeader(ctx)
-}
-
-func (p *partitionActor) campaignIfBest() {
-	if !p.rep.Campaigning() && !p.rep.VotePending() && p.election.Best(p.electorate()) {
-		p.rep.Campaign(false)
-	}
-}
-
-func (p *partitionActor) electorate() election.Group {
-	g := election.Group{Self: p.spec.id.ReplicaID, Want: p.want, Last: p.rep.LastPosition(), Reaches: p.spec.group.Reachable}
-	g.Voters, g.Outgoing = p.rep.Voters()
-	return g
-}
-
-func (p *partitionActor) leaderlessTick(ctx actor.Context) {
-	switch {
-	case p.hasLeader():
-		p.election.End()
-	case !p.election.Open():
-		p.seekLeader(ctx)
-	case p.election.Tick(p.rep.VotePending(), p.electorate):
-		p.rep.Campaign(false)
+	if said := part(p.view()); said != nil {
+		p.spec.group.TellOthers(ctx, said.Replica, said)
 	}
 }
 

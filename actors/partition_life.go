@@ -150,6 +150,7 @@ func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSet
 // the right place, nobody else waits for it.
 func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
+	p.member.ID = p.spec.id.ReplicaID
 	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
 		fault := replica.OpenFault(err)
@@ -165,7 +166,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 	}
 	p.spec.group.Announce(p.spec.id.ReplicaID, true)
 	ctx.Send(ctx.Parent(), &replicaUp{Key: p.spec.key(), Replica: p.spec.id.ReplicaID})
-	p.do(ctx, func() { p.seekLeader(ctx) })
+	p.do(ctx, func() { p.electing(ctx, p.member.Seek) })
 }
 
 // replicaUp tells the broker that a replica runs.

@@ -59,7 +59,7 @@ func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 			pr.Answer(protocol.ProduceResult{Err: err})
 			return
 		}
-		p.wake()
+		p.member.Wake()
 		p.do(ctx, func() { p.rep.Propose(pr) })
 	}
 }
@@ -81,7 +81,7 @@ func (p *partitionActor) confirm(ctx actor.Context, m *coordinator.ConfirmRead) 
 		m.Done(protocol.ErrNotLeader)
 		return
 	}
-	p.wake()
+	p.member.Wake()
 	p.do(ctx, func() { p.rep.ReadIndex(m.Done) })
 }
 
@@ -103,7 +103,7 @@ func (p *partitionActor) askPlaced(ctx actor.Context, m *routing.AskPlaced) {
 		m.Refuse(protocol.ErrNotLeader)
 		return
 	}
-	p.wake()
+	p.member.Wake()
 	req := &protocol.ProduceRequest{ProducerID: m.ID, Epoch: m.Epoch, Sequence: m.Sequence, BodyHash: m.Hash}
 	p.do(ctx, func() {
 		p.rep.Placed(req, m.Partitions, func(known protocol.Knowledge, err *protocol.Error) {
@@ -135,7 +135,7 @@ func (p *partitionActor) trimLog(ctx actor.Context, m *routing.TrimLog) {
 	case before <= p.file.LogStart():
 		p.confirm(ctx, &coordinator.ConfirmRead{Done: reply})
 	default:
-		p.wake()
+		p.member.Wake()
 		p.do(ctx, func() { p.rep.TrimLog(before, reply) })
 	}
 }

@@ -51,9 +51,6 @@ type Group struct {
 // itself: 300 ms at the default tick.
 const standTicks = 3
 
-// Open reports whether the replica has no leader, as far as it has noticed.
-func (s *State) Open() bool { return s.open }
-
 // Begin notes that the replica has no leader; it does nothing if that is known.
 func (s *State) Begin() {
 	if !s.open {

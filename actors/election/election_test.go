@@ -94,5 +94,5 @@ func TestAttemptsAreRepeated(t *testing.T) {
 	s.Begin()
 	require.False(t, s.Tick(true, func() Group { return three(3, last, 1, 2) }), "its vote is not on disk")
 	s.End()
-	require.False(t, s.Open())
+	require.False(t, s.open)
 }
