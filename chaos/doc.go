@@ -62,6 +62,7 @@
 //	stale              a cursor of an old generation was accepted
 //	offset             committed offsets did not behave like registers (package offsetcheck)
 //	damaged            a file in use is damaged in the end, though everything was scrubbed
+//	leaders            two replicas led in one term, as nodes have logged it
 //	level              a node did not know the level of its fleet in the end
 //	stuck              the broker did not serve again within a minute
 //	answer, admin      an answer contradicts itself, or an administrative request failed

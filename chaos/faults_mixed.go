@@ -25,7 +25,7 @@ func (w *world) startMixed() error {
 		return &missingError{"the program of a version before: -before, or make chaos-mixed REF=commit"}
 	}
 	for _, s := range w.nodes {
-		s.binary, s.env = w.o.before, nil
+		s.binary, s.env = w.o.before, []string{leadersLogged}
 	}
 	return nil
 }
@@ -33,9 +33,9 @@ func (w *world) startMixed() error {
 // other gives a node the other version. The newer one holds the level of the fleet.
 func (w *world) other(s *server) {
 	if s.binary == w.o.before {
-		s.binary, s.env = w.o.binary, []string{"OTTLA_NODE_FINALIZE=manual"}
+		s.binary, s.env = w.o.binary, []string{leadersLogged, "OTTLA_NODE_FINALIZE=manual"}
 	} else {
-		s.binary, s.env = w.o.before, nil
+		s.binary, s.env = w.o.before, []string{leadersLogged}
 	}
 }
 

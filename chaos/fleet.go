@@ -49,6 +49,7 @@ func newNodes(binary, dir string, n int) ([]*server, *network, error) {
 			return nil, nil, err
 		}
 		s.args = []string{"--link", net.real[i], "--advertise-link", net.addresses()[i], "--seeds", seeds, "--node-name", nodeName(i)}
+		s.env = append(s.env, leadersLogged)
 		nodes = append(nodes, s)
 	}
 	return nodes, net, nil

@@ -31,9 +31,10 @@ type result struct {
 	KafkaGiven    int            `json:"kafka_delivered,omitempty"`  // of Delivered, to Kafka clients
 	SharedGiven   int            `json:"shared_delivered,omitempty"` // of Delivered, to consumers of HTTP in the group that Kafka clients have, too
 	OffsetCalls   int            `json:"offset_calls"`
-	OffsetUnknown int            `json:"offset_unknown"` // offset calls without a known outcome
-	SlowestMS     int64          `json:"slowest_ms"`     // slowest recovery, until new acknowledgements
-	Scrubbed      int            `json:"scrubbed"`       // copies in which the last scrub found damage
+	OffsetUnknown int            `json:"offset_unknown"`  // offset calls without a known outcome
+	SlowestMS     int64          `json:"slowest_ms"`      // slowest recovery, until new acknowledgements
+	Scrubbed      int            `json:"scrubbed"`        // copies in which the last scrub found damage
+	Terms         int            `json:"terms,omitempty"` // of fleets: terms of partitions that had a leader, each one
 	Violations    []violation    `json:"violations"`
 }
 
@@ -58,8 +59,8 @@ func (r *result) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Strikes)) {
 		strikes = append(strikes, fmt.Sprintf("%d %s", r.Strikes[name], name))
 	}
-	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d jobs done, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d s, seed %d, %s: %d violations\n",
-		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.Jobs, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Seconds, r.Seed, r.Version, len(r.Violations))
+	fmt.Fprintf(out, "%s\n%s\n%d records acknowledged, %d in the logs, %d delivered, %d jobs done, %d calls on committed offsets (%d unknown), slowest recovery %d ms, damage in %d copies found by the scrub, %d terms with a leader, %d s, seed %d, %s: %d violations\n",
+		strings.Repeat("-", 60), strings.Join(strikes, ", "), r.Acked, r.Log, r.Delivered, r.Jobs, r.OffsetCalls, r.OffsetUnknown, r.SlowestMS, r.Scrubbed, r.Terms, r.Seconds, r.Seed, r.Version, len(r.Violations))
 }
 
 // printKafka prints what Kafka clients have done.
@@ -133,6 +134,7 @@ func (r *result) add(other *result) {
 	r.OffsetCalls += other.OffsetCalls
 	r.OffsetUnknown += other.OffsetUnknown
 	r.Scrubbed += other.Scrubbed
+	r.Terms += other.Terms
 	r.SlowestMS = max(r.SlowestMS, other.SlowestMS)
 	r.Violations = append(r.Violations, other.Violations...)
 	for name, n := range other.Strikes {
