@@ -120,8 +120,8 @@ func TestMonitoringNamesMetricsThatExist(t *testing.T) {
 	require.NoError(t, err)
 	for _, text := range []string{string(alerts), string(dashboard), string(operating)} {
 		for _, name := range regexp.MustCompile(`\b(ottla|go|process)_[a-z_]+\b`).FindAllString(text, -1) {
-			if strings.HasPrefix(name, "ottla_fleet_") {
-				// Only a fleet has a level.
+			if regexp.MustCompile(`^ottla_(fleet|node|link)_`).MatchString(name) {
+				// Only a fleet has a level, and other nodes.
 				source, err := os.ReadFile("../http/metrics_broker.go")
 				require.NoError(t, err)
 				assert.Contains(t, string(source), `newDesc("`+strings.TrimPrefix(name, "ottla_")+`"`, name)
