@@ -43,7 +43,7 @@ func runFair(ctx context.Context, s *session) ([]Measurement, error) {
 			one.Options = &mine
 			calls[i] = one.singles(topic, `"committed":true`)
 		}
-		return &load{addr: s.target, connections: connections, rec: rec, next: func(connection int, n int64) *call {
+		return &load{addrs: s.targets, connections: connections, rec: rec, next: func(connection int, n int64) *call {
 			list := calls[connection%len(calls)]
 			return &list[(int64(connection)*7919+n)%int64(len(list))]
 		}}
@@ -62,7 +62,7 @@ func runFair(ctx context.Context, s *session) ([]Measurement, error) {
 // createToken makes a token that may read and write.
 func (s *session) createToken(ctx context.Context, number int) (string, error) {
 	body := fmt.Sprintf(`{"name":"bench-%d-%d-%d","allow":[{"do":["read","write"]}]}`, os.Getpid(), time.Now().UnixNano(), number)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.target+"/tokens", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.targets[0]+"/tokens", strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -64,9 +64,9 @@ func (s *session) fanOut(ctx context.Context, rate float64, path func(topic stri
 	f.ack.slots = f.slots
 	began, all := time.Now(), make(chan struct{})
 	l := &streams{
-		addr: s.target, connections: s.connections,
+		addrs: s.targets, connections: s.connections,
 		request: func(connection int) []byte {
-			return []byte("GET " + path(topic, connection) + " HTTP/1.1\r\nHost: " + s.target + s.authorization() + "\r\nAccept: text/event-stream\r\n\r\n")
+			return []byte("GET " + path(topic, connection) + " HTTP/1.1\r\nHost: " + s.targets[0] + s.authorization() + "\r\nAccept: text/event-stream\r\n\r\n")
 		},
 		line: func(connection int, line []byte, now time.Time) { f.hear(connection, line, now.Sub(began)) },
 		opened: func() {

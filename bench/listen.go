@@ -12,7 +12,7 @@ import (
 
 // streams reads answers that do not end, one on each of a number of connections.
 type streams struct {
-	addr        string
+	addrs       []string // connections go to them in turn
 	connections int
 	request     func(connection int) []byte
 	line        func(connection int, line []byte, now time.Time) // without its end
@@ -94,7 +94,7 @@ func (e *endless) feedSize(b []byte) ([]byte, error) {
 
 // runPortable reads each connection on a goroutine of its own.
 func (l *streams) runPortable(ctx context.Context) error {
-	return eachConnection(ctx, l.addr, l.connections, l.drive)
+	return eachConnection(ctx, l.addrs, l.connections, l.drive)
 }
 
 func (l *streams) drive(_ context.Context, conn net.Conn, id int) error {

@@ -26,14 +26,14 @@ func (l *streams) run(ctx context.Context) error {
 	p := &listener{streams: l, epoll: -1, heard: make([]endless, l.connections), buf: make([]byte, 256<<10)}
 	defer p.close()
 	var (
-		to  unix.Sockaddr
+		to  []unix.Sockaddr
 		err error
 	)
-	if p.epoll, to, err = openEpoll(l.addr); err != nil {
+	if p.epoll, to, err = openEpoll(l.addrs); err != nil {
 		return err
 	}
 	for id := range l.connections {
-		if err := p.connect(id, to); err != nil {
+		if err := p.connect(id, to[id%len(to)]); err != nil {
 			return err
 		}
 		if id%64 == 63 { // what has come until now: the server must not be flooded

@@ -56,7 +56,7 @@ func TestStreamsAreReadUntilTheEnd(t *testing.T) {
 			var mu sync.Mutex
 			got, opened := map[string]bool{}, 0
 			l := &streams{
-				addr: s.Listener.Addr().String(), connections: 5,
+				addrs: []string{s.Listener.Addr().String()}, connections: 5,
 				request: func(connection int) []byte {
 					return fmt.Appendf(nil, "GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", connection)
 				},

@@ -18,7 +18,7 @@ type call struct {
 
 // load is a stream of requests over a number of connections.
 type load struct {
-	addr        string
+	addrs       []string // connections go to them in turn
 	connections int
 	rec         *recorder
 	slots       *schedule // nil: closed loop
@@ -67,12 +67,12 @@ func (l *load) prepare(c *connection, start time.Time) {
 
 // runPortable drives each connection from a goroutine of its own.
 func (l *load) runPortable(ctx context.Context) error {
-	return eachConnection(ctx, l.addr, l.connections, l.drive)
+	return eachConnection(ctx, l.addrs, l.connections, l.drive)
 }
 
 // eachConnection drives connections from a goroutine each, until ctx ends. Errors that
 // come before are returned.
-func eachConnection(ctx context.Context, addr string, connections int, drive func(context.Context, net.Conn, int) error) error {
+func eachConnection(ctx context.Context, addrs []string, connections int, drive func(context.Context, net.Conn, int) error) error {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -81,7 +81,7 @@ func eachConnection(ctx context.Context, addr string, connections int, drive fun
 	for id := range connections {
 		wg.Go(func() {
 			var dialer net.Dialer
-			conn, err := dialer.DialContext(ctx, "tcp", addr)
+			conn, err := dialer.DialContext(ctx, "tcp", addrs[id%len(addrs)])
 			if err != nil {
 				err = fmt.Errorf("connect: %w", err)
 			} else {

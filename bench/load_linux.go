@@ -73,12 +73,12 @@ func (l *load) run(ctx context.Context) error {
 }
 
 func (p *loop) open() (err error) {
-	var to unix.Sockaddr
-	if p.epoll, to, err = openEpoll(p.addr); err != nil {
+	var to []unix.Sockaddr
+	if p.epoll, to, err = openEpoll(p.addrs); err != nil {
 		return err
 	}
 	for id := range p.connections {
-		fd, err := connect(to)
+		fd, err := connect(to[id%len(to)])
 		if err != nil {
 			return err
 		}
@@ -96,19 +96,22 @@ func (p *loop) open() (err error) {
 	return p.watch(unix.EPOLL_CTL_ADD, p.timer, timerKey, unix.EPOLLIN)
 }
 
-// openEpoll makes an epoll instance for connections to an address, host:port. It is -1
+// openEpoll makes an epoll instance for connections to addresses, host:port. It is -1
 // where there is none.
-func openEpoll(address string) (epoll int, to unix.Sockaddr, err error) {
-	addr, err := net.ResolveTCPAddr("tcp4", address)
-	if err != nil {
-		return -1, nil, fmt.Errorf("address: %w", err)
+func openEpoll(addresses []string) (epoll int, to []unix.Sockaddr, err error) {
+	for _, address := range addresses {
+		addr, err := net.ResolveTCPAddr("tcp4", address)
+		if err != nil {
+			return -1, nil, fmt.Errorf("address: %w", err)
+		}
+		at := &unix.SockaddrInet4{Port: addr.Port}
+		copy(at.Addr[:], addr.IP.To4())
+		to = append(to, at)
 	}
-	at := &unix.SockaddrInet4{Port: addr.Port}
-	copy(at.Addr[:], addr.IP.To4())
 	if epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return -1, nil, fmt.Errorf("epoll_create: %w", err)
 	}
-	return epoll, at, nil
+	return epoll, to, nil
 }
 
 func connect(to unix.Sockaddr) (int, error) {

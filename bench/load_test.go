@@ -48,7 +48,7 @@ func TestLoadCountsRightAndWrongAnswers(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			rec := newRecorder("x")
-			l := &load{addr: s.Listener.Addr().String(), connections: 2, rec: rec, next: func(_ int, n int64) *call {
+			l := &load{addrs: []string{s.Listener.Addr().String()}, connections: 2, rec: rec, next: func(_ int, n int64) *call {
 				if n == 8 {
 					cancel()
 				}
@@ -88,7 +88,7 @@ func TestOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
 			defer cancel()
 			rec := newRecorder("x")
 			rec.slots = newSchedule(200, time.Now())
-			l := &load{addr: s.Listener.Addr().String(), connections: 1, rec: rec, slots: rec.slots, next: inTurn([]call{
+			l := &load{addrs: []string{s.Listener.Addr().String()}, connections: 1, rec: rec, slots: rec.slots, next: inTurn([]call{
 				{wire: []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), records: 1},
 			})}
 			require.NoError(t, run(l, ctx))
@@ -115,7 +115,7 @@ func TestLoadFailsWhenTheServerDoes(t *testing.T) {
 					_ = conn.Close()
 				}
 			}()
-			l := &load{addr: ln.Addr().String(), connections: 1, rec: newRecorder("x"), next: inTurn([]call{{wire: []byte("x")}})}
+			l := &load{addrs: []string{ln.Addr().String()}, connections: 1, rec: newRecorder("x"), next: inTurn([]call{{wire: []byte("x")}})}
 			require.Error(t, run(l, t.Context()))
 			require.NoError(t, ln.Close())
 			require.ErrorContains(t, run(l, t.Context()), "connect")

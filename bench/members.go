@@ -52,7 +52,7 @@ func (s *session) runMembers(ctx context.Context, wire func(m *members, connecti
 	m := &members{session: s, topic: topic}
 	rec := newRecorder(s.workload.name)
 	rec.slots = s.schedule()
-	l := &load{addr: s.target, connections: s.connections, rec: rec, slots: rec.slots, next: func(connection int, n int64) *call {
+	l := &load{addrs: s.targets, connections: s.connections, rec: rec, slots: rec.slots, next: func(connection int, n int64) *call {
 		return &call{wire: wire(m, connection, n), records: 1, want: []byte(want)}
 	}}
 	return s.measure(ctx, []*recorder{rec}, jobs{l.run})

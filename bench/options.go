@@ -31,6 +31,7 @@ type Options struct {
 	Partitions int    `json:"partitions"`
 	Replicas   int    `json:"replicas"`
 	Fsync      string `json:"fsync"`
+	Nodes      int    `json:"nodes"` // processes of the broker that is started, a fleet if there are several
 
 	Binary  string   `json:"-"` // file that is started as broker and as echo server
 	Version string   `json:"version"`
@@ -46,7 +47,7 @@ func DefaultOptions() Options {
 	return Options{
 		Connections: []int{64}, Duration: 10 * time.Second, Warmup: 2 * time.Second, Runs: 1,
 		Payload: 130, BatchSize: 500, RecordBytes: 100, Keyed: true, Compression: "none",
-		Partitions: 1, Replicas: 3, Fsync: "always",
+		Partitions: 1, Replicas: 3, Fsync: "always", Nodes: 1,
 	}
 }
 
@@ -58,6 +59,7 @@ const (
 	maxBatch       = 10_000
 	maxPartitions  = 1024
 	maxReplicas    = 9
+	maxNodes       = 9
 	maxRate        = 1e7
 )
 
@@ -86,6 +88,7 @@ func (o *Options) Validate() error {
 		{"record bytes", o.RecordBytes, maxBody},
 		{"partitions", o.Partitions, maxPartitions},
 		{"replicas", o.Replicas, maxReplicas},
+		{"nodes", o.Nodes, maxNodes},
 	} {
 		if option.value < 1 || option.value > option.most {
 			return fmt.Errorf("%s must be 1 to %d", option.name, option.most)
@@ -95,6 +98,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("batch times record bytes must be at most %d", maxBody)
 	}
 	switch {
+	case o.Nodes > 1 && (o.Server != "" || o.wantsKafka()):
+		return errors.New("several nodes are started for workloads over HTTP only, and not beside a server that runs already")
 	case o.Server != "" && o.KafkaServer == "" && o.wantsKafka():
 		return errors.New("a server that runs already has a port for Kafka clients, which has to be said")
 	case !(o.Rate >= 0 && o.Rate <= maxRate): // neither is NaN

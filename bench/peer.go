@@ -43,7 +43,7 @@ func MeasurePeer(ctx context.Context, o Options, p Peer, job func(context.Contex
 func MeasurePeerHTTP(ctx context.Context, o Options, p Peer, addr, path string, bodies [][]byte, want string) (Measurement, error) {
 	s, rec := o.peerSession(p), newRecorder(p.Name)
 	defer s.progress.line("")
-	s.target, rec.slots = addr, s.schedule()
+	s.targets, rec.slots = []string{addr}, s.schedule()
 	calls := make([]call, len(bodies))
 	for i, body := range bodies {
 		calls[i] = call{wire: s.post(path, "application/json", body), records: 1, want: []byte(want)}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"syscall"
@@ -24,7 +23,8 @@ type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr *tailBuffer
-	dir    string // removed when it ends; empty: none
+	dir    string     // removed when it ends; empty: none
+	others []*process // the other nodes of its fleet
 }
 
 var (
@@ -72,8 +72,11 @@ func (p *process) stop() {
 	}
 }
 
-// end asks the child to end, and kills it if it does not.
+// end asks the child to end, and kills it if it does not; the other nodes, too.
 func (p *process) end() {
+	for _, o := range p.others {
+		defer o.end()
+	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	t := time.NewTimer(stopTimeout)
 	defer t.Stop()
@@ -119,14 +122,22 @@ func startBrokerIn(ctx context.Context, o *Options, dir string) (*process, error
 		}
 		env = append(env, "OTTLA_KAFKA_LISTEN="+kafka, "OTTLA_KAFKA_CLUSTER="+ownCluster)
 	}
-	p, err := startProcess(o.Binary, env, "serve", "--listen", "127.0.0.1:0", "--config", os.DevNull, "--data-dir", filepath.Join(dir, "data"))
+	p, err := startNodes(o, env, dir)
 	if err != nil {
 		return nil, err
 	}
 	p.kafka = kafka
-	if err := p.waitReady(ctx); err != nil {
-		p.end()
-		return nil, err
+	for _, n := range append(p.others, p) {
+		if err := n.waitReady(ctx); err != nil {
+			p.end()
+			return nil, err
+		}
+	}
+	if len(p.others) > 0 {
+		if err := p.waitAllUp(ctx); err != nil {
+			p.end()
+			return nil, err
+		}
 	}
 	return p, nil
 }

@@ -92,7 +92,7 @@ func (s *session) batches(topic string) []call {
 }
 
 func (s *session) loadOf(rec *recorder, calls []call) *load {
-	return &load{addr: s.target, connections: s.connections, rec: rec, slots: rec.slots, next: inTurn(calls)}
+	return &load{addrs: s.targets, connections: s.connections, rec: rec, slots: rec.slots, next: inTurn(calls)}
 }
 
 // runCalls runs a workload that consists of rendered calls.

@@ -153,7 +153,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 
 func TestRequestsHaveTheSizeAskedFor(t *testing.T) {
 	o := DefaultOptions()
-	s := &session{Options: &o, workload: find("produce-single"), target: "x:1"}
+	s := &session{Options: &o, workload: find("produce-single"), targets: []string{"x:1"}}
 	for i := range 1024 {
 		require.Len(t, s.event("liked", i), 130)
 		require.Len(t, s.value(i), 100)

@@ -77,7 +77,7 @@ func (t *targets) run(ctx context.Context, w *workload, connections int) ([]Meas
 		if err := t.startEcho(); err != nil {
 			return nil, err
 		}
-		s.target, s.pids = t.echo.addr, []int{t.echo.cmd.Process.Pid}
+		s.targets, s.pids = t.echo.addrs(), t.echo.pids()
 		return w.run(ctx, s)
 	}
 	if err := t.reach(ctx, s); err != nil {
@@ -104,18 +104,17 @@ func (t *targets) reach(ctx context.Context, s *session) (err error) {
 			return err
 		}
 		s.kafka = p.kafka
-		url, s.pids, s.cluster = p.url, []int{p.cmd.Process.Pid}, ownCluster
+		url, s.targets, s.pids, s.cluster = p.url, p.addrs(), p.pids(), ownCluster
 	}
 	if s.client, err = client.New(url, client.WithToken(s.Token)); err != nil {
 		return err
 	}
-	if s.target, err = address(url); err != nil {
-		return err
+	if t.o.Server == "" {
+		return createOwnCluster(ctx, s.client, t.o)
 	}
-	if t.o.Server != "" {
-		return nil
-	}
-	return createOwnCluster(ctx, s.client, t.o)
+	target, err := address(url)
+	s.targets = []string{target}
+	return err
 }
 
 // own is the broker that the bench starts for s, when it is first needed.

@@ -170,7 +170,7 @@ func (s *scaleRun) sessionWith(p *process) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		Options: &s.Options, workload: &workload{name: s.name}, client: c, target: p.addr, cluster: ownCluster,
+		Options: &s.Options, workload: &workload{name: s.name}, client: c, targets: p.addrs(), cluster: ownCluster,
 		pids: []int{p.cmd.Process.Pid}, progress: s.show,
 	}, nil
 }

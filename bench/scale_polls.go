@@ -118,7 +118,7 @@ func (s *scaleRun) pollsOf(ctx context.Context, kind *parkedKind) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	rec := newRecorder(kind.name)
-	load := &load{addr: ses.target, connections: s.so.Polls, rec: rec, next: p.next, answered: p.answered}
+	load := &load{addrs: ses.targets, connections: s.so.Polls, rec: rec, next: p.next, answered: p.answered}
 	ended := make(chan error, 1)
 	begin := time.Now()
 	go func() {

@@ -21,8 +21,8 @@ type session struct {
 	*Options
 	workload    *workload
 	connections int
-	target      string // host:port
-	kafka       string // host:port for Kafka clients
+	targets     []string // host:port of each node
+	kafka       string   // host:port for Kafka clients
 	client      *client.Client
 	cluster     string
 	pids        []int // of the processes whose CPU time is measured
@@ -142,7 +142,7 @@ func (s *session) usage() (sum usage) {
 
 // post renders a POST request.
 func (s *session) post(path, mediaType string, body []byte) []byte {
-	b := append([]byte(nil), "POST "+path+" HTTP/1.1\r\nHost: "+s.target+s.authorization()+"\r\nContent-Type: "+mediaType+"\r\nContent-Length: "...)
+	b := append([]byte(nil), "POST "+path+" HTTP/1.1\r\nHost: "+s.targets[0]+s.authorization()+"\r\nContent-Type: "+mediaType+"\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
 	return append(b, body...)
@@ -150,7 +150,7 @@ func (s *session) post(path, mediaType string, body []byte) []byte {
 
 // get renders a GET request.
 func (s *session) get(path string) []byte {
-	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.target + s.authorization() + "\r\n\r\n")
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.targets[0] + s.authorization() + "\r\n\r\n")
 }
 
 // authorization is the header that shows the token, behind another one.

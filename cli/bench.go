@@ -81,6 +81,7 @@ func (f *benchFlags) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&o.Partitions, "partitions", o.Partitions, "partitions of the topics")
 	flags.IntVar(&o.Replicas, "replicas", o.Replicas, "replicas of the topics")
 	flags.StringVar(&o.Fsync, "fsync", o.Fsync, "of the broker that is started: always or interval")
+	flags.IntVar(&o.Nodes, "nodes", o.Nodes, "nodes of the broker that is started; connections are spread over them")
 	flags.StringVar(&o.DataDir, "data-dir", "", "`DIR` below which the broker that is started keeps its data for the time")
 	flags.StringVar(&f.binary, "binary", "", "`FILE` of the broker to start (default: this one)")
 	flags.StringVar(&f.output, "output", "table", "what to print: table or json")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -54,4 +55,36 @@ func TestBenchRunsEveryWorkload(t *testing.T) {
 	left, err := os.ReadDir(data)
 	require.NoError(t, err)
 	assert.Empty(t, left, "the broker's data is removed")
+}
+
+// A bench of several nodes starts a fleet, whose nodes all get requests.
+func TestBenchOfAFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes several seconds")
+	}
+	data := t.TempDir()
+	cmd := exec.Command(binary, "bench", "produce-single", "produce-batch", "poll", "--nodes", "3", "--connections", "6", "--duration", "300ms",
+		"--warmup", "100ms", "--data-dir", data, "--output", "json")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	text, err := cmd.Output()
+	require.NoError(t, err, "%s", &errs)
+	var result struct {
+		Options      struct{ Nodes int }
+		Measurements []struct {
+			Name             string
+			Requests, Errors int64
+			FirstError       string `json:"first_error"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &result))
+	assert.Equal(t, 3, result.Options.Nodes)
+	require.Len(t, result.Measurements, 3)
+	for _, m := range result.Measurements {
+		assert.Positive(t, m.Requests, m.Name)
+		assert.Zero(t, m.Errors, "%s: %s", m.Name, m.FirstError)
+	}
+	left, err := os.ReadDir(data)
+	require.NoError(t, err)
+	assert.Empty(t, left, "the nodes' data is removed")
 }
