@@ -45,7 +45,7 @@ type Options struct {
 	MaxSources             int           // of webhooks, 1,000
 	MaxSubscriptions       int           // likewise
 	MaxGroups              int           // of all clusters, 100,000
-	MaxIdempotencyKeys     int           // that the node's replicas remember together, 3,000,000
+	MaxIdempotencyKeys     int           // that the node's replicas remember together, 6,000,000
 	MaxReplicas            int           // that the node carries; 0: any number
 	AutoCreatesPerMinute   int           // topics that are created automatically, 600
 	MaxBatchBytes          int           // one raft entry, 1 MiB
@@ -81,7 +81,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxSources, 1000)
 	setDefault(&o.MaxSubscriptions, 1000)
 	setDefault(&o.MaxGroups, 100_000)
-	setDefault(&o.MaxIdempotencyKeys, 3_000_000)
+	setDefault(&o.MaxIdempotencyKeys, 6_000_000)
 	setDefault(&o.AutoCreatesPerMinute, 600)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)

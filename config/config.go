@@ -231,7 +231,7 @@ func Default() *Config {
 			Subscriptions:  1000,
 			AutoCreates:    600,
 			Groups:         100_000,
-			Keys:           3_000_000,
+			Keys:           6_000_000,
 		},
 		Polls: Polls{
 			Timeout:        Duration(5 * time.Second),

@@ -38,6 +38,9 @@ var (
 	// Kafka's idempotent producers. Below the level they are forgotten where a table of
 	// producers is written down: a repetition of one is refused then, not recognized.
 	KafkaRequests = Feature{2, "earlier requests of Kafka's producers"}
+	// HashedKeys are tables that have hashes of Idempotency-Keys. Below the level partitions
+	// remember fewer keys, as they write them out.
+	HashedKeys = Feature{2, "hashes of idempotency keys"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,
@@ -56,7 +59,7 @@ var Formats = map[string]int{
 	"offsets EXPIRE": 1, "offsets SEEK": 1, "offsets TOPIC_DELETED": 1, "offsets DELETE_GROUP": 1, "offsets EXPIRE_GROUP": 1,
 	"offsets QUEUE": 2, "offsets QUEUE_POSITION": 2, "offsets QUEUE_ENDS": 2, "offsets QUEUE_RECORDS": 2, "offsets QUEUE_DROP": 2,
 
-	"producer table 1": 1, "producer table 2": 2,
+	"producer table 1": 1, "producer table 2": 2, "producer table 3": 2,
 	"cluster.json 1": 1, "cluster.json 2": 1, "cluster.json 3": 1, "cluster.json 4": 2, "ledger.json 1": 1, "ledger.json 2": 1,
 	"log 1": 1, "entry 1": 1,
 }

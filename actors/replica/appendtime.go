@@ -21,26 +21,44 @@ func (r *Replica) appendTime() int64 {
 
 func (r *Replica) isAhead(at, now int64) bool { return at-now > r.cfg.ClockJump.Milliseconds() }
 
-// CorrectTime has an entry written that says what time it is, if the last entry of the
-// log, or the last one that producers were heard of by, has been far ahead for as long as
-// clocks differ at most: nobody may write another one for long, and a clock that was
-// behind is most likely right by then. It does nothing on a follower. It is called again
-// and again.
+// CorrectTime has an entry written that says what time it is, where nobody may write
+// another one for long, in two cases. The last entry of the log, or the last one that
+// producers were heard of by, has been far ahead for as long as clocks differ at most: a
+// clock that was behind is most likely right by then. Or Idempotency-Keys are remembered
+// that are old enough to go, and count among those of the process. It does nothing on a
+// follower. It is called again and again.
 func (r *Replica) CorrectTime() {
-	now, latest := r.cfg.Millis(), max(r.log.LastAppendTime(), r.producers.latest)
-	switch {
-	case r.leading == nil || !r.leading.serving || !r.isAhead(latest, now):
+	if r.leading == nil || !r.leading.serving {
 		r.aheadSince = 0
+		return
+	}
+	now, latest := r.cfg.Millis(), max(r.log.LastAppendTime(), r.producers.latest)
+	due := false
+	switch {
+	case !r.isAhead(latest, now):
+		r.aheadSince = 0
+		oldest := r.producers.keys.oldest()
+		due = oldest != nil && oldest.at < r.appendTime()-r.producers.keys.retention
 	case r.aheadSince == 0 || now < r.aheadSince:
 		r.aheadSince = now
-	case now-r.aheadSince >= r.cfg.ClockJump.Milliseconds() && !r.Gathered():
+	default:
+		due = now-r.aheadSince >= r.cfg.ClockJump.Milliseconds()
+	}
+	if due && !r.Gathered() {
 		r.aheadSince = 0
 		r.proposeControl(control{Time: true})
 	}
 }
 
-// clockSays applies an entry of CorrectTime: nobody in the table was heard of later.
+// clockSays applies an entry of CorrectTime: nobody in the table was heard of later, and
+// those that are old by then are forgotten.
 func (t *producerTable) clockSays(at int64) {
-	t.each(func(s *producerState) { s.at = min(s.at, at) })
-	t.latest = min(t.latest, at)
+	if t.latest > at {
+		for s := t.others.front; s != nil; s = s.newer {
+			s.at = min(s.at, at)
+		}
+		t.keys.each(func(k *knownKey, _ string) { k.at = min(k.at, at) })
+		t.latest = at
+	}
+	t.expire(at)
 }

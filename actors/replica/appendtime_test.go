@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -118,6 +119,42 @@ func TestProducersOfAClockThatWasBehind(t *testing.T) {
 	now = now.Add(time.Millisecond)
 	send("e")
 	require.False(t, send("c"), "it is forgotten")
+}
+
+// Keys of a partition that gets no more of them are forgotten all the same, and no longer
+// count among those of the process.
+func TestKeysOfAnIdlePartitionExpire(t *testing.T) {
+	start := time.UnixMilli(1_800_000_000_000)
+	now := start
+	r := leaderAlone(t, func() int64 { return now.UnixMilli() })
+	budget := NewKeyBudget(10)
+	r.producers.countIn(budget)
+	for i := range 5 {
+		req := &protocol.ProduceRequest{ProducerID: fmt.Sprint("key:", i), Reply: protocol.NewFuture[protocol.ProduceResult]()}
+		req.Lines.Add(now.UnixMilli(), "t", 0, []byte("-"), []byte("1"), protocol.ActionProduce, nil)
+		r.Propose(Proposal{Request: req, Lines: &req.Lines})
+		r.work(t)
+		require.Nil(t, (<-req.Reply.C()).Err)
+		now = now.Add(time.Minute)
+	}
+	entries := func() uint64 {
+		before := r.log.LastIndex()
+		r.CorrectTime()
+		r.work(t)
+		return r.log.LastIndex() - before
+	}
+	now = start.Add(keyRetention)
+	require.Zero(t, entries(), "they are remembered for so long")
+	require.EqualValues(t, 5, budget.Used())
+	now = now.Add(2*time.Minute + time.Millisecond)
+	require.EqualValues(t, 1, entries())
+	require.EqualValues(t, 2, budget.Used())
+	require.Zero(t, entries(), "not before others are due")
+	now = now.Add(time.Hour)
+	require.EqualValues(t, 1, entries())
+	require.Zero(t, budget.Used())
+	now = now.Add(time.Hour)
+	require.Zero(t, entries(), "there is nothing to forget")
 }
 
 // While a jump ahead of the clock is not believed, entries have the time before it, and

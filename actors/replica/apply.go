@@ -198,6 +198,7 @@ func (r *Replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 	r.producers.ended()
 	r.producers = table
 	r.producers.countIn(r.cfg.Keys)
+	r.producers.level = r.cfg.Level
 	r.storage.reset()
 	return nil
 }

@@ -16,6 +16,7 @@
 //	leading.go        group commit: the queue, entries in flight; pure
 //	leading_*.go      reads; producers' sequences; requests that are too late; pure
 //	producers.go      the table of producers, a function of the log
+//	keytable.go       those of them that are Idempotency-Keys
 //	membership*.go    learners, joint changes, when a replacement is over
 //	compact.go        what is decided about compaction (logfile does it)
 //	entry.go          the form of a raft entry, which is also that of its frame

@@ -50,6 +50,8 @@ func FuzzProducerTable(f *testing.F) {
 	f.Add(table.encode(level.Newest))
 	f.Add(good[:len(good)-3])
 	f.Add(append(bytes.Clone(good), good[1:]...)) // every producer twice
+	f.Add((&producerState{id: "key:order-7", request: request{count: 1}, at: 6}).appendTo([]byte{producerTableFormat}, producerTableFormat))
+	f.Add([]byte{producerTableWithHashes, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Add([]byte{producerTableFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table, err := decodeProducerTable(data)
@@ -57,7 +59,7 @@ func FuzzProducerTable(f *testing.F) {
 			return
 		}
 		require.Len(t, table.ids(), len(table.byID), "a producer is there once")
-		require.LessOrEqual(t, len(table.byID), len(data)/15)
+		require.LessOrEqual(t, len(table.byID)+table.keys.len(), len(data)/15)
 		again, err := decodeProducerTable(table.encode(level.Newest))
 		require.NoError(t, err)
 		require.Equal(t, table.encode(level.Newest), again.encode(level.Newest))

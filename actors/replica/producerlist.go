@@ -2,32 +2,18 @@ package replica
 
 import (
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"ottla/protocol"
 )
 
-// Bounds of a partition's table of producers. Idempotency keys have their own: a client
-// that has a key for each request does not take the place of producers, nor they that of
-// its keys.
+// Bounds of a partition's table of producers; keytable.go has those of Idempotency-Keys.
 const (
-	keyRetention      = 10 * time.Minute // an Idempotency-Key is remembered at least this long
-	producerRetention = 15 * time.Minute // and a producer after its last record
-	maxKeys           = 300_000          // 500 a second; a key takes about 200 bytes of memory
+	producerRetention = 15 * time.Minute // a producer is remembered after its last record
 	maxProducers      = 50_000
-	keyFloor          = 1000 // that a partition may have however many others have
-
-	// What they take in a checkpoint. A snapshot has them all in base64, and is one message
-	// between nodes, of at most link.MaxBody. There is room for as many that are under way
-	// when the table gets full as a server has connections.
-	maxKeyBytes      = 14 << 20 // 193,000 keys of 36 characters
-	maxProducerBytes = 5 << 20
+	maxProducerBytes  = 5 << 20 // in a checkpoint
 )
-
-// keyPrefix begins the ids that are Idempotency-Keys; no Producer-Id begins so.
-const keyPrefix = "key:"
 
 // KeyBudget bounds the Idempotency-Keys that all replicas of a process remember together.
 type KeyBudget struct {
@@ -67,7 +53,7 @@ func (c *keyCount) end() {
 // nobody has the table any more: a replica that has panicked does not say that it ends.
 func (t *producerTable) countIn(b *KeyBudget) {
 	t.count = &keyCount{budget: b}
-	t.count.add(int64(t.keys.n))
+	t.count.add(int64(t.keys.len()))
 	runtime.AddCleanup(t, (*keyCount).end, t.count)
 }
 
@@ -88,16 +74,12 @@ type producerList struct {
 
 // About what an entry takes in a checkpoint besides its id.
 const (
-	keyEntryBytes       = 36
 	producerEntryBytes  = 54 // its epoch and sequence may have any value
 	earlierRequestBytes = 24
 )
 
 // encodedBytes is about what a producer takes in a checkpoint.
 func (s *producerState) encodedBytes() int {
-	if strings.HasPrefix(s.id, keyPrefix) {
-		return len(s.id) + keyEntryBytes
-	}
 	return len(s.id) + producerEntryBytes + len(s.earlier)*earlierRequestBytes
 }
 
@@ -129,43 +111,34 @@ func (l *producerList) remove(s *producerState) {
 	l.bytes -= s.encodedBytes()
 }
 
-// list is where a producer of that id is.
-func (t *producerTable) list(id string) *producerList {
-	if strings.HasPrefix(id, keyPrefix) {
-		return &t.keys
-	}
-	return &t.others
-}
-
-// each calls fn with all producers, keys first, least recently heard of first.
-func (t *producerTable) each(fn func(s *producerState)) {
-	for _, l := range [...]*producerList{&t.keys, &t.others} {
-		for s := l.front; s != nil; s = s.newer {
-			fn(s)
-		}
-	}
-}
-
 // full reports whether no further producer of that kind can be entered at that append time. The
-// oldest key has to be older than it is remembered, where there are too many.
+// oldest has to be older than it is remembered, where there are too many.
 func (t *producerTable) full(id string, now int64) bool {
-	l := t.list(id)
-	most := l.most
-	if l == &t.keys && t.count.budget.spent() {
+	if !isKey(id) {
+		l := &t.others
+		return (l.n >= l.most || l.bytes >= l.mostBytes) && l.front.at >= now-l.retention
+	}
+	most, mostBytes := t.keys.most, maxKeyBytes
+	if t.count.budget.spent() {
 		most = keyFloor
 	}
-	return (l.n >= most || l.bytes >= l.mostBytes) && l.front.at >= now-l.retention
+	if t.keepsIDs() {
+		mostBytes = maxKeyTextBytes
+	}
+	return (t.keys.len() >= most || t.keys.bytes >= mostBytes) && t.keys.oldest().at >= now-t.keys.retention
 }
 
 // errFull refuses a producer, or a key, for which there is no room.
 func (t *producerTable) errFull(id string) *protocol.Error {
-	l := t.list(id)
-	what, instead := "producers", "use fewer producer ids"
-	if l == &t.keys {
-		what, instead = "idempotency keys", "use a Producer-Id with a sequence where there are many requests"
+	if isKey(id) {
+		return t.keys.errFull()
 	}
-	retention := time.Duration(l.retention) * time.Millisecond
+	return errFull(t.others.n, "producers", "use fewer producer ids", t.others.retention)
+}
+
+func errFull(n int, what, instead string, retentionMs int64) *protocol.Error {
 	return protocol.Errorf(protocol.CodeTooManyProducers,
-		"the partition remembers %d %s, as many as it can: %s, or wait until it has forgotten those not heard of for %v", l.n, what, instead, retention).
-		With("limit", l.n)
+		"the partition remembers %d %s, as many as it can: %s, or wait until it has forgotten those not heard of for %v",
+		n, what, instead, time.Duration(retentionMs)*time.Millisecond).
+		With("limit", n)
 }

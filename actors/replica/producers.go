@@ -37,9 +37,11 @@ type request struct {
 // the log alone: entries change it in their order, and time is the append time
 // of entries, so that every replica and every replay comes to the same table.
 type producerTable struct {
-	byID         map[string]*producerState
-	keys, others producerList
-	count        *keyCount // of keys
+	byID   map[string]*producerState // of others
+	others producerList
+	keys   keyTable
+	count  *keyCount  // of keys
+	level  func() int // of the fleet; nil: level.Newest
 
 	placed int   // see placed.go; 0: it is not known
 	latest int64 // none was heard of later, see appendtime.go
@@ -47,60 +49,85 @@ type producerTable struct {
 
 func newProducerTable() *producerTable {
 	return &producerTable{
-		byID: map[string]*producerState{}, count: &keyCount{},
-		keys:   producerList{retention: keyRetention.Milliseconds(), most: maxKeys, mostBytes: maxKeyBytes},
+		byID: map[string]*producerState{}, count: &keyCount{}, keys: newKeyTable(),
 		others: producerList{retention: producerRetention.Milliseconds(), most: maxProducers, mostBytes: maxProducerBytes},
 	}
 }
 
-// get returns what is known of a producer, nil if nothing is.
-func (t *producerTable) get(id string) *producerState { return t.byID[id] }
+// keepsIDs reports whether the ids of keys are kept beside their hashes, for programs that
+// do not read tables with hashes.
+func (t *producerTable) keepsIDs() bool { return t.level != nil && t.level() < level.HashedKeys.Level }
 
-// ids lists the producers, keys first, least recently heard of first.
+// get returns what is known of a producer, nil if nothing is.
+func (t *producerTable) get(id string) *producerState {
+	if !isKey(id) {
+		return t.byID[id]
+	}
+	if k := t.keys.get(hashKey(id)); k != nil {
+		return k.state(id)
+	}
+	return nil
+}
+
+// ids lists the producers, without keys, least recently heard of first.
 func (t *producerTable) ids() []string {
 	ids := make([]string, 0, len(t.byID))
-	t.each(func(s *producerState) {
+	for s := t.others.front; s != nil; s = s.newer {
 		if s.id != placedID {
 			ids = append(ids, s.id)
 		}
-	})
+	}
 	return ids
 }
 
 // put enters a producer's newest request, and forgets those that were last heard of
 // longer before it than they are remembered.
 func (t *producerTable) put(s *producerState) {
-	for _, l := range [...]*producerList{&t.keys, &t.others} {
-		for horizon := s.at - l.retention; l.front != nil && l.front.at < horizon; {
-			t.forget(l, l.front)
-		}
+	t.expire(s.at)
+	if isKey(s.id) {
+		t.enterKey(s, t.keepsIDs())
+		return
 	}
-	l := t.list(s.id)
 	if before := t.byID[s.id]; before != nil {
 		s.follow(before)
-		t.forget(l, before)
+		t.forget(before)
 	}
-	t.enter(l, s)
+	t.enter(s)
 }
 
-func (t *producerTable) enter(l *producerList, s *producerState) {
+// expire forgets those that at that time were last heard of longer ago than they are remembered.
+func (t *producerTable) expire(at int64) {
+	for l := &t.others; l.front != nil && l.front.at < at-l.retention; {
+		t.forget(l.front)
+	}
+	before := t.keys.len()
+	t.keys.forgetBefore(at - t.keys.retention)
+	t.count.add(int64(t.keys.len() - before))
+}
+
+func (t *producerTable) enter(s *producerState) {
 	t.byID[s.id] = s
 	t.latest = max(t.latest, s.at)
-	l.push(s)
-	if l == &t.keys {
-		t.count.add(1)
-	}
+	t.others.push(s)
 }
 
-func (t *producerTable) forget(l *producerList, s *producerState) {
+func (t *producerTable) enterKey(s *producerState, keepID bool) {
+	before := t.keys.len()
+	id := ""
+	if keepID {
+		id = s.id
+	}
+	t.keys.push(knownKey{hash: hashKey(s.id), body: s.hash, base: s.base, timestamp: s.timestamp, at: s.at, count: int32(s.count)}, id)
+	t.latest = max(t.latest, s.at)
+	t.count.add(int64(t.keys.len() - before))
+}
+
+func (t *producerTable) forget(s *producerState) {
 	if s.id == placedID {
 		t.placed = 0
 	}
 	delete(t.byID, s.id)
-	l.remove(s)
-	if l == &t.keys {
-		t.count.add(-1)
-	}
+	t.others.remove(s)
 }
 
 // applyEntry enters the producers that an entry's "#p" lines name.
@@ -151,6 +178,9 @@ func parseProducerLine(line []byte) (*producerState, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("producer line %q: %w", line, err)
 	}
+	if s.count < 0 {
+		return nil, fmt.Errorf("producer line %q has less than no records", line)
+	}
 	return s, nil
 }
 
@@ -163,10 +193,11 @@ func (r *Replica) encodeProducers() []byte {
 }
 
 // encode writes the table, oldest first of keys and of the others, for programs of a level; nil when it is empty.
-// The format with earlier requests is used only where there are some, so that a program
-// that does not know it can read all other tables.
+// A format is used only where there is what the ones before it have not, so that a program
+// that does not know it can read all other tables. Keys whose ids are not known any more are
+// written as hashes at any level: the fleet had the level for it when they were forgotten.
 func (t *producerTable) encode(at int) []byte {
-	if len(t.byID) == 0 {
+	if len(t.byID) == 0 && t.keys.len() == 0 {
 		return nil
 	}
 	format := byte(producerTableFormat)
@@ -176,8 +207,18 @@ func (t *producerTable) encode(at int) []byte {
 			break
 		}
 	}
+	if t.keys.len() > 0 && (at >= level.HashedKeys.Level || t.keys.hashed > 0) {
+		format = producerTableWithHashes
+	}
 	b := []byte{format}
-	t.each(func(s *producerState) { b = s.appendTo(b, format) })
+	if format == producerTableWithHashes {
+		b = t.keys.appendTo(b)
+	} else {
+		t.keys.each(func(k *knownKey, id string) { b = k.state(id).appendTo(b, format) })
+	}
+	for s := t.others.front; s != nil; s = s.newer {
+		b = s.appendTo(b, format)
+	}
 	return b
 }
 
@@ -204,6 +245,7 @@ func (s *producerState) appendTo(b []byte, format byte) []byte {
 const (
 	producerTableFormat      = 1
 	producerTableWithEarlier = 2
+	producerTableWithHashes  = 3 // of keys, before the producers, which are as in 2
 )
 
 var errTableCut = errors.New("producer table is cut short")
@@ -215,20 +257,30 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 		return t, nil
 	}
 	format := b[0]
-	if format != producerTableFormat && format != producerTableWithEarlier {
-		return nil, fmt.Errorf("producer table has format %d, this program reads up to %d: use the program that wrote it", format, producerTableWithEarlier)
+	if format < producerTableFormat || format > producerTableWithHashes {
+		return nil, fmt.Errorf("producer table has format %d, this program reads up to %d: use the program that wrote it", format, producerTableWithHashes)
 	}
 	b = b[1:]
-	for len(b) > 0 {
-		s, rest, err := decodeProducer(b, format)
-		if err != nil {
+	var err error
+	if format == producerTableWithHashes {
+		if b, err = t.keys.decode(b); err != nil {
 			return nil, err
 		}
-		b = rest
-		if t.byID[s.id] != nil {
+		t.keys.each(func(k *knownKey, _ string) { t.latest = max(t.latest, k.at) })
+	}
+	for len(b) > 0 {
+		var s *producerState
+		if s, b, err = decodeProducer(b, format); err != nil {
+			return nil, err
+		}
+		if t.get(s.id) != nil {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
 		}
-		t.enter(t.list(s.id), s)
+		if isKey(s.id) {
+			t.enterKey(s, true)
+			continue
+		}
+		t.enter(s)
 		if s.id == placedID {
 			t.placed = int(s.seq)
 		}

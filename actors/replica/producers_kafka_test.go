@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -126,9 +125,6 @@ func TestEarlierRequestsAreNotWrittenBelowTheirLevel(t *testing.T) {
 	require.NotNil(t, refused)
 	v, _, _ = again.get("kafka:9").judge(kafkaBatch(0, 4, 2))
 	require.Equal(t, verdictDuplicate, v, "the newest one is still known")
-	for format := producerTableFormat; format <= producerTableWithEarlier; format++ {
-		require.Contains(t, level.Formats, fmt.Sprintf("producer table %d", format))
-	}
 }
 
 // Whoever adds a field to control entries says from which level on it is written.

@@ -74,7 +74,8 @@ func TestProducerTableFull(t *testing.T) {
 	require.True(t, table.full("key:new", 10+keyRetention.Milliseconds()))
 	require.False(t, table.full("key:new", 11+keyRetention.Milliseconds()))
 	table.put(&producerState{id: "key:new", at: 11 + keyRetention.Milliseconds()})
-	require.Equal(t, maxProducers+1, len(table.byID), "keys are forgotten before producers")
+	require.Len(t, table.byID, maxProducers)
+	require.Equal(t, 1, table.keys.len(), "keys are forgotten before producers")
 }
 
 // However long the ids are and whatever clients number their requests by, a snapshot with a
@@ -86,12 +87,14 @@ func TestSnapshotOfAFullTable(t *testing.T) {
 		earlier[i] = request{seq: math.MaxInt32, base: most, count: 10_000, timestamp: most}
 	}
 	for _, row := range []struct {
-		name, id string
-		earlier  []request
+		name, id  string
+		earlier   []request
+		timestamp int64
 	}{
-		{"short ids", "", nil},
-		{"as long as they may be", strings.Repeat("x", 190), nil},
-		{"of Kafka", "kafka:", earlier},
+		{"short ids", "", nil, most},
+		{"as long as they may be", strings.Repeat("x", 190), nil, most},
+		{"of Kafka", "kafka:", earlier, most},
+		{"times of long ago", "", nil, math.MinInt64},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := leaderAlone(t, func() int64 { return most })
@@ -99,7 +102,7 @@ func TestSnapshotOfAFullTable(t *testing.T) {
 			put := func(i int, key bool) {
 				s := &producerState{
 					id: fmt.Sprintf("%s%010d", row.id, i), epoch: math.MinInt64, hash: 1 << 63, at: most, earlier: row.earlier,
-					request: request{seq: math.MinInt64, base: most, count: 10_000, timestamp: most},
+					request: request{seq: math.MinInt64, base: most - int64(i)*10_000, count: 10_000, timestamp: row.timestamp},
 				}
 				if key {
 					s.id, s.epoch, s.seq, s.earlier = keyPrefix+s.id, 0, 0, nil
@@ -160,19 +163,4 @@ func TestKeysOfALostTable(t *testing.T) {
 		lost.put(&producerState{id: "key:1", at: 10})
 	}()
 	require.Eventually(t, func() bool { runtime.GC(); return budget.Used() == 0 }, 10*time.Second, time.Millisecond)
-}
-
-func BenchmarkKeyInTheTable(b *testing.B) {
-	table := newProducerTable()
-	table.keys.most = b.N + 1
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for i := range b.N {
-		table.put(&producerState{id: fmt.Sprintf("key:%036d", i), at: 10})
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/key")
-	b.ReportMetric(float64(len(table.encode(level.Newest)))/float64(b.N), "encoded-B/key")
 }

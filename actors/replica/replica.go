@@ -125,6 +125,7 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 		r.producers = newProducerTable()
 	}
 	r.producers.countIn(cfg.Keys)
+	r.producers.level = cfg.Level
 	if r.compaction, err = decodeCompaction(rec.Checkpoint.Compaction); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
