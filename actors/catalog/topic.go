@@ -218,8 +218,12 @@ func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	if spec.StartOffsets != nil && !slices.Equal(*spec.StartOffsets, t.Starts) {
 		differ = append(differ, "start_offsets")
 	}
-	if len(differ) == 0 {
+	switch {
+	case len(differ) == 0:
 		return nil
+	case slices.Contains(differ, "restoring") || slices.Contains(differ, "start_offsets"):
+		return protocol.Errorf(protocol.CodeTopicExists,
+			"topic %q already exists and was not made by this restore: delete it, or restore under another name", t.Name).With("fields", differ)
 	}
 	return protocol.Errorf(protocol.CodeTopicExists, "topic %q already exists with other settings: %s",
 		t.Name, strings.Join(differ, ", ")).With("fields", differ)

@@ -291,6 +291,18 @@ func TestATopicRemembersItsPartitions(t *testing.T) {
 	assert.Equal(t, []protocol.Placement{{Partitions: 6, Until: 9 * later}}, grow(7, 9*later))
 }
 
+// A restore that meets a topic of others is told so in plain words.
+func TestARestoreIntoATopicOfOthers(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	_, _, err := h.create(&protocol.TopicSpec{Name: "a", Partitions: ptr(1)})
+	require.Nil(t, err)
+	_, _, err = h.create(&protocol.TopicSpec{Name: "a", Restoring: ptr("backup-7"), StartOffsets: ptr([]int64{5}), Partitions: ptr(1)})
+	require.NotNil(t, err)
+	assert.Equal(t, protocol.CodeTopicExists, err.Code)
+	assert.Equal(t, `topic "a" already exists and was not made by this restore: delete it, or restore under another name`, err.Message)
+	assert.Equal(t, []string{"restoring", "start_offsets"}, err.Details["fields"])
+}
+
 // Below their level, numbers of partitions are not kept: older programs refuse a topic with
 // them.
 func TestEarlierPartitionsAreNotWrittenBelowTheirLevel(t *testing.T) {

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -29,7 +30,8 @@ type Coordinator struct {
 	partition int // of __consumer_offsets
 
 	term     uint64
-	ledTicks int // ticks of leading
+	ledTicks int           // ticks of leading
+	grace    time.Duration // for how long it leads before unused groups expire
 	groups   map[string]*group.Kept
 	queuesUp bool                  // the actors of all queues were started since it leads
 	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads

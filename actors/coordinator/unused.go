@@ -10,10 +10,13 @@ import (
 
 // How often a coordinator looks for groups that nobody uses any more, and how long
 // it must have led before it does so: it does not know who polled under its
-// predecessor, so members get that long to poll again.
+// predecessor, so members get that long to poll again. Where the clock says that no group
+// was used for days before it led, all were down, or the clock is wrong: that it is ahead
+// has to be noticed before groups are deleted for it.
 const (
 	groupExpiryInterval = time.Minute
 	groupExpiryGrace    = time.Hour
+	groupExpiryDoubt    = 24 * time.Hour
 )
 
 // ExpiryTick asks every group that may be unused to check itself. The first time
@@ -23,13 +26,28 @@ func (c *Coordinator) ExpiryTick(ctx actor.Context) {
 		return
 	}
 	c.startQueues(ctx)
-	retention := c.env.OffsetsRetention
-	c.ledTicks++
-	if retention <= 0 || c.ledTicks%c.env.Ticks(min(groupExpiryInterval, retention/4)) != 0 ||
-		c.ledTicks < c.env.Ticks(min(groupExpiryGrace, retention)) {
-		return
+	if c.expiryDue() {
+		c.expireGroups(ctx)
 	}
-	c.expireGroups(ctx)
+}
+
+// expiryDue counts a tick, and reports whether it is one to look for unused groups.
+func (c *Coordinator) expiryDue() bool {
+	retention := c.env.OffsetsRetention
+	if retention <= 0 {
+		return false
+	}
+	if c.ledTicks++; c.ledTicks == 1 {
+		c.grace = groupExpiryGrace
+		last := int64(0)
+		for _, kept := range c.groups {
+			last = max(last, kept.LastUse())
+		}
+		if c.env.Wall()-last > groupExpiryDoubt.Milliseconds() {
+			c.grace = groupExpiryDoubt
+		}
+	}
+	return c.ledTicks%c.env.Ticks(min(groupExpiryInterval, retention/4)) == 0 && c.ledTicks >= c.env.Ticks(min(c.grace, retention))
 }
 
 func (c *Coordinator) expireGroups(ctx actor.Context) {

@@ -157,7 +157,7 @@ func (fr *Front) lookupTopic(cluster, topic string, create bool, deadline time.T
 			continue
 		}
 		if found != nil {
-			return nil, protocol.Errorf(protocol.CodeAmbiguousTopic, "topic %q is in more than one cluster, name one", topic)
+			return nil, protocol.Errorf(protocol.CodeAmbiguousTopic, "topic %q is in more than one cluster: name one (cluster=NAME)", topic)
 		}
 		found = t
 	}
@@ -234,7 +234,7 @@ func (fr *Front) findGroup(cluster, group string) (*routing.Cluster, *protocol.E
 			continue
 		}
 		if found != nil {
-			return nil, protocol.Errorf(protocol.CodeAmbiguousGroup, "group %q is in more than one cluster, name one", group)
+			return nil, protocol.Errorf(protocol.CodeAmbiguousGroup, "group %q is in more than one cluster: name one (cluster=NAME)", group)
 		}
 		found = c
 	}
@@ -286,7 +286,7 @@ func (fr *Front) consumerGroup(cluster string, id protocol.ConsumerID) (*routing
 	case 1:
 		return at, groups[0], fr.mayGroup(at.Name, groups[0])
 	}
-	return nil, "", protocol.Errorf(protocol.CodeAmbiguousGroup, "consumer %d is in more than one group, name one", id).
+	return nil, "", protocol.Errorf(protocol.CodeAmbiguousGroup, "consumer %d is in more than one group: name one (group)", id).
 		With("groups", groups)
 }
 

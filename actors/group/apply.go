@@ -207,8 +207,17 @@ func (g *State) memberRecords(now int64, action string, next *membership) []meta
 	return []metarecord.Record{{Action: action, Key: metarecord.Key(keyGroup, g.name), Value: metarecord.JSON(membershipValue{metarecord.Format, m})}}
 }
 
+// date is what a commit is dated by, in milliseconds since 1970: others will judge by it
+// whether the group is used, after the clock that leases stand on has ended with its process.
+func (g *State) date(now int64) int64 {
+	if g.Wall != nil {
+		return g.Wall()
+	}
+	return now
+}
+
 func (g *State) commitRecord(now int64, o PartitionOffset) metarecord.Record {
-	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: now}
+	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: g.date(now)}
 	return metarecord.Record{Action: actionCommit, Key: offsetKeyOf(g.name, o.Key()), Value: appendOffsetValue(nil, &v)}
 }
 

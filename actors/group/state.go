@@ -121,6 +121,7 @@ type membership struct {
 // and its commits are refused as stale.
 type State struct {
 	name string
+	Wall func() int64 // dates commits, in milliseconds since 1970; nil: the time of the call
 
 	// Durable.
 	now     *membership // never nil; Generation 0: the group does not exist yet

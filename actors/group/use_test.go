@@ -57,6 +57,23 @@ func TestExpiryAfterAFailover(t *testing.T) {
 	require.Empty(t, h.g.DecideExpireGroup(h.now, 7*day), "the log says when it was used")
 }
 
+// Leases stand on the time that the process began with. If that was wrong, commits are
+// dated rightly all the same: the next process would take the group for unused.
+func TestCommitsAreDatedByTheWallClock(t *testing.T) {
+	h := newGroupHarness(t)
+	right := h.now + 1000*day
+	h.g.Wall = func() int64 { return right }
+	h.poll(1, "a:1")
+	require.Nil(t, h.commit(1, "a/0=10"))
+	require.Empty(t, h.g.DecideExpireGroup(h.now+7*day, 7*day), "not by the wrong clock either")
+	h.failover()
+	require.Equal(t, right, h.g.usedAt())
+	h.now = right + 6*day
+	require.Empty(t, h.g.DecideExpireGroup(h.now, 7*day))
+	h.now += day
+	require.NotEmpty(t, h.g.DecideExpireGroup(h.now, 7*day))
+}
+
 func TestAPartitionThatWentAndCameBack(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:2")
