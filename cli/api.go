@@ -62,6 +62,7 @@ type request struct {
 	path   string // escaped
 	query  url.Values
 	body   []byte // nil: none
+	status *int   // where the status of the answer goes; nil: nowhere
 }
 
 // do sends r and returns the JSON of the answer, nil if it is empty. Its errors
@@ -69,7 +70,10 @@ type request struct {
 func (a *api) do(ctx context.Context, r request) (json.RawMessage, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	answer, err := a.Do(limited, r.method, r.path, r.query, r.body)
+	status, answer, err := a.DoStatus(limited, r.method, r.path, r.query, r.body)
+	if r.status != nil {
+		*r.status = status
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

@@ -36,6 +36,7 @@ type standIn struct {
 	signals  chan os.Signal // that the commands get
 	stdout   io.Writer      // of the commands, instead of what ottla returns
 	terminal bool
+	asks     bool
 }
 
 // with gives the commands these signals.
@@ -68,7 +69,7 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 	t.Helper()
 	var out, errs bytes.Buffer
 	p := &process{
-		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: s.signals, terminal: s.terminal,
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: s.signals, terminal: s.terminal, asks: s.asks,
 		lookupEnv: func(name string) (string, bool) { return s.url, name == "OTTLA_SERVER" },
 	}
 	if s.stdout != nil {
@@ -121,7 +122,11 @@ func TestCommandsAskWhatTheySay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
-			s := newStandIn(t, func(int, asked) (int, string) { return 200, `{"name":"x"}` })
+			status := 200
+			if strings.Contains(tt.args, "create") {
+				status = 201
+			}
+			s := newStandIn(t, func(int, asked) (int, string) { return status, `{"name":"x"}` })
 			code, stdout, stderr := s.ottla(t, "", append(strings.Fields(tt.args), "--output", "json")...)
 			require.Equal(t, exitOK, code, stderr)
 			require.Len(t, s.asked, 1)
@@ -135,6 +140,85 @@ func TestCommandsAskWhatTheySay(t *testing.T) {
 				assert.JSONEq(t, `{"name":"x"}`, stdout)
 			}
 		})
+	}
+}
+
+// On a terminal the user is asked before something is deleted for good; elsewhere nobody
+// is there to ask.
+func TestDeletingAsks(t *testing.T) {
+	for _, command := range []string{"topic delete t", "cluster delete c", "topic truncate t --partition 0 --before -1"} {
+		for name, row := range map[string]struct {
+			asks    bool
+			yes     bool
+			answer  string
+			deletes bool
+		}{
+			"yes":           {asks: true, answer: "y\n", deletes: true},
+			"yes in words":  {asks: true, answer: "Yes\n", deletes: true},
+			"no":            {asks: true, answer: "n\n"},
+			"nothing":       {asks: true, answer: "\n"},
+			"end of input":  {asks: true},
+			"told before":   {asks: true, yes: true, deletes: true},
+			"not a person":  {deletes: true},
+			"a script, yes": {yes: true, deletes: true},
+		} {
+			t.Run(command+"/"+name, func(t *testing.T) {
+				s := newStandIn(t, func(int, asked) (int, string) { return 200, `{"partitions":[]}` })
+				s.asks = row.asks
+				args := strings.Fields(command)
+				if row.yes {
+					args = append(args, "--yes")
+				}
+				code, _, stderr := s.ottla(t, row.answer, args...)
+				assert.Equal(t, row.asks && !row.yes, strings.Contains(stderr, "? [y/N] "), stderr)
+				if row.deletes {
+					assert.Equal(t, exitOK, code, stderr)
+					assert.Len(t, s.asked, 1)
+					return
+				}
+				assert.Equal(t, exitFailed, code)
+				assert.Contains(t, stderr, "nothing was deleted")
+				assert.Empty(t, s.asked)
+			})
+		}
+	}
+}
+
+// Ctrl-C at the question is an answer.
+func TestASignalAtTheQuestion(t *testing.T) {
+	s := newStandIn(t, func(int, asked) (int, string) { return 200, `` })
+	s.asks = true
+	s.signals <- os.Interrupt
+	r, w := io.Pipe()
+	defer func() { _ = w.Close() }() // nobody types anything
+	var errs bytes.Buffer
+	p := &process{stdin: r, stdout: io.Discard, stderr: &errs, signals: s.signals, asks: true, lookupEnv: func(string) (string, bool) { return "", false }}
+	assert.Equal(t, exitFailed, run(p, []string{"topic", "delete", "t", "--server", s.url}))
+	assert.Empty(t, s.asked)
+}
+
+// To create what exists is a success only for who says so.
+func TestCreatingWhatExists(t *testing.T) {
+	for command, answer := range map[string]string{"topic create t": `{"name":"t"}`, "cluster create c": `{"name":"c"}`} {
+		for flags, row := range map[string]struct{ status, code int }{
+			"":                       {201, exitOK},
+			" --if-not-exists":       {201, exitOK},
+			" --if-not-exists=true":  {200, exitOK},
+			" --if-not-exists=false": {200, exitFailed},
+			"  ":                     {200, exitFailed},
+		} {
+			t.Run(command+flags, func(t *testing.T) {
+				s := newStandIn(t, func(int, asked) (int, string) { return row.status, answer })
+				code, stdout, stderr := s.ottla(t, "", strings.Fields(command+flags)...)
+				require.Equal(t, row.code, code, stderr)
+				require.Len(t, s.asked, 1)
+				assert.JSONEq(t, answer, s.asked[0].body)
+				if code != exitOK {
+					assert.Empty(t, stdout)
+					assert.Contains(t, stderr, " already exists, with these settings; --if-not-exists takes that for a success")
+				}
+			})
+		}
 	}
 }
 

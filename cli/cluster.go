@@ -25,9 +25,9 @@ func newClusterCreate(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a cluster and start its brokers",
-		Long: "Create a cluster and start its brokers. Creating it again with the same settings\n" +
-			"is no error; with other settings it is. Settings that are not given are the\n" +
-			"server's defaults.",
+		Long: "Create a cluster and start its brokers. That it exists already is an error; with\n" +
+			"--if-not-exists only where a setting that is given is another. Settings that are not\n" +
+			"given are the server's defaults.",
 		Example: "  ottla cluster create orders\n  ottla cluster create scratch --num-brokers 1 --retention-hours 1",
 		Args:    exactArgs("a NAME"),
 	}
@@ -42,8 +42,9 @@ func newClusterCreate(r *remote) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		fields := changed(cmd.Flags(), map[string]string{"retention-hours": "retention_policies"})
 		fields["name"] = args[0]
-		return r.change(cmd, http.MethodPost, "/cluster", nil, fields, table(describeCluster))
+		return r.create(cmd, "/cluster", "cluster "+args[0], fields, table(describeCluster))
 	}
+	addIfNotExists(cmd)
 	return cmd
 }
 
@@ -116,13 +117,20 @@ func describeCluster(c *protocol.ClusterDetail) [][]string {
 }
 
 func newClusterDelete(r *remote) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a cluster with all its topics", Args: exactArgs("a NAME"),
-		Example: "  ottla cluster delete scratch",
+		Long:    "Delete a cluster with all its topics and records, for good. On a terminal it asks before.",
+		Example: "  ottla cluster delete scratch\n  ottla cluster delete scratch --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := r.confirmed(yes, "Delete cluster "+printable(args[0])+" with all its topics and records?"); err != nil {
+				return err
+			}
 			return r.remove(cmd, path("cluster", args[0]), nil, "cluster "+args[0])
 		},
 	}
+	addYes(cmd, &yes)
+	return cmd
 }
 
 // newBrokerSwitch is `cluster stop-broker` or `cluster start-broker`.

@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"ottla/actors/forced"
-
-	"golang.org/x/term"
 )
 
 const forceHelp = "With --force-membership, for when a majority of a partition's replicas is lost for good:\n" +
@@ -59,12 +55,10 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 // confirmForce asks the user at the terminal; without one there is nobody who
 // could agree to a loss.
 func confirmForce(p *process, partitions int) error {
-	if in, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
+	if !p.asks {
 		return errors.New("nothing was changed; run it again with --yes to do it")
 	}
-	fmt.Fprintf(p.stderr, "Give up what may be lost in %d partitions? Type yes: ", partitions)
-	answer, err := bufio.NewReader(p.stdin).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != "yes" {
+	if !p.agrees(fmt.Sprintf("Give up what may be lost in %d partitions? Type yes:", partitions), "yes") {
 		return errors.New("nothing was changed")
 	}
 	return nil

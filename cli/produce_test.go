@@ -29,6 +29,7 @@ func TestProduceEncodesLines(t *testing.T) {
 		{"not UTF-8", "", "\xff\n", []string{`{"value_base64":"/w=="}`}},
 		{"half JSON", "", "{\"a\":\n", []string{`{"value":"{\"a\":"}`}},
 		{"key", "--key k\"", "1\n", []string{`{"key":"k\"","value":1}`}},
+		{"key field beyond a double", "--key-field id", "{\"id\":1e400}\n", []string{`{"key":1e400,"value":{"id":1e400}}`}},
 		{"key field", "--key-field id", "{\"n\":{\"id\":1},\"id\":[2]}\n", []string{`{"key":[2],"value":{"n":{"id":1},"id":[2]}}`}},
 		{"partition", "--partition 1", "1\n", []string{`{"value":1,"partition":1}`}},
 		{"nothing", "", "", nil},

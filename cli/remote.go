@@ -136,6 +136,48 @@ func (r *remote) change(cmd *cobra.Command, method, path string, q []string, fie
 	return r.send(cmd, request{method: method, path: path, query: query(q...), body: text}, rows)
 }
 
+// create creates something, and shows it. That it is there already, with the settings asked
+// for, is an error unless the flag if-not-exists is given.
+func (r *remote) create(cmd *cobra.Command, path, what string, fields map[string]any, rows tableOf) error {
+	tolerant, err := cmd.Flags().GetBool("if-not-exists")
+	if err != nil {
+		return err
+	}
+	delete(fields, "if_not_exists")
+	text, err := body(fields)
+	if err != nil {
+		return err
+	}
+	status := 0
+	answer, err := r.call(cmd, request{method: http.MethodPost, path: path, body: text, status: &status})
+	if err != nil {
+		return err
+	}
+	if status == http.StatusOK && !tolerant {
+		return fmt.Errorf("%s already exists, with these settings; --if-not-exists takes that for a success", printable(what))
+	}
+	return r.show(answer, rows)
+}
+
+// addIfNotExists adds the flag that create looks for.
+func addIfNotExists(cmd *cobra.Command) {
+	cmd.Flags().Bool("if-not-exists", false, "no error if it exists already with the same settings")
+}
+
+// confirmed has the user at the terminal agree to a loss, unless yes is set. Where there is
+// no terminal, nobody is asked, as with kubectl and rpk: scripts mean what they say.
+func (r *remote) confirmed(yes bool, question string) error {
+	if yes || !r.p.asks || r.p.agrees(question+" [y/N]", "y", "yes") {
+		return nil
+	}
+	return errors.New("nothing was deleted")
+}
+
+// addYes adds the flag that confirmed goes by.
+func addYes(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask; without a terminal nobody is asked anyway")
+}
+
 // get sends a GET request and shows the answer.
 func (r *remote) get(cmd *cobra.Command, path string, q []string, rows tableOf) error {
 	return r.send(cmd, request{method: http.MethodGet, path: path, query: query(q...)}, rows)

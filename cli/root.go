@@ -23,6 +23,7 @@ type process struct {
 	stdout    io.Writer
 	stderr    io.Writer
 	terminal  bool // stderr is one
+	asks      bool // stdin is one: there is somebody to ask
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
 	open      opener

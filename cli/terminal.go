@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,6 +37,24 @@ func (p *process) prefix(colour int) string {
 		return "ottla:"
 	}
 	return fmt.Sprintf("\x1b[1;%dmottla:\x1b[0m", colour)
+}
+
+// agrees asks a question at the terminal, and reports whether the answer is one of those.
+// A signal is none of them.
+func (p *process) agrees(question string, answers ...string) bool {
+	fmt.Fprint(p.stderr, question, " ")
+	given := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
+		given <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case answer := <-given:
+		return slices.Contains(answers, answer)
+	case <-p.signals:
+		fmt.Fprintln(p.stderr)
+		return false
+	}
 }
 
 // count is a number of things: 1 record, 2 records.

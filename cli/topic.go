@@ -66,16 +66,17 @@ func newTopicCreate(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "create NAME",
 		Short:   "Create a topic",
-		Long:    "Create a topic. Creating it again with the same settings is no error; with other\nsettings it is. Settings that are not given are the cluster's defaults.",
+		Long:    "Create a topic. That it exists already is an error; with --if-not-exists only where\na setting that is given is another. Settings that are not given are the cluster's\ndefaults.",
 		Example: "  ottla topic create liked --partitions 6\n  ottla topic create audit --retention-ms -1\n  ottla topic create clicks --retention-ms 7d --retention-bytes 10GiB",
 		Args:    exactArgs("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields := changed(cmd.Flags(), nil)
 			fields["name"] = args[0]
-			return r.change(cmd, http.MethodPost, "/topic", nil, fields, table(describeTopic))
+			return r.create(cmd, "/topic", "topic "+args[0], fields, table(describeTopic))
 		},
 	}
 	addTopicFlags(cmd)
+	addIfNotExists(cmd)
 	cmd.Flags().Int("replication-factor", 0, "replicas of each partition")
 	return cmd
 }
@@ -195,24 +196,31 @@ func join(ids []int) string {
 
 func newTopicDelete(r *remote) *cobra.Command {
 	var cluster string
+	var yes bool
 	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a topic with all its records", Args: exactArgs("a NAME"),
-		Example: "  ottla topic delete liked",
+		Long:    "Delete a topic with all its records, for good. On a terminal it asks before.",
+		Example: "  ottla topic delete liked\n  ottla topic delete liked --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := r.confirmed(yes, "Delete topic "+printable(args[0])+" with all its records?"); err != nil {
+				return err
+			}
 			return r.remove(cmd, path("topic", args[0]), []string{"cluster", cluster}, "topic "+args[0])
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
+	addYes(cmd, &yes)
 	return cmd
 }
 
 func newTopicTruncate(r *remote) *cobra.Command {
 	var cluster string
 	var partition, before int64
+	var yes bool
 	cmd := &cobra.Command{
 		Use: "truncate NAME", Short: "Remove the oldest records of a partition, for good", Args: exactArgs("a NAME"),
 		Long: "Remove the records of a partition below an offset, on all brokers and for good. Groups\n" +
-			"that have not read them yet do not get them.",
+			"that have not read them yet do not get them. On a terminal it asks before.",
 		Example: "  ottla topic truncate liked --partition 0 --before 1000\n  ottla topic truncate liked --partition 0 --before -1   # all there is",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range []string{"partition", "before"} {
@@ -220,12 +228,20 @@ func newTopicTruncate(r *remote) *cobra.Command {
 					return usageError{fmt.Errorf("%s needs --%s", cmd.CommandPath(), name)}
 				}
 			}
+			below := fmt.Sprintf("below offset %d", before)
+			if before == -1 {
+				below = "that it has now"
+			}
+			if err := r.confirmed(yes, fmt.Sprintf("Remove all records of %s-%d %s?", printable(args[0]), partition, below)); err != nil {
+				return err
+			}
 			trim := map[string]any{"partitions": []any{map[string]any{"partition": partition, "before": before}}}
 			return r.change(cmd, http.MethodPost, path("topic", args[0], "delete-records"), []string{"cluster", cluster}, trim, table(trimmedRows))
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "the topic's cluster")
 	cmd.Flags().Int64Var(&partition, "partition", 0, "`NUMBER` of the partition")
+	addYes(cmd, &yes)
 	cmd.Flags().Int64Var(&before, "before", 0, "first `OFFSET` that stays; -1 for the end of the partition")
 	return cmd
 }

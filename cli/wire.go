@@ -37,6 +37,7 @@ func Main(args []string) int {
 		stdout:    standardOutput(),
 		stderr:    os.Stderr,
 		terminal:  term.IsTerminal(int(os.Stderr.Fd())),
+		asks:      term.IsTerminal(int(os.Stdin.Fd())),
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		open:      openBroker,

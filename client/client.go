@@ -102,6 +102,7 @@ type request struct {
 	query   url.Values
 	body    []byte
 	headers map[string]string
+	status  int // of the answer, once there is one
 }
 
 // send sends a request and appends the body of its answer to buf. Anything
@@ -113,6 +114,7 @@ func (c *Client) send(ctx context.Context, r *request, buf []byte) ([]byte, erro
 		if err != nil {
 			return nil, err
 		}
+		r.status = resp.StatusCode
 		answer, err := readAnswer(resp, buf)
 		if refused = err; !elsewhere(err) || !c.moveOn(at) {
 			return answer, err
@@ -234,6 +236,14 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 // be escaped and begin with a slash.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body []byte) (json.RawMessage, error) {
 	return c.DoWith(ctx, method, path, query, nil, body)
+}
+
+// DoStatus is Do, and returns the status of the answer as well: 201 says that something
+// was created, 200 that it was there.
+func (c *Client) DoStatus(ctx context.Context, method, path string, query url.Values, body []byte) (int, json.RawMessage, error) {
+	r := &request{method: method, path: path, query: query, body: body}
+	answer, err := c.send(ctx, r, nil)
+	return r.status, answer, err
 }
 
 // DoWith is Do with headers.
