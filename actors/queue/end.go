@@ -60,7 +60,7 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 	if p.isEnded(r.Offset) {
 		how, known := p.recent[r.Offset]
 		switch {
-		case !known && w.Verb == Ack: // it was given once, or long ago
+		case !known && w.Verb == Ack && r.Offset >= p.forgotten: // it was given once
 			return Done
 		case known && how.count == r.Count && (w.Verb == Ack && !how.dead || w.Verb == Nack && how.dead):
 			return Done

@@ -59,6 +59,8 @@ type (
 	endsValue struct {
 		V    int        `json:"v"`
 		Ends []endValue `json:"ends"` // oldest first
+
+		Forgotten int64 `json:"forgotten,omitempty"` // offset behind the last one that is not here any more
 	}
 	// endValue is an offset, how often its record was given, and 1 if it has gone to the
 	// dead letters.
@@ -141,7 +143,7 @@ func (s *State) positionRecord(now int64, p *partition) metarecord.Record {
 }
 
 func (s *State) endsRecord(p *partition) metarecord.Record {
-	v := endsValue{V: metarecord.Format}
+	v := endsValue{V: metarecord.Format, Forgotten: p.forgotten}
 	for _, offset := range p.recently {
 		how := p.recent[offset]
 		end := endValue{offset, int64(how.count), 0}
@@ -287,7 +289,7 @@ func (s *State) applyPosition(p *partition, value []byte) error {
 
 func (p *partition) applyEnds(value []byte) error {
 	clear(p.recent)
-	p.recently = nil
+	p.recently, p.forgotten = nil, 0
 	if value == nil {
 		return nil
 	}
@@ -295,6 +297,7 @@ func (p *partition) applyEnds(value []byte) error {
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
+	p.forgotten = v.Forgotten
 	for _, end := range v.Ends {
 		p.recent[end[0]] = ended{count: int(end[1]), dead: end[2] != 0}
 		p.recently = append(p.recently, end[0])

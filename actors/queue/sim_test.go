@@ -46,7 +46,6 @@ type simLog struct {
 	records  []simRecord
 	earliest int64
 	start    int64
-	deads    int // dead letters
 }
 
 type simRecord struct {
@@ -57,7 +56,6 @@ type simRecord struct {
 	acked    bool  // a worker was told so
 	ackSaid  bool  // some ack was applied, perhaps without anybody knowing
 	deads    int   // dead letters that were written of it
-	diedAs   int   // its number among them
 	free     int64 // until then it is with a worker, or is to wait
 	count    int   // deliveries that workers have had
 	returned bool
@@ -383,7 +381,7 @@ func (s *sim) say() {
 				r.free = until
 			}
 			if verdicts[0] == Done && w.Verb == Ack && told {
-				if r.deads > 0 && !r.acked && h.offset >= s.logs[h.id].earliest && s.logs[h.id].deads-r.diedAs < maxRecent/2 {
+				if r.deads > 0 && !r.acked && h.offset >= s.logs[h.id].earliest {
 					s.fail("%v %d is a dead letter, and its ack was taken", h.id, h.offset)
 				}
 				r.acked = true
@@ -403,8 +401,6 @@ func (s *sim) bury() {
 		written := !r.missing && d.Offset >= s.logs[d.ID].earliest
 		if written && d.Seq > s.dead[d.ID] {
 			s.dead[d.ID] = d.Seq // the producer's number
-			s.logs[d.ID].deads++
-			r.diedAs = s.logs[d.ID].deads
 			if r.deads++; r.deads > 1 || r.acked {
 				s.fail("%v %d is a dead letter %d times, acknowledged: %v", d.ID, d.Offset, r.deads, r.acked)
 			}

@@ -69,6 +69,10 @@ type partition struct {
 	recent   map[int64]ended // how the latest of the records ended that were given more than once, or died
 	recently []int64         // offsets in recent, oldest first
 
+	// Below it some are not in recent any more. A record that is ended and not in recent was
+	// given once and acknowledged, if it is not below.
+	forgotten int64
+
 	// Durable, but not yet in a record.
 	dirty     map[nodeID]struct{}
 	baseDirty bool
@@ -265,6 +269,7 @@ func (p *partition) remember(offset int64, how ended) {
 	if _, known := p.recent[offset]; !known {
 		p.recently = append(p.recently, offset)
 		if len(p.recently) > maxRecent {
+			p.forgotten = max(p.forgotten, p.recently[0]+1)
 			delete(p.recent, p.recently[0])
 			p.recently = p.recently[1:]
 		}

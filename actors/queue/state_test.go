@@ -109,6 +109,46 @@ func TestWhatWorkersSay(t *testing.T) {
 	assert.Equal(t, Stale, s.tell(t, late, Word{Verb: Nack}, again.Receipt))
 }
 
+// An ack of a record that ended otherwise is stale however long ago that was, also after
+// a failover; one of a record that was given once is good as long as that is known.
+func TestAckOfARecordThatEndedLongAgo(t *testing.T) {
+	const n = 3 * maxRecent
+	s := fed(t, n, func(c *Change) { c.BackoffMs = []int64{0} })
+	var recs []metarecord.Record
+	say := func(now int64, w Word, token string) Verdict {
+		r, err := DecodeReceipt(token)
+		require.Nil(t, err)
+		verdicts, changed := s.Say(now, &w, []*Receipt{r})
+		recs = append(recs, changed...)
+		return verdicts[0]
+	}
+	firsts := s.takes(t, 2000, n)
+	require.Len(t, firsts, n)
+	last := firsts[n-1]
+	require.Equal(t, Done, say(2000, Word{Verb: Ack}, last.Receipt))
+	for _, g := range firsts[:n-1] { // each is given again, and ended by that delivery
+		require.Equal(t, Done, say(2001, Word{Verb: Nack}, g.Receipt))
+		again := s.takes(t, 2001, 1)
+		require.Len(t, again, 1)
+		require.Equal(t, Done, say(2001, Word{Verb: Ack}, again[0].Receipt))
+	}
+	check := func() {
+		for _, g := range firsts[:n-1] {
+			require.Equal(t, Stale, say(3000, Word{Verb: Ack}, g.Receipt), "offset %d", g.Offset)
+		}
+		require.Equal(t, Done, say(3000, Word{Verb: Ack}, last.Receipt))
+	}
+	check()
+	cfg := s.cfg
+	s = New("q")
+	for _, rec := range recs {
+		require.NoError(t, s.Apply(rec))
+	}
+	s.cfg = cfg
+	s.Resume()
+	check()
+}
+
 func TestMaxInFlight(t *testing.T) {
 	two := 2
 	s := fed(t, 9, func(c *Change) { c.MaxInFlight = &two })
