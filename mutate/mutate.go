@@ -20,12 +20,13 @@ const (
 	SkipDirSync         Bug = "skip-dir-sync"         // a new name is durable before anything relies on it
 	ReuseBuffer         Bug = "reuse-buffer"          // the bytes of a proposal never change
 	OldGeneration       Bug = "old-generation"        // commits of an old generation are refused
+	AheadUnchecked      Bug = "ahead-unchecked"       // what was read before the group was asked begins where the group is
 )
 
 // All lists the bugs.
 func All() []Bug {
 	return []Bug{
 		AckBeforeSync, AckOnLocalAppend, ForgetProducers, TruncateBadChecksum,
-		IgnoreSyncError, SkipDirSync, ReuseBuffer, OldGeneration,
+		IgnoreSyncError, SkipDirSync, ReuseBuffer, OldGeneration, AheadUnchecked,
 	}
 }

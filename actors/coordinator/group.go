@@ -38,8 +38,8 @@ type groupActor struct {
 	classic     *classic.Group // of members that speak Kafka's protocol; nil: there has been none
 	classicTold bool           // whether it has members, as the coordinator knows
 	polls       few.Map[protocol.ConsumerID, *routing.PollHandle]
-	newest      few.Map[protocol.ConsumerID, uint64] // number of each member's latest poll
-	numbers     *protocol.Counter                    // of polls; shared with the coordinator's other groups, and with a former actor of this one
+	newest      few.Map[protocol.ConsumerID, newestPoll]
+	numbers     *protocol.Counter // of polls; shared with the coordinator's other groups, and with a former actor of this one
 	run         *ProposalRun
 	proposed    uint64 // number of the last proposal
 	held        []heldAnswer
@@ -49,6 +49,10 @@ type groupActor struct {
 	timerAt     int64
 	queue       *groupQueue // nil: the group is none
 }
+
+// newestPoll is a member's latest poll: its number and, if it had read ahead, the token
+// by which it is known when it asks again; else 0.
+type newestPoll struct{ number, token uint64 }
 
 // heldAnswer is an answer that waits for proposal seq, and all before it, to be
 // committed.

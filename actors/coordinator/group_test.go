@@ -338,3 +338,48 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 	assert.Equal(t, routing.PollSuperseded, again.Signal())
 	assert.Equal(t, routing.PollGoesOn, newer.Signal())
 }
+
+// askAhead polls as a consumer that has read one record of each partition from 0 on.
+func (p *groupProbe) askAhead(id protocol.ConsumerID, generation protocol.Generation, token uint64, again bool) protocol.Future[routing.GroupShare] {
+	a := &routing.GroupAhead{Token: token, Again: again}
+	a.Generation, a.Commit, a.From = generation, true, []protocol.Offset{0, 0}
+	for partition := range 2 {
+		a.Positions = append(a.Positions, group.PartitionOffset{Topic: "t", TopicID: "id-t", Partition: partition, Offset: 1})
+	}
+	h := &routing.PollHandle{}
+	h.Waiter = protocol.NewWaiter(func() { p.woken <- h })
+	reply := protocol.NewFuture[routing.GroupShare]()
+	p.system.Root.Send(p.group, &routing.GroupPoll{
+		Consumer: id, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Handle: h, Ahead: a, Reply: reply,
+	})
+	return reply
+}
+
+// What was read ahead is delivered once it is committed, and to the poll that read it
+// alone: a poll that asks again is known by its token.
+func TestGroupTakesWhatWasReadAhead(t *testing.T) {
+	p := newGroupProbe(t)
+	parked, share := p.joined(1)
+	start := protocol.NewFuture[routing.GroupOffsets]()
+	p.system.Root.Send(p.group, &routing.GroupStart{Consumer: 1, Generation: share.Generation, Starts: []group.PartitionOffset{
+		{Topic: "t", TopicID: "id-t"}, {Topic: "t", TopicID: "id-t", Partition: 1},
+	}, Reply: start})
+	p.proposal().Done(protocol.ProduceResult{})
+	<-start.C()
+
+	reply := p.askAhead(1, share.Generation, 5, false)
+	commit := p.proposal()
+	p.unanswered(reply)
+	assert.Equal(t, routing.PollSuperseded, parked.Signal(), "it is a newer poll")
+	again := p.askAhead(1, share.Generation, 5, true)
+	p.unanswered(again)
+	commit.Done(protocol.ProduceResult{})
+	require.NotNil(t, p.answer(reply).Cursor)
+	require.NotNil(t, p.answer(again).Cursor, "it is committed, and nobody else has it")
+	require.Nil(t, p.answer(p.askAhead(1, share.Generation, 6, true)).Cursor, "another poll has it")
+	other := p.answer(p.askAhead(1, share.Generation, 7, false))
+	require.Nil(t, other.Cursor)
+	require.Len(t, other.Assigned, 2, "it reads from where the group is")
+	require.EqualValues(t, 1, *other.Assigned[0].Committed)
+	require.Empty(t, p.asked)
+}

@@ -51,18 +51,42 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		m.Refuse(err)
 		return
 	}
+	if m.Ahead != nil && g.ahead(ctx, m, &d, after, number) {
+		return
+	}
 	share := routing.GroupShare{Generation: d.Generation, Number: number, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.Refuse)
 	g.state.Polled(now, m.Consumer, m.WaitMs)
 	g.polls.Set(m.Consumer, m.Handle)
-	g.newest.Set(m.Consumer, number)
+	g.newest.Set(m.Consumer, newestPoll{number: number})
+}
+
+// ahead takes what a poll had read before it asked as delivered: to everybody else the poll
+// has got its share, read it and delivered it in this one moment. It reports whether that
+// may be.
+func (g *groupActor) ahead(ctx actor.Context, m *routing.GroupPoll, d *group.PollDecision, after []group.CursorPosition, number uint64) bool {
+	now := g.now()
+	last := g.newest.At(m.Consumer)
+	repeated := m.Ahead.Again && (last.number == 0 || last.token == m.Ahead.Token)
+	recs, ok := g.state.Ahead(now, m.Consumer, d, &m.Ahead.Ahead, after, repeated)
+	if !ok || !g.state.Delivered(m.Consumer, m.Ahead.Generation, m.Ahead.Positions) {
+		return false
+	}
+	g.state.Polled(now, m.Consumer, 0)
+	g.newest.Set(m.Consumer, newestPoll{number, m.Ahead.Token})
+	share := routing.GroupShare{
+		Generation: d.Generation, Number: number,
+		Cursor: g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Ahead.Positions),
+	}
+	g.advance(ctx, recs, func() { m.Reply.Put(share) }, m.Refuse)
+	return true
 }
 
 // isNewest reports whether no later poll of the same consumer has been here. An
 // older poll, which asks again after a rebalance or at a new coordinator, is told
 // that it is superseded.
 func (g *groupActor) isNewest(id protocol.ConsumerID, number uint64, h *routing.PollHandle) bool {
-	if number < g.newest.At(id) {
+	if number < g.newest.At(id).number {
 		h.Tell(routing.PollSuperseded)
 	}
 	return h.Signal() < routing.PollLeft
@@ -144,7 +168,7 @@ var errSuperseded = protocol.Errorf(protocol.CodeStaleGeneration, "a newer poll 
 // then the member expires at once.
 func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 	switch current := g.polls.At(m.Consumer); {
-	case m.Number != 0 && (current != nil || m.Number != g.newest.At(m.Consumer)), m.Number == 0 && !current.Same(m.Handle):
+	case m.Number != 0 && (current != nil || m.Number != g.newest.At(m.Consumer).number), m.Number == 0 && !current.Same(m.Handle):
 		return // the consumer has polled again
 	case m.Number == 0:
 		g.polls.Remove(m.Consumer)

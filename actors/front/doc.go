@@ -13,6 +13,7 @@
 //	produce.go      records to the leaders of their partitions; the producers of a topic
 //	park.go         reads that wait
 //	poll.go         GET /events of a group's member: its states, fresh consumer ids; poll_*.go: what each state does
+//	poll_ahead.go   polls of consumers that are known read before they ask: one question instead of two
 //	fetch.go        reading a partition without a group
 //	reading.go      following a topic without a group; reading_cursor.go: its position, which only the client has
 //	gathered.go, tail.go, room.go    reading logs into an answer

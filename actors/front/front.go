@@ -101,6 +101,7 @@ type shared struct {
 	host      Host
 	stopped   <-chan struct{}
 	parked    parkedReads
+	places    placeBook
 
 	allocating   sync.Mutex // held while a cluster takes consumer ids
 	groupMetrics groupReader

@@ -30,6 +30,7 @@ func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *pr
 		}
 		return nil, err
 	}
+	fr.places.committed(placeKey{c.Name, group, req.ConsumerID}, answer.Offsets)
 	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets), Moved: entries(answer.Moved)}, nil
 }
 

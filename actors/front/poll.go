@@ -17,8 +17,12 @@ import (
 //	resolve   which topics, consumer and group are meant
 //	   |
 //	   v
+//	ahead     reads where the consumer goes on, if that is known: see placeBook
+//	   |
+//	   v
 //	share     asks the group for the partitions to read <-------------.
-//	   |      (joins, renews the lease, commits what is acknowledged) |
+//	   |      (joins, renews the lease, commits what is acknowledged; |
+//	   |      done, if what was read ahead is delivered by that)      |
 //	   |----------.                                                   |
 //	   |          v                                                   |
 //	   |      start     has the group commit where it starts ---------|  a new
@@ -46,6 +50,7 @@ type pollState uint8
 
 const (
 	stateResolve pollState = iota
+	stateAhead
 	stateShare
 	stateStart
 	stateRead
@@ -73,6 +78,7 @@ type poll struct {
 	waiter  *protocol.Waiter                 // registers at leaders and at the group
 
 	client   pollClient
+	ahead    pollAhead
 	question pollQuestion
 	share    pollShare
 	look     pollLook
@@ -142,6 +148,8 @@ func (p *poll) step(woken bool) pollState {
 	switch p.state {
 	case stateResolve:
 		return p.onResolve()
+	case stateAhead:
+		return p.onAhead()
 	case stateShare:
 		return p.onShare()
 	case stateStart:

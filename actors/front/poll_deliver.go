@@ -37,6 +37,7 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollState {
 	switch {
 	case err == nil:
+		p.rememberPlace()
 		return p.answer(noted.Cursor)
 	case p.superseded():
 		return p.answerNothing()

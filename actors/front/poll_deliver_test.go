@@ -45,6 +45,7 @@ func TestPollThatBeginsAgain(t *testing.T) {
 	leaders[0].append("1", "2")
 	first := w.pollOf(func(r *protocol.PollRequest) { r.AutoCommit, r.MaxRecords = false, 1 }).answered()
 	refuseDeliveries(w.groups, 1, protocol.Errorf(protocol.CodeStaleGeneration, "moved"))
+	w.forgetPlaces()
 	reply := w.pollOf(func(r *protocol.PollRequest) { r.Ack = first.Cursor }).answered()
 	assert.Equal(t, []string{"2"}, values(reply.Records))
 	polls := messages[*routing.GroupPoll](w.groups)

@@ -31,7 +31,7 @@ func (p *poll) onResolve() pollState {
 	}
 	p.number = p.req.Number
 	p.waiter = protocol.NewWaiter(p.wake)
-	return stateShare
+	return stateAhead
 }
 
 // resolveTopics finds the topics, and the one cluster that has them.

@@ -35,6 +35,11 @@ func (p *poll) onShare() pollState {
 		return p.failShare(err)
 	}
 	p.share.GroupShare, p.joined, p.number = share, true, share.Number
+	if share.Cursor != nil {
+		p.rememberPlace()
+		return p.answer(share.Cursor)
+	}
+	p.readInVain()
 	if share.Queue != nil {
 		return p.onGiven()
 	}
@@ -76,11 +81,22 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 	wait := max(0, time.Until(p.deadline))
 	p.endHandle()
 	p.share.handle = &routing.PollHandle{Waiter: p.waiter}
+	ahead := p.ahead.question
+	if joined {
+		ahead = nil
+	}
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupShare]) routing.Question {
+		mine := ahead
+		if ahead != nil { // from now on it may have been asked already
+			again := *ahead
+			again.Again = true
+			ahead = &again
+		}
 		return &routing.GroupPoll{
 			Consumer: p.req.ConsumerID, Topics: topics, SessionMs: p.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: p.req.After, Continue: p.req.Continue || joined,
-			Number: p.number, Handle: p.share.handle, Records: p.req.MaxRecords, Bytes: p.req.MaxBytes, Reply: slot,
+			Number: p.number, Handle: p.share.handle, Records: p.req.MaxRecords, Bytes: p.req.MaxBytes,
+			Ahead: mine, Reply: slot,
 		}
 	}, func(a routing.GroupShare) *protocol.Error { return a.Err })
 }
@@ -131,6 +147,7 @@ func (p *poll) place() pollState {
 	if next == stateRead {
 		p.continueAfter()
 	}
+	p.compare()
 	return next
 }
 

@@ -16,7 +16,7 @@ func TestTopicDeletedBeforeTheGroupIsAsked(t *testing.T) {
 	w := newWorld(t)
 	w.withTopic("q", 1)
 	p := w.pollOf(nil)
-	require.Equal(t, stateShare, p.onResolve())
+	require.Equal(t, stateAhead, p.onResolve())
 	w.remove("q")
 	p.state = stateShare
 	_, err := p.finish()
@@ -165,6 +165,7 @@ func TestErrorAfterAckSaysApplied(t *testing.T) {
 	assert.Equal(t, protocol.OutcomeNone, err.Outcome, "it failed before the group had taken it")
 	assert.Equal(t, protocol.Offset(0), w.groups.committed("g", q.ID, 0))
 
+	w.forgetPlaces()
 	p = w.pollOf(ack)
 	w.groups.intercept(func(m routing.Question) bool {
 		_, delivered := m.(*routing.GroupDelivered)
@@ -178,6 +179,7 @@ func TestErrorAfterAckSaysApplied(t *testing.T) {
 	assert.Equal(t, protocol.OutcomeApplied, err.Outcome)
 	assert.Equal(t, protocol.Offset(1), w.groups.committed("g", q.ID, 0))
 
+	w.forgetPlaces()
 	p = w.pollOf(func(r *protocol.PollRequest) { ack(r); r.Ack = "" })
 	_, err = p.finish()
 	assert.Equal(t, protocol.OutcomeNone, err.Outcome, "nothing was acknowledged")

@@ -176,7 +176,7 @@ func TestPollResolves(t *testing.T) {
 				requireCode(t, *c.want, p.err)
 				return
 			}
-			assert.Equal(t, stateShare, next)
+			assert.Equal(t, stateAhead, next)
 		})
 	}
 }
@@ -187,7 +187,7 @@ func TestPollResolvesItsConsumer(t *testing.T) {
 	nobody := func(r *protocol.PollRequest) { r.ConsumerID, r.Group, r.SessionTimeout = 0, "", 0 }
 
 	p := w.pollOf(nobody)
-	require.Equal(t, stateShare, p.onResolve())
+	require.Equal(t, stateAhead, p.onResolve())
 	assert.Positive(t, p.req.ConsumerID)
 	assert.Equal(t, fmt.Sprintf("consumer-%d", p.req.ConsumerID), p.req.Group)
 	assert.Equal(t, w.opt.SessionTimeout, p.req.SessionTimeout)
@@ -196,7 +196,7 @@ func TestPollResolvesItsConsumer(t *testing.T) {
 		nobody(r)
 		r.Resume, r.After = true, group.EncodeCursor(&group.Cursor{Group: "of the cursor", ConsumerID: 42}, nil)
 	})
-	require.Equal(t, stateShare, p.onResolve())
+	require.Equal(t, stateAhead, p.onResolve())
 	assert.Equal(t, protocol.ConsumerID(42), p.req.ConsumerID)
 	assert.Equal(t, "of the cursor", p.req.Group)
 }

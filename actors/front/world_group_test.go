@@ -26,6 +26,13 @@ type fakeCoordinator struct {
 	before func(routing.Question) bool
 }
 
+// forgetPlaces has the next poll of each consumer ask for its share first.
+func (w *world) forgetPlaces() {
+	for i := range w.places.shards {
+		w.places.shards[i].all, w.places.shards[i].positions = nil, 0
+	}
+}
+
 // fakeGroup is a group, and of each member the poll that is under way and the
 // number of the newest one.
 type fakeGroup struct {
@@ -201,6 +208,16 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 	d, err := g.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	g.apply(t, d.Records)
 	g.rebalanced(before)
+	if m.Ahead != nil {
+		recs, ok := g.Ahead(now, m.Consumer, &d, &m.Ahead.Ahead, share.After, m.Ahead.Again)
+		if ok && g.Delivered(m.Consumer, d.Generation, m.Ahead.Positions) {
+			g.apply(t, recs)
+			g.Polled(now, m.Consumer, 0)
+			g.newest[m.Consumer] = share.Number
+			m.Reply.Put(routing.GroupShare{Generation: d.Generation, Number: share.Number, Cursor: g.CursorFor("c", m.Consumer, 1, m.Ahead.Positions)})
+			return
+		}
+	}
 	share.Generation, share.Assigned, share.Err = d.Generation, d.Assigned, err
 	g.Polled(now, m.Consumer, m.WaitMs)
 	g.polls[m.Consumer], g.newest[m.Consumer] = m.Handle, share.Number

@@ -10,6 +10,7 @@
 //	state.go, apply.go           the state, its records, Apply
 //	poll.go, assign.go           joining, subscribing, sticky assignment
 //	commit.go, cursor*.go        committed offsets; cursors and what they are checked for
+//	ahead.go                     polls that have read before they ask
 //	lease.go                     leases: renewed, extended, expired
 //	admin.go                     seek, leave, delete, description
 //	offsetrecord.go              commits, which are nearly all records, without encoding/json
@@ -30,4 +31,32 @@
 //   - A poll with ack commits first and reads afterwards. When it then fails its
 //     error says outcome "applied": clients that took "none" at its word saw an
 //     offset that nobody had committed (found by the campaigns).
+//
+// # Polls that read ahead
+//
+// A poll asks for its share, reads it, and has the group note, or commit, what it returns.
+// One whose consumer was answered at the same node before reads first, from where that
+// consumer was to go on, and asks once: State.Ahead. It keeps every promise of the long
+// way, because it is the long way, done in one moment at the coordinator, with the reading
+// moved to before it:
+//
+//   - Nothing is delivered to two members of a generation, nor to one of an old
+//     generation: the generation must be the current one, and the partitions exactly
+//     those that the member owns in it after its own poll has been decided.
+//   - Nothing is skipped, and nothing is delivered twice but for what is not committed:
+//     reading must have begun exactly where the share would have said, at the committed
+//     offset or behind the poll's cursor. What lies between that and the new positions
+//     was committed when it was read, and committed records do not change.
+//   - Committed offsets never go back: they move by DecideAutoCommit, as ever.
+//   - At most once: the answer is held back until the commit is in the log. A poll that
+//     does not know what became of its question asks again; then the positions may be
+//     committed by itself, and it is given what it read. It is known by its token, or by
+//     the coordinator being so new that nobody else has polled for that consumer.
+//   - A newer poll ends an older one, a lapsed member is revived, a full group refuses: all
+//     that is decided before, as without reading ahead.
+//
+// Whoever has read in vain is told its share and goes the long way. What a node remembers
+// of consumers is therefore a guess, bounded, and never invalidated by anybody. The bug
+// ahead-unchecked (package mutate) leaves the comparison of positions out, and
+// TestStormOfReadersAhead notices.
 package group

@@ -99,16 +99,26 @@ type (
 		Number    uint64                      // of the poll, as in GroupShare; 0: it has none yet
 		Records   int                         // of a queue: how many at most,
 		Bytes     int                         // and how many bytes, about
+		Ahead     *GroupAhead                 // what it has read already; nil: nothing
 		Handle    *PollHandle                 `json:"-"`
 		Reply     protocol.Future[GroupShare] `json:"-"`
 	}
-	// GroupShare is what a consumer may read in this generation.
+	// GroupAhead is what a poll has read before it asks. If it is what the poll would read
+	// anyway, the group takes it as delivered, as by GroupDelivered; else it is ignored.
+	GroupAhead struct {
+		group.Ahead
+		Token uint64 // of the poll, not 0: nobody else's is the same
+		Again bool   // it is asked again, and nobody knows what became of it
+	}
+	// GroupShare is what a consumer may read in this generation. With a Cursor it answers a
+	// GroupPoll whose Ahead was taken as delivered, and says no more than the cursor.
 	GroupShare struct {
 		Generation protocol.Generation
 		Number     uint64 // of the poll: later polls of a consumer have higher numbers
 		Assigned   []group.AssignedPartition
 		After      []group.CursorPosition // where the cursor of GroupPoll.After continues
 		Queue      *QueueShare            // of a queue: the records that are given; else nil
+		Cursor     *group.Cursor          // what the poll had read ahead is delivered; nil: it is not
 		Err        *protocol.Error        `json:"-"`
 	}
 	// GroupStart commits where the group starts on partitions without offset.

@@ -48,11 +48,13 @@ func TestQuestionsAndAnswersTravel(t *testing.T) {
 
 	poll := &routing.GroupPoll{
 		Consumer: 7, Topics: []group.SubscribedTopic{{Name: "q", ID: "t1", Partitions: 3}}, SessionMs: 10, WaitMs: 20,
-		Ack: "a", After: "b", Continue: true, Number: 6, Handle: &routing.PollHandle{ID: 12}, Reply: protocol.NewFuture[routing.GroupShare](),
+		Ahead: &routing.GroupAhead{Ahead: group.Ahead{Generation: 3, Positions: offsets, From: []protocol.Offset{5}, Commit: true}, Token: 1 << 63, Again: true},
+		Ack:   "a", After: "b", Continue: true, Number: 6, Handle: &routing.PollHandle{ID: 12}, Reply: protocol.NewFuture[routing.GroupShare](),
 	}
 	share := routing.GroupShare{
 		Generation: 3, Number: 8, Assigned: []group.AssignedPartition{{Topic: "q", TopicID: "t1", Partition: 2, Committed: &at}, {Topic: "q", TopicID: "t1"}},
-		After: []group.CursorPosition{{TopicID: "t1", Partition: 2, Offset: 5}},
+		After:  []group.CursorPosition{{TopicID: "t1", Partition: 2, Offset: 5}},
+		Cursor: &group.Cursor{ClusterID: "c", Group: "g", Generation: 3, Positions: []group.CursorPosition{{TopicID: "t1", Offset: 5}}},
 	}
 	asked(t, &routing.GroupRequest{Group: "g", Msg: poll}, func(q routing.Question) {
 		got := q.(*routing.GroupRequest)
@@ -62,6 +64,7 @@ func TestQuestionsAndAnswersTravel(t *testing.T) {
 		assert.Equal(t, [6]any{poll.Consumer, poll.SessionMs, poll.WaitMs, poll.Ack, poll.After, poll.Number},
 			[6]any{m.Consumer, m.SessionMs, m.WaitMs, m.Ack, m.After, m.Number})
 		assert.True(t, m.Continue)
+		assert.Equal(t, poll.Ahead, m.Ahead)
 		assert.Equal(t, [2]uint64{3, 12}, [2]uint64{m.Handle.Node, m.Handle.ID})
 		m.Reply.Put(share)
 		m.Reply.Put(routing.GroupShare{}) // the first counts

@@ -32,6 +32,7 @@ var (
 	disk       = suite{"disk", "actors/disk", "^TestDisk"}
 	node       = suite{"node", "actors", "^TestIdempotentProduceOverRestart$"}
 	groups     = suite{"groups", "actors/group", "^TestGroupScripts$"}
+	readers    = suite{"readers", "actors/group", "^TestStormOfReadersAhead$"}
 	recovery   = suite{"recovery", "logfile", "^Test(Crash|Recovery|Cut|Bit|RandomHistories|Failed|EverySync|OpenNotices|Judge|Block|Order)"}
 )
 
@@ -50,6 +51,8 @@ func noticedBy(b mutate.Bug) []suite {
 		return []suite{simulation, recovery}
 	case mutate.OldGeneration:
 		return []suite{groups}
+	case mutate.AheadUnchecked:
+		return []suite{readers}
 	}
 	return nil
 }
