@@ -160,6 +160,9 @@ func (p *partitionActor) open(ctx actor.Context) {
 		return
 	}
 	p.life = partitionRunning
+	if p.spec.internal() {
+		p.spec.group.Urgent()
+	}
 	others := p.spec.group.Register(p.spec.id.ReplicaID, peers.Mailbox{PID: ctx.Self()})
 	for _, pid := range others {
 		ctx.Send(pid, &peers.Changed{})

@@ -154,7 +154,12 @@ type Group struct {
 	running atomic.Pointer[map[uint64]Mailbox] // replaced, never changed
 	locals  atomic.Int32                       // of running: here
 	leader  atomic.Pointer[routing.Leadership] // of this process; nil: no replica here leads
+	urgent  atomic.Bool                        // see Urgent
 }
+
+// Urgent has the group's entries go where votes go: those of internal topics, for which
+// everybody waits.
+func (g *Group) Urgent() { g.urgent.Store(true) }
 
 // Register adds a running replica, or removes it where at is the zero Mailbox, and
 // returns the mailboxes of the others here, which must be told.

@@ -58,22 +58,26 @@ func (p *Peers) addressed(body []byte) (g *Group, replica uint64, rest []byte, e
 }
 
 // sendRaft sends a raft message to a replica at another node; false if it is lost
-// already. Entries of clients go their own way, so that votes do not wait for them.
+// already.
 func (p *Peers) sendRaft(to link.NodeID, g *Group, m *raftpb.Message) bool {
 	body, err := m.Marshal()
 	if err != nil {
 		p.log.Error("BUG: a raft message does not encode", "error", err)
 		return false
 	}
-	lane := link.Control
-	if len(body) > smallMessage {
-		lane = link.Bulk
-	}
-	return p.link.Send(to, lane, wire.Raft, g.address(m.To), body)
+	return p.link.Send(to, g.lane(m.Type), wire.Raft, g.address(m.To), body)
 }
 
-// smallMessage is up to how many bytes a message may go where votes go.
-const smallMessage = 16 << 10
+// lane is the one for messages of a type. Entries of clients go their own way, so that
+// votes do not wait for them. All appends of a group go the same way, the empty ones
+// too: a follower refuses one that overtakes another, and its leader then sends again
+// all that it has not acknowledged.
+func (g *Group) lane(t raftpb.MessageType) link.Lane {
+	if (t == raftpb.MsgApp || t == raftpb.MsgSnap) && !g.urgent.Load() {
+		return link.Bulk
+	}
+	return link.Control
+}
 
 // replicaMessage is any message to a replica that is not raft's; one field is set.
 type replicaMessage struct {
