@@ -71,8 +71,8 @@ func (r *remote) shownToken() (string, error) {
 
 func newToken(p *process) *cobra.Command {
 	r := &remote{p: p}
-	cmd := family("token", "Create, list, describe, alter and delete tokens",
-		newTokenCreate(r), newTokenList(r), newTokenDescribe(r), newTokenAlter(r), newTokenDelete(r))
+	cmd := family("token", "Create, list, describe, alter, rotate and delete tokens",
+		newTokenCreate(r), newTokenList(r), newTokenDescribe(r), newTokenAlter(r), newTokenRotate(r), newTokenDelete(r))
 	r.addFlags(cmd)
 	return cmd
 }
@@ -193,22 +193,48 @@ func newTokenCreate(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := r.call(cmd, request{method: http.MethodPost, path: "/tokens", body: text})
-			if err != nil {
-				return err
-			}
-			if r.output == "json" {
-				return printJSON(r.p.stdout, answer)
-			}
-			var created struct{ Token string }
-			if err := json.Unmarshal(answer, &created); err != nil || created.Token == "" {
-				return errors.New("the answer is not what an Ottla server gives")
-			}
-			_, err = fmt.Fprintln(r.p.stdout, created.Token)
-			return err
+			return r.printSecret(cmd, request{method: http.MethodPost, path: "/tokens", body: text})
 		},
 	}
 	f.add(cmd)
+	return cmd
+}
+
+// printSecret sends a request and prints the token of the answer, alone.
+func (r *remote) printSecret(cmd *cobra.Command, req request) error {
+	answer, err := r.call(cmd, req)
+	if err != nil {
+		return err
+	}
+	if r.output == "json" {
+		return printJSON(r.p.stdout, answer)
+	}
+	var created struct{ Token string }
+	if err := json.Unmarshal(answer, &created); err != nil || created.Token == "" {
+		return errors.New("the answer is not what an Ottla server gives")
+	}
+	_, err = fmt.Fprintln(r.p.stdout, created.Token)
+	return err
+}
+
+func newTokenRotate(r *remote) *cobra.Command {
+	overlap := msFlag(protocol.DefaultOverlapMs)
+	cmd := &cobra.Command{
+		Use: "rotate NAME", Short: "Give a token another secret and print it", Args: exactArgs("a NAME"),
+		Long: "Give a token another secret and print it: nothing shows it again. What the token may do\n" +
+			"stays. The secret before is valid for the time of --overlap, so that everybody who has it\n" +
+			"can be given the new one; then it is refused, and what it has opened ends. The one before\n" +
+			"that is refused at once.",
+		Example: "  ottla token rotate team-a > team-a.token\n  ottla token rotate team-a --overlap 0   # it has leaked",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := body(map[string]any{"overlap_ms": int64(overlap)})
+			if err != nil {
+				return err
+			}
+			return r.printSecret(cmd, request{method: http.MethodPost, path: path("tokens", args[0], "rotate"), body: text})
+		},
+	}
+	cmd.Flags().Var(&overlap, "overlap", "for how long the secret before is valid too: `TIME` such as 1h or 7d; 0: not any more")
 	return cmd
 }
 

@@ -27,6 +27,22 @@ func noting(t *testing.T) (url string, shown *[]string) {
 	return s.URL, shown
 }
 
+func TestRotateAToken(t *testing.T) {
+	for args, body := range map[string]string{
+		"token rotate a":              `{"overlap_ms":86400000}`,
+		"token rotate a --overlap 1h": `{"overlap_ms":3600000}`,
+		"token rotate a --overlap 0":  `{"overlap_ms":0}`,
+	} {
+		s := newStandIn(t, func(int, asked) (int, string) { return 200, `{"name":"a","token":"ottla_x"}` })
+		code, stdout, stderr := s.ottla(t, "", strings.Fields(args)...)
+		require.Equal(t, exitOK, code, stderr)
+		assert.Equal(t, "ottla_x\n", stdout)
+		require.Len(t, s.asked, 1)
+		assert.Equal(t, "POST /tokens/a/rotate", s.asked[0].line)
+		assert.JSONEq(t, body, s.asked[0].body)
+	}
+}
+
 // In whatever way a token is given, it is shown; what is kept for one server is not
 // shown to another.
 func TestTokensOfCommands(t *testing.T) {

@@ -38,6 +38,11 @@ func TestTokensOfAFleet(t *testing.T) {
 	f.nodes[2].launch()
 	f.waitReady()
 	everywhere(403, team, f.nodes...)
+	var rotated struct{ Token string }
+	f.nodes[1].post("/tokens/team/rotate", `{"overlap_ms":0}`, admin...).want(200).decode(&rotated)
+	everywhere(401, team, f.nodes...)
+	team = []string{"Authorization", "Bearer " + rotated.Token}
+	everywhere(403, team, f.nodes...)
 	f.nodes[2].call("DELETE", "/tokens/team", nil, admin...).want(204)
 	everywhere(401, team, f.nodes...)
 	assert.NotContains(t, f.nodes[0].stderr.tail(1<<20), team[1])

@@ -193,6 +193,45 @@ func TestChangesOfATokenAreInForceAtOnce(t *testing.T) {
 	assert.True(t, time.Now().After(soon))
 }
 
+// A rotated token has two secrets for a while: who waits with the old one goes on until its
+// time is over, and nobody sees the new one twice.
+func TestATokenIsRotated(t *testing.T) {
+	h, _ := guarded(t, Options{})
+	admin := bearer(adminToken)
+	old := h.create("team", `[{"do":["write"],"topics":"a"}]`)
+	write := func(token string) int {
+		return h.do("POST", "/events", `{"topic":"a","value":1}`, bearer(token)...).status
+	}
+	rotate := func(body string) string {
+		a := h.do("POST", "/tokens/team/rotate", body, admin...)
+		v := wantOK(t, a, 200)
+		assert.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		assert.NotEmpty(t, v["previous_until"])
+		return v["token"].(string)
+	}
+	fresh := rotate("")
+	assert.NotEqual(t, old, fresh)
+	assert.Equal(t, []int{200, 200}, []int{write(old), write(fresh)})
+	assert.NotContains(t, h.do("GET", "/tokens/team", "", admin...).body, fresh)
+
+	fresh2 := rotate(`{"overlap_ms":50}`)
+	assert.Equal(t, 401, write(old), "there are two at most")
+	assert.Equal(t, 200, write(fresh2))
+	require.Eventually(t, func() bool { return write(fresh) == 401 }, patience, 5*time.Millisecond)
+	assert.Equal(t, 200, write(fresh2))
+	rotate(`{"overlap_ms":0}`)
+	assert.Equal(t, 401, write(fresh2))
+
+	for body, code := range map[string]string{`{"overlap_ms":-1}`: "not_allowed", `{"overlap_ms":2592000001}`: "not_allowed", `{"overlap_ms":"1h"}`: "malformed", `{"x":1}`: "unknown_field"} {
+		a := h.do("POST", "/tokens/team/rotate", body, admin...)
+		assert.Contains(t, []int{400, 422}, a.status, body)
+		assert.Contains(t, a.body, code, body)
+	}
+	wantError(t, h.do("POST", "/tokens/nobody/rotate", "", admin...), 404, "token_not_found")
+	team := h.create("other", `[{"do":["read","write"]}]`)
+	wantError(t, h.do("POST", "/tokens/team/rotate", "", bearer(team)...), 403, "forbidden")
+}
+
 // While nobody can say which tokens there are, none is refused for good.
 func TestTokensBeforeTheyAreKnown(t *testing.T) {
 	h, _ := guarded(t, Options{})

@@ -126,6 +126,9 @@ type Backend interface {
 	CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (*protocol.TokenInfo, *protocol.Error)
 	AlterToken(ctx context.Context, spec *protocol.TokenSpec) (*protocol.TokenInfo, *protocol.Error)
 	DeleteToken(ctx context.Context, name string) *protocol.Error
+	// RotateToken keeps another hash for a token; the one before is valid for overlapMs
+	// longer. Errors: token_not_found, not_finalized.
+	RotateToken(ctx context.Context, name string, hash protocol.TokenHash, overlapMs int64) (*protocol.TokenInfo, *protocol.Error)
 	// Nudge has reads that wait look whether their principal has ended.
 	Nudge()
 

@@ -79,6 +79,22 @@ func (f *fakeTokens) AlterToken(_ context.Context, spec *protocol.TokenSpec) (in
 	return info, err
 }
 
+func (f *fakeTokens) RotateToken(_ context.Context, name string, hash protocol.TokenHash, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
+	err = protocol.Errorf(protocol.CodeTokenNotFound, "token %q does not exist", name)
+	f.change(func(list []*protocol.TokenEntry) []*protocol.TokenEntry {
+		for i, t := range list {
+			if t.Name == name {
+				rotated := *t
+				until := time.Now().Add(time.Duration(overlapMs) * time.Millisecond).UTC()
+				rotated.Previous, rotated.PreviousUntil, rotated.Hash = t.Hash, &until, hash
+				list[i], info, err = &rotated, &rotated.TokenInfo, nil
+			}
+		}
+		return list
+	})
+	return info, err
+}
+
 func (f *fakeTokens) DeleteToken(_ context.Context, name string) (err *protocol.Error) {
 	err = protocol.Errorf(protocol.CodeTokenNotFound, "token %q does not exist", name)
 	f.change(func(list []*protocol.TokenEntry) []*protocol.TokenEntry {

@@ -91,6 +91,7 @@ var table = []route{
 	{method: "GET", path: "/tokens", needs: seeTokens, handle: getTokens},
 	{method: "GET", path: "/tokens/{token}", needs: seeTokens, handle: getToken},
 	{method: "PATCH", path: "/tokens/{token}", body: jsonBody, needs: adminTokens, handle: patchToken},
+	{method: "POST", path: "/tokens/{token}/rotate", body: jsonBody, needs: adminTokens, handle: rotateToken},
 	{method: "DELETE", path: "/tokens/{token}", needs: adminTokens, handle: deleteToken},
 
 	{method: "GET", path: "/nodes", needs: readEverything, handle: getNodes},

@@ -12,7 +12,8 @@ import (
 // maxGrants is how many grants a token may have.
 const maxGrants = 100
 
-// createdToken is the answer to POST /tokens, the only one that has the token.
+// createdToken is the answer to POST /tokens and to a rotation, the only ones that have
+// the token.
 type createdToken struct {
 	protocol.TokenInfo
 	Token string `json:"token"`
@@ -113,6 +114,29 @@ func patchToken(c *call) *protocol.Error {
 		return err
 	}
 	return c.sendJSON(fasthttp.StatusOK, info)
+}
+
+func rotateToken(c *call) *protocol.Error {
+	name, err := c.tokenOf()
+	if err != nil {
+		return err
+	}
+	overlap := int64(protocol.DefaultOverlapMs)
+	if len(c.body) > 0 {
+		err = bindJSON(c.body, []binding{{name: "overlap_ms", set: setInteger(&overlap, 0, protocol.MaxOverlapMs, permitted)}})
+	}
+	if err != nil {
+		return err
+	}
+	token, hash := access.NewToken()
+	ctx, cancel := c.timeout()
+	defer cancel()
+	info, err := c.b.RotateToken(ctx, name, hash, overlap)
+	if err != nil {
+		return err
+	}
+	c.ctx.Response.Header.Set("Cache-Control", "no-store")
+	return c.sendJSON(fasthttp.StatusOK, createdToken{*info, token})
 }
 
 func deleteToken(c *call) *protocol.Error {

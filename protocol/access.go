@@ -82,7 +82,16 @@ type TokenInfo struct {
 	ExpiresAt *time.Time  `json:"expires_at,omitempty"` // nil: never
 	Quota     *TokenQuota `json:"quota,omitempty"`      // nil: no bounds
 	CreatedAt time.Time   `json:"created_at"`
+	// PreviousUntil is until when the secret is valid, or was, that the token had before it
+	// was rotated; nil: it was not, or nothing else is valid any more.
+	PreviousUntil *time.Time `json:"previous_until,omitempty"`
 }
+
+// Bounds of for how long a secret is valid after a rotation, in milliseconds.
+const (
+	DefaultOverlapMs = 24 * 60 * 60 * 1000
+	MaxOverlapMs     = 30 * DefaultOverlapMs
+)
 
 // TokenHash is the SHA-256 of a token. That hash is fast, which is no weakness
 // here: a token is 32 random bytes, which nobody finds by trying, however fast.
@@ -93,7 +102,8 @@ type TokenHash [32]byte
 // changed is another entry.
 type TokenEntry struct {
 	TokenInfo
-	Hash TokenHash
+	Hash     TokenHash
+	Previous TokenHash // valid until PreviousUntil
 }
 
 // ValidPattern reports whether s is a pattern of names.

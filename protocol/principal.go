@@ -14,7 +14,8 @@ type Principal struct {
 	entry   string    // the name of the token that it stands for, which may be another
 	expires time.Time // zero: never
 	grants  []grant
-	usage   *Usage // nil: without bounds
+	usage   *Usage    // nil: without bounds
+	secret  TokenHash // by which secret of the token it is known; zero: by none
 	end     *ending
 }
 
@@ -80,6 +81,16 @@ func (p *Principal) WithUsage(u *Usage) *Principal {
 	p.usage = u
 	return p
 }
+
+// By is the same principal, known by that secret of the token, or for zero by none.
+func (p *Principal) By(secret TokenHash) *Principal {
+	c := *p
+	c.secret = secret
+	return &c
+}
+
+// Secret is by which secret of the token the principal is known; zero: by none.
+func (p *Principal) Secret() TokenHash { return p.secret }
 
 // Usage is where what the principal uses is counted; nil: it has no quota.
 func (p *Principal) Usage() *Usage {

@@ -88,6 +88,9 @@ type (
 		ExpiresAt int64                `json:"expires_at,omitempty"` // milliseconds since 1970; 0: never
 		CreatedAt int64                `json:"created_at"`           // likewise
 		Quota     *protocol.TokenQuota `json:"quota,omitempty"`
+
+		Previous      string `json:"previous,omitempty"`       // hash of the secret before
+		PreviousUntil int64  `json:"previous_until,omitempty"` // for as long as that is valid; milliseconds since 1970
 	}
 )
 

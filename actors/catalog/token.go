@@ -53,6 +53,24 @@ func (s *State) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.TokenInfo,
 	return &t.TokenInfo, []metarecord.Record{rec}, nil
 }
 
+// DecideRotateToken gives a token another secret, of which only the hash is kept. The one
+// that it has is valid for overlapMs longer, the one before that not any more. Now is in
+// milliseconds since 1970. Error: token_not_found.
+func (s *State) DecideRotateToken(name string, hash protocol.TokenHash, now, overlapMs int64) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+	at, found := s.findToken(name)
+	if !found {
+		return nil, nil, tokenNotFound(name)
+	}
+	t := *s.tokens[at]
+	t.Previous, t.PreviousUntil = protocol.TokenHash{}, nil
+	if overlapMs > 0 {
+		until := time.UnixMilli(now + overlapMs).UTC()
+		t.Previous, t.PreviousUntil = t.Hash, &until
+	}
+	t.Hash = hash
+	return &t.TokenInfo, []metarecord.Record{tokenRecord(actionAlterToken, &t)}, nil
+}
+
 // DecideDeleteToken deletes a token. Error: token_not_found.
 func (s *State) DecideDeleteToken(name string) ([]metarecord.Record, *protocol.Error) {
 	if _, found := s.findToken(name); !found {
@@ -94,7 +112,18 @@ func tokenValueOf(t *protocol.TokenEntry) tokenValue {
 	if t.ExpiresAt != nil {
 		v.ExpiresAt = t.ExpiresAt.UnixMilli()
 	}
+	if t.PreviousUntil != nil {
+		v.Previous, v.PreviousUntil = hex.EncodeToString(t.Previous[:]), t.PreviousUntil.UnixMilli()
+	}
 	return v
+}
+
+func parseTokenHash(text string) (hash protocol.TokenHash, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(hash) {
+		return hash, errors.New("the hash of the token is no SHA-256")
+	}
+	return protocol.TokenHash(b), nil
 }
 
 func (s *State) applyToken(name string, value []byte) error {
@@ -110,11 +139,17 @@ func (s *State) applyToken(name string, value []byte) error {
 		return err
 	}
 	t := &protocol.TokenEntry{TokenInfo: protocol.TokenInfo{Name: name, Allow: v.Allow, Quota: v.Quota, CreatedAt: time.UnixMilli(v.CreatedAt).UTC()}}
-	hash, err := hex.DecodeString(v.Hash)
-	if err != nil || len(hash) != len(t.Hash) {
-		return errors.New("the hash of the token is no SHA-256")
+	var err error
+	if t.Hash, err = parseTokenHash(v.Hash); err != nil {
+		return err
 	}
-	t.Hash = protocol.TokenHash(hash)
+	if v.PreviousUntil != 0 {
+		if t.Previous, err = parseTokenHash(v.Previous); err != nil {
+			return err
+		}
+		until := time.UnixMilli(v.PreviousUntil).UTC()
+		t.PreviousUntil = &until
+	}
 	if v.ExpiresAt != 0 {
 		at := time.UnixMilli(v.ExpiresAt).UTC()
 		t.ExpiresAt = &at

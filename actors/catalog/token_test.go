@@ -11,6 +11,42 @@ import (
 	"ottla/protocol"
 )
 
+func TestATokenIsRotated(t *testing.T) {
+	s := New()
+	do := func(info *protocol.TokenInfo, recs []metarecord.Record, err *protocol.Error) *protocol.TokenInfo {
+		t.Helper()
+		require.Nil(t, err)
+		for _, rec := range recs {
+			require.NoError(t, s.Apply(rec))
+		}
+		return info
+	}
+	do(s.DecideCreateToken(&protocol.TokenSpec{Name: "a", Allow: []protocol.Grant{{Do: []string{"read"}}}}, protocol.TokenHash{1}, 1000, 9))
+	until := time.UnixMilli(7000).UTC()
+	info := do(s.DecideRotateToken("a", protocol.TokenHash{2}, 2000, 5000))
+	require.Equal(t, &until, info.PreviousUntil)
+	is := func(hash, previous byte, until *time.Time) {
+		t.Helper()
+		e := s.Tokens()[0]
+		require.Equal(t, protocol.TokenHash{hash}, e.Hash)
+		require.Equal(t, protocol.TokenHash{previous}, e.Previous)
+		require.Equal(t, until, e.PreviousUntil)
+		require.Len(t, e.Allow, 1)
+	}
+	is(2, 1, &until)
+	do(s.DecideAlterToken(&protocol.TokenSpec{Name: "a", Allow: []protocol.Grant{{Do: []string{"write"}}}}))
+	is(2, 1, &until)
+	do(s.DecideRotateToken("a", protocol.TokenHash{3}, 3000, 4000))
+	is(3, 2, &until)
+	do(s.DecideRotateToken("a", protocol.TokenHash{4}, 3000, 0))
+	is(4, 0, nil)
+	_, _, err := s.DecideRotateToken("b", protocol.TokenHash{4}, 3000, 0)
+	require.Equal(t, protocol.CodeTokenNotFound, err.Code)
+	for _, bad := range []string{`{"v":1,"hash":"","allow":[],"created_at":1,"previous":"00","previous_until":5}`} {
+		require.Error(t, s.Apply(metarecord.Record{Action: actionAlterToken, Key: metarecord.Key(keyToken, "a"), Value: []byte(bad)}))
+	}
+}
+
 func TestTokens(t *testing.T) {
 	s := New()
 	var log []metarecord.Record

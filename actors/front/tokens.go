@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"ottla/actors/catalog"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -59,6 +60,19 @@ func (fr *Front) CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash
 func (fr *Front) AlterToken(ctx context.Context, spec *protocol.TokenSpec) (info *protocol.TokenInfo, err *protocol.Error) {
 	err = fr.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
 		info, recs, err = s.DecideAlterToken(spec)
+		return recs, err
+	})
+	return info, err
+}
+
+// RotateToken gives a token another secret, by its hash; the one that it has is valid for
+// overlapMs longer. Errors: token_not_found, cluster_not_found, not_finalized.
+func (fr *Front) RotateToken(ctx context.Context, name string, hash protocol.TokenHash, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
+	if err := fr.host.Needs(level.Rotations, fr.deadline(ctx)); err != nil {
+		return nil, err
+	}
+	err = fr.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+		info, recs, err = s.DecideRotateToken(name, hash, fr.opt.Now().UnixMilli(), overlapMs)
 		return recs, err
 	})
 	return info, err

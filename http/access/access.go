@@ -51,24 +51,28 @@ type Source interface {
 type Registry struct {
 	source Source
 	admin  *protocol.Principal
-	jwts   *verifier // nil: no JSON web token is valid
-	known  atomic.Pointer[table]
-	ready  atomic.Bool // known has all tokens that there are; the source tells of others
+
+	adminHash protocol.TokenHash
+
+	jwts  *verifier // nil: no JSON web token is valid
+	known atomic.Pointer[table]
+	ready atomic.Bool // known has all tokens that there are; the source tells of others
 
 	mu sync.Mutex // held while known is replaced
 }
 
 // table is the tokens at one time. It is never changed.
 type table struct {
-	byHash map[protocol.TokenHash]*member
+	byHash map[protocol.TokenHash]*protocol.Principal
 	byName map[string]*member
 }
 
 // member is a token with its principal.
 type member struct {
-	entry *protocol.TokenEntry
-	who   *protocol.Principal
-	timer *time.Timer // ends who when the token expires; nil: never
+	entry    *protocol.TokenEntry
+	who      *protocol.Principal
+	previous *protocol.Principal // known by the secret before, as long as that is valid; nil: there is none
+	timers   []*time.Timer       // of when the token, and the secret before, expire
 }
 
 // Options say who may ask besides those whose tokens the Source keeps.
@@ -89,12 +93,11 @@ func New(source Source, o Options) (*Registry, error) {
 		}
 	}
 	adminToken := o.AdminToken
-	none := &table{byHash: map[protocol.TokenHash]*member{}, byName: map[string]*member{}}
+	none := &table{byHash: map[protocol.TokenHash]*protocol.Principal{}, byName: map[string]*member{}}
 	if adminToken != "" {
+		r.adminHash = sha256.Sum256([]byte(adminToken))
 		r.admin = protocol.NewPrincipal(AdminName, []protocol.Grant{{Do: []string{"read", "write", "admin"}}}, nil)
-		m := &member{who: r.admin}
-		none.byHash[sha256.Sum256([]byte(adminToken))] = m
-		none.byName[AdminName] = m
+		none.byHash[r.adminHash], none.byName[AdminName] = r.admin, &member{who: r.admin}
 	}
 	r.known.Store(none)
 	source.OnTokens(func() { _ = r.refresh() })
@@ -106,20 +109,20 @@ func New(source Source, o Options) (*Registry, error) {
 // while it cannot say that there is no such token.
 func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 	hash := protocol.TokenHash(sha256.Sum256(token))
-	m := r.known.Load().byHash[hash]
-	if m == nil {
+	who := r.known.Load().byHash[hash]
+	if who == nil {
 		if err := r.complete(); err != nil {
 			return nil, err
 		}
-		m = r.known.Load().byHash[hash]
+		who = r.known.Load().byHash[hash]
 	}
-	if m == nil && r.jwts != nil && isJWT(string(token)) {
+	if who == nil && r.jwts != nil && isJWT(string(token)) {
 		return r.jwts.verify(string(token), r.known.Load())
 	}
-	if m == nil || m.who.Over(time.Now()) {
+	if who == nil || who.Over(time.Now()) {
 		return nil, errUnknown
 	}
-	return m.who, nil
+	return who, nil
 }
 
 // errUnknown does not tell a token that never was from one that is no more.
@@ -128,14 +131,24 @@ var errUnknown = protocol.Errorf(protocol.CodeUnauthorized, "the token is not va
 // Successor finds the principal that has taken the place of who; nil if there is
 // none.
 func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
+	now := time.Now()
 	m := r.known.Load().byName[who.Entry()]
-	if m == nil || m.who.Over(time.Now()) || who.Expired(time.Now()) {
+	if m == nil || m.who.Over(now) || who.Expired(now) {
 		return nil
 	}
-	if who.Name() != who.Entry() {
-		return m.who.As(who.Name(), who.Expires())
+	switch who.Secret() {
+	case protocol.TokenHash{}: // a certificate, a JSON web token, the administrator
+		if who.Expires().IsZero() {
+			return m.who
+		}
+		return m.who.As(who.Name(), who.Expires()).By(protocol.TokenHash{})
+	case m.who.Secret():
+		return m.who
 	}
-	return m.who
+	if m.previous == nil || m.previous.Secret() != who.Secret() || m.previous.Over(now) {
+		return nil
+	}
+	return m.previous
 }
 
 // Certificate finds the principal of a client's certificate, which has been verified:
@@ -153,7 +166,7 @@ func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *pr
 	if m == nil || m.entry == nil || m.who.Over(now) || now.After(cert.NotAfter) {
 		return nil, protocol.Errorf(protocol.CodeUnauthorized, "the subject of the certificate, %.220q, is not the name of a token", cert.Subject.CommonName)
 	}
-	return m.who.As(m.who.Name(), cert.NotAfter), nil
+	return m.who.As(m.who.Name(), cert.NotAfter).By(protocol.TokenHash{}), nil
 }
 
 // complete returns an error while it cannot be said that there are no other tokens. It
@@ -176,11 +189,9 @@ func (r *Registry) refresh() *protocol.Error {
 		return err
 	}
 	before := r.known.Load()
-	now := &table{byHash: make(map[protocol.TokenHash]*member, len(entries)+1), byName: make(map[string]*member, len(entries)+1)}
-	for hash, m := range before.byHash {
-		if m.entry == nil { // the administrator's
-			now.byHash[hash], now.byName[AdminName] = m, m
-		}
+	now := &table{byHash: make(map[protocol.TokenHash]*protocol.Principal, len(entries)+1), byName: make(map[string]*member, len(entries)+1)}
+	if r.admin != nil {
+		now.byHash[r.adminHash], now.byName[AdminName] = r.admin, before.byName[AdminName]
 	}
 	changed := false
 	for _, e := range entries {
@@ -191,7 +202,10 @@ func (r *Registry) refresh() *protocol.Error {
 			}
 			m, changed = r.newMember(e, m), true
 		}
-		now.byHash[e.Hash], now.byName[e.Name] = m, m
+		now.byHash[e.Hash], now.byName[e.Name] = m.who, m
+		if m.previous != nil {
+			now.byHash[e.Previous] = m.previous
+		}
 	}
 	r.known.Store(now)
 	r.ready.Store(true)
@@ -210,7 +224,7 @@ func (r *Registry) refresh() *protocol.Error {
 // newMember makes a member, which takes over what the one before it has used, if there
 // was one.
 func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
-	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt)}
+	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt).By(e.Hash)}
 	var usage *protocol.Usage
 	if before != nil {
 		usage = before.who.Usage()
@@ -225,17 +239,21 @@ func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
 	}
 	m.who.WithUsage(usage)
 	if e.ExpiresAt != nil {
-		m.timer = time.AfterFunc(time.Until(*e.ExpiresAt), func() {
+		m.timers = append(m.timers, time.AfterFunc(time.Until(*e.ExpiresAt), func() {
 			m.who.End()
 			r.source.Nudge()
-		})
+		}))
+	}
+	if e.PreviousUntil != nil && time.Now().Before(*e.PreviousUntil) {
+		m.previous = m.who.As(e.Name, *e.PreviousUntil).By(e.Previous)
+		m.timers = append(m.timers, time.AfterFunc(time.Until(*e.PreviousUntil), r.source.Nudge))
 	}
 	return m
 }
 
 func (m *member) end() {
-	if m.timer != nil {
-		m.timer.Stop()
+	for _, timer := range m.timers {
+		timer.Stop()
 	}
 	m.who.End()
 }

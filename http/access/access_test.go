@@ -115,6 +115,67 @@ func TestRegistry(t *testing.T) {
 	assert.Same(t, admin, r.Successor(admin), "nobody takes the administrator's name")
 }
 
+// After a rotation both secrets show the token, for a while; what was opened with the one
+// before goes on for so long, and no longer.
+func TestRotations(t *testing.T) {
+	s := &source{}
+	r, failed := New(s, Options{})
+	require.NoError(t, failed)
+	first, hash1 := NewToken()
+	second, hash2 := NewToken()
+	third, hash3 := NewToken()
+	s.set(nil, entry("a", hash1, nil))
+	opened, err := r.Token([]byte(first))
+	require.Nil(t, err)
+
+	until := time.Now().Add(time.Hour)
+	rotated := entry("a", hash2, nil)
+	rotated.Previous, rotated.PreviousUntil = hash1, &until
+	s.set(nil, rotated)
+	require.True(t, opened.Over(time.Now()), "whoever waits looks again")
+	goesOn := r.Successor(opened)
+	require.NotNil(t, goesOn)
+	assert.Equal(t, until, goesOn.Expires())
+	byFirst, err := r.Token([]byte(first))
+	require.Nil(t, err)
+	assert.Equal(t, until, byFirst.Expires())
+	bySecond, err := r.Token([]byte(second))
+	require.Nil(t, err)
+	assert.True(t, bySecond.Expires().IsZero())
+
+	altered := *rotated
+	altered.Allow = []protocol.Grant{{Do: []string{"write"}}}
+	s.set(nil, &altered)
+	assert.Equal(t, until, r.Successor(byFirst).Expires(), "a change does not let it live longer")
+	assert.True(t, r.Successor(bySecond).Expires().IsZero())
+
+	nudges := s.nudged()
+	soon := time.Now().Add(50 * time.Millisecond)
+	brief := *rotated
+	brief.PreviousUntil = &soon
+	s.set(nil, &brief)
+	byFirst = r.Successor(byFirst)
+	require.NotNil(t, byFirst)
+	require.Eventually(t, func() bool { return s.nudged() > nudges+1 }, 10*time.Second, time.Millisecond, "whoever waits is told")
+	assert.True(t, byFirst.Over(time.Now()))
+	assert.Nil(t, r.Successor(byFirst))
+	_, err = r.Token([]byte(first))
+	assert.Equal(t, "unauthorized", code(err))
+	_, err = r.Token([]byte(second))
+	assert.Nil(t, err)
+
+	again := entry("a", hash3, nil)
+	again.Previous, again.PreviousUntil = hash2, &until
+	bySecond, err = r.Token([]byte(second))
+	require.Nil(t, err)
+	s.set(nil, again)
+	assert.Equal(t, until, r.Successor(bySecond).Expires())
+	_, err = r.Token([]byte(first))
+	assert.Equal(t, "unauthorized", code(err))
+	_, err = r.Token([]byte(third))
+	assert.Nil(t, err)
+}
+
 func TestTokensThatExpire(t *testing.T) {
 	s := &source{}
 	r, failed := New(s, Options{})

@@ -186,7 +186,7 @@ func (v *verifier) principal(name string, expires time.Time, claims jwt.MapClaim
 	for _, item := range list {
 		if entry, ok := item.(string); ok {
 			if m := entries.byName[entry]; m != nil && m.entry != nil && !m.who.Over(time.Now()) {
-				return m.who.As(name, expires), nil
+				return m.who.As(name, expires).By(protocol.TokenHash{}), nil
 			}
 			continue
 		}

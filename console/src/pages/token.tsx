@@ -19,6 +19,7 @@ export interface Token {
   expires_at?: string;
   quota?: Record<string, number>;
   created_at?: string;
+  previous_until?: string;
 }
 
 export const quotas: [name: string, label: string][] = [

@@ -11,6 +11,7 @@ export function TokensPage() {
   const [creating, setCreating] = useState(false);
   const [changing, setChanging] = useState<Token>();
   const [deleting, setDeleting] = useState<string>();
+  const [rotating, setRotating] = useState<string>();
   const [made, setMade] = useState<{ name: string; token: string }>();
   const { data, error, reload } = usePoll((s) => call<{ tokens: Token[] }>(request, s), 10_000, []);
   return (
@@ -63,10 +64,16 @@ export function TokensPage() {
                             .map(([q, label]) => `${label.toLowerCase()}: ${number(t.quota![q])}`)
                             .join("; ") || "none"}
                         </td>
-                        <td class="wide-only">{t.expires_at ? date(t.expires_at) : "never"}</td>
+                        <td class="wide-only">
+                          {t.expires_at ? date(t.expires_at) : "never"}
+                          {t.previous_until && Date.parse(t.previous_until) > Date.now() && `; the secret before ${date(t.previous_until)}`}
+                        </td>
                         <td class="right">
                           <Button kind="plain" label={`Change token ${t.name}`} onClick={() => setChanging(t)}>
                             Change
+                          </Button>
+                          <Button kind="plain" label={`Rotate token ${t.name}`} onClick={() => setRotating(t.name)}>
+                            Rotate
                           </Button>
                           <Button kind="plain" label={`Delete token ${t.name}`} onClick={() => setDeleting(t.name)}>
                             Delete
@@ -101,6 +108,21 @@ export function TokensPage() {
             reload();
           }}
         />
+      )}
+      {rotating !== undefined && (
+        <Action<{ name: string; token: string }>
+          title={`Rotate token ${rotating}`}
+          verb="Rotate"
+          close={() => setRotating(undefined)}
+          request={{ method: "POST", path: `/tokens/${part(rotating)}/rotate`, body: {} }}
+          done={(t) => {
+            setRotating(undefined);
+            setMade(t);
+            reload();
+          }}
+        >
+          <p>It gets another secret. The one that it has is valid for a day longer.</p>
+        </Action>
       )}
       {deleting !== undefined && (
         <Action
