@@ -55,6 +55,7 @@ type brokerActor struct {
 	openings map[string]*atomic.Uint64 // of directories that were lent from, see mending.Copy
 	links    *peers.Links
 	stopTick func()
+	ticks    int
 
 	ending    bool // the process ends: leadership is not handed over
 	handing   map[protocol.PartitionID]bool
@@ -67,6 +68,8 @@ type localReplica struct {
 	spec partitionSpec
 	pid  *actor.PID // nil while its log is being created, and after it failed
 	err  error
+	// rests is true while the clock of an idle replica stands still.
+	rests *atomic.Bool
 }
 
 // Private messages of the broker actor.
@@ -188,14 +191,6 @@ func (b *brokerActor) Receive(ctx actor.Context) {
 	}
 }
 
-func (b *brokerActor) tell(ctx actor.Context, m any) {
-	for _, r := range b.replicas {
-		if r.pid != nil {
-			ctx.Send(r.pid, m)
-		}
-	}
-}
-
 // start opens the directory and its ledger. A directory that is missing, belongs
 // to another broker or is an older copy counts as lost: a new, empty one takes
 // its place, and is marked (see datadir.MarkReplacesLost).
@@ -247,16 +242,35 @@ func (b *brokerActor) stopClock() {
 func (b *brokerActor) tick(ctx actor.Context) {
 	switch b.state {
 	case brokerRunning:
-		b.tell(ctx, &partitionTick{})
+		b.tickReplicas(ctx)
 		b.raiseTick(ctx)
 		b.tryAgain(ctx)
 	case brokerStopping:
-		b.tell(ctx, &partitionTick{})
+		b.tickReplicas(ctx)
 		b.hurryStop(ctx)
 	}
 }
 
+// restTicks is how often replicas whose clock stands still get a tick, for retention and
+// the like: once a second at the default tick.
+const restTicks = 10
+
+// tickReplicas gives a tick to all replicas, and to those that rest in turn: thousands
+// of idle ones must not cost what as many busy ones do.
+func (b *brokerActor) tickReplicas(ctx actor.Context) {
+	b.ticks++
+	all := b.state != brokerRunning || b.env.draining.Load()
+	m := &partitionTick{At: b.ticks}
+	for key, r := range b.replicas {
+		if r.pid != nil && (all || !r.rests.Load() || (b.ticks+key.Partition)%restTicks == 0) {
+			ctx.Send(r.pid, m)
+		}
+	}
+}
+
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
+	r.rests = &atomic.Bool{}
+	r.spec.rests = r.rests
 	spec := r.spec
 	b.openingsOf(spec.dir).Add(1)
 	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)

@@ -48,7 +48,9 @@ type partitionActor struct {
 	replacing bool // see partitionSpec
 	settings  catalog.TopicSettings
 
-	ticks       int
+	ticks       int // since it began
+	ticked      int // ticks at the tick before
+	began       int // the broker's ticks then; 0: none yet
 	member      election.Member
 	outstanding int  // writes at the disk without an answer
 	diskFull    bool // the disk refused a write for lack of space; sent again on a tick
@@ -59,8 +61,9 @@ type partitionActor struct {
 
 // Private messages of the partition actor.
 type (
-	// partitionTick is the broker's clock.
-	partitionTick struct{}
+	// partitionTick is the broker's clock, which counts ticks. A replica that rests gets
+	// some of them.
+	partitionTick struct{ At int }
 	// flushGathered is sent by a partition to itself, to be handled after everything
 	// that is in the mailbox already.
 	flushGathered struct{}
@@ -118,7 +121,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *disk.Failed:
 		p.do(ctx, func() { p.rep.Fail(m.Err) })
 	case *partitionTick:
-		p.tick(ctx)
+		p.tick(ctx, m.At)
 	case *parkWaiter:
 		p.park(m)
 	case *unparkWaiter:

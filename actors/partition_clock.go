@@ -9,11 +9,14 @@ import (
 )
 
 // tick drives raft's clock, retries of writes, retention and membership changes.
-func (p *partitionActor) tick(ctx actor.Context) {
+func (p *partitionActor) tick(ctx actor.Context, at int) {
 	if p.life != partitionRunning {
 		return
 	}
-	p.ticks++
+	if p.began == 0 {
+		p.began = at - 1
+	}
+	p.ticked, p.ticks = p.ticks, at-p.began
 	p.retryWrites(ctx)
 	p.coord.ExpiryTick(ctx)
 	p.compactTick(ctx)
@@ -55,6 +58,9 @@ func (p *partitionActor) settleMembers(ctx actor.Context) {
 	}
 }
 
+// isTime reports whether it is time for something that happens every so many ticks.
+func (p *partitionActor) isTime(every int) bool { return p.ticks/every > p.ticked/every }
+
 // ticks converts a duration to ticks of raft's clock, at least one.
 func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
 
@@ -77,7 +83,7 @@ const longestSegment = 7 * 24 * time.Hour
 // lets them get, or as compaction should take up: else those of a partition that is
 // written to rarely would stay for ever.
 func (p *partitionActor) rollTick() {
-	if p.ticks%p.env.ticks(p.env.opt.RetentionCheckInterval) != 0 {
+	if !p.isTime(p.env.ticks(p.env.opt.RetentionCheckInterval)) {
 		return
 	}
 	p.rep.RemoveOld()
@@ -95,8 +101,7 @@ func (p *partitionActor) rollTick() {
 
 // retentionTick proposes a new log start when old segments are due.
 func (p *partitionActor) retentionTick() {
-	every := max(1, int(p.env.opt.RetentionCheckInterval/p.env.opt.TickInterval))
-	if p.ticks%every != 0 {
+	if !p.isTime(p.env.ticks(p.env.opt.RetentionCheckInterval)) {
 		return
 	}
 	p.rep.CorrectTime()

@@ -47,7 +47,7 @@ func (p *partitionActor) drainTick() {
 const preferredTicks = 30
 
 func (p *partitionActor) preferredTick() {
-	if p.ticks%preferredTicks != 0 || len(p.want) == 0 || !p.rep.HasMembers(p.want) {
+	if !p.isTime(preferredTicks) || len(p.want) == 0 || !p.rep.HasMembers(p.want) {
 		return
 	}
 	first := p.want[0]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -110,6 +111,7 @@ func (p *partitionActor) unregister(ctx actor.Context) {
 
 // partitionSpec is everything a replica is told when it is opened.
 type partitionSpec struct {
+	rests      *atomic.Bool // see localReplica; nil: nobody asks
 	id         logfile.Identity
 	dir        string
 	want       []protocol.PlacedReplica // membership as __cluster_metadata wants it, preferred leader first
@@ -151,6 +153,10 @@ func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSet
 func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.member.ID = p.spec.id.ReplicaID
+	if rests := p.spec.rests; rests != nil && !p.spec.internal() { // the clock of a coordinator is that of its groups
+		rests.Store(false) // it may have been restarted
+		p.member.Rests = rests
+	}
 	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
 		fault := replica.OpenFault(err)

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -95,4 +96,18 @@ func TestAttemptsAreRepeated(t *testing.T) {
 	require.False(t, s.Tick(true, func() Group { return three(3, last, 1, 2) }), "its vote is not on disk")
 	s.End()
 	require.False(t, s.open)
+}
+
+// Whoever sends ticks knows which replicas rest.
+func TestAReplicaThatIsWokenDoesNotRest(t *testing.T) {
+	m := Member{Rests: &atomic.Bool{}}
+	for range 29 {
+		assert.False(t, m.Idle(true))
+	}
+	assert.False(t, m.Rests.Load())
+	assert.True(t, m.Idle(true))
+	assert.True(t, m.Rests.Load())
+	m.Wake()
+	assert.False(t, m.Rests.Load())
+	assert.False(t, m.Quiet())
 }

@@ -1,6 +1,8 @@
 package election
 
 import (
+	"sync/atomic"
+
 	"ottla/actors/replica"
 	"ottla/protocol"
 )
@@ -38,6 +40,9 @@ func (v View) HasLeader() bool {
 // concurrent use.
 type Member struct {
 	ID uint64
+	// Rests is true while the clock stands still, for those who would send it ticks; nil:
+	// nobody asks.
+	Rests *atomic.Bool
 
 	election State
 	quiet    bool
@@ -54,7 +59,19 @@ func (m *Member) Quiet() bool { return m.quiet }
 func (m *Member) Seeking() bool { return m.election.open }
 
 // Wake starts raft's clock again.
-func (m *Member) Wake() { m.quiet, m.idle = false, 0 }
+func (m *Member) Wake() {
+	if m.quiet {
+		m.rest(false)
+	}
+	m.idle = 0
+}
+
+func (m *Member) rest(rests bool) {
+	m.quiet = rests
+	if m.Rests != nil {
+		m.Rests.Store(rests)
+	}
+}
 
 // Idle counts a tick on which the replica leads and nothing waits for anything; busy
 // ones begin the count anew. When it has been long enough the member falls quiet, and
@@ -68,14 +85,14 @@ func (m *Member) Idle(idle bool) bool {
 	if m.idle++; m.idle < quietTicks {
 		return false
 	}
-	m.quiet = true
+	m.rest(true)
 	return true
 }
 
 // Follow stops a follower's clock, if it agrees with its leader.
 func (m *Member) Follow(said *FallQuiet, v View) {
 	if v.Replica.AgreesWith(said.Leader, said.Term, said.Index) {
-		m.quiet = true
+		m.rest(true)
 	}
 }
 
