@@ -35,7 +35,7 @@ type Options struct {
 	RequestTimeout    time.Duration // control requests, 10 s
 	AutoCreateTopics  bool
 	DefaultCluster    string // created at first start; "": none
-	OffsetsPartitions int    // of __consumer_offsets, 6
+	OffsetsPartitions int    // of __consumer_offsets, 3
 	SessionTimeout    time.Duration
 	OffsetsRetention  time.Duration // of groups that nobody uses any more, 7 days; below 0: for ever
 
@@ -72,7 +72,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	setDefault(&o.Host, "127.0.0.1")
 	setDefault(&o.RequestTimeout, 10*time.Second)
-	setDefault(&o.OffsetsPartitions, 6)
+	setDefault(&o.OffsetsPartitions, 3)
 	setDefault(&o.SessionTimeout, 10*time.Second)
 	setDefault(&o.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&o.SegmentBytes, 128<<20)

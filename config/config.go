@@ -249,6 +249,6 @@ func Default() *Config {
 			ClockJump:              Duration(10 * time.Minute),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
-		Internal: Internal{OffsetsPartitions: 6, OffsetsRetention: Duration(7 * 24 * time.Hour)},
+		Internal: Internal{OffsetsPartitions: 3, OffsetsRetention: Duration(7 * 24 * time.Hour)},
 	}
 }

@@ -12,20 +12,20 @@ import (
 // is made, in whatever way it is asked for, and what exists goes on.
 func TestLimitOfPartitions(t *testing.T) {
 	t.Parallel()
-	s := start(t, "OTTLA_LIMITS_PARTITIONS=40") // the default cluster has 6 x 3 + 3 replicas
+	s := start(t, "OTTLA_LIMITS_PARTITIONS=31") // the default cluster has 3 x 3 + 3 replicas
 	refused := func(e errorBody, used, asked float64) {
 		t.Helper()
 		assert.Equal(t, "none", e.Outcome)
 		assert.False(t, e.Retriable)
-		assert.Equal(t, map[string]any{"limit": 40.0, "used": used, "asked": asked}, floats(e.Details))
+		assert.Equal(t, map[string]any{"limit": 31.0, "used": used, "asked": asked}, floats(e.Details))
 	}
-	refused(s.post("/topic", `{"name":"a","partitions":7}`).wantError(422, "too_many_partitions"), 21, 21)
-	refused(s.post("/topic", `{"name":"a","partitions":1024}`).wantError(422, "too_many_partitions"), 21, 3072)
+	refused(s.post("/topic", `{"name":"a","partitions":7}`).wantError(422, "too_many_partitions"), 12, 21)
+	refused(s.post("/topic", `{"name":"a","partitions":1024}`).wantError(422, "too_many_partitions"), 12, 3072)
 	s.post("/topic", `{"name":"a","partitions":4}`).want(201)
-	refused(s.post("/events", `{"topic":"auto","value":1}`).wantError(422, "too_many_partitions"), 33, 9)
-	refused(s.get("/events?topic=auto&auto_create=true&group=g").wantError(422, "too_many_partitions"), 33, 9)
-	refused(s.call("PATCH", "/topic/a", `{"partitions":7}`).wantError(422, "too_many_partitions"), 33, 9)
-	refused(s.post("/cluster", `{"name":"solo","num_brokers":2}`).wantError(422, "too_many_partitions"), 33, 14)
+	refused(s.post("/events", `{"topic":"auto","value":1}`).wantError(422, "too_many_partitions"), 24, 9)
+	refused(s.get("/events?topic=auto&auto_create=true&group=g").wantError(422, "too_many_partitions"), 24, 9)
+	refused(s.call("PATCH", "/topic/a", `{"partitions":7}`).wantError(422, "too_many_partitions"), 24, 9)
+	refused(s.post("/cluster", `{"name":"solo","num_brokers":2}`).wantError(422, "too_many_partitions"), 24, 8)
 	for _, path := range []string{"/topic", "/cluster", "/groups"} {
 		body := string(s.get(path).want(200).body)
 		assert.NotContains(t, body, "auto")
@@ -36,8 +36,8 @@ func TestLimitOfPartitions(t *testing.T) {
 	s.post("/events", `{"topic":"a","value":1}`).want(200)
 	s.call("PATCH", "/topic/a", `{"partitions":6}`).want(200)
 	metrics := string(s.get("/metrics").body)
-	assert.Contains(t, metrics, "\nottla_replicas 39\n")
-	assert.Contains(t, metrics, "\nottla_replicas_limit 40\n")
+	assert.Contains(t, metrics, "\nottla_replicas 30\n")
+	assert.Contains(t, metrics, "\nottla_replicas_limit 31\n")
 	s.kill()
 	s.again() // what there is is never too much
 	s.call("DELETE", "/topic/a", nil).want(204)

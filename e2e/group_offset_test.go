@@ -11,11 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// offsetsPartitions is how many partitions __consumer_offsets has by default.
+const offsetsPartitions = 3
+
 // offsetsEnds sums the log ends of __consumer_offsets.
 func (s *server) offsetsEnds() int64 {
 	s.t.Helper()
 	sum := int64(0)
-	for p := range 6 {
+	for p := range offsetsPartitions {
 		var ends struct{ Latest int64 }
 		s.get(fmt.Sprintf("/topic/__consumer_offsets/partitions/%d/offsets", p)).want(http.StatusOK).as(&ends)
 		sum += ends.Latest

@@ -41,7 +41,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 		// Each poll renews the lease, so none may wait as long as the lease lasts. And a
 		// stream that has no records sends a comment now and then.
 		st.req.Timeout = min(c.srv.o.Heartbeat, st.req.SessionTimeout/2)
-		st.req.Continue, st.req.Announce = true, true
+		st.req.Continue, st.req.Announce, st.req.Stay = true, true, true
 		c.ctx.Response.Header.Set("Ottla-Consumer-Id", strconv.FormatInt(int64(first.ConsumerID), 10))
 		return nil
 	}, func(w *conn.Stream) {
@@ -67,11 +67,15 @@ func (st *stream) resume(lastEventID string) {
 // run writes the first answer and those of further polls.
 func (st *stream) run(w *conn.Stream, reply *protocol.PollReply) {
 	defer func() {
+		seat := st.req.Seat
+		if seat != nil {
+			seat.Leave(st.client.gone())
+		}
 		// A client that has the id of a record may come back with it.
 		switch {
 		case st.leave && st.cursor == "":
 			_ = st.b.LeaveGroup(st.req.Cluster, st.req.Group, st.req.ConsumerID)
-		case st.client.gone():
+		case seat == nil && st.client.gone():
 			st.b.StreamEnded(st.cluster, st.req.Group, st.req.ConsumerID, st.req.Number)
 		}
 	}()
@@ -120,12 +124,13 @@ func (st *stream) keepLease() {
 // poll asks for the next records.
 func (st *stream) poll() (*protocol.PollReply, *protocol.Error) {
 	req := st.req
+	st.req.Seat = nil
 	reply, err := st.b.Poll(&req, st.srv.done)
 	if err != nil {
 		return nil, err
 	}
 	st.req.ConsumerID, st.req.Group, st.req.Ack = reply.ConsumerID, reply.Group, ""
-	st.req.Number, st.cluster = reply.Number, reply.Cluster
+	st.req.Number, st.req.Seat, st.cluster = reply.Number, reply.Seat, reply.Cluster
 	if st.follow && reply.Cursor != "" {
 		st.req.After = reply.Cursor
 	}

@@ -136,10 +136,12 @@ type PollRequest struct {
 	RecordCursors  bool   // fill in PollReply.Cursors; a backend need not
 	SkipGaps       bool   // go on behind what was removed before it was read, and say so in PollReply.Gaps
 
-	// The next three fields are for streams, which send one poll after the other.
+	// The next five fields are for streams, which send one poll after the other.
 	Continue bool   // accept After in a later generation, for partitions that stayed
 	Announce bool   // a rebalance ends the wait
 	Number   uint64 // if not 0, PollReply.Number of the first poll: polls since then are newer than this one
+	Stay     bool   // the next poll comes at once, with PollReply.Seat where there is one
+	Seat     Seat   // of the last reply, whose consumer, group and topics this poll has; nil: there was none
 
 	Gone func() bool     // if not nil, reports whether the client has left; nothing is delivered then
 	Left <-chan struct{} // if not nil, closed when it leaves, before a Nudge; else Gone is polled
@@ -192,6 +194,15 @@ type PollReply struct {
 
 	Number     uint64 // of this poll; later polls of any consumer have higher numbers
 	Superseded bool   // a newer poll of this consumer took over
+	Seat       Seat   // with Stay: for the next poll; nil where that one has to ask
+}
+
+// Seat is that of a poll which its group still knows after the answer, so that the next
+// poll goes on without asking the group first. Its owner gives it to the next poll or
+// leaves it.
+type Seat interface {
+	// Leave gives the seat up; left says that the client has ended the connection.
+	Leave(left bool)
 }
 
 // Gap is a position below the start of a partition's log.

@@ -53,18 +53,17 @@ func (c *Coordinator) countGroups() {
 	}
 }
 
-// room refuses a group that does not exist when there are as many as may be.
-func (c *Coordinator) room() *protocol.Error {
-	limit := c.env.MaxGroups
-	n := c.env.Groups.total()
-	if n < limit {
-		for name := range c.running { // whose first record is on its way
-			if c.groups[name] == nil {
-				n++
-			}
-		}
+// letIn lets a group in that does not exist, or is being made, unless there are as many as
+// may be.
+func (c *Coordinator) letIn(name string) *protocol.Error {
+	if _, coming := c.coming[name]; coming {
+		return nil
 	}
+	c.countGroups()
+	limit := c.env.MaxGroups
+	n := c.env.Groups.total() + len(c.coming) // whose first records are on their way
 	if n < limit {
+		c.coming[name] = struct{}{}
 		return nil
 	}
 	return protocol.Errorf(protocol.CodeTooManyGroups, "there are %d groups, as many as limits.groups allows", n).With("limit", limit)

@@ -38,6 +38,7 @@ type Coordinator struct {
 	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
 	classic  map[string]struct{}   // of running, those with members that speak Kafka's protocol
+	coming   map[string]struct{}   // of running, those that were let in and have no record yet
 	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
 
 	polls protocol.Counter // numbers them
@@ -61,6 +62,7 @@ func New(host Host, env *Env, log *slog.Logger, id logfile.Identity) *Coordinato
 	c := &Coordinator{
 		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
+		coming: map[string]struct{}{},
 	}
 	c.groupProps = supervise.Props(log, func() actor.Actor { return c.spawning },
 		actor.WithMailbox(supervise.Answering(log, actor.UnboundedLockfree())))
@@ -134,6 +136,7 @@ func (c *Coordinator) keep(name string, rec metarecord.Record) {
 	if kept.Set(rec); kept.Empty() {
 		delete(c.groups, name)
 	}
+	delete(c.coming, name)
 }
 
 // Lead says that the partition's replica leads in a term, and serves.
@@ -153,6 +156,7 @@ func (c *Coordinator) Resign(ctx actor.Context) {
 	clear(c.names)
 	clear(c.unclear)
 	clear(c.classic)
+	clear(c.coming)
 }
 
 // failed ends a group's actor that cannot go on. It first refuses everything that
@@ -170,6 +174,7 @@ func (c *Coordinator) Ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
+			delete(c.coming, name)
 			c.queuesUp = false
 			delete(c.classic, name)
 			if taken, leads := c.host.ProposalsAccepted(); leads {
@@ -199,18 +204,18 @@ func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 			m.Msg.Refuse(protocol.ErrNotLeader)
 			return
 		}
-		joins := creates(m.Msg)
-		if c.groups[m.Group] == nil && !joins {
+		if c.groups[m.Group] == nil && !creates(m.Msg) {
 			m.Msg.Refuse(protocol.Errorf(protocol.CodeGroupNotFound, "group %q does not exist", m.Group))
 			return
 		}
-		if c.groups[m.Group] == nil {
-			c.countGroups()
-			if err := c.room(); err != nil {
-				m.Msg.Refuse(err)
-				return
-			}
+	}
+	if c.groups[m.Group] == nil && creates(m.Msg) {
+		if err := c.letIn(m.Group); err != nil {
+			m.Msg.Refuse(err)
+			return
 		}
+	}
+	if pid == nil {
 		pid = c.spawn(ctx, m.Group)
 	}
 	ctx.Send(pid, m.Msg)

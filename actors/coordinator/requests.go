@@ -140,6 +140,10 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 		m.Refuse(errSuperseded)
 		return
 	}
+	if m.From != nil && !g.state.GoesOn(m.Positions, m.From) {
+		g.refuse(m, g.state.Stale("the offsets of group %q were changed", g.name))
+		return
+	}
 	var recs []metarecord.Record
 	if m.Commit {
 		var err *protocol.Error
@@ -154,7 +158,11 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 	}
 	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
 	g.state.RenewLease(g.now(), m.Consumer)
-	if g.polls.At(m.Consumer).Same(m.Handle) {
+	switch {
+	case m.Stay: // also where a new coordinator has not seen the poll yet
+		g.polls.Set(m.Consumer, m.Handle)
+		g.newest.Set(m.Consumer, newestPoll{number: m.Number})
+	case g.polls.At(m.Consumer).Same(m.Handle):
 		g.polls.Remove(m.Consumer)
 	}
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupCursor{Cursor: cur}) }, m.Refuse)

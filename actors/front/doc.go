@@ -14,6 +14,7 @@
 //	park.go         reads that wait
 //	poll.go         GET /events of a group's member: its states, fresh consumer ids; poll_*.go: what each state does
 //	poll_ahead.go   polls of consumers that are known read before they ask: one question instead of two
+//	poll_seat.go    the next poll of a stream goes on from the delivery of the last one
 //	fetch.go        reading a partition without a group
 //	reading.go      following a topic without a group; reading_cursor.go: its position, which only the client has
 //	gathered.go, tail.go, room.go    reading logs into an answer

@@ -67,6 +67,8 @@ type poll struct {
 	req      *protocol.PollRequest
 	deadline time.Time
 	state    pollState
+	seated   bool // it is answered, and the group still knows of it: see poll_seat.go
+	unasked  bool // it goes on from the seat of the last one, and has not asked for a share of its own
 	graced   bool // by a queue, see queueGrace
 	joined   bool // the group has answered once with a share: Ack is committed, and After is used
 
@@ -108,6 +110,13 @@ func (fr *Front) StartPoll(req *protocol.PollRequest, done <-chan struct{}) prot
 
 func (fr *Front) startPoll(req *protocol.PollRequest, done <-chan struct{}) *poll {
 	now := time.Now()
+	if p, ok := req.Seat.(*poll); ok {
+		if p.front == fr {
+			p.goOn(req, done, now)
+			return p
+		}
+		p.Leave(false) // who asks may have other rights by now
+	}
 	return &poll{
 		front: fr, req: req, deadline: now.Add(req.Timeout),
 		client: pollClient{done: done, alive: now}, look: pollLook{got: gathered{sink: req.Sink}},
@@ -137,8 +146,10 @@ func (p *poll) Advance() (reply *protocol.PollReply, waits bool, err *protocol.E
 			return nil, true, nil
 		}
 	}
-	p.unregister()
-	p.endHandle()
+	if !p.seated {
+		p.unregister()
+		p.endHandle()
+	}
 	return p.reply, false, p.err
 }
 

@@ -23,10 +23,11 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	generation, positions := p.share.Generation, slices.Clone(p.share.at)
 	skipped := p.req.SkipGaps && len(p.look.gaps) > 0 // else each poll would begin before the gap
 	commit := p.req.AutoCommit && (p.look.got.count > 0 || skipped)
+	from := p.seatedFrom()
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
-			Commit: commit, Number: p.number, Handle: p.share.handle, Reply: slot,
+			From: from, Commit: commit, Stay: p.req.Stay, Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupCursor) *protocol.Error { return a.Err })
 }
@@ -37,8 +38,13 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollState {
 	switch {
 	case err == nil:
-		p.rememberPlace()
-		return p.answer(noted.Cursor)
+		next := p.answer(noted.Cursor)
+		if p.seated = p.req.Stay; p.seated {
+			p.reply.Seat = p
+		} else {
+			p.rememberPlace()
+		}
+		return next
 	case p.superseded():
 		return p.answerNothing()
 	case err.Code != protocol.CodeStaleGeneration:

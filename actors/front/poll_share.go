@@ -79,6 +79,7 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 		ack = ""
 	}
 	wait := max(0, time.Until(p.deadline))
+	p.unasked = false
 	p.endHandle()
 	p.share.handle = &routing.PollHandle{Waiter: p.waiter}
 	ahead := p.ahead.question

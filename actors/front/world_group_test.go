@@ -225,6 +225,9 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 }
 
 func (g *fakeGroup) delivered(t *testing.T, now int64, m *routing.GroupDelivered) routing.GroupCursor {
+	if m.From != nil && !g.GoesOn(m.Positions, m.From) {
+		return routing.GroupCursor{Err: g.Stale("the offsets were changed")}
+	}
 	if m.Commit {
 		recs, err := g.DecideAutoCommit(now, m.Consumer, m.Generation, m.Positions)
 		if err != nil {
@@ -235,7 +238,10 @@ func (g *fakeGroup) delivered(t *testing.T, now int64, m *routing.GroupDelivered
 	if !g.Delivered(m.Consumer, m.Generation, m.Positions) {
 		return routing.GroupCursor{Err: g.Stale("generation %d is not the current one", m.Generation)}
 	}
-	if g.polls[m.Consumer] == m.Handle {
+	switch {
+	case m.Stay:
+		g.polls[m.Consumer], g.newest[m.Consumer] = m.Handle, m.Number
+	case g.polls[m.Consumer] == m.Handle:
 		delete(g.polls, m.Consumer)
 	}
 	return routing.GroupCursor{Cursor: g.CursorFor("c", m.Consumer, 1, m.Positions)}

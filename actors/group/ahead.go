@@ -34,6 +34,22 @@ func (g *State) Ahead(now int64, id protocol.ConsumerID, d *PollDecision, a *Ahe
 	return recs, err == nil
 }
 
+// GoesOn reports whether reading that began at from of each of positions began at the
+// committed offset, or is committed already: what a poll delivers that did not ask for its
+// share, because its consumer has had it since the poll before.
+func (g *State) GoesOn(positions []PartitionOffset, from []protocol.Offset) bool {
+	if len(from) != len(positions) {
+		return false
+	}
+	for i := range positions {
+		have, known := g.offsets.Get(positions[i].Key())
+		if !known || have.Offset != from[i] && have.Offset != positions[i].Offset {
+			return false
+		}
+	}
+	return true
+}
+
 // fits reports whether the poll on which d is the decision would begin at from of each
 // partition.
 func (a *Ahead) fits(d *PollDecision, after []CursorPosition, from func(i int) protocol.Offset) bool {

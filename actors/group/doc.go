@@ -55,6 +55,14 @@
 //   - A newer poll ends an older one, a lapsed member is revived, a full group refuses: all
 //     that is decided before, as without reading ahead.
 //
+// A stream with a group goes further: its next poll begins with the delivery of the last
+// one (GroupDelivered.Stay), under the same handle, so that a new generation, a newer poll
+// or a member's end reach it as if it were parked. What it reads then is delivered like
+// anything else: only in the generation in which it was given its share, and, with
+// automatic commits, only where reading began at the committed offset (State.GoesOn); else
+// it asks for its share again. Its lease lasts for the session from each delivery on, and
+// it never waits for more than half of that.
+//
 // Whoever has read in vain is told its share and goes the long way. What a node remembers
 // of consumers is therefore a guess, bounded, and never invalidated by anybody. The bug
 // ahead-unchecked (package mutate) leaves the comparison of positions out, and

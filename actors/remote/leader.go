@@ -83,8 +83,13 @@ func (l *Leader) Produce(req *protocol.ProduceRequest) {
 // Ask implements routing.Leader.
 func (l *Leader) Ask(q routing.Question) {
 	if m, ok := q.(*routing.GroupRequest); ok {
-		if poll, ok := m.Msg.(*routing.GroupPoll); ok {
+		switch poll := m.Msg.(type) {
+		case *routing.GroupPoll:
 			l.owner.keepPoll(poll.Handle)
+		case *routing.GroupDelivered:
+			if poll.Stay {
+				l.owner.keepPoll(poll.Handle)
+			}
 		}
 	}
 	body, ok := wire.EncodeQuestion(l.At, q)

@@ -129,12 +129,15 @@ type (
 		Reply      protocol.Future[GroupOffsets] `json:"-"`
 	}
 	// GroupDelivered notes a response before it is sent and, with Commit, makes
-	// it durable first.
+	// it durable first. With Stay the consumer's next poll has begun with that: the group
+	// knows it by the same handle.
 	GroupDelivered struct {
 		Consumer   protocol.ConsumerID
 		Generation protocol.Generation
 		Positions  []group.PartitionOffset
+		From       []protocol.Offset // of a poll that did not ask for its share: where it began, of each of Positions; else nil
 		Commit     bool
+		Stay       bool
 		Number     uint64                       // of the poll
 		Handle     *PollHandle                  `json:"-"`
 		Reply      protocol.Future[GroupCursor] `json:"-"`

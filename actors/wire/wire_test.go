@@ -94,11 +94,13 @@ func TestQuestionsAndAnswersTravel(t *testing.T) {
 	})
 	assert.Equal(t, reading, come(t, read.Reply))
 
-	delivered := &routing.GroupDelivered{Consumer: 2, Generation: 3, Positions: offsets, Commit: true, Number: 9, Handle: &routing.PollHandle{}, Reply: protocol.NewFuture[routing.GroupCursor]()}
+	delivered := &routing.GroupDelivered{Consumer: 2, Generation: 3, Positions: offsets, From: []protocol.Offset{4}, Commit: true, Stay: true, Number: 9, Handle: &routing.PollHandle{}, Reply: protocol.NewFuture[routing.GroupCursor]()}
 	cursor := &group.Cursor{ClusterID: "c", Group: "g", Generation: 3, Positions: []group.CursorPosition{{TopicID: "t1", Offset: 5}}}
 	asked(t, &routing.GroupRequest{Group: "g", Msg: delivered}, func(q routing.Question) {
 		m := q.(*routing.GroupRequest).Msg.(*routing.GroupDelivered)
 		assert.Equal(t, offsets, m.Positions)
+		assert.Equal(t, delivered.From, m.From)
+		assert.True(t, m.Commit && m.Stay)
 		m.Reply.Put(routing.GroupCursor{Cursor: cursor})
 	})
 	assert.Equal(t, cursor, come(t, delivered.Reply).Cursor)

@@ -1,0 +1,58 @@
+package front
+
+import (
+	"time"
+
+	"ottla/actors/routing"
+	"ottla/protocol"
+)
+
+// A stream's next poll begins with the delivery of the one before: the group keeps the
+// handle, and calls the poll as if it were parked, so that a new generation or a newer poll
+// of the consumer is not missed. The lease lasts for the session from then on, which is
+// longer than a stream waits.
+
+// goOn begins the next poll on the seat of the last one.
+func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Time) {
+	p.req, p.deadline, p.reply, p.err = req, now.Add(req.Timeout), nil, nil
+	p.seated, p.unasked = false, true
+	p.client = pollClient{done: done, alive: now}
+	p.look = pollLook{got: gathered{sink: req.Sink}, from: p.look.from, views: p.look.views}
+	p.question, p.ahead = pollQuestion{}, pollAhead{}
+	p.wait.registered = false // who has woken the poll since does not know it any more
+	if p.req.SessionTimeout == 0 {
+		p.req.SessionTimeout = p.front.opt.SessionTimeout
+	}
+	switch signal := p.share.handle.Signal(); {
+	case signal >= routing.PollLeft:
+		p.state = p.answerNothing()
+	case signal == routing.PollRebalanced || closed(p.share.routes.Changed()) && p.topicsChanged():
+		p.state = p.shareAgain()
+	default:
+		p.state = stateRead
+	}
+}
+
+// seatedFrom is where a poll began to read that has not asked for its share; nil where it
+// has, or goes by a cursor of its own.
+func (p *poll) seatedFrom() []protocol.Offset {
+	if !p.unasked || !p.req.AutoCommit || p.req.After != "" {
+		return nil
+	}
+	from := make([]protocol.Offset, len(p.look.from))
+	for i := range p.look.from {
+		from[i] = p.look.from[i].Offset
+	}
+	return from
+}
+
+// Leave implements protocol.Seat.
+func (p *poll) Leave(left bool) {
+	if !p.seated {
+		return
+	}
+	p.seated = false
+	p.tellEnd(left)
+	p.unregister()
+	p.endHandle()
+}
