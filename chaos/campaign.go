@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,8 +76,8 @@ func findCampaign(name string) (*campaign, error) {
 // violations are in the result.
 func runCampaign(o *options, out io.Writer) (*result, error) {
 	c, err := findCampaign(o.campaign)
-	if err == nil && c.fleet && o.kafka {
-		err = errors.New("-kafka is not for campaigns on a fleet")
+	if err == nil && c.fleet && o.kafka && !slices.Contains(kafkaOnFleets, c.name) {
+		err = fmt.Errorf("-kafka is, of campaigns on a fleet, for %s only", strings.Join(kafkaOnFleets, ", "))
 	}
 	if err == nil && c.fleet && (o.nodes < brokers || o.nodes > maxNodes) {
 		err = fmt.Errorf("-nodes %d must be from %d to %d", o.nodes, brokers, maxNodes)
@@ -195,10 +196,10 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 	}
 	w.nodes = []*server{w.s}
 	if w.o.kafka {
-		if w.kafka, err = kafkaAddress(); err != nil {
+		if w.kafka, err = freeInARow(brokers); err != nil {
 			return nil, err
 		}
-		w.s.args = append(w.s.args, "--kafka", w.kafka)
+		w.s.args = append(w.s.args, "--kafka", w.kafka[0])
 	}
 	var missing error
 	if all&needsIntercept != 0 {

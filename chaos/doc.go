@@ -37,7 +37,8 @@
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
 //
 // With -kafka clients of franz-go produce to, read and consume the same topics beside
-// those of HTTP, in a group of their own and in one that consumers of HTTP want, too.
+// those of HTTP, in a group of their own and in one that consumers of HTTP want, too: of
+// fleets in nodes, split and roll.
 //
 // # What the checker knows
 //

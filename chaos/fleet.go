@@ -29,6 +29,15 @@ func (w *world) newFleet(n int) error {
 		return err
 	}
 	w.s = w.nodes[0]
+	if !w.o.kafka {
+		return nil
+	}
+	if w.kafka, err = freeInARow(n); err != nil {
+		return err
+	}
+	for i, s := range w.nodes {
+		s.args = append(s.args, "--kafka", w.kafka[i])
+	}
 	return nil
 }
 

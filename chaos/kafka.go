@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand"
 	"net"
@@ -29,39 +28,34 @@ const (
 	kafkaFlying = 200           // records of a producer that wait for their acknowledgement
 )
 
-// kafkaAddress is an address for a process whose brokers have the ports from there on.
-func kafkaAddress() (string, error) {
+// kafkaOnFleets are the campaigns on a fleet that -kafka is for.
+var kafkaOnFleets = []string{"nodes", "split", "roll"}
+
+// freeInARow are addresses whose ports follow each other, as the brokers of a process
+// have them.
+func freeInARow(n int) ([]string, error) {
 	for range 100 {
 		first := 10000 + rand.Intn(22000)
-		free := 0
-		for ; free < brokers; free++ {
-			ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+free)))
+		var free []string
+		for len(free) < n {
+			at := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+len(free)))
+			ln, err := net.Listen("tcp", at)
 			if err != nil {
 				break
 			}
 			_ = ln.Close()
+			free = append(free, at)
 		}
-		if free == brokers {
-			return net.JoinHostPort("127.0.0.1", strconv.Itoa(first)), nil
+		if len(free) == n {
+			return free, nil
 		}
 	}
-	return "", errors.New("there are no three free ports in a row")
-}
-
-// kafkaSeeds are the ports of the brokers.
-func (w *world) kafkaSeeds() []string {
-	host, port, _ := net.SplitHostPort(w.kafka)
-	first, _ := strconv.Atoi(port)
-	seeds := make([]string, brokers)
-	for i := range seeds {
-		seeds[i] = net.JoinHostPort(host, strconv.Itoa(first+i))
-	}
-	return seeds
+	return nil, fmt.Errorf("there are no %d free ports in a row", n)
 }
 
 func (w *world) kafkaClient(opts ...kgo.Opt) *kgo.Client {
 	cl, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(w.kafkaSeeds()...), kgo.MetadataMinAge(100 * time.Millisecond), kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.SeedBrokers(w.kafka...), kgo.MetadataMinAge(100 * time.Millisecond), kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
 	}, opts...)...)
 	if err != nil {

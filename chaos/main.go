@@ -45,7 +45,7 @@ func main() {
 	flag.DurationVar(&o.minUp, "min-up", 20*time.Millisecond, "shortest time between two rounds")
 	flag.DurationVar(&o.maxUp, "max-up", time.Second, "longest time between two rounds")
 	flag.DurationVar(&o.within, "within", 0, "begin no round after this time (default: no limit)")
-	flag.BoolVar(&o.kafka, "kafka", false, "have Kafka clients work on the same topics and groups; not with a fleet")
+	flag.BoolVar(&o.kafka, "kafka", false, "have Kafka clients work on the same topics and groups; of fleets in nodes, split and roll")
 	list := flag.Bool("list", false, "list the campaigns")
 	sum := flag.Bool("sum", false, "add up the results in the files given as arguments")
 	flag.Parse()

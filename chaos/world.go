@@ -44,9 +44,9 @@ type world struct {
 	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
 	restarts     int
 	foundVersion string
-	grown        bool   // the cluster has more brokers than at first
-	targets      int    // how many clients talk to a fleet
-	kafka        string // the address of the first broker for Kafka clients; "": there are none
+	grown        bool     // the cluster has more brokers than at first
+	targets      int      // how many clients talk to a fleet
+	kafka        []string // addresses for Kafka clients; there are none without any
 }
 
 // pollsBetweenMoves is the mean number of polls until a member leaves or sleeps.
@@ -129,7 +129,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 		{"auto", mainTopic, byAuto, false},
 		{"churn", churnTopic, byAck, false},
 	}
-	if w.kafka != "" {
+	if len(w.kafka) > 0 {
 		w.groups = append(w.groups, &group{sharedGroup, mainTopic, byAck, true}, &group{kafkaGroup, mainTopic, byAck, true})
 		w.kafkaClients(ctx, wg, random)
 	}
