@@ -310,6 +310,7 @@ func (c *clusterActor) publish() {
 	if c.links.Spread() {
 		view.Rebuilt = c.rebuilt()
 	}
+	view.Filling = c.state.Filling()
 	if view.Resize = c.state.Resizing(); c.state.Moving() {
 		view.Moves = c.state.Progress()
 	}

@@ -55,6 +55,8 @@ type Options struct {
 	ScrubInterval       time.Duration // in which every sealed segment is verified once; 0: never
 	ScrubBytesPerSecond int64         // 8 MiB
 
+	CatchUpBytesPerSecond int64 // that is read for replicas that are far behind; 0: any number
+
 	ClockJump time.Duration // ahead of the system's clock, that is believed only once it has lasted as long; 0: every one is believed
 
 	now                  func() time.Time // the clock, for tests
@@ -130,6 +132,7 @@ type environment struct {
 	space      *disk.Reserve
 	background *background.Budget
 	scrubber   *background.Scrubber
+	catchUp    *background.CatchUp
 	stats      nodeStats
 	groups     *coordinator.Env
 	node       atomic.Pointer[actor.PID]

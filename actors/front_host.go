@@ -61,6 +61,7 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()
 	m.Scrub = env.scrubber.Metrics()
+	m.CatchUp = env.catchUp.Metrics()
 	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}
 	if env.peers != nil {
 		m.Nodes = env.peers.Metrics()

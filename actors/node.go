@@ -127,6 +127,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}
 	env.groups = &coordinator.Env{
 		System: system, Now: o.now, Wall: env.wall, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,

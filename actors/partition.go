@@ -115,7 +115,13 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		if p.member.Quiet() && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
 			p.member.Wake()
 		}
+		if err := m.Damaged(replica.Intact); err != nil {
+			p.log.Error("a message of another replica was dropped", "error", err)
+			return
+		}
 		p.do(ctx, func() { p.rep.Step(m.Message) })
+	case *pieceRead:
+		p.do(ctx, func() { p.rep.Fed(m.Read) })
 	case *disk.Done:
 		p.diskDone(ctx, m)
 	case *disk.Failed:
@@ -203,11 +209,17 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		fx := p.rep.Take()
 		for i := range fx.Messages {
 			if p.life == partitionRunning {
-				if m := &fx.Messages[i]; !p.spec.group.Send(ctx, *m) {
+				if m := &fx.Messages[i]; !p.spec.group.Send(ctx, *m, false) {
 					p.rep.Unreachable(m.To)
 				}
 			}
 		}
+		for _, m := range fx.Old {
+			if p.life == partitionRunning && !p.spec.group.Send(ctx, m, true) {
+				p.rep.Unreachable(m.To)
+			}
+		}
+		p.readPieces(ctx, fx.Reads)
 		for _, w := range fx.Writes {
 			p.write(ctx, w)
 		}
@@ -350,7 +362,7 @@ func (p *partitionActor) describe() routing.PartitionState {
 	}
 	st := routing.PartitionState{
 		Replica: p.spec.id.ReplicaID, Settled: p.rep.HasMembers(p.want),
-		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()), LogBytes: p.ref.LogBytes(),
+		Earliest: protocol.Offset(p.file.LogStart()), Latest: protocol.Offset(p.rep.HighWatermark()), LogBytes: p.ref.LogBytes(), Lags: p.lags(),
 	}
 	in := p.rep.InSync(p.spec.group.Reachable)
 	for _, w := range p.want {

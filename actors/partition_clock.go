@@ -36,6 +36,7 @@ func (p *partitionActor) tick(ctx actor.Context, at int) {
 		p.rollTick()
 		p.electing(ctx, p.member.Tick)
 		if p.ref != nil {
+			p.lags()
 			p.rep.ReconcileMembers(p.want)
 			if p.rep.LeavesLeading(p.want) {
 				p.handOver()

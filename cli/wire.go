@@ -163,6 +163,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		SyncInterval:           cfg.Storage.SyncInterval.D(),
 		ScrubInterval:          cfg.Storage.ScrubInterval.D(),
 		ScrubBytesPerSecond:    int64(cfg.Storage.ScrubBytesPerSecond),
+		CatchUpBytesPerSecond:  int64(cfg.Storage.CatchUpBytesPerSecond),
 		ClockJump:              cfg.Storage.ClockJump.D(),
 		Version:                buildVersion(),
 		Link:                   linkOptions(&cfg.Node),

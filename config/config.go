@@ -167,13 +167,14 @@ type Polls struct {
 
 // Storage has the settings of log files.
 type Storage struct {
-	SegmentBytes           Bytes    `yaml:"segment_bytes"`            // at which a log file is rolled
-	BatchBytes             Bytes    `yaml:"batch_bytes"`              // most that group commit puts into one raft entry
-	RetentionCheckInterval Duration `yaml:"retention_check_interval"` // how often to look for segments to delete
-	SyncInterval           Duration `yaml:"sync_interval"`            // for clusters with fsync "interval"
-	ScrubInterval          Duration `yaml:"scrub_interval"`           // in which every closed log file is verified once; 0s: never
-	ScrubBytesPerSecond    Bytes    `yaml:"scrub_bytes_per_second"`   // most that the scrub reads
-	ClockJump              Duration `yaml:"clock_jump"`               // of the system's clock, that is believed only once it has lasted as long
+	SegmentBytes           Bytes    `yaml:"segment_bytes"`             // at which a log file is rolled
+	BatchBytes             Bytes    `yaml:"batch_bytes"`               // most that group commit puts into one raft entry
+	RetentionCheckInterval Duration `yaml:"retention_check_interval"`  // how often to look for segments to delete
+	SyncInterval           Duration `yaml:"sync_interval"`             // for clusters with fsync "interval"
+	ScrubInterval          Duration `yaml:"scrub_interval"`            // in which every closed log file is verified once; 0s: never
+	ScrubBytesPerSecond    Bytes    `yaml:"scrub_bytes_per_second"`    // most that the scrub reads
+	CatchUpBytesPerSecond  Bytes    `yaml:"catch_up_bytes_per_second"` // most that is read for replicas that are far behind; 0: any number
+	ClockJump              Duration `yaml:"clock_jump"`                // of the system's clock, that is believed only once it has lasted as long
 }
 
 // Raft has the timing of elections.
@@ -246,6 +247,7 @@ func Default() *Config {
 			SyncInterval:           Duration(time.Second),
 			ScrubInterval:          Duration(7 * 24 * time.Hour),
 			ScrubBytesPerSecond:    8 * MiB,
+			CatchUpBytesPerSecond:  64 * MiB,
 			ClockJump:              Duration(10 * time.Minute),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},

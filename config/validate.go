@@ -183,6 +183,9 @@ func (c *Config) validateBroker(v *validator) {
 		v.duration("storage.scrub_interval", c.Storage.ScrubInterval, time.Minute, 365*24*time.Hour)
 	}
 	v.bytes("storage.scrub_bytes_per_second", c.Storage.ScrubBytesPerSecond, 64*KiB, 16*GiB)
+	if c.Storage.CatchUpBytesPerSecond != 0 { // 0 is any number
+		v.bytes("storage.catch_up_bytes_per_second", c.Storage.CatchUpBytesPerSecond, 64*KiB, 16*GiB)
+	}
 	v.duration("storage.clock_jump", c.Storage.ClockJump, time.Minute, 365*24*time.Hour)
 	v.duration("raft.tick_interval", c.Raft.TickInterval, time.Millisecond, 10*time.Second)
 	v.number("raft.heartbeat_ticks", c.Raft.HeartbeatTicks, 1, 100)

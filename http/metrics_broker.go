@@ -105,6 +105,11 @@ var (
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
 	descScrubEnded      = newDesc("scrub_last_completed_timestamp_seconds", "When the scrub last completed a replica, in seconds since 1970. 0 if it has not since the start.")
+	descCatchUpBytes    = newDesc("catch_up_bytes_total", "Bytes of logs that were read for replicas that are far behind their leaders in this process.")
+	descCatchUpHeld     = newDesc("catch_up_memory_bytes", "Bytes of logs in memory for replicas that are far behind.")
+	descCatchUpFed      = newDesc("catch_up_replicas", "Replicas that are far behind their leaders in this process, and get what they lack.")
+	descCatchUpWaiting  = newDesc("catch_up_waiting_replicas", "Replicas that are far behind, and wait until others have what they lack.")
+	descCatchUpLeft     = newDesc("catch_up_lag_bytes", "Bytes that the replicas counted by catch_up_replicas still lack, about.")
 	descFleetLevel      = newDesc("fleet_level", "Level of the fleet: what programs that go up to it can read is all that is written. 0 where the process is alone.")
 	descFleetOffered    = newDesc("fleet_level_offered", "Level that the programs of all nodes go up to. 0 where the process is alone.")
 	descNodeUp          = newDesc("node_up", "1 if this node and the other one hear each other, else 0.", "node")
@@ -128,6 +133,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
+		descCatchUpBytes, descCatchUpHeld, descCatchUpFed, descCatchUpWaiting, descCatchUpLeft,
 		descFleetLevel, descFleetOffered, descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
 	} {
 		ch <- d
@@ -168,8 +174,14 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 		descFileSyncs: d.FileSyncs, descFSSyncs: d.FilesystemSyncs, descSyncedFiles: d.Files, descWritten: d.Bytes,
 		descStalls: d.Stalls, descFailures: d.Failures,
 		descScrubBytes: m.Scrub.Bytes, descScrubReplicas: m.Scrub.Replicas, descScrubDamage: m.Scrub.Damage,
+		descCatchUpBytes: m.CatchUp.Bytes,
 	} {
 		send(ch, counter, prometheus.CounterValue, float64(v))
+	}
+	for gauge, v := range map[*prometheus.Desc]int64{
+		descCatchUpHeld: m.CatchUp.Held, descCatchUpFed: int64(m.CatchUp.Followers), descCatchUpWaiting: int64(m.CatchUp.Waiting), descCatchUpLeft: m.CatchUp.Left,
+	} {
+		send(ch, gauge, prometheus.GaugeValue, float64(v))
 	}
 	send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	if m.DataDirTotal > 0 {

@@ -35,23 +35,37 @@ func (r *FrameReader) LastIndex() uint64 { return r.active.last }
 // since the snapshot was taken, it may return ErrStale, or entries that were
 // appended since in place of the truncated ones.
 func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
+	var frames []Frame
+	_, err := r.EachFrame(lo, hi, maxBytes, func(f *Frame) error {
+		own := *f
+		own.Body = slices.Clone(f.Body)
+		frames = append(frames, own)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return frames, nil
+}
+
+// EachFrame is ReadFrames that hands each entry to take, whose error ends it; the body is
+// take's only until it returns. It returns the number of entries.
+func (r *FrameReader) EachFrame(lo, hi uint64, maxBytes int, take func(*Frame) error) (n int, err error) {
 	if lo < r.FirstIndex() {
-		return nil, fmt.Errorf("entry %d: %w: the first one is %d", lo, ErrBelowStart, r.FirstIndex())
+		return 0, fmt.Errorf("entry %d: %w: the first one is %d", lo, ErrBelowStart, r.FirstIndex())
 	}
 	if lo > r.LastIndex() {
-		return nil, fmt.Errorf("entry %d: %w: the last one is %d", lo, ErrBeyondEnd, r.LastIndex())
+		return 0, fmt.Errorf("entry %d: %w: the last one is %d", lo, ErrBeyondEnd, r.LastIndex())
 	}
 	hi = min(hi, r.LastIndex()+1)
-	var frames []Frame
-	for lo < hi && (len(frames) == 0 || maxBytes > 0) {
+	for from := lo; lo < hi && (n == 0 || maxBytes > 0); n = int(lo - from) {
 		s, entries, err := r.segmentOf(lo)
-		var got []Frame
 		if err == nil {
 			epoch := s.file.epoch.Load()
-			got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
+			lo, err = r.readSegment(s, entries, lo, hi, &maxBytes, lo == from, take)
 			if bad := (*CorruptError)(nil); errors.As(err, &bad) && s != &r.active {
 				if entries, rerr := s.reindex(r.sums, r.interval); rerr == nil {
-					got, err = r.readSegment(s, entries, lo, hi, &maxBytes, len(frames) == 0)
+					lo, err = r.readSegment(s, entries, lo, hi, &maxBytes, lo == from, take)
 				}
 			}
 			if err != nil && (s.file.epoch.Load() != epoch || s.file == r.active.file && epoch != r.epoch) {
@@ -62,16 +76,14 @@ func (r *FrameReader) ReadFrames(lo, hi uint64, maxBytes int) ([]Frame, error) {
 			err = s.readError(err)
 		}
 		if err != nil {
-			if len(frames) > 0 {
-				return frames, nil // the next read begins at the damage and reports it
+			if lo > from {
+				return int(lo - from), nil // the next read begins at the damage and reports it
 			}
 			reportDamage(r.damaged, err)
-			return nil, err
+			return 0, err
 		}
-		frames = append(frames, got...)
-		lo += uint64(len(got))
 	}
-	return frames, nil
+	return n, nil
 }
 
 // reportDamage calls fn with an error that is damage, unless the log changed while
@@ -93,25 +105,26 @@ func (r *FrameReader) segmentOf(index uint64) (*segment, []entry, error) {
 	return s, entries, err
 }
 
-// readSegment reads entries of one segment; at least one when first is set.
-func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, bytesLeft *int, first bool) ([]Frame, error) {
+// readSegment reads entries of one segment, at least one when first is set, and returns
+// the next one to be read. After an error it is the one that could not be.
+func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, bytesLeft *int, first bool, take func(*Frame) error) (next uint64, err error) {
 	e, ok := byIndex(entries, lo)
 	if !ok {
-		return nil, &CorruptError{Path: s.file.path, Err: errNotIndexed(lo)}
+		return lo, &CorruptError{Path: s.file.path, Err: errNotIndexed(lo)}
 	}
 	h, err := s.file.open()
 	if err != nil {
-		return nil, err
+		return lo, err
 	}
 	defer s.file.release()
-	sc := &scanner{h: h, path: s.file.path, sums: r.sums, pos: e.Pos, limit: s.file.end.Load()}
+	sc := &scanner{h: h, path: s.file.path, sums: r.sums, pos: e.Pos, limit: s.file.end.Load(), buf: readBuffer{kind: bufferPooled}}
+	defer sc.buf.release()
 	sc.chunk = min(max(*bytesLeft, r.interval)+r.interval, 4*scanChunk)
 	hi = min(hi, s.last+1)
-	var frames []Frame
-	for next := lo; next < hi && (*bytesLeft > 0 || first && len(frames) == 0); {
+	for next = lo; next < hi && (*bytesLeft > 0 || first && next == lo); {
 		it, err := sc.peek()
 		if err != nil {
-			return nil, r.endError(sc, err)
+			return next, r.endError(sc, err)
 		}
 		sc.pos = it.end
 		if it.letter != 'f' || it.head.Index < next {
@@ -122,14 +135,15 @@ func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, by
 			err = &badItem{pos: it.pos, err: fmt.Errorf("entry %d follows entry %d", f.Index, next-1)}
 		}
 		if err != nil {
-			return nil, r.endError(sc, err)
+			return next, r.endError(sc, err)
 		}
-		f.Body = slices.Clone(f.Body)
-		frames = append(frames, f)
+		if err := take(&f); err != nil {
+			return next, err
+		}
 		*bytesLeft -= len(f.Body)
 		next++
 	}
-	return frames, nil
+	return next, nil
 }
 
 // endError explains a scan error. An end of file is an entry that is not written

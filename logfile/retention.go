@@ -136,3 +136,20 @@ func (l *Log) dropSealed(b *Batch, n int) {
 		return l.unlink(dropped)
 	})
 }
+
+// BytesAfter is about how many bytes of the segments the entries behind index take.
+func (l *Log) BytesAfter(index uint64) (n int64) {
+	share := func(s *segment) int64 {
+		switch {
+		case s.last <= index:
+			return 0
+		case s.first > index:
+			return s.size
+		}
+		return int64(float64(s.size) * float64(s.last-index) / float64(s.last-s.first+1))
+	}
+	for i := len(l.sealed) - 1; i >= 0 && l.sealed[i].last > index; i-- {
+		n += share(l.sealed[i])
+	}
+	return n + share(&l.active)
+}

@@ -219,7 +219,15 @@ type TaskInfo struct {
 	Moved      int       `json:"moved"`                 // replicas
 	Left       int       `json:"left"`                  // replicas that are not moved yet
 	WaitingFor string    `json:"waiting_for,omitempty"` // why it does not get on
+	CatchUp    *CatchUp  `json:"catch_up,omitempty"`    // nil: no replica is filled at the moment
 	StartedAt  time.Time `json:"started_at"`
+}
+
+// CatchUp is how far replicas are that are being filled.
+type CatchUp struct {
+	BytesLeft      int64 `json:"bytes_left"`             // about
+	BytesPerSecond int64 `json:"bytes_per_second"`       // lately, of all of them together; 0 is not known yet
+	SecondsLeft    int64 `json:"seconds_left,omitempty"` // at that rate
 }
 
 // States of a task.

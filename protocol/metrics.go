@@ -8,6 +8,7 @@ type Metrics struct {
 	Brokers []BrokerMetrics
 	Disk    DiskMetrics
 	Scrub   ScrubMetrics
+	CatchUp CatchUpMetrics
 	Nodes   []NodeMetrics // the other nodes of the fleet
 	Fleet   *FleetInfo    // nil: there is none, or it is not known yet
 
@@ -48,6 +49,16 @@ type LaneMetrics struct {
 	Connections              uint64 // made so far
 	QueuedBytes              int    // that wait to be sent
 	Pending                  int    // calls without an answer
+}
+
+// CatchUpMetrics says what is done for replicas that are far behind their leaders in this
+// process.
+type CatchUpMetrics struct {
+	Bytes     uint64 // read for them
+	Held      int64  // bytes of that in memory
+	Followers int    // that are fed
+	Waiting   int    // for their turn
+	Left      int64  // bytes that those that are fed still lack, about
 }
 
 // ScrubMetrics counts the verification of sealed segments.

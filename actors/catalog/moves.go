@@ -374,6 +374,16 @@ type Progress struct {
 	Waiting bool // Stuck is one of those that are left
 }
 
+// Filling lists the partitions of which a replica is to be another one, in no order.
+func (s *State) Filling() (all []protocol.PartitionID) {
+	for key, p := range s.partitions {
+		if len(p.Replacing) > 0 {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
 // Progress says how far the moves of each broker are.
 func (s *State) Progress() map[int]Progress {
 	all := map[int]Progress{}

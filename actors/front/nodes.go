@@ -92,11 +92,6 @@ func (fr *Front) LeaderAddress(t *protocol.Topic, partition int) string {
 	return ""
 }
 
-// Tasks lists what the fleet is doing or has done, the newest first.
-func (fr *Front) Tasks() []protocol.TaskInfo {
-	return append([]protocol.TaskInfo{}, fr.host.Tasks()...)
-}
-
 // ReplaceNode has the brokers of a lost node begin anew at another one.
 func (fr *Front) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error) {
 	t, err := fr.host.ReplaceNode(lost, with, fr.deadline(ctx))

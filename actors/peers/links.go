@@ -258,8 +258,9 @@ func (g *Group) Links() *Links { return g.links }
 func (g *Group) Running() int { return len(*g.running.Load()) }
 
 // Send delivers a raft message. It is lost if the replica does not run, as raft
-// expects of a network; false says that it is known to be lost on the way.
-func (g *Group) Send(ctx actor.SenderContext, m raftpb.Message) bool {
+// expects of a network; false says that it is known to be lost on the way. One that is
+// old, with what a replica lacks that is far behind, lets all others pass.
+func (g *Group) Send(ctx actor.SenderContext, m raftpb.Message, old bool) bool {
 	at := (*g.running.Load())[m.To]
 	if at == (Mailbox{}) {
 		return true
@@ -268,11 +269,14 @@ func (g *Group) Send(ctx actor.SenderContext, m raftpb.Message) bool {
 		return true
 	}
 	if at.PID != nil {
-		ctx.Send(at.PID, &Raft{m})
+		ctx.Send(at.PID, &Raft{Message: m})
 		return true
 	}
-	return g.links.peers.sendRaft(at.Node, g, &m)
+	return g.links.peers.sendRaft(at.Node, g, &m, old)
 }
+
+// NodeOf is the node that a replica runs at, 0 for this one and where it does not run.
+func (g *Group) NodeOf(replica uint64) uint64 { return uint64((*g.running.Load())[replica].Node) }
 
 // Tell delivers another message to a replica. It is lost if the replica does not
 // run.
@@ -325,4 +329,15 @@ func (g *Group) address(replica uint64) []byte {
 }
 
 // Raft is a raft message between two replicas of a partition.
-type Raft struct{ raftpb.Message }
+type Raft struct {
+	raftpb.Message
+	far bool // it comes from another node
+}
+
+// Damaged is what intact finds wrong with what came from another node.
+func (r *Raft) Damaged(intact func(*raftpb.Message) error) error {
+	if !r.far || r.Type != raftpb.MsgApp {
+		return nil
+	}
+	return intact(&r.Message)
+}

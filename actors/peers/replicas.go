@@ -20,15 +20,15 @@ func (p *Peers) raft(body []byte) error {
 	if g == nil || err != nil {
 		return err
 	}
-	var m raftpb.Message
-	if err := m.Unmarshal(rest); err != nil {
+	m, err := decodeRaft(rest)
+	if err != nil {
 		return err
 	}
 	if !fromReplicas[m.Type] || m.To != replica {
 		return fmt.Errorf("raft message %s to replica %d", m.Type, m.To)
 	}
 	if pid := g.local(replica); pid != nil {
-		p.root.Send(pid, &Raft{m})
+		p.root.Send(pid, &Raft{Message: m, far: true})
 	}
 	return nil
 }
@@ -58,14 +58,18 @@ func (p *Peers) addressed(body []byte) (g *Group, replica uint64, rest []byte, e
 }
 
 // sendRaft sends a raft message to a replica at another node; false if it is lost
-// already.
-func (p *Peers) sendRaft(to link.NodeID, g *Group, m *raftpb.Message) bool {
-	body, err := m.Marshal()
+// already. What is old goes aside, so that nothing waits for it.
+func (p *Peers) sendRaft(to link.NodeID, g *Group, m *raftpb.Message, old bool) bool {
+	parts, err := encodeRaft(m)
 	if err != nil {
 		p.log.Error("BUG: a raft message does not encode", "error", err)
 		return false
 	}
-	return p.link.Send(to, g.lane(m.Type), wire.Raft, g.address(m.To), body)
+	lane := g.lane(m.Type)
+	if old {
+		lane = link.CatchUp
+	}
+	return p.link.Send(to, lane, wire.Raft, append([][]byte{g.address(m.To)}, parts...)...)
 }
 
 // lane is the one for messages of a type. Entries of clients go their own way, so that

@@ -229,10 +229,12 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	switch {
 	case leads && r.leading == nil:
 		r.leading = newLeading(r.rn.BasicStatus().Term, r.cfg.MaxBatchBytes)
+		r.storage.feeds = &feeds{}
 		r.fx.RoleChanged = true
 	case !leads && r.leading != nil:
 		r.leading.stepDown(protocol.Unknownf("the leader changed before the record was committed"))
 		r.leading = nil
+		r.endFeeds()
 		r.fx.RoleChanged = true
 	}
 }

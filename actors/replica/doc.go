@@ -10,6 +10,7 @@
 //	replica.go        starting raft, stepping it, carrying out what it has ready
 //	effects.go        what the owner is asked to do
 //	write.go          what raft wants durable, and the disk's answers
+//	feed.go           followers that lack what is not in memory any more
 //	apply.go          committed entries, control entries, snapshots
 //	propose.go        proposals, reads and hand-overs: the replica's side
 //	pending.go        proposals, and the entries made of them

@@ -9,6 +9,8 @@ import (
 // Effects is what the owner of a Replica has to do after a call, in this order.
 type Effects struct {
 	Messages           []raftpb.Message // to be sent to peers; none of them needs to arrive
+	Old                []raftpb.Message // likewise, of what followers that are far behind lack: others go first
+	Reads              []*Read          // to be done on other goroutines; Fed takes them back, unless their Context has ended
 	Writes             []*Write         // to be handed to the disk, in order; DiskDone takes the answers
 	RoleChanged        bool             // leadership was gained, lost, or has become ready to serve
 	MembersChanged     bool             // Voters has changed

@@ -42,6 +42,18 @@ func (r *Replica) ReconcileMembers(want []protocol.PlacedReplica) {
 	}
 }
 
+// yieldsTo reports whether a vote is asked for by the only voter that there is as far as
+// this replica knows. It asks because it knows of a later membership in which both vote, or
+// does not know that this one is its only one; and it may have sent more than it had synced
+// when it lost power, for which raft would refuse it the vote: then both would wait for
+// ever (found by the simulation). It lacks nothing: this replica's log has at most one
+// change of membership behind the one that it knows (committedByChanges), which can only
+// add a voter, so whatever is committed of that log has been committed by the one that asks.
+func (r *Replica) yieldsTo(m *raftpb.Message) bool {
+	cs := &r.storage.conf
+	return (m.Type == raftpb.MsgVote || m.Type == raftpb.MsgPreVote) && len(cs.Voters) == 1 && cs.Voters[0] == m.From && len(cs.VotersOutgoing) == 0
+}
+
 // leaveJoint ends a joint membership. Raft proposes that by itself, once, and
 // again only when something else is applied; a proposal that was dropped, in a
 // hand-over for one, would leave an idle group in it for good.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -154,6 +155,8 @@ func TestReplacementIsOverWhenAMajorityHasItOnDisk(t *testing.T) {
 				n.execute()
 			case p < 8:
 				n.sync()
+			case p < 9 && len(n.reads) > 0:
+				n.read()
 			case p < 9:
 				s.clock = s.clock.Add(10 * time.Millisecond)
 				s.tick(n)
@@ -231,6 +234,9 @@ func TestProofGoesOnWithoutWhoWasFirst(t *testing.T) {
 				n.execute()
 			}
 			n.sync()
+			for len(n.reads) > 0 {
+				n.read()
+			}
 			if l := n.rep.leading; l != nil {
 				n.do(func() { s.plus.tick(n) })
 				for id, v := range l.proof.voters {
@@ -249,4 +255,35 @@ func TestProofGoesOnWithoutWhoWasFirst(t *testing.T) {
 		}
 	}
 	require.NotZero(t, first)
+}
+
+// TestTheOnlyVoterGetsTheVote of who knows of no other one, however long that one's log is:
+// what the log has more was not committed.
+func TestTheOnlyVoterGetsTheVote(t *testing.T) {
+	for name, tt := range map[string]struct {
+		conf    raftpb.ConfState
+		granted bool
+	}{
+		"it has left":         {raftpb.ConfState{Voters: []uint64{1}}, true},
+		"it is a learner":     {raftpb.ConfState{Voters: []uint64{1}, Learners: []uint64{2}}, true},
+		"another one votes":   {raftpb.ConfState{Voters: []uint64{3}}, false},
+		"there are several":   {raftpb.ConfState{Voters: []uint64{1, 3}}, false},
+		"it may vote for now": {raftpb.ConfState{Voters: []uint64{1}, VotersOutgoing: []uint64{2}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newReplicaSim(t, 3, nil)
+			s.begin()
+			s.calm = true
+			require.True(t, s.run(100))
+			n := s.nodes[1]
+			n.rep.ForgetLeader()
+			n.rep.storage.conf = tt.conf
+			term := n.rep.rn.BasicStatus().Term
+			n.rep.Step(raftpb.Message{Type: raftpb.MsgPreVote, From: 1, To: 2, Term: term + 1, LogTerm: 1, Index: 1})
+			fx := n.rep.Take()
+			require.Len(t, fx.Messages, 1)
+			assert.Equal(t, raftpb.MsgPreVoteResp, fx.Messages[0].Type)
+			assert.Equal(t, tt.granted, !fx.Messages[0].Reject)
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,7 @@ type Config struct {
 	Internal       bool // __cluster_metadata or __consumer_offsets: a state machine in memory follows the log
 	LazySync       bool // fsync: interval; votes, memberships and internal topics are synced all the same
 	soleVoter      bool // forced: whatever the log says, the replica is the only member
+	cachedBytes    int  // instead of maxCachedBytes, for tests
 	ElectionTicks  int  // an election begins after one to two times as many calls of Tick without a leader
 	HeartbeatTicks int  // calls of Tick between a leader's heartbeats
 	MaxBatchBytes  int  // what one entry may gather; a larger proposal has an entry of its own
@@ -112,7 +114,7 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 		cfg.ClockJump = defaultClockJump
 	}
 	r := &Replica{cfg: cfg, id: log.Identity(), log: log}
-	r.storage = &storage{log: log, snapshot: r.makeSnapshot}
+	r.storage = &storage{log: log, snapshot: r.makeSnapshot, keep: cmp.Or(cfg.cachedBytes, maxCachedBytes)}
 	if err := r.storage.conf.Unmarshal(rec.Checkpoint.ConfState); err != nil {
 		return nil, fmt.Errorf("membership in checkpoint: %w", err)
 	}
@@ -211,6 +213,10 @@ func (r *Replica) Step(m raftpb.Message) {
 	if r.failed != nil || m.To != r.id.ReplicaID || r.deferSnapshot(m) {
 		return
 	}
+	if r.yieldsTo(&m) {
+		last := r.LastPosition()
+		m.LogTerm, m.Index = last.Term, last.Index
+	}
 	if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrProposalDropped) && !errors.Is(err, raft.ErrStepPeerNotFound) {
 		r.cfg.Logger.Debug("raft message refused", "type", m.Type.String(), "error", err)
 	}
@@ -233,6 +239,7 @@ func (r *Replica) Tick() {
 		r.leading.handOverTick(r.cfg.ElectionTicks)
 		r.retryReads()
 		r.retrySnapshots()
+		r.feedTick()
 	}
 	if len(r.writes) > 0 {
 		return
@@ -296,11 +303,22 @@ func (r *Replica) VotePending() bool {
 	return slices.ContainsFunc(r.writes, func(w *Write) bool { return w.mustSync })
 }
 
-// drain carries out everything raft has ready. It ends because each pass
-// empties raft's outbox and only steps local responses.
+// drain carries out everything raft has ready, and looks after the followers that
+// are fed.
 func (r *Replica) drain() {
+	r.drainRaft()
+	for r.feedFollowers() {
+		r.drainRaft()
+	}
+}
+
+// drainRaft ends because each pass empties raft's outbox and only steps local
+// responses.
+func (r *Replica) drainRaft() {
 	for r.failed == nil && r.rn.HasReady() {
+		r.storage.own = true
 		rd := r.rn.Ready()
+		r.storage.own = false
 		if rd.SoftState != nil {
 			r.roleChanged(rd.SoftState)
 		}
@@ -314,6 +332,10 @@ func (r *Replica) drain() {
 			case raft.LocalApplyThread:
 				r.storageApply(m)
 			default:
+				if r.storage.feeds.isFed(&m) {
+					r.fx.Old = append(r.fx.Old, m)
+					continue
+				}
 				r.fx.Messages = append(r.fx.Messages, m)
 			}
 		}
@@ -332,6 +354,7 @@ func (r *Replica) Fail(err error) {
 		r.leading.stepDown(protocol.Unknownf("the leader's storage failed"))
 		r.leading = nil
 	}
+	r.endFeeds()
 	r.leaderID = 0
 	r.fx.RoleChanged = true
 }
@@ -344,5 +367,12 @@ func (r *Replica) Close() {
 		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))
 		r.leading = nil
 	}
+	r.endFeeds()
 	r.leaderID = 0
+}
+
+// endFeeds ends what a leader has begun for its followers.
+func (r *Replica) endFeeds() {
+	r.storage.feeds.stop()
+	r.storage.feeds = nil
 }

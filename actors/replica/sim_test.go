@@ -52,6 +52,8 @@ type simReplica struct {
 	rep      *Replica // nil while it is down
 	skew     time.Duration
 	queue    []*Write         // handed to the disk, not executed
+	reads    []*Read          // for followers that are far behind, not done
+	held     map[*Read]bool   // of these, read and not released
 	executed []*Write         // executed, not synced
 	full     bool             // the disk refused the first of queue for lack of space
 	doomed   bool             // the disk was told to fail in a way that is final
@@ -115,7 +117,7 @@ func (s *replicaSim) chance(in int) bool { return s.rnd.Intn(in) == 0 && !s.calm
 
 func (n *simReplica) config() Config {
 	return Config{
-		ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 400,
+		ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 400, cachedBytes: 1500,
 		Now: n.now, Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -148,11 +150,14 @@ func (n *simReplica) collect() {
 			n.mustBeSilent(&fx)
 			return
 		}
+		fx.Messages = append(fx.Messages, fx.Old...)
 		for _, m := range fx.Messages {
 			n.sim.noteMessage("send", m)
 			n.prove(m)
 		}
 		n.sim.net = append(n.sim.net, fx.Messages...)
+		n.reads = append(n.reads, fx.Reads...)
+		n.sim.tally["fed"] += len(fx.Old)
 		n.queue = append(n.queue, fx.Writes...)
 		n.checkLeader()
 		if fx.HighWatermarkMoved && n.sim.rnd.Intn(8) == 0 {
@@ -256,6 +261,8 @@ func (s *replicaSim) step() {
 		n.execute()
 	case p < 700 && n.rep != nil:
 		n.sync()
+	case p < 720 && n.rep != nil && len(n.reads) > 0:
+		n.read()
 	case p < 760 && n.rep != nil:
 		s.clock = s.clock.Add(100 * time.Millisecond)
 		s.tick(n)
@@ -388,6 +395,9 @@ func (s *replicaSim) run(passes int) bool {
 				n.execute()
 			}
 			n.sync()
+			for n.rep != nil && len(n.reads) > 0 {
+				n.read()
+			}
 		}
 		for range 50 {
 			s.deliver()
@@ -417,6 +427,11 @@ func (s *replicaSim) agreed() bool {
 		}
 		if _, pending := n.rep.PendingCompaction(); pending || n.rep.deferred != nil {
 			return false
+		}
+		for rd := range n.held {
+			if rd.Context.Err() == nil { // somebody may still get it
+				return false
+			}
 		}
 		if n.rep.applied != live[0].rep.applied || n.rep.applied != n.rep.log.LastIndex() || len(n.queue)+len(n.executed) > 0 {
 			return false

@@ -59,7 +59,7 @@ func (c *simChanges) tick(n *simReplica) {
 		}
 		r.HandOver(to)
 	}
-	if c.replacing && r.ProveMembers(c.want) {
+	if c.replacing && (r.ProveMembers(c.want) || r.HasMembers(c.want) && r.MembersProven()) {
 		c.replacing = false
 		for _, gone := range c.leaving { // their files are removed
 			gone.crash(true)

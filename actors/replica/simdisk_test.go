@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -57,6 +58,7 @@ func (n *simReplica) open() {
 	rep, err := New(cfg, log, rec)
 	require.NoError(n.sim.t, err)
 	n.rep, n.queue, n.executed, n.top = rep, nil, nil, rec.LastIndex
+	n.reads, n.held = nil, map[*Read]bool{}
 	n.do(func() {})
 }
 
@@ -231,4 +233,23 @@ func (n *simReplica) answer(seq uint64, err error) {
 		n.sim.tally["poisoned replicas"]++
 	}
 	n.do(func() { n.rep.DiskDone(seq, err) })
+}
+
+// read does one of the reads for followers that are far behind, any of them.
+func (n *simReplica) read() {
+	i := 0
+	if !n.sim.calm {
+		i = n.sim.rnd.Intn(len(n.reads))
+	}
+	rd := n.reads[i]
+	n.reads = slices.Delete(n.reads, i, i+1)
+	if rd.Context.Err() != nil {
+		return
+	}
+	bytes := rd.Do()
+	n.sim.note("read %d %d to %d: %d bytes, %v", n.id, rd.first, rd.limit, bytes, rd.err)
+	n.sim.tally["pieces"]++
+	n.held[rd] = true
+	rd.Release = func() { delete(n.held, rd) }
+	n.do(func() { n.rep.Fed(rd) })
 }

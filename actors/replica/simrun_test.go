@@ -126,7 +126,7 @@ func (s *replicaSim) noteDisks() {
 // commonly is what every simulation meets.
 var commonly = []string{
 	"acked", "reads", "kills", "power cuts", "clean stops", "interrupted writes", "interrupted recoveries",
-	"full disks", "failed sync", "poisoned replicas", "clock jumps", "splits", "proofs",
+	"full disks", "failed sync", "poisoned replicas", "clock jumps", "splits", "proofs", "pieces", "fed",
 }
 
 var replicaSimulation = simulation{

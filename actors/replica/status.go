@@ -61,7 +61,7 @@ func (r *Replica) PendingWrites() []*Write { return r.writes }
 // HasEffects reports whether Take would return something to send, write or
 // answer: handling effects may ask for more.
 func (r *Replica) HasEffects() bool {
-	return len(r.fx.Writes) > 0 || len(r.fx.Messages) > 0 || len(r.fx.Committed) > 0
+	return len(r.fx.Writes) > 0 || len(r.fx.Messages) > 0 || len(r.fx.Committed) > 0 || len(r.fx.Old)+len(r.fx.Reads) > 0
 }
 
 // SyncsLazily reports whether DiskDone may be called for w when it is written, but

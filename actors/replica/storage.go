@@ -23,6 +23,10 @@ type storage struct {
 	first   uint64 // index of entries[0]
 	entries []raftpb.Entry
 	bytes   int
+	keep    int // maxCachedBytes, but in tests
+
+	feeds *feeds // nil unless the replica leads: raft may wait for what is to be sent
+	own   bool   // raft asks for what it wants itself, and cannot wait
 }
 
 // maxCachedBytes bounds the entries a replica keeps in memory after they are
@@ -55,7 +59,8 @@ func (s *storage) Term(index uint64) (uint64, error) {
 	return term, nil
 }
 
-// Entries implements raft.Storage. A byte that cannot be read is no absence:
+// Entries implements raft.Storage. What a leader is to send and does not have in
+// memory is read aside (feed.go). For the rest, a byte that cannot be read is no absence:
 // the error is not one that raft takes for "compacted", so raft panics and the
 // replica stops, which is what storage failures must do.
 func (s *storage) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
@@ -64,6 +69,13 @@ func (s *storage) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
 	}
 	if len(s.entries) > 0 && lo >= s.first {
 		return limitEntries(s.entries[lo-s.first:min(hi-s.first, uint64(len(s.entries)))], maxSize), nil
+	}
+	if s.feeds != nil && !s.own {
+		if ents := s.feeds.find(lo, hi, maxSize); ents != nil {
+			return ents, nil
+		}
+		s.feeds.miss(lo, hi)
+		return nil, raft.ErrCompacted
 	}
 	frames, err := s.log.ReadFrames(lo, hi, int(min(maxSize, 16<<20)))
 	if err != nil {
@@ -92,7 +104,13 @@ func limitEntries(ents []raftpb.Entry, maxSize uint64) []raftpb.Entry {
 }
 
 // Snapshot implements raft.Storage.
-func (s *storage) Snapshot() (raftpb.Snapshot, error) { return s.snapshot() }
+func (s *storage) Snapshot() (raftpb.Snapshot, error) {
+	if s.feeds != nil && s.feeds.silent {
+		s.feeds.silent = false
+		return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return s.snapshot()
+}
 
 // stable takes entries that have just become durable.
 func (s *storage) stable(ents []raftpb.Entry) {
@@ -118,12 +136,12 @@ func (s *storage) stable(ents []raftpb.Entry) {
 
 // trim drops applied entries from memory beyond the byte budget.
 func (s *storage) trim(applied uint64) {
-	if s.bytes <= maxCachedBytes && len(s.entries) <= maxCachedEntries {
+	if s.bytes <= s.keep && len(s.entries) <= maxCachedEntries {
 		return
 	}
 	drop := 0
 	for drop < len(s.entries) && s.first+uint64(drop) <= applied &&
-		(s.bytes > maxCachedBytes/2 || len(s.entries)-drop > maxCachedEntries/2) {
+		(s.bytes > s.keep/2 || len(s.entries)-drop > maxCachedEntries/2) {
 		s.bytes -= len(s.entries[drop].Data)
 		drop++
 	}

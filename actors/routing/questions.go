@@ -16,6 +16,14 @@ type PartitionState struct {
 	Earliest protocol.Offset
 	Latest   protocol.Offset
 	LogBytes int64
+	Lags     []Lag // of replicas that get what they lack at the moment
+}
+
+// Lag is how far a replica is behind its leader.
+type Lag struct {
+	Replica uint64
+	Bytes   int64 // about
+	Rate    int64 // bytes per second that it gets; 0: not known yet
 }
 
 // Refuse implements Question.

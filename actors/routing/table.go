@@ -57,6 +57,7 @@ type View struct {
 
 	Rebuilt map[int]BrokerCopies     // by broker: its replicas, and those of them that are being rebuilt
 	Moves   map[int]catalog.Progress // by broker: its replicas, and those of them that are to be elsewhere
+	Filling []protocol.PartitionID   // of these, a replica is to be another one
 	Resize  *catalog.Resize          // the latest change of the number of brokers, nil if there was none
 	Copies  int                      // at how many nodes copies of records are, at most
 
