@@ -78,6 +78,7 @@ func newConsume(p *process) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			r.p.passes()
 			o.topics = args
 			return r.consume(cmd, o)
 		},

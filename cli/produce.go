@@ -68,6 +68,7 @@ func newProduce(p *process) *cobra.Command {
 			return exactArgs("a TOPIC")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			r.p.passes()
 			o.topic, o.hasKey = args[0], cmd.Flags().Changed("key")
 			return r.produce(cmd, o, args[1:])
 		},

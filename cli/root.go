@@ -27,6 +27,14 @@ type process struct {
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
 	open      opener
+	streams   func() // called by commands that pass many records on; nil: nothing is to be done
+}
+
+// passes says that a command passes many records on.
+func (p *process) passes() {
+	if p.streams != nil {
+		p.streams()
+	}
 }
 
 // usageError marks errors in the command line: exit status 2.

@@ -41,6 +41,7 @@ func Main(args []string) int {
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		open:      openBroker,
+		streams:   keepHeapFloor, // else it is collected some hundred times a second
 	}, args)
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,9 +32,18 @@ type Stream struct {
 	body   io.ReadCloser
 	lines  *bufio.Reader
 	gap    func(protocol.Gap)
-	cursor string
+	cursor []byte
 	failed error // what Next returns from now on
+
+	decoder decoder // goes on from record to record, for the name of the topic
+	long    []byte  // a line that is longer than the buffer of lines
+	id      []byte  // of the event that is read
+	memory  []byte  // of records; what is behind its length is free
+	usual   int     // how many records Next returned last
 }
+
+// streamMemory is how much memory records of a stream share, in bytes.
+const streamMemory = 64 << 10
 
 // OpenStream opens a stream, which ends when ctx does.
 func (c *Client) OpenStream(ctx context.Context, topic string, o StreamOptions) (*Stream, error) {
@@ -54,13 +64,14 @@ func (c *Client) OpenStream(ctx context.Context, topic string, o StreamOptions) 
 	if err != nil {
 		return nil, err
 	}
-	return &Stream{body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 64<<10), gap: o.OutOfRange, cursor: o.After}, nil
+	return &Stream{body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 64<<10), gap: o.OutOfRange, cursor: []byte(o.After)}, nil
 }
 
 // Next waits for records, and returns those that have arrived, at least one. After an
 // error the stream is of no use any more; another one goes on behind Cursor.
 func (s *Stream) Next() ([]Message, error) {
-	var batch []Message
+	batch := make([]Message, 0, s.usual)
+	defer func() { s.usual = len(batch) }()
 	for len(batch) == 0 || s.lines.Buffered() > 0 && len(batch) < maxStreamBatch {
 		e, err := s.event()
 		if err == nil {
@@ -82,7 +93,7 @@ const maxStreamBatch = 1000
 
 // Cursor is the position behind what Next returned last, for StreamOptions.After. It
 // is known from the beginning on, once Next was called.
-func (s *Stream) Cursor() string { return s.cursor }
+func (s *Stream) Cursor() string { return string(s.cursor) }
 
 // Close ends the stream.
 func (s *Stream) Close() error { return s.body.Close() }
@@ -93,33 +104,65 @@ type streamEvent struct {
 	data []byte // nil: it has none, as a comment
 }
 
+// line reads a line without its end. It is valid until the next one is read.
+func (s *Stream) line() ([]byte, error) {
+	line, err := s.lines.ReadSlice('\n')
+	s.long = s.long[:0]
+	for errors.Is(err, bufio.ErrBufferFull) {
+		s.long = append(s.long, line...)
+		line, err = s.lines.ReadSlice('\n')
+	}
+	if err != nil {
+		return nil, &TransportError{fmt.Errorf("client: read stream: %w", err)}
+	}
+	if len(s.long) > 0 {
+		s.long = append(s.long, line...)
+		line = s.long
+	}
+	line = line[:len(line)-1]
+	return bytes.TrimSuffix(line, []byte{'\r'}), nil
+}
+
+// keep copies what a record is made of, to memory that is not used again.
+func (s *Stream) keep(data []byte) []byte {
+	if s.memory == nil || len(data) > cap(s.memory)-len(s.memory) {
+		if len(data) > streamMemory/4 {
+			return bytes.Clone(data)
+		}
+		s.memory = make([]byte, 0, streamMemory)
+	}
+	at := len(s.memory)
+	s.memory = append(s.memory, data...)
+	return s.memory[at:len(s.memory):len(s.memory)]
+}
+
 // event reads the next event, and takes its id for the cursor.
 func (s *Stream) event() (e streamEvent, err error) {
 	if s.failed != nil {
 		return e, s.failed
 	}
-	id := ""
+	s.id = s.id[:0]
 	for {
-		line, err := s.lines.ReadBytes('\n')
+		line, err := s.line()
 		if err != nil {
-			return e, &TransportError{fmt.Errorf("client: read stream: %w", err)}
+			return e, err
 		}
-		name, value, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(": "))
+		name, value, _ := bytes.Cut(line, []byte(": "))
 		switch string(name) {
 		case "":
 			if len(value) > 0 {
 				continue // a comment
 			}
-			if id != "" {
-				s.cursor = id
+			if len(s.id) > 0 {
+				s.cursor = append(s.cursor[:0], s.id...)
 			}
 			return e, nil
 		case "event":
 			e.kind = string(value)
 		case "data":
-			e.data = value
+			e.data = s.keep(value)
 		case "id":
-			id = string(value)
+			s.id = append(s.id[:0], value...)
 		}
 	}
 }
@@ -143,13 +186,13 @@ func (s *Stream) take(e streamEvent, batch *[]Message) error {
 			s.gap(gap)
 		}
 	case e.kind == "":
-		m := Message{raw: e.data}
-		d := decoder{r: protocol.NewJSONReader(e.data)}
-		d.message(&m)
-		if err := d.end(); err != nil {
+		*batch = append(*batch, Message{raw: e.data})
+		s.decoder.r = protocol.NewJSONReader(e.data)
+		s.decoder.message(&(*batch)[len(*batch)-1])
+		if err := s.decoder.end(); err != nil {
+			*batch = (*batch)[:len(*batch)-1]
 			return err
 		}
-		*batch = append(*batch, m)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -87,6 +88,36 @@ func TestStreamThatBreaksOffInAnEvent(t *testing.T) {
 	_, err = s.Next()
 	require.Error(t, err)
 	assert.Equal(t, "c1", s.Cursor())
+}
+
+// What Next has returned stays as it is, however much comes after it, and whatever its size.
+func TestRecordsOfAStreamStay(t *testing.T) {
+	var text strings.Builder
+	var want []string
+	for i := range 5000 {
+		value := fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", i%300))
+		if i%1000 == 7 {
+			value = `"` + strings.Repeat("long", 20_000+i) + `"`
+		}
+		want = append(want, value)
+		fmt.Fprintf(&text, ": a comment\r\nid: c%d\r\ndata: {\"topic\":\"t\",\"partition\":0,\"offset\":%d,\"timestamp\":1,\"key\":null,\"value\":%s,\"headers\":{}}\r\n\r\n", i, i, value)
+	}
+	c, _ := streaming(t, text.String())
+	s, err := c.OpenStream(t.Context(), "t", client.StreamOptions{})
+	require.NoError(t, err)
+	var got []client.Message
+	for len(got) < len(want) {
+		batch, err := s.Next()
+		require.NoError(t, err)
+		got = append(got, batch...)
+		require.Equal(t, fmt.Sprintf("c%d", len(got)-1), s.Cursor())
+	}
+	for i := range got {
+		require.Equal(t, want[i], string(got[i].Value.Bytes()), "record %d", i)
+		require.EqualValues(t, i, got[i].Offset)
+		require.Equal(t, "t", got[i].Topic)
+	}
+	require.NoError(t, s.Close())
 }
 
 func TestStreamOfNoServerOfOurs(t *testing.T) {
