@@ -45,6 +45,7 @@ var campaigns = []campaign{
 	{name: "nodes", fleet: true, faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultMostKilled, faultAllKilled}},
 	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
 	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
+	{name: "disk1", fleet: true, faults: []*fault{faultDiskHangs, faultDiskHangs, faultDiskSlow, faultDiskFails, faultDiskFails}},
 	{name: "mixed", fleet: true, faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
 	{name: "grow", fleet: true, faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
 	{name: "found", fleet: true, faults: []*fault{faultFound}},
@@ -185,8 +186,12 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 			return c.faults, w.growFleet(w.o.nodes)
 		}
 		err := w.newFleet(w.o.nodes)
-		if err == nil && c.name == "mixed" {
+		switch {
+		case err != nil:
+		case c.name == "mixed":
 			err = w.startMixed()
+		case c.name == "disk1":
+			err = w.interceptAll()
 		}
 		return c.faults, err
 	}

@@ -32,6 +32,7 @@
 //	nodes     one node, most or all are killed, one right after the other; nodes are stopped for up to 10 s and go on
 //	split     links are cut, one way or both, around a node, between halves, but for a bridge or a ring; they flap, are slow, are reset
 //	roll      all nodes are stopped in order and started again, in turn
+//	disk1     the syncs of one node hang for seconds, are slow, or fail, and the node is then killed; the others must serve meanwhile
 //	mixed     nodes change to another version of the broker (-before) and back, one or all, in order or killed; nodes are killed and stopped, a pair is cut; in the end all run the newer one, and the level is raised
 //	grow      of a fleet with a node more: nodes are decommissioned, which is called off or not, lost and replaced, and join anew; brokers are rebalanced, clusters grown and shrunk; meanwhile nodes are killed and links cut
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
