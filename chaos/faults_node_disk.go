@@ -45,14 +45,13 @@ func (w *world) interceptAll() error {
 // rule. The others must serve meanwhile.
 func (w *world) troubleDisk(rule func(*server) intercept.Rule) error {
 	i := w.rnd.Intn(len(w.nodes))
-	s, end := w.nodes[i], func() {}
+	s := w.nodes[i]
 	if r := rule(s); r != nil {
 		s.intercept.Set(r)
-		end = func() { s.intercept.Set(nil) }
+		defer s.intercept.Set(nil)
 	} else {
-		end = s.intercept.Hold()
+		defer s.intercept.Hold()()
 	}
-	defer end()
 	began := time.Now()
 	if err := w.othersServe(i, fmt.Sprintf("trouble with the disk of node %d", i+1), began); err != nil {
 		return err
