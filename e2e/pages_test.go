@@ -129,6 +129,12 @@ func (r *reader) typeLine(page, line string) {
 	case command == "":
 	case strings.HasPrefix(command, "ottla log"):
 		r.offline = append(r.offline, command)
+	case strings.HasPrefix(command, "ottla status"): // it exits with 1 while the server, started a moment ago, is not well yet
+		r.ran["sh"]++
+		r.eventually(waitTimeout, page+": "+line, func() error {
+			_, err := r.shell(command)
+			return err
+		})
 	default:
 		r.ran["sh"]++
 		_, err := r.shell(command)
