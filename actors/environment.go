@@ -116,6 +116,7 @@ type environment struct {
 	system    *actor.ActorSystem
 	fs        logfile.FS
 	handles   *logfile.HandleCache
+	recent    *logfile.Recent // the ends of logs
 	bootID    string
 	now       func() time.Time
 	wall      func() int64 // for append times and retention, milliseconds since 1970, see package clock

@@ -115,6 +115,9 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	return n, nil
 }
 
+// recentBytes is how much of the ends of logs a process keeps in memory.
+const recentBytes = 16 << 20
+
 func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	log := o.Logger
 	system := actor.NewActorSystem(
@@ -125,7 +128,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	stopped := make(chan struct{})
 	env := &environment{
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
-		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64),
+		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64), recent: logfile.NewRecent(recentBytes),
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}

@@ -138,7 +138,7 @@ func (s *partitionSpec) create(env *environment) error {
 func (s *partitionSpec) internal() bool { return protocol.IsInternalTopic(s.id.Topic) }
 
 func (s *partitionSpec) logOptions(env *environment) logfile.Options {
-	return logfile.Options{SegmentBytes: s.segmentBytes(env, s.settings), BootID: env.bootID, Cache: env.handles, ClockJump: env.opt.ClockJump}
+	return logfile.Options{SegmentBytes: s.segmentBytes(env, s.settings), BootID: env.bootID, Cache: env.handles, Recent: env.recent, ClockJump: env.opt.ClockJump}
 }
 
 func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSettings) int64 {

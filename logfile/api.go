@@ -71,6 +71,8 @@ type Options struct {
 	// Cache bounds the open handles of sealed segments. Logs may share one; nil
 	// gives the log a cache of its own with 4 handles.
 	Cache *HandleCache
+	// Recent keeps the ends of logs in memory, for their views. Nil keeps nothing.
+	Recent *Recent
 }
 
 // Recovered is what Open found.

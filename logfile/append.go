@@ -31,6 +31,7 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 		return err
 	}
 	if cut {
+		l.recent.clear()
 		if err := l.truncate(b, frames[0].Index, at); err != nil {
 			return err
 		}
@@ -99,6 +100,7 @@ func (l *Log) stageFrame(b *Batch, f *Frame) {
 	l.marked = max(l.marked, l.synced)
 
 	l.index.add(f, a.size, a.size+int64(head))
+	l.recent.add(f)
 	l.uncommitted = append(l.uncommitted, framePos{a.size, a.next})
 	a.size += int64(head + len(f.Body))
 	l.advance(f)

@@ -71,6 +71,7 @@ type Log struct {
 	committed      uint64
 
 	damaged func(error) // set by OnDamage
+	recent  *recent     // nil: nothing is kept
 
 	uncommittedFirst uint64     // raft index of uncommitted[0]
 	uncommitted      []framePos // where every entry from there on begins
@@ -89,7 +90,7 @@ func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
 	if opt.Cache == nil {
 		opt.Cache = NewHandleCache(defaultHandles)
 	}
-	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, sums: newChecksums(id), st: &state{next: 1}}
+	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, sums: newChecksums(id), st: &state{next: 1}, recent: opt.Recent.log()}
 }
 
 func (l *Log) newFile(base int64) *File {
@@ -241,6 +242,7 @@ func (l *Log) checkpoint(terms bool) *Checkpoint {
 // waits for a batch that is being executed; later ones fail with ErrClosed, so
 // the directory can be renamed and another log put in its place.
 func (l *Log) Close() error {
+	l.recent.clear()
 	l.st.mu.Lock()
 	l.st.closed = true
 	l.st.mu.Unlock()

@@ -22,6 +22,7 @@ func (l *Log) View(highWatermark int64) *View {
 	return &View{
 		parts: l.parts(), floor: l.Compacted().Next, sealed: l.sealed, active: l.active, entries: l.index.entries, start: l.logStart,
 		hw: max(min(highWatermark, l.active.next), l.logStart), sums: l.sums, interval: l.opt.IndexInterval, damaged: l.damaged,
+		recent: l.recent,
 	}
 }
 

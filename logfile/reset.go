@@ -16,6 +16,7 @@ const resetSuffix = ".reset"
 // the snapshot is of a compacted log these must be in place before Reset; without
 // them nothing can be read below the new beginning.
 func (l *Log) Reset(b *Batch, cp Checkpoint) {
+	l.recent.clear()
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	cp.HardTerm, cp.Vote = l.hardTerm, l.vote
 	old := append(slices.Clone(l.sealed), new(segment))

@@ -21,6 +21,7 @@ type View struct {
 	sums     checksums
 	interval int
 	damaged  func(error)
+	recent   *recent // of the log
 }
 
 // Earliest is the offset of the first record that can be read.
@@ -57,6 +58,9 @@ func (v *View) read(r *recordReader, offset int64) error {
 	}
 	r.next, r.end = offset, v.hw
 	for !r.full && r.next < r.end {
+		if v.inMemory(r) {
+			continue
+		}
 		s, entries, err := v.segmentAt(r.next)
 		if err == nil {
 			err = v.readSegment(r, s, entries)

@@ -23,9 +23,13 @@ func (n *simReplica) identity() logfile.Identity {
 	return logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "sim", Broker: int(n.id), ReplicaID: n.id}
 }
 
+// simRecent has room for a few logs, so that each of them reads now from memory, now from
+// its files.
+var simRecent = logfile.NewRecent(8 << 10)
+
 // simLogOptions are those of every log of the simulation in its n-th boot.
 func simLogOptions(boots int) logfile.Options {
-	return logfile.Options{SegmentBytes: 2000, BootID: strconv.Itoa(boots)}
+	return logfile.Options{SegmentBytes: 2000, BootID: strconv.Itoa(boots), Recent: simRecent}
 }
 
 // open starts the replica from what its disk has. What was synced is never
