@@ -147,6 +147,20 @@ func (l *Links) all() map[protocol.PartitionID]*Group {
 }
 
 // Group maps the running replicas of one partition to where they run.
+//
+// Of replicas elsewhere that is an opinion. What rests on it, and what it costs where it is
+// wrong:
+//
+//   - Liveness, so time: who campaigns and who seeks a leader (election.View.Reaches, which
+//     is simulated with nodes that are lied to), when raft's clock stands still
+//     (Quiescent), who is given leadership (MayLead), whether a request waits for a leader
+//     (Running), what is held to a pace (partition_feed.go), and what is shown of a
+//     partition. Raft decides by majorities whatever is believed here.
+//   - A damaged replica is replaced only if a majority is believed to run, else mended
+//     where it is. Replacing is a change of the membership, which needs that majority.
+//   - Safety: a leader shows records only while a majority has vouched for it (Touches).
+//     That rests on what peers have promised (link, the fence), not on who is heard of, and
+//     errs towards refusing.
 type Group struct {
 	links   *Links
 	key     protocol.PartitionID
