@@ -243,6 +243,35 @@ func TestConsoleMovesAndDeletesGroups(t *testing.T) {
 	assert.Empty(t, s.names("/groups", "groups", "group"))
 }
 
+// The page of a work queue says what is ready, in flight, delayed and dead.
+func TestConsoleShowsAQueue(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	s := start(t)
+	s.topic("mails", 1)
+	s.call("PUT", "/groups/senders", `{"mode":"queue","topics":["mails"],"max_deliveries":2}`).want(http.StatusCreated)
+	for i := range 9 {
+		s.produce("mails", object{"value": i})
+	}
+	s.produce("mails", object{"value": 9, "delay_ms": 600_000})
+	var polled struct {
+		Records []struct{ Delivery struct{ Receipt string } }
+	}
+	s.get("/events?group=senders&topic=mails&consumer_id=7&max_records=4").want(http.StatusOK).as(&polled)
+	require.Len(t, polled.Records, 4)
+	s.post("/events/nack", object{"receipts": []string{polled.Records[0].Delivery.Receipt}, "dead": true}).want(http.StatusOK)
+	p := s.openConsole(ctx)
+	p.visit("groups", "Groups")
+	p.shows("queue")
+	p.click("senders")
+	p.shows("5 ready, 3 in flight, 1 delayed, 1 dead")
+	p.until("there are curves", "document.querySelector('.chart canvas')")
+	p.until("the partition has its figures", "[...document.querySelectorAll('td')].map(e => e.innerText).join(' ').startsWith('mails 0 5 3 1 1 ')")
+	p.shows("mails.dead")
+	p.shows("1 worker: 7.")
+	p.until("nobody seeks a queue", "![...document.querySelectorAll('button')].some(e => e.innerText === 'Seek')")
+}
+
 // A broker stops while somebody looks, and the page says so at once; what cannot be
 // asked is said, and what was known stays.
 func TestConsoleWhileBrokersAndTheServerStop(t *testing.T) {

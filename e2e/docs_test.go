@@ -93,6 +93,7 @@ func TestMonitoringNamesMetricsThatExist(t *testing.T) {
 	s.must("1\n", "produce", "clicks")
 	require.NoError(t, s.kafka().ProduceSync(s.context(), &kgo.Record{Topic: "clicks", Value: []byte("1")}).FirstErr())
 	s.must("", "consume", "clicks", "--group", "g", "--max-records", "1", "--follow")
+	s.must("", "queue", "create", "jobs", "--topic", "clicks")
 	metrics := string(s.get("/metrics").body)
 
 	alerts, err := os.ReadFile("../docs/monitoring/alerts.yaml")

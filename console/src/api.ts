@@ -234,6 +234,30 @@ export interface Group {
   lag: number;
   members: Member[];
   created_at: string;
+  mode?: string;
+}
+
+/** What a group has besides that is a work queue. */
+export interface Queue {
+  topics: string[];
+  ack_wait_ms: number;
+  max_deliveries: number;
+  backoff_ms: number[];
+  dead_letter_topic: string | null;
+  order: string;
+  max_in_flight: number;
+  partitions: {
+    topic: string;
+    partition: number;
+    end: number;
+    position: number;
+    ready: number;
+    in_flight: number;
+    delayed: number;
+    dead: number;
+    removed: number;
+    oldest_ready_ms: number | null;
+  }[];
 }
 
 export interface Member {

@@ -1,15 +1,18 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ApiError, call, part, type Group, type GroupOffset, type Request } from "../api";
+import { ApiError, call, part, type Group, type GroupOffset, type Queue, type Request } from "../api";
 import { Chart, wholeSteps } from "../chart";
 import { date, moment, number, plural, short } from "../format";
 import { go, to } from "../router";
 import { usePoll } from "../store";
 import { Action, Badge, Button, Curl, Empty, Failure, Field, Input, PageHead, Panel, Select, Stale, Waiting, say } from "../ui";
 import { groupState } from "./groups";
+import { noteQueue, queueSummary, QueueView } from "./queue";
 
+/** A group, and what it has read or, if it is a queue, what is where. */
 interface Both {
   group: Group;
   offsets: GroupOffset[];
+  queue?: Queue;
 }
 
 /** How far groups were behind while this page was open, in this tab: in all, and by partition. */
@@ -28,7 +31,12 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
   const [leaving, setLeaving] = useState<number>();
   const { data, error, reload } = usePoll(
     async (s): Promise<Both> => {
-      const [group, { offsets }] = await Promise.all([call<Group>(request, s), call<{ offsets: GroupOffset[] }>(offsetsRequest, s)]);
+      const group = await call<Group & Queue>(request, s);
+      if (group.mode === "queue") {
+        noteQueue(id, group);
+        return { group, offsets: [], queue: group };
+      }
+      const { offsets } = await call<{ offsets: GroupOffset[] }>(offsetsRequest, s);
       note(id, group.lag, offsets);
       return { group, offsets };
     },
@@ -52,13 +60,15 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
             <span class="mono">{name}</span> {data && <Badge kind={groupState(data.group.state)}>{data.group.state}</Badge>}
           </>
         }
-        sub={data && `Cluster ${cluster}, ${plural(data.group.members.length, "member")}, generation ${number(data.group.generation)}, lag ${number(data.group.lag)}`}
+        sub={data && (data.queue ? `Work queue of cluster ${cluster}, ${queueSummary(data.queue)}` : `Cluster ${cluster}, ${plural(data.group.members.length, "member")}, generation ${number(data.group.generation)}, lag ${number(data.group.lag)}`)}
       >
         {data && !gone && (
           <>
-            <Button onClick={() => setOpen("seek")} disabled={data.offsets.length === 0}>
-              Seek
-            </Button>
+            {!data.queue && (
+              <Button onClick={() => setOpen("seek")} disabled={data.offsets.length === 0}>
+                Seek
+              </Button>
+            )}
             <Button kind="danger" onClick={() => setOpen("delete")}>
               Delete
             </Button>
@@ -74,12 +84,18 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
       ) : (
         <>
           <Stale error={error} />
-          <Panel title="Lag while this page is open">
-            <Chart label="Records that the group has not read yet" times={lag.times} curves={lag.curves} format={short} height={130} steps={wholeSteps} />
-          </Panel>
-          <Offsets offsets={data.offsets} cluster={cluster} id={id} />
-          <Members group={data.group} leave={setLeaving} />
-          <Curl request={offsetsRequest} />
+          {data.queue ? (
+            <QueueView group={data.group} queue={data.queue} id={id} />
+          ) : (
+            <>
+              <Panel title="Lag while this page is open">
+                <Chart label="Records that the group has not read yet" times={lag.times} curves={lag.curves} format={short} height={130} steps={wholeSteps} />
+              </Panel>
+              <Offsets offsets={data.offsets} cluster={cluster} id={id} />
+              <Members group={data.group} leave={setLeaving} />
+            </>
+          )}
+          <Curl request={data.queue ? request : offsetsRequest} />
         </>
       )}
       {open === "seek" && data && <Seek group={data.group} offsets={data.offsets} close={() => setOpen("")} done={() => (setOpen(""), reload())} />}
@@ -96,6 +112,7 @@ export function GroupPage({ cluster, name }: { cluster: string; name: string }) 
             go("groups");
           }}
         >
+          {data.queue && <p>What the queue knows of its records is forgotten; its topics and dead letters stay.</p>}
           <p>The group's committed offsets are removed. Consumers that come back under this name start where they are told to, as a new group. {data.group.members.length > 0 && "It still has members: as long as they live, it cannot be deleted."}</p>
         </Action>
       )}

@@ -54,7 +54,7 @@ export function GroupsPage() {
                         </td>
                         <td class="wide-only">{g.cluster}</td>
                         <td>
-                          <Badge kind={groupState(g.state)}>{g.state}</Badge>
+                          <Badge kind={groupState(g.state)}>{g.state}</Badge> {g.mode === "queue" && <Badge kind="plain">queue</Badge>}
                         </td>
                         <td class="right">{number(g.members.length)}</td>
                         <td class="right wide-only">{number(g.generation)}</td>
