@@ -131,6 +131,7 @@ type environment struct {
 
 	keys       *replica.KeyBudget
 	space      *disk.Reserve
+	fitness    *disk.Fitness // of the data directory's disk
 	background *background.Budget
 	scrubber   *background.Scrubber
 	catchUp    *background.CatchUp
@@ -155,7 +156,7 @@ func (e *environment) seal(clusterID string) *group.Seal {
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
 		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: supervise.Mailboxes,
-		Failed: e.fail, Stalled: e.diskHangs, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
+		Failed: e.fail, Stalled: e.diskHangs, Slow: e.fitness.Slow, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
 	})
 	e.disk = pid
 	return err

@@ -62,7 +62,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 		},
 	})
 	self := e.identity(j.UUID(), http, node)
-	e.peers = peers.New(e.system, e.log, e.draining.Load)
+	e.peers = peers.New(e.system, e.log, e.draining.Load, e.unfit)
 	me.UUID = j.UUID()
 	e.fleet = fleet.New(fleet.Options{
 		Self: me, Alive: func(id uint64) bool { return e.peers.Alive(link.NodeID(id)) }, Clusters: e.directory.Clusters,

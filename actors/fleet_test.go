@@ -30,6 +30,8 @@ type testFleet struct {
 	nodes map[int]*Node
 	links map[int]string
 	holds int // the node that holds the fleet's level, 0: none
+
+	beforeSync map[int]func() // by node; see Options
 }
 
 // newFleet founds a fleet of so many nodes, 1, 2, ...
@@ -89,7 +91,8 @@ func (f *testFleet) options(i int) Options {
 	log := slog.New(slog.NewTextHandler(testLog{f.t}, &slog.HandlerOptions{Level: level}))
 	return Options{
 		DataDir: f.dataDir(i), DefaultCluster: protocol.DefaultCluster, AutoCreateTopics: true, Host: "127.0.0.1", Port: 9000 + i,
-		Logger: log.With("at", i), Version: "v1", TickInterval: 20 * time.Millisecond,
+		beforeSync: f.beforeSync[i],
+		Logger:     log.With("at", i), Version: "v1", TickInterval: 20 * time.Millisecond,
 		Link: LinkOptions{Listen: f.links[i], Advertise: f.links[i], Seeds: f.seeds, Name: "n" + strconv.Itoa(i), Hold: f.holds == i},
 	}
 }

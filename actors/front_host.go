@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"time"
 
 	"ottla/actors/datadir"
@@ -48,7 +49,9 @@ func (h *frontHost) DiskProblem() string {
 }
 
 // SpaceProblem implements front.Host.
-func (h *frontHost) SpaceProblem() string { return h.n.env.space.Reason() }
+func (h *frontHost) SpaceProblem() string {
+	return cmp.Or(h.n.env.space.Reason(), h.n.env.fitness.Reason())
+}
 
 // CountInto implements front.Host.
 func (h *frontHost) CountInto(m *protocol.Metrics) {
@@ -60,6 +63,7 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()
+	m.Disk.Unfit = env.unfit()
 	m.Scrub = env.scrubber.Metrics()
 	m.CatchUp = env.catchUp.Metrics()
 	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}

@@ -132,6 +132,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}
+	env.fitness = disk.WatchFitness(env.space, stopped, env.fitnessChanged)
 	env.groups = &coordinator.Env{
 		System: system, Now: o.now, Wall: env.wall, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,
 		MaxGroups: o.MaxGroups, OffsetsRetention: o.OffsetsRetention,
@@ -233,6 +234,9 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 		a.restartCluster(ctx, m)
 	case *diskChanged:
 		a.tellClusters(ctx, m)
+		if a.env.peers != nil {
+			a.env.peers.SayFitness()
+		}
 	case *fleetFound:
 		a.startFleet(ctx, m)
 	case *nodeAsked:

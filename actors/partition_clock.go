@@ -21,7 +21,7 @@ func (p *partitionActor) tick(ctx actor.Context, at int) {
 	p.coord.ExpiryTick(ctx)
 	p.compactTick(ctx)
 	p.scrubTick(ctx)
-	if p.member.Quiet() && p.ref != nil && p.env.draining.Load() {
+	if p.member.Quiet() && p.ref != nil && (p.env.draining.Load() || p.env.unfit()) {
 		p.member.Wake()
 	}
 	if p.member.Quiet() {

@@ -33,11 +33,17 @@ func (p *partitionActor) handOver() {
 	}
 }
 
-// drainTick gives leadership away while this node is being drained, if there is
-// somebody to take it.
+// drainTick gives leadership away while this node is being drained, or its disk hangs or is
+// full, if there is somebody at another node to take it. What a disk that hangs holds up is
+// not waited for.
 func (p *partitionActor) drainTick() {
-	if p.env.draining.Load() {
+	switch {
+	case p.env.draining.Load():
 		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.MayLead))
+	case p.env.peers != nil && p.env.unfit():
+		if to := p.rep.BestTransferee(p.want, p.spec.group.MayLead); p.rep.CaughtUp(to) {
+			p.rep.HandOverNow(to)
+		}
 	}
 }
 

@@ -17,9 +17,9 @@ import (
 // closed, because closing would wait for the disk; if the sync ends after all,
 // everything goes on, and an error of it is handled like any other.
 //
-// One Disk serves all brokers of the process, so no other broker could take
-// over leadership. It stays where it is, and committed records can be read
-// meanwhile.
+// One Disk serves all brokers of the process, so no other broker of it could take
+// over leadership. In a fleet those of other nodes do, long before that (disk.Fitness);
+// alone it stays where it is, and committed records can be read meanwhile.
 
 // diskChanged says that the disk hangs, or does not any more.
 type diskChanged struct{}
@@ -47,6 +47,22 @@ func (e *environment) stalled() *protocol.Error {
 	}
 	return protocol.Errorf(protocol.CodeNotEnoughReplicas, "%s", *why)
 }
+
+// fitnessChanged is told that the disk is not fit for leaders any more, and why, or with ""
+// that it is again. Leaders give leadership to other nodes meanwhile (drainTick).
+func (e *environment) fitnessChanged(why string) {
+	if why != "" {
+		e.log.Warn("leadership is given to other nodes that can take it", "reason", why)
+	} else {
+		e.log.Info("the disk is fit for leaders again")
+	}
+	if node := e.node.Load(); node != nil {
+		e.system.Root.Send(node, &diskChanged{})
+	}
+}
+
+// unfit reports whether leaders should be at other nodes.
+func (e *environment) unfit() bool { return e.fitness.Reason() != "" }
 
 // tellClusters passes a message on to every cluster.
 func (a *nodeActor) tellClusters(ctx actor.Context, m any) {

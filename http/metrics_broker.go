@@ -101,6 +101,7 @@ var (
 	descWritten         = newDesc("disk_written_bytes_total", "Bytes written to the logs of all replicas.")
 	descStalls          = newDesc("disk_stalls_total", "Disk rounds that took longer than 10 seconds.")
 	descFailures        = newDesc("disk_failed_rounds_total", "Disk rounds in which a write or a sync failed.")
+	descUnfit           = newDesc("disk_unfit", "1 while leadership is given to other nodes because the disk hangs or is full, else 0.")
 	descScrubBytes      = newDesc("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified.")
 	descScrubReplicas   = newDesc("scrub_replicas_total", "Replicas whose sealed segments the scrub has verified from end to end.")
 	descScrubDamage     = newDesc("scrub_damaged_replicas_total", "Replicas in which the scrub has found damage.")
@@ -132,7 +133,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descReplicas, descReplicasLimit,
 		descDamageNotFound,
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
-		descWritten, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
+		descWritten, descUnfit, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
 		descCatchUpBytes, descCatchUpHeld, descCatchUpFed, descCatchUpWaiting, descCatchUpLeft,
 		descFleetLevel, descFleetOffered, descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
 	} {
@@ -183,6 +184,11 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		send(ch, gauge, prometheus.GaugeValue, float64(v))
 	}
+	unfit := 0.0
+	if d.Unfit {
+		unfit = 1
+	}
+	send(ch, descUnfit, prometheus.GaugeValue, unfit)
 	send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	if m.DataDirTotal > 0 {
 		send(ch, descFree, prometheus.GaugeValue, float64(m.DataDirFree))

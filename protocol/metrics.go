@@ -111,6 +111,7 @@ type DiskMetrics struct {
 	Files           uint64 // files made durable
 	Bytes           uint64 // bytes written
 	Stalls          uint64
+	Unfit           bool      // it hangs or is full, so that leaders should be at other nodes
 	Failures        uint64    // rounds in which something failed
 	RoundSeconds    Histogram // duration of write and sync
 	SyncSeconds     Histogram // duration of the sync alone

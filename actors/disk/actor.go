@@ -35,6 +35,7 @@ type runningRound struct {
 	*round
 	began   time.Duration
 	stalled bool // it has been reported
+	slow    bool // likewise
 }
 
 // waitTimer is the timer that ends the wait for siblings.
@@ -46,14 +47,15 @@ type waitTimer struct {
 
 // Options configures a Disk. Zero values mean the defaults named.
 type Options struct {
-	Dir          string        // any directory of the filesystem, open while Disk lives
-	SiblingWait  time.Duration // longest wait for siblings, 100 us
-	SyncInterval time.Duration // between background syncs of NoSync writes, 1 s; stalls are noticed as often
-	StallAfter   time.Duration // a round longer than that is reported, 10 s
-	Stalled      func(Stalled) // called on the actor's goroutine: it must not block
-	Failed       func(error)   // called once the actor has panicked; it refuses everything from then on
-	Reserve      *Reserve      // of the filesystem, which is looked at after each round; nil: none
-	BeforeSync   func()        // called on the worker before each sync, which it may hold up; none
+	Dir          string                              // any directory of the filesystem, open while Disk lives
+	SiblingWait  time.Duration                       // longest wait for siblings, 100 us
+	SyncInterval time.Duration                       // between background syncs of NoSync writes, 1 s; stalls are noticed as often
+	StallAfter   time.Duration                       // a round longer than that is reported, 10 s
+	Stalled      func(Stalled)                       // called on the actor's goroutine: it must not block
+	Slow         func(took time.Duration, over bool) // called likewise: a round takes longer than a second, or did; none
+	Failed       func(error)                         // called once the actor has panicked; it refuses everything from then on
+	Reserve      *Reserve                            // of the filesystem, which is looked at after each round; nil: none
+	BeforeSync   func()                              // called on the worker before each sync, which it may hold up; none
 	Logger       *slog.Logger
 	Stats        *Stats
 	Dispatcher   actor.Dispatcher // runs the mailbox; the library's default
@@ -76,6 +78,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Stalled == nil {
 		o.Stalled = func(Stalled) {}
+	}
+	if o.Slow == nil {
+		o.Slow = func(time.Duration, bool) {}
 	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
@@ -263,6 +268,9 @@ func (d *diskActor) endRound(r *round) []laneAnswer {
 	if d.running.stalled {
 		d.opt.Stalled(Stalled{Dir: d.opt.Dir, For: took, Froms: r.froms(), Over: true})
 	}
+	if d.running.slow {
+		d.opt.Slow(took, true)
+	}
 	d.running = runningRound{}
 	return d.queue.finish(r)
 }
@@ -288,6 +296,10 @@ func (d *diskActor) tick() {
 	d.armTick()
 	d.queue.flush()
 	took := d.opt.now() - d.running.began
+	if d.running.round != nil && !d.running.slow && took > slowAfter {
+		d.running.slow = true
+		d.opt.Slow(took, false)
+	}
 	if d.running.round != nil && !d.running.stalled && took > d.opt.StallAfter {
 		d.running.stalled = true
 		d.opt.Stats.stalls.Add(1)

@@ -24,6 +24,8 @@
 //   - A log that was closed before its turn, as the logs of deleted topics are,
 //     fails with logfile.ErrClosed. That is no failure of the disk: it is
 //     neither logged nor counted.
+//   - A round that runs longer than a second makes the filesystem unfit for leaders
+//     (Fitness) until half a minute after it has ended.
 //   - A round that runs longer than Options.StallAfter is reported once, and
 //     once more when it has ended after all. The actor itself never blocks on a
 //     file, except while it stops.

@@ -37,7 +37,8 @@ type Host interface {
 	DeleteCluster(name string, deadline time.Time) *protocol.Error
 	// DiskProblem is why nothing can be written at the moment, "" if it can.
 	DiskProblem() string
-	// SpaceProblem is why new records are refused for lack of space, "" if they are not.
+	// SpaceProblem is what is wrong with the disk: why new records are refused for lack of
+	// space, or that it is slow; "" if all is well.
 	SpaceProblem() string
 	// CountInto fills in what the process counts besides its partitions.
 	CountInto(m *protocol.Metrics)

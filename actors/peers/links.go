@@ -236,7 +236,8 @@ func (g *Group) Reachable(replica uint64) bool {
 	return ok
 }
 
-// MayLead reports whether a replica is running, and its node is not being drained.
+// MayLead reports whether a replica is running, and its node is not being drained, and has
+// not said that it is not fit.
 func (g *Group) MayLead(replica uint64) bool {
 	at, runs := (*g.running.Load())[replica]
 	switch p := g.links.peers; {
@@ -245,7 +246,7 @@ func (g *Group) MayLead(replica uint64) bool {
 	case p == nil:
 		return true
 	case at.PID != nil:
-		return !p.draining()
+		return !p.draining() && !p.unfit()
 	default:
 		return !p.isDrained(at.Node)
 	}

@@ -23,6 +23,7 @@ type Peers struct {
 	root     *actor.RootContext
 	log      *slog.Logger
 	draining func() bool // whether leadership is to leave this node
+	unfit    func() bool // whether that is because of its disk
 	link     *link.Links
 	leaders  *remote.Leaders // what is asked of leaders, there and here
 
@@ -47,12 +48,15 @@ type peerNode struct {
 	up   bool
 	is   link.Identity           // as it has said itself last
 	said map[string]*clusterSaid // by cluster id
+
+	unfit bool // it has said so itself
 }
 
 // New makes the peers of a node. Draining reports whether leadership is to leave this
-// node. Open is to be called before anything is sent.
-func New(system *actor.ActorSystem, log *slog.Logger, draining func() bool) *Peers {
-	p := &Peers{root: system.Root, log: log, draining: draining, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
+// node, unfit whether it is to do so because the node's disk hangs or is full. Open is to be
+// called before anything is sent.
+func New(system *actor.ActorSystem, log *slog.Logger, draining, unfit func() bool) *Peers {
+	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
 }
@@ -109,8 +113,17 @@ func (p *Peers) SetMembers(members []link.Peer, retired []string, drained map[li
 	p.link.SetPeers(members, retired)
 }
 
-// isDrained reports whether leadership is to leave a node.
-func (p *Peers) isDrained(id link.NodeID) bool { return (*p.drained.Load())[id] }
+// isDrained reports whether leadership is to leave a node, as the fleet's metadata says or
+// the node itself.
+func (p *Peers) isDrained(id link.NodeID) bool {
+	if (*p.drained.Load())[id] {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.nodes[id]
+	return n != nil && n.unfit
+}
 
 // CallPatience is how long another node may take to answer what takes no time.
 const CallPatience = 3 * time.Second

@@ -20,6 +20,7 @@ type announcement struct {
 	Brokers  []BrokerSaid  `json:"b,omitempty"`
 	Replicas []ReplicaSaid `json:"r,omitempty"`
 	Leaders  []LeaderSaid  `json:"l,omitempty"`
+	Unfit    bool          `json:"u,omitempty"` // of the node: leaders should be elsewhere
 }
 
 // BrokerSaid is the state of a broker.
@@ -110,6 +111,9 @@ func (p *Peers) announced(from link.NodeID, a *announcement) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(from)
+	if n.unfit = a.Unfit; a.Cluster == "" {
+		return // that was all
+	}
 	was := n.said[a.Cluster]
 	now := was.with(a)
 	n.said[a.Cluster] = now
@@ -195,6 +199,7 @@ func (p *Peers) Retell(node link.NodeID, l *Links) {
 // announce tells all nodes of a change. Whoever is not connected is told all when
 // it is.
 func (p *Peers) announce(a *announcement) {
+	a.Unfit = p.unfit()
 	body := wire.Encode(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,7 +211,7 @@ func (p *Peers) announce(a *announcement) {
 // sendAll tells a node all that runs here of a cluster. It is called with mu held,
 // so that no change is told before.
 func (p *Peers) sendAll(to link.NodeID, c *peerCluster) {
-	a := &announcement{Cluster: c.links.cluster, All: true, Brokers: c.links.brokersSaid()}
+	a := &announcement{Unfit: p.unfit(), Cluster: c.links.cluster, All: true, Brokers: c.links.brokersSaid()}
 	for key, g := range c.links.all() {
 		for replica := range g.Mailboxes() {
 			a.Replicas = append(a.Replicas, ReplicaSaid{key.TopicID, key.Partition, replica, true})
@@ -217,3 +222,7 @@ func (p *Peers) sendAll(to link.NodeID, c *peerCluster) {
 	}
 	p.link.Send(to, link.Control, wire.Announce, wire.Encode(a))
 }
+
+// SayFitness tells the other nodes whether this one is fit for leaders. Each announcement says
+// so again.
+func (p *Peers) SayFitness() { p.announce(&announcement{}) }

@@ -232,7 +232,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 		r.storage.feeds = &feeds{}
 		r.fx.RoleChanged = true
 	case !leads && r.leading != nil:
-		r.leading.stepDown(protocol.Unknownf("the leader changed before the record was committed"))
+		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the leader changed before the record was committed"))
 		r.leading = nil
 		r.endFeeds()
 		r.fx.RoleChanged = true

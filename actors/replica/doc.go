@@ -27,9 +27,9 @@
 //
 //   - Calls go one way: Replica calls leading, which calls nobody.
 //   - A pending entry is answered only when the entry of exactly its index and term
-//     is applied. When leadership goes, what was proposed is unknown; what was only
-//     gathered is refused with outcome none, so that the router may ask the next
-//     leader.
+//     is applied. When leadership goes, what was proposed is unknown, unless it is
+//     known to be committed by others (leading.stepDown); what was only gathered is
+//     refused with outcome none, so that the router may ask the next leader.
 //   - Responses of raft's storage messages leave in order, and only after a sync
 //     that began after all earlier writes of this replica.
 //   - A leader that hands over first lets its entries in flight end; otherwise each

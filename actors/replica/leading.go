@@ -51,6 +51,7 @@ type flushRequest struct {
 type handOver struct {
 	active bool
 	to     uint64 // the transferee until raft is told, then 0
+	now    bool   // nothing in flight is waited for
 	ticks  int    // since it began; after an election timeout it has failed
 }
 
@@ -286,7 +287,7 @@ func (l *leading) beginHandOver(to uint64) {
 // that no entry is in flight. It does so once for an attempt, and returns 0
 // otherwise.
 func (l *leading) nextTransfer() (to uint64) {
-	if l.handOver.active && len(l.pending) == 0 {
+	if l.handOver.active && (len(l.pending) == 0 || l.handOver.now) {
 		to, l.handOver.to = l.handOver.to, 0
 	}
 	return to
@@ -303,9 +304,15 @@ func (l *leading) handOverTick(electionTicks int) {
 }
 
 // stepDown answers everyone: what was proposed may or may not survive, what
-// was only gathered did not happen.
-func (l *leading) stepDown(unknown *protocol.Error) {
+// was only gathered did not happen. Entries up to committed were committed, by others,
+// while this replica led: they are what it has proposed, and only its own disk, which may hang,
+// had kept them from being applied.
+func (l *leading) stepDown(committed uint64, unknown *protocol.Error) {
 	for i := range l.pending {
+		if e := &l.pending[i]; e.index <= committed {
+			e.Answer()
+			continue
+		}
 		failAll(l.pending[i].proposals, unknown)
 	}
 	l.dropInFlight(unknown)

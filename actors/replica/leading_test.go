@@ -174,10 +174,33 @@ func TestStepDownTellsWhatMayHaveHappened(t *testing.T) {
 	l.put("b")
 	var read *protocol.Error
 	l.reads.add(func(err *protocol.Error) { read = err })
-	l.stepDown(protocol.Unknownf("the leader changed"))
+	l.stepDown(0, protocol.Unknownf("the leader changed"))
 	l.requireResults(map[byte]any{'a': protocol.OutcomeUnknown, 'b': protocol.OutcomeNone})
 	require.Equal(t, protocol.ErrNotLeader, read)
 	require.True(t, l.idle())
+}
+
+// What others have committed while it led is what the leader has proposed, though its own
+// disk does not have it.
+func TestStepDownKnowsWhatOthersHaveCommitted(t *testing.T) {
+	l := newLeader(t)
+	l.put("a")
+	l.propose(10, 100)
+	l.put("b")
+	l.propose(11, 101)
+	l.stepDown(10, protocol.Unknownf("the leader changed"))
+	l.requireResults(map[byte]any{'a': 100, 'b': protocol.OutcomeUnknown})
+}
+
+// A leader whose disk hangs waits for nothing.
+func TestHandOverNow(t *testing.T) {
+	l := newLeader(t)
+	l.put("a")
+	l.propose(10, 100)
+	l.beginHandOver(2)
+	l.handOver.now = true
+	require.EqualValues(t, 2, l.nextTransfer())
+	require.Zero(t, l.nextTransfer())
 }
 
 // A hand-over waits for what is in flight, refuses the rest, is told to raft

@@ -142,11 +142,19 @@ func (r *Replica) retryReads() {
 // the next leader. An attempt that comes to nothing ends after an election
 // timeout. It does nothing on a follower, when to is 0, or while another attempt
 // is under way.
-func (r *Replica) HandOver(to uint64) {
+func (r *Replica) HandOver(to uint64) { r.handOver(to, false) }
+
+// HandOverNow is HandOver that does not wait for entries in flight: this replica's disk
+// hangs. Of these, those that others have committed are answered when the leadership has
+// gone; what became of the rest is unknown then.
+func (r *Replica) HandOverNow(to uint64) { r.handOver(to, true) }
+
+func (r *Replica) handOver(to uint64, now bool) {
 	if r.leading == nil || to == 0 || r.leading.handOver.active {
 		return
 	}
 	r.leading.beginHandOver(to)
+	r.leading.handOver.now = now
 	r.transferLeader()
 	r.drain()
 }

@@ -351,7 +351,7 @@ func (r *Replica) Fail(err error) {
 	}
 	r.failed = err
 	if r.leading != nil {
-		r.leading.stepDown(protocol.Unknownf("the leader's storage failed"))
+		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the leader's storage failed"))
 		r.leading = nil
 	}
 	r.endFeeds()
@@ -364,7 +364,7 @@ func (r *Replica) Fail(err error) {
 func (r *Replica) Close() {
 	r.producers.ended()
 	if r.leading != nil {
-		r.leading.stepDown(protocol.Unknownf("the broker stopped before the record was committed"))
+		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the broker stopped before the record was committed"))
 		r.leading = nil
 	}
 	r.endFeeds()

@@ -1,0 +1,43 @@
+package disk
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestFitness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := uint64(1 << 40)
+		space := &Reserve{space: func() (uint64, uint64) { return free, 1 << 40 }}
+		stopped := make(chan struct{})
+		var told []string
+		f := WatchFitness(space, stopped, func(why string) { told = append(told, why) })
+		wait := func(d time.Duration) {
+			<-time.After(d)
+			synctest.Wait()
+		}
+		wait(time.Second)
+		assert.Empty(t, f.Reason())
+		f.Slow(1500*time.Millisecond, false)
+		assert.Contains(t, f.Reason(), "has not ended", "at once")
+		wait(2 * slowCalm)
+		assert.NotEmpty(t, f.Reason(), "for as long as it hangs")
+		f.Slow(70*time.Second, true)
+		wait(slowCalm - time.Second)
+		assert.Contains(t, f.Reason(), "took 1m10s", "and a while longer")
+		wait(2 * time.Second)
+		assert.Empty(t, f.Reason())
+		free = 1000
+		wait(time.Second)
+		assert.Contains(t, f.Reason(), "full")
+		free = 1 << 39
+		wait(time.Second)
+		assert.Empty(t, f.Reason())
+		close(stopped)
+		assert.Len(t, told, 4, "each change once: %q", told)
+	})
+	assert.Empty(t, (*Fitness)(nil).Reason())
+}
