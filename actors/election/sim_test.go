@@ -45,8 +45,17 @@ type sim struct {
 // what is sent on two in any.
 type lane struct {
 	from, to uint64
-	bulk     bool
+	kind     laneKind
 }
+
+type laneKind int
+
+const (
+	laneControl laneKind = iota
+	laneBulk
+	laneCatchUp
+	laneKinds
+)
 
 // simNode is a node with one replica, and does what the partition's actor does.
 type simNode struct {
@@ -58,6 +67,7 @@ type simNode struct {
 	member  Member
 	reaches map[uint64]bool // what it believes of the others
 	writes  []*replica.Write
+	reads   []*replica.Read // for followers that are far behind
 	ticks   int
 	boots   int
 }
@@ -106,7 +116,7 @@ func (n *simNode) start() {
 		Now: func() time.Time { return n.sim.clock }, Logger: slog.New(slog.DiscardHandler),
 	}, log, rec)
 	require.NoError(n.sim.t, err)
-	n.member, n.writes, n.ticks = Member{ID: n.id}, nil, 0
+	n.member, n.writes, n.reads, n.ticks = Member{ID: n.id}, nil, nil, 0
 	n.reaches = map[uint64]bool{n.id: true}
 	for _, o := range n.sim.nodes {
 		n.reaches[o.id] = n.sim.hears(n, o)
@@ -157,7 +167,7 @@ func (n *simNode) tell(said *Leaderless) {
 func (n *simNode) tellOthers(message any) {
 	for _, o := range n.sim.nodes {
 		if o != n && n.reaches[o.id] {
-			n.sim.send(lane{n.id, o.id, false}, message)
+			n.sim.send(lane{n.id, o.id, laneControl}, message)
 		}
 	}
 }
@@ -173,10 +183,20 @@ func (n *simNode) do(step func()) {
 		fx := n.rep.Take()
 		for i := range fx.Messages {
 			m := fx.Messages[i]
+			l := lane{n.id, m.To, laneControl}
+			if m.Type == raftpb.MsgApp && n.sim.rnd.Intn(2) == 0 {
+				l.kind = laneBulk
+			}
 			if n.reaches[m.To] {
-				n.sim.send(lane{n.id, m.To, m.Type == raftpb.MsgApp && n.sim.rnd.Intn(2) == 0}, m)
+				n.sim.send(l, m)
 			}
 		}
+		for _, m := range fx.Old {
+			if n.reaches[m.To] {
+				n.sim.send(lane{n.id, m.To, laneCatchUp}, m)
+			}
+		}
+		n.reads = append(n.reads, fx.Reads...)
 		n.writes = append(n.writes, fx.Writes...)
 		for i := range fx.Committed {
 			fx.Committed[i].Answer()
@@ -197,9 +217,18 @@ func (n *simNode) do(step func()) {
 	}
 }
 
-// disk makes durable what was written.
+// disk makes durable what was written, and reads what is asked for.
 func (n *simNode) disk() {
-	if n.rep == nil || len(n.writes) == 0 {
+	if n.rep == nil {
+		return
+	}
+	reads := n.reads
+	n.reads = nil
+	for _, rd := range reads {
+		rd.Do()
+		n.do(func() { n.rep.Fed(rd) })
+	}
+	if len(n.writes) == 0 {
 		return
 	}
 	for _, w := range n.writes {
@@ -273,8 +302,8 @@ func (s *sim) busy() []lane {
 	var lanes []lane
 	for _, from := range s.nodes {
 		for _, to := range s.nodes {
-			for _, bulk := range []bool{false, true} {
-				if l := (lane{from.id, to.id, bulk}); len(s.lanes[l]) > 0 {
+			for kind := range laneKinds {
+				if l := (lane{from.id, to.id, kind}); len(s.lanes[l]) > 0 {
 					lanes = append(lanes, l)
 				}
 			}
