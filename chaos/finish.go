@@ -75,12 +75,8 @@ func (w *world) finish(rounds int) (*result, error) {
 		res.Violations = append(res.Violations, checkQueue(q, logs[jobTopic], logs[q.dead])...)
 	}
 	res.Violations = append(res.Violations, checkOffsets(w.rec.offsets)...)
-	if len(w.nodes) > 1 {
-		more, terms, err := checkLeaders(w.nodes)
-		if err != nil {
-			return nil, err
-		}
-		res.Violations, res.Terms = append(res.Violations, more...), terms
+	if err := w.checkTerms(res); err != nil {
+		return nil, err
 	}
 	for _, d := range h.deliveries {
 		res.Delivered += len(d.offsets)

@@ -73,3 +73,13 @@ func checkLeaders(nodes []*server) ([]violation, int, error) {
 	}
 	return found, len(l), nil
 }
+
+// checkTerms adds to the result what checkLeaders finds in a fleet.
+func (w *world) checkTerms(res *result) error {
+	if len(w.nodes) < 2 {
+		return nil
+	}
+	found, terms, err := checkLeaders(w.nodes)
+	res.Violations, res.Terms = append(res.Violations, found...), terms
+	return err
+}
