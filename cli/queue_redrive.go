@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,12 @@ import (
 // deadHeader begins the names of the headers that dead letters have.
 const deadHeader = "ottla-dead-"
 
-// redrivePage is how many dead letters are read at once.
-const redrivePage = 100
+const (
+	// redrivePage is how many dead letters are read, and then put back, at once.
+	redrivePage = 500
+	// redriveLanes is how many of them are put back at the same time.
+	redriveLanes = 16
+)
 
 func newQueueRedrive(r *remote) *cobra.Command {
 	var cluster string
@@ -40,7 +45,7 @@ func newQueueRedrive(r *remote) *cobra.Command {
 			}
 			ctx, stop := r.context(cmd)
 			defer stop()
-			n, err := redrive(ctx, a, cluster, args[0], maxRecords)
+			n, err := redrive(ctx, r.p, a, cluster, args[0], maxRecords)
 			if n > 0 || err == nil {
 				fmt.Fprintf(r.p.stdout, "%s of queue %s put back\n", count(n, "dead letter"), args[0])
 			}
@@ -52,7 +57,7 @@ func newQueueRedrive(r *remote) *cobra.Command {
 }
 
 // redrive puts dead letters back, at most limit unless that is 0, and returns how many.
-func redrive(ctx context.Context, a *api, cluster, queue string, limit int) (n int, err error) {
+func redrive(ctx context.Context, p *process, a *api, cluster, queue string, limit int) (n int, err error) {
 	info, err := a.Group(ctx, cluster, queue)
 	if err != nil {
 		return 0, err
@@ -90,7 +95,9 @@ func redrive(ctx context.Context, a *api, cluster, queue string, limit int) (n i
 	d.poll = client.PollRequest{
 		Cluster: info.Cluster, Group: queue + ".redrive", Topics: slices.Sorted(maps.Keys(topics)), Wait: -1, MaxRecords: redrivePage,
 	}
-	err = d.run(ctx, limit)
+	note := newProgress(p, "dead letters", 0)
+	defer note.end()
+	err = d.run(ctx, limit, note)
 	return d.done, err
 }
 
@@ -103,7 +110,7 @@ type redriver struct {
 	done           int
 }
 
-func (d *redriver) run(ctx context.Context, limit int) error {
+func (d *redriver) run(ctx context.Context, limit int, note *progress) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 		defer cancel()
@@ -115,38 +122,104 @@ func (d *redriver) run(ctx context.Context, limit int) error {
 			return err
 		}
 		d.poll.ConsumerID = reply.ConsumerID
-		if len(reply.Messages) == 0 {
+		page := d.page(reply.Messages, limit)
+		if len(page) == 0 {
 			return nil
 		}
-		commit := map[protocol.TopicPartition]int64{}
-		ended := true
-		for i := range reply.Messages {
-			m := &reply.Messages[i]
-			at := protocol.TopicPartition{Topic: m.Topic, Partition: m.Partition}
-			if m.Offset >= d.ends[at] || limit > 0 && d.done == limit {
-				continue // it died meanwhile
-			}
-			if err = d.putBack(ctx, m); err != nil {
-				break
-			}
-			commit[at], ended = m.Offset+1, false
-		}
+		commit, err := d.putAllBack(ctx, page)
 		for at, offset := range commit {
 			if cerr := d.api.CommitOffsets(ctx, d.cluster, d.poll.Group, d.poll.ConsumerID, []client.PartitionOffset{{Topic: at.Topic, Partition: at.Partition, Offset: offset}}); cerr != nil && err == nil {
 				err = cerr
 			}
 		}
-		if err != nil || ended {
+		if err != nil {
 			return err
 		}
+		note.update(d.done, 0)
 	}
 	return nil
 }
 
+// page are the messages that were there at the beginning, up to as many of the queue's own
+// as are to be put back yet.
+func (d *redriver) page(messages []client.Message, limit int) (page []*client.Message) {
+	own := d.done
+	for i := range messages {
+		m := &messages[i]
+		if limit > 0 && own == limit {
+			break
+		}
+		if m.Offset >= d.ends[partitionOf(m)] {
+			continue // it died meanwhile
+		}
+		if d.isOwn(m) {
+			own++
+		}
+		page = append(page, m)
+	}
+	return page
+}
+
+// putAllBack puts messages back, several at the same time, those of a key in their order.
+// It returns up to where each partition is done with, and the first error.
+func (d *redriver) putAllBack(ctx context.Context, page []*client.Message) (commit map[protocol.TopicPartition]int64, err error) {
+	var lanes [redriveLanes][]*client.Message
+	for i, m := range page {
+		lane := i % redriveLanes
+		if !m.Key.IsNull() {
+			h := fnv.New32a()
+			_, _ = h.Write(m.Key.Bytes()) // a hash never fails
+			lane = int(h.Sum32() % redriveLanes)
+		}
+		lanes[lane] = append(lanes[lane], m)
+	}
+	commit = map[protocol.TopicPartition]int64{}
+	for _, m := range page {
+		commit[partitionOf(m)] = m.Offset + 1
+	}
+	ctx, cancel := context.WithCancel(ctx) // when one fails the others go no further
+	defer cancel()
+	var mu sync.Mutex
+	var putting sync.WaitGroup
+	for _, lane := range lanes {
+		putting.Go(func() {
+			for i, m := range lane {
+				failed := d.putBack(ctx, m)
+				mu.Lock()
+				if failed == nil {
+					if d.isOwn(m) {
+						d.done++
+					}
+					mu.Unlock()
+					continue
+				}
+				if err == nil {
+					err = failed
+				}
+				for _, left := range lane[i:] {
+					commit[partitionOf(left)] = min(commit[partitionOf(left)], left.Offset)
+				}
+				mu.Unlock()
+				cancel()
+				return
+			}
+		})
+	}
+	putting.Wait()
+	return commit, err
+}
+
+func partitionOf(m *client.Message) protocol.TopicPartition {
+	return protocol.TopicPartition{Topic: m.Topic, Partition: m.Partition}
+}
+
+// isOwn reports whether a dead letter is one of this queue.
+func (d *redriver) isOwn(m *client.Message) bool { return m.Headers[deadHeader+"group"] == d.queue }
+
 // putBack writes a dead letter to the topic that it is from, unless it is another
 // queue's.
 func (d *redriver) putBack(ctx context.Context, m *client.Message) error {
-	if m.Headers[deadHeader+"group"] != d.queue {
+	if !d.isOwn(m) {
 		return nil
 	}
 	topic := m.Headers[deadHeader+"topic"]
@@ -163,7 +236,6 @@ func (d *redriver) putBack(ctx context.Context, m *client.Message) error {
 	for tries := 0; ; tries++ {
 		_, err := d.api.ProduceOnce(ctx, d.cluster, topic, key, rec)
 		if err == nil {
-			d.done++
 			return nil
 		}
 		var said *client.Error

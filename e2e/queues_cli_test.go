@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,4 +134,72 @@ func TestGoConsumerOfAQueue(t *testing.T) {
 	info, err = c.AlterQueue(ctx, "w", ottla.QueueSpec{MaxDeliveries: 4})
 	require.NoError(t, err)
 	require.Equal(t, 4, info.MaxDeliveries)
+}
+
+// Many dead letters are put back several at a time, and still those of a key in their
+// order, each once, also where the command is ended in between.
+func TestRedriveOfManyDeadLetters(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.topic("many", 3)
+	s.must("", "queue", "create", "busy", "--topic", "many", "--max-deliveries", "1", "--ack-wait", "20s")
+	const n, keys = 1200, 40
+	var records []object
+	for i := range n {
+		records = append(records, object{"key": strconv.Itoa(i % keys), "value": i / keys})
+	}
+	s.post("/events", object{"topic": "many", "records": records}).want(http.StatusOK)
+	for left := n; left > 0; {
+		got := s.work("busy", "many", 500, 5*time.Second)
+		require.NotEmpty(t, got)
+		s.nack(object{"dead": true}, got...).want(http.StatusOK)
+		left -= len(got)
+	}
+	s.eventually(waitTimeout, "all are dead letters", func() error {
+		var sum int64
+		for _, p := range s.queueInfo("busy").Partitions {
+			sum += p.Dead
+		}
+		if sum != n {
+			return fmt.Errorf("%d of %d", sum, n)
+		}
+		return nil
+	})
+	back := 0
+	for _, limit := range []string{"1", "700", "0"} {
+		out := s.must("", "queue", "redrive", "busy", "--max-records", limit)
+		count, err := strconv.Atoi(strings.Fields(out)[0])
+		require.NoError(t, err, out)
+		back += count
+	}
+	assert.Equal(t, n, back)
+	next := map[string]int{}
+	for p := range 3 {
+		for at, end := int64(0), int64(0); ; {
+			var page struct {
+				Records []struct {
+					Offset     int64
+					Key, Value json.RawMessage
+				}
+				Next int64 `json:"next_offset"`
+				High int64 `json:"high_watermark"`
+			}
+			s.get(fmt.Sprintf("/topic/many/partitions/%d/records?offset=%d&max_records=1000", p, at)).want(http.StatusOK).as(&page)
+			end = page.High
+			for _, r := range page.Records {
+				value, err := strconv.Atoi(string(r.Value))
+				require.NoError(t, err)
+				key := fmt.Sprintf("%d %s", p, r.Key)
+				require.Equal(t, next[key]%(n/keys), value, "key %s, offset %d", r.Key, r.Offset)
+				next[key]++
+			}
+			if at = page.Next; at >= end {
+				break
+			}
+		}
+	}
+	assert.Len(t, next, keys)
+	for key, times := range next {
+		assert.Equal(t, 2*n/keys, times, "each value of %s once, and once again", key)
+	}
 }
