@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -130,8 +131,12 @@ func (s *partitionSpec) key() protocol.PartitionID {
 	return protocol.PartitionID{TopicID: s.id.TopicID, Partition: s.id.Partition}
 }
 
-// create makes the replica's first, empty log (see replica.Create).
+// create makes the replica's first, empty log (see replica.Create), in the directory of its
+// broker, which is not made: where that is not any more, nothing is to take its place.
 func (s *partitionSpec) create(env *environment) error {
+	if _, err := env.fs.Stat(filepath.Dir(s.dir)); err != nil {
+		return fmt.Errorf("directory of the broker: %w", err)
+	}
 	return replica.Create(env.fs, s.dir, s.id, s.founders, s.start, s.logOptions(env))
 }
 

@@ -124,7 +124,11 @@ func (p *partitionActor) trimLog(ctx actor.Context, m *routing.TrimLog) {
 		before = end
 	}
 	reply := func(err *protocol.Error) {
-		m.Reply.Put(routing.LogStart{Earliest: protocol.Offset(p.file.LogStart()), Err: err})
+		start := p.file.LogStart()
+		if err == nil {
+			start = max(start, before) // it may be committed by others, and not applied here
+		}
+		m.Reply.Put(routing.LogStart{Earliest: protocol.Offset(start), Err: err})
 	}
 	switch {
 	case p.compacts():

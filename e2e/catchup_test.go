@@ -34,6 +34,13 @@ func TestANewcomerIsFedAtThePace(t *testing.T) {
 	}
 	f.nodes[2].kill()
 	f.join("n4")
+	f.nodes[0].eventually(waitTimeout, "the lost node is not heard of", func() error {
+		var n struct{ State string }
+		if f.nodes[0].get("/nodes/3").want(http.StatusOK).loosely(&n); n.State != "unreachable" {
+			return fmt.Errorf("it is %s", n.State)
+		}
+		return nil
+	})
 	began := time.Now()
 	replaced := f.begin(f.nodes[0], http.MethodPost, "/nodes/3/replace", object{"with": 4})
 	f.nodes = append(f.nodes[:2:2], f.nodes[3])

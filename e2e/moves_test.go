@@ -165,7 +165,7 @@ func TestOperatingAFleet(t *testing.T) {
 		})
 	}
 	f.settle()
-	require.Equal(t, 10, typed)
+	require.Equal(t, 11, typed)
 }
 
 // settle waits until no task is under way.

@@ -57,6 +57,7 @@ type turn struct {
 // fed is a follower that is being fed.
 type fed struct {
 	peer  uint64
+	paced bool   // as of its last turn
 	bytes uint64 // granted so far
 	left  int64  // see Note
 	rate  float64
@@ -69,6 +70,7 @@ type Grant struct {
 	c     *CatchUp
 	feed  *fed
 	bytes int64
+	stop  func() bool // ends the wait for the end of the feed
 
 	released bool
 }
@@ -100,8 +102,8 @@ func (c *CatchUp) Take(feed context.Context, want Turn) *Grant {
 	if g.feed == nil { // it has ended just now
 		g.feed = &fed{}
 	}
-	c.mu.Unlock()
-	context.AfterFunc(feed, g.Release)
+	defer c.mu.Unlock()
+	g.stop = context.AfterFunc(feed, g.Release)
 	return g
 }
 
@@ -116,8 +118,9 @@ func (c *CatchUp) grant() {
 			c.feeds[t.feed] = &fed{peer: t.Peer, at: now}
 			context.AfterFunc(t.feed, func() { c.ended(t.feed) })
 		}
+		c.feeds[t.feed].paced = t.Paced
 		c.held += t.Bytes
-		c.charge(t.Bytes, now)
+		c.charge(t.Bytes, t.Paced, now)
 		close(t.granted)
 		return true
 	})
@@ -131,34 +134,40 @@ func (c *CatchUp) grant() {
 	}
 }
 
-// fits reports whether a turn has come. Locked.
+// fits reports whether a turn has come. Who is not paced is waited for, and does not wait
+// for others of its peer, which may take hours. Locked.
 func (c *CatchUp) fits(t *turn, now time.Time) bool {
 	if t.Paced && c.rate > 0 && now.Before(c.free) || c.held > 0 && c.held+t.Bytes > c.room {
 		return false
 	}
-	if c.feeds[t.feed] != nil {
+	if c.feeds[t.feed] != nil || !t.Paced {
 		return true
 	}
 	n := 0
 	for _, f := range c.feeds {
-		if f.peer == t.Peer {
+		if f.peer == t.Peer && f.paced {
 			n++
 		}
 	}
 	return n < catchUpFeeds
 }
 
-// charge has bytes paid for, or, if they are fewer than none, paid back. Locked.
-func (c *CatchUp) charge(bytes int64, now time.Time) {
+// charge has bytes paid for, or, if they are fewer than none, paid back. Those that are not
+// paced leave a debt of catchUpDebt at most. Locked.
+func (c *CatchUp) charge(bytes int64, paced bool, now time.Time) {
 	if c.rate == 0 {
 		return
 	}
 	if least := now.Add(-catchUpBurst); c.free.Before(least) {
 		c.free = least
 	}
-	c.free = c.free.Add(time.Duration(float64(bytes) / float64(c.rate) * float64(time.Second)))
-	if most := now.Add(catchUpDebt); c.free.After(most) {
+	before := c.free
+	c.free = before.Add(time.Duration(float64(bytes) / float64(c.rate) * float64(time.Second)))
+	if most := now.Add(catchUpDebt); !paced && c.free.After(most) {
 		c.free = most
+		if before.After(most) {
+			c.free = before
+		}
 	}
 }
 
@@ -182,7 +191,7 @@ func (g *Grant) Read(bytes int) {
 	g.c.held += more
 	g.c.bytes += uint64(bytes)
 	g.feed.bytes += uint64(bytes)
-	g.c.charge(more, g.c.now())
+	g.c.charge(more, g.feed.paced, g.c.now())
 	g.c.grant()
 }
 
@@ -192,6 +201,7 @@ func (g *Grant) Release() {
 	defer g.c.mu.Unlock()
 	if !g.released {
 		g.released = true
+		g.stop()
 		g.c.held -= g.bytes
 		g.c.grant()
 	}

@@ -78,7 +78,7 @@ func TestCatchUpFeedsSomeOfAPeerAtOnce(t *testing.T) {
 			ends = append(ends, end)
 			wg.Go(func() {
 				for range 2 {
-					if c.Take(feed, Turn{Peer: 7, Bytes: mib}) == nil {
+					if c.Take(feed, Turn{Peer: 7, Bytes: mib, Paced: true}) == nil {
 						return
 					}
 					mu.Lock()
@@ -90,7 +90,7 @@ func TestCatchUpFeedsSomeOfAPeerAtOnce(t *testing.T) {
 		}
 		other, end := context.WithCancel(t.Context())
 		defer end()
-		require.NotNil(t, c.Take(other, Turn{Peer: 8, Bytes: mib}), "another peer does not wait")
+		require.NotNil(t, c.Take(other, Turn{Peer: 8, Bytes: mib, Paced: true}), "another peer does not wait")
 		assert.Equal(t, []int{0, 0, 1, 1}, order)
 		assert.Equal(t, 2, c.Metrics().Waiting)
 		ends[2]() // it gives up before its turn
@@ -119,5 +119,69 @@ func TestCatchUpKnowsTheRate(t *testing.T) {
 		}
 		assert.InEpsilon(t, 8*mib, c.Rate(feed), 0.15)
 		assert.EqualValues(t, 21*mib, c.Metrics().Left)
+	})
+}
+
+// Who is waited for does not stand behind those who are fed for hours.
+func TestCatchUpOfVotersDoesNotWaitForLearners(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCatchUp(mib, time.Now)
+		feeds := make([]context.Context, catchUpFeeds)
+		for i := range feeds {
+			var end context.CancelFunc
+			feeds[i], end = context.WithCancel(t.Context())
+			defer end()
+			g, _ := take(c, feeds[i], Turn{Peer: 3, Bytes: mib, Paced: true})
+			g.Release()
+		}
+		for range 3 {
+			voter, end := context.WithCancel(t.Context())
+			defer end()
+			g, took := take(c, voter, Turn{Peer: 3, Bytes: mib})
+			assert.Zero(t, took)
+			g.Release()
+		}
+	})
+}
+
+// countingFeed counts what waits for its end, which never comes.
+type countingFeed struct {
+	context.Context
+	end   chan struct{}
+	waits int
+}
+
+func (f *countingFeed) Done() <-chan struct{} { return f.end }
+
+func (f *countingFeed) AfterFunc(func()) func() bool {
+	f.waits++
+	return func() bool {
+		f.waits--
+		return true
+	}
+}
+
+func TestCatchUpKeepsNothingOfPiecesThatWereReleased(t *testing.T) {
+	c := NewCatchUp(0, time.Now)
+	feed := &countingFeed{Context: t.Context(), end: make(chan struct{})}
+	for range 1000 {
+		c.Take(feed, Turn{Bytes: 1}).Release()
+	}
+	assert.Equal(t, 1, feed.waits, "that of the feed itself")
+}
+
+// The least pace that can be configured is kept, although one piece is more than a second.
+func TestCatchUpKeepsALowPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCatchUp(64<<10, time.Now)
+		feed, end := context.WithCancel(t.Context())
+		defer end()
+		began := time.Now()
+		for range 11 {
+			g, _ := take(c, feed, Turn{Bytes: 256 << 10, Paced: true})
+			g.Read(256 << 10)
+			g.Release()
+		}
+		assert.InDelta(t, 40, time.Since(began).Seconds(), 0.2)
 	})
 }

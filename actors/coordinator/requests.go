@@ -156,6 +156,9 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 		g.refuse(m, g.state.Stale("generation %d of group %q is not the current one", m.Generation, g.name))
 		return
 	}
+	if m.Stay { // no poll comes that would say so
+		recs = append(recs, g.state.Revived(g.now(), m.Consumer)...)
+	}
 	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
 	g.state.RenewLease(g.now(), m.Consumer)
 	switch {

@@ -69,8 +69,10 @@ func (f *Fitness) look() (why string, news bool) {
 	if f.slow || f.now().Before(f.until) {
 		why = f.why
 	} else {
-		why = f.space.Reason()
-		f.why = ""
+		if why = f.space.Reason(); why != "" {
+			f.until = f.now().Add(slowCalm) // space that comes and goes is not trusted either
+		}
+		f.why = why
 	}
 	f.reason.Store(&why)
 	news = f.said != (why != "")

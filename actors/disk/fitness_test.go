@@ -34,7 +34,9 @@ func TestFitness(t *testing.T) {
 		wait(time.Second)
 		assert.Contains(t, f.Reason(), "full")
 		free = 1 << 39
-		wait(time.Second)
+		wait(slowCalm - time.Second)
+		assert.Contains(t, f.Reason(), "full", "space that comes and goes is not trusted")
+		wait(2 * time.Second)
 		assert.Empty(t, f.Reason())
 		close(stopped)
 		assert.Len(t, told, 4, "each change once: %q", told)

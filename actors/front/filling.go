@@ -43,11 +43,15 @@ func (fr *Front) catchUp(cluster string) *protocol.CatchUp {
 		}
 		for _, id := range view.Filling {
 			p := view.Partitions[id]
-			if p == nil || p.Leader() == nil || len(replies) == maxFilling {
+			if p == nil || len(replies) == maxFilling {
+				continue
+			}
+			leader := p.Leader() // it may go at any time
+			if leader == nil {
 				continue
 			}
 			f := protocol.NewFuture[routing.PartitionState]()
-			p.Leader().Ask(&routing.DescribePartition{Reply: f})
+			leader.Ask(&routing.DescribePartition{Reply: f})
 			replies = append(replies, f)
 		}
 	}

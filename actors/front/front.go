@@ -124,7 +124,7 @@ func (fr *Front) For(a protocol.Access) *Front { return &Front{fr.shared, a} }
 
 // revoked reports whether the client has lost, while it waited, what it was let in
 // with. Nothing is delivered to it then.
-func (fr *Front) revoked() bool { return closed(fr.access.Who.Ended()) }
+func (fr *Front) revoked() bool { return fr.access.Who.Over(time.Now()) }
 
 // Nudge has reads that wait look whether their client has lost what it was let in
 // with.

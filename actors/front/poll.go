@@ -146,11 +146,14 @@ func (p *poll) Advance() (reply *protocol.PollReply, waits bool, err *protocol.E
 			return nil, true, nil
 		}
 	}
-	if !p.seated {
+	reply = p.reply
+	if p.seated { // who has the answer counts what it holds
+		p.reply, p.look.got = nil, gathered{}
+	} else {
 		p.unregister()
 		p.endHandle()
 	}
-	return p.reply, false, p.err
+	return reply, false, p.err
 }
 
 // step does what the state is for, and returns the next one. woken says that

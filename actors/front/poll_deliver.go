@@ -27,7 +27,7 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
-			From: from, Commit: commit, Stay: p.req.Stay, Number: p.number, Handle: p.share.handle, Reply: slot,
+			From: from, Commit: commit, Stay: p.stays(), Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupCursor) *protocol.Error { return a.Err })
 }
@@ -39,7 +39,7 @@ func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollSta
 	switch {
 	case err == nil:
 		next := p.answer(noted.Cursor)
-		if p.seated = p.req.Stay; p.seated {
+		if p.seated = p.stays(); p.seated {
 			p.reply.Seat = p
 		} else {
 			p.rememberPlace()

@@ -3,6 +3,7 @@ package front
 import (
 	"time"
 
+	"ottla/actors/level"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -11,6 +12,10 @@ import (
 // handle, and calls the poll as if it were parked, so that a new generation or a newer poll
 // of the consumer is not missed. The lease lasts for the session from then on, which is
 // longer than a stream waits.
+
+// stays reports whether the next poll is to go on from this one's delivery. Coordinators
+// at nodes of versions before do not keep polls that are answered.
+func (p *poll) stays() bool { return p.req.Stay && p.front.host.Level() >= level.Seats.Level }
 
 // goOn begins the next poll on the seat of the last one.
 func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Time) {
@@ -28,6 +33,8 @@ func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Ti
 		p.state = p.answerNothing()
 	case signal == routing.PollRebalanced || closed(p.share.routes.Changed()) && p.topicsChanged():
 		p.state = p.shareAgain()
+	case closed(p.share.routes.Changed()): // of another topic, or all routes were made anew
+		p.state = stateShare
 	default:
 		p.state = stateRead
 	}

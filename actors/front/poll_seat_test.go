@@ -167,3 +167,36 @@ func TestAStreamStaysOverAFailover(t *testing.T) {
 	p.resumed()
 	assert.EqualValues(t, 2, p.answered().Generation)
 }
+
+// An answer that was given is not kept by the seat: who sends it counts what it holds.
+func TestASeatKeepsNoRecords(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	leaders[0].append("1")
+	s := w.stream()
+	p := s.next()
+	s.took(p.answered())
+	assert.Nil(t, p.reply)
+	assert.Empty(t, p.look.got.records)
+}
+
+// Routes that were made anew, after a failure of the cluster's actor, are those that a
+// stream goes on with.
+func TestAStreamTakesNewRoutes(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	leaders[0].append("1")
+	s := w.stream()
+	s.took(s.next().answered())
+	again := *q
+	route := *routing.Of(q)
+	route.Partitions = []*routing.Partition{routing.NewPartition(protocol.PartitionID{TopicID: q.ID}, &w.replicas, 1)}
+	again.Route = &route
+	before := routing.Of(q).Partitions[0]
+	leadership := before.Leader()
+	route.Partitions[0].Set(leadership)
+	before.Clear(leadership) // whoever looks there finds nobody any more
+	w.publish(&again)
+	leaders[0].append("new")
+	assert.Equal(t, []string{"new"}, values(s.took(s.next().answered()).Records))
+}

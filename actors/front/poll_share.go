@@ -93,6 +93,9 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 			again.Again = true
 			ahead = &again
 		}
+		if mine != nil && mine.Again && p.req.Gone != nil && p.req.Gone() {
+			mine = nil // nothing is committed for nobody
+		}
 		return &routing.GroupPoll{
 			Consumer: p.req.ConsumerID, Topics: topics, SessionMs: p.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: p.req.After, Continue: p.req.Continue || joined,

@@ -24,7 +24,7 @@ func (g *State) DecideCommit(now int64, id protocol.ConsumerID, generation *prot
 	if err != nil {
 		return nil, err
 	}
-	return append(recs, g.revived(now, id)...), nil
+	return append(recs, g.Revived(now, id)...), nil
 }
 
 // DecideAck commits what a member acknowledges with its next poll: every

@@ -145,9 +145,9 @@ func (g *State) Expire(now int64) []metarecord.Record {
 	return g.memberRecords(now, action, marked)
 }
 
-// revived are the records of a member that commits although its lease had run out: it
+// Revived are the records of a member that commits although its lease had run out: it
 // is alive.
-func (g *State) revived(now int64, id protocol.ConsumerID) []metarecord.Record {
+func (g *State) Revived(now int64, id protocol.ConsumerID) []metarecord.Record {
 	gm := g.now.member(id)
 	if gm == nil || gm.LapsedAt == 0 {
 		return nil

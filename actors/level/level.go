@@ -38,6 +38,8 @@ var (
 	// Kafka's idempotent producers. Below the level they are forgotten where a table of
 	// producers is written down: a repetition of one is refused then, not recognized.
 	KafkaRequests = Feature{2, "earlier requests of Kafka's producers"}
+	// Seats are what streams of groups have at their coordinator between two polls.
+	Seats = Feature{2, "streams that stay at their group"}
 	// Rotations are tokens with two secrets.
 	Rotations = Feature{2, "rotations of tokens"}
 	// HashedKeys are tables that have hashes of Idempotency-Keys. Below the level partitions

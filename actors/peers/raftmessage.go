@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -54,9 +55,10 @@ func encodeRaft(m *raftpb.Message) (parts [][]byte, err error) {
 
 var errRaftMessage = errors.New("a raft message cannot be decoded")
 
-// decodeRaft decodes a message, which shares the memory of b from then on.
+// decodeRaft decodes a message, whose large entries share the memory of b from then on.
 func decodeRaft(b []byte) (m raftpb.Message, err error) {
 	var entries []raftpb.Entry
+	size := len(b)
 	rest := make([]byte, 0, 128) // what is no entry
 	for len(b) > 0 {
 		tag, field, after, ok := takeField(b)
@@ -71,6 +73,9 @@ func decodeRaft(b []byte) (m raftpb.Message, err error) {
 		e, ok := decodeEntry(field)
 		if !ok {
 			return m, errRaftMessage
+		}
+		if len(e.Data) < size/4 { // else it keeps the whole message in memory for as long as it is kept
+			e.Data = bytes.Clone(e.Data)
 		}
 		entries = append(entries, e)
 		b = after

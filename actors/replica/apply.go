@@ -232,7 +232,8 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 		r.storage.feeds = &feeds{}
 		r.fx.RoleChanged = true
 	case !leads && r.leading != nil:
-		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the leader changed before the record was committed"))
+		others := r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the leader changed before the record was committed"))
+		r.fx.Committed = append(r.fx.Committed, others...) // behind the owner's end of leading
 		r.leading = nil
 		r.endFeeds()
 		r.fx.RoleChanged = true

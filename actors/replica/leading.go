@@ -306,11 +306,17 @@ func (l *leading) handOverTick(electionTicks int) {
 // stepDown answers everyone: what was proposed may or may not survive, what
 // was only gathered did not happen. Entries up to committed were committed, by others,
 // while this replica led: they are what it has proposed, and only its own disk, which may hang,
-// had kept them from being applied.
-func (l *leading) stepDown(committed uint64, unknown *protocol.Error) {
+// had kept them from being applied. They are returned, to be answered when nobody reads here
+// any more, where they are not to be seen yet.
+func (l *leading) stepDown(committed uint64, unknown *protocol.Error) (others []PendingEntry) {
 	for i := range l.pending {
 		if e := &l.pending[i]; e.index <= committed {
-			e.Answer()
+			for j := range e.proposals {
+				if req := e.proposals[j].Request; req != nil && e.proposals[j].producer() != "" {
+					l.requestCommitted(e, req)
+				}
+			}
+			others = append(others, *e)
 			continue
 		}
 		failAll(l.pending[i].proposals, unknown)
@@ -320,6 +326,7 @@ func (l *leading) stepDown(committed uint64, unknown *protocol.Error) {
 	failAll(gathered, protocol.ErrNotLeader)
 	l.reads.fail(protocol.ErrNotLeader)
 	l.pending = nil
+	return others
 }
 
 // String helps in test failures.

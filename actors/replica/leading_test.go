@@ -188,7 +188,10 @@ func TestStepDownKnowsWhatOthersHaveCommitted(t *testing.T) {
 	l.propose(10, 100)
 	l.put("b")
 	l.propose(11, 101)
-	l.stepDown(10, protocol.Unknownf("the leader changed"))
+	others := l.stepDown(10, protocol.Unknownf("the leader changed"))
+	l.requireResults(map[byte]any{'b': protocol.OutcomeUnknown})
+	require.Len(t, others, 1)
+	others[0].Answer()
 	l.requireResults(map[byte]any{'a': 100, 'b': protocol.OutcomeUnknown})
 }
 

@@ -351,7 +351,7 @@ func (r *Replica) Fail(err error) {
 	}
 	r.failed = err
 	if r.leading != nil {
-		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the leader's storage failed"))
+		r.leading.stepDown(0, protocol.Unknownf("the leader's storage failed"))
 		r.leading = nil
 	}
 	r.endFeeds()
@@ -362,12 +362,15 @@ func (r *Replica) Fail(err error) {
 // Close answers everything that waits: what was proposed is unknown, what was
 // only gathered did not happen. The log stays open.
 func (r *Replica) Close() {
+	r.endFeeds()
 	r.producers.ended()
 	if r.leading != nil {
-		r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the broker stopped before the record was committed"))
+		others := r.leading.stepDown(r.storage.hard.Commit, protocol.Unknownf("the broker stopped before the record was committed"))
 		r.leading = nil
+		for i := range others {
+			others[i].Answer() // nobody reads here any more
+		}
 	}
-	r.endFeeds()
 	r.leaderID = 0
 }
 
