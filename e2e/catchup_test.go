@@ -55,12 +55,11 @@ func TestANewcomerIsFedAtThePace(t *testing.T) {
 			} `json:"catch_up"`
 		}
 		f.nodes[1].get("/tasks/" + replaced.ID).want(http.StatusOK).loosely(&at)
-		if at.CatchUp == nil || at.CatchUp.SecondsLeft == 0 {
+		// Two replicas may be fed at once for a moment: the new one, and one that the loss
+		// has left behind.
+		if c := at.CatchUp; c == nil || c.SecondsLeft == 0 || c.BytesLeft >= size+size/4 || c.BytesPerSecond > 2*pace || !said.MatchString(at.WaitingFor) {
 			return fmt.Errorf("%+v", at)
 		}
-		assert.Less(t, at.CatchUp.BytesLeft, int64(size+size/4))
-		assert.InDelta(t, pace, at.CatchUp.BytesPerSecond, pace)
-		assert.Regexp(t, said, at.WaitingFor)
 		return nil
 	})
 	f.awaitTask(replaced.ID, "done")
