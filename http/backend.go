@@ -36,6 +36,9 @@ type Backend interface {
 	Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.Error)
 	// Tasks lists what the fleet is doing or has done, the newest first.
 	Tasks() []protocol.TaskInfo
+	// Renew waits until this process knows all nodes and tasks of the fleet that existed
+	// when it was called; nothing is called unknown before. Errors: there is nobody to ask.
+	Renew() *protocol.Error
 	// Node is the number of this process in its fleet, 0 where there is none.
 	Node() uint64
 	// LeaderAddress is HOST:PORT of the node that leads a partition, "" where there is no

@@ -36,13 +36,21 @@ func (c *call) sendNode() *protocol.Error {
 	if err != nil {
 		return err
 	}
-	nodes, err := c.b.Nodes()
-	if err != nil {
-		return err
-	}
-	for i := range nodes {
-		if nodes[i].ID == id {
-			return c.sendJSON(fasthttp.StatusOK, &nodes[i])
+	for renewed := false; ; renewed = true {
+		nodes, err := c.b.Nodes()
+		if err != nil {
+			return err
+		}
+		for i := range nodes {
+			if nodes[i].ID == id {
+				return c.sendJSON(fasthttp.StatusOK, &nodes[i])
+			}
+		}
+		if renewed {
+			break
+		}
+		if err := c.b.Renew(); err != nil {
+			return err
 		}
 	}
 	return noNode(c.param("node"))
@@ -192,10 +200,18 @@ func getTask(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	tasks := c.b.Tasks()
-	for i := range tasks {
-		if tasks[i].ID == c.param("task") {
-			return c.sendJSON(fasthttp.StatusOK, &tasks[i])
+	for renewed := false; ; renewed = true {
+		tasks := c.b.Tasks()
+		for i := range tasks {
+			if tasks[i].ID == c.param("task") {
+				return c.sendJSON(fasthttp.StatusOK, &tasks[i])
+			}
+		}
+		if renewed {
+			break
+		}
+		if err := c.b.Renew(); err != nil {
+			return err
 		}
 	}
 	return protocol.Errorf(protocol.CodeTaskNotFound, "the fleet has no task %.100q", c.param("task"))

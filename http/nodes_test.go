@@ -53,8 +53,18 @@ func (f *fakeBackend) ResizeCluster(_ context.Context, name string, brokers int)
 	return &protocol.TaskInfo{ID: "s", Kind: "resize", State: protocol.TaskRunning, Cluster: name, Brokers: brokers}, nil
 }
 
+// Renew brings the task that this node does not know yet.
+func (f *fakeBackend) Renew() *protocol.Error {
+	f.renewed = true
+	return nil
+}
+
 func (f *fakeBackend) Tasks() []protocol.TaskInfo {
-	return []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
+	tasks := []protocol.TaskInfo{{ID: "t", Kind: "replace", State: protocol.TaskDone, Node: 1, With: 2, Moved: 3}}
+	if f.renewed {
+		tasks = append(tasks, protocol.TaskInfo{ID: "new", Kind: "replace", State: protocol.TaskRunning, Node: 1, With: 2})
+	}
+	return tasks
 }
 
 // RestoringTopic resolves a topic with "restorer" for the producer of that id.
@@ -63,7 +73,10 @@ func (f *fakeFleet) RestoringTopic(_, topic, producer string) (*protocol.Topic, 
 }
 
 // fakeFleet is a fleet as a whole.
-type fakeFleet struct{ level int }
+type fakeFleet struct {
+	level   int
+	renewed bool // see Renew
+}
 
 func (f *fakeFleet) Fleet() (*protocol.FleetInfo, *protocol.Error) {
 	return &protocol.FleetInfo{ID: "f", Nodes: 3, Versions: map[string]int{"0.1.0": 3}, Level: f.level, Offered: 2, Newest: 2, Held: true}, nil
@@ -166,6 +179,8 @@ func TestNodesAreDrainedAndReplaced(t *testing.T) {
 	}
 	assert.Contains(t, s.do("GET", "/tasks", "").body, `{"tasks":[{"id":"t","kind":"replace","state":"done","node":1,"with":2,"moved":3,"left":0,`)
 	assert.Equal(t, 200, s.do("GET", "/tasks/t", "").status)
+	assert.NotContains(t, s.do("GET", "/tasks", "").body, "new")
+	assert.Equal(t, 200, s.do("GET", "/tasks/new", "").status, "nothing is unknown before the node has asked")
 	assert.Contains(t, s.do("GET", "/tasks/u", "").body, "task_not_found")
 }
 

@@ -29,6 +29,12 @@ func (fr *Front) Tasks() []protocol.TaskInfo {
 	return tasks
 }
 
+// Renew waits until this process knows all of the fleet that existed when it was called.
+func (fr *Front) Renew() *protocol.Error {
+	_, err := fr.host.Settle(nil, time.Now().Add(settlePatience))
+	return err
+}
+
 // maxFilling is how many partitions are asked at most how far they are.
 const maxFilling = 1000
 
