@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,8 +11,9 @@ import (
 
 func TestFitness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		free := uint64(1 << 40)
-		space := &Reserve{space: func() (uint64, uint64) { return free, 1 << 40 }}
+		var free atomic.Uint64
+		free.Store(1 << 40)
+		space := &Reserve{space: func() (uint64, uint64) { return free.Load(), 1 << 40 }}
 		stopped := make(chan struct{})
 		var told []string
 		f := WatchFitness(space, stopped, func(why string) { told = append(told, why) })
@@ -30,10 +32,10 @@ func TestFitness(t *testing.T) {
 		assert.Contains(t, f.Reason(), "took 1m10s", "and a while longer")
 		wait(2 * time.Second)
 		assert.Empty(t, f.Reason())
-		free = 1000
+		free.Store(1000)
 		wait(time.Second)
 		assert.Contains(t, f.Reason(), "full")
-		free = 1 << 39
+		free.Store(1 << 39)
 		wait(slowCalm - time.Second)
 		assert.Contains(t, f.Reason(), "full", "space that comes and goes is not trusted")
 		wait(2 * time.Second)
