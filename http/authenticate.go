@@ -195,3 +195,28 @@ func mayRead(cluster string, topics []string, group string) func(*protocol.Princ
 		return nil
 	}
 }
+
+// turnPatience is how long a request waits for its turn.
+const turnPatience = 2 * time.Second
+
+// enter waits for the request's turn, if its client has many others under way. Error:
+// overloaded.
+func (c *call) enter() *protocol.Error {
+	who := c.who.Name()
+	switch {
+	case who == "":
+		return nil
+	case !c.srv.gate.Enter(who, c.began, turnPatience):
+		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, turnPatience)
+	}
+	c.entered = who
+	return nil
+}
+
+// leave lets other requests of the client in.
+func (c *call) leave() {
+	if c.entered != "" {
+		c.srv.gate.Leave(c.entered)
+		c.entered = ""
+	}
+}

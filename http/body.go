@@ -7,57 +7,65 @@ import (
 	"io"
 	"strings"
 
+	"ottla/http/budget"
 	"ottla/http/conn"
 	"ottla/protocol"
 )
 
-func (s *Server) bodyTooLarge() *protocol.Error {
-	return protocol.Errorf(protocol.CodeBodyTooLarge, "the body exceeds %d bytes", s.o.MaxBodyBytes).
-		With("limit", s.o.MaxBodyBytes)
+// intake is what all requests of a server share while they are read.
+type intake struct {
+	o      *Options
+	bytes  *budget.Budget // of request bodies in memory
+	ending func() bool    // whether the server shuts down
 }
 
-func (s *Server) tooManyBytes() *protocol.Error {
-	return protocol.Errorf(protocol.CodeTooManyRequests, "too many bytes of request bodies are in memory; send less at the same time").With("limit", s.bytes.Limit())
+func (in *intake) bodyTooLarge() *protocol.Error {
+	return protocol.Errorf(protocol.CodeBodyTooLarge, "the body exceeds %d bytes", in.o.MaxBodyBytes).
+		With("limit", in.o.MaxBodyBytes)
+}
+
+func (in *intake) tooManyBytes() *protocol.Error {
+	return protocol.Errorf(protocol.CodeTooManyRequests, "too many bytes of request bodies are in memory; send less at the same time").With("limit", in.bytes.Limit())
 }
 
 // readBody reads and decompresses the request's body into c.body. Memory is
 // taken from the byte budget before it is allocated, and grows only as bytes
 // arrive.
-func (c *call) readBody() *protocol.Error {
-	source := c.ctx.RequestBodyStream()
+func (q *request) readBody() *protocol.Error {
+	source := q.ctx.RequestBodyStream()
 	if source == nil {
 		return nil
 	}
-	size := c.ctx.Request.Header.ContentLength() // negative: chunked
+	size := q.ctx.Request.Header.ContentLength() // negative: chunked
 	if size == 0 {
 		return nil
 	}
 	var err *protocol.Error
-	if size > c.srv.o.MaxBodyBytes {
-		err = c.srv.bodyTooLarge()
+	if size > q.intake.o.MaxBodyBytes {
+		err = q.intake.bodyTooLarge()
 	} else {
-		c.buf, err = c.readAll(c.buf[:0], source, size)
+		q.buf, err = q.readAll(q.buf[:0], source, size)
 	}
 	if err != nil {
-		c.discard(source)
+		q.discard(source)
 		return err
 	}
-	c.body, c.bytesIn = c.buf, len(c.buf)
-	return c.decompress()
+	q.body, q.bytesIn = q.buf, len(q.buf)
+	return q.decompress()
 }
 
 // endOf reads the end of a body of which as much has come as may come.
-func (c *call) endOf(source io.Reader) *protocol.Error {
+func (q *request) endOf(source io.Reader) *protocol.Error {
 	var b [1]byte
 	for {
 		n, err := source.Read(b[:])
 		switch {
 		case n > 0:
-			return c.srv.bodyTooLarge()
+			return q.intake.bodyTooLarge()
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return c.unreadable(err)
+			return q.unreadable(err)
 		}
 	}
 }
@@ -73,18 +81,18 @@ const (
 // at most MaxBodyBytes if size is negative. What is announced is not taken from
 // the budget before it comes: a few clients that send none of it would keep all
 // others out.
-func (c *call) readAll(dst []byte, source io.Reader, size int) ([]byte, *protocol.Error) {
-	limit, taken := c.srv.o.MaxBodyBytes, 0
+func (q *request) readAll(dst []byte, source io.Reader, size int) ([]byte, *protocol.Error) {
+	limit, taken := q.intake.o.MaxBodyBytes, 0
 	for {
 		if len(dst) == limit {
-			return dst, c.endOf(source)
+			return dst, q.endOf(source)
 		}
 		if len(dst) == taken {
 			grown := min(max(2*taken, chunkBytes), limit)
 			if size >= 0 {
 				grown = min(max(2*taken, firstBytes), size)
 			}
-			if err := c.hold(grown-taken, grown); err != nil {
+			if err := q.hold(grown-taken, grown); err != nil {
 				return dst, err
 			}
 			if taken = grown; cap(dst) < taken {
@@ -101,7 +109,7 @@ func (c *call) readAll(dst []byte, source io.Reader, size int) ([]byte, *protoco
 			}
 		}
 		if err != nil {
-			return dst, c.unreadable(err)
+			return dst, q.unreadable(err)
 		}
 		if len(dst) == size {
 			return dst, nil
@@ -115,41 +123,41 @@ const discardShare = 4
 
 // discard reads the rest of a refused body, or closes the connection after the
 // answer if that is too much.
-func (c *call) discard(source io.Reader) {
-	if c.ctx.Response.ConnectionClose() {
+func (q *request) discard(source io.Reader) {
+	if q.ctx.Response.ConnectionClose() {
 		return // the body broke off
 	}
-	most := discardShare * c.srv.o.MaxBodyBytes
+	most := discardShare * q.intake.o.MaxBodyBytes
 	if announced, ok := source.(conn.Body); ok && announced.AtLeast() > most {
-		c.ctx.SetConnectionClose() // the client learns of it before it has sent everything
+		q.ctx.SetConnectionClose() // the client learns of it before it has sent everything
 		return
 	}
 	if _, err := io.CopyN(io.Discard, source, int64(most)+1); !errors.Is(err, io.EOF) {
-		c.ctx.SetConnectionClose()
+		q.ctx.SetConnectionClose()
 	}
 }
 
 // unreadable is the error for a body that broke off. The connection cannot be
 // used again.
-func (c *call) unreadable(err error) *protocol.Error {
-	c.ctx.SetConnectionClose()
+func (q *request) unreadable(err error) *protocol.Error {
+	q.ctx.SetConnectionClose()
 	switch {
-	case isTimeout(err) && c.srv.conns.Ending():
+	case isTimeout(err) && q.intake.ending():
 		return errEnding
 	case isTimeout(err):
-		return protocol.Errorf(protocol.CodeMalformed, "the body did not arrive within %s", c.srv.o.ReadTimeout)
+		return protocol.Errorf(protocol.CodeMalformed, "the body did not arrive within %s", q.intake.o.ReadTimeout)
 	}
 	return protocol.Errorf(protocol.CodeMalformed, "the body cannot be read: %v", err)
 }
 
 // hold takes n more bytes from the budget until the call is over, for something
 // that has all bytes with them.
-func (c *call) hold(n, all int) *protocol.Error {
-	b := c.srv.bytes
-	if all <= smallBytes && !b.Take(int64(n)) || all > smallBytes && !b.TakeOpen(c.held, int64(n)) {
-		return c.srv.tooManyBytes()
+func (q *request) hold(n, all int) *protocol.Error {
+	b := q.intake.bytes
+	if all <= smallBytes && !b.Take(int64(n)) || all > smallBytes && !b.TakeOpen(q.held, int64(n)) {
+		return q.intake.tooManyBytes()
 	}
-	c.held += int64(n)
+	q.held += int64(n)
 	return nil
 }
 
@@ -165,8 +173,8 @@ const (
 
 // media returns the media type of the body. If none is given, or that of a
 // form, which curl -d gives, a body that begins like JSON is taken for JSON.
-func (c *call) media() mediaType {
-	name, params, _ := bytes.Cut(c.ctx.Request.Header.ContentType(), []byte(";"))
+func (q *request) media() mediaType {
+	name, params, _ := bytes.Cut(q.ctx.Request.Header.ContentType(), []byte(";"))
 	name = bytes.TrimSpace(name)
 	if !utf8Charset(params) {
 		return mediaUnsupported
@@ -179,8 +187,8 @@ func (c *call) media() mediaType {
 	case bytes.EqualFold(name, []byte("application/octet-stream")), bytes.EqualFold(name, []byte("text/plain")):
 		return mediaRaw
 	case len(name) == 0, bytes.EqualFold(name, []byte("application/x-www-form-urlencoded")):
-		r := protocol.NewJSONReader(c.body)
-		if k := r.Kind(); k == '{' || k == '[' || len(c.body) == 0 {
+		r := protocol.NewJSONReader(q.body)
+		if k := r.Kind(); k == '{' || k == '[' || len(q.body) == 0 {
 			return mediaJSON
 		}
 	}
@@ -207,11 +215,11 @@ const byteOrderMark = "\ufeff"
 
 // dropByteOrderMark removes a byte order mark from the beginning of a body, unless
 // the body is a value byte for byte.
-func (c *call) dropByteOrderMark() {
-	bytewise := c.media() == mediaRaw || c.route == webhookPath && !isJSONType(c.ctx.Request.Header.ContentType()) ||
-		c.route == sourcePath // the signature is of what was sent
-	if bytes.HasPrefix(c.body, []byte(byteOrderMark)) && !bytewise {
-		c.body = c.body[len(byteOrderMark):]
+func (q *request) dropByteOrderMark() {
+	bytewise := q.media() == mediaRaw || q.route == webhookPath && !isJSONType(q.ctx.Request.Header.ContentType()) ||
+		q.route == sourcePath // the signature is of what was sent
+	if bytes.HasPrefix(q.body, []byte(byteOrderMark)) && !bytewise {
+		q.body = q.body[len(byteOrderMark):]
 	}
 }
 
@@ -233,13 +241,13 @@ func utf8Charset(params []byte) bool {
 
 // unsupportedMedia is the error for a body whose media type the route does not
 // take. It names those that it does.
-func (c *call) unsupportedMedia() *protocol.Error {
+func (q *request) unsupportedMedia() *protocol.Error {
 	taken := []string{"application/json"}
-	if c.route == eventsPath {
+	if q.route == eventsPath {
 		taken = append(append(taken, lineMedia...), "application/octet-stream", "text/plain")
 	}
 	given := "no content type is given, and the body does not begin like JSON, with { or ["
-	if text := bytes.TrimSpace(c.ctx.Request.Header.ContentType()); len(text) > 0 {
+	if text := bytes.TrimSpace(q.ctx.Request.Header.ContentType()); len(text) > 0 {
 		given = fmt.Sprintf("content type %.100q is not supported here", text)
 	}
 	return protocol.Errorf(protocol.CodeUnsupportedMediaType, "%s: use %s, in UTF-8", given, strings.Join(taken, ", ")).
@@ -247,9 +255,9 @@ func (c *call) unsupportedMedia() *protocol.Error {
 }
 
 // wantJSON refuses a body that is not JSON.
-func (c *call) wantJSON() *protocol.Error {
-	if len(c.body) > 0 && c.media() != mediaJSON {
-		return c.unsupportedMedia()
+func (q *request) wantJSON() *protocol.Error {
+	if len(q.body) > 0 && q.media() != mediaJSON {
+		return q.unsupportedMedia()
 	}
 	return nil
 }

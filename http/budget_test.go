@@ -25,13 +25,13 @@ func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 		require.NoError(t, err)
 	}
 	await := func(n int64) {
-		require.Eventually(t, func() bool { return h.s.bytes.Used() >= n }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return h.s.intake.bytes.Used() >= n }, patience, time.Millisecond)
 	}
 	for i := range 20 {
 		dial(postHead + fmt.Sprintf("Content-Length: %d\r\n\r\n{", limit))
 		await(int64(i+1) * firstBytes)
 	}
-	assert.EqualValues(t, 20*firstBytes, h.s.bytes.Used())
+	assert.EqualValues(t, 20*firstBytes, h.s.intake.bytes.Used())
 	large := `{"topic":"t","value":"` + strings.Repeat("x", limit/10) + `"}`
 	wantOK(t, h.do("POST", "/events", large), 200)
 
@@ -39,12 +39,12 @@ func TestAnnouncedBodiesHoldNothing(t *testing.T) {
 		dial(postHead + fmt.Sprintf("Content-Length: %d\r\n\r\n{", limit) + strings.Repeat(" ", 1<<20))
 	}
 	await(limit / 2)
-	for h.s.bytes.Take(smallBytes) { // small bodies may take everything but the reserve, too
-		if h.s.bytes.Used() > h.s.bytes.Open() {
-			h.s.bytes.Give(smallBytes)
+	for h.s.intake.bytes.Take(smallBytes) { // small bodies may take everything but the reserve, too
+		if h.s.intake.bytes.Used() > h.s.intake.bytes.Open() {
+			h.s.intake.bytes.Give(smallBytes)
 			break
 		}
-		defer h.s.bytes.Give(smallBytes)
+		defer h.s.intake.bytes.Give(smallBytes)
 	}
 	wantError(t, h.do("POST", "/events", large), 429, "too_many_requests")
 	wantOK(t, h.do("POST", "/events", `{"topic":"t","value":"`+strings.Repeat("x", smallBytes/2)+`"}`), 200)

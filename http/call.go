@@ -2,15 +2,14 @@ package http
 
 import (
 	"bytes"
-	"net/url"
+	"context"
+	"fmt"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"ottla/http/budget"
 	"ottla/http/conn"
 	"ottla/protocol"
 )
@@ -37,33 +36,27 @@ var (
 
 // call is one request on its way through the front end. Calls are used again:
 // nothing of one may be kept after its handler has returned.
+//
+// What was sent is the request, which knows neither the broker nor the answer. A
+// produce request has records besides, which the decoder makes of it.
 type call struct {
-	srv      *Server
-	ctx      *fasthttp.RequestCtx
-	client   *client             // who sent it
-	who      *protocol.Principal // as which it was sent; nil where nobody is asked
-	b        Backend             // as that one may use it
-	own      client              // is the client in a test that calls a handler without a connection
-	body     []byte              // the request's body, decompressed; aliases buf
-	buf      []byte
-	scratch  []byte   // tokens made of parts of the body
-	records  []record // of a produce request
+	request
+	decoder
 	produced produce
-	held     int64            // bytes taken from the server's budget
-	bytesIn  int              // of the body as it came
-	code     string           // of the error that was answered
-	failed   protocol.Outcome // likewise
-	route    string           // as in the table of routes
-	began    time.Time
+
+	srv    *Server
+	client *client             // who sent it
+	who    *protocol.Principal // as which it was sent; nil where nobody is asked
+	b      Backend             // as that one may use it
+	own    client              // is the client in a test that calls a handler without a connection
+	code   string              // of the error that was answered
+	failed protocol.Outcome    // likewise
 
 	done      func(*call) // is to be called when the answer is there
 	suspended bool        // the answer is waited for, and done is called later
 	streams   bool        // the answer is a stream
 	entered   string      // as whom the request has passed the gate; empty: it has not
 }
-
-// keepBytes is the largest buffer that is kept for other requests, in bytes.
-const keepBytes = 64 << 10
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 	c := s.calls.Get().(*call)
@@ -78,7 +71,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 func (s *Server) release(c *call) {
 	c.leave()
 	if c.held > 0 {
-		s.bytes.Give(c.held)
+		s.intake.bytes.Give(c.held)
 	}
 	if c.client == &c.own {
 		c.own.answer.Release()
@@ -87,7 +80,10 @@ func (s *Server) release(c *call) {
 	conn.Spoil(c.buf[:cap(c.buf)])
 	conn.Spoil(c.scratch[:cap(c.scratch)])
 	clear(c.records)
-	next := call{srv: s, buf: c.buf[:0], scratch: c.scratch[:0], records: c.records[:0]}
+	next := call{
+		srv: s, request: request{intake: &s.intake, buf: c.buf[:0]},
+		decoder: decoder{limits: &s.o, scratch: c.scratch[:0], records: c.records[:0]},
+	}
 	if cap(next.buf) > keepBytes {
 		next.buf = nil
 	}
@@ -99,31 +95,6 @@ func (s *Server) release(c *call) {
 	}
 	*c = next
 	s.calls.Put(c)
-}
-
-// turnPatience is how long a request waits for its turn.
-const turnPatience = 2 * time.Second
-
-// enter waits for the request's turn, if its client has many others under way. Error:
-// overloaded.
-func (c *call) enter() *protocol.Error {
-	who := c.who.Name()
-	switch {
-	case who == "":
-		return nil
-	case !c.srv.gate.Enter(who, c.began, turnPatience):
-		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, turnPatience)
-	}
-	c.entered = who
-	return nil
-}
-
-// leave lets other requests of the client in.
-func (c *call) leave() {
-	if c.entered != "" {
-		c.srv.gate.Leave(c.entered)
-		c.entered = ""
-	}
 }
 
 // wrap makes a handler of fasthttp's of a route.
@@ -213,15 +184,6 @@ func (c *call) begin() {
 	h.SetCanonical(requestIDKey, id)
 }
 
-// nameLeader says where the leader of a partition is, in a fleet.
-func (c *call) nameLeader(t *protocol.Topic, partition int) {
-	if address := c.b.LeaderAddress(t, partition); address != "" {
-		c.ctx.Response.Header.Set(leaderHeader, address)
-	}
-}
-
-func (c *call) requestID() []byte { return c.ctx.Response.Header.Peek(requestIDHeader) }
-
 func saneRequestID(id []byte) bool {
 	if len(id) == 0 || len(id) > 128 {
 		return false
@@ -236,68 +198,33 @@ func saneRequestID(id []byte) bool {
 	return true
 }
 
-// out returns an empty buffer for the answer's body, to be given to send.
-func (c *call) out() []byte { return c.ctx.Response.SwapBody(nil)[:0] }
+// deadline is when a request that begins now must have its answer.
+func (c *call) deadline() time.Time { return time.Now().Add(c.srv.o.RequestTimeout) }
 
-// send answers with body, which began with out.
-func (c *call) send(status int, body []byte) {
-	resp := &c.ctx.Response
-	resp.SetStatusCode(status)
-	resp.Header.SetContentType("application/json")
-	if cap(body) > keepBytes {
-		// fasthttp would keep the buffer for as long as the response is used again.
-		resp.SetBodyRaw(body)
-		return
-	}
-	resp.SwapBody(body)
+// timeout returns a context for a change that begins now.
+func (c *call) timeout() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), c.deadline())
 }
 
-// sendNothing answers 204.
-func (c *call) sendNothing() {
-	c.ctx.Response.ResetBody()
-	c.ctx.Response.SetStatusCode(fasthttp.StatusNoContent)
+// arrived is when the whole request was here: when it began to be handled, if no
+// part of it had to be waited for.
+func (c *call) arrived() time.Time {
+	if s := c.client.session; s != nil && !s.Waited() {
+		return c.began
+	}
+	return time.Now()
 }
 
-// param returns a part of the path, decoded, in memory of its own.
-func (c *call) param(name string) string {
-	raw, _ := c.ctx.UserValue(name).(string)
-	decoded, err := url.PathUnescape(raw)
-	if err != nil {
-		return strings.Clone(raw)
-	}
-	return strings.Clone(decoded)
+func panicAnswer(p any) answerFunc {
+	stack := debug.Stack()
+	return func(c *call) *protocol.Error { return c.panicked(p, stack) }
 }
 
-// nameParam returns a part of the path that must be a valid name.
-func (c *call) nameParam(name string) (string, *protocol.Error) {
-	v := c.param(name)
-	if !protocol.ValidName(v) {
-		return "", invalidName(name, v)
-	}
-	return v, nil
-}
-
-// account counts the answer as it will be sent. An answer to a request that
-// changed nothing is replaced by an error when it is large and finds no room.
-func (c *call) account(refusable bool) {
-	resp := &c.ctx.Response
-	if c.streams {
-		return
-	}
-	body, share := resp.Body(), &c.client.answer
-	n := int64(len(body))
-	if n > keepBytes {
-		n = int64(cap(body)) // the buffer is not used again for others
-	}
-	switch {
-	case share.Held() > 0:
-		share.Set(n)
-	case n <= budget.SmallAnswer:
-	case !refusable || resp.StatusCode() != fasthttp.StatusOK:
-		share.Set(n)
-	default:
-		if err := share.SetIfFree(n); err != nil {
-			c.fail(err)
-		}
-	}
+// panicked reports a panic of a handler.
+func (c *call) panicked(p any, stack []byte) *protocol.Error {
+	c.srv.log.Error("panic in a handler", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
+		"request_id", string(c.requestID()), "panic", fmt.Sprint(p), "stack", string(stack))
+	e := protocol.Errorf(protocol.CodeInternal, "internal error")
+	e.Outcome = protocol.OutcomeUnknown
+	return e
 }

@@ -79,7 +79,7 @@ func (cl *client) Continue(ctx *fasthttp.RequestCtx) bool {
 	if ctx.Request.Header.ContentLength() <= cl.srv.o.MaxBodyBytes {
 		return true
 	}
-	cl.refuse(ctx, cl.srv.bodyTooLarge())
+	cl.refuse(ctx, cl.srv.intake.bodyTooLarge())
 	return false
 }
 
@@ -112,7 +112,7 @@ func (s *Server) transportError(reason error) *protocol.Error {
 		return protocol.Errorf(protocol.CodeLimitExceeded, "the request line and the headers exceed %d bytes", s.o.MaxHeaderBytes).
 			With("limit", s.o.MaxHeaderBytes)
 	case errors.Is(reason, conn.ErrNoBytes):
-		return s.tooManyBytes()
+		return s.intake.tooManyBytes()
 	case isTimeout(reason) && s.conns.Ending():
 		return errEnding
 	case isTimeout(reason):

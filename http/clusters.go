@@ -3,37 +3,11 @@ package http
 import (
 	"context"
 	"math"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"ottla/protocol"
 )
-
-// deadline is when a request that begins now must have its answer.
-func (c *call) deadline() time.Time { return time.Now().Add(c.srv.o.RequestTimeout) }
-
-// timeout returns a context for a change that begins now.
-func (c *call) timeout() (context.Context, context.CancelFunc) {
-	return context.WithDeadline(context.Background(), c.deadline())
-}
-
-// setOneOf takes one of words.
-func setOneOf(dst **string, words ...string) func(string, value) *protocol.Error {
-	return func(field string, v value) *protocol.Error {
-		var s string
-		if err := setText(&s)(field, v); err != nil {
-			return err
-		}
-		for _, w := range words {
-			if s == w {
-				*dst = &s
-				return nil
-			}
-		}
-		return protocol.Errorf(protocol.CodeNotAllowed, "%s must be one of %q", field, words).With("field", field)
-	}
-}
 
 func postCluster(c *call) *protocol.Error {
 	spec := &protocol.ClusterSpec{}
@@ -71,14 +45,6 @@ func getClusters(c *call) *protocol.Error {
 		clusters[i].Brokers = orEmpty(clusters[i].Brokers)
 	}
 	return sendList(c, &p, "clusters", clusters, func(r *protocol.ClusterInfo) string { return r.Name })
-}
-
-// clusterOf returns the cluster in the path. The query must be empty.
-func (c *call) clusterOf() (string, *protocol.Error) {
-	if err := c.bindQuery(); err != nil {
-		return "", err
-	}
-	return c.nameParam("cluster")
 }
 
 func getCluster(c *call) *protocol.Error {
@@ -133,12 +99,12 @@ func deleteCluster(c *call) *protocol.Error {
 	return nil
 }
 
-func stopBroker(c *call) *protocol.Error  { return c.switchBroker(c.b.StopBroker) }
-func startBroker(c *call) *protocol.Error { return c.switchBroker(c.b.StartBroker) }
+func stopBroker(c *call) *protocol.Error  { return switchBroker(c, c.b.StopBroker) }
+func startBroker(c *call) *protocol.Error { return switchBroker(c, c.b.StartBroker) }
 
 // switchBroker stops or starts the broker in the path. The body may be empty or
 // an empty object.
-func (c *call) switchBroker(do func(context.Context, string, int) (*protocol.BrokerInfo, *protocol.Error)) *protocol.Error {
+func switchBroker(c *call, do func(context.Context, string, int) (*protocol.BrokerInfo, *protocol.Error)) *protocol.Error {
 	cluster, err := c.clusterOf()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strconv"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -56,8 +55,8 @@ var (
 
 // decompress undoes the body's Content-Encoding. The size limit and the byte
 // budget apply while it grows, so a bomb costs no more than any other body.
-func (c *call) decompress() *protocol.Error {
-	encoding := bytes.TrimSpace(c.ctx.Request.Header.PeekCanonical(contentEncodingKey))
+func (q *request) decompress() *protocol.Error {
+	encoding := bytes.TrimSpace(q.ctx.Request.Header.PeekCanonical(contentEncodingKey))
 	if len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
 		return nil
 	}
@@ -66,30 +65,30 @@ func (c *call) decompress() *protocol.Error {
 		err   *protocol.Error
 	)
 	switch {
-	case len(c.ctx.Request.Header.PeekAll("Content-Encoding")) > 1:
+	case len(q.ctx.Request.Header.PeekAll("Content-Encoding")) > 1:
 		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "more than one content encoding")
 	case bytes.EqualFold(encoding, []byte("gzip")), bytes.EqualFold(encoding, []byte("x-gzip")): // the same, RFC 9110 8.4.1.3
-		plain, err = c.gunzip()
+		plain, err = q.gunzip()
 	case bytes.EqualFold(encoding, []byte("zstd")):
-		plain, err = c.unzstd()
+		plain, err = q.unzstd()
 	default:
 		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "content encoding %.40q is not supported", encoding)
 	}
-	c.body = plain
+	q.body = plain
 	return err
 }
 
-func (c *call) gunzip() ([]byte, *protocol.Error) {
+func (q *request) gunzip() ([]byte, *protocol.Error) {
 	r, ok := gzipReaders.Get().(*gzip.Reader)
 	if !ok {
 		r = new(gzip.Reader)
 	}
-	m := gzipMembers{r: r, packed: bytes.NewReader(c.body)}
+	m := gzipMembers{r: r, packed: bytes.NewReader(q.body)}
 	if err := m.next(); err != nil {
 		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid gzip: %v", err)
 	}
 	defer gzipReaders.Put(r)
-	return c.readAll(nil, corruptReader{&m, "gzip"}, -1)
+	return q.readAll(nil, corruptReader{&m, "gzip"}, -1)
 }
 
 // gzipMembers reads the members of a gzip file one by one. Left to itself,
@@ -125,28 +124,28 @@ func (m *gzipMembers) Read(p []byte) (int, error) {
 // unzstd takes the window from the byte budget while it decodes. The first frame
 // says which class of decoder is needed, and no other frame may need a larger
 // one.
-func (c *call) unzstd() ([]byte, *protocol.Error) {
+func (q *request) unzstd() ([]byte, *protocol.Error) {
 	readers, window := zstdReaders, zstdSmallWindow
 	var first zstd.Header
-	if first.Decode(c.body) == nil && first.WindowSize > zstdSmallWindow {
+	if first.Decode(q.body) == nil && first.WindowSize > zstdSmallWindow {
 		readers, window = zstdLargeReaders, zstdWindow
 	}
 	if first.WindowSize > zstdWindow {
 		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid zstd: it needs a window above %d bytes", zstdWindow)
 	}
-	if err := c.hold(window, window); err != nil {
+	if err := q.hold(window, window); err != nil {
 		return nil, err
 	}
 	defer func() {
-		c.held -= int64(window)
-		c.srv.bytes.Give(int64(window))
+		q.held -= int64(window)
+		q.intake.bytes.Give(int64(window))
 	}()
 	r := readers.Get().(*zstd.Decoder)
 	defer readers.Put(r)
-	if err := r.Reset(bytes.NewReader(c.body)); err != nil {
+	if err := r.Reset(bytes.NewReader(q.body)); err != nil {
 		return nil, protocol.Errorf(protocol.CodeMalformed, "the body is not valid zstd: %v", err)
 	}
-	return c.readAll(nil, corruptReader{r, "zstd"}, -1)
+	return q.readAll(nil, corruptReader{r, "zstd"}, -1)
 }
 
 // corruptReader is a decoder whose errors name its encoding.
@@ -163,85 +162,9 @@ func (r corruptReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// compressResponse compresses a large answer if the client accepts it.
-func (c *call) compressResponse() {
-	resp := &c.ctx.Response
-	if c.streams || len(resp.Body()) <= compressFrom || len(resp.Header.ContentEncoding()) > 0 {
-		return
-	}
-	resp.Header.Add("Vary", "Accept-Encoding")
-	encoding := chooseEncoding(c.ctx.Request.Header.Peek("Accept-Encoding"))
-	if encoding == "" {
-		return
-	}
-	var out bytes.Buffer
-	out.Grow(len(resp.Body()) / 4)
-	var err error
-	if encoding == "zstd" {
-		w := zstdWriters.Get().(*zstd.Encoder)
-		w.Reset(&out)
-		err = writeAll(w, resp.Body())
-		zstdWriters.Put(w)
-	} else {
-		w := gzipWriters.Get().(*gzip.Writer)
-		w.Reset(&out)
-		err = writeAll(w, resp.Body())
-		gzipWriters.Put(w)
-	}
-	if err != nil {
-		return // the plain answer is still there
-	}
-	resp.Header.Set("Content-Encoding", encoding)
-	resp.SetBodyRaw(out.Bytes())
-	c.client.releaseRendered()
-}
-
 func writeAll(w io.WriteCloser, b []byte) error {
 	if _, err := w.Write(b); err != nil {
 		return err
 	}
 	return w.Close()
-}
-
-// chooseEncoding returns what an Accept-Encoding header prefers: "zstd" (also if
-// it likes both equally), "gzip", or "" for neither.
-func chooseEncoding(accept []byte) string {
-	best, bestQ := "", 0.0
-	for len(accept) > 0 {
-		var item []byte
-		item, accept, _ = bytes.Cut(accept, []byte(","))
-		name, params, _ := bytes.Cut(item, []byte(";"))
-		q := quality(params)
-		switch name = bytes.TrimSpace(name); {
-		case bytes.EqualFold(name, []byte("zstd")) && q > 0 && q >= bestQ:
-			best, bestQ = "zstd", q
-		case bytes.EqualFold(name, []byte("gzip")) && q > bestQ:
-			best, bestQ = "gzip", q
-		}
-	}
-	return best
-}
-
-// acceptsGzip reports whether an Accept-Encoding header names gzip.
-func acceptsGzip(accept []byte) bool {
-	for item := range bytes.SplitSeq(accept, []byte(",")) {
-		name, params, _ := bytes.Cut(item, []byte(";"))
-		if bytes.EqualFold(bytes.TrimSpace(name), []byte("gzip")) {
-			return quality(params) > 0
-		}
-	}
-	return false
-}
-
-// quality is the weight that an item of an Accept header has, from 0 to 1.
-func quality(params []byte) float64 {
-	name, weight, ok := bytes.Cut(bytes.TrimSpace(params), []byte("="))
-	if !ok || !bytes.EqualFold(bytes.TrimSpace(name), []byte("q")) {
-		return 1
-	}
-	q, err := strconv.ParseFloat(string(bytes.TrimSpace(weight)), 64)
-	if err != nil {
-		return 0
-	}
-	return q
 }

@@ -171,8 +171,8 @@ func FuzzConnection(f *testing.F) {
 		case <-time.After(patience):
 			t.Fatal("hangs")
 		}
-		if log.Len() > 0 || s.bytes.Used() != 0 || s.parked.Used() != 0 {
-			t.Fatalf("%s; %d bytes and %d places are held", log.String(), s.bytes.Used(), s.parked.Used())
+		if log.Len() > 0 || s.intake.bytes.Used() != 0 || s.parked.Used() != 0 {
+			t.Fatalf("%s; %d bytes and %d places are held", log.String(), s.intake.bytes.Used(), s.parked.Used())
 		}
 		checkAnswers(t, raw.written.Bytes(), executed)
 		checkExecuted(t, in, executed)

@@ -1,8 +1,6 @@
 package http
 
 import (
-	"bytes"
-
 	"github.com/valyala/fasthttp"
 
 	"ottla/console"
@@ -21,7 +19,7 @@ func getRoot(c *call) *protocol.Error {
 	h := &c.ctx.Response.Header
 	h.Add("Vary", "Accept")
 	if c.prefersHTML() {
-		return c.sendConsole()
+		return sendConsole(c)
 	}
 	return c.sendJSON(fasthttp.StatusOK, struct {
 		Name    string            `json:"name"`
@@ -33,25 +31,9 @@ func getRoot(c *call) *protocol.Error {
 	}})
 }
 
-// prefersHTML reports whether the Accept header names HTML, as browsers do when they
-// open a page, and JSON not before it.
-func (c *call) prefersHTML() bool {
-	for item := range bytes.SplitSeq(c.ctx.Request.Header.Peek("Accept"), []byte(",")) {
-		item, params, _ := bytes.Cut(item, []byte(";"))
-		switch item = bytes.TrimSpace(item); {
-		case quality(params) == 0: // not acceptable
-		case bytes.EqualFold(item, []byte("text/html")), bytes.EqualFold(item, []byte("application/xhtml+xml")):
-			return true
-		case bytes.EqualFold(item, []byte("application/json")):
-			return false
-		}
-	}
-	return false
-}
-
 // sendConsole sends a browser to the page. The address is relative, for the sake of
 // proxies.
-func (c *call) sendConsole() *protocol.Error {
+func sendConsole(c *call) *protocol.Error {
 	c.ctx.Response.Header.Set("Location", "console/")
 	c.ctx.Response.ResetBody()
 	c.ctx.Response.SetStatusCode(fasthttp.StatusFound)
@@ -59,14 +41,14 @@ func (c *call) sendConsole() *protocol.Error {
 }
 
 // getConsole answers with the page.
-func getConsole(c *call) *protocol.Error { return c.sendFile(console.Index) }
+func getConsole(c *call) *protocol.Error { return sendFile(c, console.Index) }
 
 // getConsoleFile answers with a file of the page.
-func getConsoleFile(c *call) *protocol.Error { return c.sendFile(c.param("file")) }
+func getConsoleFile(c *call) *protocol.Error { return sendFile(c, c.param("file")) }
 
 // sendFile answers with a file of the console. Browsers keep it, and ask each time
 // whether it is still the same: a new version of the server has a new page.
-func (c *call) sendFile(name string) *protocol.Error {
+func sendFile(c *call, name string) *protocol.Error {
 	f, err := console.Open(name)
 	if err != nil {
 		return protocol.Errorf(protocol.CodeInternal, "cannot read the console: %v", err)

@@ -4,10 +4,19 @@
 //
 // routes.go is the whole API as one table. Package conn reads requests and calls
 // the client of their connection (client.go). A request passes through call.go
-// (request id, recovery, body within the byte budget), a handler parses it
-// (fields.go, values.go, record.go), asks the Backend and renders the answer
-// (render.go, rendering.go, errors.go). Nothing of fasthttp's RequestCtx outlives
-// its handler: whatever the Backend gets is memory of its own.
+// (request id, recovery), a handler parses it (fields.go, values.go), asks the Backend and
+// answers (answer.go, errors.go). Nothing of fasthttp's RequestCtx outlives its handler:
+// whatever the Backend gets is memory of its own.
+//
+// Four types share the work, and each can reach less than the one above it:
+//
+//   - call (call.go, answer.go): who asks, the Backend as that one may use it, the answer.
+//   - produce (produce*.go, idempotence.go, webhook.go, sources.go): a call that writes
+//     records, whatever the form of its body.
+//   - request (request.go, body.go, compress.go, accept.go): what was sent, within the
+//     byte budget. It knows neither the Backend nor the answer.
+//   - decoder (record.go, headers.go): records out of JSON. It knows limits, and nothing of
+//     HTTP.
 //
 // # Not obvious
 //

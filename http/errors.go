@@ -3,7 +3,6 @@ package http
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"strconv"
 	"time"
 
@@ -79,16 +78,6 @@ func appendErrorFields(dst []byte, e *protocol.Error, requestID []byte) []byte {
 // syntaxError is the error for text that is not JSON.
 func syntaxError(what string, err error) *protocol.Error {
 	return protocol.Errorf(protocol.CodeMalformed, "%s is not valid JSON: %v", what, err)
-}
-
-// recordSyntaxError is the error for the text of a record that is not JSON, or that
-// is nested deeper than JSON is read here.
-func (c *call) recordSyntaxError(what string, err error) *protocol.Error {
-	var syntax *protocol.SyntaxError
-	if errors.As(err, &syntax) && syntax.TooDeep() {
-		return tooDeep(what, c.srv.o.MaxJSONDepth)
-	}
-	return syntaxError(what, err)
 }
 
 // wrongType is the error for a value of another type than want.

@@ -123,27 +123,27 @@ func bindQuery(args *fasthttp.Args, fields []binding) *protocol.Error {
 }
 
 // bindQuery sets fields from the query and from nothing else.
-func (c *call) bindQuery(fields ...binding) *protocol.Error {
-	if len(fields) == 0 && len(c.ctx.URI().QueryString()) == 0 {
+func (q *request) bindQuery(fields ...binding) *protocol.Error {
+	if len(fields) == 0 && len(q.ctx.URI().QueryString()) == 0 {
 		return nil
 	}
-	return bindQuery(c.ctx.QueryArgs(), fields)
+	return bindQuery(q.ctx.QueryArgs(), fields)
 }
 
 // bindBody sets fields from the JSON body; the query must be empty.
-func (c *call) bindBody(fields ...binding) *protocol.Error {
-	if err := c.bindQuery(); err != nil {
+func (q *request) bindBody(fields ...binding) *protocol.Error {
+	if err := q.bindQuery(); err != nil {
 		return err
 	}
-	return c.bindRequired(fields)
+	return q.bindRequired(fields)
 }
 
 // bindRequired sets fields from the JSON body, which must not be empty.
-func (c *call) bindRequired(fields []binding) *protocol.Error {
-	if len(c.body) == 0 {
+func (q *request) bindRequired(fields []binding) *protocol.Error {
+	if len(q.body) == 0 {
 		return protocol.Errorf(protocol.CodeMalformed, "a JSON body is required")
 	}
-	return bindJSON(c.body, fields)
+	return bindJSON(q.body, fields)
 }
 
 func checkRequired(within string, fields []binding, seen uint64) *protocol.Error {
@@ -213,4 +213,15 @@ func notAnObject(within string) *protocol.Error {
 		return protocol.Errorf(protocol.CodeMalformed, "the body must be a JSON object")
 	}
 	return wrongType(within, "a JSON object")
+}
+
+// bindEither sets fields from the body, or from the query if there is no body.
+func (q *request) bindEither(fields []binding) *protocol.Error {
+	if len(q.body) == 0 {
+		return bindQuery(q.ctx.QueryArgs(), fields)
+	}
+	if len(q.ctx.URI().QueryString()) > 0 {
+		return protocol.Errorf(protocol.CodeMalformed, "a body and query parameters exclude each other")
+	}
+	return bindJSON(q.body, fields)
 }

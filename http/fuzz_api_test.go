@@ -107,7 +107,7 @@ func FuzzAPI(f *testing.F) {
 		}
 		checkContract(t, rt.method, target, sent, pairs, a)
 		checkShape(t, target, body, a)
-		if s.bytes.Used() != 0 || s.answers.Used() != 0 || s.parked.Used() != 0 {
+		if s.intake.bytes.Used() != 0 || s.answers.Used() != 0 || s.parked.Used() != 0 {
 			t.Fatalf("%s %s %q: something is still held", rt.method, target, body)
 		}
 	})

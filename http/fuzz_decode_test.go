@@ -137,7 +137,7 @@ func checkUnpacked(t *testing.T, s *Server, encoding string, packed, plain []byt
 		t.Fatalf("%s %q: %v", encoding, packed, err)
 	}
 	s.release(c)
-	if held := s.bytes.Used(); held != 0 {
+	if held := s.intake.bytes.Used(); held != 0 {
 		t.Fatalf("%d bytes are still held", held)
 	}
 }

@@ -8,26 +8,6 @@ import (
 	"ottla/protocol"
 )
 
-// clusterQuery reads ?cluster=, the only parameter of many routes.
-func (c *call) clusterQuery() (cluster string, err *protocol.Error) {
-	err = c.bindQuery(binding{name: "cluster", set: setName(&cluster)})
-	return cluster, err
-}
-
-// clusterList reads the query of a list that may be of one cluster.
-func (c *call) clusterList(p *page) (cluster string, err *protocol.Error) {
-	err = c.bindQuery(p.bindings(binding{name: "cluster", set: setName(&cluster)})...)
-	return cluster, err
-}
-
-// groupOf returns the group in the path and the cluster in the query.
-func (c *call) groupOf() (cluster, group string, err *protocol.Error) {
-	if cluster, err = c.clusterQuery(); err == nil {
-		group, err = c.nameParam("group")
-	}
-	return cluster, group, err
-}
-
 func getGroups(c *call) *protocol.Error {
 	var p page
 	cluster, err := c.clusterList(&p)
@@ -78,16 +58,6 @@ func deleteGroup(c *call) *protocol.Error {
 	}
 	c.sendNothing()
 	return nil
-}
-
-// memberOf returns the group and the consumer in the path, and the cluster in the
-// query.
-func (c *call) memberOf() (cluster, group string, id protocol.ConsumerID, err *protocol.Error) {
-	if cluster, group, err = c.groupOf(); err == nil {
-		param := value{text: []byte(c.param("consumer_id")), isQ: true}
-		err = setInteger(&id, 1, maxID, atLeast)("consumer_id", param)
-	}
-	return cluster, group, id, err
 }
 
 // postHeartbeat renews the lease of a member that works on records.

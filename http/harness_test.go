@@ -79,7 +79,7 @@ func startWith(t *testing.T, b *fakeBackend, o Options, ln listener) *harness {
 		defer cancel()
 		assert.NoError(t, h.s.Shutdown(ctx))
 		assert.NoError(t, <-served)
-		assert.Zero(t, h.s.bytes.Used(), "bytes that were never given back")
+		assert.Zero(t, h.s.intake.bytes.Used(), "bytes that were never given back")
 		assert.Zero(t, h.s.answers.Used(), "bytes of answers that were never given back")
 		assert.Zero(t, h.s.parked.Used(), "parked reads that were never given back")
 	})

@@ -9,24 +9,24 @@ import (
 // headersToken checks the headers of a record: an object of strings, each name once,
 // or, where names come several times or values are null or bytes, a list of [name,
 // value] in which a value is a string, null or {"b64": "..."}.
-func (c *call) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if protocol.HasHalfSurrogate(v.Raw) {
 		return nil, halfSurrogate("headers")
 	}
 	switch v.Raw[0] {
 	case '{':
-		return c.headerObject(v, size)
+		return d.headerObject(v, size)
 	case '[':
-		return c.headerList(v, size)
+		return d.headerList(v, size)
 	}
 	return nil, wrongType("headers", "an object of strings, or a list of [name, value]")
 }
 
-func (c *call) headerObject(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) headerObject(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	r := protocol.NewJSONReader(v.Raw)
 	seen := map[string]struct{}{}
 	for r.Object(); r.Field(); {
-		if err := c.checkHeader(r.Key, len(seen)); err != nil {
+		if err := d.checkHeader(r.Key, len(seen)); err != nil {
 			return nil, err
 		}
 		if _, twice := seen[string(r.Key)]; twice {
@@ -41,17 +41,17 @@ func (c *call) headerObject(v protocol.JSONValue, size *int) ([]byte, *protocol.
 	if len(seen) == 0 {
 		return nil, nil
 	}
-	token := v.Compact(&c.scratch)
+	token := v.Compact(&d.scratch)
 	*size += len(token)
 	return token, nil
 }
 
 // checkHeader checks the name of a header that comes after n others.
-func (c *call) checkHeader(name []byte, n int) *protocol.Error {
-	if limit := c.srv.o.MaxHeaderName; len(name) > limit {
+func (d *decoder) checkHeader(name []byte, n int) *protocol.Error {
+	if limit := d.limits.MaxHeaderName; len(name) > limit {
 		return recordLimit("header_name", limit, "the header %.40q... has a name of %d bytes", name, len(name))
 	}
-	if limit := c.srv.o.MaxRecordHeaders; n == limit {
+	if limit := d.limits.MaxRecordHeaders; n == limit {
 		return recordLimit("headers", limit, "the record has %d headers or more", limit+1)
 	}
 	return nil
@@ -59,7 +59,7 @@ func (c *call) checkHeader(name []byte, n int) *protocol.Error {
 
 // headerList takes the list form. What an object can say is kept as one, so that the
 // same headers are the same whichever way they came.
-func (c *call) headerList(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) headerList(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	type header struct{ name, value []byte }
 	var list []header
 	exact := true // an object says the same
@@ -75,7 +75,7 @@ func (c *call) headerList(v protocol.JSONValue, size *int) ([]byte, *protocol.Er
 			return nil, inRecord(err, "header", len(list))
 		}
 		name, _ := protocol.AppendUnescaped(nil, h[0][1:len(h[0])-1])
-		if err := c.checkHeader(name, len(list)); err != nil {
+		if err := d.checkHeader(name, len(list)); err != nil {
 			return nil, err
 		}
 		_, twice := seen[string(name)]
@@ -86,12 +86,12 @@ func (c *call) headerList(v protocol.JSONValue, size *int) ([]byte, *protocol.Er
 	if len(list) == 0 {
 		return nil, nil
 	}
-	start := len(c.scratch)
+	start := len(d.scratch)
 	open, between, end := byte('['), byte(','), byte(']')
 	if exact {
 		open, between, end = '{', ':', '}'
 	}
-	b := append(c.scratch, open)
+	b := append(d.scratch, open)
 	for i, h := range list {
 		if i > 0 {
 			b = append(b, ',')
@@ -105,9 +105,9 @@ func (c *call) headerList(v protocol.JSONValue, size *int) ([]byte, *protocol.Er
 			b = append(b, ']')
 		}
 	}
-	c.scratch = append(b, end)
-	*size += len(c.scratch) - start
-	return c.scratch[start:len(c.scratch):len(c.scratch)], nil
+	d.scratch = append(b, end)
+	*size += len(d.scratch) - start
+	return d.scratch[start:len(d.scratch):len(d.scratch)], nil
 }
 
 // headerPair reads [name, value]; the value of bytes is compact.

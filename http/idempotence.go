@@ -31,13 +31,13 @@ func (d *idempotence) apply(req *protocol.ProduceRequest) {
 
 // placed returns the number of partitions by which the request is placed: its retry has
 // to go where it went, whatever the topic has got since.
-func (d *idempotence) placed(c *call, p *produce, topic *protocol.Topic) (int, *protocol.Error) {
+func (d *idempotence) placed(p *produce, topic *protocol.Topic) (int, *protocol.Error) {
 	by := topic.Placement()
 	if topic.MayBeRetry(p.now) {
 		var err *protocol.Error
-		by, d.again, err = c.b.Placed(topic, &protocol.PlaceQuestion{
+		by, d.again, err = p.b.Placed(topic, &protocol.PlaceQuestion{
 			ID: d.id, Epoch: d.epoch, Sequence: d.sequence, BodyHash: d.bodyHash,
-			Partitions: func(of int) []int { return c.partitionsOf(d, of) },
+			Partitions: func(of int) []int { return p.partitionsOf(of) },
 		}, p.deadline)
 		if err != nil {
 			return 0, err
@@ -49,16 +49,16 @@ func (d *idempotence) placed(c *call, p *produce, topic *protocol.Topic) (int, *
 
 // partitionsOf lists the partitions that have records of the request, if there are so
 // many; none if it names one that there is not.
-func (c *call) partitionsOf(d *idempotence, of int) (list []int) {
+func (p *produce) partitionsOf(of int) (list []int) {
 	used := make([]bool, of)
-	for i := range c.records {
-		p := c.records[i].partitionOf(d, i, of)
-		if p >= of {
+	for i := range p.records {
+		partition := p.records[i].partitionOf(&p.idempotence, i, of)
+		if partition >= of {
 			return nil
 		}
-		if !used[p] {
-			used[p] = true
-			list = append(list, p)
+		if !used[partition] {
+			used[partition] = true
+			list = append(list, partition)
 		}
 	}
 	return list
@@ -83,8 +83,8 @@ func (d *idempotence) place(index, partitions int) int {
 
 // decodeIdempotence reads Producer-Id, Producer-Epoch and Producer-Seq (all or
 // none), or Idempotency-Key.
-func (c *call) decodeIdempotence(p *produce) *protocol.Error {
-	h := &c.ctx.Request.Header
+func (p *produce) decodeIdempotence() *protocol.Error {
+	h := &p.ctx.Request.Header
 	id, epoch, seq := h.PeekCanonical(producerIDKey), h.PeekCanonical(producerEpochKey), h.PeekCanonical(producerSeqKey)
 	key := h.PeekCanonical(idempotencyKeyKey)
 	given := 0
@@ -99,7 +99,7 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 	case given != 0 && key != nil:
 		return invalid("Idempotency-Key", "excludes Producer-Id")
 	case key != nil:
-		return p.idempotence.fromKey(c, p, "Idempotency-Key", key)
+		return p.idempotence.fromKey(p, "Idempotency-Key", key)
 	case given != 3:
 		return invalid("Producer-Id", "is given together with Producer-Epoch and Producer-Seq, or not at all")
 	}
@@ -127,7 +127,7 @@ func (c *call) decodeIdempotence(p *produce) *protocol.Error {
 
 // fromKey makes the id of an Idempotency-Key, which that header has, and the hash by
 // which a key that comes with another request is noticed.
-func (d *idempotence) fromKey(c *call, p *produce, header string, key []byte) *protocol.Error {
+func (d *idempotence) fromKey(p *produce, header string, key []byte) *protocol.Error {
 	if err := checkID(header, key); err != nil {
 		return err
 	}
@@ -136,10 +136,10 @@ func (d *idempotence) fromKey(c *call, p *produce, header string, key []byte) *p
 	// The request is its body and what the query adds to it.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.cluster + "\x00" + p.topic + "\x00"))
-	if c.media() == mediaRaw || c.route == webhookPath || p.source != nil {
-		_, _ = h.Write(c.records[0].key)
+	if p.media() == mediaRaw || p.route == webhookPath || p.source != nil {
+		_, _ = h.Write(p.records[0].key)
 	}
-	_, _ = h.Write(c.body)
+	_, _ = h.Write(p.body)
 	d.bodyHash = h.Sum64()
 	return nil
 }

@@ -51,8 +51,8 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.registry.MustRegister(
 		m.seconds, m.in, m.out, m.streamed,
-		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.bytes.Used),
-		gauge("ottla_http_inflight_bytes_limit", "Limit of the bytes of request bodies in memory. Requests beyond it get 429.", s.bytes.Limit),
+		gauge("ottla_http_inflight_bytes", "Bytes of request bodies in memory.", s.intake.bytes.Used),
+		gauge("ottla_http_inflight_bytes_limit", "Limit of the bytes of request bodies in memory. Requests beyond it get 429.", s.intake.bytes.Limit),
 		gauge("ottla_http_response_bytes", "Bytes of answers in memory that clients have not read yet.", s.answers.Used),
 		gauge("ottla_http_response_bytes_limit", "Limit of the bytes of answers in memory. Near it, reads wait for a moment or get smaller answers; beyond it they get 503.", s.answers.Limit),
 		gauge("ottla_http_parked_polls", "Reads that wait for records, and open streams.", s.parked.Used),

@@ -2,7 +2,6 @@ package http
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -27,11 +26,11 @@ func getNode(c *call) *protocol.Error {
 	if err := c.bindQuery(); err != nil {
 		return err
 	}
-	return c.sendNode()
+	return sendNode(c)
 }
 
 // sendNode answers with the node in the path.
-func (c *call) sendNode() *protocol.Error {
+func sendNode(c *call) *protocol.Error {
 	id, err := c.nodeID()
 	if err != nil {
 		return err
@@ -60,21 +59,12 @@ func noNode(name string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %.50q", name)
 }
 
-// nodeID is the number of the node in the path.
-func (c *call) nodeID() (uint64, *protocol.Error) {
-	id, err := strconv.ParseUint(c.param("node"), 10, 64)
-	if err != nil || id == 0 {
-		return 0, noNode(c.param("node"))
-	}
-	return id, nil
-}
-
-func drainNode(c *call) *protocol.Error  { return c.setDrained(true) }
-func resumeNode(c *call) *protocol.Error { return c.setDrained(false) }
+func drainNode(c *call) *protocol.Error  { return setDrained(c, true) }
+func resumeNode(c *call) *protocol.Error { return setDrained(c, false) }
 
 // setDrained has leadership leave the node in the path, or lets it come back. The body
 // may be empty or an empty object.
-func (c *call) setDrained(drain bool) *protocol.Error {
+func setDrained(c *call, drain bool) *protocol.Error {
 	if len(c.body) > 0 {
 		if err := bindJSON(c.body, nil); err != nil {
 			return err
@@ -89,7 +79,7 @@ func (c *call) setDrained(drain bool) *protocol.Error {
 	if err := c.b.DrainNode(ctx, id, drain); err != nil {
 		return err
 	}
-	return c.sendNode()
+	return sendNode(c)
 }
 
 // replaceNode gives the brokers of a lost node to another one.
@@ -118,7 +108,7 @@ func decommissionNode(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.beginTask(func(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) { return c.b.DecommissionNode(ctx, id) })
+	return beginTask(c, func(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) { return c.b.DecommissionNode(ctx, id) })
 }
 
 // keepNode takes a decommission back.
@@ -132,14 +122,14 @@ func keepNode(c *call) *protocol.Error {
 	if err := c.b.KeepNode(ctx, id); err != nil {
 		return err
 	}
-	return c.sendNode()
+	return sendNode(c)
 }
 
 // rebalanceNodes has brokers moved until all nodes have about as many.
-func rebalanceNodes(c *call) *protocol.Error { return c.beginTask(c.b.Rebalance) }
+func rebalanceNodes(c *call) *protocol.Error { return beginTask(c, c.b.Rebalance) }
 
 // beginTask answers with a task that has begun. The body may be empty or an empty object.
-func (c *call) beginTask(begin func(context.Context) (*protocol.TaskInfo, *protocol.Error)) *protocol.Error {
+func beginTask(c *call, begin func(context.Context) (*protocol.TaskInfo, *protocol.Error)) *protocol.Error {
 	if len(c.body) > 0 {
 		if err := bindJSON(c.body, nil); err != nil {
 			return err

@@ -71,7 +71,7 @@ func getOverview(c *call) *protocol.Error {
 // routeNotFound answers a path that no route has.
 func routeNotFound(c *call) *protocol.Error {
 	if string(c.ctx.Path()) == strings.TrimSuffix(consolePath, "/") && c.ctx.IsGet() {
-		return c.sendConsole() // the slash is easily forgotten
+		return sendConsole(c) // the slash is easily forgotten
 	}
 	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal())
 }

@@ -24,7 +24,7 @@ type outlet struct {
 	buf       []byte // what is to be written next
 }
 
-func (c *call) newOutlet(kind streamKind) outlet {
+func newOutlet(c *call, kind streamKind) outlet {
 	return outlet{
 		srv: c.srv, b: c.b, who: c.who, kind: kind, client: c.client, held: c.srv.answers.Share(),
 		requestID: append([]byte(nil), c.requestID()...),
@@ -34,7 +34,7 @@ func (c *call) newOutlet(kind streamKind) outlet {
 // startOutlet answers with what run writes, for as long as it writes. begin is
 // called before that: its error is answered like any other. The stream has a place
 // among the reads that wait, and ends with the connection or the server.
-func (c *call) startOutlet(o *outlet, begin func() *protocol.Error, run func(*conn.Stream)) *protocol.Error {
+func startOutlet(c *call, o *outlet, begin func() *protocol.Error, run func(*conn.Stream)) *protocol.Error {
 	if !c.ctx.Request.Header.IsHTTP11() {
 		return protocol.Errorf(protocol.CodeMalformed, "a stream needs HTTP/1.1")
 	}

@@ -1,7 +1,6 @@
 package http
 
 import (
-	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -27,7 +26,7 @@ func getEvents(c *call) *protocol.Error {
 		return err
 	}
 	if kind := c.wantsStream(); kind != noStream {
-		return c.startStream(kind, req)
+		return startStream(c, kind, req)
 	}
 	release, err := c.park(req.Timeout)
 	if err != nil {
@@ -39,43 +38,9 @@ func getEvents(c *call) *protocol.Error {
 	return c.await(pending(c, c.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, c.lostPoll(req, records), release), req.Timeout)
 }
 
-// lostPoll returns what tells a poll that has waited that its client may not have
-// the answer any more; nil where nobody is asked who he is.
-func (c *call) lostPoll(req *protocol.PollRequest, records *rendering) func(*protocol.PollReply) *protocol.Error {
-	if c.who == nil {
-		return nil
-	}
-	p, topics, acked := permit{srv: c.srv, who: c.who}, req.Topics, req.Ack != ""
-	return func(r *protocol.PollReply) *protocol.Error {
-		if !records.empty() {
-			p.who.Usage().Fetched(records.size(), time.Now())
-			return nil // they were read, and perhaps committed, before
-		}
-		p.may = mayRead(r.Cluster, topics, r.Group)
-		err := p.lost()
-		if err != nil && acked {
-			err = err.WithOutcome(protocol.OutcomeApplied)
-		}
-		return err
-	}
-}
-
-// park takes a place among the reads that wait, until release is called. A read
-// that does not wait needs none.
-func (c *call) park(timeout time.Duration) (release func(), err *protocol.Error) {
-	if timeout <= 0 {
-		return func() {}, nil
-	}
-	parked := c.srv.parked
-	if !parked.Take(1) {
-		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads wait for records already").With("limit", parked.Limit())
-	}
-	return func() { parked.Give(1) }, nil
-}
-
 // decodePoll reads a poll from the body or from the query.
-func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
-	o := &c.srv.o
+func (q *request) decodePoll() (*protocol.PollRequest, *protocol.Error) {
+	o := q.intake.o
 	req := &protocol.PollRequest{
 		MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Timeout: o.DefaultPollTimeout,
 		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true, AutoCreate: o.AutoCreateOnRead,
@@ -95,7 +60,7 @@ func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 		{name: "ack", set: setCursor(&req.Ack)},
 		{name: "after", set: setCursor(&req.After)},
 	}
-	if err := c.bindEither(fields); err != nil {
+	if err := q.bindEither(fields); err != nil {
 		return nil, err
 	}
 	switch {
@@ -107,17 +72,6 @@ func (c *call) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 		return nil, invalid("after", "needs auto_commit=false")
 	}
 	return req, nil
-}
-
-// bindEither sets fields from the body, or from the query if there is no body.
-func (c *call) bindEither(fields []binding) *protocol.Error {
-	if len(c.body) == 0 {
-		return bindQuery(c.ctx.QueryArgs(), fields)
-	}
-	if len(c.ctx.URI().QueryString()) > 0 {
-		return protocol.Errorf(protocol.CodeMalformed, "a body and query parameters exclude each other")
-	}
-	return bindJSON(c.body, fields)
 }
 
 // setCursor takes a cursor that an earlier answer gave.
@@ -183,36 +137,4 @@ func appendPollTail(dst []byte, r *protocol.PollReply) []byte {
 	dst = append(dst, `,"timed_out":`...)
 	dst = strconv.AppendBool(dst, r.TimedOut)
 	return append(dst, '}')
-}
-
-// streamKind is the form of an endless answer.
-type streamKind int
-
-const (
-	noStream streamKind = iota
-	eventStream
-	ndjsonStream
-)
-
-// wantsStream reads the Accept header. If it names JSON as well, there is no
-// stream.
-func (c *call) wantsStream() streamKind {
-	kind := noStream
-	accept := c.ctx.Request.Header.Peek("Accept")
-	for len(accept) > 0 {
-		var item []byte
-		item, accept, _ = bytes.Cut(accept, []byte(","))
-		item, params, _ := bytes.Cut(item, []byte(";"))
-		switch item = bytes.TrimSpace(item); {
-		case quality(params) == 0: // not acceptable
-		case bytes.EqualFold(item, []byte("application/json")):
-			return noStream
-		case kind != noStream:
-		case bytes.EqualFold(item, []byte("text/event-stream")):
-			kind = eventStream
-		case isNDJSON(item):
-			kind = ndjsonStream
-		}
-	}
-	return kind
 }

@@ -9,7 +9,10 @@ import (
 )
 
 // produce is what a POST /events asks for, whatever the form of its body.
+//
+// It sees the whole call: it decodes the request, asks the broker and answers.
 type produce struct {
+	*call
 	topic, cluster string
 	source         *protocol.Source // of a webhook; nil: none
 	batch          bool             // it is answered as a batch
@@ -25,7 +28,7 @@ type produce struct {
 // A write to an internal topic is refused before anything else is checked. So
 // every other error gives way to that one when the topic can be seen.
 func postEvents(c *call) *protocol.Error {
-	err := c.produce()
+	err := c.newProduce().answer()
 	if err != nil {
 		return refusedEvents(c, err)
 	}
@@ -45,71 +48,49 @@ func internalTopic(topic string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeInternalTopic, "topic %.220q is internal: it can be read, but not written", topic)
 }
 
-// visibleTopic finds the topic in the query or in the body, which need not be
-// valid beyond the topic.
-func (c *call) visibleTopic() string {
-	if topic := c.ctx.QueryArgs().Peek("topic"); len(topic) > 0 {
-		return string(topic)
-	}
-	r := protocol.NewJSONReader(c.body)
-	for r.Object(); r.Field(); {
-		isTopic := string(r.Key) == "topic"
-		v, ok := r.Value()
-		if isTopic && ok {
-			topic, _ := value{json: v}.str()
-			return topic
-		}
-	}
-	return ""
+// newProduce is the produce of this call, which asks for one.
+func (c *call) newProduce() *produce {
+	c.produced.call = c
+	return &c.produced
 }
 
-// arrived is when the whole request was here: when it began to be handled, if no
-// part of it had to be waited for.
-func (c *call) arrived() time.Time {
-	if s := c.client.session; s != nil && !s.Waited() {
-		return c.began
-	}
-	return time.Now()
-}
-
-// produce decodes the request, sends its records and answers it.
-func (c *call) produce() *protocol.Error {
-	now := c.arrived()
-	p := &c.produced
-	p.now, p.deadline = now.UnixMilli(), now.Add(c.srv.o.RequestTimeout)
+// answer decodes the request, sends its records and answers it.
+func (p *produce) answer() *protocol.Error {
+	now := p.arrived()
+	p.now, p.deadline = now.UnixMilli(), now.Add(p.srv.o.RequestTimeout)
 	var err *protocol.Error
-	switch media := c.media(); {
-	case c.route == webhookPath:
-		err = c.decodeWebhook(p)
+	switch media := p.media(); {
+	case p.route == webhookPath:
+		err = p.decodeWebhook()
 	case p.source != nil:
-		err = c.decodeSource(p)
+		err = p.decodeSource()
 	case media == mediaJSON:
-		err = c.decodeEvents(p)
+		err = p.decodeEvents()
 	case media == mediaNDJSON:
-		err = c.decodeNDJSON(p)
+		err = p.decodeNDJSON()
 	case media == mediaRaw:
-		err = c.decodeRaw(p)
+		err = p.decodeRaw()
 	default:
-		err = c.unsupportedMedia()
+		err = p.unsupportedMedia()
 	}
 	if err == nil && protocol.IsInternalTopic(p.topic) {
 		err = internalTopic(p.topic)
 	}
 	if err == nil && p.idempotence.id == "" {
-		err = c.decodeIdempotence(p)
+		err = p.decodeIdempotence()
 	}
 	if err == nil {
-		err = c.checkRecords(p, c.srv.o.MaxRecordBytes)
+		err = p.checkRecords(p.srv.o.MaxRecordBytes)
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.who.Usage().Produce(len(c.body), now); err != nil {
+	if err := p.who.Usage().Produce(len(p.body), now); err != nil {
 		return err
 	}
-	topic, err := c.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
+	topic, err := p.b.LookupTopic(p.cluster, p.topic, true, p.deadline)
 	if err != nil && err.Code == protocol.CodeTopicRestoring && p.idempotence.id != "" {
-		topic, err = c.b.RestoringTopic(p.cluster, p.topic, p.idempotence.id)
+		topic, err = p.b.RestoringTopic(p.cluster, p.topic, p.idempotence.id)
 	}
 	if err != nil {
 		return err
@@ -117,27 +98,27 @@ func (c *call) produce() *protocol.Error {
 	if topic.Internal {
 		return internalTopic(topic.Name)
 	}
-	if topic.MaxRecordBytes > 0 && topic.MaxRecordBytes < c.srv.o.MaxRecordBytes {
-		if err := c.checkRecords(p, topic.MaxRecordBytes); err != nil {
+	if topic.MaxRecordBytes > 0 && topic.MaxRecordBytes < p.srv.o.MaxRecordBytes {
+		if err := p.checkRecords(topic.MaxRecordBytes); err != nil {
 			return err
 		}
 	}
-	if err := c.place(p, topic); err != nil {
+	if err := p.place(topic); err != nil {
 		return err
 	}
 	if p.batch {
-		return c.sendBatch(p, topic)
+		return p.sendBatch(topic)
 	}
-	return c.sendOne(p, topic)
+	return p.sendOne(topic)
 }
 
 // checkRecords checks the number and the sizes of the records before any is sent.
-func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
-	if len(c.records) == 0 {
+func (p *produce) checkRecords(maxBytes int) *protocol.Error {
+	if len(p.records) == 0 {
 		return protocol.Errorf(protocol.CodeEmptyBatch, "the batch has no records")
 	}
-	for i := range c.records {
-		if r := &c.records[i]; r.size > maxBytes {
+	for i := range p.records {
+		if r := &p.records[i]; r.size > maxBytes {
 			e := protocol.Errorf(protocol.CodeRecordTooLarge, "the record has %d bytes, more than the limit of %d", r.size, maxBytes).
 				With("limit", maxBytes)
 			if p.batch {
@@ -145,14 +126,14 @@ func (c *call) checkRecords(p *produce, maxBytes int) *protocol.Error {
 			}
 			return e
 		}
-		if r := &c.records[i]; r.deliverAt > 0 || r.delayed {
+		if r := &p.records[i]; r.deliverAt > 0 || r.delayed {
 			if err := p.checkDelay(r); err != nil {
 				return err
 			}
 		}
 	}
 	// Escapes can make the log line of a text much longer than the text.
-	if limit := 2 * c.srv.o.MaxBodyBytes; len(c.scratch) > limit {
+	if limit := 2 * p.srv.o.MaxBodyBytes; len(p.scratch) > limit {
 		return protocol.Errorf(protocol.CodeBatchTooLarge, "the records take more than %d bytes in the log", limit).
 			With("limit", limit)
 	}
@@ -174,16 +155,16 @@ func (p *produce) checkDelay(r *record) *protocol.Error {
 // place gives every record a partition: the one that it names, else one by its
 // key. Without either the request's id decides, so that a retry goes where the
 // first try went, or else round-robin.
-func (c *call) place(p *produce, topic *protocol.Topic) *protocol.Error {
+func (p *produce) place(topic *protocol.Topic) *protocol.Error {
 	of := topic.Partitions
 	if p.idempotence.id != "" && len(topic.Earlier) > 0 {
 		var err *protocol.Error
-		if of, err = p.idempotence.placed(c, p, topic); err != nil {
+		if of, err = p.idempotence.placed(p, topic); err != nil {
 			return err
 		}
 	}
-	for i := range c.records {
-		r := &c.records[i]
+	for i := range p.records {
+		r := &p.records[i]
 		switch {
 		case r.partition >= topic.Partitions:
 			e := unknownPartition(int64(r.partition)).With("partitions", topic.Partitions)
@@ -229,31 +210,31 @@ func (r *record) lineBytes(topic *protocol.Topic) int {
 }
 
 // sendOne sends the only record and answers with its place.
-func (c *call) sendOne(p *produce, topic *protocol.Topic) *protocol.Error {
+func (p *produce) sendOne(topic *protocol.Topic) *protocol.Error {
 	// What the backend owns takes one allocation, and the line another.
 	own := &struct {
 		req  protocol.ProduceRequest
 		list [1]*protocol.ProduceRequest
 		gap  [1]int
 	}{}
-	rec, req := &c.records[0], &own.req
+	rec, req := &p.records[0], &own.req
 	own.list[0] = req
 	req.Topic, req.Partition, req.NoAck = topic, rec.partition, p.noAck
 	req.Lines = protocol.Lines{Buf: make([]byte, 0, rec.lineBytes(topic)), Gaps: own.gap[:0]}
 	rec.line(&req.Lines, topic)
 	p.idempotence.apply(req)
-	c.b.Produce(own.list[:], p.deadline)
-	if s := c.client.session; s != nil {
+	p.b.Produce(own.list[:], p.deadline)
+	if s := p.client.session; s != nil {
 		s.Yield() // records of other clients are committed together with this one
 	}
-	c.nameLeader(topic, req.Partition)
+	p.nameLeader(topic, req.Partition)
 	if req.Result.Err != nil {
 		return req.Result.Err
 	}
 	if p.noAck {
-		c.send(fasthttp.StatusAccepted, appendAccepted(c.out(), topic.Name))
+		p.send(fasthttp.StatusAccepted, appendAccepted(p.out(), topic.Name))
 		return nil
 	}
-	c.send(fasthttp.StatusOK, appendPlace(c.out(), topic.Name, rec, &req.Result))
+	p.send(fasthttp.StatusOK, appendPlace(p.out(), topic.Name, rec, &req.Result))
 	return nil
 }

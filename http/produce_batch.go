@@ -10,10 +10,10 @@ import (
 
 // sendBatch sends each partition its records, in the order of the request, and
 // answers for all of them.
-func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
+func (p *produce) sendBatch(topic *protocol.Topic) *protocol.Error {
 	byPartition := make([]*protocol.ProduceRequest, topic.Partitions)
-	reqs := c.group(p, topic, byPartition)
-	c.b.Produce(reqs, p.deadline)
+	reqs := p.group(topic, byPartition)
+	p.b.Produce(reqs, p.deadline)
 	if err := commonError(reqs); err != nil {
 		return err
 	}
@@ -23,28 +23,28 @@ func (c *call) sendBatch(p *produce, topic *protocol.Topic) *protocol.Error {
 	}
 	switch {
 	case failed:
-		c.send(fasthttp.StatusMultiStatus, c.appendBatch(p, topic, reqs, byPartition))
+		p.send(fasthttp.StatusMultiStatus, p.appendBatch(topic, reqs, byPartition))
 	case p.noAck:
-		c.send(fasthttp.StatusAccepted, appendAccepted(c.out(), topic.Name))
+		p.send(fasthttp.StatusAccepted, appendAccepted(p.out(), topic.Name))
 	default:
-		c.send(fasthttp.StatusOK, c.appendBatch(p, topic, reqs, byPartition))
+		p.send(fasthttp.StatusOK, p.appendBatch(topic, reqs, byPartition))
 	}
 	return nil
 }
 
 // group makes one request for each partition that has records, in the order of
 // partitions. It also stores them in byPartition.
-func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.ProduceRequest) []*protocol.ProduceRequest {
+func (p *produce) group(topic *protocol.Topic, byPartition []*protocol.ProduceRequest) []*protocol.ProduceRequest {
 	type sum struct{ records, bytes int }
 	sums := make([]sum, topic.Partitions)
 	used := 0
-	for i := range c.records {
-		s := &sums[c.records[i].partition]
+	for i := range p.records {
+		s := &sums[p.records[i].partition]
 		if s.records == 0 {
 			used++
 		}
 		s.records++
-		s.bytes += c.records[i].lineBytes(topic)
+		s.bytes += p.records[i].lineBytes(topic)
 	}
 	own := make([]protocol.ProduceRequest, 0, used)
 	reqs := make([]*protocol.ProduceRequest, 0, used)
@@ -59,8 +59,8 @@ func (c *call) group(p *produce, topic *protocol.Topic, byPartition []*protocol.
 		byPartition[partition] = req
 		reqs = append(reqs, req)
 	}
-	for i := range c.records {
-		rec := &c.records[i]
+	for i := range p.records {
+		rec := &p.records[i]
 		rec.line(&byPartition[rec.partition].Lines, topic)
 	}
 	return reqs
@@ -79,7 +79,7 @@ func commonError(reqs []*protocol.ProduceRequest) *protocol.Error {
 }
 
 // appendBatch appends the answer to a batch.
-func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition []*protocol.ProduceRequest) []byte {
+func (p *produce) appendBatch(topic *protocol.Topic, reqs, byPartition []*protocol.ProduceRequest) []byte {
 	count, failed, duplicate := 0, false, true
 	for _, req := range reqs {
 		if req.Result.Err != nil {
@@ -89,7 +89,7 @@ func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition 
 		count += req.Lines.Len()
 		duplicate = duplicate && req.Result.Duplicate
 	}
-	dst := append(c.out(), `{"topic":`...)
+	dst := append(p.out(), `{"topic":`...)
 	dst = protocol.AppendJSONString(dst, topic.Name)
 	dst = append(dst, `,"committed":`...)
 	dst = strconv.AppendBool(dst, !failed && !p.noAck)
@@ -103,17 +103,17 @@ func (c *call) appendBatch(p *produce, topic *protocol.Topic, reqs, byPartition 
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = c.appendPartition(dst, req)
+		dst = p.appendPartition(dst, req)
 	}
 	dst = append(dst, ']')
 	if p.offsets {
-		dst = c.appendOffsets(dst, byPartition)
+		dst = p.appendOffsets(dst, byPartition)
 	}
 	return append(dst, '}')
 }
 
 // appendPartition appends what became of one partition's records.
-func (c *call) appendPartition(dst []byte, req *protocol.ProduceRequest) []byte {
+func (p *produce) appendPartition(dst []byte, req *protocol.ProduceRequest) []byte {
 	dst = append(dst, `{"partition":`...)
 	dst = strconv.AppendInt(dst, int64(req.Partition), 10)
 	if req.Result.Err == nil {
@@ -124,18 +124,18 @@ func (c *call) appendPartition(dst []byte, req *protocol.ProduceRequest) []byte 
 	dst = strconv.AppendInt(dst, int64(req.Lines.Len()), 10)
 	if req.Result.Err != nil {
 		dst = append(dst, `,"error":`...)
-		dst = appendError(dst, req.Result.Err, c.requestID())
+		dst = appendError(dst, req.Result.Err, p.requestID())
 	}
 	return append(dst, '}')
 }
 
 // appendOffsets appends where each record went, in the order of the request. The
 // offset is null if its partition failed.
-func (c *call) appendOffsets(dst []byte, byPartition []*protocol.ProduceRequest) []byte {
+func (p *produce) appendOffsets(dst []byte, byPartition []*protocol.ProduceRequest) []byte {
 	next := make([]int64, len(byPartition))
 	dst = append(dst, `,"offsets":[`...)
-	for i := range c.records {
-		partition := c.records[i].partition
+	for i := range p.records {
+		partition := p.records[i].partition
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -7,11 +7,11 @@ import (
 )
 
 // query reads the query: the parameters that all forms have, and more.
-func (p *produce) query(c *call, more ...binding) *protocol.Error {
-	if len(more) == 0 && len(c.ctx.URI().QueryString()) == 0 {
+func (p *produce) query(more ...binding) *protocol.Error {
+	if len(more) == 0 && len(p.ctx.URI().QueryString()) == 0 {
 		return nil
 	}
-	return c.bindQuery(append(more,
+	return p.bindQuery(append(more,
 		binding{name: "offsets", set: setBool(&p.offsets)},
 		binding{name: "acks", set: func(field string, v value) *protocol.Error {
 			switch string(v.text) {
@@ -26,11 +26,11 @@ func (p *produce) query(c *call, more ...binding) *protocol.Error {
 }
 
 // decodeRaw takes the body as one record's value, byte for byte.
-func (c *call) decodeRaw(p *produce) *protocol.Error {
+func (p *produce) decodeRaw() *protocol.Error {
 	rec := noRecord
 	var key *string
 	var delay int64
-	err := p.query(c,
+	err := p.query(
 		binding{name: "topic", required: true, set: setName(&p.topic)},
 		binding{name: "cluster", set: setName(&p.cluster)},
 		binding{name: "key", set: setOptionalText(&key)},
@@ -54,29 +54,29 @@ func (c *call) decodeRaw(p *produce) *protocol.Error {
 		rec.deliverAt = delay
 	}
 	if key != nil {
-		start := len(c.scratch)
-		c.scratch = protocol.AppendJSONString(c.scratch, *key)
-		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
+		start := len(p.scratch)
+		p.scratch = protocol.AppendJSONString(p.scratch, *key)
+		rec.key = p.scratch[start:len(p.scratch):len(p.scratch)]
 		rec.size += len(rec.key)
 	}
-	rec.size += len(c.body)
-	if rec.size <= c.srv.o.MaxRecordBytes {
-		rec.value = c.rawToken(c.body)
+	rec.size += len(p.body)
+	if rec.size <= p.srv.o.MaxRecordBytes {
+		rec.value = p.rawToken(p.body)
 	}
-	c.records = append(c.records, rec)
+	p.records = append(p.records, rec)
 	return nil
 }
 
 // decodeNDJSON decodes a record from every line that is not blank.
-func (c *call) decodeNDJSON(p *produce) *protocol.Error {
+func (p *produce) decodeNDJSON() *protocol.Error {
 	p.batch = true
-	err := p.query(c,
+	err := p.query(
 		binding{name: "topic", required: true, set: setName(&p.topic)},
 		binding{name: "cluster", set: setName(&p.cluster)})
 	if err != nil {
 		return err
 	}
-	unread := c.body
+	unread := p.body
 	for n := 1; len(unread) > 0; n++ {
 		var line []byte
 		line, unread, _ = bytes.Cut(unread, []byte("\n"))
@@ -84,11 +84,11 @@ func (c *call) decodeNDJSON(p *produce) *protocol.Error {
 		if r.Kind() == 0 && r.End() == nil {
 			continue
 		}
-		if err := c.decodeRecord(&r); err != nil {
+		if err := p.decodeRecord(&r); err != nil {
 			return inRecord(err, "line", n)
 		}
 		if err := r.End(); err != nil {
-			return inRecord(c.recordSyntaxError("the line", err), "line", n)
+			return inRecord(p.recordSyntaxError("the line", err), "line", n)
 		}
 	}
 	return nil

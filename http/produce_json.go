@@ -8,34 +8,34 @@ import (
 
 // decodeEvents decodes a JSON body: one event, or a batch under "records". It
 // makes one pass and builds no values, because produces are the hot path.
-func (c *call) decodeEvents(p *produce) *protocol.Error {
-	if err := p.query(c); err != nil {
+func (p *produce) decodeEvents() *protocol.Error {
+	if err := p.query(); err != nil {
 		return err
 	}
-	if len(c.body) == 0 {
+	if len(p.body) == 0 {
 		return protocol.Errorf(protocol.CodeMalformed, "a body is required")
 	}
-	r := protocol.NewJSONReader(c.body)
+	r := protocol.NewJSONReader(p.body)
 	if k := r.Kind(); k != '{' && k != 0 {
 		return wrongType("the body", "a JSON object")
 	}
 	rec := noRecord
 	var seen seenFields
 	for r.Object(); r.Field(); {
-		f, err := c.decodeEventField(&r, p, &rec, seen)
+		f, err := p.decodeEventField(&r, &rec, seen)
 		if err != nil {
 			return err
 		}
 		seen |= f
 	}
 	if err := r.End(); err != nil {
-		return c.recordSyntaxError("the body", err)
+		return p.recordSyntaxError("the body", err)
 	}
 	switch {
 	case seen&seenTopic == 0:
 		return missing("topic")
 	case !p.batch:
-		c.records = append(c.records, rec)
+		p.records = append(p.records, rec)
 	case seen&anyRecord != 0:
 		return invalid("records", "excludes the fields of a single event")
 	}
@@ -44,8 +44,8 @@ func (c *call) decodeEvents(p *produce) *protocol.Error {
 
 // decodeEventField reads the value of the field r.Key, of an event or a batch, and
 // returns which field that is.
-func (c *call) decodeEventField(r *protocol.JSONReader, p *produce, rec *record, seen seenFields) (seenFields, *protocol.Error) {
-	f, err := c.decodeRecordField(r, rec, seen)
+func (p *produce) decodeEventField(r *protocol.JSONReader, rec *record, seen seenFields) (seenFields, *protocol.Error) {
+	f, err := p.decodeRecordField(r, rec, seen)
 	if f != 0 || err != nil {
 		return f, err
 	}
@@ -65,7 +65,7 @@ func (c *call) decodeEventField(r *protocol.JSONReader, p *produce, rec *record,
 	}
 	if f == seenRecords {
 		p.batch = true
-		return f, c.decodeRecords(r)
+		return f, p.decodeRecords(r)
 	}
 	v, ok := r.Value()
 	if !ok {
@@ -88,47 +88,6 @@ func decodeName(dst *string, f seenFields, v protocol.JSONValue) *protocol.Error
 		return invalidName(name, s)
 	}
 	*dst = s
-	return nil
-}
-
-// decodeRecords decodes the array of records that is next in r.
-func (c *call) decodeRecords(r *protocol.JSONReader) *protocol.Error {
-	if k := r.Kind(); k != '[' && k != 0 {
-		return wrongType("records", "an array")
-	}
-	i := 0
-	for r.Array(); r.Element(); i++ {
-		if err := c.decodeRecord(r); err != nil {
-			return inRecord(err, "record", i)
-		}
-	}
-	return nil // a syntax error is kept by r
-}
-
-// decodeRecord decodes the record that is next in r, and appends it.
-func (c *call) decodeRecord(r *protocol.JSONReader) *protocol.Error {
-	if limit := c.srv.o.MaxBatchRecords; len(c.records) == limit {
-		return protocol.Errorf(protocol.CodeBatchTooLarge, "a batch has at most %d records", limit).With("limit", limit)
-	}
-	if k := r.Kind(); k != '{' && k != 0 {
-		return wrongType("the record", "an object")
-	}
-	c.records = append(c.records, noRecord)
-	rec := &c.records[len(c.records)-1]
-	var seen seenFields
-	for r.Object(); r.Field(); {
-		f, err := c.decodeRecordField(r, rec, seen)
-		if err != nil {
-			return err
-		}
-		if f == 0 {
-			return unknownField("", r.Key)
-		}
-		seen |= f
-	}
-	if err := r.Err(); err != nil {
-		return c.recordSyntaxError("the body", err)
-	}
 	return nil
 }
 

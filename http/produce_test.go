@@ -253,7 +253,7 @@ func TestProduceTimeIsThatOfTheWholeRequest(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_, err = conn.Write([]byte("POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{\"topic\""))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return h.s.bytes.Used() > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return h.s.intake.bytes.Used() > 0 }, patience, time.Millisecond)
 	begun := time.Now()
 	require.Eventually(t, func() bool { return time.Since(begun) > 5*time.Millisecond }, patience, time.Millisecond)
 	rest := time.Now()

@@ -43,13 +43,13 @@ func setOrder(dst **protocol.Order) func(string, value) *protocol.Error {
 }
 
 // queueOf reads a queue to create or to change.
-func (c *call) queueOf(created bool) (*protocol.QueueSpec, *protocol.Error) {
-	cluster, group, err := c.groupOf()
+func (q *request) queueOf(created bool) (*protocol.QueueSpec, *protocol.Error) {
+	cluster, group, err := q.groupOf()
 	if err != nil {
 		return nil, err
 	}
 	spec, mode := &protocol.QueueSpec{Cluster: cluster, Group: group}, new(string)
-	err = c.bindRequired(append(queueSettings(spec),
+	err = q.bindRequired(append(queueSettings(spec),
 		binding{name: "mode", required: created, set: setOneOf(&mode, protocol.ModeQueue)},
 		binding{name: "topics", required: created, set: setQueueTopics(&spec.Topics)},
 	))
@@ -143,12 +143,12 @@ func setDeadLetters(dst **string) func(string, value) *protocol.Error {
 }
 
 func postAck(c *call) *protocol.Error {
-	return c.sayDeliveries(&protocol.DeliveryRequest{Verb: protocol.VerbAck}, nil)
+	return sayDeliveries(c, &protocol.DeliveryRequest{Verb: protocol.VerbAck}, nil)
 }
 
 func postNack(c *call) *protocol.Error {
 	req := &protocol.DeliveryRequest{Verb: protocol.VerbNack}
-	return c.sayDeliveries(req, []binding{
+	return sayDeliveries(c, req, []binding{
 		{name: "delay_ms", set: setOptionalInteger(&req.DelayMs, 0, protocol.MaxDelayMs, permitted)},
 		{name: "reason", set: setReason(&req.Reason)},
 		{name: "dead", set: setBool(&req.Dead)},
@@ -157,7 +157,7 @@ func postNack(c *call) *protocol.Error {
 
 func postExtend(c *call) *protocol.Error {
 	req := &protocol.DeliveryRequest{Verb: protocol.VerbExtend}
-	return c.sayDeliveries(req, []binding{
+	return sayDeliveries(c, req, []binding{
 		{name: "ack_wait_ms", required: true, set: setInteger(&req.AckWaitMs, 1, protocol.MaxAckWaitMs, permitted)},
 	})
 }
@@ -179,7 +179,7 @@ func setReason(dst *string) func(string, value) *protocol.Error {
 }
 
 // setReceipts takes an array of receipts.
-func (c *call) setReceipts(dst *[]string) func(string, value) *protocol.Error {
+func setReceipts(limit int, dst *[]string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		if v.json.Raw[0] != '[' {
 			return v.wrong(field, "an array of strings")
@@ -187,7 +187,7 @@ func (c *call) setReceipts(dst *[]string) func(string, value) *protocol.Error {
 		r := protocol.NewJSONReader(v.json.Raw)
 		for r.Array(); r.Element(); {
 			item, _ := r.Value()
-			if limit := c.srv.o.MaxBatchRecords; len(*dst) == limit {
+			if len(*dst) == limit {
 				return protocol.Errorf(protocol.CodeBatchTooLarge, "%s has more than %d", field, limit).With("limit", limit)
 			}
 			var one string
@@ -202,8 +202,8 @@ func (c *call) setReceipts(dst *[]string) func(string, value) *protocol.Error {
 
 // sayDeliveries reads what a worker says of its deliveries, does it, and answers for
 // each receipt.
-func (c *call) sayDeliveries(req *protocol.DeliveryRequest, more []binding) *protocol.Error {
-	if err := c.bindBody(append(more, binding{name: "receipts", required: true, set: c.setReceipts(&req.Receipts)})...); err != nil {
+func sayDeliveries(c *call, req *protocol.DeliveryRequest, more []binding) *protocol.Error {
+	if err := c.bindBody(append(more, binding{name: "receipts", required: true, set: setReceipts(c.srv.o.MaxBatchRecords, &req.Receipts)})...); err != nil {
 		return err
 	}
 	if len(req.Receipts) == 0 {

@@ -2,7 +2,6 @@ package http
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -10,7 +9,7 @@ import (
 )
 
 // partitionOf returns the topic and the number of the partition in the path.
-func (c *call) partitionOf(cluster string) (*protocol.Topic, int, *protocol.Error) {
+func partitionOf(c *call, cluster string) (*protocol.Topic, int, *protocol.Error) {
 	topicName, err := c.nameParam("topic")
 	if err != nil {
 		return nil, 0, err
@@ -52,7 +51,7 @@ func getRecords(c *call) *protocol.Error {
 	if offset != nil && req.Timestamp != nil {
 		return invalid("offset", "excludes timestamp")
 	}
-	if req.Topic, req.Partition, err = c.partitionOf(cluster); err != nil {
+	if req.Topic, req.Partition, err = partitionOf(c, cluster); err != nil {
 		return err
 	}
 	c.nameLeader(req.Topic, req.Partition)
@@ -74,21 +73,6 @@ func getRecords(c *call) *protocol.Error {
 	records := &rendering{}
 	req.Room, req.Sink = &c.client.answer, records
 	return c.await(pending(c, c.b.StartFetch(req), &req.Watch, records, answerFetch, c.lostFetch(req.Topic, records), release), req.Timeout)
-}
-
-// lostFetch is lostPoll for a read of a partition.
-func (c *call) lostFetch(topic *protocol.Topic, records *rendering) func(*protocol.FetchReply) *protocol.Error {
-	if c.who == nil {
-		return nil
-	}
-	p := permit{c.srv, c.who, mayRead(topic.Cluster, []string{topic.Name}, "")}
-	return func(*protocol.FetchReply) *protocol.Error {
-		err := p.lost()
-		if err == nil {
-			p.who.Usage().Fetched(records.size(), time.Now())
-		}
-		return err
-	}
 }
 
 // maxOffset is the largest offset that a client may name. Counting on from it
@@ -118,7 +102,7 @@ func getPartitionOffsets(c *call) *protocol.Error {
 	if err := c.bindQuery(binding{name: "cluster", set: setName(&cluster)}); err != nil {
 		return err
 	}
-	topic, partition, err := c.partitionOf(cluster)
+	topic, partition, err := partitionOf(c, cluster)
 	if err != nil {
 		return err
 	}

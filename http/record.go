@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 
@@ -79,9 +80,17 @@ func recordField(key []byte) seenFields {
 	return 0
 }
 
+// decoder makes records of JSON. What it makes are the tokens that stand in the log, and
+// nothing in between, because produces are the hot path.
+type decoder struct {
+	limits  *Options
+	scratch []byte // tokens made of parts of the body
+	records []record
+}
+
 // decodeRecordField reads the value of the field r.Key into rec. It returns
 // which field that is, and 0, having read nothing, if a record has none such.
-func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenFields) (seenFields, *protocol.Error) {
+func (d *decoder) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenFields) (seenFields, *protocol.Error) {
 	f := recordField(r.Key)
 	if f == 0 {
 		return 0, nil
@@ -109,23 +118,23 @@ func (c *call) decodeRecordField(r *protocol.JSONReader, rec *record, seen seenF
 		rec.delayed = true
 		err = setInteger(&rec.deliverAt, 0, protocol.MaxDelayMs, permitted)("delay_ms", value{json: v})
 	case seenKey:
-		rec.key, err = c.jsonToken("key", v, &rec.size)
+		rec.key, err = d.jsonToken("key", v, &rec.size)
 	case seenValue:
-		rec.value, err = c.jsonToken("value", v, &rec.size)
+		rec.value, err = d.jsonToken("value", v, &rec.size)
 	case seenKeyText:
-		rec.key, err = c.textToken("key_text", v, &rec.size)
+		rec.key, err = d.textToken("key_text", v, &rec.size)
 	case seenValueText:
-		rec.value, err = c.textToken("value_text", v, &rec.size)
+		rec.value, err = d.textToken("value_text", v, &rec.size)
 	case seenKeyBase64:
-		rec.key, err = c.base64Token("key_base64", v, &rec.size)
+		rec.key, err = d.base64Token("key_base64", v, &rec.size)
 	case seenValueBase64:
-		rec.value, err = c.base64Token("value_base64", v, &rec.size)
+		rec.value, err = d.base64Token("value_base64", v, &rec.size)
 	case seenPartition:
 		rec.partition, err = decodePartition(value{json: v})
 	case seenTimestamp:
 		err = setInteger(&rec.timestamp, 0, maxTimestamp, atLeast)("timestamp", value{json: v})
 	case seenHeaders:
-		rec.headers, err = c.headersToken(v, &rec.size)
+		rec.headers, err = d.headersToken(v, &rec.size)
 	}
 	return f, err
 }
@@ -145,11 +154,11 @@ func unknownPartition(n int64) *protocol.Error {
 	return protocol.Errorf(protocol.CodeUnknownPartition, "partition %d does not exist", n).With("partition", n)
 }
 
-func (c *call) jsonToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) jsonToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if string(v.Raw) == "null" {
 		return noRecord.key, nil
 	}
-	o := &c.srv.o
+	o := d.limits
 	switch {
 	case int(v.Depth) > o.MaxJSONDepth:
 		return nil, tooDeep(field, o.MaxJSONDepth)
@@ -158,7 +167,7 @@ func (c *call) jsonToken(field string, v protocol.JSONValue, size *int) ([]byte,
 	case protocol.HasHalfSurrogate(v.Raw):
 		return nil, halfSurrogate(field)
 	}
-	token := v.Compact(&c.scratch)
+	token := v.Compact(&d.scratch)
 	*size += len(token)
 	return token, nil
 }
@@ -179,11 +188,11 @@ func halfSurrogate(field string) *protocol.Error {
 	return wrongType(field, "a text, without half a surrogate pair")
 }
 
-func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) textToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if v.Raw[0] != '"' {
 		return nil, wrongType(field, "a string")
 	}
-	start, inner := len(c.scratch), v.Raw[1:len(v.Raw)-1]
+	start, inner := len(d.scratch), v.Raw[1:len(v.Raw)-1]
 	if bytes.IndexByte(inner, '\\') >= 0 {
 		content, whole := protocol.AppendUnescaped(nil, inner)
 		if !whole {
@@ -192,11 +201,11 @@ func (c *call) textToken(field string, v protocol.JSONValue, size *int) ([]byte,
 		inner = content
 	}
 	*size += len(inner)
-	c.scratch = protocol.AppendTextToken(c.scratch, inner)
-	return c.scratch[start:len(c.scratch):len(c.scratch)], nil
+	d.scratch = protocol.AppendTextToken(d.scratch, inner)
+	return d.scratch[start:len(d.scratch):len(d.scratch)], nil
 }
 
-func (c *call) base64Token(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) base64Token(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if v.Raw[0] != '"' {
 		return nil, wrongType(field, "a string")
 	}
@@ -209,18 +218,69 @@ func (c *call) base64Token(field string, v protocol.JSONValue, size *int) ([]byt
 		return nil, wrongType(field, "base64 with padding")
 	}
 	*size += len(content)
-	return c.rawToken(content), nil
+	return d.rawToken(content), nil
 }
 
 // rawToken is the token of bytes that are no text.
-func (c *call) rawToken(content []byte) []byte {
-	start := len(c.scratch)
-	c.scratch = protocol.AppendRawToken(c.scratch, content)
-	return c.scratch[start:len(c.scratch):len(c.scratch)]
+func (d *decoder) rawToken(content []byte) []byte {
+	start := len(d.scratch)
+	d.scratch = protocol.AppendRawToken(d.scratch, content)
+	return d.scratch[start:len(d.scratch):len(d.scratch)]
 }
 
 // inRecord adds to e which record, line or offset of the request it is about.
 func inRecord(e *protocol.Error, unit string, index int) *protocol.Error {
 	e.Message = fmt.Sprintf("%s %d: %s", unit, index, e.Message)
 	return e.With(unit, index)
+}
+
+// decodeRecords decodes the array of records that is next in r.
+func (d *decoder) decodeRecords(r *protocol.JSONReader) *protocol.Error {
+	if k := r.Kind(); k != '[' && k != 0 {
+		return wrongType("records", "an array")
+	}
+	i := 0
+	for r.Array(); r.Element(); i++ {
+		if err := d.decodeRecord(r); err != nil {
+			return inRecord(err, "record", i)
+		}
+	}
+	return nil // a syntax error is kept by r
+}
+
+// decodeRecord decodes the record that is next in r, and appends it.
+func (d *decoder) decodeRecord(r *protocol.JSONReader) *protocol.Error {
+	if limit := d.limits.MaxBatchRecords; len(d.records) == limit {
+		return protocol.Errorf(protocol.CodeBatchTooLarge, "a batch has at most %d records", limit).With("limit", limit)
+	}
+	if k := r.Kind(); k != '{' && k != 0 {
+		return wrongType("the record", "an object")
+	}
+	d.records = append(d.records, noRecord)
+	rec := &d.records[len(d.records)-1]
+	var seen seenFields
+	for r.Object(); r.Field(); {
+		f, err := d.decodeRecordField(r, rec, seen)
+		if err != nil {
+			return err
+		}
+		if f == 0 {
+			return unknownField("", r.Key)
+		}
+		seen |= f
+	}
+	if err := r.Err(); err != nil {
+		return d.recordSyntaxError("the body", err)
+	}
+	return nil
+}
+
+// recordSyntaxError is the error for the text of a record that is not JSON, or that
+// is nested deeper than JSON is read here.
+func (d *decoder) recordSyntaxError(what string, err error) *protocol.Error {
+	var syntax *protocol.SyntaxError
+	if errors.As(err, &syntax) && syntax.TooDeep() {
+		return tooDeep(what, d.limits.MaxJSONDepth)
+	}
+	return syntaxError(what, err)
 }

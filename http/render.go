@@ -1,35 +1,10 @@
 package http
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
-
-	"github.com/valyala/fasthttp"
 
 	"ottla/protocol"
 )
-
-// sendJSON answers with v, marshalled. Records are not sent by it: they are
-// rendered straight from their tokens.
-func (c *call) sendJSON(status int, v any) *protocol.Error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return protocol.Errorf(protocol.CodeInternal, "cannot render the answer: %v", err)
-	}
-	c.send(status, append(c.out(), bytes.TrimSuffix(b.Bytes(), []byte("\n"))...))
-	return nil
-}
-
-// sendCreated answers 201 for something new, 200 for the same again.
-func (c *call) sendCreated(created bool, v any) *protocol.Error {
-	if created {
-		return c.sendJSON(fasthttp.StatusCreated, v)
-	}
-	return c.sendJSON(fasthttp.StatusOK, v)
-}
 
 // list is an answer with one plural key. nil becomes [].
 func list[T any](name string, items []T) map[string][]T {

@@ -1,10 +1,7 @@
 package http
 
 import (
-	"bytes"
 	"sync"
-
-	"github.com/valyala/fasthttp"
 
 	"ottla/http/conn"
 	"ottla/protocol"
@@ -125,37 +122,5 @@ func giveRendering(lent *[]byte) {
 		if len(*lent) == size {
 			renderingPools[i].Put(lent)
 		}
-	}
-}
-
-// sendRendered answers with head, the records of r, and tail. If the buffer of r
-// is large and well filled it becomes the answer, and is given back when that was
-// sent; else it is copied.
-func (c *call) sendRendered(r *rendering, head, tail []byte) {
-	if len(r.buf) <= headRoom {
-		r.release()
-		c.send(fasthttp.StatusOK, append(append(c.out(), head...), tail...))
-		return
-	}
-	if cap(r.buf)-len(r.buf) < len(tail) {
-		r.enlarge(len(r.buf) + len(tail))
-	}
-	r.buf = append(r.buf, tail...)
-	begin := headRoom - len(head)
-	if begin < 0 {
-		panic("BUG: the beginning of an answer does not fit headRoom")
-	}
-	copy(r.buf[begin:], head)
-	body := r.buf[begin:]
-	switch {
-	case len(body) <= keepBytes:
-		c.send(fasthttp.StatusOK, append(c.out(), body...))
-		r.release()
-	case cap(r.buf) > 2*len(body):
-		c.send(fasthttp.StatusOK, bytes.Clone(body))
-		r.release()
-	default:
-		c.send(fasthttp.StatusOK, body)
-		c.client.rendered = r
 	}
 }

@@ -205,7 +205,7 @@ func TestReadWaitsWithoutBuffer(t *testing.T) {
 		brings,
 	}}
 	var watch func() <-chan struct{}
-	c := &call{ctx: &fasthttp.RequestCtx{}, client: &client{}}
+	c := &call{request: request{ctx: &fasthttp.RequestCtx{}}, client: &client{}}
 	s := pending(c, p, &watch, records, func(*call, *rendering, *protocol.PollReply) {}, nil, func() {})
 	for i, kept := range []bool{false, true, false, true} {
 		_, park := s.step()

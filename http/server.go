@@ -34,7 +34,7 @@ type Server struct {
 	conns *conn.Server
 	done  <-chan struct{} // closed when Shutdown begins; ends reads that wait
 
-	bytes   *budget.Budget  // of request bodies in memory
+	intake  intake
 	answers *budget.Answers // bytes of answers in memory
 	parked  *budget.Budget  // reads that wait, and streams
 
@@ -57,17 +57,17 @@ func New(b Backend, o Options) *Server {
 	s := &Server{
 		b: b, o: o, log: o.Logger, origins: newOrigins(o), access: o.Access,
 		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(),
-		bytes:   budget.New(o.MaxInflightBytes),
 		parked:  budget.New(int64(o.MaxParkedPolls)),
 		answers: budget.NewAnswers(o.MaxResponseBytes),
 	}
+	s.intake = intake{&s.o, budget.New(o.MaxInflightBytes), func() bool { return s.conns.Ending() }}
 	s.conns = conn.NewServer(conn.Options{
 		Handler: s.newClient, Name: "ottla", Log: s.log, Refusal: []byte(refusedConnection), NoTLS: []byte(needsTLS),
-		Bytes: s.bytes, MaxConnections: o.MaxConnections, MaxHeaderBytes: o.MaxHeaderBytes, MaxLingerBytes: discardShare * o.MaxBodyBytes,
+		Bytes: s.intake.bytes, MaxConnections: o.MaxConnections, MaxHeaderBytes: o.MaxHeaderBytes, MaxLingerBytes: discardShare * o.MaxBodyBytes,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 	})
 	s.done = s.conns.Done()
-	s.calls.New = func() any { return &call{srv: s} }
+	s.calls.New = func() any { return &call{srv: s, request: request{intake: &s.intake}, decoder: decoder{limits: &s.o}} }
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
 	s.metrics = newMetrics(s)
@@ -97,7 +97,7 @@ const (
 // Budgets are the bytes of requests and of answers that may be in memory at the same
 // time, over all connections: what else the process serves shares them.
 func (s *Server) Budgets() (requests *budget.Budget, answers *budget.Answers) {
-	return s.bytes, s.answers
+	return s.intake.bytes, s.answers
 }
 
 // Collect adds metrics of what else the process serves to GET /metrics.

@@ -51,7 +51,7 @@ func TestSlowLoris(t *testing.T) {
 	}
 	all.Wait()
 	assert.Greater(t, served, 10, "requests of others: were one to wait for a slow client, it would be its only one")
-	assert.Zero(t, h.s.bytes.Used())
+	assert.Zero(t, h.s.intake.bytes.Used())
 }
 
 // loris sends first at once, then rest and more bytes slowly.
@@ -162,7 +162,7 @@ func TestLeavingAtEveryStage(t *testing.T) {
 		open, _ := h.open()
 		return open == 0
 	}, patience, 10*time.Millisecond, "all connections have ended")
-	for what, b := range map[string]interface{ Used() int64 }{"bytes": h.s.bytes, "places": h.s.parked, "answers": h.s.answers} {
+	for what, b := range map[string]interface{ Used() int64 }{"bytes": h.s.intake.bytes, "places": h.s.parked, "answers": h.s.answers} {
 		require.Eventually(t, func() bool { return b.Used() == 0 }, patience, time.Millisecond, what)
 	}
 }

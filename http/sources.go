@@ -21,14 +21,6 @@ const (
 	maxPointerBytes = 256
 )
 
-// sourceOf returns the source in the path. The query must be empty.
-func (c *call) sourceOf() (string, *protocol.Error) {
-	if err := c.bindQuery(); err != nil {
-		return "", err
-	}
-	return c.nameParam("source")
-}
-
 func putSource(c *call) *protocol.Error {
 	name, err := c.sourceOf()
 	if err != nil {
@@ -121,15 +113,16 @@ func postSource(c *call) *protocol.Error {
 		}}, nil)
 		c.b = c.srv.o.As(protocol.Access{Who: c.who, Do: protocol.RightWrite})
 	}
-	c.produced.source = src
-	return c.produce()
+	p := c.newProduce()
+	p.source = src
+	return p.answer()
 }
 
 // decodeSource takes the body as one value, as decodeWebhook does.
-func (c *call) decodeSource(p *produce) *protocol.Error {
+func (p *produce) decodeSource() *protocol.Error {
 	src := p.source
 	p.topic, p.cluster = src.Topic, src.Cluster
-	return c.webhookRecord(p, &webhook{keyHeader: src.KeyHeader, keyJSON: src.KeyJSON, idHeader: src.IDHeader, keep: src.Keep})
+	return p.webhookRecord(&webhook{keyHeader: src.KeyHeader, keyJSON: src.KeyJSON, idHeader: src.IDHeader, keep: src.Keep})
 }
 
 // setKeptName takes the name of a header that is not too long.

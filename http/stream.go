@@ -24,8 +24,8 @@ type stream struct {
 
 // startStream makes the first poll. Its error is answered like any other; else
 // the stream begins.
-func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol.Error {
-	st := &stream{outlet: c.newOutlet(kind), req: *req, follow: !req.AutoCommit}
+func startStream(c *call, kind streamKind, req *protocol.PollRequest) *protocol.Error {
+	st := &stream{outlet: newOutlet(c, kind), req: *req, follow: !req.AutoCommit}
 	st.req.Room = &st.held
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""
@@ -34,7 +34,7 @@ func (c *call) startStream(kind streamKind, req *protocol.PollRequest) *protocol
 	st.req.Timeout = 0
 	st.req.RecordCursors, st.req.SkipGaps = true, true
 	var first *protocol.PollReply
-	return c.startOutlet(&st.outlet, func() (err *protocol.Error) {
+	return startOutlet(c, &st.outlet, func() (err *protocol.Error) {
 		if first, err = st.poll(); err != nil {
 			return err
 		}

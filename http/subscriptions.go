@@ -26,30 +26,22 @@ const (
 )
 
 // defaultSubscription has what a PUT does not send.
-func (s *Server) defaultSubscription(name string) *protocol.SubscriptionSpec {
+func defaultSubscription(o *Options, name string) *protocol.SubscriptionSpec {
 	return &protocol.SubscriptionSpec{
-		Name: name, Batch: 1, TimeoutMs: min(10_000, s.o.MaxTimeout.Milliseconds()), MaxDeliveries: 20, Order: protocol.OrderPartition,
+		Name: name, Batch: 1, TimeoutMs: min(10_000, o.MaxTimeout.Milliseconds()), MaxDeliveries: 20, Order: protocol.OrderPartition,
 	}
-}
-
-// subscriptionOf returns the subscription in the path. The query must be empty.
-func (c *call) subscriptionOf() (string, *protocol.Error) {
-	if err := c.bindQuery(); err != nil {
-		return "", err
-	}
-	return c.nameParam("subscription")
 }
 
 // subscriptionSettings are the fields that PUT and PATCH share.
-func (s *Server) subscriptionSettings(spec *protocol.SubscriptionSpec, order **string) []binding {
+func subscriptionSettings(o *Options, spec *protocol.SubscriptionSpec, order **string) []binding {
 	words := make([]string, len(protocol.Orders))
 	for i, o := range protocol.Orders {
 		words[i] = string(o)
 	}
 	return []binding{
-		{name: "url", set: s.setTarget(&spec.URL)},
+		{name: "url", set: setTarget(o, &spec.URL)},
 		{name: "batch", set: setInteger(&spec.Batch, 1, maxDeliveryBatch, permitted)},
-		{name: "timeout_ms", set: setInteger(&spec.TimeoutMs, 1, s.o.MaxTimeout.Milliseconds(), limited)},
+		{name: "timeout_ms", set: setInteger(&spec.TimeoutMs, 1, o.MaxTimeout.Milliseconds(), limited)},
 		{name: "secret", set: setDeliverySecret(&spec.Secret)},
 		{name: "headers", set: setSentHeaders(&spec.Headers)},
 		{name: "max_deliveries", set: setInteger(&spec.MaxDeliveries, 1, maxDeliveries, permitted)},
@@ -64,9 +56,9 @@ func putSubscription(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	spec := c.srv.defaultSubscription(name)
+	spec := defaultSubscription(&c.srv.o, name)
 	var order, from *string
-	err = c.bindRequired(append(c.srv.subscriptionSettings(spec, &order),
+	err = c.bindRequired(append(subscriptionSettings(&c.srv.o, spec, &order),
 		binding{name: "topics", required: true, set: setNames(&spec.Topics)},
 		binding{name: "cluster", set: setName(&spec.Cluster)},
 		binding{name: "group", set: setName(&spec.Group)},
@@ -89,7 +81,7 @@ func putSubscription(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.sendCreated(created, c.describeSubscription(sub))
+	return c.sendCreated(created, describeSubscription(c, sub))
 }
 
 func patchSubscription(c *call) *protocol.Error {
@@ -99,15 +91,15 @@ func patchSubscription(c *call) *protocol.Error {
 	}
 	var unused protocol.SubscriptionSpec
 	var order *string
-	if err := c.bindRequired(c.srv.subscriptionSettings(&unused, &order)); err != nil {
+	if err := c.bindRequired(subscriptionSettings(&c.srv.o, &unused, &order)); err != nil {
 		return err
 	}
 	ctx, cancel := c.timeout()
 	defer cancel()
-	fields, settings := bytes.Clone(c.body), c.srv.subscriptionSettings // the change may outlive the request
+	fields, o := bytes.Clone(c.body), &c.srv.o // the change may outlive the request
 	sub, err := c.b.AlterSubscription(ctx, name, func(spec *protocol.SubscriptionSpec) *protocol.Error {
 		var order *string
-		if err := bindJSON(fields, settings(spec, &order)); err != nil {
+		if err := bindJSON(fields, subscriptionSettings(o, spec, &order)); err != nil {
 			return err
 		}
 		if order != nil {
@@ -121,7 +113,7 @@ func patchSubscription(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, c.describeSubscription(sub))
+	return c.sendJSON(fasthttp.StatusOK, describeSubscription(c, sub))
 }
 
 // checkSubscription refuses settings that do not go together.
@@ -168,7 +160,7 @@ type describedSubscription struct {
 	protocol.SubscriptionState
 }
 
-func (c *call) describeSubscription(sub *protocol.Subscription) describedSubscription {
+func describeSubscription(c *call, sub *protocol.Subscription) describedSubscription {
 	d := describedSubscription{
 		SubscriptionSpec: sub.SubscriptionSpec, From: "earliest", Headers: sub.Headers, Signed: sub.Secret != "",
 		CreatedAt: sub.CreatedAt, SubscriptionState: c.b.SubscriptionState(sub),
@@ -196,7 +188,7 @@ func getSubscriptions(c *call) *protocol.Error {
 	}
 	described := make([]describedSubscription, len(subs))
 	for i, sub := range subs {
-		described[i] = c.describeSubscription(sub)
+		described[i] = describeSubscription(c, sub)
 	}
 	return sendList(c, &p, "subscriptions", described, func(r *describedSubscription) string { return r.Name })
 }
@@ -210,7 +202,7 @@ func getSubscription(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.sendJSON(fasthttp.StatusOK, c.describeSubscription(sub))
+	return c.sendJSON(fasthttp.StatusOK, describeSubscription(c, sub))
 }
 
 func deleteSubscription(c *call) *protocol.Error {
@@ -228,7 +220,7 @@ func deleteSubscription(c *call) *protocol.Error {
 }
 
 // setTarget takes the URL that deliveries go to.
-func (s *Server) setTarget(dst *string) func(string, value) *protocol.Error {
+func setTarget(o *Options, dst *string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
 		if err := setText(dst)(field, v); err != nil {
 			return err
@@ -242,7 +234,7 @@ func (s *Server) setTarget(dst *string) func(string, value) *protocol.Error {
 		case u.Fragment != "":
 			return protocol.Errorf(protocol.CodeNotAllowed, "%s must not have a fragment (#)", field).With("field", field)
 		}
-		if check := s.o.CheckTarget; check != nil {
+		if check := o.CheckTarget; check != nil {
 			if err := check(u); err != nil {
 				return protocol.Errorf(protocol.CodeNotAllowed, "%s: %v", field, err).With("field", field)
 			}

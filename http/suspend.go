@@ -1,8 +1,6 @@
 package http
 
 import (
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -161,16 +159,51 @@ func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(requestIDHeader, s.requestID)
 }
 
-func panicAnswer(p any) answerFunc {
-	stack := debug.Stack()
-	return func(c *call) *protocol.Error { return c.panicked(p, stack) }
+// lostPoll returns what tells a poll that has waited that its client may not have
+// the answer any more; nil where nobody is asked who he is.
+func (c *call) lostPoll(req *protocol.PollRequest, records *rendering) func(*protocol.PollReply) *protocol.Error {
+	if c.who == nil {
+		return nil
+	}
+	p, topics, acked := permit{srv: c.srv, who: c.who}, req.Topics, req.Ack != ""
+	return func(r *protocol.PollReply) *protocol.Error {
+		if !records.empty() {
+			p.who.Usage().Fetched(records.size(), time.Now())
+			return nil // they were read, and perhaps committed, before
+		}
+		p.may = mayRead(r.Cluster, topics, r.Group)
+		err := p.lost()
+		if err != nil && acked {
+			err = err.WithOutcome(protocol.OutcomeApplied)
+		}
+		return err
+	}
 }
 
-// panicked reports a panic of a handler.
-func (c *call) panicked(p any, stack []byte) *protocol.Error {
-	c.srv.log.Error("panic in a handler", "method", string(c.ctx.Method()), "path", string(c.ctx.Path()),
-		"request_id", string(c.requestID()), "panic", fmt.Sprint(p), "stack", string(stack))
-	e := protocol.Errorf(protocol.CodeInternal, "internal error")
-	e.Outcome = protocol.OutcomeUnknown
-	return e
+// park takes a place among the reads that wait, until release is called. A read
+// that does not wait needs none.
+func (c *call) park(timeout time.Duration) (release func(), err *protocol.Error) {
+	if timeout <= 0 {
+		return func() {}, nil
+	}
+	parked := c.srv.parked
+	if !parked.Take(1) {
+		return nil, protocol.Errorf(protocol.CodeOverloaded, "too many reads wait for records already").With("limit", parked.Limit())
+	}
+	return func() { parked.Give(1) }, nil
+}
+
+// lostFetch is lostPoll for a read of a partition.
+func (c *call) lostFetch(topic *protocol.Topic, records *rendering) func(*protocol.FetchReply) *protocol.Error {
+	if c.who == nil {
+		return nil
+	}
+	p := permit{c.srv, c.who, mayRead(topic.Cluster, []string{topic.Name}, "")}
+	return func(*protocol.FetchReply) *protocol.Error {
+		err := p.lost()
+		if err == nil {
+			p.who.Usage().Fetched(records.size(), time.Now())
+		}
+		return err
+	}
 }

@@ -20,7 +20,7 @@ type createdToken struct {
 }
 
 // tokenSettings are the fields that POST /tokens and PATCH /tokens/{token} share.
-func (c *call) tokenSettings(spec *protocol.TokenSpec) []binding {
+func tokenSettings(spec *protocol.TokenSpec) []binding {
 	return []binding{
 		{name: "allow", set: setGrants(&spec.Allow)},
 		{name: "expires_at", set: setExpiry(&spec.ExpiresAt)},
@@ -30,7 +30,7 @@ func (c *call) tokenSettings(spec *protocol.TokenSpec) []binding {
 
 func postToken(c *call) *protocol.Error {
 	spec := &protocol.TokenSpec{}
-	err := c.bindBody(append(c.tokenSettings(spec), binding{name: "name", required: true, set: setName(&spec.Name)})...)
+	err := c.bindBody(append(tokenSettings(spec), binding{name: "name", required: true, set: setName(&spec.Name)})...)
 	switch {
 	case err != nil:
 		return err
@@ -51,7 +51,7 @@ func postToken(c *call) *protocol.Error {
 }
 
 // maySeeToken reports whether the client may know of a token: of its own, or of all.
-func (c *call) maySeeToken(name string) bool {
+func maySeeToken(c *call, name string) bool {
 	return c.who.Everything(protocol.RightAdmin) || c.who.Name() == name
 }
 
@@ -66,19 +66,11 @@ func getTokens(c *call) *protocol.Error {
 	}
 	infos := []protocol.TokenInfo{}
 	for _, e := range entries {
-		if c.maySeeToken(e.Name) {
+		if maySeeToken(c, e.Name) {
 			infos = append(infos, e.TokenInfo)
 		}
 	}
 	return sendList(c, &p, "tokens", infos, func(r *protocol.TokenInfo) string { return r.Name })
-}
-
-// tokenOf returns the token in the path. The query must be empty.
-func (c *call) tokenOf() (string, *protocol.Error) {
-	if err := c.bindQuery(); err != nil {
-		return "", err
-	}
-	return c.nameParam("token")
 }
 
 func getToken(c *call) *protocol.Error {
@@ -91,7 +83,7 @@ func getToken(c *call) *protocol.Error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name == name && c.maySeeToken(name) {
+		if e.Name == name && maySeeToken(c, name) {
 			return c.sendJSON(fasthttp.StatusOK, e.TokenInfo)
 		}
 	}
@@ -104,7 +96,7 @@ func patchToken(c *call) *protocol.Error {
 		return err
 	}
 	spec := &protocol.TokenSpec{Name: name}
-	if err := c.bindRequired(c.tokenSettings(spec)); err != nil {
+	if err := c.bindRequired(tokenSettings(spec)); err != nil {
 		return err
 	}
 	ctx, cancel := c.timeout()

@@ -10,9 +10,8 @@ import (
 )
 
 // topicSettings are the fields that POST /topic and PATCH /topic/{topic} share.
-func (c *call) topicSettings(spec *protocol.TopicSpec) []binding {
+func topicSettings(o *Options, spec *protocol.TopicSpec) []binding {
 	const forEver = -1
-	maxRecord := int64(c.srv.o.MaxRecordBytes)
 	return []binding{
 		{name: "cluster", set: setName(&spec.Cluster)},
 		{name: "partitions", set: setOptionalInteger(&spec.Partitions, 1, maxPartitions, permitted)},
@@ -22,14 +21,14 @@ func (c *call) topicSettings(spec *protocol.TopicSpec) []binding {
 		{name: "segment_bytes", set: setOptionalInteger(&spec.SegmentBytes, 1, math.MaxInt64, permitted)},
 		{name: "cleanup_policy", set: setOneOf(&spec.CleanupPolicy, "delete", "compact")},
 		{name: "delete_retention_ms", set: setOptionalInteger(&spec.DeleteRetentionMs, 0, math.MaxInt64, permitted)},
-		{name: "max_record_bytes", set: setOptionalInteger(&spec.MaxRecordBytes, 1, maxRecord, permitted)},
+		{name: "max_record_bytes", set: setOptionalInteger(&spec.MaxRecordBytes, 1, int64(o.MaxRecordBytes), permitted)},
 		{name: "restoring", set: setRestoring(&spec.Restoring)},
 	}
 }
 
 func postTopic(c *call) *protocol.Error {
 	spec := &protocol.TopicSpec{}
-	fields := append(c.topicSettings(spec),
+	fields := append(topicSettings(&c.srv.o, spec),
 		binding{name: "name", required: true, set: setName(&spec.Name)}, binding{name: "start_offsets", set: setStarts(&spec.StartOffsets)})
 	if err := c.bindBody(fields...); err != nil {
 		return err
@@ -62,7 +61,7 @@ func patchTopic(c *call) *protocol.Error {
 		return err
 	}
 	spec.Cluster = cluster
-	if err := c.bindRequired(c.topicSettings(spec)); err != nil {
+	if err := c.bindRequired(topicSettings(&c.srv.o, spec)); err != nil {
 		return err
 	}
 	if cluster != "" && spec.Cluster != cluster {
@@ -178,16 +177,8 @@ func setTrims(dst *[]protocol.TrimRequest) func(string, value) *protocol.Error {
 // maxPartitions is how many partitions a topic can have.
 const maxPartitions = 1024
 
-// listQuery reads the parameters that lists of topics and their views share.
-func (c *call) listQuery(p *page) (cluster string, internal bool, err *protocol.Error) {
-	err = c.bindQuery(p.bindings(
-		binding{name: "cluster", set: setName(&cluster)},
-		binding{name: "internal", set: setBool(&internal)})...)
-	return cluster, internal, err
-}
-
 // listTopics returns the topics that a list or a view is asked for.
-func (c *call) listTopics(p *page) ([]protocol.TopicInfo, *protocol.Error) {
+func listTopics(c *call, p *page) ([]protocol.TopicInfo, *protocol.Error) {
 	cluster, internal, err := c.listQuery(p)
 	if err != nil {
 		return nil, err
@@ -197,7 +188,7 @@ func (c *call) listTopics(p *page) ([]protocol.TopicInfo, *protocol.Error) {
 
 func getTopics(c *call) *protocol.Error {
 	var p page
-	topics, err := c.listTopics(&p)
+	topics, err := listTopics(c, &p)
 	if err != nil {
 		return err
 	}
@@ -214,14 +205,6 @@ func fillTopic(t *protocol.TopicInfo) {
 		p := &t.Partitions[i]
 		p.Replicas, p.InSync = orEmpty(p.Replicas), orEmpty(p.InSync)
 	}
-}
-
-// topicOf returns the topic in the path and the cluster in the query.
-func (c *call) topicOf() (cluster, topic string, err *protocol.Error) {
-	if cluster, err = c.clusterQuery(); err == nil {
-		topic, err = c.nameParam("topic")
-	}
-	return cluster, topic, err
 }
 
 func getTopic(c *call) *protocol.Error {

@@ -68,10 +68,10 @@ func getTopicStream(c *call) *protocol.Error {
 	if kind == noStream {
 		kind = eventStream
 	}
-	st := &topicStream{outlet: c.newOutlet(kind)}
+	st := &topicStream{outlet: newOutlet(c, kind)}
 	req.Done, req.Gone = c.srv.done, st.client.gone
 	st.req = req
-	return c.startOutlet(&st.outlet, func() (err *protocol.Error) {
+	return startOutlet(c, &st.outlet, func() (err *protocol.Error) {
 		st.reading, err = st.b.OpenReading(&req)
 		return err
 	}, st.run)

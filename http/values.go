@@ -214,3 +214,20 @@ func atLeast(field string, n, lo, hi int64) *protocol.Error {
 	}
 	return invalid(field, "must be at most %d", min(hi, math.MaxInt64-1)) // math.MaxInt64 may have saturated, and is refused
 }
+
+// setOneOf takes one of words.
+func setOneOf(dst **string, words ...string) func(string, value) *protocol.Error {
+	return func(field string, v value) *protocol.Error {
+		var s string
+		if err := setText(&s)(field, v); err != nil {
+			return err
+		}
+		for _, w := range words {
+			if s == w {
+				*dst = &s
+				return nil
+			}
+		}
+		return protocol.Errorf(protocol.CodeNotAllowed, "%s must be one of %q", field, words).With("field", field)
+	}
+}

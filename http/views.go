@@ -59,7 +59,7 @@ type partitionRow struct {
 
 func viewPartitions(c *call) *protocol.Error {
 	var p page
-	topics, err := c.listTopics(&p)
+	topics, err := listTopics(c, &p)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ type topicRow struct {
 
 func viewTopics(c *call) *protocol.Error {
 	var p page
-	topics, err := c.listTopics(&p)
+	topics, err := listTopics(c, &p)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func viewConsumerGroups(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	rows, err := c.groupRows(cluster, &p)
+	rows, err := groupRows(c, cluster, &p)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func viewCommitments(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	groups, err := c.groupRows(cluster, &page{after: p.after}) // some have no offset
+	groups, err := groupRows(c, cluster, &page{after: p.after}) // some have no offset
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func viewCommitments(c *call) *protocol.Error {
 // groupRows returns a row for each partition that a group owns or has an offset
 // for: its owner, if any, and its committed offset, if any. It leaves out groups that a
 // page does not reach.
-func (c *call) groupRows(cluster string, p *page) ([]groupRow, *protocol.Error) {
+func groupRows(c *call, cluster string, p *page) ([]groupRow, *protocol.Error) {
 	groups, err := c.b.Groups(cluster)
 	if err != nil {
 		return nil, err

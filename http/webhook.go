@@ -3,7 +3,6 @@ package http
 import (
 	"bytes"
 	"strings"
-	"unicode/utf8"
 
 	"ottla/protocol"
 )
@@ -17,7 +16,7 @@ func postWebhook(c *call) *protocol.Error {
 	if topic := c.param("topic"); protocol.IsInternalTopic(topic) && protocol.ValidName(topic) {
 		return internalTopic(topic)
 	}
-	return c.produce()
+	return c.newProduce().answer()
 }
 
 // webhook says what of a request becomes its record.
@@ -30,13 +29,13 @@ type webhook struct {
 // decodeWebhook takes the body as one value: as JSON if the content type says so,
 // else byte for byte. The content type and the kept headers become headers of the
 // record.
-func (c *call) decodeWebhook(p *produce) *protocol.Error {
+func (p *produce) decodeWebhook() *protocol.Error {
 	var w webhook
 	var err *protocol.Error
-	if p.topic, err = c.nameParam("topic"); err != nil {
+	if p.topic, err = p.nameParam("topic"); err != nil {
 		return err
 	}
-	err = p.query(c,
+	err = p.query(
 		binding{name: "cluster", set: setName(&p.cluster)},
 		binding{name: "key_header", set: setHeaderName(&w.keyHeader)},
 		binding{name: "id_header", set: setHeaderName(&w.idHeader)},
@@ -44,65 +43,65 @@ func (c *call) decodeWebhook(p *produce) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	return c.webhookRecord(p, &w)
+	return p.webhookRecord(&w)
 }
 
 // webhookRecord makes the request a record.
-func (c *call) webhookRecord(p *produce, w *webhook) (err *protocol.Error) {
+func (p *produce) webhookRecord(w *webhook) (err *protocol.Error) {
 	rec := noRecord
-	if err := c.webhookKey(&rec, w); err != nil {
+	if err := p.webhookKey(&rec, w); err != nil {
 		return err
 	}
-	if rec.headers, err = c.keptHeaders(w); err != nil {
+	if rec.headers, err = p.keptHeaders(w); err != nil {
 		return err
 	}
 	rec.size += len(rec.headers)
-	if err := c.webhookValue(&rec); err != nil {
+	if err := p.webhookValue(&rec); err != nil {
 		return err
 	}
-	c.records = append(c.records, rec)
+	p.records = append(p.records, rec)
 	if w.idHeader == "" {
 		return nil
 	}
-	id, given := c.header(w.idHeader)
+	id, given := p.header(w.idHeader)
 	if !given {
 		return protocol.Errorf(protocol.CodeNotAllowed, "id_header names %.40s, but the request has no such header", w.idHeader)
 	}
-	return p.idempotence.fromKey(c, p, w.idHeader, []byte(id))
+	return p.idempotence.fromKey(p, w.idHeader, []byte(id))
 }
 
 // webhookKey takes the key from a header or from the body. A request without it has
 // no key.
-func (c *call) webhookKey(rec *record, w *webhook) (err *protocol.Error) {
-	if key, given := c.header(w.keyHeader); given {
-		start := len(c.scratch)
-		c.scratch = protocol.AppendJSONString(c.scratch, key)
-		rec.key = c.scratch[start:len(c.scratch):len(c.scratch)]
+func (p *produce) webhookKey(rec *record, w *webhook) (err *protocol.Error) {
+	if key, given := p.header(w.keyHeader); given {
+		start := len(p.scratch)
+		p.scratch = protocol.AppendJSONString(p.scratch, key)
+		rec.key = p.scratch[start:len(p.scratch):len(p.scratch)]
 		rec.size += len(rec.key)
 	}
 	if w.keyJSON != "" {
-		if v, found := pointedTo(c.body, w.keyJSON); found {
-			rec.key, err = c.jsonToken("the key", v, &rec.size)
+		if v, found := pointedTo(p.body, w.keyJSON); found {
+			rec.key, err = p.jsonToken("the key", v, &rec.size)
 		}
 	}
 	return err
 }
 
-func (c *call) webhookValue(rec *record) *protocol.Error {
-	if !isJSONType(c.ctx.Request.Header.ContentType()) {
-		rec.size += len(c.body)
-		if rec.size <= c.srv.o.MaxRecordBytes {
-			rec.value = c.rawToken(c.body)
+func (p *produce) webhookValue(rec *record) *protocol.Error {
+	if !isJSONType(p.ctx.Request.Header.ContentType()) {
+		rec.size += len(p.body)
+		if rec.size <= p.srv.o.MaxRecordBytes {
+			rec.value = p.rawToken(p.body)
 		}
 		return nil
 	}
-	r := protocol.NewJSONReader(bytes.TrimPrefix(c.body, []byte(byteOrderMark)))
+	r := protocol.NewJSONReader(bytes.TrimPrefix(p.body, []byte(byteOrderMark)))
 	v, ok := r.Value()
 	if err := r.End(); !ok || err != nil {
-		return c.recordSyntaxError("the body", err)
+		return p.recordSyntaxError("the body", err)
 	}
 	var err *protocol.Error
-	rec.value, err = c.jsonToken("value", v, &rec.size)
+	rec.value, err = p.jsonToken("value", v, &rec.size)
 	return err
 }
 
@@ -115,15 +114,15 @@ func isJSONType(contentType []byte) bool {
 }
 
 // keptHeaders is the token of the record's headers. Their names are in lower case.
-func (c *call) keptHeaders(w *webhook) ([]byte, *protocol.Error) {
-	start := len(c.scratch)
+func (p *produce) keptHeaders(w *webhook) ([]byte, *protocol.Error) {
+	start := len(p.scratch)
 	seen := map[string]bool{}
 	for _, name := range append([]string{"content-type"}, w.keep...) {
-		text, given := c.header(name)
+		text, given := p.header(name)
 		if !given || seen[name] {
 			continue
 		}
-		switch limit := c.srv.o; {
+		switch limit := p.srv.o; {
 		case len(name) > limit.MaxHeaderName:
 			return nil, recordLimit("header_name", limit.MaxHeaderName, "the header %.40q... has a name of %d bytes", name, len(name))
 		case len(seen) == limit.MaxRecordHeaders:
@@ -134,35 +133,14 @@ func (c *call) keptHeaders(w *webhook) ([]byte, *protocol.Error) {
 			separator = ','
 		}
 		seen[name] = true
-		c.scratch = protocol.AppendJSONString(append(c.scratch, separator), name)
-		c.scratch = protocol.AppendJSONString(append(c.scratch, ':'), text)
+		p.scratch = protocol.AppendJSONString(append(p.scratch, separator), name)
+		p.scratch = protocol.AppendJSONString(append(p.scratch, ':'), text)
 	}
 	if len(seen) == 0 {
 		return nil, nil
 	}
-	c.scratch = append(c.scratch, '}')
-	return c.scratch[start:len(c.scratch):len(c.scratch)], nil
-}
-
-// header is the text of a header of the request, those of the same name joined by
-// commas. Bytes that are no UTF-8 are taken for ISO 8859-1.
-func (c *call) header(name string) (text string, given bool) {
-	if name == "" {
-		return "", false
-	}
-	values := c.ctx.Request.Header.PeekAll(name)
-	if len(values) == 0 {
-		return "", false
-	}
-	text = string(bytes.Join(values, []byte(", ")))
-	if utf8.ValidString(text) {
-		return text, true
-	}
-	runes := make([]rune, len(text))
-	for i := range len(text) {
-		runes[i] = rune(text[i])
-	}
-	return string(runes), true
+	p.scratch = append(p.scratch, '}')
+	return p.scratch[start:len(p.scratch):len(p.scratch)], nil
 }
 
 func (w *webhook) setKeep(field string, v value) *protocol.Error {
