@@ -83,7 +83,7 @@ func (s *State) Buried(now int64, id protocol.PartitionID, offset, seq int64, wr
 	if e == nil || e.kind != dying || e.seq != seq {
 		return nil
 	}
-	s.finish(now, p, offset, written)
+	s.finish(now, p, offset, true)
 	if written {
 		p.dead++
 	} else {

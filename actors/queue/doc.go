@@ -11,6 +11,7 @@
 //	settings.go          the queue's settings, and their record
 //	ended.go             which records are ended: a tree of bitmaps above the position
 //	records.go           the records' form, Apply, what has changed since the last flush
+//	ends.go              how records ended that were given more than once, or died
 //	state.go             partitions and their records: given, waiting, dying
 //	feed.go              what is to be read of the logs, and what was read
 //	give.go, timers.go   giving records to workers, deadlines and delays

@@ -58,11 +58,11 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 		return Stale
 	}
 	if p.isEnded(r.Offset) {
-		how, known := p.recent[r.Offset]
+		how, known := p.endings.of[r.Offset]
 		switch {
-		case !known && w.Verb == Ack && r.Offset >= p.forgotten: // it was given once
+		case !known && w.Verb == Ack: // it was given once, or that is forgotten
 			return Done
-		case known && how.count == r.Count && (w.Verb == Ack && !how.dead || w.Verb == Nack && how.dead):
+		case known && int(how.count) == r.Count && (w.Verb == Ack && !how.dead || w.Verb == Nack && how.dead):
 			return Done
 		}
 		return Stale

@@ -140,11 +140,20 @@ func (s *State) take(now int64, p *partition, r *Read) {
 func (s *State) missing(p *partition, from, to int64) {
 	for o := max(from, p.position); o < to; o++ {
 		if e := p.find(o); e != nil {
+			s.vanish(p, e)
 			s.leave(p, e)
 		}
 		if !p.isEnded(o) {
 			p.setEnded(o)
 		}
+	}
+}
+
+// vanish remembers of a record that is not in its log any more what its workers may still
+// say: an ack is good of the one that has it.
+func (s *State) vanish(p *partition, e *entry) {
+	if e.count > 1 || e.kind != given {
+		s.remember(p, e.offset, e.count, e.kind != given)
 	}
 }
 
@@ -221,6 +230,7 @@ func (s *State) lose(now int64, p *partition, earliest int64) int64 {
 	p.lost += lost
 	p.scanned = max(p.scanned, p.position)
 	for i := range gone {
+		s.vanish(p, &gone[i])
 		s.uncount(p, &gone[i])
 		s.tracked--
 	}

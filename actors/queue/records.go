@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 const (
 	KeyQueue    = "q"  // ["q","<group>"]
 	keyPosition = "qp" // ["qp","<group>","<topic id>",<partition>]
-	keyEnds     = "qe" // ["qe","<group>","<topic id>",<partition>]
+	keyEnds     = "qe" // ["qe","<group>","<topic id>",<partition>[,<page>]]
 	keyNode     = "qn" // ["qn","<group>","<topic id>",<partition>,<level>,<index>]
 )
 
@@ -35,7 +36,7 @@ const (
 // key.
 func GroupOfKey(kind string, args []string) (group string, ok bool) {
 	switch {
-	case kind == KeyQueue && len(args) == 1, kind == keyPosition && len(args) == 3, kind == keyEnds && len(args) == 3, kind == keyNode && len(args) == 5:
+	case kind == KeyQueue && len(args) == 1, kind == keyPosition && len(args) == 3, kind == keyEnds && (len(args) == 3 || len(args) == 4), kind == keyNode && len(args) == 5:
 		return args[0], true
 	}
 	return "", false
@@ -60,7 +61,7 @@ type (
 		V    int        `json:"v"`
 		Ends []endValue `json:"ends"` // oldest first
 
-		Forgotten int64 `json:"forgotten,omitempty"` // offset behind the last one that is not here any more
+		Forgotten int64 `json:"forgotten,omitempty"` // not written any more
 	}
 	// endValue is an offset, how often its record was given, and 1 if it has gone to the
 	// dead letters.
@@ -96,16 +97,13 @@ func (s *State) flush(now int64) []metarecord.Record {
 	var recs []metarecord.Record
 	var changed []*partition
 	for _, p := range s.parts {
-		if p.baseDirty || p.endsDirty || len(p.dirty) > 0 {
+		if p.baseDirty || len(p.endings.dirty) > 0 || len(p.dirty) > 0 {
 			changed = append(changed, p)
 		}
 	}
 	slices.SortFunc(changed, func(a, b *partition) int { return protocol.ComparePartitionIDs(a.id, b.id) })
 	for _, p := range changed {
-		if p.endsDirty {
-			recs = append(recs, s.endsRecord(p))
-			p.endsDirty = false
-		}
+		recs = append(recs, s.flushEndings(p)...)
 		if p.baseDirty {
 			recs = append(recs, s.positionRecord(now, p))
 			p.baseDirty = false
@@ -140,19 +138,6 @@ func (s *State) positionRecord(now int64, p *partition) metarecord.Record {
 		Action: actionPosition, Key: metarecord.Key(keyPosition, s.group, p.id.TopicID, p.id.Partition),
 		Value: metarecord.JSON(positionValue{metarecord.Format, topic, p.position, p.seq, p.dead, p.lost, now}),
 	}
-}
-
-func (s *State) endsRecord(p *partition) metarecord.Record {
-	v := endsValue{V: metarecord.Format, Forgotten: p.forgotten}
-	for _, offset := range p.recently {
-		how := p.recent[offset]
-		end := endValue{offset, int64(how.count), 0}
-		if how.dead {
-			end[2] = 1
-		}
-		v.Ends = append(v.Ends, end)
-	}
-	return metarecord.Record{Action: actionEnds, Key: metarecord.Key(keyEnds, s.group, p.id.TopicID, p.id.Partition), Value: metarecord.JSON(v)}
 }
 
 func (s *State) nodeKey(p *partition, id nodeID) []byte {
@@ -243,7 +228,7 @@ func (s *State) Apply(rec metarecord.Record) error {
 	case keyPosition:
 		return s.applyPosition(p, rec.Value)
 	case keyEnds:
-		return p.applyEnds(rec.Value)
+		return p.applyEnds(args[3:], rec.Value)
 	}
 	level, err1 := strconv.Atoi(args[3])
 	index, err2 := strconv.ParseInt(args[4], 10, 64)
@@ -287,22 +272,15 @@ func (s *State) applyPosition(p *partition, value []byte) error {
 	return nil
 }
 
-func (p *partition) applyEnds(value []byte) error {
-	clear(p.recent)
-	p.recently, p.forgotten = nil, 0
-	if value == nil {
-		return nil
+func (p *partition) applyEnds(number []string, value []byte) error {
+	id := 0
+	if len(number) > 0 {
+		var err error
+		if id, err = strconv.Atoi(number[0]); err != nil || id < 1 || id >= math.MaxInt32 {
+			return fmt.Errorf("page %q is not a number above 0", number[0])
+		}
 	}
-	var v endsValue
-	if err := metarecord.Decode(value, &v); err != nil {
-		return err
-	}
-	p.forgotten = v.Forgotten
-	for _, end := range v.Ends {
-		p.recent[end[0]] = ended{count: int(end[1]), dead: end[2] != 0}
-		p.recently = append(p.recently, end[0])
-	}
-	return nil
+	return p.endings.apply(pageID(id), value)
 }
 
 func (p *partition) forgetNode(id nodeID) {
@@ -379,10 +357,10 @@ func (s *State) drop(p *partition) []metarecord.Record {
 	}
 	delete(s.parts, p.id)
 	s.sorted = nil
-	for _, kind := range []string{keyEnds, keyPosition} {
-		recs = append(recs, metarecord.Record{Action: actionDrop, Key: metarecord.Key(kind, s.group, p.id.TopicID, p.id.Partition)})
+	for _, id := range sorted(p.endings.stored) {
+		recs = append(recs, metarecord.Record{Action: actionDrop, Key: s.endsKey(p, id)})
 	}
-	return recs
+	return append(recs, metarecord.Record{Action: actionDrop, Key: metarecord.Key(keyPosition, s.group, p.id.TopicID, p.id.Partition)})
 }
 
 // Dump writes the durable state as text: two queues have equal dumps exactly if their
@@ -395,7 +373,10 @@ func (s *State) Dump() string {
 		if !p.began && len(p.nodes) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "%s %d position %d seq %d dead %d lost %d ends %s\n", p.id.TopicID, p.id.Partition, p.position, p.seq, p.dead, p.lost, s.endsRecord(p).Value)
+		fmt.Fprintf(&b, "%s %d position %d seq %d dead %d lost %d\n", p.id.TopicID, p.id.Partition, p.position, p.seq, p.dead, p.lost)
+		for _, id := range sorted(p.endings.pages) {
+			fmt.Fprintf(&b, "  ends %d %s\n", id, p.endings.encode(id))
+		}
 		ids := make([]nodeID, 0, len(p.nodes))
 		for id := range p.nodes {
 			ids = append(ids, id)

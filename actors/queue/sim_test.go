@@ -60,6 +60,7 @@ type simRecord struct {
 	count    int   // deliveries that workers have had
 	returned bool
 	changes  int // that were decided on; what is known of older ones does not count
+	endedBy  int // the delivery whose ack has ended it
 }
 
 func (r *simRecord) over() bool { return r.missing || r.ackSaid || r.deads > 0 }
@@ -172,7 +173,9 @@ func (s *sim) crash() {
 			case !ended && r.acked:
 				s.fail("%v %d was acknowledged, and is not ended after a crash", id, o)
 			}
-			r.ackSaid = r.ackSaid && ended
+			if r.ackSaid = r.ackSaid && ended; !r.ackSaid {
+				r.endedBy = 0
+			}
 		}
 	}
 }
@@ -364,8 +367,10 @@ func (s *sim) say() {
 		if s.rng.IntN(5) > 0 && w.Verb != Extend {
 			s.held = slices.Delete(s.held, i, i+1) // else it is said again, as after a lost answer
 		}
+		was := s.state.parts[h.id].isEnded(h.offset)
 		verdicts, recs := s.state.Say(s.now, w, []*Receipt{receipt})
 		r := &s.logs[h.id].records[h.offset]
+		s.checkSaid(r, w, receipt, was, verdicts[0])
 		if verdicts[0] == Invalid {
 			s.fail("a receipt was refused")
 		}
@@ -387,6 +392,22 @@ func (s *sim) say() {
 				r.acked = true
 			}
 		})
+	}
+}
+
+// checkSaid checks what a worker is told of a record that is ended: an ack is good of the
+// delivery that has ended it, and no other.
+func (s *sim) checkSaid(r *simRecord, w *Word, receipt *Receipt, was bool, verdict Verdict) {
+	switch {
+	case w.Verb != Ack, receipt.Offset < s.logs[receipt.ID].earliest:
+	case !was:
+		if verdict == Done {
+			r.endedBy = receipt.Count
+		}
+	case r.ackSaid && r.endedBy > 0 && r.deads == 0 && (verdict == Done) != (receipt.Count == r.endedBy):
+		s.fail("%v %d was ended by delivery %d; an ack of delivery %d: verdict %d", receipt.ID, receipt.Offset, r.endedBy, receipt.Count, verdict)
+	case r.deads > 0 && verdict == Done && !r.acked:
+		s.fail("%v %d is a dead letter, and an ack was taken", receipt.ID, receipt.Offset)
 	}
 }
 

@@ -68,7 +68,11 @@ func (s *sim) end() {
 	if live, again := s.state.Dump(), s.replayed().Dump(); live != again {
 		s.fail("replayed:\n%s\nlive:\n%s", again, live)
 	}
-	if s.state.tracked != 0 || s.state.inFlight() != 0 || len(s.known) > 1+2*len(s.logs) {
+	pages := 0
+	for _, p := range s.state.parts {
+		pages += len(p.endings.pages)
+	}
+	if s.state.tracked != 0 || s.state.inFlight() != 0 || len(s.known) > 1+len(s.logs)+pages {
 		s.fail("%d tracked, %d in flight, %d records are left", s.state.tracked, s.state.inFlight(), len(s.known))
 	}
 }

@@ -13,7 +13,6 @@ const (
 	minTracked = 10_000 // records that were given, or wait for their time or key
 	maxChunks  = 16_384 // of all partitions: chunks of which some records are ended, or given
 	maxBlocks  = 65_536 // of a partition: see partition.blocks
-	maxRecent  = 128    // of a partition: see partition.recent
 	blockBits  = 10
 	maxWorkers = 10_000
 )
@@ -63,20 +62,14 @@ type partition struct {
 	began    bool // the position is known
 	position int64
 	nodes    map[nodeID]*node
-	seq      int64           // of the last record that died
-	dead     int64           // records that have gone to the dead letters
-	lost     int64           // records that retention has removed before they were ended
-	recent   map[int64]ended // how the latest of the records ended that were given more than once, or died
-	recently []int64         // offsets in recent, oldest first
-
-	// Below it some are not in recent any more. A record that is ended and not in recent was
-	// given once and acknowledged, if it is not below.
-	forgotten int64
+	seq      int64 // of the last record that died
+	dead     int64 // records that have gone to the dead letters
+	lost     int64 // records that retention has removed before they were ended
+	endings  endings
 
 	// Durable, but not yet in a record.
 	dirty     map[nodeID]struct{}
 	baseDirty bool
-	endsDirty bool                // recent
 	stored    map[nodeID]struct{} // nodes that have a record
 	chunks    int                 // of nodes
 
@@ -96,12 +89,6 @@ type partition struct {
 
 // span is a range of offsets.
 type span struct{ from, to int64 }
-
-// ended is how a record ended.
-type ended struct {
-	count int
-	dead  bool
-}
 
 // State is a queue; the zero value is of no use, New makes it. It is not safe for
 // concurrent use.
@@ -136,7 +123,7 @@ func (s *State) partitionOf(id protocol.PartitionID) *partition {
 	p := s.parts[id]
 	if p == nil {
 		p = &partition{
-			id: id, nodes: map[nodeID]*node{}, recent: map[int64]ended{}, dirty: map[nodeID]struct{}{}, stored: map[nodeID]struct{}{},
+			id: id, nodes: map[nodeID]*node{}, endings: newEndings(), dirty: map[nodeID]struct{}{}, stored: map[nodeID]struct{}{},
 		}
 		p.forget()
 		s.parts[id], s.sorted = p, nil
@@ -254,28 +241,14 @@ func (s *State) finish(now int64, p *partition, offset int64, dead bool) {
 	key := uint64(0)
 	if e := p.find(offset); e != nil {
 		key = e.item.key
-		if e.count > 1 || dead {
-			p.remember(offset, ended{e.count, dead})
+		if _, known := p.endings.of[offset]; known || e.count > 1 || dead {
+			s.remember(p, offset, e.count, dead)
 		}
 		s.leave(p, e)
 	}
 	p.setEnded(offset)
 	p.advance()
 	s.unlock(now, p, key, offset)
-}
-
-// remember notes how a record has ended, of the latest ones.
-func (p *partition) remember(offset int64, how ended) {
-	if _, known := p.recent[offset]; !known {
-		p.recently = append(p.recently, offset)
-		if len(p.recently) > maxRecent {
-			p.forgotten = max(p.forgotten, p.recently[0]+1)
-			delete(p.recent, p.recently[0])
-			p.recently = p.recently[1:]
-		}
-	}
-	p.recent[offset] = how
-	p.endsDirty = true
 }
 
 // inFlight is how many records are with workers.

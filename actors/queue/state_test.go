@@ -109,43 +109,70 @@ func TestWhatWorkersSay(t *testing.T) {
 	assert.Equal(t, Stale, s.tell(t, late, Word{Verb: Nack}, again.Receipt))
 }
 
-// An ack of a record that ended otherwise is stale however long ago that was, also after
-// a failover; one of a record that was given once is good as long as that is known.
+// An ack that is repeated is good however many records have ended since, and one of another
+// delivery than that which ended its record is stale; also after a failover.
 func TestAckOfARecordThatEndedLongAgo(t *testing.T) {
-	const n = 3 * maxRecent
+	const n = 1500
 	s := fed(t, n, func(c *Change) { c.BackoffMs = []int64{0} })
-	var recs []metarecord.Record
+	known := map[string]metarecord.Record{}
 	say := func(now int64, w Word, token string) Verdict {
 		r, err := DecodeReceipt(token)
 		require.Nil(t, err)
 		verdicts, changed := s.Say(now, &w, []*Receipt{r})
-		recs = append(recs, changed...)
+		for _, rec := range changed {
+			known[string(rec.Key)] = rec
+		}
 		return verdicts[0]
 	}
 	firsts := s.takes(t, 2000, n)
 	require.Len(t, firsts, n)
-	last := firsts[n-1]
-	require.Equal(t, Done, say(2000, Word{Verb: Ack}, last.Receipt))
-	for _, g := range firsts[:n-1] { // each is given again, and ended by that delivery
-		require.Equal(t, Done, say(2001, Word{Verb: Nack}, g.Receipt))
-		again := s.takes(t, 2001, 1)
-		require.Len(t, again, 1)
-		require.Equal(t, Done, say(2001, Word{Verb: Ack}, again[0].Receipt))
-	}
-	check := func() {
-		for _, g := range firsts[:n-1] {
-			require.Equal(t, Stale, say(3000, Word{Verb: Ack}, g.Receipt), "offset %d", g.Offset)
+	seconds := map[int64]Given{}
+	for _, g := range firsts {
+		switch g.Offset % 10 {
+		case 0: // ended by its first delivery
+			require.Equal(t, Done, say(2000, Word{Verb: Ack}, g.Receipt))
+		case 1: // given back as dead
+			require.Equal(t, Done, say(2000, Word{Verb: Nack, Dead: true}, g.Receipt))
+		default: // given again, and ended by that delivery
+			require.Equal(t, Done, say(2001, Word{Verb: Nack}, g.Receipt))
+			again := s.takes(t, 2001, 1)
+			require.Len(t, again, 1)
+			require.Equal(t, Done, say(2001, Word{Verb: Ack}, again[0].Receipt))
+			seconds[g.Offset] = again[0]
 		}
-		require.Equal(t, Done, say(3000, Word{Verb: Ack}, last.Receipt))
+	}
+	for list := s.Dying(); len(list) > 0; list = s.Dying() {
+		for _, d := range list {
+			for _, rec := range s.Buried(2002, d.ID, d.Offset, d.Seq, d.Offset%20 == 1) {
+				known[string(rec.Key)] = rec
+			}
+		}
+	}
+	require.EqualValues(t, n, s.parts[partition0].position)
+	check := func() {
+		for _, g := range firsts {
+			want := Stale
+			if g.Offset%10 == 0 {
+				want = Done
+			}
+			require.Equal(t, want, say(3000, Word{Verb: Ack}, g.Receipt), "offset %d", g.Offset)
+			if again, given := seconds[g.Offset]; given {
+				require.Equal(t, Done, say(3000, Word{Verb: Ack}, again.Receipt), "offset %d", g.Offset)
+			}
+			if g.Offset%10 == 1 {
+				require.Equal(t, Done, say(3000, Word{Verb: Nack, Dead: true}, g.Receipt), "offset %d", g.Offset)
+			}
+		}
 	}
 	check()
-	cfg := s.cfg
+	cfg, dump := s.cfg, s.Dump()
 	s = New("q")
-	for _, rec := range recs {
+	for _, rec := range known { // of a map: any order
 		require.NoError(t, s.Apply(rec))
 	}
 	s.cfg = cfg
 	s.Resume()
+	require.Equal(t, dump, s.Dump())
 	check()
 }
 
