@@ -47,6 +47,7 @@ type Options struct {
 	MaxGroups              int           // of all clusters, 100,000
 	MaxIdempotencyKeys     int           // that the node's replicas remember together, 6,000,000
 	MaxReplicas            int           // that the node carries; 0: any number
+	OpenLogs               int           // of replicas whose newest file is kept open, 4,096
 	AutoCreatesPerMinute   int           // topics that are created automatically, 600
 	MaxBatchBytes          int           // one raft entry, 1 MiB
 	RetentionCheckInterval time.Duration // 30 s
@@ -84,6 +85,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxSubscriptions, 1000)
 	setDefault(&o.MaxGroups, 100_000)
 	setDefault(&o.MaxIdempotencyKeys, 6_000_000)
+	setDefault(&o.OpenLogs, 4096)
 	setDefault(&o.AutoCreatesPerMinute, 600)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.RetentionCheckInterval, 30*time.Second)

@@ -115,8 +115,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	return n, nil
 }
 
-// recentBytes is how much of the ends of logs a process keeps in memory.
-const recentBytes = 16 << 20
+// sealedFiles are kept open, and recentBytes of the ends of logs kept in memory.
+const sealedFiles, recentBytes = 64, 16 << 20
 
 func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	log := o.Logger
@@ -128,10 +128,11 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	stopped := make(chan struct{})
 	env := &environment{
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
-		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(64), recent: logfile.NewRecent(recentBytes),
+		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(sealedFiles, o.OpenLogs), recent: logfile.NewRecent(recentBytes),
 		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}
+	go background.CloseIdleLogs(env.handles, stopped)
 	env.fitness = disk.WatchFitness(env.space, stopped, env.fitnessChanged)
 	env.groups = &coordinator.Env{
 		System: system, Now: o.now, Wall: env.wall, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,

@@ -12,8 +12,8 @@ import (
 
 // A process has so many file descriptors, and must run out of them neither for log
 // files nor for connections, whatever clients do. So they are divided: replicas have
-// three eighths, each one for its newest log file, and connections the rest, less
-// what is kept for everything else.
+// three eighths, each one for its newest log file while it is in use, and connections
+// the rest, less what is kept for everything else.
 
 // spareDescriptors are for sealed log files, compaction, listeners and the like.
 func spareDescriptors(nofile uint64) uint64 { return min(500, nofile/8) }
@@ -59,6 +59,16 @@ func boundedReplicas(configured int, log *slog.Logger) int {
 	log.Info("carrying a limited number of replicas of partitions: limits.partitions sets another",
 		"partitions", limit, "open_files", nofile.Cur, "memory_bytes", memory)
 	return limit
+}
+
+// openLogs is how many replicas may have their newest log file open while it is not
+// in use; 0 if that cannot be told.
+func openLogs() int {
+	var nofile syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &nofile); err != nil {
+		return 0
+	}
+	return int(min(replicaDescriptors(nofile.Cur), 10_000_000))
 }
 
 // availableMemory is how much memory the process may have, in bytes: that of the

@@ -156,6 +156,7 @@ func actorOptions(cfg *config.Config, log *slog.Logger, host string, port int) a
 		MaxGroups:              cfg.Limits.Groups,
 		MaxIdempotencyKeys:     cfg.Limits.Keys,
 		MaxReplicas:            cfg.Limits.Partitions,
+		OpenLogs:               openLogs(),
 		AutoCreatesPerMinute:   cfg.Limits.AutoCreates,
 		TickInterval:           cfg.Raft.TickInterval.D(),
 		ElectionTicks:          cfg.Raft.ElectionTicks,

@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // What would go beyond limits.partitions is refused with the numbers before anything
@@ -46,6 +50,36 @@ func TestLimitOfPartitions(t *testing.T) {
 	byItself := start(t)
 	assert.Contains(t, byItself.stderr.tail(1<<16), "limits.partitions")
 	assert.Regexp(t, `\nottla_replicas_limit [1-9][0-9.e+]*\n`, string(byItself.get("/metrics").body))
+}
+
+// A process carries more replicas than it may have files open, if it is told to: only
+// the logs that are in use are open.
+func TestMoreReplicasThanOpenFiles(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("counts the open files of another process in /proc")
+	}
+	const limit, partitions = 400, 150
+	s := prepare(t, "OTTLA_LIMITS_PARTITIONS=1000")
+	s.binary = filepath.Join(t.TempDir(), "few-files")
+	script := fmt.Sprintf("#!/bin/sh\nulimit -n %d\nexec '%s' \"$@\"\n", limit, binary)
+	require.NoError(t, os.WriteFile(s.binary, []byte(script), 0o700))
+	s.again()
+	s.post("/topic", fmt.Sprintf(`{"name":"wide","partitions":%d}`, partitions)).want(201)
+	for round := range 2 {
+		for p := range partitions {
+			s.post("/events", fmt.Sprintf(`{"topic":"wide","partition":%d,"value":%d}`, p, round)).want(200)
+		}
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+		require.NoError(t, err)
+		assert.Less(t, len(open), limit*2/3, "of %d replicas", 3*partitions)
+	}
+	s.kill()
+	s.again()
+	for p := range partitions {
+		require.Len(t, s.readPartition("wide", p), 2, "partition %d", p)
+	}
+	assert.Contains(t, string(s.get("/metrics").body), "\nottla_replicas 462\n")
 }
 
 func TestLimitOfAutomaticCreations(t *testing.T) {

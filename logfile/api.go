@@ -68,8 +68,8 @@ type Options struct {
 	IndexInterval int           // bytes between index entries; default 4096
 	BootID        string        // boot id of the running kernel; see Recovery in README.md
 	ClockJump     time.Duration // an append time that is further ahead of now is that of a wrong clock; default 10 minutes
-	// Cache bounds the open handles of sealed segments. Logs may share one; nil
-	// gives the log a cache of its own with 4 handles.
+	// Cache bounds the open handles of segments. Logs may share one; nil gives the
+	// log a cache of its own with 4 handles of sealed ones.
 	Cache *HandleCache
 	// Recent keeps the ends of logs in memory, for their views. Nil keeps nothing.
 	Recent *Recent

@@ -29,8 +29,10 @@ type state struct {
 	closed bool   // no batch is executed any more
 }
 
-// File is the file of one segment. The handle of the active segment is always
-// open; those of sealed ones are opened for reading and closed by the cache.
+// File is the file of one segment. Its handle is opened when it is needed and
+// closed by the cache. That of an active segment is only closed while everything
+// written by it is known to be durable: Linux reports a write-back that failed
+// once per open file, and one opened later would never hear of it.
 type File struct {
 	fsys  FS
 	path  string
@@ -40,13 +42,17 @@ type File struct {
 	end      atomic.Int64  // bytes executed; the file may be longer after a failed write
 	epoch    atomic.Uint64 // counts truncations
 	sealed   atomic.Bool
-	reserved int64 // bytes of the file whose space is allocated; for the disk goroutine only
+	used     atomic.Bool // since the cache looked the last time
+	reserved int64       // bytes of the file whose space is allocated; for the disk goroutine only
 
 	mu      sync.Mutex
 	h       Handle
 	refs    int
+	unnamed bool // the file does not have its name yet, and could not be opened again
 	gone    bool // the file is unlinked, or about to be
 	closed  bool
+	changes uint64  // writes and truncations begun; the first stands for those of earlier processes
+	durable uint64  // how many of these are known to be durable
 	entries []entry // index of a sealed segment, while its handle is open
 }
 
@@ -64,23 +70,68 @@ func (f *File) open() (Handle, error) {
 
 // acquire returns the open handle; release must follow.
 func (f *File) acquire() (Handle, error) {
+	h, _, err := f.acquireFor(false)
+	return h, err
+}
+
+// acquireFor returns the open handle, for a change or not, and how many changes
+// have begun; release must follow.
+func (f *File) acquireFor(change bool) (h Handle, changes uint64, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil, fmt.Errorf("%s: %w", f.path, ErrClosed)
-	}
-	if f.h == nil {
-		if f.gone {
-			return nil, fmt.Errorf("%s: %w", f.path, ErrBelowStart)
-		}
-		h, err := f.fsys.OpenFile(f.path, os.O_RDWR, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open segment: %w", err)
-		}
-		f.h = h
+	opened := f.h == nil
+	if err := f.openLocked(); err != nil {
+		f.mu.Unlock()
+		return nil, 0, err
 	}
 	f.refs++
-	return f.h, nil
+	if change {
+		f.changes++
+	}
+	h, changes = f.h, f.changes
+	f.mu.Unlock()
+	if !f.used.Load() {
+		f.used.Store(true)
+	}
+	if opened {
+		f.cache.touch(f)
+	}
+	return h, changes, nil
+}
+
+// openLocked opens the file unless it is open.
+func (f *File) openLocked() error {
+	switch {
+	case f.closed:
+		return fmt.Errorf("%s: %w", f.path, ErrClosed)
+	case f.h != nil:
+		return nil
+	case f.gone:
+		return fmt.Errorf("%s: %w", f.path, ErrBelowStart)
+	}
+	h, err := f.fsys.OpenFile(f.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	f.h = h
+	return nil
+}
+
+// setHandle makes h the handle of a file that is new or was just read; unnamed says
+// that it does not have its name yet.
+func (f *File) setHandle(h Handle, unnamed bool) {
+	f.mu.Lock()
+	old := f.h
+	f.h, f.unnamed = h, unnamed
+	f.mu.Unlock()
+	closeQuietly(old)
+	f.cache.touch(f)
+}
+
+// setNamed says that the file has its name.
+func (f *File) setNamed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unnamed = false
 }
 
 func (f *File) release() {
@@ -102,16 +153,22 @@ func (f *File) dropLocked() Handle {
 	return h
 }
 
-// evict closes a handle that nobody uses; the next reader opens it again. It
-// returns false when the file is being read.
+// evict closes a handle that nobody uses; the next one who needs it opens it
+// again. It returns false when the file is being used, and for an active segment
+// that holds what may not be durable or has failed.
 func (f *File) evict() bool {
 	f.mu.Lock()
-	if f.refs > 0 {
+	switch {
+	case f.h == nil:
+	case f.refs > 0, !f.sealed.Load() && (f.unnamed || f.changes != f.durable || f.Poisoned() != nil):
 		f.mu.Unlock()
 		return false
 	}
 	h := f.h
-	f.h, f.entries = nil, nil
+	f.h = nil
+	if f.sealed.Load() {
+		f.entries = nil
+	}
 	f.mu.Unlock()
 	closeQuietly(h)
 	return true
@@ -155,7 +212,7 @@ func (f *File) isGone() bool {
 }
 
 // Fd returns the file descriptor, for syncfs, or false when there is none. It is
-// valid as long as the file is that of the active segment and the log is open.
+// valid as long as something written is not known to be durable and the log is open.
 func (f *File) Fd() (uintptr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -190,7 +247,7 @@ func (f *File) Sync() error {
 	if mutate.On(mutate.AckBeforeSync) {
 		return nil
 	}
-	h, err := f.acquire()
+	h, changes, err := f.acquireFor(false)
 	if err != nil {
 		if errors.Is(err, ErrBelowStart) {
 			return nil
@@ -202,7 +259,22 @@ func (f *File) Sync() error {
 		f.Poison(err)
 		return f.Poisoned()
 	}
+	f.Synced(changes)
 	return nil
+}
+
+// Changes is how many writes to the file have begun, for Synced.
+func (f *File) Changes() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changes
+}
+
+// Synced says that so many changes of the file are durable, as after a syncfs.
+func (f *File) Synced(changes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.durable = max(f.durable, changes)
 }
 
 // Poison ends all writing to the file and its log for good. The first cause is
@@ -230,7 +302,7 @@ func (st *state) poisoned() error {
 // and a power cut during the second try would leave a mixture of both that looks
 // like damage. That poisons the log.
 func (f *File) write(p []byte, off int64) error {
-	h, err := f.acquire()
+	h, _, err := f.acquireFor(true)
 	if err != nil {
 		return err
 	}
@@ -264,7 +336,7 @@ func (f *File) write(p []byte, off int64) error {
 
 // truncate cuts the file to size bytes and makes that durable.
 func (f *File) truncate(size int64) error {
-	h, err := f.acquire()
+	h, _, err := f.acquireFor(true)
 	if err != nil {
 		return err
 	}

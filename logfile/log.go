@@ -88,13 +88,13 @@ func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
 		opt.ClockJump = defaultClockJump
 	}
 	if opt.Cache == nil {
-		opt.Cache = NewHandleCache(defaultHandles)
+		opt.Cache = NewHandleCache(defaultHandles, defaultHandles)
 	}
 	return &Log{fsys: fsys, dir: dir, id: id, opt: opt, sums: newChecksums(id), st: &state{next: 1}, recent: opt.Recent.log()}
 }
 
 func (l *Log) newFile(base int64) *File {
-	return &File{fsys: l.fsys, path: segmentPath(l.dir, base), st: l.st, cache: l.opt.Cache}
+	return &File{fsys: l.fsys, path: segmentPath(l.dir, base), st: l.st, cache: l.opt.Cache, changes: 1}
 }
 
 // segmentPath is the name of the segment that begins with an offset.

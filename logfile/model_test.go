@@ -30,10 +30,14 @@ func TestRandomHistories(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			h := &history{t: t, rnd: rand.New(rand.NewSource(seed)), d: faultfs.New(), opt: options("boot-0")}
 			h.opt.SegmentBytes = 400 + h.rnd.Int63n(1500)
+			h.opt.Cache = logfile.NewHandleCache(1+h.rnd.Intn(3), 1)
 			h.l = create(t, h.d, h.opt)
 			h.m = model{first: 1, term: 1}
 			for range 120 {
 				h.step()
+				for range h.rnd.Intn(4) {
+					h.opt.Cache.CloseIdle() // twice closes what the last step used
+				}
 				h.check()
 			}
 		})
@@ -162,6 +166,8 @@ func (h *history) reopen() {
 		require.NoError(h.t, h.l.Append(&b, fs))
 		h.d.StopAfter(h.rnd.Intn(3))
 		_ = b.Execute()
+		h.opt.Cache.CloseIdle()
+		h.opt.Cache.CloseIdle()
 		h.m.frames = append(h.m.frames[:len(h.m.frames):len(h.m.frames)], fs...)
 		lost = len(fs)
 	}

@@ -50,6 +50,7 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	}
 	l := r.log
 	r.log = nil
+	l.opt.Cache.touch(l.active.file)
 	return l, &r.rec, nil
 }
 

@@ -47,6 +47,7 @@ func (l *Log) Reset(b *Batch, cp Checkpoint) {
 			if err := l.fsys.Rename(reset, f.path); err != nil {
 				return fmt.Errorf("finish reset: %w", err)
 			}
+			f.setNamed()
 			return l.syncDir()
 		})
 	})

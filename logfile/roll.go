@@ -89,11 +89,7 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	if err != nil {
 		return fmt.Errorf("create segment: %w", err)
 	}
-	f.mu.Lock()
-	old := f.h
-	f.h = h
-	f.mu.Unlock()
-	closeQuietly(old)
+	f.setHandle(h, true)
 	f.end.Store(0)
 	f.reserved = 0
 	if err := f.write(head, 0); err != nil {
@@ -104,6 +100,9 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	}
 	if err := l.fsys.Rename(tmp, target); err != nil {
 		return fmt.Errorf("create segment: %w", err)
+	}
+	if target == f.path {
+		f.setNamed()
 	}
 	return l.syncDir()
 }

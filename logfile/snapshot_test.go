@@ -155,7 +155,7 @@ func TestHandleCache(t *testing.T) {
 	d := faultfs.New()
 	opt := smallSegments()
 	opt.SegmentBytes = 500
-	opt.Cache = logfile.NewHandleCache(2)
+	opt.Cache = logfile.NewHandleCache(2, 1)
 	fsys := &counting{FS: d, open: map[string]int{}}
 	require.NoError(t, d.MkdirAll("/data", 0o755))
 	l, err := logfile.Create(fsys, dir, identity, logfile.Checkpoint{}, opt)

@@ -139,11 +139,7 @@ func (l *Log) reopen(b *Batch, s *segment) {
 		// From here on readers that have the segment as sealed get ErrStale for what
 		// they find wrong with it, see segment.readError.
 		file.sealed.Store(false)
-		l.opt.Cache.forget(file)
-		if _, err := file.acquire(); err != nil { // the handle stays open from now on
-			return err
-		}
-		file.release()
+		l.opt.Cache.touch(file)
 		return nil
 	})
 }

@@ -200,7 +200,7 @@ func mustRead(t *testing.T, v *logfile.View, from int64, n int) []logfile.Record
 func TestReadGoesOnWhileItsSegmentIsUnlinked(t *testing.T) {
 	d := faultfs.New()
 	opt := smallSegments()
-	opt.Cache = logfile.NewHandleCache(1)
+	opt.Cache = logfile.NewHandleCache(1, 1)
 	l := create(t, d, opt)
 	for range 20 {
 		put(t, l, next(l, 1, "1"))
@@ -262,7 +262,7 @@ func TestIndexIsRebuilt(t *testing.T) {
 // TestReadersWhileWriting is for the race detector.
 func TestReadersWhileWriting(t *testing.T) {
 	opt := smallSegments()
-	opt.Cache = logfile.NewHandleCache(1)
+	opt.Cache = logfile.NewHandleCache(1, 1)
 	l := create(t, faultfs.New(), opt)
 	put(t, l, next(l, 1, "1"))
 	views := make(chan *logfile.View, 16)

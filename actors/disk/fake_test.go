@@ -15,6 +15,8 @@ type fakeFile struct {
 	mu    sync.Mutex
 	fail  error
 	syncs int
+
+	synced uint64 // by another way
 }
 
 func (f *fakeFile) Sync() error {
@@ -37,6 +39,13 @@ func (f *fakeFile) count() int {
 }
 
 func (f *fakeFile) Fd() (uintptr, bool) { return 0, false }
+func (f *fakeFile) Changes() uint64     { return 3 }
+
+func (f *fakeFile) Synced(changes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.synced = changes
+}
 
 // fakeBatch stands for a write to some files.
 type fakeBatch struct {

@@ -71,10 +71,13 @@ type Batch interface {
 
 // File is what Disk needs of a *logfile.File. When Sync has failed once it fails
 // for ever: what the disk holds is not known. Fd is false for files that are not
-// the operating system's.
+// the operating system's. Synced says that another way of syncing has made so many
+// of the file's Changes durable.
 type File interface {
 	Sync() error
 	Fd() (uintptr, bool)
+	Changes() uint64
+	Synced(changes uint64)
 }
 
 // ErrStopped is the cause of writes that Disk refuses because it stops.

@@ -90,10 +90,18 @@ func (s *sharedSyncer) Sync(targets []syncTarget) []error {
 // lost; each file's own descriptor can, so they are synced one by one.
 func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
 	s.stats.syncfs.Add(1)
+	changes := make([]uint64, len(which))
+	for i, n := range which {
+		changes[i] = targets[n].file.Changes()
+	}
 	if err := s.fs.syncfs(); err != nil {
 		text := "syncfs: " + err.Error()
 		s.stats.lastErr.Store(&text)
 		s.parallel(targets, which, errs)
+		return
+	}
+	for i, n := range which {
+		targets[n].file.Synced(changes[i])
 	}
 }
 

@@ -70,6 +70,7 @@ func TestSharedSyncer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, target := range tt.targets {
 				target.file.(*fakeFile).syncs = 0
+				target.file.(*fakeFile).synced = 0
 			}
 			stats := &Stats{}
 			s := &sharedSyncer{fs: &tt.fs, stats: stats, now: func() time.Duration { return 0 }}
@@ -79,6 +80,8 @@ func TestSharedSyncer(t *testing.T) {
 			for _, target := range tt.targets {
 				got.syncs = append(got.syncs, target.file.(*fakeFile).count())
 				total += target.file.(*fakeFile).count()
+				covered := target.file.(*fakeFile).count() == 0
+				assert.Equal(t, covered, target.file.(*fakeFile).synced == 3, "a file is told of a syncfs that succeeded, and of no other")
 			}
 			assert.Equal(t, tt.want, got)
 			assert.Equal(t, uint64(total), stats.snapshot().Syncs)
@@ -163,6 +166,8 @@ type osFile struct{ *os.File }
 
 func (f osFile) Fd() (uintptr, bool) { return f.File.Fd(), true }
 func (f osFile) Sync() error         { return datasync(f.File) }
+func (f osFile) Changes() uint64     { return 0 }
+func (f osFile) Synced(uint64)       {}
 
 func realFiles(tb testing.TB, n int) []osFile {
 	tb.Helper()
