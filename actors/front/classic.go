@@ -16,12 +16,12 @@ import (
 const rebalanceSlack = 5 * time.Second
 
 // askClassic asks a group's coordinator, once: what is asked may not be asked twice.
-func (fr *Front) askClassic(cluster, group string, deadline time.Time, ask func() *routing.Classic) (routing.ClassicAnswer, *protocol.Error) {
+func (gs *groupService) askClassic(cluster, group string, deadline time.Time, ask func() *routing.Classic) (routing.ClassicAnswer, *protocol.Error) {
 	var none routing.ClassicAnswer
-	if err := fr.mayJoin(cluster, group); err != nil {
+	if err := gs.mayJoin(cluster, group); err != nil {
 		return none, err
 	}
-	all, err := fr.serving(cluster)
+	all, err := gs.serving(cluster)
 	if err != nil {
 		return none, err
 	}
@@ -30,7 +30,7 @@ func (fr *Front) askClassic(cluster, group string, deadline time.Time, ask func(
 		return none, routing.ErrStarting
 	}
 	f := follow[routing.ClassicAnswer]{
-		front: fr, topic: offsets, partition: routing.GroupPartition(group, offsets.Partitions), deadline: deadline,
+		locator: gs.locator, topic: offsets, partition: routing.GroupPartition(group, offsets.Partitions), deadline: deadline,
 		patience: minTime(deadline, time.Now().Add(time.Second)), // clients look for the coordinator again by themselves
 		put: func(to *routing.Leadership, slot protocol.Future[routing.ClassicAnswer]) {
 			m := ask()
@@ -43,65 +43,63 @@ func (fr *Front) askClassic(cluster, group string, deadline time.Time, ask func(
 	return f.run()
 }
 
-func (fr *Front) soon() time.Time { return time.Now().Add(fr.opt.RequestTimeout) }
-
 // JoinClassic asks to be a member, and waits for the others to join.
-func (fr *Front) JoinClassic(cluster, group string, req *protocol.ClassicJoin) (protocol.ClassicJoined, *protocol.Error) {
+func (gs *groupService) JoinClassic(cluster, group string, req *protocol.ClassicJoin) (protocol.ClassicJoined, *protocol.Error) {
 	wait := time.Duration(max(req.RebalanceMs, req.SessionMs))*time.Millisecond + rebalanceSlack
-	a, err := fr.askClassic(cluster, group, time.Now().Add(wait), func() *routing.Classic { return &routing.Classic{Join: req} })
+	a, err := gs.askClassic(cluster, group, time.Now().Add(wait), func() *routing.Classic { return &routing.Classic{Join: req} })
 	return a.Join, err
 }
 
 // SyncClassic asks for a member's assignment, and waits for the leader to bring it, for
 // at most so long.
-func (fr *Front) SyncClassic(cluster, group string, req *protocol.ClassicSync, wait time.Duration) (protocol.ClassicSynced, *protocol.Error) {
-	a, err := fr.askClassic(cluster, group, time.Now().Add(wait+rebalanceSlack), func() *routing.Classic { return &routing.Classic{Sync: req} })
+func (gs *groupService) SyncClassic(cluster, group string, req *protocol.ClassicSync, wait time.Duration) (protocol.ClassicSynced, *protocol.Error) {
+	a, err := gs.askClassic(cluster, group, time.Now().Add(wait+rebalanceSlack), func() *routing.Classic { return &routing.Classic{Sync: req} })
 	return a.Sync, err
 }
 
 // HeartbeatClassic is a sign of life.
-func (fr *Front) HeartbeatClassic(cluster, group string, m protocol.ClassicMember) (int16, *protocol.Error) {
-	a, err := fr.askClassic(cluster, group, fr.soon(), func() *routing.Classic { return &routing.Classic{Heartbeat: &m} })
+func (gs *groupService) HeartbeatClassic(cluster, group string, m protocol.ClassicMember) (int16, *protocol.Error) {
+	a, err := gs.askClassic(cluster, group, gs.soon(), func() *routing.Classic { return &routing.Classic{Heartbeat: &m} })
 	return a.Code, err
 }
 
 // LeaveClassic removes members; the codes are in their order.
-func (fr *Front) LeaveClassic(cluster, group string, members []protocol.ClassicMember) ([]int16, *protocol.Error) {
-	a, err := fr.askClassic(cluster, group, fr.soon(), func() *routing.Classic { return &routing.Classic{Leave: members} })
+func (gs *groupService) LeaveClassic(cluster, group string, members []protocol.ClassicMember) ([]int16, *protocol.Error) {
+	a, err := gs.askClassic(cluster, group, gs.soon(), func() *routing.Classic { return &routing.Classic{Leave: members} })
 	return a.Codes, err
 }
 
 // CommitClassic commits offsets of topics that exist.
-func (fr *Front) CommitClassic(cluster, group string, m protocol.ClassicMember, offsets []protocol.OffsetCommit) (int16, *protocol.Error) {
-	all, err := fr.serving(cluster)
+func (gs *groupService) CommitClassic(cluster, group string, m protocol.ClassicMember, offsets []protocol.OffsetCommit) (int16, *protocol.Error) {
+	all, err := gs.serving(cluster)
 	if err != nil {
 		return 0, err
 	}
-	_, resolved, err := fr.commitOffsets(all[0], &protocol.CommitRequest{Offsets: offsets, Force: true})
+	_, resolved, err := gs.commitOffsets(all[0], &protocol.CommitRequest{Offsets: offsets, Force: true})
 	if err != nil {
 		return 0, err
 	}
-	a, err := fr.askClassic(cluster, group, fr.soon(), func() *routing.Classic {
+	a, err := gs.askClassic(cluster, group, gs.soon(), func() *routing.Classic {
 		return &routing.Classic{Commit: &routing.ClassicCommit{ClassicMember: m, Offsets: resolved}}
 	})
 	return a.Code, err
 }
 
 // DescribeClassic describes the members of a group that speak Kafka's protocol.
-func (fr *Front) DescribeClassic(cluster, group string) (protocol.ClassicGroupInfo, *protocol.Error) {
-	if err := fr.mayGroup(cluster, group); err != nil {
+func (gs *groupService) DescribeClassic(cluster, group string) (protocol.ClassicGroupInfo, *protocol.Error) {
+	if err := gs.mayGroup(cluster, group); err != nil {
 		return protocol.ClassicGroupInfo{}, err
 	}
-	a, err := fr.askClassic(cluster, group, fr.soon(), func() *routing.Classic { return &routing.Classic{Describe: true} })
+	a, err := gs.askClassic(cluster, group, gs.soon(), func() *routing.Classic { return &routing.Classic{Describe: true} })
 	return a.Group, err
 }
 
 // DropOffsets removes committed offsets of a group that has no members.
-func (fr *Front) DropOffsets(cluster, name string, partitions []protocol.TopicPartition) (int16, *protocol.Error) {
-	if err := fr.mayGroup(cluster, name); err != nil {
+func (gs *groupService) DropOffsets(cluster, name string, partitions []protocol.TopicPartition) (int16, *protocol.Error) {
+	if err := gs.mayGroup(cluster, name); err != nil {
 		return 0, err
 	}
-	all, err := fr.serving(cluster)
+	all, err := gs.serving(cluster)
 	if err != nil {
 		return 0, err
 	}
@@ -112,6 +110,6 @@ func (fr *Front) DropOffsets(cluster, name string, partitions []protocol.TopicPa
 			keys = append(keys, o.Key())
 		}
 	}
-	a, err := fr.askClassic(cluster, name, fr.soon(), func() *routing.Classic { return &routing.Classic{Drop: keys} })
+	a, err := gs.askClassic(cluster, name, gs.soon(), func() *routing.Classic { return &routing.Classic{Drop: keys} })
 	return a.Code, err
 }

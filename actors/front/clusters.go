@@ -11,20 +11,29 @@ import (
 	"ottla/protocol"
 )
 
+// fleetService tells of clusters, brokers and nodes, and changes them.
+type fleetService struct {
+	*resolver
+	host     adminHost
+	status   statusHost
+	topics   *topicService
+	registry *registryService
+}
+
 // CreateCluster creates a cluster with its brokers, or finds it there.
-func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
-	if err := fr.mayCluster(spec.Name); err != nil {
+func (fs *fleetService) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) (*protocol.ClusterInfo, bool, *protocol.Error) {
+	if err := fs.mayCluster(spec.Name); err != nil {
 		return nil, false, err
 	}
-	if err := fr.roomForCluster(spec); err != nil {
+	if err := fs.roomForCluster(spec); err != nil {
 		return nil, false, err
 	}
-	deadline := fr.deadline(ctx)
-	c, created, err := fr.host.CreateCluster(spec, deadline)
+	deadline := fs.deadline(ctx)
+	c, created, err := fs.host.CreateCluster(spec, deadline)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := fr.awaitLeaders(c, protocol.OffsetsTopic, deadline); err != nil {
+	if err := fs.awaitLeaders(c, protocol.OffsetsTopic, deadline); err != nil {
 		return nil, false, err
 	}
 	info := c.View().Info
@@ -33,21 +42,21 @@ func (fr *Front) CreateCluster(ctx context.Context, spec *protocol.ClusterSpec) 
 
 // roomForCluster refuses a new cluster whose internal topics would be beyond what the
 // node carries.
-func (fr *Front) roomForCluster(spec *protocol.ClusterSpec) *protocol.Error {
-	limit, all := fr.opt.Limits.Room.Replicas, fr.directory.Clusters()
+func (fs *fleetService) roomForCluster(spec *protocol.ClusterSpec) *protocol.Error {
+	limit, all := fs.opt.Limits.Room.Replicas, fs.directory.Clusters()
 	if limit == 0 || all[spec.Name] != nil {
 		return nil
 	}
 	used, brokers := 0, 3
 	for _, c := range all {
 		if view := c.View(); view != nil {
-			used += view.Replicas[fr.host.Node()]
+			used += view.Replicas[fs.fleet.Node()]
 		}
 	}
 	if spec.NumBrokers != nil {
 		brokers = *spec.NumBrokers
 	}
-	asked := len(catalog.MetadataVoters(brokers)) + fr.opt.OffsetsPartitions*min(3, brokers)
+	asked := len(catalog.MetadataVoters(brokers)) + fs.opt.OffsetsPartitions*min(3, brokers)
 	if used+asked > limit {
 		return catalog.TooManyPartitions(used, asked, limit)
 	}
@@ -55,8 +64,8 @@ func (fr *Front) roomForCluster(spec *protocol.ClusterSpec) *protocol.Error {
 }
 
 // Clusters lists all clusters by name.
-func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
-	all, err := fr.serving("")
+func (fs *fleetService) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
+	all, err := fs.serving("")
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +73,8 @@ func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
 	for i, c := range all {
 		list[i] = c.View().Info
 	}
-	for _, c := range fr.directory.Clusters() {
-		if c.Refused != nil && fr.access.Who.SeesCluster(c.Name) {
+	for _, c := range fs.directory.Clusters() {
+		if c.Refused != nil && fs.access.Who.SeesCluster(c.Name) {
 			list = append(list, c.Refused.Info)
 		}
 	}
@@ -74,12 +83,12 @@ func (fr *Front) Clusters() ([]protocol.ClusterInfo, *protocol.Error) {
 }
 
 // Cluster describes a cluster with its topics.
-func (fr *Front) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
-	c, err := fr.cluster(name)
+func (fs *fleetService) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error) {
+	c, err := fs.cluster(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &protocol.ClusterDetail{ClusterInfo: c.View().Info, Topics: fr.topicInfos(c, false)}
+	d := &protocol.ClusterDetail{ClusterInfo: c.View().Info, Topics: fs.topics.topicInfos(c, false)}
 	if d.Topics == nil {
 		d.Topics = []protocol.TopicInfo{}
 	}
@@ -87,58 +96,58 @@ func (fr *Front) Cluster(name string) (*protocol.ClusterDetail, *protocol.Error)
 }
 
 // DeleteCluster ends a cluster and removes its files.
-func (fr *Front) DeleteCluster(ctx context.Context, name string) *protocol.Error {
-	if err := fr.mayCluster(name); err != nil {
+func (fs *fleetService) DeleteCluster(ctx context.Context, name string) *protocol.Error {
+	if err := fs.mayCluster(name); err != nil {
 		return err
 	}
-	if err := fr.keepsTokens(name); err != nil {
+	if err := fs.registry.keepsTokens(name); err != nil {
 		return err
 	}
-	if err := fr.keepsSources(name); err != nil {
+	if err := fs.registry.keepsSources(name); err != nil {
 		return err
 	}
-	if err := fr.keepsSubscriptions(name); err != nil {
+	if err := fs.registry.keepsSubscriptions(name); err != nil {
 		return err
 	}
-	return fr.host.DeleteCluster(name, fr.deadline(ctx))
+	return fs.host.DeleteCluster(name, fs.deadline(ctx))
 }
 
 // ResizeCluster gives a cluster more brokers, or fewer, and returns the task of it; nil
 // where it has as many.
-func (fr *Front) ResizeCluster(ctx context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error) {
-	if err := fr.mayCluster(name); err != nil {
+func (fs *fleetService) ResizeCluster(ctx context.Context, name string, brokers int) (*protocol.TaskInfo, *protocol.Error) {
+	if err := fs.mayCluster(name); err != nil {
 		return nil, err
 	}
-	c, err := fr.cluster(name)
+	c, err := fs.cluster(name)
 	if err != nil {
 		return nil, err
 	}
-	return fr.host.ResizeCluster(c, brokers, fr.deadline(ctx))
+	return fs.host.ResizeCluster(c, brokers, fs.deadline(ctx))
 }
 
 // StopBroker stops one broker, after moving leadership away where it can.
-func (fr *Front) StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
-	return fr.changeBroker(ctx, cluster, id, false)
+func (fs *fleetService) StopBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return fs.changeBroker(ctx, cluster, id, false)
 }
 
 // StartBroker starts one broker and answers when every partition that has a
 // majority has a leader.
-func (fr *Front) StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
-	return fr.changeBroker(ctx, cluster, id, true)
+func (fs *fleetService) StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
+	return fs.changeBroker(ctx, cluster, id, true)
 }
 
-func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
-	if err := fr.mayCluster(cluster); err != nil {
+func (fs *fleetService) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
+	if err := fs.mayCluster(cluster); err != nil {
 		return nil, err
 	}
-	c := fr.directory.Clusters()[cluster] // needs no majority, so none is asked for
+	c := fs.directory.Clusters()[cluster] // needs no majority, so none is asked for
 	if c == nil {
 		return nil, clusterNotFound(cluster)
 	}
 	if c.Refused != nil {
 		return nil, c.Unavailable()
 	}
-	deadline := fr.deadline(ctx)
+	deadline := fs.deadline(ctx)
 	if err := c.Control.ChangeBroker(id, start, deadline); err != nil {
 		return nil, err
 	}
@@ -147,9 +156,9 @@ func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start
 		return nil, c.Unavailable()
 	}
 	if start {
-		fr.awaitPossibleLeaders(view, deadline)
+		fs.awaitPossibleLeaders(view, deadline)
 	} else {
-		fr.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
+		fs.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
 	}
 	i := slices.IndexFunc(c.View().Info.Brokers, func(b protocol.BrokerInfo) bool { return b.ID == id })
 	if i < 0 {
@@ -161,7 +170,7 @@ func (fr *Front) changeBroker(ctx context.Context, cluster string, id int, start
 
 // awaitPossibleLeaders waits until every partition of which a majority of the
 // replicas is on running brokers has a leader.
-func (fr *Front) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
+func (fs *fleetService) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
 	running := map[int]bool{}
 	for _, b := range view.Info.Brokers {
 		running[b.ID] = b.State == protocol.BrokerRunning
@@ -184,10 +193,10 @@ func (fr *Front) awaitPossibleLeaders(view *routing.View, deadline time.Time) {
 
 // Readiness lists the partitions that have no leader, and those that lack
 // replicas.
-func (fr *Front) Readiness() protocol.Readiness {
+func (fs *fleetService) Readiness() protocol.Readiness {
 	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
-	full := fr.host.SpaceProblem()
-	for _, c := range fr.directory.Clusters() {
+	full := fs.status.SpaceProblem()
+	for _, c := range fs.directory.Clusters() {
 		view := c.View()
 		if view != nil && full != "" {
 			r.Degraded = append(r.Degraded, protocol.PartitionStatus{Cluster: c.Name, Topic: protocol.MetadataTopic, Reason: full})
@@ -202,13 +211,13 @@ func (fr *Front) Readiness() protocol.Readiness {
 			continue
 		}
 		for i := range view.Topics {
-			fr.addReadiness(&r, view, &view.Topics[i])
+			fs.addReadiness(&r, view, &view.Topics[i])
 		}
 	}
-	if r.Joining = fr.host.Joining(); r.Joining != "" {
+	if r.Joining = fs.status.Joining(); r.Joining != "" {
 		r.Starting = true
 	}
-	if len(fr.directory.Clusters()) == 0 && fr.directory.WantsDefault.Load() {
+	if len(fs.directory.Clusters()) == 0 && fs.directory.WantsDefault.Load() {
 		r.Starting = true
 	}
 	for _, list := range [][]protocol.PartitionStatus{r.Leaderless, r.Degraded} {
@@ -217,19 +226,19 @@ func (fr *Front) Readiness() protocol.Readiness {
 		})
 	}
 	r.Ready = !r.Starting && len(r.Leaderless) == 0
-	if who := fr.access.Who; who != nil {
+	if who := fs.access.Who; who != nil {
 		hidden := func(s protocol.PartitionStatus) bool { return !who.SeesTopic(s.Cluster, s.Topic) }
 		r.Leaderless, r.Degraded = slices.DeleteFunc(r.Leaderless, hidden), slices.DeleteFunc(r.Degraded, hidden)
 	}
 	return r
 }
 
-func (fr *Front) addReadiness(r *protocol.Readiness, view *routing.View, t *protocol.TopicInfo) {
+func (fs *fleetService) addReadiness(r *protocol.Readiness, view *routing.View, t *protocol.TopicInfo) {
 	for p := range t.Partitions {
 		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
 		route := view.Partitions[key]
 		s := protocol.PartitionStatus{Cluster: t.Cluster, Topic: t.Name, Partition: p, Reason: view.Problems[key]}
-		if why := fr.host.DiskProblem(); why != "" {
+		if why := fs.status.DiskProblem(); why != "" {
 			s.Reason = why
 			r.Leaderless = append(r.Leaderless, s)
 			continue

@@ -13,7 +13,7 @@ import (
 // own: whoever carries it on calls Advance and Park in turn.
 type fetch struct {
 	parker
-	front      *Front
+	records    *recordService
 	req        *protocol.FetchRequest
 	deadline   time.Time
 	waiter     *protocol.Waiter
@@ -24,23 +24,23 @@ type fetch struct {
 }
 
 // Fetch reads a partition, waiting up to req.Timeout for a first record.
-func (fr *Front) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	return await(fr.StartFetch(req))
+func (rs *recordService) Fetch(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	return await(rs.StartFetch(req))
 }
 
 // StartFetch begins a read that its caller carries on; see protocol.Pending.
-func (fr *Front) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
-	return &fetch{front: fr, req: req, deadline: time.Now().Add(req.Timeout)}
+func (rs *recordService) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
+	return &fetch{records: rs, req: req, deadline: time.Now().Add(req.Timeout)}
 }
 
 // Advance implements protocol.Pending.
 func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol.Error) {
 	woken := false
 	if f.parked {
-		f.front.parked.remove(&f.parker)
+		f.records.parked.remove(&f.parker)
 		woken = f.unpark()
 		switch {
-		case !woken && f.over(), f.front.revoked():
+		case !woken && f.over(), f.records.revoked():
 			f.leader.Unregister(f.waiter)
 			return f.reply, false, nil
 		case !woken:
@@ -66,7 +66,7 @@ func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
 	if f.req.Impatient {
 		patience = 0
 	}
-	return f.front.withViewWithin(patience, f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
+	return f.records.withViewWithin(patience, f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
 		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
 		if f.req.Timestamp == nil {
 			f.at = max(f.at, f.req.Offset)
@@ -92,14 +92,14 @@ func (f *fetch) Park(resume func()) {
 		f.registered = true
 	}
 	f.setTimer(f.deadline)
-	f.front.parked.add(&f.parker, f.req.Done, f.front.stopped)
-	f.park(resume, f.req.Left, f.req.Done, f.front.stopped, f.front.access.Who.Ended())
+	f.records.parked.add(&f.parker, f.req.Done, f.records.stopped)
+	f.park(resume, f.req.Left, f.req.Done, f.records.stopped, f.records.access.Who.Ended())
 }
 
 // over reports that nothing is waited for any more: the time is up, the client
 // left, or the process ends, of which Done is the front end's word.
 func (f *fetch) over() bool {
-	return !time.Now().Before(f.deadline) || closed(f.req.Left) || closed(f.req.Done) || closed(f.front.stopped)
+	return !time.Now().Before(f.deadline) || closed(f.req.Left) || closed(f.req.Done) || closed(f.records.stopped)
 }
 
 func readView(got *gathered, v routing.LogView, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {

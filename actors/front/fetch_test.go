@@ -132,7 +132,7 @@ func TestFetchWaits(t *testing.T) {
 			f.answered()
 			assert.Len(t, f.sink.records, c.records)
 			assert.Zero(t, leaders[0].registered())
-			assert.Empty(t, w.parked.all)
+			assert.Empty(t, w.shared.parked.all)
 		})
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 // Tasks lists what the fleet is doing or has done, the newest first. Those that run say how
 // far the copies are that they wait for.
-func (fr *Front) Tasks() []protocol.TaskInfo {
-	tasks := append([]protocol.TaskInfo{}, fr.host.Tasks()...)
+func (fs *fleetService) Tasks() []protocol.TaskInfo {
+	tasks := append([]protocol.TaskInfo{}, fs.host.Tasks()...)
 	known := map[string]*protocol.CatchUp{} // by cluster; "": all of them
 	for i := range tasks {
 		t := &tasks[i]
@@ -19,7 +19,7 @@ func (fr *Front) Tasks() []protocol.TaskInfo {
 			continue
 		}
 		if _, asked := known[t.Cluster]; !asked {
-			known[t.Cluster] = fr.catchUp(t.Cluster)
+			known[t.Cluster] = fs.catchUp(t.Cluster)
 		}
 		if c := known[t.Cluster]; c != nil {
 			t.CatchUp = c
@@ -30,8 +30,8 @@ func (fr *Front) Tasks() []protocol.TaskInfo {
 }
 
 // Renew waits until this process knows all of the fleet that existed when it was called.
-func (fr *Front) Renew() *protocol.Error {
-	_, err := fr.host.Settle(nil, time.Now().Add(settlePatience))
+func (fs *fleetService) Renew() *protocol.Error {
+	_, err := fs.fleet.Settle(nil, time.Now().Add(settlePatience))
 	return err
 }
 
@@ -40,9 +40,9 @@ const maxFilling = 1000
 
 // catchUp asks the leaders of partitions that get new replicas what these lack. The
 // cluster is one's name, "" for all. Nil: nothing, as far as can be told.
-func (fr *Front) catchUp(cluster string) *protocol.CatchUp {
+func (fs *fleetService) catchUp(cluster string) *protocol.CatchUp {
 	var replies []protocol.Future[routing.PartitionState]
-	for _, c := range fr.directory.Clusters() {
+	for _, c := range fs.directory.Clusters() {
 		view := c.View()
 		if view == nil || cluster != "" && c.Name != cluster {
 			continue

@@ -29,7 +29,7 @@ const (
 // A caller that must not block asks first, looks with due from time to time,
 // and calls run once that returns true.
 type follow[T any] struct {
-	front     *Front
+	*locator
 	topic     *protocol.Topic
 	partition int
 	deadline  time.Time
@@ -89,23 +89,6 @@ func judgeReading(come bool, err *protocol.Error) verdict {
 // that may not be put again.
 var errUnanswered = protocol.Unknownf("nobody confirmed it in time")
 
-// askLeader puts a question that may be asked twice to the leader of a
-// partition, and to the next one when that does not lead, ends, or cannot tell
-// what became of it. failed takes the error out of an answer. Errors: those of
-// Front.leaderless when there was no leader for routing.FailoverPatience;
-// outcome_unknown. Once a question has gone unanswered, or was answered so, the
-// outcome of any further error is unknown.
-func askLeader[T any](fr *Front, t *protocol.Topic, partition int, deadline time.Time,
-	put func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
-) (T, *protocol.Error) {
-	f := follow[T]{
-		front: fr, topic: t, partition: partition, deadline: deadline, attempt: unansweredLeader,
-		put: put, failed: failed, judge: judgeRepeatable,
-	}
-	f.begin(protocol.NewFuture[T]())
-	return f.run()
-}
-
 func (f *follow[T]) route() *routing.Partition {
 	return routing.Of(f.topic).Partitions[f.partition]
 }
@@ -151,7 +134,7 @@ func (f *follow[T]) run() (T, *protocol.Error) {
 			if f.unclear {
 				return none, protocol.Unknownf("nobody confirmed it in time")
 			}
-			return none, f.front.leaderless(f.topic, f.partition)
+			return none, f.leaderless(f.topic, f.partition)
 		}
 		f.ask(protocol.NewFuture[T]())
 	}
@@ -193,7 +176,7 @@ func (f *follow[T]) next() bool {
 	if f.patience.IsZero() {
 		f.patience = minTime(f.deadline, time.Now().Add(routing.FailoverPatience))
 	}
-	f.leader = f.front.nextLeader(f.topic, f.route(), f.leader, f.patience)
+	f.leader = f.nextLeader(f.topic, f.route(), f.leader, f.patience)
 	return f.leader != nil
 }
 
@@ -209,8 +192,8 @@ func (f *follow[T]) unclearly(err *protocol.Error) *protocol.Error {
 // nextLeader waits for a leader other than the one that refused. One that
 // refused because it was about to hand over, and then did not, is asked again. Nobody
 // is waited for once the topic is gone: replicas elsewhere may seem to run on.
-func (fr *Front) nextLeader(t *protocol.Topic, route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
-	for time.Now().Before(deadline) && fr.gone(t) == nil {
+func (lc *locator) nextLeader(t *protocol.Topic, route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
+	for time.Now().Before(deadline) && lc.gone(t) == nil {
 		if leader := route.Leader(); route.Hopeless() && (leader == nil || leader != not) {
 			return leader
 		}
@@ -218,7 +201,7 @@ func (fr *Front) nextLeader(t *protocol.Topic, route *routing.Partition, not *ro
 			return ref
 		}
 		select {
-		case <-fr.stopped:
+		case <-lc.stopped:
 			return nil
 		default:
 		}
@@ -227,27 +210,27 @@ func (fr *Front) nextLeader(t *protocol.Topic, route *routing.Partition, not *ro
 }
 
 // leaderless is the error for a partition that nobody leads.
-func (fr *Front) leaderless(t *protocol.Topic, partition int) *protocol.Error {
+func (lc *locator) leaderless(t *protocol.Topic, partition int) *protocol.Error {
 	select {
-	case <-fr.stopped:
+	case <-lc.stopped:
 		return protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
 	default:
 	}
 	route := routing.Of(t).Partitions[partition]
-	if err := fr.gone(t); err != nil {
+	if err := lc.gone(t); err != nil {
 		return err
 	}
 	if route.LacksMajority() {
 		return protocol.Errorf(protocol.CodeNotEnoughReplicas,
 			"partition %d of topic %q has %d of %d replicas running, no majority%s",
-			partition, t.Name, route.Running(), route.Placed, fr.replicaProblem(t, route.ID))
+			partition, t.Name, route.Running(), route.Placed, lc.replicaProblem(t, route.ID))
 	}
 	return protocol.Errorf(protocol.CodeNoLeader, "partition %d of topic %q has no leader at the moment", partition, t.Name)
 }
 
 // replicaProblem is the end of an error that says what is wrong with a
 // partition's replicas, "" if that is not known.
-func (fr *Front) replicaProblem(t *protocol.Topic, key protocol.PartitionID) string {
+func (lc *locator) replicaProblem(t *protocol.Topic, key protocol.PartitionID) string {
 	view := routing.Of(t).Cluster.View()
 	if view == nil || view.Problems[key] == "" {
 		return ""

@@ -11,16 +11,16 @@ import (
 )
 
 // Nodes lists the nodes of the fleet; of a process that is alone, none.
-func (fr *Front) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
-	if why := fr.host.Joining(); why != "" {
+func (fs *fleetService) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
+	if why := fs.status.Joining(); why != "" {
 		return nil, protocol.Errorf(protocol.CodeJoining, "this node does not belong to its fleet: %s", why)
 	}
-	nodes := slices.Clone(fr.host.Nodes())
+	nodes := slices.Clone(fs.status.Nodes())
 	at := map[uint64]*protocol.NodeInfo{}
 	for i := range nodes {
 		at[nodes[i].ID] = &nodes[i]
 	}
-	for _, c := range fr.directory.Clusters() {
+	for _, c := range fs.directory.Clusters() {
 		view := c.View()
 		if view == nil {
 			continue
@@ -53,8 +53,8 @@ func (fr *Front) Nodes() ([]protocol.NodeInfo, *protocol.Error) {
 }
 
 // Fleet describes the fleet as a whole.
-func (fr *Front) Fleet() (*protocol.FleetInfo, *protocol.Error) {
-	info, err := fr.host.Fleet()
+func (fs *fleetService) Fleet() (*protocol.FleetInfo, *protocol.Error) {
+	info, err := fs.status.Fleet()
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func (fr *Front) Fleet() (*protocol.FleetInfo, *protocol.Error) {
 }
 
 // Finalize raises the fleet's level to what all nodes offer.
-func (fr *Front) Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.Error) {
-	info, err := fr.host.Finalize(fr.deadline(ctx))
+func (fs *fleetService) Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.Error) {
+	info, err := fs.host.Finalize(fs.deadline(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +71,12 @@ func (fr *Front) Finalize(ctx context.Context) (*protocol.FleetInfo, *protocol.E
 }
 
 // Node is the number of this process in its fleet, 0 where there is none.
-func (fr *Front) Node() uint64 { return fr.host.Node() }
+func (fs *fleetService) Node() uint64 { return fs.fleet.Node() }
 
 // LeaderAddress is HOST:PORT of the node whose replica leads a partition, "" where
 // there is no fleet, or nobody leads.
-func (fr *Front) LeaderAddress(t *protocol.Topic, partition int) string {
-	if fr.host.Node() == 0 {
+func (fs *fleetService) LeaderAddress(t *protocol.Topic, partition int) string {
+	if fs.fleet.Node() == 0 {
 		return ""
 	}
 	topic := routing.Of(t)
@@ -93,8 +93,8 @@ func (fr *Front) LeaderAddress(t *protocol.Topic, partition int) string {
 }
 
 // ReplaceNode has the brokers of a lost node begin anew at another one.
-func (fr *Front) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error) {
-	t, err := fr.host.ReplaceNode(lost, with, fr.deadline(ctx))
+func (fs *fleetService) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fs.host.ReplaceNode(lost, with, fs.deadline(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +102,8 @@ func (fr *Front) ReplaceNode(ctx context.Context, lost, with uint64) (*protocol.
 }
 
 // DecommissionNode has all brokers of a node moved to others; the node is gone then.
-func (fr *Front) DecommissionNode(ctx context.Context, id uint64) (*protocol.TaskInfo, *protocol.Error) {
-	t, err := fr.host.DecommissionNode(id, fr.deadline(ctx))
+func (fs *fleetService) DecommissionNode(ctx context.Context, id uint64) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fs.host.DecommissionNode(id, fs.deadline(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,13 @@ func (fr *Front) DecommissionNode(ctx context.Context, id uint64) (*protocol.Tas
 }
 
 // KeepNode takes the decommission of a node back.
-func (fr *Front) KeepNode(ctx context.Context, id uint64) *protocol.Error {
-	return fr.host.KeepNode(id, fr.deadline(ctx))
+func (fs *fleetService) KeepNode(ctx context.Context, id uint64) *protocol.Error {
+	return fs.host.KeepNode(id, fs.deadline(ctx))
 }
 
 // Rebalance has brokers moved until all nodes have about as many.
-func (fr *Front) Rebalance(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) {
-	t, err := fr.host.Rebalance(fr.deadline(ctx))
+func (fs *fleetService) Rebalance(ctx context.Context) (*protocol.TaskInfo, *protocol.Error) {
+	t, err := fs.host.Rebalance(fs.deadline(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +125,6 @@ func (fr *Front) Rebalance(ctx context.Context) (*protocol.TaskInfo, *protocol.E
 }
 
 // DrainNode has leadership leave a node, or lets it come back.
-func (fr *Front) DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error {
-	return fr.host.DrainNode(id, drain, fr.deadline(ctx))
+func (fs *fleetService) DrainNode(ctx context.Context, id uint64, drain bool) *protocol.Error {
+	return fs.host.DrainNode(id, drain, fs.deadline(ctx))
 }

@@ -11,17 +11,17 @@ import (
 )
 
 // Commit is POST /offset.
-func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
-	c, group, err := fr.commitGroup(req)
+func (gs *groupService) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *protocol.Error) {
+	c, group, err := gs.commitGroup(req)
 	if err != nil {
 		return nil, err
 	}
-	topicID, offsets, err := fr.commitOffsets(c, req)
+	topicID, offsets, err := gs.commitOffsets(c, req)
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(fr.opt.RequestTimeout)
-	answer, err := askGroup(fr, c, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
+	deadline := time.Now().Add(gs.opt.RequestTimeout)
+	answer, err := askGroup(gs.locator, c, group, deadline, func(f protocol.Future[routing.GroupOffsets]) routing.Question {
 		return &routing.GroupCommit{Consumer: req.ConsumerID, TopicID: topicID, Offsets: offsets, Generation: req.Generation, Force: req.Force, Reply: f}
 	}, func(a routing.GroupOffsets) *protocol.Error { return a.Err })
 	if err != nil {
@@ -30,7 +30,7 @@ func (fr *Front) Commit(req *protocol.CommitRequest) (*protocol.CommitReply, *pr
 		}
 		return nil, err
 	}
-	fr.places.committed(placeKey{c.Name, group, req.ConsumerID}, answer.Offsets)
+	gs.places.committed(placeKey{c.Name, group, req.ConsumerID}, answer.Offsets)
 	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets), Moved: entries(answer.Moved)}, nil
 }
 
@@ -43,10 +43,10 @@ func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
 }
 
 // commitOffsets resolves the names in a commit.
-func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
+func (gs *groupService) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
 	topics := c.Table().Topics
 	if req.Topic != "" {
-		if err := fr.mayTopic(c.Name, req.Topic); err != nil {
+		if err := gs.mayTopic(c.Name, req.Topic); err != nil {
 			return "", nil, err
 		}
 		t := topics[req.Topic]
@@ -56,7 +56,7 @@ func (fr *Front) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) 
 		topicID = t.ID
 	}
 	for _, o := range req.Offsets {
-		if err := fr.mayTopic(c.Name, o.Topic); err != nil {
+		if err := gs.mayTopic(c.Name, o.Topic); err != nil {
 			return "", nil, err
 		}
 		t := topics[o.Topic]
@@ -92,30 +92,30 @@ func beyondEnd(t *protocol.Topic, o *protocol.OffsetCommit) *protocol.Error {
 
 // Offsets is GET /offset: a row for every partition that the group has an
 // offset or an owner for; with a topic, for every partition of that topic.
-func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
+func (gs *groupService) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *protocol.Error) {
 	var c *routing.Cluster
 	var err *protocol.Error
 	if req.Topic != "" {
-		if c, err = fr.topicCluster(req.Cluster, req.Topic); err == nil {
-			err = fr.mayGroup(c.Name, req.Group)
+		if c, err = gs.topicCluster(req.Cluster, req.Topic); err == nil {
+			err = gs.mayGroup(c.Name, req.Group)
 		}
 	} else {
-		c, err = fr.groupCluster(req.Cluster, req.Group)
+		c, err = gs.groupCluster(req.Cluster, req.Group)
 	}
 	if err != nil {
 		return nil, err
 	}
-	r, err := fr.readGroup(c, req.Group, false)
+	r, err := gs.readGroup(c, req.Group, false)
 	if err != nil {
 		return nil, err
 	}
 	rows := []protocol.OffsetInfo{}
 	for name, t := range c.Table().Topics {
-		if !fr.access.Who.SeesTopic(c.Name, name) {
+		if !gs.access.Who.SeesTopic(c.Name, name) {
 			continue
 		}
 		for p := range t.Partitions {
-			row, mentioned := fr.offsetRow(t, p, &r)
+			row, mentioned := gs.offsetRow(t, p, &r)
 			if name == req.Topic || req.Topic == "" && mentioned {
 				rows = append(rows, row)
 			}
@@ -127,46 +127,11 @@ func (fr *Front) Offsets(req *protocol.OffsetsRequest) ([]protocol.OffsetInfo, *
 	return rows, nil
 }
 
-// offsetRow describes a group on one partition; mentioned reports whether the
-// group has anything to do with it.
-func (fr *Front) offsetRow(t *protocol.Topic, partition int, r *routing.GroupReading) (row protocol.OffsetInfo, mentioned bool) {
-	key := protocol.PartitionID{TopicID: t.ID, Partition: partition}
-	row = protocol.OffsetInfo{Topic: t.Name, Partition: partition}
-	for i := range r.Offsets {
-		if o := &r.Offsets[i]; o.Key() == key {
-			at := o.Offset
-			row.Committed, row.Metadata, row.CommittedAt = &at, o.Metadata, time.UnixMilli(o.At).UTC()
-			mentioned = true
-		}
-	}
-	if owner, ok := r.Owners[key]; ok {
-		row.Owner, mentioned = &owner, true
-	}
-	if at, ok := r.Positions[key]; ok {
-		row.Position = &at
-	}
-	ref := routing.Of(t).Partitions[partition].Leader()
-	if ref == nil {
-		return row, mentioned
-	}
-	if v, err := ref.View(); err == nil {
-		end := protocol.Offset(v.HighWatermark())
-		from := protocol.Offset(v.Earliest())
-		if row.Committed != nil {
-			from = *row.Committed
-		}
-		lag := max(0, end-from)
-		row.BeyondEnd = from > end
-		row.End, row.Lag = &end, &lag
-	}
-	return row, mentioned
-}
-
 // Seek moves a group's committed offsets of a topic.
-func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
-	t, err := fr.findTopic(req.Cluster, req.Topic, false, time.Time{}) // also one that is restored, whose groups come before it is complete
+func (gs *groupService) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *protocol.Error) {
+	t, err := gs.findTopic(req.Cluster, req.Topic, false, time.Time{}) // also one that is restored, whose groups come before it is complete
 	if err == nil {
-		err = fr.mayGroup(t.Cluster, req.Group)
+		err = gs.mayGroup(t.Cluster, req.Group)
 	}
 	if err != nil {
 		return nil, err
@@ -176,7 +141,7 @@ func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *pr
 		if req.Partition != nil && *req.Partition != p {
 			continue
 		}
-		at, err := fr.seekTarget(t, p, req)
+		at, err := gs.seekTarget(t, p, req)
 		if err != nil {
 			return nil, err
 		}
@@ -185,15 +150,15 @@ func (fr *Front) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEntry, *pr
 	if len(offsets) == 0 {
 		return nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", t.Name, *req.Partition)
 	}
-	if err := fr.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets, Create: req.Create}); err != nil {
+	if err := gs.changeGroup(t.Cluster, req.Group, routing.GroupChange{Seek: offsets, Create: req.Create}); err != nil {
 		return nil, err
 	}
 	return entries(offsets), nil
 }
 
-func (fr *Front) seekTarget(t *protocol.Topic, partition int, req *protocol.SeekRequest) (protocol.Offset, *protocol.Error) {
+func (gs *groupService) seekTarget(t *protocol.Topic, partition int, req *protocol.SeekRequest) (protocol.Offset, *protocol.Error) {
 	if req.Offset != nil {
 		return *req.Offset, nil
 	}
-	return fr.startOffset(t, partition, protocol.StartFrom{Latest: req.Latest, Timestamp: req.Timestamp})
+	return gs.startOffset(t, partition, protocol.StartFrom{Latest: req.Latest, Timestamp: req.Timestamp})
 }

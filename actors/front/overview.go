@@ -30,41 +30,41 @@ type overviews struct {
 
 // Overview returns the state of everything at a glance. It waits for nothing, but a
 // moment for the first reading of groups. Nobody may change what it returns.
-func (fr *Front) Overview() *protocol.Overview {
-	o := &fr.overviews
+func (st *statusService) Overview() *protocol.Overview {
+	o := &st.overviews
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if now := fr.opt.Now(); o.last == nil || now.Sub(o.made) > overviewAge || now.Before(o.made) {
-		o.last, o.made = fr.makeOverview(now), now
+	if now := st.opt.Now(); o.last == nil || now.Sub(o.made) > overviewAge || now.Before(o.made) {
+		o.last, o.made = st.makeOverview(now), now
 	}
 	return o.last
 }
 
-func (fr *Front) makeOverview(now time.Time) *protocol.Overview {
-	clusters := fr.directory.Clusters()
+func (st *statusService) makeOverview(now time.Time) *protocol.Overview {
+	clusters := st.directory.Clusters()
 	o := &overviewMaker{Overview: &protocol.Overview{Clusters: []protocol.ClusterOverview{}, Lagging: []protocol.GroupMetrics{}}}
-	fr.rates.look(clusters, now)
-	o.Totals, o.Rates = fr.rates.last(now)
+	st.rates.look(clusters, now)
+	o.Totals, o.Rates = st.rates.last(now)
 	o.Counts.Clusters = len(clusters)
-	if why := fr.host.DiskProblem(); why != "" {
+	if why := st.host.DiskProblem(); why != "" {
 		o.problem(rankDisk, protocol.Problem{Severity: protocol.SeverityError, Code: "disk_failed", Message: "nothing can be written: " + why})
 	}
-	if len(clusters) == 0 && fr.directory.WantsDefault.Load() {
+	if len(clusters) == 0 && st.directory.WantsDefault.Load() {
 		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "starting", Message: "the default cluster is being created"})
 	}
-	if why := fr.host.Joining(); why != "" {
+	if why := st.host.Joining(); why != "" {
 		o.problem(rankStarting, protocol.Problem{Severity: protocol.SeverityError, Code: "joining", Message: "this node does not belong to its fleet: " + why})
 	}
-	o.addNodes(fr.host.Nodes())
-	if f, err := fr.host.Fleet(); err == nil {
+	o.addNodes(st.host.Nodes())
+	if f, err := st.host.Fleet(); err == nil {
 		o.addLevel(&f)
 	}
 	for _, c := range clusters {
 		o.addCluster(c)
 	}
 	slices.SortFunc(o.Clusters, func(a, b protocol.ClusterOverview) int { return cmp.Compare(a.Name, b.Name) })
-	o.addSpace(fr.host)
-	groups := fr.groupMetrics.recent(fr)
+	o.addSpace(st.host)
+	groups := st.groupMetrics.recent()
 	o.addGroups(groups)
 	o.conclude()
 	return o.Overview
@@ -273,7 +273,7 @@ func plural(n int, thing string) string {
 }
 
 // addSpace looks at the disk. The shares are those of the alert in docs/monitoring.
-func (o *overviewMaker) addSpace(host Host) {
+func (o *overviewMaker) addSpace(host statusHost) {
 	var m protocol.Metrics
 	host.CountInto(&m)
 	o.Counts.DiskFree, o.Counts.DiskTotal = int64(m.DataDirFree), int64(m.DataDirTotal)

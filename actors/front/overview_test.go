@@ -130,7 +130,7 @@ func TestOverviewOfAClusterThatDoesNotServe(t *testing.T) {
 func TestOverviewOfAFleet(t *testing.T) {
 	w := newWorld(t)
 	w.show(broker(1, protocol.BrokerRunning))
-	host := w.host.(*fakeHost)
+	host := w.shared.host.(*fakeHost)
 	host.nodes = []protocol.NodeInfo{{ID: 1, Name: "a", State: protocol.NodeActive}, {ID: 2, Name: "b", State: protocol.NodeUnreachable}, {ID: 3, State: protocol.NodeUnreachable}}
 	o := w.overview()
 	assert.Equal(t, []int{1, 3}, []int{o.Counts.NodesReachable, o.Counts.Nodes})

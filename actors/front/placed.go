@@ -3,7 +3,6 @@ package front
 import (
 	"time"
 
-	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -14,14 +13,14 @@ import (
 //
 // All leaders that a request could have been at have to answer. If one does not, nobody
 // can say that the request is new.
-func (fr *Front) Placed(t *protocol.Topic, q *protocol.PlaceQuestion, deadline time.Time) (by protocol.Placement, again bool, err *protocol.Error) {
+func (rs *recordService) Placed(t *protocol.Topic, q *protocol.PlaceQuestion, deadline time.Time) (by protocol.Placement, again bool, err *protocol.Error) {
 	now := t.Placement()
-	if !t.MayBeRetry(fr.opt.Now().UnixMilli()) {
+	if !t.MayBeRetry(rs.opt.Now().UnixMilli()) {
 		return now, false, nil
 	}
 	other := now
 	for _, before := range t.Earlier {
-		known, err := fr.knownAs(t, q, before, deadline)
+		known, err := rs.knownAs(t, q, before, deadline)
 		switch {
 		case err != nil:
 			return now, false, err
@@ -32,32 +31,4 @@ func (fr *Front) Placed(t *protocol.Topic, q *protocol.PlaceQuestion, deadline t
 		}
 	}
 	return other, again, nil
-}
-
-// knownAs asks the partitions that a request goes to, if it is placed so.
-func (fr *Front) knownAs(t *protocol.Topic, q *protocol.PlaceQuestion, by protocol.Placement, deadline time.Time) (known protocol.Knowledge, err *protocol.Error) {
-	partitions := q.Partitions(by.Partitions)
-	asked := make([]follow[routing.Placed], len(partitions))
-	for i, p := range partitions {
-		asked[i] = follow[routing.Placed]{
-			front: fr, topic: t, partition: p, deadline: deadline, attempt: unansweredLeader,
-			put: func(to *routing.Leadership, slot protocol.Future[routing.Placed]) {
-				to.Ask(&routing.AskPlaced{
-					ID: by.ID(q.ID), Epoch: q.Epoch, Sequence: q.Sequence, Hash: q.BodyHash,
-					Partitions: t.Partitions, Reply: slot,
-				})
-			},
-			failed: func(a routing.Placed) *protocol.Error { return a.Err },
-			judge:  judgeReading,
-		}
-		asked[i].begin(protocol.NewFuture[routing.Placed]())
-	}
-	for i := range asked {
-		answer, err := asked[i].run()
-		if err != nil {
-			return protocol.KnownNot, err.WithOutcome(protocol.OutcomeNone)
-		}
-		known = max(known, answer.Known)
-	}
-	return known, nil
 }

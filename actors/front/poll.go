@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"ottla/actors/catalog"
 	"ottla/actors/few"
 	"ottla/actors/group"
-	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -63,7 +61,7 @@ const (
 // on calls Advance and Park in turn.
 type poll struct {
 	parker
-	front    *Front
+	polls    *pollService
 	req      *protocol.PollRequest
 	deadline time.Time
 	state    pollState
@@ -98,27 +96,35 @@ type pollClient struct {
 	waited bool            // the poll has waited for records, so the client may have left
 }
 
+// pollService reads records for members of groups.
+type pollService struct {
+	*resolver
+	parked *parkedReads
+	places *placeBook
+	ids    *consumerIDs
+}
+
 // Poll implements one GET /events; see pollState.
-func (fr *Front) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
-	return await(fr.startPoll(req, done))
+func (ps *pollService) Poll(req *protocol.PollRequest, done <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+	return await(ps.startPoll(req, done))
 }
 
 // StartPoll begins a poll that its caller carries on; see protocol.Pending.
-func (fr *Front) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
-	return fr.startPoll(req, done)
+func (ps *pollService) StartPoll(req *protocol.PollRequest, done <-chan struct{}) protocol.PendingPoll {
+	return ps.startPoll(req, done)
 }
 
-func (fr *Front) startPoll(req *protocol.PollRequest, done <-chan struct{}) *poll {
+func (ps *pollService) startPoll(req *protocol.PollRequest, done <-chan struct{}) *poll {
 	now := time.Now()
 	if p, ok := req.Seat.(*poll); ok {
-		if p.front == fr {
+		if p.polls == ps {
 			p.goOn(req, done, now)
 			return p
 		}
 		p.Leave(false) // who asks may have other rights by now
 	}
 	return &poll{
-		front: fr, req: req, deadline: now.Add(req.Timeout),
+		polls: ps, req: req, deadline: now.Add(req.Timeout),
 		client: pollClient{done: done, alive: now}, look: pollLook{got: gathered{sink: req.Sink}},
 	}
 }
@@ -209,32 +215,4 @@ func (p *poll) fail(err *protocol.Error) pollState {
 	}
 	p.err = err
 	return stateDone
-}
-
-// freshConsumerID assigns an id that no other cluster has assigned either:
-// clients name a consumer by its id alone.
-func (fr *Front) freshConsumerID(c *routing.Cluster) (protocol.ConsumerID, *protocol.Error) {
-	return c.IDs.Take(func(count int) (protocol.ConsumerID, *protocol.Error) {
-		fr.allocating.Lock()
-		defer fr.allocating.Unlock()
-		var first, floor protocol.ConsumerID
-		for _, other := range fr.directory.Clusters() {
-			if view := other.View(); view != nil {
-				floor = max(floor, view.NextConsumerID)
-			}
-		}
-		from := fr.host.IDs() // in a fleet, several nodes take ids at the same time
-		if from == nil {
-			from = c.Control
-		}
-		err := from.Change(time.Now().Add(fr.opt.RequestTimeout), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-			var recs []metarecord.Record
-			first, recs = s.DecideAllocateConsumerIDs(count, floor)
-			return recs, nil
-		})
-		if err != nil {
-			return 0, err // first may still be written
-		}
-		return first, nil
-	})
 }

@@ -157,7 +157,7 @@ func (p *poll) onAhead() pollState {
 // to read there.
 func (p *poll) expect() (sure bool) {
 	a := &p.ahead
-	if a.expects, a.generation, sure = p.front.places.get(nil, p.placeKey()); a.expects == nil {
+	if a.expects, a.generation, sure = p.polls.places.get(nil, p.placeKey()); a.expects == nil {
 		return false
 	}
 	for i := range a.expects {
@@ -220,5 +220,5 @@ func (p *poll) rememberPlace() {
 	if p.req.AutoCommit {
 		at = p.share.at
 	}
-	p.front.places.put(p.placeKey(), p.share.Generation, at, !p.ahead.surprised)
+	p.polls.places.put(p.placeKey(), p.share.Generation, at, !p.ahead.surprised)
 }

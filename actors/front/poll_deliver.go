@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ottla/actors/group"
+	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -49,7 +50,7 @@ func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollSta
 		return p.answerNothing()
 	case err.Code != protocol.CodeStaleGeneration:
 		return p.fail(err)
-	case time.Now().Before(p.deadline.Add(p.front.opt.RequestTimeout)):
+	case time.Now().Before(p.deadline.Add(p.polls.opt.RequestTimeout)):
 		return p.shareAgain() // nothing was delivered
 	case err.Outcome != protocol.OutcomeUnknown || !p.req.AutoCommit || p.look.got.count == 0:
 		return p.answerNothing() // nothing was committed
@@ -99,4 +100,65 @@ func (p *poll) recordCursors(records []protocol.Record, c group.Cursor) []string
 		cursors[i] = group.EncodeCursor(&c, seal)
 	}
 	return cursors
+}
+
+// onGiven delivers the records that a queue has given to the poll. Without any the
+// poll waits, until the queue calls it.
+func (p *poll) onGiven() pollState {
+	given := p.share.Queue.Given
+	switch {
+	case p.req.RecordCursors:
+		p.giveBack(given, nil)
+		p.leave()
+		return p.fail(protocol.Errorf(protocol.CodeNotAllowed, "group %q is a queue: it is polled, and has no streams", p.req.Group))
+	case len(given) == 0 && time.Now().Before(p.deadline):
+		p.share.at = p.share.at[:0]
+		return stateWait
+	case len(given) == 0 && !p.graced:
+		p.graced, p.deadline = true, time.Now().Add(queueGrace)
+		return p.shareAgain()
+	case len(given) == 0:
+		return p.answerNothing()
+	}
+	p.look.begin(nil)
+	missing, gone, err := p.look.readGiven(p.polls.locator, &p.topics, p.req, given)
+	if err == nil {
+		err = keepRoom(p.req.Room, p.look.got.bytes)
+	}
+	switch {
+	case err != nil:
+		p.giveBack(given, nil)
+		return p.fail(err)
+	case p.polls.revoked() || p.client.waited && p.clientGone():
+		p.giveBack(given, nil)
+		return p.answerNothing()
+	}
+	p.giveBack(missing, gone)
+	if p.look.got.count == 0 && time.Now().Before(p.deadline) {
+		return p.shareAgain()
+	}
+	return p.answer(nil)
+}
+
+// queueGrace is how long a poll that does not wait leaves the queue to look at what was
+// written just before.
+const queueGrace = 50 * time.Millisecond
+
+// giveBack tells the queue what does not reach the client. The poll does not wait for
+// an answer: at worst it is given again after its deadline.
+func (p *poll) giveBack(back, gone []queue.Given) {
+	if len(back) == 0 && len(gone) == 0 {
+		return
+	}
+	tellGroup(p.cluster, p.req.Group, &routing.GroupReturn{
+		Back: refsOf(back), Gone: refsOf(gone), Reply: protocol.NewFuture[*protocol.Error](),
+	})
+}
+
+func refsOf(given []queue.Given) []queue.Ref {
+	refs := make([]queue.Ref, len(given))
+	for i := range given {
+		refs[i] = queue.Ref{ID: given[i].ID, Offset: given[i].Offset, Count: given[i].Count}
+	}
+	return refs
 }

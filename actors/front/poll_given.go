@@ -4,59 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"time"
 
+	"ottla/actors/few"
 	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
 )
 
-// onGiven delivers the records that a queue has given to the poll. Without any the
-// poll waits, until the queue calls it.
-func (p *poll) onGiven() pollState {
-	given := p.share.Queue.Given
-	switch {
-	case p.req.RecordCursors:
-		p.giveBack(given, nil)
-		p.leave()
-		return p.fail(protocol.Errorf(protocol.CodeNotAllowed, "group %q is a queue: it is polled, and has no streams", p.req.Group))
-	case len(given) == 0 && time.Now().Before(p.deadline):
-		p.share.at = p.share.at[:0]
-		return stateWait
-	case len(given) == 0 && !p.graced:
-		p.graced, p.deadline = true, time.Now().Add(queueGrace)
-		return p.shareAgain()
-	case len(given) == 0:
-		return p.answerNothing()
-	}
-	p.look.begin(nil)
-	missing, gone, err := p.readGiven(given)
-	if err == nil {
-		err = keepRoom(p.req.Room, p.look.got.bytes)
-	}
-	switch {
-	case err != nil:
-		p.giveBack(given, nil)
-		return p.fail(err)
-	case p.front.revoked() || p.client.waited && p.clientGone():
-		p.giveBack(given, nil)
-		return p.answerNothing()
-	}
-	p.giveBack(missing, gone)
-	if p.look.got.count == 0 && time.Now().Before(p.deadline) {
-		return p.shareAgain()
-	}
-	return p.answer(nil)
-}
-
-// queueGrace is how long a poll that does not wait leaves the queue to look at what was
-// written just before.
-const queueGrace = 50 * time.Millisecond
-
 // readGiven reads the records, by partition and ascending. Missing are those that could
 // not be read, gone those that do not exist any more.
-func (p *poll) readGiven(given []queue.Given) (missing, gone []queue.Given, err *protocol.Error) {
+func (l *pollLook) readGiven(lc *locator, topics *few.Map[string, *protocol.Topic], req *protocol.PollRequest, given []queue.Given) (missing, gone []queue.Given, err *protocol.Error) {
 	slices.SortFunc(given, func(a, b queue.Given) int {
 		return cmp.Or(protocol.ComparePartitionIDs(a.ID, b.ID), cmp.Compare(a.Offset, b.Offset))
 	})
@@ -64,7 +22,7 @@ func (p *poll) readGiven(given []queue.Given) (missing, gone []queue.Given, err 
 	for i := range given {
 		need += given[i].Size + len(given[i].Receipt) + 2*recordOverhead
 	}
-	room, err := takeRoom(p.req.Room, need, max(need, p.req.MaxBytes))
+	room, err := takeRoom(req.Room, need, max(need, req.MaxBytes))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,11 +33,16 @@ func (p *poll) readGiven(given []queue.Given) (missing, gone []queue.Given, err 
 		}
 		run := given[:n]
 		given = given[n:]
-		if p.look.got.count > 0 && p.look.got.bytes >= room {
+		if l.got.count > 0 && l.got.bytes >= room {
 			missing = append(missing, run...)
 			continue
 		}
-		lost, ended := p.readRun(run, room)
+		t := topics.At(run[0].ID.TopicID)
+		if t == nil || run[0].ID.Partition >= t.Partitions {
+			missing = append(missing, run...)
+			continue
+		}
+		lost, ended := l.readRun(lc, t, run, room)
 		missing, gone = append(missing, lost...), append(gone, ended...)
 	}
 	return missing, gone, nil
@@ -88,24 +51,21 @@ func (p *poll) readGiven(given []queue.Given) (missing, gone []queue.Given, err 
 // maxRunGap is how far apart the offsets of two records may be that are read at once.
 const maxRunGap = 16
 
-// readRun reads records of one partition that are close together.
-func (p *poll) readRun(run []queue.Given, room int) (missing, gone []queue.Given) {
-	t := p.topics.At(run[0].ID.TopicID)
-	if t == nil || run[0].ID.Partition >= t.Partitions {
-		return run, nil
-	}
+// readRun reads records of one partition that are close together. Those that an error
+// leaves unread are missing.
+func (l *pollLook) readRun(lc *locator, t *protocol.Topic, run []queue.Given, room int) (missing, gone []queue.Given) {
 	left := run
-	err := p.front.withView(t, run[0].ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+	_ = lc.withView(t, run[0].ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		for len(left) > 0 {
 			from, to := max(left[0].Offset, v.Earliest()), left[len(left)-1].Offset
 			read := int64(-1)
-			err := v.Each(from, int(to-from)+1, max(1, room-p.look.got.bytes), func(r *logfile.Record) {
+			err := v.Each(from, int(to-from)+1, max(1, room-l.got.bytes), func(r *logfile.Record) {
 				read = r.Offset
 				for len(left) > 0 && left[0].Offset < r.Offset {
 					gone, left = append(gone, left[0]), left[1:]
 				}
-				if len(left) > 0 && left[0].Offset == r.Offset && (p.look.got.count == 0 || p.look.got.bytes < room) {
-					p.take(&left[0], r)
+				if len(left) > 0 && left[0].Offset == r.Offset && (l.got.count == 0 || l.got.bytes < room) {
+					l.take(t, &left[0], r)
 					left = left[1:]
 				}
 			})
@@ -114,21 +74,18 @@ func (p *poll) readRun(run []queue.Given, room int) (missing, gone []queue.Given
 				return errStaleView
 			case read < 0 && to < v.HighWatermark():
 				gone, left = append(gone, left...), nil
-			case read < 0, p.look.got.count > 0 && p.look.got.bytes >= room:
+			case read < 0, l.got.count > 0 && l.got.bytes >= room:
 				return nil
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return left, gone
-	}
 	return left, gone
 }
 
 // take adds a record to the answer.
-func (p *poll) take(g *queue.Given, r *logfile.Record) {
-	got := &p.look.got
+func (l *pollLook) take(t *protocol.Topic, g *queue.Given, r *logfile.Record) {
+	got := &l.got
 	next := protocol.Record{
 		Topic: g.Topic, Partition: g.ID.Partition,
 		Delivery: &protocol.Delivery{Receipt: g.Receipt, Count: g.Count, Deadline: g.Deadline},
@@ -144,26 +101,5 @@ func (p *poll) take(g *queue.Given, r *logfile.Record) {
 		next.Key, next.Value, next.Headers = bytes.Clone(next.Key), bytes.Clone(next.Value), bytes.Clone(next.Headers)
 		got.records = append(got.records, next)
 	}
-	if t := p.topics.At(g.ID.TopicID); t != nil {
-		countFetched(t, g.ID.Partition, 1, sizeOf(&next))
-	}
-}
-
-// giveBack tells the queue what does not reach the client. The poll does not wait for
-// an answer: at worst it is given again after its deadline.
-func (p *poll) giveBack(back, gone []queue.Given) {
-	if len(back) == 0 && len(gone) == 0 {
-		return
-	}
-	tellGroup(p.cluster, p.req.Group, &routing.GroupReturn{
-		Back: refsOf(back), Gone: refsOf(gone), Reply: protocol.NewFuture[*protocol.Error](),
-	})
-}
-
-func refsOf(given []queue.Given) []queue.Ref {
-	refs := make([]queue.Ref, len(given))
-	for i := range given {
-		refs[i] = queue.Ref{ID: given[i].ID, Offset: given[i].Offset, Count: given[i].Count}
-	}
-	return refs
+	countFetched(t, g.ID.Partition, 1, sizeOf(&next))
 }

@@ -48,46 +48,24 @@ func answerOf[T any](p *poll, question func(*poll) follow[T]) (answer T, come bo
 // groupQuestion makes a question to the poll's group.
 func groupQuestion[T any](p *poll, message func(protocol.Future[T]) routing.Question, failed func(T) *protocol.Error) follow[T] {
 	f := follow[T]{
-		front: p.front, deadline: time.Now().Add(p.front.opt.RequestTimeout), attempt: unansweredLeader,
+		locator: p.polls.locator, deadline: time.Now().Add(p.polls.opt.RequestTimeout), attempt: unansweredLeader,
 		failed: failed, judge: judgeRepeatable,
 	}
-	f.topic, f.partition = p.groupPartition()
+	f.topic, f.partition = groupPartition(p.cluster, p.req.Group)
 	f.put = func(to *routing.Leadership, slot protocol.Future[T]) {
 		to.Ask(&routing.GroupRequest{Group: p.req.Group, Msg: message(slot)})
 	}
 	return f
 }
 
-// groupPartition is the partition that keeps the group; the topic is nil while
+// groupPartition is the partition that keeps a group; the topic is nil while
 // the cluster has none.
-func (p *poll) groupPartition() (*protocol.Topic, int) {
-	offsets := p.cluster.Table().Topics[protocol.OffsetsTopic]
+func groupPartition(c *routing.Cluster, group string) (*protocol.Topic, int) {
+	offsets := c.Table().Topics[protocol.OffsetsTopic]
 	if offsets == nil {
 		return nil, 0
 	}
-	return offsets, routing.GroupPartition(p.req.Group, offsets.Partitions)
-}
-
-// leave tells the group that the poll ends without a delivery.
-func (p *poll) leave() { p.tellEnd(false) }
-
-// tellEnd tells the group that the poll ends, and whether its client has left.
-func (p *poll) tellEnd(left bool) {
-	silent := time.Duration(0)
-	if p.req.Gone != nil && p.client.waited {
-		silent = time.Since(p.client.alive)
-	}
-	tellGroup(p.cluster, p.req.Group, &routing.GroupPollEnded{
-		Consumer: p.req.ConsumerID, Handle: p.share.handle, SilentMs: silent.Milliseconds(), Left: left,
-	})
-}
-
-// StreamEnded tells a group that the client of a stream has left after the poll with
-// that number, so that its share does not wait for it for long. There is no answer.
-func (fr *Front) StreamEnded(cluster, group string, id protocol.ConsumerID, number uint64) {
-	if c := fr.directory.Clusters()[cluster]; c != nil {
-		tellGroup(c, group, &routing.GroupPollEnded{Consumer: id, Number: number, Left: true})
-	}
+	return offsets, routing.GroupPartition(group, offsets.Partitions)
 }
 
 // tellGroup tells a group something, if it has a coordinator at the moment.

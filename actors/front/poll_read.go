@@ -28,7 +28,7 @@ func (l *pollLook) begin(at []group.PartitionOffset) {
 
 // onRead reads the partitions. If they have nothing, the poll waits.
 func (p *poll) onRead() pollState {
-	if p.front.revoked() {
+	if p.polls.revoked() {
 		return p.onClientGone()
 	}
 	if err := p.read(); err != nil {
@@ -162,7 +162,7 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 func (p *poll) view(pass *pollPass, t *protocol.Topic, place int, patience time.Duration) (v *pollView, err *protocol.Error) {
 	v = &pass.views[place]
 	if v.LogView == nil {
-		v.LogView, v.leader, err = p.front.view(t, p.share.at[place].Partition, patience)
+		v.LogView, v.leader, err = p.polls.view(t, p.share.at[place].Partition, patience)
 	}
 	return v, err
 }

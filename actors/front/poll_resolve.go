@@ -23,11 +23,11 @@ func (p *poll) onResolve() pollState {
 	if p.req.Group == "" {
 		p.req.Group = "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
 	}
-	if err := p.front.mayJoin(p.cluster.Name, p.req.Group); err != nil {
+	if err := p.polls.mayJoin(p.cluster.Name, p.req.Group); err != nil {
 		return p.fail(err)
 	}
 	if p.req.SessionTimeout == 0 {
-		p.req.SessionTimeout = p.front.opt.SessionTimeout
+		p.req.SessionTimeout = p.polls.opt.SessionTimeout
 	}
 	p.number = p.req.Number
 	p.waiter = protocol.NewWaiter(p.wake)
@@ -37,7 +37,7 @@ func (p *poll) onResolve() pollState {
 // resolveTopics finds the topics, and the one cluster that has them.
 func (p *poll) resolveTopics() *protocol.Error {
 	for _, name := range p.req.Topics {
-		t, err := p.front.LookupTopic(p.req.Cluster, name, p.req.AutoCreate, time.Now().Add(p.front.opt.RequestTimeout))
+		t, err := p.polls.LookupTopic(p.req.Cluster, name, p.req.AutoCreate, time.Now().Add(p.polls.opt.RequestTimeout))
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,43 @@ func (p *poll) resolveConsumer() *protocol.Error {
 	if p.req.ConsumerID != 0 {
 		return nil
 	}
-	id, err := p.front.freshConsumerID(p.cluster)
+	id, err := p.polls.ids.take(p.cluster)
 	p.req.ConsumerID = id
 	return err
+}
+
+// mayPoll refuses a poll of a topic or with a group that the client may not read,
+// before any of its topics is created.
+func (p *poll) mayPoll() *protocol.Error {
+	ps, req := p.polls, p.req
+	if ps.access.Who == nil {
+		return nil
+	}
+	for _, name := range req.Topics {
+		cluster := req.Cluster
+		t, err := ps.LookupTopic(cluster, name, false, p.deadline)
+		switch {
+		case err == nil:
+			cluster = t.Cluster
+		case err.Code != protocol.CodeTopicNotFound || !req.AutoCreate || !ps.opt.AutoCreateTopics:
+			return err
+		default:
+			if cluster == "" {
+				cluster = protocol.DefaultCluster
+			}
+			if err := ps.mayTopic(cluster, name); err != nil {
+				return err
+			}
+			if err := ps.mayCreate(cluster, name); err != nil {
+				return err
+			}
+		}
+		if req.Group == "" {
+			continue
+		}
+		if err := ps.mayJoin(cluster, req.Group); err != nil {
+			return err
+		}
+	}
+	return nil
 }

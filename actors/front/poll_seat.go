@@ -15,7 +15,7 @@ import (
 
 // stays reports whether the next poll is to go on from this one's delivery. Coordinators
 // at nodes of versions before do not keep polls that are answered.
-func (p *poll) stays() bool { return p.req.Stay && p.front.host.Level() >= level.Seats.Level }
+func (p *poll) stays() bool { return p.req.Stay && p.polls.fleet.Level() >= level.Seats.Level }
 
 // goOn begins the next poll on the seat of the last one.
 func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Time) {
@@ -26,7 +26,7 @@ func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Ti
 	p.question, p.ahead = pollQuestion{}, pollAhead{}
 	p.wait.registered = false // who has woken the poll since does not know it any more
 	if p.req.SessionTimeout == 0 {
-		p.req.SessionTimeout = p.front.opt.SessionTimeout
+		p.req.SessionTimeout = p.polls.opt.SessionTimeout
 	}
 	switch signal := p.share.handle.Signal(); {
 	case signal >= routing.PollLeft:
@@ -62,4 +62,18 @@ func (p *poll) Leave(left bool) {
 	p.tellEnd(left)
 	p.unregister()
 	p.endHandle()
+}
+
+// leave tells the group that the poll ends without a delivery.
+func (p *poll) leave() { p.tellEnd(false) }
+
+// tellEnd tells the group that the poll ends, and whether its client has left.
+func (p *poll) tellEnd(left bool) {
+	silent := time.Duration(0)
+	if p.req.Gone != nil && p.client.waited {
+		silent = time.Since(p.client.alive)
+	}
+	tellGroup(p.cluster, p.req.Group, &routing.GroupPollEnded{
+		Consumer: p.req.ConsumerID, Handle: p.share.handle, SilentMs: silent.Milliseconds(), Left: left,
+	})
 }

@@ -139,7 +139,7 @@ func (p *poll) place() pollState {
 			if a.Added {
 				from = protocol.StartFrom{} // what came before the group looked is not to be missed
 			}
-			at, err := p.front.startOffset(p.topics.At(a.TopicID), a.Partition, from)
+			at, err := p.polls.startOffset(p.topics.At(a.TopicID), a.Partition, from)
 			if err != nil {
 				return p.failShare(err)
 			}

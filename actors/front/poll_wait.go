@@ -33,8 +33,8 @@ func (p *poll) parkForRecords(resume func()) {
 		p.Nudge() // the wake of that signal may have come before the poll began to wait
 	}
 	p.setTimer(p.nextNudge())
-	p.front.parked.add(&p.parker, p.client.done, p.front.stopped)
-	p.park(resume, p.share.routes.Changed(), p.client.done, p.front.stopped, p.req.Left, p.front.access.Who.Ended())
+	p.polls.parked.add(&p.parker, p.client.done, p.polls.stopped)
+	p.park(resume, p.share.routes.Changed(), p.client.done, p.polls.stopped, p.req.Left, p.polls.access.Who.Ended())
 }
 
 // nextNudge is when the poll's time is up, or when it is time to look for its
@@ -50,7 +50,7 @@ func (p *poll) nextNudge() time.Time {
 
 // onWait ends the wait, unless what has happened does not concern this poll.
 func (p *poll) onWait(woken bool) pollState {
-	p.front.parked.remove(&p.parker)
+	p.polls.parked.remove(&p.parker)
 	next := p.afterWait(woken)
 	p.wait.registered = p.wait.registered && next == stateWait
 	return next
@@ -60,7 +60,7 @@ func (p *poll) onWait(woken bool) pollState {
 // before its time is over, and does not claim otherwise. Clients that take an empty
 // answer for the end of the records would stop at each restart of the server.
 func (p *poll) ending() bool {
-	return closed(p.client.done) || closed(p.front.stopped) || p.front.revoked()
+	return closed(p.client.done) || closed(p.polls.stopped) || p.polls.revoked()
 }
 
 // afterWait finds out why the wait has ended. What the group says comes first,
@@ -68,7 +68,7 @@ func (p *poll) ending() bool {
 func (p *poll) afterWait(woken bool) pollState {
 	signal := p.share.handle.Signal()
 	switch {
-	case p.front.revoked():
+	case p.polls.revoked():
 		return p.onClientGone()
 	case signal == routing.PollRebalanced && p.share.Queue != nil && p.clientGone():
 		return p.onClientGone() // before records are given to nobody

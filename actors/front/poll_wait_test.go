@@ -24,7 +24,7 @@ func TestPollWaitsForARecord(t *testing.T) {
 	assert.Equal(t, []string{"1"}, values(reply.Records))
 	assert.Equal(t, protocol.Offset(1), w.groups.committed("g", q.ID, 1))
 	assert.Zero(t, leaders[0].registered(), "an answered poll waits nowhere")
-	assert.Empty(t, w.parked.all)
+	assert.Empty(t, w.shared.parked.all)
 }
 
 // What ends a wait that brings nothing, and what the poll says then.
@@ -84,7 +84,7 @@ func TestWaitEnds(t *testing.T) {
 			assert.Empty(t, reply.Records)
 			c.check(t, reply)
 			assert.Zero(t, leaders[0].registered())
-			assert.Empty(t, w.parked.all)
+			assert.Empty(t, w.shared.parked.all)
 			ended := messages[*routing.GroupPollEnded](w.groups)
 			assert.Equal(t, c.released, len(ended) == 1)
 		})

@@ -13,18 +13,25 @@ import (
 	"ottla/protocol"
 )
 
+// queueService is what work queues have besides groups.
+type queueService struct {
+	*resolver
+	groups  *groupService
+	records *recordService // writes dead letters
+}
+
 // PutQueue makes a group a queue, or finds it there with these settings; with patch it
 // changes one. Topics for dead letters are created. Errors: topic_not_found,
 // ambiguous_topic, group_exists, group_not_empty (it has stream members), not_allowed, not_finalized;
 // with patch group_not_found.
-func (fr *Front) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch bool) (info *protocol.GroupInfo, created bool, err *protocol.Error) {
-	deadline := fr.deadline(ctx)
+func (qs *queueService) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch bool) (info *protocol.GroupInfo, created bool, err *protocol.Error) {
+	deadline := qs.deadline(ctx)
 	if !patch {
-		if err := fr.host.Needs(level.Queues, deadline); err != nil {
+		if err := qs.fleet.Needs(level.Queues, deadline); err != nil {
 			return nil, false, err
 		}
 	}
-	c, err := fr.queueCluster(spec, patch)
+	c, err := qs.queueCluster(spec, patch)
 	if err != nil {
 		return nil, false, err
 	}
@@ -33,13 +40,13 @@ func (fr *Front) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch b
 		DeadLetters: spec.DeadLetterTopic, Order: spec.Order, MaxInFlight: spec.MaxInFlight,
 	}
 	if spec.Topics != nil {
-		if change.Topics, err = fr.queueTopics(c, spec.Topics); err != nil {
+		if change.Topics, err = qs.queueTopics(c, spec.Topics); err != nil {
 			return nil, false, err
 		}
 	}
 	topics := change.Topics
 	if patch && (topics == nil || spec.DeadLetterTopic == nil) {
-		have, err := fr.describeGroup(c, spec.Group, false)
+		have, err := qs.groups.describeGroup(c, spec.Group, false)
 		if err != nil {
 			return nil, false, err
 		}
@@ -50,42 +57,42 @@ func (fr *Front) PutQueue(ctx context.Context, spec *protocol.QueueSpec, patch b
 			spec.DeadLetterTopic = have.DeadLetterTopic
 		}
 	}
-	if err := fr.makeDeadLetters(c, topics, spec.DeadLetterTopic, deadline); err != nil {
+	if err := qs.makeDeadLetters(c, topics, spec.DeadLetterTopic, deadline); err != nil {
 		return nil, false, err
 	}
 	secret := make([]byte, queue.SecretBytes)
 	_, _ = rand.Read(secret) // never fails
-	done, err := askGroup(fr, c, spec.Group, deadline, func(f protocol.Future[routing.GroupQueued]) routing.Question {
+	done, err := askGroup(qs.locator, c, spec.Group, deadline, func(f protocol.Future[routing.GroupQueued]) routing.Question {
 		return &routing.GroupQueue{Change: change, Patch: patch, Secret: secret, Reply: f}
 	}, func(a routing.GroupQueued) *protocol.Error { return a.Err })
 	if err != nil {
 		return nil, false, err
 	}
-	info, err = fr.describeGroup(c, spec.Group, false)
+	info, err = qs.groups.describeGroup(c, spec.Group, false)
 	return info, done.Created, err
 }
 
 // queueCluster is the cluster that a queue is to be in, or is in.
-func (fr *Front) queueCluster(spec *protocol.QueueSpec, patch bool) (*routing.Cluster, *protocol.Error) {
+func (qs *queueService) queueCluster(spec *protocol.QueueSpec, patch bool) (*routing.Cluster, *protocol.Error) {
 	if patch {
-		c, err := fr.groupCluster(spec.Cluster, spec.Group)
+		c, err := qs.groupCluster(spec.Cluster, spec.Group)
 		if err == nil {
-			err = fr.mayGroup(c.Name, spec.Group)
+			err = qs.mayGroup(c.Name, spec.Group)
 		}
 		return c, err
 	}
-	c, err := fr.topicCluster(spec.Cluster, spec.Topics[0])
+	c, err := qs.topicCluster(spec.Cluster, spec.Topics[0])
 	if err == nil {
-		err = fr.mayJoin(c.Name, spec.Group)
+		err = qs.mayJoin(c.Name, spec.Group)
 	}
 	return c, err
 }
 
 // queueTopics finds the topics of a queue, ascending by id.
-func (fr *Front) queueTopics(c *routing.Cluster, names []string) ([]queue.Topic, *protocol.Error) {
+func (qs *queueService) queueTopics(c *routing.Cluster, names []string) ([]queue.Topic, *protocol.Error) {
 	list := []queue.Topic{}
 	for _, name := range names {
-		t, err := fr.LookupTopic(c.Name, name, false, time.Time{})
+		t, err := qs.LookupTopic(c.Name, name, false, time.Time{})
 		switch {
 		case err != nil:
 			return nil, err
@@ -114,7 +121,7 @@ func derived(q *protocol.QueueInfo) bool {
 
 // makeDeadLetters creates the topics for dead letters that do not exist. One whose name
 // is not made of its topic's needs the right to write to it.
-func (fr *Front) makeDeadLetters(c *routing.Cluster, topics []queue.Topic, named *string, deadline time.Time) *protocol.Error {
+func (qs *queueService) makeDeadLetters(c *routing.Cluster, topics []queue.Topic, named *string, deadline time.Time) *protocol.Error {
 	for _, t := range topics {
 		dead := t.Name + protocol.DeadSuffix
 		if named != nil && *named != "" {
@@ -127,79 +134,21 @@ func (fr *Front) makeDeadLetters(c *routing.Cluster, topics []queue.Topic, named
 			return protocol.Errorf(protocol.CodeNotAllowed, "%.220q is no name of a topic: name one for dead letters (dead_letter_topic)", dead).With("field", "dead_letter_topic")
 		case slices.ContainsFunc(topics, func(t queue.Topic) bool { return t.Name == dead }):
 			return protocol.Errorf(protocol.CodeNotAllowed, "the dead letters of topic %q would come back to the queue: it has topic %q", t.Name, dead).With("field", "dead_letter_topic")
-		case dead != t.Name+protocol.DeadSuffix && !fr.access.Who.Topic(protocol.RightWrite, c.Name, dead):
-			return fr.access.Forbidden(protocol.RightWrite, "topic", c.Name, dead)
+		case dead != t.Name+protocol.DeadSuffix && !qs.access.Who.Topic(protocol.RightWrite, c.Name, dead):
+			return qs.access.Forbidden(protocol.RightWrite, "topic", c.Name, dead)
 		}
-		if err := fr.makeDeadLetterTopic(c, t.Name, dead, deadline); err != nil {
+		if err := qs.makeDeadLetterTopic(c, t.Name, dead, deadline); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// makeDeadLetterTopic creates a topic for the dead letters of another, with as many
-// partitions.
-func (fr *Front) makeDeadLetterTopic(c *routing.Cluster, topic, dead string, deadline time.Time) *protocol.Error {
-	table := c.Table()
-	if table.Topics[dead] != nil {
-		return nil
-	}
-	spec := &protocol.TopicSpec{Name: dead}
-	if t := table.Topics[topic]; t != nil {
-		spec.Partitions = &t.Partitions
-	}
-	_, err := fr.createTopic(c, spec, deadline)
-	if err != nil && err.Code == protocol.CodeTopicExists {
-		return nil
-	}
-	return err
-}
-
-// describeQueue adds what the leaders of its partitions know, and its lag.
-func (fr *Front) describeQueue(c *routing.Cluster, info *protocol.GroupInfo, r *routing.GroupReading) {
-	q := *info.QueueInfo
-	info.QueueInfo = &q
-	q.Partitions = slices.Clone(q.Partitions)
-	table := c.Table()
-	for id, name := range r.Topics {
-		t := table.Topics[name]
-		if t == nil || t.ID != id {
-			continue
-		}
-		for p := range t.Partitions {
-			v, _, err := fr.view(t, p, 0)
-			if err != nil {
-				continue
-			}
-			i := slices.IndexFunc(q.Partitions, func(at protocol.QueuePartition) bool { return at.Topic == name && at.Partition == p })
-			if i < 0 {
-				q.Partitions = append(q.Partitions, protocol.QueuePartition{
-					Topic: name, Partition: p, Position: protocol.Offset(v.Earliest()), End: protocol.Offset(v.Earliest()),
-				})
-				i = len(q.Partitions) - 1
-			}
-			at := &q.Partitions[i]
-			if end := protocol.Offset(v.HighWatermark()); end > at.End {
-				at.Ready += int64(end - max(at.End, at.Position))
-				at.End = end
-			}
-		}
-	}
-	slices.SortFunc(q.Partitions, func(a, b protocol.QueuePartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
-	for i := range q.Partitions {
-		at := &q.Partitions[i]
-		info.Lag += protocol.Offset(at.Ready) + protocol.Offset(at.InFlight) + protocol.Offset(at.Delayed)
-	}
-	slices.Sort(q.Topics)
-}
-
 // SayDeliveries does what a worker says of deliveries, and returns what came of each
 // receipt, nil where it is done. Errors of one: invalid_receipt; stale_receipt;
 // group_not_found; forbidden; and whatever keeps a coordinator from answering.
-func (fr *Front) SayDeliveries(ctx context.Context, req *protocol.DeliveryRequest) []*protocol.Error {
-	deadline := fr.deadline(ctx)
+func (qs *queueService) SayDeliveries(ctx context.Context, req *protocol.DeliveryRequest) []*protocol.Error {
+	deadline := qs.deadline(ctx)
 	word := queue.Word{DelayMs: req.DelayMs, Dead: req.Dead, Reason: req.Reason, WaitMs: req.AckWaitMs}
 	switch req.Verb {
 	case protocol.VerbNack:
@@ -208,8 +157,8 @@ func (fr *Front) SayDeliveries(ctx context.Context, req *protocol.DeliveryReques
 		word.Verb = queue.Extend
 	}
 	errs := make([]*protocol.Error, len(req.Receipts))
-	for _, part := range fr.sortReceipts(req.Receipts, errs) {
-		fr.sayTo(part, req.Receipts, &word, errs, deadline)
+	for _, part := range qs.sortReceipts(req.Receipts, errs) {
+		qs.sayTo(part, req.Receipts, &word, errs, deadline)
 	}
 	return errs
 }
@@ -223,7 +172,7 @@ type receiptsOf struct {
 }
 
 // sortReceipts sorts receipts by their queues. What cannot be put to any is refused.
-func (fr *Front) sortReceipts(tokens []string, errs []*protocol.Error) []*receiptsOf {
+func (qs *queueService) sortReceipts(tokens []string, errs []*protocol.Error) []*receiptsOf {
 	type name struct{ cluster, group string }
 	parts := map[name]*receiptsOf{}
 	var order []*receiptsOf
@@ -236,7 +185,7 @@ func (fr *Front) sortReceipts(tokens []string, errs []*protocol.Error) []*receip
 		part := parts[name{r.ClusterID, r.Group}]
 		if part == nil {
 			part = &receiptsOf{group: r.Group}
-			part.cluster, part.err = fr.receiptCluster(r)
+			part.cluster, part.err = qs.receiptCluster(r)
 			parts[name{r.ClusterID, r.Group}] = part
 			order = append(order, part)
 		}
@@ -244,36 +193,26 @@ func (fr *Front) sortReceipts(tokens []string, errs []*protocol.Error) []*receip
 			errs[i] = part.err
 			continue
 		}
-		if errs[i] = fr.maySay(part.cluster, r); errs[i] == nil {
+		if errs[i] = qs.maySay(part.cluster, r); errs[i] == nil {
 			part.places = append(part.places, i)
 		}
 	}
 	return order
 }
 
-// clusterByID finds a cluster whose metadata is recovered; nil if there is none.
-func (fr *Front) clusterByID(id string) *routing.Cluster {
-	for _, c := range fr.directory.Clusters() {
-		if view := c.View(); view != nil && view.Info.ID == id && c.Table() != nil {
-			return c
-		}
-	}
-	return nil
-}
-
 // receiptCluster finds the cluster of a receipt. Errors: group_not_found, once all
 // clusters are known that may have it; those of a cluster that is not recovered.
-func (fr *Front) receiptCluster(r *queue.Receipt) (*routing.Cluster, *protocol.Error) {
-	if c := fr.clusterByID(r.ClusterID); c != nil {
+func (qs *queueService) receiptCluster(r *queue.Receipt) (*routing.Cluster, *protocol.Error) {
+	if c := qs.clusterByID(r.ClusterID); c != nil {
 		return c, nil
 	}
-	if err := fr.settle(nil); err != nil {
+	if err := qs.settle(nil); err != nil {
 		return nil, err
 	}
-	if c := fr.clusterByID(r.ClusterID); c != nil {
+	if c := qs.clusterByID(r.ClusterID); c != nil {
 		return c, nil
 	}
-	for _, c := range fr.directory.Clusters() {
+	for _, c := range qs.directory.Clusters() {
 		if c.Table() == nil {
 			return nil, c.Unavailable()
 		}
@@ -283,22 +222,22 @@ func (fr *Front) receiptCluster(r *queue.Receipt) (*routing.Cluster, *protocol.E
 
 // maySay refuses what the client may not do with a delivery: it must be one who may
 // have it.
-func (fr *Front) maySay(c *routing.Cluster, r *queue.Receipt) *protocol.Error {
-	if fr.access.Who == nil {
+func (qs *queueService) maySay(c *routing.Cluster, r *queue.Receipt) *protocol.Error {
+	if qs.access.Who == nil {
 		return nil
 	}
-	if err := fr.mayGroup(c.Name, r.Group); err != nil {
+	if err := qs.mayGroup(c.Name, r.Group); err != nil {
 		return err
 	}
 	for name, t := range c.Table().Topics {
 		if t.ID == r.ID.TopicID {
-			return fr.mayTopic(c.Name, name)
+			return qs.mayTopic(c.Name, name)
 		}
 	}
 	return nil
 }
 
-func (fr *Front) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs []*protocol.Error, deadline time.Time) {
+func (qs *queueService) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs []*protocol.Error, deadline time.Time) {
 	if len(part.places) == 0 {
 		return
 	}
@@ -306,7 +245,7 @@ func (fr *Front) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs
 	for i, place := range part.places {
 		receipts[i] = tokens[place]
 	}
-	said, err := askGroup(fr, part.cluster, part.group, deadline, func(f protocol.Future[routing.GroupSaid]) routing.Question {
+	said, err := askGroup(qs.locator, part.cluster, part.group, deadline, func(f protocol.Future[routing.GroupSaid]) routing.Question {
 		return &routing.GroupSay{Word: *word, Receipts: receipts, Reply: f}
 	}, func(a routing.GroupSaid) *protocol.Error { return a.Err })
 	for i, place := range part.places {

@@ -71,14 +71,14 @@ const maxBuryDoublings = 5
 func (f *queueFeed) buryOne(d *queue.Dying, born int64, first bool) bool {
 	written, err := f.writeDead(d, born)
 	if err != nil && first {
-		f.front.opt.Logger.Warn("a dead letter cannot be written yet", "group", f.feed.Group, "topic", d.Topic, "partition", d.ID.Partition, "offset", d.Offset, "error", err)
+		f.queues.opt.Logger.Warn("a dead letter cannot be written yet", "group", f.feed.Group, "topic", d.Topic, "partition", d.ID.Partition, "offset", d.Offset, "error", err)
 	}
 	if err != nil {
 		return false
 	}
 	slot := protocol.NewFuture[*protocol.Error]()
 	f.feed.Ask(&routing.QueueBuried{Dying: *d, Written: written, Reply: slot})
-	ended, come := slot.Wait(time.Now().Add(f.front.opt.RequestTimeout))
+	ended, come := slot.Wait(time.Now().Add(f.queues.opt.RequestTimeout))
 	return come && ended == nil
 }
 
@@ -92,12 +92,12 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	if t == nil || t.ID != d.ID.TopicID {
 		return false, nil
 	}
-	deadline := time.Now().Add(f.front.opt.RequestTimeout)
+	deadline := time.Now().Add(f.queues.opt.RequestTimeout)
 	rec, err := f.readDying(t, d)
 	if err != nil || rec == nil {
 		return false, err
 	}
-	if err := f.front.makeDeadLetterTopic(c, d.Topic, d.To, deadline); err != nil {
+	if err := f.queues.makeDeadLetterTopic(c, d.Topic, d.To, deadline); err != nil {
 		return false, err
 	}
 	to := c.Table().Topics[d.To]
@@ -105,7 +105,7 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 		return false, topicNotFound(d.To)
 	}
 	id := f.deadProducerID(d, born)
-	by, again, err := f.front.Placed(to, &protocol.PlaceQuestion{
+	by, again, err := f.queues.records.Placed(to, &protocol.PlaceQuestion{
 		ID: id, Sequence: d.Seq, Partitions: func(of int) []int { return []int{d.ID.Partition % of} },
 	}, deadline)
 	if err != nil {
@@ -113,7 +113,7 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	}
 	partition := d.ID.Partition % by.Partitions
 	headers := deadHeaders(rec.Headers, f.feed.Group, d)
-	if f.front.opt.Now().UnixMilli()-d.Since > deadDoubt.Milliseconds() {
+	if f.queues.opt.Now().UnixMilli()-d.Since > deadDoubt.Milliseconds() {
 		for _, was := range append([]protocol.Placement{to.Placement()}, to.Earlier...) {
 			if found, err := f.isBuried(to, d.ID.Partition%was.Partitions, headers, d); found || err != nil {
 				return found, err
@@ -127,8 +127,8 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	if string(rec.Value) == protocol.NullToken {
 		action = protocol.ActionTombstone
 	}
-	req.Lines.Add(f.front.opt.Now().UnixMilli(), to.Name, partition, rec.Key, rec.Value, action, headers)
-	f.front.Produce([]*protocol.ProduceRequest{req}, deadline)
+	req.Lines.Add(f.queues.opt.Now().UnixMilli(), to.Name, partition, rec.Key, rec.Value, action, headers)
+	f.queues.records.Produce([]*protocol.ProduceRequest{req}, deadline)
 	if err := req.Result.Err; err != nil && err.Code != protocol.CodeStaleSequence { // a later one was written, so this one was
 		return false, err
 	}
@@ -142,7 +142,7 @@ func (f *queueFeed) deadProducerID(d *queue.Dying, born int64) string {
 
 // readDying reads the record that dies; nil if it does not exist any more.
 func (f *queueFeed) readDying(t *protocol.Topic, d *queue.Dying) (found *logfile.Record, err *protocol.Error) {
-	err = f.front.withView(t, d.ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+	err = f.queues.withView(t, d.ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		found = nil
 		if d.Offset < v.Earliest() {
 			return nil
@@ -193,7 +193,7 @@ func deadHeaders(token []byte, group string, d *queue.Dying) []byte {
 // isBuried looks for a dead letter among those that were written since its record
 // died.
 func (f *queueFeed) isBuried(to *protocol.Topic, partition int, headers []byte, d *queue.Dying) (found bool, err *protocol.Error) {
-	err = f.front.withView(to, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+	err = f.queues.withView(to, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		at, err := v.OffsetForTime(d.Since - time.Minute.Milliseconds())
 		for err == nil && !found && at < v.HighWatermark() {
 			next := v.HighWatermark()

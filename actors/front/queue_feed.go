@@ -23,9 +23,9 @@ const (
 
 // FeedQueue reads the logs of a queue that is led at this node, and writes its dead
 // letters, until the queue ends.
-func (fr *Front) FeedQueue(q *routing.QueueFeed) {
+func (qs *queueService) FeedQueue(q *routing.QueueFeed) {
 	f := &queueFeed{
-		front: fr, feed: q, seed: maphash.MakeSeed(), ends: map[protocol.PartitionID]*feedEnd{},
+		queues: qs, feed: q, seed: maphash.MakeSeed(), ends: map[protocol.PartitionID]*feedEnd{},
 		woken: make(chan struct{}, 1), slots: make(chan struct{}, feedReaders),
 	}
 	go f.run()
@@ -36,12 +36,12 @@ func (fr *Front) FeedQueue(q *routing.QueueFeed) {
 // own while there is something to do: one whose leader does not answer holds up no
 // other.
 type queueFeed struct {
-	front *Front
-	feed  *routing.QueueFeed
-	seed  maphash.Seed // of the hashes of keys, which nobody else needs
-	ends  map[protocol.PartitionID]*feedEnd
-	woken chan struct{}
-	slots chan struct{} // taken by the partitions that are being read
+	queues *queueService
+	feed   *routing.QueueFeed
+	seed   maphash.Seed // of the hashes of keys, which nobody else needs
+	ends   map[protocol.PartitionID]*feedEnd
+	woken  chan struct{}
+	slots  chan struct{} // taken by the partitions that are being read
 
 	reading sync.WaitGroup // goroutines that read, or wait for a slot
 }
@@ -82,13 +82,13 @@ func (f *queueFeed) run() {
 		t := time.NewTimer(pause)
 		select {
 		case <-f.feed.Ended:
-		case <-f.front.stopped:
+		case <-f.queues.stopped:
 		case <-f.feed.Work:
 		case <-f.woken:
 		case <-t.C:
 		}
 		t.Stop()
-		if closed(f.feed.Ended) || closed(f.front.stopped) {
+		if closed(f.feed.Ended) || closed(f.queues.stopped) {
 			return
 		}
 	}
@@ -106,7 +106,7 @@ func (f *queueFeed) wake() {
 func (f *queueFeed) wakeLater() { time.AfterFunc(feedRetry, f.wake) }
 
 // cluster is the cluster of the queue; nil while it is not served.
-func (f *queueFeed) cluster() *routing.Cluster { return f.front.clusterByID(f.feed.ClusterID) }
+func (f *queueFeed) cluster() *routing.Cluster { return f.queues.clusterByID(f.feed.ClusterID) }
 
 // look asks the queue what is to be done; false when the queue has ended.
 func (f *queueFeed) look() (*routing.QueueWork, bool) {
@@ -123,7 +123,7 @@ func (f *queueFeed) look() (*routing.QueueWork, bool) {
 		switch {
 		case come && work.Err == nil:
 			return &work, true
-		case come, closed(f.feed.Ended), closed(f.front.stopped):
+		case come, closed(f.feed.Ended), closed(f.queues.stopped):
 			return nil, false
 		}
 	}
@@ -185,7 +185,7 @@ func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan, end *feedEnd
 			f.wake()
 		}
 	}()
-	v, leader, err := f.front.view(t, s.ID.Partition, 0)
+	v, leader, err := f.queues.view(t, s.ID.Partition, 0)
 	if err != nil || v == nil {
 		f.wakeLater()
 		return

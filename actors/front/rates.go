@@ -33,14 +33,14 @@ type minute struct {
 }
 
 // KeepRates adds up traffic for Overview until the process ends.
-func (fr *Front) KeepRates() {
+func (st *statusService) KeepRates() {
 	ticker := time.NewTicker(rateInterval)
 	defer ticker.Stop()
 	for {
-		fr.rates.look(fr.directory.Clusters(), fr.opt.Now())
+		st.rates.look(st.directory.Clusters(), st.opt.Now())
 		select {
 		case <-ticker.C:
-		case <-fr.stopped:
+		case <-st.stopped:
 			return
 		}
 	}

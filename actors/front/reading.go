@@ -14,7 +14,7 @@ import (
 // nothing of it is kept anywhere else, and its client holds the cursor. It
 // implements protocol.Reading.
 type reading struct {
-	front   *Front
+	records *recordService
 	req     protocol.ReadingRequest
 	cluster *routing.Cluster
 	routes  *routing.Table  // as looked at last
@@ -48,11 +48,11 @@ const (
 // at the moment starts when it has one, and then from what was committed since now
 // if it is to start at the end. Errors: invalid_cursor, foreign_cursor,
 // partition_not_found.
-func (fr *Front) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error) {
-	if err := fr.gone(req.Topic); err != nil {
+func (rs *recordService) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *protocol.Error) {
+	if err := rs.gone(req.Topic); err != nil {
 		return nil, err
 	}
-	r := &reading{front: fr, req: *req, cluster: routing.Of(req.Topic).Cluster, topic: req.Topic, woken: make(chan struct{}, 1)}
+	r := &reading{records: rs, req: *req, cluster: routing.Of(req.Topic).Cluster, topic: req.Topic, woken: make(chan struct{}, 1)}
 	r.routes = r.cluster.Table()
 	r.waiter = protocol.NewWaiter(func() {
 		select {
@@ -61,7 +61,7 @@ func (fr *Front) OpenReading(req *protocol.ReadingRequest) (protocol.Reading, *p
 		}
 	})
 	if p := req.Partition; p != nil {
-		if _, err := fr.route(req.Topic, *p); err != nil {
+		if _, err := rs.route(req.Topic, *p); err != nil {
 			return nil, err
 		}
 	}
@@ -97,8 +97,8 @@ func (r *reading) start(at *readPosition) *protocol.Error {
 	case !r.req.From.Latest:
 		return nil
 	}
-	at.since = max(1, r.front.opt.Now().UnixMilli())
-	if v, _, err := r.front.view(r.topic, at.partition, 0); err == nil {
+	at.since = max(1, r.records.opt.Now().UnixMilli())
+	if v, _, err := r.records.view(r.topic, at.partition, 0); err == nil {
 		at.offset, at.known = protocol.Offset(v.HighWatermark()), true
 	}
 	return nil
@@ -132,7 +132,7 @@ func (r *reading) renewTopic() *protocol.Error {
 	if now == r.routes {
 		return nil
 	}
-	if err := r.front.gone(r.topic); err != nil {
+	if err := r.records.gone(r.topic); err != nil {
 		return err
 	}
 	r.routes, r.topic = now, now.Topics[r.topic.Name]
@@ -154,7 +154,7 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 		}
 	}
 	for {
-		if r.front.revoked() {
+		if r.records.revoked() {
 			return &protocol.ReadingReply{}, nil
 		}
 		if err := r.renewTopic(); err != nil {
@@ -179,7 +179,7 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 
 // over reports whether nobody waits for records any more.
 func (r *reading) over() bool {
-	return closed(r.req.Done) || closed(r.front.stopped) || r.front.revoked() || r.req.Gone != nil && r.req.Gone()
+	return closed(r.req.Done) || closed(r.records.stopped) || r.records.revoked() || r.req.Gone != nil && r.req.Gone()
 }
 
 // wait returns when a partition may have something to read, when topics change, at
@@ -203,8 +203,8 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 		case <-r.routes.Changed():
 			r.waits = false
 		case <-r.req.Done:
-		case <-r.front.stopped:
-		case <-r.front.access.Who.Ended():
+		case <-r.records.stopped:
+		case <-r.records.access.Who.Ended():
 		case <-t.C:
 			if time.Now().Before(until) && !r.over() {
 				continue
@@ -278,7 +278,7 @@ func (r *reading) look(l *readingLook) *protocol.Error {
 // lookAt reads one partition.
 func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
 	for tries := 0; ; tries++ {
-		v, leader, err := r.front.view(r.topic, at.partition, 0)
+		v, leader, err := r.records.view(r.topic, at.partition, 0)
 		if err != nil {
 			l.leaderless = append(l.leaderless, routing.Of(r.topic).Partitions[at.partition])
 			l.reply.AtEnd = false
@@ -293,7 +293,7 @@ func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
 			l.reply.AtEnd = false
 			return nil // the next look takes a newer one
 		case err == errStaleView:
-		case err.Code != protocol.CodeStorageFailed || !r.front.hasSuccessor(r.topic, at.partition, leader):
+		case err.Code != protocol.CodeStorageFailed || !r.records.hasSuccessor(r.topic, at.partition, leader):
 			return err
 		}
 	}

@@ -8,9 +8,9 @@ import (
 
 // topicMissing is the error for a topic that cannot be found, and names the topic
 // of the cluster, or of all if it is empty, that the client may have meant.
-func (fr *Front) topicMissing(cluster, topic string) *protocol.Error {
+func (rv *resolver) topicMissing(cluster, topic string) *protocol.Error {
 	e := topicNotFound(topic)
-	similar := fr.similarTopic(cluster, topic)
+	similar := rv.similarTopic(cluster, topic)
 	if similar == "" {
 		return e
 	}
@@ -21,16 +21,16 @@ func (fr *Front) topicMissing(cluster, topic string) *protocol.Error {
 
 // similarTopic returns the topic whose name is nearest to one that does not exist,
 // the first in the alphabet of several; "" if none is near.
-func (fr *Front) similarTopic(cluster, topic string) (nearest string) {
+func (rv *resolver) similarTopic(cluster, topic string) (nearest string) {
 	wanted := strings.ToLower(topic)
 	least := min(maxTypos, max(1, len(topic)/3)) + 1
-	for name, c := range fr.directory.Clusters() {
+	for name, c := range rv.directory.Clusters() {
 		rt := c.Table()
 		if rt == nil || cluster != "" && cluster != name {
 			continue
 		}
 		for known := range rt.Topics {
-			if protocol.IsInternalTopic(known) && !protocol.IsInternalTopic(topic) || !fr.access.Who.SeesTopic(name, known) {
+			if protocol.IsInternalTopic(known) && !protocol.IsInternalTopic(topic) || !rv.access.Who.SeesTopic(name, known) {
 				continue
 			}
 			n := editDistance(wanted, strings.ToLower(known), least)

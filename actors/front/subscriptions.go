@@ -16,8 +16,8 @@ import (
 
 // Subscriptions are the subscriptions that the client may see, by name. Errors:
 // starting, not_enough_replicas.
-func (fr *Front) Subscriptions() ([]*protocol.Subscription, *protocol.Error) {
-	c, err := fr.tokenCluster()
+func (rg *registryService) Subscriptions() ([]*protocol.Subscription, *protocol.Error) {
+	c, err := rg.tokenCluster()
 	switch {
 	case err == nil:
 	case err.Code == protocol.CodeClusterNotFound:
@@ -27,16 +27,16 @@ func (fr *Front) Subscriptions() ([]*protocol.Subscription, *protocol.Error) {
 	}
 	var seen []*protocol.Subscription
 	for _, sub := range c.View().Subscriptions {
-		if fr.seesSubscription(sub) {
+		if rg.seesSubscription(sub) {
 			seen = append(seen, sub)
 		}
 	}
 	return seen, nil
 }
 
-func (fr *Front) seesSubscription(sub *protocol.Subscription) bool {
+func (rg *registryService) seesSubscription(sub *protocol.Subscription) bool {
 	for _, topic := range sub.Topics {
-		if fr.access.Who.SeesTopic(sub.Cluster, topic) {
+		if rg.access.Who.SeesTopic(sub.Cluster, topic) {
 			return true
 		}
 	}
@@ -45,8 +45,8 @@ func (fr *Front) seesSubscription(sub *protocol.Subscription) bool {
 
 // Subscription finds a subscription. Errors: subscription_not_found, also for one that
 // the client may not see; starting, not_enough_replicas.
-func (fr *Front) Subscription(name string) (*protocol.Subscription, *protocol.Error) {
-	c, err := fr.tokenCluster()
+func (rg *registryService) Subscription(name string) (*protocol.Subscription, *protocol.Error) {
+	c, err := rg.tokenCluster()
 	if err != nil && err.Code == protocol.CodeClusterNotFound {
 		return nil, catalog.SubscriptionNotFound(name)
 	}
@@ -55,12 +55,12 @@ func (fr *Front) Subscription(name string) (*protocol.Subscription, *protocol.Er
 	}
 	at, found := catalog.FindSubscription(c.View().Subscriptions, name)
 	if !found {
-		if err := fr.settle(c); err != nil {
+		if err := rg.settle(c); err != nil {
 			return nil, err
 		}
 		at, found = catalog.FindSubscription(c.View().Subscriptions, name)
 	}
-	if !found || !fr.seesSubscription(c.View().Subscriptions[at]) {
+	if !found || !rg.seesSubscription(c.View().Subscriptions[at]) {
 		return nil, catalog.SubscriptionNotFound(name)
 	}
 	return c.View().Subscriptions[at], nil
@@ -69,24 +69,24 @@ func (fr *Front) Subscription(name string) (*protocol.Subscription, *protocol.Er
 // PutSubscription creates a subscription or replaces its settings. Errors:
 // too_many_subscriptions, topic_not_found, cluster_not_found, ambiguous_topic; forbidden
 // for who may not administer its topics, or those that it had before.
-func (fr *Front) PutSubscription(ctx context.Context, spec *protocol.SubscriptionSpec) (sub *protocol.Subscription, created bool, err *protocol.Error) {
+func (rg *registryService) PutSubscription(ctx context.Context, spec *protocol.SubscriptionSpec) (sub *protocol.Subscription, created bool, err *protocol.Error) {
 	s := *spec
-	if err := fr.completeSubscription(&s); err != nil {
+	if err := rg.completeSubscription(&s); err != nil {
 		return nil, false, err
 	}
-	c, err := fr.cluster(s.Cluster)
+	c, err := rg.cluster(s.Cluster)
 	if err != nil {
 		return nil, false, err
 	}
-	fresh, err := fr.freshConsumerID(c)
+	fresh, err := rg.ids.take(c)
 	if err != nil {
 		return nil, false, err
 	}
-	err = fr.changeTokens(ctx, func(state *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		if err := fr.mayChangeSubscription(state, s.Name); err != nil {
+	err = rg.changeTokens(ctx, func(state *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+		if err := rg.mayChangeSubscription(state, s.Name); err != nil {
 			return nil, err
 		}
-		sub, created, recs, err = state.DecidePutSubscription(&s, fresh, fr.opt.Now().UnixMilli(), fr.opt.MaxSubscriptions)
+		sub, created, recs, err = state.DecidePutSubscription(&s, fresh, rg.opt.Now().UnixMilli(), rg.opt.MaxSubscriptions)
 		return recs, err
 	})
 	return sub, created, err
@@ -94,19 +94,19 @@ func (fr *Front) PutSubscription(ctx context.Context, spec *protocol.Subscriptio
 
 // completeSubscription finds the cluster and the group that are meant, and refuses what
 // the client may not have delivered.
-func (fr *Front) completeSubscription(s *protocol.SubscriptionSpec) *protocol.Error {
+func (rg *registryService) completeSubscription(s *protocol.SubscriptionSpec) *protocol.Error {
 	for _, name := range s.Topics {
-		t, err := fr.LookupTopic(s.Cluster, name, false, time.Time{})
+		t, err := rg.LookupTopic(s.Cluster, name, false, time.Time{})
 		if err != nil {
 			return err
 		}
-		if err := fr.mayTopic(t.Cluster, name); err != nil {
+		if err := rg.mayTopic(t.Cluster, name); err != nil {
 			return err
 		}
 		s.Cluster = t.Cluster
 	}
 	if s.DeadLetter != "" {
-		if err := fr.mayTopic(s.Cluster, s.DeadLetter); err != nil {
+		if err := rg.mayTopic(s.Cluster, s.DeadLetter); err != nil {
 			return err
 		}
 	}
@@ -114,18 +114,18 @@ func (fr *Front) completeSubscription(s *protocol.SubscriptionSpec) *protocol.Er
 		s.Group = s.DefaultGroup()
 		return nil
 	}
-	return fr.mayJoin(s.Cluster, s.Group)
+	return rg.mayJoin(s.Cluster, s.Group)
 }
 
 // AlterSubscription has change change settings of a subscription. Errors:
 // subscription_not_found; forbidden; those of change.
-func (fr *Front) AlterSubscription(ctx context.Context, name string, change func(*protocol.SubscriptionSpec) *protocol.Error) (sub *protocol.Subscription, err *protocol.Error) {
-	err = fr.changeTokens(ctx, func(state *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+func (rg *registryService) AlterSubscription(ctx context.Context, name string, change func(*protocol.SubscriptionSpec) *protocol.Error) (sub *protocol.Subscription, err *protocol.Error) {
+	err = rg.changeTokens(ctx, func(state *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
 		at, found := catalog.FindSubscription(state.Subscriptions(), name)
-		if !found || !fr.seesSubscription(state.Subscriptions()[at]) {
+		if !found || !rg.seesSubscription(state.Subscriptions()[at]) {
 			return nil, catalog.SubscriptionNotFound(name)
 		}
-		if err := fr.mayChangeSubscription(state, name); err != nil {
+		if err := rg.mayChangeSubscription(state, name); err != nil {
 			return nil, err
 		}
 		s := state.Subscriptions()[at].SubscriptionSpec
@@ -133,11 +133,11 @@ func (fr *Front) AlterSubscription(ctx context.Context, name string, change func
 			return nil, err
 		}
 		if s.DeadLetter != "" {
-			if err := fr.mayTopic(s.Cluster, s.DeadLetter); err != nil {
+			if err := rg.mayTopic(s.Cluster, s.DeadLetter); err != nil {
 				return nil, err
 			}
 		}
-		sub, _, recs, err = state.DecidePutSubscription(&s, 0, 0, fr.opt.MaxSubscriptions)
+		sub, _, recs, err = state.DecidePutSubscription(&s, 0, 0, rg.opt.MaxSubscriptions)
 		return recs, err
 	})
 	return sub, err
@@ -145,9 +145,9 @@ func (fr *Front) AlterSubscription(ctx context.Context, name string, change func
 
 // DeleteSubscription deletes a subscription; its group stays. Errors:
 // subscription_not_found; forbidden.
-func (fr *Front) DeleteSubscription(ctx context.Context, name string) *protocol.Error {
-	return fr.changeTokens(ctx, func(state *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		if err := fr.mayChangeSubscription(state, name); err != nil {
+func (rg *registryService) DeleteSubscription(ctx context.Context, name string) *protocol.Error {
+	return rg.changeTokens(ctx, func(state *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		if err := rg.mayChangeSubscription(state, name); err != nil {
 			return nil, err
 		}
 		return state.DecideDeleteSubscription(name)
@@ -156,15 +156,15 @@ func (fr *Front) DeleteSubscription(ctx context.Context, name string) *protocol.
 
 // mayChangeSubscription refuses to change a subscription to a topic that the client may
 // not administer.
-func (fr *Front) mayChangeSubscription(state *catalog.State, name string) *protocol.Error {
+func (rg *registryService) mayChangeSubscription(state *catalog.State, name string) *protocol.Error {
 	at, found := catalog.FindSubscription(state.Subscriptions(), name)
 	if !found {
 		return nil
 	}
 	sub := state.Subscriptions()[at]
 	for _, topic := range sub.Topics {
-		if !fr.access.Who.Topic(protocol.RightAdmin, sub.Cluster, topic) {
-			return fr.access.Forbidden(protocol.RightAdmin, "subscription", "", name)
+		if !rg.access.Who.Topic(protocol.RightAdmin, sub.Cluster, topic) {
+			return rg.access.Forbidden(protocol.RightAdmin, "subscription", "", name)
 		}
 	}
 	return nil
@@ -172,8 +172,8 @@ func (fr *Front) mayChangeSubscription(state *catalog.State, name string) *proto
 
 // keepsSubscriptions refuses to delete the cluster that keeps the subscriptions, while
 // there are any.
-func (fr *Front) keepsSubscriptions(cluster string) *protocol.Error {
-	c := fr.directory.Clusters()[cluster]
+func (rg *registryService) keepsSubscriptions(cluster string) *protocol.Error {
+	c := rg.directory.Clusters()[cluster]
 	if cluster != protocol.DefaultCluster || c == nil || c.View() == nil || len(c.View().Subscriptions) == 0 {
 		return nil
 	}
@@ -182,14 +182,14 @@ func (fr *Front) keepsSubscriptions(cluster string) *protocol.Error {
 
 // Delivering are the subscriptions whose group has its coordinator in this process:
 // exactly one process of a fleet delivers each, but for moments in which that moves.
-func (fr *Front) Delivering() []*protocol.Subscription {
-	c := fr.directory.Clusters()[protocol.DefaultCluster]
+func (rg *registryService) Delivering() []*protocol.Subscription {
+	c := rg.directory.Clusters()[protocol.DefaultCluster]
 	if c == nil || c.View() == nil {
 		return nil
 	}
 	var mine []*protocol.Subscription
 	for _, sub := range c.View().Subscriptions {
-		if !sub.Paused && fr.coordinates(sub.Cluster, sub.Group) {
+		if !sub.Paused && rg.coordinates(sub.Cluster, sub.Group) {
 			mine = append(mine, sub)
 		}
 	}
@@ -197,8 +197,8 @@ func (fr *Front) Delivering() []*protocol.Subscription {
 }
 
 // coordinates reports whether the coordinator of a group is in this process.
-func (fr *Front) coordinates(cluster, group string) bool {
-	c := fr.directory.Clusters()[cluster]
+func (rg *registryService) coordinates(cluster, group string) bool {
+	c := rg.directory.Clusters()[cluster]
 	if c == nil || c.Table() == nil {
 		return false
 	}
@@ -211,12 +211,12 @@ func (fr *Front) coordinates(cluster, group string) bool {
 }
 
 // SubscriptionState says how the deliveries of a subscription go, as its group has it.
-func (fr *Front) SubscriptionState(sub *protocol.Subscription) protocol.SubscriptionState {
+func (rg *registryService) SubscriptionState(sub *protocol.Subscription) protocol.SubscriptionState {
 	s := protocol.SubscriptionState{State: "active"}
-	if r, err := fr.readDeliveries(sub); err != nil {
+	if r, err := rg.readDeliveries(sub); err != nil {
 		s.LastError = err.Message
 	} else {
-		fr.sumDeliveries(&s, sub, &r)
+		rg.sumDeliveries(&s, sub, &r)
 	}
 	switch {
 	case sub.Paused:
@@ -229,29 +229,29 @@ func (fr *Front) SubscriptionState(sub *protocol.Subscription) protocol.Subscrip
 
 // readDeliveries reads the group of a subscription; one that has not begun yet has no
 // group.
-func (fr *Front) readDeliveries(sub *protocol.Subscription) (r routing.GroupReading, err *protocol.Error) {
-	c, err := fr.cluster(sub.Cluster)
+func (rg *registryService) readDeliveries(sub *protocol.Subscription) (r routing.GroupReading, err *protocol.Error) {
+	c, err := rg.cluster(sub.Cluster)
 	if err != nil {
 		return r, err
 	}
-	if r, err = fr.readGroup(c, sub.Group, true); err != nil && err.Code == protocol.CodeGroupNotFound {
+	if r, err = rg.readGroup(c, sub.Group, true); err != nil && err.Code == protocol.CodeGroupNotFound {
 		return routing.GroupReading{}, nil
 	}
 	return r, err
 }
 
-func (fr *Front) sumDeliveries(s *protocol.SubscriptionState, sub *protocol.Subscription, r *routing.GroupReading) {
+func (rg *registryService) sumDeliveries(s *protocol.SubscriptionState, sub *protocol.Subscription, r *routing.GroupReading) {
 	var lag protocol.Offset
 	known := true
 	var last protocol.DeliveryNote
 	for _, name := range sub.Topics {
-		t, err := fr.LookupTopic(sub.Cluster, name, false, time.Time{})
+		t, err := rg.LookupTopic(sub.Cluster, name, false, time.Time{})
 		if err != nil {
 			s.LastError, known = err.Message, false
 			continue
 		}
 		for p := range t.Partitions {
-			row, _ := fr.offsetRow(t, p, r)
+			row, _ := rg.offsetRow(t, p, r)
 			if known = known && row.Lag != nil; known {
 				lag += *row.Lag
 			}

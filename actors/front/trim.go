@@ -11,14 +11,14 @@ import (
 // topic. Nothing is done unless all offsets are within their partitions. Once it has
 // begun, a failure leaves the partitions before it trimmed; the same again does the
 // rest.
-func (fr *Front) DeleteRecords(ctx context.Context, cluster, topic string, trims []protocol.TrimRequest) ([]protocol.TrimmedPartition, *protocol.Error) {
-	deadline := fr.deadline(ctx)
-	t, err := fr.LookupTopic(cluster, topic, false, deadline)
+func (rs *recordService) DeleteRecords(ctx context.Context, cluster, topic string, trims []protocol.TrimRequest) ([]protocol.TrimmedPartition, *protocol.Error) {
+	deadline := rs.deadline(ctx)
+	t, err := rs.LookupTopic(cluster, topic, false, deadline)
 	if err != nil {
 		return nil, err
 	}
 	for _, trim := range trims {
-		earliest, latest, err := fr.PartitionOffsets(t, trim.Partition)
+		earliest, latest, err := rs.PartitionOffsets(t, trim.Partition)
 		if err != nil {
 			return nil, err
 		}
@@ -30,7 +30,7 @@ func (fr *Front) DeleteRecords(ctx context.Context, cluster, topic string, trims
 	asked := make([]follow[routing.LogStart], len(trims))
 	for i, trim := range trims {
 		asked[i] = follow[routing.LogStart]{
-			front: fr, topic: t, partition: trim.Partition, deadline: deadline, attempt: unansweredLeader,
+			locator: rs.locator, topic: t, partition: trim.Partition, deadline: deadline, attempt: unansweredLeader,
 			put: func(to *routing.Leadership, slot protocol.Future[routing.LogStart]) {
 				to.Ask(&routing.TrimLog{Before: trim.Before, Reply: slot})
 			},

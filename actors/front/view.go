@@ -2,8 +2,6 @@ package front
 
 import (
 	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"ottla/actors/routing"
@@ -11,19 +9,9 @@ import (
 	"ottla/protocol"
 )
 
-// route returns a partition's route; an error if there is no such partition.
-func (fr *Front) route(t *protocol.Topic, partition int) (*routing.Partition, *protocol.Error) {
-	tr := routing.Of(t)
-	if partition < 0 || partition >= len(tr.Partitions) {
-		return nil, protocol.Errorf(protocol.CodePartitionNotFound, "topic %q has no partition %d", t.Name, partition).
-			With("partitions", len(tr.Partitions))
-	}
-	return tr.Partitions[partition], nil
-}
-
 // view returns the newest published view of a partition, and who published it.
-func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) (routing.LogView, *routing.Leadership, *protocol.Error) {
-	route, err := fr.route(t, partition)
+func (lc *locator) view(t *protocol.Topic, partition int, patience time.Duration) (routing.LogView, *routing.Leadership, *protocol.Error) {
+	route, err := lc.route(t, partition)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,8 +26,8 @@ func (fr *Front) view(t *protocol.Topic, partition int, patience time.Duration) 
 		if until.IsZero() {
 			until = time.Now().Add(patience)
 		}
-		if ref = fr.nextLeader(t, route, ref, until); ref == nil {
-			return nil, nil, fr.leaderless(t, partition)
+		if ref = lc.nextLeader(t, route, ref, until); ref == nil {
+			return nil, nil, lc.leaderless(t, partition)
 		}
 	}
 }
@@ -52,14 +40,14 @@ var errStaleView = protocol.Errorf(protocol.CodeStorageFailed, "the partition's 
 // withView calls read with the newest view of a partition. It does so again when
 // that view turned out to be stale, and when its leader could not read the bytes
 // and another one leads.
-func (fr *Front) withView(t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
-	return fr.withViewWithin(routing.FailoverPatience, t, partition, read)
+func (lc *locator) withView(t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
+	return lc.withViewWithin(routing.FailoverPatience, t, partition, read)
 }
 
 // withViewWithin is withView with another patience for a partition that nobody leads.
-func (fr *Front) withViewWithin(patience time.Duration, t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
+func (lc *locator) withViewWithin(patience time.Duration, t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
 	for tries := 0; ; tries++ {
-		v, ref, err := fr.view(t, partition, patience)
+		v, ref, err := lc.view(t, partition, patience)
 		if err != nil {
 			return err
 		}
@@ -68,7 +56,7 @@ func (fr *Front) withViewWithin(patience time.Duration, t *protocol.Topic, parti
 		case err == nil || tries == 10:
 			return err
 		case err == errStaleView:
-		case err.Code != protocol.CodeStorageFailed || !fr.hasSuccessor(t, partition, ref):
+		case err.Code != protocol.CodeStorageFailed || !lc.hasSuccessor(t, partition, ref):
 			return err
 		}
 	}
@@ -76,12 +64,12 @@ func (fr *Front) withViewWithin(patience time.Duration, t *protocol.Topic, parti
 
 // hasSuccessor reports whether another replica leads after ref, whose bytes could
 // not be read: damage ends a leader, and its successor has them.
-func (fr *Front) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
-	route, err := fr.route(t, partition)
+func (lc *locator) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
+	route, err := lc.route(t, partition)
 	if err != nil {
 		return false
 	}
-	next := fr.nextLeader(t, route, ref, time.Now().Add(routing.FailoverPatience))
+	next := lc.nextLeader(t, route, ref, time.Now().Add(routing.FailoverPatience))
 	return next != nil && next != ref
 }
 
@@ -99,8 +87,8 @@ func unreadable(topic string, partition int, err error) *protocol.Error {
 }
 
 // PartitionOffsets returns the earliest and the next offset of a partition.
-func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error) {
-	v, _, err := fr.view(t, partition, routing.FailoverPatience)
+func (lc *locator) PartitionOffsets(t *protocol.Topic, partition int) (earliest, latest protocol.Offset, err *protocol.Error) {
+	v, _, err := lc.view(t, partition, routing.FailoverPatience)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -108,9 +96,9 @@ func (fr *Front) PartitionOffsets(t *protocol.Topic, partition int) (earliest, l
 }
 
 // startOffset resolves where a group starts on a partition.
-func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
+func (lc *locator) startOffset(t *protocol.Topic, partition int, from protocol.StartFrom) (protocol.Offset, *protocol.Error) {
 	var at int64
-	err := fr.withView(t, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
+	err := lc.withView(t, partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		var err error
 		switch {
 		case from.Timestamp != nil:
@@ -134,166 +122,4 @@ func (fr *Front) startOffset(t *protocol.Topic, partition int, from protocol.Sta
 // countFetched counts records that were read for a client.
 func countFetched(t *protocol.Topic, partition, records, bytes int) {
 	routing.Of(t).Partitions[partition].Stats.Fetched(records, bytes)
-}
-
-// groupsPatience is how long a reading of the metrics waits for the groups'
-// coordinators; one that has no leader would hold it up for seconds.
-const groupsPatience = 500 * time.Millisecond
-
-// Metrics reads everything that the node counts. It waits for nothing but,
-// for a moment, the coordinators of groups.
-func (fr *Front) Metrics() *protocol.Metrics {
-	m := &protocol.Metrics{}
-	fr.host.CountInto(m)
-	m.ReplicasLimit = fr.opt.Limits.Room.Replicas
-	for name, c := range fr.directory.Clusters() {
-		view := c.View()
-		if c.Refused != nil {
-			m.Brokers = append(m.Brokers, brokerMetrics(name, c.Refused.Info.Brokers)...)
-		}
-		if view == nil {
-			continue // still recovering
-		}
-		m.Brokers = append(m.Brokers, brokerMetrics(name, view.Info.Brokers)...)
-		m.Replicas += view.Replicas[fr.host.Node()]
-		for i := range view.Topics {
-			m.Topics = append(m.Topics, topicMetrics(view, &view.Topics[i]))
-		}
-	}
-	m.Groups, m.GroupsStale = fr.groupMetrics.read(fr)
-	return m
-}
-
-// brokerMetrics counts brokers by their state.
-func brokerMetrics(cluster string, brokers []protocol.BrokerInfo) []protocol.BrokerMetrics {
-	states := map[string]int{}
-	for _, b := range brokers {
-		states[b.State]++
-	}
-	var counts []protocol.BrokerMetrics
-	for state, count := range states {
-		counts = append(counts, protocol.BrokerMetrics{Cluster: cluster, State: state, Count: count})
-	}
-	return counts
-}
-
-func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetrics {
-	m := protocol.TopicMetrics{
-		Cluster: t.Cluster, Topic: t.Name, Internal: protocol.IsInternalTopic(t.Name), Partitions: len(t.Partitions),
-	}
-	for p := range t.Partitions {
-		key := protocol.PartitionID{TopicID: t.ID, Partition: p}
-		route := view.Partitions[key]
-		if route == nil {
-			continue
-		}
-		s := &route.Stats
-		m.ProducedRecords += s.ProducedRecords.Load()
-		m.ProducedBytes += s.ProducedBytes.Load()
-		m.FetchedRecords += s.FetchedRecords.Load()
-		m.FetchedBytes += s.FetchedBytes.Load()
-		ref := route.Leader()
-		switch {
-		case ref == nil:
-			m.Leaderless++
-			continue
-		case ref.Away: // its own node counts it
-		case view.Problems[key] != "" || route.Running() < route.Placed:
-			m.UnderReplicated++
-		}
-		m.LogBytes += ref.LogBytes()
-	}
-	return m
-}
-
-// groupReader reads the groups of all clusters in the background, one reading
-// at a time, and keeps the last one. It takes what the coordinators know: one
-// that was cut off and does not know it yet may be behind by an election
-// timeout, and thousands of groups at each scrape are not worth a round each.
-type groupReader struct {
-	mu    sync.Mutex
-	busy  chan struct{} // closed when the reading under way is over; nil: none is
-	last  []protocol.GroupMetrics
-	stale bool
-	over  time.Time     // when the last reading was over; zero: there was none
-	took  time.Duration // how long it took
-}
-
-// read returns a fresh reading, or the last one if that takes too long.
-func (g *groupReader) read(fr *Front) (groups []protocol.GroupMetrics, stale bool) {
-	g.mu.Lock()
-	if g.busy == nil {
-		g.busy = make(chan struct{})
-		go g.refresh(fr, g.busy)
-	}
-	busy := g.busy
-	g.mu.Unlock()
-	t := time.NewTimer(groupsPatience)
-	defer t.Stop()
-	select {
-	case <-busy:
-	case <-t.C:
-		stale = true
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.last, stale || g.stale
-}
-
-// The last reading is good enough for recent if it is not older than readingAge, or
-// than readingShare times as long as it took: with very many groups it takes a while.
-const (
-	readingAge   = 500 * time.Millisecond
-	readingShare = 20
-)
-
-// recent returns the last reading, and has it renewed if it is old. It waits only for
-// one that is likely to be there at once.
-func (g *groupReader) recent(fr *Front) []protocol.GroupMetrics {
-	g.mu.Lock()
-	age := time.Since(g.over)
-	last, never, quick := g.last, g.over.IsZero(), g.took < readingAge/10
-	fresh := !never && age < max(readingAge, readingShare*g.took)
-	if !fresh && g.busy == nil {
-		g.busy = make(chan struct{})
-		go g.refresh(fr, g.busy)
-	}
-	g.mu.Unlock()
-	if fresh || !never && !quick {
-		return last
-	}
-	last, _ = g.read(fr)
-	return last
-}
-
-// isAway reports whether a group's coordinator is at another node, which counts it.
-func (fr *Front) isAway(g protocol.GroupInfo) bool {
-	c := fr.directory.Clusters()[g.Cluster]
-	if c == nil || c.Table() == nil || c.Table().Topics[protocol.OffsetsTopic] == nil {
-		return false
-	}
-	offsets := routing.Of(c.Table().Topics[protocol.OffsetsTopic])
-	leader := offsets.Partitions[routing.GroupPartition(g.Group, len(offsets.Partitions))].Leader()
-	return leader != nil && leader.Away
-}
-
-func (g *groupReader) refresh(fr *Front, done chan struct{}) {
-	began := time.Now()
-	infos, err := fr.listGroupInfos("", true)
-	infos = slices.DeleteFunc(infos, fr.isAway)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.over, g.took = time.Now(), time.Since(began)
-	if g.stale = err != nil; !g.stale {
-		g.last = make([]protocol.GroupMetrics, len(infos))
-		for i := range infos {
-			x := &infos[i]
-			g.last[i] = protocol.GroupMetrics{Cluster: x.Cluster, Group: x.Group, Members: len(x.Members), Lag: int64(x.Lag)}
-			if x.QueueInfo != nil {
-				g.last[i].Queue = x.Partitions
-			}
-		}
-	}
-	g.busy = nil
-	close(done)
 }

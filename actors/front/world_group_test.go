@@ -28,8 +28,8 @@ type fakeCoordinator struct {
 
 // forgetPlaces has the next poll of each consumer ask for its share first.
 func (w *world) forgetPlaces() {
-	for i := range w.places.shards {
-		w.places.shards[i].all, w.places.shards[i].positions = nil, 0
+	for i := range w.shared.places.shards {
+		w.shared.places.shards[i].all, w.shared.places.shards[i].positions = nil, 0
 	}
 }
 
