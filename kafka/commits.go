@@ -13,7 +13,7 @@ type commitPart struct {
 }
 
 // offsetCommit commits offsets, those of partitions that exist.
-func (c *conn) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+func (h *groupHandlers) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	resp := answerTo[*kmsg.OffsetCommitResponse](req)
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	var parts []commitPart
@@ -21,7 +21,7 @@ func (c *conn) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitRes
 		t, out := &req.Topics[i], &resp.Topics[i]
 		out.Topic = t.Topic
 		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
-		topic, code := c.readable(t.Topic, [16]byte{}, false)
+		topic, code := h.readable(t.Topic, [16]byte{}, false)
 		for j := range t.Partitions {
 			p, o := &t.Partitions[j], &out.Partitions[j]
 			o.Partition, o.ErrorCode = p.Partition, code
@@ -41,7 +41,7 @@ func (c *conn) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitRes
 	case !protocol.ValidName(req.Group):
 		code = errInvalidGroupID
 	case len(parts) > 0:
-		code = c.commit(req, parts)
+		code = h.commit(req, parts)
 	}
 	for _, p := range parts {
 		*p.code = code
@@ -49,12 +49,12 @@ func (c *conn) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitRes
 	return resp
 }
 
-func (c *conn) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
+func (h *groupHandlers) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
 	offsets := make([]protocol.OffsetCommit, len(parts))
 	for i := range parts {
 		offsets[i] = parts[i].commit
 	}
-	code, err := c.view(protocol.RightRead).CommitClassic(c.srv.o.Cluster, req.Group,
+	code, err := h.view(protocol.RightRead).CommitClassic(h.srv.o.Cluster, req.Group,
 		protocol.ClassicMember{Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation}, offsets)
 	switch {
 	case err == nil:
@@ -69,11 +69,11 @@ func (c *conn) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
 
 // offsetFetch reads committed offsets: of the partitions that are named, or of all. A
 // group that is not known has none, which is no error.
-func (c *conn) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+func (h *groupHandlers) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	resp := answerTo[*kmsg.OffsetFetchResponse](req)
 	if req.Version >= 8 {
 		for i := range req.Groups {
-			resp.Groups = append(resp.Groups, c.groupOffsets(&req.Groups[i]))
+			resp.Groups = append(resp.Groups, h.groupOffsets(&req.Groups[i]))
 		}
 		return resp
 	}
@@ -84,7 +84,7 @@ func (c *conn) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchRespon
 	for i := range req.Topics {
 		asked.Topics = append(asked.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: req.Topics[i].Topic, Partitions: req.Topics[i].Partitions})
 	}
-	got := c.groupOffsets(&asked)
+	got := h.groupOffsets(&asked)
 	resp.ErrorCode = got.ErrorCode
 	resp.Topics = []kmsg.OffsetFetchResponseTopic{}
 	for i := range got.Topics {
@@ -101,10 +101,10 @@ func (c *conn) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchRespon
 	return resp
 }
 
-func (c *conn) groupOffsets(req *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (h *groupHandlers) groupOffsets(req *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group, out.Topics = req.Group, []kmsg.OffsetFetchResponseGroupTopic{}
-	rows, err := c.view(protocol.RightRead).Offsets(&protocol.OffsetsRequest{Cluster: c.srv.o.Cluster, Group: req.Group})
+	rows, err := h.view(protocol.RightRead).Offsets(&protocol.OffsetsRequest{Cluster: h.srv.o.Cluster, Group: req.Group})
 	if err != nil && err.Code != protocol.CodeGroupNotFound {
 		out.ErrorCode = groupError(err)
 	}
@@ -151,7 +151,7 @@ func committedAt(partition int32, row *protocol.OffsetInfo, code int16) kmsg.Off
 }
 
 // offsetDelete removes committed offsets.
-func (c *conn) offsetDelete(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+func (h *groupHandlers) offsetDelete(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
 	resp := answerTo[*kmsg.OffsetDeleteResponse](req)
 	var partitions []protocol.TopicPartition
 	for i := range req.Topics {
@@ -159,7 +159,7 @@ func (c *conn) offsetDelete(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteRes
 			partitions = append(partitions, protocol.TopicPartition{Topic: req.Topics[i].Topic, Partition: int(req.Topics[i].Partitions[j].Partition)})
 		}
 	}
-	code, err := c.view(protocol.RightAdmin).DropOffsets(c.srv.o.Cluster, req.Group, partitions)
+	code, err := h.view(protocol.RightAdmin).DropOffsets(h.srv.o.Cluster, req.Group, partitions)
 	if err != nil {
 		resp.ErrorCode = groupError(err)
 		return resp

@@ -118,7 +118,7 @@ func (o *Options) changeConfig(s *protocol.TopicSpec, c *kmsg.IncrementalAlterCo
 }
 
 // describeConfigs lists the settings of topics and of the brokers.
-func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := answerTo[*kmsg.DescribeConfigsResponse](req)
 	for i := range req.Resources {
 		r := &req.Resources[i]
@@ -126,9 +126,9 @@ func (c *conn) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeC
 		out.ResourceType, out.ResourceName, out.Configs = r.ResourceType, r.ResourceName, []kmsg.DescribeConfigsResponseResourceConfig{}
 		switch r.ResourceType {
 		case kmsg.ConfigResourceTypeTopic:
-			c.describeTopicConfigs(&out, r.ConfigNames)
+			h.describeTopicConfigs(&out, r.ConfigNames)
 		case kmsg.ConfigResourceTypeBroker:
-			c.srv.o.describeBrokerConfigs(&out, r.ConfigNames)
+			h.srv.o.describeBrokerConfigs(&out, r.ConfigNames)
 		default:
 			text := "only topics and brokers have settings"
 			out.ErrorCode, out.ErrorMessage = errInvalidRequest, &text
@@ -161,8 +161,8 @@ func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResourc
 	}
 }
 
-func (c *conn) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
-	info, err := c.seeing(out.ResourceName).Topic(c.srv.o.Cluster, out.ResourceName)
+func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
+	info, err := h.seeing(out.ResourceName).Topic(h.srv.o.Cluster, out.ResourceName)
 	if err != nil {
 		out.ErrorCode, out.ErrorMessage = adminError(err)
 		return
@@ -185,20 +185,20 @@ func (c *conn) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, n
 }
 
 // incrementalAlterConfigs changes settings of topics one by one.
-func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
+func (h *topicHandlers) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
 	resp := answerTo[*kmsg.IncrementalAlterConfigsResponse](req)
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
+		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: h.srv.o.Cluster}
 		wrong := ""
 		for j := range r.Configs {
-			if w := c.srv.o.changeConfig(spec, &r.Configs[j]); w != "" {
+			if w := h.srv.o.changeConfig(spec, &r.Configs[j]); w != "" {
 				wrong = w
 			}
 		}
-		out.ErrorCode, out.ErrorMessage = c.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
+		out.ErrorCode, out.ErrorMessage = h.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp
@@ -206,29 +206,29 @@ func (c *conn) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest)
 
 // alterConfigs changes settings of topics; those that are not named become the default
 // again.
-func (c *conn) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
+func (h *topicHandlers) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	resp := answerTo[*kmsg.AlterConfigsResponse](req)
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		out := kmsg.NewAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: c.srv.o.Cluster}
+		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: h.srv.o.Cluster}
 		wrong := ""
 		for j := range topicConfigs {
 			spec.Reset |= topicConfigs[j].reset
 		}
 		for j := range r.Configs {
-			if w := c.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
+			if w := h.srv.o.applyConfig(spec, r.Configs[j].Name, r.Configs[j].Value); w != "" {
 				wrong = w
 			}
 		}
-		out.ErrorCode, out.ErrorMessage = c.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
+		out.ErrorCode, out.ErrorMessage = h.alterTopic(r.ResourceType, spec, wrong, req.ValidateOnly)
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp
 }
 
-func (c *conn) alterTopic(kind kmsg.ConfigResourceType, spec *protocol.TopicSpec, wrong string, validateOnly bool) (int16, *string) {
+func (h *topicHandlers) alterTopic(kind kmsg.ConfigResourceType, spec *protocol.TopicSpec, wrong string, validateOnly bool) (int16, *string) {
 	if kind != kmsg.ConfigResourceTypeTopic {
 		text := "only topics have settings that can be changed"
 		return errInvalidRequest, &text
@@ -240,11 +240,11 @@ func (c *conn) alterTopic(kind kmsg.ConfigResourceType, spec *protocol.TopicSpec
 		return errInvalidTopic, nil
 	}
 	if validateOnly || *spec == (protocol.TopicSpec{Name: spec.Name, Cluster: spec.Cluster}) {
-		_, err := c.view(protocol.RightAdmin).Topic(spec.Cluster, spec.Name)
+		_, err := h.view(protocol.RightAdmin).Topic(spec.Cluster, spec.Name)
 		return adminError(err)
 	}
-	ctx, cancel := c.timeout(0)
+	ctx, cancel := h.timeout(0)
 	defer cancel()
-	_, err := c.view(protocol.RightAdmin).AlterTopic(ctx, spec)
+	_, err := h.view(protocol.RightAdmin).AlterTopic(ctx, spec)
 	return adminError(err)
 }

@@ -23,27 +23,35 @@ const (
 )
 
 // conn is a connection of a client. All but close runs on one goroutine.
+//
+// It reads requests, finds out who asks, and sends answers. The answers are made by four
+// sets of handlers, each of which has of the connection only what it is given here.
 type conn struct {
-	srv *Server
-	nc  net.Conn
-	r   *bufio.Reader
+	caller
+	socket
+	memory
+	recordHandlers
+	groupHandlers
+	topicHandlers
+	clusterHandlers
 
-	clientID string // of the request that is being answered
-
-	who   *protocol.Principal // nil: not asked for, or not known yet
-	views [3]Backend          // by right
 	sasl  saslState
-
-	began  time.Time // when the request that is being answered has begun to come
-	sent   int       // bytes of its answer
-	held   int64     // bytes of the budget for requests that this one has
-	body   *[]byte   // of the request that is being answered, from bodies
-	shares []*share  // of the answer that is being made
-	out    []byte
+	began time.Time // when the request that is being answered has begun to come
+	sent  int       // bytes of its answer
+	out   []byte
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	return &conn{srv: s, nc: nc, r: bufio.NewReaderSize(nc, 1<<10)}
+	c := &conn{
+		caller: caller{srv: s},
+		socket: socket{nc: nc, r: bufio.NewReaderSize(nc, 1<<10), done: s.done},
+		memory: memory{requests: s.o.Requests, done: s.done},
+	}
+	c.recordHandlers = recordHandlers{caller: &c.caller, memory: &c.memory}
+	c.groupHandlers = groupHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
+	c.topicHandlers = topicHandlers{&c.caller}
+	c.clusterHandlers = clusterHandlers{caller: &c.caller, socket: &c.socket}
+	return c
 }
 
 func (c *conn) close() {
@@ -65,7 +73,7 @@ func (c *conn) run() {
 			return
 		}
 		c.began = time.Now()
-		body, ok := c.read(size)
+		body, ok := c.read(c.r, size, c.srv.o.ReadTimeout)
 		goOn := ok && c.answer(body, key)
 		c.giveBack()
 		c.release()
@@ -109,18 +117,6 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 	return int(n), key, true
 }
 
-// patience sets how long the client may take for what comes next; false if the server
-// ends.
-func (c *conn) patience(d time.Duration) bool {
-	_ = c.nc.SetReadDeadline(time.Now().Add(d))
-	select {
-	case <-c.srv.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // answer answers a request. It returns false when the connection cannot go on.
 func (c *conn) answer(body []byte, key int16) bool {
 	version := int16(binary.BigEndian.Uint16(body[2:]))
@@ -154,7 +150,7 @@ func (c *conn) answer(body []byte, key int16) bool {
 		if resp, ok = h.raw(c, rest, version); !ok {
 			return false
 		}
-	case !c.decode(req, rest):
+	case !c.decode(req, rest, c.srv.o.ReadTimeout):
 		return false
 	default:
 		resp = h.handle(c, req)
@@ -237,38 +233,3 @@ func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool 
 	}
 	return err == nil
 }
-
-// unknown reports whether the client has still to say who he is.
-func (c *conn) unknown() bool { return c.srv.o.Access != nil && c.who == nil }
-
-// view is the broker as the client may use it for what needs that right.
-func (c *conn) view(do protocol.Right) Backend {
-	if c.srv.o.Access == nil {
-		return c.srv.b
-	}
-	if c.ended() {
-		return c.srv.o.As(protocol.Access{Who: nobody, Do: do})
-	}
-	i := do >> 1 // of 1, 2 and 4
-	if c.views[i] == nil {
-		c.views[i] = c.srv.o.As(protocol.Access{Who: c.who, Do: do})
-	}
-	return c.views[i]
-}
-
-// ended reports whether the client's token has ended: it was deleted, or its time is
-// over. One that was changed goes on as it is now.
-func (c *conn) ended() bool {
-	if !c.who.Over(time.Now()) {
-		return false
-	}
-	next := c.srv.o.Access.Successor(c.who)
-	if next == nil {
-		return true
-	}
-	c.who, c.views = next, [3]Backend{}
-	return false
-}
-
-// nobody may do nothing: whose token has ended.
-var nobody = protocol.NewPrincipal("", nil, nil)

@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
-	"net"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,53 +13,11 @@ import (
 
 // Any node answers for any group, so a client's coordinator is the node that it asks.
 
-const (
-	coordinatorOfGroup = 0
-	longestRebalance   = 5 * time.Minute // that an assignment is waited for
-	maxProtocols       = 64              // that a member may know; clients know one or two
-)
-
-func (c *conn) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
-	resp := answerTo[*kmsg.FindCoordinatorResponse](req)
-	node, host, port := c.here()
-	keys := req.CoordinatorKeys
-	if req.Version < 4 {
-		keys = []string{req.CoordinatorKey}
-	}
-	for _, key := range keys {
-		o := kmsg.NewFindCoordinatorResponseCoordinator()
-		o.Key, o.NodeID, o.Host, o.Port = key, node, host, port
-		switch {
-		case node == 0:
-			o.ErrorCode = errCoordinatorLoadInProgress
-		case req.CoordinatorType != coordinatorOfGroup: // there are no transactions
-			o.ErrorCode = errInvalidRequest
-		case !protocol.ValidName(key):
-			o.ErrorCode = errInvalidGroupID
-		}
-		if o.ErrorCode != errNone {
-			o.NodeID, o.Host, o.Port = -1, "", -1
-		}
-		resp.Coordinators = append(resp.Coordinators, o)
-	}
-	if req.Version < 4 {
-		o := &resp.Coordinators[0]
-		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = o.ErrorCode, o.NodeID, o.Host, o.Port
-	}
-	return resp
-}
-
-// here is the node that the client is connected to.
-func (c *conn) here() (node int32, host string, port int32) {
-	ports := c.srv.ports(c.hostFor())
-	local, ok := c.nc.LocalAddr().(*net.TCPAddr)
-	for id, at := range ports {
-		if ok && at.port == int32(local.Port) {
-			return id, at.host, at.port
-		}
-	}
-	self := c.srv.self() // of a port that is being closed
-	return self, c.hostFor(), ports[self].port
+// groupHandlers answer members of groups, and who asks about groups.
+type groupHandlers struct {
+	*caller
+	*socket
+	memory *memory
 }
 
 // groupError is Kafka's code for a group whose coordinator could not be asked.
@@ -90,7 +44,7 @@ func groupError(err *protocol.Error) int16 {
 
 // long runs what may take long, and gives it up when the server ends, the client leaves,
 // or its token ends.
-func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) {
+func long[T any](h *groupHandlers, ask func() (T, *protocol.Error)) (T, *protocol.Error) {
 	type result struct {
 		v   T
 		err *protocol.Error
@@ -100,7 +54,7 @@ func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) 
 		v, err := ask()
 		ended <- result{v, err}
 	}()
-	left, stop := c.watch()
+	left, stop := h.watch()
 	defer stop()
 	var none T
 	select {
@@ -108,27 +62,10 @@ func long[T any](c *conn, ask func() (T, *protocol.Error)) (T, *protocol.Error) 
 		return r.v, r.err
 	case <-left:
 		return none, protocol.Errorf(protocol.CodeShuttingDown, "the client has left")
-	case <-c.who.Ended():
+	case <-h.who.Ended():
 		return none, protocol.Errorf(protocol.CodeShuttingDown, "the token has ended or changed") // the next request shows which
-	case <-c.srv.done:
+	case <-h.srv.done:
 		return none, protocol.Errorf(protocol.CodeShuttingDown, "the broker is shutting down")
-	}
-}
-
-// watch returns a channel that is closed when the client leaves. The connection must not
-// be read until stop has returned.
-func (c *conn) watch() (left <-chan struct{}, stop func()) {
-	gone, over := make(chan struct{}), make(chan struct{})
-	_ = c.nc.SetReadDeadline(time.Time{})
-	go func() {
-		defer close(over)
-		if _, err := c.r.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			close(gone)
-		}
-	}()
-	return gone, func() {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the next request sets another one
-		<-over
 	}
 }
 
@@ -160,7 +97,7 @@ func newMemberID(client string) string {
 	return strings.ToValidUTF8(client, "") + "-" + hex.EncodeToString(b[:])
 }
 
-func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
+func (h *groupHandlers) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
 	resp := answerTo[*kmsg.JoinGroupResponse](req)
 	resp.Generation, resp.Protocol, resp.Members = -1, new(string), []kmsg.JoinGroupResponseMember{}
 	resp.MemberID = req.MemberID
@@ -169,9 +106,9 @@ func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
 		return resp
 	}
 	join := &protocol.ClassicJoin{
-		Member: req.MemberID, Instance: nullable(req.InstanceID), ClientID: c.clientID, Host: c.peer(),
+		Member: req.MemberID, Instance: nullable(req.InstanceID), ClientID: h.clientID, Host: h.peer(),
 		SessionMs: int64(req.SessionTimeoutMillis), RebalanceMs: int64(req.RebalanceTimeoutMillis), ProtocolType: req.ProtocolType,
-		NeedsID: req.Version >= 4 && req.InstanceID == nil, NewID: newMemberID(c.clientID), MayJoinAgain: req.Version >= 9,
+		NeedsID: req.Version >= 4 && req.InstanceID == nil, NewID: newMemberID(h.clientID), MayJoinAgain: req.Version >= 9,
 	}
 	if req.Version == 0 {
 		join.RebalanceMs = join.SessionMs
@@ -187,10 +124,10 @@ func (c *conn) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
 		size += int64(len(p.Name) + len(p.Metadata))
 		join.Protocols = append(join.Protocols, protocol.ClassicProtocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)})
 	}
-	c.keep(size) // while it waits for the others
-	b := c.view(protocol.RightRead)
-	joined, err := long(c, func() (protocol.ClassicJoined, *protocol.Error) {
-		return b.JoinClassic(c.srv.o.Cluster, req.Group, join)
+	h.memory.keep(size) // while it waits for the others
+	b := h.view(protocol.RightRead)
+	joined, err := long(h, func() (protocol.ClassicJoined, *protocol.Error) {
+		return b.JoinClassic(h.srv.o.Cluster, req.Group, join)
 	})
 	if err != nil {
 		if resp.ErrorCode = groupError(err); err.Outcome == protocol.OutcomeUnknown {
@@ -218,16 +155,7 @@ func orEmpty(b []byte) []byte {
 	return b
 }
 
-// peer is the address of the client.
-func (c *conn) peer() string {
-	host, _, err := net.SplitHostPort(c.nc.RemoteAddr().String())
-	if err != nil {
-		return ""
-	}
-	return "/" + host
-}
-
-func (c *conn) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
+func (h *groupHandlers) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
 	resp := answerTo[*kmsg.SyncGroupResponse](req)
 	resp.MemberAssignment = []byte{}
 	ask := &protocol.ClassicSync{
@@ -241,10 +169,10 @@ func (c *conn) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
 		size += int64(entry + len(a.MemberID) + len(a.MemberAssignment))
 		ask.Assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
 	}
-	c.keep(2 * size) // while it waits for the leader
-	b := c.view(protocol.RightRead)
-	synced, err := long(c, func() (protocol.ClassicSynced, *protocol.Error) {
-		return b.SyncClassic(c.srv.o.Cluster, req.Group, ask, longestRebalance)
+	h.memory.keep(2 * size) // while it waits for the leader
+	b := h.view(protocol.RightRead)
+	synced, err := long(h, func() (protocol.ClassicSynced, *protocol.Error) {
+		return b.SyncClassic(h.srv.o.Cluster, req.Group, ask, longestRebalance)
 	})
 	if err != nil {
 		resp.ErrorCode = memberError(err)
@@ -270,9 +198,9 @@ func memberError(err *protocol.Error) int16 {
 
 const consumerProtocol = "consumer"
 
-func (c *conn) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
+func (h *groupHandlers) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
 	resp := answerTo[*kmsg.HeartbeatResponse](req)
-	code, err := c.view(protocol.RightRead).HeartbeatClassic(c.srv.o.Cluster, req.Group,
+	code, err := h.view(protocol.RightRead).HeartbeatClassic(h.srv.o.Cluster, req.Group,
 		protocol.ClassicMember{Member: req.MemberID, Instance: nullable(req.InstanceID), Generation: req.Generation})
 	if resp.ErrorCode = code; err != nil {
 		resp.ErrorCode = memberError(err)
@@ -280,7 +208,7 @@ func (c *conn) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
 	return resp
 }
 
-func (c *conn) leaveGroup(req *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse {
+func (h *groupHandlers) leaveGroup(req *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse {
 	resp := answerTo[*kmsg.LeaveGroupResponse](req)
 	members := req.Members
 	if req.Version < 3 {
@@ -293,7 +221,7 @@ func (c *conn) leaveGroup(req *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse 
 	var codes []int16
 	var err *protocol.Error
 	if len(asked) > 0 {
-		codes, err = c.view(protocol.RightRead).LeaveClassic(c.srv.o.Cluster, req.Group, asked)
+		codes, err = h.view(protocol.RightRead).LeaveClassic(h.srv.o.Cluster, req.Group, asked)
 	}
 	if err != nil {
 		resp.ErrorCode = memberError(err)

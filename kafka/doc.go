@@ -7,6 +7,12 @@
 // the other, as Kafka does. So the batches of an idempotent producer, of which a
 // client sends up to five before it hears of the first, come in their order.
 //
+// conn.go reads requests and sends answers, by the table of requests.go. The answers are
+// made by four sets of handlers, each of which has of the connection only what it needs:
+// recordHandlers (fetch.go, produce.go, offsets.go), groupHandlers (coordinator.go,
+// commits.go, groups.go), topicHandlers (topics.go, configs.go) and clusterHandlers
+// (metadata.go). All have the caller (caller.go), through which alone the broker is asked.
+//
 // Invariants:
 //
 //   - Bytes come back exactly as a Kafka client has sent them. A key that is UTF-8 is

@@ -19,15 +19,22 @@ const (
 	fetchTopicBytes, fetchPartBytes = 256, 768
 )
 
+// recordHandlers answer produces, fetches and questions about offsets.
+type recordHandlers struct {
+	*caller
+	memory *memory
+	shares []*share // of the answer that is being made
+}
+
 // share is the memory of the records of one partition in an answer.
 type share struct{ budget.Share }
 
 // release gives back the memory of the last answer.
-func (c *conn) release() {
-	for _, s := range c.shares {
+func (h *recordHandlers) release() {
+	for _, s := range h.shares {
 		s.Release()
 	}
-	c.shares = c.shares[:0]
+	h.shares = h.shares[:0]
 }
 
 // fetchPart is one partition of a fetch.
@@ -43,31 +50,31 @@ type fetchPart struct {
 }
 
 // fetch reads partitions, and waits for records if there are none.
-func (c *conn) fetch(req *kmsg.FetchRequest) kmsg.Response {
+func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	if req.SessionID != 0 && req.SessionEpoch > 0 { // there are no sessions: clients send whole fetches
 		resp := answerTo[*kmsg.FetchResponse](req)
 		resp.ErrorCode = errFetchSessionIDNotFound
 		return resp
 	}
-	c.pace((*protocol.Usage).Fetch)
-	wait := min(time.Duration(max(req.MaxWaitMillis, 0))*time.Millisecond, c.srv.o.MaxWait)
-	f := fetchWork{c: c, deadline: time.Now().Add(wait), maxBytes: min(int(req.MaxBytes), c.srv.o.MaxBytes), minBytes: int(req.MinBytes)}
+	h.pace((*protocol.Usage).Fetch)
+	wait := min(time.Duration(max(req.MaxWaitMillis, 0))*time.Millisecond, h.srv.o.MaxWait)
+	f := fetchWork{h: h, deadline: time.Now().Add(wait), maxBytes: min(int(req.MaxBytes), h.srv.o.MaxBytes), minBytes: int(req.MinBytes)}
 	resp := &fetchAnswer{FetchResponse: answerTo[*kmsg.FetchResponse](req), topics: make([]fetchedTopic, len(req.Topics))}
 	f.open(req, resp)
-	c.keep(int64(len(req.Topics))*fetchTopicBytes + int64(len(f.parts))*fetchPartBytes + firstBytes)
+	h.memory.keep(int64(len(req.Topics))*fetchTopicBytes + int64(len(f.parts))*fetchPartBytes + firstBytes)
 	f.run()
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.out.records = p.writer.bytes()
 		resp.take(&p.writer)
 	}
-	c.who.Usage().Fetched(f.got, time.Now())
+	h.who.Usage().Fetched(f.got, time.Now())
 	return resp
 }
 
 // fetchWork is a fetch that is under way.
 type fetchWork struct {
-	c                  *conn
+	h                  *recordHandlers
 	deadline           time.Time
 	maxBytes, minBytes int
 	parts              []fetchPart
@@ -87,7 +94,7 @@ func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer) {
 		t, out := &req.Topics[i], &resp.topics[i]
 		out.name, out.id = t.Topic, t.TopicID
 		out.partitions, all = all[:len(t.Partitions)], all[len(t.Partitions):]
-		topic, code := f.c.readable(t.Topic, t.TopicID, req.Version >= 13)
+		topic, code := f.h.readable(t.Topic, t.TopicID, req.Version >= 13)
 		for j := range t.Partitions {
 			p := &out.partitions[j]
 			*p = fetchedPartition{index: t.Partitions[j].Partition, code: code, end: -1, start: -1}
@@ -100,24 +107,6 @@ func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer) {
 			f.parts = append(f.parts, fetchPart{topic: topic, ask: &t.Partitions[j], out: p})
 		}
 	}
-}
-
-// readable finds a topic that may be read, by its name or its id.
-func (c *conn) readable(name string, id [16]byte, byID bool) (*protocol.Topic, int16) {
-	if byID {
-		var known bool
-		if name, known = c.srv.ids.name(c, id); !known {
-			return nil, errUnknownTopicID
-		}
-	}
-	t, err := c.view(protocol.RightRead).LookupTopic(c.srv.o.Cluster, name, false, time.Time{})
-	switch {
-	case err != nil:
-		return nil, topicError(err)
-	case byID && !c.srv.ids.is(t, id):
-		return nil, errUnknownTopicID
-	}
-	return t, errNone
 }
 
 // run reads until there is enough, something is wrong, or the time is up. What is wrong
@@ -133,9 +122,9 @@ func (f *fetchWork) run() {
 		left := time.Until(f.deadline)
 		select {
 		case <-time.After(min(left, interval)):
-		case <-f.c.srv.done:
+		case <-f.h.srv.done:
 			return
-		case <-f.c.who.Ended():
+		case <-f.h.who.Ended():
 			return
 		}
 		if more, enough := f.grown(); enough || more && left <= interval {
@@ -151,7 +140,7 @@ func (f *fetchWork) run() {
 // grown reports whether there is more than was read, and whether it is likely to be
 // enough.
 func (f *fetchWork) grown() (more, enough bool) {
-	b := f.c.view(protocol.RightRead)
+	b := f.h.view(protocol.RightRead)
 	records, bytes := 0, 0
 	for i := range f.parts {
 		records += f.parts[i].writer.count
@@ -174,9 +163,9 @@ func (f *fetchWork) grown() (more, enough bool) {
 // read reads all partitions from where they were asked for, and waits until one has
 // something.
 func (f *fetchWork) read(wait time.Duration) {
-	f.c.release()
+	f.h.release()
 	f.got = 0
-	b := f.c.view(protocol.RightRead)
+	b := f.h.view(protocol.RightRead)
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.writer.Forget()
@@ -222,7 +211,7 @@ func (f *fetchWork) await() {
 					f.advance(p)
 				}
 			}
-		case <-f.c.srv.done:
+		case <-f.h.srv.done:
 			f.failed = true // nothing is wrong, but nobody waits any more
 		}
 	}
@@ -234,8 +223,8 @@ func (f *fetchWork) await() {
 }
 
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
-	s := &share{f.c.srv.o.Answers.Share()}
-	f.c.shares = append(f.c.shares, s)
+	s := &share{f.h.srv.o.Answers.Share()}
+	f.h.shares = append(f.h.shares, s)
 	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
 	p.writer.most = most
 	p.left = make(chan struct{})

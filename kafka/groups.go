@@ -13,9 +13,9 @@ import (
 // kafkaStates are the states of groups as Kafka names them.
 var kafkaStates = map[string]string{"stable": "Stable", "rebalancing": "PreparingRebalance", "empty": "Empty"}
 
-func (c *conn) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
+func (h *groupHandlers) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := answerTo[*kmsg.ListGroupsResponse](req)
-	groups, err := c.view(protocol.RightRead).Groups(c.srv.o.Cluster)
+	groups, err := h.view(protocol.RightRead).Groups(h.srv.o.Cluster)
 	if err != nil {
 		resp.ErrorCode = groupError(err)
 		return resp
@@ -42,19 +42,19 @@ func protocolType(g *protocol.GroupInfo) string {
 	return consumerProtocol
 }
 
-func (c *conn) describeGroups(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+func (h *groupHandlers) describeGroups(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
 	resp := answerTo[*kmsg.DescribeGroupsResponse](req)
 	for _, name := range req.Groups {
-		resp.Groups = append(resp.Groups, c.describeGroup(name, req.Version))
+		resp.Groups = append(resp.Groups, h.describeGroup(name, req.Version))
 	}
 	return resp
 }
 
-func (c *conn) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
+func (h *groupHandlers) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
 	o := kmsg.NewDescribeGroupsResponseGroup()
 	o.Group, o.Members = name, []kmsg.DescribeGroupsResponseGroupMember{}
-	b := c.view(protocol.RightRead)
-	info, err := b.Group(c.srv.o.Cluster, name)
+	b := h.view(protocol.RightRead)
+	info, err := b.Group(h.srv.o.Cluster, name)
 	if err != nil && err.Code == protocol.CodeGroupNotFound {
 		o.State = "Dead"
 		if version >= 6 {
@@ -64,7 +64,7 @@ func (c *conn) describeGroup(name string, version int16) kmsg.DescribeGroupsResp
 	}
 	if err == nil && info.Protocol == "kafka" {
 		var classic protocol.ClassicGroupInfo
-		if classic, err = b.DescribeClassic(c.srv.o.Cluster, name); err == nil {
+		if classic, err = b.DescribeClassic(h.srv.o.Cluster, name); err == nil {
 			describeClassic(&o, &classic)
 			return o
 		}
@@ -115,12 +115,12 @@ func asKafkaMember(m *protocol.MemberInfo) kmsg.DescribeGroupsResponseGroupMembe
 	return d
 }
 
-func (c *conn) deleteGroups(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+func (h *groupHandlers) deleteGroups(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
 	resp := answerTo[*kmsg.DeleteGroupsResponse](req)
 	for _, name := range req.Groups {
 		o := kmsg.NewDeleteGroupsResponseGroup()
 		o.Group = name
-		if err := c.view(protocol.RightAdmin).DeleteGroup(c.srv.o.Cluster, name); err != nil {
+		if err := h.view(protocol.RightAdmin).DeleteGroup(h.srv.o.Cluster, name); err != nil {
 			o.ErrorCode, o.ErrorMessage = groupError(err), &err.Message
 		}
 		resp.Groups = append(resp.Groups, o)

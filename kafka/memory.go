@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"ottla/http/budget"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -27,71 +29,79 @@ const (
 // bodies are buffers of requests.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
+// memory is what the request that is being answered holds.
+type memory struct {
+	requests *budget.Budget  // of all connections
+	done     <-chan struct{} // closed when the server ends
+	held     int64           // bytes of it
+	body     *[]byte         // the request, from bodies
+}
+
 // hold takes n bytes more for the request, and waits for them for that long; false if
 // they do not come.
-func (c *conn) hold(n int64, patience time.Duration) bool {
-	if c.tryHold(n) {
+func (m *memory) hold(n int64, patience time.Duration) bool {
+	if m.tryHold(n) {
 		return true
 	}
 	for until := time.Now().Add(patience); time.Now().Before(until); {
 		select {
-		case <-c.srv.done:
+		case <-m.done:
 			return false
 		case <-time.After(budgetWait):
 		}
-		if c.tryHold(n) {
+		if m.tryHold(n) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *conn) tryHold(n int64) bool {
+func (m *memory) tryHold(n int64) bool {
 	ok := false
-	if c.held+n <= firstBytes {
-		ok = c.srv.o.Requests.Take(n)
+	if m.held+n <= firstBytes {
+		ok = m.requests.Take(n)
 	} else {
-		ok = c.srv.o.Requests.TakeOpen(c.held, n)
+		ok = m.requests.TakeOpen(m.held, n)
 	}
 	if ok {
-		c.held += n
+		m.held += n
 	}
 	return ok
 }
 
 // keep gives back what the request has beyond n bytes.
-func (c *conn) keep(n int64) {
-	if c.held > n {
-		c.srv.o.Requests.Give(c.held - n)
-		c.held = n
+func (m *memory) keep(n int64) {
+	if m.held > n {
+		m.requests.Give(m.held - n)
+		m.held = n
 	}
 }
 
 // giveBack ends a request.
-func (c *conn) giveBack() {
-	c.keep(0)
-	if c.body != nil {
-		if cap(*c.body) <= keptBody {
-			bodies.Put(c.body)
+func (m *memory) giveBack() {
+	m.keep(0)
+	if m.body != nil {
+		if cap(*m.body) <= keptBody {
+			bodies.Put(m.body)
 		}
-		c.body = nil
+		m.body = nil
 	}
 }
 
 // read reads a request of that size. The bytes are valid until giveBack.
-func (c *conn) read(size int) ([]byte, bool) {
-	c.body = bodies.Get().(*[]byte)
-	b, taken := (*c.body)[:0], 0
+func (m *memory) read(r io.Reader, size int, patience time.Duration) ([]byte, bool) {
+	m.body = bodies.Get().(*[]byte)
+	b, taken := (*m.body)[:0], 0
 	for len(b) < size {
 		grown := min(max(2*taken, firstBytes), size)
-		if !c.hold(int64(grown-taken), c.srv.o.ReadTimeout) {
+		if !m.hold(int64(grown-taken), patience) {
 			return nil, false
 		}
 		if taken = grown; cap(b) < taken {
 			b = append(make([]byte, 0, taken), b...)
-			*c.body = b
+			*m.body = b
 		}
-		if _, err := io.ReadFull(c.r, b[len(b):taken]); err != nil {
+		if _, err := io.ReadFull(r, b[len(b):taken]); err != nil {
 			return nil, false
 		}
 		b = b[:taken]
@@ -101,7 +111,7 @@ func (c *conn) read(size int) ([]byte, bool) {
 
 // decode reads a request that may take decodedFactor times its size while it is
 // answered.
-func (c *conn) decode(req kmsg.Request, b []byte) bool {
-	n := min(int64(len(b))*(decodedFactor-1), c.srv.o.Requests.Limit()/4)
-	return c.hold(n, c.srv.o.ReadTimeout) && req.ReadFrom(b) == nil
+func (m *memory) decode(req kmsg.Request, b []byte, patience time.Duration) bool {
+	n := min(int64(len(b))*(decodedFactor-1), m.requests.Limit()/4)
+	return m.hold(n, patience) && req.ReadFrom(b) == nil
 }

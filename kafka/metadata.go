@@ -2,12 +2,10 @@ package kafka
 
 import (
 	"cmp"
-	"encoding/hex"
 	"maps"
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,85 +13,10 @@ import (
 	"ottla/protocol"
 )
 
-// topicIDs are the ids by which clients know topics: the cluster's and the topic's,
-// eight bytes each. A topic that is made again has another one.
-type topicIDs struct {
-	mu      sync.Mutex
-	cluster [8]byte
-	names   map[[16]byte]string
-	looked  time.Time // when all topics were looked at last because of an id that is not known
-}
-
-// lookAgain is how soon all topics are looked at again for another id that is not known.
-const lookAgain = 50 * time.Millisecond
-
-// id is the id of a topic; false if the cluster's is not known.
-func (t *topicIDs) id(topicID string) (id [16]byte, ok bool) {
-	t.mu.Lock()
-	cluster := t.cluster
-	t.mu.Unlock()
-	if n, err := hex.Decode(id[8:], []byte(topicID)); err != nil || n != 8 || cluster == [8]byte{} {
-		return [16]byte{}, false
-	}
-	copy(id[:], cluster[:])
-	return id, true
-}
-
-// is reports whether a topic has that id.
-func (t *topicIDs) is(topic *protocol.Topic, id [16]byte) bool {
-	own, ok := t.id(topic.ID)
-	return ok && own == id
-}
-
-// in says which cluster the topics are in.
-func (t *topicIDs) in(clusterID string) {
-	var id [8]byte
-	if n, err := hex.Decode(id[:], []byte(clusterID)); err != nil || n != len(id) {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cluster = id
-}
-
-// learn notes the names of topics, and forgets those of others.
-func (t *topicIDs) learn(topics []protocol.TopicInfo) {
-	names := make(map[[16]byte]string, len(topics))
-	for i := range topics {
-		if id, ok := t.id(topics[i].ID); ok {
-			names[id] = topics[i].Name
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.names = names
-}
-
-// name is the name of a topic of that id. An id that is not known is looked for among
-// all topics.
-func (t *topicIDs) name(c *conn, id [16]byte) (string, bool) {
-	t.mu.Lock()
-	name, ok := t.names[id]
-	early := !ok && time.Since(t.looked) < lookAgain
-	if !ok && !early {
-		t.looked = time.Now()
-	}
-	t.mu.Unlock()
-	if ok || early {
-		return name, ok
-	}
-	if _, err := c.srv.clusterID(); err != nil {
-		return "", false
-	}
-	topics, err := c.srv.b.Topics(c.srv.o.Cluster, true)
-	if err != nil {
-		return "", false
-	}
-	t.learn(topics)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	name, ok = t.names[id]
-	return name, ok
+// clusterHandlers tell which nodes and topics there are.
+type clusterHandlers struct {
+	*caller
+	*socket
 }
 
 func (s *Server) clusterID() (string, *protocol.Error) {
@@ -118,13 +41,13 @@ type address struct {
 
 // nodes are the nodes that clients may reach, by id: the brokers whose ports are open
 // or, in a fleet, the nodes that are not away. The client's own is always among them.
-func (c *conn) nodes() map[int32]address {
-	if !c.srv.o.Fleet {
-		return c.srv.ports(c.hostFor())
+func (h *clusterHandlers) nodes() map[int32]address {
+	if !h.srv.o.Fleet {
+		return h.srv.ports(h.hostFor())
 	}
-	self := c.srv.self()
-	found := c.srv.ports(c.hostFor())
-	infos, err := c.srv.b.Nodes()
+	self := h.srv.self()
+	found := h.srv.ports(h.hostFor())
+	infos, err := h.srv.b.Nodes()
 	if err != nil {
 		return found
 	}
@@ -156,25 +79,25 @@ func (s *Server) ports(host string) map[int32]address {
 }
 
 // hostFor is by which name a client is told to come.
-func (c *conn) hostFor() string {
-	if c.srv.o.Host != "" {
-		return c.srv.o.Host
+func (h *clusterHandlers) hostFor() string {
+	if h.srv.o.Host != "" {
+		return h.srv.o.Host
 	}
-	if c.srv.host == "" {
+	if h.srv.host == "" {
 		return "localhost"
 	}
-	if ip := net.ParseIP(c.srv.host); ip != nil && ip.IsUnspecified() { // all addresses: the one that it has come to
-		if local, ok := c.nc.LocalAddr().(*net.TCPAddr); ok {
+	if ip := net.ParseIP(h.srv.host); ip != nil && ip.IsUnspecified() { // all addresses: the one that it has come to
+		if local, ok := h.nc.LocalAddr().(*net.TCPAddr); ok {
 			return local.IP.String()
 		}
 	}
-	return c.srv.host
+	return h.srv.host
 }
 
 // metadata says which nodes there are, and which topics with which leaders.
-func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+func (h *clusterHandlers) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := answerTo[*kmsg.MetadataResponse](req)
-	nodes := c.nodes()
+	nodes := h.nodes()
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		b := kmsg.NewMetadataResponseBroker()
 		b.NodeID, b.Host, b.Port = id, nodes[id].host, nodes[id].port
@@ -183,38 +106,38 @@ func (c *conn) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 			resp.ControllerID = id
 		}
 	}
-	clusterID, err := c.srv.clusterID()
+	clusterID, err := h.srv.clusterID()
 	if err == nil {
 		resp.ClusterID = &clusterID
 	}
 	resp.Topics = []kmsg.MetadataResponseTopic{}
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
-		c.allTopics(resp, nodes)
+		h.allTopics(resp, nodes)
 		return resp
 	}
 	create := req.Version < 4 || req.AllowAutoTopicCreation
 	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, c.topicMetadata(&req.Topics[i], create, nodes))
+		resp.Topics = append(resp.Topics, h.topicMetadata(&req.Topics[i], create, nodes))
 	}
 	return resp
 }
 
-func (c *conn) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]address) {
-	topics, err := c.view(protocol.RightRead).Topics(c.srv.o.Cluster, true)
+func (h *clusterHandlers) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]address) {
+	topics, err := h.view(protocol.RightRead).Topics(h.srv.o.Cluster, true)
 	if err != nil {
 		return
 	}
-	if c.srv.o.Access == nil {
-		c.srv.ids.learn(topics)
+	if h.srv.o.Access == nil {
+		h.srv.ids.learn(topics)
 	}
 	for i := range topics {
 		if topics[i].Name != protocol.MetadataTopic { // which has no id that a client could read
-			resp.Topics = append(resp.Topics, c.describe(&topics[i], nodes))
+			resp.Topics = append(resp.Topics, h.describe(&topics[i], nodes))
 		}
 	}
 }
 
-func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, nodes map[int32]address) kmsg.MetadataResponseTopic {
+func (h *clusterHandlers) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.Partitions = asked.Topic, asked.TopicID, []kmsg.MetadataResponseTopicPartition{}
 	var name string
@@ -223,7 +146,7 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 		name = *asked.Topic
 	default:
 		known := false
-		if name, known = c.srv.ids.name(c, asked.TopicID); !known {
+		if name, known = h.srv.ids.name(h.srv, asked.TopicID); !known {
 			out.ErrorCode = errUnknownTopicID
 			return out
 		}
@@ -233,11 +156,11 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 		out.ErrorCode = errInvalidTopic
 		return out
 	}
-	b := c.seeing(name)
-	info, err := b.Topic(c.srv.o.Cluster, name)
+	b := h.seeing(name)
+	info, err := b.Topic(h.srv.o.Cluster, name)
 	if err != nil && err.Code == protocol.CodeTopicNotFound && create {
-		if _, err = c.view(protocol.RightWrite).LookupTopic(c.srv.o.Cluster, name, true, time.Now().Add(c.srv.o.RequestTimeout)); err == nil {
-			info, err = b.Topic(c.srv.o.Cluster, name)
+		if _, err = h.view(protocol.RightWrite).LookupTopic(h.srv.o.Cluster, name, true, time.Now().Add(h.srv.o.RequestTimeout)); err == nil {
+			info, err = b.Topic(h.srv.o.Cluster, name)
 		}
 	}
 	if err != nil {
@@ -246,28 +169,16 @@ func (c *conn) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, node
 		}
 		return out
 	}
-	return c.describe(info, nodes)
-}
-
-// seeing is the broker as the client may use it to find out what a topic is like, which
-// any right is enough for.
-func (c *conn) seeing(topic string) Backend {
-	b := c.view(protocol.RightRead) // who may have become somebody else
-	for _, do := range []protocol.Right{protocol.RightRead, protocol.RightWrite, protocol.RightAdmin} {
-		if c.who.Topic(do, c.srv.o.Cluster, topic) {
-			return c.view(do)
-		}
-	}
-	return b
+	return h.describe(info, nodes)
 }
 
 // describe is a topic as clients see it. What a broker leads whose port is not open is
 // led by any other for them.
-func (c *conn) describe(t *protocol.TopicInfo, nodes map[int32]address) kmsg.MetadataResponseTopic {
+func (h *clusterHandlers) describe(t *protocol.TopicInfo, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.IsInternal = &t.Name, protocol.IsInternalTopic(t.Name)
-	out.TopicID, _ = c.srv.ids.id(t.ID)
-	at := c.places()
+	out.TopicID, _ = h.srv.ids.id(t.ID)
+	at := h.places()
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
 		o := kmsg.NewMetadataResponseTopicPartition()
@@ -293,18 +204,18 @@ func (c *conn) describe(t *protocol.TopicInfo, nodes map[int32]address) kmsg.Met
 type places map[int]int32
 
 // places asks which nodes of a fleet run the brokers.
-func (c *conn) places() places {
-	if !c.srv.o.Fleet {
+func (h *clusterHandlers) places() places {
+	if !h.srv.o.Fleet {
 		return nil
 	}
 	at := places{}
-	brokers, _ := c.srv.brokers() // without them this node stands for all
+	brokers, _ := h.srv.brokers() // without them this node stands for all
 	for i := range brokers {
 		at[brokers[i].ID] = int32(brokers[i].Node)
 	}
 	for id := range at {
 		if at[id] == 0 {
-			at[id] = c.srv.self()
+			at[id] = h.srv.self()
 		}
 	}
 	return at
@@ -326,10 +237,10 @@ func (p places) all(brokers []int) []int32 {
 }
 
 // describeCluster says which nodes there are.
-func (c *conn) describeCluster(req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
+func (h *clusterHandlers) describeCluster(req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
 	resp := answerTo[*kmsg.DescribeClusterResponse](req)
-	resp.ClusterID, _ = c.srv.clusterID()
-	nodes := c.nodes()
+	resp.ClusterID, _ = h.srv.clusterID()
+	nodes := h.nodes()
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		b := kmsg.NewDescribeClusterResponseBroker()
 		b.NodeID, b.Host, b.Port = id, nodes[id].host, nodes[id].port
@@ -339,4 +250,53 @@ func (c *conn) describeCluster(req *kmsg.DescribeClusterRequest) *kmsg.DescribeC
 		}
 	}
 	return resp
+}
+
+const (
+	coordinatorOfGroup = 0
+	longestRebalance   = 5 * time.Minute // that an assignment is waited for
+	maxProtocols       = 64              // that a member may know; clients know one or two
+)
+
+func (h *clusterHandlers) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
+	resp := answerTo[*kmsg.FindCoordinatorResponse](req)
+	node, host, port := h.here()
+	keys := req.CoordinatorKeys
+	if req.Version < 4 {
+		keys = []string{req.CoordinatorKey}
+	}
+	for _, key := range keys {
+		o := kmsg.NewFindCoordinatorResponseCoordinator()
+		o.Key, o.NodeID, o.Host, o.Port = key, node, host, port
+		switch {
+		case node == 0:
+			o.ErrorCode = errCoordinatorLoadInProgress
+		case req.CoordinatorType != coordinatorOfGroup: // there are no transactions
+			o.ErrorCode = errInvalidRequest
+		case !protocol.ValidName(key):
+			o.ErrorCode = errInvalidGroupID
+		}
+		if o.ErrorCode != errNone {
+			o.NodeID, o.Host, o.Port = -1, "", -1
+		}
+		resp.Coordinators = append(resp.Coordinators, o)
+	}
+	if req.Version < 4 {
+		o := &resp.Coordinators[0]
+		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = o.ErrorCode, o.NodeID, o.Host, o.Port
+	}
+	return resp
+}
+
+// here is the node that the client is connected to.
+func (h *clusterHandlers) here() (node int32, host string, port int32) {
+	ports := h.srv.ports(h.hostFor())
+	local, ok := h.nc.LocalAddr().(*net.TCPAddr)
+	for id, at := range ports {
+		if ok && at.port == int32(local.Port) {
+			return id, at.host, at.port
+		}
+	}
+	self := h.srv.self() // of a port that is being closed
+	return self, h.hostFor(), ports[self].port
 }

@@ -3,7 +3,6 @@ package kafka
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -20,18 +19,18 @@ const (
 )
 
 // listOffsets finds offsets by time, and the first and the last ones.
-func (c *conn) listOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
+func (h *recordHandlers) listOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	resp := answerTo[*kmsg.ListOffsetsResponse](req)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := kmsg.NewListOffsetsResponseTopic()
 		out.Topic = t.Topic
-		topic, code := c.readable(t.Topic, [16]byte{}, false)
+		topic, code := h.readable(t.Topic, [16]byte{}, false)
 		for j := range t.Partitions {
 			p := kmsg.NewListOffsetsResponseTopicPartition()
 			p.Partition, p.ErrorCode, p.Offset, p.Timestamp, p.LeaderEpoch = t.Partitions[j].Partition, code, -1, -1, -1
 			if code == errNone {
-				p.Offset, p.Timestamp, p.ErrorCode = c.offsetAt(topic, int(p.Partition), t.Partitions[j].Timestamp)
+				p.Offset, p.Timestamp, p.ErrorCode = h.offsetAt(topic, int(p.Partition), t.Partitions[j].Timestamp)
 			}
 			out.Partitions = append(out.Partitions, p)
 		}
@@ -42,11 +41,11 @@ func (c *conn) listOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRespon
 
 // offsetAt is the offset that is meant, with the time of its record where a time was
 // asked for; -1 where there is none.
-func (c *conn) offsetAt(t *protocol.Topic, partition int, at int64) (offset, timestamp int64, code int16) {
+func (h *recordHandlers) offsetAt(t *protocol.Topic, partition int, at int64) (offset, timestamp int64, code int16) {
 	if partition < 0 || partition >= t.Partitions {
 		return -1, -1, errUnknownTopicOrPartition
 	}
-	b := c.view(protocol.RightRead)
+	b := h.view(protocol.RightRead)
 	if at < 0 {
 		earliest, latest, err := b.PartitionOffsets(t, partition)
 		switch {
@@ -57,11 +56,11 @@ func (c *conn) offsetAt(t *protocol.Topic, partition int, at int64) (offset, tim
 		case at == earliestOffset, at == earliestLocal:
 			return int64(earliest), -1, errNone
 		case at == maxTimeOffset:
-			return c.greatestTime(t, partition, earliest, latest)
+			return h.greatestTime(t, partition, earliest, latest)
 		}
 		return -1, -1, errNone
 	}
-	reply, err := c.readNow(&protocol.FetchRequest{Topic: t, Partition: partition, Timestamp: &at, MaxRecords: 1, MaxBytes: 1})
+	reply, err := h.readNow(&protocol.FetchRequest{Topic: t, Partition: partition, Timestamp: &at, MaxRecords: 1, MaxBytes: 1})
 	switch {
 	case err != nil:
 		return -1, -1, topicError(err)
@@ -72,10 +71,10 @@ func (c *conn) offsetAt(t *protocol.Topic, partition int, at int64) (offset, tim
 }
 
 // greatestTime is the first record with the greatest timestamp. It reads the partition.
-func (c *conn) greatestTime(t *protocol.Topic, partition int, earliest, latest protocol.Offset) (offset, timestamp int64, code int16) {
+func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, earliest, latest protocol.Offset) (offset, timestamp int64, code int16) {
 	offset, timestamp = -1, -1
 	for next := earliest; next < latest; {
-		reply, err := c.readNow(&protocol.FetchRequest{Topic: t, Partition: partition, Offset: next, MaxRecords: 1 << 14, MaxBytes: maxTimeScanBytes})
+		reply, err := h.readNow(&protocol.FetchRequest{Topic: t, Partition: partition, Offset: next, MaxRecords: 1 << 14, MaxBytes: maxTimeScanBytes})
 		if err != nil {
 			return -1, -1, topicError(err)
 		}
@@ -89,7 +88,7 @@ func (c *conn) greatestTime(t *protocol.Topic, partition int, earliest, latest p
 		}
 		next = reply.NextOffset
 		select {
-		case <-c.srv.done:
+		case <-h.srv.done:
 			return -1, -1, errNotLeaderOrFollower
 		default:
 		}
@@ -98,17 +97,17 @@ func (c *conn) greatestTime(t *protocol.Topic, partition int, earliest, latest p
 }
 
 // readNow reads what is there.
-func (c *conn) readNow(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	s := &share{c.srv.o.Answers.Share()}
+func (h *recordHandlers) readNow(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
+	s := &share{h.srv.o.Answers.Share()}
 	defer s.Release()
 	req.Room, req.Impatient = s, true
-	reply, _, err := c.view(protocol.RightRead).StartFetch(req).Advance()
+	reply, _, err := h.view(protocol.RightRead).StartFetch(req).Advance()
 	return reply, err
 }
 
 // initProducerID gives an idempotent producer its number: a random one, so that no two
 // are the same, whoever gives them.
-func (c *conn) initProducerID(req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
+func (h *recordHandlers) initProducerID(req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
 	resp := answerTo[*kmsg.InitProducerIDResponse](req)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
 	if req.TransactionalID != nil {
@@ -121,13 +120,4 @@ func (c *conn) initProducerID(req *kmsg.InitProducerIDRequest) *kmsg.InitProduce
 	}
 	resp.ProducerID, resp.ProducerEpoch = int64(binary.BigEndian.Uint64(b[:])>>1), 0
 	return resp
-}
-
-// deadline is when a change that may take so long, in milliseconds, is given up.
-func (c *conn) deadline(timeoutMs int32) time.Time {
-	d := c.srv.o.RequestTimeout
-	if asked := time.Duration(timeoutMs) * time.Millisecond; asked > 0 && asked < d {
-		d = asked
-	}
-	return time.Now().Add(d)
 }

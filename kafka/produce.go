@@ -125,16 +125,16 @@ func readProduce(b []byte, version int16) (req produceRequest, ok bool) {
 
 // produce writes the batches of a request, each whole or not at all. With acks=0 there
 // is no answer.
-func (c *conn) produce(b []byte, version int16) (kmsg.Response, bool) {
+func (h *recordHandlers) produce(b []byte, version int16) (kmsg.Response, bool) {
 	req, ok := readProduce(b, version)
 	if !ok {
 		return nil, false
 	}
-	c.pace(func(u *protocol.Usage, now time.Time) *protocol.Error { return u.Produce(len(b), now) })
+	h.pace(func(u *protocol.Usage, now time.Time) *protocol.Error { return u.Produce(len(b), now) })
 	resp := &kmsg.ProduceResponse{Version: version}
 	resp.Default()
-	w := produceWork{c: c, deadline: time.Now().Add(c.srv.o.RequestTimeout), encoder: encoder{o: &c.srv.o, room: c.roomFor, limit: c.srv.o.MaxRequestBytes}}
-	if req.timeout > 0 && req.timeout < c.srv.o.RequestTimeout {
+	w := produceWork{h: h, deadline: time.Now().Add(h.srv.o.RequestTimeout), encoder: encoder{o: &h.srv.o, room: h.roomFor, limit: h.srv.o.MaxRequestBytes}}
+	if req.timeout > 0 && req.timeout < h.srv.o.RequestTimeout {
 		w.deadline = time.Now().Add(req.timeout)
 	}
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.topics))
@@ -151,7 +151,7 @@ func (c *conn) produce(b []byte, version int16) (kmsg.Response, bool) {
 		w.prepare(&req, t, out.Partitions, version)
 	}
 	if w.encoder.done(); w.encoder.inflated > len(b) {
-		c.who.Usage().Produced(w.encoder.inflated-len(b), time.Now())
+		h.who.Usage().Produced(w.encoder.inflated-len(b), time.Now())
 	}
 	w.send()
 	if req.acks == 0 { // who hears of no error is disconnected, as by Kafka, and looks for the leader again
@@ -172,11 +172,11 @@ func failedProduce(resp *kmsg.ProduceResponse) bool {
 }
 
 // roomFor takes memory for what batches become.
-func (c *conn) roomFor(n int) bool { return c.hold(int64(n), roomWait) }
+func (h *recordHandlers) roomFor(n int) bool { return h.memory.hold(int64(n), roomWait) }
 
 // produceWork is what a request asks the broker for, and where the answers go.
 type produceWork struct {
-	c        *conn
+	h        *recordHandlers
 	deadline time.Time
 	encoder  encoder
 	reqs     []*protocol.ProduceRequest
@@ -201,7 +201,7 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 		refuse(errInvalidRequiredAcks, "acks is -1, 0 or 1")
 		return
 	}
-	topic, err := w.c.writable(t.name, w.deadline)
+	topic, err := w.h.writable(t.name, w.deadline)
 	if err != nil {
 		refuse(produceError(err), err.Message)
 		return
@@ -229,7 +229,7 @@ func (w *produceWork) send() {
 	if len(w.reqs) == 0 {
 		return
 	}
-	w.c.view(protocol.RightWrite).Produce(w.reqs, w.deadline)
+	w.h.view(protocol.RightWrite).Produce(w.reqs, w.deadline)
 	for i, r := range w.reqs {
 		a := w.answers[i]
 		if err := r.Result.Err; err != nil {
@@ -240,37 +240,5 @@ func (w *produceWork) send() {
 	}
 }
 
-// writable finds a topic that may be written to.
-func (c *conn) writable(name string, deadline time.Time) (*protocol.Topic, *protocol.Error) {
-	switch {
-	case !protocol.ValidName(name):
-		return nil, protocol.Errorf(protocol.CodeInvalidName, "a topic has 1 to %d of letters, digits, dot, underscore and dash", protocol.MaxNameLength)
-	case protocol.IsInternalTopic(name):
-		return nil, protocol.Errorf(protocol.CodeInternalTopic, "topic %q is written by the broker only", name)
-	}
-	return c.view(protocol.RightWrite).LookupTopic(c.srv.o.Cluster, name, false, deadline)
-}
-
 // maxTimestamp is the last millisecond of the year 9999, since 1970.
 const maxTimestamp = 253402300799999
-
-// pace waits until a quota lets the request through: a client that is too fast is not
-// read, because clients do not all understand that they are asked to wait.
-func (c *conn) pace(use func(u *protocol.Usage, now time.Time) *protocol.Error) {
-	if c.who == nil {
-		return
-	}
-	for {
-		err := use(c.who.Usage(), time.Now())
-		if err == nil {
-			return
-		}
-		select {
-		case <-time.After(min(max(err.RetryAfter, 10*time.Millisecond), time.Second)):
-		case <-c.srv.done:
-			return
-		case <-c.who.Ended():
-			return
-		}
-	}
-}

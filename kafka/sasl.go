@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"ottla/protocol"
 )
 
 // saslState is how far a client has come with saying who he is.
@@ -56,16 +54,6 @@ func (c *conn) saslAuthenticate(req *kmsg.SASLAuthenticateRequest) *kmsg.SASLAut
 		return refuse(errSASLAuthenticationFailed, err.Message)
 	}
 	return resp
-}
-
-// become makes the connection one of who's.
-func (c *conn) become(who *protocol.Principal) *protocol.Error {
-	if err := who.Usage().Connect(); err != nil {
-		return err
-	}
-	c.who.Usage().Disconnect()
-	c.who, c.views = who, [3]Backend{}
-	return nil
 }
 
 // certificate finds out who a client is by the certificate that he has shown, if any.

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -9,12 +8,10 @@ import (
 	"ottla/protocol"
 )
 
-// timeout is the context of a change that may take so long, in milliseconds.
-func (c *conn) timeout(ms int32) (context.Context, context.CancelFunc) {
-	return context.WithDeadline(context.Background(), c.deadline(ms))
-}
+// topicHandlers make, change and describe topics.
+type topicHandlers struct{ *caller }
 
-func (c *conn) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+func (h *topicHandlers) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
 	resp := answerTo[*kmsg.CreateTopicsResponse](req)
 	named := map[string]int{}
 	for i := range req.Topics {
@@ -29,7 +26,7 @@ func (c *conn) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsRes
 			resp.Topics = append(resp.Topics, refusedTopic(t.Topic, errInvalidRequest, "the topic is named twice"))
 			continue
 		}
-		resp.Topics = append(resp.Topics, c.createTopic(t, req.TimeoutMillis, req.ValidateOnly))
+		resp.Topics = append(resp.Topics, h.createTopic(t, req.TimeoutMillis, req.ValidateOnly))
 	}
 	return resp
 }
@@ -40,15 +37,15 @@ func refusedTopic(name string, code int16, why string) kmsg.CreateTopicsResponse
 	return out
 }
 
-func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, validateOnly bool) kmsg.CreateTopicsResponseTopic {
-	spec := &protocol.TopicSpec{Name: t.Topic, Cluster: c.srv.o.Cluster}
-	if code, why := c.srv.o.specOf(spec, t); code != errNone {
+func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, validateOnly bool) kmsg.CreateTopicsResponseTopic {
+	spec := &protocol.TopicSpec{Name: t.Topic, Cluster: h.srv.o.Cluster}
+	if code, why := h.srv.o.specOf(spec, t); code != errNone {
 		return refusedTopic(t.Topic, code, why)
 	}
-	if _, err := c.srv.clusterID(); err != nil {
+	if _, err := h.srv.clusterID(); err != nil {
 		return refusedTopic(t.Topic, topicError(err), err.Message)
 	}
-	b := c.view(protocol.RightAdmin)
+	b := h.view(protocol.RightAdmin)
 	if info, err := b.Topic(spec.Cluster, spec.Name); err == nil {
 		return refusedTopic(info.Name, errTopicAlreadyExists, "topic "+info.Name+" already exists")
 	}
@@ -57,7 +54,7 @@ func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, va
 	if validateOnly {
 		return out
 	}
-	ctx, cancel := c.timeout(timeoutMs)
+	ctx, cancel := h.timeout(timeoutMs)
 	defer cancel()
 	info, created, err := b.CreateTopic(ctx, spec)
 	switch {
@@ -70,7 +67,7 @@ func (c *conn) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, va
 	case !created:
 		return refusedTopic(t.Topic, errTopicAlreadyExists, "topic "+t.Topic+" already exists")
 	}
-	out.TopicID, _ = c.srv.ids.id(info.ID)
+	out.TopicID, _ = h.srv.ids.id(info.ID)
 	out.NumPartitions, out.ReplicationFactor = int32(len(info.Partitions)), int16(info.ReplicationFactor)
 	for i := range topicConfigs {
 		value := topicConfigs[i].get(info)
@@ -108,7 +105,7 @@ func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTo
 	return errNone, ""
 }
 
-func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
+func (h *topicHandlers) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
 	resp := answerTo[*kmsg.DeleteTopicsResponse](req)
 	topics := req.Topics
 	for i := range req.TopicNames {
@@ -121,8 +118,8 @@ func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsRes
 		name := ""
 		if t.Topic != nil {
 			name = *t.Topic
-		} else if known, ok := c.srv.ids.name(c, t.TopicID); ok {
-			if name = known; c.who.SeesTopic(c.srv.o.Cluster, name) {
+		} else if known, ok := h.srv.ids.name(h.srv, t.TopicID); ok {
+			if name = known; h.who.SeesTopic(h.srv.o.Cluster, name) {
 				out.Topic = &name
 			}
 		} else {
@@ -130,12 +127,12 @@ func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsRes
 			resp.Topics = append(resp.Topics, out)
 			continue
 		}
-		ctx, cancel := c.timeout(req.TimeoutMillis)
+		ctx, cancel := h.timeout(req.TimeoutMillis)
 		switch {
 		case protocol.IsInternalTopic(name) || !protocol.ValidName(name):
 			out.ErrorCode = errInvalidTopic
 		default:
-			out.ErrorCode, out.ErrorMessage = adminError(c.view(protocol.RightAdmin).DeleteTopic(ctx, c.srv.o.Cluster, name))
+			out.ErrorCode, out.ErrorMessage = adminError(h.view(protocol.RightAdmin).DeleteTopic(ctx, h.srv.o.Cluster, name))
 		}
 		cancel()
 		resp.Topics = append(resp.Topics, out)
@@ -143,20 +140,20 @@ func (c *conn) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsRes
 	return resp
 }
 
-func (c *conn) createPartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+func (h *topicHandlers) createPartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
 	resp := answerTo[*kmsg.CreatePartitionsResponse](req)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := kmsg.NewCreatePartitionsResponseTopic()
 		out.Topic = t.Topic
-		out.ErrorCode, out.ErrorMessage = c.addPartitions(t, req.TimeoutMillis, req.ValidateOnly)
+		out.ErrorCode, out.ErrorMessage = h.addPartitions(t, req.TimeoutMillis, req.ValidateOnly)
 		resp.Topics = append(resp.Topics, out)
 	}
 	return resp
 }
 
-func (c *conn) addPartitions(t *kmsg.CreatePartitionsRequestTopic, timeoutMs int32, validateOnly bool) (int16, *string) {
-	info, err := c.view(protocol.RightAdmin).Topic(c.srv.o.Cluster, t.Topic)
+func (h *topicHandlers) addPartitions(t *kmsg.CreatePartitionsRequestTopic, timeoutMs int32, validateOnly bool) (int16, *string) {
+	info, err := h.view(protocol.RightAdmin).Topic(h.srv.o.Cluster, t.Topic)
 	if err != nil {
 		return adminError(err)
 	}
@@ -173,16 +170,16 @@ func (c *conn) addPartitions(t *kmsg.CreatePartitionsRequestTopic, timeoutMs int
 	case validateOnly:
 		return errNone, nil
 	default:
-		ctx, cancel := c.timeout(timeoutMs)
+		ctx, cancel := h.timeout(timeoutMs)
 		defer cancel()
-		_, err := c.view(protocol.RightAdmin).AlterTopic(ctx, &protocol.TopicSpec{Name: t.Topic, Cluster: c.srv.o.Cluster, Partitions: &n})
+		_, err := h.view(protocol.RightAdmin).AlterTopic(ctx, &protocol.TopicSpec{Name: t.Topic, Cluster: h.srv.o.Cluster, Partitions: &n})
 		return adminError(err)
 	}
 }
 
 // deleteRecords removes records below offsets, partition by partition: one that cannot
 // be does not keep the others.
-func (c *conn) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
+func (h *topicHandlers) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
 	resp := answerTo[*kmsg.DeleteRecordsResponse](req)
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -191,7 +188,7 @@ func (c *conn) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecords
 		for j := range t.Partitions {
 			p := kmsg.NewDeleteRecordsResponseTopicPartition()
 			p.Partition = t.Partitions[j].Partition
-			p.LowWatermark, p.ErrorCode = c.trim(t.Topic, &t.Partitions[j], req.TimeoutMillis)
+			p.LowWatermark, p.ErrorCode = h.trim(t.Topic, &t.Partitions[j], req.TimeoutMillis)
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)
@@ -199,16 +196,16 @@ func (c *conn) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecords
 	return resp
 }
 
-func (c *conn) trim(topic string, p *kmsg.DeleteRecordsRequestTopicPartition, timeoutMs int32) (low int64, code int16) {
+func (h *topicHandlers) trim(topic string, p *kmsg.DeleteRecordsRequestTopicPartition, timeoutMs int32) (low int64, code int16) {
 	switch {
 	case protocol.IsInternalTopic(topic):
 		return -1, errInvalidTopic
 	case p.Offset < int64(protocol.AllRecords):
 		return -1, errOffsetOutOfRange
 	}
-	ctx, cancel := c.timeout(timeoutMs)
+	ctx, cancel := h.timeout(timeoutMs)
 	defer cancel()
-	trimmed, err := c.view(protocol.RightAdmin).DeleteRecords(ctx, c.srv.o.Cluster, topic, []protocol.TrimRequest{{Partition: int(p.Partition), Before: protocol.Offset(p.Offset)}})
+	trimmed, err := h.view(protocol.RightAdmin).DeleteRecords(ctx, h.srv.o.Cluster, topic, []protocol.TrimRequest{{Partition: int(p.Partition), Before: protocol.Offset(p.Offset)}})
 	switch {
 	case err == nil:
 		return int64(trimmed[0].Earliest), errNone

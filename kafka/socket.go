@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// socket is where a client's bytes come from, and go to.
+type socket struct {
+	nc   net.Conn
+	r    *bufio.Reader
+	done <-chan struct{} // closed when the server ends
+}
+
+// patience sets how long the client may take for what comes next; false if the server
+// ends.
+func (so *socket) patience(d time.Duration) bool {
+	_ = so.nc.SetReadDeadline(time.Now().Add(d))
+	select {
+	case <-so.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// watch returns a channel that is closed when the client leaves. The connection must not
+// be read until stop has returned.
+func (so *socket) watch() (left <-chan struct{}, stop func()) {
+	gone, over := make(chan struct{}), make(chan struct{})
+	_ = so.nc.SetReadDeadline(time.Time{})
+	go func() {
+		defer close(over)
+		if _, err := so.r.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			close(gone)
+		}
+	}()
+	return gone, func() {
+		_ = so.nc.SetReadDeadline(time.Unix(1, 0)) // the next request sets another one
+		<-over
+	}
+}
+
+// peer is the address of the client.
+func (so *socket) peer() string {
+	host, _, err := net.SplitHostPort(so.nc.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return "/" + host
+}
