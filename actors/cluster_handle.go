@@ -79,7 +79,7 @@ func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskI
 	}
 	task := taskID("resize", h.Name)
 	err := h.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		return s.DecideShrink(brokers, task, h.env.now().UnixMilli()) // or takes a change back
+		return s.DecideShrink(brokers, task, h.env.clock.Agreed()) // or takes a change back
 	})
 	if err == nil && brokers > placed.brokers {
 		if placed.shared {

@@ -351,7 +351,7 @@ func (c *clusterActor) decideMoves(s *catalog.State, places map[int]catalog.Brok
 				return nil // nothing is moved to what has no directory yet
 			}
 		}
-		return s.DecideGrow(c.placed.brokers, places, taskID("resize", c.handle.Name), c.env.now().UnixMilli())
+		return s.DecideGrow(c.placed.brokers, places, taskID("resize", c.handle.Name), c.env.clock.Agreed())
 	case !settled && r.Phase == catalog.ResizeRemoving && c.placed.brokers <= r.Brokers:
 		return s.DecideRemoved()
 	}

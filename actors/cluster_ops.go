@@ -90,7 +90,7 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *rout
 	c.opSeq++
 	op.seq, c.current = c.opSeq, op
 	lines := &protocol.Lines{}
-	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.now().UnixMilli(), recs)
+	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.clock.Agreed(), recs)
 	self, system, seq := ctx.Self(), c.env.system, op.seq
 	slot := protocol.NewFuture[protocol.ProduceResult]()
 	leader.Ask(&routing.ChangeMetadata{Lines: lines, At: c.nextOffset, Reply: slot.Then(func() {

@@ -60,6 +60,8 @@ type Options struct {
 
 	ClockJump time.Duration // ahead of the system's clock, that is believed only once it has lasted as long; 0: every one is believed
 
+	Clock func() time.Time // the system's clock, of which nothing but the wall time counts; default time.Now
+
 	now                  func() time.Time // the clock, for tests
 	internalSegmentBytes int64            // of internal topics, likewise
 	raiseInterval        time.Duration    // of the ledgers' counters, likewise
@@ -95,6 +97,10 @@ func (o Options) withDefaults() Options {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.Clock == nil {
+		o.Clock = o.now
+	}
+	setDefault(&o.Link.MaxClockOffset, time.Second)
 	setDefault(&o.TickInterval, 100*time.Millisecond)
 	setDefault(&o.ElectionTicks, 10)
 	setDefault(&o.HeartbeatTicks, 1)
@@ -121,7 +127,7 @@ type environment struct {
 	recent    *logfile.Recent // the ends of logs
 	bootID    string
 	now       func() time.Time
-	wall      func() int64 // for append times and retention, milliseconds since 1970, see package clock
+	clock     *clock.Clock // for what outlives this process, and what other nodes go by
 	steady    func() int64 // milliseconds since 1970 by the clock at the start of the process, and by none that is set since
 	disk      *actor.PID
 	manifests *datadir.Manifests
@@ -164,6 +170,13 @@ func (e *environment) startDisk() error {
 	return err
 }
 
+// Millis is what time it is in milliseconds since 1970 as the nodes of the fleet have it, or
+// as the system's clock says where the node is alone.
+func (n *Node) Millis() int64 { return n.env.clock.Agreed() }
+
+// agreed is the time as the fleet has it.
+func (e *environment) agreed() time.Time { return time.UnixMilli(e.clock.Agreed()) }
+
 // stopDisk ends it once everything sent before is done.
 func (e *environment) stopDisk() {
 	if err := e.system.Root.PoisonFuture(e.disk).Wait(); err != nil {
@@ -174,12 +187,12 @@ func (e *environment) stopDisk() {
 func typeName(v any) string { return fmt.Sprintf("%T", v) }
 
 // wallClock is what entries are stamped with, and what they get old by.
-func wallClock(o *Options) func() int64 {
+func wallClock(o *Options) *clock.Clock {
 	began := time.Now()
-	return clock.New(o.now, func() time.Duration { return time.Since(began) }, o.ClockJump, func(ahead time.Duration, believed bool) {
+	return clock.New(o.Clock, func() time.Duration { return time.Since(began) }, o.ClockJump, func(ahead time.Duration, believed bool) {
 		o.Logger.Warn("the system's clock has jumped ahead: append times and retention follow once it has lasted as long as storage.clock_jump",
 			"ahead", ahead, "believed", believed)
-	}).Millis
+	})
 }
 
 // steadyClock goes on from what a clock says now, in milliseconds since 1970, whatever

@@ -278,6 +278,7 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	a.members, a.written = fleet.Remembered(&m.node.Founding, written, m.members), written
 	a.members.Tell(a.env.peers, f.Self())
 	self, root := ctx.Self(), a.env.system.Root
+	go a.env.watchClock()
 	go f.AskForMembers(a.env.peers, a.members, func(nodes []catalog.FleetNode) { root.Send(self, &membersHeard{nodes}) })
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
@@ -29,6 +30,8 @@ type LinkOptions struct {
 	TLS       *certs.NodeFiles // nil: none
 	Insecure  bool
 	Hold      bool // the fleet's level is not to be raised by itself
+
+	MaxClockOffset time.Duration // by which the clocks of nodes may differ, 1 s
 }
 
 // openLink opens the node's link, if it has one. Find, if not nil, makes the node
@@ -62,11 +65,12 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 		},
 	})
 	self := e.identity(j.UUID(), http, node)
-	e.peers = peers.New(e.system, e.log, e.draining.Load, e.unfit)
+	e.peers = peers.New(e.system, e.log, e.clock, e.draining.Load, e.unfit)
+	e.clock.Limit(o.MaxClockOffset)
 	me.UUID = j.UUID()
 	e.fleet = fleet.New(fleet.Options{
 		Self: me, Alive: func(id uint64) bool { return e.peers.Alive(link.NodeID(id)) }, Clusters: e.directory.Clusters,
-		Said: e.peers.Identity, Expelled: func() bool { return e.peers.Link().Expelled() }, Holds: o.Hold, Level: e.manifests.Level(), Raise: e.raiseLevel, Timeout: e.opt.RequestTimeout, Now: e.now, Log: e.log, Stopped: e.stopped,
+		Said: e.peers.Identity, Expelled: func() bool { return e.peers.Link().Expelled() }, Holds: o.Hold, Level: e.manifests.Level(), Raise: e.raiseLevel, Timeout: e.opt.RequestTimeout, Now: e.agreed, Log: e.log, Stopped: e.stopped,
 		Changed: func(v *fleet.View) {
 			if node := e.node.Load(); node != nil {
 				e.system.Root.Send(node, &fleetChanged{v})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,8 @@ type testFleet struct {
 	links map[int]string
 	holds int // the node that holds the fleet's level, 0: none
 
-	beforeSync map[int]func() // by node; see Options
+	beforeSync map[int]func()        // by node; see Options
+	clocks     map[int]*atomic.Int64 // by node: how far each is ahead, in nanoseconds
 }
 
 // newFleet founds a fleet of so many nodes, 1, 2, ...
@@ -89,8 +91,12 @@ func (f *testFleet) options(i int) Options {
 		level = slog.LevelInfo
 	}
 	log := slog.New(slog.NewTextHandler(testLog{f.t}, &slog.HandlerOptions{Level: level}))
+	var clock func() time.Time
+	if ahead := f.clocks[i]; ahead != nil {
+		clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
+	}
 	return Options{
-		DataDir: f.dataDir(i), DefaultCluster: protocol.DefaultCluster, AutoCreateTopics: true, Host: "127.0.0.1", Port: 9000 + i,
+		Clock: clock, DataDir: f.dataDir(i), DefaultCluster: protocol.DefaultCluster, AutoCreateTopics: true, Host: "127.0.0.1", Port: 9000 + i,
 		beforeSync: f.beforeSync[i],
 		Logger:     log.With("at", i), Version: "v1", TickInterval: 20 * time.Millisecond,
 		Link: LinkOptions{Listen: f.links[i], Advertise: f.links[i], Seeds: f.seeds, Name: "n" + strconv.Itoa(i), Hold: f.holds == i},

@@ -50,7 +50,7 @@ func (h *frontHost) DiskProblem() string {
 
 // SpaceProblem implements front.Host.
 func (h *frontHost) SpaceProblem() string {
-	return cmp.Or(h.n.env.space.Reason(), h.n.env.fitness.Reason())
+	return cmp.Or(h.n.env.space.Reason(), h.n.env.fitness.Reason(), h.n.env.clockProblem())
 }
 
 // CountInto implements front.Host.
@@ -63,7 +63,8 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
 	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
 	m.Disk = s.disk.Metrics()
-	m.Disk.Unfit = env.unfit()
+	m.Disk.Unfit = env.fitness.Reason() != ""
+	m.ClockWrong = env.clockProblem() != ""
 	m.Scrub = env.scrubber.Metrics()
 	m.CatchUp = env.catchUp.Metrics()
 	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}

@@ -75,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{env: newEnvironment(o, m), release: release}
 	n.stopped = n.env.stopped
 	n.Front = front.New(front.Options{
-		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now, Logger: o.Logger,
+		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now, Millis: n.env.clock.Agreed, Logger: o.Logger,
 		Limits: catalog.TopicLimits{
 			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
 		},
@@ -129,13 +129,13 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	env := &environment{
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(sealedFiles, o.OpenLogs), recent: logfile.NewRecent(recentBytes),
-		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), wall: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), clock: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}
 	go background.CloseIdleLogs(env.handles, stopped)
 	env.fitness = disk.WatchFitness(env.space, stopped, env.fitnessChanged)
 	env.groups = &coordinator.Env{
-		System: system, Now: o.now, Wall: env.wall, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,
+		System: system, Now: o.now, Wall: env.clock.Millis, Agreed: env.clock.Agreed, Steady: env.steady, Ticks: env.ticks, Seal: env.seal,
 		MaxGroups: o.MaxGroups, OffsetsRetention: o.OffsetsRetention,
 	}
 	return env
@@ -323,7 +323,7 @@ func (a *nodeActor) publish(name string, h *clusterHandle) {
 }
 
 func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
-	settings, err := catalog.Resolve(m.Spec, protocol.NewID(), a.env.now().UnixMilli())
+	settings, err := catalog.Resolve(m.Spec, protocol.NewID(), a.env.clock.Agreed())
 	if err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
 		return

@@ -95,7 +95,7 @@ func (p *partitionActor) rollTick() {
 	if ms := p.settings.RetentionMs; ms >= 0 && !p.compacts() {
 		after = min(after, ms)
 	}
-	if p.file.RollDue(p.env.wall(), after) {
+	if p.file.RollDue(p.env.clock.Millis(), after) {
 		p.rep.Roll()
 	}
 }
@@ -110,7 +110,7 @@ func (p *partitionActor) retentionTick() {
 		p.askCompaction()
 		return
 	}
-	start := p.file.RetentionStart(p.env.wall(), p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
+	start := p.file.RetentionStart(p.env.clock.Millis(), p.settings.RetentionMs, p.settings.RetentionBytes, p.rep.AppliedIndex())
 	if start > p.file.LogStart() {
 		p.log.Info("retention moves the log start", "from", p.file.LogStart(), "to", start)
 		p.rep.ProposeLogStart(start)

@@ -97,7 +97,7 @@ func (p *partitionActor) askCompaction() {
 	if !p.compaction.MayAsk(p.ticks, generation, p.env.compactionPatience()) {
 		return
 	}
-	plan, due := p.rep.PlanCompaction(p.env.wall(), p.settings.DeleteRetentionMs)
+	plan, due := p.rep.PlanCompaction(p.env.clock.Millis(), p.settings.DeleteRetentionMs)
 	if !due {
 		return
 	}

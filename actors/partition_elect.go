@@ -8,7 +8,7 @@ import (
 
 // view is what an election looks at.
 func (p *partitionActor) view() election.View {
-	return election.View{Replica: p.rep, Want: p.want, Reaches: p.spec.group.Reachable}
+	return election.View{Replica: p.rep, Want: p.want, Reaches: p.spec.group.Reachable, Fit: p.spec.group.MayLead}
 }
 
 // electing has the replica do its part in finding a leader, and tells the others where it

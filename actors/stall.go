@@ -62,7 +62,20 @@ func (e *environment) fitnessChanged(why string) {
 }
 
 // unfit reports whether leaders should be at other nodes.
-func (e *environment) unfit() bool { return e.fitness.Reason() != "" }
+func (e *environment) unfit() bool { return e.fitness.Reason() != "" || e.clockProblem() != "" }
+
+// clockProblem is why the node's clock is not to be trusted, "" if it may be.
+func (e *environment) clockProblem() string {
+	if e.peers == nil {
+		return ""
+	}
+	return e.peers.WrongClock()
+}
+
+// watchClock compares the node's clock with those of the others, until the node ends.
+func (e *environment) watchClock() {
+	e.peers.CompareClocks(e.stopped, func() { e.system.Root.Send(e.node.Load(), &diskChanged{}) })
+}
 
 // tellClusters passes a message on to every cluster.
 func (a *nodeActor) tellClusters(ctx actor.Context, m any) {

@@ -46,6 +46,7 @@ var campaigns = []campaign{
 	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
 	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
 	{name: "disk1", fleet: true, faults: []*fault{faultDiskHangs, faultDiskHangs, faultDiskSlow, faultDiskFails, faultDiskFails}},
+	{name: "clock", fleet: true, faults: []*fault{faultClockSet, faultClockSet, faultClockStart, faultClockJumps, faultClockKill}},
 	{name: "mixed", fleet: true, faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
 	{name: "grow", fleet: true, faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
 	{name: "found", fleet: true, faults: []*fault{faultFound}},
@@ -192,6 +193,8 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 			err = w.startMixed()
 		case c.name == "disk1":
 			err = w.interceptAll()
+		case c.name == "clock":
+			err = w.simulateClocks()
 		}
 		return c.faults, err
 	}

@@ -33,6 +33,7 @@
 //	split     links are cut, one way or both, around a node, between halves, but for a bridge or a ring; they flap, are slow, are reset
 //	roll      all nodes are stopped in order and started again, in turn
 //	disk1     the syncs of one node hang for seconds, are slow, or fail, and the node is then killed; the others must serve meanwhile
+//	clock     the clock of one node is set by seconds, hours or years, jumps, or is wrong from its start on; another node is killed meanwhile
 //	mixed     nodes change to another version of the broker (-before) and back, one or all, in order or killed; nodes are killed and stopped, a pair is cut; in the end all run the newer one, and the level is raised
 //	grow      of a fleet with a node more: nodes are decommissioned, which is called off or not, lost and replaced, and join anew; brokers are rebalanced, clusters grown and shrunk; meanwhile nodes are killed and links cut
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
@@ -64,6 +65,7 @@
 //	stale              a cursor of an old generation was accepted
 //	offset             committed offsets did not behave like registers (package offsetcheck)
 //	damaged            a file in use is damaged in the end, though everything was scrubbed
+//	clock              a deadline was not that of the time at which a record was given, or a node did not say that its clock is wrong
 //	leaders            two replicas led in one term, as nodes have logged it
 //	level              a node did not know the level of its fleet in the end
 //	stuck              the broker did not serve again within a minute

@@ -20,6 +20,8 @@ const (
 	jobKeys   = 8    // of each producer of jobs
 	crewSize  = 3    // workers of each queue
 	deadLimit = 20   // deliveries, of which most come of kills
+
+	clockSlack = 250 // milliseconds by which nodes may be wrong that know their clocks to be
 )
 
 // queue is a work queue, and what its workers were told.
@@ -27,6 +29,7 @@ type queue struct {
 	name  string
 	order string
 	dead  string // topic of its dead letters
+	slack int64  // milliseconds by which the clocks of coordinators may differ
 
 	mu    sync.Mutex
 	acked map[place]time.Duration // when the answer came
@@ -92,7 +95,7 @@ func (k *worker) run(ctx context.Context) {
 }
 
 func (k *worker) work(ctx context.Context) {
-	asked := k.rec.now()
+	asked, wall := k.rec.now(), time.Now().UnixMilli()
 	path := fmt.Sprintf("/events?group=%s&topic=%s&consumer_id=%d&max_records=%d&timeout_ms=200", k.q.name, jobTopic, k.id, 1+k.rnd.Intn(20))
 	status, a := k.s.call(ctx, http.MethodGet, path, nil, nil)
 	if status != http.StatusOK {
@@ -102,6 +105,7 @@ func (k *worker) work(ctx context.Context) {
 	var acks []consumed
 	for _, r := range a.Records {
 		k.took(&r, asked)
+		k.timed(&r, wall)
 		switch n := k.rnd.Intn(40); {
 		case k.good || n > 4:
 			acks = append(acks, r)
@@ -135,6 +139,16 @@ func (k *worker) took(r *consumed, asked time.Duration) {
 		g.key = fmt.Sprintf("%d %s", r.Partition, r.Key)
 	}
 	q.given[at] = append(q.given[at], g)
+}
+
+// timed checks a deadline against the right time: whatever a node's clock says, a record is
+// with its worker for as long as was said. Asked is when the poll was sent, in milliseconds
+// since 1970.
+func (k *worker) timed(r *consumed, asked int64) {
+	if began := r.Delivery.Deadline - ackWait; began < asked-clockSlack || began > time.Now().UnixMilli()+clockSlack {
+		k.rec.violate("clock", "%d/%d was given to a worker of %s with a deadline %d ms after the poll was sent, instead of %d",
+			r.Partition, r.Offset, k.q.name, r.Delivery.Deadline-asked, ackWait)
+	}
 }
 
 func (k *worker) giveBack(ctx context.Context, r *consumed, more string) {
@@ -264,7 +278,7 @@ func checkDeadlines(q *queue) []violation {
 			switch {
 			case a.count == b.count:
 				out = append(out, violation{"two workers", fmt.Sprintf("two workers of %s got %v for the %dth time", q.name, at, a.count)})
-			case !a.returned && b.began() < a.deadline:
+			case !a.returned && b.began() < a.deadline-q.slack:
 				out = append(out, violation{"two workers", fmt.Sprintf("%v of %s was given %d ms before the deadline of another delivery", at, q.name, a.deadline-b.began())})
 			}
 		}
@@ -285,7 +299,7 @@ func checkKeys(q *queue) []violation {
 	for key, list := range firsts {
 		slices.SortFunc(list, func(a, b first) int { return int(a.offset - b.offset) })
 		for i := 1; i < len(list); i++ {
-			if list[i].began < list[i-1].began {
+			if list[i].began < list[i-1].began-q.slack {
 				out = append(out, violation{"order", fmt.Sprintf("%s gave offset %d of %s before %d", q.name, list[i].offset, key, list[i-1].offset)})
 			}
 		}

@@ -30,6 +30,7 @@ type server struct {
 	log               *os.File
 	boots             int                    // number of simulated boots of the machine, 0: none
 	intercept         *intercept.Interceptor // decides about its syncs; nil: nobody does
+	clock             string                 // file that says how far its clock is ahead; "": it is the machine's
 	scrubs            bool                   // it is started so that it verifies all files soon
 
 	cmd      *exec.Cmd

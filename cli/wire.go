@@ -12,10 +12,12 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
 	"ottla/actors"
+	"ottla/actors/clock"
 	"ottla/certs"
 	"ottla/config"
 	"ottla/http"
@@ -62,14 +64,18 @@ func openBroker(ctx context.Context, cfg *config.Config, l *logs, adminToken, ho
 	}
 	bounds := actorOptions(cfg, l.logger("actors"), host, port)
 	bounds.MaxReplicas = boundedReplicas(bounds.MaxReplicas, l.logger("cli"))
+	bounds.Clock = clock.System()
 	node, err := actors.Start(ctx, bounds)
 	if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	options := httpOptions(cfg, l)
+	if cfg.Node.Link != "" { // alone, all clocks are the system's
+		options.Millis = node.Millis
+	}
 	if cfg.Auth.Mode == "token" {
 		options.As = func(a protocol.Access) http.Backend { return node.For(a) }
-		options.Access, err = access.New(node, accessOptions(cfg, l, adminToken))
+		options.Access, err = access.New(node, accessOptions(cfg, l, adminToken, node.Millis))
 		if err != nil {
 			return nil, nil, errors.Join(err, node.Shutdown(ctx))
 		}
@@ -110,8 +116,8 @@ func (n *deliveringNode) Shutdown(ctx context.Context) error {
 	return n.Node.Shutdown(ctx)
 }
 
-func accessOptions(cfg *config.Config, l *logs, adminToken string) access.Options {
-	o := access.Options{AdminToken: adminToken, Logger: l.logger("http")}
+func accessOptions(cfg *config.Config, l *logs, adminToken string, millis func() int64) access.Options {
+	o := access.Options{AdminToken: adminToken, Logger: l.logger("http"), Now: func() time.Time { return time.UnixMilli(millis()) }}
 	if j := cfg.Auth.JWT; j.Issuer != "" {
 		o.JWT = &access.JWT{Issuer: j.Issuer, Audience: j.Audience, KeysFile: j.KeysFile, KeysURL: j.KeysURL, Claim: j.Claim}
 	}
@@ -178,7 +184,7 @@ func linkOptions(n *config.Node) actors.LinkOptions {
 		return actors.LinkOptions{}
 	}
 	o := actors.LinkOptions{
-		Listen: n.Link, Advertise: cmp.Or(n.AdvertiseLink, n.Link), Seeds: n.Seeds, Name: n.Name, Rack: n.Rack, Insecure: n.LinkInsecure, Hold: n.Finalize != config.FinalizeAuto,
+		Listen: n.Link, Advertise: cmp.Or(n.AdvertiseLink, n.Link), Seeds: n.Seeds, Name: n.Name, Rack: n.Rack, Insecure: n.LinkInsecure, Hold: n.Finalize != config.FinalizeAuto, MaxClockOffset: n.MaxClockOffset.D(),
 	}
 	if files := (certs.NodeFiles{Cert: n.LinkCert, Key: n.LinkKey, CA: n.LinkCA}); files != (certs.NodeFiles{}) {
 		o.TLS = &files

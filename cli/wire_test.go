@@ -15,7 +15,7 @@ import (
 // ignored silently.
 func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true, "CheckTarget": true, "Deliveries": true}
+	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true, "CheckTarget": true, "Deliveries": true, "Millis": true, "Clock": true}
 	cfg := config.Default()
 	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
 	cfg.AutoCreateOnRead = true                         // nor that

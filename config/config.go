@@ -95,6 +95,8 @@ type Node struct {
 	LinkCA        string `yaml:"link_ca"`        // file of the authority that has signed the certificates of all nodes
 	Finalize      string `yaml:"finalize"`       // FinalizeAuto or FinalizeManual: how the fleet's level is raised after an upgrade
 	LinkInsecure  bool   `yaml:"insecure"`       // without TLS, talk to nodes on other machines all the same
+
+	MaxClockOffset Duration `yaml:"max_clock_offset"` // by which the clocks of nodes may differ
 }
 
 // Kafka says where Kafka's clients are served.
@@ -202,7 +204,7 @@ func Default() *Config {
 		ShutdownTimeout:  Duration(30 * time.Second),
 		Auth:             Auth{Mode: "off", JWT: JWT{Claim: "ottla"}},
 		TLS:              TLS{MinVersion: "1.2"},
-		Node:             Node{Finalize: FinalizeAuto},
+		Node:             Node{Finalize: FinalizeAuto, MaxClockOffset: Duration(time.Second)},
 		Kafka:            Kafka{Cluster: "default"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{

@@ -47,6 +47,7 @@ func (c *Config) validateAccess(v *validator) {
 	v.check((c.TLS.Cert == "") == (c.TLS.Key == ""), "tls.key", c.TLS.Key, "must be set if and only if tls.cert is")
 	v.check(c.TLS.ClientCA == "" || c.TLS.Cert != "", "tls.client_ca", c.TLS.ClientCA, "needs tls.cert and tls.key")
 	v.oneOf("node.finalize", c.Node.Finalize, FinalizeAuto, FinalizeManual)
+	v.duration("node.max_clock_offset", c.Node.MaxClockOffset, 50*time.Millisecond, time.Hour)
 	v.oneOf("tls.min_version", c.TLS.MinVersion, "1.2", "1.3")
 	v.oneOf("auth.mode", c.Auth.Mode, "off", "token")
 	v.check(c.Auth.AdminTokenFile == "" || c.Auth.Mode == "token", "auth.admin_token_file", c.Auth.AdminTokenFile, "needs auth.mode: token")

@@ -114,6 +114,8 @@ var (
 	descFleetLevel      = newDesc("fleet_level", "Level of the fleet: what programs that go up to it can read is all that is written. 0 where the process is alone.")
 	descFleetOffered    = newDesc("fleet_level_offered", "Level that the programs of all nodes go up to. 0 where the process is alone.")
 	descNodeUp          = newDesc("node_up", "1 if this node and the other one hear each other, else 0.", "node")
+	descClockWrong      = newDesc("clock_wrong", "1 while leadership is given to other nodes because this node's clock differs from those of most, else 0.")
+	descNodeClock       = newDesc("node_clock_ahead_seconds", "By how much the clock of the other node is ahead of this one's.", "node")
 	descNodeRoundTrip   = newDesc("node_round_trip_seconds", "Time of the last ping of the other node, there and back.", "node")
 	descLinkSent        = newDesc("link_sent_bytes_total", "Bytes sent to the other node.", "node", "lane")
 	descLinkReceived    = newDesc("link_received_bytes_total", "Bytes received from the other node.", "node", "lane")
@@ -135,7 +137,7 @@ func (b *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 		descBatchRecords, descBatchBytes, descRoundSeconds, descSyncSeconds, descFileSyncs, descFSSyncs, descSyncedFiles,
 		descWritten, descUnfit, descStalls, descFailures, descScrubBytes, descScrubReplicas, descScrubDamage, descScrubEnded, descFree, descTotal,
 		descCatchUpBytes, descCatchUpHeld, descCatchUpFed, descCatchUpWaiting, descCatchUpLeft,
-		descFleetLevel, descFleetOffered, descNodeUp, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
+		descFleetLevel, descFleetOffered, descNodeUp, descClockWrong, descNodeClock, descNodeRoundTrip, descLinkSent, descLinkReceived, descLinkDropped, descLinkConnections, descLinkQueued, descLinkPending,
 	} {
 		ch <- d
 	}
@@ -189,6 +191,11 @@ func (b *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 		unfit = 1
 	}
 	send(ch, descUnfit, prometheus.GaugeValue, unfit)
+	wrong := 0.0
+	if m.ClockWrong {
+		wrong = 1
+	}
+	send(ch, descClockWrong, prometheus.GaugeValue, wrong)
 	send(ch, descScrubEnded, prometheus.GaugeValue, float64(m.Scrub.LastEnded)/1000)
 	if m.DataDirTotal > 0 {
 		send(ch, descFree, prometheus.GaugeValue, float64(m.DataDirFree))
@@ -204,6 +211,9 @@ func collectNodes(ch chan<- prometheus.Metric, nodes []protocol.NodeMetrics) {
 		}
 		send(ch, descNodeUp, prometheus.GaugeValue, up, n.Name)
 		send(ch, descNodeRoundTrip, prometheus.GaugeValue, n.RoundTrip, n.Name)
+		if n.ClockAhead != nil {
+			send(ch, descNodeClock, prometheus.GaugeValue, *n.ClockAhead, n.Name)
+		}
 		for i := range n.Lanes {
 			l := &n.Lanes[i]
 			for counter, v := range map[*prometheus.Desc]uint64{

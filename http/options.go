@@ -38,6 +38,10 @@ type Options struct {
 	// and read the answers. "*" stands for all.
 	CORSOrigins []string
 
+	// Millis is the time for records without a timestamp, for delays and for signatures, in
+	// milliseconds since 1970. If it is nil, the system's clock says it.
+	Millis func() int64
+
 	// CheckTarget says why a subscription may not send to a URL; nil if it may, as far as
 	// that is known before its name is resolved. If CheckTarget is nil, all URLs will do.
 	CheckTarget func(*url.URL) error
@@ -104,6 +108,14 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.DefaultMaxRecords, 500)
 	orDefault(&o.DefaultMaxBytes, 1<<20)
 	return o
+}
+
+// millis is the time in milliseconds since 1970, if the system's clock says now.
+func (o *Options) millis(now time.Time) int64 {
+	if o.Millis != nil {
+		return o.Millis()
+	}
+	return now.UnixMilli()
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {

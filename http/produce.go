@@ -57,7 +57,7 @@ func (c *call) newProduce() *produce {
 // answer decodes the request, sends its records and answers it.
 func (p *produce) answer() *protocol.Error {
 	now := p.arrived()
-	p.now, p.deadline = now.UnixMilli(), now.Add(p.srv.o.RequestTimeout)
+	p.now, p.deadline = p.srv.o.millis(now), now.Add(p.srv.o.RequestTimeout)
 	var err *protocol.Error
 	switch media := p.media(); {
 	case p.route == webhookPath:

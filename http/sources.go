@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -103,7 +104,7 @@ func postSource(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	if err := verifySignature(src, c.header, c.body, c.arrived()); err != nil {
+	if err := verifySignature(src, c.header, c.body, time.UnixMilli(c.srv.o.millis(c.arrived()))); err != nil {
 		c.ctx.Response.Header.Set("WWW-Authenticate", `Signature realm="ottla"`)
 		return err
 	}

@@ -100,6 +100,14 @@ func (e *encoder) inflate(b *batch) int16 {
 	return errNone
 }
 
+// now is for records without a timestamp, in milliseconds since 1970.
+func (e *encoder) now() int64 {
+	if e.o.Millis != nil {
+		return e.o.Millis()
+	}
+	return time.Now().UnixMilli()
+}
+
 // lines adds the records of a batch to a request.
 func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why string) {
 	limit := e.o.MaxRecordBytes
@@ -108,7 +116,7 @@ func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why
 	}
 	lines := &req.Lines
 	room := cap(lines.Buf)
-	now := time.Now().UnixMilli()
+	now := e.now()
 	s := scanner{b: b.records}
 	for i := range b.count {
 		r := s.record(i)

@@ -78,6 +78,8 @@ type Options struct {
 	MaxNumberDigits  int // of its numbers, likewise
 	MaxConnections   int // open at the same time
 
+	Millis func() int64 // for records without a timestamp, milliseconds since 1970; nil: the system's clock
+
 	RequestTimeout time.Duration // within which a produce or a change is answered
 	MaxWait        time.Duration // longest wait of a fetch
 	ReadTimeout    time.Duration // for a whole request to arrive

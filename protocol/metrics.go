@@ -12,6 +12,8 @@ type Metrics struct {
 	Nodes   []NodeMetrics // the other nodes of the fleet
 	Fleet   *FleetInfo    // nil: there is none, or it is not known yet
 
+	ClockWrong bool // the node's clock differs from those of most other nodes
+
 	Replicas      int // of partitions, that this process carries
 	ReplicasLimit int // 0: none
 
@@ -38,7 +40,9 @@ type NodeMetrics struct {
 	Name      string
 	Up        bool
 	RoundTrip float64 // of the last ping, in seconds
-	Lanes     []LaneMetrics
+
+	ClockAhead *float64 // by how many seconds its clock is ahead of this one's; nil: that is not known
+	Lanes      []LaneMetrics
 }
 
 // LaneMetrics counts one lane of the connections with a node, since it is a member.

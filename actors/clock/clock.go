@@ -1,14 +1,20 @@
 // Package clock says what time it is where a wrong time does lasting harm: to the append
-// times of entries, by which ids are forgotten, and to retention, which deletes records.
+// times of entries, by which ids are forgotten, to retention, which deletes records, and to
+// deadlines that outlive the node that has set them.
 //
-// The system's clock may be set ahead by years for a moment. A jump ahead of more than a
-// bound is believed only once it has lasted as long: until then time goes on from what it
-// was. Steps back, and smaller ones ahead, are believed at once, and so is whatever the
-// clock says when the process starts.
+// In a fleet the clocks of the other nodes are asked again and again (Heard). A node whose
+// clock differs from those of most nodes is wrong, and goes by the median of all instead;
+// a few that are wrong do not matter to the others.
+//
+// The system's clock may be set ahead by years for a moment. Where other nodes do not say
+// what is right, a jump ahead of more than a bound is believed only once it has lasted as
+// long (Millis): until then time goes on from what it was. Steps back, and smaller ones
+// ahead, are believed at once, and so is whatever the clock says when the process starts.
 package clock
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,10 +25,13 @@ type Clock struct {
 	bound  time.Duration
 	jumped func(ahead time.Duration, believed bool)
 
-	mu    sync.Mutex
-	began time.Time     // wall, as it would have been when the clock was made, by what is believed
-	ahead bool          // wall is ahead of it by more than bound
-	since time.Duration // by steady
+	judged atomic.Pointer[judgement] // the latest
+
+	mu     sync.Mutex
+	began  time.Time     // wall, as it would have been when the clock was made, by what is believed
+	ahead  bool          // wall is ahead of it by more than bound
+	since  time.Duration // by steady
+	others others
 }
 
 // New makes a clock that does not believe jumps of more than bound, which is not
@@ -32,15 +41,28 @@ func New(wall func() time.Time, steady func() time.Duration, bound time.Duration
 	return &Clock{wall: wall, steady: steady, bound: bound, jumped: jumped, began: wall().Round(0).Add(-steady())}
 }
 
-// Millis is the time in milliseconds since 1970.
+// Agreed is the time in milliseconds since 1970 as the fleet has it: that of the system's
+// clock, unless most nodes say another one. Requests may ask for it.
+func (c *Clock) Agreed() int64 {
+	wall := c.wall().UnixNano()
+	return (wall + int64(c.correction(wall-int64(c.steady())))) / int64(time.Millisecond)
+}
+
+// Millis is the time in milliseconds since 1970, as Agreed, but jumps ahead are not
+// believed at once where no other nodes say what is right.
 func (c *Clock) Millis() int64 {
 	wall := c.wall().Round(0)
-	if c.bound == 0 {
-		return wall.UnixMilli()
+	steady := c.steady()
+	correct := c.correction(wall.UnixNano() - int64(steady))
+	if c.bound == 0 || correct != 0 {
+		return wall.Add(correct).UnixMilli()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	steady := c.steady()
+	if j := c.judged.Load(); j != nil && j.agreed {
+		c.ahead, c.began = false, wall.Add(-steady)
+		return wall.UnixMilli()
+	}
 	ahead := wall.Sub(c.began.Add(steady))
 	switch {
 	case ahead <= c.bound:

@@ -16,6 +16,7 @@ type Env struct {
 	System *actor.ActorSystem
 	Now    func() time.Time
 	Wall   func() int64                       // for the age of groups, milliseconds since 1970
+	Agreed func() int64                       // for what is in queues' records and outlives the coordinator, likewise
 	Steady func() int64                       // what leases stand on, milliseconds since 1970
 	Ticks  func(time.Duration) int            // as ticks of partitions, at least 1
 	Seal   func(clusterID string) *group.Seal // of a cluster's cursors, nil if it has none

@@ -132,10 +132,10 @@ func (g *groupActor) Receive(ctx actor.Context) {
 func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
 // now is what leases stand on. The times of a queue are those of its records, which
-// clients may give.
+// clients may give, and which the next coordinator goes by.
 func (g *groupActor) now() int64 {
 	if g.queue != nil {
-		return g.env.Now().UnixMilli()
+		return g.env.Agreed()
 	}
 	return g.env.Steady()
 }
@@ -204,7 +204,7 @@ func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 
 func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 	lines := &protocol.Lines{}
-	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.Now().UnixMilli(), recs)
+	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.Agreed(), recs)
 	g.proposed++
 	g.inFlight++
 	seq, self, system := g.proposed, ctx.Self(), g.env.System

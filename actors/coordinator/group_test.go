@@ -39,7 +39,7 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 	p.wall.Store(time.Now().UnixMilli())
 	p.steady.Store(time.Now().UnixMilli())
 	env := &Env{
-		System: p.system, Now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, Steady: p.steady.Load,
+		System: p.system, Now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, Agreed: p.wall.Load, Steady: p.steady.Load,
 		Seal: func(string) *group.Seal { return nil },
 	}
 	started := make(chan *actor.PID, 1)

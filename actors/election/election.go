@@ -45,6 +45,7 @@ type Group struct {
 	Want             []protocol.PlacedReplica // what placement prefers, the first first
 	Last             replica.Position         // of Self's log
 	Reaches          func(uint64) bool        // whether a replica runs
+	Fit              func(uint64) bool        // whether its node should have leaders; nil: all should
 }
 
 // standTicks is how long a replica gives each one that should lead rather than
@@ -92,16 +93,23 @@ func (s *State) Tick(voting bool, group func() Group) bool {
 
 // rank is how many running voters should rather campaign than this one: those
 // with a longer log, those as good that placement prefers, and those that have
-// not said where they stand, who may have a leader. Negative when this one
-// cannot win: it has no vote, or too few voters run.
+// not said where they stand, who may have a leader. Where this one's node should not have
+// leaders, all those whose nodes may; where it may, none of those whose nodes should not.
+// Negative when this one cannot win: it has no vote, or too few voters run.
 func (s *State) rank(g Group) int {
 	if !slices.Contains(g.Voters, g.Self) && !slices.Contains(g.Outgoing, g.Self) ||
 		!g.majorityRuns(g.Voters) || !g.majorityRuns(g.Outgoing) {
 		return -1
 	}
-	better := 0
+	better, fit := 0, g.fit(g.Self)
 	count := func(id uint64) {
 		if id == g.Self || !g.Reaches(id) {
+			return
+		}
+		if theirs := g.fit(id); theirs != fit {
+			if theirs {
+				better++
+			}
 			return
 		}
 		theirs, known := s.known[id]
@@ -119,6 +127,8 @@ func (s *State) rank(g Group) int {
 	}
 	return better
 }
+
+func (g *Group) fit(replica uint64) bool { return g.Fit == nil || g.Fit(replica) }
 
 // preference is a replica's place in what placement prefers, the first one 0.
 func (g *Group) preference(replica uint64) int {

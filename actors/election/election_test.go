@@ -1,6 +1,7 @@
 package election
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +29,12 @@ func three(self uint64, last replica.Position, runs ...uint64) Group {
 	}
 }
 
+// unfit says that the nodes of some replicas should not have leaders.
+func unfit(g Group, replicas ...uint64) Group {
+	g.Fit = func(id uint64) bool { return !slices.Contains(replicas, id) }
+	return g
+}
+
 func TestWhoCampaigns(t *testing.T) {
 	short, long := replica.Position{Term: 2, Index: 7}, replica.Position{Term: 2, Index: 9}
 	for name, c := range map[string]struct {
@@ -42,6 +49,9 @@ func TestWhoCampaigns(t *testing.T) {
 		"the longer log beats preference":      {three(3, long, 1), []Leaderless{{1, short}}, true},
 		"the shorter log never":                {three(1, short, 3), []Leaderless{{3, long}}, false},
 		"one that does not run does not count": {three(2, short, 3), []Leaderless{{1, long}, {3, short}}, true},
+		"its node is not fit, another's is":    {unfit(three(1, long, 2), 1), []Leaderless{{2, short}}, false},
+		"its node is fit, the other's is not":  {unfit(three(2, short, 1), 1), []Leaderless{{1, long}}, true},
+		"no node is fit":                       {unfit(three(1, long, 2), 1, 2), []Leaderless{{2, long}}, true},
 		"no vote":                              {three(4, long, 1, 2, 3), []Leaderless{{1, short}, {2, short}, {3, short}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,6 +25,7 @@ type View struct {
 	Replica Replica
 	Want    []protocol.PlacedReplica // what placement prefers, the first first
 	Reaches func(uint64) bool        // whether another replica runs: an opinion, which may be wrong
+	Fit     func(uint64) bool        // whether the node of one that runs should have leaders, likewise; nil: all should
 }
 
 // HasLeader reports whether a running replica is known to lead.
@@ -164,7 +165,7 @@ func (m *Member) campaignIfBest(v View) {
 }
 
 func (m *Member) group(v View) Group {
-	g := Group{Self: m.ID, Want: v.Want, Last: v.Replica.LastPosition(), Reaches: v.Reaches}
+	g := Group{Self: m.ID, Want: v.Want, Last: v.Replica.LastPosition(), Reaches: v.Reaches, Fit: v.Fit}
 	g.Voters, g.Outgoing = v.Replica.Voters()
 	return g
 }

@@ -46,7 +46,7 @@ func (rv *resolver) deadline(ctx context.Context) time.Time {
 func (rv *resolver) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
 	limits := rv.limitsFor(c)
 	err = c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), rv.opt.Now().UnixMilli(), limits)
+		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), rv.opt.Millis(), limits)
 		created = err == nil && len(recs) > 0
 		return recs, err
 	})

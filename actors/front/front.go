@@ -10,7 +10,7 @@ import (
 	"ottla/protocol"
 )
 
-// Options configure a Front; none has a default.
+// Options configure a Front; none has a default but Millis.
 type Options struct {
 	RequestTimeout   time.Duration // of whatever has no time-out of its own
 	SessionTimeout   time.Duration // of consumers that name none
@@ -23,6 +23,7 @@ type Options struct {
 	AutoCreatesPerMinute int
 	OffsetsPartitions    int // of __consumer_offsets of a new cluster
 	Now                  func() time.Time
+	Millis               func() int64 // for what other nodes go by as well, milliseconds since 1970; nil: as Now
 	Logger               *slog.Logger
 }
 
@@ -135,6 +136,9 @@ type shared struct {
 
 // New makes the Front of a host whose clusters are in directory.
 func New(o Options, directory *routing.Directory, host Host) *Front {
+	if o.Millis == nil {
+		o.Millis = func() int64 { return o.Now().UnixMilli() }
+	}
 	sh := &shared{opt: o, host: host}
 	lc := &locator{opt: &sh.opt, directory: directory, stopped: host.Stopped()}
 	sh.ids = consumerIDs{locator: lc, host: host}

@@ -15,7 +15,7 @@ import (
 // can say that the request is new.
 func (rs *recordService) Placed(t *protocol.Topic, q *protocol.PlaceQuestion, deadline time.Time) (by protocol.Placement, again bool, err *protocol.Error) {
 	now := t.Placement()
-	if !t.MayBeRetry(rs.opt.Now().UnixMilli()) {
+	if !t.MayBeRetry(rs.opt.Millis()) {
 		return now, false, nil
 	}
 	other := now

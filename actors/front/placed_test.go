@@ -16,7 +16,7 @@ import (
 func TestPlacedAsBefore(t *testing.T) {
 	w := newWorld(t)
 	q, leaders := w.withTopic("q", 5)
-	now := w.opt.Now().UnixMilli()
+	now := w.opt.Millis()
 	first := protocol.Placement{Partitions: 1, Until: now - 10, First: true}
 	second := protocol.Placement{Partitions: 2, Until: now - 5}
 	q.Earlier = []protocol.Placement{first, second}

@@ -113,7 +113,7 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	}
 	partition := d.ID.Partition % by.Partitions
 	headers := deadHeaders(rec.Headers, f.feed.Group, d)
-	if f.queues.opt.Now().UnixMilli()-d.Since > deadDoubt.Milliseconds() {
+	if f.queues.opt.Millis()-d.Since > deadDoubt.Milliseconds() {
 		for _, was := range append([]protocol.Placement{to.Placement()}, to.Earlier...) {
 			if found, err := f.isBuried(to, d.ID.Partition%was.Partitions, headers, d); found || err != nil {
 				return found, err
@@ -127,7 +127,7 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	if string(rec.Value) == protocol.NullToken {
 		action = protocol.ActionTombstone
 	}
-	req.Lines.Add(f.queues.opt.Now().UnixMilli(), to.Name, partition, rec.Key, rec.Value, action, headers)
+	req.Lines.Add(f.queues.opt.Millis(), to.Name, partition, rec.Key, rec.Value, action, headers)
 	f.queues.records.Produce([]*protocol.ProduceRequest{req}, deadline)
 	if err := req.Result.Err; err != nil && err.Code != protocol.CodeStaleSequence { // a later one was written, so this one was
 		return false, err

@@ -97,7 +97,7 @@ func (r *reading) start(at *readPosition) *protocol.Error {
 	case !r.req.From.Latest:
 		return nil
 	}
-	at.since = max(1, r.records.opt.Now().UnixMilli())
+	at.since = max(1, r.records.opt.Millis())
 	if v, _, err := r.records.view(r.topic, at.partition, 0); err == nil {
 		at.offset, at.known = protocol.Offset(v.HighWatermark()), true
 	}

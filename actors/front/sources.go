@@ -71,7 +71,7 @@ func (rg *registryService) PutSource(ctx context.Context, spec *protocol.SourceS
 		if err := rg.mayChangeSource(state, s.Name); err != nil {
 			return nil, err
 		}
-		src, created, recs, err = state.DecidePutSource(&s, rg.opt.Now().UnixMilli(), rg.opt.MaxSources)
+		src, created, recs, err = state.DecidePutSource(&s, rg.opt.Millis(), rg.opt.MaxSources)
 		return recs, err
 	})
 	return src, created, err

@@ -86,7 +86,7 @@ func (rg *registryService) PutSubscription(ctx context.Context, spec *protocol.S
 		if err := rg.mayChangeSubscription(state, s.Name); err != nil {
 			return nil, err
 		}
-		sub, created, recs, err = state.DecidePutSubscription(&s, fresh, rg.opt.Now().UnixMilli(), rg.opt.MaxSubscriptions)
+		sub, created, recs, err = state.DecidePutSubscription(&s, fresh, rg.opt.Millis(), rg.opt.MaxSubscriptions)
 		return recs, err
 	})
 	return sub, created, err

@@ -55,7 +55,7 @@ func (rg *registryService) OnTokens(f func()) { rg.directory.OnTokens(f) }
 // cluster_not_found.
 func (rg *registryService) CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (info *protocol.TokenInfo, err *protocol.Error) {
 	err = rg.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		info, recs, err = s.DecideCreateToken(spec, hash, rg.opt.Now().UnixMilli(), rg.opt.MaxTokens)
+		info, recs, err = s.DecideCreateToken(spec, hash, rg.opt.Millis(), rg.opt.MaxTokens)
 		return recs, err
 	})
 	return info, err
@@ -78,7 +78,7 @@ func (rg *registryService) RotateToken(ctx context.Context, name string, hash pr
 		return nil, err
 	}
 	err = rg.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		info, recs, err = s.DecideRotateToken(name, hash, rg.opt.Now().UnixMilli(), overlapMs)
+		info, recs, err = s.DecideRotateToken(name, hash, rg.opt.Millis(), overlapMs)
 		return recs, err
 	})
 	return info, err

@@ -47,7 +47,7 @@ func (ts *topicService) AlterTopic(ctx context.Context, spec *protocol.TopicSpec
 	}
 	deadline, limits := ts.deadline(ctx), ts.limitsFor(c)
 	if err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideAlterTopic(spec, ts.opt.Now().UnixMilli(), limits)
+		_, recs, err := s.DecideAlterTopic(spec, ts.opt.Millis(), limits)
 		return recs, err
 	}); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (ts *topicService) DeleteTopic(ctx context.Context, cluster, name string) *
 		return err
 	}
 	return c.Control.Change(ts.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		_, recs, err := s.DecideDeleteTopic(name, ts.opt.Now().UnixMilli())
+		_, recs, err := s.DecideDeleteTopic(name, ts.opt.Millis())
 		return recs, err
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/clock"
 	"ottla/actors/remote"
 	"ottla/actors/routing"
 	"ottla/actors/wire"
@@ -23,9 +24,13 @@ type Peers struct {
 	root     *actor.RootContext
 	log      *slog.Logger
 	draining func() bool // whether leadership is to leave this node
-	unfit    func() bool // whether that is because of its disk
-	link     *link.Links
-	leaders  *remote.Leaders // what is asked of leaders, there and here
+	unfit    func() bool // whether that is because of its disk or its clock
+	clock    *clock.Clock
+	cameUp   chan struct{} // tells that a node's clock is to be asked
+
+	wrongClock atomic.Pointer[string] // why this node's clock is not to be trusted
+	link       *link.Links
+	leaders    *remote.Leaders // what is asked of leaders, there and here
 
 	mu       sync.Mutex
 	self     link.NodeID             // 0 until it is known
@@ -53,10 +58,10 @@ type peerNode struct {
 }
 
 // New makes the peers of a node. Draining reports whether leadership is to leave this
-// node, unfit whether it is to do so because the node's disk hangs or is full. Open is to be
-// called before anything is sent.
-func New(system *actor.ActorSystem, log *slog.Logger, draining, unfit func() bool) *Peers {
-	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
+// node, unfit whether it is to do so because the node's disk hangs or is full, or its clock is
+// wrong. Open is to be called before anything is sent.
+func New(system *actor.ActorSystem, log *slog.Logger, c *clock.Clock, draining, unfit func() bool) *Peers {
+	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, clock: c, cameUp: make(chan struct{}, 1), clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
 }
@@ -110,6 +115,11 @@ func (p *Peers) SetMembers(members []link.Peer, retired []string, drained map[li
 	p.mu.Lock()
 	p.members = ids
 	p.mu.Unlock()
+	all := make([]uint64, len(ids))
+	for i, id := range ids {
+		all[i] = uint64(id)
+	}
+	p.clock.Keep(all)
 	p.link.SetPeers(members, retired)
 }
 
@@ -199,6 +209,12 @@ func (p *Peers) node(id link.NodeID) *peerNode {
 // Up implements link.Handler.
 func (p *Peers) Up(peer link.Identity) {
 	p.log.Info("node is up", "node", uint64(peer.Node), "name", peer.Name)
+	defer func() {
+		select {
+		case p.cameUp <- struct{}{}:
+		default:
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(peer.Node)
@@ -295,6 +311,8 @@ func (p *Peers) call(from link.NodeID, kind uint16, body []byte, left time.Durat
 		return p.leaders.Call(from, kind, body, left, reply)
 	case wire.ChangeBroker, wire.NoteCounts:
 		return p.toCluster(kind, body, reply)
+	case wire.Clock:
+		reply(clockSays(p.clock), nil)
 	default:
 		if p.asked == nil {
 			return fmt.Errorf("call of kind %d is not known to this version", kind)
@@ -324,8 +342,13 @@ func (p *Peers) leader(at wire.Partition) (routing.Leader, bool) {
 // Metrics counts what this node and the others say to each other.
 func (p *Peers) Metrics() []protocol.NodeMetrics {
 	var all []protocol.NodeMetrics
+	offsets := p.clock.Offsets()
 	for _, s := range p.link.Stats() {
 		n := protocol.NodeMetrics{Node: uint64(s.Peer.ID), Name: s.Peer.Name, Up: s.Up, RoundTrip: s.RoundTrip.Seconds()}
+		if ahead, known := offsets[n.Node]; known {
+			seconds := ahead.Seconds()
+			n.ClockAhead = &seconds
+		}
 		for lane, x := range s.Lanes {
 			n.Lanes = append(n.Lanes, protocol.LaneMetrics{
 				Lane: link.Lane(lane).String(), SentBytes: x.SentBytes, ReceivedBytes: x.RecvBytes, Dropped: x.Dropped,

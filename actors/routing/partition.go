@@ -16,6 +16,13 @@ const electionGrace = time.Second
 // before it answers that there is none.
 const FailoverPatience = 5 * time.Second
 
+// epoch is long before anything that is compared with it. Whoever sets the system's clock
+// does not change what has passed since.
+var epoch = time.Now().Add(-time.Hour)
+
+// sinceEpoch is in milliseconds.
+func sinceEpoch(at time.Time) int64 { return at.Sub(epoch).Milliseconds() }
+
 // Replicas tells how many replicas of a partition run.
 type Replicas interface{ Running() int }
 
@@ -28,7 +35,7 @@ type Partition struct {
 
 	leader  atomic.Pointer[Leadership]
 	led     atomic.Bool  // has had a leader since this process began
-	lostAt  atomic.Int64 // when the last leader left, milliseconds since 1970; 0: there was none yet
+	lostAt  atomic.Int64 // when the last leader left, as by sinceEpoch; 0: there was none yet
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever leader changes
 }
@@ -62,7 +69,7 @@ func (p *Partition) Clear(l *Leadership) {
 	if p.leader.Load() != l {
 		return
 	}
-	p.lostAt.Store(time.Now().UnixMilli())
+	p.lostAt.Store(sinceEpoch(time.Now()))
 	p.leader.Store(nil)
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -71,7 +78,7 @@ func (p *Partition) Clear(l *Leadership) {
 // SetLost makes p a partition whose leader left at that time. It is for tests.
 func (p *Partition) SetLost(at time.Time) {
 	p.led.Store(true)
-	p.lostAt.Store(at.UnixMilli())
+	p.lostAt.Store(sinceEpoch(at))
 }
 
 // Current returns who leads and what is closed when that changes.
@@ -84,7 +91,7 @@ func (p *Partition) Current() (*Leadership, <-chan struct{}) {
 // Electing reports whether the last leader left just now, so that requests wait
 // rather than fail.
 func (p *Partition) Electing() bool {
-	return time.Now().UnixMilli()-p.lostAt.Load() < electionGrace.Milliseconds()
+	return sinceEpoch(time.Now())-p.lostAt.Load() < electionGrace.Milliseconds()
 }
 
 // Lost reports whether a partition has been without a leader for longer than
@@ -93,7 +100,7 @@ func (p *Partition) Lost() bool {
 	if p.leader.Load() != nil || !p.led.Load() || p.Electing() {
 		return false
 	}
-	return p.Hopeless() || time.Now().UnixMilli()-p.lostAt.Load() > FailoverPatience.Milliseconds()
+	return p.Hopeless() || sinceEpoch(time.Now())-p.lostAt.Load() > FailoverPatience.Milliseconds()
 }
 
 // Hopeless reports whether it is useless to wait for a leader: there was one, and

@@ -44,6 +44,7 @@ const (
 	Found        uint16 = 49
 	Hello        uint16 = 50
 	Members      uint16 = 51 // the nodes of the fleet
+	Clock        uint16 = 52 // what a node's clock says
 )
 
 // errShort says that a message ends too early, or goes on too long.

@@ -51,6 +51,7 @@ type Source interface {
 type Registry struct {
 	source Source
 	admin  *protocol.Principal
+	clock  func() time.Time
 
 	adminHash protocol.TokenHash
 
@@ -80,15 +81,20 @@ type Options struct {
 	AdminToken string       // may do everything; empty: there is none
 	JWT        *JWT         // nil: no JSON web token is valid
 	Logger     *slog.Logger // must be set with JWT
+
+	Now func() time.Time // by which tokens expire; nil: time.Now
 }
 
 // New returns a registry of the tokens of source. Error: the keys of JSON web tokens
 // cannot be read.
 func New(source Source, o Options) (*Registry, error) {
-	r := &Registry{source: source}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Registry{source: source, clock: o.Now}
 	if o.JWT != nil {
 		var err error
-		if r.jwts, err = newVerifier(*o.JWT, o.Logger); err != nil {
+		if r.jwts, err = newVerifier(*o.JWT, o.Logger, o.Now); err != nil {
 			return nil, err
 		}
 	}
@@ -119,7 +125,7 @@ func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 	if who == nil && r.jwts != nil && isJWT(string(token)) {
 		return r.jwts.verify(string(token), r.known.Load())
 	}
-	if who == nil || who.Over(time.Now()) {
+	if who == nil || who.Over(r.clock()) {
 		return nil, errUnknown
 	}
 	return who, nil
@@ -131,7 +137,7 @@ var errUnknown = protocol.Errorf(protocol.CodeUnauthorized, "the token is not va
 // Successor finds the principal that has taken the place of who; nil if there is
 // none.
 func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
-	now := time.Now()
+	now := r.clock()
 	m := r.known.Load().byName[who.Entry()]
 	if m == nil || m.who.Over(now) || who.Expired(now) {
 		return nil
@@ -162,7 +168,7 @@ func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *pr
 		}
 		m = r.known.Load().byName[cert.Subject.CommonName]
 	}
-	now := time.Now()
+	now := r.clock()
 	if m == nil || m.entry == nil || m.who.Over(now) || now.After(cert.NotAfter) {
 		return nil, protocol.Errorf(protocol.CodeUnauthorized, "the subject of the certificate, %.220q, is not the name of a token", cert.Subject.CommonName)
 	}
@@ -239,14 +245,14 @@ func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
 	}
 	m.who.WithUsage(usage)
 	if e.ExpiresAt != nil {
-		m.timers = append(m.timers, time.AfterFunc(time.Until(*e.ExpiresAt), func() {
+		m.timers = append(m.timers, time.AfterFunc(e.ExpiresAt.Sub(r.clock()), func() {
 			m.who.End()
 			r.source.Nudge()
 		}))
 	}
-	if e.PreviousUntil != nil && time.Now().Before(*e.PreviousUntil) {
+	if e.PreviousUntil != nil && r.clock().Before(*e.PreviousUntil) {
 		m.previous = m.who.As(e.Name, *e.PreviousUntil).By(e.Previous)
-		m.timers = append(m.timers, time.AfterFunc(time.Until(*e.PreviousUntil), r.source.Nudge))
+		m.timers = append(m.timers, time.AfterFunc(e.PreviousUntil.Sub(r.clock()), r.source.Nudge))
 	}
 	return m
 }

@@ -53,16 +53,17 @@ type verifier struct {
 	JWT
 	parser *jwt.Parser
 	log    *slog.Logger
+	now    func() time.Time
 
 	mu   sync.Mutex // held while keys are looked at
 	keys keyfunc.Keyfunc
 	read os.FileInfo // of the keys' file, as read last
 }
 
-func newVerifier(o JWT, log *slog.Logger) (*verifier, error) {
-	v := &verifier{JWT: o, log: log, parser: jwt.NewParser(
+func newVerifier(o JWT, log *slog.Logger, now func() time.Time) (*verifier, error) {
+	v := &verifier{JWT: o, log: log, now: now, parser: jwt.NewParser(
 		jwt.WithValidMethods(jwtAlgorithms), jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(clockSkew), jwt.WithJSONNumber(),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(clockSkew), jwt.WithJSONNumber(), jwt.WithTimeFunc(now),
 	)}
 	if o.KeysURL == "" {
 		_, err := v.current()
@@ -185,7 +186,7 @@ func (v *verifier) principal(name string, expires time.Time, claims jwt.MapClaim
 	var grants []protocol.Grant
 	for _, item := range list {
 		if entry, ok := item.(string); ok {
-			if m := entries.byName[entry]; m != nil && m.entry != nil && !m.who.Over(time.Now()) {
+			if m := entries.byName[entry]; m != nil && m.entry != nil && !m.who.Over(v.now()) {
 				return m.who.As(name, expires).By(protocol.TokenHash{}), nil
 			}
 			continue
