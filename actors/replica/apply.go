@@ -57,8 +57,10 @@ func (r *Replica) apply(e *raftpb.Entry) error {
 	if h.kind == logfile.KindControl {
 		return r.applyControl(e.Index, h.appendTime, body)
 	}
-	if err := r.producers.applyEntry(body, h.appendTime); err != nil {
-		return err
+	if e.Index > r.producers.asOf {
+		if err := r.producers.applyEntry(body, h.appendTime); err != nil {
+			return err
+		}
 	}
 	if next := h.baseOffset + int64(h.count); next > r.hw {
 		r.hw = next
@@ -87,7 +89,8 @@ func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) erro
 	if err := json.Unmarshal(data, &c); err != nil {
 		return fmt.Errorf("control entry: %w", err)
 	}
-	if c.Time {
+	fresh := index > r.producers.asOf
+	if c.Time && fresh {
 		r.producers.clockSays(appendTime)
 	}
 	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
@@ -96,7 +99,7 @@ func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) erro
 		r.enqueue(&Write{Batch: b})
 		r.fx.HighWatermarkMoved = true // the view's start moved
 	}
-	if c.Placed > 0 {
+	if c.Placed > 0 && fresh {
 		r.producers.putPlaced(c.Placed, appendTime)
 	}
 	if c.Compact != nil {
@@ -141,7 +144,7 @@ type snapshotData struct {
 	NextOffset int64  `json:"next_offset"` // of the first retained record
 	LogStart   int64  `json:"log_start"`
 	ConfIndex  uint64 `json:"conf_index"`
-	Producers  []byte `json:"producers,omitempty"` // the table as of now; replaying the retained entries ends with the same table
+	Producers  []byte `json:"producers,omitempty"` // the table as of now, which says so: retained entries that it has are not applied to it again
 
 	Compaction []byte                 `json:"compaction,omitempty"` // asked for last, as of now too
 	Compacted  *logfile.CompactedInfo `json:"compacted,omitempty"`  // parts that must be installed before the snapshot is
@@ -157,7 +160,7 @@ func (r *Replica) makeSnapshot() (raftpb.Snapshot, error) {
 	}
 	d := snapshotData{
 		NextOffset: r.log.BaseOffset(), LogStart: r.log.LogStart(), ConfIndex: r.confIndex,
-		Producers: r.encodeProducers(), Compaction: r.compaction.encode(),
+		Producers: r.encodeProducersAfter(index), Compaction: r.compaction.encode(),
 	}
 	if parts := r.log.Compacted(); parts.Generation > 0 {
 		d.Compacted = &parts

@@ -43,8 +43,9 @@ type producerTable struct {
 	count  *keyCount  // of keys
 	level  func() int // of the fleet; nil: level.Newest
 
-	placed int   // see placed.go; 0: it is not known
-	latest int64 // none was heard of later, see appendtime.go
+	asOf   uint64 // entries up to this index have been applied to it already, though the replica has not applied them all: it came with a snapshot
+	placed int    // see placed.go; 0: it is not known
+	latest int64  // none was heard of later, see appendtime.go
 }
 
 func newProducerTable() *producerTable {
@@ -184,12 +185,20 @@ func parseProducerLine(line []byte) (*producerState, error) {
 	return s, nil
 }
 
-// encodeProducers writes the table of producers for a checkpoint or a snapshot.
-func (r *Replica) encodeProducers() []byte {
+// encodeProducers writes the table of producers for a checkpoint, behind which entries up
+// to the one that is applied are not applied again.
+func (r *Replica) encodeProducers() []byte { return r.encodeProducersAfter(r.applied) }
+
+// encodeProducersAfter writes the table for whoever applies the entries after that one.
+func (r *Replica) encodeProducersAfter(index uint64) []byte {
+	at := level.Newest
 	if r.cfg.Level != nil {
-		return r.producers.encode(r.cfg.Level())
+		at = r.cfg.Level()
 	}
-	return r.producers.encode(level.Newest)
+	if asOf := max(r.applied, r.producers.asOf); asOf > index {
+		return r.producers.encodeAs(at, asOf)
+	}
+	return r.producers.encode(at)
 }
 
 // encode writes the table, oldest first of keys and of the others, for programs of a level; nil when it is empty.
@@ -200,6 +209,17 @@ func (t *producerTable) encode(at int) []byte {
 	if len(t.byID) == 0 && t.keys.len() == 0 {
 		return nil
 	}
+	return t.encodeAs(at, 0)
+}
+
+// asOfID is that of what says, in place of a producer, of which entry on the table lacks
+// something: no client can be it. It is older than any, so that programs that do not know it
+// forget it with the next request of a producer.
+const asOfID = "·as-of"
+
+// encodeAs is encode for a table that entries up to asOf have been applied to, which whoever
+// reads it may be about to apply again; 0: they are not.
+func (t *producerTable) encodeAs(at int, asOf uint64) []byte {
 	format := byte(producerTableFormat)
 	for s := t.others.front; s != nil && at >= level.KafkaRequests.Level; s = s.newer {
 		if len(s.earlier) > 0 {
@@ -215,6 +235,9 @@ func (t *producerTable) encode(at int) []byte {
 		b = t.keys.appendTo(b)
 	} else {
 		t.keys.each(func(k *knownKey, id string) { b = k.state(id).appendTo(b, format) })
+	}
+	if asOf > 0 {
+		b = (&producerState{id: asOfID, request: request{seq: int64(asOf)}}).appendTo(b, format)
 	}
 	for s := t.others.front; s != nil; s = s.newer {
 		b = s.appendTo(b, format)
@@ -275,6 +298,13 @@ func decodeProducerTable(b []byte) (*producerTable, error) {
 		}
 		if t.get(s.id) != nil {
 			return nil, fmt.Errorf("producer table has %q twice", s.id)
+		}
+		if s.id == asOfID {
+			if s.seq <= 0 {
+				return nil, fmt.Errorf("producer table is said to be as of entry %d", s.seq)
+			}
+			t.asOf = uint64(s.seq)
+			continue
 		}
 		if isKey(s.id) {
 			t.enterKey(s, true)

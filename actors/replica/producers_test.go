@@ -164,3 +164,33 @@ func TestKeysOfALostTable(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { runtime.GC(); return budget.Used() == 0 }, 10*time.Second, time.Millisecond)
 }
+
+// TestTableThatIsAheadOfItsLog: the table of a snapshot is that of the entries up to some
+// index, most of which its receiver applies later. A checkpoint in between says so too, and
+// once all are applied nothing of it is written any more.
+func TestTableThatIsAheadOfItsLog(t *testing.T) {
+	table := newProducerTable()
+	table.put(&producerState{id: "p", request: request{seq: 7, count: 1}, at: 5000})
+	table.put(&producerState{id: "key:k", request: request{count: 1}, at: 5000})
+	sender := &Replica{producers: table, applied: 30}
+	require.Equal(t, table.encode(level.Newest), sender.encodeProducers())
+	for _, at := range []int{level.Oldest, level.Newest} {
+		sender.cfg.Level = func() int { return at }
+		received, err := decodeProducerTable(sender.encodeProducersAfter(10))
+		require.NoError(t, err)
+		require.EqualValues(t, 30, received.asOf)
+		require.Equal(t, []string{"p"}, received.ids())
+
+		receiver := &Replica{producers: received, applied: 20}
+		again, err := decodeProducerTable(receiver.encodeProducers())
+		require.NoError(t, err)
+		require.EqualValues(t, 30, again.asOf)
+		receiver.applied = 30
+		require.Equal(t, table.encode(level.Newest), receiver.encodeProducers())
+	}
+	empty, err := decodeProducerTable((&Replica{producers: newProducerTable(), applied: 30}).encodeProducersAfter(10))
+	require.NoError(t, err)
+	require.EqualValues(t, 30, empty.asOf)
+	_, err = decodeProducerTable((&producerState{id: asOfID, request: request{seq: -1}}).appendTo([]byte{producerTableFormat}, producerTableFormat))
+	require.Error(t, err)
+}

@@ -139,7 +139,8 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 	r.confIndex = rec.Checkpoint.Applied // may be ahead of the log, after a snapshot
 	if cfg.Internal {
 		r.storage.hard.Commit = applied
-		applied = log.FirstIndex() - 1 // replay everything
+		r.producers.asOf = max(r.producers.asOf, applied) // the table has them
+		applied = log.FirstIndex() - 1                    // replay everything
 	}
 	if cfg.soleVoter {
 		if err := r.becomeSoleVoter(); err != nil {
