@@ -99,17 +99,17 @@ type (
 )
 
 // FleetNodes are the nodes of the fleet by id. The map may not be changed.
-func (s *State) FleetNodes() map[uint64]*FleetNode { return s.nodes }
+func (s *fleetState) FleetNodes() map[uint64]*FleetNode { return s.nodes }
 
 // Placed are the clusters of the fleet by id. The map may not be changed.
-func (s *State) Placed() map[string]*PlacedCluster { return s.placed }
+func (s *fleetState) Placed() map[string]*PlacedCluster { return s.placed }
 
 // HadClusters reports whether a cluster was ever placed: what is missing then was
 // deleted.
-func (s *State) HadClusters() bool { return s.hadPlaced }
+func (s *fleetState) HadClusters() bool { return s.hadPlaced }
 
 // PlacedByName finds a cluster that is not being deleted; nil if there is none.
-func (s *State) PlacedByName(name string) *PlacedCluster {
+func (s *fleetState) PlacedByName(name string) *PlacedCluster {
 	for _, p := range s.placed {
 		if p.Settings.Name == name && p.Phase != PlacedDeleting {
 			return p
@@ -118,23 +118,10 @@ func (s *State) PlacedByName(name string) *PlacedCluster {
 	return nil
 }
 
-// DecideFoundFleet returns the first records of a fleet: its settings as a cluster,
-// its own metadata, and its founders.
-func (s *State) DecideFoundFleet(c ClusterSettings, b Bootstrap) []metarecord.Record {
-	recs := s.DecideCreateCluster(c, b)
-	if recs == nil {
-		return nil
-	}
-	for _, n := range b.Fleet.Nodes {
-		recs = append(recs, nodeRecord(n))
-	}
-	return recs
-}
-
 // DecideRegisterNode enters a node, or what has changed of it. A node without an id
 // is new and gets one, unless its uuid is known. No records where nothing has
 // changed. Errors: another node has the name.
-func (s *State) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Record, err *protocol.Error) {
+func (s *fleetState) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Record, err *protocol.Error) {
 	next := uint64(1)
 	for _, other := range s.nodes {
 		next = max(next, other.ID+1)
@@ -166,7 +153,7 @@ func (s *State) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Re
 // with the fewest brokers. No records where it exists with the same settings, which
 // spec is held against. Errors: cluster_exists, directory_in_use,
 // not_enough_replicas where no node is usable.
-func (s *State) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec, usable func(uint64) bool) (*PlacedCluster, []metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec, usable func(uint64) bool) (*PlacedCluster, []metarecord.Record, *protocol.Error) {
 	if have := s.PlacedByName(c.Name); have != nil {
 		return have, nil, have.Settings.Conflict(spec)
 	}
@@ -185,7 +172,7 @@ func (s *State) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec
 }
 
 // noteClusters says for good that the fleet has had a cluster.
-func (s *State) noteClusters() []metarecord.Record {
+func (s *fleetState) noteClusters() []metarecord.Record {
 	if s.hadPlaced {
 		return nil
 	}
@@ -207,7 +194,7 @@ func overlaps(a, b string) bool {
 }
 
 // spread chooses a node for each of n brokers; nil if none is usable.
-func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
+func (s *fleetState) spread(n int, usable func(uint64) bool) []uint64 {
 	load, racks := map[uint64]int{}, map[string]int{}
 	var ids []uint64
 	for id := range s.nodes {
@@ -243,7 +230,7 @@ func (s *State) spread(n int, usable func(uint64) bool) []uint64 {
 }
 
 // DecideAdoptCluster enters a cluster that a node had before it belonged to a fleet.
-func (s *State) DecideAdoptCluster(c ClusterSettings, node uint64) []metarecord.Record {
+func (s *fleetState) DecideAdoptCluster(c ClusterSettings, node uint64) []metarecord.Record {
 	if s.placed[c.ID] != nil {
 		return nil
 	}
@@ -253,7 +240,7 @@ func (s *State) DecideAdoptCluster(c ClusterSettings, node uint64) []metarecord.
 // DecideClusterPhase moves a cluster on: to created, or to deleting with the reason
 // why it could not be created. No records where it is there, or past it. Errors:
 // cluster_not_found.
-func (s *State) DecideClusterPhase(id string, to PlacedPhase, reason string) ([]metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideClusterPhase(id string, to PlacedPhase, reason string) ([]metarecord.Record, *protocol.Error) {
 	p := s.placed[id]
 	switch {
 	case p == nil:
@@ -268,7 +255,7 @@ func (s *State) DecideClusterPhase(id string, to PlacedPhase, reason string) ([]
 
 // DecideClusterRemoved notes that a node has removed its part of a deleted cluster,
 // and forgets the cluster when all have.
-func (s *State) DecideClusterRemoved(id string, node uint64) []metarecord.Record {
+func (s *fleetState) DecideClusterRemoved(id string, node uint64) []metarecord.Record {
 	p := s.placed[id]
 	if p == nil || p.Phase != PlacedDeleting || slices.Contains(p.Removed, node) {
 		return nil
@@ -291,7 +278,7 @@ func placedRecord(p PlacedCluster) metarecord.Record {
 	return metarecord.Record{Action: actionPlaceCluster, Key: metarecord.Key(keyPlaced, p.Settings.ID), Value: metarecord.JSON(placedValue{metarecord.Format, p})}
 }
 
-func (s *State) applyNode(id string, value []byte) error {
+func (s *fleetState) applyNode(id string, value []byte) error {
 	n, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return fmt.Errorf("node %q is not a number", id)
@@ -307,7 +294,7 @@ func (s *State) applyNode(id string, value []byte) error {
 	return nil
 }
 
-func (s *State) applyPlaced(id string, value []byte) error {
+func (s *fleetState) applyPlaced(id string, value []byte) error {
 	if value == nil {
 		delete(s.placed, id)
 		return nil

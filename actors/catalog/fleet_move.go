@@ -46,14 +46,14 @@ type taskValue struct {
 }
 
 // Tasks are the tasks of a fleet by id. The map may not be changed.
-func (s *State) Tasks() map[string]*FleetTask { return s.tasks }
+func (s *fleetState) Tasks() map[string]*FleetTask { return s.tasks }
 
 // DecideReplaceNode gives the brokers of a node that is lost to another one, which
 // begins them anew from the other copies; the lost one may never come back. Own is
 // the fleet's metadata as a cluster, as far as nobody has moved its brokers. Alive
 // says which nodes are heard of. Errors: node_not_found; not_allowed while the node is
 // heard of, or where the other cannot take its place.
-func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive func(uint64) bool, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive func(uint64) bool, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
 	n, by := s.nodes[lost], s.nodes[with]
 	switch {
 	case n == nil || by == nil:
@@ -114,7 +114,7 @@ func (s *State) DecideReplaceNode(lost, with uint64, own *PlacedCluster, alive f
 // voterFor is the node that gets a part of the fleet's metadata in the place of a lost one:
 // with, or another one where that has a part already. Two parts at one node would take the
 // majority with them when it fails.
-func (s *State) voterFor(p *PlacedCluster, with uint64, alive func(uint64) bool) uint64 {
+func (s *fleetState) voterFor(p *PlacedCluster, with uint64, alive func(uint64) bool) uint64 {
 	others := slices.Clone(p.Nodes)
 	for i := range others {
 		others[i] = p.Aim(i + 1)
@@ -131,7 +131,7 @@ func (s *State) voterFor(p *PlacedCluster, with uint64, alive func(uint64) bool)
 	return with
 }
 
-func (s *State) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {
+func (s *fleetState) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {
 	if !slices.Contains(p.Nodes, node) {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (s *State) removedBy(p *PlacedCluster, node uint64) []metarecord.Record {
 }
 
 // taskRecords are those of a new task, and of one that is forgotten for it.
-func (s *State) taskRecords(t *FleetTask) []metarecord.Record {
+func (s *fleetState) taskRecords(t *FleetTask) []metarecord.Record {
 	recs := []metarecord.Record{taskRecord(t)}
 	if len(s.tasks) < maxTasks {
 		return recs
@@ -155,7 +155,7 @@ func (s *State) taskRecords(t *FleetTask) []metarecord.Record {
 
 // DecideDrainNode has leadership leave a node, or lets it come back. No records where
 // it is so already. Errors: node_not_found; not_allowed for one that is gone.
-func (s *State) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *protocol.Error) {
 	n := s.nodes[id]
 	switch {
 	case n == nil:
@@ -170,7 +170,7 @@ func (s *State) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *pr
 	return []metarecord.Record{nodeRecord(next)}, nil
 }
 
-func (s *State) applyTask(id string, value []byte) error {
+func (s *fleetState) applyTask(id string, value []byte) error {
 	if value == nil {
 		delete(s.tasks, id)
 		return nil

@@ -44,7 +44,7 @@ type Fleet struct {
 }
 
 // clusters are those that exist, the fleet's own included, by id.
-func (s *State) clusters(own *PlacedCluster) []*PlacedCluster {
+func (s *fleetState) clusters(own *PlacedCluster) []*PlacedCluster {
 	var all []*PlacedCluster
 	if s.placed[own.Settings.ID] == nil {
 		all = append(all, own.clone())
@@ -60,14 +60,14 @@ func (s *State) clusters(own *PlacedCluster) []*PlacedCluster {
 
 // plan is a placement in the making.
 type plan struct {
-	s     *State
+	s     *fleetState
 	all   []*PlacedCluster
 	nodes []uint64       // that may get brokers
 	load  map[uint64]int // brokers by node, those of the fleet's own metadata not counted
 	moved []TaskBroker
 }
 
-func (s *State) newPlan(f *Fleet, without uint64) *plan {
+func (s *fleetState) newPlan(f *Fleet, without uint64) *plan {
 	l := &plan{s: s, all: s.clusters(f.Own), load: map[uint64]int{}}
 	for id, n := range s.nodes {
 		if id != without && f.Alive(id) && !n.Gone && !n.Leaving && !n.Draining {
@@ -152,7 +152,7 @@ func (l *plan) records() (recs []metarecord.Record) {
 // node_not_found; not_allowed for a node that is gone or not heard of, where there is
 // nowhere to move to, where copies would be at fewer nodes, and while a cluster lacks too
 // many nodes to decide on anything.
-func (s *State) DecideDecommission(id uint64, f *Fleet, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideDecommission(id uint64, f *Fleet, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
 	n := s.nodes[id]
 	switch {
 	case n == nil:
@@ -228,7 +228,7 @@ func (p *PlacedCluster) keepsApart(before int, f *Fleet) *protocol.Error {
 	return nil
 }
 
-func (s *State) leavingTask(id uint64) *FleetTask {
+func (s *fleetState) leavingTask(id uint64) *FleetTask {
 	var newest *FleetTask
 	for _, t := range s.tasks {
 		if t.Kind == TaskDecommission && t.Node == id && !t.Cancelled && (newest == nil || t.StartedAt > newest.StartedAt) {
@@ -241,7 +241,7 @@ func (s *State) leavingTask(id uint64) *FleetTask {
 // DecideStay takes a decommission back: the brokers that are on their way return, those
 // that have arrived stay where they are. Errors: node_not_found; not_allowed where the
 // node is not leaving.
-func (s *State) DecideStay(id uint64) ([]metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideStay(id uint64) ([]metarecord.Record, *protocol.Error) {
 	n := s.nodes[id]
 	switch {
 	case n == nil:
@@ -274,7 +274,7 @@ func (s *State) DecideStay(id uint64) ([]metarecord.Record, *protocol.Error) {
 
 // DecideRebalance has brokers moved until each node has about as many, each cluster's and
 // all together, and racks are respected. Errors: not_allowed while brokers move.
-func (s *State) DecideRebalance(f *Fleet, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideRebalance(f *Fleet, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
 	for _, p := range s.placed {
 		if len(p.Moves) > 0 {
 			return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "brokers of cluster %q are on their way: wait for that to end, or call it off", p.Settings.Name)
@@ -334,7 +334,7 @@ func (l *plan) improve() bool {
 
 // DecideBrokerArrived notes that all replicas of a broker are where it was to move, or
 // back where it is. No records if it does not move.
-func (s *State) DecideBrokerArrived(cluster string, broker int, at uint64) []metarecord.Record {
+func (s *fleetState) DecideBrokerArrived(cluster string, broker int, at uint64) []metarecord.Record {
 	p := s.placed[cluster]
 	if p == nil {
 		return nil
@@ -352,7 +352,7 @@ func (s *State) DecideBrokerArrived(cluster string, broker int, at uint64) []met
 }
 
 // DecideNodesGone notes which of the nodes that leave have no broker any more.
-func (s *State) DecideNodesGone(own *PlacedCluster) (recs []metarecord.Record) {
+func (s *fleetState) DecideNodesGone(own *PlacedCluster) (recs []metarecord.Record) {
 	if s.placed[own.Settings.ID] != nil {
 		own = nil
 	}
@@ -375,7 +375,7 @@ func (s *State) DecideNodesGone(own *PlacedCluster) (recs []metarecord.Record) {
 // DecideGrowPlaced gives a cluster more brokers, at the nodes that suit them best. No
 // records where it has as many. Errors: cluster_not_found; not_allowed for more than 9,
 // and while brokers of it move; not_enough_replicas where no node can take one.
-func (s *State) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metarecord.Record, *protocol.Error) {
 	l := s.newPlan(f, 0)
 	at := slices.IndexFunc(l.all, func(p *PlacedCluster) bool { return p.Settings.ID == id })
 	if at < 0 {
@@ -405,7 +405,7 @@ func (s *State) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metarecord
 
 // DecideShrunkPlaced takes the brokers beyond so many from a cluster, which have nothing
 // any more.
-func (s *State) DecideShrunkPlaced(id string, brokers int) []metarecord.Record {
+func (s *fleetState) DecideShrunkPlaced(id string, brokers int) []metarecord.Record {
 	p := s.placed[id]
 	if p == nil || brokers >= len(p.Nodes) || brokers < 1 {
 		return nil
@@ -420,7 +420,7 @@ func (s *State) DecideShrunkPlaced(id string, brokers int) []metarecord.Record {
 
 // Voters is how many nodes are to hold the fleet's own metadata: an odd number of those
 // that are there and stay, five at most, and no fewer than do.
-func (s *State) Voters(own *PlacedCluster, alive func(uint64) bool) int {
+func (s *fleetState) Voters(own *PlacedCluster, alive func(uint64) bool) int {
 	if p := s.placed[own.Settings.ID]; p != nil {
 		own = p
 	}

@@ -17,7 +17,7 @@ type levelValue struct {
 }
 
 // Level is that of the fleet.
-func (s *State) Level() int { return max(level.Oldest, s.level) }
+func (s *fleetState) Level() int { return max(level.Oldest, s.level) }
 
 // Offer is up to which level a node's program can work, as it has said itself.
 type Offer struct {
@@ -48,7 +48,7 @@ func Offers(nodes map[uint64]*FleetNode, at int, of func(node uint64) Offer) (ne
 // DecideRaise raises the level to the greatest that all nodes offer. Where nobody has
 // asked for that, a node that holds the level keeps it. No records where it is there.
 // Errors: not_allowed where nodes do not offer more, with the reason.
-func (s *State) DecideRaise(of func(node uint64) Offer, asked bool) ([]metarecord.Record, *protocol.Error) {
+func (s *fleetState) DecideRaise(of func(node uint64) Offer, asked bool) ([]metarecord.Record, *protocol.Error) {
 	newest, waits := Offers(s.nodes, s.Level(), of)
 	for id, n := range s.nodes {
 		if !asked && !n.Gone && of(id).Holds {
@@ -66,7 +66,7 @@ func (s *State) DecideRaise(of func(node uint64) Offer, asked bool) ([]metarecor
 	return nil, nil
 }
 
-func (s *State) applyLevel(value []byte) error {
+func (s *fleetState) applyLevel(value []byte) error {
 	var v levelValue
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err

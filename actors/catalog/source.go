@@ -20,7 +20,7 @@ type sourceValue struct {
 
 // Sources are all sources of webhooks by name. As with Tokens, neither the list nor
 // its entries are ever changed.
-func (s *State) Sources() []*protocol.Source { return s.sources }
+func (s *registryState) Sources() []*protocol.Source { return s.sources }
 
 // FindSource finds a source in a list of them by name, and where it is, or would be.
 func FindSource(list []*protocol.Source, name string) (at int, found bool) {
@@ -30,7 +30,7 @@ func FindSource(list []*protocol.Source, name string) (at int, found bool) {
 // DecidePutSource creates a source, or gives it other settings. No records are
 // returned when nothing changes. Now is in milliseconds since 1970. Error:
 // too_many_sources (there are limit already).
-func (s *State) DecidePutSource(spec *protocol.SourceSpec, now int64, limit int) (src *protocol.Source, created bool, recs []metarecord.Record, err *protocol.Error) {
+func (s *registryState) DecidePutSource(spec *protocol.SourceSpec, now int64, limit int) (src *protocol.Source, created bool, recs []metarecord.Record, err *protocol.Error) {
 	src = &protocol.Source{SourceSpec: *spec, CreatedAt: time.UnixMilli(now).UTC()}
 	action := actionCreateSource
 	at, found := FindSource(s.sources, spec.Name)
@@ -49,7 +49,7 @@ func (s *State) DecidePutSource(spec *protocol.SourceSpec, now int64, limit int)
 }
 
 // DecideDeleteSource deletes a source. Error: source_not_found.
-func (s *State) DecideDeleteSource(name string) ([]metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideDeleteSource(name string) ([]metarecord.Record, *protocol.Error) {
 	if _, found := FindSource(s.sources, name); !found {
 		return nil, SourceNotFound(name)
 	}
@@ -67,7 +67,7 @@ func sourceRecord(action string, src *protocol.Source) metarecord.Record {
 	})}
 }
 
-func (s *State) applySource(name string, value []byte) error {
+func (s *registryState) applySource(name string, value []byte) error {
 	at, found := FindSource(s.sources, name)
 	if value == nil {
 		if found {

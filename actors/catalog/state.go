@@ -2,11 +2,15 @@ package catalog
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -152,14 +156,23 @@ type State struct {
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
 	sealKey    []byte                  // nil: there is none yet
-	tokens     []*protocol.TokenEntry  // by name; replaced, never changed
-	sources    []*protocol.Source      // likewise
+	resize     *Resize                 // nil: the number of brokers was never changed
 
+	registryState // of the default cluster
+	fleetState    // of a fleet's hidden cluster
+}
+
+// registryState is what the default cluster keeps for all: tokens, sources of webhooks and
+// subscriptions. It knows nothing of brokers and topics.
+type registryState struct {
+	tokens        []*protocol.TokenEntry   // by name; replaced, never changed
+	sources       []*protocol.Source       // likewise
 	subscriptions []*protocol.Subscription // likewise
+}
 
-	resize *Resize // nil: the number of brokers was never changed
-
-	// Of a fleet only.
+// fleetState is what a fleet keeps of itself: its nodes, which of them run the brokers of
+// which cluster, and what is moved. It knows nothing of topics.
+type fleetState struct {
 	nodes     map[uint64]*FleetNode
 	placed    map[string]*PlacedCluster // by id
 	hadPlaced bool
@@ -185,9 +198,7 @@ func New() *State {
 		partitions: map[protocol.PartitionID]*Partition{},
 		deleted:    map[string]DeletedTopic{},
 		consumerID: firstConsumerID,
-		nodes:      map[uint64]*FleetNode{},
-		placed:     map[string]*PlacedCluster{},
-		tasks:      map[string]*FleetTask{},
+		fleetState: fleetState{nodes: map[uint64]*FleetNode{}, placed: map[string]*PlacedCluster{}, tasks: map[string]*FleetTask{}},
 	}
 }
 
@@ -294,4 +305,68 @@ func (s *State) TopicInfo(t *Topic) protocol.TopicInfo {
 		}
 	}
 	return info
+}
+
+// Dump writes the whole state as text, one thing a line: two states have equal
+// dumps exactly if they are equal.
+func (s *State) Dump() string {
+	var b strings.Builder
+	if s.settings != nil {
+		fmt.Fprintf(&b, "cluster %s\n", metarecord.JSON(s.settings))
+	}
+	for _, id := range s.brokerIDs() {
+		fmt.Fprintf(&b, "broker %s\n", metarecord.JSON(s.brokers[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.topics)) {
+		fmt.Fprintf(&b, "topic %s %s\n", id, metarecord.JSON(s.topics[id]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.names)) {
+		fmt.Fprintf(&b, "name %s %s\n", name, s.names[name])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), protocol.ComparePartitionIDs) {
+		fmt.Fprintf(&b, "partition %s %d %s\n", key.TopicID, key.Partition, metarecord.JSON(s.partitions[key]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.deleted)) {
+		fmt.Fprintf(&b, "deleted %s %s\n", id, metarecord.JSON(s.deleted[id]))
+	}
+	s.registryState.dump(&b)
+	s.fleetState.dump(&b)
+	if s.resize != nil {
+		fmt.Fprintf(&b, "resize %s\n", metarecord.JSON(s.resize))
+	}
+	if s.sealKey != nil {
+		fmt.Fprintf(&b, "seal %x\n", s.sealKey)
+	}
+	fmt.Fprintf(&b, "next consumer id %d\n", s.consumerID)
+	return b.String()
+}
+
+func (s *registryState) dump(b *strings.Builder) {
+	for _, t := range s.tokens {
+		fmt.Fprintf(b, "token %s %s\n", t.Name, metarecord.JSON(tokenValueOf(t)))
+	}
+	for _, src := range s.sources {
+		fmt.Fprintf(b, "source %s\n", sourceRecord("", src).Value)
+	}
+	for _, sub := range s.subscriptions {
+		fmt.Fprintf(b, "subscription %s\n", subscriptionRecord("", sub).Value)
+	}
+}
+
+func (s *fleetState) dump(b *strings.Builder) {
+	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
+		fmt.Fprintf(b, "node %s\n", metarecord.JSON(s.nodes[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.placed)) {
+		fmt.Fprintf(b, "placed %s\n", metarecord.JSON(s.placed[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
+		fmt.Fprintf(b, "task %s\n", metarecord.JSON(s.tasks[id]))
+	}
+	if s.level > 0 {
+		fmt.Fprintf(b, "level %d\n", s.level)
+	}
+	if s.hadPlaced {
+		b.WriteString("had clusters\n")
+	}
 }

@@ -22,7 +22,7 @@ type subscriptionValue struct {
 
 // Subscriptions are all subscriptions by name. As with Tokens, neither the list nor
 // its entries are ever changed.
-func (s *State) Subscriptions() []*protocol.Subscription { return s.subscriptions }
+func (s *registryState) Subscriptions() []*protocol.Subscription { return s.subscriptions }
 
 // FindSubscription finds a subscription in a list of them by name, and where it is, or
 // would be.
@@ -33,7 +33,7 @@ func FindSubscription(list []*protocol.Subscription, name string) (at int, found
 // DecidePutSubscription creates a subscription, or gives it other settings; fresh is the
 // consumer id of a new one. No records are returned when nothing changes. Now is in
 // milliseconds since 1970. Error: too_many_subscriptions (there are limit already).
-func (s *State) DecidePutSubscription(spec *protocol.SubscriptionSpec, fresh protocol.ConsumerID, now int64, limit int) (sub *protocol.Subscription, created bool, recs []metarecord.Record, err *protocol.Error) {
+func (s *registryState) DecidePutSubscription(spec *protocol.SubscriptionSpec, fresh protocol.ConsumerID, now int64, limit int) (sub *protocol.Subscription, created bool, recs []metarecord.Record, err *protocol.Error) {
 	sub = &protocol.Subscription{SubscriptionSpec: *spec, ConsumerID: fresh, CreatedAt: time.UnixMilli(now).UTC()}
 	action := actionCreateSubscription
 	at, found := FindSubscription(s.subscriptions, spec.Name)
@@ -52,7 +52,7 @@ func (s *State) DecidePutSubscription(spec *protocol.SubscriptionSpec, fresh pro
 }
 
 // DecideDeleteSubscription deletes a subscription. Error: subscription_not_found.
-func (s *State) DecideDeleteSubscription(name string) ([]metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideDeleteSubscription(name string) ([]metarecord.Record, *protocol.Error) {
 	if _, found := FindSubscription(s.subscriptions, name); !found {
 		return nil, SubscriptionNotFound(name)
 	}
@@ -78,7 +78,7 @@ func subscriptionRecord(action string, sub *protocol.Subscription) metarecord.Re
 	return metarecord.Record{Action: action, Key: metarecord.Key(keySubscription, sub.Name), Value: metarecord.JSON(v)}
 }
 
-func (s *State) applySubscription(name string, value []byte) error {
+func (s *registryState) applySubscription(name string, value []byte) error {
 	at, found := FindSubscription(s.subscriptions, name)
 	if value == nil {
 		if found {

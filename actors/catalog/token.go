@@ -14,17 +14,17 @@ import (
 // Tokens are all tokens by name. Neither the list nor its entries are ever
 // changed: what is different after a record is another list, and a token that was
 // changed another entry.
-func (s *State) Tokens() []*protocol.TokenEntry { return s.tokens }
+func (s *registryState) Tokens() []*protocol.TokenEntry { return s.tokens }
 
 // findToken is where a token is, or would be, in the list.
-func (s *State) findToken(name string) (at int, found bool) {
+func (s *registryState) findToken(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(s.tokens, name, func(t *protocol.TokenEntry, name string) int { return cmp.Compare(t.Name, name) })
 }
 
 // DecideCreateToken creates a token, of which only the hash is kept. Now is in
 // milliseconds since 1970. Errors: token_exists, too_many_tokens (there are
 // limit already).
-func (s *State) DecideCreateToken(spec *protocol.TokenSpec, hash protocol.TokenHash, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, hash protocol.TokenHash, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	if _, found := s.findToken(spec.Name); found {
 		return nil, nil, protocol.Errorf(protocol.CodeTokenExists, "token %q already exists", spec.Name)
 	}
@@ -39,7 +39,7 @@ func (s *State) DecideCreateToken(spec *protocol.TokenSpec, hash protocol.TokenH
 
 // DecideAlterToken changes what spec sends. No records are returned when nothing
 // changes. Error: token_not_found.
-func (s *State) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	at, found := s.findToken(spec.Name)
 	if !found {
 		return nil, nil, tokenNotFound(spec.Name)
@@ -56,7 +56,7 @@ func (s *State) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.TokenInfo,
 // DecideRotateToken gives a token another secret, of which only the hash is kept. The one
 // that it has is valid for overlapMs longer, the one before that not any more. Now is in
 // milliseconds since 1970. Error: token_not_found.
-func (s *State) DecideRotateToken(name string, hash protocol.TokenHash, now, overlapMs int64) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideRotateToken(name string, hash protocol.TokenHash, now, overlapMs int64) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	at, found := s.findToken(name)
 	if !found {
 		return nil, nil, tokenNotFound(name)
@@ -72,7 +72,7 @@ func (s *State) DecideRotateToken(name string, hash protocol.TokenHash, now, ove
 }
 
 // DecideDeleteToken deletes a token. Error: token_not_found.
-func (s *State) DecideDeleteToken(name string) ([]metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideDeleteToken(name string) ([]metarecord.Record, *protocol.Error) {
 	if _, found := s.findToken(name); !found {
 		return nil, tokenNotFound(name)
 	}
@@ -126,7 +126,7 @@ func parseTokenHash(text string) (hash protocol.TokenHash, err error) {
 	return protocol.TokenHash(b), nil
 }
 
-func (s *State) applyToken(name string, value []byte) error {
+func (s *registryState) applyToken(name string, value []byte) error {
 	at, found := s.findToken(name)
 	if value == nil {
 		if found {

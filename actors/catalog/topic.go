@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -235,4 +236,30 @@ func InternalTopic(id, name string, partitions, rf int, now int64) Topic {
 		ReplicationFactor: rf, RetentionMs: -1, RetentionBytes: -1, SegmentBytes: 16 << 20,
 		CleanupPolicy: CleanupCompact, DeleteRetentionMs: defaultDeleteRetentionMs, MaxRecordBytes: 1 << 20,
 	}}
+}
+
+// placementStart says where in the list of brokers the rotation of a new
+// topic's preferred leaders begins: at the broker that leads the fewest
+// partitions, and among equals at one that the name picks, so that topics of
+// one partition do not all end up on the first broker.
+func (s *State) placementStart(topic string) int {
+	brokers := s.brokerIDs()
+	leads := make([]int, len(brokers))
+	for key, p := range s.partitions {
+		if t := s.topics[key.TopicID]; t == nil || t.Internal() || len(p.Replicas) == 0 {
+			continue
+		}
+		if i := indexOf(brokers, p.Replicas[0].Broker); i >= 0 {
+			leads[i]++
+		}
+	}
+	h := fnv.New32a()
+	h.Write([]byte(topic))
+	best := int(h.Sum32() % uint32(len(brokers)))
+	for i, first := 0, best; i < len(brokers); i++ {
+		if at := (first + i) % len(brokers); leads[at] < leads[best] {
+			best = at
+		}
+	}
+	return best
 }
