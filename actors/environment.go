@@ -10,6 +10,7 @@ import (
 
 	"ottla/actors/background"
 	"ottla/actors/clock"
+	"ottla/actors/compaction"
 	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
@@ -201,4 +202,12 @@ func wallClock(o *Options) *clock.Clock {
 func steadyClock(now func() time.Time) func() int64 {
 	began := now()
 	return func() int64 { return began.Add(now().Sub(began)).UnixMilli() }
+}
+
+// ticks converts a duration to ticks of raft's clock, at least one.
+func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
+
+// compactionPatience is how long compaction waits for what.
+func (e *environment) compactionPatience() compaction.Patience {
+	return compaction.Patience{Retry: e.ticks(30 * time.Second), Serve: e.ticks(5 * time.Second)}
 }

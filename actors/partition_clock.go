@@ -62,9 +62,6 @@ func (p *partitionActor) settleMembers(ctx actor.Context) {
 // isTime reports whether it is time for something that happens every so many ticks.
 func (p *partitionActor) isTime(every int) bool { return p.ticks/every > p.ticked/every }
 
-// ticks converts a duration to ticks of raft's clock, at least one.
-func (e *environment) ticks(d time.Duration) int { return max(1, int(d/e.opt.TickInterval)) }
-
 // quietRetention looks for old segments of a partition that is otherwise idle;
 // a proposal wakes it.
 func (p *partitionActor) quietRetention() {

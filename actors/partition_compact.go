@@ -2,7 +2,6 @@ package actors
 
 import (
 	"errors"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -10,11 +9,6 @@ import (
 	"ottla/actors/compaction"
 	"ottla/logfile"
 )
-
-// compactionPatience is how long compaction waits for what.
-func (e *environment) compactionPatience() compaction.Patience {
-	return compaction.Patience{Retry: e.ticks(30 * time.Second), Serve: e.ticks(5 * time.Second)}
-}
 
 // compactTick starts a compaction that is due. It runs on every replica, also on
 // quiet ones.

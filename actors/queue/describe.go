@@ -45,13 +45,13 @@ func (s *State) Describe(now int64) *protocol.QueueInfo {
 	}
 	for _, p := range s.list() {
 		if t := cfg.topic(p.id.TopicID); t != nil && p.began {
-			info.Partitions = append(info.Partitions, s.describe(now, t.Name, p))
+			info.Partitions = append(info.Partitions, p.describe(now, t.Name))
 		}
 	}
 	return info
 }
 
-func (s *State) describe(now int64, topic string, p *partition) protocol.QueuePartition {
+func (p *partition) describe(now int64, topic string) protocol.QueuePartition {
 	open, died := p.end-p.position, 0
 	for id, n := range p.nodes {
 		for child := range int64(chunkSize) {

@@ -15,8 +15,8 @@
 //	state.go             partitions and their records: given, waiting, dying
 //	feed.go              what is to be read of the logs, and what was read
 //	give.go, timers.go   giving records to workers, deadlines and delays
-//	end.go               ack, nack, extend, and records that could not be delivered
-//	dead.go              dead letters, records that retention has removed
+//	end.go               ack, nack, extend, and records that could not be delivered; dead
+//	                     letters, records that retention has removed
 //	receipt.go           receipts, sealed with the queue's secret
 //	describe.go          numbers for people
 //

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ottla/actors/metarecord"
+	"ottla/protocol"
 )
 
 // A record that is ended was given once and acknowledged, unless an ending says
@@ -61,26 +62,25 @@ func kindOf(dead bool) int {
 // sorted are the numbers of pages, ascending.
 func sorted[V any](pages map[pageID]V) []pageID { return slices.Sorted(maps.Keys(pages)) }
 
-// remember notes how a record has ended. What has been known longest is forgotten when
-// there is no room.
-func (s *State) remember(p *partition, offset int64, count int, dead bool) {
-	n := &p.endings
+// remember notes how a record has ended. It reports whether that has begun a page: there
+// may be too many then, see forgetEndings.
+func (n *endings) remember(offset int64, count int, dead bool) (begun bool) {
 	how := ending{count: int32(min(count, math.MaxInt32)), dead: dead} //nolint:gosec // bounded
 	if known, found := n.of[offset]; found {                           // by a flush that was cut off
 		how.page = known.page
 		n.of[offset] = how
 		n.dirty[pageID(known.page)] = struct{}{}
-		return
+		return false
 	}
 	id := n.newest[kindOf(dead)]
-	if id < 0 || len(n.pages[id].offsets) >= pageEndings {
+	if begun = id < 0 || len(n.pages[id].offsets) >= pageEndings; begun {
 		id = n.begin(dead)
-		s.forgetEndings(dead)
 	}
 	how.page = int32(id)
 	n.pages[id].offsets = append(n.pages[id].offsets, offset)
 	n.of[offset] = how
 	n.dirty[id] = struct{}{}
+	return begun
 }
 
 func (n *endings) begin(dead bool) pageID {
@@ -93,10 +93,10 @@ func (n *endings) begin(dead bool) pageID {
 
 // forgetEndings drops the oldest pages of a kind beyond what a queue may have, of the
 // partitions that have most. Each keeps its newest.
-func (s *State) forgetEndings(dead bool) {
+func forgetEndings(all []*partition, dead bool) {
 	for {
 		total, most, victim := 0, 1, (*partition)(nil)
-		for _, p := range s.list() {
+		for _, p := range all {
 			count := 0
 			for _, pg := range p.endings.pages {
 				if pg.dead == dead {
@@ -140,17 +140,16 @@ func (n *endings) clear(id pageID) {
 	delete(n.pages, id)
 }
 
-// flushEndings returns the records of the pages that have changed.
-func (s *State) flushEndings(p *partition) (recs []metarecord.Record) {
-	n := &p.endings
+// flush returns the records of the pages that have changed.
+func (n *endings) flush(group string, of protocol.PartitionID) (recs []metarecord.Record) {
 	for _, id := range sorted(n.dirty) {
 		_, stored := n.stored[id]
 		switch {
 		case n.pages[id] != nil:
-			recs = append(recs, metarecord.Record{Action: actionEnds, Key: s.endsKey(p, id), Value: n.encode(id)})
+			recs = append(recs, metarecord.Record{Action: actionEnds, Key: endsKey(group, of, id), Value: n.encode(id)})
 			n.stored[id] = struct{}{}
 		case stored:
-			recs = append(recs, metarecord.Record{Action: actionDrop, Key: s.endsKey(p, id)})
+			recs = append(recs, metarecord.Record{Action: actionDrop, Key: endsKey(group, of, id)})
 			delete(n.stored, id)
 		}
 	}
@@ -159,11 +158,11 @@ func (s *State) flushEndings(p *partition) (recs []metarecord.Record) {
 }
 
 // endsKey is the key of a page. That of page 0 has no number.
-func (s *State) endsKey(p *partition, id pageID) []byte {
+func endsKey(group string, of protocol.PartitionID, id pageID) []byte {
 	if id == 0 {
-		return metarecord.Key(keyEnds, s.group, p.id.TopicID, p.id.Partition)
+		return metarecord.Key(keyEnds, group, of.TopicID, of.Partition)
 	}
-	return metarecord.Key(keyEnds, s.group, p.id.TopicID, p.id.Partition, int(id))
+	return metarecord.Key(keyEnds, group, of.TopicID, of.Partition, int(id))
 }
 
 func (n *endings) encode(id pageID) []byte {

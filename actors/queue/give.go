@@ -122,7 +122,7 @@ func (s *State) give(now int64, clusterID string, p *partition, it item) Given {
 	s.await(p, e)
 	return Given{
 		Topic: s.cfg.topic(p.id.TopicID).Name, ID: p.id, Offset: it.offset, Size: it.size,
-		Count: e.count, Deadline: deadline, Receipt: s.receipt(clusterID, p, it.offset, e.count),
+		Count: e.count, Deadline: deadline, Receipt: s.seal.receipt(clusterID, s.group, s.cfg.CreatedAt, p.id, it.offset, e.count),
 	}
 }
 

@@ -55,16 +55,16 @@ func (s *sealer) of(body []byte) []byte {
 //	version (1 byte), then as uvarints, strings after their length:
 //	cluster id, group, created, topic id, partition, offset, count
 //	the first 16 bytes of HMAC-SHA256 of all that
-func (s *State) receipt(clusterID string, p *partition, offset int64, count int) string {
+func (s *sealer) receipt(clusterID, group string, created int64, id protocol.PartitionID, offset int64, count int) string {
 	b := append(make([]byte, 0, 160), receiptVersion)
 	b = appendString(b, clusterID)
-	b = appendString(b, s.group)
-	b = binary.AppendUvarint(b, uint64(s.cfg.CreatedAt))
-	b = appendString(b, p.id.TopicID)
-	b = binary.AppendUvarint(b, uint64(p.id.Partition))
+	b = appendString(b, group)
+	b = binary.AppendUvarint(b, uint64(created))
+	b = appendString(b, id.TopicID)
+	b = binary.AppendUvarint(b, uint64(id.Partition))
 	b = binary.AppendUvarint(b, uint64(offset))
 	b = binary.AppendUvarint(b, uint64(count))
-	return receiptText.EncodeToString(append(b, s.seal.of(b)...))
+	return receiptText.EncodeToString(append(b, s.of(b)...))
 }
 
 func appendString(b []byte, s string) []byte {
@@ -100,9 +100,9 @@ func DecodeReceipt(token string) (*Receipt, *protocol.Error) {
 	return out, nil
 }
 
-// sealed reports whether the queue has made a receipt.
-func (s *State) sealed(r *Receipt) bool {
-	return hmac.Equal(s.seal.of(r.body), r.seal)
+// sealed reports whether a receipt has this seal.
+func (s *sealer) sealed(r *Receipt) bool {
+	return hmac.Equal(s.of(r.body), r.seal)
 }
 
 // receiptReader takes fields off a receipt. After the first that does not fit, bad is

@@ -103,7 +103,7 @@ func (s *State) flush(now int64) []metarecord.Record {
 	}
 	slices.SortFunc(changed, func(a, b *partition) int { return protocol.ComparePartitionIDs(a.id, b.id) })
 	for _, p := range changed {
-		recs = append(recs, s.flushEndings(p)...)
+		recs = append(recs, p.endings.flush(s.group, p.id)...)
 		if p.baseDirty {
 			recs = append(recs, s.positionRecord(now, p))
 			p.baseDirty = false
@@ -358,7 +358,7 @@ func (s *State) drop(p *partition) []metarecord.Record {
 	delete(s.parts, p.id)
 	s.sorted = nil
 	for _, id := range sorted(p.endings.stored) {
-		recs = append(recs, metarecord.Record{Action: actionDrop, Key: s.endsKey(p, id)})
+		recs = append(recs, metarecord.Record{Action: actionDrop, Key: endsKey(s.group, p.id, id)})
 	}
 	return append(recs, metarecord.Record{Action: actionDrop, Key: metarecord.Key(keyPosition, s.group, p.id.TopicID, p.id.Partition)})
 }

@@ -236,6 +236,14 @@ func (s *State) uncount(p *partition, e *entry) {
 	}
 }
 
+// remember notes how a record has ended. What has been known longest is forgotten when
+// there is no room.
+func (s *State) remember(p *partition, offset int64, count int, dead bool) {
+	if p.endings.remember(offset, count, dead) {
+		forgetEndings(s.list(), dead)
+	}
+}
+
 // finish ends a record, which may have an entry.
 func (s *State) finish(now int64, p *partition, offset int64, dead bool) {
 	key := uint64(0)

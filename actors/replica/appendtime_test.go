@@ -180,7 +180,7 @@ func TestAppendTimes(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	log, err := logfile.Create(faultfs.New(), "/log", logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", ReplicaID: 1, Broker: 1}, logfile.Checkpoint{}, logfile.Options{BootID: "b"})
 	require.NoError(t, err)
-	r := &Replica{log: log, cfg: Config{Millis: func() int64 { return now.UnixMilli() }, ClockJump: time.Minute}}
+	clock := appendClock{func() int64 { return now.UnixMilli() }, time.Minute.Milliseconds()}
 	index := uint64(0)
 	for _, row := range []struct{ last, want time.Duration }{
 		{-time.Hour, 0},
@@ -195,6 +195,6 @@ func TestAppendTimes(t *testing.T) {
 		require.NoError(t, log.Append(&b, []logfile.Frame{{
 			Index: index, Term: 1, Kind: logfile.KindEmpty, AppendTime: now.Add(row.last).UnixMilli(), BodySum: logfile.Checksum(nil),
 		}}))
-		assert.Equal(t, now.Add(row.want).UnixMilli(), r.appendTime(), "the last entry is %v ahead", row.last)
+		assert.Equal(t, now.Add(row.want).UnixMilli(), clock.after(log.LastAppendTime()), "the last entry is %v ahead", row.last)
 	}
 }

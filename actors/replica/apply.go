@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"ottla/actors/level"
 	"ottla/logfile"
 	"ottla/protocol"
 )
@@ -259,4 +260,20 @@ func (r *Replica) entryCommitted(index, term uint64) {
 	if len(l.pending) > 0 {
 		r.fx.Committed = l.committed(r.fx.Committed, index, term, r.cfg.Now())
 	}
+}
+
+// encodeProducers writes the table of producers for a checkpoint, behind which entries up
+// to the one that is applied are not applied again.
+func (r *Replica) encodeProducers() []byte { return r.encodeProducersAfter(r.applied) }
+
+// encodeProducersAfter writes the table for whoever applies the entries after that one.
+func (r *Replica) encodeProducersAfter(index uint64) []byte {
+	at := level.Newest
+	if r.cfg.Level != nil {
+		at = r.cfg.Level()
+	}
+	if asOf := max(r.applied, r.producers.asOf); asOf > index {
+		return r.producers.encodeAs(at, asOf)
+	}
+	return r.producers.encode(at)
 }

@@ -73,7 +73,7 @@ func (r *Replica) PlanCompaction(now, deleteRetentionMs int64) (plan Compaction,
 	if tombstonesDue {
 		c.DropBelow = c.Mark
 	}
-	if c.Mark <= c.DropBelow || c.MarkedAt > now+r.cfg.ClockJump.Milliseconds() {
+	if c.Mark <= c.DropBelow || c.MarkedAt > now+r.appends.jump {
 		c.Mark, c.MarkedAt = next, now
 	}
 	due = dirty > 0 && dirty >= clean || tombstonesDue && done.Tombstones > 0

@@ -41,7 +41,7 @@
 //     raft needs of it for memberships follows from the log: an entry that changes
 //     the membership was written by a leader that had applied the change before
 //     it (committedByChanges). Without that a replica could come back two
-//     memberships behind. When a replacement is over: membership_proof.go.
+//     memberships behind. When a replacement is over: membership.go, ProveMembers.
 //   - Raft answers a read of a sole replica at once, also before it knows what is
 //     committed. So raft is asked only after the first entry of the leader's term
 //     is applied (found by the simulation).

@@ -50,36 +50,6 @@ func (l *leading) isPlacedEarlier(table *producerTable, req *protocol.ProduceReq
 	return by > 0 && !req.Again && !protocol.IsKafkaProducer(req.ProducerID) && protocol.PlacedBy(req.ProducerID) < by
 }
 
-// Placed calls done with what is known of a request, also of one that is in flight. From
-// then on requests that are placed by fewer than that many partitions are refused where
-// they are not known. Done is called on the owner's goroutine, from within a call of the
-// Replica.
-func (r *Replica) Placed(req *protocol.ProduceRequest, partitions int, done func(protocol.Knowledge, *protocol.Error)) {
-	l := r.leading
-	if r.failed != nil || l == nil || !l.serving {
-		done(protocol.KnownNot, protocol.ErrNotLeader)
-		return
-	}
-	if r.producers.placed >= partitions {
-		done(l.knows(r.producers, req), nil)
-		return
-	}
-	l.placing.waiting = append(l.placing.waiting, placedQuestion{partitions, func(err *protocol.Error) {
-		if err != nil {
-			done(protocol.KnownNot, err)
-			return
-		}
-		done(l.knows(r.producers, req), nil)
-	}})
-	if l.placing.underWay >= partitions {
-		return
-	}
-	l.placing.by, l.placing.underWay = max(l.placing.by, partitions), partitions
-	r.Propose(Proposal{control: encodeControl(control{Placed: partitions}), Done: func(res protocol.ProduceResult) {
-		l.placing.said(partitions, res.Err)
-	}})
-}
-
 // said answers those who waited for an entry, now that it is applied or has failed.
 func (p *placing) said(partitions int, err *protocol.Error) {
 	if p.underWay == partitions {

@@ -185,22 +185,6 @@ func parseProducerLine(line []byte) (*producerState, error) {
 	return s, nil
 }
 
-// encodeProducers writes the table of producers for a checkpoint, behind which entries up
-// to the one that is applied are not applied again.
-func (r *Replica) encodeProducers() []byte { return r.encodeProducersAfter(r.applied) }
-
-// encodeProducersAfter writes the table for whoever applies the entries after that one.
-func (r *Replica) encodeProducersAfter(index uint64) []byte {
-	at := level.Newest
-	if r.cfg.Level != nil {
-		at = r.cfg.Level()
-	}
-	if asOf := max(r.applied, r.producers.asOf); asOf > index {
-		return r.producers.encodeAs(at, asOf)
-	}
-	return r.producers.encode(at)
-}
-
 // encode writes the table, oldest first of keys and of the others, for programs of a level; nil when it is empty.
 // A format is used only where there is what the ones before it have not, so that a program
 // that does not know it can read all other tables. Keys whose ids are not known any more are

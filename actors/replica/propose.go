@@ -49,7 +49,7 @@ func (r *Replica) proposeGathered() {
 	l := r.leading
 	for r.leading == l && l.mayPropose() { // a drain may end the leadership
 		now := r.cfg.Now()
-		e, data := l.nextEntry(now, r.appendTime(), r.log.NextOffset(), r.producers)
+		e, data := l.nextEntry(now, r.appends.after(r.log.LastAppendTime()), r.log.NextOffset(), r.producers)
 		if data == nil {
 			return
 		}
@@ -183,4 +183,63 @@ func encodeControl(c control) []byte {
 		panic(fmt.Sprintf("BUG: control entry does not encode: %v", err))
 	}
 	return data
+}
+
+// CorrectTime has an entry written that says what time it is, where nobody may write
+// another one for long, in two cases. The last entry of the log, or the last one that
+// producers were heard of by, has been far ahead for as long as clocks differ at most: a
+// clock that was behind is most likely right by then. Or Idempotency-Keys are remembered
+// that are old enough to go, and count among those of the process. It does nothing on a
+// follower. It is called again and again.
+func (r *Replica) CorrectTime() {
+	if r.leading == nil || !r.leading.serving {
+		r.aheadSince = 0
+		return
+	}
+	now, latest := r.appends.now(), max(r.log.LastAppendTime(), r.producers.latest)
+	due := false
+	switch {
+	case !r.appends.isAhead(latest, now):
+		r.aheadSince = 0
+		oldest := r.producers.keys.oldest()
+		due = oldest != nil && oldest.at < r.appends.after(r.log.LastAppendTime())-r.producers.keys.retention
+	case r.aheadSince == 0 || now < r.aheadSince:
+		r.aheadSince = now
+	default:
+		due = now-r.aheadSince >= r.appends.jump
+	}
+	if due && !r.Gathered() {
+		r.aheadSince = 0
+		r.proposeControl(control{Time: true})
+	}
+}
+
+// Placed calls done with what is known of a request, also of one that is in flight. From
+// then on requests that are placed by fewer than that many partitions are refused where
+// they are not known. Done is called on the owner's goroutine, from within a call of the
+// Replica.
+func (r *Replica) Placed(req *protocol.ProduceRequest, partitions int, done func(protocol.Knowledge, *protocol.Error)) {
+	l := r.leading
+	if r.failed != nil || l == nil || !l.serving {
+		done(protocol.KnownNot, protocol.ErrNotLeader)
+		return
+	}
+	if r.producers.placed >= partitions {
+		done(l.knows(r.producers, req), nil)
+		return
+	}
+	l.placing.waiting = append(l.placing.waiting, placedQuestion{partitions, func(err *protocol.Error) {
+		if err != nil {
+			done(protocol.KnownNot, err)
+			return
+		}
+		done(l.knows(r.producers, req), nil)
+	}})
+	if l.placing.underWay >= partitions {
+		return
+	}
+	l.placing.by, l.placing.underWay = max(l.placing.by, partitions), partitions
+	r.Propose(Proposal{control: encodeControl(control{Placed: partitions}), Done: func(res protocol.ProduceResult) {
+		l.placing.said(partitions, res.Err)
+	}})
 }

@@ -82,7 +82,8 @@ type Replica struct {
 	confBytes []byte // storage.conf, marshalled, for checkpoints
 
 	producers  *producerTable // a function of the entries up to applied
-	aheadSince int64          // when CorrectTime found a time that is far ahead, 0: it has not
+	appends    appendClock
+	aheadSince int64 // when CorrectTime found a time that is far ahead, 0: it has not
 
 	compaction Compaction        // asked for last, as of applied
 	installing uint64            // generation of compacted parts on their way through the disk, 0: none
@@ -113,7 +114,7 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 	if cfg.ClockJump == 0 {
 		cfg.ClockJump = defaultClockJump
 	}
-	r := &Replica{cfg: cfg, id: log.Identity(), log: log}
+	r := &Replica{cfg: cfg, id: log.Identity(), log: log, appends: appendClock{cfg.Millis, cfg.ClockJump.Milliseconds()}}
 	r.storage = &storage{log: log, snapshot: r.makeSnapshot, keep: cmp.Or(cfg.cachedBytes, maxCachedBytes)}
 	if err := r.storage.conf.Unmarshal(rec.Checkpoint.ConfState); err != nil {
 		return nil, fmt.Errorf("membership in checkpoint: %w", err)

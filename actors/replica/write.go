@@ -42,7 +42,7 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 
 func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 	frames := make([]logfile.Frame, len(ents))
-	now := r.appendTime()
+	now := r.appends.after(r.log.LastAppendTime())
 	next, err := r.log.OffsetOf(ents[0].Index) // for entries that carry no offset of their own
 	if err != nil {
 		return err
