@@ -26,11 +26,11 @@ func runFair(ctx context.Context, s *session) ([]Measurement, error) {
 	defer remove()
 	modest := make([]string, modestClients)
 	for i := range modest {
-		if modest[i], err = s.createToken(ctx, i); err != nil {
+		if modest[i], err = createToken(ctx, s, i); err != nil {
 			return nil, err
 		}
 	}
-	greedy, err := s.createToken(ctx, modestClients)
+	greedy, err := createToken(ctx, s, modestClients)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func runFair(ctx context.Context, s *session) ([]Measurement, error) {
 }
 
 // createToken makes a token that may read and write.
-func (s *session) createToken(ctx context.Context, number int) (string, error) {
+func createToken(ctx context.Context, s *session, number int) (string, error) {
 	body := fmt.Sprintf(`{"name":"bench-%d-%d-%d","allow":[{"do":["read","write"]}]}`, os.Getpid(), time.Now().UnixNano(), number)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.targets[0]+"/tokens", strings.NewReader(body))
 	if err != nil {

@@ -33,18 +33,18 @@ type fanout struct {
 
 // runFanout measures streams without a group.
 func runFanout(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.fanOut(ctx, fanoutRate, func(topic string, _ int) string { return "/topic/" + topic + "/stream?from=latest" })
+	return fanOut(ctx, s, fanoutRate, func(topic string, _ int) string { return "/topic/" + topic + "/stream?from=latest" })
 }
 
 // runFanoutGroups measures streams of which each has a group, which commits
 // automatically.
 func runFanoutGroups(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.fanOut(ctx, fanoutGroupsRate, func(topic string, connection int) string {
+	return fanOut(ctx, s, fanoutGroupsRate, func(topic string, connection int) string {
 		return fmt.Sprintf("/events?topic=%s&from=latest&group=%s-%d", topic, topic, connection)
 	})
 }
 
-func (s *session) fanOut(ctx context.Context, rate float64, path func(topic string, connection int) string) ([]Measurement, error) {
+func fanOut(ctx context.Context, s *session, rate float64, path func(topic string, connection int) string) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err

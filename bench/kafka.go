@@ -54,8 +54,11 @@ func portsInARow(n int) (string, error) {
 	return "", fmt.Errorf("no %d free ports in a row", n)
 }
 
+// kafkaSession is a session of such a workload.
+type kafkaSession struct{ *session }
+
 // kafkaBatch is a record batch of BatchSize records as produce-batch sends them.
-func (s *session) kafkaBatch(from int) []byte {
+func (s kafkaSession) kafkaBatch(from int) []byte {
 	b := kmsg.NewRecordBatch()
 	b.Magic, b.ProducerID, b.ProducerEpoch, b.FirstSequence = 2, -1, -1, -1
 	b.FirstTimestamp = time.Now().UnixMilli()
@@ -105,7 +108,7 @@ const (
 
 // runKafkaCalls sends calls on all connections, each one after the other, and has
 // judge look at the answers: it says how many records were written or read.
-func (s *session) runKafkaCalls(ctx context.Context, calls []kafkaCall, judge func(*kafkaCall, []byte) (int, error)) ([]Measurement, error) {
+func (s kafkaSession) runKafkaCalls(ctx context.Context, calls []kafkaCall, judge func(*kafkaCall, []byte) (int, error)) ([]Measurement, error) {
 	rec := newRecorder(s.workload.name)
 	js := make(jobs, s.connections)
 	for i := range js {
@@ -114,7 +117,7 @@ func (s *session) runKafkaCalls(ctx context.Context, calls []kafkaCall, judge fu
 	return s.measure(ctx, []*recorder{rec}, js)
 }
 
-func (s *session) kafkaLoop(ctx context.Context, connection int, calls []kafkaCall, rec *recorder, judge func(*kafkaCall, []byte) (int, error)) error {
+func (s kafkaSession) kafkaLoop(ctx context.Context, connection int, calls []kafkaCall, rec *recorder, judge func(*kafkaCall, []byte) (int, error)) error {
 	nc, err := net.Dial("tcp", s.kafka)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -159,7 +162,8 @@ func readKafka(in *bufio.Reader, buf []byte) ([]byte, error) {
 	return buf[:n], err
 }
 
-func runKafkaProduce(ctx context.Context, s *session) ([]Measurement, error) {
+func runKafkaProduce(ctx context.Context, of *session) ([]Measurement, error) {
+	s := kafkaSession{of}
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err
@@ -187,7 +191,8 @@ func runKafkaProduce(ctx context.Context, s *session) ([]Measurement, error) {
 	})
 }
 
-func runKafkaFetch(ctx context.Context, s *session) ([]Measurement, error) {
+func runKafkaFetch(ctx context.Context, of *session) ([]Measurement, error) {
+	s := kafkaSession{of}
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err
@@ -208,7 +213,7 @@ func runKafkaFetch(ctx context.Context, s *session) ([]Measurement, error) {
 }
 
 // preloadKafka fills the partitions of a topic in turn with so many records together.
-func (s *session) preloadKafka(ctx context.Context, topic string, records int) error {
+func (s kafkaSession) preloadKafka(ctx context.Context, topic string, records int) error {
 	cl, err := s.kafkaClient(kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return err
@@ -239,7 +244,7 @@ func (s *session) preloadKafka(ctx context.Context, topic string, records int) e
 
 // kafkaReads are requests that each read up to a MiB of a topic that preloadKafka has
 // filled, as clients do.
-func (s *session) kafkaReads(topic string, records int) []kafkaCall {
+func (s kafkaSession) kafkaReads(topic string, records int) []kafkaCall {
 	const bytes = 1 << 20
 	step := bytes / (s.RecordBytes + 100)
 	var calls []kafkaCall
@@ -258,7 +263,7 @@ func (s *session) kafkaReads(topic string, records int) []kafkaCall {
 
 // createKafkaTopic creates a topic at a server of somebody else, each record of which is
 // on the disk before it is acknowledged, and goes on with the node that leads it.
-func (s *session) createKafkaTopic(ctx context.Context, topic string) (remove func(), err error) {
+func (s kafkaSession) createKafkaTopic(ctx context.Context, topic string) (remove func(), err error) {
 	cl, err := s.kafkaClient()
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 )
 
 // kafkaClient is a client of franz-go.
-func (s *session) kafkaClient(opts ...kgo.Opt) (*kgo.Client, error) {
+func (s kafkaSession) kafkaClient(opts ...kgo.Opt) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(s.kafka), kgo.ProducerBatchCompression(kafkaCompression[s.Compression])}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
@@ -23,7 +23,8 @@ var kafkaCompression = map[string]kgo.CompressionCodec{
 }
 
 // runKafkaClientProduce is produce-async with franz-go.
-func runKafkaClientProduce(ctx context.Context, s *session) ([]Measurement, error) {
+func runKafkaClientProduce(ctx context.Context, of *session) ([]Measurement, error) {
+	s := kafkaSession{of}
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func runKafkaClientProduce(ctx context.Context, s *session) ([]Measurement, erro
 	return s.measure(ctx, []*recorder{rec}, js)
 }
 
-func (s *session) produceKafka(ctx context.Context, cl *kgo.Client, rec *recorder) error {
+func (s kafkaSession) produceKafka(ctx context.Context, cl *kgo.Client, rec *recorder) error {
 	values, keys := make([][]byte, variants), make([][]byte, variants)
 	for i := range values {
 		if values[i] = s.value(i); s.Keyed {
@@ -77,7 +78,8 @@ func (s *session) produceKafka(ctx context.Context, cl *kgo.Client, rec *recorde
 }
 
 // runKafkaClientFetch reads a topic from its beginning with franz-go, again and again.
-func runKafkaClientFetch(ctx context.Context, s *session) ([]Measurement, error) {
+func runKafkaClientFetch(ctx context.Context, of *session) ([]Measurement, error) {
+	s := kafkaSession{of}
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err
@@ -104,7 +106,7 @@ func runKafkaClientFetch(ctx context.Context, s *session) ([]Measurement, error)
 }
 
 // consumeKafka reads a topic of so many records once.
-func (s *session) consumeKafka(ctx context.Context, topic string, records int, rec *recorder) error {
+func (s kafkaSession) consumeKafka(ctx context.Context, topic string, records int, rec *recorder) error {
 	cl, err := s.kafkaClient(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return err

@@ -49,16 +49,16 @@ func (l *longPoll) note(n int, change func(*moments)) {
 // runLongPoll sends single events one after the other at a rate while one group
 // member waits for them.
 func runLongPoll(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.longPoll(ctx, false)
+	return runLongPolls(ctx, s, false)
 }
 
 // runLongPollCommit is the same with automatic commits, which come before the
 // deliveries.
 func runLongPollCommit(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.longPoll(ctx, true)
+	return runLongPolls(ctx, s, true)
 }
 
-func (s *session) longPoll(ctx context.Context, autoCommit bool) ([]Measurement, error) {
+func runLongPolls(ctx context.Context, s *session, autoCommit bool) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err

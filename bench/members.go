@@ -19,19 +19,19 @@ func (m *members) poll(connection int, autoCommit bool) []byte {
 
 // runPoll polls for one record that is there already, and comes again with each poll.
 func runPoll(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.runMembers(ctx, func(m *members, connection int, _ int64) []byte { return m.poll(connection, false) }, `"timed_out":false`)
+	return runMembers(ctx, s, func(m *members, connection int, _ int64) []byte { return m.poll(connection, false) }, `"timed_out":false`)
 }
 
 // runPollCommit polls for one record after the other, of which each is committed
 // before it is returned.
 func runPollCommit(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.runMembers(ctx, func(m *members, connection int, _ int64) []byte { return m.poll(connection, true) }, `"timed_out":false`)
+	return runMembers(ctx, s, func(m *members, connection int, _ int64) []byte { return m.poll(connection, true) }, `"timed_out":false`)
 }
 
 // runCommit joins a group with the first request, and commits a higher offset with
 // each further one.
 func runCommit(ctx context.Context, s *session) ([]Measurement, error) {
-	return s.runMembers(ctx, func(m *members, connection int, n int64) []byte {
+	return runMembers(ctx, s, func(m *members, connection int, n int64) []byte {
 		if n == 0 {
 			return m.poll(connection, false)
 		}
@@ -40,7 +40,7 @@ func runCommit(ctx context.Context, s *session) ([]Measurement, error) {
 	}, `]`)
 }
 
-func (s *session) runMembers(ctx context.Context, wire func(m *members, connection int, n int64) []byte, want string) ([]Measurement, error) {
+func runMembers(ctx context.Context, s *session, wire func(m *members, connection int, n int64) []byte, want string) ([]Measurement, error) {
 	topic, remove, err := s.createTopic(ctx)
 	if err != nil {
 		return nil, err

@@ -40,13 +40,13 @@ func runMixed(ctx context.Context, s *session) ([]Measurement, error) {
 	fetches.connections = 1
 	js := jobs{s.loadOf(produced, s.singles(topic, `"committed":true`)).run, fetches.run}
 	for range mixedMembers {
-		js = append(js, func(ctx context.Context) error { return s.consume(ctx, topic, consumed) })
+		js = append(js, func(ctx context.Context) error { return consume(ctx, s, topic, consumed) })
 	}
 	return s.measure(ctx, []*recorder{produced, consumed, fetched}, js)
 }
 
 // consume is one member of a group.
-func (s *session) consume(ctx context.Context, topic string, rec *recorder) error {
+func consume(ctx context.Context, s *session, topic string, rec *recorder) error {
 	c, err := s.client.NewConsumer(client.ConsumerConfig{
 		Cluster: s.cluster, Group: topic, Topics: []string{topic}, MaxRecords: 10_000, Wait: time.Second,
 	})

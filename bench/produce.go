@@ -23,32 +23,32 @@ const (
 func variantsOf(size int) int { return min(variants, max(fewVariants, variantBytes/size)) }
 
 // keysOf are keys that spread over partitions.
-func (s *session) keyOf(i int) string { return "user-" + strconv.Itoa(100000+i) }
+func (o *Options) keyOf(i int) string { return "user-" + strconv.Itoa(100000+i) }
 
 // event is the body of a single produce, of Payload bytes if that is enough.
-func (s *session) event(topic string, i int) []byte {
+func (o *Options) event(topic string, i int) []byte {
 	b := []byte(`{"topic":"` + topic + `",`)
-	if s.Keyed {
-		b = append(b, `"key":"`+s.keyOf(i)+`",`...)
+	if o.Keyed {
+		b = append(b, `"key":"`+o.keyOf(i)+`",`...)
 	}
 	b = append(b, `"value":{"post":`+strconv.Itoa(1000+i)+`,"text":"`...)
 	const end = `"}}`
-	return append(append(b, filler(s.Payload-len(b)-len(end))...), end...)
+	return append(append(b, filler(o.Payload-len(b)-len(end))...), end...)
 }
 
 // line is a record of a batch, with a value of RecordBytes.
-func (s *session) line(i int) []byte {
+func (o *Options) line(i int) []byte {
 	b := []byte(`{`)
-	if s.Keyed {
-		b = append(b, `"key":"`+s.keyOf(i)+`",`...)
+	if o.Keyed {
+		b = append(b, `"key":"`+o.keyOf(i)+`",`...)
 	}
-	return append(append(append(b, `"value":`...), s.value(i)...), '}', '\n')
+	return append(append(append(b, `"value":`...), o.value(i)...), '}', '\n')
 }
 
-func (s *session) value(i int) []byte {
+func (o *Options) value(i int) []byte {
 	b := []byte(`{"post":` + strconv.Itoa(1000+i) + `,"text":"`)
 	const end = `"}`
-	return append(append(b, filler(s.RecordBytes-len(b)-len(end))...), end...)
+	return append(append(b, filler(o.RecordBytes-len(b)-len(end))...), end...)
 }
 
 // filler is text of n bytes, none if n is negative.

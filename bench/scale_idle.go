@@ -40,15 +40,6 @@ func (s *scaleRun) idle(ctx context.Context) error {
 	return nil
 }
 
-// topicOf is createTopic with another number of partitions.
-func (s *session) topicOf(ctx context.Context, partitions int) (topic string, remove func(), err error) {
-	o := *s.Options
-	o.Partitions = partitions
-	with := *s
-	with.Options = &o
-	return with.createTopic(ctx)
-}
-
 // touch writes one record to each partition.
 func touch(ctx context.Context, s *session, topic string, partitions int) error {
 	p, err := s.client.NewProducer(topic, client.ProducerConfig{Cluster: s.cluster})

@@ -29,8 +29,8 @@ const (
 // 1,000 of them are answered.
 func (s *scaleRun) polls(ctx context.Context) error {
 	for _, kind := range []*parkedKind{
-		{name: "reads", want: `"records":[{`, wire: (*session).parkedRead},
-		{name: "groups of one", want: `"records":[{`, wire: (*session).parkedPoll},
+		{name: "reads", want: `"records":[{`, wire: parkedRead},
+		{name: "groups of one", want: `"records":[{`, wire: parkedPoll},
 	} {
 		if err := s.pollsOf(ctx, kind); err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
@@ -49,13 +49,13 @@ type parkedKind struct {
 }
 
 // parkedRead waits without a group.
-func (s *session) parkedRead(topic string, _, offset int) []byte {
+func parkedRead(s *session, topic string, _, offset int) []byte {
 	return s.get(fmt.Sprintf("/topic/%s/partitions/0/records?timeout_ms=%d&offset=%d", topic, pollTimeout.Milliseconds(), offset))
 }
 
 // parkedPoll waits as the only member of its own group, with automatic commits,
 // which is the default.
-func (s *session) parkedPoll(topic string, connection, _ int) []byte {
+func parkedPoll(s *session, topic string, connection, _ int) []byte {
 	return s.get(fmt.Sprintf("/events?topic=%s&group=g%d&consumer_id=%d&from=latest&timeout_ms=%d", topic, connection,
 		firstConsumer+connection, pollTimeout.Milliseconds()))
 }

@@ -33,7 +33,7 @@ type session struct {
 func (s *session) createTopic(ctx context.Context) (topic string, remove func(), err error) {
 	topic = fmt.Sprintf("bench-%s-%d-%d", s.workload.name, os.Getpid(), topics.Add(1))
 	if s.client == nil {
-		remove, err = s.createKafkaTopic(ctx, topic)
+		remove, err = kafkaSession{s}.createKafkaTopic(ctx, topic)
 		return topic, remove, err
 	}
 	_, err = s.client.CreateTopic(ctx, client.TopicSpec{
@@ -159,4 +159,13 @@ func (s *session) authorization() string {
 		return ""
 	}
 	return "\r\nAuthorization: Bearer " + s.Token
+}
+
+// topicOf is createTopic with another number of partitions.
+func (s *session) topicOf(ctx context.Context, partitions int) (topic string, remove func(), err error) {
+	o := *s.Options
+	o.Partitions = partitions
+	with := *s
+	with.Options = &o
+	return with.createTopic(ctx)
 }
