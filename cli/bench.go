@@ -206,7 +206,7 @@ func (f *benchFlags) check() error {
 		return nil // the broker that is started asks for none
 	}
 	var err error
-	f.o.Token, err = (&remote{p: f.p, tokenFile: f.tokenFile}).shownToken()
+	f.o.Token, err = (&serverFlags{tokenFile: f.tokenFile}).shownToken(f.p)
 	return err
 }
 

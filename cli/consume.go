@@ -80,7 +80,7 @@ func newConsume(p *process) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.p.passes()
 			o.topics = args
-			return r.consume(cmd, o)
+			return o.run(cmd, r)
 		},
 	}
 	r.addFlags(cmd)
@@ -102,7 +102,7 @@ func newConsume(p *process) *cobra.Command {
 	return cmd
 }
 
-func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
+func (o *consumeOptions) run(cmd *cobra.Command, r *remote) error {
 	if o.maxRecords < 0 {
 		return usageError{fmt.Errorf("--max-records %d must not be negative", o.maxRecords)}
 	}
@@ -128,10 +128,10 @@ func (r *remote) consume(cmd *cobra.Command, o *consumeOptions) error {
 	ctx, stop := r.context(cmd)
 	defer stop()
 	if o.direct() {
-		return r.readPartitions(ctx, a, o)
+		return readPartitions(ctx, r.p, a, o)
 	}
 	if o.group == "" {
-		return r.readTopics(ctx, a, o, from)
+		return readTopics(ctx, r.p, a, o, from)
 	}
 	s, err := newReader(r.p, a, o, from)
 	if err != nil {

@@ -16,12 +16,12 @@ type position struct {
 
 // readPartitions prints partitions by offset, without a group: one after the other
 // or, with --follow, all at the same time.
-func (r *remote) readPartitions(ctx context.Context, a *api, o *consumeOptions) error {
+func readPartitions(ctx context.Context, p *process, a *api, o *consumeOptions) error {
 	positions, err := startPositions(ctx, a, o)
 	if err != nil {
 		return a.explain(err)
 	}
-	d := &directReader{api: a, o: o, out: newPrinter(r.p, o)}
+	d := &directReader{api: a, o: o, out: newPrinter(p, o)}
 	defer d.out.progress.end()
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()

@@ -14,8 +14,8 @@ import (
 
 // readTopics prints topics without a group, all at the same time. The server keeps
 // nothing of it, however the command ends.
-func (r *remote) readTopics(ctx context.Context, a *api, o *consumeOptions, from string) error {
-	d := &directReader{api: a, o: o, out: newPrinter(r.p, o)}
+func readTopics(ctx context.Context, p *process, a *api, o *consumeOptions, from string) error {
+	d := &directReader{api: a, o: o, out: newPrinter(p, o)}
 	note := d.out.progress
 	defer note.end()
 	ctx, d.stop = context.WithCancel(ctx)

@@ -157,7 +157,7 @@ func newContextAdd(p *process) *cobra.Command {
 		if !protocol.ValidName(args[0]) {
 			return usageError{fmt.Errorf("%q is no name: 1 to %d of letters, digits, '.', '_' and '-'", args[0], protocol.MaxNameLength)}
 		}
-		s, err := r.saved()
+		s, err := r.saved(p)
 		if err != nil {
 			return err
 		}
@@ -171,47 +171,6 @@ func newContextAdd(p *process) *cobra.Command {
 		return err
 	}
 	return cmd
-}
-
-// saved makes a context of the flags. Files are kept by their absolute paths.
-func (r *remote) saved() (*savedServer, error) {
-	if r.server == "" {
-		return nil, usageError{errors.New("a context needs --server")}
-	}
-	s := &savedServer{Server: r.server, Token: r.token, CA: r.trust.ca, Cert: r.trust.cert, Key: r.trust.key, Insecure: r.trust.insecure}
-	switch {
-	case r.token != "" && r.tokenFile != "":
-		return nil, errTwoTokens
-	case r.tokenFile == "-":
-		token, err := tokenFrom(r.p.stdin, "standard input")
-		if err != nil {
-			return nil, err
-		}
-		s.Token = token
-	default:
-		s.TokenFile = r.tokenFile
-	}
-	if err := checkToken(s.Token); err != nil {
-		return nil, err
-	}
-	for _, file := range []*string{&s.TokenFile, &s.CA, &s.Cert, &s.Key} {
-		if *file == "" {
-			continue
-		}
-		whole, err := filepath.Abs(*file)
-		if err == nil {
-			_, err = os.Stat(whole)
-		}
-		if err != nil {
-			return nil, usageError{err}
-		}
-		*file = whole
-	}
-	config, err := r.trust.config(func(string) (string, bool) { return "", false })
-	if err == nil {
-		_, err = newAPI(s.Server, config, "")
-	}
-	return s, err
 }
 
 func newContextUse(p *process) *cobra.Command {

@@ -47,7 +47,7 @@ func newGroupSeek(r *remote) *cobra.Command {
 			} else if f.allTopics {
 				return usageError{errors.New("--partition is of one topic: it excludes --all-topics")}
 			}
-			return r.seek(cmd, args[0], &f)
+			return (&groupSeek{remote: r, seekFlags: &f, cmd: cmd, group: args[0]}).run()
 		},
 	}, &f.cluster, "the group's cluster")
 	flags := cmd.Flags()
@@ -59,71 +59,79 @@ func newGroupSeek(r *remote) *cobra.Command {
 	return cmd
 }
 
-// seek moves a group, topic by topic, and prints from where to where.
-func (r *remote) seek(cmd *cobra.Command, group string, f *seekFlags) error {
-	target, err := seekTarget(f.to, time.Now())
+// groupSeek is one command that moves a group.
+type groupSeek struct {
+	*remote
+	*seekFlags
+	cmd   *cobra.Command
+	group string
+}
+
+// run moves the group, topic by topic, and prints from where to where.
+func (s *groupSeek) run() error {
+	target, err := seekTarget(s.to, time.Now())
 	if err != nil {
 		return err
 	}
-	if r.output == "json" && !f.allTopics && !f.dryRun { // the answer of the API
-		fields := map[string]any{"topic": f.topic, "to": target}
-		if f.partition >= 0 {
-			fields["partition"] = f.partition
+	if s.output == "json" && !s.allTopics && !s.dryRun { // the answer of the API
+		fields := map[string]any{"topic": s.topic, "to": target}
+		if s.partition >= 0 {
+			fields["partition"] = s.partition
 		}
-		return r.change(cmd, http.MethodPost, path("groups", group, "seek"), []string{"cluster", f.cluster}, fields, nil)
+		return s.change(s.cmd, http.MethodPost, path("groups", s.group, "seek"), []string{"cluster", s.cluster}, fields, nil)
 	}
-	before, err := r.offsetsOf(cmd, f.cluster, group)
-	if err != nil && (f.allTopics || !client.HasCode(err, protocol.CodeGroupNotFound)) {
+	before, err := s.offsetsOf(s.cmd, s.cluster, s.group)
+	if err != nil && (s.allTopics || !client.HasCode(err, protocol.CodeGroupNotFound)) {
 		return err
 	}
 	from := map[protocol.TopicPartition]*protocol.Offset{}
-	topics := []string{f.topic}
-	if f.allTopics {
+	topics := []string{s.topic}
+	if s.allTopics {
 		topics = nil
 	}
 	for _, o := range before {
 		from[protocol.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = o.Committed
-		if f.allTopics && !slices.Contains(topics, o.Topic) {
+		if s.allTopics && !slices.Contains(topics, o.Topic) {
 			topics = append(topics, o.Topic)
 		}
 	}
 	var moved []protocol.CommittedEntry
 	for _, topic := range topics {
-		list, err := r.seekTopic(cmd, group, topic, target, f)
+		list, err := s.seekTopic(topic, target)
 		if err != nil {
 			return err
 		}
 		moved = append(moved, list...)
 	}
-	if r.output == "json" {
-		text, err := body(map[string]any{"group": group, "offsets": moved, "moved": !f.dryRun})
+	if s.output == "json" {
+		text, err := body(map[string]any{"group": s.group, "offsets": moved, "moved": !s.dryRun})
 		if err != nil {
 			return err
 		}
-		return printJSON(r.p.stdout, text)
+		return printJSON(s.p.stdout, text)
 	}
 	rows := [][]string{{"TOPIC", "PARTITION", "FROM", "TO"}}
 	for _, o := range moved {
 		at := protocol.TopicPartition{Topic: o.Topic, Partition: o.Partition}
 		rows = append(rows, []string{o.Topic, strconv.Itoa(o.Partition), optional(from[at]), number(o.Offset)})
 	}
-	return printTable(r.p.stdout, rows)
+	return printTable(s.p.stdout, rows)
 }
 
 // seekTopic moves a group in one topic, or finds out where it would be.
-func (r *remote) seekTopic(cmd *cobra.Command, group, topic string, target any, f *seekFlags) ([]protocol.CommittedEntry, error) {
-	if f.dryRun {
-		return r.wouldSeek(cmd, topic, target, f)
+func (s *groupSeek) seekTopic(topic string, target any) ([]protocol.CommittedEntry, error) {
+	if s.dryRun {
+		return s.wouldSeek(topic, target)
 	}
 	fields := map[string]any{"topic": topic, "to": target}
-	if f.partition >= 0 {
-		fields["partition"] = f.partition
+	if s.partition >= 0 {
+		fields["partition"] = s.partition
 	}
 	text, err := body(fields)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := r.call(cmd, request{method: http.MethodPost, path: path("groups", group, "seek"), query: query("cluster", f.cluster), body: text})
+	answer, err := s.call(s.cmd, request{method: http.MethodPost, path: path("groups", s.group, "seek"), query: query("cluster", s.cluster), body: text})
 	if err != nil {
 		return nil, err
 	}
@@ -140,29 +148,29 @@ func seekAnswer(answer json.RawMessage) ([]protocol.CommittedEntry, error) {
 }
 
 // wouldSeek finds the offsets that a seek would commit.
-func (r *remote) wouldSeek(cmd *cobra.Command, topic string, target any, f *seekFlags) (list []protocol.CommittedEntry, err error) {
-	a, err := r.client()
+func (s *groupSeek) wouldSeek(topic string, target any) (list []protocol.CommittedEntry, err error) {
+	a, err := s.client()
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := r.context(cmd)
+	ctx, stop := s.context(s.cmd)
 	defer stop()
-	info, err := a.Topic(ctx, f.cluster, topic)
+	info, err := a.Topic(ctx, s.cluster, topic)
 	if err != nil {
 		return nil, a.explain(err)
 	}
 	for _, p := range info.Partitions {
-		if f.partition >= 0 && p.Number != f.partition {
+		if s.partition >= 0 && p.Number != s.partition {
 			continue
 		}
-		at, err := offsetOf(ctx, a, f.cluster, topic, &p, target)
+		at, err := offsetOf(ctx, a, s.cluster, topic, &p, target)
 		if err != nil {
 			return nil, a.explain(err)
 		}
 		list = append(list, protocol.CommittedEntry{Topic: topic, Partition: p.Number, Offset: at})
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("topic %q has no partition %d", topic, f.partition)
+		return nil, fmt.Errorf("topic %q has no partition %d", topic, s.partition)
 	}
 	return list, nil
 }

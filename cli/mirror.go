@@ -45,7 +45,7 @@ func newMirror(p *process) *cobra.Command {
 			"Without --follow the command ends where the source ended when it began.",
 		Example: "  ottla mirror --from old-kafka:9092 --all --all-groups --dry-run\n" +
 			"  ottla mirror --from old-kafka:9092 --topics clicks,orders --all-groups --follow",
-		RunE: func(cmd *cobra.Command, _ []string) error { return r.mirror(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, r) },
 	}
 	r.addFlags(cmd)
 	flags := cmd.Flags()
@@ -103,7 +103,7 @@ func (o *mirrorOptions) source() (s mirror.SourceOptions, err error) {
 	return s, nil
 }
 
-func (r *remote) mirror(cmd *cobra.Command, o *mirrorOptions) error {
+func (o *mirrorOptions) run(cmd *cobra.Command, r *remote) error {
 	from, err := o.source()
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (r *remote) mirror(cmd *cobra.Command, o *mirrorOptions) error {
 		return interrupted(a.explain(err))
 	}
 	if o.dryRun {
-		return r.mirrorPlan(ctx, a, m)
+		return showMirrorPlan(ctx, r, a, m)
 	}
 	counts, err := m.Run(ctx)
 	shown.end()
@@ -151,8 +151,8 @@ func (r *remote) mirror(cmd *cobra.Command, o *mirrorOptions) error {
 	return err
 }
 
-// mirrorPlan prints what would be done.
-func (r *remote) mirrorPlan(ctx context.Context, a *api, m *mirror.Mirror) error {
+// showMirrorPlan prints what would be done.
+func showMirrorPlan(ctx context.Context, r *remote, a *api, m *mirror.Mirror) error {
 	plan, groups, err := m.Plan(ctx)
 	if err != nil {
 		return interrupted(a.explain(err))

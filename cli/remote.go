@@ -16,24 +16,16 @@ import (
 
 // remote has what the commands that talk to a server share.
 type remote struct {
-	p      *process
-	server string
+	p *process
+	serverFlags
 	output string // "table" or "json"
-	trust  trust
-
-	named            string // by --context
-	token, tokenFile string
 }
 
 // addFlags adds the flags of remote commands to cmd and its subcommands.
 func (r *remote) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&r.server, "server", "", "`URL` of the server, or URLs of a fleet's nodes with commas between them (default: OTTLA_SERVER, else that of the context, else "+defaultServer+")")
+	r.serverFlags.addFlags(flags)
 	flags.StringVar(&r.output, "output", "table", "how to print: `FORMAT` is table or json")
-	flags.StringVar(&r.named, "context", "", "`NAME` of the context to use (default: OTTLA_CONTEXT, else that of 'ottla context use')")
-	flags.StringVar(&r.token, "token", "", "`TOKEN` to show to the server (default: OTTLA_TOKEN); others can see command lines")
-	flags.StringVar(&r.tokenFile, "token-file", "", "`FILE` with the token, - for standard input (default: OTTLA_TOKEN_FILE)")
-	r.trust.addFlags(flags)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -42,44 +34,7 @@ func (r *remote) client() (*api, error) {
 	if r.output != "table" && r.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q must be table or json", r.output)}
 	}
-	server := r.server
-	if server == "" {
-		server, _ = envOf(r.p.lookupEnv, "OTTLA_SERVER")
-	}
-	token, err := r.shownToken()
-	if err != nil {
-		return nil, err
-	}
-	trust := r.trust
-	switch {
-	case server != "" && r.named != "":
-		return nil, usageError{errors.New("--context names a server: it excludes --server and OTTLA_SERVER")}
-	case server == "":
-		saved, err := inUse(r.named, r.p.lookupEnv)
-		if err != nil {
-			return nil, err
-		}
-		server = defaultServer
-		if saved == nil {
-			break
-		}
-		// What is kept for one server is never sent to another.
-		server, trust = saved.Server, trust.or(saved)
-		if token == "" && saved.TokenFile != "" {
-			token, err = tokenInFile(saved.TokenFile)
-		}
-		if token == "" {
-			token = saved.Token
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	config, err := trust.config(r.p.lookupEnv)
-	if err != nil {
-		return nil, err
-	}
-	return newAPI(server, config, token)
+	return r.dial(r.p)
 }
 
 // call sends one request and returns the JSON of the answer.
@@ -275,4 +230,38 @@ func (p *process) openInput(args []string) (io.ReadCloser, int64, error) {
 		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, fi.Size(), nil
+}
+
+// put sends settings with a secret. One that was generated is printed, and nothing else,
+// so that it can go into a file.
+func (r *remote) put(cmd *cobra.Command, path string, fields map[string]any, secret *secretFlags, key string, rows tableOf) error {
+	if !secret.generate {
+		return r.change(cmd, http.MethodPut, path, nil, fields, rows)
+	}
+	text, err := body(fields)
+	if err != nil {
+		return err
+	}
+	if _, err := r.call(cmd, request{method: http.MethodPut, path: path, body: text}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.p.stdout, key)
+	return err
+}
+
+// printSecret sends a request and prints the token of the answer, alone.
+func (r *remote) printSecret(cmd *cobra.Command, req request) error {
+	answer, err := r.call(cmd, req)
+	if err != nil {
+		return err
+	}
+	if r.output == "json" {
+		return printJSON(r.p.stdout, answer)
+	}
+	var created struct{ Token string }
+	if err := json.Unmarshal(answer, &created); err != nil || created.Token == "" {
+		return errors.New("the answer is not what an Ottla server gives")
+	}
+	_, err = fmt.Fprintln(r.p.stdout, created.Token)
+	return err
 }

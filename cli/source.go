@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -66,23 +65,6 @@ func newSourceCreate(r *remote) *cobra.Command {
 	flags.StringSliceVar(&keep, "keep", nil, "`HEADERS` that become headers of the record")
 	secret.add(cmd)
 	return clusterFlag(cmd, &cluster, "the topic's cluster")
-}
-
-// put sends settings with a secret. One that was generated is printed, and nothing else,
-// so that it can go into a file.
-func (r *remote) put(cmd *cobra.Command, path string, fields map[string]any, secret *secretFlags, key string, rows tableOf) error {
-	if !secret.generate {
-		return r.change(cmd, http.MethodPut, path, nil, fields, rows)
-	}
-	text, err := body(fields)
-	if err != nil {
-		return err
-	}
-	if _, err := r.call(cmd, request{method: http.MethodPut, path: path, body: text}); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(r.p.stdout, key)
-	return err
 }
 
 func newSourceList(r *remote) *cobra.Command {

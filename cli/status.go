@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -35,7 +36,7 @@ func newStatus(p *process) *cobra.Command {
 			if r.output == "json" {
 				err = printJSON(p.stdout, answer)
 			} else {
-				err = r.printStatus(&o, r.nodes(cmd, &o))
+				err = printStatus(p.stdout, &o, nodesOf(cmd, r, &o))
 			}
 			if err == nil && o.Status != protocol.StatusOK {
 				err = fmt.Errorf("the server is %s: %s", o.Status, count(len(o.Problems), "problem"))
@@ -47,9 +48,9 @@ func newStatus(p *process) *cobra.Command {
 	return cmd
 }
 
-// nodes lists the nodes of the fleet, if the server is of one. That they cannot be
+// nodesOf lists the nodes of the fleet, if the server is of one. That they cannot be
 // listed is no reason to say nothing of the rest.
-func (r *remote) nodes(cmd *cobra.Command, o *protocol.Overview) (list []protocol.NodeInfo) {
+func nodesOf(cmd *cobra.Command, r *remote, o *protocol.Overview) (list []protocol.NodeInfo) {
 	if o.Counts.Nodes == 0 {
 		return nil
 	}
@@ -73,14 +74,14 @@ func nodeStatusRows(nodes []protocol.NodeInfo) (rows [][]string) {
 }
 
 // printStatus prints an overview for people.
-func (r *remote) printStatus(o *protocol.Overview, nodes []protocol.NodeInfo) error {
-	fmt.Fprintln(r.p.stdout, printable(o.Health))
+func printStatus(w io.Writer, o *protocol.Overview, nodes []protocol.NodeInfo) error {
+	fmt.Fprintln(w, printable(o.Health))
 	for _, rows := range [][][]string{problemRows(o), nodeStatusRows(nodes), brokerStatusRows(o), countRows(o), laggingRows(o)} {
 		if len(rows) == 0 {
 			continue
 		}
-		fmt.Fprintln(r.p.stdout)
-		if err := printTable(r.p.stdout, rows); err != nil {
+		fmt.Fprintln(w)
+		if err := printTable(w, rows); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,27 +45,6 @@ func tokenInFile(path string) (string, error) {
 	}
 	token, err := tokenFrom(f, path)
 	return token, errors.Join(err, f.Close())
-}
-
-// shownToken is the token that the flags or the environment name; "" if none does.
-func (r *remote) shownToken() (string, error) {
-	token, file := r.token, r.tokenFile
-	if token == "" && file == "" {
-		token, _ = envOf(r.p.lookupEnv, "OTTLA_TOKEN")
-		if token == "" {
-			file, _ = envOf(r.p.lookupEnv, "OTTLA_TOKEN_FILE")
-		}
-	}
-	switch {
-	case token != "" && file != "":
-		return "", errTwoTokens
-	case file == "-":
-		return tokenFrom(r.p.stdin, "standard input")
-	case file != "":
-		return tokenInFile(file)
-	}
-	token = strings.TrimSpace(token)
-	return token, checkToken(token)
 }
 
 func newToken(p *process) *cobra.Command {
@@ -198,23 +176,6 @@ func newTokenCreate(r *remote) *cobra.Command {
 	}
 	f.add(cmd)
 	return cmd
-}
-
-// printSecret sends a request and prints the token of the answer, alone.
-func (r *remote) printSecret(cmd *cobra.Command, req request) error {
-	answer, err := r.call(cmd, req)
-	if err != nil {
-		return err
-	}
-	if r.output == "json" {
-		return printJSON(r.p.stdout, answer)
-	}
-	var created struct{ Token string }
-	if err := json.Unmarshal(answer, &created); err != nil || created.Token == "" {
-		return errors.New("the answer is not what an Ottla server gives")
-	}
-	_, err = fmt.Fprintln(r.p.stdout, created.Token)
-	return err
 }
 
 func newTokenRotate(r *remote) *cobra.Command {

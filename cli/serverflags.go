@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// serverFlags say which server is meant, and what it is shown.
+type serverFlags struct {
+	server           string
+	named            string // by --context
+	token, tokenFile string
+	trust            trust
+}
+
+func (f *serverFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&f.server, "server", "", "`URL` of the server, or URLs of a fleet's nodes with commas between them (default: OTTLA_SERVER, else that of the context, else "+defaultServer+")")
+	flags.StringVar(&f.named, "context", "", "`NAME` of the context to use (default: OTTLA_CONTEXT, else that of 'ottla context use')")
+	flags.StringVar(&f.token, "token", "", "`TOKEN` to show to the server (default: OTTLA_TOKEN); others can see command lines")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token, - for standard input (default: OTTLA_TOKEN_FILE)")
+	f.trust.addFlags(flags)
+}
+
+// dial returns the server that the flags or the environment name.
+func (f *serverFlags) dial(p *process) (*api, error) {
+	server := f.server
+	if server == "" {
+		server, _ = envOf(p.lookupEnv, "OTTLA_SERVER")
+	}
+	token, err := f.shownToken(p)
+	if err != nil {
+		return nil, err
+	}
+	trust := f.trust
+	switch {
+	case server != "" && f.named != "":
+		return nil, usageError{errors.New("--context names a server: it excludes --server and OTTLA_SERVER")}
+	case server == "":
+		saved, err := inUse(f.named, p.lookupEnv)
+		if err != nil {
+			return nil, err
+		}
+		server = defaultServer
+		if saved == nil {
+			break
+		}
+		// What is kept for one server is never sent to anothef.
+		server, trust = saved.Server, trust.or(saved)
+		if token == "" && saved.TokenFile != "" {
+			token, err = tokenInFile(saved.TokenFile)
+		}
+		if token == "" {
+			token = saved.Token
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	config, err := trust.config(p.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(server, config, token)
+}
+
+// shownToken is the token that the flags or the environment name; "" if none does.
+func (f *serverFlags) shownToken(p *process) (string, error) {
+	token, file := f.token, f.tokenFile
+	if token == "" && file == "" {
+		token, _ = envOf(p.lookupEnv, "OTTLA_TOKEN")
+		if token == "" {
+			file, _ = envOf(p.lookupEnv, "OTTLA_TOKEN_FILE")
+		}
+	}
+	switch {
+	case token != "" && file != "":
+		return "", errTwoTokens
+	case file == "-":
+		return tokenFrom(p.stdin, "standard input")
+	case file != "":
+		return tokenInFile(file)
+	}
+	token = strings.TrimSpace(token)
+	return token, checkToken(token)
+}
+
+// saved makes a context of the flags. Files are kept by their absolute paths.
+func (f *serverFlags) saved(p *process) (*savedServer, error) {
+	if f.server == "" {
+		return nil, usageError{errors.New("a context needs --server")}
+	}
+	s := &savedServer{Server: f.server, Token: f.token, CA: f.trust.ca, Cert: f.trust.cert, Key: f.trust.key, Insecure: f.trust.insecure}
+	switch {
+	case f.token != "" && f.tokenFile != "":
+		return nil, errTwoTokens
+	case f.tokenFile == "-":
+		token, err := tokenFrom(p.stdin, "standard input")
+		if err != nil {
+			return nil, err
+		}
+		s.Token = token
+	default:
+		s.TokenFile = f.tokenFile
+	}
+	if err := checkToken(s.Token); err != nil {
+		return nil, err
+	}
+	for _, file := range []*string{&s.TokenFile, &s.CA, &s.Cert, &s.Key} {
+		if *file == "" {
+			continue
+		}
+		whole, err := filepath.Abs(*file)
+		if err == nil {
+			_, err = os.Stat(whole)
+		}
+		if err != nil {
+			return nil, usageError{err}
+		}
+		*file = whole
+	}
+	config, err := f.trust.config(func(string) (string, bool) { return "", false })
+	if err == nil {
+		_, err = newAPI(s.Server, config, "")
+	}
+	return s, err
+}
