@@ -67,6 +67,7 @@ func withKafka(cfg *config.Config, l *logs, srv *http.Server, node *actors.Node,
 		ReadTimeout: cfg.HTTP.ReadTimeout.D(), WriteTimeout: cfg.HTTP.WriteTimeout.D(), IdleTimeout: kafkaIdle,
 	}
 	o.Requests, o.Answers = srv.Budgets()
+	o.Gate = srv.Gate()
 	if shared.Access != nil {
 		o.As = func(a protocol.Access) kafka.Backend { return node.For(a) }
 	}

@@ -56,6 +56,7 @@ type call struct {
 	suspended bool        // the answer is waited for, and done is called later
 	streams   bool        // the answer is a stream
 	entered   string      // as whom the request has passed the gate; empty: it has not
+	waits     func()      // leave, made once
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
@@ -81,7 +82,7 @@ func (s *Server) release(c *call) {
 	conn.Spoil(c.scratch[:cap(c.scratch)])
 	clear(c.records)
 	next := call{
-		srv: s, request: request{intake: &s.intake, buf: c.buf[:0]},
+		srv: s, waits: c.waits, request: request{intake: &s.intake, buf: c.buf[:0]},
 		decoder: decoder{limits: &s.o, scratch: c.scratch[:0], records: c.records[:0]},
 	}
 	if cap(next.buf) > keepBytes {

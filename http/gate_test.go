@@ -47,3 +47,39 @@ func TestAGreedyClientHasOnlyItsShareUnderWay(t *testing.T) {
 	wg.Wait()
 	assert.Less(t, most.Load(), int64(requests))
 }
+
+// Requests that wait for a leader take no part of the server: those of the same client for
+// others pass them.
+func TestWhoWaitsForALeaderLeavesTheGate(t *testing.T) {
+	h, _ := guarded(t, Options{})
+	h.b.add("stuck", 2)
+	h.b.add("fine", 1)
+	one, other := h.limited("one", "null"), h.limited("other", "null")
+	var waiting atomic.Int64
+	goOn := make(chan struct{})
+	h.b.produce = func(reqs []*protocol.ProduceRequest, _ time.Time) {
+		if reqs[0].Topic.Name == "stuck" {
+			for _, req := range reqs {
+				req.Waits()
+			}
+			waiting.Add(1)
+			<-goOn
+		}
+	}
+	const requests = 100
+	var wg sync.WaitGroup
+	for i := range requests {
+		body := `{"topic":"stuck","value":1}`
+		if i%2 == 0 {
+			body = `{"topic":"stuck","records":[{"value":1,"partition":0},{"value":1,"partition":1}]}`
+		}
+		wg.Go(func() { assert.Equal(t, 200, h.do("POST", "/events", body, one...).status) })
+		wantOK(t, h.do("POST", "/events", `{"topic":"fine","value":1}`, other...), 200)
+	}
+	require.Eventually(t, func() bool { return waiting.Load() == requests }, patience, time.Millisecond)
+	wantOK(t, h.do("POST", "/events", `{"topic":"fine","value":1}`, one...), 200)
+	close(goOn)
+	wg.Wait()
+	require.True(t, h.s.Gate().Enter("one", time.Now(), 0), "all have left once")
+	h.s.Gate().Leave("one")
+}

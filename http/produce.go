@@ -218,6 +218,7 @@ func (p *produce) sendOne(topic *protocol.Topic) *protocol.Error {
 		gap  [1]int
 	}{}
 	rec, req := &p.records[0], &own.req
+	req.Waits = p.waits
 	own.list[0] = req
 	req.Topic, req.Partition, req.NoAck = topic, rec.partition, p.noAck
 	req.Lines = protocol.Lines{Buf: make([]byte, 0, rec.lineBytes(topic)), Gaps: own.gap[:0]}

@@ -52,7 +52,7 @@ func (p *produce) group(topic *protocol.Topic, byPartition []*protocol.ProduceRe
 		if s.records == 0 {
 			continue
 		}
-		own = append(own, protocol.ProduceRequest{Topic: topic, Partition: partition, NoAck: p.noAck})
+		own = append(own, protocol.ProduceRequest{Topic: topic, Partition: partition, NoAck: p.noAck, Waits: p.waits})
 		req := &own[len(own)-1]
 		req.Lines = protocol.Lines{Buf: make([]byte, 0, s.bytes), Gaps: make([]int, 0, s.records)}
 		p.idempotence.apply(req)

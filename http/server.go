@@ -67,7 +67,11 @@ func New(b Backend, o Options) *Server {
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 	})
 	s.done = s.conns.Done()
-	s.calls.New = func() any { return &call{srv: s, request: request{intake: &s.intake}, decoder: decoder{limits: &s.o}} }
+	s.calls.New = func() any {
+		c := &call{srv: s, request: request{intake: &s.intake}, decoder: decoder{limits: &s.o}}
+		c.waits = c.leave
+		return c
+	}
 	s.contract = sync.OnceValue(func() []byte { return contractFor(o) })
 	s.docs = sync.OnceValues(func() ([]byte, error) { return docsPage(s.contract()) })
 	s.metrics = newMetrics(s)
@@ -99,6 +103,10 @@ const (
 func (s *Server) Budgets() (requests *budget.Budget, answers *budget.Answers) {
 	return s.intake.bytes, s.answers
 }
+
+// Gate lets in the requests of clients that say who they are, of whatever the process
+// serves; nil where nobody is asked.
+func (s *Server) Gate() *fair.Gate { return s.gate }
 
 // Collect adds metrics of what else the process serves to GET /metrics.
 func (s *Server) Collect(more ...prometheus.Collector) { s.metrics.registry.MustRegister(more...) }

@@ -43,7 +43,7 @@ type suspension struct {
 func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	session := c.client.session
 	if session == nil || timeout <= 0 {
-		return s.now()(c)
+		return s.now(c.leave)(c)
 	}
 	s.srv, s.done, s.began, s.bytesIn, s.route, s.method = c.srv, c.done, c.began, c.bytesIn, c.route, methodName(c.ctx.Method())
 	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
@@ -98,8 +98,8 @@ func pending[R any](c *call, p protocol.Pending[R], watch *func() <-chan struct{
 	}
 }
 
-// now takes all steps on this goroutine.
-func (s *suspension) now() answerFunc {
+// now takes all steps on this goroutine. It calls waits when it has to wait.
+func (s *suspension) now(waits func()) answerFunc {
 	defer s.release()
 	for {
 		answer, park := s.step()
@@ -108,6 +108,7 @@ func (s *suspension) now() answerFunc {
 		}
 		due := make(chan struct{})
 		park(func() { close(due) })
+		waits()
 		<-due
 	}
 }

@@ -13,6 +13,7 @@ type caller struct {
 	clientID string              // of the request that is being answered
 	who      *protocol.Principal // nil: not asked for, or not known yet
 	views    [3]Backend          // by right
+	entered  string              // as whom the request has passed the gate; empty: it has not
 }
 
 // unknown reports whether the client has still to say who he is.
@@ -91,6 +92,39 @@ func (ca *caller) pace(use func(u *protocol.Usage, now time.Time) *protocol.Erro
 		case <-ca.who.Ended():
 			return
 		}
+	}
+}
+
+// turnPatience is how often a request that waits for its turn looks whether it still
+// matters.
+const turnPatience = time.Second
+
+// enter waits for the request's turn, if its client has many others under way. Nothing is
+// answered meanwhile, nor read, as in pace. False: the connection ends.
+func (ca *caller) enter() bool {
+	who := ca.who.Name()
+	if who == "" {
+		return true
+	}
+	for !ca.srv.o.Gate.Enter(who, time.Now(), turnPatience) {
+		select {
+		case <-ca.srv.done:
+			return false
+		case <-ca.who.Ended():
+			return false
+		default:
+		}
+	}
+	ca.entered = who
+	return true
+}
+
+// leave lets other requests of the client in: this one is answered, or only waits, which
+// takes no part of the server.
+func (ca *caller) leave() {
+	if ca.entered != "" {
+		ca.srv.o.Gate.Leave(ca.entered)
+		ca.entered = ""
 	}
 }
 

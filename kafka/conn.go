@@ -55,6 +55,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 }
 
 func (c *conn) close() {
+	c.leave()
 	c.release()
 	c.giveBack()
 	c.who.Usage().Disconnect()
@@ -75,6 +76,7 @@ func (c *conn) run() {
 		c.began = time.Now()
 		body, ok := c.read(c.r, size, c.srv.o.ReadTimeout)
 		goOn := ok && c.answer(body, key)
+		c.leave()
 		c.giveBack()
 		c.release()
 		if !goOn {
@@ -143,6 +145,9 @@ func (c *conn) answer(body []byte, key int16) bool {
 			return false
 		}
 		c.pace((*protocol.Usage).Request)
+		if h.shared && !c.enter() {
+			return false
+		}
 	}
 	var resp kmsg.Response
 	switch {
@@ -157,6 +162,7 @@ func (c *conn) answer(body []byte, key int16) bool {
 	}
 	m := c.srv.metrics.byKey[key]
 	defer func() { m.done(c.began, len(body), c.sent) }()
+	c.leave()
 	if c.sent = 0; resp == nil { // of a produce that wants none
 		return true
 	}

@@ -120,6 +120,7 @@ func (f *fetchWork) run() {
 	interval := minBytesInterval
 	for f.got < min(f.minBytes, f.maxBytes) && !f.failed && len(f.parts) > 0 {
 		left := time.Until(f.deadline)
+		f.h.leave()
 		select {
 		case <-time.After(min(left, interval)):
 		case <-f.h.srv.done:
@@ -204,6 +205,7 @@ func (f *fetchWork) await() {
 		if !waits {
 			return
 		}
+		f.h.leave()
 		select {
 		case <-wake:
 			for i := range f.parts {

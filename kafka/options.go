@@ -8,6 +8,7 @@ import (
 
 	"ottla/http/access"
 	"ottla/http/budget"
+	"ottla/http/fair"
 	"ottla/protocol"
 )
 
@@ -68,6 +69,7 @@ type Options struct {
 
 	Requests *budget.Budget  // bytes of requests in memory
 	Answers  *budget.Answers // bytes of records in answers
+	Gate     *fair.Gate      // of requests, of HTTP's clients as well; nil: none
 
 	MaxRequestBytes  int // of one request, and of its batches decompressed
 	MaxRecordBytes   int // key, value and headers of one record

@@ -212,7 +212,7 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 			out[i].ErrorCode = errUnknownTopicOrPartition
 			continue
 		}
-		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0}
+		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0, Waits: w.h.leave}
 		code, why := w.encoder.encode(r, p.records)
 		if code != errNone {
 			out[i].ErrorCode = code

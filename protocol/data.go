@@ -19,6 +19,7 @@ type ProduceRequest struct {
 	Lines     Lines
 	NoAck     bool      // acks=none: it is answered once it is queued
 	Deadline  time.Time // when its sender stops waiting, zero: never; set by the backend
+	Waits     func()    // called by Produce, perhaps several times, when the request waits for a leader; may be nil
 
 	// Idempotence; ProducerID is empty without it.
 	ProducerID string

@@ -31,6 +31,9 @@ var errUnconfirmed = protocol.Unknownf("no majority confirmed the record in time
 // followProduce judges the answer of leader, which is in the slot of the request, and
 // follows the leadership while it is a refusal. Without a leader it waits for one first.
 func (lc *locator) followProduce(req *protocol.ProduceRequest, leader *routing.Leadership, deadline time.Time) protocol.ProduceResult {
+	if req.Waits != nil {
+		req.Waits()
+	}
 	f := follow[protocol.ProduceResult]{
 		locator: lc, topic: req.Topic, partition: req.Partition, deadline: deadline,
 		put: func(to *routing.Leadership, slot protocol.Future[protocol.ProduceResult]) {

@@ -57,18 +57,25 @@ func TestProduceFollowsTheLeader(t *testing.T) {
 		req.Reply.Put(protocol.ProduceResult{Err: protocol.ErrNotLeader})
 		w.lead(q, 0).produce = accepts(7)
 	}
-	req := record(q, 0)
+	req, waited := record(q, 0), 0
+	req.Waits = func() { waited++ }
 	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
 	require.Nil(t, req.Result.Err)
 	assert.Equal(t, protocol.Offset(7), req.Result.BaseOffset)
+	assert.Positive(t, waited)
+	waited = 0
+	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
+	assert.Zero(t, waited, "the leader answers at once")
 }
 
 func TestProduceWithoutALeader(t *testing.T) {
 	w := newWorld(t)
 	q, leaders := w.withTopic("q", 1)
 	leaders[0].resign()
-	req := record(q, 0)
+	req, waited := record(q, 0), 0
+	req.Waits = func() { waited++ }
 	w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(100*time.Millisecond))
+	assert.Positive(t, waited)
 	requireCode(t, protocol.CodeNoLeader, req.Result.Err)
 	assert.Equal(t, protocol.OutcomeNone, req.Result.Err.Outcome)
 	w.replicas.running.Store(0)

@@ -23,11 +23,11 @@ const (
 	// next request.
 	window = 100 * time.Millisecond
 	// least is how many requests a client may have under way, however many others there are.
-	least = 4
+	least = 2
 	// perCPU is how many requests for each CPU keep a server busy. More of them make it
 	// faster, as larger groups are committed at once, but each of them slower. perCPUMany is
 	// for clients that all have more than least under way.
-	perCPU     = 4
+	perCPU     = 3
 	perCPUMany = 64
 )
 
