@@ -70,7 +70,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	me.UUID = j.UUID()
 	e.fleet = fleet.New(fleet.Options{
 		Self: me, Alive: func(id uint64) bool { return e.peers.Alive(link.NodeID(id)) }, Clusters: e.directory.Clusters,
-		Said: e.peers.Identity, Expelled: func() bool { return e.peers.Link().Expelled() }, Holds: o.Hold, Level: e.manifests.Level(), Raise: e.raiseLevel, Timeout: e.opt.RequestTimeout, Now: e.agreed, Log: e.log, Stopped: e.stopped,
+		Said: e.peers.Identity, Expelled: func() bool { return e.peers.Link().Expelled() }, Holds: o.Hold, Room: e.opt.MaxReplicas, Level: e.manifests.Level(), Raise: e.raiseLevel, Timeout: e.opt.RequestTimeout, Now: e.agreed, Log: e.log, Stopped: e.stopped,
 		Changed: func(v *fleet.View) {
 			if node := e.node.Load(); node != nil {
 				e.system.Root.Send(node, &fleetChanged{v})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -116,9 +117,11 @@ func (w *world) leave(callOff bool) error {
 	i := w.rnd.Intn(len(w.nodes))
 	n := w.states()[nodeName(i)]
 	path := fmt.Sprintf("/nodes/%d/decommission", n.ID)
-	if n.State != "active" || !w.order(http.MethodPost, path, "") {
+	if n.State != "active" {
 		return nil
 	}
+	// A refusal says nothing of an order before it whose outcome is not known.
+	w.order(http.MethodPost, path, "")
 	if err := w.harm(); err != nil {
 		return err
 	}
@@ -128,16 +131,58 @@ func (w *world) leave(callOff bool) error {
 	if err := w.settleMoves(); err != nil {
 		return err
 	}
-	if !until(func() bool { s := w.states()[n.Name]; return s.ID == n.ID && s.State != "leaving" }) {
-		w.rec.violate("stuck", "node %d is leaving still", n.ID)
-	}
-	if w.states()[n.Name].State != "gone" {
-		return nil
+	if gone, err := w.isGone(i, n.ID); err != nil || !gone {
+		return err
 	}
 	if err := w.comeBack(i, w.nodes[i].stop); err != nil {
 		return err
 	}
 	return w.spread()
+}
+
+// staysFor is how long all must say that a node is a member, none that it leaves, until it
+// counts as staying: who has just been started may know no better yet.
+const staysFor = 2 * time.Second
+
+// isGone waits until it is clear whether node i, with that number, has left for good. It asks
+// the others: who is gone does not learn it.
+func (w *world) isGone(i int, id uint64) (bool, error) {
+	stays, last := time.Time{}, ""
+	for deadline := time.Now().Add(moveLimit); time.Now().Before(deadline); pause(context.Background(), 50*time.Millisecond) {
+		seen := w.stateElsewhere(i, id)
+		last = strings.Join(seen, ", ")
+		switch {
+		case slices.Contains(seen, "gone"):
+			return true, nil
+		case len(seen) < len(w.nodes)-1 || slices.Contains(seen, "leaving"):
+			stays = time.Time{}
+		case stays.IsZero():
+			stays = time.Now()
+		case time.Since(stays) > staysFor:
+			return false, nil
+		}
+	}
+	w.rec.violate("stuck", "node %d neither stays nor goes: others say %s", id, last)
+	return false, fmt.Errorf("node %d neither stays nor goes: others say %s", id, last)
+}
+
+// stateElsewhere is what each of the other nodes that answer says of a node's state.
+func (w *world) stateElsewhere(i int, id uint64) (seen []string) {
+	for k, s := range w.nodes {
+		var list struct{ Nodes []nodeState }
+		if k == i {
+			continue
+		}
+		if status, body := s.get("/nodes"); status != http.StatusOK || json.Unmarshal(body, &list) != nil {
+			continue
+		}
+		for _, n := range list.Nodes {
+			if n.ID == id {
+				seen = append(seen, n.State)
+			}
+		}
+	}
+	return seen
 }
 
 // comeBack has a node that is gone join anew, with an empty directory.
@@ -183,7 +228,11 @@ func replaceNode(w *world) error {
 	pause(context.Background(), 1500*time.Millisecond) // so that it is not heard of any more
 	done := w.order(http.MethodPost, fmt.Sprintf("/nodes/%d/replace", lost.ID), fmt.Sprintf(`{"with":%d}`, with.ID))
 	if !done {
-		return w.nodes[i].start()
+		if gone, err := w.isGone(i, lost.ID); err != nil {
+			return err
+		} else if !gone {
+			return w.nodes[i].start()
+		}
 	}
 	if err := w.comeBack(i, func() error { return nil }); err != nil {
 		return err

@@ -41,6 +41,9 @@ type Fleet struct {
 	Own    *PlacedCluster           // the fleet's metadata as a cluster, as far as nobody has moved its brokers
 	Alive  func(uint64) bool        // which nodes are heard of
 	Copies func(cluster string) int // at how many nodes copies of records of a cluster are, at most; 0: not known
+
+	Room     int                                 // replicas that a node carries; 0: any number
+	Replicas func(cluster string) map[uint64]int // of a cluster that each node carries; nil where that is not known
 }
 
 // clusters are those that exist, the fleet's own included, by id.
@@ -65,10 +68,14 @@ type plan struct {
 	nodes []uint64       // that may get brokers
 	load  map[uint64]int // brokers by node, those of the fleet's own metadata not counted
 	moved []TaskBroker
+
+	room    int
+	carried map[uint64]int // replicas by node, with those that are to come
+	total   map[string]int // replicas by cluster
 }
 
 func (s *fleetState) newPlan(f *Fleet, without uint64) *plan {
-	l := &plan{s: s, all: s.clusters(f.Own), load: map[uint64]int{}}
+	l := &plan{s: s, all: s.clusters(f.Own), load: map[uint64]int{}, room: f.Room, carried: map[uint64]int{}, total: map[string]int{}}
 	for id, n := range s.nodes {
 		if id != without && f.Alive(id) && !n.Gone && !n.Leaving && !n.Draining {
 			l.nodes = append(l.nodes, id)
@@ -77,8 +84,35 @@ func (s *fleetState) newPlan(f *Fleet, without uint64) *plan {
 	slices.Sort(l.nodes)
 	for _, p := range l.all {
 		l.count(p, 1)
+		if f.Replicas == nil {
+			continue
+		}
+		for node, n := range f.Replicas(p.Settings.ID) {
+			l.carried[node] += n
+			l.total[p.Settings.ID] += n
+		}
 	}
 	return l
+}
+
+// share is how many replicas a broker of a cluster has, about.
+func (l *plan) share(p *PlacedCluster) int {
+	n := max(len(p.Nodes), p.Settings.NumBrokers, 1)
+	return (l.total[p.Settings.ID] + n - 1) / n
+}
+
+// fits reports whether a node has room for a broker's replicas. What leaves a node is not
+// counted on: it takes its time.
+func (l *plan) fits(p *PlacedCluster, broker int, node uint64) bool {
+	share := l.share(p)
+	return l.room == 0 || share == 0 || broker > 0 && p.Aim(broker) == node || l.carried[node]+share <= l.room ||
+		!slices.ContainsFunc(p.Nodes, func(at uint64) bool { return at != node }) // they are all there already
+}
+
+// errNoRoom refuses what would have the node that suits a broker best carry too much.
+func (l *plan) errNoRoom(p *PlacedCluster) *protocol.Error {
+	least := slices.MinFunc(l.nodes, func(a, b uint64) int { return cmp.Compare(l.carried[a], l.carried[b]) })
+	return TooManyPartitions(l.carried[least], l.share(p), l.room)
 }
 
 func (l *plan) count(p *PlacedCluster, by int) {
@@ -108,12 +142,13 @@ func (l *plan) rank(p *PlacedCluster, broker int, node uint64) [3]int {
 	return r
 }
 
-// best is the node that suits a broker best, 0 if there is none.
+// best is the node that suits a broker best, 0 if there is none with room for it; broker 0 is a new one.
 func (l *plan) best(p *PlacedCluster, broker int) uint64 {
-	if len(l.nodes) == 0 {
+	nodes := slices.DeleteFunc(slices.Clone(l.nodes), func(node uint64) bool { return !l.fits(p, broker, node) })
+	if len(nodes) == 0 {
 		return 0
 	}
-	return slices.MinFunc(l.nodes, func(a, b uint64) int {
+	return slices.MinFunc(nodes, func(a, b uint64) int {
 		x, y := l.rank(p, broker, a), l.rank(p, broker, b)
 		return cmp.Or(slices.Compare(x[:], y[:]), cmp.Compare(a, b))
 	})
@@ -134,6 +169,7 @@ func (l *plan) move(p *PlacedCluster, broker int, to uint64) {
 		p.Moves[broker] = BrokerMove{Node: to, Epoch: p.Epoch}
 	}
 	l.count(p, 1)
+	l.carried[to] += l.share(p)
 	l.moved = append(l.moved, TaskBroker{Cluster: p.Settings.ID, Broker: broker, To: to})
 }
 
@@ -151,7 +187,7 @@ func (l *plan) records() (recs []metarecord.Record) {
 // Called again it returns the task that is under way, and no records. Errors:
 // node_not_found; not_allowed for a node that is gone or not heard of, where there is
 // nowhere to move to, where copies would be at fewer nodes, and while a cluster lacks too
-// many nodes to decide on anything.
+// many nodes to decide on anything; too_many_partitions where the others have no room.
 func (s *fleetState) DecideDecommission(id uint64, f *Fleet, taskID string, now int64) (*FleetTask, []metarecord.Record, *protocol.Error) {
 	n := s.nodes[id]
 	switch {
@@ -177,6 +213,9 @@ func (s *fleetState) DecideDecommission(id uint64, f *Fleet, taskID string, now 
 				return nil, nil, err
 			}
 			to := l.best(p, i+1)
+			if to == 0 && len(l.nodes) > 0 {
+				return nil, nil, l.errNoRoom(p)
+			}
 			if to == 0 {
 				return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d cannot leave: there is no other node that could take its brokers", id)
 			}
@@ -307,7 +346,7 @@ func (l *plan) improve() bool {
 			if _, moves := p.Moves[i+1]; moves || !slices.Contains(l.nodes, at) {
 				continue // what is at a node that is away is not touched
 			}
-			to := l.best(p, i+1)
+			to := l.best(p, i+1) // its own node, if nowhere else is room
 			have, gets := l.rank(p, i+1, at), l.rank(p, i+1, to)
 			have[2]-- // without the broker itself
 			g := 0
@@ -374,7 +413,8 @@ func (s *fleetState) DecideNodesGone(own *PlacedCluster) (recs []metarecord.Reco
 
 // DecideGrowPlaced gives a cluster more brokers, at the nodes that suit them best. No
 // records where it has as many. Errors: cluster_not_found; not_allowed for more than 9,
-// and while brokers of it move; not_enough_replicas where no node can take one.
+// and while brokers of it move; not_enough_replicas where no node can take one;
+// too_many_partitions where none has room for the replicas.
 func (s *fleetState) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metarecord.Record, *protocol.Error) {
 	l := s.newPlan(f, 0)
 	at := slices.IndexFunc(l.all, func(p *PlacedCluster) bool { return p.Settings.ID == id })
@@ -392,14 +432,18 @@ func (s *fleetState) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metar
 	case len(l.nodes) == 0:
 		return nil, protocol.Errorf(protocol.CodeNotEnoughReplicas, "no node of the fleet can take a broker")
 	}
+	p.Settings.NumBrokers = brokers
 	for len(p.Nodes) < brokers {
 		to := l.best(p, 0)
+		if to == 0 {
+			return nil, l.errNoRoom(p)
+		}
+		l.carried[to] += l.share(p)
 		p.Nodes = append(p.Nodes, to)
 		if p.Settings.Name != FleetName {
 			l.load[to]++
 		}
 	}
-	p.Settings.NumBrokers = brokers
 	return []metarecord.Record{placedRecord(*p)}, nil
 }
 

@@ -239,3 +239,45 @@ func TestPlacedClusterGrowsAndShrinks(t *testing.T) {
 	require.Equal(t, []uint64{1, 2}, h.s.placed["c"].Nodes)
 	require.Equal(t, 2, h.s.placed["c"].Settings.ReplicationFactor)
 }
+
+// TestMovesHaveRoom: no node is given the replicas of a broker for which it has no room.
+func TestMovesHaveRoom(t *testing.T) {
+	h := newFleetHarness(t, "", "", "", "")
+	h.cluster("c", 3, 1, 2, 3)
+	h.cluster("d", 1, 4)
+	carried := map[string]map[uint64]int{"c": {1: 100, 2: 100, 3: 100}, "d": {4: 50}}
+	h.f.Replicas = func(cluster string) map[uint64]int { return carried[cluster] }
+
+	h.f.Room = 124 // 75 of c's 300 are for a fourth broker
+	_, err := h.s.DecideGrowPlaced("c", 4, h.f)
+	require.NotNil(t, err)
+	require.Equal(t, protocol.CodeTooManyPartitions, err.Code)
+	require.Equal(t, map[string]any{"limit": 124, "used": 50, "asked": 75}, err.Details)
+	h.f.Room = 125
+	recs, err := h.s.DecideGrowPlaced("c", 4, h.f)
+	require.Nil(t, err)
+	require.NotEmpty(t, recs)
+	_, err = h.s.DecideGrowPlaced("c", 5, h.f)
+	require.NotNil(t, err)
+	require.Equal(t, protocol.CodeTooManyPartitions, err.Code)
+
+	h.f.Room = 149 // a broker of c has 100
+	_, _, err = h.s.DecideDecommission(2, h.f, "t", 5)
+	require.NotNil(t, err)
+	require.Equal(t, protocol.CodeTooManyPartitions, err.Code)
+	h.f.Room = 150
+	task, _, err := h.s.DecideDecommission(2, h.f, "t", 5)
+	require.Nil(t, err)
+	require.Equal(t, []TaskBroker{{"c", 2, 4}, {"own", 2, 4}}, task.Brokers)
+
+	h.cluster("one", 1, 4) // all its brokers stay where they are
+	carried["one"] = map[uint64]int{4: 1000}
+	_, err = h.s.DecideGrowPlaced("one", 2, h.f)
+	require.Nil(t, err)
+	h.f.Room = 1 // nothing moves from a node that carries too much to one that does, too
+	_, recs, err = h.s.DecideRebalance(h.f, "r", 6)
+	require.Nil(t, err)
+	for _, p := range h.s.placed {
+		require.Empty(t, p.Moves, recs)
+	}
+}

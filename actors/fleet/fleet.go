@@ -30,6 +30,7 @@ type Options struct {
 	Said     func(id link.NodeID) (link.Identity, bool) // what another node has said of itself; false where it is not heard of
 	Expelled func() bool                                // another node has said that this one is gone
 	Holds    bool                                       // the level is not to be raised by itself, as long as this node runs
+	Room     int                                        // replicas that a node carries; 0: any number
 	Level    int                                        // of the fleet, as it was noted here last
 	Raise    func(to int) error                         // notes that the fleet has a level, and tells other nodes
 	Clusters func() map[string]*routing.Cluster         // that clients see, by name

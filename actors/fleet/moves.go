@@ -15,7 +15,12 @@ import (
 func (f *Fleet) facts() *catalog.Fleet {
 	own := Placement(&f.node.Founding)
 	own.Phase = catalog.PlacedCreated
-	return &catalog.Fleet{Own: own, Alive: f.Usable, Copies: func(cluster string) int {
+	return &catalog.Fleet{Own: own, Alive: f.Usable, Room: f.o.Room, Replicas: func(cluster string) map[uint64]int {
+		if c := f.clusterByID(cluster); c != nil && c.View() != nil {
+			return c.View().Replicas
+		}
+		return nil
+	}, Copies: func(cluster string) int {
 		if c := f.clusterByID(cluster); c != nil && c.View() != nil {
 			return c.View().Copies
 		}
