@@ -62,3 +62,44 @@ func TestALeaderWhoseDiskHangsGivesLeadershipAway(t *testing.T) {
 	}
 	require.Equal(t, protocol.Offset(53), tryProduce(t, f.nodes[well], "q", 0, `5`).BaseOffset)
 }
+
+// The disks of all nodes had trouble a moment ago, and now that of the leader's hangs: the
+// others are not trusted for a while, but theirs work.
+func TestADiskHangsWhereAllHadTrouble(t *testing.T) {
+	f := prepareFleet(t, 3)
+	f.beforeSync = map[int]func(){}
+	disks := map[int]*hangingSync{}
+	for i := 1; i <= 3; i++ {
+		disks[i] = &hangingSync{hangs: make(chan struct{}, 10_000)}
+		f.beforeSync[i] = disks[i].before
+	}
+	f.beginAll()
+	produce(t, f.nodes[1], "q", 0, `1`)
+	require.Eventually(t, func() bool { return f.leads("q") != 0 }, patience, time.Millisecond)
+	goOn := make(chan struct{})
+	for _, d := range disks {
+		d.hang(goOn)
+	}
+	asked := make(chan protocol.ProduceResult, 1)
+	go func() { asked <- tryProduce(t, f.nodes[1], "q", 0, `2`) }()
+	for _, n := range f.nodes {
+		require.Eventually(t, func() bool { return n.Metrics().Disk.Unfit }, patience, time.Millisecond)
+	}
+	for _, d := range disks {
+		d.hang(nil)
+	}
+	close(goOn)
+	<-asked
+	require.Eventually(t, func() bool { return f.leads("q") != 0 }, patience, time.Millisecond)
+	sick := f.leads("q")
+	again := make(chan struct{})
+	disks[sick].hang(again)
+	began := time.Now()
+	for range 5 {
+		require.Nil(t, tryProduce(t, f.nodes[sick%3+1], "q", 0, `3`).Err, "two of three have it")
+	}
+	require.Less(t, time.Since(began), 10*time.Second, "nobody waits until others are trusted again")
+	require.NotEqual(t, sick, f.leads("q"))
+	disks[sick].hang(nil)
+	close(again)
+}

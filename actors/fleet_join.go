@@ -65,7 +65,7 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 		},
 	})
 	self := e.identity(j.UUID(), http, node)
-	e.peers = peers.New(e.system, e.log, e.clock, e.draining.Load, e.unfit)
+	e.peers = peers.New(e.system, e.log, e.clock, e.draining.Load, e.unfit, e.fitness.Works)
 	e.clock.Limit(o.MaxClockOffset)
 	me.UUID = j.UUID()
 	e.fleet = fleet.New(fleet.Options{

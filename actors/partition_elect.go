@@ -35,13 +35,17 @@ func (p *partitionActor) handOver() {
 
 // drainTick gives leadership away while this node is being drained, or its disk hangs or is
 // full, if there is somebody at another node to take it. What a disk that hangs holds up is
-// not waited for.
+// not waited for; where all nodes had trouble of late, one whose disk works will do.
 func (p *partitionActor) drainTick() {
 	switch {
 	case p.env.draining.Load():
 		p.rep.HandOver(p.rep.BestTransferee(p.want, p.spec.group.MayLead))
 	case p.env.peers != nil && p.env.unfit():
-		if to := p.rep.BestTransferee(p.want, p.spec.group.MayLead); p.rep.CaughtUp(to) {
+		to := p.rep.BestTransferee(p.want, p.spec.group.MayLead)
+		if to == 0 && !p.env.fitness.Works() {
+			to = p.rep.BestTransferee(p.want, p.spec.group.MayReplace)
+		}
+		if p.rep.CaughtUp(to) {
 			p.rep.HandOverNow(to)
 		}
 	}

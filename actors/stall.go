@@ -50,10 +50,12 @@ func (e *environment) stalled() *protocol.Error {
 
 // fitnessChanged is told that the disk is not fit for leaders any more, and why, or with ""
 // that it is again. Leaders give leadership to other nodes meanwhile (drainTick).
-func (e *environment) fitnessChanged(why string) {
-	if why != "" {
+func (e *environment) fitnessChanged(why string, turned bool) {
+	switch {
+	case !turned:
+	case why != "":
 		e.log.Warn("leadership is given to other nodes that can take it", "reason", why)
-	} else {
+	default:
 		e.log.Info("the disk is fit for leaders again")
 	}
 	if node := e.node.Load(); node != nil {

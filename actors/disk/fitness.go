@@ -13,7 +13,8 @@ const (
 )
 
 // Fitness says whether a filesystem is fit for leaders to be on it: it is not while a write
-// and sync takes long, a while after that, and while it is full. A nil one is fit.
+// and sync takes long, a while after that, and while it is full. In that while it works, and
+// is better than one that does not. A nil one is fit.
 type Fitness struct {
 	space *Reserve
 	now   func() time.Time
@@ -23,13 +24,16 @@ type Fitness struct {
 	until time.Time // from when on it is trusted again
 	why   string    // while it is not
 	said  bool      // that it is not fit was told
+	told  bool      // and that it does not work
 
 	reason atomic.Pointer[string]
+	broken atomic.Bool // it does not work
 }
 
 // WatchFitness looks at a filesystem again and again until stopped is closed. Changed is called,
-// one call after the other, with why it is not fit any more, or "" when it is again.
-func WatchFitness(space *Reserve, stopped <-chan struct{}, changed func(why string)) *Fitness {
+// one call after the other, with why it is not fit any more, or "" when it is again, and
+// with turned false where it was not before either, but has begun or ceased to work.
+func WatchFitness(space *Reserve, stopped <-chan struct{}, changed func(why string, turned bool)) *Fitness {
 	f := &Fitness{space: space, now: time.Now}
 	go func() {
 		again := time.NewTicker(spaceInterval)
@@ -37,8 +41,8 @@ func WatchFitness(space *Reserve, stopped <-chan struct{}, changed func(why stri
 		for {
 			select {
 			case <-again.C:
-				if why, news := f.look(); news {
-					changed(why)
+				if why, news, turned := f.look(); news {
+					changed(why, turned)
 				}
 			case <-stopped:
 				return
@@ -53,6 +57,7 @@ func (f *Fitness) Slow(took time.Duration, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slow, f.until = !over, f.now().Add(slowCalm)
+	f.broken.Store(!over)
 	if over {
 		f.why = fmt.Sprintf("the disk took %s to end a write and sync a moment ago", took.Round(time.Millisecond))
 	} else {
@@ -62,23 +67,31 @@ func (f *Fitness) Slow(took time.Duration, over bool) {
 	f.reason.Store(&why)
 }
 
-// look judges anew, and reports whether that is news.
-func (f *Fitness) look() (why string, news bool) {
+// look judges anew, and reports whether that is news, and whether it is fit now and was not,
+// or the reverse.
+func (f *Fitness) look() (why string, news, turned bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	full := f.space.Reason()
 	if f.slow || f.now().Before(f.until) {
 		why = f.why
 	} else {
-		if why = f.space.Reason(); why != "" {
+		if why = full; why != "" {
 			f.until = f.now().Add(slowCalm) // space that comes and goes is not trusted either
 		}
 		f.why = why
 	}
 	f.reason.Store(&why)
-	news = f.said != (why != "")
-	f.said = why != ""
-	return why, news
+	broken := f.slow || full != ""
+	f.broken.Store(broken)
+	turned = f.said != (why != "")
+	news = turned || f.told != broken
+	f.said, f.told = why != "", broken
+	return why, news, turned
 }
+
+// Works reports whether it takes writes, though it may have hung or been full a while ago.
+func (f *Fitness) Works() bool { return f == nil || !f.broken.Load() }
 
 // Reason is why leaders should be elsewhere, "" if they need not. It may be called for each
 // tick of each replica.

@@ -252,6 +252,20 @@ func (g *Group) MayLead(replica uint64) bool {
 	}
 }
 
+// MayReplace reports whether a replica should lead rather than one at a node whose disk takes
+// no writes: it is running, and its node's disk does, though it may not be trusted yet.
+func (g *Group) MayReplace(replica uint64) bool {
+	at, runs := (*g.running.Load())[replica]
+	switch p := g.links.peers; {
+	case !runs || p == nil:
+		return false
+	case at.PID != nil:
+		return p.works()
+	default:
+		return !p.isBroken(at.Node)
+	}
+}
+
 // Locals is how many replicas of the partition run in this process.
 func (g *Group) Locals() int { return int(g.locals.Load()) }
 

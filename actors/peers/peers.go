@@ -25,6 +25,7 @@ type Peers struct {
 	log      *slog.Logger
 	draining func() bool // whether leadership is to leave this node
 	unfit    func() bool // whether that is because of its disk or its clock
+	works    func() bool // whether its disk takes writes
 	clock    *clock.Clock
 	cameUp   chan struct{} // tells that a node's clock is to be asked
 
@@ -54,14 +55,14 @@ type peerNode struct {
 	is   link.Identity           // as it has said itself last
 	said map[string]*clusterSaid // by cluster id
 
-	unfit bool // it has said so itself
+	unfit, broken bool // it has said so itself: leaders should be elsewhere, its disk takes no writes
 }
 
 // New makes the peers of a node. Draining reports whether leadership is to leave this
 // node, unfit whether it is to do so because the node's disk hangs or is full, or its clock is
-// wrong. Open is to be called before anything is sent.
-func New(system *actor.ActorSystem, log *slog.Logger, c *clock.Clock, draining, unfit func() bool) *Peers {
-	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, clock: c, cameUp: make(chan struct{}, 1), clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
+// wrong, works whether the disk takes writes. Open is to be called before anything is sent.
+func New(system *actor.ActorSystem, log *slog.Logger, c *clock.Clock, draining, unfit, works func() bool) *Peers {
+	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, works: works, clock: c, cameUp: make(chan struct{}, 1), clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
 }
@@ -133,6 +134,18 @@ func (p *Peers) isDrained(id link.NodeID) bool {
 	defer p.mu.Unlock()
 	n := p.nodes[id]
 	return n != nil && n.unfit
+}
+
+// isBroken reports whether leadership is to leave a node before others that it is to leave,
+// too: the fleet's metadata says so, or its disk takes no writes.
+func (p *Peers) isBroken(id link.NodeID) bool {
+	if (*p.drained.Load())[id] {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.nodes[id]
+	return n != nil && n.broken
 }
 
 // CallPatience is how long another node may take to answer what takes no time.

@@ -21,6 +21,7 @@ type announcement struct {
 	Replicas []ReplicaSaid `json:"r,omitempty"`
 	Leaders  []LeaderSaid  `json:"l,omitempty"`
 	Unfit    bool          `json:"u,omitempty"` // of the node: leaders should be elsewhere
+	Broken   bool          `json:"x,omitempty"` // likewise: its disk takes no writes
 }
 
 // BrokerSaid is the state of a broker.
@@ -111,7 +112,7 @@ func (p *Peers) announced(from link.NodeID, a *announcement) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(from)
-	if n.unfit = a.Unfit; a.Cluster == "" {
+	if n.unfit, n.broken = a.Unfit, a.Broken; a.Cluster == "" {
 		return // that was all
 	}
 	was := n.said[a.Cluster]
@@ -199,7 +200,7 @@ func (p *Peers) Retell(node link.NodeID, l *Links) {
 // announce tells all nodes of a change. Whoever is not connected is told all when
 // it is.
 func (p *Peers) announce(a *announcement) {
-	a.Unfit = p.unfit()
+	a.Unfit, a.Broken = p.unfit(), !p.works()
 	body := wire.Encode(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,7 +212,7 @@ func (p *Peers) announce(a *announcement) {
 // sendAll tells a node all that runs here of a cluster. It is called with mu held,
 // so that no change is told before.
 func (p *Peers) sendAll(to link.NodeID, c *peerCluster) {
-	a := &announcement{Unfit: p.unfit(), Cluster: c.links.cluster, All: true, Brokers: c.links.brokersSaid()}
+	a := &announcement{Unfit: p.unfit(), Broken: !p.works(), Cluster: c.links.cluster, All: true, Brokers: c.links.brokersSaid()}
 	for key, g := range c.links.all() {
 		for replica := range g.Mailboxes() {
 			a.Replicas = append(a.Replicas, ReplicaSaid{key.TopicID, key.Partition, replica, true})
