@@ -32,7 +32,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
-			replica, founder := c.state.Held(p, b.number, c.env.nodeID())
+			replica, founder := c.state.Held(p, b.number, c.home(b))
 			if t == nil || replica == 0 {
 				continue
 			}
@@ -137,11 +137,10 @@ func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error
 // lost is the replica of a partition that a broker whose directory was lost had in it, 0
 // if none, and the node of its successor: 0 where the broker is.
 func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, node uint64) {
-	self := c.env.nodeID()
 	if b.arriving() {
-		node = self
+		node = c.env.nodeID()
 	}
-	if replica, _ = c.state.Held(p, b.number, self); replica != 0 || b.arriving() {
+	if replica, _ = c.state.Held(p, b.number, c.home(b)); replica != 0 || b.arriving() {
 		return replica, node
 	}
 	for _, r := range p.Replicas { // at a node that is lost

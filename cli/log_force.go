@@ -35,7 +35,7 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	}
 	if names := plan.Spread(); len(names) > 0 {
 		return fmt.Errorf("nothing was changed: %s has brokers at other nodes of a fleet, and cannot go on with what one node has, even if the others are lost for good;"+
-			" start a majority of the nodes, or restore a backup into a new fleet (ottla restore)", strings.Join(names, ", "))
+			" start a majority of the nodes, have what is left go on alone in a new data directory (--into), or restore a backup into a new fleet (ottla restore)", strings.Join(names, ", "))
 	}
 	if !yes {
 		if err := confirmForce(p, len(plan.Partitions)); err != nil {

@@ -14,8 +14,9 @@ import (
 
 func newLogRepair(p *process) *cobra.Command {
 	var yes, force, dryRun bool
+	var into string
 	cmd := &cobra.Command{
-		Use:   "repair DIR",
+		Use:   "repair DIR ...",
 		Short: "Explain what damage or a lost majority costs and, with --yes, continue with what is left",
 		Long: "Explain for each damaged log in DIR or below it what can be done and what would\n" +
 			"be lost, and do it only with --yes.\n\n" +
@@ -25,12 +26,23 @@ func newLogRepair(p *process) *cobra.Command {
 			"It leaves alone: a partition with several replicas, which is rebuilt from the\n" +
 			"others while the server runs; and damage in older log files, in a file's header,\n" +
 			"in manifests and in ledgers, which only a backup can undo. The exit status is 0\n" +
-			"when no damage is left, else 1.\n\n" + forceHelp,
-		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes\n  ottla log repair ./data --force-membership --dry-run",
-		Args:    exactArgs("a DIR"),
+			"when no damage is left, else 1.\n\n" + forceHelp + "\n\n" + gatherHelp,
+		Example: "  ottla log repair ./data\n  ottla log repair ./data --yes\n  ottla log repair ./data --force-membership --dry-run\n  ottla log repair /mnt/node-1 /mnt/node-4 --force-membership --into ./data",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if into != "" && len(args) > 0 {
+				return nil
+			}
+			return exactArgs("a DIR")(cmd, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if dryRun && (yes || !force) {
 				return usageError{errors.New("--dry-run goes with --force-membership and without --yes")}
+			}
+			if into != "" && !force {
+				return usageError{errors.New("--into goes with --force-membership")}
+			}
+			if into != "" {
+				return gatherMembership(p, into, args, yes, dryRun)
 			}
 			release, err := datadir.LockOffline(args[0])
 			if err != nil {
@@ -45,6 +57,7 @@ func newLogRepair(p *process) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
 	cmd.Flags().BoolVar(&force, "force-membership", false, "continue with one copy where a majority is lost for good")
+	cmd.Flags().StringVar(&into, "into", "", "with --force-membership: the data directory to make of what is left of a fleet")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --force-membership: only say what it would do")
 	return cmd
 }

@@ -171,3 +171,75 @@ func TestForceLeavesFleetsAlone(t *testing.T) {
 	f.waitReady()
 	require.Equal(t, "1", string(f.nodes[0].fetch("t", 0, at.Offset, "").Records[0].Value))
 }
+
+// Two of three machines of a fleet are lost for good: what the third one has goes on in a
+// process that is alone, from which a fleet is grown again. Nothing is done while a node
+// answers, and nothing to the directories that are named.
+func TestAFleetThatLostItsMajorityGoesOnAlone(t *testing.T) {
+	t.Parallel()
+	f := startNodes(t, 3)
+	f.nodes[0].topic("t", 2)
+	for i := range 40 {
+		f.nodes[i%3].produce("t", object{"partition": i % 2, "value": i})
+	}
+	p := f.nodes[1].poll("topic=t", "group=g", "consumer_id=1", "max_records=7")
+	require.Len(t, p.Records, 7)
+	at := [2]int64{f.nodes[1].committed("g", "t", 0), f.nodes[1].committed("g", "t", 1)}
+	for _, topic := range []string{"t", protocol.MetadataTopic, protocol.OffsetsTopic} { // the survivor has all of it
+		f.nodes[0].waitInSync(topic, 3)
+	}
+	into := filepath.Join(t.TempDir(), "alone")
+	repair := func(args ...string) (string, error) {
+		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[2].dir, "--force-membership", "--into", into}, args...)...).CombinedOutput() //nolint:gosec // the test's own
+		return string(out), err
+	}
+	out, err := repair("--yes")
+	require.Error(t, err)
+	assert.Contains(t, out, "stop the server first")
+	f.nodes[2].stop()
+	out, err = repair("--yes")
+	require.Error(t, err)
+	assert.Contains(t, out, "nothing was changed")
+	assert.Contains(t, out, f.seeds[0])
+	assert.NoDirExists(t, into)
+	for _, s := range f.nodes[:2] {
+		s.kill()
+		require.NoError(t, os.RemoveAll(s.dir))
+	}
+	out, err = repair("--dry-run")
+	require.Error(t, err)
+	assert.Contains(t, out, "broker 1: lost")
+	out, err = repair()
+	require.Error(t, err, "nobody at a terminal agreed")
+	assert.Contains(t, out, "--yes")
+	assert.NoDirExists(t, into)
+	out, err = repair("--yes")
+	require.NoError(t, err, out)
+	assert.Contains(t, out, "survivor: replica")
+	again, err := repair("--yes")
+	require.Error(t, err, again)
+	assert.Contains(t, again, "is not empty")
+
+	s := prepare(t)
+	s.dir = into
+	s.again()
+	for part := range 2 {
+		records := s.readPartition("t", part)
+		require.Len(t, records, 20)
+		for i, r := range records {
+			assert.Equal(t, fmt.Sprint(2*i+part), string(r.Value))
+		}
+		assert.Equal(t, at[part], s.committed("g", "t", part))
+	}
+	s.waitInSync("t", 3)
+	s.produce("t", object{"partition": 0, "value": "since"})
+	s.stop()
+
+	// It begins a fleet, which another node joins.
+	s.args = f.node("m1", freeAddress(t)).args
+	link := s.args[3]
+	s.again()
+	other := f.node("m2", freeAddress(t), link)
+	other.again()
+	require.Equal(t, `"since"`, string(other.fetch("t", 0, 20, "").Records[0].Value))
+}

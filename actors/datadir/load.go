@@ -88,7 +88,7 @@ func Inspect(dataDir string) (*Manifests, Survey, error) {
 		}
 	}
 	found, err := m.survey()
-	m.clusters = root.Clusters
+	m.clusters, m.level = root.Clusters, root.Level
 	return m, found, err
 }
 
