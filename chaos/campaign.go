@@ -24,6 +24,10 @@ type campaign struct {
 	name   string
 	faults []*fault
 	fleet  bool // of several processes
+	spares int  // nodes more than -nodes says
+
+	prepare  func(*world) error // the nodes of a fleet, before they start; may be nil
+	conclude func(*world) error // after the last round, while the clients run; may be nil
 }
 
 var campaigns = []campaign{
@@ -45,10 +49,10 @@ var campaigns = []campaign{
 	{name: "nodes", fleet: true, faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultMostKilled, faultAllKilled}},
 	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
 	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
-	{name: "disk1", fleet: true, faults: []*fault{faultDiskHangs, faultDiskHangs, faultDiskSlow, faultDiskFails, faultDiskFails}},
-	{name: "clock", fleet: true, faults: []*fault{faultClockSet, faultClockSet, faultClockStart, faultClockJumps, faultClockKill}},
-	{name: "mixed", fleet: true, faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
-	{name: "grow", fleet: true, faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
+	{name: "disk1", fleet: true, prepare: on(nodeFaults.interceptAll), faults: []*fault{faultDiskHangs, faultDiskHangs, faultDiskSlow, faultDiskFails, faultDiskFails}},
+	{name: "clock", fleet: true, prepare: on(nodeFaults.simulateClocks), faults: []*fault{faultClockSet, faultClockSet, faultClockStart, faultClockJumps, faultClockKill}},
+	{name: "mixed", fleet: true, prepare: on(mixture.startMixed), conclude: on(mixture.finalize), faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
+	{name: "grow", fleet: true, spares: spares, prepare: on(growth.joinLater), conclude: on(growth.finishGrown), faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
 	{name: "found", fleet: true, faults: []*fault{faultFound}},
 }
 
@@ -108,7 +112,7 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
 	run := w.campaign
 	if c.faults[0] == faultFound {
-		run = w.foundings
+		run = foundings{w}.run
 	}
 	res, err := run(c)
 	bad := err != nil || len(res.Violations) > 0
@@ -157,12 +161,8 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	var wg sync.WaitGroup
 	w.clients(ctx, &wg)
 	rounds, err := w.rounds(faults)
-	switch {
-	case err != nil:
-	case c.name == "mixed":
-		err = w.finalize()
-	case c.name == "grow":
-		err = w.finishGrown()
+	if err == nil && c.conclude != nil {
+		err = c.conclude(w)
 	}
 	if err == nil {
 		pause(ctx, 500*time.Millisecond) // without a fault
@@ -172,7 +172,7 @@ func (w *world) campaign(c *campaign) (*result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("round %d: %w", rounds, err)
 	}
-	return w.finish(rounds)
+	return verdict{w}.finish(rounds)
 }
 
 // setUp prepares disk and server, and returns the faults that are possible on this
@@ -183,18 +183,9 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 		all |= f.needs | f.uses
 	}
 	if c.fleet {
-		if c.name == "grow" {
-			return c.faults, w.growFleet(w.o.nodes)
-		}
-		err := w.newFleet(w.o.nodes)
-		switch {
-		case err != nil:
-		case c.name == "mixed":
-			err = w.startMixed()
-		case c.name == "disk1":
-			err = w.interceptAll()
-		case c.name == "clock":
-			err = w.simulateClocks()
+		err := w.newFleet(w.o.nodes + c.spares)
+		if err == nil && c.prepare != nil {
+			err = c.prepare(w)
 		}
 		return c.faults, err
 	}

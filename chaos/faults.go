@@ -32,15 +32,20 @@ var (
 	faultSync   = &fault{"failed sync", needsIntercept, needsImage, failSyncs}
 	faultDying  = &fault{"failing disk", needsIntercept, needsImage, dyingDisk}
 	faultHang   = &fault{"slow sync", needsIntercept, 0, slowSyncs}
-	faultFlip   = &fault{"damage while down", 0, needsImage, damageWhileDown}
-	faultLive   = &fault{"damage while running", 0, 0, func(w *world) error { return w.damage(1 + w.rnd.Intn(2)) }}
-	faultAll    = &fault{"damage in all copies", 0, needsImage, damageInAllCopies}
-	faultDelete = &fault{"deleted directory", 0, needsImage, deletedDirectory}
-	faultSwap   = &fault{"swapped directories", 0, needsImage, swappedDirectories}
-	faultOld    = &fault{"outdated directory", 0, needsImage, outdatedDirectory}
+	faultFlip   = &fault{"damage while down", 0, needsImage, on(fileFaults.damageWhileDown)}
+	faultLive   = &fault{"damage while running", 0, 0, on(func(w fileFaults) error { return w.damage(1 + w.rnd.Intn(2)) })}
+	faultAll    = &fault{"damage in all copies", 0, needsImage, on(fileFaults.damageInAllCopies)}
+	faultDelete = &fault{"deleted directory", 0, needsImage, on(fileFaults.deletedDirectory)}
+	faultSwap   = &fault{"swapped directories", 0, needsImage, on(fileFaults.swappedDirectories)}
+	faultOld    = &fault{"outdated directory", 0, needsImage, on(fileFaults.outdatedDirectory)}
 	faultAdmin  = &fault{"brokers stopped and started", 0, 0, stopBrokers}
 	faultStorm  = &fault{"rebalance storm", 0, 0, rebalanceStorm}
 )
+
+// on makes a fault of a method of some part of the world.
+func on[T ~struct{ *world }](inject func(T) error) func(*world) error {
+	return func(w *world) error { return inject(T{w}) }
+}
 
 // restart ends the process in some way and starts it again.
 func (w *world) restart(end func() error) error {

@@ -12,14 +12,14 @@ import (
 // The clock of one node of a fleet is wrong, and all others go on: what is told to clients
 // stays right at all of them.
 var (
-	faultClockSet   = &fault{"the clock of a node is set", 0, 0, setClock}
-	faultClockStart = &fault{"a node starts with a wrong clock", 0, 0, startWithClock}
-	faultClockJumps = &fault{"the clock of a node jumps", 0, 0, jumpingClock}
-	faultClockKill  = &fault{"another node than the one with a wrong clock is killed", 0, 0, killBesideClock}
+	faultClockSet   = &fault{"the clock of a node is set", 0, 0, on(nodeFaults.setClock)}
+	faultClockStart = &fault{"a node starts with a wrong clock", 0, 0, on(nodeFaults.startWithClock)}
+	faultClockJumps = &fault{"the clock of a node jumps", 0, 0, on(nodeFaults.jumpingClock)}
+	faultClockKill  = &fault{"another node than the one with a wrong clock is killed", 0, 0, on(nodeFaults.killBesideClock)}
 )
 
 // simulateClocks gives each node a clock that can be set.
-func (w *world) simulateClocks() error {
+func (w nodeFaults) simulateClocks() error {
 	for _, q := range w.queues {
 		q.slack = clockSlack
 	}
@@ -43,7 +43,7 @@ func (s *server) setClock(ahead time.Duration) error {
 }
 
 // wrongTime is how far a clock is ahead that is wrong: seconds, hours or years, or behind.
-func (w *world) wrongTime() time.Duration {
+func (w nodeFaults) wrongTime() time.Duration {
 	by := []time.Duration{time.Hour, time.Hour, w.between(3*time.Second, time.Minute), w.between(time.Minute, 24*time.Hour), 4 * 365 * 24 * time.Hour}[w.rnd.Intn(5)]
 	if w.rnd.Intn(2) == 0 {
 		return -by
@@ -52,7 +52,7 @@ func (w *world) wrongTime() time.Duration {
 }
 
 // setClock has a node's clock be wrong for a while.
-func setClock(w *world) error {
+func (w nodeFaults) setClock() error {
 	i := w.rnd.Intn(len(w.nodes))
 	s, by := w.nodes[i], w.wrongTime()
 	if err := s.setClock(by); err != nil {
@@ -71,7 +71,7 @@ func setClock(w *world) error {
 }
 
 // saysItsClock waits until a node says what is wrong.
-func (w *world) saysItsClock(i int, by time.Duration) {
+func (w nodeFaults) saysItsClock(i int, by time.Duration) {
 	var body []byte
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); pause(context.Background(), 10*time.Millisecond) {
 		if _, body = w.nodes[i].get("/readyz"); strings.Contains(string(body), "the clock of this node is ") {
@@ -83,7 +83,7 @@ func (w *world) saysItsClock(i int, by time.Duration) {
 
 // startWithClock kills a node and starts it with a wrong clock, which is put right while it
 // runs.
-func startWithClock(w *world) error {
+func (w nodeFaults) startWithClock() error {
 	i := w.rnd.Intn(len(w.nodes))
 	s, by := w.nodes[i], w.wrongTime()
 	if err := s.kill(); err != nil {
@@ -101,7 +101,7 @@ func startWithClock(w *world) error {
 }
 
 // jumpingClock sets a node's clock again and again.
-func jumpingClock(w *world) error {
+func (w nodeFaults) jumpingClock() error {
 	s := w.nodes[w.rnd.Intn(len(w.nodes))]
 	for range 3 + w.rnd.Intn(10) {
 		if err := s.setClock(w.wrongTime()); err != nil {
@@ -113,7 +113,7 @@ func jumpingClock(w *world) error {
 }
 
 // killBesideClock leaves two of three nodes, one of which is wrong, as both know.
-func killBesideClock(w *world) error {
+func (w nodeFaults) killBesideClock() error {
 	order := w.rnd.Perm(len(w.nodes))
 	wrong, killed := w.nodes[order[0]], w.nodes[order[1]]
 	by := w.wrongTime()

@@ -12,7 +12,7 @@ import (
 // damageInAllCopies ends the process, flips a bit in the newest file of every copy
 // of a partition, in another entry in each, and starts the process again: every
 // copy is damaged, and each must be mended from the other two.
-func damageInAllCopies(w *world) error {
+func (w fileFaults) damageInAllCopies() error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err

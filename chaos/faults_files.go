@@ -8,8 +8,11 @@ import (
 	"slices"
 )
 
+// fileFaults damage files, of the victim among the brokers.
+type fileFaults struct{ *world }
+
 // damageWhileDown ends the process, damages files of the victim, and starts it.
-func damageWhileDown(w *world) error {
+func (w fileFaults) damageWhileDown() error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err
@@ -20,7 +23,7 @@ func damageWhileDown(w *world) error {
 
 // damage damages so many log files of the victim, also of internal topics: it flips
 // a bit or writes a block of zeros anywhere in the file.
-func (w *world) damage(files int) error {
+func (w fileFaults) damage(files int) error {
 	paths, err := filepath.Glob(filepath.Join(w.s.brokerDir(w.victim), "*-[0-9]", "*.log"))
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func (w *world) damage(files int) error {
 	return nil
 }
 
-func (w *world) damageFile(path string) error {
+func (w fileFaults) damageFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -58,7 +61,7 @@ func (w *world) damageFile(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-func (w *world) flipBit(path string, at int64) error {
+func (w fileFaults) flipBit(path string, at int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -73,7 +76,7 @@ func (w *world) flipBit(path string, at int64) error {
 }
 
 // deletedDirectory removes the victim's directory while the process is down.
-func deletedDirectory(w *world) error {
+func (w fileFaults) deletedDirectory() error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err
@@ -83,7 +86,7 @@ func deletedDirectory(w *world) error {
 }
 
 // swappedDirectories exchanges the directories of two brokers.
-func swappedDirectories(w *world) error {
+func (w fileFaults) swappedDirectories() error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err
@@ -96,7 +99,7 @@ func swappedDirectories(w *world) error {
 
 // outdatedDirectory takes a copy of the victim's directory, and the next time
 // replaces the directory with that copy.
-func outdatedDirectory(w *world) error {
+func (w fileFaults) outdatedDirectory() error {
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err

@@ -7,26 +7,29 @@ import (
 	"time"
 )
 
+// nodeFaults are faults of the nodes of a fleet, and between them.
+type nodeFaults struct{ *world }
+
 var (
-	faultNodeKill   = &fault{"a node killed", 0, 0, func(w *world) error { return w.killNodes(1) }}
-	faultMostKilled = &fault{"most nodes killed", 0, 0, func(w *world) error { return w.killNodes(len(w.nodes)/2 + 1) }}
-	faultAllKilled  = &fault{"all nodes killed", 0, 0, func(w *world) error { return w.killNodes(len(w.nodes)) }}
-	faultNodePause  = &fault{"nodes paused", 0, 0, pauseNodes}
-	faultRoll       = &fault{"nodes restarted in turn", 0, 0, rollNodes}
-	faultOneWay     = &fault{"one way cut", 0, 0, func(w *world) error { return w.cut(w.pair(false)) }}
-	faultPair       = &fault{"a pair cut", 0, 0, func(w *world) error { return w.cut(w.pair(true)) }}
-	faultAlone      = &fault{"a node cut off", 0, 0, func(w *world) error { return w.cut(w.around(w.rnd.Perm(len(w.nodes))[:1])) }}
-	faultHalves     = &fault{"halves", 0, 0, func(w *world) error { return w.cut(w.around(w.rnd.Perm(len(w.nodes))[:len(w.nodes)/2])) }}
-	faultBridge     = &fault{"bridge", 0, 0, func(w *world) error { return w.cut(w.bridge()) }}
-	faultRing       = &fault{"ring", 0, 0, func(w *world) error { return w.cut(w.ring()) }}
-	faultFlap       = &fault{"flapping", 0, 0, flap}
-	faultDelay      = &fault{"slow network", 0, 0, slowNetwork}
-	faultReset      = &fault{"connections reset", 0, 0, resetConnections}
+	faultNodeKill   = &fault{"a node killed", 0, 0, on(func(w nodeFaults) error { return w.killNodes(1) })}
+	faultMostKilled = &fault{"most nodes killed", 0, 0, on(func(w nodeFaults) error { return w.killNodes(len(w.nodes)/2 + 1) })}
+	faultAllKilled  = &fault{"all nodes killed", 0, 0, on(func(w nodeFaults) error { return w.killNodes(len(w.nodes)) })}
+	faultNodePause  = &fault{"nodes paused", 0, 0, on(nodeFaults.pauseNodes)}
+	faultRoll       = &fault{"nodes restarted in turn", 0, 0, on(nodeFaults.rollNodes)}
+	faultOneWay     = &fault{"one way cut", 0, 0, on(func(w nodeFaults) error { return w.cut(w.pair(false)) })}
+	faultPair       = &fault{"a pair cut", 0, 0, on(func(w nodeFaults) error { return w.cut(w.pair(true)) })}
+	faultAlone      = &fault{"a node cut off", 0, 0, on(func(w nodeFaults) error { return w.cut(w.around(w.rnd.Perm(len(w.nodes))[:1])) })}
+	faultHalves     = &fault{"halves", 0, 0, on(func(w nodeFaults) error { return w.cut(w.around(w.rnd.Perm(len(w.nodes))[:len(w.nodes)/2])) })}
+	faultBridge     = &fault{"bridge", 0, 0, on(func(w nodeFaults) error { return w.cut(w.bridge()) })}
+	faultRing       = &fault{"ring", 0, 0, on(func(w nodeFaults) error { return w.cut(w.ring()) })}
+	faultFlap       = &fault{"flapping", 0, 0, on(nodeFaults.flap)}
+	faultDelay      = &fault{"slow network", 0, 0, on(nodeFaults.slowNetwork)}
+	faultReset      = &fault{"connections reset", 0, 0, on(nodeFaults.resetConnections)}
 )
 
 // killNodes kills some nodes, one right after the other, and starts them again after a
 // while, in another order.
-func (w *world) killNodes(n int) error {
+func (w nodeFaults) killNodes(n int) error {
 	victims := w.rnd.Perm(len(w.nodes))[:n]
 	for _, i := range victims {
 		if err := w.nodes[i].kill(); err != nil {
@@ -50,7 +53,7 @@ func (w *world) killNodes(n int) error {
 }
 
 // pauseNodes stops one node, or several one after the other, for 0.1 to 10 s.
-func pauseNodes(w *world) error {
+func (w nodeFaults) pauseNodes() error {
 	n := 1
 	if w.rnd.Intn(4) == 0 {
 		n = 1 + w.rnd.Intn(len(w.nodes))
@@ -76,7 +79,7 @@ func pauseNodes(w *world) error {
 }
 
 // rollNodes restarts all nodes in turn, each once the one before is ready.
-func rollNodes(w *world) error {
+func (w nodeFaults) rollNodes() error {
 	for _, i := range w.rnd.Perm(len(w.nodes)) {
 		s, began := w.nodes[i], time.Now()
 		if err := s.stop(); err != nil {
@@ -94,7 +97,7 @@ func rollNodes(w *world) error {
 }
 
 // cut holds back what goes some ways, for a while.
-func (w *world) cut(ways []way) error {
+func (w nodeFaults) cut(ways []way) error {
 	span := w.between(50*time.Millisecond, 4*time.Second)
 	w.net.hold(ways...)
 	if w.rnd.Intn(3) == 0 {
@@ -110,7 +113,7 @@ func (w *world) cut(ways []way) error {
 }
 
 // pair is the way between two nodes, or both ways.
-func (w *world) pair(both bool) []way {
+func (w nodeFaults) pair(both bool) []way {
 	two := w.rnd.Perm(len(w.nodes))[:2]
 	ways := []way{{two[0], two[1]}}
 	if both {
@@ -120,7 +123,7 @@ func (w *world) pair(both bool) []way {
 }
 
 // around are all ways between some nodes and the others.
-func (w *world) around(some []int) []way {
+func (w nodeFaults) around(some []int) []way {
 	in := map[int]bool{}
 	for _, i := range some {
 		in[i] = true
@@ -128,7 +131,7 @@ func (w *world) around(some []int) []way {
 	return w.ways(func(a, b int) bool { return in[a] != in[b] })
 }
 
-func (w *world) ways(match func(a, b int) bool) (list []way) {
+func (w nodeFaults) ways(match func(a, b int) bool) (list []way) {
 	for a := range w.nodes {
 		for b := range w.nodes {
 			if a != b && match(a, b) {
@@ -140,7 +143,7 @@ func (w *world) ways(match func(a, b int) bool) (list []way) {
 }
 
 // bridge leaves two halves that only one node of both can see.
-func (w *world) bridge() []way {
+func (w nodeFaults) bridge() []way {
 	order := w.rnd.Perm(len(w.nodes))
 	side := map[int]int{}
 	for k, i := range order[1:] {
@@ -150,7 +153,7 @@ func (w *world) bridge() []way {
 }
 
 // ring leaves each node two neighbors. With three nodes, a way each to one of them.
-func (w *world) ring() []way {
+func (w nodeFaults) ring() []way {
 	place, n := w.rnd.Perm(len(w.nodes)), len(w.nodes)
 	if n == 3 {
 		return w.ways(func(a, b int) bool { return (place[a]+1)%n == place[b] })
@@ -159,7 +162,7 @@ func (w *world) ring() []way {
 }
 
 // flap cuts and heals the same ways again and again.
-func flap(w *world) error {
+func (w nodeFaults) flap() error {
 	ways := w.pair(w.rnd.Intn(2) == 0)
 	if w.rnd.Intn(2) == 0 {
 		ways = w.around(w.rnd.Perm(len(w.nodes))[:1])
@@ -174,7 +177,7 @@ func flap(w *world) error {
 }
 
 // slowNetwork delays what goes some ways.
-func slowNetwork(w *world) error {
+func (w nodeFaults) slowNetwork() error {
 	for _, x := range w.ways(func(int, int) bool { return w.rnd.Intn(2) == 0 }) {
 		w.net.delay(w.between(time.Millisecond, 150*time.Millisecond), x)
 	}
@@ -184,7 +187,7 @@ func slowNetwork(w *world) error {
 }
 
 // resetConnections ends connections again and again.
-func resetConnections(w *world) error {
+func (w nodeFaults) resetConnections() error {
 	for range 1 + w.rnd.Intn(10) {
 		of := w.rnd.Intn(len(w.nodes))
 		w.net.reset(func(x way) bool { return x.from == of })

@@ -15,9 +15,12 @@ import (
 // lose their disks.
 var faultFound = &fault{"founding", 0, 0, func(*world) error { return errors.New("it has rounds of its own") }}
 
-// foundings founds one fleet in each round. There must be one in the end, or none
+// foundings is the campaign of it.
+type foundings struct{ *world }
+
+// run founds one fleet in each round. There must be one in the end, or none
 // where most founders have lost their disks, and never two.
-func (w *world) foundings(*campaign) (*result, error) {
+func (w foundings) run(*campaign) (*result, error) {
 	began := time.Now()
 	n := 0
 	for n < w.o.rounds && (w.o.within == 0 || time.Since(began) < w.o.within) {
@@ -38,7 +41,7 @@ func (w *world) foundings(*campaign) (*result, error) {
 	return res, res.append(w.o.results)
 }
 
-func (w *world) founding(dir string) (err error) {
+func (w foundings) founding(dir string) (err error) {
 	if err := w.newFleetIn(dir); err != nil {
 		return err
 	}
@@ -75,12 +78,12 @@ func (w *world) founding(dir string) (err error) {
 	w.slowest = max(w.slowest, time.Since(launched))
 	w.onlyOneFleet()
 	w.eachServes()
-	w.foundVersion = w.version()
+	w.foundVersion = verdict(w).version()
 	w.endAll()
 	return os.RemoveAll(dir)
 }
 
-func (w *world) newFleetIn(dir string) (err error) {
+func (w foundings) newFleetIn(dir string) (err error) {
 	if w.nodes, w.net, err = newNodes(w.o.binary, dir, w.o.nodes); err == nil {
 		w.s = w.nodes[0]
 	}
@@ -89,7 +92,7 @@ func (w *world) newFleetIn(dir string) (err error) {
 
 // disturb kills a node that runs, or starts one that does not; one that is killed may
 // lose its disk, and comes back under a new name.
-func (w *world) disturb(down map[int]bool, lost int) (int, error) {
+func (w foundings) disturb(down map[int]bool, lost int) (int, error) {
 	i := w.rnd.Intn(len(w.nodes))
 	s := w.nodes[i]
 	switch {
@@ -117,7 +120,7 @@ func (w *world) disturb(down map[int]bool, lost int) (int, error) {
 }
 
 // onlyOneFleet checks what the nodes have written down.
-func (w *world) onlyOneFleet() {
+func (w foundings) onlyOneFleet() {
 	fleets := map[string][]int{}
 	for i, s := range w.nodes {
 		data, err := os.ReadFile(filepath.Join(s.dir, "node.json"))
@@ -138,7 +141,7 @@ func (w *world) onlyOneFleet() {
 }
 
 // eachServes produces by way of each node, and reads by way of each.
-func (w *world) eachServes() {
+func (w foundings) eachServes() {
 	topic := "founded"
 	status, a := w.s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(topic, `"segment_bytes":65536`))
 	if status != http.StatusCreated {

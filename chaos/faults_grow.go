@@ -15,11 +15,11 @@ import (
 // them, while nodes are killed and links are cut.
 
 var (
-	faultLeave     = &fault{"a node decommissioned", 0, 0, func(w *world) error { return w.leave(false) }}
-	faultStay      = &fault{"a decommission called off", 0, 0, func(w *world) error { return w.leave(true) }}
-	faultReplaced  = &fault{"a node lost and replaced", 0, 0, replaceNode}
-	faultRebalance = &fault{"brokers rebalanced", 0, 0, rebalance}
-	faultResized   = &fault{"a cluster grown and shrunk", 0, 0, resizeCluster}
+	faultLeave     = &fault{"a node decommissioned", 0, 0, on(func(w growth) error { return w.leave(false) })}
+	faultStay      = &fault{"a decommission called off", 0, 0, on(func(w growth) error { return w.leave(true) })}
+	faultReplaced  = &fault{"a node lost and replaced", 0, 0, on(growth.replaceNode)}
+	faultRebalance = &fault{"brokers rebalanced", 0, 0, on(growth.rebalance)}
+	faultResized   = &fault{"a cluster grown and shrunk", 0, 0, on(growth.resizeCluster)}
 )
 
 // spares is how many nodes more than founders a fleet has that grows and shrinks.
@@ -28,12 +28,12 @@ const spares = 1
 // moveLimit is how long moves may take once nothing is in their way.
 const moveLimit = 3 * time.Minute
 
-// growFleet prepares a fleet with nodes that join it later.
-func (w *world) growFleet(founders int) error {
-	if err := w.newFleet(founders + spares); err != nil {
-		return err
-	}
-	seeds := strings.Join(w.net.addresses()[:founders], ",")
+// growth are the faults of a fleet whose nodes and brokers move.
+type growth struct{ *world }
+
+// joinLater has the spare nodes join the fleet of the others.
+func (w growth) joinLater() error {
+	seeds := strings.Join(w.net.addresses()[:len(w.nodes)-spares], ",")
 	for _, s := range w.nodes {
 		for i := range s.args {
 			if s.args[i] == "--seeds" {
@@ -55,7 +55,7 @@ type nodeState struct {
 
 // states asks the nodes for all of them; the numbers are those of the newest of each name.
 // Who is gone does not learn it from the fleet's metadata any more, the others do.
-func (w *world) states() map[string]nodeState {
+func (w growth) states() map[string]nodeState {
 	all := map[string]nodeState{}
 	for _, s := range w.nodes {
 		var list struct{ Nodes []nodeState }
@@ -73,7 +73,7 @@ func (w *world) states() map[string]nodeState {
 
 // order asks nodes, one after the other, for something until one agrees. False: it is
 // refused for a reason that may be.
-func (w *world) order(method, path, body string) bool {
+func (w growth) order(method, path, body string) bool {
 	status, last := 0, answer{}
 	ok := until(func() bool {
 		s := w.nodes[w.rnd.Intn(len(w.nodes))]
@@ -87,19 +87,20 @@ func (w *world) order(method, path, body string) bool {
 }
 
 // harm kills a node or cuts links, while brokers move.
-func (w *world) harm() error {
+func (w growth) harm() error {
 	switch w.rnd.Intn(3) {
 	case 0:
-		return w.killNodes(1)
+		return nodeFaults(w).killNodes(1)
 	case 1:
-		return w.cut(w.pair(true))
+		n := nodeFaults(w)
+		return n.cut(n.pair(true))
 	}
 	pause(context.Background(), w.between(0, 500*time.Millisecond))
 	return nil
 }
 
 // settleMoves waits until no task is under way.
-func (w *world) settleMoves() error {
+func (w growth) settleMoves() error {
 	last := ""
 	for deadline := time.Now().Add(moveLimit); time.Now().Before(deadline); pause(context.Background(), 100*time.Millisecond) {
 		status, body := w.nodes[w.rnd.Intn(len(w.nodes))].get("/tasks")
@@ -113,7 +114,7 @@ func (w *world) settleMoves() error {
 
 // leave decommissions a node while others are harmed. Called off, it stays; else it comes
 // back with an empty directory, as a new node.
-func (w *world) leave(callOff bool) error {
+func (w growth) leave(callOff bool) error {
 	i := w.rnd.Intn(len(w.nodes))
 	n := w.states()[nodeName(i)]
 	path := fmt.Sprintf("/nodes/%d/decommission", n.ID)
@@ -186,7 +187,7 @@ func (w *world) stateElsewhere(i int, id uint64) (seen []string) {
 }
 
 // comeBack has a node that is gone join anew, with an empty directory.
-func (w *world) comeBack(i int, end func() error) error {
+func (w growth) comeBack(i int, end func() error) error {
 	s := w.nodes[i]
 	if err := end(); err != nil {
 		return err
@@ -210,7 +211,7 @@ func (w *world) comeBack(i int, end func() error) error {
 }
 
 // replaceNode loses a node's disk, and has another one take its place.
-func replaceNode(w *world) error {
+func (w growth) replaceNode() error {
 	i := w.rnd.Intn(len(w.nodes))
 	lost := w.states()[nodeName(i)]
 	var with nodeState // the one with the fewest brokers: two copies at one node would be a majority
@@ -244,7 +245,7 @@ func replaceNode(w *world) error {
 }
 
 // spread has brokers move apart again, so that the loss of another node is one of a copy.
-func (w *world) spread() error {
+func (w growth) spread() error {
 	if !w.order(http.MethodPost, "/nodes/rebalance", "") {
 		return nil
 	}
@@ -252,7 +253,7 @@ func (w *world) spread() error {
 }
 
 // rebalance has brokers move to where there are fewest.
-func rebalance(w *world) error {
+func (w growth) rebalance() error {
 	if !w.order(http.MethodPost, "/nodes/rebalance", "") {
 		return nil
 	}
@@ -263,7 +264,7 @@ func rebalance(w *world) error {
 }
 
 // resizeCluster gives the cluster more brokers, or the number that it had.
-func resizeCluster(w *world) error {
+func (w growth) resizeCluster() error {
 	w.grown = !w.grown
 	n := brokers
 	if w.grown {
@@ -282,9 +283,9 @@ func resizeCluster(w *world) error {
 }
 
 // finishGrown brings the number of brokers back, as what is checked in the end expects.
-func (w *world) finishGrown() error {
+func (w growth) finishGrown() error {
 	if w.grown {
-		return resizeCluster(w)
+		return w.resizeCluster()
 	}
 	return nil
 }

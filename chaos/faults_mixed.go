@@ -13,14 +13,17 @@ import (
 // back, before the level of the fleet is raised. In the end all run the newer one, and it
 // is raised.
 
+// mixture are the faults of a fleet of two versions.
+type mixture struct{ *world }
+
 var (
-	faultVersionChanged = &fault{"a node changes its version", 0, 0, func(w *world) error { return w.changeVersions(1, false) }}
-	faultVersionKilled  = &fault{"a node killed, with another version afterwards", 0, 0, func(w *world) error { return w.changeVersions(1, true) }}
-	faultVersionsRolled = &fault{"all nodes change their version in turn", 0, 0, func(w *world) error { return w.changeVersions(len(w.nodes), false) }}
+	faultVersionChanged = &fault{"a node changes its version", 0, 0, on(func(w mixture) error { return w.changeVersions(1, false) })}
+	faultVersionKilled  = &fault{"a node killed, with another version afterwards", 0, 0, on(func(w mixture) error { return w.changeVersions(1, true) })}
+	faultVersionsRolled = &fault{"all nodes change their version in turn", 0, 0, on(func(w mixture) error { return w.changeVersions(len(w.nodes), false) })}
 )
 
 // startMixed has nodes begin with the version before.
-func (w *world) startMixed() error {
+func (w mixture) startMixed() error {
 	if w.o.before == "" {
 		return &missingError{"the program of a version before: -before, or make chaos-mixed REF=commit"}
 	}
@@ -31,7 +34,7 @@ func (w *world) startMixed() error {
 }
 
 // other gives a node the other version. The newer one holds the level of the fleet.
-func (w *world) other(s *server) {
+func (w mixture) other(s *server) {
 	if s.binary == w.o.before {
 		s.binary, s.env = w.o.binary, []string{leadersLogged, "OTTLA_NODE_FINALIZE=manual"}
 	} else {
@@ -40,7 +43,7 @@ func (w *world) other(s *server) {
 }
 
 // changeVersions restarts some nodes, one after the other, with the other version.
-func (w *world) changeVersions(n int, kill bool) error {
+func (w mixture) changeVersions(n int, kill bool) error {
 	for _, i := range w.rnd.Perm(len(w.nodes))[:n] {
 		s := w.nodes[i]
 		end := s.stop
@@ -61,7 +64,7 @@ func (w *world) changeVersions(n int, kill bool) error {
 }
 
 // finalize has all nodes run the newer version, and the fleet go to its level.
-func (w *world) finalize() error {
+func (w mixture) finalize() error {
 	for _, s := range w.nodes {
 		if s.binary != w.o.before {
 			continue

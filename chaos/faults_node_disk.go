@@ -13,10 +13,10 @@ import (
 // The disk of one node of a fleet hangs, is slow or fails, and the others go on: what they
 // have on theirs is a majority.
 var (
-	faultDiskHangs = &fault{"the disk of a node hangs", needsIntercept, 0, func(w *world) error {
+	faultDiskHangs = &fault{"the disk of a node hangs", needsIntercept, 0, on(func(w nodeFaults) error {
 		return w.troubleDisk(func(*server) intercept.Rule { return nil })
-	}}
-	faultDiskSlow = &fault{"the disk of a node is slow", needsIntercept, 0, func(w *world) error {
+	})}
+	faultDiskSlow = &fault{"the disk of a node is slow", needsIntercept, 0, on(func(w nodeFaults) error {
 		long := w.between(20*time.Millisecond, time.Second)
 		return w.troubleDisk(func(s *server) intercept.Rule {
 			return func(path string) (syscall.Errno, time.Duration) {
@@ -26,12 +26,12 @@ var (
 				return 0, 0
 			}
 		})
-	}}
-	faultDiskFails = &fault{"the disk of a node fails", needsIntercept, 0, failNodeDisk}
+	})}
+	faultDiskFails = &fault{"the disk of a node fails", needsIntercept, 0, on(nodeFaults.failNodeDisk)}
 )
 
 // interceptAll has the syncs of all nodes pass through here.
-func (w *world) interceptAll() error {
+func (w nodeFaults) interceptAll() error {
 	if err := intercept.Available(); err != nil {
 		return &missingError{"making syncs fail needs seccomp: " + err.Error()}
 	}
@@ -43,7 +43,7 @@ func (w *world) interceptAll() error {
 
 // troubleDisk holds up the syncs of one node for a while, all of them where there is no
 // rule. The others must serve meanwhile.
-func (w *world) troubleDisk(rule func(*server) intercept.Rule) error {
+func (w nodeFaults) troubleDisk(rule func(*server) intercept.Rule) error {
 	i := w.rnd.Intn(len(w.nodes))
 	s := w.nodes[i]
 	if r := rule(s); r != nil {
@@ -62,7 +62,7 @@ func (w *world) troubleDisk(rule func(*server) intercept.Rule) error {
 
 // failNodeDisk makes syncs of one node fail, a few or all, and kills it then. What it has
 // not synced it may not have acknowledged.
-func failNodeDisk(w *world) error {
+func (w nodeFaults) failNodeDisk() error {
 	i, left := w.rnd.Intn(len(w.nodes)), 1+w.rnd.Intn(5)
 	if w.rnd.Intn(2) == 0 {
 		left = 1 << 30
@@ -87,7 +87,7 @@ func failNodeDisk(w *world) error {
 }
 
 // othersServe waits until records are acknowledged although one node is of no use.
-func (w *world) othersServe(but int, what string, began time.Time) error {
+func (w nodeFaults) othersServe(but int, what string, began time.Time) error {
 	from := w.rec.acks.Load()
 	for w.rec.acks.Load() < from+progressAcks {
 		if time.Since(began) > progressLimit {

@@ -22,9 +22,12 @@ const (
 	orderLimit  = 30 * time.Second // for the check of one committed offset
 )
 
+// verdict checks, after a campaign, what is left of it.
+type verdict struct{ *world }
+
 // finish lets all groups consume to the end, reads the logs through the API and
 // from every broker's files, and checks.
-func (w *world) finish(rounds int) (*result, error) {
+func (w verdict) finish(rounds int) (*result, error) {
 	// Requests that were canceled may still be executed; they end with a clean stop.
 	// The start verifies the newest file of every copy.
 	w.s.scrubs = w.damagedFiles()
@@ -87,7 +90,7 @@ func (w *world) finish(rounds int) (*result, error) {
 	res.OffsetCalls, res.OffsetUnknown = w.rec.offsets.Size()
 	res.Seconds = int(w.rec.now().Seconds())
 	if w.o.kafka {
-		w.countKafka(res)
+		kafkaLoad(w).countKafka(res)
 		defer res.printKafka(w.out)
 	}
 	res.print(w.out)
@@ -112,7 +115,7 @@ func checkOffsets(h *offsetcheck.History) []violation {
 
 // drain lets a new member of each group on the main topic read and commit to the
 // end. Whether everything was delivered is checked afterwards.
-func (w *world) drain() {
+func (w verdict) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -129,11 +132,11 @@ func (w *world) drain() {
 	wg.Wait()
 }
 
-func (w *world) drainGroup(ctx context.Context, g *group, id int) {
+func (w verdict) drainGroup(ctx context.Context, g *group, id int) {
 	if g.mode == byPost {
 		g = &group{g.name, g.topic, byAck, g.kafka}
 	}
-	m := newMember(w, g, id, w.o.seed)
+	m := newMember(w.world, g, id, w.o.seed)
 	for !w.atEnd(ctx, g) {
 		if ctx.Err() != nil {
 			w.rec.violate("stuck", "group %s has not reached the end after %s: %v", g.name, drainLimit, w.lag(g))
@@ -143,11 +146,11 @@ func (w *world) drainGroup(ctx context.Context, g *group, id int) {
 	}
 }
 
-func (w *world) atEnd(ctx context.Context, g *group) bool {
+func (w verdict) atEnd(ctx context.Context, g *group) bool {
 	if g.mode == byAuto {
 		return len(w.lag(g)) == 0
 	}
-	rows := readOffsets(ctx, w, w.target(), "drain", g)
+	rows := readOffsets(ctx, w.world, w.target(), "drain", g)
 	return len(rows) == partitions && !slices.ContainsFunc(rows, behind)
 }
 
@@ -158,7 +161,7 @@ func behind(r offsetRow) bool {
 }
 
 // lag lists the partitions whose end a group has not reached.
-func (w *world) lag(g *group) []string {
+func (w verdict) lag(g *group) []string {
 	status, body := w.s.get("/offset?group=" + g.name + "&topic=" + g.topic)
 	if status != http.StatusOK {
 		return []string{fmt.Sprintf("%d %s", status, body)}
@@ -180,7 +183,7 @@ func (w *world) lag(g *group) []string {
 }
 
 // waitInSync waits until all replicas are in sync.
-func (w *world) waitInSync() {
+func (w verdict) waitInSync() {
 	deadline := time.Now().Add(inSyncLimit)
 	for _, topic := range allTopics {
 		for {
@@ -197,7 +200,7 @@ func (w *world) waitInSync() {
 	}
 }
 
-func (w *world) inSync(topic string) error {
+func (w verdict) inSync(topic string) error {
 	status, body := w.s.get("/topic/" + topic)
 	var info struct {
 		Partitions []struct {
@@ -222,7 +225,7 @@ func (w *world) inSync(topic string) error {
 }
 
 // version returns the version that the broker reports.
-func (w *world) version() string {
+func (w verdict) version() string {
 	_, body := w.s.get("/healthz")
 	return decode[struct {
 		Version string `json:"version"`
@@ -230,7 +233,7 @@ func (w *world) version() string {
 }
 
 // holder is the node that has a broker's files.
-func (w *world) holder(broker int) *server {
+func (w verdict) holder(broker int) *server {
 	for _, s := range w.nodes {
 		if _, err := os.Stat(s.brokerDir(broker)); err == nil {
 			return s

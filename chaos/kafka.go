@@ -53,7 +53,10 @@ func freeInARow(n int) ([]string, error) {
 	return nil, fmt.Errorf("there are no %d free ports in a row", n)
 }
 
-func (w *world) kafkaClient(opts ...kgo.Opt) *kgo.Client {
+// kafkaLoad is what clients of Kafka's protocol do.
+type kafkaLoad struct{ *world }
+
+func (w kafkaLoad) kafkaClient(opts ...kgo.Opt) *kgo.Client {
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(w.kafka...), kgo.MetadataMinAge(100 * time.Millisecond), kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
@@ -65,7 +68,7 @@ func (w *world) kafkaClient(opts ...kgo.Opt) *kgo.Client {
 }
 
 // kafkaClients starts the clients of Kafka's protocol; they end with ctx.
-func (w *world) kafkaClients(ctx context.Context, wg *sync.WaitGroup, random func() *rand.Rand) {
+func (w kafkaLoad) kafkaClients(ctx context.Context, wg *sync.WaitGroup, random func() *rand.Rand) {
 	for n, topic := range []string{mainTopic, mainTopic, mainTopic, shortTopic, keyTopic} {
 		p := &kafkaProducer{w: w, rnd: random(), id: fmt.Sprintf("%s%d", kafkaProducerPrefix, n+1), topic: topic}
 		wg.Go(func() { p.run(ctx) })
@@ -83,7 +86,7 @@ func (w *world) kafkaClients(ctx context.Context, wg *sync.WaitGroup, random fun
 
 // kafkaProducer is an idempotent producer, whose client sends requests ahead.
 type kafkaProducer struct {
-	w     *world
+	w     kafkaLoad
 	rnd   *rand.Rand
 	id    string
 	topic string
@@ -145,7 +148,7 @@ func (p *kafkaProducer) record() (*kgo.Record, produced) {
 // kafkaMember is a member of a group that leaves and comes back now and then. It commits
 // what it was given once that is noted.
 type kafkaMember struct {
-	w        *world
+	w        kafkaLoad
 	rnd      *rand.Rand
 	id       int
 	group    string
@@ -214,7 +217,7 @@ func (m *kafkaMember) took(cl *kgo.Client, fs kgo.Fetches, session int64, moved 
 
 // countKafka counts what the clients of Kafka's protocol have done. A campaign in which
 // they did nothing has shown nothing.
-func (w *world) countKafka(res *result) {
+func (w kafkaLoad) countKafka(res *result) {
 	res.Campaign += "+kafka"
 	for _, p := range w.rec.h.produced {
 		if p.outcome == acked && strings.HasPrefix(p.value, `"`+kafkaProducerPrefix) {
@@ -236,7 +239,7 @@ func (w *world) countKafka(res *result) {
 
 // kafkaReader reads the main topic without a group, from its beginning again and again. An
 // offset always has the same value, and none is passed over.
-func (w *world) kafkaReader(ctx context.Context, rnd *rand.Rand) {
+func (w kafkaLoad) kafkaReader(ctx context.Context, rnd *rand.Rand) {
 	for ctx.Err() == nil {
 		life, cancel := context.WithTimeout(ctx, time.Duration(2000+rnd.Intn(8000))*time.Millisecond)
 		cl := w.kafkaClient(kgo.ConsumeTopics(mainTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

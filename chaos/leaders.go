@@ -75,7 +75,7 @@ func checkLeaders(nodes []*server) ([]violation, int, error) {
 }
 
 // checkTerms adds to the result what checkLeaders finds in a fleet.
-func (w *world) checkTerms(res *result) error {
+func (w verdict) checkTerms(res *result) error {
 	if len(w.nodes) < 2 {
 		return nil
 	}

@@ -24,14 +24,14 @@ const (
 )
 
 // damagedFiles reports whether the campaign has damaged files.
-func (w *world) damagedFiles() bool {
+func (w verdict) damagedFiles() bool {
 	return w.injected[faultFlip.name]+w.injected[faultLive.name]+w.injected[faultAll.name] > 0
 }
 
 // waitScrubbed waits until the scrub has verified as many copies as there are. It
 // verifies none twice before the interval is over; a damaged one counts when its
 // replacement is verified. It returns in how many copies the scrub found damage.
-func (w *world) waitScrubbed() (damaged int) {
+func (w verdict) waitScrubbed() (damaged int) {
 	for deadline := time.Now().Add(scrubLimit); ; pause(context.Background(), 50*time.Millisecond) {
 		copies, err := w.s.copies()
 		verified, verr := w.s.metric("ottla_scrub_replicas_total")
@@ -78,7 +78,7 @@ func (s *server) metric(name string) (int, error) {
 }
 
 // verify runs ottla log verify on every file of the stopped broker.
-func (w *world) verify() (all []violation, err error) {
+func (w verdict) verify() (all []violation, err error) {
 	for _, s := range w.nodes {
 		found, err := s.verify()
 		if err != nil {

@@ -53,9 +53,9 @@ func TestDamageIsGoneAfterTheScrub(t *testing.T) {
 		status, a := s.call(context.Background(), http.MethodPost, "/events", nil, body)
 		require.Equal(t, http.StatusOK, status, a)
 	}
-	w.waitInSync()
+	verdict{w}.waitInSync()
 	require.NoError(t, s.stop())
-	found, err := w.verify()
+	found, err := verdict{w}.verify()
 	require.NoError(t, err)
 	require.Empty(t, found)
 
@@ -68,18 +68,18 @@ func TestDamageIsGoneAfterTheScrub(t *testing.T) {
 	text[len(text)/2] ^= 1 // in a value
 	require.NoError(t, os.WriteFile(files[0], text, 0o600))
 	require.NoError(t, s.start())
-	w.waitInSync()
+	verdict{w}.waitInSync()
 	require.NoError(t, s.stop())
-	found, err = w.verify()
+	found, err = verdict{w}.verify()
 	require.NoError(t, err)
 	wantKind(t, found, "damaged")
 
 	s.scrubs = true
 	require.NoError(t, s.start())
-	require.Equal(t, 1, w.waitScrubbed())
-	w.waitInSync()
+	require.Equal(t, 1, verdict{w}.waitScrubbed())
+	verdict{w}.waitInSync()
 	require.NoError(t, s.stop())
-	found, err = w.verify()
+	found, err = verdict{w}.verify()
 	require.NoError(t, err)
 	require.Empty(t, found)
 	require.Empty(t, w.rec.h.violations)

@@ -131,7 +131,7 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	}
 	if len(w.kafka) > 0 {
 		w.groups = append(w.groups, &group{sharedGroup, mainTopic, byAck, true}, &group{kafkaGroup, mainTopic, byAck, true})
-		w.kafkaClients(ctx, wg, random)
+		kafkaLoad{w}.kafkaClients(ctx, wg, random)
 	}
 	for i, g := range w.groups {
 		if g.name == kafkaGroup {
