@@ -21,6 +21,7 @@ const (
 	maxFileLines         = 500
 	maxFunctionLines     = 70
 	maxTestFunctionLines = 120 // tables of cases are long without being complicated
+	maxFilesOfType       = 8   // that have methods of it: what is spread further has parts that want walls
 )
 
 // goFile is one parsed source file.
@@ -104,6 +105,48 @@ func TestFilesAndFunctionsAreShort(t *testing.T) {
 			}
 			length := f.set.Position(fn.End()).Line - f.set.Position(fn.Pos()).Line + 1
 			assert.LessOrEqual(t, length, limit, "%s: func %s is too long: split it", f.path, fn.Name.Name)
+		}
+	}
+}
+
+// A type whose methods are in very many files is several things under one name. It is
+// parted into types that each know only what they need.
+func TestTypesAreNotSpreadOverManyFiles(t *testing.T) {
+	files := map[string]map[string]bool{} // by package and type
+	for _, f := range goFiles(t) {
+		for _, decl := range f.ast.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil || f.isTest() {
+				continue
+			}
+			of := filepath.Dir(f.path) + "." + receiver(fn)
+			if files[of] == nil {
+				files[of] = map[string]bool{}
+			}
+			files[of][f.path] = true
+		}
+	}
+	require.NotEmpty(t, files)
+	for of, in := range files {
+		assert.LessOrEqual(t, len(in), maxFilesOfType, "%s has methods in too many files: part it", of)
+	}
+}
+
+// receiver is the name of the type that a method is of.
+func receiver(fn *ast.FuncDecl) string {
+	typ := fn.Recv.List[0].Type
+	for {
+		switch of := typ.(type) {
+		case *ast.StarExpr:
+			typ = of.X
+		case *ast.IndexExpr:
+			typ = of.X
+		case *ast.IndexListExpr:
+			typ = of.X
+		case *ast.Ident:
+			return of.Name
+		default:
+			return "" // which no receiver is
 		}
 	}
 }

@@ -7,13 +7,15 @@ import (
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
-	"ottla/actors/level"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
-// frontHost is the node as its Front sees it.
-type frontHost struct{ n *Node }
+// frontHost is the node as its Front sees it. What concerns the fleet is fleet.Host's.
+type frontHost struct {
+	fleet.Host
+	n *Node
+}
 
 // CreateCluster implements front.Host.
 func (h *frontHost) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (*routing.Cluster, bool, *protocol.Error) {
@@ -77,9 +79,6 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }
 
-// Joining implements front.Host.
-func (h *frontHost) Joining() string { return h.n.env.fleet.Joining() }
-
 // Settle implements front.Host.
 func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error) {
 	f := h.n.env.fleet
@@ -109,111 +108,6 @@ func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool,
 	return true, nil
 }
 
-// Node implements front.Host.
-func (h *frontHost) Node() uint64 {
-	if f := h.n.env.fleet; f != nil && f.Belongs() {
-		return f.Self()
-	}
-	return 0
-}
-
-// IDs implements front.Host.
-func (h *frontHost) IDs() routing.Control {
-	if f := h.n.env.fleet; f != nil && f.Belongs() {
-		return f.Metadata()
-	}
-	return nil
-}
-
-// Nodes implements front.Host.
-func (h *frontHost) Nodes() []protocol.NodeInfo {
-	f := h.n.env.fleet
-	if f == nil {
-		return nil
-	}
-	return f.Infos()
-}
-
-// errNoFleet is the answer to what only a fleet can do.
-var errNoFleet = protocol.Errorf(protocol.CodeNodeNotFound, "this server is alone: it belongs to no fleet")
-
-// Fleet implements front.Host.
-func (h *frontHost) Fleet() (protocol.FleetInfo, *protocol.Error) {
-	f := h.n.env.fleet
-	switch {
-	case f == nil:
-		return protocol.FleetInfo{}, errNoFleet
-	case !f.Belongs() || f.View() == nil:
-		return protocol.FleetInfo{}, fleet.ErrJoining
-	}
-	return f.Info(), nil
-}
-
-// Finalize implements front.Host.
-func (h *frontHost) Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.Error) {
-	f := h.n.env.fleet
-	if f == nil {
-		return protocol.FleetInfo{}, errNoFleet
-	}
-	return f.Finalize(deadline)
-}
-
-// Level implements front.Host.
-func (h *frontHost) Level() int { return h.n.env.fleet.Level() }
-
-// Needs implements front.Host.
-func (h *frontHost) Needs(what level.Feature, deadline time.Time) *protocol.Error {
-	return h.n.env.fleet.Needs(what, deadline)
-}
-
-// Tasks implements front.Host.
-func (h *frontHost) Tasks() []protocol.TaskInfo {
-	f := h.n.env.fleet
-	switch {
-	case f == nil:
-		return fleet.SortTasks(fleet.Resizes(h.n.env.directory.Clusters()))
-	case !f.Belongs():
-		return nil
-	}
-	return fleet.SortTasks(f.TaskInfos())
-}
-
-// ReplaceNode implements front.Host.
-func (h *frontHost) ReplaceNode(lost, with uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
-	f := h.n.env.fleet
-	if f == nil {
-		return protocol.TaskInfo{}, errNoFleet
-	}
-	return f.Replace(lost, with, deadline)
-}
-
-// DecommissionNode implements front.Host.
-func (h *frontHost) DecommissionNode(id uint64, deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
-	f := h.n.env.fleet
-	if f == nil {
-		return protocol.TaskInfo{}, errNoFleet
-	}
-	return f.Decommission(id, deadline)
-}
-
-// KeepNode implements front.Host.
-func (h *frontHost) KeepNode(id uint64, deadline time.Time) *protocol.Error {
-	f := h.n.env.fleet
-	if f == nil {
-		return errNoFleet
-	}
-	return f.Stay(id, deadline)
-}
-
-// Rebalance implements front.Host.
-func (h *frontHost) Rebalance(deadline time.Time) (protocol.TaskInfo, *protocol.Error) {
-	f := h.n.env.fleet
-	if f == nil {
-		return protocol.TaskInfo{}, errNoFleet
-	}
-	return f.Rebalance(deadline)
-}
-
 // ResizeCluster implements front.Host.
 func (h *frontHost) ResizeCluster(c *routing.Cluster, brokers int, deadline time.Time) (*protocol.TaskInfo, *protocol.Error) {
 	handle, ok := c.Control.(*clusterHandle)
@@ -221,15 +115,6 @@ func (h *frontHost) ResizeCluster(c *routing.Cluster, brokers int, deadline time
 		return nil, c.Unavailable()
 	}
 	return handle.resize(brokers, deadline)
-}
-
-// DrainNode implements front.Host.
-func (h *frontHost) DrainNode(id uint64, drain bool, deadline time.Time) *protocol.Error {
-	f := h.n.env.fleet
-	if f == nil {
-		return errNoFleet
-	}
-	return f.Drain(id, drain, deadline)
 }
 
 // Stopped implements front.Host.

@@ -81,7 +81,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		},
 		AutoCreatesPerMinute: o.AutoCreatesPerMinute, OffsetsPartitions: o.OffsetsPartitions,
 		MaxTokens: o.MaxTokens, MaxSources: o.MaxSources, MaxSubscriptions: o.MaxSubscriptions,
-	}, n.env.directory, &frontHost{n})
+	}, n.env.directory, &frontHost{fleet.Host{Of: func() *fleet.Fleet { return n.env.fleet }, Clusters: n.env.directory.Clusters}, n})
 	n.env.groups.Feed = n.FeedQueue
 	if err := n.env.startDisk(); err != nil {
 		release()

@@ -38,11 +38,11 @@ func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 	for _, t := range v.Tasks {
 		list = append(list, f.taskInfo(t))
 	}
-	return append(list, Resizes(f.o.Clusters())...)
+	return append(list, resizes(f.o.Clusters())...)
 }
 
-// Resizes describes the latest changes of the numbers of brokers.
-func Resizes(clusters map[string]*routing.Cluster) (list []protocol.TaskInfo) {
+// resizes describes the latest changes of the numbers of brokers.
+func resizes(clusters map[string]*routing.Cluster) (list []protocol.TaskInfo) {
 	for _, c := range clusters {
 		if info := ResizeInfo(c); info != nil {
 			list = append(list, *info)
@@ -51,8 +51,8 @@ func Resizes(clusters map[string]*routing.Cluster) (list []protocol.TaskInfo) {
 	return list
 }
 
-// SortTasks sorts tasks, the newest first.
-func SortTasks(list []protocol.TaskInfo) []protocol.TaskInfo {
+// sortTasks sorts tasks, the newest first.
+func sortTasks(list []protocol.TaskInfo) []protocol.TaskInfo {
 	slices.SortFunc(list, func(a, b protocol.TaskInfo) int {
 		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.ID, b.ID))
 	})

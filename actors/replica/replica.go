@@ -154,12 +154,23 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 	if r.hw, err = r.offsetAfter(applied); err != nil {
 		return nil, err
 	}
-	r.rn, err = raft.NewRawNode(&raft.Config{
+	r.rn, err = raft.NewRawNode(r.raftConfig())
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	r.drain()
+	return r, nil
+}
+
+// raftConfig is how raft is used here: writes are answered later, and a leader that hears
+// of no majority steps down.
+func (r *Replica) raftConfig() *raft.Config {
+	return &raft.Config{
 		ID:                        r.id.ReplicaID,
-		ElectionTick:              cfg.ElectionTicks,
-		HeartbeatTick:             cfg.HeartbeatTicks,
+		ElectionTick:              r.cfg.ElectionTicks,
+		HeartbeatTick:             r.cfg.HeartbeatTicks,
 		Storage:                   r.storage,
-		Applied:                   applied,
+		Applied:                   r.applied,
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             raftMaxSizePerMsg,
 		MaxCommittedSizePerReady:  raftMaxApplyBytes,
@@ -168,15 +179,10 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 		MaxInflightBytes:          raftMaxInflightBytes,
 		CheckQuorum:               true,
 		PreVote:                   true,
-		Logger:                    raftLogger{cfg.Logger},
+		Logger:                    raftLogger{r.cfg.Logger},
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	r.drain()
-	return r, nil
 }
 
 // committedByChanges is up to where a recovered log proves by its own entries
