@@ -47,7 +47,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		socket: socket{nc: nc, r: bufio.NewReaderSize(nc, 1<<10), done: s.done},
 		memory: memory{requests: s.o.Requests, done: s.done},
 	}
-	c.recordHandlers = recordHandlers{caller: &c.caller, memory: &c.memory}
+	c.recordHandlers = recordHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
 	c.groupHandlers = groupHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
 	c.topicHandlers = topicHandlers{&c.caller}
 	c.clusterHandlers = clusterHandlers{caller: &c.caller, socket: &c.socket}

@@ -13,6 +13,8 @@ const (
 	// minBytesInterval is how often a fetch looks that waits for more than the records
 	// that there are.
 	minBytesInterval = 10 * time.Millisecond
+	// departureInterval is how often a fetch that waits looks whether its client has left.
+	departureInterval = 2 * time.Second
 	// leastLineBytes is a size that hardly any record's line is below.
 	leastLineBytes = 64
 	// What a fetch has in memory while it waits, in bytes.
@@ -22,6 +24,7 @@ const (
 // recordHandlers answer produces, fetches and questions about offsets.
 type recordHandlers struct {
 	*caller
+	socket *socket
 	memory *memory
 	shares []*share // of the answer that is being made
 }
@@ -78,7 +81,8 @@ type fetchWork struct {
 	deadline           time.Time
 	maxBytes, minBytes int
 	parts              []fetchPart
-	got                int // bytes of records
+	got                int       // bytes of records
+	looked             time.Time // when the client was there the last time
 	failed             bool
 }
 
@@ -126,6 +130,9 @@ func (f *fetchWork) run() {
 		case <-f.h.srv.done:
 			return
 		case <-f.h.who.Ended():
+			return
+		}
+		if f.departed() {
 			return
 		}
 		if more, enough := f.grown(); enough || more && left <= interval {
@@ -194,6 +201,8 @@ func (f *fetchWork) await() {
 		default:
 		}
 	}
+	look := time.NewTicker(departureInterval)
+	defer look.Stop()
 	for f.got == 0 && !f.failed {
 		waits := false
 		for i := range f.parts {
@@ -206,22 +215,41 @@ func (f *fetchWork) await() {
 			return
 		}
 		f.h.leave()
-		select {
-		case <-wake:
-			for i := range f.parts {
-				if p := &f.parts[i]; f.got < f.maxBytes {
-					f.advance(p)
-				}
-			}
-		case <-f.h.srv.done:
-			f.failed = true // nothing is wrong, but nobody waits any more
-		}
+		f.doze(wake, look.C)
 	}
 	for i := range f.parts {
 		if p := &f.parts[i]; p.waits && p.parked {
 			p.abandon()
 		}
 	}
+}
+
+// doze waits until a read may have something, and takes the next step of all.
+func (f *fetchWork) doze(wake <-chan struct{}, look <-chan time.Time) {
+	for !f.failed {
+		select {
+		case <-look:
+			f.failed = f.departed() // nothing is wrong, but nobody waits any more
+		case <-f.h.srv.done:
+			f.failed = true // likewise
+		case <-wake:
+			for i := range f.parts {
+				if p := &f.parts[i]; f.got < f.maxBytes {
+					f.advance(p)
+				}
+			}
+			return
+		}
+	}
+}
+
+// departed reports whether the client has left; it looks from time to time.
+func (f *fetchWork) departed() bool {
+	if now := time.Now(); now.Sub(f.looked) >= departureInterval/2 {
+		f.looked = now
+		return f.h.socket.gone()
+	}
+	return false
 }
 
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"crypto/tls"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -23,6 +25,7 @@ type gated struct {
 	modest   atomic.Int64 // of them, those of that client
 	goOn     chan struct{}
 	stuck    bool // it waits for a leader
+	some     bool // reads bring something, though not enough
 }
 
 func (g *gated) LookupTopic(string, string, bool, time.Time) (*protocol.Topic, *protocol.Error) {
@@ -66,8 +69,14 @@ func (f *parkedFetch) Park(resume func()) {
 	}
 }
 
-func (g *gated) StartFetch(*protocol.FetchRequest) protocol.PendingFetch {
+func (g *gated) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 	g.underWay.Add(1)
+	if g.some {
+		if w, ok := req.Sink.(*batchWriter); ok {
+			w.Take(&protocol.Record{Key: []byte("-"), Value: []byte("1"), Timestamp: 1})
+		}
+		return &replied{reply: protocol.FetchReply{HighWatermark: 1, NextOffset: 1}}
+	}
 	return &parkedFetch{}
 }
 
@@ -164,5 +173,57 @@ func TestWaitingKafkaRequestsLeaveTheGate(t *testing.T) {
 			close(g.goOn)
 			close(s.done)
 		})
+	}
+}
+
+// A fetch that waits ends soon after its client has left, also over TLS, where it leaves
+// bytes that nobody reads.
+func TestAWaitingFetchNoticesThatItsClientHasLeft(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain": func(nc net.Conn) net.Conn { return nc },
+		"TLS":   func(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{MinVersion: tls.VersionTLS12}) },
+	} {
+		for _, minBytes := range []int32{1, 1000} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, minBytes), func(t *testing.T) {
+				t.Parallel()
+				g := &gated{}
+				s := newGated(t, g)
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				defer func() { _ = ln.Close() }()
+				client, err := net.Dial("tcp", ln.Addr().String())
+				require.NoError(t, err)
+				server, err := ln.Accept()
+				require.NoError(t, err)
+				_, err = client.Write([]byte("not read"))
+				require.NoError(t, err)
+				c := newConn(s, wrap(server))
+				c.who = protocol.NewPrincipal("somebody", nil, nil)
+				req := fetchOne().(*kmsg.FetchRequest)
+				req.MinBytes, req.MaxWaitMillis = minBytes, int32(time.Hour.Milliseconds())
+				s.o.MaxWait = time.Hour
+				if minBytes > 1 {
+					g.some = true
+				}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					c.answer(kmsg.NewRequestFormatter().AppendRequest(nil, req, 7)[4:], req.Key())
+					c.close()
+				}()
+				require.Eventually(t, func() bool { return g.underWay.Load() > 0 }, time.Minute, time.Millisecond)
+				select {
+				case <-done:
+					t.Fatal("it does not wait")
+				case <-time.After(departureInterval + 500*time.Millisecond):
+				}
+				require.NoError(t, client.Close())
+				select {
+				case <-done:
+				case <-time.After(time.Minute):
+					t.Fatal("it goes on for a client that has left")
+				}
+			})
+		}
 	}
 }

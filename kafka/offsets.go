@@ -11,11 +11,10 @@ import (
 
 // What ListOffsets may ask for instead of a time.
 const (
-	latestOffset     = -1
-	earliestOffset   = -2
-	maxTimeOffset    = -3
-	earliestLocal    = -4 // of the log that is not in another store: all of it
-	maxTimeScanBytes = 1 << 20
+	latestOffset   = -1
+	earliestOffset = -2
+	maxTimeOffset  = -3
+	earliestLocal  = -4 // of the log that is not in another store: all of it
 )
 
 // listOffsets finds offsets by time, and the first and the last ones.
@@ -56,7 +55,7 @@ func (h *recordHandlers) offsetAt(t *protocol.Topic, partition int, at int64) (o
 		case at == earliestOffset, at == earliestLocal:
 			return int64(earliest), -1, errNone
 		case at == maxTimeOffset:
-			return h.greatestTime(t, partition, earliest, latest)
+			return h.greatestTime(t, partition, latest)
 		}
 		return -1, -1, errNone
 	}
@@ -70,30 +69,47 @@ func (h *recordHandlers) offsetAt(t *protocol.Topic, partition int, at int64) (o
 	return int64(reply.Records[0].Offset), reply.Records[0].Timestamp, errNone
 }
 
-// greatestTime is the first record with the greatest timestamp. It reads the partition.
-func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, earliest, latest protocol.Offset) (offset, timestamp int64, code int16) {
-	offset, timestamp = -1, -1
-	for next := earliest; next < latest; {
-		reply, err := h.readNow(&protocol.FetchRequest{Topic: t, Partition: partition, Offset: next, MaxRecords: 1 << 14, MaxBytes: maxTimeScanBytes})
-		if err != nil {
-			return -1, -1, topicError(err)
+// greatestTime is the first record with the greatest timestamp. It asks for times at which
+// there is still a record, as a binary search does, so that the indexes answer it; mostly
+// that of the last record is the greatest, and the next question is the last one.
+func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, latest protocol.Offset) (offset, timestamp int64, code int16) {
+	read := func(req protocol.FetchRequest) (*protocol.Record, *protocol.Error) {
+		req.Topic, req.Partition, req.MaxRecords, req.MaxBytes = t, partition, 1, 1
+		reply, err := h.readNow(&req)
+		if err != nil || len(reply.Records) == 0 {
+			return nil, err
 		}
-		for i := range reply.Records {
-			if r := &reply.Records[i]; r.Timestamp > timestamp {
-				offset, timestamp = int64(r.Offset), r.Timestamp
-			}
-		}
-		if reply.NextOffset <= next {
-			break
-		}
-		next = reply.NextOffset
-		select {
-		case <-h.srv.done:
-			return -1, -1, errNotLeaderOrFollower
-		default:
+		return &reply.Records[0], nil
+	}
+	from := func(at int64) (*protocol.Record, *protocol.Error) { return read(protocol.FetchRequest{Timestamp: &at}) }
+	best, err := from(0)
+	if err == nil && best != nil {
+		last, lastErr := read(protocol.FetchRequest{Offset: max(latest-1, best.Offset)})
+		if err = lastErr; last != nil && last.Timestamp > best.Timestamp {
+			best, err = from(last.Timestamp)
 		}
 	}
-	return offset, timestamp, errNone
+	over := int64(maxTimestamp + 1) // no record has this time
+	for step := int64(1); err == nil && best != nil && over-best.Timestamp > 1; {
+		at := min(best.Timestamp+step, over-1)
+		var found *protocol.Record
+		switch found, err = from(at); {
+		case err != nil:
+		case found != nil:
+			best = found
+			step *= 2
+		default:
+			over = at
+			step = max((over-best.Timestamp)/2, 1)
+		}
+	}
+	switch {
+	case err != nil:
+		return -1, -1, topicError(err)
+	case best == nil:
+		return -1, -1, errNone
+	}
+	return int64(best.Offset), best.Timestamp, errNone
 }
 
 // readNow reads what is there.

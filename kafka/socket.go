@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +43,17 @@ func (so *socket) watch() (left <-chan struct{}, stop func()) {
 		_ = so.nc.SetReadDeadline(time.Unix(1, 0)) // the next request sets another one
 		<-over
 	}
+}
+
+// gone reports whether the client has left, without reading. It cannot tell where there
+// is no socket.
+func (so *socket) gone() bool {
+	nc := so.nc
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // as tls.Conn does
+		nc = over.NetConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	return ok && departed(sc)
 }
 
 // peer is the address of the client.
