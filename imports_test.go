@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +23,9 @@ const (
 )
 
 // importGraph lists every package with the packages of this module that it
-// imports, those first that import most, and those that import none in one line; test files do not
-// count. A package that
-// is imported from everywhere, mutate, is left out of the lists.
+// imports, those first that import most. Packages that import the same stand in one line.
+// Test files do not count, nor do packages that only they import. A package that is
+// imported from everywhere, mutate, is left out of the lists.
 func importGraph(t *testing.T) string {
 	t.Helper()
 	imports := map[string]map[string]bool{}
@@ -66,18 +67,27 @@ func importGraph(t *testing.T) string {
 		visit(dir)
 	}
 	slices.SortStableFunc(dirs, func(a, b string) int { return len(reach[b]) - len(reach[a]) })
-	var b strings.Builder
-	var alone []string
+	var lines []string
+	by := map[string][]string{} // packages by what they import
 	for _, dir := range dirs {
-		if len(imports[dir]) == 0 {
-			alone = append(alone, dir)
+		if onlyForTests.MatchString(dir) {
 			continue
 		}
-		fmt.Fprintf(&b, "%-28s %s\n", dir, strings.Join(slices.Sorted(maps.Keys(imports[dir])), " "))
+		line := strings.Join(slices.Sorted(maps.Keys(imports[dir])), " ")
+		if by[line] == nil && line != "" {
+			lines = append(lines, line)
+		}
+		by[line] = append(by[line], dir)
 	}
-	fmt.Fprintf(&b, "(none of ours)               %s\n", strings.Join(alone, " "))
+	var b strings.Builder
+	for _, line := range lines {
+		fmt.Fprintf(&b, "%-19s -> %s\n", strings.Join(by[line], ", "), line)
+	}
+	fmt.Fprintf(&b, "nothing of ours     <- %s\n", strings.Join(by[""], " "))
 	return b.String()
 }
+
+var onlyForTests = regexp.MustCompile(`test$|/faultfs$`)
 
 // TestImportGraphIsDrawn holds docs/architecture.md against the code.
 func TestImportGraphIsDrawn(t *testing.T) {

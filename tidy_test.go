@@ -77,16 +77,21 @@ func goFiles(t *testing.T) []goFile {
 	return files
 }
 
+// The package comment, with the invariants of the package, stands in doc.go, that of a
+// program in main.go.
 func TestEveryPackageHasAComment(t *testing.T) {
 	documented := map[string]bool{}
 	for _, f := range goFiles(t) {
-		dir := filepath.Dir(f.path)
-		if !f.isTest() {
-			documented[dir] = documented[dir] || f.ast.Doc != nil
+		if f.isTest() {
+			continue
 		}
+		dir, name := filepath.Split(f.path)
+		right := name == "doc.go" || name == "main.go"
+		documented[dir] = documented[dir] || f.ast.Doc != nil && right
+		assert.True(t, f.ast.Doc == nil || right, "%s: the package comment stands in doc.go", f.path)
 	}
 	for dir, ok := range documented {
-		assert.True(t, ok, "package in %s needs a comment", dir)
+		assert.True(t, ok, "package in %s needs a doc.go with a comment", dir)
 	}
 }
 

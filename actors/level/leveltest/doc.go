@@ -1,0 +1,2 @@
+// Package leveltest helps tests to hold what is written against the table of levels.
+package leveltest
