@@ -292,6 +292,9 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 	}
 	asked, count := false, w.Opens
 	switch {
+	case w.Older > 0:
+		c.replaceOlder(ctx, b, w)
+		return
 	case !w.AllHaveSaid(c.otherNodes(), time.Now()):
 		asked, count = true, 0 // nothing to note
 	case w.Enough(c.placed.brokers):
@@ -330,17 +333,49 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 	if w == nil || w.Opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens {
 		return
 	}
+	if w.Older > 0 {
+		return
+	}
 	if floor := w.Heard(m); floor > 0 {
-		delete(c.witnessing, b.id)
-		c.intros.Note(b.id, floor)
-		ctx.Send(b.pid, &refuseBroker{})
-		c.moveBroker(b, brokerFailed, nil)
-		c.startBroker(ctx, b)
+		w.Older = floor
+		if !w.Wiped() && !c.majorityWithout(b) {
+			c.log.Error("the broker's directory is an older copy, and too few others run to rebuild it: put the newer directory back, or start the others",
+				"broker", b.id, "opened", w.Opens, "known", m.Known)
+		}
+		c.replaceOlder(ctx, b, w)
 		return
 	}
 	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.brokers) {
 		c.seekWitnesses(ctx, b.id)
 	}
+}
+
+// replaceOlder has a new directory take the place of an older copy. Not before a majority of
+// the others runs: until then nothing could be rebuilt, and where most directories were
+// restored at once by mistake the right ones can still be put back.
+func (c *clusterActor) replaceOlder(ctx actor.Context, b *brokerInCluster, w *datadir.Witnesses) {
+	if !w.Wiped() && !c.majorityWithout(b) {
+		self, system := ctx.Self(), c.env.system
+		time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{b.id}) })
+		return
+	}
+	delete(c.witnessing, b.id)
+	c.intros.Note(b.id, w.Older)
+	ctx.Send(b.pid, &refuseBroker{})
+	c.moveBroker(b, brokerFailed, nil)
+	c.startBroker(ctx, b)
+}
+
+// majorityWithout reports whether most brokers run, and have their directories, one not
+// counted.
+func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
+	run := 0
+	for _, b := range c.brokers {
+		if b != but && b.state == brokerRunning && !b.wiped {
+			run++
+		}
+	}
+	return run > c.placed.brokers/2
 }
 
 // countsNoted has the brokers of this node whose ledgers are open note the counts of

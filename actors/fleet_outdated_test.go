@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
+	"ottla/protocol"
 )
 
 // An older copy of a broker's directory is recognized by what other nodes know, and
@@ -55,6 +56,51 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	f.awaitReady()
 	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
 	require.Equal(t, []string{"0"}, fetchAll(t, n, "q", 0))
+}
+
+// Older copies of two of three nodes' directories are started by mistake: nothing is lost,
+// and the directories that are put back then are the right ones.
+func TestOlderCopiesOfMostDirectoriesArePutRight(t *testing.T) {
+	f := newFleet(t, 3)
+	produce(t, f.nodes[1], "q", 0, "0")
+	f.stop(2)
+	f.stop(3)
+	saved := map[int]string{}
+	for i := 2; i <= 3; i++ {
+		saved[i] = filepath.Join(f.dir, "saved", filepath.Base(f.dataDir(i)))
+		require.NoError(t, os.CopyFS(saved[i], os.DirFS(f.dataDir(i))))
+	}
+	f.begin(2)
+	f.begin(3)
+	f.awaitReady()
+	produce(t, f.nodes[1], "q", 0, "1")
+	f.stop(2)
+	f.stop(3)
+	for i := 2; i <= 3; i++ {
+		require.NoError(t, os.Rename(f.dataDir(i), f.dataDir(i)+".now"))
+		require.NoError(t, os.Rename(saved[i], f.dataDir(i)))
+		f.begin(i)
+	}
+	held := func(i int) func() bool {
+		return func() bool {
+			b, err := f.nodes[1].Cluster("default")
+			return err == nil && b.Brokers[i-1].State != protocol.BrokerRunning
+		}
+	}
+	require.Never(t, func() bool { return !held(2)() || !held(3)() }, 2500*time.Millisecond, 50*time.Millisecond, "older copies do not run")
+	f.stop(2)
+	f.stop(3)
+	for i := 2; i <= 3; i++ {
+		require.NoDirExists(t, filepath.Join(f.dataDir(i), "default", datadir.BrokerDirName(i)+".aside-1"))
+		require.NoError(t, os.RemoveAll(f.dataDir(i)))
+		require.NoError(t, os.Rename(f.dataDir(i)+".now", f.dataDir(i)))
+		f.begin(i)
+	}
+	f.awaitReady()
+	for _, n := range f.nodes {
+		assert.Zero(t, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
+		require.Equal(t, []string{"0", "1"}, fetchAll(t, n, "q", 0))
+	}
 }
 
 func clusterID(t *testing.T, n *Node) string {

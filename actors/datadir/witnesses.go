@@ -14,6 +14,7 @@ import (
 // that know of it. Pure, like Introductions.
 type Witnesses struct {
 	Opens    uint64 // the count that is to be noted
+	Older    uint64 // not 0: the directory is an older copy, and that is what is known of it; nothing is to be noted then
 	before   uint64 // what it was before this start, 0 of a new directory
 	wiped    bool   // the directory takes the place of one that was lost
 	since    time.Time
@@ -45,6 +46,9 @@ func (w *Witnesses) AllHaveSaid(others []uint64, now time.Time) bool {
 
 // HasSaid reports whether a node has said what it knows of the broker.
 func (w *Witnesses) HasSaid(node uint64) bool { return w.answered[node] }
+
+// Wiped reports whether the directory is new, in the place of one that was lost.
+func (w *Witnesses) Wiped() bool { return w.wiped }
 
 // Enough reports whether a majority of so many brokers has noted the count.
 func (w *Witnesses) Enough(brokers int) bool { return len(w.noted) > brokers/2 }
