@@ -111,7 +111,7 @@ contract: build ## Hold a running server against /openapi.json: generated client
 	SECONDS_EACH=$(SECONDS_EACH) ./e2e/contract/run bin/ottla
 
 CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm mix
-CHAOS_FLEET     ?= nodes split roll disk1 clock found
+CHAOS_FLEET     ?= nodes split netns roll disk1 clock old backup found
 CHAOS_NODES     ?= 3
 CHAOS_ROUNDS    ?= 30
 CHAOS_RUNS      ?= 1
@@ -131,7 +131,7 @@ KAFKA_CAMPAIGNS ?= mix brokers storm
 chaos-kafka: ## Harm the broker under load of Kafka clients beside those of HTTP: CHAOS_RUNS x CHAOS_ROUNDS rounds of each of KAFKA_CAMPAIGNS
 	$(MAKE) chaos CHAOS_CAMPAIGNS="$(KAFKA_CAMPAIGNS)" CHAOS_FLAGS="-kafka $(CHAOS_FLAGS)"
 
-chaos-fleet: ## Harm a fleet of CHAOS_NODES (3) processes in CHAOS_RUNS x CHAOS_ROUNDS rounds of nodes, split, roll, disk1, clock and found
+chaos-fleet: ## Harm a fleet of CHAOS_NODES (3) processes in CHAOS_RUNS x CHAOS_ROUNDS rounds of each of CHAOS_FLEET; some need root
 	@$(MAKE) --no-print-directory chaos CHAOS_CAMPAIGNS="$(CHAOS_FLEET)" CHAOS_FLAGS="-nodes $(CHAOS_NODES) $(CHAOS_FLAGS)"
 
 chaos-mixed: before ## Upgrade a fleet and go back, from and to the program of commit REF, in CHAOS_RUNS x CHAOS_ROUNDS rounds

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,8 @@ func TestBriefCampaign(t *testing.T) {
 	require.Contains(t, said.String(), "| 2 ")
 }
 
-// The same for a fleet, for each of its campaigns.
+// The same for a fleet, for each of its campaigns but those that wait for copies to be
+// rebuilt or need more of the machine: make chaos-fleet has them.
 func TestBriefFleetCampaigns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a campaign takes some seconds")
@@ -60,7 +62,7 @@ func TestBriefFleetCampaigns(t *testing.T) {
 	out, err := exec.Command("go", "build", "-o", binary, "ottla").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, c := range campaigns {
-		if !c.fleet {
+		if !c.fleet || slices.Contains([]string{"old", "netns", "backup"}, c.name) {
 			continue
 		}
 		rounds := 2

@@ -46,11 +46,14 @@ var campaigns = []campaign{
 		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultDying, faultHang,
 		faultFlip, faultLive, faultDelete, faultSwap, faultAdmin, faultAdmin, faultStorm,
 	}},
-	{name: "nodes", fleet: true, faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultMostKilled, faultAllKilled}},
+	{name: "nodes", fleet: true, prepare: on(powerCuts.imageOne), faults: []*fault{faultNodeKill, faultNodeKill, faultNodePause, faultNodePause, faultNodePower, faultNodePower, faultMostKilled, faultAllKilled}},
 	{name: "split", fleet: true, faults: []*fault{faultOneWay, faultPair, faultAlone, faultHalves, faultBridge, faultRing, faultFlap, faultDelay, faultReset}},
 	{name: "roll", fleet: true, faults: []*fault{faultRoll}},
 	{name: "disk1", fleet: true, prepare: on(nodeFaults.interceptAll), faults: []*fault{faultDiskHangs, faultDiskHangs, faultDiskSlow, faultDiskFails, faultDiskFails}},
 	{name: "clock", fleet: true, prepare: on(nodeFaults.simulateClocks), faults: []*fault{faultClockSet, faultClockSet, faultClockStart, faultClockJumps, faultClockKill}},
+	{name: "old", fleet: true, faults: []*fault{faultOldNode, faultOldNode, faultOldNodes, faultWipedNode, faultWipedBroker, faultSwappedNode}},
+	{name: "backup", fleet: true, faults: []*fault{faultBackup, faultRestore}},
+	{name: "netns", fleet: true, prepare: on(cables.part), faults: []*fault{faultRouteOneWay, faultRoutePair, faultRouteAlone, faultCable, faultNodeKill}},
 	{name: "mixed", fleet: true, prepare: on(mixture.startMixed), conclude: on(mixture.finalize), faults: []*fault{faultVersionChanged, faultVersionChanged, faultVersionKilled, faultVersionsRolled, faultNodeKill, faultNodePause, faultPair}},
 	{name: "grow", fleet: true, spares: spares, prepare: on(growth.joinLater), conclude: on(growth.finishGrown), faults: []*fault{faultLeave, faultLeave, faultStay, faultReplaced, faultRebalance, faultResized, faultNodeKill}},
 	{name: "found", fleet: true, faults: []*fault{faultFound}},
@@ -121,6 +124,9 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 			fmt.Fprintln(out, "VIOLATION", v)
 		}
 	}
+	if w.spaces != nil {
+		w.spaces.remove()
+	}
 	if w.disk != nil {
 		err = errors.Join(err, w.disk.detach(bad))
 		if bad {
@@ -187,7 +193,8 @@ func (w *world) setUp(c *campaign) ([]*fault, error) {
 		if err == nil && c.prepare != nil {
 			err = c.prepare(w)
 		}
-		return c.faults, err
+		possible := slices.DeleteFunc(slices.Clone(c.faults), func(f *fault) bool { return f.needs&needsImage != 0 && w.disk == nil })
+		return possible, err
 	}
 	var err error
 	if w.s, err = newServer(w.o.binary, w.o.dir); err != nil {

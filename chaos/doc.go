@@ -29,11 +29,14 @@
 // These run on a fleet of several processes (-nodes), with clients that move from node to
 // node, whose links all go by way of a relay:
 //
-//	nodes     one node, most or all are killed, one right after the other; nodes are stopped for up to 10 s and go on
+//	nodes     one node, most or all are killed, one right after the other; nodes are stopped for up to 10 s and go on; one loses power while another stands still or is killed
 //	split     links are cut, one way or both, around a node, between halves, but for a bridge or a ring; they flap, are slow, are reset
 //	roll      all nodes are stopped in order and started again, in turn
 //	disk1     the syncs of one node hang for seconds, are slow, or fail, and the node is then killed; the others must serve meanwhile
 //	clock     the clock of one node is set by seconds, hours or years, jumps, or is wrong from its start on; another node is killed meanwhile
+//	old       directories of nodes are restored from older copies, one or two at once, exchanged, or wiped; a broker's directory is wiped
+//	backup    a topic is backed up, and restored into another cluster, while nodes are killed and links cut
+//	netns     nodes are in network namespaces, and the kernel drops what goes one way, between two, to one, or a cable is pulled; a node is killed
 //	mixed     nodes change to another version of the broker (-before) and back, one or all, in order or killed; nodes are killed and stopped, a pair is cut; in the end all run the newer one, and the level is raised
 //	grow      of a fleet with a node more: nodes are decommissioned, which is called off or not, lost and replaced, and join anew; brokers are rebalanced, clusters grown and shrunk; meanwhile nodes are killed and links cut
 //	found     fleets are founded while nodes are killed and lose their disks: one fleet comes of it or none, never two
@@ -64,7 +67,7 @@
 //	order              a queue with order by key gave a record before an earlier one of its key
 //	stale              a cursor of an old generation was accepted
 //	offset             committed offsets did not behave like registers (package offsetcheck)
-//	damaged            a file in use is damaged in the end, though everything was scrubbed
+//	damaged            a file in use is damaged in the end, though everything was scrubbed; or a backup is
 //	clock              a deadline was not that of the time at which a record was given, or a node did not say that its clock is wrong
 //	leaders            two replicas led in one term, as nodes have logged it
 //	level              a node did not know the level of its fleet in the end

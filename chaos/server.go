@@ -30,6 +30,7 @@ type server struct {
 	log               *os.File
 	boots             int                    // number of simulated boots of the machine, 0: none
 	intercept         *intercept.Interceptor // decides about its syncs; nil: nobody does
+	space             string                 // the network namespace that it is in; "": none of its own
 	clock             string                 // file that says how far its clock is ahead; "": it is the machine's
 	scrubs            bool                   // it is started so that it verifies all files soon
 
@@ -76,6 +77,9 @@ func (s *server) start() error {
 func (s *server) launch() error {
 	args := append([]string{"serve", "--listen", s.addr, "--data-dir", s.dir}, s.args...)
 	cmd, attach := exec.Command(s.binary, args...), func() error { return nil }
+	if s.space != "" {
+		cmd = exec.Command("ip", append([]string{"netns", "exec", s.space, s.binary}, args...)...)
+	}
 	if s.intercept != nil {
 		var err error
 		if cmd, attach, err = s.intercept.Command(s.binary, args...); err != nil {

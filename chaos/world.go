@@ -32,6 +32,8 @@ type world struct {
 	s      *server   // the process, or the first of a fleet
 	nodes  []*server // all of them
 	net    *network  // between the nodes of a fleet
+	spaces *spaces   // of the nodes, in place of net; nil: they have none
+	imaged int       // the node of a fleet whose directory is on disk
 	disk   *volume   // nil: the data is in an ordinary directory
 	rec    *recorder
 	groups []*group
@@ -44,6 +46,7 @@ type world struct {
 	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
 	restarts     int
 	foundVersion string
+	restored     int      // clusters that a backup was restored into
 	grown        bool     // the cluster has more brokers than at first
 	targets      int      // how many clients talk to a fleet
 	kafka        []string // addresses for Kafka clients; there are none without any

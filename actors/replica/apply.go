@@ -200,9 +200,7 @@ func (r *Replica) stageSnapshot(b *logfile.Batch, m raftpb.Message) error {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	r.producers.ended()
-	r.producers = table
-	r.producers.countIn(r.cfg.Keys)
-	r.producers.level = r.cfg.Level
+	r.remember(table)
 	r.storage.reset()
 	return nil
 }

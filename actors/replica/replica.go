@@ -120,15 +120,14 @@ func New(cfg Config, log *logfile.Log, rec *logfile.Recovered) (*Replica, error)
 		return nil, fmt.Errorf("membership in checkpoint: %w", err)
 	}
 	r.confBytes = rec.Checkpoint.ConfState
-	var err error
-	if r.producers, err = decodeProducerTable(rec.Checkpoint.Producers); err != nil {
+	table, err := decodeProducerTable(rec.Checkpoint.Producers)
+	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	if mutate.On(mutate.ForgetProducers) {
-		r.producers = newProducerTable()
+		table = newProducerTable()
 	}
-	r.producers.countIn(cfg.Keys)
-	r.producers.level = cfg.Level
+	r.remember(table)
 	if r.compaction, err = decodeCompaction(rec.Checkpoint.Compaction); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -183,6 +182,13 @@ func (r *Replica) raftConfig() *raft.Config {
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 	}
+}
+
+// remember has the replica go on with a table of producers.
+func (r *Replica) remember(t *producerTable) {
+	r.producers = t
+	t.countIn(r.cfg.Keys)
+	t.level = r.cfg.Level
 }
 
 // committedByChanges is up to where a recovered log proves by its own entries
