@@ -64,7 +64,9 @@ func (e *environment) fitnessChanged(why string, turned bool) {
 }
 
 // unfit reports whether leaders should be at other nodes.
-func (e *environment) unfit() bool { return e.fitness.Reason() != "" || e.clockProblem() != "" }
+func (e *environment) unfit() bool {
+	return e.fitness.Reason() != "" || e.clockProblem() != "" || e.peers != nil && e.peers.ClockUnknown()
+}
 
 // clockProblem is why the node's clock is not to be trusted, "" if it may be.
 func (e *environment) clockProblem() string {

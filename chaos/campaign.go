@@ -107,7 +107,8 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 			return nil, err
 		}
 	}
-	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
+	transport := http.DefaultTransport.(*http.Transport)
+	transport.MaxIdleConnsPerHost, transport.DialContext = 64, dial
 	w := &world{
 		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(), queues: newQueues(),
 		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{},

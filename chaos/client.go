@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -117,4 +118,14 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-t.C:
 	}
+}
+
+// dial makes a connection that takes with it, when it ends, what has not arrived: the kernel
+// would send a deletion that a client has given up long after the topic was made again.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+		err = tcp.SetLinger(0)
+	}
+	return c, err
 }

@@ -119,6 +119,12 @@ func (c *Clock) Wrong() string {
 	return fmt.Sprintf("the clock of this node is %s %s those of %d of %d other nodes: set it", by.Round(10*time.Millisecond), how, j.differ, j.heard)
 }
 
+// Decided reports whether enough other clocks were heard to say whether this one is right.
+func (c *Clock) Decided() bool {
+	j := c.judged.Load()
+	return j != nil && (j.agreed || j.wrong)
+}
+
 // Doubt names a node whose clock differs where it cannot be said who is right, because too
 // few have been heard; 0: there is none.
 func (c *Clock) Doubt() (node uint64, ahead time.Duration) {

@@ -21,6 +21,14 @@ func (p *Peers) WrongClock() string {
 	return ""
 }
 
+// clockPatience is how long a node waits for others to say whether its clock is right before
+// it takes it for that.
+const clockPatience = 3 * time.Second
+
+// ClockUnknown reports whether the node has just been started, and has not heard enough of
+// others' clocks yet: leaders should be elsewhere until then.
+func (p *Peers) ClockUnknown() bool { return !p.clockKnown.Load() }
+
 // CompareClocks asks the clocks of the other nodes again and again, and at once when a node
 // comes up, until stopped is closed. Changed is called when WrongClock is another one. While
 // the clock is wrong, other nodes lead where they can; what has to be done here all the same
@@ -28,18 +36,28 @@ func (p *Peers) WrongClock() string {
 func (p *Peers) CompareClocks(stopped <-chan struct{}, changed func()) {
 	again := time.NewTicker(clockPause)
 	defer again.Stop()
-	doubted := uint64(0)
-	for {
-		for _, id := range p.alive() {
-			p.askClock(id)
+	doubted, began := uint64(0), time.Now()
+	for ask := true; ; {
+		if ask {
+			for _, id := range p.alive() {
+				p.askClock(id)
+			}
 		}
+		ask = true
 		select {
 		case <-again.C:
 		case <-p.cameUp:
+		case <-p.clockSaid:
+			ask = false
 		case <-stopped:
 			return
 		}
-		if p.judgeClock() {
+		turned := p.judgeClock()
+		if p.ClockUnknown() && (p.clock.Decided() || time.Since(began) > clockPatience) {
+			p.clockKnown.Store(true)
+			turned = true
+		}
+		if turned {
 			changed()
 		}
 		doubted = p.doubtClock(doubted)
@@ -87,8 +105,18 @@ func (p *Peers) askClock(id link.NodeID) {
 	p.link.Call(id, link.Control, wire.Clock, time.Now().Add(CallPatience), func(answer []byte, err error) {
 		if err == nil && len(answer) == 8 {
 			p.clock.Heard(uint64(id), int64(binary.LittleEndian.Uint64(answer)), asked, p.clock.Steady())
+			if p.ClockUnknown() {
+				notify(p.clockSaid)
+			}
 		}
 	})
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // clockSays answers such a question.

@@ -29,7 +29,10 @@ type Peers struct {
 	clock    *clock.Clock
 	cameUp   chan struct{} // tells that a node's clock is to be asked
 
+	clockSaid chan struct{} // tells that one has answered, while nobody knows whether this node's is right
+
 	wrongClock atomic.Pointer[string] // why this node's clock is not to be trusted
+	clockKnown atomic.Bool            // whether it is, as far as anybody can tell
 	link       *link.Links
 	leaders    *remote.Leaders // what is asked of leaders, there and here
 
@@ -62,7 +65,7 @@ type peerNode struct {
 // node, unfit whether it is to do so because the node's disk hangs or is full, or its clock is
 // wrong, works whether the disk takes writes. Open is to be called before anything is sent.
 func New(system *actor.ActorSystem, log *slog.Logger, c *clock.Clock, draining, unfit, works func() bool) *Peers {
-	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, works: works, clock: c, cameUp: make(chan struct{}, 1), clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
+	p := &Peers{root: system.Root, log: log, draining: draining, unfit: unfit, works: works, clock: c, cameUp: make(chan struct{}, 1), clockSaid: make(chan struct{}, 1), clusters: map[string]*peerCluster{}, nodes: map[link.NodeID]*peerNode{}}
 	p.drained.Store(&map[link.NodeID]bool{})
 	return p
 }
@@ -222,12 +225,7 @@ func (p *Peers) node(id link.NodeID) *peerNode {
 // Up implements link.Handler.
 func (p *Peers) Up(peer link.Identity) {
 	p.log.Info("node is up", "node", uint64(peer.Node), "name", peer.Name)
-	defer func() {
-		select {
-		case p.cameUp <- struct{}{}:
-		default:
-		}
-	}()
+	defer notify(p.cameUp)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.node(peer.Node)
