@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,6 +116,11 @@ func parseGrant(text string) (g protocol.Grant, err error) {
 	for i, word := range strings.Fields(text) {
 		if i == 0 {
 			g.Do = strings.Split(word, ",")
+			for _, do := range g.Do {
+				if !slices.Contains([]string{"read", "write", "admin"}, do) {
+					return g, usageError{fmt.Errorf("--allow %q: %q is none of read, write and admin; of some topics only: --allow 'read,write topics=team-a.*'", text, do)}
+				}
+			}
 			continue
 		}
 		name, pattern, found := strings.Cut(word, "=")

@@ -149,7 +149,7 @@ func TestGrantsOfTheCommandLine(t *testing.T) {
 	g, err := parseGrant("read,write  topics=a.*   groups=g cluster=c")
 	require.NoError(t, err)
 	assert.Equal(t, protocol.Grant{Do: []string{"read", "write"}, Topics: "a.*", Groups: "g", Cluster: "c"}, g)
-	for _, bad := range []string{"", "read topic=a", "read topics=", "read topics=a topics=b", "read x"} {
+	for _, bad := range []string{"", "read topic=a", "read topics=", "read topics=a topics=b", "read x", "read,write:orders", "topics=a"} {
 		_, err := parseGrant(bad)
 		assert.Error(t, err, bad)
 	}

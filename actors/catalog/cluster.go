@@ -98,29 +98,32 @@ func (s *State) DecideAllocateConsumerIDs(n int, floor protocol.ConsumerID) (fir
 // Conflict compares the fields that spec sends with the cluster: nil when
 // they agree, else cluster_exists naming those that do not.
 func (c *ClusterSettings) Conflict(spec *protocol.ClusterSpec) *protocol.Error {
-	var differ []string
-	differ = appendIfDiffers(differ, "num_brokers", spec.NumBrokers, c.NumBrokers)
-	differ = appendIfDiffers(differ, "partitions", spec.Partitions, c.Partitions)
-	differ = appendIfDiffers(differ, "retention_policies", spec.RetentionHours, c.RetentionHours)
-	differ = appendIfDiffers(differ, "replication_factor", spec.ReplicationFactor, c.ReplicationFactor)
-	differ = appendIfDiffers(differ, "fsync", spec.Fsync, c.Fsync)
-	if d := spec.LogDirectory; d != nil && path.Clean(*d) != path.Clean(c.LogDirectory) {
-		differ = append(differ, "log_directory")
+	var d differences
+	compare(&d, "num_brokers", spec.NumBrokers, c.NumBrokers)
+	compare(&d, "partitions", spec.Partitions, c.Partitions)
+	compare(&d, "retention_policies", spec.RetentionHours, c.RetentionHours)
+	compare(&d, "replication_factor", spec.ReplicationFactor, c.ReplicationFactor)
+	compare(&d, "fsync", spec.Fsync, c.Fsync)
+	if sent := spec.LogDirectory; sent != nil && path.Clean(*sent) != path.Clean(c.LogDirectory) {
+		compare(&d, "log_directory", sent, c.LogDirectory)
 	}
-	if len(differ) == 0 {
+	if len(d.fields) == 0 {
 		return nil
 	}
 	return protocol.Errorf(protocol.CodeClusterExists, "cluster %q already exists with other settings: %s",
-		c.Name, strings.Join(differ, ", ")).With("fields", differ)
+		c.Name, strings.Join(d.texts, ", ")).With("fields", d.fields)
 }
 
-// appendIfDiffers adds field to list if it was sent and is not what the present
-// settings have.
-func appendIfDiffers[T comparable](list []string, field string, sent *T, have T) []string {
+// differences are fields that were sent and are not what something has, and what to say
+// of each.
+type differences struct{ fields, texts []string }
+
+// compare adds a field if it was sent and is not what the present settings have.
+func compare[T comparable](d *differences, field string, sent *T, have T) {
 	if sent != nil && *sent != have {
-		return append(list, field)
+		d.fields = append(d.fields, field)
+		d.texts = append(d.texts, fmt.Sprintf("%s is %.200s, not %.200s", field, fmt.Sprint(have), fmt.Sprint(*sent)))
 	}
-	return list
 }
 
 func invalidName(what, name string) *protocol.Error {

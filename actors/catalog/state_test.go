@@ -130,6 +130,7 @@ func TestClusterSpecComparesOnlyWhatIsSent(t *testing.T) {
 	require.NotNil(t, err)
 	assert.Equal(t, protocol.CodeClusterExists, err.Code)
 	assert.Equal(t, []string{"num_brokers", "fsync", "log_directory"}, err.Details["fields"])
+	assert.Contains(t, err.Message, "num_brokers is 2, not 3, fsync is always, not interval, log_directory is logs/a, not b")
 }
 
 func TestConsumerIDsAreAllocatedOnce(t *testing.T) {

@@ -204,30 +204,30 @@ func checkTopicName(name string) *protocol.Error {
 // conflict compares the fields that spec sends with the topic: nil when they
 // agree, else topic_exists naming those that do not.
 func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
-	var differ []string
-	differ = appendIfDiffers(differ, "partitions", spec.Partitions, t.Partitions)
-	differ = appendIfDiffers(differ, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
-	differ = appendIfDiffers(differ, "retention_ms", spec.RetentionMs, t.RetentionMs)
-	differ = appendIfDiffers(differ, "retention_bytes", spec.RetentionBytes, t.RetentionBytes)
-	differ = appendIfDiffers(differ, "segment_bytes", spec.SegmentBytes, t.SegmentBytes)
-	differ = appendIfDiffers(differ, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
-	differ = appendIfDiffers(differ, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
-	differ = appendIfDiffers(differ, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
+	var d differences
+	compare(&d, "partitions", spec.Partitions, t.Partitions)
+	compare(&d, "replication_factor", spec.ReplicationFactor, t.ReplicationFactor)
+	compare(&d, "retention_ms", spec.RetentionMs, t.RetentionMs)
+	compare(&d, "retention_bytes", spec.RetentionBytes, t.RetentionBytes)
+	compare(&d, "segment_bytes", spec.SegmentBytes, t.SegmentBytes)
+	compare(&d, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
+	compare(&d, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
+	compare(&d, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
 	if spec.Restoring != nil && *spec.Restoring != t.Restoring && *spec.Restoring != t.Restored {
-		differ = append(differ, "restoring")
+		d.fields = append(d.fields, "restoring")
 	}
 	if spec.StartOffsets != nil && !slices.Equal(*spec.StartOffsets, t.Starts) {
-		differ = append(differ, "start_offsets")
+		d.fields = append(d.fields, "start_offsets")
 	}
 	switch {
-	case len(differ) == 0:
+	case len(d.fields) == 0:
 		return nil
-	case slices.Contains(differ, "restoring") || slices.Contains(differ, "start_offsets"):
+	case slices.Contains(d.fields, "restoring") || slices.Contains(d.fields, "start_offsets"):
 		return protocol.Errorf(protocol.CodeTopicExists,
-			"topic %q already exists and was not made by this restore: delete it, or restore under another name", t.Name).With("fields", differ)
+			"topic %q already exists and was not made by this restore: delete it, or restore under another name", t.Name).With("fields", d.fields)
 	}
 	return protocol.Errorf(protocol.CodeTopicExists, "topic %q already exists with other settings: %s",
-		t.Name, strings.Join(differ, ", ")).With("fields", differ)
+		t.Name, strings.Join(d.texts, ", ")).With("fields", d.fields)
 }
 
 // InternalTopic are the settings of one of Ottla's own topics.

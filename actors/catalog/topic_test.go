@@ -36,6 +36,7 @@ func TestCreateTopicTakesDefaultsFromItsCluster(t *testing.T) {
 	assert.False(t, created)
 	assert.Equal(t, protocol.CodeTopicExists, err.Code)
 	assert.Equal(t, []string{"partitions", "retention_ms"}, err.Details["fields"])
+	assert.Contains(t, err.Message, "partitions is 3, not 4, retention_ms is ")
 }
 
 func TestTopicSpecRanges(t *testing.T) {
