@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,9 +13,7 @@ import (
 )
 
 // Server is a server of the HTTP API: a client.Client.
-type Server interface {
-	DoWith(ctx context.Context, method, path string, query url.Values, headers map[string]string, body []byte) (json.RawMessage, error)
-}
+type Server = client.Requester
 
 // Progress is told what is done. It may be nil.
 type Progress func(what string, records int64)
@@ -39,45 +36,13 @@ func newSession(s Server, patience time.Duration, p Progress) *session {
 }
 
 // ask sends a request that may be repeated, until it is answered, and decodes the answer.
+// A topic that is being restored stays so for as long as this takes.
 func (s *session) ask(ctx context.Context, method, path string, query url.Values, headers map[string]string, body, reply any) error {
-	var data []byte
-	var err error
-	if body != nil {
-		if data, err = json.Marshal(body); err != nil {
-			return err
-		}
+	a := client.Ask{
+		Method: method, Path: path, Query: query, Headers: headers, Body: body, Patience: s.patience,
+		Final: func(err error) bool { return code(err) == "topic_restoring" },
 	}
-	deadline := time.Now().Add(s.patience)
-	for {
-		answer, err := s.DoWith(ctx, method, path, query, headers, data)
-		if err == nil {
-			if reply == nil {
-				return nil
-			}
-			if err := json.Unmarshal(answer, reply); err != nil {
-				return fmt.Errorf("the answer to %s %s is not what an Ottla server gives: %w", method, path, err)
-			}
-			return nil
-		}
-		if !again(err) || ctx.Err() != nil || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
-}
-
-// again reports whether a request may be answered otherwise later.
-func again(err error) bool {
-	var said *client.Error
-	if !errors.As(err, &said) {
-		var lost *client.TransportError
-		return errors.As(err, &lost)
-	}
-	return said.Retriable && said.Code != "topic_restoring"
+	return a.Send(ctx, s.Server, reply)
 }
 
 // code is that of an answer, "" if there was none.

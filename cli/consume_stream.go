@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -64,7 +63,7 @@ func (f *follower) run(ctx context.Context) error {
 				return err
 			}
 			continue
-		case !temporary(err) || !f.retries.again(err):
+		case !client.Retriable(err) || !f.retries.again(err):
 			return err
 		}
 		if read {
@@ -77,13 +76,6 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		pause.Stop()
 	}
-}
-
-// temporary reports whether a stream that ended with err may be opened again.
-func temporary(err error) bool {
-	var said *client.Error
-	var lost *client.TransportError
-	return errors.As(err, &said) && said.Retriable || errors.As(err, &lost)
 }
 
 // follow prints what one stream brings. It returns no error when no record has come

@@ -176,7 +176,7 @@ func (c *Consumer) TryPoll(ctx context.Context, limit int) ([]Message, error) {
 			if _, retry := c.salvage(ctx, err); retry == nil {
 				c.forget()
 			}
-		case !retriable(err) || c.retry != nil && !c.retry(err):
+		case !Retriable(err) || c.retry != nil && !c.retry(err):
 			return nil, fmt.Errorf("poll %s: %w", strings.Join(c.poll.Topics, ", "), err)
 		}
 		if err := sleep(ctx, c.backoff(tries)); err != nil {
@@ -238,7 +238,7 @@ func (c *Consumer) salvage(ctx context.Context, why error) (moved, retry error) 
 		cancel()
 		switch {
 		case err == nil:
-		case retriable(err) || ctx.Err() != nil:
+		case Retriable(err) || ctx.Err() != nil:
 			return moved, err
 		default:
 			moved = err
@@ -309,7 +309,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 				return fmt.Errorf("client: the last batch is not all committed, others will get the rest: %w", moved)
 			}
 		}
-		if err == nil || !retriable(err) {
+		if err == nil || !Retriable(err) {
 			return err
 		}
 		if err := sleep(ctx, c.backoff(tries)); err != nil {

@@ -109,7 +109,7 @@ func (d *delivery) repeat(r *request, deadline time.Time) (refused bool) {
 		case err == nil:
 			d.err = nil
 			return false
-		case !retriable(err):
+		case !Retriable(err):
 			d.unknown = d.unknown || isGarbled(err)
 			d.refuse(err)
 			return true

@@ -109,10 +109,10 @@ func decodeError(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// retriable reports whether the same request may succeed later, because the server
+// Retriable reports whether the same request may succeed later, because the server
 // says so or its answer did not arrive. It does not say that repeating the request
 // is safe.
-func retriable(err error) bool {
+func Retriable(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Retriable

@@ -128,7 +128,7 @@ func (c *Consumer) ackBatch(ctx context.Context) error {
 		case err == nil, HasCode(err, protocol.CodeStaleReceipt):
 			c.receipts = nil
 			return nil
-		case !retriable(err) || c.retry != nil && !c.retry(err):
+		case !Retriable(err) || c.retry != nil && !c.retry(err):
 			return err
 		}
 		if err := sleep(ctx, c.backoff(tries)); err != nil {

@@ -14,9 +14,7 @@ import (
 )
 
 // Server is a server of the HTTP API: a client.Client.
-type Server interface {
-	DoWith(ctx context.Context, method, path string, query url.Values, headers map[string]string, body []byte) (json.RawMessage, error)
-}
+type Server = client.Requester
 
 // target is the cluster that is copied into.
 type target struct {
@@ -41,36 +39,10 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // ask sends a request that may be repeated, until it is answered, and decodes the answer.
-func (t *target) ask(ctx context.Context, method, path string, query url.Values, headers map[string]string, body []byte, reply any) error {
-	deadline := time.Now().Add(t.patience)
-	for {
-		answer, err := t.DoWith(ctx, method, path, query, headers, body)
-		if err == nil {
-			if reply == nil {
-				return nil
-			}
-			if err := json.Unmarshal(answer, reply); err != nil {
-				return fmt.Errorf("the answer to %s %s is not what an Ottla server gives: %w", method, path, err)
-			}
-			return nil
-		}
-		if !again(err) || ctx.Err() != nil || time.Now().After(deadline) {
-			return err
-		}
-		if err := wait(ctx, pause); err != nil {
-			return err
-		}
-	}
-}
-
-// again reports whether a request may be answered otherwise later.
-func again(err error) bool {
-	var said *client.Error
-	var lost *client.TransportError
-	if errors.As(err, &said) {
-		return said.Retriable
-	}
-	return errors.As(err, &lost)
+// body is JSON, or nil.
+func (t *target) ask(ctx context.Context, method, path string, query url.Values, headers map[string]string, body, reply any) error {
+	a := client.Ask{Method: method, Path: path, Query: query, Headers: headers, Body: body, Patience: t.patience}
+	return a.Send(ctx, t.Server, reply)
 }
 
 // code is that of an answer, "" if there was none.
@@ -89,11 +61,7 @@ func (t *target) get(ctx context.Context, path string, query url.Values, reply a
 }
 
 func (t *target) post(ctx context.Context, path string, query url.Values, body, reply any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	return t.ask(ctx, http.MethodPost, path, query, nil, data, reply)
+	return t.ask(ctx, http.MethodPost, path, query, nil, body, reply)
 }
 
 // topicInfo is what is asked of a topic.
