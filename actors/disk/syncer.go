@@ -134,9 +134,11 @@ const (
 
 // The way that looks more expensive is tried again after a gap, in rounds. The
 // gap doubles while it stays so, because one syncfs on a filesystem that another
-// program fills may take seconds.
+// program fills may take seconds. It is short at first: one syncfs also pays for
+// what was written before, by the start of the process for example, and a wrong
+// judgement costs most where rounds are few and large.
 const (
-	firstProbeGap = 64
+	firstProbeGap = 2
 	lastProbeGap  = 8192
 )
 
