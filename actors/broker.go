@@ -52,6 +52,7 @@ type brokerActor struct {
 	replicas map[protocol.PartitionID]*localReplica
 	busy     map[string]*busyDirectory // by path
 	down     map[protocol.PartitionID]*downReplica
+	opening  chan struct{}             // those that open a log send to it
 	openings map[string]*atomic.Uint64 // of directories that were lent from, see mending.Copy
 	links    *peers.Links
 	stopTick func()
@@ -268,9 +269,17 @@ func (b *brokerActor) tickReplicas(ctx actor.Context) {
 	}
 }
 
+// openAtOnce is how many logs a broker opens at the same time: each that waits for the
+// disk holds a thread, of which a process has 10,000 at most.
+const openAtOnce = 32
+
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	r.rests = &atomic.Bool{}
 	r.spec.rests = r.rests
+	if b.opening == nil {
+		b.opening = make(chan struct{}, openAtOnce)
+	}
+	r.spec.opening = b.opening
 	spec := r.spec
 	b.openingsOf(spec.dir).Add(1)
 	log := b.log.With("topic", spec.id.Topic, "partition", spec.id.Partition, "replica", spec.id.ReplicaID)

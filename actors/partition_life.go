@@ -112,7 +112,8 @@ func (p *partitionActor) unregister(ctx actor.Context) {
 
 // partitionSpec is everything a replica is told when it is opened.
 type partitionSpec struct {
-	rests      *atomic.Bool // see localReplica; nil: nobody asks
+	rests      *atomic.Bool  // see localReplica; nil: nobody asks
+	opening    chan struct{} // whoever opens the log sends to it; nil: nobody waits for anybody
 	id         logfile.Identity
 	dir        string
 	want       []protocol.PlacedReplica // membership as __cluster_metadata wants it, preferred leader first
@@ -190,7 +191,13 @@ type replicaUp struct {
 }
 
 func (p *partitionActor) openReplica(ctx actor.Context) error {
+	if p.spec.opening != nil {
+		p.spec.opening <- struct{}{}
+	}
 	log, rec, err := logfile.Open(p.env.fs, p.spec.dir, p.spec.logOptions(p.env))
+	if p.spec.opening != nil {
+		<-p.spec.opening
+	}
 	if err != nil {
 		return err
 	}
