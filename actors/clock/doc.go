@@ -3,8 +3,8 @@
 // deadlines that outlive the node that has set them.
 //
 // In a fleet the clocks of the other nodes are asked again and again (Heard). A node whose
-// clock differs from those of most nodes is wrong, and goes by the median of all instead;
-// a few that are wrong do not matter to the others.
+// clock differs from those of most nodes, which agree, is wrong and goes by the median of
+// those instead; a few that are wrong do not matter to the others.
 //
 // The system's clock may be set ahead by years for a moment. Where other nodes do not say
 // what is right, a jump ahead of more than a bound is believed only once it has lasted as

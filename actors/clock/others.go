@@ -21,6 +21,8 @@ type reading struct {
 	at    int64
 	err   time.Duration // that it is wrong by at most: half of the time that asking took
 	taken time.Duration // by steady
+	asked time.Duration // when it was confirmed the last time
+	moved time.Duration // when it was found to have been set; 0: never
 }
 
 // off is by how much it may be wrong by now.
@@ -32,6 +34,8 @@ func (r *reading) off(now time.Duration) time.Duration {
 type others struct {
 	limit    time.Duration // by which clocks may differ; 0: nobody asks
 	readings map[uint64]reading
+	moved    time.Duration // when a clock was found to have been set, this one or another
+	believed *int64        // what most clocks said; nil: that was never known
 }
 
 // judgement says what is wrong with the clock, if it says own.
@@ -67,17 +71,27 @@ func (c *Clock) Heard(node uint64, said int64, asked, now time.Duration) {
 		return
 	}
 	half := (now - asked) / 2
-	r := reading{at: said - int64(asked+half), err: half, taken: now}
+	r := reading{at: said - int64(asked+half), err: half, taken: now, asked: asked}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.others.readings == nil {
 		return
 	}
 	last, known := c.others.readings[node]
-	if !known || r.err <= last.off(now) || apart(r.at, last.at) > r.err+last.off(now) {
-		c.others.readings[node] = r
+	off := r.err + last.off(now)
+	r.moved = last.moved
+	switch {
+	case !known:
+	case apart(r.at, last.at) > off:
+		if apart(r.at, last.at) > off+c.others.limit/2 {
+			r.moved, c.others.moved = now, now
+		}
+	case r.err > last.off(now):
+		last.asked = asked
+		r = last
 	}
-	c.judge(c.wall().UnixNano() - int64(now))
+	c.others.readings[node] = r
+	c.judge(c.wall().UnixNano()-int64(now), now)
 }
 
 // Keep forgets all nodes but these.
@@ -89,7 +103,8 @@ func (c *Clock) Keep(nodes []uint64) {
 			delete(c.others.readings, id)
 		}
 	}
-	c.judge(c.wall().UnixNano() - int64(c.steady()))
+	now := c.steady()
+	c.judge(c.wall().UnixNano()-int64(now), now)
 }
 
 // Offsets is by how much the clocks of other nodes are ahead of this one's.
@@ -148,7 +163,7 @@ func (c *Clock) correction(own int64) time.Duration {
 	}
 	if apart(own, j.own) > step {
 		c.mu.Lock()
-		c.judge(own)
+		c.judge(own, c.steady())
 		c.mu.Unlock()
 		j = c.judged.Load()
 	}
@@ -158,31 +173,88 @@ func (c *Clock) correction(own int64) time.Duration {
 	return j.correct - time.Duration(own-j.own)
 }
 
-// judge compares the clock with those of the others.
-func (c *Clock) judge(own int64) {
-	if len(c.others.readings) == 0 {
+// judge compares the clock with those of the others. What it finds counts at once as
+// long as that leaves the time what it was. Else it counts when those who say so have all been asked since
+// a clock was last found to have been set: an answer that is older may be that of a
+// clock that was put right meanwhile, and with another that is wrong now would outvote
+// one that is right.
+func (c *Clock) judge(own int64, now time.Duration) {
+	o, last := &c.others, c.judged.Load()
+	if len(o.readings) == 0 {
+		o.believed = nil
 		c.judged.Store(nil)
 		return
 	}
-	now, limit := c.steady(), c.others.limit
-	if last := c.judged.Load(); last != nil && last.wrong {
-		limit /= 2 // else one that is off by just that much would be wrong and right by turns
+	if len(o.readings) == 1 {
+		o.believed = nil // of two nobody knows
 	}
-	j := &judgement{own: own, heard: len(c.others.readings)}
-	all := []int64{own}
-	for _, r := range c.others.readings {
-		all = append(all, r.at)
-		if apart(r.at, own) > limit+r.off(now) {
+	near := o.limit // how far from others this clock may be
+	if last != nil && last.wrong {
+		near /= 2 // else one that is off by just that much would be wrong and right by turns
+	}
+	if last != nil && apart(own, last.own) > o.limit/2 {
+		o.moved = now
+	}
+	j := &judgement{own: own, heard: len(o.readings)}
+	for _, r := range o.readings {
+		if apart(r.at, own) > near+r.off(now) {
 			j.differ++
 		}
 	}
-	same := len(all) - j.differ
-	j.wrong, j.agreed = j.differ > same, same > j.differ
+	at, confirmed, most := o.majority(own, near, now)
+	switch {
+	case most && (o.believed == nil || confirmed || apart(at, *o.believed) <= o.limit):
+		o.believed = &at
+	case o.believed == nil:
+		c.judged.Store(j)
+		return
+	}
+	j.wrong = apart(own, *o.believed) > near
+	j.agreed = !j.wrong
 	if j.wrong {
-		slices.Sort(all)
-		j.correct = time.Duration(all[(len(all)-1)/2] - own)
+		j.correct = time.Duration(*o.believed - own)
+	} else {
+		o.believed = &j.own
 	}
 	c.judged.Store(j)
+}
+
+// majority is what most clocks say: the same as own if it is one of them. Confirmed says
+// that these have all been asked since a clock was found to have been set.
+func (o *others) majority(own int64, near, now time.Duration) (at int64, confirmed, most bool) {
+	centers := []reading{{at: own, taken: now}}
+	for _, r := range o.readings {
+		centers = append(centers, r)
+	}
+	best := 0
+	for i, center := range centers {
+		found := []int64{}
+		fresh, with := true, i == 0
+		for k, r := range centers {
+			bound := o.limit + r.off(now) + center.off(now)
+			if i == 0 || k == 0 {
+				bound += near - o.limit
+			}
+			switch {
+			case apart(r.at, center.at) > bound:
+				continue
+			case k == 0:
+				with = true
+			default:
+				fresh = fresh && (r.asked > o.moved || r.moved == o.moved)
+			}
+			found = append(found, r.at)
+		}
+		if len(found) <= best || 2*len(found) <= len(centers) {
+			continue
+		}
+		best, confirmed, most, at = len(found), fresh, true, own
+		if !with {
+			slices.Sort(found)
+			at = found[(len(found)-1)/2]
+		}
+	}
+	return at, confirmed, most
 }
 
 func apart(a, b int64) time.Duration { return time.Duration(a - b).Abs() }

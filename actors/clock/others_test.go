@@ -66,7 +66,6 @@ func TestWhoseClockIsWrong(t *testing.T) {
 		"one of three is behind":                {[]time.Duration{-h, 0, 0}, []bool{true, false, false}, 0},
 		"one of three is right":                 {[]time.Duration{h, 0, h}, []bool{false, true, false}, h},
 		"two of five":                           {[]time.Duration{0, h, 0, -h, 0}, []bool{false, true, false, true, false}, 0},
-		"all three differ: the one between":     {[]time.Duration{-h, 0, h}, []bool{true, true, true}, 0},
 		"one of four":                           {[]time.Duration{0, 0, -h, 0}, []bool{false, false, true, false}, 0},
 		"a second counts where it is the limit": {[]time.Duration{0, 0, 1200 * time.Millisecond}, []bool{false, false, true}, 0},
 	} {
@@ -135,7 +134,66 @@ func TestSlowAnswers(t *testing.T) {
 		nodes[i].w.wall = nodes[i].w.wall.Add(time.Hour)
 		ask(nodes, 0, i, 0, 6*time.Second)
 	}
+	assert.Empty(t, nodes[0].clock.Wrong(), "the first may have been put right meanwhile")
+	pass(nodes, time.Millisecond)
+	ask(nodes, 0, 1, 0, 6*time.Second)
 	assert.NotEmpty(t, nodes[0].clock.Wrong())
+}
+
+// Where all differ nobody knows, and each goes by its own clock.
+func TestAllClocksDiffer(t *testing.T) {
+	nodes := newNodes(-time.Hour, 0, time.Hour)
+	askAll(nodes, 0)
+	for i, n := range nodes {
+		assert.Empty(t, n.clock.Wrong(), i)
+		assert.False(t, n.clock.Decided(), i)
+		assert.Equal(t, n.w.wall.UnixMilli(), n.clock.Agreed(), i)
+	}
+}
+
+// A clock was wrong and is right again, and now another one is wrong by as much: what was
+// heard of the first before that is no second voice, neither against those that are right
+// nor for the one that is wrong.
+func TestAnAnswerOfAClockThatWasPutRight(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, -3 * time.Second} {
+		nodes := newNodes(0, by, 0)
+		askAll(nodes, 0)
+		pass(nodes, time.Millisecond)
+		right := nodes[0].w.wall
+		nodes[1].w.wall = nodes[1].w.wall.Add(-by)
+		nodes[2].w.wall = nodes[2].w.wall.Add(by)
+		assert.Equal(t, right.UnixMilli(), nodes[2].clock.Agreed(), "it was set to what another one said")
+		assert.NotEmpty(t, nodes[2].clock.Wrong())
+		ask(nodes, 0, 2, 0, 0)
+		assert.Empty(t, nodes[0].clock.Wrong())
+		assert.True(t, nodes[0].clock.Decided())
+		assert.Equal(t, right.UnixMilli(), nodes[0].clock.Agreed())
+		pass(nodes, time.Millisecond)
+		ask(nodes, 2, 0, 0, 0)
+		assert.Equal(t, right.UnixMilli()+1, nodes[2].clock.Agreed())
+		askAll(nodes, 0)
+		for i, n := range nodes {
+			assert.Equal(t, right.UnixMilli()+1, n.clock.Agreed(), i)
+			assert.Equal(t, i == 2, n.clock.Wrong() != "", i)
+		}
+	}
+}
+
+// What is all set, as by an operator who puts a whole fleet right, is followed once all
+// have been asked.
+func TestAllClocksAreSet(t *testing.T) {
+	nodes := newNodes(0, 0, 0)
+	askAll(nodes, 0)
+	for _, n := range nodes {
+		n.w.wall = n.w.wall.Add(time.Hour)
+		assert.NotEmpty(t, n.clock.Wrong(), "nobody else has said so yet")
+	}
+	pass(nodes, time.Millisecond)
+	askAll(nodes, 0)
+	for i, n := range nodes {
+		assert.Empty(t, n.clock.Wrong(), i)
+		assert.Equal(t, n.w.wall.UnixMilli(), n.clock.Agreed(), i)
+	}
 }
 
 // A clock at the limit is not wrong and right by turns.
@@ -193,6 +251,11 @@ func TestClocksInSimulation(t *testing.T) {
 				}
 			}
 		}
+		agree := func(when string) {
+			for i, n := range nodes {
+				require.InDelta(t, right.UnixMilli(), n.clock.Agreed(), 1200, "seed %d, node %d, off by %s, %s: %s", seed, i, off[i], when, n.clock.Wrong())
+			}
+		}
 		for range 200 {
 			switch i := r.IntN(count); r.IntN(4) {
 			case 0: // a clock is set, and another one put right if there would be too many
@@ -217,10 +280,12 @@ func TestClocksInSimulation(t *testing.T) {
 			default:
 				spend(time.Duration(r.Int64N(int64(time.Second))))
 			}
+			agree("before anybody is asked")
 			for from := range nodes {
 				for to := range nodes {
 					if from != to && r.IntN(20) > 0 {
 						askOne(from, to, time.Duration(r.Int64N(int64(20*time.Millisecond))), time.Duration(r.Int64N(int64(20*time.Millisecond))))
+						agree("while all are asked")
 					}
 				}
 			}
