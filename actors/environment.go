@@ -165,7 +165,8 @@ func (e *environment) seal(clusterID string) *group.Seal {
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
 		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: supervise.Mailboxes,
-		Failed: e.fail, Stalled: e.diskHangs, Slow: e.fitness.Slow, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
+		OpenLogs: e.opt.OpenLogs,
+		Failed:   e.fail, Stalled: e.diskHangs, Slow: e.fitness.Slow, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
 	})
 	e.disk = pid
 	return err

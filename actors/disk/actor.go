@@ -49,6 +49,7 @@ type waitTimer struct {
 type Options struct {
 	Dir          string                              // any directory of the filesystem, open while Disk lives
 	SiblingWait  time.Duration                       // longest wait for siblings, 100 us
+	OpenLogs     int                                 // written to between two syncs at most; 0: any number
 	SyncInterval time.Duration                       // between background syncs of NoSync writes, 1 s; stalls are noticed as often
 	StallAfter   time.Duration                       // a round longer than that is reported, 10 s
 	Stalled      func(Stalled)                       // called on the actor's goroutine: it must not block
@@ -187,6 +188,7 @@ func (d *diskActor) Receive(ctx actor.Context) {
 func (d *diskActor) start(ctx actor.Context) {
 	d.self, d.root = ctx.Self(), ctx.ActorSystem().Root
 	d.queue = newQueue(d.opt.SiblingWait)
+	d.queue.mostLanes = d.opt.OpenLogs
 	d.work, d.finished = make(chan *round, 1), make(chan *round, 1)
 	go d.worker(d.work, d.finished)
 	d.armTick()

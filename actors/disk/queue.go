@@ -20,6 +20,7 @@ const (
 // monotonic durations since any moment. It has one owner.
 type queue struct {
 	siblingWait time.Duration // longest time a write waits for its siblings
+	mostLanes   int           // in a round, each with a file that stays open until it is synced; 0: any number
 
 	lanes   map[laneKey]*lane
 	groups  map[Group][]*lane  // every lane stands in the list of its group
@@ -176,7 +177,7 @@ func (q *queue) compose() *round {
 	var waiting, leftover []*lane
 	for _, l := range q.order {
 		urgent := l.urgent > 0
-		if !urgent && budget <= 0 {
+		if !urgent && budget <= 0 || q.mostLanes > 0 && len(r.lanes) >= q.mostLanes {
 			waiting = append(waiting, l)
 			continue
 		}
@@ -221,7 +222,7 @@ func (q *queue) addWrites(r *round, l *lane) (bytes int) {
 
 // addDue adds lanes whose unsynced files are due for a background sync.
 func (q *queue) addDue(r *round) {
-	for n := 0; n < maxFlushLanes && len(q.due) > 0; n++ {
+	for n := 0; n < maxFlushLanes && len(q.due) > 0 && (q.mostLanes <= 0 || len(r.lanes) < q.mostLanes); n++ {
 		l := q.due[0]
 		q.due = q.due[1:]
 		l.isDue = false

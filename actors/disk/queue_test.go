@@ -241,6 +241,19 @@ func TestDiskQueueNoSpaceHoldsOneReplica(t *testing.T) {
 	assert.Contains(t, s.rounds[0], syncTarget{file: f, alone: true}, "what the failed write left may have been written back before")
 }
 
+// Files stay open until they are synced, so a round writes to no more than may be open.
+func TestDiskQueueRoundsOfFewFiles(t *testing.T) {
+	q, s := newQueue(0), &plainSyncer{}
+	q.mostLanes = 2
+	for _, from := range []string{"a", "b", "c", "d", "a"} {
+		q.push(write(from, uint64(len(q.order)+1)), 0)
+	}
+	q.push(write("v", 1, priority), 0)
+	assert.Equal(t, []string{"v:1 ok", "a:1 ok", "a:5 ok"}, runOne(t, q, s))
+	assert.Equal(t, []string{"b:2 ok", "c:3 ok"}, runOne(t, q, s))
+	assert.Equal(t, []string{"d:4 ok"}, runOne(t, q, s))
+}
+
 func TestDiskQueueFailedSyncIsFinal(t *testing.T) {
 	q, s := newQueue(0), &plainSyncer{}
 	bad, good := &fakeFile{fail: syscall.ENOSPC}, &fakeFile{}
