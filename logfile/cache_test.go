@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -84,6 +85,30 @@ func TestWhatMayNotBeDurableStaysOpen(t *testing.T) {
 	file.Poison(errors.New("the disk is gone"))
 	idleTwice(opt.Cache)
 	require.Equal(t, 1, fsys.total(), "after a failure nothing is closed that might have to be looked at")
+}
+
+// TestWriteWithoutDescriptors: a write that cannot open its file has no effect, and the sync
+// of what it did not write is none that fails.
+func TestWriteWithoutDescriptors(t *testing.T) {
+	d := faultfs.New()
+	fsys := &counting{FS: d, open: map[string]int{}}
+	opt := options("boot-1")
+	opt.Cache = logfile.NewHandleCache(1, 10)
+	l := create(t, fsys, opt)
+	put(t, l, next(l, 1, "1"))
+	idleTwice(opt.Cache)
+
+	fsys.refuse = syscall.EMFILE
+	var b logfile.Batch
+	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
+	require.ErrorIs(t, b.Execute(), syscall.EMFILE)
+	require.NoError(t, b.Files()[0].Sync())
+	require.NoError(t, b.Files()[0].Poisoned())
+	fsys.refuse = nil
+	run(t, &b)
+	require.NoError(t, l.Close())
+	l, _ = open(t, fsys, opt)
+	assert.Len(t, all(t, l), 2)
 }
 
 // TestManyLogsFewHandles: more logs than may be open work, one after the other.

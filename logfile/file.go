@@ -211,6 +211,13 @@ func (f *File) isGone() bool {
 	return f.gone
 }
 
+// isIdle reports whether the file was closed because all of it is durable.
+func (f *File) isIdle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.h == nil && !f.closed && f.changes == f.durable
+}
+
 // Fd returns the file descriptor, for syncfs, or false when there is none. It is
 // valid as long as something written is not known to be durable and the log is open.
 func (f *File) Fd() (uintptr, bool) {
@@ -246,6 +253,9 @@ func (f *File) Sync() error {
 	}
 	if mutate.On(mutate.AckBeforeSync) {
 		return nil
+	}
+	if f.isIdle() {
+		return nil // nothing was written since, also if a write was tried that could not open the file
 	}
 	h, changes, err := f.acquireFor(false)
 	if err != nil {

@@ -182,6 +182,8 @@ type counting struct {
 	*faultfs.FS
 	open  map[string]int
 	calls int
+
+	refuse error // to open a segment
 }
 
 func (c *counting) total() (n int) {
@@ -192,6 +194,9 @@ func (c *counting) total() (n int) {
 }
 
 func (c *counting) OpenFile(name string, flag int, perm fs.FileMode) (logfile.Handle, error) {
+	if c.refuse != nil && strings.Contains(name, ".log") {
+		return nil, c.refuse
+	}
 	h, err := c.FS.OpenFile(name, flag, perm)
 	if err != nil || !strings.Contains(name, ".log") {
 		return h, err
