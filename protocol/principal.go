@@ -17,6 +17,7 @@ type Principal struct {
 	usage   *Usage    // nil: without bounds
 	secret  TokenHash // by which secret of the token it is known; zero: by none
 	end     *ending
+	clock   func() time.Time // by which it expires; nil: the system's
 }
 
 // ending says that a token is no more what it was.
@@ -79,6 +80,12 @@ func compile(from *Grant, namesGroups bool) grant {
 // WithUsage sets where what the principal uses is counted, before anybody else has it.
 func (p *Principal) WithUsage(u *Usage) *Principal {
 	p.usage = u
+	return p
+}
+
+// Timed sets by which clock the principal expires, before anybody else has it.
+func (p *Principal) Timed(clock func() time.Time) *Principal {
+	p.clock = clock
 	return p
 }
 
@@ -212,7 +219,8 @@ func (p *Principal) End() {
 	}
 }
 
-// Over reports whether the principal has ended, or has expired by now.
+// Over reports whether the principal has ended, or has expired by now: what the system's
+// clock says, which does not count if the principal expires by another one.
 func (p *Principal) Over(now time.Time) bool {
 	return p != nil && (p.end.over.Load() || p.Expired(now))
 }
@@ -225,8 +233,16 @@ func (p *Principal) Ended() <-chan struct{} {
 	return p.end.c
 }
 
-// Expired reports whether the principal has expired by now.
-func (p *Principal) Expired(now time.Time) bool { return !p.expires.IsZero() && !now.Before(p.expires) }
+// Expired reports whether the principal has expired by now; see Over.
+func (p *Principal) Expired(now time.Time) bool {
+	if p.expires.IsZero() {
+		return false
+	}
+	if p.clock != nil {
+		now = p.clock()
+	}
+	return !now.Before(p.expires)
+}
 
 // Expires is when the principal ends by itself; zero: never.
 func (p *Principal) Expires() time.Time { return p.expires }

@@ -47,6 +47,7 @@ type Registry struct {
 	source Source
 	admin  *protocol.Principal
 	clock  func() time.Time
+	fleet  func() time.Time // nil: clock is the system's
 
 	adminHash protocol.TokenHash
 
@@ -83,15 +84,17 @@ type Options struct {
 // New returns a registry of the tokens of source. Error: the keys of JSON web tokens
 // cannot be read.
 func New(source Source, o Options) (*Registry, error) {
+	fleet := o.Now
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Registry{source: source, clock: o.Now}
+	r := &Registry{source: source, clock: o.Now, fleet: fleet}
 	if o.JWT != nil {
 		var err error
 		if r.jwts, err = newVerifier(*o.JWT, o.Logger, o.Now); err != nil {
 			return nil, err
 		}
+		r.jwts.fleet = fleet
 	}
 	adminToken := o.AdminToken
 	none := &table{byHash: map[protocol.TokenHash]*protocol.Principal{}, byName: map[string]*member{}}
@@ -225,7 +228,7 @@ func (r *Registry) refresh() *protocol.Error {
 // newMember makes a member, which takes over what the one before it has used, if there
 // was one.
 func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
-	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt).By(e.Hash)}
+	m := &member{entry: e, who: protocol.NewPrincipal(e.Name, e.Allow, e.ExpiresAt).Timed(r.fleet).By(e.Hash)}
 	var usage *protocol.Usage
 	if before != nil {
 		usage = before.who.Usage()
@@ -240,16 +243,31 @@ func (r *Registry) newMember(e *protocol.TokenEntry, before *member) *member {
 	}
 	m.who.WithUsage(usage)
 	if e.ExpiresAt != nil {
-		m.timers = append(m.timers, time.AfterFunc(e.ExpiresAt.Sub(r.clock()), func() {
-			m.who.End()
-			r.source.Nudge()
-		}))
+		m.timers = append(m.timers, r.at(*e.ExpiresAt, m.who.End))
 	}
 	if e.PreviousUntil != nil && r.clock().Before(*e.PreviousUntil) {
 		m.previous = m.who.As(e.Name, *e.PreviousUntil).By(e.Previous)
-		m.timers = append(m.timers, time.AfterFunc(e.PreviousUntil.Sub(r.clock()), r.source.Nudge))
+		m.timers = append(m.timers, r.at(*e.PreviousUntil, func() {}))
 	}
 	return m
+}
+
+// at calls do once it is that late, and has the tokens looked at again. The clock may be
+// corrected meanwhile: of a node that has just started no other clock was heard yet.
+func (r *Registry) at(when time.Time, do func()) *time.Timer {
+	var t *time.Timer
+	started := make(chan struct{})
+	t = time.AfterFunc(when.Sub(r.clock()), func() {
+		<-started
+		if left := when.Sub(r.clock()); left > 0 {
+			t.Reset(left)
+			return
+		}
+		do()
+		r.source.Nudge()
+	})
+	close(started)
+	return t
 }
 
 func (m *member) end() {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,6 +191,28 @@ func TestTokensThatExpire(t *testing.T) {
 		assert.False(t, time.Now().Before(at))
 		assert.Eventually(t, func() bool { return s.nudged() > nudges }, time.Minute, time.Millisecond)
 	}
+	_, err = r.Token([]byte(token))
+	assert.Equal(t, "unauthorized", code(err))
+}
+
+// A node whose own clock is wrong goes by that of its fleet, everywhere: who is let in is not
+// taken for ended a moment later, and a timer that was set by the wrong clock ends nothing.
+func TestExpiryByTheClockOfTheFleet(t *testing.T) {
+	var behind atomic.Int64
+	r, failed := New(&source{}, Options{Now: func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }})
+	require.NoError(t, failed)
+	s := r.source.(*source)
+	token, hash := NewToken()
+	at := time.Now().Add(20 * time.Millisecond)
+	s.set(nil, entry("a", hash, &at)) // its own clock is an hour ahead, as turns out now
+	behind.Store(int64(time.Hour))
+	require.Eventually(t, func() bool { return time.Since(at) > 20*time.Millisecond }, time.Minute, time.Millisecond)
+	who, err := r.Token([]byte(token))
+	require.Nil(t, err)
+	assert.False(t, who.Over(time.Now()))
+	assert.NotNil(t, r.Successor(who))
+	behind.Store(0)
+	assert.True(t, who.Over(time.Now()))
 	_, err = r.Token([]byte(token))
 	assert.Equal(t, "unauthorized", code(err))
 }

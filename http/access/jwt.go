@@ -54,6 +54,7 @@ type verifier struct {
 	parser *jwt.Parser
 	log    *slog.Logger
 	now    func() time.Time
+	fleet  func() time.Time // nil: now is the system's
 
 	mu   sync.Mutex // held while keys are looked at
 	keys keyfunc.Keyfunc
@@ -204,5 +205,5 @@ func (v *verifier) principal(name string, expires time.Time, claims jwt.MapClaim
 	if len(grants) == 0 {
 		return nil, protocol.Errorf(protocol.CodeUnauthorized, "the claim %s of the JSON web token names no token that there is", v.Claim)
 	}
-	return protocol.NewPrincipal(name, grants, &expires), nil
+	return protocol.NewPrincipal(name, grants, &expires).Timed(v.fleet), nil
 }
