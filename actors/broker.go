@@ -276,9 +276,6 @@ const openAtOnce = 32
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	r.rests = &atomic.Bool{}
 	r.spec.rests = r.rests
-	if b.opening == nil {
-		b.opening = make(chan struct{}, openAtOnce)
-	}
 	r.spec.opening = b.opening
 	spec := r.spec
 	b.openingsOf(spec.dir).Add(1)

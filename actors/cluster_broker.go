@@ -110,7 +110,7 @@ type (
 func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	m, work := c.handle.manifest, &sync.WaitGroup{}
 	broker := &brokerActor{
-		env: c.env, cluster: m, id: b.id, number: b.number, parent: ctx.Self(), work: work,
+		env: c.env, opening: make(chan struct{}, openAtOnce), cluster: m, id: b.id, number: b.number, parent: ctx.Self(), work: work,
 		dir: c.env.manifests.BrokerDir(m, b.number), log: c.log.With("broker", b.number), links: c.links,
 	}
 	b.work = work

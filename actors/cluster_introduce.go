@@ -366,8 +366,7 @@ func (c *clusterActor) replaceOlder(ctx actor.Context, b *brokerInCluster, w *da
 	c.startBroker(ctx, b)
 }
 
-// majorityWithout reports whether most brokers run, and have their directories, one not
-// counted.
+// majorityWithout reports whether most brokers but one run, and have their directories.
 func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 	run := 0
 	for _, b := range c.brokers {
@@ -375,7 +374,7 @@ func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 			run++
 		}
 	}
-	return run > c.placed.brokers/2
+	return run > (c.placed.brokers-1)/2
 }
 
 // countsNoted has the brokers of this node whose ledgers are open note the counts of

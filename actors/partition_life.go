@@ -190,14 +190,17 @@ type replicaUp struct {
 	Replica uint64
 }
 
+// openLog opens the log when it is the replica's turn.
+func (p *partitionActor) openLog() (*logfile.Log, *logfile.Recovered, error) {
+	if turn := p.spec.opening; turn != nil {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+	}
+	return logfile.Open(p.env.fs, p.spec.dir, p.spec.logOptions(p.env))
+}
+
 func (p *partitionActor) openReplica(ctx actor.Context) error {
-	if p.spec.opening != nil {
-		p.spec.opening <- struct{}{}
-	}
-	log, rec, err := logfile.Open(p.env.fs, p.spec.dir, p.spec.logOptions(p.env))
-	if p.spec.opening != nil {
-		<-p.spec.opening
-	}
+	log, rec, err := p.openLog()
 	if err != nil {
 		return err
 	}

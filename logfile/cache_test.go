@@ -111,6 +111,30 @@ func TestWriteWithoutDescriptors(t *testing.T) {
 	assert.Len(t, all(t, l), 2)
 }
 
+// TestAnotherFileInTheMeantime: nothing is written behind the end of a shorter file that was put
+// where the log's was.
+func TestAnotherFileInTheMeantime(t *testing.T) {
+	d := faultfs.New()
+	opt := options("boot-1")
+	opt.Cache = logfile.NewHandleCache(1, 10)
+	l := create(t, d, opt)
+	path := segments(t, d)[0]
+	short, err := d.ReadFile(path)
+	require.NoError(t, err)
+	put(t, l, next(l, 1, "1"))
+	idleTwice(opt.Cache)
+	d.WriteFile(path, short)
+	var b logfile.Batch
+	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
+	err = b.Execute()
+	require.ErrorIs(t, err, logfile.ErrPoisoned)
+	var damage *logfile.CorruptError
+	require.ErrorAs(t, err, &damage)
+	after, err := d.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, short, after)
+}
+
 // TestManyLogsFewHandles: more logs than may be open work, one after the other.
 func TestManyLogsFewHandles(t *testing.T) {
 	d := faultfs.New()

@@ -112,6 +112,13 @@ func (f *File) openLocked() error {
 	if err != nil {
 		return fmt.Errorf("open segment: %w", err)
 	}
+	if !f.sealed.Load() {
+		if size, err := h.Size(); err == nil && size < f.end.Load() {
+			closeQuietly(h)
+			f.Poison(&CorruptError{Path: f.path, Offset: size, Err: fmt.Errorf("the file ends here, and had %d bytes when it was closed: another one is in its place", f.end.Load())})
+			return f.Poisoned()
+		}
+	}
 	f.h = h
 	return nil
 }

@@ -34,6 +34,7 @@ func (r *reading) off(now time.Duration) time.Duration {
 type others struct {
 	limit    time.Duration // by which clocks may differ; 0: nobody asks
 	readings map[uint64]reading
+	kept     []uint64      // the only nodes that count; nil: all do
 	moved    time.Duration // when a clock was found to have been set, this one or another
 	believed *int64        // what most clocks said; nil: that was never known
 }
@@ -74,7 +75,7 @@ func (c *Clock) Heard(node uint64, said int64, asked, now time.Duration) {
 	r := reading{at: said - int64(asked+half), err: half, taken: now, asked: asked}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.others.readings == nil {
+	if c.others.readings == nil || c.others.kept != nil && !slices.Contains(c.others.kept, node) {
 		return
 	}
 	last, known := c.others.readings[node]
@@ -91,7 +92,22 @@ func (c *Clock) Heard(node uint64, said int64, asked, now time.Duration) {
 		r = last
 	}
 	c.others.readings[node] = r
-	c.judge(c.wall().UnixNano()-int64(now), now)
+	c.judge(c.own())
+}
+
+// own is what the system's clock said at that time by steady. A pause between two looks
+// would be taken for a wrong clock.
+func (c *Clock) own() (own int64, now time.Duration) {
+	for range 3 {
+		before := c.steady()
+		wall := c.wall().UnixNano()
+		now = c.steady()
+		own = wall - int64(now)
+		if now-before < time.Millisecond {
+			break
+		}
+	}
+	return own, now
 }
 
 // Keep forgets all nodes but these.
@@ -103,8 +119,8 @@ func (c *Clock) Keep(nodes []uint64) {
 			delete(c.others.readings, id)
 		}
 	}
-	now := c.steady()
-	c.judge(c.wall().UnixNano()-int64(now), now)
+	c.others.kept = append([]uint64{}, nodes...)
+	c.judge(c.own())
 }
 
 // Offsets is by how much the clocks of other nodes are ahead of this one's.
@@ -121,7 +137,8 @@ func (c *Clock) Offsets() map[uint64]time.Duration {
 
 // Wrong is why the clock is not to be trusted, "" if it may be.
 func (c *Clock) Wrong() string {
-	c.correction(c.wall().UnixNano() - int64(c.steady()))
+	own, _ := c.own()
+	c.correction(own)
 	j := c.judged.Load()
 	if j == nil || !j.wrong {
 		return ""
@@ -163,7 +180,8 @@ func (c *Clock) correction(own int64) time.Duration {
 	}
 	if apart(own, j.own) > step {
 		c.mu.Lock()
-		c.judge(own, c.steady())
+		own, now := c.own()
+		c.judge(own, now)
 		c.mu.Unlock()
 		j = c.judged.Load()
 	}

@@ -119,6 +119,8 @@ func TestAWrongClockStaysWrongAlone(t *testing.T) {
 	assert.NotEmpty(t, nodes[1].clock.Wrong())
 	nodes[1].clock.Keep([]uint64{0})
 	assert.Empty(t, nodes[1].clock.Wrong(), "of two nobody knows")
+	ask(nodes, 1, 2, 0, 0)
+	assert.Empty(t, nodes[1].clock.Wrong(), "it has left, and its answer comes late")
 }
 
 // A slow answer says little, and does not take the place of a quick one; but a clock that

@@ -222,7 +222,7 @@ func (q *queue) addWrites(r *round, l *lane) (bytes int) {
 
 // addDue adds lanes whose unsynced files are due for a background sync.
 func (q *queue) addDue(r *round) {
-	for n := 0; n < maxFlushLanes && len(q.due) > 0 && (q.mostLanes <= 0 || len(r.lanes) < q.mostLanes); n++ {
+	for n := 0; n < maxFlushLanes && len(q.due) > 0; n++ {
 		l := q.due[0]
 		q.due = q.due[1:]
 		l.isDue = false

@@ -59,3 +59,21 @@ func TestForcedSurvivorPassesOverChangesInItsLog(t *testing.T) {
 		require.NoError(t, log.Close())
 	}
 }
+
+// A survivor that was catching up has a table of producers that knows more entries than its
+// log holds. Those are lost, and others get their indexes: they are to be known too.
+func TestForcedSurvivorKnowsProducersOfNewEntries(t *testing.T) {
+	id := logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", Broker: 2, ReplicaID: 2}
+	dir := filepath.Join(t.TempDir(), "t-0")
+	require.NoError(t, Create(logfile.OSFS{}, dir, id, []uint64{1, 2, 3}, 0, logfile.Options{}))
+	log, rec, err := logfile.Open(logfile.OSFS{}, dir, logfile.Options{})
+	require.NoError(t, err)
+	rep, err := New(Config{
+		ElectionTicks: 10, HeartbeatTicks: 1, MaxBatchBytes: 1 << 20, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}, log, rec)
+	require.NoError(t, err)
+	rep.producers.asOf = 1000
+	require.NoError(t, rep.becomeSoleVoter())
+	assert.Equal(t, log.LastIndex(), rep.producers.asOf)
+	require.NoError(t, log.Close())
+}

@@ -267,6 +267,9 @@ func (r *Replica) becomeSoleVoter() (err error) {
 	r.storage.conf = raftpb.ConfState{Voters: []uint64{r.id.ReplicaID}}
 	r.confBytes, err = r.storage.conf.Marshal()
 	r.confIndex = r.log.LastIndex()
+	// Entries that a received table of producers has, and this log has not, are lost: those
+	// that get their indexes now are others.
+	r.producers.asOf = min(r.producers.asOf, r.log.LastIndex())
 	return err
 }
 
