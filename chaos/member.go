@@ -124,7 +124,7 @@ func (m *member) poll(ctx context.Context) {
 	m.moved = m.moved || a.Generation != m.generation
 	m.generation = a.Generation
 	m.w.rec.delivered(m, a.Records, m.moved)
-	m.cursor, m.moved = a.Cursor, false
+	m.cursor, m.moved = a.Cursor, a.Cursor == "" // without one the next poll begins at what is committed
 	if acks != nil {
 		m.pending, m.carried = map[int]int64{}, map[int]bool{}
 	}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -381,5 +382,43 @@ func TestGroupTakesWhatWasReadAhead(t *testing.T) {
 	require.Nil(t, other.Cursor)
 	require.Len(t, other.Assigned, 2, "it reads from where the group is")
 	require.EqualValues(t, 1, *other.Assigned[0].Committed)
+	require.Empty(t, p.asked)
+}
+
+// A new coordinator does not know which poll has committed what is committed. A node whose
+// memory of the consumer is out of date has read that again, and asks again because the
+// coordinator before did not answer: it is not given a second time.
+func TestANewCoordinatorDoesNotTakeWhatMayHaveBeenDelivered(t *testing.T) {
+	var log []metarecord.Record
+	before := newGroupProbe(t)
+	apply := func() {
+		made := before.proposal()
+		for line := range strings.Lines(string(made.Lines.Buf)) {
+			f := strings.Fields(line) // date, time, topic, partition, key, value, action
+			rec, err := metarecord.Parse([]byte(f[4]), []byte(f[5]), []byte(f[6]))
+			require.NoError(t, err)
+			log = append(log, rec)
+		}
+		made.Done(protocol.ProduceResult{})
+	}
+	_, reply := before.poll(1, 0)
+	apply()
+	share := before.answer(reply)
+	start := protocol.NewFuture[routing.GroupOffsets]()
+	before.system.Root.Send(before.group, &routing.GroupStart{Consumer: 1, Generation: share.Generation, Starts: []group.PartitionOffset{
+		{Topic: "t", TopicID: "id-t"}, {Topic: "t", TopicID: "id-t", Partition: 1},
+	}, Reply: start})
+	apply()
+	<-start.C()
+	delivered := before.askAhead(1, share.Generation, 5, false)
+	apply()
+	require.NotNil(t, before.answer(delivered).Cursor)
+
+	p := newGroupProbe(t, log...)
+	answer := p.answer(p.askAhead(1, share.Generation, 6, true))
+	require.Nil(t, answer.Err)
+	require.Nil(t, answer.Cursor, "another poll may have delivered it")
+	require.Len(t, answer.Assigned, 2)
+	require.EqualValues(t, 1, *answer.Assigned[0].Committed)
 	require.Empty(t, p.asked)
 }

@@ -50,8 +50,10 @@
 //   - Committed offsets never go back: they move by DecideAutoCommit, as ever.
 //   - At most once: the answer is held back until the commit is in the log. A poll that
 //     does not know what became of its question asks again; then the positions may be
-//     committed by itself, and it is given what it read. It is known by its token, or by
-//     the coordinator being so new that nobody else has polled for that consumer.
+//     committed by itself, and it is given what it read if the coordinator still knows it
+//     by its token. A new coordinator does not: what is committed there may have been
+//     delivered to another poll, by another node, before this one began at a place that
+//     was out of date. It goes on from what is committed.
 //   - A newer poll ends an older one, a lapsed member is revived, a full group refuses: all
 //     that is decided before, as without reading ahead.
 //
