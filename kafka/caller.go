@@ -10,10 +10,15 @@ import (
 // caller is who asks on a connection, and the broker as that one may use it.
 type caller struct {
 	srv      *Server
+	client   *socket
 	clientID string              // of the request that is being answered
 	who      *protocol.Principal // nil: not asked for, or not known yet
 	views    [3]Backend          // by right
-	entered  string              // as whom the request has passed the gate; empty: it has not
+
+	began      time.Time // when the request that is being answered has begun to come
+	arrived    time.Time // when it was here
+	unanswered bool      // it is one that the client wants no answer to
+	entered    string    // as whom it has passed the gate; empty: it has not
 }
 
 // unknown reports whether the client has still to say who he is.
@@ -74,49 +79,68 @@ func (ca *caller) writable(name string, deadline time.Time) (*protocol.Topic, *p
 	return ca.view(protocol.RightWrite).LookupTopic(ca.srv.o.Cluster, name, false, deadline)
 }
 
+// gone reports whether the client has left, and with that asks the same again somewhere
+// else. Who wants no answer may leave.
+func (ca *caller) gone() bool { return !ca.unanswered && ca.client.gone() }
+
 // pace waits until a quota lets the request through: a client that is too fast is not
-// read, because clients do not all understand that they are asked to wait.
-func (ca *caller) pace(use func(u *protocol.Usage, now time.Time) *protocol.Error) {
+// read, because clients do not all understand that they are asked to wait. False: the
+// client has left, or due, if it is not zero, has come.
+func (ca *caller) pace(due time.Time, use func(u *protocol.Usage, now time.Time) *protocol.Error) bool {
 	if ca.who == nil {
-		return
+		return true
 	}
 	for {
-		err := use(ca.who.Usage(), time.Now())
-		if err == nil {
-			return
+		now := time.Now()
+		err := use(ca.who.Usage(), now)
+		switch {
+		case err == nil:
+			return true
+		case !due.IsZero() && !now.Before(due), ca.gone():
+			return false
 		}
 		select {
 		case <-time.After(min(max(err.RetryAfter, 10*time.Millisecond), time.Second)):
 		case <-ca.srv.done:
-			return
+			return true
 		case <-ca.who.Ended():
-			return
+			return true
 		}
 	}
 }
 
-// turnPatience is how often a request that waits for its turn looks whether it still
-// matters.
-const turnPatience = time.Second
+// longAgo is how old a request is whose client may have left since.
+const longAgo = time.Second
 
-// enter waits for the request's turn, if its client has many others under way. Nothing is
-// answered meanwhile, nor read, as in pace. False: the connection ends.
-func (ca *caller) enter() bool {
-	who := ca.who.Name()
-	if who == "" {
-		return true
+// enter waits for the request's turn until due, if its client has many others under way.
+// Nothing is answered meanwhile, nor read, as in pace, which comes before: who is held
+// back takes no part. False: the request must not be executed any more.
+func (ca *caller) enter(due time.Time) bool {
+	now := time.Now()
+	if !now.Before(due) || now.Sub(ca.began) > longAgo && ca.gone() {
+		return false
 	}
-	for !ca.srv.o.Gate.Enter(who, time.Now(), turnPatience) {
-		select {
-		case <-ca.srv.done:
-			return false
-		case <-ca.who.Ended():
-			return false
-		default:
-		}
+	who := ca.who.Name()
+	switch {
+	case who == "":
+		return true
+	case !ca.srv.o.Gate.EnterWhile(who, now, due.Sub(now), ca.wanted):
+		return false
 	}
 	ca.entered = who
 	return true
+}
+
+// wanted reports whether a request that waits for its turn still matters.
+func (ca *caller) wanted() bool {
+	select {
+	case <-ca.srv.done:
+		return false
+	case <-ca.who.Ended():
+		return false
+	default:
+		return !ca.gone()
+	}
 }
 
 // leave lets other requests of the client in: this one is answered, or only waits, which

@@ -35,10 +35,9 @@ type conn struct {
 	topicHandlers
 	clusterHandlers
 
-	sasl  saslState
-	began time.Time // when the request that is being answered has begun to come
-	sent  int       // bytes of its answer
-	out   []byte
+	sasl saslState
+	sent int // bytes of the answer to the last request
+	out  []byte
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -47,7 +46,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 		socket: socket{nc: nc, r: bufio.NewReaderSize(nc, 1<<10), done: s.done},
 		memory: memory{requests: s.o.Requests, done: s.done},
 	}
-	c.recordHandlers = recordHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
+	c.client = &c.socket
+	c.recordHandlers = recordHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory, waits: c.leave}
 	c.groupHandlers = groupHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
 	c.topicHandlers = topicHandlers{&c.caller}
 	c.clusterHandlers = clusterHandlers{caller: &c.caller, socket: &c.socket}
@@ -121,6 +121,7 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 
 // answer answers a request. It returns false when the connection cannot go on.
 func (c *conn) answer(body []byte, key int16) bool {
+	c.arrived, c.unanswered = time.Now(), false
 	version := int16(binary.BigEndian.Uint16(body[2:]))
 	correlation := body[4:8]
 	h := handlers[key]
@@ -144,8 +145,7 @@ func (c *conn) answer(body []byte, key int16) bool {
 		if c.ended() { // a client that connects anew is told why
 			return false
 		}
-		c.pace((*protocol.Usage).Request)
-		if h.shared && !c.enter() {
+		if h.raw == nil && !c.pace(time.Time{}, (*protocol.Usage).Request) { // a produce, which has a deadline, does so itself
 			return false
 		}
 	}

@@ -27,6 +27,7 @@ type recordHandlers struct {
 	socket *socket
 	memory *memory
 	shares []*share // of the answer that is being made
+	waits  func()   // leave, made once
 }
 
 // share is the memory of the records of one partition in an answer.
@@ -55,16 +56,20 @@ type fetchPart struct {
 // fetch reads partitions, and waits for records if there are none.
 func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	if req.SessionID != 0 && req.SessionEpoch > 0 { // there are no sessions: clients send whole fetches
-		resp := answerTo[*kmsg.FetchResponse](req)
-		resp.ErrorCode = errFetchSessionIDNotFound
-		return resp
+		return refusedFetch(req, errFetchSessionIDNotFound)
 	}
-	h.pace((*protocol.Usage).Fetch)
+	n := 0
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
+	}
+	h.memory.keep(int64(len(req.Topics))*fetchTopicBytes + int64(n)*fetchPartBytes + firstBytes)
+	if !h.pace(time.Time{}, (*protocol.Usage).Fetch) || !h.enter(time.Now().Add(h.srv.o.RequestTimeout)) {
+		return refusedFetch(req, errRequestTimedOut)
+	}
 	wait := min(time.Duration(max(req.MaxWaitMillis, 0))*time.Millisecond, h.srv.o.MaxWait)
 	f := fetchWork{h: h, deadline: time.Now().Add(wait), maxBytes: min(int(req.MaxBytes), h.srv.o.MaxBytes), minBytes: int(req.MinBytes)}
 	resp := &fetchAnswer{FetchResponse: answerTo[*kmsg.FetchResponse](req), topics: make([]fetchedTopic, len(req.Topics))}
-	f.open(req, resp)
-	h.memory.keep(int64(len(req.Topics))*fetchTopicBytes + int64(len(f.parts))*fetchPartBytes + firstBytes)
+	f.open(req, resp, n)
 	f.run()
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -72,6 +77,14 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 		resp.take(&p.writer)
 	}
 	h.who.Usage().Fetched(f.got, time.Now())
+	return resp
+}
+
+// refusedFetch answers a fetch as a whole. Versions below 7 have no code for that: to
+// them there is just nothing.
+func refusedFetch(req *kmsg.FetchRequest, code int16) kmsg.Response {
+	resp := answerTo[*kmsg.FetchResponse](req)
+	resp.ErrorCode = code
 	return resp
 }
 
@@ -86,12 +99,8 @@ type fetchWork struct {
 	failed             bool
 }
 
-// open resolves what is asked for.
-func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer) {
-	n := 0
-	for i := range req.Topics {
-		n += len(req.Topics[i].Partitions)
-	}
+// open resolves what is asked for: n partitions.
+func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer, n int) {
 	f.parts = make([]fetchPart, 0, n)
 	all := make([]fetchedPartition, n)
 	for i := range req.Topics {
@@ -189,11 +198,11 @@ func (f *fetchWork) read(wait time.Duration) {
 	if f.got > 0 || f.failed {
 		return
 	}
-	f.await()
+	f.await(wait)
 }
 
-// await waits until a read that waits has something.
-func (f *fetchWork) await() {
+// await waits until a read that waits so long has something.
+func (f *fetchWork) await(wait time.Duration) {
 	wake := make(chan struct{}, 1)
 	resume := func() {
 		select {
@@ -201,8 +210,12 @@ func (f *fetchWork) await() {
 		default:
 		}
 	}
-	look := time.NewTicker(departureInterval)
-	defer look.Stop()
+	var look <-chan time.Time
+	if wait > departureInterval {
+		tick := time.NewTicker(departureInterval)
+		defer tick.Stop()
+		look = tick.C
+	}
 	for f.got == 0 && !f.failed {
 		waits := false
 		for i := range f.parts {
@@ -215,7 +228,7 @@ func (f *fetchWork) await() {
 			return
 		}
 		f.h.leave()
-		f.doze(wake, look.C)
+		f.doze(wake, look)
 	}
 	for i := range f.parts {
 		if p := &f.parts[i]; p.waits && p.parked {

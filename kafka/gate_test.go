@@ -82,11 +82,15 @@ func (g *gated) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 
 // send answers a request of a client of that name, on a connection of its own.
 func (g *gated) send(t *testing.T, s *Server, name string, req kmsg.Request) (done chan struct{}) {
+	return g.sendAs(t, s, protocol.NewPrincipal(name, nil, nil), req)
+}
+
+func (g *gated) sendAs(t *testing.T, s *Server, who *protocol.Principal, req kmsg.Request) (done chan struct{}) {
 	server, client := net.Pipe()
 	t.Cleanup(func() { _ = client.Close() })
 	go func() { _, _ = client.Read(make([]byte, 1<<16)) }()
 	c := newConn(s, server)
-	c.who = protocol.NewPrincipal(name, nil, nil)
+	c.who = who
 	b := kmsg.NewRequestFormatter().AppendRequest(nil, req, 7)[4:]
 	done = make(chan struct{})
 	go func() {
@@ -103,7 +107,7 @@ func newGated(t *testing.T, g *gated) *Server {
 		Access: &access.Registry{}, As: g.as, Gate: fair.NewGate(),
 		Requests: budget.New(1 << 30), Answers: budget.NewAnswers(1 << 30),
 		RequestTimeout: time.Minute, MaxWait: time.Minute, MaxBytes: 1 << 20, MaxRequestBytes: 1 << 20, MaxRecordBytes: 1 << 20,
-		ReadTimeout: time.Minute, WriteTimeout: time.Minute, Cluster: "default",
+		ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute, Cluster: "default",
 		Millis: func() int64 { return time.Now().UnixMilli() },
 	}}
 	s.metrics = newMetrics(s)

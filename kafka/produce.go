@@ -130,13 +130,18 @@ func (h *recordHandlers) produce(b []byte, version int16) (kmsg.Response, bool) 
 	if !ok {
 		return nil, false
 	}
-	h.pace(func(u *protocol.Usage, now time.Time) *protocol.Error { return u.Produce(len(b), now) })
+	patience := h.srv.o.RequestTimeout
+	if req.timeout > 0 {
+		patience = min(patience, req.timeout)
+	}
+	due := h.arrived.Add(patience)
+	h.unanswered = req.acks == 0
+	late := !h.pace(due, (*protocol.Usage).Request) ||
+		!h.pace(due, func(u *protocol.Usage, now time.Time) *protocol.Error { return u.Produce(len(b), now) }) ||
+		!h.enter(due)
 	resp := &kmsg.ProduceResponse{Version: version}
 	resp.Default()
-	w := produceWork{h: h, deadline: time.Now().Add(h.srv.o.RequestTimeout), encoder: encoder{o: &h.srv.o, room: h.roomFor, limit: h.srv.o.MaxRequestBytes}}
-	if req.timeout > 0 && req.timeout < h.srv.o.RequestTimeout {
-		w.deadline = time.Now().Add(req.timeout)
-	}
+	w := produceWork{h: h, deadline: due, late: late, encoder: encoder{o: &h.srv.o, room: h.roomFor, limit: h.srv.o.MaxRequestBytes}}
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.topics))
 	for i := range req.topics {
 		t := &req.topics[i]
@@ -171,13 +176,21 @@ func failedProduce(resp *kmsg.ProduceResponse) bool {
 	return false
 }
 
-// roomFor takes memory for what batches become.
-func (h *recordHandlers) roomFor(n int) bool { return h.memory.hold(int64(n), roomWait) }
+// roomFor takes memory for what batches become. Who waits for it takes no part of the
+// server.
+func (h *recordHandlers) roomFor(n int) bool {
+	if h.memory.tryHold(int64(n)) {
+		return true
+	}
+	h.leave()
+	return h.memory.hold(int64(n), roomWait)
+}
 
 // produceWork is what a request asks the broker for, and where the answers go.
 type produceWork struct {
 	h        *recordHandlers
 	deadline time.Time
+	late     bool // its turn has not come by then
 	encoder  encoder
 	reqs     []*protocol.ProduceRequest
 	answers  []*kmsg.ProduceResponseTopicPartition
@@ -200,6 +213,9 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 	case req.acks < -1 || req.acks > 1:
 		refuse(errInvalidRequiredAcks, "acks is -1, 0 or 1")
 		return
+	case w.late:
+		refuse(errRequestTimedOut, "nothing was written: the token's quota, or others that want their share of the server, have held the request back")
+		return
 	}
 	topic, err := w.h.writable(t.name, w.deadline)
 	if err != nil {
@@ -212,7 +228,7 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 			out[i].ErrorCode = errUnknownTopicOrPartition
 			continue
 		}
-		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0, Waits: w.h.leave}
+		r := &protocol.ProduceRequest{Topic: topic, Partition: int(p.index), NoAck: req.acks == 0, Waits: w.h.waits}
 		code, why := w.encoder.encode(r, p.records)
 		if code != errNone {
 			out[i].ErrorCode = code

@@ -6,7 +6,6 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 type handler struct {
 	min, max int16 // versions that are offered
 	anybody  bool  // also for who has not said who he is
-	shared   bool  // it takes a part of the server: it passes the gate
 	handle   func(*conn, kmsg.Request) kmsg.Response
 	// raw, instead of handle, answers a request that it reads itself; false if it cannot.
 	raw func(c *conn, body []byte, version int16) (kmsg.Response, bool)
@@ -23,8 +22,8 @@ func init() {
 		int16(kmsg.SASLHandshake):    {max: 1, anybody: true, handle: on((*conn).saslHandshake)},
 		int16(kmsg.SASLAuthenticate): {max: 2, anybody: true, handle: on((*conn).saslAuthenticate)},
 		int16(kmsg.Metadata):         {max: 12, handle: on((*conn).metadata)},
-		int16(kmsg.Produce):          {max: 11, shared: true, raw: (*conn).produce},
-		int16(kmsg.Fetch):            {min: 4, max: 17, shared: true, handle: on((*conn).fetch)},
+		int16(kmsg.Produce):          {max: 11, raw: (*conn).produce},
+		int16(kmsg.Fetch):            {min: 4, max: 17, handle: on((*conn).fetch)},
 		int16(kmsg.ListOffsets):      {min: 1, max: 8, handle: on((*conn).listOffsets)},
 		int16(kmsg.InitProducerID):   {max: 4, handle: on((*conn).initProducerID)},
 		int16(kmsg.FindCoordinator):  {max: 5, handle: on((*conn).findCoordinator)},

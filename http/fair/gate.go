@@ -19,6 +19,8 @@ const (
 	// for clients that all have more than least under way.
 	perCPU     = 3
 	perCPUMany = 64
+	// lookInterval is how often a request that waits looks whether it is still wanted.
+	lookInterval = 250 * time.Millisecond
 )
 
 // Gate lets requests in. A nil Gate lets in all.
@@ -55,17 +57,45 @@ func NewGate() *Gate {
 // while other requests of the same client are under way. Leave must follow, unless it
 // returns false: then the request has not begun.
 func (g *Gate) Enter(who string, now time.Time, patience time.Duration) bool {
+	return g.EnterWhile(who, now, patience, nil)
+}
+
+// EnterWhile is Enter for a request that may lose its point while it waits: wanted says
+// whether it has one. It is called now and then while the request waits, and when its turn
+// has come after that; nil: it is wanted to the end.
+func (g *Gate) EnterWhile(who string, now time.Time, patience time.Duration, wanted func() bool) bool {
 	turn := g.enter(who, now)
 	if turn == nil {
 		return true
 	}
 	t := time.NewTimer(patience)
 	defer t.Stop()
-	select {
-	case <-turn:
+	var look <-chan time.Time
+	if wanted != nil {
+		tick := time.NewTicker(lookInterval)
+		defer tick.Stop()
+		look = tick.C
+	}
+	for {
+		select {
+		case <-turn:
+		case <-t.C:
+			if g.giveUp(who, turn) {
+				return false
+			}
+		case <-look:
+			if wanted() {
+				continue
+			}
+			if g.giveUp(who, turn) {
+				return false
+			}
+		}
+		if wanted != nil && !wanted() {
+			g.Leave(who)
+			return false
+		}
 		return true
-	case <-t.C:
-		return !g.giveUp(who, turn)
 	}
 }
 

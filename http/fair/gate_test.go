@@ -37,6 +37,44 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 	assert.False(t, g.giveUp("greedy", turn), "its turn has come")
 }
 
+// Who is not wanted any more does not wait to the end, also if its turn has just come;
+// until then it keeps its place.
+func TestARequestThatIsNotWantedAnyMoreIsRefused(t *testing.T) {
+	g, now := newTestGate(1)
+	require.Nil(t, g.enter("modest", now))
+	for range least {
+		require.Nil(t, g.enter("greedy", now))
+	}
+	require.False(t, g.EnterWhile("greedy", now, time.Hour, func() bool { return false }))
+	assert.Empty(t, g.queue)
+
+	var looks atomic.Int64
+	var gone atomic.Bool
+	entered := make(chan bool)
+	wait := func() {
+		entered <- g.EnterWhile("greedy", now, time.Hour, func() bool {
+			looks.Add(1)
+			return !gone.Load()
+		})
+	}
+	go wait()
+	require.Eventually(t, func() bool { return looks.Load() >= 2 }, time.Minute, time.Millisecond)
+	second := g.enter("greedy", now)
+	g.Leave("greedy")
+	require.True(t, <-entered, "it has kept its place")
+	g.Leave("greedy")
+	<-second
+
+	looks.Store(0)
+	go wait()
+	require.Eventually(t, func() bool { return looks.Load() >= 1 }, time.Minute, time.Millisecond)
+	gone.Store(true)
+	g.Leave("greedy")
+	require.False(t, <-entered, "its turn comes too late")
+	assert.Equal(t, least, g.underWay)
+	assert.Empty(t, g.queue)
+}
+
 func TestOneClientAloneIsNotBounded(t *testing.T) {
 	g, now := newTestGate(1)
 	for range 1000 {
