@@ -54,10 +54,7 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 	if needs.on == everything && !c.who.Everything(do) {
 		return protocol.Access{Who: c.who, Do: do}.Forbidden(do, "everything", "", "*")
 	}
-	if needs.open() {
-		return nil
-	}
-	return c.enter()
+	return nil
 }
 
 // identify finds the principal that an Authorization header shows, or without one the
@@ -199,14 +196,14 @@ func mayRead(cluster string, topics []string, group string) func(*protocol.Princ
 // turnPatience is how long a request waits for its turn.
 const turnPatience = 2 * time.Second
 
-// enter waits for the request's turn, if its client has many others under way. Error:
-// overloaded.
-func (c *call) enter() *protocol.Error {
+// enter waits for the request's turn, if its client has many others under way. Requests
+// that anybody may send do not wait. Error: overloaded.
+func (c *call) enter(needs rule) *protocol.Error {
 	who := c.who.Name()
 	switch {
-	case who == "":
+	case who == "", needs.open():
 		return nil
-	case !c.srv.gate.Enter(who, c.began, turnPatience):
+	case !c.srv.gate.Enter(who, c.arrived(), turnPatience):
 		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, turnPatience)
 	}
 	c.entered = who

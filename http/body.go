@@ -28,9 +28,8 @@ func (in *intake) tooManyBytes() *protocol.Error {
 	return protocol.Errorf(protocol.CodeTooManyRequests, "too many bytes of request bodies are in memory; send less at the same time").With("limit", in.bytes.Limit())
 }
 
-// readBody reads and decompresses the request's body into c.body. Memory is
-// taken from the byte budget before it is allocated, and grows only as bytes
-// arrive.
+// readBody reads the request's body into c.body, as it was sent. Memory is taken from
+// the byte budget before it is allocated, and grows only as bytes arrive.
 func (q *request) readBody() *protocol.Error {
 	source := q.ctx.RequestBodyStream()
 	if source == nil {
@@ -51,7 +50,7 @@ func (q *request) readBody() *protocol.Error {
 		return err
 	}
 	q.body, q.bytesIn = q.buf, len(q.buf)
-	return q.decompress()
+	return nil
 }
 
 // endOf reads the end of a body of which as much has come as may come.

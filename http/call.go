@@ -139,7 +139,7 @@ func (c *call) run(answer func() *protocol.Error) {
 	}
 }
 
-// handle reads the body and calls the route's handler.
+// handle reads the body, waits for the request's turn, and calls the route's handler.
 func (c *call) handle(rt *route) *protocol.Error {
 	if err := c.srv.origins.check(c); err != nil {
 		return err
@@ -147,7 +147,13 @@ func (c *call) handle(rt *route) *protocol.Error {
 	if err := c.authenticate(rt.needs); err != nil {
 		return err
 	}
-	err := c.readBody()
+	err := c.readBody() // before the gate: a body that comes slowly takes no part of the server
+	if err == nil {
+		if err := c.enter(rt.needs); err != nil {
+			return err
+		}
+		err = c.decompress()
+	}
 	c.dropByteOrderMark()
 	if err == nil && rt.named && bytes.Contains(c.ctx.URI().PathOriginal(), []byte("//")) {
 		return routeNotFound(c) // the router takes an empty part of the path for a name

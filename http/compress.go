@@ -57,7 +57,7 @@ var (
 // budget apply while it grows, so a bomb costs no more than any other body.
 func (q *request) decompress() *protocol.Error {
 	encoding := bytes.TrimSpace(q.ctx.Request.Header.PeekCanonical(contentEncodingKey))
-	if len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
+	if q.body == nil || len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity")) {
 		return nil
 	}
 	var (

@@ -1,6 +1,9 @@
 package http
 
 import (
+	"bufio"
+	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,4 +85,58 @@ func TestWhoWaitsForALeaderLeavesTheGate(t *testing.T) {
 	wg.Wait()
 	require.True(t, h.s.Gate().Enter("one", time.Now(), 0), "all have left once")
 	h.s.Gate().Leave("one")
+}
+
+// Bodies that come slowly take no part of the server: other requests of the same client
+// pass them.
+func TestSlowBodiesAreOutsideTheGate(t *testing.T) {
+	h, _ := guarded(t, Options{})
+	h.b.add("t", 1)
+	uploader := h.limited("uploader", "null")
+	require.True(t, h.s.Gate().Enter("other", time.Now(), 0))
+	const body = `{"topic":"t","value":1}`
+	var uploads []net.Conn
+	for range 100 {
+		c, err := h.ln.Dial()
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n%s: %s\r\nContent-Length: %d\r\n\r\n{",
+			uploader[0], uploader[1], len(body))
+		require.NoError(t, err)
+		uploads = append(uploads, c)
+	}
+	assert.Never(t, func() bool {
+		free := h.s.Gate().Enter("uploader", time.Now(), 0)
+		if free {
+			h.s.Gate().Leave("uploader")
+		}
+		return !free
+	}, 500*time.Millisecond, 20*time.Millisecond, "they have taken all places")
+	wantOK(t, h.do("POST", "/events", body, uploader...), 200)
+	for _, c := range uploads {
+		_, err := c.Write([]byte(body[1:]))
+		require.NoError(t, err)
+		wantOK(t, readAnswer(t, bufio.NewReader(c)), 200)
+	}
+	h.s.Gate().Leave("other")
+}
+
+// Who waits in vain for his turn is told so, whatever else his request is about, and its
+// body is not looked at.
+func TestWhoWaitsInVainIsToldSo(t *testing.T) {
+	h, _ := guarded(t, Options{})
+	greedy := h.limited("greedy", "null")
+	require.True(t, h.s.Gate().Enter("other", time.Now(), 0))
+	n := 0
+	for h.s.Gate().Enter("greedy", time.Now(), 0) {
+		n++
+	}
+	for _, body := range []string{`{"topic":"__consumer_offsets","value":1}`, `{`} {
+		e := wantError(t, h.do("POST", "/events", body, greedy...), 503, "overloaded")
+		assert.Equal(t, "none", e["outcome"])
+	}
+	for range n {
+		h.s.Gate().Leave("greedy")
+	}
+	h.s.Gate().Leave("other")
 }
