@@ -42,9 +42,9 @@ screenshots: build ## Make the pictures of docs/console in Chromium, after WARM_
 	@mkdir -p docs/console
 	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla OTTLA_SCREENSHOTS=$(CURDIR)/docs/console OTTLA_SCREENSHOTS_WARM_UP=$(WARM_UP) $(GO) test -count=1 -timeout 20m -run '^TestScreenshots$$' ./e2e
 
-# The last commit whose programs go up to the level before the newest one. Whoever raises
-# level.Newest sets it to the commit before.
-REF ?= a0870415a355bd5f80bea795776572c375f9c259
+# The last commit that was handed out whose programs go up to the level before the newest
+# one. Whoever raises level.Newest sets it.
+REF ?= 1e92580f26c9b2fb70437516a1f7d320f44a3cfd
 BEFORE ?= bin/ottla-before
 
 before: ## Build the program of commit REF, by default of the level before, from git as BEFORE (bin/ottla-before)

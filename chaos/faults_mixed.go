@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -93,7 +93,8 @@ func (w mixture) finalize() error {
 		var body []byte
 		if !until(func() bool {
 			_, body = s.get("/fleet")
-			return !strings.Contains(string(body), `"level":1`)
+			var fleet struct{ Level, Newest int }
+			return json.Unmarshal(body, &fleet) == nil && fleet.Level == fleet.Newest && fleet.Level > 0
 		}) {
 			w.rec.violate("level", "node %d does not know the level: %s", i+1, body)
 		}

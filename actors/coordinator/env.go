@@ -20,6 +20,7 @@ type Env struct {
 	Steady func() int64                       // what leases stand on, milliseconds since 1970
 	Ticks  func(time.Duration) int            // as ticks of partitions, at least 1
 	Seal   func(clusterID string) *group.Seal // of a cluster's cursors, nil if it has none
+	Level  func() int                         // of the fleet, which what is written may not be above; nil: level.Newest
 	Feed   func(*routing.QueueFeed)           // reads for a queue that is led here, on goroutines of its own; nil: nobody does
 
 	MaxGroups        int

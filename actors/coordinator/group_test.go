@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/group"
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
@@ -33,15 +34,17 @@ type groupProbe struct {
 
 	wall, steady atomic.Int64  // milliseconds since 1970
 	numbers      atomic.Uint64 // of polls, for tests with many
+	level        atomic.Int64  // of the fleet
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 	p := &groupProbe{t: t, system: actor.NewActorSystem(actor.WithLoggerFactory(supervise.QuietLogger(slog.Default()))), asked: make(chan any, 100), woken: make(chan *routing.PollHandle, 100)}
 	p.wall.Store(time.Now().UnixMilli())
 	p.steady.Store(time.Now().UnixMilli())
+	p.level.Store(level.Newest)
 	env := &Env{
 		System: p.system, Now: func() time.Time { return time.UnixMilli(p.wall.Load()) }, Agreed: p.wall.Load, Steady: p.steady.Load,
-		Seal: func(string) *group.Seal { return nil },
+		Seal: func(string) *group.Seal { return nil }, Level: func() int { return int(p.level.Load()) },
 	}
 	started := make(chan *actor.PID, 1)
 	parent := p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {

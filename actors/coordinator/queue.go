@@ -67,7 +67,9 @@ func (g *groupActor) startQueue(ctx actor.Context, records []metarecord.Record) 
 }
 
 func (g *groupActor) newQueue() *groupQueue {
-	return &groupQueue{state: queue.New(g.name), work: make(chan struct{}, 1), ended: make(chan struct{})}
+	state := queue.New(g.name)
+	state.Level = g.env.Level
+	return &groupQueue{state: state, work: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
 // beginQueue starts what a queue has while it is led.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/group"
+	"ottla/actors/level"
 	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -119,4 +120,24 @@ func TestQueueCallsWhoWaits(t *testing.T) {
 	p.wakes(older)
 	assert.Equal(t, routing.PollSuperseded, older.Signal())
 	require.Empty(t, p.answer(reply).Queue.Given)
+}
+
+// What a queue writes is of the fleet's level.
+func TestQueueWritesWhatTheFleetCanRead(t *testing.T) {
+	for at, key := range map[int]string{level.Endings.Level - 1: `["qe","g","id-t",0]`, level.Endings.Level: `["qe","g","id-t",0,1]`} {
+		p := queueProbe(t)
+		p.level.Store(int64(at))
+		for _, w := range []queue.Word{{Verb: queue.Nack, DelayMs: new(int64)}, {Verb: queue.Ack}} {
+			_, reply := p.work(1, 0)
+			p.proposal().Done(protocol.ProduceResult{})
+			said := p.says(w, p.answer(reply).Queue.Given[0].Receipt)
+			m := p.proposal()
+			m.Done(protocol.ProduceResult{})
+			_, ok := said.Wait(time.Now().Add(patience))
+			require.True(t, ok)
+			if w.Verb == queue.Ack {
+				assert.Contains(t, string(m.Lines.AppendNumbered(nil, 0)), key)
+			}
+		}
+	}
 }

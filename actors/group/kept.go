@@ -87,6 +87,9 @@ func (g *Kept) Mentions(topicID string) bool {
 func (g *Kept) LastUse() int64 {
 	last := int64(0)
 	for i := range g.records {
+		if !queue.HasTime(g.records[i].key()) {
+			continue
+		}
 		var v struct {
 			At int64 `json:"at"`
 		}

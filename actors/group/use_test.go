@@ -8,6 +8,7 @@ import (
 
 	"ottla/actors/level"
 	"ottla/actors/level/leveltest"
+	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -148,4 +149,17 @@ func TestEveryRecordHasALevel(t *testing.T) {
 // So does whoever adds a field: older programs refuse what they do not know.
 func TestEveryFieldHasALevel(t *testing.T) {
 	leveltest.Fields(t, "fields.txt", map[string]any{"group": membershipValue{}, "offset": offsetValue{}})
+}
+
+// Of a queue's records those of how records ended, and of those that are given, have no
+// time: they are many, and not looked into.
+func TestLastUseOfAQueue(t *testing.T) {
+	g := &Kept{}
+	for key, value := range map[string]string{
+		`["q","g"]`: `{"v":1,"at":3}`, `["qp","g","id",0]`: `{"v":1,"at":5}`, `["qe","g","id",0]`: `{"v":1,"at":7}`,
+		`["qe","g","id",0,1]`: `{"v":1,"at":8}`, `["qn","g","id",0,0,0]`: `{"v":1,"at":9}`,
+	} {
+		g.Set(metarecord.Record{Action: "QUEUE", Key: []byte(key), Value: []byte(value)})
+	}
+	assert.EqualValues(t, 5, g.LastUse())
 }

@@ -5,7 +5,7 @@ const (
 	// Oldest is the level of programs that know nothing of levels, and say none.
 	Oldest = 1
 	// Newest is the greatest level that this program offers.
-	Newest = 2
+	Newest = 3
 )
 
 // Feature is something that is used only from a level on, because it writes what programs
@@ -38,6 +38,9 @@ var (
 	// HashedKeys are tables that have hashes of Idempotency-Keys. Below the level partitions
 	// remember fewer keys, as they write them out.
 	HashedKeys = Feature{2, "hashes of idempotency keys"}
+	// Endings are pages of how the records of queues ended. Below the level queues remember
+	// fewer, in one record for each partition.
+	Endings = Feature{3, "pages of how records of queues ended"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,
@@ -55,6 +58,7 @@ var Formats = map[string]int{
 	"offsets COMMIT": 1, "offsets DROP_OFFSET": 1, "offsets JOIN": 1, "offsets RESUBSCRIBE": 1, "offsets UPDATE_MEMBER": 1, "offsets LEAVE": 1,
 	"offsets EXPIRE": 1, "offsets SEEK": 1, "offsets TOPIC_DELETED": 1, "offsets DELETE_GROUP": 1, "offsets EXPIRE_GROUP": 1,
 	"offsets QUEUE": 2, "offsets QUEUE_POSITION": 2, "offsets QUEUE_ENDS": 2, "offsets QUEUE_RECORDS": 2, "offsets QUEUE_DROP": 2,
+	"offsets QUEUE_ENDS_PAGE": 3,
 
 	"producer table 1": 1, "producer table 2": 2, "producer table 3": 2,
 	"cluster.json 1": 1, "cluster.json 2": 1, "cluster.json 3": 1, "cluster.json 4": 2, "ledger.json 1": 1, "ledger.json 2": 1,

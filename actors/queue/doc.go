@@ -36,6 +36,8 @@
 //
 //   - The position never passes a record that is not ended.
 //   - An ended record is never given again.
+//   - An ack of a record that died is never taken: where that is forgotten, none is of a
+//     record of which nothing is known.
 //   - A record and a count name one delivery: the count grows with each.
 //   - Records of a flush may be cut off anywhere: how records ended comes first, then the
 //     position, then nodes from the root down, so that no prefix forgets an end.

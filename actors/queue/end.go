@@ -60,7 +60,7 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 	if p.isEnded(r.Offset) {
 		how, known := p.endings.of[r.Offset]
 		switch {
-		case !known && w.Verb == Ack: // it was given once, or that is forgotten
+		case !known && w.Verb == Ack && r.Offset >= p.endings.forgotten: // it was given once, or it is forgotten which delivery has ended it
 			return Done
 		case known && int(how.count) == r.Count && (w.Verb == Ack && !how.dead || w.Verb == Nack && how.dead):
 			return Done

@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -41,7 +44,7 @@ func TestBoundOfEndings(t *testing.T) {
 		}
 	}
 	keep(s.flush(1))
-	require.LessOrEqual(t, count(), pageEndings*(maxPages+partitions+1))
+	require.LessOrEqual(t, count(), 2048+pageEndings*(partitions+1))
 	require.GreaterOrEqual(t, count(), pageEndings*maxPages)
 	require.True(t, died.endings.of[7].dead)
 	require.NotContains(t, died.endings.of, int64(1000), "the oldest")
@@ -80,6 +83,10 @@ func TestEndingsOfBeforePages(t *testing.T) {
 	recs := s.flush(1)
 	require.Len(t, recs, 1)
 	require.Equal(t, `["qe","q","id-a",0,1]`, string(recs[0].Key))
+	s.remember(p, 6, 4, true) // again, its flush having been cut off
+	recs = s.flush(1)
+	require.Len(t, recs, 1)
+	require.Equal(t, `["qe","q","id-a",0] {"v":1,"ends":[[5,2,0],[6,4,1]],"forgotten":3}`, string(recs[0].Key)+" "+string(recs[0].Value))
 	require.Error(t, s.Apply(metarecord.Record{Action: actionEnds, Key: []byte(`["qe","q","id-a",0,0]`), Value: []byte(`{"v":1}`)}))
 	require.Error(t, s.Apply(metarecord.Record{Action: actionEnds, Key: []byte(`["qe","q","id-a",0,-1]`), Value: []byte(`{"v":1}`)}))
 }
@@ -109,4 +116,139 @@ func TestAckOfARecordThatIsGone(t *testing.T) {
 			require.Equal(t, Done, s.tell(t, 3000, Word{Verb: Ack}, firsts[2].Receipt), "the worker that had it")
 		})
 	}
+}
+
+// lowEndings is what programs below the level of pages keep of a partition.
+type lowEndings struct {
+	ends      []endValue
+	forgotten int64
+}
+
+func (l *lowEndings) remember(offset int64, count, dead int64) {
+	if l.ends = append(l.ends, endValue{offset, count, dead}); len(l.ends) > 128 {
+		l.forgotten = max(l.forgotten, l.ends[0][0]+1)
+		l.ends = l.ends[1:]
+	}
+}
+
+func (l *lowEndings) value() string {
+	ends := strings.ReplaceAll(fmt.Sprint(l.ends), " ", ",")
+	if l.forgotten == 0 {
+		return fmt.Sprintf(`{"v":1,"ends":%s}`, ends)
+	}
+	return fmt.Sprintf(`{"v":1,"ends":%s,"forgotten":%d}`, ends, l.forgotten)
+}
+
+// Below the level of pages a queue writes what programs of that level write, which know
+// keys with three arguments, and no others. Once the fleet has the level there are pages.
+func TestEndingsBelowTheirLevel(t *testing.T) {
+	at := level.Endings.Level - 1
+	s := fed(t, 0, nil)
+	s.Level = func() int { return at }
+	parts := []*partition{s.parts[partition0], s.partitionOf(protocol.PartitionID{TopicID: "id-a", Partition: 1})}
+	low := [2]lowEndings{}
+	newest := map[string]metarecord.Record{}
+	for i := range int64(300) {
+		for n, p := range parts {
+			offset := 1000 + i*7%300 // in no order
+			dead := i % 5 / 4
+			s.remember(p, offset, int(i%9+1), dead == 1)
+			low[n].remember(offset, i%9+1, dead)
+		}
+		for _, rec := range s.flush(1) {
+			kind, args, err := metarecord.SplitKey(rec.Key)
+			require.NoError(t, err)
+			require.Equal(t, keyEnds, kind)
+			require.Len(t, args, 3, "older programs lose %s", rec.Key)
+			require.Equal(t, actionEnds, rec.Action)
+			newest[string(rec.Key)] = rec
+		}
+		for n := range parts {
+			require.Equal(t, low[n].value(), string(newest[fmt.Sprintf(`["qe","q","id-a",%d]`, n)].Value))
+		}
+	}
+	require.Len(t, newest, 2)
+
+	at = level.Endings.Level
+	s.remember(parts[0], 5000, 2, false)
+	s.remember(parts[0], 5001, 1, true)
+	recs := s.flush(1)
+	require.Len(t, recs, 2)
+	for n, rec := range recs {
+		require.Equal(t, fmt.Sprintf(`["qe","q","id-a",0,%d]`, n+1), string(rec.Key))
+		require.GreaterOrEqual(t, level.Formats["offsets "+rec.Action], level.Endings.Level)
+	}
+	at = level.Endings.Level - 1 // as a node has it that has not heard of the level yet
+	s.remember(parts[0], 5002, 2, false)
+	require.Equal(t, `["qe","q","id-a",0,1]`, string(s.flush(1)[0].Key), "what has pages has pages")
+}
+
+// Where it is forgotten that records died, an ack is taken only where it is known that it
+// is good: also after a failover, and where an earlier program has forgotten.
+func TestAckWhereDeadRecordsAreForgotten(t *testing.T) {
+	const n = 5000
+	s := fed(t, n, nil)
+	receipts := map[int64]string{}
+	for range 5 {
+		for _, g := range s.takes(t, 2000, 1000) {
+			receipts[g.Offset] = g.Receipt
+		}
+	}
+	require.Len(t, receipts, n)
+	known := map[string]metarecord.Record{}
+	keep := func(recs []metarecord.Record) {
+		for _, rec := range recs {
+			if known[string(rec.Key)] = rec; rec.Value == nil {
+				delete(known, string(rec.Key))
+			}
+		}
+	}
+	keep([]metarecord.Record{{Action: actionEnds, Key: []byte(`["qe","q","id-a",0]`), Value: []byte(`{"v":1,"ends":[[1,1,1],[7,1,1]],"forgotten":1}`)}})
+	require.NoError(t, s.Apply(known[`["qe","q","id-a",0]`]))
+	say := func(w Word, offset int64) Verdict {
+		t.Helper()
+		r, err := DecodeReceipt(receipts[offset])
+		require.Nil(t, err)
+		verdicts, recs := s.Say(2000, &w, []*Receipt{r})
+		keep(recs)
+		return verdicts[0]
+	}
+	died := func(offset int64) bool { return offset%2 == 1 }
+	for offset := range int64(n) {
+		if died(offset) {
+			require.Equal(t, Done, say(Word{Verb: Nack, Dead: true}, offset), offset)
+		} else {
+			require.Equal(t, Done, say(Word{Verb: Ack}, offset), offset)
+		}
+		for _, d := range s.Dying() {
+			keep(s.Buried(2000, d.ID, d.Offset, d.Seq, true))
+		}
+	}
+	p := s.parts[partition0]
+	again := func() {
+		t.Helper()
+		require.LessOrEqual(t, len(p.endings.of), 2048+128)
+		require.Contains(t, known, `["qe","q","id-a",0]`)
+		require.Contains(t, string(known[`["qe","q","id-a",0]`].Value), fmt.Sprintf(`"forgotten":%d`, p.endings.forgotten))
+		for offset := range int64(n) {
+			want := Done
+			if died(offset) || offset < p.endings.forgotten {
+				want = Stale
+			}
+			require.Equal(t, want, say(Word{Verb: Ack}, offset), offset)
+		}
+	}
+	require.Greater(t, p.endings.forgotten, int64(n-2*2048-512))
+	require.Less(t, p.endings.forgotten, int64(n-2*2048+512))
+	again()
+	next, dump := New("q"), s.Dump()
+	next.cfg = s.cfg
+	for _, rec := range known { // of a map: any order
+		require.NoError(t, next.Apply(rec))
+	}
+	s = next
+	s.Resume()
+	p = s.parts[partition0]
+	require.Equal(t, dump, s.Dump())
+	again()
 }

@@ -12,7 +12,7 @@ import (
 // Whoever adds a record says from which level on it is written: none of a queue before its
 // own.
 func TestEveryRecordHasALevel(t *testing.T) {
-	for _, action := range []string{actionSettings, actionPosition, actionEnds, actionNode, actionDrop} {
+	for _, action := range []string{actionSettings, actionPosition, actionEnds, actionPage, actionNode, actionDrop} {
 		assert.GreaterOrEqual(t, level.Formats["offsets "+action], level.Queues.Level, action)
 	}
 }

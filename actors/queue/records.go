@@ -28,6 +28,7 @@ const (
 	actionSettings = "QUEUE"
 	actionPosition = "QUEUE_POSITION"
 	actionEnds     = "QUEUE_ENDS"
+	actionPage     = "QUEUE_ENDS_PAGE" // of endings, beside the first
 	actionNode     = "QUEUE_RECORDS"
 	actionDrop     = "QUEUE_DROP"
 )
@@ -40,6 +41,11 @@ func GroupOfKey(kind string, args []string) (group string, ok bool) {
 		return args[0], true
 	}
 	return "", false
+}
+
+// HasTime reports whether the value of a queue's record may say when it was written.
+func HasTime(key string) bool {
+	return !strings.HasPrefix(key, `["`+keyEnds+`",`) && !strings.HasPrefix(key, `["`+keyNode+`",`)
 }
 
 // The values, each with its format.
@@ -61,7 +67,7 @@ type (
 		V    int        `json:"v"`
 		Ends []endValue `json:"ends"` // oldest first
 
-		Forgotten int64 `json:"forgotten,omitempty"` // not written any more
+		Forgotten int64 `json:"forgotten,omitempty"` // without a page number only; see endings
 	}
 	// endValue is an offset, how often its record was given, and 1 if it has gone to the
 	// dead letters.
@@ -374,8 +380,13 @@ func (s *State) Dump() string {
 			continue
 		}
 		fmt.Fprintf(&b, "%s %d position %d seq %d dead %d lost %d\n", p.id.TopicID, p.id.Partition, p.position, p.seq, p.dead, p.lost)
+		if p.endings.has(0) {
+			fmt.Fprintf(&b, "  ends 0 %s\n", p.endings.encode(0))
+		}
 		for _, id := range sorted(p.endings.pages) {
-			fmt.Fprintf(&b, "  ends %d %s\n", id, p.endings.encode(id))
+			if id > 0 {
+				fmt.Fprintf(&b, "  ends %d %s\n", id, p.endings.encode(id))
+			}
 		}
 		ids := make([]nodeID, 0, len(p.nodes))
 		for id := range p.nodes {

@@ -165,7 +165,9 @@ func (s *State) Delete() []metarecord.Record {
 	for _, p := range s.list() {
 		recs = append(recs, s.drop(p)...)
 	}
+	at := s.Level
 	*s = *New(s.group)
+	s.Level = at
 	return recs
 }
 

@@ -6,10 +6,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
@@ -28,10 +30,13 @@ type sim struct {
 	known map[string]metarecord.Record // newest by key, committed
 	order []*simChange                 // not committed yet
 	held  []simHeld                    // deliveries that workers have
+	every []string                     // receipts that workers have had
 
 	dead     map[protocol.PartitionID]int64 // number of the newest dead letter that was written
 	maxGiven int
 	change   Change
+	level    int  // of the fleet
+	forgets  bool // the queue remembers few endings
 }
 
 // simChange is a change whose records are not committed, and what follows when
@@ -91,13 +96,23 @@ func newSim(t *testing.T, seed uint64) *sim {
 		s.change.Order = &order
 	}
 	s.maxGiven = inFlight
-	s.state = New("q")
+	s.level, s.forgets = level.Endings.Level-s.rng.IntN(2), s.rng.IntN(2) == 0
+	s.state = s.newState()
 	_, recs, err := s.state.Put(s.now, &s.change, []byte("secret"))
 	require.Nil(t, err)
 	s.state.Resume()
 	s.propose(recs, nil)
 	s.commit(len(s.order))
 	return s
+}
+
+func (s *sim) newState() *State {
+	state := New("q")
+	state.Level = func() int { return s.level }
+	if s.forgets {
+		state.pageEndings, state.maxPages = 3, 2
+	}
+	return state
 }
 
 func (s *sim) byKey() bool { return s.change.Order != nil }
@@ -113,6 +128,9 @@ func (s *sim) propose(recs []metarecord.Record, f func()) {
 
 func (s *sim) keep(recs []metarecord.Record) {
 	for _, r := range recs {
+		if s.level < level.Endings.Level && strings.Count(string(r.Key), ",") == 4 {
+			s.fail("below the level of pages %s is written", r.Key)
+		}
 		if r.Value == nil {
 			delete(s.known, string(r.Key))
 		} else {
@@ -134,7 +152,7 @@ func (s *sim) commit(n int) {
 
 // replayed is the state that the committed records make, in any order.
 func (s *sim) replayed() *State {
-	next := New("q")
+	next := s.newState()
 	for _, rec := range s.known { // of a map: any order
 		require.NoError(s.t, next.Apply(rec))
 	}
@@ -201,6 +219,8 @@ func (s *sim) step() {
 		s.crash()
 	case n < 97:
 		s.shorten()
+	case n < 98 && s.rng.IntN(3) == 0:
+		s.level = level.Endings.Level
 	default:
 		s.compact()
 	}
@@ -306,6 +326,7 @@ func (s *sim) give() {
 				continue
 			}
 			r.free, r.count = g.Deadline, r.count+1
+			s.every = append(s.every, g.Receipt)
 			if !lost {
 				s.held = append(s.held, simHeld{id: g.ID, offset: g.Offset, token: g.Receipt, until: g.Deadline})
 			}
@@ -392,22 +413,6 @@ func (s *sim) say() {
 				r.acked = true
 			}
 		})
-	}
-}
-
-// checkSaid checks what a worker is told of a record that is ended: an ack is good of the
-// delivery that has ended it, and no other.
-func (s *sim) checkSaid(r *simRecord, w *Word, receipt *Receipt, was bool, verdict Verdict) {
-	switch {
-	case w.Verb != Ack, receipt.Offset < s.logs[receipt.ID].earliest:
-	case !was:
-		if verdict == Done {
-			r.endedBy = receipt.Count
-		}
-	case r.ackSaid && r.endedBy > 0 && r.deads == 0 && (verdict == Done) != (receipt.Count == r.endedBy):
-		s.fail("%v %d was ended by delivery %d; an ack of delivery %d: verdict %d", receipt.ID, receipt.Offset, r.endedBy, receipt.Count, verdict)
-	case r.deads > 0 && verdict == Done && !r.acked:
-		s.fail("%v %d is a dead letter, and an ack was taken", receipt.ID, receipt.Offset)
 	}
 }
 

@@ -2,7 +2,32 @@ package queue
 
 import (
 	"github.com/stretchr/testify/require"
+
+	"ottla/actors/level"
 )
+
+// checkSaid checks what a worker is told of a record that is ended: an ack is good of the
+// delivery that has ended it, and no other.
+func (s *sim) checkSaid(r *simRecord, w *Word, receipt *Receipt, was bool, verdict Verdict) {
+	switch {
+	case w.Verb != Ack, receipt.Offset < s.logs[receipt.ID].earliest:
+	case !was:
+		if verdict == Done {
+			r.endedBy = receipt.Count
+		}
+	case r.ackSaid && r.endedBy > 0 && r.deads == 0 && (verdict == Done) != (receipt.Count == r.endedBy):
+		known := s.state.parts[receipt.ID].endings
+		_, is := known.of[receipt.Offset]
+		switch {
+		case verdict == Stale && !is && receipt.Offset < known.forgotten: // nobody knows
+		case verdict == Done && !is && s.forgets && s.level >= level.Endings.Level: // likewise
+		default:
+			s.fail("%v %d was ended by delivery %d; an ack of delivery %d: verdict %d", receipt.ID, receipt.Offset, r.endedBy, receipt.Count, verdict)
+		}
+	case r.deads > 0 && verdict == Done && !r.acked:
+		s.fail("%v %d is a dead letter, and an ack was taken", receipt.ID, receipt.Offset)
+	}
+}
 
 // drain has workers that acknowledge everything until all is ended.
 func (s *sim) drain() {
@@ -65,12 +90,22 @@ func (s *sim) end() {
 			}
 		}
 	}
+	for _, token := range s.every { // workers that come very late
+		receipt, err := DecodeReceipt(token)
+		require.Nil(s.t, err)
+		w := &Word{}
+		verdicts, recs := s.state.Say(s.now, w, []*Receipt{receipt})
+		require.Empty(s.t, recs)
+		s.checkSaid(&s.logs[receipt.ID].records[receipt.Offset], w, receipt, true, verdicts[0])
+	}
 	if live, again := s.state.Dump(), s.replayed().Dump(); live != again {
 		s.fail("replayed:\n%s\nlive:\n%s", again, live)
 	}
 	pages := 0
 	for _, p := range s.state.parts {
-		pages += len(p.endings.pages)
+		if pages += len(p.endings.pages); p.endings.pages[0] == nil && p.endings.has(0) {
+			pages++
+		}
 	}
 	if s.state.tracked != 0 || s.state.inFlight() != 0 || len(s.known) > 1+len(s.logs)+pages {
 		s.fail("%d tracked, %d in flight, %d records are left", s.state.tracked, s.state.inFlight(), len(s.known))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -93,6 +94,10 @@ type span struct{ from, to int64 }
 // State is a queue; the zero value is of no use, New makes it. It is not safe for
 // concurrent use.
 type State struct {
+	// Level is that of the fleet, which what is written may not be above; nil:
+	// level.Newest.
+	Level func() int
+
 	group  string
 	cfg    *durableSettings // nil: the group is no queue
 	parts  map[protocol.PartitionID]*partition
@@ -104,11 +109,13 @@ type State struct {
 	tracked int // entries
 	seal    *sealer
 	workers map[protocol.ConsumerID]worker // who has asked lately
+
+	pageEndings, maxPages int // in tests less than the constants
 }
 
 // New returns the state of a group that is no queue.
 func New(group string) *State {
-	return &State{group: group, parts: map[protocol.PartitionID]*partition{}, workers: map[protocol.ConsumerID]worker{}}
+	return &State{group: group, parts: map[protocol.PartitionID]*partition{}, workers: map[protocol.ConsumerID]worker{}, pageEndings: pageEndings, maxPages: maxPages}
 }
 
 // worker is one that has asked. It counts as one until then, in milliseconds since
@@ -123,7 +130,7 @@ func (s *State) partitionOf(id protocol.PartitionID) *partition {
 	p := s.parts[id]
 	if p == nil {
 		p = &partition{
-			id: id, nodes: map[nodeID]*node{}, endings: newEndings(), dirty: map[nodeID]struct{}{}, stored: map[nodeID]struct{}{},
+			id: id, nodes: map[nodeID]*node{}, endings: newEndings(s.pageEndings), dirty: map[nodeID]struct{}{}, stored: map[nodeID]struct{}{},
 		}
 		p.forget()
 		s.parts[id], s.sorted = p, nil
@@ -239,8 +246,8 @@ func (s *State) uncount(p *partition, e *entry) {
 // remember notes how a record has ended. What has been known longest is forgotten when
 // there is no room.
 func (s *State) remember(p *partition, offset int64, count int, dead bool) {
-	if p.endings.remember(offset, count, dead) {
-		forgetEndings(s.list(), dead)
+	if p.endings.remember(offset, count, dead, s.Level == nil || s.Level() >= level.Endings.Level) {
+		forgetEndings(s.list(), dead, s.maxPages)
 	}
 }
 

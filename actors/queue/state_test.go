@@ -287,6 +287,8 @@ func FuzzApply(f *testing.F) {
 	f.Add(`["qn","q","t",0,0,1]`, `{"v":1,"ended":"f0","given":[[0,2,1,5]],"waiting":[[3,1,2,9]],"dying":[{"n":8,"count":1,"seq":2,"since":3}]}`)
 	f.Add(`["qp","q","t",0]`, `{"v":1,"topic":"x","position":66,"at":1}`)
 	f.Add(`["qe","q","t",0]`, `{"v":1,"ends":[[1,2,1]]}`)
+	f.Add(`["qe","q","t",0]`, `{"v":1,"ends":[],"forgotten":9}`)
+	f.Add(`["qe","q","t",0,3]`, `{"v":1,"ends":[[1,2,1],[2,1,0]]}`)
 	f.Add(`["q","q"]`, `{"v":1,"topics":[{"id":"t","name":"x"}],"secret":"AAA="}`)
 	f.Fuzz(func(_ *testing.T, key, value string) {
 		s := New("q")
