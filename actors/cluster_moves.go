@@ -284,7 +284,7 @@ func (c *clusterActor) releaseMoved(ctx actor.Context, b *brokerInCluster) {
 			delete(b.holds, key) // of a topic that was deleted
 			continue
 		}
-		replica, _ := c.state.Held(p, b.number, c.home(b))
+		replica, _ := c.state.Held(p, b.number, c.env.nodeID())
 		if replica == 0 && !slices.ContainsFunc(p.Replicas, func(r protocol.PlacedReplica) bool { return r.ReplicaID == held }) {
 			delete(b.holds, key) // it is told once
 			delete(b.told, key)
@@ -397,15 +397,6 @@ func (c *clusterActor) newPlaces() map[int]catalog.Broker {
 // gone reports whether a node is gone for good, as far as this one knows.
 func (c *clusterActor) gone(node uint64) bool {
 	return c.env.fleet != nil && c.env.fleet.Gone(node)
-}
-
-// home is the number of this node, where b is here. A process that is alone is at home where
-// a broker was of whose fleet it is what is left.
-func (c *clusterActor) home(b *brokerInCluster) uint64 {
-	if have := c.state.BrokerAt(b.number); c.env.fleet == nil && have != nil {
-		return have.Node
-	}
-	return c.env.nodeID()
 }
 
 // belongs reports whether the metadata has a broker at this node: one that the fleet says

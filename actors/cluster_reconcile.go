@@ -32,7 +32,7 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
-			replica, founder := c.state.Held(p, b.number, c.home(b))
+			replica, founder := c.state.Held(p, b.number, c.env.nodeID())
 			if t == nil || replica == 0 {
 				continue
 			}
@@ -140,7 +140,7 @@ func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, 
 	if b.arriving() {
 		node = c.env.nodeID()
 	}
-	if replica, _ = c.state.Held(p, b.number, c.home(b)); replica != 0 || b.arriving() {
+	if replica, _ = c.state.Held(p, b.number, c.env.nodeID()); replica != 0 || b.arriving() {
 		return replica, node
 	}
 	for _, r := range p.Replicas { // at a node that is lost

@@ -77,11 +77,16 @@ func (s *State) DecideRegisterBrokers(ids []int, node uint64, host string, port 
 			continue
 		}
 		b := *s.brokers[id]
-		if b.Host == host && b.Port == port && b.Node == node {
-			continue
-		}
 		b.Host, b.Port, b.Node = host, port, node
-		recs = append(recs, brokerRecord(b))
+		if node == 0 {
+			b.To = 0
+		}
+		if b != *s.brokers[id] {
+			recs = append(recs, brokerRecord(b))
+		}
+	}
+	if node == 0 {
+		recs = append(recs, s.bringHome(ids)...)
 	}
 	return recs
 }

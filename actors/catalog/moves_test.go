@@ -60,7 +60,7 @@ func (h *clusterHarness) requireSound(key protocol.PartitionID, p *Partition) {
 	held := map[uint64]int{}
 	for id, b := range h.s.brokers {
 		for node := uint64(0); node < 9; node++ {
-			if replica, _ := h.s.Held(p, id, node); replica != 0 && (node == b.Node || node == b.To) {
+			if replica, _ := h.s.Held(p, id, node); replica != 0 && (node == b.Node || b.To != 0 && node == b.To) {
 				held[replica]++
 			}
 		}
@@ -149,6 +149,62 @@ func TestWhatIsCalledOffStaysUntilTheGroupIsWithoutIt(t *testing.T) {
 	h.settle(rand.New(rand.NewSource(4)))
 	held, _ = h.s.Held(h.s.partitions[key], 2, 4)
 	require.Zero(t, held)
+}
+
+// A fleet was lost while a broker was on its way, and is gathered into the directory of a
+// process that is alone: nothing is elsewhere from then on, nor on its way, also not once
+// that begins a fleet of its own.
+func TestNothingIsElsewhereInAProcessThatIsAlone(t *testing.T) {
+	h := newClusterHarness(t, 3)
+	h.onNodes(1, 2, 3)
+	_, _, _ = h.create(&protocol.TopicSpec{Name: "q", Partitions: ptr(6)})
+	h.do(h.s.DecideMoveBroker(1, 5))
+	h.settle(rand.New(rand.NewSource(7))) // has moved
+	h.do(h.s.DecideMoveBroker(2, 4))
+	h.do(h.s.DecideMoves())
+	keys := h.pending()
+	require.Len(t, keys, 4)
+	h.catchUp(keys[0])
+	lose := func(key protocol.PartitionID, broker int) {
+		t.Helper()
+		p := h.s.partitions[key]
+		at := slices.IndexFunc(p.Replicas, func(r protocol.PlacedReplica) bool { return r.Broker == broker })
+		_, recs, err := h.s.DecideReplaceReplica(key.TopicID, key.Partition, broker, p.Replicas[at].ReplicaID, 0)
+		require.Nil(t, err)
+		h.do(recs)
+	}
+	lose(keys[1], 2) // on its way
+	lose(keys[2], 3) // which stays where it is
+	lost := h.s.partitions[keys[1]].Replacing[0].NewID
+	requireHere := func(node uint64) {
+		t.Helper()
+		for key, p := range h.s.partitions {
+			for _, r := range p.Replicas {
+				want := r.ReplicaID
+				if key == keys[1] && r.Broker == 2 {
+					want = lost
+				}
+				if key == keys[2] && r.Broker == 3 {
+					want = p.NextReplicaID - 1
+				}
+				held, _ := h.s.Held(p, r.Broker, node)
+				require.Equal(t, want, held, "%v on broker %d: %+v", key, r.Broker, p)
+			}
+		}
+	}
+	requireHere(0) // before it has said where they are
+	h.do(h.s.DecideRegisterBrokers(h.s.brokerIDs(), 0, "h", 1))
+	require.Empty(t, h.s.DecideRegisterBrokers(h.s.brokerIDs(), 0, "h", 1), "once is enough")
+	requireHere(0)
+	require.False(t, h.s.Moving())
+	h.onNodes(1, 1, 1)
+	requireHere(1)
+	require.Equal(t, []protocol.PartitionID{keys[1], keys[2]}, h.pending())
+	h.catchUp(keys[1])
+	h.catchUp(keys[2])
+	h.do(h.s.DecideGrow(4, map[int]Broker{4: {Node: 2, Host: "h", Port: 2}}, "t", 1))
+	h.settle(rand.New(rand.NewSource(8)))
+	require.Equal(t, ResizeDone, h.s.Resizing().Phase)
 }
 
 func (h *clusterHarness) pending() (keys []protocol.PartitionID) {

@@ -151,14 +151,16 @@ func (s *State) GoesOn(p *Partition, broker int) bool {
 
 // Held returns the id of the replica that a broker is to have in its directory at a node,
 // 0 if none. While a replica is being replaced that is its successor, unless it goes on. Founder
-// reports that the partition began with this replica.
+// reports that the partition began with this replica. Node 0 is a process that is alone: all
+// is there, also what was elsewhere in a fleet of which it is what is left.
 func (s *State) Held(p *Partition, broker int, node uint64) (replica uint64, founder bool) {
 	home := true // it is the node where the broker is, and not one that it moves to
 	if b := s.brokers[broker]; b != nil {
-		home = b.Node == 0 || b.Node == node
+		home = node == 0 || b.Node == 0 || b.Node == node
 	}
 	for _, r := range p.Replacing {
-		if r.NewID != 0 && r.Target() == broker && (r.Node == 0 && home || r.Node != 0 && r.Node == node) {
+		here := r.Node == 0 && home || r.Node != 0 && r.Node == node || node == 0 && !s.goesOn(p, &r)
+		if here && r.NewID != 0 && r.Target() == broker {
 			return r.NewID, false
 		}
 	}
@@ -174,6 +176,28 @@ func (s *State) Held(p *Partition, broker int, node uint64) (replica uint64, fou
 		}
 	}
 	return 0, false
+}
+
+// bringHome returns records for the partitions of brokers that are in a process that is
+// alone: nothing has moved to where else, and moves to there are called off. The group may
+// have the replica that was on its way as a member; it is one that is not wanted.
+func (s *State) bringHome(brokers []int) (recs []metarecord.Record) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.partitions), protocol.ComparePartitionIDs) {
+		p := s.partitions[key]
+		next := p.clone()
+		maps.DeleteFunc(next.Moved, func(broker int, _ uint64) bool { return slices.Contains(brokers, broker) })
+		away := func(r PendingReplica) bool { return r.Node != 0 && slices.Contains(brokers, r.Broker) }
+		next.Replacing = slices.DeleteFunc(next.Replacing, func(r PendingReplica) bool { return away(r) && s.goesOn(p, &r) })
+		for i := range next.Replacing {
+			if away(next.Replacing[i]) {
+				next.Replacing[i].Node = 0
+			}
+		}
+		if !maps.Equal(next.Moved, p.Moved) || !slices.Equal(next.Replacing, p.Replacing) {
+			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
+		}
+	}
+	return recs
 }
 
 // firstAddedReplica is the least id of a replica that is added to a partition: none may

@@ -256,7 +256,7 @@ func (p *Plan) addPartition(f *cluster, key protocol.PartitionID) {
 	topic, part := f.state.Topics()[key.TopicID], f.state.Partitions()[key]
 	copies := slices.Clone(f.copies[key])
 	for i := range copies { // one whose successor is decided on is retired at the next start, whatever it has
-		if id, _ := part.On(copies[i].Broker); id != copies[i].ReplicaID {
+		if id, _ := f.state.Held(part, copies[i].Broker, 0); id != copies[i].ReplicaID {
 			copies[i].Err = cmp.Or(copies[i].Err, error(errGivenUp))
 		}
 	}
