@@ -24,11 +24,7 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 	}
 	explainForce(p, plan)
 	if len(plan.Partitions) == 0 {
-		if len(plan.Gone) > 0 {
-			return fmt.Errorf("%d partitions have no copy to continue with, and nothing else lacks a majority", len(plan.Gone))
-		}
-		fmt.Fprintln(p.stderr, "every partition has a majority of its replicas; nothing to do")
-		return nil
+		return executeForce(p, plan)
 	}
 	if dryRun {
 		return fmt.Errorf("%d partitions would be forced; nothing was changed", len(plan.Partitions))
@@ -41,6 +37,18 @@ func forceMembership(p *process, dir string, yes, dryRun bool) error {
 		if err := confirmForce(p, len(plan.Partitions)); err != nil {
 			return err
 		}
+	}
+	return executeForce(p, plan)
+}
+
+// executeForce does what a plan says, which may be nothing.
+func executeForce(p *process, plan *forced.Plan) error {
+	if len(plan.Partitions) == 0 {
+		if len(plan.Gone) > 0 {
+			return fmt.Errorf("%d partitions have no copy to continue with, and nothing else lacks a majority", len(plan.Gone))
+		}
+		fmt.Fprintln(p.stderr, "every partition has a majority of its replicas; nothing to do")
+		return nil
 	}
 	if err := plan.Execute(); err != nil {
 		return fmt.Errorf("force membership (run it again to complete it): %w", err)

@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/forced"
 )
 
 const gatherHelp = "With --force-membership and --into NEW, for a fleet that lost a majority of its nodes\n" +
@@ -29,7 +32,7 @@ func gatherMembership(p *process, into string, dirs []string, yes, dryRun bool) 
 		}
 		defer release()
 	}
-	g, err := datadir.Gather(dirs, catalog.FleetName)
+	g, err := datadir.Gather(dirs, catalog.FleetName, forced.TookPlace)
 	if err != nil {
 		return err
 	}
@@ -38,9 +41,13 @@ func gatherMembership(p *process, into string, dirs []string, yes, dryRun bool) 
 			" Stop all nodes that are left, and name their data directories, too", strings.Join(alive, " and "))
 	}
 	explainGathering(p, g)
-	switch {
-	case len(g.Clusters) == 0:
+	if len(g.Clusters) == 0 {
 		return errors.New("there is no cluster in these directories")
+	}
+	if err := explainGathered(p, g, into); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
+	switch {
 	case dryRun:
 		return errors.New("nothing was changed")
 	case !yes && !p.asks:
@@ -51,7 +58,34 @@ func gatherMembership(p *process, into string, dirs []string, yes, dryRun bool) 
 	if err := g.CopyTo(into); err != nil {
 		return fmt.Errorf("bring together what is left (remove %s to begin anew): %w", into, err)
 	}
-	return forceMembership(p, into, true, false)
+	plan, err := forced.NewPlan(into, true)
+	if err != nil {
+		return err
+	}
+	return executeForce(p, plan)
+}
+
+// explainGathered says what is to go on with one copy, and what is gone, before anything
+// is copied.
+func explainGathered(p *process, g *datadir.Gathering, into string) error {
+	temp, err := os.MkdirTemp("", "ottla-gather-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) //nolint:errcheck // the system's to clean up
+	if err := g.Outline(temp); err != nil {
+		return err
+	}
+	plan, err := forced.NewPlan(temp, false)
+	if err != nil {
+		return errors.New(strings.ReplaceAll(err.Error(), temp, into))
+	}
+	var out strings.Builder
+	said := *p
+	said.stdout = &out
+	explainForce(&said, plan)
+	_, err = io.WriteString(p.stdout, strings.ReplaceAll(out.String(), temp, into))
+	return err
 }
 
 // answerPatience is how long a node may take to take a connection.
@@ -87,6 +121,9 @@ func explainGathering(p *process, g *datadir.Gathering) {
 			if c.From[n] == "" {
 				fmt.Fprintf(p.stdout, "cluster %s, broker %d: lost\n", c.Name, n)
 			}
+		}
+		for _, dir := range slices.Sorted(maps.Keys(c.Moved)) {
+			fmt.Fprintf(p.stdout, "cluster %s: of %s, to where a broker was on its way, what had moved already: %s\n", c.Name, dir, strings.Join(c.Moved[dir], ", "))
 		}
 		for _, dir := range c.Left {
 			fmt.Fprintf(p.stdout, "cluster %s: %s is left out: of this broker a newer directory is there\n", c.Name, dir)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,11 +175,16 @@ func TestForceLeavesFleetsAlone(t *testing.T) {
 
 // Two of three machines of a fleet are lost for good: what the third one has goes on in a
 // process that is alone, from which a fleet is grown again. Nothing is done while a node
-// answers, and nothing to the directories that are named.
+// answers, and nothing to the directories that are named. What it has came there by a move.
 func TestAFleetThatLostItsMajorityGoesOnAlone(t *testing.T) {
 	t.Parallel()
 	f := startNodes(t, 3)
+	f.join("n4")
 	f.nodes[0].topic("t", 2)
+	f.awaitTask(f.begin(f.nodes[0], http.MethodPost, "/nodes/3/decommission", nil).ID, "done")
+	f.nodes[2].stop()
+	f.nodes = append(f.nodes[:2:2], f.nodes[3]) // n1, n2, n4
+	require.Equal(t, []uint64{1, 2, 4}, brokerNodes(f.nodes[0], "default"))
 	for i := range 40 {
 		f.nodes[i%3].produce("t", object{"partition": i % 2, "value": i})
 	}
@@ -209,6 +215,8 @@ func TestAFleetThatLostItsMajorityGoesOnAlone(t *testing.T) {
 	out, err = repair("--dry-run")
 	require.Error(t, err)
 	assert.Contains(t, out, "broker 1: lost")
+	assert.Contains(t, out, "survivor: replica", "what would be gone is said before")
+	assert.Contains(t, out, filepath.Join(into, "default", "broker-1"))
 	out, err = repair()
 	require.Error(t, err, "nobody at a terminal agreed")
 	assert.Contains(t, out, "--yes")
@@ -241,5 +249,7 @@ func TestAFleetThatLostItsMajorityGoesOnAlone(t *testing.T) {
 	s.again()
 	other := f.node("m2", freeAddress(t), link)
 	other.again()
+	s.waitInSync("t", 3)
+	s.waitInSync(protocol.MetadataTopic, 3)
 	require.Equal(t, `"since"`, string(other.fetch("t", 0, 20, "").Records[0].Value))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -35,4 +36,14 @@ func SoleVoter(confState []byte, replicaID uint64) (bool, error) {
 	}
 	others := len(cs.Learners) + len(cs.VotersOutgoing) + len(cs.LearnersNext)
 	return others == 0 && len(cs.Voters) == 1 && cs.Voters[0] == replicaID, nil
+}
+
+// TookPlace is datadir.TookPlace: it has the longer log, which says so.
+func TookPlace(cluster string, broker int, was string, before datadir.Replica, arrives string, r datadir.Replica) bool {
+	old, now := inspectReplica(cluster, broker, was, before), inspectReplica(cluster, broker, arrives, r)
+	if best := replica.Longest([]replica.Copy{old, now}); best == nil || best.ReplicaID != now.ReplicaID {
+		return false
+	}
+	cs := now.Confs[len(now.Confs)-1]
+	return slices.Contains(cs.Voters, r.ReplicaID) && !slices.Contains(slices.Concat(cs.Voters, cs.VotersOutgoing), before.ReplicaID)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/replica"
+	"ottla/logfile"
 	"ottla/protocol"
 )
 
@@ -216,4 +218,38 @@ func (h *byHand) content() map[string]string {
 		return err
 	}))
 	return files
+}
+
+// A replica that arrived goes on in the stead of the one that was there before only where its
+// log is the longer one, and says that the group is without that.
+func TestTookPlace(t *testing.T) {
+	h := newByHand(t)
+	before, ok := h.ledger(2).Live(keptID, 0)
+	require.True(t, ok)
+	tests := map[string]struct {
+		founders []uint64
+		records  int
+		want     bool
+	}{
+		"took its place": {[]uint64{1, 3, 10}, 6, true},
+		"is shorter":     {[]uint64{1, 3, 10}, 1, false},
+		"votes beside":   {[]uint64{1, before.ReplicaID, 3, 10}, 6, false},
+		"does not vote":  {[]uint64{1, 3}, 6, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			there := *h
+			there.t, there.dir = t, t.TempDir()
+			id := logfile.Identity{ClusterID: h.manifest.ID, TopicID: keptID, Topic: "kept", Broker: 2, ReplicaID: 10}
+			require.NoError(t, os.MkdirAll(there.broker(2), 0o750))
+			require.NoError(t, replica.Create(logfile.OSFS{}, there.log(2, "kept"), id, tt.founders, 0, bootOptions()))
+			there.produce(2, 2, tt.records)
+			r := before
+			r.ReplicaID = 10
+			require.Equal(t, tt.want, TookPlace(h.manifest.ID, 2, h.broker(2), before, there.broker(2), r))
+		})
+	}
+	gone := before
+	gone.ReplicaID = 10
+	require.False(t, TookPlace(h.manifest.ID, 2, h.broker(2), before, t.TempDir(), gone), "it is not there")
 }
