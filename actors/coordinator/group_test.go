@@ -35,6 +35,7 @@ type groupProbe struct {
 	wall, steady atomic.Int64  // milliseconds since 1970
 	numbers      atomic.Uint64 // of polls, for tests with many
 	level        atomic.Int64  // of the fleet
+	alone        bool          // what is read ahead comes from a node that is alone
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
@@ -345,7 +346,7 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 
 // askAhead polls as a consumer that has read one record of each partition from 0 on.
 func (p *groupProbe) askAhead(id protocol.ConsumerID, generation protocol.Generation, token uint64, again bool) protocol.Future[routing.GroupShare] {
-	a := &routing.GroupAhead{Token: token, Again: again}
+	a := &routing.GroupAhead{Token: token, Again: again, Alone: p.alone}
 	a.Generation, a.Commit, a.From = generation, true, []protocol.Offset{0, 0}
 	for partition := range 2 {
 		a.Positions = append(a.Positions, group.PartitionOffset{Topic: "t", TopicID: "id-t", Partition: partition, Offset: 1})
@@ -424,4 +425,8 @@ func TestANewCoordinatorDoesNotTakeWhatMayHaveBeenDelivered(t *testing.T) {
 	require.Len(t, answer.Assigned, 2)
 	require.EqualValues(t, 1, *answer.Assigned[0].Committed)
 	require.Empty(t, p.asked)
+
+	p = newGroupProbe(t, log...)
+	p.alone = true
+	require.NotNil(t, p.answer(p.askAhead(1, share.Generation, 6, true)).Cursor, "without other nodes it was this poll")
 }

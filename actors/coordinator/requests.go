@@ -67,7 +67,7 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 func (g *groupActor) ahead(ctx actor.Context, m *routing.GroupPoll, d *group.PollDecision, after []group.CursorPosition, number uint64) bool {
 	now := g.now()
 	last := g.newest.At(m.Consumer)
-	repeated := m.Ahead.Again && last.token == m.Ahead.Token
+	repeated := m.Ahead.Again && (last.token == m.Ahead.Token || last.number == 0 && m.Ahead.Alone)
 	recs, ok := g.state.Ahead(now, m.Consumer, d, &m.Ahead.Ahead, after, repeated)
 	if !ok || !g.state.Delivered(m.Consumer, m.Ahead.Generation, m.Ahead.Positions) {
 		return false

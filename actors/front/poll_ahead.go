@@ -143,7 +143,7 @@ func (p *poll) onAhead() pollState {
 		p.forgetAhead()
 		return stateShare
 	}
-	a := &routing.GroupAhead{Token: rand.Uint64() | 1}
+	a := &routing.GroupAhead{Token: rand.Uint64() | 1, Alone: p.polls.opt.Alone}
 	a.Generation, a.Commit, a.Positions = p.ahead.generation, p.req.AutoCommit, slices.Clone(p.share.at)
 	a.From = make([]protocol.Offset, len(p.look.from))
 	for i := range p.look.from {

@@ -53,7 +53,7 @@
 //     committed by itself, and it is given what it read if the coordinator still knows it
 //     by its token. A new coordinator does not: what is committed there may have been
 //     delivered to another poll, by another node, before this one began at a place that
-//     was out of date. It goes on from what is committed.
+//     was out of date. Where there are other nodes it goes on from what is committed.
 //   - A newer poll ends an older one, a lapsed member is revived, a full group refuses: all
 //     that is decided before, as without reading ahead.
 //

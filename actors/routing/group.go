@@ -109,6 +109,7 @@ type (
 		group.Ahead
 		Token uint64 // of the poll, not 0: nobody else's is the same
 		Again bool   // it is asked again, and nobody knows what became of it
+		Alone bool   `json:"-"` // no other node can have answered the consumer since it was remembered
 	}
 	// GroupShare is what a consumer may read in this generation. With a Cursor it answers a
 	// GroupPoll whose Ahead was taken as delivered, and says no more than the cursor.
