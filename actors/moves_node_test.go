@@ -126,6 +126,10 @@ func TestNodeIsDecommissioned(t *testing.T) {
 	f.start(1)
 	f.stop(4)
 	f.start(4)
+	require.Eventually(t, func() bool { // it may still be told what there is
+		_, err := f.nodes[4].LookupTopic("", "before", false, time.Time{})
+		return err == nil
+	}, patience, 5*time.Millisecond)
 	require.Len(t, fetchAll(t, f.nodes[4], "before", 0), 3)
 }
 
