@@ -21,15 +21,20 @@ func idleTwice(c *logfile.HandleCache) {
 	c.CloseIdle()
 }
 
-// TestIdleLogsAreClosed: a log that nobody uses has no open file, and opens it again
-// for whoever comes.
-func TestIdleLogsAreClosed(t *testing.T) {
-	d := faultfs.New()
-	fsys := &counting{FS: d, open: map[string]int{}}
+// oneRecord is a log of one record on a disk that knows what is open.
+func oneRecord(t *testing.T) (*counting, logfile.Options, *logfile.Log) {
+	fsys := &counting{FS: faultfs.New(), open: map[string]int{}}
 	opt := options("boot-1")
 	opt.Cache = logfile.NewHandleCache(1, 10)
 	l := create(t, fsys, opt)
 	put(t, l, next(l, 1, "1"))
+	return fsys, opt, l
+}
+
+// TestIdleLogsAreClosed: a log that nobody uses has no open file, and opens it again
+// for whoever comes.
+func TestIdleLogsAreClosed(t *testing.T) {
+	fsys, opt, l := oneRecord(t)
 	opt.Cache.CloseIdle()
 	require.Equal(t, 1, fsys.total(), "it was used a moment ago")
 	opt.Cache.CloseIdle()
@@ -55,12 +60,7 @@ func TestIdleLogsAreClosed(t *testing.T) {
 // TestWhatMayNotBeDurableStaysOpen: the open file is the one that hears of a
 // write-back that failed.
 func TestWhatMayNotBeDurableStaysOpen(t *testing.T) {
-	d := faultfs.New()
-	fsys := &counting{FS: d, open: map[string]int{}}
-	opt := options("boot-1")
-	opt.Cache = logfile.NewHandleCache(1, 10)
-	l := create(t, fsys, opt)
-	put(t, l, next(l, 1, "1"))
+	fsys, opt, l := oneRecord(t)
 
 	var b logfile.Batch
 	require.NoError(t, l.Append(&b, []logfile.Frame{next(l, 1, "2")}))
@@ -90,12 +90,7 @@ func TestWhatMayNotBeDurableStaysOpen(t *testing.T) {
 // TestWriteWithoutDescriptors: a write that cannot open its file has no effect, and the sync
 // of what it did not write is none that fails.
 func TestWriteWithoutDescriptors(t *testing.T) {
-	d := faultfs.New()
-	fsys := &counting{FS: d, open: map[string]int{}}
-	opt := options("boot-1")
-	opt.Cache = logfile.NewHandleCache(1, 10)
-	l := create(t, fsys, opt)
-	put(t, l, next(l, 1, "1"))
+	fsys, opt, l := oneRecord(t)
 	idleTwice(opt.Cache)
 
 	fsys.refuse = syscall.EMFILE
