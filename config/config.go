@@ -105,6 +105,7 @@ type HTTP struct {
 	Hosts        List     `yaml:"hosts"`         // further names in Host; "*": any
 	ReadTimeout  Duration `yaml:"read_timeout"`  // for one whole request to arrive
 	WriteTimeout Duration `yaml:"write_timeout"` // for one whole response to be taken
+	StallTimeout Duration `yaml:"stall_timeout"` // of a response that does not move, while memory is scarce
 	IdleTimeout  Duration `yaml:"idle_timeout"`  // between two requests of a connection
 }
 
@@ -129,6 +130,7 @@ type Limits struct {
 	SessionTimeout Duration `yaml:"session_timeout"`         // highest session_timeout_ms of a consumer
 	InflightBytes  Bytes    `yaml:"inflight_bytes"`          // request bodies in memory at once
 	ResponseBytes  Bytes    `yaml:"response_bytes"`          // answers in memory at once
+	ClientBytes    Bytes    `yaml:"client_response_bytes"`   // of response_bytes, those of one client
 	ParkedPolls    int      `yaml:"parked_polls"`            // reads that wait at once
 	Connections    int      `yaml:"connections"`             // open client connections
 	Tokens         int      `yaml:"tokens"`                  // that the API may create
@@ -196,6 +198,7 @@ func Default() *Config {
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
+			StallTimeout: Duration(10 * time.Second),
 			IdleTimeout:  Duration(2 * time.Minute),
 		},
 		Limits: Limits{
@@ -213,6 +216,7 @@ func Default() *Config {
 			SessionTimeout: Duration(5 * time.Minute),
 			InflightBytes:  256 * MiB,
 			ResponseBytes:  128 * MiB,
+			ClientBytes:    64 * MiB,
 			ParkedPolls:    10_000,
 			Connections:    20_000,
 			Tokens:         1000,

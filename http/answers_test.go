@@ -75,7 +75,7 @@ func (h *harness) fill(topic string, records, size int) {
 
 func TestSlowReadersShareTheMemory(t *testing.T) {
 	const limit = 64 << 20
-	h := startSmallBuffers(t, Options{MaxResponseBytes: limit})
+	h := startSmallBuffers(t, Options{MaxResponseBytes: limit, MaxClientBytes: limit, StallTimeout: time.Hour})
 	h.fill("large", 10_000, 1000)
 	h.fill("quick", 1, 10)
 	const one = "/topic/large/partitions/0/records?offset=0&max_records=10000&max_bytes=10000000"
@@ -112,7 +112,7 @@ func TestSlowReadersShareTheMemory(t *testing.T) {
 
 func TestReadsWithoutRoomAreRefused(t *testing.T) {
 	const limit = 1 << 20
-	h := startTCP(t, Options{MaxResponseBytes: limit})
+	h := startTCP(t, Options{MaxResponseBytes: limit, MaxClientBytes: limit})
 	h.fill("t", 100, 1000)
 	h.fill("large", 1, 100_000)
 	read := func(topic string) string { return "/topic/" + topic + "/partitions/0/records?offset=0" }

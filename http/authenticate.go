@@ -35,6 +35,7 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 				return err
 			}
 			cl.who, cl.shown = who, append(cl.shown[:0], shown...)
+			cl.payAs(who.Name())
 		case needs.open():
 			c.who, c.b = nobody, c.srv.o.As(protocol.Access{Who: nobody, Do: protocol.RightRead})
 			return nil

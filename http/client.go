@@ -3,6 +3,7 @@ package http
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -16,9 +17,10 @@ import (
 // connection, and implements conn.Handler.
 type client struct {
 	srv     *Server
-	session *conn.Session // nil in a test that calls a handler without a connection
-	answer  budget.Share  // what the answer being made or sent holds
-	host    []byte        // the Host header that was found to be this server's last
+	session *conn.Session   // nil in a test that calls a handler without a connection
+	answer  budget.Share    // what the answer being made or sent holds
+	account *budget.Account // what it counts towards; nil without a connection
+	host    []byte          // the Host header that was found to be this server's last
 
 	who     *protocol.Principal // who sent the last request; nil where nobody is asked
 	shown   []byte              // the Authorization header by which that was found
@@ -30,7 +32,42 @@ type client struct {
 
 // newClient is the client of one connection.
 func (s *Server) newClient(session *conn.Session) conn.Handler {
-	return &client{srv: s, session: session, answer: s.answers.Share()}
+	account := s.answers.Account(addressOf(session.Conn().RemoteAddr()))
+	return &client{srv: s, session: session, account: account, answer: budget.ShareOf(account, session.Conn())}
+}
+
+// addressOf is what tells clients apart that show no token: an address, of IPv6 the
+// network that one subscriber has.
+func addressOf(remote net.Addr) string {
+	ap, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return remote.String()
+	}
+	ip := ap.Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		if network, err := ip.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return ip.String()
+}
+
+// share is what another answer of the client holds, such as a stream's.
+func (cl *client) share() budget.Share {
+	if cl.account == nil {
+		return cl.srv.answers.Share()
+	}
+	return budget.ShareOf(cl.account, cl.session.Conn())
+}
+
+// payAs makes the answers from now on those of somebody who has shown who he is.
+func (cl *client) payAs(who string) {
+	if cl.account == nil || who == "" {
+		return
+	}
+	cl.account.Close()
+	cl.account = cl.srv.answers.Account("token " + who)
+	cl.answer.MoveTo(cl.account)
 }
 
 // clientOf returns the client that sent a request; nil if it came on no
@@ -52,7 +89,10 @@ func (cl *client) Sent() {
 }
 
 // Closed implements conn.Handler.
-func (cl *client) Closed() { cl.forgetWho() }
+func (cl *client) Closed() {
+	cl.forgetWho()
+	cl.account.Close()
+}
 
 // releaseRendered gives the answer's buffer to other answers: the answer was
 // sent, or another has taken its place.

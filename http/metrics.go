@@ -55,6 +55,9 @@ func newMetrics(s *Server) *metrics {
 		gauge("ottla_http_inflight_bytes_limit", "Limit of the bytes of request bodies in memory. Requests beyond it get 429.", s.intake.bytes.Limit),
 		gauge("ottla_http_response_bytes", "Bytes of answers in memory that clients have not read yet.", s.answers.Used),
 		gauge("ottla_http_response_bytes_limit", "Limit of the bytes of answers in memory. Near it, reads wait for a moment or get smaller answers; beyond it they get 503.", s.answers.Limit),
+		gauge("ottla_http_client_response_bytes_limit", "Limit of the bytes of answers in memory of one client: a token, or an address.", s.answers.PerClient),
+		notTaken(s, "stalled", func(stalled, _ uint64) uint64 { return stalled }),
+		notTaken(s, "timeout", func(_, slow uint64) uint64 { return slow }),
 		gauge("ottla_http_parked_polls", "Reads that wait for records, and open streams.", s.parked.Used),
 		gauge("ottla_http_parked_polls_limit", "Limit of the reads that wait for records and of open streams. Reads beyond it that would wait get 503.", s.parked.Limit),
 		gauge("ottla_http_connections", "Open client connections.", s.openConnections),
@@ -66,6 +69,15 @@ func newMetrics(s *Server) *metrics {
 	)
 	m.registerDeliveries(s.o.Deliveries)
 	return m
+}
+
+// notTaken counts connections that were ended because of their clients.
+func notTaken(s *Server, cause string, which func(stalled, slow uint64) uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name:        "ottla_http_answers_not_taken_total",
+		Help:        "Connections that were ended because their clients did not take an answer: stalled, while memory for answers was scarce; timeout, as the write timeout was over.",
+		ConstLabels: prometheus.Labels{"cause": cause},
+	}, func() float64 { return float64(which(s.conns.NotTaken())) })
 }
 
 // registerDeliveries adds what subscriptions have sent.

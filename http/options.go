@@ -61,6 +61,7 @@ type Options struct {
 	MaxBytes         int   // largest max_bytes of a read; 16 MiB
 	MaxInflightBytes int64 // request bodies in memory, over all connections; 256 MiB
 	MaxResponseBytes int64 // answers in memory, over all connections; 128 MiB
+	MaxClientBytes   int64 // likewise, of one token or address; half of MaxResponseBytes
 	MaxParkedPolls   int   // reads that wait, and streams; 10,000
 	MaxConnections   int   // open at the same time; should exceed MaxParkedPolls; 20,000
 
@@ -69,6 +70,7 @@ type Options struct {
 	RequestTimeout    time.Duration // within which a produce or a change answers; 10 s
 	ReadTimeout       time.Duration // for a whole request to arrive; 30 s
 	WriteTimeout      time.Duration // for an answer, or a piece of a stream, to be taken; 30 s
+	StallTimeout      time.Duration // of an answer of which the client takes nothing, while MaxResponseBytes is scarce; 10 s
 	IdleTimeout       time.Duration // between requests of a connection; 2 min
 	Heartbeat         time.Duration // between the comments in a stream without records; 15 s
 
@@ -94,6 +96,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxBytes, 16<<20)
 	orDefault(&o.MaxInflightBytes, 256<<20)
 	orDefault(&o.MaxResponseBytes, 128<<20)
+	orDefault(&o.MaxClientBytes, o.MaxResponseBytes/2)
 	orDefault(&o.MaxParkedPolls, 10_000)
 	orDefault(&o.MaxConnections, 20_000)
 	orDefault(&o.MaxTimeout, 30*time.Second)
@@ -101,6 +104,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.RequestTimeout, 10*time.Second)
 	orDefault(&o.ReadTimeout, 30*time.Second)
 	orDefault(&o.WriteTimeout, 30*time.Second)
+	orDefault(&o.StallTimeout, 10*time.Second)
 	orDefault(&o.IdleTimeout, 2*time.Minute)
 	orDefault(&o.Heartbeat, 15*time.Second)
 	orDefault(&o.DefaultPollTimeout, 5*time.Second)

@@ -26,7 +26,7 @@ type outlet struct {
 
 func newOutlet(c *call, kind streamKind) outlet {
 	return outlet{
-		srv: c.srv, b: c.b, who: c.who, kind: kind, client: c.client, held: c.srv.answers.Share(),
+		srv: c.srv, b: c.b, who: c.who, kind: kind, client: c.client, held: c.client.share(),
 		requestID: append([]byte(nil), c.requestID()...),
 	}
 }

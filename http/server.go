@@ -58,7 +58,7 @@ func New(b Backend, o Options) *Server {
 		b: b, o: o, log: o.Logger, origins: newOrigins(o), access: o.Access,
 		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(),
 		parked:  budget.New(int64(o.MaxParkedPolls)),
-		answers: budget.NewAnswers(o.MaxResponseBytes),
+		answers: budget.NewAnswers(o.MaxResponseBytes, o.MaxClientBytes, o.StallTimeout),
 	}
 	s.intake = intake{&s.o, budget.New(o.MaxInflightBytes), func() bool { return s.conns.Ending() }}
 	s.conns = conn.NewServer(conn.Options{

@@ -57,6 +57,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) close() {
 	c.leave()
 	c.release()
+	c.account.Close()
 	c.giveBack()
 	c.who.Usage().Disconnect()
 	_ = c.nc.Close()

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,14 +25,34 @@ const (
 // recordHandlers answer produces, fetches and questions about offsets.
 type recordHandlers struct {
 	*caller
-	socket *socket
-	memory *memory
-	shares []*share // of the answer that is being made
-	waits  func()   // leave, made once
+	socket  *socket
+	memory  *memory
+	account *budget.Account // what they count towards; nil until there is one
+	paysAs  string          // whose that is
+	shares  []*share        // of the answer that is being made
+	waits   func()          // leave, made once
 }
 
 // share is the memory of the records of one partition in an answer.
 type share struct{ budget.Share }
+
+// newShare is one that counts towards what the client may have.
+func (h *recordHandlers) newShare() *share {
+	who := h.payer()
+	if h.account == nil || h.paysAs != who {
+		h.account.Close()
+		h.account, h.paysAs = h.srv.o.Answers.Account(who), who
+	}
+	return &share{budget.ShareOf(h.account, nil)}
+}
+
+// payer is as whom the client's answers count.
+func (h *recordHandlers) payer() string {
+	if name := h.who.Name(); name != "" {
+		return "token " + name
+	}
+	return strings.TrimPrefix(h.socket.peer(), "/")
+}
 
 // release gives back the memory of the last answer.
 func (h *recordHandlers) release() {
@@ -266,7 +287,7 @@ func (f *fetchWork) departed() bool {
 }
 
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
-	s := &share{f.h.srv.o.Answers.Share()}
+	s := f.h.newShare()
 	f.h.shares = append(f.h.shares, s)
 	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
 	p.writer.most = most

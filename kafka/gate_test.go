@@ -105,7 +105,7 @@ func newGated(t *testing.T, g *gated) *Server {
 	t.Helper()
 	s := &Server{b: g, done: make(chan struct{}), o: Options{
 		Access: &access.Registry{}, As: g.as, Gate: fair.NewGate(),
-		Requests: budget.New(1 << 30), Answers: budget.NewAnswers(1 << 30),
+		Requests: budget.New(1 << 30), Answers: budget.NewAnswers(1<<30, 0, time.Minute),
 		RequestTimeout: time.Minute, MaxWait: time.Minute, MaxBytes: 1 << 20, MaxRequestBytes: 1 << 20, MaxRecordBytes: 1 << 20,
 		ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute, Cluster: "default",
 		Millis: func() int64 { return time.Now().UnixMilli() },

@@ -114,7 +114,7 @@ func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, latest p
 
 // readNow reads what is there.
 func (h *recordHandlers) readNow(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
-	s := &share{h.srv.o.Answers.Share()}
+	s := h.newShare()
 	defer s.Release()
 	req.Room, req.Impatient = s, true
 	reply, _, err := h.view(protocol.RightRead).StartFetch(req).Advance()

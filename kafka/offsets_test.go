@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"math/rand/v2"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,8 +70,10 @@ func TestGreatestTimeReadsLittle(t *testing.T) {
 			for i := range b.times {
 				b.times[i] = at(i, n)
 			}
-			s := &Server{b: b, o: Options{Answers: budget.NewAnswers(1 << 20)}, done: make(chan struct{})}
-			h := &recordHandlers{caller: &caller{srv: s}}
+			s := &Server{b: b, o: Options{Answers: budget.NewAnswers(1<<20, 0, time.Minute)}, done: make(chan struct{})}
+			nc, other := net.Pipe()
+			t.Cleanup(func() { _, _ = nc.Close(), other.Close() })
+			h := &recordHandlers{caller: &caller{srv: s}, socket: &socket{nc: nc}}
 			wantOffset, wantTime := int64(-1), int64(-1)
 			for i, ms := range b.times {
 				if ms > wantTime {

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"ottla/protocol"
 )
 
 const (
@@ -32,7 +30,8 @@ const (
 )
 
 // Answers bounds the bytes of answers in memory, over all connections: a client
-// may ask for megabytes and then not read them.
+// may ask for megabytes and then not read them. What one client may hold is bounded
+// too, over all of its connections (see Account).
 //
 // An answer of up to ordinaryAnswer bytes gets what it needs; if others hold it,
 // it waits in turn. So answers are as large as asked for as long as clients read
@@ -43,100 +42,148 @@ const (
 // in memory already and has to be counted even if that exceeds the limit, and
 // small answers take what is left while larger ones wait.
 type Answers struct {
-	limit               int64
 	maxWait, standstill time.Duration
+	perClient           int64         // limit of each account
+	stall               time.Duration // see NewAnswers
 
 	mu       sync.Mutex
-	used     int64     // may exceed limit, see Share.Set
-	queue    []*waiter // is served in order
-	returned int       // how often muchReturned bytes or more came back
-	vain     int       // value of returned when a wait was last in vain; -1 at first
+	all      pool                // what everybody holds together
+	accounts map[string]*Account // of clients with connections
+	others   *Account            // of who is no client; bounded by all only
+	turns    []*Account          // those with waiting answers, in turn
+	scarce   bool                // one whose turn it is waits for others, not only for itself
+	holding  *Share              // those that hold something, linked
+	watching bool                // a look for stalled answers is due
+}
+
+// pool counts bytes up to a limit.
+type pool struct {
+	limit    int64
+	used     int64 // may exceed limit, see Share.Set
+	returned int   // how often muchReturned bytes or more came back
+	vain     int   // value of returned when a wait was last in vain; -1 at first
+}
+
+// open is the part of the limit that is not the reserve.
+func (p *pool) open() int64 { return openPart(p.limit) }
+
+// bound is up to where an answer may take: the reserve is for small ones.
+func (p *pool) bound(reserve bool) int64 {
+	if reserve {
+		return p.limit
+	}
+	return p.open()
 }
 
 // waiter is an answer that waits for n bytes.
 type waiter struct {
 	n       int64
 	granted chan struct{} // closed when it has them
+	served  bool          // likewise
 }
 
-// NewAnswers returns a budget of limit bytes, all of it unused.
-func NewAnswers(limit int64) *Answers {
-	return &Answers{limit: limit, maxWait: maxWait, standstill: standstill, vain: -1}
+// NewAnswers returns a budget of limit bytes, all of it unused. Each client may hold
+// perClient of them; 0 is half. When they become scarce, the connections of clients
+// that have taken nothing of their answers for stall are ended.
+func NewAnswers(limit, perClient int64, stall time.Duration) *Answers {
+	if perClient == 0 {
+		perClient = limit / 2
+	}
+	a := &Answers{
+		all: pool{limit: limit, vain: -1}, perClient: min(perClient, limit), stall: stall,
+		maxWait: maxWait, standstill: standstill, accounts: map[string]*Account{},
+	}
+	a.others = &Account{a: a, pool: pool{limit: limit, vain: -1}}
+	return a
 }
 
 // Limit is how many bytes may be held at the same time.
-func (a *Answers) Limit() int64 { return a.limit }
+func (a *Answers) Limit() int64 { return a.all.limit }
+
+// PerClient is how many bytes one client may hold at the same time.
+func (a *Answers) PerClient() int64 { return a.perClient }
 
 // Open is the part of the limit that is not the reserve.
-func (a *Answers) Open() int64 { return openPart(a.limit) }
+func (a *Answers) Open() int64 { return a.all.open() }
 
 // Used is how many bytes are held.
 func (a *Answers) Used() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.used
-}
-
-// tryTake reserves n bytes, the reserve included, or returns false.
-func (a *Answers) tryTake(n int64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.takeWithin(n, a.limit)
-}
-
-func (a *Answers) takeWithin(n, bound int64) bool {
-	if a.used+n > bound {
-		return false
-	}
-	a.used += n
-	return true
+	return a.all.used
 }
 
 // take reserves up to want bytes, and returns how many: 0 when not even a small
-// answer finds room. It may wait.
-func (a *Answers) take(want int64) int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if n := a.takeNow(want); n > 0 {
+// answer finds room. It may wait. a.mu is held before and after.
+func (ac *Account) take(want int64) int64 {
+	if n := ac.takeNow(want); n > 0 {
 		return n
 	}
-	if n := min(want, a.ordinary()); a.wait(n) {
+	if n := min(want, ac.ordinary()); ac.wait(n) {
 		return n
 	}
-	if n := min(want, max((a.Open()-a.used)/answerShare, SmallAnswer)); a.takeWithin(n, a.limit) {
+	if n := min(want, max(ac.left()/answerShare, SmallAnswer)); ac.takeWithin(n, true) {
 		return n
 	}
 	return 0
 }
 
+// fits reports whether n bytes more are within both bounds.
+func (ac *Account) fits(n int64, reserve bool) bool {
+	return ac.fitsItself(n, reserve) && ac.a.all.used+n <= ac.a.all.bound(reserve)
+}
+
+func (ac *Account) fitsItself(n int64, reserve bool) bool {
+	return ac.used+n <= ac.bound(reserve)
+}
+
+func (ac *Account) takeWithin(n int64, reserve bool) bool {
+	if !ac.fits(n, reserve) {
+		return false
+	}
+	ac.add(n)
+	return true
+}
+
+// add counts n bytes more.
+func (ac *Account) add(n int64) {
+	ac.used += n
+	ac.a.all.used += n
+	if n > 0 && ac.pressed() {
+		ac.a.watch()
+	}
+}
+
+// left is what is left outside the reserve.
+func (ac *Account) left() int64 { return min(ac.a.all.open()-ac.a.all.used, ac.open()-ac.used) }
+
 // takeNow reserves what an answer of want bytes may have without waiting. It
 // returns 0 if that is not free, or if others wait for it.
-func (a *Answers) takeNow(want int64) int64 {
-	n, bound := min(want, max(a.ordinary(), (a.Open()-a.used)/answerShare)), a.Open()
-	switch {
-	case n <= SmallAnswer:
-		bound = a.limit
-	case len(a.queue) > 0:
-		return 0
-	}
-	if !a.takeWithin(n, bound) {
+func (ac *Account) takeNow(want int64) int64 {
+	n := min(want, max(ac.ordinary(), ac.left()/answerShare))
+	reserve := n <= SmallAnswer
+	if !reserve && (len(ac.queue) > 0 || ac.a.scarce) || !ac.takeWithin(n, reserve) {
 		return 0
 	}
 	return n
 }
 
-func (a *Answers) ordinary() int64 { return min(ordinaryAnswer, a.Open()/answerShare) }
+func (ac *Account) ordinary() int64 { return min(ordinaryAnswer, ac.open()/answerShare) }
 
 // wait waits until n bytes were reserved; a.mu is held before and after. It
 // returns false if the wait was in vain. It does so at once if a wait was in vain
 // before, and nothing was returned since.
-func (a *Answers) wait(n int64) bool {
-	returned := a.returned
-	if returned == a.vain {
+func (ac *Account) wait(n int64) bool {
+	a, p := ac.a, &ac.a.all
+	if !ac.fitsItself(n, false) {
+		p = &ac.pool
+	}
+	returned := p.returned
+	if returned == p.vain {
 		return false
 	}
 	w := &waiter{n: n, granted: make(chan struct{})}
-	a.queue = append(a.queue, w)
+	ac.enqueue(w)
 	tick := time.NewTicker(a.standstill)
 	defer tick.Stop()
 	for until := time.Now().Add(a.maxWait); ; {
@@ -146,120 +193,66 @@ func (a *Answers) wait(n int64) bool {
 		case <-tick.C:
 		}
 		a.mu.Lock()
-		i := slices.Index(a.queue, w)
-		if i < 0 {
+		if w.served {
 			return true
 		}
 		before := returned
-		if returned = a.returned; returned != before && time.Now().Before(until) {
+		if returned = p.returned; returned != before && time.Now().Before(until) {
 			continue
 		}
 		if returned == before {
-			a.vain = returned
+			p.vain = returned
 		}
-		a.queue = slices.Delete(a.queue, i, i+1)
+		ac.dequeue(w)
 		a.serveQueue() // the next one may need less
 		return false
 	}
 }
 
 // give returns n bytes. A negative n is counted whether it fits or not.
-func (a *Answers) give(n int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.used -= n
+func (ac *Account) give(n int64) {
+	ac.add(-n)
 	if n >= muchReturned {
-		a.returned++
+		ac.returned++
+		ac.a.all.returned++
 	}
-	a.serveQueue()
+	ac.a.serveQueue()
 }
 
+// serveQueue lets those go on that wait, a client after the other. A client that waits
+// for what it holds itself holds nobody up.
 func (a *Answers) serveQueue() {
-	for len(a.queue) > 0 && a.takeWithin(a.queue[0].n, a.Open()) {
-		close(a.queue[0].granted)
-		a.queue[0] = nil
-		a.queue = a.queue[1:]
+	a.scarce = false
+	for i := 0; i < len(a.turns); {
+		ac := a.turns[i]
+		switch w := ac.queue[0]; {
+		case !ac.fitsItself(w.n, false):
+			i++
+		case !ac.takeWithin(w.n, false):
+			a.scarce = true
+			return
+		default:
+			w.served = true
+			close(w.granted)
+			ac.queue[0] = nil
+			ac.queue = ac.queue[1:]
+			a.turns = slices.Delete(a.turns, i, i+1)
+			if len(ac.queue) > 0 { // the others first
+				a.turns = append(a.turns, ac)
+			}
+		}
 	}
 }
 
 // grow reserves n bytes for an answer that holds held already. They may be part
 // of the reserve if they are no more than small. If nothing else is held they are
 // always granted, so that no record is too large to be read.
-func (a *Answers) grow(held, n, small int64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	bound := a.Open()
-	if n <= small {
-		bound = a.limit
+func (ac *Account) grow(held, n, small int64) bool {
+	a := ac.a
+	itself := ac.used <= held || ac.fitsItself(n, n <= small)
+	if itself && (a.all.used <= held || a.all.used+n <= a.all.bound(n <= small)) {
+		ac.add(n)
+		return true
 	}
-	if a.used <= held {
-		bound = a.used + n
-	}
-	return a.takeWithin(n, bound)
-}
-
-// Share is what one answer holds of Answers: from the read that makes it until
-// it was sent. It implements protocol.Room.
-type Share struct {
-	a    *Answers
-	held int64
-	cut  bool // Take reserved less than was wanted
-}
-
-// Share returns a share that holds nothing.
-func (a *Answers) Share() Share { return Share{a: a} }
-
-// Take implements protocol.Room.
-func (s *Share) Take(want int) (int, *protocol.Error) {
-	s.Release()
-	if s.held = s.a.take(int64(want)); s.held == 0 {
-		return 0, s.overloaded()
-	}
-	s.cut = s.held < int64(want)
-	return int(s.held), nil
-}
-
-// Keep implements protocol.Room.
-func (s *Share) Keep(n int) *protocol.Error {
-	small := int64(SmallAnswer)
-	if !s.cut {
-		small = max(small, min(maxUnderestimate, s.a.limit/reserveShare/8))
-	}
-	if more := int64(n) - s.held; more > 0 && !s.a.grow(s.held, more, small) {
-		s.Release()
-		return s.overloaded()
-	} else if more > 0 {
-		s.held += more
-	}
-	s.Set(int64(n))
-	return nil
-}
-
-// Set makes the share hold n bytes, whether they fit or not: they are in memory
-// already.
-func (s *Share) Set(n int64) {
-	if n != s.held {
-		s.a.give(s.held - n)
-		s.held = n
-	}
-}
-
-// SetIfFree makes a share that holds nothing hold n bytes if they fit.
-func (s *Share) SetIfFree(n int64) *protocol.Error {
-	if !s.a.tryTake(n) {
-		return s.overloaded()
-	}
-	s.held = n
-	return nil
-}
-
-// Held is how many bytes the share holds.
-func (s *Share) Held() int64 { return s.held }
-
-// Release returns everything.
-func (s *Share) Release() { s.Set(0) }
-
-func (s *Share) overloaded() *protocol.Error {
-	return protocol.Errorf(protocol.CodeOverloaded, "too many bytes of answers wait for their clients to read them").
-		With("limit", s.a.limit)
+	return false
 }

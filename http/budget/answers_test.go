@@ -16,16 +16,37 @@ import (
 func (a *Answers) waiting() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return int64(len(a.queue))
+	n := 0
+	for _, ac := range a.turns {
+		n += len(ac.queue)
+	}
+	return int64(n)
+}
+
+func shareOf(a *Answers) *Share {
+	s := a.Share()
+	return &s
+}
+
+func tryTake(a *Answers, n int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.others.takeWithin(n, true)
+}
+
+func give(a *Answers, n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.others.give(n)
 }
 
 func TestAnswersShareTheirBudget(t *testing.T) {
 	const limit = 8 << 20
-	b := NewAnswers(limit)
+	b := NewAnswers(limit, 0, time.Minute)
 	var held []*Share
 	last := limit
 	for {
-		r := &Share{a: b}
+		r := shareOf(b)
 		n, err := r.Take(limit)
 		if err != nil {
 			assert.Equal(t, protocol.CodeOverloaded, err.Code)
@@ -41,7 +62,7 @@ func TestAnswersShareTheirBudget(t *testing.T) {
 	assert.LessOrEqual(t, b.Used(), int64(limit))
 
 	held[len(held)-1].Release()
-	small := &Share{a: b}
+	small := shareOf(b)
 	n, err := small.Take(100)
 	require.Nil(t, err)
 	assert.Equal(t, 100, n)
@@ -66,7 +87,7 @@ func TestAnswersShareTheirBudget(t *testing.T) {
 // all of it comes back.
 func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 	const limit = 1 << 20
-	b := NewAnswers(limit)
+	b := NewAnswers(limit, 0, time.Minute)
 	b.maxWait, b.standstill = time.Millisecond, 50*time.Microsecond
 	var all sync.WaitGroup
 	for seed := range 8 {
@@ -77,7 +98,7 @@ func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 			rooms := make([]Share, 20)
 			for range 5000 {
 				r := &rooms[rnd.IntN(len(rooms))]
-				r.a = b
+				r.ac = b.others
 				switch rnd.IntN(3) {
 				case 0:
 					_, _ = r.Take(1 + rnd.IntN(limit))
@@ -92,7 +113,7 @@ func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 				}
 			}
 			for i := range rooms {
-				rooms[i].a = b
+				rooms[i].ac = b.others
 				rooms[i].Release()
 			}
 		}()
@@ -105,12 +126,12 @@ func TestAnswersShareTheirBudgetAtOnce(t *testing.T) {
 // there are; who comes first is served first.
 func TestOrdinaryAnswersAreWhole(t *testing.T) {
 	const limit, answer, readers = 8 << 20, 200 << 10, 1000 // together 25 times as much
-	b := NewAnswers(limit)
+	b := NewAnswers(limit, 0, time.Minute)
 	b.maxWait, b.standstill = time.Minute, time.Minute
 	var all sync.WaitGroup
 	for range readers {
 		all.Go(func() {
-			r := &Share{a: b}
+			r := shareOf(b)
 			for range 3 {
 				n, err := r.Take(answer)
 				if !assert.Nil(t, err) || !assert.Equal(t, answer, n) {
@@ -130,13 +151,13 @@ func TestOrdinaryAnswersAreWhole(t *testing.T) {
 
 func TestAnswersWaitInTurn(t *testing.T) {
 	const limit = 8 << 20
-	b := NewAnswers(limit)
+	b := NewAnswers(limit, 0, time.Minute)
 	b.maxWait, b.standstill = time.Minute, time.Minute
-	require.True(t, b.tryTake(b.Open()))
+	require.True(t, tryTake(b, b.Open()))
 	got := make(chan int, 2)
 	var rooms [2]Share
 	for i, want := range []int{500 << 10, 100 << 10} {
-		rooms[i].a = b
+		rooms[i].ac = b.others
 		go func() {
 			n, err := rooms[i].Take(want)
 			assert.Nil(t, err)
@@ -146,17 +167,17 @@ func TestAnswersWaitInTurn(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	small := &Share{a: b}
+	small := shareOf(b)
 	n, err := small.Take(SmallAnswer)
 	require.Nil(t, err)
 	assert.Equal(t, SmallAnswer, n, "small answers need not wait")
 	small.Release()
-	b.give(200 << 10)
+	give(b, 200<<10)
 	require.EqualValues(t, 2, b.waiting(), "the second does not overtake the first")
-	b.give(300 << 10)
+	give(b, 300<<10)
 	assert.Equal(t, 500<<10, <-got)
 	require.EqualValues(t, 1, b.waiting())
-	b.give(100 << 10)
+	give(b, 100<<10)
 	assert.Equal(t, 100<<10, <-got)
 	assert.LessOrEqual(t, b.Used(), b.Open())
 }
@@ -164,32 +185,32 @@ func TestAnswersWaitInTurn(t *testing.T) {
 // Where nothing is given back one read waits in vain, and others learn of it.
 func TestWaitingInVain(t *testing.T) {
 	const limit = 8 << 20
-	b := NewAnswers(limit)
+	b := NewAnswers(limit, 0, time.Minute)
 	b.maxWait, b.standstill = time.Minute, 10*time.Millisecond
-	require.True(t, b.tryTake(b.Open()))
+	require.True(t, tryTake(b, b.Open()))
 	var rooms [3]Share
 	for i := range rooms {
-		rooms[i].a = b
+		rooms[i].ac = b.others
 		b.standstill = []time.Duration{time.Millisecond, time.Hour, time.Millisecond}[i]
 		n, err := rooms[i].Take(1 << 20)
 		require.Nil(t, err)
 		assert.Equal(t, SmallAnswer, n)
 		if i == 1 {
-			b.give(muchReturned) // the next one waits again
-			require.True(t, b.tryTake(muchReturned))
+			give(b, muchReturned) // the next one waits again
+			require.True(t, tryTake(b, muchReturned))
 		}
 	}
 	assert.Zero(t, b.waiting())
-	b.give(2 << 20)
-	n, err := (&Share{a: b}).Take(1 << 20)
+	give(b, 2<<20)
+	n, err := shareOf(b).Take(1 << 20)
 	require.Nil(t, err)
-	assert.Equal(t, b.ordinary(), int64(n))
+	assert.Equal(t, b.others.ordinary(), int64(n))
 }
 
 // BenchmarkShare takes the steps of an ordinary answer, from its read until it was
 // sent.
 func BenchmarkShare(b *testing.B) {
-	a := NewAnswers(128 << 20)
+	a := NewAnswers(128<<20, 0, time.Minute)
 	b.RunParallel(func(pb *testing.PB) {
 		s := a.Share()
 		for pb.Next() {

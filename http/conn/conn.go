@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Conn is a connection that its Listener counts until it is closed. Its
@@ -26,6 +27,8 @@ type Conn struct {
 	departure atomic.Pointer[departure] // of its client; nil until Watch is called
 
 	reading, writing lazyDeadline
+
+	stalled atomic.Bool // EndStalled was called
 }
 
 // What a connection is doing.
@@ -64,6 +67,18 @@ func (c *Conn) Close() error {
 	}
 	c.ln.remove(c)
 	return c.Conn.Close()
+}
+
+// EndStalled ends the connection, whose client takes nothing of an answer: the write
+// that waits for it fails, and what the kernel still has for it is thrown away.
+func (c *Conn) EndStalled() {
+	c.stalled.Store(true)
+	if c.socket != nil {
+		_ = c.socket.Control(func(fd uintptr) { // fails on a closed connection
+			_ = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		})
+	}
+	c.writing.bound(time.Now(), c.Conn.SetWriteDeadline)
 }
 
 // Watch returns a channel that is closed when the client leaves or has left,

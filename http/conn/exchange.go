@@ -33,6 +33,9 @@ func (s *Session) finish() bool {
 		s.releaseLarge() // before the client has the answer and may count on its bytes
 	}
 	err := s.respond()
+	if err != nil {
+		s.srv.notTaken(s.c, err)
+	}
 	s.unread = err == nil && s.close && (!s.bodyEnded() || s.reader().Buffered() > 0)
 	s.reset()
 	s.handler.Sent()

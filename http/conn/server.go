@@ -2,9 +2,11 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +38,8 @@ type Server struct {
 	done     chan struct{} // closed when Shutdown begins
 	doneOnce sync.Once
 	ln       atomic.Pointer[Listener] // nil until Serve is called
+
+	stalled, slow atomic.Uint64 // connections that ended because answers were not taken
 }
 
 // NewServer returns a server that is not serving yet.
@@ -120,6 +124,22 @@ func (s *Server) Connections() (open, active int) {
 		return ln.Count()
 	}
 	return 0, 0
+}
+
+// NotTaken returns how many connections were ended because a client did not take an
+// answer: by EndStalled, and because the write timeout was over.
+func (s *Server) NotTaken() (stalled, slow uint64) { return s.stalled.Load(), s.slow.Load() }
+
+// notTaken counts and logs a connection that ends because of err, if that is why.
+func (s *Server) notTaken(c *Conn, err error) {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded) || s.Ending():
+	case c.stalled.Load():
+		s.stalled.Add(1)
+		s.o.Log.Warn("ended a connection: its client took nothing of an answer while memory for answers was scarce", "remote", c.RemoteAddr().String())
+	default:
+		s.slow.Add(1)
+	}
 }
 
 // transportLogger passes fasthttp's own messages on. They are about single

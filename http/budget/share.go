@@ -1,0 +1,152 @@
+package budget
+
+import (
+	"time"
+
+	"ottla/protocol"
+)
+
+// Share is what one answer holds of Answers: from the read that makes it until
+// it was sent. It implements protocol.Room. It must not be copied while it holds
+// something.
+type Share struct {
+	ac   *Account
+	to   Receiver // nil: never ended
+	held int64
+	cut  bool // Take reserved less than was wanted
+
+	sending    bool // the answer is made; see Set
+	next, prev *Share
+	taken      uint64    // by the client, at the last look
+	since      time.Time // the client has taken nothing; zero: nobody has looked yet
+}
+
+// Share returns a share that holds nothing, of who is no client.
+func (a *Answers) Share() Share { return Share{ac: a.others} }
+
+// ShareOf returns a share of a client that holds nothing. to is the connection by
+// which the answer is sent; nil where it cannot be ended.
+func ShareOf(ac *Account, to Receiver) Share { return Share{ac: ac, to: to} }
+
+// MoveTo makes a share that holds nothing one of another client.
+func (s *Share) MoveTo(ac *Account) { s.ac = ac }
+
+// Take implements protocol.Room.
+func (s *Share) Take(want int) (int, *protocol.Error) {
+	s.Release()
+	a := s.ac.a
+	a.mu.Lock()
+	n := s.ac.take(int64(want))
+	s.hold(n)
+	a.mu.Unlock()
+	if n == 0 {
+		return 0, s.overloaded()
+	}
+	s.cut = n < int64(want)
+	return int(n), nil
+}
+
+// Keep implements protocol.Room.
+func (s *Share) Keep(n int) *protocol.Error {
+	small := int64(SmallAnswer)
+	if !s.cut {
+		small = max(small, min(maxUnderestimate, s.ac.limit/reserveShare/8))
+	}
+	more := int64(n) - s.held
+	a := s.ac.a
+	a.mu.Lock()
+	fits := more <= 0 || s.ac.grow(s.held, more, small)
+	switch {
+	case !fits:
+		s.ac.give(s.held)
+		s.hold(0)
+	case more > 0:
+		s.hold(int64(n))
+	case more < 0:
+		s.ac.give(-more)
+		s.hold(int64(n))
+	}
+	a.mu.Unlock()
+	if !fits {
+		return s.overloaded()
+	}
+	return nil
+}
+
+// Set makes the share hold n bytes, whether they fit or not: they are in memory
+// already, and are sent next.
+func (s *Share) Set(n int64) {
+	if n == s.held && (s.sending || n == 0) {
+		return
+	}
+	a := s.ac.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n != s.held {
+		s.ac.give(s.held - n)
+	}
+	s.hold(n)
+	s.sending = n > 0
+}
+
+// SetIfFree makes a share that holds nothing hold n bytes if they fit.
+func (s *Share) SetIfFree(n int64) *protocol.Error {
+	a := s.ac.a
+	a.mu.Lock()
+	fits := s.ac.takeWithin(n, true)
+	if fits {
+		s.hold(n)
+		s.sending = n > 0
+	}
+	a.mu.Unlock()
+	if !fits {
+		return s.overloaded()
+	}
+	return nil
+}
+
+// Held is how many bytes the share holds.
+func (s *Share) Held() int64 { return s.held }
+
+// Release returns everything.
+func (s *Share) Release() { s.Set(0) }
+
+// hold says that n bytes are held, which are counted already; a.mu is held.
+func (s *Share) hold(n int64) {
+	was := s.held
+	s.held = n
+	if s.to == nil || (was > 0) == (n > 0) {
+		return
+	}
+	a := s.ac.a
+	if n > 0 {
+		s.sending, s.since = false, time.Time{}
+		if s.next = a.holding; s.next != nil {
+			s.next.prev = s
+		}
+		a.holding = s
+		return
+	}
+	if s.sending = false; s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		a.holding = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.next, s.prev = nil, nil
+}
+
+func (s *Share) overloaded() *protocol.Error {
+	a := s.ac.a
+	a.mu.Lock()
+	itself := s.ac != a.others && !s.ac.fitsItself(1, true)
+	a.mu.Unlock()
+	if itself {
+		return protocol.Errorf(protocol.CodeOverloaded, "too many bytes of answers wait for this client to read them").
+			With("limit", s.ac.limit)
+	}
+	return protocol.Errorf(protocol.CodeOverloaded, "too many bytes of answers wait for their clients to read them").
+		With("limit", a.all.limit)
+}
