@@ -293,7 +293,7 @@ func (c *clusterActor) publish() {
 	view := &routing.View{
 		Info: c.state.ClusterInfo(), Partitions: map[protocol.PartitionID]*routing.Partition{},
 		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
-		Tokens: c.state.Tokens(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
+		Tokens: c.state.Tokens(), SaltKey: c.state.SaltKey(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
 	}
 	if key := c.state.SealKey(); key != nil && c.seal == nil {
 		c.seal = group.NewSeal(view.Info.ID, key)

@@ -125,13 +125,16 @@ type Backend interface {
 	// OnTokens sets the function that is called, on any goroutine, whenever Tokens may
 	// return others, before the change that made them is answered.
 	OnTokens(f func())
-	// CreateToken keeps a token by its hash. Errors: token_exists, too_many_tokens.
-	CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (*protocol.TokenInfo, *protocol.Error)
+	// TokenSalt is the salt with which the keys for SCRAM are made of whatever goes by that
+	// name, a token or not; nil: none may be made yet.
+	TokenSalt(name string) []byte
+	// CreateToken keeps a token. Errors: token_exists, too_many_tokens.
+	CreateToken(ctx context.Context, spec *protocol.TokenSpec, secret protocol.TokenSecret) (*protocol.TokenInfo, *protocol.Error)
 	AlterToken(ctx context.Context, spec *protocol.TokenSpec) (*protocol.TokenInfo, *protocol.Error)
 	DeleteToken(ctx context.Context, name string) *protocol.Error
-	// RotateToken keeps another hash for a token; the one before is valid for overlapMs
+	// RotateToken keeps another secret of a token; the one before is valid for overlapMs
 	// longer. Errors: token_not_found, not_finalized.
-	RotateToken(ctx context.Context, name string, hash protocol.TokenHash, overlapMs int64) (*protocol.TokenInfo, *protocol.Error)
+	RotateToken(ctx context.Context, name string, secret protocol.TokenSecret, overlapMs int64) (*protocol.TokenInfo, *protocol.Error)
 	// Nudge has reads that wait look whether their principal has ended.
 	Nudge()
 

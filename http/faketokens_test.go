@@ -41,8 +41,8 @@ func (f *fakeTokens) change(do func(list []*protocol.TokenEntry) []*protocol.Tok
 	}
 }
 
-func (f *fakeTokens) CreateToken(_ context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (*protocol.TokenInfo, *protocol.Error) {
-	e := &protocol.TokenEntry{Hash: hash, TokenInfo: protocol.TokenInfo{
+func (f *fakeTokens) CreateToken(_ context.Context, spec *protocol.TokenSpec, secret protocol.TokenSecret) (*protocol.TokenInfo, *protocol.Error) {
+	e := &protocol.TokenEntry{TokenSecret: secret, TokenInfo: protocol.TokenInfo{
 		Name: spec.Name, Allow: spec.Allow, ExpiresAt: spec.ExpiresAt, Quota: spec.Quota, CreatedAt: time.UnixMilli(1795367763123).UTC(),
 	}}
 	var err *protocol.Error
@@ -79,14 +79,14 @@ func (f *fakeTokens) AlterToken(_ context.Context, spec *protocol.TokenSpec) (in
 	return info, err
 }
 
-func (f *fakeTokens) RotateToken(_ context.Context, name string, hash protocol.TokenHash, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
+func (f *fakeTokens) RotateToken(_ context.Context, name string, secret protocol.TokenSecret, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
 	err = protocol.Errorf(protocol.CodeTokenNotFound, "token %q does not exist", name)
 	f.change(func(list []*protocol.TokenEntry) []*protocol.TokenEntry {
 		for i, t := range list {
 			if t.Name == name {
 				rotated := *t
 				until := time.Now().Add(time.Duration(overlapMs) * time.Millisecond).UTC()
-				rotated.Previous, rotated.PreviousUntil, rotated.Hash = t.Hash, &until, hash
+				rotated.Previous, rotated.PreviousUntil, rotated.TokenSecret = t.Hash, &until, secret
 				list[i], info, err = &rotated, &rotated.TokenInfo, nil
 			}
 		}
@@ -107,6 +107,8 @@ func (f *fakeTokens) DeleteToken(_ context.Context, name string) (err *protocol.
 	})
 	return err
 }
+
+func (f *fakeTokens) TokenSalt(name string) []byte { return []byte("salt of " + name) }
 
 // Nudge does nothing: reads of usedBy notice by themselves.
 func (f *fakeTokens) Nudge() {}

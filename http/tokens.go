@@ -39,10 +39,10 @@ func postToken(c *call) *protocol.Error {
 	case spec.Name == access.AdminName:
 		return protocol.Errorf(protocol.CodeNotAllowed, "the name %q belongs to the token of the configuration", spec.Name).With("field", "name")
 	}
-	token, hash := access.NewToken()
+	token, secret := access.NewToken(c.b.TokenSalt(spec.Name))
 	ctx, cancel := c.timeout()
 	defer cancel()
-	info, err := c.b.CreateToken(ctx, spec, hash)
+	info, err := c.b.CreateToken(ctx, spec, secret)
 	if err != nil {
 		return err
 	}
@@ -120,10 +120,10 @@ func rotateToken(c *call) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	token, hash := access.NewToken()
+	token, secret := access.NewToken(c.b.TokenSalt(name))
 	ctx, cancel := c.timeout()
 	defer cancel()
-	info, err := c.b.RotateToken(ctx, name, hash, overlap)
+	info, err := c.b.RotateToken(ctx, name, secret, overlap)
 	if err != nil {
 		return err
 	}

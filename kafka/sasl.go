@@ -3,57 +3,92 @@ package kafka
 import (
 	"bytes"
 	"crypto/tls"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/http/access"
+	"ottla/protocol"
 )
 
 // saslState is how far a client has come with saying who he is.
 type saslState struct {
-	begun  bool // PLAIN was agreed on
-	failed bool // the connection ends behind the answer
+	mechanism string        // that was agreed on; empty: none, or it has been used
+	scram     *access.Scram // the exchange, once it has begun
+	failed    bool          // the connection ends behind the answer
 }
 
 const saslPlain = "PLAIN"
 
+// mechanisms are those that may be agreed on. Where nobody is asked who he is there is
+// nothing that SCRAM could show the client of its secret.
+func (c *conn) mechanisms() []string {
+	if c.srv.o.Access == nil {
+		return []string{saslPlain}
+	}
+	return []string{saslPlain, access.ScramSHA256, access.ScramSHA512}
+}
+
 func (c *conn) saslHandshake(req *kmsg.SASLHandshakeRequest) *kmsg.SASLHandshakeResponse {
 	resp := answerTo[*kmsg.SASLHandshakeResponse](req)
-	resp.SupportedMechanisms = []string{saslPlain}
-	if req.Mechanism != saslPlain || req.Version == 0 { // version 0 is followed by bytes without a frame
+	resp.SupportedMechanisms = c.mechanisms()
+	c.sasl = saslState{}
+	if !slices.Contains(resp.SupportedMechanisms, req.Mechanism) || req.Version == 0 { // version 0 is followed by bytes without a frame
 		resp.ErrorCode = errUnsupportedSASLMechanism
 		return resp
 	}
-	c.sasl.begun = true
+	c.sasl.mechanism = req.Mechanism
 	return resp
 }
 
-// saslAuthenticate takes a token as the password of PLAIN; the user's name does not
-// matter, as with Basic.
+// saslAuthenticate takes a client's message of the mechanism that was agreed on.
 func (c *conn) saslAuthenticate(req *kmsg.SASLAuthenticateRequest) *kmsg.SASLAuthenticateResponse {
 	resp := answerTo[*kmsg.SASLAuthenticateResponse](req)
-	refuse := func(code int16, why string) *kmsg.SASLAuthenticateResponse {
-		resp.ErrorCode, resp.ErrorMessage = code, &why
-		c.sasl.failed = true
-		return resp
+	code, err := errSASLAuthenticationFailed, (*protocol.Error)(nil)
+	switch c.sasl.mechanism {
+	case "":
+		code, err = errIllegalSASLState, protocol.Errorf(protocol.CodeUnauthorized, "SASL begins with a handshake")
+	case saslPlain:
+		c.sasl.mechanism = ""
+		err = c.plain(req.SASLAuthBytes)
+	default:
+		resp.SASLAuthBytes, err = c.scram(req.SASLAuthBytes)
 	}
-	if !c.sasl.begun {
-		return refuse(errIllegalSASLState, "SASL begins with a handshake")
+	if err != nil {
+		resp.ErrorCode, resp.ErrorMessage, resp.SASLAuthBytes = code, &err.Message, nil
+		c.sasl = saslState{failed: true}
 	}
-	c.sasl.begun = false
+	return resp
+}
+
+// plain takes a token as the password of PLAIN; the user's name does not matter, as with
+// Basic.
+func (c *conn) plain(message []byte) *protocol.Error {
 	if c.srv.o.Access == nil { // nobody is asked who he is
-		return resp
+		return nil
 	}
-	parts := bytes.Split(req.SASLAuthBytes, []byte{0})
+	parts := bytes.Split(message, []byte{0})
 	if len(parts) != 3 || len(parts[2]) == 0 {
-		return refuse(errSASLAuthenticationFailed, "PLAIN is [identity] NUL user NUL token")
+		return protocol.Errorf(protocol.CodeUnauthorized, "PLAIN is [identity] NUL user NUL token")
 	}
 	who, err := c.srv.o.Access.Token(parts[2])
 	if err != nil {
-		return refuse(errSASLAuthenticationFailed, err.Message)
+		return err
 	}
-	if err := c.become(who); err != nil {
-		return refuse(errSASLAuthenticationFailed, err.Message)
+	return c.become(who)
+}
+
+// scram takes one of the two messages of SCRAM, and returns the answer.
+func (c *conn) scram(message []byte) ([]byte, *protocol.Error) {
+	if c.sasl.scram == nil {
+		c.sasl.scram = c.srv.o.Access.Scram(c.sasl.mechanism)
 	}
-	return resp
+	answer, who, err := c.sasl.scram.Step(message)
+	if err == nil && who != nil {
+		c.sasl = saslState{}
+		err = c.become(who)
+	}
+	return answer, err
 }
 
 // certificate finds out who a client is by the certificate that he has shown, if any.

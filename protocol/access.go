@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"strings"
 	"time"
 )
@@ -98,12 +99,53 @@ const (
 // Slow hashes are for what people make up.
 type TokenHash [32]byte
 
+// TokenSecret is what the broker keeps of a secret.
+type TokenSecret struct {
+	Hash  TokenHash
+	Scram *ScramKeys // nil: none were made, and the secret cannot be shown by SCRAM
+}
+
+// Bounds of what a client has to compute for SCRAM, and of the salt, in bytes.
+const (
+	MinScramIterations = 4096
+	MaxScramIterations = 1 << 20
+	MaxScramSalt       = 64
+)
+
+// ScramKeys are by what a server knows, in SCRAM (RFC 5802), who has a secret, and shows
+// that it knows the secret, too. The secret cannot be found from them. But whoever has them
+// can pose as the server, and as the client, too, once he has seen it show the secret.
+type ScramKeys struct {
+	Salt           []byte
+	Iterations     int
+	SHA256, SHA512 ScramPair
+}
+
+// ScramPair are the keys of one mechanism, each as long as its hash.
+type ScramPair struct{ Stored, Server []byte }
+
+// String is none of the keys.
+func (*ScramKeys) String() string { return Secret("").String() }
+
+// GoString is none of them either.
+func (k *ScramKeys) GoString() string { return k.String() }
+
+// MarshalText makes JSON of the placeholder.
+func (k *ScramKeys) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// SameSalt reports whether the keys of two secrets were made with the same salt, so that
+// either can be shown where nobody has said yet which one it is.
+func (k *ScramKeys) SameSalt(other *ScramKeys) bool {
+	return k != nil && other != nil && bytes.Equal(k.Salt, other.Salt) && k.Iterations == other.Iterations
+}
+
 // TokenEntry is a token as the broker keeps it. It is immutable: a token that was
 // changed is another entry.
 type TokenEntry struct {
 	TokenInfo
-	Hash     TokenHash
-	Previous TokenHash // valid until PreviousUntil
+	TokenSecret
+	Previous      TokenHash  // valid until PreviousUntil
+	PreviousScram *ScramKeys // of that secret, made with the salt of TokenSecret's; nil: none
 }
 
 // ValidPattern reports whether s is a pattern of names.

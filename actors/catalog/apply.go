@@ -91,6 +91,10 @@ type (
 
 		Previous      string `json:"previous,omitempty"`       // hash of the secret before
 		PreviousUntil int64  `json:"previous_until,omitempty"` // for as long as that is valid; milliseconds since 1970
+
+		// From the level of level.Scram on.
+		Scram         *scramValue `json:"scram,omitempty"`
+		PreviousScram *scramValue `json:"previous_scram,omitempty"` // of the secret before
 	}
 )
 

@@ -171,6 +171,11 @@ type sealValue struct {
 // never changed.
 func (s *State) SealKey() []byte { return s.sealKey }
 
+// SaltKey is of what the cluster makes the salts of tokens; nil: it has no key yet. All
+// nodes have the same, and it never changes, so that nobody can tell by its salt a name
+// that is a token's from one that is not.
+func (s *State) SaltKey() []byte { return s.saltKey }
+
 // DecideSealKey gives the cluster a key, if it has none.
 func (s *State) DecideSealKey(key []byte) []metarecord.Record {
 	if s.settings == nil || s.sealKey != nil {
@@ -187,6 +192,6 @@ func (s *State) applySeal(value []byte) error {
 	if len(v.Key) != SealKeyBytes {
 		return fmt.Errorf("the key that seals cursors has %d bytes", len(v.Key))
 	}
-	s.sealKey = v.Key
+	s.sealKey, s.saltKey = v.Key, saltKeyOf(v.Key)
 	return nil
 }

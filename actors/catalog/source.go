@@ -94,9 +94,12 @@ func (s *registryState) applySource(name string, value []byte) error {
 var sourceKeys = []byte(`["` + keySource + `",`)
 
 // WithoutSecrets is the value of a record of __cluster_metadata as clients may read
-// it: everything but the secrets of sources and subscriptions. It does not change value.
+// it: everything but the secrets of sources and subscriptions, and tokens' keys for SCRAM.
+// It does not change value.
 func WithoutSecrets(key, value []byte) []byte {
 	switch {
+	case bytes.HasPrefix(key, tokenKeys):
+		return tokenWithoutSecrets(value)
 	case bytes.HasPrefix(key, subscriptionKeys):
 		return subscriptionWithoutSecrets(value)
 	case !bytes.HasPrefix(key, sourceKeys):

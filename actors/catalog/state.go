@@ -156,6 +156,7 @@ type State struct {
 	deleted    map[string]DeletedTopic // by id, until every broker removed its copies
 	consumerID protocol.ConsumerID     // the next to be given out
 	sealKey    []byte                  // nil: there is none yet
+	saltKey    []byte                  // likewise; follows from sealKey
 	resize     *Resize                 // nil: the number of brokers was never changed
 
 	registryState // of the default cluster

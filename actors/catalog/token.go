@@ -21,10 +21,10 @@ func (s *registryState) findToken(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(s.tokens, name, func(t *protocol.TokenEntry, name string) int { return cmp.Compare(t.Name, name) })
 }
 
-// DecideCreateToken creates a token, of which only the hash is kept. Now is in
+// DecideCreateToken creates a token. Now is in
 // milliseconds since 1970. Errors: token_exists, too_many_tokens (there are
 // limit already).
-func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, hash protocol.TokenHash, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, secret protocol.TokenSecret, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	if _, found := s.findToken(spec.Name); found {
 		return nil, nil, protocol.Errorf(protocol.CodeTokenExists, "token %q already exists", spec.Name)
 	}
@@ -32,7 +32,7 @@ func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, hash protoco
 		return nil, nil, protocol.Errorf(protocol.CodeTooManyTokens, "there are %d tokens, as many as limits.tokens allows", len(s.tokens)).
 			With("limit", limit)
 	}
-	t := &protocol.TokenEntry{Hash: hash, TokenInfo: protocol.TokenInfo{Name: spec.Name, CreatedAt: time.UnixMilli(now).UTC()}}
+	t := &protocol.TokenEntry{TokenSecret: secret, TokenInfo: protocol.TokenInfo{Name: spec.Name, CreatedAt: time.UnixMilli(now).UTC()}}
 	set(t, spec)
 	return &t.TokenInfo, []metarecord.Record{tokenRecord(actionCreateToken, t)}, nil
 }
@@ -53,21 +53,25 @@ func (s *registryState) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.To
 	return &t.TokenInfo, []metarecord.Record{rec}, nil
 }
 
-// DecideRotateToken gives a token another secret, of which only the hash is kept. The one
-// that it has is valid for overlapMs longer, the one before that not any more. Now is in
-// milliseconds since 1970. Error: token_not_found.
-func (s *registryState) DecideRotateToken(name string, hash protocol.TokenHash, now, overlapMs int64) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
+// DecideRotateToken gives a token another secret. The one that it has is valid for
+// overlapMs longer, the one before that not any more. It can be shown by SCRAM as long as
+// its salt is that of the new one: a client is told one salt before it has shown which
+// secret it has. Now is in milliseconds since 1970. Error: token_not_found.
+func (s *registryState) DecideRotateToken(name string, secret protocol.TokenSecret, now, overlapMs int64) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	at, found := s.findToken(name)
 	if !found {
 		return nil, nil, tokenNotFound(name)
 	}
 	t := *s.tokens[at]
-	t.Previous, t.PreviousUntil = protocol.TokenHash{}, nil
+	t.Previous, t.PreviousUntil, t.PreviousScram = protocol.TokenHash{}, nil, nil
 	if overlapMs > 0 {
 		until := time.UnixMilli(now + overlapMs).UTC()
 		t.Previous, t.PreviousUntil = t.Hash, &until
+		if t.Scram.SameSalt(secret.Scram) {
+			t.PreviousScram = t.Scram
+		}
 	}
-	t.Hash = hash
+	t.TokenSecret = secret
 	return &t.TokenInfo, []metarecord.Record{tokenRecord(actionAlterToken, &t)}, nil
 }
 
@@ -108,12 +112,13 @@ func tokenRecord(action string, t *protocol.TokenEntry) metarecord.Record {
 }
 
 func tokenValueOf(t *protocol.TokenEntry) tokenValue {
-	v := tokenValue{V: metarecord.Format, Hash: hex.EncodeToString(t.Hash[:]), Allow: t.Allow, CreatedAt: t.CreatedAt.UnixMilli(), Quota: t.Quota}
+	v := tokenValue{V: metarecord.Format, Hash: hex.EncodeToString(t.Hash[:]), Allow: t.Allow, CreatedAt: t.CreatedAt.UnixMilli(), Quota: t.Quota, Scram: scramValueOf(t.Scram)}
 	if t.ExpiresAt != nil {
 		v.ExpiresAt = t.ExpiresAt.UnixMilli()
 	}
 	if t.PreviousUntil != nil {
 		v.Previous, v.PreviousUntil = hex.EncodeToString(t.Previous[:]), t.PreviousUntil.UnixMilli()
+		v.PreviousScram = scramValueOf(t.PreviousScram)
 	}
 	return v
 }
@@ -143,8 +148,14 @@ func (s *registryState) applyToken(name string, value []byte) error {
 	if t.Hash, err = parseTokenHash(v.Hash); err != nil {
 		return err
 	}
+	if t.Scram, err = v.Scram.keys(); err != nil {
+		return err
+	}
 	if v.PreviousUntil != 0 {
 		if t.Previous, err = parseTokenHash(v.Previous); err != nil {
+			return err
+		}
+		if t.PreviousScram, err = v.PreviousScram.keys(); err != nil {
 			return err
 		}
 		until := time.UnixMilli(v.PreviousUntil).UTC()

@@ -21,9 +21,9 @@ func TestATokenIsRotated(t *testing.T) {
 		}
 		return info
 	}
-	do(s.DecideCreateToken(&protocol.TokenSpec{Name: "a", Allow: []protocol.Grant{{Do: []string{"read"}}}}, protocol.TokenHash{1}, 1000, 9))
+	do(s.DecideCreateToken(&protocol.TokenSpec{Name: "a", Allow: []protocol.Grant{{Do: []string{"read"}}}}, protocol.TokenSecret{Hash: protocol.TokenHash{1}}, 1000, 9))
 	until := time.UnixMilli(7000).UTC()
-	info := do(s.DecideRotateToken("a", protocol.TokenHash{2}, 2000, 5000))
+	info := do(s.DecideRotateToken("a", protocol.TokenSecret{Hash: protocol.TokenHash{2}}, 2000, 5000))
 	require.Equal(t, &until, info.PreviousUntil)
 	is := func(hash, previous byte, until *time.Time) {
 		t.Helper()
@@ -36,11 +36,11 @@ func TestATokenIsRotated(t *testing.T) {
 	is(2, 1, &until)
 	do(s.DecideAlterToken(&protocol.TokenSpec{Name: "a", Allow: []protocol.Grant{{Do: []string{"write"}}}}))
 	is(2, 1, &until)
-	do(s.DecideRotateToken("a", protocol.TokenHash{3}, 3000, 4000))
+	do(s.DecideRotateToken("a", protocol.TokenSecret{Hash: protocol.TokenHash{3}}, 3000, 4000))
 	is(3, 2, &until)
-	do(s.DecideRotateToken("a", protocol.TokenHash{4}, 3000, 0))
+	do(s.DecideRotateToken("a", protocol.TokenSecret{Hash: protocol.TokenHash{4}}, 3000, 0))
 	is(4, 0, nil)
-	_, _, err := s.DecideRotateToken("b", protocol.TokenHash{4}, 3000, 0)
+	_, _, err := s.DecideRotateToken("b", protocol.TokenSecret{Hash: protocol.TokenHash{4}}, 3000, 0)
 	require.Equal(t, protocol.CodeTokenNotFound, err.Code)
 	for _, bad := range []string{`{"v":1,"hash":"","allow":[],"created_at":1,"previous":"00","previous_until":5}`} {
 		require.Error(t, s.Apply(metarecord.Record{Action: actionAlterToken, Key: metarecord.Key(keyToken, "a"), Value: []byte(bad)}))
@@ -60,7 +60,7 @@ func TestTokens(t *testing.T) {
 	}
 	create := func(name string, hash byte, limit int) ([]metarecord.Record, *protocol.Error) {
 		spec := &protocol.TokenSpec{Name: name, Allow: []protocol.Grant{{Do: []string{"read"}, Topics: "a*"}}}
-		_, recs, err := s.DecideCreateToken(spec, protocol.TokenHash{hash}, 1795367763123, limit)
+		_, recs, err := s.DecideCreateToken(spec, protocol.TokenSecret{Hash: protocol.TokenHash{hash}}, 1795367763123, limit)
 		return recs, err
 	}
 	commit(create("b", 1, 2))

@@ -51,11 +51,21 @@ func (rg *registryService) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 // must not block.
 func (rg *registryService) OnTokens(f func()) { rg.directory.OnTokens(f) }
 
-// CreateToken keeps a token by its hash. Errors: token_exists, too_many_tokens,
-// cluster_not_found.
-func (rg *registryService) CreateToken(ctx context.Context, spec *protocol.TokenSpec, hash protocol.TokenHash) (info *protocol.TokenInfo, err *protocol.Error) {
+// TokenSalt is the salt of a token's keys for SCRAM, and of names that are no token's: it
+// tells nobody which they are. Nil: there are no such keys yet, because the fleet's level
+// is too low, or the cluster that keeps tokens is not there.
+func (rg *registryService) TokenSalt(name string) []byte {
+	c, err := rg.tokenCluster()
+	if err != nil || c.View().SaltKey == nil || rg.fleet.Level() < level.Scram.Level {
+		return nil
+	}
+	return catalog.Salt(c.View().SaltKey, name)
+}
+
+// CreateToken keeps a token. Errors: token_exists, too_many_tokens, cluster_not_found.
+func (rg *registryService) CreateToken(ctx context.Context, spec *protocol.TokenSpec, secret protocol.TokenSecret) (info *protocol.TokenInfo, err *protocol.Error) {
 	err = rg.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		info, recs, err = s.DecideCreateToken(spec, hash, rg.opt.Millis(), rg.opt.MaxTokens)
+		info, recs, err = s.DecideCreateToken(spec, secret, rg.opt.Millis(), rg.opt.MaxTokens)
 		return recs, err
 	})
 	return info, err
@@ -71,14 +81,14 @@ func (rg *registryService) AlterToken(ctx context.Context, spec *protocol.TokenS
 	return info, err
 }
 
-// RotateToken gives a token another secret, by its hash; the one that it has is valid for
+// RotateToken gives a token another secret; the one that it has is valid for
 // overlapMs longer. Errors: token_not_found, cluster_not_found, not_finalized.
-func (rg *registryService) RotateToken(ctx context.Context, name string, hash protocol.TokenHash, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
+func (rg *registryService) RotateToken(ctx context.Context, name string, secret protocol.TokenSecret, overlapMs int64) (info *protocol.TokenInfo, err *protocol.Error) {
 	if err := rg.fleet.Needs(level.Rotations, rg.deadline(ctx)); err != nil {
 		return nil, err
 	}
 	err = rg.changeTokens(ctx, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
-		info, recs, err = s.DecideRotateToken(name, hash, rg.opt.Millis(), overlapMs)
+		info, recs, err = s.DecideRotateToken(name, secret, rg.opt.Millis(), overlapMs)
 		return recs, err
 	})
 	return info, err

@@ -41,6 +41,9 @@ var (
 	// Endings are pages of how the records of queues ended. Below the level queues remember
 	// fewer, in one record for each partition.
 	Endings = Feature{3, "pages of how records of queues ended"}
+	// Scram are keys of tokens for SCRAM. Below the level tokens are made without, and are
+	// shown by PLAIN only.
+	Scram = Feature{3, "keys of tokens for SCRAM"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,

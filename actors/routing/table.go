@@ -67,6 +67,7 @@ type View struct {
 	Owned    map[string]int64 // partitions, by the token that has created their topic
 
 	Tokens  []*protocol.TokenEntry // by name; the same slice until one changes
+	SaltKey []byte                 // of which salts of tokens are made; nil: there is none yet
 	Sources []*protocol.Source     // likewise
 
 	Subscriptions []*protocol.Subscription // likewise

@@ -22,14 +22,19 @@ const AdminName = "admin"
 // recognize it.
 const tokenPrefix = "ottla_"
 
-// NewToken makes a token of 32 random bytes, and its hash.
-func NewToken() (token string, hash protocol.TokenHash) {
+// NewToken makes a token of 32 random bytes, and what the broker keeps of it: its hash and,
+// with a salt, the keys for SCRAM, which take some milliseconds.
+func NewToken(salt []byte) (token string, secret protocol.TokenSecret) {
 	var b [32]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		panic("BUG: no randomness: " + err.Error())
 	}
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
-	return token, sha256.Sum256([]byte(token))
+	secret.Hash = sha256.Sum256([]byte(token))
+	if salt != nil {
+		secret.Scram = scramKeys(token, salt)
+	}
+	return token, secret
 }
 
 // Source keeps the tokens.
@@ -38,6 +43,9 @@ type Source interface {
 	Tokens() ([]*protocol.TokenEntry, *protocol.Error)
 	// OnTokens sets the function that is called when others may be read than before.
 	OnTokens(f func())
+	// TokenSalt is the salt with which the keys for SCRAM are made of whatever goes by that
+	// name, a token or not; nil: there are no such keys yet.
+	TokenSalt(name string) []byte
 	// Nudge has reads that wait look whether their principal has ended.
 	Nudge()
 }
@@ -49,7 +57,8 @@ type Registry struct {
 	clock  func() time.Time
 	fleet  func() time.Time // nil: clock is the system's
 
-	adminHash protocol.TokenHash
+	adminHash  protocol.TokenHash
+	adminScram adminKeys
 
 	jwts  *verifier // nil: no JSON web token is valid
 	known atomic.Pointer[table]
@@ -100,6 +109,7 @@ func New(source Source, o Options) (*Registry, error) {
 	none := &table{byHash: map[protocol.TokenHash]*protocol.Principal{}, byName: map[string]*member{}}
 	if adminToken != "" {
 		r.adminHash = sha256.Sum256([]byte(adminToken))
+		r.adminScram.token = adminToken
 		r.admin = protocol.NewPrincipal(AdminName, []protocol.Grant{{Do: []string{"read", "write", "admin"}}}, nil)
 		none.byHash[r.adminHash], none.byName[AdminName] = r.admin, &member{who: r.admin}
 	}

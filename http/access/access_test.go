@@ -1,6 +1,7 @@
 package access
 
 import (
+	"crypto/sha256"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,18 @@ func (s *source) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 	s.asked++
 	return s.list, s.err
 }
+
+// TokenSalt is a salt once the tokens can be read.
+func (s *source) TokenSalt(name string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(name))
+	return sum[:16]
+}
+
 func (s *source) OnTokens(f func()) { s.changed = f }
 
 func (s *source) Nudge() {
@@ -50,7 +63,13 @@ func (s *source) set(err *protocol.Error, list ...*protocol.TokenEntry) {
 }
 
 func entry(name string, hash protocol.TokenHash, expires *time.Time) *protocol.TokenEntry {
-	return &protocol.TokenEntry{Hash: hash, TokenInfo: protocol.TokenInfo{Name: name, Allow: []protocol.Grant{{Do: []string{"read"}}}, ExpiresAt: expires}}
+	return &protocol.TokenEntry{TokenSecret: protocol.TokenSecret{Hash: hash}, TokenInfo: protocol.TokenInfo{Name: name, Allow: []protocol.Grant{{Do: []string{"read"}}}, ExpiresAt: expires}}
+}
+
+// newToken is a token without keys for SCRAM.
+func newToken() (string, protocol.TokenHash) {
+	token, secret := NewToken(nil)
+	return token, secret.Hash
 }
 
 func code(err *protocol.Error) string {
@@ -67,7 +86,7 @@ func TestRegistry(t *testing.T) {
 	admin, err := r.Token([]byte("the admin's"))
 	require.Nil(t, err)
 	assert.True(t, admin.Everything(protocol.RightAdmin) && admin.Everything(protocol.RightRead) && admin.Everything(protocol.RightWrite))
-	token, hash := NewToken()
+	token, hash := newToken()
 	_, err = r.Token([]byte(token))
 	assert.Equal(t, "starting", code(err), "nobody can say yet")
 	s.set(nil)
@@ -110,7 +129,7 @@ func TestRegistry(t *testing.T) {
 		assert.Equal(t, "unauthorized", code(err))
 	}
 	assert.Equal(t, asked, s.asked, "who tries tokens costs nothing")
-	_, other := NewToken()
+	_, other := newToken()
 	assert.NotEqual(t, hash, other)
 	s.set(nil, entry(AdminName, other, nil))
 	assert.Same(t, admin, r.Successor(admin), "nobody takes the administrator's name")
@@ -122,9 +141,9 @@ func TestRotations(t *testing.T) {
 	s := &source{}
 	r, failed := New(s, Options{})
 	require.NoError(t, failed)
-	first, hash1 := NewToken()
-	second, hash2 := NewToken()
-	third, hash3 := NewToken()
+	first, hash1 := newToken()
+	second, hash2 := newToken()
+	third, hash3 := newToken()
 	s.set(nil, entry("a", hash1, nil))
 	opened, err := r.Token([]byte(first))
 	require.Nil(t, err)
@@ -181,7 +200,7 @@ func TestTokensThatExpire(t *testing.T) {
 	s := &source{}
 	r, failed := New(s, Options{})
 	require.NoError(t, failed)
-	token, hash := NewToken()
+	token, hash := newToken()
 	at := time.Now().Add(30 * time.Millisecond)
 	s.set(nil, entry("a", hash, &at))
 	who, err := r.Token([]byte(token))
@@ -202,7 +221,7 @@ func TestExpiryByTheClockOfTheFleet(t *testing.T) {
 	r, failed := New(&source{}, Options{Now: func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }})
 	require.NoError(t, failed)
 	s := r.source.(*source)
-	token, hash := NewToken()
+	token, hash := newToken()
 	at := time.Now().Add(20 * time.Millisecond)
 	s.set(nil, entry("a", hash, &at)) // its own clock is an hour ahead, as turns out now
 	behind.Store(int64(time.Hour))

@@ -170,7 +170,7 @@ func TestJSONWebTokensThatNameATokens(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "jwks.json")
 	require.NoError(t, os.WriteFile(file, i.jwks(), 0o600))
 	r := believing(t, s, JWT{KeysFile: file, Claim: "realm_access.roles"})
-	_, hash := NewToken()
+	_, hash := newToken()
 	s.set(nil, entry("team-a", hash, nil))
 	token := i.token("d", jwt.SigningMethodEdDSA, claims(map[string]any{"realm_access": map[string]any{"roles": []string{"offline", "team-a"}}}))
 	who, err := r.Token([]byte(token))
