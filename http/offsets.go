@@ -18,7 +18,7 @@ func postOffset(c *call) *protocol.Error {
 		binding{name: "topic", set: setName(&req.Topic)},
 		binding{name: "generation", set: setOptionalInteger(&req.Generation, 0, maxID, atLeast)},
 		binding{name: "force", set: setBool(&req.Force)},
-		binding{name: "offsets", set: setOffsetCommits(&req.Offsets)})
+		binding{name: "offsets", set: setOffsetCommits(c.srv.o.MaxBatchRecords, &req.Offsets)})
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,9 @@ func postOffset(c *call) *protocol.Error {
 	return c.sendJSON(fasthttp.StatusOK, reply)
 }
 
-// setOffsetCommits takes an array of {"topic","partition","offset","metadata"?}.
-func setOffsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protocol.Error {
+// setOffsetCommits takes an array of {"topic","partition","offset","metadata"?}, at most
+// so many.
+func setOffsetCommits(most int, dst *[]protocol.OffsetCommit) func(string, value) *protocol.Error {
 	return func(fieldName string, v value) *protocol.Error {
 		if v.json.Raw[0] != '[' {
 			return v.wrong(fieldName, "an array")
@@ -65,6 +66,10 @@ func setOffsetCommits(dst *[]protocol.OffsetCommit) func(string, value) *protoco
 			})
 			if err != nil {
 				return inRecord(err, "offset", len(*dst))
+			}
+			if len(*dst) == most {
+				return protocol.Errorf(protocol.CodeLimitExceeded, "%s has more than %d elements: commit the rest with another request", fieldName, most).
+					With("field", fieldName).With("limit", most)
 			}
 			*dst = append(*dst, o)
 		}

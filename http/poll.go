@@ -46,7 +46,7 @@ func (q *request) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true, AutoCreate: o.AutoCreateOnRead,
 	}
 	fields := []binding{
-		{name: "topic", required: true, many: true, set: setNames(&req.Topics)},
+		{name: "topic", required: true, many: true, set: setNames(&req.Topics, protocol.MaxPollTopics)},
 		{name: "cluster", set: setName(&req.Cluster)},
 		{name: "consumer_id", set: setInteger(&req.ConsumerID, 1, maxID, atLeast)},
 		{name: "group", set: setName(&req.Group)},

@@ -94,7 +94,7 @@ func patchQueue(c *call) *protocol.Error {
 // setQueueTopics takes one name or an array of names.
 func setQueueTopics(dst *[]string) func(string, value) *protocol.Error {
 	return func(field string, v value) *protocol.Error {
-		if err := setNames(dst)(field, v); err != nil {
+		if err := setNames(dst, 0)(field, v); err != nil {
 			return err
 		}
 		if len(*dst) > protocol.MaxQueueTopics {

@@ -59,7 +59,7 @@ func putSubscription(c *call) *protocol.Error {
 	spec := defaultSubscription(&c.srv.o, name)
 	var order, from *string
 	err = c.bindRequired(append(subscriptionSettings(&c.srv.o, spec, &order),
-		binding{name: "topics", required: true, set: setNames(&spec.Topics)},
+		binding{name: "topics", required: true, set: setNames(&spec.Topics, 0)},
 		binding{name: "cluster", set: setName(&spec.Cluster)},
 		binding{name: "group", set: setName(&spec.Group)},
 		binding{name: "from", set: setOneOf(&from, "earliest", "latest")}))

@@ -77,13 +77,16 @@ func setOptionalText(dst **string) func(string, value) *protocol.Error {
 	}
 }
 
-// setNames takes one name or an array of names. In a query the parameter is
-// repeated.
-func setNames(dst *[]string) func(string, value) *protocol.Error {
+// setNames takes one name or an array of names, at most so many; 0: any number. In a
+// query the parameter is repeated.
+func setNames(dst *[]string, most int) func(string, value) *protocol.Error {
 	add := func(field string, v value) *protocol.Error {
 		var one string
 		if err := setName(&one)(field, v); err != nil {
 			return err
+		}
+		if most > 0 && len(*dst) == most {
+			return protocol.Errorf(protocol.CodeLimitExceeded, "%s has more than %d names", field, most).With("field", field).With("limit", most)
 		}
 		*dst = append(*dst, one)
 		return nil

@@ -117,6 +117,9 @@ func (h *clusterHandlers) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResp
 	}
 	create := req.Version < 4 || req.AllowAutoTopicCreation
 	for i := range req.Topics {
+		if i > 0 && create && h.caller.gone() {
+			break // the rest would be made for nobody
+		}
 		resp.Topics = append(resp.Topics, h.topicMetadata(&req.Topics[i], create, nodes))
 	}
 	return resp

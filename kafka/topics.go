@@ -18,6 +18,9 @@ func (h *topicHandlers) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.Create
 		named[req.Topics[i].Topic]++
 	}
 	for i := range req.Topics {
+		if i > 0 && h.gone() {
+			break // the rest would be made for nobody
+		}
 		t := &req.Topics[i]
 		if named[t.Topic] > 1 {
 			if slices.ContainsFunc(resp.Topics, func(o kmsg.CreateTopicsResponseTopic) bool { return o.Topic == t.Topic }) {
@@ -112,6 +115,9 @@ func (h *topicHandlers) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.Delete
 		topics = append(topics, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 	}
 	for i := range topics {
+		if i > 0 && h.gone() {
+			break // nobody would know which are deleted
+		}
 		t := &topics[i]
 		out := kmsg.NewDeleteTopicsResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID

@@ -153,6 +153,9 @@ type PollRequest struct {
 	Sink RecordSink // if not nil, it takes the records, and the reply has none; not with RecordCursors
 }
 
+// MaxPollTopics is how many topics a poll may name: it may have them all created.
+const MaxPollTopics = 500
+
 // Pending is a read in steps, for callers that cannot spare a goroutine for a read
 // that waits. Only one step may run at a time.
 type Pending[R any] interface {

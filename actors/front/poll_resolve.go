@@ -36,8 +36,12 @@ func (p *poll) onResolve() pollState {
 
 // resolveTopics finds the topics, and the one cluster that has them.
 func (p *poll) resolveTopics() *protocol.Error {
-	for _, name := range p.req.Topics {
-		t, err := p.polls.LookupTopic(p.req.Cluster, name, p.req.AutoCreate, time.Now().Add(p.polls.opt.RequestTimeout))
+	deadline := time.Now().Add(p.polls.opt.RequestTimeout) // of all together
+	for i, name := range p.req.Topics {
+		if i > 0 && p.req.AutoCreate && p.clientGone() { // what is made takes time, and would be made for nobody
+			return protocol.Errorf(protocol.CodeOverloaded, "the client has left")
+		}
+		t, err := p.polls.LookupTopic(p.req.Cluster, name, p.req.AutoCreate, deadline)
 		if err != nil {
 			return err
 		}
