@@ -75,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{env: newEnvironment(o, m), release: release}
 	n.stopped = n.env.stopped
 	n.Front = front.New(front.Options{
-		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now, Millis: n.env.clock.Agreed, Logger: o.Logger, Alone: o.Link.Listen == "",
+		RequestTimeout: o.RequestTimeout, SessionTimeout: o.SessionTimeout, AutoCreateTopics: o.AutoCreateTopics, Now: o.now, Millis: n.env.clock.Agreed, Logger: o.Logger,
 		Limits: catalog.TopicLimits{
 			SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxRecordBytes, Room: catalog.Room{Replicas: o.MaxReplicas},
 		},

@@ -142,7 +142,7 @@ func (g *groupActor) now() int64 {
 
 func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
-	g.state.Wall = g.env.Wall
+	g.state.Wall, g.state.Level = g.env.Wall, g.env.Level
 	g.run = &ProposalRun{}
 	var ofQueue []metarecord.Record
 	for _, rec := range g.records {

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,7 +34,6 @@ type groupProbe struct {
 	wall, steady atomic.Int64  // milliseconds since 1970
 	numbers      atomic.Uint64 // of polls, for tests with many
 	level        atomic.Int64  // of the fleet
-	alone        bool          // what is read ahead comes from a node that is alone
 }
 
 func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
@@ -344,13 +342,19 @@ func TestAnOlderPollDoesNotSupersedeANewerOne(t *testing.T) {
 	assert.Equal(t, routing.PollGoesOn, newer.Signal())
 }
 
+// positions are both partitions, at an offset.
+func (p *groupProbe) positions(at protocol.Offset) (all []group.PartitionOffset) {
+	for partition := range 2 {
+		all = append(all, group.PartitionOffset{Topic: "t", TopicID: "id-t", Partition: partition, Offset: at})
+	}
+	return all
+}
+
 // askAhead polls as a consumer that has read one record of each partition from 0 on.
 func (p *groupProbe) askAhead(id protocol.ConsumerID, generation protocol.Generation, token uint64, again bool) protocol.Future[routing.GroupShare] {
-	a := &routing.GroupAhead{Token: token, Again: again, Alone: p.alone}
+	a := &routing.GroupAhead{Token: token, Again: again}
 	a.Generation, a.Commit, a.From = generation, true, []protocol.Offset{0, 0}
-	for partition := range 2 {
-		a.Positions = append(a.Positions, group.PartitionOffset{Topic: "t", TopicID: "id-t", Partition: partition, Offset: 1})
-	}
+	a.Positions = p.positions(1)
 	h := &routing.PollHandle{}
 	h.Waiter = protocol.NewWaiter(func() { p.woken <- h })
 	reply := protocol.NewFuture[routing.GroupShare]()
@@ -387,46 +391,4 @@ func TestGroupTakesWhatWasReadAhead(t *testing.T) {
 	require.Len(t, other.Assigned, 2, "it reads from where the group is")
 	require.EqualValues(t, 1, *other.Assigned[0].Committed)
 	require.Empty(t, p.asked)
-}
-
-// A new coordinator does not know which poll has committed what is committed. A node whose
-// memory of the consumer is out of date has read that again, and asks again because the
-// coordinator before did not answer: it is not given a second time.
-func TestANewCoordinatorDoesNotTakeWhatMayHaveBeenDelivered(t *testing.T) {
-	var log []metarecord.Record
-	before := newGroupProbe(t)
-	apply := func() {
-		made := before.proposal()
-		for line := range strings.Lines(string(made.Lines.Buf)) {
-			f := strings.Fields(line) // date, time, topic, partition, key, value, action
-			rec, err := metarecord.Parse([]byte(f[4]), []byte(f[5]), []byte(f[6]))
-			require.NoError(t, err)
-			log = append(log, rec)
-		}
-		made.Done(protocol.ProduceResult{})
-	}
-	_, reply := before.poll(1, 0)
-	apply()
-	share := before.answer(reply)
-	start := protocol.NewFuture[routing.GroupOffsets]()
-	before.system.Root.Send(before.group, &routing.GroupStart{Consumer: 1, Generation: share.Generation, Starts: []group.PartitionOffset{
-		{Topic: "t", TopicID: "id-t"}, {Topic: "t", TopicID: "id-t", Partition: 1},
-	}, Reply: start})
-	apply()
-	<-start.C()
-	delivered := before.askAhead(1, share.Generation, 5, false)
-	apply()
-	require.NotNil(t, before.answer(delivered).Cursor)
-
-	p := newGroupProbe(t, log...)
-	answer := p.answer(p.askAhead(1, share.Generation, 6, true))
-	require.Nil(t, answer.Err)
-	require.Nil(t, answer.Cursor, "another poll may have delivered it")
-	require.Len(t, answer.Assigned, 2)
-	require.EqualValues(t, 1, *answer.Assigned[0].Committed)
-	require.Empty(t, p.asked)
-
-	p = newGroupProbe(t, log...)
-	p.alone = true
-	require.NotNil(t, p.answer(p.askAhead(1, share.Generation, 6, true)).Cursor, "without other nodes it was this poll")
 }

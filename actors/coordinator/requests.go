@@ -67,8 +67,8 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 func (g *groupActor) ahead(ctx actor.Context, m *routing.GroupPoll, d *group.PollDecision, after []group.CursorPosition, number uint64) bool {
 	now := g.now()
 	last := g.newest.At(m.Consumer)
-	repeated := m.Ahead.Again && (last.token == m.Ahead.Token || last.number == 0 && m.Ahead.Alone)
-	recs, ok := g.state.Ahead(now, m.Consumer, d, &m.Ahead.Ahead, after, repeated)
+	once := m.Ahead.Again && last.token == m.Ahead.Token
+	recs, ok := g.state.Ahead(now, m.Consumer, d, &m.Ahead.Ahead, after, m.Ahead.Token, once)
 	if !ok || !g.state.Delivered(m.Consumer, m.Ahead.Generation, m.Ahead.Positions) {
 		return false
 	}
@@ -140,14 +140,15 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 		m.Refuse(errSuperseded)
 		return
 	}
-	if m.From != nil && !g.state.GoesOn(m.Positions, m.From) {
+	once := m.Number != 0 && m.Number == g.newest.At(m.Consumer).number
+	if m.From != nil && !g.state.GoesOn(m.Positions, m.From, m.Poll, once) {
 		g.refuse(m, g.state.Stale("the offsets of group %q were changed", g.name))
 		return
 	}
 	var recs []metarecord.Record
 	if m.Commit {
 		var err *protocol.Error
-		if recs, err = g.state.DecideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions); err != nil {
+		if recs, err = g.state.DecideAutoCommit(g.now(), m.Consumer, m.Generation, m.Positions, m.Poll); err != nil {
 			g.refuse(m, err)
 			return
 		}

@@ -25,7 +25,6 @@ type Options struct {
 	Now                  func() time.Time
 	Millis               func() int64 // for what other nodes go by as well, milliseconds since 1970; nil: as Now
 	Logger               *slog.Logger
-	Alone                bool // there are no other nodes that answer clients of the same clusters
 }
 
 // Host is the process that a Front serves.

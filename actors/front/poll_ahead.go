@@ -1,7 +1,6 @@
 package front
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -143,12 +142,9 @@ func (p *poll) onAhead() pollState {
 		p.forgetAhead()
 		return stateShare
 	}
-	a := &routing.GroupAhead{Token: rand.Uint64() | 1, Alone: p.polls.opt.Alone}
+	a := &routing.GroupAhead{Token: drawName()}
 	a.Generation, a.Commit, a.Positions = p.ahead.generation, p.req.AutoCommit, slices.Clone(p.share.at)
-	a.From = make([]protocol.Offset, len(p.look.from))
-	for i := range p.look.from {
-		a.From[i] = p.look.from[i].Offset
-	}
+	a.From = p.began()
 	p.ahead.question = a
 	return stateShare
 }

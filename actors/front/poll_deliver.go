@@ -1,6 +1,7 @@
 package front
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,15 +21,35 @@ func (p *poll) onDeliver() pollState {
 	return p.delivered(noted, err)
 }
 
+// began is where reading began, of each partition of the share.
+func (p *poll) began() []protocol.Offset {
+	from := make([]protocol.Offset, len(p.look.from))
+	for i := range p.look.from {
+		from[i] = p.look.from[i].Offset
+	}
+	return from
+}
+
+// drawName draws what a delivery is known by in the commit that it makes. It fits a number
+// of JSON.
+func drawName() uint64 { return 1 + rand.Uint64N(1<<53-1) }
+
 func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	generation, positions := p.share.Generation, slices.Clone(p.share.at)
 	skipped := p.req.SkipGaps && len(p.look.gaps) > 0 // else each poll would begin before the gap
 	commit := p.req.AutoCommit && (p.look.got.count > 0 || skipped)
-	from := p.seatedFrom()
+	var from []protocol.Offset
+	if p.req.After == "" && (commit || p.unasked && p.req.AutoCommit) {
+		from = p.began()
+	}
+	name := uint64(0)
+	if commit {
+		name = drawName()
+	}
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
-			From: from, Commit: commit, Stay: p.stays(), Number: p.number, Handle: p.share.handle, Reply: slot,
+			From: from, Commit: commit, Poll: name, Stay: p.stays(), Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupCursor) *protocol.Error { return a.Err })
 }

@@ -118,6 +118,42 @@ func TestDeliveryOfASupersededPoll(t *testing.T) {
 	assert.Empty(t, reply.Records)
 }
 
+// A poll that has read what another one has committed in the meantime, through another node
+// and coordinator, does not deliver it.
+func TestWhatAnotherPollHasCommittedIsNotDelivered(t *testing.T) {
+	for name, c := range map[string]struct {
+		own  bool // the commit is its own, and its answer was lost
+		want string
+	}{"another's": {false, "2"}, "its own": {true, "1"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			q, leaders := w.withTopic("q", 1)
+			leaders[0].append("1", "2")
+			failed := false
+			w.groups.intercept(func(m routing.Question) bool {
+				d, is := m.(*routing.GroupDelivered)
+				if !is || failed {
+					return false
+				}
+				failed = true
+				other := *d
+				other.Handle, other.Reply = &routing.PollHandle{}, protocol.NewFuture[routing.GroupCursor]()
+				if !c.own {
+					other.Poll++
+				}
+				w.groups.group("g").answer(t, &other)
+				w.groups.group("g").newest, w.groups.group("g").polls = map[protocol.ConsumerID]uint64{}, map[protocol.ConsumerID]*routing.PollHandle{}
+				m.Refuse(protocol.Unknownf("the coordinator changed"))
+				return true
+			})
+			assert.Equal(t, []string{c.want}, values(w.pollOf(one).answered().Records))
+			if c.own {
+				assert.Equal(t, protocol.Offset(1), w.groups.committed("g", q.ID, 0))
+			}
+		})
+	}
+}
+
 // Nothing is committed for a client that has left while the poll waited.
 func TestNothingIsDeliveredToWhoLeft(t *testing.T) {
 	w := newWorld(t)

@@ -40,19 +40,6 @@ func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Ti
 	}
 }
 
-// seatedFrom is where a poll began to read that has not asked for its share; nil where it
-// has, or goes by a cursor of its own.
-func (p *poll) seatedFrom() []protocol.Offset {
-	if !p.unasked || !p.req.AutoCommit || p.req.After != "" {
-		return nil
-	}
-	from := make([]protocol.Offset, len(p.look.from))
-	for i := range p.look.from {
-		from[i] = p.look.from[i].Offset
-	}
-	return from
-}
-
 // Leave implements protocol.Seat.
 func (p *poll) Leave(left bool) {
 	if !p.seated {

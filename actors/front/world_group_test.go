@@ -209,7 +209,7 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 	g.apply(t, d.Records)
 	g.rebalanced(before)
 	if m.Ahead != nil {
-		recs, ok := g.Ahead(now, m.Consumer, &d, &m.Ahead.Ahead, share.After, m.Ahead.Again)
+		recs, ok := g.Ahead(now, m.Consumer, &d, &m.Ahead.Ahead, share.After, m.Ahead.Token, false)
 		if ok && g.Delivered(m.Consumer, d.Generation, m.Ahead.Positions) {
 			g.apply(t, recs)
 			g.Polled(now, m.Consumer, 0)
@@ -225,11 +225,11 @@ func (g *fakeGroup) poll(t *testing.T, now int64, m *routing.GroupPoll) {
 }
 
 func (g *fakeGroup) delivered(t *testing.T, now int64, m *routing.GroupDelivered) routing.GroupCursor {
-	if m.From != nil && !g.GoesOn(m.Positions, m.From) {
+	if m.From != nil && !g.GoesOn(m.Positions, m.From, m.Poll, false) {
 		return routing.GroupCursor{Err: g.Stale("the offsets were changed")}
 	}
 	if m.Commit {
-		recs, err := g.DecideAutoCommit(now, m.Consumer, m.Generation, m.Positions)
+		recs, err := g.DecideAutoCommit(now, m.Consumer, m.Generation, m.Positions, m.Poll)
 		if err != nil {
 			return routing.GroupCursor{Err: err}
 		}

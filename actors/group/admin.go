@@ -30,7 +30,7 @@ func (g *State) DecideSeek(now int64, offsets []PartitionOffset, create bool) ([
 	if err := g.checkExists(); err != nil && !create {
 		return nil, err
 	}
-	recs, err := g.commitRecords(now, offsets, true)
+	recs, err := g.commitRecords(now, offsets, true, 0)
 	if err != nil || len(g.now.Members) == 0 {
 		return recs, err
 	}

@@ -3,11 +3,13 @@ package group
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -26,14 +28,15 @@ func (h *groupHarness) aheadOf(id protocol.ConsumerID, n protocol.Offset) *Ahead
 	return a
 }
 
-// pollAhead polls with what was read ahead, and reports whether that is delivered.
-func (h *groupHarness) pollAhead(id protocol.ConsumerID, topics string, a *Ahead, after []CursorPosition, repeated bool) bool {
+// pollAhead polls with what was read ahead, and reports whether that is delivered. The poll
+// is known by its name.
+func (h *groupHarness) pollAhead(id protocol.ConsumerID, topics string, a *Ahead, after []CursorPosition, name uint64) bool {
 	h.t.Helper()
 	d, err := h.g.DecidePoll(h.now, id, parseTopics(h.t, topics), 10_000)
 	require.Nil(h.t, err)
 	h.do(d.Records)
 	before := h.g.Dump()
-	recs, ok := h.g.Ahead(h.now, id, &d, a, after, repeated)
+	recs, ok := h.g.Ahead(h.now, id, &d, a, after, name, false)
 	require.Equal(h.t, before, h.g.Dump(), "a decision changed the state")
 	require.True(h.t, ok || len(recs) == 0)
 	h.do(recs)
@@ -44,21 +47,57 @@ func (h *groupHarness) pollAhead(id protocol.ConsumerID, topics string, a *Ahead
 	return ok
 }
 
+// commitBy commits as a delivery of consumer 1 that is known by its name.
+func (h *groupHarness) commitBy(name uint64, offsets string) {
+	h.t.Helper()
+	recs, err := h.g.DecideAutoCommit(h.now, 1, h.g.Generation(), parseOffsets(h.t, offsets), name)
+	require.Nil(h.t, err)
+	h.do(recs)
+}
+
+// Below its level commits do not name their poll: older programs refuse the field.
+func TestBelowItsLevelACommitNamesNobody(t *testing.T) {
+	h := newGroupHarness(t)
+	h.poll(1, "a:2")
+	at := level.PollNames.Level - 1
+	h.g.Level = func() int { return at }
+	h.commitBy(5, "a/0=13,a/1=23")
+	for _, rec := range h.log {
+		assert.NotContains(t, string(rec.Value), `"poll"`)
+	}
+	positions, from := parseOffsets(t, "a/0=13,a/1=23"), []protocol.Offset{10, 23}
+	assert.False(t, h.g.GoesOn(positions, from, 5, false), "nobody knows who has committed it")
+	assert.True(t, h.g.GoesOn(positions, from, 5, true), "no other poll has been here")
+	at++
+	assert.False(t, h.g.GoesOn(positions, from, 5, true), "its own commit would name it")
+	h.commitBy(6, "a/0=14")
+	assert.Contains(t, string(h.log[len(h.log)-1].Value), `"poll":6`)
+	positions[0].Offset = 14
+	assert.True(t, h.g.GoesOn(positions, from, 6, false))
+	assert.False(t, h.g.GoesOn(positions, from, 7, false))
+	assert.False(t, h.g.GoesOn(positions, from[:1], 6, false))
+	require.Nil(t, h.commit(1, "a/0=15"))
+	assert.NotContains(t, string(h.log[len(h.log)-1].Value), `"poll"`, "a client's commit is nobody's delivery")
+}
+
 func TestReadAhead(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(h *groupHarness)
 		change    func(a *Ahead)
 		after     []CursorPosition
-		repeated  bool
 		want      bool
 	}{
-		"nothing has changed":               {want: true},
-		"asked again":                       {repeated: true, want: true},
-		"asked again, and it was committed": {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/0=13,a/1=23")) }, repeated: true, want: true},
-		"asked again, half of it committed": {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/0=13")) }, repeated: true},
-		"committed by somebody":             {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/0=13,a/1=23")) }},
-		"committed further":                 {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/1=21")) }},
-		"another member joins":              {meanwhile: func(h *groupHarness) { h.poll(2, "a:2") }},
+		"nothing has changed":         {want: true},
+		"committed by itself":         {meanwhile: func(h *groupHarness) { h.commitBy(5, "a/0=13,a/1=23") }, want: true},
+		"by itself, and a failover":   {meanwhile: func(h *groupHarness) { h.commitBy(5, "a/0=13,a/1=23"); h.failover() }, want: true},
+		"by another poll":             {meanwhile: func(h *groupHarness) { h.commitBy(6, "a/0=13,a/1=23") }},
+		"by another, and a failover":  {meanwhile: func(h *groupHarness) { h.commitBy(6, "a/0=13,a/1=23"); h.failover() }},
+		"half of it by another":       {meanwhile: func(h *groupHarness) { h.commitBy(5, "a/0=13"); h.commitBy(6, "a/1=23") }},
+		"half of it":                  {meanwhile: func(h *groupHarness) { h.commitBy(5, "a/0=13") }},
+		"by itself, and then further": {meanwhile: func(h *groupHarness) { h.commitBy(5, "a/0=13,a/1=23"); require.Nil(h.t, h.commit(1, "a/1=24")) }},
+		"committed by somebody":       {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/0=13,a/1=23")) }},
+		"committed further":           {meanwhile: func(h *groupHarness) { require.Nil(h.t, h.commit(1, "a/1=21")) }},
+		"another member joins":        {meanwhile: func(h *groupHarness) { h.poll(2, "a:2") }},
 		"one joins and leaves": {meanwhile: func(h *groupHarness) {
 			h.poll(2, "a:2")
 			recs, err := h.g.DecideLeave(h.now, 2)
@@ -94,8 +133,8 @@ func TestReadAhead(t *testing.T) {
 					c.meanwhile(h)
 				}
 				committed := h.g.CommittedList()
-				want := c.want && (commit || name != "asked again, and it was committed")
-				require.Equal(t, want, h.pollAhead(1, "a:2", a, c.after, c.repeated))
+				want := c.want && (commit || !strings.Contains(name, "by itself"))
+				require.Equal(t, want, h.pollAhead(1, "a:2", a, c.after, 5))
 				if !want || !commit {
 					require.Equal(t, committed, h.g.CommittedList())
 					continue
@@ -114,7 +153,7 @@ func TestReadAheadOfAPartitionThatHasNoOffset(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:2")
 	require.Nil(t, h.commit(1, "a/0=0"))
-	require.False(t, h.pollAhead(1, "a:2", h.aheadOf(1, 1), nil, false), "where the group starts is committed first")
+	require.False(t, h.pollAhead(1, "a:2", h.aheadOf(1, 1), nil, 5), "where the group starts is committed first")
 }
 
 // reader is a consumer that reads ahead by what it knows, which may be old.
@@ -122,6 +161,7 @@ type reader struct {
 	topics string
 	knows  *Ahead // of its last answer; nil: nothing
 	lost   *Ahead // of a poll of which it does not know what became; nil: none
+	name   uint64 // of that
 }
 
 // readerStorm has members poll with what they have read ahead, by what they were told now or long
@@ -134,6 +174,7 @@ type readerStorm struct {
 	model   map[protocol.PartitionID]protocol.Offset
 	owners  map[protocol.PartitionID]map[protocol.Generation]protocol.ConsumerID // to whom something was delivered
 
+	names                  uint64
 	taken, refused, taken2 int
 }
 
@@ -205,7 +246,7 @@ func (s *readerStorm) askFirst(id protocol.ConsumerID, r *reader) {
 	}
 	a := s.aheadOf(id, protocol.Offset(s.rnd.IntN(4)))
 	if s.rnd.IntN(4) > 0 {
-		recs, err = s.g.DecideAutoCommit(s.now, id, a.Generation, a.Positions)
+		recs, err = s.g.DecideAutoCommit(s.now, id, a.Generation, a.Positions, 0)
 		require.Nil(s.t, err)
 		s.do(recs)
 		require.True(s.t, s.g.Delivered(id, a.Generation, a.Positions))
@@ -241,7 +282,11 @@ func (s *readerStorm) ahead(id protocol.ConsumerID, r *reader) {
 			a.Positions = append(a.Positions, o)
 		}
 	}
-	took := s.pollAhead(id, r.topics, a, nil, repeated)
+	if !repeated {
+		s.names++
+		r.name = s.names
+	}
+	took := s.pollAhead(id, r.topics, a, nil, r.name)
 	switch {
 	case !took:
 		s.refused++

@@ -216,8 +216,8 @@ func (g *State) date(now int64) int64 {
 	return now
 }
 
-func (g *State) commitRecord(now int64, o PartitionOffset) metarecord.Record {
-	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: g.date(now)}
+func (g *State) commitRecord(now int64, o PartitionOffset, poll uint64) metarecord.Record {
+	v := committedOffset{Offset: o.Offset, Metadata: o.Metadata, Topic: o.Topic, At: g.date(now), Poll: poll}
 	return metarecord.Record{Action: actionCommit, Key: offsetKeyOf(g.name, o.Key()), Value: appendOffsetValue(nil, &v)}
 }
 

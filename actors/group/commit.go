@@ -20,7 +20,7 @@ func (g *State) DecideCommit(now int64, id protocol.ConsumerID, generation *prot
 	if err := g.checkCommitter(id, generation, offsets, false); err != nil {
 		return nil, err
 	}
-	recs, err := g.commitRecords(now, offsets, force)
+	recs, err := g.commitRecords(now, offsets, force, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -33,13 +33,14 @@ func (g *State) DecideAck(now int64, id protocol.ConsumerID, generation protocol
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
-	return g.commitRecords(now, offsets, false)
+	return g.commitRecords(now, offsets, false, 0)
 }
 
 // DecideAutoCommit moves the offsets of a member past the records that it is
 // about to be given, with the errors of DecideAck. An offset that is further
-// already, because the member reads again what it was given before, stays.
-func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
+// already, because the member reads again what it was given before, stays. Poll is
+// what the delivery is known by, 0: nothing.
+func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation protocol.Generation, offsets []PartitionOffset, poll uint64) ([]metarecord.Record, *protocol.Error) {
 	if err := g.checkCommitter(id, &generation, offsets, true); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,10 @@ func (g *State) DecideAutoCommit(now int64, id protocol.ConsumerID, generation p
 	if slices.ContainsFunc(offsets, behind) {
 		offsets = slices.DeleteFunc(slices.Clone(offsets), behind)
 	}
-	return g.commitRecords(now, offsets, false)
+	if !g.namesPolls() {
+		poll = 0
+	}
+	return g.commitRecords(now, offsets, false, poll)
 }
 
 // checkCommitter refuses a commit that id may not make on these partitions; with
@@ -100,8 +104,8 @@ func (g *State) Stale(format string, args ...any) *protocol.Error {
 }
 
 // commitRecords makes the records for the offsets that differ from what is
-// committed.
-func (g *State) commitRecords(now int64, offsets []PartitionOffset, force bool) ([]metarecord.Record, *protocol.Error) {
+// committed. They name the poll, unless it is 0.
+func (g *State) commitRecords(now int64, offsets []PartitionOffset, force bool, poll uint64) ([]metarecord.Record, *protocol.Error) {
 	var recs []metarecord.Record
 	var seen few.Map[protocol.PartitionID, struct{}]
 	for i := range offsets {
@@ -124,7 +128,7 @@ func (g *State) commitRecords(now int64, offsets []PartitionOffset, force bool) 
 			seen.Set(o.Key(), struct{}{})
 		}
 		if !committed || have.Offset != o.Offset || have.Metadata != o.Metadata {
-			recs = append(recs, g.commitRecord(now, *o))
+			recs = append(recs, g.commitRecord(now, *o, poll))
 		}
 	}
 	return recs, nil
@@ -231,7 +235,7 @@ func (g *State) Live(now int64) bool {
 // begins with its first generation, without members. Errors: limit_exceeded,
 // invalid_parameter.
 func (g *State) DecideForeignCommit(now int64, offsets []PartitionOffset) ([]metarecord.Record, *protocol.Error) {
-	recs, err := g.commitRecords(now, offsets, true)
+	recs, err := g.commitRecords(now, offsets, true, 0)
 	if err != nil || g.exists() {
 		return recs, err
 	}

@@ -50,12 +50,18 @@
 //   - Committed offsets never go back: they move by DecideAutoCommit, as ever.
 //   - At most once: the answer is held back until the commit is in the log. A poll that
 //     does not know what became of its question asks again; then the positions may be
-//     committed by itself, and it is given what it read if the coordinator still knows it
-//     by its token. A new coordinator does not: what is committed there may have been
-//     delivered to another poll, by another node, before this one began at a place that
-//     was out of date. Where there are other nodes it goes on from what is committed.
+//     committed by itself. The commit says so: it names the delivery that has made it
+//     (committedOffset.Poll, a number that each draws anew), so that any coordinator knows. Its
+//     own poll is given what it read; another one, which a node has begun at a place that is
+//     out of date, goes on from what is committed. Below level.PollNames commits have no
+//     name: the coordinator that made them knows, and a new one takes nothing for delivered.
 //   - A newer poll ends an older one, a lapsed member is revived, a full group refuses: all
 //     that is decided before, as without reading ahead.
+//
+// A delivery with automatic commits that comes the long way says as well where reading began
+// and by what it is known: with a new coordinator in between, another poll may have been
+// faster. TestFailoverBetweenACommitAndItsAnswer has coordinators fail at each of these
+// moments.
 //
 // A stream with a group goes further: its next poll begins with the delivery of the last
 // one (GroupDelivered.Stay), under the same handle, so that a new generation, a newer poll

@@ -61,7 +61,7 @@ func plainOffsetKey(key []byte) (group, topicID, partition []byte, ok bool) {
 
 // appendOffsetValue appends v as metarecord.JSON writes it.
 func appendOffsetValue(dst []byte, v *committedOffset) []byte {
-	dst = slices.Grow(dst, len(`{"v":1,"offset":,"metadata":"","topic":"","at":}`)+len(v.Metadata)+len(v.Topic)+2*20)
+	dst = slices.Grow(dst, len(`{"v":1,"offset":,"metadata":"","topic":"","at":,"poll":}`)+len(v.Metadata)+len(v.Topic)+3*20)
 	dst = append(dst, `{"v":`...)
 	dst = strconv.AppendInt(dst, metarecord.Format, 10)
 	dst = append(dst, `,"offset":`...)
@@ -74,6 +74,10 @@ func appendOffsetValue(dst []byte, v *committedOffset) []byte {
 	dst = appendStateString(dst, v.Topic)
 	dst = append(dst, `,"at":`...)
 	dst = strconv.AppendInt(dst, v.At, 10)
+	if v.Poll != 0 {
+		dst = append(dst, `,"poll":`...)
+		dst = strconv.AppendUint(dst, v.Poll, 10)
+	}
 	return append(dst, '}')
 }
 
@@ -103,6 +107,10 @@ func plainOffset(value []byte) (v plainCommit, ok bool) {
 	v.topic = p.text()
 	p.skip(`,"at":`)
 	v.at = p.number()
+	if p.ok && bytes.HasPrefix(p.left, []byte(`,"poll":`)) {
+		p.skip(`,"poll":`)
+		v.poll = uint64(p.number())
+	}
 	p.skip(`}`)
 	return v, p.ended()
 }
@@ -111,6 +119,7 @@ func plainOffset(value []byte) (v plainCommit, ok bool) {
 type plainCommit struct {
 	offset, at      int64
 	metadata, topic []byte
+	poll            uint64
 }
 
 // committed is v in memory of its own. Texts that are in have already, as nearly
@@ -122,7 +131,7 @@ func (v *plainCommit) committed(have committedOffset) committedOffset {
 	if have.Metadata != string(v.metadata) {
 		have.Metadata = string(v.metadata)
 	}
-	have.Offset, have.At = protocol.Offset(v.offset), v.at
+	have.Offset, have.At, have.Poll = protocol.Offset(v.offset), v.at, v.poll
 	return have
 }
 

@@ -24,7 +24,7 @@ var offsetRecordTexts = []string{
 func TestOffsetRecordIsTheJSONThatItWas(t *testing.T) {
 	for _, text := range offsetRecordTexts {
 		for _, number := range []int64{0, 1, 10, 1<<53 - 1, 999_999_999_999_999_999, 1_000_000_000_000_000_000, math.MaxInt64} {
-			v := committedOffset{Offset: protocol.Offset(number), Metadata: text, Topic: text, At: number}
+			v := committedOffset{Offset: protocol.Offset(number), Metadata: text, Topic: text, At: number, Poll: uint64(number)}
 			got := appendOffsetValue(nil, &v)
 			require.Equal(t, string(metarecord.JSON(offsetValue{metarecord.Format, v})), string(got))
 			checkOffsetValue(t, got)
@@ -44,6 +44,9 @@ func TestOffsetRecordIsReadPlainly(t *testing.T) {
 	v, ok = plainOffset([]byte(`{"v":1,"offset":7,"topic":"liked","at":1}`))
 	require.True(t, ok)
 	assert.Equal(t, committedOffset{Offset: 7, Topic: "liked", At: 1}, v.committed(committedOffset{Offset: 6, Metadata: "old", Topic: "liked"}))
+	v, ok = plainOffset([]byte(`{"v":1,"offset":7,"topic":"liked","at":1,"poll":9007199254740991}`))
+	require.True(t, ok)
+	assert.Equal(t, committedOffset{Offset: 7, Topic: "liked", At: 1, Poll: 1<<53 - 1}, v.committed(committedOffset{Poll: 4}))
 	group, id, n, ok := plainOffsetKey([]byte(`["o","g1","0af3",12]`))
 	require.True(t, ok)
 	assert.Equal(t, []string{"g1", "0af3", "12"}, []string{string(group), string(id), string(n)})
@@ -55,6 +58,7 @@ func TestOffsetRecordLeavesOtherJSON(t *testing.T) {
 		``, `{}`, `null`, `{"v":2,"offset":7,"topic":"a","at":1}`, `{"v":1,"offset":07,"topic":"a","at":1}`,
 		`{"v":1,"offset":-7,"topic":"a","at":1}`, `{"v":1,"offset":7.0,"topic":"a","at":1}`, `{"v":1,"offset":7,"topic":"a","at":1} `,
 		`{"v":1,"offset":7,"topic":"a","at":1}{}`, `{"v":1,"offset":,"topic":"a","at":1}`, `{"v":1,"offset":7,"topic":"a\n","at":1}`,
+		`{"v":1,"offset":7,"topic":"a","at":1,"poll":}`, `{"v":1,"offset":7,"topic":"a","at":1,"poll":-1}`, `{"v":1,"offset":7,"topic":"a","poll":1,"at":1}`,
 		`{"v":1,"offset":7,"topic":"a"`, `{"v":1,"offset":7,"topic":"a","at":1,"more":2}`, `{"v":1,"offset":7,"topic":"a","at":`,
 		`{"v":1,"topic":"a","offset":7,"at":1}`, `{"v":1,"offset":7,"metadata":"`, `{"v":1,"offset":9223372036854775808,"topic":"a","at":1}`,
 	} {
@@ -73,7 +77,7 @@ func TestOffsetRecordLeavesOtherJSON(t *testing.T) {
 // FuzzOffsetRecord: what the plain reader accepts, encoding/json reads the same.
 func FuzzOffsetRecord(f *testing.F) {
 	for _, text := range offsetRecordTexts[:12] {
-		f.Add(appendOffsetValue(nil, &committedOffset{Offset: 7, Metadata: text, Topic: text, At: 8}), offsetKeyOf(text, protocol.PartitionID{TopicID: text, Partition: 3}))
+		f.Add(appendOffsetValue(nil, &committedOffset{Offset: 7, Metadata: text, Topic: text, At: 8, Poll: 9}), offsetKeyOf(text, protocol.PartitionID{TopicID: text, Partition: 3}))
 	}
 	f.Fuzz(func(t *testing.T, value, key []byte) {
 		checkOffsetValue(t, value)
@@ -90,7 +94,7 @@ func checkOffsetValue(t *testing.T, value []byte) {
 	var want offsetValue
 	require.NoError(t, metarecord.Decode(value, &want))
 	require.Equal(t, want.committedOffset, plain.committed(committedOffset{}))
-	require.Equal(t, want.committedOffset, plain.committed(committedOffset{Offset: 1, Metadata: "m", Topic: "t", At: 2}))
+	require.Equal(t, want.committedOffset, plain.committed(committedOffset{Offset: 1, Metadata: "m", Topic: "t", At: 2, Poll: 3}))
 }
 
 func checkOffsetKey(t *testing.T, key []byte) {
@@ -123,7 +127,7 @@ func BenchmarkGroupPollAndCommit(b *testing.B) {
 			b.Fatal(err, d.Records)
 		}
 		at[0].Offset++
-		recs, err := g.DecideAutoCommit(1, 7, d.Generation, at)
+		recs, err := g.DecideAutoCommit(1, 7, d.Generation, at, 1<<53-1)
 		if err != nil || len(recs) != 1 || g.Apply(recs[0]) != nil {
 			b.Fatal(err, recs)
 		}

@@ -90,7 +90,7 @@ func (g *State) DecideStart(now int64, id protocol.ConsumerID, generation protoc
 			committed[i].Offset, committed[i].Metadata = have.Offset, have.Metadata
 			continue
 		}
-		recs = append(recs, g.commitRecord(now, committed[i]))
+		recs = append(recs, g.commitRecord(now, committed[i], 0))
 	}
 	return committed, recs, nil
 }

@@ -18,7 +18,7 @@ import (
 //	poll c= topics=a:3,b:2 [session=] [wait=]   print the assignment
 //	start c= gen= at=a/0=5                       where the group starts
 //	commit c= [gen=] [at=] [force]               without at: the position
-//	auto-commit c= gen= at=
+//	auto-commit c= gen= at= [poll=]
 //	delivered c= gen= at=                        positions after a response
 //	heartbeat c= [gen=] [session=]               print the lease and the assignment
 //	advance ms=                                  expiry timers fire on the way
@@ -193,7 +193,7 @@ func (s *script) commit() {
 }
 
 func (s *script) autoCommit() {
-	s.finish(s.h.g.DecideAutoCommit(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets()))
+	s.finish(s.h.g.DecideAutoCommit(s.h.now, s.consumer(), protocol.Generation(s.number("gen", 0)), s.offsets(), uint64(s.number("poll", 0))))
 }
 
 func (s *script) delivered() {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"ottla/actors/few"
+	"ottla/actors/level"
 	"ottla/protocol"
 )
 
@@ -60,6 +61,10 @@ type committedOffset struct {
 	Metadata string          `json:"metadata,omitempty"`
 	Topic    string          `json:"topic"`
 	At       int64           `json:"at"`
+
+	// Poll is the delivery that has committed it, while it was under way: what a poll drew to
+	// be known by. 0: nobody's, or not known.
+	Poll uint64 `json:"poll,omitempty"`
 }
 
 // Member is a consumer of the group.
@@ -123,6 +128,10 @@ type State struct {
 	name string
 	Wall func() int64 // dates commits, in milliseconds since 1970; nil: the time of the call
 
+	// Level is that of the fleet, which what is written may not be above; nil:
+	// level.Newest.
+	Level func() int
+
 	// Durable.
 	now     *membership // never nil; Generation 0: the group does not exist yet
 	offsets few.Map[protocol.PartitionID, committedOffset]
@@ -145,6 +154,9 @@ type memberPositions struct {
 func New(name string) *State {
 	return &State{name: name, now: &membership{}}
 }
+
+// namesPolls reports whether commits may say which poll has made them.
+func (g *State) namesPolls() bool { return g.Level == nil || g.Level() >= level.PollNames.Level }
 
 // exists reports whether the group has ever had a member and was not deleted.
 func (g *State) exists() bool { return g.now.Generation > 0 }

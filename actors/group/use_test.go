@@ -118,7 +118,7 @@ func TestAutoCommitDoesNotStepBack(t *testing.T) {
 	h := newGroupHarness(t)
 	h.poll(1, "a:2")
 	require.Nil(t, h.commit(1, "a/0=10"))
-	recs, err := h.g.DecideAutoCommit(h.now, 1, h.g.Generation(), parseOffsets(t, "a/0=4,a/1=2"))
+	recs, err := h.g.DecideAutoCommit(h.now, 1, h.g.Generation(), parseOffsets(t, "a/0=4,a/1=2"), 0)
 	require.Nil(t, err)
 	h.do(recs)
 	at0, _ := h.g.committed("id-a", 0)

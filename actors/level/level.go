@@ -44,6 +44,9 @@ var (
 	// Scram are keys of tokens for SCRAM. Below the level tokens are made without, and are
 	// shown by PLAIN only.
 	Scram = Feature{3, "keys of tokens for SCRAM"}
+	// PollNames are commits that say which poll has made them. Below the level only the
+	// coordinator that made it knows that, while it leads.
+	PollNames = Feature{3, "commits that name their poll"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,

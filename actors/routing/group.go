@@ -109,7 +109,6 @@ type (
 		group.Ahead
 		Token uint64 // of the poll, not 0: nobody else's is the same
 		Again bool   // it is asked again, and nobody knows what became of it
-		Alone bool   `json:"-"` // no other node can have answered the consumer since it was remembered
 	}
 	// GroupShare is what a consumer may read in this generation. With a Cursor it answers a
 	// GroupPoll whose Ahead was taken as delivered, and says no more than the cursor.
@@ -130,14 +129,16 @@ type (
 		Reply      protocol.Future[GroupOffsets] `json:"-"`
 	}
 	// GroupDelivered notes a response before it is sent and, with Commit, makes
-	// it durable first. With Stay the consumer's next poll has begun with that: the group
+	// it durable first: if reading did not begin at the committed offset, because another poll
+	// has committed since, it is refused. With Stay the consumer's next poll has begun with that: the group
 	// knows it by the same handle.
 	GroupDelivered struct {
 		Consumer   protocol.ConsumerID
 		Generation protocol.Generation
 		Positions  []group.PartitionOffset
-		From       []protocol.Offset // of a poll that did not ask for its share: where it began, of each of Positions; else nil
+		From       []protocol.Offset // with automatic commits: where reading began, of each of Positions; nil: where a cursor said, or it does not matter
 		Commit     bool
+		Poll       uint64 // what this delivery is known by when it is asked for again, not 0: nobody else's is the same
 		Stay       bool
 		Number     uint64                       // of the poll
 		Handle     *PollHandle                  `json:"-"`
