@@ -14,6 +14,7 @@ import (
 type logs struct {
 	c        config.Log
 	handler  slog.Handler // accepts every level; levelled filters
+	limiter  *logLimiter  // of lines of one cause
 	requests *slog.Logger // nil unless requests are logged
 	queue    *lineQueue   // of the lines for requests
 }
@@ -21,9 +22,9 @@ type logs struct {
 // newLogs returns loggers that write to w, which may be a terminal. The settings
 // must be valid, and close must be called.
 func newLogs(w io.Writer, terminal bool, c config.Log) *logs {
-	l := &logs{c: c}
+	l := &logs{c: c, limiter: newLogLimiter()}
 	w = &lockedWriter{w: w}
-	l.handler = newHandler(w, terminal, c.Format)
+	l.handler = limited{Handler: newHandler(w, terminal, c.Format), limiter: l.limiter}
 	if c.Requests {
 		l.queue = newLineQueue(w, maxQueued, l.logger("cli"))
 		l.requests = slog.New(newHandler(l.queue, terminal, c.Format))
@@ -52,8 +53,9 @@ func (l *logs) logger(name string) *slog.Logger {
 	return slog.New(levelled{l.handler, level}).With("package", name)
 }
 
-// close writes what is still queued.
+// close writes what is still queued or was left out.
 func (l *logs) close() {
+	l.limiter.flush()
 	if l.queue != nil {
 		l.queue.close()
 	}
