@@ -2,6 +2,9 @@
 // usage: clients.js kafkajs|platformatic write|read SERVERS TOPIC [N]; see clients.py.
 const [, , client, what, servers, topic, count] = process.argv;
 
+// How a client shows who it is: MECHANISM USER TOKEN.
+const [mechanism, username, password] = (process.env.KAFKA_SASL ?? "").split(" ");
+
 const records = [...Array(40).keys()].map((i) => ({
   key: i % 10 === 9 ? null : i % 10 === 8 ? Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(String(i))]) : Buffer.from(`user-${i}`),
   value: i % 7 === 6 && i % 10 !== 9 ? null : i % 2 ? Buffer.from(`{"i":${i}}`) : Buffer.concat([Buffer.from([0, 0xff]), Buffer.from(`bytes ${i}`)]),
@@ -13,7 +16,7 @@ const shown = (partition, offset, key, value, headers) => console.log(JSON.strin
 
 async function kafkajs() {
   const { Kafka, Partitioners, logLevel } = require("kafkajs");
-  const kafka = new Kafka({ clientId: "matrix", brokers: servers.split(","), logLevel: logLevel.ERROR });
+  const kafka = new Kafka({ clientId: "matrix", brokers: servers.split(","), logLevel: logLevel.ERROR, sasl: mechanism ? { mechanism: mechanism.toLowerCase(), username, password } : undefined });
   if (what === "write") {
     const p = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, idempotent: true });
     await p.connect();
@@ -43,7 +46,7 @@ async function kafkajs() {
 
 async function platformatic() {
   const { Producer, Consumer } = require("@platformatic/kafka");
-  const options = { clientId: "matrix", bootstrapBrokers: servers.split(",") };
+  const options = { clientId: "matrix", bootstrapBrokers: servers.split(","), ...(mechanism ? { sasl: { mechanism, username, password } } : {}) };
   if (what === "write") {
     const p = new Producer({ ...options, idempotent: true });
     // Its headers are a map: a name comes once.

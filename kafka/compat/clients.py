@@ -3,12 +3,19 @@
 usage: clients.py CLIENT write|read SERVERS TOPIC
 
 Written are the records of records(); read are as many, printed one a line as JSON with
-bytes in hexadecimal digits.
+bytes in hexadecimal digits. KAFKA_SASL, if set, is how a client shows who it is:
+MECHANISM USER TOKEN.
 """
 
 import asyncio
 import json
+import os
 import sys
+
+MECHANISM, USER, TOKEN = os.environ.get("KAFKA_SASL", "  ").split(" ")
+# For librdkafka, and for the clients that are Python only.
+SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": MECHANISM, "sasl.username": USER, "sasl.password": TOKEN} if MECHANISM else {}
+PYTHON_SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": MECHANISM, "sasl_plain_username": USER, "sasl_plain_password": TOKEN} if MECHANISM else {}
 
 CODECS = {"confluent-kafka": "zstd", "kafka-python": "gzip", "aiokafka": "lz4"}
 
@@ -36,7 +43,7 @@ def shown(partition, offset, key, value, headers):
 def confluent_write(servers, topic, client):
     from confluent_kafka import Producer
 
-    p = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": CODECS[client], "partitioner": "murmur2_random"})
+    p = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": CODECS[client], "partitioner": "murmur2_random", **SASL})
     failed = []
     for key, value, headers in records(client):
         p.produce(topic, key=key, value=value, headers=headers, on_delivery=lambda err, _: err and failed.append(err))
@@ -47,7 +54,7 @@ def confluent_write(servers, topic, client):
 def confluent_read(servers, topic, n):
     from confluent_kafka import Consumer
 
-    c = Consumer({"bootstrap.servers": servers, "group.id": "matrix-confluent-" + topic, "auto.offset.reset": "earliest", "session.timeout.ms": 6000})
+    c = Consumer({"bootstrap.servers": servers, "group.id": "matrix-confluent-" + topic, "auto.offset.reset": "earliest", "session.timeout.ms": 6000, **SASL})
     c.subscribe([topic])
     got = 0
     while got < n:
@@ -62,7 +69,7 @@ def confluent_read(servers, topic, n):
 def kafka_python_write(servers, topic, client):
     from kafka import KafkaProducer
 
-    p = KafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client])
+    p = KafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client], **PYTHON_SASL)
     sent = [p.send(topic, key=key, value=value, headers=headers) for key, value, headers in records(client)]
     for f in sent:
         f.get(30)
@@ -72,7 +79,7 @@ def kafka_python_write(servers, topic, client):
 def kafka_python_read(servers, topic, n):
     from kafka import KafkaConsumer
 
-    c = KafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-kafka-python-" + topic, auto_offset_reset="earliest", consumer_timeout_ms=30000)
+    c = KafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-kafka-python-" + topic, auto_offset_reset="earliest", consumer_timeout_ms=30000, **PYTHON_SASL)
     got = 0
     for m in c:
         shown(m.partition, m.offset, m.key, m.value, m.headers)
@@ -86,7 +93,7 @@ def kafka_python_read(servers, topic, n):
 async def aiokafka_write(servers, topic, client):
     from aiokafka import AIOKafkaProducer
 
-    p = AIOKafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client], enable_idempotence=True)
+    p = AIOKafkaProducer(bootstrap_servers=servers, compression_type=CODECS[client], enable_idempotence=True, **PYTHON_SASL)
     await p.start()
     for key, value, headers in records(client):
         await p.send_and_wait(topic, key=key, value=value, headers=headers)
@@ -96,7 +103,7 @@ async def aiokafka_write(servers, topic, client):
 async def aiokafka_read(servers, topic, n):
     from aiokafka import AIOKafkaConsumer
 
-    c = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-aiokafka-" + topic, auto_offset_reset="earliest")
+    c = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id="matrix-aiokafka-" + topic, auto_offset_reset="earliest", **PYTHON_SASL)
     await c.start()
     for _ in range(n):
         m = await asyncio.wait_for(c.getone(), 30)
@@ -114,6 +121,7 @@ def kcat_write(servers, topic, client):
             f.write(value or b"")
             f.flush()
             command = [b"kcat", b"-P", b"-Z", b"-b", servers.encode(), b"-t", topic.encode(), b"-X", b"topic.partitioner=murmur2_random"]
+            command += [a.encode() for a in kcat_sasl()]
             for name, v in headers:
                 command += [b"-H", name.encode() + b"=" + v]
             if value is None:  # an empty file would be no record at all
@@ -124,10 +132,15 @@ def kcat_write(servers, topic, client):
             subprocess.run(command + [f.name.encode()], check=True, timeout=30)
 
 
+def kcat_sasl():
+    return [a for name, v in SASL.items() for a in ("-X", name + "=" + v)]
+
+
 def kcat_read(servers, topic, n):
     import subprocess
 
     command = ["kcat", "-C", "-b", servers, "-t", topic, "-o", "beginning", "-c", str(n), "-u", "-f", "%p %o %K %S %h\\x01%k%s"]
+    command += kcat_sasl()
     out = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     while out:
         head, out = out.split(b"\x01", 1)

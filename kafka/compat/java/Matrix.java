@@ -18,6 +18,13 @@ public class Matrix {
   public static void main(String[] args) throws Exception {
     Properties p = new Properties();
     p.put("bootstrap.servers", args[1]);
+    String sasl = System.getenv("KAFKA_SASL"); // MECHANISM USER TOKEN
+    if (sasl != null) {
+      String[] is = sasl.split(" ");
+      p.put("security.protocol", "SASL_PLAINTEXT");
+      p.put("sasl.mechanism", is[0]);
+      p.put("sasl.jaas.config", "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" + is[1] + "\" password=\"" + is[2] + "\";");
+    }
     if (args[0].equals("write")) {
       write(p, args[2]);
     } else {
