@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
+.PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat kafka-oracle contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
 	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
 
 help: ## List the targets
@@ -104,6 +104,9 @@ demo-fleet: build ## Produce on three nodes, lose the leader's process and disk,
 
 kafka-compat: build ## Hold the server against Kafka's own clients: a matrix of seven, Kafka's tools, tests of franz-go, librdkafka and sarama (SHORT=1: the matrix)
 	SHORT=$(SHORT) ./kafka/compat/run bin/ottla
+
+kafka-oracle: ## Run the tests that kafka-compat leaves out against Kafka itself, to tell the suites' faults from the server's (ALL=1: all tests)
+	ALL=$(ALL) ./kafka/compat/oracle
 
 SECONDS_EACH ?= 30
 
