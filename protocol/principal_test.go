@@ -115,3 +115,74 @@ func TestPrincipalsEnd(t *testing.T) {
 	assert.Nil(t, nobody.Ended())
 	assert.Equal(t, "read, admin", (RightRead | RightAdmin).String())
 }
+
+func TestGrantsThatAreOnes(t *testing.T) {
+	for want, grants := range map[bool][]Grant{
+		true: {{Do: []string{"read"}}, {Do: []string{"read", "write", "admin"}, Cluster: "c*", Topics: "t", Groups: "*"}},
+		false: {
+			{}, {Do: []string{}}, {Do: []string{"own"}}, {Do: []string{"read", ""}}, {Do: []string{"Read"}},
+			{Do: []string{"read"}, Cluster: "a b"}, {Do: []string{"read"}, Topics: "a*b"}, {Do: []string{"read"}, Groups: ".."},
+		},
+	} {
+		for _, g := range grants {
+			assert.Equal(t, want, g.Valid(), "%+v", g)
+		}
+	}
+	assert.Equal(t, "read, admin", (RightRead | RightAdmin).String())
+	assert.Equal(t, "write", RightWrite.String())
+	_, known := ParseRight("own")
+	assert.False(t, known)
+}
+
+// Who stands for a token, as a certificate or a JSON web token does, may do the same under
+// another name, for no longer than either is valid, and ends with it.
+func TestPrincipalsThatStandForOthers(t *testing.T) {
+	now := time.Now()
+	soon, later := now.Add(time.Minute), now.Add(time.Hour)
+	usage := NewUsage(TokenQuota{Requests: 1})
+	p := NewPrincipal("team", []Grant{{Do: []string{"read"}}}, &soon).WithUsage(usage).By(TokenHash{1})
+	for _, c := range []struct{ until, want time.Time }{{later, soon}, {now.Add(time.Second), now.Add(time.Second)}} {
+		as := p.As("jwt:a", c.until)
+		assert.Equal(t, c.want, as.Expires())
+		assert.Equal(t, "jwt:a", as.Name())
+		assert.Equal(t, "team", as.Entry())
+		assert.Same(t, usage, as.Usage(), "what it uses counts for the token")
+		assert.Equal(t, TokenHash{1}, as.Secret())
+		assert.Equal(t, TokenHash{}, as.By(TokenHash{}).Secret())
+		assert.True(t, as.Everything(RightRead))
+	}
+	forever := NewPrincipal("team", nil, nil)
+	assert.Equal(t, later, forever.As("b", later).Expires())
+	as := p.As("b", later)
+	assert.False(t, as.Over(now))
+	assert.False(t, as.Expired(soon.Add(-1)))
+	assert.True(t, as.Expired(soon), "at that time, not after it")
+	p.End()
+	p.End()
+	<-as.Ended()
+	assert.True(t, as.Over(now))
+	assert.False(t, as.Expired(now), "it has ended, but has not expired")
+
+	clock := soon
+	timed := NewPrincipal("t", nil, &soon).Timed(func() time.Time { return clock })
+	assert.True(t, timed.Over(now), "by its clock, whatever the asker's says")
+	clock = now
+	assert.False(t, timed.Over(later))
+
+	var nobody *Principal
+	assert.Empty(t, nobody.Name()+nobody.Entry())
+	assert.Nil(t, nobody.Usage())
+	assert.Nil(t, nobody.Ended())
+	assert.False(t, nobody.Over(later))
+}
+
+func TestWhatForbiddenSays(t *testing.T) {
+	a := Access{Who: NewPrincipal("team", nil, nil)}
+	err := a.Forbidden(RightWrite, "topic", "c", "t")
+	assert.Equal(t, CodeForbidden, err.Code)
+	assert.Equal(t, `"team" may not write topic "t" of cluster "c"`, err.Message)
+	assert.Equal(t, map[string]any{"action": "write", "resource": map[string]any{"kind": "topic", "name": "t", "cluster": "c"}}, err.Details)
+	err = a.Forbidden(RightAdmin, "everything", "", "*")
+	assert.Equal(t, `"team" may not admin everything "*"`, err.Message)
+	assert.Equal(t, map[string]any{"action": "admin", "resource": map[string]any{"kind": "everything", "name": "*"}}, err.Details)
+}
