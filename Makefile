@@ -181,18 +181,22 @@ bench-compare: build ## Compare the working tree with commit REF (HEAD), workloa
 
 PEERS_FLAGS ?= -runs 3 -duration 10s -out bench/results/peers
 
-bench-peers: build ## Measure peers side by side: NATS JetStream, Kafka (where Java and Maven are), and Redis with webdis, installed where apt-get is
+bench-peers: build ## Measure peers side by side: NATS JetStream; Kafka (Java, Maven), Durable Streams and Ursula (Rust), Redis with webdis, etcd where they can be installed
 	@mkdir -p bench/results
-	@missing=; for p in redis-server webdis; do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	@missing=; for p in redis-server webdis etcd; do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	missing=$$(echo "$$missing" | sed 's/etcd/etcd-server/'); \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
 		as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 		$$as apt-get update -q && $$as apt-get install -q -y --no-install-recommends $$missing || echo "without$$missing"; \
+	fi
+	@if command -v cargo >/dev/null; then \
+		cargo install -q --root bin/crates durable-streams --version 0.1.5 && cargo install -q --root bin/crates ursula --version 0.11.5 || echo "without Durable Streams or Ursula"; \
 	fi
 	@if command -v java >/dev/null && command -v mvn >/dev/null && [ ! -d bin/kafka-java ]; then \
 		mvn -q -B -f kafka/compat/java/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/bin/kafka-java || echo "without Kafka"; \
 	fi
 	cd bench/peers && $(GO) build -o ../../bin/peers .
-	./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
+	PATH="$(CURDIR)/bin/crates/bin:$$PATH" ./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
 
 monitoring: build ## Check the alert rules and the metrics' names with promtool, where it is installed
 	./e2e/contract/promtool bin/ottla

@@ -22,13 +22,31 @@ const (
 // fanout sends single events at a rate to subscribers that all get each of them.
 type fanout struct {
 	*session
-	topic      string
+	rate       float64 // events per second
 	slots      *schedule
 	ack, heard *recorder
+
+	publish func(ctx context.Context, n int) error     // sends event n, and returns when it is acknowledged
+	events  func(line []byte, yield func(event int64)) // the events of a line of a stream; a negative one: it is not understood
 
 	due  [1 << 16]atomic.Int64 // when an event was due, by its number, in nanoseconds since began
 	last []int64               // by connection: the number of the last event it got, -1 before the first
 	open atomic.Int64          // connections that have their stream
+}
+
+func newFanout(s *session, name string, rate float64) *fanout {
+	if s.Rate > 0 {
+		rate = s.Rate
+	}
+	f := &fanout{
+		session: s, rate: rate, slots: newSchedule(rate, time.Now()), last: make([]int64, s.connections),
+		ack: newRecorder(name + "/ack"), heard: newRecorder(name + "/delivery"),
+	}
+	for i := range f.last {
+		f.last[i] = -1
+	}
+	f.ack.slots = f.slots
+	return f
 }
 
 // runFanout measures streams without a group.
@@ -50,23 +68,37 @@ func fanOut(ctx context.Context, s *session, rate float64, path func(topic strin
 		return nil, err
 	}
 	defer remove()
-	if s.Rate > 0 {
-		rate = s.Rate
+	f := newFanout(s, s.workload.name, rate)
+	f.events = valueOfEvent
+	f.publish = func(ctx context.Context, n int) error {
+		_, err := s.client.ProduceIn(ctx, s.cluster, topic, client.Record{Value: client.JSONData([]byte(strconv.Itoa(n)))})
+		return err
 	}
-	name := s.workload.name
-	f := &fanout{
-		session: s, topic: topic, slots: newSchedule(rate, time.Now()), last: make([]int64, s.connections),
-		ack: newRecorder(name + "/ack"), heard: newRecorder(name + "/delivery"),
+	return f.run(ctx, func(connection int) string { return path(topic, connection) })
+}
+
+// valueOfEvent finds the event of a line of Ottla's streams.
+func valueOfEvent(line []byte, yield func(int64)) {
+	if !bytes.HasPrefix(line, []byte("data: ")) {
+		return
 	}
-	for i := range f.last {
-		f.last[i] = -1
+	_, value, found := bytes.Cut(line, []byte(`"value":`))
+	digits, _, _ := bytes.Cut(value, []byte(","))
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	if !found || err != nil {
+		n = -1
 	}
-	f.ack.slots = f.slots
+	yield(n)
+}
+
+// run opens a stream on each connection, with what path gives for it, and sends events.
+func (f *fanout) run(ctx context.Context, path func(connection int) string) ([]Measurement, error) {
+	s := f.session
 	began, all := time.Now(), make(chan struct{})
 	l := &streams{
 		addrs: s.targets, connections: s.connections,
 		request: func(connection int) []byte {
-			return []byte("GET " + path(topic, connection) + " HTTP/1.1\r\nHost: " + s.targets[0] + s.authorization() + "\r\nAccept: text/event-stream\r\n\r\n")
+			return []byte("GET " + path(connection) + " HTTP/1.1\r\nHost: " + s.targets[0] + s.authorization() + "\r\nAccept: text/event-stream\r\n\r\n")
 		},
 		line: func(connection int, line []byte, now time.Time) { f.hear(connection, line, now.Sub(began)) },
 		opened: func() {
@@ -85,7 +117,7 @@ func fanOut(ctx context.Context, s *session, rate float64, path func(topic strin
 	}()
 	list, err := f.measureOpened(ctx, all, began)
 	for i := range list {
-		list[i].OpenRate = rate
+		list[i].OpenRate = f.rate
 	}
 	cancel(errEnded)
 	if listenErr := <-ended; err == nil || errors.Is(err, context.Canceled) {
@@ -118,7 +150,7 @@ func (f *fanout) produce(ctx context.Context, began time.Time) error {
 			return nil
 		}
 		f.due[n%len(f.due)].Store(int64(due.Sub(began)))
-		_, err := f.client.ProduceIn(ctx, f.cluster, f.topic, client.Record{Value: client.JSONData([]byte(strconv.Itoa(n)))})
+		err := f.publish(ctx, n)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -133,19 +165,15 @@ func (f *fanout) produce(ctx context.Context, began time.Time) error {
 // hear takes a line of a subscriber's stream. With one partition, no event may be
 // missing.
 func (f *fanout) hear(connection int, line []byte, now time.Duration) {
-	if !bytes.HasPrefix(line, []byte("data: ")) {
-		return
-	}
-	_, value, found := bytes.Cut(line, []byte(`"value":`))
-	digits, _, _ := bytes.Cut(value, []byte(","))
-	n, err := strconv.ParseInt(string(digits), 10, 64)
-	switch {
-	case !found || err != nil:
-		f.heard.failed(fmt.Sprintf("no event: %.200s", line))
-		return
-	case f.Partitions == 1 && n != f.last[connection]+1 && f.last[connection] >= 0:
-		f.heard.failed(fmt.Sprintf("event %d after %d", n, f.last[connection]))
-	}
-	f.last[connection] = n
-	f.heard.done(now-time.Duration(f.due[n%int64(len(f.due))].Load()), 1, len(line))
+	f.events(line, func(n int64) {
+		if n < 0 {
+			f.heard.failed(fmt.Sprintf("no event: %.200s", line))
+			return
+		}
+		if f.Partitions == 1 && n != f.last[connection]+1 && f.last[connection] >= 0 {
+			f.heard.failed(fmt.Sprintf("event %d after %d", n, f.last[connection]))
+		}
+		f.last[connection] = n
+		f.heard.done(now-time.Duration(f.due[n%int64(len(f.due))].Load()), 1, len(line))
+	})
 }

@@ -38,21 +38,57 @@ func MeasurePeer(ctx context.Context, o Options, p Peer, job func(context.Contex
 	return list[0], nil
 }
 
-// MeasurePeerHTTP sends POST requests with the given bodies in turn to a peer's
-// HTTP server. Every right answer contains want.
-func MeasurePeerHTTP(ctx context.Context, o Options, p Peer, addr, path string, bodies [][]byte, want string) (Measurement, error) {
+// PeerCall is one request to a peer's HTTP server.
+type PeerCall struct {
+	Path      string
+	MediaType string // of Body
+	Body      []byte // nil: the request is a GET
+	Records   int    // that it writes or reads
+	Want      string // every right answer has it near the end of its body; one without a body has status 204
+}
+
+// MeasurePeerHTTP sends requests to a peer's HTTP server; each connection sends all of
+// them in turn, and begins with another one.
+func MeasurePeerHTTP(ctx context.Context, o Options, p Peer, addr string, list []PeerCall) (Measurement, error) {
 	s, rec := o.peerSession(p), newRecorder(p.Name)
 	defer s.progress.line("")
 	s.targets, rec.slots = []string{addr}, s.schedule()
-	calls := make([]call, len(bodies))
-	for i, body := range bodies {
-		calls[i] = call{wire: s.post(path, "application/json", body), records: 1, want: []byte(want)}
+	calls := make([]call, len(list))
+	for i, c := range list {
+		calls[i] = call{records: c.Records, want: []byte(c.Want)}
+		if c.Body == nil {
+			calls[i].wire = s.get(c.Path)
+		} else {
+			calls[i].wire = s.post(c.Path, c.MediaType, c.Body)
+		}
 	}
-	list, err := s.measure(ctx, []*recorder{rec}, jobs{s.loadOf(rec, calls).run})
+	measured, err := s.measure(ctx, []*recorder{rec}, jobs{s.loadOf(rec, calls).run})
 	if err != nil {
 		return Measurement{}, err
 	}
-	return list[0], nil
+	return measured[0], nil
+}
+
+// PeerStream is a stream of server-sent events of a peer, which gives each event to each
+// of its subscribers.
+type PeerStream struct {
+	Addr string // host:port
+	Path string // what subscribers ask for
+	// Publish sends one event, whose value is n, and returns when it is acknowledged.
+	Publish func(ctx context.Context, n int) error
+	// Events calls yield with the value of each event of a line of the stream.
+	Events func(line []byte, yield func(n int64))
+}
+
+// MeasurePeerFanout sends single events at a rate, [Options.Rate] or that of the workload
+// `fanout`, to a stream on each connection: until the ack, and until the delivery.
+func MeasurePeerFanout(ctx context.Context, o Options, p Peer, stream PeerStream) ([]Measurement, error) {
+	s := o.peerSession(p)
+	defer s.progress.line("")
+	s.targets = []string{stream.Addr}
+	f := newFanout(s, p.Name, fanoutRate)
+	f.publish, f.events = stream.Publish, stream.Events
+	return f.run(ctx, func(int) string { return stream.Path })
 }
 
 // MeasureKafka runs workloads of Kafka's protocol against a peer that speaks it, whose

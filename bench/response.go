@@ -92,8 +92,11 @@ func (r *response) parseHead(head []byte) error {
 		r.length = 0
 		return nil
 	}
-	const name = "\r\nContent-Length: "
+	const name, lower = "\r\nContent-Length: ", "\r\ncontent-length: "
 	i := bytes.Index(head, []byte(name))
+	if i < 0 {
+		i = bytes.Index(head, []byte(lower))
+	}
 	if i < 0 {
 		return errNoLength
 	}

@@ -15,8 +15,8 @@ import (
 // kafkaWorkloads are measured with Ottla and with Kafka, in turn.
 var kafkaWorkloads = []string{"kafka-produce", "kafka-fetch", "kafka-client-produce", "kafka-client-fetch"}
 
-// kafka measures Kafka's protocol: Ottla, and three nodes of Kafka that flush each batch
-// to the disk before they acknowledge it.
+// kafka measures Kafka's protocol: Ottla, and three nodes of Kafka, first as they flush each
+// batch to the disk before they acknowledge it, then as they do by default, without a sync.
 func (s *suite) kafka(ctx context.Context) error {
 	o := s.o
 	o.Runs, o.Replicas, o.Connections = 1, 3, []int{16}
@@ -29,12 +29,21 @@ func (s *suite) kafka(ctx context.Context) error {
 		m.Name = "ottla " + m.Name
 		s.add(m)
 	}
-	k, err := startKafka(ctx, s.o.DataDir, s.kafkaJars)
+	for _, mode := range []struct{ name, settings string }{{"Kafka, flushed", kafkaFlushes}, {"Kafka, page cache", ""}} {
+		if err := s.kafkaNodes(ctx, o, mode.name, mode.settings); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *suite) kafkaNodes(ctx context.Context, o bench.Options, name, settings string) error {
+	k, err := startKafka(ctx, s.o.DataDir, s.kafkaJars, settings)
 	if err != nil {
 		return err
 	}
 	defer k.stop()
-	list, err := bench.MeasureKafka(ctx, o, bench.Peer{Name: "Kafka", Connections: 16, Pids: k.pids()}, k.addr, kafkaWorkloads...)
+	list, err := bench.MeasureKafka(ctx, o, bench.Peer{Name: name, Connections: 16, Pids: k.pids()}, k.addr, kafkaWorkloads...)
 	for _, m := range list {
 		s.add(m)
 	}
@@ -69,11 +78,13 @@ listeners=PLAINTEXT://%s,CONTROLLER://%s
 controller.listener.names=CONTROLLER
 log.dirs=%s
 offsets.topic.replication.factor=3
-log.flush.interval.messages=1
 `
 
-// startKafka starts three nodes with the jars in a directory.
-func startKafka(ctx context.Context, dataDir, jars string) (*kafkaNodes, error) {
+// kafkaFlushes lets each node sync every batch before it acknowledges it.
+const kafkaFlushes = "log.flush.interval.messages=1\n"
+
+// startKafka starts three nodes with the jars in a directory, and with further settings.
+func startKafka(ctx context.Context, dataDir, jars, further string) (*kafkaNodes, error) {
 	if list, err := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); err != nil || len(list) == 0 {
 		return nil, fmt.Errorf("kafka in %s: %w", jars, errMissing)
 	}
@@ -105,7 +116,7 @@ func startKafka(ctx context.Context, dataDir, jars string) (*kafkaNodes, error) 
 	for i := range addrs {
 		settings := filepath.Join(dir, fmt.Sprintf("%d.properties", i+1))
 		text := fmt.Sprintf(kafkaSettings, i+1, voters, addrs[i], controllers[i], filepath.Join(dir, fmt.Sprint(i+1)))
-		if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(settings, []byte(text+further), 0o600); err != nil {
 			return nil, err
 		}
 		format := exec.CommandContext(ctx, "java", "-cp", classes, "kafka.tools.StorageTool", "format",

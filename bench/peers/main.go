@@ -4,13 +4,16 @@
 //	echo             bare fasthttp: what HTTP alone costs
 //	ottla            single events, batches, the Go client, fetches; 3 replicas and 1
 //	kafka            Kafka's protocol, Ottla and Kafka itself: batches and fetches, raw and by franz-go
+//	Durable Streams  single events, batches, fetches and subscribers over HTTP; one copy, synced or in memory
+//	Ursula           the same protocol; 3 nodes, synced and not
+//	etcd             single events and transactions over its JSON gateway, 3 members
 //	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec
 //	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer;
 //	                 file storage, 3 replicas and 1
 //
 // It is a separate module, so that the peers' code is no dependency of Ottla.
-// Redis and webdis come from the system's packages; the output says which of them
-// are not installed and therefore left out.
+// Redis, webdis and etcd come from the system's packages, Durable Streams and Ursula
+// from crates; the output says which of them are not installed and therefore left out.
 package main
 
 import (
@@ -22,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -49,7 +53,7 @@ func main() {
 	out := flag.String("out", "", "write `NAME`.json and NAME.svg")
 	flag.StringVar(&s.o.Binary, "ottla", "bin/ottla", "`FILE` of the broker")
 	flag.StringVar(&s.o.DataDir, "data-dir", "", "`DIR` below which all data is kept for the time")
-	flag.StringVar(&s.only, "only", "", "one of ottla, kafka, redis, nats, nats-3, nats-1 (default: all)")
+	flag.StringVar(&s.only, "only", "", "comma-separated list of ottla, kafka, durable, ursula, etcd, redis, nats, nats-3, nats-1 (default: all)")
 	flag.StringVar(&s.kafkaJars, "kafka-jars", "bin/kafka-java", "`DIR` with the jars of Kafka")
 	flag.DurationVar(&s.o.Duration, "duration", s.o.Duration, "how long to measure each")
 	flag.DurationVar(&s.o.Warmup, "warmup", s.o.Warmup, "how long to run before that")
@@ -104,8 +108,10 @@ func (s *suite) round(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"ottla", s.ottla}, {"kafka", s.kafka}, {"redis", s.redis}, {"nats-3", s.nats(3)}, {"nats-1", s.nats(1)}} {
-		if !strings.HasPrefix(part.name, s.only) {
+	}{{"ottla", s.ottla}, {"kafka", s.kafka}, {"durable", s.durable}, {"ursula", s.ursula}, {"etcd", s.etcd}, {"redis", s.redis}, {"nats-3", s.nats(3)}, {"nats-1", s.nats(1)}} {
+		if s.only != "" && !slices.ContainsFunc(strings.Split(s.only, ","), func(name string) bool {
+			return strings.HasPrefix(part.name, name)
+		}) {
 			continue
 		}
 		err := part.run(ctx)
@@ -126,32 +132,44 @@ func (s *suite) add(m bench.Measurement) {
 	s.result.Measurements = append(s.result.Measurements, m)
 }
 
-// ottla measures Ottla and the echo server, the upper bound of any HTTP server.
+// ottlaLoads are what is measured of Ottla, and of the echo server, the upper bound of any
+// HTTP server.
+var ottlaLoads = []struct {
+	what        string // further words of the name
+	workloads   []string
+	connections []int
+	replicas    int
+	set         func(*bench.Options)
+}{
+	{"", []string{"echo"}, []int{64, 256}, 3, nil},
+	{"R3", []string{"produce-single"}, []int{64, 256}, 3, nil},
+	{"R1", []string{"produce-single"}, []int{64, 256}, 1, nil},
+	{"R1, interval", []string{"produce-single"}, []int{64}, 1, func(o *bench.Options) { o.Fsync = "interval" }},
+	{"R3, 16 partitions", []string{"produce-single"}, []int{256}, 3, func(o *bench.Options) { o.Partitions = 16 }},
+	{"R3, 20,000/s", []string{"produce-single"}, []int{256}, 3, func(o *bench.Options) { o.Rate = 20_000 }},
+	{"R3", []string{"produce-batch", "produce-async", "fetch"}, []int{16}, 3, nil},
+	{"R1", []string{"produce-batch", "produce-async", "fetch"}, []int{16}, 1, nil},
+	{"R3", []string{"poll", "commit", "poll-commit"}, []int{64}, 3, nil},
+	{"R3", []string{"fanout", "fanout-groups"}, []int{fanoutSubscribers}, 3, nil},
+}
+
+// ottla measures Ottla and the echo server.
 func (s *suite) ottla(ctx context.Context) error {
-	for _, replicas := range []int{3, 1} {
+	for _, load := range ottlaLoads {
 		o := s.o
-		o.Runs, o.Replicas = 1, replicas
-		for _, part := range []struct {
-			connections []int
-			workloads   []string
-		}{
-			{[]int{64, 256}, []string{"produce-single"}},
-			{[]int{16}, []string{"produce-batch", "produce-async", "fetch"}},
-		} {
-			o.Connections, o.Workloads = part.connections, part.workloads
-			if replicas == 3 && len(part.workloads) == 1 {
-				o.Workloads = append([]string{"echo"}, o.Workloads...)
+		o.Runs, o.Replicas, o.Workloads, o.Connections = 1, load.replicas, load.workloads, load.connections
+		if load.set != nil {
+			load.set(&o)
+		}
+		r, err := bench.Run(ctx, o)
+		if err != nil {
+			return err
+		}
+		for _, m := range r.Measurements {
+			if load.what != "" {
+				m.Name = fmt.Sprintf("ottla %s %s", m.Name, load.what)
 			}
-			r, err := bench.Run(ctx, o)
-			if err != nil {
-				return err
-			}
-			for _, m := range r.Measurements {
-				if m.Name != "echo" {
-					m.Name = fmt.Sprintf("ottla %s R%d", m.Name, replicas)
-				}
-				s.add(m)
-			}
+			s.add(m)
 		}
 	}
 	return nil

@@ -19,11 +19,7 @@ type child struct {
 
 // startChild runs a program and waits until it accepts connections on addr.
 func startChild(ctx context.Context, addr, program string, args ...string) (*child, error) {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", program, errMissing)
-	}
-	c, err := startProgram(exec.Command(path, args...))
+	c, err := lookProgram(program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +28,15 @@ func startChild(ctx context.Context, addr, program string, args ...string) (*chi
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
 	return c, nil
+}
+
+// lookProgram runs a program that is found by its name.
+func lookProgram(program string, args ...string) (*child, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", program, errMissing)
+	}
+	return startProgram(exec.Command(path, args...))
 }
 
 func startProgram(cmd *exec.Cmd) (*child, error) {

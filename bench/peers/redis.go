@@ -57,13 +57,14 @@ func (s *suite) redisWith(ctx context.Context, fsync string, connections int) er
 	}
 	defer webdis.stop()
 
-	bodies := make([][]byte, 1000)
-	for i := range bodies {
-		bodies[i] = []byte("XADD/liked/*/key/user-" + strconv.Itoa(100000+i) + "/value/" + string(payload(i)))
+	calls := make([]bench.PeerCall, 1000)
+	for i := range calls {
+		body := "XADD/liked/*/key/user-" + strconv.Itoa(100000+i) + "/value/" + string(payload(i))
+		calls[i] = bench.PeerCall{Path: "/", MediaType: "application/json", Body: []byte(body), Records: 1, Want: `{"XADD":"`}
 	}
 	m, err := bench.MeasurePeerHTTP(ctx, s.o, bench.Peer{
 		Name: "webdis XADD single, appendfsync " + fsync, Connections: connections, Pids: []int{redis.pid(), webdis.pid()},
-	}, webdisAddr, "/", bodies, `{"XADD":"`)
+	}, webdisAddr, calls)
 	if err != nil {
 		return err
 	}
