@@ -361,6 +361,7 @@ func (c *clusterActor) changeBroker(ctx actor.Context, m *changeBroker) {
 		c.startBroker(ctx, b)
 	case !m.Start && b.state == brokerFailed:
 		c.moveBroker(b, brokerStopped, nil) // and is not started again
+		c.publish()                         // whoever has the answer may look at once
 		m.Reply.Put(nil)
 	case !m.Start && b.state == brokerRunning:
 		c.moveBroker(b, brokerStopping, nil)
