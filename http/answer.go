@@ -15,6 +15,10 @@ import (
 // keepBytes is the largest buffer that is kept for other requests, in bytes.
 const keepBytes = 64 << 10
 
+// keepRecords is the greatest room for records of a request that is kept for other
+// requests: about as many bytes as two such buffers have.
+const keepRecords = 1024
+
 // nameLeader says where the leader of a partition is, in a fleet.
 func (c *call) nameLeader(t *protocol.Topic, partition int) {
 	if address := c.b.LeaderAddress(t, partition); address != "" {

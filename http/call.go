@@ -91,7 +91,7 @@ func (s *Server) release(c *call) {
 	if cap(next.scratch) > keepBytes {
 		next.scratch = nil
 	}
-	if cap(next.records) > 512 {
+	if cap(next.records) > keepRecords {
 		next.records = nil
 	}
 	*c = next

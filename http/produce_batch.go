@@ -2,9 +2,11 @@ package http
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
+	"ottla/http/conn"
 	"ottla/protocol"
 )
 
@@ -29,7 +31,41 @@ func (p *produce) sendBatch(topic *protocol.Topic) *protocol.Error {
 	default:
 		p.send(fasthttp.StatusOK, p.appendBatch(topic, reqs, byPartition))
 	}
+	for _, req := range reqs {
+		if req.Settled {
+			recycleLines(&req.Lines)
+		}
+	}
 	return nil
+}
+
+// keptLines is the largest buffer of lines that is kept for another batch, in bytes.
+const keptLines = 1 << 20
+
+// linesPool has lines of earlier batches. Making new ones for each batch keeps the
+// garbage collector busy.
+var linesPool = sync.Pool{New: func() any { return &protocol.Lines{} }}
+
+// newLines returns lines with room for a number of records, of that many bytes together.
+func newLines(records, bytes int) protocol.Lines {
+	l := linesPool.Get().(*protocol.Lines)
+	if cap(l.Buf) < bytes {
+		l.Buf = make([]byte, 0, bytes)
+	}
+	if cap(l.Gaps) < records {
+		l.Gaps = make([]int, 0, records)
+	}
+	return protocol.Lines{Buf: l.Buf[:0], Gaps: l.Gaps[:0]}
+}
+
+// recycleLines takes lines that nobody reads any more.
+func recycleLines(l *protocol.Lines) {
+	if cap(l.Buf) > keptLines {
+		return
+	}
+	conn.Spoil(l.Buf)
+	linesPool.Put(&protocol.Lines{Buf: l.Buf, Gaps: l.Gaps})
+	*l = protocol.Lines{}
 }
 
 // group makes one request for each partition that has records, in the order of
@@ -54,7 +90,7 @@ func (p *produce) group(topic *protocol.Topic, byPartition []*protocol.ProduceRe
 		}
 		own = append(own, protocol.ProduceRequest{Topic: topic, Partition: partition, NoAck: p.noAck, Waits: p.waits})
 		req := &own[len(own)-1]
-		req.Lines = protocol.Lines{Buf: make([]byte, 0, s.bytes), Gaps: make([]int, 0, s.records)}
+		req.Lines = newLines(s.records, s.bytes)
 		p.idempotence.apply(req)
 		byPartition[partition] = req
 		reqs = append(reqs, req)

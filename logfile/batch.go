@@ -37,8 +37,9 @@ func (b *Batch) Bytes() int { return len(b.data) }
 func (b *Batch) Files() []*File { return b.files }
 
 // Reset empties the batch for another use and keeps its buffers. It may only be
-// called once the batch is executed.
+// called once the batch is executed, and nobody executes it again.
 func (b *Batch) Reset() {
+	poison(b.data)
 	clear(b.steps)
 	clear(b.files)
 	*b = Batch{data: b.data[:0], steps: b.steps[:0], files: b.files[:0]}

@@ -28,8 +28,9 @@ type ProduceRequest struct {
 	BodyHash   uint64 // with an Idempotency-Key: distinguishes another body from a retry
 	Again      bool   // a partition knows the request already: it is placed as it was then
 
-	Result ProduceResult         // filled by the backend before Produce returns
-	Reply  Future[ProduceResult] // the backend's reply slot
+	Result  ProduceResult         // filled by the backend before Produce returns
+	Settled bool                  // set by the backend when nobody reads Lines any more, so that its buffers may be used again
+	Reply   Future[ProduceResult] // the backend's reply slot
 }
 
 // ProduceResult answers a ProduceRequest.

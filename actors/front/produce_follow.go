@@ -19,6 +19,9 @@ func (lc *locator) awaitProduce(req *protocol.ProduceRequest, leader *routing.Le
 	case !come:
 		return protocol.ProduceResult{Err: errUnconfirmed}
 	case res.Err == nil:
+		// A leader elsewhere may be sent the lines again; one that knows the records, or
+		// answers before they are written, still reads them.
+		req.Settled = !leader.Away && !res.Duplicate && !req.NoAck
 		return res
 	}
 	req.Reply.Put(res) // the slot is empty again; followProduce judges the answer

@@ -68,6 +68,33 @@ func TestProduceFollowsTheLeader(t *testing.T) {
 	assert.Zero(t, waited, "the leader answers at once")
 }
 
+// The buffers of lines may be used again only when nobody reads them any more.
+func TestLinesAreSettledByTheLeaderThatHasWrittenThem(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	settled := func(result protocol.ProduceResult, set func(*protocol.ProduceRequest)) bool {
+		leaders[0].produce = func(req *protocol.ProduceRequest) { req.Reply.Put(result) }
+		req := record(q, 0)
+		if set != nil {
+			set(req)
+		}
+		w.Produce([]*protocol.ProduceRequest{req}, time.Now().Add(patience))
+		return req.Settled
+	}
+	assert.True(t, settled(protocol.ProduceResult{BaseOffset: 5}, nil))
+	assert.False(t, settled(protocol.ProduceResult{BaseOffset: 5}, func(req *protocol.ProduceRequest) { req.NoAck = true }), "answered before it is written")
+	assert.False(t, settled(protocol.ProduceResult{BaseOffset: 5, Duplicate: true}, nil), "answered while it is in the leader's queue")
+	assert.False(t, settled(protocol.ProduceResult{Err: protocol.Unknownf("a reason")}, nil))
+
+	leaders[0].produce = func(*protocol.ProduceRequest) {}
+	late := record(q, 0)
+	w.Produce([]*protocol.ProduceRequest{late}, time.Now().Add(20*time.Millisecond))
+	assert.False(t, late.Settled, "the leader may still write it")
+
+	routing.Of(q).Partitions[0].Leader().Away = true
+	assert.False(t, settled(protocol.ProduceResult{BaseOffset: 5}, nil), "a link may still send it")
+}
+
 func TestProduceWithoutALeader(t *testing.T) {
 	w := newWorld(t)
 	q, leaders := w.withTopic("q", 1)

@@ -257,3 +257,21 @@ func TestReadWaitsForALaterConfirmation(t *testing.T) {
 	q.answer(9)
 	require.Equal(t, "ab", answered)
 }
+
+// Whoever has an answer may use the lines for other records at once.
+func TestPlacesDoNotDependOnLinesThatAreAnswered(t *testing.T) {
+	e := PendingEntry{base: 10}
+	var places []protocol.Offset
+	for n := range 3 {
+		lines := &protocol.Lines{}
+		for range n + 1 {
+			lines.Add(1, "t", 0, []byte(`"k"`), []byte("1"), protocol.ActionProduce, nil)
+		}
+		e.proposals = append(e.proposals, Proposal{Lines: lines, Done: func(res protocol.ProduceResult) {
+			places = append(places, res.BaseOffset)
+			*lines = protocol.Lines{}
+		}})
+	}
+	e.Answer()
+	assert.Equal(t, []protocol.Offset{10, 11, 13}, places)
+}

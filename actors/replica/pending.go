@@ -70,11 +70,11 @@ type PendingEntry struct {
 func (e *PendingEntry) Answer() {
 	next := e.base
 	for i := range e.proposals {
-		p := &e.proposals[i]
-		p.Answer(protocol.ProduceResult{BaseOffset: protocol.Offset(next)})
+		p, base := &e.proposals[i], next
 		if p.Lines != nil {
 			next += int64(p.Lines.Len())
 		}
+		p.Answer(protocol.ProduceResult{BaseOffset: protocol.Offset(base)}) // whoever has an answer may use the lines again
 	}
 	for i := range e.retries {
 		e.retries[i].Reply.Put(e.retried[i])

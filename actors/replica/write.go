@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"sync"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -10,12 +11,31 @@ import (
 	"ottla/mutate"
 )
 
+// batches are for the writes of all replicas. Each stages its bytes in one, as many as all
+// copies of a log together take in, so making new ones keeps the garbage collector busy.
+var batches = sync.Pool{New: func() any { return &logfile.Batch{} }}
+
+// keptBatchBytes is the largest batch that is kept for another write.
+const keptBatchBytes = 2 << 20
+
+func newBatch() *logfile.Batch { return batches.Get().(*logfile.Batch) }
+
+// recycle takes the batch of a write that is durable, which the disk is done with.
+func recycle(w *Write) {
+	b := w.Batch
+	w.Batch = nil
+	if b.Bytes() <= keptBatchBytes {
+		b.Reset()
+		batches.Put(b)
+	}
+}
+
 // storageAppend stages what raft wants to be durable. Its responses, which are
 // votes and acknowledgements, leave in order, and only after a sync that began
 // after this and all earlier writes of the replica were executed: raft relies on
 // both.
 func (r *Replica) storageAppend(m raftpb.Message) {
-	b := &logfile.Batch{}
+	b := newBatch()
 	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
 	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
 		if err := r.stageSnapshot(b, m); err != nil {
@@ -64,10 +84,12 @@ func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {
 func (r *Replica) enqueue(w *Write) {
 	if w.Batch.Empty() {
 		if len(w.responses) == 0 && w.snapshot == nil {
+			recycle(w)
 			return
 		}
 		if len(r.writes) == 0 {
 			r.deliver(w)
+			recycle(w)
 			return
 		}
 		r.writes = append(r.writes, w)
@@ -100,6 +122,7 @@ func (r *Replica) DiskDone(seq uint64, err error) {
 			r.log.Synced(last)
 		}
 		r.deliver(w)
+		recycle(w)
 	}
 	r.drain()
 }
@@ -128,7 +151,7 @@ func (r *Replica) deliver(w *Write) {
 
 // Roll seals the active segment, if it has records.
 func (r *Replica) Roll() {
-	b := &logfile.Batch{}
+	b := newBatch()
 	if r.log.Roll(b) {
 		r.enqueue(&Write{Batch: b, mustSync: true})
 	}
@@ -140,7 +163,7 @@ func (r *Replica) RemoveOld() {
 	if !r.log.StartDue() {
 		return
 	}
-	b := &logfile.Batch{}
+	b := newBatch()
 	r.log.SetLogStart(b, r.log.LogStart())
 	r.enqueue(&Write{Batch: b})
 }
@@ -148,7 +171,7 @@ func (r *Replica) RemoveOld() {
 // StageFinal asks for a last write, which makes the next start short: a
 // checkpoint, and a sync mark behind the last entry.
 func (r *Replica) StageFinal() {
-	b := &logfile.Batch{}
+	b := newBatch()
 	r.log.StageCheckpoint(b)
 	r.log.StageSyncMark(b)
 	r.enqueue(&Write{Batch: b, mustSync: true})
