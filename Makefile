@@ -44,7 +44,7 @@ screenshots: build ## Make the pictures of docs/console in Chromium, after WARM_
 
 # The last commit that was handed out whose programs go up to the level before the newest
 # one. Whoever raises level.Newest sets it.
-REF ?= 1e92580f26c9b2fb70437516a1f7d320f44a3cfd
+REF ?= 72de8c0a319075dfd9b1e46525f8fff27c3f9f5d
 BEFORE ?= bin/ottla-before
 
 before: ## Build the program of commit REF, by default of the level before, from git as BEFORE (bin/ottla-before)

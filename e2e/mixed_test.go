@@ -89,8 +89,8 @@ func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
 
 	f.roll(l, "", "OTTLA_NODE_FINALIZE=manual")
 	info := f.nodes[0].fleetInfo()
-	assert.Equal(t, 2, info.Level)
-	assert.Equal(t, 3, info.Offered)
+	assert.Equal(t, 3, info.Level)
+	assert.Equal(t, 4, info.Offered)
 	assert.True(t, info.Held)
 
 	for i, s := range f.nodes { // old ones apply what new ones decide
@@ -104,7 +104,7 @@ func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
 	f.typeUpgrade()
 	for _, s := range f.nodes {
 		s.eventually(waitTimeout, "all know the level", func() error {
-			if got := s.fleetInfo().Level; got != 3 {
+			if got := s.fleetInfo().Level; got != 4 {
 				return fmt.Errorf("level %d", got)
 			}
 			return nil
@@ -114,10 +114,10 @@ func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
 
 	s := f.nodes[1]
 	s.stop()
-	assert.Contains(t, s.failsAs(old), "the fleet of this data directory is at level 3, this program knows levels 1 to 2: start a newer version here")
+	assert.Contains(t, s.failsAs(old), "the fleet of this data directory is at level 4, this program knows levels 1 to 3: start a newer version here")
 	s.again()
 	late := f.node("late", freeAddress(t), f.seeds...)
-	assert.Regexp(t, "can use formats 1 to 2, .* formats 3 to 3: no format is common to both", late.failsAs(old))
+	assert.Regexp(t, "can use formats 1 to 3, .* formats 4 to 4: no format is common to both", late.failsAs(old))
 
 	f.waitReady()
 	l.advance(200)

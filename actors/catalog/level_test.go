@@ -67,7 +67,7 @@ func TestLevelIsRaisedWhenAllNodesOfferIt(t *testing.T) {
 	require.Len(t, recs, 1)
 	require.NoError(t, s.Apply(recs[0]))
 	assert.Equal(t, level.Newest, s.Level())
-	assert.Contains(t, s.Dump(), "level 3\n")
+	assert.Contains(t, s.Dump(), "level 4\n")
 
 	offers[1] = Offer{}
 	recs, err = raise(true)
@@ -79,8 +79,8 @@ func TestLevelIsRaisedWhenAllNodesOfferIt(t *testing.T) {
 // A record of a level that this program does not know changes nothing, and says what to do.
 func TestLevelOfNewerProgramsIsRefused(t *testing.T) {
 	s := New()
-	err := s.Apply(metarecord.Record{Action: actionRaiseLevel, Key: metarecord.Key(keyLevel), Value: []byte(`{"v":1,"level":4}`)})
-	require.ErrorContains(t, err, "the fleet is at level 4, this program knows levels 1 to 3")
+	err := s.Apply(metarecord.Record{Action: actionRaiseLevel, Key: metarecord.Key(keyLevel), Value: []byte(`{"v":1,"level":5}`)})
+	require.ErrorContains(t, err, "the fleet is at level 5, this program knows levels 1 to 4")
 	assert.Equal(t, level.Oldest, s.Level())
 	require.NoError(t, s.Apply(metarecord.Record{Action: actionRaiseLevel, Key: metarecord.Key(keyLevel), Value: []byte(`{"v":1,"level":2}`)}))
 	require.NoError(t, s.Apply(metarecord.Record{Action: actionRaiseLevel, Key: metarecord.Key(keyLevel), Value: []byte(`{"v":1,"level":1}`)}))

@@ -5,7 +5,7 @@ const (
 	// Oldest is the level of programs that know nothing of levels, and say none.
 	Oldest = 1
 	// Newest is the greatest level that this program offers.
-	Newest = 3
+	Newest = 4
 )
 
 // Feature is something that is used only from a level on, because it writes what programs
@@ -43,10 +43,10 @@ var (
 	Endings = Feature{3, "pages of how records of queues ended"}
 	// Scram are keys of tokens for SCRAM. Below the level tokens are made without, and are
 	// shown by PLAIN only.
-	Scram = Feature{3, "keys of tokens for SCRAM"}
+	Scram = Feature{4, "keys of tokens for SCRAM"}
 	// PollNames are commits that say which poll has made them. Below the level only the
 	// coordinator that made it knows that, while it leads.
-	PollNames = Feature{3, "commits that name their poll"}
+	PollNames = Feature{4, "commits that name their poll"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,
