@@ -44,9 +44,18 @@ func (o *output) String() string {
 // until the test ends or stop is called, which returns the exit code.
 func liveServer(t *testing.T, dir string) (s *standIn, stop func() int) {
 	t.Helper()
+	return liveServerWith(t, dir, nil)
+}
+
+// liveServerWith is liveServer with further variables in its environment.
+func liveServerWith(t *testing.T, dir string, env map[string]string) (s *standIn, stop func() int) {
+	t.Helper()
 	signals := make(chan os.Signal, 2)
 	stdout, stderr := &output{lines: make(chan string, 1)}, &output{lines: make(chan string, 1)}
 	p := &process{stdout: stdout, stderr: stderr, signals: signals, open: openBroker, lookupEnv: func(name string) (string, bool) {
+		if v, ok := env[name]; ok {
+			return v, ok
+		}
 		v, ok := map[string]string{"OTTLA_DEFAULT_CLUSTER": "false", "OTTLA_LOG_LEVEL": "warn"}[name]
 		return v, ok
 	}}

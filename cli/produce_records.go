@@ -12,15 +12,15 @@ import (
 // consumed is a line of `ottla consume`. Where the record was read is no part of the
 // record.
 type consumed struct {
-	Key         json.RawMessage   `json:"key"`
-	KeyText     *string           `json:"key_text"`
-	KeyBase64   *string           `json:"key_base64"`
-	Value       json.RawMessage   `json:"value"`
-	ValueText   *string           `json:"value_text"`
-	ValueBase64 *string           `json:"value_base64"`
-	Headers     map[string]string `json:"headers"`
-	Timestamp   int64             `json:"timestamp"`
-	DeliverAt   int64             `json:"deliver_at"`
+	Key         json.RawMessage `json:"key"`
+	KeyText     *string         `json:"key_text"`
+	KeyBase64   *string         `json:"key_base64"`
+	Value       json.RawMessage `json:"value"`
+	ValueText   *string         `json:"value_text"`
+	ValueBase64 *string         `json:"value_base64"`
+	Headers     json.RawMessage `json:"headers"`
+	Timestamp   int64           `json:"timestamp"`
+	DeliverAt   int64           `json:"deliver_at"`
 }
 
 // wholeRecord returns the record that a line of `ottla consume` shows.
@@ -38,7 +38,11 @@ func (o *produceOptions) wholeRecord(text []byte) (r client.Record, err error) {
 	if c.Key == nil && c.KeyText == nil && c.KeyBase64 == nil && c.Value == nil && c.ValueText == nil && c.ValueBase64 == nil {
 		return r, fmt.Errorf("not a record as 'ottla consume' prints it: it has neither key nor value")
 	}
-	r.Headers = c.Headers
+	if c.Headers != nil {
+		if r.HeaderList, err = client.ParseHeaders(c.Headers); err != nil {
+			return r, err
+		}
+	}
 	if c.Timestamp > 0 {
 		r.Timestamp = time.UnixMilli(c.Timestamp)
 	}

@@ -223,10 +223,14 @@ func (d *redriver) putBack(ctx context.Context, m *client.Message) error {
 		return nil
 	}
 	topic := m.Headers[deadHeader+"topic"]
-	rec := client.Record{Key: m.Key, Value: m.Value, Headers: map[string]string{}}
-	for name, value := range m.Headers {
-		if !strings.HasPrefix(name, deadHeader) {
-			rec.Headers[name] = value
+	rec := client.Record{Key: m.Key, Value: m.Value}
+	list, err := m.HeaderList()
+	if err != nil {
+		return err
+	}
+	for _, h := range list {
+		if !strings.HasPrefix(h.Name, deadHeader) {
+			rec.HeaderList = append(rec.HeaderList, h)
 		}
 	}
 	if p, err := strconv.Atoi(m.Headers[deadHeader+"partition"]); err == nil {

@@ -17,6 +17,9 @@ type Record struct {
 	Value   Data              // null is a tombstone
 	Headers map[string]string // UTF-8
 
+	// HeaderList, unless empty, is sent instead of Headers.
+	HeaderList []Header
+
 	// Partition, unless nil, overrides the placement by key.
 	Partition *int
 
@@ -61,7 +64,13 @@ func (r *Record) append(dst []byte, comma bool) (text []byte, keyEnd int, err er
 		dst = appendName(dst, "deliver_at", first())
 		dst = strconv.AppendInt(dst, r.DeliverAt.UnixMilli(), 10)
 	}
-	if len(r.Headers) > 0 {
+	switch {
+	case len(r.HeaderList) > 0:
+		dst = appendName(dst, "headers", first())
+		if dst, err = appendHeaderList(dst, r.HeaderList); err != nil {
+			return dst, 0, fmt.Errorf("client: headers: %w", err)
+		}
+	case len(r.Headers) > 0:
 		dst = appendName(dst, "headers", first())
 		if dst, err = appendHeaders(dst, r.Headers); err != nil {
 			return dst, 0, fmt.Errorf("client: headers: %w", err)

@@ -120,8 +120,14 @@ func TestGrantsThatAreOnes(t *testing.T) {
 	for want, grants := range map[bool][]Grant{
 		true: {{Do: []string{"read"}}, {Do: []string{"read", "write", "admin"}, Cluster: "c*", Topics: "t", Groups: "*"}},
 		false: {
-			{}, {Do: []string{}}, {Do: []string{"own"}}, {Do: []string{"read", ""}}, {Do: []string{"Read"}},
-			{Do: []string{"read"}, Cluster: "a b"}, {Do: []string{"read"}, Topics: "a*b"}, {Do: []string{"read"}, Groups: ".."},
+			{},
+			{Do: []string{}},
+			{Do: []string{"own"}},
+			{Do: []string{"read", ""}},
+			{Do: []string{"Read"}},
+			{Do: []string{"read"}, Cluster: "a b"},
+			{Do: []string{"read"}, Topics: "a*b"},
+			{Do: []string{"read"}, Groups: ".."},
 		},
 	} {
 		for _, g := range grants {

@@ -73,28 +73,36 @@ func (w *worker) deadLetters(topic string, deadline time.Time) (*protocol.Topic,
 	return w.d.b.LookupTopic(w.sub.Cluster, name, false, deadline)
 }
 
+// deadPrefix begins the names of the headers that dead letters have.
+const deadPrefix = "ottla-dead-"
+
 // deadHeaders are the record's own headers, and where it came from and why it is here.
 func deadHeaders(l *lane, r *protocol.Record, deliveries int, reason string) []byte {
 	own := r.Headers
 	if len(own) == 0 || string(own) == protocol.NullToken {
 		own = []byte("{}")
 	}
+	why := [][2]string{
+		{deadPrefix + "topic", l.topic},
+		{deadPrefix + "partition", strconv.Itoa(l.partition)},
+		{deadPrefix + "offset", strconv.FormatInt(int64(r.Offset), 10)},
+		{deadPrefix + "deliveries", strconv.Itoa(deliveries)},
+		{deadPrefix + "reason", reason},
+	}
+	if protocol.IsHeaderList(own) {
+		return protocol.ExtendHeaderList(own, deadPrefix, why)
+	}
 	text := append([]byte{}, own[:len(own)-1]...)
-	add := func(name, value string) {
+	if strings.Contains(string(own), `"`+deadPrefix) { // it was a dead letter before: names must not be there twice
+		text = withoutDead(own)
+	}
+	for _, h := range why {
 		if len(text) > 1 {
 			text = append(text, ',')
 		}
-		text = protocol.AppendJSONString(text, "ottla-dead-"+name)
-		text = protocol.AppendJSONString(append(text, ':'), value)
+		text = protocol.AppendJSONString(text, h[0])
+		text = protocol.AppendJSONString(append(text, ':'), h[1])
 	}
-	if strings.Contains(string(own), `"ottla-dead-`) { // it was a dead letter before: names must not be there twice
-		text = withoutDead(own)
-	}
-	add("topic", l.topic)
-	add("partition", strconv.Itoa(l.partition))
-	add("offset", strconv.FormatInt(int64(r.Offset), 10))
-	add("deliveries", strconv.Itoa(deliveries))
-	add("reason", reason)
 	return append(text, '}')
 }
 
@@ -106,7 +114,7 @@ func withoutDead(own []byte) []byte {
 	for r.Object(); r.Field(); {
 		name := string(r.Key)
 		v, ok := r.Value()
-		if !ok || strings.HasPrefix(name, "ottla-dead-") {
+		if !ok || strings.HasPrefix(name, deadPrefix) {
 			continue
 		}
 		if len(text) > 1 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -162,25 +163,32 @@ func (f *queueFeed) readDying(t *protocol.Topic, d *queue.Dying) (found *logfile
 	return found, err
 }
 
-// deadHeaders are a record's headers with those that say why it died.
+// deadPrefix begins the names of the headers that say why a record died.
+const deadPrefix = "ottla-dead-"
+
+// deadHeaders are a record's headers with those that say why it died, in the form that
+// the record's have: an object, sorted by name, or a list.
 func deadHeaders(token []byte, group string, d *queue.Dying) []byte {
+	why := [][2]string{
+		{deadGroupHeader, group},
+		{deadTopicHeader, d.Topic},
+		{deadPartitionHeader, strconv.Itoa(d.ID.Partition)},
+		{deadOffsetHeader, strconv.FormatInt(d.Offset, 10)},
+		{deadDeliveriesHeader, strconv.Itoa(d.Count)},
+		{deadReasonHeader, cmp.Or(d.Reason, "it was given back too often")},
+	}
+	if protocol.IsHeaderList(token) {
+		return protocol.ExtendHeaderList(token, deadPrefix, why)
+	}
 	headers := map[string]string{}
 	if len(token) > 0 {
-		_ = json.Unmarshal(token, &headers) // they are an object of strings
+		_ = json.Unmarshal(token, &headers) // an object of strings
 	}
-	headers[deadGroupHeader] = group
-	headers[deadTopicHeader] = d.Topic
-	headers[deadPartitionHeader] = strconv.Itoa(d.ID.Partition)
-	headers[deadOffsetHeader] = strconv.FormatInt(d.Offset, 10)
-	headers[deadDeliveriesHeader] = strconv.Itoa(d.Count)
-	headers[deadReasonHeader] = cmp.Or(d.Reason, "it was given back too often")
-	names := make([]string, 0, len(headers))
-	for name := range headers {
-		names = append(names, name)
+	for _, h := range why {
+		headers[h[0]] = h[1]
 	}
-	slices.Sort(names)
 	dst := []byte{'{'}
-	for i, name := range names {
+	for i, name := range slices.Sorted(maps.Keys(headers)) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
