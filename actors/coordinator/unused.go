@@ -25,7 +25,7 @@ func (c *Coordinator) ExpiryTick(ctx actor.Context) {
 	if !c.serves() {
 		return
 	}
-	c.startQueues(ctx)
+	c.startTimed(ctx)
 	if c.expiryDue() {
 		c.expireGroups(ctx)
 	}
