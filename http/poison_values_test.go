@@ -143,3 +143,33 @@ func TestLineEndsOfUnicodeAreEscapedInStreams(t *testing.T) {
 		})
 	}
 }
+
+// What a value's number means is its readers' business: it is any JSON, and comes back
+// digit for digit, also where no double is as large. Where the server itself reads a
+// number, one that does not fit is refused.
+func TestNumbersThatFitNoType(t *testing.T) {
+	h := start(t, Options{})
+	h.b.add("t", 1)
+	for _, value := range []string{"1e400", "-1E-400", "1e999999999", "1.00", "123456789012345678901234567890", `{"a":1,"a":1e400}`} {
+		wantOK(t, h.do("POST", "/events", `{"topic":"t","value":`+value+`}`), 200)
+		got := h.do("GET", fmt.Sprintf("/topic/t/partitions/0/records?offset=%d", len(h.b.topics["t"].partitions[0])-1), "")
+		assert.Contains(t, got.body, `"value":`+value+`,`)
+	}
+	for _, n := range []string{"1e400", "-1e400", "1e999999999", "9223372036854775808", "1.5", "1e-1"} {
+		for _, request := range []string{
+			`POST /events {"topic":"t","value":1,"partition":N}`, `POST /events {"topic":"t","value":1,"timestamp":N}`,
+			`POST /events {"topic":"t","value":1,"deliver_at":N}`, `POST /events {"topic":"t","value":1,"delay_ms":N}`,
+			`POST /events {"topic":"t","records":[{"value":1,"partition":N}]}`,
+			`POST /offset {"consumer_id":N}`, `POST /offset {"consumer_id":1,"topic":"t","offsets":[{"partition":0,"offset":N}]}`,
+			`POST /topic {"name":"n","partitions":N}`, `POST /topic {"name":"n","segment_bytes":N}`,
+			`POST /groups/g/seek {"topic":"t","to":N}`, `POST /groups/g/seek {"topic":"t","to":{"timestamp":N}}`,
+			`GET /events {"topic":"t","max_records":N}`, `GET /events {"topic":"t","timeout_ms":N}`, `GET /events {"topic":"t","from":N}`,
+		} {
+			method, rest, _ := strings.Cut(request, " ")
+			path, body, _ := strings.Cut(rest, " ")
+			a := h.do(method, path, strings.ReplaceAll(body, "N", n))
+			assert.Contains(t, []int{400, 422}, a.status, "%s: %s %s", request, n, a.body)
+		}
+	}
+	assert.NotContains(t, h.b.topics, "n")
+}
