@@ -33,7 +33,7 @@ type api struct {
 // newAPI returns the server that a user names by a URL or by HOST:PORT, or the nodes of
 // a fleet, by several with commas between them. Settings
 // of TLS may be nil, and the token empty.
-func newAPI(server string, trust *tls.Config, token string) (*api, error) {
+func newAPI(server string, trust *tls.Config, token string, more ...client.Option) (*api, error) {
 	servers, names := strings.Split(server, ","), []string{}
 	for i, s := range servers {
 		if s = strings.TrimSpace(s); !strings.Contains(s, "://") {
@@ -49,7 +49,7 @@ func newAPI(server string, trust *tls.Config, token string) (*api, error) {
 		}
 		servers[i], names = s, append(names, strings.TrimSuffix(name, "/"))
 	}
-	c, err := client.New(strings.Join(servers, ","), client.WithTLS(trust), client.WithToken(token))
+	c, err := client.New(strings.Join(servers, ","), append(more, client.WithTLS(trust), client.WithToken(token))...)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("server %q is not a URL such as %s", strings.Join(servers, ","), defaultServer)}
 	}
@@ -124,7 +124,7 @@ func (a *api) reason(err error) string {
 	var lost *client.TransportError
 	switch {
 	case errors.As(err, &said) && !isOurs(said):
-		return fmt.Sprintf("%s answered %d %s; is it an Ottla server?", a.name, said.Status, http.StatusText(said.Status))
+		return a.foreign(said)
 	case said != nil && said.RequestID != "":
 		return fmt.Sprintf("%s (%s, request %s)", said.Message, said.Code, said.RequestID)
 	case said != nil:
@@ -143,6 +143,29 @@ func (a *api) reason(err error) string {
 		cause = inURL.Err // the same without the request's URL
 	}
 	return fmt.Sprintf("cannot ask the server at %s: %s", a.name, strings.TrimPrefix(cause.Error(), "client: "))
+}
+
+// foreign says what has come from something that is not an Ottla server: a proxy in front
+// of one, as a rule, where it asks for credentials or finds no server.
+func (a *api) foreign(said *client.Error) string {
+	text := fmt.Sprintf("%s answered %d %s", a.name, said.Status, http.StatusText(said.Status))
+	if said.Server != "" {
+		text += fmt.Sprintf(" (%.60s)", said.Server)
+	}
+	switch said.Status {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
+		if said.Challenge != "" {
+			text += fmt.Sprintf(", and asks for %.100s", said.Challenge)
+		}
+		return text + "; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST), or with --header NAME=VALUE"
+	case http.StatusForbidden:
+		return text + "; that is not Ottla's answer but that of a proxy in front of it: it does not let you through. --header NAME=VALUE shows it who you are"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return text + "; that is the answer of a proxy that does not reach the server behind it"
+	case http.StatusRequestEntityTooLarge:
+		return text + "; that is the answer of a proxy that takes no request as large as Ottla does: raise its limit (client_max_body_size in nginx)"
+	}
+	return text + "; is it an Ottla server?"
 }
 
 // isOurs reports whether an Ottla server wrote the error.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,8 +59,10 @@ func TestErrorLines(t *testing.T) {
 			422, errorAnswer("too_blue", "it is too blue", "none", false),
 			"it is too blue (too_blue, request r7)",
 		},
-		"a proxy's page":       {502, "<html>Bad Gateway</html>", "SERVER answered 502 Bad Gateway; is it an Ottla server?"},
-		"a proxy that asks":    {401, "", "SERVER answered 401 Unauthorized; is it an Ottla server?"},
+		"a proxy's page":       {502, "<html>Bad Gateway</html>", "SERVER answered 502 Bad Gateway; that is the answer of a proxy that does not reach the server behind it"},
+		"a proxy that asks":    {401, "", "SERVER answered 401 Unauthorized; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST), or with --header NAME=VALUE"},
+		"a proxy that refuses": {403, "<html>no</html>", "SERVER answered 403 Forbidden; that is not Ottla's answer but that of a proxy in front of it: it does not let you through. --header NAME=VALUE shows it who you are"},
+		"a proxy's limit":      {413, "<html>large</html>", "SERVER answered 413 Request Entity Too Large; that is the answer of a proxy that takes no request as large as Ottla does: raise its limit (client_max_body_size in nginx)"},
 		"another API's error":  {404, `{"error":"not found"}`, "SERVER answered 404 Not Found; is it an Ottla server?"},
 		"a page of success":    {200, "<html>", "the answer of SERVER to DELETE /topic/t is not what an Ottla server gives"},
 		"half an answer":       {200, `{"topics":[`, "the answer of SERVER to DELETE /topic/t is not what an Ottla server gives"},
@@ -82,6 +86,54 @@ func TestErrorLines(t *testing.T) {
 			assert.Equal(t, 1, strings.Count(stderr, "\n"))
 		})
 	}
+}
+
+// What a proxy in front asks for is said, and can be given, by a header too, from a context
+// or the command line; nothing prints it.
+func TestHeadersForAProxy(t *testing.T) {
+	var other atomic.Value
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		other.Store(r.Header.Get("X-Other"))
+		if r.Header.Get("X-Team") != "secret=7" {
+			w.Header().Set("Server", "gate/1.2")
+			w.Header().Set("WWW-Authenticate", `Basic realm="staff"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"topics":[]}`)
+	}))
+	defer srv.Close()
+	home := t.TempDir()
+	ottla := func(args ...string) (code int, all string) {
+		var out bytes.Buffer
+		code = run(&process{stdin: strings.NewReader(""), stdout: &out, stderr: &out, lookupEnv: func(name string) (string, bool) {
+			return home, name == "HOME"
+		}}, args)
+		assert.NotContains(t, out.String(), "secret")
+		return code, out.String()
+	}
+	code, out := ottla("topic", "list", "--server", srv.URL)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, out, `answered 401 Unauthorized (gate/1.2), and asks for Basic realm="staff"; that is not Ottla's answer`)
+	code, out = ottla("topic", "list", "--output", "json", "--server", srv.URL, "--header", "x-team=secret=7", "--header", "X-Other=b")
+	assert.Equal(t, exitOK, code, out)
+	assert.Equal(t, "b", other.Load())
+
+	code, out = ottla("context", "add", "proxied", "--server", srv.URL, "--header", "X-Team=secret=7")
+	require.Equal(t, exitOK, code, out)
+	code, out = ottla("topic", "list")
+	assert.Equal(t, exitOK, code, out)
+	code, out = ottla("context", "list")
+	assert.Equal(t, exitOK, code, out)
+	code, _ = ottla("topic", "list", "--header", "X-Team=secret8")
+	assert.Equal(t, exitFailed, code, "the command line counts")
+	for _, wrong := range []string{"secret", "=secret", "A b=secret", "A=secret\n", "host=secret", "Content-Length=7"} {
+		code, _ = ottla("topic", "list", "--header", wrong)
+		assert.Equal(t, exitUsage, code, wrong)
+	}
+	code, _ = ottla("topic", "list", "--header", "Authorization=Basic secret", "--token", "t")
+	assert.Equal(t, exitUsage, code)
 }
 
 // rawServer answers every connection with the same bytes.

@@ -31,6 +31,8 @@ type savedServer struct {
 	Cert      string `json:"cert,omitempty"`
 	Key       string `json:"key,omitempty"`
 	Insecure  bool   `json:"insecure,omitempty"`
+
+	Headers map[string]string `json:"headers,omitempty"` // of every request
 }
 
 // contextPath is where the file is; "" if the environment does not say where a
@@ -143,7 +145,7 @@ func newContextAdd(p *process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME --server URL",
 		Short: "Keep a server by a name, and use it from now on",
-		Long: "Keep a server by a name, with its token and certificates, and use it from now on.\n" +
+		Long: "Keep a server by a name, with its token, certificates and headers, and use it from now on.\n" +
 			"The file ~/.config/ottla/contexts.json can be read by its owner only. With\n" +
 			"--token-file the path is kept, and the file read each time; with --token-file -\n" +
 			"the token is read from standard input, so that no command line has it.",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"syscall"
 	"unicode"
 	"unicode/utf16"
@@ -139,11 +140,14 @@ func appendVisible(dst, text []byte) []byte {
 // visibleWriter writes text to a terminal; see appendVisible.
 type visibleWriter struct {
 	w    io.Writer
+	mu   sync.Mutex
 	rest []byte // the beginning of a character whose end is yet to come
 }
 
 // Write implements io.Writer.
 func (v *visibleWriter) Write(p []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	text := append(v.rest, p...)
 	whole := len(text)
 	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {

@@ -50,7 +50,7 @@ func (r *remote) call(cmd *cobra.Command, req request) (json.RawMessage, error) 
 }
 
 // connectionFlags say how to reach a server and how to print, not what to ask.
-var connectionFlags = map[string]bool{"server": true, "output": true, "ca": true, "cert": true, "key": true, "insecure": true, "context": true, "token": true, "token-file": true}
+var connectionFlags = map[string]bool{"server": true, "output": true, "ca": true, "cert": true, "key": true, "insecure": true, "context": true, "token": true, "token-file": true, "header": true}
 
 // changed returns the flags that were given as fields of a request. A flag has the
 // name of its field, with dashes; renamed has the exceptions.

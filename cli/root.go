@@ -22,8 +22,9 @@ type process struct {
 	stdin     io.Reader
 	stdout    io.Writer
 	stderr    io.Writer
-	terminal  bool // stderr is one
-	asks      bool // stdin is one: there is somebody to ask
+	terminal  bool      // stderr is one: run makes what is not printable visible on it
+	control   io.Writer // the same without that, for colours and progress; set by run
+	asks      bool      // stdin is one: there is somebody to ask
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
 	open      opener
@@ -45,6 +46,9 @@ func (e usageError) Unwrap() error { return e.err }
 
 // run executes the command that args name and returns the exit status.
 func run(p *process, args []string) int {
+	if p.control = p.stderr; p.terminal {
+		p.stderr = &visibleWriter{w: p.control} // errors have what servers, records and arguments say
+	}
 	root := newRoot(p)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
@@ -53,10 +57,10 @@ func run(p *process, args []string) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "%s %v\nRun '%s --help' for usage.\n", p.prefix(red), err, cmd.CommandPath())
+		p.say(red, fmt.Sprintf("%v\nRun '%s --help' for usage.", err, cmd.CommandPath()))
 		return exitUsage
 	default:
-		fmt.Fprintf(p.stderr, "%s %v\n", p.prefix(red), err)
+		p.say(red, err.Error())
 		return exitFailed
 	}
 }

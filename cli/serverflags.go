@@ -2,9 +2,15 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+
+	"ottla/client"
 
 	"github.com/spf13/pflag"
 )
@@ -14,6 +20,7 @@ type serverFlags struct {
 	server           string
 	named            string // by --context
 	token, tokenFile string
+	headers          []string // NAME=VALUE
 	trust            trust
 }
 
@@ -22,7 +29,43 @@ func (f *serverFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.named, "context", "", "`NAME` of the context to use (default: OTTLA_CONTEXT, else that of 'ottla context use')")
 	flags.StringVar(&f.token, "token", "", "`TOKEN` to show to the server (default: OTTLA_TOKEN); others can see command lines")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token, - for standard input (default: OTTLA_TOKEN_FILE)")
+	flags.StringArrayVar(&f.headers, "header", nil, "`NAME=VALUE` of a header of every request, for a proxy in front of the server; may be repeated. Others can see command lines: 'ottla context add' keeps it")
 	f.trust.addFlags(flags)
+}
+
+// What a header may have (RFC 9110, 5.5 and 5.6.2).
+var (
+	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerValue = regexp.MustCompile(`^[\t\x20-\x7e\x80-\x{10ffff}]*$`)
+)
+
+// parseHeaders takes apart the values of --header.
+func parseHeaders(given []string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, text := range given {
+		name, value, ok := strings.Cut(text, "=")
+		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+		switch { // the text may be a secret: it is not repeated
+		case !ok || !headerName.MatchString(name) || !headerValue.MatchString(value):
+			return nil, usageError{errors.New("--header needs NAME=VALUE, of characters that a header may have")}
+		case slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Connection", "Accept"}, name):
+			return nil, usageError{fmt.Errorf("--header %s: the client sets this header itself", name)}
+		}
+		all[name] = value
+	}
+	return all, nil
+}
+
+// withHeaders makes an option of headers; a token and Authorization exclude each other.
+func withHeaders(headers map[string]string, token string) (client.Option, error) {
+	if headers["Authorization"] != "" && token != "" {
+		return nil, usageError{errors.New("a token is shown by Authorization: it excludes --header Authorization")}
+	}
+	all := http.Header{}
+	for name, value := range headers {
+		all.Set(name, value)
+	}
+	return client.WithHeaders(all), nil
 }
 
 // dial returns the server that the flags or the environment name.
@@ -36,6 +79,10 @@ func (f *serverFlags) dial(p *process) (*api, error) {
 		return nil, err
 	}
 	trust := f.trust
+	headers, err := parseHeaders(f.headers)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case server != "" && f.named != "":
 		return nil, usageError{errors.New("--context names a server: it excludes --server and OTTLA_SERVER")}
@@ -50,6 +97,11 @@ func (f *serverFlags) dial(p *process) (*api, error) {
 		}
 		// What is kept for one server is never sent to anothef.
 		server, trust = saved.Server, trust.or(saved)
+		for name, value := range saved.Headers {
+			if headers[name] == "" {
+				headers[name] = value
+			}
+		}
 		if token == "" && saved.TokenFile != "" {
 			token, err = tokenInFile(saved.TokenFile)
 		}
@@ -64,7 +116,11 @@ func (f *serverFlags) dial(p *process) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newAPI(server, config, token)
+	more, err := withHeaders(headers, token)
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(server, config, token, more)
 }
 
 // shownToken is the token that the flags or the environment name; "" if none does.
@@ -109,6 +165,14 @@ func (f *serverFlags) saved(p *process) (*savedServer, error) {
 	if err := checkToken(s.Token); err != nil {
 		return nil, err
 	}
+	headers, err := parseHeaders(f.headers)
+	if err == nil {
+		_, err = withHeaders(headers, s.Token+s.TokenFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Headers = headers
 	for _, file := range []*string{&s.TokenFile, &s.CA, &s.Cert, &s.Key} {
 		if *file == "" {
 			continue

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,20 @@ func (p *process) prefix(colour int) string {
 		return "ottla:"
 	}
 	return fmt.Sprintf("\x1b[1;%dmottla:\x1b[0m", colour)
+}
+
+// say prints a message on standard error.
+func (p *process) say(colour int, text string) {
+	fmt.Fprint(p.raw(), p.prefix(colour))
+	fmt.Fprintf(p.stderr, " %s\n", text)
+}
+
+// raw is standard error for what the process itself has made of control sequences.
+func (p *process) raw() io.Writer {
+	if p.control != nil {
+		return p.control
+	}
+	return p.stderr
 }
 
 // agrees asks a question at the terminal, and reports whether the answer is one of those.
@@ -108,7 +123,8 @@ func (g *progress) update(done int, bytes int64) {
 			text += ", " + left.Round(time.Second).String() + " left"
 		}
 	}
-	fmt.Fprintf(g.p.stderr, "\r\x1b[K%s", text)
+	fmt.Fprint(g.p.raw(), "\r\x1b[K")
+	fmt.Fprint(g.p.stderr, text)
 }
 
 const bar = "##############################"
@@ -123,7 +139,7 @@ func (g *progress) skip(bytes int64) {
 // note prints a line of its own.
 func (g *progress) note(text string) {
 	g.end()
-	fmt.Fprintf(g.p.stderr, "%s %s\n", g.p.prefix(yellow), text)
+	g.p.say(yellow, text)
 }
 
 // end removes the line.
@@ -132,6 +148,6 @@ func (g *progress) end() {
 	defer g.mu.Unlock()
 	if g.open {
 		g.open = false
-		fmt.Fprint(g.p.stderr, "\r\x1b[K")
+		fmt.Fprint(g.p.raw(), "\r\x1b[K")
 	}
 }

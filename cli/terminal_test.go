@@ -2,6 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +52,35 @@ func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 	assert.NotContains(t, stderr, "\x1b", "no terminal")
 	_, _, stderr = onTerminal(nil, "log", "verify")
 	assert.Contains(t, stderr, "\x1b[1;31mottla:\x1b[0m", "usage, too")
+}
+
+// What a server, an argument or a file says does not reach a terminal as it is, in
+// errors, notes and usage; what is no terminal gets it exactly.
+func TestErrorsAreVisibleOnATerminal(t *testing.T) {
+	const hostile, visible = "\x1b]0;x\x07\u202e\u009b31m\r\x7f", `\u001b]0;x\u0007\u202e\u009b31m\u000d\u007f`
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusConflict)
+		message, _ := json.Marshal(hostile)
+		fmt.Fprintf(w, `{"error_code":40901,"code":"topic_exists","message":%s,"retriable":false,"outcome":"none","request_id":"r"}`, message)
+	}))
+	defer srv.Close()
+	for name, args := range map[string][]string{
+		"an answer":   {"topic", "list", "--server", srv.URL},
+		"an argument": {"topic", "describe", "x" + hostile, "--server", srv.URL},
+		"a command":   {hostile},
+		"a flag":      {"topic", "list", "--" + hostile},
+		"a file":      {"produce", "t", "/nowhere/" + hostile, "--server", srv.URL},
+	} {
+		_, _, stderr := onTerminal(map[string]string{"NO_COLOR": "1"}, args...)
+		if name != "a command" { // that is quoted
+			assert.Contains(t, stderr, visible, name)
+		}
+		assert.NotRegexp(t, "[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f\u202e]", stderr, name)
+	}
+	var errs bytes.Buffer
+	assert.Equal(t, exitFailed, run(&process{stdout: io.Discard, stderr: &errs, lookupEnv: func(string) (string, bool) { return "", false }}, []string{"topic", "list", "--server", srv.URL}))
+	assert.Contains(t, errs.String(), hostile)
 }
 
 func TestVerifyShowsItsProgressOnATerminal(t *testing.T) {

@@ -23,6 +23,7 @@ type Client struct {
 	http  *http.Client
 	tls   *tls.Config // of defaultHTTPClient; nil: the defaults
 	auth  string      // the Authorization header; empty: none
+	more  http.Header // further headers of every request
 }
 
 // Option changes a Client that New makes.
@@ -45,6 +46,12 @@ func WithToken(token string) Option {
 			cl.auth = "Bearer " + token
 		}
 	}
+}
+
+// WithHeaders has every request carry further headers, such as those by which a proxy in
+// front of the server knows who asks. They are sent to whatever the server's URL names.
+func WithHeaders(headers http.Header) Option {
+	return func(cl *Client) { cl.more = headers.Clone() }
 }
 
 // New returns a client of the server, a URL such as "http://127.0.0.1:8080", or of
@@ -199,6 +206,9 @@ func (c *Client) doAt(ctx context.Context, base string, r *request) (*http.Respo
 	}
 	for name, value := range r.headers {
 		req.Header.Set(name, value)
+	}
+	for name, values := range c.more {
+		req.Header[name] = values
 	}
 	if c.auth != "" {
 		req.Header.Set("Authorization", c.auth)

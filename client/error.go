@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Error struct {
 	Outcome    protocol.Outcome // whether anything happened
 	RequestID  string
 	Details    map[string]any // optional: limit, earliest, latest, ...
+	Server     string         // who has answered, where that is not an Ottla server and says so
+	Challenge  string         // what it asks for: its WWW-Authenticate or Proxy-Authenticate; empty: it does not say
 	RetryAfter time.Duration  // how long the server asks to wait; 0: it does not say
 }
 
@@ -103,6 +106,10 @@ func decodeError(resp *http.Response, body []byte) *Error {
 		}
 	}
 	e := b.error(resp.StatusCode)
+	if e.Code == CodeHTTPStatus {
+		e.Server = resp.Header.Get("Server")
+		e.Challenge = cmp.Or(resp.Header.Get("WWW-Authenticate"), resp.Header.Get("Proxy-Authenticate"))
+	}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		e.RetryAfter = time.Duration(min(s, maxRetryAfter)) * time.Second
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,9 @@ func proxied(t *testing.T, program, block string, command func(dir, config strin
 	ca := certstest.New(t)
 	cert, key := ca.Issue("server")
 	dir, port := t.TempDir(), freePort(t)
-	text := strings.NewReplacer("/etc/ottla/server.pem", cert, "/etc/ottla/server.key", key, "127.0.0.1:8080", strings.TrimPrefix(s.base, "http://")).
+	both := filepath.Join(dir, "ottla.pem")
+	require.NoError(t, os.WriteFile(both, slices.Concat(read(t, cert), read(t, key)), 0o600))
+	text := strings.NewReplacer("/etc/ottla/ottla.pem", both, "/etc/ottla/server.pem", cert, "/etc/ottla/server.key", key, "127.0.0.1:8080", strings.TrimPrefix(s.base, "http://")).
 		Replace(blocks(t, "../docs/security.md", block)[0])
 	config := filepath.Join(dir, "config")
 	require.NoError(t, os.WriteFile(config, []byte(settings(text, port)), 0o600))
@@ -85,6 +88,9 @@ func proxied(t *testing.T, program, block string, command func(dir, config strin
 	assert.Equal(t, 401, status("POST", "/events", `{"topic":"a","value":1}`))
 	assert.Equal(t, 200, status("POST", "/events", `{"topic":"a","value":1}`, admin...))
 	assert.Equal(t, 200, status("POST", "/events", `{"topic":"a","value":"`+strings.Repeat("x", 900_000)+`"}`, admin...))
+	large := `{"value":"` + strings.Repeat("x", 900_000) + `"}`
+	assert.Equal(t, 200, status("POST", "/events", `{"topic":"a","records":[`+strings.Join([]string{large, large, large, large}, ",")+`]}`, admin...),
+		"more than the megabyte that proxies take by themselves")
 	assert.Equal(t, 403, status("POST", "/events", `{"topic":"a","value":1}`, append([]string{"Origin", "https://evil.example"}, admin...)...))
 
 	// A record comes through an open stream while the stream goes on.
@@ -111,6 +117,13 @@ func TestBehindNginx(t *testing.T) {
 		return "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {}\nhttp {\naccess_log off;\n" +
 			"client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n" + text + "}\n"
 	})
+}
+
+func TestBehindHAProxy(t *testing.T) {
+	t.Parallel()
+	proxied(t, "haproxy", "haproxy", func(_, config string) *exec.Cmd {
+		return exec.Command("haproxy", "-db", "-f", config)
+	}, func(text, port string) string { return strings.ReplaceAll(text, "bind :443", "bind 127.0.0.1:"+port) })
 }
 
 func TestBehindCaddy(t *testing.T) {

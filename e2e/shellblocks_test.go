@@ -26,7 +26,7 @@ func TestEveryBlockOfTheDocumentsIsRun(t *testing.T) {
 	run := map[string][]string{
 		"console": {"README.md", "getting-started.md", "api-by-example.md", "operating.md", "queues.md", "security.md", "write-a-consumer.md", "webhooks.md", "kafka-clients.md"},
 		"python":  {"api-by-example.md", "webhooks.md"}, "js": {"api-by-example.md"}, "go": {"api-by-example.md"}, "text": {"api-by-example.md"},
-		"yaml": {"security.md", "machines.md"}, "json": {"security.md"}, "nginx": {"security.md"}, "caddyfile": {"security.md"}, "ini": {"security.md"}, "properties": {"kafka-clients.md"},
+		"yaml": {"security.md", "machines.md"}, "json": {"security.md"}, "nginx": {"security.md"}, "caddyfile": {"security.md"}, "haproxy": {"security.md"}, "ini": {"security.md"}, "properties": {"kafka-clients.md"},
 	}
 	for _, file := range documents(t) {
 		text, err := os.ReadFile(file)

@@ -72,7 +72,7 @@ func (q *request) decompress() *protocol.Error {
 	case bytes.EqualFold(encoding, []byte("zstd")):
 		plain, err = q.unzstd()
 	default:
-		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "content encoding %.40q is not supported", encoding)
+		err = protocol.Errorf(protocol.CodeUnsupportedMediaType, "content encoding %.40q is not supported: gzip and zstd are", encoding)
 	}
 	q.body = plain
 	return err
