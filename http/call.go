@@ -177,9 +177,7 @@ func (c *call) handle(rt *route) *protocol.Error {
 // one.
 func (c *call) begin() {
 	h := &c.ctx.Response.Header
-	if node := c.srv.b.Node(); node != 0 {
-		h.Set(nodeHeader, strconv.FormatUint(node, 10))
-	}
+	c.srv.nameNode(c.ctx)
 	if id := c.ctx.Request.Header.PeekCanonical(requestIDKey); saneRequestID(id) {
 		h.SetCanonical(requestIDKey, id)
 		return
@@ -189,6 +187,13 @@ func (c *call) begin() {
 	id = append(id, '-')
 	id = strconv.AppendUint(id, c.srv.idNext.Add(1), 36)
 	h.SetCanonical(requestIDKey, id)
+}
+
+// nameNode says which node of a fleet answers.
+func (s *Server) nameNode(ctx *fasthttp.RequestCtx) {
+	if node := s.b.Node(); node != 0 {
+		ctx.Response.Header.Set(nodeHeader, strconv.FormatUint(node, 10))
+	}
 }
 
 func saneRequestID(id []byte) bool {

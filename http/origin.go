@@ -81,7 +81,7 @@ func (or *origins) check(c *call) *protocol.Error {
 		case ownOrigin(origin, h.Host()):
 			return nil
 		case or.any || or.allowed[strings.ToLower(string(origin))]:
-			allowOrigin(c, origin)
+			allowOrigin(c.ctx, string(origin))
 			return nil
 		}
 		return crossSite("the page's origin %.220q is not in cors.origins", origin)
@@ -156,17 +156,17 @@ func ownOrigin(origin, host []byte) bool {
 
 // allowOrigin lets a page of another origin read the answer. The answer to a
 // preflight also says what it may send.
-func allowOrigin(c *call, origin []byte) {
-	h := &c.ctx.Response.Header
-	h.SetBytesV("Access-Control-Allow-Origin", origin)
+func allowOrigin(ctx *fasthttp.RequestCtx, origin string) {
+	h := &ctx.Response.Header
+	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", corsExposed)
-	if !c.ctx.IsOptions() {
+	if !ctx.IsOptions() {
 		return
 	}
 	h.Set("Access-Control-Allow-Methods", corsMethods)
 	h.Set("Access-Control-Allow-Headers", corsHeaders)
 	h.Set("Access-Control-Max-Age", corsMaxAge)
-	if string(c.ctx.Request.Header.Peek("Access-Control-Request-Private-Network")) == "true" {
+	if string(ctx.Request.Header.Peek("Access-Control-Request-Private-Network")) == "true" {
 		h.Set("Access-Control-Allow-Private-Network", "true")
 	}
 }

@@ -3,6 +3,7 @@ package http
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -172,4 +173,33 @@ func TestAllowedOrigins(t *testing.T) {
 	a = all.ask("GET", "/healthz", "", "Host", "127.0.0.1", "Origin", "https://anybody.example")
 	assert.Equal(t, 200, a.status)
 	assert.Equal(t, "https://anybody.example", a.header.Get("Access-Control-Allow-Origin"))
+}
+
+// A read that waits is answered with the headers of any other answer: without them the
+// browser would keep it from its page, which then polls for ever as somebody else.
+func TestAnswersThatWereWaitedForHaveAllHeaders(t *testing.T) {
+	b := newFake()
+	b.node = 3
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	h := startWith(t, b, browsing(), tcpListener{ln})
+	h.b.add("t", 1)
+	h.fill("full", 3, 10)
+	for _, target := range []string{
+		"/events?topic=full&consumer_id=1", "/events?topic=t&consumer_id=2&timeout_ms=50", "/events?topic=t&consumer_id=3&timeout_ms=0",
+		"/events?topic=none&timeout_ms=50", "/topic/t/partitions/0/records?offset=0&timeout_ms=50", "/topic/full/partitions/0/records?offset=0&timeout_ms=50",
+	} {
+		for origin, allowed := range map[string]string{"": "", "https://app.example": "https://app.example", "http://localhost": ""} {
+			headers := []string{"Host", "localhost"}
+			if origin != "" {
+				headers = append(headers, "Origin", origin)
+			}
+			a := h.ask("GET", target, "", headers...)
+			assert.Contains(t, []int{200, 404}, a.status, a.body)
+			assert.Equal(t, allowed, a.header.Get("Access-Control-Allow-Origin"), "%s from %q", target, origin)
+			assert.Equal(t, allowed != "", a.header.Get("Access-Control-Expose-Headers") != "", target)
+			assert.Equal(t, origin != "", strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Origin"), target)
+			assert.Equal(t, "3", a.header.Get("Ottla-Node"), target)
+		}
+	}
 }

@@ -36,6 +36,8 @@ type suspension struct {
 	target    string // with the query
 	accept    string // encodings
 	requestID string
+	varies    bool   // by Origin
+	origin    string // whose page may read the answer; "": none that needs to be named
 }
 
 // await answers the request with what comes of s. If it may take long, the
@@ -48,6 +50,8 @@ func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	s.srv, s.done, s.began, s.bytesIn, s.route, s.method = c.srv, c.done, c.began, c.bytesIn, c.route, methodName(c.ctx.Method())
 	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
 	s.requestID = string(c.requestID())
+	h := &c.ctx.Response.Header
+	s.varies, s.origin = len(h.Peek("Vary")) > 0, string(h.Peek("Access-Control-Allow-Origin"))
 	session.Suspend(s)
 	c.leave() // what only waits takes no part of the server
 	c.suspended = true
@@ -157,7 +161,14 @@ func (s *suspension) restore(ctx *fasthttp.RequestCtx) {
 	ctx.Request.Header.SetMethod(s.method)
 	ctx.Request.SetRequestURI(s.target)
 	ctx.Request.Header.Set("Accept-Encoding", s.accept)
+	s.srv.nameNode(ctx)
 	ctx.Response.Header.Set(requestIDHeader, s.requestID)
+	if s.varies {
+		ctx.Response.Header.Add("Vary", "Origin")
+	}
+	if s.origin != "" {
+		allowOrigin(ctx, s.origin)
+	}
 }
 
 // lostPoll returns what tells a poll that has waited that its client may not have
