@@ -167,6 +167,15 @@ func describeTopic(t *protocol.TopicInfo) [][]string {
 		{"CLEANUP", t.CleanupPolicy},
 		{"MAX RECORD BYTES", strconv.Itoa(t.MaxRecordBytes)},
 	}
+	log, known := int64(0), true
+	for _, p := range t.Partitions {
+		if known = known && p.LogBytes != nil; known {
+			log += *p.LogBytes
+		}
+	}
+	if known {
+		rows = append(rows, []string{"ON DISK", size(log) + ", and as much for each other replica"})
+	}
 	for _, p := range t.Partitions {
 		leader, offsets := "none", "unknown"
 		if p.LeaderBrokerID != nil {
@@ -174,6 +183,9 @@ func describeTopic(t *protocol.TopicInfo) [][]string {
 		}
 		if p.Earliest != nil && p.Latest != nil {
 			offsets = fmt.Sprintf("%d to %d", *p.Earliest, *p.Latest)
+		}
+		if p.LogBytes != nil {
+			offsets += ", " + size(*p.LogBytes)
 		}
 		rows = append(rows, []string{
 			fmt.Sprintf("PARTITION %d", p.Number),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -70,6 +71,7 @@ type docOperation struct {
 	Parameters                             []docParameter
 	Bodies                                 []docBody
 	Responses                              []docResponse
+	Curl                                   string // a command that calls it
 }
 
 type docParameter struct {
@@ -183,7 +185,56 @@ func (r contractReader) operation(method, path string, op node) docOperation {
 			Status: status, Description: resp.text("description"), Bodies: r.bodies(resp.node("content")),
 		})
 	}
+	out.Curl = out.command(r.example(op.node("requestBody").node("content").node("application/json")))
 	return out
+}
+
+// example is the first one of a body, on one line; "" if there is none.
+func (r contractReader) example(media node) string {
+	example, ok := media["example"]
+	if names := sortedKeys(media.node("examples")); !ok && len(names) > 0 {
+		example, ok = media.node("examples").node(names[0])["value"]
+	}
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(example); err != nil {
+		return ""
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// command calls the operation with curl: what has to be filled in is in capitals.
+func (o *docOperation) command(example string) string {
+	path := regexp.MustCompile(`\{(\w+)\}`).ReplaceAllStringFunc(o.Path, func(name string) string { return strings.ToUpper(strings.Trim(name, "{}")) })
+	separator := "?"
+	for _, p := range o.Parameters {
+		if p.In == "query" && p.Required {
+			path += separator + p.Name + "=" + strings.ToUpper(p.Name)
+			separator = "&"
+		}
+	}
+	words := []string{"curl"}
+	switch {
+	case o.Method == "GET" && example != "", o.Method != "GET" && (o.Method != "POST" || example == ""):
+		words = append(words, "-X", o.Method)
+	}
+	words = append(words, shellWord("localhost:8080"+path))
+	if example != "" {
+		words = append(words, "-d", shellWord(example))
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes text for a shell, where it needs that.
+func shellWord(text string) string {
+	if strings.ContainsAny(text, " '\"?&*{}[]$`\\!<>|;()#~\n") {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 func (r contractReader) bodies(content node) (out []docBody) {

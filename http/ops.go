@@ -73,13 +73,13 @@ func routeNotFound(c *call) *protocol.Error {
 	if string(c.ctx.Path()) == strings.TrimSuffix(consolePath, "/") && c.ctx.IsGet() {
 		return sendConsole(c) // the slash is easily forgotten
 	}
-	return protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal())
+	return suggest(c, protocol.Errorf(protocol.CodeRouteNotFound, "no such route: %s %.200q; GET /docs lists them", c.ctx.Method(), c.ctx.URI().PathOriginal()))
 }
 
 // methodNotAllowed answers a path that has routes for other methods only.
 func methodNotAllowed(c *call) *protocol.Error {
-	return protocol.Errorf(protocol.CodeMethodNotAllowed, "%s is not allowed here; allowed: %s",
-		c.ctx.Method(), c.ctx.Response.Header.Peek("Allow"))
+	return suggest(c, protocol.Errorf(protocol.CodeMethodNotAllowed, "%s is not allowed here; allowed: %s",
+		c.ctx.Method(), c.ctx.Response.Header.Peek("Allow")))
 }
 
 // answerOptions answers OPTIONS. The router has set the Allow header already.

@@ -131,6 +131,7 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.NotFound = s.wrap(route{body: anyBody, needs: anybody, handle: routeNotFound})
 	r.MethodNotAllowed = s.wrap(route{body: anyBody, needs: anybody, handle: methodNotAllowed})
 	r.GlobalOPTIONS = s.wrap(route{body: anyBody, needs: anybody, handle: answerOptions})
+	s.table = table
 	for _, rt := range table {
 		rt.named = strings.Contains(rt.path, "{")
 		h := s.wrap(rt)

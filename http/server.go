@@ -27,6 +27,7 @@ type Server struct {
 	o       Options
 	log     *slog.Logger
 	handler fasthttp.RequestHandler
+	table   []route // what handler knows
 	metrics *metrics
 	origins *origins
 	access  *access.Registry // nil: nobody is asked who he is

@@ -1,4 +1,4 @@
-package front
+package protocol
 
 import (
 	"strings"
@@ -13,10 +13,10 @@ func TestEditDistance(t *testing.T) {
 		"orders clicks": 4, "a b": 1, "ab ba": 1, "abc cab": 2, "abcd badc": 2, "abcdef abc": 3, "abcdefg abc": 4, "kitten sitting": 3,
 	} {
 		a, b, _ := strings.Cut(pair, " ")
-		assert.Equal(t, want, min(editDistance(a, b, 3), 4), pair)
-		assert.Equal(t, want, min(editDistance(b, a, 3), 4), "%s, the other way round", pair)
+		assert.Equal(t, want, min(EditDistance(a, b, 3), 4), pair)
+		assert.Equal(t, want, min(EditDistance(b, a, 3), 4), "%s, the other way round", pair)
 		for limit := range 3 {
-			assert.Equal(t, min(want, limit+1), min(editDistance(a, b, limit), limit+1), "%s within %d", pair, limit)
+			assert.Equal(t, min(want, limit+1), min(EditDistance(a, b, limit), limit+1), "%s within %d", pair, limit)
 		}
 	}
 }
@@ -31,7 +31,7 @@ func FuzzEditDistance(f *testing.F) {
 		}
 		l := int(limit % 6)
 		want := plainDistance(a, b)
-		if got := editDistance(a, b, l); min(got, l+1) != min(want, l+1) {
+		if got := EditDistance(a, b, l); min(got, l+1) != min(want, l+1) {
 			t.Fatalf("%q, %q within %d: got %d, want %d", a, b, l, got, want)
 		}
 	})
