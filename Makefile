@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat kafka-oracle contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
-	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart clean
+	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart rename-module roundtrip clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -204,6 +204,11 @@ monitoring: build ## Check the alert rules and the metrics' names with promtool,
 security: ## Look for known weaknesses with gosec and govulncheck, where they can run
 	GO=$(GO) ./.ci/security
 
+MEGABYTES ?= 1000
+
+roundtrip: build ## Send MEGABYTES (1000) of lines in and out by the command line: SHA-256 equal, and the rates
+	./bench/roundtrip bin/ottla $(MEGABYTES)
+
 MICRO ?= .
 
 micro: ## Run the Go micro-benchmarks that match MICRO (.), six times each, as benchstat wants them
@@ -277,6 +282,11 @@ chart: $(HELM) ## Lint the Helm chart and render it for one process and for thre
 	$(HELM) lint packaging/helm/ottla
 	$(HELM) template one packaging/helm/ottla --kube-version 1.30.0 > bin/chart-one.yaml
 	$(HELM) template three packaging/helm/ottla --kube-version 1.30.0 --set replicas=3,linkSecret=ottla-link > bin/chart-three.yaml
+
+MODULE ?=
+
+rename-module: ## Give the Go module the path MODULE, such as github.com/you/ottla, for whoever hosts it
+	./packaging/rename-module "$(MODULE)"
 
 clean: ## Remove what was built; data directories stay
 	rm -rf bin dist
