@@ -260,7 +260,7 @@ func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	ctx.Send(p.env.disk, &disk.Write{
 		From: ctx.Self(), Seq: w.Seq, Batch: w.Batch,
 		Group: disk.Group{TopicID: p.spec.id.TopicID, Partition: p.spec.id.Partition},
-		Index: w.LastIndex(), Siblings: siblings, Priority: w.Priority,
+		Index: w.LastIndex(), Siblings: siblings, Priority: w.Priority, Urgent: w.Urgent,
 		NoSync: p.rep.SyncsLazily(w),
 	})
 }

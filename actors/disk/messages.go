@@ -37,7 +37,8 @@ type Write struct {
 	Group    Group
 	Index    uint64 // last raft index in the batch, 0 if none
 	Siblings int    // other replicas of the group on this filesystem that are about to write Index too; Disk waits for them, briefly
-	Priority bool   // votes and internal topics go first
+	Priority bool   // votes and internal topics go first,
+	Urgent   bool   // and a round with votes does not wait for siblings either
 	NoSync   bool   // answered when written; a periodic background sync covers the files
 }
 

@@ -8,11 +8,11 @@ import (
 )
 
 // Bounds of one round. A vote that comes while a round runs waits for that
-// round, so rounds stay short; beside urgent writes they are shorter still.
+// round, so rounds stay short; beside writes with priority they are shorter still.
 const (
 	maxLaneBytes        = 1 << 20  // of one replica, unless a single write is larger
 	maxRoundBytes       = 16 << 20 // of all
-	maxBytesBesideVotes = 1 << 20  // of the others in a round with urgent writes
+	maxBytesBesideVotes = 1 << 20  // of the others in a round with such writes
 	maxFlushLanes       = 16       // whose unsynced files one round covers in the background
 )
 
@@ -26,7 +26,8 @@ type queue struct {
 	groups  map[Group][]*lane  // every lane stands in the list of its group
 	order   []*lane            // exactly the lanes with queued writes, in the order of their turns
 	expects map[*lane]struct{} // lanes whose siblings have not written yet
-	urgent  int                // queued writes with Priority
+	first   int                // queued writes with Priority
+	urgent  int                // those with Urgent
 	due     []*lane            // lanes to be synced in the background, see flush
 	running bool               // a round is out; next makes none until finish has taken it back
 }
@@ -40,7 +41,8 @@ type lane struct {
 	from   *actor.PID
 	group  Group
 	queue  []queuedWrite
-	urgent int    // queued writes with Priority
+	first  int    // queued writes with Priority
+	urgent int    // those with Urgent
 	last   uint64 // greatest raft index queued
 
 	// While the lane is in queue.expects: as many other lanes of the group are
@@ -94,16 +96,25 @@ func (q *queue) push(w *Write, now time.Duration) (refused *laneAnswer, isNew bo
 	}
 	l.queue = append(l.queue, queuedWrite{Write: w, at: now})
 	l.last = max(l.last, w.Index)
-	if w.Priority {
-		l.urgent++
-		q.urgent++
-	}
+	q.count(l, w, 1)
 	if _, expecting := q.expects[l]; w.Siblings > 0 && !expecting {
 		l.expectIndex, l.expectCount = w.Index, w.Siblings
 		q.expects[l] = struct{}{}
 	}
 	q.dropMet(l.group)
 	return nil, isNew
+}
+
+// count counts a write among those of its lane that go first, or not any more.
+func (q *queue) count(l *lane, w *Write, by int) {
+	if w.Priority {
+		l.first += by
+		q.first += by
+	}
+	if w.Urgent {
+		l.urgent += by
+		q.urgent += by
+	}
 }
 
 func (q *queue) lane(w *Write) (l *lane, isNew bool) {
@@ -165,24 +176,24 @@ func (q *queue) wait(now time.Duration) time.Duration {
 	return max(0, oldest+q.siblingWait-now)
 }
 
-// compose makes a round: urgent lanes first, else first come first. What is left
+// compose makes a round: lanes with priority first, else first come first. What is left
 // of a lane goes behind the lanes that had no turn.
 func (q *queue) compose() *round {
 	r := &round{}
-	slices.SortStableFunc(q.order, func(a, b *lane) int { return min(b.urgent, 1) - min(a.urgent, 1) })
+	slices.SortStableFunc(q.order, func(a, b *lane) int { return min(b.first, 1) - min(a.first, 1) })
 	budget := maxRoundBytes
-	if q.urgent > 0 {
+	if q.first > 0 {
 		budget = maxBytesBesideVotes
 	}
 	var waiting, leftover []*lane
 	for _, l := range q.order {
-		urgent := l.urgent > 0
-		if !urgent && budget <= 0 || q.mostLanes > 0 && len(r.lanes) >= q.mostLanes {
+		first := l.first > 0
+		if !first && budget <= 0 || q.mostLanes > 0 && len(r.lanes) >= q.mostLanes {
 			waiting = append(waiting, l)
 			continue
 		}
 		n := q.addWrites(r, l)
-		if !urgent {
+		if !first {
 			budget -= n
 		}
 		if len(l.queue) > 0 {
@@ -204,10 +215,7 @@ func (q *queue) addWrites(r *round, l *lane) (bytes int) {
 			break
 		}
 		bytes += size
-		if l.queue[n].Priority {
-			l.urgent--
-			q.urgent--
-		}
+		q.count(l, l.queue[n].Write, -1)
 	}
 	rl := q.join(r, l)
 	for _, w := range l.queue[:n] {
@@ -289,8 +297,9 @@ func (q *queue) failLane(l *lane, err error) (out []laneAnswer) {
 	if len(l.queue) > 0 {
 		q.order = slices.DeleteFunc(q.order, func(o *lane) bool { return o == l })
 	}
+	q.first -= l.first
 	q.urgent -= l.urgent
-	l.queue, l.urgent, l.last = nil, 0, 0
+	l.queue, l.first, l.urgent, l.last = nil, 0, 0, 0
 	delete(q.expects, l)
 	return out
 }

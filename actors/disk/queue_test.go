@@ -29,6 +29,7 @@ func write(from string, seq uint64, change ...func(*Write)) *Write {
 func index(i uint64) func(*Write) { return func(w *Write) { w.Index = i } }
 func siblings(n int) func(*Write) { return func(w *Write) { w.Siblings = n } }
 func priority(w *Write)           { w.Priority = true }
+func vote(w *Write)               { w.Priority, w.Urgent = true, true }
 func noSync(w *Write)             { w.NoSync = true }
 func size(n int) func(*Write)     { return func(w *Write) { w.Batch = writeTo(n, &fakeFile{}) } }
 func group(p int) func(*Write)    { return func(w *Write) { w.Group.Partition = p } }
@@ -110,7 +111,7 @@ func TestDiskQueueRounds(t *testing.T) {
 			r, wait := q.next(0)
 			assert.Nil(t, r)
 			assert.Zero(t, wait)
-			assert.Zero(t, q.urgent)
+			assert.Zero(t, q.first)
 		})
 	}
 }
@@ -152,7 +153,12 @@ func TestDiskQueueWaitsForSiblings(t *testing.T) {
 		},
 		"a vote ends the waiting": {
 			{0, write("l", 1, index(5), siblings(2)), 100 * us, nil},
-			{1 * us, write("v", 1, priority, group(9)), 0, []string{"v:1", "l:1"}},
+			{1 * us, write("v", 1, vote, group(9)), 0, []string{"v:1", "l:1"}},
+		},
+		"who goes first waits as well": {
+			{0, write("l", 1, index(5), siblings(2), priority), 100 * us, nil},
+			{1 * us, write("f", 1, index(5), priority), 99 * us, nil},
+			{2 * us, write("g", 1, index(5), priority), 0, []string{"l:1", "f:1", "g:1"}},
 		},
 		"the time is counted from the oldest write": {
 			{0, write("l", 1, index(5), siblings(2)), 100 * us, nil},
@@ -352,13 +358,14 @@ func TestDiskQueueForgetsStoppedReplicas(t *testing.T) {
 func TestDiskQueueDrain(t *testing.T) {
 	q := newQueue(100 * us)
 	q.push(write("a", 1, siblings(2), index(1)), 0)
-	q.push(write("b", 1, priority), 0)
+	q.push(write("b", 1, vote), 0)
 	q.push(write("a", 2), 0)
 	assert.Equal(t, []string{"a:1 failed", "a:2 failed", "b:1 failed"}, answersText(q.failAll(ErrStopped)))
 	r, wait := q.next(0)
 	assert.Nil(t, r)
 	assert.Zero(t, wait)
 	assert.Empty(t, q.expects)
+	assert.Zero(t, q.first)
 	assert.Zero(t, q.urgent)
 }
 

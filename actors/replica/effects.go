@@ -25,7 +25,8 @@ type Effects struct {
 type Write struct {
 	Seq      uint64         // ascending; 0: nothing to write, only responses that wait in line
 	Batch    *logfile.Batch // to be executed, then synced
-	Priority bool           // elections and internal topics wait for it
+	Priority bool           // it goes first: elections and internal topics
+	Urgent   bool           // likewise, and waits for nobody else's: elections
 
 	entries   []raftpb.Entry
 	snapshot  *raftpb.Snapshot // which replaces the log, or nil

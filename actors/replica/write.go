@@ -46,7 +46,7 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 	if m.Term != 0 && (m.Term != r.storage.hard.Term || m.Vote != r.storage.hard.Vote) {
 		r.storage.hard.Term, r.storage.hard.Vote = m.Term, m.Vote
 		r.log.SetHardState(b, m.Term, m.Vote)
-		w.mustSync, w.Priority = true, true
+		w.mustSync, w.Priority, w.Urgent = true, true, true
 	}
 	if m.Commit != 0 {
 		r.storage.hard.Commit = m.Commit
