@@ -94,7 +94,7 @@ func (a *adminKeys) with(salt []byte) *protocol.ScramKeys {
 // Whether there is such a token shows in nothing: keys that nobody has the secret of stand
 // in for those that are not there, and all that is computed is computed of them, too.
 //
-// It is not a library's because none takes what librdkafka before 2.6 sends; see last.
+// It is no library's because older versions of librdkafka have to be let in; see last.
 type Scram struct {
 	r    *Registry
 	hash scramHash
@@ -211,8 +211,8 @@ func (x *Scram) find(user string) (salt []byte, iterations int, err *protocol.Er
 
 // last answers the message with the proof: c=BASE64 OF THE HEADER,r=NONCE[,...],p=PROOF.
 //
-// Librdkafka before 2.6 puts its own nonce before the nonce a second time. That takes
-// nothing from what the nonce is for, and Kafka takes it, too.
+// Older versions of librdkafka (2.0, not 2.15) put their own nonce before the nonce a
+// second time. That takes nothing from what the nonce is for, and Kafka takes it, too.
 func (x *Scram) last(message string) (answer []byte, who *protocol.Principal, err *protocol.Error) {
 	at := strings.LastIndex(message, ",p=")
 	if at < 0 {

@@ -269,7 +269,7 @@ func TestKeysOfScramAreNotShown(t *testing.T) {
 	assert.False(t, bytes.Equal(e.Scram.SHA256.Stored, e.Scram.SHA256.Server))
 }
 
-// The example of RFC 7677, and librdkafka's form of it before 2.6, with the nonce as that has it.
+// The example of RFC 7677, and the form that older versions of librdkafka give it, with the nonce as those have it.
 func TestScramByTheBook(t *testing.T) {
 	salt, err := base64.StdEncoding.DecodeString("W22ZaJ0SNY7soEsUEjb6gQ==")
 	require.NoError(t, err)
