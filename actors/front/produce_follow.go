@@ -19,9 +19,9 @@ func (lc *locator) awaitProduce(req *protocol.ProduceRequest, leader *routing.Le
 	case !come:
 		return protocol.ProduceResult{Err: errUnconfirmed}
 	case res.Err == nil:
-		// A leader elsewhere may be sent the lines again; one that knows the records, or
-		// answers before they are written, still reads them.
-		req.Settled = !leader.Away && !res.Duplicate && !req.NoAck
+		// One that knows the records, or answers before they are written, still reads the
+		// lines. One elsewhere has got all of them, or could not have answered.
+		req.Settled = !res.Duplicate && !req.NoAck
 		return res
 	}
 	req.Reply.Put(res) // the slot is empty again; followProduce judges the answer

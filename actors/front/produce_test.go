@@ -92,7 +92,16 @@ func TestLinesAreSettledByTheLeaderThatHasWrittenThem(t *testing.T) {
 	assert.False(t, late.Settled, "the leader may still write it")
 
 	routing.Of(q).Partitions[0].Leader().Away = true
-	assert.False(t, settled(protocol.ProduceResult{BaseOffset: 5}, nil), "a link may still send it")
+	assert.True(t, settled(protocol.ProduceResult{BaseOffset: 5}, nil))
+	leaders[0].produce = func(req *protocol.ProduceRequest) {
+		leaders[0].resign()
+		req.Reply.Put(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+		w.lead(q, 0).produce = accepts(7)
+	}
+	moved := record(q, 0)
+	w.Produce([]*protocol.ProduceRequest{moved}, time.Now().Add(patience))
+	require.Nil(t, moved.Result.Err)
+	assert.False(t, moved.Settled, "it was sent to two leaders")
 }
 
 func TestProduceWithoutALeader(t *testing.T) {
