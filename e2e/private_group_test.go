@@ -78,6 +78,9 @@ func TestAPrivateGroupGoesWithItsStream(t *testing.T) {
 	require.NotEmpty(t, m.id)
 	id := header.Get("Ottla-Consumer-Id")
 	s.post("/offset", `{"consumer_id":`+id+`}`).want(http.StatusOK)
+	s.produceAll("t", "later", 2) // the stream goes on
+	nextMessage(t, in)
+	<-time.After(time.Second)
 	end()
 	in, _, end = s.stream("text/event-stream", path+"&group=named")
 	nextMessage(t, in)

@@ -43,6 +43,7 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		old.Tell(routing.PollSuperseded)
 	}
 	g.polls.Remove(m.Consumer)
+	private := m.Private && (g.private.yes || !g.state.Known()) // what somebody has made his own stays so
 	d, err := g.state.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
@@ -52,11 +53,12 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		return
 	}
 	if m.Ahead != nil && g.ahead(ctx, m, &d, after, number) {
+		g.setPrivate(ctx, private)
 		return
 	}
 	share := routing.GroupShare{Generation: d.Generation, Number: number, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.Refuse)
-	g.setPrivate(ctx, m.Private)
+	g.setPrivate(ctx, private)
 	g.state.Polled(now, m.Consumer, m.WaitMs)
 	g.polls.Set(m.Consumer, m.Handle)
 	g.newest.Set(m.Consumer, newestPoll{number: number})
@@ -73,7 +75,6 @@ func (g *groupActor) ahead(ctx actor.Context, m *routing.GroupPoll, d *group.Pol
 	if !ok || !g.state.Delivered(m.Consumer, m.Ahead.Generation, m.Ahead.Positions) {
 		return false
 	}
-	g.setPrivate(ctx, m.Private)
 	g.state.Polled(now, m.Consumer, 0)
 	g.newest.Set(m.Consumer, newestPoll{number, m.Ahead.Token})
 	share := routing.GroupShare{
@@ -166,7 +167,7 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 		recs = append(recs, g.state.Revived(g.now(), m.Consumer)...)
 	}
 	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
-	g.setPrivate(ctx, m.Private)
+	g.setPrivate(ctx, m.Private && g.private.yes)
 	g.state.RenewLease(g.now(), m.Consumer)
 	switch {
 	case m.Stay: // also where a new coordinator has not seen the poll yet
