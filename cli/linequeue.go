@@ -97,13 +97,16 @@ func (q *lineQueue) flush(spare []byte) []byte {
 	return lines
 }
 
-// close writes what is queued, for a second at most, and ends the queue.
-func (q *lineQueue) close() {
+// close writes what is queued, for a second at most, and ends the queue. It reports
+// whether all was written.
+func (q *lineQueue) close() bool {
 	close(q.stop)
 	limit := time.NewTimer(time.Second)
 	defer limit.Stop()
 	select {
 	case <-q.done:
+		return true
 	case <-limit.C:
+		return false
 	}
 }

@@ -24,9 +24,10 @@ type logs struct {
 func newLogs(w io.Writer, terminal bool, c config.Log) *logs {
 	l := &logs{c: c, limiter: newLogLimiter()}
 	w = &lockedWriter{w: w}
-	l.handler = limited{Handler: newHandler(w, terminal, c.Format), limiter: l.limiter}
+	plain := newHandler(w, terminal, c.Format)
+	l.handler = limited{Handler: plain, limiter: l.limiter}
 	if c.Requests {
-		l.queue = newLineQueue(w, maxQueued, l.logger("cli"))
+		l.queue = newLineQueue(w, maxQueued, l.on(plain, "cli")) // each of its lines has a number that counts
 		l.requests = slog.New(newHandler(l.queue, terminal, c.Format))
 	}
 	return l
@@ -41,7 +42,9 @@ func newHandler(w io.Writer, terminal bool, format string) slog.Handler {
 }
 
 // logger returns the logger of a package, at the package's level.
-func (l *logs) logger(name string) *slog.Logger {
+func (l *logs) logger(name string) *slog.Logger { return l.on(l.handler, name) }
+
+func (l *logs) on(handler slog.Handler, name string) *slog.Logger {
 	text := l.c.Level
 	if own, ok := l.c.Levels[name]; ok {
 		text = own
@@ -50,15 +53,15 @@ func (l *logs) logger(name string) *slog.Logger {
 	if err := level.UnmarshalText([]byte(text)); err != nil {
 		level = slog.LevelInfo
 	}
-	return slog.New(levelled{l.handler, level}).With("package", name)
+	return slog.New(levelled{handler, level}).With("package", name)
 }
 
 // close writes what is still queued or was left out.
 func (l *logs) close() {
-	l.limiter.flush()
-	if l.queue != nil {
-		l.queue.close()
+	if l.queue != nil && !l.queue.close() {
+		return // nobody reads
 	}
+	l.limiter.flush()
 }
 
 // levelled is a handler with a level of its own.

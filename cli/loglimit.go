@@ -14,7 +14,8 @@ const (
 	// many of them are written in it: one where there were more in the interval before.
 	logInterval = 30 * time.Second
 	logBurst    = 5
-	// maxLogCauses bounds the causes that are told apart; all others are one.
+	// maxLogCauses bounds the causes that are told apart; beyond it lines are told apart
+	// by their messages, of which there are as many at most, and all others are one.
 	maxLogCauses = 256
 	// maxCauseBytes is how much of a cause tells it from others.
 	maxCauseBytes = 200
@@ -26,6 +27,14 @@ const (
 type logLimiter struct {
 	mu     sync.Mutex
 	causes map[string]*logCause
+	rest   map[string]*logCause // by message, of lines whose causes are too many
+}
+
+// logKeys tell the lines of a cause from others.
+type logKeys struct {
+	cause   string // what failed, and why
+	message string // what failed: text of the program
+	once    bool   // the cause names an instance: one line tells
 }
 
 // logCause is what was logged for one cause lately.
@@ -37,30 +46,34 @@ type logCause struct {
 	last    func(more int)
 }
 
-func newLogLimiter() *logLimiter { return &logLimiter{causes: map[string]*logCause{}} }
+func newLogLimiter() *logLimiter {
+	return &logLimiter{causes: map[string]*logCause{}, rest: map[string]*logCause{}}
+}
 
 // admit reports whether a line may be written now. If not, last will write it when the
 // interval is over, with the number of others.
-func (l *logLimiter) admit(key string, last func(more int)) bool {
+func (l *logLimiter) admit(keys logKeys, last func(more int)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	c := l.causes[key]
-	if c == nil && len(l.causes) >= maxLogCauses {
-		l.forget(now)
-	}
-	if c == nil && len(l.causes) >= maxLogCauses {
-		key = ""
-		c = l.causes[key]
-	}
-	if c == nil {
-		c = &logCause{began: now}
-		l.causes[key] = c
+	burst := logBurst
+	c := find(l.causes, keys.cause, now)
+	switch {
+	case c == nil:
+		if c = find(l.rest, keys.message, now); c == nil {
+			c = l.rest[""]
+		}
+		if c == nil {
+			c = &logCause{began: now}
+			l.rest[""] = c
+		}
+	case keys.once:
+		burst = 1
 	}
 	if c.left == 0 && now.Sub(c.began) >= logInterval {
 		*c = logCause{began: now}
 	}
-	if c.left == 0 && (c.written == 0 || c.written < logBurst && !c.flood) {
+	if c.left == 0 && (c.written == 0 || c.written < burst && !c.flood) {
 		c.written++
 		return true
 	}
@@ -87,9 +100,11 @@ func (l *logLimiter) summarize(c *logCause) {
 func (l *logLimiter) flush() {
 	l.mu.Lock()
 	var all []*logCause
-	for _, c := range l.causes {
-		if c.left > 0 {
-			all = append(all, c)
+	for _, causes := range []map[string]*logCause{l.causes, l.rest} {
+		for _, c := range causes {
+			if c.left > 0 {
+				all = append(all, c)
+			}
 		}
 	}
 	l.mu.Unlock()
@@ -98,20 +113,33 @@ func (l *logLimiter) flush() {
 	}
 }
 
-// forget drops causes of which nothing was logged lately; l.mu is held.
-func (l *logLimiter) forget(now time.Time) {
-	for key, c := range l.causes {
-		if c.left == 0 && now.Sub(c.began) >= logInterval {
-			delete(l.causes, key)
+// find returns the cause of a key, and adds it if it is new. It returns nil where there
+// are too many of which something was logged lately: the others are forgotten.
+func find(causes map[string]*logCause, key string, now time.Time) *logCause {
+	if c := causes[key]; c != nil {
+		return c
+	}
+	if len(causes) >= maxLogCauses {
+		for key, c := range causes {
+			if c.left == 0 && now.Sub(c.began) >= logInterval {
+				delete(causes, key)
+			}
 		}
 	}
+	if len(causes) >= maxLogCauses {
+		return nil
+	}
+	c := &logCause{began: now}
+	causes[key] = c
+	return c
 }
 
 // limited is a handler whose lines a logLimiter lets pass.
 type limited struct {
 	slog.Handler
-	limiter *logLimiter
-	name    string // of the package
+	limiter  *logLimiter
+	name     string // of the package
+	instance string // of what all of its lines are: a topic and partition
 }
 
 // Handle writes the line, now or later, or counts it.
@@ -126,7 +154,12 @@ func (h limited) Handle(ctx context.Context, r slog.Record) error {
 		}
 		_ = h.Handler.Handle(ctx, kept) // as for other lines, nobody can be told
 	}
-	if !h.limiter.admit(h.name+" "+r.Level.String()+" "+r.Message+causeIn(r), later) {
+	message := h.name + " " + r.Level.String() + " " + r.Message
+	keys := logKeys{cause: message + causeIn(r), message: message}
+	if instance := h.instance + instanceIn(r); instance != "" && r.Level >= slog.LevelWarn {
+		keys.cause, keys.once = keys.cause+instance, true
+	}
+	if !h.limiter.admit(keys, later) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
@@ -138,6 +171,7 @@ func (h limited) WithAttrs(attrs []slog.Attr) slog.Handler {
 		if a.Key == "package" {
 			h.name = a.Value.String()
 		}
+		h.instance += instanceOf(a)
 	}
 	h.Handler = h.Handler.WithAttrs(attrs)
 	return h
@@ -162,6 +196,23 @@ func causeIn(r slog.Record) string {
 		return true
 	})
 	return out.String()
+}
+
+// instanceIn is the topic and partition that a line is about, so that each one that is
+// damaged is named.
+func instanceIn(r slog.Record) (out string) {
+	r.Attrs(func(a slog.Attr) bool {
+		out += instanceOf(a)
+		return true
+	})
+	return out
+}
+
+func instanceOf(a slog.Attr) string {
+	if a.Key != "topic" && a.Key != "partition" {
+		return ""
+	}
+	return " " + a.Key + "=" + a.Value.String()
 }
 
 func withoutInstance(text string) string {
