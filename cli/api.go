@@ -152,12 +152,16 @@ func (a *api) foreign(said *client.Error) string {
 	if said.Server != "" {
 		text += fmt.Sprintf(" (%.60s)", said.Server)
 	}
+	if said.Challenge != "" {
+		text += fmt.Sprintf(", and asks for %.100s", said.Challenge)
+	}
 	switch said.Status {
-	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
-		if said.Challenge != "" {
-			text += fmt.Sprintf(", and asks for %.100s", said.Challenge)
-		}
-		return text + "; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST), or with --header NAME=VALUE"
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return text + "; the client does not go to another host by itself: name the server where it is, with --server"
+	case http.StatusUnauthorized:
+		return text + "; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST; they are not sent where a token is shown), or with --header NAME=VALUE"
+	case http.StatusProxyAuthRequired:
+		return text + "; that is the answer of the proxy that HTTP_PROXY or HTTPS_PROXY names: give its credentials there (http://USER:PASSWORD@PROXY)"
 	case http.StatusForbidden:
 		return text + "; that is not Ottla's answer but that of a proxy in front of it: it does not let you through. --header NAME=VALUE shows it who you are"
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

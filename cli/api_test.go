@@ -60,7 +60,9 @@ func TestErrorLines(t *testing.T) {
 			"it is too blue (too_blue, request r7)",
 		},
 		"a proxy's page":       {502, "<html>Bad Gateway</html>", "SERVER answered 502 Bad Gateway; that is the answer of a proxy that does not reach the server behind it"},
-		"a proxy that asks":    {401, "", "SERVER answered 401 Unauthorized; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST), or with --header NAME=VALUE"},
+		"a proxy that asks":    {401, "", "SERVER answered 401 Unauthorized; that is not Ottla's answer but that of a proxy in front of it: give it credentials in the URL (https://USER:PASSWORD@HOST; they are not sent where a token is shown), or with --header NAME=VALUE"},
+		"a forward proxy":      {407, "", "SERVER answered 407 Proxy Authentication Required; that is the answer of the proxy that HTTP_PROXY or HTTPS_PROXY names: give its credentials there (http://USER:PASSWORD@PROXY)"},
+		"a redirect":           {307, "", "SERVER answered 307 Temporary Redirect; the client does not go to another host by itself: name the server where it is, with --server"},
 		"a proxy that refuses": {403, "<html>no</html>", "SERVER answered 403 Forbidden; that is not Ottla's answer but that of a proxy in front of it: it does not let you through. --header NAME=VALUE shows it who you are"},
 		"a proxy's limit":      {413, "<html>large</html>", "SERVER answered 413 Request Entity Too Large; that is the answer of a proxy that takes no request as large as Ottla does: raise its limit (client_max_body_size in nginx)"},
 		"another API's error":  {404, `{"error":"not found"}`, "SERVER answered 404 Not Found; is it an Ottla server?"},
@@ -128,7 +130,7 @@ func TestHeadersForAProxy(t *testing.T) {
 	assert.Equal(t, exitOK, code, out)
 	code, _ = ottla("topic", "list", "--header", "X-Team=secret8")
 	assert.Equal(t, exitFailed, code, "the command line counts")
-	for _, wrong := range []string{"secret", "=secret", "A b=secret", "A=secret\n", "host=secret", "Content-Length=7"} {
+	for _, wrong := range []string{"secret", "=secret", "A b=secret", "A=secret\n", "host=secret", "Content-Length=7", "producer-seq=secret", "Producer-Id=secret", "Producer-Epoch=secret", "Idempotency-Key=secret", "Last-Event-ID=secret", "Content-Type=secret"} {
 		code, _ = ottla("topic", "list", "--header", wrong)
 		assert.Equal(t, exitUsage, code, wrong)
 	}

@@ -114,7 +114,7 @@ func TestCommandsThatAreNotSent(t *testing.T) {
 		"node cert a --days 3651":                        "--days 3651 must be from 1 to 3650",
 		"subscription create s --topic t":                "ottla subscription create needs --topic and --url",
 		"subscription create s --url http://x":           "ottla subscription create needs --topic and --url",
-		"subscription create s --topic t --url u --header 'A b'":                      "is not such as 'Authorization: Bearer x'",
+		"subscription create s --topic t --url u --header 'A b'":                      "ottla: a --header is not such as 'Authorization: Bearer x'",
 		"subscription create s --topic t --url u --secret a --generate-secret":        "exclude each other",
 		"source create s --scheme github --secret x":                                  "ottla source create needs --topic and --scheme",
 		"source create s --topic t --secret x":                                        "ottla source create needs --topic and --scheme",

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"ottla/client"
@@ -45,24 +44,25 @@ func parseHeaders(given []string) (map[string]string, error) {
 	for _, text := range given {
 		name, value, ok := strings.Cut(text, "=")
 		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-		switch { // the text may be a secret: it is not repeated
-		case !ok || !headerName.MatchString(name) || !headerValue.MatchString(value):
+		if !ok || !headerName.MatchString(name) || !headerValue.MatchString(value) { // the text may be a secret: it is not repeated
 			return nil, usageError{errors.New("--header needs NAME=VALUE, of characters that a header may have")}
-		case slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Connection", "Accept"}, name):
-			return nil, usageError{fmt.Errorf("--header %s: the client sets this header itself", name)}
 		}
 		all[name] = value
 	}
 	return all, nil
 }
 
-// withHeaders makes an option of headers; a token and Authorization exclude each other.
+// withHeaders makes an option of headers, of --header or a context. Those of the API
+// cannot be given: a wrong Producer-Seq loses records. A token and Authorization exclude each other.
 func withHeaders(headers map[string]string, token string) (client.Option, error) {
 	if headers["Authorization"] != "" && token != "" {
 		return nil, usageError{errors.New("a token is shown by Authorization: it excludes --header Authorization")}
 	}
 	all := http.Header{}
 	for name, value := range headers {
+		if client.OwnHeader(name) {
+			return nil, usageError{fmt.Errorf("--header %s: the client sets this header itself", name)}
+		}
 		all.Set(name, value)
 	}
 	return client.WithHeaders(all), nil

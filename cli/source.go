@@ -24,7 +24,9 @@ func newSourceCreate(r *remote) *cobra.Command {
 		Use:   "create NAME --topic TOPIC --scheme SCHEME",
 		Short: "Create a source of webhooks, or replace its settings",
 		Long: "Create a source of webhooks, or replace its settings. Its sender gets the URL\n" +
-			"SERVER/sources/NAME and the secret; what is not signed with it is refused.",
+			"SERVER/sources/NAME and the secret; what is not signed with it is refused. --header is\n" +
+			"that of the signature here: a header for a proxy in front of the server needs a context\n" +
+			"('ottla context add --header').",
 		Example: "  ottla source create github --topic pushes --scheme github --generate-secret --id-header X-GitHub-Delivery --keep X-GitHub-Event\n" +
 			"  ottla source create shop --topic sales --scheme standard-webhooks --secret-file shop.secret --key-json /data/customer",
 		Args: exactArgs("a NAME"),

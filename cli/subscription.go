@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,7 +29,9 @@ func newSubscriptionCreate(r *remote) *cobra.Command {
 		Use:   "create NAME --topic TOPIC --url URL",
 		Short: "Send the records of topics to a URL",
 		Long: "Send the records of topics to a URL, each at least once, by POST. Creating it again\n" +
-			"replaces its settings; secret and headers have to be given again.",
+			"replaces its settings; secret and headers have to be given again. --header is one of\n" +
+			"the deliveries here: a header for a proxy in front of the server needs a context\n" +
+			"('ottla context add --header').",
 		Example: "  ottla subscription create shop --topic orders --url https://shop.example/hooks --generate-secret > shop.secret\n" +
 			"  ottla subscription create audit --topic orders --topic refunds --url https://audit.example/in --batch 100 --order none --header 'Authorization: Bearer x'",
 		Args: exactArgs("a NAME"),
@@ -69,7 +72,7 @@ func newSubscriptionCreate(r *remote) *cobra.Command {
 			for _, h := range headers {
 				name, value, found := strings.Cut(h, ":")
 				if !found {
-					return usageError{fmt.Errorf("--header %q is not such as 'Authorization: Bearer x'", name)}
+					return usageError{errors.New("a --header is not such as 'Authorization: Bearer x'")} // it may be a secret
 				}
 				sent[strings.TrimSpace(name)] = strings.TrimSpace(value)
 			}

@@ -11,10 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
+
+// maxRedirects is how often a request is sent on, at the same host.
+const maxRedirects = 10
 
 // Client sends requests to a server, or to the nodes of a fleet. [New] makes it.
 type Client struct {
@@ -49,9 +53,20 @@ func WithToken(token string) Option {
 }
 
 // WithHeaders has every request carry further headers, such as those by which a proxy in
-// front of the server knows who asks. They are sent to whatever the server's URL names.
+// front of the server knows who asks. They are sent to whatever the server's URL names,
+// and to no other host to which that redirects. New fails where OwnHeader has one of them.
 func WithHeaders(headers http.Header) Option {
 	return func(cl *Client) { cl.more = headers.Clone() }
+}
+
+// OwnHeader reports whether a header of requests is the client's own, in whatever case it
+// is written: one that says what the body is, where an answer ends, or what was sent
+// already.
+func OwnHeader(name string) bool { return slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) }
+
+var ownHeaders = []string{
+	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host",
+	"Idempotency-Key", "Last-Event-Id", "Producer-Epoch", "Producer-Id", "Producer-Seq", "Transfer-Encoding",
 }
 
 // New returns a client of the server, a URL such as "http://127.0.0.1:8080", or of
@@ -74,10 +89,35 @@ func New(server string, options ...Option) (*Client, error) {
 	for _, o := range options {
 		o(c)
 	}
+	for name := range c.more {
+		if OwnHeader(name) {
+			return nil, fmt.Errorf("client: header %q is one that the client sets itself", name)
+		}
+	}
 	if c.http == nil {
 		c.http = defaultHTTPClient(c.tls)
 	}
+	c.http = stayingThere(c.http)
 	return c, nil
+}
+
+// stayingThere is a client that follows redirects to the same scheme and host only:
+// another one must not get headers that say who asks, nor records.
+func stayingThere(given *http.Client) *http.Client {
+	c := *given
+	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		was := via[0].URL
+		switch {
+		case req.URL.Scheme != was.Scheme || req.URL.Host != was.Host:
+			return http.ErrUseLastResponse
+		case given.CheckRedirect != nil:
+			return given.CheckRedirect(req, via)
+		case len(via) >= maxRedirects:
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	return &c
 }
 
 // defaultHTTPClient keeps as many connections open as there were requests at the
@@ -201,14 +241,14 @@ func (c *Client) doAt(ctx context.Context, base string, r *request) (*http.Respo
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	for name, values := range c.more {
+		req.Header[name] = values
+	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for name, value := range r.headers {
 		req.Header.Set(name, value)
-	}
-	for name, values := range c.more {
-		req.Header[name] = values
 	}
 	if c.auth != "" {
 		req.Header.Set("Authorization", c.auth)
