@@ -17,13 +17,14 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	notConfigured := map[string]bool{"Heartbeat": true, "As": true, "Access": true, "Audit": true, "CheckTarget": true, "Deliveries": true, "Millis": true, "Clock": true}
 	cfg := config.Default()
-	cfg.CORS.Origins = config.List{"https://a.example"} // none by default
-	cfg.AutoCreateOnRead = true                         // nor that
-	cfg.Limits.Partitions = 5
-	cfg.Node.Link = "127.0.0.1:1" // nor that
+	cfg.CORS.Origins = config.List{"https://a.example"}  // none by default
+	cfg.AutoCreateOnRead = true                          // nor that
+	cfg.Limits.Partitions, cfg.Limits.ClientBytes = 5, 1 // nor these
+	cfg.Node.Link = "127.0.0.1:1"                        // nor that
 	cfg.Kafka.Listen = "127.0.0.1:2"
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()
+	assert.Zero(t, config.Default().Limits.ClientBytes, "half of what all may have, however much that is")
 	for _, options := range []any{
 		actorOptions(cfg, log, "host", 1),
 		httpOptions(cfg, l),

@@ -130,7 +130,7 @@ type Limits struct {
 	SessionTimeout Duration `yaml:"session_timeout"`         // highest session_timeout_ms of a consumer
 	InflightBytes  Bytes    `yaml:"inflight_bytes"`          // request bodies in memory at once
 	ResponseBytes  Bytes    `yaml:"response_bytes"`          // answers in memory at once
-	ClientBytes    Bytes    `yaml:"client_response_bytes"`   // of response_bytes, those of one client
+	ClientBytes    Bytes    `yaml:"client_response_bytes"`   // of response_bytes, those of one client; 0: half
 	ParkedPolls    int      `yaml:"parked_polls"`            // reads that wait at once
 	Connections    int      `yaml:"connections"`             // open client connections
 	Tokens         int      `yaml:"tokens"`                  // that the API may create
@@ -198,7 +198,7 @@ func Default() *Config {
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
-			StallTimeout: Duration(10 * time.Second),
+			StallTimeout: Duration(30 * time.Second),
 			IdleTimeout:  Duration(2 * time.Minute),
 		},
 		Limits: Limits{
@@ -216,7 +216,6 @@ func Default() *Config {
 			SessionTimeout: Duration(5 * time.Minute),
 			InflightBytes:  256 * MiB,
 			ResponseBytes:  128 * MiB,
-			ClientBytes:    64 * MiB,
 			ParkedPolls:    10_000,
 			Connections:    20_000,
 			Tokens:         1000,

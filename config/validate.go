@@ -160,7 +160,8 @@ func (c *Config) validateLimits(v *validator) {
 	v.duration("limits.session_timeout", l.SessionTimeout, time.Second, 24*time.Hour)
 	v.bytes("limits.inflight_bytes", l.InflightBytes, l.BodyBytes, 1024*GiB)
 	v.bytes("limits.response_bytes", l.ResponseBytes, max(l.MaxBytes, 1*MiB), 1024*GiB)
-	v.bytes("limits.client_response_bytes", l.ClientBytes, 1*MiB, 1024*GiB)
+	v.check(l.ClientBytes == 0 || 1*MiB <= l.ClientBytes && l.ClientBytes <= 1024*GiB, "limits.client_response_bytes", l.ClientBytes,
+		fmt.Sprintf("must be 0 or from %s to %s", 1*MiB, 1024*GiB))
 	v.number("limits.parked_polls", l.ParkedPolls, 1, 10_000_000)
 	v.number("limits.connections", l.Connections, 1, 10_000_000)
 	v.number("limits.tokens", l.Tokens, 1, 100_000)

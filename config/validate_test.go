@@ -95,6 +95,10 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`limits.record_bytes: "17MiB" must be from 1 to 16MiB`,
 		},
 		{
+			"responses of a client, too few", func(c *Config) { c.Limits.ClientBytes = 1 * KiB },
+			`limits.client_response_bytes: "1KiB" must be 0 or from 1MiB to 1024GiB`,
+		},
+		{
 			"in-flight bytes below one body", func(c *Config) { c.Limits.InflightBytes = 1 },
 			`limits.inflight_bytes: "1" must be from 16MiB to 1024GiB`,
 		},

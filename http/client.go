@@ -3,7 +3,6 @@ package http
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -32,24 +31,8 @@ type client struct {
 
 // newClient is the client of one connection.
 func (s *Server) newClient(session *conn.Session) conn.Handler {
-	account := s.answers.Account(addressOf(session.Conn().RemoteAddr()))
+	account := s.answers.Account(budget.AddressOf(session.Conn().RemoteAddr()))
 	return &client{srv: s, session: session, account: account, answer: budget.ShareOf(account, session.Conn())}
-}
-
-// addressOf is what tells clients apart that show no token: an address, of IPv6 the
-// network that one subscriber has.
-func addressOf(remote net.Addr) string {
-	ap, err := netip.ParseAddrPort(remote.String())
-	if err != nil {
-		return remote.String()
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		if network, err := ip.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return ip.String()
 }
 
 // share is what another answer of the client holds, such as a stream's.

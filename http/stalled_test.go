@@ -111,20 +111,8 @@ func TestStalledClientsAreDisconnected(t *testing.T) {
 	assert.Regexp(t, `ottla_http_answers_not_taken_total\{cause="stalled"\} [1-9]`, h.do("GET", "/metrics", "").body)
 }
 
-// Networks of IPv6 are one client each.
-func TestAddressesOfClients(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.7:1234":           "192.0.2.7",
-		"[::ffff:192.0.2.7]:1234":  "192.0.2.7",
-		"[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:99":        "fe80::/64",
-		"no address":               "no address",
-	} {
-		assert.Equal(t, want, addressOf(named(remote)), remote)
-	}
+// What one client may hold follows what all may, unless it is set.
+func TestHalfOfTheResponsesForOneClient(t *testing.T) {
+	h := startSmallBuffers(t, Options{MaxResponseBytes: 48 << 20})
+	assert.Contains(t, h.do("GET", "/metrics", "").body, "\nottla_http_client_response_bytes_limit 2.5165824e+07\n")
 }
-
-type named string
-
-func (n named) Network() string { return "tcp" }
-func (n named) String() string  { return string(n) }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -29,6 +28,7 @@ type recordHandlers struct {
 	memory  *memory
 	account *budget.Account // what they count towards; nil until there is one
 	paysAs  string          // whose that is
+	address string          // of the client, as HTTP counts it; empty: not asked for yet
 	shares  []*share        // of the answer that is being made
 	waits   func()          // leave, made once
 }
@@ -36,7 +36,8 @@ type recordHandlers struct {
 // share is the memory of the records of one partition in an answer.
 type share struct{ budget.Share }
 
-// newShare is one that counts towards what the client may have.
+// newShare is one that counts towards what the client may have. It has no receiver:
+// Options.WriteTimeout alone bounds how long a client may take for an answer.
 func (h *recordHandlers) newShare() *share {
 	who := h.payer()
 	if h.account == nil || h.paysAs != who {
@@ -51,7 +52,10 @@ func (h *recordHandlers) payer() string {
 	if name := h.who.Name(); name != "" {
 		return "token " + name
 	}
-	return strings.TrimPrefix(h.socket.peer(), "/")
+	if h.address == "" {
+		h.address = budget.AddressOf(h.socket.nc.RemoteAddr())
+	}
+	return h.address
 }
 
 // release gives back the memory of the last answer.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -26,3 +27,20 @@ func TestSharesAreThoseOfTheClient(t *testing.T) {
 	assert.Nil(t, err)
 	h.account.Close()
 }
+
+// A client has one account for both of its protocols: of IPv6 that of its network.
+func TestAddressesPayAsOverHTTP(t *testing.T) {
+	for remote, want := range map[string]string{"[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64", "192.0.2.7:1234": "192.0.2.7"} {
+		h := &recordHandlers{caller: &caller{}, socket: &socket{nc: from{remote: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(remote))}}}
+		assert.Equal(t, want, h.payer())
+		assert.Equal(t, want, h.payer(), "again")
+	}
+}
+
+// from is a connection of a client at an address.
+type from struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.remote }

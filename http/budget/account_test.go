@@ -207,3 +207,30 @@ func watching(a *Answers) bool {
 	defer a.mu.Unlock()
 	return a.watching
 }
+
+// What is refused because of the client's own part names that part, also where less would
+// have had room in it; what is refused because of others names what all have.
+func TestRefusalsNameTheLimitThatRefuses(t *testing.T) {
+	const limit, own = 16 << 20, 1 << 20
+	b := NewAnswers(limit, own, time.Minute)
+	client := b.Account("client")
+	defer client.Close()
+	held, more := ShareOf(client, nil), ShareOf(client, nil)
+	held.Set(own - 100<<10)
+	_, err := more.Take(SmallAnswer)
+	require.Nil(t, err)
+	err = more.Keep(400 << 10)
+	require.NotNil(t, err)
+	assert.EqualValues(t, own, err.Details["limit"])
+	err = more.SetIfFree(200 << 10)
+	require.NotNil(t, err)
+	assert.EqualValues(t, own, err.Details["limit"])
+	held.Release()
+
+	others := b.Share()
+	others.Set(limit - 100<<10)
+	err = more.SetIfFree(200 << 10)
+	require.NotNil(t, err)
+	assert.EqualValues(t, limit, err.Details["limit"])
+	others.Release()
+}

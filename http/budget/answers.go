@@ -249,10 +249,14 @@ func (a *Answers) serveQueue() {
 // always granted, so that no record is too large to be read.
 func (ac *Account) grow(held, n, small int64) bool {
 	a := ac.a
-	itself := ac.used <= held || ac.fitsItself(n, n <= small)
-	if itself && (a.all.used <= held || a.all.used+n <= a.all.bound(n <= small)) {
+	if ac.growsItself(held, n, small) && (a.all.used <= held || a.all.used+n <= a.all.bound(n <= small)) {
 		ac.add(n)
 		return true
 	}
 	return false
+}
+
+// growsItself reports whether that is within what the client may hold.
+func (ac *Account) growsItself(held, n, small int64) bool {
+	return ac.used <= held || ac.fitsItself(n, n <= small)
 }

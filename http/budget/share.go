@@ -38,9 +38,10 @@ func (s *Share) Take(want int) (int, *protocol.Error) {
 	a.mu.Lock()
 	n := s.ac.take(int64(want))
 	s.hold(n)
+	itself := !s.ac.fitsItself(min(int64(want), SmallAnswer), true)
 	a.mu.Unlock()
 	if n == 0 {
-		return 0, s.overloaded()
+		return 0, s.overloaded(itself)
 	}
 	s.cut = n < int64(want)
 	return int(n), nil
@@ -56,6 +57,7 @@ func (s *Share) Keep(n int) *protocol.Error {
 	a := s.ac.a
 	a.mu.Lock()
 	fits := more <= 0 || s.ac.grow(s.held, more, small)
+	itself := !fits && !s.ac.growsItself(s.held, more, small)
 	switch {
 	case !fits:
 		s.ac.give(s.held)
@@ -68,7 +70,7 @@ func (s *Share) Keep(n int) *protocol.Error {
 	}
 	a.mu.Unlock()
 	if !fits {
-		return s.overloaded()
+		return s.overloaded(itself)
 	}
 	return nil
 }
@@ -93,6 +95,7 @@ func (s *Share) Set(n int64) {
 func (s *Share) SetIfFree(n int64) *protocol.Error {
 	a := s.ac.a
 	a.mu.Lock()
+	itself := !s.ac.fitsItself(n, true)
 	fits := s.ac.takeWithin(n, true)
 	if fits {
 		s.hold(n)
@@ -100,7 +103,7 @@ func (s *Share) SetIfFree(n int64) *protocol.Error {
 	}
 	a.mu.Unlock()
 	if !fits {
-		return s.overloaded()
+		return s.overloaded(itself)
 	}
 	return nil
 }
@@ -138,12 +141,11 @@ func (s *Share) hold(n int64) {
 	s.next, s.prev = nil, nil
 }
 
-func (s *Share) overloaded() *protocol.Error {
+// overloaded is the error of what was refused: by what the client itself may hold, or by
+// what all may.
+func (s *Share) overloaded(itself bool) *protocol.Error {
 	a := s.ac.a
-	a.mu.Lock()
-	itself := s.ac != a.others && !s.ac.fitsItself(1, true)
-	a.mu.Unlock()
-	if itself {
+	if itself && s.ac != a.others {
 		return protocol.Errorf(protocol.CodeOverloaded, "too many bytes of answers wait for this client to read them").
 			With("limit", s.ac.limit)
 	}
