@@ -29,7 +29,6 @@ func startStream(c *call, kind streamKind, req *protocol.PollRequest) *protocol.
 	st.req.Room = &st.held
 	st.resume(string(c.ctx.Request.Header.Peek("Last-Event-ID")))
 	st.leave = req.ConsumerID == 0 && st.req.After == ""
-	st.req.Private = req.ConsumerID == 0 && req.Group == "" && req.After == "" && req.Ack == ""
 	st.req.Gone = st.client.gone
 	// The first poll does not wait: its answer carries the consumer's id.
 	st.req.Timeout = 0

@@ -138,11 +138,10 @@ type PollRequest struct {
 	RecordCursors  bool   // fill in PollReply.Cursors; a backend need not
 	SkipGaps       bool   // go on behind what was removed before it was read, and say so in PollReply.Gaps
 
-	// The next six fields are for streams, which send one poll after the other.
+	// The next five fields are for streams, which send one poll after the other.
 	Continue bool   // accept After in a later generation, for partitions that stayed
 	Announce bool   // a rebalance ends the wait
 	Number   uint64 // if not 0, PollReply.Number of the first poll: polls since then are newer than this one
-	Private  bool   // of a client that has named neither consumer nor group: the group goes when it has gone
 	Stay     bool   // the next poll comes at once, with PollReply.Seat where there is one
 	Seat     Seat   // of the last reply, whose consumer, group and topics this poll has; nil: there was none
 

@@ -33,7 +33,7 @@ type Coordinator struct {
 	ledTicks int           // ticks of leading
 	grace    time.Duration // for how long it leads before unused groups expire
 	groups   map[string]*group.Kept
-	timedUp  bool                  // the actors of all queues and private groups were started since it leads
+	queuesUp bool                  // the actors of all queues were started since it leads
 	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads
 	running  map[string]*actor.PID // groups' actors, by name; only while leading
 	names    map[string]string     // of running, by PID id
@@ -141,7 +141,7 @@ func (c *Coordinator) keep(name string, rec metarecord.Record) {
 
 // Lead says that the partition's replica leads in a term, and serves.
 func (c *Coordinator) Lead(term uint64) {
-	c.term, c.ledTicks, c.counted, c.timedUp = term, 0, 0, false
+	c.term, c.ledTicks, c.counted, c.queuesUp = term, 0, 0, false
 	c.countGroups()
 }
 
@@ -175,7 +175,7 @@ func (c *Coordinator) Ended(pid *actor.PID) {
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
 			delete(c.coming, name)
-			c.timedUp = false
+			c.queuesUp = false
 			delete(c.classic, name)
 			if taken, leads := c.host.ProposalsAccepted(); leads {
 				c.unclear[name] = taken
@@ -236,19 +236,19 @@ func creates(q routing.Question) bool {
 	return false
 }
 
-// startTimed starts the actors of all queues and private groups: their records have
-// deadlines, and their consumers may have gone, whether anybody asks or not.
-func (c *Coordinator) startTimed(ctx actor.Context) {
-	if !c.serves() || c.timedUp {
+// startQueues starts the actors of all queues: their records have deadlines, whether
+// anybody asks or not.
+func (c *Coordinator) startQueues(ctx actor.Context) {
+	if !c.serves() || c.queuesUp {
 		return
 	}
-	c.timedUp = true
+	c.queuesUp = true
 	for name, kept := range c.groups {
-		if c.running[name] == nil && (kept.IsQueue() || kept.Private) {
+		if c.running[name] == nil && kept.IsQueue() {
 			if c.clear(name) {
 				c.spawn(ctx, name)
 			} else {
-				c.timedUp = false
+				c.queuesUp = false
 			}
 		}
 	}

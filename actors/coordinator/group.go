@@ -48,7 +48,6 @@ type groupActor struct {
 	timer       *time.Timer
 	timerAt     int64
 	queue       *groupQueue // nil: the group is none
-	private     privateGroup
 }
 
 // newestPoll is a member's latest poll: its number and, if it had read ahead, the token
@@ -114,7 +113,6 @@ func (g *groupActor) Receive(ctx actor.Context) {
 	case *expireLeases:
 		g.timerAt = 0
 		g.advance(ctx, g.state.Expire(g.now()), nil, nil)
-		g.endPrivate(ctx)
 		if g.classic != nil {
 			g.classic.Expire(g.now())
 			g.tellClassic(ctx)
@@ -158,8 +156,6 @@ func (g *groupActor) started(ctx actor.Context) {
 	}
 	g.records = nil
 	g.state.ResumeLeases(g.now())
-	g.private.yes = g.state.Private()
-	g.endPrivate(ctx)
 	if len(ofQueue) > 0 {
 		g.startQueue(ctx, ofQueue)
 	}
@@ -300,9 +296,6 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 		if at := g.classic.NextDeadline(); at > 0 && (next == 0 || at < next) {
 			next = at
 		}
-	}
-	if at := g.private.until; at > 0 && (next == 0 || at < next) {
-		next = at
 	}
 	if next == 0 || g.timerAt != 0 && g.timerAt <= next {
 		return

@@ -43,7 +43,6 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		old.Tell(routing.PollSuperseded)
 	}
 	g.polls.Remove(m.Consumer)
-	private := m.Private && (g.private.yes || !g.state.Known()) // what somebody has made his own stays so
 	d, err := g.state.DecidePoll(now, m.Consumer, m.Topics, m.SessionMs)
 	if err != nil {
 		if len(recs) > 0 {
@@ -53,12 +52,10 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		return
 	}
 	if m.Ahead != nil && g.ahead(ctx, m, &d, after, number) {
-		g.setPrivate(ctx, private)
 		return
 	}
 	share := routing.GroupShare{Generation: d.Generation, Number: number, Assigned: d.Assigned, After: after}
 	g.advance(ctx, d.Records, func() { m.Reply.Put(share) }, m.Refuse)
-	g.setPrivate(ctx, private)
 	g.state.Polled(now, m.Consumer, m.WaitMs)
 	g.polls.Set(m.Consumer, m.Handle)
 	g.newest.Set(m.Consumer, newestPoll{number: number})
@@ -110,9 +107,6 @@ func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []me
 		return nil, nil, err
 	}
 	if m.After != "" && m.Continue {
-		if m.Private && !c.Unsealed && g.state.IsOfEarlierGroup(c, g.clusterID, m.Consumer) {
-			return c.Positions, nil, nil // its group has gone with it
-		}
 		err := g.state.CheckCursorOrigin(c, g.clusterID, m.Consumer)
 		if c.Unsealed && g.env.Seal(g.clusterID) != nil {
 			return nil, nil, err // it goes on from what is committed
@@ -167,7 +161,6 @@ func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 		recs = append(recs, g.state.Revived(g.now(), m.Consumer)...)
 	}
 	cur := g.state.CursorFor(g.clusterID, m.Consumer, g.term, m.Positions)
-	g.setPrivate(ctx, m.Private && g.private.yes)
 	g.state.RenewLease(g.now(), m.Consumer)
 	switch {
 	case m.Stay: // also where a new coordinator has not seen the poll yet
@@ -197,7 +190,6 @@ func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 		g.state.ShortenLease(g.now(), m.Consumer)
 	}
 	g.advance(ctx, g.state.Expire(g.now()), nil, nil)
-	g.endPrivate(ctx)
 }
 
 func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
@@ -215,7 +207,6 @@ func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 		g.refuse(m, err)
 		return
 	}
-	g.setPrivate(ctx, false) // it is to be found again
 	g.state.ExtendLease(g.now(), m.Consumer)
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets, Moved: moved}) }, m.Refuse)
 }
@@ -306,9 +297,5 @@ func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {
 		g.refuse(m, err)
 		return
 	}
-	if m.Leave == 0 && !m.Delete {
-		g.setPrivate(ctx, false)
-	}
 	g.advance(ctx, recs, func() { m.Reply.Put(nil) }, m.Refuse)
-	g.endPrivate(ctx)
 }

@@ -25,7 +25,7 @@ func (c *Coordinator) ExpiryTick(ctx actor.Context) {
 	if !c.serves() {
 		return
 	}
-	c.startTimed(ctx)
+	c.startQueues(ctx)
 	if c.expiryDue() {
 		c.expireGroups(ctx)
 	}

@@ -49,7 +49,7 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	return groupQuestion(p, func(slot protocol.Future[routing.GroupCursor]) routing.Question {
 		return &routing.GroupDelivered{
 			Consumer: p.req.ConsumerID, Generation: generation, Positions: positions,
-			From: from, Commit: commit, Poll: name, Stay: p.stays(), Private: p.req.Private, Number: p.number, Handle: p.share.handle, Reply: slot,
+			From: from, Commit: commit, Poll: name, Stay: p.stays(), Number: p.number, Handle: p.share.handle, Reply: slot,
 		}
 	}, func(a routing.GroupCursor) *protocol.Error { return a.Err })
 }

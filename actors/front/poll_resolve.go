@@ -20,11 +20,9 @@ func (p *poll) onResolve() pollState {
 	if err := p.resolveConsumer(); err != nil {
 		return p.fail(err)
 	}
-	own := "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
 	if p.req.Group == "" {
-		p.req.Group = own
+		p.req.Group = "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
 	}
-	p.req.Private = p.req.Private && p.req.Group == own // a cursor may be of another
 	if err := p.polls.mayJoin(p.cluster.Name, p.req.Group); err != nil {
 		return p.fail(err)
 	}

@@ -99,7 +99,7 @@ func (p *poll) shareQuestion() follow[routing.GroupShare] {
 		return &routing.GroupPoll{
 			Consumer: p.req.ConsumerID, Topics: topics, SessionMs: p.req.SessionTimeout.Milliseconds(),
 			WaitMs: wait.Milliseconds(), Ack: ack, After: p.req.After, Continue: p.req.Continue || joined,
-			Private: p.req.Private, Number: p.number, Handle: p.share.handle, Records: p.req.MaxRecords, Bytes: p.req.MaxBytes,
+			Number: p.number, Handle: p.share.handle, Records: p.req.MaxRecords, Bytes: p.req.MaxBytes,
 			Ahead: mine, Reply: slot,
 		}
 	}, func(a routing.GroupShare) *protocol.Error { return a.Err })

@@ -45,12 +45,6 @@ func (g *State) CheckCursorOrigin(c *Cursor, clusterID string, id protocol.Consu
 	return nil
 }
 
-// IsOfEarlierGroup reports whether a cursor is this consumer's, of a group of this name
-// that was deleted since.
-func (g *State) IsOfEarlierGroup(c *Cursor, clusterID string, id protocol.ConsumerID) bool {
-	return c.ClusterID == clusterID && c.Group == g.name && c.ConsumerID == id && c.GroupCreated != g.createdAt()
-}
-
 // OwnedPositions are those positions of a cursor that its consumer can read on
 // from, whatever has happened since: it has owned their partitions all along.
 func (g *State) OwnedPositions(c *Cursor) []CursorPosition {

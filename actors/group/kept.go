@@ -16,7 +16,6 @@ import (
 type Kept struct {
 	records []keptRecord          // the newest per key, ascending by key
 	Members []protocol.ConsumerID // of its newest generation, former members included
-	Private bool                  // as its newest record says, see State.Private
 }
 
 // keptRecord is a metarecord.Record with a value, in one piece of memory of its
@@ -54,7 +53,7 @@ func (g *Kept) Set(rec metarecord.Record) {
 		g.records = slices.Insert(g.records, i, keepRecord(rec))
 	}
 	if actionKinds[rec.Action] == keyGroup {
-		g.Members, g.Private = membersOf(rec.Value)
+		g.Members = membersOf(rec.Value)
 	}
 }
 
@@ -102,17 +101,17 @@ func (g *Kept) LastUse() int64 {
 }
 
 // membersOf lists the present and former members in a membership record's value;
-// it serves to find the groups of a consumer. private is whether the group is one's own.
-func membersOf(value []byte) (ids []protocol.ConsumerID, private bool) {
+// it serves to find the groups of a consumer.
+func membersOf(value []byte) []protocol.ConsumerID {
 	var v membershipValue
 	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
-		return nil, false
+		return nil
 	}
-	ids = slices.Clone(v.Former)
+	ids := slices.Clone(v.Former)
 	for i := range v.Members {
 		ids = append(ids, v.Members[i].ID)
 	}
-	return ids, v.Private
+	return ids
 }
 
 // Empty reports whether no record of the group is left.

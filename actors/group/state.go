@@ -5,7 +5,6 @@ import (
 
 	"ottla/actors/few"
 	"ottla/actors/level"
-	"ottla/actors/metarecord"
 	"ottla/protocol"
 )
 
@@ -96,10 +95,9 @@ type Topic struct {
 // in a State are immutable; decisions work on a clone.
 type membership struct {
 	Generation protocol.Generation   `json:"generation"`
-	Members    []Member              `json:"members"`           // ascending by id
-	Topics     []Topic               `json:"topics"`            // ascending by id
-	Former     []protocol.ConsumerID `json:"former,omitempty"`  // who left or expired, oldest first, bounded
-	Private    bool                  `json:"private,omitempty"` // the group is its only consumer's, and goes when that has gone
+	Members    []Member              `json:"members"`          // ascending by id
+	Topics     []Topic               `json:"topics"`           // ascending by id
+	Former     []protocol.ConsumerID `json:"former,omitempty"` // who left or expired, oldest first, bounded
 	CreatedAt  int64                 `json:"created_at"`
 	ChangedAt  int64                 `json:"at"`
 }
@@ -194,29 +192,6 @@ func (g *State) owner(topicID string, partition int) protocol.ConsumerID {
 
 // MemberCount is the number of members in the current generation.
 func (g *State) MemberCount() int { return len(g.now.Members) }
-
-// Private reports whether the group goes when its consumer has gone, as far as that is in
-// the log.
-func (g *State) Private() bool { return g.now.Private }
-
-// DecidePrivate says whether the group is to go when its consumer has gone; no records if
-// that is in the log, or cannot be written yet.
-func (g *State) DecidePrivate(now int64, private bool) []metarecord.Record {
-	if !g.exists() || g.now.Private == private || private && g.Level != nil && g.Level() < level.PrivateGroups.Level {
-		return nil
-	}
-	next := g.now.clone()
-	next.Private = private
-	return g.memberRecords(now, actionUpdateMember, next)
-}
-
-// LongestSession is the longest of the members' sessions, in milliseconds.
-func (g *State) LongestSession() (ms int64) {
-	for i := range g.now.Members {
-		ms = max(ms, g.now.Members[i].SessionMs)
-	}
-	return ms
-}
 
 // Topics are those that some member subscribes to, ascending by id. They may not
 // be changed.

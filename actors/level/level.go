@@ -47,9 +47,6 @@ var (
 	// PollNames are commits that say which poll has made them. Below the level only the
 	// coordinator that made it knows that, while it leads.
 	PollNames = Feature{4, "commits that name their poll"}
-	// PrivateGroups are groups that say that they go with their only consumer. Below the
-	// level only the coordinator that has heard so knows it, while it leads.
-	PrivateGroups = Feature{4, "groups that go with their consumer"}
 )
 
 // Formats says from which level on each thing is written: actions of records by topic,

@@ -96,7 +96,6 @@ type (
 		Ack       string
 		After     string
 		Continue  bool                        // After may be of an older generation: it is used for the partitions that have not moved since
-		Private   bool                        // the group is this consumer's alone, and goes when it has gone
 		Number    uint64                      // of the poll, as in GroupShare; 0: it has none yet
 		Records   int                         // of a queue: how many at most,
 		Bytes     int                         // and how many bytes, about
@@ -141,7 +140,6 @@ type (
 		Commit     bool
 		Poll       uint64 // what this delivery is known by when it is asked for again, not 0: nobody else's is the same
 		Stay       bool
-		Private    bool                         // as in GroupPoll
 		Number     uint64                       // of the poll
 		Handle     *PollHandle                  `json:"-"`
 		Reply      protocol.Future[GroupCursor] `json:"-"`
