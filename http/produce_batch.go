@@ -2,7 +2,6 @@ package http
 
 import (
 	"strconv"
-	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -44,13 +43,13 @@ const keptLines = 1 << 20
 
 // linesPool has lines of earlier batches. Making new ones for each batch keeps the
 // garbage collector busy.
-var linesPool = sync.Pool{New: func() any { return &protocol.Lines{} }}
+var linesPool protocol.BySize[protocol.Lines]
 
 // newLines returns lines with room for a number of records, of that many bytes together.
 func newLines(records, bytes int) protocol.Lines {
-	l := linesPool.Get().(*protocol.Lines)
-	if cap(l.Buf) < bytes {
-		l.Buf = make([]byte, 0, bytes)
+	l := linesPool.Get(bytes)
+	if l == nil {
+		l = &protocol.Lines{Buf: make([]byte, 0, protocol.SizeFor(bytes))}
 	}
 	if cap(l.Gaps) < records {
 		l.Gaps = make([]int, 0, records)
@@ -64,7 +63,7 @@ func recycleLines(l *protocol.Lines) {
 		return
 	}
 	conn.Spoil(l.Buf)
-	linesPool.Put(&protocol.Lines{Buf: l.Buf, Gaps: l.Gaps})
+	linesPool.Put(&protocol.Lines{Buf: l.Buf, Gaps: l.Gaps}, cap(l.Buf))
 	*l = protocol.Lines{}
 }
 

@@ -27,6 +27,12 @@ type step struct {
 	run      func() error
 }
 
+// NewBatch returns an empty batch with room for a number of bytes.
+func NewBatch(bytes int) *Batch { return &Batch{data: make([]byte, 0, bytes)} }
+
+// Room is how many bytes the batch can hold without growing.
+func (b *Batch) Room() int { return cap(b.data) }
+
 // Empty reports whether there is nothing to execute.
 func (b *Batch) Empty() bool { return len(b.steps) == 0 }
 

@@ -41,7 +41,7 @@ func TestDirectoryOfAHigherLevelIsRefused(t *testing.T) {
 	_, _, err = Load(dir, nil)
 	var newer *NewerLevelError
 	require.ErrorAs(t, err, &newer)
-	assert.ErrorContains(t, err, "the fleet of this data directory is at level 4, this program knows levels 1 to 3: start a newer version here")
+	assert.ErrorContains(t, err, "the fleet of this data directory is at level 5, this program knows levels 1 to 4: start a newer version here")
 	after, err := os.ReadFile(filepath.Join(dir, ManifestName))
 	require.NoError(t, err)
 	assert.Equal(t, before, after)

@@ -95,7 +95,7 @@ func (r *Replica) applyControl(index uint64, appendTime int64, body []byte) erro
 		r.producers.clockSays(appendTime)
 	}
 	if c.LogStart != nil && *c.LogStart > r.log.LogStart() {
-		b := newBatch()
+		b := newBatch(frameBytes)
 		r.log.SetLogStart(b, *c.LogStart)
 		r.enqueue(&Write{Batch: b})
 		r.fx.HighWatermarkMoved = true // the view's start moved
@@ -133,7 +133,7 @@ func (r *Replica) setConf(cs raftpb.ConfState, index uint64) {
 	}
 	r.confBytes = conf
 	r.log.SetApplied(max(index, r.applied), conf, nil)
-	b := newBatch()
+	b := newBatch(frameBytes)
 	r.log.StageCheckpoint(b)
 	r.enqueue(&Write{Batch: b, mustSync: true})
 	r.fx.MembersChanged = true

@@ -111,7 +111,7 @@ func (r *Replica) InstallParts(set *logfile.CompactedSet) error {
 		return set.Discard()
 	}
 	r.installing = set.Generation
-	b := newBatch()
+	b := newBatch(frameBytes)
 	r.log.StageCompacted(b, set)
 	r.enqueue(&Write{Batch: b, then: func() {
 		if r.installing == set.Generation {
@@ -127,7 +127,7 @@ func (r *Replica) InstallParts(set *logfile.CompactedSet) error {
 // DropCompacted removes the files that compaction has replaced. It may be called
 // at any time after the view without them was published.
 func (r *Replica) DropCompacted() {
-	b := newBatch()
+	b := newBatch(frameBytes)
 	if r.log.DropCompacted(b) {
 		r.enqueue(&Write{Batch: b})
 	}

@@ -258,10 +258,10 @@ func (r *Replica) Tick() {
 	if len(r.writes) > 0 {
 		return
 	}
-	if b := newBatch(); r.log.StageSyncMark(b) {
+	if b := newBatch(frameBytes); r.log.StageSyncMark(b) {
 		r.enqueue(&Write{Batch: b})
 	} else {
-		batches.Put(b)
+		unused(b)
 	}
 	if r.applied == r.log.LastIndex() {
 		r.storage.reset()

@@ -2,31 +2,46 @@ package replica
 
 import (
 	"fmt"
-	"sync"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
 	"ottla/mutate"
+	"ottla/protocol"
 )
 
 // batches are for the writes of all replicas. Each stages its bytes in one, as many as all
 // copies of a log together take in, so making new ones keeps the garbage collector busy.
-var batches = sync.Pool{New: func() any { return &logfile.Batch{} }}
+var batches protocol.BySize[logfile.Batch]
 
-// keptBatchBytes is the largest batch that is kept for another write.
-const keptBatchBytes = 2 << 20
+const (
+	// keptBatchBytes is the largest batch that is kept for another write.
+	keptBatchBytes = 2 << 20
+	// frameBytes is what a frame takes besides its entry's data, mostly.
+	frameBytes = 512
+)
 
-func newBatch() *logfile.Batch { return batches.Get().(*logfile.Batch) }
+// newBatch returns a batch with room for about that many bytes.
+func newBatch(bytes int) *logfile.Batch {
+	if b := batches.Get(bytes); b != nil {
+		return b
+	}
+	return logfile.NewBatch(protocol.SizeFor(bytes))
+}
 
 // recycle takes the batch of a write that is durable, which the disk is done with.
 func recycle(w *Write) {
 	b := w.Batch
 	w.Batch = nil
-	if b.Bytes() <= keptBatchBytes {
+	unused(b)
+}
+
+// unused takes a batch that nobody needs any more.
+func unused(b *logfile.Batch) {
+	if b.Room() <= keptBatchBytes {
 		b.Reset()
-		batches.Put(b)
+		batches.Put(b, b.Room())
 	}
 }
 
@@ -35,7 +50,12 @@ func recycle(w *Write) {
 // after this and all earlier writes of the replica were executed: raft relies on
 // both.
 func (r *Replica) storageAppend(m raftpb.Message) {
-	b := newBatch()
+	bytes := frameBytes
+	for i := range m.Entries {
+		n := len(m.Entries[i].Data)
+		bytes += frameBytes + n + n/256 // checksums of blocks
+	}
+	b := newBatch(bytes)
 	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
 	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
 		if err := r.stageSnapshot(b, m); err != nil {
@@ -151,7 +171,7 @@ func (r *Replica) deliver(w *Write) {
 
 // Roll seals the active segment, if it has records.
 func (r *Replica) Roll() {
-	b := newBatch()
+	b := newBatch(frameBytes)
 	if r.log.Roll(b) {
 		r.enqueue(&Write{Batch: b, mustSync: true})
 	}
@@ -163,7 +183,7 @@ func (r *Replica) RemoveOld() {
 	if !r.log.StartDue() {
 		return
 	}
-	b := newBatch()
+	b := newBatch(frameBytes)
 	r.log.SetLogStart(b, r.log.LogStart())
 	r.enqueue(&Write{Batch: b})
 }
@@ -171,7 +191,7 @@ func (r *Replica) RemoveOld() {
 // StageFinal asks for a last write, which makes the next start short: a
 // checkpoint, and a sync mark behind the last entry.
 func (r *Replica) StageFinal() {
-	b := newBatch()
+	b := newBatch(frameBytes)
 	r.log.StageCheckpoint(b)
 	r.log.StageSyncMark(b)
 	r.enqueue(&Write{Batch: b, mustSync: true})
