@@ -37,6 +37,11 @@ func TestTheModuleCanBeRenamed(t *testing.T) {
 	assert.Empty(t, in(dir, "sh", "-c", `grep -rn '"ottla/[a-z]' --include=*.go . || true`))
 	assert.Contains(t, in(dir, "sh", "-c", "grep '^LDFLAGS' Makefile"), "github.com/x/y/cli.version")
 
+	peers := filepath.Join(dir, "bench/peers") // a module of its own, which uses this one
+	assert.Equal(t, "../..\n", in(peers, "go", "list", "-m", "-f", "{{.Replace.Path}}", "github.com/x/y"))
+	assert.Equal(t, dir+"/bench\n", in(peers, "go", "list", "-f", "{{.Dir}}", "github.com/x/y/bench"))
+	assert.Empty(t, in(peers, "sh", "-c", `grep -nE '(^|\s)ottla[ /]' go.mod || true`))
+
 	user := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(user, "main.go"), []byte("package main\n\nimport \"github.com/x/y/client\"\n\nfunc main() { _, _ = client.New(\"http://localhost:8080\") }\n"), 0o600))
 	in(user, "go", "mod", "init", "example.com/user")
