@@ -116,6 +116,8 @@ func TestCommandsThatAreNotSent(t *testing.T) {
 		"subscription create s --url http://x":           "ottla subscription create needs --topic and --url",
 		"subscription create s --topic t --url u --header 'A b'":                      "ottla: a --header is not such as 'Authorization: Bearer x'",
 		"subscription create s --topic t --url u --secret a --generate-secret":        "exclude each other",
+		"subscription create s --topic t --url u --header X-Team=geheim:x":            "ottla: a --header is not such as",
+		"source create s --topic t --scheme github --secret x --header X-Team=geheim": "ottla: --header needs the name of the header with the signature",
 		"source create s --scheme github --secret x":                                  "ottla source create needs --topic and --scheme",
 		"source create s --topic t --secret x":                                        "ottla source create needs --topic and --scheme",
 		"source create s --topic t --scheme github":                                   "ottla source create needs --secret-file, --secret or --generate-secret",
@@ -159,6 +161,7 @@ func TestCommandsThatAreNotSent(t *testing.T) {
 			assert.Contains(t, stderr, want)
 			assert.Empty(t, s.asked)
 			assert.NotContains(t, stderr, long)
+			assert.NotContains(t, stderr, "geheim")
 		})
 	}
 }

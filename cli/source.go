@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,9 @@ func newSourceCreate(r *remote) *cobra.Command {
 				return usageError{fmt.Errorf("%s needs --secret-file, --secret or --generate-secret", cmd.CommandPath())}
 			}
 			verify := map[string]any{"scheme": scheme, "secret": key}
+			if header != "" && !headerName.MatchString(header) { // meant for a proxy, it may be a secret: it is not repeated
+				return usageError{errors.New("--header needs the name of the header with the signature; one for a proxy is kept by 'ottla context add --header'")}
+			}
 			if header != "" {
 				verify["header"] = header
 			}

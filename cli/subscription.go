@@ -71,10 +71,11 @@ func newSubscriptionCreate(r *remote) *cobra.Command {
 			sent := map[string]string{}
 			for _, h := range headers {
 				name, value, found := strings.Cut(h, ":")
-				if !found {
+				name = strings.TrimSpace(name)
+				if !found || !headerName.MatchString(name) {
 					return usageError{errors.New("a --header is not such as 'Authorization: Bearer x'")} // it may be a secret
 				}
-				sent[strings.TrimSpace(name)] = strings.TrimSpace(value)
+				sent[name] = strings.TrimSpace(value)
 			}
 			fields["headers"] = sent
 		}
