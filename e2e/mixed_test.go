@@ -53,6 +53,18 @@ func (s *server) runs(program string, env ...string) {
 	s.again()
 }
 
+// nodesOf starts a fleet of n nodes of another program.
+func nodesOf(t *testing.T, program string, n int) *nodeSet {
+	t.Helper()
+	f := prepareNodes(t, n)
+	for _, s := range f.nodes {
+		s.binary = program
+		s.launch()
+	}
+	f.waitReady()
+	return f
+}
+
 // fleetInfo is what GET /fleet says of the level.
 type fleetInfo struct {
 	Level, Offered, Newest int
@@ -72,12 +84,7 @@ func (s *server) fleetInfo() (f fleetInfo) {
 func TestUpgradeAndWayBackUnderLoad(t *testing.T) {
 	t.Parallel()
 	old := programBefore(t)
-	f := prepareNodes(t, 3)
-	for _, s := range f.nodes {
-		s.binary = old
-		s.launch()
-	}
-	f.waitReady()
+	f := nodesOf(t, old, 3)
 	f.nodes[0].topic("t", 3)
 	l := f.load("t", 3, 6)
 	ctx, cancel := context.WithCancel(context.Background())

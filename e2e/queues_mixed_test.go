@@ -79,12 +79,7 @@ func (s *server) endTwice(n, dead int) (firsts, seconds []record) {
 func TestQueueOverAnUpgradeAndBack(t *testing.T) {
 	t.Parallel()
 	old := programBefore(t)
-	f := prepareNodes(t, 3)
-	for _, s := range f.nodes {
-		s.binary = old
-		s.launch()
-	}
-	f.waitReady()
+	f := nodesOf(t, old, 3)
 	all := func(program string) {
 		for _, s := range f.nodes {
 			s.runs(program, "OTTLA_NODE_FINALIZE=manual")
