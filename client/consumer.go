@@ -18,7 +18,7 @@ import (
 // defaults.
 type ConsumerConfig struct {
 	Cluster    string
-	Group      string   // empty: a group of its own, which Close deletes
+	Group      string   // required: OpenStream and Fetch read without a group, and leave nothing behind
 	Topics     []string // required
 	AutoCreate bool     // create topics that do not exist; else polls fail with topic_not_found
 	ConsumerID int64    // 0: the server assigns one
@@ -64,7 +64,6 @@ type ConsumerConfig struct {
 type Consumer struct {
 	client  *Client
 	poll    PollRequest
-	private bool          // the group is the consumer's own
 	first   time.Duration // backoff
 	alive   time.Duration // longest processing of a batch
 	retry   func(error) bool
@@ -108,12 +107,15 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	if len(cfg.Topics) == 0 {
 		return nil, errors.New("client: a consumer needs a topic")
 	}
+	if cfg.Group == "" {
+		return nil, errors.New("client: a consumer needs a group; OpenStream follows a topic without one")
+	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	orDefault(&cfg.RetryBackoff, defaultBackoff)
 	orDefault(&cfg.MaxProcessing, defaultMaxProcessing)
-	return &Consumer{client: c, private: cfg.Group == "", first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, gap: cfg.OutOfRange, poll: PollRequest{
+	return &Consumer{client: c, first: cfg.RetryBackoff, alive: cfg.MaxProcessing, retry: cfg.Retry, gap: cfg.OutOfRange, poll: PollRequest{
 		Cluster: cfg.Cluster, Group: cfg.Group, ConsumerID: cfg.ConsumerID, Topics: slices.Clone(cfg.Topics), From: cfg.From,
 		AutoCreate: cfg.AutoCreate, MaxRecords: cfg.MaxRecords, MaxBytes: cfg.MaxBytes, Wait: cfg.Wait, SessionTimeout: cfg.SessionTimeout,
 	}}, nil
@@ -275,9 +277,8 @@ func (c *Consumer) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Close commits what the last poll returned and leaves the group. A group of its
-// own is deleted, and nothing is committed. After a failed Run nothing is
-// committed either.
+// Close commits what the last poll returned and leaves the group. After a failed Run
+// nothing is committed.
 func (c *Consumer) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {
@@ -286,7 +287,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 		if c.poll.ConsumerID == 0 {
 			return // never joined
 		}
-		if len(c.places) > 0 && !c.private {
+		if len(c.places) > 0 {
 			err = c.commit(ctx)
 		}
 		err = errors.Join(err, c.leave(ctx))
@@ -333,9 +334,6 @@ func (c *Consumer) leave(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, c.session())
 	defer cancel()
 	err := c.client.LeaveGroup(try, c.poll.Cluster, c.poll.Group, c.poll.ConsumerID)
-	if err == nil && c.private {
-		err = c.client.DeleteGroup(try, c.poll.Cluster, c.poll.Group)
-	}
 	if HasCode(err, protocol.CodeConsumerNotFound) || HasCode(err, protocol.CodeGroupNotFound) {
 		return nil // its session had ended
 	}

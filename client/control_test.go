@@ -129,23 +129,12 @@ func TestConsumerLeavesADiscardedBatchUncommitted(t *testing.T) {
 	assert.Equal(t, []string{"GET /events from=earliest&group=g", "DELETE /groups/g/members/9"}, s.all())
 }
 
-func TestConsumerWithoutAGroupDeletesItsOwn(t *testing.T) {
-	s := &script{answers: []string{records("c1", "a"), records("c2", "b"), "204 "}}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	conn, err := client.New(server.URL)
-	require.NoError(t, err)
-	c, err := conn.NewConsumer(client.ConsumerConfig{Topics: []string{"t"}})
-	require.NoError(t, err)
-	for range 2 {
-		_, err = c.Poll(t.Context())
-		require.NoError(t, err)
-	}
-	require.NoError(t, c.Close(t.Context()))
-	assert.Equal(t, []string{
-		"GET /events", "GET /events ack=c1&consumer_id=9&group=g",
-		"DELETE /groups/g/members/9", "DELETE /groups/g",
-	}, s.all(), "nothing is committed in a group that goes")
+// A group of a consumer's own would stay behind when the program is killed.
+func TestAConsumerNeedsAGroup(t *testing.T) {
+	c, asked := answering(t, 200, "")
+	_, err := c.NewConsumer(client.ConsumerConfig{Topics: []string{"t"}})
+	require.ErrorContains(t, err, "OpenStream follows a topic without one")
+	assert.Empty(t, *asked)
 }
 
 func TestConsumerAsksBeforeItRepeats(t *testing.T) {

@@ -141,7 +141,7 @@ class <P>Client:
         self,
         topics: str | Iterable[str],
         *,
-        group: str | None = None,
+        group: str,
         consumer_id: int | None = None,
         max_records: int = 500,
         wait: float = 5.0,
@@ -149,8 +149,9 @@ class <P>Client:
         start: str | None = None,
         auto_create: bool = False,
     ) -> <P>Consumer:
-        """A member of a group. ``start`` is ``earliest``, ``latest`` or milliseconds since
-        1970: where a group begins that has no offsets. Times are in seconds."""
+        """A member of a group; ``stream`` reads without one, and leaves nothing behind.
+        ``start`` is ``earliest``, ``latest`` or milliseconds since 1970: where a group
+        begins that has no offsets. Times are in seconds."""
         names = [topics] if isinstance(topics, str) else list(topics)
         lease = None if session_timeout is None else int(session_timeout * 1000)
         state = _core.ConsumerState(
@@ -284,7 +285,7 @@ class <P>Consumer:
         return self._state.consumer_id
 
     @property
-    def group(self) -> str | None:
+    def group(self) -> str:
         return self._state.group
 
     <DEF> poll(self) -> Batch:

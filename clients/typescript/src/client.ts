@@ -29,7 +29,7 @@ export interface ProduceOptions {
 }
 
 export interface ConsumerOptions {
-  group?: string;
+  group: string;
   consumerId?: number;
   /** In a batch: 500. */
   maxRecords?: number;
@@ -96,8 +96,8 @@ export class Client {
     return new Producer(this.http, topic, this.options.cluster, options.maxBatch ?? 500, this.patience);
   }
 
-  /** A member of a group. */
-  consumer<V = unknown>(topics: string | string[], options: ConsumerOptions = {}): Consumer<V> {
+  /** A member of a group; stream reads without one. */
+  consumer<V = unknown>(topics: string | string[], options: ConsumerOptions): Consumer<V> {
     return new Consumer<V>(this.http, {
       topics: typeof topics === "string" ? [topics] : [...topics],
       group: options.group,

@@ -21,7 +21,7 @@ export interface Batch<V = unknown> {
 
 export interface ConsumerState {
   topics: string[];
-  group?: string | undefined;
+  group: string;
   cluster?: string | undefined;
   consumerId?: number | undefined;
   maxRecords: number;
@@ -50,7 +50,7 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
     return this.state.consumerId;
   }
 
-  get group(): string | undefined {
+  get group(): string {
     return this.state.group;
   }
 
@@ -133,7 +133,7 @@ export class Consumer<V = unknown> implements AsyncIterable<OttlaRecord<V>> {
   }
 
   private member(): string {
-    return `/groups/${encodeURIComponent(this.state.group ?? "")}/members/${this.state.consumerId}`;
+    return `/groups/${encodeURIComponent(this.state.group)}/members/${this.state.consumerId}`;
   }
 
   private query(): [string, string][] {

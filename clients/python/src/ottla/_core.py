@@ -173,7 +173,7 @@ class ConsumerState:
     the poll for the next one."""
 
     topics: list[str]
-    group: str | None
+    group: str
     cluster: str | None
     consumer_id: int | None
     max_records: int

@@ -137,7 +137,7 @@ class Client:
         self,
         topics: str | Iterable[str],
         *,
-        group: str | None = None,
+        group: str,
         consumer_id: int | None = None,
         max_records: int = 500,
         wait: float = 5.0,
@@ -145,8 +145,9 @@ class Client:
         start: str | None = None,
         auto_create: bool = False,
     ) -> Consumer:
-        """A member of a group. ``start`` is ``earliest``, ``latest`` or milliseconds since
-        1970: where a group begins that has no offsets. Times are in seconds."""
+        """A member of a group; ``stream`` reads without one, and leaves nothing behind.
+        ``start`` is ``earliest``, ``latest`` or milliseconds since 1970: where a group
+        begins that has no offsets. Times are in seconds."""
         names = [topics] if isinstance(topics, str) else list(topics)
         lease = None if session_timeout is None else int(session_timeout * 1000)
         state = _core.ConsumerState(
@@ -280,7 +281,7 @@ class Consumer:
         return self._state.consumer_id
 
     @property
-    def group(self) -> str | None:
+    def group(self) -> str:
         return self._state.group
 
     def poll(self) -> Batch:
