@@ -1,9 +1,10 @@
 package kafka
 
 import (
-	"bufio"
 	"encoding/binary"
+	"errors"
 	"net"
+	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,6 +21,9 @@ const (
 	strangerBytes = 64 << 10
 	// leastHeader is the size of the shortest request.
 	leastHeader = 8
+	// keptAnswer is the size of the largest buffer of an answer without records that is
+	// used again.
+	keptAnswer = 4 << 10
 )
 
 // conn is a connection of a client. All but close runs on one goroutine.
@@ -28,7 +32,7 @@ const (
 // sets of handlers, each of which has of the connection only what it is given here.
 type conn struct {
 	caller
-	socket
+	*socket
 	memory
 	recordHandlers
 	groupHandlers
@@ -43,14 +47,14 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		caller: caller{srv: s},
-		socket: socket{nc: nc, r: bufio.NewReaderSize(nc, 1<<10), done: s.done},
+		socket: newSocket(nc, s.done),
 		memory: memory{requests: s.o.Requests, done: s.done},
 	}
-	c.client = &c.socket
-	c.recordHandlers = recordHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory, waits: c.leave}
-	c.groupHandlers = groupHandlers{caller: &c.caller, socket: &c.socket, memory: &c.memory}
+	c.client = c.socket
+	c.recordHandlers = recordHandlers{caller: &c.caller, socket: c.socket, memory: &c.memory, waits: c.leave}
+	c.groupHandlers = groupHandlers{caller: &c.caller, socket: c.socket, memory: &c.memory}
 	c.topicHandlers = topicHandlers{&c.caller}
-	c.clusterHandlers = clusterHandlers{caller: &c.caller, socket: &c.socket}
+	c.clusterHandlers = clusterHandlers{caller: &c.caller, socket: c.socket}
 	return c
 }
 
@@ -80,7 +84,7 @@ func (c *conn) run() {
 		c.leave()
 		c.giveBack()
 		c.release()
-		if !goOn {
+		if !goOn || c.stalled.Load() {
 			return
 		}
 	}
@@ -225,6 +229,7 @@ func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool 
 	} else {
 		b = resp.AppendTo(b)
 		pieces = net.Buffers{b}
+		c.pay(len(b))
 	}
 	size := -4
 	for _, p := range pieces {
@@ -233,10 +238,24 @@ func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool 
 	binary.BigEndian.PutUint32(b, uint32(size))
 	c.sent = size
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.srv.o.WriteTimeout))
+	c.sending()
 	_, err := pieces.WriteTo(c.nc)
-	const keep = 4 << 10
-	if c.out = b; cap(b) > keep {
+	if c.out = b; cap(b) > keptAnswer {
 		c.out = nil
 	}
+	c.notTaken(err)
 	return err == nil
+}
+
+// notTaken counts and logs a connection that ends because of err, if that is because its
+// client does not take an answer.
+func (c *conn) notTaken(err error) {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+	case c.stalled.Load():
+		c.srv.metrics.stalled.Inc()
+		c.srv.log.Warn("ended a connection: its client took nothing of an answer while memory for answers was scarce", "remote", c.nc.RemoteAddr().String())
+	default:
+		c.srv.metrics.slow.Inc()
+	}
 }

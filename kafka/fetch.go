@@ -36,8 +36,8 @@ type recordHandlers struct {
 // share is the memory of the records of one partition in an answer.
 type share struct{ budget.Share }
 
-// newShare is one that counts towards what the client may have. It has no receiver:
-// Options.WriteTimeout alone bounds how long a client may take for an answer.
+// newShare is one that counts towards what the client may have. Its connection is not
+// ended before the answer is sent, because a fetch may wait long with a part of it.
 func (h *recordHandlers) newShare() *share {
 	who := h.payer()
 	if h.account == nil || h.paysAs != who {
@@ -56,6 +56,22 @@ func (h *recordHandlers) payer() string {
 		h.address = budget.AddressOf(h.socket.nc.RemoteAddr())
 	}
 	return h.address
+}
+
+// pay counts an answer without records, if it is not small.
+func (h *recordHandlers) pay(bytes int) {
+	if bytes > keptAnswer {
+		s := h.newShare()
+		s.Set(int64(bytes))
+		h.shares = append(h.shares, s)
+	}
+}
+
+// sending says that the answer is on its way to the client, who has to take it.
+func (h *recordHandlers) sending() {
+	for _, s := range h.shares {
+		s.SendBy(h.socket)
+	}
 }
 
 // release gives back the memory of the last answer.

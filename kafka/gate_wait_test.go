@@ -31,6 +31,12 @@ func exhausted(name string) *protocol.Principal {
 // dial opens a connection of who's; served is closed when the server has ended it.
 func (g *gated) dial(t *testing.T, s *Server, who *protocol.Principal) (client net.Conn, served chan struct{}) {
 	t.Helper()
+	return g.dialBy(t, s, who, func(nc net.Conn) net.Conn { return nc })
+}
+
+// dialBy is dial by a connection that wrap has prepared.
+func (g *gated) dialBy(t *testing.T, s *Server, who *protocol.Principal, wrap func(net.Conn) net.Conn) (client net.Conn, served chan struct{}) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = ln.Close() }()
@@ -38,7 +44,7 @@ func (g *gated) dial(t *testing.T, s *Server, who *protocol.Principal) (client n
 	require.NoError(t, err)
 	server, err := ln.Accept()
 	require.NoError(t, err)
-	c := newConn(s, server)
+	c := newConn(s, wrap(server))
 	c.who = who
 	served = make(chan struct{})
 	go func() {

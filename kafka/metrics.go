@@ -14,6 +14,8 @@ type metrics struct {
 	seconds *prometheus.HistogramVec
 	errors  *prometheus.CounterVec
 	in, out *prometheus.CounterVec
+	stalled prometheus.Counter // connections that ended because answers were not taken
+	slow    prometheus.Counter // likewise, because the write timeout was over
 	open    prometheus.Collector
 	limit   prometheus.Collector
 	byKey   map[int16]*apiMetrics
@@ -35,7 +37,15 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, read func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 	}
+	notTaken := func(cause string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{
+			Name:        "ottla_kafka_answers_not_taken_total",
+			Help:        "Connections of Kafka clients that were ended because they did not take an answer: stalled, while memory for answers was scarce; timeout, as the write timeout was over.",
+			ConstLabels: prometheus.Labels{"cause": cause},
+		})
+	}
 	m := &metrics{
+		stalled: notTaken("stalled"), slow: notTaken("timeout"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ottla_kafka_request_duration_seconds", Buckets: latencyBounds,
 			Help: "Time from the first byte of a request of Kafka's protocol until its answer was sent. Fetches include the time that they wait for records, joins and syncs that of the other members.",
@@ -66,7 +76,7 @@ func newMetrics(s *Server) *metrics {
 // Collectors are the metrics of the ports, for a registry.
 func (s *Server) Collectors() []prometheus.Collector {
 	m := s.metrics
-	return []prometheus.Collector{m.seconds, m.errors, m.in, m.out, m.open, m.limit}
+	return []prometheus.Collector{m.seconds, m.errors, m.in, m.out, m.stalled, m.slow, m.open, m.limit}
 }
 
 // done counts a request that was answered.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ottla/http/budget"
 )
 
 // socket is where a client's bytes come from, and go to.
@@ -14,6 +17,24 @@ type socket struct {
 	nc   net.Conn
 	r    *bufio.Reader
 	done <-chan struct{} // closed when the server ends
+
+	raw     syscall.RawConn // what nc is or stands on; nil where there is no socket
+	stalled atomic.Bool     // EndStalled was called
+}
+
+func newSocket(nc net.Conn, done <-chan struct{}) *socket {
+	return &socket{nc: nc, r: bufio.NewReaderSize(nc, 1<<10), done: done, raw: budget.SocketOf(nc)}
+}
+
+// Taken implements budget.Receiver.
+func (so *socket) Taken() uint64 { return budget.Taken(so.raw) }
+
+// EndStalled implements budget.Receiver. It is called only while an answer is being sent,
+// whose deadline is set before.
+func (so *socket) EndStalled() {
+	so.stalled.Store(true)
+	budget.Discard(so.raw)
+	_ = so.nc.SetWriteDeadline(time.Unix(1, 0)) // fails on a closed connection, which waits for nothing
 }
 
 // patience sets how long the client may take for what comes next; false if the server
@@ -48,12 +69,7 @@ func (so *socket) watch() (left <-chan struct{}, stop func()) {
 // gone reports whether the client has left, without reading. It cannot tell where there
 // is no socket.
 func (so *socket) gone() bool {
-	nc := so.nc
-	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // as tls.Conn does
-		nc = over.NetConn()
-	}
-	sc, ok := nc.(syscall.Conn)
-	return ok && departed(sc)
+	return so.raw != nil && departed(so.raw)
 }
 
 // peer is the address of the client.

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ottla/http/budget"
 )
 
 // Conn is a connection that its Listener counts until it is closed. Its
@@ -40,13 +42,9 @@ const (
 
 func newConn(l *Listener, raw net.Conn) *Conn {
 	c := &Conn{Conn: raw, ln: l}
-	if sc, ok := raw.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn() // nil if it is closed already
-		c.socket = c.raw
-	} else if over, ok := raw.(interface{ NetConn() net.Conn }); ok { // as tls.Conn does
-		if sc, ok := over.NetConn().(syscall.Conn); ok {
-			c.socket, _ = sc.SyscallConn()
-		}
+	c.socket = budget.SocketOf(raw)
+	if _, ok := raw.(syscall.Conn); ok {
+		c.raw = c.socket
 	}
 	c.writing.eager = c.raw == nil
 	return c
@@ -73,13 +71,12 @@ func (c *Conn) Close() error {
 // that waits for it fails, and what the kernel still has for it is thrown away.
 func (c *Conn) EndStalled() {
 	c.stalled.Store(true)
-	if c.socket != nil {
-		_ = c.socket.Control(func(fd uintptr) { // fails on a closed connection
-			_ = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
-		})
-	}
+	budget.Discard(c.socket)
 	c.writing.bound(time.Now(), c.Conn.SetWriteDeadline)
 }
+
+// Taken is how many bytes the client has acknowledged; see budget.Taken.
+func (c *Conn) Taken() uint64 { return budget.Taken(c.socket) }
 
 // Watch returns a channel that is closed when the client leaves or has left,
 // and a function that ends the watch. The channel is nil where departures
