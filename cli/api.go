@@ -56,6 +56,18 @@ func newAPI(server string, trust *tls.Config, token string, more ...client.Optio
 	return &api{c, strings.Join(names, ",")}, nil
 }
 
+// A server that has just been started, or a cluster that was, refuses changes until it knows
+// what exists. They had no effect, so a command sends them again, for startPatience.
+const (
+	startPatience = 5 * time.Second
+	startPause    = 100 * time.Millisecond
+)
+
+func notYet(err error) bool {
+	var said *client.Error
+	return errors.As(err, &said) && isOurs(said) && said.Code == protocol.CodeStarting.Name && said.Outcome == protocol.OutcomeNone
+}
+
 // request is one call of the API.
 type request struct {
 	method string
@@ -71,6 +83,13 @@ func (a *api) do(ctx context.Context, r request) (json.RawMessage, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	status, answer, err := a.DoStatus(limited, r.method, r.path, r.query, r.body)
+	for started := time.Now(); r.method != http.MethodGet && notYet(err) && time.Since(started) < startPatience; {
+		select {
+		case <-limited.Done():
+		case <-time.After(startPause):
+		}
+		status, answer, err = a.DoStatus(limited, r.method, r.path, r.query, r.body)
+	}
 	if r.status != nil {
 		*r.status = status
 	}

@@ -272,3 +272,29 @@ func TestRetriesDecide(t *testing.T) {
 	r.limit = time.Hour
 	assert.True(t, r.again(busy), "a new failure has its own time")
 }
+
+// A change that a server refuses because it has only just started is sent again; what it
+// refuses for another reason, or may have done, is not.
+func TestChangesWaitForAServerThatStarts(t *testing.T) {
+	s := newStandIn(t, func(n int, _ asked) (int, string) {
+		if n <= 2 {
+			return 503, errorAnswer("starting", "the broker is recovering its metadata", "none", true)
+		}
+		return 201, `{"name":"t"}`
+	})
+	s.must(t, "", "topic", "create", "t")
+	require.Len(t, s.asked, 3)
+	assert.Equal(t, s.asked[0], s.asked[2])
+	for _, answer := range []string{
+		errorAnswer("no_leader", "no", "none", true), errorAnswer("starting", "no", "unknown", true), errorAnswer("topic_exists", "no", "none", false),
+	} {
+		s := newStandIn(t, func(int, asked) (int, string) { return 503, answer })
+		code, _, _ := s.ottla(t, "", "topic", "create", "t")
+		assert.Equal(t, exitFailed, code)
+		assert.Len(t, s.asked, 1, answer)
+	}
+	s = newStandIn(t, func(int, asked) (int, string) { return 503, errorAnswer("starting", "no", "none", true) })
+	code, _, _ := s.ottla(t, "", "topic", "list")
+	assert.Equal(t, exitFailed, code)
+	assert.Len(t, s.asked, 1, "what is only read is said as it is")
+}

@@ -79,7 +79,12 @@ func liveServerWith(t *testing.T, dir string, env map[string]string) (s *standIn
 			return -1
 		}
 	})
-	t.Cleanup(func() { stop() })
+	t.Cleanup(func() {
+		stop()
+		if t.Failed() {
+			t.Logf("what the server said: %s", stderr)
+		}
+	})
 	return &standIn{url: url, signals: make(chan os.Signal, 2)}, stop
 }
 
