@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,28 +18,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
-
-// freePorts returns an address for the first of three ports in a row.
-func freePorts(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		port := 10000 + rand.Intn(22000)
-		var open []net.Listener
-		for i := range 3 {
-			if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i)); err == nil {
-				open = append(open, ln)
-			}
-		}
-		for _, ln := range open {
-			require.NoError(t, ln.Close())
-		}
-		if len(open) == 3 {
-			return fmt.Sprintf("127.0.0.1:%d", port)
-		}
-	}
-	require.FailNow(t, "no three ports are free")
-	return ""
-}
 
 // kafkaServer is a server that Kafka clients reach, too.
 type kafkaServer struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -54,20 +53,6 @@ func startNodes(t *testing.T, n int) *nodeSet {
 	}
 	f.waitReady()
 	return f
-}
-
-// freeAddress returns an address for a process that keeps it when it starts again. Its
-// port is none of those that kernels give to outgoing connections, as they come.
-func freeAddress(t *testing.T) string {
-	for range 100 {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.Intn(22000)))
-		if err == nil {
-			require.NoError(t, ln.Close())
-			return ln.Addr().String()
-		}
-	}
-	require.FailNow(t, "no port is free")
-	return ""
 }
 
 // node prepares a node with a certificate, and an address that it keeps.
