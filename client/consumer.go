@@ -62,13 +62,13 @@ type ConsumerConfig struct {
 // has then. Records of partitions that moved before they were committed are
 // delivered again, to the new owner.
 type Consumer struct {
-	client  *Client
-	poll    PollRequest
-	first   time.Duration // backoff
-	alive   time.Duration // longest processing of a batch
-	retry   func(error) bool
-	gap     func(protocol.Gap)
-	beat    *heartbeat // nil: no batch is being processed
+	client *Client
+	poll   PollRequest
+	first  time.Duration // backoff
+	alive  time.Duration // longest processing of a batch
+	retry  func(error) bool
+	gap    func(protocol.Gap)
+	beat   *heartbeat // nil: no batch is being processed
 
 	// Of the batch that was returned last; empty once it is committed.
 	cursor string            // the position after it
