@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"ottla/actors/datadir"
 	"ottla/actors/routing"
+	"ottla/link/linktest"
 	"ottla/protocol"
 )
 
@@ -49,7 +49,7 @@ func prepareFleet(t *testing.T, founders int) *testFleet {
 	t.Helper()
 	f := &testFleet{t: t, dir: t.TempDir(), nodes: map[int]*Node{}, links: map[int]string{}}
 	for i := 1; i <= founders; i++ {
-		f.links[i] = freeAddress(t)
+		f.links[i] = linktest.FreeAddress(t)
 	}
 	for i := 1; i <= founders; i++ {
 		f.seeds = append(f.seeds, f.links[i])
@@ -71,20 +71,12 @@ func (f *testFleet) beginAll() {
 	f.t.Cleanup(f.stopAll)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, ln.Close()) }()
-	return ln.Addr().String()
-}
-
 func (f *testFleet) dataDir(i int) string { return filepath.Join(f.dir, "node-"+strconv.Itoa(i)) }
 
 // options are those of node i.
 func (f *testFleet) options(i int) Options {
 	if f.links[i] == "" {
-		f.links[i] = freeAddress(f.t)
+		f.links[i] = linktest.FreeAddress(f.t)
 	}
 	level := slog.LevelError
 	if testing.Verbose() {
@@ -412,7 +404,7 @@ func TestAWipedNodeIsANewOne(t *testing.T) {
 func TestFoundersWaitForAll(t *testing.T) {
 	f := &testFleet{t: t, dir: t.TempDir(), nodes: map[int]*Node{}, links: map[int]string{}}
 	t.Cleanup(f.stopAll)
-	f.seeds = []string{freeAddress(t), freeAddress(t)}
+	f.seeds = []string{linktest.FreeAddress(t), linktest.FreeAddress(t)}
 	slices.Sort(f.seeds)
 	f.links[1], f.links[2] = f.seeds[0], f.seeds[1]
 	n := f.begin(1)

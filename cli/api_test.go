@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/client"
+	"ottla/link/linktest"
 )
 
 // errorAnswer is an error as the API writes it.
@@ -186,7 +187,7 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 	name, password, ok := (&http.Request{Header: s.asked[0].header}).BasicAuth()
 	assert.Equal(t, []any{"user", "secret", true}, []any{name, password, ok})
 
-	s.url = "http://user:secret@" + freeAddress(t)
+	s.url = "http://user:secret@" + linktest.FreeAddress(t)
 	for _, args := range []string{"topic list", "consume t", "produce t"} {
 		_, _, stderr = s.ottla(t, "1\n", strings.Fields(args)...)
 		assert.Contains(t, stderr, "no server answers at http://user:xxxxx@", args)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"ottla/link/linktest"
 )
 
 // asked is one request that a stand-in server got.
@@ -263,7 +265,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, "ottla: topic \"x\" does not exist (topic_not_found, request r1); 'ottla topic list' shows what there is\n", stderr)
 
-	s.url = "http://" + freeAddress(t)
+	s.url = "http://" + linktest.FreeAddress(t)
 	for _, args := range []string{"topic list", "consume t --follow", "produce t"} {
 		code, _, stderr = s.ottla(t, "x\n", strings.Fields(args)...)
 		assert.Equal(t, exitFailed, code, args)

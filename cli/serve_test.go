@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/config"
+	"ottla/link/linktest"
 )
 
 // fake is a front end and node that record the order of calls.
@@ -246,7 +247,7 @@ func TestAdvertisedHost(t *testing.T) {
 }
 
 func TestProfilerHasItsOwnAddress(t *testing.T) {
-	addr := freeAddress(t)
+	addr := linktest.FreeAddress(t)
 	stop, err := startPprof(addr, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	resp, err := http.Get("http://" + addr + "/debug/pprof/cmdline")
@@ -259,11 +260,4 @@ func TestProfilerHasItsOwnAddress(t *testing.T) {
 	stop()
 	_, err = http.Get("http://" + addr + "/debug/pprof/")
 	assert.Error(t, err)
-}
-
-func freeAddress(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
 }

@@ -22,10 +22,7 @@ import (
 // freePort is a port of this machine that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
+	_, port, err := net.SplitHostPort(freeAddress(t))
 	require.NoError(t, err)
 	return port
 }
