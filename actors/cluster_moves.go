@@ -268,11 +268,14 @@ func (c *clusterActor) holder(p *catalog.Partition, r protocol.PlacedReplica) *b
 }
 
 // nodeOf is the number of a broker's node.
-func (c *clusterActor) nodeOf(b *brokerInCluster) uint64 {
-	if b.here() {
+func (c *clusterActor) nodeOf(b *brokerInCluster) uint64 { return c.at(b.node) }
+
+// at is the number of a node, of which this one is 0.
+func (c *clusterActor) at(node link.NodeID) uint64 {
+	if node == 0 {
 		return c.env.nodeID()
 	}
-	return uint64(b.node)
+	return uint64(node)
 }
 
 // releaseMoved has a broker remove replicas that the metadata does not have any more, or
@@ -417,9 +420,8 @@ func (c *clusterActor) reportMoves() {
 		}
 	}
 	for _, a := range c.placed.moves {
-		b, aim := c.state.BrokerAt(a.number), c.placed.aims[a.number]
-		if b != nil && b.To == 0 && b.Node == aim {
-			c.env.fleet.Arrived(c.handle.manifest.ID, a.number, aim)
+		if b := c.state.BrokerAt(a.number); b != nil && b.To == 0 && (b.Node == c.placed.aims[a.number] || b.Node == c.at(a.node)) {
+			c.env.fleet.Arrived(c.handle.manifest.ID, a.number, a.epoch, b.Node)
 		}
 	}
 }

@@ -372,21 +372,23 @@ func (l *plan) improve() bool {
 }
 
 // DecideBrokerArrived notes that all replicas of a broker are where it was to move, or
-// back where it is. No records if it does not move.
-func (s *fleetState) DecideBrokerArrived(cluster string, broker int, at uint64) []metarecord.Record {
+// back where it is. No records if that move is not under way. A broker may have arrived
+// just before its move was called off: it stays there then, for no move leads back any
+// more, and without a record of its arrival the move would have no end. Not so at a node
+// that is gone, whose replicas are made again where the broker was.
+func (s *fleetState) DecideBrokerArrived(cluster string, broker int, epoch, at uint64) []metarecord.Record {
 	p := s.placed[cluster]
 	if p == nil {
 		return nil
 	}
 	m, moves := p.Moves[broker]
-	if !moves || p.Aim(broker) != at {
+	n := s.nodes[at]
+	if !moves || m.Epoch != epoch || at != m.Node && at != p.Aim(broker) || n == nil || n.Gone {
 		return nil
 	}
 	next := p.clone()
 	delete(next.Moves, broker)
-	if !m.Back {
-		next.Nodes[broker-1] = m.Node
-	}
+	next.Nodes[broker-1] = at
 	return []metarecord.Record{placedRecord(*next)}
 }
 

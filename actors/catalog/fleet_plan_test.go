@@ -43,7 +43,7 @@ func (h *fleetHarness) cluster(id string, copies int, nodes ...uint64) {
 func (h *fleetHarness) arrive() {
 	for id, p := range h.s.placed {
 		for b := range p.Nodes {
-			h.do(h.s.DecideBrokerArrived(id, b+1, h.s.placed[id].Aim(b+1)))
+			h.do(h.s.DecideBrokerArrived(id, b+1, h.s.placed[id].Moves[b+1].Epoch, h.s.placed[id].Aim(b+1)))
 		}
 	}
 	h.do(h.s.DecideNodesGone(h.f.Own))
@@ -62,7 +62,9 @@ func TestDecommission(t *testing.T) {
 	require.Empty(t, recs)
 	require.Equal(t, "t", again.ID)
 	require.Empty(t, h.s.DecideNodesGone(h.f.Own), "it has its brokers yet")
-	require.Empty(t, h.s.DecideBrokerArrived("c", 2, 3), "that is not where it moves to")
+	require.Empty(t, h.s.DecideBrokerArrived("c", 2, 1, 3), "that is not where it moves to")
+	require.Empty(t, h.s.DecideBrokerArrived("c", 2, 1, 2), "nobody has called the move off")
+	require.Empty(t, h.s.DecideBrokerArrived("c", 2, 7, 4), "that was another move")
 	h.arrive()
 	require.True(t, h.s.nodes[2].Gone)
 	require.Equal(t, []uint64{1, 4, 3}, h.s.placed["c"].Nodes)
@@ -112,7 +114,7 @@ func TestDecommissionIsCalledOff(t *testing.T) {
 	_, recs, err := h.s.DecideDecommission(2, h.f, "t", 5)
 	require.Nil(t, err)
 	h.do(recs)
-	h.do(h.s.DecideBrokerArrived("c", 2, 4))
+	h.do(h.s.DecideBrokerArrived("c", 2, h.s.placed["c"].Moves[2].Epoch, 4))
 	recs, err = h.s.DecideStay(2)
 	require.Nil(t, err)
 	h.do(recs)
@@ -126,6 +128,46 @@ func TestDecommissionIsCalledOff(t *testing.T) {
 	h.arrive()
 	require.Equal(t, []uint64{1, 2, 3}, h.s.placed["d"].Nodes)
 	require.False(t, h.s.nodes[2].Gone)
+}
+
+// The cluster knows first that a broker has arrived. Where the move is called off before
+// the fleet knows, the broker stays where it is, and others can be moved afterwards.
+func TestDecommissionIsCalledOffTooLate(t *testing.T) {
+	h := newFleetHarness(t, "", "", "", "")
+	h.cluster("c", 3, 1, 2, 3)
+	_, recs, err := h.s.DecideDecommission(2, h.f, "t", 5)
+	require.Nil(t, err)
+	h.do(recs)
+	move := h.s.placed["c"].Moves[2]
+	recs, err = h.s.DecideStay(2)
+	require.Nil(t, err)
+	h.do(recs)
+	require.EqualValues(t, 2, h.s.placed["c"].Aim(2))
+	h.do(h.s.DecideBrokerArrived("c", 2, move.Epoch, move.Node))
+	require.Equal(t, []uint64{1, 4, 3}, h.s.placed["c"].Nodes)
+	require.Empty(t, h.s.placed["c"].Moves)
+	require.Empty(t, h.s.DecideBrokerArrived("c", 2, move.Epoch, 2), "it is known to be elsewhere")
+	_, _, err = h.s.DecideRebalance(h.f, "u", 6)
+	require.NotNil(t, err, "the fleet's own broker is on its way back")
+	h.arrive()
+	_, _, err = h.s.DecideRebalance(h.f, "u", 6)
+	require.Nil(t, err)
+}
+
+// A broker that had arrived at a node that is lost is made again where it was.
+func TestNobodyArrivesAtALostNode(t *testing.T) {
+	h := newFleetHarness(t, "", "", "", "")
+	h.cluster("c", 3, 1, 2, 3)
+	_, recs, err := h.s.DecideDecommission(2, h.f, "t", 5)
+	require.Nil(t, err)
+	h.do(recs)
+	move := h.s.placed["c"].Moves[2]
+	_, recs, err = h.s.DecideReplaceNode(4, 3, h.f.Own, func(id uint64) bool { return id != 4 }, "u", 6)
+	require.Nil(t, err)
+	h.do(recs)
+	require.Empty(t, h.s.DecideBrokerArrived("c", 2, move.Epoch, 4))
+	h.do(h.s.DecideBrokerArrived("c", 2, move.Epoch, 2))
+	require.Equal(t, []uint64{1, 2, 3}, h.s.placed["c"].Nodes)
 }
 
 func TestRebalance(t *testing.T) {

@@ -96,10 +96,10 @@ func (f *Fleet) Shrunk(cluster string, brokers int) {
 	})
 }
 
-// Arrived says that all replicas of a broker are at the node where it is to be.
-func (f *Fleet) Arrived(cluster string, broker int, at uint64) {
+// Arrived says that all replicas of a broker are at a node, by the move with that epoch.
+func (f *Fleet) Arrived(cluster string, broker int, epoch, at uint64) {
 	f.meta.ChangeSoon(func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
-		return s.DecideBrokerArrived(cluster, broker, at), nil
+		return s.DecideBrokerArrived(cluster, broker, epoch, at), nil
 	})
 }
 
