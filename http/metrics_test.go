@@ -149,6 +149,13 @@ func TestMetricsBoundLabels(t *testing.T) {
 		rest := with(f, label+otherLabel)
 		assert.InDelta(t, 50, rest.GetCounter().GetValue()+rest.GetGauge().GetValue(), 0)
 	}
+	for i := range h.b.metrics.Groups {
+		h.b.metrics.Groups[i].Queue = make([]protocol.QueuePartition, 100)
+		for p := range h.b.metrics.Groups[i].Queue {
+			h.b.metrics.Groups[i].Queue[p] = protocol.QueuePartition{Topic: "t", Partition: p}
+		}
+	}
+	assert.Len(t, h.scrape()["ottla_queue_end"].GetMetric(), maxQueued)
 	h.b.metrics.Topics = h.b.metrics.Topics[:1]
 	assert.NotNil(t, with(h.scrape()["ottla_topic_partitions"], "topic=late49"), "who goes makes room")
 }
