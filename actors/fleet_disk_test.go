@@ -46,7 +46,7 @@ func TestALeaderWhoseDiskHangsGivesLeadershipAway(t *testing.T) {
 	began := time.Now()
 	res := tryProduce(t, f.nodes[sick], "q", 0, `2`)
 	require.Nil(t, res.Err, "two of three have it")
-	require.Less(t, time.Since(began), 5*time.Second)
+	require.Less(t, time.Since(began), patience/2)
 	require.Eventually(t, func() bool { l := f.leads("q"); return l != 0 && l != sick }, patience, time.Millisecond)
 	produce(t, f.nodes[well], "q", 0, `3`)
 	require.Equal(t, []string{`1`, `2`, `3`}, fetchAll(t, f.nodes[well], "q", 0))
@@ -98,7 +98,7 @@ func TestADiskHangsWhereAllHadTrouble(t *testing.T) {
 	for range 5 {
 		require.Nil(t, tryProduce(t, f.nodes[sick%3+1], "q", 0, `3`).Err, "two of three have it")
 	}
-	require.Less(t, time.Since(began), 10*time.Second, "nobody waits until others are trusted again")
+	require.Less(t, time.Since(began), patience/2, "nobody waits until others are trusted again")
 	require.NotEqual(t, sick, f.leads("q"))
 	disks[sick].hang(nil)
 	close(again)

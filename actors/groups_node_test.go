@@ -133,7 +133,7 @@ func TestPollsSurviveTheDeathOfTheirCoordinator(t *testing.T) {
 	reply, err := poll()
 	require.Nil(t, err)
 	require.Len(t, reply.Records, 1)
-	assert.Less(t, time.Since(began), 8*time.Second)
+	assert.Less(t, time.Since(began), 20*time.Second)
 	t.Logf("the first poll after the death of a coordinator took %s", time.Since(began))
 }
 

@@ -185,7 +185,7 @@ func TestManyDelayedRecords(t *testing.T) {
 	topic, err := n.LookupTopic("", "jobs", false, time.Time{})
 	require.Nil(t, err)
 	const delayed = 12_000
-	due := time.Now().Add(3 * time.Second).UnixMilli()
+	due := time.Now().Add(8 * time.Second).UnixMilli()
 	req := &protocol.ProduceRequest{Topic: topic}
 	for range delayed {
 		req.Lines.Add(1, "jobs", 0, []byte(protocol.NullToken), []byte("1"), string(protocol.AppendDelayed(nil, protocol.ActionProduce, due)), nil)

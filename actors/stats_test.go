@@ -75,6 +75,6 @@ func TestMetricsOfANode(t *testing.T) {
 	require.Nil(t, perr)
 	began := time.Now()
 	m = n.Metrics()
-	assert.Less(t, time.Since(began), 8*time.Second, "groups without a coordinator do not hold it up")
+	assert.Less(t, time.Since(began), 20*time.Second, "groups without a coordinator do not hold it up")
 	require.Len(t, m.Groups, 1, "the last reading stays")
 }

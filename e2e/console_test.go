@@ -347,7 +347,7 @@ func TestConsoleWithAThousandTopics(t *testing.T) {
 		const began = performance.now(); put(document.querySelector("input.search"), "topic-05");
 		while (!document.body.innerText.includes("100 of 1,000 topics")) await new Promise(requestAnimationFrame);
 		return performance.now() - began; })()`)
-	assert.Less(t, took, 2000.0, "milliseconds to filter")
+	assert.Less(t, took, 5000.0, "milliseconds to filter")
 	p.click("topic-0500")
 	p.until("the topic is shown", "document.querySelector('h1').innerText.includes('topic-0500')")
 }

@@ -57,7 +57,7 @@ func TestKafkaAnnouncementsKeepNobodyOut(t *testing.T) {
 	for range 20 { // by when the announcements have come
 		require.NoError(t, cl.ProduceSync(s.context(), &kgo.Record{Topic: "t", Value: make([]byte, 500<<10)}).FirstErr())
 	}
-	assert.Less(t, time.Since(began), 10*time.Second, "it does not wait until the announcements are given up")
+	assert.Less(t, time.Since(began), 25*time.Second, "it does not wait until the announcements are given up")
 }
 
 // Who listens on all addresses sends clients to the one that they have come to.
@@ -173,7 +173,7 @@ func TestKafkaRequestsThatAskForTooMuch(t *testing.T) {
 		return ask[*kmsg.FetchResponse](s, cl, req), time.Since(began)
 	}
 	_, took := fetch(0, 1<<20, 1<<20, "t")
-	assert.Less(t, took, time.Second, "who wants nothing is not kept waiting")
+	assert.Less(t, took, 3*time.Second, "who wants nothing is not kept waiting")
 	got, took := fetch(1, 1<<20, 1<<20, "missing", "t")
 	for got.Topics[1].Partitions[0].ErrorCode == kerr.NotLeaderForPartition.Code { // leaders may move in the first seconds
 		got, took = fetch(1, 1<<20, 1<<20, "missing", "t")

@@ -194,7 +194,7 @@ func mayRead(cluster string, topics []string, group string) func(*protocol.Princ
 	}
 }
 
-// turnPatience is how long a request waits for its turn.
+// turnPatience is how long a request waits for its turn, but in tests.
 const turnPatience = 2 * time.Second
 
 // enter waits for the request's turn, if its client has many others under way. Requests
@@ -204,8 +204,8 @@ func (c *call) enter(needs rule) *protocol.Error {
 	switch {
 	case who == "", needs.open():
 		return nil
-	case !c.srv.gate.Enter(who, c.arrived(), turnPatience):
-		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, turnPatience)
+	case !c.srv.gate.Enter(who, c.arrived(), c.srv.turn):
+		return protocol.Errorf(protocol.CodeOverloaded, "others want their share of the server, and %s has had as many requests under way for %s as it may have meanwhile", who, c.srv.turn)
 	}
 	c.entered = who
 	return nil

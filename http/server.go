@@ -41,6 +41,7 @@ type Server struct {
 
 	feeds   *fanout.Feeds  // of streams of topics
 	gate    *fair.Gate     // of requests; nil where nobody is asked who he is
+	turn    time.Duration  // for how long a request waits for its turn
 	streams sync.WaitGroup // whose writers run; they outlive their connections for a moment
 
 	started  time.Time
@@ -57,7 +58,7 @@ func New(b Backend, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		b: b, o: o, log: o.Logger, origins: newOrigins(o), access: o.Access,
-		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(),
+		started: time.Now().UTC().Truncate(time.Millisecond), idPrefix: randomPrefix(), turn: turnPatience,
 		parked:  budget.New(int64(o.MaxParkedPolls)),
 		answers: budget.NewAnswers(o.MaxResponseBytes, o.MaxClientBytes, o.StallTimeout),
 	}

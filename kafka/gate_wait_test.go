@@ -247,6 +247,6 @@ func TestWhoWaitsForMemoryLeavesTheGate(t *testing.T) {
 	for _, done := range all {
 		<-done
 	}
-	assert.Less(t, time.Since(begun), 10*roomWait, "they have waited one after the other")
+	assert.Less(t, time.Since(begun), time.Duration(10*places)*roomWait, "they have waited one after the other")
 	assert.Zero(t, g.underWay.Load(), "there was no memory")
 }

@@ -37,7 +37,7 @@ func TestReadAroundALeaderlessPartition(t *testing.T) {
 	leaders[2].append("3")
 	began := time.Now()
 	require.Equal(t, stateDeliver, p.onRead())
-	assert.Less(t, time.Since(began), time.Second, "nobody waits for the leader")
+	assert.Less(t, time.Since(began), unansweredLeader, "nobody waits for the leader")
 	assert.ElementsMatch(t, []string{"1", "3"}, values(p.look.got.records))
 }
 
