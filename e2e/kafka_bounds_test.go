@@ -3,7 +3,6 @@ package e2e
 import (
 	wire "encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"net/http"
 	"testing"
@@ -89,10 +88,7 @@ func zeros(n, size int) []byte {
 	}
 	w, _ := zstd.NewWriter(nil)
 	b.Records = w.EncodeAll(records, nil)
-	raw := b.AppendTo(nil)
-	wire.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
-	wire.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
-	return raw
+	return checked(&b)
 }
 
 // The batches of one request have as many bytes as one may have, however well they

@@ -28,6 +28,11 @@ func recordBatch(id int64, epoch int16, seq, n int32) []byte {
 		r.Length = int32(len(r.AppendTo(nil)) - 1)
 		b.Records = r.AppendTo(b.Records)
 	}
+	return checked(&b)
+}
+
+// checked is a batch with its length and its checksum.
+func checked(b *kmsg.RecordBatch) []byte {
 	raw := b.AppendTo(nil)
 	wire.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
 	wire.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))

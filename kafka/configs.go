@@ -66,6 +66,16 @@ var topicConfigs = []topicConfig{
 	{"unclean.leader.election.enable", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
 }
 
+// topicConfigTexts say what the settings do that can be set.
+var topicConfigTexts = map[string]string{
+	"cleanup.policy":      "What becomes of old records: delete removes segments by age and size, compact keeps the newest record of each key. Not both.",
+	"retention.ms":        "How long records are kept at least, in milliseconds; -1: for ever.",
+	"retention.bytes":     "How large a partition's log may become, in bytes, before its oldest segments are removed; -1: unlimited.",
+	"segment.bytes":       "Size of a segment, in bytes, after which another one is begun.",
+	"delete.retention.ms": "How long a compacted topic keeps the records that delete a key, in milliseconds.",
+	"max.message.bytes":   "Bytes of one record's key, value and headers, up to message.max.bytes of the broker.",
+}
+
 func always(value string) func(*protocol.TopicInfo) string {
 	return func(*protocol.TopicInfo) string { return value }
 }
@@ -126,9 +136,9 @@ func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.
 		out.ResourceType, out.ResourceName, out.Configs = r.ResourceType, r.ResourceName, []kmsg.DescribeConfigsResponseResourceConfig{}
 		switch r.ResourceType {
 		case kmsg.ConfigResourceTypeTopic:
-			h.describeTopicConfigs(&out, r.ConfigNames)
+			h.describeTopicConfigs(&out, r.ConfigNames, req.IncludeDocumentation)
 		case kmsg.ConfigResourceTypeBroker:
-			h.srv.o.describeBrokerConfigs(&out, r.ConfigNames)
+			h.srv.o.describeBrokerConfigs(&out, r.ConfigNames, req.IncludeDocumentation)
 		default:
 			text := "only topics and brokers have settings"
 			out.ErrorCode, out.ErrorMessage = errInvalidRequest, &text
@@ -140,15 +150,16 @@ func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.
 
 // describeBrokerConfigs lists the limits that clients may want to know; they are set in
 // the server's own configuration.
-func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
+func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResource, names []string, documented bool) {
 	for _, c := range []struct {
 		name  string
 		value int64
+		text  string
 	}{
-		{"connections.max.idle.ms", o.IdleTimeout.Milliseconds()},
-		{"max.connections", int64(o.MaxConnections)},
-		{"message.max.bytes", int64(o.MaxRecordBytes)},
-		{"socket.request.max.bytes", int64(o.MaxRequestBytes)},
+		{"connections.max.idle.ms", o.IdleTimeout.Milliseconds(), "Longest pause between two requests on a connection, in milliseconds."},
+		{"max.connections", int64(o.MaxConnections), "Open connections of Kafka clients: limits.connections of the server."},
+		{"message.max.bytes", int64(o.MaxRecordBytes), "Bytes of one record's key, value and headers: limits.record_bytes of the server."},
+		{"socket.request.max.bytes", int64(o.MaxRequestBytes), "Bytes of one request, and of its batches decompressed: limits.body_bytes of the server."},
 	} {
 		if names != nil && !slices.Contains(names, c.name) {
 			continue
@@ -157,11 +168,14 @@ func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResourc
 		row := kmsg.NewDescribeConfigsResponseResourceConfig()
 		row.Name, row.Value, row.ConfigType = c.name, &value, kmsg.ConfigTypeLong
 		row.ReadOnly, row.Source = true, kmsg.ConfigSourceStaticBrokerConfig
+		if documented {
+			row.Documentation = &c.text
+		}
 		out.Configs = append(out.Configs, row)
 	}
 }
 
-func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string) {
+func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string, documented bool) {
 	info, err := h.seeing(out.ResourceName).Topic(h.srv.o.Cluster, out.ResourceName)
 	if err != nil {
 		out.ErrorCode, out.ErrorMessage = adminError(err)
@@ -179,6 +193,13 @@ func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseRe
 		o.Source, o.IsDefault = kmsg.ConfigSourceDynamicTopicConfig, false
 		if o.ReadOnly {
 			o.Source, o.IsDefault = kmsg.ConfigSourceDefaultConfig, true
+		}
+		if documented {
+			text := topicConfigTexts[from.name]
+			if text == "" {
+				text = "It has no effect: it is taken because clients send it, and shown as the server does it."
+			}
+			o.Documentation = &text
 		}
 		out.Configs = append(out.Configs, o)
 	}

@@ -22,6 +22,7 @@ type encoder struct {
 	key      []byte
 	value    []byte
 	headers  []byte
+	keyless  []int32 // records of the last batch, by their number in it, that a compacted topic does not take
 }
 
 // inflators are buffers of decompressed batches.
@@ -46,6 +47,7 @@ const noRoom = "too many bytes of requests are in memory"
 
 // encode makes the lines of a request of the one batch that it has for a partition.
 func (e *encoder) encode(req *protocol.ProduceRequest, records []byte) (code int16, why string) {
+	e.keyless = e.keyless[:0]
 	b, code := readBatch(records)
 	if code == errNone {
 		code = e.inflate(&b)
@@ -108,6 +110,12 @@ func (e *encoder) now() int64 {
 	return time.Now().UnixMilli()
 }
 
+// keyless is what is wrong with a record.
+const keyless = "a record without a key cannot be in a compacted topic"
+
+// recordErrorBytes is what it takes to say of one record that it is wrong.
+const recordErrorBytes = 128
+
 // lines adds the records of a batch to a request.
 func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why string) {
 	limit := e.o.MaxRecordBytes
@@ -127,7 +135,14 @@ func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why
 			return errMessageTooLarge, "a record has " + strconv.Itoa(size) + " bytes, more than the limit of " + strconv.Itoa(limit)
 		}
 		if req.Topic.Compacted && r.key == nil {
-			return errInvalidRecord, "a record without a key cannot be in a compacted topic"
+			if !e.take(recordErrorBytes) {
+				return errNotEnoughReplicas, noRoom
+			}
+			e.keyless = append(e.keyless, int32(i))
+			continue
+		}
+		if len(e.keyless) > 0 {
+			continue // nothing is written of the batch
 		}
 		at := b.firstTime + r.timeDelta
 		switch {
@@ -156,6 +171,9 @@ func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why
 	}
 	if len(s.b) > 0 {
 		return errInvalidRecord, ""
+	}
+	if len(e.keyless) > 0 {
+		return errInvalidRecord, keyless
 	}
 	return errNone, ""
 }

@@ -46,6 +46,9 @@ const (
 	errUnknownTopicID            int16 = 100
 	errFetchSessionIDNotFound    int16 = 70
 	errUnsupportedCompression    int16 = 76
+	errPreferredNotAvailable     int16 = 80
+	errEligibleNotAvailable      int16 = 83
+	errElectionNotNeeded         int16 = 84
 	errInvalidRecord             int16 = 87
 )
 

@@ -235,6 +235,13 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 			if why != "" {
 				out[i].ErrorMessage = &why
 			}
+			if code == errInvalidRecord { // which records are wrong: the client sends the others again, if it wants to
+				for _, n := range w.encoder.keyless {
+					wrong := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+					wrong.RelativeOffset, wrong.ErrorMessage = n, &why
+					out[i].ErrorRecords = append(out[i].ErrorRecords, wrong)
+				}
+			}
 			continue
 		}
 		w.reqs, w.answers = append(w.reqs, r), append(w.answers, &out[i])

@@ -42,6 +42,7 @@ func init() {
 		int16(kmsg.CreatePartitions): {max: 3, handle: on((*conn).createPartitions)},
 		int16(kmsg.DeleteRecords):    {max: 2, handle: on((*conn).deleteRecords)},
 		int16(kmsg.DescribeCluster):  {max: 1, handle: on((*conn).describeCluster)},
+		int16(kmsg.ElectLeaders):     {max: 2, handle: on((*conn).electLeaders)},
 		int16(kmsg.DescribeConfigs):  {min: 1, max: 4, handle: on((*conn).describeConfigs)},
 		int16(kmsg.AlterConfigs):     {max: 2, handle: on((*conn).alterConfigs)},
 

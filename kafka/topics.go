@@ -62,8 +62,7 @@ func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs 
 	info, created, err := b.CreateTopic(ctx, spec)
 	switch {
 	case err != nil:
-		out.ErrorCode, out.ErrorMessage = adminError(err)
-		if err.Code == protocol.CodeNotAllowed {
+		if out.ErrorCode, out.ErrorMessage = topicSpecError(err); out.ErrorCode == errInvalidConfig {
 			out.ErrorCode = errInvalidReplicationFactor
 		}
 		return out
@@ -88,7 +87,9 @@ func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTo
 	case !protocol.ValidName(t.Topic) || protocol.IsInternalTopic(t.Topic):
 		return errInvalidTopic, "a topic has 1 to 200 of letters, digits, dot, underscore and dash, and does not begin with __"
 	case len(t.ReplicaAssignment) > 0:
-		return errInvalidReplicaAssignment, "the broker chooses where replicas are"
+		if code, why := assign(spec, t); code != errNone {
+			return code, why
+		}
 	case t.NumPartitions == 0 || t.NumPartitions < -1 || t.NumPartitions > 1024:
 		return errInvalidPartitions, "a topic has 1 to 1024 partitions"
 	case t.ReplicationFactor == 0 || t.ReplicationFactor < -1 || t.ReplicationFactor > 9:
@@ -106,6 +107,52 @@ func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTo
 		}
 	}
 	return errNone, ""
+}
+
+// maxPartitions is how many a topic may have.
+const maxPartitions = 1024
+
+// assign takes the brokers of a new topic's replicas, as a client has chosen them. Whether
+// there are such brokers is found out when the topic is made.
+func assign(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
+	n := len(t.ReplicaAssignment)
+	switch {
+	case t.NumPartitions != -1 || t.ReplicationFactor != -1:
+		return errInvalidRequest, "a topic has replicas that are chosen, or a number of partitions and of replicas, not both"
+	case n > maxPartitions:
+		return errInvalidPartitions, "a topic has 1 to 1024 partitions"
+	}
+	chosen := make([][]int, n)
+	for i := range t.ReplicaAssignment {
+		a := &t.ReplicaAssignment[i]
+		if a.Partition < 0 || int(a.Partition) >= n || chosen[a.Partition] != nil {
+			return errInvalidReplicaAssignment, "the partitions are not 0, 1, 2 and so on, each once"
+		}
+		chosen[a.Partition] = brokersOf(a.Replicas)
+	}
+	copies := len(chosen[0])
+	if copies == 0 {
+		return errInvalidReplicaAssignment, "a partition has no replicas"
+	}
+	spec.Partitions, spec.ReplicationFactor, spec.Assignment = &n, &copies, &chosen
+	return errNone, ""
+}
+
+func brokersOf(ids []int32) []int {
+	brokers := make([]int, len(ids))
+	for i, id := range ids {
+		brokers[i] = int(id)
+	}
+	return brokers
+}
+
+// topicSpecError is the error of a topic that was not made, or not changed.
+func topicSpecError(err *protocol.Error) (int16, *string) {
+	code, text := adminError(err)
+	if code == errInvalidConfig && err.Details["field"] == "assignment" {
+		code = errInvalidReplicaAssignment
+	}
+	return code, text
 }
 
 func (h *topicHandlers) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
@@ -167,19 +214,27 @@ func (h *topicHandlers) addPartitions(t *kmsg.CreatePartitionsRequestTopic, time
 	switch n := int(t.Count); {
 	case protocol.IsInternalTopic(t.Topic):
 		return refuse(errInvalidTopic, "the broker chooses the partitions of its own topics")
-	case len(t.Assignment) > 0:
-		return refuse(errInvalidReplicaAssignment, "the broker chooses where replicas are")
 	case n <= len(info.Partitions):
 		return refuse(errInvalidPartitions, "the topic has "+number(int64(len(info.Partitions)))+" partitions: it can only get more")
-	case n > 1024:
+	case n > maxPartitions:
 		return refuse(errInvalidPartitions, "a topic has 1 to 1024 partitions")
+	case t.Assignment != nil && len(t.Assignment) != n-len(info.Partitions):
+		return refuse(errInvalidReplicaAssignment, "replicas are chosen for all partitions that are added, or for none")
 	case validateOnly:
 		return errNone, nil
 	default:
+		spec := &protocol.TopicSpec{Name: t.Topic, Cluster: h.srv.o.Cluster, Partitions: &n}
+		if t.Assignment != nil {
+			chosen := make([][]int, len(t.Assignment))
+			for i := range t.Assignment {
+				chosen[i] = brokersOf(t.Assignment[i].Replicas)
+			}
+			spec.Assignment = &chosen
+		}
 		ctx, cancel := h.timeout(timeoutMs)
 		defer cancel()
-		_, err := h.view(protocol.RightAdmin).AlterTopic(ctx, &protocol.TopicSpec{Name: t.Topic, Cluster: h.srv.o.Cluster, Partitions: &n})
-		return adminError(err)
+		_, err := h.view(protocol.RightAdmin).AlterTopic(ctx, spec)
+		return topicSpecError(err)
 	}
 }
 

@@ -74,6 +74,10 @@ type TopicSpec struct {
 	DeleteRetentionMs *int64
 	MaxRecordBytes    *int
 
+	// Assignment are the brokers of each partition's copies, the preferred leader first: of
+	// all partitions of a new topic, or of those that are added; nil: the cluster chooses.
+	Assignment *[][]int
+
 	// Restoring creates a topic that is filled from a backup: until it is set to "", only
 	// the producer of that id may write, and nobody reads. StartOffsets are where its
 	// partitions begin; nil: at 0.

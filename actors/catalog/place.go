@@ -27,6 +27,35 @@ func placeReplicas(brokers []int, start, from, to, rf int) []Partition {
 	return placed
 }
 
+// assignedReplicas places as many partitions with rf copies each as somebody has chosen.
+// Errors: not_allowed.
+func (s *State) assignedReplicas(chosen [][]int, partitions, rf int) ([]Partition, *protocol.Error) {
+	refuse := func(format string, args ...any) ([]Partition, *protocol.Error) {
+		return nil, protocol.Errorf(protocol.CodeNotAllowed, "replicas: "+format, args...).With("field", "assignment")
+	}
+	if len(chosen) != partitions {
+		return refuse("they are chosen for %d partitions, not %d", len(chosen), partitions)
+	}
+	placed := make([]Partition, 0, partitions)
+	for i, brokers := range chosen {
+		if len(brokers) != rf {
+			return refuse("partition %d of those has %d, not %d", i, len(brokers), rf)
+		}
+		var replicas []protocol.PlacedReplica
+		for j, b := range brokers {
+			if indexOf(s.brokerIDs(), b) < 0 {
+				return refuse("there is no broker %d", b)
+			}
+			if slices.Contains(brokers[:j], b) {
+				return refuse("broker %d has two copies of one partition", b)
+			}
+			replicas = append(replicas, protocol.PlacedReplica{Broker: b, ReplicaID: uint64(j + 1)})
+		}
+		placed = append(placed, Partition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})
+	}
+	return placed, nil
+}
+
 // nextReplicaID is the first id above those of replicas.
 func nextReplicaID(replicas []protocol.PlacedReplica) uint64 {
 	next := uint64(1)

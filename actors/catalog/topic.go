@@ -47,8 +47,23 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 	if err := limits.Room.admit(s, t.Partitions, t.ReplicationFactor); err != nil {
 		return "", nil, err
 	}
-	start := s.placementStart(spec.Name)
-	return id, newTopicRecords(t, placeReplicas(s.brokerIDs(), start, 0, t.Partitions, t.ReplicationFactor)), nil
+	placed, err := s.placement(spec, &t, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return id, newTopicRecords(t, placed), nil
+}
+
+// placement places the partitions of a topic from that number on. Errors: not_allowed.
+func (s *State) placement(spec *protocol.TopicSpec, t *Topic, from int) ([]Partition, *protocol.Error) {
+	if spec.Assignment != nil {
+		return s.assignedReplicas(*spec.Assignment, t.Partitions-from, t.ReplicationFactor)
+	}
+	start := s.placementStart(t.Name)
+	if first := s.partition(t.ID, 0); first != nil { // the rotation goes on where it stopped
+		start = indexOf(s.brokerIDs(), first.Replicas[0].Broker)
+	}
+	return placeReplicas(s.brokerIDs(), start, from, t.Partitions, t.ReplicationFactor), nil
 }
 
 // restore takes what a topic that is restored needs. Errors: not_allowed.
@@ -109,11 +124,10 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 	}
 	recs = []metarecord.Record{topicRecord(actionAlterTopic, t)}
 	if t.Partitions > have.Partitions {
-		start := s.placementStart(t.Name)
-		if first := s.partition(t.ID, 0); first != nil { // the rotation goes on where it stopped
-			start = indexOf(s.brokerIDs(), first.Replicas[0].Broker)
+		added, err := s.placement(spec, &t, have.Partitions)
+		if err != nil {
+			return "", nil, err
 		}
-		added := placeReplicas(s.brokerIDs(), start, have.Partitions, t.Partitions, t.ReplicationFactor)
 		recs = append(recs, placementRecords(t.ID, have.Partitions, added)...)
 	}
 	return t.ID, recs, nil
