@@ -25,6 +25,11 @@ func TestParseLine(t *testing.T) {
 		"numbers":                {`-1 12345678901234567890.10 PRODUCE`, "-1", "12345678901234567890.10", "PRODUCE", ""},
 		"headers":                {`- 1 PRODUCE {"trace":"a b"}`, "-", "1", "PRODUCE", `{"trace":"a b"}`},
 		"internal action":        {`["o","g"] 1 COMMIT`, `["o","g"]`, "1", "COMMIT", ""},
+		"a word after a string":  {`- "a PRODUCE" PRODUCE`, "-", `"a PRODUCE"`, "PRODUCE", ""},
+		"headers like a value":   {`- {"a":1} PRODUCE {"b":"} PRODUCE"}`, "-", `{"a":1}`, "PRODUCE", `{"b":"} PRODUCE"}`},
+		"an escaped end":         {`- "\\\"" PRODUCE`, "-", `"\\\""`, "PRODUCE", ""},
+		"a list":                 {`- ["x ] y"] PRODUCE`, "-", `["x ] y"]`, "PRODUCE", ""},
+		"one letter":             {`- "t" T`, "-", `"t"`, "T", ""},
 		"forged frame in value":  {`- t"\n#f 1 2" PRODUCE`, "-", `t"\n#f 1 2"`, "PRODUCE", ""},
 	}
 	for name, r := range rows {
@@ -53,6 +58,10 @@ func TestParseLineRefuses(t *testing.T) {
 		"leading zero":     "2026-02-20 20:16:03.123 liked 0 01 - - PRODUCE",
 		"no action":        "2026-02-20 20:16:03.123 liked 0 1 - -",
 		"open string":      `2026-02-20 20:16:03.123 liked 0 1 - "a PRODUCE`,
+		"open text":        `2026-02-20 20:16:03.123 liked 0 1 - t"a PRODUCE`,
+		"escaped end":      `2026-02-20 20:16:03.123 liked 0 1 - "a\" PRODUCE`,
+		"only a quote":     `2026-02-20 20:16:03.123 liked 0 1 - " PRODUCE`,
+		"no key":           `2026-02-20 20:16:03.123 liked 0 1  "a" PRODUCE`,
 		"two spaces":       "2026-02-20 20:16:03.123 liked 0 1 -  - PRODUCE",
 		"ten tokens":       "2026-02-20 20:16:03.123 liked 0 1 - - PRODUCE {} x",
 		"trailing space":   "2026-02-20 20:16:03.123 liked 0 1 - - PRODUCE ",

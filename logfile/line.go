@@ -50,7 +50,10 @@ var errEmptyField = errors.New("a field of the line is empty")
 // parseTokens reads the fields after the offset.
 func (r *Record) parseTokens(f *fields) error {
 	line := f.rest
-	r.Key, r.Value = f.token(), f.token()
+	if r.Key = f.token(); r.valueFromEnd(f.rest) {
+		return f.err
+	}
+	r.Value = f.token()
 	r.Action = f.word()
 	r.Headers = nil
 	if len(f.rest) > 0 {
@@ -63,6 +66,38 @@ func (r *Record) parseTokens(f *fields) error {
 		return errEmptyField
 	}
 	return nil
+}
+
+// valueFromEnd takes "<value> <action>" apart from its end, which costs the same however
+// long the value is. It returns false where that is not certain: with headers, which end
+// with no capital letter, and values that do not show by their first and last bytes that
+// they are one token.
+func (r *Record) valueFromEnd(b []byte) bool {
+	i := len(b) - 1
+	for i >= 0 && b[i] >= 'A' && b[i] <= 'Z' {
+		i--
+	}
+	if i < 2 || i == len(b)-1 || b[i] != ' ' {
+		return false
+	}
+	switch last := b[i-1]; b[0] {
+	case '{':
+		if last != '}' {
+			return false
+		}
+	case '[':
+		if last != ']' {
+			return false
+		}
+	case '"', 't':
+		if last != '"' || b[i-2] == '\\' || b[0] == 't' && b[1] != '"' || i < 3 {
+			return false
+		}
+	default:
+		return false
+	}
+	r.Value, r.Action, r.Headers = b[:i:i], b[i+1:], nil
+	return true
 }
 
 // lineParser is ParseLine for the lines of one log, most of which have the second,
