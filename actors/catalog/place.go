@@ -27,9 +27,9 @@ func placeReplicas(brokers []int, start, from, to, rf int) []Partition {
 	return placed
 }
 
-// assignedReplicas places as many partitions with rf copies each as somebody has chosen.
-// Errors: not_allowed.
-func (s *State) assignedReplicas(chosen [][]int, partitions, rf int) ([]Partition, *protocol.Error) {
+// chosenReplicas places as many partitions with rf copies each on brokers that somebody has
+// chosen of those that there are. Errors: not_allowed.
+func chosenReplicas(all []int, chosen [][]int, partitions, rf int) ([]Partition, *protocol.Error) {
 	refuse := func(format string, args ...any) ([]Partition, *protocol.Error) {
 		return nil, protocol.Errorf(protocol.CodeNotAllowed, "replicas: "+format, args...).With("field", "assignment")
 	}
@@ -43,7 +43,7 @@ func (s *State) assignedReplicas(chosen [][]int, partitions, rf int) ([]Partitio
 		}
 		var replicas []protocol.PlacedReplica
 		for j, b := range brokers {
-			if indexOf(s.brokerIDs(), b) < 0 {
+			if indexOf(all, b) < 0 {
 				return refuse("there is no broker %d", b)
 			}
 			if slices.Contains(brokers[:j], b) {

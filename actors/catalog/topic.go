@@ -57,7 +57,7 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 // placement places the partitions of a topic from that number on. Errors: not_allowed.
 func (s *State) placement(spec *protocol.TopicSpec, t *Topic, from int) ([]Partition, *protocol.Error) {
 	if spec.Assignment != nil {
-		return s.assignedReplicas(*spec.Assignment, t.Partitions-from, t.ReplicationFactor)
+		return chosenReplicas(s.brokerIDs(), *spec.Assignment, t.Partitions-from, t.ReplicationFactor)
 	}
 	start := s.placementStart(t.Name)
 	if first := s.partition(t.ID, 0); first != nil { // the rotation goes on where it stopped
