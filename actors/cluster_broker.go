@@ -23,6 +23,7 @@ type brokerInCluster struct {
 	pid    *actor.PID
 	node   link.NodeID // where it runs; 0: in this process, and pid is set
 	state  brokerState
+	ran    bool  // since its last start
 	reason error // of the state failed
 	wiped  bool  // its directory is new, and the metadata lacks successors for what was lost
 	told   map[protocol.PartitionID]toldReplica
@@ -53,6 +54,7 @@ func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason err
 		c.log.Error("BUG: a broker cannot go from this state to that", "broker", b.number, "from", string(b.state), "to", string(to))
 	}
 	b.state, b.reason = to, reason
+	b.ran = to == brokerRunning || b.ran && to != brokerStarting
 	if to != brokerStarting {
 		b.opened = nil
 	}
@@ -80,15 +82,19 @@ func (c *clusterActor) clientView(b *brokerInCluster) (state, why string) {
 	return state, why
 }
 
-// clientState maps transient states to those that clients know.
+// clientState maps transient states to those that clients, and other nodes, know. A broker
+// that is stopped before it was let in has never been running: another node would count it
+// among the majority that may rebuild a broker there, and set that one's directory aside.
 func (b *brokerInCluster) clientState() string {
 	switch b.state {
 	case brokerRunning, brokerFailed, brokerStopped:
 		return string(b.state)
-	case brokerStarting:
-		return protocol.BrokerStopped
+	case brokerStopping:
+		if b.ran {
+			return protocol.BrokerRunning
+		}
 	}
-	return protocol.BrokerRunning
+	return protocol.BrokerStopped
 }
 
 // A broker whose actor panics has failed. Its replicas end with it, answer

@@ -76,18 +76,17 @@ func TestOlderCopiesOfMostDirectoriesArePutRight(t *testing.T) {
 	produce(t, f.nodes[1], "q", 0, "1")
 	f.stop(2)
 	f.stop(3)
+	held := func() bool {
+		b, err := f.nodes[1].Cluster("default")
+		return err == nil && b.Brokers[1].State != protocol.BrokerRunning && b.Brokers[2].State != protocol.BrokerRunning
+	}
+	require.Eventually(t, held, patience, time.Millisecond, "node 1 learns that the others have ended")
 	for i := 2; i <= 3; i++ {
 		require.NoError(t, os.Rename(f.dataDir(i), f.dataDir(i)+".now"))
 		require.NoError(t, os.Rename(saved[i], f.dataDir(i)))
 		f.begin(i)
 	}
-	held := func(i int) func() bool {
-		return func() bool {
-			b, err := f.nodes[1].Cluster("default")
-			return err == nil && b.Brokers[i-1].State != protocol.BrokerRunning
-		}
-	}
-	require.Never(t, func() bool { return !held(2)() || !held(3)() }, 2500*time.Millisecond, 50*time.Millisecond, "older copies do not run")
+	require.Never(t, func() bool { return !held() }, 2500*time.Millisecond, 50*time.Millisecond, "older copies do not run")
 	f.stop(2)
 	f.stop(3)
 	for i := 2; i <= 3; i++ {
@@ -107,4 +106,29 @@ func clusterID(t *testing.T, n *Node) string {
 	info, err := n.Cluster("default")
 	require.Nil(t, err)
 	return info.ID
+}
+
+// A broker that ends before it was let in is never said to run: others would count it
+// among those that may rebuild a directory.
+func TestABrokerThatWasNeverLetInIsNotSaidToRun(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	said := protocol.NewFuture[[]string]()
+	n.env.system.Root.Send(defaultCluster(n).pid.Load(), &inspectCluster{Do: func(c *clusterActor) {
+		var states []string
+		b := &brokerInCluster{id: 7, number: 7, state: brokerStopped}
+		for _, to := range []brokerState{
+			brokerStarting, brokerStopping, brokerStopped,
+			brokerStarting, brokerRunning, brokerStopping, brokerStopped,
+			brokerStarting, brokerStopping,
+		} {
+			c.moveBroker(b, to, nil)
+			states = append(states, b.clientState())
+		}
+		said.Put(states)
+	}})
+	states, ok := said.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	const stopped, running = protocol.BrokerStopped, protocol.BrokerRunning
+	require.Equal(t, []string{stopped, stopped, stopped, stopped, running, running, stopped, stopped, stopped}, states)
 }
