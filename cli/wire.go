@@ -199,11 +199,19 @@ func linkOptions(n *config.Node) actors.LinkOptions {
 	return o
 }
 
+// anonymousQuota is that of each address from which requests without a token come.
+func anonymousQuota(q *config.Quota) *access.Addresses {
+	return access.NewAddresses(protocol.TokenQuota{
+		ProduceBytes: int64(q.ProduceBytes), FetchBytes: int64(q.FetchBytes), Requests: int64(q.RequestRate), Connections: int64(q.Connections),
+	})
+}
+
 func httpOptions(cfg *config.Config, l *logs) http.Options {
 	return http.Options{
 		Version:               buildVersion(),
 		Logger:                l.logger("http"),
 		Requests:              l.requests,
+		Addresses:             anonymousQuota(&cfg.Quotas.Anonymous),
 		AutoCreateOnRead:      cfg.AutoCreateOnRead,
 		Hosts:                 serverHosts(cfg),
 		CORSOrigins:           cfg.CORS.Origins,

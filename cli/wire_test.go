@@ -21,6 +21,7 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	cfg.AutoCreateOnRead = true                          // nor that
 	cfg.Limits.Partitions, cfg.Limits.ClientBytes = 5, 1 // nor these
 	cfg.Node.Link = "127.0.0.1:1"                        // nor that
+	cfg.Quotas.Anonymous.RequestRate = 1                 // nor any of these
 	cfg.Kafka.Listen = "127.0.0.1:2"
 	l := newLogs(io.Discard, false, config.Log{Requests: true})
 	defer l.close()

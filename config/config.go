@@ -26,6 +26,7 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`
 	Polls    Polls    `yaml:"polls"`
 	Webhooks Webhooks `yaml:"webhooks"`
+	Quotas   Quotas   `yaml:"quotas"`
 	Storage  Storage  `yaml:"storage"`
 	Raft     Raft     `yaml:"raft"`
 	Internal Internal `yaml:"internal_topics"`
@@ -140,6 +141,19 @@ type Limits struct {
 	AutoCreates    int      `yaml:"auto_creates_per_minute"` // topics that are created automatically
 	Groups         int      `yaml:"groups"`                  // of all clusters
 	Keys           int      `yaml:"idempotency_keys"`        // that the node's replicas remember together
+}
+
+// Quotas bound what clients use of this process.
+type Quotas struct {
+	Anonymous Quota `yaml:"anonymous"` // of each address, what comes without a token
+}
+
+// Quota bounds what one client uses; 0: no bound.
+type Quota struct {
+	ProduceBytes Bytes `yaml:"produce_bytes_per_s"`
+	FetchBytes   Bytes `yaml:"fetch_bytes_per_s"`
+	RequestRate  int   `yaml:"requests_per_s"`
+	Connections  int   `yaml:"connections"`
 }
 
 // Webhooks says where deliveries of subscriptions may go.

@@ -172,6 +172,12 @@ func (c *Config) validateLimits(v *validator) {
 	v.number("limits.groups", l.Groups, 1, 10_000_000)
 	v.number("limits.idempotency_keys", l.Keys, 1000, 100_000_000)
 
+	q := &c.Quotas.Anonymous
+	v.bytes("quotas.anonymous.produce_bytes_per_s", q.ProduceBytes, 0, 1024*GiB)
+	v.bytes("quotas.anonymous.fetch_bytes_per_s", q.FetchBytes, 0, 1024*GiB)
+	v.number("quotas.anonymous.requests_per_s", q.RequestRate, 0, 1<<30)
+	v.number("quotas.anonymous.connections", q.Connections, 0, 10_000_000)
+
 	v.duration("polls.timeout", c.Polls.Timeout, time.Millisecond, l.PollTimeout.D())
 	v.number("polls.max_records", c.Polls.MaxRecords, 1, l.MaxRecords)
 	v.bytes("polls.max_bytes", c.Polls.MaxBytes, 1, l.MaxBytes)

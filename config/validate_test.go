@@ -153,3 +153,12 @@ func TestEveryNumberHasARule(t *testing.T) {
 		}
 	}
 }
+
+func TestQuotasAreNotNegative(t *testing.T) {
+	c := Default()
+	c.Quotas.Anonymous = Quota{-1, -1, -1, -1}
+	err := c.Validate()
+	for _, key := range []string{"produce_bytes_per_s", "fetch_bytes_per_s", "requests_per_s", "connections"} {
+		assert.ErrorContains(t, err, "quotas.anonymous."+key+`: "-1`)
+	}
+}

@@ -22,11 +22,17 @@ var nobody = protocol.NewPrincipal("", nil, nil)
 // up.
 func (c *call) authenticate(needs rule) *protocol.Error {
 	if c.srv.access == nil {
-		return nil
+		if c.client.unnamed == nil {
+			return nil
+		}
+		c.who = c.client.unnamed.who
+		return c.meter(needs)
 	}
 	shown, cl := c.ctx.Request.Header.PeekCanonical(authorizationKey), c.client
 	if cl.who == nil || subtle.ConstantTimeCompare(shown, cl.shown) == 0 || cl.who.Over(c.began) {
-		cl.forgetWho()
+		if cl.who != nil {
+			cl.forgetWho()
+		}
 		who, err := c.identify(shown)
 		switch {
 		case err == nil:
@@ -38,8 +44,14 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 			cl.payAs(who.Name())
 		case needs.open():
 			c.who, c.b = nobody, c.srv.o.As(protocol.Access{Who: nobody, Do: protocol.RightRead})
-			return nil
+			if cl.unnamed != nil {
+				c.who = cl.unnamed.who
+			}
+			return c.meter(needs)
 		default:
+			if err := c.meter(needs); err != nil {
+				return err
+			}
 			return c.challenge(err, len(shown) > 0)
 		}
 	}
@@ -54,6 +66,27 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 	}
 	if needs.on == everything && !c.who.Everything(do) {
 		return protocol.Access{Who: c.who, Do: do}.Forbidden(do, "everything", "", "*")
+	}
+	return nil
+}
+
+// meter counts a request without a token, and its connection, against the quota of its
+// address. Probes and pages that need no token are counted, and answered all the same.
+// Error: quota_exceeded.
+func (c *call) meter(needs rule) *protocol.Error {
+	cl := c.client
+	if cl.unnamed == nil {
+		return nil
+	}
+	usage := cl.unnamed.who.Usage()
+	if cl.counted != usage {
+		if err := cl.count(cl.unnamed.who); err != nil && needs != anybody {
+			c.ctx.SetConnectionClose()
+			return err
+		}
+	}
+	if err := usage.Request(c.began); err != nil && needs != anybody {
+		return err
 	}
 	return nil
 }
@@ -124,11 +157,12 @@ func (c *call) challenge(err *protocol.Error, shown bool) *protocol.Error {
 	return err
 }
 
-// count counts the connection as one of who's, until forgetWho.
+// count counts the connection as one of who's, until forgetWho, and as nobody else's.
 func (cl *client) count(who *protocol.Principal) *protocol.Error {
 	if err := who.Usage().Connect(); err != nil {
 		return err
 	}
+	cl.counted.Disconnect()
 	cl.counted = who.Usage()
 	return nil
 }

@@ -20,6 +20,7 @@ type client struct {
 	answer  budget.Share    // what the answer being made or sent holds
 	account *budget.Account // what it counts towards; nil without a connection
 	host    []byte          // the Host header that was found to be this server's last
+	unnamed *unnamed        // as whom requests without a token are counted; nil: they are not
 
 	who     *protocol.Principal // who sent the last request; nil where nobody is asked
 	shown   []byte              // the Authorization header by which that was found
@@ -31,8 +32,14 @@ type client struct {
 
 // newClient is the client of one connection.
 func (s *Server) newClient(session *conn.Session) conn.Handler {
-	account := s.answers.Account(budget.AddressOf(session.Conn().RemoteAddr()))
-	return &client{srv: s, session: session, account: account, answer: budget.ShareOf(account, session.Conn())}
+	address := budget.AddressOf(session.Conn().RemoteAddr())
+	account := s.answers.Account(address)
+	cl := &client{srv: s, session: session, account: account, answer: budget.ShareOf(account, session.Conn())}
+	if s.o.Addresses != nil {
+		cl.unnamed = newUnnamed(s, address)
+		_ = cl.count(cl.unnamed.who) // who goes beyond the quota is told so when there is a request
+	}
+	return cl
 }
 
 // share is what another answer of the client holds, such as a stream's.
@@ -74,6 +81,7 @@ func (cl *client) Sent() {
 // Closed implements conn.Handler.
 func (cl *client) Closed() {
 	cl.forgetWho()
+	cl.unnamed.leave()
 	cl.account.Close()
 }
 

@@ -25,6 +25,8 @@ type Options struct {
 	// Access knows who may ask. If it is nil, nobody is asked who he is, and everybody
 	// may do everything.
 	Access *access.Registry
+	// Addresses are the quotas of clients that show no token; nil: they have none.
+	Addresses *access.Addresses
 	// As returns the broker as somebody may use it; must be set with Access.
 	As func(protocol.Access) Backend
 

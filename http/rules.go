@@ -16,6 +16,7 @@ type resource string
 // The kinds of resources.
 const (
 	nothing    resource = "nothing"    // anybody may ask, without a token
+	signature  resource = "signature"  // anybody may ask who has signed what he sends
 	clusters   resource = "clusters"   // named in the path or the body
 	topics     resource = "topics"     // named in the path, the query or the body
 	groups     resource = "groups"     // named in the path, the query or the body, or the consumer's
@@ -25,12 +26,12 @@ const (
 )
 
 // open reports whether the route needs no token.
-func (r rule) open() bool { return r.on == nothing }
+func (r rule) open() bool { return r.on == nothing || r.on == signature }
 
 // The rules of the table of routes.
 var (
 	anybody = rule{on: nothing}
-	signed  = rule{on: nothing} // who has signed it may write to one topic, and do nothing else
+	signed  = rule{on: signature} // who has signed it may write to one topic, and do nothing else
 
 	adminClusters = rule{protocol.RightAdmin, clusters}
 	seeCluster    = rule{protocol.RightRead, clusters}

@@ -111,7 +111,7 @@ func postSource(c *call) *protocol.Error {
 	if c.srv.access != nil {
 		c.who = protocol.NewPrincipal("source:"+src.Name, []protocol.Grant{{
 			Do: []string{protocol.RightWrite.String()}, Cluster: src.Cluster, Topics: src.Topic,
-		}}, nil)
+		}}, nil).WithUsage(c.who.Usage())
 		c.b = c.srv.o.As(protocol.Access{Who: c.who, Do: protocol.RightWrite})
 	}
 	p := c.newProduce()

@@ -13,6 +13,7 @@ type caller struct {
 	client   *socket
 	clientID string              // of the request that is being answered
 	who      *protocol.Principal // nil: not asked for, or not known yet
+	unnamed  *protocol.Usage     // of the client's address, as long as it shows no token; nil: it has no quota
 	views    [3]Backend          // by right
 
 	began      time.Time // when the request that is being answered has begun to come
@@ -87,12 +88,13 @@ func (ca *caller) gone() bool { return !ca.unanswered && ca.client.gone() }
 // read, because clients do not all understand that they are asked to wait. False: the
 // client has left, or due, if it is not zero, has come.
 func (ca *caller) pace(due time.Time, use func(u *protocol.Usage, now time.Time) *protocol.Error) bool {
-	if ca.who == nil {
+	usage := ca.usage()
+	if usage == nil {
 		return true
 	}
 	for {
 		now := time.Now()
-		err := use(ca.who.Usage(), now)
+		err := use(usage, now)
 		switch {
 		case err == nil:
 			return true
@@ -107,6 +109,14 @@ func (ca *caller) pace(due time.Time, use func(u *protocol.Usage, now time.Time)
 			return true
 		}
 	}
+}
+
+// usage is where what the client uses is counted; nil: it has no quota.
+func (ca *caller) usage() *protocol.Usage {
+	if ca.who == nil {
+		return ca.unnamed
+	}
+	return ca.who.Usage()
 }
 
 // longAgo is how old a request is whose client may have left since.
@@ -157,7 +167,9 @@ func (ca *caller) become(who *protocol.Principal) *protocol.Error {
 	if err := who.Usage().Connect(); err != nil {
 		return err
 	}
-	ca.who.Usage().Disconnect()
+	if ca.who != nil { // nobody's connections are bounded by the time that they may stay so
+		ca.who.Usage().Disconnect()
+	}
 	ca.who, ca.views = who, [3]Backend{}
 	return nil
 }

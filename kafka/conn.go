@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/http/budget"
 	"ottla/protocol"
 )
 
@@ -39,6 +40,9 @@ type conn struct {
 	topicHandlers
 	clusterHandlers
 
+	address string // that the connection is counted for; empty: none
+	counted bool   // the connection counts against the quota of the address
+
 	sasl saslState
 	sent int // bytes of the answer to the last request
 	out  []byte
@@ -51,6 +55,10 @@ func newConn(s *Server, nc net.Conn) *conn {
 		memory: memory{requests: s.o.Requests, done: s.done},
 	}
 	c.client = c.socket
+	if s.o.Addresses != nil {
+		c.address = budget.AddressOf(nc.RemoteAddr())
+		c.unnamed = s.o.Addresses.Join(c.address)
+	}
 	c.recordHandlers = recordHandlers{caller: &c.caller, socket: c.socket, memory: &c.memory, waits: c.leave}
 	c.groupHandlers = groupHandlers{caller: &c.caller, socket: c.socket, memory: &c.memory}
 	c.topicHandlers = topicHandlers{&c.caller}
@@ -64,13 +72,29 @@ func (c *conn) close() {
 	c.account.Close()
 	c.giveBack()
 	c.who.Usage().Disconnect()
+	if c.counted {
+		c.unnamed.Disconnect()
+	}
+	if c.address != "" {
+		c.srv.o.Addresses.Leave(c.address)
+	}
 	_ = c.nc.Close()
+}
+
+// admitted counts the connection where nobody is asked who he is. Where clients are, they
+// have only little time until they say so.
+func (c *conn) admitted() bool {
+	if c.srv.o.Access == nil {
+		c.counted = c.unnamed.Connect() == nil
+		return c.counted
+	}
+	return true
 }
 
 // run answers requests until the client leaves, sends what cannot be read, or the
 // server ends.
 func (c *conn) run() {
-	if !c.certificate() {
+	if !c.admitted() || !c.certificate() {
 		return
 	}
 	for {
@@ -144,6 +168,9 @@ func (c *conn) answer(body []byte, key int16) bool {
 	flexible := req.IsFlexible()
 	rest, ok := c.afterClientID(body[8:], flexible)
 	if !ok {
+		return false
+	}
+	if h.anybody && c.unknown() && !c.pace(time.Time{}, (*protocol.Usage).Request) {
 		return false
 	}
 	if !h.anybody {

@@ -117,7 +117,7 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 		p.out.records = p.writer.bytes()
 		resp.take(&p.writer)
 	}
-	h.who.Usage().Fetched(f.got, time.Now())
+	h.usage().Fetched(f.got, time.Now())
 	return resp
 }
 

@@ -67,6 +67,9 @@ type Options struct {
 	Access *access.Registry
 	As     func(protocol.Access) Backend
 
+	// Addresses are the quotas of clients that show no token; nil: they have none.
+	Addresses *access.Addresses
+
 	Requests *budget.Budget  // bytes of requests in memory
 	Answers  *budget.Answers // bytes of records in answers
 	Gate     *fair.Gate      // of requests, of HTTP's clients as well; nil: none

@@ -156,7 +156,7 @@ func (h *recordHandlers) produce(b []byte, version int16) (kmsg.Response, bool) 
 		w.prepare(&req, t, out.Partitions, version)
 	}
 	if w.encoder.done(); w.encoder.inflated > len(b) {
-		h.who.Usage().Produced(w.encoder.inflated-len(b), time.Now())
+		h.usage().Produced(w.encoder.inflated-len(b), time.Now())
 	}
 	w.send()
 	if req.acks == 0 { // who hears of no error is disconnected, as by Kafka, and looks for the leader again

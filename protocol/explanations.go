@@ -167,8 +167,8 @@ var explanations = map[int]Explanation{
 		"Wait for `Retry-After`, then send the same again. Use one `Producer-Id` for each producer instead of a key for each request.",
 	},
 	CodeQuotaExceeded.Number: {
-		"The token has used up a quota, which `details.quota` names. Nothing was done.",
-		"Wait for `Retry-After`, then send the same again; send less, or have the quota raised (PATCH /tokens/{name}).",
+		"The token, or the address of a client without one, has used up a quota, which `details.quota` names. Nothing was done.",
+		"Wait for `Retry-After`, then send the same again; send less, or have the quota raised (PATCH /tokens/{name}; of addresses, `quotas.anonymous`).",
 	},
 	CodeTooManyCreations.Number: {
 		"The topic does not exist, and as many topics were created automatically in the last minute as `limits.auto_creates_per_minute` allows. Nothing was made or written.",

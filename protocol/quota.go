@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TokenQuota bounds what a token uses of one server; 0: no bound.
+// TokenQuota bounds what a token, or an address without one, uses of one server; 0: no
+// bound.
 type TokenQuota struct {
 	ProduceBytes int64 `json:"produce_bytes_per_s,omitempty"` // of request bodies, decompressed
 	FetchBytes   int64 `json:"fetch_bytes_per_s,omitempty"`   // of records in answers and streams
@@ -15,7 +16,7 @@ type TokenQuota struct {
 	Partitions   int64 `json:"partitions,omitempty"`  // of the topics that it has created
 }
 
-// Usage is what a token has used. It outlives changes of the token. The methods of a
+// Usage is what a token, or an address, has used. It outlives changes of the token. The methods of a
 // nil Usage allow everything.
 type Usage struct {
 	quota       atomic.Pointer[TokenQuota]
@@ -127,7 +128,7 @@ func exceeded(quota string, limit int64, wait time.Duration) *Error {
 	if wait <= 0 {
 		return nil
 	}
-	e := Errorf(CodeQuotaExceeded, "the token's quota %s of %d is used up", quota, limit).
+	e := Errorf(CodeQuotaExceeded, "the quota %s of %d is used up", quota, limit).
 		With("quota", quota).With("limit", limit)
 	e.RetryAfter = wait
 	return e
