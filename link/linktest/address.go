@@ -1,4 +1,3 @@
-// Package linktest has addresses for tests whose servers start again where they were.
 package linktest
 
 import (

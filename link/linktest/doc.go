@@ -1,0 +1,2 @@
+// Package linktest has addresses for tests whose servers start again where they were.
+package linktest
