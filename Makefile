@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat kafka-oracle contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
-	bench bench-smoke bench-scale bench-compare bench-peers micro install release packaging-tools packages image chart rename-module roundtrip clean
+	bench bench-smoke bench-scale bench-compare bench-peers bench-kcat micro install release packaging-tools packages image chart rename-module roundtrip clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -197,6 +197,9 @@ bench-peers: build ## Measure peers side by side: NATS JetStream; Kafka (Java, M
 	fi
 	cd bench/peers && $(GO) build -o ../../bin/peers .
 	PATH="$(CURDIR)/bin/crates/bin:$$PATH" ./bin/peers -ottla bin/ottla $(PEERS_FLAGS)
+
+bench-kcat: build ## Measure Kafka's protocol with kcat, which is librdkafka, beside Kafka where its jars are (bin/kafka-java, as of bench-peers)
+	./bench/kcat bin/ottla bin/kafka-java
 
 monitoring: build ## Check the alert rules and the metrics' names with promtool, where it is installed
 	./e2e/contract/promtool bin/ottla

@@ -62,3 +62,16 @@ func TestRoundTripOfAFile(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	assert.Regexp(t, `(?s)^in +\d+ lines, 3 MB in .* MB/s\nout +\d+ lines, 3 MB in .*\nSHA-256 equal: [0-9a-f]{64}\n$`, string(out))
 }
+
+// The measurement with kcat, where that is installed, with few records.
+func TestBenchKcat(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("kcat"); err != nil {
+		t.Skip("kcat is not installed")
+	}
+	cmd := exec.Command("../bench/kcat", binary)
+	cmd.Env = append(os.Environ(), "SERVERS=ottla", "RECORDS=2000", "ROUNDS=2")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Regexp(t, `(?s)^kcat .*\nottla .*: produce best \d+, median \d+; fetch best \d+, median \d+ records/s\n$`, string(out))
+}

@@ -69,6 +69,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) close() {
 	c.leave()
 	c.release()
+	c.forgetAhead()
 	c.account.Close()
 	c.giveBack()
 	c.who.Usage().Disconnect()
@@ -111,6 +112,7 @@ func (c *conn) run() {
 		if !goOn || c.stalled.Load() {
 			return
 		}
+		c.readAhead()
 	}
 }
 
@@ -120,10 +122,7 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 	if c.unknown() { // who does not say who he is keeps others out
 		idle = min(idle, c.srv.o.ReadTimeout)
 	}
-	if !c.patience(idle) {
-		return 0, 0, false
-	}
-	if _, err := c.r.Peek(1); err != nil {
+	if !c.begun(idle) {
 		return 0, 0, false
 	}
 	if !c.patience(c.srv.o.ReadTimeout) {
@@ -146,6 +145,28 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 	}
 	_, _ = c.r.Discard(4)
 	return int(n), key, true
+}
+
+// begun waits for the first byte of a request. What was read ahead waits less long.
+func (c *conn) begun(idle time.Duration) bool {
+	if c.ahead.ready {
+		if !c.patience(min(idle, aheadPatience)) {
+			return false
+		}
+		_, err := c.r.Peek(1)
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		c.forgetAhead()
+	}
+	if !c.patience(idle) {
+		return false
+	}
+	_, err := c.r.Peek(1)
+	return err == nil
 }
 
 // answer answers a request. It returns false when the connection cannot go on.

@@ -7,6 +7,9 @@
 // the other, as Kafka does. So the batches of an idempotent producer, of which a
 // client sends up to five before it hears of the first, come in their order.
 //
+// A client that reads a partition from end to end finds the next answer made when it asks
+// for it (ahead.go), as long as memory for answers is not scarce.
+//
 // conn.go reads requests and sends answers, by the table of requests.go. The answers are
 // made by four sets of handlers, each of which has of the connection only what it needs:
 // recordHandlers (fetch.go, produce.go, offsets.go), groupHandlers (coordinator.go,

@@ -30,7 +30,8 @@ type recordHandlers struct {
 	paysAs  string          // whose that is
 	address string          // of the client, as HTTP counts it; empty: not asked for yet
 	shares  []*share        // of the answer that is being made
-	waits   func()          // leave, made once
+	ahead   ahead
+	waits   func() // leave, made once
 }
 
 // share is the memory of the records of one partition in an answer.
@@ -88,6 +89,7 @@ type fetchPart struct {
 	ask     *kmsg.FetchRequestTopicPartition
 	out     *fetchedPartition
 	pending protocol.PendingFetch
+	reply   protocol.FetchReply // without records
 	left    chan struct{}
 	parked  bool // somebody may wake the read
 	waits   bool // it has not brought its answer yet
@@ -112,6 +114,10 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	resp := &fetchAnswer{FetchResponse: answerTo[*kmsg.FetchResponse](req), topics: make([]fetchedTopic, len(req.Topics))}
 	f.open(req, resp, n)
 	f.run()
+	h.forgetAhead()
+	if len(f.parts) == 1 && f.parts[0].out.code == errNone {
+		h.ahead.follow(&f.parts[0], &f.parts[0].reply, h.arrived)
+	}
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.out.records = p.writer.bytes()
@@ -307,9 +313,12 @@ func (f *fetchWork) departed() bool {
 }
 
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
+	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
+	if f.takeAhead(p, b, most) {
+		return
+	}
 	s := f.h.newShare()
 	f.h.shares = append(f.h.shares, s)
-	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
 	p.writer.most = most
 	p.left = make(chan struct{})
 	p.pending = b.StartFetch(&protocol.FetchRequest{
@@ -332,6 +341,10 @@ func (f *fetchWork) advance(p *fetchPart) {
 		return
 	}
 	p.waits = false
+	if reply != nil {
+		p.reply = *reply
+		p.reply.Records = nil
+	}
 	if err != nil {
 		p.out.code = topicError(err)
 		f.failed = true

@@ -47,6 +47,28 @@ func (s *Share) Take(want int) (int, *protocol.Error) {
 	return int(n), nil
 }
 
+// TakeSpare reserves up to want bytes, and an ordinary answer at most, for what nobody
+// waits for: without waiting, and only while less than half of the room is used with them.
+// It returns how many. Error: overloaded.
+func (s *Share) TakeSpare(want int) (int, *protocol.Error) {
+	s.Release()
+	a := s.ac.a
+	a.mu.Lock()
+	n := min(int64(want), s.ac.ordinary())
+	itself := s.ac.used+n > s.ac.limit/2
+	fits := !itself && a.all.used+n <= a.all.limit/2
+	if fits {
+		s.ac.add(n)
+		s.hold(n)
+	}
+	a.mu.Unlock()
+	if !fits {
+		return 0, s.overloaded(itself)
+	}
+	s.cut = n < int64(want)
+	return int(n), nil
+}
+
 // Keep implements protocol.Room.
 func (s *Share) Keep(n int) *protocol.Error {
 	small := int64(SmallAnswer)
