@@ -212,7 +212,7 @@ func Default() *Config {
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
-			StallTimeout: Duration(30 * time.Second),
+			StallTimeout: Duration(10 * time.Second),
 			IdleTimeout:  Duration(2 * time.Minute),
 		},
 		Limits: Limits{

@@ -72,7 +72,7 @@ type Options struct {
 	RequestTimeout    time.Duration // within which a produce or a change answers; 10 s
 	ReadTimeout       time.Duration // for a whole request to arrive; 30 s
 	WriteTimeout      time.Duration // for an answer, or a piece of a stream, to be taken; 30 s
-	StallTimeout      time.Duration // of an answer of which the client takes nothing, while MaxResponseBytes is scarce; 30 s
+	StallTimeout      time.Duration // of an answer of which the client takes nothing, while MaxResponseBytes is scarce; 10 s
 	IdleTimeout       time.Duration // between requests of a connection; 2 min
 	Heartbeat         time.Duration // between the comments in a stream without records; 15 s
 
@@ -106,7 +106,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.RequestTimeout, 10*time.Second)
 	orDefault(&o.ReadTimeout, 30*time.Second)
 	orDefault(&o.WriteTimeout, 30*time.Second)
-	orDefault(&o.StallTimeout, 30*time.Second)
+	orDefault(&o.StallTimeout, 10*time.Second)
 	orDefault(&o.IdleTimeout, 2*time.Minute)
 	orDefault(&o.Heartbeat, 15*time.Second)
 	orDefault(&o.DefaultPollTimeout, 5*time.Second)
