@@ -59,7 +59,7 @@ func kafkaAddress(k *config.Kafka) string {
 func withKafka(cfg *config.Config, l *logs, srv *http.Server, node *actors.Node, shared http.Options) (*bothFaces, error) {
 	o := kafka.Options{
 		Logger: l.logger("kafka"), Listen: cfg.Kafka.Listen, Host: cfg.Kafka.AdvertisedHost, Cluster: cfg.Kafka.Cluster,
-		Fleet: cfg.Node.Link != "", Access: shared.Access, Addresses: shared.Addresses, Audit: shared.Audit, Millis: shared.Millis,
+		Compression: cfg.Kafka.Compression, Fleet: cfg.Node.Link != "", Access: shared.Access, Addresses: shared.Addresses, Audit: shared.Audit, Millis: shared.Millis,
 		MaxRequestBytes: int(cfg.Limits.BodyBytes), MaxRecordBytes: int(cfg.Limits.RecordBytes), MaxBytes: int(cfg.Limits.MaxBytes),
 		MaxRecordHeaders: cfg.Limits.Headers, MaxHeaderName: int(cfg.Limits.HeaderName),
 		MaxJSONDepth: cfg.Limits.JSONDepth, MaxNumberDigits: cfg.Limits.NumberDigits, MaxConnections: shared.MaxConnections,

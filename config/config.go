@@ -91,6 +91,7 @@ type Kafka struct {
 	Listen         string `yaml:"listen"`          // HOST:PORT of the first broker; empty: nowhere
 	AdvertisedHost string `yaml:"advertised_host"` // empty: the host of Listen
 	Cluster        string `yaml:"cluster"`         // whose topics they see
+	Compression    string `yaml:"compression"`     // of the records that they get: none, gzip, lz4 or zstd
 }
 
 // Log says what is logged to standard error and how.
@@ -207,7 +208,7 @@ func Default() *Config {
 		Auth:             Auth{Mode: "off", JWT: JWT{Claim: "ottla"}},
 		TLS:              TLS{MinVersion: "1.2"},
 		Node:             Node{Finalize: FinalizeAuto, MaxClockOffset: Duration(time.Second)},
-		Kafka:            Kafka{Cluster: "default"},
+		Kafka:            Kafka{Cluster: "default", Compression: "none"},
 		Log:              Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{
 			ReadTimeout:  Duration(30 * time.Second),

@@ -63,6 +63,7 @@ func (c *Config) validateAccess(v *validator) {
 func (c *Config) validateKafka(v *validator) {
 	k := &c.Kafka
 	v.check(validName(k.Cluster), "kafka.cluster", k.Cluster, "must be 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
+	v.oneOf("kafka.compression", k.Compression, "none", "gzip", "lz4", "zstd")
 	if k.Listen == "" {
 		v.check(k.AdvertisedHost == "", "kafka.advertised_host", k.AdvertisedHost, "needs kafka.listen")
 		return

@@ -93,9 +93,8 @@ func (h *recordHandlers) forgetAhead() {
 	}
 	a.ready = false
 	if b := a.writer.buffer; b != nil {
-		if *b = a.writer.b; cap(*b) <= keptBatch {
-			batchBuffers.Put(b)
-		}
+		*b = a.writer.b
+		keepBatch(b)
 	}
 	a.share.Release()
 	a.writer, a.share = batchWriter{}, nil

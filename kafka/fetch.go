@@ -120,7 +120,7 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	}
 	for i := range f.parts {
 		p := &f.parts[i]
-		p.out.records = p.writer.bytes()
+		p.out.records = h.srv.deflated(&p.writer, req.Version)
 		resp.take(&p.writer)
 	}
 	h.usage().Fetched(f.got, time.Now())

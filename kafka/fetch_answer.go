@@ -47,9 +47,7 @@ func (a *fetchAnswer) take(w *batchWriter) {
 // sent gives the buffers back.
 func (a *fetchAnswer) sent() {
 	for _, b := range a.used {
-		if cap(*b) <= keptBatch {
-			batchBuffers.Put(b)
-		}
+		keepBatch(b)
 	}
 	a.used = nil
 }

@@ -59,8 +59,10 @@ type Options struct {
 	Listen  string       // HOST:PORT of the first broker; the others have the ports after it, or ports of their own if it is 0
 	Host    string       // by which clients are told to come; empty: the one of Listen
 	Cluster string       // whose topics it serves
-	Fleet   bool         // the process is a node of a fleet, perhaps one that does not know its number yet
-	TLS     *tls.Config
+	// Compression is the codec of records in answers: none, gzip, lz4 or zstd; empty: none.
+	Compression string
+	Fleet       bool // the process is a node of a fleet, perhaps one that does not know its number yet
+	TLS         *tls.Config
 
 	// Access knows who may ask; nil: everybody may do everything. As returns the broker
 	// as somebody may use it; must be set with Access.

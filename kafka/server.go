@@ -32,6 +32,7 @@ type Server struct {
 	conns sync.WaitGroup
 	open  atomic.Int64
 
+	codec   int // of answers
 	ids     topicIDs
 	metrics *metrics
 
@@ -63,6 +64,9 @@ func New(b Backend, o Options) (*Server, error) {
 		listeners: map[int32]*listener{}, failed: map[int32]bool{},
 	}
 	s.metrics = newMetrics(s)
+	if s.codec, err = codecOf(o.Compression); err != nil {
+		return nil, err
+	}
 	if s.port, err = strconv.Atoi(port); err != nil {
 		return nil, fmt.Errorf("kafka.listen: port %q is no number", port)
 	}
