@@ -93,6 +93,13 @@ func (r *recorder) failed(why string) {
 	r.mu.Unlock()
 }
 
+// empty reports whether nothing has been answered and nothing has failed.
+func (r *recorder) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.firstErr == "" && r.since.Requests+r.all.Requests+r.since.Errors+r.all.Errors == 0
+}
+
 // begin discards what was recorded: the measurement starts now.
 func (r *recorder) begin() {
 	r.mu.Lock()

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -168,4 +169,45 @@ func TestRequestsHaveTheSizeAskedFor(t *testing.T) {
 	assert.Equal(t, "12,345,678", thousands(12345678))
 	assert.Equal(t, "123", thousands(123))
 	assert.Equal(t, "1.50ms", duration(1500))
+}
+
+// A measurement that is briefer than what it measures goes on until there is something to
+// report; what is refused at once is reported at once.
+func TestABriefMeasurementGoesOnUntilAnAnswer(t *testing.T) {
+	o := DefaultOptions()
+	o.Warmup, o.Duration = 0, time.Millisecond
+	s := &session{Options: &o, workload: find("produce-single")}
+	late, began := newRecorder("late"), make(chan struct{})
+	job := func(ctx context.Context) error {
+		close(began)
+		for n := 0; n < 3; { // not before the duration has been over for two intervals
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+				n++
+			}
+		}
+		late.done(300*time.Millisecond, 1, 10)
+		<-ctx.Done()
+		return nil
+	}
+	m, err := s.measure(t.Context(), []*recorder{late}, jobs{job})
+	require.NoError(t, err)
+	<-began
+	assert.EqualValues(t, 1, m[0].Requests)
+	assert.Greater(t, m[0].Seconds, 0.25)
+
+	refused := newRecorder("refused")
+	_, err = s.measure(t.Context(), []*recorder{refused}, jobs{func(ctx context.Context) error {
+		for { // until the measurement has begun, which forgets what was before
+			refused.failed("no")
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}})
+	require.EqualError(t, err, "refused: no request succeeded: no")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,10 @@ func (s *session) measure(ctx context.Context, recorders []*recorder, js jobs) (
 	return measurements, err
 }
 
+// firstAnswer is how long a measurement goes on at most in which nothing has been answered:
+// a brief one on a slow machine.
+const firstAnswer = 30 * time.Second
+
 // watch waits for the end of the warm-up, then records the series.
 func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measurement, error) {
 	if !waitUntil(ctx, time.Now().Add(s.Warmup)) {
@@ -101,7 +106,7 @@ func (s *session) watch(ctx context.Context, recorders []*recorder) ([]Measureme
 		}
 	}
 	last := start
-	for last.Sub(start) < s.Duration {
+	for last.Sub(start) < s.Duration || last.Sub(start) < firstAnswer && slices.ContainsFunc(recorders, (*recorder).empty) {
 		if !waitUntil(ctx, last.Add(interval)) {
 			return nil, context.Cause(ctx)
 		}
