@@ -60,7 +60,8 @@ func readContexts(path string) (*contextFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("contexts: %w", err)
 	}
-	if err := json.Unmarshal(text, f); err != nil || f.Contexts == nil {
+	err = json.Unmarshal(text, f)
+	if err != nil || f.Contexts == nil || slices.Contains(slices.Collect(maps.Values(f.Contexts)), nil) {
 		return nil, fmt.Errorf("contexts: %s is damaged: remove it, or mend its JSON", path)
 	}
 	return f, nil

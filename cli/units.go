@@ -24,7 +24,12 @@ func (m *msFlag) Set(text string) error {
 		return nil
 	}
 	d, err := parseDuration(text)
-	*m = msFlag(d.Milliseconds())
+	if err == nil && d > 0 && d < time.Millisecond {
+		err = fmt.Errorf("%q is less than a millisecond", text)
+	}
+	if err == nil {
+		*m = msFlag(d.Milliseconds())
+	}
 	return err
 }
 
@@ -41,7 +46,9 @@ func (h *hoursFlag) Set(text string) error {
 		return nil
 	}
 	d, err := parseDuration(text)
-	*h = hoursFlag(d.Hours())
+	if err == nil {
+		*h = hoursFlag(d.Hours())
+	}
 	return err
 }
 
@@ -67,8 +74,13 @@ func (b *sizeFlag) Set(text string) error {
 
 var daysOrWeeks = regexp.MustCompile(`^(\d+(?:\.\d+)?)(d|w)`)
 
-// parseDuration is time.ParseDuration with days and weeks, which come first: 1d12h.
+// maxDuration is the longest duration that can be counted, about 292 years.
+const maxDuration = time.Duration(math.MaxInt64)
+
+// parseDuration is time.ParseDuration with days and weeks, which come first: 1d12h. Not
+// negative.
 func parseDuration(text string) (time.Duration, error) {
+	wrong := fmt.Errorf("%q must be a duration such as 90s, 12h, 1d or 2w", text)
 	rest, sum := text, time.Duration(0)
 	for {
 		m := daysOrWeeks.FindStringSubmatch(rest)
@@ -80,18 +92,17 @@ func parseDuration(text string) (time.Duration, error) {
 			unit *= 7
 		}
 		n, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			return 0, err
+		if err != nil || n*float64(unit) >= float64(maxDuration-sum) {
+			return 0, wrong
 		}
 		sum += time.Duration(n * float64(unit))
-		rest = rest[len(m[0]):]
-	}
-	if rest == "" && sum > 0 {
-		return sum, nil
+		if rest = rest[len(m[0]):]; rest == "" {
+			return sum, nil
+		}
 	}
 	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q must be a duration such as 90s, 12h, 1d or 2w", text)
+	if err != nil || d < 0 || d > maxDuration-sum {
+		return 0, wrong
 	}
 	return sum + d, nil
 }
