@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"ottla/protocol"
@@ -73,7 +74,7 @@ func (r *response) feedHead(b []byte) ([]byte, error) {
 	}
 	r.tail = r.tail[:0]
 	if err := r.parseHead(b[:end+2]); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %.200q", err, b)
 	}
 	r.body, r.left = true, r.length
 	return b[end+4:], nil

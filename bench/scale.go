@@ -13,7 +13,8 @@ import (
 
 // ScaleOptions say how large the cases of Scale are.
 type ScaleOptions struct {
-	Polls          int   `json:"polls"`           // parked at the same time, 1,000 on each topic
+	Polls          int   `json:"polls"`           // parked at the same time
+	PollTopics     int   `json:"poll_topics"`     // that they wait for; 0: one for each 1,000
 	IdlePartitions int   `json:"idle_partitions"` // with o.Replicas replicas each
 	StartBytes     int64 `json:"start_bytes"`     // of log files, all replicas together
 	AgeBytes       int64 `json:"age_bytes"`       // likewise
@@ -41,7 +42,7 @@ func (so *ScaleOptions) Validate(o *Options, cases []string) error {
 		}
 	}
 	switch {
-	case so.Polls < 1 || so.IdlePartitions < 1 || so.StartBytes < 1 || so.AgeBytes < 1 || so.Stops < 1:
+	case so.Polls < 1 || so.PollTopics < 0 || so.PollTopics > so.Polls || so.IdlePartitions < 1 || so.StartBytes < 1 || so.AgeBytes < 1 || so.Stops < 1:
 		return errors.New("polls, partitions, bytes and stops must be positive")
 	case so.Settle < 0 || so.Window < 100*time.Millisecond:
 		return errors.New("a window below 100ms says nothing, and nobody can settle for less than nothing")

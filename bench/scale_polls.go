@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,8 @@ func (s *scaleRun) pollsOf(ctx context.Context, kind *parkedKind) error {
 	defer broker.stop()
 	fresh := usageOf(ses.pids[0])
 	p := &parking{kind: kind, ses: ses, offset: make([]int, s.so.Polls)}
-	for range max(1, s.so.Polls/pollsOnTopic) {
+	topics := cmp.Or(s.so.PollTopics, max(1, s.so.Polls/pollsOnTopic))
+	for range topics {
 		topic, _, err := ses.topicOf(ctx, 1)
 		if err != nil {
 			return err
@@ -160,14 +162,18 @@ func (s *scaleRun) restAndWake(ctx context.Context, p *parking, name string, fre
 	s.figure("RSS with "+name, "MB", atMost(250), mb)
 	s.figure("idle CPU with "+name, "%", atMost(1), percent)
 	var p50, p99, worst []float64
+	begun, woken := usageOf(p.ses.pids[0]), 0
 	for _, topic := range p.topics {
 		s.note("%s: waking those of %s ...", p.kind.name, topic)
 		wakes, err := p.wake(ctx, topic)
 		if err != nil {
 			return err
 		}
+		woken += len(wakes)
 		p50, p99, worst = append(p50, quantile(wakes, 0.5)), append(p99, quantile(wakes, 0.99)), append(worst, wakes[len(wakes)-1])
 	}
+	spent := usageOf(p.ses.pids[0]).cpu - begun.cpu
+	s.figure("CPU of a delivery to "+p.kind.name+", with the next poll", "µs", nil, float64(spent.Microseconds())/float64(woken))
 	what := fmt.Sprintf("waking %d %s by one event", p.count(0), p.kind.name)
 	s.figure(what+", p50", "ms", nil, p50...)
 	s.figure(what+", p99", "ms", atMost(50), p99...)

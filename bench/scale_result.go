@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -100,9 +101,15 @@ func (f *Figure) target() string {
 	return fmt.Sprintf("%s %s: %s", sign, f.text(*f.Target), verdict)
 }
 
+// shownRuns is of how many runs a table shows each, rather than the range of all.
+const shownRuns = 12
+
 func (f *Figure) runs() string {
-	if len(f.Values) < 2 {
+	switch {
+	case len(f.Values) < 2:
 		return ""
+	case len(f.Values) > shownRuns:
+		return fmt.Sprintf("%d, from %s to %s", len(f.Values), f.text(slices.Min(f.Values)), f.text(slices.Max(f.Values)))
 	}
 	list := make([]string, len(f.Values))
 	for i, v := range f.Values {

@@ -29,6 +29,7 @@ var workloads = []workload{
 	{name: "kafka-fetch", about: "fetch with Kafka's protocol: up to 1 MiB a request", run: runKafkaFetch},
 	{name: "kafka-client-produce", about: "produce-async with franz-go, as many clients as connections", fixed: 1, run: runKafkaClientProduce},
 	{name: "kafka-client-fetch", about: "a topic read from its beginning with franz-go, again and again", fixed: 1, run: runKafkaClientFetch},
+	{name: "kafka-commit", about: "commit with Kafka's protocol, by franz-go: one client and one group a connection", run: runKafkaCommit},
 	{name: "fair", about: "single events of 8 clients with a connection each, alone and beside one that has as many as --connections; each has a token", tokens: true, run: runFair},
 	{name: "mixed", about: "single events, a consumer group and reads at the same time", run: runMixed},
 }

@@ -27,7 +27,8 @@ func (f *benchFlags) newScale() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&so.Polls, "polls", so.Polls, "parked polls, 1,000 on each topic")
+	flags.IntVar(&so.Polls, "polls", so.Polls, "parked polls")
+	flags.IntVar(&so.PollTopics, "poll-topics", so.PollTopics, "topics that they wait for (default: one for each 1,000)")
 	flags.IntVar(&so.IdlePartitions, "idle-partitions", so.IdlePartitions, "partitions of idle")
 	flags.Int64Var(&so.StartBytes, "start-bytes", so.StartBytes, "`bytes` of log files of start, all replicas together")
 	flags.Int64Var(&so.AgeBytes, "age-bytes", so.AgeBytes, "`bytes` of log files of age, all replicas together")

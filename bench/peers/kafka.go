@@ -15,6 +15,9 @@ import (
 // kafkaWorkloads are measured with Ottla and with Kafka, in turn.
 var kafkaWorkloads = []string{"kafka-produce", "kafka-fetch", "kafka-client-produce", "kafka-client-fetch"}
 
+// kafkaCommitters is how many clients commit, each for its own group.
+const kafkaCommitters = 64
+
 // kafka measures Kafka's protocol: Ottla, and three nodes of Kafka, first as they flush each
 // batch to the disk before they acknowledge it, then as they do by default, without a sync.
 func (s *suite) kafka(ctx context.Context) error {
@@ -23,6 +26,14 @@ func (s *suite) kafka(ctx context.Context) error {
 	o.Workloads = append([]string{"produce-batch"}, kafkaWorkloads...)
 	r, err := bench.Run(ctx, o)
 	if err != nil {
+		return err
+	}
+	for _, m := range r.Measurements {
+		m.Name = "ottla " + m.Name
+		s.add(m)
+	}
+	o.Workloads, o.Connections = []string{"kafka-commit"}, []int{kafkaCommitters}
+	if r, err = bench.Run(ctx, o); err != nil {
 		return err
 	}
 	for _, m := range r.Measurements {
@@ -43,11 +54,19 @@ func (s *suite) kafkaNodes(ctx context.Context, o bench.Options, name, settings 
 		return err
 	}
 	defer k.stop()
-	list, err := bench.MeasureKafka(ctx, o, bench.Peer{Name: name, Connections: 16, Pids: k.pids()}, k.addr, kafkaWorkloads...)
-	for _, m := range list {
-		s.add(m)
+	for _, part := range []struct {
+		connections int
+		workloads   []string
+	}{{16, kafkaWorkloads}, {kafkaCommitters, []string{"kafka-commit"}}} {
+		list, err := bench.MeasureKafka(ctx, o, bench.Peer{Name: name, Connections: part.connections, Pids: k.pids()}, k.addr, part.workloads...)
+		for _, m := range list {
+			s.add(m)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // kafkaNodes is a cluster of Kafka.

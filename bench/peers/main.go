@@ -7,8 +7,9 @@
 //	Durable Streams  single events, batches, fetches and subscribers over HTTP; one copy, synced or in memory
 //	Ursula           the same protocol; 3 nodes, synced and not
 //	etcd             single events and transactions over its JSON gateway, 3 members
-//	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec
-//	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer;
+//	webdis + Redis   single events over HTTP by XADD, appendfsync always and everysec; XREADGROUP on Redis
+//	NATS JetStream   single events, asynchronous publishes, atomic and fast batches, an ordered consumer,
+//	                 consumers that pull one message and confirm its acknowledgement;
 //	                 file storage, 3 replicas and 1
 //
 // It is a separate module, so that the peers' code is no dependency of Ottla.

@@ -82,6 +82,7 @@ func (s *suite) natsWith(ctx context.Context, replicas int, always bool) error {
 		{"JetStream fast batch", 1, eachWithItsOwn(addr, 1, publishFast)},
 		{"JetStream fast batch", 4, eachWithItsOwn(addr, 4, publishFast)},
 		{"JetStream ordered consumer", 1, orderedConsumer(js)},
+		{"JetStream pull of one, synced ack", pullers, pullAndAck(js)},
 	} {
 		if job.name == "JetStream ordered consumer" {
 			if err := refill(ctx, js, replicas); err != nil {
@@ -266,6 +267,43 @@ func orderedConsumer(js jetstream.JetStream) func(context.Context, bench.Counter
 			}
 			consuming.Stop()
 		}
+		return nil
+	}
+}
+
+// pullers is how many consumers pull, each by itself.
+const pullers = 64
+
+// pullAndAck has consumers with a position of their own ask for one message, and confirm
+// its acknowledgement before they ask for the next: what poll-commit is for Ottla.
+func pullAndAck(js jetstream.JetStream) func(context.Context, bench.Counter) error {
+	return func(ctx context.Context, c bench.Counter) error {
+		var wg sync.WaitGroup
+		for i := range pullers {
+			consumer, err := js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
+				Durable: fmt.Sprintf("puller-%d", i), AckPolicy: jetstream.AckExplicitPolicy,
+			})
+			if err != nil {
+				return ignoreEnd(ctx, err)
+			}
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					start := time.Now()
+					msg, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
+					if err == nil {
+						err = msg.DoubleAck(ctx)
+					}
+					switch {
+					case ctx.Err() != nil:
+					case err != nil:
+						c.Failed(err)
+					default:
+						c.Done(time.Since(start), 1)
+					}
+				}
+			})
+		}
+		wg.Wait()
 		return nil
 	}
 }
