@@ -25,6 +25,8 @@ func (g *Group) Sync(now int64, req *SyncRequest, answer func(SyncReply)) {
 		answer(g.syncReply(m))
 		return
 	}
+	// A client that asks again has given its first request up. That one is answered all the
+	// same: whoever carries it would wait for ever.
 	if m.sync != nil {
 		m.sync(SyncReply{Code: RebalanceInProgress})
 	}
@@ -33,6 +35,8 @@ func (g *Group) Sync(now int64, req *SyncRequest, answer func(SyncReply)) {
 		return
 	}
 	g.state, g.deadline = Stable, 0
+	// Also members that have not asked yet get theirs now: they find it when they ask. Whom
+	// the leader has left out has an empty one.
 	for _, other := range g.members {
 		other.assignment = req.Assignments[other.id]
 		if other.sync != nil {
@@ -85,11 +89,14 @@ func (g *Group) goOn(now int64) {
 // complete begins the next generation with those who have joined.
 func (g *Group) complete(now int64) {
 	g.delayed = false
+	// Static members keep their place until their session ends: that is what they are for,
+	// a restart without a rebalance.
 	for _, m := range g.sorted() {
 		if m.join == nil && m.instance == "" {
 			g.remove(m)
 		}
 	}
+	// Before anybody is told: what comes with the number before is refused from here on.
 	g.generation++
 	if !slices.ContainsFunc(g.sorted(), func(m *member) bool { return m.join != nil }) {
 		// Static members that are away keep their place, but nobody assigns.
@@ -100,6 +107,8 @@ func (g *Group) complete(now int64) {
 		return
 	}
 	g.protocol = g.choose()
+	// Who has led leads again if he has joined: an assignor that keeps assignments knows the
+	// last one only there.
 	if leader := g.members[g.leader]; leader == nil || leader.join == nil {
 		for _, m := range g.sorted() {
 			if m.join != nil {
@@ -178,6 +187,8 @@ func (g *Group) Expire(now int64) {
 		}
 	}
 	gone := false
+	// Who waits for an answer to a join or a sync cannot give a sign of life meanwhile, and
+	// is never late because others are.
 	for _, m := range g.sorted() {
 		if m.join == nil && m.sync == nil && m.expires <= now {
 			g.remove(m)

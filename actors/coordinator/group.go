@@ -165,6 +165,9 @@ func (g *groupActor) started(ctx actor.Context) {
 // once they, and everything before them, are committed.
 func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer func(), refuse func(*protocol.Error)) {
 	if len(recs) > 0 {
+		// Applied before they are committed, so that the next decision stands on them. Nobody
+		// sees that before: answers, and refusals, wait for the commit, and where it fails
+		// this actor ends with its state.
 		before := g.state.Generation()
 		for _, rec := range recs {
 			if isQueueKey(rec.Key) {
@@ -243,6 +246,8 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 		return
 	}
 	g.inFlight--
+	// Proposals are in one log, in order: the one that is committed has all before it with it,
+	// whose own messages may still be on their way.
 	n := 0
 	for n < len(g.held) && g.held[n].seq <= m.seq {
 		n++
@@ -297,6 +302,8 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 			next = at
 		}
 	}
+	// A look that comes too early finds nothing and arms again, so leases that are prolonged,
+	// as they are with every poll, leave the timer alone.
 	if next == 0 || g.timerAt != 0 && g.timerAt <= next {
 		return
 	}
@@ -304,6 +311,8 @@ func (g *groupActor) armTimer(ctx actor.Context) {
 		g.timer.Stop()
 	}
 	g.timerAt = next
+	// A millisecond more, because the group's clock need not be the timer's: a look before its
+	// time would only arm again.
 	self, system := ctx.Self(), g.env.System
 	g.timer = time.AfterFunc(time.Duration(next-g.now()+1)*time.Millisecond, func() {
 		system.Root.Send(self, &expireLeases{})

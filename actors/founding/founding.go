@@ -197,6 +197,8 @@ func (j *Joiner) try(ctx context.Context, seeds []string) (*datadir.Node, []cata
 			return nil, nil, wrong
 		}
 	}
+	// A fleet that is there goes before one that could be founded, even where seeds are
+	// silent: the one that answers may be all that is up of it.
 	for i := range answers {
 		if f := answers[i].Founding; errs[i] == nil && f != nil {
 			return j.joinOrFind(ctx, seeds[i], f)
@@ -211,6 +213,8 @@ func (j *Joiner) try(ctx context.Context, seeds []string) (*datadir.Node, []cata
 	if !slices.Contains(j.o.Seeds, own) {
 		return nil, nil, cmp.Or(errors.Join(errs...), fmt.Errorf("no seed belongs to a fleet, and this node (%s) is none of the seeds, so it founds none", own))
 	}
+	// All founders must have answered: with a part of them missing, that part could found
+	// another fleet under the same names.
 	if err := errors.Join(errs...); err != nil {
 		return nil, nil, err
 	}
@@ -219,6 +223,8 @@ func (j *Joiner) try(ctx context.Context, seeds []string) (*datadir.Node, []cata
 			return nil, nil, fmt.Errorf("seed %s has other seeds than this node (%v, %v): founders need the same list", seeds[i], answers[i].Seeds, j.o.Seeds)
 		}
 	}
+	// One of them founds, the same for all who have the same list; the others find what it
+	// has written down when they ask again.
 	if slices.Min(j.o.Seeds) != own {
 		return nil, nil, fmt.Errorf("waiting for %s to found the fleet", slices.Min(j.o.Seeds))
 	}
@@ -231,6 +237,8 @@ func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) 
 // found writes down a founding with this node and those that have answered.
 func (j *Joiner) found(answers []helloAnswer) (*datadir.Node, error) {
 	all := append([]helloAnswer{j.hello()}, answers...)
+	// Numbers follow the addresses, not the order of answers: a founder that crashes before
+	// this is on disk gives the same numbers when it founds again.
 	slices.SortFunc(all, func(a, b helloAnswer) int { return cmp.Compare(a.Link, b.Link) })
 	f := datadir.Founding{Fleet: protocol.NewID(), CreatedAt: time.UnixMilli(j.o.Now().UnixMilli()).UTC()}
 	for i, a := range all {
@@ -283,6 +291,8 @@ func (j *Joiner) joinOrFind(ctx context.Context, seed string, f *datadir.Foundin
 	if err := wire.Decode(body, &a); err != nil {
 		return nil, nil, err
 	}
+	// Written down only now: the fleet's metadata has this node, and when the answer is lost
+	// it is entered again under its UUID, with the same number.
 	n, err = j.write(&datadir.Node{Fleet: a.Founding.Fleet, Node: a.Node, UUID: j.UUID(), Founding: a.Founding})
 	return n, a.Members, err
 }
