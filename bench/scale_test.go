@@ -35,7 +35,7 @@ func TestScaleAgainstTheBroker(t *testing.T) {
 	o := short()
 	o.Binary, o.DataDir = builtBroker(t), t.TempDir()
 	so := ScaleOptions{
-		Polls: 60, IdlePartitions: 5, StartBytes: 10 << 20, AgeBytes: 10 << 20, Stops: 2,
+		Polls: 60, PollTopics: 3, IdlePartitions: 5, StartBytes: 10 << 20, AgeBytes: 10 << 20, Stops: 2,
 		Settle: 10 * time.Millisecond, Window: 100 * time.Millisecond,
 	}
 	r, err := Scale(t.Context(), o, so, ScaleNames())
@@ -44,7 +44,7 @@ func TestScaleAgainstTheBroker(t *testing.T) {
 	for _, f := range r.Figures {
 		seen[f.Case] = true
 		assert.NotEmpty(t, f.Values, f.Name)
-		if f.Unit != "%" && !strings.Contains(f.Name, "failed") {
+		if f.Unit != "%" && !strings.Contains(f.Name, "failed") && !strings.HasPrefix(f.Name, "CPU of") { // which is counted in ticks of 10 ms
 			assert.Positive(t, f.Median, "%s: %s", f.Case, f.Name)
 		}
 	}
@@ -55,7 +55,7 @@ func TestScaleAgainstTheBroker(t *testing.T) {
 
 	var table, text bytes.Buffer
 	require.NoError(t, r.WriteTable(&table))
-	assert.Contains(t, table.String(), "waking 60 groups of one by one event, p99")
+	assert.Contains(t, table.String(), "waking 20 groups of one by one event, p99")
 	require.NoError(t, r.WriteJSON(&text))
 	assert.True(t, json.Valid(text.Bytes()))
 }
