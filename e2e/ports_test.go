@@ -17,8 +17,8 @@ func freePorts(t *testing.T) string { return freeAddresses(t, 3) }
 
 // freeAddresses returns an address for the first of n ports in a row that nobody uses, and
 // that no other test is given, whatever process it is in, before this one ends: a UDP
-// socket of the same number holds each, which no server opens. They are none of those that
-// kernels give to outgoing connections, as they come.
+// socket of a number far above holds each. They are none of those that kernels give to
+// outgoing connections, as they come.
 func freeAddresses(t *testing.T, n int) string {
 	t.Helper()
 	for range 1000 {
@@ -41,12 +41,12 @@ func freeAddresses(t *testing.T, n int) string {
 
 // hold takes a port if nobody has it; nil if somebody does.
 func hold(port int) net.PacketConn {
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	holder, err := net.ListenPacket("udp", address)
+	const above = 33000
+	holder, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+above))
 	if err != nil {
 		return nil
 	}
-	ln, err := net.Listen("tcp", address)
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		_ = holder.Close()
 		return nil

@@ -24,6 +24,7 @@ type ahead struct {
 	most      int   // bytes that were asked for
 	more      bool  // there is more than the last answer has
 	wanted    bool  // the client is one of those
+	slow      bool  // the partition cannot be read at once, because another node leads it
 	sent      time.Time
 
 	ready  bool // what follows is made
@@ -35,8 +36,9 @@ type ahead struct {
 
 // follow notes what a fetch of one partition has brought.
 func (a *ahead) follow(p *fetchPart, reply *protocol.FetchReply, now time.Time) {
-	same := a.topic == p.topic && a.partition == p.ask.Partition && a.next == p.ask.FetchOffset
-	a.wanted = same && a.more && now.Sub(a.sent) < aheadPause
+	same := a.topic == p.topic && a.partition == p.ask.Partition
+	a.slow = same && a.slow
+	a.wanted = same && a.next == p.ask.FetchOffset && a.more && !a.slow && now.Sub(a.sent) < aheadPause
 	a.topic, a.partition, a.next, a.most = p.topic, p.ask.Partition, int64(reply.NextOffset), p.writer.most
 	a.more = p.writer.count > 0 && reply.NextOffset < reply.HighWatermark
 	a.wanted = a.wanted && a.more
@@ -74,6 +76,7 @@ func (h *recordHandlers) readAhead() {
 	})
 	reply, waits, err := p.pending.Advance()
 	if waits {
+		a.slow = true
 		p.abandon()
 	}
 	if a.ready = !waits && err == nil && a.writer.count > 0 && reply.NextOffset > protocol.Offset(a.next); !a.ready {

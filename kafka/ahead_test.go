@@ -24,6 +24,8 @@ type numbers struct {
 	n     int64
 	start protocol.Offset
 	moved bool // another broker leads
+	far   bool // it is read from another node: what is not waited for comes later
+	later int  // reads that came later
 	reads []int64
 }
 
@@ -43,6 +45,10 @@ func (b *numbers) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 	w, ok := req.Sink.(*batchWriter)
 	if !ok {
 		return r
+	}
+	if b.far && req.Timeout == 0 {
+		b.later++
+		return &parkedFetch{parked: 1} // it is only abandoned
 	}
 	n, err := req.Room.Take(req.MaxBytes)
 	if err != nil {
@@ -208,6 +214,23 @@ func TestWhatWasReadAheadIsNotTaken(t *testing.T) {
 // refusal is the code of a fetch.
 func (r *reader) refusal(req *kmsg.FetchRequest) int16 {
 	return ask[*kmsg.FetchResponse](r.t, r.client, req).Topics[0].Partitions[0].ErrorCode
+}
+
+// Where another node leads a partition nothing is read ahead of it, once that is known.
+func TestNothingIsReadAheadFromAfar(t *testing.T) {
+	r := newReader(t)
+	next := r.begin()
+	r.b.change(func() { r.b.far = true })
+	for range 20 {
+		next = r.fetch(next)
+	}
+	r.b.change(func() { assert.Equal(t, 1, r.b.later) })
+	r.b.change(func() { r.b.far = false })
+	r.b.readFrom()
+	for range 20 {
+		next = r.fetch(next)
+	}
+	assert.Len(t, r.b.readFrom(), 20)
 }
 
 // Nothing is read ahead for who pauses, jumps, has read everything, or while memory is
