@@ -366,7 +366,7 @@ func TestJSONWebTokensOfTheSecurityPage(t *testing.T) {
 	keys, file := filepath.Join(dir, "jwks.json"), filepath.Join(dir, "config.yaml")
 	b64 := base64.RawURLEncoding.EncodeToString
 	require.NoError(t, os.WriteFile(keys, []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"1","x":"`+b64(pub)+`"}]}`), 0o600))
-	settings := strings.ReplaceAll(blocks(t, "../docs/security.md", "yaml")[2], "/etc/ottla/jwks.json", keys)
+	settings := strings.ReplaceAll(blocks(t, "../docs/security.md", "yaml")[3], "/etc/ottla/jwks.json", keys)
 	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
 	s := prepare(t, "OTTLA_ADMIN_TOKEN="+adminSecret)
 	s.args = []string{"--config", file}

@@ -25,7 +25,7 @@ func secured(t *testing.T, ca *certstest.Authority, clientCA string) *server {
 	t.Helper()
 	cert, key := ca.Issue("server")
 	settings := strings.NewReplacer("/etc/ottla/server.pem", cert, "/etc/ottla/server.key", key, "/etc/ottla/clients.pem", clientCA).
-		Replace(blocks(t, "../docs/security.md", "yaml")[3])
+		Replace(blocks(t, "../docs/security.md", "yaml")[4])
 	if clientCA == "" {
 		settings = strings.ReplaceAll(settings, "client_ca:", "client_ca: \"\" #")
 	}
