@@ -475,3 +475,88 @@ func TestJSONIsTakenAsByTheLibrary(t *testing.T) {
 		require.Equal(t, whole && bytes.Equal(want.Bytes(), text), IsCompactJSON(text, 100, 1000), "%s", text)
 	}
 }
+
+// randomJSON is a value in JSON, with space in it.
+func randomJSON(r *rand.Rand, depth int) string {
+	space := []string{"", "", " ", "\n\t"}[r.Intn(4)]
+	switch n := r.Intn(7); {
+	case n == 0 && depth > 0:
+		var b strings.Builder
+		b.WriteString("{" + space)
+		for i := range r.Intn(4) {
+			if i > 0 {
+				b.WriteString(space + ",")
+			}
+			fmt.Fprintf(&b, `"k\u00%02x"%s:%s`, 0x61+r.Intn(4), space, randomJSON(r, depth-1))
+		}
+		return b.String() + space + "}" + space
+	case n <= 2 && depth > 0:
+		var parts []string
+		for range r.Intn(4) {
+			parts = append(parts, randomJSON(r, depth-1))
+		}
+		return "[" + space + strings.Join(parts, ",") + "]"
+	case n == 3:
+		return `"` + []string{"", "a", `\n`, `\"`, "é", `\\`, "}", "]", ","}[r.Intn(9)] + `"` + space
+	case n == 4:
+		return []string{"null", "true", "false"}[r.Intn(3)]
+	}
+	return strconv.Itoa(r.Intn(2000)-1000) + []string{"", ".5", "e3", "E-2"}[r.Intn(4)] + space
+}
+
+// read is a value as the reader has it, container by container.
+func read(r *JSONReader) any {
+	switch r.Kind() {
+	case '{':
+		all := map[string]any{}
+		for r.Object(); r.Field(); {
+			name := string(r.Key)
+			all[name] = read(r)
+		}
+		return all
+	case '[':
+		all := []any{}
+		for r.Array(); r.Element(); {
+			all = append(all, read(r))
+		}
+		return all
+	}
+	v, ok := r.Value()
+	if !ok {
+		return nil
+	}
+	var plain any
+	if json.Unmarshal(v.Raw, &plain) != nil {
+		return nil
+	}
+	return plain
+}
+
+// Whoever enters each container sees what the library sees, and so does who takes a value
+// whole; text that is cut off anywhere is an error, once and for all.
+func TestValuesAreReadAsByTheLibrary(t *testing.T) {
+	r := rand.New(rand.NewSource(3)) //nolint:gosec // the same cases each time
+	for range 5000 {
+		text := []byte(randomJSON(r, 4))
+		var want any
+		require.NoError(t, json.Unmarshal(text, &want), "%s", text)
+		entered := NewJSONReader(text)
+		require.Equal(t, want, read(&entered), "%s", text)
+		require.NoError(t, entered.End(), "%s", text)
+		whole := NewJSONReader(text)
+		_, ok := whole.Value()
+		require.True(t, ok)
+		require.NoError(t, whole.End())
+
+		cut := text[:r.Intn(len(text))]
+		if json.Valid(cut) {
+			continue // a number is one without its end
+		}
+		half := NewJSONReader(cut)
+		_ = read(&half)
+		require.Error(t, half.End(), "%s", cut)
+		_, again := half.Value()
+		require.False(t, again, "%s", cut)
+		require.False(t, half.Object() || half.Array() || half.Field() || half.Element(), "%s", cut)
+	}
+}

@@ -199,8 +199,13 @@ func TestSaltsAreCompared(t *testing.T) {
 		a, b *ScramKeys
 		same bool
 	}{
-		{k("a", 1), k("a", 1), true}, {k("a", 1), k("a", 2), false}, {k("a", 1), k("b", 1), false}, {k("", 0), k("", 0), true},
-		{nil, k("a", 1), false}, {k("a", 1), nil, false}, {nil, nil, false},
+		{k("a", 1), k("a", 1), true},
+		{k("a", 1), k("a", 2), false},
+		{k("a", 1), k("b", 1), false},
+		{k("", 0), k("", 0), true},
+		{nil, k("a", 1), false},
+		{k("a", 1), nil, false},
+		{nil, nil, false},
 	} {
 		assert.Equal(t, c.same, c.a.SameSalt(c.b))
 		assert.Equal(t, c.same, c.b.SameSalt(c.a))
