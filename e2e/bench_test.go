@@ -49,7 +49,7 @@ func TestBenchRunsEveryWorkload(t *testing.T) {
 	assert.Equal(t, []string{
 		"echo", "produce-single", "produce-batch", "produce-async", "fetch",
 		"longpoll/ack", "longpoll/delivery", "longpoll/beyond-ack",
-		"longpoll-commit/ack", "longpoll-commit/delivery", "longpoll-commit/beyond-ack", "poll", "poll-commit", "commit", "fanout/delivery", "fanout/ack", "fanout-groups/delivery", "fanout-groups/ack", "kafka-produce", "kafka-fetch", "kafka-client-produce", "kafka-client-fetch", "fair/modest-alone", "fair/modest-beside", "fair/greedy", "mixed/produce", "mixed/consume", "mixed/fetch",
+		"longpoll-commit/ack", "longpoll-commit/delivery", "longpoll-commit/beyond-ack", "poll", "poll-commit", "commit", "fanout/delivery", "fanout/ack", "fanout-groups/delivery", "fanout-groups/ack", "kafka-produce", "kafka-fetch", "kafka-client-produce", "kafka-client-fetch", "kafka-commit", "fair/modest-alone", "fair/modest-beside", "fair/greedy", "mixed/produce", "mixed/consume", "mixed/fetch",
 	}, names)
 	assert.FileExists(t, out+".svg")
 	left, err := os.ReadDir(data)

@@ -103,6 +103,9 @@ func (r *reader) read(page string) {
 		switch b.language {
 		case "sh":
 			for line := range strings.Lines(b.text) {
+				if strings.Contains(line, "/path/to/") {
+					continue // of a clone: clients/run installs from one
+				}
 				r.typeLine(page, strings.TrimSpace(line))
 			}
 		case "python":
