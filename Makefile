@@ -169,9 +169,9 @@ SCALE_FLAGS ?= --runs 3 --duration 5s --out bench/results/scale
 bench-scale: build ## Measure large logs, many polls, idle partitions, failover against their targets; 11 GB of disk
 	./bin/ottla bench scale $(SCALE_FLAGS)
 
-REF ?= a0870415a355bd5f80bea795776572c375f9c259
 COMPARE_FLAGS ?= produce-single --connections 64 --runs 5 --duration 5s --warmup 1s
 
+bench-compare: REF = HEAD
 bench-compare: build ## Compare the working tree with commit REF (HEAD), workloads in COMPARE_FLAGS
 	@set -e; tree=$$(mktemp -d); trap 'git worktree remove --force "$$tree" 2>/dev/null || rm -rf "$$tree"; git worktree prune' EXIT; \
 	git worktree add --quiet --detach "$$tree" $(REF); \
