@@ -128,7 +128,10 @@ type nodeLoad struct {
 func (f *nodeSet) load(topic string, parts, producers int) *nodeLoad {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &nodeLoad{f: f, topic: topic, parts: parts, stop: cancel, sent: make([]atomic.Int64, producers), ends: make([]atomic.Int64, parts)}
-	f.t.Cleanup(cancel)
+	f.t.Cleanup(func() { // also after a failure: nothing may fail in a test that is over
+		cancel()
+		l.done.Wait()
+	})
 	for p := range producers {
 		l.done.Go(func() { l.run(ctx, p) })
 	}

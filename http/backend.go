@@ -125,6 +125,10 @@ type Backend interface {
 	// OnTokens sets the function that is called, on any goroutine, whenever Tokens may
 	// return others, before the change that made them is answered.
 	OnTokens(f func())
+	// TokensElsewhere reports whether other nodes make tokens, too; RenewTokens waits until
+	// all are known here that existed when it was called. Errors: there is nobody to ask.
+	TokensElsewhere() bool
+	RenewTokens() *protocol.Error
 	// TokenSalt is the salt with which the keys for SCRAM are made of whatever goes by that
 	// name, a token or not; nil: none may be made yet.
 	TokenSalt(name string) []byte

@@ -110,6 +110,10 @@ func (f *fakeTokens) DeleteToken(_ context.Context, name string) (err *protocol.
 
 func (f *fakeTokens) TokenSalt(name string) []byte { return []byte("salt of " + name) }
 
+func (f *fakeTokens) TokensElsewhere() bool { return false }
+
+func (f *fakeTokens) RenewTokens() *protocol.Error { return nil }
+
 // Nudge does nothing: reads of usedBy notice by themselves.
 func (f *fakeTokens) Nudge() {}
 

@@ -29,6 +29,10 @@ func (s *tokens) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 
 func (s *tokens) OnTokens(f func())          { s.changed = f }
 func (*tokens) Nudge()                       {}
+func (*tokens) TokensElsewhere() bool { return false }
+
+func (*tokens) RenewTokens() *protocol.Error { return nil }
+
 func (*tokens) TokenSalt(name string) []byte { return []byte("salt of " + name) }
 
 // add keeps a token that may read everything.

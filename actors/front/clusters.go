@@ -122,6 +122,9 @@ func (fs *fleetService) ResizeCluster(ctx context.Context, name string, brokers 
 	if err != nil {
 		return nil, err
 	}
+	if err := fs.settle(c); err != nil { // else a change that is over would still be under way here
+		return nil, err
+	}
 	return fs.host.ResizeCluster(c, brokers, fs.deadline(ctx))
 }
 

@@ -51,6 +51,14 @@ func (rg *registryService) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 // must not block.
 func (rg *registryService) OnTokens(f func()) { rg.directory.OnTokens(f) }
 
+// TokensElsewhere implements access.Source.
+func (rg *registryService) TokensElsewhere() bool { return rg.fleet.Node() != 0 }
+
+// RenewTokens implements access.Source.
+func (rg *registryService) RenewTokens() *protocol.Error {
+	return rg.settle(rg.directory.Clusters()[protocol.DefaultCluster])
+}
+
 // TokenSalt is the salt of a token's keys for SCRAM, and of names that are no token's: it
 // tells nobody which they are. Nil: there are no such keys yet, because the fleet's level
 // is too low, or the cluster that keeps tokens is not there.

@@ -50,6 +50,9 @@ type fakeHost struct {
 	nodes   []protocol.NodeInfo
 	joining string
 	low     *protocol.Error // the fleet's level is too low
+	unknown *protocol.Error // it cannot be found out what others have done
+
+	resized int // how often ResizeCluster was called
 }
 
 func (h *fakeHost) CreateCluster(*protocol.ClusterSpec, time.Time) (*routing.Cluster, bool, *protocol.Error) {
@@ -83,12 +86,15 @@ func (h *fakeHost) Rebalance(time.Time) (protocol.TaskInfo, *protocol.Error) {
 }
 
 func (h *fakeHost) ResizeCluster(*routing.Cluster, int, time.Time) (*protocol.TaskInfo, *protocol.Error) {
+	h.resized++
 	return nil, nil
 }
 func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error          { return nil }
 func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return h.nodes }
-func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) { return false, nil }
-func (h *fakeHost) Stopped() <-chan struct{}                                   { return h.stopped }
+func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) {
+	return h.unknown != nil, h.unknown
+}
+func (h *fakeHost) Stopped() <-chan struct{} { return h.stopped }
 
 // fakeControl is the actor of a cluster, with a state of its own.
 type fakeControl struct{ state *catalog.State }

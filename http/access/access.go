@@ -46,6 +46,11 @@ type Source interface {
 	// TokenSalt is the salt with which the keys for SCRAM are made of whatever goes by that
 	// name, a token or not; nil: there are no such keys yet.
 	TokenSalt(name string) []byte
+	// TokensElsewhere reports whether other processes make tokens, too; RenewTokens waits
+	// until all are known here that existed when it was called. Errors: there is nobody to
+	// ask.
+	TokensElsewhere() bool
+	RenewTokens() *protocol.Error
 	// Nudge has reads that wait look whether their principal has ended.
 	Nudge()
 }
@@ -65,6 +70,8 @@ type Registry struct {
 	ready atomic.Bool // known has all tokens that there are; the source tells of others
 
 	mu sync.Mutex // held while known is replaced
+
+	renewals renewals
 }
 
 // table is the tokens at one time. It is never changed.
@@ -124,13 +131,14 @@ func New(source Source, o Options) (*Registry, error) {
 func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 	hash := protocol.TokenHash(sha256.Sum256(token))
 	who := r.known.Load().byHash[hash]
+	jwt := r.jwts != nil && isJWT(string(token))
 	if who == nil {
-		if err := r.complete(); err != nil {
+		if err := r.complete(!jwt); err != nil {
 			return nil, err
 		}
 		who = r.known.Load().byHash[hash]
 	}
-	if who == nil && r.jwts != nil && isJWT(string(token)) {
+	if who == nil && jwt {
 		return r.jwts.verify(string(token), r.known.Load())
 	}
 	if who == nil || who.Over(r.clock()) {
@@ -171,7 +179,7 @@ func (r *Registry) Successor(who *protocol.Principal) *protocol.Principal {
 func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *protocol.Error) {
 	m := r.known.Load().byName[cert.Subject.CommonName]
 	if m == nil {
-		if err := r.complete(); err != nil {
+		if err := r.complete(true); err != nil {
 			return nil, err
 		}
 		m = r.known.Load().byName[cert.Subject.CommonName]
@@ -183,11 +191,25 @@ func (r *Registry) Certificate(cert *x509.Certificate) (*protocol.Principal, *pr
 	return m.who.As(m.who.Name(), cert.NotAfter).By(protocol.TokenHash{}), nil
 }
 
-// complete returns an error while it cannot be said that there are no other tokens. It
-// costs nothing otherwise: whoever tries tokens must not keep the server busy.
-func (r *Registry) complete() *protocol.Error {
-	if r.ready.Load() {
+// complete returns an error while it cannot be said that there are no other tokens. With
+// others, tokens that were just made at another node are among those that are known then.
+// It costs next to nothing otherwise: whoever tries tokens must not keep the server busy.
+func (r *Registry) complete(others bool) *protocol.Error {
+	if !r.ready.Load() {
+		if err := r.refresh(); err != nil {
+			return err
+		}
+	}
+	if !others || !r.source.TokensElsewhere() {
 		return nil
+	}
+	return r.renewals.await(r.renew)
+}
+
+// renew learns of the tokens that other nodes have made until now.
+func (r *Registry) renew() *protocol.Error {
+	if err := r.source.RenewTokens(); err != nil {
+		return err
 	}
 	return r.refresh()
 }

@@ -21,6 +21,7 @@ type source struct {
 	changed func()
 	nudges  int
 	asked   int // how often Tokens was called
+	renew   func() *protocol.Error
 }
 
 func (s *source) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
@@ -39,6 +40,20 @@ func (s *source) TokenSalt(name string) []byte {
 	}
 	sum := sha256.Sum256([]byte(name))
 	return sum[:16]
+}
+
+// TokensElsewhere is true where a test has set what renewing does.
+func (s *source) TokensElsewhere() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renew != nil
+}
+
+func (s *source) RenewTokens() *protocol.Error {
+	s.mu.Lock()
+	renew := s.renew
+	s.mu.Unlock()
+	return renew()
 }
 
 func (s *source) OnTokens(f func()) { s.changed = f }

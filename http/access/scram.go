@@ -179,8 +179,11 @@ func scramName(field, prefix string) (name string, ok bool) {
 // find notes the keys of both secrets of whoever goes by that name, and returns what the
 // client needs to make its own.
 func (x *Scram) find(user string) (salt []byte, iterations int, err *protocol.Error) {
-	if err := x.r.complete(); err != nil {
+	if err := x.r.complete(false); err != nil {
 		return nil, 0, err
+	}
+	if x.r.source.TokensElsewhere() { // whoever asks, and whether or not the name is known
+		_ = x.r.renewals.await(x.r.renew) // if that fails, what is known has to do
 	}
 	if salt = x.r.source.TokenSalt(user); salt == nil {
 		return nil, 0, errScramNotYet
