@@ -27,8 +27,8 @@ func (s *tokens) Tokens() ([]*protocol.TokenEntry, *protocol.Error) {
 	return s.list, nil
 }
 
-func (s *tokens) OnTokens(f func())          { s.changed = f }
-func (*tokens) Nudge()                       {}
+func (s *tokens) OnTokens(f func())   { s.changed = f }
+func (*tokens) Nudge()                {}
 func (*tokens) TokensElsewhere() bool { return false }
 
 func (*tokens) RenewTokens() *protocol.Error { return nil }

@@ -89,8 +89,8 @@ func (h *fakeHost) ResizeCluster(*routing.Cluster, int, time.Time) (*protocol.Ta
 	h.resized++
 	return nil, nil
 }
-func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error          { return nil }
-func (h *fakeHost) Nodes() []protocol.NodeInfo                                 { return h.nodes }
+func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error { return nil }
+func (h *fakeHost) Nodes() []protocol.NodeInfo                        { return h.nodes }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) {
 	return h.unknown != nil, h.unknown
 }
