@@ -234,3 +234,93 @@ func TestRefusalsNameTheLimitThatRefuses(t *testing.T) {
 	assert.EqualValues(t, limit, err.Details["limit"])
 	others.Release()
 }
+
+// What nobody waits for is reserved while less than half is used with it: of what the
+// client may hold itself, and of what all may. A refusal names the limit that refuses.
+func TestSpareRoom(t *testing.T) {
+	const limit, own = 64 << 20, 16 << 20
+	b := NewAnswers(limit, own, time.Minute)
+	client, other := b.Account("client"), b.Account("other")
+	defer client.Close()
+	defer other.Close()
+	spare := ShareOf(client, nil)
+	refused := func(limit int64) {
+		t.Helper()
+		n, err := spare.TakeSpare(1000)
+		require.NotNil(t, err)
+		assert.Equal(t, protocol.CodeOverloaded, err.Code)
+		assert.EqualValues(t, limit, err.Details["limit"])
+		assert.Zero(t, n)
+		assert.Zero(t, spare.Held())
+	}
+	n, err := spare.TakeSpare(1000)
+	require.Nil(t, err)
+	assert.Equal(t, 1000, n)
+	n, err = spare.TakeSpare(10 << 20)
+	require.Nil(t, err)
+	assert.Equal(t, ordinaryAnswer, n, "no more than an ordinary answer")
+	assert.EqualValues(t, n, b.Used(), "in the place of what it held")
+	spare.Release()
+
+	held := ShareOf(client, nil)
+	held.Set(own/2 - 999)
+	refused(own)
+	held.Set(own/2 - 1000)
+	_, err = spare.TakeSpare(1000)
+	require.Nil(t, err, "half is not used with it")
+	spare.Release()
+	held.Release()
+
+	all := ShareOf(other, nil)
+	all.Set(limit/2 - 999)
+	refused(limit)
+	all.Release()
+	assert.Zero(t, b.Used())
+}
+
+// An answer whose connection is not ended while it is made is ended like others once it is
+// on its way.
+func TestAnswersAreSentBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewAnswers(16<<20, 16<<20, 5*time.Second)
+		client := b.Account("client")
+		defer client.Close()
+		var to connection
+		s := ShareOf(client, nil)
+		_, err := s.Take(1 << 20)
+		require.Nil(t, err)
+		much := ShareOf(client, nil)
+		much.Set(10 << 20)
+		<-time.After(time.Minute)
+		s.SendBy(&to)
+		assert.EqualValues(t, 1<<20, s.Held())
+		assert.EqualValues(t, 11<<20, b.Used())
+		<-time.After(4 * time.Second)
+		assert.False(t, to.over(), "its time begins when it is sent")
+		<-time.After(4 * time.Second)
+		assert.True(t, to.over())
+		s.Release()
+		much.Release()
+		assert.Nil(t, b.holding)
+		assert.Zero(t, b.Used())
+	})
+}
+
+// Most partitions of a fetch bring nothing: they do not hold up the answers of others.
+func TestWhatHoldsNothingIsSentWithoutWaiting(t *testing.T) {
+	b := NewAnswers(16<<20, 0, time.Minute)
+	s := b.Share()
+	sent := make(chan struct{})
+	b.mu.Lock()
+	go func() {
+		defer close(sent)
+		s.SendBy(&connection{})
+	}()
+	select {
+	case <-sent:
+	case <-time.After(5 * time.Second):
+		t.Error("it waits for the answers of others")
+	}
+	b.mu.Unlock()
+	<-sent
+}

@@ -115,15 +115,19 @@ func (s *Share) Set(n int64) {
 
 // SendBy says that what the share holds is on its way to the client by that connection. It
 // is for a share whose connection is not ended while the answer is made, which may take
-// long: the share has been made with nil. It is called once.
+// long: the share has been made with nil. It is called once. A share that holds nothing is
+// left alone.
 func (s *Share) SendBy(to Receiver) {
+	if s.held == 0 {
+		return
+	}
 	a := s.ac.a
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := s.held
 	s.held, s.to = 0, to
 	s.hold(n)
-	s.sending = n > 0
+	s.sending = true
 }
 
 // SetIfFree makes a share that holds nothing hold n bytes if they fit.
