@@ -24,7 +24,7 @@ type ahead struct {
 	most      int   // bytes that were asked for
 	more      bool  // there is more than the last answer has
 	wanted    bool  // the client is one of those
-	slow      bool  // the partition cannot be read at once, because another node leads it
+	away      bool  // another node leads the partition
 	sent      time.Time
 
 	ready  bool // what follows is made
@@ -37,8 +37,8 @@ type ahead struct {
 // follow notes what a fetch of one partition has brought.
 func (a *ahead) follow(p *fetchPart, reply *protocol.FetchReply, now time.Time) {
 	same := a.topic == p.topic && a.partition == p.ask.Partition
-	a.slow = same && a.slow
-	a.wanted = same && a.next == p.ask.FetchOffset && a.more && !a.slow && now.Sub(a.sent) < aheadPause
+	a.away = same && a.away
+	a.wanted = same && a.next == p.ask.FetchOffset && a.more && !a.away && now.Sub(a.sent) < aheadPause
 	a.topic, a.partition, a.next, a.most = p.topic, p.ask.Partition, int64(reply.NextOffset), p.writer.most
 	a.more = p.writer.count > 0 && reply.NextOffset < reply.HighWatermark
 	a.wanted = a.wanted && a.more
@@ -49,7 +49,7 @@ func (a *ahead) follow(p *fetchPart, reply *protocol.FetchReply, now time.Time) 
 func (h *recordHandlers) readAhead() {
 	a := &h.ahead
 	a.sent = time.Now()
-	if a.ready { // it was another request
+	if a.ready { // the fetch was refused
 		if a.sent.Sub(a.made) > aheadPatience {
 			h.forgetAhead()
 		}
@@ -68,17 +68,12 @@ func (h *recordHandlers) readAhead() {
 	}
 	a.share = h.newShare()
 	a.writer = batchWriter{most: a.most}
-	p := fetchPart{left: make(chan struct{})}
-	p.pending = h.view(protocol.RightRead).StartFetch(&protocol.FetchRequest{
+	reply, waits, err := h.view(protocol.RightRead).StartFetch(&protocol.FetchRequest{
 		Topic: a.topic, Partition: int(a.partition), Offset: protocol.Offset(a.next),
 		MaxRecords: a.most/leastLineBytes + 1, MaxBytes: a.most,
-		Left: p.left, Room: spareRoom{a.share}, Sink: &a.writer, Impatient: true,
-	})
-	reply, waits, err := p.pending.Advance()
-	if waits {
-		a.slow = true
-		p.abandon()
-	}
+		Room: spareRoom{a.share}, Sink: &a.writer, Near: true,
+	}).Advance()
+	a.away = err == protocol.ErrAway
 	if a.ready = !waits && err == nil && a.writer.count > 0 && reply.NextOffset > protocol.Offset(a.next); !a.ready {
 		a.ready = true
 		h.forgetAhead()
@@ -112,6 +107,7 @@ func (f *fetchWork) takeAhead(p *fetchPart, b Backend, most int) bool {
 	}
 	f.describe(p, b)
 	if p.out.code != errNone || p.out.start > p.ask.FetchOffset {
+		p.out.code = errNone // the read says what is wrong, if anything is
 		return false
 	}
 	p.writer, p.reply = a.writer, a.reply

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,8 +25,9 @@ type numbers struct {
 	n     int64
 	start protocol.Offset
 	moved bool // another broker leads
-	far   bool // it is read from another node: what is not waited for comes later
-	later int  // reads that came later
+	dark  bool // nobody knows where it ends, though it can be read
+	far   bool // another node leads: it is asked, and waited for, unless the read is to be near
+	away  int  // reads that were refused because of that
 	reads []int64
 }
 
@@ -43,12 +45,14 @@ func (b *numbers) StartFetch(req *protocol.FetchRequest) protocol.PendingFetch {
 	}
 	r := &replied{reply: protocol.FetchReply{HighWatermark: protocol.Offset(b.n), Earliest: b.start}}
 	w, ok := req.Sink.(*batchWriter)
-	if !ok {
+	switch {
+	case !ok && b.dark:
+		return &refused{err: protocol.Errorf(protocol.CodeNoLeader, "an election")}
+	case !ok:
 		return r
-	}
-	if b.far && req.Timeout == 0 {
-		b.later++
-		return &parkedFetch{parked: 1} // it is only abandoned
+	case b.far && req.Near:
+		b.away++
+		return &refused{err: protocol.ErrAway}
 	}
 	n, err := req.Room.Take(req.MaxBytes)
 	if err != nil {
@@ -91,7 +95,7 @@ type reader struct {
 }
 
 func newReader(t *testing.T) *reader {
-	b := &numbers{topic: &protocol.Topic{Name: "t", Partitions: 1}, n: 100_000}
+	b := &numbers{topic: &protocol.Topic{Name: "t", Partitions: 1}, n: 1_000_000}
 	g := &gated{}
 	s := newGated(t, g)
 	s.o.As = func(protocol.Access) Backend { return b }
@@ -138,8 +142,11 @@ func (r *reader) settled(reads int) []int64 {
 // begin reads until the server reads ahead: the second fetch goes on where the first one
 // ended. It returns what the client asks for next.
 func (r *reader) begin() (next int64) {
-	first := r.fetch(0)
-	next = r.fetch(first)
+	return r.goOn(r.fetch(r.fetch(0)))
+}
+
+// goOn reads on until the server has read ahead what the client asks for next.
+func (r *reader) goOn(next int64) int64 {
 	for range 100 { // on a machine that is slow the client may seem to pause
 		<-time.After(time.Millisecond)
 		if reads := r.b.readFrom(); len(reads) > 0 && reads[len(reads)-1] == next {
@@ -154,14 +161,21 @@ func (r *reader) begin() (next int64) {
 // Who reads a partition from end to end finds the next answer made, once and right.
 func TestFetchesAreReadAhead(t *testing.T) {
 	r := newReader(t)
-	next := r.begin()
+	next, given := r.begin(), 0
 	for range 20 {
 		after := r.fetch(next)
-		for _, from := range r.b.readFrom() {
+		reads := r.b.readFrom()
+		for _, from := range reads {
 			assert.Contains(t, []int64{next, after}, from)
 		}
-		next = after
+		if !slices.Contains(reads, next) {
+			given++
+		}
+		if next = after; !slices.Contains(reads, next) {
+			next = r.goOn(next)
+		}
 	}
+	assert.Positive(t, given, "everything is read twice")
 }
 
 // What was read ahead is not given to who asks for something else, nor after the partition
@@ -182,6 +196,11 @@ func TestWhatWasReadAheadIsNotTaken(t *testing.T) {
 			r.fetch(next)
 			assert.Equal(r.t, []int64{next}, r.settled(1)[:1])
 		},
+		"an election": func(r *reader, next int64) {
+			r.b.change(func() { r.b.dark = true })
+			r.fetch(next)
+			assert.Equal(r.t, []int64{next}, r.settled(1)[:1])
+		},
 		"another leader": func(r *reader, next int64) {
 			r.b.change(func() { r.b.moved = true })
 			req := fetchOne().(*kmsg.FetchRequest)
@@ -193,11 +212,17 @@ func TestWhatWasReadAheadIsNotTaken(t *testing.T) {
 			require.Eventually(r.t, func() bool { return r.s.o.Answers.Used() == 0 }, 10*time.Second, time.Millisecond, "its memory is given back")
 		},
 		"other requests": func(r *reader, _ int64) {
-			require.Eventually(r.t, func() bool {
-				ask[*kmsg.ApiVersionsResponse](r.t, r.client, kmsg.NewPtrApiVersionsRequest())
-				return r.s.o.Answers.Used() == 0
-			}, 10*time.Second, 10*time.Millisecond, "they do not keep it")
+			ask[*kmsg.ApiVersionsResponse](r.t, r.client, kmsg.NewPtrApiVersionsRequest())
+			assert.Zero(r.t, r.s.o.Answers.Used(), "they do not keep it")
 		},
+		"a fetch that waits": func(r *reader, _ int64) {
+			req := fetchOne().(*kmsg.FetchRequest)
+			req.Topics[0].Partitions[0].FetchOffset = r.b.n
+			write(r.t, r.client, req)
+		},
+		"three bytes of a fetch":    func(r *reader, next int64) { r.half(next, 3) },
+		"the beginning of a fetch":  func(r *reader, next int64) { r.half(next, 20) },
+		"all but a byte of a fetch": func(r *reader, next int64) { r.half(next, -1) },
 		"the client leaves": func(r *reader, _ int64) {
 			require.NoError(r.t, r.client.Close())
 			require.Eventually(r.t, func() bool { return r.s.o.Answers.Used() == 0 }, 10*time.Second, time.Millisecond)
@@ -209,6 +234,26 @@ func TestWhatWasReadAheadIsNotTaken(t *testing.T) {
 			require.Eventually(t, func() bool { return r.s.o.Answers.Used() == 0 }, 10*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// half sends the first n bytes of a fetch, or all but -n, and the others when the server
+// holds nothing any more.
+func (r *reader) half(from int64, n int) {
+	r.t.Helper()
+	req := fetchOne().(*kmsg.FetchRequest)
+	req.Topics[0].Partitions[0].FetchOffset = from
+	b := kmsg.NewRequestFormatter().AppendRequest(nil, req, 7)
+	if n < 0 {
+		n += len(b)
+	}
+	_, err := r.client.Write(b[:n])
+	require.NoError(r.t, err)
+	require.Eventually(r.t, func() bool { return r.s.o.Answers.Used() == 0 }, 10*time.Second, time.Millisecond, "half a request keeps it")
+	_, err = r.client.Write(b[n:])
+	require.NoError(r.t, err)
+	out := answer[*kmsg.FetchResponse](r.t, r.client, req).Topics[0].Partitions[0]
+	require.Zero(r.t, out.ErrorCode)
+	require.EqualValues(r.t, from, binary.BigEndian.Uint64(out.RecordBatches))
 }
 
 // refusal is the code of a fetch.
@@ -224,7 +269,7 @@ func TestNothingIsReadAheadFromAfar(t *testing.T) {
 	for range 20 {
 		next = r.fetch(next)
 	}
-	r.b.change(func() { assert.Equal(t, 1, r.b.later) })
+	r.b.change(func() { assert.Equal(t, 1, r.b.away) })
 	r.b.change(func() { r.b.far = false })
 	r.b.readFrom()
 	for range 20 {

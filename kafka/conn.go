@@ -147,26 +147,41 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 	return int(n), key, true
 }
 
-// begun waits for the first byte of a request. What was read ahead waits less long.
+// begun waits for the first byte of a request. What was read ahead waits less long, and for
+// the whole of a fetch.
 func (c *conn) begun(idle time.Duration) bool {
 	if c.ahead.ready {
 		if !c.patience(min(idle, aheadPatience)) {
 			return false
 		}
-		_, err := c.r.Peek(1)
-		if err == nil {
-			return true
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		isFetch, err := c.wholeFetch()
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return false
 		}
-		c.forgetAhead()
+		if !isFetch {
+			c.forgetAhead()
+		}
 	}
 	if !c.patience(idle) {
 		return false
 	}
 	_, err := c.r.Peek(1)
 	return err == nil
+}
+
+// wholeFetch reports whether the next request is a fetch that has come as a whole, and
+// waits for it. Large ones, which the buffer of the connection does not hold, are none.
+func (c *conn) wholeFetch() (bool, error) {
+	head, err := c.r.Peek(6)
+	if err != nil {
+		return false, err
+	}
+	n := int64(int32(binary.BigEndian.Uint32(head)))
+	if int16(binary.BigEndian.Uint16(head[4:])) != int16(kmsg.Fetch) || n < leastHeader || 4+n > int64(c.r.Size()) {
+		return false, nil
+	}
+	_, err = c.r.Peek(4 + int(n))
+	return err == nil, err
 }
 
 // answer answers a request. It returns false when the connection cannot go on.

@@ -114,7 +114,6 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	resp := &fetchAnswer{FetchResponse: answerTo[*kmsg.FetchResponse](req), topics: make([]fetchedTopic, len(req.Topics))}
 	f.open(req, resp, n)
 	f.run()
-	h.forgetAhead()
 	if len(f.parts) == 1 && f.parts[0].out.code == errNone {
 		h.ahead.follow(&f.parts[0], &f.parts[0].reply, h.arrived)
 	}
@@ -317,6 +316,7 @@ func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
 	if f.takeAhead(p, b, most) {
 		return
 	}
+	f.h.forgetAhead()
 	s := f.h.newShare()
 	f.h.shares = append(f.h.shares, s)
 	p.writer.most = most

@@ -83,6 +83,12 @@ func write(t *testing.T, client net.Conn, req kmsg.Request) {
 func ask[P kmsg.Response](t *testing.T, client net.Conn, req kmsg.Request) P {
 	t.Helper()
 	write(t, client, req)
+	return answer[P](t, client, req)
+}
+
+// answer reads the answer to a request.
+func answer[P kmsg.Response](t *testing.T, client net.Conn, req kmsg.Request) P {
+	t.Helper()
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Second)))
 	var size [4]byte
 	_, err := io.ReadFull(client, size[:])

@@ -77,6 +77,7 @@ type FetchRequest struct {
 	Room       Room                   // if not nil, records are read only as far as it has room
 	Sink       RecordSink             // if not nil, it takes the records, and the reply has none
 	Impatient  bool                   // a partition without a leader is an error at once, which otherwise is waited for
+	Near       bool                   // nothing is asked of another node, nor waited for: where one leads the partition, the error is ErrAway
 }
 
 // RecordSink takes the records of an answer one by one, from buffers that are

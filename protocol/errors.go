@@ -188,3 +188,7 @@ func (e *Error) WithOutcome(o Outcome) *Error {
 // something it has not proposed: nothing happened, and whoever asked may ask
 // the next leader.
 var ErrNotLeader = Errorf(CodeNoLeader, "the partition has no leader at the moment")
+
+// ErrAway is the answer to a read that is to ask no other node, of a partition that
+// another one leads. No client sees it.
+var ErrAway = Errorf(CodeNoLeader, "another node leads the partition")

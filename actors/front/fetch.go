@@ -62,11 +62,7 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 // look reads what there is. woken says that a leader woke the read, and perhaps
 // others: they share what one has read.
 func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
-	patience := routing.FailoverPatience
-	if f.req.Impatient {
-		patience = 0
-	}
-	return f.records.withViewWithin(patience, f.req.Topic, f.req.Partition, func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
+	read := func(v routing.LogView, leader *routing.Leadership) (err *protocol.Error) {
 		f.leader, f.at = leader, protocol.Offset(v.HighWatermark())
 		if f.req.Timestamp == nil {
 			f.at = max(f.at, f.req.Offset)
@@ -76,7 +72,15 @@ func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
 		}
 		f.reply, err = readView(got, v, f.req)
 		return err
-	})
+	}
+	if f.req.Near {
+		return f.records.withNearView(f.req.Topic, f.req.Partition, read)
+	}
+	patience := routing.FailoverPatience
+	if f.req.Impatient {
+		patience = 0
+	}
+	return f.records.withViewWithin(patience, f.req.Topic, f.req.Partition, read)
 }
 
 // Park implements protocol.Pending.

@@ -218,3 +218,36 @@ func TestPartitionOffsets(t *testing.T) {
 	_, _, err = w.PartitionOffsets(q, 0)
 	requireCode(t, protocol.CodeNotEnoughReplicas, err)
 }
+
+// A read that is to be near asks no leader at another node, and waits for nobody where
+// there is none.
+func TestNearReadsAskNoOtherNode(t *testing.T) {
+	w := newWorld(t)
+	q, leaders := w.withTopic("q", 1)
+	leaders[0].append("1", "2")
+	asked := 0
+	leaders[0].silent = func() *protocol.Error {
+		asked++
+		return protocol.ErrNotLeader
+	}
+	near := func() *protocol.Error {
+		reply, waits, err := w.StartFetch(&protocol.FetchRequest{Topic: q, MaxRecords: 10, MaxBytes: 1000, Near: true}).Advance()
+		assert.False(t, waits)
+		if err == nil {
+			assert.Equal(t, []string{"1", "2"}, values(reply.Records))
+		}
+		return err
+	}
+	leaders[0].Away = true
+	assert.Same(t, protocol.ErrAway, near())
+	assert.Zero(t, asked)
+	leaders[0].Away = false
+	begun := time.Now()
+	requireCode(t, protocol.CodeNoLeader, near())
+	assert.Equal(t, 1, asked)
+	leaders[0].silent = nil
+	require.Nil(t, near())
+	leaders[0].resign()
+	assert.NotNil(t, near())
+	assert.Less(t, time.Since(begun), routing.FailoverPatience)
+}

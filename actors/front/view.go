@@ -62,6 +62,27 @@ func (lc *locator) withViewWithin(patience time.Duration, t *protocol.Topic, par
 	}
 }
 
+// withNearView is withView once, without waiting, of a partition that this node leads. It
+// fails with protocol.ErrAway where another node does.
+func (lc *locator) withNearView(t *protocol.Topic, partition int, read func(routing.LogView, *routing.Leadership) *protocol.Error) *protocol.Error {
+	route, err := lc.route(t, partition)
+	if err != nil {
+		return err
+	}
+	ref := route.Leader()
+	switch {
+	case ref == nil:
+		return protocol.ErrNotLeader
+	case ref.Away:
+		return protocol.ErrAway
+	}
+	v, err := ref.View()
+	if err != nil {
+		return err
+	}
+	return read(v, ref)
+}
+
 // hasSuccessor reports whether another replica leads after ref, whose bytes could
 // not be read: damage ends a leader, and its successor has them.
 func (lc *locator) hasSuccessor(t *protocol.Topic, partition int, ref *routing.Leadership) bool {
