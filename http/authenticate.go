@@ -71,8 +71,8 @@ func (c *call) authenticate(needs rule) *protocol.Error {
 }
 
 // meter counts a request without a token, and its connection, against the quota of its
-// address. Probes and pages that need no token are counted, and answered all the same.
-// Error: quota_exceeded.
+// address. Probes and pages that need no token are counted, and answered all the same; a
+// connection beyond the quota ends with the answer, whatever that is. Error: quota_exceeded.
 func (c *call) meter(needs rule) *protocol.Error {
 	cl := c.client
 	if cl.unnamed == nil {
@@ -80,15 +80,28 @@ func (c *call) meter(needs rule) *protocol.Error {
 	}
 	usage := cl.unnamed.who.Usage()
 	if cl.counted != usage {
-		if err := cl.count(cl.unnamed.who); err != nil && needs != anybody {
+		if err := cl.count(cl.unnamed.who); err != nil {
 			c.ctx.SetConnectionClose()
-			return err
+			if needs != anybody {
+				return err
+			}
 		}
 	}
 	if err := usage.Request(c.began); err != nil && needs != anybody {
 		return err
 	}
 	return nil
+}
+
+// refuseOrigin returns the error of a request that origins.check has refused with err. It counts
+// against the quota of the client's address, unless the connection belongs to a token.
+func (c *call) refuseOrigin(err *protocol.Error) *protocol.Error {
+	if c.client.who == nil {
+		if over := c.meter(noRoute); over != nil {
+			return over
+		}
+	}
+	return err
 }
 
 // identify finds the principal that an Authorization header shows, or without one the

@@ -142,7 +142,7 @@ func (c *call) run(answer func() *protocol.Error) {
 // handle reads the body, waits for the request's turn, and calls the route's handler.
 func (c *call) handle(rt *route) *protocol.Error {
 	if err := c.srv.origins.check(c); err != nil {
-		return err
+		return c.refuseOrigin(err)
 	}
 	if err := c.authenticate(rt.needs); err != nil {
 		return err

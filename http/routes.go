@@ -128,8 +128,8 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
 	r.SaveMatchedRoutePath = false
-	r.NotFound = s.wrap(route{body: anyBody, needs: anybody, handle: routeNotFound})
-	r.MethodNotAllowed = s.wrap(route{body: anyBody, needs: anybody, handle: methodNotAllowed})
+	r.NotFound = s.wrap(route{body: anyBody, needs: noRoute, handle: routeNotFound})
+	r.MethodNotAllowed = s.wrap(route{body: anyBody, needs: noRoute, handle: methodNotAllowed})
 	r.GlobalOPTIONS = s.wrap(route{body: anyBody, needs: anybody, handle: answerOptions})
 	s.table = table
 	for _, rt := range table {

@@ -16,6 +16,7 @@ type resource string
 // The kinds of resources.
 const (
 	nothing    resource = "nothing"    // anybody may ask, without a token
+	unknown    resource = "unknown"    // no route has it: anybody may be told so, within his quota
 	signature  resource = "signature"  // anybody may ask who has signed what he sends
 	clusters   resource = "clusters"   // named in the path or the body
 	topics     resource = "topics"     // named in the path, the query or the body
@@ -26,11 +27,12 @@ const (
 )
 
 // open reports whether the route needs no token.
-func (r rule) open() bool { return r.on == nothing || r.on == signature }
+func (r rule) open() bool { return r.on == nothing || r.on == unknown || r.on == signature }
 
 // The rules of the table of routes.
 var (
 	anybody = rule{on: nothing}
+	noRoute = rule{on: unknown}
 	signed  = rule{on: signature} // who has signed it may write to one topic, and do nothing else
 
 	adminClusters = rule{protocol.RightAdmin, clusters}

@@ -21,9 +21,9 @@ func ofAddresses(q protocol.TokenQuota) Options { return Options{Addresses: acce
 // are answered all the same.
 func TestQuotaOfAnAddress(t *testing.T) {
 	const event = `{"topic":"a","value":1}`
-	refused := func(h *harness, method, target, body string) answer {
+	refused := func(h *harness, method, target, body string, headers ...string) answer {
 		for range 1000 {
-			if a := h.do(method, target, body); a.status != 200 {
+			if a := h.do(method, target, body, headers...); a.status == 429 {
 				return a
 			}
 		}
@@ -34,6 +34,9 @@ func TestQuotaOfAnAddress(t *testing.T) {
 	h.b.add("a", 1)
 	wantQuota(t, refused(h, "POST", "/events", event), "requests_per_s", 1, 1)
 	wantQuota(t, refused(h, "GET", "/topic", ""), "requests_per_s", 1, 1)
+	wantQuota(t, refused(h, "GET", "/nowhere", ""), "requests_per_s", 1, 1)
+	wantQuota(t, refused(h, "PUT", "/topic", ""), "requests_per_s", 1, 1)
+	wantQuota(t, refused(h, "GET", "/healthz", "", "Sec-Fetch-Site", "cross-site"), "requests_per_s", 1, 1)
 	for range 5 {
 		wantOK(t, h.do("GET", "/healthz", ""), 200)
 	}
@@ -57,13 +60,13 @@ func TestQuotaOfAnAddress(t *testing.T) {
 // A connection of an address counts from its beginning to its end.
 func TestQuotaOfConnectionsOfAnAddress(t *testing.T) {
 	h := start(t, ofAddresses(protocol.TokenQuota{Connections: 2}))
-	open := func() (net.Conn, func() answer) {
+	open := func() (net.Conn, func(string) answer) {
 		conn, err := h.ln.Dial()
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
 		r := bufio.NewReader(conn)
-		return conn, func() answer {
-			_, err := conn.Write([]byte("GET /topic HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+		return conn, func(line string) answer {
+			_, err := conn.Write([]byte(line + " HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 			require.NoError(t, err)
 			return readAnswer(t, r)
 		}
@@ -71,18 +74,27 @@ func TestQuotaOfConnectionsOfAnAddress(t *testing.T) {
 	first, askFirst := open()
 	_, askSecond := open()
 	for range 3 {
-		assert.Equal(t, 200, askFirst().status)
-		assert.Equal(t, 200, askSecond().status)
+		assert.Equal(t, 200, askFirst("GET /topic").status)
+		assert.Equal(t, 200, askSecond("GET /healthz").status)
 	}
-	_, askThird := open()
-	a := askThird()
-	wantQuota(t, a, "connections", 1, 1)
-	assert.True(t, a.close)
+	for _, line := range []string{"GET /topic", "GET /nowhere", "PUT /topic"} {
+		_, askThird := open()
+		a := askThird(line)
+		wantQuota(t, a, "connections", 1, 1)
+		assert.True(t, a.close, line)
+	}
+	for line, status := range map[string]int{"GET /healthz": 200, "GET /": 200, "OPTIONS /topic": 204} {
+		_, askThird := open()
+		a := askThird(line)
+		assert.Equal(t, status, a.status, line)
+		assert.True(t, a.close, "%s: a connection beyond the quota stays open", line)
+	}
 	require.NoError(t, first.Close())
 	require.Eventually(t, func() bool {
 		conn, ask := open()
 		defer conn.Close()
-		return ask().status == 200
+		a := ask("GET /healthz")
+		return a.status == 200 && !a.close
 	}, patience, 5*time.Millisecond)
 }
 
@@ -102,7 +114,7 @@ func TestQuotaOfAnAddressBesideTokens(t *testing.T) {
 		statuses[h.do("GET", "/topic", "").status]++
 	}
 	assert.Positive(t, statuses[401])
-	assert.Greater(t, statuses[429], 20, "tokens cannot be tried at any rate: %v", statuses)
+	assert.Greater(t, statuses[429], 20, "who shows no valid token gets few answers: %v", statuses)
 	for range 20 {
 		wantOK(t, h.do("GET", "/topic", "", bearer(adminToken)...), 200)
 	}
