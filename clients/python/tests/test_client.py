@@ -22,6 +22,13 @@ def new_topic(c: Client, partitions: int = 3) -> str:
     return name
 
 
+@pytest.mark.parametrize("group", [None, ""])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_consumer_without_a_group_is_refused_before_anything_is_asked(kind: Any, group: Any) -> None:
+    with pytest.raises(ValueError, match="^a consumer needs a group; stream reads without one$"):
+        kind("http://127.0.0.1:1").consumer("a", group=group)
+
+
 def test_values_come_back_as_they_were(server: Server) -> None:
     values: list[Any] = [1, 1.5, "text", None, True, [1, {"a": "b"}], {"x": "ü\u2028"}, b"\x00\xff", b"plain"]
     with Client(server.url) as c:

@@ -96,8 +96,10 @@ export class Client {
     return new Producer(this.http, topic, this.options.cluster, options.maxBatch ?? 500, this.patience);
   }
 
-  /** A member of a group; stream reads without one. */
+  /** A member of a group; stream reads without one. TypeError: no group is named. */
   consumer<V = unknown>(topics: string | string[], options: ConsumerOptions): Consumer<V> {
+    const named: Partial<ConsumerOptions> | null | undefined = options; // what JavaScript may give
+    if (!named?.group) throw new TypeError("a consumer needs a group; stream reads without one");
     return new Consumer<V>(this.http, {
       topics: typeof topics === "string" ? [topics] : [...topics],
       group: options.group,

@@ -47,6 +47,14 @@ async function newTopic(c: Client, partitions = 3): Promise<string> {
   return name;
 }
 
+test("a consumer without a group is refused before anything is asked", () => {
+  const c = new Client("http://127.0.0.1:1");
+  const untyped = c.consumer.bind(c) as (...given: unknown[]) => unknown; // as JavaScript calls it
+  for (const given of [["a"], ["a", undefined], ["a", null], ["a", {}], ["a", { group: undefined }], ["a", { group: null }], ["a", { group: "" }]]) {
+    assert.throws(() => untyped(...given), new TypeError("a consumer needs a group; stream reads without one"), JSON.stringify(given));
+  }
+});
+
 test("values come back as they were", async () => {
   const c = new Client(url);
   const topic = await newTopic(c, 1);

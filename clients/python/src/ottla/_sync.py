@@ -147,7 +147,10 @@ class Client:
     ) -> Consumer:
         """A member of a group; ``stream`` reads without one, and leaves nothing behind.
         ``start`` is ``earliest``, ``latest`` or milliseconds since 1970: where a group
-        begins that has no offsets. Times are in seconds."""
+        begins that has no offsets. Times are in seconds. Raises ValueError where no group
+        is named."""
+        if not group:
+            raise ValueError("a consumer needs a group; stream reads without one")
         names = [topics] if isinstance(topics, str) else list(topics)
         lease = None if session_timeout is None else int(session_timeout * 1000)
         state = _core.ConsumerState(
