@@ -102,9 +102,9 @@ func (s *Server) release(c *call) {
 func (s *Server) wrap(rt route) fasthttp.RequestHandler {
 	counts := s.metrics.forRoute(rt.method, rt.path)
 	refusable := rt.method == fasthttp.MethodGet && rt.body == noBody
-	audited := rt.audited()
+	rt.changes = rt.audited()
 	done := func(c *call) {
-		if audited {
+		if rt.changes {
 			c.audit()
 		}
 		c.account(refusable)
@@ -163,6 +163,9 @@ func (c *call) handle(rt *route) *protocol.Error {
 	}
 	if err == nil && rt.body == jsonBody {
 		err = c.wantJSON()
+	}
+	if err == nil && rt.changes && c.client.gaveUp() {
+		return protocol.Errorf(protocol.CodeOverloaded, "the client has left long ago, so nothing was changed")
 	}
 	if err == nil {
 		return rt.handle(c)

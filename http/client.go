@@ -98,6 +98,16 @@ func (cl *client) releaseRendered() {
 // reading.
 func (cl *client) gone() bool { return cl.session != nil && cl.session.Conn().Gone() }
 
+// givenUp is how long a request for a change may have lain unread, because the process was
+// stopped or very busy, before it is not carried out any more when its client has left. The
+// client may have asked another node since, which did it, and may have undone it.
+const givenUp = time.Second
+
+// gaveUp reports whether the client has sent the present request long ago, and left.
+func (cl *client) gaveUp() bool {
+	return cl.session != nil && cl.session.Conn().Abandoned(givenUp)
+}
+
 // watch returns a channel that is closed when the client leaves, nil where that cannot
 // be told, and what ends the watch.
 func (cl *client) watch() (left <-chan struct{}, forget func()) {

@@ -20,9 +20,11 @@ type fakeBackend struct {
 	wake   chan struct{} // closed and replaced at each append
 	read   map[string]protocol.Offset
 
-	auto  bool
-	reqs  []*protocol.ProduceRequest // seen by Produce
-	polls []*protocol.PollRequest    // seen by Poll
+	auto bool
+
+	deleteTopic func(name string) *protocol.Error // nil: nothing happens
+	reqs        []*protocol.ProduceRequest        // seen by Produce
+	polls       []*protocol.PollRequest           // seen by Poll
 	fakeReadings
 	parked   chan struct{} // receives when a read begins to wait, if not nil
 	departed chan struct{} // receives when the client of one leaves, if not nil
@@ -477,4 +479,9 @@ func (f *fakeBackend) AlterTopic(_ context.Context, spec *protocol.TopicSpec) (*
 	return fakeTopicInfo(spec.Name), nil
 }
 
-func (f *fakeBackend) DeleteTopic(context.Context, string, string) *protocol.Error { return nil }
+func (f *fakeBackend) DeleteTopic(_ context.Context, _, name string) *protocol.Error {
+	if f.deleteTopic != nil {
+		return f.deleteTopic(name)
+	}
+	return nil
+}

@@ -25,6 +25,7 @@ type route struct {
 	needs        rule // who may use it
 	handle       func(*call) *protocol.Error
 	named        bool // a part of the path is a name; set by routes
+	changes      bool // it changes what exists, rather than records and positions; set by wrap
 
 	// refused, if set, may replace the error of a request whose body could not be
 	// read.
