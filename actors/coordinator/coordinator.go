@@ -29,17 +29,19 @@ type Coordinator struct {
 	clusterID string
 	partition int // of __consumer_offsets
 
-	term     uint64
-	ledTicks int           // ticks of leading
-	grace    time.Duration // for how long it leads before unused groups expire
-	groups   map[string]*group.Kept
-	queuesUp bool                  // the actors of all queues were started since it leads
-	counted  int                   // one more than the number of groups that the node was told of; 0: none since it leads
-	running  map[string]*actor.PID // groups' actors, by name; only while leading
-	names    map[string]string     // of running, by PID id
-	classic  map[string]struct{}   // of running, those with members that speak Kafka's protocol
-	coming   map[string]struct{}   // of running, those that were let in and have no record yet
-	unclear  map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
+	term      uint64
+	ledTicks  int           // ticks of leading
+	wakeTicks int           // likewise, as wake counts them
+	grace     time.Duration // for how long it leads before unused groups expire
+	groups    map[string]*group.Kept
+	queuesUp  bool                  // the actors of all queues were started since it leads
+	counted   int                   // one more than the number of groups that the node was told of; 0: none since it leads
+	running   map[string]*actor.PID // groups' actors, by name; only while leading
+	names     map[string]string     // of running, by PID id
+	classic   map[string]struct{}   // of running, those with members that speak Kafka's protocol
+	coming    map[string]struct{}   // of running, those that were let in and have no record yet
+	asleep    []string              // groups that wake is to start
+	unclear   map[string]uint64     // by group: the number of proposals that must be answered before its next actor starts
 
 	polls protocol.Counter // numbers them
 
@@ -142,6 +144,7 @@ func (c *Coordinator) keep(name string, rec metarecord.Record) {
 // Lead says that the partition's replica leads in a term, and serves.
 func (c *Coordinator) Lead(term uint64) {
 	c.term, c.ledTicks, c.counted, c.queuesUp = term, 0, 0, false
+	c.wakeTicks, c.asleep = 0, nil
 	c.countGroups()
 }
 

@@ -14,16 +14,23 @@ import (
 	"ottla/protocol"
 )
 
-// logged commits a proposal and returns its records.
-func (p *groupProbe) logged() (recs []metarecord.Record) {
-	p.t.Helper()
-	made := p.proposal()
+// recordsOf are a proposal's records.
+func recordsOf(t *testing.T, made *ProposeRecords) (recs []metarecord.Record) {
+	t.Helper()
 	for line := range strings.Lines(string(made.Lines.Buf)) {
 		f := strings.Fields(line) // date, time, topic, partition, key, value, action
 		rec, err := metarecord.Parse([]byte(f[4]), []byte(f[5]), []byte(f[6]))
-		require.NoError(p.t, err)
+		require.NoError(t, err)
 		recs = append(recs, rec)
 	}
+	return recs
+}
+
+// logged commits a proposal and returns its records.
+func (p *groupProbe) logged() []metarecord.Record {
+	p.t.Helper()
+	made := p.proposal()
+	recs := recordsOf(p.t, made)
 	made.Done(protocol.ProduceResult{})
 	return recs
 }

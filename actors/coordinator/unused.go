@@ -26,6 +26,7 @@ func (c *Coordinator) ExpiryTick(ctx actor.Context) {
 		return
 	}
 	c.startQueues(ctx)
+	c.wake(ctx)
 	if c.expiryDue() {
 		c.expireGroups(ctx)
 	}

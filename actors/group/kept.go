@@ -16,6 +16,7 @@ import (
 type Kept struct {
 	records []keptRecord          // the newest per key, ascending by key
 	Members []protocol.ConsumerID // of its newest generation, former members included
+	Alive   bool                  // one of the members, at least, has a lease that is not known to have run out
 }
 
 // keptRecord is a metarecord.Record with a value, in one piece of memory of its
@@ -53,7 +54,7 @@ func (g *Kept) Set(rec metarecord.Record) {
 		g.records = slices.Insert(g.records, i, keepRecord(rec))
 	}
 	if actionKinds[rec.Action] == keyGroup {
-		g.Members = membersOf(rec.Value)
+		g.Members, g.Alive = membersOf(rec.Value)
 	}
 }
 
@@ -101,17 +102,18 @@ func (g *Kept) LastUse() int64 {
 }
 
 // membersOf lists the present and former members in a membership record's value;
-// it serves to find the groups of a consumer.
-func membersOf(value []byte) []protocol.ConsumerID {
+// it serves to find the groups of a consumer. alive is what Kept.Alive is.
+func membersOf(value []byte) (ids []protocol.ConsumerID, alive bool) {
 	var v membershipValue
 	if len(value) == 0 || json.Unmarshal(value, &v) != nil {
-		return nil
+		return nil, false
 	}
-	ids := slices.Clone(v.Former)
+	ids = slices.Clone(v.Former)
 	for i := range v.Members {
 		ids = append(ids, v.Members[i].ID)
+		alive = alive || v.Members[i].LapsedAt == 0
 	}
-	return ids
+	return ids, alive
 }
 
 // Empty reports whether no record of the group is left.
