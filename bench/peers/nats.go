@@ -147,17 +147,10 @@ func publishers(js jetstream.JetStream, n int) func(context.Context, bench.Count
 		var wg sync.WaitGroup
 		for range n {
 			wg.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					start := time.Now()
+				oneByOne(ctx, c, func(i int) error {
 					_, err := js.Publish(ctx, subject, payload(i))
-					switch {
-					case ctx.Err() != nil:
-					case err != nil:
-						c.Failed(err)
-					default:
-						c.Done(time.Since(start), 1)
-					}
-				}
+					return err
+				})
 			})
 		}
 		wg.Wait()
@@ -287,24 +280,32 @@ func pullAndAck(js jetstream.JetStream) func(context.Context, bench.Counter) err
 				return ignoreEnd(ctx, err)
 			}
 			wg.Go(func() {
-				for ctx.Err() == nil {
-					start := time.Now()
+				oneByOne(ctx, c, func(int) error {
 					msg, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
-					if err == nil {
-						err = msg.DoubleAck(ctx)
+					if err != nil {
+						return err
 					}
-					switch {
-					case ctx.Err() != nil:
-					case err != nil:
-						c.Failed(err)
-					default:
-						c.Done(time.Since(start), 1)
-					}
-				}
+					return msg.DoubleAck(ctx)
+				})
 			})
 		}
 		wg.Wait()
 		return nil
+	}
+}
+
+// oneByOne does something with one record, again and again, and counts it each time.
+func oneByOne(ctx context.Context, c bench.Counter, do func(i int) error) {
+	for i := 0; ctx.Err() == nil; i++ {
+		start := time.Now()
+		err := do(i)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			c.Failed(err)
+		default:
+			c.Done(time.Since(start), 1)
+		}
 	}
 }
 

@@ -131,15 +131,14 @@ func New(source Source, o Options) (*Registry, error) {
 func (r *Registry) Token(token []byte) (*protocol.Principal, *protocol.Error) {
 	hash := protocol.TokenHash(sha256.Sum256(token))
 	who := r.known.Load().byHash[hash]
-	jwt := r.jwts != nil && isJWT(string(token))
 	if who == nil {
+		jwt := r.jwts != nil && isJWT(string(token))
 		if err := r.complete(!jwt); err != nil {
 			return nil, err
 		}
-		who = r.known.Load().byHash[hash]
-	}
-	if who == nil && jwt {
-		return r.jwts.verify(string(token), r.known.Load())
+		if who = r.known.Load().byHash[hash]; who == nil && jwt {
+			return r.jwts.verify(string(token), r.known.Load())
+		}
 	}
 	if who == nil || who.Over(r.clock()) {
 		return nil, errUnknown
