@@ -149,7 +149,7 @@ func (r *remote) remove(cmd *cobra.Command, path string, q []string, what string
 	return nil
 }
 
-// context ends with the first SIGINT or SIGTERM.
+// context ends with the first SIGINT, SIGTERM or SIGHUP.
 func (r *remote) context(cmd *cobra.Command) (context.Context, func()) {
 	parent := cmd.Context()
 	if parent == nil {

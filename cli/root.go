@@ -26,7 +26,7 @@ type process struct {
 	control   io.Writer // the same without that, for colours and progress; set by run
 	asks      bool      // stdin is one: there is somebody to ask
 	lookupEnv func(string) (string, bool)
-	signals   <-chan os.Signal // SIGINT and SIGTERM; capacity at least 2
+	signals   <-chan os.Signal // SIGINT, SIGTERM and SIGHUP; capacity at least 2
 	open      opener
 	streams   func() // called by commands that pass many records on; nil: nothing is to be done
 }

@@ -33,9 +33,9 @@ func newServe(p *process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the broker (the default command)",
-		Long: "Run the broker until SIGINT or SIGTERM. It then finishes requests in flight,\n" +
-			"closes every log with a checkpoint and exits with status 0. A second signal\n" +
-			"makes it exit immediately with status 1.",
+		Long: "Run the broker until SIGINT, SIGTERM or SIGHUP. It then finishes requests in\n" +
+			"flight, closes every log with a checkpoint and exits with status 0. A second\n" +
+			"signal makes it exit immediately with status 1. Under nohup SIGHUP is ignored.",
 		Example: "  ottla serve --listen 127.0.0.1:9000 --data-dir /var/lib/ottla\n" +
 			"  OTTLA_LOG_LEVEL=debug ottla serve --check",
 		Args: noArgs,

@@ -34,6 +34,9 @@ func Main(args []string) int {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it: such a process outlives its terminal
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	return run(&process{
 		stdin:     os.Stdin,
 		stdout:    standardOutput(),

@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -178,4 +180,16 @@ func TestClusterDeletedUnderItsProducers(t *testing.T) {
 			"200", "404 cluster_not_found", "503 shutting_down", "503 no_leader", "504 outcome_unknown",
 		}, what, "%v", seen.counts)
 	}
+}
+
+// The terminal in which a server was started is closed: that is an orderly stop,
+// as SIGTERM is.
+func TestHangUpIsAnOrderlyStop(t *testing.T) {
+	t.Parallel()
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("the tests run under nohup, and so would the server")
+	}
+	s := start(t)
+	s.produce("t", object{"value": 1})
+	s.stopBy(syscall.SIGHUP)
 }

@@ -169,11 +169,17 @@ func (s *server) kill() {
 // stop ends the process as service managers do; it must exit with 0.
 func (s *server) stop() {
 	s.t.Helper()
-	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
+	s.stopBy(syscall.SIGTERM)
+}
+
+// stopBy ends the process with a signal; it must exit with 0.
+func (s *server) stopBy(sig syscall.Signal) {
+	s.t.Helper()
+	require.NoError(s.t, s.cmd.Process.Signal(sig))
 	select {
 	case <-s.exited:
 	case <-time.After(waitTimeout):
-		require.FailNow(s.t, "server does not stop on SIGTERM", s.stderr.tail(8000))
+		require.FailNow(s.t, "server does not stop on "+sig.String(), s.stderr.tail(8000))
 	}
 	require.Equal(s.t, 0, s.cmd.ProcessState.ExitCode(), s.stderr.tail(8000))
 }
