@@ -35,6 +35,7 @@ type standIn struct {
 	answer func(n int, a asked) (status int, body string)
 	url    string
 
+	said     fmt.Stringer   // what the server has written to its standard output; nil: a stand-in
 	signals  chan os.Signal // that the commands get
 	stdout   io.Writer      // of the commands, instead of what ottla returns
 	terminal bool

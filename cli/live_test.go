@@ -85,7 +85,20 @@ func liveServerWith(t *testing.T, dir string, env map[string]string) (s *standIn
 			t.Logf("what the server said: %s", stderr)
 		}
 	})
-	return &standIn{url: url, signals: make(chan os.Signal, 2)}, stop
+	return &standIn{url: url, said: stdout, signals: make(chan os.Signal, 2)}, stop
+}
+
+// kafkaAddress is where the server listens for Kafka clients.
+func (s *standIn) kafkaAddress(t *testing.T) string {
+	t.Helper()
+	var address string
+	require.Eventually(t, func() bool { // it is said after the address of the API
+		_, rest, _ := strings.Cut(s.said.String(), "bootstrap server ")
+		line, _, whole := strings.Cut(rest, "\n")
+		address = line
+		return whole
+	}, time.Minute, time.Millisecond)
+	return address
 }
 
 // must runs a command that has to work.

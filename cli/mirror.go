@@ -85,12 +85,11 @@ func (o *mirrorOptions) source() (s mirror.SourceOptions, err error) {
 		}
 	}
 	if o.tls || o.ca != "" {
-		roots, err := trust{ca: o.ca}.config(func(string) (string, bool) { return "", false })
-		if err != nil {
-			return s, err
-		}
-		if s.TLS = roots; roots == nil {
-			s.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if o.ca != "" {
+			if s.TLS.RootCAs, err = rootsIn(o.ca, "--from-ca"); err != nil {
+				return s, err
+			}
 		}
 	}
 	if o.passwordFile != "" {

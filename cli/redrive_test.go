@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/client"
-	"ottla/mirror"
 	"ottla/protocol"
 )
 
@@ -120,41 +117,4 @@ func TestDeadLettersThatAreRefusedStay(t *testing.T) {
 		s.mu.Unlock()
 		assert.LessOrEqual(t, d.done, total, "what was under way when it failed is not known to be there")
 	}
-}
-
-func TestMirrorOptionsThatAreWrong(t *testing.T) {
-	password := filepath.Join(t.TempDir(), "password")
-	require.NoError(t, os.WriteFile(password, []byte("secret word \r\n"), 0o600))
-	good := func(change func(*mirrorOptions)) *mirrorOptions {
-		o := &mirrorOptions{from: []string{"127.0.0.1:9092"}, all: true}
-		change(o)
-		return o
-	}
-	for name, c := range map[string]struct {
-		change func(*mirrorOptions)
-		wrong  string
-	}{
-		"no address":         {func(o *mirrorOptions) { o.from = nil }, "--from must name a broker"},
-		"no port":            {func(o *mirrorOptions) { o.from = []string{"localhost"} }, "must be HOST:PORT"},
-		"the second":         {func(o *mirrorOptions) { o.from = append(o.from, "::1") }, "must be HOST:PORT"},
-		"nothing":            {func(o *mirrorOptions) { o.all = false }, "either --topics or --all"},
-		"both":               {func(o *mirrorOptions) { o.Topics = []string{"t"} }, "either --topics or --all"},
-		"groups twice":       {func(o *mirrorOptions) { o.Groups, o.AllGroups = []string{"g"}, true }, "exclude each other"},
-		"user alone":         {func(o *mirrorOptions) { o.user = "u" }, "need each other"},
-		"password alone":     {func(o *mirrorOptions) { o.passwordFile = password }, "need each other"},
-		"no such password":   {func(o *mirrorOptions) { o.user, o.passwordFile = "u", password+".none" }, "--from-password-file: "},
-		"no such authority":  {func(o *mirrorOptions) { o.ca = password + ".none" }, "--ca: "},
-		"an authority of no": {func(o *mirrorOptions) { o.ca = password }, "no certificate in PEM"},
-	} {
-		_, err := good(c.change).source()
-		assert.ErrorContains(t, err, c.wrong, name)
-	}
-	s, err := good(func(o *mirrorOptions) { o.user, o.passwordFile, o.tls, o.mechanism = "u", password, true, "PLAIN" }).source()
-	require.NoError(t, err)
-	assert.Equal(t, "secret word ", s.Password, "only the end of the line is none of it")
-	assert.NotNil(t, s.TLS)
-	assert.False(t, s.TLS.InsecureSkipVerify)
-	s, err = good(func(*mirrorOptions) {}).source()
-	require.NoError(t, err)
-	assert.Equal(t, mirror.SourceOptions{Addresses: []string{"127.0.0.1:9092"}}, s, "nothing is made up")
 }

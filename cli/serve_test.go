@@ -225,6 +225,39 @@ func TestCheckPrintsWhatIsInForce(t *testing.T) {
 	assert.Contains(t, stderr.String(), `limits.max_records: "0" must be from 1 to 1000000`)
 }
 
+// Each flag of a fleet is above the environment, and what has no flag stays.
+func TestFlagsOfAFleet(t *testing.T) {
+	p, stdout, stderr, _ := testProcess(t, nil)
+	p.lookupEnv = func(name string) (string, bool) {
+		v, ok := map[string]string{
+			"OTTLA_NODE_LINK": "127.0.0.1:1", "OTTLA_NODE_SEEDS": "127.0.0.1:1,127.0.0.1:2", "OTTLA_NODE_NAME": "env", "OTTLA_NODE_RACK": "r0",
+			"OTTLA_KAFKA_LISTEN": "127.0.0.1:8",
+		}[name]
+		return v, ok
+	}
+	args := []string{
+		"serve", "--check", "--link", "127.0.0.1:3", "--advertise-link", "h.example:4", "--seeds", "127.0.0.1:3,127.0.0.1:5", "--node-name", "flag",
+		"--link-cert", "c.pem", "--link-key", "c.key", "--link-ca", "ca.pem", "--kafka", "127.0.0.1:9",
+	}
+	require.Equal(t, exitOK, run(p, args), stderr.String())
+	got, err := config.Parse(stdout.Bytes())
+	require.NoError(t, err)
+	n := got.Node
+	assert.Equal(t, []string{"127.0.0.1:3", "h.example:4", "flag", "r0"}, []string{n.Link, n.AdvertiseLink, n.Name, n.Rack})
+	assert.Equal(t, []string{"c.pem", "c.key", "ca.pem"}, []string{n.LinkCert, n.LinkKey, n.LinkCA})
+	assert.Equal(t, config.List{"127.0.0.1:3", "127.0.0.1:5"}, n.Seeds)
+	assert.Equal(t, "127.0.0.1:9", got.Kafka.Listen)
+	assert.False(t, n.LinkInsecure)
+
+	stdout.Reset()
+	require.Equal(t, exitOK, run(p, []string{"serve", "--check", "--link", "0.0.0.0:3", "--advertise-link", "h.example:4", "--link-insecure"}), stderr.String())
+	got, err = config.Parse(stdout.Bytes())
+	require.NoError(t, err)
+	assert.True(t, got.Node.LinkInsecure)
+	assert.Equal(t, exitFailed, run(p, []string{"serve", "--check", "--link", "nowhere"}))
+	assert.Contains(t, stderr.String(), "node.link")
+}
+
 func TestAdvertisedHost(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

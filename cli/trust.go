@@ -49,6 +49,19 @@ func trustOf(cmd *cobra.Command) (t trust) {
 	return t
 }
 
+// rootsIn reads the roots that a flag names.
+func rootsIn(path, flag string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, usageError{fmt.Errorf("%s: %s has no certificate in PEM", flag, path)}
+	}
+	return roots, nil
+}
+
 // config returns the TLS settings, nil if there are none.
 func (t trust) config(lookupEnv func(string) (string, bool)) (*tls.Config, error) {
 	for _, v := range []struct {
@@ -64,13 +77,9 @@ func (t trust) config(lookupEnv func(string) (string, bool)) (*tls.Config, error
 	}
 	config := &tls.Config{InsecureSkipVerify: t.insecure} // #nosec G402 -- --insecure says so
 	if t.ca != "" {
-		roots, err := os.ReadFile(t.ca)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("--ca: %w", err)}
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(roots) {
-			return nil, usageError{fmt.Errorf("--ca: %s has no certificate in PEM", t.ca)}
+		var err error
+		if config.RootCAs, err = rootsIn(t.ca, "--ca"); err != nil {
+			return nil, err
 		}
 	}
 	if t.cert == "" && t.key != "" {
