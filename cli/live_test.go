@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,8 +41,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// liveServer runs `ottla serve` in this process, with a broker of one replica,
-// until the test ends or stop is called, which returns the exit code.
+// liveServer runs `ottla serve` in this process, without a cluster of its own, until the
+// test ends or stop is called, which returns the exit code. It knows already what exists.
 func liveServer(t *testing.T, dir string) (s *standIn, stop func() int) {
 	t.Helper()
 	return liveServerWith(t, dir, nil)
@@ -56,7 +57,7 @@ func liveServerWith(t *testing.T, dir string, env map[string]string) (s *standIn
 		if v, ok := env[name]; ok {
 			return v, ok
 		}
-		v, ok := map[string]string{"OTTLA_DEFAULT_CLUSTER": "false", "OTTLA_LOG_LEVEL": "warn"}[name]
+		v, ok := map[string]string{"OTTLA_DEFAULT_CLUSTER": "", "OTTLA_LOG_LEVEL": "warn"}[name]
 		return v, ok
 	}}
 	ended := make(chan int, 1)
@@ -85,7 +86,11 @@ func liveServerWith(t *testing.T, dir string, env map[string]string) (s *standIn
 			t.Logf("what the server said: %s", stderr)
 		}
 	})
-	return &standIn{url: url, said: stdout, signals: make(chan os.Signal, 2)}, stop
+	s = &standIn{url: url, said: stdout, signals: make(chan os.Signal, 2)}
+	require.Eventually(t, func() bool {
+		return s.request(t, http.MethodGet, "/readyz", "") != http.StatusServiceUnavailable
+	}, time.Minute, time.Millisecond, "clusters from before are recovered")
+	return s, stop
 }
 
 // kafkaAddress is where the server listens for Kafka clients.
@@ -107,6 +112,13 @@ func (s *standIn) must(t *testing.T, stdin string, args ...string) string {
 	code, stdout, stderr := s.ottla(t, stdin, args...)
 	require.Equal(t, exitOK, code, "%v: %s", args, stderr)
 	return stdout
+}
+
+// A server of these tests makes no cluster by itself. While it made one, requests that name
+// none would be refused.
+func TestALiveServerHasNoClusterOfItsOwn(t *testing.T) {
+	s, _ := liveServer(t, t.TempDir())
+	assert.JSONEq(t, `{"clusters":[]}`, s.body(t, "/cluster"))
 }
 
 // The commands run against a real broker, all in this process, so that requests
