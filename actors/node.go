@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -101,7 +99,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.pid = n.env.system.Root.Spawn(supervise.Props(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			unplacing: map[string]bool{}, located: map[*clusterHandle]*catalog.PlacedCluster{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, pauses: map[*clusterHandle]*supervise.Backoff{},
+			unplacing: map[string]bool{}, located: map[*clusterHandle]*catalog.PlacedCluster{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, removing: map[*clusterHandle]chan struct{}{}, pauses: map[*clusterHandle]*supervise.Backoff{},
 		}
 	}, actor.WithGuardian(&supervise.Root{Failed: n.env.fail})))
 	n.env.node.Store(n.pid)
@@ -176,6 +174,8 @@ type nodeActor struct {
 	written            []datadir.Founder                         // of members.json
 	unplacing          map[string]bool                           // ids of deleted clusters of a fleet whose files were removed here
 	ending             map[string]bool                           // clusters that were told to end, by PID
+	removing           map[*clusterHandle]chan struct{}          // clusters that end in order to be removed; closed once they have ended
+	over               bool                                      // the process ends: nothing is made or removed any more
 	pauses             map[*clusterHandle]*supervise.Backoff
 }
 
@@ -323,6 +323,10 @@ func (a *nodeActor) publish(name string, h *clusterHandle) {
 }
 
 func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
+	if a.over {
+		m.Reply.Put(clusterCreation{Err: errNodeEnds})
+		return
+	}
 	settings, err := catalog.Resolve(m.Spec, protocol.NewID(), a.env.clock.Agreed())
 	if err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
@@ -407,11 +411,14 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 		return
 	}
 	delete(a.creating, m.Name)
-	if m.Err != nil {
+	switch {
+	case m.Err != nil && a.over: // it was told to end; the next start completes or undoes it, as after a crash
+		m.Err = errNodeEnds
+	case m.Err != nil:
 		a.env.log.Error("cluster is not created", "cluster", m.Name, "error", m.Err)
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, p.handle, protocol.NewFuture[*protocol.Error]())
-	} else {
+	default:
 		a.env.directory.WantsDefault.Store(false)
 	}
 	for i, f := range p.replies {
@@ -451,50 +458,4 @@ func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
 	h.placed.Store(&placement{brokers: m.Brokers})
 	ctx.Send(h.pid.Load(), &brokersPlaced{*h.placed.Load()})
 	m.Reply.Put(nil)
-}
-
-// endAndRemove closes a cluster and then removes its files.
-func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply protocol.Future[*protocol.Error]) {
-	ended := protocol.NewFuture[error]()
-	a.endCluster(ctx, h, ended)
-	self := ctx.Self()
-	go func() {
-		if err := <-ended.C(); err != nil {
-			a.env.log.Error("close cluster", "cluster", h.manifest.Name, "error", err)
-		}
-		a.env.system.Root.Send(self, &clusterEnded{Handle: h, Reply: reply})
-	}()
-}
-
-func (a *nodeActor) removeFiles(m *clusterEnded) {
-	a.env.groups.Groups.Forget(m.Handle.manifest.ID)
-	if err := a.env.manifests.Remove(m.Handle.manifest.ID); err != nil {
-		a.env.log.Error("delete cluster", "cluster", m.Handle.manifest.Name, "error", err)
-		m.Reply.Put(&protocol.Error{
-			Code: protocol.CodeStorageFailed, Message: "delete cluster: " + err.Error(), Outcome: protocol.OutcomeUnknown,
-		})
-		return
-	}
-	m.Reply.Put(nil)
-}
-
-// end closes all clusters, at the end of the process.
-func (a *nodeActor) end(ctx actor.Context, m *endNode) {
-	handles := slices.Collect(maps.Values(a.handles))
-	if h := a.fleetHandle(); h != nil {
-		handles = append(handles, h)
-	}
-	var waits []protocol.Future[error]
-	for _, h := range handles {
-		f := protocol.NewFuture[error]()
-		waits = append(waits, f)
-		a.endCluster(ctx, h, f)
-	}
-	go func() {
-		var errs []error
-		for _, f := range waits {
-			errs = append(errs, <-f.C())
-		}
-		m.Reply.Put(errors.Join(errs...))
-	}()
 }
