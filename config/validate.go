@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	v.check(c.DataDir != "", "data_dir", c.DataDir, "must not be empty")
 	v.check(c.DefaultCluster == "" || validName(c.DefaultCluster), "default_cluster", c.DefaultCluster,
 		"must be empty or 1 to 200 of A-Z a-z 0-9 . _ - and neither . nor ..")
+	v.check(c.DefaultCluster != "false", "default_cluster", c.DefaultCluster, "must be empty where no cluster is to be made: this would be the name of one")
 	v.duration("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
 	c.validateAccess(&v)

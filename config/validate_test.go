@@ -162,3 +162,12 @@ func TestQuotasAreNotNegative(t *testing.T) {
 		assert.ErrorContains(t, err, "quotas.anonymous."+key+`: "-1`)
 	}
 }
+
+// Who wants no cluster to be made may think that this is how to say it.
+func TestFalseIsNoClusterName(t *testing.T) {
+	c := Default()
+	c.DefaultCluster = "false"
+	require.ErrorContains(t, c.Validate(), `default_cluster: "false" must be empty where no cluster is to be made: this would be the name of one`)
+	c.DefaultCluster = ""
+	require.NoError(t, c.Validate())
+}
