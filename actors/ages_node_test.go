@@ -21,7 +21,7 @@ func TestCopyOfARunningBrokerIsOlderAfterAWhile(t *testing.T) {
 	n := startNode(t, dir, quick)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "kept", Partitions: ptr(1)})
 	produce(t, n, "kept", 0, `"early"`)
-	require.NoError(t, os.CopyFS(old, os.DirFS(filepath.Join(dir, "default", "broker-2"))))
+	copyLive(t, old, filepath.Join(dir, "default", "broker-2"))
 	produce(t, n, "kept", 0, `"late"`)
 	awaitSameLines(t, dir, "kept", 0)
 	clusterID := n.env.manifests.List()[0].ID

@@ -39,7 +39,7 @@ func TestForcedSurvivorKeepsItsWholeLog(t *testing.T) {
 	}
 	awaitSameLines(t, dir, "kept", 0)
 	// As a kill would leave it: no checkpoint of a clean end.
-	require.NoError(t, os.CopyFS(image, os.DirFS(dir)))
+	copyLive(t, image, dir)
 	stopNode(t, n)
 	for b := 1; b <= 2; b++ {
 		require.NoError(t, os.RemoveAll(filepath.Join(image, "default", datadir.BrokerDirName(b))))

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,6 +36,28 @@ func snapshotTree(t *testing.T, dir string) map[string]string {
 		return err
 	}))
 	return out
+}
+
+// copyLive copies a directory that is in use, as often as it takes until no file was
+// renamed between its being listed and its being read.
+func copyLive(t *testing.T, dst, src string) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		require.NoError(t, os.RemoveAll(dst))
+		if err = os.CopyFS(dst, os.DirFS(src)); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	require.NoError(t, err)
+}
+
+// leaderOf waits until a partition has a leader: it may be between two of them.
+func leaderOf(t *testing.T, tp *protocol.Topic, partition int) *routing.Leadership {
+	t.Helper()
+	leader := routing.Of(tp).Partitions[partition].Await(nil, time.Now().Add(patience))
+	require.NotNil(t, leader, "no leader")
+	return leader
 }
 
 // defaultCluster is the default cluster's handle.
