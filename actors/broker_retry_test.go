@@ -14,7 +14,6 @@ import (
 	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/replica"
-	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/protocol"
 )
@@ -61,14 +60,13 @@ func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	stopNode(t, n)
 	path := filepath.Join(dir, "default", datadir.BrokerDirName(2), "shut-0", "00000000000000000000.log")
 	require.NoError(t, os.Rename(path, path+".kept"))
-	require.NoError(t, os.Mkdir(path, 0o755)) // opening it fails, and it is neither damaged nor missing
+	require.NoError(t, os.Symlink(path, path)) // opening it fails, and it is neither damaged nor missing
 
 	n = startNode(t, dir)
 	defer stopNode(t, n)
 	awaitFault(t, n, 2, replica.FaultOpen)
 	produce(t, n, "shut", 0, `2`)
-	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Rename(path+".kept", path))
+	require.NoError(t, os.Rename(path+".kept", path)) // in one step: it is never missing
 	awaitSettled(t, n)
 	awaitSameLines(t, dir, "shut", 0)
 	require.Empty(t, replicaDirs(t, dir, 2, "shut-0.replaced"), "it is the same replica")
@@ -85,7 +83,7 @@ func TestReplicaThatPanicsComesBack(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "bug", false, time.Time{})
 	require.Nil(t, perr)
-	ref := routing.Of(tp).Partitions[0].Leader()
+	ref := leaderOf(t, tp, 0)
 	n.env.system.Root.Send(pidOf(ref), &coordinator.ConfirmRead{Done: func(*protocol.Error) { panic("a fault of the test") }})
 	awaitFault(t, n, ref.Broker, replica.FaultPanic)
 	produce(t, n, "bug", 0, `2`)

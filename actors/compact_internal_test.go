@@ -72,6 +72,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 			reply, err := n.Poll(&protocol.PollRequest{
 				ConsumerID: protocol.ConsumerID(from + i), Group: fmt.Sprintf("g%d", i%4), Topics: []string{"kept", name},
 				MaxRecords: 1, MaxBytes: 1 << 20, AutoCommit: true, Timeout: 10 * time.Millisecond,
+				SessionTimeout: time.Hour, // or members would leave between two looks at what is kept
 			}, nil)
 			require.Nil(t, err, "%v", reply)
 			require.Nil(t, n.DeleteTopic(context.Background(), "", name))

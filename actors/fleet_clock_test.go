@@ -51,10 +51,10 @@ func TestACoordinatorWhoseClockIsAnHourOff(t *testing.T) {
 			wait := int64(3000)
 			putQueue(t, f.nodes[1], "w", "jobs", func(s *protocol.QueueSpec) { s.AckWaitMs = &wait })
 			produce(t, f.nodes[1], "jobs", 0, `1`)
-			require.Eventually(t, func() bool { return f.coordinates("w") != 0 }, patience, time.Millisecond)
-			wrong := f.coordinates("w")
+			wrong := 0
+			require.Eventually(t, func() bool { wrong = f.coordinates("w"); return wrong != 0 }, patience, time.Millisecond)
 			well := wrong%3 + 1
-			given := takeRecords(t, f.nodes[well], "w", "jobs", 1, 5*time.Second)
+			given := takeRecords(t, f.nodes[well], "w", "jobs", 1, patience)
 			require.Len(t, given, 1)
 			deadline := time.UnixMilli(given[0].Delivery.Deadline)
 			f.clocks[wrong].Store(int64(by))

@@ -26,6 +26,16 @@ func (f *testFleet) leads(topic string) int {
 	return 0
 }
 
+// awaitLeads waits until a node leads partition 0 of a topic.
+func (f *testFleet) awaitLeads(topic string) (node int) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		node = f.leads(topic)
+		return node != 0
+	}, patience, time.Millisecond, "nobody leads")
+	return node
+}
+
 // The disk of a leader hangs: what two others have on theirs is not held back by it. The
 // leadership goes to one of them, and what was under way is answered as it is.
 func TestALeaderWhoseDiskHangsGivesLeadershipAway(t *testing.T) {
@@ -38,8 +48,7 @@ func TestALeaderWhoseDiskHangsGivesLeadershipAway(t *testing.T) {
 	}
 	f.beginAll()
 	produce(t, f.nodes[1], "q", 0, `1`)
-	require.Eventually(t, func() bool { return f.leads("q") != 0 }, patience, time.Millisecond)
-	sick := f.leads("q")
+	sick := f.awaitLeads("q")
 	well := sick%3 + 1
 	goOn := make(chan struct{})
 	disks[sick].hang(goOn)
@@ -75,7 +84,6 @@ func TestADiskHangsWhereAllHadTrouble(t *testing.T) {
 	}
 	f.beginAll()
 	produce(t, f.nodes[1], "q", 0, `1`)
-	require.Eventually(t, func() bool { return f.leads("q") != 0 }, patience, time.Millisecond)
 	goOn := make(chan struct{})
 	for _, d := range disks {
 		d.hang(goOn)
@@ -90,8 +98,7 @@ func TestADiskHangsWhereAllHadTrouble(t *testing.T) {
 	}
 	close(goOn)
 	<-asked
-	require.Eventually(t, func() bool { return f.leads("q") != 0 }, patience, time.Millisecond)
-	sick := f.leads("q")
+	sick := f.awaitLeads("q")
 	again := make(chan struct{})
 	disks[sick].hang(again)
 	began := time.Now()

@@ -395,9 +395,10 @@ func TestAWipedNodeIsANewOne(t *testing.T) {
 	f.links[4] = f.links[3]
 	f.start(4)
 	require.Equal(t, []string{"0"}, fetchAll(t, f.nodes[4], "q", 0))
-	nodes, err := f.nodes[1].Nodes()
-	require.Nil(t, err)
-	require.Len(t, nodes, 4)
+	require.Eventually(t, func() bool { // the others may hear of it a moment later
+		nodes, err := f.nodes[1].Nodes()
+		return err == nil && len(nodes) == 4
+	}, patience, 5*time.Millisecond)
 }
 
 // Founders that are there before the others wait, and say for whom.

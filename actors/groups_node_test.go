@@ -68,26 +68,31 @@ func TestGroupsAreTheSameOnEveryReplica(t *testing.T) {
 		})
 	}
 	members.Wait()
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // members whose session ends meanwhile leave
 		kept := keptGroups(t, n)
 		require.Len(c, kept, 3)
 		assert.NotEmpty(c, kept[0])
 		assert.Equal(c, kept[0], kept[1])
 		assert.Equal(c, kept[0], kept[2])
-	}, patience, 10*time.Millisecond)
-	for name, dump := range keptGroups(t, n)[0] {
-		info, err := n.Group("default", name)
-		require.Nil(t, err)
-		assert.Contains(t, dump, fmt.Sprintf(`"generation":%d,`, info.Generation))
-		for _, o := range info.Members {
-			assert.Contains(t, dump, fmt.Sprintf(`{"id":%d,`, o.ConsumerID))
+		for name, dump := range kept[0] {
+			isWhatIsAnswered(c, n, name, dump)
 		}
-		rows, err := n.Offsets(&protocol.OffsetsRequest{Cluster: "default", Group: name})
-		require.Nil(t, err)
-		for _, row := range rows {
-			if row.Committed != nil {
-				assert.Contains(t, dump, fmt.Sprintf(` %d {"offset":%d,`, row.Partition, *row.Committed))
-			}
+	}, patience, 10*time.Millisecond)
+}
+
+// isWhatIsAnswered holds what a replica keeps of a group against what its coordinator says.
+func isWhatIsAnswered(c *assert.CollectT, n *Node, name, dump string) {
+	info, err := n.Group("default", name)
+	require.Nil(c, err)
+	assert.Contains(c, dump, fmt.Sprintf(`"generation":%d,`, info.Generation))
+	for _, o := range info.Members {
+		assert.Contains(c, dump, fmt.Sprintf(`{"id":%d,`, o.ConsumerID))
+	}
+	rows, err := n.Offsets(&protocol.OffsetsRequest{Cluster: "default", Group: name})
+	require.Nil(c, err)
+	for _, row := range rows {
+		if row.Committed != nil {
+			assert.Contains(c, dump, fmt.Sprintf(` %d {"offset":%d,`, row.Partition, *row.Committed))
 		}
 	}
 }

@@ -184,7 +184,7 @@ func TestCommittedOffsetsAreRegisters(t *testing.T) {
 		} else {
 			n.env.system.Root.Stop(pidOf(ref)) // its mailbox ends in nothing
 		}
-		require.Eventually(t, func() bool { return c.acked.Load() > before+30 }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return c.acked.Load() > before+30 }, patience, time.Millisecond)
 	}
 	close(c.stop)
 	c.running.Wait()

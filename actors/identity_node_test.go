@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,7 +114,7 @@ func TestLogOfANewerFormatStaysInPlace(t *testing.T) {
 	require.Eventually(t, func() bool {
 		for _, p := range n.Readiness().Degraded {
 			if p.Topic == "a" {
-				return assert.Contains(t, p.Reason, "newer format")
+				return strings.Contains(p.Reason, "newer format") // before it was tried it only does not run
 			}
 		}
 		return false

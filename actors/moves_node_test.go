@@ -153,7 +153,7 @@ func TestDecommissionIsCalledOff(t *testing.T) {
 	require.NotNil(t, err)
 	require.Equal(t, protocol.CodeNotAllowed, err.Code)
 	f.start(4)
-	for i := range 20 {
+	for i := range 10 {
 		createTestTopic(t, f.nodes[1], &protocol.TopicSpec{Name: fmt.Sprint("t", i)})
 	}
 	task, err := f.nodes[1].DecommissionNode(context.Background(), 2)

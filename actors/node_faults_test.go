@@ -245,7 +245,7 @@ func TestTopicDeletedAndCreatedAgainIsAnotherTopic(t *testing.T) {
 	require.EqualValues(t, 0, produce(t, n, "twice", 0, `"new"`))
 	require.Equal(t, []string{`"new"`}, fetchAll(t, n, "twice", 0))
 	again := *poll
-	again.Timeout = 5 * time.Second
+	again.Timeout = patience
 	reply, err = n.Poll(&again, nil)
 	require.Nil(t, err)
 	require.Len(t, reply.Records, 1, "the old topic's offset does not apply")

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/actors/datadir"
-	"ottla/actors/routing"
 	"ottla/protocol"
 )
 
@@ -223,14 +222,14 @@ func TestDamageInTheLeadersColdSegment(t *testing.T) {
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
 	require.Nil(t, perr)
 	awaitSettled(t, n)
-	ref := routing.Of(tp).Partitions[0].Leader()
+	ref := leaderOf(t, tp, 0)
 	damageRecord(t, dir, ref.Broker, "hurt", 0, 7)
 
 	reply, perr := n.Fetch(&protocol.FetchRequest{Topic: tp, Offset: 7, MaxRecords: 1, MaxBytes: 1 << 20})
 	require.Nil(t, perr)
 	require.Len(t, reply.Records, 1)
 	require.EqualValues(t, 7, reply.Records[0].Offset)
-	require.NotEqual(t, pidOf(ref), routing.Of(tp).Partitions[0].Leader().Leader.(*localLeader).pid)
+	require.NotEqual(t, pidOf(ref), pidOf(leaderOf(t, tp, 0)))
 	produce(t, n, "hurt", 0, `"meanwhile"`)
 	require.Len(t, fetchAll(t, n, "hurt", 0), 401)
 	require.Eventually(t, func() bool {
@@ -250,7 +249,7 @@ func TestDamageMetByRaft(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
 	require.Nil(t, perr)
-	ref := routing.Of(tp).Partitions[0].Leader()
+	ref := leaderOf(t, tp, 0)
 	behind := ref.Broker%3 + 1
 	_, perr = n.StopBroker(context.Background(), "default", behind)
 	require.Nil(t, perr)
@@ -258,7 +257,7 @@ func TestDamageMetByRaft(t *testing.T) {
 	for range 1500 { // more than a replica keeps in memory
 		produce(t, n, "hurt", 0, value, value)
 	}
-	damageRecord(t, dir, routing.Of(tp).Partitions[0].Leader().Broker, "hurt", 0, 7)
+	damageRecord(t, dir, leaderOf(t, tp, 0).Broker, "hurt", 0, 7)
 	_, perr = n.StartBroker(context.Background(), "default", behind)
 	require.Nil(t, perr)
 	awaitSettled(t, n)

@@ -46,7 +46,7 @@ func TestReplicaEndsAndAnotherLeadsAtOnce(t *testing.T) {
 	require.Nil(t, err)
 	route := routing.Of(tp).Partitions[0]
 	produce(t, n, "q", 0, `1`)
-	ref := route.Leader()
+	ref := leaderOf(t, tp, 0)
 	n.env.system.Root.Stop(pidOf(ref))
 	next := route.Await(ref, time.Now().Add(25*time.Second))
 	require.NotNil(t, next)

@@ -62,7 +62,7 @@ func startLonePartition(t *testing.T) *lonePartition {
 	}))
 	p.pid = <-started.C()
 	t.Cleanup(func() { _ = root.StopFuture(p.up).Wait() })
-	require.NotNil(t, p.route.Await(nil, time.Now().Add(10*time.Second)), "no leader")
+	require.NotNil(t, p.route.Await(nil, time.Now().Add(patience)), "no leader")
 	return p
 }
 

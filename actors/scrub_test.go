@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"ottla/actors/routing"
-
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +24,7 @@ func TestScrubFindsDamage(t *testing.T) {
 	awaitSettled(t, n)
 	tp, perr := n.LookupTopic("", "cold", false, time.Time{})
 	require.Nil(t, perr)
-	follower := routing.Of(tp).Partitions[0].Leader().Broker%3 + 1
+	follower := leaderOf(t, tp, 0).Broker%3 + 1
 	require.Zero(t, n.Metrics().Scrub.Bytes)
 
 	ahead.Store(int64(24 * time.Hour))

@@ -153,7 +153,7 @@ func TestPanicOfAPartitionMovesItsLeadership(t *testing.T) {
 	defer stopNode(t, n)
 	l := startLoad(t, n, "q", 3)
 	for p := range 3 {
-		ref := routing.Of(l.tp).Partitions[p].Leader()
+		ref := leaderOf(t, l.tp, p)
 		n.env.system.Root.Send(pidOf(ref), partitionPanic)
 		late := &protocol.ProduceRequest{Lines: *oneLine(), Reply: protocol.NewFuture[protocol.ProduceResult]()}
 		n.env.system.Root.Send(pidOf(ref), late) // behind it in the mailbox
@@ -253,7 +253,7 @@ func TestPanicOfAGroupCostsNothing(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	produce(t, n, "q", 0, `1`)
-	poll := &protocol.PollRequest{ConsumerID: 7, Topics: []string{"q"}, MaxRecords: 10, MaxBytes: 1 << 20, AutoCommit: true, Timeout: 5 * time.Second}
+	poll := &protocol.PollRequest{ConsumerID: 7, Topics: []string{"q"}, MaxRecords: 10, MaxBytes: 1 << 20, AutoCommit: true, Timeout: patience}
 	reply, err := n.Poll(poll, nil)
 	require.Nil(t, err)
 	require.Len(t, reply.Records, 1)
