@@ -15,6 +15,10 @@ import (
 	"ottla/protocol"
 )
 
+// patience is how long tests wait for what must happen: far longer than a busy machine
+// needs.
+const patience = time.Minute
+
 // limited is a principal with that quota.
 func limited(name string, quota protocol.TokenQuota) *protocol.Principal {
 	return protocol.NewPrincipal(name, nil, nil).WithUsage(protocol.NewUsage(quota))
@@ -89,7 +93,7 @@ func ask[P kmsg.Response](t *testing.T, client net.Conn, req kmsg.Request) P {
 // answer reads the answer to a request.
 func answer[P kmsg.Response](t *testing.T, client net.Conn, req kmsg.Request) P {
 	t.Helper()
-	require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, client.SetReadDeadline(time.Now().Add(patience)))
 	var size [4]byte
 	_, err := io.ReadFull(client, size[:])
 	require.NoError(t, err, "it is not answered")
@@ -109,7 +113,7 @@ func awaitServed(t *testing.T, served chan struct{}) {
 	t.Helper()
 	select {
 	case <-served:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("it goes on for a client that has left")
 	}
 }

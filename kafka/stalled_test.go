@@ -117,19 +117,19 @@ func TestStalledKafkaClientsAreDisconnected(t *testing.T) {
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { return p.reads.Load() == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.reads.Load() == 2 }, patience, time.Millisecond)
 	var stalled []net.Conn
 	for range 10 {
 		stalled = append(stalled, p.asking(t, s, large()))
 	}
 	require.Eventually(t, func() bool {
 		return counted(t, s.metrics.stalled) > 0 && s.o.Answers.Used() <= 8<<20
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	close(stop)
 	require.NoError(t, <-read, "it was slow, but took something")
 	reset := 0
 	for _, c := range stalled {
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 		if _, err := io.Copy(io.Discard, io.LimitReader(c, plentyBytes)); errors.Is(err, syscall.ECONNRESET) {
 			reset++
 		}
@@ -148,22 +148,29 @@ func TestSlowKafkaClientsHaveTheWriteTimeout(t *testing.T) {
 	p, s := newPlenty(t)
 	s.o.WriteTimeout = 100 * time.Millisecond
 	p.asking(t, s, large())
-	require.Eventually(t, func() bool { return counted(t, s.metrics.slow) == 1 }, 10*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return s.o.Answers.Used() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return counted(t, s.metrics.slow) == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.o.Answers.Used() == 0 }, patience, time.Millisecond)
 	assert.Zero(t, counted(t, s.metrics.stalled))
 }
 
 // Half a request holds the memory of what was sent, until the read timeout is over.
 func TestHalfAKafkaRequestHoldsLittle(t *testing.T) {
+	half := func(s *Server, p *plenty) (served chan struct{}) {
+		client, served := p.dial(t, s, protocol.NewPrincipal("writer", nil, nil))
+		b := kmsg.NewRequestFormatter().AppendRequest(nil, produceOne(), 7)
+		b[0], b[1], b[2], b[3] = 0, 0x10, 0, 0 // of a megabyte
+		_, err := client.Write(b[:len(b)/2])
+		require.NoError(t, err)
+		return served
+	}
 	p, s := newPlenty(t)
-	s.o.ReadTimeout = time.Second
-	client, served := p.dial(t, s, protocol.NewPrincipal("writer", nil, nil))
-	b := kmsg.NewRequestFormatter().AppendRequest(nil, produceOne(), 7)
-	b[0], b[1], b[2], b[3] = 0, 0x10, 0, 0 // of a megabyte
-	_, err := client.Write(b[:len(b)/2])
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.o.Requests.Used() > 0 }, time.Second, time.Millisecond)
+	s.o.ReadTimeout = time.Hour
+	half(s, p)
+	require.Eventually(t, func() bool { return s.o.Requests.Used() > 0 }, patience, time.Millisecond)
 	assert.LessOrEqual(t, s.o.Requests.Used(), int64(firstBytes))
-	<-served
+
+	p, s = newPlenty(t)
+	s.o.ReadTimeout = 100 * time.Millisecond
+	<-half(s, p)
 	assert.Zero(t, s.o.Requests.Used())
 }
