@@ -158,7 +158,7 @@ func TestDeparturesAreToldAgain(t *testing.T) {
 			require.NoError(t, leave(h, c.(*net.TCPConn)))
 			select {
 			case <-h.b.departed:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the departure was not told")
 			}
 		})

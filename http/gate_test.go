@@ -127,6 +127,7 @@ func TestSlowBodiesAreOutsideTheGate(t *testing.T) {
 // body is not looked at.
 func TestWhoWaitsInVainIsToldSo(t *testing.T) {
 	h, _ := guarded(t, Options{})
+	h.s.turn = 50 * time.Millisecond
 	greedy := h.limited("greedy", "null")
 	require.True(t, h.s.Gate().Enter("other", time.Now(), 0))
 	n := 0

@@ -249,7 +249,7 @@ func hostileRequests(t *testing.T, h *harness, all map[string]hostile) {
 			conn, err := h.ln.Dial()
 			require.NoError(t, err)
 			defer conn.Close()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(2*time.Second)))
+			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 			before := len(h.b.reqs)
 			_, err = io.WriteString(conn, c.send)
 			require.NoError(t, err)

@@ -183,7 +183,7 @@ func TestIdleEventStreamShowsSignsOfLife(t *testing.T) {
 }
 
 func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
-	h := start(t, Options{WriteTimeout: 20 * time.Millisecond, Heartbeat: 30 * time.Millisecond})
+	h := start(t, Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: 150 * time.Millisecond})
 	h.b.add("t", 1)
 	_, line := h.follow("/events?topic=t&consumer_id=5", "text/event-stream")
 	for range 3 {
@@ -255,7 +255,7 @@ func TestAStreamEndsWhenItsConsumerPollsAnew(t *testing.T) {
 // The group is told when the client of a stream leaves, so that its share does not wait
 // for the whole session.
 func TestAGroupLearnsOfAStreamsEnd(t *testing.T) {
-	h := startTCP(t, Options{})
+	h := startTCP(t, Options{Heartbeat: 20 * time.Millisecond})
 	h.b.add("t", 1)
 	h.send(0)
 	resp, line := h.follow("/events?topic=t&group=g&consumer_id=7", "text/event-stream")

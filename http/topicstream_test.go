@@ -120,10 +120,10 @@ func TestHeadOfATopicStreamEnds(t *testing.T) {
 }
 
 func TestIdleTopicStreamShowsSignsOfLife(t *testing.T) {
-	h := start(t, Options{Heartbeat: time.Millisecond, WriteTimeout: 20 * time.Millisecond})
+	h := start(t, Options{Heartbeat: 10 * time.Millisecond, WriteTimeout: 200 * time.Millisecond})
 	h.b.add("t", 1)
 	_, line := h.followTopic("/topic/t/stream", "text/event-stream", "0")
-	for range 30 {
+	for range 30 { // for longer than the write timeout
 		assert.Equal(t, ": alive\n", line())
 		assert.Equal(t, "\n", line())
 	}
@@ -172,7 +172,7 @@ func TestTopicStreamEscapesLineEnds(t *testing.T) {
 }
 
 func TestTopicStreamsAreBounded(t *testing.T) {
-	h := start(t, Options{MaxParkedPolls: 2})
+	h := startTCP(t, Options{MaxParkedPolls: 2}) // who leaves a pipe is noticed only when something is written
 	h.b.add("t", 1)
 	h.followTopic("/topic/t/stream", "text/event-stream", "0")
 	resp, _ := h.followTopic("/topic/t/stream", "text/event-stream", "0")
@@ -183,7 +183,7 @@ func TestTopicStreamsAreBounded(t *testing.T) {
 }
 
 func TestAVanishedReaderEndsItsTopicStream(t *testing.T) {
-	h := startTCP(t, Options{Heartbeat: time.Hour})
+	h := startTCP(t, Options{})
 	h.b.add("t", 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	req, err := nethttp.NewRequestWithContext(ctx, "GET", "http://ottla/topic/t/stream", nil)
@@ -243,7 +243,7 @@ func TestTopicStreamsWaitTogether(t *testing.T) {
 
 // A client that does not read gets everything when it does, and holds up nobody.
 func TestASlowTopicStreamHoldsUpNobody(t *testing.T) {
-	h := startTCP(t, Options{})
+	h := startTCP(t, Options{WriteTimeout: patience}) // in which the client that does not read is not disconnected
 	h.b.add("t", 1)
 	_, slow := h.followTopic("/topic/t/stream", "text/event-stream", "0")
 	_, fast := h.followTopic("/topic/t/stream", "text/event-stream", "0")
@@ -284,7 +284,7 @@ func TestTopicStreamsThatWaitTogetherEnd(t *testing.T) {
 func TestAStalledTopicStreamEnds(t *testing.T) {
 	for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
 		t.Run(accept, func(t *testing.T) {
-			h := startTCP(t, Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: time.Hour})
+			h := startTCP(t, Options{WriteTimeout: 100 * time.Millisecond})
 			h.b.add("t", 1)
 			h.followRaw("/topic/t/stream", accept)
 			require.Eventually(t, func() bool {
