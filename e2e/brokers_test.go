@@ -61,7 +61,7 @@ func TestOneOfThreeBrokersDown(t *testing.T) {
 
 func TestTwoOfThreeBrokersDown(t *testing.T) {
 	t.Parallel()
-	s := start(t, "OTTLA_REQUEST_TIMEOUT=1s")
+	s := start(t, "OTTLA_REQUEST_TIMEOUT=5s")
 	s.topic("t", 1)
 	s.produce("t", object{"value": "before"})
 	s.setBroker(1, "stop", "stopped")
@@ -108,7 +108,7 @@ func TestTwoOfThreeBrokersDown(t *testing.T) {
 
 func TestAllBrokersDownAndUp(t *testing.T) {
 	t.Parallel()
-	s := start(t, "OTTLA_REQUEST_TIMEOUT=1s")
+	s := start(t, "OTTLA_REQUEST_TIMEOUT=5s")
 	s.topic("t", 1)
 	s.produce("t", object{"value": 1})
 	for b := 1; b <= 3; b++ {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -42,12 +43,7 @@ func TestHundredMembersOverThreeHundredPartitions(t *testing.T) {
 			}
 		})
 	}
-	s.eventually(2*time.Minute, "all have joined", func() error {
-		if n := len(s.members("g")); n < members {
-			return fmt.Errorf("%d", n)
-		}
-		return nil
-	})
+	s.eventually(2*time.Minute, "all have joined", func() error { return s.joined("g", members) })
 	joined := time.Now()
 	var group struct {
 		State string `json:"state"`
@@ -68,6 +64,26 @@ func TestHundredMembersOverThreeHundredPartitions(t *testing.T) {
 	for id, n := range share {
 		assert.Equal(t, partitions/members, n, "consumer %d", id)
 	}
+}
+
+// joined reports whether a group has at least n members. While so many join, it may take too
+// long to say.
+func (s *server) joined(group string, n int) error {
+	a, err := s.try(http.MethodGet, "/groups/"+group, nil)
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("%d %s", a.status, a.body)
+	}
+	if err != nil {
+		return err
+	}
+	var g struct{ Members []member }
+	if err := json.Unmarshal(a.body, &g); err != nil {
+		return err
+	}
+	if len(g.Members) < n {
+		return fmt.Errorf("%d of %d", len(g.Members), n)
+	}
+	return nil
 }
 
 // cpu is the processor time that the server has used.

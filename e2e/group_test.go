@@ -112,7 +112,7 @@ func TestGroupShares(t *testing.T) {
 	}
 	seen := map[string]int64{}
 	consume := func(consumer int64) polled {
-		p := s.poll("topic=shared", "group=team", fmt.Sprintf("consumer_id=%d", consumer), "timeout_ms=200", "max_records=5")
+		p := s.poll("topic=shared", "group=team", fmt.Sprintf("consumer_id=%d", consumer), "timeout_ms=2000", "max_records=5")
 		for _, r := range p.Records {
 			by, twice := seen[string(r.Value)]
 			require.False(t, twice, "%s went to %d and to %d", r.Value, by, consumer)

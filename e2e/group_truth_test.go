@@ -48,7 +48,7 @@ func TestGroupsAreListedTruthfully(t *testing.T) {
 	s := start(t)
 	s.topic("t", 2)
 	s.produce("t", object{"partition": 0, "value": 1})
-	s.poll("topic=t", "group=gone", "consumer_id=1", "session_timeout_ms=1000", "timeout_ms=0")
+	s.poll("topic=t", "group=gone", "consumer_id=1", "session_timeout_ms=5000", "timeout_ms=0")
 	s.poll("topic=t", "group=here", "consumer_id=2", "session_timeout_ms=60000", "timeout_ms=0")
 	s.empties("gone")
 	assert.Regexp(t, `(?m)^ottla_group_members\{cluster="default",group="gone"\} 0$`, string(s.get("/metrics").body))

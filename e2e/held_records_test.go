@@ -166,12 +166,7 @@ func TestAThousandMembersOfOnePartition(t *testing.T) {
 			}
 		})
 	}
-	s.eventually(2*time.Minute, "all have joined", func() error {
-		if n := len(s.members("g")); n < members {
-			return fmt.Errorf("%d", n)
-		}
-		return nil
-	})
+	s.eventually(2*time.Minute, "all have joined", func() error { return s.joined("g", members) })
 	seen := map[int64]bool{}
 	for i := range 5 {
 		s.produce("one", object{"value": i})

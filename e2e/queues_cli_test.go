@@ -98,9 +98,9 @@ func TestGoConsumerOfAQueue(t *testing.T) {
 	c, err := ottla.New(s.base)
 	require.NoError(t, err)
 	s.topic("jobs", 1)
-	info, err := c.PutQueue(ctx, "w", ottla.QueueSpec{Topics: []string{"jobs"}, AckWait: 900 * time.Millisecond, Backoff: []time.Duration{}, MaxDeliveries: 9})
+	info, err := c.PutQueue(ctx, "w", ottla.QueueSpec{Topics: []string{"jobs"}, AckWait: 3 * time.Second, Backoff: []time.Duration{}, MaxDeliveries: 9})
 	require.NoError(t, err)
-	require.EqualValues(t, 900, info.AckWaitMs)
+	require.EqualValues(t, 3000, info.AckWaitMs)
 	at := time.Now().Add(time.Second).Truncate(time.Millisecond)
 	for i, r := range []ottla.Record{{Value: ottla.StringData("a")}, {Value: ottla.StringData("b")}, {Value: ottla.StringData("c"), DeliverAt: at}} {
 		_, err := c.Produce(ctx, "jobs", r)
@@ -111,7 +111,7 @@ func TestGoConsumerOfAQueue(t *testing.T) {
 	batch, err := worker.Poll(ctx)
 	require.NoError(t, err)
 	require.Equal(t, 1, batch[0].Delivery.Count)
-	<-time.After(1200 * time.Millisecond) // longer than the queue waits
+	<-time.After(3500 * time.Millisecond) // longer than the queue waits
 	batch, err = worker.Poll(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, batch[0].Offset, "the first was extended, and is ended")

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"ottla/protocol"
 )
 
 // delivery is what a record of a queue has with it.
@@ -121,7 +123,7 @@ func TestWorkQueue(t *testing.T) {
 	require.Len(t, again, 1)
 	require.Equal(t, 2, again[0].Delivery.Count)
 	s.ack(first[0]).wantError(http.StatusConflict, "stale_receipt")
-	s.post("/events/extend", object{"receipts": receipts(again), "ack_wait_ms": 1000}).want(http.StatusOK)
+	s.post("/events/extend", object{"receipts": receipts(again), "ack_wait_ms": 30000}).want(http.StatusOK)
 
 	mixed := s.post("/events/ack", object{"receipts": []string{first[0].Delivery.Receipt, again[0].Delivery.Receipt, "x"}}).want(http.StatusMultiStatus)
 	var said struct {
@@ -227,16 +229,16 @@ func TestDelayedRecords(t *testing.T) {
 	s := start(t)
 	s.topic("jobs", 1)
 	s.queue("w", "jobs", nil)
-	at := time.Now().Add(1500 * time.Millisecond).UnixMilli()
-	s.post("/events", object{"topic": "jobs", "records": []object{{"value": "later", "deliver_at": at}, {"value": "soon", "delay_ms": 300}, {"value": "now"}}}).want(http.StatusOK)
+	at := time.Now().Add(8 * time.Second).UnixMilli()
+	s.post("/events", object{"topic": "jobs", "records": []object{{"value": "later", "deliver_at": at}, {"value": "soon", "delay_ms": 4000}, {"value": "now"}}}).want(http.StatusOK)
 	seen := s.fetch("jobs", 0, 0, "").Records
 	require.Len(t, seen, 3)
 	assert.Equal(t, at, seen[0].DeliverAt)
 	assert.Zero(t, seen[2].DeliverAt)
 	for _, want := range []string{`"now"`, `"soon"`, `"later"`} {
-		got := s.work("w", "jobs", 10, 5*time.Second)
-		now := time.Now().UnixMilli()
+		got := s.work("w", "jobs", 10, 20*time.Second)
 		require.Len(t, got, 1, want)
+		now := got[0].Delivery.Deadline - protocol.DefaultAckWaitMs // when it was given
 		require.Equal(t, want, string(got[0].Value))
 		if due := got[0].DeliverAt; due != 0 {
 			assert.GreaterOrEqual(t, now, due)

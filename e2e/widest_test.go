@@ -23,7 +23,7 @@ func TestTheWidestTopic(t *testing.T) {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
-	s.eventually(45*time.Second, "every partition has a leader", func() error {
+	s.eventually(4*time.Minute, "every partition has a leader", func() error {
 		if a := s.get("/readyz"); a.status != http.StatusOK {
 			return fmt.Errorf("%d %.200s", a.status, a.body)
 		}
