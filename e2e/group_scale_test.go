@@ -23,7 +23,7 @@ func manyClients(n int) *http.Client {
 func TestHundredMembersOverThreeHundredPartitions(t *testing.T) {
 	s := start(t)
 	const members, partitions = 100, 300
-	s.topic("wide", partitions)
+	s.wide("wide", partitions)
 	many := manyClients(members)
 	var polls sync.WaitGroup
 	stop := make(chan struct{})

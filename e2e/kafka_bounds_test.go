@@ -122,7 +122,7 @@ func TestKafkaBatchesAreBoundedTogether(t *testing.T) {
 // Who may only write has what a producer asks for, too.
 func TestKafkaProducersNeedNoRightToRead(t *testing.T) {
 	t.Parallel()
-	s := prepare(t, "OTTLA_AUTH_MODE=token", "OTTLA_ADMIN_TOKEN="+adminSecret, "OTTLA_HTTP_READ_TIMEOUT=1s")
+	s := prepare(t, "OTTLA_AUTH_MODE=token", "OTTLA_ADMIN_TOKEN="+adminSecret, "OTTLA_HTTP_READ_TIMEOUT=5s")
 	k := &kafkaServer{server: s, at: freePorts(t)}
 	s.args = []string{"--kafka", k.at}
 	s.again()
@@ -157,9 +157,9 @@ func TestKafkaRequestsThatAskForTooMuch(t *testing.T) {
 	}
 	assert.Equal(t, kerr.InconsistentGroupProtocol.Code, ask[*kmsg.JoinGroupResponse](s, cl, join).ErrorCode)
 
-	fetch := func(minBytes, maxBytes, partitionMax int32, topics ...string) (*kmsg.FetchResponse, time.Duration) {
+	fetch := func(maxWait time.Duration, minBytes, maxBytes, partitionMax int32, topics ...string) (*kmsg.FetchResponse, time.Duration) {
 		req := kmsg.NewPtrFetchRequest()
-		req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 3000, minBytes, maxBytes, -1
+		req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = int32(maxWait.Milliseconds()), minBytes, maxBytes, -1
 		for _, name := range topics {
 			p := kmsg.NewFetchRequestTopicPartition()
 			p.PartitionMaxBytes, p.FetchOffset = partitionMax, 1
@@ -168,11 +168,12 @@ func TestKafkaRequestsThatAskForTooMuch(t *testing.T) {
 		began := time.Now()
 		return ask[*kmsg.FetchResponse](s, cl, req), time.Since(began)
 	}
-	_, took := fetch(0, 1<<20, 1<<20, "t")
-	assert.Less(t, took, 3*time.Second, "who wants nothing is not kept waiting")
-	got, took := fetch(1, 1<<20, 1<<20, "missing", "t")
+	const long, short = 30 * time.Second, 3 * time.Second
+	_, took := fetch(long, 0, 1<<20, 1<<20, "t")
+	assert.Less(t, took, long, "who wants nothing is not kept waiting")
+	got, took := fetch(short, 1, 1<<20, 1<<20, "missing", "t")
 	for got.Topics[1].Partitions[0].ErrorCode == kerr.NotLeaderForPartition.Code { // leaders may move in the first seconds
-		got, took = fetch(1, 1<<20, 1<<20, "missing", "t")
+		got, took = fetch(short, 1, 1<<20, 1<<20, "missing", "t")
 	}
 	assert.Equal(t, kerr.UnknownTopicOrPartition.Code, got.Topics[0].Partitions[0].ErrorCode)
 	assert.Zero(t, got.Topics[1].Partitions[0].ErrorCode)
@@ -186,7 +187,7 @@ func TestKafkaRequestsThatAskForTooMuch(t *testing.T) {
 			require.NoError(t, cl.ProduceSync(s.context(), &kgo.Record{Topic: names[i], Value: make([]byte, 100<<10)}).FirstErr())
 		}
 	}
-	got, _ = fetch(1, 250<<10, 1<<20, names...)
+	got, _ = fetch(short, 1, 250<<10, 1<<20, names...)
 	bytes := 0
 	for _, topic := range got.Topics {
 		bytes += len(topic.Partitions[0].RecordBatches)
@@ -197,8 +198,8 @@ func TestKafkaRequestsThatAskForTooMuch(t *testing.T) {
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Group, commit.Generation = "g", -1
 	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	long := string(make([]byte, 10_000))
-	p.Metadata = &long
+	metadata := string(make([]byte, 10_000))
+	p.Metadata = &metadata
 	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
 	assert.Equal(t, kerr.OffsetMetadataTooLarge.Code, ask[*kmsg.OffsetCommitResponse](s, cl, commit).Topics[0].Partitions[0].ErrorCode)
 

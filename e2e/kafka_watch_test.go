@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,7 +100,12 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 	first, err := join(k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: adminSecret}.AsMechanism())))
 	require.NoError(t, err)
 	require.Zero(t, first.ErrorCode)
-	before := s.metric("ottla_kafka_connections")
+	held := func() int {
+		n, err := strconv.Atoi(s.metric("ottla_kafka_connections"))
+		require.NoError(t, err)
+		return n
+	}
+	before := held() // or less: a client closes those that it does not use
 
 	token := s.token("member", `[{"do":["read"]}]`)[1][len("Bearer "):]
 	member := k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: token}.AsMechanism()))
@@ -112,8 +118,8 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 		ended <- err
 	}()
 	waiting := func() error {
-		if n := s.metric("ottla_kafka_connections"); n == before {
-			return fmt.Errorf("%s connections", n)
+		if n := held(); n <= before {
+			return fmt.Errorf("%d connections", n)
 		}
 		return nil
 	}
@@ -127,8 +133,8 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 	member.Close()
 	gone.Close() // while it waits
 	s.eventually(waitTimeout, "no connection is held", func() error {
-		if n := s.metric("ottla_kafka_connections"); n != before {
-			return fmt.Errorf("%s connections, not %s", n, before)
+		if n := held(); n > before {
+			return fmt.Errorf("%d connections, not %d", n, before)
 		}
 		return nil
 	})

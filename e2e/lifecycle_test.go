@@ -79,7 +79,7 @@ func TestManyTopicsAtOnce(t *testing.T) {
 			require.Equal(t, 1, got[r.Topic], "of %s", r.Topic)
 		}
 	}
-	s.get("/readyz").want(http.StatusOK)
+	s.waitReady()
 }
 
 // What waits for records of a topic that is deleted learns so at once.
@@ -135,7 +135,7 @@ func TestClustersComeAndGo(t *testing.T) {
 			}
 		}
 	})
-	s.get("/readyz").want(http.StatusOK)
+	s.waitReady()
 }
 
 // A cluster is deleted while records are written to it: every answer is either

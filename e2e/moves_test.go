@@ -63,7 +63,8 @@ func (f *nodeSet) awaitTask(id, state string) task {
 	return t
 }
 
-// brokerNodes are the nodes of a cluster's brokers, as a node says.
+// brokerNodes are the nodes of a cluster's brokers, as a node says once it has heard that
+// all of them run.
 func brokerNodes(s *server, cluster string) (nodes []uint64) {
 	s.t.Helper()
 	var c struct {
@@ -72,11 +73,16 @@ func brokerNodes(s *server, cluster string) (nodes []uint64) {
 			State string `json:"state"`
 		} `json:"brokers"`
 	}
-	s.get("/cluster/" + cluster).want(http.StatusOK).loosely(&c)
-	for _, b := range c.Brokers {
-		assert.Equal(s.t, "running", b.State)
-		nodes = append(nodes, b.Node)
-	}
+	s.eventually(waitTimeout, "all brokers run", func() error {
+		nodes = nil
+		s.get("/cluster/" + cluster).want(http.StatusOK).loosely(&c)
+		for _, b := range c.Brokers {
+			if nodes = append(nodes, b.Node); b.State != "running" {
+				return fmt.Errorf("%+v", c)
+			}
+		}
+		return nil
+	})
 	return nodes
 }
 

@@ -390,10 +390,11 @@ func TestNodesAreStoppedInTurn(t *testing.T) {
 	f := startNodes(t, 3)
 	f.nodes[0].topic("t", 3)
 	l := f.load("t", 3, 6)
-	var gaps []time.Duration
+	var gaps, usual []time.Duration
 	for _, s := range f.nodes {
-		l.advance(200)
 		l.slow.Store(0)
+		l.advance(200)
+		usual = append(usual, time.Duration(l.slow.Swap(0)))
 		s.stop()
 		l.advance(100)
 		gaps = append(gaps, time.Duration(l.slow.Load()))
@@ -402,5 +403,6 @@ func TestNodesAreStoppedInTurn(t *testing.T) {
 	}
 	l.check()
 	slices.Sort(gaps)
-	assert.Less(t, gaps[1], 300*time.Millisecond, "what a record took while a node stopped, in the middle of %v: the machine may be busy", gaps)
+	slices.Sort(usual)
+	assert.Less(t, gaps[1], 300*time.Millisecond+3*usual[1], "what a record took while a node stopped, in the middle of %v; before, as slow as the machine is, it was %v", gaps, usual)
 }

@@ -16,11 +16,19 @@ func TestTheWidestTopic(t *testing.T) {
 	}
 	s := start(t)
 	s.topic("small", 1)
-	a := s.post("/topic", object{"name": "wide", "partitions": 1024})
+	s.wide("wide", 1024)
+	s.produce("wide", object{"value": 1, "partition": 1023})
+	s.produce("small", object{"value": 1})
+}
+
+// wide makes a topic of many partitions, and waits until all have leaders.
+func (s *server) wide(name string, partitions int) {
+	s.t.Helper()
+	a := s.post("/topic", object{"name": name, "partitions": partitions})
 	if a.status != http.StatusCreated { // a slow disk: it is there all the same
 		e := a.anyError()
 		if e.Outcome != "applied" || a.status != http.StatusServiceUnavailable {
-			t.Fatalf("%d %s", a.status, a.body)
+			s.t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
 	s.eventually(4*time.Minute, "every partition has a leader", func() error {
@@ -29,6 +37,4 @@ func TestTheWidestTopic(t *testing.T) {
 		}
 		return nil
 	})
-	s.produce("wide", object{"value": 1, "partition": 1023})
-	s.produce("small", object{"value": 1})
 }
