@@ -11,6 +11,7 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
 	"ottla/actors/metarecord"
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -63,7 +64,7 @@ func (p *opsProbe) leader(term uint64) <-chan *routing.ChangeMetadata {
 	}))
 	p.t.Cleanup(func() { p.env.system.Root.Stop(pid) })
 	p.inspect(func(c *clusterActor) {
-		c.metaRoute.Set(&routing.Leadership{Leader: &localLeader{pid: pid, root: p.env.system.Root}, Term: term})
+		c.metaRoute.Set(new(peers.Group).NewLocalLeader(p.env.system.Root, pid, 1, term, 1).Leadership)
 	})
 	return proposals
 }

@@ -20,7 +20,7 @@
 //	node*.go                            the process: clusters made, deleted, started again
 //	cluster*.go                         metadata operations, brokers, introductions, what damaged replicas need
 //	broker*.go                          the broker's directory, its replicas, their mending
-//	partition*.go, leader.go            the shell of a replica: elections, quiet, closing, faults
+//	partition*.go                       the shell of a replica: elections, quiet, closing, faults
 //	coordinator/                        groups: records kept, one actor per group
 //
 // Invariants, and what is not obvious:

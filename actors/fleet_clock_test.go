@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -32,7 +33,7 @@ func (f *testFleet) coordinates(group string) int {
 		}
 		partitions := routing.Of(t).Partitions
 		if l := partitions[routing.GroupPartition(group, len(partitions))].Leader(); l != nil {
-			if _, here := l.Leader.(*localLeader); here {
+			if _, here := l.Leader.(*peers.LocalLeader); here {
 				return i
 			}
 		}

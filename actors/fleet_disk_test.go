@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -18,7 +19,7 @@ func (f *testFleet) leads(topic string) int {
 			continue
 		}
 		if l := routing.Of(t).Partitions[0].Leader(); l != nil {
-			if _, here := l.Leader.(*localLeader); here {
+			if _, here := l.Leader.(*peers.LocalLeader); here {
 				return i
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/peers"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -66,7 +67,7 @@ func defaultCluster(n *Node) *clusterHandle {
 }
 
 // pidOf is the mailbox of a leader in this process.
-func pidOf(l *routing.Leadership) *actor.PID { return l.Leader.(*localLeader).pid }
+func pidOf(l *routing.Leadership) *actor.PID { return l.Leader.(*peers.LocalLeader).PID() }
 
 // runningReplicas are the mailboxes of a partition's replicas that run.
 func runningReplicas(t *testing.T, n *Node, id protocol.PartitionID) map[uint64]*actor.PID {

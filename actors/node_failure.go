@@ -93,7 +93,6 @@ func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 
 // What requests are answered by whose actor has ended (see supervise.Refuse).
 
-func (m *parkWaiter) Refuse(*protocol.Error)        { m.Waiter.Wake() }
 func (m *metadataOp) Refuse(err *protocol.Error)    { m.finish(err) }
 func (m *changeBroker) Refuse(err *protocol.Error)  { m.Reply.Put(err) }
 func (m *endCluster) Refuse(*protocol.Error)        { m.Reply.Put(nil) } // it has ended

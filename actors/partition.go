@@ -36,7 +36,7 @@ type partitionActor struct {
 	life    partitionLife
 	rep     *replica.Replica // nil while opening
 	file    *logfile.Log
-	ref     *localLeader // published while this replica leads and serves
+	ref     *peers.LocalLeader // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
 
 	compaction compaction.State
@@ -67,13 +67,6 @@ type (
 	// flushGathered is sent by a partition to itself, to be handled after everything
 	// that is in the mailbox already.
 	flushGathered struct{}
-	// parkWaiter parks a waiter until the high watermark passes Offset.
-	parkWaiter struct {
-		Waiter *protocol.Waiter
-		Offset protocol.Offset
-	}
-	// unparkWaiter takes a waiter out again.
-	unparkWaiter struct{ Waiter *protocol.Waiter }
 	// handOverLeadership asks a replica to give up leadership; handedOver answers
 	// once it has, or cannot.
 	handOverLeadership struct{ ReplyTo *actor.PID }
@@ -128,9 +121,9 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 		p.do(ctx, func() { p.rep.Fail(m.Err) })
 	case *partitionTick:
 		p.tick(ctx, m.At)
-	case *parkWaiter:
+	case *peers.ParkWaiter:
 		p.park(m)
-	case *unparkWaiter:
+	case *peers.UnparkWaiter:
 		delete(p.waiters, m.Waiter)
 	case *coordinator.ProposeRecords:
 		p.proposeRecords(ctx, m)
@@ -294,7 +287,7 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 	}
 }
 
-func (p *partitionActor) park(m *parkWaiter) {
+func (p *partitionActor) park(m *peers.ParkWaiter) {
 	if p.ref == nil || protocol.Offset(p.rep.HighWatermark()) > m.Offset {
 		m.Waiter.Wake()
 		return
@@ -307,7 +300,7 @@ func (p *partitionActor) publish() {
 	if p.ref == nil {
 		return
 	}
-	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
+	p.ref.Show(p.file.View(p.rep.HighWatermark()))
 	for w, off := range p.waiters {
 		if off < protocol.Offset(p.rep.HighWatermark()) {
 			delete(p.waiters, w)
@@ -326,8 +319,8 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	if !serving || p.ref != nil {
 		return
 	}
-	p.ref = newLocalLeader(ctx, &p.spec, term)
-	p.ref.view.Store(p.file.View(p.rep.HighWatermark()))
+	p.ref = p.spec.group.NewLocalLeader(ctx.ActorSystem().Root, ctx.Self(), p.spec.id.Broker, term, p.spec.route.Placed)
+	p.ref.Show(p.file.View(p.rep.HighWatermark()))
 	if p.coord != nil {
 		p.coord.Lead(p.ref.Term)
 	}

@@ -212,7 +212,7 @@ type PeerStats struct {
 	Peer      Peer
 	Identity  Identity // as it has said itself; zero before it was connected
 	Up        bool
-	EchoAge   time.Duration // see Links.EchoAge
+	EchoAge   time.Duration // how long ago the newest ping was sent for which the peer has vouched; the largest duration: never
 	RoundTrip time.Duration // of the last ping
 	Lanes     [Lanes]LaneStats
 	LastError string // why the last connection failed or ended; empty when all is well

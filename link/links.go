@@ -325,19 +325,22 @@ func (l *Links) Alive(id NodeID) bool {
 	return p.live.verdict(l.now())
 }
 
-// EchoAge is how long ago the newest ping was sent for which the peer has vouched:
-// within Timings.Fence from then on it does not give this node up. It is the
-// largest duration when there is none, and the monotonic clock's, so that a process
-// that was stopped sees how long.
-func (l *Links) EchoAge(id NodeID) time.Duration {
+// Vouched reports whether the peer's word holds that it does not give this node up: it
+// has vouched for a ping that was sent within Timings.Fence before. Since is the Now since
+// when it has not given this node up either. That is the monotonic clock's, so that a
+// process that was stopped sees for how long.
+func (l *Links) Vouched(id NodeID) (since time.Duration, holds bool) {
 	p := l.peer(id)
 	if p == nil {
-		return never
+		return 0, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.live.echoAge(l.now())
+	return p.live.vouched, p.live.echoAge(l.now()) <= l.cfg.Timings.Fence
 }
+
+// Now is the time since these links were made, by the monotonic clock.
+func (l *Links) Now() time.Duration { return l.now() }
 
 // upNodes are the peers that are up, but for one.
 func (l *Links) upNodes(but NodeID) []NodeID {

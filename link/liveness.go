@@ -23,13 +23,18 @@ import (
 //   - by the peer's doubt or by a lost lane: from the first moment of either there
 //     are no vouchers, and down is said grace later;
 //   - by its goodbye: who says it has stopped to serve.
+//
+// A voucher says nothing of the time before it: the peer may have given this node up, and
+// taken it back. It did not while each came before the last had lapsed; vouched is since
+// when that is so.
 type liveness struct {
-	suspect, grace time.Duration
+	suspect, grace, fence time.Duration
 
 	heard   time.Duration // when a ping or an answer came last
 	doubted time.Duration // since when its pings say that it does not hear us
 	broken  time.Duration // since when a lane to it is missing
 	echoed  time.Duration // when the newest ping that it has vouched for was sent
+	vouched time.Duration // when the first voucher came of those without a gap up to the newest
 	trip    time.Duration // of the last answered ping
 
 	everHeard, everEchoed bool
@@ -41,7 +46,7 @@ type liveness struct {
 const never = time.Duration(1<<63 - 1)
 
 func newLiveness(t Timings) liveness {
-	return liveness{suspect: t.Suspect, grace: t.Suspect / 2, inDoubt: true, isBroken: true}
+	return liveness{suspect: t.Suspect, grace: t.Suspect / 2, fence: t.Fence, inDoubt: true, isBroken: true}
 }
 
 // hears says whether the node would tell the peer that it hears it.
@@ -81,6 +86,9 @@ func (l *liveness) answered(now time.Duration, p pong) {
 	l.hear(now, p.hears)
 	l.trip = now - p.sent
 	if p.vouch && (!l.everEchoed || p.sent > l.echoed) {
+		if l.echoAge(now) > l.fence {
+			l.vouched = now
+		}
 		l.echoed, l.everEchoed = p.sent, true
 	}
 }

@@ -170,9 +170,10 @@ func TestVouchersHoldInEveryNetwork(t *testing.T) {
 	if testing.Short() {
 		seeds = 50
 	}
-	vouchers, downs, soonest := 0, 0, never
+	vouchers, downs, takenBack, soonest := 0, 0, 0, never
 	for seed := range uint64(seeds) {
 		w := &wires{rng: rand.New(rand.NewPCG(seed, 1))}
+		var wasDown [2]time.Duration // by who has called the other one down: when last, by the other one's clock
 		for i := range w.nodes {
 			w.nodes[i] = newLiveness(timings)
 			w.origin[i] = time.Duration(w.rng.IntN(1e9))
@@ -185,16 +186,22 @@ func TestVouchersHoldInEveryNetwork(t *testing.T) {
 				require.Greater(t, age, timings.Fence, "seed %d at %s: node %d calls the other one down", seed, now, i)
 				soonest = min(soonest, age)
 				downs++
+				wasDown[i] = w.clock(1-i, now)
 			}
 			for i := range w.nodes {
-				if w.nodes[i].echoAge(w.clock(i, now)) <= timings.Fence {
+				if n := &w.nodes[i]; n.echoAge(w.clock(i, now)) <= timings.Fence {
 					vouchers++
+					require.LessOrEqual(t, wasDown[1-i], n.vouched, "seed %d at %s: node %d was called down after it says that the other one has vouched", seed, now, i)
+					if taken := wasDown[1-i] > 0 && n.vouched < w.clock(i, now); taken {
+						takenBack++
+					}
 				}
 			}
 		}
 	}
 	assert.Greater(t, vouchers, seeds*5000)
 	assert.Greater(t, downs, seeds*5)
+	assert.Greater(t, takenBack, seeds*5000)
 	assert.Less(t, soonest, 2*timings.Fence, "the limit was never near")
 }
 

@@ -154,9 +154,9 @@ func (l *Links) all() map[protocol.PartitionID]*Group {
 //     partition. Raft decides by majorities whatever is believed here.
 //   - A damaged replica is replaced only if a majority is believed to run, else mended
 //     where it is. Replacing is a change of the membership, which needs that majority.
-//   - Safety: a leader shows records only while a majority has vouched for it (Touches).
-//     That rests on what peers have promised (link, the fence), not on who is heard of, and
-//     errs towards refusing.
+//   - Safety: a leader shows records only while a majority has vouched for it (Touches),
+//     and has acknowledged its term since (tenure). That rests on what peers have promised
+//     (link, the fence), not on who is heard of, and errs towards refusing.
 type Group struct {
 	links   *Links
 	key     protocol.PartitionID
@@ -165,6 +165,7 @@ type Group struct {
 	locals  atomic.Int32                       // of running: here
 	leader  atomic.Pointer[routing.Leadership] // of this process; nil: no replica here leads
 	urgent  atomic.Bool                        // see Urgent
+	tenure  tenure
 }
 
 // Urgent has the group's entries go where votes go: those of internal topics, for which
@@ -297,6 +298,7 @@ func (g *Group) Send(ctx actor.SenderContext, m raftpb.Message, old bool) bool {
 		ctx.Send(at.PID, &Raft{Message: m})
 		return true
 	}
+	g.tenure.sends(&m, g.links.peers.link.Now)
 	return g.links.peers.sendRaft(at.Node, g, &m, old)
 }
 
@@ -330,20 +332,13 @@ func (g *Group) tellAt(ctx actor.SenderContext, replica uint64, at Mailbox, mess
 // local returns the mailbox of a replica of this process, nil if it does not run.
 func (g *Group) local(replica uint64) *actor.PID { return (*g.running.Load())[replica].PID }
 
-// Touches reports whether a majority of so many replicas is in touch: those of this
-// process, and those of nodes that have vouched a moment ago that they do not give
-// this one up. A leader that is not may have a successor that it knows nothing of.
-func (g *Group) Touches(placed int) bool {
+// Touches reports whether a majority of so many replicas is in touch with the leader of a
+// term in this process.
+func (g *Group) Touches(term uint64, placed int) Touch {
 	if !g.links.spread.Load() {
-		return true
+		return InTouch
 	}
-	in := 0
-	for _, at := range *g.running.Load() {
-		if at.PID != nil || g.links.peers.vouched(at.Node) {
-			in++
-		}
-	}
-	return in >= placed/2+1
+	return g.tenure.touch(term, placed, *g.running.Load(), g.links.peers.link.Vouched)
 }
 
 // address is how a message to a replica begins.

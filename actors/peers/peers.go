@@ -188,12 +188,6 @@ func (p *Peers) cluster(id string) *peerCluster {
 	return p.clusters[id]
 }
 
-// vouched reports whether a node has said a moment ago that it hears this one.
-func (p *Peers) vouched(id link.NodeID) bool { return p.link.EchoAge(id) <= fence }
-
-// fence is how long a node's word counts that it hears this one. It is the link's.
-const fence = 300 * time.Millisecond
-
 // Alive reports whether a node is heard of.
 func (p *Peers) Alive(id link.NodeID) bool {
 	p.mu.Lock()

@@ -27,6 +27,7 @@ func (p *Peers) raft(body []byte) error {
 	if !fromReplicas[m.Type] || m.To != replica {
 		return fmt.Errorf("raft message %s to replica %d", m.Type, m.To)
 	}
+	g.tenure.gets(&m)
 	if pid := g.local(replica); pid != nil {
 		p.root.Send(pid, &Raft{Message: m, far: true})
 	}

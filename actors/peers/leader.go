@@ -1,0 +1,86 @@
+package peers
+
+import (
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ottla/actors/routing"
+	"ottla/logfile"
+	"ottla/protocol"
+)
+
+// LocalLeader is the leadership of a replica in this process: what is asked of it goes to
+// its mailbox. It is safe for concurrent use.
+type LocalLeader struct {
+	*routing.Leadership
+	pid  *actor.PID
+	root *actor.RootContext
+	view atomic.Pointer[logfile.View]
+
+	group      *Group
+	placed     int // replicas of the partition
+	confirming atomic.Bool
+}
+
+// What a leader's replica gets as messages.
+type (
+	// ParkWaiter parks a waiter until the high watermark passes Offset.
+	ParkWaiter struct {
+		Waiter *protocol.Waiter
+		Offset protocol.Offset
+	}
+	// UnparkWaiter takes a waiter out again.
+	UnparkWaiter struct{ Waiter *protocol.Waiter }
+)
+
+// Refuse answers for a replica that has ended, see supervise.Refuse.
+func (m *ParkWaiter) Refuse(*protocol.Error) { m.Waiter.Wake() }
+
+// NewLocalLeader is the leadership of the replica with a mailbox, of a partition with so
+// many replicas, in a term. Show must be called before it is published.
+func (g *Group) NewLocalLeader(root *actor.RootContext, pid *actor.PID, broker int, term uint64, placed int) *LocalLeader {
+	l := &LocalLeader{pid: pid, root: root, group: g, placed: placed}
+	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Term: term}
+	return l
+}
+
+// PID is the replica's mailbox.
+func (l *LocalLeader) PID() *actor.PID { return l.pid }
+
+// Show replaces what readers see.
+func (l *LocalLeader) Show(v *logfile.View) { l.view.Store(v) }
+
+// Produce implements routing.Leader.
+func (l *LocalLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid, req) }
+
+// View implements routing.Leader.
+func (l *LocalLeader) View() (routing.LogView, *protocol.Error) {
+	switch l.group.Touches(l.Term, l.placed) {
+	case InTouch:
+		return l.view.Load(), nil
+	case Unconfirmed:
+		if l.confirming.CompareAndSwap(false, true) { // what is asked of a majority makes it answer
+			l.Ask(&routing.ConfirmEnd{Reply: protocol.NewFuture[routing.LogEnd]().Then(func() { l.confirming.Store(false) })})
+		}
+	}
+	return nil, errOutOfTouch
+}
+
+// errOutOfTouch refuses a read at a leader that may have a successor which it does
+// not know of, and whose records it would not show.
+var errOutOfTouch = protocol.Errorf(protocol.CodeNoLeader, "the partition's leader is not in touch with a majority of its replicas")
+
+// LogBytes implements routing.Leader.
+func (l *LocalLeader) LogBytes() int64 { return l.view.Load().Size() }
+
+// Register implements routing.Leader.
+func (l *LocalLeader) Register(w *protocol.Waiter, offset protocol.Offset) {
+	l.root.Send(l.pid, &ParkWaiter{Waiter: w, Offset: offset})
+}
+
+// Unregister implements routing.Leader.
+func (l *LocalLeader) Unregister(w *protocol.Waiter) { l.root.Send(l.pid, &UnparkWaiter{Waiter: w}) }
+
+// Ask implements routing.Leader.
+func (l *LocalLeader) Ask(q routing.Question) { l.root.Send(l.pid, q) }
