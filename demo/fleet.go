@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
@@ -38,7 +40,7 @@ func startFleet(binary, dir string) ([]*fleetNode, error) {
 		nodes = append(nodes, n)
 	}
 	for _, n := range nodes {
-		if err := n.waitReady(30 * time.Second); err != nil {
+		if err := n.waitReady(); err != nil {
 			killAll(nodes)
 			return nil, err
 		}
@@ -56,12 +58,16 @@ func beginNode(binary, listen, dir, name, link string, seeds []string) (*fleetNo
 	return &fleetNode{s, dir}, nil
 }
 
+// freeAddress returns an address on which nobody listens. It is none of those that kernels
+// give to connections as they come: while nobody listens on it yet, one could get it.
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	for range 1000 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000)))
+		if err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return "", errors.New("no port is free")
 }
 
 func killAll(nodes []*fleetNode) {
@@ -132,7 +138,7 @@ func runFleetDemo(binary, input string) error {
 		return err
 	}
 	nodes = append(nodes, n)
-	if err := n.waitReady(30 * time.Second); err != nil {
+	if err := n.waitReady(); err != nil {
 		return err
 	}
 	say("node 4 has joined, with an empty data directory")
@@ -141,18 +147,21 @@ func runFleetDemo(binary, input string) error {
 
 // leaderNode is the place of the node that leads the topic's first partition.
 func leaderNode(s *server) (int, error) {
-	var t struct {
-		Partitions []struct {
-			Leader int `json:"leader_broker_id"`
+	for began := time.Now(); time.Since(began) < patience; {
+		var t struct {
+			Partitions []struct {
+				Leader int `json:"leader_broker_id"`
+			}
 		}
+		if err := s.call("GET", "/topic/"+topic, nil, &t); err != nil {
+			return 0, err
+		}
+		if len(t.Partitions) > 0 && 1 <= t.Partitions[0].Leader && t.Partitions[0].Leader <= 3 {
+			return t.Partitions[0].Leader - 1, nil // broker n of the default cluster is at node n
+		}
+		<-time.After(20 * time.Millisecond) // between two looks
 	}
-	if err := s.call("GET", "/topic/"+topic, nil, &t); err != nil {
-		return 0, err
-	}
-	if len(t.Partitions) == 0 || t.Partitions[0].Leader < 1 || t.Partitions[0].Leader > 3 {
-		return 0, fmt.Errorf("topic %q has no leader", topic)
-	}
-	return t.Partitions[0].Leader - 1, nil // broker n of the default cluster is at node n
+	return 0, fmt.Errorf("topic %q has no leader", topic)
 }
 
 // serveFleet runs three nodes on fixed ports until a signal, with their data below
@@ -182,7 +191,7 @@ func serveFleet(binary, dir string) error {
 		nodes = append(nodes, n)
 	}
 	for _, n := range nodes {
-		if err := n.waitReady(time.Minute); err != nil {
+		if err := n.waitReady(); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func startServer(binary, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.waitReady(30 * time.Second); err != nil {
+	if err := s.waitReady(); err != nil {
 		s.kill()
 		return nil, err
 	}
@@ -78,20 +78,23 @@ func beginServer(binary, listen, dir string, flags ...string) (*server, error) {
 	return s, nil
 }
 
+// patience is how long the demo waits for what takes a moment, on a busy machine too.
+const patience = 2 * time.Minute
+
 // waitReady polls /readyz until every partition has a leader.
-func (s *server) waitReady(timeout time.Duration) error {
-	deadline := time.After(timeout)
+func (s *server) waitReady() error {
+	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := s.call("GET", "/readyz", nil, nil)
+		err := s.try("GET", "/readyz", nil, nil)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			return fmt.Errorf("not ready after %s: %w", timeout, err)
+			return fmt.Errorf("not ready after %s: %w", patience, err)
 		}
 	}
 }
@@ -119,9 +122,31 @@ func (s *server) poll(group, ack string) (*batch, error) {
 	return &b, nil
 }
 
-// call sends a request with a JSON body, unless body is nil, and decodes the
-// answer into reply, unless that is nil. A status of 400 or more is an error.
+// refusal is an answer with a status of 400 or more.
+type refusal struct {
+	text      string
+	Retriable bool
+	Outcome   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// call is try, again and again for as long as the server says that nothing was done and
+// that it may be tried again: a leader may be elected at the moment.
 func (s *server) call(method, path string, body, reply any) error {
+	for began := time.Now(); ; {
+		err := s.try(method, path, body, reply)
+		var refused *refusal
+		if !errors.As(err, &refused) || !refused.Retriable || refused.Outcome != "none" || time.Since(began) > patience {
+			return err
+		}
+		<-time.After(100 * time.Millisecond) // as a client does that tries again
+	}
+}
+
+// try sends a request with a JSON body, unless body is nil, and decodes the
+// answer into reply, unless that is nil. A status of 400 or more is an error.
+func (s *server) try(method, path string, body, reply any) error {
 	var reader io.Reader
 	if body != nil {
 		var buf bytes.Buffer
@@ -145,7 +170,9 @@ func (s *server) call(method, path string, body, reply any) error {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, data)
+		r := &refusal{text: fmt.Sprintf("%s %s: %s: %s", method, path, resp.Status, data)}
+		_ = json.Unmarshal(data, r) // one that is not of ours is final
+		return r
 	}
 	if reply == nil {
 		return nil
