@@ -41,7 +41,7 @@ var crashOps = []crashOp{
 		return nil
 	}},
 	{name: "reset", before: 9, reset: 50, do: func(l *logfile.Log, b *logfile.Batch) error {
-		l.Reset(b, logfile.Checkpoint{Index: 50, Term: 1, NextOffset: 90, LogStart: 90, ConfState: []byte("reset")})
+		l.Reset(b, logfile.Checkpoint{Index: 50, Term: 1, Applied: 50, NextOffset: 90, LogStart: 90, ConfState: []byte("reset")})
 		return nil
 	}},
 }

@@ -16,7 +16,14 @@ type Loan struct {
 	// AnchorTerm is the term that the wanted anchor entry has in this copy, 0 if
 	// this copy does not have that entry.
 	AnchorTerm uint64
+	// Checkpoint is the newest wanted one that this copy has, nil if it has none. Term is
+	// that of the entry Applied in this copy.
+	Checkpoint *Checkpoint `json:",omitempty"`
+	Term       uint64      `json:",omitempty"`
 }
+
+// Empty reports whether there is nothing of use in the loan.
+func (l *Loan) Empty() bool { return len(l.Frames) == 0 && l.Checkpoint == nil }
 
 // Lend reads the entries of w from the log in dir, each one verified, whatever
 // else is damaged in it, until their bodies have maxBytes together. Cluster, topic
@@ -27,6 +34,9 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 	found, err := listDir(fsys, dir)
 	if err != nil {
 		return Loan{}, err
+	}
+	if w.Checkpoint {
+		return lendCheckpoint(fsys, dir, id, found.bases, w)
 	}
 	l := &lender{fsys: fsys, want: w, bytesLeft: maxBytes, due: w.First}
 	mine := false

@@ -30,14 +30,24 @@ type Mending struct {
 	terms []TermStart // of entries before the active segment, from its header
 	gaps  []*gap      // of all segments, in order
 	at    int         // number of the first gap that is not filled
+
+	last       uint64        // the last entry, once all gaps are filled
+	logStart   int64         // the greatest that a sound checkpoint says
+	applied    uint64        // likewise
+	parts      CompactedInfo // the generation that Open would read
+	carry      *Checkpoint   // of the carry file, nil if there is none
+	checkpoint *Checkpoint   // what a lender gave in place of a lost one
 }
 
-// Want is a run of entries that the log lacks.
+// Want is what the log lacks: a run of entries, or a checkpoint.
 type Want struct {
 	First, Last uint64
 	// Anchor is an entry in the run or right after it. A lender whose log holds it
 	// proves with it that its entries are the missing ones. Index 0: none is known.
 	Anchor TermStart
+	// Checkpoint: no entries are wanted, but a checkpoint as of an entry from First to
+	// Last. Segments before First were removed after a checkpoint that is lost.
+	Checkpoint bool `json:",omitempty"`
 }
 
 // ErrWrongEntry says that an entry offered for a gap is not proven to be the one
@@ -66,6 +76,9 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 	default:
 		err = m.survey(found)
 	}
+	if err == nil && !m.Damaged() {
+		_, err = m.reread()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("examine log: %w", err)
 	}
@@ -76,14 +89,20 @@ func Examine(fsys FS, dir string, opt Options, pace func(n int) error) (*Mending
 func (m *Mending) Identity() Identity { return m.id }
 
 // Damaged reports whether anything was found that Finish would change.
-func (m *Mending) Damaged() bool { return slices.ContainsFunc(m.segs, (*mendSegment).changed) }
+func (m *Mending) Damaged() bool {
+	return slices.ContainsFunc(m.segs, (*mendSegment).changed) || m.start() != nil
+}
 
-// Want returns the next run of missing entries; false when none is missing.
+// Want returns what is missing next, entries before a checkpoint; false when nothing
+// is missing.
 func (m *Mending) Want() (Want, bool) {
 	for _, g := range m.gaps[m.at:] {
 		if g.due <= g.last {
 			return Want{First: g.due, Last: g.last, Anchor: g.anchor}, true
 		}
+	}
+	if m.start() != nil && m.checkpoint == nil {
+		return Want{First: m.segs[0].cp.Index, Last: m.last, Checkpoint: true}, true
 	}
 	return Want{}, false
 }

@@ -31,16 +31,23 @@ func copyIdentity(broker int) logfile.Identity {
 	return id
 }
 
+// newDisk is a disk with the directories of three brokers.
+func newDisk(t *testing.T) *faultfs.FS {
+	d := faultfs.New()
+	for b := 1; b <= 3; b++ {
+		require.NoError(t, d.MkdirAll(fmt.Sprintf("/data/broker-%d", b), 0o755))
+	}
+	require.NoError(t, d.SyncDir("/"))
+	require.NoError(t, d.SyncDir("/data"))
+	return d
+}
+
 // newCopies writes 30 entries of terms 1 to 3 to three logs in segments of
 // about 700 bytes, each copy with sync marks and votes of its own between them,
 // and closes them as a clean stop does.
 func newCopies(t *testing.T, clean bool) *copies {
-	c := &copies{t: t, d: faultfs.New(), opt: smallSegments()}
-	require.NoError(t, c.d.MkdirAll("/data", 0o755))
-	require.NoError(t, c.d.SyncDir("/"))
+	c := &copies{t: t, d: newDisk(t), opt: smallSegments()}
 	for b := 1; b <= 3; b++ {
-		require.NoError(t, c.d.MkdirAll(fmt.Sprintf("/data/broker-%d", b), 0o755))
-		require.NoError(t, c.d.SyncDir("/data"))
 		l, err := logfile.Create(c.d, copyDir(b), copyIdentity(b), logfile.Checkpoint{ConfState: []byte("conf"), HardTerm: 1}, c.opt)
 		require.NoError(t, err)
 		for i := range 30 {
@@ -116,7 +123,13 @@ func (c *copies) feed(m *logfile.Mending, lenders []int) error {
 		taken, why := false, error(nil)
 		for _, from := range lenders {
 			loan, err := logfile.Lend(c.d, copyDir(from), copyIdentity(from), w, 1000)
-			require.NoError(c.t, err)
+			if err != nil {
+				return err
+			}
+			if loan.Checkpoint != nil && !taken {
+				why = m.PutCheckpoint(loan.Checkpoint, loan.Term)
+				taken = why == nil
+			}
 			for i := range loan.Frames {
 				if err := m.Put(&loan.Frames[i], loan.AnchorTerm); err != nil {
 					why = err

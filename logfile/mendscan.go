@@ -159,6 +159,7 @@ func (x *mendScan) line(it *item) error {
 			if err := x.closeGap(TermStart{cp.Index, cp.Term}, cp.Index, cp.NextOffset); err != nil {
 				return err
 			}
+			x.m.sawCheckpoint(x.seg, &cp)
 			saysVote = true
 		}
 	default:
@@ -256,10 +257,13 @@ func (x *mendScan) finish() error {
 	if !x.seg.active {
 		return x.finishSealed(x.m.after(x.seg))
 	}
-	if x.tail == nil && x.open == nil {
-		return nil
+	if x.tail != nil || x.open != nil {
+		if err := x.finishActive(); err != nil {
+			return err
+		}
 	}
-	return x.finishActive()
+	x.m.last = x.w.last
+	return nil
 }
 
 // finishSealed checks the end against what the next segment says of it, which

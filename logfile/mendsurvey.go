@@ -21,12 +21,17 @@ func (m *Mending) survey(found listing) error {
 			return err
 		}
 	}
-	m.terms = m.segs[len(m.segs)-1].cp.Terms
+	newest := m.segs[len(m.segs)-1]
+	m.terms = newest.cp.Terms
+	m.sawCheckpoint(newest, &newest.cp)
 	for _, s := range m.segs {
 		if err := m.scanSegment(s); err != nil {
 			return err
 		}
 		m.gaps = append(m.gaps, s.gaps...)
+	}
+	if err := m.readCarry(); err != nil {
+		return err
 	}
 	return m.checkParts(found.parts)
 }
@@ -67,12 +72,20 @@ func (m *Mending) chain(i int) error {
 // checkParts refuses a log whose parts are damaged: they hold no entries, and only
 // a whole copy of the replica can replace them.
 func (m *Mending) checkParts(names []string) error {
+	var found []foundPart
 	for _, name := range names {
 		if _, err := walkPart(m.fsys, filepath.Join(m.dir, name), nil); err != nil {
 			return err
 		}
+		p, err := readFoundPart(m.fsys, m.dir, name, m.id)
+		if err != nil {
+			return err
+		}
+		found = append(found, p)
 	}
-	return nil
+	var err error
+	_, m.parts, err = newestParts(m.dir, found)
+	return err
 }
 
 // after returns the checkpoint of the segment that follows s.

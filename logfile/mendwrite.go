@@ -82,6 +82,19 @@ func (g *gap) corrupt(err error) error {
 	return &CorruptError{Path: g.seg.path, Offset: g.from, Err: err}
 }
 
+// writeSynced writes a small file and makes its content durable.
+func writeSynced(fsys FS, path string, content []byte) error {
+	h, err := fsys.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	err = writeAll(h, content, 0)
+	if err == nil {
+		err = h.Datasync()
+	}
+	return errors.Join(err, h.Close())
+}
+
 func writeAll(h Handle, b []byte, off int64) error {
 	if _, err := h.WriteAt(b, off); err != nil {
 		return fmt.Errorf("write mended copy: %w", err)
@@ -147,21 +160,11 @@ func (m *Mending) Finish() error {
 	if want, more := m.Want(); more {
 		return fmt.Errorf("finish mending: %w: entry %d is missing", ErrRefused, want.First)
 	}
-	for _, g := range m.gaps {
-		if g.head != nil {
-			continue
-		}
-		if err := m.fillRest(g); err != nil {
-			return fmt.Errorf("finish mending: %w", err)
-		}
+	if _, err := m.reread(); err != nil {
+		return fmt.Errorf("finish mending: %w", err)
 	}
-	for _, s := range m.segs {
-		if !s.changed() {
-			continue
-		}
-		if err := m.check(s); err != nil {
-			return fmt.Errorf("finish mending: %w", err)
-		}
+	if err := m.nameCarry(); err != nil {
+		return fmt.Errorf("finish mending: %w", err)
 	}
 	for _, s := range m.segs {
 		if !s.changed() {
@@ -169,6 +172,27 @@ func (m *Mending) Finish() error {
 		}
 		if err := m.replace(s); err != nil {
 			return fmt.Errorf("finish mending: %w", err)
+		}
+	}
+	return nil
+}
+
+// complete writes what is left of the mended copies, and examines them.
+func (m *Mending) complete() error {
+	for _, g := range m.gaps {
+		if g.head != nil {
+			continue
+		}
+		if err := m.fillRest(g); err != nil {
+			return err
+		}
+	}
+	for _, s := range m.segs {
+		if !s.changed() {
+			continue
+		}
+		if err := m.check(s); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -245,6 +269,9 @@ func (m *Mending) Abort() error {
 			s.tmp = nil
 		}
 		errs = append(errs, removeFile(m.fsys, s.tmpPath()))
+	}
+	if m.checkpoint != nil {
+		errs = append(errs, removeFile(m.fsys, m.carryTmp()))
 	}
 	return errors.Join(errs...)
 }

@@ -166,8 +166,11 @@ func (r *recovery) readCarry() error {
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	// A carry of an earlier truncation may speak of entries that are gone since:
 	// its checkpoint counts only if the log holds the entry applied.
-	if cp.Applied > l.applied && cp.Applied <= l.active.last {
-		l.logStart = max(l.logStart, cp.LogStart)
+	if cp.Applied > l.active.last {
+		return nil
+	}
+	l.logStart = max(l.logStart, cp.LogStart) // it was committed, and only grows
+	if cp.Applied > l.applied {
 		cp.LogStart = l.logStart
 		r.adopt(cp)
 	}

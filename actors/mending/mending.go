@@ -117,7 +117,7 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 			continue
 		}
 		for _, loan := range answer.Loans {
-			taken, err := putAll(m, loan)
+			taken, err := putAll(m, &loan)
 			if err != nil && !errors.Is(err, logfile.ErrWrongEntry) {
 				return err
 			}
@@ -129,10 +129,21 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 			}
 		}
 	}
-	return fmt.Errorf("entry %d is damaged, and no other copy within reach has it: %w", w.First, errors.Join(reasons...))
+	what := fmt.Sprintf("entry %d is damaged, and", w.First)
+	if w.Checkpoint {
+		what = fmt.Sprintf("a checkpoint as of entry %d or later is damaged, and", w.First)
+	}
+	return fmt.Errorf("%s no other copy within reach has it: %w", what, errors.Join(reasons...))
 }
 
-func putAll(m *logfile.Mending, loan logfile.Loan) (taken int, err error) {
+// putAll puts in place what a lender gave, and returns how much of it.
+func putAll(m *logfile.Mending, loan *logfile.Loan) (taken int, err error) {
+	if loan.Checkpoint != nil {
+		if err := m.PutCheckpoint(loan.Checkpoint, loan.Term); err != nil {
+			return 0, err
+		}
+		return 1, nil
+	}
 	for i := range loan.Frames {
 		if err := m.Put(&loan.Frames[i], loan.AnchorTerm); err != nil {
 			return taken, err
@@ -183,7 +194,7 @@ func Lend(fs logfile.FS, m *Asked, id logfile.Identity, copies []Copy, loans []l
 			why = err
 		case c.Openings.Load() != before:
 			why = errors.New("its copy has come into use meanwhile")
-		case len(loan.Frames) > 0:
+		case !loan.Empty():
 			answer.Loans = append(answer.Loans, loan)
 		default:
 			why = errors.New("its copy is damaged there too")
