@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +56,7 @@ type downReplica struct {
 	mend         *mendReplica // the request to mend it, nil if there was none
 	job          *mending.Job // the mending under way, nil if none is
 	nothingFound bool         // the last mending found no damage
+	refused      string       // why the last mending failed, "" if none has
 }
 
 // panicTries is how often a replica that panics is opened again. One that cannot
@@ -181,7 +184,11 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 	}, b.env.background.Pace)
 	d.job, d.retryAt = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
-	b.log.Info("mending a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
+	level := slog.LevelInfo
+	if d.refused != "" { // it is tried for as long as it takes, and was told
+		level = slog.LevelDebug
+	}
+	b.log.Log(context.Background(), level, "mending a damaged replica", "topic", r.spec.id.Topic, "partition", key.Partition)
 	self := ctx.Self()
 	b.work.Go(func() {
 		found, err := job.Run()
@@ -200,7 +207,10 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != d.replica:
 			delete(b.down, key)
 		case m.err != nil:
-			b.log.Error("damaged replica cannot be mended now and is tried again; if its other copies are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
+			if d.refused != m.err.Error() { // once for each cause
+				b.log.Error("damaged replica cannot be mended now and is tried again; if its other copies are gone for good, see '"+datadir.RepairCommand+"'", "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
+			}
+			d.refused = m.err.Error()
 			d.schedule(b.env.now())
 			ctx.Send(b.parent, &mendFailed{Key: key, Replica: d.replica, Cause: m.err})
 		default:
@@ -211,7 +221,7 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 				b.log.Warn("no damage was found; the replica is opened as it is, and after a pause if damage is reported again",
 					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.Tries)
 			}
-			d.mend, d.retryAt, r.err = nil, time.Time{}, nil
+			d.mend, d.retryAt, d.refused, r.err = nil, time.Time{}, "", nil
 			b.spawn(ctx, r)
 		}
 	}

@@ -95,6 +95,7 @@ type replicaProblem struct {
 	cause   error
 	fault   replica.Fault
 	running bool // it runs all the same, as the only copy, and serves what it can read
+	refused bool // it cannot be mended as things are
 }
 
 // Private messages of the cluster actor.

@@ -179,7 +179,7 @@ func (c *clusterActor) replicaDown(ctx actor.Context, m *replicaDown) {
 func (c *clusterActor) mendFailed(m *mendFailed) {
 	key := problemKey(m.Key, m.Replica)
 	if problem, down := c.problems[key]; down {
-		problem.cause = m.Cause
+		problem.cause, problem.refused = m.Cause, true
 		c.problems[key] = problem
 		c.publish()
 	}
@@ -218,14 +218,23 @@ func (c *clusterActor) forgetReplaced() {
 // readiness shows them.
 func (c *clusterActor) describeProblems() map[protocol.PartitionID]string {
 	lines := map[protocol.PartitionID][]string{}
+	refused := map[protocol.PartitionID]bool{}
 	for key, problem := range c.problems {
 		at := protocol.PartitionID{TopicID: key.TopicID, Partition: key.Partition}
 		lines[at] = append(lines[at], fmt.Sprintf("broker %d: %s: %v", problem.broker, problem.fault, problem.cause))
+		refused[at] = refused[at] || problem.refused
 	}
 	all := map[protocol.PartitionID]string{}
 	for at, list := range lines {
 		slices.Sort(list)
 		all[at] = strings.Join(list, "; ")
+		switch p := c.members(at); {
+		case !refused[at]:
+		case p != nil && len(p.Replicas) == 1:
+			all[at] += "; it has no other copy, see 'ottla log repair'"
+		default:
+			all[at] += "; unless a copy becomes whole again, see '" + datadir.RepairCommand + "'"
+		}
 	}
 	return all
 }

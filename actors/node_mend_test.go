@@ -156,6 +156,7 @@ func TestDamageAtTheSamePlaceIsRefused(t *testing.T) {
 		if assert.Len(c, r.Leaderless, 1) {
 			assert.Equal(c, "hurt", r.Leaderless[0].Topic)
 			assert.Equal(c, 3, strings.Count(r.Leaderless[0].Reason, "no other copy within reach has it"), r.Leaderless[0].Reason)
+			assert.Contains(c, r.Leaderless[0].Reason, "see '"+datadir.RepairCommand+"'")
 		}
 	}, patience, 10*time.Millisecond)
 	tp, perr := n.LookupTopic("", "hurt", false, time.Time{})
@@ -207,6 +208,7 @@ func TestDamagedOnlyCopyIsRefused(t *testing.T) {
 		r := n.Readiness()
 		if assert.Len(c, r.Leaderless, 1) {
 			assert.Contains(c, r.Leaderless[0].Reason, fmt.Sprintf("broker %d: damaged: entry", broker))
+			assert.Contains(c, r.Leaderless[0].Reason, "it has no other copy, see 'ottla log repair'")
 		}
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, []string{`1`}, fetchAll(t, n, "fine", 0))
