@@ -26,12 +26,21 @@ func (rv *resolver) createMissing(c *routing.Cluster, cluster, topic string, cre
 		return nil, e
 	}
 	if _, err := rv.createTopic(c, &protocol.TopicSpec{Name: topic}, deadline); err != nil {
-		return nil, err
+		return nil, byTheWay(err)
 	}
 	if t := c.Table().Topics[topic]; t != nil {
 		return t, nil
 	}
 	return nil, topicNotFound(topic) // deleted again in the meantime
+}
+
+// byTheWay is what the failure to make a topic means to a request that needs it for something
+// else: that is not done yet, also where the topic is made.
+func byTheWay(err *protocol.Error) *protocol.Error {
+	if err != nil && err.Outcome == protocol.OutcomeApplied {
+		return err.WithOutcome(protocol.OutcomeNone)
+	}
+	return err
 }
 
 func (rv *resolver) deadline(ctx context.Context) time.Time {
@@ -89,7 +98,7 @@ func (rv *resolver) makeDeadLetterTopic(c *routing.Cluster, topic, dead string, 
 	if err != nil && err.Code == protocol.CodeTopicExists {
 		return nil
 	}
-	return err
+	return byTheWay(err)
 }
 
 func (rv *resolver) soon() time.Time { return time.Now().Add(rv.opt.RequestTimeout) }
