@@ -184,6 +184,7 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 	const n = 400_000
 	file := numbered(t, n)
 	skip, interrupts := "0", 0
+	maybe := map[int]bool{} // lines that a slow server had not answered when the command ended
 	for try := range 20 {
 		cmd := exec.Command(binary, "produce", "lines", file, "--server", s.base, "--skip", skip)
 		var stderr safeBuffer
@@ -200,6 +201,16 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 		}
 		interrupts++
 		m := regexp.MustCompile(`^ottla: interrupted after \d+ lines?, which are committed; --skip (\d+) goes on\n$`).FindStringSubmatch(stderr.tail(1000))
+		if doubt := regexp.MustCompile(`those up to (\d+) may be; --skip (\d+) goes on, and may write some again\n$`).FindStringSubmatch(stderr.tail(1000)); doubt != nil {
+			to, err := strconv.Atoi(doubt[1])
+			require.NoError(t, err)
+			from, err := strconv.Atoi(doubt[2])
+			require.NoError(t, err)
+			for line := from; line < to; line++ {
+				maybe[line] = true
+			}
+			m = doubt[1:]
+		}
 		if m == nil {
 			require.Contains(t, []string{"", "ottla: interrupted\n"}, stderr.tail(1000), "before it began, or before the first line")
 			continue
@@ -209,9 +220,9 @@ func TestProduceGoesOnAfterAnInterrupt(t *testing.T) {
 	assert.Positive(t, interrupts)
 	seen := make([]bool, n)
 	for _, numbers := range s.numbersOf("lines", 4) {
-		assert.True(t, slices.IsSorted(numbers))
+		assert.True(t, len(maybe) > 0 || slices.IsSorted(numbers))
 		for _, i := range numbers {
-			require.False(t, seen[i], "%d is there twice", i)
+			require.True(t, !seen[i] || maybe[i], "%d is there twice", i)
 			seen[i] = true
 		}
 	}
