@@ -83,7 +83,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	opt.SegmentBytes = 300
 	for _, o := range crashOps {
 		t.Run(o.name, func(t *testing.T) {
-			for n := 0; ; n++ {
+			for n := 0; ; n += stride(2) {
 				done := false
 				for mode := range 4 {
 					d, _, want, b := o.begun(t, opt)
@@ -128,7 +128,7 @@ func (o *crashOp) failsAndCrashes(t *testing.T, opt logfile.Options, kind string
 	}
 	require.NoError(t, l.Close())
 	d.Restart()
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride(3) {
 		done := false
 		for mode := 1; mode < 12; mode++ {
 			d := d.Clone()

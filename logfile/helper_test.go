@@ -134,6 +134,16 @@ func segments(t testing.TB, d *faultfs.FS) []string {
 
 func hex(sum uint32) string { return fmt.Sprintf("%08x", sum) }
 
+// stride is how many steps a simulation goes at once: one, and in short tests as many as
+// it says. Those run under the race detector, which costs most of their time and finds
+// nothing where a single goroutine works.
+func stride(short int) int {
+	if testing.Short() {
+		return short
+	}
+	return 1
+}
+
 // smallLog is a log of 20 entries of one record each, in several segments.
 func smallLog(t testing.TB) (*faultfs.FS, *logfile.Log) {
 	t.Helper()
