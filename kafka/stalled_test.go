@@ -106,7 +106,7 @@ func TestStalledKafkaClientsAreDisconnected(t *testing.T) {
 		for tick := time.NewTicker(20 * time.Millisecond); ; {
 			select {
 			case <-stop:
-				_, err := io.Copy(io.Discard, io.LimitReader(slow, plentyBytes/2))
+				_, err := io.Copy(io.Discard, io.LimitReader(slow, 64<<10))
 				read <- err
 				return
 			case <-tick.C:
@@ -130,7 +130,7 @@ func TestStalledKafkaClientsAreDisconnected(t *testing.T) {
 	reset := 0
 	for _, c := range stalled {
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
-		if _, err := io.Copy(io.Discard, io.LimitReader(c, plentyBytes)); errors.Is(err, syscall.ECONNRESET) {
+		if _, err := io.Copy(io.Discard, io.LimitReader(c, 64<<10)); errors.Is(err, syscall.ECONNRESET) {
 			reset++
 		}
 	}
