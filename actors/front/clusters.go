@@ -134,7 +134,8 @@ func (fs *fleetService) StopBroker(ctx context.Context, cluster string, id int) 
 }
 
 // StartBroker starts one broker and answers when every partition that has a
-// majority has a leader.
+// majority has a leader, and the broker's replicas run but for those that cannot: the
+// next one may be stopped then.
 func (fs *fleetService) StartBroker(ctx context.Context, cluster string, id int) (*protocol.BrokerInfo, *protocol.Error) {
 	return fs.changeBroker(ctx, cluster, id, true)
 }
@@ -160,6 +161,7 @@ func (fs *fleetService) changeBroker(ctx context.Context, cluster string, id int
 	}
 	if start {
 		fs.awaitPossibleLeaders(view, deadline)
+		fs.awaitReplicas(c, id, minTime(deadline, time.Now().Add(replicasPatience)))
 	} else {
 		fs.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
 	}
@@ -192,6 +194,53 @@ func (fs *fleetService) awaitPossibleLeaders(view *routing.View, deadline time.T
 			}
 		}
 	}
+}
+
+// replicasPatience is how long the answer to a start waits for the broker's replicas. One
+// that has to be mended or made again takes as long as that takes.
+const replicasPatience = 5 * time.Second
+
+// awaitReplicas waits until all replicas of a broker run of which nothing is known that
+// keeps them from it.
+func (fs *fleetService) awaitReplicas(c *routing.Cluster, broker int, deadline time.Time) {
+	for time.Now().Before(deadline) && !replicasRun(c.View(), broker) {
+		select {
+		case <-fs.stopped:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// replicasRun reports whether as many replicas run of each of a broker's partitions as are
+// on running brokers, but where a replica has a problem.
+func replicasRun(view *routing.View, broker int) bool {
+	running := map[int]bool{}
+	for _, b := range view.Info.Brokers {
+		running[b.ID] = b.State == protocol.BrokerRunning
+	}
+	if !running[broker] {
+		return true
+	}
+	for i := range view.Topics {
+		t := &view.Topics[i]
+		for p := range t.Partitions {
+			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
+			if !slices.Contains(t.Partitions[p].Replicas, broker) || view.Problems[key] != "" {
+				continue
+			}
+			alive := 0
+			for _, id := range t.Partitions[p].Replicas {
+				if running[id] {
+					alive++
+				}
+			}
+			if view.Partitions[key].Running() < alive {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Readiness lists the partitions that have no leader, and those that lack
