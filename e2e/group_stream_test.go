@@ -186,6 +186,9 @@ func TestTheShareOfAClientThatLeft(t *testing.T) {
 				}, time.Minute, 10*time.Millisecond)
 			}
 			require.NoError(t, conn.Close())
+			require.Eventually(t, func() bool { // else it is given the second record, too, which is committed then
+				return strings.Contains(string(s.get("/metrics").body), "\nottla_http_parked_polls 0\n")
+			}, time.Minute, 10*time.Millisecond)
 			s.produce("left", object{"value": "second"})
 			began := time.Now()
 			var got []record
