@@ -82,7 +82,7 @@ func TestEveryDroppedRequestLineIsCounted(t *testing.T) {
 			l.queue.mu.Lock()
 			defer l.queue.mu.Unlock()
 			return l.queue.dropped == 0
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 	}
 	l.requests.Info("GET")
 	l.close()
