@@ -2,7 +2,6 @@ package cli
 
 import (
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ottla/config"
+	"ottla/link/linktest"
 )
 
 // A backup is made, listed, read against its checksums and restored; damage and what is
@@ -75,10 +75,7 @@ func TestBackupsOfALiveServer(t *testing.T) {
 // to get in, and says what it would copy.
 func TestMirrorOfAServerWithTokens(t *testing.T) {
 	const secret = "the-administrators-token-0123456789"
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	kafka := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	kafka := linktest.FreeAddress(t)
 	audit := filepath.Join(t.TempDir(), "audit.log")
 	file := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
