@@ -104,7 +104,7 @@ func TestOrdinaryReadersGetWholeAnswers(t *testing.T) {
 		}
 		s.post("/events", object{"topic": "much", "records": records}).want(http.StatusOK)
 	}
-	const readers, each = 300, 3
+	const readers, each = 100, 9
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err == nil { // little of an answer fits into the kernel
