@@ -250,7 +250,7 @@ func (b *brokerActor) framesAsked(ctx actor.Context, m *mending.Asked) {
 		return
 	}
 	copies := mending.Aside(r.spec.dir)
-	if m.From != b.id {
+	if m.From != b.id || m.Want.Parts != nil { // of its own parts some may be sound
 		copies = append([]mending.Copy{{Path: r.spec.dir, Openings: b.openingsOf(r.spec.dir)}}, copies...)
 	}
 	fs, links, root := b.env.fs, b.links, ctx.ActorSystem().Root

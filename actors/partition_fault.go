@@ -83,8 +83,8 @@ func (p *partitionActor) lend(m *mending.Asked) {
 	copies := mending.Aside(p.spec.dir)
 	var reader *logfile.FrameReader
 	anchor := uint64(0)
-	if m.Want.Checkpoint {
-		// Where its sound lines end does not matter to checkpoints, so the files may be in use.
+	if m.Want.Checkpoint || m.Want.Parts != nil {
+		// Neither a sound checkpoint nor a part ever changes, so the files may be in use.
 		copies = append(copies, mending.Copy{Path: p.spec.dir, Openings: new(atomic.Uint64)})
 	} else if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
 		reader = p.file.Reader()

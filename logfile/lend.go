@@ -20,10 +20,11 @@ type Loan struct {
 	// that of the entry Applied in this copy.
 	Checkpoint *Checkpoint `json:",omitempty"`
 	Term       uint64      `json:",omitempty"`
+	Parts      *PartsLoan  `json:",omitempty"` // lines of wanted parts
 }
 
 // Empty reports whether there is nothing of use in the loan.
-func (l *Loan) Empty() bool { return len(l.Frames) == 0 && l.Checkpoint == nil }
+func (l *Loan) Empty() bool { return len(l.Frames) == 0 && l.Checkpoint == nil && l.Parts == nil }
 
 // Lend reads the entries of w from the log in dir, each one verified, whatever
 // else is damaged in it, until their bodies have maxBytes together. Cluster, topic
@@ -34,6 +35,10 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 	found, err := listDir(fsys, dir)
 	if err != nil {
 		return Loan{}, err
+	}
+	if w.Parts != nil {
+		parts, err := LendParts(fsys, dir, id, w.Parts, maxBytes)
+		return Loan{Parts: parts}, err
 	}
 	if w.Checkpoint {
 		return lendCheckpoint(fsys, dir, id, found.bases, w)

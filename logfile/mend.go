@@ -35,11 +35,12 @@ type Mending struct {
 	logStart   int64         // the greatest that a sound checkpoint says
 	applied    uint64        // likewise
 	parts      CompactedInfo // the generation that Open would read
+	lentParts  *lentParts    // what replaces damaged parts, nil if none are damaged
 	carry      *Checkpoint   // of the carry file, nil if there is none
 	checkpoint *Checkpoint   // what a lender gave in place of a lost one
 }
 
-// Want is what the log lacks: a run of entries, or a checkpoint.
+// Want is what the log lacks: a run of entries, parts, or a checkpoint.
 type Want struct {
 	First, Last uint64
 	// Anchor is an entry in the run or right after it. A lender whose log holds it
@@ -48,6 +49,8 @@ type Want struct {
 	// Checkpoint: no entries are wanted, but a checkpoint as of an entry from First to
 	// Last. Segments before First were removed after a checkpoint that is lost.
 	Checkpoint bool `json:",omitempty"`
+	// Parts, if not nil, are wanted and nothing else.
+	Parts *PartsWant `json:",omitempty"`
 }
 
 // ErrWrongEntry says that an entry offered for a gap is not proven to be the one
@@ -90,16 +93,19 @@ func (m *Mending) Identity() Identity { return m.id }
 
 // Damaged reports whether anything was found that Finish would change.
 func (m *Mending) Damaged() bool {
-	return slices.ContainsFunc(m.segs, (*mendSegment).changed) || m.start() != nil
+	return slices.ContainsFunc(m.segs, (*mendSegment).changed) || m.lentParts != nil || m.start() != nil
 }
 
-// Want returns what is missing next, entries before a checkpoint; false when nothing
-// is missing.
+// Want returns what is missing next, first entries, then parts, then a checkpoint; false
+// when nothing is missing.
 func (m *Mending) Want() (Want, bool) {
 	for _, g := range m.gaps[m.at:] {
 		if g.due <= g.last {
 			return Want{First: g.due, Last: g.last, Anchor: g.anchor}, true
 		}
+	}
+	if p := m.lentParts; p != nil && p.set == nil {
+		return Want{Parts: p.want()}, true
 	}
 	if m.start() != nil && m.checkpoint == nil {
 		return Want{First: m.segs[0].cp.Index, Last: m.last, Checkpoint: true}, true

@@ -83,6 +83,12 @@ func newCopies(t *testing.T, clean bool) *copies {
 }
 
 func (c *copies) segments(broker int) []string {
+	names := c.segmentsAndParts(broker)
+	require.Greater(c.t, len(names), 2)
+	return names
+}
+
+func (c *copies) segmentsAndParts(broker int) []string {
 	list, err := c.d.ReadDir(copyDir(broker))
 	require.NoError(c.t, err)
 	var names []string
@@ -91,7 +97,6 @@ func (c *copies) segments(broker int) []string {
 			names = append(names, copyDir(broker)+"/"+e.Name())
 		}
 	}
-	require.Greater(c.t, len(names), 2)
 	return names
 }
 
@@ -125,6 +130,10 @@ func (c *copies) feed(m *logfile.Mending, lenders []int) error {
 			loan, err := logfile.Lend(c.d, copyDir(from), copyIdentity(from), w, 1000)
 			if err != nil {
 				return err
+			}
+			if loan.Parts != nil && !taken {
+				why = m.PutParts(loan.Parts)
+				taken = why == nil
 			}
 			if loan.Checkpoint != nil && !taken {
 				why = m.PutCheckpoint(loan.Checkpoint, loan.Term)

@@ -120,6 +120,7 @@ func (m *Mending) nameCarry() error {
 type mendedFS struct {
 	FS
 	names map[string]string // path: where its mended content is
+	parts *lentParts        // instead of those that are there, if not nil
 }
 
 // OpenFile implements FS.
@@ -145,6 +146,12 @@ func (m *Mending) reread() (*Log, error) {
 	for _, s := range m.segs {
 		if s.tmp != nil {
 			mended.names[s.path] = s.tmpPath()
+		}
+	}
+	if p := m.lentParts; p != nil {
+		mended.parts = p
+		for i, s := range p.set.parts {
+			mended.names[s.file.path] = p.set.tmp[i]
 		}
 	}
 	if m.checkpoint != nil {

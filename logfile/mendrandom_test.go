@@ -99,12 +99,14 @@ func (h *mendHistory) commit() {
 
 func (h *mendHistory) compaction() {
 	h.commit()
+	l := h.logs[0]
+	to, next, dirty, _ := l.CompactionDue(l.LastIndex())
+	if dirty == 0 {
+		return
+	}
+	c := logfile.Compaction{Generation: l.LastIndex(), To: to, Next: next, Start: l.LogStart(), MaxKeys: 5}
 	for _, l := range h.logs {
-		to, next, dirty, _ := l.CompactionDue(l.LastIndex())
-		if dirty == 0 {
-			return
-		}
-		set, err := l.CompactionSource().Compact(logfile.Compaction{Generation: l.LastIndex(), To: to, Next: next, Start: l.LogStart(), MaxKeys: 5}, noPace)
+		set, err := l.CompactionSource().Compact(c, noPace)
 		require.NoError(h.t, err)
 		h.run(func(b *logfile.Batch) { l.StageCompacted(b, set) })
 		l.AdoptCompacted(set)

@@ -69,22 +69,38 @@ func (m *Mending) chain(i int) error {
 	return s.follows(&prev.segmentFile, m.id)
 }
 
-// checkParts refuses a log whose parts are damaged: they hold no entries, and only
-// a whole copy of the replica can replace them.
+// checkParts reads all parts. Where any is damaged all are replaced.
 func (m *Mending) checkParts(names []string) error {
 	var found []foundPart
+	damaged := map[string]bool{}
+	note := func(name string, err error) error {
+		var bad *CorruptError
+		if errors.As(err, &bad) && !errors.Is(err, ErrNewerFormat) {
+			damaged[name], err = true, nil
+		}
+		return err
+	}
 	for _, name := range names {
-		if _, err := walkPart(m.fsys, filepath.Join(m.dir, name), nil); err != nil {
+		_, err := walkPart(m.fsys, filepath.Join(m.dir, name), func(_ Identity, f Frame) error { return m.pace(len(f.Body)) })
+		if err == nil {
+			var p foundPart
+			p, err = readFoundPart(m.fsys, m.dir, name, m.id)
+			found = append(found, p)
+		}
+		if err := note(name, err); err != nil {
 			return err
 		}
-		p, err := readFoundPart(m.fsys, m.dir, name, m.id)
-		if err != nil {
-			return err
-		}
-		found = append(found, p)
 	}
 	var err error
-	_, m.parts, err = newestParts(m.dir, found)
+	if len(damaged) == 0 {
+		_, m.parts, err = newestParts(m.dir, found)
+		for _, name := range names {
+			err = note(name, err)
+		}
+	}
+	if err == nil && len(damaged) > 0 {
+		m.lentParts = &lentParts{m: m, old: names, damaged: damaged}
+	}
 	return err
 }
 

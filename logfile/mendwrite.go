@@ -158,12 +158,19 @@ func (m *Mending) duplicate(s *mendSegment, to string, end int64, patches []patc
 // any error the damaged segments that are not replaced yet are as they were.
 func (m *Mending) Finish() error {
 	if want, more := m.Want(); more {
-		return fmt.Errorf("finish mending: %w: entry %d is missing", ErrRefused, want.First)
+		what := fmt.Sprintf("entry %d", want.First)
+		switch {
+		case want.Parts != nil:
+			what = "a part"
+		case want.Checkpoint:
+			what = "a checkpoint"
+		}
+		return fmt.Errorf("finish mending: %w: %s is missing", ErrRefused, what)
 	}
 	if _, err := m.reread(); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
-	if err := m.nameCarry(); err != nil {
+	if err := errors.Join(m.nameCarry(), m.lentParts.replace()); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
 	for _, s := range m.segs {
@@ -231,15 +238,7 @@ func (m *Mending) check(s *mendSegment) error {
 // copied and not renamed before, so that at every moment there is a file of that
 // name: a crash in between would leave a log that opens without the segment.
 func (m *Mending) replace(s *mendSegment) error {
-	kept, err := freeName(m.fsys, s.path+".damaged", "")
-	if err != nil {
-		return err
-	}
-	h, err := m.duplicate(s, kept, s.size, nil)
-	if err != nil {
-		return errors.Join(err, removeFile(m.fsys, kept))
-	}
-	if err := errors.Join(h.Datasync(), h.Close()); err != nil {
+	if err := m.keep(s); err != nil {
 		return err
 	}
 	if err := removeFile(m.fsys, indexPath(s.path)); err != nil {
@@ -248,7 +247,7 @@ func (m *Mending) replace(s *mendSegment) error {
 	if err := m.fsys.SyncDir(m.dir); err != nil {
 		return err
 	}
-	err = s.tmp.Close()
+	err := s.tmp.Close()
 	s.tmp = nil
 	if err == nil {
 		err = m.fsys.Rename(s.tmpPath(), s.path)
@@ -257,6 +256,25 @@ func (m *Mending) replace(s *mendSegment) error {
 		return err
 	}
 	return m.fsys.SyncDir(m.dir)
+}
+
+// keep makes a durable copy of a damaged file.
+func (m *Mending) keep(s *mendSegment) error {
+	kept, err := freeName(m.fsys, s.path+".damaged", "")
+	if err != nil {
+		return err
+	}
+	h, size, err := openSized(m.fsys, s.path, openRead)
+	if err != nil {
+		return err
+	}
+	closeQuietly(h)
+	s.size = size
+	h, err = m.duplicate(s, kept, size, nil)
+	if err != nil {
+		return errors.Join(err, removeFile(m.fsys, kept))
+	}
+	return errors.Join(h.Datasync(), h.Close())
 }
 
 // Abort removes mended copies that Finish has not put in place. It may be called
@@ -272,6 +290,9 @@ func (m *Mending) Abort() error {
 	}
 	if m.checkpoint != nil {
 		errs = append(errs, removeFile(m.fsys, m.carryTmp()))
+	}
+	if p := m.lentParts; p != nil && (p.set == nil || p.set.tmp != nil) {
+		errs = append(errs, p.drop())
 	}
 	return errors.Join(errs...)
 }

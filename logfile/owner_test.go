@@ -170,8 +170,8 @@ func TestExamineLeavesTornTailsToOpen(t *testing.T) {
 	}
 }
 
-// A damaged part holds no entries that other copies could give one by one.
-func TestExamineRefusesDamagedParts(t *testing.T) {
+// A damaged part is found, and the log is not said to be mended without what it held.
+func TestExamineFindsDamagedParts(t *testing.T) {
 	opt := smallSegments()
 	k, _ := newCompacted(t, opt)
 	require.NoError(t, k.l.Close())
@@ -182,8 +182,12 @@ func TestExamineRefusesDamagedParts(t *testing.T) {
 	text, err := k.d.ReadFile(path)
 	require.NoError(t, err)
 	k.d.WriteFile(path, flip(text, len(text)/2))
-	_, err = logfile.Examine(k.d, dir, opt, nil)
-	var bad *logfile.CorruptError
-	require.ErrorAs(t, err, &bad)
-	assert.Equal(t, path, bad.Path)
+	m, err = logfile.Examine(k.d, dir, opt, nil)
+	require.NoError(t, err)
+	assert.True(t, m.Damaged())
+	want, more := m.Want()
+	require.True(t, more)
+	assert.NotNil(t, want.Parts)
+	require.ErrorIs(t, m.Finish(), logfile.ErrRefused)
+	require.NoError(t, m.Abort())
 }

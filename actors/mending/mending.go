@@ -102,7 +102,9 @@ func (j *Job) Run() (found bool, err error) {
 			return true, m.Finish()
 		}
 		if err := j.obtain(m, w); err != nil {
-			return true, err
+			if other, oerr := m.OtherParts(); w.Parts == nil || !other || oerr != nil {
+				return true, errors.Join(err, oerr)
+			}
 		}
 	}
 }
@@ -130,7 +132,10 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 		}
 	}
 	what := fmt.Sprintf("entry %d is damaged, and", w.First)
-	if w.Checkpoint {
+	switch {
+	case w.Parts != nil:
+		what = fmt.Sprintf("compacted records from offset %d on are damaged, and", w.Parts.Offset)
+	case w.Checkpoint:
 		what = fmt.Sprintf("a checkpoint as of entry %d or later is damaged, and", w.First)
 	}
 	return fmt.Errorf("%s no other copy within reach has it: %w", what, errors.Join(reasons...))
@@ -138,6 +143,12 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 
 // putAll puts in place what a lender gave, and returns how much of it.
 func putAll(m *logfile.Mending, loan *logfile.Loan) (taken int, err error) {
+	if loan.Parts != nil {
+		if err := m.PutParts(loan.Parts); err != nil {
+			return 0, err
+		}
+		return 1, nil
+	}
 	if loan.Checkpoint != nil {
 		if err := m.PutCheckpoint(loan.Checkpoint, loan.Term); err != nil {
 			return 0, err

@@ -1,0 +1,125 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// LendParts reads lines of the parts in dir, as far as they are sound from the offset
+// asked for on; nil when there are none. The log may be in use: a part never changes.
+// Errors: fs.ErrNotExist when the parts are of another partition, errors of the disk.
+func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*PartsLoan, error) {
+	found, err := listDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	var parts []foundPart
+	for _, name := range found.parts {
+		of, p, err := lentPart(fsys, filepath.Join(dir, name))
+		var bad *CorruptError
+		switch {
+		case errors.As(err, &bad):
+		case err != nil:
+			return nil, err
+		case of.ClusterID != id.ClusterID || of.TopicID != id.TopicID || of.Partition != id.Partition:
+			return nil, fmt.Errorf("%s is of the log of another partition: %w", name, fs.ErrNotExist)
+		case !slices.Contains(w.Not, p.end.Generation) && (w.Generation == 0 || w.Generation == p.end.Generation):
+			parts = append(parts, p)
+		}
+	}
+	parts, info, err := newestParts(dir, parts)
+	if err != nil || len(parts) == 0 || info.Next < w.Reach {
+		return nil, nil //nolint:nilerr // what is damaged here as well is not lent
+	}
+	loan := &PartsLoan{Info: info, Next: max(w.Offset, info.Start)}
+	for _, p := range parts {
+		if p.end.Next <= loan.Next {
+			continue
+		}
+		whole, err := loan.read(fsys, filepath.Join(dir, p.name), &p, maxBytes)
+		if err != nil {
+			return nil, err
+		}
+		if !whole {
+			break
+		}
+	}
+	if loan.Next <= w.Offset && info.Next > w.Offset {
+		return nil, nil
+	}
+	loan.Sum = Checksum(loan.Lines)
+	return loan, nil
+}
+
+func lentPart(fsys FS, path string) (id Identity, p foundPart, err error) {
+	h, err := fsys.OpenFile(path, openRead, 0)
+	if err != nil {
+		return id, p, err
+	}
+	defer closeQuietly(h)
+	p.name = filepath.Base(path)
+	id, p.end, p.pos, err = readPart(h, path)
+	return id, p, err
+}
+
+// read adds lines of one part, and reports whether it came to its end. A frame after
+// damage is not lent if others may have stood between it and the lines before it.
+func (l *PartsLoan) read(fsys FS, path string, p *foundPart, maxBytes int) (whole bool, err error) {
+	id, _, err := lentPart(fsys, path)
+	if err != nil {
+		return false, err
+	}
+	h, err := fsys.OpenFile(path, openRead, 0)
+	if err != nil {
+		return false, err
+	}
+	defer closeQuietly(h)
+	sc := &scanner{h: h, path: path, sums: newChecksums(id), limit: p.pos, chunk: scanChunk}
+	before := uint64(0) // the last frame that was sound
+	for len(l.Lines) < maxBytes {
+		it, err := sc.peek()
+		if errors.Is(err, io.EOF) {
+			if before == p.end.frames {
+				l.Next = p.end.Next
+			}
+			return before == p.end.frames, nil
+		}
+		var f Frame
+		if err == nil && it.letter == 'f' {
+			if f, err = sc.frame(&it); err == nil {
+				err = checkBody(&f)
+			}
+		}
+		var bad *badItem
+		switch {
+		case errors.As(err, &bad):
+			if sc.pos, err = sc.nextValid(sc.pos + 1); err != nil {
+				return false, err
+			}
+			continue
+		case err != nil:
+			return false, err
+		}
+		sc.pos = it.end
+		if it.letter != 'f' {
+			continue
+		}
+		if f.Index != before+1 && f.BaseOffset > l.Next {
+			return false, nil
+		}
+		before = f.Index
+		err = eachRecord(&f, l.Next, func(r *Record, line []byte) error {
+			l.Lines = append(append(l.Lines, line...), '\n')
+			l.Next = r.Offset + 1
+			return nil
+		})
+		if err != nil {
+			return false, nil //nolint:nilerr // it is damaged here as well
+		}
+	}
+	return false, nil
+}

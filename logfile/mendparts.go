@@ -1,0 +1,194 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// Parts hold committed records only, and copies that did the same compaction hold the
+// same. So damaged parts are replaced as a whole by a generation of other copies, of
+// which each may give another stretch; the number of records at the end says whether
+// all of them came.
+
+// PartsWant asks for lines of parts.
+type PartsWant struct {
+	Generation uint64   // 0: any but those of Not
+	Not        []uint64 `json:",omitempty"`
+	Offset     int64    // the first offset that is missing
+	Reach      int64    // a generation that ends before this offset is of no use
+}
+
+// PartsLoan answers it.
+type PartsLoan struct {
+	Info  CompactedInfo
+	Lines []byte // whole record lines, from the offset asked for on
+	Next  int64  // where to go on
+	Sum   uint32 // CRC32C of Lines
+}
+
+// lentParts is what takes the place of damaged parts.
+type lentParts struct {
+	m       *Mending
+	old     []string        // names of all parts that are there
+	damaged map[string]bool // of these
+
+	not  []uint64    // generations that nobody has whole
+	w    *PartWriter // nil until a lender has said which generation it has
+	next int64
+	set  *CompactedSet // complete
+}
+
+// want is what is missing next. Every lender that has any part of a generation names it,
+// and whoever has it may go on where another one is damaged too.
+func (p *lentParts) want() *PartsWant {
+	w := &PartsWant{Not: p.not, Reach: p.m.segs[0].cp.NextOffset}
+	if p.w != nil {
+		w.Generation, w.Offset = p.w.info.Generation, p.next
+	}
+	return w
+}
+
+// PutParts takes over lines that a lender has, as Want asked for them. Errors:
+// ErrWrongEntry when they are not what is wanted, and then another lender may be asked;
+// errors of the disk.
+func (m *Mending) PutParts(loan *PartsLoan) error {
+	want, ok := m.Want()
+	if !ok || want.Parts == nil {
+		return fmt.Errorf("parts: %w: none are missing", ErrWrongEntry)
+	}
+	p, c := m.lentParts, &loan.Info
+	var err error
+	switch {
+	case Checksum(loan.Lines) != loan.Sum:
+		err = errors.New("the checksum of the lines does not match")
+	case c.Generation == 0 || slices.Contains(p.not, c.Generation):
+		err = fmt.Errorf("generation %d was not asked for", c.Generation)
+	case p.w == nil && (c.Next < want.Parts.Reach || c.Start > m.logStart):
+		err = fmt.Errorf("generation %d reaches from offset %d to %d, missing is what lies from %d to %d", c.Generation, c.Start, c.Next, m.logStart, want.Parts.Reach)
+	case p.w != nil && *c != p.w.info:
+		err = fmt.Errorf("generation %d is not the one that is wanted: %+v", c.Generation, *c)
+	case loan.Next > c.Next || loan.Next <= want.Parts.Offset && c.Next > want.Parts.Offset:
+		err = fmt.Errorf("it goes on at offset %d", loan.Next)
+	}
+	if err != nil {
+		return fmt.Errorf("parts: %w: %w", ErrWrongEntry, err)
+	}
+	if p.w == nil {
+		p.w = newPartWriter(newLog(m.fsys, m.dir, m.id, m.opt), *c, m.pace)
+		p.next = c.Start
+	}
+	if err := p.w.Append(loan.Lines); err != nil {
+		return err
+	}
+	if p.next = loan.Next; p.next < c.Next {
+		return nil
+	}
+	return p.finish()
+}
+
+// finish completes the generation once its last line has come.
+func (p *lentParts) finish() error {
+	set, err := p.w.Finish()
+	if err != nil {
+		return err
+	}
+	if got, want := set, &p.w.info; got.Records != want.Records || got.Tombstones != want.Tombstones {
+		return errors.Join(p.drop(), fmt.Errorf("parts: %w: %d records of generation %d came instead of %d", ErrWrongEntry, got.Records, want.Generation, want.Records))
+	}
+	p.set, p.m.parts = set, set.CompactedInfo
+	return nil
+}
+
+// drop gives the present generation up.
+func (p *lentParts) drop() error {
+	if p.w == nil {
+		return nil
+	}
+	p.not = append(p.not, p.w.info.Generation)
+	err := p.w.Abort(nil)
+	p.w, p.set = nil, nil
+	return err
+}
+
+// OtherParts gives up the generation of parts that was begun, since no lender has the
+// rest of it. It reports whether there was one, so that another may be asked for.
+func (m *Mending) OtherParts() (bool, error) {
+	if m.lentParts == nil || m.lentParts.w == nil {
+		return false, nil
+	}
+	return true, m.lentParts.drop()
+}
+
+// names returns the final names of the new parts.
+func (p *lentParts) names() (names []string) {
+	for _, s := range p.set.parts {
+		names = append(names, filepath.Base(s.file.path))
+	}
+	return names
+}
+
+// replace puts the new parts in place. The damaged ones are copied first. Until the last
+// new part has its name the old generation is the one that counts, damaged as it is, and
+// so is what is left of both.
+func (p *lentParts) replace() error {
+	if p == nil {
+		return nil
+	}
+	m := p.m
+	for name := range p.damaged {
+		path := filepath.Join(m.dir, name)
+		if err := m.keep(&mendSegment{segmentFile: segmentFile{path: path}}); err != nil {
+			return err
+		}
+	}
+	for i, s := range p.set.parts {
+		if i == len(p.set.parts)-1 {
+			if err := m.fsys.SyncDir(m.dir); err != nil {
+				return err
+			}
+		}
+		if err := m.fsys.Rename(p.set.tmp[i], s.file.path); err != nil {
+			return err
+		}
+	}
+	if err := m.fsys.SyncDir(m.dir); err != nil {
+		return err
+	}
+	names := p.names()
+	for _, name := range p.old {
+		if slices.Contains(names, name) {
+			continue
+		}
+		path := filepath.Join(m.dir, name)
+		if err := errors.Join(removeFile(m.fsys, path), removeFile(m.fsys, indexPath(path))); err != nil {
+			return err
+		}
+	}
+	p.set.tmp = nil
+	return m.fsys.SyncDir(m.dir)
+}
+
+// dirName is a file of a directory, of which only the name is known.
+type dirName struct {
+	fs.DirEntry
+	name string
+}
+
+// Name implements fs.DirEntry.
+func (d dirName) Name() string { return d.name }
+
+// ReadDir implements FS: of the parts, the new ones are there instead of the old ones.
+func (f *mendedFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := f.FS.ReadDir(name)
+	if f.parts == nil {
+		return list, err
+	}
+	list = slices.DeleteFunc(list, func(e fs.DirEntry) bool { return slices.Contains(f.parts.old, e.Name()) })
+	for _, name := range f.parts.names() {
+		list = append(list, dirName{name: name})
+	}
+	return list, err
+}

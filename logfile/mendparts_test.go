@@ -1,0 +1,128 @@
+package logfile_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"ottla/logfile"
+)
+
+// newCompactedCopies are three copies of a compacted log of so many entries. From 300 on
+// its parts have several frames.
+func newCompactedCopies(t *testing.T, entries int) *copies {
+	opt := options("b")
+	opt.SegmentBytes = int64(180 * entries)
+	c := &copies{t: t, d: newDisk(t), opt: opt}
+	for b := 1; b <= 3; b++ {
+		k := newKeyed(t, 3, opt)
+		l, err := logfile.Create(c.d, copyDir(b), copyIdentity(b), logfile.Checkpoint{ConfState: []byte("conf"), HardTerm: 1}, opt)
+		require.NoError(t, err)
+		k.d, k.l, k.pad = c.d, l, `,"pad":"`+strings.Repeat("x", 300)+`"`
+		k.fill(entries, 500)
+		plan := k.plan(7, 0)
+		plan.MaxKeys = 0
+		k.compact(plan)
+		k.fill(5, 500)
+		require.NoError(t, l.Close())
+	}
+	return c
+}
+
+// parts are the files of a copy that compaction has written.
+func (c *copies) parts(broker int) (paths []string) {
+	for _, path := range c.segmentsAndParts(broker) {
+		if strings.Contains(path[strings.LastIndexByte(path, '/'):], "-") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func (c *copies) records(broker int) []logfile.Record {
+	l, _, err := logfile.Open(c.d.Clone(), copyDir(broker), c.opt)
+	require.NoError(c.t, err)
+	defer func() { require.NoError(c.t, l.Close()) }()
+	return readAll(c.t, l)
+}
+
+// harmPart overwrites bytes of a part at a share of its size.
+func (c *copies) harmPart(path string, share float64) {
+	c.change(path, func(text []byte) []byte {
+		at := int(share * float64(len(text)))
+		copy(text[at:], "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXX")
+		return text
+	})
+}
+
+// Damaged parts are replaced with those of other copies, also where every copy has
+// damage in another frame of them.
+func TestMendParts(t *testing.T) {
+	whole := newCompactedCopies(t, 300)
+	want := whole.records(1)
+	names := whole.parts(1)
+	require.Greater(t, len(names), 1)
+	for _, share := range []float64{0, 0.001, 0.3, 0.6, 0.9999} {
+		for i := range names {
+			c := *whole
+			c.d = whole.d.Clone()
+			c.harmPart(c.parts(1)[i], share)
+			c.harmPart(c.parts(2)[0], share)
+			require.NoError(t, c.mend(1, 1, 2, 3), "%s %v", names[i], share)
+			equalRecords(t, want, c.records(1), fmt.Sprint(names[i], share))
+			_, err := c.d.ReadFile(names[i] + ".damaged-0")
+			require.NoError(t, err)
+		}
+	}
+	c := *whole
+	c.d = whole.d.Clone()
+	for b := 1; b <= 3; b++ {
+		c.harmPart(c.parts(b)[0], 0.35*float64(b)-0.25)
+	}
+	require.NoError(t, c.mend(1, 1, 2, 3))
+	equalRecords(t, want, c.records(1), "every copy is damaged elsewhere")
+}
+
+// What is damaged everywhere stays as it is.
+func TestMendPartsNobodyHas(t *testing.T) {
+	c := newCompactedCopies(t, 300)
+	for b := 1; b <= 3; b++ {
+		c.harmPart(c.parts(b)[0], 0.5)
+	}
+	path := c.parts(1)[0]
+	before, err := c.d.ReadFile(path)
+	require.NoError(t, err)
+	files := c.segmentsAndParts(1)
+	require.ErrorContains(t, c.mend(1, 1, 2, 3), "nobody has it")
+	after, err := c.d.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	assert.Equal(t, files, c.segmentsAndParts(1), "nothing is left of the attempt")
+}
+
+// A crash at every step leaves parts that are damaged still, or mended.
+func TestMendPartsCrash(t *testing.T) {
+	whole := newCompactedCopies(t, 30)
+	want := whole.records(3)
+	whole.harmPart(whole.parts(1)[0], 0.4)
+	for stop := 0; ; stop++ {
+		c := *whole
+		c.d = whole.d.Clone()
+		c.d.StopAfter(stop)
+		err := c.mend(1, 1, 2, 3)
+		stopped := c.d.Stopped()
+		c.d.Restart()
+		if err != nil {
+			require.NoError(t, c.mend(1, 1, 2, 3), "stop after %d", stop)
+		}
+		equalRecords(t, want, c.records(1), fmt.Sprint("stop after ", stop))
+		if !stopped {
+			require.NoError(t, err)
+			require.Greater(t, stop, 5)
+			return
+		}
+	}
+}
