@@ -44,8 +44,7 @@ type clusterActor struct {
 	caughtUp    *metadataConfirmed                      // a leader of the metadata elsewhere, and up to where its records must be applied here; nil: none is waited for
 	barriers    []*barrierAsked                         // which wait for records
 	witnessing  map[int]*datadir.Witnesses              // brokers that other nodes have to note, by id
-	noting      map[uint64]*notedFor                    // counts that other nodes have asked to note, by number
-	notings     uint64                                  // how many there have been
+	notings     *datadir.Notings                        // what brokers here note, but for introductions
 	intros      *datadir.Introductions
 	introTimer  uint64         // number of the running time-out of an introduction, 0 if none runs
 	introTimers uint64         // how many there have been
@@ -210,7 +209,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.dropping = map[string]map[int]bool{}
 	c.remotes = map[protocol.PartitionID]*remote.Leader{}
 	c.witnessing = map[int]*datadir.Witnesses{}
-	c.noting = map[uint64]*notedFor{}
+	c.notings = datadir.NewNotings(farewellNumber - 1)
 	c.placed = c.handle.placed.Load()
 	known := c.knownCounts()
 	var all []*brokerInCluster

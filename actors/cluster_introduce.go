@@ -113,7 +113,7 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 }
 
 func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
-	if c.notedHere(m) {
+	if c.notings.Answered(m.Number, m.Broker, m.Err) {
 		return
 	}
 	if m.Number == farewellNumber {
@@ -251,14 +251,6 @@ func (c *clusterActor) farewellDue(ctx actor.Context) {
 
 // Brokers of a cluster with brokers at several nodes have other nodes as witnesses too.
 
-// notedFor is a count that another node has asked to note.
-type notedFor struct {
-	left  map[int]bool // brokers here that have not answered
-	noted []int
-	known map[int]uint64
-	reply func(peers.CountsAnswer, error)
-}
-
 // witnessDue has the other nodes asked again.
 type witnessDue struct{ Broker int }
 
@@ -297,6 +289,9 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		return
 	case !w.AllHaveSaid(c.otherNodes(), time.Now()):
 		asked, count = true, 0 // nothing to note
+	case w.Enough(c.placed.brokers) && len(w.Learned()) > 0:
+		c.learn(ctx, b, w)
+		return
 	case w.Enough(c.placed.brokers):
 		delete(c.witnessing, id)
 		c.letIn(ctx, b)
@@ -310,11 +305,24 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		}
 		c.env.peers.NoteCounts(link.NodeID(node), m, func(a peers.CountsAnswer, err error) {
 			if err == nil { // else asked again
-				system.Root.Send(self, &datadir.Witness{Broker: id, Node: node, Opens: opens, Asked: asked, Noted: a.Noted, Known: a.Known[id]})
+				system.Root.Send(self, &datadir.Witness{Broker: id, Node: node, Opens: opens, Asked: asked, Noted: a.Noted, Known: a.Known[id], All: a.All})
 			}
 		})
 	}
 	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
+}
+
+// learn has a broker note what other nodes know of each other, and goes on.
+func (c *clusterActor) learn(ctx actor.Context, b *brokerInCluster, w *datadir.Witnesses) {
+	self, system, counts := ctx.Self(), c.env.system, w.Learned()
+	c.noteHere(ctx, []int{b.id}, counts, func(_ []int, failed int) {
+		if failed > 0 {
+			time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{b.id}) })
+			return
+		}
+		w.HasLearned(counts)
+		system.Root.Send(self, &witnessDue{b.id})
+	})
 }
 
 // otherNodes are the nodes that have brokers of this cluster, but for this one.
@@ -344,6 +352,12 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 		}
 		c.replaceOlder(ctx, b, w)
 		return
+	}
+	for id, count := range m.All {
+		if o := c.brokers[id]; (o == nil || !o.here()) && count > c.intros.Count(id) {
+			c.intros.Note(id, count)
+			w.Learn(id, count)
+		}
 	}
 	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.brokers) {
 		c.seekWitnesses(ctx, b.id)
@@ -380,59 +394,43 @@ func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 // countsNoted has the brokers of this node whose ledgers are open note the counts of
 // another node's.
 func (c *clusterActor) countsNoted(ctx actor.Context, m *peers.CountsNoted) {
-	n := &notedFor{left: map[int]bool{}, known: map[int]uint64{}, reply: m.Reply}
+	a := peers.CountsAnswer{Known: map[int]uint64{}, All: c.intros.Counts()}
+	maps.DeleteFunc(a.All, func(id int, _ uint64) bool {
+		b := c.brokers[id] // of one that starts here others are still to be asked what they knew before
+		return id > maxBrokerNumber || b != nil && b.here() && b.state != brokerRunning
+	})
 	for id, count := range m.Counts {
-		n.known[id] = c.intros.Count(id)
+		a.Known[id] = c.intros.Count(id)
 		if b := c.brokers[id]; b != nil && !b.here() {
 			c.intros.Note(id, count)
 		}
 	}
-	number := farewellNumber - 1 - c.notings
-	c.notings++
+	var here []int
 	for _, b := range c.brokers {
 		if b.here() && !b.gone && (b.state == brokerRunning || b.state == brokerStarting && b.opened != nil) {
-			n.left[b.id] = true
-			ctx.Send(b.pid, &notePeers{Number: number, Counts: m.Counts})
+			here = append(here, b.id)
 		}
 	}
-	if m.Reply == nil {
-		return
-	}
-	if len(n.left) == 0 {
-		m.Reply(peers.CountsAnswer{Known: n.known}, nil)
-		return
-	}
-	c.noting[number] = n
-	self, system := ctx.Self(), c.env.system
-	time.AfterFunc(introductionPatience, func() {
-		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) { c.endNoting(number) }})
+	c.noteHere(ctx, here, m.Counts, func(noted []int, _ int) {
+		// One that arrives is counted as the same one's where it comes from.
+		a.Noted = slices.DeleteFunc(noted, func(id int) bool { return id > maxBrokerNumber })
+		if m.Reply != nil {
+			m.Reply(a, nil)
+		}
 	})
 }
 
-// notedHere takes a broker's answer; false if it is not of a count that another node
-// has asked to note.
-func (c *clusterActor) notedHere(m *peersNoted) bool {
-	n := c.noting[m.Number]
-	if n == nil {
-		return m.Number > farewellNumber-1-c.notings && m.Number < farewellNumber
+// noteHere has brokers of this process, whose ledgers are open, note counts. Done is called
+// once, on this goroutine, with those that have them on disk then.
+func (c *clusterActor) noteHere(ctx actor.Context, brokers []int, counts map[int]uint64, done func(noted []int, failed int)) {
+	number := c.notings.Begin(brokers, done)
+	for _, id := range brokers {
+		ctx.Send(c.brokers[id].pid, &notePeers{Number: number, Counts: counts})
 	}
-	if n.left[m.Broker] {
-		delete(n.left, m.Broker)
-		if m.Err == nil && m.Broker > 0 && m.Broker <= maxBrokerNumber { // else it is counted as the same one's elsewhere
-			n.noted = append(n.noted, m.Broker)
-		}
-	}
-	if len(n.left) == 0 {
-		c.endNoting(m.Number)
-	}
-	return true
-}
-
-func (c *clusterActor) endNoting(number uint64) {
-	if n := c.noting[number]; n != nil {
-		delete(c.noting, number)
-		n.reply(peers.CountsAnswer{Noted: n.noted, Known: n.known}, nil)
-	}
+	self, system := ctx.Self(), c.env.system
+	time.AfterFunc(introductionPatience, func() {
+		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) { c.notings.TimeOut(number) }})
+	})
 }
 
 // tellRaised tells other nodes the new count of a broker here; whoever does not hear

@@ -58,6 +58,37 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 	require.Equal(t, []string{"0"}, fetchAll(t, n, "q", 0))
 }
 
+// An older copy is recognized although the others have lost their directories since the
+// broker was introduced to them: who gets a new one learns from the rest what they know.
+func TestAnOlderCopyIsRecognizedByRebuiltBrokers(t *testing.T) {
+	f := newFleet(t, 3)
+	produce(t, f.nodes[1], "q", 0, "0")
+	broker := func(i int) string { return filepath.Join(f.dataDir(i), "default", datadir.BrokerDirName(i)) }
+	require.Eventually(t, func() bool { return datadir.CheckBrokerDir(broker(3), clusterID(t, f.nodes[1]), 3) == nil }, patience, 5*time.Millisecond,
+		"the last thing that is written of a new broker")
+	f.stop(3)
+	saved := filepath.Join(f.dir, "saved")
+	require.NoError(t, os.CopyFS(saved, os.DirFS(broker(3))))
+	killed := f.start(3)
+	f.awaitReady()
+	for i := 1; i <= 2; i++ {
+		f.stop(i)
+		require.NoError(t, os.RemoveAll(broker(i)))
+		f.start(i)
+		f.awaitReady()
+		require.Eventually(t, func() bool { return len(f.nodes[i].Readiness().Degraded) == 0 }, patience, 5*time.Millisecond, "it is rebuilt")
+	}
+	produce(t, f.nodes[1], "q", 0, "1")
+	killed.env.peers.Close()
+	f.stop(3)
+	require.NoError(t, os.RemoveAll(broker(3)))
+	require.NoError(t, os.CopyFS(broker(3), os.DirFS(saved)))
+	n := f.start(3)
+	f.awaitReady()
+	assert.EqualValues(t, 1, n.Metrics().DirectoriesReplaced[datadir.DirectoryOutdated])
+	require.Equal(t, []string{"0", "1"}, fetchAll(t, n, "q", 0))
+}
+
 // Older copies of two of three nodes' directories are started by mistake: nothing is lost,
 // and the directories that are put back then are the right ones.
 func TestOlderCopiesOfMostDirectoriesArePutRight(t *testing.T) {

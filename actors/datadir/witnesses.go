@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,7 +12,9 @@ import (
 // count noted, by a majority of the cluster's brokers, itself included, and runs its
 // replicas. A majority alone would not recognize all: of three brokers, another one may
 // have noted the last count. What is left is an older copy that starts while all are away
-// that know of it. Pure, like Introductions.
+// that know of it. For them to be more than those who were there when the count was noted,
+// a broker learns from the others what they know of each other, too, before it runs: its
+// directory may be new, in the place of one that had noted it. Pure, like Introductions.
 type Witnesses struct {
 	Opens    uint64 // the count that is to be noted
 	Older    uint64 // not 0: the directory is an older copy, and that is what is known of it; nothing is to be noted then
@@ -20,11 +23,13 @@ type Witnesses struct {
 	since    time.Time
 	answered map[uint64]bool // nodes that have said what they know
 	noted    map[int]bool    // brokers that have noted the count, itself included
+	learned  map[int]uint64  // counts of other brokers that its ledger does not have yet
 }
 
 // WitnessPatience is how long a broker waits for nodes that do not say what they know of
-// it.
-const WitnessPatience = time.Second
+// it: longer than they take a process for alive that was killed a moment ago, and refuse its
+// successor.
+const WitnessPatience = 2 * time.Second
 
 // NewWitnesses begins with those that have noted the count in this process.
 func NewWitnesses(broker int, opens, before uint64, wiped bool, noted []int, now time.Time) *Witnesses {
@@ -53,8 +58,30 @@ func (w *Witnesses) Wiped() bool { return w.wiped }
 // Enough reports whether a majority of so many brokers has noted the count.
 func (w *Witnesses) Enough(brokers int) bool { return len(w.noted) > brokers/2 }
 
+// Learn notes that another broker's count is to get into the broker's ledger.
+func (w *Witnesses) Learn(broker int, count uint64) {
+	if w.learned == nil {
+		w.learned = map[int]uint64{}
+	}
+	w.learned[broker] = max(count, w.learned[broker])
+}
+
+// Learned are the counts that the broker's ledger must have before it runs, nil if there
+// are none.
+func (w *Witnesses) Learned() map[int]uint64 { return maps.Clone(w.learned) }
+
+// HasLearned says that its ledger has these.
+func (w *Witnesses) HasLearned(counts map[int]uint64) {
+	for b, count := range counts {
+		if w.learned[b] <= count {
+			delete(w.learned, b)
+		}
+	}
+}
+
 // Witness is the answer of another node. Known is the greatest count of the broker that
-// a broker there knew before, and Asked says that it was only asked for that.
+// a broker there knew before, and Asked says that it was only asked for that. All is what
+// it knows of all brokers.
 type Witness struct {
 	Broker int
 	Node   uint64
@@ -62,6 +89,7 @@ type Witness struct {
 	Asked  bool
 	Noted  []int
 	Known  uint64
+	All    map[int]uint64
 }
 
 // Heard takes an answer. Floor is not 0 if the directory is an older copy: it is to be

@@ -104,7 +104,11 @@ type CountsNoted struct {
 // CountsAnswer answers CountsNoted.
 type CountsAnswer struct {
 	Noted []int          `json:"n"` // brokers that have the counts on disk
-	Known map[int]uint64 `json:"k"` // the greatest counts known there
+	Known map[int]uint64 `json:"k"` // the greatest counts known there before, of the brokers asked for
+
+	// All are the greatest counts known there of all brokers, but of its own only those that
+	// run: whoever has lost what it had noted learns them again. Older programs leave it out.
+	All map[int]uint64 `json:"a,omitempty"`
 }
 
 // toCluster hands a call to the cluster that it is for.
