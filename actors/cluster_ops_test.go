@@ -64,7 +64,7 @@ func (p *opsProbe) leader(term uint64) <-chan *routing.ChangeMetadata {
 	}))
 	p.t.Cleanup(func() { p.env.system.Root.Stop(pid) })
 	p.inspect(func(c *clusterActor) {
-		c.metaRoute.Set(new(peers.Group).NewLocalLeader(p.env.system.Root, pid, 1, term, 1).Leadership)
+		c.metaRoute.Set(new(peers.Group).NewLocalLeader(p.env.system.Root, pid, 1, term).Leadership)
 	})
 	return proposals
 }

@@ -319,8 +319,9 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	if !serving || p.ref != nil {
 		return
 	}
-	p.ref = p.spec.group.NewLocalLeader(ctx.ActorSystem().Root, ctx.Self(), p.spec.id.Broker, term, p.spec.route.Placed)
+	p.ref = p.spec.group.NewLocalLeader(ctx.ActorSystem().Root, ctx.Self(), p.spec.id.Broker, term)
 	p.ref.Show(p.file.View(p.rep.HighWatermark()))
+	p.ref.SetVoters(p.rep.Voters())
 	if p.coord != nil {
 		p.coord.Lead(p.ref.Term)
 	}
@@ -379,6 +380,9 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 
 // membersChanged tells the cluster that the group has the members it wants.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
+	if p.ref != nil {
+		p.ref.SetVoters(p.rep.Voters())
+	}
 	if p.ref != nil && p.rep.HasMembers(p.want) && (!p.replacing || p.rep.MembersProven()) {
 		voters, _ := p.rep.Voters()
 		ctx.Send(p.spec.clusterPID, &membersSettled{Key: p.spec.key(), Voters: slices.Clone(voters)})

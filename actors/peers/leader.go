@@ -19,7 +19,7 @@ type LocalLeader struct {
 	view atomic.Pointer[logfile.View]
 
 	group      *Group
-	placed     int // replicas of the partition
+	voters     atomic.Pointer[voters]
 	confirming atomic.Bool
 }
 
@@ -37,10 +37,10 @@ type (
 // Refuse answers for a replica that has ended, see supervise.Refuse.
 func (m *ParkWaiter) Refuse(*protocol.Error) { m.Waiter.Wake() }
 
-// NewLocalLeader is the leadership of the replica with a mailbox, of a partition with so
-// many replicas, in a term. Show must be called before it is published.
-func (g *Group) NewLocalLeader(root *actor.RootContext, pid *actor.PID, broker int, term uint64, placed int) *LocalLeader {
-	l := &LocalLeader{pid: pid, root: root, group: g, placed: placed}
+// NewLocalLeader is the leadership of the replica with a mailbox in a term. Show and
+// SetVoters must be called before it is published.
+func (g *Group) NewLocalLeader(root *actor.RootContext, pid *actor.PID, broker int, term uint64) *LocalLeader {
+	l := &LocalLeader{pid: pid, root: root, group: g}
 	l.Leadership = &routing.Leadership{Leader: l, Broker: broker, Term: term}
 	return l
 }
@@ -51,12 +51,18 @@ func (l *LocalLeader) PID() *actor.PID { return l.pid }
 // Show replaces what readers see.
 func (l *LocalLeader) Show(v *logfile.View) { l.view.Store(v) }
 
+// SetVoters replaces the members that decide, and those that decided before a joint change
+// that is under way. They must not change any more.
+func (l *LocalLeader) SetVoters(incoming, outgoing []uint64) {
+	l.voters.Store(&voters{incoming, outgoing})
+}
+
 // Produce implements routing.Leader.
 func (l *LocalLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid, req) }
 
 // View implements routing.Leader.
 func (l *LocalLeader) View() (routing.LogView, *protocol.Error) {
-	switch l.group.Touches(l.Term, l.placed) {
+	switch l.group.touches(l.Term, l.voters.Load()) {
 	case InTouch:
 		return l.view.Load(), nil
 	case Unconfirmed:

@@ -154,7 +154,7 @@ func (l *Links) all() map[protocol.PartitionID]*Group {
 //     partition. Raft decides by majorities whatever is believed here.
 //   - A damaged replica is replaced only if a majority is believed to run, else mended
 //     where it is. Replacing is a change of the membership, which needs that majority.
-//   - Safety: a leader shows records only while a majority has vouched for it (Touches),
+//   - Safety: a leader shows records only while a majority has vouched for it (touches),
 //     and has acknowledged its term since (tenure). That rests on what peers have promised
 //     (link, the fence), not on who is heard of, and errs towards refusing.
 type Group struct {
@@ -179,7 +179,11 @@ func (g *Group) Register(replica uint64, at Mailbox) []*actor.PID {
 	defer g.mu.Unlock()
 	next := map[uint64]Mailbox{}
 	var others []*actor.PID
-	for id, m := range *g.running.Load() {
+	was := *g.running.Load()
+	if before := was[replica]; before != at && (before.Node != 0 || at.Node != 0) {
+		g.tenure.restarted(replica, g.links.peers.now())
+	}
+	for id, m := range was {
 		if id == replica {
 			continue
 		}
@@ -332,13 +336,13 @@ func (g *Group) tellAt(ctx actor.SenderContext, replica uint64, at Mailbox, mess
 // local returns the mailbox of a replica of this process, nil if it does not run.
 func (g *Group) local(replica uint64) *actor.PID { return (*g.running.Load())[replica].PID }
 
-// Touches reports whether a majority of so many replicas is in touch with the leader of a
-// term in this process.
-func (g *Group) Touches(term uint64, placed int) Touch {
+// touches reports whether a majority of the voters is in touch with the leader of a term in
+// this process.
+func (g *Group) touches(term uint64, v *voters) Touch {
 	if !g.links.spread.Load() {
 		return InTouch
 	}
-	return g.tenure.touch(term, placed, *g.running.Load(), g.links.peers.link.Vouched)
+	return g.tenure.touch(term, v, *g.running.Load(), g.links.peers.link.Vouched)
 }
 
 // address is how a message to a replica begins.

@@ -23,7 +23,7 @@ func TestGroupKnowsWhereReplicasRun(t *testing.T) {
 	assert.True(t, g.Reachable(3))
 	assert.True(t, g.MayLead(2))
 	assert.False(t, g.MayLead(4))
-	assert.Equal(t, InTouch, g.Touches(1, 5), "all brokers are here")
+	assert.Equal(t, InTouch, g.touches(1, &voters{incoming: []uint64{1, 2, 3, 4, 5}}), "all brokers are here")
 	assert.Equal(t, []*actor.PID{two}, g.Register(1, Mailbox{}))
 	assert.False(t, g.Reachable(1))
 	assert.Equal(t, 1, g.Locals())

@@ -188,6 +188,14 @@ func (p *Peers) cluster(id string) *peerCluster {
 	return p.clusters[id]
 }
 
+// now is the time by the links' clock; peers may be nil.
+func (p *Peers) now() time.Duration {
+	if p == nil {
+		return 0
+	}
+	return p.link.Now()
+}
+
 // Alive reports whether a node is heard of.
 func (p *Peers) Alive(id link.NodeID) bool {
 	p.mu.Lock()

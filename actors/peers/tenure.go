@@ -2,6 +2,7 @@ package peers
 
 import (
 	"encoding/binary"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,11 +21,11 @@ import (
 // only if the leader's replica there has acknowledged the leader's term since the node has
 // vouched without a gap. An acknowledgement counts as of when what it answers was sent.
 type tenure struct {
-	mu     sync.Mutex
-	term   atomic.Uint64     // changed while mu is held
-	began  time.Duration     // when the first message of the term was sent
-	probes [probesKept]probe // the newest requests for a confirmation, in a ring
-	newest int               // of probes
+	mu       sync.Mutex
+	term     atomic.Uint64            // changed while mu is held
+	began    time.Duration            // when the first message of the term was sent; never: that counts no more
+	restarts map[uint64]time.Duration // by replica: when it began or ended to run last
+	probes   []probe                  // requests for a confirmation, oldest first
 
 	acks atomic.Pointer[acks] // replaced while mu is held, never changed
 }
@@ -32,7 +33,6 @@ type tenure struct {
 // acks are the acknowledgements of a term.
 type acks struct {
 	term  uint64
-	over  bool                     // a later term has begun
 	since map[uint64]time.Duration // by replica: when it was sent what the newest one answers
 }
 
@@ -43,13 +43,17 @@ type probe struct {
 	at      time.Duration
 }
 
-// How many requests are remembered, and how far apart they are at least: leaders that are
-// read from often make many, and an answer that takes longer than all of these is worth
-// nothing.
+// Which requests are remembered: leaders that are read from often make many. They are
+// probesGap apart at least, and the older, the farther: an answer that takes long counts
+// from one that was sent at most twice as long ago. What takes longer than probesAge is
+// worth nothing.
 const (
-	probesKept = 8
-	probesGap  = 50 * time.Millisecond
+	probesGap = 50 * time.Millisecond
+	probesAge = time.Minute
 )
+
+// never is before everything.
+const never = time.Duration(-1 << 63)
 
 // sends takes note of a message that a replica of this process sends to one elsewhere.
 func (t *tenure) sends(m *raftpb.Message, now func() time.Duration) {
@@ -68,17 +72,38 @@ func (t *tenure) sends(m *raftpb.Message, now func() time.Duration) {
 	defer t.mu.Unlock()
 	if term := t.term.Load(); m.Term > term {
 		t.term.Store(m.Term)
-		t.began, t.probes = now(), [probesKept]probe{}
+		t.began, t.probes = now(), nil
 		t.acks.Store(&acks{term: m.Term})
 	} else if m.Term < term {
 		return
 	}
-	if last := t.probes[t.newest]; request > last.request {
-		if at := now(); last.request == 0 || at-last.at >= probesGap {
-			t.newest = (t.newest + 1) % probesKept
-			t.probes[t.newest] = probe{request, at}
+	last := len(t.probes) - 1
+	if request == 0 || last >= 0 && request <= t.probes[last].request {
+		return
+	}
+	if at := now(); last < 0 || at-t.probes[last].at >= probesGap {
+		t.thin(at)
+		t.probes = append(t.probes, probe{request, at})
+	}
+}
+
+// thin forgets probes that are not needed beside the next newer one.
+func (t *tenure) thin(now time.Duration) {
+	kept := t.probes[:0]
+	for i, p := range t.probes {
+		newer := now
+		if i+1 < len(t.probes) {
+			newer = t.probes[i+1].at
+		}
+		older := now - probesAge
+		if len(kept) > 0 {
+			older = kept[len(kept)-1].at
+		}
+		if p.at > older && newer-older > max(probesGap, (now-newer)/2) {
+			kept = append(kept, p)
 		}
 	}
+	t.probes = kept
 }
 
 // requestOf is the number of the request for a confirmation that a message carries, 0 if
@@ -92,13 +117,14 @@ func requestOf(m *raftpb.Message) uint64 {
 
 // gets takes note of a message from a replica elsewhere.
 func (t *tenure) gets(m *raftpb.Message) {
+	answer := m.Type == raftpb.MsgAppResp || m.Type == raftpb.MsgHeartbeatResp
 	switch m.Type {
 	case raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgSnap:
 	default:
 		return // a vote may come to nothing
 	}
 	known := t.acks.Load()
-	if known == nil || m.Term < known.term || known.over {
+	if known == nil || m.Term < known.term || m.Term == known.term && !answer {
 		return
 	}
 	request := requestOf(m)
@@ -110,21 +136,47 @@ func (t *tenure) gets(m *raftpb.Message) {
 	known = t.acks.Load()
 	switch {
 	case m.Term > known.term:
-		t.acks.Store(&acks{term: known.term, over: true})
-	case m.Term < known.term || known.over || m.Type != raftpb.MsgAppResp && m.Type != raftpb.MsgHeartbeatResp:
-	default:
+		t.doubt(known)
+	case m.Term == known.term:
 		t.acknowledged(known, m.From, t.askedAt(request))
 	}
 }
 
-// acknowledged replaces what is known of the term by one acknowledgement more.
+// doubt is what follows from a message of a later term: nothing counts that was sent
+// before. It is no proof, as it may come from a replica that is a member no more.
+func (t *tenure) doubt(known *acks) {
+	t.began, t.probes = never, nil
+	t.acks.Store(&acks{term: known.term})
+}
+
+// restarted takes note of a replica elsewhere that begins or ends to run: it may vote for
+// others at once, so that what it acknowledged before does not count.
+func (t *tenure) restarted(replica uint64, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.restarts == nil {
+		t.restarts = map[uint64]time.Duration{}
+	}
+	t.restarts[replica] = now
+	if known := t.acks.Load(); known != nil {
+		next := &acks{term: known.term, since: maps.Clone(known.since)}
+		delete(next.since, replica)
+		t.acks.Store(next)
+	}
+}
+
+// acknowledged replaces what is known of the term by one acknowledgement more, of what was
+// sent at a time.
 func (t *tenure) acknowledged(known *acks, replica uint64, at time.Duration) {
+	if restart, found := t.restarts[replica]; at == never || found && at <= restart {
+		return
+	}
 	if was, found := known.since[replica]; found && was >= at {
 		return
 	}
-	next := &acks{term: known.term, since: make(map[uint64]time.Duration, len(known.since)+1)}
-	for id, since := range known.since {
-		next.since[id] = since
+	next := &acks{term: known.term, since: maps.Clone(known.since)}
+	if next.since == nil {
+		next.since = map[uint64]time.Duration{}
 	}
 	next.since[replica] = at
 	t.acks.Store(next)
@@ -134,7 +186,7 @@ func (t *tenure) acknowledged(known *acks, replica uint64, at time.Duration) {
 func (t *tenure) askedAt(request uint64) time.Duration {
 	at := t.began
 	for _, p := range t.probes {
-		if p.request != 0 && p.request <= request {
+		if p.request <= request {
 			at = max(at, p.at)
 		}
 	}
@@ -154,37 +206,49 @@ const (
 	OutOfTouch
 )
 
-// touch says of a partition with so many replicas, of which these run, what holds for the
-// leader of a term. In touch are the replicas of this process, and those whose node has
-// vouched for this one without a gap since they have acknowledged the term.
-func (t *tenure) touch(term uint64, placed int, running map[uint64]Mailbox, vouched func(link.NodeID) (since time.Duration, holds bool)) Touch {
+// voters are the members of a partition that decide, and, in a joint change, also those
+// that decided before it: each half by its majority.
+type voters struct{ incoming, outgoing []uint64 }
+
+// touch says of a partition whose replicas run at these places what holds for the leader
+// of a term, with its voters. In touch are the replicas of this process, and those whose
+// node has vouched for this one without a gap since they have acknowledged the term.
+func (t *tenure) touch(term uint64, v *voters, running map[uint64]Mailbox, vouched func(link.NodeID) (since time.Duration, holds bool)) Touch {
 	known := t.acks.Load()
 	switch {
 	case known == nil || known.term < term:
 		known = &acks{} // nothing is known yet
-	case known.term > term || known.over:
+	case known.term > term:
 		return OutOfTouch
 	}
-	majority, hear, follow := placed/2+1, 0, 0
-	for id, at := range running {
-		if at.PID != nil {
-			hear, follow = hear+1, follow+1
-			continue
+	touch := InTouch
+	for _, half := range [][]uint64{v.incoming, v.outgoing} {
+		hear, follow := 0, 0
+		for _, id := range half {
+			at := running[id]
+			if at.PID != nil {
+				hear, follow = hear+1, follow+1
+				continue
+			}
+			if at.Node == 0 {
+				continue
+			}
+			since, holds := vouched(at.Node)
+			if !holds {
+				continue
+			}
+			hear++
+			if acked, found := known.since[id]; found && acked >= since {
+				follow++
+			}
 		}
-		since, holds := vouched(at.Node)
-		if !holds {
-			continue
-		}
-		hear++
-		if acked, found := known.since[id]; found && acked >= since {
-			follow++
+		switch majority := len(half)/2 + 1; {
+		case len(half) == 0 || follow >= majority:
+		case hear >= majority:
+			touch = max(touch, Unconfirmed)
+		default:
+			return OutOfTouch
 		}
 	}
-	switch {
-	case follow >= majority:
-		return InTouch
-	case hear >= majority:
-		return Unconfirmed
-	}
-	return OutOfTouch
+	return touch
 }
