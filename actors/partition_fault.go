@@ -85,7 +85,8 @@ func (p *partitionActor) lend(m *mending.Asked) {
 	anchor := uint64(0)
 	if m.Want.Checkpoint || m.Want.Parts != nil {
 		// Neither a sound checkpoint nor a part ever changes, so the files may be in use.
-		copies = append(copies, mending.Copy{Path: p.spec.dir, Openings: new(atomic.Uint64)})
+		// They come before those put aside, which may be of a history that was given up.
+		copies = append([]mending.Copy{{Path: p.spec.dir, Openings: new(atomic.Uint64)}}, copies...)
 	} else if p.life == partitionRunning && (len(p.rep.PendingWrites()) == 0 || max(m.Want.Last, m.Want.Anchor.Index) <= p.rep.AppliedIndex()) {
 		reader = p.file.Reader()
 		anchor, _ = p.file.Term(m.Want.Anchor.Index)

@@ -22,11 +22,13 @@ type keyed struct {
 	l   *logfile.Log
 	raw []logfile.Record
 	pad string
+
+	term uint64 // of what fill appends
 }
 
 func newKeyed(t testing.TB, seed int64, opt logfile.Options) *keyed {
 	d := faultfs.New()
-	return &keyed{t: t, rnd: rand.New(rand.NewSource(seed)), d: d, l: create(t, d, opt)}
+	return &keyed{t: t, rnd: rand.New(rand.NewSource(seed)), d: d, l: create(t, d, opt), term: 1}
 }
 
 // newCompacted is a log whose sealed segments are compacted into parts of
@@ -47,7 +49,7 @@ func (k *keyed) fill(entries, keys int) {
 		base := k.l.NextOffset()
 		index := k.l.LastIndex() + 1
 		if k.rnd.Intn(5) == 0 {
-			put(k.t, k.l, empty(index, 1, base))
+			put(k.t, k.l, empty(index, k.term, base))
 			continue
 		}
 		n := 1 + k.rnd.Intn(4)
@@ -67,7 +69,7 @@ func (k *keyed) fill(entries, keys int) {
 			fmt.Fprintf(&body, "%s liked 0 %d %s %s %s\n",
 				time.UnixMilli(rec.Timestamp).UTC().Format("2006-01-02 15:04:05.000"), rec.Offset, rec.Key, rec.Value, rec.Action)
 		}
-		put(k.t, k.l, frame(index, 1, logfile.KindRecords, base, n, body.String()))
+		put(k.t, k.l, frame(index, k.term, logfile.KindRecords, base, n, body.String()))
 	}
 	k.commitAll()
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // LendParts reads lines of the parts in dir, as far as they are sound from the offset
-// asked for on; nil when there are none. The log may be in use: a part never changes.
+// asked for on; nil when there are none, or when the log beside them does not say which
+// entry they reach to, without which nobody may take them. The log may be in use: a part never changes.
 // Errors: fs.ErrNotExist when the parts are of another partition, errors of the disk.
 func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*PartsLoan, error) {
 	found, err := listDir(fsys, dir)
@@ -18,6 +19,7 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 		return nil, err
 	}
 	var parts []foundPart
+	var own Identity
 	for _, name := range found.parts {
 		of, p, err := lentPart(fsys, filepath.Join(dir, name))
 		var bad *CorruptError
@@ -27,8 +29,10 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 			return nil, err
 		case of.ClusterID != id.ClusterID || of.TopicID != id.TopicID || of.Partition != id.Partition:
 			return nil, fmt.Errorf("%s is of the log of another partition: %w", name, fs.ErrNotExist)
+		case own != Identity{} && of != own:
+			return nil, nil // not of the log beside them
 		case !slices.Contains(w.Not, p.end.Generation) && (w.Generation == 0 || w.Generation == p.end.Generation):
-			parts = append(parts, p)
+			own, parts = of, append(parts, p)
 		}
 	}
 	parts, info, err := newestParts(dir, parts)
@@ -36,6 +40,9 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 		return nil, nil //nolint:nilerr // what is damaged here as well is not lent
 	}
 	loan := &PartsLoan{Info: info, Next: max(w.Offset, info.Start)}
+	if loan.Term, err = entryTerm(fsys, dir, own, found.bases, info.To); err != nil || loan.Term == 0 {
+		return nil, err // it could not be proven to anybody
+	}
 	for _, p := range parts {
 		if p.end.Next <= loan.Next {
 			continue

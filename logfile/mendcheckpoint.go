@@ -131,6 +131,30 @@ func (f *mendedFS) OpenFile(name string, flag int, perm fs.FileMode) (Handle, er
 	return f.FS.OpenFile(name, flag, perm)
 }
 
+// mendedSegments shows the segments as they are to be. It is called after complete.
+func (m *Mending) mendedSegments() *mendedFS {
+	mended := &mendedFS{FS: m.fsys, names: map[string]string{}}
+	for _, s := range m.segs {
+		if s.tmp != nil {
+			mended.names[s.path] = s.tmpPath()
+		}
+	}
+	return mended
+}
+
+// term returns the term of an entry of the mended log, 0 if it does not say it. No entry
+// is missing any more when it is called.
+func (m *Mending) term(index uint64) (uint64, error) {
+	if err := m.complete(); err != nil {
+		return 0, err
+	}
+	var bases []int64
+	for _, s := range m.segs {
+		bases = append(bases, s.cp.NextOffset)
+	}
+	return entryTerm(m.mendedSegments(), m.dir, m.id, bases, index)
+}
+
 // reread reads the log as Open will once Finish has put everything in place, and writes
 // nothing else. The log returned is closed and says terms only. A log that Open would
 // refuse is refused here, so that nothing is replaced for nothing, and so that the same
@@ -142,12 +166,7 @@ func (m *Mending) reread() (*Log, error) {
 	if err := m.writeCarry(); err != nil {
 		return nil, err
 	}
-	mended := &mendedFS{FS: m.fsys, names: map[string]string{}}
-	for _, s := range m.segs {
-		if s.tmp != nil {
-			mended.names[s.path] = s.tmpPath()
-		}
-	}
+	mended := m.mendedSegments()
 	if p := m.lentParts; p != nil {
 		mended.parts = p
 		for i, s := range p.set.parts {

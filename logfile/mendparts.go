@@ -11,7 +11,9 @@ import (
 // Parts hold committed records only, and copies that did the same compaction hold the
 // same. So damaged parts are replaced as a whole by a generation of other copies, of
 // which each may give another stretch; the number of records at the end says whether
-// all of them came.
+// all of them came. That a lender's parts are of this log's history, and not of one that
+// was given up, is proven by the last entry that they cover: logs in which it has the
+// same term are equal up to it.
 
 // PartsWant asks for lines of parts.
 type PartsWant struct {
@@ -23,6 +25,7 @@ type PartsWant struct {
 
 // PartsLoan answers it.
 type PartsLoan struct {
+	Term  uint64 // of the entry Info.To in the lender's log, 0 if it does not say it
 	Info  CompactedInfo
 	Lines []byte // whole record lines, from the offset asked for on
 	Next  int64  // where to go on
@@ -39,6 +42,8 @@ type lentParts struct {
 	w    *PartWriter // nil until a lender has said which generation it has
 	next int64
 	set  *CompactedSet // complete
+
+	to, toTerm uint64 // an entry that was looked up, and its term in this log, 0 if it is unknown
 }
 
 // want is what is missing next. Every lender that has any part of a generation names it,
@@ -76,6 +81,9 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 	if err != nil {
 		return fmt.Errorf("parts: %w: %w", ErrWrongEntry, err)
 	}
+	if err := p.proven(loan); err != nil {
+		return err
+	}
 	if p.w == nil {
 		p.w = newPartWriter(newLog(m.fsys, m.dir, m.id, m.opt), *c, m.pace)
 		p.next = c.Start
@@ -87,6 +95,39 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 		return nil
 	}
 	return p.finish()
+}
+
+// proven returns nil if a lender's parts are known to be of this log's history, else
+// ErrWrongEntry. An entry that this log does not hold yet, or no more, proves nothing.
+func (p *lentParts) proven(loan *PartsLoan) error {
+	m, c := p.m, &loan.Info
+	if p.to != c.To {
+		term, err := m.term(c.To)
+		if err != nil {
+			return err
+		}
+		p.to, p.toTerm = c.To, term
+	}
+	var err error
+	switch {
+	case loan.Term == 0 || loan.Term != p.toTerm:
+		err = fmt.Errorf("generation %d reaches to entry %d, which has term %d there, and %d here (0: unknown)", c.Generation, c.To, loan.Term, p.toTerm)
+	case c.Generation > m.last && !p.had(c.Generation):
+		// Another entry may get this number here, and may ask for another compaction.
+		err = fmt.Errorf("entry %d, which asked for the compaction, is not in this log", c.Generation)
+	}
+	if err != nil {
+		return fmt.Errorf("parts: %w: %w", ErrWrongEntry, err)
+	}
+	return nil
+}
+
+// had reports whether this copy has parts of a generation, damaged ones maybe.
+func (p *lentParts) had(generation uint64) bool {
+	return slices.ContainsFunc(p.old, func(name string) bool {
+		_, of, ok := partName(name)
+		return ok && of == generation
+	})
 }
 
 // finish completes the generation once its last line has come.
