@@ -66,10 +66,10 @@ type clusterActor struct {
 	current     *metadataOp
 	confirmed   *metadataProposed // of current: committed, and not applied here yet; nil otherwise
 	opSeq       uint64
-	retrying    bool // a retryMetadata is on its way
-	endReply    *protocol.Future[error]
-	ended       bool   // the actor is stopping
-	following   func() // ends the reading of the metadata from its leader elsewhere; nil: there is none
+	retrying    bool                     // a retryMetadata is on its way
+	ends        []protocol.Future[error] // who waits for the end; nil: it does not end
+	ended       bool                     // the actor is stopping
+	following   func()                   // ends the reading of the metadata from its leader elsewhere; nil: there is none
 }
 
 // createSpec is what a new cluster begins with.
@@ -386,13 +386,13 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 		return
 	}
 	c.moveBroker(b, brokerStopped, nil)
-	if b.dismissed() && c.endReply == nil {
+	if b.dismissed() && c.ends == nil {
 		c.forgetBroker(b.id)
 		c.remove(ctx, b)
 		return
 	}
 	c.raised(ctx, b.id, m.Opens)
-	if c.endReply != nil && m.Opens > 0 && !b.dismissed() {
+	if c.ends != nil && m.Opens > 0 && !b.dismissed() {
 		c.farewells[b.id] = m.Opens
 	}
 	clear(b.told)
@@ -417,7 +417,10 @@ func (c *clusterActor) forgetBroker(id int) {
 
 // end closes all brokers. The actor stops once they are closed.
 func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
-	c.endReply, c.farewells = &m.Reply, map[int]uint64{}
+	if c.ends = append(c.ends, m.Reply); len(c.ends) > 1 {
+		return // it does already
+	}
+	c.farewells = map[int]uint64{}
 	stopped := protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping")
 	for _, op := range c.ops {
 		op.finish(stopped)
@@ -437,7 +440,7 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 }
 
 func (c *clusterActor) endIfClosed(ctx actor.Context) {
-	if c.endReply == nil {
+	if c.ends == nil {
 		return
 	}
 	for _, b := range c.brokers {
@@ -448,8 +451,10 @@ func (c *clusterActor) endIfClosed(ctx actor.Context) {
 	if c.farewell(ctx) {
 		return
 	}
-	c.endReply.Put(nil)
-	c.endReply = nil
+	for _, f := range c.ends {
+		f.Put(nil)
+	}
+	c.ends = nil
 	ctx.Stop(ctx.Self())
 }
 

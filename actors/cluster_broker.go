@@ -209,7 +209,7 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 		c.remove(ctx, b)
 		return
 	}
-	if c.endReply != nil {
+	if c.ends != nil {
 		c.endIfClosed(ctx)
 		return
 	}
@@ -244,7 +244,7 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 	if b.restarts == m.PID {
 		b.restarts = nil
 	}
-	if c.endReply == nil && b.state == brokerFailed && !b.gone && b.pid.Equal(m.PID) {
+	if c.ends == nil && b.state == brokerFailed && !b.gone && b.pid.Equal(m.PID) {
 		c.startBroker(ctx, b)
 	}
 }
@@ -280,7 +280,7 @@ func (c *clusterActor) stopping() {
 	if c.create != nil {
 		c.create.reply.Put(protocol.Errorf(protocol.CodeInternal, "the cluster failed while it was being created"))
 	}
-	if c.endReply != nil {
-		c.endReply.Put(errors.New("the cluster's actor failed"))
+	for _, f := range c.ends {
+		f.Put(errors.New("the cluster's actor failed"))
 	}
 }

@@ -212,7 +212,7 @@ func (c *clusterActor) knownCounts() map[int]uint64 {
 func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
 	c.intros.Gone(broker)
 	c.endIntroduction(ctx)
-	if c.endReply == nil {
+	if c.ends == nil {
 		c.introduce(ctx)
 	}
 }

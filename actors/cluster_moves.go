@@ -90,7 +90,7 @@ type (
 
 // brokersPlaced makes the brokers what the placement says.
 func (c *clusterActor) brokersPlaced(ctx actor.Context, m *brokersPlaced) {
-	if c.endReply != nil {
+	if c.ends != nil {
 		return
 	}
 	was := c.placed
@@ -300,7 +300,7 @@ func (c *clusterActor) releaseMoved(ctx actor.Context, b *brokerInCluster) {
 // metadata's leader.
 func (c *clusterActor) driveMoves(ctx actor.Context) {
 	l := c.metaRoute.Leader()
-	if !c.recovered || c.driving || c.endReply != nil || l == nil || l.Away || c.state.Settings() == nil || c.create != nil {
+	if !c.recovered || c.driving || c.ends != nil || l == nil || l.Away || c.state.Settings() == nil || c.create != nil {
 		return
 	}
 	if !c.movesDue() {

@@ -48,7 +48,7 @@ type retryMetadata struct{}
 const metadataRetry = 100 * time.Millisecond
 
 func (c *clusterActor) enqueue(ctx actor.Context, op *metadataOp) {
-	if c.endReply != nil {
+	if c.ends != nil {
 		op.finish(protocol.Errorf(protocol.CodeShuttingDown, "the cluster is stopping"))
 		return
 	}

@@ -42,6 +42,9 @@ func (a *nodeActor) membersHeard(m *membersHeard) {
 
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
+	if a.over { // the next start does it
+		return
+	}
 	f := a.env.fleet
 	f.Enforce(v)
 	v.Tell(a.env.peers, f.Self())
@@ -200,10 +203,9 @@ func (a *nodeActor) placed(p *catalog.PlacedCluster, reply protocol.Future[*prot
 		a.env.log.Error("this node's part of a cluster is not created", "cluster", p.Settings.Name, "error", err)
 		return
 	}
-	if founding {
-		return
+	if !founding {
+		a.env.fleet.Created(p.Settings.ID)
 	}
-	a.env.fleet.Created(p.Settings.ID)
 }
 
 // placeFailed gives up the creation of a cluster. One that exists is tried again
@@ -268,6 +270,9 @@ func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
 // startFleet starts this node's part of the fleet's metadata, or the reading of it
 // where it has none.
 func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
+	if a.over {
+		return
+	}
 	f := a.env.fleet
 	f.Found(m.node)
 	a.env.peers.SetSelf(link.NodeID(m.node.Node))

@@ -392,13 +392,8 @@ func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
 	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
 		m.Voters = append(m.Voters, datadir.MetadataVoter(v))
 	}
-	if err := a.env.manifests.Begin(m); err != nil {
+	if err := a.begin(m); err != nil {
 		return nil, err
-	}
-	for id := 1; id <= s.NumBrokers; id++ {
-		if err := datadir.CreateLedger(a.env.manifests.BrokerDir(m, id), m.ID, id); err != nil {
-			return nil, errors.Join(err, a.env.manifests.Abort(m.ID))
-		}
 	}
 	h := a.env.newHandle(m)
 	h.Fresh = !a.env.directory.WantsDefault.Load()
@@ -429,6 +424,8 @@ func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
 func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
 	h := a.handles[m.Name]
 	switch {
+	case a.over:
+		m.Reply.Put(errNodeEnds)
 	case h == nil:
 		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist", m.Name))
 	case a.creating[m.Name] != nil:
@@ -441,6 +438,10 @@ func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
 
 // resize notes how many brokers a cluster has, and tells it.
 func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
+	if a.over {
+		m.Reply.Put(errNodeEnds)
+		return
+	}
 	h := a.handles[m.Name]
 	if h == nil || h.pid.Load() == nil || a.creating[m.Name] != nil {
 		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist, or is not ready", m.Name))

@@ -3,12 +3,14 @@ package actors
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"ottla/actors/catalog"
 	"ottla/protocol"
 )
 
@@ -64,4 +66,63 @@ func TestANodeEndsWhileItDeletesACluster(t *testing.T) {
 	}
 	require.Equal(t, protocol.CodeShuttingDown, err.Code)
 	require.Equal(t, []string{`1`}, fetchAll(t, n, "t", 0))
+}
+
+// Changes that come while the node ends are refused, and hold up nothing.
+func TestANodeThatEndsRefusesChanges(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	produce(t, n, "t", 0, `1`)
+	ended, deleted, resized := protocol.NewFuture[error](), protocol.NewFuture[*protocol.Error](), protocol.NewFuture[*protocol.Error]()
+	n.env.system.Root.Send(n.pid, &endNode{Reply: ended})
+	n.env.system.Root.Send(n.pid, &deleteCluster{Name: protocol.DefaultCluster, Reply: deleted})
+	n.env.system.Root.Send(n.pid, &resizeCluster{Name: protocol.DefaultCluster, Brokers: 4, Reply: resized})
+	for _, change := range []protocol.Future[*protocol.Error]{deleted, resized} {
+		err, answered := change.Wait(time.Now().Add(patience))
+		require.True(t, answered)
+		require.Equal(t, errNodeEnds, err)
+	}
+	err, answered := ended.Wait(time.Now().Add(patience))
+	require.True(t, answered, "it does not end")
+	require.NoError(t, err)
+	stopNode(t, n)
+}
+
+// What the fleet has decided for a node that ends waits for its next start.
+func TestANodeThatEndsFollowsItsFleetNoMore(t *testing.T) {
+	f := newFleet(t, 1)
+	n := f.nodes[1]
+	v := *n.env.fleet.View()
+	v.Placed = maps.Clone(v.Placed)
+	id := n.env.directory.Clusters()[protocol.DefaultCluster].View().Info.ID
+	gone, more := *v.Placed[id], *v.Placed[id]
+	gone.Phase, more.Phase = catalog.PlacedDeleting, catalog.PlacedCreating
+	more.Settings.ID, more.Settings.Name = protocol.NewID(), "more"
+	v.Placed[id], v.Placed[more.Settings.ID] = &gone, &more
+	ended := protocol.NewFuture[error]()
+	n.env.system.Root.Send(n.pid, &endNode{Reply: ended})
+	n.env.system.Root.Send(n.pid, &fleetChanged{&v})
+	err, answered := ended.Wait(time.Now().Add(patience))
+	require.True(t, answered, "it does not end")
+	require.NoError(t, err)
+	for id, there := range map[string]bool{id: true, more.Settings.ID: false} {
+		_, known := n.env.manifests.Find(id)
+		require.Equal(t, there, known)
+	}
+	f.stop(1)
+}
+
+// Whoever has a cluster end is told when it has, also if another one has asked before.
+func TestAClusterEndsForAllWhoAsk(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	pid := n.env.directory.Clusters()[protocol.DefaultCluster].Control.(*clusterHandle).pid.Load()
+	first, second := protocol.NewFuture[error](), protocol.NewFuture[error]()
+	for _, reply := range []protocol.Future[error]{first, second} {
+		n.env.system.Root.Send(pid, &endCluster{Reply: reply})
+	}
+	for _, reply := range []protocol.Future[error]{first, second} {
+		err, answered := reply.Wait(time.Now().Add(patience))
+		require.True(t, answered)
+		require.NoError(t, err)
+	}
 }
