@@ -165,6 +165,7 @@ func (f *benchFlags) newEchoServer() *cobra.Command {
 // context ends with the first signal.
 func (f *benchFlags) context() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	done := f.p.heeds()
 	go func() {
 		select {
 		case sig := <-f.p.signals:
@@ -172,7 +173,7 @@ func (f *benchFlags) context() (context.Context, func()) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(nil) }
+	return ctx, func() { cancel(nil); done() }
 }
 
 // run completes the options and runs do, whose context ends with the first signal.

@@ -39,6 +39,7 @@ var errSecondSignal = errors.New("interrupted before the shutdown was complete")
 // serve runs the broker until a signal. The listener opens first, so that a
 // port in use is reported before the data directory is touched.
 func serve(p *process, cfg *config.Config) error {
+	defer p.heeds()()
 	l := newLogs(p.stderr, p.terminal, cfg.Log)
 	defer l.close()
 	log := l.logger("cli")

@@ -156,6 +156,7 @@ func (r *remote) context(cmd *cobra.Command) (context.Context, func()) {
 		parent = context.Background()
 	}
 	ctx, cancel := context.WithCancel(parent)
+	done := r.p.heeds()
 	go func() {
 		select {
 		case <-r.p.signals:
@@ -163,7 +164,7 @@ func (r *remote) context(cmd *cobra.Command) (context.Context, func()) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(); done() }
 }
 
 // interrupted replaces the error of a cancelled context by a readable one.

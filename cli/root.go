@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 )
@@ -27,6 +29,7 @@ type process struct {
 	asks      bool      // stdin is one: there is somebody to ask
 	lookupEnv func(string) (string, bool)
 	signals   <-chan os.Signal // SIGINT, SIGTERM and SIGHUP; capacity at least 2
+	heeded    *atomic.Int32    // how many read them: while nobody does they end the process; nil: they do not
 	open      opener
 	streams   func() // called by commands that pass many records on; nil: nothing is to be done
 }
@@ -36,6 +39,15 @@ func (p *process) passes() {
 	if p.streams != nil {
 		p.streams()
 	}
+}
+
+// heeds says that the command reads the signals from now on, until done is called.
+func (p *process) heeds() (done func()) {
+	if p.heeded == nil {
+		return func() {}
+	}
+	p.heeded.Add(1)
+	return sync.OnceFunc(func() { p.heeded.Add(-1) })
 }
 
 // usageError marks errors in the command line: exit status 2.

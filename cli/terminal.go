@@ -57,6 +57,7 @@ func (p *process) raw() io.Writer {
 // agrees asks a question at the terminal, and reports whether the answer is one of those.
 // A signal is none of them.
 func (p *process) agrees(question string, answers ...string) bool {
+	defer p.heeds()()
 	fmt.Fprint(p.stderr, question, " ")
 	given := make(chan string, 1)
 	go func() {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,12 +33,12 @@ func Main(args []string) int {
 	// Without this a reader of our output that ends, such as head, would kill the
 	// process before it has left its group; the write fails instead.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	received, signals := make(chan os.Signal, 2), make(chan os.Signal, 2)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it: such a process outlives its terminal
-		signal.Notify(signals, syscall.SIGHUP)
+		signal.Notify(received, syscall.SIGHUP)
 	}
-	return run(&process{
+	p := &process{
 		stdin:     os.Stdin,
 		stdout:    standardOutput(),
 		stderr:    os.Stderr,
@@ -45,9 +46,26 @@ func Main(args []string) int {
 		asks:      term.IsTerminal(int(os.Stdin.Fd())),
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
+		heeded:    &atomic.Int32{},
 		open:      openBroker,
 		streams:   keepHeapFloor, // else it is collected some hundred times a second
-	}, args)
+	}
+	go p.passSignals(received, signals)
+	return run(p, args)
+}
+
+// passSignals gives a command the signals that it reads; without that they end the
+// process with the status that shells give for them.
+func (p *process) passSignals(received <-chan os.Signal, signals chan<- os.Signal) {
+	for sig := range received {
+		if number, ok := sig.(syscall.Signal); ok && p.heeded.Load() == 0 {
+			os.Exit(128 + int(number))
+		}
+		select {
+		case signals <- sig:
+		default: // it has not read those before
+		}
+	}
 }
 
 // standardOutput is exact, unless it is a terminal: there, what is not printable in

@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -161,4 +164,31 @@ func TestGrepAndTailOnALiveLog(t *testing.T) {
 		}
 	}
 	require.FailNow(t, "tail -f ended without the record")
+}
+
+// A command that works on files, and has nothing to end in order, ends with a signal as
+// other programs do.
+func TestSignalsEndOfflineCommands(t *testing.T) {
+	t.Parallel()
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("the tests run under nohup, and so would the command")
+	}
+	s := start(t)
+	for range 20 { // more than it can write ahead
+		s.produce("t", object{"value": strings.Repeat("x", 100_000)})
+	}
+	s.stop()
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+		cmd := exec.Command(binary, "log", "cat", s.dir) //nolint:gosec // the test's own
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		_, err = out.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.NoError(t, cmd.Process.Signal(sig)) // while it waits for its reader
+		killer := time.AfterFunc(waitTimeout, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		assert.True(t, killer.Stop(), "it goes on after %s", sig)
+		assert.Equal(t, 128+int(sig), cmd.ProcessState.ExitCode())
+	}
 }
