@@ -42,9 +42,6 @@ func (a *nodeActor) membersHeard(m *membersHeard) {
 
 // fleetChanged makes what runs here what the fleet's metadata says.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
-	if a.over { // the next start does it
-		return
-	}
 	f := a.env.fleet
 	f.Enforce(v)
 	v.Tell(a.env.peers, f.Self())
@@ -212,10 +209,9 @@ func (a *nodeActor) placed(p *catalog.PlacedCluster, reply protocol.Future[*prot
 // when the fleet changes.
 func (a *nodeActor) placeFailed(p *catalog.PlacedCluster, err error) {
 	a.env.log.Error("this node's part of a cluster cannot be started", "cluster", p.Settings.Name, "error", err)
-	if p.Phase != catalog.PlacedCreating {
-		return
+	if p.Phase == catalog.PlacedCreating {
+		a.env.fleet.GaveUp(p.Settings.ID, fmt.Sprintf("node %d: %v", a.env.fleet.Self(), err))
 	}
-	a.env.fleet.GaveUp(p.Settings.ID, fmt.Sprintf("node %d: %v", a.env.fleet.Self(), err))
 }
 
 // begin makes the directories and ledgers of a node's part of a cluster.
@@ -270,9 +266,6 @@ func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
 // startFleet starts this node's part of the fleet's metadata, or the reading of it
 // where it has none.
 func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
-	if a.over {
-		return
-	}
 	f := a.env.fleet
 	f.Found(m.node)
 	a.env.peers.SetSelf(link.NodeID(m.node.Node))

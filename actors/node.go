@@ -239,13 +239,17 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 			a.env.peers.SayFitness()
 		}
 	case *fleetFound:
-		a.startFleet(ctx, m)
+		if !a.over {
+			a.startFleet(ctx, m)
+		}
 	case *nodeAsked:
 		m.Reply.Put(struct{}{})
 	case *membersHeard:
 		a.membersHeard(m)
 	case *fleetChanged:
-		a.fleetChanged(ctx, m.view)
+		if !a.over { // the next start does it
+			a.fleetChanged(ctx, m.view)
+		}
 	case *createCluster:
 		if a.env.fleet != nil {
 			go func() {

@@ -82,8 +82,7 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 
 func (a *nodeActor) restartCluster(ctx actor.Context, m *restartCluster) {
 	name := m.handle.manifest.Name
-	current := a.handles[name] == m.handle || m.handle.fleet != nil
-	if !current || a.ending[m.handle.pid.Load().Id] {
+	if current := a.handles[name] == m.handle || m.handle.fleet != nil; !current || a.ending[m.handle.pid.Load().Id] {
 		return // deleted, or the process ends
 	}
 	a.env.log.Info("cluster is started again", "cluster", name)
