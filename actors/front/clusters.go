@@ -161,7 +161,7 @@ func (fs *fleetService) changeBroker(ctx context.Context, cluster string, id int
 	}
 	if start {
 		fs.awaitPossibleLeaders(view, deadline)
-		fs.awaitReplicas(c, id, minTime(deadline, time.Now().Add(replicasPatience)))
+		fs.awaitReplicas(ctx, c, id, minTime(deadline, time.Now().Add(replicasPatience)))
 	} else {
 		fs.awaitPossibleLeaders(view, minTime(deadline, time.Now().Add(time.Second)))
 	}
@@ -202,12 +202,14 @@ const replicasPatience = 5 * time.Second
 
 // awaitReplicas waits until all replicas of a broker run of which nothing is known that
 // keeps them from it.
-func (fs *fleetService) awaitReplicas(c *routing.Cluster, broker int, deadline time.Time) {
+func (fs *fleetService) awaitReplicas(ctx context.Context, c *routing.Cluster, broker int, deadline time.Time) {
 	for time.Now().Before(deadline) && !replicasRun(c.View(), broker) {
 		select {
 		case <-fs.stopped:
 			return
-		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond): // each look is at all partitions
 		}
 	}
 }
