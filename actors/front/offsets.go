@@ -44,7 +44,7 @@ func entries(offsets []group.PartitionOffset) []protocol.CommittedEntry {
 
 // commitOffsets resolves the names in a commit.
 func (gs *groupService) commitOffsets(c *routing.Cluster, req *protocol.CommitRequest) (topicID string, offsets []group.PartitionOffset, err *protocol.Error) {
-	topics := c.Table().Topics
+	topics, until := c.Table().Topics, time.Now().Add(endPatience)
 	if req.Topic != "" {
 		if err := gs.mayTopic(c.Name, req.Topic); err != nil {
 			return "", nil, err
@@ -67,22 +67,29 @@ func (gs *groupService) commitOffsets(c *routing.Cluster, req *protocol.CommitRe
 			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
 				With("partitions", t.Partitions)
 		}
-		if err := beyondEnd(t, &o); err != nil && !req.Force {
-			return "", nil, err
+		if !req.Force {
+			if err := gs.beyondEnd(t, &o, until); err != nil {
+				return "", nil, err
+			}
 		}
 		offsets = append(offsets, group.PartitionOffset{Topic: t.Name, TopicID: t.ID, Partition: o.Partition, Offset: o.Offset, Metadata: o.Metadata})
 	}
 	return topicID, offsets, nil
 }
 
+// endPatience is how long a commit waits, for all its partitions, until their leaders
+// know that they have no successor. One that was out of touch asks the others when it is
+// asked itself, which takes milliseconds.
+const endPatience = time.Second
+
 // beyondEnd refuses an offset behind the end of its partition: the group would miss
-// what is written up to there, and show no lag. Where nobody leads now, nobody knows.
-func beyondEnd(t *protocol.Topic, o *protocol.OffsetCommit) *protocol.Error {
-	leader := routing.Of(t).Partitions[o.Partition].Leader()
-	if leader == nil {
+// what is written up to there, and show no lag. Where nobody leads now, nobody knows. A
+// leader that may have a successor is asked again until then.
+func (gs *groupService) beyondEnd(t *protocol.Topic, o *protocol.OffsetCommit, until time.Time) *protocol.Error {
+	if routing.Of(t).Partitions[o.Partition].Leader() == nil {
 		return nil
 	}
-	v, err := leader.View()
+	v, _, err := gs.view(t, o.Partition, max(0, time.Until(until)))
 	if err != nil || int64(o.Offset) <= v.HighWatermark() {
 		return nil
 	}

@@ -237,7 +237,9 @@ func (l *fakeLeader) LogBytes() int64 { return l.view.Load().Size() }
 
 func (l *fakeLeader) View() (routing.LogView, *protocol.Error) {
 	if l.silent != nil {
-		return nil, l.silent()
+		if err := l.silent(); err != nil {
+			return nil, err
+		}
 	}
 	return l.view.Load(), nil
 }
