@@ -86,23 +86,19 @@ func (l *PartsLoan) read(fsys FS, path string, p *foundPart, maxBytes int) (whol
 	}
 	defer closeQuietly(h)
 	sc := &scanner{h: h, path: path, sums: newChecksums(id), limit: p.pos, chunk: scanChunk}
-	before := uint64(0) // the last frame that was sound
-	for len(l.Lines) < maxBytes {
+	before, err := sc.seekPart(l.Next) // the last frame that was sound, or is not wanted
+	if err != nil {
+		return false, err
+	}
+	for {
 		it, err := sc.peek()
-		if errors.Is(err, io.EOF) {
+		var bad *badItem
+		switch {
+		case errors.Is(err, io.EOF):
 			if before == p.end.frames {
 				l.Next = p.end.Next
 			}
 			return before == p.end.frames, nil
-		}
-		var f Frame
-		if err == nil && it.letter == 'f' {
-			if f, err = sc.frame(&it); err == nil {
-				err = checkBody(&f)
-			}
-		}
-		var bad *badItem
-		switch {
 		case errors.As(err, &bad):
 			if sc.pos, err = sc.nextValid(sc.pos + 1); err != nil {
 				return false, err
@@ -110,23 +106,70 @@ func (l *PartsLoan) read(fsys FS, path string, p *foundPart, maxBytes int) (whol
 			continue
 		case err != nil:
 			return false, err
-		}
-		sc.pos = it.end
-		if it.letter != 'f' {
+		case it.letter != 'f':
+			sc.pos = it.end
 			continue
-		}
-		if f.Index != before+1 && f.BaseOffset > l.Next {
+		case it.head.Index == before+1: // no record stands before it, even if it is damaged itself
+			l.Next = max(l.Next, it.head.BaseOffset)
+		case it.head.BaseOffset > l.Next:
 			return false, nil
 		}
-		before = f.Index
-		err = eachRecord(&f, l.Next, func(r *Record, line []byte) error {
-			l.Lines = append(append(l.Lines, line...), '\n')
-			l.Next = r.Offset + 1
-			return nil
-		})
+		if len(l.Lines) >= maxBytes {
+			return false, nil
+		}
+		f, err := sc.frame(&it)
+		sc.pos = it.end
+		if errors.As(err, &bad) {
+			continue
+		}
 		if err != nil {
+			return false, err
+		}
+		if err := l.add(&f); err != nil {
 			return false, nil //nolint:nilerr // it is damaged here as well
 		}
+		before = f.Index
 	}
-	return false, nil
+}
+
+// add adds the records of a frame from Next on.
+func (l *PartsLoan) add(f *Frame) error {
+	if err := checkBody(f); err != nil {
+		return err
+	}
+	return eachRecord(f, l.Next, func(r *Record, line []byte) error {
+		l.Lines = append(append(l.Lines, line...), '\n')
+		l.Next = r.Offset + 1
+		return nil
+	})
+}
+
+// seekPart goes to a frame of a part that begins at or before an offset, the last such one
+// or one not far before it, and returns the number of the frame before that. A lender is
+// asked many times for the next stretch of the same part, and reads only that stretch.
+func (s *scanner) seekPart(offset int64) (before uint64, err error) {
+	from, to := s.pos, s.limit
+	for to-from > 4*scanChunk {
+		mid := from + (to-from)/2
+		at, err := s.nextValid(mid)
+		if err != nil {
+			return 0, err
+		}
+		if at >= to {
+			to = mid
+			continue
+		}
+		probe := &scanner{h: s.h, path: s.path, sums: s.sums, pos: at, limit: s.limit, chunk: 4096}
+		it, err := probe.peek()
+		if err != nil {
+			return 0, err
+		}
+		if it.letter == 'f' && it.head.BaseOffset <= offset {
+			from, before = at, it.head.Index-1
+		} else {
+			to = mid
+		}
+	}
+	s.pos = from
+	return before, nil
 }

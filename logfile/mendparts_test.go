@@ -1,6 +1,7 @@
 package logfile_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,15 +14,18 @@ import (
 
 // newCompactedCopies are three copies of a compacted log of so many entries. From 300 on
 // its parts have several frames.
-func newCompactedCopies(t *testing.T, entries int) *copies {
+func newCompactedCopies(t *testing.T, entries int) *copies { return newPaddedCopies(t, entries, 300) }
+
+// newPaddedCopies is newCompactedCopies with so many bytes added to each record.
+func newPaddedCopies(t *testing.T, entries, pad int) *copies {
 	opt := options("b")
-	opt.SegmentBytes = int64(180 * entries)
+	opt.SegmentBytes = int64(entries) * int64(pad) * 6 / 10
 	c := &copies{t: t, d: newDisk(t), opt: opt}
 	for b := 1; b <= 3; b++ {
 		k := newKeyed(t, 3, opt)
 		l, err := logfile.Create(c.d, copyDir(b), copyIdentity(b), logfile.Checkpoint{ConfState: []byte("conf"), HardTerm: 1}, opt)
 		require.NoError(t, err)
-		k.d, k.l, k.pad = c.d, l, `,"pad":"`+strings.Repeat("x", 300)+`"`
+		k.d, k.l, k.pad = c.d, l, `,"pad":"`+strings.Repeat("x", pad)+`"`
 		k.fill(entries, 500)
 		plan := k.plan(7, 0)
 		plan.MaxKeys = 0
@@ -125,4 +129,53 @@ func TestMendPartsCrash(t *testing.T) {
 			return
 		}
 	}
+}
+
+// harmFrame overwrites records of one frame of a part, not its header.
+func (c *copies) harmFrame(path string, frame int) {
+	c.change(path, func(text []byte) []byte {
+		at := bytes.Index(text, fmt.Appendf(nil, "\n#f 1 %d 0 k ", frame))
+		require.Positive(c.t, at)
+		copy(text[at+1+bytes.IndexByte(text[at+1:], '\n')+100:], "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXX")
+		return text
+	})
+}
+
+// Of a part's records most are missing between two frames. Where one frame is damaged in
+// one copy and the next one in the others, the latter still say where that begins.
+func TestMendPartsDamagedInNeighbouringFrames(t *testing.T) {
+	whole := newCompactedCopies(t, 300)
+	want := whole.records(1)
+	tried := 0
+	for i, path := range whole.parts(1) {
+		text, err := whole.d.ReadFile(path)
+		require.NoError(t, err)
+		frames := bytes.Count(text, []byte("\n#f "))
+		tried += frames - 1
+		for frame := 1; frame < frames; frame++ {
+			c := *whole
+			c.d = whole.d.Clone()
+			c.harmFrame(c.parts(3)[i], frame)
+			c.harmFrame(c.parts(1)[i], frame+1)
+			c.harmFrame(c.parts(2)[i], frame+1)
+			require.NoError(t, c.mend(1, 1, 2, 3), "part %d, frame %d", i, frame)
+			equalRecords(t, want, c.records(1), fmt.Sprint(i, frame))
+		}
+	}
+	require.Greater(t, tried, 3)
+}
+
+// A part of several MiB is lent in many stretches, of which each is looked for.
+func TestMendLargePart(t *testing.T) {
+	c := newPaddedCopies(t, 300, 20000)
+	want := c.records(1)
+	paths := c.parts(1)
+	text, err := c.d.ReadFile(paths[0])
+	require.NoError(t, err)
+	require.Greater(t, len(text), 3<<20)
+	c.harmPart(paths[0], 0.5)
+	c.harmPart(c.parts(2)[0], 0.25)
+	c.harmPart(c.parts(3)[0], 0.75)
+	require.NoError(t, c.mend(1, 2, 3))
+	equalRecords(t, want, c.records(1), "")
 }
