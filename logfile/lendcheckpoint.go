@@ -5,42 +5,43 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sort"
 )
 
-// checkpointLender looks for the newest checkpoint as of an entry that is wanted.
+// checkpointLender looks for the newest checkpoint of a segment that is wanted.
 type checkpointLender struct {
 	want  Want
-	terms []TermStart // as far as sound lines say them, ascending
-	last  uint64      // the last entry up to which terms are known
+	terms []TermStart // of the entries up to last, as far as sound lines say them, ascending
+	last  uint64
 	found *Checkpoint
 }
 
-// lendCheckpoint reads the sound checkpoints of a log. What it lends is of use to any
-// copy that has the entry Applied: until there the two are the same.
+// lendCheckpoint reads the sound checkpoints of a log, of its newest segments first, and
+// no more segments than it has to: the answer is waited for. What it lends is of use to
+// any copy that has the entry Applied: until there the two are the same.
 func lendCheckpoint(fsys FS, dir string, id Identity, bases []int64, w Want) (Loan, error) {
-	l := &checkpointLender{want: w}
-	for _, base := range bases {
+	for _, base := range slices.Backward(bases) {
+		l := &checkpointLender{want: w}
 		if err := l.segment(fsys, segmentPath(dir, base), id); err != nil {
 			return Loan{}, err
 		}
+		if l.found == nil || l.found.Applied > l.last { // after a snapshot a checkpoint may be ahead of the log
+			continue
+		}
+		i := sort.Search(len(l.terms), func(i int) bool { return l.terms[i].Index > l.found.Applied })
+		if i > 0 {
+			return Loan{Checkpoint: l.found, Term: l.terms[i-1].Term}, nil
+		}
 	}
-	if l.found == nil || l.found.Applied > l.last { // after a snapshot a checkpoint may be ahead of the log
-		return Loan{}, nil
-	}
-	i := sort.Search(len(l.terms), func(i int) bool { return l.terms[i].Index > l.found.Applied })
-	if i == 0 {
-		return Loan{}, nil
-	}
-	return Loan{Checkpoint: l.found, Term: l.terms[i-1].Term}, nil
+	return Loan{}, nil
 }
 
-// segment reads one segment. From damage in it on, no entry's term is known until the
-// next checkpoint that begins a segment says them all.
+// segment reads one segment up to the first damage in it. Its beginning says the terms of
+// all entries before it.
 func (l *checkpointLender) segment(fsys FS, path string, id Identity) error {
 	s, err := openSegment(fsys, path, openRead)
 	if bad := (*CorruptError)(nil); errors.As(err, &bad) {
-		l.terms, l.last = nil, 0
 		return nil
 	}
 	if err != nil {

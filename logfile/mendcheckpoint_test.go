@@ -156,3 +156,46 @@ func TestMendCheckpointCrash(t *testing.T) {
 		}
 	}
 }
+
+// A lender reads its newest segment and not the whole log if a checkpoint in it does: it
+// has to answer within seconds.
+func TestLendCheckpointReadsTheNewestSegment(t *testing.T) {
+	c := cutStart(t)
+	c.hurtCheckpoint(1)
+	m, err := logfile.Examine(c.d, copyDir(1), c.opt, nil)
+	require.NoError(t, err)
+	want, more := m.Want()
+	require.True(t, more)
+	read := map[string]bool{}
+	c.d.SetReadHook(func(path string) { read[path] = true })
+	loan, err := logfile.Lend(c.d, copyDir(3), copyIdentity(3), want, 1000)
+	c.d.SetReadHook(nil)
+	require.NoError(t, err)
+	require.NotNil(t, loan.Checkpoint)
+	segs := c.segments(3)
+	require.Equal(t, map[string]bool{segs[len(segs)-1]: true}, read)
+}
+
+// Where damage in a lender's newest segment hides the checkpoint, one of an older
+// segment is lent.
+func TestLendCheckpointOfAnOlderSegment(t *testing.T) {
+	c := &copies{t: t, d: newDisk(t), opt: smallSegments()}
+	l, err := logfile.Create(c.d, copyDir(1), copyIdentity(1), logfile.Checkpoint{ConfState: []byte("conf"), HardTerm: 1}, c.opt)
+	require.NoError(t, err)
+	for i := range uint64(40) {
+		put(t, l, records(i+1, 1+i/20, l.NextOffset(), 1, "1"))
+		l.Committed(i + 1)
+		l.SetApplied(i+1, []byte("conf"), nil)
+	}
+	require.NoError(t, l.Close())
+	segs := c.segments(1)
+	c.change(segs[len(segs)-1], func(text []byte) []byte {
+		clear(text[:200])
+		return text
+	})
+	loan, err := logfile.Lend(c.d, copyDir(1), copyIdentity(1), logfile.Want{First: 1, Last: 40, Checkpoint: true}, 1000)
+	require.NoError(t, err)
+	require.NotNil(t, loan.Checkpoint)
+	require.Greater(t, loan.Checkpoint.Applied, uint64(20))
+	require.EqualValues(t, 2, loan.Term)
+}
