@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,9 @@ const LendBytes = 1 << 20
 // lendPatience is how long an answer is waited for.
 const lendPatience = 5 * time.Second
 
+// ErrNoCopy says that what is damaged was not to be had from any other copy.
+var ErrNoCopy = errors.New("no other copy within reach has it")
+
 // Patient is a replica that is to be mended, and what its mending needs.
 type Patient struct {
 	FS       logfile.FS
@@ -57,7 +61,11 @@ type Job struct {
 	work    context.Context
 	cancel  context.CancelFunc
 	answers chan *Lent
-	seq     uint64 // of the last question; begins at random, so that late answers to an earlier job fit none of its own
+
+	lenders  []int         // that have answered so far, or were not asked yet; who gave last comes first
+	silent   []error       // about those that did not answer, and are not asked again
+	patience time.Duration // with each
+	seq      uint64        // of the last question; begins at random, so that late answers to an earlier job fit none of its own
 }
 
 // NewJob returns a job that is to be run. Pace makes the patient's Pace for the
@@ -65,7 +73,10 @@ type Job struct {
 func NewJob(of Patient, pace func(context.Context) func(n int) error) *Job {
 	work, cancel := context.WithCancel(context.Background())
 	of.Pace = pace(work)
-	return &Job{of: of, work: work, cancel: cancel, answers: make(chan *Lent, 1), seq: rand.Uint64()}
+	return &Job{
+		of: of, work: work, cancel: cancel, answers: make(chan *Lent, 1),
+		lenders: slices.Clone(of.Lenders), patience: lendPatience, seq: rand.Uint64(),
+	}
 }
 
 // Cancel ends the job.
@@ -102,17 +113,21 @@ func (j *Job) Run() (found bool, err error) {
 			return true, m.Finish()
 		}
 		if err := j.obtain(m, w); err != nil {
-			if other, oerr := m.OtherParts(); w.Parts == nil || !other || oerr != nil {
+			if w.Parts == nil || !errors.Is(err, ErrNoCopy) {
+				return true, err
+			}
+			if other, oerr := m.OtherParts(); !other || oerr != nil {
 				return true, errors.Join(err, oerr)
 			}
 		}
 	}
 }
 
-// obtain puts in place at least the first of the wanted entries.
+// obtain puts in place at least the first of the wanted entries. Errors: ErrNoCopy when
+// nobody has it, and else what ends the job.
 func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
-	var reasons []error
-	for _, lender := range j.of.Lenders {
+	reasons := slices.Clone(j.silent)
+	for _, lender := range slices.Clone(j.lenders) {
 		answer, err := j.ask(lender, w)
 		if err != nil {
 			reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
@@ -124,12 +139,17 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 				return err
 			}
 			if taken > 0 {
+				j.forget(lender)
+				j.lenders = slices.Insert(j.lenders, 0, lender) // it probably has what comes next
 				return nil
 			}
 			if err != nil {
 				reasons = append(reasons, fmt.Errorf("broker %d: %w", lender, err))
 			}
 		}
+	}
+	if err := j.work.Err(); err != nil {
+		return err
 	}
 	what := fmt.Sprintf("entry %d is damaged, and", w.First)
 	switch {
@@ -138,7 +158,12 @@ func (j *Job) obtain(m *logfile.Mending, w logfile.Want) error {
 	case w.Checkpoint:
 		what = fmt.Sprintf("a checkpoint as of entry %d or later is damaged, and", w.First)
 	}
-	return fmt.Errorf("%s no other copy within reach has it: %w", what, errors.Join(reasons...))
+	return fmt.Errorf("%s %w: %w", what, ErrNoCopy, errors.Join(reasons...))
+}
+
+// forget takes a broker out of those that are asked.
+func (j *Job) forget(lender int) {
+	j.lenders = slices.DeleteFunc(j.lenders, func(id int) bool { return id == lender })
 }
 
 // putAll puts in place what a lender gave, and returns how much of it.
@@ -172,7 +197,7 @@ func (j *Job) key() protocol.PartitionID {
 func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
 	j.seq++
 	j.of.Tell(lender, &Asked{From: j.of.Broker, To: lender, Key: j.key(), Seq: j.seq, Want: w})
-	t := time.NewTimer(lendPatience)
+	t := time.NewTimer(j.patience)
 	defer t.Stop()
 	for {
 		select {
@@ -185,6 +210,8 @@ func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
 			}
 			return a, nil
 		case <-t.C:
+			j.forget(lender) // else each stretch that is missing would wait for it again
+			j.silent = append(j.silent, fmt.Errorf("broker %d does not answer", lender))
 			return nil, errors.New("does not answer")
 		case <-j.work.Done():
 			return nil, j.work.Err()
