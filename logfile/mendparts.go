@@ -43,6 +43,8 @@ type lentParts struct {
 	next int64
 	set  *CompactedSet // complete
 
+	short bool // the last generation had not all its records, and was given up
+
 	to, toTerm uint64 // an entry that was looked up, and its term in this log, 0 if it is unknown
 }
 
@@ -78,6 +80,9 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 	case loan.Next > c.Next || loan.Next <= want.Parts.Offset && c.Next > want.Parts.Offset:
 		err = fmt.Errorf("it goes on at offset %d", loan.Next)
 	}
+	if err == nil {
+		err = loan.check(max(want.Parts.Offset, c.Start))
+	}
 	if err != nil {
 		return fmt.Errorf("parts: %w: %w", ErrWrongEntry, err)
 	}
@@ -85,6 +90,7 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 		return err
 	}
 	if p.w == nil {
+		p.short = false
 		p.w = newPartWriter(newLog(m.fsys, m.dir, m.id, m.opt), *c, m.pace)
 		p.next = c.Start
 	}
@@ -95,6 +101,20 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 		return nil
 	}
 	return p.finish()
+}
+
+// check checks the lines, whose offsets must ascend from one up to Next.
+func (l *PartsLoan) check(from int64) error {
+	var err error
+	eachLine(l.Lines, func(_ int, line []byte) bool {
+		var r Line
+		if r, err = ParseLine(line); err == nil && (r.Offset < from || r.Offset >= l.Next) {
+			err = fmt.Errorf("offset %d is not between %d and %d", r.Offset, from, l.Next)
+		}
+		from = r.Offset + 1
+		return err == nil
+	})
+	return err
 }
 
 // proven returns nil if a lender's parts are known to be of this log's history, else
@@ -137,6 +157,7 @@ func (p *lentParts) finish() error {
 		return err
 	}
 	if got, want := set, &p.w.info; got.Records != want.Records || got.Tombstones != want.Tombstones {
+		p.short = true
 		return errors.Join(p.drop(), fmt.Errorf("parts: %w: %d records of generation %d came instead of %d", ErrWrongEntry, got.Records, want.Generation, want.Records))
 	}
 	p.set, p.m.parts = set, set.CompactedInfo
@@ -155,12 +176,15 @@ func (p *lentParts) drop() error {
 }
 
 // OtherParts gives up the generation of parts that was begun, since no lender has the
-// rest of it. It reports whether there was one, so that another may be asked for.
+// rest of it. It reports whether there was one, or one was given up since, so that another
+// may be asked for.
 func (m *Mending) OtherParts() (bool, error) {
-	if m.lentParts == nil || m.lentParts.w == nil {
+	p := m.lentParts
+	if p == nil || p.w == nil && !p.short {
 		return false, nil
 	}
-	return true, m.lentParts.drop()
+	p.short = false
+	return true, p.drop()
 }
 
 // names returns the final names of the new parts.
