@@ -55,6 +55,15 @@ func (c *copies) hurtCheckpoint(broker int) {
 	})
 }
 
+// tearCheckpoint cuts the newest checkpoint within a copy's active segment short.
+func (c *copies) tearCheckpoint(broker int) {
+	segs := c.segments(broker)
+	c.change(segs[len(segs)-1], func(text []byte) []byte {
+		at := bytes.LastIndex(text, []byte("\n#c ")) + 1
+		return append(text[:at], "#c 1234"...)
+	})
+}
+
 // A damaged checkpoint that says where the log begins is made good from another copy,
 // whose files may be damaged elsewhere.
 func TestMendLostCheckpoint(t *testing.T) {
@@ -119,11 +128,7 @@ func TestMendTakesNoCheckpointOfOtherEntries(t *testing.T) {
 // written whole. What it said about the beginning of the log shows that it was.
 func TestMendCheckpointThatLooksTorn(t *testing.T) {
 	c := cutStart(t)
-	segs := c.segments(1)
-	c.change(segs[len(segs)-1], func(text []byte) []byte {
-		at := bytes.LastIndex(text, []byte("\n#c ")) + 1
-		return append(text[:at], "#c 1234"...)
-	})
+	c.tearCheckpoint(1)
 	_, _, err := logfile.Open(c.d, copyDir(1), c.opt)
 	var bad *logfile.CorruptError
 	require.True(t, errors.As(err, &bad), "%v", err)
@@ -132,29 +137,6 @@ func TestMendCheckpointThatLooksTorn(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 20, rec.LogStart)
 	require.NoError(t, l.Close())
-}
-
-// A crash at every step leaves a log that is damaged still, or mended.
-func TestMendCheckpointCrash(t *testing.T) {
-	whole := cutStart(t)
-	whole.hurtCheckpoint(1)
-	for stop := 0; ; stop++ {
-		c := *whole
-		c.d = whole.d.Clone()
-		c.d.StopAfter(stop)
-		err := c.mend(1, 2, 3)
-		stopped := c.d.Stopped()
-		c.d.Restart()
-		if err != nil {
-			require.NoError(t, c.mend(1, 2, 3), "stop after %d", stop)
-		}
-		c.whole(1)
-		if !stopped {
-			require.NoError(t, err)
-			require.Greater(t, stop, 5)
-			return
-		}
-	}
 }
 
 // A lender reads its newest segment and not the whole log if a checkpoint in it does: it

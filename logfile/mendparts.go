@@ -209,8 +209,11 @@ func (p *lentParts) replace() error {
 			return err
 		}
 	}
+	if err := m.fsys.SyncDir(m.dir); err != nil { // the copies are there before what they are of goes
+		return err
+	}
 	for i, s := range p.set.parts {
-		if i == len(p.set.parts)-1 {
+		if i > 0 && i == len(p.set.parts)-1 {
 			if err := m.fsys.SyncDir(m.dir); err != nil {
 				return err
 			}
@@ -222,8 +225,17 @@ func (p *lentParts) replace() error {
 	if err := m.fsys.SyncDir(m.dir); err != nil {
 		return err
 	}
-	names := p.names()
-	for _, name := range p.old {
+	p.set.tmp = nil
+	return p.removeOld()
+}
+
+// removeOld removes the parts that were replaced. A newer generation counts, and hides the
+// new parts, as long as its last part is there, so that one goes first, and is gone before
+// the others.
+func (p *lentParts) removeOld() error {
+	m, names := p.m, p.names()
+	slices.Sort(p.old)
+	for _, name := range slices.Backward(p.old) {
 		if slices.Contains(names, name) {
 			continue
 		}
@@ -231,9 +243,11 @@ func (p *lentParts) replace() error {
 		if err := errors.Join(removeFile(m.fsys, path), removeFile(m.fsys, indexPath(path))); err != nil {
 			return err
 		}
+		if err := m.fsys.SyncDir(m.dir); err != nil {
+			return err
+		}
 	}
-	p.set.tmp = nil
-	return m.fsys.SyncDir(m.dir)
+	return nil
 }
 
 // dirName is a file of a directory, of which only the name is known.

@@ -107,30 +107,6 @@ func TestMendPartsNobodyHas(t *testing.T) {
 	assert.Equal(t, files, c.segmentsAndParts(1), "nothing is left of the attempt")
 }
 
-// A crash at every step leaves parts that are damaged still, or mended.
-func TestMendPartsCrash(t *testing.T) {
-	whole := newCompactedCopies(t, 30)
-	want := whole.records(3)
-	whole.harmPart(whole.parts(1)[0], 0.4)
-	for stop := 0; ; stop++ {
-		c := *whole
-		c.d = whole.d.Clone()
-		c.d.StopAfter(stop)
-		err := c.mend(1, 1, 2, 3)
-		stopped := c.d.Stopped()
-		c.d.Restart()
-		if err != nil {
-			require.NoError(t, c.mend(1, 1, 2, 3), "stop after %d", stop)
-		}
-		equalRecords(t, want, c.records(1), fmt.Sprint("stop after ", stop))
-		if !stopped {
-			require.NoError(t, err)
-			require.Greater(t, stop, 5)
-			return
-		}
-	}
-}
-
 // harmFrame overwrites records of one frame of a part, not its header.
 func (c *copies) harmFrame(path string, frame int) {
 	c.change(path, func(text []byte) []byte {

@@ -170,7 +170,10 @@ func (m *Mending) Finish() error {
 	if _, err := m.reread(); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
-	if err := errors.Join(m.nameCarry(), m.lentParts.replace()); err != nil {
+	if err := m.nameCarry(); err != nil {
+		return fmt.Errorf("finish mending: %w", err)
+	}
+	if err := m.lentParts.replace(); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
 	for _, s := range m.segs {
