@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	nethttp "net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -262,6 +263,37 @@ func TestAGroupLearnsOfAStreamsEnd(t *testing.T) {
 	for range 3 {
 		line()
 	}
+	require.NoError(t, resp.Body.Close())
+	select {
+	case text := <-h.b.ended:
+		assert.Regexp(t, `^g 7 \d+$`, text)
+	case <-time.After(patience):
+		t.Fatal("it was not told")
+	}
+}
+
+// A wait between two heartbeats sees by the connection that the client has left, and the
+// group is told then, not with the next heartbeat, whose writing would fail.
+func TestAStreamsEndIsNoticedBetweenHeartbeats(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a connection does not show it")
+	}
+	h := startTCP(t, Options{Heartbeat: time.Hour})
+	waits := make(chan struct{}, 1)
+	h.b.poll = func(req *protocol.PollRequest, _ <-chan struct{}) (*protocol.PollReply, *protocol.Error) {
+		if req.Timeout > 0 {
+			select {
+			case waits <- struct{}{}:
+			default:
+			}
+			for until := time.Now().Add(patience); !req.Gone() && time.Now().Before(until); {
+				<-time.After(time.Millisecond)
+			}
+		}
+		return &protocol.PollReply{ConsumerID: 7, Group: "g", Generation: 1, TimedOut: true}, nil
+	}
+	resp, _ := h.follow("/events?topic=t&group=g&consumer_id=7&session_timeout_ms=60000", "text/event-stream")
+	<-waits
 	require.NoError(t, resp.Body.Close())
 	select {
 	case text := <-h.b.ended:
