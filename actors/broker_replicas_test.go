@@ -90,9 +90,10 @@ func TestBrokerStopsWhileItsReplicasAreMade(t *testing.T) {
 		name := fmt.Sprintf("many%d", i)
 		made := make(chan *protocol.Error)
 		go func() {
-			for {
+			for until := time.Now().Add(patience); ; {
 				_, _, err := n.CreateTopic(context.Background(), &protocol.TopicSpec{Name: name, Partitions: ptr(30)})
-				if err == nil || !err.Code.Retriable { // on a busy machine elections take long: who asks again is told when they are over
+				// On a busy machine elections take long: who asks again is told when they are over.
+				if err == nil || !err.Code.Retriable || err.Outcome == protocol.OutcomeUnknown || time.Now().After(until) {
 					made <- err
 					return
 				}
