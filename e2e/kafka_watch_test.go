@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,7 +98,10 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 		}
 		return resp.(*kmsg.JoinGroupResponse), nil
 	}
-	first, err := join(k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: adminSecret}.AsMechanism())))
+	as := func(token string) *kgo.Client { // none closes connections that it does not use: they are counted
+		return k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: token}.AsMechanism()), kgo.ConnIdleTimeout(15*time.Minute))
+	}
+	first, err := join(as(adminSecret))
 	require.NoError(t, err)
 	require.Zero(t, first.ErrorCode)
 	held := func() int {
@@ -105,10 +109,16 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	before := held() // or less: a client closes those that it does not use
+	before := held()
+	left := func() error {
+		if n := held(); n != before {
+			return fmt.Errorf("%d connections, not %d", n, before)
+		}
+		return nil
+	}
 
 	token := s.token("member", `[{"do":["read"]}]`)[1][len("Bearer "):]
-	member := k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: token}.AsMechanism()))
+	member := as(token)
 	ended := make(chan error, 1)
 	go func() {
 		resp, err := join(member)
@@ -126,16 +136,12 @@ func TestKafkaMembersThatWaitMayLeave(t *testing.T) {
 	s.eventually(waitTimeout, "it has connected", waiting)
 	s.call(http.MethodDelete, "/tokens/member", nil, admin...).want(http.StatusNoContent)
 	assert.Error(t, <-ended, "its token has gone")
+	member.Close()
+	s.eventually(waitTimeout, "no connection is held", left)
 
-	gone := k.kafka(kgo.SASL(plain.Auth{User: "any", Pass: adminSecret}.AsMechanism()))
+	gone := as(adminSecret)
 	go func() { _, _ = join(gone) }()
 	s.eventually(waitTimeout, "it has connected", waiting)
-	member.Close()
 	gone.Close() // while it waits
-	s.eventually(waitTimeout, "no connection is held", func() error {
-		if n := held(); n > before {
-			return fmt.Errorf("%d connections, not %d", n, before)
-		}
-		return nil
-	})
+	s.eventually(waitTimeout, "no connection is held", left)
 }

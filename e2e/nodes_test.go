@@ -404,5 +404,6 @@ func TestNodesAreStoppedInTurn(t *testing.T) {
 	l.check()
 	slices.Sort(gaps)
 	slices.Sort(usual)
-	assert.Less(t, gaps[1], 300*time.Millisecond+3*usual[1], "what a record took while a node stopped, in the middle of %v; before, as slow as the machine is, it was %v", gaps, usual)
+	slow := min(usual[1], 300*time.Millisecond) // beyond that it would be as long as an election
+	assert.Less(t, gaps[1], 300*time.Millisecond+3*slow, "what a record took while a node stopped, in the middle of %v; before, as slow as the machine is, it was %v", gaps, usual)
 }
