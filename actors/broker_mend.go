@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"ottla/actors/mending"
 	"ottla/actors/replica"
 	"ottla/actors/supervise"
-	"ottla/logfile"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -210,7 +208,11 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 			delete(b.down, key)
 		case m.err != nil:
 			if d.refused != m.err.Error() { // once for each cause
-				b.log.Error(whyNotMended(m.err), "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
+				text := "damaged replica cannot be mended now and is tried again"
+				if mending.LacksCopies(m.err) {
+					text += "; if its other copies are gone for good, see '" + datadir.RepairCommand + "'"
+				}
+				b.log.Error(text, "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
 			}
 			d.refused = m.err.Error()
 			d.schedule(b.env.now())
@@ -229,17 +231,6 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	}
 	b.free(ctx, of.Dir)
 	b.continueStop(ctx)
-}
-
-// whyNotMended says what to do about a mending that failed. A full disk, for example, is
-// no reason to give the other copies up.
-func whyNotMended(err error) string {
-	const failed = "damaged replica cannot be mended now and is tried again"
-	var bad *logfile.CorruptError
-	if errors.Is(err, mending.ErrNoCopy) || errors.As(err, &bad) {
-		return failed + "; if its other copies are gone for good, see '" + datadir.RepairCommand + "'"
-	}
-	return failed
 }
 
 // framesLent hands an answer to the goroutine that waits for it. An answer that

@@ -338,10 +338,7 @@ func (c *clusterActor) otherNodes() []uint64 {
 
 func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 	b, w := c.brokers[m.Broker], c.witnessing[m.Broker]
-	if w == nil || w.Opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens {
-		return
-	}
-	if w.Older > 0 {
+	if w == nil || w.Opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens || w.Older > 0 {
 		return
 	}
 	if floor := w.Heard(m); floor > 0 {
@@ -428,9 +425,8 @@ func (c *clusterActor) noteHere(ctx actor.Context, brokers []int, counts map[int
 		ctx.Send(c.brokers[id].pid, &notePeers{Number: number, Counts: counts})
 	}
 	self, system := ctx.Self(), c.env.system
-	time.AfterFunc(introductionPatience, func() {
-		system.Root.Send(self, &inspectCluster{Do: func(c *clusterActor) { c.notings.TimeOut(number) }})
-	})
+	timeOut := &inspectCluster{Do: func(c *clusterActor) { c.notings.TimeOut(number) }}
+	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, timeOut) })
 }
 
 // tellRaised tells other nodes the new count of a broker here; whoever does not hear

@@ -103,7 +103,7 @@ func memberships(t *testing.T) (joined, lapsed []metarecord.Record) {
 		Consumer: 1, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 10, Number: 1, Handle: h, Reply: reply,
 	})
 	joined = g.logged()
-	g.barrier() // the lease has begun
+	g.barrier()                            // the lease has begun
 	g.steady.Add(time.Hour.Milliseconds()) // a timer looks at the lease
 	return joined, g.logged()
 }

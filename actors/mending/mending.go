@@ -43,6 +43,13 @@ const lendPatience = 5 * time.Second
 // ErrNoCopy says that what is damaged was not to be had from any other copy.
 var ErrNoCopy = errors.New("no other copy within reach has it")
 
+// LacksCopies reports whether a mending failed because other copies are missing, or are
+// damaged too. A full disk, for example, is no reason to give them up.
+func LacksCopies(err error) bool {
+	var bad *logfile.CorruptError
+	return errors.Is(err, ErrNoCopy) || errors.As(err, &bad)
+}
+
 // Patient is a replica that is to be mended, and what its mending needs.
 type Patient struct {
 	FS       logfile.FS

@@ -2,10 +2,13 @@ package mending
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,4 +88,12 @@ func TestMendJobTakesNoAnswerToAnotherJob(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		require.FailNow(t, "no answer")
 	}
+}
+
+// Other copies are given up only where they are what is missing.
+func TestLacksCopies(t *testing.T) {
+	gone := fmt.Errorf("entry 7: %w: broker 2 does not answer", ErrNoCopy)
+	assert.True(t, LacksCopies(gone))
+	assert.True(t, LacksCopies(fmt.Errorf("examine log: %w", &logfile.CorruptError{Err: errors.New("a bit is wrong")})))
+	assert.False(t, LacksCopies(fmt.Errorf("write part: %w", syscall.ENOSPC)))
 }
