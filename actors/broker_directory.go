@@ -69,7 +69,7 @@ func (b *brokerActor) lossResolved() {
 const raiseInterval = 10 * time.Minute
 
 func (b *brokerActor) raiseTick(ctx actor.Context) {
-	if b.env.now().Sub(b.raisedAt) < b.env.opt.raiseInterval {
+	if b.env.now().Sub(b.raisedAt) < b.env.opt.raiseInterval || len(b.replicas) == 0 { // none: it is not let in
 		return
 	}
 	if n := b.raise(); n > 0 {

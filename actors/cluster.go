@@ -225,6 +225,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 		if !b.here() {
 			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)
 			c.links.Join(b.id, peers.Mailbox{Node: b.node})
+			c.intros.Note(b.id, known[b.id]) // others may ask before a ledger is open
 			continue
 		}
 		c.spawnBroker(ctx, b)

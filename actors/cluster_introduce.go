@@ -353,7 +353,7 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 	for id, count := range m.All {
 		if o := c.brokers[id]; (o == nil || !o.here()) && count > c.intros.Count(id) {
 			c.intros.Note(id, count)
-			w.Learn(id, count)
+			datadir.LearnAll(c.witnessing, id, count)
 		}
 	}
 	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.brokers) {

@@ -202,10 +202,16 @@ func (p *lentParts) replace() error {
 	if p == nil {
 		return nil
 	}
-	m := p.m
+	m, copies := p.m, []string{}
 	for name := range p.damaged {
-		path := filepath.Join(m.dir, name)
-		if err := m.keep(&mendSegment{segmentFile: segmentFile{path: path}}); err != nil {
+		kept, err := m.keep(&mendSegment{segmentFile: segmentFile{path: filepath.Join(m.dir, name)}})
+		if kept != "" {
+			copies = append(copies, kept)
+		}
+		if err != nil { // there may be no space: without these the next try has as much as this one
+			for _, path := range copies {
+				err = errors.Join(err, removeFile(m.fsys, path))
+			}
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -152,6 +153,36 @@ func TestMendLargePart(t *testing.T) {
 	c.harmPart(paths[0], 0.5)
 	c.harmPart(c.parts(2)[0], 0.25)
 	c.harmPart(c.parts(3)[0], 0.75)
+	require.NoError(t, c.mend(1, 2, 3))
+	equalRecords(t, want, c.records(1), "")
+}
+
+// Where there is space for the copy of one damaged part only, nothing is left of it: the next
+// try needs it.
+func TestMendPartsWithoutSpaceLeavesNothing(t *testing.T) {
+	c := newCompactedCopies(t, 300)
+	paths := c.parts(1)
+	require.Greater(t, len(paths), 1)
+	size := 0
+	for _, path := range paths {
+		c.harmPart(path, 0.5)
+		text, err := c.d.ReadFile(path)
+		require.NoError(t, err)
+		size += len(text)
+	}
+	want := c.records(2)
+	m, err := logfile.Examine(c.d, copyDir(1), c.opt, nil)
+	require.NoError(t, err)
+	require.NoError(t, c.feed(m, []int{2, 3}))
+	c.d.SetSpace(int64(size - 100))
+	require.ErrorIs(t, m.Finish(), syscall.ENOSPC)
+	require.NoError(t, m.Abort())
+	list, err := c.d.ReadDir(copyDir(1))
+	require.NoError(t, err)
+	for _, e := range list {
+		assert.NotContains(t, e.Name(), ".damaged")
+	}
+	c.d.SetSpace(-1)
 	require.NoError(t, c.mend(1, 2, 3))
 	equalRecords(t, want, c.records(1), "")
 }

@@ -241,7 +241,7 @@ func (m *Mending) check(s *mendSegment) error {
 // copied and not renamed before, so that at every moment there is a file of that
 // name: a crash in between would leave a log that opens without the segment.
 func (m *Mending) replace(s *mendSegment) error {
-	if err := m.keep(s); err != nil {
+	if _, err := m.keep(s); err != nil {
 		return err
 	}
 	if err := removeFile(m.fsys, indexPath(s.path)); err != nil {
@@ -262,22 +262,22 @@ func (m *Mending) replace(s *mendSegment) error {
 }
 
 // keep makes a durable copy of a damaged file.
-func (m *Mending) keep(s *mendSegment) error {
-	kept, err := freeName(m.fsys, s.path+".damaged", "")
+func (m *Mending) keep(s *mendSegment) (kept string, err error) {
+	kept, err = freeName(m.fsys, s.path+".damaged", "")
 	if err != nil {
-		return err
+		return "", err
 	}
 	h, size, err := openSized(m.fsys, s.path, openRead)
 	if err != nil {
-		return err
+		return "", err
 	}
 	closeQuietly(h)
 	s.size = size
 	h, err = m.duplicate(s, kept, size, nil)
 	if err != nil {
-		return errors.Join(err, removeFile(m.fsys, kept))
+		return "", errors.Join(err, removeFile(m.fsys, kept))
 	}
-	return errors.Join(h.Datasync(), h.Close())
+	return kept, errors.Join(h.Datasync(), h.Close())
 }
 
 // Abort removes mended copies that Finish has not put in place. It may be called

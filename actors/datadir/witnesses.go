@@ -66,6 +66,13 @@ func (w *Witnesses) Learn(broker int, count uint64) {
 	w.learned[broker] = max(count, w.learned[broker])
 }
 
+// LearnAll notes it for all brokers that have witnesses.
+func LearnAll(all map[int]*Witnesses, broker int, count uint64) {
+	for _, w := range all {
+		w.Learn(broker, count)
+	}
+}
+
 // Learned are the counts that the broker's ledger must have before it runs, nil if there
 // are none.
 func (w *Witnesses) Learned() map[int]uint64 { return maps.Clone(w.learned) }

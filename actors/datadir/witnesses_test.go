@@ -50,3 +50,12 @@ func TestWitnessesAreWaitedFor(t *testing.T) {
 	require.False(t, w.Enough(4))
 	require.True(t, NewWitnesses(1, 8, 7, false, []int{1, 2}, now).Enough(3), "noted in this process")
 }
+
+// What one broker hears of another is for all that are about to run beside it.
+func TestAllBrokersThatStartLearn(t *testing.T) {
+	all := map[int]*Witnesses{1: {}, 2: {}}
+	LearnAll(all, 3, 7)
+	for _, w := range all {
+		require.Equal(t, map[int]uint64{3: 7}, w.Learned())
+	}
+}

@@ -26,6 +26,7 @@ type tenure struct {
 	began    time.Duration            // when the first message of the term was sent; never: that counts no more
 	restarts map[uint64]time.Duration // by replica: when it began or ended to run last
 	probes   []probe                  // requests for a confirmation, oldest first
+	waits    time.Duration            // what is sent before that is not counted
 
 	acks atomic.Pointer[acks] // replaced while mu is held, never changed
 }
@@ -62,6 +63,9 @@ func (t *tenure) sends(m *raftpb.Message, now func() time.Duration) {
 	case raftpb.MsgApp, raftpb.MsgSnap:
 	case raftpb.MsgHeartbeat:
 		request = requestOf(m)
+	case raftpb.MsgTimeoutNow:
+		t.handsOver(m.Term, now())
+		return
 	default:
 		return // not a leader's
 	}
@@ -72,7 +76,7 @@ func (t *tenure) sends(m *raftpb.Message, now func() time.Duration) {
 	defer t.mu.Unlock()
 	if term := t.term.Load(); m.Term > term {
 		t.term.Store(m.Term)
-		t.began, t.probes = now(), nil
+		t.began, t.probes, t.waits = now(), nil, never
 		t.acks.Store(&acks{term: m.Term})
 	} else if m.Term < term {
 		return
@@ -149,6 +153,20 @@ func (t *tenure) doubt(known *acks) {
 	t.acks.Store(&acks{term: known.term})
 }
 
+// handOverPause is how long nothing counts after a leader has told another replica to
+// campaign at once: for that one they vote who follow this leader, too. A hand-over that
+// takes longer has failed.
+const handOverPause = 2 * time.Second
+
+func (t *tenure) handsOver(term uint64, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.acks.Load(); known != nil && known.term == term {
+		t.doubt(known)
+		t.waits = now + handOverPause
+	}
+}
+
 // restarted takes note of a replica elsewhere that begins or ends to run: it may vote for
 // others at once, so that what it acknowledged before does not count.
 func (t *tenure) restarted(replica uint64, now time.Duration) {
@@ -168,7 +186,7 @@ func (t *tenure) restarted(replica uint64, now time.Duration) {
 // acknowledged replaces what is known of the term by one acknowledgement more, of what was
 // sent at a time.
 func (t *tenure) acknowledged(known *acks, replica uint64, at time.Duration) {
-	if restart, found := t.restarts[replica]; at == never || found && at <= restart {
+	if restart, found := t.restarts[replica]; at == never || at < t.waits || found && at <= restart {
 		return
 	}
 	if was, found := known.since[replica]; found && was >= at {

@@ -161,6 +161,36 @@ func TestAReplicaThatRestartsHasToAcknowledgeAgain(t *testing.T) {
 	assert.Equal(t, InTouch, c.of(7))
 }
 
+// Who is told to campaign at once is voted for by those who follow: nobody counts for as
+// long as that may take. If nothing comes of it, those who are asked afterwards do.
+func TestALeaderThatHandsOverIsNotInTouch(t *testing.T) {
+	c := &clocked{now: 1000 * ms}
+	c.everybody(500 * ms)
+	c.send(raftpb.MsgApp, 7, 0)
+	confirm := func(request uint64) {
+		c.send(raftpb.MsgHeartbeat, 7, request)
+		for id := uint64(2); id <= 5; id++ {
+			c.get(raftpb.MsgHeartbeatResp, id, 7, request)
+			c.get(raftpb.MsgAppResp, id, 7, 0)
+		}
+	}
+	confirm(1)
+	assert.Equal(t, InTouch, c.of(7))
+	c.now = 2000 * ms
+	c.send(raftpb.MsgTimeoutNow, 7, 0)
+	assert.Equal(t, Unconfirmed, c.of(7))
+	for c.now < 2000*ms+handOverPause {
+		c.now += 100 * ms
+		confirm(uint64(c.now))
+		assert.Equal(t, c.now >= 2000*ms+handOverPause, c.of(7) == InTouch, "%s", c.now)
+	}
+	c.send(raftpb.MsgTimeoutNow, 7, 0)
+	c.send(raftpb.MsgApp, 8, 0)
+	c.get(raftpb.MsgAppResp, 2, 8, 0)
+	c.get(raftpb.MsgAppResp, 3, 8, 0)
+	assert.Equal(t, InTouch, c.of(8), "a later term of this process")
+}
+
 // Whoever speaks for a later term makes all doubtful that was acknowledged, before the
 // replica here hears of it. A candidate does not: it may come to nothing. Nor is it the end:
 // a replica that is a member no more has terms of its own.
