@@ -148,7 +148,7 @@ func TestViewEstimates(t *testing.T) {
 	}
 	v := l.View(l.NextOffset() - 10)
 	rnd := rand.New(rand.NewSource(3))
-	for range 500 {
+	for range 500 / stride(4) {
 		from, n := rnd.Int63n(v.HighWatermark()), 100+rnd.Intn(5000)
 		size := int64(0)
 		require.NoError(t, v.Each(from, n, 1<<30, func(r *logfile.Record) {
