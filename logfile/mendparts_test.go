@@ -144,6 +144,9 @@ func TestMendPartsDamagedInNeighbouringFrames(t *testing.T) {
 
 // A part of several MiB is lent in many stretches, of which each is looked for.
 func TestMendLargePart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("MiBs take the race detector long, and no goroutines meet here")
+	}
 	c := newPaddedCopies(t, 300, 20000)
 	want := c.records(1)
 	paths := c.parts(1)
