@@ -89,7 +89,7 @@ func (p placement) risky(text []byte, r *client.Record) bool {
 			continue
 		}
 		reader := protocol.NewJSONReader(d.Bytes())
-		if v, ok := reader.Value(); !ok || v.Depth > carefulDepth || v.Digits > carefulDigits || protocol.HasHalfSurrogate(v.Raw) {
+		if v, ok := reader.Value(); !ok || v.Depth > carefulDepth || v.Digits > carefulDigits || v.HalfSurrogate() {
 			return true
 		}
 	}

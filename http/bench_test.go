@@ -174,3 +174,32 @@ func benchRenderPoll(b *testing.B, n int) {
 	}
 	b.SetBytes(int64(size))
 }
+
+// BenchmarkProduceLines sends records with values of that many bytes as NDJSON.
+func BenchmarkProduceLines(b *testing.B) {
+	for _, size := range []int{100, 1000} {
+		b.Run(fmt.Sprint("bytes=", size), func(b *testing.B) {
+			s, ctx, body := instantServer(), &fasthttp.RequestCtx{}, strings.NewReader("")
+			const head, end = `{"post":1007,"text":"`, `"}`
+			value := head + strings.Repeat("x", size-len(head)-len(end)) + end
+			lines := strings.Repeat(`{"key":"user-100042","value":`+value+"}\n", 500)
+			b.SetBytes(int64(len(lines)))
+			b.ReportAllocs()
+			for b.Loop() {
+				handleLines(s, ctx, body, lines)
+			}
+			require.Equal(b, 200, ctx.Response.StatusCode(), string(ctx.Response.Body()))
+		})
+	}
+}
+
+func handleLines(s *Server, ctx *fasthttp.RequestCtx, body *strings.Reader, lines string) {
+	body.Reset(lines)
+	ctx.Request.Reset()
+	ctx.Response.Reset()
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.Header.SetContentType("application/x-ndjson")
+	ctx.Request.SetRequestURI("/events?topic=liked")
+	ctx.Request.SetBodyStream(body, len(lines))
+	s.Handler(ctx)
+}

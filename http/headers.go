@@ -10,7 +10,7 @@ import (
 // or, where names come several times or values are null or bytes, a list of [name,
 // value] in which a value is a string, null or {"b64": "..."}.
 func (d *decoder) headersToken(v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
-	if protocol.HasHalfSurrogate(v.Raw) {
+	if v.HalfSurrogate() {
 		return nil, halfSurrogate("headers")
 	}
 	switch v.Raw[0] {

@@ -167,7 +167,7 @@ func setReason(dst *string) func(string, value) *protocol.Error {
 		if err := setText(dst)(field, v); err != nil {
 			return err
 		}
-		if protocol.HasHalfSurrogate(v.json.Raw) {
+		if v.json.HalfSurrogate() {
 			return halfSurrogate(field)
 		}
 		if n := utf8.RuneCountInString(*dst); n > protocol.MaxReason {

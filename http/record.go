@@ -106,8 +106,8 @@ func (d *decoder) decodeRecordField(r *protocol.JSONReader, rec *record, seen se
 	if f&anyDelay != 0 && seen&anyDelay != 0 {
 		return f, invalid(string(r.Key), "and its other form exclude each other: give deliver_at or delay_ms")
 	}
-	v, ok := r.Value()
-	if !ok {
+	var v protocol.JSONValue
+	if !r.ValueInto(&v) {
 		return f, nil // the error is kept by r
 	}
 	var err *protocol.Error
@@ -118,17 +118,17 @@ func (d *decoder) decodeRecordField(r *protocol.JSONReader, rec *record, seen se
 		rec.delayed = true
 		err = setInteger(&rec.deliverAt, 0, protocol.MaxDelayMs, permitted)("delay_ms", value{json: v})
 	case seenKey:
-		rec.key, err = d.jsonToken("key", v, &rec.size)
+		rec.key, err = d.jsonToken("key", &v, &rec.size)
 	case seenValue:
-		rec.value, err = d.jsonToken("value", v, &rec.size)
+		rec.value, err = d.jsonToken("value", &v, &rec.size)
 	case seenKeyText:
-		rec.key, err = d.textToken("key_text", v, &rec.size)
+		rec.key, err = d.textToken("key_text", &v, &rec.size)
 	case seenValueText:
-		rec.value, err = d.textToken("value_text", v, &rec.size)
+		rec.value, err = d.textToken("value_text", &v, &rec.size)
 	case seenKeyBase64:
-		rec.key, err = d.base64Token("key_base64", v, &rec.size)
+		rec.key, err = d.base64Token("key_base64", &v, &rec.size)
 	case seenValueBase64:
-		rec.value, err = d.base64Token("value_base64", v, &rec.size)
+		rec.value, err = d.base64Token("value_base64", &v, &rec.size)
 	case seenPartition:
 		rec.partition, err = decodePartition(value{json: v})
 	case seenTimestamp:
@@ -154,7 +154,7 @@ func unknownPartition(n int64) *protocol.Error {
 	return protocol.Errorf(protocol.CodeUnknownPartition, "partition %d does not exist", n).With("partition", n)
 }
 
-func (d *decoder) jsonToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) jsonToken(field string, v *protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if string(v.Raw) == "null" {
 		return noRecord.key, nil
 	}
@@ -164,7 +164,7 @@ func (d *decoder) jsonToken(field string, v protocol.JSONValue, size *int) ([]by
 		return nil, tooDeep(field, o.MaxJSONDepth)
 	case int(v.Digits) > o.MaxNumberDigits:
 		return nil, recordLimit("number_digits", o.MaxNumberDigits, field+" has a number of %d digits", v.Digits)
-	case protocol.HasHalfSurrogate(v.Raw):
+	case v.HalfSurrogate():
 		return nil, halfSurrogate(field)
 	}
 	token := v.Compact(&d.scratch)
@@ -188,12 +188,12 @@ func halfSurrogate(field string) *protocol.Error {
 	return wrongType(field, "a text, without half a surrogate pair")
 }
 
-func (d *decoder) textToken(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) textToken(field string, v *protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if v.Raw[0] != '"' {
 		return nil, wrongType(field, "a string")
 	}
 	start, inner := len(d.scratch), v.Raw[1:len(v.Raw)-1]
-	if bytes.IndexByte(inner, '\\') >= 0 {
+	if v.Escaped() {
 		content, whole := protocol.AppendUnescaped(nil, inner)
 		if !whole {
 			return nil, halfSurrogate(field)
@@ -205,12 +205,12 @@ func (d *decoder) textToken(field string, v protocol.JSONValue, size *int) ([]by
 	return d.scratch[start:len(d.scratch):len(d.scratch)], nil
 }
 
-func (d *decoder) base64Token(field string, v protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
+func (d *decoder) base64Token(field string, v *protocol.JSONValue, size *int) ([]byte, *protocol.Error) {
 	if v.Raw[0] != '"' {
 		return nil, wrongType(field, "a string")
 	}
 	inner := v.Raw[1 : len(v.Raw)-1]
-	if bytes.IndexByte(inner, '\\') >= 0 {
+	if v.Escaped() {
 		inner, _ = protocol.AppendUnescaped(nil, inner)
 	}
 	content, err := base64.StdEncoding.Strict().AppendDecode(nil, inner)

@@ -81,7 +81,7 @@ func (p *produce) webhookKey(rec *record, w *webhook) (err *protocol.Error) {
 	}
 	if w.keyJSON != "" {
 		if v, found := pointedTo(p.body, w.keyJSON); found {
-			rec.key, err = p.jsonToken("the key", v, &rec.size)
+			rec.key, err = p.jsonToken("the key", &v, &rec.size)
 		}
 	}
 	return err
@@ -101,7 +101,7 @@ func (p *produce) webhookValue(rec *record) *protocol.Error {
 		return p.recordSyntaxError("the body", err)
 	}
 	var err *protocol.Error
-	rec.value, err = p.jsonToken("value", v, &rec.size)
+	rec.value, err = p.jsonToken("value", &v, &rec.size)
 	return err
 }
 

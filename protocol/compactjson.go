@@ -8,5 +8,5 @@ func IsCompactJSON(b []byte, maxDepth, maxDigits int) bool {
 	r := NewJSONReader(b)
 	v, ok := r.Value()
 	return ok && r.End() == nil && !v.Spaced && len(v.Raw) == len(b) && string(b) != "null" &&
-		int(v.Depth) <= maxDepth && int(v.Digits) <= maxDigits && !HasHalfSurrogate(v.Raw)
+		int(v.Depth) <= maxDepth && int(v.Digits) <= maxDigits && !v.HalfSurrogate()
 }

@@ -40,12 +40,15 @@ func DeliverAt(action []byte) int64 {
 // NullToken is the token of a missing key or value.
 const NullToken = "-"
 
-// Lines holds encoded records of one partition. Each is a complete line of the log
+// Lines holds encoded records of one partition of one topic. Each is a complete line of the log
 // except for its offset, which only the leader knows: the front end encodes the
 // records, the leader inserts the offsets. Package logfile describes the lines.
 type Lines struct {
 	Buf  []byte
 	Gaps []int // for each record, the place of its offset in Buf; ascending
+
+	head   int   // bytes before the last gap that say when and where its record is; 0: not known
+	headAt int64 // the record's timestamp
 }
 
 // Len is the number of records.
@@ -54,12 +57,7 @@ func (l *Lines) Len() int { return len(l.Gaps) }
 // Add appends one record. Key, value and headers are log tokens (see Token),
 // headers may be empty. Timestamp is in milliseconds since 1970.
 func (l *Lines) Add(timestamp int64, topic string, partition int, key, value []byte, action string, headers []byte) {
-	b := AppendTimestamp(l.Buf, timestamp)
-	b = append(b, ' ')
-	b = append(b, topic...)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(partition), 10)
-	b = append(b, ' ')
+	b := l.appendHead(timestamp, topic, partition)
 	l.Gaps = append(l.Gaps, len(b))
 	b = append(b, ' ')
 	b = append(b, key...)
@@ -74,16 +72,65 @@ func (l *Lines) Add(timestamp int64, topic string, partition int, key, value []b
 	l.Buf = append(b, '\n')
 }
 
+// appendHead appends what precedes the offset to the buffer: it is that of the last
+// record if that has the same timestamp, as most of a request have.
+func (l *Lines) appendHead(timestamp int64, topic string, partition int) []byte {
+	b := l.Buf
+	if n := len(l.Gaps); n > 0 && l.head > 0 && timestamp == l.headAt {
+		gap := l.Gaps[n-1]
+		return append(b, b[gap-l.head:gap]...)
+	}
+	b = AppendTimestamp(b, timestamp)
+	b = append(b, ' ')
+	b = append(b, topic...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(partition), 10)
+	b = append(b, ' ')
+	l.head, l.headAt = len(b)-len(l.Buf), timestamp
+	return b
+}
+
 // AppendNumbered appends the complete lines to dst, the first record at
 // offset base.
 func (l *Lines) AppendNumbered(dst []byte, base Offset) []byte {
 	prev := 0
-	for i, gap := range l.Gaps {
+	var digits decimal
+	digits.set(int64(base))
+	for _, gap := range l.Gaps {
 		dst = append(dst, l.Buf[prev:gap]...)
-		dst = strconv.AppendInt(dst, int64(base)+int64(i), 10)
+		dst = append(dst, digits.text[digits.from:]...)
+		digits.increment()
 		prev = gap
 	}
 	return append(dst, l.Buf[prev:]...)
+}
+
+// decimal is a number from 0 to the greatest int64 as text, which is faster to count up
+// than to make anew.
+type decimal struct {
+	text [20]byte
+	from int // where the text begins
+}
+
+func (d *decimal) set(n int64) {
+	var scratch [20]byte
+	text := strconv.AppendInt(scratch[:0], n, 10)
+	d.from = len(d.text) - len(text)
+	copy(d.text[d.from:], text)
+}
+
+func (d *decimal) increment() {
+	for i := len(d.text) - 1; ; i-- {
+		if i < d.from {
+			d.from, d.text[i] = i, '1'
+			return
+		}
+		if d.text[i] != '9' {
+			d.text[i]++
+			return
+		}
+		d.text[i] = '0'
+	}
 }
 
 // AppendTimestamp appends "2026-11-22 17:16:03.123", the UTC date and time of

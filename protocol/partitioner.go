@@ -11,6 +11,9 @@ import (
 // compact text of other JSON, or the text or bytes themselves. The token must be
 // well-formed and not null, and n positive.
 func PartitionForKey(token []byte, n int) int {
+	if n == 1 {
+		return 0
+	}
 	var buf [256]byte
 	return PartitionForContent(keyBytes(buf[:0], token), n)
 }

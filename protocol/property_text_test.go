@@ -126,7 +126,7 @@ func TestLinesAreTheirParts(t *testing.T) {
 				headers = []byte(`{"a":"b"}`)
 				middle = " " + string(headers)
 			}
-			at := int64(1795367763123) + int64(i)
+			at := int64(1795367763123) + int64(i/2) // some follow one of the same time
 			l.Add(at, "t", int(partition), key, value, ActionProduce, headers)
 			want += fmt.Sprintf("%s t %d %d %s %s %s%s\n", AppendTimestamp(nil, at), partition, int(base)+i, key, value, ActionProduce, middle)
 		}

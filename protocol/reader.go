@@ -1,7 +1,5 @@
 package protocol
 
-import "bytes"
-
 // JSONReader reads a JSON text in a single pass, without building values and
 // without allocating. The caller enters the containers that it knows and takes all
 // other values whole.
@@ -56,12 +54,12 @@ func (r *JSONReader) Field() bool {
 		return r.fail(r.pos, expected(r.src, r.pos, "a field name"))
 	}
 	start := r.pos + 1
-	end, reason := scanString(r.src, r.pos)
+	end, escape, reason := scanString(r.src, r.pos)
 	if reason != "" {
 		return r.fail(end, reason)
 	}
 	r.Key = r.src[start : end-1]
-	if bytes.IndexByte(r.Key, '\\') >= 0 {
+	if escape {
 		r.Key, _ = AppendUnescaped(nil, r.Key)
 	}
 	if r.pos = skipSpace(r.src, end); at(r.src, r.pos) != ':' {
@@ -76,17 +74,24 @@ func (r *JSONReader) Field() bool {
 func (r *JSONReader) Element() bool { return r.next(']') }
 
 // Value returns the next value whole.
-func (r *JSONReader) Value() (JSONValue, bool) {
+func (r *JSONReader) Value() (v JSONValue, ok bool) {
+	ok = r.ValueInto(&v)
+	return v, ok
+}
+
+// ValueInto is Value for the hot path: a value is long enough for its copies to count.
+func (r *JSONReader) ValueInto(v *JSONValue) bool {
 	if r.err != nil {
-		return JSONValue{}, false
+		return false
 	}
 	start := skipSpace(r.src, r.pos)
 	end, facts, reason := scanValue(r.src, start)
 	if reason != "" {
-		return JSONValue{}, r.fail(end, reason)
+		return r.fail(end, reason)
 	}
 	r.pos = end
-	return JSONValue{Raw: r.src[start:end:end], valueFacts: facts}, true
+	v.Raw, v.valueFacts = r.src[start:end:end], facts
+	return true
 }
 
 // Mark is the position of the first byte of the next value, for Since.

@@ -1,15 +1,25 @@
 package protocol
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
 
-// scanScalar validates the string, number or literal that begins at src[i]. It
+// scalar validates the string, number or literal that begins at src[i]. It
 // returns the index after it, or where and why it is invalid.
-func scanScalar(src []byte, i int) (int, string) {
+func (f *valueFacts) scalar(src []byte, i int) (int, string) {
 	switch c := at(src, i); {
 	case c == '"':
-		return scanString(src, i)
+		end, escape, reason := scanString(src, i)
+		f.escape = f.escape || escape
+		return end, reason
 	case c == '-' || isDigit(c):
-		return scanNumber(src, i)
+		end, digits, reason := scanNumber(src, i)
+		if reason == "" {
+			f.Digits = max(f.Digits, digits)
+		}
+		return end, reason
 	case c == 't':
 		return scanWord(src, i, "true")
 	case c == 'f':
@@ -27,9 +37,13 @@ func scanWord(src []byte, i int, word string) (int, string) {
 	return i + len(word), ""
 }
 
-func scanNumber(src []byte, i int) (int, string) {
+// scanNumber validates the number that begins at src[i]. It returns the index after
+// it and how many digits it has, exponent included.
+func scanNumber(src []byte, i int) (end int, digits int32, reason string) {
+	start, others := i, 0
 	if src[i] == '-' {
 		i++
+		others++
 	}
 	switch c := at(src, i); {
 	case c == '0':
@@ -37,56 +51,83 @@ func scanNumber(src []byte, i int) (int, string) {
 	case isDigit(c):
 		i = skipDigits(src, i)
 	default:
-		return i, expected(src, i, "a digit")
+		return i, 0, expected(src, i, "a digit")
 	}
 	if at(src, i) == '.' {
 		if i++; !isDigit(at(src, i)) {
-			return i, expected(src, i, "a digit")
+			return i, 0, expected(src, i, "a digit")
+		}
+		i = skipDigits(src, i)
+		others++
+	}
+	if at(src, i)|0x20 == 'e' {
+		others++
+		if i++; at(src, i) == '+' || at(src, i) == '-' {
+			i++
+			others++
+		}
+		if !isDigit(at(src, i)) {
+			return i, 0, expected(src, i, "a digit")
 		}
 		i = skipDigits(src, i)
 	}
-	if at(src, i)|0x20 == 'e' {
-		if i++; at(src, i) == '+' || at(src, i) == '-' {
-			i++
+	return i, int32(i - start - others), ""
+}
+
+// scanString validates the string that begins at src[i]. It returns the index
+// after its closing quote, and whether it has an escape.
+func scanString(src []byte, i int) (end int, escape bool, reason string) {
+	for i = skipPlain(src, i+1); i < len(src); i = skipPlain(src, i) {
+		switch c := src[i]; {
+		case c == '"':
+			return i + 1, escape, ""
+		case c == '\\':
+			n := escapeLength(src[i:])
+			if n == 0 {
+				return i, escape, "invalid escape"
+			}
+			i += n
+			escape = true
+		case c < 0x20:
+			return i, escape, "control character in a string"
+		default:
+			if i, reason = skipRunes(src, i); reason != "" {
+				return i, escape, reason
+			}
 		}
-		if !isDigit(at(src, i)) {
-			return i, expected(src, i, "a digit")
+	}
+	return i, escape, "unexpected end"
+}
+
+// skipRunes returns the index after the runes beyond ASCII that begin at src[i].
+func skipRunes(src []byte, i int) (int, string) {
+	for i < len(src) && src[i] >= utf8.RuneSelf {
+		r, size := utf8.DecodeRune(src[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i, "invalid UTF-8"
 		}
-		i = skipDigits(src, i)
+		i += size
 	}
 	return i, ""
 }
 
-// scanString validates the string that begins at src[i] and returns the index
-// after its closing quote.
-func scanString(src []byte, i int) (int, string) {
-	i++
-	for i < len(src) {
-		c := src[i]
-		if plain[c] {
-			i++
-			continue
+// skipPlain returns the index of the first byte from src[i] on that is not plain,
+// len(src) if there is none. It looks at eight bytes at a time: the lowest of them
+// that is not plain gets the lowest bit that is left.
+func skipPlain(src []byte, i int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for i+8 <= len(src) {
+		w := binary.LittleEndian.Uint64(src[i:])
+		quote, backslash := w^('"'*each), w^('\\'*each)
+		if special := ((w - ' '*each) | (quote - each) | (backslash - each) | w) & high; special != 0 {
+			return i + bits.TrailingZeros64(special)/8
 		}
-		switch {
-		case c == '"':
-			return i + 1, ""
-		case c == '\\':
-			n := escapeLength(src[i:])
-			if n == 0 {
-				return i, "invalid escape"
-			}
-			i += n
-		case c < 0x20:
-			return i, "control character in a string"
-		default:
-			r, size := utf8.DecodeRune(src[i:])
-			if r == utf8.RuneError && size == 1 {
-				return i, "invalid UTF-8"
-			}
-			i += size
-		}
+		i += 8
 	}
-	return i, "unexpected end"
+	for i < len(src) && plain[src[i]] {
+		i++
+	}
+	return i
 }
 
 // escapeLength is the length of the escape at the beginning of b, 0 if it is

@@ -27,28 +27,21 @@ type JSONValue struct {
 // valueFacts is what the scanner has seen of a value.
 type valueFacts struct {
 	Spaced bool  // there is white space outside of strings
+	escape bool  // there is an escape in a string or a name
 	Depth  int32 // of the deepest array or object: 0 in a scalar, 1 in [1]
 	Digits int32 // of the number that has the most, exponent included; 0 without a number
 }
 
-// digitsOf counts the digits of a number, if there may be more than most; it
-// returns the greater of the two.
-func digitsOf(number []byte, most int32) int32 {
-	if len(number) <= int(most) {
-		return most
-	}
-	digits := int32(0)
-	for _, c := range number {
-		if isDigit(c) {
-			digits++
-		}
-	}
-	return max(digits, most)
-}
+// HalfSurrogate reports whether the value has a string or a name with half of a
+// surrogate pair, see HasHalfSurrogate.
+func (v *JSONValue) HalfSurrogate() bool { return v.escape && HasHalfSurrogate(v.Raw) }
+
+// Escaped reports whether the value has an escape in a string or a name.
+func (v *JSONValue) Escaped() bool { return v.escape }
 
 // Compact returns the value without white space outside of strings: Raw itself if
 // there is none, else a copy appended to *scratch.
-func (v JSONValue) Compact(scratch *[]byte) []byte {
+func (v *JSONValue) Compact(scratch *[]byte) []byte {
 	if !v.Spaced {
 		return v.Raw
 	}
@@ -79,7 +72,7 @@ func appendWithoutSpace(dst, src []byte) []byte {
 		case isSpace(c):
 			i++
 		case c == '"':
-			end, _ := scanString(src, i)
+			end, _, _ := scanString(src, i)
 			dst = append(dst, src[i:end]...)
 			i = end
 		default:
@@ -128,10 +121,7 @@ func scanValue(src []byte, i int) (end int, facts valueFacts, reason string) {
 	case '{', '[':
 		return scanContainer(src, i)
 	default:
-		end, reason = scanScalar(src, i)
-		if c := at(src, i); (c == '-' || isDigit(c)) && reason == "" {
-			facts.Digits = digitsOf(src[i:end], 0)
-		}
+		end, reason = facts.scalar(src, i)
 		return end, facts, reason
 	}
 }
@@ -143,47 +133,37 @@ var tooDeep = fmt.Sprintf("nested deeper than %d", MaxJSONDepth)
 // level costs one bit and not a stack frame.
 func scanContainer(src []byte, i int) (end int, facts valueFacts, reason string) {
 	var n nesting
-	var spaced bool
-	var digits int32
-	skip := func(j int) int {
-		k := skipSpace(src, j)
-		spaced = spaced || k != j
-		return k
-	}
 	for {
 		// src[i] begins a value.
 		switch c := at(src, i); c {
 		case '{', '[':
 			if !n.push(c == '{') {
-				return i, facts, tooDeep
+				return i, valueFacts{}, tooDeep
 			}
-			i = skip(i + 1)
+			i = facts.skip(src, i+1)
 			if at(src, i) != c+2 { // '}' and ']' follow their openers by two
 				if c == '{' {
-					if i, reason = scanKey(src, i, skip); reason != "" {
-						return i, facts, reason
+					if i, reason = facts.key(src, i); reason != "" {
+						return i, valueFacts{}, reason
 					}
 				}
 				continue
 			}
 		default:
-			start := i
-			if i, reason = scanScalar(src, i); reason != "" {
-				return i, facts, reason
+			if i, reason = facts.scalar(src, i); reason != "" {
+				return i, valueFacts{}, reason
 			}
-			if c == '-' || isDigit(c) {
-				digits = digitsOf(src[start:i], digits)
-			}
-			i = skip(i)
+			i = facts.skip(src, i)
 		}
-		i, reason = closeContainers(src, i, &n, skip)
+		i, reason = facts.closeContainers(src, i, &n)
 		if reason != "" || n.depth == 0 {
-			return i, valueFacts{Spaced: spaced, Depth: int32(n.deepest), Digits: digits}, reason
+			facts.Depth = int32(n.deepest)
+			return i, facts, reason
 		}
-		i = skip(i + 1) // past the comma
+		i = facts.skip(src, i+1) // past the comma
 		if n.inObject() {
-			if i, reason = scanKey(src, i, skip); reason != "" {
-				return i, facts, reason
+			if i, reason = facts.key(src, i); reason != "" {
+				return i, valueFacts{}, reason
 			}
 		}
 	}
@@ -191,7 +171,7 @@ func scanContainer(src []byte, i int) (end int, facts valueFacts, reason string)
 
 // closeContainers consumes closing brackets until a comma or until the
 // outermost container is closed.
-func closeContainers(src []byte, i int, n *nesting, skip func(int) int) (int, string) {
+func (f *valueFacts) closeContainers(src []byte, i int, n *nesting) (int, string) {
 	for {
 		c, want := at(src, i), byte(']')
 		if n.inObject() {
@@ -205,23 +185,36 @@ func closeContainers(src []byte, i int, n *nesting, skip func(int) int) (int, st
 			if n.depth == 0 {
 				return i + 1, ""
 			}
-			i = skip(i + 1)
+			i = f.skip(src, i+1)
 		default:
 			return i, expected(src, i, "',' or '"+string(want)+"'")
 		}
 	}
 }
 
-func scanKey(src []byte, i int, skip func(int) int) (int, string) {
+// key validates a field's name and the colon behind it, and returns the index of
+// the field's value.
+func (f *valueFacts) key(src []byte, i int) (int, string) {
 	if at(src, i) != '"' {
 		return i, expected(src, i, "a field name")
 	}
-	i, reason := scanString(src, i)
+	i, escape, reason := scanString(src, i)
 	if reason != "" {
 		return i, reason
 	}
-	if i = skip(i); at(src, i) != ':' {
+	f.escape = f.escape || escape
+	if i = f.skip(src, i); at(src, i) != ':' {
 		return i, expected(src, i, "':'")
 	}
-	return skip(i + 1), ""
+	return f.skip(src, i+1), ""
+}
+
+// skip returns the index of the first byte from src[i] on that is no white space.
+func (f *valueFacts) skip(src []byte, i int) int {
+	if i < len(src) && src[i] > ' ' {
+		return i
+	}
+	k := skipSpace(src, i)
+	f.Spaced = f.Spaced || k != i
+	return k
 }

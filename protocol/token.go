@@ -83,7 +83,7 @@ func AppendTokenContent(dst, token []byte) ([]byte, error) {
 	case TokenNull:
 		return dst, nil
 	case TokenText:
-		if end, reason := scanString(token, 1); reason != "" || end != len(token) {
+		if end, _, reason := scanString(token, 1); reason != "" || end != len(token) {
 			return dst, fmt.Errorf("malformed text token %.40q", token)
 		}
 		dst, _ = AppendUnescaped(dst, token[2:len(token)-1])
