@@ -41,12 +41,16 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 		if l.active.size >= l.opt.SegmentBytes {
 			l.Roll(b)
 		}
-		l.stageFrame(b, &frames[i])
+		l.stageFrame(b, &frames[i], &l.surveys[i])
+	}
+	if len(frames) > keptSurveys {
+		l.surveys = nil
 	}
 	return nil
 }
 
-// check refuses frames that do not continue the log at their first index.
+// check refuses frames that do not continue the log at their first index. It leaves
+// the surveys of their bodies in l.surveys.
 func (l *Log) check(frames []Frame, offset int64) error {
 	index := frames[0].Index
 	if index > l.active.last+1 {
@@ -55,6 +59,9 @@ func (l *Log) check(frames []Frame, offset int64) error {
 	term, ok := l.Term(index - 1)
 	if !ok {
 		return fmt.Errorf("append: %w: entry %d is below the first one of the log", ErrRefused, index)
+	}
+	for len(l.surveys) < len(frames) {
+		l.surveys = append(l.surveys, survey{})
 	}
 	for i := range frames {
 		f := &frames[i]
@@ -68,13 +75,16 @@ func (l *Log) check(frames []Frame, offset int64) error {
 		case !f.Kind.valid():
 			return fmt.Errorf("append: %w: entry %d has the unknown kind %q", ErrRefused, f.Index, byte(f.Kind))
 		}
-		if err := checkBody(f); err != nil {
+		if err := surveyBody(f, &l.surveys[i]); err != nil {
 			return fmt.Errorf("append: %w: entry %d: %w", ErrRefused, f.Index, err)
 		}
 		term, offset = f.Term, offset+int64(f.Count)
 	}
 	return nil
 }
+
+// keptSurveys is how many surveys a log keeps memory for.
+const keptSurveys = 4
 
 // maxHeadBytes is more than the longest header line has.
 const maxHeadBytes = 256
@@ -89,7 +99,7 @@ func stagedBytes(frames []Frame) (n int) {
 }
 
 // stageFrame stages one frame that was checked.
-func (l *Log) stageFrame(b *Batch, f *Frame) {
+func (l *Log) stageFrame(b *Batch, f *Frame, s *survey) {
 	a := &l.active
 	b.beginWrite(l, a.file, a.size)
 	before := len(b.data)
@@ -99,7 +109,7 @@ func (l *Log) stageFrame(b *Batch, f *Frame) {
 	b.endWrite()
 	l.marked = max(l.marked, l.synced)
 
-	l.index.add(f, a.size, a.size+int64(head))
+	l.index.addSurveyed(f, s, a.size, a.size+int64(head))
 	l.recent.add(f)
 	l.uncommitted = append(l.uncommitted, framePos{a.size, a.next})
 	a.size += int64(head + len(f.Body))

@@ -31,34 +31,72 @@ func newIndexer(interval int) *indexer {
 	return &indexer{interval: int64(interval), minMax: noTime}
 }
 
-// add adds a frame at pos whose body begins at bodyPos. A body of several blocks
-// gets an entry for each block, so that a record is found without reading the
-// whole body.
+// survey is what an index needs of a body's lines. Whoever goes through them anyway
+// takes it along, since another pass would cost as much as the first.
+type survey struct {
+	records int
+	newest  [timestampLen]byte // greatest timestamp so far, as text; all zero: none
+	blocks  []blockStart
+}
+
+// blockStart is the first record that begins in a block of a body, the first block
+// left out.
+type blockStart struct {
+	at     int // bytes from the beginning of the body
+	record int // how many precede it in the body
+	newest [timestampLen]byte
+}
+
+func (s *survey) reset() { *s = survey{blocks: s.blocks[:0]} }
+
+// line takes the next record line of the body, n bytes without its LF.
+func (s *survey) line(body []byte, at, n int) {
+	if block := at / blockSize; block > 0 && (len(s.blocks) == 0 || block > s.blocks[len(s.blocks)-1].at/blockSize) {
+		s.blocks = append(s.blocks, blockStart{at, s.records, s.newest})
+	}
+	if n >= timestampLen && string(body[at:at+timestampLen]) > string(s.newest[:]) {
+		copy(s.newest[:], body[at:])
+	}
+	s.records++
+}
+
+// add adds a frame at pos whose body begins at bodyPos.
 func (x *indexer) add(f *Frame, pos, bodyPos int64) {
-	if n := len(x.entries); n == 0 || pos-x.entries[n-1].Pos >= x.interval {
-		x.entries = append(x.entries, entry{f.BaseOffset, f.Index, pos, bodyPos, x.maxTime()})
-	}
-	if !f.Kind.hasRecords() {
-		return
-	}
-	dense := f.Kind == KindRecords // compacted offsets have gaps, so they cannot be counted along
-	body, offset, block := f.Body, f.BaseOffset, 0
-	for at := 0; at < len(body); {
+	var s survey
+	body := f.Body
+	for at := 0; at < len(body) && f.Kind.hasRecords(); {
 		n := bytes.IndexByte(body[at:], '\n')
 		if n < 0 {
 			n = len(body) - at
 		}
 		if body[at] != '#' {
-			if dense && at/blockSize > block {
-				block = at / blockSize
-				x.entries = append(x.entries, entry{offset, f.Index, pos, bodyPos + int64(at), x.maxTime()})
-			}
-			if n >= timestampLen && bytes.Compare(body[at:at+timestampLen], x.max[:]) > 0 {
-				copy(x.max[:], body[at:])
-			}
-			offset++
+			s.line(body, at, n)
 		}
 		at += n + 1
+	}
+	x.addSurveyed(f, &s, pos, bodyPos)
+}
+
+// addSurveyed is add for a body whose survey is known. A body of several blocks gets
+// an entry for each block, so that a record is found without reading the whole body.
+func (x *indexer) addSurveyed(f *Frame, s *survey, pos, bodyPos int64) {
+	if n := len(x.entries); n == 0 || pos-x.entries[n-1].Pos >= x.interval {
+		x.entries = append(x.entries, entry{f.BaseOffset, f.Index, pos, bodyPos, x.maxTime()})
+	}
+	if f.Kind == KindRecords { // compacted offsets have gaps, so they cannot be counted along
+		for i := range s.blocks {
+			b := &s.blocks[i]
+			x.seen(&b.newest)
+			x.entries = append(x.entries, entry{f.BaseOffset + int64(b.record), f.Index, pos, bodyPos + int64(b.at), x.maxTime()})
+		}
+	}
+	x.seen(&s.newest)
+}
+
+// seen notes the greatest timestamp of some records, as text.
+func (x *indexer) seen(newest *[timestampLen]byte) {
+	if string(newest[:]) > string(x.max[:]) {
+		x.max = *newest
 	}
 }
 

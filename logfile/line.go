@@ -299,7 +299,10 @@ func OpaqueData(body []byte) ([]byte, error) {
 
 // checkBody verifies that a body holds what its header says and that no line in it
 // looks like a header: whole lines, "#p" lines first, Count record lines.
-func checkBody(f *Frame) error {
+func checkBody(f *Frame) error { return surveyBody(f, &survey{}) }
+
+// surveyBody is checkBody, and surveys the records for the index.
+func surveyBody(f *Frame, s *survey) error {
 	b := f.Body
 	if len(b) > MaxBody {
 		return fmt.Errorf("the body has %d bytes, more than the limit of %d", len(b), MaxBody)
@@ -307,21 +310,21 @@ func checkBody(f *Frame) error {
 	if len(b) > 0 && b[len(b)-1] != '\n' {
 		return errNoFinalLF
 	}
-	count := 0
-	for len(b) > 0 {
-		n := bytes.IndexByte(b, '\n') + 1
-		switch {
-		case f.Kind.hasRecords() && b[0] >= '0' && b[0] <= '9':
-			count++
-		case f.Kind == KindRecords && count == 0 && bytes.HasPrefix(b, []byte("#p ")):
-		case !f.Kind.hasRecords() && bytes.HasPrefix(b, []byte("#e ")):
+	s.reset()
+	for at := 0; at < len(b); {
+		n := bytes.IndexByte(b[at:], '\n')
+		switch line := b[at:]; {
+		case f.Kind.hasRecords() && line[0] >= '0' && line[0] <= '9':
+			s.line(b, at, n)
+		case f.Kind == KindRecords && s.records == 0 && bytes.HasPrefix(line, []byte("#p ")):
+		case !f.Kind.hasRecords() && bytes.HasPrefix(line, []byte("#e ")):
 		default:
-			return fmt.Errorf("the body holds a line that does not belong there: %q", b[:min(n, 40)])
+			return fmt.Errorf("the body holds a line that does not belong there: %q", line[:min(n+1, 40)])
 		}
-		b = b[n:]
+		at += n + 1
 	}
-	if count != f.Count {
-		return fmt.Errorf("the body holds %d records instead of %d", count, f.Count)
+	if s.records != f.Count {
+		return fmt.Errorf("the body holds %d records instead of %d", s.records, f.Count)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Log struct {
 	sealed  []*segment // oldest first; copied before a change, since views share it
 	active  segment
 	index   *indexer    // of the active segment
+	surveys []survey    // of what Append stages, for their memory
 	terms   []TermStart // from before the first entry to the last
 
 	logStart int64
