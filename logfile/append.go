@@ -11,7 +11,8 @@ import (
 // that were there at Open, Append reads a few KiB to find the place. A segment
 // that is full and has records is rolled. Frames with a gap, a falling term, a
 // wrong base offset or a body that does not hold what the header says are refused
-// with ErrRefused, and then nothing is staged.
+// with ErrRefused, and then nothing is staged. Bodies must not change before the batch
+// is executed.
 func (l *Log) Append(b *Batch, frames []Frame) error {
 	if len(frames) == 0 {
 		return nil
@@ -89,11 +90,14 @@ const keptSurveys = 4
 // maxHeadBytes is more than the longest header line has.
 const maxHeadBytes = 256
 
-// stagedBytes is an upper bound for the bytes that frames take in a segment.
+// stagedBytes is an upper bound for the bytes that frames take in a batch.
 func stagedBytes(frames []Frame) (n int) {
 	for i := range frames {
 		size := len(frames[i].Body)
-		n += maxHeadBytes + blockLineLen(size) + size
+		n += maxHeadBytes + blockLineLen(size)
+		if size < LargeBody {
+			n += size
+		}
 	}
 	return n
 }
@@ -105,8 +109,13 @@ func (l *Log) stageFrame(b *Batch, f *Frame, s *survey) {
 	before := len(b.data)
 	b.data = appendFrameHead(b.data, l.sums, f, l.synced)
 	head := len(b.data) - before
-	b.data = append(b.data, f.Body...)
-	b.endWrite()
+	if len(f.Body) >= LargeBody {
+		b.endWrite(before)
+		b.writeBody(f.Body)
+	} else {
+		b.data = append(b.data, f.Body...)
+		b.endWrite(before)
+	}
 	l.marked = max(l.marked, l.synced)
 
 	l.index.addSurveyed(f, s, a.size, a.size+int64(head))
@@ -137,7 +146,7 @@ func (l *Log) stageLine(b *Batch, add func(dst []byte) []byte) {
 	b.beginWrite(l, l.active.file, l.active.size)
 	before := len(b.data)
 	b.data = add(b.data)
-	b.endWrite()
+	b.endWrite(before)
 	l.active.size += int64(len(b.data) - before)
 }
 

@@ -11,21 +11,35 @@ import (
 // must be executed in the order in which something was first staged in them, and
 // none may be left out.
 type Batch struct {
-	st    *state
-	seq   uint64
-	data  []byte // bytes of all writes
-	steps []step
-	done  int // number of steps that are executed
-	files []*File
+	st     *state
+	seq    uint64
+	data   []byte // bytes of all writes, without large bodies
+	pieces []piece
+	large  int      // bytes of large bodies
+	parts  [][]byte // of the write that is under way
+	steps  []step
+	done   int // number of steps that are executed
+	files  []*File
 }
 
-// step is a write of data[from:to] to file at off, or a call of run.
+// step is a write of pieces[from:to] to file at off, or a call of run.
 type step struct {
 	file     *File
 	off      int64
 	from, to int
 	run      func() error
 }
+
+// piece is a part of a write: data[from:to], or a large body, which is written from
+// where it is.
+type piece struct {
+	from, to int
+	body     []byte
+}
+
+// LargeBody is the size in bytes from which a body is not copied into a batch: from
+// about there on copying costs more than another piece of a write.
+const LargeBody = 16 << 10
 
 // NewBatch returns an empty batch with room for a number of bytes.
 func NewBatch(bytes int) *Batch { return &Batch{data: make([]byte, 0, bytes)} }
@@ -37,7 +51,7 @@ func (b *Batch) Room() int { return cap(b.data) }
 func (b *Batch) Empty() bool { return len(b.steps) == 0 }
 
 // Bytes is the number of bytes that the batch writes to segments.
-func (b *Batch) Bytes() int { return len(b.data) }
+func (b *Batch) Bytes() int { return len(b.data) + b.large }
 
 // Files are the files that need a sync after Execute, usually exactly one.
 func (b *Batch) Files() []*File { return b.files }
@@ -46,9 +60,11 @@ func (b *Batch) Files() []*File { return b.files }
 // called once the batch is executed, and nobody executes it again.
 func (b *Batch) Reset() {
 	poison(b.data)
+	clear(b.pieces)
+	clear(b.parts[:cap(b.parts)])
 	clear(b.steps)
 	clear(b.files)
-	*b = Batch{data: b.data[:0], steps: b.steps[:0], files: b.files[:0]}
+	*b = Batch{data: b.data[:0], pieces: b.pieces[:0], parts: b.parts[:0], steps: b.steps[:0], files: b.files[:0]}
 }
 
 // ErrOrder says that an earlier batch of the same log is not executed. It wraps
@@ -88,7 +104,7 @@ func (b *Batch) Execute() error {
 		if s.run != nil {
 			err = s.run()
 		} else {
-			err = s.file.write(b.data[s.from:s.to], s.off)
+			err = s.file.write(b.partsOf(s), s.off)
 		}
 		if err != nil {
 			st.err = err
@@ -98,6 +114,18 @@ func (b *Batch) Execute() error {
 	}
 	st.next, st.err = b.seq+1, nil
 	return nil
+}
+
+// partsOf is what a step writes.
+func (b *Batch) partsOf(s *step) [][]byte {
+	b.parts = b.parts[:0]
+	for _, p := range b.pieces[s.from:s.to] {
+		if p.body == nil {
+			p.body = b.data[p.from:p.to]
+		}
+		b.parts = append(b.parts, p.body)
+	}
+	return b.parts
 }
 
 // bind ties the batch to a log when the first step is staged.
@@ -123,11 +151,28 @@ func (b *Batch) beginWrite(l *Log, f *File, off int64) {
 	if n := len(b.steps); n > 0 && b.steps[n-1].file == f {
 		return // the write goes on where the one before ends
 	}
-	b.steps = append(b.steps, step{file: f, off: off, from: len(b.data)})
+	b.steps = append(b.steps, step{file: f, off: off, from: len(b.pieces), to: len(b.pieces)})
 	b.needsSync(f)
 }
 
-func (b *Batch) endWrite() { b.steps[len(b.steps)-1].to = len(b.data) }
+// endWrite ends the write of b.data[from:].
+func (b *Batch) endWrite(from int) {
+	s := &b.steps[len(b.steps)-1]
+	if n := len(b.pieces); n > s.from && b.pieces[n-1].body == nil {
+		b.pieces[n-1].to = len(b.data) // what precedes it in the step precedes it in b.data
+		return
+	}
+	b.pieces = append(b.pieces, piece{from: from, to: len(b.data)})
+	s.to++
+}
+
+// writeBody appends a large body to the write that was ended last. It must not change
+// before the batch is executed.
+func (b *Batch) writeBody(body []byte) {
+	b.pieces = append(b.pieces, piece{body: body})
+	b.steps[len(b.steps)-1].to++
+	b.large += len(body)
+}
 
 func (b *Batch) needsSync(f *File) {
 	for _, have := range b.files {

@@ -313,12 +313,16 @@ func (st *state) poisoned() error {
 	return nil
 }
 
-// write appends p at off, the end of what was executed. After a failure nothing
-// of p counts, and the same write may be tried again. The exception is a part of
-// p that was written and cannot be cut off again: the kernel may write it back,
+// write appends parts at off, the end of what was executed. After a failure nothing
+// of them counts, and the same write may be tried again. The exception is a part of
+// them that was written and cannot be cut off again: the kernel may write it back,
 // and a power cut during the second try would leave a mixture of both that looks
 // like damage. That poisons the log.
-func (f *File) write(p []byte, off int64) error {
+func (f *File) write(parts [][]byte, off int64) error {
+	size := int64(0)
+	for _, p := range parts {
+		size += int64(len(p))
+	}
 	h, _, err := f.acquireFor(true)
 	if err != nil {
 		return err
@@ -327,19 +331,19 @@ func (f *File) write(p []byte, off int64) error {
 	if end := f.end.Load(); end != off {
 		panic(fmt.Sprintf("BUG: %s: write at byte %d, but the file was executed up to byte %d", f.path, off, end))
 	}
-	if need := off + int64(len(p)); need > f.reserved {
+	if need := off + size; need > f.reserved {
 		ahead := min(max(off/8, minReserve), maxReserve)
-		err := h.Reserve(off, int64(len(p))+ahead)
+		err := h.Reserve(off, size+ahead)
 		if errors.Is(err, syscall.ENOSPC) { // there may be room for just this
 			ahead = 0
-			err = h.Reserve(off, int64(len(p)))
+			err = h.Reserve(off, size)
 		}
 		if err != nil {
 			return fmt.Errorf("reserve space in %s: %w", f.path, err)
 		}
 		f.reserved = need + ahead
 	}
-	if _, err := h.WriteAt(p, off); err != nil {
+	if err := writeParts(h, parts, off); err != nil {
 		f.reserved = 0
 		if cutErr := h.Truncate(off); cutErr != nil {
 			f.Poison(fmt.Errorf("write failed: %w; what was written of it cannot be cut off: %w", err, cutErr))
@@ -347,8 +351,17 @@ func (f *File) write(p []byte, off int64) error {
 		}
 		return fmt.Errorf("write to %s: %w", f.path, err)
 	}
-	f.end.Store(off + int64(len(p)))
+	f.end.Store(off + size)
 	return nil
+}
+
+// writeParts writes parts one behind the other.
+func writeParts(h Handle, parts [][]byte, off int64) error {
+	if len(parts) == 1 {
+		_, err := h.WriteAt(parts[0], off)
+		return err
+	}
+	return h.WritePartsAt(parts, off)
 }
 
 // truncate cuts the file to size bytes and makes that durable.

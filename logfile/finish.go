@@ -58,7 +58,7 @@ func (r *recovery) finish(tmp []string) error {
 		return err
 	}
 	mark := appendSyncMark(nil, a.last, r.opt.BootID, l.sums.local)
-	if err := a.file.write(mark, a.size); err != nil {
+	if err := a.file.write([][]byte{mark}, a.size); err != nil {
 		return err
 	}
 	a.size += int64(len(mark))

@@ -26,6 +26,9 @@ type FS interface {
 type Handle interface {
 	ReadAt(p []byte, off int64) (int, error)
 	WriteAt(p []byte, off int64) (int, error)
+	// WritePartsAt writes parts one behind the other as WriteAt would write all of
+	// them together. It may change parts, but not what they hold.
+	WritePartsAt(parts [][]byte, off int64) error
 	Truncate(size int64) error
 	// Datasync makes the content and the size of the file durable.
 	Datasync() error

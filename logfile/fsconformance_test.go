@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,6 +33,7 @@ func TestFilesystems(t *testing.T) {
 			c := &conformance{t, disk.fsys, disk.root}
 			c.names()
 			c.content()
+			c.parts()
 			c.renames()
 		})
 	}
@@ -138,6 +141,21 @@ func (c *conformance) content() {
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	assert.Empty(t, c.read("file"))
+}
+
+// parts are written as if they were one piece, however many there are.
+func (c *conformance) parts() {
+	t := c.t
+	h := c.write("parts", "0123456789")
+	var parts [][]byte
+	want := "012"
+	for i := range 3000 {
+		part := strings.Repeat(strconv.Itoa(i), i%3)
+		parts, want = append(parts, []byte(part)), want+part
+	}
+	require.NoError(t, h.WritePartsAt(parts, 3))
+	require.NoError(t, h.Close())
+	assert.Equal(t, want, c.read("parts"))
 }
 
 // renames replace what has the name, and open files go on under none.

@@ -2,8 +2,11 @@ package logfile
 
 import (
 	"errors"
+	"io"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const fallocKeepSize = 1 // FALLOC_FL_KEEP_SIZE of linux/falloc.h
@@ -35,6 +38,40 @@ func (h osHandle) Reserve(off, n int64) error {
 		return nil
 	}
 	return err
+}
+
+// maxParts is how many parts one call may write, IOV_MAX of linux/uio.h.
+const maxParts = 1024
+
+// WritePartsAt writes the parts with one pwritev, unless it is interrupted or there are
+// very many.
+func (h osHandle) WritePartsAt(parts [][]byte, off int64) error {
+	return h.control("pwritev", func(fd int) error {
+		for len(parts) > 0 {
+			n, err := unix.Pwritev(fd, parts[:min(len(parts), maxParts)], off)
+			if err != nil {
+				return err // control tries again when it was interrupted
+			}
+			if n == 0 {
+				return io.ErrShortWrite
+			}
+			off += int64(n)
+			parts = partsBehind(parts, n)
+		}
+		return nil
+	})
+}
+
+// partsBehind is what is left of parts without their first n bytes.
+func partsBehind(parts [][]byte, n int) [][]byte {
+	for len(parts) > 0 && n >= len(parts[0]) {
+		n -= len(parts[0])
+		parts = parts[1:]
+	}
+	if n > 0 {
+		parts[0] = parts[0][n:]
+	}
+	return parts
 }
 
 func (h osHandle) control(call string, fn func(fd int) error) error {

@@ -144,7 +144,7 @@ func CutTail(fsys FS, d Damage, bootID string) (brokenCopy string, err error) {
 	// The term must not go back with the entries: new entries of an old term would
 	// pass for the ones that were cut off.
 	a := &r.log.active
-	if err := a.file.write(appendHardState(nil, d.hardTerm, 0, r.log.sums.local), d.Offset); err != nil {
+	if err := a.file.write([][]byte{appendHardState(nil, d.hardTerm, 0, r.log.sums.local)}, d.Offset); err != nil {
 		return "", err
 	}
 	if err := a.file.Sync(); err != nil {

@@ -92,7 +92,7 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	f.setHandle(h, true)
 	f.end.Store(0)
 	f.reserved = 0
-	if err := f.write(head, 0); err != nil {
+	if err := f.write([][]byte{head}, 0); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -53,7 +53,10 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 	bytes := frameBytes
 	for i := range m.Entries {
 		n := len(m.Entries[i].Data)
-		bytes += frameBytes + n + n/256 // checksums of blocks
+		bytes += frameBytes + n/256 // checksums of blocks
+		if n < logfile.LargeBody {
+			bytes += n
+		}
 	}
 	b := newBatch(bytes)
 	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}

@@ -1,6 +1,7 @@
 package faultfs
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -74,6 +75,12 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 		return n, &fs.PathError{Op: "write", Path: h.path, Err: syscall.ENOSPC}
 	}
 	return n, nil
+}
+
+// WritePartsAt implements logfile.Handle.
+func (h *handle) WritePartsAt(parts [][]byte, off int64) error {
+	_, err := h.WriteAt(bytes.Join(parts, nil), off)
+	return err
 }
 
 // put writes p at off and marks its sectors as dirty.
