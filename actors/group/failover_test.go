@@ -44,10 +44,7 @@ type delivery struct {
 // Every record is given to one delivery. One whose commit is in the log, and the answer to
 // which was lost, is answered when it asks again, by whichever coordinator.
 func TestFailoverBetweenACommitAndItsAnswer(t *testing.T) {
-	seeds := uint64(3000)
-	if testing.Short() {
-		seeds = 300
-	}
+	seeds := uint64(fewer(3000))
 	again := 0
 	for seed := range seeds {
 		s := runFailover(t, seed, level.Newest)
@@ -59,7 +56,7 @@ func TestFailoverBetweenACommitAndItsAnswer(t *testing.T) {
 
 // Before commits name their polls what is in doubt is lost, and never given twice.
 func TestFailoverBelowTheLevelOfNames(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(fewer(500)) {
 		runFailover(t, seed, level.PollNames.Level-1)
 		require.False(t, t.Failed(), "seed %d", seed)
 	}

@@ -140,9 +140,9 @@ func TestLogProvesEarlierChangesCommitted(t *testing.T) {
 // would let a further replica be lost while the only ones that know of the
 // change could forget it.
 func TestReplacementIsOverWhenAMajorityHasItOnDisk(t *testing.T) {
-	for seed := int64(1); seed <= 50; seed++ {
+	for seed := range int64(fewer(50, 5)) {
 		s := calmChanges(t)
-		s.rnd = rand.New(rand.NewSource(seed))
+		s.rnd = rand.New(rand.NewSource(1 + seed))
 		s.plus.replace(s.nodes[2])
 		s.drop = func(m raftpb.Message) bool { // mostly, a commit is heard of only with the next entry
 			return m.Type == raftpb.MsgApp && len(m.Entries) == 0 || m.Type == raftpb.MsgHeartbeat && s.rnd.Intn(8) > 0

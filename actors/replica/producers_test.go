@@ -86,7 +86,7 @@ func TestSnapshotOfAFullTable(t *testing.T) {
 	for i := range earlier {
 		earlier[i] = request{seq: math.MaxInt32, base: most, count: 10_000, timestamp: most}
 	}
-	for _, row := range []struct {
+	rows := []struct {
 		name, id  string
 		earlier   []request
 		timestamp int64
@@ -95,7 +95,8 @@ func TestSnapshotOfAFullTable(t *testing.T) {
 		{"as long as they may be", strings.Repeat("x", 190), nil, most},
 		{"of Kafka", "kafka:", earlier, most},
 		{"times of long ago", "", nil, math.MinInt64},
-	} {
+	}
+	for _, row := range rows[:fewer(len(rows), 4)] {
 		t.Run(row.name, func(t *testing.T) {
 			r := leaderAlone(t, func() int64 { return most })
 			table := r.producers
