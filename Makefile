@@ -204,7 +204,7 @@ bench-kcat: build ## Measure Kafka's protocol with kcat, which is librdkafka, be
 monitoring: build ## Check the alert rules and the metrics' names with promtool, where it is installed
 	./e2e/contract/promtool bin/ottla
 
-security: ## Look for known weaknesses with gosec and govulncheck, where they can run
+security: ## Look for known weaknesses of what is depended on with govulncheck, where it can run
 	GO=$(GO) ./.ci/security
 
 MEGABYTES ?= 1000

@@ -173,7 +173,7 @@ func TestBackupAndRestoreAreInterrupted(t *testing.T) {
 	}
 	interrupt := func(until func() bool, args ...string) {
 		t.Helper()
-		cmd := exec.Command(binary, append(args, "--server", s.base)...) //nolint:gosec // the test's own
+		cmd := exec.Command(binary, append(args, "--server", s.base)...) // the test's own
 		require.NoError(t, cmd.Start())
 		for deadline := time.Now().Add(waitTimeout); !until() && time.Now().Before(deadline); {
 			<-time.After(time.Millisecond) // between two looks
@@ -257,7 +257,7 @@ func TestBackupOfAFleetUnderLoadAndKills(t *testing.T) {
 		servers = append(servers, s.base)
 	}
 	run := func(args ...string) error {
-		out, err := exec.Command(binary, append(args, "--server", strings.Join(servers, ","))...).CombinedOutput() //nolint:gosec // the test's own
+		out, err := exec.Command(binary, append(args, "--server", strings.Join(servers, ","))...).CombinedOutput() // the test's own
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}

@@ -164,7 +164,7 @@ func TestForceLeavesFleetsAlone(t *testing.T) {
 	at := f.nodes[1].produce("t", object{"partition": 0, "value": 1})
 	f.nodes[0].stop()
 	for _, args := range [][]string{{"--yes"}, {"--dry-run"}} {
-		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[0].dir, "--force-membership"}, args...)...).CombinedOutput() //nolint:gosec // the test's own
+		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[0].dir, "--force-membership"}, args...)...).CombinedOutput() // the test's own
 		require.Error(t, err)
 		assert.Contains(t, string(out), "nothing was changed")
 	}
@@ -196,7 +196,7 @@ func TestAFleetThatLostItsMajorityGoesOnAlone(t *testing.T) {
 	}
 	into := filepath.Join(t.TempDir(), "alone")
 	repair := func(args ...string) (string, error) {
-		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[2].dir, "--force-membership", "--into", into}, args...)...).CombinedOutput() //nolint:gosec // the test's own
+		out, err := exec.Command(binary, append([]string{"log", "repair", f.nodes[2].dir, "--force-membership", "--into", into}, args...)...).CombinedOutput() // the test's own
 		return string(out), err
 	}
 	out, err := repair("--yes")

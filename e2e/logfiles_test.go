@@ -179,7 +179,7 @@ func TestSignalsEndOfflineCommands(t *testing.T) {
 	}
 	s.stop()
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
-		cmd := exec.Command(binary, "log", "cat", s.dir) //nolint:gosec // the test's own
+		cmd := exec.Command(binary, "log", "cat", s.dir) // the test's own
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())

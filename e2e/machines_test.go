@@ -17,7 +17,7 @@ func TestSettingsOfMachines(t *testing.T) {
 	file, token := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "admin-token")
 	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
 	require.NoError(t, os.WriteFile(token, []byte(strings.Repeat("x", 40)), 0o600))
-	out, err := exec.Command(binary, "serve", "--config", file, "--check").CombinedOutput() //nolint:gosec // the test's own
+	out, err := exec.Command(binary, "serve", "--config", file, "--check").CombinedOutput() // the test's own
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "link: 10.0.0.1:7070")
 }

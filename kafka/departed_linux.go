@@ -11,7 +11,7 @@ import (
 func departed(socket syscall.RawConn) bool {
 	gone := false
 	err := socket.Control(func(fd uintptr) {
-		p := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // a descriptor
+		p := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} // a descriptor
 		n, err := unix.Poll(p[:], 0)
 		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 	})

@@ -17,7 +17,7 @@ import (
 
 // JSON is what encoding/json takes it for, and nothing of it changes but the space.
 func TestJSONIsTakenAsByTheLibrary(t *testing.T) {
-	r := rand.New(rand.NewSource(1)) //nolint:gosec // the same cases each time
+	r := rand.New(rand.NewSource(1)) // the same cases each time
 	seeds := []string{
 		`{"a":[1,-2.5e3,true,null,"x\u00e9\n"],"b":{"c":{}}}`, ` [ 1 , { "k" : "v" } , [ ] ] `, `"\ud83d\ude00"`, `-0`, `1e5`, `{"":""}`, `[[[[[]]]]]`, `"\\\"\/\b\f\n\r\t"`,
 	}
@@ -111,7 +111,7 @@ func read(r *JSONReader) any {
 // Whoever enters each container sees what the library sees, and so does who takes a value
 // whole; text that is cut off anywhere is an error, once and for all.
 func TestValuesAreReadAsByTheLibrary(t *testing.T) {
-	r := rand.New(rand.NewSource(3)) //nolint:gosec // the same cases each time
+	r := rand.New(rand.NewSource(3)) // the same cases each time
 	for range 5000 {
 		text := []byte(randomJSON(r, 4))
 		var want any

@@ -92,7 +92,7 @@ func (n *endings) remember(offset int64, count int, dead, paged bool) (begun boo
 	if !found {
 		pg.offsets = append(pg.offsets, offset)
 	}
-	n.of[offset] = ending{count: int32(min(count, math.MaxInt32)), dead: dead, page: int32(id)} //nolint:gosec // bounded
+	n.of[offset] = ending{count: int32(min(count, math.MaxInt32)), dead: dead, page: int32(id)} // bounded
 	n.dirty[id] = struct{}{}
 	if id == 0 && len(pg.offsets) > n.size {
 		n.forget(pg.offsets[0])
@@ -251,7 +251,7 @@ func (n *endings) apply(id pageID, value []byte) error {
 		n.pages[id] = pg
 		for _, end := range v.Ends {
 			pg.offsets = append(pg.offsets, end[0])
-			n.of[end[0]] = ending{count: int32(min(max(end[1], 0), math.MaxInt32)), dead: end[2] != 0, page: int32(id)} //nolint:gosec // bounded
+			n.of[end[0]] = ending{count: int32(min(max(end[1], 0), math.MaxInt32)), dead: end[2] != 0, page: int32(id)} // bounded
 		}
 		n.sort(pg)
 	}

@@ -40,7 +40,7 @@ func run(dir string, check bool) error {
 	for name, content := range files {
 		path := filepath.Join(dir, "dist", name)
 		if !check {
-			if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // it is published
+			if err := os.WriteFile(path, content, 0o644); err != nil { // it is published
 				return err
 			}
 			continue
