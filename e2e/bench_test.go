@@ -18,6 +18,7 @@ func TestBenchRunsEveryWorkload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes several seconds")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	out := filepath.Join(dir, "results", "short")
 	data := filepath.Join(dir, "data")
@@ -62,6 +63,7 @@ func TestBenchOfAFleet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes several seconds")
 	}
+	t.Parallel()
 	data := t.TempDir()
 	cmd := exec.Command(binary, "bench", "produce-single", "produce-batch", "poll", "--nodes", "3", "--connections", "6", "--duration", "300ms",
 		"--warmup", "100ms", "--data-dir", data, "--output", "json")

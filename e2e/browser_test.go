@@ -145,6 +145,7 @@ func (s *server) brokerStates() (states []string) {
 // A page of another origin, far away or next door, changes nothing and learns
 // nothing, whatever it tries.
 func TestPagesOfOtherOriginsInABrowser(t *testing.T) {
+	t.Parallel()
 	ctx := browser(t)
 	s, port := secretive(t)
 	for name, host := range map[string]string{"another site": "evil.test", "another port": "127.0.0.1", "another name of this machine": "localhost"} {
@@ -159,6 +160,7 @@ func TestPagesOfOtherOriginsInABrowser(t *testing.T) {
 
 // What the page tries does get it in where every origin is allowed.
 func TestTheAttackWorksWhereItIsAllowed(t *testing.T) {
+	t.Parallel()
 	ctx := browser(t)
 	s, port := secretive(t, "OTTLA_CORS_ORIGINS=*")
 	visit(t, ctx, "http://"+net.JoinHostPort("evil.test", port)+"/", "got ")
@@ -170,6 +172,7 @@ func TestTheAttackWorksWhereItIsAllowed(t *testing.T) {
 // A page whose name resolves to this server is taken for the server's own by the
 // browser, and for nobody's by the server.
 func TestRebindingInABrowser(t *testing.T) {
+	t.Parallel()
 	ctx := browser(t)
 	s := start(t)
 	at, err := url.Parse(s.base)
@@ -195,6 +198,7 @@ fetch("%[1]s/events", {method: "POST", headers: {"Content-Type": "application/js
 </script>`
 
 func TestAnAllowedOriginInABrowser(t *testing.T) {
+	t.Parallel()
 	ctx := browser(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -158,7 +158,13 @@ func (w *workforce) check() {
 	w.t.Helper()
 	s := w.f.nodes[0]
 	s.eventually(2*waitTimeout, "all records are ended", func() error {
-		for _, p := range s.queueInfo(w.queue).Partitions {
+		a := s.get("/groups/" + w.queue)
+		if a.status != http.StatusOK { // a node that was killed is not back yet
+			return fmt.Errorf("%d %s", a.status, a.body)
+		}
+		var q queueInfo
+		a.as(&q)
+		for _, p := range q.Partitions {
 			if p.Position != p.End {
 				return fmt.Errorf("%+v", p)
 			}

@@ -39,6 +39,7 @@ document.title = "said " + JSON.stringify(said);
 
 // The TypeScript client works in a browser, on a page of an origin that is allowed.
 func TestTheTypeScriptClientInABrowser(t *testing.T) {
+	t.Parallel()
 	ctx := browser(t)
 	if _, err := exec.LookPath("npx"); err != nil {
 		t.Skip("no npx here")
