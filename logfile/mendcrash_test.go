@@ -22,7 +22,7 @@ func (c *copies) crashEverywhere(file string, lenders []int, crashed, mended fun
 	require.NoError(c.t, err)
 	for kind := 0; kind < 9; kind += stride(4) {
 		rnd := rand.New(rand.NewSource(int64(kind)))
-		for stop := 0; ; stop += stride(3) {
+		for stop := 0; ; stop += stride(7) {
 			c := *c
 			c.d = c.d.Clone()
 			c.d.StopAfter(stop)
