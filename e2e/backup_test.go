@@ -26,11 +26,18 @@ func (s *server) rawRecords(cluster, topic string, partition int) (lines []strin
 		HighWatermark int64 `json:"high_watermark"`
 		Earliest      int64
 	}
-	var info struct {
-		Partitions []struct{ Earliest, Latest int64 }
-	}
-	s.get("/topic/" + topic + "?cluster=" + cluster).want(http.StatusOK).loosely(&info)
-	start, end = info.Partitions[partition].Earliest, info.Partitions[partition].Latest
+	s.eventually(waitTimeout, "the partition says where it ends", func() error { // null: its leader could not be asked in time
+		var info struct {
+			Partitions []struct{ Earliest, Latest *int64 }
+		}
+		s.get("/topic/" + topic + "?cluster=" + cluster).want(http.StatusOK).loosely(&info)
+		p := info.Partitions[partition]
+		if p.Earliest == nil || p.Latest == nil {
+			return fmt.Errorf("%v", p)
+		}
+		start, end = *p.Earliest, *p.Latest
+		return nil
+	})
 	for at := start; at < end; {
 		var p page
 		s.get(fmt.Sprintf("/topic/%s/partitions/%d/records?cluster=%s&offset=%d&max_records=1000", topic, partition, cluster, at)).want(http.StatusOK).loosely(&p)
