@@ -45,7 +45,11 @@ func (b *brokerActor) openDirectory(m *startBroker) (wiped bool, err error) {
 		return false, err
 	}
 	if lost {
-		b.env.stats.directoryReplaced(opened.Replaced)
+		if opened.Replaced == datadir.DirectoryOutdated {
+			b.env.stats.OutdatedDirs.Add(1)
+		} else {
+			b.env.stats.LostDirs.Add(1)
+		}
 	}
 	b.ledger, b.before = opened.Ledger, opened.Before
 	if opened.Replaced != "" && !lost {

@@ -8,8 +8,8 @@ import (
 
 	"ottla/actors/datadir"
 	"ottla/actors/mending"
+	"ottla/actors/remedy"
 	"ottla/actors/replica"
-	"ottla/actors/supervise"
 	"ottla/protocol"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -48,27 +48,12 @@ type (
 // it should. It is kept while the replica runs again if another fault of the same
 // kind must be counted with the earlier ones.
 type downReplica struct {
+	remedy.Retry
 	replica uint64
-	fault   replica.Fault
-	backoff supervise.Backoff // calm since it runs again
-	retryAt time.Time         // of the next try; zero: there is none
 
-	mend         *mendReplica // the request to mend it, nil if there was none
-	job          *mending.Job // the mending under way, nil if none is
-	nothingFound bool         // the last mending found no damage
-	refused      string       // why the last mending failed, "" if none has
-}
-
-// panicTries is how often a replica that panics is opened again. One that cannot
-// be opened, because the disk is full for example, is tried again for ever.
-const panicTries = 6
-
-// schedule sets the time of the next try, if there is to be one.
-func (d *downReplica) schedule(now time.Time) {
-	d.retryAt = time.Time{}
-	if d.fault != replica.FaultPanic || d.backoff.Tries < panicTries {
-		d.retryAt = now.Add(d.backoff.Next(now))
-	}
+	mend    *mendReplica // the request to mend it, nil if there was none
+	job     *mending.Job // the mending under way, nil if none is
+	refused string       // why the last mending failed, "" if none has
 }
 
 // replicaDown handles a replica that cannot go on, and schedules another try if
@@ -88,13 +73,13 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 		d = &downReplica{replica: m.Replica}
 		b.down[m.Key] = d
 	}
-	d.wentDown(b.env.now(), m.Fault)
-	if d.fault.Transient() {
-		d.schedule(b.env.now())
+	d.Down(b.env.now(), m.Fault)
+	if d.Fault.Transient() {
+		d.Schedule(b.env.now())
 	}
-	if d.fault == replica.FaultPanic && d.retryAt.IsZero() {
+	if d.Fault == replica.FaultPanic && d.At.IsZero() {
 		b.log.Error("replica is given up until its broker starts again", "topic", r.spec.id.Topic,
-			"partition", m.Key.Partition, "tries", d.backoff.Tries, "error", m.Cause)
+			"partition", m.Key.Partition, "tries", d.Backoff.Tries, "error", m.Cause)
 	}
 }
 
@@ -110,27 +95,12 @@ func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 // replicaUp forgets the faults of a replica that runs again, unless another one
 // must be counted with them.
 func (b *brokerActor) replicaUp(ctx actor.Context, m *replicaUp) {
-	if d := b.down[m.Key]; d != nil && !d.cameUp(b.env.now()) {
-		delete(b.down, m.Key)
+	if d := b.down[m.Key]; d != nil {
+		if d.mend = nil; !d.Up(b.env.now()) {
+			delete(b.down, m.Key)
+		}
 	}
 	ctx.Send(b.parent, m)
-}
-
-// cameUp reports whether the next fault must be counted with the earlier ones:
-// another panic, or damage that is not found when it is looked for, which failing
-// memory or a failing disk can cause. Without a growing pause such a replica would
-// be opened, or mended, in an endless loop.
-func (d *downReplica) cameUp(now time.Time) (again bool) {
-	d.mend, d.retryAt = nil, time.Time{}
-	d.backoff.Works(now)
-	return d.fault == replica.FaultPanic || d.fault == replica.FaultDamage && d.nothingFound
-}
-
-func (d *downReplica) wentDown(now time.Time, fault replica.Fault) {
-	if d.backoff.Fails(now) {
-		d.nothingFound = false
-	}
-	d.fault = fault
 }
 
 // tryAgain opens, creates or mends the replicas that are due. It is called at
@@ -145,11 +115,11 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 		switch {
 		case r == nil || r.spec.id.ReplicaID != d.replica:
 			delete(b.down, key)
-		case d.retryAt.IsZero() || now.Before(d.retryAt) || r.pid != nil || b.busy[r.spec.dir] != nil:
+		case d.At.IsZero() || now.Before(d.At) || r.pid != nil || b.busy[r.spec.dir] != nil:
 		case d.mend != nil:
 			b.startMending(ctx, key, d)
-		case d.fault.Transient():
-			d.retryAt = time.Time{}
+		case d.Fault.Transient():
+			d.At = time.Time{}
 			delete(b.replicas, key)
 			b.ensure(ctx, []partitionSpec{r.spec})
 		}
@@ -161,17 +131,12 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 // the cluster asks again when circumstances have changed.
 func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	d, r := b.down[m.Key], b.replicas[m.Key]
-	if b.state != brokerRunning || d == nil || r == nil || d.replica != m.Replica || d.fault != replica.FaultDamage || d.job != nil ||
-		d.backoff.Working() {
+	if b.state != brokerRunning || d == nil || r == nil || d.replica != m.Replica || d.Fault != replica.FaultDamage || d.job != nil ||
+		d.Backoff.Working() {
 		return
 	}
 	d.mend = m
-	switch {
-	case !d.nothingFound:
-		d.retryAt = b.env.now()
-	case d.retryAt.IsZero(): // looking at once for damage that was not found is of no use
-		d.schedule(b.env.now())
-	}
+	d.Mend(b.env.now())
 	b.tryAgain(ctx)
 }
 
@@ -182,7 +147,7 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 		FS: b.env.fs, Dir: r.spec.dir, Identity: r.spec.id, Log: r.spec.logOptions(b.env), Broker: b.id, Lenders: d.mend.Lenders,
 		Tell: func(broker int, message any) { links.TellBroker(root, broker, message) },
 	}, b.env.background.Pace)
-	d.job, d.retryAt = job, time.Time{}
+	d.job, d.At = job, time.Time{}
 	b.busy[r.spec.dir] = &busyDirectory{}
 	level := slog.LevelInfo
 	if d.refused != "" { // it is tried for as long as it takes, and was told
@@ -202,7 +167,7 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	key := protocol.PartitionID{TopicID: of.Identity.TopicID, Partition: of.Identity.Partition}
 	d, r := b.down[key], b.replicas[key]
 	if d != nil && d.job == m.job {
-		d.job, d.nothingFound = nil, m.err == nil && !m.found
+		d.job, d.NothingFound = nil, m.err == nil && !m.found
 		switch {
 		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != d.replica:
 			delete(b.down, key)
@@ -215,17 +180,17 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 				b.log.Error(text, "topic", r.spec.id.Topic, "partition", key.Partition, "error", m.err)
 			}
 			d.refused = m.err.Error()
-			d.schedule(b.env.now())
+			d.Schedule(b.env.now())
 			ctx.Send(b.parent, &mendFailed{Key: key, Replica: d.replica, Cause: m.err})
 		default:
 			if m.found {
 				b.log.Warn("damaged replica is mended", "topic", r.spec.id.Topic, "partition", key.Partition)
 			} else {
-				b.env.stats.damageNotFound.Add(1)
+				b.env.stats.DamageNotFound.Add(1)
 				b.log.Warn("no damage was found; the replica is opened as it is, and after a pause if damage is reported again",
-					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.backoff.Tries)
+					"topic", r.spec.id.Topic, "partition", key.Partition, "tries", d.Backoff.Tries)
 			}
-			d.mend, d.retryAt, d.refused, r.err = nil, time.Time{}, "", nil
+			d.mend, d.At, d.refused, r.err = nil, time.Time{}, "", nil
 			b.spawn(ctx, r)
 		}
 	}

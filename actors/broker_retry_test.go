@@ -13,28 +13,10 @@ import (
 
 	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
+	"ottla/actors/remedy"
 	"ottla/actors/replica"
-	"ottla/actors/supervise"
 	"ottla/protocol"
 )
-
-func TestRetryDelays(t *testing.T) {
-	now := time.Unix(1000, 0)
-	opened, panicked := &downReplica{fault: replica.FaultOpen}, &downReplica{fault: replica.FaultPanic}
-	var waits []time.Duration
-	for range 9 {
-		opened.schedule(now)
-		waits = append(waits, opened.retryAt.Sub(now))
-	}
-	s := time.Second
-	assert.Equal(t, []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s, 60 * s}, waits)
-	for range panicTries {
-		panicked.schedule(now)
-		require.False(t, panicked.retryAt.IsZero())
-	}
-	panicked.schedule(now)
-	require.True(t, panicked.retryAt.IsZero(), "given up")
-}
 
 // awaitFault waits until readiness names a fault of a broker's replica.
 func awaitFault(t *testing.T, n *Node, broker int, fault replica.Fault) {
@@ -112,14 +94,14 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 			a = &downReplica{replica: 7}
 			b.down[key] = a
 		}
-		a.wentDown(now, replica.FaultDamage)
+		a.Down(now, replica.FaultDamage)
 		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7})
 		require.NotNil(t, a.mend)
-		require.False(t, a.retryAt.IsZero())
-		pause = a.retryAt.Sub(now)
-		now = a.retryAt
-		a.nothingFound = !found
-		if !a.cameUp(now) {
+		require.False(t, a.At.IsZero())
+		pause = a.At.Sub(now)
+		now = a.At
+		a.NothingFound = !found
+		if a.mend = nil; !a.Up(now) {
 			delete(b.down, key)
 		}
 		b.mendReplica(nil, &mendReplica{Key: key, Replica: 7}) // asked for late
@@ -136,7 +118,7 @@ func TestDamageThatIsNotFoundAgainWaits(t *testing.T) {
 	for i, want := range []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s} {
 		require.Equal(t, want, story(false), "turn %d", i)
 	}
-	now = now.Add(supervise.ForgottenAfter + 1)
+	now = now.Add(remedy.ForgottenAfter + 1)
 	require.Zero(t, story(false), "another story")
 	require.Equal(t, s, story(true))
 	require.Zero(t, story(true))

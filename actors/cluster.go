@@ -12,11 +12,12 @@ import (
 	"ottla/actors/catalog"
 	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
+	"ottla/actors/fleet"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
 	"ottla/actors/peers"
+	"ottla/actors/remedy"
 	"ottla/actors/remote"
-	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/logfile"
@@ -54,22 +55,22 @@ type clusterActor struct {
 	metaRoute   *routing.Partition
 	metaTerm    uint64 // term of the newest metadata leader all of whose records are applied here
 	links       *peers.Links
-	placed      *placement
+	placed      *fleet.Layout
 	brokers     map[int]*brokerInCluster // those that arrive and leave included
 	dismissed   int                      // the number of the last that left, counted downwards
 	driving     bool                     // a decision on moves is under way
 	parts       map[protocol.PartitionID]*routing.Partition
 	counters    map[string]*protocol.Counter
-	problems    map[protocol.ReplicaID]replicaProblem
+	problems    remedy.Problems
 	dropping    map[string]map[int]bool // by deleted topic: the brokers that still have files of it, and whether they were asked
-	ops         []*metadataOp
-	current     *metadataOp
-	confirmed   *metadataProposed // of current: committed, and not applied here yet; nil otherwise
-	opSeq       uint64
-	retrying    bool                     // a retryMetadata is on its way
-	ends        []protocol.Future[error] // who waits for the end; nil: it does not end
-	ended       bool                     // the actor is stopping
-	following   func()                   // ends the reading of the metadata from its leader elsewhere; nil: there is none
+	ops       []*metadataOp
+	current   *metadataOp
+	confirmed *metadataProposed // of current: committed, and not applied here yet; nil otherwise
+	opSeq     uint64
+	retrying  bool                     // a retryMetadata is on its way
+	ends      []protocol.Future[error] // who waits for the end; nil: it does not end
+	ended     bool                     // the actor is stopping
+	following func()                   // ends the reading of the metadata from its leader elsewhere; nil: there is none
 }
 
 // createSpec is what a new cluster begins with.
@@ -85,16 +86,6 @@ type toldReplica struct {
 	replica   uint64
 	topic     *catalog.Topic
 	partition *catalog.Partition
-}
-
-// replicaProblem is why a replica does not run although it should.
-type replicaProblem struct {
-	holder  int // the broker in clusterActor.brokers
-	broker  int
-	cause   error
-	fault   replica.Fault
-	running bool // it runs all the same, as the only copy, and serves what it can read
-	refused bool // it cannot be mended as things are
 }
 
 // Private messages of the cluster actor.
@@ -205,7 +196,7 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.brokers = map[int]*brokerInCluster{}
 	c.parts = map[protocol.PartitionID]*routing.Partition{catalog.MetadataPartition(): c.metaRoute}
 	c.counters = map[string]*protocol.Counter{}
-	c.problems = map[protocol.ReplicaID]replicaProblem{}
+	c.problems = remedy.Problems{}
 	c.dropping = map[string]map[int]bool{}
 	c.remotes = map[protocol.PartitionID]*remote.Leader{}
 	c.witnessing = map[int]*datadir.Witnesses{}
@@ -213,11 +204,11 @@ func (c *clusterActor) started(ctx actor.Context) {
 	c.placed = c.handle.placed.Load()
 	known := c.knownCounts()
 	var all []*brokerInCluster
-	for id := 1; id <= c.placed.brokers; id++ {
-		all = append(all, &brokerInCluster{id: id, number: id, node: c.placed.nodes[id]})
+	for id := 1; id <= c.placed.Brokers; id++ {
+		all = append(all, &brokerInCluster{id: id, number: id, node: c.placed.Nodes[id]})
 	}
-	for key, a := range c.placed.moves {
-		all = append(all, &brokerInCluster{id: key, number: a.number, node: a.node, epoch: a.epoch})
+	for key, a := range c.placed.Moves {
+		all = append(all, &brokerInCluster{id: key, number: a.Number, node: a.Node, epoch: a.Epoch})
 	}
 	for _, b := range all {
 		b.state, b.told = brokerStarting, map[protocol.PartitionID]toldReplica{}
@@ -408,7 +399,7 @@ func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 // forgetBroker forgets what is known of a stopped broker's replicas. After its
 // next start it reports them anew, and is asked again to remove deleted topics.
 func (c *clusterActor) forgetBroker(id int) {
-	maps.DeleteFunc(c.problems, func(_ protocol.ReplicaID, p replicaProblem) bool { return p.holder == id })
+	c.problems.ForgetHolder(id)
 	for _, left := range c.dropping {
 		if _, ok := left[id]; ok {
 			left[id] = false

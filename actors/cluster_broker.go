@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/peers"
+	"ottla/actors/remedy"
 	"ottla/actors/supervise"
 	"ottla/link"
 	"ottla/protocol"
@@ -31,8 +32,8 @@ type brokerInCluster struct {
 	holds  map[protocol.PartitionID]uint64    // live replicas in its directory, those that it was told to make included
 	opened *brokerOpened                      // only while starting: it waits to be introduced
 
-	gone  bool              // its actor panicked, and what it left behind still works in its directory
-	pause supervise.Backoff // before it is started again after that
+	gone  bool           // its actor panicked, and what it left behind still works in its directory
+	pause remedy.Backoff // before it is started again after that
 
 	restarts *actor.PID // of the actor that is about to be started again
 }

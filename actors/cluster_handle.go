@@ -22,16 +22,16 @@ type clusterHandle struct {
 	*routing.Cluster
 	env      *environment
 	manifest datadir.ClusterManifest
-	pid      atomic.Pointer[actor.PID] // replaced when the cluster's actor is started again; nil if the cluster is refused
-	fleet    *fleet.Fleet              // whose metadata this is; nil: it is a cluster
-	placed   atomic.Pointer[placement] // where its brokers are
-	work     map[int]*sync.WaitGroup   // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
+	pid      atomic.Pointer[actor.PID]    // replaced when the cluster's actor is started again; nil if the cluster is refused
+	fleet    *fleet.Fleet                 // whose metadata this is; nil: it is a cluster
+	placed   atomic.Pointer[fleet.Layout] // where its brokers are
+	work     map[int]*sync.WaitGroup      // goroutines in brokers' directories; owned by the cluster's actor, and by the node's once that has ended
 }
 
 func (e *environment) newHandle(m datadir.ClusterManifest) *clusterHandle {
 	h := &clusterHandle{Cluster: &routing.Cluster{Name: m.Name, Known: e.now()}, env: e, manifest: m}
 	h.Control = h
-	h.placed.Store(&placement{brokers: m.NumBrokers})
+	h.placed.Store(&fleet.Layout{Brokers: m.NumBrokers})
 	return h
 }
 
@@ -81,8 +81,8 @@ func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskI
 	err := h.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		return s.DecideShrink(brokers, task, h.env.clock.Agreed()) // or takes a change back
 	})
-	if err == nil && brokers > placed.brokers {
-		if placed.shared {
+	if err == nil && brokers > placed.Brokers {
+		if placed.Shared {
 			err = h.env.fleet.Grow(h.manifest.ID, brokers, deadline)
 		} else {
 			reply := protocol.NewFuture[*protocol.Error]()
@@ -103,7 +103,7 @@ func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskI
 	if !fleet.Await(deadline, h.env.stopped, begun) {
 		return nil, protocol.Unknownf("the brokers of cluster %q are not there in time", h.Name)
 	}
-	if r := h.View().Resize; r == nil || r.Phase == catalog.ResizeDone && brokers == placed.brokers && r.TaskID != task {
+	if r := h.View().Resize; r == nil || r.Phase == catalog.ResizeDone && brokers == placed.Brokers && r.TaskID != task {
 		return nil, nil
 	}
 	return fleet.ResizeInfo(h.Cluster), nil

@@ -188,21 +188,9 @@ func (c *clusterActor) raised(ctx actor.Context, broker int, opens uint64) {
 // knownCounts is what the ledgers have noted of each broker's counter, before any
 // of them is opened.
 func (c *clusterActor) knownCounts() map[int]uint64 {
-	m, known := c.handle.manifest, map[int]uint64{}
-	if now, there := c.env.manifests.Find(m.ID); there {
-		m = now
-	}
-	ledgers, err := c.env.manifests.LedgersOf(m)
+	known, err := c.env.manifests.KnownCounts(c.handle.manifest, slices.Collect(maps.Keys(c.placed.Moves)))
 	if err != nil {
 		c.log.Error("compare the brokers' ledgers", "error", err) // opening them fails likewise
-	}
-	for id, age := range datadir.CompareLedgers(m.NumBrokers, ledgers) {
-		known[id] = age.Known
-	}
-	for key := range c.placed.moves {
-		for _, l := range ledgers {
-			known[key] = max(known[key], l.Peers()[key])
-		}
 	}
 	return known
 }
@@ -289,10 +277,10 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		return
 	case !w.AllHaveSaid(c.otherNodes(), time.Now()):
 		asked, count = true, 0 // nothing to note
-	case w.Enough(c.placed.brokers) && len(w.Learned()) > 0:
+	case w.Enough(c.placed.Brokers) && len(w.Learned()) > 0:
 		c.learn(ctx, b, w)
 		return
-	case w.Enough(c.placed.brokers):
+	case w.Enough(c.placed.Brokers):
 		delete(c.witnessing, id)
 		c.letIn(ctx, b)
 		return
@@ -356,7 +344,7 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 			datadir.LearnAll(c.witnessing, id, count)
 		}
 	}
-	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.brokers) {
+	if m.Asked && w.AllHaveSaid(c.otherNodes(), time.Now()) || !m.Asked && w.Enough(c.placed.Brokers) {
 		c.seekWitnesses(ctx, b.id)
 	}
 }
@@ -385,7 +373,7 @@ func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 			run++
 		}
 	}
-	return run > (c.placed.brokers-1)/2
+	return run > (c.placed.Brokers-1)/2
 }
 
 // countsNoted has the brokers of this node whose ledgers are open note the counts of

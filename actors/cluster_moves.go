@@ -7,7 +7,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
-	"ottla/actors/datadir"
 	"ottla/actors/fleet"
 	"ottla/actors/metarecord"
 	"ottla/actors/peers"
@@ -23,54 +22,7 @@ import (
 
 // brokersPlaced says which brokers there are and where: the fleet's metadata, or this
 // node's manifest, has changed.
-type brokersPlaced struct{ placement }
-
-// placement is where a cluster's brokers are. Immutable.
-type placement struct {
-	brokers int
-	shared  bool                // with a fleet, whose metadata says all of this
-	nodes   map[int]link.NodeID // of those that are at other nodes
-	aims    map[int]uint64      // the node at which each is to be; nil where that is not known yet
-	moves   map[int]arrival     // by the number of the arriving one
-}
-
-// placementOf is the placement of a fleet's cluster as its metadata has it.
-func placementOf(p *catalog.PlacedCluster, self uint64) *placement {
-	l := &placement{brokers: len(p.Nodes), shared: true, nodes: fleet.Elsewhere(p.Nodes, self), aims: map[int]uint64{}, moves: map[int]arrival{}}
-	for i := range p.Nodes {
-		l.aims[i+1] = p.Aim(i + 1)
-	}
-	for b, m := range p.Moves {
-		l.moves[catalog.MoveKey(b, m.Epoch)] = arrivalAt(b, m.Epoch, m.Node, self)
-	}
-	return l
-}
-
-// placementBefore is it as far as this node knew when it was stopped.
-func placementBefore(m datadir.ClusterManifest, self uint64) *placement {
-	l := &placement{brokers: m.NumBrokers}
-	if len(m.Nodes) > 0 {
-		l.shared, l.nodes, l.moves = true, fleet.Elsewhere(m.Nodes, self), map[int]arrival{}
-	}
-	for b, epoch := range m.Arriving {
-		l.moves[catalog.MoveKey(b, epoch)] = arrivalAt(b, epoch, self, self)
-	}
-	return l
-}
-
-func arrivalAt(number int, epoch, node, self uint64) arrival {
-	if node == self {
-		node = 0
-	}
-	return arrival{number: number, epoch: epoch, node: link.NodeID(node)}
-}
-
-// arrival is a broker on its way.
-type arrival struct {
-	number int
-	epoch  uint64
-	node   link.NodeID // to where, 0: here
-}
+type brokersPlaced struct{ layout *fleet.Layout }
 
 // releaseReplica has a broker remove a replica that is elsewhere now; released answers
 // when its files are gone.
@@ -94,21 +46,21 @@ func (c *clusterActor) brokersPlaced(ctx actor.Context, m *brokersPlaced) {
 		return
 	}
 	was := c.placed
-	c.placed = &m.placement
-	for id := 1; id <= m.brokers; id++ {
-		c.placeBroker(ctx, id, m.nodes[id])
+	c.placed = m.layout
+	for id := 1; id <= c.placed.Brokers; id++ {
+		c.placeBroker(ctx, id, c.placed.Nodes[id])
 	}
-	for id := m.brokers + 1; id <= was.brokers; id++ {
+	for id := c.placed.Brokers + 1; id <= was.Brokers; id++ {
 		c.dismiss(ctx, id)
 	}
-	for key := range was.moves {
-		if _, still := m.moves[key]; !still {
+	for key := range was.Moves {
+		if _, still := c.placed.Moves[key]; !still {
 			c.dismiss(ctx, key)
 		}
 	}
-	for key, a := range m.moves {
+	for key, a := range c.placed.Moves {
 		if c.brokers[key] == nil {
-			c.addBroker(ctx, &brokerInCluster{id: key, number: a.number, node: a.node, epoch: a.epoch})
+			c.addBroker(ctx, &brokerInCluster{id: key, number: a.Number, node: a.Node, epoch: a.Epoch})
 		}
 	}
 	if c.following == nil {
@@ -303,7 +255,7 @@ func (c *clusterActor) driveMoves(ctx actor.Context) {
 	if !c.recovered || c.driving || c.ends != nil || l == nil || l.Away || c.state.Settings() == nil || c.create != nil {
 		return
 	}
-	if !c.movesDue() {
+	if c.handle.fleet == nil && !c.placed.Due(c.state) {
 		return
 	}
 	c.driving = true
@@ -324,49 +276,19 @@ func (c *clusterActor) driveMoves(ctx actor.Context) {
 	})
 }
 
-// movesDue reports whether there may be something to decide, or to tell the fleet.
-func (c *clusterActor) movesDue() bool {
-	r := c.state.Resizing()
-	return c.handle.fleet != nil || c.state.Moving() || len(c.placed.moves) > 0 || c.placed.brokers > c.state.BrokerCount() || r != nil && r.Phase == catalog.ResizeRemoving || c.misplaced()
-}
-
-// misplaced reports whether a broker is not where the fleet wants it.
-func (c *clusterActor) misplaced() bool {
-	for id, aim := range c.placed.aims {
-		if b := c.state.BrokerAt(id); b != nil && b.Node != aim {
-			return true
-		}
-	}
-	return false
-}
-
+// decideMoves takes the next step of the fleet's own affairs, if this is its metadata, or
+// of the brokers' moves.
 func (c *clusterActor) decideMoves(s *catalog.State, places map[int]catalog.Broker) []metarecord.Record {
 	if c.handle.fleet != nil {
 		if recs := c.handle.fleet.Tend(s); len(recs) > 0 {
 			return recs
 		}
 	}
-	r := s.Resizing()
-	switch settled := r == nil || r.Phase == catalog.ResizeDone; {
-	case settled && c.placed.brokers > s.BrokerCount():
-		for id := s.BrokerCount() + 1; id <= c.placed.brokers; id++ {
-			if c.brokers[id].state != brokerRunning {
-				return nil // nothing is moved to what has no directory yet
-			}
-		}
-		return s.DecideGrow(c.placed.brokers, places, taskID("resize", c.handle.Name), c.env.clock.Agreed())
-	case !settled && r.Phase == catalog.ResizeRemoving && c.placed.brokers <= r.Brokers:
-		return s.DecideRemoved()
-	}
-	for id := 1; id <= c.placed.brokers; id++ {
-		b := s.BrokerAt(id)
-		if aim := c.placed.aims[id]; aim != 0 && b != nil && !c.gone(b.Node) && (aim == b.Node || c.awaited(id, aim)) {
-			if recs := s.DecideMoveBroker(id, aim); len(recs) > 0 {
-				return recs
-			}
-		}
-	}
-	return s.DecideMoves()
+	return c.placed.Decide(s, fleet.Ground{
+		Running: func(id int) bool { return c.brokers[id].state == brokerRunning },
+		Awaited: c.awaited, Gone: c.gone, Places: places,
+		Task: taskID("resize", c.handle.Name), Now: c.env.clock.Agreed(),
+	})
 }
 
 // awaited reports whether a broker has a directory at the node to which it is to move.
@@ -389,7 +311,7 @@ func (c *clusterActor) newPlaces() map[int]catalog.Broker {
 	if places == nil {
 		places = map[int]catalog.Broker{}
 	}
-	for id := 1; id <= c.placed.brokers; id++ {
+	for id := 1; id <= c.placed.Brokers; id++ {
 		if _, elsewhere := places[id]; !elsewhere {
 			places[id] = catalog.Broker{Node: c.env.nodeID(), Host: c.env.opt.Host, Port: c.env.opt.Port}
 		}
@@ -412,16 +334,16 @@ func (c *clusterActor) belongs(b *brokerInCluster) bool {
 // reportMoves tells the fleet, or this node, what the metadata says is over.
 func (c *clusterActor) reportMoves() {
 	r := c.state.Resizing()
-	if r != nil && r.Phase == catalog.ResizeRemoving && c.placed.brokers > r.Brokers {
-		if c.placed.shared {
+	if r != nil && r.Phase == catalog.ResizeRemoving && c.placed.Brokers > r.Brokers {
+		if c.placed.Shared {
 			c.env.fleet.Shrunk(c.handle.manifest.ID, r.Brokers)
 		} else {
 			c.env.system.Root.Send(c.env.node.Load(), &resizeCluster{Name: c.handle.Name, Brokers: r.Brokers})
 		}
 	}
-	for _, a := range c.placed.moves {
-		if b := c.state.BrokerAt(a.number); b != nil && b.To == 0 && (b.Node == c.placed.aims[a.number] || b.Node == c.at(a.node)) {
-			c.env.fleet.Arrived(c.handle.manifest.ID, a.number, a.epoch, b.Node)
+	for _, a := range c.placed.Moves {
+		if b := c.state.BrokerAt(a.Number); b != nil && b.To == 0 && (b.Node == c.placed.Aims[a.Number] || b.Node == c.at(a.Node)) {
+			c.env.fleet.Arrived(c.handle.manifest.ID, a.Number, a.Epoch, b.Node)
 		}
 	}
 }

@@ -92,13 +92,8 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *rout
 	lines := &protocol.Lines{}
 	metarecord.AppendLines(lines, protocol.MetadataTopic, 0, c.env.clock.Agreed(), recs)
 	self, system, seq := ctx.Self(), c.env.system, op.seq
-	slot := protocol.NewFuture[protocol.ProduceResult]()
-	leader.Ask(&routing.ChangeMetadata{Lines: lines, At: c.nextOffset, Reply: slot.Then(func() {
-		select {
-		case res := <-slot.C():
-			system.Root.Send(self, &metadataProposed{seq: seq, result: res, end: int64(res.BaseOffset) + int64(lines.Len())})
-		default: // a second answer
-		}
+	leader.Ask(&routing.ChangeMetadata{Lines: lines, At: c.nextOffset, Reply: protocol.Called(func(res protocol.ProduceResult) {
+		system.Root.Send(self, &metadataProposed{seq: seq, result: res, end: int64(res.BaseOffset) + int64(lines.Len())})
 	})})
 }
 
@@ -230,7 +225,7 @@ func (c *clusterActor) places() map[int]catalog.Broker {
 	if c.env.fleet == nil {
 		return nil
 	}
-	return c.env.fleet.Places(c.placed.nodes)
+	return c.env.fleet.Places(c.placed.Nodes)
 }
 
 // registerBrokers puts into the metadata where clients reach the brokers of this

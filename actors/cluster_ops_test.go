@@ -10,6 +10,7 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/datadir"
+	"ottla/actors/fleet"
 	"ottla/actors/metarecord"
 	"ottla/actors/peers"
 	"ottla/actors/routing"
@@ -32,7 +33,7 @@ func newOpsProbe(t *testing.T) *opsProbe {
 	p.env = newEnvironment(Options{Logger: slog.New(slog.DiscardHandler)}.withDefaults(), m)
 	p.env.now = func() time.Time { return p.now }
 	c := &clusterActor{env: p.env, log: p.env.log, handle: &clusterHandle{Cluster: &routing.Cluster{}}}
-	c.handle.placed.Store(&placement{})
+	c.handle.placed.Store(&fleet.Layout{})
 	p.cluster = p.env.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return c }))
 	t.Cleanup(func() { p.env.system.Root.Stop(p.cluster) })
 	p.inspect(func(c *clusterActor) { c.recovered = true })

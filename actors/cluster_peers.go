@@ -168,18 +168,13 @@ type metadataConfirmed struct {
 // applied before it may say that something does not exist.
 func (c *clusterActor) confirmMetadata(ctx actor.Context, l *remote.Leader) {
 	self, system := ctx.Self(), c.env.system
-	slot := protocol.NewFuture[routing.LogEnd]()
-	l.Ask(&routing.ConfirmEnd{Reply: slot.Then(func() {
-		select {
-		case end := <-slot.C():
-			m := &metadataConfirmed{l, end}
-			if end.Err == nil {
-				system.Root.Send(self, m)
-				return
-			}
-			time.AfterFunc(metadataRetry, func() { system.Root.Send(self, m) })
-		default:
+	l.Ask(&routing.ConfirmEnd{Reply: protocol.Called(func(end routing.LogEnd) {
+		m := &metadataConfirmed{l, end}
+		if end.Err == nil {
+			system.Root.Send(self, m)
+			return
 		}
+		time.AfterFunc(metadataRetry, func() { system.Root.Send(self, m) })
 	})})
 }
 
@@ -244,18 +239,13 @@ func (c *clusterActor) barrier(ctx actor.Context, m *barrierAsked) {
 		return
 	}
 	self, system := ctx.Self(), c.env.system
-	slot := protocol.NewFuture[routing.LogEnd]()
-	leader.Ask(&routing.ConfirmEnd{Reply: slot.Then(func() {
-		select {
-		case end := <-slot.C():
-			if end.Err != nil {
-				c.barrierLater(self, m)
-				return
-			}
-			m.end = end.Next
-			system.Root.Send(self, m)
-		default:
+	leader.Ask(&routing.ConfirmEnd{Reply: protocol.Called(func(end routing.LogEnd) {
+		if end.Err != nil {
+			c.barrierLater(self, m)
+			return
 		}
+		m.end = end.Next
+		system.Root.Send(self, m)
 	})})
 }
 

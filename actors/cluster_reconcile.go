@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -9,9 +8,9 @@ import (
 
 	"ottla/actors/catalog"
 	"ottla/actors/coordinator"
-	"ottla/actors/datadir"
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
+	"ottla/actors/remedy"
 	"ottla/actors/routing"
 	"ottla/logfile"
 	"ottla/protocol"
@@ -99,7 +98,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 			continue
 		}
 		lost++
-		c.problems[protocol.ReplicaID{TopicID: key.TopicID, Partition: key.Partition, Replica: replica}] = replicaProblem{holder: b.id, broker: b.number, cause: c.lossCause(b, p)}
+		c.problems[remedy.Of(key, replica)] = remedy.Problem{Holder: b.id, Broker: b.number, Cause: remedy.LossCause(p, b.number, func(id int) bool { return c.brokers[id] != nil && !c.brokers[id].wiped })}
 		c.replaceReplica(ctx, key, b.number, replica, node)
 	}
 	if lost > 0 {
@@ -116,22 +115,6 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 		},
 		after: c.reconcile,
 	})
-}
-
-// lossCause is the reason that /readyz gives for a replica that was lost with its
-// broker's directory, until its successor is a voter.
-func (c *clusterActor) lossCause(b *brokerInCluster, p *catalog.Partition) error {
-	kept := 0
-	for _, r := range p.Replicas {
-		if other := c.brokers[r.Broker]; r.Broker != b.number && other != nil && !other.wiped {
-			kept++
-		}
-	}
-	if kept < len(p.Replicas)/2+1 {
-		return fmt.Errorf("a majority of its replicas was lost, the one on broker %d among them; if it stays without a leader,"+
-			" put the directories back or see '%s'", b.number, datadir.RepairCommand)
-	}
-	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", b.number)
 }
 
 // lost is the replica of a partition that a broker whose directory was lost had in it, 0
@@ -165,12 +148,7 @@ func (c *clusterActor) membersSettled(ctx actor.Context, m *membersSettled) {
 	if p == nil {
 		return
 	}
-	gone := func(id uint64) bool {
-		return !slices.Contains(m.Voters, id) && !slices.ContainsFunc(p.Wanted(), func(r protocol.PlacedReplica) bool { return r.ReplicaID == id })
-	}
-	maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool {
-		return key.TopicID == m.Key.TopicID && key.Partition == m.Key.Partition && gone(key.Replica)
-	})
+	c.problems.ForgetLeft(m.Key, p, m.Voters)
 	for _, r := range p.Replacing {
 		if !r.Done(m.Voters) {
 			continue
@@ -196,7 +174,7 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 		if c.dropping[id] == nil {
 			c.tellCoordinators(id)
 			delete(c.counters, id)
-			maps.DeleteFunc(c.problems, func(key protocol.ReplicaID, _ replicaProblem) bool { return key.TopicID == id })
+			c.problems.ForgetTopic(id)
 			c.dropping[id] = map[int]bool{}
 			for _, b := range c.brokers {
 				if b.here() && !slices.Contains(t.Removed, b.id) {
@@ -259,26 +237,13 @@ func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 
 // rebuilt counts the replicas of each broker, for those who wait for them to be rebuilt.
 func (c *clusterActor) rebuilt() map[int]routing.BrokerCopies {
-	all := map[int]routing.BrokerCopies{}
-	for _, p := range c.state.Partitions() {
-		for _, r := range p.Replicas {
-			n := all[r.Broker]
-			n.Placed++
-			all[r.Broker] = n
-		}
-		for _, r := range p.Replacing {
-			n := all[r.Broker]
-			n.Replaced++
-			all[r.Broker] = n
-		}
-	}
+	all := routing.CopiesOf(c.state)
 	for id, b := range c.brokers {
-		if id != b.number {
-			continue
+		if id == b.number {
+			n := all[id]
+			n.Lost = b.wiped || b.state != brokerRunning
+			all[id] = n
 		}
-		n := all[id]
-		n.Lost = b.wiped || b.state != brokerRunning
-		all[id] = n
 	}
 	return all
 }
@@ -286,20 +251,15 @@ func (c *clusterActor) rebuilt() map[int]routing.BrokerCopies {
 // publish makes the routing snapshot and the view for lists anew.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.Settings() == nil {
-		c.handle.SetProblem(c.describeProblems()[catalog.MetadataPartition()])
+		c.handle.SetProblem(c.problems.Describe(c.members)[catalog.MetadataPartition()])
 		return
 	}
-	table := &routing.Table{Cluster: c.state.Settings().Name, Topics: map[string]*protocol.Topic{}}
-	view := &routing.View{
-		Info: c.state.ClusterInfo(), Partitions: map[protocol.PartitionID]*routing.Partition{},
-		Problems: c.describeProblems(), NextConsumerID: c.state.NextConsumerID(),
-		Tokens: c.state.Tokens(), SaltKey: c.state.SaltKey(), Sources: c.state.Sources(), Subscriptions: c.state.Subscriptions(),
-	}
+	table, view := routing.Draw(c.state, c.handle.Cluster, c.counters, c.route)
+	view.Problems = c.problems.Describe(c.members)
 	if key := c.state.SealKey(); key != nil && c.seal == nil {
 		c.seal = group.NewSeal(view.Info.ID, key)
 	}
 	view.Seal = c.seal
-	view.Replicas, view.Owned = c.state.Replicas(), c.state.Owned()
 	before := c.handle.View()
 	for i := range view.Info.Brokers {
 		if b := c.brokers[view.Info.Brokers[i].ID]; b != nil {
@@ -309,31 +269,8 @@ func (c *clusterActor) publish() {
 	if c.links.Spread() {
 		view.Rebuilt = c.rebuilt()
 	}
-	view.Filling = c.state.Filling()
-	if view.Resize = c.state.Resizing(); c.state.Moving() {
-		view.Moves = c.state.Progress()
-	}
 	if c.env.fleet != nil {
 		view.Copies = c.state.MostCopies()
-	}
-	for _, t := range c.state.TopicList() {
-		view.Topics = append(view.Topics, c.state.TopicInfo(t))
-		counter := c.counters[t.ID]
-		if counter == nil {
-			counter = &protocol.Counter{}
-			c.counters[t.ID] = counter
-		}
-		tr := &routing.Topic{Cluster: c.handle.Cluster, Partitions: make([]*routing.Partition, t.Partitions)}
-		for p := range tr.Partitions {
-			key := protocol.PartitionID{TopicID: t.ID, Partition: p}
-			tr.Partitions[p] = c.route(key)
-			view.Partitions[key] = tr.Partitions[p]
-		}
-		table.Topics[t.Name] = &protocol.Topic{
-			Cluster: table.Cluster, Name: t.Name, ID: t.ID, Partitions: t.Partitions,
-			MaxRecordBytes: t.MaxRecordBytes, Internal: t.Internal(), Compacted: t.CleanupPolicy == catalog.CleanupCompact, RoundRobin: counter, Route: tr,
-			Earlier: t.Placements(), Restoring: t.Restoring,
-		}
 	}
 	if c.handle.fleet != nil {
 		c.handle.fleet.Publish(c.state)
@@ -341,10 +278,7 @@ func (c *clusterActor) publish() {
 	if c.handle.Publish(table, view) {
 		c.env.directory.TopicsChanged()
 	}
-	if c.handle.manifest.Name == protocol.DefaultCluster && (before == nil || !sameTokens(before.Tokens, view.Tokens)) {
+	if c.handle.manifest.Name == protocol.DefaultCluster && (before == nil || !slices.Equal(before.Tokens, view.Tokens)) {
 		c.env.directory.TokensChanged()
 	}
 }
-
-// sameTokens reports whether two lists are the same, which are never changed.
-func sameTokens(a, b []*protocol.TokenEntry) bool { return slices.Equal(a, b) }

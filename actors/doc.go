@@ -39,7 +39,7 @@
 //     openings are counted (mending.Copy), and what was read across one is not sent:
 //     entries from before it and an anchor from after it would pass for one log.
 //   - A damaged replica is replaced under a new id while a majority of the others
-//     runs, and mended under its old one when it does not (cluster_restore.go): a
+//     runs, and mended under its old one when it does not (package remedy): a
 //     successor needs a majority to be decided on, and its files are needed then.
 //   - A topic that is deleted closes its logs while writes to them are queued. These
 //     fail with logfile.ErrClosed, which is no failure of the disk: it is neither

@@ -16,6 +16,7 @@ import (
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
 	"ottla/actors/group"
+	"ottla/actors/metric"
 	"ottla/actors/peers"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
@@ -144,7 +145,8 @@ type environment struct {
 	background *background.Budget
 	scrubber   *background.Scrubber
 	catchUp    *background.CatchUp
-	stats      nodeStats
+	stats      metric.Node
+	diskStats  disk.Stats
 	groups     *coordinator.Env
 	node       atomic.Pointer[actor.PID]
 	stall      atomic.Pointer[string] // why the disk is taken for failed, nil while it is not
@@ -164,7 +166,7 @@ func (e *environment) seal(clusterID string) *group.Seal {
 // startDisk starts the actor that writes for all brokers of the process.
 func (e *environment) startDisk() error {
 	pid, err := disk.Spawn(e.system.Root, "disk", disk.Options{
-		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.stats.disk, Dispatcher: supervise.Mailboxes,
+		Dir: e.opt.DataDir, SyncInterval: e.opt.SyncInterval, Logger: e.log, Stats: &e.diskStats, Dispatcher: supervise.Mailboxes,
 		OpenLogs: e.opt.OpenLogs,
 		Failed:   e.fail, Stalled: e.diskHangs, Slow: e.fitness.Slow, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
 	})
@@ -195,14 +197,6 @@ func wallClock(o *Options) *clock.Clock {
 		o.Logger.Warn("the system's clock has jumped ahead: append times and retention follow once it has lasted as long as storage.clock_jump",
 			"ahead", ahead, "believed", believed)
 	})
-}
-
-// steadyClock goes on from what a clock says now, in milliseconds since 1970, whatever
-// it is set to later: leases and back-offs stand on it. If the wall clock is set back,
-// nobody who is gone keeps what is his for that much longer.
-func steadyClock(now func() time.Time) func() int64 {
-	began := now()
-	return func() int64 { return began.Add(now().Sub(began)).UnixMilli() }
 }
 
 // ticks converts a duration to ticks of raft's clock, at least one.

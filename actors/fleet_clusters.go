@@ -114,9 +114,9 @@ func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedC
 		return // tried again when the fleet changes
 	}
 	a.located[h] = p
-	h.placed.Store(placementOf(p, self))
+	h.placed.Store(fleet.LayoutOf(p, self))
 	if pid := h.pid.Load(); pid != nil {
-		ctx.Send(pid, &brokersPlaced{*h.placed.Load()})
+		ctx.Send(pid, &brokersPlaced{h.placed.Load()})
 	}
 }
 
@@ -179,7 +179,7 @@ func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding 
 	}
 	h := a.env.newHandle(m)
 	a.located[h] = p
-	h.placed.Store(placementOf(p, self))
+	h.placed.Store(fleet.LayoutOf(p, self))
 	h.Fresh = create != nil && !a.env.directory.WantsDefault.Load()
 	if founding != nil || name == catalog.FleetName {
 		h.fleet = a.env.fleet
@@ -280,7 +280,7 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	go f.AskForMembers(a.env.peers, a.members, func(nodes []catalog.FleetNode) { root.Send(self, &membersHeard{nodes}) })
 	for _, p := range a.known {
 		h := a.env.newHandle(p.Manifest)
-		h.placed.Store(placementBefore(p.Manifest, f.Self()))
+		h.placed.Store(fleet.LayoutBefore(p.Manifest, f.Self()))
 		if len(p.Manifest.Nodes) > 0 { // brought up to date by the fleet's metadata
 			a.located[h] = &catalog.PlacedCluster{}
 		}

@@ -58,18 +58,14 @@ func (h *frontHost) SpaceProblem() string {
 // CountInto implements front.Host.
 func (h *frontHost) CountInto(m *protocol.Metrics) {
 	env := h.n.env
-	s := &env.stats
-	m.Elections = s.elections.Load()
-	m.DamageNotFound = s.damageNotFound.Load()
+	env.stats.Into(m)
 	m.QueueRecordsRemoved = env.groups.QueueRemoved.Load()
-	m.BatchRecords = s.batchRecords.Snapshot(0, 14, 1)
-	m.BatchBytes = s.batchBytes.Snapshot(7, 24, 1)
-	m.Disk = s.disk.Metrics()
+	m.Disk = env.diskStats.Metrics()
 	m.Disk.Unfit = env.fitness.Reason() != ""
 	m.ClockWrong = env.clockProblem() != ""
 	m.Scrub = env.scrubber.Metrics()
 	m.CatchUp = env.catchUp.Metrics()
-	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: s.lostDirs.Load(), datadir.DirectoryOutdated: s.outdatedDirs.Load()}
+	m.DirectoriesReplaced = map[string]uint64{datadir.DirectoryLost: env.stats.LostDirs.Load(), datadir.DirectoryOutdated: env.stats.OutdatedDirs.Load()}
 	if env.peers != nil {
 		m.Nodes = env.peers.Metrics()
 		if info, err := h.Fleet(); err == nil {

@@ -13,12 +13,14 @@ import (
 
 	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/clock"
 	"ottla/actors/coordinator"
 	"ottla/actors/datadir"
 	"ottla/actors/disk"
 	"ottla/actors/fleet"
 	"ottla/actors/forced"
 	"ottla/actors/front"
+	"ottla/actors/remedy"
 	"ottla/actors/replica"
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
@@ -99,7 +101,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.pid = n.env.system.Root.Spawn(supervise.Props(o.Logger, func() actor.Actor {
 		return &nodeActor{
 			env: n.env, known: places, opened: opened, handles: map[string]*clusterHandle{},
-			unplacing: map[string]bool{}, located: map[*clusterHandle]*catalog.PlacedCluster{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, removing: map[*clusterHandle]chan struct{}{}, pauses: map[*clusterHandle]*supervise.Backoff{},
+			unplacing: map[string]bool{}, located: map[*clusterHandle]*catalog.PlacedCluster{}, creating: map[string]*pendingCluster{}, ending: map[string]bool{}, removing: map[*clusterHandle]chan struct{}{}, pauses: map[*clusterHandle]*remedy.Backoff{},
 		}
 	}, actor.WithGuardian(&supervise.Root{Failed: n.env.fail})))
 	n.env.node.Store(n.pid)
@@ -127,7 +129,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	env := &environment{
 		failed: make(chan error, 1), stopped: stopped, space: disk.WatchReserve(o.DataDir, stopped),
 		opt: o, log: log, system: system, fs: logfile.OSFS{}, handles: logfile.NewHandleCache(sealedFiles, o.OpenLogs), recent: logfile.NewRecent(recentBytes),
-		bootID: logfile.BootID(), now: o.now, steady: steadyClock(o.now), clock: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
+		bootID: logfile.BootID(), now: o.now, steady: clock.Steady(o.now), clock: wallClock(&o), manifests: m, directory: routing.NewDirectory(), background: background.NewBudget(), keys: replica.NewKeyBudget(int64(o.MaxIdempotencyKeys)), scrubber: background.NewScrubber(o.ScrubBytesPerSecond, time.Now),
 		catchUp: background.NewCatchUp(o.CatchUpBytesPerSecond, time.Now),
 	}
 	go background.CloseIdleLogs(env.handles, stopped)
@@ -176,7 +178,7 @@ type nodeActor struct {
 	ending             map[string]bool                           // clusters that were told to end, by PID
 	removing           map[*clusterHandle]chan struct{}          // clusters that end in order to be removed; closed once they have ended
 	over               bool                                      // the process ends: nothing is made or removed any more
-	pauses             map[*clusterHandle]*supervise.Backoff
+	pauses             map[*clusterHandle]*remedy.Backoff
 }
 
 // pendingCluster is a cluster whose creation is under way, and who waits.
@@ -315,6 +317,15 @@ func (a *nodeActor) spawn(ctx actor.Context, h *clusterHandle, create *createSpe
 	})))
 }
 
+// hold keeps a cluster from being started: too many of its brokers' directories are lost, and
+// with new ones in their place it would come up without what only they had. Clients are told
+// why, and a person may put the directories back.
+func (a *nodeActor) hold(h *clusterHandle, p *datadir.ClusterPlaces) {
+	h.Refused = &routing.Refusal{Reason: p.Reason(), Info: p.Info(a.env.opt.Host, a.env.opt.Port)}
+	h.SetProblem(h.Refused.Reason)
+	a.env.log.Error("cluster is not started", "cluster", h.manifest.Name, "error", p.Refused)
+}
+
 // publish adds a cluster to those that everybody sees; nil removes one.
 func (a *nodeActor) publish(name string, h *clusterHandle) {
 	if h == nil {
@@ -451,7 +462,7 @@ func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
 		m.Reply.Put(protocol.Errorf(protocol.CodeClusterNotFound, "cluster %q does not exist, or is not ready", m.Name))
 		return
 	}
-	if placed := h.placed.Load(); placed.shared || placed.brokers == m.Brokers {
+	if placed := h.placed.Load(); placed.Shared || placed.Brokers == m.Brokers {
 		m.Reply.Put(nil)
 		return
 	}
@@ -460,7 +471,7 @@ func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
 		m.Reply.Put(protocol.Errorf(protocol.CodeStorageFailed, "note the number of brokers of cluster %q: %v", m.Name, err))
 		return
 	}
-	h.placed.Store(&placement{brokers: m.Brokers})
-	ctx.Send(h.pid.Load(), &brokersPlaced{*h.placed.Load()})
+	h.placed.Store(&fleet.Layout{Brokers: m.Brokers})
+	ctx.Send(h.pid.Load(), &brokersPlaced{h.placed.Load()})
 	m.Reply.Put(nil)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/catalog"
-	"ottla/actors/supervise"
+	"ottla/actors/remedy"
 	"ottla/protocol"
 )
 
@@ -65,7 +65,7 @@ func (a *nodeActor) clusterTerminated(ctx actor.Context, who *actor.PID) {
 			return // whoever creates it is told, and removes it
 		}
 		if a.pauses[h] == nil {
-			a.pauses[h] = &supervise.Backoff{}
+			a.pauses[h] = &remedy.Backoff{}
 		}
 		pause := a.pauses[h].Next(a.env.now())
 		a.pauses[h].Works(a.env.now().Add(pause))

@@ -86,6 +86,6 @@ func TestDamagedLogStartInTwoCopiesIsMended(t *testing.T) {
 	require.Nil(t, perr)
 	require.Greater(t, earliest, protocol.Offset(100))
 	require.EqualValues(t, 301, latest)
-	require.Zero(t, n.env.stats.damageNotFound.Load())
+	require.Zero(t, n.env.stats.DamageNotFound.Load())
 	awaitSameLines(t, dir, "short", 0)
 }

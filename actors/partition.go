@@ -325,7 +325,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	if p.coord != nil {
 		p.coord.Lead(p.ref.Term)
 	}
-	p.env.stats.elections.Add(1)
+	p.env.stats.Elections.Add(1)
 	p.spec.group.Lead(p.ref.Leadership)
 	p.spec.route.Set(p.ref.Leadership)
 	p.log.Debug("leads", "topic_id", p.spec.id.TopicID, "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())

@@ -218,7 +218,7 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 		Internal: p.spec.internal(), LazySync: p.spec.lazySync,
 		ElectionTicks: p.env.opt.ElectionTicks, HeartbeatTicks: p.env.opt.HeartbeatTicks,
 		MaxBatchBytes: p.env.opt.MaxBatchBytes, Now: p.env.now, Logger: p.log, Keys: p.env.keys, Millis: p.env.clock.Millis, ClockJump: p.env.opt.ClockJump,
-		ApplyState: apply, RestoreState: restore, Proposed: p.env.stats.entry, Level: p.env.fleet.Level,
+		ApplyState: apply, RestoreState: restore, Proposed: p.env.stats.Entry, Level: p.env.fleet.Level,
 	}, log, rec)
 	return err
 }

@@ -20,6 +20,19 @@ func NewFuture[T any]() Future[T] { return Future[T]{ch: make(chan T, 1)} }
 // called after every Put, on any goroutine, and must not block.
 func (f Future[T]) Then(then func()) Future[T] { return Future[T]{f.ch, then} }
 
+// Called returns a slot for callers that do not wait: each answer is passed to take, on
+// whatever goroutine puts it there. Take must not block.
+func Called[T any](take func(T)) Future[T] {
+	f := NewFuture[T]()
+	return f.Then(func() {
+		select {
+		case v := <-f.ch:
+			take(v)
+		default: // two answers came at once, and the first was kept
+		}
+	})
+}
+
 // Put stores the answer. It never blocks. The first of several answers is kept.
 func (f Future[T]) Put(v T) {
 	select {

@@ -29,6 +29,14 @@ func New(wall func() time.Time, steady func() time.Duration, bound time.Duration
 	return &Clock{wall: wall, steady: steady, bound: bound, jumped: jumped, began: wall().Round(0).Add(-steady())}
 }
 
+// Steady is a clock that goes on from what another says now, in milliseconds since 1970,
+// whatever that is set to later: leases and back-offs stand on it. If the wall clock is set
+// back, nobody who is gone keeps what is his for that much longer.
+func Steady(now func() time.Time) func() int64 {
+	began := now()
+	return func() int64 { return began.Add(now().Sub(began)).UnixMilli() }
+}
+
 // Agreed is the time in milliseconds since 1970 as the fleet has it: that of the system's
 // clock, unless most nodes say another one. Requests may ask for it.
 func (c *Clock) Agreed() int64 {

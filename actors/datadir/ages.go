@@ -181,6 +181,26 @@ func ReplacesLost(dir string) bool {
 	return err == nil
 }
 
+// KnownCounts is what the ledgers of a cluster have noted of each broker's counter, before
+// any of them is opened, and of the arriving ones, which have numbers of their own. Errors
+// leave out what a ledger says that cannot be read.
+func (m *Manifests) KnownCounts(c ClusterManifest, arriving []int) (map[int]uint64, error) {
+	known := map[int]uint64{}
+	if now, there := m.Find(c.ID); there {
+		c = now // brokers may have come or gone since the caller has got its copy
+	}
+	ledgers, err := m.LedgersOf(c)
+	for id, age := range CompareLedgers(c.NumBrokers, ledgers) {
+		known[id] = age.Known
+	}
+	for _, id := range arriving {
+		for _, l := range ledgers {
+			known[id] = max(known[id], l.Peers()[id])
+		}
+	}
+	return known, err
+}
+
 // CountFloor returns the count that the ledger of a broker must exceed when it is
 // opened while the others may run: the greatest that its peers have noted, or that
 // this process has seen itself. Errors: the broker's directory is an older copy

@@ -148,17 +148,13 @@ func (p *Leaders) produce(at wire.Partition, req *protocol.ProduceRequest, reply
 		reply(nil, errNotHere)
 		return
 	}
-	once, slot := wire.AnswerOnce(reply), protocol.NewFuture[protocol.ProduceResult]()
-	req.Reply = slot.Then(func() {
-		select {
-		case res := <-slot.C():
-			if res.Err != nil {
-				once(nil, res.Err)
-				return
-			}
-			once(wire.EncodeProduced(&res), nil)
-		default:
+	once := wire.AnswerOnce(reply)
+	req.Reply = protocol.Called(func(res protocol.ProduceResult) {
+		if res.Err != nil {
+			once(nil, res.Err)
+			return
 		}
+		once(wire.EncodeProduced(&res), nil)
 	})
 	l.Produce(req)
 }

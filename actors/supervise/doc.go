@@ -13,6 +13,6 @@
 //	                           the same pauses; other clusters go on
 //	disk, node                 the process ends with an error and exit code 1: whoever runs it starts it again
 //
-// The package also keeps the goroutines on which mailboxes run, and says how long what has
-// failed rests (Backoff).
+// The package also keeps the goroutines on which mailboxes run. How long what has failed
+// rests before it is started again is remedy.Backoff's.
 package supervise

@@ -222,17 +222,12 @@ func AnswerOnce(reply Reply) Reply {
 
 // future is a reply slot whose answer goes to reply.
 func future[T any](reply Reply, failed func(*T) *protocol.Error) protocol.Future[T] {
-	slot := protocol.NewFuture[T]()
-	return slot.Then(func() {
-		select {
-		case v := <-slot.C():
-			if err := failed(&v); err != nil {
-				reply(nil, err)
-				return
-			}
-			reply(Encode(&v), nil)
-		default:
+	return protocol.Called(func(v T) {
+		if err := failed(&v); err != nil {
+			reply(nil, err)
+			return
 		}
+		reply(Encode(&v), nil)
 	})
 }
 

@@ -1,4 +1,4 @@
-package actors
+package clock
 
 import (
 	"testing"
@@ -9,10 +9,10 @@ import (
 
 func TestSteadyClock(t *testing.T) {
 	at := time.UnixMilli(1_000_000)
-	clock := steadyClock(func() time.Time { return at })
+	clock := Steady(func() time.Time { return at })
 	assert.EqualValues(t, 1_000_000, clock())
 	at = at.Add(1500 * time.Millisecond)
 	assert.EqualValues(t, 1_001_500, clock())
 	began := time.Now()
-	assert.GreaterOrEqual(t, steadyClock(time.Now)(), began.UnixMilli())
+	assert.GreaterOrEqual(t, Steady(time.Now)(), began.UnixMilli())
 }

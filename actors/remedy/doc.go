@@ -1,0 +1,23 @@
+// Package remedy says what is done about replicas that do not run although they should:
+// when each is opened again (Retry), and whether one that cannot be made whole by itself is
+// replaced or mended (Problems.Remedy). It also says how long anything that has failed rests
+// before it is tried again (Backoff). It is pure: it knows no actor, no file and no clock.
+//
+// A replica whose files cannot be trusted is replaced while a majority of the group's other
+// replicas runs: a successor with a new id is filled by them. Where no such majority runs
+// nobody can decide on a successor, and the files are needed: the replica is mended in place,
+// under its id, with entries out of the other copies' files.
+//
+// What follows from that, and is not obvious:
+//
+//   - Replacing gives up the damaged files for good, so it must not happen on a guess. As
+//     long as replicas that may be sound have not reported whether they run, nothing is
+//     done: at a start of the process the first to report would otherwise find all others
+//     missing, and be mended although they are about to run.
+//   - A replica that is being replaced, and its successor, count for no majority. The one
+//     is to leave, the other may have nothing yet; counted both, two of three replicas
+//     could be given up at the same time.
+//   - Damage that is not found when it is looked for comes of memory or a disk that fails
+//     now and then. It is looked for again after growing pauses, or the replica would be
+//     mended in an endless loop.
+package remedy
