@@ -32,8 +32,13 @@ const (
 // brokerActor is one broker. It owns the broker's directory, the ledger in it
 // and the clock of its replicas, which are its children.
 //
-// Its states are those of brokerState: stopped, starting, running, stopping, and
-// failed when its directory cannot be used.
+// Its states are those of brokerState: stopped, starting, running, stopping, and failed when
+// its directory cannot be used.
+//
+// While it runs only this actor writes the ledger, and moves or removes what is in the
+// directory; goroutines in work do single errands there and answer by a message. It never
+// waits for them, nor for its replicas. What it is told of a replica may be late: a message
+// counts only if it names the id that the replica has now.
 type brokerActor struct {
 	supervise.Children
 	env      *environment
@@ -58,6 +63,8 @@ type brokerActor struct {
 	stopTick func()
 	ticks    int
 
+	// Of the stop under way. Handing and closing are the replicas that have not answered yet;
+	// an actor that ends counts as an answer.
 	ending    bool // the process ends: leadership is not handed over
 	handing   map[protocol.PartitionID]bool
 	closing   map[protocol.PartitionID]bool
@@ -208,6 +215,8 @@ func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 		return
 	}
 	b.wiped, b.raisedAt = wiped, b.env.now()
+	// It runs for itself only: replicas are opened once the cluster has had it introduced, and
+	// sends ensureReplicas.
 	b.state = brokerRunning
 	b.startClock(ctx)
 	ctx.Send(b.parent, &brokerOpened{
@@ -260,6 +269,8 @@ const restTicks = 10
 // of idle ones must not cost what as many busy ones do.
 func (b *brokerActor) tickReplicas(ctx actor.Context) {
 	b.ticks++
+	// Who stops, or gives its leaderships away, does so on ticks, so those that rest get them
+	// too.
 	all := b.state != brokerRunning || b.env.draining.Load()
 	m := &partitionTick{At: b.ticks}
 	for key, r := range b.replicas {
@@ -273,6 +284,8 @@ func (b *brokerActor) tickReplicas(ctx actor.Context) {
 // disk holds a thread, of which a process has 10,000 at most.
 const openAtOnce = 32
 
+// spawn starts a replica's actor. The opening is counted before it begins: what a goroutine
+// reads out of the files for a broker that mends may be from before recovery cuts their tail.
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 	r.rests = &atomic.Bool{}
 	r.spec.rests = r.rests
@@ -288,6 +301,7 @@ func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
 // terminated handles the end of a replica's actor, whether it was asked for or
 // not.
 func (b *brokerActor) terminated(ctx actor.Context, who *actor.PID) {
+	// One that was told to end is in b.replicas no more; its successor may be.
 	for dir, busy := range b.busy {
 		if busy.pid != nil && busy.pid.Equal(who) {
 			b.free(ctx, dir)
@@ -341,6 +355,10 @@ func (b *brokerActor) stop(ctx actor.Context, ending, handOver bool) {
 	b.continueStop(ctx)
 }
 
+// continueStop takes the next step of a stop, if its turn has come: first leaders hand over,
+// so that clients wait for milliseconds and not for an election; then all replicas close at
+// once, sharing the disk's syncs; then goroutines in the directory end. It is called whenever
+// one of these may be over.
 func (b *brokerActor) continueStop(ctx actor.Context) {
 	if b.state != brokerStopping || len(b.handing) > 0 {
 		return
@@ -361,6 +379,8 @@ func (b *brokerActor) continueStop(ctx actor.Context) {
 	clear(b.replicas)
 	clear(b.down)
 	b.state = brokerStopped
+	// The counter is raised once more, and noted by the others: a copy of the directory that
+	// was made while it ran is older than what they know, and is noticed when it is put back.
 	ctx.Send(b.parent, &brokerClosed{Broker: b.id, Opens: b.raise()})
 }
 

@@ -36,6 +36,8 @@ type (
 func (b *brokerActor) openDirectory(m *startBroker) (wiped bool, err error) {
 	b.before = 0
 	opened, err := b.env.manifests.OpenBroker(b.dir, b.cluster.ID, b.number, m.Creating, m.Known)
+	// A broker that never had anything may lack its directory. One that is there and is
+	// another's, or an older copy, is a loss whatever the metadata says.
 	lost := opened.Replaced != "" && (!m.New || !errors.Is(opened.Why, os.ErrNotExist))
 	if lost {
 		b.log.Error("the broker's directory cannot be used, a new one takes its place; its replicas are rebuilt under new ids",
@@ -57,9 +59,13 @@ func (b *brokerActor) openDirectory(m *startBroker) (wiped bool, err error) {
 			return false, err
 		}
 	}
+	// The mark is asked, not what has just happened: the loss may be that of an earlier start,
+	// which crashed before the metadata had a successor for each replica.
 	return datadir.ReplacesLost(b.dir), nil
 }
 
+// lossResolved takes the mark off, when all successors are decided on. If it stays, the next
+// start only resolves the same loss once more, and finds nothing to do.
 func (b *brokerActor) lossResolved() {
 	b.wiped = false
 	if err := datadir.UnmarkReplacesLost(b.dir); err != nil {
@@ -76,6 +82,9 @@ func (b *brokerActor) raiseTick(ctx actor.Context) {
 	if b.env.now().Sub(b.raisedAt) < b.env.opt.raiseInterval || len(b.replicas) == 0 { // none: it is not let in
 		return
 	}
+	// It is on disk here before anybody notes it. The other way round a crash in between would
+	// leave a directory that is older than what its peers know: a sound one would be set
+	// aside.
 	if n := b.raise(); n > 0 {
 		ctx.Send(b.parent, &brokerRaised{Broker: b.id, Opens: n})
 	}
@@ -116,6 +125,8 @@ func (b *brokerActor) renumber(ctx actor.Context, id int) {
 	}
 }
 
+// refused ends a start that the cluster does not let in. The ledger stays raised, which does
+// no harm: counts only say which of two copies is the newer one.
 func (b *brokerActor) refused() {
 	b.stopClock()
 	b.state = brokerFailed

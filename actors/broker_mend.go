@@ -56,8 +56,8 @@ type downReplica struct {
 	refused string       // why the last mending failed, "" if none has
 }
 
-// replicaDown handles a replica that cannot go on, and schedules another try if
-// its fault may pass.
+// replicaDown handles a replica that cannot go on, and schedules another try if its fault may
+// pass. The cluster is told of all of them: it decides on those that need other replicas.
 func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 	r := b.replicas[m.Key]
 	if r == nil || r.spec.id.ReplicaID != m.Replica {
@@ -87,6 +87,8 @@ func (b *brokerActor) replicaDown(ctx actor.Context, m *replicaDown) {
 // a panic does.
 func (b *brokerActor) replicaEnded(ctx actor.Context, m *replicaEnded) {
 	r := b.replicas[m.Key]
+	// With an err it has said why after all, and that message has been handled before this
+	// one.
 	if b.state == brokerRunning && r != nil && r.spec.id.ReplicaID == m.Replica && r.pid == nil && r.err == nil {
 		b.replicaDown(ctx, &replicaDown{Key: m.Key, Replica: m.Replica, Cause: m.Cause, Fault: replica.PanicFault(m.Cause)})
 	}
@@ -110,6 +112,8 @@ func (b *brokerActor) tryAgain(ctx actor.Context) {
 		return
 	}
 	now := b.env.now()
+	// A replica is left alone until its actor has ended and nothing else is in its directory:
+	// two that have the same files open would each take the other's writes for damage.
 	for key, d := range b.down {
 		r := b.replicas[key]
 		switch {
@@ -140,6 +144,8 @@ func (b *brokerActor) mendReplica(ctx actor.Context, m *mendReplica) {
 	b.tryAgain(ctx)
 }
 
+// startMending mends on a goroutine: it reads and writes whole segments and waits for other
+// brokers. The directory is busy until mendEnded, so nobody opens, moves or removes it.
 func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, d *downReplica) {
 	r := b.replicas[key]
 	links, root := b.links, ctx.ActorSystem().Root
@@ -161,6 +167,8 @@ func (b *brokerActor) startMending(ctx actor.Context, key protocol.PartitionID, 
 	})
 }
 
+// mendEnded opens a replica that was mended, or plans another try. Whatever the outcome, the
+// directory is free afterwards, and a stop that waited for it goes on.
 func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	m.job.Cancel()
 	of := m.job.Of()
@@ -169,6 +177,8 @@ func (b *brokerActor) mendEnded(ctx actor.Context, m *mendEnded) {
 	if d != nil && d.job == m.job {
 		d.job, d.NothingFound = nil, m.err == nil && !m.found
 		switch {
+		// The broker stops, or the replica was replaced or dropped. Whatever the job found,
+		// nothing is to be opened now.
 		case b.state != brokerRunning || r == nil || r.spec.id.ReplicaID != d.replica:
 			delete(b.down, key)
 		case m.err != nil:
@@ -219,6 +229,8 @@ func (b *brokerActor) framesAsked(ctx actor.Context, m *mending.Asked) {
 		return
 	}
 	copies := mending.Aside(r.spec.dir)
+	// The broker that mends asks itself too, for what stands in the directories put aside. Its
+	// own log is what is damaged, and is no lender.
 	if m.From != b.id || m.Want.Parts != nil { // of its own parts some may be sound
 		copies = append([]mending.Copy{{Path: r.spec.dir, Openings: b.openingsOf(r.spec.dir)}}, copies...)
 	}

@@ -22,8 +22,13 @@ func (b *brokerActor) replicaDir(topic string, partition int) string {
 	return filepath.Join(b.dir, topic+"-"+strconv.Itoa(partition))
 }
 
-// ensure opens the replicas that the ledger has, creates those that it has never
-// had, and tells those that run what has changed.
+// ensure opens the replicas that the ledger has, creates those that it has never had, and
+// tells those that run what has changed.
+//
+// Whether a replica is opened or created is decided by the ledger, never by the directory. One
+// that the ledger has may have voted and acknowledged entries. If its files are gone it must
+// not begin anew under its id with an empty log, which could elect a leader that lacks what
+// was acknowledged: opening it fails, and it gets a successor.
 func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 	if b.state != brokerRunning {
 		return
@@ -42,6 +47,8 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 			}
 			continue
 		}
+		// Another replica of the same partition: the one that runs here was replaced, or has
+		// come back after a move that was called off.
 		if r != nil {
 			b.end(ctx, key, r)
 		}
@@ -64,17 +71,20 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 	b.createAll(ctx, fresh)
 }
 
-// busyDirectory is a replica's directory in which something is still at work: an
-// actor that was told to end, or a goroutine that creates a first log. All of it
-// must be over before another replica, perhaps of another topic with the same
-// name, may use the path.
+// busyDirectory is a replica's directory in which something is still at work: an actor that
+// was told to end, or a goroutine that creates a first log. All of it must be over before
+// another replica, perhaps of another topic with the same name, may use the path. All that
+// waits does so here, in this actor's memory; after a crash nothing is at work, and the ledger
+// says what is to be done.
 type busyDirectory struct {
 	pid   *actor.PID // the actor that ends; nil: a log is being created or mended
 	then  []func(actor.Context)
 	wants []partitionSpec // replicas that wait for the directory
 }
 
-// free starts what waited for a directory.
+// free starts what waited for a directory. It is no longer busy before that: a function or a
+// replica may make it busy again. Removals go first, because who wants the path finds it in
+// the way otherwise.
 func (b *brokerActor) free(ctx actor.Context, dir string) {
 	busy := b.busy[dir]
 	delete(b.busy, dir)
@@ -112,6 +122,9 @@ func (b *brokerActor) retire(spec partitionSpec) error {
 	if !ok {
 		return nil
 	}
+	// The ledger comes before the files. A crash in between leaves a directory under a path
+	// that is wanted, and no id that could be opened from it; the other way round the next
+	// start would look for files that were moved away, and report them missing.
 	if err := b.ledger.Mark(datadir.ReplicaLost, held.Key()); err != nil {
 		return err
 	}
@@ -185,7 +198,9 @@ func (b *brokerActor) createFailed(ctx actor.Context, r *localReplica, err error
 	b.replicaDown(ctx, &replicaDown{Key: r.spec.key(), Replica: r.spec.id.ReplicaID, Cause: err, Fault: replica.OpenFault(err)})
 }
 
-// release ends a replica that is elsewhere now, and removes its files.
+// release ends a replica that is elsewhere now, and removes its files. It does so only if the
+// ledger has that very replica: the message may be late, and another one may have come to this
+// place since.
 func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
 	if b.state != brokerRunning {
 		return // asked again after the next start
@@ -197,6 +212,9 @@ func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
 	for _, busy := range b.busy {
 		busy.wants = slices.DeleteFunc(busy.wants, func(s partitionSpec) bool { return s.id.ReplicaID == m.Replica && s.key() == m.Key })
 	}
+	// Renamed at once, so that the path is free, and removed on a goroutine, because a large
+	// log takes long. The ledger has the mark before a file is gone: at the next start a
+	// replica that is marked is not missed.
 	remove := func(ctx actor.Context) {
 		if b.state != brokerRunning || b.replicas[m.Key] != nil {
 			return
@@ -233,7 +251,8 @@ func (b *brokerActor) released(m *released) {
 	}
 }
 
-// drop ends every replica of a deleted topic, and then removes their files.
+// drop ends every replica of a deleted topic, and then removes their files. Replicas that only
+// wait for their directory are forgotten: made afterwards, nobody would ever remove them.
 func (b *brokerActor) drop(ctx actor.Context, topicID string) {
 	if b.state != brokerRunning {
 		return

@@ -28,8 +28,15 @@ import (
 // __cluster_metadata, whose log it follows and proposes to, and its brokers,
 // which are its children.
 //
-// It starts by opening its brokers' directories, recovers until a leader of the
-// metadata has applied an entry of its own term (recovered), and then serves.
+// It starts by opening its brokers' directories, recovers until a leader of the metadata has
+// applied an entry of its own term (recovered), and then serves.
+//
+// Everything that is decided here is decided on c.state, which follows the committed records
+// and nothing else, so that the clusters' actors at all nodes have the same one. What only
+// this node knows (brokers, problems, routes) is beside it, and is lost with the actor:
+// brokers report it anew. Nothing here waits: what takes longer than a look into memory is
+// asked of somebody by a message, and goes on when the answer comes, by when everything may
+// have changed.
 type clusterActor struct {
 	supervise.Children // of brokers
 	env                *environment
@@ -63,14 +70,14 @@ type clusterActor struct {
 	counters    map[string]*protocol.Counter
 	problems    remedy.Problems
 	dropping    map[string]map[int]bool // by deleted topic: the brokers that still have files of it, and whether they were asked
-	ops       []*metadataOp
-	current   *metadataOp
-	confirmed *metadataProposed // of current: committed, and not applied here yet; nil otherwise
-	opSeq     uint64
-	retrying  bool                     // a retryMetadata is on its way
-	ends      []protocol.Future[error] // who waits for the end; nil: it does not end
-	ended     bool                     // the actor is stopping
-	following func()                   // ends the reading of the metadata from its leader elsewhere; nil: there is none
+	ops         []*metadataOp
+	current     *metadataOp
+	confirmed   *metadataProposed // of current: committed, and not applied here yet; nil otherwise
+	opSeq       uint64
+	retrying    bool                     // a retryMetadata is on its way
+	ends        []protocol.Future[error] // who waits for the end; nil: it does not end
+	ended       bool                     // the actor is stopping
+	following   func()                   // ends the reading of the metadata from its leader elsewhere; nil: there is none
 }
 
 // createSpec is what a new cluster begins with.
@@ -213,6 +220,8 @@ func (c *clusterActor) started(ctx actor.Context) {
 	for _, b := range all {
 		b.state, b.told = brokerStarting, map[protocol.PartitionID]toldReplica{}
 		c.brokers[b.id] = b
+		// It counts as failed until its node says otherwise: a broker that is only believed to
+		// run would keep damaged replicas waiting for what it may have.
 		if !b.here() {
 			b.state, b.reason = brokerFailed, errNotHeardOf(b.node)
 			c.links.Join(b.id, peers.Mailbox{Node: b.node})
@@ -220,6 +229,9 @@ func (c *clusterActor) started(ctx actor.Context) {
 			continue
 		}
 		c.spawnBroker(ctx, b)
+		// All are started at once, and introduced together when all have opened (introduce).
+		// One that arrives begins beyond every count of the directory that it takes the place
+		// of, see countFloor.
 		ctx.Send(b.pid, &startBroker{Creating: c.create != nil, Known: max(known[b.id], b.epoch<<20)})
 	}
 	if c.env.peers != nil {
@@ -270,6 +282,9 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 	changed := false
 	for i := range records {
 		r := &records[i]
+		// Of several replicas in this process each sends all records, in order. Whoever is
+		// first with one is followed, the others' are passed over; between them there is never
+		// a gap.
 		if r.Offset != c.nextOffset {
 			if r.Offset > c.nextOffset {
 				c.log.Error("BUG: metadata has a gap", "want", c.nextOffset, "got", r.Offset)
@@ -283,6 +298,8 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 	defer c.settleRecords(ctx) // once what the records say is published
 	if changed && c.recovered {
 		c.forgetReplaced()
+		// What is replaced is forgotten first, or readiness would show it for as long as
+		// nothing else changes.
 		c.publish() // before reconcile removes anything that can still be found
 		c.reconcile(ctx)
 		c.sealCursors(ctx)
@@ -295,6 +312,9 @@ func (c *clusterActor) applied(ctx actor.Context, records []logfile.Record) {
 func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 	if m.Key != catalog.MetadataPartition() {
 		if t := c.state.Topics()[m.Key.TopicID]; t != nil && t.Name == protocol.OffsetsTopic && len(c.state.Deleted()) > 0 {
+			// A new coordinator may have missed what its predecessor was told of deleted
+			// topics. It is told all that are not removed yet; to forget a topic twice does no
+			// harm.
 			gone := &coordinator.TopicsGone{TopicIDs: slices.Collect(maps.Keys(c.state.Deleted()))}
 			if ref := c.route(m.Key).Leader(); ref != nil {
 				ref.Ask(gone)
@@ -309,6 +329,8 @@ func (c *clusterActor) partitionLed(ctx actor.Context, m *partitionLed) {
 // applied here.
 func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
 	c.metadataLed(ctx, term)
+	// Without settings the cluster's first records are not applied here yet. It goes on when
+	// they are (settleRecords).
 	if !c.recovered && (c.state.Settings() != nil || c.create != nil) {
 		c.recovered = true
 		if c.create != nil {
@@ -323,6 +345,8 @@ func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
 	c.driveMoves(ctx)
 }
 
+// recoveredNow goes on where brokers had to wait for the metadata. Losses come first: until
+// one is resolved its broker is told of no replica, and would not know that it once had them.
 func (c *clusterActor) recoveredNow(ctx actor.Context) {
 	for _, b := range c.brokers {
 		if b.state == brokerRunning {
@@ -372,6 +396,8 @@ func (c *clusterActor) answerBroker(b *brokerInCluster, err *protocol.Error) {
 	b.reply = nil
 }
 
+// brokerClosed handles the end of a stop. The others are told its last counter: a copy of the
+// directory that was made while it ran is older than that, and is noticed when it is put back.
 func (c *clusterActor) brokerClosed(ctx actor.Context, m *brokerClosed) {
 	b := c.brokers[m.Broker]
 	if b == nil || !b.here() {
@@ -407,7 +433,9 @@ func (c *clusterActor) forgetBroker(id int) {
 	}
 }
 
-// end closes all brokers. The actor stops once they are closed.
+// end closes all brokers. The actor stops once they are closed. An operation that is proposed
+// is left to its answer: what became of it is not known here. Those that wait have had no
+// effect, and are told so.
 func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	if c.ends = append(c.ends, m.Reply); len(c.ends) > 1 {
 		return // it does already
@@ -431,6 +459,9 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	c.endIfClosed(ctx)
 }
 
+// endIfClosed ends the actor when nothing of the cluster is at work any more. It waits for
+// brokers that failed too, until their goroutines have left the directories: after the answer
+// the files may be removed, or the data directory be another process'.
 func (c *clusterActor) endIfClosed(ctx actor.Context) {
 	if c.ends == nil {
 		return

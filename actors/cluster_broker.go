@@ -15,7 +15,8 @@ import (
 	"ottla/protocol"
 )
 
-// brokerInCluster is a broker as its cluster knows it.
+// brokerInCluster is a broker as its cluster knows it. Of one at another node it has only what
+// that node says; holds, told and opened are of those in this process.
 type brokerInCluster struct {
 	id     int    // in c.brokers; other than number while it arrives, or leaves (cluster_moves.go)
 	number int    // as clients know it
@@ -56,6 +57,8 @@ func (c *clusterActor) moveBroker(b *brokerInCluster, to brokerState, reason err
 	}
 	b.state, b.reason = to, reason
 	b.ran = to == brokerRunning || b.ran && to != brokerStarting
+	// An introduction under way is for the start that it belongs to. A later start has another
+	// counter.
 	if to != brokerStarting {
 		b.opened = nil
 	}
@@ -114,6 +117,9 @@ type (
 	}
 )
 
+// spawnBroker gives a broker an actor, without starting it. Each actor has a wait group of its
+// own for its goroutines: one that panicked is waited for by its group before the next one
+// touches the directory.
 func (c *clusterActor) spawnBroker(ctx actor.Context, b *brokerInCluster) {
 	m, work := c.handle.manifest, &sync.WaitGroup{}
 	broker := &brokerActor{
@@ -172,7 +178,9 @@ func (c *clusterActor) isNew(b *brokerInCluster) bool {
 	return true
 }
 
-// brokerEnded handles the end of a broker's actor by a panic.
+// brokerEnded handles the end of a broker's actor by a panic. Its replicas have ended before
+// it, as its children. What remains are goroutines in its directory; until they are through it
+// is gone, and not started again.
 func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 	if c.ended {
 		return
@@ -183,6 +191,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		}
 		c.moveBroker(b, brokerFailed, c.Cause(who))
 		c.log.Error("broker failed", "broker", b.number, "error", b.reason)
+		// Whether the directory is new is read from its mark at the next start.
 		b.gone, b.wiped = true, false
 		clear(b.told)
 		c.forgetBroker(b.id)
@@ -191,6 +200,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		c.publish()
 		c.introducedOrGone(ctx, b.id)
 		work, self, system, id := b.work, ctx.Self(), c.env.system, b.id
+		// On a goroutine, because errands such as a copy to another node may take long.
 		go func() {
 			work.Wait()
 			system.Root.Send(self, &brokerCleared{ID: id})
@@ -228,6 +238,8 @@ func (c *clusterActor) brokerCleared(ctx actor.Context, m *brokerCleared) {
 // restartAfter starts a broker again that has failed, unless somebody does before. At
 // most one start is waited for.
 func (c *clusterActor) restartAfter(ctx actor.Context, b *brokerInCluster, pause time.Duration) {
+	// A timer cannot be told that a broker was started, or has failed, since. So it carries
+	// the actor that it is for, and does nothing for another one.
 	if b.restarts == b.pid {
 		return
 	}
@@ -250,8 +262,10 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 	}
 }
 
-// stopping answers whoever still waits for this actor. It runs at its end, also
-// after a panic.
+// stopping answers whoever still waits for this actor. It runs at its end, also after a panic.
+// After a panic any of its state may be broken, so one step that panics must not keep the
+// others from being taken. Nobody is left waiting: a request that was proposed has an unknown
+// outcome, all others had no effect.
 func (c *clusterActor) stopping() {
 	c.ended = true
 	if c.env.peers != nil {

@@ -54,8 +54,9 @@ func (h *clusterHandle) ChangeSoon(decide func(*catalog.State) ([]metarecord.Rec
 // Routes implements fleet.Metadata.
 func (h *clusterHandle) Routes() *routing.Cluster { return h.Cluster }
 
-// barrier waits until this node has applied all that was in the metadata when it was
-// called.
+// barrier waits until this node has applied all that was in the metadata when it was called.
+// It is how a node that has only heard of a change answers as one that knows it: without, a
+// client that made a topic through one node could be told by the next that there is none.
 func (h *clusterHandle) barrier(deadline time.Time) *protocol.Error {
 	pid := h.pid.Load()
 	if pid == nil {
@@ -77,6 +78,8 @@ func (h *clusterHandle) resize(brokers int, deadline time.Time) (*protocol.TaskI
 	if err := h.env.fleet.Needs(level.Moves, deadline); err != nil {
 		return nil, err
 	}
+	// The cluster's metadata is asked first, because it may refuse. Brokers that are made
+	// before would be left without a purpose.
 	task := taskID("resize", h.Name)
 	err := h.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		return s.DecideShrink(brokers, task, h.env.clock.Agreed()) // or takes a change back

@@ -39,6 +39,8 @@ func (c *clusterActor) brokerOpened(ctx actor.Context, m *brokerOpened) {
 	}
 	b.opened = m
 	c.intros.Note(b.id, m.Opens)
+	// What it has noted of the others counts as well: one that opens later with a lower
+	// counter is an older copy.
 	for peer, count := range m.Peers {
 		c.intros.Note(peer, count)
 	}
@@ -59,8 +61,9 @@ func (c *clusterActor) startFailed(ctx actor.Context, b *brokerInCluster, err er
 	}
 }
 
-// introduce begins a round when no broker is opening any more. Rounds do not
-// overlap; a broker that opens during one waits for the next.
+// introduce begins a round when no broker is opening any more. Rounds do not overlap; a broker
+// that opens during one waits for the next. It waits for those that open, so that after a
+// start of the process one round does for all.
 func (c *clusterActor) introduce(ctx actor.Context) {
 	var running []int
 	opening := false
@@ -97,6 +100,9 @@ func (c *clusterActor) boundIntroduction(ctx actor.Context) {
 	time.AfterFunc(introductionPatience, func() { system.Root.Send(self, &introductionDue{Timer: no}) })
 }
 
+// introductionDue goes on without brokers that do not answer: one disk that hangs must not
+// keep a cluster from serving whose other brokers have a majority. The one that was late is
+// let in by a later round.
 func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 	if m.Timer != c.introTimer {
 		return
@@ -112,6 +118,9 @@ func (c *clusterActor) introductionDue(ctx actor.Context, m *introductionDue) {
 	c.introduce(ctx)
 }
 
+// peersNoted takes the answer to notePeers, which belongs to one of three: something that was
+// noted beside (noteHere), the farewell, or the introduction's present round. All are told
+// apart by their numbers; an answer to a round that is over is passed over.
 func (c *clusterActor) peersNoted(ctx actor.Context, m *peersNoted) {
 	if c.notings.Answered(m.Number, m.Broker, m.Err) {
 		return
@@ -145,8 +154,9 @@ func (c *clusterActor) endIntroduction(ctx actor.Context) {
 	c.introduce(ctx)
 }
 
-// letIn makes an introduced broker running. Its replica of the metadata comes
-// first: what other replicas it has is known from there.
+// letIn makes an introduced broker running. Its replica of the metadata comes first: what
+// other replicas it has is known from there. From here on its replicas may vote. All that
+// speaks against its directory must be known before: a vote cannot be taken back.
 func (c *clusterActor) letIn(ctx actor.Context, b *brokerInCluster) {
 	if b.opened == nil || b.state != brokerStarting {
 		return // closed meanwhile
@@ -208,9 +218,10 @@ func (c *clusterActor) introducedOrGone(ctx actor.Context, broker int) {
 // farewellNumber is the number of the last round, at the end of the process.
 const farewellNumber = ^uint64(0)
 
-// farewell has the brokers that end with the process note each other's last
-// counters, so that a copy made while they ran is older than any of them. It
-// reports whether it must be waited for.
+// farewell has the brokers that end with the process note each other's last counters, so that
+// a copy made while they ran is older than any of them. It reports whether it must be waited
+// for. Where one broker ends with others that go on, raised tells these; here none is left but
+// those that end.
 func (c *clusterActor) farewell(ctx actor.Context) bool {
 	if c.farewells == nil {
 		return c.leaving > 0
@@ -270,6 +281,8 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		delete(c.witnessing, id)
 		return
 	}
+	// First all nodes are asked what they know, or are not heard of for a while: an answer may
+	// show that the directory is an older copy, and then nobody is to note its counter.
 	asked, count := false, w.Opens
 	switch {
 	case w.Older > 0:
@@ -300,7 +313,8 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 	time.AfterFunc(witnessRetry, func() { system.Root.Send(self, &witnessDue{id}) })
 }
 
-// learn has a broker note what other nodes know of each other, and goes on.
+// learn has a broker note what other nodes know of each other, and goes on. It is in its
+// ledger before the broker runs: as a member of majorities it is one of those that remember.
 func (c *clusterActor) learn(ctx actor.Context, b *brokerInCluster, w *datadir.Witnesses) {
 	self, system, counts := ctx.Self(), c.env.system, w.Learned()
 	c.noteHere(ctx, []int{b.id}, counts, func(_ []int, failed int) {
@@ -324,6 +338,8 @@ func (c *clusterActor) otherNodes() []uint64 {
 	return nodes
 }
 
+// witnessed takes another node's answer. Of a broker that is known to be an older copy nothing
+// more is needed.
 func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 	b, w := c.brokers[m.Broker], c.witnessing[m.Broker]
 	if w == nil || w.Opens != m.Opens || b.opened == nil || b.opened.Opens != m.Opens || w.Older > 0 {
@@ -339,6 +355,8 @@ func (c *clusterActor) witnessed(ctx actor.Context, m *datadir.Witness) {
 		return
 	}
 	for id, count := range m.All {
+		// Of brokers here the node's own ledgers are the authority: what another one says of
+		// them is judged where they are introduced.
 		if o := c.brokers[id]; (o == nil || !o.here()) && count > c.intros.Count(id) {
 			c.intros.Note(id, count)
 			datadir.LearnAll(c.witnessing, id, count)
@@ -361,11 +379,15 @@ func (c *clusterActor) replaceOlder(ctx actor.Context, b *brokerInCluster, w *da
 	delete(c.witnessing, b.id)
 	c.intros.Note(b.id, w.Older)
 	ctx.Send(b.pid, &refuseBroker{})
+	// Started again with what is known now, it finds that its directory is an older copy, and
+	// makes a new one.
 	c.moveBroker(b, brokerFailed, nil)
 	c.startBroker(ctx, b)
 }
 
 // majorityWithout reports whether most brokers but one run, and have their directories.
+// Brokers whose loss is not resolved yet do not count: they have nothing to rebuild others
+// from.
 func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 	run := 0
 	for _, b := range c.brokers {
@@ -379,6 +401,8 @@ func (c *clusterActor) majorityWithout(but *brokerInCluster) bool {
 // countsNoted has the brokers of this node whose ledgers are open note the counts of
 // another node's.
 func (c *clusterActor) countsNoted(ctx actor.Context, m *peers.CountsNoted) {
+	// What was known before is answered, not what is noted now: the asker wants to learn
+	// whether somebody knows a higher count than its own.
 	a := peers.CountsAnswer{Known: map[int]uint64{}, All: c.intros.Counts()}
 	maps.DeleteFunc(a.All, func(id int, _ uint64) bool {
 		b := c.brokers[id] // of one that starts here others are still to be asked what they knew before
@@ -406,7 +430,8 @@ func (c *clusterActor) countsNoted(ctx actor.Context, m *peers.CountsNoted) {
 }
 
 // noteHere has brokers of this process, whose ledgers are open, note counts. Done is called
-// once, on this goroutine, with those that have them on disk then.
+// once, on this goroutine, with those that have them on disk then. A broker whose disk hangs
+// is not waited for longer than introductionPatience: it counts as one that could not.
 func (c *clusterActor) noteHere(ctx actor.Context, brokers []int, counts map[int]uint64, done func(noted []int, failed int)) {
 	number := c.notings.Begin(brokers, done)
 	for _, id := range brokers {

@@ -104,6 +104,8 @@ func (c *clusterActor) placeBroker(ctx actor.Context, id int, node link.NodeID) 
 	}
 }
 
+// addBroker enters a broker. One at another node is not heard of yet, so its node is asked to
+// say all it knows once more: what it said before was about a broker that was not known here.
 func (c *clusterActor) addBroker(ctx actor.Context, b *brokerInCluster) {
 	b.told = map[protocol.PartitionID]toldReplica{}
 	c.brokers[b.id] = b
@@ -118,7 +120,9 @@ func (c *clusterActor) addBroker(ctx actor.Context, b *brokerInCluster) {
 	c.startBroker(ctx, b)
 }
 
-// renumber gives a broker of this node another number.
+// renumber gives a broker of this node another number. The directory stays where it is and the
+// actor goes on: its replicas serve through the change. What is known of the old number is
+// forgotten, and the count is told under the new one.
 func (c *clusterActor) renumber(ctx actor.Context, b *brokerInCluster, id int) {
 	delete(c.brokers, b.id)
 	c.intros.Gone(b.id)
@@ -154,6 +158,8 @@ func (c *clusterActor) dismiss(ctx actor.Context, id int) {
 				c.topicDropped(ctx, &topicDropped{Broker: id, TopicID: topic})
 			}
 		}
+		// It keeps an entry under a number of its own until it is closed: its answers must
+		// find it, and a broker of the same number may come back to this node meanwhile.
 		c.dismissed--
 		c.answerBroker(b, protocol.Errorf(protocol.CodeBrokerNotFound, "broker %d is not at this node any more", b.number))
 		delete(c.brokers, id)
@@ -174,7 +180,8 @@ func (c *clusterActor) dismiss(ctx actor.Context, id int) {
 	}
 }
 
-// remove forgets a dismissed broker that is closed, and removes its directory.
+// remove forgets a dismissed broker that is closed, and removes its directory. If the broker
+// has come back to this node, the directory is the one that it uses again, and stays.
 func (c *clusterActor) remove(ctx actor.Context, b *brokerInCluster) {
 	delete(c.brokers, b.id)
 	ctx.Stop(b.pid)
@@ -200,8 +207,9 @@ func (b *brokerInCluster) arriving() bool { return b.id > maxBrokerNumber }
 // maxBrokerNumber is the greatest number of a broker that is where it belongs.
 const maxBrokerNumber = 15
 
-// holder is the broker, or the arriving one, that has a replica that a partition has or is
-// to have.
+// holder is the broker, or the arriving one, that has a replica that a partition has or is to
+// have. While a broker moves it has replicas at two nodes, under one number: which entry is
+// meant follows from the node that the metadata names for the replica.
 func (c *clusterActor) holder(p *catalog.Partition, r protocol.PlacedReplica) *brokerInCluster {
 	node := c.state.MovedTo(p, r.Broker)
 	for _, x := range p.Replacing {
@@ -230,8 +238,9 @@ func (c *clusterActor) at(node link.NodeID) uint64 {
 	return uint64(node)
 }
 
-// releaseMoved has a broker remove replicas that the metadata does not have any more, or
-// has elsewhere.
+// releaseMoved has a broker remove replicas that the metadata does not have any more, or has
+// elsewhere. A replica goes only when no record names it any more: as long as it may still
+// count for a majority its files are needed.
 func (c *clusterActor) releaseMoved(ctx actor.Context, b *brokerInCluster) {
 	for key, held := range b.holds {
 		p := c.state.Partitions()[key]
@@ -251,6 +260,9 @@ func (c *clusterActor) releaseMoved(ctx actor.Context, b *brokerInCluster) {
 // driveMoves decides on what is to be done next about moves, where this is the node of the
 // metadata's leader.
 func (c *clusterActor) driveMoves(ctx actor.Context) {
+	// At other nodes it is not decided: their proposals would be refused as too early, over
+	// and over. If two nodes believe that they have the leader, the partition still takes one
+	// decision only.
 	l := c.metaRoute.Leader()
 	if !c.recovered || c.driving || c.ends != nil || l == nil || l.Away || c.state.Settings() == nil || c.create != nil {
 		return
@@ -258,6 +270,8 @@ func (c *clusterActor) driveMoves(ctx actor.Context) {
 	if c.handle.fleet == nil && !c.placed.Due(c.state) {
 		return
 	}
+	// One decision at a time. The next one follows its records, or whatever may have made room
+	// for it: brokers that run, nodes that are heard, members that are settled.
 	c.driving = true
 	places, decided := c.newPlaces(), false
 	c.enqueue(ctx, &metadataOp{

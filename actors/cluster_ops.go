@@ -15,9 +15,12 @@ import (
 	"ottla/protocol"
 )
 
-// metadataOp is a change of __cluster_metadata. It is decided on the applied
-// state, proposed, and done when its records are applied. One operation is under
-// way at a time, so that each is decided on a state that has all earlier ones.
+// metadataOp is a change of __cluster_metadata. It is decided on the applied state, proposed,
+// and done when its records are applied. One operation is under way at a time, so that each is
+// decided on a state that has all earlier ones.
+//
+// Decide must not change anything: it is called again when its records were decided too early,
+// or had no effect. What follows from a success belongs into done and after.
 type metadataOp struct {
 	decide   func(*catalog.State) ([]metarecord.Record, *protocol.Error)
 	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
@@ -75,6 +78,8 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 		}
 		c.ops = c.ops[1:]
 		recs, err := op.decide(c.state)
+		// There is nothing to write: refused, or it is so already. The answer need not wait
+		// for a leader's confirmation, because what it was decided on is committed.
 		if err != nil || len(recs) == 0 {
 			op.finish(err)
 			if err == nil && op.after != nil {
@@ -86,6 +91,8 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 	}
 }
 
+// proposeOp proposes records with the offset that they were decided at. The leader refuses
+// them if others have come between, so no lock is needed, whichever node decides.
 func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *routing.Leadership, recs []metarecord.Record) {
 	c.opSeq++
 	op.seq, c.current = c.opSeq, op
@@ -118,6 +125,8 @@ func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 		if op.after != nil {
 			op.after(ctx)
 		}
+	// It keeps its place in front. One without a deadline is tried again even where its
+	// outcome is unknown: such operations find nothing to do if they have been done.
 	case err.Outcome == protocol.OutcomeNone || op.deadline.IsZero():
 		c.ops = append([]*metadataOp{op}, c.ops...)
 		c.retryLater(ctx)
@@ -136,6 +145,8 @@ func (c *clusterActor) metadataLed(ctx actor.Context, term uint64) {
 		return
 	}
 	c.metaTerm = term
+	// One that is confirmed is committed, and only its records are awaited: they come, whoever
+	// leads.
 	if c.current != nil && c.confirmed == nil {
 		c.proposed(ctx, &metadataProposed{seq: c.current.seq, result: protocol.ProduceResult{
 			Err: protocol.Unknownf("the leader of the cluster's metadata changed"),
@@ -206,6 +217,10 @@ func (c *clusterActor) bootstrap(ctx actor.Context) {
 		after: c.sealCursors,
 		done: func(err *protocol.Error) {
 			if err == nil {
+				// The manifest is committed after the records. A crash in between leaves a
+				// cluster that is being created, which the next start removes, or at several
+				// nodes completes; the other way round there would be a cluster without
+				// settings.
 				if cerr := c.env.manifests.Commit(c.handle.manifest.ID); cerr != nil {
 					err = protocol.Errorf(protocol.CodeStorageFailed, "write manifest: %v", cerr)
 				}
@@ -272,9 +287,10 @@ func (c *clusterActor) openMetadata(ctx actor.Context, b *brokerInCluster) {
 	}
 }
 
-// metadataWant is the membership of __cluster_metadata as far as it is known
-// before its log has been read: what the ledgers say, else the founders.
-// Where brokers run elsewhere nobody here knows: it is empty.
+// metadataWant is the membership of __cluster_metadata as far as it is known before its log
+// has been read: what the ledgers say, else the founders. Where brokers run elsewhere nobody
+// here knows: it is empty. An empty one is no membership to reach: the replica leaves the
+// group as it is.
 func (c *clusterActor) metadataWant() []protocol.PlacedReplica {
 	var want []protocol.PlacedReplica
 	if c.links.Spread() {

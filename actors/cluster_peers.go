@@ -60,7 +60,9 @@ func (c *clusterActor) peersMessage(ctx actor.Context, message any) bool {
 	return true
 }
 
-// nodeTurned handles the coming and going of a node.
+// nodeTurned handles the coming and going of a node. A node that is not heard of may run on,
+// cut off. That its brokers count as failed here only changes what is tried: nothing is
+// decided without a majority.
 func (c *clusterActor) nodeTurned(ctx actor.Context, m *peers.NodeTurned) {
 	if m.Up {
 		for _, b := range c.brokers {
@@ -103,7 +105,9 @@ func (c *clusterActor) peerSaid(ctx actor.Context, m *peers.Said) {
 	}
 }
 
-// ledElsewhere publishes or withdraws a leader at another node.
+// ledElsewhere publishes or withdraws a leader at another node. What nodes say may come late,
+// and in another order than it happened; terms say what is newer. A leader of an older term
+// never takes the place of a newer one, and a withdrawal of an older term ends nothing.
 func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said peers.LeaderSaid) {
 	key := protocol.PartitionID{TopicID: said.TopicID, Partition: said.Partition}
 	have := c.remotes[key]
@@ -116,6 +120,8 @@ func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said pe
 	if have != nil && (have.Term > said.Term || have.Term == said.Term && have.Node == node) {
 		return
 	}
+	// The former one is withdrawn before: those who wait for its answers are told, and look
+	// the leader up anew.
 	c.withdrawRemote(key)
 	l := c.env.peers.Leaders().Leader(node, wire.Partition{Cluster: c.handle.manifest.ID, PartitionID: key}, said.Broker, said.Term)
 	c.remotes[key] = l
@@ -127,6 +133,8 @@ func (c *clusterActor) ledElsewhere(ctx actor.Context, node link.NodeID, said pe
 	}
 }
 
+// withdrawRemote ends a leader at another node. It is taken out of the routes before those
+// that wait at it are woken, so that they do not find it again.
 func (c *clusterActor) withdrawRemote(key protocol.PartitionID) {
 	l := c.remotes[key]
 	if l == nil {
@@ -139,8 +147,9 @@ func (c *clusterActor) withdrawRemote(key protocol.PartitionID) {
 	l.Withdraw()
 }
 
-// followMetadata begins to read the metadata from its leader, for as long as no
-// replica of it runs here.
+// followMetadata begins to read the metadata from its leader, for as long as no replica of it
+// runs here. A replica here sends the same records by itself. Both may run for a moment, since
+// each offset is applied once.
 func (c *clusterActor) followMetadata(ctx actor.Context) {
 	if !c.links.Spread() {
 		return
@@ -197,6 +206,8 @@ func (c *clusterActor) settleRecords(ctx actor.Context) {
 		c.confirmed = nil
 		c.proposed(ctx, m)
 	}
+	// Everything is applied that was committed when the leader elsewhere was asked: the answer
+	// "there is no such topic" is now as good as the leader's.
 	if m := c.caughtUp; m != nil && c.nextOffset >= m.end.Next {
 		c.caughtUp = nil
 		c.metadataServes(ctx, m.leader.Term)
@@ -258,7 +269,9 @@ func (c *clusterActor) barrierLater(self *actor.PID, m *barrierAsked) {
 	time.AfterFunc(metadataRetry, func() { c.env.system.Root.Send(self, m) })
 }
 
-// changeElsewhere has the broker's own node stop or start it.
+// changeElsewhere has the broker's own node stop or start it. What that node says of the
+// broker is taken over before the answer: whoever has it may ask this node next, and is to see
+// the change.
 func (c *clusterActor) changeElsewhere(ctx actor.Context, b *brokerInCluster, m *changeBroker) {
 	self, system := ctx.Self(), c.env.system
 	change := &peers.BrokerChange{Cluster: c.handle.manifest.ID, Broker: m.ID, Start: m.Start}

@@ -16,8 +16,13 @@ import (
 	"ottla/protocol"
 )
 
-// reconcile tells every running broker what __cluster_metadata wants it to have,
-// as far as it has not been told yet, and has deleted topics removed.
+// reconcile tells every running broker what __cluster_metadata wants it to have, as far as it
+// has not been told yet, and has deleted topics removed.
+//
+// It is called whenever the state or a broker has changed, and compares: brokers that were
+// told the same are told nothing. A broker that starts again has been told nothing (told is
+// cleared). One whose directory is new gets no replicas before its loss is resolved: it would
+// create those it had under their old ids, empty, and they would vote a second time.
 func (c *clusterActor) reconcile(ctx actor.Context) {
 	if c.state.Settings() == nil {
 		return
@@ -31,6 +36,8 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
+			// The values of the state are never changed in place, so pointers say whether
+			// anything about the replica has changed.
 			replica, founder := c.state.Held(p, b.number, c.env.nodeID())
 			if t == nil || replica == 0 {
 				continue
@@ -43,6 +50,8 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 			specs = append(specs, c.spec(key, t, p, b.number, replica, founder))
 			b.holds[key] = replica
 		}
+		// In the same order at all brokers, because logs are made a few at a time
+		// (createAtOnce): a partition has no leader before a majority of its logs is there.
 		slices.SortFunc(specs, func(x, y partitionSpec) int { return protocol.ComparePartitionIDs(x.key(), y.key()) })
 		if len(specs) > 0 {
 			ctx.Send(b.pid, &ensureReplicas{Specs: specs})
@@ -50,6 +59,8 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 	}
 }
 
+// spec is what a broker is told of a replica. Only founders get the first voters: a replica
+// that comes later learns the membership from the group, and must not found one of its own.
 func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catalog.Partition, broker int, replica uint64, founder bool) partitionSpec {
 	s := partitionSpec{
 		id: logfile.Identity{
@@ -68,6 +79,9 @@ func (c *clusterActor) spec(key protocol.PartitionID, t *catalog.Topic, p *catal
 	return s
 }
 
+// route is where clients find a partition's leader. It is made once and shared by all tables:
+// a leader that is set in it is seen through old tables too. Leaders elsewhere may have been
+// heard of before the partition was.
 func (c *clusterActor) route(key protocol.PartitionID) *routing.Partition {
 	r := c.parts[key]
 	if r == nil {
@@ -94,6 +108,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 	lost := 0
 	for key, p := range c.state.Partitions() {
 		replica, node := c.lost(p, b)
+		// What the new directory has was made in it since the loss.
 		if replica == 0 || b.holds[key] == replica {
 			continue
 		}
@@ -105,6 +120,8 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 		c.log.Warn("broker lost its directory; its replicas are rebuilt under new ids", "broker", b.number, "replicas", lost)
 	}
 	c.enqueue(ctx, &metadataOp{
+		// It has nothing to decide. It stands in line behind the replacements, so when its
+		// turn comes they are applied, and the mark may go.
 		decide: func(*catalog.State) ([]metarecord.Record, *protocol.Error) { return nil, nil },
 		done: func(err *protocol.Error) {
 			if err == nil {
@@ -134,6 +151,8 @@ func (c *clusterActor) lost(p *catalog.Partition, b *brokerInCluster) (replica, 
 	return 0, 0
 }
 
+// replaceReplica gives a replica a successor, for as long as it takes: the operation has no
+// deadline.
 func (c *clusterActor) replaceReplica(ctx actor.Context, key protocol.PartitionID, broker int, old, node uint64) {
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideReplaceReplica(key.TopicID, key.Partition, broker, old, node)
@@ -171,6 +190,8 @@ func (c *clusterActor) removeDeleted(ctx actor.Context) {
 		return !deleted
 	})
 	for id, t := range c.state.Deleted() {
+		// Seen for the first time by this actor. Groups and routes forget the topic before any
+		// file goes.
 		if c.dropping[id] == nil {
 			c.tellCoordinators(id)
 			delete(c.counters, id)
@@ -210,6 +231,8 @@ func (c *clusterActor) tellCoordinators(deleted string) {
 	}
 }
 
+// topicDropped notes that a broker has removed a topic's files. When all of this node have,
+// the metadata is told; the topic is forgotten once every node has done so.
 func (c *clusterActor) topicDropped(ctx actor.Context, m *topicDropped) {
 	left := c.dropping[m.TopicID]
 	if left == nil {
@@ -248,7 +271,9 @@ func (c *clusterActor) rebuilt() map[int]routing.BrokerCopies {
 	return all
 }
 
-// publish makes the routing snapshot and the view for lists anew.
+// publish makes the routing snapshot and the view for lists anew. It is called after every
+// change that clients may see, before they are answered. What was published is never changed:
+// readers hold on to it for as long as they like.
 func (c *clusterActor) publish() {
 	if !c.recovered || c.state.Settings() == nil {
 		c.handle.SetProblem(c.problems.Describe(c.members)[catalog.MetadataPartition()])

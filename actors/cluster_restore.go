@@ -19,13 +19,17 @@ import (
 // members is a partition's placement. That of __cluster_metadata is needed before
 // its log has been read.
 func (c *clusterActor) members(key protocol.PartitionID) *catalog.Partition {
+	// A damaged replica of the metadata may be needed for its log to be read at all, so this
+	// cannot wait for that.
 	if p := c.state.Partitions()[key]; p != nil || key != catalog.MetadataPartition() {
 		return p
 	}
 	return &catalog.Partition{Replicas: c.metadataWant()}
 }
 
-// restore replaces or mends the damaged replicas of a partition.
+// restore replaces or mends the damaged replicas of a partition. It may be called at any time
+// and as often as one likes: a replacement that is decided on finds nothing to do, and a
+// mending under way is not begun again.
 func (c *clusterActor) restore(ctx actor.Context, key protocol.PartitionID) {
 	p := c.members(key)
 	if p == nil {
@@ -60,6 +64,8 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 	}
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		if !c.problems.Damaged(key, r.ReplicaID) || c.remedy(key, r) != remedy.Replace {
+			// Decided when its turn comes, on what is known then. A replacement on old
+			// knowledge could give up the copy that a majority needs.
 			return nil, nil // others failed meanwhile, or it was mended
 		}
 		node := uint64(0)
@@ -138,6 +144,8 @@ func (c *clusterActor) mendFailed(m *mendFailed) {
 	}
 }
 
+// replicaUp handles a replica that runs. It may be the one for whose report the remedy of
+// another was waiting, or that makes up a majority again.
 func (c *clusterActor) replicaUp(ctx actor.Context, m *replicaUp) {
 	key := remedy.Of(m.Key, m.Replica)
 	_, was := c.problems[key]

@@ -119,7 +119,9 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// environment is what all actors of a node share. Immutable once started.
+// environment is what all actors of a node share. Immutable once started. What changes in it
+// is atomic, or safe for concurrent use by its own doing; it holds no state of a cluster, so a
+// cluster that fails leaves nothing broken here.
 type environment struct {
 	opt       Options
 	log       *slog.Logger

@@ -32,7 +32,8 @@ type fleetChanged struct{ view *fleet.View }
 // membersHeard brings what another node knows of the fleet's nodes.
 type membersHeard struct{ nodes []catalog.FleetNode }
 
-// membersHeard has the nodes let in that others know of.
+// membersHeard has the nodes let in that others know of. Only until the fleet's metadata is
+// here, which says it with authority: what others remember may be of nodes that are gone.
 func (a *nodeActor) membersHeard(m *membersHeard) {
 	if a.env.fleet.View() == nil {
 		a.members = a.members.With(m.nodes)
@@ -41,10 +42,17 @@ func (a *nodeActor) membersHeard(m *membersHeard) {
 }
 
 // fleetChanged makes what runs here what the fleet's metadata says.
+//
+// It compares and may be called with the same view again; that is how what failed is tried
+// again. The order matters: what is deleted goes first, because new clusters may take its
+// names and directories, and places where files are still in the way are left for the next
+// change.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {
 	f := a.env.fleet
 	f.Enforce(v)
 	v.Tell(a.env.peers, f.Self())
+	// Kept for the next start, which must find nodes to read the metadata from before it has
+	// any.
 	if members := v.Members(); !slices.Equal(members, a.written) {
 		if err := datadir.WriteMembers(a.env.opt.DataDir, members); err != nil {
 			a.env.log.Error("note which nodes the fleet has", "error", err)
@@ -109,6 +117,8 @@ func (a *nodeActor) move(ctx actor.Context, h *clusterHandle, p *catalog.PlacedC
 	}
 	m := fleet.Manifest(p, self)
 	m.Phase = datadir.Created
+	// On disk before any broker of it is started: a directory that arrives here without an
+	// entry would be unknown to the next start.
 	if err := a.env.manifests.Move(m); err != nil {
 		a.env.log.Error("note where a cluster's brokers are", "cluster", h.Name, "error", err)
 		return // tried again when the fleet changes
@@ -137,8 +147,12 @@ func (a *nodeActor) adoptAll(v *fleet.View) {
 	}
 }
 
-// place starts this node's part of a cluster, unless it runs. Founding is set for
-// that of the fleet's metadata.
+// place starts this node's part of a cluster, unless it runs. Founding is set for that of the
+// fleet's metadata.
+//
+// What is made depends on how far an earlier start has come, which only the manifest says:
+// nothing begun, begun and not committed (then what is missing is made), or created. A cluster
+// that exists and is not known here has lost its directories at this node.
 func (a *nodeActor) place(ctx actor.Context, p *catalog.PlacedCluster, founding *catalog.Founding) {
 	name, self := p.Settings.Name, a.env.fleet.Self()
 	if h := a.handles[name]; h != nil {
@@ -214,7 +228,26 @@ func (a *nodeActor) placeFailed(p *catalog.PlacedCluster, err error) {
 	}
 }
 
-// begin makes the directories and ledgers of a node's part of a cluster.
+// prepare makes the directories and ledgers of a new cluster. Until the
+// manifest is committed, a crash leaves nothing of it.
+func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
+	m := datadir.ClusterManifest{
+		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
+		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: datadir.Creating,
+	}
+	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
+		m.Voters = append(m.Voters, datadir.MetadataVoter(v))
+	}
+	if err := a.begin(m); err != nil {
+		return nil, err
+	}
+	h := a.env.newHandle(m)
+	h.Fresh = !a.env.directory.WantsDefault.Load()
+	return h, nil
+}
+
+// begin makes the directories and ledgers of a node's part of a cluster. The entry comes first
+// and says that the cluster is being created, so that a crash in between leaves nothing.
 func (a *nodeActor) begin(m datadir.ClusterManifest) error {
 	if err := a.env.manifests.Begin(m); err != nil {
 		return err
@@ -227,7 +260,9 @@ func (a *nodeActor) begin(m datadir.ClusterManifest) error {
 	return nil
 }
 
-// unplace ends this node's part of a cluster that is deleted, and removes its files.
+// unplace ends this node's part of a cluster that is deleted, and removes its files. The fleet
+// is told when they are gone, and forgets the cluster when all nodes have said so. It may be
+// called again while that is under way.
 func (a *nodeActor) unplace(ctx actor.Context, p *catalog.PlacedCluster) {
 	self, id := a.env.fleet.Self(), p.Settings.ID
 	if !slices.Contains(p.Nodes, self) || slices.Contains(p.Removed, self) {
@@ -298,6 +333,8 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 		a.publish(h.manifest.Name, h)
 	}
 	a.env.directory.WantsDefault.Store(a.env.opt.DefaultCluster != "" && len(a.handles) == 0)
+	// This node has not made its part of the fleet's metadata yet, or holds none of it. Then
+	// it still has an actor of it, without brokers, which reads the metadata from its leader.
 	if f.Metadata() == nil {
 		a.place(ctx, fleet.Placement(&m.node.Founding), fleet.Founders(&m.node.Founding))
 	}
@@ -308,7 +345,9 @@ func (a *nodeActor) startFleet(ctx actor.Context, m *fleetFound) {
 	f.Begin()
 }
 
-// raiseLevel notes that the fleet has a level, and says so to other nodes from then on.
+// raiseLevel notes that the fleet has a level, and says so to other nodes from then on. In
+// this order: once others are told they may send what an older program cannot read, so by then
+// none may be able to open this data directory.
 func (e *environment) raiseLevel(to int) error {
 	if err := e.manifests.Raise(to); err != nil {
 		return err

@@ -51,6 +51,8 @@ func (e *environment) openLink(empty bool) (find func(), err error) {
 	if o.Advertise == "" {
 		o.Advertise = o.Listen
 	}
+	// The uuid is the directory's, not the process': who has lost the one is a new node, and
+	// may not take the other's place.
 	uuid, err := datadir.NodeUUID(e.opt.DataDir, protocol.NewID)
 	if err != nil {
 		return nil, err

@@ -75,7 +75,9 @@ func (h *frontHost) CountInto(m *protocol.Metrics) {
 	m.DataDirFree, m.DataDirTotal = disk.Space(env.opt.DataDir)
 }
 
-// Settle implements front.Host.
+// Settle implements front.Host. The fleet's metadata comes first, because it says which
+// clusters there are, then the cluster's. Each answer is about the moment when it was asked,
+// so a change that a client has seen elsewhere is here afterwards.
 func (h *frontHost) Settle(c *routing.Cluster, deadline time.Time) (waited bool, err *protocol.Error) {
 	f := h.n.env.fleet
 	if f == nil {

@@ -28,8 +28,9 @@ import (
 	"ottla/protocol"
 )
 
-// Node is a running broker process: all its clusters, and the Front that
-// answers for them.
+// Node is a running broker process: all its clusters, and the Front that answers for them.
+// Clients' goroutines use the Front alone, and reach everything behind it by messages, so a
+// Node is safe for concurrent use.
 type Node struct {
 	*front.Front
 	env      *environment
@@ -45,6 +46,10 @@ type Node struct {
 // many directories is held back while others start. Errors: another process
 // has the directory, a manifest is damaged or newer than this program, no
 // cluster can be started.
+//
+// The lock comes before anything is read or written: a second process would recover the
+// same logs, cut their tails, and vote under the same ids. Other nodes may not be there for
+// as long as anybody likes, so Start does not wait for them: /readyz says what it waits for.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	o = o.withDefaults()
 	if o.DataDir == "" {
@@ -141,9 +146,14 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	return env
 }
 
-// Shutdown ends the node: waiting requests are answered, logs closed with a
-// checkpoint, the data directory unlocked. Only the first call does anything.
-// Errors: a log cannot be closed, ctx ends before all is closed.
+// Shutdown ends the node: waiting requests are answered, logs closed with a checkpoint, the
+// data directory unlocked. Only the first call does anything. Errors: a log cannot be closed,
+// ctx ends before all is closed.
+//
+// Clusters end first, while disk and link still serve them: their last writes, and leaders
+// that hand over to other nodes, need both. The lock is released last, when nothing of this
+// process can touch the directory any more. Where ctx ends before, the rest is torn down all
+// the same: the next start recovers as after a crash.
 func (n *Node) Shutdown(ctx context.Context) error {
 	var err error
 	n.stopOnce.Do(func() {
@@ -163,7 +173,10 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// nodeActor creates and deletes clusters, one change at a time.
+// nodeActor creates and deletes clusters, one change at a time. It alone changes which
+// clusters there are; everybody else reads the copy in the directory. It must never wait for a
+// cluster: those ask it for changes, and in a fleet what it would wait for comes through its
+// own mailbox.
 type nodeActor struct {
 	supervise.Children // of clusters
 	env                *environment
@@ -255,6 +268,8 @@ func (a *nodeActor) Receive(ctx actor.Context) {
 	case *createCluster:
 		if a.env.fleet != nil {
 			go func() {
+				// On a goroutine, because it is over only once this actor has handled
+				// fleetChanged and made its part of the cluster.
 				c, created, err := a.env.fleet.CreateCluster(m.Spec, time.Now().Add(a.env.opt.RequestTimeout))
 				m.Reply.Put(clusterCreation{Cluster: c, Created: created, Err: err})
 			}()
@@ -296,6 +311,8 @@ func (a *nodeActor) started(ctx actor.Context) {
 	}
 	if name := a.env.opt.DefaultCluster; name != "" && a.env.manifests.FirstStart() {
 		a.env.directory.WantsDefault.Store(true)
+		// Nobody waits for the outcome: brokers may take as long as they like, and readiness
+		// says that the cluster is not there yet. Only what fails at once ends the start.
 		reply := protocol.NewFuture[clusterCreation]()
 		a.create(ctx, &createCluster{Spec: &protocol.ClusterSpec{Name: name}, Reply: reply})
 		select {
@@ -347,6 +364,8 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 		m.Reply.Put(clusterCreation{Err: err})
 		return
 	}
+	// Creating is idempotent. Who asks for the same while it is under way gets the same
+	// outcome, and is told that somebody else has created it.
 	if p := a.creating[settings.Name]; p != nil {
 		if err := p.settings.Conflict(m.Spec); err != nil {
 			m.Reply.Put(clusterCreation{Err: err})
@@ -359,6 +378,8 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 		m.Reply.Put(compareCluster(h, m.Spec))
 		return
 	}
+	// Two clusters may not share a directory: each would find the other's brokers in its own
+	// places, and set their directories aside.
 	if err := datadir.CheckLogDirectory(a.env.opt.DataDir, settings.LogDirectory, a.env.manifests.LogDirectories()); err != nil {
 		m.Reply.Put(clusterCreation{Err: err})
 		return
@@ -375,6 +396,8 @@ func (a *nodeActor) create(ctx actor.Context, m *createCluster) {
 	a.spawn(ctx, h, &createSpec{settings: settings, reply: done})
 	self := ctx.Self()
 	go func() {
+		// The time-out ends the creation for good. Its files are removed then, so that the
+		// name is free, and the outcome is known although nothing answers.
 		err, ok := done.Wait(a.env.now().Add(a.env.opt.RequestTimeout))
 		if !ok {
 			err = protocol.Errorf(protocol.CodeNotEnoughReplicas, "the brokers of cluster %q did not start in time", settings.Name)
@@ -395,24 +418,6 @@ func compareCluster(h *clusterHandle, spec *protocol.ClusterSpec) clusterCreatio
 		RetentionHours: i.RetentionHours, ReplicationFactor: i.ReplicationFactor, Fsync: i.Fsync,
 	}
 	return clusterCreation{Cluster: h.Cluster, Err: have.Conflict(spec)}
-}
-
-// prepare makes the directories and ledgers of a new cluster. Until the
-// manifest is committed, a crash leaves nothing of it.
-func (a *nodeActor) prepare(s catalog.ClusterSettings) (*clusterHandle, error) {
-	m := datadir.ClusterManifest{
-		ID: s.ID, Name: s.Name, LogDirectory: s.LogDirectory, NumBrokers: s.NumBrokers, Fsync: s.Fsync,
-		CreatedAt: time.UnixMilli(s.CreatedAt).UTC(), Phase: datadir.Creating,
-	}
-	for _, v := range catalog.MetadataVoters(s.NumBrokers) {
-		m.Voters = append(m.Voters, datadir.MetadataVoter(v))
-	}
-	if err := a.begin(m); err != nil {
-		return nil, err
-	}
-	h := a.env.newHandle(m)
-	h.Fresh = !a.env.directory.WantsDefault.Load()
-	return h, nil
 }
 
 func (a *nodeActor) creationEnded(ctx actor.Context, m *creationEnded) {
@@ -446,6 +451,8 @@ func (a *nodeActor) delete(ctx actor.Context, m *deleteCluster) {
 	case a.creating[m.Name] != nil:
 		m.Reply.Put(protocol.Errorf(protocol.CodeOverloaded, "cluster %q is being created", m.Name))
 	default:
+		// It is withdrawn before it ends: nobody may find a cluster whose files are about to
+		// go.
 		a.publish(m.Name, nil)
 		a.endAndRemove(ctx, h, m.Reply)
 	}
@@ -466,6 +473,8 @@ func (a *nodeActor) resize(ctx actor.Context, m *resizeCluster) {
 		m.Reply.Put(nil)
 		return
 	}
+	// The manifest is written first. A crash after it is made up for by the next start, which
+	// reads the new number; brokers made without it would be directories that nobody knows.
 	if err := a.env.manifests.Resize(h.manifest.ID, m.Brokers); err != nil {
 		a.env.log.Error("note the number of brokers", "cluster", m.Name, "error", err)
 		m.Reply.Put(protocol.Errorf(protocol.CodeStorageFailed, "note the number of brokers of cluster %q: %v", m.Name, err))

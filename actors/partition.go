@@ -25,17 +25,26 @@ import (
 // raft state, the waiters parked at it, and, on a leader of
 // __consumer_offsets, the groups below it.
 //
-// Its states are those of partitionLife. All that the replica is asked for is
-// refused unless it runs.
+// Its states are those of partitionLife. All that the replica is asked for is refused unless
+// it runs.
+//
+// The replica is a plain struct without a goroutine: each message is one step of it, followed
+// by what it then wants done (carryOut). This actor must not wait: while it does, nobody can
+// produce, no heartbeat is answered, and the others elect another leader. So writes go to the
+// Disk's actor, reads of old entries, compaction and mending to goroutines, and all answers
+// come back as messages, which may find another life, term or leadership than the one that has
+// asked.
 type partitionActor struct {
 	supervise.Children // of groups
 	env                *environment
 	spec               partitionSpec
 	log                *slog.Logger
 
-	life    partitionLife
-	rep     *replica.Replica // nil while opening
-	file    *logfile.Log
+	life partitionLife
+	rep  *replica.Replica // nil while opening
+	file *logfile.Log
+	// Readers do not come here: they read through ref what is committed, and are told by the
+	// waiters when there is more.
 	ref     *peers.LocalLeader // published while this replica leads and serves
 	waiters map[*protocol.Waiter]protocol.Offset
 
@@ -90,7 +99,8 @@ type (
 	}
 )
 
-// Receive implements actor.Actor.
+// Receive implements actor.Actor. After a disk.Failed, bytes that were acknowledged on the
+// promise of a later sync may be lost: the replica may not vote or acknowledge any more.
 func (p *partitionActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
@@ -105,6 +115,7 @@ func (p *partitionActor) Receive(ctx actor.Context) {
 	case *flushGathered:
 		p.flushGathered(ctx, m)
 	case *peers.Raft:
+		// Any message says that somebody has something to do, so the clock runs again.
 		if p.member.Quiet() && m.Type != raftpb.MsgHeartbeatResp { // the last answers to the last heartbeats
 			p.member.Wake()
 		}
@@ -184,7 +195,9 @@ func (p *partitionActor) answers(ctx actor.Context, question any) bool {
 	return true
 }
 
-// do runs one step of the replica and then whatever it asked for.
+// do runs one step of the replica and then whatever it asked for. Every call that may change
+// the replica goes through here: what it wants done must be done before the next message, or
+// an answer could overtake a write.
 func (p *partitionActor) do(ctx actor.Context, step func()) {
 	if p.rep == nil {
 		return
@@ -193,6 +206,15 @@ func (p *partitionActor) do(ctx actor.Context, step func()) {
 	p.carryOut(ctx)
 }
 
+// carryOut does what the replica wants done, in the order that replica.Effects asks for, until
+// it wants nothing more.
+//
+// Messages go before writes, because a leader's disk and its followers' work at the same time:
+// an entry is committed when any majority has it. What a message promises (a vote, an
+// acknowledgement) is not among them before the write that it stands on is durable; the
+// replica holds it back. Whoever leads is published before anybody is told that records are
+// committed, and the view that has these records before the produce is answered, so that a
+// client with an answer can read what it has written.
 func (p *partitionActor) carryOut(ctx actor.Context) {
 	for again := true; again; {
 		again = false
@@ -226,6 +248,8 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 		if fx.HighWatermarkMoved {
 			p.publish()
 		}
+		// Kept in the actor, so that stopping finds who was not answered yet if an answer
+		// panics.
 		p.due = fx.Committed
 		for i := range p.due { // after publish: a client with an answer must be able to read its records
 			p.due[i].Answer()
@@ -244,6 +268,9 @@ func (p *partitionActor) carryOut(ctx actor.Context) {
 	}
 }
 
+// write hands a write to the disk. Writes of this actor are executed and answered in order. A
+// leader says how many other replicas of the group in this process are about to write the same
+// entry, so that one sync serves all of them.
 func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 	siblings := 0
 	if p.rep.Leads() && w.LastIndex() > 0 {
@@ -263,6 +290,8 @@ func (p *partitionActor) write(ctx actor.Context, w *replica.Write) {
 // all are answered.
 func (p *partitionActor) diskDone(ctx actor.Context, m *disk.Done) {
 	p.outstanding--
+	// The replica is not told: to it the write is still under way, and nothing that stands on
+	// it has happened.
 	if m.Err != nil && disk.Retriable(m.Err) {
 		if !p.diskFull {
 			p.log.Error("disk is full, writes are held", "error", m.Err)
@@ -287,6 +316,10 @@ func (p *partitionActor) retryWrites(ctx actor.Context) {
 	}
 }
 
+// park keeps a reader that waits for an offset. The offset is compared here, on the goroutine
+// that moves the high watermark: records committed between the reader's look and this message
+// wake it at once, or it would wait for the next ones. A reader that is not parked is woken
+// too, and looks for the leader anew.
 func (p *partitionActor) park(m *peers.ParkWaiter) {
 	if p.ref == nil || protocol.Offset(p.rep.HighWatermark()) > m.Offset {
 		m.Waiter.Wake()
@@ -295,7 +328,8 @@ func (p *partitionActor) park(m *peers.ParkWaiter) {
 	p.waiters[m.Waiter] = m.Offset
 }
 
-// publish shows readers the new high watermark and wakes those waiting for it.
+// publish shows readers the new high watermark and wakes those waiting for it. The view comes
+// first: who is woken reads at once.
 func (p *partitionActor) publish() {
 	if p.ref == nil {
 		return
@@ -313,6 +347,9 @@ func (p *partitionActor) publish() {
 func (p *partitionActor) roleChanged(ctx actor.Context) {
 	term, serving := p.rep.Serving()
 	serving = serving && p.life == partitionRunning
+	// A new term is a new leadership, even of the same replica: between the two another one
+	// may have led, and what was promised in the old term (a read, a place in a group) need
+	// not hold.
 	if p.ref != nil && (!serving || term != p.ref.Term) {
 		p.withdraw(ctx)
 	}
@@ -322,6 +359,7 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	p.ref = p.spec.group.NewLocalLeader(ctx.ActorSystem().Root, ctx.Self(), p.spec.id.Broker, term)
 	p.ref.Show(p.file.View(p.rep.HighWatermark()))
 	p.ref.SetVoters(p.rep.Voters())
+	// The coordinator is ready before anybody can find this leader and ask it something.
 	if p.coord != nil {
 		p.coord.Lead(p.ref.Term)
 	}
@@ -329,11 +367,15 @@ func (p *partitionActor) roleChanged(ctx actor.Context) {
 	p.spec.group.Lead(p.ref.Leadership)
 	p.spec.route.Set(p.ref.Leadership)
 	p.log.Debug("leads", "topic_id", p.spec.id.TopicID, "term", p.ref.Term, "high_watermark", p.rep.HighWatermark())
+	// Of the metadata's leader this comes behind all records that it has applied, which the
+	// cluster counts on (clusterActor.runNext).
 	ctx.Send(p.spec.clusterPID, &partitionLed{Key: p.spec.key(), Broker: p.spec.id.Broker, Term: p.ref.Term})
 	p.membersChanged(ctx)
 }
 
-// withdraw ends this replica's leadership as far as others can see it.
+// withdraw ends this replica's leadership as far as others can see it. Routes are cleared
+// before waiters are woken, so that these do not find this leader again. Whether it leads any
+// more, as far as raft goes, does not matter here.
 func (p *partitionActor) withdraw(ctx actor.Context) {
 	if p.ref == nil {
 		return
@@ -378,7 +420,10 @@ func (p *partitionActor) answerHandOver(ctx actor.Context) {
 	p.handReply = nil
 }
 
-// membersChanged tells the cluster that the group has the members it wants.
+// membersChanged tells the cluster that the group has the members it wants. While the metadata
+// waits for a replacement it is told only what a majority has on disk: the files of the old
+// replica are removed on that word, and after a power cut the group must not come back with
+// the old one as a voter.
 func (p *partitionActor) membersChanged(ctx actor.Context) {
 	if p.ref != nil {
 		p.ref.SetVoters(p.rep.Voters())

@@ -13,6 +13,8 @@ func (p *partitionActor) tick(ctx actor.Context, at int) {
 	if p.life != partitionRunning {
 		return
 	}
+	// Ticks are counted by the broker, because a replica that rests gets one of ten. What
+	// happens every so many ticks looks at how many have passed (isTime).
 	if p.began == 0 {
 		p.began = at - 1
 	}
@@ -24,6 +26,8 @@ func (p *partitionActor) tick(ctx actor.Context, at int) {
 	if p.member.Quiet() && p.ref != nil && (p.env.draining.Load() || p.env.unfit()) {
 		p.member.Wake()
 	}
+	// Raft's clock stands still, and with it elections and heartbeats. Time goes on for what
+	// is stored.
 	if p.member.Quiet() {
 		p.do(ctx, func() {
 			p.rollTick()
@@ -37,7 +41,11 @@ func (p *partitionActor) tick(ctx actor.Context, at int) {
 		p.electing(ctx, p.member.Tick)
 		if p.ref != nil {
 			p.lags()
+			// Only one that serves changes the membership: a leader that has committed nothing
+			// in its term may not know of the change before.
 			p.rep.ReconcileMembers(p.want)
+			// A leader that is to leave hands over first: then its successor can take its
+			// place in a single change.
 			if p.rep.LeavesLeading(p.want) {
 				p.handOver()
 			}
@@ -97,7 +105,9 @@ func (p *partitionActor) rollTick() {
 	}
 }
 
-// retentionTick proposes a new log start when old segments are due.
+// retentionTick proposes a new log start when old segments are due. The leader decides for
+// all: each replica removes files when the entry with the new start is committed, so that no
+// two have different first offsets for good.
 func (p *partitionActor) retentionTick() {
 	if !p.isTime(p.env.ticks(p.env.opt.RetentionCheckInterval)) {
 		return
@@ -128,8 +138,9 @@ func (p *partitionActor) quietTick(ctx actor.Context) {
 	}
 }
 
-// idle reports whether this replica leads, everything is applied everywhere,
-// and nothing waits for anything.
+// idle reports whether this replica leads, everything is applied everywhere, and nothing waits
+// for anything. One that is not preferred, whose node is drained, or whose members are not
+// settled has something to do on a later tick, and keeps its clock.
 func (p *partitionActor) idle() bool {
 	if p.ref == nil || p.env.draining.Load() || len(p.want) == 0 || p.want[0].ReplicaID != p.spec.id.ReplicaID ||
 		!p.rep.HasMembers(p.want) || p.replacing && !p.rep.MembersProven() {
@@ -138,7 +149,9 @@ func (p *partitionActor) idle() bool {
 	return p.rep.Quiescent(p.spec.group.Reachable)
 }
 
-// followQuiet stops a follower's clock, if it agrees with its leader.
+// followQuiet stops a follower's clock, if it agrees with its leader. It agrees only if it has
+// the same log and follows that leader in that term: otherwise it needs its clock to find out
+// what it lacks.
 func (p *partitionActor) followQuiet(m *election.FallQuiet) {
 	if p.life == partitionRunning {
 		p.member.Follow(m, p.view())

@@ -19,13 +19,19 @@ func (p *partitionActor) compactTick(ctx actor.Context) {
 	if p.compaction.Busy(p.ticks) || p.diskFull {
 		return
 	}
+	// The files that compaction has replaced go on a tick: by then the view without them is
+	// published.
 	p.do(ctx, p.rep.DropCompacted)
 	if spec, due := p.rep.PendingCompaction(); due {
 		self, root := ctx.Self(), ctx.ActorSystem().Root
+		// It reads sealed segments and writes new files, on a goroutine and at the
+		// background's pace. Nothing of the log changes before install.
 		p.compaction.Start(p.env.background, p.file.CompactionSource(), spec, func(m *compaction.Done) { root.Send(self, m) })
 	}
 }
 
+// compactDone installs the result of a compaction, if it is still wanted: the replica may have
+// taken a snapshot meanwhile, or have ended.
 func (p *partitionActor) compactDone(ctx actor.Context, m *compaction.Done) {
 	switch {
 	case p.life != partitionRunning || !p.compaction.Done(m, p.ticks, p.env.compactionPatience()):
@@ -85,7 +91,9 @@ func (p *partitionActor) compactionMessage(ctx actor.Context, message any) bool 
 // compacts reports whether the partition's topic keeps the newest per key.
 func (p *partitionActor) compacts() bool { return p.settings.CleanupPolicy == catalog.CleanupCompact }
 
-// askCompaction proposes a compaction on the leader when one is due.
+// askCompaction proposes a compaction on the leader when one is due. What is compacted, and up
+// to where, is an entry of the log: all replicas must remove the same records, or a reader
+// would see other ones after a change of the leader.
 func (p *partitionActor) askCompaction() {
 	generation := p.rep.CompactionGeneration()
 	if !p.compaction.MayAsk(p.ticks, generation, p.env.compactionPatience()) {
@@ -100,7 +108,9 @@ func (p *partitionActor) askCompaction() {
 	p.rep.ProposeCompaction(plan)
 }
 
-// startFetch begins to fetch the compacted records that the snapshot waits for.
+// startFetch begins to fetch the compacted records that the snapshot waits for. They are
+// fetched in chunks, each asked for when the one before is written: a set may be larger than
+// memory.
 func (p *partitionActor) startFetch(ctx actor.Context) {
 	from, parts, held := p.rep.MissingParts()
 	if !held || p.life != partitionRunning {
@@ -124,6 +134,7 @@ func (p *partitionActor) partsAsked(ctx actor.Context, m *compaction.PartsAsked)
 	if p.life != partitionRunning {
 		return
 	}
+	// It reads a snapshot of the parts, whatever compaction puts in their place meanwhile.
 	read := p.compaction.Serve(m, p.file.CompactedReader(), p.ticks, p.env.background)
 	group, root := p.spec.group, ctx.ActorSystem().Root
 	go func() { group.Tell(root, m.From, read()) }()

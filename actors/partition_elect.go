@@ -12,7 +12,8 @@ func (p *partitionActor) view() election.View {
 }
 
 // electing has the replica do its part in finding a leader, and tells the others where it
-// stands.
+// stands. What it says may be outdated or lost; it only makes the best replica campaign first,
+// and raft decides.
 func (p *partitionActor) electing(ctx actor.Context, part func(election.View) *election.Leaderless) {
 	if p.life != partitionRunning || p.rep.Err() != nil {
 		return
@@ -26,6 +27,7 @@ func (p *partitionActor) electing(ctx actor.Context, part func(election.View) *e
 func (p *partitionActor) handOver() {
 	if p.rep.Leads() {
 		to := p.rep.BestTransferee(p.want, p.spec.group.MayLead)
+		// Where all nodes are drained or unfit, one that runs will do.
 		if to == 0 {
 			to = p.rep.BestTransferee(p.want, p.spec.group.Reachable)
 		}

@@ -53,7 +53,9 @@ func (p *partitionActor) damageFound(ctx actor.Context, m *damageFound) {
 	p.do(ctx, func() { p.rep.Fail(m.Err) })
 }
 
-// onDamage tells the actor of damage that any reader of its log meets.
+// onDamage tells the actor of damage that any reader of its log meets. Readers are on
+// goroutines of their own, and their clients get an error; whether the replica goes on is
+// decided here.
 func (p *partitionActor) onDamage(ctx actor.Context, log *logfile.Log) {
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	log.OnDamage(func(err error) { root.Send(self, &damageFound{err}) })
@@ -68,6 +70,8 @@ func (p *partitionActor) replicaFailed(ctx actor.Context) {
 	p.end(ctx, replica.RunFault(p.rep.Err()), p.rep.Err())
 }
 
+// end takes a failed replica out of service. The broker is told why: Terminated, which may be
+// there first, says nothing.
 func (p *partitionActor) end(ctx actor.Context, fault replica.Fault, cause error) {
 	p.life = partitionFailed
 	p.withdraw(ctx)

@@ -39,8 +39,11 @@ type closing struct {
 	finalStaged bool
 }
 
-// close begins a clean end: every waiting request is answered, the writes at
-// the disk are awaited, and a checkpoint is written that covers all of them.
+// close begins a clean end: every waiting request is answered, the writes at the disk are
+// awaited, and a checkpoint is written that covers all of them. The order: nobody finds this
+// leader any more, nobody sends to this replica any more, what waits is answered, and only
+// then is it written to the end. If the process dies in between, the next start reads the log
+// as after a crash.
 func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 	p.closing.replyTo = m.ReplyTo
 	if p.life != partitionRunning {
@@ -75,6 +78,8 @@ func (p *partitionActor) continueClosing(ctx actor.Context) {
 	p.carryOut(ctx)
 }
 
+// closed ends the actor. It is poisoned, not stopped: what came to the mailbox meanwhile is
+// refused and answered first.
 func (p *partitionActor) closed(ctx actor.Context) {
 	if p.closing.replyTo != nil {
 		ctx.Send(p.closing.replyTo, &partitionClosed{Key: p.spec.key()})
@@ -103,6 +108,8 @@ func (p *partitionActor) stopping(ctx actor.Context) {
 	}
 }
 
+// unregister takes the replica out of those that run, and tells the others at once: they elect
+// a leader within milliseconds, instead of after a time-out.
 func (p *partitionActor) unregister(ctx actor.Context) {
 	for _, pid := range p.spec.group.Register(p.spec.id.ReplicaID, peers.Mailbox{}) {
 		ctx.Send(pid, &peers.Changed{})
@@ -110,7 +117,8 @@ func (p *partitionActor) unregister(ctx actor.Context) {
 	p.spec.group.Announce(p.spec.id.ReplicaID, false)
 }
 
-// partitionSpec is everything a replica is told when it is opened.
+// partitionSpec is everything a replica is told when it is opened. The broker keeps it, also
+// while the replica is down, and opens the next actor with it.
 type partitionSpec struct {
 	rests      *atomic.Bool  // see localReplica; nil: nobody asks
 	opening    chan struct{} // whoever opens the log sends to it; nil: nobody waits for anybody
@@ -154,8 +162,9 @@ func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSet
 	return settings.SegmentBytes
 }
 
-// open opens the replica's log, which takes I/O: the actor's own goroutine is
-// the right place, nobody else waits for it.
+// open opens the replica's log, which takes I/O: the actor's own goroutine is the right place,
+// nobody else waits for it. Messages that come meanwhile wait in the mailbox. The replica
+// registers only when it can answer: from then on others count on it.
 func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.member.ID = p.spec.id.ReplicaID
@@ -204,6 +213,8 @@ func (p *partitionActor) openReplica(ctx actor.Context) error {
 	if err != nil {
 		return err
 	}
+	// Somebody has put another replica's files here. To this one its own are missing: it must
+	// not go on with what others have promised.
 	if log.Identity() != p.spec.id {
 		return errors.Join(fmt.Errorf("%s holds %+v, not %+v: %w", p.spec.dir, log.Identity(), p.spec.id, os.ErrNotExist), log.Close())
 	}

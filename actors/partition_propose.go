@@ -20,6 +20,9 @@ func (p *partitionActor) ProposalsAccepted() (n uint64, ok bool) { return p.rep.
 // ProposalsAnswered implements coordinator.Host.
 func (p *partitionActor) ProposalsAnswered(upTo uint64) bool { return p.rep.ProposalsAnswered(upTo) }
 
+// proposeRecords proposes records of a group. Those of one run were decided on top of each
+// other: where one is refused, those behind it would be applied to a state that was never
+// reached, so they are refused too.
 func (p *partitionActor) proposeRecords(ctx actor.Context, m *coordinator.ProposeRecords) {
 	done := m.Done
 	if run := m.Run; run != nil {
@@ -41,6 +44,7 @@ func (p *partitionActor) changeMetadata(ctx actor.Context, m *routing.ChangeMeta
 	switch {
 	case p.life != partitionRunning || p.ref == nil:
 		m.Refuse(protocol.ErrNotLeader)
+	// The check needs no lock: between it and the proposal nothing else is handled here.
 	case p.rep.NextOffset() != m.At:
 		m.Refuse(routing.ErrDecidedTooEarly)
 	default:
@@ -48,6 +52,9 @@ func (p *partitionActor) changeMetadata(ctx actor.Context, m *routing.ChangeMeta
 	}
 }
 
+// propose refuses at once what cannot be written now; such a refusal has no effect. Space is
+// kept back for internal topics and for what replicas write by themselves: clients are refused
+// before the disk is full.
 func (p *partitionActor) propose(ctx actor.Context, pr replica.Proposal) {
 	switch {
 	case p.life != partitionRunning:
@@ -76,6 +83,9 @@ func (p *partitionActor) flushGathered(ctx actor.Context, m *flushGathered) {
 	p.do(ctx, p.rep.Flush)
 }
 
+// confirm calls Done once a majority has confirmed that this replica still leads: a leader
+// that was cut off does not know that there is another one, and would answer from an old
+// state.
 func (p *partitionActor) confirm(ctx actor.Context, m *coordinator.ConfirmRead) {
 	if p.life != partitionRunning {
 		m.Done(protocol.ErrNotLeader)

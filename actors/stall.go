@@ -24,7 +24,8 @@ import (
 // diskChanged says that the disk hangs, or does not any more.
 type diskChanged struct{}
 
-// diskHangs is what Disk calls, on its own goroutine.
+// diskHangs is what Disk calls, on its own goroutine. It only notes why, for those who
+// propose, and tells the clusters: the disk's goroutine must go on.
 func (e *environment) diskHangs(m disk.Stalled) {
 	var why *string
 	if !m.Over {
