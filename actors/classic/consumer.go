@@ -61,6 +61,7 @@ func AssignedPartitions(assignment []byte) []protocol.TopicPartition {
 	list := []protocol.TopicPartition{}
 	f := fields{b: assignment}
 	f.take(2) // version
+	// A count may be anything; the loop ends with the bytes.
 	for topics := f.int32(); topics > 0 && !f.bad; topics-- {
 		name := f.string()
 		for n := f.int32(); n > 0 && !f.bad; n-- {

@@ -70,7 +70,8 @@ func (s State) String() string {
 	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable"}[s]
 }
 
-// member is one member of a group. Times are in milliseconds.
+// member is one member of a group. Times are in milliseconds. Join and sync are called
+// exactly once each time they are set: whoever carries the answer waits for it.
 type member struct {
 	id         string
 	instance   string // of a static member, else ""
@@ -88,6 +89,9 @@ type member struct {
 }
 
 // Group is a classic group. It is not for several goroutines.
+//
+// Who waits is a member with a function in it. So whatever removes a member, or ends the
+// phase, must call that function before it forgets it.
 type Group struct {
 	state        State
 	generation   int32
@@ -111,7 +115,9 @@ func New() *Group {
 // State is what the group is doing.
 func (g *Group) State() State { return g.state }
 
-// Live reports whether the group has members, or some that are about to join.
+// Live reports whether the group has members, or some that are about to join. The latter
+// count, so that nobody deletes the group, or makes it one of the other protocol, between
+// the two requests of a join.
 func (g *Group) Live() bool { return len(g.members) > 0 || len(g.pending) > 0 }
 
 // Describe is the group at a glance, members by their first join.
@@ -178,6 +184,9 @@ func (g *Group) MayCommit(now int64, id, instance string, generation int32) int1
 		return code
 	case generation != g.generation:
 		return IllegalGeneration
+	// The member does not have its partitions yet. While others join again
+	// (PreparingRebalance) it still has the old ones, and may commit what it has done with
+	// them.
 	case g.state == CompletingRebalance:
 		return RebalanceInProgress
 	}
@@ -195,6 +204,7 @@ func (g *Group) Heartbeat(now int64, id, instance string, generation int32) int1
 		return IllegalGeneration
 	}
 	m.alive(now)
+	// After the sign of life: a member that is slow to join is not gone.
 	if g.state == PreparingRebalance {
 		return RebalanceInProgress
 	}
@@ -206,6 +216,7 @@ func (g *Group) Leave(now int64, id, instance string) int16 {
 	if id == "" && instance != "" {
 		id = g.instances[instance]
 	}
+	// It was never waited for, so nobody has to join again.
 	if _, waits := g.pending[id]; waits && instance == "" {
 		delete(g.pending, id)
 		g.goOn(now)
@@ -245,7 +256,8 @@ func (m *member) refuse(code int16) {
 	}
 }
 
-// End answers everybody who waits: the group's coordinator is another one now.
+// End answers everybody who waits: the group's coordinator is another one now. Nothing is
+// kept: members come back to the new one as unknown.
 func (g *Group) End(code int16) {
 	for _, m := range g.members {
 		m.refuse(code)
@@ -255,6 +267,7 @@ func (g *Group) End(code int16) {
 // membersChanged has the others join again after one has left.
 func (g *Group) membersChanged(now int64) {
 	switch g.state {
+	// Partitions of the one that left have nobody until all have joined again.
 	case Stable, CompletingRebalance:
 		g.prepare(now)
 	case PreparingRebalance:

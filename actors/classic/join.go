@@ -5,6 +5,7 @@ import "slices"
 // Join asks to be a member; answer is called once everybody has joined, or at once
 // where that is not needed or not allowed.
 func (g *Group) Join(now int64, req *JoinRequest, answer func(JoinReply)) {
+	// What is refused leaves the group as it was.
 	refuse := func(code int16, id string) {
 		answer(JoinReply{Code: code, Generation: noGeneration, Member: id})
 	}
@@ -20,6 +21,8 @@ func (g *Group) Join(now int64, req *JoinRequest, answer func(JoinReply)) {
 		refuse(GroupMaxSizeReached, "")
 	case req.Member == "" && req.Instance != "" && g.instances[req.Instance] != "":
 		g.replace(now, req, answer)
+	// A client that asks without an id and hears nothing asks again, without one. It gets an
+	// id first, to come with: else each try would leave a member behind that never answers.
 	case req.Member == "" && req.NeedsID:
 		if len(g.pending) >= maxPending {
 			refuse(GroupMaxSizeReached, "")
@@ -89,7 +92,8 @@ func (g *Group) set(now int64, m *member, req *JoinRequest) {
 	m.alive(now)
 }
 
-// wait has a member wait for the others, in place of an earlier request of its own.
+// wait has a member wait for the others, in place of an earlier request of its own. The
+// client has given that one up, but whoever carries it still waits.
 func (m *member) wait(answer func(JoinReply)) {
 	if m.join != nil {
 		m.join(JoinReply{Code: RebalanceInProgress, Generation: noGeneration, Member: m.id})
@@ -97,6 +101,7 @@ func (m *member) wait(answer func(JoinReply)) {
 	m.join = answer
 }
 
+// add makes a new member, and has all others join again.
 func (g *Group) add(now int64, id string, req *JoinRequest, answer func(JoinReply)) {
 	g.joined++
 	m := &member{id: id, instance: req.Instance, order: g.joined}
@@ -108,6 +113,7 @@ func (g *Group) add(now int64, id string, req *JoinRequest, answer func(JoinRepl
 	if len(g.members) == 1 {
 		g.protocolType = req.ProtocolType
 	}
+	// Before goOn, which looks at who has joined.
 	m.wait(answer)
 	if g.state != PreparingRebalance {
 		g.prepare(now)
@@ -144,6 +150,8 @@ func (g *Group) replace(now int64, req *JoinRequest, answer func(JoinReply)) {
 	m := &member{id: req.NewID, instance: old.instance, assignment: old.assignment, order: old.order}
 	same := sameProtocols(old.protocols, req.Protocols)
 	g.set(now, m, req)
+	// The process that had the place may still run. It is told, and every later request of
+	// it is refused (find): two would otherwise work on the same partitions.
 	old.refuse(FencedInstanceID)
 	delete(g.members, old.id)
 	g.bytes -= old.bytes

@@ -21,6 +21,7 @@ func (g *Group) Sync(now int64, req *SyncRequest, answer func(SyncReply)) {
 		return
 	}
 	m.alive(now)
+	// It may ask as often as it likes; the assignment is the same for the generation.
 	if g.state == Stable {
 		answer(g.syncReply(m))
 		return
@@ -31,6 +32,7 @@ func (g *Group) Sync(now int64, req *SyncRequest, answer func(SyncReply)) {
 		m.sync(SyncReply{Code: RebalanceInProgress})
 	}
 	m.sync = answer
+	// It waits, for as long as a rebalance may take (deadline).
 	if m.id != g.leader {
 		return
 	}
@@ -61,6 +63,8 @@ func (g *Group) prepare(now int64) {
 			m.sync = nil
 		}
 	}
+	// The slowest of them says how long the others wait: none is left out that keeps to its
+	// own word.
 	wait := int64(0)
 	for _, m := range g.members {
 		wait = max(wait, m.rebalance)
@@ -117,6 +121,7 @@ func (g *Group) complete(now int64) {
 			}
 		}
 	}
+	// The leader has as long to bring the assignment as the members had to join.
 	g.state, g.deadline = CompletingRebalance, now
 	for _, m := range g.members {
 		g.deadline = max(g.deadline, now+m.rebalance)

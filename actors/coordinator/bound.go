@@ -6,8 +6,11 @@ import (
 	"ottla/protocol"
 )
 
-// Counts knows how many groups there are in the partitions of __consumer_offsets
-// that this node leads or has led, by cluster.
+// Counts knows how many groups there are in the partitions of __consumer_offsets that this
+// node leads or has led, by cluster.
+//
+// Coordinators set it from their partitions' goroutines, so it has a lock. What a node has
+// led before stays counted: its groups are still there, elsewhere.
 type Counts struct {
 	mu     sync.Mutex
 	counts map[string]map[int]int // by cluster id and partition
@@ -47,6 +50,8 @@ func (g *Counts) total() (n int) {
 
 // countGroups says how many groups the coordinator keeps, if it leads.
 func (c *Coordinator) countGroups() {
+	// It is called for each batch of records; the lock is taken only when the number has
+	// changed.
 	if n := len(c.groups); c.counted != n+1 && c.serves() {
 		c.env.Groups.set(c.clusterID, c.partition, n)
 		c.counted = n + 1
@@ -61,6 +66,7 @@ func (c *Coordinator) letIn(name string) *protocol.Error {
 	}
 	c.countGroups()
 	limit := c.env.MaxGroups
+	// Two that come at once would otherwise both find the last place free.
 	n := c.env.Groups.total() + len(c.coming) // whose first records are on their way
 	if n < limit {
 		c.coming[name] = struct{}{}

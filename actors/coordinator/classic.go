@@ -37,6 +37,8 @@ func (g *groupActor) classicRequest(ctx actor.Context, m *routing.Classic) {
 	now, k := g.now(), g.classic
 	answer := func(a routing.ClassicAnswer) { m.Reply.Put(a) }
 	switch {
+	// Members of the two kinds cannot share partitions: neither knows the other's
+	// assignment.
 	case m.Join != nil && (g.isQueue() || g.state.Live(now)):
 		answer(routing.ClassicAnswer{Join: classic.JoinReply{Code: classic.InconsistentGroupProtocol, Generation: -1, Member: m.Join.Member}})
 	case m.Join != nil:
@@ -62,6 +64,7 @@ func (g *groupActor) classicRequest(ctx actor.Context, m *routing.Classic) {
 }
 
 // tellClassic tells the coordinator when the first member comes or the last one goes.
+// Without that, a group of which nothing is in the log would not be listed.
 func (g *groupActor) tellClassic(ctx actor.Context) {
 	if live := g.classic.Live(); live != g.classicTold {
 		g.classicTold = live
@@ -81,6 +84,8 @@ func (g *groupActor) errOtherProtocol() *protocol.Error {
 // anybody.
 func (g *groupActor) classicCommit(ctx actor.Context, m *routing.Classic) {
 	c := m.Commit
+	// Who may is decided by what is only in memory here; that the offsets last is the log's
+	// affair.
 	code := g.classic.MayCommit(g.now(), c.Member, c.Instance, c.Generation)
 	if code == classic.None && (g.isQueue() || c.Member == "" && g.state.Live(g.now())) {
 		code = classic.UnknownMemberID
@@ -123,6 +128,8 @@ type classicConfirmed struct {
 	err  *protocol.Error
 }
 
+// describeClassic answers on what is known now, which may be newer than what was asked for.
+// The actor may have resigned while it waited for the confirmation.
 func (g *groupActor) describeClassic(m *classicConfirmed) {
 	switch {
 	case m.err != nil || g.resigned:

@@ -22,6 +22,10 @@ import (
 // would give it, and then runs ahead of the log: see groupActor.
 //
 // It belongs to its partition's actor and shares its goroutine.
+//
+// On a follower only groups is alive. All else is of one term of leadership. A group's actor
+// must never outlive the leadership in which it decided, because what it decided may not be
+// in the log.
 type Coordinator struct {
 	host      Host
 	env       *Env
@@ -49,8 +53,8 @@ type Coordinator struct {
 	spawning   *groupActor  // the one that groupProps makes
 }
 
-// Host is what a coordinator needs of the partition that it belongs
-// to.
+// Host is what a coordinator needs of the partition that it belongs to. Its methods are
+// called on the partition's goroutine.
 type Host interface {
 	// Serves reports whether the partition's replica leads and serves.
 	Serves() bool
@@ -105,7 +109,8 @@ func (c *Coordinator) Receive(ctx actor.Context, message any) bool {
 
 func (c *Coordinator) serves() bool { return c != nil && c.host.Serves() }
 
-// Apply follows the committed records.
+// Apply follows the committed records. A record that cannot be read is passed over and
+// logged: the partition goes on for all other groups.
 func (c *Coordinator) Apply(records []logfile.Record) {
 	for i := range records {
 		rec, err := group.ParseRecord(records[i].Key, records[i].Value, records[i].Action)
@@ -123,12 +128,14 @@ func (c *Coordinator) Apply(records []logfile.Record) {
 	c.countGroups()
 }
 
-// Restore begins anew with compacted records.
+// Restore begins anew with compacted records. They are all that is left of the log up to an
+// offset, so what is not among them has been deleted.
 func (c *Coordinator) Restore(records []logfile.Record, _ int64) {
 	clear(c.groups)
 	c.Apply(records)
 }
 
+// keep notes a committed record of a group. A group that has one is let in for good.
 func (c *Coordinator) keep(name string, rec metarecord.Record) {
 	kept := c.groups[name]
 	if kept == nil {
@@ -141,7 +148,8 @@ func (c *Coordinator) keep(name string, rec metarecord.Record) {
 	delete(c.coming, name)
 }
 
-// Lead says that the partition's replica leads in a term, and serves.
+// Lead says that the partition's replica leads in a term, and serves. Of groups with actors
+// there are none: Resign has ended those of an earlier term.
 func (c *Coordinator) Lead(term uint64) {
 	c.term, c.ledTicks, c.counted, c.queuesUp = term, 0, 0, false
 	c.wakeTicks, c.asleep = 0, nil
@@ -152,6 +160,8 @@ func (c *Coordinator) Lead(term uint64) {
 // decided may never be committed.
 func (c *Coordinator) Resign(ctx actor.Context) {
 	for _, pid := range c.running {
+		// Told first, so that it refuses what is in its mailbox; then it ends behind all of
+		// that.
 		ctx.Send(pid, &groupResign{})
 		ctx.Poison(pid)
 	}
@@ -180,6 +190,9 @@ func (c *Coordinator) Ended(pid *actor.PID) {
 			delete(c.coming, name)
 			c.queuesUp = false
 			delete(c.classic, name)
+			// The number is taken now: no proposal of the ended actor has a higher one.
+			// Those of other groups that were accepted in between are waited for too, which
+			// costs milliseconds.
 			if taken, leads := c.host.ProposalsAccepted(); leads {
 				c.unclear[name] = taken
 			}
@@ -198,8 +211,9 @@ func (c *Coordinator) clear(group string) bool {
 	return true
 }
 
-// request hands a message to its group's actor, and starts that first if need be.
-// Only a poll creates a group.
+// request hands a message to its group's actor, and starts that first if need be. Only a
+// poll creates a group. While proposals of a former actor are open, clients are sent away as
+// if this were not the leader: they ask again after a moment.
 func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 	pid := c.running[m.Group]
 	if pid == nil {
@@ -212,6 +226,8 @@ func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 			return
 		}
 	}
+	// Also for an actor that runs: it may have been started by a question that creates
+	// nothing.
 	if c.groups[m.Group] == nil && creates(m.Msg) {
 		if err := c.letIn(m.Group); err != nil {
 			m.Msg.Refuse(err)
@@ -257,6 +273,9 @@ func (c *Coordinator) startQueues(ctx actor.Context) {
 	}
 }
 
+// spawn starts a group's actor with the records that are committed now. The props are shared
+// by all groups, because making them costs more than the actor: the producer finds the one
+// to start in spawning, at once and on this goroutine.
 func (c *Coordinator) spawn(ctx actor.Context, group string) *actor.PID {
 	c.spawning = &groupActor{
 		env: c.env, log: c.log, name: group, term: c.term,
@@ -276,6 +295,8 @@ type TopicsGone struct{ TopicIDs []string }
 // Refuse implements routing.Question: the next leader is told when it leads.
 func (m *TopicsGone) Refuse(*protocol.Error) {}
 
+// topicsGone asks only groups that mention a topic: else each deletion would start the
+// actors of all groups there are.
 func (c *Coordinator) topicsGone(ctx actor.Context, m *TopicsGone) {
 	for group, kept := range c.groups {
 		for _, id := range m.TopicIDs {
@@ -302,6 +323,8 @@ func (c *Coordinator) list(consumer protocol.ConsumerID) routing.GroupList {
 	return routing.GroupList{Groups: names}
 }
 
+// classicLives notes whether a group has members of Kafka's. The message may come from an
+// actor that has ended since; its successor says so itself.
 func (c *Coordinator) classicLives(m *classicLives) {
 	if m.live && c.running[m.group] != nil {
 		c.classic[m.group] = struct{}{}

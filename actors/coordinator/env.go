@@ -11,7 +11,8 @@ import (
 	"ottla/protocol"
 )
 
-// Env is what all coordinators of a node share.
+// Env is what all coordinators of a node share. Coordinators read it from many goroutines;
+// what changes in it is atomic or has a lock.
 type Env struct {
 	System *actor.ActorSystem
 	Now    func() time.Time

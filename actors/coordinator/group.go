@@ -19,11 +19,16 @@ import (
 // groupActor is the shell of one consumer group on its coordinator. It owns
 // the group's state and the polls of its members that are under way.
 //
-// The state runs ahead of the log: a decision's records are applied at once and
-// proposed, and its answer, like every later answer that may depend on it, is held
-// back until they are committed. If they are not, because the coordinator has lost
-// its leadership, the actor resigns: answers that are held back become unknown, and
-// the state, which nobody has seen, ends with the actor.
+// The state runs ahead of the log: a decision's records are applied at once and proposed,
+// and its answer, like every later answer that may depend on it, is held back until they are
+// committed. If they are not, because the coordinator has lost its leadership, the actor
+// resigns: answers that are held back become unknown, and the state, which nobody has seen,
+// ends with the actor.
+//
+// Three things must hold for that. Records are proposed in the order in which they were
+// decided, and in one run, so that none enters the log behind one that failed. Whatever
+// discloses the state, a refusal too, waits for the records before it. And the actor never
+// goes back: it has no way to undo a decision, only to end.
 type groupActor struct {
 	env       *Env
 	log       *slog.Logger
@@ -64,6 +69,8 @@ type heldAnswer struct {
 
 // Receive implements actor.Actor.
 func (g *groupActor) Receive(ctx actor.Context) {
+	// Between a failure and the actor's end messages still come; the next coordinator
+	// answers them.
 	if m, ok := ctx.Message().(routing.Question); ok && g.resigned {
 		m.Refuse(protocol.ErrNotLeader)
 		return
@@ -140,6 +147,9 @@ func (g *groupActor) now() int64 {
 	return g.env.Steady()
 }
 
+// started makes the state out of the committed records. Leases begin anew: who polled under
+// the former coordinator does not know of the change, and gets its whole session to come
+// here.
 func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
 	g.state.Wall, g.state.Level = g.env.Wall, g.env.Level
@@ -185,6 +195,7 @@ func (g *groupActor) advance(ctx actor.Context, recs []metarecord.Record, answer
 	if answer == nil {
 		return
 	}
+	// Nothing is under way, so all that is known is committed.
 	if g.inFlight == 0 {
 		answer()
 		return
@@ -205,6 +216,7 @@ func (g *groupActor) refuse(m routing.Question, err *protocol.Error) {
 	})
 }
 
+// propose sends records to the partition. Done is called on its goroutine, and only sends.
 func (g *groupActor) propose(ctx actor.Context, recs []metarecord.Record) {
 	lines := &protocol.Lines{}
 	metarecord.AppendLines(lines, protocol.OffsetsTopic, g.partition, g.env.Agreed(), recs)
@@ -237,6 +249,8 @@ func (g *groupActor) rebalanced() {
 // actor only refuses, until its coordinator ends it behind everything that has
 // been sent to it.
 func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
+	// The outcome of another proposal. Those who waited for it have been told that it is
+	// unknown.
 	if g.resigned {
 		return
 	}
@@ -256,6 +270,8 @@ func (g *groupActor) committed(ctx actor.Context, m *groupCommitted) {
 	if g.held = g.held[n:]; len(g.held) == 0 {
 		g.held = nil // let go of the array as well
 	}
+	// After the slices are settled: an answer may lead to a message, but never back into
+	// here.
 	for i := range ready {
 		ready[i].answer()
 	}
@@ -291,7 +307,8 @@ func (g *groupActor) resign(failed uint64, cause *protocol.Error) {
 	}
 }
 
-// armTimer schedules a look at the leases for when the next one runs out.
+// armTimer schedules a look at the leases for when the next one runs out. It is called after
+// every message.
 func (g *groupActor) armTimer(ctx actor.Context) {
 	if g.resigned || g.state == nil {
 		return

@@ -14,9 +14,11 @@ import (
 	"ottla/protocol"
 )
 
-// groupQueue is what a group that is a queue has besides: its records, the polls that
-// wait for some, and the goroutines that read its logs and write its dead letters.
-// These run on their own; see routing.QueueFeed.
+// groupQueue is what a group that is a queue has besides: its records, the polls that wait
+// for some, and the goroutines that read its logs and write its dead letters. These run on
+// their own; see routing.QueueFeed. They own none of the state: they ask what is to be read,
+// and bring it, by messages that may come after the queue is gone. Closing ended is how they
+// hear of its end.
 type groupQueue struct {
 	state   *queue.State
 	waiting []waitingPoll // in the order in which they came
@@ -72,7 +74,8 @@ func (g *groupActor) newQueue() *groupQueue {
 	return &groupQueue{state: state, work: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
-// beginQueue starts what a queue has while it is led.
+// beginQueue starts what a queue has while it is led. Deliveries of a former coordinator go
+// on: their deadlines are in the records.
 func (g *groupActor) beginQueue(ctx actor.Context) {
 	q := g.queue
 	q.begun = true
@@ -94,6 +97,7 @@ func (g *groupActor) endQueue() {
 		if q.begun {
 			g.env.queues.Add(-1)
 		}
+		// Once: the queue is forgotten below, and a new one has a channel of its own.
 		close(q.ended)
 		if q.timer != nil {
 			q.timer.Stop()
@@ -186,6 +190,8 @@ func (g *groupActor) advanceQueue(ctx actor.Context, recs []metarecord.Record, a
 	g.armQueue(ctx)
 }
 
+// nudgeFeed tells the goroutines that there may be something to do. One word is enough,
+// however much there is: they look at all of it.
 func (g *groupActor) nudgeFeed() {
 	select {
 	case g.queue.work <- struct{}{}:
@@ -195,6 +201,7 @@ func (g *groupActor) nudgeFeed() {
 
 // changeQueue creates or changes the queue.
 func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
+	// The clock is the leases' until the group is a queue, and then that of its records.
 	now := g.now()
 	if g.isQueue() {
 		g.changeSettings(ctx, m)
@@ -238,6 +245,8 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 	for _, o := range starts { // it goes on where the group was
 		recs = append(recs, g.queue.state.Begin(now, o.Key(), int64(o.Offset))...)
 	}
+	// In one proposal: a group that is neither what it was nor a queue must not be left by a
+	// crash.
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupQueued{Created: true}) }, m.Refuse)
 	g.beginQueue(ctx)
 	g.armQueue(ctx)
@@ -258,6 +267,7 @@ func (g *groupActor) changeSettings(ctx actor.Context, m *routing.GroupQueue) {
 
 func (g *groupActor) deleteQueue(ctx actor.Context, m *routing.GroupChange) {
 	now := g.now()
+	// Those whose time is over are only not cleaned up yet.
 	if i := slices.IndexFunc(g.queue.waiting, func(w waitingPoll) bool { return w.until > now }); i >= 0 {
 		g.refuse(m, protocol.Errorf(protocol.CodeGroupNotEmpty, "workers wait for records of queue %q", g.name).
 			With("consumer_id", g.queue.waiting[i].consumer))
@@ -283,6 +293,8 @@ func (g *groupActor) pollQueue(ctx actor.Context, m *routing.GroupPoll) {
 		g.refuse(m, protocol.Errorf(protocol.CodeNotAllowed, "group %q is a queue, which has no cursors: acknowledge its records by their receipts", g.name))
 		return
 	}
+	// A worker polls once at a time. An older poll that waits would be given records that
+	// nobody reads.
 	if old := g.polls.At(m.Consumer); old != nil && !old.Same(m.Handle) {
 		old.Tell(routing.PollSuperseded)
 		g.forgetPoll(old)
@@ -323,8 +335,9 @@ func (g *groupActor) forgetPoll(h *routing.PollHandle) {
 	q.waiting = slices.Delete(q.waiting, i, i+1)
 }
 
-// wakePolls has polls ask again for which there are records: the ones that have
-// waited longest.
+// wakePolls has polls ask again for which there are records: the ones that have waited
+// longest. Each is woken for records of its own: as many polls as there are records, or all
+// would come for the first. Nothing is given here, as the poll may be gone; it asks again.
 func (g *groupActor) wakePolls() {
 	q, now := g.queue, g.now()
 	if len(q.waiting) == 0 {
@@ -385,6 +398,8 @@ func (g *groupActor) lookQueue(ctx actor.Context, m *routing.QueueLook) {
 		Born: s.CreatedAt(), Idle: s.Idle(g.now()),
 		Scans: s.Scans(func(t queue.Topic) int { return m.Partitions[t.ID] }),
 	}
+	// Records whose end is only decided must not be written to a dead-letter topic yet: if
+	// the decision is lost, they would be there and still be delivered.
 	if work.Dying = s.Dying(); len(work.Dying) == 0 {
 		m.Reply.Put(work)
 		return
@@ -406,6 +421,7 @@ func (g *groupActor) feed(ctx actor.Context, m *routing.QueueRead) {
 	g.advanceQueue(ctx, recs, nil, nil)
 }
 
+// tickQueue ends deliveries whose time is over, and writes down what has been gathered.
 func (g *groupActor) tickQueue(ctx actor.Context) {
 	if !g.isQueue() {
 		return

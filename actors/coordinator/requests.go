@@ -14,8 +14,11 @@ import (
 // all that came before, through whichever nodes they came.
 const pollNumberBits = 40
 
-// poll subscribes a consumer, commits what it acknowledges, and answers with
-// its share.
+// poll subscribes a consumer, commits what it acknowledges, and answers with its share.
+//
+// The order: an outdated poll changes nothing, nor does one with a bad cursor. Then what it
+// acknowledges is applied before its subscription, because a rebalance may take the
+// partitions away that it acknowledges.
 func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 	now := g.now()
 	number := m.Number
@@ -40,6 +43,9 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		g.propose(ctx, recs)
 	}
 	if old := g.polls.At(m.Consumer); old != nil && !old.Same(m.Handle) {
+		// The older poll of the same consumer ends at once. Both would read the same records
+		// otherwise, and the client, which has given one of them up, would see these as
+		// lost.
 		old.Tell(routing.PollSuperseded)
 	}
 	g.polls.Remove(m.Consumer)
@@ -51,6 +57,8 @@ func (g *groupActor) poll(ctx actor.Context, m *routing.GroupPoll) {
 		m.Refuse(err)
 		return
 	}
+	// The quick way. Where it does not hold the client has read in vain, and goes the long
+	// one.
 	if m.Ahead != nil && g.ahead(ctx, m, &d, after, number) {
 		return
 	}
@@ -126,6 +134,9 @@ func (g *groupActor) cursors(m *routing.GroupPoll) ([]group.CursorPosition, []me
 	return nil, recs, err
 }
 
+// start gives a poll the offsets at which to begin where nothing is committed, and keeps
+// them: two consumers that get the partition one after the other must not begin at different
+// places.
 func (g *groupActor) start(ctx actor.Context, m *routing.GroupStart) {
 	held, recs, err := g.state.DecideStart(g.now(), m.Consumer, m.Generation, m.Starts)
 	if err != nil {
@@ -135,6 +146,9 @@ func (g *groupActor) start(ctx actor.Context, m *routing.GroupStart) {
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: held}) }, m.Refuse)
 }
 
+// delivered notes what a poll is about to give to its client, and makes the cursor for it.
+// It is the last moment at which the poll can be found outdated: whatever is refused here is
+// not delivered.
 func (g *groupActor) delivered(ctx actor.Context, m *routing.GroupDelivered) {
 	if !g.isNewest(m.Consumer, m.Number, m.Handle) {
 		m.Refuse(errSuperseded)
@@ -192,6 +206,8 @@ func (g *groupActor) pollEnded(ctx actor.Context, m *routing.GroupPollEnded) {
 	g.advance(ctx, g.state.Expire(g.now()), nil, nil)
 }
 
+// commit commits offsets that a client names, or else all that was delivered to it. It is a
+// sign of life, but only if it is not refused.
 func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 	offsets := m.Offsets
 	var moved []group.PartitionOffset
@@ -211,6 +227,8 @@ func (g *groupActor) commit(ctx actor.Context, m *routing.GroupCommit) {
 	g.advance(ctx, recs, func() { m.Reply.Put(routing.GroupOffsets{Offsets: offsets, Moved: moved}) }, m.Refuse)
 }
 
+// heartbeat prolongs a lease. The answer waits for the commit of what it shows, the lease
+// does not: it is not in the log.
 func (g *groupActor) heartbeat(ctx actor.Context, m *routing.GroupHeartbeat) {
 	now := g.now()
 	d, err := g.state.DecideHeartbeat(now, m.Consumer, m.Generation, m.SessionMs)
@@ -280,6 +298,8 @@ func (g *groupActor) answerRead(m *routing.GroupRead, r routing.GroupReading) {
 	g.held = append(g.held, heldAnswer{seq: g.proposed, answer: answer, refuse: m.Refuse})
 }
 
+// change deletes the group, moves its offsets, or takes a member out. The first two are
+// refused while somebody reads; state decides that for its own members.
 func (g *groupActor) change(ctx actor.Context, m *routing.GroupChange) {
 	var recs []metarecord.Record
 	var err *protocol.Error

@@ -51,6 +51,8 @@ func (c *Coordinator) expiryDue() bool {
 	return c.ledTicks%c.env.Ticks(min(groupExpiryInterval, retention/4)) == 0 && c.ledTicks >= c.env.Ticks(min(c.grace, retention))
 }
 
+// expireGroups asks groups whose last committed sign of life is old. The group decides, on
+// what it knows: signs of life in memory may be newer than those in the log.
 func (c *Coordinator) expireGroups(ctx actor.Context) {
 	retention := c.env.OffsetsRetention.Milliseconds()
 	due := c.env.Wall() - retention

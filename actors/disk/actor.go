@@ -14,8 +14,11 @@ import (
 // (see queue, the pure core, and round, the work). Receive never waits
 // for a file, except in Stopping, which lets the running round end.
 //
-// States: idle (nothing queued), waiting (for siblings, some microseconds),
-// running (a round is with the worker).
+// States: idle (nothing queued), waiting (for siblings, some microseconds), running (a round
+// is with the worker).
+//
+// It is the only one who makes rounds, and hands them to the worker one at a time, so queue
+// and running need no lock. All that the worker says comes back through finished.
 type diskActor struct {
 	opt    Options
 	queue  *queue
@@ -206,6 +209,9 @@ func (d *diskActor) worker(work <-chan *round, finished chan<- *round) {
 }
 
 func (d *diskActor) write(ctx actor.Context, w *Write) {
+	// What was queued at the panic is lost and unanswered, and batches may have been
+	// executed in part. Nothing may follow it on the disk: the process ends, and recovery
+	// sorts it out.
 	if *d.broken {
 		d.answer(laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: ErrStopped}})
 		return
@@ -256,11 +262,14 @@ func (d *diskActor) roundEnded() {
 	if d.running.round == nil {
 		return // stop has had its result already
 	}
+	// It is there: the worker puts it in before it sends the message.
 	answers := d.endRound(<-d.finished)
 	d.proceed()
 	d.answer(answers...)
 }
 
+// endRound takes a round back. Whoever was told that it hangs is told that it does not any
+// more.
 func (d *diskActor) endRound(r *round) []laneAnswer {
 	took := d.opt.now() - d.running.began
 	d.opt.Stats.round(r, took)

@@ -52,7 +52,8 @@ func WatchFitness(space *Reserve, stopped <-chan struct{}, changed func(why stri
 	return f
 }
 
-// Slow says that a round takes long, or with over that one that took long has ended.
+// Slow says that a round takes long, or with over that one that took long has ended. The
+// reason is stored here, and not at the next look: partitions ask for it on their ticks.
 func (f *Fitness) Slow(took time.Duration, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

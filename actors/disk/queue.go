@@ -16,8 +16,11 @@ const (
 	maxFlushLanes       = 16       // whose unsynced files one round covers in the background
 )
 
-// queue is what waits for Disk's next round: the pure core of Disk. Times are
-// monotonic durations since any moment. It has one owner.
+// queue is what waits for Disk's next round: the pure core of Disk. Times are monotonic
+// durations since any moment. It has one owner.
+//
+// A write is in exactly one place: a lane's queue, the running round, or answered. Lanes
+// with writes, and no others, stand in order.
 type queue struct {
 	siblingWait time.Duration // longest time a write waits for its siblings
 	mostLanes   int           // in a round, each with a file that stays open until it is synced; 0: any number
@@ -85,6 +88,8 @@ func newQueue(siblingWait time.Duration) *queue {
 func (q *queue) push(w *Write, now time.Duration) (refused *laneAnswer, isNew bool) {
 	l, isNew := q.lane(w)
 	if l.blocked != nil {
+		// The owner sends again from the failed write on; what it sent before it knew of the
+		// failure, under later numbers, is still on its way and is refused.
 		if w.Seq > l.blockedBy || !Retriable(l.blocked) {
 			err := &earlierError{seq: l.blockedBy, cause: l.blocked}
 			return &laneAnswer{to: w.From, done: Done{Seq: w.Seq, Err: err}}, isNew
@@ -180,6 +185,7 @@ func (q *queue) wait(now time.Duration) time.Duration {
 // of a lane goes behind the lanes that had no turn.
 func (q *queue) compose() *round {
 	r := &round{}
+	// Stable, so that lanes keep their turns among each other.
 	slices.SortStableFunc(q.order, func(a, b *lane) int { return min(b.first, 1) - min(a.first, 1) })
 	budget := maxRoundBytes
 	if q.first > 0 {

@@ -103,6 +103,8 @@ func (rl *roundLane) execute() (bytes int) {
 		err := executeBatch(w.Batch)
 		rl.touched[i] = batchFiles(w.Batch)
 		if err != nil {
+			// Part of the batch may be in the files, so they are to be synced with what
+			// comes next.
 			rl.dirty = addFiles(rl.dirty, rl.touched[i])
 			rl.fail(i, fmt.Errorf("write: %w", err))
 			return bytes

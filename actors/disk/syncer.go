@@ -90,6 +90,7 @@ func (s *sharedSyncer) Sync(targets []syncTarget) []error {
 // lost; each file's own descriptor can, so they are synced one by one.
 func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
 	s.stats.syncfs.Add(1)
+	// Noted before the sync: what is written during it is not covered.
 	changes := make([]uint64, len(which))
 	for i, n := range which {
 		changes[i] = targets[n].file.Changes()

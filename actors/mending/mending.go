@@ -62,7 +62,8 @@ type Patient struct {
 	Tell     func(broker int, message any)
 }
 
-// Job mends one replica, on a goroutine of its own.
+// Job mends one replica, on a goroutine of its own. Answer and Cancel may be called from any
+// goroutine; all else is Run's own.
 type Job struct {
 	of      Patient
 	work    context.Context
@@ -100,14 +101,16 @@ func (j *Job) Answer(a *Lent) {
 	}
 }
 
-// Run mends the replica. Without an error the replica may be opened again; found
-// reports whether there was any damage.
+// Run mends the replica. Without an error the replica may be opened again; found reports
+// whether there was any damage. With one, the files are as damaged as before, or less: each
+// entry that was put in place is one that the replica had.
 func (j *Job) Run() (found bool, err error) {
 	m, err := logfile.Examine(j.of.FS, j.of.Dir, j.of.Log, j.of.Pace)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, m.Abort()) }()
+	// Another replica's files: what others hold of this one must not be mixed into them.
 	if m.Identity() != j.of.Identity {
 		return false, fmt.Errorf("%s holds %+v, not %+v", j.of.Dir, m.Identity(), j.of.Identity)
 	}
@@ -123,6 +126,8 @@ func (j *Job) Run() (found bool, err error) {
 			if w.Parts == nil || !errors.Is(err, ErrNoCopy) {
 				return true, err
 			}
+			// Nobody has the rest of that set of compacted records. Where another one may be
+			// asked for, the mending goes on with that.
 			if other, oerr := m.OtherParts(); !other || oerr != nil {
 				return true, errors.Join(err, oerr)
 			}
@@ -208,6 +213,7 @@ func (j *Job) ask(lender int, w logfile.Want) (*Lent, error) {
 	defer t.Stop()
 	for {
 		select {
+		// An answer to an earlier question, whose time was up, may still come.
 		case a := <-j.answers:
 			if a.Seq != j.seq || a.From != lender {
 				continue
@@ -232,6 +238,8 @@ func Lend(fs logfile.FS, m *Asked, id logfile.Identity, copies []Copy, loans []l
 	answer := &Lent{From: m.To, Key: m.Key, Seq: m.Seq, Loans: loans}
 	why := errors.New("has no other copy of it")
 	for _, c := range copies {
+		// Read before and after: if the replica was opened in between, recovery may have cut
+		// the tail, and what was read could be of two logs.
 		before := c.Openings.Load()
 		loan, err := logfile.Lend(fs, c.Path, id, m.Want, LendBytes)
 		switch {

@@ -29,9 +29,13 @@ func (p *Peers) tellBroker(to link.NodeID, cluster string, broker int, message a
 		p.log.Error("BUG: this message cannot be sent to another node", "type", fmt.Sprintf("%T", message))
 		return
 	}
+	// Loans are large and nobody waits for them but a mending: they go where they hold up
+	// nothing.
 	p.link.Send(to, link.CatchUp, wire.Broker, wire.Encode(&m))
 }
 
+// toBroker hands on a message to a broker of this process. To one that does not run it is
+// lost; whoever has asked gives up after a while and asks another one.
 func (p *Peers) toBroker(body []byte) error {
 	var m brokerMessage
 	if err := wire.Decode(body, &m); err != nil {

@@ -52,6 +52,7 @@ func (p *Peers) CompareClocks(stopped <-chan struct{}, changed func()) {
 		case <-stopped:
 			return
 		}
+		// After every answer as well as after a pause: at the start leaders wait for it.
 		turned := p.judgeClock()
 		if p.ClockUnknown() && (p.clock.Decided() || time.Since(began) > clockPatience) {
 			p.clockKnown.Store(true)

@@ -62,6 +62,8 @@ func (l *LocalLeader) Produce(req *protocol.ProduceRequest) { l.root.Send(l.pid,
 
 // View implements routing.Leader.
 func (l *LocalLeader) View() (routing.LogView, *protocol.Error) {
+	// The check comes before the view is loaded: a view that is newer than the check was
+	// published by a leader that had a majority for it.
 	switch l.group.touches(l.Term, l.voters.Load()) {
 	case InTouch:
 		return l.view.Load(), nil

@@ -180,6 +180,7 @@ func (g *Group) Register(replica uint64, at Mailbox) []*actor.PID {
 	next := map[uint64]Mailbox{}
 	var others []*actor.PID
 	was := *g.running.Load()
+	// It may have voted for another leader while it was away.
 	if before := was[replica]; before != at && (before.Node != 0 || at.Node != 0) {
 		g.tenure.restarted(replica, g.links.peers.now())
 	}
@@ -199,6 +200,8 @@ func (g *Group) Register(replica uint64, at Mailbox) []*actor.PID {
 			locals++
 		}
 	}
+	// A new map takes the place of the old one: readers, of which there is one for each
+	// message sent, take no lock.
 	g.locals.Store(int32(locals))
 	g.running.Store(&next)
 	return others
@@ -219,6 +222,7 @@ func (g *Group) Lead(l *routing.Leadership) {
 	if p == nil {
 		return
 	}
+	// A leadership that ends is told with its term, so that it cannot end a later one.
 	said := LeaderSaid{TopicID: g.key.TopicID, Partition: g.key.Partition}
 	switch {
 	case l != nil:

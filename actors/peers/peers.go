@@ -18,8 +18,11 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Peers are the other nodes of the fleet: what is sent to them, what they ask of
-// this one, and what they say runs there.
+// Peers are the other nodes of the fleet: what is sent to them, what they ask of this one,
+// and what they say runs there.
+//
+// Mu is never held while something is waited for: actors are sent messages, links queue what
+// they are given.
 type Peers struct {
 	root     *actor.RootContext
 	log      *slog.Logger
@@ -161,6 +164,8 @@ func (p *Peers) Attach(l *Links, pid *actor.PID) {
 	defer p.mu.Unlock()
 	c := &peerCluster{links: l, pid: pid}
 	p.clusters[l.cluster] = c
+	// What was said before is for the new actor all news. Both ways are taken with mu held,
+	// so that nothing which is said meanwhile is missed, or overtaken by what is older.
 	for id, n := range p.nodes {
 		if said := n.said[l.cluster]; said != nil && n.up {
 			p.take(id, c, &clusterSaid{}, said)
@@ -316,6 +321,8 @@ func (p *Peers) Call(from link.NodeID, _ link.Lane, kind uint16, body []byte, le
 }
 
 func (p *Peers) call(from link.NodeID, kind uint16, body []byte, left time.Duration, reply func([]byte, error)) error {
+	// A node may connect before it is a member; then only the questions by which one becomes
+	// a member are answered.
 	if member := kind != wire.Hello && kind != wire.Join; member && from == 0 {
 		return errors.New("the node is no member of the fleet")
 	}

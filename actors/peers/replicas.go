@@ -24,6 +24,8 @@ func (p *Peers) raft(body []byte) error {
 	if err != nil {
 		return err
 	}
+	// Raft takes local messages by the same call, and would believe them: a proposal, or
+	// that a peer is unreachable.
 	if !fromReplicas[m.Type] || m.To != replica {
 		return fmt.Errorf("raft message %s to replica %d", m.Type, m.To)
 	}

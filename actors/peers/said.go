@@ -107,7 +107,8 @@ type Said struct {
 	Leaders []LeaderSaid
 }
 
-// announced takes what a node says.
+// announced takes what a node says. It is kept also of clusters that do not run here yet,
+// and while the node counts as down.
 func (p *Peers) announced(from link.NodeID, a *announcement) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +160,8 @@ func (s *clusterSaid) changes(was *clusterSaid) (replicas map[protocol.ReplicaID
 	return replicas, brokers, leaders
 }
 
-// take makes what a node says of a cluster known to it.
+// take makes what a node says of a cluster known to it. It is called with mu held: what
+// nodes say reaches the actors in the order in which they say it.
 func (p *Peers) take(from link.NodeID, c *peerCluster, was, now *clusterSaid) {
 	replicas, brokers, leaders := now.changes(was)
 	woken := map[*Group][]*actor.PID{}
