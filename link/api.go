@@ -129,6 +129,9 @@ func (t Timings) withDefaults() Timings {
 	return t
 }
 
+// validate holds the durations against each other: a word that is good for Fence needs two
+// pings within it, or a single late one would end it, and who has vouched may not give up
+// sooner than that (liveness.grace is half of Suspect).
 func (t Timings) validate() error {
 	switch {
 	case min(t.Ping, t.Fence, t.Suspect, t.Dial, t.WriteStall) <= 0:

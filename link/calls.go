@@ -20,6 +20,7 @@ type call struct {
 // States of a call.
 const (
 	callQueued = iota
+	// From here on nobody can say that the other node has not got it.
 	callHanded // to the socket, or about to be
 	callDone
 )
@@ -41,7 +42,8 @@ type callTable struct {
 	closed error
 }
 
-// add gives the call a number and starts its clock.
+// add gives the call a number and starts its clock. Numbers come around; one that is still
+// waited for is passed over.
 func (t *callTable) add(c *call, left time.Duration) (uint32, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,6 +64,8 @@ func (t *callTable) add(c *call, left time.Duration) (uint32, error) {
 	}
 	id := t.next
 	t.calls[id] = c
+	// The deadline ends the wait, not the call: it may still be carried out, and what was
+	// handed over has an unknown outcome.
 	c.timer = time.AfterFunc(left, func() {
 		t.remove(id)
 		if handed, first := c.finish(); first {
@@ -99,6 +103,7 @@ func (t *callTable) close(why error) {
 	calls := t.calls
 	t.calls, t.closed = nil, why
 	t.mu.Unlock()
+	// Without the lock: done may make another call.
 	for _, c := range calls {
 		c.timer.Stop()
 		if handed, first := c.finish(); first {

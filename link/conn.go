@@ -24,8 +24,10 @@ const (
 	maxHeldBytes = 256 << 20
 )
 
-// conn is a connection after its hello. Dialed ones carry messages, calls and
-// pings away and answers back; accepted ones the other way round.
+// conn is a connection after its hello. Dialed ones carry messages, calls and pings away and
+// answers back; accepted ones the other way round. It ends as a whole: after an error of
+// either direction both are closed, all calls made on it are told, and the side that has
+// dialed dials again.
 type conn struct {
 	l      *Links
 	peer   *peer // nil: the other side is no member
@@ -80,6 +82,8 @@ func (c *conn) close(why error) {
 		c.out.close()
 		close(c.done)
 	})
+	// Only by the first, and after done is closed: who waits for over knows that no call of
+	// this connection is told anything any more.
 	if first {
 		c.calls.close(why)
 		close(c.over)
@@ -107,6 +111,7 @@ func (c *conn) call(f outFrame, deadline time.Time, done func([]byte, error)) {
 	}
 	f.call = &call{done: done}
 	f.left = milliseconds(left)
+	// In the table before it is in the queue: the answer may be here before push returns.
 	id, err := c.calls.add(f.call, left)
 	if err != nil {
 		done(nil, err)
@@ -123,6 +128,7 @@ func (c *conn) call(f outFrame, deadline time.Time, done func([]byte, error)) {
 	} else {
 		err = lost(false, err)
 	}
+	// By way of the table, so that it is ended once: the deadline may have passed just now.
 	c.calls.answer(id, nil, err)
 }
 
@@ -148,6 +154,8 @@ func (c *conn) write() {
 		for _, b := range bufs {
 			size += int64(len(b))
 		}
+		// A frame may be on its way in part, so the connection is of no use any more. What
+		// was in the batch has been handed over: its calls end with an unknown outcome.
 		if err := c.wire.writeAll(bufs); err != nil {
 			c.close(fmt.Errorf("writing: %w", err))
 			return
@@ -165,6 +173,8 @@ func (c *conn) write() {
 // gather makes buffers of frames: headers and small parts are copied together.
 // Calls that are over are left out; the others count as handed over from now on.
 func (c *conn) gather(batch []outFrame, small []byte, bufs net.Buffers) ([]byte, net.Buffers) {
+	// Counted before, so that small is never moved: the buffers for the socket point into
+	// it.
 	room := 0
 	for i := range batch {
 		f := &batch[i]
@@ -181,6 +191,7 @@ func (c *conn) gather(batch []outFrame, small []byte, bufs net.Buffers) ([]byte,
 	from, sums := 0, c.wire.sums()
 	for i := range batch {
 		f := &batch[i]
+		// This is the moment from which on its outcome is unknown if the connection ends.
 		if f.call != nil && !f.call.hand() {
 			continue
 		}
@@ -229,7 +240,8 @@ func (c *conn) read() error {
 
 var errGoodbye = errors.New("the other node has ended")
 
-// takeAnswer takes a frame that comes back on a connection that was dialed here.
+// takeAnswer takes a frame that comes back on a connection that was dialed here. An error
+// ends the connection: after something that makes no sense nothing on it can be trusted.
 func (c *conn) takeAnswer(h header, body []byte) error {
 	switch h.typ {
 	case typeReply:
@@ -250,6 +262,7 @@ func (c *conn) takeAnswer(h header, body []byte) error {
 
 // takeRequest takes a frame of the side that has dialed.
 func (c *conn) takeRequest(h header, body []byte) error {
+	// A guest may ask, and nothing else: what it says of itself is not known to be true.
 	if c.peer == nil && h.typ != typeCall {
 		return fmt.Errorf("link: a frame of type %d from a node that is no member", h.typ)
 	}
@@ -278,6 +291,8 @@ func (c *conn) takeRequest(h header, body []byte) error {
 			return err
 		}
 		answer := makeFrame(typePong, 0, [][]byte{c.peer.pinged(p, c.other.Incarnation).encode()})
+		// Before all that waits on this side: it vouches for what came on the lane, not for
+		// what goes out, and a voucher that is late is worth less.
 		c.out.hurry(answer)
 	case typeBye:
 		c.peer.leaves(c.other.Incarnation)
@@ -298,6 +313,8 @@ func (c *conn) takeCall(from NodeID, h header, body []byte) {
 // hold counts a call as held here until it is answered, and returns how. It
 // answers the call itself, and returns nil, when too much is held.
 func (c *conn) hold(h header, body []byte) func([]byte, error) {
+	// What is held is the memory of this node, spent by another one. The bound is per
+	// connection, so one peer cannot use up what the others need.
 	size := int64(len(body))
 	calls, bytes := c.heldCalls.Add(1), c.heldBytes.Add(size)
 	var answered atomic.Bool
@@ -329,9 +346,11 @@ func (c *conn) reply(id uint32, body []byte, err error) {
 		return
 	}
 	c.counts.dropped.Add(1)
+	// It has been carried out, perhaps; only its answer is lost.
 	said := overloaded("there is no room for the answer: %v", sendErr).WithOutcome(protocol.OutcomeUnknown)
 	f = makeFrame(typeFailure, 0, [][]byte{encodeError(said)})
 	f.header.call = id
+	// It is small, and without it the caller would wait for its whole time.
 	c.out.force(f)
 }
 

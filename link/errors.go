@@ -56,6 +56,8 @@ func decodeError(b []byte) *protocol.Error {
 		return protocol.Unknownf("the other node answered with an error that this one cannot read")
 	}
 	code := protocol.Code{Number: w.Number, Name: w.Name, Retriable: w.Retriable}
+	// A code that this version knows is its own value of it, so that comparisons hold; one
+	// of a later version keeps what was said.
 	for _, c := range protocol.Codes {
 		if c.Number == w.Number {
 			code = c

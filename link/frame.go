@@ -64,6 +64,8 @@ func (t frameType) maxLength() int {
 	}
 }
 
+// header has a checksum of its own, because a wrong length would have the reader take any
+// bytes for the next header.
 type header struct {
 	typ    frameType
 	kind   uint16
@@ -105,6 +107,8 @@ func parseHeader(b []byte) (header, error) {
 		left:   binary.LittleEndian.Uint32(b[12:]),
 		sum:    binary.LittleEndian.Uint32(b[16:]),
 	}
+	// A frame that cannot be understood ends the connection: a later version must not send
+	// new types before it knows, by the hello, that they are understood.
 	if h.typ == 0 || h.typ >= typesEnd {
 		return header{}, fmt.Errorf("link: a frame of type %d, which this version does not know", h.typ)
 	}
@@ -130,6 +134,8 @@ func readFrame(r io.Reader, limit int, sums bool) (header, []byte, error) {
 	}
 	var body []byte
 	if h.length > 0 {
+		// A new one each time: handlers keep what they get, and nothing is copied after
+		// this.
 		body = make([]byte, h.length)
 		if _, err := io.ReadFull(r, body); err != nil {
 			return header{}, nil, unexpected(err)
@@ -148,7 +154,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// outFrame is a frame that waits to be written. Nobody changes its parts.
+// outFrame is a frame that waits to be written. Nobody changes its parts. They are written
+// without being copied, so they must stay as they are until the frame is written or dropped.
 type outFrame struct {
 	header
 	prefix []byte // before the parts; nil mostly

@@ -81,8 +81,9 @@ func strictJSON(b []byte, v any) error {
 	return nil
 }
 
-// meet compares the other side's identity with this node's. To whoever reads the
-// refusal "this node" is the one that wrote it.
+// meet compares the other side's identity with this node's. To whoever reads the refusal
+// "this node" is the one that wrote it. Both sides check, each by itself: either may be the
+// older program.
 func meet(self, other Identity, guest bool) error {
 	switch {
 	case self.UUID == other.UUID && self.Incarnation == other.Incarnation:
@@ -127,6 +128,7 @@ func fleetName(fleet string) string {
 func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 	l.mu.Lock()
 	self := l.self
+	// The members, and whether another one has the name, as of one moment.
 	peers := *l.peers.Load()
 	retired := l.retired[h.UUID]
 	var rival Peer
@@ -136,6 +138,8 @@ func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 		}
 	}
 	l.mu.Unlock()
+	// Before anything of this node's members is looked at: a refusal tells no stranger who
+	// they are.
 	if err := meet(self, h.Identity, h.Guest); err != nil {
 		return nil, err
 	}
@@ -186,14 +190,18 @@ func (p *peer) succeeds(id Identity) error {
 	switch {
 	case p.left == id.Incarnation:
 		return refuse(ReasonIncarnation, "the process of node %d %q has said that it ends", p.id, id.Name)
+	// Two processes on copies of one directory would both count as the node, and vote twice.
+	// A process that was started again is let in when the former one has been silent for
+	// Suspect, or has said goodbye.
 	case p.said.Incarnation != 0 && p.said.Incarnation != id.Incarnation && !p.live.silent(p.l.now()):
 		return refuse(ReasonIncarnation, "another process with the data directory of node %d %q was heard a moment ago", p.id, id.Name)
 	}
 	return nil
 }
 
-// take makes the process at the other end of a connection the one that the peer is,
-// if it can be, and returns the connections with earlier ones. Locked.
+// take makes the process at the other end of a connection the one that the peer is, if it
+// can be, and returns the connections with earlier ones. Locked. Those are closed by the
+// caller, without the lock: their calls are told, and may take it.
 func (p *peer) take(other Identity) (stale []*conn, err error) {
 	p.judge(p.l.now()) // of those that were before
 	if p.ended {
@@ -229,6 +237,8 @@ func alerted(err error) error {
 
 // accept takes an inbound connection from its first byte on.
 func (l *Links) accept(nc net.Conn) {
+	// All of the handshakes within one deadline, or connections that say nothing would pile
+	// up.
 	_ = nc.SetDeadline(time.Now().Add(l.cfg.Timings.Dial))
 	c, err := l.greet(nc)
 	if err != nil {
@@ -240,13 +250,15 @@ func (l *Links) accept(nc net.Conn) {
 	}
 	defer l.release(c)
 	if c.peer != nil && c.peer.accepts(c) != nil {
+		// Between the hello and now another process may have taken the place.
 		_ = nc.Close() // it tries again, and is told then
 		return
 	}
 	c.serve()
 }
 
-// greet does the handshakes of an inbound connection.
+// greet does the handshakes of an inbound connection. The other side speaks first, so that
+// nothing is told to whoever merely connects.
 func (l *Links) greet(nc net.Conn) (*conn, error) {
 	w, state, err := l.secure(l.ctx, nc, true)
 	if err != nil {
@@ -277,6 +289,8 @@ func (l *Links) greet(nc net.Conn) (*conn, error) {
 		}
 		return nil, err
 	}
+	// From here on a silent connection is liveness' affair, and a write that hangs the
+	// writer's.
 	_ = nc.SetDeadline(time.Time{})
 	if p == nil {
 		_ = nc.SetDeadline(time.Now().Add(guestLinger))
@@ -293,6 +307,8 @@ func (p *peer) accepts(c *conn) error {
 		return err
 	}
 	if old := p.accepted[c.lane]; old != nil {
+		// A lane has one connection each way. The newer one counts, because the other side
+		// has given the older up.
 		stale = append(stale, old)
 	}
 	p.accepted[c.lane] = c
@@ -318,6 +334,7 @@ func (l *Links) dial(ctx context.Context, address string, lane Lane, p *peer) (*
 	if err != nil {
 		return nil, err
 	}
+	// The handshakes know no context; a deadline in the past ends whatever they wait for.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	c, err := l.introduce(ctx, nc, lane, p)
 	if !stop() && err == nil {

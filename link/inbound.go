@@ -15,6 +15,7 @@ func (l *Links) acceptAll() {
 				return
 			}
 			l.log.Warn("a connection of another node cannot be accepted", "error", err)
+			// Without a pause this loop would take a processor for itself.
 			select { // such as too many open files
 			case <-l.ctx.Done():
 				return
@@ -23,6 +24,7 @@ func (l *Links) acceptAll() {
 			continue
 		}
 		l.mu.Lock()
+		// Bounded before anything is read: whoever can reach the port may connect.
 		room := !l.closed && len(l.inbound) < maxGreetings+Lanes*len(*l.peers.Load())+maxGuests
 		if room {
 			l.inbound[nc] = true

@@ -24,8 +24,9 @@ const (
 	guestLinger  = time.Minute // how long one of maxGuests may take
 )
 
-// Links are a node's connections with the other nodes of its fleet. All methods
-// may be called from any goroutine.
+// Links are a node's connections with the other nodes of its fleet. All methods may be
+// called from any goroutine. Peers is read for each message sent, so it is replaced as a
+// whole and takes no lock to read.
 type Links struct {
 	expelled atomic.Bool
 	cfg      Config
@@ -142,6 +143,8 @@ func (l *Links) SetIdentity(self Identity) {
 	if self.Incarnation == 0 {
 		self.Incarnation = l.self.Incarnation
 	}
+	// Addresses and levels are told with the next connection, or by other ways; who it is
+	// must be the same on all of them.
 	anew := self.Fleet != l.self.Fleet || self.Node != l.self.Node || self.UUID != l.self.UUID
 	l.self = self
 	l.mu.Unlock()
@@ -169,6 +172,7 @@ func (l *Links) Expelled() bool { return l.expelled.Load() }
 // are disconnected, with Down if they were up. Peers with this node's own number
 // are left out.
 func (l *Links) SetPeers(peers []Peer, retired []string) {
+	// Without the lock, as ending one tells the callers of its calls.
 	for _, p := range l.replacePeers(peers, retired) {
 		p.end(errRemoved)
 	}
@@ -270,6 +274,8 @@ func (l *Links) Call(to NodeID, lane Lane, kind uint16, deadline time.Time, done
 		done(nil, unreachable("node %d is no member of the fleet as far as this node knows", to))
 		return
 	}
+	// Only what is asked goes by way of others: an answer comes back or does not. A message
+	// would be lost without anybody noticing where.
 	if c := l.detour(to, lane); c != nil {
 		c.call(relayed(typeRelay, to, kind, parts), deadline, done)
 		return
@@ -390,6 +396,8 @@ func (l *Links) Close() {
 	l.closed = true
 	l.mu.Unlock()
 	peers := l.snapshot()
+	// First, while the connections stand: peers that hear it need not wait for silence, and
+	// elect other leaders at once.
 	l.goodbye(peers)
 	l.stop()
 	_ = l.listener.Close()

@@ -51,6 +51,8 @@ func newLiveness(t Timings) liveness {
 
 // hears says whether the node would tell the peer that it hears it.
 func (l *liveness) hears(now time.Duration) bool {
+	// With a lane missing it still says that it hears for a while, as long as it has not
+	// said down: a lane that is made again at once is to be no event.
 	return l.everHeard && now-l.heard < l.suspect && (!l.isBroken || now-l.broken < l.grace && l.up)
 }
 
@@ -59,6 +61,8 @@ func (l *liveness) verdict(now time.Duration) bool {
 	switch {
 	case !l.everHeard || now-l.heard >= l.suspect:
 		l.up = false
+	// What is up stays up through doubt and broken lanes for grace; what is down comes up
+	// only with neither. So a link that flickers does not make the verdict flicker.
 	case l.up:
 		l.up = (!l.inDoubt || now-l.doubted < l.grace) && (!l.isBroken || now-l.broken < l.grace)
 	default:
@@ -80,12 +84,14 @@ func (l *liveness) pinged(now time.Duration, p ping) pong {
 
 // answered takes the answer to a ping of this process.
 func (l *liveness) answered(now time.Duration, p pong) {
+	// It would count as fresher than any: of a process before this one, or made up.
 	if p.sent > now {
 		return // no ping of ours
 	}
 	l.hear(now, p.hears)
 	l.trip = now - p.sent
 	if p.vouch && (!l.everEchoed || p.sent > l.echoed) {
+		// The one before had lapsed: in between the peer may have given this node up.
 		if l.echoAge(now) > l.fence {
 			l.vouched = now
 		}

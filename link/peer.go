@@ -22,6 +22,10 @@ type laneCounts struct {
 }
 
 // peer is another node of the fleet, and everything that connects with it.
+//
+// What is under mu changes together: the verdict, what the handler was told of it, and which
+// process of the node it is about. The handler is told by one goroutine (tell), in order and
+// without mu, because it may wait and may call back.
 type peer struct {
 	l      *Links
 	id     NodeID
@@ -73,6 +77,7 @@ func (p *peer) calls(address string) {
 func (p *peer) end(why error) {
 	p.mu.Lock()
 	p.live.leaves()
+	// Down is told before it is no peer any more; after that nothing is.
 	p.judge(p.l.now())
 	p.ended = true
 	p.mu.Unlock()
@@ -103,7 +108,8 @@ func closeAll(conns []*conn, why error) {
 	}
 }
 
-// redial is the one place that decides when the peer is dialed.
+// redial is the one place that decides when the peer is dialed. One lane after the other:
+// where the first cannot be made the others cannot either.
 func (p *peer) redial() {
 	wait := redialFirst
 	timer := time.NewTimer(0)
@@ -188,6 +194,7 @@ func (p *peer) adopt(c *conn) error {
 	p.l.running.Go(func() {
 		c.serve()
 		p.mu.Lock()
+		// Unless another connection has its place by now.
 		p.dialed[c.lane].CompareAndSwap(c, nil)
 		if !isEnd(c.err) {
 			p.lastErr = fmt.Sprintf("%s: %v", c.lane, c.err)
@@ -258,6 +265,8 @@ func (p *peer) judge(now time.Duration) {
 	p.announce(func() {
 		closeAll(conns, errDown)
 		for _, c := range conns {
+			// Down promises that all calls have ended. Whoever hears of it may give the same
+			// work to somebody else.
 			<-c.over
 		}
 		p.l.cfg.Handler.Down(p.id)
@@ -291,6 +300,7 @@ func (p *peer) tell() {
 			if len(news) == 0 {
 				break
 			}
+			// Without mu: they wait for connections to end, and the handler may ask back.
 			for _, f := range news {
 				f()
 			}
@@ -307,6 +317,8 @@ func (p *peer) tick() {
 	now := p.l.now()
 	p.judge(now)
 	var dead []*conn
+	// A connection by which nothing is heard, although it stands: it is closed, so that a
+	// new one is tried.
 	if p.live.silent(now) { // before it was ever up
 		patience := 2 * p.l.cfg.Timings.Suspect
 		dead = slices.DeleteFunc(p.connections(), func(c *conn) bool { return time.Since(c.began) < patience })
@@ -335,6 +347,8 @@ func (p *peer) ping() {
 func (p *peer) pinged(m ping, incarnation uint64) pong {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Of a process that is over, or not yet the one that counts. It gets an answer, which
+	// vouches for nothing.
 	if incarnation != p.said.Incarnation || incarnation == p.left {
 		return pong{sent: m.sent}
 	}

@@ -10,8 +10,9 @@ var (
 	errClosed = errors.New("link: the connection is closed")
 )
 
-// queue holds what waits for one connection's writer: first in, first out, but for
-// answers to pings and the goodbye, which go first. It is bounded by bytes.
+// queue holds what waits for one connection's writer: first in, first out, but for answers
+// to pings and the goodbye, which go first. It is bounded by bytes. What is refused is
+// refused to the one who sends, at once: nobody waits here but the writer.
 type queue struct {
 	mu     sync.Mutex
 	more   sync.Cond
@@ -35,6 +36,7 @@ func (q *queue) push(f outFrame) error {
 	switch {
 	case q.closed:
 		return errClosed
+	// Else a body near MaxBody could never be sent where the limit is less.
 	case q.bytes > 0 && q.bytes+f.size() > q.limit:
 		return errFull
 	}
@@ -97,6 +99,8 @@ func (q *queue) take(batch []outFrame, limit int) ([]outFrame, bool) {
 			q.frames = nil
 		}
 	} else {
+		// What was taken is written and let go of; the array would keep the bodies in
+		// memory.
 		clear(q.frames[:n])
 		q.frames = q.frames[n:]
 	}

@@ -28,6 +28,8 @@ func (c *conn) relay(to NodeID, h header, body []byte) {
 		return
 	}
 	f := relayed(typeRelayed, c.peer.id, h.kind, [][]byte{body})
+	// The outcome passes through as it is: none only if this node has not handed it on
+	// either.
 	next.call(f, time.Now().Add(time.Duration(h.left)*time.Millisecond), reply)
 }
 

@@ -71,6 +71,8 @@ type plain struct {
 
 func (p *plain) sums() bool { return true }
 
+// writeAll goes on after a time-out as long as anything was written since the last one.
+// WriteTo takes what was written off bufs.
 func (p *plain) writeAll(bufs net.Buffers) error {
 	for len(bufs) > 0 {
 		if err := p.SetWriteDeadline(time.Now().Add(p.stall)); err != nil {
@@ -128,6 +130,7 @@ func (g *gathering) Read(b []byte) (int, error) { return g.in.Read(b) }
 
 // Write implements io.Writer.
 func (g *gathering) Write(b []byte) (int, error) {
+	// Records of a handshake are waited for one by one.
 	if !g.on.Load() {
 		return g.Conn.Write(b)
 	}
@@ -146,6 +149,7 @@ func (g *gathering) flush() error {
 	return g.write()
 }
 
+// write writes what was gathered. It is called with mu held.
 func (g *gathering) write() error {
 	for from := 0; from < len(g.out); {
 		if err := g.SetWriteDeadline(time.Now().Add(g.stall)); err != nil {

@@ -51,6 +51,9 @@ func (s *State) Describe(now int64) *protocol.QueueInfo {
 	return info
 }
 
+// describe counts from the tree, not from the log: what is open is all from the position to
+// the end, less what a bit says is ended. Bits of a node stand for as many records as the
+// node's level says, of which some may lie below the position.
 func (p *partition) describe(now int64, topic string) protocol.QueuePartition {
 	open, died := p.end-p.position, 0
 	for id, n := range p.nodes {

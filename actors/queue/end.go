@@ -46,10 +46,16 @@ func (s *State) Say(now int64, w *Word, receipts []*Receipt) ([]Verdict, []metar
 	return verdicts, s.flush(now)
 }
 
+// say does what one receipt says. A worker that has had no answer says the same again,
+// perhaps to the next coordinator, and is to hear the same: so what is so already is Done.
+// But only if the receipt is of the delivery that has ended the record, or an ack that came
+// too late would pass for one that was in time.
 func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 	switch {
 	case r.Created != s.cfg.CreatedAt:
 		return Stale
+	// After the age of the queue: a deleted one had another secret, and its receipts are
+	// old, not forged.
 	case !s.seal.sealed(r):
 		return Invalid
 	}
@@ -68,6 +74,7 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 		return Stale
 	}
 	e := p.find(r.Offset)
+	// It was given to somebody else since.
 	if e == nil || e.count != r.Count {
 		return Stale
 	}
@@ -88,6 +95,8 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 	return Done
 }
 
+// nack gives a record back, or has it die if it was given too often. With no delay it is
+// ready at once, before the answer, so that a worker that polls next may get it.
 func (s *State) nack(now int64, p *partition, e *entry, w *Word) {
 	if w.Dead || e.count >= s.cfg.MaxDeliveries {
 		s.die(now, p, e, w.Reason)
@@ -105,6 +114,7 @@ func (s *State) nack(now int64, p *partition, e *entry, w *Word) {
 
 // move gives an entry another kind and time.
 func (s *State) move(p *partition, e *entry, k kind, until int64) {
+	// Counts are by kind, and whether its time is over: taken off before either changes.
 	s.uncount(p, e)
 	p.touch(nodeOf(0, e.offset))
 	e.kind, e.until, e.ready = k, until, false
@@ -121,6 +131,8 @@ type Ref struct {
 // Return takes back what was not delivered to its worker after all: it counts as not
 // given. Gone are records that are not in the log any more.
 func (s *State) Return(now int64, back, gone []Ref) []metarecord.Record {
+	// A reference counts only if the delivery is still that one: its deadline may have
+	// passed meanwhile, and the record be with somebody else.
 	for _, ref := range slices.Concat(back, gone) {
 		p := s.parts[ref.ID]
 		if p == nil {
@@ -134,6 +146,7 @@ func (s *State) Return(now int64, back, gone []Ref) []metarecord.Record {
 			s.finish(now, p, ref.Offset, false)
 			continue
 		}
+		// It was never given to anybody, so nothing of it need be durable any more.
 		if e.count == 1 {
 			it := e.item
 			s.leave(p, e)
@@ -152,6 +165,8 @@ func (s *State) Return(now int64, back, gone []Ref) []metarecord.Record {
 func (s *State) die(now int64, p *partition, e *entry, reason string) {
 	s.uncount(p, e)
 	p.touch(nodeOf(0, e.offset))
+	// Ascending, and kept in the record of the position, so that a number is never used for
+	// two records, whichever coordinator writes.
 	p.seq++
 	p.baseDirty = true
 	e.kind, e.until, e.ready, e.seq, e.reason = dying, now, false, p.seq, reason
@@ -178,6 +193,8 @@ func (s *State) Dying() []Dying {
 	for _, p := range s.list() {
 		first := p.firstDying()
 		t := s.cfg.topic(p.id.TopicID)
+		// Dead letters of a topic that is no longer the queue's are dropped with the
+		// partition.
 		if first == nil || t == nil {
 			continue
 		}
@@ -222,6 +239,7 @@ func (s *State) Buried(now int64, id protocol.PartitionID, offset, seq int64, wr
 		return nil
 	}
 	e := p.find(offset)
+	// It was told before. The writer tells again when it has had no answer.
 	if e == nil || e.kind != dying || e.seq != seq {
 		return nil
 	}

@@ -28,16 +28,17 @@ func nodeOf(level int, offset int64) nodeID {
 
 func (n nodeID) end() int64 { return (n.index + 1) << (chunkBits * (n.level + 1)) }
 
-// node is which children of a node are ended. Of a chunk these are records, and it
-// has those that were given as well. A node without either does not exist, nor does
-// one of which all is ended: its parent has a bit for it. Bits below the position are
-// 0.
+// node is which children of a node are ended. Of a chunk these are records, and it has those
+// that were given as well. A node without either does not exist, nor does one of which all
+// is ended: its parent has a bit for it. Bits below the position are 0. All of that keeps
+// the tree small: an idle queue has no node at all, however long its log is.
 type node struct {
 	ended   uint64
 	entries []entry // ascending by offset; in chunks only
 }
 
-// isEnded reports whether a record is ended.
+// isEnded reports whether a record is ended. It looks from the chunk upwards. A chunk that
+// exists decides; where there is none, a bit higher up may stand for all of it.
 func (p *partition) isEnded(offset int64) bool {
 	if offset < p.position {
 		return true
@@ -66,6 +67,7 @@ func (p *partition) touch(id nodeID) *node {
 			p.chunks++
 		}
 	}
+	// Whoever asks for it changes it, so it is written with the next flush.
 	p.dirty[id] = struct{}{}
 	return n
 }
@@ -82,8 +84,9 @@ func (p *partition) remove(id nodeID) {
 	}
 }
 
-// setEnded ends a record at or above the position; its entry must be gone. Call
-// advance afterwards.
+// setEnded ends a record at or above the position; its entry must be gone. Call advance
+// afterwards. A node that is full goes, and its parent gets a bit; that may fill the parent
+// in turn. The records are written in the other order, parent first: see flush.
 func (p *partition) setEnded(offset int64) {
 	for level := 0; level <= topLevel; level++ {
 		id := nodeOf(level, offset)
@@ -128,6 +131,9 @@ func (p *partition) step() bool {
 // moveTo moves the position forward, and tidies the nodes that it enters or leaves.
 func (p *partition) moveTo(position int64) {
 	before := p.position
+	// Nodes that it leaves hold only what is below the position. In those that it enters the
+	// bits below are cleared, so that the same state has the same form however it came
+	// about.
 	p.position, p.baseDirty = position, true
 	for level := 0; level <= topLevel; level++ {
 		was, now := nodeOf(level, before), nodeOf(level, position)
@@ -151,8 +157,9 @@ func (p *partition) tidy(id nodeID) {
 	}
 }
 
-// lose moves the position to where a log begins now. It returns how many records
-// were not ended, and which of them were given.
+// lose moves the position to where a log begins now. It returns how many records were not
+// ended, and which of them were given. Entries of those are returned, because workers have
+// them and will speak of them.
 func (p *partition) lose(earliest int64) (lost int64, given []entry) {
 	lost = earliest - p.position
 	for id, n := range p.nodes {
@@ -185,8 +192,10 @@ func (p *partition) lose(earliest int64) (lost int64, given []entry) {
 	return lost, given
 }
 
-// normalize puts nodes right that were replayed from a flush of which only the
-// beginning was committed: what a position or a node above them says counts.
+// normalize puts nodes right that were replayed from a flush of which only the beginning was
+// committed: what a position or a node above them says counts. Such a flush may have moved
+// the position, or set a parent's bit, and not dropped the nodes below, which now say less
+// than is known.
 func (p *partition) normalize() {
 	for id := range p.stored {
 		if p.nodes[id] == nil {

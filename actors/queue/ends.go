@@ -38,6 +38,10 @@ type page struct {
 }
 
 // endings are those of a partition.
+//
+// What is not here is taken for "given once and acknowledged", so forgetting an ending turns
+// it into that. Two kinds must not be: an ack of a record that died would be taken, and a
+// late ack of an earlier delivery. Hence forgotten, below which no ack of an ended record is taken.
 type endings struct {
 	size   int // of a page
 	of     map[int64]ending
@@ -76,6 +80,7 @@ func (n *endings) remember(offset int64, count int, dead, paged bool) (begun boo
 	known, found := n.of[offset]
 	id := n.newest[kindOf(dead)]
 	switch {
+	// The record is in the log already, under its page; it may stand in one page only.
 	case found: // by a flush that was cut off
 		id = pageID(known.page)
 	case !paged && n.next == 1: // where there are pages already, one more does no harm
@@ -146,6 +151,7 @@ func forgetEndings(all []*partition, dead bool, pages int) {
 			return
 		}
 		n := &victim.endings
+		// The oldest of that kind: page numbers ascend.
 		for _, id := range sorted(n.pages) {
 			if n.pages[id].dead == dead {
 				n.drop(id)
@@ -163,6 +169,8 @@ func (n *endings) drop(id pageID) {
 		}
 	}
 	n.clear(id)
+	// So that its record is dropped with the next flush, behind that of page 0, which says
+	// from where on nothing is known.
 	n.dirty[id] = struct{}{}
 }
 

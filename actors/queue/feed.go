@@ -39,8 +39,11 @@ type ReadRecord struct {
 // scanRecords is how many records are read at once.
 const scanRecords = 1000
 
-// Scans lists what is to be read. Partitions says how many partitions a topic has;
-// those that the queue does not know yet are begun.
+// Scans lists what is to be read. Partitions says how many partitions a topic has; those
+// that the queue does not know yet are begun. How much is read ahead is bounded in three
+// ways: records that are ready (lookAhead), records that wait for others with their key, and
+// blocks of records whose time has not come. Records that may be given again are kept by
+// their entries, whatever the bounds say.
 func (s *State) Scans(partitions func(Topic) int) []Scan {
 	var scans []Scan
 	if s.cfg == nil {
@@ -53,8 +56,11 @@ func (s *State) Scans(partitions func(Topic) int) []Scan {
 			switch {
 			case !p.began:
 				scan.From = -1
+			// There is enough to give. More is read when some of it is given.
 			case len(p.readable) >= lookAhead:
 				continue
+			// Before anything new: these are due. Only up to what was read once, because the
+			// rest comes anyway.
 			case len(p.again) > 0:
 				scan.From, scan.To, scan.Again = max(p.again[0].from, p.position), min(p.again[0].to, p.scanned), true
 				if scan.From >= scan.To {
@@ -83,6 +89,7 @@ func (s *State) Feed(now int64, r *Read) (lost int64, recs []metarecord.Record) 
 		p.begin(r)
 	}
 	p.end = max(p.end, r.End)
+	// Before the records: retention may have removed some that are still waited for.
 	if r.Earliest > p.position {
 		lost = s.lose(now, p, r.Earliest)
 	}
@@ -92,6 +99,8 @@ func (s *State) Feed(now int64, r *Read) (lost int64, recs []metarecord.Record) 
 			p.again = p.again[1:]
 		}
 		s.take(now, p, r)
+	// Only what follows what is known. Two goroutines may have read the same, or one for a
+	// coordinator before this one.
 	case !r.Again && r.From == p.scanned && r.Next > r.From:
 		p.scanned = r.Next
 		s.take(now, p, r)
@@ -121,6 +130,7 @@ func (s *State) take(now int64, p *partition, r *Read) {
 	next := r.From
 	for i := range r.Records {
 		rec := &r.Records[i]
+		// A log has no gaps but those of compaction, so what is not there will never be.
 		s.missing(p, next, rec.Offset)
 		next = rec.Offset + 1
 		if p.isEnded(rec.Offset) {
@@ -163,6 +173,8 @@ func (s *State) takeItem(now int64, p *partition, it item) {
 	if it.key != 0 {
 		p.keys[it.key] = append(p.keys[it.key], it)
 		p.held++
+		// It is not the first of its key. It is considered when all before it are ended,
+		// which is what order by key promises.
 		if len(p.keys[it.key]) > 1 {
 			if e := p.find(it.offset); e != nil {
 				e.item = it // it is read when it is its turn
@@ -186,6 +198,9 @@ func (s *State) consider(now int64, p *partition, it item) {
 		s.offer(p, it)
 		return
 	}
+	// There is no room to remember each by itself. The whole block is read again when the
+	// first of it is due. A record with a key is remembered in any case: those behind it
+	// wait for it.
 	if it.key == 0 && p.delayed >= s.room() {
 		block := it.offset >> blockBits
 		if at, known := p.blocks[block]; !known || it.due < at {
@@ -234,6 +249,7 @@ func (s *State) lose(now int64, p *partition, earliest int64) int64 {
 		s.uncount(p, &gone[i])
 		s.tracked--
 	}
+	// The ones that are gone keep nobody waiting any more.
 	for key, list := range p.keys {
 		n := 0
 		for n < len(list) && list[n].offset < p.position {

@@ -30,9 +30,14 @@ type Given struct {
 	Receipt  string
 }
 
-// Give gives a worker records that are ready, by partition and ascending by offset.
-// They are with the worker when the records are committed. Errors: not_allowed (a topic
-// is none of the queue's).
+// Give gives a worker records that are ready, by partition and ascending by offset. They are
+// with the worker when the records are committed. Errors: not_allowed (a topic is none of
+// the queue's).
+//
+// Each question begins with another partition (turn), so that one with many records does not
+// keep the others waiting. What does not fit into the bytes that are asked for goes back to
+// where it was, and ends the answer: otherwise a small record behind a large one would be
+// given first, over and over.
 func (s *State) Give(now int64, a *Ask) ([]Given, []metarecord.Record, *protocol.Error) {
 	wanted := map[string]bool{}
 	for _, id := range a.Topics {
@@ -82,7 +87,11 @@ func (s *State) next(p *partition, chunks int) (found item, ok bool) {
 			e.offered = false
 		}
 		switch {
+		// It stood in the heap from before: it was ended meanwhile, or is with a worker
+		// again.
 		case p.isEnded(it.offset), e != nil && !e.ready:
+		// A record that was given before has its room, and is not held up by those that have
+		// none.
 		case e == nil && !s.roomFor(p, it.offset, chunks):
 			passed = append(passed, it)
 		default:
@@ -104,12 +113,16 @@ func (s *State) putBack(p *partition, it item) {
 	s.offer(p, it)
 }
 
-// roomFor reports whether a record that was never given may be tracked.
+// roomFor reports whether a record that was never given may be tracked. The chunk at the
+// position always has room: else a queue that is full of ended records behind one that is
+// not could never go on.
 func (s *State) roomFor(p *partition, offset int64, chunks int) bool {
 	chunk := nodeOf(0, offset)
 	return s.tracked < s.room() && (chunks < maxChunks || p.nodes[chunk] != nil || chunk == nodeOf(0, p.position))
 }
 
+// give gives one record. The count goes up with each delivery and is in the receipt, which
+// by that is of no use any more when the record is given again.
 func (s *State) give(now int64, clusterID string, p *partition, it item) Given {
 	deadline := now + s.cfg.AckWaitMs
 	e := p.find(it.offset)
@@ -142,6 +155,8 @@ func (s *State) Leave(id protocol.ConsumerID) { delete(s.workers, id) }
 
 // see notes that a worker has asked.
 func (s *State) see(now int64, a *Ask) {
+	// Workers are numbers for people. When there are too many, those that have gone are
+	// forgotten, and new ones are served without being counted.
 	if len(s.workers) >= maxWorkers {
 		for other, w := range s.workers {
 			if w.until <= now {

@@ -35,7 +35,8 @@ var receiptText = base64.RawURLEncoding.Strict()
 // SecretBytes is the length of the secret that seals a queue's receipts.
 const SecretBytes = 32
 
-// sealer makes and checks seals.
+// sealer makes and checks seals. Not safe for concurrent use; a sum is good until the next
+// call.
 type sealer struct {
 	mac hash.Hash
 	sum []byte
@@ -94,6 +95,7 @@ func DecodeReceipt(token string) (*Receipt, *protocol.Error) {
 		Offset: r.int(math.MaxInt64), Count: int(r.int(math.MaxInt32)),
 		body: body, seal: b[len(body):],
 	}
+	// One delivery has exactly one token, to the last bit.
 	if r.bad || len(r.b) > 0 || receiptText.EncodeToString(b) != token {
 		return nil, errNoReceipt()
 	}

@@ -107,6 +107,7 @@ func (s *State) flush(now int64) []metarecord.Record {
 			changed = append(changed, p)
 		}
 	}
+	// Sorted throughout, so that the same changes make the same records.
 	slices.SortFunc(changed, func(a, b *partition) int { return protocol.ComparePartitionIDs(a.id, b.id) })
 	for _, p := range changed {
 		recs = append(recs, p.endings.flush(s.group, p.id)...)
@@ -118,6 +119,8 @@ func (s *State) flush(now int64) []metarecord.Record {
 		for id := range p.dirty {
 			ids = append(ids, id)
 		}
+		// Parents first: if only the beginning is committed, a bit above may stand beside
+		// the nodes that it replaces (normalize), but no end is lost.
 		slices.SortFunc(ids, func(a, b nodeID) int { return cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(a.index, b.index)) })
 		for _, id := range ids {
 			_, stored := p.stored[id]
@@ -150,8 +153,9 @@ func (s *State) nodeKey(p *partition, id nodeID) []byte {
 	return metarecord.Key(keyNode, s.group, p.id.TopicID, p.id.Partition, id.level, int(id.index))
 }
 
-// encode is the value of a node's record. It is written by hand: there is one for
-// each delivery and each end.
+// encode is the value of a node's record. It is written by hand: there is one for each
+// delivery and each end. Records that follow each other and were given alike, as they mostly
+// are, take one run.
 func (n *node) encode(id nodeID) []byte {
 	dst := append(make([]byte, 0, 128), `{"v":1,"ended":"`...)
 	dst = strconv.AppendUint(dst, n.ended, 16)
@@ -211,8 +215,10 @@ func (e *entry) follows(first *entry, n int) bool {
 	return e.offset == first.offset+int64(n) && e.kind == first.kind && e.kind != dying && e.count == first.count && e.until == first.until
 }
 
-// Apply takes a record into the durable state. It fails on one that this build does
-// not understand or that is about another group. Call Resume when all are applied.
+// Apply takes a record into the durable state. It fails on one that this build does not
+// understand or that is about another group. Call Resume when all are applied. After
+// compaction the records come in any order, so no record may need another one to be there
+// before it.
 func (s *State) Apply(rec metarecord.Record) error {
 	kind, args, err := metarecord.SplitKey(rec.Key)
 	if err != nil {
@@ -311,6 +317,7 @@ func (p *partition) applyNode(id nodeID, value []byte) error {
 		return fmt.Errorf("node %d of level %d has bits %q", id.index, id.level, v.Ended)
 	}
 	p.stored[id] = struct{}{}
+	// A node of before the position moved on: its drop is not there yet, or will never be.
 	if id.end() <= p.position {
 		return nil
 	}
@@ -356,6 +363,8 @@ func (s *State) drop(p *partition) []metarecord.Record {
 	for id := range p.stored {
 		ids = append(ids, id)
 	}
+	// Children first, the other way round than a flush: what is forgotten here must not come
+	// back as ended.
 	slices.SortFunc(ids, func(a, b nodeID) int { return cmp.Or(cmp.Compare(a.level, b.level), cmp.Compare(a.index, b.index)) })
 	var recs []metarecord.Record
 	for _, id := range ids { // before the position, which would say that they are ended

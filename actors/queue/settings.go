@@ -136,6 +136,7 @@ func (s *State) Patch(now int64, c *Change) []metarecord.Record {
 	if next.equal(&s.cfg.Settings) {
 		return nil
 	}
+	// A copy: Settings has handed the old one out.
 	cfg := *s.cfg
 	cfg.Settings, cfg.At = next, now
 	cfg.Generation++
@@ -146,6 +147,8 @@ func (s *State) Patch(now int64, c *Change) []metarecord.Record {
 			recs = append(recs, s.drop(p)...)
 		}
 	}
+	// The order may be another one now, and more may be read: what is known of the logs
+	// begins anew.
 	s.Resume()
 	return recs
 }

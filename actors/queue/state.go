@@ -27,7 +27,8 @@ const (
 	dying               // it goes to the dead letters
 )
 
-// entry is a record that was given at least once, and is not ended.
+// entry is a record that was given at least once, and is not ended. The soft part is lost
+// with the coordinator; whatever is decided must follow from the rest.
 type entry struct {
 	offset int64
 	count  int   // deliveries
@@ -55,7 +56,8 @@ type item struct {
 	due    int64  // when it is to be given at the earliest; 0: at once
 }
 
-// partition is the state of one partition of a topic of the queue.
+// partition is the state of one partition of a topic of the queue. The soft part begins anew
+// with each coordinator, and by reading the log again from the position.
 type partition struct {
 	id protocol.PartitionID
 
@@ -156,8 +158,8 @@ func (s *State) list() []*partition {
 	return s.sorted
 }
 
-// Resume begins the soft part anew: everything that is not ended is read again. Call
-// Tick afterwards.
+// Resume begins the soft part anew: everything that is not ended is read again. Call Tick
+// afterwards. It is called when the records are applied, and when the settings have changed.
 func (s *State) Resume() {
 	s.timers, s.sweep, s.tracked, s.seal = nil, 0, 0, nil
 	if s.cfg != nil {
@@ -180,6 +182,7 @@ func (s *State) Resume() {
 				}
 			}
 		}
+		// By their numbers, in which they are written to the dead letters.
 		slices.SortFunc(p.dying, func(a, b int64) int { return cmp.Compare(p.find(a).seq, p.find(b).seq) })
 	}
 }
@@ -251,7 +254,9 @@ func (s *State) remember(p *partition, offset int64, count int, dead bool) {
 	}
 }
 
-// finish ends a record, which may have an entry.
+// finish ends a record, which may have an entry. How it ended is remembered before its entry
+// goes, and the next record with its key is looked at last, when the position and the bits
+// say that this one is ended.
 func (s *State) finish(now int64, p *partition, offset int64, dead bool) {
 	key := uint64(0)
 	if e := p.find(offset); e != nil {

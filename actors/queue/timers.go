@@ -99,6 +99,8 @@ func (s *State) await(p *partition, e *entry) {
 	s.arm(p, e)
 }
 
+// arm sets a timer for an entry. There is one for each at a time: an earlier one that fires
+// before its time sets the next, so that prolonging a delivery costs nothing.
 func (s *State) arm(p *partition, e *entry) {
 	if e.kind == dying || e.timer != 0 && e.timer <= e.until {
 		return
