@@ -112,6 +112,7 @@ func (t *callTable) close(why error) {
 	}
 }
 
+// pending is how many calls wait for an answer.
 func (t *callTable) pending() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

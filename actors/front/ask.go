@@ -9,8 +9,10 @@ import (
 	"ottla/protocol"
 )
 
-// askGroup sends a message to a group's coordinator and waits for the answer,
-// following the coordinator when it moves; see askLeader.
+// askGroup sends a message to a group's coordinator and waits for the answer, following the
+// coordinator when it moves; see askLeader. Which partition keeps a group follows from its
+// name, so whoever leads that partition is the group's coordinator, and nobody has to look
+// it up.
 func askGroup[T any](lc *locator, c *routing.Cluster, group string, deadline time.Time,
 	message func(protocol.Future[T]) routing.Question, failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
@@ -34,6 +36,8 @@ func (lc *locator) groupsOf(c *routing.Cluster, consumer protocol.ConsumerID) ([
 	}
 	var names []string
 	deadline := time.Now().Add(lc.opt.RequestTimeout)
+	// A partition that cannot be asked is an error, and not a shorter list: a group that is
+	// missing in it would seem to be deleted.
 	for p := range offsets.Partitions {
 		list, err := lc.listGroups(offsets, p, consumer, deadline)
 		if err != nil {
@@ -45,6 +49,8 @@ func (lc *locator) groupsOf(c *routing.Cluster, consumer protocol.ConsumerID) ([
 	return names, nil
 }
 
+// listGroups asks one coordinator for the groups that it keeps, those that have no actor
+// included.
 func (lc *locator) listGroups(offsets *protocol.Topic, partition int, consumer protocol.ConsumerID, deadline time.Time) ([]string, *protocol.Error) {
 	list, err := askLeader(lc, offsets, partition, deadline, func(to *routing.Leadership, slot protocol.Future[routing.GroupList]) {
 		to.Ask(&routing.ListGroups{Consumer: consumer, Reply: slot})
@@ -68,6 +74,8 @@ func (lc *locator) readGroup(c *routing.Cluster, group string, asKnown bool) (ro
 // outcome_unknown. Once a question has gone unanswered, or was answered so, the
 // outcome of any further error is unknown.
 func askLeader[T any](lc *locator, t *protocol.Topic, partition int, deadline time.Time,
+	// Each attempt has a slot of its own: an answer to an earlier one may still come, and
+	// must not be taken for that of this one.
 	put func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
 	f := follow[T]{
@@ -96,6 +104,8 @@ func (lc *locator) offsetRow(t *protocol.Topic, partition int, r *routing.GroupR
 	if at, ok := r.Positions[key]; ok {
 		row.Position = &at
 	}
+	// The end of the log is taken from whoever leads now and is not waited for: a partition
+	// without a leader has no lag to show, and the rest of the row is true all the same.
 	ref := routing.Of(t).Partitions[partition].Leader()
 	if ref == nil {
 		return row, mentioned

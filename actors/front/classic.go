@@ -15,7 +15,9 @@ import (
 // sync is waited for.
 const rebalanceSlack = 5 * time.Second
 
-// askClassic asks a group's coordinator, once: what is asked may not be asked twice.
+// askClassic asks a group's coordinator, once: what is asked may not be asked twice. A join
+// that is put to two coordinators could make two members of one client. So a question goes
+// on to the next leader only if the first has refused it.
 func (gs *groupService) askClassic(cluster, group string, deadline time.Time, ask func() *routing.Classic) (routing.ClassicAnswer, *protocol.Error) {
 	var none routing.ClassicAnswer
 	if err := gs.mayJoin(cluster, group); err != nil {
@@ -45,6 +47,8 @@ func (gs *groupService) askClassic(cluster, group string, deadline time.Time, as
 
 // JoinClassic asks to be a member, and waits for the others to join.
 func (gs *groupService) JoinClassic(cluster, group string, req *protocol.ClassicJoin) (protocol.ClassicJoined, *protocol.Error) {
+	// The coordinator answers when all have joined, or when it has given up those who have
+	// not.
 	wait := time.Duration(max(req.RebalanceMs, req.SessionMs))*time.Millisecond + rebalanceSlack
 	a, err := gs.askClassic(cluster, group, time.Now().Add(wait), func() *routing.Classic { return &routing.Classic{Join: req} })
 	return a.Join, err

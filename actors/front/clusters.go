@@ -33,6 +33,7 @@ func (fs *fleetService) CreateCluster(ctx context.Context, spec *protocol.Cluste
 	if err != nil {
 		return nil, false, err
 	}
+	// Else a client's first poll would find no coordinator.
 	if err := fs.awaitLeaders(c, protocol.OffsetsTopic, deadline); err != nil {
 		return nil, false, err
 	}
@@ -100,6 +101,7 @@ func (fs *fleetService) DeleteCluster(ctx context.Context, name string) *protoco
 	if err := fs.mayCluster(name); err != nil {
 		return err
 	}
+	// The default cluster keeps things for all others; with it they would be gone.
 	if err := fs.registry.keepsTokens(name); err != nil {
 		return err
 	}
@@ -140,6 +142,9 @@ func (fs *fleetService) StartBroker(ctx context.Context, cluster string, id int)
 	return fs.changeBroker(ctx, cluster, id, true)
 }
 
+// changeBroker stops or starts a broker. The change itself is done when the brokers have
+// it; what is waited for afterwards only makes the answer more useful, so a time-out of
+// that is no error. After a stop other replicas take over within a second, or cannot.
 func (fs *fleetService) changeBroker(ctx context.Context, cluster string, id int, start bool) (*protocol.BrokerInfo, *protocol.Error) {
 	if err := fs.mayCluster(cluster); err != nil {
 		return nil, err
@@ -155,6 +160,7 @@ func (fs *fleetService) changeBroker(ctx context.Context, cluster string, id int
 	if err := c.Control.ChangeBroker(id, start, deadline); err != nil {
 		return nil, err
 	}
+	// The look after the change: ChangeBroker answers when it is published.
 	view := c.View()
 	if view == nil {
 		return nil, c.Unavailable()
@@ -180,6 +186,8 @@ func (fs *fleetService) awaitPossibleLeaders(view *routing.View, deadline time.T
 	for _, b := range view.Info.Brokers {
 		running[b.ID] = b.State == protocol.BrokerRunning
 	}
+	// One after the other, within one deadline: elections of all partitions run at the same
+	// time, so the first wait covers most of the others.
 	for i := range view.Topics {
 		t := &view.Topics[i]
 		for p := range t.Partitions {
@@ -245,8 +253,11 @@ func replicasRun(view *routing.View, broker int) bool {
 	return true
 }
 
-// Readiness lists the partitions that have no leader, and those that lack
-// replicas.
+// Readiness lists the partitions that have no leader, and those that lack replicas.
+//
+// It waits for nothing and asks nobody: it must answer when all else hangs. So it tells
+// what this node has heard, which may be a moment old. Ready is about leaders alone: a
+// partition that lacks a copy serves.
 func (fs *fleetService) Readiness() protocol.Readiness {
 	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
 	full := fs.status.SpaceProblem()
@@ -280,6 +291,7 @@ func (fs *fleetService) Readiness() protocol.Readiness {
 		})
 	}
 	r.Ready = !r.Starting && len(r.Leaderless) == 0
+	// After Ready was decided: whether the node is ready does not depend on who asks.
 	if who := fs.access.Who; who != nil {
 		hidden := func(s protocol.PartitionStatus) bool { return !who.SeesTopic(s.Cluster, s.Topic) }
 		r.Leaderless, r.Degraded = slices.DeleteFunc(r.Leaderless, hidden), slices.DeleteFunc(r.Degraded, hidden)
@@ -298,6 +310,8 @@ func (fs *fleetService) addReadiness(r *protocol.Readiness, view *routing.View, 
 			continue
 		}
 		switch {
+		// An election that may come to something is no reason to take a node out of
+		// service.
 		case route.Leader() == nil && (route.LacksMajority() || !route.Electing()):
 			if s.Reason == "" {
 				s.Reason = "no leader"

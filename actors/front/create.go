@@ -19,6 +19,7 @@ func (rv *resolver) createMissing(c *routing.Cluster, cluster, topic string, cre
 	if err := rv.mayCreate(c.Name, topic); err != nil {
 		return nil, err
 	}
+	// Clients that make up names would otherwise fill the node with topics.
 	if wait := rv.autoCreated.Take(1, int64(rv.opt.AutoCreatesPerMinute), time.Minute, rv.opt.Now()); wait > 0 {
 		e := protocol.Errorf(protocol.CodeTooManyCreations, "topic %q does not exist, and %d topics a minute are created automatically at most: limits.auto_creates_per_minute",
 			topic, rv.opt.AutoCreatesPerMinute).With("limit", rv.opt.AutoCreatesPerMinute)
@@ -43,6 +44,8 @@ func byTheWay(err *protocol.Error) *protocol.Error {
 	return err
 }
 
+// deadline is when a request must be answered: as its client says, but not later than any
+// may be.
 func (rv *resolver) deadline(ctx context.Context) time.Time {
 	d := time.Now().Add(rv.opt.RequestTimeout)
 	if at, ok := ctx.Deadline(); ok {
@@ -54,6 +57,8 @@ func (rv *resolver) deadline(ctx context.Context) time.Time {
 // createTopic makes a topic and waits until all its partitions have leaders.
 func (rv *resolver) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, deadline time.Time) (created bool, err *protocol.Error) {
 	limits := rv.limitsFor(c)
+	// Decided on the cluster's own goroutine, perhaps more than once: a topic that was made
+	// meanwhile is found there, and created stays false.
 	err = c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), rv.opt.Millis(), limits)
 		created = err == nil && len(recs) > 0
@@ -66,6 +71,8 @@ func (rv *resolver) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, de
 }
 
 // limitsFor are the bounds of topics in a cluster, with the room that the others leave.
+// What others have is as of their last pictures, so two clusters that grow at once may
+// exceed a limit by what each did not see of the other.
 func (rv *resolver) limitsFor(c *routing.Cluster) catalog.TopicLimits {
 	limits := rv.opt.Limits
 	limits.Level = rv.fleet.Level()

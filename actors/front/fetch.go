@@ -9,8 +9,13 @@ import (
 	"ottla/protocol"
 )
 
-// fetch is one read of a partition without a group. It has no goroutine of its
-// own: whoever carries it on calls Advance and Park in turn.
+// fetch is one read of a partition without a group. It has no goroutine of its own: whoever
+// carries it on calls Advance and Park in turn.
+//
+// A read that finds nothing registers a waiter at the leader that it has looked at, for the
+// offset it has not found. The leader compares the two when the waiter arrives, so records
+// that come between the look and the registration wake it at once. Whoever is woken looks
+// again, and so finds out by itself when the leader is another one.
 type fetch struct {
 	parker
 	records    *recordService
@@ -40,12 +45,16 @@ func (f *fetch) Advance() (reply *protocol.FetchReply, waits bool, err *protocol
 		f.records.parked.remove(&f.parker)
 		woken = f.unpark()
 		switch {
+		// Nothing has come, so what the last look brought, nothing, is the answer. One that
+		// was woken looks once more, also when its time is over.
 		case !woken && f.over(), f.records.revoked():
 			f.leader.Unregister(f.waiter)
 			return f.reply, false, nil
 		case !woken:
 			return nil, true, nil // it was nudged for others
 		}
+		// The leader forgets a waiter that it wakes. It may also have been another cause,
+		// and then it is registered twice, which does no harm.
 		f.registered = false
 	}
 	got := gathered{sink: f.req.Sink}
@@ -73,6 +82,7 @@ func (f *fetch) look(got *gathered, woken bool) *protocol.Error {
 		f.reply, err = readView(got, v, f.req)
 		return err
 	}
+	// Who has asked for that wants what this node leads, or to be sent to the one that does.
 	if f.req.Near {
 		return f.records.withNearView(f.req.Topic, f.req.Partition, read)
 	}
@@ -88,6 +98,7 @@ func (f *fetch) Park(resume func()) {
 	if f.waiter == nil {
 		f.waiter = protocol.NewWaiter(f.wake)
 	}
+	// Only now, because most reads never wait, and watching a connection costs something.
 	if f.req.Watch != nil {
 		f.req.Left, f.req.Watch = f.req.Watch(), nil
 	}
@@ -106,6 +117,8 @@ func (f *fetch) over() bool {
 	return !time.Now().Before(f.deadline) || closed(f.req.Left) || closed(f.req.Done) || closed(f.records.stopped)
 }
 
+// readView reads what one view of a partition has. A view does not change: the end, the
+// start and the records of one answer belong together, whatever is written meanwhile.
 func readView(got *gathered, v routing.LogView, req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
 	offset := int64(req.Offset)
 	if req.Timestamp != nil {
@@ -118,6 +131,7 @@ func readView(got *gathered, v routing.LogView, req *protocol.FetchRequest) (*pr
 		}
 		offset = at
 	}
+	// Not moved to what is left: the client would miss records and not know it.
 	if offset < v.Earliest() {
 		return nil, outOfRange(req.Topic.Name, req.Partition, offset, v)
 	}

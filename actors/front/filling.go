@@ -38,8 +38,9 @@ func (fs *fleetService) Renew() *protocol.Error {
 // maxFilling is how many partitions are asked at most how far they are.
 const maxFilling = 1000
 
-// catchUp asks the leaders of partitions that get new replicas what these lack. The
-// cluster is one's name, "" for all. Nil: nothing, as far as can be told.
+// catchUp asks the leaders of partitions that get new replicas what these lack. The cluster
+// is one's name, "" for all. Nil: nothing, as far as can be told. All are asked before any
+// answer is waited for, within one deadline; who does not answer in time counts nothing.
 func (fs *fleetService) catchUp(cluster string) *protocol.CatchUp {
 	var replies []protocol.Future[routing.PartitionState]
 	for _, c := range fs.directory.Clusters() {

@@ -26,8 +26,12 @@ const (
 //	 |         v
 //	 +------ next ----> nobody leads: unknown if an attempt was unclear, else leaderless
 //
-// A caller that must not block asks first, looks with due from time to time,
-// and calls run once that returns true.
+// A caller that must not block asks first, looks with due from time to time, and calls run
+// once that returns true.
+//
+// It never blocks an actor: it runs on the goroutine of a request. Of each attempt exactly
+// one of three things is known: its answer, that it was refused without effect, or nothing.
+// Only the last makes later errors unclear, and it does so for good.
 type follow[T any] struct {
 	*locator
 	topic     *protocol.Topic
@@ -56,8 +60,8 @@ const (
 	verdictUnclear                // nobody knows what happened: the next leader is asked, with new patience
 )
 
-// judgeOnce judges answers to what must not happen twice: only a refusal by
-// somebody who does not lead proves that nothing happened.
+// judgeOnce judges answers to what must not happen twice: only a refusal by somebody who
+// does not lead proves that nothing happened. No answer may mean that it was done.
 func judgeOnce(come bool, err *protocol.Error) verdict {
 	if come && err != nil && err.Code == protocol.CodeNoLeader {
 		return verdictRefused
@@ -89,12 +93,16 @@ func judgeReading(come bool, err *protocol.Error) verdict {
 // that may not be put again.
 var errUnanswered = protocol.Unknownf("nobody confirmed it in time")
 
+// route is where the partition's leaders are published. It is the same for as long as the
+// topic exists, whichever table it was found in.
 func (f *follow[T]) route() *routing.Partition {
 	return routing.Of(f.topic).Partitions[f.partition]
 }
 
 // begin asks the leader of the moment; false if nobody leads.
 func (f *follow[T]) begin(slot protocol.Future[T]) bool {
+	// Read once and kept: what is asked later on is about this leadership, and not about
+	// whichever leads by then.
 	if f.leader = f.route().Leader(); f.leader == nil {
 		return false
 	}
@@ -102,6 +110,8 @@ func (f *follow[T]) begin(slot protocol.Future[T]) bool {
 	return true
 }
 
+// ask puts the question to the leader that was found last. The answer of an earlier attempt
+// goes to an earlier slot, which nobody looks into any more.
 func (f *follow[T]) ask(slot protocol.Future[T]) {
 	f.slot, f.asked = slot, time.Now()
 	f.put(f.leader, slot)
@@ -120,6 +130,7 @@ func (f *follow[T]) run() (T, *protocol.Error) {
 			answer, come := f.await()
 			err := f.failed(answer)
 			switch f.judge(come, err) {
+			// New patience: whoever leads next may need as long as the first to be elected.
 			case verdictUnclear:
 				f.unclear, f.patience = true, time.Time{}
 			case verdictFinal:
@@ -156,6 +167,7 @@ func (f *follow[T]) await() (T, bool) {
 	defer t.Stop()
 	route := f.route()
 	for {
+		// Both at once, or a change between two looks would be missed.
 		leader, changed := route.Current()
 		if leader != f.leader {
 			// A leader that ends in order answers everybody first.
@@ -164,6 +176,7 @@ func (f *follow[T]) await() (T, bool) {
 		select {
 		case answer := <-f.slot.C():
 			return answer, true
+		// It may be the same leader in a new term, or none; the loop looks.
 		case <-changed:
 		case <-t.C:
 			return f.slot.Wait(time.Now())
@@ -194,9 +207,11 @@ func (f *follow[T]) unclearly(err *protocol.Error) *protocol.Error {
 // is waited for once the topic is gone: replicas elsewhere may seem to run on.
 func (lc *locator) nextLeader(t *protocol.Topic, route *routing.Partition, not *routing.Leadership, deadline time.Time) *routing.Leadership {
 	for time.Now().Before(deadline) && lc.gone(t) == nil {
+		// With too few replicas there is nobody to wait for.
 		if leader := route.Leader(); route.Hopeless() && (leader == nil || leader != not) {
 			return leader
 		}
+		// In short waits, because neither the topic's end nor the process' wakes it.
 		if ref := route.Await(not, minTime(deadline, time.Now().Add(50*time.Millisecond))); ref != nil {
 			return ref
 		}

@@ -123,7 +123,8 @@ type Front struct {
 	fleetService
 }
 
-// shared is what the Fronts of a process have in common.
+// shared is what the Fronts of a process have in common. All of it is safe for concurrent
+// use; a Front itself is a handful of pointers, made anew for each principal.
 type shared struct {
 	statusService
 	opt         Options
@@ -145,6 +146,7 @@ func New(o Options, directory *routing.Directory, host Host) *Front {
 	sh.statusService = statusService{locator: lc, fleet: host, host: host}
 	fr := sh.front(protocol.Access{})
 	sh.groupMetrics.groups = &fr.groupService
+	// Reads that wait for a topic hear of its end, or of more partitions, by this.
 	directory.OnTopics(sh.parked.nudge)
 	return fr
 }
@@ -153,6 +155,7 @@ func New(o Options, directory *routing.Directory, host Host) *Front {
 // anybody.
 func (sh *shared) For(a protocol.Access) *Front { return sh.front(a) }
 
+// front makes a Front. Its services point into it, so it must not be copied.
 func (sh *shared) front(a protocol.Access) *Front {
 	fr := &Front{shared: sh, resolver: resolver{locator: sh.locator, access: a, fleet: sh.host, autoCreated: &sh.autoCreated}}
 	rv := &fr.resolver

@@ -11,7 +11,9 @@ import (
 	"ottla/protocol"
 )
 
-// gathered is what the reads for one answer have brought.
+// gathered is what the reads for one answer have brought. Bytes is what the memory of the
+// answer is reckoned by, so everything that is added is noted, by whichever way it was
+// read.
 type gathered struct {
 	sink    protocol.RecordSink // takes the records; nil: they stand in records
 	records []protocol.Record
@@ -26,6 +28,8 @@ type gathered struct {
 func (g *gathered) read(v routing.LogView, topic string, partition int, offset int64, maxRecords, maxBytes int) *protocol.Error {
 	var err error
 	next := protocol.Record{Topic: topic, Partition: partition}
+	// Many reads that one record has woken want the same bytes: they share what the first
+	// has read. Internal topics are left out, as their values are changed for the reader.
 	if g.sink != nil && g.waited != nil && !protocol.IsInternalTopic(topic) && g.readTail(g.waited, v, &next, offset, maxRecords, maxBytes) {
 		return nil
 	}
@@ -33,6 +37,8 @@ func (g *gathered) read(v routing.LogView, topic string, partition int, offset i
 		if g.count == 0 {
 			g.sink.Expect(estimate(v, offset, maxRecords, maxBytes))
 		}
+		// What the sink gets is valid during the call only: it renders it at once, and
+		// nothing is copied in between.
 		err = v.Each(offset, maxRecords, maxBytes, func(r *logfile.Record) {
 			g.take(&next, r)
 			g.sink.Take(&next)
@@ -68,6 +74,8 @@ func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
 	next.DeliverAt = 0
+	// Actions with a time are longer than any without, so most records are not looked at
+	// any closer.
 	if len(r.Action) > len(protocol.ActionTombstone) {
 		next.DeliverAt = protocol.DeliverAt(r.Action)
 	}

@@ -19,6 +19,8 @@ func (gs *groupService) Groups(cluster string) ([]protocol.GroupInfo, *protocol.
 	return gs.listGroupInfos(cluster, false)
 }
 
+// listGroupInfos describes all groups, each by itself. With asKnown the coordinators answer
+// without asking their followers: cheaper, and perhaps outdated.
 func (gs *groupService) listGroupInfos(cluster string, asKnown bool) ([]protocol.GroupInfo, *protocol.Error) {
 	all, err := gs.serving(cluster)
 	if err != nil {
@@ -36,6 +38,7 @@ func (gs *groupService) listGroupInfos(cluster string, asKnown bool) ([]protocol
 			}
 			info, err := gs.describeGroup(c, name, asKnown)
 			if err != nil {
+				// The list and the descriptions are of different moments.
 				if err.Code == protocol.CodeGroupNotFound {
 					continue // deleted in the meantime
 				}
@@ -56,6 +59,9 @@ func (gs *groupService) Group(cluster, group string) (*protocol.GroupInfo, *prot
 	return gs.describeGroup(c, group, false)
 }
 
+// describeGroup puts together what the coordinator knows, and what the logs say of lag:
+// these two are read one after the other, so the lag may be of a moment later than the
+// offsets.
 func (gs *groupService) describeGroup(c *routing.Cluster, group string, asKnown bool) (*protocol.GroupInfo, *protocol.Error) {
 	r, err := gs.readGroup(c, group, asKnown)
 	if err != nil {
@@ -75,6 +81,7 @@ func (gs *groupService) describeGroup(c *routing.Cluster, group string, asKnown 
 // lagOf adds up a group's lag on the partitions that it has anything to do with.
 func (gs *groupService) lagOf(c *routing.Cluster, r *routing.GroupReading) (lag protocol.Offset) {
 	topics := c.Table().Topics
+	// Each partition counts once: with an offset, with an owner, or with both.
 	add := func(topic string, key protocol.PartitionID) {
 		t := topics[topic]
 		if t == nil || t.ID != key.TopicID || key.Partition >= t.Partitions {
@@ -97,7 +104,8 @@ func (gs *groupService) lagOf(c *routing.Cluster, r *routing.GroupReading) (lag 
 	return lag
 }
 
-// hideTopics leaves out what the client may not know of.
+// hideTopics leaves out what the client may not know of. Copies are changed: the lists may
+// be the coordinator's own.
 func (gs *groupService) hideTopics(cluster string, info *protocol.GroupInfo) {
 	who := gs.access.Who
 	if who == nil {
@@ -154,6 +162,8 @@ func (gs *groupService) LeaveGroup(cluster, group string, id protocol.ConsumerID
 	return gs.changeGroup(cluster, group, routing.GroupChange{Leave: id})
 }
 
+// changeGroup asks for a change until somebody answers. It may so be put twice, which none
+// of the changes minds: what they make is the same the second time.
 func (gs *groupService) changeGroup(cluster, group string, change routing.GroupChange) *protocol.Error {
 	c, err := gs.groupCluster(cluster, group)
 	if err != nil {
@@ -164,6 +174,8 @@ func (gs *groupService) changeGroup(cluster, group string, change routing.GroupC
 		m.Reply = f
 		return &m
 	}, func(err *protocol.Error) *protocol.Error { return err })
+	// An attempt before was not answered. That there is nothing left to do shows that it
+	// was done.
 	if err != nil && err.Outcome == protocol.OutcomeUnknown {
 		switch { // an earlier attempt has done it
 		case change.Leave != 0 && (err.Code == protocol.CodeConsumerNotFound || err.Code == protocol.CodeStaleGeneration),

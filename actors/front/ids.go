@@ -10,7 +10,9 @@ import (
 	"ottla/protocol"
 )
 
-// consumerIDs gives out the ids of consumers.
+// consumerIDs gives out the ids of consumers. They are taken many at a time and handed out
+// from memory: an id that is not used is lost, which there are enough for. No two clusters
+// may give out the same, as clients name a consumer by its id alone.
 type consumerIDs struct {
 	*locator
 	host       fleetHost

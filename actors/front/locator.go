@@ -7,8 +7,10 @@ import (
 	"ottla/protocol"
 )
 
-// locator finds who leads a partition, follows the leadership when it moves, and asks.
-// It serves all clients of the process alike: it does not know who asks.
+// locator finds who leads a partition, follows the leadership when it moves, and asks. It
+// serves all clients of the process alike: it does not know who asks. It holds no state:
+// what it finds is read from tables that actors publish, and may be outdated when it is
+// used. Whoever is asked by mistake refuses, and is followed by another.
 type locator struct {
 	opt       *Options
 	directory *routing.Directory
@@ -25,8 +27,9 @@ func (lc *locator) route(t *protocol.Topic, partition int) (*routing.Partition, 
 	return tr.Partitions[partition], nil
 }
 
-// gone is the error for a topic that was looked up earlier and does not exist
-// any more; nil if it does.
+// gone is the error for a topic that was looked up earlier and does not exist any more; nil
+// if it does. A topic of the same name has another id, a cluster of the same name is
+// another value.
 func (lc *locator) gone(t *protocol.Topic) *protocol.Error {
 	c := routing.Of(t).Cluster
 	if lc.directory.Clusters()[t.Cluster] != c {
@@ -56,6 +59,7 @@ func (lc *locator) awaitLeaders(c *routing.Cluster, topic string, deadline time.
 	}
 	for p, route := range routing.Of(t).Partitions {
 		if route.Await(nil, deadline) == nil {
+			// What is waited for was created before: trying again is of no use.
 			return lc.leaderless(t, p).WithOutcome(protocol.OutcomeApplied)
 		}
 	}

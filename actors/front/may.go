@@ -16,6 +16,7 @@ func (rv *resolver) mayTopic(cluster, topic string) *protocol.Error {
 	switch {
 	case who.Topic(do, cluster, topic):
 		return nil
+	// For reads only: that something else is forbidden is said of any name, and so tells nothing.
 	case do == protocol.RightRead && !who.SeesCluster(cluster):
 		return clusterNotFound(cluster)
 	case do == protocol.RightRead && !who.SeesTopic(cluster, topic):
@@ -63,6 +64,7 @@ func (rv *resolver) mayCluster(cluster string) *protocol.Error {
 	return rv.access.Forbidden(rv.access.Do, "cluster", "", cluster)
 }
 
-// revoked reports whether the client has lost, while it waited, what it was let in
-// with. Nothing is delivered to it then.
+// revoked reports whether the client has lost, while it waited, what it was let in with.
+// Nothing is delivered to it then. It is looked at after each wait, because a token may be
+// deleted, or end, while a read is parked.
 func (rv *resolver) revoked() bool { return rv.access.Who.Over(time.Now()) }

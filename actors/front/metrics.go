@@ -61,6 +61,7 @@ func brokerMetrics(cluster string, brokers []protocol.BrokerInfo) []protocol.Bro
 	return counts
 }
 
+// topicMetrics adds up what this node has done for a topic, and what it leads.
 func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetrics {
 	m := protocol.TopicMetrics{
 		Cluster: t.Cluster, Topic: t.Name, Internal: protocol.IsInternalTopic(t.Name), Partitions: len(t.Partitions),
@@ -81,6 +82,8 @@ func topicMetrics(view *routing.View, t *protocol.TopicInfo) protocol.TopicMetri
 		case ref == nil:
 			m.Leaderless++
 			continue
+		// Sums over all nodes are to be right, so each partition is counted where it is
+		// led.
 		case ref.Away: // its own node counts it
 		case view.Problems[key] != "" || route.Running() < route.Placed:
 			m.UnderReplicated++
@@ -108,6 +111,8 @@ type groupReader struct {
 // read returns a fresh reading, or the last one if that takes too long.
 func (g *groupReader) read() (groups []protocol.GroupMetrics, stale bool) {
 	g.mu.Lock()
+	// Whoever comes while one is under way waits for that: however many ask, the
+	// coordinators are asked once.
 	if g.busy == nil {
 		g.busy = make(chan struct{})
 		go g.refresh(g.busy)
@@ -163,8 +168,11 @@ func (lc *locator) isAway(g protocol.GroupInfo) bool {
 	return leader != nil && leader.Away
 }
 
+// refresh makes a reading. If that fails the last one stays, and is called stale: an empty
+// one would look as if all groups had gone.
 func (g *groupReader) refresh(done chan struct{}) {
 	began := time.Now()
+	// Without the lock: it takes as long as it takes.
 	infos, err := g.groups.listGroupInfos("", true)
 	infos = slices.DeleteFunc(infos, g.groups.isAway)
 	g.mu.Lock()

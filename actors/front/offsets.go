@@ -30,6 +30,7 @@ func (gs *groupService) Commit(req *protocol.CommitRequest) (*protocol.CommitRep
 		}
 		return nil, err
 	}
+	// So that the consumer's next poll is not read ahead at the old place, in vain.
 	gs.places.committed(placeKey{c.Name, group, req.ConsumerID}, answer.Offsets)
 	return &protocol.CommitReply{Group: group, ConsumerID: req.ConsumerID, Offsets: entries(answer.Offsets), Moved: entries(answer.Moved)}, nil
 }
@@ -67,6 +68,8 @@ func (gs *groupService) commitOffsets(c *routing.Cluster, req *protocol.CommitRe
 			return "", nil, protocol.Errorf(protocol.CodeUnknownPartition, "topic %q has no partition %d", o.Topic, o.Partition).
 				With("partitions", t.Partitions)
 		}
+		// The check is a help against mistakes and no promise: the end may move before the
+		// commit.
 		if !req.Force {
 			if err := gs.beyondEnd(t, &o, until); err != nil {
 				return "", nil, err
@@ -148,6 +151,7 @@ func (gs *groupService) Seek(req *protocol.SeekRequest) ([]protocol.CommittedEnt
 		if req.Partition != nil && *req.Partition != p {
 			continue
 		}
+		// All targets are found before any offset moves: the group gets all of them in one proposal, or none.
 		at, err := gs.seekTarget(t, p, req)
 		if err != nil {
 			return nil, err

@@ -28,8 +28,9 @@ type overviews struct {
 	made time.Time
 }
 
-// Overview returns the state of everything at a glance. It waits for nothing, but a
-// moment for the first reading of groups. Nobody may change what it returns.
+// Overview returns the state of everything at a glance. It waits for nothing, but a moment
+// for the first reading of groups. Nobody may change what it returns. It is made with the
+// lock held: those who come meanwhile get the same one instead of making their own.
 func (st *statusService) Overview() *protocol.Overview {
 	o := &st.overviews
 	o.mu.Lock()
@@ -40,6 +41,8 @@ func (st *statusService) Overview() *protocol.Overview {
 	return o.last
 }
 
+// makeOverview looks at everything once. Problems may come in any order; their ranks sort
+// them.
 func (st *statusService) makeOverview(now time.Time) *protocol.Overview {
 	clusters := st.directory.Clusters()
 	o := &overviewMaker{Overview: &protocol.Overview{Clusters: []protocol.ClusterOverview{}, Lagging: []protocol.GroupMetrics{}}}
@@ -92,12 +95,16 @@ type overviewMaker struct {
 	ranks []rank // of the problems
 }
 
+// problem adds a problem behind those of its rank and before all that are less bad.
 func (o *overviewMaker) problem(r rank, p protocol.Problem) {
 	i, _ := slices.BinarySearch(o.ranks, r+1) // behind those of its rank
 	o.ranks = slices.Insert(o.ranks, i, r)
 	o.Problems = slices.Insert(o.Problems, i, p)
 }
 
+// addCluster looks at the brokers and partitions of a cluster. View and table are two
+// pictures, which may be of different moments: what is only in one of them is left to the
+// next look.
 func (o *overviewMaker) addCluster(c *routing.Cluster) {
 	view, table := c.View(), c.Table()
 	if view == nil || table == nil {

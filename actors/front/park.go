@@ -15,9 +15,13 @@ import (
 //	wake    there may be records, or an answer: the read goes on
 //	nudge   time, topics, client or process: the read looks whether it is concerned
 //
-// The steps of a read are taken one at a time. It parks by setTimer and park,
-// and the first thing that it does afterwards is unpark. Wakes and nudges may
-// come at any time.
+// The steps of a read are taken one at a time. It parks by setTimer and park, and the first
+// thing that it does afterwards is unpark. Wakes and nudges may come at any time.
+//
+// Flags is what all of it turns on. A cause that comes while the read runs is left in it,
+// and is found when the read parks: none is lost between the look and the wait. Armed is
+// taken by exactly one cause, which then calls resume, so that is called once for each
+// park, however many causes there are.
 type parker struct {
 	parked bool          // from park until unpark
 	flags  atomic.Uint32 // armed, and what has happened since unpark
@@ -38,6 +42,8 @@ func (p *parker) wake() { p.end(woken) }
 // Nudge implements protocol.Pending.
 func (p *parker) Nudge() { p.end(nudged) }
 
+// end notes a cause, and has the read go on if it waits. It may be called from any
+// goroutine, also long after the read is over; then nobody is armed.
 func (p *parker) end(cause uint32) {
 	for {
 		old := p.flags.Load()
@@ -65,6 +71,7 @@ func (p *parker) setTimer(until time.Time) {
 // a nudge that may have come too early to count. After park another goroutine
 // may take the next step of the read.
 func (p *parker) park(resume func(), over ...<-chan struct{}) {
+	// Before armed is set: whoever takes it calls resume at once.
 	p.parked, p.resume = true, resume
 	for {
 		if p.flags.Load() != 0 {
@@ -83,6 +90,8 @@ func (p *parker) park(resume func(), over ...<-chan struct{}) {
 // unpark ends the wait, and reports whether it was ended by a wake.
 func (p *parker) unpark() (wasWoken bool) {
 	p.parked = false
+	// It may have fired already. Then a nudge is in the flags, or will be, and has the next
+	// wait look once in vain.
 	p.timer.Stop()
 	return p.flags.Swap(0)&woken != 0
 }
@@ -112,12 +121,14 @@ func (r *parkedReads) add(p *parker, done, stopped <-chan struct{}) {
 		r.all, r.watched = map[*parker]struct{}{}, map[<-chan struct{}]bool{}
 	}
 	r.all[p] = struct{}{}
+	// One goroutine watches for all reads of a front end.
 	if !r.watched[done] {
 		r.watched[done] = true
 		go r.watch(done, stopped)
 	}
 }
 
+// remove takes a read out that goes on. A nudge may be on its way to it all the same.
 func (r *parkedReads) remove(p *parker) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,6 +152,7 @@ func (r *parkedReads) nudge() {
 	r.mu.Lock()
 	all := slices.Collect(maps.Keys(r.all))
 	r.mu.Unlock()
+	// Without the lock, because resume may go on with the read, which removes itself.
 	for _, p := range all {
 		p.Nudge()
 	}

@@ -57,8 +57,13 @@ const (
 	stateDone
 )
 
-// poll is one GET /events. It has no goroutine of its own: whoever carries it
-// on calls Advance and Park in turn.
+// poll is one GET /events. It has no goroutine of its own: whoever carries it on calls
+// Advance and Park in turn.
+//
+// It belongs to whoever carries it on, one goroutine at a time. Leaders, the group and
+// timers reach it only by the parker and the handle, both of which may be called at any
+// time, and say that something has happened and not what. What it is the poll finds out by
+// looking.
 type poll struct {
 	parker
 	polls    *pollService
@@ -114,6 +119,7 @@ func (ps *pollService) StartPoll(req *protocol.PollRequest, done <-chan struct{}
 	return ps.startPoll(req, done)
 }
 
+// startPoll makes a poll, or has the one that sits on the request's seat go on.
 func (ps *pollService) startPoll(req *protocol.PollRequest, done <-chan struct{}) *poll {
 	now := time.Now()
 	if p, ok := req.Seat.(*poll); ok {
@@ -121,6 +127,8 @@ func (ps *pollService) startPoll(req *protocol.PollRequest, done <-chan struct{}
 			p.goOn(req, done, now)
 			return p
 		}
+		// Its group is told, or the lease would hold the partitions for a poll that nobody
+		// goes on with.
 		p.Leave(false) // who asks may have other rights by now
 	}
 	return &poll{
@@ -145,6 +153,8 @@ func await[R any](p protocol.Pending[R]) (R, *protocol.Error) {
 // Advance implements protocol.Pending.
 func (p *poll) Advance() (reply *protocol.PollReply, waits bool, err *protocol.Error) {
 	woken := p.parked && p.unpark()
+	// States follow each other until one has to wait: itself, for an answer of the group,
+	// or wait, for records.
 	for p.state != stateDone {
 		next := p.step(woken)
 		waits = next == p.state || next == stateWait
@@ -153,6 +163,8 @@ func (p *poll) Advance() (reply *protocol.PollReply, waits bool, err *protocol.E
 		}
 	}
 	reply = p.reply
+	// The group keeps the handle, and the waiter stays registered: the next poll goes on
+	// from here.
 	if p.seated { // who has the answer counts what it holds
 		p.reply, p.look.got = nil, gathered{}
 	} else {
@@ -200,7 +212,8 @@ func (p *poll) answer(c *group.Cursor) pollState {
 	return stateDone
 }
 
-// answerNothing ends the poll without records.
+// answerNothing ends the poll without records. What was read is given back: it was noted by
+// nobody, and the next poll reads it again.
 func (p *poll) answerNothing() pollState {
 	p.look.got.forget()
 	return p.answer(nil)

@@ -26,6 +26,8 @@ const (
 	sharePositions = 16
 )
 
+// placeShard is a part of the book with a lock of its own, so that polls of different
+// consumers do not wait for each other.
 type placeShard struct {
 	mu        sync.Mutex
 	all       map[placeKey]*place
@@ -66,6 +68,7 @@ func (s *placeBook) put(key placeKey, generation protocol.Generation, at []group
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	p := shard.all[key]
+	// Also the one of before goes, as it is not where the consumer goes on.
 	if len(at) == 0 || len(at) > sharePositions {
 		shard.drop(key)
 		return
@@ -79,6 +82,7 @@ func (s *placeBook) put(key placeKey, generation protocol.Generation, at []group
 	}
 	shard.positions += len(at) - len(p.at)
 	p.generation, p.at, p.sure = generation, append(p.at[:0], at...), sure
+	// Whichever comes first: a place that is forgotten costs one question more.
 	for other := range shard.all {
 		if shard.positions <= placePositions {
 			break
@@ -138,12 +142,16 @@ func (p *poll) onAhead() pollState {
 	if err == nil {
 		err = keepRoom(p.req.Room, p.look.got.bytes)
 	}
+	// Anything out of the ordinary is left to the long way, which knows how to tell the
+	// client.
 	if err != nil || p.look.got.count == 0 || len(p.look.gaps) > 0 {
 		p.forgetAhead()
 		return stateShare
 	}
 	a := &routing.GroupAhead{Token: drawName()}
 	a.Generation, a.Commit, a.Positions = p.ahead.generation, p.req.AutoCommit, slices.Clone(p.share.at)
+	// By this the group sees whether the offsets are still those that the guess was made
+	// on.
 	a.From = p.began()
 	p.ahead.question = a
 	return stateShare
@@ -169,6 +177,8 @@ func (p *poll) expect() (sure bool) {
 	if token == "" {
 		return sure
 	}
+	// The cursor is checked by the group. Here it only says where the client goes on; a bad
+	// one means that nothing is guessed.
 	c, err := group.DecodeCursor(token, p.seal())
 	if err != nil || c.Unsealed || c.Generation != a.generation || c.ConsumerID != p.req.ConsumerID || c.Group != p.req.Group {
 		return false
@@ -192,6 +202,8 @@ func (p *poll) readInVain() {
 	}
 }
 
+// forgetAhead gives back what was read ahead, with its memory: the poll begins as if it had
+// not.
 func (p *poll) forgetAhead() {
 	p.look.got.forget()
 	_ = keepRoom(p.req.Room, 0) // giving back does not fail

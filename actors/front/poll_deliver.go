@@ -11,8 +11,11 @@ import (
 	"ottla/protocol"
 )
 
-// onDeliver has the group note the positions, durably with auto_commit, before
-// the response is sent.
+// onDeliver has the group note the positions, durably with auto_commit, before the response
+// is sent. In this order, because an offset that is committed only after the client has the
+// records would be lost by a crash between, and records be delivered twice; the other way
+// round a client that has left may miss them, which is why it is looked for before
+// (onRead).
 func (p *poll) onDeliver() pollState {
 	noted, come, err := answerOf(p, (*poll).deliveryQuestion)
 	if !come {
@@ -34,6 +37,10 @@ func (p *poll) began() []protocol.Offset {
 // of JSON.
 func drawName() uint64 { return 1 + rand.Uint64N(1<<53-1) }
 
+// deliveryQuestion says up to where the poll is about to deliver. It carries copies, as a
+// question may be put again while the poll has gone on. With from the group compares where
+// reading began with what is committed now: offsets that were moved by a seek meanwhile
+// must not be overwritten by a delivery that did not know of it.
 func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	generation, positions := p.share.Generation, slices.Clone(p.share.at)
 	skipped := p.req.SkipGaps && len(p.look.gaps) > 0 // else each poll would begin before the gap
@@ -42,6 +49,8 @@ func (p *poll) deliveryQuestion() follow[routing.GroupCursor] {
 	if p.req.After == "" && (commit || p.unasked && p.req.AutoCommit) {
 		from = p.began()
 	}
+	// A commit may be put to two coordinators, if the first does not answer. By the name
+	// the second one knows it for what it has committed already.
 	name := uint64(0)
 	if commit {
 		name = drawName()
@@ -67,6 +76,7 @@ func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollSta
 			p.rememberPlace()
 		}
 		return next
+	// The newer poll reads the same records, from the same offsets.
 	case p.superseded():
 		return p.answerNothing()
 	case err.Code != protocol.CodeStaleGeneration:
@@ -129,6 +139,8 @@ func (p *poll) onGiven() pollState {
 	given := p.share.Queue.Given
 	switch {
 	case p.req.RecordCursors:
+		// Before the error: a worker that may not have them would keep them until their
+		// deadline.
 		p.giveBack(given, nil)
 		p.leave()
 		return p.fail(protocol.Errorf(protocol.CodeNotAllowed, "group %q is a queue: it is polled, and has no streams", p.req.Group))
@@ -176,6 +188,8 @@ func (p *poll) giveBack(back, gone []queue.Given) {
 	})
 }
 
+// refsOf names deliveries. The count is part of the name: a record that has been given to
+// another worker since is not taken back from that one.
 func refsOf(given []queue.Given) []queue.Ref {
 	refs := make([]queue.Ref, len(given))
 	for i := range given {

@@ -28,11 +28,14 @@ func (l *pollLook) readGiven(lc *locator, topics *few.Map[string, *protocol.Topi
 	}
 	for len(given) > 0 {
 		n := 1
+		// Records that are close together are read in one go; reading a few in between
+		// costs less than another read.
 		for n < len(given) && given[n].ID == given[0].ID && given[n].Offset-given[n-1].Offset <= maxRunGap {
 			n++
 		}
 		run := given[:n]
 		given = given[n:]
+		// One record is delivered in any case, or a large one could never be.
 		if l.got.count > 0 && l.got.bytes >= room {
 			missing = append(missing, run...)
 			continue
@@ -55,6 +58,7 @@ const maxRunGap = 16
 // leaves unread are missing.
 func (l *pollLook) readRun(lc *locator, t *protocol.Topic, run []queue.Given, room int) (missing, gone []queue.Given) {
 	left := run
+	// An error leaves the rest in left, so it is given back.
 	_ = lc.withView(t, run[0].ID.Partition, func(v routing.LogView, _ *routing.Leadership) *protocol.Error {
 		for len(left) > 0 {
 			from, to := max(left[0].Offset, v.Earliest()), left[len(left)-1].Offset

@@ -25,6 +25,7 @@ type pollQuestion struct {
 // it does not, or says that somebody else leads, then answerOf follows the
 // leader like any other request, and blocks until there is an answer.
 func answerOf[T any](p *poll, question func(*poll) follow[T]) (answer T, come bool, err *protocol.Error) {
+	// The question stays in the poll between two steps, as no goroutine waits for it.
 	f, under := p.question.under.(*follow[T])
 	if !under {
 		f = new(follow[T])
@@ -32,11 +33,13 @@ func answerOf[T any](p *poll, question func(*poll) follow[T]) (answer T, come bo
 		if f.topic == nil {
 			return answer, true, routing.ErrStarting
 		}
+		// The answer wakes the poll. If that comes before it parks, the parker keeps it.
 		if f.begin(protocol.NewFuture[T]().Then(p.wake)) {
 			p.question = pollQuestion{under: f, patience: questionPatience}
 			return answer, false, nil
 		}
 	} else if !f.due() {
+		// A group that commits slowly is not asked about ever more often.
 		p.question.patience *= 2
 		return answer, false, nil
 	}

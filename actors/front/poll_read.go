@@ -26,8 +26,12 @@ func (l *pollLook) begin(at []group.PartitionOffset) {
 	l.from = append(l.from[:0], at...)
 }
 
-// onRead reads the partitions. If they have nothing, the poll waits.
+// onRead reads the partitions. If they have nothing, the poll waits. Before records are
+// delivered it looks whether the client is there: what is delivered with auto_commit to
+// nobody is lost to the group.
 func (p *poll) onRead() pollState {
+	// Before anything is read: what was let in with may have ended while the group was
+	// asked.
 	if p.polls.revoked() {
 		return p.onClientGone()
 	}
@@ -58,6 +62,8 @@ func (p *poll) onRead() pollState {
 func (p *poll) read() *protocol.Error {
 	p.look.begin(p.share.at)
 	leaderless, err := p.readAll(0)
+	// A partition that is between two leaders must not hold back the records of others,
+	// nor, when they have none, be taken for one that has none.
 	if err == nil && p.look.got.count == 0 && leaderless {
 		_, err = p.readAll(routing.FailoverPatience)
 	}
@@ -134,6 +140,8 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 	}
 	err = got.read(v, at.Topic, at.Partition, int64(at.Offset), pass.records, pass.bytes)
 	if err != nil && err.Code == protocol.CodeOffsetOutOfRange {
+		// Retention has removed what the group had not read. The client decides whether
+		// that is an error.
 		p.noteGap(at, v, err)
 		if !p.req.SkipGaps || int64(at.Offset) >= v.HighWatermark() {
 			return false, nil // it does not hold the others back
@@ -160,6 +168,8 @@ func (p *poll) readPartition(pass *pollPass, i int) (leaderless bool, err *proto
 
 // view is what may be read of the partition at that place of the share.
 func (p *poll) view(pass *pollPass, t *protocol.Topic, place int, patience time.Duration) (v *pollView, err *protocol.Error) {
+	// The same view for the estimate and for the read, so that memory is asked for what is
+	// read.
 	v = &pass.views[place]
 	if v.LogView == nil {
 		v.LogView, v.leader, err = p.polls.view(t, p.share.at[place].Partition, patience)
@@ -197,6 +207,8 @@ func (p *poll) noteGap(at *group.PartitionOffset, v routing.LogView, err *protoc
 // need estimates how many bytes there are to read in the partitions of a pass
 // from number first on.
 func (p *poll) need(pass *pollPass, first int) int {
+	// An estimate of all partitions together, so that memory is asked for once: several
+	// requests, each of which holds some and waits for more, would block each other.
 	sum, left := 0, int64(p.req.MaxRecords)
 	for i := first; i < len(p.share.at); i++ {
 		place := (pass.turn + i) % len(p.share.at)

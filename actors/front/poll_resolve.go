@@ -11,6 +11,8 @@ import (
 
 // onResolve finds out which topics, consumer and group are meant.
 func (p *poll) onResolve() pollState {
+	// All rights are looked at before a topic is created or an id taken: a poll that is
+	// refused leaves nothing behind.
 	if err := p.mayPoll(); err != nil {
 		return p.fail(err)
 	}
@@ -20,6 +22,8 @@ func (p *poll) onResolve() pollState {
 	if err := p.resolveConsumer(); err != nil {
 		return p.fail(err)
 	}
+	// A consumer without a group has one of its own, named by its id, so that its offsets
+	// are kept like any other's.
 	if p.req.Group == "" {
 		p.req.Group = "consumer-" + strconv.FormatInt(int64(p.req.ConsumerID), 10)
 	}
@@ -63,8 +67,8 @@ func (p *poll) seal() *group.Seal {
 	return nil
 }
 
-// resolveConsumer takes the consumer from the request, from its cursor, or
-// makes a new one.
+// resolveConsumer takes the consumer from the request, from its cursor, or makes a new one.
+// A new id is taken last of all: it costs a write to the metadata now and then.
 func (p *poll) resolveConsumer() *protocol.Error {
 	if p.req.Resume {
 		c, err := group.DecodeCursor(p.req.After, p.seal())

@@ -17,7 +17,8 @@ import (
 // at nodes of versions before do not keep polls that are answered.
 func (p *poll) stays() bool { return p.req.Stay && p.polls.fleet.Level() >= level.Seats.Level }
 
-// goOn begins the next poll on the seat of the last one.
+// goOn begins the next poll on the seat of the last one. What the group has said since the
+// last answer is in the handle, and decides in which state it begins.
 func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Time) {
 	p.req, p.deadline, p.reply, p.err = req, now.Add(req.Timeout), nil, nil
 	p.seated, p.unasked = false, true
@@ -40,7 +41,8 @@ func (p *poll) goOn(req *protocol.PollRequest, done <-chan struct{}, now time.Ti
 	}
 }
 
-// Leave implements protocol.Seat.
+// Leave implements protocol.Seat. It may be called more than once, and for a poll that was
+// never seated.
 func (p *poll) Leave(left bool) {
 	if !p.seated {
 		return

@@ -19,6 +19,7 @@ type pollShare struct {
 
 // onShare joins the group, or renews the lease, and learns what to read.
 func (p *poll) onShare() pollState {
+	// Once for each question, and not again while its answer is waited for.
 	if p.question.under == nil {
 		if err := p.renewTopics(); err != nil {
 			if p.joined {
@@ -69,17 +70,22 @@ func (p *poll) renewTopics() *protocol.Error {
 	return nil
 }
 
+// shareQuestion asks for a share. Each question has a handle of its own, by which the group
+// reaches the poll: signals that were meant for the share of before end with that.
 func (p *poll) shareQuestion() follow[routing.GroupShare] {
 	topics := make([]group.SubscribedTopic, 0, p.topics.Len())
 	for _, t := range p.topics.All() {
 		topics = append(topics, group.SubscribedTopic{Name: t.Name, ID: t.ID, Partitions: t.Partitions})
 	}
+	// What it acknowledges is committed with the first share; asking again must not commit
+	// it on top of what others have committed since.
 	joined, ack := p.joined, p.req.Ack
 	if joined {
 		ack = ""
 	}
 	wait := max(0, time.Until(p.deadline))
 	p.unasked = false
+	// A signal for the share of before must not end the wait for the new one.
 	p.endHandle()
 	p.share.handle = &routing.PollHandle{Waiter: p.waiter}
 	ahead := p.ahead.question
@@ -144,6 +150,8 @@ func (p *poll) place() pollState {
 				return p.failShare(err)
 			}
 			o.Offset = at
+			// A start must be the same for whoever gets the partition next, so it is
+			// committed before anything is read there.
 			next = stateStart
 		}
 		p.share.at = append(p.share.at, o)
@@ -175,6 +183,8 @@ func (p *poll) onStart() pollState {
 	return stateRead
 }
 
+// startQuestion asks to commit the starts of all partitions that have no offset yet, all at
+// once. The answer says where they are now, which may be where another member began.
 func (p *poll) startQuestion() follow[routing.GroupOffsets] {
 	generation := p.share.Generation
 	var starts []group.PartitionOffset

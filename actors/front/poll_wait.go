@@ -26,6 +26,8 @@ func (p *poll) parkForRecords(resume func()) {
 		p.req.Left, p.req.Watch = p.req.Watch(), nil
 	}
 	p.client.waited = true
+	// The registration follows the look without a gap that matters: each leader compares
+	// the offset with its own high watermark when the waiter arrives.
 	if !p.wait.registered && !p.register() {
 		p.wake() // the next look waits for the leader
 	}
@@ -33,6 +35,7 @@ func (p *poll) parkForRecords(resume func()) {
 		p.Nudge() // the wake of that signal may have come before the poll began to wait
 	}
 	p.setTimer(p.nextNudge())
+	// Added before it parks: a nudge of all reads in between is kept by the parker.
 	p.polls.parked.add(&p.parker, p.client.done, p.polls.stopped)
 	p.park(resume, p.share.routes.Changed(), p.client.done, p.polls.stopped, p.req.Left, p.polls.access.Who.Ended())
 }
@@ -48,7 +51,8 @@ func (p *poll) nextNudge() time.Time {
 	return until
 }
 
-// onWait ends the wait, unless what has happened does not concern this poll.
+// onWait ends the wait, unless what has happened does not concern this poll. If it waits
+// on, it stays registered where it is.
 func (p *poll) onWait(woken bool) pollState {
 	p.polls.parked.remove(&p.parker)
 	next := p.afterWait(woken)
@@ -120,8 +124,9 @@ func (p *poll) onClientGone() pollState {
 	return p.answerNothing()
 }
 
-// register registers the waiter at the leaders of all assigned partitions;
-// false when one has none.
+// register registers the waiter at the leaders of all assigned partitions; false when one
+// has none. Those that were registered before a missing one stay in wait.at, and are taken
+// out with it.
 func (p *poll) register() bool {
 	p.unregister()
 	for _, at := range p.share.at {
@@ -140,6 +145,8 @@ func (p *poll) register() bool {
 	return true
 }
 
+// unregister takes the waiter out wherever it may be. Leaders that have ended since do
+// nothing.
 func (p *poll) unregister() {
 	for _, leader := range p.wait.at {
 		leader.Unregister(p.waiter)

@@ -36,6 +36,8 @@ func (rs *recordService) Produce(reqs []*protocol.ProduceRequest, deadline time.
 			refs[i].Produce(req)
 		}
 	}
+	// All leaders have their part before any answer is waited for: the slowest decides, and
+	// not the sum of them.
 	for i, req := range reqs {
 		req.Result = rs.awaitProduce(req, refs[i], deadline)
 		if req.Result.Err == nil && !req.Result.Duplicate {
@@ -49,6 +51,7 @@ func (rs *recordService) Produce(reqs []*protocol.ProduceRequest, deadline time.
 // their part of a request that the others refuse. A leader that does not answer is
 // asked again by the request itself.
 func (rs *recordService) checkKey(reqs []*protocol.ProduceRequest, deadline time.Time) *protocol.Error {
+	// A single partition decides by itself, when it gets the request.
 	if len(reqs) < 2 || reqs[0].BodyHash == 0 {
 		return nil
 	}

@@ -34,6 +34,7 @@ var errUnconfirmed = protocol.Unknownf("no majority confirmed the record in time
 // followProduce judges the answer of leader, which is in the slot of the request, and
 // follows the leadership while it is a refusal. Without a leader it waits for one first.
 func (lc *locator) followProduce(req *protocol.ProduceRequest, leader *routing.Leadership, deadline time.Time) protocol.ProduceResult {
+	// Whoever carries the request may have others to go on with meanwhile.
 	if req.Waits != nil {
 		req.Waits()
 	}
@@ -61,6 +62,8 @@ func (lc *locator) followProduce(req *protocol.ProduceRequest, leader *routing.L
 // leader in this process may still hold it.
 func (f *follow[T]) judgeProduce(req *protocol.ProduceRequest) func(bool, *protocol.Error) verdict {
 	return func(come bool, err *protocol.Error) verdict {
+		// One elsewhere has its own copy of the lines. In this process the leader reads the
+		// request's memory, which must stay as it is until it has let go of it.
 		if come && req.ProducerID != "" && f.leader.Away {
 			return judgeRepeatable(come, err)
 		}
@@ -70,6 +73,7 @@ func (f *follow[T]) judgeProduce(req *protocol.ProduceRequest) func(bool, *proto
 
 func produceError(res protocol.ProduceResult) *protocol.Error { return res.Err }
 
+// producersOf asks a partition's leader which producers it remembers.
 func (lc *locator) producersOf(t *protocol.Topic, partition int, deadline time.Time) ([]string, *protocol.Error) {
 	f := follow[routing.ProducerList]{
 		locator: lc, topic: t, partition: partition, deadline: deadline, attempt: describeTimeout,
@@ -101,6 +105,7 @@ func (lc *locator) knownAs(t *protocol.Topic, q *protocol.PlaceQuestion, by prot
 			failed: func(a routing.Placed) *protocol.Error { return a.Err },
 			judge:  judgeReading,
 		}
+		// All are asked before any is waited for.
 		asked[i].begin(protocol.NewFuture[routing.Placed]())
 	}
 	for i := range asked {

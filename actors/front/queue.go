@@ -57,6 +57,7 @@ func (qs *queueService) PutQueue(ctx context.Context, spec *protocol.QueueSpec, 
 			spec.DeadLetterTopic = have.DeadLetterTopic
 		}
 	}
+	// Before the queue is made: a record that dies must have somewhere to go.
 	if err := qs.makeDeadLetters(c, topics, spec.DeadLetterTopic, deadline); err != nil {
 		return nil, false, err
 	}
@@ -237,6 +238,8 @@ func (qs *queueService) maySay(c *routing.Cluster, r *queue.Receipt) *protocol.E
 	return nil
 }
 
+// sayTo tells one queue what is said of its deliveries, in one question. An error of that
+// is the error of each: what became of none is known.
 func (qs *queueService) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs []*protocol.Error, deadline time.Time) {
 	if len(part.places) == 0 {
 		return
@@ -245,6 +248,7 @@ func (qs *queueService) sayTo(part *receiptsOf, tokens []string, word *queue.Wor
 	for i, place := range part.places {
 		receipts[i] = tokens[place]
 	}
+	// May be put twice: what was done already is done (queue.State.Say).
 	said, err := askGroup(qs.locator, part.cluster, part.group, deadline, func(f protocol.Future[routing.GroupSaid]) routing.Question {
 		return &routing.GroupSay{Word: *word, Receipts: receipts, Reply: f}
 	}, func(a routing.GroupSaid) *protocol.Error { return a.Err })

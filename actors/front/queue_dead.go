@@ -42,6 +42,8 @@ func (f *queueFeed) bury(work *routing.QueueWork) {
 	for i := range work.Dying {
 		d := &work.Dying[i]
 		end := f.end(d.ID)
+		// One at a time for each partition: the number of a dead letter must reach its
+		// topic in order, or a later one would make an earlier one stale.
 		if !end.burying.CompareAndSwap(false, true) {
 			continue
 		}
@@ -114,6 +116,8 @@ func (f *queueFeed) writeDead(d *queue.Dying, born int64) (bool, *protocol.Error
 	}
 	partition := d.ID.Partition % by.Partitions
 	headers := deadHeaders(rec.Headers, f.feed.Group, d)
+	// The partition may not know the number any more, so the topic itself is searched. That
+	// is slow, and rare: the writer was away for minutes.
 	if f.queues.opt.Millis()-d.Since > deadDoubt.Milliseconds() {
 		for _, was := range append([]protocol.Placement{to.Placement()}, to.Earlier...) {
 			if found, err := f.isBuried(to, d.ID.Partition%was.Partitions, headers, d); found || err != nil {

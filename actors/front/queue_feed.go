@@ -31,10 +31,11 @@ func (qs *queueService) FeedQueue(q *routing.QueueFeed) {
 	go f.run()
 }
 
-// queueFeed is what is read for one queue. One goroutine asks the queue what is to be
-// done. Each partition is read, and has its dead letters written, by a goroutine of its
-// own while there is something to do: one whose leader does not answer holds up no
-// other.
+// queueFeed is what is read for one queue. One goroutine asks the queue what is to be done.
+// Each partition is read, and has its dead letters written, by a goroutine of its own while
+// there is something to do: one whose leader does not answer holds up no other. All of it
+// is of this node and of one time of leading: with the queue it ends, and nothing of it is
+// kept. What it brings late, or twice, the queue ignores.
 type queueFeed struct {
 	queues *queueService
 	feed   *routing.QueueFeed
@@ -66,6 +67,8 @@ type feedEnd struct {
 // feedReaders is how many partitions of a queue are read at the same time.
 const feedReaders = 16
 
+// run asks and does, again and again. It looks after a pause even if nobody calls, because
+// retention moves a log's start without telling anybody.
 func (f *queueFeed) run() {
 	defer f.unregister()
 	for {
@@ -123,6 +126,7 @@ func (f *queueFeed) look() (*routing.QueueWork, bool) {
 		switch {
 		case come && work.Err == nil:
 			return &work, true
+		// An answer with an error says that the group is no queue here any more.
 		case come, closed(f.feed.Ended), closed(f.queues.stopped):
 			return nil, false
 		}
@@ -144,6 +148,8 @@ func (f *queueFeed) scan(work *routing.QueueWork) {
 		}
 		end := f.end(s.ID)
 		if !end.busy.CompareAndSwap(false, true) {
+			// Set before the second try: who is busy either sees it when it is done, or is
+			// done by now.
 			end.missed.Store(true) // it wakes when it is done
 			if !end.busy.CompareAndSwap(false, true) {
 				continue
@@ -160,6 +166,8 @@ func (f *queueFeed) scan(work *routing.QueueWork) {
 	}
 }
 
+// end is where the queue waits at the end of a partition. Only run calls it, so the map
+// needs no lock.
 func (f *queueFeed) end(id protocol.PartitionID) *feedEnd {
 	end := f.ends[id]
 	if end == nil {
@@ -176,6 +184,8 @@ func (f *queueFeed) end(id protocol.PartitionID) *feedEnd {
 // scanPartition reads from one partition. Waits says that it is only looked whether its
 // log begins later now.
 func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan, end *feedEnd, waits bool) {
+	// Here and not before the goroutine begins: run must not wait, or a partition whose
+	// leader does not answer would hold up the dead letters.
 	f.slots <- struct{}{}
 	more := false
 	defer func() {
@@ -198,6 +208,7 @@ func (f *queueFeed) scanPartition(t *protocol.Topic, s *queue.Scan, end *feedEnd
 			return
 		}
 	}
+	// Also without records: that the log begins later now, or has more, is news.
 	f.feed.Ask(r)
 	switch {
 	case s.From < 0, s.From < v.Earliest(), s.Again, r.Next < v.HighWatermark():
@@ -245,6 +256,8 @@ func (f *queueFeed) read(v routing.LogView, r *queue.Read) error {
 	return nil
 }
 
+// unregister waits for the goroutines that read first: one of them could register a waiter
+// behind it.
 func (f *queueFeed) unregister() {
 	f.reading.Wait()
 	for _, end := range f.ends {

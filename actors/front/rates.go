@@ -87,6 +87,7 @@ func grown(now, before uint64) uint64 {
 	return now - before
 }
 
+// trafficOf reads a topic's counters, which go on while they are read.
 func trafficOf(t *protocol.Topic) (sum protocol.Traffic) {
 	for _, p := range routing.Of(t).Partitions {
 		s := &p.Stats

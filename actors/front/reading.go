@@ -10,9 +10,12 @@ import (
 	"ottla/protocol"
 )
 
-// reading reads a topic without a group, look by look. Its positions are its own:
-// nothing of it is kept anywhere else, and its client holds the cursor. It
-// implements protocol.Reading.
+// reading reads a topic without a group, look by look. Its positions are its own: nothing
+// of it is kept anywhere else, and its client holds the cursor. It implements
+// protocol.Reading.
+//
+// Unlike a poll it blocks the goroutine that calls Next: streams have one anyway. A leader
+// that wakes it puts one element into woken, whoever has more to say finds it full.
 type reading struct {
 	records *recordService
 	req     protocol.ReadingRequest
@@ -97,6 +100,8 @@ func (r *reading) start(at *readPosition) *protocol.Error {
 	case !r.req.From.Latest:
 		return nil
 	}
+	// Kept as a time until the leader is there: started at the end as of then, it would
+	// miss what was written in between.
 	at.since = max(1, r.records.opt.Millis())
 	if v, _, err := r.records.view(r.topic, at.partition, 0); err == nil {
 		at.offset, at.known = protocol.Offset(v.HighWatermark()), true
@@ -164,6 +169,8 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 		if err := r.look(&look); err != nil {
 			return nil, err
 		}
+		// The positions have moved, or a leader is missing, so the waiters stand at the
+		// wrong places.
 		if look.scanned > 0 || len(look.reply.Gaps) > 0 || len(look.leaderless) > 0 {
 			r.waits = false
 		}
@@ -182,8 +189,9 @@ func (r *reading) over() bool {
 	return closed(r.req.Done) || closed(r.records.stopped) || r.records.revoked() || r.req.Gone != nil && r.req.Gone()
 }
 
-// wait returns when a partition may have something to read, when topics change, at
-// the deadline, or when nobody waits any more.
+// wait returns when a partition may have something to read, when topics change, at the
+// deadline, or when nobody waits any more. It only waits: what has happened is found out by
+// the look that follows.
 func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 	until := deadline
 	var led <-chan struct{}
@@ -200,6 +208,7 @@ func (r *reading) wait(deadline time.Time, leaderless []*routing.Partition) {
 		case <-r.woken:
 			r.waits = false
 		case <-led:
+		// Topics have changed, perhaps this one: the next look takes the new table.
 		case <-r.routes.Changed():
 			r.waits = false
 		case <-r.req.Done:
@@ -238,6 +247,8 @@ func (r *reading) register(leaderless []*routing.Partition) {
 // Close implements protocol.Reading.
 func (r *reading) Close() { r.unregister() }
 
+// unregister takes the waiter out wherever it may be. A leader may wake it afterwards all
+// the same, and the next look finds nothing.
 func (r *reading) unregister() {
 	for _, leader := range r.registered {
 		leader.Unregister(r.waiter)
@@ -277,6 +288,8 @@ func (r *reading) look(l *readingLook) *protocol.Error {
 
 // lookAt reads one partition.
 func (r *reading) lookAt(l *readingLook, at *readPosition) *protocol.Error {
+	// A view is outdated when compaction or retention has replaced its files while they
+	// were read. A newer one is there by then.
 	for tries := 0; ; tries++ {
 		v, leader, err := r.records.view(r.topic, at.partition, 0)
 		if err != nil {
@@ -326,6 +339,8 @@ func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *p
 		}
 		l.bytes, l.roomTaken = bytes, true
 	}
+	// Into a slice of its own: records with other keys are left out, and must not count in
+	// the answer.
 	var got gathered
 	if err := got.read(v, r.topic.Name, at.partition, int64(at.offset), records, l.bytes); err != nil {
 		return err

@@ -35,6 +35,8 @@ type cursorWriter struct{ raw, text []byte }
 // size is about how long the cursor of that many positions is, in bytes.
 func (w *cursorWriter) size(at []readPosition) int { return max(len(w.text), 64+8*len(at)) }
 
+// encode writes a cursor. Positions of which nothing is known are left out: they are read
+// from the earliest record on, which is what they would say.
 func (w *cursorWriter) encode(t *protocol.Topic, at []readPosition) string {
 	b := append(w.raw[:0], readCursorVersion)
 	b = appendCursorString(b, t.Name)

@@ -25,6 +25,8 @@ type resolver struct {
 func (rv *resolver) cluster(name string) (*routing.Cluster, *protocol.Error) {
 	c := rv.directory.Clusters()[name]
 	if c == nil {
+		// Not found here may mean not heard of yet: another node may have made it a moment
+		// ago.
 		if err := rv.settle(nil); err != nil {
 			return nil, err
 		}
@@ -117,7 +119,9 @@ func (rv *resolver) RestoringTopic(cluster, topic, producer string) (*protocol.T
 	return rv.LookupTopic(cluster, topic, false, time.Time{})
 }
 
-// findTopic resolves a topic, also one that is not complete.
+// findTopic resolves a topic, also one that is not complete. It is not created before this
+// process is sure that it does not exist: settling first costs a question only where the
+// topic is missing.
 func (rv *resolver) findTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	t, err := rv.lookupTopic(cluster, topic, false, deadline)
 	if err == nil || err.Code != protocol.CodeTopicNotFound {
@@ -129,6 +133,9 @@ func (rv *resolver) findTopic(cluster, topic string, create bool, deadline time.
 	return rv.lookupTopic(cluster, topic, create, deadline)
 }
 
+// lookupTopic finds a topic by what is known here. Without a cluster all are looked at, and
+// one that starts or is held back makes the answer uncertain: it may have the topic, and an
+// answer that leaves it out would send records to another one of the same name.
 func (rv *resolver) lookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if cluster != "" {
 		if err := rv.mayTopic(cluster, topic); err != nil {
@@ -151,6 +158,9 @@ func (rv *resolver) lookupTopic(cluster, topic string, create bool, deadline tim
 		}
 		rt := c.Table()
 		if rt == nil {
+			// One that is being made has no topic yet that anybody could mean. Of one that
+			// starts nobody knows what it has, so nothing can be said to be missing or
+			// unambiguous.
 			if c.Fresh || c.HeldBack(rv.opt.Now()) {
 				continue
 			}
@@ -215,6 +225,8 @@ func (rv *resolver) groupCluster(cluster, group string) (*routing.Cluster, *prot
 	return rv.findGroup(cluster, group)
 }
 
+// findGroup finds a group by what is known here. If several clusters might have it, all
+// their coordinators are asked.
 func (rv *resolver) findGroup(cluster, group string) (*routing.Cluster, *protocol.Error) {
 	if cluster != "" {
 		if err := rv.mayGroup(cluster, group); err != nil {
@@ -225,6 +237,7 @@ func (rv *resolver) findGroup(cluster, group string) (*routing.Cluster, *protoco
 	if err != nil || cluster != "" {
 		return first(all), err
 	}
+	// With one cluster there is no choice, and no coordinator has to be asked.
 	held := rv.heldBack()
 	if len(all) == 1 && held == nil {
 		return all[0], rv.mayGroup(all[0].Name, group)
@@ -314,6 +327,7 @@ func (rv *resolver) commitGroup(req *protocol.CommitRequest) (*routing.Cluster, 
 	return c, req.Group, err
 }
 
+// commitTopic is a topic that a commit names: its cluster is the group's.
 func commitTopic(req *protocol.CommitRequest) string {
 	if req.Topic == "" && len(req.Offsets) > 0 {
 		return req.Offsets[0].Topic

@@ -34,6 +34,7 @@ func (rg *registryService) Subscriptions() ([]*protocol.Subscription, *protocol.
 	return seen, nil
 }
 
+// seesSubscription reports whether the client may know of one of its topics.
 func (rg *registryService) seesSubscription(sub *protocol.Subscription) bool {
 	for _, topic := range sub.Topics {
 		if rg.access.Who.SeesTopic(sub.Cluster, topic) {

@@ -39,6 +39,8 @@ func (g *gathered) readTail(leader *routing.Leadership, v routing.LogView, next 
 		if t = tailOf(v, offset); t == nil {
 			return false
 		}
+		// Several may do this at once, each with the same records. The last one is kept; a
+		// lock would have all wait for the first.
 		leader.Memo.Store(t)
 	}
 	if len(t.records) > maxRecords || t.bytes > maxBytes {
@@ -75,6 +77,7 @@ func tailOf(v routing.LogView, offset int64) *sharedTail {
 	err := v.Each(offset, n, maxTailBytes, func(r *logfile.Record) {
 		all = append(all, protocol.Record{
 			DeliverAt: protocol.DeliverAt(r.Action), Offset: protocol.Offset(r.Offset), Timestamp: r.Timestamp,
+			// It is kept, and what Each passes is valid only during the call.
 			Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: bytes.Clone(r.Headers),
 		})
 		size += sizeOf(&all[len(all)-1])

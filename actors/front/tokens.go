@@ -109,6 +109,8 @@ func (rg *registryService) DeleteToken(ctx context.Context, name string) *protoc
 	})
 }
 
+// changeTokens changes what the default cluster keeps. Rights that depend on what is there
+// are looked at in decide: what was read before may be another one's by then.
 func (rg *registryService) changeTokens(ctx context.Context, decide func(*catalog.State) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
 	c, err := rg.tokenCluster()
 	if err != nil {

@@ -52,6 +52,7 @@ func (ts *topicService) AlterTopic(ctx context.Context, spec *protocol.TopicSpec
 	}); err != nil {
 		return nil, err
 	}
+	// New partitions have no leader yet; producers would be refused there.
 	if err := ts.awaitLeaders(c, spec.Name, deadline); err != nil {
 		return nil, err
 	}
@@ -83,6 +84,7 @@ func (ts *topicService) Topics(cluster string, internal bool) ([]protocol.TopicI
 	return list, nil
 }
 
+// topicInfos describes the topics of one picture of a cluster.
 func (ts *topicService) topicInfos(c *routing.Cluster, internal bool) []protocol.TopicInfo {
 	view := c.View()
 	var list []protocol.TopicInfo
@@ -130,6 +132,8 @@ func (ts *topicService) describeTopic(view *routing.View, t protocol.TopicInfo) 
 			ref.Ask(&routing.DescribePartition{Reply: replies[p]})
 		}
 	}
+	// All are asked by now. A leader that does not answer in time leaves its columns empty,
+	// and holds up nothing else.
 	deadline := time.Now().Add(describeTimeout)
 	for p := range t.Partitions {
 		if t.Partitions[p].LeaderBrokerID == nil {

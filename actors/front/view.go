@@ -26,6 +26,8 @@ func (lc *locator) view(t *protocol.Topic, partition int, patience time.Duration
 		if until.IsZero() {
 			until = time.Now().Add(patience)
 		}
+		// One that refuses to show its records may have a successor (routing.Leader's
+		// View); it is asked again if it leads on.
 		if ref = lc.nextLeader(t, route, ref, until); ref == nil {
 			return nil, nil, lc.leaderless(t, partition)
 		}
@@ -94,6 +96,8 @@ func (lc *locator) hasSuccessor(t *protocol.Topic, partition int, ref *routing.L
 	return next != nil && next != ref
 }
 
+// outOfRange says where the log begins and ends, so that a client can choose to go on
+// there.
 func outOfRange(topic string, partition int, offset int64, v routing.LogView) *protocol.Error {
 	return protocol.Errorf(protocol.CodeOffsetOutOfRange,
 		"offset %d of partition %d of topic %q is below the log start", offset, partition, topic).
