@@ -34,6 +34,8 @@ type placeShard struct {
 	positions int
 }
 
+// placeKey names a consumer. The group is part of it, because one consumer may be in
+// several, with other offsets in each.
 type placeKey struct {
 	cluster, group string
 	consumer       protocol.ConsumerID
@@ -126,6 +128,7 @@ type pollAhead struct {
 	surprised  bool                // the consumer did not go on where it was expected to
 }
 
+// placeKey is under which name the poll's consumer is remembered.
 func (p *poll) placeKey() placeKey {
 	return placeKey{p.cluster.Name, p.req.Group, p.req.ConsumerID}
 }

@@ -106,6 +106,7 @@ func (qs *queueService) queueTopics(c *routing.Cluster, names []string) ([]queue
 	return slices.Compact(list), nil
 }
 
+// queueNames are topics of which nothing but the name is needed.
 func queueNames(names []string) []queue.Topic {
 	list := make([]queue.Topic, len(names))
 	for i := range names {

@@ -99,6 +99,7 @@ func trafficOf(t *protocol.Topic) (sum protocol.Traffic) {
 	return sum
 }
 
+// addTraffic adds t to sum.
 func addTraffic(sum *protocol.Traffic, t protocol.Traffic) {
 	sum.ProducedRecords += t.ProducedRecords
 	sum.ProducedBytes += t.ProducedBytes

@@ -106,6 +106,8 @@ func (ts *topicService) Topic(cluster, name string) (*protocol.TopicInfo, *proto
 	return ts.topicInfo(c, name)
 }
 
+// topicInfo describes a topic that was just looked up or changed. It may have been deleted
+// since.
 func (ts *topicService) topicInfo(c *routing.Cluster, name string) (*protocol.TopicInfo, *protocol.Error) {
 	view := c.View()
 	for i := range view.Topics {
