@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"ottla/http/conn"
+	"ottla/pool"
 	"ottla/protocol"
 )
 
@@ -43,13 +44,13 @@ const keptLines = 1 << 20
 
 // linesPool has lines of earlier batches. Making new ones for each batch keeps the
 // garbage collector busy.
-var linesPool protocol.BySize[protocol.Lines]
+var linesPool pool.BySize[protocol.Lines]
 
 // newLines returns lines with room for a number of records, of that many bytes together.
 func newLines(records, bytes int) protocol.Lines {
 	l := linesPool.Get(bytes)
 	if l == nil {
-		l = &protocol.Lines{Buf: make([]byte, 0, protocol.SizeFor(bytes))}
+		l = &protocol.Lines{Buf: make([]byte, 0, pool.SizeFor(bytes))}
 	}
 	if cap(l.Gaps) < records {
 		l.Gaps = make([]int, 0, records)

@@ -1,20 +1,20 @@
 package http
 
 import (
-	"sync"
-
 	"ottla/http/conn"
+	"ottla/pool"
 	"ottla/protocol"
 )
 
-// renderingSizes are the sizes, in bytes, of the buffers that answers are
-// rendered into and that are used again. Larger ones are made when needed.
-var renderingSizes = [...]int{
-	4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10, 384 << 10, 512 << 10,
-	768 << 10, 1 << 20,
-}
+// renderings are the buffers that answers are rendered into and that are used again.
+var renderings pool.BySize[[]byte]
 
-var renderingPools [len(renderingSizes)]sync.Pool // of *[]byte
+// Sizes of them in bytes. Larger ones are made when needed, because they are rare, and
+// one that is kept would hold its memory for smaller answers never to use.
+const (
+	minRendering = 4 << 10
+	maxRendering = 1 << 20
+)
 
 // headRoom is how many bytes are left free before the records, for the beginning
 // of the answer: it may be known only after them.
@@ -82,17 +82,14 @@ func (r *rendering) size() int { return max(0, len(r.buf)-headRoom) }
 func (r *rendering) enlarge(n int) {
 	old, lent := r.buf, r.lent
 	r.lent = nil
-	for i, size := range renderingSizes {
-		if n <= size {
-			if r.lent, _ = renderingPools[i].Get().(*[]byte); r.lent == nil {
-				piece := make([]byte, size)
-				r.lent = &piece
-			}
-			r.buf = (*r.lent)[:max(len(old), headRoom)]
-			break
+	if n <= maxRendering {
+		size := max(n, minRendering)
+		if r.lent = renderings.Get(size); r.lent == nil {
+			piece := make([]byte, pool.SizeFor(size))
+			r.lent = &piece
 		}
-	}
-	if r.lent == nil {
+		r.buf = (*r.lent)[:max(len(old), headRoom)]
+	} else {
 		r.buf = make([]byte, max(len(old), headRoom), max(n, 2*cap(old)))
 	}
 	copy(r.buf, old)
@@ -118,9 +115,5 @@ func giveRendering(lent *[]byte) {
 		return
 	}
 	conn.Spoil(*lent)
-	for i, size := range renderingSizes {
-		if len(*lent) == size {
-			renderingPools[i].Put(lent)
-		}
-	}
+	renderings.Put(lent, len(*lent))
 }

@@ -1,6 +1,6 @@
 package logfile
 
-import "sync"
+import "ottla/pool"
 
 // How a readBuffer gets its memory.
 type bufferKind byte
@@ -11,11 +11,15 @@ const (
 	bufferPooled                    // as bufferReused, from a pool, for reads that are over soon
 )
 
-// bufferSizes are the sizes of pooled buffers in bytes. Larger ones are allocated
-// for each use.
-var bufferSizes = [...]int{64 << 10, 256 << 10, 1 << 20}
+// readBuffers are the buffers of reads that are over soon.
+var readBuffers pool.BySize[[]byte]
 
-var bufferPools [len(bufferSizes)]sync.Pool // of *[]byte
+// Sizes of them in bytes. A read that turns out to be longer than its first step needs no
+// second buffer, as a rule; larger ones are allocated for each use.
+const (
+	minReadBuffer = 64 << 10
+	maxReadBuffer = 1 << 20
+)
 
 // readBuffer is the memory that a file is read into.
 type readBuffer struct {
@@ -32,15 +36,14 @@ func (r *readBuffer) need(n int) {
 	}
 	if r.kind == bufferPooled {
 		r.release()
-		for i, size := range bufferSizes {
-			if n <= size {
-				if r.pooled, _ = bufferPools[i].Get().(*[]byte); r.pooled == nil {
-					piece := make([]byte, size)
-					r.pooled = &piece
-				}
-				r.b = (*r.pooled)[:n]
-				return
+		if n <= maxReadBuffer {
+			size := max(n, minReadBuffer)
+			if r.pooled = readBuffers.Get(size); r.pooled == nil {
+				piece := make([]byte, pool.SizeFor(size))
+				r.pooled = &piece
 			}
+			r.b = (*r.pooled)[:n]
+			return
 		}
 	}
 	r.b = make([]byte, n)
@@ -53,10 +56,6 @@ func (r *readBuffer) release() {
 		return
 	}
 	poison(*r.pooled)
-	for i, size := range bufferSizes {
-		if len(*r.pooled) == size {
-			bufferPools[i].Put(r.pooled)
-		}
-	}
+	readBuffers.Put(r.pooled, len(*r.pooled))
 	r.b, r.pooled = nil, nil
 }

@@ -8,12 +8,12 @@ import (
 
 	"ottla/logfile"
 	"ottla/mutate"
-	"ottla/protocol"
+	"ottla/pool"
 )
 
 // batches are for the writes of all replicas. Each stages its bytes in one, as many as all
 // copies of a log together take in, so making new ones keeps the garbage collector busy.
-var batches protocol.BySize[logfile.Batch]
+var batches pool.BySize[logfile.Batch]
 
 const (
 	// keptBatchBytes is the largest batch that is kept for another write.
@@ -27,7 +27,7 @@ func newBatch(bytes int) *logfile.Batch {
 	if b := batches.Get(bytes); b != nil {
 		return b
 	}
-	return logfile.NewBatch(protocol.SizeFor(bytes))
+	return logfile.NewBatch(pool.SizeFor(bytes))
 }
 
 // recycle takes the batch of a write that is durable, which the disk is done with.
