@@ -21,6 +21,8 @@ func (f *Fleet) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (c
 	if err != nil {
 		return nil, false, err
 	}
+	// The decision may be made more than once, each time on a newer state: what it has
+	// found goes out of it by assignment, and only that of the last time counts.
 	var p *catalog.PlacedCluster
 	err = f.meta.Change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
 		p, recs, err = s.DecidePlaceCluster(settings, spec, f.Usable)
@@ -31,8 +33,12 @@ func (f *Fleet) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (c
 		return nil, false, err
 	}
 	id := p.Settings.ID
+	// This node knows what has become of the cluster by its own view, which the metadata's
+	// change reaches on its own way, and by what it serves.
 	failed := ""
 	serves := func() bool {
+		// A node that could not make its part has had the cluster deleted, and has said
+		// why.
 		now := f.view.Load().Placed[id]
 		if now == nil || now.Phase == catalog.PlacedDeleting {
 			failed = "it was deleted meanwhile"
@@ -41,11 +47,14 @@ func (f *Fleet) CreateCluster(spec *protocol.ClusterSpec, deadline time.Time) (c
 			}
 			return true
 		}
+		// By its id too: a cluster of this name that is being deleted may still be there.
 		c = f.o.Clusters()[p.Settings.Name]
 		return c != nil && c.View() != nil && c.View().Info.ID == id
 	}
 	switch {
 	case !Await(deadline, f.o.Stopped, serves):
+		// Only what this call has placed: another's cluster is not taken away because it is
+		// slow to start here.
 		if created {
 			f.phaseSoon(id, catalog.PlacedDeleting, "its brokers did not start in time")
 		}
@@ -74,6 +83,7 @@ func (f *Fleet) DeleteCluster(name string, deadline time.Time) *protocol.Error {
 	if err != nil {
 		return err
 	}
+	// At this node: others that are down now remove their parts when they are back.
 	gone := func() bool {
 		p := f.view.Load().Placed[id]
 		return p == nil || !slices.Contains(p.Nodes, f.Self()) || slices.Contains(p.Removed, f.Self())
@@ -89,6 +99,8 @@ func (f *Fleet) DeleteCluster(name string, deadline time.Time) *protocol.Error {
 // not matter how many nodes do so.
 func (f *Fleet) PlaceFirst(name string) {
 	spec := &protocol.ClusterSpec{Name: name}
+	// Every node of a new fleet does this with an id of its own, and the metadata takes the
+	// first.
 	settings, err := catalog.Resolve(spec, protocol.NewID(), f.o.Now().UnixMilli())
 	if err != nil {
 		f.o.Log.Error("create the default cluster", "error", err)
@@ -98,6 +110,7 @@ func (f *Fleet) PlaceFirst(name string) {
 		if s.HadClusters() {
 			return nil, nil
 		}
+		// On all nodes, heard of or not: at the beginning they are all about to start.
 		_, recs, err := s.DecidePlaceCluster(settings, spec, func(uint64) bool { return true })
 		return recs, err
 	})
@@ -143,6 +156,7 @@ func Await(deadline time.Time, stopped <-chan struct{}, holds func() bool) bool 
 		select {
 		case <-stopped:
 			return false
+		// One more look: it may have come to hold since the last.
 		case now := <-t.C:
 			if now.After(deadline) {
 				return holds()

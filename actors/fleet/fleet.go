@@ -60,6 +60,7 @@ type Fleet struct {
 // New returns a fleet that the node does not belong to yet.
 func New(o Options) *Fleet {
 	f := &Fleet{o: o, found: make(chan struct{})}
+	// What was noted last holds again at once: this node may have written at that level.
 	f.level.Store(int64(max(level.Oldest, o.Level)))
 	return f
 }
@@ -107,6 +108,7 @@ func (f *Fleet) Joining() string {
 	switch {
 	case f == nil:
 		return ""
+	// Another node has told it: what the metadata says of it need not have come here.
 	case f.Belongs() && f.o.Expelled():
 		return "it is gone: it has left the fleet for good; stop it, it can only come back with an empty data directory, as a new node"
 	case f.Belongs():
@@ -132,6 +134,7 @@ func (f *Fleet) Self() uint64 { return f.node.Node }
 
 // Usable reports whether a node may get new brokers.
 func (f *Fleet) Usable(id uint64) bool {
+	// It never hears of itself over the link.
 	return id == f.Self() || f.o.Alive(id)
 }
 
@@ -154,12 +157,16 @@ func (f *Fleet) Enter(n catalog.FleetNode, newest int) (id uint64, members []cat
 	if !f.Belongs() || f.view.Load() == nil {
 		return 0, nil, protocol.Errorf(protocol.CodeStarting, "node %q does not know its fleet's metadata yet", f.o.Self.Name)
 	}
+	// Whatever the other says of these: both are given here.
 	n.ID, n.CreatedAt = 0, f.o.Now().UnixMilli()
 	err = f.meta.Change(time.Now().Add(f.o.Timeout), func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
+		// Inside of the decision, because the level may be raised between a look at it and
+		// the entry.
 		if newest < s.Level() {
 			return nil, protocol.Errorf(protocol.CodeNotAllowed, "the fleet is at level %d, and this program (version %s) goes up to level %d: start a newer version", s.Level(), n.Version, newest)
 		}
 		id, recs, err = s.DecideRegisterNode(n)
+		// Anew each time it is decided.
 		members = members[:0]
 		for _, other := range s.FleetNodes() {
 			if !other.Gone {
@@ -174,6 +181,8 @@ func (f *Fleet) Enter(n catalog.FleetNode, newest int) (id uint64, members []cat
 // Places is where clients reach the brokers of a cluster that are at nodes elsewhere,
 // as far as that is known.
 func (f *Fleet) Places(elsewhere map[int]link.NodeID) map[int]catalog.Broker {
+	// The founders first, for as long as there is no view; what the metadata says of a node
+	// comes later in the list, and counts.
 	nodes := Founders(&f.node.Founding).Nodes
 	if v := f.view.Load(); v != nil {
 		for _, n := range v.Nodes {

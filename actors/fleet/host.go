@@ -20,6 +20,7 @@ func (h Host) Joining() string { return h.Of().Joining() }
 
 // Node implements front.Host.
 func (h Host) Node() uint64 {
+	// Numbers begin at 1, so 0 is no node.
 	if f := h.Of(); f != nil && f.Belongs() {
 		return f.Self()
 	}
@@ -80,6 +81,7 @@ func (h Host) Tasks() []protocol.TaskInfo {
 	f := h.Of()
 	switch {
 	case f == nil:
+		// Also a server that is alone changes the numbers of its clusters' brokers.
 		return sortTasks(resizes(h.Clusters()))
 	case !f.Belongs():
 		return nil

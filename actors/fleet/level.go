@@ -22,9 +22,12 @@ func (f *Fleet) Level() int {
 
 // Enforce has this node follow the level of its fleet.
 func (f *Fleet) Enforce(v *View) {
+	// It never goes down: what was written at a level stays.
 	if v.Level <= f.Level() {
 		return
 	}
+	// Noted first, allowed after that: an older program must not find what it cannot read
+	// in a directory that does not refuse it.
 	if err := f.o.Raise(v.Level); err != nil {
 		f.o.Log.Error("the fleet's level is not noted", "level", v.Level, "error", err)
 		return // tried again when the fleet changes
@@ -35,11 +38,13 @@ func (f *Fleet) Enforce(v *View) {
 
 // offer is what a node has said of its program.
 func (f *Fleet) offer(id uint64) catalog.Offer {
+	// It says nothing to itself over the link.
 	if id == f.Self() {
 		return catalog.Offer{Newest: level.Newest, Version: f.o.Self.Version, Holds: f.o.Holds}
 	}
 	said, heard := f.o.Said(link.NodeID(id))
 	if !heard {
+		// It offers nothing, which keeps the level where it is.
 		return catalog.Offer{}
 	}
 	return catalog.Offer{Newest: said.MaxFormat, Version: said.Version, Holds: said.Holds}
@@ -57,6 +62,8 @@ func (f *Fleet) Needs(what level.Feature, deadline time.Time) *protocol.Error {
 	if !f.Belongs() || f.view.Load() == nil {
 		return ErrJoining
 	}
+	// Right after an upgrade the last node has only just come back, and the level follows
+	// by itself.
 	has := func() bool { return f.Level() >= what.Level }
 	if info := f.Info(); info.WaitingFor == "" && !info.Held {
 		if soon := time.Now().Add(raisePatience); soon.Before(deadline) {
@@ -85,6 +92,7 @@ func (f *Fleet) Info() protocol.FleetInfo {
 			continue
 		}
 		info.Nodes++
+		// A node that is not heard of has still been entered with a version.
 		o := f.offer(id)
 		info.Held = info.Held || o.Holds
 		if o.Version == "" {
@@ -107,6 +115,8 @@ func (f *Fleet) Finalize(deadline time.Time) (protocol.FleetInfo, *protocol.Erro
 	to := 0
 	err := f.meta.Change(deadline, func(s *catalog.State) (recs []metarecord.Record, err *protocol.Error) {
 		recs, err = s.DecideRaise(f.offer, true)
+		// To the level of the state that it was decided on: so this is what is waited for
+		// below.
 		to, _ = catalog.Offers(s.FleetNodes(), s.Level(), f.offer)
 		return recs, err
 	})

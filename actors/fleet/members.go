@@ -24,6 +24,8 @@ type members struct {
 
 // AnswerMembers answers which nodes there are, as far as this one knows.
 func (f *Fleet) AnswerMembers(reply func([]byte, error)) {
+	// Only the metadata itself, never what was remembered from the last start: what is old
+	// would be passed on from node to node.
 	v := f.view.Load()
 	if v == nil {
 		reply(nil, protocol.Errorf(protocol.CodeStarting, "node %q does not know its fleet's metadata yet", f.o.Self.Name))
@@ -45,6 +47,7 @@ func (f *Fleet) AskForMembers(p *peers.Peers, known *View, heard func([]catalog.
 	t := time.NewTicker(askPause)
 	defer t.Stop()
 	for f.view.Load() == nil {
+		// All of them each time: which of them has the metadata is not known.
 		for id := range known.Nodes {
 			if id == f.Self() {
 				continue
@@ -72,6 +75,7 @@ func (v *View) Members() []datadir.Founder {
 			all = append(all, datadir.Founder{Node: n.ID, UUID: n.UUID, Name: n.Name, Link: n.Link, HTTP: n.HTTP})
 		}
 	}
+	// In order, so that what is written changes only if the nodes do.
 	slices.SortFunc(all, func(a, b datadir.Founder) int { return cmp.Compare(a.Node, b.Node) })
 	return all
 }
@@ -80,6 +84,7 @@ func (v *View) Members() []datadir.Founder {
 // founded the fleet.
 func Remembered(f *datadir.Founding, written []datadir.Founder, more []catalog.FleetNode) *View {
 	v := &View{Nodes: map[uint64]*catalog.FleetNode{}}
+	// The newest last: a node's addresses may have changed since the founding.
 	for _, list := range [][]catalog.FleetNode{Founders(f).Nodes, Founders(&datadir.Founding{Founders: written, CreatedAt: f.CreatedAt}).Nodes, more} {
 		for _, n := range list {
 			v.Nodes[n.ID] = &n
@@ -90,6 +95,7 @@ func Remembered(f *datadir.Founding, written []datadir.Founder, more []catalog.F
 
 // With is the view with what another node knows.
 func (v *View) With(nodes []catalog.FleetNode) *View {
+	// A new one, because others read the old one without a lock.
 	next := &View{Nodes: map[uint64]*catalog.FleetNode{}}
 	for id, n := range v.Nodes {
 		next.Nodes[id] = n

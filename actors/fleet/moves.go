@@ -13,6 +13,8 @@ import (
 
 // facts are what decisions about moves know besides the metadata.
 func (f *Fleet) facts() *catalog.Fleet {
+	// As it was founded: it has no record of its own among the placed clusters until it has
+	// been given to more nodes.
 	own := Placement(&f.node.Founding)
 	own.Phase = catalog.PlacedCreated
 	return &catalog.Fleet{Own: own, Alive: f.Usable, Room: f.o.Room, Replicas: func(cluster string) map[uint64]int {
@@ -115,13 +117,18 @@ func (f *Fleet) Tend(s *catalog.State) []metarecord.Record {
 	if !f.Belongs() {
 		return nil
 	}
+	// One thing at a time, the most urgent first: each of them changes what the next one
+	// would be decided on.
 	facts := f.facts()
 	if recs := s.DecideNodesGone(facts.Own); len(recs) > 0 {
 		return recs
 	}
+	// An older program could not read that the metadata moves.
 	if recs, _ := s.DecideRaise(f.offer, false); len(recs) > 0 || s.Level() < level.Moves.Level {
 		return recs
 	}
+	// Not while brokers move, the metadata's own or others': where these end is what the
+	// choice of nodes rests on.
 	if p := s.Placed()[facts.Own.Settings.ID]; p != nil && len(p.Moves) > 0 {
 		return nil
 	}
@@ -141,11 +148,13 @@ func (f *Fleet) movesInfo(t *catalog.FleetTask, info *protocol.TaskInfo) {
 	known, moving := true, false
 	for _, b := range t.Brokers {
 		p := v.Placed[b.Cluster]
+		// It has been deleted since, or has fewer brokers: nothing is left to move.
 		if p == nil || b.Broker > len(p.Nodes) || p.Phase == catalog.PlacedDeleting {
 			continue
 		}
 		c := f.clusterByID(b.Cluster)
 		if c == nil || c.View() == nil {
+			// What this node does not know is not taken for done.
 			known = false
 			continue
 		}
@@ -155,6 +164,7 @@ func (f *Fleet) movesInfo(t *catalog.FleetTask, info *protocol.TaskInfo) {
 			info.Moved += placed
 			continue
 		}
+		// The replicas that are not there yet, counted by the cluster's own metadata.
 		moving = true
 		left := placed // nothing has begun, as far as this node knows
 		if n, begun := view.Moves[b.Broker]; begun {
@@ -164,6 +174,8 @@ func (f *Fleet) movesInfo(t *catalog.FleetTask, info *protocol.TaskInfo) {
 			}
 		}
 		info.Moved, info.Left = info.Moved+placed-left, info.Left+left
+		// This outweighs what a partition waits for: without the node nothing arrives at
+		// all.
 		if to := p.Aim(b.Broker); !f.Usable(to) {
 			info.WaitingFor = fmt.Sprintf("node %d, which is not heard of", to)
 		}
@@ -178,6 +190,7 @@ func (f *Fleet) movesInfo(t *catalog.FleetTask, info *protocol.TaskInfo) {
 		}
 	case t.Cancelled:
 		info.State, info.WaitingFor = protocol.TaskCancelled, ""
+	// All has left, and the node goes once the metadata is tended to.
 	case t.Kind == catalog.TaskDecommission && (n == nil || !n.Gone):
 		info.WaitingFor = "all nodes to know"
 		if v.deleting() {
@@ -201,6 +214,7 @@ func (v *View) deleting() bool {
 // partitionWaits says what a partition that moves waits for.
 func partitionWaits(c *routing.Cluster, id protocol.PartitionID) string {
 	view := c.View()
+	// The id, for a topic that was deleted meanwhile.
 	name := id.TopicID
 	for i := range view.Topics {
 		if view.Topics[i].ID == id.TopicID {
@@ -221,6 +235,7 @@ func partitionWaits(c *routing.Cluster, id protocol.PartitionID) string {
 // was none.
 func ResizeInfo(c *routing.Cluster) *protocol.TaskInfo {
 	view := c.View()
+	// The fleet's own metadata grows by itself, which is nobody's task.
 	if view == nil || view.Resize == nil || c.Name == catalog.FleetName {
 		return nil
 	}

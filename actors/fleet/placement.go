@@ -11,6 +11,8 @@ import (
 
 // settings are those of the cluster that is a fleet's metadata.
 func settings(f *datadir.Founding) catalog.ClusterSettings {
+	// All of it follows from the founding, which every founder has written down alike: so
+	// they agree on the cluster without a word.
 	return catalog.ClusterSettings{
 		ID: f.Fleet, Name: catalog.FleetName, NumBrokers: len(f.Founders), LogDirectory: catalog.FleetName, Partitions: 1,
 		RetentionHours: -1, ReplicationFactor: min(3, len(f.Founders)), Fsync: "always", CreatedAt: f.CreatedAt.UnixMilli(),
@@ -50,6 +52,7 @@ func Elsewhere(nodes []uint64, self uint64) map[int]link.NodeID {
 // be. The fleet's metadata changes once they are gone.
 func (v *View) InTheWay(self uint64, p *catalog.PlacedCluster) bool {
 	for _, old := range v.Placed {
+		// What is removed at other nodes does not matter here.
 		if old.Phase == catalog.PlacedDeleting && slices.Contains(old.Nodes, self) && !slices.Contains(old.Removed, self) &&
 			slices.Contains(p.Nodes, self) && old.Overlaps(p) {
 			return true
@@ -73,6 +76,8 @@ func Manifest(p *catalog.PlacedCluster, self uint64) datadir.ClusterManifest {
 			m.Local = append(m.Local, i+1)
 		}
 	}
+	// A broker that is on its way here begins empty, and is known by the move that brings
+	// it.
 	for b, move := range p.Moves {
 		if move.Node == self {
 			if m.Arriving == nil {

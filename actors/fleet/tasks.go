@@ -34,6 +34,7 @@ func (f *Fleet) TaskInfos() []protocol.TaskInfo {
 	if v == nil {
 		return nil
 	}
+	// Not nil: to a client no tasks are an empty list.
 	list := []protocol.TaskInfo{}
 	for _, t := range v.Tasks {
 		list = append(list, f.taskInfo(t))
@@ -64,6 +65,8 @@ func (f *Fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 	info := protocol.TaskInfo{
 		ID: t.ID, Kind: t.Kind, State: protocol.TaskRunning, Node: t.Node, With: t.With, StartedAt: time.UnixMilli(t.StartedAt).UTC(),
 	}
+	// Other tasks move brokers, which is told by the moves; a replaced one keeps its number
+	// and is filled anew.
 	if t.Kind != catalog.TaskReplace {
 		f.movesInfo(t, &info)
 		return info
@@ -76,11 +79,13 @@ func (f *Fleet) taskInfo(t *catalog.FleetTask) protocol.TaskInfo {
 			view = c.View()
 		}
 		if view == nil {
+			// One that is deleted is done with.
 			known = v.deleted(b.Cluster) && known
 			continue
 		}
 		copies := view.Rebuilt[b.Broker]
 		left := copies.Replaced
+		// The new broker has not begun, so nothing of it is there.
 		if copies.Lost {
 			left = copies.Placed
 		}

@@ -35,7 +35,9 @@ func (v *View) peersOf(self uint64) []link.Peer {
 func (v *View) Tell(p *peers.Peers, self uint64) {
 	var retired []string
 	draining := map[link.NodeID]bool{}
+	// To the link the two are one: a node that is to hand its leadership to others.
 	for id, n := range v.Nodes {
+		// By uuid, which its data directory keeps, whatever name it is started with.
 		if n.Gone {
 			retired = append(retired, n.UUID)
 		}
@@ -54,6 +56,7 @@ func (f *Fleet) Infos() []protocol.NodeInfo {
 	}
 	list := v.infos(f.Usable)
 	for i := range list {
+		// It is heard over the link, so the metadata does not have it.
 		list[i].Newest = f.offer(list[i].ID).Newest
 	}
 	return list
@@ -69,6 +72,8 @@ func (v *View) infos(alive func(uint64) bool) []protocol.NodeInfo {
 		switch {
 		case n.Gone:
 			info.State = protocol.NodeGone
+		// Unreachable before anything else: whether it leaves or drains does not show while
+		// nobody hears it.
 		case !alive(id):
 		case n.Leaving:
 			info.State = protocol.NodeLeaving
@@ -79,6 +84,7 @@ func (v *View) infos(alive func(uint64) bool) []protocol.NodeInfo {
 		}
 		for _, p := range v.Placed {
 			for i, node := range p.Nodes {
+				// The metadata's own brokers are not for clients to see.
 				if node == id && p.Settings.Name != catalog.FleetName && p.Phase != catalog.PlacedDeleting {
 					info.Brokers = append(info.Brokers, protocol.NodeBroker{Cluster: p.Settings.Name, ID: i + 1})
 				}
