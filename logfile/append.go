@@ -17,6 +17,8 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 	if len(frames) == 0 {
 		return nil
 	}
+	// All that can fail is looked at before anything is staged: half an append would be
+	// worse than none.
 	cut := frames[0].Index <= l.active.last
 	at := framePos{offset: l.active.next}
 	if cut {
@@ -32,13 +34,17 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 		return err
 	}
 	if cut {
+		// It may hold the records of entries that go now.
 		l.recent.clear()
 		if err := l.truncate(b, frames[0].Index, at); err != nil {
 			return err
 		}
 	}
+	// At once, and not with each frame.
 	b.data = slices.Grow(b.data, stagedBytes(frames))
 	for i := range frames {
+		// Looked at before a frame and never within one, so a segment may grow beyond this
+		// by one entry.
 		if l.active.size >= l.opt.SegmentBytes {
 			l.Roll(b)
 		}
@@ -57,6 +63,7 @@ func (l *Log) check(frames []Frame, offset int64) error {
 	if index > l.active.last+1 {
 		return fmt.Errorf("append: %w: entry %d leaves a gap after entry %d", ErrRefused, index, l.active.last)
 	}
+	// The entry before may be one that a truncation leaves in place.
 	term, ok := l.Term(index - 1)
 	if !ok {
 		return fmt.Errorf("append: %w: entry %d is below the first one of the log", ErrRefused, index)
@@ -76,6 +83,8 @@ func (l *Log) check(frames []Frame, offset int64) error {
 		case !f.Kind.valid():
 			return fmt.Errorf("append: %w: entry %d has the unknown kind %q", ErrRefused, f.Index, byte(f.Kind))
 		}
+		// Whoever sent them: a body with a line that looks like a header would be read as
+		// entries later.
 		if err := surveyBody(f, &l.surveys[i]); err != nil {
 			return fmt.Errorf("append: %w: entry %d: %w", ErrRefused, f.Index, err)
 		}
@@ -107,6 +116,7 @@ func (l *Log) stageFrame(b *Batch, f *Frame, s *survey) {
 	a := &l.active
 	b.beginWrite(l, a.file, a.size)
 	before := len(b.data)
+	// The header also says what is synced, so that a log under load needs no marks.
 	b.data = appendFrameHead(b.data, l.sums, f, l.synced)
 	head := len(b.data) - before
 	if len(f.Body) >= LargeBody {
@@ -120,6 +130,7 @@ func (l *Log) stageFrame(b *Batch, f *Frame, s *survey) {
 
 	l.index.addSurveyed(f, s, a.size, a.size+int64(head))
 	l.recent.add(f)
+	// Where it begins, for the case that another leader replaces it.
 	l.uncommitted = append(l.uncommitted, framePos{a.size, a.next})
 	a.size += int64(head + len(f.Body))
 	l.advance(f)
@@ -136,6 +147,7 @@ func (l *Log) advance(f *Frame) {
 	a.last = f.Index
 	a.next += int64(f.Count)
 	a.lastAt, a.endAt = max(a.lastAt, f.AppendTime), f.AppendTime
+	// Of timestamps, which clients give and which need not ascend.
 	a.maxTime = l.index.maxTime()
 	l.lastAt = f.AppendTime
 	l.noteTerm(f.Index, f.Term)

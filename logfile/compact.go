@@ -43,6 +43,8 @@ func (s *CompactionSource) Compact(c Compaction, pace func(bytes int) error) (*C
 	if c.MaxKeys <= 0 {
 		c.MaxKeys = defaultMaxKeys
 	}
+	// The log is read twice: which record of a key is the newest is known at the end only,
+	// and to keep all of them until then could take more memory than there is.
 	keep, info, err := s.choose(&c, pace)
 	if err != nil {
 		return nil, fmt.Errorf("compact: %w", err)
@@ -51,6 +53,7 @@ func (s *CompactionSource) Compact(c Compaction, pace func(bytes int) error) (*C
 	n := 0
 	err = s.each(&c, pace, func(r *Record, line []byte, _ int64) error {
 		n++
+		// By its offset and no clock, so that all replicas drop the same ones.
 		dropped := isTombstone(r) && r.Offset < c.DropBelow && r.Offset != c.Next-1
 		if !keep.has(n-1) || dropped {
 			return nil
@@ -93,12 +96,16 @@ func (s *CompactionSource) choose(c *Compaction, pace func(int) error) (bits, Co
 	for shares := uint32(1); ; shares *= 2 {
 		var keep bits
 		var err error
+		// What is kept is of this share; the other passes add what is of theirs.
 		for share := uint32(0); share < shares && err == nil; share++ {
 			newest := map[keyHash]int{}
+			// Its number and not its offset, since offsets may have gaps and the set would
+			// be as large as they are.
 			n := -1
 			err = s.each(c, pace, func(r *Record, _ []byte, appended int64) error {
 				n++
 				info.AppendTime = max(info.AppendTime, appended)
+				// Without a key nothing replaces it.
 				if string(r.Key) == string(nullToken) {
 					keep.set(n)
 					return nil
@@ -126,6 +133,7 @@ func (s *CompactionSource) choose(c *Compaction, pace func(int) error) (bits, Co
 
 // each calls fn for every record from Start to the entry To, in order.
 func (s *CompactionSource) each(c *Compaction, pace func(int) error, fn func(r *Record, line []byte, appended int64) error) error {
+	// What an earlier compaction has kept comes first: all later records lie in segments.
 	next := max(c.Start, s.old.Start)
 	reached := s.old.To
 	for _, p := range s.parts {
@@ -138,10 +146,13 @@ func (s *CompactionSource) each(c *Compaction, pace func(int) error, fn func(r *
 	}
 	next = max(next, s.old.Next)
 	for _, seg := range append(s.sealed[:len(s.sealed):len(s.sealed)], &s.active) {
+		// A segment may reach below the end of the parts, when these were made while it was
+		// the active one.
 		if seg.last <= s.old.To && seg.next <= next || seg.first > c.To {
 			continue
 		}
 		err := s.frames(seg, pace, func(f *Frame) (bool, error) {
+			// Without these records the result would not be the one of other replicas.
 			if f.BaseOffset > next {
 				return false, fmt.Errorf("%w: the log has no records from offset %d to %d", ErrRefused, next, f.BaseOffset)
 			}
@@ -185,6 +196,7 @@ func (s *CompactionSource) frames(seg *segment, pace func(int) error, fn func(*F
 			return sc.corrupt(err)
 		}
 		sc.pos = it.end
+		// In portions, for a call per entry would cost more than the entry does.
 		if n := sc.pos - paced; n >= compactChunk {
 			paced = sc.pos
 			if err := pace(int(n)); err != nil {

@@ -11,6 +11,7 @@ import (
 // further record, r.next moves to its end.
 func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 	if len(entries) == 0 {
+		// All of its records have been replaced since, and the next part goes on.
 		r.next = s.next
 		return nil
 	}
@@ -26,6 +27,7 @@ func (v *View) readPart(r *recordReader, s *segment, entries []entry) error {
 	sc.chunk = readSize(endOf(entries, i, min(r.end, s.next, r.next+int64(r.recordsLeft)), sc.limit)-sc.pos, r.bytesLeft)
 	for !r.full && r.next < min(r.end, s.next) {
 		it, err := sc.peek()
+		// The records that the part still covers are gone, which is no damage.
 		if errors.Is(err, io.EOF) {
 			r.next = s.next
 			return nil
@@ -55,6 +57,8 @@ func (r *recordReader) sparse(f *Frame) error {
 		case r.emitted && size > r.bytesLeft:
 			r.full = true
 		default:
+			// Looked at one by one: offsets in a part have gaps, so a record cannot be
+			// found by counting.
 			r.rec = *rec
 			r.emitRecord(size)
 		}
@@ -147,6 +151,7 @@ func parseLines(lines []byte) ([]Record, error) {
 		if l, err = ParseLine(line); err != nil {
 			return false
 		}
+		// They have come from another node.
 		if n := len(recs); n > 0 && l.Offset <= recs[n-1].Offset {
 			err = fmt.Errorf("offset %d follows offset %d", l.Offset, recs[n-1].Offset)
 			return false

@@ -22,6 +22,7 @@ func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, 
 		return e, err
 	}
 	sc := &scanner{h: h, path: path, sums: newChecksums(id), limit: endPos, chunk: scanChunk}
+	// Frames of a part are numbered from 1 and have no terms.
 	w := walker{next: e.Start}
 	for {
 		it, err := sc.peek()
@@ -44,6 +45,7 @@ func walkPart(fsys FS, path string, fn func(Identity, Frame) error) (e partEnd, 
 		}
 		sc.pos = it.end
 	}
+	// Each frame is sound, yet one may be missing at the end.
 	if w.last != e.frames || w.next > e.Next {
 		return e, &CorruptError{Path: path, Offset: endPos, Err: fmt.Errorf("the part holds %d frames, its last line says %d", w.last, e.frames)}
 	}
@@ -78,6 +80,7 @@ func walkParts(fsys FS, dir string, names []string, fn func(path string, id Iden
 		if err = errors.Join(err, h.Close()); err != nil {
 			return 0, err
 		}
+		// A single file may be looked at by itself, whatever others there would be.
 		if e.parts > 0 && e.Generation > newest || len(names) == 1 {
 			newest, floor = e.Generation, e.Next
 		}

@@ -67,6 +67,7 @@ func (w *PartWriter) add(line []byte, r *Record) error {
 	if r.Offset < w.next || r.Offset >= w.info.Next {
 		return fmt.Errorf("write part: %w: offset %d is not between %d and %d", ErrRefused, r.Offset, w.next, w.info.Next)
 	}
+	// Frames are small, because a reader of one record verifies all of its frame.
 	if len(w.body)+len(line) >= compactFrame && w.count > 0 {
 		if err := w.frame(); err != nil {
 			return err
@@ -120,6 +121,8 @@ func (w *PartWriter) begin() error {
 		return nil
 	}
 	start := w.info.Start
+	// It covers from where the one before ends, not from its first record: parts leave no
+	// gap.
 	if n := len(w.set.parts); n > 0 {
 		start = w.set.parts[n-1].next
 	}
@@ -148,6 +151,8 @@ func (w *PartWriter) write() error {
 	}
 	n := int64(len(w.buf))
 	w.pos, w.unsynced, w.buf = w.pos+n, w.unsynced+n, w.buf[:0]
+	// Often and little at a time: one sync of all at the end would hold up the syncs of
+	// those who produce.
 	if w.unsynced < compactSync {
 		return nil
 	}
@@ -184,6 +189,7 @@ func (w *PartWriter) endPart(next int64, last bool) error {
 		return fmt.Errorf("close part: %w", err)
 	}
 	s := w.log.partSegment(w.path, &w.end, endPos)
+	// Under its final name already: without the part it is a leftover, which Open removes.
 	_ = writeIndexFile(w.log.fsys, indexPath(w.path), w.index.entries, s.indexKey()) // a missing one is rebuilt
 	w.set.parts = append(w.set.parts, s)
 	return nil
@@ -195,6 +201,7 @@ func (w *PartWriter) Finish() (*CompactedSet, error) {
 	if err := w.frame(); err != nil {
 		return nil, err
 	}
+	// Also where no record is left there has to be a part that says so.
 	if err := w.begin(); err != nil {
 		return nil, err
 	}

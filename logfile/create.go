@@ -23,6 +23,7 @@ func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log,
 		return nil, fmt.Errorf("create log: %w", err)
 	}
 	for _, e := range list {
+		// A log that was being reset counts as one: Open finishes it.
 		if strings.HasSuffix(e.Name(), ".log") || strings.HasSuffix(e.Name(), resetSuffix) {
 			return nil, fmt.Errorf("create log in %s: %s: %w", dir, e.Name(), fs.ErrExist)
 		}
@@ -34,6 +35,7 @@ func Create(fsys FS, dir string, id Identity, cp Checkpoint, opt Options) (*Log,
 	l.startSegment(&cp, l.lastAt, &segmentHead{id: id, boot: opt.BootID, prevBase: -1}, func(f *File, head []byte) {
 		err = l.create(f, head, f.path)
 	})
+	// The log's own name stands in the directory above.
 	if err == nil {
 		err = fsys.SyncDir(filepath.Dir(dir))
 	}

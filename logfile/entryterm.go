@@ -11,6 +11,7 @@ import (
 // hold the entry, or is damaged where it would say so. It reads the header of a segment,
 // which knows all terms before it, and at most one segment. Errors: those of the disk.
 func entryTerm(fsys FS, dir string, id Identity, bases []int64, index uint64) (uint64, error) {
+	// The newest first, since its header knows most.
 	for _, base := range slices.Backward(bases) {
 		term, found, err := segmentTerm(fsys, segmentPath(dir, base), id, index)
 		if err != nil || found {
@@ -31,6 +32,7 @@ func segmentTerm(fsys FS, path string, id Identity, index uint64) (term uint64, 
 		return 0, false, err
 	}
 	defer closeQuietly(s.h)
+	// Files of another replica say nothing of this one's history.
 	if s.head.id != id {
 		return 0, true, nil
 	}
@@ -45,6 +47,7 @@ func segmentTerm(fsys FS, path string, id Identity, index uint64) (term uint64, 
 		case errors.Is(err, io.EOF):
 			return 0, true, nil
 		case errors.As(err, &bad):
+			// Damage before the entry does not matter, as long as its own header is found.
 			if sc.pos, err = sc.nextValid(bad.pos + 1); err != nil {
 				return 0, false, err
 			}

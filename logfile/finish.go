@@ -42,15 +42,18 @@ func (r *recovery) finish(tmp []string) error {
 		}
 	}
 	if r.cutAt >= 0 {
+		// A clean stop leaves nothing to cut, whatever the last mark says.
 		r.rec.Clean = false
 		if err := r.cut(); err != nil {
 			return err
 		}
 	}
+	// After the cut, so that nothing is written again that is to go.
 	if err := r.rewrite(); err != nil {
 		return err
 	}
 	a.file.end.Store(a.size)
+	// This covers the entries, and not the mark that is to say so.
 	if err := a.file.Sync(); err != nil {
 		return err
 	}
@@ -62,24 +65,32 @@ func (r *recovery) finish(tmp []string) error {
 		return err
 	}
 	a.size += int64(len(mark))
+	// In memory it is as after a sync mark that was staged.
 	l.synced, l.marked, l.unmarked = a.last, a.last, false
 	// What was applied was committed. More may be, but the log does not say so.
 	l.committed = min(max(l.FirstIndex()-1, l.applied), a.last)
+	// Where the entries begin that came before the start is found in the file when it is
+	// needed.
 	l.uncommitted, l.uncommittedFirst = nil, a.last+1
+	// The mark is durable before the log is in use: the next recovery need not doubt what
+	// this one has made sure of.
 	return a.file.Sync()
 }
 
 // cut copies the tail to a file beside the segment and truncates the segment.
 func (r *recovery) cut() error {
 	a := &r.log.active
+	// In one piece: a tail that was never synced is as long as what was staged at once.
 	tail := make([]byte, r.file.size-r.cutAt)
 	if _, err := r.file.h.ReadAt(tail, r.cutAt); err != nil {
 		return fmt.Errorf("read the tail of %s that is to be cut: %w", a.file.path, err)
 	}
+	// Under a free name: an earlier cut may have been at the same place.
 	kept, err := freeName(r.fsys, fmt.Sprintf("%s.%d", a.file.path, r.cutAt), ".broken")
 	if err != nil {
 		return err
 	}
+	// Durable before the bytes go, for they may be all there is for a human to look at.
 	if err := r.log.writeSmall(filepath.Base(kept), tail); err != nil {
 		return err
 	}
@@ -93,6 +104,8 @@ func (r *recovery) cut() error {
 // write them.
 func (r *recovery) rewrite() error {
 	a := &r.log.active
+	// Below that everything was synced, for a later line says so that could not have been
+	// written else.
 	from := r.scan.proof.end
 	if e, ok := byIndex(r.log.index.entries, r.scan.proof.index); ok {
 		from = max(from, e.Pos) // not the end of that entry: lines between it and the next one are not proven

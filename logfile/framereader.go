@@ -57,13 +57,17 @@ func (r *FrameReader) EachFrame(lo, hi uint64, maxBytes int, take func(*Frame) e
 	if lo > r.LastIndex() {
 		return 0, fmt.Errorf("entry %d: %w: the last one is %d", lo, ErrBeyondEnd, r.LastIndex())
 	}
+	// As of the moment of the snapshot, whatever has been appended since.
 	hi = min(hi, r.LastIndex()+1)
 	for from := lo; lo < hi && (n == 0 || maxBytes > 0); n = int(lo - from) {
 		s, entries, err := r.segmentOf(lo)
 		if err == nil {
+			// Taken before reading: a truncation in between can look like damage.
 			epoch := s.file.epoch.Load()
 			lo, err = r.readSegment(s, entries, lo, hi, &maxBytes, lo == from, take)
 			if bad := (*CorruptError)(nil); errors.As(err, &bad) && s != &r.active {
+				// The position may have been wrong, and not what stands there. If the
+				// segment itself is damaged this fails as well.
 				if entries, rerr := s.reindex(r.sums, r.interval); rerr == nil {
 					lo, err = r.readSegment(s, entries, lo, hi, &maxBytes, lo == from, take)
 				}
@@ -119,6 +123,8 @@ func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, by
 	defer s.file.release()
 	sc := &scanner{h: h, path: s.file.path, sums: r.sums, pos: e.Pos, limit: s.file.end.Load(), buf: readBuffer{kind: bufferPooled}}
 	defer sc.buf.release()
+	// About as much as is to be read, and up to one interval before that, since the index
+	// is sparse.
 	sc.chunk = min(max(*bytesLeft, r.interval)+r.interval, 4*scanChunk)
 	hi = min(hi, s.last+1)
 	for next = lo; next < hi && (*bytesLeft > 0 || first && next == lo); {
@@ -127,6 +133,8 @@ func (r *FrameReader) readSegment(s *segment, entries []entry, lo, hi uint64, by
 			return next, r.endError(sc, err)
 		}
 		sc.pos = it.end
+		// Between the indexed place and the entry lie others, of which the headers are
+		// enough.
 		if it.letter != 'f' || it.head.Index < next {
 			continue
 		}

@@ -36,6 +36,7 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 	if err != nil {
 		return Loan{}, err
 	}
+	// One kind of thing is wanted at a time.
 	if w.Parts != nil {
 		parts, err := LendParts(fsys, dir, id, w.Parts, maxBytes)
 		return Loan{Parts: parts}, err
@@ -43,6 +44,8 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 	if w.Checkpoint {
 		return lendCheckpoint(fsys, dir, id, found.bases, w)
 	}
+	// Nothing is opened as a log: this one may be damaged as well, and what is sound of it
+	// may be all that the other lacks.
 	l := &lender{fsys: fsys, want: w, bytesLeft: maxBytes, due: w.First}
 	mine := false
 	for i, base := range found.bases {
@@ -58,6 +61,8 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 			return Loan{}, fmt.Errorf("%s holds the log of another partition: %w", dir, fs.ErrNotExist)
 		}
 		mine = true
+		// A segment's header says the term of the entry before it, which may be gone by
+		// now.
 		if cp.Index > 0 && cp.Index == w.Anchor.Index {
 			l.loan.AnchorTerm = cp.Term
 		}
@@ -66,6 +71,7 @@ func Lend(fsys FS, dir string, id Identity, w Want, maxBytes int) (Loan, error) 
 				continue
 			}
 		}
+		// All segments from here on are later than what is wanted.
 		if cp.Index >= max(w.Last, w.Anchor.Index) {
 			break
 		}
@@ -127,6 +133,8 @@ func (l *lender) frame(sc *scanner, it *item) {
 	case it.head.Index < l.due || it.head.Index > l.want.Last || l.broken || l.full():
 		return
 	case it.head.Index > l.due:
+		// A loan has no hole: what comes after the missing entry is asked for again, and
+		// maybe of another copy.
 		l.broken = true
 		return
 	}
@@ -135,6 +143,7 @@ func (l *lender) frame(sc *scanner, it *item) {
 		l.broken = true
 		return
 	}
+	// The scanner uses its memory again.
 	f.Body = slices.Clone(f.Body)
 	l.loan.Frames = append(l.loan.Frames, f)
 	l.due++
@@ -158,6 +167,7 @@ func (r *FrameReader) Lend(w Want, anchorTerm uint64, maxBytes int) (Loan, error
 	if err != nil {
 		return Loan{}, err
 	}
+	// Looked at after reading, when nothing can come in between any more.
 	if r.active.file.isGone() || r.active.file.epoch.Load() != r.epoch {
 		return Loan{}, ErrStale // entries from before and an anchor from after would pass for one log
 	}

@@ -24,6 +24,8 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 		of, p, err := lentPart(fsys, filepath.Join(dir, name))
 		var bad *CorruptError
 		switch {
+		// A part whose name or last line is damaged is passed over: others of it may be
+		// sound.
 		case errors.As(err, &bad):
 		case err != nil:
 			return nil, err
@@ -40,10 +42,12 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 		return nil, nil //nolint:nilerr // what is damaged here as well is not lent
 	}
 	loan := &PartsLoan{Info: info, Next: max(w.Offset, info.Start)}
+	// Only now, since it may read a whole segment.
 	if loan.Term, err = entryTerm(fsys, dir, own, found.bases, info.To); err != nil || loan.Term == 0 {
 		return nil, err // it could not be proven to anybody
 	}
 	for _, p := range parts {
+		// It ends before what is wanted.
 		if p.end.Next <= loan.Next {
 			continue
 		}
@@ -55,6 +59,7 @@ func LendParts(fsys FS, dir string, id Identity, w *PartsWant, maxBytes int) (*P
 			break
 		}
 	}
+	// Not a single step further: what comes next is damaged here.
 	if loan.Next <= w.Offset && info.Next > w.Offset {
 		return nil, nil
 	}
@@ -149,6 +154,7 @@ func (l *PartsLoan) add(f *Frame) error {
 // asked many times for the next stretch of the same part, and reads only that stretch.
 func (s *scanner) seekPart(offset int64) (before uint64, err error) {
 	from, to := s.pos, s.limit
+	// By halves, because a part has no index that can be relied on where parts are damaged.
 	for to-from > 4*scanChunk {
 		mid := from + (to-from)/2
 		at, err := s.nextValid(mid)

@@ -50,6 +50,8 @@ var errEmptyField = errors.New("a field of the line is empty")
 // parseTokens reads the fields after the offset.
 func (r *Record) parseTokens(f *fields) error {
 	line := f.rest
+	// Most lines have a JSON value and no headers, and then nobody looks at all of its
+	// bytes.
 	if r.Key = f.token(); r.valueFromEnd(f.rest) {
 		return f.err
 	}
@@ -138,6 +140,7 @@ func (p *lineParser) parseFirst(line []byte, r *Record) error {
 	}
 	*r = l.Record
 	copy(p.second[:], line)
+	// Rounded down, also before 1970.
 	p.ms = l.Timestamp - (l.Timestamp%1000+1000)%1000
 	p.place = append(append(append(p.place[:0], ' '), l.Topic...), ' ')
 	p.place = append(strconv.AppendInt(p.place, int64(l.Partition), 10), ' ')
@@ -182,6 +185,7 @@ func stringEnd(b []byte) int {
 			return -1
 		}
 		i += n
+		// The quote is escaped if an odd number of backslashes stands before it.
 		esc := i
 		for esc > 0 && b[esc-1] == '\\' {
 			esc--
@@ -214,6 +218,7 @@ func parseTimestamp(b []byte) (ms int64, ok bool) {
 		}
 		k++
 	}
+	// It takes any numbers, and makes another day of one that does not exist.
 	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*1e6, time.UTC)
 	if n[3] > 23 || n[4] > 59 || n[5] > 59 || t.Day() != n[2] || int(t.Month()) != n[1] {
 		return 0, false
@@ -259,6 +264,7 @@ func ParseRecords(f Frame) ([]Record, error) {
 		recs = append(recs, l.Record)
 		return true
 	})
+	// The header was written by the leader, and what stands below must be what it says.
 	if err == nil && len(recs) != f.Count {
 		err = fmt.Errorf("entry %d holds %d records instead of %d", f.Index, len(recs), f.Count)
 	}

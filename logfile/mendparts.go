@@ -80,6 +80,7 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 	case loan.Next > c.Next || loan.Next <= want.Parts.Offset && c.Next > want.Parts.Offset:
 		err = fmt.Errorf("it goes on at offset %d", loan.Next)
 	}
+	// The content last, because it is all of the loan that takes time to look at.
 	if err == nil {
 		err = loan.check(max(want.Parts.Offset, c.Start))
 	}
@@ -91,6 +92,8 @@ func (m *Mending) PutParts(loan *PartsLoan) error {
 	}
 	if p.w == nil {
 		p.short = false
+		// The first lender decides which generation it is; the others fill in the rest of
+		// that.
 		p.w = newPartWriter(newLog(m.fsys, m.dir, m.id, m.opt), *c, m.pace)
 		p.next = c.Start
 	}
@@ -121,6 +124,7 @@ func (l *PartsLoan) check(from int64) error {
 // ErrWrongEntry. An entry that this log does not hold yet, or no more, proves nothing.
 func (p *lentParts) proven(loan *PartsLoan) error {
 	m, c := p.m, &loan.Info
+	// Looked up once, and not with each stretch.
 	if p.to != c.To {
 		term, err := m.term(c.To)
 		if err != nil {
@@ -156,6 +160,7 @@ func (p *lentParts) finish() error {
 	if err != nil {
 		return err
 	}
+	// What lenders have passed over shows here at the latest.
 	if got, want := set, &p.w.info; got.Records != want.Records || got.Tombstones != want.Tombstones {
 		p.short = true
 		return errors.Join(p.drop(), fmt.Errorf("parts: %w: %d records of generation %d came instead of %d", ErrWrongEntry, got.Records, want.Generation, want.Records))

@@ -59,6 +59,7 @@ func (m *Mending) scan(s *mendSegment, file Handle) error {
 		m: m, seg: s, h: &patched{Handle: file, seg: s}, w: s.walker(),
 		proof: syncProof{index: s.cp.Index, end: s.headEnd, boot: s.head.boot},
 	}
+	// Bytes beyond the end that a sealed segment had are none of it.
 	x.sc = &scanner{h: x.h, path: s.path, sums: m.sums, pos: s.headEnd, limit: min(s.size, s.end), chunk: 4 * scanChunk}
 	for {
 		start := x.sc.pos
@@ -69,6 +70,7 @@ func (m *Mending) scan(s *mendSegment, file Handle) error {
 		if err != nil {
 			return x.sc.corrupt(err)
 		}
+		// The disk has other work to do while a log is mended.
 		if err := m.pace(int(x.sc.pos - start)); err != nil {
 			return err
 		}
@@ -104,12 +106,15 @@ func (x *mendScan) frame(it *item) error {
 	}
 	f, err := x.sc.frame(it)
 	var bad *badItem
+	// The header says all but the content, so the entry that is asked for is known for
+	// sure.
 	if errors.As(err, &bad) && !bad.short && x.fits(&it.head) {
 		head := it.head
 		x.add(&gap{
 			from: it.bodyPos, to: it.end, head: &head, first: head.Index, last: head.Index,
 			next: head.BaseOffset, end: head.BaseOffset + int64(head.Count), anchor: TermStart{head.Index, head.Term},
 		})
+		// The scan goes on as if the body had been sound.
 		x.w.last, x.w.term, x.w.next = head.Index, head.Term, head.BaseOffset+int64(head.Count)
 		x.tail = bad // if nothing valid follows, this may be a torn write
 	} else if errors.As(err, &bad) {
@@ -141,6 +146,7 @@ func (x *mendScan) line(it *item) error {
 	case 'h':
 		var term uint64
 		term, _, err = parseHardState(it.line, local)
+		// Term 0 is that of a filler, which says nothing.
 		saysVote = term > 0
 	case 's':
 		var index uint64
@@ -159,6 +165,7 @@ func (x *mendScan) line(it *item) error {
 			if err := x.closeGap(TermStart{cp.Index, cp.Term}, cp.Index, cp.NextOffset); err != nil {
 				return err
 			}
+			// Which checkpoints are sound decides whether one has to be asked for.
 			x.m.sawCheckpoint(x.seg, &cp)
 			saysVote = true
 		}
@@ -189,10 +196,12 @@ func (x *mendScan) enterGap(bad *badItem) error {
 	if bad.whole {
 		return bad // a valid entry at the wrong place: nothing here can be trusted
 	}
+	// A single bit that makes the checksum right again needs nobody's help.
 	if x.h.correct(bad.pos, x.sc.limit, x.m.sums, nil) {
 		x.sc.buf.b = nil // read the corrected line again
 		return nil
 	}
+	// A newer program wrote it: it is not to be overwritten by an older one.
 	if bad.intact() {
 		return bad
 	}
@@ -209,6 +218,8 @@ func (x *mendScan) enterGap(bad *badItem) error {
 		}
 	}
 	if g := x.open; g != nil {
+		// Two damaged places with nothing in between that says where the first one ends are
+		// one.
 		g.to = to
 	} else {
 		x.addOpen(bad.pos, to)
@@ -219,6 +230,7 @@ func (x *mendScan) enterGap(bad *badItem) error {
 
 // addOpen adds a gap whose last entry is not known yet.
 func (x *mendScan) addOpen(from, to int64) {
+	// How many entries it held is said by the next item that is sound.
 	x.open = &gap{from: from, to: to, first: x.w.last + 1, next: x.w.next}
 	x.add(x.open)
 }
@@ -246,6 +258,8 @@ func (x *mendScan) closeGap(anchor TermStart, last uint64, end int64) error {
 	// The scan goes on after the gap as if its entries had been there.
 	g.anchor, g.last, g.end = anchor, last, end
 	x.w.last, x.w.next = last, end
+	// Else the anchor is the entry after the gap, whose term need not be that of the last
+	// one in it.
 	if last == anchor.Index {
 		x.w.term = anchor.Term
 	}
@@ -257,6 +271,7 @@ func (x *mendScan) finish() error {
 	if !x.seg.active {
 		return x.finishSealed(x.m.after(x.seg))
 	}
+	// In the newest segment no other follows that could say how it ends.
 	if x.tail != nil || x.open != nil {
 		if err := x.finishActive(); err != nil {
 			return err
@@ -292,6 +307,7 @@ func (x *mendScan) finishActive() error {
 		x.seg.gaps = gaps[:len(gaps)-1]
 		return nil
 	}
+	// Only the body of the last entry is damaged: it can be asked for like any other.
 	if last.head != nil {
 		return nil
 	}

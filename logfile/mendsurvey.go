@@ -12,6 +12,8 @@ func (m *Mending) survey(found listing) error {
 		if err != nil {
 			return err
 		}
+		// The identity of the first segment is what the others are held against, as in
+		// Open.
 		if i == 0 {
 			m.id, m.sums = s.head.id, newChecksums(s.head.id)
 		}
@@ -22,8 +24,10 @@ func (m *Mending) survey(found listing) error {
 		}
 	}
 	newest := m.segs[len(m.segs)-1]
+	// The newest header knows the terms of all entries before it.
 	m.terms = newest.cp.Terms
 	m.sawCheckpoint(newest, &newest.cp)
+	// Only now, because how each one ends is said by the next one's header.
 	for _, s := range m.segs {
 		if err := m.scanSegment(s); err != nil {
 			return err
@@ -50,6 +54,7 @@ func (m *Mending) readHead(base int64) (*mendSegment, error) {
 	for {
 		err := s.readHead()
 		var bad *CorruptError
+		// There are two lines, so this goes around twice at the most.
 		if errors.As(err, &bad) && h.correct(bad.Offset, size, checksums{}, validHead(h, path, size)) {
 			continue
 		}
@@ -75,6 +80,7 @@ func (m *Mending) checkParts(names []string) error {
 	damaged := map[string]bool{}
 	note := func(name string, err error) error {
 		var bad *CorruptError
+		// What a newer program wrote is not damaged, and stays.
 		if errors.As(err, &bad) && !errors.Is(err, ErrNewerFormat) {
 			damaged[name], err = true, nil
 		}
@@ -93,6 +99,7 @@ func (m *Mending) checkParts(names []string) error {
 	}
 	var err error
 	if len(damaged) == 0 {
+		// Each one is sound, and yet one of them may be missing.
 		_, m.parts, err = newestParts(m.dir, found)
 		for _, name := range names {
 			err = note(name, err)

@@ -22,10 +22,15 @@ func (m *Mending) fill(g *gap, f *Frame) error {
 	}
 	if g.head != nil { // the header stands in the file already
 		g.due++
+		// It fits, for whoever put the entry in has compared it with this header.
 		return writeAll(tmp, f.Body, g.from)
 	}
+	// With what was synced before the gap, and no more: this copy does not know what else
+	// was.
 	head := appendFrameHead(nil, m.sums, f, g.synced)
 	rest := g.to - g.pos - int64(len(head)+len(f.Body))
+	// Too little is left for a filler, so the header is made longer. The original had
+	// another one, of another time of the sync.
 	if g.due == g.last && rest > 0 && rest < fillerLine {
 		head = appendPaddedHead(nil, m.sums, f, g.synced, int(rest))
 		rest = 0
@@ -59,6 +64,8 @@ func (m *Mending) fillRest(g *gap) error {
 	if err != nil {
 		return err
 	}
+	// Every line has a length between the shortest and the longest, and none may leave less
+	// than the shortest.
 	for rest > 0 {
 		n := min(rest, longestFiller)
 		if left := rest - n; left > 0 && left < fillerLine {
@@ -127,10 +134,12 @@ func (m *Mending) duplicate(s *mendSegment, to string, end int64, patches []patc
 	if err != nil {
 		return nil, fmt.Errorf("copy segment: %w", err)
 	}
+	// With the corrected bits in place, if there are any.
 	src := &patched{Handle: from, seg: &mendSegment{patches: patches}}
 	buf := make([]byte, scanChunk)
 	for pos := int64(0); pos < min(end, s.size); {
 		n := int(min(int64(len(buf)), min(end, s.size)-pos))
+		// Each byte is read and written.
 		if err = m.pace(2 * n); err != nil {
 			break
 		}
@@ -167,9 +176,12 @@ func (m *Mending) Finish() error {
 		}
 		return fmt.Errorf("finish mending: %w: %s is missing", ErrRefused, what)
 	}
+	// Nothing is put in place that has not been read back and found to be sound.
 	if _, err := m.reread(); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
+	// The checkpoint and the parts before the segments: a log whose segments are mended
+	// passes for whole.
 	if err := m.nameCarry(); err != nil {
 		return fmt.Errorf("finish mending: %w", err)
 	}
@@ -244,6 +256,7 @@ func (m *Mending) replace(s *mendSegment) error {
 	if _, err := m.keep(s); err != nil {
 		return err
 	}
+	// It would point into the old file.
 	if err := removeFile(m.fsys, indexPath(s.path)); err != nil {
 		return err
 	}
@@ -272,6 +285,7 @@ func (m *Mending) keep(s *mendSegment) (kept string, err error) {
 		return "", err
 	}
 	closeQuietly(h)
+	// All of it, also what lies beyond the end that it should have.
 	s.size = size
 	h, err = m.duplicate(s, kept, size, nil)
 	if err != nil {

@@ -37,6 +37,8 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 			return nil, nil, err
 		}
 	}
+	// Everything is read before anything is written: a log that turns out to be damaged
+	// stays as it was found, for whoever mends it.
 	r := &recovery{fsys: fsys, dir: dir, opt: opt}
 	defer r.closeUnused()
 	if err := r.read(found); err != nil {
@@ -45,6 +47,7 @@ func open(fsys FS, dir string, opt Options) (*Log, *Recovered, error) {
 	if err := r.finish(found.tmp); err != nil {
 		return nil, nil, err
 	}
+	// Only now: it reads entries, for which the log has to have its end.
 	if r.rec.ConfChanges, err = r.confChanges(); err != nil {
 		return nil, nil, err
 	}
@@ -65,9 +68,12 @@ func (r *recovery) read(found listing) error {
 	if err := r.scanActive(); err != nil {
 		return err
 	}
+	// After the segment, because what the carry file says counts only for entries that the
+	// log still holds.
 	if err := r.readCarry(); err != nil {
 		return err
 	}
+	// The parts last: the newest checkpoint says what compaction there was.
 	return r.readParts(found.parts)
 }
 
@@ -89,6 +95,8 @@ func listDir(fsys FS, dir string) (listing, error) {
 	for _, e := range list {
 		name := e.Name()
 		stem, isLog := strings.CutSuffix(name, ".log")
+		// A part's name ends like a segment's, so it is looked at first. Files of other
+		// names are left alone: the broken and damaged ones are kept for a human.
 		_, _, isPart := partName(name)
 		switch {
 		case isPart:
@@ -106,6 +114,7 @@ func listDir(fsys FS, dir string) (listing, error) {
 			found.tmp = append(found.tmp, name)
 		}
 	}
+	// In the directory they stand in no order.
 	slices.Sort(found.bases)
 	for _, name := range indexes { // those of parts that never got their names
 		if !slices.Contains(found.parts, strings.TrimSuffix(name, ".idx")+".log") {

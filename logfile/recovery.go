@@ -35,6 +35,8 @@ func (r *recovery) closeUnused() {
 // readHeads opens the chain of segments, of which each must name the one before
 // it and its size.
 func (r *recovery) readHeads(bases []int64) error {
+	// The oldest first: the log is one whose identity is that of the first segment, and
+	// every later one has to fit to it.
 	var prev *segmentFile
 	for i, base := range bases {
 		s, err := openSegment(r.fsys, segmentPath(r.dir, base), os.O_RDWR)
@@ -43,6 +45,7 @@ func (r *recovery) readHeads(bases []int64) error {
 		}
 		if i == 0 {
 			r.log = newLog(r.fsys, r.dir, s.head.id, r.opt)
+			// With the defaults filled in.
 			r.opt = r.log.opt
 		}
 		if err := r.chain(prev, s); err != nil {
@@ -65,6 +68,7 @@ func (r *recovery) readHeads(bases []int64) error {
 			}
 			continue
 		}
+		// Its handle stays open, because it is written to.
 		file.h = s.h
 		r.file, r.log.active = s, seg
 		r.log.startAfter(&s.cp)
@@ -79,6 +83,7 @@ func (r *recovery) chain(prev, s *segmentFile) error {
 	if err := s.follows(prev, r.log.id); err != nil || prev == nil {
 		return err
 	}
+	// No crash does this: the size was written down after the sync of all bytes.
 	if s.head.prevSize != prev.size {
 		return &CorruptError{
 			Path: prev.path, Offset: min(s.head.prevSize, prev.size),
@@ -97,10 +102,14 @@ func (r *recovery) chain(prev, s *segmentFile) error {
 // first item that is not valid, and decides whether that may be cut.
 func (r *recovery) scanActive() error {
 	l := r.log
+	// No byte of the file is at -1, and 0 is the first line.
 	r.cutAt = -1
 	r.rec.Checkpoint = r.file.cp
+	// The first two lines repeat what the segments before had said, so those need not be
+	// read.
 	l.joinHardState(r.file.cp.HardTerm, r.file.cp.Vote)
 	l.index = newIndexer(r.opt.IndexInterval)
+	// In large steps, because it reads all of the segment, one after the other.
 	r.scan = r.file.scan(4 * scanChunk)
 	err := r.scan.run(&scanEvents{frame: r.applyFrame, hardState: l.joinHardState, checkpoint: r.applyCheckpoint})
 	var bad *badItem
@@ -112,6 +121,7 @@ func (r *recovery) scanActive() error {
 		return err
 	}
 	r.rec.Clean = r.scan.clean
+	// There the scan has stopped: at the end, or where the tail is cut.
 	l.active.size = r.scan.sc.pos
 	l.trimTerms()
 	return nil
@@ -119,6 +129,8 @@ func (r *recovery) scanActive() error {
 
 // applyFrame moves the end of the log past a verified entry.
 func (r *recovery) applyFrame(it *item, f *Frame) error {
+	// The index of the active segment is never read from a file: one that was written
+	// before the crash might point to what is cut.
 	r.log.index.add(f, it.pos, it.bodyPos)
 	r.log.advance(f)
 	if f.Kind == KindConfChange {
@@ -135,6 +147,7 @@ func (r *recovery) applyCheckpoint(cp Checkpoint, lastAt int64) {
 	l := r.log
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	l.logStart = max(l.logStart, cp.LogStart)
+	// No maximum: append times may fall when the leader's clock does.
 	l.lastAt = lastAt
 	if cp.Applied >= l.applied {
 		r.adopt(cp)
@@ -159,10 +172,12 @@ func (r *recovery) readCarry() error {
 	if err != nil {
 		return err
 	}
+	// It would give this replica another one's vote.
 	if head.id != r.log.id {
 		return &CorruptError{Path: path, Err: fmt.Errorf("the file belongs to another replica: %+v instead of %+v", head.id, r.log.id)}
 	}
 	l := r.log
+	// These never go back, however old the carry file is.
 	l.joinHardState(cp.HardTerm, cp.Vote)
 	// A carry of an earlier truncation may speak of entries that are gone since:
 	// its checkpoint counts only if the log holds the entry applied.

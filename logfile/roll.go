@@ -14,6 +14,8 @@ import (
 // retention can remove the old one. A segment without records is not rolled, and
 // Roll returns false.
 func (l *Log) Roll(b *Batch) bool {
+	// A new segment after an empty one would have the same base offset, and so the same
+	// name.
 	a := &l.active
 	if a.next == a.base {
 		return false
@@ -25,13 +27,17 @@ func (l *Log) Roll(b *Batch) bool {
 	old.file.entries = l.index.entries
 	old.file.mu.Unlock()
 	l.stageSeal(b, &old, l.index.entries)
+	// A new slice: readers have the old one.
 	l.sealed = append(l.sealed[:len(l.sealed):len(l.sealed)], &old)
+	// With all that the segments so far say, so that these can go one day.
 	cp := l.checkpoint(true)
 	l.startSegment(cp, old.lastAt, &segmentHead{
 		id: l.id, boot: l.opt.BootID, prevBase: old.base, prevSize: old.size, prevMax: old.maxTime,
 	}, func(file *File, head []byte) {
 		b.stageStep(l, func() error { return l.create(file, head, file.path) })
 	})
+	// The seal syncs the old segment, and the header of the new one is a proof of it, so no
+	// mark is due.
 	l.marked, l.unmarked = max(l.marked, l.synced), false
 	return true
 }
@@ -46,6 +52,7 @@ func (l *Log) RollDue(now, ms int64) bool {
 // stageSeal stages the sync of a segment before the next one may exist, the
 // release of space reserved after its end, and its index file.
 func (l *Log) stageSeal(b *Batch, s *segment, entries []entry) {
+	// Its own sync is a step of the batch, before the next segment.
 	b.dropFile(s.file)
 	b.stageStep(l, func() error {
 		if err := s.file.Sync(); err != nil {
@@ -77,6 +84,7 @@ func (l *Log) startSegment(cp *Checkpoint, lastAt int64, head *segmentHead, stag
 		file: file, base: cp.NextOffset, first: cp.Index + 1, prev: TermStart{cp.Index, cp.Term},
 		size: int64(len(bytes)), last: cp.Index, next: cp.NextOffset, maxTime: noTime,
 	}
+	// Of its own: the entries so far are those of the segment before.
 	l.index = newIndexer(l.opt.IndexInterval)
 	stage(file, bytes)
 }
@@ -91,6 +99,7 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	}
 	f.setHandle(h, true)
 	f.end.Store(0)
+	// Nothing is reserved in a file that has just been emptied.
 	f.reserved = 0
 	if err := f.write([][]byte{head}, 0); err != nil {
 		return err
@@ -101,6 +110,7 @@ func (l *Log) create(f *File, head []byte, target string) error {
 	if err := l.fsys.Rename(tmp, target); err != nil {
 		return fmt.Errorf("create segment: %w", err)
 	}
+	// The file of a reset gets its own name later.
 	if target == f.path {
 		f.setNamed()
 	}
@@ -155,6 +165,8 @@ func (l *Log) writeSmall(name string, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
+	// The new content is durable before it has the name, so after a crash the file is the
+	// old one or the new one.
 	if _, err = h.WriteAt(content, 0); err == nil {
 		if serr := h.Datasync(); serr != nil {
 			l.st.setPoison(path, serr)

@@ -65,16 +65,23 @@ func (s *scanner) corrupt(err error) error {
 
 // window returns n bytes at pos, or fewer at the limit.
 func (s *scanner) window(pos int64, n int) ([]byte, error) {
+	// The limit and not the size of the file: in a log that is in use more is being written
+	// after it.
 	n = int(min(int64(n), s.limit-pos))
 	if n <= 0 {
 		return nil, nil
 	}
 	if off := pos - s.start; off >= 0 && off+int64(n) <= int64(len(s.buf.b)) {
+		// With its capacity cut, so that whoever appends to it does not write into the
+		// buffer.
 		return s.buf.b[off : off+int64(n) : off+int64(n)], nil
 	}
+	// More than was asked for, for the next item is most likely what is asked for next.
 	s.buf.need(int(min(int64(max(n, s.chunk)), s.limit-pos)))
 	s.start = pos
 	got, err := s.h.ReadAt(s.buf.b, pos)
+	// A file may be shorter than its limit, when it was truncated since: what is missing is
+	// the caller's to judge.
 	s.buf.b = s.buf.b[:got]
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s at byte %d: %w", s.path, pos, err)
@@ -84,6 +91,8 @@ func (s *scanner) window(pos int64, n int) ([]byte, error) {
 
 // line returns the line at pos without its LF, of at most max bytes.
 func (s *scanner) line(pos int64, max int) ([]byte, error) {
+	// Most lines are short. Only a checkpoint with many producers needs more than the first
+	// look.
 	for n := min(maxHeadLine, max); ; n = min(n*8, max) {
 		w, err := s.window(pos, n)
 		if err != nil {
@@ -116,9 +125,13 @@ func (s *scanner) peek() (item, error) {
 	if len(first) == 0 {
 		return it, io.EOF
 	}
+	// Without this the search for the end of a line would read megabytes of something that
+	// is none.
 	if !plausible(first) {
 		return it, &badItem{pos: s.pos, err: errors.New("no frame and no # line begins here")}
 	}
+	// The header of a frame is short whatever the frame holds; a checkpoint grows with the
+	// producers.
 	longest := maxMetaLine
 	if len(first) > 1 && first[1] == 'f' {
 		longest = maxHeadLine
@@ -130,6 +143,8 @@ func (s *scanner) peek() (item, error) {
 	if len(line) < 2 {
 		return it, &badItem{pos: s.pos, err: errors.New("the line is too short")}
 	}
+	// For a line that is no frame this is all of it: its checksum is looked at by who
+	// parses it.
 	it.letter, it.line = line[1], line
 	it.bodyPos = s.pos + int64(len(line)) + 1
 	it.end = it.bodyPos
@@ -154,6 +169,8 @@ func (s *scanner) peekFrame(it *item) error {
 	var blocks []byte
 	if blockLine > 0 {
 		lineLen := len(it.line)
+		// Both lines in one piece, because the header's checksum covers both. The first one
+		// may have moved with the buffer.
 		w, err := s.window(s.pos, lineLen+1+blockLine)
 		if err != nil {
 			return err
@@ -166,6 +183,7 @@ func (s *scanner) peekFrame(it *item) error {
 	if err := head.check(s.sums, it.line, blocks); err != nil {
 		return &badItem{pos: s.pos, err: err}
 	}
+	// Now that its checksum is right, the length in it can be trusted.
 	it.head = head
 	it.bodyPos += int64(blockLine)
 	it.end = it.bodyPos + int64(head.length)
@@ -182,6 +200,8 @@ func (s *scanner) frame(it *item) (Frame, error) {
 	if len(body) < it.head.length {
 		return f, &badItem{pos: it.pos, end: it.end, short: true, err: fmt.Errorf("the body %w", errShort)}
 	}
+	// The header is sound, so where the next entry begins is known although this one is
+	// not.
 	if f.BodySum, err = it.head.checkBody(s.sums, body); err != nil {
 		return f, &badItem{pos: it.pos, end: it.end, err: err}
 	}

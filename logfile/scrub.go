@@ -29,6 +29,8 @@ func (s *Scrub) Run(pace func(n int) error) (read int64, err error) {
 		return err
 	}
 	for _, seg := range s.segs {
+		// Looked at before and after: in between it may be truncated or removed, which
+		// makes it look damaged.
 		if !seg.file.sealed.Load() || seg.file.isGone() {
 			continue
 		}
@@ -56,6 +58,8 @@ func (s *Scrub) verify(seg *segment, pace func(n int) error) error {
 		return err
 	}
 	defer closeQuietly(f.h)
+	// What is in memory was right when the segment was sealed, and it has not changed
+	// since.
 	if f.head.id != s.id || f.cp.Index+1 != seg.first || f.size != seg.size {
 		return &CorruptError{Path: f.path, Err: fmt.Errorf("the file is not the segment that was sealed: %d bytes instead of %d", f.size, seg.size)}
 	}

@@ -24,6 +24,7 @@ func (s *segment) load(sums checksums, interval int) ([]entry, error) {
 	}
 	path := indexPath(f.path)
 	entries, err = readIndexFile(f.fsys, path, s.indexKey())
+	// An index file can always be made again: it is never a reason to refuse a read.
 	if err != nil || len(entries) == 0 {
 		return s.reindex(sums, interval)
 	}
@@ -44,6 +45,7 @@ func (s *segment) reindex(sums checksums, interval int) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Else the file would be left behind after the segment that it belongs to.
 	if !f.isGone() {
 		_ = writeIndexFile(f.fsys, indexPath(f.path), entries, s.indexKey()) // without it the next load rebuilds the index again
 	}
@@ -55,6 +57,8 @@ func (s *segment) reindex(sums checksums, interval int) ([]entry, error) {
 func (f *File) keep(h Handle, entries []entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// Another handle means that the file was closed in between, and then nothing of it is
+	// to stay in memory.
 	if f.h == h {
 		f.entries = entries
 	}
@@ -64,6 +68,8 @@ func (f *File) keep(h Handle, entries []entry) {
 func (s *segment) rebuild(h Handle, sums checksums, interval int) ([]entry, error) {
 	x := newIndexer(interval)
 	sc := &scanner{h: h, path: s.file.path, sums: sums, limit: s.size, chunk: scanChunk}
+	// It starts from what is known of the segment, not from its first lines, so that
+	// another file under this name shows.
 	w := walker{last: s.first - 1, term: s.prev.Term, next: s.base}
 	for {
 		it, err := sc.peek()
@@ -120,6 +126,8 @@ func (w *walker) follow(f *Frame, pos int64) error {
 	switch {
 	case f.Kind == KindCompacted:
 		return &badItem{pos: pos, whole: true, err: errors.New("a frame of compacted records stands in a segment")}
+	// All of these have a right checksum: they are no tear but a file that was put together
+	// wrongly.
 	case f.Index != w.last+1:
 		return &badItem{pos: pos, whole: true, err: fmt.Errorf("entry %d follows entry %d", f.Index, w.last)}
 	case f.Term < w.term:

@@ -58,6 +58,8 @@ func readSegmentHead(fsys FS, path string) (*segmentHead, Checkpoint, error) {
 // readHead reads the first two lines. The file was complete before it got its
 // name, so anything wrong with them is damage.
 func (s *segmentFile) readHead() error {
+	// In small steps, because of most segments nothing else is read. Without checksums:
+	// these depend on the identity, which the first line says.
 	sc := &scanner{h: s.h, path: s.path, limit: s.size, chunk: 4096}
 	it, err := sc.peek()
 	if err == nil {
@@ -107,6 +109,8 @@ func (s *segmentFile) follows(prev *segmentFile, id Identity) error {
 		return fail("the segment belongs to another replica: %+v instead of %+v", s.head.id, id)
 	case prev == nil:
 		return nil
+	// Files are listed by their names, so one that is missing shows only by what the next
+	// one says.
 	case s.head.prevBase != prev.cp.NextOffset:
 		return fail("the segment before it, which begins at offset %d, is missing", s.head.prevBase)
 	case s.cp.Index < prev.cp.Index || s.cp.NextOffset <= prev.cp.NextOffset:
@@ -135,6 +139,7 @@ func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) 
 	search := &scanner{h: s.h, path: s.path, limit: s.limit, chunk: 4 * scanChunk}
 	sc := &scanner{h: s.h, path: s.path, sums: s.sums, limit: s.limit, chunk: scanChunk}
 	for pos := from; pos < s.limit; {
+		// From one byte before, which says whether a line begins at pos.
 		w, err := search.window(pos-1, search.chunk)
 		if err != nil || len(w) < 2 {
 			return err
@@ -145,6 +150,7 @@ func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) 
 				break
 			}
 			i += at
+			// With a scanner of its own, which reads elsewhere and would spoil the window.
 			sc.pos = pos - 1 + int64(i)
 			if w[i-1] != '\n' && sc.pos%sectorSize != 0 {
 				continue
@@ -153,6 +159,7 @@ func (s *scanner) eachLineFrom(from int64, fn func(sc *scanner, it *item) bool) 
 				return nil
 			}
 		}
+		// The last byte is looked at again, as the one before the next stretch.
 		pos += int64(len(w)) - 1
 	}
 	return nil

@@ -13,7 +13,8 @@ type syncProof struct {
 	boot  string // boot of the machine under which the newest lines were written
 }
 
-// sawFrame takes over what the header of an entry says.
+// sawFrame takes over what the header of an entry says. It says nothing of positions,
+// because lines after that entry may have been written and not synced.
 func (p *syncProof) sawFrame(h *frameHead) { p.index = max(p.index, h.synced) }
 
 // sawMark takes over a sync mark at pos. The mark proves the lines before it and
@@ -51,6 +52,8 @@ func (s *segmentFile) scan(chunk int) segmentScan {
 // item that is not valid, where sc.pos then stands, or the error of a function.
 func (s *segmentScan) run(on *scanEvents) error {
 	for {
+		// The item is left in the scanner and not taken as a copy: this runs for every
+		// entry of a log.
 		_, err := s.sc.peek()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -62,6 +65,8 @@ func (s *segmentScan) run(on *scanEvents) error {
 		if err != nil {
 			return err
 		}
+		// Only past what has been verified, so that after an error pos is where the bad
+		// item begins.
 		s.sc.pos = it.end
 	}
 }
@@ -96,12 +101,16 @@ func (s *segmentScan) item(it *item, on *scanEvents) error {
 		var boot string
 		if index, boot, err = parseSyncMark(it.line, local); err == nil {
 			s.proof.sawMark(it.pos, index, boot)
+			// Lines after it make this false again.
 			s.clean = index >= s.w.last
 		}
+	// "#i" and "#k" are the first lines of files, and stand nowhere else.
 	default:
 		return &badItem{pos: it.pos, whole: true, err: errMisplacedLine}
 	}
 	if err != nil {
+		// Where it ends is known, because a line ends with its LF even if its content is
+		// wrong.
 		return &badItem{pos: it.pos, end: it.end, err: err}
 	}
 	return nil
@@ -110,6 +119,8 @@ func (s *segmentScan) item(it *item, on *scanEvents) error {
 // frame verifies an entry: its body, and that it follows the one before.
 func (s *segmentScan) frame(it *item, on *scanEvents) error {
 	var err error
+	// First the bytes, then the place: only of an entry that is sound does it mean
+	// something that it does not follow.
 	if s.f, err = s.sc.frame(it); err == nil {
 		err = s.w.follow(&s.f, it.pos)
 	}

@@ -27,18 +27,22 @@ type tailFacts struct {
 // and judge returns what is wrong.
 func judge(f *tailFacts) error {
 	bad := f.bad
+	// A fault that tests put in on purpose.
 	if mutate.On(mutate.TruncateBadChecksum) {
 		return nil
 	}
 	if bad.intact() {
 		return bad.err // no crash makes a valid checksum
 	}
+	// It was acknowledged, so it may be the only copy of what a client was told is safe.
 	if f.due <= f.proven {
 		return fmt.Errorf("%w; entry %d was synced, the log proves it for all up to %d", bad.err, f.due, f.proven)
 	}
 	if bad.short && f.nextValid < f.size {
 		return bad.err // it is short of the file's end, yet something valid follows
 	}
+	// Without a valid header nobody knows how long the item was: at the most up to what is
+	// valid next.
 	end := bad.end
 	if end == 0 {
 		end = f.nextValid
@@ -63,11 +67,15 @@ func judge(f *tailFacts) error {
 // running kernel's; proof is what the lines before bad prove.
 func judgeTail(sc *scanner, bad *badItem, due uint64, proof syncProof, bootID string) error {
 	f := tailFacts{bad: bad, due: due, proven: proof.index, nextValid: sc.limit, size: sc.limit}
+	// For one that is intact the verdict does not depend on the rest of the file, which is
+	// then not read.
 	if !bad.intact() {
 		boot, err := f.readAfter(sc, proof.boot)
 		if err != nil {
 			return err
 		}
+		// The newest line says under which boot the file was written last; after a restart
+		// pages may be missing that were never written back.
 		f.restarted = boot != bootID
 		if f.unwritten, err = f.zeroSector(sc); err != nil {
 			return err
@@ -83,11 +91,13 @@ func judgeTail(sc *scanner, bad *badItem, due uint64, proof syncProof, bootID st
 // boot under which the last of them was written.
 func (f *tailFacts) readAfter(sc *scanner, boot string) (string, error) {
 	err := sc.eachLineFrom(f.bad.pos+1, func(sc *scanner, it *item) bool {
+		// What only looks like a line in the middle of a record proves nothing.
 		if checkLine(sc, it) != nil {
 			return true
 		}
 		f.nextValid = min(f.nextValid, it.pos)
 		switch it.letter {
+		// An entry says in its header what was synced when it was written.
 		case 'f':
 			f.proven = max(f.proven, it.head.synced)
 		case 's':
@@ -115,6 +125,7 @@ func (f *tailFacts) zeroSector(sc *scanner) (bool, error) {
 	}
 	sectors := &scanner{h: sc.h, path: sc.path, limit: sc.limit, chunk: scanChunk}
 	for pos := f.bad.pos; pos < to; {
+		// The first stretch may be shorter, from the item's beginning to the next boundary.
 		next := min((pos/sectorSize+1)*sectorSize, f.size)
 		w, err := sectors.window(pos, int(next-pos))
 		if err != nil {

@@ -17,9 +17,12 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 			s = closed[i]
 		}
 		from := max(s.base, v.start)
+		// Records below the floor are in parts, even if a segment still has them as well.
 		if !s.part {
 			from = max(from, v.floor)
 		}
+		// What is known of the segment says that nothing in it is so late, which spares
+		// most of them.
 		if s.next <= from || s.maxTime < ts {
 			continue
 		}
@@ -32,6 +35,7 @@ func (v *View) offsetForTime(ts int64) (int64, error) {
 				return 0, s.readError(err)
 			}
 		}
+		// Up to there all timestamps are earlier.
 		if e, ok := byTime(entries, ts); ok {
 			from = max(from, e.Offset)
 		}

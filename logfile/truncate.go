@@ -22,6 +22,8 @@ func (l *Log) locate(index uint64) (framePos, error) {
 	if index < l.FirstIndex() {
 		return framePos{}, fmt.Errorf("%w: entry %d is below the first one of the log", ErrRefused, index)
 	}
+	// Where the entries begin that may still be replaced is kept in memory, so the usual
+	// truncation reads nothing.
 	if index >= l.uncommittedFirst {
 		return l.uncommitted[index-l.uncommittedFirst], nil
 	}
@@ -39,6 +41,7 @@ func (l *Log) locate(index uint64) (framePos, error) {
 		return framePos{}, err
 	}
 	defer s.file.release()
+	// The index is sparse: the entry lies within an interval after the place.
 	sc := &scanner{h: h, path: s.file.path, sums: l.sums, pos: e.Pos, limit: s.file.end.Load(), chunk: 2 * l.opt.IndexInterval}
 	for {
 		it, err := sc.peek()
@@ -63,6 +66,7 @@ func (l *Log) segmentOf(index uint64) *segment {
 	if index >= l.active.first {
 		return &l.active
 	}
+	// There is one, since the caller has compared with the first entry of the log.
 	i := sort.Search(len(l.sealed), func(i int) bool { return l.sealed[i].last >= index })
 	return l.sealed[i]
 }
@@ -94,6 +98,7 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	}
 	a := &l.active
 	file, path := a.file, a.file.path
+	// What is pending for it is synced by the cut.
 	b.dropFile(file)
 	b.stageStep(l, func() error {
 		// The index goes before the entries: it must not point past the cut.
@@ -102,6 +107,7 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 		}
 		return file.truncate(at.pos)
 	})
+	// In memory the log is shorter from here on; the batch does the same on the disk.
 	a.size, a.last, a.next = at.pos, index-1, at.offset
 	l.index = cutIndex(entries, at.pos, l.opt.IndexInterval, a.maxTime)
 	l.cutTerms(index)
@@ -112,6 +118,7 @@ func (l *Log) truncate(b *Batch, index uint64, at framePos) error {
 	}
 	// Entries appended at the same indexes from now on are not synced yet.
 	l.synced, l.marked = min(l.synced, index-1), min(l.marked, index-1)
+	// The carry file is for the time of the cut only; from now on the log says it itself.
 	l.StageCheckpoint(b)
 	return nil
 }
@@ -123,6 +130,7 @@ func (l *Log) reopen(b *Batch, s *segment) {
 	later := append(slices.Clone(l.sealed[i+1:]), new(segment))
 	*later[len(later)-1] = l.active
 	slices.Reverse(later)
+	// They are removed and not synced: what was staged for them need not become durable.
 	for _, gone := range later {
 		b.dropFile(gone.file)
 	}

@@ -30,11 +30,13 @@ func Verify(fsys FS, path string, report func(path string, offset int64, err err
 // first error: damage, or the error of fn.
 func WalkFrames(fsys FS, path string, fn func(path string, id Identity, f Frame) error) error {
 	return walkListings(fsys, path, func(dir string, found listing) error {
+		// Up to there the parts hold what is left of the log's records.
 		floor, err := walkParts(fsys, dir, found.parts, fn)
 		if err != nil {
 			return err
 		}
 		each := func(path string, id Identity, f Frame) error {
+			// Entries without records are in no part.
 			if f.Count > 0 && f.BaseOffset < floor {
 				return nil
 			}
@@ -63,6 +65,7 @@ func walkListings(fsys FS, path string, fn func(dir string, found listing) error
 		return err
 	}
 	if !fi.IsDir() {
+		// A single part is read by itself, without the log that it belongs to.
 		if _, _, isPart := partName(filepath.Base(path)); isPart {
 			return fn(filepath.Dir(path), listing{parts: []string{filepath.Base(path)}})
 		}
@@ -76,6 +79,7 @@ func walkListings(fsys FS, path string, fn func(dir string, found listing) error
 	if err != nil {
 		return err
 	}
+	// Without a segment it is a directory above the logs.
 	if len(found.bases) > 0 {
 		if err := fn(path, found); err != nil {
 			return err
@@ -85,6 +89,7 @@ func walkListings(fsys FS, path string, fn func(dir string, found listing) error
 	if err != nil {
 		return err
 	}
+	// Two runs over the same files report in the same order.
 	sort.Slice(list, func(i, k int) bool { return list[i].Name() < list[k].Name() })
 	for _, e := range list {
 		if e.IsDir() {
@@ -100,6 +105,7 @@ func verifyDir(fsys FS, dir string, bases []int64, report func(string, int64, er
 	var prev *segmentWalk
 	for i, base := range bases {
 		w := &segmentWalk{fsys: fsys, path: segmentPath(dir, base), newest: i == len(bases)-1}
+		// Each segment, also after a damaged one: a report is to name all of the damage.
 		err := w.run(prev)
 		var bad *CorruptError
 		switch {

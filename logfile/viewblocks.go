@@ -31,6 +31,7 @@ func (r *recordReader) blocks(sc *scanner, it *item, from entry) error {
 		}
 		offset++
 	}
+	// Only at the end of the body: before it nobody has counted all of the records.
 	if !r.full && r.next < r.limit && offset != it.head.BaseOffset+int64(it.head.Count) {
 		return &badItem{pos: it.pos, err: errFewRecords}
 	}
@@ -57,6 +58,7 @@ func (w *blockWindow) line(at int64, bytesLeft int) ([]byte, error) {
 			if w.start+int64(len(b)) >= int64(w.it.head.length) {
 				return nil, &badItem{pos: w.it.pos, err: errNoFinalLF}
 			}
+			// The line is longer than what is here: one block more.
 			want = int64(len(b)) - off + blockSize
 		}
 		want = max(want, min(int64(max(bytesLeft, 0)), w.until-at, scanChunk))
@@ -69,6 +71,7 @@ func (w *blockWindow) line(at int64, bytesLeft int) ([]byte, error) {
 // read fills the window with the blocks that cover [from, to) of the body.
 func (w *blockWindow) read(from, to int64) error {
 	length := int64(w.it.head.length)
+	// Whole blocks, because their checksums are of whole ones.
 	first := from / blockSize
 	end := min((to+blockSize-1)/blockSize*blockSize, length)
 	w.start = first * blockSize
