@@ -110,6 +110,8 @@ func (s *State) Apply(rec metarecord.Record) error {
 }
 
 func (s *State) applyRecord(rec metarecord.Record) error {
+	// Stopping is better than to pass over a record: what is built on such a state would
+	// differ from node to node.
 	kinds, known := clusterActions[rec.Action]
 	if !known {
 		return errors.New("unknown action")
@@ -118,6 +120,7 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 	if err != nil {
 		return err
 	}
+	// Only a deletion has keys of two kinds.
 	if kinds != kind && (rec.Action != actionDeleteTopic || kind != keyTopic && kind != keyPartition) {
 		return fmt.Errorf("a key of kind %q does not go with this action", kind)
 	}
@@ -140,6 +143,7 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 		return s.applySeal(rec.Value)
 	case kind == keyLevel && len(args) == 0:
 		return s.applyLevel(rec.Value)
+	// Its being there says all.
 	case kind == keyHad && len(args) == 0:
 		s.hadPlaced = true
 		return nil
@@ -162,12 +166,14 @@ func (s *State) applyCluster(value []byte) error {
 	if err := metarecord.Decode(value, &v); err != nil {
 		return err
 	}
+	// A new value, never a change of the old one: views have that.
 	s.settings = &v.ClusterSettings
 	return nil
 }
 
 func (s *State) applyBroker(id string, value []byte) error {
 	if value == nil {
+		// Without a value only the key says which one it is.
 		n, err := strconv.Atoi(id)
 		if err != nil {
 			return fmt.Errorf("broker %q is not a number", id)
@@ -189,10 +195,12 @@ func (s *State) applyTopic(id string, value []byte) error {
 		if err := metarecord.Decode(value, &v); err != nil {
 			return err
 		}
+		// Before anything is changed.
 		if (v.Topic == nil) == (v.Deleted == nil) {
 			return errors.New("the value must have a topic or a deleted topic, and not both")
 		}
 	}
+	// By the old name, which need not be the new one.
 	if old := s.topics[id]; old != nil {
 		delete(s.names, old.Name)
 	}

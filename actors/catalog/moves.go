@@ -22,6 +22,7 @@ const movesAtOnce = 4
 // No records where that is the aim already.
 func (s *State) DecideMoveBroker(id int, to uint64) []metarecord.Record {
 	b := s.brokers[id]
+	// Without a node the server is alone, and there is nowhere to move to.
 	if b == nil || b.Node == 0 || b.To == to || b.To == 0 && b.Node == to {
 		return nil
 	}
@@ -40,6 +41,7 @@ func (b *Broker) goal() uint64 {
 
 // Moving reports whether there is anything to move, or to complete.
 func (s *State) Moving() bool {
+	// Also with nothing left to move: that it is done has to be noted.
 	if s.resize != nil && s.resize.Phase == ResizeMoving {
 		return true
 	}
@@ -59,6 +61,7 @@ func (s *State) DecideMoves() []metarecord.Record {
 		return nil
 	}
 	m := s.planMoves()
+	// By itself: what can be begun depends on what is left after that.
 	recs := m.giveUp()
 	if len(recs) > 0 {
 		return recs
@@ -72,6 +75,7 @@ func (s *State) DecideMoves() []metarecord.Record {
 			m.begun++
 		}
 	}
+	// Last, because the moves before it decide how many replicas each broker has.
 	if len(recs) == 0 && m.begun == 0 {
 		recs = m.balance()
 	}
@@ -94,10 +98,13 @@ func (s *State) planMoves() *moves {
 	})
 	for _, key := range m.order {
 		p := s.partitions[key]
+		// As it will be once all moves are done: else many would go to the broker that is
+		// empty now.
 		for _, w := range p.Wanted() {
 			m.count(key, w.Broker, 1)
 		}
 		for i := range p.Replacing {
+			// Replacements of lost brokers wait for nobody and are not counted.
 			if r := &p.Replacing[i]; s.goesOn(p, r) || r.OldID == 0 {
 				m.begun++
 			}
@@ -115,6 +122,8 @@ func (m *moves) count(key protocol.PartitionID, broker, by int) {
 }
 
 func (m *moves) rank(key protocol.PartitionID) int {
+	// Ottla's own topics first: all else needs the metadata, and the cursors that are in
+	// them.
 	if t := m.s.topics[key.TopicID]; t != nil && t.Internal() {
 		return 0
 	}
@@ -139,9 +148,11 @@ func (m *moves) giveUp() (recs []metarecord.Record) {
 		next, changed := p.clone(), false
 		for i := range next.Replacing {
 			r := &next.Replacing[i]
+			// A replacement of what is lost is no move: there is nothing to go back to.
 			if !m.s.goesOn(p, r) && r.OldID != 0 {
 				continue
 			}
+			// The aim may have changed twice since.
 			if back := !m.aimed(r); back != r.Back {
 				r.Back, changed = back, true
 			}
@@ -151,6 +162,7 @@ func (m *moves) giveUp() (recs []metarecord.Record) {
 			next.Replacing = slices.DeleteFunc(next.Replacing, given)
 			recs = append(recs, partitionRecord(actionReplaceReplica, key.TopicID, key.Partition, next))
 		}
+		// These cost little, but one write should not hold the records of thousands.
 		if len(recs) >= movesAtOnce*4 {
 			return recs
 		}
@@ -162,6 +174,7 @@ func (m *moves) giveUp() (recs []metarecord.Record) {
 func (m *moves) aimed(r *PendingReplica) bool {
 	to := m.s.brokers[r.Target()]
 	switch {
+	// It only leaves, and nothing comes in its stead.
 	case r.NewID == 0:
 		return m.s.leaves(r.Broker)
 	case to == nil || m.s.leaves(r.Target()):
@@ -176,6 +189,8 @@ func (m *moves) aimed(r *PendingReplica) bool {
 // none.
 func (m *moves) begin(key protocol.PartitionID) (Partition, bool) {
 	p := m.s.partitions[key]
+	// One at a time: with two of its replicas on their way a partition would depend on
+	// fewer.
 	if len(p.Replacing) > 0 {
 		return Partition{}, false
 	}
@@ -187,19 +202,24 @@ func (m *moves) begin(key protocol.PartitionID) (Partition, bool) {
 		at := m.s.Locate(p, r.Broker)
 		switch {
 		case m.s.leaves(r.Broker):
+			// The replica gets another broker.
 			if to := m.place(p); to != 0 {
 				return m.pending(key, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, To: to}), true
 			}
+			// No broker is free: a topic of Ottla's own gets along with fewer copies, those
+			// of users keep theirs.
 			if m.rank(key) == 0 && len(p.Replicas) > 1 {
 				next := p.clone()
 				next.Replacing = append(next.Replacing, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID})
 				m.count(key, r.Broker, -1)
 				return next, true
 			}
+		// The broker stays, and its replica goes to another node with it.
 		case at != 0 && b.goal() != 0 && at != b.goal():
 			return m.pending(key, PendingReplica{Broker: r.Broker, OldID: r.ReplicaID, Node: b.goal()}), true
 		}
 	}
+	// A cluster that began with one broker has one copy of these.
 	if m.rank(key) == 0 && m.s.resize != nil && m.s.resize.Phase == ResizeMoving && len(p.Replicas) < m.copies(key) {
 		if to := m.place(p); to != 0 {
 			return m.pending(key, PendingReplica{Broker: to}), true
@@ -225,6 +245,7 @@ func (m *moves) copies(key protocol.PartitionID) int {
 // pending adds a replacement under a new id.
 func (m *moves) pending(key protocol.PartitionID, r PendingReplica) Partition {
 	next := m.s.partitions[key].clone()
+	// An id is never used again: a replica that was away would answer in another's name.
 	r.NewID = max(next.NextReplicaID, firstAddedReplica)
 	next.NextReplicaID = r.NewID + 1
 	next.Replacing = append(next.Replacing, r)
@@ -248,6 +269,7 @@ func (m *moves) place(p *Partition) int {
 	var best *Broker
 	for _, id := range m.s.brokerIDs() {
 		b := m.s.brokers[id]
+		// One that is moving itself would have to send on what it gets.
 		if has[id] || m.s.leaves(id) || b.To != 0 {
 			continue
 		}
@@ -268,6 +290,7 @@ func (m *moves) balance() (recs []metarecord.Record) {
 	if m.s.resize == nil || m.s.resize.Phase != ResizeMoving {
 		return nil
 	}
+	// By topic first, since the load of one topic is what shows in a cluster with few.
 	for _, evenly := range []func(share map[int]int, from, to int) bool{
 		func(share map[int]int, from, to int) bool { return share[from]-share[to] >= 2 },
 		func(share map[int]int, from, to int) bool {
@@ -276,6 +299,7 @@ func (m *moves) balance() (recs []metarecord.Record) {
 	} {
 		for _, key := range m.order {
 			p, share := m.s.partitions[key], m.share[key.TopicID]
+			// The brokers of the metadata are told by the number of all of them.
 			if len(p.Replacing) > 0 || m.isMetadata(key) {
 				continue
 			}
@@ -306,6 +330,7 @@ func (m *moves) balance() (recs []metarecord.Record) {
 func (m *moves) keepsApart(p *Partition, from, to int) bool {
 	before, after := map[uint64]bool{}, map[uint64]bool{}
 	for _, r := range p.Replicas {
+		// Where the copy is now, which need not be where its broker will be.
 		at := m.s.Locate(p, r.Broker)
 		before[at] = true
 		if r.Broker == from {
@@ -321,6 +346,7 @@ func (m *moves) keepsApart(p *Partition, from, to int) bool {
 func (m *moves) completed(still bool) (recs []metarecord.Record) {
 	for _, id := range m.s.brokerIDs() {
 		b := m.s.brokers[id]
+		// Only with all of them: clients are told one node for a broker.
 		if b.To == 0 || !m.arrived(b) {
 			continue
 		}
@@ -349,6 +375,7 @@ func (m *moves) arrived(b *Broker) bool {
 				return false
 			}
 		}
+		// What is still on its way, here or from here, may yet be called off.
 		if slices.ContainsFunc(p.Replacing, func(r PendingReplica) bool { return r.Target() == b.ID || r.Broker == b.ID }) {
 			return false
 		}
@@ -397,6 +424,7 @@ func (s *State) Progress() map[int]Progress {
 			n.Placed++
 			if at := s.Locate(p, r.Broker); s.leaves(r.Broker) || at != 0 && at != b.goal() || slices.ContainsFunc(p.Replacing, func(x PendingReplica) bool { return x.Broker == r.Broker }) {
 				n.Left++
+				// Rather one that has begun: of that it can be said what it waits for.
 				if !n.Waiting || len(p.Replacing) > 0 {
 					n.Stuck, n.Waiting = key, true
 				}

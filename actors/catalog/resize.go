@@ -43,12 +43,14 @@ func (s *State) BrokerAt(id int) *Broker { return s.brokers[id] }
 // DecideGrow enters new brokers, which places says where they are, and has replicas
 // moved to them.
 func (s *State) DecideGrow(brokers int, places map[int]Broker, taskID string, now int64) []metarecord.Record {
+	// It was decided in the fleet, and may be told more than once.
 	if s.settings == nil || brokers <= len(s.brokers) {
 		return nil
 	}
 	settings := *s.settings
 	settings.NumBrokers = brokers
 	recs := []metarecord.Record{settingsRecord(settings)}
+	// Numbers have no gaps: it is always the last brokers that leave.
 	for id := len(s.brokers) + 1; id <= brokers; id++ {
 		at := places[id]
 		at.ID, at.CreatedAt = id, now
@@ -74,16 +76,19 @@ func (s *State) DecideShrink(brokers int, taskID string, now int64) ([]metarecor
 	switch {
 	case moving && r.Brokers == brokers, !moving && brokers >= len(s.brokers):
 		return nil, nil
+	// Their directories are being removed: it is too late to take this back.
 	case moving && r.Phase == ResizeRemoving:
 		return nil, protocol.Errorf(protocol.CodeNotAllowed, "the number of brokers is being changed to %d: wait for task %s to end", r.Brokers, r.TaskID)
 	}
 	nodes := map[uint64]bool{}
 	for id, b := range s.brokers {
 		if id <= brokers {
+			// Where they will be, if they are moving as well.
 			nodes[b.goal()] = true
 		}
 	}
 	for _, t := range s.TopicList() {
+		// Ottla's own topics have fewer copies then.
 		if t.Internal() {
 			continue
 		}
@@ -129,6 +134,7 @@ func (s *State) MostCopies() int {
 // resized notes that all replicas are where they are to be.
 func (s *State) resized() []metarecord.Record {
 	next := *s.resize
+	// It has grown, or was taken back: nothing is to be removed.
 	if len(s.brokers) <= next.Brokers {
 		next.Phase = ResizeDone
 		return []metarecord.Record{resizeRecord(next)}
@@ -136,6 +142,7 @@ func (s *State) resized() []metarecord.Record {
 	next.Phase = ResizeRemoving
 	settings := *s.settings
 	settings.NumBrokers = next.Brokers
+	// The default for new topics; those that there are were looked at before.
 	settings.ReplicationFactor = min(settings.ReplicationFactor, next.Brokers)
 	recs := []metarecord.Record{settingsRecord(settings), resizeRecord(next)}
 	for _, id := range slices.Sorted(maps.Keys(s.brokers)) {

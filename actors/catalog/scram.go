@@ -35,6 +35,8 @@ func (v *scramValue) keys() (*protocol.ScramKeys, error) {
 	switch {
 	case v == nil:
 		return nil, nil
+	// Checked although this program has written it: a client would be told what it cannot
+	// use.
 	case len(v.Salt) == 0 || len(v.Salt) > protocol.MaxScramSalt:
 		return nil, errors.New("the salt of the token's keys for SCRAM is empty or too long")
 	case v.Iterations < protocol.MinScramIterations || v.Iterations > protocol.MaxScramIterations:
@@ -76,6 +78,7 @@ func saltKeyOf(sealKey []byte) []byte {
 
 // Salt is the salt of whoever goes by that name, whether there is such a token or not.
 func Salt(saltKey []byte, name string) []byte {
+	// Made of the name, so that it does not show by the salt whether there is such a token.
 	mac := hmac.New(sha256.New, saltKey)
 	mac.Write([]byte(name))
 	return mac.Sum(nil)[:saltBytes]

@@ -64,6 +64,7 @@ func notInRange(field, rule string, got any) *protocol.Error {
 // setSetting sets into to the number that was sent, if one was, and refuses it if
 // ok says that it is not in range. Rule is the range in words.
 func setSetting[T int | int64](into *T, sent *T, field, rule string, ok func(T) bool) *protocol.Error {
+	// What was not sent keeps what it has: the default, or the value so far.
 	if sent == nil {
 		return nil
 	}
@@ -85,6 +86,7 @@ func unlimitedOrPositive(v int64) bool { return v == -1 || v > 0 }
 // override checks the settings sent in spec and writes them over s. RF and
 // the number of partitions are not among them.
 func (s *TopicSettings) override(spec *protocol.TopicSpec, limits TopicLimits) *protocol.Error {
+	// No topic takes what the server would refuse.
 	maxRecord := min(protocol.MaxTopicRecordBytes, limits.MaxRecordBytes)
 	for _, err := range []*protocol.Error{
 		setSetting(&s.RetentionMs, spec.RetentionMs, "retention_ms", "-1 or more than 0", unlimitedOrPositive),
@@ -149,6 +151,7 @@ func retentionMs(hours float64) int64 {
 	if hours < 0 {
 		return -1
 	}
+	// Less than a millisecond is not "for ever", nor "not at all".
 	return max(1, int64(hours*60*60*1000))
 }
 
@@ -166,6 +169,7 @@ func Resolve(spec *protocol.ClusterSpec, id string, now int64) (ClusterSettings,
 	if err := setSetting(&c.NumBrokers, spec.NumBrokers, "num_brokers", rangeRule(1, maxBrokers), between(1, maxBrokers)); err != nil {
 		return c, err
 	}
+	// The default follows the number of brokers, so it comes after that.
 	c.ReplicationFactor = min(3, c.NumBrokers)
 	if err := setSetting(&c.ReplicationFactor, spec.ReplicationFactor, "replication_factor",
 		rangeRule(1, int64(c.NumBrokers)), between(1, c.NumBrokers)); err != nil {
@@ -176,6 +180,7 @@ func Resolve(spec *protocol.ClusterSpec, id string, now int64) (ClusterSettings,
 		return c, err
 	}
 	if h := spec.RetentionHours; h != nil {
+		// Said like this it refuses what is not a number as well.
 		if *h != -1 && !(*h > 0 && *h <= maxRetentionHours) {
 			return c, notInRange("retention_policies", "-1 or hours above 0, to 1e9", *h)
 		}

@@ -38,6 +38,7 @@ func (s *registryState) DecidePutSubscription(spec *protocol.SubscriptionSpec, f
 	action := actionCreateSubscription
 	at, found := FindSubscription(s.subscriptions, spec.Name)
 	switch {
+	// Whoever consumes is the same as before, and so are its cursors.
 	case found:
 		action, sub.ConsumerID, sub.CreatedAt = actionAlterSubscription, s.subscriptions[at].ConsumerID, s.subscriptions[at].CreatedAt
 	case len(s.subscriptions) >= limit:
@@ -45,6 +46,7 @@ func (s *registryState) DecidePutSubscription(spec *protocol.SubscriptionSpec, f
 			"there are %d subscriptions, as many as limits.subscriptions allows", len(s.subscriptions)).With("limit", limit)
 	}
 	rec := subscriptionRecord(action, sub)
+	// As written, so that secrets are compared as well.
 	if found && bytes.Equal(rec.Value, subscriptionRecord(action, s.subscriptions[at]).Value) {
 		return s.subscriptions[at], false, nil, nil
 	}
@@ -98,6 +100,7 @@ func (s *registryState) applySubscription(name string, value []byte) error {
 			sub.Headers[header] = protocol.Secret(text)
 		}
 	}
+	// Readers have the old list.
 	s.subscriptions = slices.Clone(s.subscriptions)
 	if found {
 		s.subscriptions[at] = sub
@@ -113,6 +116,7 @@ var subscriptionKeys = []byte(`["` + keySubscription + `",`)
 // subscriptionWithoutSecrets is WithoutSecrets of a subscription.
 func subscriptionWithoutSecrets(value []byte) []byte {
 	var v subscriptionValue
+	// What cannot be read is not shown at all, for who knows what is in it.
 	if string(value) == protocol.NullToken || metarecord.Decode(value, &v) != nil {
 		return []byte(protocol.NullToken)
 	}

@@ -28,6 +28,7 @@ func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, secret proto
 	if _, found := s.findToken(spec.Name); found {
 		return nil, nil, protocol.Errorf(protocol.CodeTokenExists, "token %q already exists", spec.Name)
 	}
+	// Every node has all of them in memory.
 	if len(s.tokens) >= limit {
 		return nil, nil, protocol.Errorf(protocol.CodeTooManyTokens, "there are %d tokens, as many as limits.tokens allows", len(s.tokens)).
 			With("limit", limit)
@@ -47,6 +48,7 @@ func (s *registryState) DecideAlterToken(spec *protocol.TokenSpec) (*protocol.To
 	t := *s.tokens[at]
 	set(&t, spec)
 	rec := tokenRecord(actionAlterToken, &t)
+	// Compared as they are written, so that no field can be forgotten here.
 	if string(rec.Value) == string(tokenRecord(actionAlterToken, s.tokens[at]).Value) {
 		return &t.TokenInfo, nil, nil
 	}
@@ -64,6 +66,7 @@ func (s *registryState) DecideRotateToken(name string, secret protocol.TokenSecr
 	}
 	t := *s.tokens[at]
 	t.Previous, t.PreviousUntil, t.PreviousScram = protocol.TokenHash{}, nil, nil
+	// 0 is for a secret that has become known: the old one ends at once.
 	if overlapMs > 0 {
 		until := time.UnixMilli(now + overlapMs).UTC()
 		t.Previous, t.PreviousUntil = t.Hash, &until
@@ -90,6 +93,7 @@ func set(t *protocol.TokenEntry, spec *protocol.TokenSpec) {
 	}
 	if spec.Quota != nil {
 		t.Quota = spec.Quota
+		// An empty one takes the quota away, as a time of zero below takes the end away.
 		if *spec.Quota == (protocol.TokenQuota{}) {
 			t.Quota = nil
 		}
@@ -97,6 +101,7 @@ func set(t *protocol.TokenEntry, spec *protocol.TokenSpec) {
 	if spec.ExpiresAt != nil {
 		t.ExpiresAt = nil
 		if !spec.ExpiresAt.IsZero() {
+			// As a record has it, so that it is the same before and after a restart.
 			at := spec.ExpiresAt.UTC().Truncate(time.Millisecond)
 			t.ExpiresAt = &at
 		}
@@ -165,6 +170,7 @@ func (s *registryState) applyToken(name string, value []byte) error {
 		at := time.UnixMilli(v.ExpiresAt).UTC()
 		t.ExpiresAt = &at
 	}
+	// Requests look at the old list meanwhile, without a lock.
 	s.tokens = slices.Clone(s.tokens)
 	if found {
 		s.tokens[at] = t

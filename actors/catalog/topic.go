@@ -17,6 +17,7 @@ import (
 func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64, limits TopicLimits,
 ) (topicID string, recs []metarecord.Record, err *protocol.Error) {
 	limits = limits.orDefaults()
+	// What was sent is looked at before what there is.
 	if err := checkTopicName(spec.Name); err != nil {
 		return "", nil, err
 	}
@@ -35,15 +36,18 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 		rangeRule(1, int64(s.settings.NumBrokers)), between(1, s.settings.NumBrokers)); err != nil {
 		return "", nil, err
 	}
+	// The defaults stand in t already.
 	if err := t.override(spec, limits); err != nil {
 		return "", nil, err
 	}
 	if err := t.restore(spec); err != nil {
 		return "", nil, err
 	}
+	// A client that did not hear the first answer asks again, and is to get the same one.
 	if have := s.TopicByName(spec.Name); have != nil {
 		return have.ID, nil, have.conflict(spec)
 	}
+	// After that, for what is there already needs no room.
 	if err := limits.Room.admit(s, t.Partitions, t.ReplicationFactor); err != nil {
 		return "", nil, err
 	}
@@ -56,6 +60,7 @@ func (s *State) DecideCreateTopic(spec *protocol.TopicSpec, id string, now int64
 
 // placement places the partitions of a topic from that number on. Errors: not_allowed.
 func (s *State) placement(spec *protocol.TopicSpec, t *Topic, from int) ([]Partition, *protocol.Error) {
+	// Whoever chooses the brokers has reasons that the rotation does not know.
 	if spec.Assignment != nil {
 		return chosenReplicas(s.brokerIDs(), *spec.Assignment, t.Partitions-from, t.ReplicationFactor)
 	}
@@ -74,6 +79,7 @@ func (t *Topic) restore(spec *protocol.TopicSpec) *protocol.Error {
 	if spec.StartOffsets == nil {
 		return nil
 	}
+	// A new topic begins at 0: only what is restored had offsets before.
 	if t.Restoring == "" || len(*spec.StartOffsets) != t.Partitions {
 		return protocol.Errorf(protocol.CodeNotAllowed, "start_offsets need restoring, and one offset for each of the %d partitions", t.Partitions).With("field", "start_offsets")
 	}
@@ -92,6 +98,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 		return "", nil, err
 	}
 	t := *have
+	// The same number is no change, so what describes a topic can be sent again as it is.
 	if rf := spec.ReplicationFactor; rf != nil && *rf != t.ReplicationFactor {
 		return "", nil, protocol.Errorf(protocol.CodeNotAllowed,
 			"replication_factor of a topic cannot change, it is %d", t.ReplicationFactor).With("field", "replication_factor")
@@ -101,6 +108,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 		between(have.Partitions, maxTopicPartitions)); err != nil {
 		return "", nil, err
 	}
+	// Before what is set: a setting that is named twice has the value that was sent.
 	t.reset(spec.Reset, s.settings.topicDefaults(limits.orDefaults()))
 	if err := t.override(spec, limits.orDefaults()); err != nil {
 		return "", nil, err
@@ -108,9 +116,12 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 	switch {
 	case spec.StartOffsets != nil, spec.Restoring != nil && *spec.Restoring != "":
 		return "", nil, protocol.Errorf(protocol.CodeNotAllowed, "a topic can only be restored when it is created").With("field", "restoring")
+	// The restore has ended. Which one it was stays known, for its last request may come
+	// twice.
 	case spec.Restoring != nil && t.Restoring != "":
 		t.Restoring, t.Restored = "", t.Restoring
 	}
+	// No record for what is so already.
 	if t.Partitions == have.Partitions && t.TopicSettings == have.TopicSettings && t.Restoring == have.Restoring {
 		return t.ID, nil, nil
 	}
@@ -118,6 +129,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 		if err := limits.Room.admit(s, added, t.ReplicationFactor); err != nil {
 			return "", nil, err
 		}
+		// An older program would not know what to do with it.
 		if limits.Level == 0 || limits.Level >= level.Placements.Level {
 			t.Earlier = have.earlierWith(now)
 		}
@@ -137,6 +149,7 @@ func (s *State) DecideAlterTopic(spec *protocol.TopicSpec, now int64, limits Top
 func (t *Topic) earlierWith(now int64) []EarlierPartitions {
 	var kept []EarlierPartitions
 	for _, e := range t.Earlier {
+		// By then nobody looks for a key where it was before.
 		if now < e.Until+protocol.PlacementWindowMs {
 			kept = append(kept, e)
 		}
@@ -163,6 +176,7 @@ func (s *State) DecideDeleteTopic(name string, now int64) (topicID string, recs 
 	}
 	gone := topicValue{V: metarecord.Format, Deleted: &DeletedTopic{Name: t.Name, Partitions: t.Partitions, DeletedAt: now}}
 	recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyTopic, t.ID), Value: metarecord.JSON(gone)})
+	// Each key of its own, for compaction goes by keys.
 	for p := range t.Partitions {
 		recs = append(recs, metarecord.Record{Action: actionDeleteTopic, Key: metarecord.Key(keyPartition, t.ID, p)})
 	}
@@ -182,6 +196,8 @@ func (s *State) DecideTopicRemoved(topicID string, brokers []int) []metarecord.R
 			removed = append(removed, b)
 		}
 	}
+	// Of the brokers that there are now: one that was removed since takes its directory
+	// along.
 	if left := slices.DeleteFunc(s.brokerIDs(), func(b int) bool { return slices.Contains(removed, b) }); len(left) > 0 {
 		if len(removed) == len(t.Removed) {
 			return nil
@@ -206,6 +222,7 @@ func (s *State) writableTopic(name string) (*Topic, *protocol.Error) {
 }
 
 func checkTopicName(name string) *protocol.Error {
+	// It may not exist yet, and is refused all the same.
 	if protocol.IsInternalTopic(name) {
 		return protocol.Errorf(protocol.CodeInternalTopic, "topic %q belongs to Ottla and is read-only", name)
 	}
@@ -227,6 +244,7 @@ func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	compare(&d, "cleanup_policy", spec.CleanupPolicy, t.CleanupPolicy)
 	compare(&d, "delete_retention_ms", spec.DeleteRetentionMs, t.DeleteRetentionMs)
 	compare(&d, "max_record_bytes", spec.MaxRecordBytes, t.MaxRecordBytes)
+	// Also after its end, when the request that created it is sent again.
 	if spec.Restoring != nil && *spec.Restoring != t.Restoring && *spec.Restoring != t.Restored {
 		d.fields = append(d.fields, "restoring")
 	}
@@ -236,6 +254,7 @@ func (t *Topic) conflict(spec *protocol.TopicSpec) *protocol.Error {
 	switch {
 	case len(d.fields) == 0:
 		return nil
+	// These are no settings that one could agree on.
 	case slices.Contains(d.fields, "restoring") || slices.Contains(d.fields, "start_offsets"):
 		return protocol.Errorf(protocol.CodeTopicExists,
 			"topic %q already exists and was not made by this restore: delete it, or restore under another name", t.Name).With("fields", d.fields)
@@ -260,6 +279,7 @@ func (s *State) placementStart(topic string) int {
 	brokers := s.brokerIDs()
 	leads := make([]int, len(brokers))
 	for key, p := range s.partitions {
+		// Every cluster has the same internal ones, so they would only shift the result.
 		if t := s.topics[key.TopicID]; t == nil || t.Internal() || len(p.Replicas) == 0 {
 			continue
 		}
