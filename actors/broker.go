@@ -35,10 +35,10 @@ const (
 // Its states are those of brokerState: stopped, starting, running, stopping, and failed when
 // its directory cannot be used.
 //
-// While it runs only this actor writes the ledger, and moves or removes what is in the
-// directory; goroutines in work do single errands there and answer by a message. It never
-// waits for them, nor for its replicas. What it is told of a replica may be late: a message
-// counts only if it names the id that the replica has now.
+// While it runs only this actor writes the ledger and renames directories; goroutines in work
+// do single errands there and answer by a message. It never waits for them, nor for its
+// replicas. What it is told of a replica may be late: messages about faults and mending name
+// the id, and count only if the replica has it now.
 type brokerActor struct {
 	supervise.Children
 	env      *environment

@@ -47,8 +47,8 @@ func (b *brokerActor) ensure(ctx actor.Context, specs []partitionSpec) {
 			}
 			continue
 		}
-		// Another replica of the same partition: the one that runs here was replaced, or has
-		// come back after a move that was called off.
+		// Another replica of the same partition: the one that runs here was replaced, or its
+		// move was called off and the former one is wanted again.
 		if r != nil {
 			b.end(ctx, key, r)
 		}
@@ -212,9 +212,9 @@ func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
 	for _, busy := range b.busy {
 		busy.wants = slices.DeleteFunc(busy.wants, func(s partitionSpec) bool { return s.id.ReplicaID == m.Replica && s.key() == m.Key })
 	}
-	// Renamed at once, so that the path is free, and removed on a goroutine, because a large
-	// log takes long. The ledger has the mark before a file is gone: at the next start a
-	// replica that is marked is not missed.
+	// Renamed at once to free the path, and removed on a goroutine, as a large log takes long.
+	// A crash before the mark is harmless, unlike in retire: nobody wants this replica, so
+	// none looks for its files, and the release is asked for again.
 	remove := func(ctx actor.Context) {
 		if b.state != brokerRunning || b.replicas[m.Key] != nil {
 			return

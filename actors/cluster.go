@@ -345,8 +345,7 @@ func (c *clusterActor) metadataServes(ctx actor.Context, term uint64) {
 	c.driveMoves(ctx)
 }
 
-// recoveredNow goes on where brokers had to wait for the metadata. Losses come first: until
-// one is resolved its broker is told of no replica, and would not know that it once had them.
+// recoveredNow goes on where brokers had to wait. Those with a loss wait on (reconcile).
 func (c *clusterActor) recoveredNow(ctx actor.Context) {
 	for _, b := range c.brokers {
 		if b.state == brokerRunning {
@@ -459,9 +458,9 @@ func (c *clusterActor) end(ctx actor.Context, m *endCluster) {
 	c.endIfClosed(ctx)
 }
 
-// endIfClosed ends the actor when nothing of the cluster is at work any more. It waits for
-// brokers that failed too, until their goroutines have left the directories: after the answer
-// the files may be removed, or the data directory be another process'.
+// endIfClosed ends the actor when nothing of the cluster is at work any more. It also waits
+// for brokers that panicked, until their goroutines have left the directories: after the
+// answer the files may be removed, or the data directory be another process'.
 func (c *clusterActor) endIfClosed(ctx actor.Context) {
 	if c.ends == nil {
 		return

@@ -200,7 +200,7 @@ func (c *clusterActor) brokerEnded(ctx actor.Context, who *actor.PID) {
 		c.publish()
 		c.introducedOrGone(ctx, b.id)
 		work, self, system, id := b.work, ctx.Self(), c.env.system, b.id
-		// On a goroutine, because errands such as a copy to another node may take long.
+		// On a goroutine: errands such as a mending, which waits for other brokers, take long.
 		go func() {
 			work.Wait()
 			system.Root.Send(self, &brokerCleared{ID: id})
@@ -264,8 +264,8 @@ func (c *clusterActor) restartBroker(ctx actor.Context, m *restartBroker) {
 
 // stopping answers whoever still waits for this actor. It runs at its end, also after a panic.
 // After a panic any of its state may be broken, so one step that panics must not keep the
-// others from being taken. Nobody is left waiting: a request that was proposed has an unknown
-// outcome, all others had no effect.
+// others from being taken. Nobody is left waiting: a change that was proposed has an unknown
+// outcome, those that only waited had none; a broker may have been stopped or started.
 func (c *clusterActor) stopping() {
 	c.ended = true
 	if c.env.peers != nil {

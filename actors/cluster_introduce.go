@@ -281,8 +281,8 @@ func (c *clusterActor) seekWitnesses(ctx actor.Context, id int) {
 		delete(c.witnessing, id)
 		return
 	}
-	// First all nodes are asked what they know, or are not heard of for a while: an answer may
-	// show that the directory is an older copy, and then nobody is to note its counter.
+	// First all nodes are asked, until each has said what it knows, or has not been heard of for
+	// a while: one may show that the directory is an older copy, whose counter nobody is to note.
 	asked, count := false, w.Opens
 	switch {
 	case w.Older > 0:

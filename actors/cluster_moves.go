@@ -198,7 +198,7 @@ func (c *clusterActor) remove(ctx actor.Context, b *brokerInCluster) {
 	})
 }
 
-// dismissedBroker reports whether a broker is on its way out.
+// dismissed reports whether a broker is on its way out.
 func (b *brokerInCluster) dismissed() bool { return b.id < 0 }
 
 // arriving reports whether this is the directory of a broker at the node to which it moves.

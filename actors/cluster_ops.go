@@ -19,8 +19,8 @@ import (
 // and done when its records are applied. One operation is under way at a time, so that each is
 // decided on a state that has all earlier ones.
 //
-// Decide must not change anything: it is called again when its records were decided too early,
-// or had no effect. What follows from a success belongs into done and after.
+// Decide is called again when its records were decided too early, or had no effect: it may only
+// set variables that each call sets anew. What follows from a success belongs into done, after.
 type metadataOp struct {
 	decide   func(*catalog.State) ([]metarecord.Record, *protocol.Error)
 	done     func(*protocol.Error) // may be nil; called on the cluster's goroutine
@@ -78,8 +78,9 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 		}
 		c.ops = c.ops[1:]
 		recs, err := op.decide(c.state)
-		// There is nothing to write: refused, or it is so already. The answer need not wait
-		// for a leader's confirmation, because what it was decided on is committed.
+		// There is nothing to write: refused, or it is so already. What it was decided on is
+		// committed, and outdated at most where the leader is elsewhere and the front has not
+		// settled before (Settle).
 		if err != nil || len(recs) == 0 {
 			op.finish(err)
 			if err == nil && op.after != nil {
@@ -105,9 +106,9 @@ func (c *clusterActor) proposeOp(ctx actor.Context, op *metadataOp, leader *rout
 }
 
 // proposed ends the operation under way once its records have been applied here. A
-// leader in this process sends them before this answer, one elsewhere need not. An
-// operation whose outcome is unknown is not decided again; those behind it wait for
-// the next leader, which has applied it if it was committed. One that was decided
+// leader in this process sends them before this answer, one elsewhere need not. One
+// with a deadline whose outcome is unknown is not decided again; those behind it wait
+// for the next leader, which has applied it if it was committed. One that was decided
 // too early is decided again on the records that have come meanwhile.
 func (c *clusterActor) proposed(ctx actor.Context, m *metadataProposed) {
 	op := c.current

@@ -36,13 +36,13 @@ func (c *clusterActor) reconcile(ctx actor.Context) {
 		var specs []partitionSpec
 		for key, p := range c.state.Partitions() {
 			t := c.state.Topics()[key.TopicID]
-			// The values of the state are never changed in place, so pointers say whether
-			// anything about the replica has changed.
 			replica, founder := c.state.Held(p, b.number, c.env.nodeID())
 			if t == nil || replica == 0 {
 				continue
 			}
 			now := toldReplica{replica: replica, topic: t, partition: p}
+			// The values of the state are never changed in place, so pointers say whether
+			// anything about the replica has changed.
 			if b.told[key] == now {
 				continue
 			}

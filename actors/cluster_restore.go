@@ -63,9 +63,9 @@ func (c *clusterActor) replaceDamaged(ctx actor.Context, key protocol.PartitionI
 		return // a majority of __cluster_metadata runs, so it will be known soon
 	}
 	c.enqueue(ctx, &metadataOp{decide: func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		// Decided when its turn comes, on what is known then. A replacement on old knowledge
+		// could give up the copy that a majority needs.
 		if !c.problems.Damaged(key, r.ReplicaID) || c.remedy(key, r) != remedy.Replace {
-			// Decided when its turn comes, on what is known then. A replacement on old
-			// knowledge could give up the copy that a majority needs.
 			return nil, nil // others failed meanwhile, or it was mended
 		}
 		node := uint64(0)
@@ -97,7 +97,7 @@ func (c *clusterActor) mend(ctx actor.Context, key protocol.PartitionID, r proto
 }
 
 // remedy decides what to do about one damaged replica, on what is known of the others now:
-// the answer may be another one when the records of a decision are proposed.
+// the answer may be another one when the decision's turn comes.
 func (c *clusterActor) remedy(key protocol.PartitionID, without protocol.PlacedReplica) remedy.Remedy {
 	p := c.members(key)
 	if p == nil {

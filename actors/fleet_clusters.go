@@ -43,8 +43,8 @@ func (a *nodeActor) membersHeard(m *membersHeard) {
 
 // fleetChanged makes what runs here what the fleet's metadata says.
 //
-// It compares and may be called with the same view again; that is how what failed is tried
-// again. The order matters: what is deleted goes first, because new clusters may take its
+// It compares, so it may be called with the same view again, and what failed is tried again
+// with the next. The order matters: what is deleted goes first, because new clusters may take its
 // names and directories, and places where files are still in the way are left for the next
 // change.
 func (a *nodeActor) fleetChanged(ctx actor.Context, v *fleet.View) {

@@ -14,8 +14,8 @@ import (
 )
 
 // endAndRemove closes a cluster and then removes its files. In this order, because closing
-// writes checkpoints into the files. Until they are removed the end of the process waits
-// (removing), and removes nothing itself.
+// writes checkpoints into the files. The end of the process waits until it is closed
+// (removing). Its files then stay, and the next start has it again.
 func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply protocol.Future[*protocol.Error]) {
 	ended := protocol.NewFuture[error]()
 	a.endCluster(ctx, h, ended)
@@ -30,8 +30,8 @@ func (a *nodeActor) endAndRemove(ctx actor.Context, h *clusterHandle, reply prot
 	}()
 }
 
-// removeFiles removes a cluster that has ended. It takes I/O on the actor's own goroutine, so
-// that no cluster of the same name is made in between.
+// removeFiles removes a cluster that has ended. It takes I/O, and on the actor's own goroutine:
+// nothing is made while files are being removed.
 func (a *nodeActor) removeFiles(m *clusterEnded) {
 	delete(a.removing, m.Handle)
 	if a.over { // the data directory may be another process' already

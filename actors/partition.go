@@ -196,8 +196,8 @@ func (p *partitionActor) answers(ctx actor.Context, question any) bool {
 }
 
 // do runs one step of the replica and then whatever it asked for. Every call that may change
-// the replica goes through here: what it wants done must be done before the next message, or
-// an answer could overtake a write.
+// the replica goes through here or, when closing, is followed by carryOut: what it wants done
+// must be done before the next message, or an answer could overtake a write.
 func (p *partitionActor) do(ctx actor.Context, step func()) {
 	if p.rep == nil {
 		return

@@ -185,7 +185,7 @@ func (c *conn) gather(batch []outFrame, small []byte, bufs net.Buffers) ([]byte,
 			}
 		}
 	}
-	if cap(small) < room { // it does not move while pieces of it are in bufs
+	if cap(small) < room {
 		small = make([]byte, 0, room)
 	}
 	from, sums := 0, c.wire.sums()

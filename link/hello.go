@@ -138,8 +138,7 @@ func (l *Links) admit(h hello, state *tls.ConnectionState) (*peer, error) {
 		}
 	}
 	l.mu.Unlock()
-	// Before anything of this node's members is looked at: a refusal tells no stranger who
-	// they are.
+	// Before a refusal may name a member: to a stranger it does not tell who they are.
 	if err := meet(self, h.Identity, h.Guest); err != nil {
 		return nil, err
 	}

@@ -84,7 +84,8 @@ func (l *liveness) pinged(now time.Duration, p ping) pong {
 
 // answered takes the answer to a ping of this process.
 func (l *liveness) answered(now time.Duration, p pong) {
-	// It would count as fresher than any: of a process before this one, or made up.
+	// A ping from the future would count as fresher than any: it is of a process before this
+	// one, or made up.
 	if p.sent > now {
 		return // no ping of ours
 	}

@@ -28,8 +28,8 @@ func (c *conn) relay(to NodeID, h header, body []byte) {
 		return
 	}
 	f := relayed(typeRelayed, c.peer.id, h.kind, [][]byte{body})
-	// The outcome passes through as it is: none only if this node has not handed it on
-	// either.
+	// The outcome passes through as it is: none if this node has not handed it on, or if the
+	// far one says none.
 	next.call(f, time.Now().Add(time.Duration(h.left)*time.Millisecond), reply)
 }
 

@@ -21,7 +21,8 @@ func NewFuture[T any]() Future[T] { return Future[T]{ch: make(chan T, 1)} }
 func (f Future[T]) Then(then func()) Future[T] { return Future[T]{f.ch, then} }
 
 // Called returns a slot for callers that do not wait: each answer is passed to take, on
-// whatever goroutine puts it there. Take must not block.
+// whatever goroutine puts it there. Take is called for a second answer too, and must not
+// block.
 func Called[T any](take func(T)) Future[T] {
 	f := NewFuture[T]()
 	return f.Then(func() {

@@ -110,8 +110,8 @@ func (s *State) Apply(rec metarecord.Record) error {
 }
 
 func (s *State) applyRecord(rec metarecord.Record) error {
-	// Stopping is better than to pass over a record: what is built on such a state would
-	// differ from node to node.
+	// An error: a node of a fleet stops on it, because what is built on a state without the
+	// record would differ from node to node. A process that is alone passes it over.
 	kinds, known := clusterActions[rec.Action]
 	if !known {
 		return errors.New("unknown action")

@@ -31,7 +31,8 @@ func New(wall func() time.Time, steady func() time.Duration, bound time.Duration
 
 // Steady is a clock that goes on from what another says now, in milliseconds since 1970,
 // whatever that is set to later: leases and back-offs stand on it. If the wall clock is set
-// back, nobody who is gone keeps what is his for that much longer.
+// back, nobody who is gone keeps what is his for that much longer. This holds only if the
+// times of now carry a monotonic reading, as those of time.Now do.
 func Steady(now func() time.Time) func() int64 {
 	began := now()
 	return func() int64 { return began.Add(now().Sub(began)).UnixMilli() }

@@ -211,9 +211,9 @@ func (c *Coordinator) clear(group string) bool {
 	return true
 }
 
-// request hands a message to its group's actor, and starts that first if need be. Only a
-// poll creates a group. While proposals of a former actor are open, clients are sent away as
-// if this were not the leader: they ask again after a moment.
+// request hands a message to its group's actor, and starts that first if need be. Only
+// what `creates` names makes a group. While proposals of a former actor are open, clients are
+// sent away as if this were not the leader: they ask again after a moment.
 func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 	pid := c.running[m.Group]
 	if pid == nil {

@@ -182,8 +182,9 @@ func ReplacesLost(dir string) bool {
 }
 
 // KnownCounts is what the ledgers of a cluster have noted of each broker's counter, before
-// any of them is opened, and of the arriving ones, which have numbers of their own. Errors
-// leave out what a ledger says that cannot be read.
+// any of them is opened, and of the arriving ones, which have numbers of their own. A
+// ledger that cannot be read is left out. Errors: one is of a newer format; then no count is
+// known.
 func (m *Manifests) KnownCounts(c ClusterManifest, arriving []int) (map[int]uint64, error) {
 	known := map[int]uint64{}
 	if now, there := m.Find(c.ID); there {

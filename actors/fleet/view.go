@@ -35,12 +35,12 @@ func (v *View) peersOf(self uint64) []link.Peer {
 func (v *View) Tell(p *peers.Peers, self uint64) {
 	var retired []string
 	draining := map[link.NodeID]bool{}
-	// To the link the two are one: a node that is to hand its leadership to others.
 	for id, n := range v.Nodes {
 		// By uuid, which its data directory keeps, whatever name it is started with.
 		if n.Gone {
 			retired = append(retired, n.UUID)
 		}
+		// To the others both are one: a node that is to hand its leadership to them.
 		if n.Draining || n.Leaving {
 			draining[link.NodeID(id)] = true
 		}

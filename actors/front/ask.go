@@ -74,10 +74,10 @@ func (lc *locator) readGroup(c *routing.Cluster, group string, asKnown bool) (ro
 // outcome_unknown. Once a question has gone unanswered, or was answered so, the
 // outcome of any further error is unknown.
 func askLeader[T any](lc *locator, t *protocol.Topic, partition int, deadline time.Time,
-	// Each attempt has a slot of its own: an answer to an earlier one may still come, and
-	// must not be taken for that of this one.
 	put func(*routing.Leadership, protocol.Future[T]), failed func(T) *protocol.Error,
 ) (T, *protocol.Error) {
+	// Each attempt has a slot of its own: an answer to an earlier one may still come, and
+	// must not be taken for that of this one.
 	f := follow[T]{
 		locator: lc, topic: t, partition: partition, deadline: deadline, attempt: unansweredLeader,
 		put: put, failed: failed, judge: judgeRepeatable,

@@ -256,8 +256,8 @@ func replicasRun(view *routing.View, broker int) bool {
 // Readiness lists the partitions that have no leader, and those that lack replicas.
 //
 // It waits for nothing and asks nobody: it must answer when all else hangs. So it tells
-// what this node has heard, which may be a moment old. Ready is about leaders alone: a
-// partition that lacks a copy serves.
+// what this node has heard, which may be a moment old. A partition that only lacks a copy
+// does not make the node unready: it serves.
 func (fs *fleetService) Readiness() protocol.Readiness {
 	r := protocol.Readiness{Leaderless: []protocol.PartitionStatus{}, Degraded: []protocol.PartitionStatus{}}
 	full := fs.status.SpaceProblem()

@@ -74,8 +74,8 @@ func (g *gathered) take(next *protocol.Record, r *logfile.Record) {
 	next.Offset, next.Timestamp = protocol.Offset(r.Offset), r.Timestamp
 	next.Key, next.Value, next.Headers = r.Key, r.Value, r.Headers
 	next.DeliverAt = 0
-	// Actions with a time are longer than any without, so most records are not looked at
-	// any closer.
+	// Actions with a time are longer than PRODUCE and TOMBSTONE, so most records are not
+	// looked at any closer.
 	if len(r.Action) > len(protocol.ActionTombstone) {
 		next.DeliverAt = protocol.DeliverAt(r.Action)
 	}

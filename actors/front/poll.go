@@ -62,8 +62,8 @@ const (
 //
 // It belongs to whoever carries it on, one goroutine at a time. Leaders, the group and
 // timers reach it only by the parker and the handle, both of which may be called at any
-// time, and say that something has happened and not what. What it is the poll finds out by
-// looking.
+// time. The parker says only that something has happened, and the poll finds out by looking
+// what; the handle has the group's signal.
 type poll struct {
 	parker
 	polls    *pollService

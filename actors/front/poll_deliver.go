@@ -12,10 +12,9 @@ import (
 )
 
 // onDeliver has the group note the positions, durably with auto_commit, before the response
-// is sent. In this order, because an offset that is committed only after the client has the
-// records would be lost by a crash between, and records be delivered twice; the other way
-// round a client that has left may miss them, which is why it is looked for before
-// (onRead).
+// is sent. Committed after it, records would come twice if there was a crash in between. In
+// this order a client that has left misses them, so it is looked for before (onRead). One
+// whose connection breaks while the response is on its way misses them all the same.
 func (p *poll) onDeliver() pollState {
 	noted, come, err := answerOf(p, (*poll).deliveryQuestion)
 	if !come {
@@ -76,7 +75,8 @@ func (p *poll) delivered(noted routing.GroupCursor, err *protocol.Error) pollSta
 			p.rememberPlace()
 		}
 		return next
-	// The newer poll reads the same records, from the same offsets.
+	// The newer poll reads the same records, unless this one's commit has an unknown outcome
+	// and was made.
 	case p.superseded():
 		return p.answerNothing()
 	case err.Code != protocol.CodeStaleGeneration:

@@ -240,7 +240,7 @@ func (qs *queueService) maySay(c *routing.Cluster, r *queue.Receipt) *protocol.E
 }
 
 // sayTo tells one queue what is said of its deliveries, in one question. An error of that
-// is the error of each: what became of none is known.
+// is the error of each: of none is it known what became.
 func (qs *queueService) sayTo(part *receiptsOf, tokens []string, word *queue.Word, errs []*protocol.Error, deadline time.Time) {
 	if len(part.places) == 0 {
 		return

@@ -133,9 +133,11 @@ func (rv *resolver) findTopic(cluster, topic string, create bool, deadline time.
 	return rv.lookupTopic(cluster, topic, create, deadline)
 }
 
-// lookupTopic finds a topic by what is known here. Without a cluster all are looked at, and
-// one that starts or is held back makes the answer uncertain: it may have the topic, and an
-// answer that leaves it out would send records to another one of the same name.
+// lookupTopic finds a topic by what is known here. Without a cluster all are looked at.
+// One that starts makes the answer uncertain: it may have the topic, and an answer that
+// leaves it out would send records to another one of the same name. One that is held back is
+// passed over, or a single broken cluster would keep clients from all others: it matters only
+// where nothing is found (heldBack).
 func (rv *resolver) lookupTopic(cluster, topic string, create bool, deadline time.Time) (*protocol.Topic, *protocol.Error) {
 	if cluster != "" {
 		if err := rv.mayTopic(cluster, topic); err != nil {
@@ -158,9 +160,9 @@ func (rv *resolver) lookupTopic(cluster, topic string, create bool, deadline tim
 		}
 		rt := c.Table()
 		if rt == nil {
-			// One that is being made has no topic yet that anybody could mean. Of one that
-			// starts nobody knows what it has, so nothing can be said to be missing or
-			// unambiguous.
+			// One that is being made (Fresh) has no topic yet that anybody could mean, and one
+			// that is held back may never start. Of one that starts nobody knows what it has,
+			// so nothing can be said to be missing or unambiguous.
 			if c.Fresh || c.HeldBack(rv.opt.Now()) {
 				continue
 			}

@@ -62,8 +62,8 @@ type Patient struct {
 	Tell     func(broker int, message any)
 }
 
-// Job mends one replica, on a goroutine of its own. Answer and Cancel may be called from any
-// goroutine; all else is Run's own.
+// Job mends one replica, on a goroutine of its own. Answer, Cancel and Of may be called from
+// any goroutine; all else is Run's own.
 type Job struct {
 	of      Patient
 	work    context.Context

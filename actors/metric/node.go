@@ -24,7 +24,7 @@ func (n *Node) Entry(records, bytes int) {
 	n.batchBytes.Observe(uint64(bytes))
 }
 
-// Into adds the counts to what is told: batches of 1 to 16,384 records, and of 128 bytes to
+// Into puts the counts into what is told: batches of 1 to 16,384 records, and of 128 bytes to
 // 16 MiB, in powers of two.
 func (n *Node) Into(m *protocol.Metrics) {
 	m.Elections, m.DamageNotFound = n.Elections.Load(), n.DamageNotFound.Load()

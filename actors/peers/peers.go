@@ -164,8 +164,9 @@ func (p *Peers) Attach(l *Links, pid *actor.PID) {
 	defer p.mu.Unlock()
 	c := &peerCluster{links: l, pid: pid}
 	p.clusters[l.cluster] = c
-	// What was said before is for the new actor all news. Both ways are taken with mu held,
-	// so that nothing which is said meanwhile is missed, or overtaken by what is older.
+	// What was said before is for the new actor all news. What others have said, and what this
+	// node says to them, are both taken with mu held, so that nothing which is said meanwhile
+	// is missed, or overtaken by what is older.
 	for id, n := range p.nodes {
 		if said := n.said[l.cluster]; said != nil && n.up {
 			p.take(id, c, &clusterSaid{}, said)

@@ -74,7 +74,7 @@ func (s *State) say(now int64, w *Word, r *Receipt) Verdict {
 		return Stale
 	}
 	e := p.find(r.Offset)
-	// It was given to somebody else since.
+	// It was given to somebody else since, or taken back undelivered.
 	if e == nil || e.count != r.Count {
 		return Stale
 	}

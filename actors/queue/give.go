@@ -114,8 +114,8 @@ func (s *State) putBack(p *partition, it item) {
 }
 
 // roomFor reports whether a record that was never given may be tracked. The chunk at the
-// position always has room: else a queue that is full of ended records behind one that is
-// not could never go on.
+// position is never refused for lack of chunks: else a queue that is full of ended records
+// behind one that is not could never go on.
 func (s *State) roomFor(p *partition, offset int64, chunks int) bool {
 	chunk := nodeOf(0, offset)
 	return s.tracked < s.room() && (chunks < maxChunks || p.nodes[chunk] != nil || chunk == nodeOf(0, p.position))

@@ -28,7 +28,7 @@ const (
 )
 
 // entry is a record that was given at least once, and is not ended. The soft part is lost
-// with the coordinator; whatever is decided must follow from the rest.
+// with the coordinator: nothing of it may get into a record.
 type entry struct {
 	offset int64
 	count  int   // deliveries

@@ -99,8 +99,9 @@ func (s *State) await(p *partition, e *entry) {
 	s.arm(p, e)
 }
 
-// arm sets a timer for an entry. There is one for each at a time: an earlier one that fires
-// before its time sets the next, so that prolonging a delivery costs nothing.
+// arm sets a timer for an entry. One for each counts (e.timer), and others do nothing
+// when they fire. The one that counts sets the next if it fires before the entry's time, so
+// that prolonging a delivery costs nothing.
 func (s *State) arm(p *partition, e *entry) {
 	if e.kind == dying || e.timer != 0 && e.timer <= e.until {
 		return

@@ -10,13 +10,13 @@
 //
 // What follows from that, and is not obvious:
 //
-//   - Replacing gives up the damaged files for good, so it must not happen on a guess. As
-//     long as replicas that may be sound have not reported whether they run, nothing is
-//     done: at a start of the process the first to report would otherwise find all others
-//     missing, and be mended although they are about to run.
-//   - A replica that is being replaced, and its successor, count for no majority. The one
-//     is to leave, the other may have nothing yet; counted both, two of three replicas
-//     could be given up at the same time.
+//   - Neither is done on a guess: as long as those that run are no majority, but would be
+//     one with those that have not reported yet, it waits. At a start of the process the
+//     first to report would otherwise find all others missing, and be mended although they
+//     are about to run. Replacing gives up the damaged files for good.
+//   - A replica that is being replaced, unless it is sound and only moves, and its successor
+//     count for no majority. The one is to leave, the other may have nothing yet; counted
+//     both, two of three replicas could be given up at the same time.
 //   - Damage that is not found when it is looked for comes of memory or a disk that fails
 //     now and then. It is looked for again after growing pauses, or the replica would be
 //     mended in an endless loop.

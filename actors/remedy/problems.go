@@ -24,7 +24,7 @@ type Problem struct {
 
 // Problems are the replicas of a cluster that do not run. They belong to the cluster's
 // actor: no method may be called from two goroutines. A replica is in them from the time
-// its broker reports it until it runs again, or is not wanted any more.
+// its broker reports it until it runs again, is not wanted any more, or its broker stops.
 type Problems map[protocol.ReplicaID]Problem
 
 // Of names a replica of a partition.

@@ -47,8 +47,8 @@ func (p Problems) Remedy(key protocol.PartitionID, without uint64, o Others) Rem
 			unknown++
 		}
 	}
-	// Of all replicas, not of those that are left: the successor must be decided on, and be
-	// filled, by a majority of the group as it is, in which the damaged one has no voice.
+	// Of all replicas, not of those that are left: that the successor is a member must be
+	// decided by a majority of the group as it is, in which the damaged one has no voice.
 	majority := len(o.Partition.Replicas)/2 + 1
 	switch {
 	case sound >= majority:

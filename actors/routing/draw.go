@@ -43,8 +43,8 @@ func Draw(s *catalog.State, c *Cluster, counters map[string]*protocol.Counter, r
 }
 
 // CopiesOf counts the replicas of each broker, for those who wait for them to be rebuilt.
-// A broker that lost its directory has all of them in Placed until its loss is resolved:
-// whether it has is not in the metadata (BrokerCopies.Lost).
+// Placed counts also what was lost with a directory: whether one was lost is not in the
+// metadata (BrokerCopies.Lost).
 func CopiesOf(s *catalog.State) map[int]BrokerCopies {
 	all := map[int]BrokerCopies{}
 	for _, p := range s.Partitions() {
