@@ -58,7 +58,10 @@ var clusterActions = map[string]string{
 	actionSealCursors:  keySeal,
 }
 
-// The values of __cluster_metadata, each with its format.
+// The values of __cluster_metadata, each with its format. A value says all there is of its
+// thing, and not what has changed: compaction keeps the last record of each key. A program
+// that does not know a field refuses the value (metarecord.Decode), so a new field is
+// written only at the level of the fleet at which all programs know it.
 type (
 	clusterValue struct {
 		V int `json:"v"`
@@ -124,6 +127,8 @@ func (s *State) applyRecord(rec metarecord.Record) error {
 	if kinds != kind && (rec.Action != actionDeleteTopic || kind != keyTopic && kind != keyPartition) {
 		return fmt.Errorf("a key of kind %q does not go with this action", kind)
 	}
+	// By the key alone: the action says what has happened, for people, and so that a program
+	// notices what it does not know.
 	switch {
 	case kind == keyCluster && len(args) == 0:
 		return s.applyCluster(rec.Value)
@@ -189,6 +194,8 @@ func (s *State) applyBroker(id string, value []byte) error {
 	return nil
 }
 
+// applyTopic makes the topic what the record says, whatever it was: there, deleted or
+// neither. Without a value it is forgotten, and its id means nothing any more.
 func (s *State) applyTopic(id string, value []byte) error {
 	var v topicValue
 	if value != nil {

@@ -3,10 +3,10 @@
 //
 // State is the state machine of __cluster_metadata. It is pure: Decide methods
 // look at it and return a reply and the records that, once committed, Apply
-// turns into the new state. Decisions are made by the metadata's leader, on a
-// state to which all earlier records have been applied; every other reader of
-// the log arrives at the same state, compacted or not. Time, ids and limits are
-// arguments.
+// turns into the new state. Any node decides; the metadata's leader takes the
+// records only if no others have come since those that the decision was made on.
+// Every reader of the log arrives at the same state, compacted or not. Time, ids
+// and limits are arguments.
 //
 // Invariants:
 //

@@ -82,6 +82,11 @@ type BrokerMove struct {
 	Back  bool   `json:"back,omitempty"` // it was called off: what is at Node goes back
 }
 
+// MoveKey is how a cluster names the directory of a broker at the node to which it moves:
+// it is none of the brokers' numbers, which are below 16, and none of another move's, as the
+// first epoch is 1.
+func MoveKey(broker int, epoch uint64) int { return int(epoch)<<4 | broker }
+
 // Founding is what the first records of a fleet need.
 type Founding struct {
 	Nodes []FleetNode
@@ -123,6 +128,8 @@ func (s *fleetState) PlacedByName(name string) *PlacedCluster {
 // changed. Errors: another node has the name.
 func (s *fleetState) DecideRegisterNode(n FleetNode) (id uint64, recs []metarecord.Record, err *protocol.Error) {
 	next := uint64(1)
+	// Nodes that are gone stay in the state, so no number is given twice. What was decided
+	// about a node stays as well: it says of itself where it is, not whether it drains.
 	for _, other := range s.nodes {
 		next = max(next, other.ID+1)
 		if other.UUID == n.UUID && other.Gone {
@@ -149,14 +156,16 @@ func (s *fleetState) DecideRegisterNode(n FleetNode) (id uint64, recs []metareco
 }
 
 // DecidePlaceCluster enters a cluster that is to be created, with its brokers spread
-// over the nodes for which usable is true: over racks first, then over the nodes
-// with the fewest brokers. No records where it exists with the same settings, which
-// spec is held against. Errors: cluster_exists, directory_in_use,
-// not_enough_replicas where no node is usable.
+// over the nodes for which usable is true: each at a node of its own as far as there
+// are enough, then over racks, then over the nodes with the fewest brokers. No records
+// where it exists with the same settings, which spec is held against. Errors:
+// cluster_exists, directory_in_use, not_enough_replicas where no node is usable.
 func (s *fleetState) DecidePlaceCluster(c ClusterSettings, spec *protocol.ClusterSpec, usable func(uint64) bool) (*PlacedCluster, []metarecord.Record, *protocol.Error) {
 	if have := s.PlacedByName(c.Name); have != nil {
 		return have, nil, have.Settings.Conflict(spec)
 	}
+	// One that is being deleted may have files there yet. Nodes that still do wait with the
+	// new one until they are gone.
 	for _, p := range s.placed {
 		if p.Phase != PlacedDeleting && overlaps(p.Settings.LogDirectory, c.LogDirectory) {
 			return nil, nil, protocol.Errorf(protocol.CodeDirectoryInUse,
@@ -171,7 +180,8 @@ func (s *fleetState) DecidePlaceCluster(c ClusterSettings, spec *protocol.Cluste
 	return p, append(s.noteClusters(), placedRecord(*p)), nil
 }
 
-// noteClusters says for good that the fleet has had a cluster.
+// noteClusters says for good that the fleet has had a cluster: without it the default one
+// would be made again after the last was deleted.
 func (s *fleetState) noteClusters() []metarecord.Record {
 	if s.hadPlaced {
 		return nil
@@ -205,6 +215,7 @@ func (s *fleetState) spread(n int, usable func(uint64) bool) []uint64 {
 	if len(ids) == 0 {
 		return nil
 	}
+	// By where brokers are to be, not where they are: those on their way arrive.
 	for _, p := range s.placed {
 		for i := range p.Nodes {
 			load[p.Aim(i+1)]++
@@ -245,6 +256,7 @@ func (s *fleetState) DecideClusterPhase(id string, to PlacedPhase, reason string
 	switch {
 	case p == nil:
 		return nil, protocol.Errorf(protocol.CodeClusterNotFound, "cluster %s does not exist", id)
+	// Whoever says late that it could not be created does not delete what others have made.
 	case p.Phase == to, p.Phase == PlacedDeleting, reason != "" && p.Phase == PlacedCreated:
 		return nil, nil
 	}

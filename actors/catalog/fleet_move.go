@@ -66,9 +66,13 @@ func (s *fleetState) DecideReplaceNode(lost, with uint64, own *PlacedCluster, al
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d has been replaced already", lost)
 	case lost == with, by.Gone, by.Draining, by.Leaving, !alive(with):
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d cannot take the place of node %d: it is lost, drained or the same", with, lost)
+	// It may lead, and acknowledge records. Its brokers can be moved with nothing lost
+	// (DecideDecommission).
 	case alive(lost):
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d is heard of: only a lost node is replaced", lost)
 	}
+	// In one decision with the new places: the lost node is let in nowhere from then on, so no
+	// copy that comes back votes beside the one that is made in its place.
 	t := &FleetTask{ID: taskID, Kind: TaskReplace, Node: lost, With: with, Brokers: []TaskBroker{}, StartedAt: now}
 	gone := *n
 	gone.Gone, gone.Leaving = true, false
@@ -107,6 +111,7 @@ func (s *fleetState) DecideReplaceNode(lost, with uint64, own *PlacedCluster, al
 			recs = append(recs, placedRecord(next))
 		}
 	}
+	// Of a cluster that is being deleted nothing is made anew.
 	t.Brokers = slices.DeleteFunc(t.Brokers, func(b TaskBroker) bool { p := s.placed[b.Cluster]; return p != nil && p.Phase == PlacedDeleting })
 	return t, append(recs, s.taskRecords(t)...), nil
 }
@@ -150,10 +155,16 @@ func (s *fleetState) taskRecords(t *FleetTask) []metarecord.Record {
 			oldest = old
 		}
 	}
+	// Without a value, for which compaction drops it.
 	return append(recs, metarecord.Record{Action: actionNoteTask, Key: metarecord.Key(keyTask, oldest.ID)})
 }
 
-// DecideDrainNode has leadership leave a node, or lets it come back. No records where
+func taskRecord(t *FleetTask) metarecord.Record {
+	return metarecord.Record{Action: actionNoteTask, Key: metarecord.Key(keyTask, t.ID), Value: metarecord.JSON(taskValue{metarecord.Format, *t})}
+}
+
+// DecideDrainNode has leadership leave a node, or lets it come back. Its brokers stay there
+// and keep their copies; new ones are placed elsewhere. No records where
 // it is so already. Errors: node_not_found; not_allowed for one that is gone.
 func (s *fleetState) DecideDrainNode(id uint64, drain bool) ([]metarecord.Record, *protocol.Error) {
 	n := s.nodes[id]

@@ -9,7 +9,8 @@ import (
 	"ottla/protocol"
 )
 
-// Aim is the node at which a broker is to be.
+// Aim is the node at which a broker is to be. Decisions count brokers there, and not where
+// they are: else two decisions in a row would both fill the node that is empty now.
 func (p *PlacedCluster) Aim(broker int) uint64 {
 	if m, moves := p.Moves[broker]; moves && !m.Back {
 		return m.Node
@@ -61,7 +62,8 @@ func (s *fleetState) clusters(own *PlacedCluster) []*PlacedCluster {
 	return all
 }
 
-// plan is a placement in the making.
+// plan is a placement in the making, on copies of the clusters: each move is planned with all
+// earlier ones counted, and the state is not changed.
 type plan struct {
 	s     *fleetState
 	all   []*PlacedCluster
@@ -116,6 +118,7 @@ func (l *plan) errNoRoom(p *PlacedCluster) *protocol.Error {
 }
 
 func (l *plan) count(p *PlacedCluster, by int) {
+	// It has a single partition, and its brokers are not to keep others away.
 	if p.Settings.Name == FleetName {
 		return
 	}
@@ -125,7 +128,8 @@ func (l *plan) count(p *PlacedCluster, by int) {
 }
 
 // rank is how badly a node suits one more broker of a cluster, the broker itself not
-// counted: brokers of the cluster there, those in the rack, all there.
+// counted: brokers of the cluster there, those in the rack, all there. They are compared in
+// this order: what fails together comes before what is evenly spread.
 func (l *plan) rank(p *PlacedCluster, broker int, node uint64) [3]int {
 	var r [3]int
 	for i := range p.Nodes {
@@ -161,9 +165,11 @@ func (l *plan) move(p *PlacedCluster, broker int, to uint64) {
 	case p.Nodes[broker-1] == to: // it is on its way to somewhere else
 		m.Back = true
 		p.Moves[broker] = m
+	// It was called off. What has come to its directory there is still of use.
 	case moves && m.Node == to:
 		m.Back = false
 		p.Moves[broker] = m
+	// A new directory, which the epoch tells from one that another move has left at that node.
 	default:
 		p.Epoch++
 		p.Moves[broker] = BrokerMove{Node: to, Epoch: p.Epoch}
@@ -195,6 +201,8 @@ func (s *fleetState) DecideDecommission(id uint64, f *Fleet, taskID string, now 
 		return nil, nil, protocol.Errorf(protocol.CodeNodeNotFound, "the fleet has no node %d", id)
 	case n.Gone:
 		return nil, nil, protocol.Errorf(protocol.CodeNotAllowed, "node %d is gone already", id)
+	// Where its task is not remembered any more (maxTasks) it gets another one, with what is
+	// left to be moved.
 	case n.Leaving:
 		if t := s.leavingTask(id); t != nil {
 			return t, nil, nil
@@ -235,7 +243,8 @@ func (s *fleetState) DecideDecommission(id uint64, f *Fleet, taskID string, now 
 	return t, append(recs, s.taskRecords(t)...), nil
 }
 
-// canDecide refuses moves of a cluster of which too many nodes are away.
+// canDecide refuses moves of a cluster of which too many nodes are away: its replicas are
+// moved by records of its own metadata, for which a majority must be there.
 func (p *PlacedCluster) canDecide(alive func(uint64) bool) *protocol.Error {
 	heard := 0
 	for _, node := range p.Nodes {
@@ -293,6 +302,8 @@ func (s *fleetState) DecideStay(id uint64) ([]metarecord.Record, *protocol.Error
 	recs := []metarecord.Record{nodeRecord(stays)}
 	for _, cluster := range slices.Sorted(maps.Keys(s.placed)) {
 		next, changed := s.placed[cluster].clone(), false
+		// Marked, not deleted: replicas that are at the other node already have to come back
+		// first (DecideBrokerArrived).
 		for b, m := range next.Moves {
 			if next.Nodes[b-1] == id && !m.Back {
 				m.Back, changed = true, true
@@ -320,6 +331,7 @@ func (s *fleetState) DecideRebalance(f *Fleet, taskID string, now int64) (*Fleet
 		}
 	}
 	l := s.newPlan(f, 0)
+	// So many at most. What is left then is for the next call.
 	for range 100 {
 		if !l.improve() {
 			break
@@ -349,6 +361,8 @@ func (l *plan) improve() bool {
 			to := l.best(p, i+1) // its own node, if nowhere else is room
 			have, gets := l.rank(p, i+1, at), l.rank(p, i+1, to)
 			have[2]-- // without the broker itself
+			// The factors keep the order of rank between the moves of different brokers: a
+			// cluster has nine at most.
 			g := 0
 			switch {
 			case to == at:
@@ -392,7 +406,9 @@ func (s *fleetState) DecideBrokerArrived(cluster string, broker int, epoch, at u
 	return []metarecord.Record{placedRecord(*next)}
 }
 
-// DecideNodesGone notes which of the nodes that leave have no broker any more.
+// DecideNodesGone notes which of the nodes that leave have no broker any more. A part of a
+// cluster that is being deleted, and one that is on its way there or back, keep a node: what
+// is left to be done with it only that node can do.
 func (s *fleetState) DecideNodesGone(own *PlacedCluster) (recs []metarecord.Record) {
 	if s.placed[own.Settings.ID] != nil {
 		own = nil
@@ -450,7 +466,8 @@ func (s *fleetState) DecideGrowPlaced(id string, brokers int, f *Fleet) ([]metar
 }
 
 // DecideShrunkPlaced takes the brokers beyond so many from a cluster, which have nothing
-// any more.
+// any more. The cluster's own metadata is without them already (ResizeRemoving), and hears
+// by this that they are gone (DecideRemoved).
 func (s *fleetState) DecideShrunkPlaced(id string, brokers int) []metarecord.Record {
 	p := s.placed[id]
 	if p == nil || brokers >= len(p.Nodes) || brokers < 1 {
@@ -478,11 +495,3 @@ func (s *fleetState) Voters(own *PlacedCluster, alive func(uint64) bool) int {
 	}
 	return max(len(own.Nodes), min(5, living-1+living%2))
 }
-
-func taskRecord(t *FleetTask) metarecord.Record {
-	return metarecord.Record{Action: actionNoteTask, Key: metarecord.Key(keyTask, t.ID), Value: metarecord.JSON(taskValue{metarecord.Format, *t})}
-}
-
-// MoveKey is how a cluster names the directory of a broker at the node to which it moves:
-// it is none of the brokers' numbers, and none of another move's.
-func MoveKey(broker int, epoch uint64) int { return int(epoch)<<4 | broker }

@@ -35,6 +35,8 @@ func Offers(nodes map[uint64]*FleetNode, at int, of func(node uint64) Offer) (ne
 			continue
 		}
 		switch o := of(id); {
+		// One that is away counts: started again with an older program it could not read what
+		// the others have written at a greater level.
 		case o.Newest == 0:
 			return at, fmt.Sprintf("node %d (%s) is not heard of, so nobody knows which version it will be started with", id, nodes[id].Name)
 		case o.Newest < newest:
@@ -74,6 +76,7 @@ func (s *fleetState) applyLevel(value []byte) error {
 	if v.Level > level.Newest {
 		return fmt.Errorf("the fleet is at level %d, this program knows levels %d to %d", v.Level, level.Oldest, level.Newest)
 	}
+	// It never falls: there may be records that programs of a lower level cannot read.
 	s.level = max(s.level, v.Level)
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 // Preferred leaders rotate over the brokers beginning at brokers[start]; the
 // other copies follow at a distance that grows each time the rotation comes back
 // to the same broker, so that the partitions a broker leads fail over to different
-// brokers.
+// brokers. The ids of the replicas are 1 to rf, in all partitions: by that it is known
+// later which are founders (State.Held), the only ones that may begin a group.
 func placeReplicas(brokers []int, start, from, to, rf int) []Partition {
 	n := len(brokers)
 	placed := make([]Partition, 0, to-from)
@@ -49,6 +50,7 @@ func chosenReplicas(all []int, chosen [][]int, partitions, rf int) ([]Partition,
 			if slices.Contains(brokers[:j], b) {
 				return refuse("broker %d has two copies of one partition", b)
 			}
+			// The same ids as with placeReplicas.
 			replicas = append(replicas, protocol.PlacedReplica{Broker: b, ReplicaID: uint64(j + 1)})
 		}
 		placed = append(placed, Partition{Replicas: replicas, NextReplicaID: uint64(rf + 1)})

@@ -27,9 +27,12 @@ func (s *State) DecideReplaceReplica(topicID string, partition, broker int, oldI
 	switch {
 	case at >= 0 && next.Replacing[at].OldID == oldID && !s.goesOn(p, &next.Replacing[at]):
 		return next.Replacing[at].NewID, nil, nil
+	// It was being moved, and is lost before its successor votes. That one takes its place at
+	// once, and the move is not called off any more: there is nothing to go back to.
 	case at >= 0 && next.Replacing[at].OldID == oldID:
 		next.Replacing[at].Lost, next.Replacing[at].Back = true, false
 		return next.Replacing[at].NewID, []metarecord.Record{partitionRecord(actionReplaceReplica, topicID, partition, next)}, nil
+	// The successor is lost, too. It may have voted, so it gets one itself, for the same place.
 	case at >= 0:
 		next.Replacing[at].NewID = newID
 	case slices.Contains(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: oldID}):
@@ -64,9 +67,11 @@ func (s *State) DecideReplicaReplaced(topicID string, partition, broker int, new
 	r := next.Replacing[at]
 	next.Replacing = slices.Delete(next.Replacing, at, at+1)
 	old := slices.Index(next.Replicas, protocol.PlacedReplica{Broker: broker, ReplicaID: r.OldID})
+	// The old replica stays where it is, and was never taken out of the placement.
 	if r.Back {
 		return []metarecord.Record{partitionRecord(actionReplicaReplaced, topicID, partition, next)}, nil
 	}
+	// That was of the old replica. The new one is where its broker is, unless it is said below.
 	delete(next.Moved, broker)
 	switch successor := (protocol.PlacedReplica{Broker: r.Target(), ReplicaID: newID}); {
 	case r.OldID == 0:

@@ -11,7 +11,8 @@ import (
 const quotaPatience = time.Minute
 
 // Replicas is how many replicas of the cluster each node of the fleet carries, those of
-// internal topics included; 0 is the only node where there is no fleet.
+// internal topics included; 0 is the only node where there is no fleet. One that is being
+// moved counts where it comes from until it has arrived.
 func (s *State) Replicas() map[uint64]int {
 	carried := map[uint64]int{}
 	for _, p := range s.partitions {

@@ -35,7 +35,9 @@ type TopicLimits struct {
 	Level int // of the fleet: what is above it is not written; 0: level.Newest
 }
 
-// Room is how many partitions there may be besides those of the cluster.
+// Room is how many partitions there may be besides those of the cluster. What is elsewhere
+// is as the caller has last heard of it: clusters that grow at the same time may exceed a
+// limit by a little.
 type Room struct {
 	Replicas          int            // that a node may carry; 0: any number
 	ReplicasElsewhere map[uint64]int // that each node carries of other clusters
@@ -84,7 +86,8 @@ func between[T int | int64](lo, hi T) func(T) bool {
 func unlimitedOrPositive(v int64) bool { return v == -1 || v > 0 }
 
 // override checks the settings sent in spec and writes them over s. RF and
-// the number of partitions are not among them.
+// the number of partitions are not among them: their ranges depend on the cluster, and on
+// what the topic has.
 func (s *TopicSettings) override(spec *protocol.TopicSpec, limits TopicLimits) *protocol.Error {
 	// No topic takes what the server would refuse.
 	maxRecord := min(protocol.MaxTopicRecordBytes, limits.MaxRecordBytes)

@@ -42,6 +42,7 @@ func (s *registryState) DecidePutSource(spec *protocol.SourceSpec, now int64, li
 			With("limit", limit)
 	}
 	rec := sourceRecord(action, src)
+	// As written, so that no field can be forgotten here, nor the secret.
 	if found && bytes.Equal(rec.Value, sourceRecord(action, s.sources[at]).Value) {
 		return src, false, nil, nil
 	}
@@ -81,6 +82,7 @@ func (s *registryState) applySource(name string, value []byte) error {
 	}
 	src := &protocol.Source{SourceSpec: v.SourceSpec, CreatedAt: time.UnixMilli(v.CreatedAt).UTC()}
 	src.Name, src.Secret = name, protocol.Secret(v.Secret)
+	// Readers have the old list.
 	s.sources = slices.Clone(s.sources)
 	if found {
 		s.sources[at] = src

@@ -144,9 +144,9 @@ type Partition struct {
 
 // State is the state machine of __cluster_metadata. The Decide methods
 // never change it: they return a reply and the records that, once committed,
-// Apply turns into the new state. Decisions are made by the leader on a state
-// to which all earlier records have been applied. It is not safe for
-// concurrent use; time and ids are arguments.
+// Apply turns into the new state. A decision counts only if its records are the
+// next ones after those that the state has. It is not safe for concurrent use;
+// time and ids are arguments.
 type State struct {
 	settings   *ClusterSettings // nil until CREATE_CLUSTER was applied
 	brokers    map[int]*Broker

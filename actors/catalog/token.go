@@ -21,9 +21,10 @@ func (s *registryState) findToken(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(s.tokens, name, func(t *protocol.TokenEntry, name string) int { return cmp.Compare(t.Name, name) })
 }
 
-// DecideCreateToken creates a token. Now is in
-// milliseconds since 1970. Errors: token_exists, too_many_tokens (there are
-// limit already).
+// DecideCreateToken creates a token. One that exists is an error, also with the same rights,
+// unlike with topics: the secret is a new one with each request, and of the one that is
+// kept there are only hashes. Now is in milliseconds since 1970. Errors: token_exists,
+// too_many_tokens (there are limit already).
 func (s *registryState) DecideCreateToken(spec *protocol.TokenSpec, secret protocol.TokenSecret, now int64, limit int) (*protocol.TokenInfo, []metarecord.Record, *protocol.Error) {
 	if _, found := s.findToken(spec.Name); found {
 		return nil, nil, protocol.Errorf(protocol.CodeTokenExists, "token %q already exists", spec.Name)
