@@ -174,10 +174,10 @@ func TestBytesThatWereNotKnownBefore(t *testing.T) {
 	assert.InDelta(t, 2.01, err.RetryAfter.Seconds(), 0.001)
 	assert.Nil(t, u.Produce(1, now.Add(err.RetryAfter+time.Millisecond)))
 	var nobody *Usage
-	nobody.Produced(1<<40, now)
+	nobody.Produced(1<<30, now)
 	assert.Nil(t, nobody.Produce(1<<30, now))
 	none := NewUsage(TokenQuota{})
-	none.Produced(1<<40, now)
+	none.Produced(1<<30, now)
 	none.SetQuota(TokenQuota{ProduceBytes: 5})
 	assert.Nil(t, none.Produce(5, now), "what was not counted is no debt")
 }

@@ -47,6 +47,10 @@ func TestJSONIsTakenAsByTheLibrary(t *testing.T) {
 		require.NoError(t, json.Compact(&want, text))
 		require.Equal(t, "x"+want.String(), string(got))
 		whole := !HasHalfSurrogate(text) // half of one is JSON, but no text
+		reader := NewJSONReader(text)
+		v, ok := reader.Value()
+		require.True(t, ok, "%s", text)
+		require.Equal(t, !whole, v.HalfSurrogate(), "%s", text)
 		require.Equal(t, whole, IsCompactJSON(want.Bytes(), 100, 1000), "%s", &want)
 		require.Equal(t, whole && bytes.Equal(want.Bytes(), text), IsCompactJSON(text, 100, 1000), "%s", text)
 	}

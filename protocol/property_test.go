@@ -86,7 +86,7 @@ func TestWholeNumbersAreThoseOfTheirValue(t *testing.T) {
 		n, fits, ok := ParseWhole([]byte(text))
 		assert.True(t, ok, text)
 		assert.False(t, fits, text)
-		assert.EqualValues(t, math.MaxInt64, max(n, -n), text)
+		assert.EqualValues(t, int64(math.MaxInt64), max(n, -n), text)
 	}
 	for _, text := range []string{"0e999999999999999999999", "-0.000e-999999999999999999999", "0.0e5", "0E-0"} {
 		n, fits, ok := ParseWhole([]byte(text))

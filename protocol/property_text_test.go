@@ -104,6 +104,12 @@ func TestHalvesOfPairsAreFound(t *testing.T) {
 			found++
 		}
 		require.Equal(t, half, HasHalfSurrogate(quoted), inner)
+		for _, in := range []string{string(quoted), "{" + string(quoted) + ":1}", "[{" + string(quoted) + ":1}]"} {
+			reader := NewJSONReader([]byte(in))
+			v, ok := reader.Value()
+			require.True(t, ok, in)
+			require.Equal(t, half, v.HalfSurrogate(), in)
+		}
 		plain, whole := AppendUnescaped(nil, []byte(inner))
 		require.Equal(t, !half, whole, inner)
 		require.Equal(t, text, string(plain), inner)

@@ -50,7 +50,7 @@ func TestQuotasFlow(t *testing.T) {
 	assert.Nil(t, u.Connect())
 
 	u.SetQuota(TokenQuota{Requests: 1, Partitions: 7})
-	assert.Nil(t, u.Produce(1<<40, now))
+	assert.Nil(t, u.Produce(1<<30, now))
 	assert.Zero(t, u.FetchWait(now))
 	assert.Equal(t, int64(7), u.Partitions())
 	assert.NotNil(t, u.Request(now.Add(100*time.Millisecond)), "what was used stays used")

@@ -17,6 +17,29 @@ func nested(open, closing string, depth int) string {
 	return strings.Repeat(open, depth) + strings.Repeat(closing, depth)
 }
 
+// Looking at eight bytes at a time finds what looking at each does, whatever stands where
+// in a word and behind it.
+func TestSkipPlainFindsWhatEachByteSays(t *testing.T) {
+	s := make([]byte, 9)
+	for at := range 8 {
+		for c := range 256 {
+			for d := range 256 {
+				for i := range s {
+					s[i] = ' '
+				}
+				s[at], s[at+1] = byte(c), byte(d)
+				want := 0
+				for want < len(s) && plain[s[want]] {
+					want++
+				}
+				if got := skipPlain(s, 0); got != want {
+					t.Fatalf("%d instead of %d for %q", got, want, s)
+				}
+			}
+		}
+	}
+}
+
 func TestAppendCompactJSONAccepts(t *testing.T) {
 	digits := strings.Repeat("9", 400)
 	for name, c := range map[string]struct{ in, want string }{

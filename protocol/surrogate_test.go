@@ -28,10 +28,15 @@ func TestHasHalfSurrogate(t *testing.T) {
 		`"\\\ud83d"`:             true,
 		`{"a":["\ud83d"]}`:       true,
 		`{"\ude00":1}`:           true,
+		`{"a":{"\ude00":1}}`:     true,
 		`{"a":["\ud83d\ude00"]}`: false,
 		`[1,true,null]`:          false,
 	} {
 		assert.Equal(t, want, HasHalfSurrogate([]byte(text)), text)
+		r := NewJSONReader([]byte(text))
+		value, ok := r.Value()
+		assert.True(t, ok, text)
+		assert.Equal(t, want, value.HalfSurrogate(), text)
 		var v any
 		assert.NoError(t, json.Unmarshal([]byte(text), &v), text)
 		if s, ok := v.(string); ok && !want {
