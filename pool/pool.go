@@ -15,8 +15,8 @@ type BySize[T any] struct {
 	classes [48]sync.Pool // of *T, whose buffers have at least sizeOf(i) bytes, and fewer than sizeOf(i+1)
 }
 
-// Get returns a value whose buffer has at least n bytes, or nil. It has fewer than three times as
-// many, or 96, if all buffers are made with SizeFor.
+// Get returns a value whose buffer has at least n bytes, or nil. It has fewer than twice as many,
+// or 96.
 func (p *BySize[T]) Get(n int) *T {
 	i := classOf(n)
 	if i >= len(p.classes) {
@@ -44,7 +44,8 @@ func SizeFor(n int) int { return sizeOf(classOf(n)) }
 
 // classOf is the first class of which every buffer has n bytes.
 func classOf(n int) int {
-	i := 2 * bits.Len(uint(max(n, 64)-1))
+	n = max(n, 64)
+	i := 2 * bits.Len(uint(n-1))
 	if n <= sizeOf(i-1) {
 		i--
 	}

@@ -12,14 +12,14 @@ func TestBuffersAreKeptBySize(t *testing.T) {
 	for _, n := range []int{0, 1, 64, 65, 100, 128, 129, 5000, 1 << 20, 1<<20 + 1} {
 		size := SizeFor(n)
 		assert.GreaterOrEqual(t, size, n)
-		assert.Less(t, size, max(2*n, 65))
+		assert.Less(t, size, max(2*n, 96))
 		b := make([]byte, 0, size)
 		p.Put(&b, cap(b))
-		if got := p.Get(4*n + 256); got != nil {
-			t.Errorf("a buffer of %d bytes for %d", cap(*got), 4*n+256)
+		if got := p.Get(size + 1); got != nil {
+			t.Errorf("a buffer of %d bytes for %d", cap(*got), size+1)
 		}
-		if got := p.Get(n/4 - 64); n > 400 && got != nil {
-			t.Errorf("a buffer of %d bytes for %d", cap(*got), n/4-64)
+		if got := p.Get(size / 2); size >= 96 && got != nil {
+			t.Errorf("a buffer of %d bytes for %d", cap(*got), size/2)
 		}
 		for p.Get(n) != nil { // sync.Pool drops some under the race detector
 			continue
@@ -29,6 +29,9 @@ func TestBuffersAreKeptBySize(t *testing.T) {
 	p.Put(&big, len(big))
 	assert.Nil(t, p.Get(len(big)), "too large")
 	p.Put(&big, 0)
+	assert.Equal(t, 64, SizeFor(0))
+	assert.Equal(t, 64, SizeFor(64))
+	assert.Equal(t, 96, SizeFor(65))
 	assert.Equal(t, 4096, SizeFor(4096))
 	odd := make([]byte, 0, 4097)
 	p.Put(&odd, cap(odd))
