@@ -50,15 +50,7 @@ func unused(b *logfile.Batch) {
 // after this and all earlier writes of the replica were executed: raft relies on
 // both.
 func (r *Replica) storageAppend(m raftpb.Message) {
-	bytes := frameBytes
-	for i := range m.Entries {
-		n := len(m.Entries[i].Data)
-		bytes += frameBytes + n/256 // checksums of blocks
-		if n < logfile.LargeBody {
-			bytes += n
-		}
-	}
-	b := newBatch(bytes)
+	b := newBatch(roomFor(m.Entries))
 	w := &Write{Batch: b, entries: m.Entries, snapshot: m.Snapshot, responses: m.Responses}
 	if m.Snapshot != nil && !raft.IsEmptySnap(*m.Snapshot) {
 		if err := r.stageSnapshot(b, m); err != nil {
@@ -81,6 +73,20 @@ func (r *Replica) storageAppend(m raftpb.Message) {
 		}
 	}
 	r.enqueue(w)
+}
+
+// roomFor is about how many bytes a batch takes in for entries: large bodies are not
+// copied into it.
+func roomFor(ents []raftpb.Entry) int {
+	bytes := frameBytes
+	for i := range ents {
+		n := max(len(ents[i].Data)-entryHeaderSize, 0)
+		bytes += frameBytes + n/256 // checksums of blocks
+		if n < logfile.LargeBody {
+			bytes += n
+		}
+	}
+	return bytes
 }
 
 func (r *Replica) stageEntries(b *logfile.Batch, ents []raftpb.Entry) error {

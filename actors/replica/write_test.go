@@ -1,12 +1,14 @@
 package replica
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"ottla/logfile"
 	"ottla/logfile/faultfs"
@@ -60,4 +62,28 @@ func TestOnlyVotesAreUrgent(t *testing.T) {
 	r.Propose(Proposal{Lines: lines, Done: func(protocol.ProduceResult) {}})
 	work()
 	require.Equal(t, 1, entries)
+}
+
+// A batch has room for the bodies that are copied into it, and for no others. Which are, the
+// log says by their size without the entry's header.
+func TestRoomForEntries(t *testing.T) {
+	for _, size := range []int{100, logfile.LargeBody - entryHeaderSize, logfile.LargeBody - 1, logfile.LargeBody, 900_000} {
+		fs := faultfs.New()
+		log, err := logfile.Create(fs, "/log", logfile.Identity{ClusterID: "c", TopicID: "t", Topic: "t", ReplicaID: 1, Broker: 1}, logfile.Checkpoint{}, logfile.Options{})
+		require.NoError(t, err)
+		const line = "2026-11-22 17:16:03.123 t 0 0 - \"\" PRODUCE\n"
+		body := fmt.Appendf(nil, "2026-11-22 17:16:03.123 t 0 0 - \"%0*d\" PRODUCE\n", size-len(line), 1)
+		f := logfile.Frame{Index: 1, Term: 1, Kind: logfile.KindRecords, Count: 1, Body: body, BodySum: logfile.Checksum(body)}
+		b := &logfile.Batch{}
+		require.NoError(t, log.Append(b, []logfile.Frame{f}), size)
+		staged := b.Bytes()
+		if size >= logfile.LargeBody {
+			staged -= size
+		}
+		room := roomFor([]raftpb.Entry{{Data: make([]byte, entryHeaderSize+size)}})
+		assert.GreaterOrEqual(t, room, staged, size)
+		assert.Less(t, room, staged+3*frameBytes+size/256, size)
+		require.NoError(t, log.Close())
+	}
+	assert.Equal(t, 2*frameBytes, roomFor([]raftpb.Entry{{}}))
 }
