@@ -61,6 +61,29 @@ func TestIndexer(t *testing.T) {
 	assert.NotEqualValues(t, 9999, x.entries[n].Offset, "a cut index does not share memory with the one that readers have")
 }
 
+// Timestamps need not ascend: each block's entry knows the greatest one before it.
+func TestIndexerKnowsTheNewestBeforeEachBlock(t *testing.T) {
+	const newest, line = "2026-11-22 17:18:00.000", "2026-11-22 17:16:00.000 liked 0 %d - \"%0100d\" PRODUCE\n"
+	f := Frame{Index: 1, Term: 1, Kind: KindRecords}
+	for len(f.Body) < 3*blockSize {
+		f.Body = fmt.Appendf(f.Body, line, f.Count, 0)
+		f.Count++
+	}
+	copy(f.Body, newest)
+	want, ok := parseTimestamp([]byte(newest))
+	require.True(t, ok)
+	x := newIndexer(1000)
+	x.add(&f, 500, 700)
+	require.Greater(t, len(x.entries), 2)
+	assert.EqualValues(t, noTime, x.entries[0].MaxTime)
+	for _, e := range x.entries[1:] {
+		assert.Equal(t, want, e.MaxTime)
+	}
+	first, ok := byTime(x.entries, want-1000)
+	require.True(t, ok)
+	assert.Zero(t, first.Offset)
+}
+
 func TestIndexLookups(t *testing.T) {
 	entries := []entry{{10, 1, 0, 5, noTime}, {20, 4, 100, 105, 500}, {20, 5, 200, 205, 500}, {35, 9, 300, 305, 900}}
 	for offset, want := range map[int64]int{9: -1, 10: 0, 19: 0, 20: 2, 34: 2, 35: 3, 1000: 3} {

@@ -46,6 +46,7 @@ const maxParts = 1024
 // WritePartsAt writes the parts with one pwritev, unless it is interrupted or there are
 // very many.
 func (h osHandle) WritePartsAt(parts [][]byte, off int64) error {
+	parts = partsBehind(parts, 0) // a call with empty ones alone would write nothing
 	return h.control("pwritev", func(fd int) error {
 		for len(parts) > 0 {
 			n, err := unix.Pwritev(fd, parts[:min(len(parts), maxParts)], off)
