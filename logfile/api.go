@@ -68,6 +68,7 @@ type Options struct {
 	IndexInterval int           // bytes between index entries; default 4096
 	BootID        string        // boot id of the running kernel; see Recovery in README.md
 	ClockJump     time.Duration // an append time that is further ahead of now is that of a wrong clock; default 10 minutes
+	LargeBody     int           // bytes from which a body is not copied into a batch; default LargeBody, tests have less
 	// Cache bounds the open handles of segments. Logs may share one; nil gives the
 	// log a cache of its own with 4 handles of sealed ones.
 	Cache *HandleCache

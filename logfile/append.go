@@ -41,7 +41,7 @@ func (l *Log) Append(b *Batch, frames []Frame) error {
 		}
 	}
 	// At once, and not with each frame.
-	b.data = slices.Grow(b.data, stagedBytes(frames))
+	b.data = slices.Grow(b.data, stagedBytes(frames, l.opt.LargeBody))
 	for i := range frames {
 		// Looked at before a frame and never within one, so a segment may grow beyond this
 		// by one entry.
@@ -99,12 +99,13 @@ const keptSurveys = 4
 // maxHeadBytes is more than the longest header line has.
 const maxHeadBytes = 256
 
-// stagedBytes is an upper bound for the bytes that frames take in a batch.
-func stagedBytes(frames []Frame) (n int) {
+// stagedBytes is an upper bound for the bytes that frames take in a batch, which bodies of
+// large bytes or more are not copied into.
+func stagedBytes(frames []Frame, large int) (n int) {
 	for i := range frames {
 		size := len(frames[i].Body)
 		n += maxHeadBytes + blockLineLen(size)
-		if size < LargeBody {
+		if size < large {
 			n += size
 		}
 	}
@@ -119,7 +120,7 @@ func (l *Log) stageFrame(b *Batch, f *Frame, s *survey) {
 	// The header also says what is synced, so that a log under load needs no marks.
 	b.data = appendFrameHead(b.data, l.sums, f, l.synced)
 	head := len(b.data) - before
-	if len(f.Body) >= LargeBody {
+	if len(f.Body) >= l.opt.LargeBody {
 		b.endWrite(before)
 		b.writeBody(f.Body)
 	} else {

@@ -37,7 +37,7 @@ type piece struct {
 	body     []byte
 }
 
-// LargeBody is the size in bytes from which a body is not copied into a batch: from
+// LargeBody is the size in bytes from which a body is not copied into a batch by default: from
 // about there on copying costs more than another piece of a write.
 const LargeBody = 16 << 10
 

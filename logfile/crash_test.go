@@ -79,26 +79,35 @@ func (o *crashOp) check(t *testing.T, got *logfile.Log, rec *logfile.Recovered, 
 // as kill -9 and as power cuts that keep nothing or a random part of what was
 // not synced, and opens what is left.
 func TestCrashAtEveryStep(t *testing.T) {
-	opt := options("boot-1")
-	opt.SegmentBytes = 300
 	for _, o := range crashOps {
-		t.Run(o.name, func(t *testing.T) {
-			for n := 0; ; n += stride(2) {
-				done := false
-				for mode := range 4 {
-					d, _, want, b := o.begun(t, opt)
-					d.StopAfter(n)
-					err := tryRun(b)
-					done = err == nil
-					what := fmt.Sprintf("step %d, mode %d", n, mode)
-					got, rec := opened(t, d, crash(d, mode, int64(n)), opt, what)
-					o.check(t, got, rec, want, what)
-				}
-				if done {
-					return
-				}
-			}
-		})
+		for name, large := range largeBodies {
+			t.Run(o.name+"/"+name, func(t *testing.T) {
+				opt := options("boot-1")
+				opt.SegmentBytes, opt.LargeBody = 300, large
+				o.crashesEverywhere(t, opt)
+			})
+		}
+	}
+}
+
+// largeBodies are limits of bodies that are copied: all of those in tests are, or none.
+var largeBodies = map[string]int{"copied": 0, "not copied": 1}
+
+func (o *crashOp) crashesEverywhere(t *testing.T, opt logfile.Options) {
+	for n := 0; ; n += stride(2) {
+		done := false
+		for mode := range 4 {
+			d, _, want, b := o.begun(t, opt)
+			d.StopAfter(n)
+			err := tryRun(b)
+			done = err == nil
+			what := fmt.Sprintf("step %d, mode %d", n, mode)
+			got, rec := opened(t, d, crash(d, mode, int64(n)), opt, what)
+			o.check(t, got, rec, want, what)
+		}
+		if done {
+			return
+		}
 	}
 }
 

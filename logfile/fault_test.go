@@ -161,6 +161,48 @@ func TestRoomForAWriteIsEnough(t *testing.T) {
 	put(t, l, next(l, 1, `"`+strings.Repeat("x", 100_000)+`"`))
 }
 
+// A full disk cuts a write of several pieces anywhere: what it kept of them is cut off, and
+// the second try writes all of them.
+func TestFullDiskWithinPieces(t *testing.T) {
+	for space := 0; ; space++ {
+		d := faultfs.New()
+		opt := options("b")
+		opt.LargeBody = 100 // the first and the last are copied
+		l := create(t, d, opt)
+		put(t, l, next(l, 1, "1"))
+		path := segments(t, d)[0]
+		before, err := d.ReadFile(path)
+		require.NoError(t, err)
+		var b logfile.Batch
+		var frames []logfile.Frame
+		for _, size := range []int{1, 100, 100, 1} {
+			f := next(l, 1, `"`+strings.Repeat("x", size)+`"`)
+			frames = append(frames, f)
+			require.NoError(t, l.Append(&b, []logfile.Frame{f}))
+		}
+		d.SetSpace(int64(space))
+		err = b.Execute()
+		full := err != nil
+		if full {
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.NotErrorIs(t, err, logfile.ErrPoisoned)
+			after, err := d.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, before, after, "with space for %d bytes", space)
+		}
+		d.SetSpace(-1)
+		run(t, &b)
+		require.NoError(t, l.Close())
+		d.PowerCut(nil)
+		l, _ = open(t, d, options("b2"))
+		require.Equal(t, frames, all(t, l)[1:], "with space for %d bytes", space)
+		if !full {
+			require.EqualValues(t, b.Bytes(), space)
+			return
+		}
+	}
+}
+
 func TestFullDiskIsRetriable(t *testing.T) {
 	for name, full := range map[string]func(d *faultfs.FS){
 		"half the frame is written": func(d *faultfs.FS) { d.SetSpace(40) },

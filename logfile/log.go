@@ -88,6 +88,9 @@ func newLog(fsys FS, dir string, id Identity, opt Options) *Log {
 	if opt.ClockJump <= 0 {
 		opt.ClockJump = defaultClockJump
 	}
+	if opt.LargeBody <= 0 {
+		opt.LargeBody = LargeBody
+	}
 	if opt.Cache == nil {
 		opt.Cache = NewHandleCache(defaultHandles, defaultHandles)
 	}

@@ -26,6 +26,7 @@ type mendHistory struct {
 
 func newMendHistory(t *testing.T, seed int64) *mendHistory {
 	h := &mendHistory{copies: copies{t: t, d: newDisk(t), opt: smallSegments()}, rnd: rand.New(rand.NewSource(seed)), term: 1, compact: seed%2 == 0}
+	h.opt.LargeBody = []int{0, 1, 200}[seed%3] // copied, not copied, and both in a batch
 	for b := range h.logs {
 		l, err := logfile.Create(h.d, copyDir(b+1), copyIdentity(b+1), logfile.Checkpoint{ConfState: []byte("conf"), HardTerm: 1}, h.opt)
 		require.NoError(t, err)

@@ -30,6 +30,7 @@ func TestRandomHistories(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			h := &history{t: t, rnd: rand.New(rand.NewSource(seed)), d: faultfs.New(), opt: options("boot-0")}
 			h.opt.SegmentBytes = 400 + h.rnd.Int63n(1500)
+			h.opt.LargeBody = []int{0, 1, 300, 700}[seed%4] // copied, not copied, and both in a batch
 			h.opt.Cache = logfile.NewHandleCache(1+h.rnd.Intn(3), 1)
 			h.l = create(t, h.d, h.opt)
 			h.m = model{first: 1, term: 1}

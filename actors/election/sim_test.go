@@ -87,7 +87,7 @@ func newSim(t *testing.T, seed int64) *sim {
 }
 
 func (n *simNode) options() logfile.Options {
-	return logfile.Options{SegmentBytes: 4000, BootID: strconv.Itoa(n.boots)}
+	return logfile.Options{SegmentBytes: 4000, LargeBody: n.boots % 2, BootID: strconv.Itoa(n.boots)} // with 1, bodies are not copied
 }
 
 // hears reports whether two nodes hear each other.

@@ -29,7 +29,8 @@ var simRecent = logfile.NewRecent(8 << 10)
 
 // simLogOptions are those of every log of the simulation in its n-th boot.
 func simLogOptions(boots int) logfile.Options {
-	return logfile.Options{SegmentBytes: 2000, BootID: strconv.Itoa(boots), Recent: simRecent}
+	large := []int{0, 1, 100}[boots%3] // bodies are copied into batches, are not, or some are
+	return logfile.Options{SegmentBytes: 2000, LargeBody: large, BootID: strconv.Itoa(boots), Recent: simRecent}
 }
 
 // open starts the replica from what its disk has. What was synced is never

@@ -77,9 +77,10 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// WritePartsAt implements logfile.Handle.
+// WritePartsAt implements logfile.Handle. Like a real one it leaves parts changed.
 func (h *handle) WritePartsAt(parts [][]byte, off int64) error {
 	_, err := h.WriteAt(bytes.Join(parts, nil), off)
+	clear(parts)
 	return err
 }
 
