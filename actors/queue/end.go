@@ -148,9 +148,13 @@ func (s *State) Return(now int64, back, gone []Ref) []metarecord.Record {
 		}
 		// It was never given to anybody, so nothing of it need be durable any more.
 		if e.count == 1 {
-			it := e.item
+			it, read := e.item, e.read
 			s.leave(p, e)
-			s.offer(p, it)
+			// Else a former coordinator gave it. What it is will be known when the log is read
+			// again, or when it is the first of its key.
+			if read {
+				s.offer(p, it)
+			}
 			continue
 		}
 		e.count--

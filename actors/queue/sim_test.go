@@ -31,6 +31,7 @@ type sim struct {
 	order []*simChange                 // not committed yet
 	held  []simHeld                    // deliveries that workers have
 	every []string                     // receipts that workers have had
+	back  []Ref                        // deliveries that are to be returned, whoever coordinates by then
 
 	dead     map[protocol.PartitionID]int64 // number of the newest dead letter that was written
 	maxGiven int
@@ -179,6 +180,9 @@ func (s *sim) crash() {
 	s.state.Resume()
 	s.state.Tick(s.now)
 	s.propose(s.state.Flush(s.now), nil)
+	if s.rng.IntN(2) == 0 {
+		s.giveBack() // before the next coordinator has read anything
+	}
 	for _, id := range s.ids {
 		l := s.logs[id]
 		p := s.state.parts[id]
@@ -213,8 +217,10 @@ func (s *sim) step() {
 	case n < 91:
 		s.now += int64(s.rng.ExpFloat64() * 200)
 		s.tick()
-	case n < 94:
+	case n < 93:
 		s.bury()
+	case n < 94:
+		s.giveBack()
 	case n < 96:
 		s.crash()
 	case n < 97:
@@ -316,12 +322,11 @@ func (s *sim) give() {
 	}
 	lost := s.rng.IntN(8) == 0
 	s.propose(recs, func() {
-		var back []Ref
 		for _, g := range got {
 			l := s.logs[g.ID]
 			r := &l.records[g.Offset]
 			if s.rng.IntN(20) == 0 {
-				back = append(back, Ref{g.ID, g.Offset, g.Count})
+				s.back = append(s.back, Ref{g.ID, g.Offset, g.Count})
 				r.returned = true
 				continue
 			}
@@ -331,10 +336,18 @@ func (s *sim) give() {
 				s.held = append(s.held, simHeld{id: g.ID, offset: g.Offset, token: g.Receipt, until: g.Deadline})
 			}
 		}
-		if len(back) > 0 {
-			s.propose(s.state.Return(s.now, back, nil), nil)
+		if s.rng.IntN(2) == 0 {
+			s.giveBack()
 		}
 	})
+}
+
+// giveBack returns deliveries that have reached no worker.
+func (s *sim) giveBack() {
+	if len(s.back) > 0 {
+		s.propose(s.state.Return(s.now, s.back, nil), nil)
+		s.back = nil
+	}
 }
 
 // checkGiven checks a delivery at the time of the decision.

@@ -331,3 +331,39 @@ func BenchmarkGiveAndAck(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(at), "ns/record")
 }
+
+// What is returned to a coordinator that has not read the log yet is given when it was read,
+// at its own time: until then nobody knows what the record is.
+func TestReturnBeforeAnythingWasRead(t *testing.T) {
+	former, known := New("q"), map[string]metarecord.Record{}
+	keep := func(recs []metarecord.Record) {
+		for _, rec := range recs {
+			known[string(rec.Key)] = rec
+		}
+	}
+	_, recs, err := former.Put(1000, &Change{Topics: []Topic{{ID: "id-a", Name: "a"}}}, []byte("secret"))
+	require.Nil(t, err)
+	former.Resume()
+	keep(recs)
+	_, recs = former.Feed(1000, &Read{Scan: Scan{ID: partition0, From: -1}, Next: -1, End: 2})
+	keep(recs)
+	log := &Read{Scan: Scan{ID: partition0}, Next: 2, End: 2, Records: []ReadRecord{{Size: 10, DeliverAt: 1_000_000}, {Offset: 1, Size: 10}}}
+	_, recs = former.Feed(1000, log)
+	keep(recs)
+	got, recs, err := former.Give(2000, &Ask{ClusterID: "c", Topics: []string{"id-a"}, MaxRecords: 5, MaxBytes: 1 << 20})
+	require.Nil(t, err)
+	require.Len(t, got, 1)
+	keep(recs)
+
+	next := New("q")
+	for _, rec := range known {
+		require.NoError(t, next.Apply(rec))
+	}
+	next.Resume()
+	next.Return(2001, []Ref{{got[0].ID, got[0].Offset, got[0].Count}}, nil)
+	assert.Empty(t, next.takes(t, 2001, 5), "nothing was read")
+	next.Feed(2001, log)
+	again := next.takes(t, 2001, 5)
+	require.Len(t, again, 1, "the other record is for later")
+	assert.Equal(t, [3]int64{1, 10, 1}, [3]int64{again[0].Offset, int64(again[0].Size), int64(again[0].Count)})
+}
