@@ -139,9 +139,10 @@ func (g *groupActor) Receive(ctx actor.Context) {
 func (g *groupActor) logger() *slog.Logger { return g.log.With("group", g.name) }
 
 // now is what leases stand on. The times of a queue are those of its records, which
-// clients may give, and which the next coordinator goes by.
+// clients may give, and which the next coordinator goes by. A group that has only records
+// left of a queue is none.
 func (g *groupActor) now() int64 {
-	if g.queue != nil {
+	if g.isQueue() {
 		return g.env.Agreed()
 	}
 	return g.env.Steady()

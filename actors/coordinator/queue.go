@@ -201,8 +201,6 @@ func (g *groupActor) nudgeFeed() {
 
 // changeQueue creates or changes the queue.
 func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
-	// The clock is the leases' until the group is a queue, and then that of its records.
-	now := g.now()
 	if g.isQueue() {
 		g.changeSettings(ctx, m)
 		return
@@ -226,7 +224,7 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 	var recs []metarecord.Record
 	starts := g.state.CommittedList()
 	if g.state.Known() {
-		drop, err := g.state.DecideTurn(now)
+		drop, err := g.state.DecideTurn(g.now()) // by the clock of its leases
 		if err != nil {
 			g.refuse(m, err)
 			return
@@ -236,6 +234,7 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 	if g.queue == nil {
 		g.queue = g.newQueue()
 	}
+	now := g.env.Agreed() // of the records of a queue, whoever leads it next
 	_, made, err := g.queue.state.Put(now, &m.Change, m.Secret)
 	if err != nil {
 		g.refuse(m, err)
@@ -372,7 +371,7 @@ func (g *groupActor) say(ctx actor.Context, m *routing.GroupSay) {
 		for i := range said.Verdicts {
 			said.Verdicts[i] = queue.Stale
 		}
-		m.Reply.Put(said)
+		g.advance(ctx, nil, func() { m.Reply.Put(said) }, m.Refuse) // the end of the queue may not be committed yet
 		return
 	}
 	receipts := make([]*queue.Receipt, len(m.Receipts))

@@ -9,6 +9,7 @@ import (
 
 	"ottla/actors/group"
 	"ottla/actors/level"
+	"ottla/actors/metarecord"
 	"ottla/actors/queue"
 	"ottla/actors/routing"
 	"ottla/protocol"
@@ -140,4 +141,55 @@ func TestQueueWritesWhatTheFleetCanRead(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A worker is not told that its queue is gone before that is committed: the queue may be
+// there after all.
+func TestWordToAQueueWhoseDeletionIsNotCommitted(t *testing.T) {
+	p := queueProbe(t)
+	_, reply := p.work(1, 0)
+	p.proposal().Done(protocol.ProduceResult{})
+	share := p.answer(reply)
+	p.system.Root.Send(p.group, &routing.GroupChange{Delete: true, Reply: protocol.NewFuture[*protocol.Error]()})
+	deletion := p.proposal()
+	said := p.says(queue.Word{}, share.Queue.Given[0].Receipt)
+	_, ok := said.Wait(time.Now().Add(20 * time.Millisecond))
+	require.False(t, ok, "answered before the deletion was committed")
+	deletion.Done(protocol.ProduceResult{})
+	a, ok := said.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	assert.Equal(t, []queue.Verdict{queue.Stale}, a.Verdicts)
+}
+
+// A queue is as old as its records say, also where the node has started with a wrong clock,
+// by which it counts the leases of groups.
+func TestAgeOfAQueueWhereTheClockWasWrong(t *testing.T) {
+	p := newGroupProbe(t)
+	p.steady.Store(p.wall.Load() - 3*time.Hour.Milliseconds())
+	put := protocol.NewFuture[routing.GroupQueued]()
+	p.system.Root.Send(p.group, &routing.GroupQueue{
+		Change: queue.Change{Topics: []queue.Topic{{ID: "id-t", Name: "t"}}}, Secret: []byte("s"), Reply: put,
+	})
+	p.proposal().Done(protocol.ProduceResult{})
+	_, ok := put.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	looked := protocol.NewFuture[routing.QueueWork]()
+	p.system.Root.Send(p.group, &routing.QueueLook{Partitions: map[string]int{"id-t": 1}, Reply: looked})
+	work, ok := looked.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	assert.Equal(t, p.wall.Load(), work.Born)
+}
+
+// The leases of a group stand on the steady clock, also where something is left of a queue.
+func TestLeasesWhereAQueueHasLeftRecords(t *testing.T) {
+	p := newGroupProbe(t, metarecord.Record{Action: "QUEUE", Key: []byte(`["qp","g","id-t",0]`), Value: []byte(`{"v":1,"topic":"t","position":66,"at":1}`)})
+	p.steady.Store(p.wall.Load() - 3*time.Hour.Milliseconds())
+	var last routing.GroupShare
+	for id := range 2 {
+		_, reply := p.poll(protocol.ConsumerID(1+id), 0)
+		p.proposal().Done(protocol.ProduceResult{})
+		last = p.answer(reply)
+		p.wall.Add(10 * time.Minute.Milliseconds()) // it is set
+	}
+	assert.Len(t, last.Assigned, 1, "the other member has the other partition")
 }
