@@ -9,8 +9,8 @@ import (
 // maxPending is how many calls of one connection may wait for their answers.
 const maxPending = 1 << 16
 
-// call is one that was made here. Its outcome is decided once, by whoever comes
-// first: the answer, the deadline, the end of the connection.
+// call is one that was made here. Its outcome is decided once, by whoever takes it out of
+// the table: the answer, the deadline, the end of the connection.
 type call struct {
 	state atomic.Int32
 	done  func([]byte, error)
@@ -28,11 +28,8 @@ const (
 // hand says that the call goes to the socket now; false: it is over already.
 func (c *call) hand() bool { return c.state.CompareAndSwap(callQueued, callHanded) }
 
-// finish ends the call, and reports how far it had come; false: it was over.
-func (c *call) finish() (handed, first bool) {
-	was := c.state.Swap(callDone)
-	return was == callHanded, was != callDone
-}
+// finish ends the call, and reports whether it had been handed over.
+func (c *call) finish() (handed bool) { return c.state.Swap(callDone) == callHanded }
 
 // callTable holds the calls of one connection that wait for an answer.
 type callTable struct {
@@ -40,6 +37,9 @@ type callTable struct {
 	calls  map[uint32]*call
 	next   uint32
 	closed error
+
+	// Calls that were taken out, and whose callers are being told.
+	telling sync.WaitGroup
 }
 
 // add gives the call a number and starts its clock. Numbers come around; one that is still
@@ -67,20 +67,25 @@ func (t *callTable) add(c *call, left time.Duration) (uint32, error) {
 	// The deadline ends the wait, not the call: it may still be carried out, and what was
 	// handed over has an unknown outcome.
 	c.timer = time.AfterFunc(left, func() {
-		t.remove(id)
-		if handed, first := c.finish(); first {
-			c.done(nil, late(handed))
+		if t.remove(id) == nil {
+			return // somebody else tells
 		}
+		defer t.telling.Done()
+		c.done(nil, late(c.finish()))
 	})
 	return id, nil
 }
 
-// remove takes a call out; nil when it is not there.
+// remove takes a call out; nil when it is not there. Whoever has taken it out tells its
+// caller, and then says so to telling.
 func (t *callTable) remove(id uint32) *call {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.calls[id]
-	delete(t.calls, id)
+	if c != nil {
+		t.telling.Add(1)
+		delete(t.calls, id)
+	}
 	return c
 }
 
@@ -91,10 +96,10 @@ func (t *callTable) answer(id uint32, body []byte, err error) {
 	if c == nil {
 		return
 	}
+	defer t.telling.Done()
 	c.timer.Stop()
-	if _, first := c.finish(); first {
-		c.done(body, err)
-	}
+	c.finish()
+	c.done(body, err)
 }
 
 // close ends all calls, and later ones at once.
@@ -106,9 +111,7 @@ func (t *callTable) close(why error) {
 	// Without the lock: done may make another call.
 	for _, c := range calls {
 		c.timer.Stop()
-		if handed, first := c.finish(); first {
-			c.done(nil, lost(handed, why))
-		}
+		c.done(nil, lost(c.finish(), why))
 	}
 }
 

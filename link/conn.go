@@ -46,7 +46,7 @@ type conn struct {
 
 	once sync.Once
 	done chan struct{} // closed when it ends
-	over chan struct{} // closed when its calls have ended, too
+	over chan struct{} // closed when those have been told whose calls have ended with it; see ended
 	err  error         // why; set before done is closed
 }
 
@@ -68,7 +68,16 @@ func (c *conn) serve() {
 	wg.Go(c.write)
 	c.close(c.read())
 	wg.Wait()
+	c.ended()
+}
+
+// ended waits until the connection has ended and all its calls with it: nobody is told of
+// one afterwards. A function that is told may not call it.
+func (c *conn) ended() {
 	<-c.over
+	// There are those besides who were just being told of an answer, or a deadline. No more
+	// follow: the table is closed.
+	c.calls.telling.Wait()
 }
 
 // close ends the connection; the first reason counts. Its calls are told by whoever
@@ -82,8 +91,6 @@ func (c *conn) close(why error) {
 		c.out.close()
 		close(c.done)
 	})
-	// Only by the first, and after done is closed: who waits for over knows that no call of
-	// this connection is told anything any more.
 	if first {
 		c.calls.close(why)
 		close(c.over)

@@ -220,6 +220,23 @@ func TestRelay(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
+// Down comes after all calls have ended, also one that is just told that it is too late.
+func TestDownWaitsForACallThatIsBeingTold(t *testing.T) {
+	nodes := fleet(t, 2, Config{})
+	a, b := nodes[0], nodes[1]
+	b.answer(func(NodeID, uint16, []byte, time.Duration, func([]byte, error)) {}) // never
+	telling, told := make(chan struct{}), make(chan struct{})
+	a.Links.Call(2, Control, 1, time.Now().Add(20*time.Millisecond), func([]byte, error) { close(telling); <-told })
+	<-telling
+	go a.SetPeers(nil, nil)
+	<-time.After(50 * time.Millisecond)
+	a.recorder.mu.Lock()
+	assert.NotContains(t, a.events, received{what: "down", from: 2}, "before the call has ended")
+	a.recorder.mu.Unlock()
+	close(told)
+	a.wait(t, received{what: "down", from: 2}, 1)
+}
+
 func TestCallAddress(t *testing.T) {
 	member := fleet(t, 2, Config{})[0]
 	newcomer := startNode(t, Config{Self: Identity{UUID: "new", Name: "newcomer", MinFormat: 1, MaxFormat: 1}})

@@ -267,7 +267,7 @@ func (p *peer) judge(now time.Duration) {
 		for _, c := range conns {
 			// Down promises that all calls have ended. Whoever hears of it may give the same
 			// work to somebody else.
-			<-c.over
+			c.ended()
 		}
 		p.l.cfg.Handler.Down(p.id)
 	})
