@@ -113,7 +113,7 @@ func (c *clusterActor) resolveLoss(ctx actor.Context, b *brokerInCluster) {
 			continue
 		}
 		lost++
-		c.problems[remedy.Of(key, replica)] = remedy.Problem{Holder: b.id, Broker: b.number, Cause: remedy.LossCause(p, b.number, func(id int) bool { return c.brokers[id] != nil && !c.brokers[id].wiped })}
+		c.problems[remedy.Of(key, replica)] = remedy.Lost(p, b.id, b.number, func(id int) bool { return c.brokers[id] != nil && !c.brokers[id].wiped })
 		c.replaceReplica(ctx, key, b.number, replica, node)
 	}
 	if lost > 0 {

@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,9 +18,9 @@ type Problem struct {
 	Holder  int // the broker, by the number under which its cluster keeps it
 	Broker  int // the broker as clients know it
 	Cause   error
-	Fault   replica.Fault // "" of a replica that was lost with its broker's directory
-	Running bool          // it runs all the same, as the only copy, and serves what it can read
-	Refused bool          // it cannot be mended as things are
+	Fault   replica.Fault
+	Running bool // it runs all the same, as the only copy, and serves what it can read
+	Refused bool // it cannot be mended as things are
 }
 
 // Problems are the replicas of a cluster that do not run. They belong to the cluster's
@@ -62,21 +63,21 @@ func (p Problems) In(key protocol.PartitionID) bool {
 	return false
 }
 
-// LossCause is the reason that /readyz gives for a replica that was lost with its broker's
-// directory, until its successor is a voter. Kept reports whether another broker has its
-// directory.
-func LossCause(part *catalog.Partition, broker int, kept func(broker int) bool) error {
+// Lost is the problem of a replica that was lost with its broker's directory, until its
+// successor is a voter. Kept reports whether another broker has its directory.
+func Lost(part *catalog.Partition, holder, broker int, kept func(broker int) bool) Problem {
 	left := 0
 	for _, r := range part.Replicas {
 		if r.Broker != broker && kept(r.Broker) {
 			left++
 		}
 	}
+	cause := errors.New("its directory was lost or an older copy; the replica is being rebuilt")
 	if left < len(part.Replicas)/2+1 {
-		return fmt.Errorf("a majority of its replicas was lost, the one on broker %d among them; if it stays without a leader,"+
-			" put the directories back or see '%s'", broker, datadir.RepairCommand)
+		cause = fmt.Errorf("with it a majority of the partition's replicas was lost; if it stays without a leader,"+
+			" put the directories back or see '%s'", datadir.RepairCommand)
 	}
-	return fmt.Errorf("broker %d's directory was lost or an older copy; its replica is being rebuilt", broker)
+	return Problem{Holder: holder, Broker: broker, Fault: replica.FaultLost, Cause: cause}
 }
 
 // Refuse notes why a damaged replica cannot be mended as things are. It reports whether the

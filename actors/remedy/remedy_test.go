@@ -107,4 +107,14 @@ func TestProblemsAreDescribed(t *testing.T) {
 	require.Contains(t, p.Describe(members)[key], "broker 1: damaged: no lender; broker 2: missing: no directory; unless a copy")
 	part = &catalog.Partition{Replicas: make([]protocol.PlacedReplica, 1)}
 	require.Contains(t, p.Describe(members)[key], "no other copy")
+
+	part = &catalog.Partition{Replicas: []protocol.PlacedReplica{{Broker: 1, ReplicaID: 1}, {Broker: 2, ReplicaID: 2}, {Broker: 3, ReplicaID: 3}}}
+	for kept, text := range map[bool]string{
+		true:  "broker 3: lost: its directory was lost or an older copy; the replica is being rebuilt",
+		false: "broker 3: lost: with it a majority of the partition's replicas was lost; if it stays without a leader, put the directories back or see 'ottla log repair --force-membership'",
+	} {
+		p = Problems{Of(key, 3): Lost(part, 3, 3, func(int) bool { return kept })}
+		require.Equal(t, text, p.Describe(members)[key])
+		require.False(t, p.Damaged(key, 3), "its successor is decided on")
+	}
 }

@@ -19,6 +19,7 @@ const (
 	FaultDisk    Fault = "disk failed" // a write or a sync failed: nobody knows what the disk holds
 	FaultOpen    Fault = "not opened"  // no space, no descriptor, no permission, a read error
 	FaultPanic   Fault = "panicked"    // a bug of the program
+	FaultLost    Fault = "lost"        // with its broker's directory; its successor is being decided on
 )
 
 // NeedsPeers reports whether the replica can only be made whole from its peers.
