@@ -35,12 +35,13 @@ type workforce struct {
 	written map[place]string
 	acked   map[place]time.Time // when the answer came
 	given   map[place]int
-	until   map[place]int64 // deadlines of deliveries that nobody has given back, milliseconds since 1970
+	until   map[place]map[int]int64 // deadlines by the count of the delivery, milliseconds since 1970
+	back    map[place]map[int]bool  // likewise, which were given back, perhaps without an answer
 	wrong   []string
 }
 
 func (f *nodeSet) workforce(queue, topic string, parts int) *workforce {
-	w := &workforce{t: f.t, f: f, queue: queue, topic: topic, parts: parts, written: map[place]string{}, acked: map[place]time.Time{}, given: map[place]int{}, until: map[place]int64{}}
+	w := &workforce{t: f.t, f: f, queue: queue, topic: topic, parts: parts, written: map[place]string{}, acked: map[place]time.Time{}, given: map[place]int{}, until: map[place]map[int]int64{}, back: map[place]map[int]bool{}}
 	f.nodes[0].topic(topic, parts)
 	f.nodes[0].queue(queue, topic, object{"ack_wait_ms": ackWait, "max_deliveries": 4, "backoff_ms": []int{10, 100}})
 	return w
@@ -98,10 +99,7 @@ func (w *workforce) handle(c *nodeClient, rng *rand.Rand, r *record, asked time.
 	if when, done := w.acked[at]; done && when.Before(asked) {
 		w.wrong = append(w.wrong, fmt.Sprintf("%v was acknowledged at %v, and is given again", at, when))
 	}
-	if at := r.Delivery.Deadline - ackWait; at < w.until[place{r.Partition, r.Offset}] {
-		w.wrong = append(w.wrong, fmt.Sprintf("%d %d is given %d ms before its deadline", r.Partition, r.Offset, w.until[place{r.Partition, r.Offset}]-at))
-	}
-	w.until[at] = r.Delivery.Deadline
+	w.deliver(at, r.Delivery)
 	w.mu.Unlock()
 	now := time.Now().UnixMilli()
 	if r.DeliverAt > now {
@@ -112,7 +110,7 @@ func (w *workforce) handle(c *nodeClient, rng *rand.Rand, r *record, asked time.
 	switch n := rng.Intn(30); {
 	case poison, n == 0:
 		w.mu.Lock()
-		delete(w.until, at)
+		w.back[at][r.Delivery.Count] = true
 		w.mu.Unlock()
 		c.ask(http.MethodPost, "/events/nack", receipt)
 	case n == 1: // it dies
@@ -126,6 +124,24 @@ func (w *workforce) handle(c *nodeClient, rng *rand.Rand, r *record, asked time.
 			w.mu.Unlock()
 		case a.status != http.StatusConflict:
 			w.note("ack of %v: %d %s", at, a.status, a.body)
+		}
+	}
+}
+
+// deliver notes a delivery, and checks it against the others of its record by their counts:
+// workers need not come to theirs in the order in which they were given. Locked.
+func (w *workforce) deliver(at place, d *delivery) {
+	if w.until[at] == nil {
+		w.until[at], w.back[at] = map[int]int64{}, map[int]bool{}
+	}
+	if _, twice := w.until[at][d.Count]; twice {
+		w.wrong = append(w.wrong, fmt.Sprintf("%v: delivery %d is there twice", at, d.Count))
+	}
+	w.until[at][d.Count] = d.Deadline
+	for count := range w.until[at] {
+		before, after := min(count, d.Count), max(count, d.Count)
+		if early := w.until[at][before] - (w.until[at][after] - ackWait); before != after && early > 0 && !w.back[at][before] {
+			w.wrong = append(w.wrong, fmt.Sprintf("%v: delivery %d is given %d ms before the deadline of delivery %d", at, after, early, before))
 		}
 	}
 }
